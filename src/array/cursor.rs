@@ -1,0 +1,140 @@
+//! Reading a strided array in row-major order, a block at a time.
+//!
+//! Every loop of the library that meets a broadcast, transposed or sliced operand reads it through a cursor, so
+//! kernels see nothing but contiguous slices.
+
+use smallvec::SmallVec;
+
+use super::layout::Layout;
+
+/// A layout with its axes joined where they can be: what is needed to walk it fast.
+#[derive(Clone, Debug)]
+pub struct Cursor {
+    /// Outer axes (size, stride), slowest first.
+    outer: SmallVec<[(usize, isize); 4]>,
+    /// Length and stride of the innermost run.
+    run: usize,
+    step: isize,
+    offset: usize,
+}
+
+impl Cursor {
+    /// A cursor over all elements of `layout`.
+    #[must_use]
+    pub fn new(layout: &Layout) -> Self {
+        let mut outer = layout.coalesced();
+        let (run, step) = outer.pop().unwrap_or((1, 1));
+        Self { outer, run, step, offset: layout.offset() }
+    }
+
+    /// Copies the elements from row-major position `start` on into `out`.
+    /// `data` is the whole storage; the range must lie inside the array.
+    pub fn read<T: Copy>(&self, data: &[T], start: usize, out: &mut [T]) {
+        if out.is_empty() {
+            return;
+        }
+        let mut index: SmallVec<[usize; 4]> = SmallVec::from_elem(0, self.outer.len());
+        let mut column = start % self.run;
+        let mut rest = start / self.run;
+        let mut base = self.offset.cast_signed();
+        for (i, &(n, s)) in index.iter_mut().zip(&self.outer).rev() {
+            *i = rest % n;
+            rest /= n;
+            base += i.cast_signed() * s;
+        }
+        let mut done = 0;
+        loop {
+            let count = (self.run - column).min(out.len() - done);
+            let first = base + column.cast_signed() * self.step;
+            read_run(data, first, self.step, &mut out[done..done + count]);
+            done += count;
+            if done == out.len() {
+                return;
+            }
+            column = 0;
+            for (i, &(n, s)) in index.iter_mut().zip(&self.outer).rev() {
+                *i += 1;
+                base += s;
+                if *i < n {
+                    break;
+                }
+                *i = 0;
+                base -= n.cast_signed() * s;
+            }
+        }
+    }
+
+    /// Calls `f` with the storage position of every element in row-major order.
+    pub fn for_each(&self, mut f: impl FnMut(usize)) {
+        let rows: usize = self.outer.iter().map(|&(n, _)| n).product();
+        if rows == 0 || self.run == 0 {
+            return;
+        }
+        let mut index: SmallVec<[usize; 4]> = SmallVec::from_elem(0, self.outer.len());
+        let mut base = self.offset.cast_signed();
+        for _ in 0..rows {
+            for c in 0..self.run.cast_signed() {
+                f((base + c * self.step).cast_unsigned());
+            }
+            for (i, &(n, s)) in index.iter_mut().zip(&self.outer).rev() {
+                *i += 1;
+                base += s;
+                if *i < n {
+                    break;
+                }
+                *i = 0;
+                base -= n.cast_signed() * s;
+            }
+        }
+    }
+}
+
+/// `out.len()` elements from `first`, `step` apart.
+#[inline]
+fn read_run<T: Copy>(data: &[T], first: isize, step: isize, out: &mut [T]) {
+    let start = first.cast_unsigned();
+    match step {
+        1 => out.copy_from_slice(&data[start..start + out.len()]),
+        0 => out.fill(data[start]),
+        _ if step > 0 => {
+            for (o, x) in out.iter_mut().zip(data[start..].iter().step_by(step.cast_unsigned())) {
+                *o = *x;
+            }
+        }
+        _ => {
+            for (o, x) in out.iter_mut().zip(data[..=start].iter().rev().step_by(step.unsigned_abs())) {
+                *o = *x;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_any_layout_from_any_place() {
+        let data: Vec<usize> = (0..60).collect();
+        let base = Layout::contiguous(&[3, 4, 5]);
+        let layouts = [
+            base.clone(),
+            base.permute(&[2, 0, 1]),
+            base.permute(&[1, 2, 0]).slice(0, 3, 2, -2),
+            base.slice(2, 4, 5, -1),
+            Layout::strided(&[2, 7], &[3, 0], 5),
+            Layout::contiguous(&[]),
+        ];
+        for layout in layouts {
+            let cursor = Cursor::new(&layout);
+            let mut all = Vec::new();
+            cursor.for_each(|p| all.push(data[p]));
+            assert_eq!(all.len(), layout.size());
+            for start in 0..layout.size() {
+                let mut out = vec![0; (layout.size() - start).min(9)];
+                cursor.read(&data, start, &mut out);
+                assert_eq!(out, all[start..start + out.len()]);
+            }
+        }
+    }
+}

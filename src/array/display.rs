@@ -1,0 +1,225 @@
+//! Printing as NumPy prints: aligned columns, at most eight digits, long arrays cut in the middle.
+
+use super::{Array, DType, Element, Layout, Scalar};
+use crate::dispatch;
+
+/// How to print; the defaults are NumPy's.
+#[derive(Clone, Copy, Debug)]
+pub struct DisplayOptions {
+    /// Digits after the point, at most.
+    pub precision: usize,
+    /// Arrays with more elements are cut.
+    pub threshold: usize,
+    /// Elements shown at each end of an axis that is cut.
+    pub edge_items: usize,
+    /// Columns of a line.
+    pub line_width: usize,
+}
+
+impl Default for DisplayOptions {
+    fn default() -> Self {
+        Self { precision: 8, threshold: 1000, edge_items: 3, line_width: 75 }
+    }
+}
+
+/// The elements of `a`, in brackets. `prefix` is the width of what stands before on the first line.
+#[must_use]
+pub fn format_array(a: &Array, options: DisplayOptions, prefix: usize) -> String {
+    if a.size() == 0 && a.ndim() > 0 {
+        return "[]".to_owned();
+    }
+    let cut = a.size() > options.threshold;
+    let printer = Printer::new(a, options, cut);
+    let mut out = String::new();
+    printer.axis(a.layout(), 0, prefix, &mut out);
+    out
+}
+
+struct Printer<'a> {
+    array: &'a Array,
+    options: DisplayOptions,
+    cut: bool,
+    style: Style,
+    width: usize,
+}
+
+enum Style {
+    Plain,
+    Fixed { digits: usize },
+    Scientific { digits: usize },
+}
+
+/// The positions of an axis that are shown; `None` is the gap.
+fn shown(n: usize, cut: bool, edge: usize) -> Vec<Option<usize>> {
+    if cut && n > 2 * edge {
+        (0..edge).map(Some).chain([None]).chain((n - edge..n).map(Some)).collect()
+    } else {
+        (0..n).map(Some).collect()
+    }
+}
+
+impl<'a> Printer<'a> {
+    fn new(array: &'a Array, options: DisplayOptions, cut: bool) -> Self {
+        let mut p = Self { array, options, cut, style: Style::Plain, width: 0 };
+        let mut values = Vec::new();
+        p.collect(array.layout(), &mut values);
+        if array.dtype().is_float() {
+            p.style = float_style(&values, array.dtype(), options.precision);
+        }
+        p.width = values.iter().map(|v| p.entry(*v).len()).max().unwrap_or(0);
+        p
+    }
+
+    fn collect(&self, layout: &Layout, out: &mut Vec<Scalar>) {
+        if layout.ndim() == 0 {
+            out.push(self.at(layout));
+            return;
+        }
+        for i in shown(layout.shape()[0], self.cut, self.options.edge_items).into_iter().flatten() {
+            self.collect(&layout.select(0, i), out);
+        }
+    }
+
+    fn at(&self, layout: &Layout) -> Scalar {
+        dispatch!(self.array.dtype(), T => self.array.raw::<T>()[layout.offset()].to_scalar())
+    }
+
+    fn entry(&self, value: Scalar) -> String {
+        match (value, &self.style) {
+            (Scalar::Bool(b), _) => if b { "True" } else { "False" }.to_owned(),
+            (Scalar::Int(i), _) => i.to_string(),
+            (Scalar::Float(x), _) if x.is_nan() => "nan".to_owned(),
+            (Scalar::Float(x), _) if x.is_infinite() => if x > 0.0 { "inf" } else { "-inf" }.to_owned(),
+            (Scalar::Float(x), Style::Scientific { digits }) => scientific(x, *digits, self.array.dtype()),
+            (Scalar::Float(x), Style::Fixed { digits }) => fixed(x, *digits, self.options.precision, self.array.dtype()),
+            (Scalar::Float(x), Style::Plain) => x.to_string(),
+        }
+    }
+
+    fn axis(&self, layout: &Layout, depth: usize, indent: usize, out: &mut String) {
+        if layout.ndim() == 0 {
+            let text = self.entry(self.at(layout));
+            let pad = self.width.saturating_sub(text.len());
+            out.extend(std::iter::repeat_n(' ', pad));
+            out.push_str(&text);
+            return;
+        }
+        out.push('[');
+        let last = layout.ndim() == 1;
+        let mut column = indent + depth + 1;
+        for (k, place) in shown(layout.shape()[0], self.cut, self.options.edge_items).into_iter().enumerate() {
+            if k > 0 {
+                let wide = place.map_or(3, |_| self.width);
+                if last && column + 2 + wide > self.options.line_width {
+                    out.push_str(",\n");
+                    out.extend(std::iter::repeat_n(' ', indent + depth + 1));
+                    column = indent + depth + 1;
+                } else if last {
+                    out.push_str(", ");
+                    column += 2;
+                } else {
+                    out.push(',');
+                    out.extend(std::iter::repeat_n('\n', layout.ndim() - 1));
+                    out.extend(std::iter::repeat_n(' ', indent + depth + 1));
+                }
+            }
+            match place {
+                Some(i) => {
+                    self.axis(&layout.select(0, i), depth + 1, indent, out);
+                    column += self.width;
+                }
+                None => {
+                    out.push_str("...");
+                    column += 3;
+                }
+            }
+        }
+        out.push(']');
+    }
+}
+
+/// Digits of the shortest text that reads back as the same number, after the point.
+fn fraction_digits(x: f64, dtype: DType, precision: usize) -> usize {
+    let text = shortest(x, dtype);
+    let digits = text.split_once('.').map_or(0, |(_, f)| f.len());
+    if digits <= precision {
+        return digits;
+    }
+    let rounded = format!("{x:.precision$}");
+    rounded.trim_end_matches('0').split_once('.').map_or(0, |(_, f)| f.len())
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "a float32 shown with its own digits")]
+fn shortest(x: f64, dtype: DType) -> String {
+    if dtype == DType::F32 { (x as f32).to_string() } else { x.to_string() }
+}
+
+fn float_style(values: &[Scalar], dtype: DType, precision: usize) -> Style {
+    let finite: Vec<f64> = values.iter().map(|v| v.as_f64()).filter(|x| x.is_finite()).collect();
+    let nonzero = || finite.iter().map(|x| x.abs()).filter(|&x| x > 0.0);
+    let (low, high) = (nonzero().fold(f64::INFINITY, f64::min), nonzero().fold(0.0, f64::max));
+    if high > 0.0 && (high >= 1e8 || low < 1e-4 || high / low > 1e3) {
+        let digits = finite.iter().map(|&x| mantissa_digits(x, dtype, precision)).max().unwrap_or(0);
+        return Style::Scientific { digits };
+    }
+    let digits = finite.iter().map(|&x| fraction_digits(x, dtype, precision)).max().unwrap_or(0);
+    Style::Fixed { digits }
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "a float32 shown with its own digits")]
+fn mantissa_digits(x: f64, dtype: DType, precision: usize) -> usize {
+    let text = if dtype == DType::F32 { format!("{:e}", x as f32) } else { format!("{x:e}") };
+    let mantissa = text.split('e').next().unwrap_or_default();
+    mantissa.split_once('.').map_or(0, |(_, f)| f.len()).min(precision)
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "a float32 shown with its own digits")]
+fn scientific(x: f64, digits: usize, dtype: DType) -> String {
+    let text = if dtype == DType::F32 { format!("{:.digits$e}", x as f32) } else { format!("{x:.digits$e}") };
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let point = if mantissa.contains('.') { "" } else { "." };
+    format!("{mantissa}{point}e{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.abs())
+}
+
+/// `x` with its own digits, padded on the right so that points align.
+fn fixed(x: f64, digits: usize, precision: usize, dtype: DType) -> String {
+    let own = fraction_digits(x, dtype, precision);
+    let mut text = if own <= precision && shortest(x, dtype).split_once('.').map_or(0, |(_, f)| f.len()) == own {
+        shortest(x, dtype)
+    } else {
+        format!("{x:.own$}")
+    };
+    if !text.contains('.') {
+        text.push('.');
+    }
+    text.extend(std::iter::repeat_n(' ', digits - own));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn show(a: &Array) -> String {
+        format_array(a, DisplayOptions::default(), 0)
+    }
+
+    #[test]
+    fn prints_like_numpy() {
+        assert_eq!(show(&Array::from_slice(&[1.0_f32, 2.5, -3.25], &[3])), "[ 1.  ,  2.5 , -3.25]");
+        assert_eq!(show(&Array::from_slice(&[1_i64, 20, 3, 4], &[2, 2])), "[[ 1, 20],\n [ 3,  4]]");
+        assert_eq!(show(&Array::from_slice(&[true, false], &[2])), "[ True, False]");
+        assert_eq!(show(&Array::from_slice(&[0.1_f32], &[1])), "[0.1]");
+        assert_eq!(show(&Array::from_slice(&[f64::NAN, 1.0], &[2])), "[nan,  1.]");
+        assert_eq!(show(&Array::from_slice(&[1e-10_f64, 1.0], &[2])), "[1.e-10, 1.e+00]");
+        assert_eq!(show(&Array::scalar(3.0_f64)), "3.");
+        assert_eq!(show(&Array::zeros(&[0], DType::F32)), "[]");
+    }
+
+    #[test]
+    fn cuts_long_arrays() {
+        let a = Array::zeros(&[2000], DType::I64);
+        assert_eq!(show(&a), "[0, 0, 0, ..., 0, 0, 0]");
+    }
+}

@@ -1,0 +1,292 @@
+//! Shape, strides and offset: integers only, no data.
+
+use smallvec::SmallVec;
+
+use crate::error::{Error, Result, show_shape};
+
+/// Sizes of the axes.
+pub type Shape = SmallVec<[usize; 4]>;
+/// Steps between neighbours along each axis, in elements; zero where an axis is broadcast.
+pub type Strides = SmallVec<[isize; 4]>;
+
+/// Where the elements of an array lie in its storage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    shape: Shape,
+    strides: Strides,
+    offset: usize,
+}
+
+/// Row-major strides of `shape`.
+fn row_major(shape: &[usize]) -> Strides {
+    let mut strides: Strides = SmallVec::from_elem(1, shape.len());
+    let mut step = 1_isize;
+    for (s, &n) in strides.iter_mut().zip(shape).rev() {
+        *s = step;
+        step *= n.max(1).cast_signed();
+    }
+    strides
+}
+
+/// The product of the sizes.
+#[must_use]
+pub fn size_of(shape: &[usize]) -> usize {
+    shape.iter().product()
+}
+
+/// The shape that two shapes broadcast to, if they do.
+#[must_use]
+pub fn broadcast_shapes(a: &[usize], b: &[usize]) -> Option<Shape> {
+    let (long, short) = if a.len() >= b.len() { (a, b) } else { (b, a) };
+    let mut out = Shape::from_slice(long);
+    let lead = long.len() - short.len();
+    for (o, &s) in out[lead..].iter_mut().zip(short) {
+        match (*o, s) {
+            (x, y) if x == y => {}
+            (1, y) => *o = y,
+            (_, 1) => {}
+            _ => return None,
+        }
+    }
+    Some(out)
+}
+
+/// `axis` counted from the front; negative ones count from the end.
+///
+/// # Errors
+/// `Axis` when it is out of range.
+pub fn normalize_axis(op: &str, axis: isize, ndim: usize) -> Result<usize> {
+    let n = ndim.cast_signed();
+    if axis < -n || axis >= n {
+        return Err(Error::axis(op, axis, ndim));
+    }
+    Ok(if axis < 0 { axis + n } else { axis }.cast_unsigned())
+}
+
+impl Layout {
+    /// A row-major layout from the storage's start.
+    #[must_use]
+    pub fn contiguous(shape: &[usize]) -> Self {
+        Self { shape: Shape::from_slice(shape), strides: row_major(shape), offset: 0 }
+    }
+
+    /// A layout with given strides; the caller vouches that it fits its storage.
+    #[must_use]
+    pub fn strided(shape: &[usize], strides: &[isize], offset: usize) -> Self {
+        debug_assert_eq!(shape.len(), strides.len());
+        Self { shape: Shape::from_slice(shape), strides: Strides::from_slice(strides), offset }
+    }
+
+    /// Sizes of the axes.
+    #[must_use]
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// Steps along the axes, in elements.
+    #[must_use]
+    pub fn strides(&self) -> &[isize] {
+        &self.strides
+    }
+
+    /// The first element's place in the storage.
+    #[must_use]
+    pub fn offset(&self) -> usize {
+        self.offset
+    }
+
+    /// Number of axes.
+    #[must_use]
+    pub fn ndim(&self) -> usize {
+        self.shape.len()
+    }
+
+    /// Number of elements.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        size_of(&self.shape)
+    }
+
+    /// Whether the elements lie one behind the other in row-major order.
+    #[must_use]
+    pub fn is_contiguous(&self) -> bool {
+        let mut step = 1_isize;
+        for (&n, &s) in self.shape.iter().zip(&self.strides).rev() {
+            if n == 0 {
+                return true;
+            }
+            if n != 1 {
+                if s != step {
+                    return false;
+                }
+                step *= n.cast_signed();
+            }
+        }
+        true
+    }
+
+    /// The lowest and one past the highest place that the elements use; `None` when there are none.
+    #[must_use]
+    pub fn extent(&self) -> Option<(usize, usize)> {
+        if self.size() == 0 {
+            return None;
+        }
+        let (mut low, mut high) = (self.offset.cast_signed(), self.offset.cast_signed());
+        for (&n, &s) in self.shape.iter().zip(&self.strides) {
+            let reach = (n.cast_signed() - 1) * s;
+            if reach < 0 { low += reach } else { high += reach }
+        }
+        Some((low.cast_unsigned(), high.cast_unsigned() + 1))
+    }
+
+    /// The same elements seen with a larger shape: broadcast axes get stride zero.
+    ///
+    /// # Errors
+    /// `Shape` when `shape` is not a broadcast of this one.
+    pub fn broadcast_to(&self, op: &str, shape: &[usize]) -> Result<Self> {
+        let fail = || {
+            Error::Shape(format!("{op}: an array of shape {} cannot be broadcast to {}", show_shape(&self.shape), show_shape(shape)))
+        };
+        let lead = shape.len().checked_sub(self.ndim()).ok_or_else(fail)?;
+        let mut strides: Strides = SmallVec::from_elem(0, shape.len());
+        for (i, (&n, &s)) in self.shape.iter().zip(&self.strides).enumerate() {
+            if n == shape[lead + i] {
+                strides[lead + i] = s;
+            } else if n != 1 {
+                return Err(fail());
+            }
+        }
+        Ok(Self { shape: Shape::from_slice(shape), strides, offset: self.offset })
+    }
+
+    /// Axes in the order `axes`, which must be a permutation.
+    #[must_use]
+    pub fn permute(&self, axes: &[usize]) -> Self {
+        Self {
+            shape: axes.iter().map(|&a| self.shape[a]).collect(),
+            strides: axes.iter().map(|&a| self.strides[a]).collect(),
+            offset: self.offset,
+        }
+    }
+
+    /// `count` elements along `axis` from `start`, `step` apart; the caller has checked the bounds.
+    #[must_use]
+    pub fn slice(&self, axis: usize, start: usize, count: usize, step: isize) -> Self {
+        let mut out = self.clone();
+        if count > 0 {
+            out.offset = (self.offset.cast_signed() + start.cast_signed() * self.strides[axis]).cast_unsigned();
+        }
+        out.shape[axis] = count;
+        out.strides[axis] = self.strides[axis] * step;
+        out
+    }
+
+    /// Without `axis`, at position `index` along it.
+    #[must_use]
+    pub fn select(&self, axis: usize, index: usize) -> Self {
+        let mut out = self.slice(axis, index, 1, 1);
+        out.shape.remove(axis);
+        out.strides.remove(axis);
+        out
+    }
+
+    /// With a new axis of size one before `axis`.
+    #[must_use]
+    pub fn insert_axis(&self, axis: usize) -> Self {
+        let mut out = self.clone();
+        out.shape.insert(axis, 1);
+        out.strides.insert(axis, 0);
+        out
+    }
+
+    /// Without `axis`, which has size one.
+    #[must_use]
+    pub fn remove_axis(&self, axis: usize) -> Self {
+        self.select(axis, 0)
+    }
+
+    /// The same elements in row-major order with another shape, if no copy is needed.
+    /// Sizes must agree.
+    #[must_use]
+    pub fn reshape(&self, shape: &[usize]) -> Option<Self> {
+        debug_assert_eq!(size_of(shape), self.size());
+        if self.is_contiguous() || self.size() == 0 {
+            return Some(Self { shape: Shape::from_slice(shape), strides: row_major(shape), offset: self.offset });
+        }
+        // Groups of old axes that are mutually contiguous can be split and joined freely.
+        let merged = self.coalesced();
+        let mut strides: Strides = SmallVec::from_elem(0, shape.len());
+        let mut groups = merged.iter().rev();
+        let (mut left, mut step) = groups.next().map_or((1, 0), |&(n, s)| (n, s));
+        for (i, &n) in shape.iter().enumerate().rev() {
+            if n == 1 {
+                continue;
+            }
+            if left == 1 {
+                (left, step) = *groups.next()?;
+            }
+            if !left.is_multiple_of(n) {
+                return None;
+            }
+            strides[i] = step;
+            step *= n.cast_signed();
+            left /= n;
+        }
+        Some(Self { shape: Shape::from_slice(shape), strides, offset: self.offset })
+    }
+
+    /// (size, stride) of the axes without those of size one, neighbours joined where they form one run.
+    #[must_use]
+    pub fn coalesced(&self) -> SmallVec<[(usize, isize); 4]> {
+        let mut out: SmallVec<[(usize, isize); 4]> = SmallVec::new();
+        for (&n, &s) in self.shape.iter().zip(&self.strides) {
+            if n == 1 {
+                continue;
+            }
+            match out.last_mut() {
+                Some((m, t)) if *t == s * n.cast_signed() => {
+                    *m *= n;
+                    *t = s;
+                }
+                _ => out.push((n, s)),
+            }
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reshape_views_where_it_can() {
+        let l = Layout::contiguous(&[2, 3, 4]);
+        assert_eq!(l.reshape(&[6, 4]).unwrap().strides(), &[4, 1]);
+        let t = l.permute(&[2, 0, 1]);
+        assert_eq!(t.reshape(&[4, 6]).unwrap().strides(), &[1, 4]);
+        assert_eq!(t.reshape(&[2, 2, 6]).unwrap().strides(), &[2, 1, 4]);
+        assert!(t.reshape(&[24]).is_none());
+        assert!(Layout::contiguous(&[]).reshape(&[1, 1]).is_some());
+    }
+
+    #[test]
+    fn broadcasting_keeps_zero_sizes() {
+        assert_eq!(broadcast_shapes(&[0, 3], &[1, 3]).unwrap().as_slice(), &[0, 3]);
+        assert_eq!(broadcast_shapes(&[2, 1], &[3]).unwrap().as_slice(), &[2, 3]);
+        assert!(broadcast_shapes(&[2, 3], &[2]).is_none());
+    }
+
+    #[test]
+    fn extent_of_reversed_and_empty() {
+        let l = Layout::contiguous(&[5]).slice(0, 4, 5, -1);
+        assert_eq!(l.extent(), Some((0, 5)));
+        assert_eq!(Layout::contiguous(&[0, 4]).extent(), None);
+    }
+
+    #[test]
+    fn contiguity_ignores_axes_of_one() {
+        assert!(Layout::strided(&[1, 3], &[77, 1], 0).is_contiguous());
+        assert!(!Layout::strided(&[3], &[2], 0).is_contiguous());
+    }
+}

@@ -1,0 +1,333 @@
+//! Arrays: shared immutable views of typed storage. This room knows no arithmetic.
+//!
+//! An [`Array`] is an `Arc` of [`Storage`] with a [`Layout`]. Values never change under a holder: writing goes
+//! through [`Array::data_mut`], which overwrites a buffer that nobody else holds and copies it otherwise.
+
+mod cursor;
+mod display;
+mod dtype;
+mod layout;
+pub mod pool;
+mod storage;
+
+use std::sync::Arc;
+
+use ndarray::{ArrayD, ArrayViewD, Axis, IxDyn, ShapeBuilder};
+
+pub use cursor::Cursor;
+pub use display::{DisplayOptions, format_array};
+pub use dtype::{DType, Element, Scalar, default_float, set_default_float};
+pub use layout::{Layout, Shape, Strides, broadcast_shapes, normalize_axis, size_of};
+pub use storage::{Lender, Storage};
+
+use crate::dispatch;
+use crate::error::{Error, Result, show_shape};
+
+/// An n-dimensional array: cheap to clone, immutable, possibly a view of a part of its storage.
+#[derive(Clone, Debug)]
+pub struct Array {
+    storage: Arc<Storage>,
+    layout: Layout,
+}
+
+impl Array {
+    /// A new array with arbitrary contents, to be filled through [`Array::data_mut`].
+    #[must_use]
+    pub fn empty(shape: &[usize], dtype: DType) -> Self {
+        let layout = Layout::contiguous(shape);
+        Self { storage: Arc::new(Storage::new(layout.size(), dtype)), layout }
+    }
+
+    /// An array over given storage.
+    ///
+    /// # Panics
+    /// When the layout reaches outside the storage: a bug of the caller.
+    #[must_use]
+    pub fn from_storage(storage: Arc<Storage>, layout: Layout) -> Self {
+        if let Some((_, end)) = layout.extent() {
+            assert!(end <= storage.len(), "layout reaches outside its storage");
+        }
+        Self { storage, layout }
+    }
+
+    /// All elements equal to `value`.
+    #[must_use]
+    pub fn full(shape: &[usize], value: Scalar, dtype: DType) -> Self {
+        let mut out = Self::empty(shape, dtype);
+        dispatch!(dtype, T => out.data_mut::<T>().fill(T::from_scalar(value)));
+        out
+    }
+
+    /// All elements zero.
+    #[must_use]
+    pub fn zeros(shape: &[usize], dtype: DType) -> Self {
+        Self::full(shape, Scalar::Int(0), dtype)
+    }
+
+    /// All elements one.
+    #[must_use]
+    pub fn ones(shape: &[usize], dtype: DType) -> Self {
+        Self::full(shape, Scalar::Int(1), dtype)
+    }
+
+    /// A 0-d array.
+    #[must_use]
+    pub fn scalar<T: Element>(value: T) -> Self {
+        Self::from_slice(&[value], &[])
+    }
+
+    /// A copy of `data` with `shape`.
+    ///
+    /// # Panics
+    /// When the number of elements is not the shape's: a bug of the caller.
+    #[must_use]
+    pub fn from_slice<T: Element>(data: &[T], shape: &[usize]) -> Self {
+        let mut out = Self::empty(shape, T::DTYPE);
+        out.data_mut::<T>().copy_from_slice(data);
+        out
+    }
+
+    /// Type of the elements.
+    #[must_use]
+    #[inline]
+    pub fn dtype(&self) -> DType {
+        self.storage.dtype()
+    }
+
+    /// Sizes of the axes.
+    #[must_use]
+    #[inline]
+    pub fn shape(&self) -> &[usize] {
+        self.layout.shape()
+    }
+
+    /// Number of axes.
+    #[must_use]
+    pub fn ndim(&self) -> usize {
+        self.layout.ndim()
+    }
+
+    /// Number of elements.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.layout.size()
+    }
+
+    /// Bytes that the elements would take without sharing.
+    #[must_use]
+    pub fn nbytes(&self) -> usize {
+        self.size() * self.dtype().size()
+    }
+
+    /// Where the elements lie.
+    #[must_use]
+    #[inline]
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The storage behind the array.
+    #[must_use]
+    #[inline]
+    pub fn storage(&self) -> &Arc<Storage> {
+        &self.storage
+    }
+
+    /// Whether this array alone holds its storage, all of it, in row-major order: then it can be overwritten.
+    #[must_use]
+    pub fn is_unique(&mut self) -> bool {
+        self.layout.is_contiguous() && self.storage.is_pooled() && Arc::get_mut(&mut self.storage).is_some()
+    }
+
+    /// The whole storage, of which the layout tells the array's part.
+    #[must_use]
+    #[inline]
+    pub fn raw<T: Element>(&self) -> &[T] {
+        self.storage.as_slice()
+    }
+
+    /// The elements, when they lie in row-major order.
+    #[must_use]
+    #[inline]
+    pub fn as_slice<T: Element>(&self) -> Option<&[T]> {
+        if !self.layout.is_contiguous() {
+            return None;
+        }
+        let n = self.size();
+        if n == 0 {
+            return Some(&[]);
+        }
+        Some(&self.storage.as_slice()[self.layout.offset()..self.layout.offset() + n])
+    }
+
+    /// The elements in row-major order, copied when they do not lie so.
+    #[must_use]
+    pub fn to_vec<T: Element>(&self) -> Vec<T> {
+        let mut out = vec![T::default(); self.size()];
+        Cursor::new(&self.layout).read(self.raw(), 0, &mut out);
+        out
+    }
+
+    /// The elements in row-major order, to write: in place when nobody else holds them, else in a copy.
+    ///
+    /// # Panics
+    /// When `T` is not the dtype: a bug of the caller.
+    pub fn data_mut<T: Element>(&mut self) -> &mut [T] {
+        if !self.is_unique() {
+            *self = self.copy();
+        }
+        let (offset, n) = (self.layout.offset(), self.size());
+        let Some(storage) = Arc::get_mut(&mut self.storage) else { unreachable!("a fresh copy is unshared") };
+        let all = storage.as_mut_slice();
+        if n == 0 { &mut [] } else { &mut all[offset..offset + n] }
+    }
+
+    /// The whole storage with the layout, to write some elements; copied first when it is shared.
+    ///
+    /// # Panics
+    /// When `T` is not the dtype: a bug of the caller.
+    pub fn raw_mut<T: Element>(&mut self) -> (&mut [T], &Layout) {
+        let writable = self.storage.is_pooled() && Arc::get_mut(&mut self.storage).is_some();
+        if !writable || self.layout.strides().iter().zip(self.layout.shape()).any(|(&s, &n)| s == 0 && n > 1) {
+            *self = self.copy();
+        }
+        let Some(storage) = Arc::get_mut(&mut self.storage) else { unreachable!("a fresh copy is unshared") };
+        (storage.as_mut_slice(), &self.layout)
+    }
+
+    /// A fresh row-major copy.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let mut out = Self::empty(self.shape(), self.dtype());
+        let cursor = Cursor::new(&self.layout);
+        let Some(storage) = Arc::get_mut(&mut out.storage) else { unreachable!("a new storage is unshared") };
+        dispatch!(self.dtype(), T => cursor.read::<T>(self.raw(), 0, storage.as_mut_slice()));
+        out
+    }
+
+    /// This array, or a copy in row-major order.
+    #[must_use]
+    pub fn contiguous(&self) -> Self {
+        if self.layout.is_contiguous() { self.clone() } else { self.copy() }
+    }
+
+    /// The same storage seen through another layout, made from this array's.
+    #[must_use]
+    pub fn with_layout(&self, layout: Layout) -> Self {
+        Self::from_storage(Arc::clone(&self.storage), layout)
+    }
+
+    /// The elements in row-major order with another shape of the same size; a view where possible.
+    ///
+    /// # Errors
+    /// `Shape` when the sizes differ.
+    pub fn reshape(&self, shape: &[usize]) -> Result<Self> {
+        if size_of(shape) != self.size() {
+            return Err(Error::Shape(format!(
+                "reshape: cannot reshape {} ({} elements) to {} ({} elements)",
+                show_shape(self.shape()),
+                self.size(),
+                show_shape(shape),
+                size_of(shape)
+            )));
+        }
+        Ok(match self.layout.reshape(shape) {
+            Some(layout) => self.with_layout(layout),
+            None => self.copy().with_layout(Layout::contiguous(shape)),
+        })
+    }
+
+    /// A view with a larger shape.
+    ///
+    /// # Errors
+    /// `Shape` when `shape` is not a broadcast of this one's.
+    pub fn broadcast_to(&self, op: &str, shape: &[usize]) -> Result<Self> {
+        Ok(self.with_layout(self.layout.broadcast_to(op, shape)?))
+    }
+
+    /// The only element.
+    ///
+    /// # Errors
+    /// `Value` when there is not exactly one.
+    pub fn item(&self) -> Result<Scalar> {
+        if self.size() != 1 {
+            return Err(Error::Value(format!("item: an array of shape {} has {} elements, expected one", show_shape(self.shape()), self.size())));
+        }
+        let at = self.layout.offset();
+        Ok(dispatch!(self.dtype(), T => self.raw::<T>()[at].to_scalar()))
+    }
+
+    /// An ndarray view of the elements.
+    #[must_use]
+    pub fn view<T: Element>(&self) -> ArrayViewD<'_, T> {
+        let l = &self.layout;
+        let Some((low, high)) = l.extent() else {
+            return match ArrayViewD::from_shape(IxDyn(l.shape()), &[][..]) {
+                Ok(v) => v,
+                Err(e) => unreachable!("an empty view always fits: {e}"),
+            };
+        };
+        // ndarray takes non-negative strides here; reversed axes are turned round after.
+        let strides: Vec<usize> = l.strides().iter().map(|s| s.unsigned_abs()).collect();
+        let view = ArrayViewD::from_shape(IxDyn(l.shape()).strides(IxDyn(&strides)), &self.raw::<T>()[low..high]);
+        let Ok(mut view) = view else { unreachable!("the extent covers the view") };
+        for (axis, &s) in l.strides().iter().enumerate() {
+            if s < 0 {
+                view.invert_axis(Axis(axis));
+            }
+        }
+        view
+    }
+}
+
+impl<T: Element> From<ArrayD<T>> for Array {
+    fn from(a: ArrayD<T>) -> Self {
+        let shape: Shape = a.shape().into();
+        match a.as_slice() {
+            Some(data) => Self::from_slice(data, &shape),
+            None => Self::from_slice(&a.iter().copied().collect::<Vec<_>>(), &shape),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arange(shape: &[usize]) -> Array {
+        let n = size_of(shape);
+        Array::from_slice(&(0..i64::try_from(n).unwrap()).collect::<Vec<_>>(), shape)
+    }
+
+    #[test]
+    fn writing_never_changes_another_holder() {
+        let mut a = arange(&[4]);
+        let p = a.storage().as_ptr();
+        a.data_mut::<i64>()[0] = 7;
+        assert_eq!(a.storage().as_ptr(), p, "unshared storage is overwritten");
+        let b = a.clone();
+        a.data_mut::<i64>()[0] = 9;
+        assert_eq!(b.to_vec::<i64>(), [7, 1, 2, 3]);
+        assert_eq!(a.to_vec::<i64>(), [9, 1, 2, 3]);
+    }
+
+    #[test]
+    fn ndarray_sees_reversed_and_broadcast_axes() {
+        let a = arange(&[2, 3]);
+        let r = a.with_layout(a.layout().slice(1, 2, 3, -1));
+        assert_eq!(r.view::<i64>().iter().copied().collect::<Vec<_>>(), [2, 1, 0, 5, 4, 3]);
+        assert_eq!(Array::from(r.view::<i64>().to_owned()).to_vec::<i64>(), r.to_vec::<i64>());
+        let b = a.broadcast_to("test", &[2, 2, 3]).unwrap();
+        assert_eq!(b.view::<i64>().sum(), 30);
+        assert_eq!(Array::zeros(&[0, 3], DType::F32).view::<f32>().shape(), &[0, 3]);
+    }
+
+    #[test]
+    fn reshape_copies_only_when_it_must() {
+        let a = arange(&[2, 3]);
+        assert_eq!(a.reshape(&[3, 2]).unwrap().storage().as_ptr(), a.storage().as_ptr());
+        let t = a.with_layout(a.layout().permute(&[1, 0]));
+        assert_eq!(t.reshape(&[6]).unwrap().to_vec::<i64>(), [0, 3, 1, 4, 2, 5]);
+        assert!(a.reshape(&[4]).unwrap_err().to_string().contains("(2, 3)"));
+    }
+}

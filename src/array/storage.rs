@@ -1,0 +1,141 @@
+//! Storage: a buffer of the pool, or memory that somebody else owns and lends.
+#![allow(unsafe_code, reason = "typed access to raw buffers lives here and nowhere else")]
+
+use std::fmt;
+use std::mem::ManuallyDrop;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::dtype::{DType, Element};
+use super::pool;
+
+/// Memory of another owner (a NumPy array, a DLPack tensor). It is never written through an array.
+pub trait Lender: Send + Sync {
+    /// Called when the tape begins to rely on the contents.
+    fn lock(&self);
+    /// Called when the tape no longer relies on them.
+    fn unlock(&self);
+}
+
+enum Owner {
+    Pool(ManuallyDrop<pool::Block>),
+    Lent { lender: Box<dyn Lender>, locks: AtomicUsize },
+}
+
+/// Raw elements of one dtype. Arrays share it through an `Arc`; whoever holds it alone may write.
+pub struct Storage {
+    start: NonNull<u8>,
+    len: usize,
+    dtype: DType,
+    owner: Owner,
+}
+
+// SAFETY: shared access is read-only, exclusive access goes through `&mut`; lenders are Send + Sync.
+unsafe impl Send for Storage {}
+// SAFETY: as above.
+unsafe impl Sync for Storage {}
+
+impl Storage {
+    /// A pooled buffer of `len` elements with arbitrary (valid) contents.
+    #[must_use]
+    pub fn new(len: usize, dtype: DType) -> Self {
+        let bytes = len.checked_mul(dtype.size()).filter(|&b| b <= isize::MAX as usize).unwrap_or_else(|| panic!("array too large: {len} elements"));
+        let block = pool::take(bytes);
+        let start = block.start;
+        if dtype == DType::Bool {
+            // SAFETY: the block holds `bytes` bytes. Old bytes need not be valid bools, zeros are.
+            unsafe { start.as_ptr().write_bytes(0, bytes) };
+        }
+        Self { start, len, dtype, owner: Owner::Pool(ManuallyDrop::new(block)) }
+    }
+
+    /// Storage over memory of `lender`.
+    ///
+    /// # Safety
+    /// `start` must be aligned for `dtype` and point to `len` initialised elements (bytes 0 or 1 for bool)
+    /// that stay alive until `lender` is dropped and are not written while the library reads them.
+    pub unsafe fn lent(start: NonNull<u8>, len: usize, dtype: DType, lender: Box<dyn Lender>) -> Self {
+        Self { start, len, dtype, owner: Owner::Lent { lender, locks: AtomicUsize::new(0) } }
+    }
+
+    /// Number of elements.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are no elements.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Type of the elements.
+    #[must_use]
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// Whether the memory is ours to write when unshared.
+    #[must_use]
+    pub fn is_pooled(&self) -> bool {
+        matches!(self.owner, Owner::Pool(_))
+    }
+
+    /// Address of the first element.
+    #[must_use]
+    pub fn as_ptr(&self) -> *const u8 {
+        self.start.as_ptr()
+    }
+
+    /// All elements. Panics when `T` is not the dtype: a bug of the caller.
+    #[must_use]
+    #[inline]
+    pub fn as_slice<T: Element>(&self) -> &[T] {
+        assert_eq!(T::DTYPE, self.dtype, "storage read with the wrong type");
+        // SAFETY: `start` is aligned and holds `len` valid elements of `T`; nobody writes while `&self` lives.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr().cast(), self.len) }
+    }
+
+    /// All elements, to write. Panics when `T` is not the dtype or the memory is lent.
+    #[inline]
+    pub fn as_mut_slice<T: Element>(&mut self) -> &mut [T] {
+        assert_eq!(T::DTYPE, self.dtype, "storage written with the wrong type");
+        assert!(self.is_pooled(), "lent memory is read-only");
+        // SAFETY: as in `as_slice`; `&mut self` is exclusive and pool memory has no other owner.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr().cast(), self.len) }
+    }
+
+    /// The tape saves these contents: a lender keeps others from writing.
+    pub fn lock(&self) {
+        if let Owner::Lent { lender, locks } = &self.owner
+            && locks.fetch_add(1, Ordering::AcqRel) == 0
+        {
+            lender.lock();
+        }
+    }
+
+    /// Undoes one [`Storage::lock`].
+    pub fn unlock(&self) {
+        if let Owner::Lent { lender, locks } = &self.owner
+            && locks.fetch_sub(1, Ordering::AcqRel) == 1
+        {
+            lender.unlock();
+        }
+    }
+}
+
+impl Drop for Storage {
+    fn drop(&mut self) {
+        if let Owner::Pool(block) = &mut self.owner {
+            // SAFETY: the block is taken once, here.
+            pool::give(unsafe { ManuallyDrop::take(block) });
+        }
+    }
+}
+
+impl fmt::Debug for Storage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Storage({} x {}, {})", self.len, self.dtype, if self.is_pooled() { "pooled" } else { "lent" })
+    }
+}

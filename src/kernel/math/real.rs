@@ -1,0 +1,234 @@
+//! What the functions of this room need of a floating point type, and its coefficients.
+
+use std::ops::{Add, Div, Mul, Neg, Sub};
+
+use crate::kernel::math::coefficients as c;
+use crate::kernel::simd::Arch;
+
+/// `f32` or `f64`, with the few bit tricks that vectorise well.
+///
+/// Integers are never converted: a small integer `k` travels as `MAGIC + k`, whose lowest bits are `k`.
+pub trait Real:
+    Copy
+    + PartialOrd
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Neg<Output = Self>
+    + 'static
+{
+    /// 1.5 · 2^(p−1) for p bits of precision: adding it rounds to an integer, ties to even.
+    const MAGIC: Self;
+    /// Arguments beyond ±this overflow or underflow `exp` for certain, yet keep `k` in range.
+    const EXP_CLAMP: Self;
+    /// Below this `expm1` is −1; `k` stays in the range of [`Real::pow2`].
+    const EXPM1_CLAMP: Self;
+    /// |x| below this: the odd functions and `expm1` are `x` to within far less than an ulp.
+    const TINY: Self;
+    /// Beyond this |x| `erf` rounds to ±1.
+    const ERF_CLAMP: Self;
+    /// `[head, tail]` of ln 2; products of the head with exponents are exact.
+    const LN2: [Self; 2];
+    /// `[head, tail]` of 1/ln 2; the head has half the bits.
+    const LOG2_E: [Self; 2];
+    /// `[head, tail]` of 1/ln 10; the head has half the bits.
+    const LOG10_E: [Self; 2];
+    /// `[head, tail]` of log10 2; products of the head with exponents are exact.
+    const LOG10_2: [Self; 2];
+    /// π/2 in three parts for fused reduction.
+    const PIO2_FMA: [Self; 3];
+    /// π/2 in four parts; products of the first three with integers up to the limit are exact.
+    const PIO2_SPLIT: [Self; 4];
+    /// Largest |x| for `sin`, `cos`, `tan` with (0) and without (1) FMA.
+    const TRIG_LIMIT: [Self; 2];
+    /// (eʳ − 1 − r)/r² for `exp`.
+    const EXP: &'static [Self];
+    /// The same for `expm1`: relative error where `exp` needs an absolute one.
+    const EXPM1: &'static [Self];
+    /// (log((1+s)/(1−s))/s − 2)/s² in s².
+    const LOG: &'static [Self];
+    /// (sin r / r − 1)/r² in r².
+    const SIN: &'static [Self];
+    /// (cos r − 1 + r²/2)/r⁴ in r².
+    const COS: &'static [Self];
+    /// erf x / x − 1 in x², below [`c::ERF_CUT`].
+    const ERF_NEAR: &'static [Self];
+    /// −log(erfc x) in x, above it.
+    const ERF_FAR: &'static [Self];
+
+    /// The nearest value to `v`.
+    fn lit(v: f64) -> Self;
+    /// The value as `f64`, exactly.
+    fn to_f64(self) -> f64;
+    /// |x|.
+    fn abs(self) -> Self;
+    /// √x, correctly rounded.
+    fn sqrt(self) -> Self;
+    /// Largest integer not above x.
+    fn floor(self) -> Self;
+    /// Smallest integer not below x.
+    fn ceil(self) -> Self;
+    /// x without its fraction.
+    fn trunc(self) -> Self;
+    /// Nearest integer, ties to even.
+    fn round_ties_even(self) -> Self;
+    /// |x| with the sign of `sign`.
+    fn copysign(self, sign: Self) -> Self;
+    /// self · a + b rounded once; see [`fma`].
+    fn mul_add(self, a: Self, b: Self) -> Self;
+    /// 2^k for `t = MAGIC + k` while that is a normal number.
+    fn pow2(t: Self) -> Self;
+    /// 2^⌊k/2⌋ and 2^⌈k/2⌉ for `t = MAGIC + k`.
+    fn pow2_halves(t: Self) -> (Self, Self);
+    /// `(m, k)` with x = m · 2^k and m within √½ … √2, for positive finite x.
+    fn split_exponent(self) -> (Self, Self);
+    /// The leading half of the bits.
+    fn head(self) -> Self;
+    /// Whether k is odd, for `t = MAGIC + k`.
+    fn is_odd(t: Self) -> bool;
+    /// −self if the second bit of k is set, for `t = MAGIC + k`.
+    fn negate_by_bit1(self, t: Self) -> Self;
+    /// The platform's `sin`: right for every argument.
+    fn libm_sin(self) -> Self;
+    /// The platform's `cos`.
+    fn libm_cos(self) -> Self;
+    /// The platform's `tan`.
+    fn libm_tan(self) -> Self;
+    /// The platform's `pow`.
+    fn libm_pow(self, exponent: Self) -> Self;
+}
+
+macro_rules! real {
+    ($t:ident, $bits:ident, mantissa $p:literal, bias $bias:literal, tail $tail:literal, subnormal $sub:literal) => {
+        impl Real for $t {
+            const MAGIC: Self = 1.5 * (1u64 << $p) as $t;
+            const EXP_CLAMP: Self = c::$t::EXP_CLAMP;
+            const EXPM1_CLAMP: Self = c::$t::EXPM1_CLAMP;
+            const TINY: Self = c::$t::TINY;
+            const ERF_CLAMP: Self = c::$t::ERF_CLAMP;
+            const LN2: [Self; 2] = c::$t::LN2;
+            const LOG2_E: [Self; 2] = c::$t::LOG2_E;
+            const LOG10_E: [Self; 2] = c::$t::LOG10_E;
+            const LOG10_2: [Self; 2] = c::$t::LOG10_2;
+            const PIO2_FMA: [Self; 3] = c::$t::PIO2_FMA;
+            const PIO2_SPLIT: [Self; 4] = c::$t::PIO2_SPLIT;
+            const TRIG_LIMIT: [Self; 2] = c::$t::TRIG_LIMIT;
+            const EXP: &'static [Self] = &c::$t::EXP;
+            const EXPM1: &'static [Self] = &c::$t::EXPM1;
+            const LOG: &'static [Self] = &c::$t::LOG;
+            const SIN: &'static [Self] = &c::$t::SIN;
+            const COS: &'static [Self] = &c::$t::COS;
+            const ERF_NEAR: &'static [Self] = &c::$t::ERF_NEAR;
+            const ERF_FAR: &'static [Self] = &c::$t::ERF_FAR;
+
+            #[inline(always)]
+            fn lit(v: f64) -> Self {
+                v as $t
+            }
+            #[inline(always)]
+            fn to_f64(self) -> f64 {
+                f64::from(self)
+            }
+            #[inline(always)]
+            fn pow2(t: Self) -> Self {
+                // The bits of MAGIC above the integer fall out of the shift.
+                $t::from_bits(t.to_bits().wrapping_add($bias) << $p)
+            }
+            #[inline(always)]
+            fn pow2_halves(t: Self) -> (Self, Self) {
+                const OFFSET: $bits = 4 * $bias; // keeps the shifted integer positive
+                let k = t.to_bits().wrapping_sub(Self::MAGIC.to_bits()).wrapping_add(OFFSET);
+                let half = k >> 1;
+                let rest = k.wrapping_sub(half);
+                let scale = |k: $bits| $t::from_bits(k.wrapping_sub(OFFSET / 2 - $bias) << $p);
+                (scale(half), scale(rest))
+            }
+            #[inline(always)]
+            fn split_exponent(self) -> (Self, Self) {
+                const SCALE: $t = (1u64 << $sub) as $t;
+                const LOW: $bits = (std::f64::consts::FRAC_1_SQRT_2 as $t).to_bits();
+                const ONE: $bits = (1.0 as $t).to_bits();
+                const FRACTION: $bits = (1 << $p) - 1;
+                // 2^p in bits: or-ing a small integer into it makes the float 2^p + integer.
+                const POWER: $bits = ((1u64 << $p) as $t).to_bits();
+                let subnormal = self < $t::MIN_POSITIVE;
+                let x = if subnormal { self * SCALE } else { self };
+                let shift = if subnormal { $sub as $t } else { 0.0 };
+                let bits = x.to_bits().wrapping_add(ONE - LOW);
+                let m = $t::from_bits((bits & FRACTION).wrapping_add(LOW));
+                let k = $t::from_bits((bits >> $p) | POWER) - ((1u64 << $p) + $bias) as $t;
+                (m, k - shift)
+            }
+            #[inline(always)]
+            fn head(self) -> Self {
+                $t::from_bits(self.to_bits() & ($bits::MAX << $tail))
+            }
+            #[inline(always)]
+            fn is_odd(t: Self) -> bool {
+                t.to_bits() & 1 == 1
+            }
+            #[inline(always)]
+            fn negate_by_bit1(self, t: Self) -> Self {
+                $t::from_bits(self.to_bits() ^ ((t.to_bits() & 2) << ($bits::BITS - 2)))
+            }
+            real!(@std $t: abs, sqrt, floor, ceil, trunc, round_ties_even);
+            #[inline(always)]
+            fn copysign(self, sign: Self) -> Self {
+                $t::copysign(self, sign)
+            }
+            #[inline(always)]
+            fn mul_add(self, a: Self, b: Self) -> Self {
+                $t::mul_add(self, a, b)
+            }
+            #[inline(always)]
+            fn libm_sin(self) -> Self {
+                $t::sin(self)
+            }
+            #[inline(always)]
+            fn libm_cos(self) -> Self {
+                $t::cos(self)
+            }
+            #[inline(always)]
+            fn libm_tan(self) -> Self {
+                $t::tan(self)
+            }
+            #[inline(always)]
+            fn libm_pow(self, exponent: Self) -> Self {
+                $t::powf(self, exponent)
+            }
+        }
+    };
+    (@std $t:ident: $($name:ident),*) => {
+        $(#[inline(always)]
+        fn $name(self) -> Self {
+            $t::$name(self)
+        })*
+    };
+}
+
+real!(f32, u32, mantissa 23, bias 127, tail 12, subnormal 24);
+real!(f64, u64, mantissa 52, bias 1023, tail 27, subnormal 54);
+
+/// a · b + c, rounded once where the instruction set can and twice elsewhere.
+#[inline(always)]
+pub fn fma<T: Real, A: Arch>(a: T, b: T, c: T) -> T {
+    if A::FMA { a.mul_add(b, c) } else { a * b + c }
+}
+
+/// The polynomial with these coefficients, lowest first, by Horner's rule.
+#[inline(always)]
+pub fn poly<T: Real, A: Arch>(x: T, coefficients: &'static [T]) -> T {
+    let (last, rest) = coefficients.split_last().expect("a polynomial has coefficients");
+    let mut sum = *last;
+    for &coefficient in rest.iter().rev() {
+        sum = fma::<T, A>(sum, x, coefficient);
+    }
+    sum
+}
+
+/// `a` or `b`, both computed already: a blend, never a branch.
+#[inline(always)]
+pub fn pick<T>(condition: bool, a: T, b: T) -> T {
+    if condition { a } else { b }
+}

@@ -1,0 +1,4 @@
+//! draft
+#![deny(unsafe_code)]
+pub mod array;
+pub mod error;
