@@ -2,3 +2,6 @@
 #![deny(unsafe_code)]
 pub mod array;
 pub mod error;
+pub mod kernel;
+pub mod tape;
+pub use error::{Error, Result};

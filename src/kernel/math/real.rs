@@ -22,8 +22,12 @@ pub trait Real:
     const MAGIC: Self;
     /// Arguments beyond ±this overflow or underflow `exp` for certain, yet keep `k` in range.
     const EXP_CLAMP: Self;
-    /// Below this `expm1` is −1; `k` stays in the range of [`Real::pow2`].
-    const EXPM1_CLAMP: Self;
+    /// `expm1` is −1 below and infinite above.
+    const EXPM1_RANGE: [Self; 2];
+    /// `sinh` and `cosh` are infinite above.
+    const SINH_MAX: Self;
+    /// `tanh` of half of this and more is 1.
+    const TANH_MAX: Self;
     /// |x| below this: the odd functions and `expm1` are `x` to within far less than an ulp.
     const TINY: Self;
     /// Beyond this |x| `erf` rounds to ±1.
@@ -54,6 +58,8 @@ pub trait Real:
     const COS: &'static [Self];
     /// erf x / x − 1 in x², below [`c::ERF_CUT`].
     const ERF_NEAR: &'static [Self];
+    /// (tanh x / x − 1)/x² in x², below [`c::TANH_CUT`].
+    const TANH_NEAR: &'static [Self];
     /// −log(erfc x) in x, above it.
     const ERF_FAR: &'static [Self];
 
@@ -89,6 +95,8 @@ pub trait Real:
     fn is_odd(t: Self) -> bool;
     /// −self if the second bit of k is set, for `t = MAGIC + k`.
     fn negate_by_bit1(self, t: Self) -> Self;
+    /// self, negated if `x` is negative.
+    fn with_sign_of(self, x: Self) -> Self;
     /// The platform's `sin`: right for every argument.
     fn libm_sin(self) -> Self;
     /// The platform's `cos`.
@@ -104,7 +112,9 @@ macro_rules! real {
         impl Real for $t {
             const MAGIC: Self = 1.5 * (1u64 << $p) as $t;
             const EXP_CLAMP: Self = c::$t::EXP_CLAMP;
-            const EXPM1_CLAMP: Self = c::$t::EXPM1_CLAMP;
+            const EXPM1_RANGE: [Self; 2] = c::$t::EXPM1_RANGE;
+            const SINH_MAX: Self = c::$t::SINH_MAX;
+            const TANH_MAX: Self = c::$t::TANH_MAX;
             const TINY: Self = c::$t::TINY;
             const ERF_CLAMP: Self = c::$t::ERF_CLAMP;
             const LN2: [Self; 2] = c::$t::LN2;
@@ -120,6 +130,7 @@ macro_rules! real {
             const SIN: &'static [Self] = &c::$t::SIN;
             const COS: &'static [Self] = &c::$t::COS;
             const ERF_NEAR: &'static [Self] = &c::$t::ERF_NEAR;
+            const TANH_NEAR: &'static [Self] = &c::$t::TANH_NEAR;
             const ERF_FAR: &'static [Self] = &c::$t::ERF_FAR;
 
             #[inline(always)]
@@ -172,6 +183,10 @@ macro_rules! real {
             fn negate_by_bit1(self, t: Self) -> Self {
                 $t::from_bits(self.to_bits() ^ ((t.to_bits() & 2) << ($bits::BITS - 2)))
             }
+            #[inline(always)]
+            fn with_sign_of(self, x: Self) -> Self {
+                $t::from_bits(self.to_bits() ^ (x.to_bits() & (1 << ($bits::BITS - 1))))
+            }
             real!(@std $t: abs, sqrt, floor, ceil, trunc, round_ties_even);
             #[inline(always)]
             fn copysign(self, sign: Self) -> Self {
@@ -216,13 +231,41 @@ pub fn fma<T: Real, A: Arch>(a: T, b: T, c: T) -> T {
     if A::FMA { a.mul_add(b, c) } else { a * b + c }
 }
 
-/// The polynomial with these coefficients, lowest first, by Horner's rule.
+/// The polynomial with these coefficients, lowest first.
+///
+/// Horner's rule has the fewest operations, but each waits for the one before. A long polynomial is
+/// therefore summed as two in x², or four in x⁴.
 #[inline(always)]
 pub fn poly<T: Real, A: Arch>(x: T, coefficients: &'static [T]) -> T {
-    let (last, rest) = coefficients.split_last().expect("a polynomial has coefficients");
-    let mut sum = *last;
-    for &coefficient in rest.iter().rev() {
-        sum = fma::<T, A>(sum, x, coefficient);
+    match coefficients.len() {
+        0..=5 => horner::<T, A>(x, coefficients, 0, 1),
+        6..=11 => halves::<T, A>(x, x * x, coefficients, 0, 1),
+        _ => {
+            let (z, even, odd) = (x * x, 0, 1);
+            let even = halves::<T, A>(z, z * z, coefficients, even, 2);
+            let odd = halves::<T, A>(z, z * z, coefficients, odd, 2);
+            fma::<T, A>(odd, x, even)
+        }
+    }
+}
+
+/// Every `step`-th coefficient from `first` on, as two polynomials in z = x².
+#[inline(always)]
+fn halves<T: Real, A: Arch>(x: T, z: T, coefficients: &'static [T], first: usize, step: usize) -> T {
+    let even = horner::<T, A>(z, coefficients, first, 2 * step);
+    let odd = horner::<T, A>(z, coefficients, first + step, 2 * step);
+    fma::<T, A>(odd, x, even)
+}
+
+/// Every `step`-th coefficient from `first` on, by Horner's rule.
+#[inline(always)]
+fn horner<T: Real, A: Arch>(x: T, coefficients: &'static [T], first: usize, step: usize) -> T {
+    let last = first + (coefficients.len() - 1 - first) / step * step;
+    let mut sum = coefficients[last];
+    let mut next = last;
+    while next > first {
+        next -= step;
+        sum = fma::<T, A>(sum, x, coefficients[next]);
     }
     sum
 }

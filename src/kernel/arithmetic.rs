@@ -1,0 +1,25 @@
+//! Sums of whole arrays: what the backward engine needs of arithmetic.
+
+use crate::array::Array;
+use crate::dispatch;
+use crate::kernel::blocks::{self, Input};
+
+/// `a + b` of one shape and dtype.
+///
+/// # Panics
+/// When shapes or dtypes differ or the dtype is not floating: bugs of the caller.
+#[must_use]
+pub fn add(a: &Array, b: &Array) -> Array {
+    dispatch!(float a.dtype(), T => blocks::map([Input::from(a), Input::from(b)], a.shape(), |[x, y]: [T; 2]| x + y),
+        else unreachable!("gradients are floating"))
+}
+
+/// `a += b`, in place when nobody else holds `a`.
+///
+/// # Panics
+/// As [`add`].
+pub fn add_in_place(a: &mut Array, b: &Array) {
+    dispatch!(float a.dtype(), T => blocks::update(a, [Input::from(b)], 1.0, |[x]: [&[T]; 1], out: &mut [T]| {
+        out.iter_mut().zip(x).for_each(|(o, x)| *o += x);
+    }), else unreachable!("gradients are floating"));
+}

@@ -1,0 +1,314 @@
+//! One formula, many instantiations.
+//!
+//! An elementwise rule is text over [`Field`]: `x.tanh()` forward, `F::lit(1.0) - y * y` for its derivative.
+//! With `F =` [`Lane`] the text becomes the body of a SIMD loop; with a recorded value it becomes operations
+//! on the tape, so that the derivative has derivatives. Hence no branches (use [`Field::select`]) and no
+//! constructor but [`Field::lit`].
+//!
+//! # The loop around a rule
+//! `sin`, `cos` and `tan` of huge arguments need another algorithm. A [`Lane`] remembers whether it stems
+//! from such an argument ([`Lane::far`]); a loop works in blocks, collects that flag, and repeats a block that
+//! raised it with [`Careful`](crate::kernel::simd::Careful) lanes, which agree bit for bit wherever the flag
+//! stays down. For a rule without these functions the flag is constant and the repetition vanishes.
+//! ```ignore
+//! fn pass<R: Rule, T: Real, A: Arch>(x: &[T], y: &mut [T]) -> bool {
+//!     let mut far = false;
+//!     for (x, y) in x.iter().zip(y) {
+//!         let lane = R::forward(Lane::<T, A>::new(*x));
+//!         *y = lane.value();
+//!         far |= lane.far();
+//!     }
+//!     far
+//! }
+//! // per block: if pass::<R, T, A>(x, y) { pass::<R, T, Careful<A>>(x, y); }
+//! ```
+#![allow(clippy::inline_always)] // a function that is not inlined is compiled for the wrong instruction set
+
+use std::marker::PhantomData;
+use std::ops::{Add, Div, Mul, Neg, Sub};
+
+use crate::kernel::math::{self, Real, pick};
+use crate::kernel::simd::Arch;
+
+macro_rules! declare {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        $($(#[$doc])* #[must_use] fn $name(self) -> Self;)*
+    };
+}
+
+/// The numbers that elementwise formulas are written in.
+pub trait Field:
+    Copy
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Neg<Output = Self>
+{
+    /// The outcome of a comparison.
+    type Mask: Copy;
+
+    /// The constant `v`, rounded to the precision at hand.
+    fn lit(v: f64) -> Self;
+
+    declare! {
+        /// eˣ.
+        exp,
+        /// eˣ − 1, accurate near zero.
+        exp_m1,
+        /// Natural logarithm.
+        ln,
+        /// ln(1 + x), accurate near zero.
+        ln_1p,
+        /// Binary logarithm.
+        log2,
+        /// Decimal logarithm.
+        log10,
+        /// Square root, correctly rounded.
+        sqrt,
+        /// 1/x.
+        recip,
+        /// Hyperbolic tangent.
+        tanh,
+        /// Hyperbolic sine.
+        sinh,
+        /// Hyperbolic cosine.
+        cosh,
+        /// Sine.
+        sin,
+        /// Cosine.
+        cos,
+        /// Tangent.
+        tan,
+        /// 1/(1 + e⁻ˣ).
+        sigmoid,
+        /// The error function.
+        erf,
+        /// |x|.
+        abs,
+        /// Largest integer not above x.
+        floor,
+        /// Smallest integer not below x.
+        ceil,
+        /// Nearest integer, ties to even.
+        round_ties_even,
+        /// x without its fraction.
+        trunc,
+    }
+
+    /// x to the power `exponent`, with IEEE 754's special cases.
+    #[must_use]
+    fn powf(self, exponent: Self) -> Self;
+    /// The larger one; NaN if either is (`numpy.maximum`).
+    #[must_use]
+    fn max(self, other: Self) -> Self;
+    /// The smaller one; NaN if either is (`numpy.minimum`).
+    #[must_use]
+    fn min(self, other: Self) -> Self;
+
+    /// self > other; false with NaN, as are the next four.
+    fn gt(self, other: Self) -> Self::Mask;
+    /// self ≥ other.
+    fn ge(self, other: Self) -> Self::Mask;
+    /// self = other.
+    fn eq(self, other: Self) -> Self::Mask;
+    /// self < other.
+    fn lt(self, other: Self) -> Self::Mask {
+        other.gt(self)
+    }
+    /// self ≤ other.
+    fn le(self, other: Self) -> Self::Mask {
+        other.ge(self)
+    }
+    /// Whether this is NaN.
+    fn is_nan(self) -> Self::Mask;
+    /// Both.
+    fn and(a: Self::Mask, b: Self::Mask) -> Self::Mask;
+    /// Either.
+    fn or(a: Self::Mask, b: Self::Mask) -> Self::Mask;
+    /// The opposite.
+    fn not(mask: Self::Mask) -> Self::Mask;
+    /// `a` where the mask holds, else `b`; whatever stands in the other one does not matter.
+    #[must_use]
+    fn select(mask: Self::Mask, a: Self, b: Self) -> Self;
+    /// The annihilating product self · factor: zero where self is zero, even if the factor is infinite or
+    /// NaN. A gradient that does not flow stays away, whatever the derivative is there.
+    #[must_use]
+    fn annihilate(self, factor: Self) -> Self;
+}
+
+/// One number in a SIMD loop for the instruction set `A`.
+#[derive(Clone, Copy, Debug)]
+pub struct Lane<T, A> {
+    value: T,
+    far: bool,
+    arch: PhantomData<A>,
+}
+
+/// The outcome of comparing two [`Lane`]s.
+#[derive(Clone, Copy, Debug)]
+pub struct LaneMask {
+    holds: bool,
+    far: bool,
+}
+
+impl<T: Real, A: Arch> Lane<T, A> {
+    /// The lane with this value.
+    #[inline(always)]
+    pub fn new(value: T) -> Self {
+        Self::with(value, false)
+    }
+
+    /// Its value; meaningless if [`Lane::far`], unless `A::CAREFUL`.
+    #[inline(always)]
+    pub fn value(self) -> T {
+        self.value
+    }
+
+    /// Whether an argument left the fast range of a function on the way here.
+    #[inline(always)]
+    pub fn far(self) -> bool {
+        self.far
+    }
+
+    #[inline(always)]
+    fn with(value: T, far: bool) -> Self {
+        Self { value, far, arch: PhantomData }
+    }
+
+    #[inline(always)]
+    fn map(self, f: impl Fn(T) -> T) -> Self {
+        Self::with(f(self.value), self.far)
+    }
+
+    #[inline(always)]
+    fn zip(self, other: Self, f: impl Fn(T, T) -> T) -> Self {
+        Self::with(f(self.value, other.value), self.far | other.far)
+    }
+
+    #[inline(always)]
+    fn compare(self, other: Self, f: impl Fn(T, T) -> bool) -> LaneMask {
+        LaneMask { holds: f(self.value, other.value), far: self.far | other.far }
+    }
+
+    /// A function with a fast range.
+    #[inline(always)]
+    fn ranged(self, f: impl Fn(T) -> T) -> Self {
+        let far = !A::CAREFUL && math::is_far::<T, A>(self.value);
+        Self::with(f(self.value), self.far | far)
+    }
+}
+
+macro_rules! operator {
+    ($($trait:ident $name:ident $op:tt),*) => {
+        $(impl<T: Real, A: Arch> $trait for Lane<T, A> {
+            type Output = Self;
+            #[inline(always)]
+            fn $name(self, other: Self) -> Self {
+                self.zip(other, |a, b| a $op b)
+            }
+        })*
+    };
+}
+
+operator!(Add add +, Sub sub -, Mul mul *, Div div /);
+
+impl<T: Real, A: Arch> Neg for Lane<T, A> {
+    type Output = Self;
+    #[inline(always)]
+    fn neg(self) -> Self {
+        self.map(|x| -x)
+    }
+}
+
+macro_rules! lanewise {
+    ($($name:ident = $how:ident $f:expr),* $(,)?) => {
+        $(#[inline(always)]
+        fn $name(self) -> Self {
+            self.$how($f)
+        })*
+    };
+}
+
+impl<T: Real, A: Arch> Field for Lane<T, A> {
+    type Mask = LaneMask;
+
+    #[inline(always)]
+    fn lit(v: f64) -> Self {
+        Self::new(T::lit(v))
+    }
+
+    lanewise! {
+        exp = map math::exp::<T, A>,
+        exp_m1 = map math::expm1::<T, A>,
+        ln = map math::log::<T, A>,
+        ln_1p = map math::log1p::<T, A>,
+        log2 = map math::log2::<T, A>,
+        log10 = map math::log10::<T, A>,
+        sqrt = map T::sqrt,
+        recip = map |x| T::lit(1.0) / x,
+        tanh = map math::tanh::<T, A>,
+        sinh = map math::sinh::<T, A>,
+        cosh = map math::cosh::<T, A>,
+        sin = ranged math::sin::<T, A>,
+        cos = ranged math::cos::<T, A>,
+        tan = ranged math::tan::<T, A>,
+        sigmoid = map math::sigmoid::<T, A>,
+        erf = map math::erf::<T, A>,
+        abs = map T::abs,
+        floor = map T::floor,
+        ceil = map T::ceil,
+        round_ties_even = map T::round_ties_even,
+        trunc = map T::trunc,
+    }
+
+    #[inline(always)]
+    fn powf(self, exponent: Self) -> Self {
+        self.zip(exponent, math::pow::<T, A>)
+    }
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        self.zip(other, |a, b| pick(a >= b || a != a, a, b))
+    }
+    #[inline(always)]
+    fn min(self, other: Self) -> Self {
+        self.zip(other, |a, b| pick(a <= b || a != a, a, b))
+    }
+    #[inline(always)]
+    fn gt(self, other: Self) -> LaneMask {
+        self.compare(other, |a, b| a > b)
+    }
+    #[inline(always)]
+    fn ge(self, other: Self) -> LaneMask {
+        self.compare(other, |a, b| a >= b)
+    }
+    #[inline(always)]
+    fn eq(self, other: Self) -> LaneMask {
+        self.compare(other, |a, b| a == b)
+    }
+    #[inline(always)]
+    fn is_nan(self) -> LaneMask {
+        self.compare(self, |a, b| a != b)
+    }
+    #[inline(always)]
+    fn and(a: LaneMask, b: LaneMask) -> LaneMask {
+        LaneMask { holds: a.holds & b.holds, far: a.far | b.far }
+    }
+    #[inline(always)]
+    fn or(a: LaneMask, b: LaneMask) -> LaneMask {
+        LaneMask { holds: a.holds | b.holds, far: a.far | b.far }
+    }
+    #[inline(always)]
+    fn not(mask: LaneMask) -> LaneMask {
+        LaneMask { holds: !mask.holds, far: mask.far }
+    }
+    #[inline(always)]
+    fn select(mask: LaneMask, a: Self, b: Self) -> Self {
+        Self::with(pick(mask.holds, a.value, b.value), mask.far | a.far | b.far)
+    }
+    #[inline(always)]
+    fn annihilate(self, factor: Self) -> Self {
+        let zero = T::lit(0.0);
+        self.zip(factor, |g, f| pick(g == zero, zero, g * f))
+    }
+}

@@ -1,0 +1,131 @@
+//! Elementwise formulas over [`Field`] as SIMD loops.
+
+use crate::array::{Array, DType, Element};
+use crate::dispatch;
+use crate::kernel::blocks::{self, Input};
+use crate::kernel::field::{Field, Lane};
+use crate::kernel::math::Real;
+use crate::kernel::simd::{Arch, Careful, Kernel, dispatch as simd_dispatch};
+
+/// Elements after which a loop checks whether an argument left a function's fast range.
+const STRIDE: usize = 256;
+
+/// A formula of `N` operands and two numbers.
+pub trait Pointwise<const N: usize>: 'static {
+    /// Nanoseconds an element, roughly: decides when threads pay.
+    const COST: f64 = 1.0;
+    /// The formula.
+    fn eval<F: Field>(x: [F; N], p: [F; 2]) -> F;
+}
+
+struct Loop<'a, P, T, const N: usize> {
+    inputs: [&'a [T]; N],
+    out: &'a mut [T],
+    params: [f64; 2],
+    formula: std::marker::PhantomData<P>,
+}
+
+impl<P: Pointwise<N>, T: Real, const N: usize> Kernel for Loop<'_, P, T, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<A: Arch>(self) {
+        let params = self.params;
+        let mut done = 0;
+        for out in self.out.chunks_mut(STRIDE) {
+            let n = out.len();
+            let inputs = self.inputs.map(|s| &s[done..done + n]);
+            if pass::<P, T, A, N>(inputs, out, params) {
+                pass::<P, T, Careful<A>, N>(inputs, out, params);
+            }
+            done += n;
+        }
+    }
+}
+
+#[inline(always)]
+fn pass<P: Pointwise<N>, T: Real, A: Arch, const N: usize>(inputs: [&[T]; N], out: &mut [T], params: [f64; 2]) -> bool {
+    let p = params.map(Lane::<T, A>::lit);
+    let n = out.len();
+    let inputs = inputs.map(|s| &s[..n]);
+    let mut far = false;
+    for (i, o) in out.iter_mut().enumerate() {
+        let lane = P::eval(inputs.map(|s| Lane::<T, A>::new(s[i])), p);
+        *o = lane.value();
+        far |= lane.far();
+    }
+    far
+}
+
+/// The formula over arrays of one floating dtype, broadcast to `shape`.
+///
+/// # Panics
+/// When the dtype is not floating or the shapes do not broadcast: bugs of the caller.
+#[must_use]
+pub fn map<P: Pointwise<N>, const N: usize>(inputs: [Input<'_>; N], shape: &[usize], dtype: DType, params: [f64; 2]) -> Array {
+    dispatch!(float dtype, T => blocks::zip(inputs, shape, P::COST * width::<T>(), |inputs: [&[T]; N], out: &mut [T]| {
+        simd_dispatch(Loop::<P, T, N> { inputs, out, params, formula: std::marker::PhantomData });
+    }), else unreachable!("formulas are over floating dtypes"))
+}
+
+/// The formula with `target` as its first operand and its result; in place when nobody else holds it.
+///
+/// # Panics
+/// As [`map`].
+pub fn update<P: Pointwise<M>, const N: usize, const M: usize>(target: &mut Array, inputs: [Input<'_>; N], params: [f64; 2]) {
+    const { assert!(M == N + 1) };
+    dispatch!(float target.dtype(), T => blocks::update(target, inputs, P::COST * width::<T>(), |inputs: [&[T]; N], out: &mut [T]| {
+        let mut old = [T::default(); STRIDE];
+        for (k, out) in out.chunks_mut(STRIDE).enumerate() {
+            let n = out.len();
+            old[..n].copy_from_slice(out);
+            let at = k * STRIDE;
+            let all: [&[T]; M] = std::array::from_fn(|i| if i == 0 { &old[..n] } else { &inputs[i - 1][at..at + n] });
+            simd_dispatch(Loop::<P, T, M> { inputs: all, out, params, formula: std::marker::PhantomData });
+        }
+    }), else unreachable!("formulas are over floating dtypes"));
+}
+
+/// Doubles take twice as long.
+fn width<T: Element>() -> f64 {
+    if T::DTYPE == DType::F64 { 2.0 } else { 1.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::array::Scalar;
+
+    enum Axpy {}
+    impl Pointwise<2> for Axpy {
+        fn eval<F: Field>([x, y]: [F; 2], [a, _]: [F; 2]) -> F {
+            a * x + y
+        }
+    }
+
+    enum Sine {}
+    impl Pointwise<1> for Sine {
+        fn eval<F: Field>([x]: [F; 1], _: [F; 2]) -> F {
+            x.sin()
+        }
+    }
+
+    #[test]
+    fn maps_and_updates_agree() {
+        let x = Array::from_slice(&(0..1000).map(|i| i as f32).collect::<Vec<_>>(), &[1000]);
+        let y = map::<Axpy, 2>([Input::from(&x), Input::Scalar(Scalar::Float(1.0))], &[1000], DType::F32, [2.0, 0.0]);
+        let mut z = x.clone();
+        update::<Axpy, 1, 2>(&mut z, [Input::Scalar(Scalar::Float(1.0))], [2.0, 0.0]);
+        assert_eq!(y.to_vec::<f32>(), z.to_vec::<f32>());
+        assert!((y.to_vec::<f32>()[999] - 1999.0).abs() < 1e-3);
+    }
+
+    #[test]
+    fn far_arguments_are_right() {
+        let x = Array::from_slice(&[1.0_f64, 1e300, 3.0], &[3]);
+        let y = map::<Sine, 1>([Input::from(&x)], &[3], DType::F64, [0.0; 2]).to_vec::<f64>();
+        for (a, b) in y.iter().zip([1.0_f64, 1e300, 3.0]) {
+            assert!((a - b.sin()).abs() < 1e-15);
+        }
+    }
+}

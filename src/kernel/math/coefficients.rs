@@ -1,0 +1,105 @@
+//! Constants and minimax coefficients of the functions in this room.
+//!
+//! The polynomials come from a Remez exchange in 50-digit arithmetic on the reduced interval, weighted for
+//! the relative error of the function itself; the error after each table is the one before rounding the
+//! coefficients. Heads and tails are the value rounded to the stated bits and the rounded remainder.
+#![allow(clippy::excessive_precision, clippy::unreadable_literal, clippy::approx_constant)]
+
+/// |x| below this: `erf` by its odd polynomial; above: through the logarithm of its complement.
+pub const ERF_CUT: f64 = 0.945;
+
+/// |x| below this: `tanh` by its odd polynomial; above: through the exponential.
+pub const TANH_CUT: f64 = 0.555;
+
+/// Constants in `f32`.
+pub mod f32 {
+    /// `exp` of more overflows, of less than its negative is zero.
+    pub const EXP_CLAMP: f32 = 105.0;
+    /// `expm1` is −1 below and infinite above.
+    pub const EXPM1_RANGE: [f32; 2] = [-60.0, 89.0];
+    /// `sinh` and `cosh` are infinite above.
+    pub const SINH_MAX: f32 = 89.5;
+    /// `tanh` of this and more is 1.
+    pub const TANH_MAX: f32 = 10.0;
+    /// Half an ulp relative to one, squared or less.
+    pub const TINY: f32 = 9.313226e-10;
+    /// `erf` rounds to one from here on.
+    pub const ERF_CLAMP: f32 = 3.93;
+    /// ln 2 as head and tail.
+    pub const LN2: [f32; 2] = [0.69314575, 1.4286068e-06];
+    /// 1/ln 2 as half-width head and tail.
+    pub const LOG2_E: [f32; 2] = [1.4428711, -0.00017605285];
+    /// 1/ln 10 as half-width head and tail.
+    pub const LOG10_E: [f32; 2] = [0.43432617, -3.168997e-05];
+    /// log10 2 as head and tail.
+    pub const LOG10_2: [f32; 2] = [0.3010254, 4.605039e-06];
+    /// π/2 in full-width parts.
+    pub const PIO2_FMA: [f32; 3] = [1.5707964, -4.371139e-08, -1.7151245e-15];
+    /// π/2 in parts of 15 bits and the rest.
+    pub const PIO2_SPLIT: [f32; 4] = [1.5708008, -4.454516e-06, 6.077272e-11, -1.7151245e-15];
+    /// Bounds of the fast reduction with and without FMA.
+    pub const TRIG_LIMIT: [f32; 2] = [100000.0, 700.0];
+    /// (eʳ − 1 − r)/r². Minimax, error 2^-26.15.
+    pub const EXP: [f32; 5] = [0.5, 0.16666542, 0.04166628, 0.0083667105, 0.0013946671];
+    /// (eʳ − 1 − r)/r². Minimax, error 2^-31.96.
+    pub const EXPM1: [f32; 6] = [0.5, 0.16666667, 0.04166635, 0.008333272, 0.0013941206, 0.00019914452];
+    /// (log((1+s)/(1−s))/s − 2)/s² in s². Minimax, error 2^-30.20.
+    pub const LOG: [f32; 3] = [0.66666776, 0.39977497, 0.29873073];
+    /// (sin r / r − 1)/r² in r². Minimax, error 2^-28.01.
+    pub const SIN: [f32; 3] = [-0.16666655, 0.008332159, -0.00019514724];
+    /// (cos r − 1 + r²/2)/r⁴ in r². Minimax, error 2^-33.23.
+    pub const COS: [f32; 3] = [0.041666646, -0.0013887343, 2.4435561e-05];
+    /// erf x / x − 1 in x². Minimax, error 2^-30.61.
+    pub const ERF_NEAR: [f32; 7] = [0.12837917, -0.37612632, 0.11283664, -0.026857706, 0.005196952, -0.0008097703, 8.185093e-05];
+    /// −log(erfc x) in x. Minimax, error 2^-29.40.
+    pub const ERF_FAR: [f32; 7] = [0.00022771045, 1.127544, 0.6374024, 0.103739426, -0.02213476, 0.0030202067, -0.00019360156];
+    /// (tanh x / x − 1)/x² in x². Minimax, error 2^-29.54.
+    pub const TANH_NEAR: [f32; 5] = [-0.33333313, 0.1333248, -0.053840518, 0.02102056, -0.006198731];
+}
+
+/// Constants in `f64`.
+pub mod f64 {
+    /// `exp` of more overflows, of less than its negative is zero.
+    pub const EXP_CLAMP: f64 = 750.0;
+    /// `expm1` is −1 below and infinite above.
+    pub const EXPM1_RANGE: [f64; 2] = [-60.0, 710.0];
+    /// `sinh` and `cosh` are infinite above.
+    pub const SINH_MAX: f64 = 710.6;
+    /// `tanh` of this and more is 1.
+    pub const TANH_MAX: f64 = 20.0;
+    /// Half an ulp relative to one, squared or less.
+    pub const TINY: f64 = 8.673617379884035e-19;
+    /// `erf` rounds to one from here on.
+    pub const ERF_CLAMP: f64 = 5.94;
+    /// ln 2 as head and tail.
+    pub const LN2: [f64; 2] = [0.6931471805601177, -1.7239444525614835e-13];
+    /// 1/ln 2 as half-width head and tail.
+    pub const LOG2_E: [f64; 2] = [1.4426950514316559, -1.0542692476429138e-08];
+    /// 1/ln 10 as half-width head and tail.
+    pub const LOG10_E: [f64; 2] = [0.4342944845557213, -2.6524694553078553e-09];
+    /// log10 2 as head and tail.
+    pub const LOG10_2: [f64; 2] = [0.3010299956640665, -8.532344317057107e-14];
+    /// π/2 in full-width parts.
+    pub const PIO2_FMA: [f64; 3] = [1.5707963267948966, 6.123233995736766e-17, -1.4973849048591698e-33];
+    /// π/2 in parts of 33 bits and the rest.
+    pub const PIO2_SPLIT: [f64; 4] = [1.5707963267341256, 6.077100506303966e-11, 2.0222662487111665e-21, 8.4784276603689e-32];
+    /// Bounds of the fast reduction with and without FMA.
+    pub const TRIG_LIMIT: [f64; 2] = [1000000000.0, 1500000.0];
+    /// (eʳ − 1 − r)/r². Minimax, error 2^-55.61.
+    pub const EXP: [f64; 10] = [0.5000000000000006, 0.16666666666666685, 0.041666666666572205, 0.0083333333333143, 0.001388888893287672, 0.00019841269903750575, 2.4801503814480486e-05, 2.7557227243779317e-06, 2.7626589129312046e-07, 2.5114715958280354e-08];
+    /// (eʳ − 1 − r)/r². Minimax, error 2^-61.69.
+    pub const EXPM1: [f64; 11] = [0.5, 0.16666666666666677, 0.0416666666666667, 0.008333333333321436, 0.0013888888888866533, 0.00019841269886672444, 2.4801587361165956e-05, 2.755724360994764e-06, 2.7557242231166225e-07, 2.5109261584356516e-08, 2.0924608679426186e-09];
+    /// (log((1+s)/(1−s))/s − 2)/s² in s². Minimax, error 2^-59.48.
+    pub const LOG: [f64; 7] = [0.6666666666666735, 0.3999999999941109, 0.2857142874326305, 0.22222198475954816, 0.1818356974136065, 0.15313903207109522, 0.1479750810386427];
+    /// (sin r / r − 1)/r² in r². Minimax, error 2^-57.93.
+    pub const SIN: [f64; 6] = [-0.1666666666666663, 0.008333333333321981, -0.00019841269829446202, 2.755731356157675e-06, -2.5050737003677773e-08, 1.589553415782521e-10];
+    /// (cos r − 1 + r²/2)/r⁴ in r². Minimax, error 2^-64.13.
+    pub const COS: [f64; 6] = [0.041666666666666595, -0.001388888888887354, 2.4801587289100183e-05, -2.7557314237526904e-07, 2.0875707107927924e-09, -1.1358783817796139e-11];
+    /// erf x / x − 1 in x². Minimax, error 2^-58.66.
+    pub const ERF_NEAR: [f64; 12] = [0.12837916709551256, -0.37612638903183676, 0.11283791670951067, -0.026866170644300136, 0.005223977616626438, -0.0008548326470201222, 0.00012055310904916276, -1.4925068286704692e-05, 1.6451823546416083e-06, -1.6244671374682433e-07, 1.3888021501303945e-08, -8.132049552507616e-10];
+    /// −log(erfc x) in x. Minimax, error 2^-58.75.
+    pub const ERF_FAR: [f64; 19] = [1.0315180329642443e-07, 1.128378085762549, 0.636625001410361, 0.10275720487643426, -0.01909785462006107, -0.0002517768604233061, 0.001737069062270105, -0.000613470073470812, 2.5818821943197504e-05, 8.075052849579007e-05, -4.9567271733645854e-05, 1.8087806059148883e-05, -4.759308477952164e-06, 9.431516147986577e-07, -1.4082568274593684e-07, 1.544412939733199e-08, -1.17708433761852e-09, 5.575884155015864e-11, -1.236623071489828e-12];
+    /// (tanh x / x − 1)/x² in x². Minimax, error 2^-54.93.
+    pub const TANH_NEAR: [f64; 10] = [-0.33333333333331905, 0.13333333333110775, -0.05396825384802527, 0.021869485312412926, -0.008863185699152419, 0.00359164930793855, -0.0014528713972976966, 0.0005781194414237606, -0.00020865066363246943, 4.9886595229468155e-05];
+}
+

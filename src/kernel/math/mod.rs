@@ -1,0 +1,17 @@
+//! Elementary functions for loops.
+#![allow(clippy::inline_always)] // a function that is not inlined is compiled for the wrong instruction set
+
+mod coefficients;
+mod erf;
+mod exp;
+mod log;
+mod power;
+mod real;
+mod trigonometric;
+
+pub use erf::erf;
+pub use exp::{cosh, exp, expm1, sigmoid, sinh, tanh};
+pub use log::{log, log1p, log2, log10};
+pub use power::pow;
+pub use real::{Real, fma, pick};
+pub use trigonometric::{cos, is_far, sin, tan};

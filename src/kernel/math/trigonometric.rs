@@ -1,0 +1,90 @@
+//! Sine, cosine and tangent.
+//!
+//! |x| = n·π/2 + r with |r| ≤ π/4 by Cody and Waite's reduction in three parts (four without FMA), which is
+//! good up to [`Real::TRIG_LIMIT`]. Beyond it the result is meaningless unless `A::CAREFUL`, which asks the
+//! platform's libm for those lanes: a loop tests [`is_far`] per block and repeats the block with
+//! [`Careful`](crate::kernel::simd::Careful).
+
+use super::real::{Real, fma, pick, poly};
+use crate::kernel::simd::Arch;
+
+/// Whether x needs [`Careful`](crate::kernel::simd::Careful). False for NaN.
+#[inline(always)]
+pub fn is_far<T: Real, A: Arch>(x: T) -> bool {
+    x.abs() > T::TRIG_LIMIT[usize::from(!A::FMA)]
+}
+
+/// |x| reduced: `t = MAGIC + n`, |x| = n·π/2 + r + tail.
+struct Reduced<T> {
+    t: T,
+    r: T,
+    tail: T,
+}
+
+#[inline(always)]
+fn reduce<T: Real, A: Arch>(x: T) -> Reduced<T> {
+    let a = x.abs();
+    let t = fma::<T, A>(a, T::lit(std::f64::consts::FRAC_2_PI), T::MAGIC);
+    let n = -(t - T::MAGIC);
+    if A::FMA {
+        let [p1, p2, p3] = T::PIO2_FMA;
+        let a = n.mul_add(p1, a);
+        let (product, lost) = (n * p2, n.mul_add(p2, -(n * p2)));
+        let r = a + product;
+        let tail = ((a - r) + product) + n.mul_add(p3, lost);
+        return Reduced { t, r, tail };
+    }
+    let [p1, p2, p3, p4] = T::PIO2_SPLIT;
+    let a = a + n * p1;
+    let b = a + n * p2;
+    let tail = ((a - b) + n * p2) + n * p3;
+    let r = b + tail;
+    Reduced { t, r, tail: ((b - r) + tail) + n * p4 }
+}
+
+#[inline(always)]
+fn sin_reduced<T: Real, A: Arch>(r: T, tail: T) -> T {
+    let z = r * r;
+    r + fma::<T, A>(r * z, poly::<T, A>(z, T::SIN), tail)
+}
+
+#[inline(always)]
+fn cos_reduced<T: Real, A: Arch>(r: T, tail: T) -> T {
+    let z = r * r;
+    let q = fma::<T, A>(z, poly::<T, A>(z, T::COS), T::lit(-0.5));
+    T::lit(1.0) + fma::<T, A>(z, q, -(r * tail))
+}
+
+/// Sine.
+#[inline(always)]
+pub fn sin<T: Real, A: Arch>(x: T) -> T {
+    if A::CAREFUL && is_far::<T, A>(x) {
+        return x.libm_sin();
+    }
+    let Reduced { t, r, tail } = reduce::<T, A>(x);
+    let y = pick(T::is_odd(t), cos_reduced::<T, A>(r, tail), sin_reduced::<T, A>(r, tail));
+    y.negate_by_bit1(t).with_sign_of(x)
+}
+
+/// Cosine.
+#[inline(always)]
+pub fn cos<T: Real, A: Arch>(x: T) -> T {
+    if A::CAREFUL && is_far::<T, A>(x) {
+        return x.libm_cos();
+    }
+    let Reduced { t, r, tail } = reduce::<T, A>(x);
+    let y = pick(T::is_odd(t), sin_reduced::<T, A>(r, tail), cos_reduced::<T, A>(r, tail));
+    y.negate_by_bit1(t + T::lit(1.0))
+}
+
+/// Tangent.
+#[inline(always)]
+pub fn tan<T: Real, A: Arch>(x: T) -> T {
+    if A::CAREFUL && is_far::<T, A>(x) {
+        return x.libm_tan();
+    }
+    let Reduced { t, r, tail } = reduce::<T, A>(x);
+    let (s, c) = (sin_reduced::<T, A>(r, tail), cos_reduced::<T, A>(r, tail));
+    let odd = T::is_odd(t);
+    (pick(odd, -c, s) / pick(odd, s, c)).with_sign_of(x)
+}

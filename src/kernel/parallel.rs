@@ -1,0 +1,399 @@
+//! The one door to threads: a loop over `0..n`, cut into ranges that several threads pull from.
+//!
+//! The calling thread takes part at once; helpers from a rayon pool join when they wake. What the caller
+//! waits for at the end is only the helpers that *began*: one that the operating system has not let run yet
+//! finds the job closed and leaves, so a busy machine costs the caller next to nothing
+//! (`docs/decisions/0003-threads.md` has the numbers).
+//!
+//! - Ranges depend on the size alone, never on the thread count: the same bits with 1, 2 or 64 threads.
+//! - A loop inside a loop runs serially. Several threads may call at the same time.
+//! - The pool starts at the first loop that needs it, and anew in a forked child.
+
+// For `run_with`: a loop's closure borrows from its caller, and rayon takes only `'static` jobs unless the
+// caller waits for every one of them. That wait costs milliseconds when the other cores are busy.
+#![allow(unsafe_code)]
+
+use std::any::Any;
+use std::cell::Cell;
+use std::mem::transmute;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use std::sync::atomic::{AtomicPtr, AtomicUsize};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+/// A range of work worth handing to another thread.
+const RANGE_NS: f64 = 20_000.0;
+/// Enough to keep 64 threads evenly busy; more would only add bookkeeping.
+const MAX_RANGES: usize = 1024;
+/// How long a caller without work left spins for its helpers before it sleeps: about one range.
+const SPIN: Duration = Duration::from_micros(20);
+const MAX_THREADS: usize = 1024;
+
+static NUM_THREADS: AtomicUsize = AtomicUsize::new(0); // 0: not asked for yet
+
+thread_local! {
+    /// Whether this thread is working on a range of a parallel loop.
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The number of threads a loop may use, the caller included.
+///
+/// The default is `TAPEGRAD_NUM_THREADS`, else what the process may use (affinity and cgroup limits count).
+#[must_use]
+pub fn num_threads() -> usize {
+    let known = NUM_THREADS.load(Relaxed);
+    if known > 0 {
+        return known;
+    }
+    let default = default_threads(std::env::var("TAPEGRAD_NUM_THREADS").ok().as_deref());
+    let stored = NUM_THREADS.compare_exchange(0, default, Relaxed, Relaxed);
+    stored.err().unwrap_or(default) // a `set_num_threads` in between wins
+}
+
+/// Sets the number of threads, the caller included, for every loop that begins after this.
+///
+/// 0 counts as 1, and more than 1024 as 1024.
+pub fn set_num_threads(n: usize) {
+    NUM_THREADS.store(n.clamp(1, MAX_THREADS), Relaxed);
+}
+
+fn default_threads(variable: Option<&str>) -> usize {
+    match variable.and_then(|text| text.trim().parse().ok()) {
+        Some(n) if n > 0 => n,
+        _ => thread::available_parallelism().map_or(1, usize::from),
+    }
+    .min(MAX_THREADS)
+}
+
+/// The number of items per range so that a range costs some 20 µs, `ns_per_item` being the caller's estimate.
+///
+/// Depends on its arguments alone, never on the thread count. It is `n` (so one range, run serially; 1 when
+/// `n` is 0) when the whole costs less than two such ranges. From 1024 items on, it is a multiple of 64.
+#[must_use]
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "an estimate; a float to integer cast saturates, and takes NaN to 0"
+)]
+pub fn grain(n: usize, ns_per_item: f64) -> usize {
+    let ranges = ((n as f64 * ns_per_item / RANGE_NS) as usize).min(MAX_RANGES);
+    if ranges < 2 {
+        return n.max(1);
+    }
+    match n.div_ceil(ranges) {
+        few if few < 1024 => few,
+        many => many.next_multiple_of(64),
+    }
+}
+
+/// Calls `f` on consecutive ranges of `grain` items (the last may be shorter) that cover `0..n`.
+///
+/// The ranges depend on `n` and `grain` alone; the order of the calls, and the thread of each, are not
+/// defined. Runs serially when there is one range or one thread, or inside another parallel loop. A panic
+/// in `f` reaches the caller, after every call that had begun has ended. A `grain` of 0 counts as 1.
+pub fn for_each_range(n: usize, grain: usize, f: impl Fn(Range<usize>) + Sync) {
+    let grain = grain.max(1);
+    run(n.div_ceil(grain), &|i| f(range(i, n, grain)));
+}
+
+/// Calls `f(start, chunk)` on the chunks of `out` that are the ranges of [`for_each_range`], `start..`.
+pub fn for_each_chunk_mut<T: Send>(
+    out: &mut [T],
+    grain: usize,
+    f: impl Fn(usize, &mut [T]) + Sync,
+) {
+    let grain = grain.max(1);
+    let count = out.len().div_ceil(grain);
+    let chunks = Mutex::new(out.chunks_mut(grain).enumerate());
+    run(count, &|_| {
+        // As many calls as chunks: each takes the next one, whichever index it was given.
+        let next = lock(&chunks).next();
+        if let Some((i, chunk)) = next {
+            f(i * grain, chunk);
+        }
+    });
+}
+
+/// The results of `f` on the ranges of [`for_each_range`], in the order of the ranges.
+pub fn map_ranges<R: Send>(n: usize, grain: usize, f: impl Fn(Range<usize>) -> R + Sync) -> Vec<R> {
+    let grain = grain.max(1);
+    let mut results: Vec<Option<R>> = Vec::new();
+    results.resize_with(n.div_ceil(grain), || None);
+    let call = |i| Some(f(range(i, n, grain)));
+    for_each_chunk_mut(&mut results, 1, |i, slot| slot.fill_with(|| call(i)));
+    results.into_iter().flatten().collect()
+}
+
+fn range(i: usize, n: usize, grain: usize) -> Range<usize> {
+    i * grain..n.min((i * grain).saturating_add(grain))
+}
+
+/// Calls `f` once with each of `0..count`.
+fn run(count: usize, f: &(dyn Fn(usize) + Sync)) {
+    let helpers = num_threads().min(count).saturating_sub(1);
+    match (helpers > 0 && !INSIDE.get()).then(pool).flatten() {
+        Some(pool) => run_with(pool, helpers, count, f),
+        None => (0..count).for_each(f),
+    }
+}
+
+fn run_with(pool: Arc<ThreadPool>, helpers: usize, count: usize, f: &(dyn Fn(usize) + Sync)) {
+    // SAFETY: changes the lifetime only. `Job::work` alone uses the reference, on this thread or in a helper
+    // that began before the job was closed; `CloseAndWait` waits for those, even on unwinding, while `f` is
+    // still borrowed. Jobs that outlive this call are closed: they drop the reference without using it.
+    let f = unsafe { transmute::<&(dyn Fn(usize) + Sync), &'static (dyn Fn(usize) + Sync)>(f) };
+    let job = Arc::new(Job {
+        f,
+        count,
+        next: AtomicUsize::new(0),
+        at_work: AtomicUsize::new(0),
+        to_recruit: AtomicUsize::new(helpers),
+        panic: Mutex::new(None),
+        caller: thread::current(),
+        pool,
+    });
+    let wait = CloseAndWait(&job);
+    job.work();
+    drop(wait);
+    if let Some(payload) = lock(&job.panic).take() {
+        resume_unwind(payload);
+    }
+}
+
+// The bits of `Job::at_work`.
+const CLOSED: usize = 1; // no helper may begin any more
+const HELPER: usize = 2; // one helper
+
+/// One parallel loop. Helpers hold it by `Arc`, so that late ones can find out that it is over.
+struct Job {
+    /// Borrowed from the caller: not to be called once the job is closed and no helper is at work.
+    f: &'static (dyn Fn(usize) + Sync),
+    count: usize,
+    /// The next index to hand out.
+    next: AtomicUsize,
+    /// `CLOSED`, and `HELPER` for each helper between its beginning and its end.
+    at_work: AtomicUsize,
+    /// Helpers not yet asked for.
+    to_recruit: AtomicUsize,
+    panic: Mutex<Option<Box<dyn Any + Send>>>,
+    caller: Thread,
+    pool: Arc<ThreadPool>,
+}
+
+impl Job {
+    /// Works until no index is left. Everyone who works also wakes others, so that waking (some 3 µs each)
+    /// is shared out and the number of workers doubles instead of growing by one.
+    fn work(self: &Arc<Self>) {
+        let outer = INSIDE.replace(true);
+        self.recruit();
+        loop {
+            self.recruit();
+            let i = self.next.fetch_add(1, Relaxed);
+            if i >= self.count {
+                break;
+            }
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| (self.f)(i))) {
+                self.next.store(self.count, Relaxed);
+                lock(&self.panic).get_or_insert(payload);
+            }
+        }
+        INSIDE.set(outer);
+    }
+
+    /// Asks for one more helper, if one is allowed and an index is left for it.
+    fn recruit(self: &Arc<Self>) {
+        let (left, one_less) = (&self.to_recruit, |n: usize| n.checked_sub(1));
+        let more = self.next.load(Relaxed) < self.count;
+        if more && left.fetch_update(Relaxed, Relaxed, one_less).is_ok() {
+            let job = Arc::clone(self);
+            self.pool.spawn(move || job.help());
+        }
+    }
+
+    /// What a helper does: nothing when the job is closed.
+    fn help(self: &Arc<Self>) {
+        let begin = |state| (state & CLOSED == 0).then_some(state + HELPER);
+        if self.at_work.fetch_update(AcqRel, Acquire, begin).is_err() {
+            return;
+        }
+        self.work();
+        if self.at_work.fetch_sub(HELPER, AcqRel) == CLOSED + HELPER {
+            self.caller.unpark();
+        }
+    }
+}
+
+/// Closes the job when dropped, and waits for the helpers at work.
+struct CloseAndWait<'a>(&'a Job);
+
+impl Drop for CloseAndWait<'_> {
+    fn drop(&mut self) {
+        let Job { at_work, .. } = self.0;
+        at_work.fetch_or(CLOSED, AcqRel);
+        let start = Instant::now();
+        while at_work.load(Acquire) != CLOSED {
+            if start.elapsed() < SPIN {
+                std::hint::spin_loop();
+            } else {
+                thread::park();
+            }
+        }
+    }
+}
+
+/// What belongs to one process. A forked child has no thread but the one that forked, and others may have
+/// held locks: it leaves its parent's `Process` alone, for ever, and makes its own.
+#[derive(Default)]
+struct Process {
+    id: u32,
+    workers: Mutex<Workers>,
+}
+
+/// `pool` has `count` threads; it is `None` before it is needed, and when the system refuses so many.
+#[derive(Default)]
+struct Workers {
+    count: usize,
+    pool: Option<Arc<ThreadPool>>,
+}
+
+static PROCESS: AtomicPtr<Process> = AtomicPtr::new(std::ptr::null_mut());
+
+fn process() -> &'static Process {
+    let id = std::process::id();
+    loop {
+        let known = PROCESS.load(Acquire);
+        // SAFETY: null, or the leaked box that was stored below: initialised, never freed, never mutated.
+        if let Some(process) = unsafe { known.as_ref() }
+            && process.id == id
+        {
+            return process;
+        }
+        let own = Process {
+            id,
+            ..Process::default()
+        };
+        // When another thread is faster, this little box is lost and the other found in the next round.
+        let _ = PROCESS.compare_exchange(known, Box::leak(Box::new(own)), AcqRel, Acquire);
+    }
+}
+
+/// A pool with at least the helpers that [`num_threads`] asks for. It only ever grows; idle threads sleep.
+fn pool() -> Option<Arc<ThreadPool>> {
+    let mut workers = lock(&process().workers);
+    let wanted = num_threads().max(2) - 1;
+    if workers.count < wanted || (workers.pool.is_none() && workers.count != wanted) {
+        let built = ThreadPoolBuilder::new()
+            .num_threads(wanted)
+            .thread_name(|i| format!("tapegrad-{i}"))
+            .build();
+        workers.pool = built.ok().map(Arc::new);
+        workers.count = wanted;
+    }
+    workers.pool.clone()
+}
+
+/// No lock of this file is held while `f` runs, so a poisoned one holds nothing half done.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The thread count is global: one test at a time.
+    fn with_threads(n: usize, test: impl FnOnce()) {
+        static ONE: Mutex<()> = Mutex::new(());
+        let _one = lock(&ONE);
+        set_num_threads(n);
+        test();
+    }
+
+    /// Fails unless two ranges are at work at once: each waits until both have begun.
+    fn two_meet() {
+        let (begun, start) = (AtomicUsize::new(0), Instant::now());
+        for_each_range(2, 1, |_| {
+            begun.fetch_add(1, AcqRel);
+            while begun.load(Acquire) < 2 {
+                assert!(start.elapsed() < Duration::from_secs(30), "no helper");
+                thread::yield_now();
+            }
+        });
+    }
+
+    #[test]
+    fn the_same_ranges_cover_every_item_once_for_any_thread_count() {
+        for (n, grain) in [(0, 3), (1, 1), (7, 0), (10, 3), (1001, 17), (5, usize::MAX)] {
+            let check = || {
+                let ranges = map_ranges(n, grain, |range| range);
+                let starts = ranges.iter().map(|range| range.start);
+                assert!(starts.eq((0..n).step_by(grain.max(1))), "{ranges:?}");
+                assert!(ranges.into_iter().flatten().eq(0..n));
+                let mut out = vec![0; n];
+                for_each_chunk_mut(&mut out, grain, |start, chunk| {
+                    (start + 1..).zip(chunk).for_each(|(i, x)| *x += i);
+                });
+                assert!(out.into_iter().eq(1..=n));
+            };
+            for threads in [1, 2, 7] {
+                with_threads(threads, check);
+            }
+        }
+    }
+
+    #[test]
+    fn helpers_take_part_and_a_nested_loop_is_serial() {
+        with_threads(2, || {
+            two_meet();
+            for_each_range(8, 1, |_| {
+                let me = thread::current().id();
+                for_each_range(8, 1, |_| assert_eq!(thread::current().id(), me));
+            });
+        });
+    }
+
+    #[test]
+    fn a_panic_reaches_the_caller_and_the_next_loop_works() {
+        with_threads(3, || {
+            for bad in 0..9 {
+                let all = || for_each_range(9, 1, |r| assert!(r.start != bad, "range {bad}"));
+                let payload = catch_unwind(all).expect_err("a panic");
+                assert_eq!(payload.downcast_ref(), Some(&format!("range {bad}")));
+            }
+            two_meet();
+        });
+    }
+
+    #[test]
+    fn several_callers_at_once_and_changing_thread_counts() {
+        let caller = |first: usize| {
+            for n in 0..400 {
+                set_num_threads(1 + (n + first) % 5);
+                let data: Vec<usize> = (first..first + n).collect();
+                let sums = map_ranges(n, 7, |range| data[range].iter().sum::<usize>());
+                assert_eq!(sums.iter().sum::<usize>(), data.iter().sum());
+            }
+        };
+        with_threads(4, || {
+            thread::scope(|s| [1, 2, 3, 4, 5, 6].map(|i| s.spawn(move || caller(i))).len());
+        });
+    }
+
+    #[test]
+    fn grain_and_default_thread_count() {
+        for (n, ns) in [(0, 9.0), (39_000, 1.0), (9, f64::NAN), (9, -1.0)] {
+            assert_eq!(grain(n, ns), n.max(1), "{n} {ns}");
+        }
+        assert_eq!([grain(10, 1e6), grain(40_000, 1.0)], [1, 20_032]);
+        for ignored in ["0", "-1", "x"] {
+            assert_eq!(default_threads(Some(ignored)), default_threads(None));
+        }
+        assert_eq!(default_threads(Some(" 3 ")), 3);
+    }
+}

@@ -1,0 +1,250 @@
+//! The arena: chunks of nodes, addressed by sequence number.
+//!
+//! Every node counts its handles and its consumers. When the count reaches zero its contents go at once, through an
+//! explicit work list, and a chunk goes with its last node. Contents are dropped outside the lock: they may hold
+//! Python objects, whose end can reach the arena again.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+
+use parking_lot::{Mutex, MutexGuard};
+use smallvec::SmallVec;
+
+use super::inspect::NodeInfo;
+use super::mode;
+use super::node::{Input, Node};
+
+/// Nodes of a chunk.
+const CHUNK: usize = 1024;
+/// Empty chunks kept for reuse.
+const SPARE: usize = 4;
+/// Contents collected before the lock is released to drop them.
+const BATCH: usize = 256;
+
+struct Chunk {
+    nodes: Vec<Option<Node>>,
+    live: usize,
+}
+
+/// All nodes of the process.
+pub(super) struct Arena {
+    chunks: VecDeque<Option<Box<Chunk>>>,
+    /// Sequence number of the first chunk's first node, in chunks.
+    first: u64,
+    next: u64,
+    live: usize,
+    fallible: usize,
+    spare: Vec<Box<Chunk>>,
+}
+
+static ARENA: Mutex<Arena> =
+    Mutex::new(Arena { chunks: VecDeque::new(), first: 0, next: 0, live: 0, fallible: 0, spare: Vec::new() });
+
+/// The arena, locked. Never run foreign code or drop a node's contents while holding it.
+pub(super) fn lock() -> MutexGuard<'static, Arena> {
+    ARENA.lock()
+}
+
+/// The arena, if nobody holds it.
+pub(super) fn try_lock() -> Option<MutexGuard<'static, Arena>> {
+    ARENA.try_lock()
+}
+
+impl Arena {
+    fn push(&mut self, node: Node) -> u64 {
+        let id = self.next;
+        self.next += 1;
+        for input in &node.inputs {
+            if let Input::Node { id, .. } = input {
+                self.node_mut(*id).refs += 1;
+            }
+        }
+        self.fallible += usize::from(node.is_fallible());
+        self.live += 1;
+        let place = self.place(id).0;
+        if place == self.chunks.len() {
+            let chunk = self.spare.pop().unwrap_or_else(|| Box::new(Chunk { nodes: Vec::with_capacity(CHUNK), live: 0 }));
+            self.chunks.push_back(Some(chunk));
+        }
+        let Some(Some(chunk)) = self.chunks.get_mut(place) else { unreachable!("the newest chunk is there") };
+        chunk.live += 1;
+        chunk.nodes.push(Some(node));
+        id
+    }
+
+    #[inline]
+    fn place(&self, id: u64) -> (usize, usize) {
+        let chunk = id / CHUNK as u64 - self.first;
+        (usize::try_from(chunk).unwrap_or(usize::MAX), usize::try_from(id % CHUNK as u64).unwrap_or(0))
+    }
+
+    /// A node that is alive.
+    #[inline]
+    pub(super) fn node(&self, id: u64) -> &Node {
+        let (c, i) = self.place(id);
+        match self.chunks.get(c) {
+            Some(Some(chunk)) => match &chunk.nodes[i] {
+                Some(node) => node,
+                None => unreachable!("a counted node is alive"),
+            },
+            _ => unreachable!("a counted node's chunk is alive"),
+        }
+    }
+
+    /// A node that is alive, to change.
+    #[inline]
+    pub(super) fn node_mut(&mut self, id: u64) -> &mut Node {
+        let (c, i) = self.place(id);
+        match self.chunks.get_mut(c) {
+            Some(Some(chunk)) => match &mut chunk.nodes[i] {
+                Some(node) => node,
+                None => unreachable!("a counted node is alive"),
+            },
+            _ => unreachable!("a counted node's chunk is alive"),
+        }
+    }
+
+    /// Whether a node, or any node at that place, still lives.
+    pub(super) fn is_alive(&self, id: u64) -> bool {
+        let chunk = id / CHUNK as u64;
+        if chunk < self.first {
+            return false;
+        }
+        let (c, i) = self.place(id);
+        matches!(self.chunks.get(c), Some(Some(chunk)) if chunk.nodes[i].is_some())
+    }
+
+    /// A node's flag that its rule or hooks can raise is about to change or has changed.
+    pub(super) fn count_fallible(&mut self, before: bool, after: bool) {
+        self.fallible = self.fallible + usize::from(after) - usize::from(before);
+    }
+
+    /// Whether any live node can raise an error of the user's.
+    pub(super) fn has_fallible(&self) -> bool {
+        self.fallible > 0
+    }
+
+    /// Live nodes and the bytes they save.
+    pub(super) fn totals(&self) -> (usize, usize) {
+        let nodes = self.chunks.iter().flatten().flat_map(|c| c.nodes.iter().flatten());
+        (self.live, nodes.map(Node::saved_bytes).sum())
+    }
+
+    /// Takes one count from each node of `work`; contents of those that end go to `garbage`.
+    fn release(&mut self, work: &mut SmallVec<[u64; 4]>, garbage: &mut Vec<Node>) {
+        while let Some(id) = work.pop() {
+            let node = self.node_mut(id);
+            node.refs -= 1;
+            if node.refs > 0 {
+                continue;
+            }
+            let (c, i) = self.place(id);
+            let Some(Some(chunk)) = self.chunks.get_mut(c) else { unreachable!("a counted node's chunk is alive") };
+            let Some(node) = chunk.nodes[i].take() else { unreachable!("a counted node is alive") };
+            chunk.live -= 1;
+            self.live -= 1;
+            self.fallible -= usize::from(node.is_fallible());
+            work.extend(node.inputs.iter().filter_map(|input| if let Input::Node { id, .. } = input { Some(*id) } else { None }));
+            garbage.push(node);
+            if chunk.live == 0 && chunk.nodes.len() == CHUNK {
+                self.retire(c);
+            }
+            if garbage.len() >= BATCH {
+                return;
+            }
+        }
+    }
+
+    /// Frees chunk `c`, in which nothing lives, and what is empty at the front.
+    fn retire(&mut self, c: usize) {
+        if let Some(mut chunk) = self.chunks[c].take()
+            && self.spare.len() < SPARE
+        {
+            chunk.nodes.clear();
+            self.spare.push(chunk);
+        }
+        while matches!(self.chunks.front(), Some(None)) {
+            self.chunks.pop_front();
+            self.first += 1;
+        }
+    }
+}
+
+thread_local! {
+    /// Contents that wait to be dropped: dropping them one inside the other would recurse.
+    static GARBAGE: RefCell<Option<Vec<Node>>> = const { RefCell::new(None) };
+}
+
+/// Takes one count from each of `ids`, and drops what ends.
+pub(super) fn release(ids: impl IntoIterator<Item = u64>) {
+    let mut work: SmallVec<[u64; 4]> = ids.into_iter().collect();
+    let mut garbage = Vec::new();
+    while !work.is_empty() {
+        lock().release(&mut work, &mut garbage);
+        dispose(&mut garbage);
+    }
+}
+
+/// Drops contents; when that is already going on further up the stack, leaves them to it.
+pub(super) fn dispose(garbage: &mut Vec<Node>) {
+    if garbage.is_empty() {
+        return;
+    }
+    let nested = GARBAGE.try_with(|g| match &mut *g.borrow_mut() {
+        Some(waiting) => {
+            waiting.append(garbage);
+            true
+        }
+        none => {
+            *none = Some(Vec::new());
+            false
+        }
+    });
+    if nested == Ok(true) {
+        return;
+    }
+    garbage.clear();
+    while let Ok(Some(mut more)) = GARBAGE.try_with(|g| g.borrow_mut().as_mut().filter(|w| !w.is_empty()).map(std::mem::take)) {
+        more.clear();
+    }
+    let _ = GARBAGE.try_with(|g| *g.borrow_mut() = None);
+}
+
+/// Puts a node with one handle on the tape.
+pub(super) fn push(node: Node) -> NodeRef {
+    let info = mode::is_watched().then(|| NodeInfo::of(&node));
+    let id = lock().push(node);
+    if let Some(info) = info {
+        mode::tell_watchers(&NodeInfo { id, ..info });
+    }
+    NodeRef(id)
+}
+
+/// A counted handle of a node.
+#[derive(Debug, PartialEq, Eq)]
+pub struct NodeRef(u64);
+
+impl NodeRef {
+    /// The node's sequence number.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.0
+    }
+
+    pub(super) fn from_counted(id: u64) -> Self {
+        Self(id)
+    }
+}
+
+impl Clone for NodeRef {
+    fn clone(&self) -> Self {
+        lock().node_mut(self.0).refs += 1;
+        Self(self.0)
+    }
+}
+
+impl Drop for NodeRef {
+    fn drop(&mut self) {
+        release([self.0]);
+    }
+}

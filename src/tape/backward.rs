@@ -1,0 +1,573 @@
+//! The backward pass: mark what the roots reach, then run rules from the newest node to the oldest.
+//!
+//! Sequence numbers are a topological order, so there is nothing to sort and nothing recurses. Gradients of leaves
+//! are collected at the end, after every rule and hook has run: an error on the way leaves every `.grad` as it was.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use smallvec::{SmallVec, smallvec};
+
+use super::accumulate;
+use super::arena::{self, NodeRef};
+use super::leaf::{Hook, Leaf};
+use super::mode;
+use super::node::{Attrs, Grads, Input, Meta, Node, Op, Rule, Saved, Step, freed_error};
+use super::variable::{Edge, Variable};
+use crate::array::{Array, Scalar};
+use crate::error::{Error, Result, show_shape};
+
+/// How a backward pass goes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BackwardOptions {
+    /// Keep the graph for another pass.
+    pub retain_graph: bool,
+    /// Record the pass itself, so that gradients can be differentiated.
+    pub create_graph: bool,
+}
+
+/// Gradients of the leaves behind a scalar, added to their `.grad`; the graph is freed.
+///
+/// # Errors
+/// `Grad` when `root` is not tracked or not a single element, `Freed` when its graph is gone.
+pub fn backward(root: &Variable) -> Result<()> {
+    backward_with(&[(root.clone(), None)], None, BackwardOptions::default())
+}
+
+/// A backward pass from several roots, each with its cotangent (`None` is one, for single elements).
+/// With `inputs` only these leaves collect a gradient.
+///
+/// # Errors
+/// As [`backward`]; `Shape` or `DType` when a cotangent does not fit its root.
+pub fn backward_with(roots: &[(Variable, Option<Variable>)], inputs: Option<&[Variable]>, options: BackwardOptions) -> Result<()> {
+    if let Some(inputs) = inputs {
+        let grads = grad(roots, inputs, options)?;
+        for (x, g) in inputs.iter().zip(grads) {
+            let Some(g) = g else { continue };
+            match x.edge() {
+                Edge::None => {}
+                Edge::Leaf(leaf) => leaf.accumulate(own(g))?,
+                Edge::Node { node, output } => retained_leaf(node, *output, x).accumulate(own(g))?,
+            }
+        }
+        return Ok(());
+    }
+    let mut sweep = Sweep::new(roots, &[], options)?;
+    sweep.run()?;
+    sweep.commit()
+}
+
+/// Gradients of `roots` with respect to `inputs`; `None` for an input that no root depends on. No `.grad` changes.
+///
+/// # Errors
+/// As [`backward_with`], and `Grad` when an input is not tracked.
+pub fn grad(roots: &[(Variable, Option<Variable>)], inputs: &[Variable], options: BackwardOptions) -> Result<Vec<Option<Variable>>> {
+    if let Some(i) = inputs.iter().position(|x| !x.is_tracked()) {
+        return Err(Error::Grad(format!("grad: input {i} does not require gradients, so nothing can be differentiated by it; create it with requires_grad=True")));
+    }
+    let mut sweep = Sweep::new(roots, inputs, options)?;
+    sweep.run()?;
+    std::mem::take(&mut sweep.targets).into_iter().map(|t| t.gradient.map_or(Ok(None), |g| run_hooks(&t.hooks, g).map(Some))).collect()
+}
+
+/// Where the gradient of a non-leaf is kept, made when it is not there yet.
+#[must_use]
+pub fn retained_leaf(node: &NodeRef, output: u32, like: &Variable) -> Arc<Leaf> {
+    let mut arena = arena::lock();
+    let extra = arena.node_mut(node.id()).extra.get_or_insert_default();
+    if let Some((_, leaf)) = extra.retained.iter().find(|(o, _)| *o == output) {
+        return Arc::clone(leaf);
+    }
+    let leaf = Leaf::new(like.detach(), false);
+    extra.retained.push((output, Arc::clone(&leaf)));
+    leaf
+}
+
+/// Where the gradient of a non-leaf is kept, if [`retained_leaf`] was asked for it.
+#[must_use]
+pub fn find_retained(node: &NodeRef, output: u32) -> Option<Arc<Leaf>> {
+    let arena = arena::lock();
+    let extra = arena.node(node.id()).extra.as_ref()?;
+    extra.retained.iter().find(|(o, _)| *o == output).map(|(_, leaf)| Arc::clone(leaf))
+}
+
+/// Registers a hook on an output of a node.
+pub fn add_node_hook(node: &NodeRef, output: u32, hook: Hook) -> u64 {
+    let id = super::leaf::fresh_id();
+    let mut arena = arena::lock();
+    let n = arena.node_mut(node.id());
+    let before = n.is_fallible();
+    n.extra.get_or_insert_default().hooks.push((output, id, hook));
+    let after = n.is_fallible();
+    arena.count_fallible(before, after);
+    id
+}
+
+/// Removes a hook of a node.
+pub fn remove_node_hook(node: &NodeRef, id: u64) {
+    let mut arena = arena::lock();
+    let n = arena.node_mut(node.id());
+    let before = n.is_fallible();
+    let mut gone = Vec::new();
+    if let Some(extra) = &mut n.extra {
+        let (keep, drop) = std::mem::take(&mut extra.hooks).into_iter().partition(|(_, i, _)| *i != id);
+        (extra.hooks, gone) = (keep, drop);
+    }
+    let after = n.is_fallible();
+    arena.count_fallible(before, after);
+    drop(arena);
+    drop(gone);
+}
+
+/// A gradient in a buffer of its own, in row-major order, as `.grad` keeps it.
+fn own(g: Variable) -> Variable {
+    if g.array().layout().is_contiguous() || g.is_tracked() { g } else { g.array().copy().into() }
+}
+
+fn run_hooks(hooks: &[Hook], mut g: Variable) -> Result<Variable> {
+    for hook in hooks {
+        if let Some(new) = hook.call(&g)? {
+            if new.shape() != g.shape() || new.dtype() != g.dtype() {
+                return Err(Error::Grad(format!(
+                    "hook: the returned gradient has shape {} and dtype {}, expected {} and {}",
+                    show_shape(new.shape()),
+                    new.dtype(),
+                    show_shape(g.shape()),
+                    g.dtype()
+                )));
+            }
+            g = new;
+        }
+    }
+    Ok(g)
+}
+
+/// A value whose gradient was asked for.
+struct Target {
+    edge: Edge,
+    gradient: Option<Variable>,
+    hooks: Vec<Hook>,
+}
+
+/// States of a node in the window of marks; from `FIRST` on, a place in the pool of cotangents.
+const UNSEEN: u32 = 0;
+const SKIPPED: u32 = 1;
+const REACHED: u32 = 2;
+const FIRST: u32 = 3;
+
+type Cotangents = SmallVec<[Option<Variable>; 1]>;
+
+/// One pass.
+struct Sweep {
+    stamp: u64,
+    options: BackwardOptions,
+    targets: Vec<Target>,
+    leaves: Vec<(Arc<Leaf>, Option<Variable>)>,
+    retained: Vec<(Arc<Leaf>, Variable)>,
+    /// Reached nodes, newest first, each counted by this sweep.
+    order: Vec<u64>,
+    done: usize,
+    top: u64,
+    /// State of node `top - i`.
+    marks: Vec<u32>,
+    pool: Vec<Cotangents>,
+    unused: Vec<u32>,
+    free_late: bool,
+}
+
+impl Sweep {
+    fn new(roots: &[(Variable, Option<Variable>)], inputs: &[Variable], options: BackwardOptions) -> Result<Self> {
+        static STAMP: AtomicU64 = AtomicU64::new(1);
+        let seeds: Vec<Variable> = roots.iter().map(|(root, g)| seed(root, g.as_ref())).collect::<Result<_>>()?;
+        let target = |x: &Variable| {
+            let hooks = if let Edge::Leaf(leaf) = x.edge() { leaf.hooks() } else { Vec::new() };
+            Target { edge: x.edge().clone(), gradient: None, hooks }
+        };
+        let mut sweep = Self {
+            stamp: STAMP.fetch_add(1, Ordering::Relaxed) << 32,
+            options,
+            targets: inputs.iter().map(target).collect(),
+            leaves: Vec::new(),
+            retained: Vec::new(),
+            order: Vec::new(),
+            done: 0,
+            top: 0,
+            marks: Vec::new(),
+            pool: Vec::new(),
+            unused: Vec::new(),
+            free_late: false,
+        };
+        sweep.mark(roots)?;
+        for ((root, _), g) in roots.iter().zip(seeds) {
+            let input = match root.edge() {
+                Edge::None => Input::None,
+                Edge::Leaf(leaf) => Input::Leaf(Arc::clone(leaf)),
+                Edge::Node { node, output } => Input::Node { id: node.id(), output: *output },
+            };
+            sweep.arrive(&input, g)?;
+        }
+        Ok(sweep)
+    }
+
+    /// Finds what the roots reach and counts it; with targets, drops what leads to none of them.
+    fn mark(&mut self, roots: &[(Variable, Option<Variable>)]) -> Result<()> {
+        let ids = roots.iter().filter_map(|(r, _)| if let Edge::Node { node, .. } = r.edge() { Some(node.id()) } else { None });
+        let ids: SmallVec<[u64; 2]> = ids.collect();
+        let Some(&top) = ids.iter().max() else { return Ok(()) };
+        self.top = top;
+        let mut arena = arena::lock();
+        let mut pending = 0;
+        for id in ids {
+            pending += usize::from(self.reach(id));
+        }
+        let mut i = 0;
+        while pending > 0 {
+            if self.marks[i] == REACHED {
+                pending -= 1;
+                let id = top - i as u64;
+                let node = arena.node_mut(id);
+                if node.freed {
+                    let error = freed_error(node.name(), node.source());
+                    drop(arena);
+                    return Err(error);
+                }
+                node.refs += 1;
+                self.order.push(id);
+                for input in &node.inputs {
+                    if let Input::Node { id, .. } = input {
+                        pending += usize::from(self.reach(*id));
+                    }
+                }
+            }
+            i += 1;
+        }
+        self.free_late = !self.options.retain_graph && arena.has_fallible();
+        if !self.targets.is_empty() {
+            self.skip_side_branches(&arena);
+        }
+        Ok(())
+    }
+
+    /// Marks a node; true when it is new.
+    fn reach(&mut self, id: u64) -> bool {
+        let at = self.at(id);
+        if at >= self.marks.len() {
+            self.marks.resize(at + 1, UNSEEN);
+        }
+        let new = self.marks[at] == UNSEEN;
+        if new {
+            self.marks[at] = REACHED;
+        }
+        new
+    }
+
+    fn at(&self, id: u64) -> usize {
+        usize::try_from(self.top - id).unwrap_or(usize::MAX)
+    }
+
+    /// From the oldest node up: a node is needed when it is a target or one of its inputs is needed.
+    fn skip_side_branches(&mut self, arena: &arena::Arena) {
+        for k in (0..self.order.len()).rev() {
+            let id = self.order[k];
+            let leads = arena.node(id).inputs.iter().any(|input| self.wants(input));
+            let is_target = self.targets.iter().any(|t| matches!(&t.edge, Edge::Node { node, .. } if node.id() == id));
+            if !leads && !is_target {
+                let at = self.at(id);
+                self.marks[at] = SKIPPED;
+            }
+        }
+    }
+
+    /// Whether the gradient of `input` is wanted.
+    fn wants(&self, input: &Input) -> bool {
+        match input {
+            Input::None => false,
+            Input::Leaf(leaf) => self.targets.is_empty() || self.targets.iter().any(|t| matches!(&t.edge, Edge::Leaf(l) if Arc::ptr_eq(l, leaf))),
+            Input::Node { id, .. } => self.marks[self.at(*id)] != SKIPPED,
+        }
+    }
+
+    /// A gradient reaches a value.
+    fn arrive(&mut self, input: &Input, g: Variable) -> Result<()> {
+        match input {
+            Input::None => Ok(()),
+            Input::Leaf(leaf) => self.arrive_at_leaf(leaf, g),
+            Input::Node { id, output } => {
+                let at = self.at(*id);
+                if self.marks[at] == SKIPPED {
+                    return Ok(());
+                }
+                if self.marks[at] == REACHED {
+                    let place = self.unused.pop().unwrap_or_else(|| {
+                        self.pool.push(Cotangents::new());
+                        u32::try_from(self.pool.len() - 1).unwrap_or(u32::MAX)
+                    });
+                    self.marks[at] = FIRST + place;
+                }
+                let slots = &mut self.pool[(self.marks[at] - FIRST) as usize];
+                let output = *output as usize;
+                if slots.len() <= output {
+                    slots.resize(output + 1, None);
+                }
+                add_to(&mut slots[output], g, self.options.create_graph)
+            }
+        }
+    }
+
+    fn arrive_at_leaf(&mut self, leaf: &Arc<Leaf>, g: Variable) -> Result<()> {
+        if !self.targets.is_empty() {
+            for t in &mut self.targets {
+                if matches!(&t.edge, Edge::Leaf(l) if Arc::ptr_eq(l, leaf)) {
+                    add_to(&mut t.gradient, g.clone(), self.options.create_graph)?;
+                }
+            }
+            return Ok(());
+        }
+        let mark = leaf.mark.load(Ordering::Relaxed);
+        let place = usize::try_from(mark & 0xffff_ffff).unwrap_or(usize::MAX);
+        match self.leaves.get_mut(place) {
+            Some((known, sum)) if mark & !0xffff_ffff == self.stamp && Arc::ptr_eq(known, leaf) => add_to(sum, g, self.options.create_graph)?,
+            _ => {
+                leaf.mark.store(self.stamp | self.leaves.len() as u64, Ordering::Relaxed);
+                self.leaves.push((Arc::clone(leaf), Some(g)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the rules.
+    fn run(&mut self) -> Result<()> {
+        let _mode = mode::recording(self.options.create_graph);
+        while self.done < self.order.len() {
+            let id = self.order[self.done];
+            self.visit(id)?;
+            self.done += 1;
+            let keep = self.options.retain_graph || self.free_late;
+            if !keep {
+                free(id);
+            }
+            arena::release([id]);
+        }
+        if self.free_late {
+            // Nothing can fail any more. Counts were given back above; handles keep what is still wanted.
+            self.order.iter().for_each(|&id| free_if_alive(id));
+        }
+        Ok(())
+    }
+
+    fn visit(&mut self, id: u64) -> Result<()> {
+        let at = self.at(id);
+        let mark = self.marks[at];
+        if mark < FIRST {
+            return Ok(()); // reached, but no gradient came
+        }
+        let mut cotangents = std::mem::take(&mut self.pool[(mark - FIRST) as usize]);
+        self.unused.push(mark - FIRST);
+        let mut work = Work::take(id, self.options.retain_graph || self.free_late);
+        cotangents.resize(work.outs.len(), None);
+        for (output, _, hook) in &work.hooks {
+            if let Some(g) = cotangents[*output as usize].take() {
+                cotangents[*output as usize] = Some(run_hooks(std::slice::from_ref(hook), g)?);
+            }
+        }
+        for (output, leaf) in std::mem::take(&mut work.retained) {
+            if let Some(g) = &cotangents[output as usize] {
+                self.retained.push((leaf, g.clone()));
+            }
+        }
+        self.catch(id, &cotangents);
+        let metas: SmallVec<[Option<Meta>; 2]> =
+            work.inputs.iter().zip(&work.metas).map(|(input, meta)| if self.wants(input) { meta.clone() } else { None }).collect();
+        if metas.iter().all(Option::is_none) {
+            return Ok(());
+        }
+        let grads = work.apply(id, cotangents, &metas, self.options.create_graph)?;
+        for (i, g) in grads.into_iter().enumerate() {
+            let (Some(g), Some(Some(meta))) = (g, metas.get(i)) else { continue };
+            let g = fit(g, meta, work.name())?;
+            self.arrive(&work.inputs[i], g)?;
+        }
+        Ok(())
+    }
+
+    /// Hands cotangents to the targets that asked for them.
+    fn catch(&mut self, id: u64, cotangents: &Cotangents) {
+        for t in &mut self.targets {
+            if let Edge::Node { node, output } = &t.edge
+                && node.id() == id
+            {
+                t.gradient.clone_from(&cotangents[*output as usize]);
+            }
+        }
+    }
+
+    /// Runs the hooks of leaves, and only when all have run adds the gradients.
+    fn commit(mut self) -> Result<()> {
+        let leaves = std::mem::take(&mut self.leaves);
+        let ready = leaves
+            .into_iter()
+            .filter_map(|(leaf, g)| Some((leaf, g?)))
+            .map(|(leaf, g)| {
+                let g = run_hooks(&leaf.hooks(), g)?;
+                Ok((leaf, g))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        for (leaf, g) in ready.into_iter().chain(std::mem::take(&mut self.retained)) {
+            leaf.accumulate(own(g))?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Sweep {
+    fn drop(&mut self) {
+        arena::release(self.order.drain(..).skip(self.done));
+    }
+}
+
+/// The cotangent a root starts with.
+fn seed(root: &Variable, given: Option<&Variable>) -> Result<Variable> {
+    if !root.is_tracked() {
+        return Err(Error::Grad(
+            "backward: this value has no graph: nothing it was computed from requires gradients, or it was computed under no_grad() or from detach()ed values".to_owned(),
+        ));
+    }
+    match given {
+        None if root.array().size() == 1 => Ok(Array::full(root.shape(), Scalar::Int(1), root.dtype()).into()),
+        None => Err(Error::Grad(format!(
+            "backward: only a single element can start a backward by itself, this value has shape {}; sum() or mean() it, or pass gradient= of that shape",
+            show_shape(root.shape())
+        ))),
+        Some(g) if g.shape() != root.shape() => Err(Error::Shape(format!(
+            "backward: the gradient passed has shape {}, expected {} like the value",
+            show_shape(g.shape()),
+            show_shape(root.shape())
+        ))),
+        Some(g) if g.dtype() != root.dtype() => {
+            Err(Error::DType(format!("backward: the gradient passed has dtype {}, expected {} like the value", g.dtype(), root.dtype())))
+        }
+        Some(g) => Ok(g.clone()),
+    }
+}
+
+/// The first gradient is moved, later ones are added: in place when nobody else holds the sum.
+fn add_to(sum: &mut Option<Variable>, g: Variable, recorded: bool) -> Result<()> {
+    *sum = Some(match sum.take() {
+        None => g,
+        Some(old) if recorded => accumulate::add(&old, &g)?,
+        Some(old) => {
+            let (mut old, mut new) = (old.into_array(), g.into_array());
+            if !old.is_unique() && new.is_unique() {
+                std::mem::swap(&mut old, &mut new);
+            }
+            accumulate::add_in_place(&mut old, &new);
+            old.into()
+        }
+    });
+    Ok(())
+}
+
+/// A gradient as its value needs it: broadcasting undone.
+fn fit(g: Variable, meta: &Meta, op: &str) -> Result<Variable> {
+    if g.dtype() != meta.dtype {
+        return Err(Error::Grad(format!("{op}: its gradient rule returned dtype {} for an input of {}", g.dtype(), meta.dtype)));
+    }
+    if g.shape() == meta.shape.as_slice() { Ok(g) } else { accumulate::sum_to(&g, &meta.shape, op) }
+}
+
+/// What a node's turn needs, taken or copied out of the arena.
+struct Work {
+    op: &'static Op,
+    attrs: Attrs,
+    inputs: SmallVec<[Input; 2]>,
+    metas: SmallVec<[Option<Meta>; 2]>,
+    saved: SmallVec<[Saved; 2]>,
+    outs: SmallVec<[Meta; 1]>,
+    hooks: Vec<(u32, u64, Hook)>,
+    retained: Vec<(u32, Arc<Leaf>)>,
+    source: Option<Arc<str>>,
+}
+
+impl Work {
+    fn take(id: u64, keep: bool) -> Self {
+        let mut arena = arena::lock();
+        let node: &mut Node = arena.node_mut(id);
+        let saved = if keep { node.saved.clone() } else { std::mem::take(&mut node.saved) };
+        let (hooks, retained) = node.extra.as_ref().map_or_else(Default::default, |e| (e.hooks.clone(), e.retained.clone()));
+        let source = node.source().cloned();
+        let (op, attrs, inputs, outs) = (node.op, node.attrs.clone(), node.inputs.clone(), node.outs.clone());
+        let meta = |input: &Input| match input {
+            Input::None => None,
+            Input::Leaf(leaf) => Some(leaf.meta().clone()),
+            Input::Node { id, output } => Some(arena.node(*id).outs[*output as usize].clone()),
+        };
+        let metas = inputs.iter().map(meta).collect();
+        Self { op, attrs, inputs, metas, saved, outs, hooks, retained, source }
+    }
+
+    fn name(&self) -> &str {
+        if let Attrs::Custom(c) = &self.attrs { c.name() } else { self.op.name }
+    }
+
+    fn apply(&self, id: u64, cotangents: Cotangents, metas: &[Option<Meta>], create_graph: bool) -> Result<Grads> {
+        let clean = mode::is_anomaly() && !cotangents.iter().flatten().any(|g| accumulate::has_nan(g.array()));
+        let edges: SmallVec<[Edge; 2]> = if create_graph { self.inputs.iter().map(edge_of).collect() } else { smallvec![] };
+        let outputs = |output: u8| edge_of(&Input::Node { id, output: u32::from(output) });
+        let mut step = Step {
+            op: self.op,
+            attrs: &self.attrs,
+            saved: &self.saved,
+            inputs: &edges,
+            metas,
+            outs: &self.outs,
+            outputs: &outputs,
+            cotangents,
+            create_graph,
+        };
+        let grads = match (&self.attrs, self.op.rule) {
+            (Attrs::Custom(rule), _) => rule.vjp(&mut step)?,
+            (_, Rule::Vjp(vjp)) => vjp(&mut step)?,
+            _ => unreachable!("{}: only differentiable operations are recorded", self.op.name),
+        };
+        if clean && let Some(i) = grads.iter().position(|g| g.as_ref().is_some_and(|g| accumulate::has_nan(g.array()))) {
+            let line = self.source.as_ref().map(|s| format!(", recorded at {s}")).unwrap_or_default();
+            return Err(Error::Grad(format!("detect_anomaly: the gradient of `{}` with respect to its input {i} is NaN{line}", self.name())));
+        }
+        Ok(grads)
+    }
+}
+
+/// A counted edge to a living node.
+fn edge_of(input: &Input) -> Edge {
+    match input {
+        Input::None => Edge::None,
+        Input::Leaf(leaf) => Edge::Leaf(Arc::clone(leaf)),
+        Input::Node { id, output } => {
+            arena::lock().node_mut(*id).refs += 1;
+            Edge::Node { node: NodeRef::from_counted(*id), output: *output }
+        }
+    }
+}
+
+/// Drops what a node saved and whom it consumes; it stays, as a name for messages, while somebody holds it.
+fn free(id: u64) {
+    let mut arena = arena::lock();
+    let node = arena.node_mut(id);
+    let before = node.is_fallible();
+    node.freed = true;
+    let inputs = std::mem::take(&mut node.inputs);
+    let saved = std::mem::take(&mut node.saved);
+    let attrs = std::mem::take(&mut node.attrs);
+    let hooks = node.extra.as_mut().map(|e| std::mem::take(&mut e.hooks));
+    arena.count_fallible(before, false);
+    drop(arena);
+    drop((saved, attrs, hooks));
+    arena::release(inputs.iter().filter_map(|input| if let Input::Node { id, .. } = input { Some(*id) } else { None }));
+}
+
+fn free_if_alive(id: u64) {
+    let alive = arena::lock().is_alive(id);
+    if alive {
+        free(id);
+    }
+}

@@ -1,0 +1,132 @@
+//! Looking at the tape: what is on it, and what it costs.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use super::arena;
+use super::node::{Input, Node};
+use crate::array::{DType, Shape, pool};
+use crate::error::show_shape;
+
+/// A description of a recorded operation, taken when it was recorded.
+#[derive(Clone, Debug)]
+pub struct NodeInfo {
+    /// Sequence number.
+    pub id: u64,
+    /// Name of the operation.
+    pub op: String,
+    /// What it was called with besides arrays.
+    pub attrs: String,
+    /// Where its inputs came from.
+    pub inputs: Vec<Source>,
+    /// Shapes and dtypes of the outputs.
+    pub outputs: Vec<(Shape, DType)>,
+    /// Bytes that it keeps for its gradient rule.
+    pub saved_bytes: usize,
+    /// The line of the user's program.
+    pub source: Option<Arc<str>>,
+}
+
+/// Where an input came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A value that is not tracked.
+    Constant,
+    /// The leaf of that number, with its shape.
+    Leaf(u64, Shape),
+    /// The node of that number.
+    Node(u64),
+}
+
+impl NodeInfo {
+    pub(super) fn of(node: &Node) -> Self {
+        let source = |input: &Input| match input {
+            Input::None => Source::Constant,
+            Input::Leaf(leaf) => Source::Leaf(leaf.id(), leaf.meta().shape.clone()),
+            Input::Node { id, .. } => Source::Node(*id),
+        };
+        Self {
+            id: 0,
+            op: node.name().to_owned(),
+            attrs: format!("{:?}", node.attrs),
+            inputs: node.inputs.iter().map(source).collect(),
+            outputs: node.outs.iter().map(|m| (m.shape.clone(), m.dtype)).collect(),
+            saved_bytes: node.saved_bytes(),
+            source: node.source().cloned(),
+        }
+    }
+}
+
+/// What the tape and the pool hold now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TapeStats {
+    /// Nodes alive.
+    pub live_nodes: usize,
+    /// Bytes of the arrays that they save (shared ones counted each time).
+    pub saved_bytes: usize,
+    /// Bytes that the buffer pool has from the system.
+    pub pool_bytes: usize,
+}
+
+/// Counts what is alive. Walks all nodes: for looking, not for loops.
+#[must_use]
+pub fn tape_stats() -> TapeStats {
+    let (live_nodes, saved_bytes) = arena::lock().totals();
+    TapeStats { live_nodes, saved_bytes, pool_bytes: pool::stats().system_bytes }
+}
+
+/// The name of the operation at `id`, which is alive.
+#[must_use]
+pub fn op_name(node: &super::NodeRef) -> String {
+    arena::lock().node(node.id()).name().to_owned()
+}
+
+/// Recorded operations as text, a line each.
+#[must_use]
+pub fn listing(nodes: &[NodeInfo]) -> String {
+    let mut out = String::new();
+    for n in nodes {
+        let inputs: Vec<String> = n.inputs.iter().map(show_source).collect();
+        let shapes: Vec<String> = n.outputs.iter().map(|(s, d)| format!("{d}{}", show_shape(s))).collect();
+        let line = n.source.as_ref().map(|s| format!("  {s}")).unwrap_or_default();
+        // Writing to a string cannot fail.
+        let _ = writeln!(out, "%{} = {}({}) -> {}  saves {} B{line}", n.id, n.op, inputs.join(", "), shapes.join(", "), n.saved_bytes);
+    }
+    out
+}
+
+fn show_source(s: &Source) -> String {
+    match s {
+        Source::Constant => "const".to_owned(),
+        Source::Leaf(id, _) => format!("leaf{id}"),
+        Source::Node(id) => format!("%{id}"),
+    }
+}
+
+/// Recorded operations in Graphviz's DOT language.
+#[must_use]
+pub fn to_dot(nodes: &[NodeInfo]) -> String {
+    let mut out = String::from("digraph tape {\n  rankdir=TB;\n  node [shape=box, fontname=\"Helvetica\"];\n");
+    let mut leaves: Vec<u64> = Vec::new();
+    for n in nodes {
+        let shape = n.outputs.first().map(|(s, _)| show_shape(s)).unwrap_or_default();
+        let _ = writeln!(out, "  n{} [label=\"{}\\n{shape}\"];", n.id, n.op.replace('"', "\\\""));
+        for input in &n.inputs {
+            match input {
+                Source::Constant => {}
+                Source::Node(id) => {
+                    let _ = writeln!(out, "  n{id} -> n{};", n.id);
+                }
+                Source::Leaf(id, shape) => {
+                    if !leaves.contains(id) {
+                        leaves.push(*id);
+                        let _ = writeln!(out, "  leaf{id} [shape=ellipse, style=filled, fillcolor=lightblue, label=\"leaf {id}\\n{}\"];", show_shape(shape));
+                    }
+                    let _ = writeln!(out, "  leaf{id} -> n{};", n.id);
+                }
+            }
+        }
+    }
+    out.push_str("}\n");
+    out
+}

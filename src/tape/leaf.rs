@@ -1,0 +1,174 @@
+//! Leaves: places that outlive values. Parameters are leaves; so is every `.grad`.
+//!
+//! Leaves live apart from the arena: a parameter never pins a chunk of nodes.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use super::accumulate;
+use super::node::Meta;
+use super::variable::{Edge, Variable};
+use crate::array::Array;
+use crate::error::Result;
+
+/// A function that sees a gradient on its way and may replace it.
+pub trait HookFn: Send + Sync {
+    /// The gradient to go on with; `None` keeps the one given.
+    ///
+    /// # Errors
+    /// Whatever the user's code raises.
+    fn call(&self, gradient: &Variable) -> Result<Option<Variable>>;
+    /// For whoever made it.
+    fn as_any(&self) -> &dyn Any;
+}
+
+/// A shared hook.
+pub type Hook = Arc<dyn HookFn>;
+
+struct State {
+    value: Variable,
+    grad: Option<Arc<Leaf>>,
+    hooks: Vec<(u64, Hook)>,
+}
+
+/// A named place for a value, its gradient and its hooks.
+pub struct Leaf {
+    id: u64,
+    meta: Meta,
+    requires_grad: AtomicBool,
+    /// (sweep, place in its list) of the backward pass that touched the leaf last.
+    pub(super) mark: AtomicU64,
+    state: Mutex<State>,
+}
+
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+/// A number that was never given before.
+pub(super) fn fresh_id() -> u64 {
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+impl Leaf {
+    /// A place that holds `value`; gradients are collected when it requires them.
+    #[must_use]
+    pub fn new(value: Variable, requires_grad: bool) -> Arc<Self> {
+        Arc::new(Self {
+            id: fresh_id(),
+            meta: Meta::of(value.array()),
+            requires_grad: AtomicBool::new(requires_grad),
+            mark: AtomicU64::new(0),
+            state: Mutex::new(State { value, grad: None, hooks: Vec::new() }),
+        })
+    }
+
+    /// Its number, the same for its whole life.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Shape and dtype, which never change.
+    #[must_use]
+    pub fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    /// Whether gradients are collected here.
+    #[must_use]
+    pub fn requires_grad(&self) -> bool {
+        self.requires_grad.load(Ordering::Relaxed)
+    }
+
+    /// Switches the collecting of gradients.
+    pub fn set_requires_grad(&self, on: bool) {
+        self.requires_grad.store(on, Ordering::Relaxed);
+    }
+
+    /// The present value, tracked when gradients are collected here.
+    #[must_use]
+    pub fn variable(self: &Arc<Self>) -> Variable {
+        let value = self.state.lock().value.clone();
+        if self.requires_grad() { Variable::with_edge(value.into_array(), Edge::Leaf(Arc::clone(self))) } else { value }
+    }
+
+    /// The present value without history.
+    #[must_use]
+    pub fn array(&self) -> Array {
+        self.state.lock().value.array().clone()
+    }
+
+    /// Puts another value of the same shape and dtype here.
+    pub fn set(&self, value: Variable) {
+        debug_assert_eq!(&Meta::of(value.array()), &self.meta);
+        let old = std::mem::replace(&mut self.state.lock().value, value);
+        drop(old); // outside the lock: it may be the last holder of a graph
+    }
+
+    /// Changes the value where it lies: in place when nobody else holds it.
+    pub fn update<R>(&self, f: impl FnOnce(&mut Array) -> R) -> R {
+        f(self.state.lock().value.array_mut())
+    }
+
+    /// The collected gradient's place.
+    #[must_use]
+    pub fn grad(&self) -> Option<Arc<Self>> {
+        self.state.lock().grad.clone()
+    }
+
+    /// Replaces the collected gradient.
+    pub fn set_grad(&self, grad: Option<Arc<Self>>) {
+        let old = std::mem::replace(&mut self.state.lock().grad, grad);
+        drop(old);
+    }
+
+    /// Adds to the collected gradient: the first one is moved here, later ones are added in place.
+    pub(super) fn accumulate(&self, g: Variable) -> Result<()> {
+        match self.grad() {
+            None => self.set_grad(Some(Self::new(g, false))),
+            Some(slot) if g.is_tracked() || slot.state.lock().value.is_tracked() => {
+                let sum = accumulate::add(&slot.variable(), &g)?;
+                slot.set(sum);
+            }
+            Some(slot) => slot.update(|a| accumulate::add_in_place(a, g.array())),
+        }
+        Ok(())
+    }
+
+    /// Registers a hook; the number removes it again.
+    pub fn add_hook(&self, hook: Hook) -> u64 {
+        let id = fresh_id();
+        self.state.lock().hooks.push((id, hook));
+        id
+    }
+
+    /// Removes a hook.
+    pub fn remove_hook(&self, id: u64) {
+        self.state.lock().hooks.retain(|(i, _)| *i != id);
+    }
+
+    /// The hooks, in the order of registration; `None` while somebody else looks at the leaf.
+    #[must_use]
+    pub fn try_hooks(&self) -> Option<Vec<Hook>> {
+        self.state.try_lock().map(|s| s.hooks.iter().map(|(_, h)| Arc::clone(h)).collect())
+    }
+
+    pub(super) fn hooks(&self) -> Vec<Hook> {
+        self.state.lock().hooks.iter().map(|(_, h)| Arc::clone(h)).collect()
+    }
+
+    /// Forgets all hooks (when a garbage collector breaks a cycle).
+    pub fn clear_hooks(&self) {
+        let old = std::mem::take(&mut self.state.lock().hooks);
+        drop(old);
+    }
+}
+
+impl fmt::Debug for Leaf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Leaf({}, {:?})", self.id, self.meta)
+    }
+}

@@ -1,0 +1,94 @@
+//! What a thread is doing: recording or not, looking for anomalies or not.
+
+use std::cell::{Cell, RefCell};
+use std::sync::{Arc, OnceLock};
+
+use super::inspect::NodeInfo;
+
+thread_local! {
+    static RECORDING: Cell<bool> = const { Cell::new(true) };
+    static ANOMALY: Cell<bool> = const { Cell::new(false) };
+    static WATCHERS: RefCell<Vec<Vec<NodeInfo>>> = const { RefCell::new(Vec::new()) };
+}
+
+static SOURCE: OnceLock<fn() -> Option<Arc<str>>> = OnceLock::new();
+
+/// Whether operations on tracked values are recorded in this thread.
+#[must_use]
+#[inline]
+pub fn is_recording() -> bool {
+    RECORDING.get()
+}
+
+/// Switches recording in this thread and returns what it was.
+pub fn set_recording(on: bool) -> bool {
+    RECORDING.replace(on)
+}
+
+/// Whether this thread looks for NaN in gradients.
+#[must_use]
+pub fn is_anomaly() -> bool {
+    ANOMALY.get()
+}
+
+/// Switches the search for NaN in gradients, and returns what it was.
+pub fn set_anomaly(on: bool) -> bool {
+    ANOMALY.replace(on)
+}
+
+/// Switches recording until it is dropped.
+#[derive(Debug)]
+pub struct RecordingGuard(bool);
+
+/// Recording is `on` while the guard lives.
+///
+/// ```
+/// use tapegrad::tape::{is_recording, recording};
+/// let guard = recording(false);
+/// assert!(!is_recording());
+/// drop(guard);
+/// assert!(is_recording());
+/// ```
+#[must_use]
+pub fn recording(on: bool) -> RecordingGuard {
+    RecordingGuard(set_recording(on))
+}
+
+impl Drop for RecordingGuard {
+    fn drop(&mut self) {
+        set_recording(self.0);
+    }
+}
+
+/// Tells the tape how to find the line of the user's program that is running.
+pub fn set_source_provider(provider: fn() -> Option<Arc<str>>) {
+    // A second module instance in the same process brings the same provider.
+    let _ = SOURCE.set(provider);
+}
+
+/// The running line, when somebody wants to know it.
+pub(super) fn source() -> Option<Arc<str>> {
+    if ANOMALY.get() || is_watched() {
+        SOURCE.get().and_then(|provider| provider())
+    } else {
+        None
+    }
+}
+
+/// Begins to collect descriptions of the nodes that this thread records.
+pub fn watch() {
+    WATCHERS.with_borrow_mut(|w| w.push(Vec::new()));
+}
+
+/// Ends the newest [`watch`] and returns what it saw.
+pub fn unwatch() -> Vec<NodeInfo> {
+    WATCHERS.with_borrow_mut(Vec::pop).unwrap_or_default()
+}
+
+pub(super) fn is_watched() -> bool {
+    WATCHERS.with_borrow(|w| !w.is_empty())
+}
+
+pub(super) fn tell_watchers(info: &NodeInfo) {
+    WATCHERS.with_borrow_mut(|all| all.iter_mut().for_each(|w| w.push(info.clone())));
+}

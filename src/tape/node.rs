@@ -1,0 +1,384 @@
+//! A node: what was done, to what, and what its gradient rule needs. Data only, nothing opaque.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::leaf::{Hook, Leaf};
+use super::variable::{Edge, Variable};
+use crate::array::{Array, DType, Shape};
+use crate::error::{Error, Result};
+
+/// Gradients of a node's inputs, one for each; `None` where none is needed or it is zero.
+pub type Grads = SmallVec<[Option<Variable>; 2]>;
+
+/// What the tape knows of an operation: its name and how to differentiate it.
+pub struct Op {
+    /// The name under which users call it.
+    pub name: &'static str,
+    /// One of exactly three states.
+    pub rule: Rule,
+}
+
+/// How an operation is differentiated. There is no fourth, silent state.
+#[derive(Clone, Copy)]
+pub enum Rule {
+    /// The vector-Jacobian product.
+    Vjp(fn(&mut Step<'_>) -> Result<Grads>),
+    /// Its derivative is zero or undefined everywhere: the output never tracks.
+    NonDifferentiable,
+    /// Not written yet: recording it raises, and says why.
+    Missing(&'static str),
+}
+
+impl fmt::Debug for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// A gradient rule that a user brings (a Python `Function`).
+pub trait CustomRule: Send + Sync {
+    /// Name for messages.
+    fn name(&self) -> &str;
+    /// The gradients of the inputs.
+    ///
+    /// # Errors
+    /// Whatever the user's code raises.
+    fn vjp(&self, step: &mut Step<'_>) -> Result<Grads>;
+    /// For whoever made it.
+    fn as_any(&self) -> &dyn Any;
+}
+
+/// What an operation was called with, besides arrays.
+#[derive(Clone, Default)]
+pub enum Attrs {
+    /// Nothing.
+    #[default]
+    None,
+    /// Numbers of a formula: a slope, bounds, …
+    Scalars([f64; 2]),
+    /// Axes, shapes, places.
+    Ints(SmallVec<[isize; 4]>),
+    /// Anything larger that can be printed.
+    Data(Arc<dyn AttrData>),
+    /// A user's rule.
+    Custom(Arc<dyn CustomRule>),
+}
+
+/// An attribute too large to be inline.
+pub trait AttrData: Any + fmt::Debug + Send + Sync {
+    /// For the operation that made it.
+    fn as_any(&self) -> &dyn Any;
+}
+
+impl<T: Any + fmt::Debug + Send + Sync> AttrData for T {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl Attrs {
+    /// The integers, or none.
+    #[must_use]
+    pub fn ints(&self) -> &[isize] {
+        if let Self::Ints(v) = self { v } else { &[] }
+    }
+
+    /// The numbers, zeros when there are none.
+    #[must_use]
+    pub fn scalars(&self) -> [f64; 2] {
+        if let Self::Scalars(v) = self { *v } else { [0.0; 2] }
+    }
+
+    /// The data of type `T`, if that is what is there.
+    #[must_use]
+    pub fn data<T: Any>(&self) -> Option<&T> {
+        if let Self::Data(d) = self { (**d).as_any().downcast_ref() } else { None }
+    }
+}
+
+impl fmt::Debug for Attrs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => Ok(()),
+            Self::Scalars(v) => write!(f, "{}, {}", v[0], v[1]),
+            Self::Ints(v) => write!(f, "{:?}", v.as_slice()),
+            Self::Data(d) => d.fmt(f),
+            Self::Custom(c) => f.write_str(c.name()),
+        }
+    }
+}
+
+/// Which value of the operation a saved array is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// An input.
+    Input(u8),
+    /// An output.
+    Output(u8),
+    /// Something the forward computed on the way: a constant for differentiation.
+    Extra(u8),
+}
+
+/// An array that the gradient rule needs. While it lives, a lender of its memory keeps others from writing.
+#[derive(Debug)]
+pub struct Saved {
+    pub(super) role: Role,
+    array: Array,
+}
+
+impl Saved {
+    pub(super) fn new(role: Role, array: Array) -> Self {
+        array.storage().lock();
+        Self { role, array }
+    }
+}
+
+impl Clone for Saved {
+    fn clone(&self) -> Self {
+        Self::new(self.role, self.array.clone())
+    }
+}
+
+impl Drop for Saved {
+    fn drop(&mut self) {
+        self.array.storage().unlock();
+    }
+}
+
+/// Shape and dtype of a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Meta {
+    /// Sizes of the axes.
+    pub shape: Shape,
+    /// Type of the elements.
+    pub dtype: DType,
+}
+
+impl Meta {
+    /// What `array` is like.
+    #[must_use]
+    pub fn of(array: &Array) -> Self {
+        Self { shape: Shape::from_slice(array.shape()), dtype: array.dtype() }
+    }
+}
+
+/// Where an input came from.
+#[derive(Clone)]
+pub(super) enum Input {
+    /// Not tracked.
+    None,
+    Leaf(Arc<Leaf>),
+    Node {
+        id: u64,
+        output: u32,
+    },
+}
+
+/// What few nodes have.
+#[derive(Default, Clone)]
+pub(super) struct Extra {
+    /// The line of the user's program.
+    pub(super) source: Option<Arc<str>>,
+    /// Called with the gradient of an output.
+    pub(super) hooks: Vec<(u32, u64, Hook)>,
+    /// Where the gradient of an output is kept.
+    pub(super) retained: Vec<(u32, Arc<Leaf>)>,
+}
+
+/// One recorded operation.
+pub(super) struct Node {
+    pub(super) op: &'static Op,
+    pub(super) attrs: Attrs,
+    pub(super) inputs: SmallVec<[Input; 2]>,
+    pub(super) saved: SmallVec<[Saved; 2]>,
+    pub(super) outs: SmallVec<[Meta; 1]>,
+    pub(super) extra: Option<Box<Extra>>,
+    /// Handles and consumers.
+    pub(super) refs: u32,
+    pub(super) freed: bool,
+}
+
+impl Node {
+    /// The name that messages use.
+    pub(super) fn name(&self) -> &str {
+        if let Attrs::Custom(c) = &self.attrs { c.name() } else { self.op.name }
+    }
+
+    pub(super) fn source(&self) -> Option<&Arc<str>> {
+        self.extra.as_ref().and_then(|e| e.source.as_ref())
+    }
+
+    /// Whether running its rule or its hooks can raise an error of the user's.
+    pub(super) fn is_fallible(&self) -> bool {
+        matches!(self.attrs, Attrs::Custom(_)) || self.extra.as_ref().is_some_and(|e| !e.hooks.is_empty())
+    }
+
+    pub(super) fn saved_bytes(&self) -> usize {
+        self.saved.iter().map(|s| s.array.nbytes()).sum()
+    }
+}
+
+/// One step of a backward pass: what a gradient rule gets to see.
+pub struct Step<'a> {
+    pub(super) op: &'static Op,
+    pub(super) attrs: &'a Attrs,
+    pub(super) saved: &'a [Saved],
+    pub(super) inputs: &'a [Edge],
+    pub(super) metas: &'a [Option<Meta>],
+    pub(super) outs: &'a [Meta],
+    pub(super) outputs: &'a dyn Fn(u8) -> Edge,
+    pub(super) cotangents: SmallVec<[Option<Variable>; 1]>,
+    pub(super) create_graph: bool,
+}
+
+impl Step<'_> {
+    /// The operation's name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.op.name
+    }
+
+    /// What the operation was called with.
+    #[must_use]
+    pub fn attrs(&self) -> &Attrs {
+        self.attrs
+    }
+
+    /// Whether the rule itself must be recorded.
+    #[must_use]
+    pub fn create_graph(&self) -> bool {
+        self.create_graph
+    }
+
+    /// Whether the gradient of input `i` is wanted.
+    #[must_use]
+    pub fn needs(&self, i: usize) -> bool {
+        self.metas.get(i).is_some_and(Option::is_some)
+    }
+
+    /// Number of inputs.
+    #[must_use]
+    pub fn input_count(&self) -> usize {
+        self.metas.len()
+    }
+
+    /// Shape and dtype of input `i`, which needs a gradient.
+    #[must_use]
+    pub fn meta(&self, i: usize) -> &Meta {
+        match self.metas.get(i) {
+            Some(Some(m)) => m,
+            _ => unreachable!("{}: the rule asks for an input that needs no gradient", self.op.name),
+        }
+    }
+
+    /// Shape and dtype of output `i`.
+    #[must_use]
+    pub fn out_meta(&self, i: usize) -> &Meta {
+        &self.outs[i]
+    }
+
+    /// The cotangent of the only output, given away.
+    pub fn take_g(&mut self) -> Variable {
+        match self.cotangents[0].take() {
+            Some(g) => g,
+            None => unreachable!("{}: the engine runs a rule only when a cotangent has arrived", self.op.name),
+        }
+    }
+
+    /// The cotangents of all outputs; `None` is zero.
+    #[must_use]
+    pub fn cotangents(&self) -> &[Option<Variable>] {
+        &self.cotangents
+    }
+
+    fn saved(&self, role: Role) -> Option<&Array> {
+        self.saved.iter().find(|s| s.role == role).map(|s| &s.array)
+    }
+
+    /// Saved input `i` as an array.
+    #[must_use]
+    pub fn input_array(&self, i: u8) -> &Array {
+        self.saved(Role::Input(i)).unwrap_or_else(|| unreachable!("{}: input {i} was not saved", self.op.name))
+    }
+
+    /// Saved output `i` as an array.
+    #[must_use]
+    pub fn output_array(&self, i: u8) -> &Array {
+        self.saved(Role::Output(i)).unwrap_or_else(|| unreachable!("{}: output {i} was not saved", self.op.name))
+    }
+
+    /// Saved extra value `i`.
+    #[must_use]
+    pub fn extra(&self, i: u8) -> &Array {
+        self.saved(Role::Extra(i)).unwrap_or_else(|| unreachable!("{}: extra value {i} was not saved", self.op.name))
+    }
+
+    /// Whether input `i` was saved.
+    #[must_use]
+    pub fn has_input(&self, i: u8) -> bool {
+        self.saved(Role::Input(i)).is_some()
+    }
+
+    /// Saved input `i`, on the tape when the rule is recorded.
+    #[must_use]
+    pub fn input(&self, i: u8) -> Variable {
+        let array = self.input_array(i).clone();
+        if self.create_graph { Variable::with_edge(array, self.inputs[usize::from(i)].clone()) } else { Variable::from(array) }
+    }
+
+    /// Saved output `i`, on the tape when the rule is recorded.
+    #[must_use]
+    pub fn output(&self, i: u8) -> Variable {
+        let array = self.output_array(i).clone();
+        if self.create_graph { Variable::with_edge(array, (self.outputs)(i)) } else { Variable::from(array) }
+    }
+}
+
+/// Collects what a rule needs while the forward is at hand.
+pub struct Saver<'a> {
+    pub(super) inputs: &'a [&'a Variable],
+    pub(super) outs: &'a [Array],
+    pub(super) saved: SmallVec<[Saved; 2]>,
+    pub(super) attrs: Attrs,
+}
+
+impl Saver<'_> {
+    /// Whether input `i` is tracked.
+    #[must_use]
+    pub fn needs(&self, i: usize) -> bool {
+        self.inputs[i].is_tracked()
+    }
+
+    /// Keeps input `i`.
+    pub fn input(&mut self, i: u8) {
+        self.saved.push(Saved::new(Role::Input(i), self.inputs[usize::from(i)].array().clone()));
+    }
+
+    /// Keeps output `i`.
+    pub fn output(&mut self, i: u8) {
+        self.saved.push(Saved::new(Role::Output(i), self.outs[usize::from(i)].clone()));
+    }
+
+    /// Keeps something else, number `i`.
+    pub fn extra(&mut self, i: u8, array: Array) {
+        self.saved.push(Saved::new(Role::Extra(i), array));
+    }
+
+    /// Keeps what the operation was called with.
+    pub fn attrs(&mut self, attrs: Attrs) {
+        self.attrs = attrs;
+    }
+}
+
+/// The message for a second walk through a freed graph.
+pub(super) fn freed_error(name: &str, source: Option<&Arc<str>>) -> Error {
+    let line = source.map(|s| format!(" (recorded at {s})")).unwrap_or_default();
+    Error::Freed(format!(
+        "backward: the graph behind `{name}`{line} was already freed by an earlier backward. Pass retain_graph=True to the first \
+         backward to walk it again; if values of an earlier step are reused on purpose (a hidden state, a running loss), detach() them"
+    ))
+}

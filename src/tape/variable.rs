@@ -1,0 +1,199 @@
+//! A variable: an array and its place on the tape. [`record`] is the only gate to the tape.
+
+use std::sync::Arc;
+
+use smallvec::{SmallVec, smallvec};
+
+use super::arena::{self, NodeRef};
+use super::leaf::Leaf;
+use super::mode;
+use super::node::{Attrs, Extra, Input, Meta, Node, Op, Rule, Saver};
+use crate::array::{Array, DType};
+use crate::error::{Error, Result};
+
+/// Where on the tape a value stands.
+#[derive(Clone, Debug)]
+pub enum Edge {
+    /// Not tracked.
+    None,
+    /// A place that collects gradients.
+    Leaf(Arc<Leaf>),
+    /// Output `output` of a recorded operation.
+    Node {
+        /// The operation.
+        node: NodeRef,
+        /// Which of its outputs.
+        output: u32,
+    },
+}
+
+/// An array and its place on the tape. Cheap to clone; never changes.
+#[derive(Clone, Debug)]
+pub struct Variable {
+    array: Array,
+    edge: Edge,
+}
+
+impl From<Array> for Variable {
+    fn from(array: Array) -> Self {
+        Self { array, edge: Edge::None }
+    }
+}
+
+impl Variable {
+    /// A value at a place of the tape.
+    #[must_use]
+    pub fn with_edge(array: Array, edge: Edge) -> Self {
+        Self { array, edge }
+    }
+
+    /// A new leaf that collects gradients.
+    ///
+    /// # Errors
+    /// `DType` unless the dtype is floating.
+    ///
+    /// ```
+    /// use tapegrad::{array::Array, ops, tape::{Variable, backward}};
+    /// let x = Variable::parameter(Array::from_slice(&[1.0, 2.0], &[2]))?;
+    /// let y = ops::sum(&ops::multiply(&x, &x)?, None, false)?;
+    /// backward(&y)?;
+    /// assert_eq!(x.grad().unwrap().to_vec::<f64>(), [2.0, 4.0]);
+    /// # Ok::<(), tapegrad::Error>(())
+    /// ```
+    pub fn parameter(array: Array) -> Result<Self> {
+        if !array.dtype().is_float() {
+            return Err(Error::DType(format!("only floating dtypes can require gradients, this array is {}", array.dtype())));
+        }
+        Ok(Leaf::new(array.into(), true).variable())
+    }
+
+    /// The value.
+    #[must_use]
+    #[inline]
+    pub fn array(&self) -> &Array {
+        &self.array
+    }
+
+    pub(super) fn array_mut(&mut self) -> &mut Array {
+        &mut self.array
+    }
+
+    /// The value, given away.
+    #[must_use]
+    pub fn into_array(self) -> Array {
+        self.array
+    }
+
+    /// Its place on the tape.
+    #[must_use]
+    #[inline]
+    pub fn edge(&self) -> &Edge {
+        &self.edge
+    }
+
+    /// Whether gradients flow through it.
+    #[must_use]
+    #[inline]
+    pub fn is_tracked(&self) -> bool {
+        !matches!(self.edge, Edge::None)
+    }
+
+    /// Sizes of the axes.
+    #[must_use]
+    pub fn shape(&self) -> &[usize] {
+        self.array.shape()
+    }
+
+    /// Number of axes.
+    #[must_use]
+    pub fn ndim(&self) -> usize {
+        self.array.ndim()
+    }
+
+    /// Type of the elements.
+    #[must_use]
+    pub fn dtype(&self) -> DType {
+        self.array.dtype()
+    }
+
+    /// The same value without history.
+    #[must_use]
+    pub fn detach(&self) -> Self {
+        self.array.clone().into()
+    }
+
+    /// The gradient that backward passes collected, for a leaf.
+    #[must_use]
+    pub fn grad(&self) -> Option<Array> {
+        match &self.edge {
+            Edge::Leaf(leaf) => leaf.grad().map(|g| g.array()),
+            _ => None,
+        }
+    }
+}
+
+/// Puts an operation on the tape and returns its output as a tracked value.
+///
+/// Nothing is stored when this thread does not record, when no input is tracked, or when the output is not floating.
+///
+/// # Errors
+/// `Grad` when an input is tracked and the operation has no gradient rule yet.
+pub fn record(op: &'static Op, inputs: &[&Variable], out: Array, save: impl FnOnce(&mut Saver<'_>)) -> Result<Variable> {
+    if !wants_record(op, inputs)? || !out.dtype().is_float() {
+        return Ok(out.into());
+    }
+    let outs = [out];
+    let node = push(op, inputs, &outs, save);
+    let [out] = outs;
+    Ok(Variable { array: out, edge: Edge::Node { node, output: 0 } })
+}
+
+/// [`record`] for an operation with several outputs.
+///
+/// # Errors
+/// As [`record`].
+pub fn record_many(op: &'static Op, inputs: &[&Variable], outs: Vec<Array>, save: impl FnOnce(&mut Saver<'_>)) -> Result<Vec<Variable>> {
+    if !wants_record(op, inputs)? || !outs.iter().any(|o| o.dtype().is_float()) {
+        return Ok(outs.into_iter().map(Variable::from).collect());
+    }
+    let node = push(op, inputs, &outs, save);
+    let variable = |(i, array): (usize, Array)| {
+        let edge = if array.dtype().is_float() {
+            Edge::Node { node: node.clone(), output: u32::try_from(i).unwrap_or(u32::MAX) }
+        } else {
+            Edge::None
+        };
+        Variable { array, edge }
+    };
+    Ok(outs.into_iter().enumerate().map(variable).collect())
+}
+
+#[inline]
+fn wants_record(op: &'static Op, inputs: &[&Variable]) -> Result<bool> {
+    if !mode::is_recording() || !inputs.iter().any(|v| v.is_tracked()) {
+        return Ok(false);
+    }
+    match op.rule {
+        Rule::Vjp(_) => Ok(true),
+        Rule::NonDifferentiable => Ok(false),
+        Rule::Missing(why) => Err(Error::Grad(format!("{}: no gradient rule is implemented ({why}); detach() the input or wrap the call in no_grad()", op.name))),
+    }
+}
+
+fn push(op: &'static Op, inputs: &[&Variable], outs: &[Array], save: impl FnOnce(&mut Saver<'_>)) -> NodeRef {
+    let mut saver = Saver { inputs, outs, saved: SmallVec::new(), attrs: Attrs::None };
+    save(&mut saver);
+    let Saver { saved, attrs, .. } = saver;
+    let place = |v: &&Variable| match &v.edge {
+        Edge::None => Input::None,
+        Edge::Leaf(leaf) => Input::Leaf(Arc::clone(leaf)),
+        Edge::Node { node, output } => Input::Node { id: node.id(), output: *output },
+    };
+    let outs: SmallVec<[Meta; 1]> = match outs {
+        [one] => smallvec![Meta::of(one)],
+        many => many.iter().map(Meta::of).collect(),
+    };
+    let extra = mode::source().map(|s| Box::new(Extra { source: Some(s), ..Extra::default() }));
+    let node = Node { op, attrs, inputs: inputs.iter().map(place).collect(), saved, outs, extra, refs: 1, freed: false };
+    arena::push(node)
+}
