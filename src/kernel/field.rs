@@ -23,11 +23,12 @@
 //! // per block: if pass::<R, T, A>(x, y) { pass::<R, T, Careful<A>>(x, y); }
 //! ```
 #![allow(clippy::inline_always)] // a function that is not inlined is compiled for the wrong instruction set
+#![allow(clippy::needless_bitwise_bool)] // `||` is a branch
 
 use std::marker::PhantomData;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
-use crate::kernel::math::{self, Real, pick};
+use crate::kernel::math::{self, Real, is_nan, pick};
 use crate::kernel::simd::Arch;
 
 macro_rules! declare {
@@ -268,11 +269,11 @@ impl<T: Real, A: Arch> Field for Lane<T, A> {
     }
     #[inline(always)]
     fn max(self, other: Self) -> Self {
-        self.zip(other, |a, b| pick(a >= b || a != a, a, b))
+        self.zip(other, |a, b| pick((a >= b) | is_nan(a), a, b))
     }
     #[inline(always)]
     fn min(self, other: Self) -> Self {
-        self.zip(other, |a, b| pick(a <= b || a != a, a, b))
+        self.zip(other, |a, b| pick((a <= b) | is_nan(a), a, b))
     }
     #[inline(always)]
     fn gt(self, other: Self) -> LaneMask {
@@ -288,7 +289,7 @@ impl<T: Real, A: Arch> Field for Lane<T, A> {
     }
     #[inline(always)]
     fn is_nan(self) -> LaneMask {
-        self.compare(self, |a, b| a != b)
+        self.compare(self, |a, _| is_nan(a))
     }
     #[inline(always)]
     fn and(a: LaneMask, b: LaneMask) -> LaneMask {
@@ -310,5 +311,73 @@ impl<T: Real, A: Arch> Field for Lane<T, A> {
     fn annihilate(self, factor: Self) -> Self {
         let zero = T::lit(0.0);
         self.zip(factor, |g, f| pick(g == zero, zero, g * f))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::simd::{Baseline, Careful};
+
+    type Fast = Lane<f64, Baseline>;
+    type Slow = Lane<f64, Careful<Baseline>>;
+
+    fn lane(x: f64) -> Fast {
+        Fast::new(x)
+    }
+
+    #[test]
+    fn maximum_and_minimum_propagate_nan() {
+        for (a, b, max, min) in [(1.0, 2.0, 2.0, 1.0), (-3.0, -4.0, -3.0, -4.0), (f64::INFINITY, 0.0, f64::INFINITY, 0.0)] {
+            assert!((lane(a).max(lane(b)).value() - max).abs() < f64::MIN_POSITIVE || max.is_infinite());
+            assert!((lane(b).min(lane(a)).value() - min).abs() < f64::MIN_POSITIVE);
+        }
+        for (a, b) in [(f64::NAN, 1.0), (1.0, f64::NAN), (f64::NAN, f64::NEG_INFINITY)] {
+            assert!(lane(a).max(lane(b)).value().is_nan() && lane(a).min(lane(b)).value().is_nan());
+        }
+    }
+
+    #[test]
+    fn zero_annihilates() {
+        for factor in [f64::INFINITY, f64::NAN, -1.0] {
+            assert_eq!(lane(0.0).annihilate(lane(factor)).value().to_bits(), 0);
+        }
+        assert!(lane(f64::NAN).annihilate(lane(1.0)).value().is_nan());
+        assert!(lane(1.0).annihilate(lane(f64::NAN)).value().is_nan());
+        assert_eq!(lane(3.0).annihilate(lane(-2.0)).value().to_bits(), (-6.0_f64).to_bits());
+    }
+
+    #[test]
+    fn comparisons_with_nan_are_false() {
+        let (x, nan) = (lane(1.0), lane(f64::NAN));
+        for mask in [x.gt(nan), x.ge(nan), x.lt(nan), x.le(nan), nan.eq(nan), x.is_nan()] {
+            assert!(!mask.holds && Fast::not(mask).holds);
+        }
+        assert!(nan.is_nan().holds && Fast::and(x.ge(x), x.le(x)).holds && Fast::or(x.gt(x), x.eq(x)).holds);
+    }
+
+    /// A formula that loses its far argument in a comparison.
+    fn hidden<F: Field>(x: F) -> F {
+        F::select(x.sin().gt(F::lit(0.0)), F::lit(1.0), F::lit(-1.0))
+    }
+
+    #[test]
+    fn a_far_argument_is_remembered_through_everything() {
+        for x in [1e300, -1e10, f64::INFINITY] {
+            assert!((lane(1.0) + lane(x).tan().annihilate(lane(0.0))).far());
+            assert!(hidden(lane(x)).far());
+            assert!(!hidden(Slow::new(x)).far());
+        }
+        assert!((hidden(Slow::new(1e300)).value() - 1e300_f64.sin().signum()).abs() < f64::EPSILON);
+        assert!(!lane(1e300).exp().far() && !lane(1.0).sin().far() && !lane(f64::NAN).cos().far());
+    }
+
+    #[test]
+    fn careful_lanes_agree_bit_for_bit_within_the_fast_range() {
+        for i in 0..1000 {
+            let x = f64::from(i) * 37.7 - 9000.0;
+            assert_eq!(lane(x).sin().value().to_bits(), Slow::new(x).sin().value().to_bits());
+            assert_eq!(lane(x).tan().value().to_bits(), Slow::new(x).tan().value().to_bits());
+        }
     }
 }

@@ -105,6 +105,7 @@ mod tests {
     impl Kernel for Sum<'_> {
         type Output = (f32, bool);
         #[inline(always)]
+        #[allow(clippy::inline_always)] // see `Kernel`
         fn run<A: Arch>(self) -> (f32, bool) {
             (self.0.iter().sum(), A::FMA)
         }

@@ -1,7 +1,7 @@
 //! The error function.
 
 use super::coefficients::ERF_CUT;
-use super::exp::exp;
+use super::exp::brief_exp;
 use super::real::{Real, fma, pick, poly};
 use crate::kernel::simd::Arch;
 
@@ -13,6 +13,6 @@ pub fn erf<T: Real, A: Arch>(x: T) -> T {
     let z = a * a;
     let near = fma::<T, A>(a, poly::<T, A>(z, T::ERF_NEAR), a);
     let held = pick(a > T::ERF_CLAMP, T::ERF_CLAMP, a);
-    let far = T::lit(1.0) - exp::<T, A>(-poly::<T, A>(held, T::ERF_FAR));
+    let far = T::lit(1.0) - brief_exp::<T, A>(-poly::<T, A>(held, T::ERF_FAR));
     pick(a < T::lit(ERF_CUT), near, far).copysign(x)
 }

@@ -40,22 +40,12 @@ pub fn exp<T: Real, A: Arch>(x: T) -> T {
     p * a * b
 }
 
-/// (eˣ − 1)·2^−`shift`; the scaling by 2^(k−shift) must stay within the normal numbers.
+/// 2^k·2^−`shift` and eˣ/2^k − 1 for x = k·ln 2 + r; the scale must be a normal number.
 #[inline(always)]
-fn scaled_expm1<T: Real, A: Arch>(x: T, shift: f64) -> T {
+fn scale_and_expm1<T: Real, A: Arch>(x: T, shift: T) -> (T, T) {
     let Reduced { t, r, tail } = reduce::<T, A>(x);
     let p = r + fma::<T, A>(r * r, poly::<T, A>(r, T::EXPM1), tail);
-    let s = T::pow2(t - T::lit(shift));
-    fma::<T, A>(s, p, s - T::lit((-shift).exp2()))
-}
-
-/// eˣ·2^−`shift`, under the same condition.
-#[inline(always)]
-fn scaled_exp<T: Real, A: Arch>(x: T, shift: f64) -> T {
-    let Reduced { t, r, tail } = reduce::<T, A>(x);
-    let p = r + fma::<T, A>(r * r, poly::<T, A>(r, T::EXPM1), tail);
-    let s = T::pow2(t - T::lit(shift));
-    fma::<T, A>(s, p, s)
+    (T::pow2(t - shift), p)
 }
 
 /// eˣ − 1, accurate near zero.
@@ -63,8 +53,20 @@ fn scaled_exp<T: Real, A: Arch>(x: T, shift: f64) -> T {
 pub fn expm1<T: Real, A: Arch>(x: T) -> T {
     let [low, high] = T::EXPM1_RANGE;
     let held = pick(x < low, low, pick(x > high, high, x));
-    let y = scaled_expm1::<T, A>(held, 1.0) * T::lit(2.0);
-    pick(x.abs() < T::TINY, x, y)
+    let (s, p) = scale_and_expm1::<T, A>(held, T::lit(1.0));
+    let half = fma::<T, A>(s, p, s - T::lit(0.5));
+    pick(x.abs() < T::TINY, x, half + half)
+}
+
+/// eˣ for moderate x where the last bit does not matter: nothing is clamped, and with FMA one step reduces.
+#[inline(always)]
+pub(super) fn brief_exp<T: Real, A: Arch>(x: T) -> T {
+    let t = fma::<T, A>(x, T::LOG2_E[0] + T::LOG2_E[1], T::MAGIC);
+    let k = t - T::MAGIC;
+    let r = if A::FMA { k.mul_add(-(T::LN2[0] + T::LN2[1]), x) } else { x - k * T::LN2[0] - k * T::LN2[1] };
+    let p = fma::<T, A>(r * r, poly::<T, A>(r, T::EXP), r);
+    let s = T::pow2(t);
+    fma::<T, A>(s, p, s)
 }
 
 /// tanh x = x + x³·P(x²) near zero, 1 − 2/(exp(2|x|) + 1) with the sign of x further out.
@@ -74,10 +76,7 @@ pub fn tanh<T: Real, A: Arch>(x: T) -> T {
     let z = x * x;
     let near = fma::<T, A>(a * z, poly::<T, A>(z, T::TANH_NEAR), a);
     let held = pick(a > T::TANH_MAX, T::TANH_MAX, a);
-    let Reduced { t, r, .. } = reduce::<T, A>(held + held);
-    let p = fma::<T, A>(r * r, poly::<T, A>(r, T::EXP), r);
-    let s = T::pow2(t);
-    let far = one - T::lit(2.0) / (fma::<T, A>(s, p, s) + one);
+    let far = one - T::lit(2.0) / (brief_exp::<T, A>(held + held) + one);
     pick(a < T::lit(TANH_CUT), near, far).copysign(x)
 }
 
@@ -93,7 +92,8 @@ pub fn sigmoid<T: Real, A: Arch>(x: T) -> T {
 #[inline(always)]
 pub fn sinh<T: Real, A: Arch>(x: T) -> T {
     let a = x.abs();
-    let q = scaled_expm1::<T, A>(pick(a > T::SINH_MAX, T::SINH_MAX, a), 2.0);
+    let (s, p) = scale_and_expm1::<T, A>(pick(a > T::SINH_MAX, T::SINH_MAX, a), T::lit(2.0));
+    let q = fma::<T, A>(s, p, s - T::lit(0.25));
     let y = (q + q / fma::<T, A>(q, T::lit(4.0), T::lit(1.0))) * T::lit(2.0);
     pick(a < T::TINY, x, y.copysign(x))
 }
@@ -102,6 +102,7 @@ pub fn sinh<T: Real, A: Arch>(x: T) -> T {
 #[inline(always)]
 pub fn cosh<T: Real, A: Arch>(x: T) -> T {
     let a = x.abs();
-    let q = scaled_exp::<T, A>(pick(a > T::SINH_MAX, T::SINH_MAX, a), 2.0);
+    let (s, p) = scale_and_expm1::<T, A>(pick(a > T::SINH_MAX, T::SINH_MAX, a), T::lit(2.0));
+    let q = fma::<T, A>(s, p, s);
     (q + T::lit(1.0 / 16.0) / q) * T::lit(2.0)
 }

@@ -1,4 +1,6 @@
 //! What the functions of this room need of a floating point type, and its coefficients.
+#![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_lossless)] // constants, and `lit`, which rounds
+#![allow(clippy::return_self_not_must_use, clippy::must_use_candidate)] // numbers
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
@@ -58,6 +60,16 @@ pub trait Real:
     const COS: &'static [Self];
     /// erf x / x − 1 in x², below [`c::ERF_CUT`].
     const ERF_NEAR: &'static [Self];
+    /// `exp2` beyond ±this overflows or underflows for certain.
+    const EXP2_CLAMP: Self;
+    /// Exponents beyond ±this take every number but one to 0 or ∞.
+    const POW_CLAMP: Self;
+    /// `[head, tail]` of 2/ln 2.
+    const POW_FIRST: [Self; 2];
+    /// `[head, tail]` of (2/3)/ln 2.
+    const POW_THIRD: [Self; 2];
+    /// The rest of log2((1+s)/(1−s))/s, divided by s⁴, in s².
+    const POW: &'static [Self];
     /// (tanh x / x − 1)/x² in x², below [`c::TANH_CUT`].
     const TANH_NEAR: &'static [Self];
     /// −log(erfc x) in x, above it.
@@ -65,8 +77,6 @@ pub trait Real:
 
     /// The nearest value to `v`.
     fn lit(v: f64) -> Self;
-    /// The value as `f64`, exactly.
-    fn to_f64(self) -> f64;
     /// |x|.
     fn abs(self) -> Self;
     /// √x, correctly rounded.
@@ -103,12 +113,10 @@ pub trait Real:
     fn libm_cos(self) -> Self;
     /// The platform's `tan`.
     fn libm_tan(self) -> Self;
-    /// The platform's `pow`.
-    fn libm_pow(self, exponent: Self) -> Self;
 }
 
 macro_rules! real {
-    ($t:ident, $bits:ident, mantissa $p:literal, bias $bias:literal, tail $tail:literal, subnormal $sub:literal) => {
+    ($t:ident, $bits:ident, mantissa $p:literal, bias $bias:literal, tail $tail:literal) => {
         impl Real for $t {
             const MAGIC: Self = 1.5 * (1u64 << $p) as $t;
             const EXP_CLAMP: Self = c::$t::EXP_CLAMP;
@@ -130,16 +138,17 @@ macro_rules! real {
             const SIN: &'static [Self] = &c::$t::SIN;
             const COS: &'static [Self] = &c::$t::COS;
             const ERF_NEAR: &'static [Self] = &c::$t::ERF_NEAR;
+            const EXP2_CLAMP: Self = c::$t::EXP2_CLAMP;
+            const POW_CLAMP: Self = c::$t::POW_CLAMP;
+            const POW_FIRST: [Self; 2] = c::$t::POW_FIRST;
+            const POW_THIRD: [Self; 2] = c::$t::POW_THIRD;
+            const POW: &'static [Self] = &c::$t::POW;
             const TANH_NEAR: &'static [Self] = &c::$t::TANH_NEAR;
             const ERF_FAR: &'static [Self] = &c::$t::ERF_FAR;
 
             #[inline(always)]
             fn lit(v: f64) -> Self {
                 v as $t
-            }
-            #[inline(always)]
-            fn to_f64(self) -> f64 {
-                f64::from(self)
             }
             #[inline(always)]
             fn pow2(t: Self) -> Self {
@@ -157,7 +166,7 @@ macro_rules! real {
             }
             #[inline(always)]
             fn split_exponent(self) -> (Self, Self) {
-                const SCALE: $t = (1u64 << $sub) as $t;
+                const SCALE: $t = 2.0 / $t::EPSILON; // 2^MANTISSA_DIGITS
                 const LOW: $bits = (std::f64::consts::FRAC_1_SQRT_2 as $t).to_bits();
                 const ONE: $bits = (1.0 as $t).to_bits();
                 const FRACTION: $bits = (1 << $p) - 1;
@@ -165,7 +174,7 @@ macro_rules! real {
                 const POWER: $bits = ((1u64 << $p) as $t).to_bits();
                 let subnormal = self < $t::MIN_POSITIVE;
                 let x = if subnormal { self * SCALE } else { self };
-                let shift = if subnormal { $sub as $t } else { 0.0 };
+                let shift = if subnormal { $t::MANTISSA_DIGITS as $t } else { 0.0 };
                 let bits = x.to_bits().wrapping_add(ONE - LOW);
                 let m = $t::from_bits((bits & FRACTION).wrapping_add(LOW));
                 let k = $t::from_bits((bits >> $p) | POWER) - ((1u64 << $p) + $bias) as $t;
@@ -208,10 +217,6 @@ macro_rules! real {
             fn libm_tan(self) -> Self {
                 $t::tan(self)
             }
-            #[inline(always)]
-            fn libm_pow(self, exponent: Self) -> Self {
-                $t::powf(self, exponent)
-            }
         }
     };
     (@std $t:ident: $($name:ident),*) => {
@@ -222,8 +227,8 @@ macro_rules! real {
     };
 }
 
-real!(f32, u32, mantissa 23, bias 127, tail 12, subnormal 24);
-real!(f64, u64, mantissa 52, bias 1023, tail 27, subnormal 54);
+real!(f32, u32, mantissa 23, bias 127, tail 12);
+real!(f64, u64, mantissa 52, bias 1023, tail 27);
 
 /// a · b + c, rounded once where the instruction set can and twice elsewhere.
 #[inline(always)]
@@ -274,4 +279,11 @@ fn horner<T: Real, A: Arch>(x: T, coefficients: &'static [T], first: usize, step
 #[inline(always)]
 pub fn pick<T>(condition: bool, a: T, b: T) -> T {
     if condition { a } else { b }
+}
+
+/// Whether x is NaN.
+#[inline(always)]
+#[allow(clippy::eq_op)]
+pub fn is_nan<T: Real>(x: T) -> bool {
+    x != x
 }

@@ -1,0 +1,348 @@
+//! One matrix product on one thread: the `gemm` crate for floats, a plain loop for everything else.
+
+// The blocks of one output are written by several threads, so they are raw pointers into one slice. The
+// views that the parent module checks are the proof that each pointer stays inside it.
+#![allow(unsafe_code)]
+#![allow(clippy::inline_always)] // a function that is not inlined is compiled for the wrong instruction set
+
+use std::ops::Range;
+use std::slice::{from_raw_parts, from_raw_parts_mut};
+
+use crate::kernel::simd::{self, Arch, Baseline};
+
+/// Below this many multiplications the plain loop is faster than the crate's preparations.
+const TINY: usize = 256;
+
+/// The side of the squares in which a matrix is transposed.
+const SQUARE: usize = 8;
+
+/// The rows of `b` that the plain loop reads side by side: enough streams to keep the memory busy.
+const TOGETHER: usize = 4;
+
+/// Rows up to this many bytes are read several at a time; longer ones faster one after the other.
+const PAGE: usize = 4096;
+
+/// A matrix as the address of element `(0, 0)` and two strides.
+#[derive(Clone, Copy)]
+pub struct Strided<P> {
+    pub ptr: P,
+    pub rs: isize,
+    pub cs: isize,
+}
+
+impl<P> Strided<P> {
+    fn t(self) -> Self {
+        Self {
+            ptr: self.ptr,
+            rs: self.cs,
+            cs: self.rs,
+        }
+    }
+}
+
+impl<T: Copy> Strided<*const T> {
+    /// # Safety
+    /// `(i, j)` is an element of the matrix.
+    pub unsafe fn at(&self, i: usize, j: usize) -> *const T {
+        // SAFETY: the element lies in the slice that `ptr` points into, so the distances fit in `isize`.
+        unsafe {
+            self.ptr
+                .offset(i.cast_signed() * self.rs + j.cast_signed() * self.cs)
+        }
+    }
+}
+
+impl<T: Copy> Strided<*mut T> {
+    /// # Safety
+    /// `(i, j)` is an element of the matrix.
+    pub unsafe fn at(&self, i: usize, j: usize) -> *mut T {
+        // SAFETY: as above.
+        unsafe {
+            self.ptr
+                .offset(i.cast_signed() * self.rs + j.cast_signed() * self.cs)
+        }
+    }
+}
+
+/// `c = a @ b`, or `c += a @ b`: `m` by `k` times `k` by `n`.
+///
+/// Who makes one promises that every element of the three is inside memory borrowed for as long as the
+/// product lives, that `c` has no two elements in one place, and that it is apart from `a` and `b`.
+#[derive(Clone, Copy)]
+pub struct Product<T> {
+    pub m: usize,
+    pub k: usize,
+    pub n: usize,
+    pub a: Strided<*const T>,
+    pub b: Strided<*const T>,
+    pub c: Strided<*mut T>,
+    pub accumulate: bool,
+}
+
+impl<T: Copy> Product<T> {
+    /// The same product of matrices that begin so many elements later.
+    pub fn starting_at(mut self, a: usize, b: usize, c: usize) -> Self {
+        self.a.ptr = self.a.ptr.wrapping_add(a);
+        self.b.ptr = self.b.ptr.wrapping_add(b);
+        self.c.ptr = self.c.ptr.wrapping_add(c);
+        self
+    }
+
+    /// The same product, seen transposed.
+    pub fn t(&self) -> Self {
+        Self {
+            m: self.n,
+            n: self.m,
+            a: self.b.t(),
+            b: self.a.t(),
+            c: self.c.t(),
+            ..*self
+        }
+    }
+
+    /// The product that computes these rows and columns of `c`, all over `k`.
+    pub fn block(&self, rows: Range<usize>, cols: Range<usize>) -> Self {
+        let (down, right) = (rows.start.cast_signed(), cols.start.cast_signed());
+        let mut block = *self;
+        (block.m, block.n) = (rows.len(), cols.len());
+        block.a.ptr = self.a.ptr.wrapping_offset(down * self.a.rs);
+        block.b.ptr = self.b.ptr.wrapping_offset(right * self.b.cs);
+        let to_c = down * self.c.rs + right * self.c.cs;
+        block.c.ptr = self.c.ptr.wrapping_offset(to_c);
+        block
+    }
+
+    /// The product over this part of `k` only, written to `out` row by row.
+    pub fn part(&self, depth: Range<usize>, out: &mut [T]) -> Self {
+        let start = depth.start.cast_signed();
+        let mut part = *self;
+        (part.k, part.accumulate) = (depth.len(), false);
+        part.a.ptr = self.a.ptr.wrapping_offset(start * self.a.cs);
+        part.b.ptr = self.b.ptr.wrapping_offset(start * self.b.rs);
+        part.c = Strided {
+            ptr: out.as_mut_ptr(),
+            rs: self.n.cast_signed(),
+            cs: 1,
+        };
+        part
+    }
+
+    /// Copies `a`, row by row, to `rows`.
+    ///
+    /// # Safety
+    /// The promises of [`Product`] hold.
+    pub unsafe fn copy_a(&self, rows: &mut [T]) {
+        // Squares of one cache line or half of it, so that the lines of a column stay cached meanwhile.
+        for (top, band) in (0..).step_by(SQUARE).zip(rows.chunks_mut(SQUARE * self.k)) {
+            for left in (0..self.k).step_by(SQUARE) {
+                for (i, row) in (top..).zip(band.chunks_exact_mut(self.k)) {
+                    let right = self.k.min(left + SQUARE);
+                    for (l, x) in (left..right).zip(&mut row[left..right]) {
+                        // SAFETY: `rows` has at most `m` rows, so `i < m`, and `l < k`.
+                        *x = unsafe { *self.a.at(i, l) };
+                    }
+                }
+            }
+        }
+    }
+}
+
+// SAFETY: stands for two shared borrows and one exclusive one; threads that share it compute disjoint
+// blocks of `c`.
+unsafe impl<T: Sync> Sync for Product<T> {}
+
+/// The element types of matrix products. Sealed: this module is private.
+pub trait Entry: Copy + Send + Sync + 'static {
+    /// The empty sum.
+    const ZERO: Self;
+    /// The factor that changes nothing.
+    const ONE: Self;
+    /// The cost of a multiplication, that of `f32` being 1.
+    const COST: usize;
+    /// Whether [`Entry::product`] likes `a` row by row, so that the whole may copy it once for all blocks.
+    const WANTS_ROWS: bool = false;
+    /// `sum + x * y`.
+    #[must_use]
+    fn mul_add<A: Arch>(sum: Self, x: Self, y: Self) -> Self;
+    /// Computes `p` on this thread.
+    ///
+    /// # Safety
+    /// The promises of [`Product`] hold, and no other thread touches the elements of `p.c` meanwhile.
+    unsafe fn product(p: &Product<Self>) {
+        // SAFETY: same promises.
+        unsafe { plain(p) }
+    }
+}
+
+/// # Safety
+/// As for [`Entry::product`].
+unsafe fn plain<T: Entry>(p: &Product<T>) {
+    for i in 0..p.m {
+        if !p.accumulate {
+            // SAFETY: `i < m` and `j < n`.
+            (0..p.n).for_each(|j| unsafe { p.c.at(i, j).write(T::ZERO) });
+        }
+    }
+    if p.k > 0 && p.b.cs == 1 && p.c.cs == 1 {
+        simd::dispatch(Rows(p));
+        return;
+    }
+    for (i, l) in (0..p.m).flat_map(|i| (0..p.k).map(move |l| (i, l))) {
+        // SAFETY: `i < m`, `l < k` and `j < n`.
+        (0..p.n).for_each(|j| unsafe {
+            let sum = p.c.at(i, j);
+            *sum = T::mul_add::<Baseline>(*sum, *p.a.at(i, l), *p.b.at(l, j));
+        });
+    }
+}
+
+/// Adds to each row of `c` the rows of `b`, several at a time. The elements of a row are neighbours.
+///
+/// Made only where the promises of [`Entry::product`] hold.
+struct Rows<'a, T>(&'a Product<T>);
+
+impl<T: Entry> simd::Kernel for Rows<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<A: Arch>(self) {
+        let p = self.0;
+        for i in 0..p.m {
+            // SAFETY: row `i` of `c`, apart from `a` and `b`.
+            let out = unsafe { from_raw_parts_mut(p.c.at(i, 0), p.n) };
+            let whole = p.k / TOGETHER * TOGETHER;
+            for l in (0..whole).step_by(TOGETHER) {
+                add_rows::<A, T, TOGETHER>(p, i, l, out);
+            }
+            for l in whole..p.k {
+                add_rows::<A, T, 1>(p, i, l, out);
+            }
+        }
+    }
+}
+
+/// For an `i < m` and `N` rows from `l` below `k`, under the promises of [`Rows`].
+#[inline(always)]
+fn add_rows<A: Arch, T: Entry, const N: usize>(p: &Product<T>, i: usize, l: usize, out: &mut [T]) {
+    let mut factors = [T::ZERO; N];
+    let mut rows: [&[T]; N] = [&[]; N];
+    for q in 0..N {
+        // SAFETY: `l + q < k`, and a row of `b` has `n` elements side by side.
+        unsafe {
+            factors[q] = *p.a.at(i, l + q);
+            rows[q] = from_raw_parts(p.b.at(l + q, 0), out.len());
+        }
+    }
+    for (j, sum) in out.iter_mut().enumerate() {
+        for q in 0..N {
+            *sum = T::mul_add::<A>(*sum, factors[q], rows[q][j]);
+        }
+    }
+}
+
+/// # Safety
+/// As for [`Entry::product`].
+unsafe fn float<T: Entry>(p: &Product<T>) {
+    let mut p = *p;
+    if p.n == 1 && p.a.rs == 1 && p.c.rs == 1 {
+        p = p.t();
+    }
+    let one_page = (16..=PAGE / size_of::<T>()).contains(&p.n);
+    let row = p.m == 1 && p.b.cs == 1 && p.c.cs == 1 && one_page;
+    if row || p.m * p.n * p.k <= TINY {
+        // SAFETY: same promises.
+        return unsafe { plain(&p) };
+    }
+    // With one column or row the crate has a fast path for dot products of neighbours only, so a strided
+    // vector is copied first.
+    let mut vector = Vec::new();
+    if p.n == 1 && p.a.cs == 1 && p.b.rs != 1 {
+        // SAFETY: `l < k`.
+        vector.extend((0..p.k).map(|l| unsafe { *p.b.at(l, 0) }));
+        (p.b.ptr, p.b.rs) = (vector.as_ptr(), 1);
+    } else if p.m == 1 && p.b.rs == 1 && p.a.cs != 1 {
+        // SAFETY: `l < k`.
+        vector.extend((0..p.k).map(|l| unsafe { *p.a.at(0, l) }));
+        (p.a.ptr, p.a.cs) = (vector.as_ptr(), 1);
+    }
+    let (a, b, c) = (p.a, p.b, p.c);
+    // The crate's `alpha` is the factor of `c`, used when `read_dst`.
+    let (alpha, beta) = (T::ONE, T::ONE);
+    let threads = gemm::Parallelism::None;
+    // SAFETY: the promises are all that the crate asks for; it reads `c` only when accumulating.
+    unsafe {
+        gemm::gemm(
+            p.m,
+            p.n,
+            p.k,
+            c.ptr,
+            c.cs,
+            c.rs,
+            p.accumulate,
+            a.ptr,
+            a.cs,
+            a.rs,
+            b.ptr,
+            b.cs,
+            b.rs,
+            alpha,
+            beta,
+            false,
+            false,
+            false,
+            threads,
+        );
+    }
+}
+
+macro_rules! float_kernel {
+    ($t:ty, $cost:literal) => {
+        impl Entry for $t {
+            const ZERO: Self = 0.0;
+            const ONE: Self = 1.0;
+            const COST: usize = $cost;
+            const WANTS_ROWS: bool = true;
+            #[inline(always)]
+            fn mul_add<A: Arch>(sum: Self, x: Self, y: Self) -> Self {
+                if A::FMA {
+                    x.mul_add(y, sum)
+                } else {
+                    sum + x * y
+                }
+            }
+            unsafe fn product(p: &Product<Self>) {
+                // SAFETY: same promises.
+                unsafe { float(p) }
+            }
+        }
+    };
+}
+
+macro_rules! integer_kernel {
+    ($($t:ty)*) => {$(
+        impl Entry for $t {
+            const ZERO: Self = 0;
+            const ONE: Self = 1;
+            const COST: usize = 8;
+            #[inline(always)]
+            fn mul_add<A: Arch>(sum: Self, x: Self, y: Self) -> Self {
+                sum.wrapping_add(x.wrapping_mul(y))
+            }
+        }
+    )*};
+}
+
+float_kernel!(f32, 1);
+float_kernel!(f64, 2);
+integer_kernel!(i32 i64 u8);
+
+impl Entry for bool {
+    const ZERO: Self = false;
+    const ONE: Self = true;
+    const COST: usize = 8;
+    #[inline(always)]
+    #[allow(clippy::needless_bitwise_bool)] // no branches
+    fn mul_add<A: Arch>(sum: Self, x: Self, y: Self) -> Self {
+        sum | (x & y)
+    }
+}

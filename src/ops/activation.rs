@@ -1,0 +1,126 @@
+//! Activations of neural networks.
+
+use super::define::{Unary, unary};
+use super::registry::Entry;
+use super::samples::{NONZERO, REAL};
+
+unary! {
+    /// max(x, 0), element by element. The derivative at 0 is 0.
+    ///
+    /// >>> tg.relu(tg.Variable([-1.0, 2.0]))
+    /// Variable([0., 2.])
+    fn relu(x) -> y { x.max(F::lit(0.0)) }
+    gradient(y) { F::select(y.gt(F::lit(0.0)), F::lit(1.0), F::lit(0.0)) }
+    integer(x) { x.max(I::lit(0)) }
+    domain NONZERO;
+}
+
+unary! {
+    /// x above 0, negative_slope · x elsewhere.
+    ///
+    /// >>> tg.leaky_relu(tg.Variable([-1.0, 2.0]), 0.1)
+    /// Variable([-0.1,  2. ])
+    fn leaky_relu(x, negative_slope = 0.01) -> y { F::select(x.gt(F::lit(0.0)), x, negative_slope * x) }
+    gradient(x) { F::select(x.gt(F::lit(0.0)), F::lit(1.0), negative_slope) }
+    domain NONZERO;
+}
+
+unary! {
+    /// Logistic function, element by element: 1 / (1 + e⁻ˣ).
+    ///
+    /// >>> tg.sigmoid(tg.Variable([0.0]))
+    /// Variable([0.5])
+    fn sigmoid(x) -> y { x.sigmoid() }
+    gradient(y) { y * (F::lit(1.0) - y) }
+    domain REAL;
+}
+
+unary! {
+    /// x · Φ(x), where Φ is the normal distribution's: the Gaussian error linear unit
+    /// (Hendrycks & Gimpel, 2016).
+    ///
+    /// >>> tg.gelu_erf(tg.Variable([0.0]))
+    /// Variable([0.])
+    fn gelu_erf(x) -> y { x * F::lit(0.5) * (F::lit(1.0) + (x * F::lit(std::f64::consts::FRAC_1_SQRT_2)).erf()) }
+    gradient(x) {
+        // Φ(x) + x φ(x)
+        F::lit(0.5) * (F::lit(1.0) + (x * F::lit(std::f64::consts::FRAC_1_SQRT_2)).erf())
+            + x * F::lit(0.398_942_280_401_432_7) * (x * x * F::lit(-0.5)).exp()
+    }
+    domain REAL;
+}
+
+unary! {
+    /// The Gaussian error linear unit's approximation by tanh: x/2 · (1 + tanh(√(2/π) (x + 0.044715 x³))).
+    ///
+    /// >>> tg.gelu_tanh(tg.Variable([0.0]))
+    /// Variable([0.])
+    fn gelu_tanh(x) -> y {
+        F::lit(0.5) * x * (F::lit(1.0) + (F::lit(0.797_884_560_802_865_4) * (x + F::lit(0.044_715) * x * x * x)).tanh())
+    }
+    gradient(x) {
+        let t = (F::lit(0.797_884_560_802_865_4) * (x + F::lit(0.044_715) * x * x * x)).tanh();
+        let inner = F::lit(0.797_884_560_802_865_4) * (F::lit(1.0) + F::lit(3.0 * 0.044_715) * x * x);
+        F::lit(0.5) * (F::lit(1.0) + t) + F::lit(0.5) * x * (F::lit(1.0) - t * t) * inner
+    }
+    domain REAL;
+}
+
+unary! {
+    /// x · sigmoid(x), element by element; also called swish.
+    ///
+    /// >>> tg.silu(tg.Variable([0.0]))
+    /// Variable([0.])
+    fn silu(x) -> y { x * x.sigmoid() }
+    gradient(x) {
+        let s = x.sigmoid();
+        s + x * s * (F::lit(1.0) - s)
+    }
+    domain REAL;
+}
+
+unary! {
+    /// log(1 + e^(beta x)) / beta, element by element, without overflow.
+    ///
+    /// >>> tg.softplus(tg.Variable([100.0]))
+    /// Variable([100.])
+    fn softplus(x, beta = 1.0) -> y {
+        let t = beta * x;
+        (t.max(F::lit(0.0)) + (-t.abs()).exp().ln_1p()) / beta
+    }
+    gradient(x) { (beta * x).sigmoid() }
+    domain REAL;
+}
+
+unary! {
+    /// x above 0, alpha · (eˣ - 1) elsewhere.
+    ///
+    /// >>> tg.elu(tg.Variable([2.0]))
+    /// Variable([2.])
+    fn elu(x, alpha = 1.0) -> y { F::select(x.gt(F::lit(0.0)), x, alpha * x.exp_m1()) }
+    gradient(x) { F::select(x.gt(F::lit(0.0)), F::lit(1.0), alpha * x.exp()) }
+    domain NONZERO;
+}
+
+unary! {
+    /// Error function, element by element: 2/√π ∫₀ˣ e^(-t²) dt.
+    ///
+    /// >>> tg.erf(tg.Variable([0.0]))
+    /// Variable([0.])
+    fn erf(x) -> y { x.erf() }
+    gradient(x) { F::lit(std::f64::consts::FRAC_2_SQRT_PI) * (-(x * x)).exp() }
+    domain REAL;
+}
+
+/// The rows of this file.
+pub const ENTRIES: &[Entry] = &[
+    relu::ENTRY,
+    leaky_relu::ENTRY.no_method(),
+    sigmoid::ENTRY,
+    gelu_erf::ENTRY.no_method(),
+    gelu_tanh::ENTRY.no_method(),
+    silu::ENTRY.no_method(),
+    softplus::ENTRY.no_method(),
+    elu::ENTRY.no_method(),
+    erf::ENTRY,
+];

@@ -1,0 +1,346 @@
+//! Arithmetic: sums, products, quotients, powers, extrema, rounding.
+
+use super::define::{Binary, Unary, binary, unary};
+use super::registry::{Args, Entry, Gradient, Kind, Operand, Param, Sample, Value, Default};
+use super::samples::{BETWEEN_HALVES, BETWEEN_INTEGERS, Domain, NONZERO, POSITIVE, REAL};
+use crate::array::Scalar;
+use crate::dispatch;
+use crate::error::{Error, Result};
+
+binary! {
+    /// Sum, element by element: a + b.
+    ///
+    /// Shapes broadcast; dtypes promote as NumPy's; bools add as logical or.
+    ///
+    /// >>> tg.add(tg.Variable([1.0, 2.0]), 3.0)
+    /// Variable([4., 5.])
+    fn add(a, b) -> y { a + b }
+    gradient_a() { F::lit(1.0) }
+    gradient_b() { F::lit(1.0) }
+    integer { a.add(b) }
+    boolean { a | b }
+    domain REAL, REAL;
+}
+
+binary! {
+    /// Difference, element by element: a - b.
+    ///
+    /// >>> tg.subtract(tg.Variable([1.0, 2.0]), 3.0)
+    /// Variable([-2., -1.])
+    fn subtract(a, b) -> y { a - b }
+    gradient_a() { F::lit(1.0) }
+    gradient_b() { F::lit(-1.0) }
+    integer { a.sub(b) }
+    domain REAL, REAL;
+}
+
+binary! {
+    /// Product, element by element: a · b. Bools multiply as logical and.
+    ///
+    /// >>> tg.multiply(tg.Variable([1.0, 2.0]), 3.0)
+    /// Variable([3., 6.])
+    fn multiply(a, b) -> y { a * b }
+    gradient_a(b) { b }
+    gradient_b(a) { a }
+    integer { a.mul(b) }
+    boolean { a & b }
+    domain REAL, REAL;
+}
+
+binary! {
+    /// Quotient, element by element: a / b, by IEEE's rules. Integers give the default floating dtype.
+    ///
+    /// >>> tg.divide(tg.Variable([1.0, 2.0]), 4.0)
+    /// Variable([0.25, 0.5 ])
+    fn divide(a, b) -> y { a / b }
+    gradient_a(b) { F::lit(1.0) / b }
+    gradient_b(b, y) { -(y / b) }
+    domain REAL, NONZERO;
+}
+
+/// NumPy's rule: an integer to a negative power is no integer.
+fn no_negative_exponent(_: &Operand<'_>, b: &Operand<'_>) -> Result<()> {
+    let negative = match b {
+        Operand::Scalar(Scalar::Int(i)) => *i < 0,
+        Operand::Scalar(_) => false,
+        Operand::Variable(v) => dispatch!(integer v.dtype(), T => v.array().view::<T>().iter().any(|&x| x < T::default()), else false),
+    };
+    if negative {
+        return Err(Error::Value("power: integers to negative integer powers are not allowed; make the base floating, as in x.astype(float32)".to_owned()));
+    }
+    Ok(())
+}
+
+binary! {
+    /// Power, element by element: aᵇ. The derivative of x**0 at 0 is 0.
+    ///
+    /// Integers stay integers; a negative integer exponent raises ValueError.
+    ///
+    /// >>> tg.power(tg.Variable([2.0, 3.0]), 2)
+    /// Variable([4., 9.])
+    fn power(a, b) -> y { a.powf(b) }
+    gradient_a(a, b) { F::select(b.eq(F::lit(0.0)), F::lit(0.0), b * a.powf(b - F::lit(1.0))) }
+    gradient_b(a, b, y) { F::select(F::and(a.eq(F::lit(0.0)), b.ge(F::lit(0.0))), F::lit(0.0), y * a.ln()) }
+    integer { a.power(b) }
+    check no_negative_exponent;
+    domain POSITIVE, REAL;
+}
+
+binary! {
+    /// The larger of a and b, element by element; NaN where either is. Ties share the gradient equally.
+    ///
+    /// >>> tg.maximum(tg.Variable([1.0, 5.0]), 3.0)
+    /// Variable([3., 5.])
+    fn maximum(a, b) -> y { a.max(b) }
+    gradient_a(a, b) { F::select(a.gt(b), F::lit(1.0), F::select(a.eq(b), F::lit(0.5), F::lit(0.0))) }
+    gradient_b(a, b) { F::select(b.gt(a), F::lit(1.0), F::select(a.eq(b), F::lit(0.5), F::lit(0.0))) }
+    integer { a.max(b) }
+    boolean { a | b }
+    domain Domain { low: 0.1, high: 1.0, avoid: &[] }, Domain { low: 1.1, high: 2.0, avoid: &[] };
+}
+
+binary! {
+    /// The smaller of a and b, element by element; NaN where either is. Ties share the gradient equally.
+    ///
+    /// >>> tg.minimum(tg.Variable([1.0, 5.0]), 3.0)
+    /// Variable([1., 3.])
+    fn minimum(a, b) -> y { a.min(b) }
+    gradient_a(a, b) { F::select(a.lt(b), F::lit(1.0), F::select(a.eq(b), F::lit(0.5), F::lit(0.0))) }
+    gradient_b(a, b) { F::select(b.lt(a), F::lit(1.0), F::select(a.eq(b), F::lit(0.5), F::lit(0.0))) }
+    integer { a.min(b) }
+    boolean { a & b }
+    domain Domain { low: 0.1, high: 1.0, avoid: &[] }, Domain { low: 1.1, high: 2.0, avoid: &[] };
+}
+
+binary! {
+    /// The annihilating product: 0 where a is 0, whatever b is, else a · b.
+    ///
+    /// It is the product of every gradient rule: a gradient that does not flow stays zero through an infinite or
+    /// undefined factor. Its own derivative is that of a product.
+    ///
+    /// >>> tg.annihilate(tg.Variable([0.0, 2.0]), tg.Variable([float("inf"), 3.0]))
+    /// Variable([0., 6.])
+    fn annihilate(a, b) -> y { a.annihilate(b) }
+    gradient_a(b) { b }
+    gradient_b(a) { a }
+    domain REAL, REAL;
+}
+
+unary! {
+    /// Negation, element by element: -x.
+    ///
+    /// >>> tg.negative(tg.Variable([1.0, -2.0]))
+    /// Variable([-1.,  2.])
+    fn negative(x) -> y { -x }
+    gradient() { F::lit(-1.0) }
+    integer(x) { I::lit(0).sub(x) }
+    domain REAL;
+}
+
+unary! {
+    /// x itself.
+    ///
+    /// >>> tg.positive(tg.Variable([1.0, -2.0]))
+    /// Variable([ 1., -2.])
+    fn positive(x) -> y { x }
+    gradient() { F::lit(1.0) }
+    integer(x) { x }
+    domain REAL;
+}
+
+unary! {
+    /// Absolute value, element by element. The derivative at 0 is 0.
+    ///
+    /// >>> tg.abs(tg.Variable([1.0, -2.0]))
+    /// Variable([1., 2.])
+    fn abs(x) -> y { x.abs() }
+    gradient(x) { F::select(x.gt(F::lit(0.0)), F::lit(1.0), F::select(x.lt(F::lit(0.0)), F::lit(-1.0), F::lit(0.0))) }
+    integer(x) { x.abs() }
+    domain NONZERO;
+}
+
+unary! {
+    /// Sign, element by element: -1, 0 or 1; NaN of NaN. Its derivative is 0.
+    ///
+    /// >>> tg.sign(tg.Variable([3.0, 0.0, -2.0]))
+    /// Variable([ 1.,  0., -1.])
+    fn sign(x) -> y {
+        F::select(x.gt(F::lit(0.0)), F::lit(1.0), F::select(x.lt(F::lit(0.0)), F::lit(-1.0), F::select(x.is_nan(), x, F::lit(0.0))))
+    }
+    gradient() { F::lit(0.0) }
+    integer(x) { x.signum() }
+    domain NONZERO;
+}
+
+unary! {
+    /// Square, element by element: x².
+    ///
+    /// >>> tg.square(tg.Variable([1.0, -2.0]))
+    /// Variable([1., 4.])
+    fn square(x) -> y { x * x }
+    gradient(x) { F::lit(2.0) * x }
+    integer(x) { x.mul(x) }
+    domain REAL;
+}
+
+unary! {
+    /// Square root, element by element; NaN below 0. The derivative at 0 is infinite.
+    ///
+    /// >>> tg.sqrt(tg.Variable([4.0, 9.0]))
+    /// Variable([2., 3.])
+    fn sqrt(x) -> y { x.sqrt() }
+    gradient(y) { F::lit(0.5) / y }
+    domain POSITIVE;
+}
+
+unary! {
+    /// Reciprocal, element by element: 1 / x.
+    ///
+    /// >>> tg.reciprocal(tg.Variable([4.0, 0.5]))
+    /// Variable([0.25, 2.  ])
+    fn reciprocal(x) -> y { x.recip() }
+    gradient(y) { -(y * y) }
+    domain NONZERO;
+}
+
+unary! {
+    /// The largest integer not above x, element by element. Its derivative is 0.
+    ///
+    /// >>> tg.floor(tg.Variable([1.5, -1.5]))
+    /// Variable([ 1., -2.])
+    fn floor(x) -> y { x.floor() }
+    gradient() { F::lit(0.0) }
+    integer(x) { x }
+    domain BETWEEN_INTEGERS;
+}
+
+unary! {
+    /// The smallest integer not below x, element by element. Its derivative is 0.
+    ///
+    /// >>> tg.ceil(tg.Variable([1.5, -1.5]))
+    /// Variable([ 2., -1.])
+    fn ceil(x) -> y { x.ceil() }
+    gradient() { F::lit(0.0) }
+    integer(x) { x }
+    domain BETWEEN_INTEGERS;
+}
+
+unary! {
+    /// x without its fraction, element by element. Its derivative is 0.
+    ///
+    /// >>> tg.trunc(tg.Variable([1.5, -1.5]))
+    /// Variable([ 1., -1.])
+    fn trunc(x) -> y { x.trunc() }
+    gradient() { F::lit(0.0) }
+    integer(x) { x }
+    domain BETWEEN_INTEGERS;
+}
+
+unary! {
+    /// The nearest integer, halves to even, element by element. Its derivative is 0.
+    ///
+    /// >>> tg.rint(tg.Variable([0.5, 1.5, 2.6]))
+    /// Variable([0., 2., 3.])
+    fn rint(x) -> y { x.round_ties_even() }
+    gradient() { F::lit(0.0) }
+    integer(x) { x }
+    domain BETWEEN_HALVES;
+}
+
+unary! {
+    /// x between two bounds, which count as inside: the derivative is 1 where min ≤ x ≤ max, else 0.
+    fn clamp(x, min = -1.0, max = 1.0) -> y {
+        let t = F::select(min.gt(x), min, x);
+        F::select(t.gt(max), max, t)
+    }
+    gradient(x) { F::select(F::and(x.ge(min), max.ge(x)), F::lit(1.0), F::lit(0.0)) }
+    domain Domain { low: -2.0, high: 2.0, avoid: &[-1.0, 1.0] };
+}
+
+/// `x` between `min` and `max`, each an array, a number or none; x is inside at the bounds.
+///
+/// # Errors
+/// `Shape` when the bounds do not broadcast with `x`.
+pub fn clip(x: &crate::tape::Variable, min: Option<Operand<'_>>, max: Option<Operand<'_>>) -> Result<crate::tape::Variable> {
+    let number = |o: &Option<Operand<'_>>, none: f64| match o {
+        None => Some(none),
+        Some(Operand::Scalar(s)) => Some(s.as_f64()),
+        Some(Operand::Variable(_)) => None,
+    };
+    if x.dtype().is_float()
+        && let (Some(low), Some(high)) = (number(&min, f64::NEG_INFINITY), number(&max, f64::INFINITY))
+    {
+        return clamp(x, low, high);
+    }
+    let mut out = x.clone();
+    if let Some(low) = min {
+        out = super::where_(&super::less(&out, low)?, low, &out)?;
+    }
+    if let Some(high) = max {
+        out = super::where_(&super::greater(&out, high)?, high, &out)?;
+    }
+    Ok(out)
+}
+
+fn call_clip(a: &Args<'_>) -> Result<Value> {
+    let bound = |i| if a.is_none(i) { Ok(None) } else { a.operand(i).map(Some) };
+    Ok(clip(&a.variable(0)?, bound(1)?, bound(2)?)?.into())
+}
+
+fn clip_samples() -> Vec<Sample> {
+    clamp::DOMAIN.unary_samples(clamp::PARAMS)
+}
+
+/// `x` rounded to `decimals` decimals, halves to even.
+///
+/// # Errors
+/// Those of recording.
+#[allow(clippy::cast_possible_truncation, reason = "nobody rounds to a billion decimals")]
+pub fn round(x: &crate::tape::Variable, decimals: i64) -> Result<crate::tape::Variable> {
+    if decimals == 0 || !x.dtype().is_float() {
+        return rint(x);
+    }
+    let scale = 10.0_f64.powi(decimals.unsigned_abs().min(300) as i32);
+    if decimals > 0 { divide(&rint(&multiply(x, scale)?)?, scale) } else { multiply(&rint(&divide(x, scale)?)?, scale) }
+}
+
+/// The rows of this file.
+pub const ENTRIES: &[Entry] = &[
+    add::ENTRY,
+    subtract::ENTRY,
+    multiply::ENTRY,
+    divide::ENTRY.alias(&["true_divide"]),
+    power::ENTRY.alias(&["pow"]),
+    maximum::ENTRY,
+    minimum::ENTRY,
+    annihilate::ENTRY.no_method(),
+    negative::ENTRY,
+    positive::ENTRY,
+    abs::ENTRY.alias(&["absolute"]),
+    sign::ENTRY,
+    square::ENTRY,
+    sqrt::ENTRY,
+    reciprocal::ENTRY,
+    floor::ENTRY,
+    ceil::ENTRY,
+    trunc::ENTRY,
+    rint::ENTRY,
+    Entry {
+        name: "clip",
+        doc: "x between two bounds, each an array, a number or None. The bounds count as inside: the derivative is 1 where min <= x <= max, else 0.\n\n>>> tg.clip(tg.Variable([-2.0, 0.5, 2.0]), -1.0, 1.0)\nVariable([-1. ,  0.5,  1. ])\n",
+        params: &[Param::array("x"), Param::new("min", Kind::OptArray).or(Default::None), Param::new("max", Kind::OptArray).or(Default::None)],
+        call: call_clip,
+        gradient: Gradient::Rule(clamp::GRADIENT),
+        samples: clip_samples,
+        ..Entry::BASE
+    },
+    Entry {
+        name: "round",
+        doc: "x rounded to a number of decimals, halves to even. Its derivative is 0.\n\n>>> tg.round(tg.Variable([1.234, 5.678]), 1)\nVariable([1.2, 5.7])\n",
+        params: &[Param::array("x"), Param::new("decimals", Kind::Int).or(Default::Int(0))],
+        call: |a| Ok(round(&a.variable(0)?, a.int(1)?)?.into()),
+        gradient: Gradient::Composite("zero"),
+        samples: || Vec::new(),
+        ..Entry::BASE
+    },
+];

@@ -1,0 +1,24 @@
+//! All operations, a line a family. Whatever walks operations (bindings, stubs, docs, checks) walks this.
+
+use crate::ops;
+use crate::ops::registry::Entry;
+
+/// The families.
+pub static REGISTRY: &[&[Entry]] = &[
+    ops::arithmetic::ENTRIES,
+    ops::exponential::ENTRIES,
+    ops::trigonometry::ENTRIES,
+    ops::activation::ENTRIES,
+    ops::comparison::ENTRIES,
+];
+
+/// All rows.
+pub fn entries() -> impl Iterator<Item = &'static Entry> {
+    REGISTRY.iter().flat_map(|family| family.iter())
+}
+
+/// The row of that name or alias.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Entry> {
+    entries().find(|e| e.name == name || e.aliases.contains(&name))
+}
