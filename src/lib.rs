@@ -3,7 +3,7 @@
 pub mod array;
 pub mod error;
 pub mod kernel;
-pub mod tape;
 pub mod ops;
 pub mod registry;
+pub mod tape;
 pub use error::{Error, Result};

@@ -51,11 +51,7 @@ enum Style {
 
 /// The positions of an axis that are shown; `None` is the gap.
 fn shown(n: usize, cut: bool, edge: usize) -> Vec<Option<usize>> {
-    if cut && n > 2 * edge {
-        (0..edge).map(Some).chain([None]).chain((n - edge..n).map(Some)).collect()
-    } else {
-        (0..n).map(Some).collect()
-    }
+    if cut && n > 2 * edge { (0..edge).map(Some).chain([None]).chain((n - edge..n).map(Some)).collect() } else { (0..n).map(Some).collect() }
 }
 
 impl<'a> Printer<'a> {

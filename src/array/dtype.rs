@@ -185,8 +185,14 @@ pub trait Element: Copy + Default + PartialOrd + Send + Sync + fmt::Debug + fmt:
 
 macro_rules! element {
     ($t:ty, $d:ident, $kind:ident, $wide:ty) => {
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, clippy::cast_lossless,
-                trivial_numeric_casts, reason = "astype's conversions")]
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            clippy::cast_lossless,
+            trivial_numeric_casts,
+            reason = "astype's conversions"
+        )]
         impl Element for $t {
             const DTYPE: DType = DType::$d;
             fn from_scalar(s: Scalar) -> Self {

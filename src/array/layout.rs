@@ -144,9 +144,7 @@ impl Layout {
     /// # Errors
     /// `Shape` when `shape` is not a broadcast of this one.
     pub fn broadcast_to(&self, op: &str, shape: &[usize]) -> Result<Self> {
-        let fail = || {
-            Error::Shape(format!("{op}: an array of shape {} cannot be broadcast to {}", show_shape(&self.shape), show_shape(shape)))
-        };
+        let fail = || Error::Shape(format!("{op}: an array of shape {} cannot be broadcast to {}", show_shape(&self.shape), show_shape(shape)));
         let lead = shape.len().checked_sub(self.ndim()).ok_or_else(fail)?;
         let mut strides: Strides = SmallVec::from_elem(0, shape.len());
         for (i, (&n, &s)) in self.shape.iter().zip(&self.strides).enumerate() {
@@ -162,11 +160,7 @@ impl Layout {
     /// Axes in the order `axes`, which must be a permutation.
     #[must_use]
     pub fn permute(&self, axes: &[usize]) -> Self {
-        Self {
-            shape: axes.iter().map(|&a| self.shape[a]).collect(),
-            strides: axes.iter().map(|&a| self.strides[a]).collect(),
-            offset: self.offset,
-        }
+        Self { shape: axes.iter().map(|&a| self.shape[a]).collect(), strides: axes.iter().map(|&a| self.strides[a]).collect(), offset: self.offset }
     }
 
     /// `count` elements along `axis` from `start`, `step` apart; the caller has checked the bounds.

@@ -38,14 +38,7 @@ macro_rules! declare {
 }
 
 /// The numbers that elementwise formulas are written in.
-pub trait Field:
-    Copy
-    + Add<Output = Self>
-    + Sub<Output = Self>
-    + Mul<Output = Self>
-    + Div<Output = Self>
-    + Neg<Output = Self>
-{
+pub trait Field: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self> + Neg<Output = Self> {
     /// The outcome of a comparison.
     type Mask: Copy;
 

@@ -103,11 +103,7 @@ pub fn for_each_range(n: usize, grain: usize, f: impl Fn(Range<usize>) + Sync) {
 }
 
 /// Calls `f(start, chunk)` on the chunks of `out` that are the ranges of [`for_each_range`], `start..`.
-pub fn for_each_chunk_mut<T: Send>(
-    out: &mut [T],
-    grain: usize,
-    f: impl Fn(usize, &mut [T]) + Sync,
-) {
+pub fn for_each_chunk_mut<T: Send>(out: &mut [T], grain: usize, f: impl Fn(usize, &mut [T]) + Sync) {
     let grain = grain.max(1);
     let count = out.len().div_ceil(grain);
     let chunks = Mutex::new(out.chunks_mut(grain).enumerate());
@@ -274,10 +270,7 @@ fn process() -> &'static Process {
         {
             return process;
         }
-        let own = Process {
-            id,
-            ..Process::default()
-        };
+        let own = Process { id, ..Process::default() };
         // When another thread is faster, this little box is lost and the other found in the next round.
         let _ = PROCESS.compare_exchange(known, Box::leak(Box::new(own)), AcqRel, Acquire);
     }
@@ -288,10 +281,7 @@ fn pool() -> Option<Arc<ThreadPool>> {
     let mut workers = lock(&process().workers);
     let wanted = num_threads().max(2) - 1;
     if workers.count < wanted || (workers.pool.is_none() && workers.count != wanted) {
-        let built = ThreadPoolBuilder::new()
-            .num_threads(wanted)
-            .thread_name(|i| format!("tapegrad-{i}"))
-            .build();
+        let built = ThreadPoolBuilder::new().num_threads(wanted).thread_name(|i| format!("tapegrad-{i}")).build();
         workers.pool = built.ok().map(Arc::new);
         workers.count = wanted;
     }

@@ -116,7 +116,9 @@ fn all<R: Fold<T>, T: Element>(source: &[T]) -> R::Acc {
     }
     let grain = parallel::grain(source.len().div_ceil(BLOCK), 0.3 * BLOCK as f64);
     let parts = parallel::map_ranges(source.len().div_ceil(BLOCK), grain, |blocks| {
-        blocks.map(|b| simd_dispatch(Row::<R, T>(&source[b * BLOCK..source.len().min((b + 1) * BLOCK)], std::marker::PhantomData))).collect::<Vec<_>>()
+        blocks
+            .map(|b| simd_dispatch(Row::<R, T>(&source[b * BLOCK..source.len().min((b + 1) * BLOCK)], std::marker::PhantomData)))
+            .collect::<Vec<_>>()
     });
     let mut parts: Vec<R::Acc> = parts.into_iter().flatten().collect();
     pairwise::<R, T>(&mut parts)

@@ -1,7 +1,7 @@
 //! Arithmetic: sums, products, quotients, powers, extrema, rounding.
 
 use super::define::{Binary, Unary, binary, unary};
-use super::registry::{Args, Entry, Gradient, Kind, Operand, Param, Sample, Value, Default};
+use super::registry::{Args, Default, Entry, Gradient, Kind, Operand, Param, Sample, Value};
 use super::samples::{BETWEEN_HALVES, BETWEEN_INTEGERS, Domain, NONZERO, POSITIVE, REAL};
 use crate::array::Scalar;
 use crate::dispatch;
@@ -66,7 +66,9 @@ fn no_negative_exponent(_: &Operand<'_>, b: &Operand<'_>) -> Result<()> {
         Operand::Variable(v) => dispatch!(integer v.dtype(), T => v.array().view::<T>().iter().any(|&x| x < T::default()), else false),
     };
     if negative {
-        return Err(Error::Value("power: integers to negative integer powers are not allowed; make the base floating, as in x.astype(float32)".to_owned()));
+        return Err(Error::Value(
+            "power: integers to negative integer powers are not allowed; make the base floating, as in x.astype(float32)".to_owned(),
+        ));
     }
     Ok(())
 }

@@ -284,14 +284,34 @@ macro_rules! entry {
 /// The rows of this file.
 pub const ENTRIES: &[Entry] = &[
     entry!("greater", greater, "Whether a > b, element by element.\n\n>>> tg.greater(tg.Variable([1.0, 2.0]), 1.5)\nVariable([False,  True])\n"),
-    entry!("greater_equal", greater_equal, "Whether a >= b, element by element.\n\n>>> tg.greater_equal(tg.Variable([1.0, 2.0]), 2.0)\nVariable([False,  True])\n"),
+    entry!(
+        "greater_equal",
+        greater_equal,
+        "Whether a >= b, element by element.\n\n>>> tg.greater_equal(tg.Variable([1.0, 2.0]), 2.0)\nVariable([False,  True])\n"
+    ),
     entry!("less", less, "Whether a < b, element by element.\n\n>>> tg.less(tg.Variable([1.0, 2.0]), 1.5)\nVariable([ True, False])\n"),
-    entry!("less_equal", less_equal, "Whether a <= b, element by element.\n\n>>> tg.less_equal(tg.Variable([1.0, 2.0]), 1.0)\nVariable([ True, False])\n"),
+    entry!(
+        "less_equal",
+        less_equal,
+        "Whether a <= b, element by element.\n\n>>> tg.less_equal(tg.Variable([1.0, 2.0]), 1.0)\nVariable([ True, False])\n"
+    ),
     entry!("equal", equal, "Whether a == b, element by element.\n\n>>> tg.equal(tg.Variable([1.0, 2.0]), 1.0)\nVariable([ True, False])\n"),
-    entry!("not_equal", not_equal, "Whether a != b, element by element.\n\n>>> tg.not_equal(tg.Variable([1.0, 2.0]), 1.0)\nVariable([False,  True])\n"),
-    entry!("logical_and", logical_and, "a and b, of truth values.\n\n>>> tg.logical_and(tg.Variable([True, False]), True)\nVariable([ True, False])\n"),
+    entry!(
+        "not_equal",
+        not_equal,
+        "Whether a != b, element by element.\n\n>>> tg.not_equal(tg.Variable([1.0, 2.0]), 1.0)\nVariable([False,  True])\n"
+    ),
+    entry!(
+        "logical_and",
+        logical_and,
+        "a and b, of truth values.\n\n>>> tg.logical_and(tg.Variable([True, False]), True)\nVariable([ True, False])\n"
+    ),
     entry!("logical_or", logical_or, "a or b, of truth values.\n\n>>> tg.logical_or(tg.Variable([True, False]), True)\nVariable([ True,  True])\n"),
-    entry!("logical_xor", logical_xor, "Either a or b, of truth values.\n\n>>> tg.logical_xor(tg.Variable([True, False]), True)\nVariable([False,  True])\n"),
+    entry!(
+        "logical_xor",
+        logical_xor,
+        "Either a or b, of truth values.\n\n>>> tg.logical_xor(tg.Variable([True, False]), True)\nVariable([False,  True])\n"
+    ),
     Entry {
         name: "logical_not",
         doc: "The opposite truth value.\n\n>>> tg.logical_not(tg.Variable([True, False]))\nVariable([False,  True])\n",
@@ -310,25 +330,45 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         samples: Vec::new,
-        ..entry!("bitwise_and", bitwise_and, "a and b, bit by bit, of integers or bools.\n\n>>> tg.bitwise_and(tg.Variable([6, 3]), 2)\nVariable([2, 2])\n")
+        ..entry!(
+            "bitwise_and",
+            bitwise_and,
+            "a and b, bit by bit, of integers or bools.\n\n>>> tg.bitwise_and(tg.Variable([6, 3]), 2)\nVariable([2, 2])\n"
+        )
     },
     Entry {
         samples: Vec::new,
-        ..entry!("bitwise_or", bitwise_or, "a or b, bit by bit, of integers or bools.\n\n>>> tg.bitwise_or(tg.Variable([4, 3]), 2)\nVariable([6, 3])\n")
+        ..entry!(
+            "bitwise_or",
+            bitwise_or,
+            "a or b, bit by bit, of integers or bools.\n\n>>> tg.bitwise_or(tg.Variable([4, 3]), 2)\nVariable([6, 3])\n"
+        )
     },
     Entry {
         samples: Vec::new,
-        ..entry!("bitwise_xor", bitwise_xor, "Either a or b, bit by bit, of integers or bools.\n\n>>> tg.bitwise_xor(tg.Variable([6, 3]), 2)\nVariable([4, 1])\n")
+        ..entry!(
+            "bitwise_xor",
+            bitwise_xor,
+            "Either a or b, bit by bit, of integers or bools.\n\n>>> tg.bitwise_xor(tg.Variable([6, 3]), 2)\nVariable([4, 1])\n"
+        )
     },
     Entry {
         samples: Vec::new,
         aliases: &["left_shift"],
-        ..entry!("bitwise_left_shift", bitwise_left_shift, "a shifted left by b bits.\n\n>>> tg.bitwise_left_shift(tg.Variable([1, 3]), 2)\nVariable([ 4, 12])\n")
+        ..entry!(
+            "bitwise_left_shift",
+            bitwise_left_shift,
+            "a shifted left by b bits.\n\n>>> tg.bitwise_left_shift(tg.Variable([1, 3]), 2)\nVariable([ 4, 12])\n"
+        )
     },
     Entry {
         samples: Vec::new,
         aliases: &["right_shift"],
-        ..entry!("bitwise_right_shift", bitwise_right_shift, "a shifted right by b bits, with its sign.\n\n>>> tg.bitwise_right_shift(tg.Variable([4, -3]), 1)\nVariable([ 2, -2])\n")
+        ..entry!(
+            "bitwise_right_shift",
+            bitwise_right_shift,
+            "a shifted right by b bits, with its sign.\n\n>>> tg.bitwise_right_shift(tg.Variable([4, -3]), 1)\nVariable([ 2, -2])\n"
+        )
     },
     Entry {
         name: "bitwise_invert",

@@ -400,7 +400,9 @@ pub fn meet(op: &str, a: &Operand<'_>, b: &Operand<'_>) -> Result<(DType, Shape)
             let shape = if a.shape() == b.shape() { Some(Shape::from_slice(a.shape())) } else { broadcast_shapes(a.shape(), b.shape()) };
             (a.dtype().promote(b.dtype()), shape.ok_or_else(|| Error::broadcast(op, a.shape(), b.shape()))?)
         }
-        (Operand::Variable(v), Operand::Scalar(s)) | (Operand::Scalar(s), Operand::Variable(v)) => (s.promote(v.dtype()), Shape::from_slice(v.shape())),
+        (Operand::Variable(v), Operand::Scalar(s)) | (Operand::Scalar(s), Operand::Variable(v)) => {
+            (s.promote(v.dtype()), Shape::from_slice(v.shape()))
+        }
         (Operand::Scalar(a), Operand::Scalar(b)) => (a.dtype().promote(b.dtype()), Shape::new()),
     })
 }
@@ -434,7 +436,8 @@ pub fn apply_binary<B: Binary + ?Sized>(a: Operand<'_>, b: Operand<'_>) -> Resul
     Ok(dispatch!(integer dtype, T => {
         check_range::<T>(B::NAME, &inputs)?;
         blocks::map(inputs, &shape, |[x, y]: [T; 2]| B::integer(x, y))
-    }, else unreachable!("bool and float were handled")).into())
+    }, else unreachable!("bool and float were handled"))
+    .into())
 }
 
 /// A Python int that the integer dtype cannot hold raises, as in NumPy.
@@ -562,7 +565,11 @@ fn one_side<B: Binary + ?Sized>(step: &Step<'_>, g: Variable, side: usize, scala
     let y = if saves.y { Input::Array(step.output_array(0)) } else { Input::Scalar(Scalar::Float(0.0)) };
     let inputs = [operand(saves.a, 0), operand(saves.b, 1), y];
     let mut g = g.into_array();
-    if side == 0 { apply::<BackwardA<B>, 3, 4>(&mut g, inputs, [0.0; 2]) } else { apply::<BackwardB<B>, 3, 4>(&mut g, inputs, [0.0; 2]) }
+    if side == 0 {
+        apply::<BackwardA<B>, 3, 4>(&mut g, inputs, [0.0; 2])
+    } else {
+        apply::<BackwardB<B>, 3, 4>(&mut g, inputs, [0.0; 2])
+    }
     Ok(g.into())
 }
 

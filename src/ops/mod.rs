@@ -14,14 +14,14 @@ pub mod trigonometry;
 
 pub use activation::{elu, erf, gelu_erf, gelu_tanh, leaky_relu, relu, sigmoid, silu, softplus};
 pub use arithmetic::{
-    abs, add, annihilate, ceil, clamp, clip, divide, floor, maximum, minimum, multiply, negative, positive, power, reciprocal, rint, round, sign, sqrt,
-    square, subtract, trunc,
+    abs, add, annihilate, ceil, clamp, clip, divide, floor, maximum, minimum, multiply, negative, positive, power, reciprocal, rint, round, sign,
+    sqrt, square, subtract, trunc,
 };
 pub use comparison::{
-    bitwise_and, bitwise_invert, bitwise_left_shift, bitwise_or, bitwise_right_shift, bitwise_xor, equal, greater, greater_equal, isnan, less, less_equal,
-    logical_and, logical_not, logical_or, logical_xor, not_equal, where_,
+    bitwise_and, bitwise_invert, bitwise_left_shift, bitwise_or, bitwise_right_shift, bitwise_xor, equal, greater, greater_equal, isnan, less,
+    less_equal, logical_and, logical_not, logical_or, logical_xor, not_equal, where_,
 };
-pub use exponential::{exp, expm1, log, log10, log1p, log2};
+pub use exponential::{exp, expm1, log, log1p, log2, log10};
 pub use registry::{Arg, Args, Entry, Operand, Sample, Value};
 pub use shape::{astype, scalar};
 pub use trigonometry::{cos, cosh, sin, sinh, tan, tanh};

@@ -85,7 +85,8 @@ impl Domain {
     #[must_use]
     pub fn unary_samples(&self, params: &[Param]) -> Vec<Sample> {
         let draw = &mut Draw::new(1);
-        let arrays = [self.array(draw, &[]), self.array(draw, &[5]), self.strided(draw, &[3, 4]), self.array(draw, &[0, 2]), self.array(draw, &[2, 1, 3])];
+        let arrays =
+            [self.array(draw, &[]), self.array(draw, &[5]), self.strided(draw, &[3, 4]), self.array(draw, &[0, 2]), self.array(draw, &[2, 1, 3])];
         let defaults = || {
             params[1..].iter().map(|p| match p.default {
                 super::registry::Default::Float(v) => Arg::Float(v),
@@ -99,8 +100,16 @@ impl Domain {
     #[must_use]
     pub fn binary_samples([a, b]: [Self; 2]) -> Vec<Sample> {
         let draw = &mut Draw::new(2);
-        let shapes: [(&[usize], &[usize]); 8] =
-            [(&[], &[]), (&[4], &[4]), (&[3, 4], &[4]), (&[2, 1], &[1, 3]), (&[], &[2, 2]), (&[3, 1, 2], &[2, 1]), (&[0, 3], &[1, 3]), (&[1], &[2, 3])];
+        let shapes: [(&[usize], &[usize]); 8] = [
+            (&[], &[]),
+            (&[4], &[4]),
+            (&[3, 4], &[4]),
+            (&[2, 1], &[1, 3]),
+            (&[], &[2, 2]),
+            (&[3, 1, 2], &[2, 1]),
+            (&[0, 3], &[1, 3]),
+            (&[1], &[2, 3]),
+        ];
         let mut out: Vec<Sample> = Vec::new();
         for (s, t) in shapes {
             out.push(Sample { args: vec![Arg::Variable(a.array(draw, s)), Arg::Variable(b.array(draw, t))] });

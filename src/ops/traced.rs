@@ -184,7 +184,13 @@ impl<'t> Field for Traced<'t> {
     }
     fn select(m: Self, a: Self, b: Self) -> Self {
         match m {
-            Self::Lit(v) => if v == 0.0 { b } else { a },
+            Self::Lit(v) => {
+                if v == 0.0 {
+                    b
+                } else {
+                    a
+                }
+            }
             Self::Value(t, _) => {
                 let m = m.variable();
                 match (a, b) {

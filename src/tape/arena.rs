@@ -37,8 +37,7 @@ pub(super) struct Arena {
     spare: Vec<Box<Chunk>>,
 }
 
-static ARENA: Mutex<Arena> =
-    Mutex::new(Arena { chunks: VecDeque::new(), first: 0, next: 0, live: 0, fallible: 0, spare: Vec::new() });
+static ARENA: Mutex<Arena> = Mutex::new(Arena { chunks: VecDeque::new(), first: 0, next: 0, live: 0, fallible: 0, spare: Vec::new() });
 
 /// The arena, locked. Never run foreign code or drop a node's contents while holding it.
 pub(super) fn lock() -> MutexGuard<'static, Arena> {

@@ -63,7 +63,9 @@ pub fn backward_with(roots: &[(Variable, Option<Variable>)], inputs: Option<&[Va
 /// As [`backward_with`], and `Grad` when an input is not tracked.
 pub fn grad(roots: &[(Variable, Option<Variable>)], inputs: &[Variable], options: BackwardOptions) -> Result<Vec<Option<Variable>>> {
     if let Some(i) = inputs.iter().position(|x| !x.is_tracked()) {
-        return Err(Error::Grad(format!("grad: input {i} does not require gradients, so nothing can be differentiated by it; create it with requires_grad=True")));
+        return Err(Error::Grad(format!(
+            "grad: input {i} does not require gradients, so nothing can be differentiated by it; create it with requires_grad=True"
+        )));
     }
     let mut sweep = Sweep::new(roots, inputs, options)?;
     sweep.run()?;

@@ -120,7 +120,11 @@ pub fn to_dot(nodes: &[NodeInfo]) -> String {
                 Source::Leaf(id, shape) => {
                     if !leaves.contains(id) {
                         leaves.push(*id);
-                        let _ = writeln!(out, "  leaf{id} [shape=ellipse, style=filled, fillcolor=lightblue, label=\"leaf {id}\\n{}\"];", show_shape(shape));
+                        let _ = writeln!(
+                            out,
+                            "  leaf{id} [shape=ellipse, style=filled, fillcolor=lightblue, label=\"leaf {id}\\n{}\"];",
+                            show_shape(shape)
+                        );
                     }
                     let _ = writeln!(out, "  leaf{id} -> n{};", n.id);
                 }

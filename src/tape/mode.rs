@@ -68,11 +68,7 @@ pub fn set_source_provider(provider: fn() -> Option<Arc<str>>) {
 
 /// The running line, when somebody wants to know it.
 pub(super) fn source() -> Option<Arc<str>> {
-    if ANOMALY.get() || is_watched() {
-        SOURCE.get().and_then(|provider| provider())
-    } else {
-        None
-    }
+    if ANOMALY.get() || is_watched() { SOURCE.get().and_then(|provider| provider()) } else { None }
 }
 
 /// Begins to collect descriptions of the nodes that this thread records.

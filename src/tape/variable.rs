@@ -158,11 +158,8 @@ pub fn record_many(op: &'static Op, inputs: &[&Variable], outs: Vec<Array>, save
     }
     let node = push(op, inputs, &outs, save);
     let variable = |(i, array): (usize, Array)| {
-        let edge = if array.dtype().is_float() {
-            Edge::Node { node: node.clone(), output: u32::try_from(i).unwrap_or(u32::MAX) }
-        } else {
-            Edge::None
-        };
+        let edge =
+            if array.dtype().is_float() { Edge::Node { node: node.clone(), output: u32::try_from(i).unwrap_or(u32::MAX) } } else { Edge::None };
         Variable { array, edge }
     };
     Ok(outs.into_iter().enumerate().map(variable).collect())
@@ -176,7 +173,9 @@ fn wants_record(op: &'static Op, inputs: &[&Variable]) -> Result<bool> {
     match op.rule {
         Rule::Vjp(_) => Ok(true),
         Rule::NonDifferentiable => Ok(false),
-        Rule::Missing(why) => Err(Error::Grad(format!("{}: no gradient rule is implemented ({why}); detach() the input or wrap the call in no_grad()", op.name))),
+        Rule::Missing(why) => {
+            Err(Error::Grad(format!("{}: no gradient rule is implemented ({why}); detach() the input or wrap the call in no_grad()", op.name)))
+        }
     }
 }
 

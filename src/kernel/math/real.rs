@@ -11,14 +11,7 @@ use crate::kernel::simd::Arch;
 ///
 /// Integers are never converted: a small integer `k` travels as `MAGIC + k`, whose lowest bits are `k`.
 pub trait Real:
-    Copy
-    + PartialOrd
-    + Add<Output = Self>
-    + Sub<Output = Self>
-    + Mul<Output = Self>
-    + Div<Output = Self>
-    + Neg<Output = Self>
-    + 'static
+    Copy + PartialOrd + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self> + Neg<Output = Self> + 'static
 {
     /// 1.5 · 2^(p−1) for p bits of precision: adding it rounds to an integer, ties to even.
     const MAGIC: Self;

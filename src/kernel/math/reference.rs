@@ -170,9 +170,7 @@ pub fn sin_cos(x: f64) -> (Wide, Wide) {
 pub fn erf(x: f64) -> Wide {
     let x = wide(x.clamp(-6.5, 6.5));
     let z = x.times(x);
-    let sum = (0..220).rev().fold(wide(0.0), |s, n| {
-        s.plus(wide(1.0)).times(if n == 0 { x } else { z.scaled(2.0).over(wide(f64::from(2 * n + 1))) })
-    });
+    let sum = (0..220).rev().fold(wide(0.0), |s, n| s.plus(wide(1.0)).times(if n == 0 { x } else { z.scaled(2.0).over(wide(f64::from(2 * n + 1))) }));
     sum.times(exp_wide(z.negative())).times(TWO_BY_SQRT_PI)
 }
 

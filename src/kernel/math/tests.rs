@@ -316,8 +316,29 @@ fn powers_keep_their_bound() {
 
 #[test]
 fn powers_of_special_numbers_are_those_of_the_platform() {
-    let special = [0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 2.0, -2.0, 3.0, -3.0, 1.5, f64::INFINITY, f64::NEG_INFINITY, f64::NAN,
-        f64::MIN_POSITIVE, f64::from_bits(1), -1e-310, f64::MAX, 1e300, 9_007_199_254_740_991.0, 9_007_199_254_740_993.5];
+    let special = [
+        0.0,
+        -0.0,
+        1.0,
+        -1.0,
+        0.5,
+        -0.5,
+        2.0,
+        -2.0,
+        3.0,
+        -3.0,
+        1.5,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        f64::NAN,
+        f64::MIN_POSITIVE,
+        f64::from_bits(1),
+        -1e-310,
+        f64::MAX,
+        1e300,
+        9_007_199_254_740_991.0,
+        9_007_199_254_740_993.5,
+    ];
     let (x, y): (Vec<_>, Vec<_>) = special.iter().flat_map(|x| special.iter().map(move |y| (*x, *y))).unzip();
     for z in powers(&x, &y) {
         for i in 0..z.len() {
