@@ -1,9 +1,38 @@
-//! draft
+//! Automatic differentiation: a tape in an arena, SIMD kernels and gradient rules in one crate.
+//!
+//! # The rooms
+//! Each names only rooms below it.
+//!
+//! | room | what it knows |
+//! |---|---|
+//! | [`python`](self) | the Python module (feature `python`): conversions and bindings, no arithmetic |
+//! | [`registry`] | every operation, a line a family |
+//! | [`ops`] | one block an operation: forward, gradient rule, doc, samples |
+//! | [`tape`] | [`Variable`](tape::Variable), the arena of nodes, the backward engine: no operation by name |
+//! | [`kernel`] | loops over slices: SIMD, threads, matrix products: no differentiation |
+//! | [`array`](mod@array) | shapes, strides, dtypes, storage, the buffer pool: no arithmetic |
+//!
+//! # One backward pass
+//! 1. `ops::multiply(&x, &w)` checks shapes, and a kernel writes the product into a pooled buffer.
+//! 2. [`tape::record`], the only gate to the tape, appends a node: the operation, its inputs' places, what its rule needs.
+//! 3. [`tape::backward`] marks from the root what it reaches; ids are in topological order, so nothing is sorted.
+//! 4. From the newest node to the oldest, the operation's rule turns the cotangent into its inputs' gradients.
+//! 5. An elementwise rule is one fused SIMD loop, in the cotangent's own buffer when nobody else holds it.
+//! 6. A gradient of broadcast shape is summed down once, by the engine.
+//! 7. The first gradient to arrive is moved, later ones are added in place.
+//! 8. What a node saved goes back to the pool as soon as its rule has run.
+//! 9. When all rules and hooks have run, leaves add what arrived to their `.grad`.
+//! 10. With `create_graph` the same rule text runs on recorded values, so gradients have gradients.
+//! 11. Parameters are unshared now: an optimizer overwrites them where they lie.
 #![deny(unsafe_code)]
+
 pub mod array;
 pub mod error;
 pub mod kernel;
 pub mod ops;
+#[cfg(feature = "python")]
+mod python;
 pub mod registry;
 pub mod tape;
+
 pub use error::{Error, Result};

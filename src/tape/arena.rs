@@ -12,7 +12,8 @@ use smallvec::SmallVec;
 
 use super::inspect::NodeInfo;
 use super::mode;
-use super::node::{Input, Node};
+use super::leaf::HookFn;
+use super::node::{Attrs, CustomRule, Input, Node};
 
 /// Nodes of a chunk.
 const CHUNK: usize = 1024;
@@ -217,6 +218,37 @@ pub(super) fn push(node: Node) -> NodeRef {
         mode::tell_watchers(&NodeInfo { id, ..info });
     }
     NodeRef(id)
+}
+
+/// What a node holds that a garbage collector wants to know of.
+pub enum Owned<'a> {
+    /// A user's rule.
+    Rule(&'a dyn CustomRule),
+    /// A hook.
+    Hook(&'a dyn HookFn),
+}
+
+/// Shows `f` what `node` and the nodes behind it hold, as far as `node`'s one handle alone keeps them alive.
+/// Sees nothing while somebody else holds the arena.
+pub fn visit_owned(node: &NodeRef, f: &mut dyn FnMut(Owned<'_>)) {
+    let Some(arena) = try_lock() else { return };
+    if !arena.has_fallible() {
+        return;
+    }
+    let mut work = vec![node.id()];
+    while let Some(id) = work.pop() {
+        let node = arena.node(id);
+        if node.refs != 1 {
+            continue;
+        }
+        if let Attrs::Custom(rule) = &node.attrs {
+            f(Owned::Rule(&**rule));
+        }
+        for (_, _, hook) in node.extra.iter().flat_map(|e| &e.hooks) {
+            f(Owned::Hook(&**hook));
+        }
+        work.extend(node.inputs.iter().filter_map(|input| if let Input::Node { id, .. } = input { Some(*id) } else { None }));
+    }
 }
 
 /// A counted handle of a node.

@@ -10,7 +10,7 @@ mod mode;
 mod node;
 mod variable;
 
-pub use arena::NodeRef;
+pub use arena::{NodeRef, Owned, visit_owned};
 pub use backward::{BackwardOptions, add_node_hook, backward, backward_with, find_retained, grad, remove_node_hook, retained_leaf};
 pub use inspect::{NodeInfo, Source, TapeStats, listing, op_name, tape_stats, to_dot};
 pub use leaf::{Hook, HookFn, Leaf};

@@ -152,7 +152,7 @@ fn empty_dimensions() {
 #[test]
 fn many_sizes() {
     let [rows, columns, ..] = LAYOUTS;
-    let sizes = [1, 2, 7, 8, 15, 16, 24, 31, 65];
+    let sizes = [1, 7, 8, 16, 31, 65];
     for m in sizes {
         for k in sizes {
             for n in sizes {
@@ -166,16 +166,16 @@ fn many_sizes() {
     // Tiles: strips, bands, both; copied rows; vectors.
     let split = [
         [130, 257, 200],
-        [3000, 64, 40],
-        [40, 64, 3000],
-        [64, 3000, 64],
-        [5, 20000, 70],
+        [2000, 64, 40],
+        [40, 64, 2000],
+        [64, 1500, 64],
+        [5, 15000, 70],
     ];
     for shape in split.into_iter().chain([[1, 900, 1300], [1300, 900, 1]]) {
         for a in [rows, columns, LAYOUTS[3]] {
             check::<f32>(shape, [a, rows, rows], false);
-            check::<f64>(shape, [a, columns, LAYOUTS[2]], true);
         }
+        check::<f64>(shape, [columns, columns, LAYOUTS[2]], true);
     }
     check::<i32>([90, 80, 100], [rows; 3], true);
 }
@@ -212,23 +212,22 @@ fn bits_with_any_thread_count<T: Sample + std::ops::Div<Output = T>>() {
         c
     };
     for shape in [
-        [200, 300, 190],
-        [1, 2000, 1500],
-        [1500, 2000, 1],
-        [2000, 100, 50],
-        [48, 5000, 48],
+        [130, 257, 200],
+        [1, 900, 1300],
+        [1300, 900, 1],
+        [2000, 64, 40],
+        [40, 64, 2000],
+        [48, 2000, 48],
     ] {
         for a in [LAYOUTS[0], LAYOUTS[1]] {
-            for b in [LAYOUTS[0], LAYOUTS[1]] {
-                let results = [1, 2, 3, 4].map(|threads| {
-                    parallel::set_num_threads(threads);
-                    run(shape, [a, b])
-                });
-                assert!(
-                    results.windows(2).all(|pair| pair[0] == pair[1]),
-                    "{shape:?}"
-                );
-            }
+            let results = [1, 2, 3, 4].map(|threads| {
+                parallel::set_num_threads(threads);
+                run(shape, [a, a])
+            });
+            assert!(
+                results.windows(2).all(|pair| pair[0] == pair[1]),
+                "{shape:?}"
+            );
         }
     }
 }

@@ -1,0 +1,207 @@
+//! Python values as arguments of operations, by the kinds of their parameters; and rows of the registry as Python data.
+
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyDict, PyFloat, PyList, PyString, PyTuple};
+use smallvec::SmallVec;
+
+use super::convert::{self, Value};
+use super::dtype::{self, PyDType};
+use super::variable::{PyVariable, wrap};
+use crate::array::Scalar;
+use crate::ops::registry::{Arg, Default, Entry, Gradient, Kind, Param};
+use crate::registry;
+
+#[cold]
+fn wrong(entry: &Entry, p: &Param, o: &Bound<'_, PyAny>, want: &str) -> PyErr {
+    let got = o.get_type().name().map_or_else(|_| "?".to_owned(), |n| n.to_string());
+    PyTypeError::new_err(format!("{}(): argument '{}' must be {want}, not {got}", entry.name, p.name))
+}
+
+/// The argument for `p` when none is given.
+pub fn default_argument(entry: &Entry, p: &Param) -> PyResult<Arg> {
+    Ok(match p.default {
+        Default::None => Arg::None,
+        Default::Float(x) => Arg::Float(x),
+        Default::Int(i) => Arg::Int(i),
+        Default::Bool(b) => Arg::Bool(b),
+        Default::Text(t) => Arg::Text(t.to_owned()),
+        Default::Required => {
+            return Err(PyTypeError::new_err(format!("{}() missing required argument '{}'; its signature is {}", entry.name, p.name, signature(entry))));
+        }
+    })
+}
+
+/// `o` as the argument for `p`.
+pub fn argument(entry: &Entry, p: &Param, o: &Bound<'_, PyAny>) -> PyResult<Arg> {
+    match p.kind {
+        Kind::OptArray if o.is_none() => Ok(Arg::None),
+        Kind::Array | Kind::OptArray => array(entry, p, o),
+        _ if o.is_none() && p.default == Default::None => Ok(Arg::None),
+        Kind::Arrays => arrays(entry, p, o),
+        Kind::Float | Kind::OptFloat => match o.extract::<f64>() {
+            Ok(x) => Ok(Arg::Float(x)),
+            Err(_) => Err(wrong(entry, p, o, "a float")),
+        },
+        Kind::Int | Kind::OptInt => {
+            int(o).map(|i| Arg::Int(i as i64)).ok_or_else(|| wrong(entry, p, o, if p.default == Default::None { "an int or None" } else { "an int" }))
+        }
+        Kind::Bool => {
+            if let Ok(b) = o.cast::<PyBool>() {
+                return Ok(Arg::Bool(b.is_true()));
+            }
+            // NumPy's bool is no subclass of Python's.
+            if o.get_type().name()?.to_string().starts_with("bool") { Ok(Arg::Bool(o.is_truthy()?)) } else { Err(wrong(entry, p, o, "a bool")) }
+        }
+        Kind::Axes | Kind::Ints => ints(o).map(Arg::Ints).ok_or_else(|| {
+            wrong(entry, p, o, if p.kind == Kind::Axes { "None, an int or a tuple of ints" } else { "an int or a tuple of ints" })
+        }),
+        Kind::DType => dtype::extract(o).map(Arg::DType),
+        Kind::Text => match o.cast::<PyString>() {
+            Ok(s) => Ok(Arg::Text(s.to_string())),
+            Err(_) => Err(wrong(entry, p, o, "a string")),
+        },
+        Kind::Index => super::index::items(o).map(Arg::Index),
+    }
+}
+
+fn array(entry: &Entry, p: &Param, o: &Bound<'_, PyAny>) -> PyResult<Arg> {
+    match convert::operand(o)? {
+        Some(Value::Variable(v)) => Ok(Arg::Variable(v)),
+        Some(Value::Scalar(s)) => Ok(Arg::Scalar(s)),
+        None if o.cast::<PyList>().is_ok() || o.cast::<PyTuple>().is_ok() => Ok(Arg::Variable(convert::array(o, None, None)?.into())),
+        None => Err(wrong(entry, p, o, "an array or a number")),
+    }
+}
+
+fn arrays(entry: &Entry, p: &Param, o: &Bound<'_, PyAny>) -> PyResult<Arg> {
+    if let Ok(v) = o.cast::<PyVariable>()
+        && v.get().snapshot().ndim() == 0
+    {
+        return Err(wrong(entry, p, o, "a sequence of arrays"));
+    }
+    let items = o.try_iter().map_err(|_| wrong(entry, p, o, "a sequence of arrays"))?;
+    let all = items
+        .map(|x| {
+            Ok(match array(entry, p, &x?)? {
+                Arg::Variable(v) => v,
+                Arg::Scalar(s) => crate::ops::scalar(s, s.dtype()),
+                _ => unreachable!("array() gives an array or a number"),
+            })
+        })
+        .collect::<PyResult<Vec<_>>>()?;
+    Ok(Arg::Variables(all))
+}
+
+/// An int, or what says that it is one; a float is none.
+fn int(o: &Bound<'_, PyAny>) -> Option<isize> {
+    if o.cast::<PyFloat>().is_ok() {
+        return None;
+    }
+    o.extract::<isize>().ok()
+}
+
+fn ints(o: &Bound<'_, PyAny>) -> Option<SmallVec<[isize; 4]>> {
+    if let Some(i) = int(o) {
+        return Some(SmallVec::from_slice(&[i]));
+    }
+    o.try_iter().ok()?.map(|x| x.ok().and_then(|x| int(&x))).collect()
+}
+
+fn show_float(x: f64) -> String {
+    if x.is_infinite() { format!("float(\"{}inf\")", if x < 0.0 { "-" } else { "" }) } else { format!("{x:?}") }
+}
+
+fn show_default(d: Default) -> Option<String> {
+    Some(match d {
+        Default::Required => return None,
+        Default::None => "None".to_owned(),
+        Default::Float(x) => show_float(x),
+        Default::Int(i) => i.to_string(),
+        Default::Bool(b) => if b { "True" } else { "False" }.to_owned(),
+        Default::Text(t) => format!("'{t}'"),
+    })
+}
+
+/// A parameter as it stands in a signature.
+pub fn show_param(p: &Param) -> String {
+    show_default(p.default).map_or_else(|| p.name.to_owned(), |d| format!("{}={d}", p.name))
+}
+
+/// The signature of an operation, for messages.
+pub fn signature(entry: &Entry) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    for (i, p) in entry.params.iter().enumerate() {
+        if p.keyword_only && (i == 0 || !entry.params[i - 1].keyword_only) {
+            parts.push("*".to_owned());
+        }
+        parts.push(show_param(p));
+    }
+    format!("{}({})", entry.name, parts.join(", "))
+}
+
+fn row<'py>(py: Python<'py>, e: &Entry) -> PyResult<Bound<'py, PyDict>> {
+    let d = PyDict::new(py);
+    d.set_item("name", e.name)?;
+    d.set_item("aliases", e.aliases.to_vec())?;
+    d.set_item("doc", e.doc)?;
+    let params: Vec<Bound<'py, PyDict>> = e
+        .params
+        .iter()
+        .map(|p| {
+            let d = PyDict::new(py);
+            d.set_item("name", p.name)?;
+            d.set_item("kind", format!("{:?}", p.kind))?;
+            d.set_item("default", show_default(p.default))?;
+            d.set_item("alias", p.alias)?;
+            d.set_item("keyword_only", p.keyword_only)?;
+            Ok(d)
+        })
+        .collect::<PyResult<_>>()?;
+    d.set_item("params", params)?;
+    let (kind, text) = match e.gradient {
+        Gradient::Rule(t) => ("rule", t),
+        Gradient::Composite(t) => ("composite", t),
+        Gradient::None => ("none", ""),
+    };
+    d.set_item("differentiable", kind)?;
+    d.set_item("gradient", text)?;
+    d.set_item("linear", e.linear)?;
+    d.set_item("function", e.function)?;
+    d.set_item("method", e.method)?;
+    Ok(d)
+}
+
+/// The rows of the registry, as dicts: what stubs, docs and tests are made from.
+#[pyfunction]
+#[pyo3(name = "registry")]
+pub fn registry_rows(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyDict>>> {
+    registry::entries().map(|e| row(py, e)).collect()
+}
+
+/// The sample calls of an operation: a list of argument tuples, one value for each parameter.
+#[pyfunction]
+pub fn samples<'py>(py: Python<'py>, name: &str) -> PyResult<Vec<Bound<'py, PyTuple>>> {
+    let entry = registry::find(name).ok_or_else(|| PyValueError::new_err(format!("there is no operation {name}")))?;
+    (entry.samples)().iter().map(|s| PyTuple::new(py, s.args.iter().map(|a| python(py, a)).collect::<PyResult<Vec<_>>>()?)).collect()
+}
+
+fn python(py: Python<'_>, a: &Arg) -> PyResult<Py<PyAny>> {
+    let any = |o: Bound<'_, PyAny>| o.unbind();
+    Ok(match a {
+        Arg::None => py.None(),
+        Arg::Variable(v) => wrap(py, v.clone())?,
+        Arg::Scalar(Scalar::Float(x)) | Arg::Float(x) => any(PyFloat::new(py, *x).into_any()),
+        Arg::Scalar(Scalar::Int(i)) | Arg::Int(i) => any(i.into_pyobject(py)?.into_any()),
+        Arg::Scalar(Scalar::Bool(b)) | Arg::Bool(b) => any(PyBool::new(py, *b).to_owned().into_any()),
+        Arg::Variables(vs) => {
+            let items: Vec<Py<PyAny>> = vs.iter().map(|v| wrap(py, v.clone())).collect::<PyResult<_>>()?;
+            any(PyList::new(py, items)?.into_any())
+        }
+        Arg::Ints(v) if v.len() == 1 => any(v[0].into_pyobject(py)?.into_any()),
+        Arg::Ints(v) => any(PyTuple::new(py, v.iter())?.into_any()),
+        Arg::DType(d) => any(Bound::new(py, PyDType(*d))?.into_any()),
+        Arg::Text(t) => any(PyString::new(py, t).into_any()),
+        Arg::Index(items) => any(PyTuple::new(py, items.iter().map(|i| super::index::python(py, i)).collect::<PyResult<Vec<_>>>()?)?.into_any()),
+    })
+}

@@ -1,0 +1,257 @@
+//! Every operation of the registry as a function of the module and a method of `Variable`, from data.
+//!
+//! CPython gives a C function no closure, so each row of the registry gets its own trampoline: `function::<I>` and
+//! `method::<I>` differ in nothing but the number they pass on to [`call`]. They take their arguments as a vector, so no
+//! tuple and no dict is built on the way.
+#![allow(unsafe_code, reason = "C functions made for the interpreter")]
+
+use std::ffi::CString;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::ffi::{self, Py_ssize_t, PyObject};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyInt, PyString, PyTuple};
+use smallvec::SmallVec;
+
+use super::arguments::{argument, default_argument, signature};
+use super::error::from_panic;
+use super::operators::run as run_long;
+use super::variable::{PyVariable, wrap};
+use crate::ops::registry::{Arg, Args, Entry, Kind, Value};
+use crate::registry;
+
+type Fast = unsafe extern "C" fn(*mut PyObject, *const *mut PyObject, Py_ssize_t, *mut PyObject) -> *mut PyObject;
+
+/// `f::<0>, f::<1>, …` sixteen to a row: stable Rust cannot count const generics up in a loop.
+macro_rules! rows {
+    ($f:ident; $($r:literal)*) => { [$([
+        $f::<{ $r * 16 }>, $f::<{ $r * 16 + 1 }>, $f::<{ $r * 16 + 2 }>, $f::<{ $r * 16 + 3 }>,
+        $f::<{ $r * 16 + 4 }>, $f::<{ $r * 16 + 5 }>, $f::<{ $r * 16 + 6 }>, $f::<{ $r * 16 + 7 }>,
+        $f::<{ $r * 16 + 8 }>, $f::<{ $r * 16 + 9 }>, $f::<{ $r * 16 + 10 }>, $f::<{ $r * 16 + 11 }>,
+        $f::<{ $r * 16 + 12 }>, $f::<{ $r * 16 + 13 }>, $f::<{ $r * 16 + 14 }>, $f::<{ $r * 16 + 15 }>,
+    ]),*] };
+}
+const ROWS: usize = 20;
+static FUNCTIONS: [[Fast; 16]; ROWS] = rows!(function; 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19);
+static METHODS: [[Fast; 16]; ROWS] = rows!(method; 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19);
+/// The most parameters an operation may have.
+const MAX: usize = 10;
+
+/// A row with its parameter names interned: a keyword at a call site is interned too, so one pointer compare finds it.
+struct Row {
+    entry: &'static Entry,
+    names: Vec<[Option<Py<PyString>>; 2]>,
+    /// Parameters that may be given by position.
+    positional: usize,
+}
+
+static TABLE: PyOnceLock<Vec<Row>> = PyOnceLock::new();
+
+unsafe extern "C" fn function<const I: usize>(_: *mut PyObject, args: *const *mut PyObject, n: Py_ssize_t, names: *mut PyObject) -> *mut PyObject {
+    // SAFETY: CPython calls us attached and with a valid vector of arguments.
+    unsafe { call(I, std::ptr::null_mut(), args, n, names) }
+}
+
+unsafe extern "C" fn method<const I: usize>(slf: *mut PyObject, args: *const *mut PyObject, n: Py_ssize_t, names: *mut PyObject) -> *mut PyObject {
+    // SAFETY: as for `function`; the method descriptor has checked that `slf` is a Variable.
+    unsafe { call(I, slf, args, n, names) }
+}
+
+/// The one body behind all trampolines; errors and panics become exceptions.
+///
+/// # Safety
+/// Attached; `args` holds `n` positional values, then one for each name in the tuple `names` (or null); `slf` is null or
+/// a `Variable`.
+unsafe fn call(i: usize, slf: *mut PyObject, args: *const *mut PyObject, n: Py_ssize_t, names: *mut PyObject) -> *mut PyObject {
+    Python::attach(|py| {
+        let Some(row) = TABLE.get(py).and_then(|t| t.get(i)) else { return std::ptr::null_mut() };
+        // SAFETY: passed on from the caller.
+        let result = catch_unwind(AssertUnwindSafe(|| unsafe { run(py, row, slf, args, n.cast_unsigned(), names) }));
+        match result.unwrap_or_else(|p| Err(from_panic(row.entry.name, p))) {
+            Ok(o) => o.into_ptr(),
+            Err(e) => {
+                e.restore(py);
+                std::ptr::null_mut()
+            }
+        }
+    })
+}
+
+/// # Safety
+/// As for [`call`].
+unsafe fn run(py: Python<'_>, row: &Row, slf: *mut PyObject, args: *const *mut PyObject, n: usize, names: *mut PyObject) -> PyResult<Py<PyAny>> {
+    let entry = row.entry;
+    // SAFETY: passed on from the caller.
+    let (given, tail) = unsafe { bind(py, row, slf, args, n, names)? };
+    let mut values: SmallVec<[Arg; 4]> = SmallVec::new();
+    let mut size = 0;
+    for (k, p) in entry.params.iter().enumerate() {
+        let value = match (&tail, given[k].is_null()) {
+            (Some((at, t)), _) if *at == k => argument(entry, p, t.as_any())?,
+            (_, true) => default_argument(entry, p)?,
+            (_, false) => {
+                // SAFETY: non-null slots are borrowed arguments that the interpreter keeps alive during the call.
+                let o = unsafe { Bound::from_borrowed_ptr(py, given[k]) };
+                argument(entry, p, &o)?
+            }
+        };
+        size += match &value {
+            Arg::Variable(v) => v.array().size(),
+            Arg::Variables(vs) => vs.iter().map(|v| v.array().size()).sum(),
+            _ => 0,
+        };
+        values.push(value);
+    }
+    match run_long(py, size, || (entry.call)(&Args::new(entry.name, &values)))? {
+        Value::One(v) => wrap(py, v),
+        Value::Many(vs) => {
+            let handles: Vec<Py<PyAny>> = vs.into_iter().map(|v| wrap(py, v)).collect::<PyResult<_>>()?;
+            Ok(PyTuple::new(py, handles)?.into_any().unbind())
+        }
+    }
+}
+
+type Tail<'py> = Option<(usize, Bound<'py, PyTuple>)>;
+
+/// Which argument goes to which parameter: borrowed pointers, null where nothing came. Ints beyond the last parameter,
+/// as in `x.reshape(2, 3)`, are gathered into a tuple for it.
+///
+/// # Safety
+/// As for [`call`].
+unsafe fn bind<'py>(
+    py: Python<'py>,
+    row: &Row,
+    slf: *mut PyObject,
+    args: *const *mut PyObject,
+    n: usize,
+    names: *mut PyObject,
+) -> PyResult<([*mut PyObject; MAX], Tail<'py>)> {
+    let entry = row.entry;
+    let mut given = [std::ptr::null_mut(); MAX];
+    let first = usize::from(!slf.is_null());
+    given[0] = slf;
+    let mut tail = None;
+    let mut taken = n;
+    if first + n > row.positional {
+        let last = row.positional.saturating_sub(1);
+        let variadic = first == 1 && last >= 1 && matches!(entry.params[last].kind, Kind::Ints | Kind::Axes);
+        if !variadic {
+            return Err(too_many(entry, row.positional - first, n));
+        }
+        // SAFETY: positional arguments from `last` on.
+        let rest: Vec<Bound<'py, PyAny>> = (last - first..n).map(|k| unsafe { Bound::from_borrowed_ptr(py, *args.add(k)) }).collect();
+        if !rest.iter().all(|o| o.cast::<PyInt>().is_ok()) {
+            return Err(too_many(entry, row.positional - first, n));
+        }
+        tail = Some((last, PyTuple::new(py, rest)?));
+        taken = last - first;
+    }
+    for k in 0..taken {
+        // SAFETY: k < n positional arguments.
+        given[first + k] = unsafe { *args.add(k) };
+    }
+    if !names.is_null() {
+        // SAFETY: `names` is null or a tuple of str.
+        let names = unsafe { Bound::from_borrowed_ptr(py, names).cast_into_unchecked::<PyTuple>() };
+        for (j, key) in names.iter_borrowed().enumerate() {
+            let k = position(row, &key)?;
+            if !given[k].is_null() || tail.as_ref().is_some_and(|(at, _)| *at == k) {
+                return Err(PyTypeError::new_err(format!("{}() got multiple values for argument '{}'", entry.name, entry.params[k].name)));
+            }
+            // SAFETY: a value follows the positional ones for every name.
+            given[k] = unsafe { *args.add(n + j) };
+        }
+    }
+    Ok((given, tail))
+}
+
+/// The parameter called `key`.
+fn position(row: &Row, key: &Bound<'_, PyAny>) -> PyResult<usize> {
+    let same = |n: &Option<Py<PyString>>| n.as_ref().is_some_and(|n| n.as_ptr() == key.as_ptr());
+    if let Some(k) = row.names.iter().position(|names| names.iter().any(same)) {
+        return Ok(k);
+    }
+    // Names made at run time are not interned.
+    let text = key.str()?.to_string();
+    let found = row.entry.params.iter().position(|p| p.name == text || p.alias == Some(text.as_str()));
+    found.ok_or_else(|| PyTypeError::new_err(format!("{}() got an unexpected keyword argument '{text}'; its signature is {}", row.entry.name, signature(row.entry))))
+}
+
+#[cold]
+fn too_many(entry: &Entry, most: usize, n: usize) -> PyErr {
+    PyTypeError::new_err(format!("{}() takes at most {most} positional arguments, {n} were given; its signature is {}", entry.name, signature(entry)))
+}
+
+/// `name(x, axis=None)\n--\n\ndoc`: CPython cuts the first line off into `__text_signature__`, which `help` reads.
+fn doc(name: &str, entry: &Entry, method: bool) -> CString {
+    let mut parts: Vec<String> = vec![if method { "$self" } else { "$module" }.to_owned(), "/".to_owned()];
+    let mut star = false;
+    for p in &entry.params[usize::from(method)..] {
+        if p.keyword_only && !star {
+            parts.push("*".to_owned());
+            star = true;
+        }
+        parts.push(super::arguments::show_param(p));
+    }
+    let text = format!("{name}({})\n--\n\n{}", parts.join(", "), entry.doc);
+    CString::new(text.replace('\0', "")).unwrap_or_default()
+}
+
+/// A method definition that lives as long as the process, as CPython wants it.
+fn leak(name: &str, entry: &Entry, f: Fast, method: bool) -> *mut ffi::PyMethodDef {
+    Box::leak(Box::new(ffi::PyMethodDef {
+        ml_name: CString::new(name).unwrap_or_default().into_raw(),
+        ml_meth: ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: f },
+        ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
+        ml_doc: doc(name, entry, method).into_raw(),
+    }))
+}
+
+/// Puts every operation on the module and on the class.
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = m.py();
+    let table = TABLE.get_or_init(py, || {
+        let intern = |name: &str| PyString::intern(py, name).unbind();
+        registry::entries()
+            .map(|entry| Row {
+                entry,
+                names: entry.params.iter().map(|p| [Some(intern(p.name)), p.alias.map(intern)]).collect(),
+                positional: entry.params.iter().filter(|p| !p.keyword_only).count(),
+            })
+            .collect()
+    });
+    let class = py.get_type::<PyVariable>();
+    let home = PyString::new(py, "tapegrad");
+    for (i, row) in table.iter().enumerate() {
+        let entry = row.entry;
+        let (Some(function), Some(method)) = (FUNCTIONS.get(i / 16), METHODS.get(i / 16)) else {
+            return Err(PyTypeError::new_err("more operations than trampolines: add a row in bind.rs"));
+        };
+        if entry.params.len() > MAX {
+            return Err(PyTypeError::new_err(format!("{}: more than {MAX} parameters", entry.name)));
+        }
+        for name in std::iter::once(&entry.name).chain(entry.aliases) {
+            if entry.function {
+                // SAFETY: the definition is leaked, so it outlives the function; its type is what its flags say.
+                let f = unsafe {
+                    let d = leak(name, entry, function[i % 16], false);
+                    Bound::from_owned_ptr_or_err(py, ffi::PyCFunction_NewEx(d, m.as_ptr(), home.as_ptr()))?
+                };
+                m.add(*name, f)?;
+            }
+            if entry.method && !class.hasattr(*name)? {
+                // SAFETY: as above; `class` is a ready type, so the descriptor may refer to it.
+                let d = unsafe {
+                    let d = leak(name, entry, method[i % 16], true);
+                    Bound::from_owned_ptr_or_err(py, ffi::PyDescr_NewMethod(class.as_type_ptr(), d))?
+                };
+                class.setattr(*name, d)?;
+            }
+        }
+    }
+    m.add_function(wrap_pyfunction!(super::arguments::registry_rows, m)?)?;
+    m.add_function(wrap_pyfunction!(super::arguments::samples, m)?)?;
+    Ok(())
+}

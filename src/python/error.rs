@@ -1,0 +1,78 @@
+//! The exceptions that users catch, and the one place where a core error becomes one.
+
+use pyo3::create_exception;
+use pyo3::exceptions::{PyIndexError, PyKeyError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyTuple, PyType};
+
+use crate::error::Error;
+
+create_exception!(tapegrad, ShapeError, PyValueError, "Shapes do not fit each other or the operation.");
+create_exception!(tapegrad, DTypeError, PyTypeError, "An operation does not take this dtype.");
+create_exception!(tapegrad, GradError, PyRuntimeError, "Differentiation is not possible here.");
+create_exception!(tapegrad, FreedError, GradError, "The graph behind this value was freed by an earlier backward.");
+
+static AXIS_ERROR: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+
+/// `AxisError` is a ValueError and an IndexError, as NumPy's: two bases, so it is made by hand.
+fn axis_error(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
+    let class = AXIS_ERROR.get_or_try_init(py, || {
+        let bases = PyTuple::new(py, [py.get_type::<PyValueError>(), py.get_type::<PyIndexError>()])?;
+        let body = PyDict::new(py);
+        body.set_item("__module__", "tapegrad")?;
+        body.set_item("__doc__", "An axis is out of range or named twice.")?;
+        let class = py.get_type::<PyType>().call1(("AxisError", bases, body))?;
+        Ok::<_, PyErr>(class.cast_into::<PyType>()?.unbind())
+    })?;
+    Ok(class.bind(py))
+}
+
+impl From<Error> for PyErr {
+    fn from(e: Error) -> Self {
+        match e {
+            Error::Shape(m) => ShapeError::new_err(m),
+            Error::DType(m) => DTypeError::new_err(m),
+            Error::Axis(m) => Python::attach(|py| axis_error(py).map_or_else(|e| e, |class| Self::from_type(class.clone(), m))),
+            Error::Index(m) => PyIndexError::new_err(m),
+            Error::Value(m) => PyValueError::new_err(m),
+            Error::Type(m) => PyTypeError::new_err(m),
+            Error::Grad(m) => GradError::new_err(m),
+            Error::Freed(m) => FreedError::new_err(m),
+            Error::Key(m) => PyKeyError::new_err(m),
+            Error::External(e) => match e.downcast::<Self>() {
+                Ok(e) => *e,
+                Err(e) => PyRuntimeError::new_err(e.to_string()),
+            },
+        }
+    }
+}
+
+/// A Python exception on its way through the core.
+pub fn external(e: PyErr) -> Error {
+    Error::External(Box::new(e))
+}
+
+/// A caught panic as an ordinary exception: PyO3's own is a `BaseException` and escapes `except Exception`.
+#[cold]
+#[allow(clippy::needless_pass_by_value, reason = "the payload ends here")]
+pub fn from_panic(what: &str, payload: Box<dyn std::any::Any + Send>) -> PyErr {
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("unknown");
+    PyRuntimeError::new_err(format!("internal error in {what}: {text}. This is a bug in tapegrad, please report it"))
+}
+
+/// Runs `f`; a panic in it becomes an exception.
+pub fn guard<T>(what: &str, f: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).unwrap_or_else(|p| Err(from_panic(what, p)))
+}
+
+/// Puts the exceptions on the module.
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = m.py();
+    m.add("ShapeError", py.get_type::<ShapeError>())?;
+    m.add("DTypeError", py.get_type::<DTypeError>())?;
+    m.add("GradError", py.get_type::<GradError>())?;
+    m.add("FreedError", py.get_type::<FreedError>())?;
+    m.add("AxisError", axis_error(py)?)
+}

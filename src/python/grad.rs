@@ -1,0 +1,111 @@
+//! Differentiation from Python: backward passes, gradients, grad modes.
+
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+
+use super::convert;
+use super::error::{GradError, guard};
+use super::variable::{PyVariable, expect, wrap};
+use crate::tape::{self, BackwardOptions, Variable};
+
+type Roots = Vec<(Variable, Option<Variable>)>;
+
+/// What users pass as a gradient: a Variable keeps its history, other things take the dtype of `root`.
+pub fn cotangent(g: &Bound<'_, PyAny>, root: &Variable) -> PyResult<Variable> {
+    if let Ok(v) = g.cast::<PyVariable>() {
+        return Ok(v.get().snapshot());
+    }
+    Ok(convert::array(g, Some(root.dtype()), None)?.into())
+}
+
+/// A backward pass.
+pub fn run_backward(py: Python<'_>, roots: Roots, inputs: Option<Vec<Variable>>, retain_graph: Option<bool>, create_graph: bool) -> PyResult<()> {
+    let options = BackwardOptions { retain_graph: retain_graph.unwrap_or(create_graph), create_graph };
+    guard("backward", || Ok(py.detach(move || tape::backward_with(&roots, inputs.as_deref(), options))?))
+}
+
+/// One Variable or a sequence of them.
+fn variables(o: &Bound<'_, PyAny>, what: &str) -> PyResult<Vec<Variable>> {
+    if let Ok(v) = o.cast::<PyVariable>() {
+        return Ok(vec![v.get().snapshot()]);
+    }
+    o.try_iter()?.map(|v| Ok(expect(&v?, what)?.get().snapshot())).collect()
+}
+
+fn roots(outputs: &Bound<'_, PyAny>, gradients: Option<&Bound<'_, PyAny>>, op: &str) -> PyResult<Roots> {
+    let outputs = variables(outputs, &format!("{op}: every output"))?;
+    let Some(gradients) = gradients else { return Ok(outputs.into_iter().map(|o| (o, None)).collect()) };
+    let given: Vec<Bound<'_, PyAny>> =
+        if gradients.cast::<PyVariable>().is_ok() { vec![gradients.clone()] } else { gradients.try_iter()?.collect::<PyResult<_>>()? };
+    if given.len() != outputs.len() {
+        return Err(GradError::new_err(format!("{op}: {} outputs but {} gradients; pass one for each, None for single elements", outputs.len(), given.len())));
+    }
+    outputs.into_iter().zip(given).map(|(o, g)| if g.is_none() { Ok((o, None)) } else { cotangent(&g, &o).map(|g| (o, Some(g))) }).collect()
+}
+
+/// A backward pass from several roots.
+#[pyfunction]
+#[pyo3(signature = (tensors, grad_tensors = None, inputs = None, retain_graph = None, create_graph = false))]
+fn backward(
+    py: Python<'_>,
+    tensors: &Bound<'_, PyAny>,
+    grad_tensors: Option<&Bound<'_, PyAny>>,
+    inputs: Option<&Bound<'_, PyAny>>,
+    retain_graph: Option<bool>,
+    create_graph: bool,
+) -> PyResult<()> {
+    let inputs = inputs.map(|i| variables(i, "backward: every input")).transpose()?;
+    run_backward(py, roots(tensors, grad_tensors, "backward")?, inputs, retain_graph, create_graph)
+}
+
+/// Gradients of outputs by inputs, without touching any `.grad`.
+#[pyfunction]
+#[pyo3(signature = (outputs, inputs, grad_outputs = None, retain_graph = None, create_graph = false, allow_unused = false))]
+fn grad<'py>(
+    py: Python<'py>,
+    outputs: &Bound<'py, PyAny>,
+    inputs: &Bound<'py, PyAny>,
+    grad_outputs: Option<&Bound<'py, PyAny>>,
+    retain_graph: Option<bool>,
+    create_graph: bool,
+    allow_unused: bool,
+) -> PyResult<Bound<'py, PyTuple>> {
+    let roots = roots(outputs, grad_outputs, "grad")?;
+    let inputs = variables(inputs, "grad: every input")?;
+    let options = BackwardOptions { retain_graph: retain_graph.unwrap_or(create_graph), create_graph };
+    let grads = guard("grad", || Ok(py.detach(move || tape::grad(&roots, &inputs, options))?))?;
+    if !allow_unused && let Some(i) = grads.iter().position(Option::is_none) {
+        return Err(GradError::new_err(format!(
+            "grad: the outputs do not depend on input {i}; pass allow_unused=True to get None for it, or check that it was used before any detach() or no_grad()"
+        )));
+    }
+    let grads: Vec<Py<PyAny>> = grads.into_iter().map(|g| g.map_or_else(|| Ok(py.None()), |g| wrap(py, g))).collect::<PyResult<_>>()?;
+    PyTuple::new(py, grads)
+}
+
+/// Whether operations on tracked values are recorded in this thread.
+#[pyfunction]
+fn is_grad_enabled() -> bool {
+    tape::is_recording()
+}
+
+/// Switches recording in this thread and returns what it was.
+#[pyfunction]
+fn set_grad_enabled_raw(on: bool) -> bool {
+    tape::set_recording(on)
+}
+
+/// Switches the search for NaN in gradients in this thread and returns what it was.
+#[pyfunction]
+fn set_anomaly_raw(on: bool) -> bool {
+    tape::set_anomaly(on)
+}
+
+/// Puts differentiation on the module.
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(backward, m)?)?;
+    m.add_function(wrap_pyfunction!(grad, m)?)?;
+    m.add_function(wrap_pyfunction!(is_grad_enabled, m)?)?;
+    m.add_function(wrap_pyfunction!(set_grad_enabled_raw, m)?)?;
+    m.add_function(wrap_pyfunction!(set_anomaly_raw, m)?)
+}

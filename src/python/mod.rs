@@ -1,0 +1,34 @@
+//! The Python module: conversions, the class, bindings made from the registry. No arithmetic here.
+
+mod arguments;
+mod bind;
+mod convert;
+mod dlpack;
+mod dtype;
+mod error;
+mod function;
+mod grad;
+mod index;
+mod numpy;
+mod operators;
+mod protocol;
+mod tape;
+mod variable;
+
+/// The compiled half of `tapegrad`.
+#[pyo3::pymodule(gil_used = false)]
+mod _core {
+    use pyo3::prelude::*;
+
+    #[pymodule_init]
+    fn init(m: &Bound<'_, PyModule>) -> PyResult<()> {
+        m.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        super::error::register(m)?;
+        super::dtype::register(m)?;
+        super::variable::register(m)?;
+        super::grad::register(m)?;
+        super::function::register(m)?;
+        super::tape::register(m)?;
+        super::bind::register(m)
+    }
+}

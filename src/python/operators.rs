@@ -1,0 +1,171 @@
+//! Number slots: `a + b` and its kin, with reflected and in-place forms. No keyword parsing on the way.
+#![allow(unsafe_op_in_unsafe_fn, reason = "PyO3 hides its own unsafe calls by spans, which a macro around it loses")]
+
+use pyo3::basic::CompareOp;
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+
+use super::convert::{self, Value};
+use super::error::guard;
+use super::index;
+use super::variable::{PyVariable, wrap};
+use crate::error::Result;
+use crate::ops::{self, Operand};
+use crate::tape::Variable;
+
+type BinaryFn = fn(Operand<'_>, Operand<'_>) -> Result<Variable>;
+
+/// Elements from which an operation is long enough for other Python threads to run meanwhile.
+pub const LONG: usize = 1 << 16;
+
+/// Runs `f`, letting other Python threads run when there is much to do.
+pub fn run<T: Send>(py: Python<'_>, elements: usize, f: impl FnOnce() -> Result<T> + Send) -> PyResult<T> {
+    if elements >= LONG { Ok(py.detach(f)?) } else { Ok(f()?) }
+}
+
+fn binary(slf: &Bound<'_, PyVariable>, other: &Bound<'_, PyAny>, name: &str, f: BinaryFn, reflected: bool) -> PyResult<Py<PyAny>> {
+    let py = slf.py();
+    guard(name, || {
+        let Some(other) = convert::operand(other)? else { return Ok(py.NotImplemented()) };
+        let a = slf.get().snapshot();
+        let size = a.array().size() + if let Value::Variable(v) = &other { v.array().size() } else { 0 };
+        let out = run(py, size, || {
+            let (x, y) = (Operand::Variable(&a), other.operand());
+            if reflected { f(y, x) } else { f(x, y) }
+        })?;
+        wrap(py, out)
+    })
+}
+
+fn in_place(slf: &Bound<'_, PyVariable>, other: &Bound<'_, PyAny>, name: &str, f: BinaryFn) -> PyResult<()> {
+    guard(name, || {
+        slf.get().check_in_place(name)?;
+        let Some(other) = convert::operand(other)? else {
+            return Err(PyTypeError::new_err(format!("{name}: unsupported operand {}", other.get_type().name()?)));
+        };
+        let a = slf.get().snapshot();
+        let new = run(slf.py(), a.array().size(), || f(Operand::Variable(&a), other.operand()))?;
+        drop(a);
+        slf.get().replace(name, new)
+    })
+}
+
+fn unary(slf: &Bound<'_, PyVariable>, name: &str, f: fn(&Variable) -> Result<Variable>) -> PyResult<Py<PyAny>> {
+    guard(name, || {
+        let a = slf.get().snapshot();
+        let out = run(slf.py(), a.array().size(), || f(&a))?;
+        wrap(slf.py(), out)
+    })
+}
+
+fn matmul(a: Operand<'_>, b: Operand<'_>) -> Result<Variable> {
+    match (a, b) {
+        (Operand::Variable(a), Operand::Variable(b)) => ops::matmul(a, b),
+        _ => Err(crate::error::Error::Shape("matmul: an operand is a number, expected arrays of at least one dimension; use * to scale".to_owned())),
+    }
+}
+
+macro_rules! slots {
+    ($($slot:ident $reflected:ident $inplace:ident $symbol:literal $op:expr;)*) => {
+        #[pymethods]
+        impl PyVariable {
+            $(
+                fn $slot(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+                    binary(slf, other, $symbol, $op, false)
+                }
+                fn $reflected(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+                    binary(slf, other, $symbol, $op, true)
+                }
+                fn $inplace(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<()> {
+                    in_place(slf, other, concat!($symbol, "="), $op)
+                }
+            )*
+        }
+    };
+}
+
+slots! {
+    __add__ __radd__ __iadd__ "+" |a, b| ops::add(a, b);
+    __sub__ __rsub__ __isub__ "-" |a, b| ops::subtract(a, b);
+    __mul__ __rmul__ __imul__ "*" |a, b| ops::multiply(a, b);
+    __truediv__ __rtruediv__ __itruediv__ "/" |a, b| ops::divide(a, b);
+    __floordiv__ __rfloordiv__ __ifloordiv__ "//" |a, b| ops::floor_divide(a, b);
+    __mod__ __rmod__ __imod__ "%" |a, b| ops::remainder(a, b);
+    __matmul__ __rmatmul__ __imatmul__ "@" matmul;
+    __and__ __rand__ __iand__ "&" |a, b| ops::bitwise_and(a, b);
+    __or__ __ror__ __ior__ "|" |a, b| ops::bitwise_or(a, b);
+    __xor__ __rxor__ __ixor__ "^" |a, b| ops::bitwise_xor(a, b);
+    __lshift__ __rlshift__ __ilshift__ "<<" |a, b| ops::bitwise_left_shift(a, b);
+    __rshift__ __rrshift__ __irshift__ ">>" |a, b| ops::bitwise_right_shift(a, b);
+}
+
+/// `pow(x, y)` takes two arguments here.
+fn no_modulus(modulus: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    if modulus.is_some_and(|m| !m.is_none()) { Err(PyTypeError::new_err("pow() with a modulus is not supported for arrays")) } else { Ok(()) }
+}
+
+#[pymethods]
+impl PyVariable {
+    fn __pow__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>, modulus: Option<&Bound<'_, PyAny>>) -> PyResult<Py<PyAny>> {
+        no_modulus(modulus)?;
+        binary(slf, other, "**", |a, b| ops::power(a, b), false)
+    }
+    fn __rpow__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>, modulus: Option<&Bound<'_, PyAny>>) -> PyResult<Py<PyAny>> {
+        no_modulus(modulus)?;
+        binary(slf, other, "**", |a, b| ops::power(a, b), true)
+    }
+    fn __ipow__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>, modulus: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        no_modulus(modulus)?;
+        in_place(slf, other, "**=", |a, b| ops::power(a, b))
+    }
+    fn __neg__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        unary(slf, "negative", ops::negative)
+    }
+    fn __pos__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        unary(slf, "positive", ops::positive)
+    }
+    fn __abs__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        unary(slf, "abs", ops::abs)
+    }
+    fn __invert__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        unary(slf, "bitwise_invert", ops::bitwise_invert)
+    }
+    #[pyo3(signature = (ndigits = None))]
+    fn __round__(slf: &Bound<'_, Self>, ndigits: Option<i64>) -> PyResult<Py<PyAny>> {
+        wrap(slf.py(), ops::round(&slf.get().snapshot(), ndigits.unwrap_or(0))?)
+    }
+
+    fn __richcmp__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>, op: CompareOp) -> PyResult<Py<PyAny>> {
+        let (name, f): (_, BinaryFn) = match op {
+            CompareOp::Lt => ("<", |a, b| ops::less(a, b)),
+            CompareOp::Le => ("<=", |a, b| ops::less_equal(a, b)),
+            CompareOp::Gt => (">", |a, b| ops::greater(a, b)),
+            CompareOp::Ge => (">=", |a, b| ops::greater_equal(a, b)),
+            CompareOp::Eq => ("==", |a, b| ops::equal(a, b)),
+            CompareOp::Ne => ("!=", |a, b| ops::not_equal(a, b)),
+        };
+        binary(slf, other, name, f, false)
+    }
+
+    fn __getitem__(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        guard("indexing", || {
+            let items = index::items(key)?;
+            wrap(slf.py(), ops::get_item(&slf.get().snapshot(), &items)?)
+        })
+    }
+
+    fn __setitem__(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        guard("assignment", || {
+            slf.get().check_in_place("assignment")?;
+            let items = index::items(key)?;
+            let value = match convert::operand(value)? {
+                Some(v) => v,
+                None => Value::Variable(convert::array(value, None, None)?.into()),
+            };
+            let x = slf.get().snapshot();
+            let new = ops::set_item(&x, &items, value.operand())?;
+            drop(x);
+            slf.get().replace("assignment", new)
+        })
+    }
+}
