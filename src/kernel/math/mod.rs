@@ -1,4 +1,31 @@
 //! Elementary functions for loops.
+//!
+//! Every function is generic over the type ([`Real`]) and the instruction set
+//! ([`Arch`](crate::kernel::simd::Arch)), has no branch, and so becomes packed code wherever a loop calls it. NaN,
+//! infinities, signed zeros and subnormal numbers are those of IEEE 754 and C. The result for a number
+//! depends on the instruction set only, never on its place in the slice.
+//!
+//! Largest error in ulp, with FMA and without: `f32` over the numbers (exp, expm1 and the logarithms over all 2^32, the
+//! others over every 17th) against `f64`; `f64` over 1.5 million random numbers (pow 2 million pairs) against 113-bit
+//! arithmetic. The tests hold the bound.
+//!
+//! | function | bound | `f32` | without FMA | `f64` | without FMA |
+//! |---|---|---|---|---|---|
+//! | [`exp`] | 1.1 | 1.05 | 1.03 | 1.04 | 1.00 |
+//! | [`expm1`] | 1.8 | 1.57 | 1.66 | 1.69 | 1.58 |
+//! | [`log`] | 0.9 | 0.84 | 0.84 | 0.79 | 0.79 |
+//! | [`log1p`] | 0.9 | 0.87 | 0.87 | 0.81 | 0.81 |
+//! | [`log2`] | 0.9 | 0.82 | 0.87 | 0.77 | 0.76 |
+//! | [`log10`] | 0.9 | 0.72 | 0.74 | 0.70 | 0.70 |
+//! | [`tanh`] | 1.8 | 1.46 | 1.42 | 1.54 | 1.44 |
+//! | [`sigmoid`] | 2.6 | 2.41 | 2.41 | 2.25 | 2.25 |
+//! | [`sinh`] | 2.3 | 2.14 | 2.15 | 2.02 | 2.02 |
+//! | [`cosh`] | 1.5 | 1.34 | 1.35 | 1.30 | 1.33 |
+//! | [`sin`] | 1.6 | 1.14 | 1.39 | 1.14 | 1.35 |
+//! | [`cos`] | 1.6 | 1.15 | 1.36 | 1.11 | 1.28 |
+//! | [`tan`] | 2.5 | 1.63 | 2.24 | 1.41 | 1.82 |
+//! | [`erf`] | 1.8 | 1.27 | 1.58 | 1.38 | 1.53 |
+//! | [`pow`] | 1.5 | 1.17 | 1.13 | 1.39 | 1.39 |
 #![allow(clippy::inline_always)] // a function that is not inlined is compiled for the wrong instruction set
 #![allow(clippy::many_single_char_names)] // the formulas of the literature
 #![allow(clippy::needless_bitwise_bool)] // `&&` is a branch

@@ -77,7 +77,7 @@ fn exp2_pair<T: Real, A: Arch>(x: Pair<T>) -> T {
     p * a * b
 }
 
-/// x to the power y, with the special cases of IEEE 754's `pow`.
+/// x to the power y within 1.5 ulp, with the special cases of IEEE 754's `pow`.
 #[inline(always)]
 pub fn pow<T: Real, A: Arch>(x: T, y: T) -> T {
     let (zero, one, infinity) = (T::lit(0.0), T::lit(1.0), T::lit(f64::INFINITY));

@@ -51,7 +51,7 @@ pub trait Real:
     const SIN: &'static [Self];
     /// (cos r − 1 + r²/2)/r⁴ in r².
     const COS: &'static [Self];
-    /// erf x / x − 1 in x², below [`c::ERF_CUT`].
+    /// erf x / x − 1 in x², below `ERF_CUT`.
     const ERF_NEAR: &'static [Self];
     /// `exp2` beyond ±this overflows or underflows for certain.
     const EXP2_CLAMP: Self;
@@ -63,7 +63,7 @@ pub trait Real:
     const POW_THIRD: [Self; 2];
     /// The rest of log2((1+s)/(1−s))/s, divided by s⁴, in s².
     const POW: &'static [Self];
-    /// (tanh x / x − 1)/x² in x², below [`c::TANH_CUT`].
+    /// (tanh x / x − 1)/x² in x², below `TANH_CUT`.
     const TANH_NEAR: &'static [Self];
     /// −log(erfc x) in x, above it.
     const ERF_FAR: &'static [Self];

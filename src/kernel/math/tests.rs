@@ -60,12 +60,12 @@ functions! {
     log2: 0.9 ulp on (1e-300, 10.0), F::log2, f64::log2, |x| (wide::log2(x), 0.0);
     log10: 0.9 ulp on (1e-300, 10.0), F::log10, f64::log10, |x| (wide::log10(x), 0.0);
     tanh: 1.8 ulp on (-20.0, 20.0), F::tanh, f64::tanh, |x| (wide::tanh(x), 0.0);
-    sigmoid: 2.5 ulp on (-700.0, 40.0), F::sigmoid, logistic, |x| (wide::sigmoid(x), 0.0);
+    sigmoid: 2.6 ulp on (-700.0, 40.0), F::sigmoid, logistic, |x| (wide::sigmoid(x), 0.0);
     sinh: 2.3 ulp on (-700.0, 700.0), F::sinh, f64::sinh, |x| (wide::hyperbolic(x).0, 0.0);
-    cosh: 1.4 ulp on (-700.0, 700.0), F::cosh, f64::cosh, |x| (wide::hyperbolic(x).1, 0.0);
+    cosh: 1.5 ulp on (-700.0, 700.0), F::cosh, f64::cosh, |x| (wide::hyperbolic(x).1, 0.0);
     sin: 1.6 ulp on (-1e10, 1e10), F::sin, f64::sin, |x| (wide::sin_cos(x).0, 0.0);
     cos: 1.6 ulp on (-1e10, 1e10), F::cos, f64::cos, |x| (wide::sin_cos(x).1, 0.0);
-    tan: 2.9 ulp on (-1e10, 1e10), F::tan, f64::tan, |x| {
+    tan: 2.5 ulp on (-1e10, 1e10), F::tan, f64::tan, |x| {
         let (s, c) = wide::sin_cos(x);
         (s.over(c), 0.0)
     };
@@ -311,7 +311,7 @@ fn powers_keep_their_bound() {
         }
     }
     println!("pow f64 {worst:.3} ulp, f32 {worst32:.3} ulp");
-    assert!(worst < 1.3 && worst32 < 1.3, "pow: {worst} ulp, f32 {worst32} ulp");
+    assert!(worst < 1.5 && worst32 < 1.3, "pow: {worst} ulp, f32 {worst32} ulp");
 }
 
 #[test]

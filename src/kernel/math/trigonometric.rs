@@ -42,49 +42,68 @@ fn reduce<T: Real, A: Arch>(x: T) -> Reduced<T> {
     Reduced { t, r, tail: ((b - r) + tail) + n * p4 }
 }
 
+/// sin(r + tail) as r plus the value returned.
 #[inline(always)]
-fn sin_reduced<T: Real, A: Arch>(r: T, tail: T) -> T {
+fn sin_rest<T: Real, A: Arch>(r: T, tail: T) -> T {
     let z = r * r;
-    r + fma::<T, A>(r * z, poly::<T, A>(z, T::SIN), tail)
+    fma::<T, A>(r * z, poly::<T, A>(z, T::SIN), tail)
 }
 
+/// cos(r + tail) as one plus the value returned.
 #[inline(always)]
-fn cos_reduced<T: Real, A: Arch>(r: T, tail: T) -> T {
+fn cos_rest<T: Real, A: Arch>(r: T, tail: T) -> T {
     let z = r * r;
     let q = fma::<T, A>(z, poly::<T, A>(z, T::COS), T::lit(-0.5));
-    T::lit(1.0) + fma::<T, A>(z, q, -(r * tail))
+    fma::<T, A>(z, q, -(r * tail))
 }
 
-/// Sine.
+/// Sine, within 1.6 ulp; see [`is_far`].
 #[inline(always)]
 pub fn sin<T: Real, A: Arch>(x: T) -> T {
     if A::CAREFUL && is_far::<T, A>(x) {
         return x.libm_sin();
     }
     let Reduced { t, r, tail } = reduce::<T, A>(x);
-    let y = pick(T::is_odd(t), cos_reduced::<T, A>(r, tail), sin_reduced::<T, A>(r, tail));
+    let (s, c) = (r + sin_rest::<T, A>(r, tail), T::lit(1.0) + cos_rest::<T, A>(r, tail));
+    let y = pick(T::is_odd(t), c, s);
     y.negate_by_bit1(t).with_sign_of(x)
 }
 
-/// Cosine.
+/// Cosine, within 1.6 ulp; see [`is_far`].
 #[inline(always)]
 pub fn cos<T: Real, A: Arch>(x: T) -> T {
     if A::CAREFUL && is_far::<T, A>(x) {
         return x.libm_cos();
     }
     let Reduced { t, r, tail } = reduce::<T, A>(x);
-    let y = pick(T::is_odd(t), sin_reduced::<T, A>(r, tail), cos_reduced::<T, A>(r, tail));
+    let (s, c) = (r + sin_rest::<T, A>(r, tail), T::lit(1.0) + cos_rest::<T, A>(r, tail));
+    let y = pick(T::is_odd(t), s, c);
     y.negate_by_bit1(t + T::lit(1.0))
 }
 
-/// Tangent.
+/// Tangent, within 2.5 ulp; see [`is_far`].
+///
+/// What rounding took from sine and cosine, and from their quotient, is added back.
 #[inline(always)]
 pub fn tan<T: Real, A: Arch>(x: T) -> T {
     if A::CAREFUL && is_far::<T, A>(x) {
         return x.libm_tan();
     }
+    let one = T::lit(1.0);
     let Reduced { t, r, tail } = reduce::<T, A>(x);
-    let (s, c) = (sin_reduced::<T, A>(r, tail), cos_reduced::<T, A>(r, tail));
+    let (p, q) = (sin_rest::<T, A>(r, tail), cos_rest::<T, A>(r, tail));
+    let (s, c) = (r + p, one + q);
+    let (s_lost, c_lost) = ((r - s) + p, (one - c) + q);
     let odd = T::is_odd(t);
-    (pick(odd, -c, s) / pick(odd, s, c)).with_sign_of(x)
+    let (above, below) = (pick(odd, -c, s), pick(odd, s, c));
+    let (above_lost, below_lost) = (pick(odd, -c_lost, s_lost), pick(odd, s_lost, c_lost));
+    let inverse = one / below;
+    let (ratio, rest) = if A::FMA {
+        let ratio = above * inverse;
+        (ratio, (-ratio).mul_add(below, above))
+    } else {
+        (above / below, T::lit(0.0))
+    };
+    let rest = rest + (above_lost - ratio * below_lost);
+    fma::<T, A>(rest, inverse, ratio).with_sign_of(x)
 }
