@@ -5,6 +5,7 @@ pub mod blocks;
 pub mod field;
 pub mod map;
 pub mod math;
+pub mod matmul;
 pub mod parallel;
 pub mod reduce;
 pub mod simd;
