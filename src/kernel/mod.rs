@@ -2,6 +2,7 @@
 
 pub mod arithmetic;
 pub mod blocks;
+pub mod contract;
 pub mod field;
 pub mod map;
 pub mod math;

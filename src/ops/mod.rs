@@ -6,6 +6,7 @@ pub mod comparison;
 pub(crate) mod define;
 pub mod exponential;
 pub mod index;
+pub mod matrix;
 pub mod registry;
 pub mod samples;
 pub mod shape;
@@ -22,6 +23,7 @@ pub use comparison::{
     less_equal, logical_and, logical_not, logical_or, logical_xor, not_equal, where_,
 };
 pub use exponential::{exp, expm1, log, log1p, log2, log10};
+pub use matrix::{linear, matmul, outer};
 pub use registry::{Arg, Args, Entry, Operand, Sample, Value};
 pub use shape::{astype, scalar};
 pub use trigonometry::{cos, cosh, sin, sinh, tan, tanh};
