@@ -11,6 +11,8 @@ pub static REGISTRY: &[&[Entry]] = &[
     ops::activation::ENTRIES,
     ops::comparison::ENTRIES,
     ops::matrix::ENTRIES,
+    ops::creation::ENTRIES,
+    ops::division::ENTRIES,
 ];
 
 /// All rows.
