@@ -4,8 +4,16 @@ use crate::ops;
 use crate::ops::registry::Entry;
 
 /// The families.
-pub static REGISTRY: &[&[Entry]] =
-    &[ops::arithmetic::ENTRIES, ops::exponential::ENTRIES, ops::trigonometry::ENTRIES, ops::activation::ENTRIES, ops::comparison::ENTRIES];
+pub static REGISTRY: &[&[Entry]] = &[
+    ops::arithmetic::ENTRIES,
+    ops::exponential::ENTRIES,
+    ops::trigonometry::ENTRIES,
+    ops::activation::ENTRIES,
+    ops::comparison::ENTRIES,
+    ops::matrix::ENTRIES,
+    ops::creation::ENTRIES,
+    ops::division::ENTRIES,
+];
 
 /// All rows.
 pub fn entries() -> impl Iterator<Item = &'static Entry> {

@@ -100,6 +100,10 @@ pub trait Field: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = S
     #[must_use]
     fn min(self, other: Self) -> Self;
 
+    /// What remains of self / other rounded towards zero: exact, with the sign of self (C's `fmod`).
+    #[must_use]
+    fn fmod(self, other: Self) -> Self;
+
     /// self > other; false with NaN, as are the next four.
     fn gt(self, other: Self) -> Self::Mask;
     /// self ≥ other.
@@ -267,6 +271,10 @@ impl<T: Real, A: Arch> Field for Lane<T, A> {
     #[inline(always)]
     fn min(self, other: Self) -> Self {
         self.zip(other, |a, b| pick((a <= b) | is_nan(a), a, b))
+    }
+    #[inline(always)]
+    fn fmod(self, other: Self) -> Self {
+        self.zip(other, |a, b| a % b)
     }
     #[inline(always)]
     fn gt(self, other: Self) -> LaneMask {

@@ -46,11 +46,7 @@ pub fn matmul<T: MatElement>(a: MatRef<T>, b: MatRef<T>, c: MatMut<T>, accumulat
         b_strides: (b.row_stride, b.col_stride),
         c_strides: (c.row_stride, c.col_stride),
     };
-    let offsets = BatchOffsets {
-        a: &[a.offset],
-        b: &[b.offset],
-        c: &[offset],
-    };
+    let offsets = BatchOffsets { a: &[a.offset], b: &[b.offset], c: &[offset] };
     // SAFETY: the views hold only elements inside their slices, and `c` does not overlap.
     unsafe { run(a.data, b.data, data, &shape, offsets, accumulate) }
 }
@@ -91,14 +87,7 @@ pub struct BatchOffsets<'a> {
 /// # Panics
 /// When the lists differ in length, when an element lies outside its slice, or when outputs overlap: each `c`
 /// must end before the next begins.
-pub fn matmul_batch<T: MatElement>(
-    a: &[T],
-    b: &[T],
-    c: &mut [T],
-    shape: &ProductShape,
-    offsets: BatchOffsets,
-    accumulate: bool,
-) {
+pub fn matmul_batch<T: MatElement>(a: &[T], b: &[T], c: &mut [T], shape: &ProductShape, offsets: BatchOffsets, accumulate: bool) {
     let ProductShape { m, k, n, .. } = *shape;
     let lengths = [offsets.a.len(), offsets.b.len(), offsets.c.len()];
     let same = lengths[0] == lengths[2] && lengths[1] == lengths[2];

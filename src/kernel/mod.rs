@@ -2,9 +2,11 @@
 
 pub mod arithmetic;
 pub mod blocks;
+pub mod contract;
 pub mod field;
 pub mod map;
 pub mod math;
+pub mod matmul;
 pub mod parallel;
 pub mod reduce;
 pub mod simd;

@@ -352,7 +352,7 @@ mod tests {
         assert!((s - 300_000.0).abs() < 0.6, "{s}");
         let x = Array::full(&[1_000_000, 3], crate::array::Scalar::Float(0.1), crate::array::DType::F32);
         let s = reduce::<Sum, f32>(&x, &[0]).to_vec::<f32>()[1];
-        assert!((s - 100_000.0).abs() < 0.2, "{s}");
+        assert!((s - 100_000.0).abs() < 0.4, "{s}");
     }
 
     #[test]

@@ -99,6 +99,9 @@ pub trait Integer: Element + Ord {
     /// What remains of it, with the sign of b; 0 when b is 0.
     #[must_use]
     fn modulo(self, o: Self) -> Self;
+    /// What remains of the quotient rounded towards zero, with the sign of a; 0 when b is 0.
+    #[must_use]
+    fn remainder(self, o: Self) -> Self;
     /// aᵇ for b ≥ 0.
     #[must_use]
     fn power(self, o: Self) -> Self;
@@ -139,6 +142,9 @@ macro_rules! integer {
                 }
                 let r = self.wrapping_rem(o);
                 if r != 0 && (r < 0) != (o < 0) { r.wrapping_add(o) } else { r }
+            }
+            fn remainder(self, o: Self) -> Self {
+                if o == 0 { 0 } else { self.wrapping_rem(o) }
             }
             fn power(self, o: Self) -> Self {
                 let (mut base, mut left, mut out) = (self, o, 1 as Self);

@@ -3,9 +3,12 @@
 pub mod activation;
 pub mod arithmetic;
 pub mod comparison;
+pub mod creation;
 pub(crate) mod define;
+pub mod division;
 pub mod exponential;
 pub mod index;
+pub mod matrix;
 pub mod registry;
 pub mod samples;
 pub mod shape;
@@ -21,7 +24,10 @@ pub use comparison::{
     bitwise_and, bitwise_invert, bitwise_left_shift, bitwise_or, bitwise_right_shift, bitwise_xor, equal, greater, greater_equal, isnan, less,
     less_equal, logical_and, logical_not, logical_or, logical_xor, not_equal, where_,
 };
+pub use creation::{arange, eye, full, linspace, one_hot, ones, zeros};
+pub use division::{floor_divide, fmod, remainder};
 pub use exponential::{exp, expm1, log, log1p, log2, log10};
+pub use matrix::{linear, matmul, outer};
 pub use registry::{Arg, Args, Entry, Operand, Sample, Value};
 pub use shape::{astype, scalar};
 pub use trigonometry::{cos, cosh, sin, sinh, tan, tanh};

@@ -161,6 +161,9 @@ impl<'t> Field for Traced<'t> {
     fn min(self, o: Self) -> Self {
         self.binary(o, |a, b| ops::minimum(a, b))
     }
+    fn fmod(self, o: Self) -> Self {
+        self.binary(o, |a, b| ops::fmod(a, b))
+    }
     fn gt(self, o: Self) -> Self {
         self.binary(o, |a, b| ops::greater(a, b))
     }

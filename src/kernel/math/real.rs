@@ -2,7 +2,7 @@
 #![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_lossless)] // constants, and `lit`, which rounds
 #![allow(clippy::return_self_not_must_use, clippy::must_use_candidate)] // numbers
 
-use std::ops::{Add, Div, Mul, Neg, Sub};
+use std::ops::{Add, Div, Mul, Neg, Rem, Sub};
 
 use crate::kernel::math::coefficients as c;
 use crate::kernel::simd::Arch;
@@ -11,7 +11,15 @@ use crate::kernel::simd::Arch;
 ///
 /// Integers are never converted: a small integer `k` travels as `MAGIC + k`, whose lowest bits are `k`.
 pub trait Real:
-    Copy + PartialOrd + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self> + Neg<Output = Self> + 'static
+    Copy
+    + PartialOrd
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Rem<Output = Self>
+    + Neg<Output = Self>
+    + 'static
 {
     /// 1.5 · 2^(p−1) for p bits of precision: adding it rounds to an integer, ties to even.
     const MAGIC: Self;

@@ -32,11 +32,7 @@ pub struct Strided<P> {
 
 impl<P> Strided<P> {
     fn t(self) -> Self {
-        Self {
-            ptr: self.ptr,
-            rs: self.cs,
-            cs: self.rs,
-        }
+        Self { ptr: self.ptr, rs: self.cs, cs: self.rs }
     }
 }
 
@@ -45,10 +41,7 @@ impl<T: Copy> Strided<*const T> {
     /// `(i, j)` is an element of the matrix.
     pub unsafe fn at(&self, i: usize, j: usize) -> *const T {
         // SAFETY: the element lies in the slice that `ptr` points into, so the distances fit in `isize`.
-        unsafe {
-            self.ptr
-                .offset(i.cast_signed() * self.rs + j.cast_signed() * self.cs)
-        }
+        unsafe { self.ptr.offset(i.cast_signed() * self.rs + j.cast_signed() * self.cs) }
     }
 }
 
@@ -57,10 +50,7 @@ impl<T: Copy> Strided<*mut T> {
     /// `(i, j)` is an element of the matrix.
     pub unsafe fn at(&self, i: usize, j: usize) -> *mut T {
         // SAFETY: as above.
-        unsafe {
-            self.ptr
-                .offset(i.cast_signed() * self.rs + j.cast_signed() * self.cs)
-        }
+        unsafe { self.ptr.offset(i.cast_signed() * self.rs + j.cast_signed() * self.cs) }
     }
 }
 
@@ -90,14 +80,7 @@ impl<T: Copy> Product<T> {
 
     /// The same product, seen transposed.
     pub fn t(&self) -> Self {
-        Self {
-            m: self.n,
-            n: self.m,
-            a: self.b.t(),
-            b: self.a.t(),
-            c: self.c.t(),
-            ..*self
-        }
+        Self { m: self.n, n: self.m, a: self.b.t(), b: self.a.t(), c: self.c.t(), ..*self }
     }
 
     /// The product that computes these rows and columns of `c`, all over `k`.
@@ -119,11 +102,7 @@ impl<T: Copy> Product<T> {
         (part.k, part.accumulate) = (depth.len(), false);
         part.a.ptr = self.a.ptr.wrapping_offset(start * self.a.cs);
         part.b.ptr = self.b.ptr.wrapping_offset(start * self.b.rs);
-        part.c = Strided {
-            ptr: out.as_mut_ptr(),
-            rs: self.n.cast_signed(),
-            cs: 1,
-        };
+        part.c = Strided { ptr: out.as_mut_ptr(), rs: self.n.cast_signed(), cs: 1 };
         part
     }
 
@@ -271,27 +250,7 @@ unsafe fn float<T: Entry>(p: &Product<T>) {
     let threads = gemm::Parallelism::None;
     // SAFETY: the promises are all that the crate asks for; it reads `c` only when accumulating.
     unsafe {
-        gemm::gemm(
-            p.m,
-            p.n,
-            p.k,
-            c.ptr,
-            c.cs,
-            c.rs,
-            p.accumulate,
-            a.ptr,
-            a.cs,
-            a.rs,
-            b.ptr,
-            b.cs,
-            b.rs,
-            alpha,
-            beta,
-            false,
-            false,
-            false,
-            threads,
-        );
+        gemm::gemm(p.m, p.n, p.k, c.ptr, c.cs, c.rs, p.accumulate, a.ptr, a.cs, a.rs, b.ptr, b.cs, b.rs, alpha, beta, false, false, false, threads);
     }
 }
 
@@ -304,11 +263,7 @@ macro_rules! float_kernel {
             const WANTS_ROWS: bool = true;
             #[inline(always)]
             fn mul_add<A: Arch>(sum: Self, x: Self, y: Self) -> Self {
-                if A::FMA {
-                    x.mul_add(y, sum)
-                } else {
-                    sum + x * y
-                }
+                if A::FMA { x.mul_add(y, sum) } else { sum + x * y }
             }
             unsafe fn product(p: &Product<Self>) {
                 // SAFETY: same promises.

@@ -24,14 +24,7 @@ const BAND: usize = 1 << 22;
 ///
 /// # Safety
 /// Every element of every matrix is inside its slice, and no two elements of the `c`s share a place.
-pub unsafe fn run<T: Entry>(
-    a: &[T],
-    b: &[T],
-    c: &mut [T],
-    shape: &ProductShape,
-    offsets: BatchOffsets,
-    accumulate: bool,
-) {
+pub unsafe fn run<T: Entry>(a: &[T], b: &[T], c: &mut [T], shape: &ProductShape, offsets: BatchOffsets, accumulate: bool) {
     let ProductShape { m, k, n, .. } = *shape;
     if m == 0 || n == 0 || (k == 0 && accumulate) {
         return;
@@ -43,11 +36,7 @@ pub unsafe fn run<T: Entry>(
         n,
         a: input(a.as_ptr(), shape.a_strides),
         b: input(b.as_ptr(), shape.b_strides),
-        c: Strided {
-            ptr: c.as_mut_ptr(),
-            rs: shape.c_strides.0,
-            cs: shape.c_strides.1,
-        },
+        c: Strided { ptr: c.as_mut_ptr(), rs: shape.c_strides.0, cs: shape.c_strides.1 },
         accumulate,
     };
     let cost = cost::<T>(m, k, n);
@@ -68,11 +57,7 @@ pub unsafe fn run<T: Entry>(
     }
     let count = offsets.c.len() * tiles.count();
     let cost = cost / tiles.count();
-    let grain = if cost.saturating_mul(count) < BATCH {
-        count
-    } else {
-        RANGE.div_ceil(cost.max(1))
-    };
+    let grain = if cost.saturating_mul(count) < BATCH { count } else { RANGE.div_ceil(cost.max(1)) };
     parallel::for_each_range(count, grain, |range| {
         for i in range {
             let (at, tile) = (i / tiles.count(), i % tiles.count());
@@ -103,11 +88,7 @@ unsafe fn run_by_depth<T: Entry>(p: &Product<T>, parts: usize) {
         let mut row = p.block(i..i + 1, 0..p.n);
         row.k = parts;
         (row.a.ptr, row.a.cs) = (ones.as_ptr(), 1);
-        row.b = Strided {
-            ptr: sums[i * p.n..].as_ptr(),
-            rs: size.cast_signed(),
-            cs: 1,
-        };
+        row.b = Strided { ptr: sums[i * p.n..].as_ptr(), rs: size.cast_signed(), cs: 1 };
         // SAFETY: the caller's promise for `c`, and each part has `size` elements.
         unsafe { T::product(&row) }
     }
@@ -127,11 +108,7 @@ unsafe fn run_by_rows<T: Entry>(p: &Product<T>) {
             // SAFETY: the caller's promise; these are rows of the band.
             unsafe { part.block(i..i + chunk.len() / p.k, 0..p.n).copy_a(chunk) }
         });
-        part.a = Strided {
-            ptr: rows.as_ptr(),
-            rs: p.k.cast_signed(),
-            cs: 1,
-        };
+        part.a = Strided { ptr: rows.as_ptr(), rs: p.k.cast_signed(), cs: 1 };
         let tiles = Tiles::new::<T>(part.m, p.k, p.n, true);
         parallel::for_each_range(tiles.count(), 1, |range| {
             // SAFETY: the caller's promise, and tiles are disjoint.
@@ -160,12 +137,7 @@ impl Tiles {
         let cols = if strips { part(n, wanted, 16, 32) } else { n };
         let across = n.div_ceil(cols);
         let rows = part(m, wanted.div_ceil(across), 8, if strips { 32 } else { 64 });
-        Self {
-            rows,
-            cols,
-            across,
-            down: m.div_ceil(rows),
-        }
+        Self { rows, cols, across, down: m.div_ceil(rows) }
     }
 
     fn count(&self) -> usize {
@@ -174,10 +146,7 @@ impl Tiles {
 
     fn of<T: Copy>(&self, p: &Product<T>, i: usize) -> Product<T> {
         let (top, left) = (i / self.across * self.rows, i % self.across * self.cols);
-        p.block(
-            top..p.m.min(top + self.rows),
-            left..p.n.min(left + self.cols),
-        )
+        p.block(top..p.m.min(top + self.rows), left..p.n.min(left + self.cols))
     }
 }
 

@@ -19,36 +19,16 @@ impl<'a, T> MatRef<'a, T> {
     /// # Panics
     /// When an element lies outside `data`.
     #[must_use]
-    pub fn new(
-        data: &'a [T],
-        offset: usize,
-        rows: usize,
-        cols: usize,
-        row_stride: isize,
-        col_stride: isize,
-    ) -> Self {
+    pub fn new(data: &'a [T], offset: usize, rows: usize, cols: usize, row_stride: isize, col_stride: isize) -> Self {
         let reach = Reach::new([rows, cols], [row_stride, col_stride]);
         reach.assert_inside("matrix", offset..offset, data.len());
-        Self {
-            data,
-            offset,
-            rows,
-            cols,
-            row_stride,
-            col_stride,
-        }
+        Self { data, offset, rows, cols, row_stride, col_stride }
     }
 
     /// The transpose: the same elements, no copy.
     #[must_use]
     pub fn t(self) -> Self {
-        Self {
-            rows: self.cols,
-            cols: self.rows,
-            row_stride: self.col_stride,
-            col_stride: self.row_stride,
-            ..self
-        }
+        Self { rows: self.cols, cols: self.rows, row_stride: self.col_stride, col_stride: self.row_stride, ..self }
     }
 
     /// The number of rows.
@@ -82,25 +62,11 @@ impl<'a, T> MatMut<'a, T> {
     /// When an element lies outside `data`, or when one stride does not step over all that the other
     /// spans, so that elements may overlap.
     #[must_use]
-    pub fn new(
-        data: &'a mut [T],
-        offset: usize,
-        rows: usize,
-        cols: usize,
-        row_stride: isize,
-        col_stride: isize,
-    ) -> Self {
+    pub fn new(data: &'a mut [T], offset: usize, rows: usize, cols: usize, row_stride: isize, col_stride: isize) -> Self {
         let reach = Reach::new([rows, cols], [row_stride, col_stride]);
         reach.assert_inside("output matrix", offset..offset, data.len());
         assert_no_overlap([rows, cols], [row_stride, col_stride]);
-        Self {
-            data,
-            offset,
-            rows,
-            cols,
-            row_stride,
-            col_stride,
-        }
+        Self { data, offset, rows, cols, row_stride, col_stride }
     }
 }
 
@@ -125,8 +91,7 @@ impl Reach {
     pub(super) fn assert_inside(self, name: &str, offsets: Range<usize>, len: usize) {
         if let Some((backward, forward)) = self.0 {
             assert!(
-                offsets.start as i128 + backward >= 0
-                    && offsets.end as i128 + forward < len as i128,
+                offsets.start as i128 + backward >= 0 && offsets.end as i128 + forward < len as i128,
                 "matmul: the {name} leaves its slice of {len} elements"
             );
         }
@@ -134,8 +99,7 @@ impl Reach {
 
     /// The number of places from the first to the last.
     pub(super) fn span(self) -> i128 {
-        self.0
-            .map_or(0, |(backward, forward)| forward - backward + 1)
+        self.0.map_or(0, |(backward, forward)| forward - backward + 1)
     }
 }
 
@@ -145,10 +109,7 @@ pub(super) fn assert_no_overlap(shape: [usize; 2], strides: [isize; 2]) {
     axes.sort_by_key(|&(stride, size)| if size > 1 { stride } else { 0 });
     let mut spanned = 1;
     for (stride, size) in axes.into_iter().filter(|axis| axis.1 > 1) {
-        assert!(
-            stride >= spanned || shape.contains(&0),
-            "matmul: elements of the output matrix may overlap (shape {shape:?}, strides {strides:?})"
-        );
+        assert!(stride >= spanned || shape.contains(&0), "matmul: elements of the output matrix may overlap (shape {shape:?}, strides {strides:?})");
         spanned += (size - 1) * stride;
     }
 }

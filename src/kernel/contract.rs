@@ -1,0 +1,368 @@
+//! Products of matrices that lie in arrays of any layout, over batches, with sums over batch axes: the one loop
+//! behind `matmul`, `linear`, `vecdot`, `outer` and all their gradients.
+//!
+//! Nothing is copied: transposes, broadcasts and slices reach the kernel as strides. Batch axes that continue the
+//! rows, the columns or the summed axis of a product are folded into it, so that a stack of matrices times one matrix is
+//! a single large product, and so is the gradient of that one matrix.
+
+use smallvec::SmallVec;
+
+use crate::array::{Array, DType, Layout, Scalar, Shape, Strides, broadcast_shapes};
+use crate::dispatch;
+use crate::kernel::blocks::{self, Input};
+use crate::kernel::matmul::{BatchOffsets, MatElement, ProductShape, matmul_batch};
+
+/// How the last axes of an array are a matrix. The axes before them are the batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Form {
+    /// The last two axes are rows and columns.
+    Matrix,
+    /// The last two axes are columns and rows.
+    Transposed,
+    /// The last axis is the only row.
+    Row,
+    /// The last axis is the only column.
+    Column,
+    /// One number.
+    Single,
+}
+
+impl Form {
+    const ALL: [Self; 5] = [Self::Matrix, Self::Transposed, Self::Row, Self::Column, Self::Single];
+
+    /// The form number `code`.
+    #[must_use]
+    pub fn from_code(code: isize) -> Self {
+        usize::try_from(code).ok().and_then(|i| Self::ALL.get(i).copied()).unwrap_or(Self::Matrix)
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn code(self) -> isize {
+        self as isize
+    }
+
+    /// How many axes the matrix takes.
+    #[must_use]
+    pub fn axes(self) -> usize {
+        match self {
+            Self::Matrix | Self::Transposed => 2,
+            Self::Row | Self::Column => 1,
+            Self::Single => 0,
+        }
+    }
+
+    /// The same axes as the transposed matrix.
+    #[must_use]
+    pub fn t(self) -> Self {
+        match self {
+            Self::Matrix => Self::Transposed,
+            Self::Transposed => Self::Matrix,
+            Self::Row => Self::Column,
+            Self::Column => Self::Row,
+            Self::Single => Self::Single,
+        }
+    }
+
+    /// The axes before the matrix.
+    #[must_use]
+    pub fn batch(self, shape: &[usize]) -> &[usize] {
+        &shape[..shape.len() - self.axes()]
+    }
+
+    /// Rows and columns.
+    #[must_use]
+    pub fn matrix(self, shape: &[usize]) -> (usize, usize) {
+        match (self, &shape[shape.len() - self.axes()..]) {
+            (Self::Matrix, &[m, n]) | (Self::Transposed, &[n, m]) => (m, n),
+            (Self::Row, &[n]) => (1, n),
+            (Self::Column, &[m]) => (m, 1),
+            _ => (1, 1),
+        }
+    }
+
+    /// The shape of a batch of `rows` by `cols` matrices.
+    #[must_use]
+    pub fn shape(self, batch: &[usize], rows: usize, cols: usize) -> Shape {
+        let mut shape = Shape::from_slice(batch);
+        match self {
+            Self::Matrix => shape.extend([rows, cols]),
+            Self::Transposed => shape.extend([cols, rows]),
+            Self::Row => shape.push(cols),
+            Self::Column => shape.push(rows),
+            Self::Single => {}
+        }
+        shape
+    }
+
+    /// Row and column stride; 0 for an axis that is not there.
+    fn strides(self, strides: &[isize]) -> (isize, isize) {
+        match (self, &strides[strides.len() - self.axes()..]) {
+            (Self::Matrix, &[r, c]) | (Self::Transposed, &[c, r]) => (r, c),
+            (Self::Row, &[c]) => (0, c),
+            (Self::Column, &[r]) => (r, 0),
+            _ => (0, 0),
+        }
+    }
+}
+
+/// A batch axis that is left after folding: its size, and the steps of a, b and c along it (c: 0 where it is summed).
+#[derive(Clone, Copy, Debug)]
+struct Axis {
+    size: usize,
+    a: isize,
+    b: isize,
+    c: isize,
+}
+
+/// One product of the batch, and the axes of the batch.
+#[derive(Debug)]
+struct Plan {
+    m: usize,
+    k: usize,
+    n: usize,
+    a: (isize, isize),
+    b: (isize, isize),
+    kept: SmallVec<[Axis; 4]>,
+    summed: SmallVec<[Axis; 4]>,
+}
+
+/// The steps along the axes of `full`; 0 where the batch of the array is broadcast.
+fn batch_strides(layout: &Layout, form: Form, full: &[usize]) -> Strides {
+    let batch = form.batch(layout.shape());
+    let lead = full.len() - batch.len();
+    let mut out: Strides = SmallVec::from_elem(0, full.len());
+    for (i, (&n, &s)) in batch.iter().zip(layout.strides()).enumerate() {
+        if n != 1 {
+            out[lead + i] = s;
+        }
+    }
+    out
+}
+
+impl Plan {
+    /// For c in rows, without gaps.
+    fn new(a: (&Layout, Form), b: (&Layout, Form), c: &Layout, c_form: Form, full: &[usize]) -> Self {
+        let ((m, k), (_, n)) = (a.1.matrix(a.0.shape()), b.1.matrix(b.0.shape()));
+        let mut plan = Self { m, k, n, a: a.1.strides(a.0.strides()), b: b.1.strides(b.0.strides()), kept: SmallVec::new(), summed: SmallVec::new() };
+        let (sa, sb, sc) = (batch_strides(a.0, a.1, full), batch_strides(b.0, b.1, full), batch_strides(c, c_form, full));
+        let lead = full.len() - c_form.batch(c.shape()).len();
+        for (i, &size) in full.iter().enumerate().filter(|axis| *axis.1 != 1) {
+            let axis = Axis { size, a: sa[i], b: sb[i], c: sc[i] };
+            let is_kept = i >= lead && c.shape()[i - lead] == size;
+            if is_kept { plan.kept.push(axis) } else { plan.summed.push(axis) }
+        }
+        plan
+    }
+
+    /// Makes products larger and fewer: innermost axes first, since c has no gaps.
+    fn fold(&mut self) {
+        while let Some(&axis) = self.kept.last() {
+            if !self.fold_rows(axis) && !self.fold_columns(axis) {
+                break;
+            }
+            self.kept.pop();
+        }
+        while let Some(&axis) = self.summed.last() {
+            let (along_a, along_b) = (self.a.1 * self.k.cast_signed(), self.b.0 * self.k.cast_signed());
+            if self.k == 1 {
+                (self.a.1, self.b.0) = (axis.a, axis.b);
+            } else if axis.a != along_a || axis.b != along_b {
+                break;
+            }
+            self.k *= axis.size;
+            self.summed.pop();
+        }
+    }
+
+    /// One b for the whole axis, and a goes on where its rows end: more rows.
+    fn fold_rows(&mut self, axis: Axis) -> bool {
+        let goes_on = self.m == 1 || axis.a == self.a.0 * self.m.cast_signed();
+        let fits = axis.b == 0 && goes_on;
+        if fits {
+            if self.m == 1 {
+                self.a.0 = axis.a;
+            }
+            self.m *= axis.size;
+        }
+        fits
+    }
+
+    /// One a for the whole axis, and b goes on where its columns end: more columns, if c has one row.
+    fn fold_columns(&mut self, axis: Axis) -> bool {
+        let goes_on = self.n == 1 || axis.b == self.b.1 * self.n.cast_signed();
+        let fits = axis.a == 0 && self.m == 1 && goes_on;
+        if fits {
+            if self.n == 1 {
+                self.b.1 = axis.b;
+            }
+            self.n *= axis.size;
+        }
+        fits
+    }
+
+    fn shape(&self) -> ProductShape {
+        ProductShape { m: self.m, k: self.k, n: self.n, a_strides: self.a, b_strides: self.b, c_strides: (self.n.cast_signed(), 1) }
+    }
+}
+
+/// The places of a, b and c for every index of `axes`, in row-major order.
+fn places(axes: &[Axis], start: [usize; 3]) -> [SmallVec<[usize; 4]>; 3] {
+    let mut out = start.map(|s| SmallVec::from_elem(s, 1));
+    for axis in axes {
+        for (list, step) in out.iter_mut().zip([axis.a, axis.b, axis.c]) {
+            let before: SmallVec<[usize; 4]> = std::mem::take(list);
+            list.extend(before.iter().flat_map(|&p| (0..axis.size.cast_signed()).map(move |i| (p.cast_signed() + i * step).cast_unsigned())));
+        }
+    }
+    out
+}
+
+fn run<T: MatElement>(plan: &Plan, a: &[T], b: &[T], c: &mut [T], starts: [usize; 2], add: bool) {
+    let shape = plan.shape();
+    let [sa, sb, _] = places(&plan.summed, [starts[0], starts[1], 0]);
+    for (i, (&ra, &rb)) in sa.iter().zip(&sb).enumerate() {
+        let [oa, ob, oc] = places(&plan.kept, [ra, rb, 0]);
+        matmul_batch(a, b, c, &shape, BatchOffsets { a: &oa, b: &ob, c: &oc }, add || i > 0);
+    }
+}
+
+/// The products of the matrices of `a` and `b`, plus `bias`.
+///
+/// The result has shape `shape`, in which the matrix has the form `form`. The batch of the result broadcasts to that of the
+/// operands; where it is smaller, products are summed.
+///
+/// # Panics
+/// When shapes or dtypes do not fit: a bug of the caller.
+#[must_use]
+pub fn contract(a: (&Array, Form), b: (&Array, Form), shape: &[usize], form: Form, bias: Option<&Array>) -> Array {
+    // A transposed result is the product of the transposes, in the other order.
+    if form == Form::Transposed {
+        return contract((b.0, b.1.t()), (a.0, a.1.t()), shape, Form::Matrix, bias);
+    }
+    let Some(full) = broadcast_shapes(a.1.batch(a.0.shape()), b.1.batch(b.0.shape())) else { unreachable!("batches are checked before") };
+    let dtype = a.0.dtype();
+    let mut out = match bias {
+        Some(bias) => dispatch!(dtype, T => blocks::map([Input::from(bias)], shape, |[x]: [T; 1]| x)),
+        None => Array::empty(shape, dtype),
+    };
+    let mut plan = Plan::new((a.0.layout(), a.1), (b.0.layout(), b.1), out.layout(), form, &full);
+    if plan.k == 0 || full.contains(&0) || out.size() == 0 {
+        return if bias.is_some() { out } else { zeros(shape, dtype) };
+    }
+    plan.fold();
+    let starts = [a.0.layout().offset(), b.0.layout().offset()];
+    dispatch!(dtype, T => run::<T>(&plan, a.0.raw(), b.0.raw(), out.data_mut(), starts, bias.is_some()));
+    out
+}
+
+fn zeros(shape: &[usize], dtype: DType) -> Array {
+    Array::full(shape, Scalar::Int(0), dtype)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::array::size_of;
+
+    fn numbers(shape: &[usize], seed: usize) -> Array {
+        let data: Vec<f64> = (0..size_of(shape)).map(|i| f64::from(u8::try_from((i * 37 + seed) % 31).unwrap()) - 15.0).collect();
+        Array::from_slice(&data, shape)
+    }
+
+    /// The element (i, j) of matrix number `batch` of an array broadcast to `full`.
+    fn at(x: &Array, form: Form, full: &[usize], batch: usize, i: usize, j: usize) -> f64 {
+        let (rows, cols) = form.matrix(x.shape());
+        let all = x.broadcast_to("test", &form.shape(full, rows, cols)).unwrap().to_vec::<f64>();
+        all[batch * rows * cols + if form == Form::Transposed { j * rows + i } else { i * cols + j }]
+    }
+
+    fn check(a: (&Array, Form), b: (&Array, Form), target: &[usize], form: Form) {
+        let full = broadcast_shapes(a.1.batch(a.0.shape()), b.1.batch(b.0.shape())).unwrap();
+        let ((m, k), (_, n)) = (a.1.matrix(a.0.shape()), b.1.matrix(b.0.shape()));
+        let out = contract(a, b, &form.shape(target, m, n), form, None);
+        let lead = full.len() - target.len();
+        let mut want = vec![0.0; size_of(target) * m * n];
+        for batch in 0..size_of(&full) {
+            let (mut rest, mut place, mut step) = (batch, 0, 1);
+            for (axis, &size) in full.iter().enumerate().rev() {
+                if axis >= lead && target[axis - lead] != 1 {
+                    place += rest % size * step;
+                    step *= size;
+                }
+                rest /= size;
+            }
+            for (i, j) in (0..m).flat_map(|i| (0..n).map(move |j| (i, j))) {
+                let sum: f64 = (0..k).map(|l| at(a.0, a.1, &full, batch, i, l) * at(b.0, b.1, &full, batch, l, j)).sum();
+                want[place * m * n + if form == Form::Transposed { j * m + i } else { i * n + j }] += sum;
+            }
+        }
+        assert_eq!(out.to_vec::<f64>(), want, "{:?} {:?} to {target:?} {form:?}", (a.0.shape(), a.1), (b.0.shape(), b.1));
+    }
+
+    #[test]
+    fn batches_broadcast_fold_and_sum() {
+        let cases: [(&[usize], &[usize], &[usize]); 9] = [
+            (&[], &[], &[]),
+            (&[3], &[], &[3]),
+            (&[2, 3], &[], &[2, 3]),
+            (&[], &[2, 3], &[2, 3]),
+            (&[2, 1], &[3], &[2, 3]),
+            (&[2, 3], &[2, 3], &[]),
+            (&[2, 3], &[2, 3], &[3]),
+            (&[2, 3], &[2, 3], &[2, 1]),
+            (&[2, 3], &[3], &[2, 3]),
+        ];
+        let forms = [Form::Matrix, Form::Transposed, Form::Row, Form::Column];
+        for (batch_a, batch_b, target) in cases {
+            for (fa, fb) in forms.iter().flat_map(|&x| forms.iter().map(move |&y| (x, y))) {
+                let (m, k, n) = (if fa == Form::Row { 1 } else { 4 }, 5, if fb == Form::Column { 1 } else { 2 });
+                let k = if fa == Form::Column || fb == Form::Row { 1 } else { k };
+                let (a, b) = (numbers(&fa.shape(batch_a, m, k), 1), numbers(&fb.shape(batch_b, k, n), 2));
+                let outs = match (m, n) {
+                    (1, 1) => &[Form::Matrix, Form::Transposed, Form::Single][..],
+                    (1, _) => &[Form::Matrix, Form::Transposed, Form::Row],
+                    (_, 1) => &[Form::Matrix, Form::Transposed, Form::Column],
+                    _ => &[Form::Matrix, Form::Transposed],
+                };
+                for &out in outs {
+                    check((&a, fa), (&b, fb), target, out);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn views_are_read_as_they_lie() {
+        let x = numbers(&[4, 3, 5], 3);
+        let y = numbers(&[5, 3, 4], 4);
+        let reversed = x.with_layout(x.layout().permute(&[1, 0, 2]).slice(2, 4, 5, -1));
+        check((&reversed, Form::Matrix), (&y.with_layout(y.layout().permute(&[1, 0, 2])), Form::Matrix), &[3], Form::Matrix);
+        let wide = x.with_layout(x.layout().slice(2, 0, 1, 1)).broadcast_to("test", &[4, 3, 5]).unwrap();
+        check((&wide, Form::Matrix), (&wide, Form::Transposed), &[], Form::Matrix);
+    }
+
+    #[test]
+    fn a_stack_times_one_matrix_is_one_product() {
+        let (x, w) = (Layout::contiguous(&[6, 7, 5]), Layout::contiguous(&[2, 5]));
+        let mut plan = Plan::new((&x, Form::Matrix), (&w, Form::Transposed), &Layout::contiguous(&[6, 7, 2]), Form::Matrix, &[6]);
+        plan.fold();
+        assert_eq!((plan.m, plan.k, plan.n, plan.kept.len()), (42, 5, 2, 0));
+        let g = Layout::contiguous(&[6, 7, 2]);
+        let mut plan = Plan::new((&g, Form::Transposed), (&x, Form::Matrix), &w, Form::Matrix, &[6]);
+        plan.fold();
+        assert_eq!((plan.m, plan.k, plan.n, plan.summed.len()), (2, 42, 5, 0));
+    }
+
+    #[test]
+    fn empty_sums_are_zero_or_the_bias() {
+        let (a, b) = (numbers(&[2, 0], 0), numbers(&[0, 3], 0));
+        let bias = numbers(&[3], 5);
+        assert_eq!(contract((&a, Form::Matrix), (&b, Form::Matrix), &[2, 3], Form::Matrix, None).to_vec::<f64>(), [0.0; 6]);
+        let out = contract((&a, Form::Matrix), (&b, Form::Matrix), &[2, 3], Form::Matrix, Some(&bias));
+        assert_eq!(out.to_vec::<f64>()[3..], bias.to_vec::<f64>());
+        let none = numbers(&[0, 2, 2], 0);
+        assert_eq!(contract((&none, Form::Matrix), (&none, Form::Matrix), &[2, 2], Form::Matrix, None).to_vec::<f64>(), [0.0; 4]);
+    }
+}

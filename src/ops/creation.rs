@@ -1,0 +1,367 @@
+//! Arrays from nothing: constants, ranges, identities, one-hot codes. None of them has a derivative.
+
+use super::registry::{Arg, Args, Default, Entry, Kind, Operand, Param, Sample};
+use super::samples::{Draw, REAL};
+use crate::array::{Array, DType, Element, Scalar, Shape, default_float};
+use crate::dispatch;
+use crate::error::{Error, Result, show_shape};
+use crate::tape::Variable;
+
+/// From this size on the system is asked whether it has the memory: below, running out of it is not the request's fault.
+const ASK_FROM: usize = 64 << 20;
+
+/// `shape` as sizes, when an array of it fits into memory.
+///
+/// # Errors
+/// `Value` for a negative size, and for an array that the system has no memory for.
+pub fn checked_shape(op: &str, shape: &[isize], dtype: DType) -> Result<Shape> {
+    let sizes: Option<Shape> = shape.iter().map(|&n| usize::try_from(n).ok()).collect();
+    let Some(sizes) = sizes else {
+        return Err(Error::Value(format!("{op}: shape {shape:?} has a negative size")));
+    };
+    check_memory(op, &sizes, dtype)?;
+    Ok(sizes)
+}
+
+/// Whether an array fits into memory.
+///
+/// # Errors
+/// `Value` when it does not.
+pub fn check_memory(op: &str, shape: &[usize], dtype: DType) -> Result<()> {
+    let fail = |needs: String| {
+        let shape = show_shape(shape);
+        Err(Error::Value(format!("{op}: an array of shape {shape} and dtype {dtype} needs {needs}, more than there is memory for")))
+    };
+    // Strides must fit even where another axis is empty.
+    let bytes = shape.iter().filter(|&&n| n > 0).try_fold(dtype.size(), |bytes, &n| bytes.checked_mul(n));
+    let Some(bytes) = bytes.filter(|&b| b <= isize::MAX.cast_unsigned() / 2) else {
+        return fail("2**62 bytes or more".to_owned());
+    };
+    // The pool rounds up to a quarter more. Nothing is touched here, so asking costs a system call.
+    if !shape.contains(&0) && bytes >= ASK_FROM && Vec::<u8>::new().try_reserve_exact(bytes + bytes / 4).is_err() {
+        return fail(format!("{bytes} bytes"));
+    }
+    Ok(())
+}
+
+/// All elements `value`; its dtype when none is given: `int64`, the default floating dtype, or `bool`.
+///
+/// # Errors
+/// `Value` for a negative or too large shape, and for an int that the dtype cannot hold.
+pub fn full(shape: &[isize], value: Scalar, dtype: Option<DType>) -> Result<Variable> {
+    full_as("full", shape, value, dtype)
+}
+
+fn full_as(op: &str, shape: &[isize], value: Scalar, dtype: Option<DType>) -> Result<Variable> {
+    let dtype = dtype.unwrap_or_else(|| value.dtype());
+    let shape = checked_shape(op, shape, dtype)?;
+    let kept = dispatch!(integer dtype, T => T::from_scalar(value).to_scalar() == value, else true);
+    if let (false, Scalar::Int(int)) = (kept, value) {
+        return Err(Error::Value(format!("{op}: the int {int} is out of bounds for {dtype}")));
+    }
+    Ok(Array::full(&shape, value, dtype).into())
+}
+
+/// All elements 0.
+///
+/// # Errors
+/// `Value` for a negative or too large shape.
+pub fn zeros(shape: &[isize], dtype: Option<DType>) -> Result<Variable> {
+    full_as("zeros", shape, Scalar::Int(0), Some(dtype.unwrap_or_else(default_float)))
+}
+
+/// All elements 1.
+///
+/// # Errors
+/// `Value` for a negative or too large shape.
+pub fn ones(shape: &[isize], dtype: Option<DType>) -> Result<Variable> {
+    full_as("ones", shape, Scalar::Int(1), Some(dtype.unwrap_or_else(default_float)))
+}
+
+/// An array of `size` elements, each `f` of its position.
+fn tabulate<T: Element>(size: usize, f: impl Fn(usize) -> T) -> Array {
+    let mut out = Array::empty(&[size], T::DTYPE);
+    out.data_mut::<T>().iter_mut().enumerate().for_each(|(i, o)| *o = f(i));
+    out
+}
+
+/// How many steps lead from `start` to just before `stop`.
+#[allow(clippy::cast_possible_truncation, reason = "checked against the range of i64 before")]
+fn steps(start: Scalar, stop: Scalar, step: Scalar) -> Result<isize> {
+    let value = |s: Scalar| match s {
+        Scalar::Float(_) => None,
+        Scalar::Int(i) => Some(i128::from(i)),
+        Scalar::Bool(b) => Some(i128::from(b)),
+    };
+    if step.as_f64() == 0.0 {
+        return Err(Error::Value("arange: step is 0, expected a step that leads somewhere".to_owned()));
+    }
+    if let (Some(start), Some(stop), Some(step)) = (value(start), value(stop), value(step)) {
+        let way = stop - start;
+        let count = if (way > 0) == (step > 0) { way / step + i128::from(way % step != 0) } else { 0 };
+        return isize::try_from(count).map_err(|_| Error::Value(format!("arange: {count} elements are more than there is memory for")));
+    }
+    let count = ((stop.as_f64() - start.as_f64()) / step.as_f64()).ceil();
+    if count.is_nan() || count > 9e18 {
+        let (start, stop, step) = (start.as_f64(), stop.as_f64(), step.as_f64());
+        return Err(Error::Value(format!("arange: from {start} to {stop} by {step} are {count} elements; expected a finite number of them")));
+    }
+    Ok(count.max(0.0) as isize)
+}
+
+/// `start`, `start + step`, … up to but without `stop`.
+///
+/// # Errors
+/// `Value` when `step` is 0, or when the number of elements is not finite or too large; `DType` for bools.
+pub fn arange(start: Scalar, stop: Scalar, step: Scalar, dtype: Option<DType>) -> Result<Variable> {
+    let is_float = [start, stop, step].iter().any(|s| matches!(s, Scalar::Float(_)));
+    let dtype = dtype.unwrap_or(if is_float { default_float() } else { DType::I64 });
+    let count = steps(start, stop, step)?;
+    let size = checked_shape("arange", &[count], dtype)?[0];
+    if dtype.is_float() {
+        let (first, second) = (start.as_f64(), start.as_f64() + step.as_f64());
+        let delta = second - first; // as NumPy, so that the bits agree
+        return Ok(dispatch!(float dtype, T => tabulate(size, |i| T::from_scalar(Scalar::Float(index(i) * delta + first))),
+            else unreachable!("just checked"))
+        .into());
+    }
+    let whole = |s: Scalar| i64::from_scalar(s);
+    let second = if is_float { whole(Scalar::Float(start.as_f64() + step.as_f64())) } else { whole(start).wrapping_add(whole(step)) };
+    let delta = second.wrapping_sub(whole(start));
+    let at = |i: usize| whole(start).wrapping_add(i64::try_from(i).unwrap_or(i64::MAX).wrapping_mul(delta));
+    Ok(dispatch!(integer dtype, T => tabulate(size, |i| T::from_scalar(Scalar::Int(at(i)))),
+        else return Err(Error::dtype("arange", dtype, "an integer or floating dtype")))
+    .into())
+}
+
+#[allow(clippy::cast_precision_loss, reason = "positions are far below 2**53")]
+fn index(i: usize) -> f64 {
+    i as f64
+}
+
+/// `num` numbers at equal distances from `start` to `stop`, with or without the end.
+///
+/// # Errors
+/// `Value` when `num` is negative or too large.
+pub fn linspace(start: f64, stop: f64, num: i64, endpoint: bool, dtype: Option<DType>) -> Result<Variable> {
+    let dtype = dtype.unwrap_or_else(default_float);
+    if num < 0 {
+        return Err(Error::Value(format!("linspace: num is {num}, expected 0 or more")));
+    }
+    let size = checked_shape("linspace", &[isize::try_from(num).unwrap_or(isize::MAX)], dtype)?[0];
+    let gaps = index(if endpoint { size.saturating_sub(1) } else { size }).max(1.0);
+    let (way, step) = (stop - start, (stop - start) / gaps);
+    let at = |i: usize| match i {
+        _ if endpoint && i + 1 == size && size > 1 => stop,
+        // A step that underflows to 0 would stop all of them.
+        _ if step == 0.0 => index(i) / gaps * way + start,
+        _ => index(i) * step + start,
+    };
+    // Integers round down, as NumPy's.
+    Ok(dispatch!(float dtype, T => tabulate(size, |i| T::from_scalar(Scalar::Float(at(i)))), else {
+        dispatch!(dtype, T => tabulate(size, |i| T::from_scalar(Scalar::Float(at(i).floor()))))
+    })
+    .into())
+}
+
+/// Ones on the diagonal that begins `k` columns to the right (to the left when negative), zeros elsewhere.
+///
+/// # Errors
+/// `Value` for a negative or too large shape.
+pub fn eye(rows: isize, cols: Option<isize>, k: i64, dtype: Option<DType>) -> Result<Variable> {
+    let dtype = dtype.unwrap_or_else(default_float);
+    let shape = checked_shape("eye", &[rows, cols.unwrap_or(rows)], dtype)?;
+    let mut out = Array::zeros(&shape, dtype);
+    let (rows, cols) = (shape[0], shape[1]);
+    dispatch!(dtype, T => {
+        let data = out.data_mut::<T>();
+        for i in 0..rows {
+            let column = usize::try_from(i128::try_from(i).unwrap_or(i128::MAX) + i128::from(k)).ok();
+            if let Some(j) = column.filter(|&j| j < cols) {
+                data[i * cols + j] = T::from_scalar(Scalar::Int(1));
+            }
+        }
+    });
+    Ok(out.into())
+}
+
+/// A row of `classes` zeros for each integer of `x`, with a 1 at that place: `int64`, one axis more. `classes` of -1 counts
+/// up to the largest.
+///
+/// # Errors
+/// `DType` unless `x` holds integers, `Value` for numbers outside the classes.
+pub fn one_hot(x: &Variable, classes: i64) -> Result<Variable> {
+    if !x.dtype().is_integer() {
+        return Err(Error::dtype("one_hot", x.dtype(), "integers"));
+    }
+    let codes: Vec<i64> = dispatch!(integer x.dtype(), T => x.array().to_vec::<T>().into_iter().map(i64::from).collect(), else Vec::new());
+    let classes = match (classes, codes.iter().max()) {
+        (-1, Some(&largest)) => largest.saturating_add(1),
+        (-1, None) => return Err(Error::Value("one_hot: num_classes must be given for an empty array".to_owned())),
+        (given, _) => given,
+    };
+    if let Some(bad) = codes.iter().find(|&&c| c < 0 || c >= classes) {
+        return Err(Error::Value(format!("one_hot: {bad} is no class, expected 0 to {} (num_classes is {classes})", classes - 1)));
+    }
+    let mut shape: Vec<isize> = x.shape().iter().map(|n| n.cast_signed()).collect();
+    shape.push(isize::try_from(classes).unwrap_or(isize::MAX));
+    let shape = checked_shape("one_hot", &shape, DType::I64)?;
+    let mut out = Array::zeros(&shape, DType::I64);
+    let width = shape[shape.len() - 1];
+    for (i, &code) in codes.iter().enumerate() {
+        out.data_mut::<i64>()[i * width + usize::try_from(code).unwrap_or(0)] = 1;
+    }
+    Ok(out.into())
+}
+
+/// Argument `i` as a number.
+fn number(a: &Args<'_>, i: usize) -> Result<Scalar> {
+    match a.operand(i)? {
+        Operand::Scalar(s) => Ok(s),
+        Operand::Variable(v) if v.ndim() == 0 => v.array().item(),
+        Operand::Variable(v) => {
+            Err(Error::Type(format!("expected a number for argument {}, got an array of shape {}", i + 1, show_shape(v.shape()))))
+        }
+    }
+}
+
+fn call_arange(a: &Args<'_>) -> Result<super::Value> {
+    let (first, step) = (number(a, 0)?, number(a, 2)?);
+    let (start, stop) = if a.is_none(1) { (Scalar::Int(0), first) } else { (first, number(a, 1)?) };
+    Ok(arange(start, stop, step, a.dtype(3)?)?.into())
+}
+
+fn like(op: &str, a: &Args<'_>, value: Scalar, dtype: usize) -> Result<super::Value> {
+    let x = a.variable(0)?;
+    let dtype = a.dtype(dtype)?.unwrap_or_else(|| x.dtype());
+    let shape: Vec<isize> = x.shape().iter().map(|n| n.cast_signed()).collect();
+    Ok(full_as(op, &shape, value, Some(dtype))?.into())
+}
+
+fn like_samples() -> Vec<Sample> {
+    let draw = &mut Draw::new(5);
+    [&[][..], &[3], &[2, 0], &[2, 3]].iter().map(|s| Sample { args: vec![Arg::Variable(REAL.array(draw, s)), Arg::None] }).collect()
+}
+
+const SHAPE: Param = Param::new("shape", Kind::Ints);
+const DTYPE: Param = Param::new("dtype", Kind::DType).or(Default::None);
+const X: Param = Param::array("x");
+
+const fn row(
+    name: &'static str,
+    doc: &'static str,
+    params: &'static [Param],
+    call: fn(&Args<'_>) -> Result<super::Value>,
+    samples: fn() -> Vec<Sample>,
+) -> Entry {
+    Entry { name, doc, params, call, samples, ..Entry::BASE }.no_method()
+}
+
+/// The rows of this file.
+pub const ENTRIES: &[Entry] = &[
+    row(
+        "zeros",
+        "An array of zeros, of the default floating dtype unless another is given.\n\n>>> tg.zeros((2, 3))\n\
+         Variable([[0., 0., 0.],\n          [0., 0., 0.]])\n",
+        &[SHAPE, DTYPE],
+        |a| Ok(zeros(a.ints(0)?, a.dtype(1)?)?.into()),
+        Vec::new,
+    ),
+    row(
+        "ones",
+        "An array of ones, of the default floating dtype unless another is given.\n\n>>> tg.ones(3)\nVariable([1., 1., 1.])\n",
+        &[SHAPE, DTYPE],
+        |a| Ok(ones(a.ints(0)?, a.dtype(1)?)?.into()),
+        Vec::new,
+    ),
+    row(
+        "empty",
+        "An array to be filled in later. It holds zeros, so that a forgotten element is at least the same every time.\n\n\
+         >>> tg.empty((2,)).shape\n(2,)\n",
+        &[SHAPE, DTYPE],
+        |a| Ok(full_as("empty", a.ints(0)?, Scalar::Int(0), Some(a.dtype(1)?.unwrap_or_else(default_float)))?.into()),
+        Vec::new,
+    ),
+    row(
+        "full",
+        "An array whose elements are all fill_value. Without a dtype an int gives int64, a float the default floating dtype and a\n\
+         bool bool.\n\n>>> tg.full((2,), 7)\nVariable([7, 7])\n",
+        &[SHAPE, Param::array("fill_value"), DTYPE],
+        |a| Ok(full(a.ints(0)?, number(a, 1)?, a.dtype(2)?)?.into()),
+        Vec::new,
+    ),
+    row(
+        "zeros_like",
+        "Zeros in the shape and dtype of x.\n\n>>> tg.zeros_like(tg.Variable([1.0, 2.0]))\nVariable([0., 0.])\n",
+        &[X, DTYPE],
+        |a| like("zeros_like", a, Scalar::Int(0), 1),
+        like_samples,
+    ),
+    row(
+        "ones_like",
+        "Ones in the shape and dtype of x.\n\n>>> tg.ones_like(tg.Variable([1.0, 2.0]))\nVariable([1., 1.])\n",
+        &[X, DTYPE],
+        |a| like("ones_like", a, Scalar::Int(1), 1),
+        like_samples,
+    ),
+    row(
+        "empty_like",
+        "An array to be filled in later, in the shape and dtype of x; it holds zeros.\n\n>>> tg.empty_like(tg.Variable([1.0, 2.0])).shape\n(2,)\n",
+        &[X, DTYPE],
+        |a| like("empty_like", a, Scalar::Int(0), 1),
+        like_samples,
+    ),
+    row(
+        "full_like",
+        "An array in the shape and dtype of x whose elements are all fill_value.\n\n>>> tg.full_like(tg.Variable([1.0, 2.0]), 7)\nVariable([7., 7.])\n",
+        &[X, Param::array("fill_value"), DTYPE],
+        |a| like("full_like", a, number(a, 1)?, 2),
+        Vec::new,
+    ),
+    row(
+        "arange",
+        "The numbers start, start + step, ... before stop; arange(stop) begins at 0. Ints give int64, floats the default floating\n\
+         dtype.\n\n>>> tg.arange(2, 10, 3)\nVariable([2, 5, 8])\n",
+        &[Param::array("start"), Param::new("stop", Kind::OptArray).or(Default::None), Param::array("step").or(Default::Int(1)), DTYPE],
+        call_arange,
+        Vec::new,
+    ),
+    row(
+        "linspace",
+        "num numbers at equal distances from start to stop, which is one of them unless endpoint is False.\n\n\
+         >>> tg.linspace(0, 1, 5)\nVariable([0.  , 0.25, 0.5 , 0.75, 1.  ])\n",
+        &[
+            Param::new("start", Kind::Float),
+            Param::new("stop", Kind::Float),
+            Param::new("num", Kind::Int).or(Default::Int(50)),
+            Param::flag("endpoint", true),
+            DTYPE,
+        ],
+        |a| Ok(linspace(a.float(0)?, a.float(1)?, a.int(2)?, a.flag(3)?, a.dtype(4)?)?.into()),
+        Vec::new,
+    ),
+    row(
+        "eye",
+        "Ones on a diagonal, zeros elsewhere; the diagonal begins k columns to the right of the first element.\n\n\
+         >>> tg.eye(2, 3, k=1)\nVariable([[0., 1., 0.],\n          [0., 0., 1.]])\n",
+        &[
+            Param::new("n_rows", Kind::Int),
+            Param::new("n_cols", Kind::OptInt).or(Default::None),
+            Param::new("k", Kind::Int).or(Default::Int(0)),
+            DTYPE,
+        ],
+        |a| {
+            let cols = a.opt_int(1)?.map(|n| isize::try_from(n).unwrap_or(isize::MAX));
+            Ok(eye(a.axis(0)?, cols, a.int(2)?, a.dtype(3)?)?.into())
+        },
+        Vec::new,
+    ),
+    row(
+        "one_hot",
+        "For each integer of x a row of num_classes zeros with a 1 at that place, in int64. With num_classes of -1 the largest\n\
+         integer is the last class.\n\n>>> tg.one_hot(tg.Variable([0, 2]), 3)\nVariable([[1, 0, 0],\n          [0, 0, 1]])\n",
+        &[X, Param::new("num_classes", Kind::Int).or(Default::Int(-1))],
+        |a| Ok(one_hot(&a.variable(0)?, a.int(1)?)?.into()),
+        Vec::new,
+    ),
+];

@@ -1,0 +1,275 @@
+//! Products of matrices and vectors.
+//!
+//! All are one contraction, C = A · B over a batch, in which each array holds its matrix in one of a few forms (as it is,
+//! transposed, a row, a column, a number). Its gradients are contractions again, A' = C' · Bᵀ and B' = Aᵀ · C', summed to
+//! the batch of A and B: so there is one rule, which is closed under differentiation and never transposes an array.
+
+use super::registry::{Arg, Entry, Gradient, Kind, Param, Sample};
+use super::samples::{Draw, REAL};
+use super::shape::astype;
+use crate::array::{Shape, broadcast_shapes};
+use crate::error::{Error, Result, show_shape};
+use crate::kernel::contract::{Form, contract as product};
+use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, record};
+
+static MATMUL: Op = Op { name: "matmul", rule: Rule::Vjp(contract_vjp) };
+static LINEAR: Op = Op { name: "linear", rule: Rule::Vjp(contract_vjp) };
+static VECDOT: Op = Op { name: "vecdot", rule: Rule::Vjp(contract_vjp) };
+static OUTER: Op = Op { name: "outer", rule: Rule::Vjp(contract_vjp) };
+
+fn contract_vjp(step: &mut Step<'_>) -> Result<Grads> {
+    let g = step.take_g();
+    let codes = step.attrs().ints();
+    let [fa, fb, fc] = [0, 1, 2].map(|i| Form::from_code(codes[i]));
+    let batch = |i: usize, form: Form| Shape::from_slice(form.batch(&step.meta(i).shape));
+    let a = if step.needs(0) { Some(contract(&MATMUL, (&g, fc), (&step.input(1), fb.t()), &batch(0, fa), fa, None)?) } else { None };
+    let b = if step.needs(1) { Some(contract(&MATMUL, (&step.input(0), fa.t()), (&g, fc), &batch(1, fb), fb, None)?) } else { None };
+    let mut grads = Grads::from_iter([a, b]);
+    if step.input_count() > 2 {
+        grads.push(step.needs(2).then_some(g));
+    }
+    Ok(grads)
+}
+
+/// Σ A · B + bias over the batch axes that `batch`, the batch of the result, does not have. Dtypes are equal and shapes fit.
+fn contract(op: &'static Op, a: (&Variable, Form), b: (&Variable, Form), batch: &[usize], form: Form, bias: Option<&Variable>) -> Result<Variable> {
+    let (rows, cols) = (a.1.matrix(a.0.shape()).0, b.1.matrix(b.0.shape()).1);
+    let shape = form.shape(batch, rows, cols);
+    let out = product((a.0.array(), a.1), (b.0.array(), b.1), &shape, form, bias.map(Variable::array));
+    let inputs: &[&Variable] = if let Some(bias) = bias { &[a.0, b.0, bias] } else { &[a.0, b.0] };
+    record(op, inputs, out, |s| {
+        if s.needs(1) {
+            s.input(0);
+        }
+        if s.needs(0) {
+            s.input(1);
+        }
+        s.attrs(Attrs::Ints([a.1, b.1, form].into_iter().map(Form::code).collect()));
+    })
+}
+
+fn together(a: &Variable, b: &Variable) -> Result<(Variable, Variable)> {
+    let dtype = a.dtype().promote(b.dtype());
+    Ok((astype(a, dtype)?, astype(b, dtype)?))
+}
+
+/// An operand of `op` without axes.
+fn no_axes(op: &str, a: &Variable, b: &Variable) -> Error {
+    let (which, a, b) = (if a.ndim() == 0 { "left" } else { "right" }, show_shape(a.shape()), show_shape(b.shape()));
+    Error::Shape(format!("{op}: the {which} operand has no axes (shapes {a} and {b}); multiply() takes numbers"))
+}
+
+/// The sizes along which products are summed, checked.
+fn check_sum(op: &str, a: (&Variable, isize), b: (&Variable, isize)) -> Result<()> {
+    let size = |(x, axis): (&Variable, isize)| x.shape()[(x.ndim().cast_signed() + axis).cast_unsigned()];
+    if size(a) == size(b) {
+        return Ok(());
+    }
+    Err(Error::Shape(format!(
+        "{op}: shapes {} and {} do not fit: axis {} of the left is {}, axis {} of the right is {}; they must be equal",
+        show_shape(a.0.shape()),
+        show_shape(b.0.shape()),
+        a.1,
+        size(a),
+        b.1,
+        size(b)
+    )))
+}
+
+/// The common batch of operands whose last `core` axes are matrices or vectors.
+fn common_batch(op: &str, a: (&Variable, Form), b: (&Variable, Form)) -> Result<Shape> {
+    let (left, right) = (a.1.batch(a.0.shape()), b.1.batch(b.0.shape()));
+    broadcast_shapes(left, right).ok_or_else(|| {
+        let (n, m) = (left.len(), right.len());
+        let clash = (1..=n.min(m)).find(|&i| left[n - i] != right[m - i] && left[n - i] != 1 && right[m - i] != 1).unwrap_or(1);
+        Error::Shape(format!(
+            "{op}: the batches of shapes {} and {} do not broadcast: axis -{} of the left is {}, axis -{} of the right is {}; \
+             sizes must be equal or 1",
+            show_shape(a.0.shape()),
+            show_shape(b.0.shape()),
+            clash + a.1.axes(),
+            left[n - clash],
+            clash + b.1.axes(),
+            right[m - clash]
+        ))
+    })
+}
+
+/// The matrix product, as NumPy's `matmul`: axes before the last two are a batch that broadcasts; a vector on the left is
+/// a row, on the right a column.
+///
+/// # Errors
+/// `Shape` when an operand has no axes, when the summed axes differ, or when the batches do not broadcast.
+///
+/// ```
+/// use tapegrad::{array::Array, ops, tape::Variable};
+/// let a: Variable = Array::from_slice(&[1.0, 2.0, 3.0, 4.0], &[2, 2]).into();
+/// let v: Variable = Array::from_slice(&[1.0, 10.0], &[2]).into();
+/// assert_eq!(ops::matmul(&a, &v)?.array().to_vec::<f64>(), [21.0, 43.0]);
+/// # Ok::<(), tapegrad::Error>(())
+/// ```
+pub fn matmul(a: &Variable, b: &Variable) -> Result<Variable> {
+    let (fa, fb, form) = match (a.ndim(), b.ndim()) {
+        (0, _) | (_, 0) => return Err(no_axes("matmul", a, b)),
+        (1, 1) => (Form::Row, Form::Column, Form::Single),
+        (1, _) => (Form::Row, Form::Matrix, Form::Row),
+        (_, 1) => (Form::Matrix, Form::Column, Form::Column),
+        _ => (Form::Matrix, Form::Matrix, Form::Matrix),
+    };
+    check_sum("matmul", (a, -1), (b, if fb == Form::Column { -1 } else { -2 }))?;
+    let batch = common_batch("matmul", (a, fa), (b, fb))?;
+    let (a, b) = together(a, b)?;
+    contract(&MATMUL, (&a, fa), (&b, fb), &batch, form, None)
+}
+
+/// A linear layer, x · weightᵀ + bias, in PyTorch's layout: the weight has the shape (outputs, inputs), or (inputs,) for one
+/// output without an axis.
+///
+/// # Errors
+/// `Shape` when the last axes of `x` and `weight` differ, or when `bias` is not one number for each output.
+pub fn linear(x: &Variable, weight: &Variable, bias: Option<&Variable>) -> Result<Variable> {
+    if x.ndim() == 0 || weight.ndim() == 0 {
+        return Err(no_axes("linear", x, weight));
+    }
+    if weight.ndim() > 2 {
+        let shape = show_shape(weight.shape());
+        return Err(Error::Shape(format!("linear: the weight has shape {shape}, expected (outputs, inputs) or (inputs,)")));
+    }
+    check_sum("linear", (x, -1), (weight, -1))?;
+    let outputs = &weight.shape()[..weight.ndim() - 1];
+    if let Some(bias) = bias
+        && bias.shape() != outputs
+    {
+        let (got, weight, want) = (show_shape(bias.shape()), show_shape(weight.shape()), show_shape(outputs));
+        return Err(Error::Shape(format!("linear: the bias has shape {got}, expected {want} for a weight of shape {weight}")));
+    }
+    let fx = if x.ndim() == 1 { Form::Row } else { Form::Matrix };
+    let (fw, form) = match (weight.ndim(), fx) {
+        (1, Form::Row) => (Form::Column, Form::Single),
+        (1, _) => (Form::Column, Form::Column),
+        _ => (Form::Transposed, fx),
+    };
+    let mut dtype = x.dtype().promote(weight.dtype());
+    if let Some(bias) = bias {
+        dtype = dtype.promote(bias.dtype());
+    }
+    let (x, weight) = (astype(x, dtype)?, astype(weight, dtype)?);
+    let bias = bias.map(|b| astype(b, dtype)).transpose()?;
+    contract(&LINEAR, (&x, fx), (&weight, fw), fx.batch(x.shape()), form, bias.as_ref())
+}
+
+/// The products of all pairs of elements of `a` and `b`, both flattened: one row for each element of `a`.
+///
+/// # Errors
+/// `Shape` when an operand has more than one axis.
+pub fn outer(a: &Variable, b: &Variable) -> Result<Variable> {
+    let form = |x: &Variable, vector: Form| if x.ndim() == 0 { Form::Single } else { vector };
+    if a.ndim() > 1 || b.ndim() > 1 {
+        let (a, b) = (show_shape(a.shape()), show_shape(b.shape()));
+        return Err(Error::Shape(format!("outer: shapes {a} and {b}, expected vectors; reshape them to (-1,) first")));
+    }
+    let (a, b) = together(a, b)?;
+    contract(&OUTER, (&a, form(&a, Form::Column)), (&b, form(&b, Form::Row)), &[], Form::Matrix, None)
+}
+
+/// The dot products of the vectors along the last axis, the other axes broadcasting.
+///
+/// # Errors
+/// `Shape` when an operand has no axes, when the last axes differ, or when the others do not broadcast.
+pub fn inner_last(a: &Variable, b: &Variable) -> Result<Variable> {
+    if a.ndim() == 0 || b.ndim() == 0 {
+        return Err(no_axes("vecdot", a, b));
+    }
+    check_sum("vecdot", (a, -1), (b, -1))?;
+    let batch = common_batch("vecdot", (a, Form::Row), (b, Form::Column))?;
+    let (a, b) = together(a, b)?;
+    contract(&VECDOT, (&a, Form::Row), (&b, Form::Column), &batch, Form::Single, None)
+}
+
+/// Pairs of shapes that multiply: every combination of vectors, matrices, batches and broadcasts.
+const PAIRS: &[(&[usize], &[usize])] = &[
+    (&[3], &[3]),
+    (&[2, 3], &[3, 4]),
+    (&[3], &[3, 2]),
+    (&[2, 3], &[3]),
+    (&[2, 2, 3], &[2, 3, 2]),
+    (&[2, 2, 3], &[3, 2]),
+    (&[2, 3], &[2, 3, 2]),
+    (&[2, 1, 2, 3], &[3, 3, 1]),
+    (&[3], &[2, 3, 2]),
+    (&[2, 2, 3], &[3]),
+    (&[1, 2, 3], &[4, 3, 2]),
+    (&[2, 0], &[0, 3]),
+    (&[0, 3], &[3, 2]),
+    (&[0, 2, 3], &[3, 2]),
+    (&[0], &[0]),
+];
+
+fn pairs(shapes: &[(&[usize], &[usize])]) -> Vec<Sample> {
+    let draw = &mut Draw::new(3);
+    let mut out = Vec::new();
+    for (a, b) in shapes {
+        out.push(Sample { args: vec![Arg::Variable(REAL.array(draw, a)), Arg::Variable(REAL.array(draw, b))] });
+        out.push(Sample { args: vec![Arg::Variable(REAL.strided(draw, a)), Arg::Variable(REAL.strided(draw, b))] });
+    }
+    out
+}
+
+fn linear_samples() -> Vec<Sample> {
+    let shapes: [(&[usize], &[usize]); 7] =
+        [(&[2, 3], &[4, 3]), (&[3], &[2, 3]), (&[2, 2, 3], &[2, 3]), (&[2, 3], &[3]), (&[3], &[3]), (&[0, 3], &[2, 3]), (&[2, 0], &[3, 0])];
+    let draw = &mut Draw::new(4);
+    let mut out = Vec::new();
+    for (x, w) in shapes {
+        let array = |draw: &mut Draw, shape: &[usize]| Arg::Variable(REAL.strided(draw, shape));
+        let (x, weight, bias) = (array(draw, x), array(draw, w), array(draw, &w[..w.len() - 1]));
+        out.push(Sample { args: vec![x.clone(), weight.clone(), Arg::None] });
+        out.push(Sample { args: vec![x, weight, bias] });
+    }
+    out
+}
+
+/// The rows of this file.
+pub const ENTRIES: &[Entry] = &[
+    Entry {
+        name: "matmul",
+        doc: "The matrix product a @ b. Axes before the last two are a batch that broadcasts; a vector is a row on the left and\n\
+              a column on the right, and its axis is gone from the result.\n\
+              \n\
+              >>> tg.matmul(tg.Variable([[1.0, 2.0], [3.0, 4.0]]), tg.Variable([1.0, 10.0]))\n\
+              Variable([21., 43.])\n",
+        params: &[Param::array("a"), Param::array("b")],
+        call: |a| Ok(matmul(&a.variable(0)?, &a.variable(1)?)?.into()),
+        gradient: Gradient::Rule("dA = dY @ Bᵀ, dB = Aᵀ @ dY, summed over the batch axes that A or B broadcast along"),
+        linear: true,
+        samples: || pairs(PAIRS),
+        ..Entry::BASE
+    },
+    Entry {
+        name: "linear",
+        doc: "A linear layer, x @ weight.T + bias, with a weight of shape (outputs, inputs), as PyTorch's.\n\
+              \n\
+              >>> tg.linear(tg.Variable([1.0, 2.0]), tg.Variable([[3.0, 4.0]]), tg.Variable([0.5]))\n\
+              Variable([11.5])\n",
+        params: &[Param::array("x"), Param::array("weight"), Param::new("bias", Kind::OptArray).or(super::registry::Default::None)],
+        call: |a| Ok(linear(&a.variable(0)?, &a.variable(1)?, a.opt_variable(2)?.as_ref())?.into()),
+        gradient: Gradient::Rule("dx = dy @ weight, dweight = dyᵀ @ x and dbias = Σ dy over all axes but the last"),
+        samples: linear_samples,
+        ..Entry::BASE
+    }
+    .no_method(),
+    Entry {
+        name: "outer",
+        doc: "The products of all pairs of elements of two vectors: one row for each element of a.\n\
+              \n\
+              >>> tg.outer(tg.Variable([1.0, 2.0]), tg.Variable([3.0, 4.0]))\n\
+              Variable([[3., 4.],\n          [6., 8.]])\n",
+        params: &[Param::array("a"), Param::array("b")],
+        call: |a| Ok(outer(&a.variable(0)?, &a.variable(1)?)?.into()),
+        gradient: Gradient::Rule("dA = dY @ B, dB = A @ dY"),
+        linear: true,
+        samples: || pairs(&[(&[2], &[3]), (&[], &[3]), (&[2], &[]), (&[0], &[2]), (&[], &[])]),
+        ..Entry::BASE
+    }
+    .no_method(),
+];
