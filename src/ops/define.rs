@@ -590,7 +590,7 @@ macro_rules! unary {
         domain $domain:expr;
     ) => {
         #[doc(hidden)]
-        #[allow(non_camel_case_types)]
+        #[allow(non_camel_case_types, reason = "it stands for the function of the same name")]
         #[derive(Debug)]
         pub enum $name {}
         impl $crate::ops::define::Unary for $name {
@@ -650,7 +650,7 @@ macro_rules! binary {
         domain $da:expr, $db:expr;
     ) => {
         #[doc(hidden)]
-        #[allow(non_camel_case_types)]
+        #[allow(non_camel_case_types, reason = "it stands for the function of the same name")]
         #[derive(Debug)]
         pub enum $name {}
         impl $crate::ops::define::Binary for $name {

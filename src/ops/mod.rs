@@ -15,7 +15,7 @@ pub mod shape;
 mod traced;
 pub mod trigonometry;
 
-pub use activation::{elu, erf, gelu_erf, gelu_tanh, leaky_relu, relu, sigmoid, silu, softplus};
+pub use activation::{elu, erf, gelu_erf, gelu_tanh, leaky_relu, relu, sigmoid, silu, softplus, softsign};
 pub use arithmetic::{
     abs, add, annihilate, ceil, clamp, clip, divide, floor, maximum, minimum, multiply, negative, positive, power, reciprocal, rint, round, sign,
     sqrt, square, subtract, trunc,

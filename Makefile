@@ -1,0 +1,110 @@
+# One command each; CI and the pre-commit hooks call the same ones. `make help` lists them.
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --quiet --disable-pip-version-check
+CARGO ?= cargo
+RUST_SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock
+PYTHON_SOURCES := $(shell find python -name '*.py' -o -name '*.pyi' -o -name 'py.typed') pyproject.toml README.md LICENSE
+PYTHON_CODE := python tests/python benches/*.py examples/*.py tools/*.py
+
+export PIP_REQUIRE_VIRTUALENV := 1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help venv build develop demo test test-rust test-python lint lint-rust lint-python typecheck generate check-generated fmt bench coverage golden docs clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+# ---- environment ----
+
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 10) else f"tapegrad needs Python 3.10 or newer, {sys.executable} is {v[0]}.{v[1]}; say which: make PYTHON=python3.12")'
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "Python's venv module is incomplete here (on Debian: the package python3-venv)" >&2; exit 1; }
+	@$(PIP) install --upgrade pip 'maturin>=1.9.4,<2'
+	@touch $@
+
+dist/.built: $(RUST_SOURCES) $(PYTHON_SOURCES) | $(VENV)/.created
+	@rm -rf dist
+	@PATH="$(abspath $(VENV)/bin):$$PATH" $(VENV)/bin/maturin build --release --locked --out dist --interpreter $(PY)
+	@touch $@
+
+$(VENV)/.installed: dist/.built
+	@$(PIP) install --force-reinstall --no-deps dist/*.whl
+	@rm -f $(VENV)/.extra-*
+	@touch $@
+
+# `.extra-test` and `.extra-examples`: what the extras of pyproject.toml name. Quick when all of it is there.
+$(VENV)/.extra-%: $(VENV)/.installed
+	@$(PIP) install "$$(ls dist/*.whl)[$*]"
+	@touch $@
+
+venv: $(VENV)/.extra-test ## Make .venv with everything that development needs
+
+build: $(VENV)/.installed ## Build the wheel into dist/ and install it in .venv
+
+develop: $(VENV)/.extra-test ## Install in place: edits of python/ are live, edits of src/ need another `make develop`
+	@$(PIP) uninstall --yes tapegrad
+	@rm -f $(VENV)/.installed
+	@VIRTUAL_ENV="$(abspath $(VENV))" $(VENV)/bin/maturin develop --release --locked --skip-install-deps 2>/dev/null || VIRTUAL_ENV="$(abspath $(VENV))" $(VENV)/bin/maturin develop --release --locked
+
+demo: $(VENV)/.extra-examples ## Learn to read handwritten digits from a freshly built wheel
+	@$(PY) examples/digits.py
+
+# ---- checks ----
+
+test: lint-rust lint-python test-rust check-generated typecheck test-python ## Everything that CI checks
+
+test-rust: ## cargo test: unit, integration and doc tests, gradient rules, tidy
+	@$(CARGO) test --locked
+
+test-python: $(VENV)/.extra-test ## pytest: against NumPy, golden cases, defects, every example of the docs
+	@$(PY) -m pytest
+
+lint: lint-rust lint-python ## rustfmt, clippy (pedantic), ruff
+
+lint-rust:
+	@$(CARGO) fmt --check
+	@$(CARGO) clippy --locked --all-targets --quiet -- -D warnings
+	@$(CARGO) clippy --locked --lib --features python --quiet -- -D warnings
+
+lint-python: $(VENV)/.extra-test
+	@$(PY) -m ruff check $(PYTHON_CODE)
+	@$(PY) -m ruff format --check $(PYTHON_CODE)
+
+typecheck: $(VENV)/.extra-test ## mypy --strict of the package, and its stubs against the built module
+	@$(PY) -m mypy
+	@$(PY) -m mypy.stubtest tapegrad --concise --ignore-disjoint-bases
+
+generate: $(VENV)/.installed ## Write the stubs and docs/ops.md from the registry
+	@$(PY) tools/generate.py
+
+check-generated: $(VENV)/.installed
+	@$(PY) tools/generate.py --check
+
+fmt: $(VENV)/.extra-test ## Format Rust and Python
+	@$(CARGO) fmt
+	@$(PY) -m ruff check --quiet --fix $(PYTHON_CODE) || true
+	@$(PY) -m ruff format $(PYTHON_CODE)
+
+# ---- measurements ----
+
+bench: $(VENV)/.extra-test ## Kernel and tape benches, then the comparison with installed peers
+	@$(CARGO) bench --locked
+	@$(PY) benches/compare.py
+
+coverage: $(VENV)/.extra-coverage ## Line coverage of Rust and Python together; fails below 90%
+	@$(PY) tools/coverage.py --minimum 90
+
+golden: $(VENV)/.extra-test ## The golden cases: what passes, what fails, what is missing
+	@$(PY) tests/golden/check.py --verbose
+
+docs: $(VENV)/.extra-test ## Run every example of the docs, then build the Rust API's pages
+	@$(PY) -m pytest tests/python/test_docs.py
+	@$(CARGO) doc --locked --no-deps --document-private-items
+
+clean: ## Remove what was built; the compiled dependencies in target/ stay
+	@rm -rf $(VENV) dist coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@$(CARGO) clean --package tapegrad

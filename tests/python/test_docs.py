@@ -1,0 +1,103 @@
+"""Every example of the documentation runs: pages, docstrings of the package, docs of the registry."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tapegrad as tg
+from tapegrad import _core
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+BLOCK = re.compile(r"^```(python|pycon)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+#: Its examples are those of the registry, which run below.
+GENERATED = {"ops.md"}
+
+
+def pages() -> list[Path]:
+    found = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    return [p for p in found if p.name not in GENERATED and BLOCK.search(p.read_text(encoding="utf-8"))]
+
+
+def names() -> dict[str, Any]:
+    """What an example finds without importing it."""
+    return {"tg": tg, "__name__": "__main__"}
+
+
+def run_doctest(text: str, name: str, scope: dict[str, Any], line: int = 0) -> None:
+    test = doctest.DocTestParser().get_doctest(text, scope, name, None, line)
+    output: list[str] = []
+    runner = doctest.DocTestRunner(verbose=False)
+    runner.run(test, out=output.append, clear_globs=False)
+    assert not runner.failures, "".join(output)
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The blocks of a page run in order, in one namespace, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    text, scope = page.read_text(encoding="utf-8"), names()
+    for block in BLOCK.finditer(text):
+        line = text.count("\n", 0, block.start(2))
+        if block[1] == "pycon":
+            run_doctest(block[2], page.name, scope, line)
+        else:
+            exec(compile("\n" * line + block[2], str(page), "exec"), scope)  # noqa: S102 - our own page
+
+
+@pytest.mark.parametrize("row", _core.registry(), ids=lambda row: row["name"])
+def test_operation(row: dict[str, Any]) -> None:
+    assert ">>> " in row["doc"], f"{row['name']}: its doc has no example"
+    run_doctest(row["doc"], row["name"], names())
+
+
+def compiled_docs() -> list[tuple[str, str]]:
+    """Docs of the compiled module that are no rows of the registry."""
+    rows = {name for row in _core.registry() for name in [row["name"], *row["aliases"]]}
+    found = []
+    for home, members in {"": inspect.getmembers(_core), "Variable.": list(vars(tg.Variable).items())}.items():
+        for name, value in members:
+            doc = getattr(value, "__doc__", None) or ""
+            if ">>> " in doc and name not in rows and not (inspect.isclass(value) and value.__module__ == "builtins"):
+                found.append((home + name, doc))
+    return found
+
+
+@pytest.mark.parametrize(("name", "doc"), compiled_docs(), ids=[name for name, _ in compiled_docs()])
+def test_compiled(name: str, doc: str) -> None:
+    run_doctest(inspect.cleandoc(doc), name, names())
+
+
+def modules() -> list[str]:
+    found = [m.name for m in pkgutil.walk_packages(tg.__path__, "tapegrad.") if m.name != "tapegrad._core"]
+    return ["tapegrad", *sorted(found)]
+
+
+@pytest.mark.parametrize("name", modules())
+def test_docstrings(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    module = importlib.import_module(name)
+    assert module.__doc__, f"{name} does not say what it is for"
+    for test in doctest.DocTestFinder(exclude_empty=True).find(module, extraglobs=names()):
+        if test.examples:
+            tg.random.manual_seed(0)
+            output: list[str] = []
+            runner = doctest.DocTestRunner(verbose=False)
+            runner.run(test, out=output.append)
+            assert not runner.failures, "".join(output)
+
+
+def test_docs_name_functions_that_exist() -> None:
+    """Inline code of the pages: a ``tg.…`` name that is written must be there."""
+    for page in [*pages(), ROOT / "docs/ops.md"]:
+        for path in re.findall(r"`tg\.([A-Za-z_][\w.]*)", page.read_text(encoding="utf-8")):
+            value: Any = tg
+            for part in path.rstrip(".").split("."):
+                assert hasattr(value, part), f"{page.name} names tg.{path}, which does not exist"
+                value = getattr(value, part)

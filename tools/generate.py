@@ -1,0 +1,199 @@
+"""Writes what the registry of operations implies: the stubs of the compiled module, and docs/ops.md.
+
+python tools/generate.py           writes both
+python tools/generate.py --check   fails when one of them is not what it would write
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from tapegrad import _core
+
+ROOT = Path(__file__).resolve().parent.parent
+STUBS = ROOT / "python/tapegrad/_core.pyi"
+PAGE = ROOT / "docs/ops.md"
+
+TYPES = {
+    "Array": "_ArrayLike",
+    "OptArray": "_ArrayLike | None",
+    "Arrays": "Variable | Sequence[_ArrayLike]",
+    "Float": "float",
+    "OptFloat": "float | None",
+    "Int": "SupportsIndex",
+    "OptInt": "SupportsIndex | None",
+    "Bool": "bool",
+    "Axes": "SupportsIndex | Sequence[SupportsIndex] | None",
+    "Ints": "SupportsIndex | Sequence[SupportsIndex]",
+    "DType": "_DTypeLike | None",
+    "Text": "str",
+    "Index": "_Index",
+}
+VARIADIC = {"Axes", "Ints"}
+ARITHMETIC = "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift".split()
+COMPARISONS = "lt le gt ge eq ne".split()
+
+
+def operators() -> list[str]:
+    """The number slots of ``Variable``, which are no rows of the registry."""
+    lines = [f"def __{name}__(self) -> Variable: ..." for name in ("neg", "pos", "abs", "invert")]
+    lines.append("def __round__(self, ndigits: int | None = None) -> Variable: ...")
+    for name in ARITHMETIC:
+        extra = ", modulus: None = None" if name == "pow" else ""
+        lines.append(f"def __{name}__(self, other: _ArrayLike{extra}, /) -> Variable: ...")
+        lines.append(f"def __r{name}__(self, other: _ArrayLike{extra}, /) -> Variable: ...")
+        lines.append(f"def __i{name}__(self, other: _ArrayLike, /) -> Self: ...")
+    for name in COMPARISONS:
+        overrides = "  # type: ignore[override]" if name in {"eq", "ne"} else ""
+        lines.append(f"def __{name}__(self, other: _ArrayLike, /) -> Variable: ...{overrides}")
+    return lines
+
+
+def parameter(p: dict[str, Any]) -> str:
+    """A parameter in a stub."""
+    kind = TYPES[p["kind"]]
+    if p["default"] is None:
+        return f"{p['name']}: {kind}"
+    if p["default"] == "None" and "None" not in kind:
+        kind += " | None"
+    default = p["default"] if not p["default"].startswith("float(") else "..."
+    return f"{p['name']}: {kind} = {default}"
+
+
+def signature(params: list[dict[str, Any]], show: Any) -> str:
+    """The parameters between parentheses, with a star before those that are given by name only."""
+    parts = []
+    for i, p in enumerate(params):
+        if p["keyword_only"] and (i == 0 or not params[i - 1]["keyword_only"]):
+            parts.append("*")
+        parts.append(show(p))
+    return ", ".join(parts)
+
+
+def call(row: dict[str, Any], sample: tuple[Any, ...]) -> Any:
+    """What the operation returns for a sample."""
+    args = [a for p, a in zip(row["params"], sample, strict=True) if not p["keyword_only"]]
+    kwargs = {p["name"]: a for p, a in zip(row["params"], sample, strict=True) if p["keyword_only"]}
+    f = getattr(_core if row["function"] else _core.Variable, row["name"])
+    return f(*args, **kwargs)
+
+
+def returns(row: dict[str, Any]) -> str:
+    """The type of the result, seen on a sample."""
+    for sample in _core.samples(row["name"])[:1]:
+        if isinstance(call(row, sample), tuple):
+            return "tuple[Variable, ...]"
+    return "Variable"
+
+
+def stub_functions(rows: list[dict[str, Any]]) -> list[str]:
+    """The functions of the module."""
+    out = []
+    for row in (r for r in rows if r["function"]):
+        text = f"({signature(row['params'], parameter)}) -> {returns(row)}: ..."
+        out += [f"def {name}{text}" for name in [row["name"], *row["aliases"]]]
+    return out
+
+
+def stub_methods(rows: list[dict[str, Any]], template: str) -> list[str]:
+    """The methods of ``Variable`` that the template does not write out itself."""
+    out = []
+    for row in (r for r in rows if r["method"]):
+        params = row["params"][1:]
+        result = returns(row)
+        for name in [row["name"], *row["aliases"]]:
+            if f"def {name}(self" in template:
+                continue
+            one = f"def {name}({', '.join(filter(None, ['self', signature(params, parameter)]))}) -> {result}: ..."
+            if params and params[-1]["kind"] in VARIADIC and not params[-1]["keyword_only"]:
+                before = [parameter(p) for p in params[:-1]]
+                many = ", ".join(["self", *before, f"*{params[-1]['name']}: SupportsIndex"])
+                out += ["@overload", one, "@overload", f"def {name}({many}) -> {result}: ..."]
+            else:
+                out.append(one)
+    return out
+
+
+def stubs(rows: list[dict[str, Any]]) -> str:
+    """The text of _core.pyi."""
+    template = (ROOT / "tools/core.pyi.in").read_text(encoding="utf-8")
+    dtypes = [f"{name}: DType" for name, value in inspect.getmembers(_core) if isinstance(value, _core.DType)]
+    methods = stub_methods(rows, template)
+    if "@overload" in methods:
+        template = template.replace("TypeAlias, final", "TypeAlias, final, overload")
+    for field, lines in {
+        "dtypes": dtypes,
+        "operators": [f"    {line}" for line in operators()],
+        "methods": [f"    {line}" for line in methods],
+        "functions": stub_functions(rows),
+    }.items():
+        template = template.replace("{" + field + "}", "\n".join(lines))
+    return template
+
+
+def formula(text: str) -> str:
+    """A rule's Rust text as it reads in mathematics."""
+    text = re.sub(r"\s+", " ", text)
+    text = re.sub(r"F::lit\(\s*([^()]*?)\s*\)", lambda m: number(m[1]), text)
+    text = text.replace("F::select", "where").replace("F::", "")
+    return re.sub(r"\{ (.*?) \}", r"\1", text).replace("|", "\\|").strip()
+
+
+def number(text: str) -> str:
+    """A Rust constant as a person writes it."""
+    text = text.replace("_", "") if text[:1].isdigit() else text.rpartition("::")[2].lower().replace("_", " ")
+    return text.removesuffix(".0")
+
+
+def section(row: dict[str, Any]) -> str:
+    """An operation's part of the page."""
+    shown = signature(row["params"], lambda p: p["name"] if p["default"] is None else f"{p['name']}={p['default']}")
+    head, _, example = row["doc"].strip().partition(">>> ")
+    homes = [f"tg.{row['name']}"] * row["function"] + [f"Variable.{row['name']}"] * row["method"]
+    facts = [f"**Where:** {', '.join(f'`{h}`' for h in homes)}"]
+    if row["aliases"]:
+        facts.append(f"**Also:** {', '.join(f'`{a}`' for a in row['aliases'])}")
+    kind = {"rule": formula(row["gradient"]), "composite": f"that of its parts: {row['gradient']}", "none": "none, the result never tracks"}
+    facts.append(f"**Gradient:** {kind[row['differentiable']]}" + ("; linear in each array" if row["linear"] else ""))
+    lines = "\n".join(line.strip() for line in head.strip().splitlines())
+    code = "\n".join(line.removeprefix(" ") for line in f">>> {example}".rstrip().splitlines())
+    return "\n\n".join([f"## {row['name']}", f"`{row['name']}({shown})`", lines, *facts, f"```pycon\n{code}\n```"])
+
+
+def page(rows: list[dict[str, Any]]) -> str:
+    """The text of docs/ops.md."""
+    rows = sorted(rows, key=lambda r: r["name"])
+    head = (
+        "# Operations\n\n"
+        "Generated from the registry by `make generate`. A gradient is the factor that the incoming gradient is multiplied by;\n"
+        "`x`, `a`, `b` are inputs, `y` is the output. What happens at kinks, ties and poles stands in [numerics](numerics.md)."
+    )
+    index = " · ".join(f"[{r['name']}](#{r['name']})" for r in rows)
+    return "\n\n".join([head, f"{len(rows)} operations: {index}", *map(section, rows)]) + "\n"
+
+
+def main() -> int:
+    """Writes the files, or checks them."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--check", action="store_true", help="change nothing, fail when a file is not fresh")
+    check = parser.parse_args().check
+    rows = _core.registry()
+    stale = []
+    for path, text in {STUBS: stubs(rows), PAGE: page(rows)}.items():
+        if path.exists() and path.read_text(encoding="utf-8") == text:
+            continue
+        stale.append(path.relative_to(ROOT))
+        if not check:
+            path.write_text(text, encoding="utf-8")
+    for path in stale:
+        print(f"{path} is not fresh: run `make generate` and commit the result" if check else f"wrote {path}", file=sys.stderr)
+    return int(check and bool(stale))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
