@@ -1,0 +1,118 @@
+"""Differentiation: backward passes, custom functions, checks of gradients, modes of the tape."""
+
+from __future__ import annotations
+
+from .. import _core
+from .._core import Variable
+from .function import Function, FunctionContext, once_differentiable
+from .modes import detect_anomaly, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from .gradcheck import gradcheck, gradgradcheck
+    from .report import GradcheckError, GradcheckReport, Mismatch
+
+    Variables = Variable | Sequence[Variable]
+    Seeds = Variable | Sequence[Variable | None] | None
+
+__all__ = [
+    "Function",
+    "FunctionContext",
+    "GradcheckError",
+    "GradcheckReport",
+    "Mismatch",
+    "backward",
+    "detect_anomaly",
+    "enable_grad",
+    "grad",
+    "gradcheck",
+    "gradgradcheck",
+    "is_grad_enabled",
+    "no_grad",
+    "once_differentiable",
+    "set_grad_enabled",
+]
+
+_LAZY = {"gradcheck": "gradcheck", "gradgradcheck": "gradcheck"}
+_LAZY |= dict.fromkeys(("GradcheckError", "GradcheckReport", "Mismatch"), "report")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _list(values: Any) -> list[Any]:
+    return [values] if values is None or isinstance(values, Variable) else list(values)
+
+
+def _seeds(what: str, outputs: list[Variable], grads: Any) -> list[Any]:
+    if grads is None:
+        return [None] * len(outputs)
+    seeds = list(grads) if isinstance(grads, (list, tuple)) else [grads]
+    if len(seeds) != len(outputs):
+        raise ValueError(f"{what}: {len(seeds)} gradients for {len(outputs)} outputs")
+    return seeds
+
+
+def backward(
+    outputs: Variables,
+    grad_outputs: Seeds = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    *,
+    inputs: Variables | None = None,
+) -> None:
+    """Adds the gradients of the sum of ``outputs`` to ``.grad`` of the leaves they depend on, or of ``inputs`` only.
+
+    An output that is not a scalar needs a gradient of its shape in ``grad_outputs``. The graph is freed unless
+    ``retain_graph``, whose default is ``create_graph``.
+
+    >>> x = tg.Variable([1.0, 2.0], requires_grad=True)
+    >>> tg.autograd.backward([tg.sum(x), tg.sum(x * x)])
+    >>> x.grad.tolist()
+    [3.0, 5.0]
+    """
+    roots = _list(outputs)
+    retain = create_graph if retain_graph is None else retain_graph
+    chosen = None if inputs is None else _list(inputs)
+    if chosen is not None and not chosen:
+        raise ValueError("backward: inputs is empty; leave it out to reach every leaf")
+    _core.backward(roots, _seeds("backward", roots, grad_outputs), chosen, retain, create_graph)
+
+
+def grad(
+    outputs: Variables,
+    inputs: Variables,
+    grad_outputs: Seeds = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool = False,
+) -> tuple[Any, ...]:
+    """The gradients of the sum of ``outputs`` with respect to ``inputs``, as a tuple; no ``.grad`` changes.
+
+    With ``create_graph`` they can be differentiated again. An input that the outputs do not depend on raises, or is
+    ``None`` with ``allow_unused``.
+
+    >>> x = tg.Variable(3.0, requires_grad=True)
+    >>> (first,) = tg.autograd.grad(x**3, x, create_graph=True)
+    >>> (second,) = tg.autograd.grad(first, x)
+    >>> first.item(), second.item()
+    (27.0, 18.0)
+    """
+    roots = _list(outputs)
+    retain = create_graph if retain_graph is None else retain_graph
+    seeds = _seeds("grad", roots, grad_outputs)
+    return tuple(_core.grad(roots, _list(inputs), seeds, retain, create_graph, allow_unused))

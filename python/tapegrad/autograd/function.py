@@ -1,0 +1,180 @@
+"""Custom functions: a forward and a gradient rule written in Python."""
+
+from __future__ import annotations
+
+from .. import _core
+from .._core import GradError, Variable
+from .modes import no_grad
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+
+class FunctionContext:
+    """What the forward of a :class:`Function` leaves for its backward. Further attributes may be set on it."""
+
+    #: For each argument of the forward, whether its gradient is wanted.
+    needs_input_grad: tuple[bool, ...] = ()
+
+    def __init__(self) -> None:
+        self._saved: tuple[Variable | None, ...] = ()
+        # The values when they were saved: the objects may get other values in place before the backward.
+        self._values: tuple[Variable | None, ...] = ()
+        self._raw_outputs: tuple[Any, ...] = ()
+        self._non_differentiable: set[int] = set()
+        # Keeps the marked outputs alive, so that an id in the set cannot come to name another object.
+        self._marked: tuple[Variable, ...] = ()
+
+    def save_for_backward(self, *values: Variable | None) -> None:
+        """Keeps inputs, outputs or intermediate values for the backward, which finds them in :attr:`saved_values`."""
+        for i, value in enumerate(values):
+            if value is not None and not isinstance(value, Variable):
+                raise TypeError(
+                    f"save_for_backward: value {i} is a {type(value).__name__}; it takes Variables, "
+                    "other things can be attributes of ctx"
+                )
+        self._saved = values
+        self._values = tuple(None if v is None else v.detach() for v in values)
+
+    @property
+    def saved_values(self) -> tuple[Any, ...]:
+        """What :meth:`save_for_backward` kept, in its order."""
+        # With recording on, gradients are to be differentiated: then the values come with their history.
+        return self._saved if _core.is_grad_enabled() else self._values
+
+    @property
+    def saved_tensors(self) -> tuple[Any, ...]:
+        """PyTorch's name of :attr:`saved_values`."""
+        return self.saved_values
+
+    def _set_outputs(self, outputs: tuple[Variable, ...]) -> None:
+        """Saved outputs get their history, which they have only after the forward."""
+        recorded = {id(raw): out for raw, out in zip(self._raw_outputs, outputs)}
+        self._saved = tuple(recorded.get(id(v), v) for v in self._saved)
+        self._raw_outputs = ()
+
+    def mark_non_differentiable(self, *outputs: Variable) -> None:
+        """Declares outputs of the forward through which no gradient flows; they are never tracked."""
+        for i, output in enumerate(outputs):
+            if not isinstance(output, Variable):
+                raise TypeError(f"mark_non_differentiable: output {i} is a {type(output).__name__}, not a Variable")
+        self._marked += outputs
+        self._non_differentiable.update(map(id, outputs))
+
+
+class Function:
+    """Base of functions with a gradient rule of their own. Subclasses define two static methods; call ``apply``.
+
+    ``forward(ctx, *args)`` computes a Variable or a tuple of them; it is not recorded. ``backward(ctx, *grads)`` gets
+    the gradient of each output (``None`` where none flows) and returns one for each argument of the forward, ``None``
+    for those without. Written in operations on Variables, it can be differentiated again.
+
+    >>> class Cube(tg.autograd.Function):
+    ...     @staticmethod
+    ...     def forward(ctx, x):
+    ...         ctx.save_for_backward(x)
+    ...         return x * x * x
+    ...     @staticmethod
+    ...     def backward(ctx, grad):
+    ...         (x,) = ctx.saved_values
+    ...         return 3 * x * x * grad
+    >>> x = tg.Variable(2.0, requires_grad=True)
+    >>> Cube.apply(x).backward()
+    >>> x.grad.item()
+    12.0
+    """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        forward = cls.__dict__.get("forward")
+        if isinstance(forward, staticmethod):
+            cls.forward = staticmethod(_noting_outputs(forward.__func__))  # type: ignore[method-assign]
+        elif forward is not None:
+            raise TypeError(f"{cls.__name__}.forward must be a @staticmethod: forward(ctx, *args)")
+
+    def __init__(self) -> None:
+        raise TypeError(f"{type(self).__name__} is not instantiated: call {type(self).__name__}.apply(...)")
+
+    @staticmethod
+    def forward(ctx: Any, *args: Any) -> Any:
+        """Computes the outputs."""
+        raise NotImplementedError("a Function defines a static method forward(ctx, *args)")
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        """Computes a gradient for each argument of the forward."""
+        raise NotImplementedError("a Function that is differentiated defines a static method backward(ctx, *grads)")
+
+    @classmethod
+    def apply(cls, *args: Any) -> Any:
+        """Runs the forward and puts it on the tape when an argument is tracked."""
+        ctx = FunctionContext()
+        ctx.needs_input_grad = tuple(isinstance(a, Variable) and a.requires_grad for a in args)
+        return _core.apply_function(cls, ctx, args)
+
+
+def _noting_outputs(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """A forward whose context knows what it returned, to recognise saved outputs."""
+    import functools
+
+    @functools.wraps(forward)
+    def noting(ctx: Any, *args: Any) -> Any:
+        outputs = forward(ctx, *args)
+        if isinstance(ctx, FunctionContext):
+            ctx._raw_outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        return outputs
+
+    return noting
+
+
+class _Undifferentiable(Function):
+    """Hands values through, tied to what they were computed from; differentiating that raises."""
+
+    @staticmethod
+    def forward(ctx: Any, name: str, count: int, *values: Variable) -> tuple[Variable, ...]:
+        ctx.name = name
+        return tuple(v.detach() for v in values[:count])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        raise GradError(f"{ctx.name} is marked once_differentiable: its gradients cannot be differentiated again")
+
+
+def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorates a ``backward`` that is not made of recorded operations; a second derivative then raises.
+
+    >>> class Shift(tg.autograd.Function):
+    ...     @staticmethod
+    ...     def forward(ctx, x):
+    ...         return x + 1.0
+    ...     @staticmethod
+    ...     @tg.autograd.once_differentiable
+    ...     def backward(ctx, grad):
+    ...         return tg.asarray(grad.numpy())
+    >>> x = tg.Variable(2.0, requires_grad=True)
+    >>> tg.autograd.grad(Shift.apply(x), x)[0].item()
+    1.0
+    """
+    import functools
+
+    name = getattr(backward, "__qualname__", repr(backward))
+
+    @functools.wraps(backward)
+    def once(ctx: Any, *grads: Any) -> Any:
+        with no_grad():
+            result = backward(ctx, *grads)
+        # Recording is on here only when the gradients themselves are to be differentiated.
+        sources = [v for v in (*grads, *ctx._saved) if isinstance(v, Variable) and v.requires_grad]
+        if not _core.is_grad_enabled() or not sources:
+            return result
+        results = list(result) if isinstance(result, tuple) else [result]
+        places = [i for i, r in enumerate(results) if isinstance(r, Variable)]
+        if places:
+            tied = _Undifferentiable.apply(name, len(places), *(results[i] for i in places), *sources)
+            for i, value in zip(places, tied):
+                results[i] = value
+        return tuple(results) if isinstance(result, tuple) else results[0]
+
+    return once

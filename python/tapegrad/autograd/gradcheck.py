@@ -1,0 +1,264 @@
+"""Checks gradients against central differences in float64."""
+
+from __future__ import annotations
+
+from functools import reduce
+from itertools import product
+from operator import mul
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from .. import _core
+from .._core import GradError, Variable, float64
+from . import grad as differentiate
+from .modes import enable_grad, no_grad
+from .report import GradcheckError, GradcheckReport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+# Where a random direction disagrees, single entries are compared to name the worst one, up to this many.
+_LOCATE_LIMIT = 100_000
+
+
+def gradcheck(
+    func: Callable[..., Any],
+    inputs: Variable | Sequence[Any],
+    *,
+    eps: float = 1e-6,
+    rtol: float = 1e-5,
+    atol: float = 1e-6,
+    fast: bool = True,
+    directions: int = 2,
+    seed: int = 0,
+    raise_exception: bool = True,
+) -> GradcheckReport:
+    """Compares the gradients of ``func(*inputs)`` with central differences.
+
+    Checked are the floating Variables among ``inputs`` that require gradients; the check runs on float64 copies of
+    them, whatever their dtype. ``func`` returns a Variable or a tuple or list of them and must not be random.
+
+    :param eps: half the distance of the two points of a difference.
+    :param rtol: allowed error relative to the numeric value.
+    :param atol: allowed error on top of that.
+    :param fast: compare ``directions`` random directional derivatives of every pair of an input and an output; else
+        every entry of the Jacobian. A failure in a random direction is traced to the entry.
+    :param seed: of the random directions.
+    :param raise_exception: raise :class:`GradcheckError` on a mismatch; else return the report that says so.
+
+    >>> x = tg.Variable([0.5, 1.0, 2.0], dtype=tg.float64, requires_grad=True)
+    >>> bool(tg.autograd.gradcheck(lambda x: tg.sin(x) * x, x))
+    True
+    """
+    name = _name(func)
+    check = _Check("gradcheck", name, func, _arguments(inputs), eps, rtol, atol, Random(seed))
+    return check.run(fast, directions, raise_exception)
+
+
+def gradgradcheck(
+    func: Callable[..., Any],
+    inputs: Variable | Sequence[Any],
+    grad_outputs: Variable | Sequence[Variable] | None = None,
+    *,
+    eps: float = 1e-6,
+    rtol: float = 1e-5,
+    atol: float = 1e-6,
+    fast: bool = True,
+    directions: int = 2,
+    seed: int = 0,
+    raise_exception: bool = True,
+) -> GradcheckReport:
+    """Compares the gradients of the gradients of ``func(*inputs)`` with central differences of the gradients.
+
+    The function that is checked maps the inputs and the gradients of the outputs (``grad_outputs``, random when left
+    out) to the gradients of the inputs; so the derivative by the incoming gradient is checked too. The other arguments
+    are those of :func:`gradcheck`.
+
+    >>> x = tg.Variable([0.5, 1.0, 2.0], dtype=tg.float64, requires_grad=True)
+    >>> bool(tg.autograd.gradgradcheck(lambda x: tg.exp(x) * x, x))
+    True
+    """
+    name, arguments, random = _name(func), _arguments(inputs), Random(seed)
+    count = len(arguments)
+    outputs = _outputs(name, func(*_leaves(arguments)))
+    tracked = [i for i, out in enumerate(outputs) if out.requires_grad]
+    if grad_outputs is None:
+        seeds = [_random(outputs[i].shape, random) for i in tracked]
+    else:
+        seeds = [grad_outputs] if isinstance(grad_outputs, Variable) else list(grad_outputs)
+        if len(seeds) != len(tracked):
+            raise ValueError(f"gradgradcheck: {len(seeds)} grad_outputs for {len(tracked)} differentiable outputs")
+
+    def gradients(*values: Any) -> tuple[Variable, ...]:
+        # Differences call this with untracked values, but gradients need tracked inputs.
+        values = tuple(
+            v.detach().requires_grad_(True) if i < count and _checked(arguments[i]) and not v.requires_grad else v
+            for i, v in enumerate(values)
+        )
+        with enable_grad():
+            outs = _outputs(name, func(*values[:count]))
+            wanted = [v for v, given in zip(values, arguments) if _checked(given)]
+            found = differentiate(
+                [outs[i] for i in tracked], wanted, values[count:], create_graph=True, allow_unused=True
+            )
+        return tuple(_core.zeros_like(v) if g is None else g for v, g in zip(wanted, found))
+
+    extended = [*arguments, *(s.detach().requires_grad_(True) for s in seeds)]
+    check = _Check("gradgradcheck", name, gradients, extended, eps, rtol, atol, random)
+    return check.run(fast, directions, raise_exception)
+
+
+class _Check:
+    """One check: the function, its inputs in float64, and the tolerance."""
+
+    def __init__(
+        self, kind: str, name: str, func: Callable[..., Any], arguments: list[Any],
+        eps: float, rtol: float, atol: float, random: Random,
+    ) -> None:  # fmt: skip
+        if not eps > 0:
+            raise ValueError(f"{kind}: eps must be positive, got {eps}")
+        self.kind, self.name, self.func = kind, name, func
+        self.eps, self.rtol, self.atol, self.random = eps, rtol, atol, random
+        self.places = [i for i, a in enumerate(arguments) if _checked(a)]
+        if not self.places:
+            raise ValueError(f"{kind}: no input is a floating Variable with requires_grad=True, nothing to check")
+        self.arguments = _leaves(arguments)
+        self.inputs: list[Variable] = [self.arguments[i] for i in self.places]
+        with enable_grad():
+            _core.watch()
+            try:
+                outputs = _outputs(name, func(*self.arguments))
+            finally:
+                nodes = _core.unwatch()[0]
+        self.outputs = [(i, out) for i, out in enumerate(outputs) if out.requires_grad]
+        self.ops = tuple(dict.fromkeys(node["op"] for node in nodes))
+        if not self.outputs:
+            raise GradError(f"{kind}({name}): no output depends on an input through recorded operations")
+
+    def run(self, fast: bool, directions: int, raise_exception: bool) -> GradcheckReport:
+        report = GradcheckReport(self.kind, self.name, self.ops, fast)
+        if fast:
+            for _ in range(directions):
+                self.along_random(report)
+            if not report.ok:
+                self.locate(report)
+        else:
+            self.entries(report)
+        report.sort()
+        if raise_exception and not report.ok:
+            raise GradcheckError(report)
+        return report
+
+    def analytic(self, output: Variable, seed: Variable) -> list[Variable]:
+        """The gradients of all inputs, checked for shape and dtype."""
+        found = differentiate(output, self.inputs, seed, retain_graph=True, allow_unused=True)
+        for i, (g, x) in enumerate(zip(found, self.inputs)):
+            if g is not None and (g.shape != x.shape or g.dtype != x.dtype):
+                raise GradError(
+                    f"{self.kind}({self.name}): the gradient of input {self.places[i]} has shape {g.shape} and dtype "
+                    f"{g.dtype}, the input has {x.shape} and {x.dtype}"
+                )
+        return [_core.zeros_like(x) if g is None else g for g, x in zip(found, self.inputs)]
+
+    def difference(self, which: int, direction: Variable) -> list[Variable]:
+        """The derivatives of the outputs along a direction of one input."""
+        place, x, step = self.places[which], self.inputs[which].detach(), direction * self.eps
+        sides = []
+        for moved in (x + step, x - step):
+            arguments = [a.detach() if isinstance(a, Variable) else a for a in self.arguments]
+            arguments[place] = moved
+            with no_grad():
+                values = _outputs(self.name, self.func(*arguments))
+            sides.append([values[i].detach() for i, _ in self.outputs])
+        return [(above - below) * (0.5 / self.eps) for above, below in zip(*sides)]
+
+    def compare(self, report: GradcheckReport, place: tuple[Any, Any, Any, Any], analytic: float, numeric: float) -> None:
+        report.add(*place, analytic, numeric, self.atol + self.rtol * abs(numeric))
+
+    def along_random(self, report: GradcheckReport) -> None:
+        """u·(J v) from differences against (uᵀJ)·v from the rules, for each input and output."""
+        seeds = [_random(out.shape, self.random) for _, out in self.outputs]
+        gradients = [self.analytic(out, u) for (_, out), u in zip(self.outputs, seeds)]
+        for which, x in enumerate(self.inputs):
+            v = _random(x.shape, self.random)
+            slopes = self.difference(which, v)
+            for k, (number, _) in enumerate(self.outputs):
+                place = (self.places[which], None, number, None)
+                self.compare(report, place, _dot(gradients[k][which], v), _dot(seeds[k], slopes[k]))
+
+    def entries(self, report: GradcheckReport, inputs: set[int] | None = None) -> None:
+        """Every entry of the Jacobian of every output by every input, or by some."""
+        numeric = {
+            i: [[d.reshape(-1).tolist() for d in self.difference(i, e)] for e in _basis(x)]
+            for i, x in enumerate(self.inputs)
+            if inputs is None or i in inputs
+        }
+        for k, (number, out) in enumerate(self.outputs):
+            for row, (u, out_entry) in enumerate(zip(_basis(out), _entries(out.shape))):
+                gradients = self.analytic(out, u)
+                for i, columns in numeric.items():
+                    values = gradients[i].reshape(-1).tolist()
+                    for column, entry in enumerate(_entries(self.inputs[i].shape)):
+                        place = (self.places[i], entry, number, out_entry)
+                        self.compare(report, place, values[column], columns[column][k][row])
+
+    def locate(self, report: GradcheckReport) -> None:
+        """Replaces mismatches along directions by the entries behind them, where that is affordable."""
+        wrong = {self.places.index(m.input) for m in report.mismatches}
+        rows = sum(out.size for _, out in self.outputs)
+        if rows * sum(self.inputs[i].size for i in wrong) > _LOCATE_LIMIT:
+            return
+        found = GradcheckReport(self.kind, self.name, self.ops, fast=False)
+        self.entries(found, wrong)
+        if found.mismatches:
+            report.mismatches, report.max_error = found.mismatches, found.max_error
+            report.compared, report.fast = found.compared, False
+
+
+def _name(func: Callable[..., Any]) -> str:
+    owner = getattr(func, "__self__", None)
+    if isinstance(owner, type):  # MyFunction.apply
+        return owner.__name__
+    return getattr(func, "__qualname__", None) or getattr(func, "__name__", None) or type(func).__name__
+
+
+def _arguments(inputs: Any) -> list[Any]:
+    return [inputs] if isinstance(inputs, Variable) else list(inputs)
+
+
+def _checked(value: Any) -> bool:
+    return isinstance(value, Variable) and value.requires_grad
+
+
+def _leaves(arguments: list[Any]) -> list[Any]:
+    """The arguments with fresh float64 leaves for those that are checked."""
+    return [a.detach().astype(float64).requires_grad_(True) if _checked(a) else a for a in arguments]
+
+
+def _outputs(name: str, result: Any) -> list[Variable]:
+    outputs = list(result) if isinstance(result, (list, tuple)) else [result]
+    for i, out in enumerate(outputs):
+        if not isinstance(out, Variable):
+            raise TypeError(f"{name} returned a {type(out).__name__} as output {i}, not a Variable")
+    return outputs
+
+
+def _dot(a: Variable, b: Variable) -> float:
+    return float(_core.sum(a.detach() * b.detach()))
+
+
+def _random(shape: Sequence[int], random: Random) -> Variable:
+    count = reduce(mul, shape, 1)
+    return Variable([random.gauss(0.0, 1.0) for _ in range(count)], dtype=float64).reshape(tuple(shape))
+
+
+def _basis(like: Variable) -> Iterator[Variable]:
+    """The unit vectors of the space of ``like``."""
+    for i in range(like.size):
+        unit = [0.0] * like.size
+        unit[i] = 1.0
+        yield Variable(unit, dtype=float64).reshape(tuple(like.shape))
+
+
+def _entries(shape: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    return product(*map(range, shape))

@@ -1,0 +1,214 @@
+"""Switches of the tape: record or not, look for NaN or not. Each holds for the thread that sets it."""
+
+from __future__ import annotations
+
+from _thread import get_ident
+
+from .. import _core
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from typing import Any, Literal, TypeVar
+
+    F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _Switch:
+    """A value of a switch, for a ``with`` block or a decorated function.
+
+    One object may be entered many times, nested or in several threads: what it found is kept per thread.
+    """
+
+    _set: staticmethod[[bool], bool]
+
+    def __init__(self, value: bool) -> None:
+        self._value = bool(value)
+        self._found: dict[int, list[bool]] = {}
+
+    def __enter__(self) -> None:
+        self._found.setdefault(get_ident(), []).append(self._set(self._value))
+
+    def __exit__(self, *exc: object) -> Literal[False]:
+        self._set(self._found[get_ident()].pop())
+        return False
+
+    def __call__(self, function: F) -> F:
+        return _decorate(function, self._set, self._value, type(self).__name__)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+def _decorate(function: F, switch: Callable[[bool], bool], value: bool, name: str) -> F:
+    import functools
+    import inspect
+
+    if isinstance(function, type):
+        raise TypeError(f"{name} cannot decorate the class {function.__name__}: decorate its methods")
+    if not callable(function):
+        raise TypeError(f"{name} decorates functions, not a {type(function).__name__}")
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        raise TypeError(f"{name} cannot decorate an async function: its thread runs other tasks at every await")
+
+    if inspect.isgeneratorfunction(function):
+
+        @functools.wraps(function)
+        def generator(*args: Any, **kwargs: Any) -> Any:
+            return (yield from _resumed(function(*args, **kwargs), switch, value))
+
+        return generator  # type: ignore[return-value]
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        found = switch(value)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            switch(found)
+
+    return call  # type: ignore[return-value]
+
+
+def _resumed(inner: Generator[Any, Any, Any], switch: Callable[[bool], bool], value: bool) -> Generator[Any, Any, Any]:
+    """Runs a generator with the switch set only while its own code runs, not while its caller's does."""
+    step: Callable[[Any], Any] = inner.send
+    argument: Any = None
+    while True:
+        found = switch(value)
+        try:
+            produced = step(argument)
+        except StopIteration as stop:
+            return stop.value
+        finally:
+            switch(found)
+        try:
+            step, argument = inner.send, (yield produced)
+        except GeneratorExit:
+            found = switch(value)
+            try:
+                inner.close()
+            finally:
+                switch(found)
+            raise
+        except BaseException as error:
+            step, argument = inner.throw, error
+
+
+class _BareSwitch(_Switch):
+    """A switch without arguments, which decorates with or without parentheses."""
+
+    _on: bool
+
+    if TYPE_CHECKING:
+        from typing import overload
+
+        @overload
+        def __new__(cls, function: None = None) -> _BareSwitch: ...
+        @overload
+        def __new__(cls, function: F) -> F: ...
+
+    def __new__(cls, function: Any = None) -> Any:
+        self = super().__new__(cls)
+        if function is None:
+            return self
+        _Switch.__init__(self, cls._on)
+        return self(function)
+
+    def __init__(self) -> None:
+        super().__init__(self._on)
+
+
+class no_grad(_BareSwitch):
+    """Operations are not recorded inside: a ``with`` block, or a decorator with or without parentheses.
+
+    It holds for this thread, and an exception restores what was before.
+
+    >>> x = tg.Variable(2.0, requires_grad=True)
+    >>> with tg.no_grad():
+    ...     y = x * 3
+    >>> y.requires_grad
+    False
+    >>> @tg.no_grad()
+    ... def predict(v):
+    ...     return v * 3
+    >>> predict(x).requires_grad
+    False
+    """
+
+    _set = staticmethod(_core.set_grad_enabled_raw)
+    _on = False
+
+
+class enable_grad(_BareSwitch):
+    """Operations are recorded inside, also within :class:`no_grad`.
+
+    >>> x = tg.Variable(2.0, requires_grad=True)
+    >>> with tg.no_grad(), tg.enable_grad():
+    ...     y = x * 3
+    >>> y.requires_grad
+    True
+    """
+
+    _set = staticmethod(_core.set_grad_enabled_raw)
+    _on = True
+
+
+class set_grad_enabled(_Switch):
+    """Switches recording on or off: from now on as a call, or for a ``with`` block or a decorated function.
+
+    >>> x = tg.Variable(2.0, requires_grad=True)
+    >>> training = False
+    >>> with tg.set_grad_enabled(training):
+    ...     y = x * 3
+    >>> y.requires_grad
+    False
+    """
+
+    _set = staticmethod(_core.set_grad_enabled_raw)
+
+    def __init__(self, mode: bool) -> None:
+        super().__init__(mode)
+        # A bare call acts at once; a following `with` or decoration takes that back or over.
+        self._called: tuple[int, bool] | None = (get_ident(), self._set(self._value))
+
+    def _take_call(self) -> bool | None:
+        called, self._called = self._called, None
+        return called[1] if called is not None and called[0] == get_ident() else None
+
+    def __enter__(self) -> None:
+        before = self._take_call()
+        super().__enter__()
+        if before is not None:
+            self._found[get_ident()][-1] = before
+
+    def __call__(self, function: F) -> F:
+        before = self._take_call()
+        if before is not None:
+            self._set(before)
+        return super().__call__(function)
+
+    def __repr__(self) -> str:
+        return f"set_grad_enabled({self._value})"
+
+
+class detect_anomaly(_BareSwitch):
+    """Names the Python line behind every recorded operation, and raises when a gradient becomes NaN.
+
+    Record and differentiate inside it. It costs time: for the search, not for training.
+
+    >>> x = tg.Variable(0.0, requires_grad=True)
+    >>> with tg.autograd.detect_anomaly():
+    ...     y = tg.sqrt(x) * 0.0
+    ...     try:
+    ...         y.backward(float("nan"))
+    ...     except tg.GradError as error:
+    ...         print("NaN found")
+    NaN found
+    """
+
+    _set = staticmethod(_core.set_anomaly_raw)
+    _on = True
+
+
+is_grad_enabled = _core.is_grad_enabled

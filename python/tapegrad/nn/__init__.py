@@ -1,0 +1,41 @@
+"""Layers, losses and what trains them. Names and layouts are PyTorch's."""
+
+from __future__ import annotations
+
+from .._core import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, MSELoss
+from . import functional, init
+from .activation import ELU, GELU, LeakyReLU, LogSoftmax, PReLU, ReLU, Sigmoid, SiLU, Softmax, Softplus, Tanh
+from .container import ModuleDict, ModuleList, Sequential
+from .linear import Flatten, Identity, Linear
+from .module import Module
+from .parameter import Parameter
+from .state import StateDictError
+
+__all__ = [
+    "BCELoss",
+    "BCEWithLogitsLoss",
+    "CrossEntropyLoss",
+    "ELU",
+    "Flatten",
+    "GELU",
+    "Identity",
+    "LeakyReLU",
+    "Linear",
+    "LogSoftmax",
+    "MSELoss",
+    "Module",
+    "ModuleDict",
+    "ModuleList",
+    "PReLU",
+    "Parameter",
+    "ReLU",
+    "Sequential",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "StateDictError",
+    "Tanh",
+    "functional",
+    "init",
+]

@@ -1,0 +1,7 @@
+"""Optimizers; a step is one call into Rust."""
+
+from __future__ import annotations
+
+from .._core import SGD, Adam, AdamW, RMSprop
+
+__all__ = ["SGD", "Adam", "AdamW", "RMSprop"]

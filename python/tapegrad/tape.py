@@ -1,0 +1,153 @@
+"""Looking at what was recorded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from . import _core
+from ._core import GradError, Variable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import Any
+
+
+class TapeNode(NamedTuple):
+    """A recorded operation."""
+
+    #: Its number, larger than those of the operations it depends on.
+    id: int
+    #: Name of the operation.
+    op: str
+    #: What it was called with besides arrays.
+    attrs: str
+    #: Where each input came from: ``("node", id)``, ``("leaf", id, shape)`` or ``("const",)``.
+    inputs: tuple[tuple[Any, ...], ...]
+    #: Shapes of the outputs.
+    shapes: tuple[tuple[int, ...], ...]
+    #: Names of the dtypes of the outputs.
+    dtypes: tuple[str, ...]
+    #: Bytes that it keeps for its gradient rule.
+    saved_bytes: int
+    #: File and line of the program that called it.
+    source: str | None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the first output."""
+        return self.shapes[0] if self.shapes else ()
+
+
+class Tape:
+    """Describes what is recorded inside its ``with`` block, in this thread; read it after the block.
+
+    Recording itself needs no Tape: this one only looks.
+
+    >>> w = tg.Variable([1.0, 2.0], requires_grad=True)
+    >>> with tg.Tape() as tape:
+    ...     loss = tg.sum(tg.exp(w) * 3.0)
+    >>> [node.op for node in tape.nodes]
+    ['exp', 'multiply', 'sum']
+    >>> tape.gradient(loss, w).shape
+    (2,)
+    """
+
+    def __init__(self) -> None:
+        self._nodes: tuple[TapeNode, ...] | None = None
+        self._listing = self._dot = ""
+        self._watching = False
+
+    def __enter__(self) -> Tape:
+        if self._watching:
+            raise GradError("this Tape is already recording: make another one for an inner block")
+        _core.watch()
+        self._watching = True
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        nodes, self._listing, self._dot = _core.unwatch()
+        self._watching = False
+        self._nodes = tuple(map(_node, nodes))
+
+    @property
+    def nodes(self) -> tuple[TapeNode, ...]:
+        """The recorded operations in order."""
+        if self._nodes is None or self._watching:
+            raise GradError("a Tape is read after its with block")
+        return self._nodes
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def __iter__(self) -> Iterator[TapeNode]:
+        return iter(self.nodes)
+
+    @property
+    def saved_bytes(self) -> int:
+        """Bytes that all operations together keep; an array that two of them keep counts twice."""
+        return sum(node.saved_bytes for node in self.nodes)
+
+    def __repr__(self) -> str:
+        if self._nodes is None or self._watching:
+            return "<Tape: recording>" if self._watching else "<Tape: not used yet>"
+        return f"<Tape: {len(self)} operations, {self.saved_bytes} bytes saved>"
+
+    def __str__(self) -> str:
+        if self._nodes is None or self._watching:
+            return repr(self)
+        return self._listing.rstrip("\n")
+
+    def to_dot(self) -> str:
+        """The graph in Graphviz's DOT language."""
+        _ = self.nodes
+        return self._dot
+
+    def to_svg(self, names: Mapping[str, Variable] | None = None, title: str = "") -> str:
+        """A drawing of the graph as the text of an SVG file; it needs no other program.
+
+        ``names`` says what leaves are called: for a module, ``dict(module.named_parameters())``.
+        """
+        from ._svg import draw
+
+        return draw(self.nodes, _leaf_names(names or {}), title)
+
+    def _repr_svg_(self) -> str:
+        return self.to_svg()
+
+    def gradient(
+        self,
+        y: Variable,
+        xs: Variable | Sequence[Variable],
+        grad_output: Variable | None = None,
+        *,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+        allow_unused: bool = False,
+    ) -> Any:
+        """The gradient of ``y`` by ``xs``: one for a Variable, a tuple for several. Options as in ``autograd.grad``."""
+        from .autograd import grad
+
+        found = grad(y, xs, grad_output, retain_graph, create_graph, allow_unused)
+        return found[0] if isinstance(xs, Variable) else found
+
+
+def _node(d: dict[str, Any]) -> TapeNode:
+    d = {**d, "inputs": tuple(d["inputs"]), "shapes": tuple(d["shapes"]), "dtypes": tuple(d["dtypes"])}
+    return TapeNode(**d)
+
+
+def _leaf_names(names: Mapping[str, Variable]) -> dict[int, str]:
+    """The numbers of leaves on the tape: what a probing operation reports as its input."""
+    found: dict[int, str] = {}
+    for name, value in names.items():
+        if not isinstance(value, Variable):
+            raise TypeError(f"to_svg: the name {name!r} stands for a {type(value).__name__}, not a Variable")
+        recording = _core.set_grad_enabled_raw(True)
+        _core.watch()
+        try:
+            _core.reshape(value, value.shape)
+        finally:
+            nodes = _core.unwatch()[0]
+            _core.set_grad_enabled_raw(recording)
+        found.update((source[1], name) for node in nodes for source in node["inputs"] if source[0] == "leaf")
+    return found
