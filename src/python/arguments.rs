@@ -27,7 +27,12 @@ pub fn default_argument(entry: &Entry, p: &Param) -> PyResult<Arg> {
         Default::Bool(b) => Arg::Bool(b),
         Default::Text(t) => Arg::Text(t.to_owned()),
         Default::Required => {
-            return Err(PyTypeError::new_err(format!("{}() missing required argument '{}'; its signature is {}", entry.name, p.name, signature(entry))));
+            return Err(PyTypeError::new_err(format!(
+                "{}() missing required argument '{}'; its signature is {}",
+                entry.name,
+                p.name,
+                signature(entry)
+            )));
         }
     })
 }
@@ -53,9 +58,9 @@ pub fn argument(entry: &Entry, p: &Param, o: &Bound<'_, PyAny>) -> PyResult<Arg>
             // NumPy's bool is no subclass of Python's.
             if o.get_type().name()?.to_string().starts_with("bool") { Ok(Arg::Bool(o.is_truthy()?)) } else { Err(wrong(entry, p, o, "a bool")) }
         }
-        Kind::Axes | Kind::Ints => ints(o).map(Arg::Ints).ok_or_else(|| {
-            wrong(entry, p, o, if p.kind == Kind::Axes { "None, an int or a tuple of ints" } else { "an int or a tuple of ints" })
-        }),
+        Kind::Axes | Kind::Ints => ints(o)
+            .map(Arg::Ints)
+            .ok_or_else(|| wrong(entry, p, o, if p.kind == Kind::Axes { "None, an int or a tuple of ints" } else { "an int or a tuple of ints" })),
         Kind::DType => dtype::extract(o).map(Arg::DType),
         Kind::Text => match o.cast::<PyString>() {
             Ok(s) => Ok(Arg::Text(s.to_string())),

@@ -176,7 +176,9 @@ fn position(row: &Row, key: &Bound<'_, PyAny>) -> PyResult<usize> {
     // Names made at run time are not interned.
     let text = key.str()?.to_string();
     let found = row.entry.params.iter().position(|p| p.name == text || p.alias == Some(text.as_str()));
-    found.ok_or_else(|| PyTypeError::new_err(format!("{}() got an unexpected keyword argument '{text}'; its signature is {}", row.entry.name, signature(row.entry))))
+    found.ok_or_else(|| {
+        PyTypeError::new_err(format!("{}() got an unexpected keyword argument '{text}'; its signature is {}", row.entry.name, signature(row.entry)))
+    })
 }
 
 #[cold]

@@ -174,8 +174,7 @@ fn adopt(lender: DlLender) -> PyResult<Array> {
     // SAFETY: shape has `ndim` entries by the protocol; strides has as many, or is null for a row-major tensor.
     let (shape, strides) = unsafe {
         let shape: Shape = (0..ndim).map(|i| usize::try_from(*t.shape.add(i)).unwrap_or(0)).collect();
-        let strides: Option<Strides> =
-            (!t.strides.is_null()).then(|| (0..ndim).map(|i| isize::try_from(*t.strides.add(i)).unwrap_or(0)).collect());
+        let strides: Option<Strides> = (!t.strides.is_null()).then(|| (0..ndim).map(|i| isize::try_from(*t.strides.add(i)).unwrap_or(0)).collect());
         (shape, strides)
     };
     let row_major = Layout::contiguous(&shape);

@@ -38,7 +38,11 @@ fn roots(outputs: &Bound<'_, PyAny>, gradients: Option<&Bound<'_, PyAny>>, op: &
     let given: Vec<Bound<'_, PyAny>> =
         if gradients.cast::<PyVariable>().is_ok() { vec![gradients.clone()] } else { gradients.try_iter()?.collect::<PyResult<_>>()? };
     if given.len() != outputs.len() {
-        return Err(GradError::new_err(format!("{op}: {} outputs but {} gradients; pass one for each, None for single elements", outputs.len(), given.len())));
+        return Err(GradError::new_err(format!(
+            "{op}: {} outputs but {} gradients; pass one for each, None for single elements",
+            outputs.len(),
+            given.len()
+        )));
     }
     outputs.into_iter().zip(given).map(|(o, g)| if g.is_none() { Ok((o, None)) } else { cotangent(&g, &o).map(|g| (o, Some(g))) }).collect()
 }

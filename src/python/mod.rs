@@ -9,10 +9,12 @@ mod error;
 mod function;
 mod grad;
 mod index;
+mod interchange;
 mod numpy;
 mod operators;
 mod protocol;
 mod tape;
+mod tracking;
 mod variable;
 
 /// The compiled half of `tapegrad`.
@@ -26,6 +28,7 @@ mod _core {
         super::error::register(m)?;
         super::dtype::register(m)?;
         super::variable::register(m)?;
+        super::interchange::register(m)?;
         super::grad::register(m)?;
         super::function::register(m)?;
         super::tape::register(m)?;

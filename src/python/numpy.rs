@@ -100,7 +100,10 @@ fn dtype_of(a: &Bound<'_, PyUntypedArray>) -> PyResult<(DType, bool)> {
         }
         _ => {
             let all: Vec<&str> = DType::ALL.iter().map(|d| d.name()).collect();
-            return Err(DTypeError::new_err(format!("NumPy dtype {descr} is not supported; supported are {}. Convert it with astype()", all.join(", "))));
+            return Err(DTypeError::new_err(format!(
+                "NumPy dtype {descr} is not supported; supported are {}. Convert it with astype()",
+                all.join(", ")
+            )));
         }
     };
     Ok((dtype, native))

@@ -40,7 +40,9 @@ impl PyVariable {
             _ => None,
         };
         let Some(ours) = ours else {
-            return Err(PyTypeError::new_err(format!("numpy.{name} ({method}) is not available for Variables; use v.numpy() for its data without gradients")));
+            return Err(PyTypeError::new_err(format!(
+                "numpy.{name} ({method}) is not available for Variables; use v.numpy() for its data without gradients"
+            )));
         };
         if options.is_some_and(|o| o.contains("out").unwrap_or(true)) {
             return Err(PyTypeError::new_err(format!("numpy.{name}: out= cannot be combined with Variables, whose results are recorded")));
@@ -63,7 +65,9 @@ impl PyVariable {
         let ours = if module == "numpy" { function(py, &name)? } else { None };
         match ours {
             Some(f) => f.call(args, Some(options)),
-            None => Err(PyTypeError::new_err(format!("{module}.{name} is not available for Variables; use v.numpy() for its data without gradients"))),
+            None => {
+                Err(PyTypeError::new_err(format!("{module}.{name} is not available for Variables; use v.numpy() for its data without gradients")))
+            }
         }
     }
 }

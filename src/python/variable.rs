@@ -6,14 +6,12 @@ use parking_lot::Mutex;
 use pyo3::exceptions::PyTypeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyTuple};
+use pyo3::types::PyTuple;
 
 use super::dtype::{self, PyDType};
 use super::error::{DTypeError, GradError, ShapeError};
-use super::function::PyHook;
-use super::{convert, dlpack, numpy};
-use crate::array::{Array, DType, DisplayOptions, Scalar, default_float, format_array};
-use crate::dispatch;
+use super::{convert, dlpack};
+use crate::array::{Array, DType, DisplayOptions, default_float, format_array};
 use crate::error::show_shape;
 use crate::tape::{self, Edge, Leaf, Variable};
 
@@ -39,7 +37,7 @@ pub enum State {
 /// Variable([2., 4.])
 #[pyclass(frozen, subclass, weakref, name = "Variable", module = "tapegrad")]
 pub struct PyVariable {
-    state: Mutex<State>,
+    pub(super) state: Mutex<State>,
 }
 
 impl PyVariable {
@@ -133,23 +131,6 @@ pub fn expect<'a, 'py>(o: &'a Bound<'py, PyAny>, what: &str) -> PyResult<&'a Bou
     })
 }
 
-fn to_object<'py>(py: Python<'py>, s: Scalar) -> Bound<'py, PyAny> {
-    match s {
-        Scalar::Bool(b) => PyBool::new(py, b).to_owned().into_any(),
-        Scalar::Int(i) => i.into_pyobject(py).map_or_else(|e| match e {}, Bound::into_any),
-        Scalar::Float(x) => x.into_pyobject(py).map_or_else(|e| match e {}, Bound::into_any),
-    }
-}
-
-fn nested_list<'py>(py: Python<'py>, a: &Array, flat: &[Scalar], axis: usize, at: &mut usize) -> PyResult<Bound<'py, PyAny>> {
-    if axis == a.ndim() {
-        *at += 1;
-        return Ok(to_object(py, flat[*at - 1]));
-    }
-    let items: Vec<Bound<'py, PyAny>> = (0..a.shape()[axis]).map(|_| nested_list(py, a, flat, axis + 1, at)).collect::<PyResult<_>>()?;
-    Ok(pyo3::types::PyList::new(py, items)?.into_any())
-}
-
 #[pymethods]
 impl PyVariable {
     #[new]
@@ -207,244 +188,6 @@ impl PyVariable {
         self.snapshot().dtype().size()
     }
 
-    /// Whether gradients flow to it.
-    #[getter]
-    fn requires_grad(&self) -> bool {
-        self.snapshot().is_tracked()
-    }
-
-    #[setter(requires_grad)]
-    fn set_requires_grad(&self, on: bool) -> PyResult<()> {
-        let mut state = self.state.lock();
-        match &*state {
-            State::Leaf(leaf) => {
-                if on {
-                    require_float(leaf.meta().dtype)?;
-                }
-                leaf.set_requires_grad(on);
-            }
-            State::Value(v) if v.is_tracked() => {
-                if !on {
-                    return Err(GradError::new_err(
-                        "requires_grad can only be switched off on leaves; use detach() to get this value without its history",
-                    ));
-                }
-            }
-            State::Value(v) => {
-                if on {
-                    require_float(v.dtype())?;
-                    let leaf = Leaf::new(v.clone(), true);
-                    *state = State::Leaf(leaf);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Switches requires_grad and returns the Variable itself.
-    #[pyo3(signature = (requires_grad = true))]
-    fn requires_grad_<'py>(slf: &Bound<'py, Self>, requires_grad: bool) -> PyResult<Bound<'py, Self>> {
-        slf.get().set_requires_grad(requires_grad)?;
-        Ok(slf.clone())
-    }
-
-    /// Whether it is no recorded result: gradients of leaves are collected in `.grad`.
-    #[getter]
-    fn is_leaf(&self) -> bool {
-        !matches!(self.snapshot().edge(), Edge::Node { .. })
-    }
-
-    /// Name of the operation that made it, None for a leaf.
-    #[getter]
-    fn grad_fn(&self) -> Option<String> {
-        if let Edge::Node { node, .. } = self.snapshot().edge() { Some(tape::op_name(node)) } else { None }
-    }
-
-    /// The gradient that backward passes collected here, or None.
-    #[getter]
-    fn grad(&self) -> Option<Self> {
-        let place = match &*self.state.lock() {
-            State::Leaf(leaf) => Some(Arc::clone(leaf)),
-            State::Value(v) => place_of(v),
-        };
-        place.and_then(|p| p.grad()).map(Self::of_leaf)
-    }
-
-    #[setter(grad)]
-    fn set_grad(&self, grad: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        let Some(leaf) = self.leaf().filter(|l| l.requires_grad()) else {
-            return Err(GradError::new_err("grad can only be set on a leaf that requires gradients"));
-        };
-        let Some(grad) = grad else {
-            leaf.set_grad(None);
-            return Ok(());
-        };
-        let g = expect(grad, "grad")?.get();
-        let v = g.snapshot();
-        let meta = leaf.meta();
-        if v.shape() != meta.shape.as_slice() {
-            return Err(ShapeError::new_err(format!("grad: shape {} does not fit the Variable's {}", show_shape(v.shape()), show_shape(&meta.shape))));
-        }
-        if v.dtype() != meta.dtype {
-            return Err(DTypeError::new_err(format!("grad: dtype {} does not fit the Variable's {}", v.dtype(), meta.dtype)));
-        }
-        let place = match &*g.state.lock() {
-            State::Leaf(l) if !l.requires_grad() => Arc::clone(l),
-            _ => Leaf::new(v.detach(), false),
-        };
-        leaf.set_grad(Some(place));
-        Ok(())
-    }
-
-    /// Gradients of everything it was computed from, added to the leaves' `.grad`.
-    ///
-    /// backward(gradient=None, *, retain_graph=None, create_graph=False, inputs=None)
-    ///
-    /// `gradient` has this value's shape and dtype; a single element needs none. The graph is freed unless
-    /// `retain_graph`. `create_graph` records the pass, for gradients of gradients. With `inputs` only those collect.
-    /// Raises GradError without a graph or for more than one element without `gradient`, FreedError the second time.
-    ///
-    /// >>> x = tg.Variable(3.0, requires_grad=True)
-    /// >>> (x ** 2).backward()
-    /// >>> x.grad
-    /// Variable(6.)
-    #[pyo3(signature = (gradient = None, *, retain_graph = None, create_graph = false, inputs = None))]
-    fn backward(
-        slf: &Bound<'_, Self>,
-        gradient: Option<&Bound<'_, PyAny>>,
-        retain_graph: Option<bool>,
-        create_graph: bool,
-        inputs: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<()> {
-        let inputs = match inputs {
-            None => None,
-            Some(i) if i.cast::<Self>().is_ok() => Some(vec![expect(i, "backward: inputs")?.get().snapshot()]),
-            Some(i) => {
-                Some(i.try_iter()?.map(|x| x.and_then(|x| Ok(expect(&x, "backward: every input")?.get().snapshot()))).collect::<PyResult<_>>()?)
-            }
-        };
-        let gradient = gradient.map(|g| super::grad::cotangent(g, &slf.get().snapshot())).transpose()?;
-        super::grad::run_backward(slf.py(), vec![(slf.get().snapshot(), gradient)], inputs, retain_graph, create_graph)
-    }
-
-    /// The same value without history.
-    fn detach(&self) -> Self {
-        Self::new(self.snapshot().detach())
-    }
-
-    /// A copy of the value in memory of its own; gradients flow through it.
-    fn clone(&self) -> PyResult<Self> {
-        Ok(Self::new(crate::ops::positive(&self.snapshot())?))
-    }
-
-    /// Keeps the gradient of this non-leaf in its `.grad`, too.
-    fn retain_grad(&self) -> PyResult<()> {
-        let v = self.snapshot();
-        match v.edge() {
-            Edge::Node { node, output } => {
-                let _ = tape::retained_leaf(node, *output, &v);
-                Ok(())
-            }
-            Edge::Leaf(_) => Ok(()),
-            Edge::None => Err(GradError::new_err("retain_grad: this Variable does not require gradients")),
-        }
-    }
-
-    /// Forgets the collected gradient.
-    fn zero_grad(&self) {
-        let place = match &*self.state.lock() {
-            State::Leaf(leaf) => Some(Arc::clone(leaf)),
-            State::Value(v) => place_of(v),
-        };
-        if let Some(p) = place {
-            p.set_grad(None);
-        }
-    }
-
-    /// Calls `hook(gradient)` whenever this Variable's gradient has been computed; what it returns, if not None,
-    /// replaces the gradient. Returns a handle with `remove()`.
-    ///
-    /// >>> x = tg.Variable(3.0, requires_grad=True)
-    /// >>> handle = x.register_hook(lambda g: g * 2)
-    /// >>> (x * x).backward()
-    /// >>> x.grad
-    /// Variable(12.)
-    /// >>> handle.remove()
-    fn register_hook(&self, hook: Py<PyAny>, py: Python<'_>) -> PyResult<super::function::HookHandle> {
-        if !hook.bind(py).is_callable() {
-            return Err(PyTypeError::new_err("register_hook: the hook must be callable"));
-        }
-        let v = self.snapshot();
-        super::function::add_hook(&v, Arc::new(PyHook::new(hook)))
-    }
-
-    /// The elements as a NumPy array: a read-only view without a copy, or a writable copy.
-    #[pyo3(signature = (*, copy = false))]
-    fn numpy<'py>(&self, py: Python<'py>, copy: bool) -> PyResult<Bound<'py, PyAny>> {
-        let view = numpy::to_ndarray(py, self.snapshot().array())?;
-        if copy { view.call_method0("copy") } else { Ok(view) }
-    }
-
-    #[pyo3(signature = (dtype = None, copy = None))]
-    fn __array__<'py>(&self, py: Python<'py>, dtype: Option<&Bound<'py, PyAny>>, copy: Option<bool>) -> PyResult<Bound<'py, PyAny>> {
-        let view = self.numpy(py, copy == Some(true))?;
-        match dtype {
-            Some(d) if !d.is_none() => {
-                let options = PyDict::new(py);
-                options.set_item("copy", false)?;
-                view.call_method("astype", (d,), Some(&options))
-            }
-            _ => Ok(view),
-        }
-    }
-
-    #[pyo3(signature = (**options))]
-    fn __dlpack__<'py>(&self, py: Python<'py>, options: Option<&Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyAny>> {
-        dlpack::export(py, self.snapshot().array(), options)
-    }
-
-    #[allow(clippy::unused_self, reason = "a method of the protocol")]
-    fn __dlpack_device__(&self) -> (i32, i32) {
-        dlpack::CPU
-    }
-
-    /// The only element as a Python number; ValueError when there is not exactly one.
-    fn item<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        Ok(to_object(py, self.snapshot().array().item()?))
-    }
-
-    /// The elements as nested lists of Python numbers.
-    fn tolist<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let v = self.snapshot();
-        let flat: Vec<Scalar> =
-            dispatch!(v.dtype(), T => v.array().to_vec::<T>().into_iter().map(crate::array::Element::to_scalar).collect());
-        nested_list(py, v.array(), &flat, 0, &mut 0)
-    }
-
-    fn __float__(&self) -> PyResult<f64> {
-        Ok(self.snapshot().array().item()?.as_f64())
-    }
-
-    fn __int__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.item(py)?.call_method0("__int__")
-    }
-
-    fn __index__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let v = self.snapshot();
-        if v.ndim() == 0 && v.dtype().is_integer() { self.item(py) } else { Err(PyTypeError::new_err("only 0-d integer arrays can be used as an index")) }
-    }
-
-    fn __bool__(&self) -> PyResult<bool> {
-        let v = self.snapshot();
-        if v.array().size() != 1 {
-            return Err(pyo3::exceptions::PyValueError::new_err(format!(
-                "the truth value of an array of shape {} is ambiguous; use any() or all()",
-                show_shape(v.shape())
-            )));
-        }
-        Ok(v.array().item()?.as_f64() != 0.0)
-    }
-
     fn __len__(&self) -> PyResult<usize> {
         self.snapshot().shape().first().copied().ok_or_else(|| PyTypeError::new_err("len() of a 0-d array"))
     }
@@ -483,30 +226,13 @@ impl PyVariable {
 
     fn __format__(slf: &Bound<'_, Self>, spec: &str) -> PyResult<String> {
         if spec.is_empty() || slf.get().snapshot().ndim() > 0 {
-            return if spec.is_empty() { Ok(slf.get().__str__()) } else { Err(PyTypeError::new_err("only 0-d arrays take a format; use item() or tolist()")) };
+            return if spec.is_empty() {
+                Ok(slf.get().__str__())
+            } else {
+                Err(PyTypeError::new_err("only 0-d arrays take a format; use item() or tolist()"))
+            };
         }
         slf.get().item(slf.py())?.call_method1("__format__", (spec,))?.extract()
-    }
-
-    #[pyo3(signature = (api_version = None))]
-    #[allow(clippy::unused_self, reason = "a method of the protocol")]
-    fn __array_namespace__<'py>(&self, py: Python<'py>, api_version: Option<&str>) -> PyResult<Bound<'py, PyModule>> {
-        match api_version {
-            None | Some("2024.12" | "2023.12" | "2022.12" | "2021.12") => py.import("tapegrad"),
-            Some(v) => Err(pyo3::exceptions::PyValueError::new_err(format!("array API version {v} is not supported, the newest here is 2024.12"))),
-        }
-    }
-
-    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
-        let py = slf.py();
-        let v = slf.get().snapshot();
-        if matches!(v.edge(), Edge::Node { .. }) {
-            return Err(GradError::new_err("a Variable with a graph cannot be pickled or deep-copied; detach() it first"));
-        }
-        let data = slf.get().numpy(py, true)?;
-        let rebuild = py.import("tapegrad._core")?.getattr("_rebuild")?;
-        let args = PyTuple::new(py, [slf.get_type().into_any(), data, PyBool::new(py, v.is_tracked()).to_owned().into_any()])?;
-        Ok((rebuild, args))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -530,30 +256,14 @@ impl PyVariable {
     }
 }
 
-/// Where the gradient of a value that is no leaf handle is kept.
-fn place_of(v: &Variable) -> Option<Arc<Leaf>> {
-    match v.edge() {
-        Edge::None => None,
-        Edge::Leaf(leaf) => Some(Arc::clone(leaf)),
-        Edge::Node { node, output } => tape::find_retained(node, *output),
-    }
-}
-
-fn require_float(dtype: DType) -> PyResult<()> {
+/// Only floating dtypes can require gradients.
+pub fn require_float(dtype: DType) -> PyResult<()> {
     if dtype.is_float() {
         return Ok(());
     }
     Err(DTypeError::new_err(format!(
         "only floating dtypes can require gradients, this array is {dtype}; convert it, as in Variable(data, dtype=tg.float32, requires_grad=True)"
     )))
-}
-
-/// A Variable from its parts, for pickle and copy.
-#[pyfunction]
-fn _rebuild<'py>(class: &Bound<'py, PyAny>, data: &Bound<'py, PyAny>, requires_grad: bool) -> PyResult<Bound<'py, PyAny>> {
-    let options = PyDict::new(class.py());
-    options.set_item("requires_grad", requires_grad)?;
-    class.call((data,), Some(&options))
 }
 
 /// An array of `data`, shared with it where possible.
@@ -600,7 +310,6 @@ fn from_dlpack(x: &Bound<'_, PyAny>) -> PyResult<PyVariable> {
 /// Puts the class and its functions on the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<PyVariable>()?;
-    m.add_function(wrap_pyfunction!(_rebuild, m)?)?;
     m.add_function(wrap_pyfunction!(asarray, m)?)?;
     m.add_function(wrap_pyfunction!(array, m)?)?;
     m.add_function(wrap_pyfunction!(from_dlpack, m)?)

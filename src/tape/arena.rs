@@ -11,8 +11,8 @@ use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 
 use super::inspect::NodeInfo;
-use super::mode;
 use super::leaf::HookFn;
+use super::mode;
 use super::node::{Attrs, CustomRule, Input, Node};
 
 /// Nodes of a chunk.

@@ -57,11 +57,7 @@ const LAYOUTS: [Layout; 5] = [
 ];
 
 /// And for inputs: a repeated row, a repeated column, one element for all.
-const BROADCAST: [Layout; 3] = [
-    |_, c| (c, 0, [0, 1]),
-    |r, _| (2 * r, 0, [2, 0]),
-    |_, _| (1, 0, [0, 0]),
-];
+const BROADCAST: [Layout; 3] = [|_, c| (c, 0, [0, 1]), |r, _| (2 * r, 0, [2, 0]), |_, _| (1, 0, [0, 0])];
 
 fn view<T>(data: &[T], layout: Layout, rows: usize, cols: usize) -> MatRef<'_, T> {
     let (_, offset, [rs, cs]) = layout(rows, cols);
@@ -80,21 +76,14 @@ fn check<T: Sample>([m, k, n]: [usize; 3], [a, b, c]: [Layout; 3], accumulate: b
     let mut after = before.clone();
     let (x, y) = (view(&a_data, a, m, k), view(&b_data, b, k, n));
     let (_, offset, [rs, cs]) = c(m, n);
-    matmul(
-        x,
-        y,
-        MatMut::new(&mut after, offset, m, n, rs, cs),
-        accumulate,
-    );
+    matmul(x, y, MatMut::new(&mut after, offset, m, n, rs, cs), accumulate);
     let mut expected = before;
     for i in 0..m {
         for j in 0..n {
             let at = signed(offset) + signed(i) * rs + signed(j) * cs;
             let sum = &mut expected[at.cast_unsigned()];
             let zero = if accumulate { *sum } else { T::ZERO };
-            *sum = (0..k).fold(zero, |s, l| {
-                T::mul_add::<Baseline>(s, get(x, i, l), get(y, l, j))
-            });
+            *sum = (0..k).fold(zero, |s, l| T::mul_add::<Baseline>(s, get(x, i, l), get(y, l, j)));
         }
     }
     let what = std::any::type_name::<T>();
@@ -114,17 +103,7 @@ fn check_layouts<T: Sample>(shape: [usize; 3]) {
 
 #[test]
 fn every_layout() {
-    let shapes = [
-        [1, 1, 1],
-        [2, 3, 4],
-        [1, 40, 33],
-        [33, 40, 1],
-        [1, 300, 1],
-        [17, 1, 19],
-        [17, 2, 19],
-        [5, 70, 9],
-        [25, 33, 29],
-    ];
+    let shapes = [[1, 1, 1], [2, 3, 4], [1, 40, 33], [33, 40, 1], [1, 300, 1], [17, 1, 19], [17, 2, 19], [5, 70, 9], [25, 33, 29]];
     for shape in shapes {
         check_layouts::<f32>(shape);
         check_layouts::<f64>(shape);
@@ -164,13 +143,7 @@ fn many_sizes() {
         }
     }
     // Tiles: strips, bands, both; copied rows; vectors.
-    let split = [
-        [130, 257, 200],
-        [2000, 64, 40],
-        [40, 64, 2000],
-        [64, 1500, 64],
-        [5, 15000, 70],
-    ];
+    let split = [[130, 257, 200], [2000, 64, 40], [40, 64, 2000], [64, 1500, 64], [5, 15000, 70]];
     for shape in split.into_iter().chain([[1, 900, 1300], [1300, 900, 1]]) {
         for a in [rows, columns, LAYOUTS[3]] {
             check::<f32>(shape, [a, rows, rows], false);
@@ -187,12 +160,7 @@ fn the_old_values_do_not_matter() {
         let mut c = vec![f32::NAN; size * size];
         let side = signed(size);
         let one = MatRef::new(&ones, 0, size, size, side, 1);
-        matmul(
-            one,
-            one.t(),
-            MatMut::new(&mut c, 0, size, size, side, 1),
-            false,
-        );
+        matmul(one, one.t(), MatMut::new(&mut c, 0, size, size, side, 1), false);
         assert!(c.iter().all(|&x| (0.0..50.0).contains(&x)));
     }
 }
@@ -211,23 +179,13 @@ fn bits_with_any_thread_count<T: Sample + std::ops::Div<Output = T>>() {
         matmul(x, y, MatMut::new(&mut c, 0, m, n, signed(n), 1), true);
         c
     };
-    for shape in [
-        [130, 257, 200],
-        [1, 900, 1300],
-        [1300, 900, 1],
-        [2000, 64, 40],
-        [40, 64, 2000],
-        [48, 2000, 48],
-    ] {
+    for shape in [[130, 257, 200], [1, 900, 1300], [1300, 900, 1], [2000, 64, 40], [40, 64, 2000], [48, 2000, 48]] {
         for a in [LAYOUTS[0], LAYOUTS[1]] {
             let results = [1, 2, 3, 4].map(|threads| {
                 parallel::set_num_threads(threads);
                 run(shape, [a, a])
             });
-            assert!(
-                results.windows(2).all(|pair| pair[0] == pair[1]),
-                "{shape:?}"
-            );
+            assert!(results.windows(2).all(|pair| pair[0] == pair[1]), "{shape:?}");
         }
     }
 }
@@ -243,14 +201,7 @@ fn check_batch<T: Sample>(count: usize, [m, k, n]: [usize; 3], accumulate: bool)
     let (a, b) = (samples::<T>(m * k, 1), samples::<T>(count * k * n, 2));
     let mut c = samples::<T>(count * m * n, 3);
     let mut expected = c.clone();
-    let shape = ProductShape {
-        m,
-        k,
-        n,
-        a_strides: (signed(k), 1),
-        b_strides: (1, signed(k)),
-        c_strides: (signed(n), 1),
-    };
+    let shape = ProductShape { m, k, n, a_strides: (signed(k), 1), b_strides: (1, signed(k)), c_strides: (signed(n), 1) };
     let (mut b_offsets, mut c_offsets) = (Vec::new(), Vec::new());
     for i in 0..count {
         b_offsets.push(i * k * n);
@@ -260,11 +211,7 @@ fn check_batch<T: Sample>(count: usize, [m, k, n]: [usize; 3], accumulate: bool)
         let z = MatMut::new(&mut expected, c_offsets[i], m, n, signed(n), 1);
         matmul(x, y, z, accumulate);
     }
-    let offsets = BatchOffsets {
-        a: &vec![0; count],
-        b: &b_offsets,
-        c: &c_offsets,
-    };
+    let offsets = BatchOffsets { a: &vec![0; count], b: &b_offsets, c: &c_offsets };
     matmul_batch(&a, &b, &mut c, &shape, offsets, accumulate);
     assert_eq!(c, expected);
 }
@@ -293,31 +240,16 @@ fn refuses_what_is_outside_or_overlaps() {
     let data = [0_i32; 12];
     assert!(panics(move || _ = MatRef::new(&data, 0, 3, 4, 5, 1)));
     assert!(panics(move || _ = MatRef::new(&data, 0, 3, 4, -4, 1)));
-    assert!(panics(
-        move || _ = MatRef::new(&data, 0, 1, 2, 0, isize::MAX)
-    ));
+    assert!(panics(move || _ = MatRef::new(&data, 0, 1, 2, 0, isize::MAX)));
     assert!(panics(move || _ = MatRef::new(&data, 12, 1, 1, 0, 0)));
     assert_eq!(MatRef::new(&data, 99, 0, 4, 4, 1).t().cols(), 0);
-    let write = |rows, cols, rs, cs| {
-        panics(move || _ = MatMut::new(&mut [0_i32; 12], 0, rows, cols, rs, cs))
-    };
+    let write = |rows, cols, rs, cs| panics(move || _ = MatMut::new(&mut [0_i32; 12], 0, rows, cols, rs, cs));
     assert!(write(2, 1, 0, 1) && write(2, 2, 1, 1) && write(3, 4, 3, 1));
     assert!(!write(1, 4, 0, 1) && !write(4, 3, 1, 4) && !write(2, 3, 6, 2));
     let batch = |c: [usize; 2], n| {
         panics(move || {
-            let shape = ProductShape {
-                m: 1,
-                k: 1,
-                n,
-                a_strides: (1, 1),
-                b_strides: (1, 1),
-                c_strides: (1, 1),
-            };
-            let offsets = BatchOffsets {
-                a: &[0, 0],
-                b: &[0, 1],
-                c: &c,
-            };
+            let shape = ProductShape { m: 1, k: 1, n, a_strides: (1, 1), b_strides: (1, 1), c_strides: (1, 1) };
+            let offsets = BatchOffsets { a: &[0, 0], b: &[0, 1], c: &c };
             matmul_batch(&[1; 6], &[1; 6], &mut [0; 6], &shape, offsets, false);
         })
     };

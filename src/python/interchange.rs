@@ -1,0 +1,137 @@
+//! A `Variable` as something else: NumPy arrays, DLPack tensors, Python numbers and lists, pickles.
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyDict, PyTuple};
+
+use super::error::GradError;
+use super::variable::PyVariable;
+use super::{dlpack, numpy};
+use crate::array::{Array, Scalar};
+use crate::dispatch;
+use crate::error::show_shape;
+use crate::tape::Edge;
+
+fn to_object<'py>(py: Python<'py>, s: Scalar) -> Bound<'py, PyAny> {
+    match s {
+        Scalar::Bool(b) => PyBool::new(py, b).to_owned().into_any(),
+        Scalar::Int(i) => i.into_pyobject(py).map_or_else(|e| match e {}, Bound::into_any),
+        Scalar::Float(x) => x.into_pyobject(py).map_or_else(|e| match e {}, Bound::into_any),
+    }
+}
+
+fn nested_list<'py>(py: Python<'py>, a: &Array, flat: &[Scalar], axis: usize, at: &mut usize) -> PyResult<Bound<'py, PyAny>> {
+    if axis == a.ndim() {
+        *at += 1;
+        return Ok(to_object(py, flat[*at - 1]));
+    }
+    let items: Vec<Bound<'py, PyAny>> = (0..a.shape()[axis]).map(|_| nested_list(py, a, flat, axis + 1, at)).collect::<PyResult<_>>()?;
+    Ok(pyo3::types::PyList::new(py, items)?.into_any())
+}
+
+#[pymethods]
+impl PyVariable {
+    /// The elements as a NumPy array: a read-only view without a copy, or a writable copy.
+    #[pyo3(signature = (*, copy = false))]
+    fn numpy<'py>(&self, py: Python<'py>, copy: bool) -> PyResult<Bound<'py, PyAny>> {
+        let view = numpy::to_ndarray(py, self.snapshot().array())?;
+        if copy { view.call_method0("copy") } else { Ok(view) }
+    }
+
+    #[pyo3(signature = (dtype = None, copy = None))]
+    fn __array__<'py>(&self, py: Python<'py>, dtype: Option<&Bound<'py, PyAny>>, copy: Option<bool>) -> PyResult<Bound<'py, PyAny>> {
+        let view = self.numpy(py, copy == Some(true))?;
+        match dtype {
+            Some(d) if !d.is_none() => {
+                let options = PyDict::new(py);
+                options.set_item("copy", false)?;
+                view.call_method("astype", (d,), Some(&options))
+            }
+            _ => Ok(view),
+        }
+    }
+
+    #[pyo3(signature = (**options))]
+    fn __dlpack__<'py>(&self, py: Python<'py>, options: Option<&Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyAny>> {
+        dlpack::export(py, self.snapshot().array(), options)
+    }
+
+    #[allow(clippy::unused_self, reason = "a method of the protocol")]
+    fn __dlpack_device__(&self) -> (i32, i32) {
+        dlpack::CPU
+    }
+
+    /// The only element as a Python number; ValueError when there is not exactly one.
+    pub(super) fn item<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(to_object(py, self.snapshot().array().item()?))
+    }
+
+    /// The elements as nested lists of Python numbers.
+    fn tolist<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let v = self.snapshot();
+        let flat: Vec<Scalar> = dispatch!(v.dtype(), T => v.array().to_vec::<T>().into_iter().map(crate::array::Element::to_scalar).collect());
+        nested_list(py, v.array(), &flat, 0, &mut 0)
+    }
+
+    fn __float__(&self) -> PyResult<f64> {
+        Ok(self.snapshot().array().item()?.as_f64())
+    }
+
+    fn __int__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.item(py)?.call_method0("__int__")
+    }
+
+    fn __index__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let v = self.snapshot();
+        if v.ndim() == 0 && v.dtype().is_integer() {
+            self.item(py)
+        } else {
+            Err(PyTypeError::new_err("only 0-d integer arrays can be used as an index"))
+        }
+    }
+
+    fn __bool__(&self) -> PyResult<bool> {
+        let v = self.snapshot();
+        if v.array().size() != 1 {
+            return Err(pyo3::exceptions::PyValueError::new_err(format!(
+                "the truth value of an array of shape {} is ambiguous; use any() or all()",
+                show_shape(v.shape())
+            )));
+        }
+        Ok(v.array().item()?.as_f64() != 0.0)
+    }
+
+    #[pyo3(signature = (api_version = None))]
+    #[allow(clippy::unused_self, reason = "a method of the protocol")]
+    fn __array_namespace__<'py>(&self, py: Python<'py>, api_version: Option<&str>) -> PyResult<Bound<'py, PyModule>> {
+        match api_version {
+            None | Some("2024.12" | "2023.12" | "2022.12" | "2021.12") => py.import("tapegrad"),
+            Some(v) => Err(pyo3::exceptions::PyValueError::new_err(format!("array API version {v} is not supported, the newest here is 2024.12"))),
+        }
+    }
+
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+        let py = slf.py();
+        let v = slf.get().snapshot();
+        if matches!(v.edge(), Edge::Node { .. }) {
+            return Err(GradError::new_err("a Variable with a graph cannot be pickled or deep-copied; detach() it first"));
+        }
+        let data = slf.get().numpy(py, true)?;
+        let rebuild = py.import("tapegrad._core")?.getattr("_rebuild")?;
+        let args = PyTuple::new(py, [slf.get_type().into_any(), data, PyBool::new(py, v.is_tracked()).to_owned().into_any()])?;
+        Ok((rebuild, args))
+    }
+}
+
+/// A Variable from its parts, for pickle and copy.
+#[pyfunction]
+fn _rebuild<'py>(class: &Bound<'py, PyAny>, data: &Bound<'py, PyAny>, requires_grad: bool) -> PyResult<Bound<'py, PyAny>> {
+    let options = PyDict::new(class.py());
+    options.set_item("requires_grad", requires_grad)?;
+    class.call((data,), Some(&options))
+}
+
+/// Puts the rebuilding of pickles on the module.
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(_rebuild, m)?)
+}

@@ -1,0 +1,199 @@
+//! What a `Variable` has to do with the tape: requires_grad, grad, backward, hooks.
+
+use std::sync::Arc;
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+
+use super::error::{DTypeError, GradError, ShapeError};
+use super::function::PyHook;
+use super::variable::{PyVariable, State, expect, require_float};
+use crate::error::show_shape;
+use crate::tape::{self, Edge, Leaf, Variable};
+
+#[pymethods]
+impl PyVariable {
+    /// Whether gradients flow to it.
+    #[getter]
+    fn requires_grad(&self) -> bool {
+        self.snapshot().is_tracked()
+    }
+
+    #[setter(requires_grad)]
+    fn set_requires_grad(&self, on: bool) -> PyResult<()> {
+        let mut state = self.state.lock();
+        match &*state {
+            State::Leaf(leaf) => {
+                if on {
+                    require_float(leaf.meta().dtype)?;
+                }
+                leaf.set_requires_grad(on);
+            }
+            State::Value(v) if v.is_tracked() => {
+                if !on {
+                    return Err(GradError::new_err(
+                        "requires_grad can only be switched off on leaves; use detach() to get this value without its history",
+                    ));
+                }
+            }
+            State::Value(v) => {
+                if on {
+                    require_float(v.dtype())?;
+                    let leaf = Leaf::new(v.clone(), true);
+                    *state = State::Leaf(leaf);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Switches requires_grad and returns the Variable itself.
+    #[pyo3(signature = (requires_grad = true))]
+    fn requires_grad_<'py>(slf: &Bound<'py, Self>, requires_grad: bool) -> PyResult<Bound<'py, Self>> {
+        slf.get().set_requires_grad(requires_grad)?;
+        Ok(slf.clone())
+    }
+
+    /// Whether it is no recorded result: gradients of leaves are collected in `.grad`.
+    #[getter]
+    fn is_leaf(&self) -> bool {
+        !matches!(self.snapshot().edge(), Edge::Node { .. })
+    }
+
+    /// Name of the operation that made it, None for a leaf.
+    #[getter]
+    fn grad_fn(&self) -> Option<String> {
+        if let Edge::Node { node, .. } = self.snapshot().edge() { Some(tape::op_name(node)) } else { None }
+    }
+
+    /// The gradient that backward passes collected here, or None.
+    #[getter]
+    fn grad(&self) -> Option<Self> {
+        let place = match &*self.state.lock() {
+            State::Leaf(leaf) => Some(Arc::clone(leaf)),
+            State::Value(v) => place_of(v),
+        };
+        place.and_then(|p| p.grad()).map(Self::of_leaf)
+    }
+
+    #[setter(grad)]
+    fn set_grad(&self, grad: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let Some(leaf) = self.leaf().filter(|l| l.requires_grad()) else {
+            return Err(GradError::new_err("grad can only be set on a leaf that requires gradients"));
+        };
+        let Some(grad) = grad else {
+            leaf.set_grad(None);
+            return Ok(());
+        };
+        let g = expect(grad, "grad")?.get();
+        let v = g.snapshot();
+        let meta = leaf.meta();
+        if v.shape() != meta.shape.as_slice() {
+            return Err(ShapeError::new_err(format!(
+                "grad: shape {} does not fit the Variable's {}",
+                show_shape(v.shape()),
+                show_shape(&meta.shape)
+            )));
+        }
+        if v.dtype() != meta.dtype {
+            return Err(DTypeError::new_err(format!("grad: dtype {} does not fit the Variable's {}", v.dtype(), meta.dtype)));
+        }
+        let place = match &*g.state.lock() {
+            State::Leaf(l) if !l.requires_grad() => Arc::clone(l),
+            _ => Leaf::new(v.detach(), false),
+        };
+        leaf.set_grad(Some(place));
+        Ok(())
+    }
+
+    /// Gradients of everything it was computed from, added to the leaves' `.grad`.
+    ///
+    /// backward(gradient=None, *, retain_graph=None, create_graph=False, inputs=None)
+    ///
+    /// `gradient` has this value's shape and dtype; a single element needs none. The graph is freed unless
+    /// `retain_graph`. `create_graph` records the pass, for gradients of gradients. With `inputs` only those collect.
+    /// Raises GradError without a graph or for more than one element without `gradient`, FreedError the second time.
+    ///
+    /// >>> x = tg.Variable(3.0, requires_grad=True)
+    /// >>> (x ** 2).backward()
+    /// >>> x.grad
+    /// Variable(6.)
+    #[pyo3(signature = (gradient = None, *, retain_graph = None, create_graph = false, inputs = None))]
+    fn backward(
+        slf: &Bound<'_, Self>,
+        gradient: Option<&Bound<'_, PyAny>>,
+        retain_graph: Option<bool>,
+        create_graph: bool,
+        inputs: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let inputs = match inputs {
+            None => None,
+            Some(i) if i.cast::<Self>().is_ok() => Some(vec![expect(i, "backward: inputs")?.get().snapshot()]),
+            Some(i) => {
+                Some(i.try_iter()?.map(|x| x.and_then(|x| Ok(expect(&x, "backward: every input")?.get().snapshot()))).collect::<PyResult<_>>()?)
+            }
+        };
+        let gradient = gradient.map(|g| super::grad::cotangent(g, &slf.get().snapshot())).transpose()?;
+        super::grad::run_backward(slf.py(), vec![(slf.get().snapshot(), gradient)], inputs, retain_graph, create_graph)
+    }
+
+    /// The same value without history.
+    fn detach(&self) -> Self {
+        Self::new(self.snapshot().detach())
+    }
+
+    /// A copy of the value in memory of its own; gradients flow through it.
+    fn clone(&self) -> PyResult<Self> {
+        Ok(Self::new(crate::ops::positive(&self.snapshot())?))
+    }
+
+    /// Keeps the gradient of this non-leaf in its `.grad`, too.
+    fn retain_grad(&self) -> PyResult<()> {
+        let v = self.snapshot();
+        match v.edge() {
+            Edge::Node { node, output } => {
+                let _ = tape::retained_leaf(node, *output, &v);
+                Ok(())
+            }
+            Edge::Leaf(_) => Ok(()),
+            Edge::None => Err(GradError::new_err("retain_grad: this Variable does not require gradients")),
+        }
+    }
+
+    /// Forgets the collected gradient.
+    fn zero_grad(&self) {
+        let place = match &*self.state.lock() {
+            State::Leaf(leaf) => Some(Arc::clone(leaf)),
+            State::Value(v) => place_of(v),
+        };
+        if let Some(p) = place {
+            p.set_grad(None);
+        }
+    }
+
+    /// Calls `hook(gradient)` whenever this Variable's gradient has been computed; what it returns, if not None,
+    /// replaces the gradient. Returns a handle with `remove()`.
+    ///
+    /// >>> x = tg.Variable(3.0, requires_grad=True)
+    /// >>> handle = x.register_hook(lambda g: g * 2)
+    /// >>> (x * x).backward()
+    /// >>> x.grad
+    /// Variable(12.)
+    /// >>> handle.remove()
+    fn register_hook(&self, hook: Py<PyAny>, py: Python<'_>) -> PyResult<super::function::HookHandle> {
+        if !hook.bind(py).is_callable() {
+            return Err(PyTypeError::new_err("register_hook: the hook must be callable"));
+        }
+        let v = self.snapshot();
+        super::function::add_hook(&v, Arc::new(PyHook::new(hook)))
+    }
+}
+
+/// Where the gradient of a value that is no leaf handle is kept.
+fn place_of(v: &Variable) -> Option<Arc<Leaf>> {
+    match v.edge() {
+        Edge::None => None,
+        Edge::Leaf(leaf) => Some(Arc::clone(leaf)),
+        Edge::Node { node, output } => tape::find_retained(node, *output),
+    }
+}
