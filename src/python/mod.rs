@@ -13,6 +13,7 @@ mod interchange;
 mod numpy;
 mod operators;
 mod protocol;
+mod random;
 mod tape;
 mod tracking;
 mod variable;
@@ -32,6 +33,7 @@ mod _core {
         super::grad::register(m)?;
         super::function::register(m)?;
         super::tape::register(m)?;
+        super::random::register(m)?;
         super::bind::register(m)
     }
 }

@@ -1,0 +1,149 @@
+//! Random numbers: the class `Generator` and functions over the generator of the process.
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyInt, PyTuple};
+
+use super::dtype;
+use super::variable::PyVariable;
+use crate::array::DType;
+use crate::ops::random::{Generator, default_generator};
+
+/// Sizes given as `rand(2, 3)` or `rand((2, 3))`.
+fn shape(sizes: &Bound<'_, PyTuple>) -> PyResult<Vec<isize>> {
+    if sizes.len() == 1 {
+        let only = sizes.get_item(0)?;
+        if only.cast::<PyInt>().is_err() && only.try_iter().is_ok() {
+            return only.extract();
+        }
+    }
+    sizes.iter().map(|n| n.extract()).collect()
+}
+
+fn sizes(shape: &Bound<'_, PyAny>) -> PyResult<Vec<isize>> {
+    if let Ok(n) = shape.extract::<isize>() { Ok(vec![n]) } else { shape.extract() }
+}
+
+fn dtype_of(dtype: Option<&Bound<'_, PyAny>>) -> PyResult<Option<DType>> {
+    dtype.filter(|d| !d.is_none()).map(dtype::extract).transpose()
+}
+
+/// A stream of random numbers: a seed and a place. The same seed gives the same numbers for any number of threads.
+///
+/// >>> a, b = tg.random.Generator(7), tg.random.Generator(7)
+/// >>> bool((a.rand(3) == b.rand(3)).all())
+/// True
+#[pyclass(frozen, name = "Generator", module = "tapegrad.random")]
+struct PyGenerator(Place);
+
+/// A generator of its own, or that of the process.
+enum Place {
+    Own(Generator),
+    Process,
+}
+
+impl PyGenerator {
+    fn stream(&self) -> &Generator {
+        match &self.0 {
+            Place::Own(g) => g,
+            Place::Process => default_generator(),
+        }
+    }
+}
+
+#[pymethods]
+impl PyGenerator {
+    #[new]
+    fn new(seed: u64) -> Self {
+        Self(Place::Own(Generator::new(seed)))
+    }
+
+    /// Begins the stream of `seed`.
+    fn manual_seed(&self, seed: u64) {
+        self.stream().manual_seed(seed);
+    }
+
+    /// The seed.
+    #[getter]
+    fn seed(&self) -> u64 {
+        self.stream().seed()
+    }
+
+    /// (seed, place): `set_state` goes on from there.
+    fn get_state(&self) -> (u64, u64) {
+        let [seed, place] = self.stream().state();
+        (seed, place)
+    }
+
+    /// Goes on where `get_state` was called.
+    fn set_state(&self, state: (u64, u64)) {
+        self.stream().set_state([state.0, state.1]);
+    }
+
+    /// Uniform in [0, 1): `rand(2, 3)`.
+    #[pyo3(signature = (*size, dtype = None))]
+    fn rand(&self, size: &Bound<'_, PyTuple>, dtype: Option<&Bound<'_, PyAny>>) -> PyResult<PyVariable> {
+        Ok(PyVariable::new(self.stream().rand(&shape(size)?, dtype_of(dtype)?)?))
+    }
+
+    /// Normal with mean 0 and standard deviation 1: `randn(2, 3)`.
+    #[pyo3(signature = (*size, dtype = None))]
+    fn randn(&self, size: &Bound<'_, PyTuple>, dtype: Option<&Bound<'_, PyAny>>) -> PyResult<PyVariable> {
+        Ok(PyVariable::new(self.stream().randn(&shape(size)?, dtype_of(dtype)?)?))
+    }
+
+    /// Integers from `low` up to but without `high`; with one bound, from 0.
+    #[pyo3(signature = (low, high = None, size = None, dtype = None))]
+    fn randint(&self, low: i64, high: Option<i64>, size: Option<&Bound<'_, PyAny>>, dtype: Option<&Bound<'_, PyAny>>) -> PyResult<PyVariable> {
+        let (low, high) = high.map_or((0, low), |h| (low, h));
+        let size = size.map_or_else(|| Ok(Vec::new()), sizes)?;
+        Ok(PyVariable::new(self.stream().randint(low, high, &size, dtype_of(dtype)?)?))
+    }
+
+    /// Uniform in [low, high).
+    #[pyo3(signature = (low = 0.0, high = 1.0, size = None, dtype = None))]
+    fn uniform(&self, low: f64, high: f64, size: Option<&Bound<'_, PyAny>>, dtype: Option<&Bound<'_, PyAny>>) -> PyResult<PyVariable> {
+        let size = size.map_or_else(|| Ok(Vec::new()), sizes)?;
+        Ok(PyVariable::new(self.stream().uniform(low, high, &size, dtype_of(dtype)?)?))
+    }
+
+    /// Normal with this mean and standard deviation.
+    #[pyo3(signature = (mean = 0.0, std = 1.0, size = None, dtype = None))]
+    fn normal(&self, mean: f64, std: f64, size: Option<&Bound<'_, PyAny>>, dtype: Option<&Bound<'_, PyAny>>) -> PyResult<PyVariable> {
+        let size = size.map_or_else(|| Ok(Vec::new()), sizes)?;
+        Ok(PyVariable::new(self.stream().normal(mean, std, &size, dtype_of(dtype)?)?))
+    }
+
+    /// 1 with probability p, else 0; p is a number, or an array of probabilities.
+    #[pyo3(signature = (p, size = None, dtype = None))]
+    fn bernoulli(&self, p: &Bound<'_, PyAny>, size: Option<&Bound<'_, PyAny>>, dtype: Option<&Bound<'_, PyAny>>) -> PyResult<PyVariable> {
+        if let Ok(v) = p.cast::<PyVariable>() {
+            if size.is_some() || dtype.is_some() {
+                return Err(PyTypeError::new_err("bernoulli: an array of probabilities decides size and dtype itself"));
+            }
+            return Ok(PyVariable::new(self.stream().bernoulli_of(&v.get().snapshot())?));
+        }
+        let size = size.map_or_else(|| Ok(Vec::new()), sizes)?;
+        Ok(PyVariable::new(self.stream().bernoulli(p.extract()?, &size, dtype_of(dtype)?)?))
+    }
+
+    /// The numbers 0 to n - 1 in random order.
+    fn permutation(&self, n: i64) -> PyResult<PyVariable> {
+        Ok(PyVariable::new(self.stream().permutation(n)?))
+    }
+
+    fn __repr__(&self) -> String {
+        let [seed, place] = self.stream().state();
+        format!("Generator(seed={seed}, place={place})")
+    }
+}
+
+/// Puts random numbers on the module.
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_class::<PyGenerator>()?;
+    let generator = Bound::new(m.py(), PyGenerator(Place::Process))?;
+    for name in ["manual_seed", "rand", "randn", "randint", "uniform", "normal", "bernoulli", "permutation"] {
+        m.add(name, generator.getattr(name)?)?;
+    }
+    Ok(())
+}
