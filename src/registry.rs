@@ -4,8 +4,20 @@ use crate::ops;
 use crate::ops::registry::Entry;
 
 /// The families.
-pub static REGISTRY: &[&[Entry]] =
-    &[ops::arithmetic::ENTRIES, ops::exponential::ENTRIES, ops::trigonometry::ENTRIES, ops::activation::ENTRIES, ops::comparison::ENTRIES];
+pub static REGISTRY: &[&[Entry]] = &[
+    ops::arithmetic::ENTRIES,
+    ops::exponential::ENTRIES,
+    ops::trigonometry::ENTRIES,
+    ops::activation::ENTRIES,
+    ops::comparison::ENTRIES,
+    ops::shape::ENTRIES,
+    ops::permute::ENTRIES,
+    ops::join::ENTRIES,
+    ops::repeat::ENTRIES,
+    ops::diagonal::ENTRIES,
+    ops::gather::ENTRIES,
+    ops::index::ENTRIES,
+];
 
 /// All rows.
 pub fn entries() -> impl Iterator<Item = &'static Entry> {

@@ -3,8 +3,10 @@
 pub mod arithmetic;
 pub mod blocks;
 pub mod field;
+pub mod gather;
 pub mod map;
 pub mod math;
 pub mod parallel;
 pub mod reduce;
+pub mod region;
 pub mod simd;

@@ -4,13 +4,19 @@ pub mod activation;
 pub mod arithmetic;
 pub mod comparison;
 pub(crate) mod define;
+pub mod diagonal;
 pub mod exponential;
+pub mod gather;
 pub mod index;
+pub mod join;
+pub mod permute;
 pub mod registry;
+pub mod repeat;
 pub mod samples;
 pub mod shape;
 mod traced;
 pub mod trigonometry;
+pub mod window;
 
 pub use activation::{elu, erf, gelu_erf, gelu_tanh, leaky_relu, relu, sigmoid, silu, softplus};
 pub use arithmetic::{
@@ -21,7 +27,13 @@ pub use comparison::{
     bitwise_and, bitwise_invert, bitwise_left_shift, bitwise_or, bitwise_right_shift, bitwise_xor, equal, greater, greater_equal, isnan, less,
     less_equal, logical_and, logical_not, logical_or, logical_xor, not_equal, where_,
 };
+pub use diagonal::{diag, diagonal, tril, triu};
 pub use exponential::{exp, expm1, log, log1p, log2, log10};
+pub use gather::{gather_rows, pick, take, take_along_axis};
+pub use index::{IndexItem, assign_item, get_item, set_item};
+pub use join::{Sections, array_split, column_stack, concat, dstack, hstack, split, stack, unstack, vstack};
+pub use permute::{flip, matrix_transpose, moveaxis, permute_dims, rot90, swapaxes, transpose};
 pub use registry::{Arg, Args, Entry, Operand, Sample, Value};
-pub use shape::{astype, scalar};
+pub use repeat::{meshgrid, repeat, roll, tile};
+pub use shape::{astype, atleast_1d, atleast_2d, atleast_3d, broadcast_arrays, broadcast_to, expand_dims, flatten, reshape, scalar, squeeze};
 pub use trigonometry::{cos, cosh, sin, sinh, tan, tanh};
