@@ -13,6 +13,13 @@ pub static REGISTRY: &[&[Entry]] = &[
     ops::matrix::ENTRIES,
     ops::creation::ENTRIES,
     ops::division::ENTRIES,
+    ops::shape::ENTRIES,
+    ops::permute::ENTRIES,
+    ops::join::ENTRIES,
+    ops::repeat::ENTRIES,
+    ops::diagonal::ENTRIES,
+    ops::gather::ENTRIES,
+    ops::index::ENTRIES,
 ];
 
 /// All rows.

@@ -66,6 +66,15 @@ impl Cursor {
 
     /// Calls `f` with the storage position of every element in row-major order.
     pub fn for_each(&self, mut f: impl FnMut(usize)) {
+        self.for_each_run(|first, step, len| {
+            for c in 0..len.cast_signed() {
+                f((first.cast_signed() + c * step).cast_unsigned());
+            }
+        });
+    }
+
+    /// Calls `f` with the first position, the step and the length of every innermost run, in row-major order.
+    pub fn for_each_run(&self, mut f: impl FnMut(usize, isize, usize)) {
         let rows: usize = self.outer.iter().map(|&(n, _)| n).product();
         if rows == 0 || self.run == 0 {
             return;
@@ -73,9 +82,7 @@ impl Cursor {
         let mut index: SmallVec<[usize; 4]> = SmallVec::from_elem(0, self.outer.len());
         let mut base = self.offset.cast_signed();
         for _ in 0..rows {
-            for c in 0..self.run.cast_signed() {
-                f((base + c * self.step).cast_unsigned());
-            }
+            f(base.cast_unsigned(), self.step, self.run);
             for (i, &(n, s)) in index.iter_mut().zip(&self.outer).rev() {
                 *i += 1;
                 base += s;
@@ -86,6 +93,12 @@ impl Cursor {
                 base -= n.cast_signed() * s;
             }
         }
+    }
+
+    /// Length of the innermost runs.
+    #[must_use]
+    pub fn run(&self) -> usize {
+        self.run
     }
 }
 

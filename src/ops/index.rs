@@ -1,5 +1,19 @@
-//! Indexing.
+//! Indexing and assignment in all of NumPy's forms.
+//!
+//! Whatever stands between the brackets becomes a plan: a window (ints, slices, new axes: a view), and row numbers for
+//! the axes that arrays index (a copy). Reading applies the two one after the other, writing the other way round.
 
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::gather::{self, gather, out_of_bounds, positions};
+use super::registry::{Entry, Gradient, Kind, Operand, Param};
+use super::shape::{broadcast_to, reshape_to};
+use super::window::{self, Cut, Window, fit_value, replace, view};
+use crate::array::{Array, DType, Shape, broadcast_shapes, size_of};
+use crate::error::{Error, Result, show_shape};
+use crate::kernel::gather::{Places, nonzero};
 use crate::tape::Variable;
 
 /// One item between square brackets.
@@ -15,4 +29,347 @@ pub enum IndexItem {
     NewAxis,
     /// An integer or bool array.
     Array(Variable),
+}
+
+/// What one item says, with its axes.
+enum Part {
+    /// A cut of the next axis.
+    Cut(Cut),
+    /// One position of the next axis.
+    At(usize),
+    /// An axis of size one.
+    New,
+    /// Nothing, but it stands between other parts.
+    Gap,
+    /// Positions, counted in row-major order over the next `axes` axes.
+    Rows { axes: usize, rows: Array },
+}
+
+impl Part {
+    fn axes(&self) -> usize {
+        match self {
+            Self::Cut(_) | Self::At(_) => 1,
+            Self::New | Self::Gap => 0,
+            Self::Rows { axes, .. } => *axes,
+        }
+    }
+}
+
+/// How an index reads.
+struct Plan {
+    /// What is cut out first, unless that is all; with row numbers it keeps all axes.
+    window: Option<Window>,
+    /// What is gathered then.
+    rows: Option<(Places, Array)>,
+    /// The shape of the result.
+    shape: Shape,
+}
+
+/// The number of axes that an item uses.
+fn axes_of(item: &IndexItem) -> usize {
+    match item {
+        IndexItem::Int(_) | IndexItem::Slice(..) => 1,
+        IndexItem::Ellipsis | IndexItem::NewAxis => 0,
+        IndexItem::Array(v) if v.dtype() == DType::Bool => v.ndim(),
+        IndexItem::Array(_) => 1,
+    }
+}
+
+/// The items as parts that together use all axes of `shape`.
+fn parts(op: &str, shape: &[usize], items: &[IndexItem]) -> Result<Vec<Part>> {
+    let used: usize = items.iter().map(axes_of).sum();
+    if used > shape.len() {
+        let n = shape.len();
+        return Err(Error::Index(format!("{op}: too many indices for array: array is {n}-dimensional, but {used} were indexed")));
+    }
+    if items.iter().filter(|i| matches!(i, IndexItem::Ellipsis)).count() > 1 {
+        return Err(Error::Index(format!("{op}: an index can only have a single ellipsis ('...')")));
+    }
+    let rest = shape.len() - used;
+    let (mut out, mut axis, mut open) = (Vec::with_capacity(items.len() + rest), 0, true);
+    for item in items {
+        match item {
+            IndexItem::Ellipsis => {
+                open = false;
+                out.push(Part::Gap);
+                out.extend(shape[axis..axis + rest].iter().map(|&n| Part::Cut(Cut::whole(n))));
+                axis += rest;
+            }
+            item => {
+                out.push(part(op, shape, axis, item)?);
+                axis += axes_of(item);
+            }
+        }
+    }
+    if open {
+        out.extend(shape[axis..].iter().map(|&n| Part::Cut(Cut::whole(n))));
+    }
+    Ok(out)
+}
+
+fn part(op: &str, shape: &[usize], axis: usize, item: &IndexItem) -> Result<Part> {
+    Ok(match item {
+        IndexItem::NewAxis => Part::New,
+        IndexItem::Ellipsis => Part::Gap,
+        IndexItem::Slice(start, stop, step) => Part::Cut(Cut::slice(*start, *stop, *step, shape[axis])?),
+        IndexItem::Int(i) => {
+            let n = shape[axis].cast_signed();
+            let at = if *i < 0 { i.saturating_add(n) } else { *i };
+            Part::At(usize::try_from(at).ok().filter(|&a| a < shape[axis]).ok_or_else(|| out_of_bounds(op, *i as i64, axis, shape[axis]))?)
+        }
+        IndexItem::Array(mask) if mask.dtype() == DType::Bool => {
+            let sizes = &shape[axis..axis + mask.ndim()];
+            if let Some(k) = (0..mask.ndim()).find(|&k| mask.shape()[k] != sizes[k]) {
+                return Err(Error::Index(format!(
+                    "{op}: boolean index did not match indexed array along axis {}; size of axis is {} but size of corresponding boolean axis is {}",
+                    axis + k,
+                    sizes[k],
+                    mask.shape()[k]
+                )));
+            }
+            let rows = nonzero(mask.array());
+            Part::Rows { axes: mask.ndim(), rows: Array::from_slice(&rows, &[rows.len()]) }
+        }
+        IndexItem::Array(v) => {
+            let at = positions(op, v.array(), axis, shape[axis])?;
+            match at[..] {
+                [i] if v.ndim() == 0 => Part::At(usize::try_from(i).unwrap_or_default()),
+                _ => Part::Rows { axes: 1, rows: Array::from_slice(&at, v.shape()) },
+            }
+        }
+    })
+}
+
+fn plan(op: &str, shape: &[usize], items: &[IndexItem]) -> Result<Plan> {
+    let parts = parts(op, shape, items)?;
+    if parts.iter().any(|p| matches!(p, Part::Rows { .. })) { mixed(op, shape, &parts) } else { Ok(basic(&parts)) }
+}
+
+/// Ints, slices, new axes: a view.
+fn basic(parts: &[Part]) -> Plan {
+    let (mut cuts, mut shape) = (SmallVec::new(), Shape::new());
+    for part in parts {
+        match part {
+            Part::Cut(c) => {
+                cuts.push(*c);
+                shape.push(c.count);
+            }
+            Part::At(i) => cuts.push(Cut::one(*i)),
+            Part::New => shape.push(1),
+            Part::Gap | Part::Rows { .. } => {}
+        }
+    }
+    Plan { window: Some(Window::Region { cuts, shape: shape.clone() }), rows: None, shape }
+}
+
+/// With arrays: ints count as 0-d ones. The axes of the arrays, broadcast together, stand where the arrays stand when
+/// nothing stands between them, else first.
+fn mixed(op: &str, shape: &[usize], parts: &[Part]) -> Result<Plan> {
+    let is_array = |p: &Part| matches!(p, Part::Rows { .. } | Part::At(_));
+    let first = parts.iter().position(is_array).unwrap_or(0);
+    let last = parts.iter().rposition(is_array).unwrap_or(0);
+    let together = parts[first..=last].iter().all(is_array);
+
+    let (mut cuts, mut kept, mut axes) = (SmallVec::<[Cut; 4]>::new(), Shape::new(), SmallVec::<[usize; 4]>::new());
+    let (mut out, mut place, mut out_place, mut axis) = (Shape::new(), 0, 0, 0);
+    for (i, part) in parts.iter().enumerate() {
+        if together && i == first {
+            (place, out_place) = (axis - axes.len(), out.len());
+        }
+        match part {
+            Part::Cut(c) => {
+                cuts.push(*c);
+                kept.push(c.count);
+                out.push(c.count);
+            }
+            Part::New => out.push(1),
+            part => {
+                for a in axis..axis + part.axes() {
+                    cuts.push(Cut::whole(shape[a]));
+                    kept.push(shape[a]);
+                    axes.push(a);
+                }
+            }
+        }
+        axis += part.axes();
+    }
+    let rows = row_numbers(op, shape, parts)?;
+    for (i, &n) in rows.shape().iter().enumerate() {
+        out.insert(out_place + i, n);
+    }
+    let whole = cuts.iter().zip(shape).all(|(c, &n)| *c == Cut::whole(n));
+    let window = if whole { None } else { Some(Window::Region { cuts, shape: kept.clone() }) };
+    Ok(Plan { window, rows: Some((Places { shape: kept, axes, place }, rows)), shape: out })
+}
+
+/// The arrays of an index broadcast together, as one number for each place.
+fn row_numbers(op: &str, shape: &[usize], parts: &[Part]) -> Result<Array> {
+    let arrays: Vec<&Array> = parts.iter().filter_map(|p| if let Part::Rows { rows, .. } = p { Some(rows) } else { None }).collect();
+    let mut common = Shape::new();
+    for a in &arrays {
+        common = broadcast_shapes(&common, a.shape()).ok_or_else(|| {
+            let all: Vec<String> = arrays.iter().map(|a| show_shape(a.shape())).collect();
+            Error::Index(format!("{op}: shape mismatch: indexing arrays could not be broadcast together with shapes {}", all.join(" ")))
+        })?;
+    }
+    if let [one] = arrays[..]
+        && !parts.iter().any(|p| matches!(p, Part::At(_)))
+    {
+        return Ok(one.clone());
+    }
+    let mut numbers = vec![0_i64; size_of(&common)];
+    let mut axis = 0;
+    for part in parts {
+        let size: usize = shape[axis..axis + part.axes()].iter().product();
+        let size = i64::try_from(size).unwrap_or(i64::MAX);
+        axis += part.axes();
+        match part {
+            Part::At(i) => numbers.iter_mut().for_each(|n| *n = *n * size + i64::try_from(*i).unwrap_or_default()),
+            Part::Rows { rows, .. } => {
+                let rows = rows.broadcast_to(op, &common)?.to_vec::<i64>();
+                numbers.iter_mut().zip(rows).for_each(|(n, r)| *n = *n * size + r);
+            }
+            Part::Cut(_) | Part::New | Part::Gap => {}
+        }
+    }
+    Ok(Array::from_slice(&numbers, &common))
+}
+
+/// `x[items]`: a view where only ints, slices, ellipsis and new axes are used, else a copy.
+///
+/// # Errors
+/// `Index` when an index is out of bounds, an array is not of integers or bools, or a mask has another shape.
+pub fn get_item(x: &Variable, items: &[IndexItem]) -> Result<Variable> {
+    let plan = plan("getitem", x.shape(), items)?;
+    let mut out = match plan.window {
+        Some(window) => view(&window::GETITEM, x, window)?,
+        None => x.clone(),
+    };
+    if let Some((places, rows)) = plan.rows {
+        out = gather(&gather::GETITEM, &out, Arc::new(places), rows)?;
+    }
+    reshape_to(&out, &plan.shape)
+}
+
+/// `x` after `x[items] = value`: a new value, with gradients for both. The dtype stays; `value` broadcasts.
+///
+/// # Errors
+/// As [`get_item`], and `Shape` when `value` does not broadcast to the place.
+pub fn set_item<'a>(x: &Variable, items: &[IndexItem], value: impl Into<Operand<'a>>) -> Result<Variable> {
+    assign_item(x.clone(), items, value)
+}
+
+/// [`set_item`] with `x` given away: overwritten in place when nobody else holds it.
+///
+/// # Errors
+/// As [`set_item`].
+pub fn assign_item<'a>(x: Variable, items: &[IndexItem], value: impl Into<Operand<'a>>) -> Result<Variable> {
+    let plan = plan("setitem", x.shape(), items)?;
+    let value: Variable = match value.into() {
+        Operand::Scalar(s) => Array::full(&[], s, x.dtype()).into(),
+        Operand::Variable(v) => fit_value(v, &x, &plan.shape, plan.rows.is_some())?,
+    };
+    let Some((places, rows)) = plan.rows else {
+        return match plan.window {
+            Some(window) => replace(x, window, &value),
+            None => Ok(x),
+        };
+    };
+    let shape = places.out_shape(rows.shape());
+    let value = if shape == plan.shape { value } else { reshape_to(&broadcast_to(&value, &plan.shape)?, &shape)? };
+    match plan.window {
+        None => gather::put(x, Arc::new(places), rows, &value),
+        Some(window) => {
+            let part = view(&window::GETITEM, &x, window.clone())?;
+            let part = gather::put(part, Arc::new(places), rows, &value)?;
+            replace(x, window, &part)
+        }
+    }
+}
+
+/// The rows of this file.
+pub const ENTRIES: &[Entry] = &[
+    Entry {
+        name: "getitem",
+        doc: "x[key] in all of NumPy's forms: ints, slices with any step, ..., None, integer arrays, masks, and mixes of them. A view unless arrays are used; bounds are always checked.\n\n>>> tg.Variable([1.0, 2.0, 3.0])[::-2]\nVariable([3., 1.])\n",
+        params: &[Param::array("x"), Param::new("key", Kind::Index)],
+        call: |a| Ok(get_item(&a.variable(0)?, a.index(1)?)?.into()),
+        gradient: Gradient::Rule("zeros with g added at the key"),
+        linear: true,
+        function: false,
+        method: false,
+        samples: samples::get,
+        ..Entry::BASE
+    },
+    Entry {
+        name: "setitem",
+        doc: "x[key] = value in all of NumPy's forms, as a new value: other holders of the old one keep it. Gradients flow to value and, where it is not overwritten, to x.\n\n>>> x = tg.Variable([1.0, 2.0, 3.0])\n>>> x[1:] = 0.0\n>>> x\nVariable([1., 0., 0.])\n",
+        params: &[Param::array("x"), Param::new("key", Kind::Index), Param::array("value")],
+        call: |a| Ok(set_item(&a.variable(0)?, a.index(1)?, a.operand(2)?)?.into()),
+        gradient: Gradient::Rule("g with zeros at the key, g[key]"),
+        linear: true,
+        function: false,
+        method: false,
+        samples: samples::set,
+        ..Entry::BASE
+    },
+];
+
+mod samples {
+    //! Keys of every kind.
+
+    use super::IndexItem::{self, Array, Ellipsis, Int, NewAxis, Slice};
+    use crate::ops::registry::{Arg, Sample};
+    use crate::ops::samples::{Draw, REAL, call_with, indices};
+    use crate::tape::Variable;
+
+    const ALL: IndexItem = Slice(None, None, None);
+
+    fn mask(values: &[bool], shape: &[usize]) -> IndexItem {
+        Array(Variable::from(crate::array::Array::from_slice(values, shape)))
+    }
+
+    fn at(values: &[i64]) -> IndexItem {
+        Array(indices(values, &[values.len()]))
+    }
+
+    fn keys() -> Vec<(&'static [usize], Vec<IndexItem>)> {
+        vec![
+            (&[], vec![]),
+            (&[], vec![Ellipsis]),
+            (&[], vec![mask(&[true], &[])]),
+            (&[4], vec![Int(-2)]),
+            (&[5], vec![Slice(None, None, Some(-2))]),
+            (&[3, 4], vec![Int(1), NewAxis, Slice(Some(1), None, Some(2))]),
+            (&[2, 3, 4], vec![Ellipsis, Slice(Some(-1), Some(0), Some(-1)), NewAxis]),
+            (&[2, 3], vec![Slice(Some(2), Some(1), None)]),
+            (&[0, 3], vec![Slice(None, Some(5), None)]),
+            (&[4], vec![at(&[0, 3, -1, 0])]),
+            (&[3, 4], vec![Array(indices(&[0, 2, 2, 1], &[2, 2])), Slice(Some(1), None, Some(2))]),
+            (&[2, 3, 4], vec![Int(0), ALL, at(&[3, 1])]),
+            (&[2, 3, 4], vec![ALL, at(&[2, 0]), at(&[1, 1])]),
+            (&[2, 3, 4], vec![at(&[1, 0]), NewAxis, Slice(None, None, Some(-1)), at(&[1, 1])]),
+            (&[3, 2], vec![mask(&[true, false, false, true, true, false], &[3, 2])]),
+            (&[2, 3, 2], vec![ALL, mask(&[true, false, true], &[3]), Int(-1)]),
+            (&[3], vec![mask(&[false; 3], &[3])]),
+            (&[3, 0], vec![at(&[2, 0])]),
+        ]
+    }
+
+    pub(super) fn get() -> Vec<Sample> {
+        let draw = &mut Draw::new(91);
+        keys().into_iter().map(|(shape, key)| call_with(REAL.strided(draw, shape), [Arg::Index(key)])).collect()
+    }
+
+    pub(super) fn set() -> Vec<Sample> {
+        let draw = &mut Draw::new(92);
+        let mut out = Vec::new();
+        for (shape, key) in keys() {
+            let x = REAL.strided(draw, shape);
+            let Ok(part) = super::get_item(&x, &key) else { continue };
+            out.push(call_with(x.clone(), [Arg::Index(key.clone()), Arg::Variable(REAL.strided(draw, part.shape()))]));
+            out.push(call_with(x, [Arg::Index(key), Arg::Variable(REAL.array(draw, &[1; 5]))]));
+        }
+        out
+    }
 }

@@ -30,6 +30,8 @@ pub enum Kind {
     Axes,
     /// An int or a tuple of ints; as the last parameter of a method also several ints.
     Ints,
+    /// An int, which counts pieces, or a tuple of ints, which are places: told apart.
+    Sections,
     /// A dtype or None.
     DType,
     /// One of the strings in the parameter's choices.

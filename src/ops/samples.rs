@@ -50,6 +50,24 @@ impl Draw {
     }
 }
 
+/// A call with `first` and what comes after it.
+#[must_use]
+pub fn call_with(first: Variable, rest: impl IntoIterator<Item = Arg>) -> Sample {
+    Sample { args: std::iter::once(Arg::Variable(first)).chain(rest).collect() }
+}
+
+/// Axes, a shape or places.
+#[must_use]
+pub fn ints(values: &[isize]) -> Arg {
+    Arg::Ints(values.into())
+}
+
+/// An array of indices.
+#[must_use]
+pub fn indices(values: &[i64], shape: &[usize]) -> Variable {
+    Array::from_slice(values, shape).into()
+}
+
 impl Domain {
     /// A number of the domain.
     pub fn number(&self, draw: &mut Draw) -> f64 {

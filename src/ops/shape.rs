@@ -1,12 +1,17 @@
-//! Shapes: casts, reshapes, permutations, joins and cuts.
+//! Shapes: casts, reshapes, axes of size one, broadcasts.
 
-use crate::array::{Array, DType, Element, Scalar};
+use super::registry::{Arg, Args, Entry, Gradient, Kind, Param, Sample, Value};
+use super::samples::{Draw, REAL, call_with, ints};
+use crate::array::{Array, DType, Element, Scalar, Shape, broadcast_shapes, normalize_axis};
 use crate::dispatch;
-use crate::error::Result;
+use crate::error::{Error, Result, show_shape};
 use crate::kernel::blocks::{self, Input};
-use crate::tape::{Grads, Op, Rule, Step, Variable, record};
+use crate::tape::{Grads, Op, Rule, Step, Variable, accumulate, record};
 
 static ASTYPE: Op = Op { name: "astype", rule: Rule::Vjp(astype_vjp) };
+static RESHAPE: Op = Op { name: "reshape", rule: Rule::Vjp(reshape_vjp) };
+static EXPAND_DIMS: Op = Op { name: "expand_dims", rule: Rule::Vjp(reshape_vjp) };
+static SQUEEZE: Op = Op { name: "squeeze", rule: Rule::Vjp(reshape_vjp) };
 
 fn astype_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let dtype = step.meta(0).dtype;
@@ -30,4 +35,321 @@ pub fn astype(x: &Variable, dtype: DType) -> Result<Variable> {
 #[must_use]
 pub fn scalar(value: impl Into<Scalar>, dtype: DType) -> Variable {
     Array::full(&[], value.into(), dtype).into()
+}
+
+/// Axes counted from the front, in the order given.
+///
+/// # Errors
+/// `Axis` when one is out of range, `Value` when one is named twice.
+pub(crate) fn distinct_axes(op: &str, axes: &[isize], ndim: usize) -> Result<Shape> {
+    let mut out = Shape::new();
+    for &a in axes {
+        let axis = normalize_axis(op, a, ndim)?;
+        if out.contains(&axis) {
+            return Err(Error::Value(format!("{op}: repeated axis {a}")));
+        }
+        out.push(axis);
+    }
+    Ok(out)
+}
+
+fn reshape_vjp(step: &mut Step<'_>) -> Result<Grads> {
+    let g = step.take_g();
+    Ok(Grads::from_iter([Some(reshape_to(&g, &step.meta(0).shape)?)]))
+}
+
+/// `x` with another shape of the same size.
+pub(super) fn reshape_to(x: &Variable, shape: &[usize]) -> Result<Variable> {
+    if x.shape() == shape { Ok(x.clone()) } else { shaped(&RESHAPE, x, shape) }
+}
+
+fn shaped(op: &'static Op, x: &Variable, shape: &[usize]) -> Result<Variable> {
+    record(op, &[x], x.array().reshape(shape)?, |_| {})
+}
+
+/// The elements in row-major order with another shape: a view where strides allow it. One size may be -1: what is left.
+///
+/// # Errors
+/// `Shape` when the sizes do not fit.
+pub fn reshape(x: &Variable, shape: &[isize]) -> Result<Variable> {
+    let size = x.array().size();
+    let known: Option<usize> = shape.iter().filter(|&&n| n != -1).try_fold(1_usize, |p, &n| p.checked_mul(usize::try_from(n).ok()?));
+    let fail = |why: &str| {
+        let to: Vec<String> = shape.iter().map(ToString::to_string).collect();
+        let comma = if shape.len() == 1 { "," } else { "" };
+        let to = format!("({}{comma})", to.join(", "));
+        Error::Shape(format!("reshape: cannot reshape {} ({size} elements) to {to}{why}", show_shape(x.shape())))
+    };
+    let unknown = shape.iter().filter(|&&n| n == -1).count();
+    let known = known.ok_or_else(|| fail(": sizes must not be negative, but for one -1"))?;
+    let rest = match unknown {
+        0 if known == size => 0,
+        1 if known > 0 && size.is_multiple_of(known) => size / known,
+        0 => return Err(fail(&format!(" ({known} elements)"))),
+        1 => return Err(fail(": the -1 cannot be worked out")),
+        _ => return Err(fail(": only one size can be -1")),
+    };
+    let shape: Shape = shape.iter().map(|&n| usize::try_from(n).unwrap_or(rest)).collect();
+    shaped(&RESHAPE, x, &shape)
+}
+
+/// The elements in row-major order, in one axis.
+///
+/// # Errors
+/// Those of recording.
+pub fn flatten(x: &Variable) -> Result<Variable> {
+    shaped(&RESHAPE, x, &[x.array().size()])
+}
+
+/// With new axes of size one, at the given places of the result.
+///
+/// # Errors
+/// `Axis` when a place is out of range, `Value` when one is named twice.
+pub fn expand_dims(x: &Variable, axes: &[isize]) -> Result<Variable> {
+    let ndim = x.ndim() + axes.len();
+    let axes = distinct_axes("expand_dims", axes, ndim)?;
+    let mut old = x.shape().iter();
+    let shape: Shape = (0..ndim).map(|i| if axes.contains(&i) { 1 } else { old.next().copied().unwrap_or(1) }).collect();
+    shaped(&EXPAND_DIMS, x, &shape)
+}
+
+/// Without axes of size one: the given ones, or all.
+///
+/// # Errors
+/// `Shape` when a given axis is longer, `Axis` when it is out of range.
+pub fn squeeze(x: &Variable, axes: Option<&[isize]>) -> Result<Variable> {
+    let axes = match axes {
+        None => (0..x.ndim()).filter(|&a| x.shape()[a] == 1).collect(),
+        Some(axes) => distinct_axes("squeeze", axes, x.ndim())?,
+    };
+    if let Some(&a) = axes.iter().find(|&&a| x.shape()[a] != 1) {
+        return Err(Error::Shape(format!("squeeze: axis {a} of shape {} has size {}, only axes of size 1 go", show_shape(x.shape()), x.shape()[a])));
+    }
+    let shape: Shape = (0..x.ndim()).filter(|a| !axes.contains(a)).map(|a| x.shape()[a]).collect();
+    shaped(&SQUEEZE, x, &shape)
+}
+
+/// `x` stretched to `shape`, as a view.
+///
+/// # Errors
+/// `Shape` when `x` does not broadcast to `shape`.
+pub fn broadcast_to(x: &Variable, shape: &[usize]) -> Result<Variable> {
+    accumulate::broadcast_to(x, shape, "broadcast_to")
+}
+
+/// All arrays stretched to their common shape, as views.
+///
+/// # Errors
+/// `Shape` when they do not broadcast.
+pub fn broadcast_arrays(arrays: &[Variable]) -> Result<Vec<Variable>> {
+    let mut shape = Shape::new();
+    for x in arrays {
+        shape = broadcast_shapes(&shape, x.shape()).ok_or_else(|| Error::broadcast("broadcast_arrays", &shape, x.shape()))?;
+    }
+    arrays.iter().map(|x| broadcast_to(x, &shape)).collect()
+}
+
+/// With at least `ndim` axes, where NumPy's atleast_1d, 2d and 3d put them.
+fn at_least(x: &Variable, ndim: usize) -> Result<Variable> {
+    let shape: &[usize] = match (ndim, x.shape()) {
+        (_, s) if s.len() >= ndim => return Ok(x.clone()),
+        (1, _) => &[1],
+        (2, []) => &[1, 1],
+        (2, s) => &[1, s[0]],
+        (_, []) => &[1, 1, 1],
+        (_, [n]) => &[1, *n, 1],
+        (_, s) => &[s[0], s[1], 1],
+    };
+    reshape_to(x, shape)
+}
+
+/// `x` with at least one axis.
+///
+/// # Errors
+/// Those of recording.
+pub fn atleast_1d(x: &Variable) -> Result<Variable> {
+    at_least(x, 1)
+}
+
+/// `x` with at least two axes: a row.
+///
+/// # Errors
+/// Those of recording.
+pub fn atleast_2d(x: &Variable) -> Result<Variable> {
+    at_least(x, 2)
+}
+
+/// `x` with at least three axes.
+///
+/// # Errors
+/// Those of recording.
+pub fn atleast_3d(x: &Variable) -> Result<Variable> {
+    at_least(x, 3)
+}
+
+/// The rows of this file.
+pub const ENTRIES: &[Entry] = &[
+    Entry {
+        name: "astype",
+        doc: "x in another dtype. A gradient comes back in the dtype of x; integers and bools have none.\n\n>>> tg.astype(tg.Variable([1.7, -1.7]), \"int64\")\nVariable([ 1, -1])\n",
+        params: &[Param::array("x"), Param::new("dtype", Kind::DType)],
+        call: call_astype,
+        gradient: Gradient::Rule("g.astype(x.dtype)"),
+        linear: true,
+        samples: || plain(&[Arg::DType(DType::F64)]),
+        ..Entry::BASE
+    },
+    Entry {
+        name: "reshape",
+        doc: "The elements in row-major order with another shape; one size may be -1. A view where strides allow it.\n\n>>> tg.reshape(tg.Variable([1.0, 2.0, 3.0, 4.0]), (2, -1))\nVariable([[1., 2.],\n          [3., 4.]])\n",
+        params: &[Param::array("x"), Param::new("shape", Kind::Ints)],
+        call: |a| Ok(reshape(&a.variable(0)?, a.ints(1)?)?.into()),
+        gradient: Gradient::Rule("reshape(g, x.shape)"),
+        linear: true,
+        samples: reshape_samples,
+        ..Entry::BASE
+    },
+    Entry {
+        name: "flatten",
+        aliases: &["ravel"],
+        doc: "The elements in row-major order in one axis. A view where strides allow it.\n\n>>> tg.flatten(tg.Variable([[1.0, 2.0], [3.0, 4.0]]))\nVariable([1., 2., 3., 4.])\n",
+        params: &[Param::array("x")],
+        call: |a| Ok(flatten(&a.variable(0)?)?.into()),
+        gradient: Gradient::Rule("reshape(g, x.shape)"),
+        linear: true,
+        samples: || plain(&[]),
+        ..Entry::BASE
+    },
+    Entry {
+        name: "expand_dims",
+        aliases: &["unsqueeze"],
+        doc: "x with new axes of size one at the given places of the result; a view.\n\n>>> tg.expand_dims(tg.Variable([1.0, 2.0]), 0)\nVariable([[1., 2.]])\n",
+        params: &[Param::array("x"), Param { alias: Some("dim"), ..Param::new("axis", Kind::Ints) }],
+        call: |a| Ok(expand_dims(&a.variable(0)?, a.ints(1)?)?.into()),
+        gradient: Gradient::Rule("squeeze(g, axis)"),
+        linear: true,
+        samples: || [&[0][..], &[-1], &[0, 2], &[-1, 0], &[]].into_iter().flat_map(|axes| plain(&[ints(axes)])).filter(valid_expand).collect(),
+        ..Entry::BASE
+    },
+    Entry {
+        name: "squeeze",
+        doc: "x without axes of size one: the given ones, or all; a view.\n\n>>> tg.squeeze(tg.Variable([[1.0, 2.0]]))\nVariable([1., 2.])\n",
+        params: &[Param::array("x"), Param::axes()],
+        call: |a| Ok(squeeze(&a.variable(0)?, a.axes(1)?)?.into()),
+        gradient: Gradient::Rule("reshape(g, x.shape)"),
+        linear: true,
+        samples: squeeze_samples,
+        ..Entry::BASE
+    },
+    Entry {
+        name: "broadcast_to",
+        doc: "x stretched to a shape, as a view: nothing is copied.\n\n>>> tg.broadcast_to(tg.Variable([1.0, 2.0]), (2, 2))\nVariable([[1., 2.],\n          [1., 2.]])\n",
+        params: &[Param::array("x"), Param::new("shape", Kind::Ints)],
+        call: call_broadcast_to,
+        gradient: Gradient::Rule("g, summed down to x.shape"),
+        linear: true,
+        samples: broadcast_samples,
+        ..Entry::BASE
+    },
+    Entry {
+        name: "broadcast_arrays",
+        doc: "All arrays stretched to their common shape, as views.\n\n>>> tg.broadcast_arrays([tg.Variable([1.0, 2.0]), tg.Variable([[3.0]])])\n[Variable([[1., 2.]]), Variable([[3., 3.]])]\n",
+        params: &[Param::new("arrays", Kind::Arrays)],
+        call: |a| Ok(broadcast_arrays(a.variables(0)?)?.into()),
+        gradient: Gradient::Composite("g, summed down to the shape of each"),
+        linear: true,
+        method: false,
+        samples: broadcast_arrays_samples,
+        ..Entry::BASE
+    },
+    Entry {
+        name: "atleast_1d",
+        doc: "x with at least one axis.\n\n>>> tg.atleast_1d(tg.Variable(3.0))\nVariable([3.])\n",
+        params: &[Param::array("x")],
+        call: |a| Ok(atleast_1d(&a.variable(0)?)?.into()),
+        gradient: Gradient::Composite("reshape(g, x.shape)"),
+        linear: true,
+        method: false,
+        samples: || plain(&[]),
+        ..Entry::BASE
+    },
+    Entry {
+        name: "atleast_2d",
+        doc: "x with at least two axes; a 1-d array is a row.\n\n>>> tg.atleast_2d(tg.Variable([1.0, 2.0]))\nVariable([[1., 2.]])\n",
+        params: &[Param::array("x")],
+        call: |a| Ok(atleast_2d(&a.variable(0)?)?.into()),
+        gradient: Gradient::Composite("reshape(g, x.shape)"),
+        linear: true,
+        method: false,
+        samples: || plain(&[]),
+        ..Entry::BASE
+    },
+    Entry {
+        name: "atleast_3d",
+        doc: "x with at least three axes; a 1-d array is the middle one.\n\n>>> tg.atleast_3d(tg.Variable([1.0, 2.0])).shape\n(1, 2, 1)\n",
+        params: &[Param::array("x")],
+        call: |a| Ok(atleast_3d(&a.variable(0)?)?.into()),
+        gradient: Gradient::Composite("reshape(g, x.shape)"),
+        linear: true,
+        method: false,
+        samples: || plain(&[]),
+        ..Entry::BASE
+    },
+];
+
+fn call_astype(a: &Args<'_>) -> Result<Value> {
+    let dtype = a.dtype(1)?.ok_or_else(|| Error::Type("astype: a dtype must be given".to_owned()))?;
+    Ok(astype(&a.variable(0)?, dtype)?.into())
+}
+
+fn call_broadcast_to(a: &Args<'_>) -> Result<Value> {
+    let size = |&n: &isize| usize::try_from(n).map_err(|_| Error::Value(format!("broadcast_to: sizes must not be negative, got {n}")));
+    let shape: Shape = a.ints(1)?.iter().map(size).collect::<Result<_>>()?;
+    Ok(broadcast_to(&a.variable(0)?, &shape)?.into())
+}
+
+/// Arrays of several shapes and layouts, each with the same other arguments.
+pub(super) fn plain(rest: &[Arg]) -> Vec<Sample> {
+    let draw = &mut Draw::new(31);
+    let x = [REAL.array(draw, &[]), REAL.array(draw, &[4]), REAL.strided(draw, &[3, 4]), REAL.array(draw, &[2, 0]), REAL.strided(draw, &[2, 1, 3])];
+    x.into_iter().map(|x| call_with(x, rest.to_vec())).collect()
+}
+
+fn valid_expand(s: &Sample) -> bool {
+    matches!(&s.args[..], [Arg::Variable(x), Arg::Ints(axes)] if axes.iter().all(|&a| a < (x.ndim() + axes.len()).cast_signed()))
+}
+
+fn reshape_samples() -> Vec<Sample> {
+    let draw = &mut Draw::new(32);
+    let cases: [(&[usize], &[isize]); 6] =
+        [(&[], &[1, 1]), (&[6], &[2, -1]), (&[2, 3, 2], &[-1]), (&[2, 3, 2], &[3, 4]), (&[0, 3], &[3, 0]), (&[1], &[])];
+    cases
+        .into_iter()
+        .flat_map(|(from, to)| [call_with(REAL.array(draw, from), [ints(to)]), call_with(REAL.strided(draw, from), [ints(to)])])
+        .collect()
+}
+
+fn squeeze_samples() -> Vec<Sample> {
+    let draw = &mut Draw::new(33);
+    let cases: [(&[usize], Arg); 6] = [
+        (&[], Arg::None),
+        (&[1, 3, 1], Arg::None),
+        (&[1, 3, 1], ints(&[0])),
+        (&[1, 3, 1], ints(&[-1, 0])),
+        (&[1, 0], ints(&[0])),
+        (&[2, 3], ints(&[])),
+    ];
+    cases.into_iter().map(|(shape, axes)| call_with(REAL.strided(draw, shape), [axes])).collect()
+}
+
+fn broadcast_samples() -> Vec<Sample> {
+    let draw = &mut Draw::new(34);
+    let cases: [(&[usize], &[isize]); 6] = [(&[], &[2, 3]), (&[3], &[2, 3]), (&[2, 1], &[4, 2, 3]), (&[1], &[0]), (&[2, 3], &[2, 3]), (&[], &[])];
+    cases.into_iter().map(|(from, to)| call_with(REAL.strided(draw, from), [ints(to)])).collect()
+}
+
+fn broadcast_arrays_samples() -> Vec<Sample> {
+    let draw = &mut Draw::new(35);
+    let cases: [&[&[usize]]; 4] = [&[&[2, 1], &[3], &[]], &[&[2, 3]], &[&[1, 0], &[4, 1]], &[&[], &[]]];
+    cases.into_iter().map(|c| Sample { args: vec![Arg::Variables(c.iter().map(|s| REAL.strided(draw, s)).collect())] }).collect()
 }

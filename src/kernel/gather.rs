@@ -1,0 +1,290 @@
+//! Reading and writing at places given by an array of indices.
+//!
+//! Some axes of an array are indexed together: a row number counts their cells in row-major order, and for every row
+//! number there is a block of the remaining axes. Loops go over the row numbers in order, so repeated ones add up (or
+//! overwrite each other) in the same order for any number of threads.
+
+use std::ops::AddAssign;
+
+use smallvec::SmallVec;
+
+use crate::array::{Array, Cursor, Element, Layout, Shape, size_of};
+use crate::dispatch;
+use crate::kernel::parallel;
+
+/// The row number of no place: it reads zero, and writing there does nothing.
+pub const NOWHERE: i64 = -1;
+/// Chunks of a target that are written at a time, at most: each looks through all row numbers.
+const CHUNKS: usize = 16;
+
+/// Which axes the row numbers count, and where the axes of the row numbers stand among those that remain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// Shape of the array.
+    pub shape: Shape,
+    /// The indexed axes, distinct, in the order in which row numbers count them.
+    pub axes: SmallVec<[usize; 4]>,
+    /// How many of the remaining axes come before those of the row numbers.
+    pub place: usize,
+}
+
+impl Places {
+    /// The axes that are not indexed.
+    #[must_use]
+    pub fn kept(&self) -> SmallVec<[usize; 4]> {
+        (0..self.shape.len()).filter(|a| !self.axes.contains(a)).collect()
+    }
+
+    /// Number of places that row numbers tell apart.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.axes.iter().map(|&a| self.shape[a]).product()
+    }
+
+    /// Shape of what is read with row numbers of shape `rows`.
+    #[must_use]
+    pub fn out_shape(&self, rows: &[usize]) -> Shape {
+        let kept = self.kept();
+        let (before, after) = kept.split_at(self.place);
+        let size = |&a: &usize| self.shape[a];
+        before.iter().map(size).chain(rows.iter().copied()).chain(after.iter().map(size)).collect()
+    }
+
+    /// Axes in the order: before the row numbers, indexed, after.
+    fn order(&self) -> SmallVec<[usize; 4]> {
+        let kept = self.kept();
+        let (before, after) = kept.split_at(self.place);
+        before.iter().chain(&self.axes).chain(after).copied().collect()
+    }
+}
+
+/// Where the blocks of a layout lie.
+struct Blocks {
+    base: isize,
+    before: Vec<isize>,
+    indexed: SmallVec<[(usize, isize); 4]>,
+    after: Vec<isize>,
+    /// Whether the elements of a block lie side by side.
+    dense: bool,
+}
+
+impl Blocks {
+    fn new(layout: &Layout, places: &Places) -> Self {
+        let kept = places.kept();
+        let (before, after) = kept.split_at(places.place);
+        let part = |axes: &[usize]| {
+            let axes = axes.iter();
+            let (shape, strides): (Shape, SmallVec<[isize; 4]>) = axes.map(|&a| (layout.shape()[a], layout.strides()[a])).unzip();
+            Layout::strided(&shape, &strides, 0)
+        };
+        let after_layout = part(after);
+        let indexed = places.axes.iter().map(|&a| (layout.shape()[a], layout.strides()[a])).filter(|&(n, _)| n != 1).collect();
+        Self {
+            base: layout.offset().cast_signed(),
+            before: offsets(&part(before)),
+            indexed,
+            after: offsets(&after_layout),
+            dense: after_layout.is_contiguous(),
+        }
+    }
+
+    /// Distance of a row from the block's base.
+    #[inline]
+    fn row(&self, row: i64) -> isize {
+        let row = row as isize;
+        match self.indexed.as_slice() {
+            [] => 0,
+            [(_, step)] => row * step,
+            [rest @ .., (n, step)] => {
+                let mut at = (row % n.cast_signed()) * step;
+                let mut left = row / n.cast_signed();
+                for (n, step) in rest.iter().rev() {
+                    at += (left % n.cast_signed()) * step;
+                    left /= n.cast_signed();
+                }
+                at
+            }
+        }
+    }
+}
+
+/// Positions of all elements relative to the first.
+fn offsets(layout: &Layout) -> Vec<isize> {
+    let mut out = vec![0_isize];
+    for (&n, &s) in layout.shape().iter().zip(layout.strides()) {
+        out = out.iter().flat_map(|&o| (0..n.cast_signed()).map(move |i| o + i * s)).collect();
+    }
+    out
+}
+
+/// The blocks of `x` at the row numbers `rows`, in an array of [`Places::out_shape`].
+///
+/// # Panics
+/// When a row number is out of range: they are checked when they are made.
+#[must_use]
+pub fn gather(x: &Array, places: &Places, rows: &Array) -> Array {
+    let mut out = Array::empty(&places.out_shape(rows.shape()), x.dtype());
+    if out.size() > 0 {
+        let rows = rows.contiguous();
+        dispatch!(x.dtype(), T => read::<T>(x, &Blocks::new(x.layout(), places), numbers(&rows), out.data_mut()));
+    }
+    out
+}
+
+fn numbers(rows: &Array) -> &[i64] {
+    rows.as_slice().unwrap_or_else(|| unreachable!("row numbers are contiguous"))
+}
+
+fn read<T: Element>(x: &Array, blocks: &Blocks, rows: &[i64], out: &mut [T]) {
+    let (data, width) = (x.raw::<T>(), blocks.after.len());
+    #[allow(clippy::cast_precision_loss, reason = "an estimate")]
+    let grain = parallel::grain(out.len() / width, 3.0 + 0.3 * width as f64);
+    parallel::for_each_chunk_mut(out, grain * width, |start, chunk| {
+        let first = start / width;
+        for (k, out) in chunk.chunks_exact_mut(width).enumerate() {
+            let (i, j) = ((first + k) / rows.len(), (first + k) % rows.len());
+            if rows[j] == NOWHERE {
+                out.fill(T::default());
+                continue;
+            }
+            let at = blocks.base + blocks.before[i] + blocks.row(rows[j]);
+            if blocks.dense {
+                out.copy_from_slice(&data[at.cast_unsigned()..at.cast_unsigned() + width]);
+            } else {
+                for (o, &p) in out.iter_mut().zip(&blocks.after) {
+                    *o = data[(at + p).cast_unsigned()];
+                }
+            }
+        }
+    });
+}
+
+/// Values to write: one for each element of each block, or one for all.
+enum Values<'a, T> {
+    All(&'a [T]),
+    One(T),
+}
+
+/// Overwrites the blocks of `target` at `rows` with `values`, broadcast to [`Places::out_shape`]; of repeated rows the
+/// last one stays. In place when nobody else holds the target.
+///
+/// # Panics
+/// When dtypes differ, values do not broadcast or a row is out of range: bugs of the caller.
+pub fn put(target: &mut Array, places: &Places, rows: &Array, values: &Array) {
+    dispatch!(target.dtype(), T => update::<T>(target, places, rows, values, |old, new| *old = new));
+}
+
+/// Adds `values`, broadcast to [`Places::out_shape`], to the blocks of `target` at `rows`; repeated rows add up.
+///
+/// # Panics
+/// As [`put`], and when the dtype is not floating.
+pub fn add(target: &mut Array, places: &Places, rows: &Array, values: &Array) {
+    dispatch!(float target.dtype(), T => update::<T>(target, places, rows, values, T::add_assign), else unreachable!("gradients are floating"));
+}
+
+/// Zeros of the shape of `places` with `values` added at `rows`: the transpose of [`gather`].
+#[must_use]
+pub fn index_add(places: &Places, rows: &Array, values: &Array) -> Array {
+    // With the indexed axes side by side every block is one piece of memory; the axes are put back in a view.
+    let order = places.order();
+    let shape: Shape = order.iter().map(|&a| places.shape[a]).collect();
+    let axes = (places.place..places.place + places.axes.len()).collect();
+    let mut out = Array::zeros(&shape, values.dtype());
+    add(&mut out, &Places { shape, axes, place: places.place }, rows, values);
+    let mut back: SmallVec<[usize; 4]> = SmallVec::from_elem(0, order.len());
+    order.iter().enumerate().for_each(|(i, &a)| back[a] = i);
+    out.with_layout(out.layout().permute(&back))
+}
+
+fn update<T: Element>(target: &mut Array, places: &Places, rows: &Array, values: &Array, f: impl Fn(&mut T, T) + Sync) {
+    assert_eq!(target.dtype(), values.dtype(), "values are cast before they are written");
+    let shape = places.out_shape(rows.shape());
+    if size_of(&shape) == 0 {
+        return;
+    }
+    let Ok(layout) = values.layout().broadcast_to("write", &shape) else { unreachable!("values are checked before they are written") };
+    let (rows, one) = (rows.contiguous(), values.size() == 1);
+    let all = if one { values.clone() } else { values.with_layout(layout).contiguous() };
+    let values = match all.as_slice::<T>() {
+        Some(data) if !one => Values::All(data),
+        _ => Values::One(all.raw::<T>()[all.layout().offset()]),
+    };
+    let (data, layout) = target.raw_mut::<T>();
+    let in_order = places.order().iter().enumerate().all(|(i, &a)| i == a);
+    if in_order && layout.is_contiguous() {
+        let n = layout.size();
+        let data = &mut data[layout.offset()..layout.offset() + n];
+        return update_dense(data, places, numbers(&rows), &values, f);
+    }
+    update_any(data, &Blocks::new(layout, places), numbers(&rows), &values, f);
+}
+
+/// Blocks that lie one behind the other: threads take ranges of the target, and each looks for its rows.
+fn update_dense<T: Element>(data: &mut [T], places: &Places, rows: &[i64], values: &Values<'_, T>, f: impl Fn(&mut T, T) + Sync) {
+    let count = places.rows();
+    let kept = places.kept();
+    let width: usize = kept[places.place..].iter().map(|&a| places.shape[a]).product();
+    let total = data.len() / width;
+    #[allow(clippy::cast_precision_loss, reason = "an estimate")]
+    let cost = (3.0 + 0.5 * width as f64) * rows.len() as f64 / count as f64;
+    let grain = parallel::grain(total, cost).max(total.div_ceil(CHUNKS));
+    parallel::for_each_chunk_mut(data, grain * width, |start, chunk| {
+        let (low, high) = (start / width, (start + chunk.len()) / width);
+        for i in low / count..high.div_ceil(count) {
+            for (j, &row) in rows.iter().enumerate() {
+                if row == NOWHERE {
+                    continue;
+                }
+                let at = i * count + row.cast_unsigned() as usize;
+                if (low..high).contains(&at) {
+                    let to = &mut chunk[(at - low) * width..(at - low + 1) * width];
+                    combine(to, values, (i * rows.len() + j) * width, &f);
+                }
+            }
+        }
+    });
+}
+
+#[inline]
+fn combine<T: Element>(to: &mut [T], values: &Values<'_, T>, from: usize, f: &impl Fn(&mut T, T)) {
+    match values {
+        Values::One(v) => to.iter_mut().for_each(|t| f(t, *v)),
+        Values::All(data) => to.iter_mut().zip(&data[from..]).for_each(|(t, v)| f(t, *v)),
+    }
+}
+
+fn update_any<T: Element>(data: &mut [T], blocks: &Blocks, rows: &[i64], values: &Values<'_, T>, f: impl Fn(&mut T, T)) {
+    let mut from = 0;
+    for before in &blocks.before {
+        for &row in rows {
+            if row != NOWHERE {
+                let at = blocks.base + before + blocks.row(row);
+                for (k, p) in blocks.after.iter().enumerate() {
+                    let v = if let Values::All(all) = values { all[from + k] } else { one(values) };
+                    f(&mut data[(at + p).cast_unsigned()], v);
+                }
+            }
+            from += blocks.after.len();
+        }
+    }
+}
+
+fn one<T: Copy>(values: &Values<'_, T>) -> T {
+    match values {
+        Values::One(v) => *v,
+        Values::All(all) => all[0],
+    }
+}
+
+/// The row numbers of the true elements of a mask, in row-major order.
+#[must_use]
+pub fn nonzero(mask: &Array) -> Vec<i64> {
+    let (data, mut k, mut out) = (mask.raw::<bool>(), 0_i64, Vec::new());
+    Cursor::new(mask.layout()).for_each(|p| {
+        if data[p] {
+            out.push(k);
+        }
+        k += 1;
+    });
+    out
+}
