@@ -8,5 +8,6 @@ pub mod map;
 pub mod math;
 pub mod matmul;
 pub mod parallel;
+pub mod random;
 pub mod reduce;
 pub mod simd;

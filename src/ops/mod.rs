@@ -9,6 +9,7 @@ pub mod division;
 pub mod exponential;
 pub mod index;
 pub mod matrix;
+pub mod random;
 pub mod registry;
 pub mod samples;
 pub mod shape;
