@@ -9,6 +9,7 @@ pub mod map;
 pub mod math;
 pub mod matmul;
 pub mod parallel;
+pub mod random;
 pub mod reduce;
 pub mod region;
 pub mod simd;

@@ -13,6 +13,7 @@ pub mod index;
 pub mod matrix;
 pub mod join;
 pub mod permute;
+pub mod random;
 pub mod registry;
 pub mod repeat;
 pub mod samples;

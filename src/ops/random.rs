@@ -1,0 +1,221 @@
+//! Random arrays: a generator that is a seed and a place in its stream, and one for the whole process.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::LazyLock;
+
+use parking_lot::Mutex;
+
+use super::creation::checked_shape;
+use crate::array::{Array, DType, Element, Scalar, default_float};
+use crate::dispatch;
+use crate::error::{Error, Result};
+use crate::kernel::random::{Stream, Unit, blocks};
+use crate::tape::Variable;
+
+/// A stream of random numbers. Threads may share it; what it makes does not depend on how many threads make it.
+///
+/// ```
+/// use tapegrad::ops::random::Generator;
+/// let (a, b) = (Generator::new(7), Generator::new(7));
+/// assert_eq!(a.randn(&[3], None)?.array().to_vec::<f32>(), b.randn(&[3], None)?.array().to_vec::<f32>());
+/// # Ok::<(), tapegrad::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Generator(Mutex<Stream>);
+
+/// The generator that is used when none is given. Its seed differs from process to process until [`manual_seed`].
+pub fn default_generator() -> &'static Generator {
+    static DEFAULT: LazyLock<Generator> = LazyLock::new(|| Generator::new(RandomState::new().build_hasher().finish()));
+    &DEFAULT
+}
+
+/// Begins the stream of `seed` in the generator of the process.
+pub fn manual_seed(seed: u64) {
+    default_generator().manual_seed(seed);
+}
+
+/// The dtype of floating random numbers.
+fn float(op: &str, dtype: Option<DType>) -> Result<DType> {
+    match dtype.unwrap_or_else(default_float) {
+        dtype if dtype.is_float() => Ok(dtype),
+        other => Err(Error::dtype(op, other, "float32 or float64")),
+    }
+}
+
+/// Runs `f` on the elements of a new array.
+fn filled<T: Element>(shape: &[usize], f: impl FnOnce(&mut [T])) -> Variable {
+    let mut out = Array::empty(shape, T::DTYPE);
+    f(out.data_mut());
+    out.into()
+}
+
+fn check_probability(p: f64) -> Result<()> {
+    if (0.0..=1.0).contains(&p) {
+        return Ok(());
+    }
+    Err(Error::Value(format!("bernoulli: {p} is no probability, expected 0 to 1")))
+}
+
+impl Generator {
+    /// The beginning of the stream of `seed`.
+    #[must_use]
+    pub const fn new(seed: u64) -> Self {
+        Self(Mutex::new(Stream { seed, start: 0 }))
+    }
+
+    /// Begins the stream of `seed`.
+    pub fn manual_seed(&self, seed: u64) {
+        *self.0.lock() = Stream { seed, start: 0 };
+    }
+
+    /// The seed.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        self.0.lock().seed
+    }
+
+    /// The seed and the place in its stream.
+    #[must_use]
+    pub fn state(&self) -> [u64; 2] {
+        let Stream { seed, start } = *self.0.lock();
+        [seed, start]
+    }
+
+    /// Goes on where a generator with this [`Generator::state`] was.
+    pub fn set_state(&self, [seed, start]: [u64; 2]) {
+        *self.0.lock() = Stream { seed, start };
+    }
+
+    /// The next part of the stream, for `count` elements of `words` words.
+    fn take(&self, count: usize, words: usize) -> Stream {
+        let mut stream = self.0.lock();
+        let part = *stream;
+        stream.start = stream.start.wrapping_add(blocks(count, words));
+        part
+    }
+
+    fn units<T: Unit, O: Element>(&self, shape: &[usize], f: impl Fn(T) -> O + Sync) -> Variable {
+        filled(shape, |out: &mut [O]| self.take(out.len(), T::WIDTH).uniform(out, f))
+    }
+
+    /// Uniform in [0, 1).
+    ///
+    /// # Errors
+    /// `Value` for a shape that is negative or too large, `DType` unless `dtype` is floating.
+    pub fn rand(&self, shape: &[isize], dtype: Option<DType>) -> Result<Variable> {
+        let dtype = float("rand", dtype)?;
+        let shape = checked_shape("rand", shape, dtype)?;
+        Ok(dispatch!(float dtype, T => self.units(&shape, |u: T| u), else unreachable!("just checked")))
+    }
+
+    /// Normal with mean 0 and standard deviation 1.
+    ///
+    /// # Errors
+    /// As [`Generator::rand`].
+    pub fn randn(&self, shape: &[isize], dtype: Option<DType>) -> Result<Variable> {
+        self.gauss("randn", 0.0, 1.0, shape, dtype)
+    }
+
+    /// Normal with this mean and standard deviation.
+    ///
+    /// # Errors
+    /// As [`Generator::rand`], and `Value` when `std` is negative or NaN.
+    pub fn normal(&self, mean: f64, std: f64, shape: &[isize], dtype: Option<DType>) -> Result<Variable> {
+        if std.is_nan() || std < 0.0 {
+            return Err(Error::Value(format!("normal: std is {std}, expected 0 or more")));
+        }
+        self.gauss("normal", mean, std, shape, dtype)
+    }
+
+    fn gauss(&self, op: &str, mean: f64, std: f64, shape: &[isize], dtype: Option<DType>) -> Result<Variable> {
+        let dtype = float(op, dtype)?;
+        let shape = checked_shape(op, shape, dtype)?;
+        let scale = [mean, std].map(Scalar::Float);
+        Ok(dispatch!(float dtype, T => filled(&shape, |out: &mut [T]| {
+            let [mean, std] = scale.map(T::from_scalar);
+            self.take(out.len(), T::WIDTH).normal(out, mean, std);
+        }), else unreachable!("just checked")))
+    }
+
+    /// Uniform in [low, high), which is just `low` when both are equal.
+    ///
+    /// # Errors
+    /// As [`Generator::rand`], and `Value` unless low ≤ high and both are finite.
+    pub fn uniform(&self, low: f64, high: f64, shape: &[isize], dtype: Option<DType>) -> Result<Variable> {
+        if !(low <= high && (high - low).is_finite()) {
+            return Err(Error::Value(format!("uniform: low is {low} and high is {high}, expected finite numbers, low not above high")));
+        }
+        let dtype = float("uniform", dtype)?;
+        let shape = checked_shape("uniform", shape, dtype)?;
+        Ok(dispatch!(float dtype, T => {
+            let [low, high] = [low, high].map(|x| T::from_scalar(Scalar::Float(x)));
+            // Rounding may reach `high`, which is not in the interval.
+            let last = high.next_down().max(low);
+            self.units(&shape, |u: T| (low + (high - low) * u).min(last))
+        }, else unreachable!("just checked")))
+    }
+
+    /// Integers from `low` to `high` - 1, all exactly as likely; in any dtype that holds them, `int64` when none is given.
+    ///
+    /// # Errors
+    /// As [`Generator::rand`], and `Value` when there is no such integer or when the dtype cannot hold all of them.
+    pub fn randint(&self, low: i64, high: i64, shape: &[isize], dtype: Option<DType>) -> Result<Variable> {
+        let dtype = dtype.unwrap_or(DType::I64);
+        if low >= high {
+            return Err(Error::Value(format!("randint: low is {low} and high is {high}, expected low below high")));
+        }
+        let holds = |x: i64| match dtype {
+            DType::Bool => (0..=1).contains(&x),
+            _ => dispatch!(integer dtype, T => T::from_scalar(Scalar::Int(x)).to_scalar() == Scalar::Int(x), else true),
+        };
+        if !holds(low) || !holds(high - 1) {
+            return Err(Error::Value(format!("randint: {dtype} cannot hold all integers from {low} to {}", high - 1)));
+        }
+        let shape = checked_shape("randint", shape, dtype)?;
+        let range = high.wrapping_sub(low).cast_unsigned();
+        Ok(dispatch!(dtype, T => filled(&shape, |out: &mut [T]| {
+            self.take(out.len(), 2).integers(out, low, range, |x| T::from_scalar(Scalar::Int(x)));
+        })))
+    }
+
+    /// 1 with probability `p`, else 0.
+    ///
+    /// # Errors
+    /// As [`Generator::rand`], and `Value` unless 0 ≤ p ≤ 1.
+    pub fn bernoulli(&self, p: f64, shape: &[isize], dtype: Option<DType>) -> Result<Variable> {
+        check_probability(p)?;
+        let dtype = dtype.unwrap_or_else(default_float);
+        let shape = checked_shape("bernoulli", shape, dtype)?;
+        // Doubles, so that the draws are the same in every dtype, and p is exact to 2^-53.
+        Ok(dispatch!(dtype, T => self.units(&shape, |u: f64| T::from_scalar(Scalar::Bool(u < p)))))
+    }
+
+    /// 1 with the probability that `p` has at that place, else 0; in the dtype of `p`.
+    ///
+    /// # Errors
+    /// `DType` unless `p` is floating, `Value` unless all its elements are probabilities.
+    pub fn bernoulli_of(&self, p: &Variable) -> Result<Variable> {
+        let dtype = p.dtype();
+        dispatch!(float dtype, T => {
+            let probabilities: Vec<T> = p.array().to_vec();
+            probabilities.iter().try_for_each(|&p| check_probability(f64::from(p)))?;
+            let units: Vec<f64> = self.units(p.shape(), |u: f64| u).array().to_vec();
+            let drawn: Vec<T> = units.iter().zip(&probabilities).map(|(&u, &p)| T::from_scalar(Scalar::Bool(u < f64::from(p)))).collect();
+            Ok(Array::from_slice(&drawn, p.shape()).into())
+        }, else Err(Error::dtype("bernoulli", dtype, "float32 or float64")))
+    }
+
+    /// The integers below `n` in random order, all orders equally likely (up to the 2⁶⁴ streams).
+    ///
+    /// # Errors
+    /// `Value` when `n` is negative or too large.
+    pub fn permutation(&self, n: i64) -> Result<Variable> {
+        let n = checked_shape("permutation", &[isize::try_from(n).unwrap_or(isize::MAX)], DType::I64)?[0];
+        let stream = self.take(n, 2);
+        Ok(filled(&[n], |out: &mut [i64]| {
+            out.iter_mut().zip(0..).for_each(|(o, i)| *o = i);
+            stream.shuffle(out);
+        }))
+    }
+}
