@@ -1,11 +1,20 @@
 //! All operations, a line a family. Whatever walks operations (bindings, stubs, docs, checks) walks this.
 
+use crate::loss;
 use crate::ops;
 use crate::ops::registry::Entry;
 
 /// The families.
-pub static REGISTRY: &[&[Entry]] =
-    &[ops::arithmetic::ENTRIES, ops::exponential::ENTRIES, ops::trigonometry::ENTRIES, ops::activation::ENTRIES, ops::comparison::ENTRIES];
+pub static REGISTRY: &[&[Entry]] = &[
+    ops::arithmetic::ENTRIES,
+    ops::exponential::ENTRIES,
+    ops::trigonometry::ENTRIES,
+    ops::activation::ENTRIES,
+    ops::comparison::ENTRIES,
+    loss::distance::ENTRIES,
+    loss::binary::ENTRIES,
+    loss::classes::ENTRIES,
+];
 
 /// All rows.
 pub fn entries() -> impl Iterator<Item = &'static Entry> {

@@ -2,9 +2,11 @@
 
 pub mod arithmetic;
 pub mod blocks;
+pub mod classes;
 pub mod field;
 pub mod map;
 pub mod math;
 pub mod parallel;
 pub mod reduce;
 pub mod simd;
+pub mod sweep;
