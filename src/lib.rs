@@ -29,9 +29,11 @@
 pub mod array;
 pub mod error;
 pub mod kernel;
+pub mod loss;
 pub mod ops;
 #[cfg(feature = "python")]
 mod python;
+pub mod optim;
 pub mod registry;
 pub mod tape;
 

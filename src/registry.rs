@@ -1,5 +1,6 @@
 //! All operations, a line a family. Whatever walks operations (bindings, stubs, docs, checks) walks this.
 
+use crate::loss;
 use crate::ops;
 use crate::ops::registry::Entry;
 
@@ -20,6 +21,9 @@ pub static REGISTRY: &[&[Entry]] = &[
     ops::diagonal::ENTRIES,
     ops::gather::ENTRIES,
     ops::index::ENTRIES,
+    loss::distance::ENTRIES,
+    loss::binary::ENTRIES,
+    loss::classes::ENTRIES,
 ];
 
 /// All rows.

@@ -3,6 +3,7 @@
 pub mod arithmetic;
 pub mod blocks;
 pub mod contract;
+pub mod classes;
 pub mod field;
 pub mod gather;
 pub mod map;
@@ -13,3 +14,4 @@ pub mod random;
 pub mod reduce;
 pub mod region;
 pub mod simd;
+pub mod sweep;

@@ -1,0 +1,236 @@
+//! Cross-entropy of many classes: from logits, and from logarithms of probabilities.
+
+use super::entropy::{CROSS_ENTROPY, NLL_LOSS, Target, class_axis, entropies, slice};
+use super::{REDUCTION, Reduction, WEIGHT, reduction, reshape, text};
+use crate::array::{Array, DType, Shape, default_float};
+use crate::error::{Error, Result, show_shape};
+use crate::ops::registry::{Arg, Args, Default, Entry, Gradient, Kind, Param, Sample};
+use crate::ops::samples::{Domain, Draw, REAL};
+use crate::ops::{astype, divide, multiply};
+use crate::tape::{Op, Variable, accumulate};
+
+/// The options of [`cross_entropy`] and [`nll_loss`]; the defaults are PyTorch's.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ClassOptions {
+    /// The index of targets that do not count.
+    pub ignore_index: i64,
+    /// What becomes of the losses of the samples.
+    pub reduction: Reduction,
+    /// The share of a target that is spread over all classes.
+    pub label_smoothing: f64,
+}
+
+impl std::default::Default for ClassOptions {
+    fn default() -> Self {
+        Self { ignore_index: -100, reduction: Reduction::Mean, label_smoothing: 0.0 }
+    }
+}
+
+/// Class indices, checked: each is `ignore_index` or a class.
+fn indices(op: &str, x: &Variable, target: &Variable, ignore_index: i64) -> Result<Array> {
+    let axis = class_axis(x.ndim());
+    let expected: Shape = x.shape().iter().enumerate().filter(|&(a, _)| a != axis).map(|(_, &n)| n).collect();
+    if target.shape() != expected.as_slice() {
+        let classes = format!("class indices for an input of shape {} have shape {}", show_shape(x.shape()), show_shape(&expected));
+        let fix = if target.shape() == x.shape() { "; one-hot rows must be floating, or take their argmax over the classes" } else { "" };
+        return Err(Error::Shape(format!("{op}: {classes}, not {}{fix}", show_shape(target.shape()))));
+    }
+    let count = i64::try_from(x.shape()[axis]).unwrap_or(i64::MAX);
+    let mut out = astype(&target.detach(), DType::I64)?.into_array().contiguous();
+    let wrong = slice::<i64>(&out).iter().position(|&t| t != ignore_index && !(0..count).contains(&t));
+    if let Some(i) = wrong {
+        let t = slice::<i64>(&out)[i];
+        let ignored = if ignore_index < 0 { format!(" or ignore_index = {ignore_index}") } else { String::new() };
+        return Err(Error::Value(format!("{op}: target {t} (element {i}) is out of range, classes are 0 to {}{ignored}", count - 1)));
+    }
+    if slice::<i64>(&out).contains(&ignore_index) {
+        for t in out.data_mut::<i64>() {
+            *t = if *t == ignore_index { -1 } else { *t };
+        }
+    }
+    Ok(out)
+}
+
+/// The weights of the classes, in a shape that broadcasts to the input's.
+fn class_weight(op: &str, x: &Variable, weight: &Variable) -> Result<Variable> {
+    let axis = class_axis(x.ndim());
+    let count = x.shape()[axis];
+    if weight.shape() != [count] {
+        let expected = format!("one for each of the {count} classes, shape ({count},)");
+        return Err(Error::Shape(format!("{op}: weight has shape {}, expected {expected}", show_shape(weight.shape()))));
+    }
+    let shape: Shape = (axis..x.ndim()).map(|a| if a == axis { count } else { 1 }).collect();
+    reshape(&astype(weight, x.dtype())?, &shape)
+}
+
+/// The reduced loss: `mean` divides by the weights of the samples that count.
+#[allow(clippy::cast_precision_loss, reason = "a mean divides by the count")]
+fn reduced(op: &'static Op, losses: &Variable, target: Option<&Array>, w: Option<&Variable>, count: usize, how: Reduction) -> Result<Variable> {
+    match (how, target) {
+        (Reduction::None, _) => {
+            let axis = class_axis(losses.ndim());
+            let shape: Shape = losses.shape().iter().enumerate().filter(|&(a, _)| a != axis).map(|(_, &n)| n).collect();
+            reshape(losses, &shape)
+        }
+        (Reduction::Mean, Some(target)) => {
+            let sum = accumulate::sum_to(losses, &[], op.name)?;
+            let counted = slice::<i64>(target).iter().filter_map(|&t| usize::try_from(t).ok());
+            let Some(w) = w else { return divide(&sum, counted.count() as f64) };
+            let mut times = vec![0.0; count];
+            counted.for_each(|t| times[t] += 1.0);
+            let times: Variable = Array::from_slice(&times, w.shape()).into();
+            let weights = multiply(w, &astype(&times, w.dtype())?)?;
+            divide(&sum, &accumulate::sum_to(&weights, &[], op.name)?)
+        }
+        _ => how.apply(op.name, losses),
+    }
+}
+
+fn check_input(op: &str, x: &Variable) -> Result<Variable> {
+    if x.ndim() == 0 {
+        return Err(Error::Shape(format!("{op}: the input needs an axis of classes, a 0-d array has none")));
+    }
+    if x.dtype().is_float() { Ok(x.clone()) } else { astype(x, default_float()) }
+}
+
+/// Cross-entropy of logits.
+///
+/// The classes lie on axis 1, on axis 0 of a 1-D input. Targets are class indices (an integer dtype, the input's shape
+/// without that axis) or probabilities (floating, the input's shape). `mean` divides by the number of samples, for class
+/// indices by the sum of the weights of those that count: when none counts it is NaN, as PyTorch's.
+///
+/// # Errors
+/// `Shape` when the shapes do not fit, `Value` for indices that are no class.
+///
+/// ```
+/// use tapegrad::{array::Array, loss};
+/// let logits = Array::from_slice(&[1e4, -1e4, 0.0, 0.0], &[2, 2]).into();
+/// let classes = Array::from_slice(&[0_i64, 1], &[2]).into();
+/// let loss = loss::cross_entropy(&logits, &classes, None, loss::ClassOptions::default())?;
+/// assert!((loss.array().to_vec::<f64>()[0] - 0.5 * 2.0_f64.ln()).abs() < 1e-15);
+/// # Ok::<(), tapegrad::Error>(())
+/// ```
+pub fn cross_entropy(input: &Variable, target: &Variable, weight: Option<&Variable>, options: ClassOptions) -> Result<Variable> {
+    const OP: &str = "cross_entropy";
+    let smoothing = options.label_smoothing;
+    if !(0.0..=1.0).contains(&smoothing) {
+        return Err(Error::Value(format!("{OP}: label_smoothing must lie between 0 and 1, not {smoothing}")));
+    }
+    let x = check_input(OP, input)?;
+    let w = weight.map(|w| class_weight(OP, &x, w)).transpose()?;
+    let count = x.shape()[class_axis(x.ndim())];
+    if !target.dtype().is_float() {
+        let t = check_indices(OP, &x, target, options.ignore_index)?;
+        let losses = entropies(&CROSS_ENTROPY, &x, Target::Indices(t.clone()), w.as_ref(), smoothing)?;
+        return reduced(&CROSS_ENTROPY, &losses, Some(&t), w.as_ref(), count, options.reduction);
+    }
+    if target.shape() != x.shape() {
+        let shapes = format!("an input of shape {} needs them in the same shape, not {}", show_shape(x.shape()), show_shape(target.shape()));
+        let fix = "; class indices must be integers, as in target.astype('int64')";
+        return Err(Error::Shape(format!("{OP}: floating targets are probabilities: {shapes}{fix}")));
+    }
+    if options.ignore_index >= 0 {
+        return Err(Error::Value(format!("{OP}: ignore_index = {} has no meaning for probability targets", options.ignore_index)));
+    }
+    let q = astype(target, x.dtype())?;
+    let losses = entropies(&CROSS_ENTROPY, &x, Target::Probabilities(q), w.as_ref(), smoothing)?;
+    reduced(&CROSS_ENTROPY, &losses, None, w.as_ref(), count, options.reduction)
+}
+
+/// Integer targets; anything else is an error.
+fn check_indices(op: &str, x: &Variable, target: &Variable, ignore_index: i64) -> Result<Array> {
+    if !target.dtype().is_integer() {
+        return Err(Error::dtype(op, format!("{} of the target", target.dtype()), "an integer dtype (class indices)"));
+    }
+    indices(op, x, target, ignore_index)
+}
+
+/// Negative log-likelihood: -w x at the target's class, of an input that holds logarithms of probabilities.
+///
+/// # Errors
+/// `Shape` when the shapes do not fit, `DType` unless the targets are integers, `Value` for indices that are no class.
+pub fn nll_loss(input: &Variable, target: &Variable, weight: Option<&Variable>, ignore_index: i64, reduction: Reduction) -> Result<Variable> {
+    const OP: &str = "nll_loss";
+    let x = check_input(OP, input)?;
+    let w = weight.map(|w| class_weight(OP, &x, w)).transpose()?;
+    let t = check_indices(OP, &x, target, ignore_index)?;
+    let losses = entropies(&NLL_LOSS, &x, Target::Indices(t.clone()), w.as_ref(), 0.0)?;
+    reduced(&NLL_LOSS, &losses, Some(&t), w.as_ref(), x.shape()[class_axis(x.ndim())], reduction)
+}
+
+const IGNORE_INDEX: Param = Param::new("ignore_index", Kind::Int).or(Default::Int(-100));
+
+fn call_cross_entropy(a: &Args<'_>) -> Result<super::Value> {
+    let (input, target, weight) = (a.variable(0)?, a.variable(1)?, a.opt_variable(2)?);
+    let options = ClassOptions { ignore_index: a.int(3)?, reduction: reduction("cross_entropy", a, 4)?, label_smoothing: a.float(5)? };
+    Ok(cross_entropy(&input, &target, weight.as_ref(), options)?.into())
+}
+
+fn call_nll_loss(a: &Args<'_>) -> Result<super::Value> {
+    let (input, target, weight) = (a.variable(0)?, a.variable(1)?, a.opt_variable(2)?);
+    Ok(nll_loss(&input, &target, weight.as_ref(), a.int(3)?, reduction("nll_loss", a, 4)?)?.into())
+}
+
+/// Logits of several ranks and layouts with class indices, one of them ignored.
+fn index_samples(smoothing: &[f64]) -> Vec<Sample> {
+    let draw = &mut Draw::new(5);
+    let positive = Domain { low: 0.5, high: 2.0, avoid: &[] };
+    let mut out = Vec::new();
+    let cases = [
+        (&[3][..], &[1_i64][..], "mean", false),
+        (&[4, 3], &[0, 2, -100, 1], "mean", true),
+        (&[4, 3], &[0, 2, 2, 1], "sum", false),
+        (&[2, 3, 2], &[0, 2, -100, 1], "none", true),
+        (&[2, 3, 1, 2], &[0, 2, 1, 1], "mean", false),
+        (&[0, 3], &[], "sum", true),
+    ];
+    for (k, (shape, classes, name, weighted)) in cases.into_iter().enumerate() {
+        let input = if k % 2 == 0 { REAL.array(draw, shape) } else { REAL.strided(draw, shape) };
+        let axis = class_axis(shape.len());
+        let rest: Shape = shape.iter().enumerate().filter(|&(a, _)| a != axis).map(|(_, &n)| n).collect();
+        let weight = if weighted { Arg::Variable(positive.array(draw, &[3])) } else { Arg::None };
+        let mut args = vec![Arg::Variable(input), Arg::Variable(Array::from_slice(classes, &rest).into()), weight, Arg::Int(-100), text(name)];
+        args.extend(smoothing.iter().map(|&s| Arg::Float(s)));
+        out.push(Sample { args });
+    }
+    out
+}
+
+/// Logits with probability targets.
+fn probability_samples() -> Vec<Sample> {
+    let draw = &mut Draw::new(6);
+    let positive = Domain { low: 0.1, high: 1.0, avoid: &[] };
+    let cases = [(&[3][..], "mean", 0.0, false), (&[4, 3], "mean", 0.1, true), (&[2, 3, 2], "none", 0.0, true), (&[2, 3], "sum", 0.2, false)];
+    cases
+        .into_iter()
+        .map(|(shape, name, smoothing, weighted)| {
+            let weight = if weighted { Arg::Variable(positive.array(draw, &[3])) } else { Arg::None };
+            let (input, target) = (Arg::Variable(REAL.strided(draw, shape)), Arg::Variable(positive.array(draw, shape)));
+            Sample { args: vec![input, target, weight, Arg::Int(-100), text(name), Arg::Float(smoothing)] }
+        })
+        .collect()
+}
+
+/// The rows of this file.
+pub const ENTRIES: &[Entry] = &[
+    Entry {
+        name: "cross_entropy",
+        doc: "Cross-entropy of logits: -weight log softmax(input) at the target, its mean, sum or neither.\n\nThe classes lie on axis 1 (axis 0 of a 1-D input). The target holds class indices (an integer dtype, the input's shape without that axis) or probabilities (floating, the input's shape). Targets equal to ignore_index do not count; indices that are no class raise ValueError. The mean of class indices divides by the sum of the weights of the targets that count: when none counts it is NaN. label_smoothing is the share of a target that is spread over all classes.\n\n>>> tg.nn.functional.cross_entropy(tg.Variable([[0.0, 0.0], [1e4, -1e4]]), tg.Variable([1, 0]), reduction='none')\nVariable([0.6931472, 0.       ])\n",
+        params: &[Param::array("input"), Param::array("target"), WEIGHT, IGNORE_INDEX, REDUCTION, Param::float("label_smoothing", 0.0)],
+        call: call_cross_entropy,
+        gradient: Gradient::Rule("g (softmax(input) - target), for weights of one"),
+        samples: || [index_samples(&[0.0]), index_samples(&[0.2]), probability_samples()].concat(),
+        ..Entry::BASE
+    }
+    .no_method(),
+    Entry {
+        name: "nll_loss",
+        doc: "Negative log-likelihood: -weight input at the target's class, its mean, sum or neither, for an input that holds logarithms of probabilities.\n\nAxes, targets, ignore_index and the mean are those of cross_entropy; targets are class indices.\n\n>>> tg.nn.functional.nll_loss(tg.Variable([[-0.5, -1.5], [-2.0, -0.25]]), tg.Variable([0, 1]))\nVariable(0.375)\n",
+        params: &[Param::array("input"), Param::array("target"), WEIGHT, IGNORE_INDEX, REDUCTION],
+        call: call_nll_loss,
+        gradient: Gradient::Rule("-g at the target's class"),
+        samples: || index_samples(&[]),
+        ..Entry::BASE
+    }
+    .no_method(),
+];

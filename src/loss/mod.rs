@@ -1,0 +1,128 @@
+//! Losses, under PyTorch's functional names and with its formulas.
+//!
+//! A loss never broadcasts silently: where PyTorch warns or guesses, shapes that differ raise. Every array argument is
+//! differentiable, weights and probability targets too; class indices and `pos_weight`'s shape rules are PyTorch's.
+
+pub mod binary;
+pub mod classes;
+pub mod distance;
+mod entropy;
+#[cfg(test)]
+mod tests;
+
+pub use binary::{binary_cross_entropy, binary_cross_entropy_with_logits};
+pub use classes::{ClassOptions, cross_entropy, nll_loss};
+pub use distance::{huber_loss, l1_loss, mse_loss, smooth_l1_loss};
+
+use crate::array::{Shape, broadcast_shapes, default_float};
+use crate::error::{Error, Result, show_shape};
+use crate::ops::registry::{Arg, Args, Default, Kind, Param, Value};
+use crate::ops::{astype, divide};
+use crate::tape::{Grads, Op, Rule, Step, Variable, accumulate, record};
+
+/// What becomes of the losses of the elements.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reduction {
+    /// They are returned as they are.
+    None,
+    /// Their mean.
+    #[default]
+    Mean,
+    /// Their sum.
+    Sum,
+}
+
+impl Reduction {
+    /// The reduction of that name.
+    ///
+    /// # Errors
+    /// `Value` unless the name is `none`, `mean` or `sum`.
+    pub fn parse(op: &str, name: &str) -> Result<Self> {
+        match name {
+            "none" => Ok(Self::None),
+            "mean" => Ok(Self::Mean),
+            "sum" => Ok(Self::Sum),
+            _ => Err(Error::Value(format!("{op}: reduction must be 'none', 'mean' or 'sum', not '{name}'"))),
+        }
+    }
+
+    /// The losses of the elements, reduced; the mean of none is NaN.
+    #[allow(clippy::cast_precision_loss, reason = "a mean divides by the count")]
+    fn apply(self, op: &str, losses: &Variable) -> Result<Variable> {
+        match self {
+            Self::None => Ok(losses.clone()),
+            Self::Sum => accumulate::sum_to(losses, &[], op),
+            Self::Mean => divide(&accumulate::sum_to(losses, &[], op)?, losses.array().size() as f64),
+        }
+    }
+}
+
+/// `reduction='mean'`.
+const REDUCTION: Param = Param::new("reduction", Kind::Text).or(Default::Text("mean"));
+/// `weight=None`.
+const WEIGHT: Param = Param::new("weight", Kind::OptArray).or(Default::None);
+
+/// Argument `i` as a reduction.
+fn reduction(op: &str, args: &Args<'_>, i: usize) -> Result<Reduction> {
+    Reduction::parse(op, args.text(i)?)
+}
+
+/// A sample's reduction.
+fn text(name: &str) -> Arg {
+    Arg::Text(name.to_owned())
+}
+
+/// `input` and `target` in one floating dtype: integers become the other's dtype, or the default one.
+fn floating(input: &Variable, target: &Variable) -> Result<(Variable, Variable)> {
+    let dtype = match (input.dtype().is_float(), target.dtype().is_float()) {
+        (true, true) => input.dtype().promote(target.dtype()),
+        (true, false) => input.dtype(),
+        (false, true) => target.dtype(),
+        (false, false) => default_float(),
+    };
+    Ok((astype(input, dtype)?, astype(target, dtype)?))
+}
+
+/// Fails unless `input` and `target` have one shape; the message proposes the likely fix.
+fn same_shape(op: &str, input: &Variable, target: &Variable) -> Result<()> {
+    let (a, b) = (input.shape(), target.shape());
+    if a == b {
+        return Ok(());
+    }
+    let fix = if input.array().size() == target.array().size() {
+        format!("; reshape one of them, as in target.reshape({})", show_shape(a))
+    } else if broadcast_shapes(a, b).is_some() {
+        "; a loss does not broadcast: if that is meant, use broadcast_to".to_owned()
+    } else {
+        String::new()
+    };
+    Err(Error::Shape(format!("{op}: input has shape {} and target {}, they must be equal{fix}", show_shape(a), show_shape(b))))
+}
+
+/// Fails unless the weights `w` broadcast to `shape` without enlarging it.
+fn fits(op: &str, what: &str, w: &Variable, shape: &[usize]) -> Result<()> {
+    if broadcast_shapes(w.shape(), shape).is_some_and(|s| s.as_slice() == shape) {
+        return Ok(());
+    }
+    Err(Error::Shape(format!("{op}: {what} has shape {}, it must broadcast to the input's shape {}", show_shape(w.shape()), show_shape(shape))))
+}
+
+static RESHAPE: Op = Op { name: "reshape", rule: Rule::Vjp(reshape_vjp) };
+
+fn reshape_vjp(step: &mut Step<'_>) -> Result<Grads> {
+    let shape = step.meta(0).shape.clone();
+    Ok(Grads::from_iter([Some(reshape(&step.take_g(), &shape)?)]))
+}
+
+/// `x` with another shape of the same size.
+fn reshape(x: &Variable, shape: &[usize]) -> Result<Variable> {
+    if x.shape() == shape {
+        return Ok(x.clone());
+    }
+    record(&RESHAPE, &[x], x.array().reshape(shape)?, |_| {})
+}
+
+/// `shape` with `axis` of size one.
+fn stretched(shape: &[usize], axis: usize) -> Shape {
+    shape.iter().enumerate().map(|(a, &n)| if a == axis { 1 } else { n }).collect()
+}

@@ -1,0 +1,232 @@
+//! Optimizers with PyTorch's formulas.
+//!
+//! An [`Optimizer`] holds groups of parameters, each with its options, and the state of each parameter under the
+//! identity of its leaf: a parameter that has no gradient in a step is skipped and nobody's state moves. A step is one
+//! call; each parameter is updated in one fused pass, in place when nobody else holds its value.
+
+mod adam;
+mod rmsprop;
+mod sgd;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+
+pub use adam::{Adam, AdamOptions};
+pub use rmsprop::{RmsProp, RmsPropOptions};
+pub use sgd::{Sgd, SgdOptions};
+pub use state::State;
+
+use crate::array::Array;
+use crate::dispatch;
+use crate::error::{Error, Result, show_shape};
+use crate::tape::{Edge, Leaf, Meta, Variable};
+
+/// A formula for steps.
+pub trait Method: fmt::Debug + Send + Sync + 'static {
+    /// Its name, for messages.
+    const NAME: &'static str;
+    /// Names of the arrays that a parameter's state may hold.
+    const SLOTS: &'static [&'static str];
+    /// Whether a parameter's state counts its steps.
+    const COUNTS: bool;
+    /// What a group of parameters is updated with.
+    type Options: Clone + fmt::Debug + PartialEq + Default + Send + Sync;
+
+    /// Fails for options that make no sense.
+    ///
+    /// # Errors
+    /// `Value`, naming the option.
+    fn check(options: &Self::Options) -> Result<()>;
+
+    /// Which of [`Method::SLOTS`] a step with these options needs.
+    fn slots(options: &Self::Options) -> Vec<usize>;
+
+    /// One step of one parameter.
+    fn update(options: &Self::Options, state: &mut State, p: &mut Array, g: &Array);
+}
+
+/// Parameters that share their options.
+#[derive(Clone, Debug)]
+pub struct Group<O> {
+    /// What they are updated with.
+    pub options: O,
+    /// The parameters.
+    pub params: Vec<Arc<Leaf>>,
+}
+
+/// Groups of parameters, and the state of each.
+///
+/// ```
+/// use tapegrad::{array::Array, ops, optim::{Group, Optimizer, Sgd, SgdOptions, leaf_of}, tape::{Variable, backward}};
+/// let x = Variable::parameter(Array::scalar(3.0))?;
+/// let leaf = leaf_of("SGD", &x)?;
+/// let options = SgdOptions { lr: 0.5, ..SgdOptions::default() };
+/// let mut sgd = Optimizer::<Sgd>::new(vec![Group { options, params: vec![leaf.clone()] }])?;
+/// backward(&ops::square(&x)?)?;
+/// sgd.step()?;
+/// assert_eq!(leaf.array().to_vec::<f64>(), [0.0]);
+/// # Ok::<(), tapegrad::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Optimizer<M: Method> {
+    groups: Vec<Group<M::Options>>,
+    state: HashMap<u64, State>,
+}
+
+/// The place of a parameter.
+///
+/// # Errors
+/// `Value` when `x` is the result of an operation or does not require gradients.
+pub fn leaf_of(name: &str, x: &Variable) -> Result<Arc<Leaf>> {
+    match x.edge() {
+        Edge::Leaf(leaf) if leaf.requires_grad() => Ok(Arc::clone(leaf)),
+        Edge::Node { .. } => Err(Error::Value(format!(
+            "{name}: a parameter of shape {} is the result of an operation; only leaves can be optimized: pass the variables it was computed from",
+            show_shape(x.shape())
+        ))),
+        _ => Err(no_gradients(name, x.shape())),
+    }
+}
+
+fn no_gradients(name: &str, shape: &[usize]) -> Error {
+    Error::Value(format!("{name}: a parameter of shape {} does not require gradients; create it with requires_grad=True", show_shape(shape)))
+}
+
+impl<M: Method> Optimizer<M> {
+    /// An optimizer of these groups.
+    ///
+    /// # Errors
+    /// `Value` when there are no parameters, one comes twice or requires no gradients, or an option makes no sense.
+    pub fn new(groups: Vec<Group<M::Options>>) -> Result<Self> {
+        if groups.iter().all(|g| g.params.is_empty()) {
+            return Err(Error::Value(format!("{}: there are no parameters to optimize", M::NAME)));
+        }
+        let mut out = Self { groups: Vec::new(), state: HashMap::new() };
+        groups.into_iter().try_for_each(|g| out.add_group(g))?;
+        Ok(out)
+    }
+
+    /// One group more.
+    ///
+    /// # Errors
+    /// As [`Optimizer::new`]; then nothing is added.
+    pub fn add_group(&mut self, group: Group<M::Options>) -> Result<()> {
+        M::check(&group.options)?;
+        let mut known: HashSet<u64> = self.params().map(|p| p.id()).collect();
+        for p in &group.params {
+            if !p.requires_grad() {
+                return Err(no_gradients(M::NAME, &p.meta().shape));
+            }
+            if !known.insert(p.id()) {
+                return Err(Error::Value(format!("{}: a parameter of shape {} is given twice", M::NAME, show_shape(&p.meta().shape))));
+            }
+        }
+        self.groups.push(group);
+        Ok(())
+    }
+
+    /// The groups, in the order in which they were added.
+    #[must_use]
+    pub fn groups(&self) -> &[Group<M::Options>] {
+        &self.groups
+    }
+
+    /// Other options for group `index`, honoured by the next step.
+    ///
+    /// # Errors
+    /// `Value` when an option makes no sense; then nothing changes.
+    pub fn set_options(&mut self, index: usize, options: M::Options) -> Result<()> {
+        M::check(&options)?;
+        self.groups[index].options = options;
+        Ok(())
+    }
+
+    /// All parameters, group after group.
+    pub fn params(&self) -> impl Iterator<Item = &Arc<Leaf>> {
+        self.groups.iter().flat_map(|g| &g.params)
+    }
+
+    /// Updates every parameter that has a gradient.
+    ///
+    /// # Errors
+    /// `Shape` or `DType` when a gradient does not fit its parameter; then nothing changes.
+    pub fn step(&mut self) -> Result<()> {
+        let mut work = Vec::new();
+        for group in &self.groups {
+            for p in &group.params {
+                let Some(g) = p.grad().map(|g| g.array()) else { continue };
+                fits(M::NAME, &g, p.meta())?;
+                work.push((&group.options, p, g));
+            }
+        }
+        for (options, p, g) in work {
+            let state = self.state.entry(p.id()).or_insert_with(|| State::new(M::SLOTS.len()));
+            p.update(|p| M::update(options, state, p, &g));
+        }
+        Ok(())
+    }
+
+    /// Forgets the gradients of all parameters, or overwrites them with zeros.
+    pub fn zero_grad(&self, set_to_none: bool) {
+        for p in self.params() {
+            if set_to_none {
+                p.set_grad(None);
+            } else if let Some(slot) = p.grad() {
+                if slot.variable().is_tracked() {
+                    slot.set(slot.variable().detach());
+                }
+                slot.update(zero);
+            }
+        }
+    }
+
+    /// The state of a parameter, once it has made a step.
+    #[must_use]
+    pub fn state(&self, p: &Leaf) -> Option<&State> {
+        self.state.get(&p.id())
+    }
+
+    /// Checks a state that was saved for a parameter of group `index`, and makes it one that can be put back.
+    ///
+    /// # Errors
+    /// `Key` for arrays that are missing or unknown, `Shape` for those of another shape than the parameter.
+    pub fn read_state(&self, index: usize, p: &Leaf, step: Option<u64>, arrays: &[(String, Array)]) -> Result<State> {
+        let options = &self.groups[index].options;
+        State::read::<M>(options, p.meta(), step, arrays)
+    }
+
+    /// Replaces the state of all parameters; those not named here begin anew.
+    pub fn set_states(&mut self, states: impl IntoIterator<Item = (Arc<Leaf>, State)>) {
+        self.state = states.into_iter().map(|(p, s)| (p.id(), s)).collect();
+    }
+}
+
+fn zero(a: &mut Array) {
+    dispatch!(a.dtype(), T => a.data_mut::<T>().fill(T::default()));
+}
+
+/// Fails unless `g` is a gradient of a parameter like `p`.
+fn fits(name: &str, g: &Array, p: &Meta) -> Result<()> {
+    if g.shape() != p.shape.as_slice() {
+        let shapes = format!("a parameter of shape {} has a gradient of shape {}", show_shape(&p.shape), show_shape(g.shape()));
+        return Err(Error::Shape(format!("{name}: {shapes}")));
+    }
+    if g.dtype() != p.dtype {
+        return Err(Error::DType(format!("{name}: a parameter of dtype {} has a gradient of dtype {}", p.dtype, g.dtype())));
+    }
+    Ok(())
+}
+
+/// Fails unless `value` is at least zero.
+fn not_negative(name: &str, option: &str, value: f64) -> Result<()> {
+    if value >= 0.0 { Ok(()) } else { Err(Error::Value(format!("{name}: {option} must not be negative, not {value}"))) }
+}
+
+/// Fails unless `value` lies in [0, 1).
+fn decay_rate(name: &str, option: &str, value: f64) -> Result<()> {
+    if (0.0..1.0).contains(&value) { Ok(()) } else { Err(Error::Value(format!("{name}: {option} must lie in [0, 1), not {value}"))) }
+}

@@ -1,0 +1,114 @@
+//! Stochastic gradient descent.
+
+use super::{Method, State, not_negative};
+use crate::array::Array;
+use crate::error::{Error, Result};
+use crate::kernel::math::{Real, pick};
+use crate::kernel::sweep::Update;
+
+/// Stochastic gradient descent with momentum (Polyak 1964; Sutskever et al. 2013 for Nesterov's).
+#[derive(Debug)]
+pub enum Sgd {}
+
+/// What [`Sgd`] is told; the defaults are PyTorch's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SgdOptions {
+    /// Learning rate.
+    pub lr: f64,
+    /// How much of the last direction is kept.
+    pub momentum: f64,
+    /// How much of the new gradient is kept out of the direction.
+    pub dampening: f64,
+    /// The parameter times this is added to the gradient.
+    pub weight_decay: f64,
+    /// Look ahead along the direction.
+    pub nesterov: bool,
+    /// Climb instead of descending.
+    pub maximize: bool,
+}
+
+impl Default for SgdOptions {
+    fn default() -> Self {
+        Self { lr: 1e-3, momentum: 0.0, dampening: 0.0, weight_decay: 0.0, nesterov: false, maximize: false }
+    }
+}
+
+/// The numbers of one step.
+#[derive(Clone, Copy)]
+struct Step {
+    lr: f64,
+    momentum: f64,
+    take: f64,
+    weight_decay: f64,
+    sign: f64,
+    nesterov: bool,
+}
+
+impl Step {
+    #[inline(always)]
+    fn gradient<T: Real>(self, p: T, g: T) -> T {
+        decayed(T::lit(self.sign) * g, p, self.weight_decay)
+    }
+}
+
+/// g + weight_decay · p, and exactly g without decay.
+#[inline(always)]
+pub(super) fn decayed<T: Real>(g: T, p: T, weight_decay: f64) -> T {
+    pick(weight_decay == 0.0, g, g + T::lit(weight_decay) * p)
+}
+
+/// Without momentum.
+impl Update<0> for Step {
+    const COST: f64 = 0.3;
+    #[inline(always)]
+    fn eval<T: Real>(self, p: T, g: T, _: [T; 0]) -> (T, [T; 0]) {
+        (p - T::lit(self.lr) * self.gradient(p, g), [])
+    }
+}
+
+/// With momentum.
+impl Update<1> for Step {
+    const COST: f64 = 0.5;
+    #[inline(always)]
+    fn eval<T: Real>(self, p: T, g: T, [buffer]: [T; 1]) -> (T, [T; 1]) {
+        let g = self.gradient(p, g);
+        let buffer = T::lit(self.momentum) * buffer + T::lit(self.take) * g;
+        let direction = pick(self.nesterov, g + T::lit(self.momentum) * buffer, buffer);
+        (p - T::lit(self.lr) * direction, [buffer])
+    }
+}
+
+impl Method for Sgd {
+    const NAME: &'static str = "SGD";
+    const SLOTS: &'static [&'static str] = &["momentum_buffer"];
+    const COUNTS: bool = false;
+    type Options = SgdOptions;
+
+    fn check(o: &SgdOptions) -> Result<()> {
+        not_negative(Self::NAME, "lr", o.lr)?;
+        not_negative(Self::NAME, "momentum", o.momentum)?;
+        not_negative(Self::NAME, "weight_decay", o.weight_decay)?;
+        if o.nesterov && (o.momentum == 0.0 || o.dampening != 0.0) {
+            let got = format!("momentum is {}, dampening {}", o.momentum, o.dampening);
+            return Err(Error::Value(format!("{}: nesterov needs a momentum above 0 and no dampening; {got}", Self::NAME)));
+        }
+        Ok(())
+    }
+
+    fn slots(_: &SgdOptions) -> Vec<usize> {
+        // A parameter that was saved before its first step with momentum has no buffer yet.
+        Vec::new()
+    }
+
+    fn update(o: &SgdOptions, state: &mut State, p: &mut Array, g: &Array) {
+        // The first direction is the gradient itself: the buffer begins as zeros and takes all of it.
+        let take = if state.has(0) { 1.0 - o.dampening } else { 1.0 };
+        let sign = if o.maximize { -1.0 } else { 1.0 };
+        let step = Step { lr: o.lr, momentum: o.momentum, take, weight_decay: o.weight_decay, sign, nesterov: o.nesterov };
+        if o.momentum == 0.0 {
+            state.sweep::<_, 0>(step, [], p, g);
+        } else {
+            state.sweep(step, [0], p, g);
+        }
+    }
+}

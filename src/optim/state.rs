@@ -1,0 +1,79 @@
+//! What an optimizer remembers of a parameter: a count of steps and arrays of the parameter's shape.
+
+use super::Method;
+use crate::array::Array;
+use crate::dispatch;
+use crate::error::{Error, Result, show_shape};
+use crate::kernel::sweep::{Update, sweep};
+use crate::ops::astype;
+use crate::tape::Meta;
+
+/// A count of steps, and arrays in the places that [`Method::SLOTS`] names.
+#[derive(Clone, Debug)]
+pub struct State {
+    step: u64,
+    arrays: Vec<Option<Array>>,
+}
+
+impl State {
+    /// Before the first step.
+    pub(super) fn new(slots: usize) -> Self {
+        Self { step: 0, arrays: vec![None; slots] }
+    }
+
+    /// How many steps the parameter has made, where the method counts them.
+    #[must_use]
+    pub fn step(&self) -> u64 {
+        self.step
+    }
+
+    /// The arrays, under their names.
+    pub fn arrays<M: Method>(&self) -> impl Iterator<Item = (&'static str, &Array)> {
+        M::SLOTS.iter().zip(&self.arrays).filter_map(|(&name, a)| a.as_ref().map(|a| (name, a)))
+    }
+
+    /// One step more; returns which one it is.
+    #[allow(clippy::cast_precision_loss, reason = "nobody makes 2^53 steps")]
+    pub(super) fn count(&mut self) -> f64 {
+        self.step += 1;
+        self.step as f64
+    }
+
+    pub(super) fn has(&self, slot: usize) -> bool {
+        self.arrays[slot].is_some()
+    }
+
+    /// Applies `update` to a parameter and the arrays in `slots`, which begin as zeros.
+    pub(super) fn sweep<U: Update<S>, const S: usize>(&mut self, update: U, slots: [usize; S], p: &mut Array, g: &Array) {
+        let g = g.contiguous();
+        let Ok(slots) = self.arrays.get_disjoint_mut(slots) else { unreachable!("slots are distinct") };
+        let arrays = slots.map(|s| s.get_or_insert_with(|| Array::zeros(p.shape(), p.dtype())));
+        dispatch!(float p.dtype(), T => {
+            let Some(g) = g.as_slice::<T>() else { unreachable!("contiguous() is contiguous") };
+            sweep(update, p.data_mut::<T>(), g, arrays.map(|a| a.data_mut::<T>()));
+        }, else unreachable!("parameters are floating"));
+    }
+
+    /// A saved state, checked against the parameter it is for.
+    pub(super) fn read<M: Method>(options: &M::Options, p: &Meta, step: Option<u64>, arrays: &[(String, Array)]) -> Result<Self> {
+        if M::COUNTS && step.is_none() {
+            return Err(Error::Key(format!("{}: the state of a parameter has no 'step'", M::NAME)));
+        }
+        let mut out = Self::new(M::SLOTS.len());
+        out.step = step.unwrap_or(0);
+        for (name, array) in arrays {
+            let Some(slot) = M::SLOTS.iter().position(|s| s == name) else {
+                return Err(Error::Key(format!("{}: the state of a parameter has no '{name}', only {}", M::NAME, M::SLOTS.join(", "))));
+            };
+            if array.shape() != p.shape.as_slice() {
+                let shapes = format!("'{name}' has shape {}, its parameter {}", show_shape(array.shape()), show_shape(&p.shape));
+                return Err(Error::Shape(format!("{}: {shapes}", M::NAME)));
+            }
+            out.arrays[slot] = Some(astype(&array.clone().into(), p.dtype)?.into_array());
+        }
+        match M::slots(options).into_iter().find(|&s| !out.has(s)) {
+            Some(s) => Err(Error::Key(format!("{}: the state of a parameter lacks '{}'", M::NAME, M::SLOTS[s]))),
+            None => Ok(out),
+        }
+    }
+}
