@@ -31,9 +31,9 @@ pub mod error;
 pub mod kernel;
 pub mod loss;
 pub mod ops;
+pub mod optim;
 #[cfg(feature = "python")]
 mod python;
-pub mod optim;
 pub mod registry;
 pub mod tape;
 

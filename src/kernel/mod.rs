@@ -2,8 +2,8 @@
 
 pub mod arithmetic;
 pub mod blocks;
-pub mod contract;
 pub mod classes;
+pub mod contract;
 pub mod field;
 pub mod gather;
 pub mod map;

@@ -61,6 +61,11 @@ pub fn argument(entry: &Entry, p: &Param, o: &Bound<'_, PyAny>) -> PyResult<Arg>
         Kind::Axes | Kind::Ints => ints(o)
             .map(Arg::Ints)
             .ok_or_else(|| wrong(entry, p, o, if p.kind == Kind::Axes { "None, an int or a tuple of ints" } else { "an int or a tuple of ints" })),
+        // A number of parts and a list of places are different things: an int stays one.
+        Kind::Sections => match int(o) {
+            Some(n) => Ok(Arg::Int(n as i64)),
+            None => ints(o).map(Arg::Ints).ok_or_else(|| wrong(entry, p, o, "a number of parts or a list of places")),
+        },
         Kind::DType => dtype::extract(o).map(Arg::DType),
         Kind::Text => match o.cast::<PyString>() {
             Ok(s) => Ok(Arg::Text(s.to_string())),
