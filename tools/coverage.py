@@ -1,0 +1,138 @@
+"""Line coverage of Rust and Python together, from cargo's tests and pytest.
+
+The core is built with rustc's coverage counters, once for `cargo test` and once as the Python module; LLVM's tools, of
+the version that rustc is built with, add the counts up. pytest-cov counts the Python half.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+WORK = ROOT / "target/coverage"
+PROFILES = WORK / "profiles"
+SITE = WORK / "site"
+#: Tests inside src/ count lines of others, not their own.
+NOT_COUNTED = r"(/tests\.rs$|/registry/|/rustc/|/tests/)"
+
+
+def environment(**more: str) -> dict[str, str]:
+    """What instrumented builds and runs see."""
+    own = {
+        "RUSTFLAGS": "-Cinstrument-coverage",
+        "CARGO_TARGET_DIR": str(WORK),
+        "CARGO_PROFILE_RELEASE_STRIP": "none",
+        "LLVM_PROFILE_FILE": str(PROFILES / "%p-%m.profraw"),
+        "PYO3_BUILD_EXTENSION_MODULE": "1",
+        "PYO3_PYTHON": sys.executable,
+    }
+    return {**os.environ, **own, **more}
+
+
+def built_by(*arguments: str) -> list[str]:
+    """Runs cargo and returns the files that it made."""
+    command = ["cargo", *arguments, "--locked", "--message-format=json-render-diagnostics"]
+    out = subprocess.run(command, cwd=ROOT, env=environment(), check=True, stdout=subprocess.PIPE, text=True).stdout
+    ours = {"tapegrad", *(p.stem for p in ROOT.glob("tests/*.rs"))}
+    files: list[str] = []
+    for line in out.splitlines():
+        message = json.loads(line) if line.startswith("{") else {}
+        if message.get("reason") == "compiler-artifact" and message["target"]["name"] in ours:
+            files += [message["executable"]] if message.get("executable") else [f for f in message["filenames"] if f.endswith(".so")]
+    return files
+
+
+def tool(name: str) -> str:
+    """One of LLVM's programs: from rustup's component, from the package of tools, or from the system."""
+    sysroot = subprocess.run(["rustc", "--print", "target-libdir"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    places = [Path(sysroot).parent / "bin" / name, *Path(sys.prefix).glob(f"**/llvm/bin/{name}")]
+    found = next((p for p in places if p.exists()), shutil.which(name))
+    if not found:
+        sys.exit(f"{name} was not found: `rustup component add llvm-tools`, or install the extra `coverage`")
+    return str(found)
+
+
+def run_rust() -> list[str]:
+    """cargo's tests; returns the instrumented programs."""
+    programs = built_by("test", "--lib", "--tests", "--no-run", "--profile", "release")
+    for program in programs:
+        if not program.endswith(".so"):
+            subprocess.run([program, "--quiet"], cwd=ROOT, env=environment(), check=True)
+    return programs
+
+
+def run_python() -> list[str]:
+    """pytest against an instrumented module; returns the module."""
+    library = next(f for f in built_by("build", "--lib", "--release", "--features", "python") if f.endswith(".so"))
+    shutil.rmtree(SITE, ignore_errors=True)
+    shutil.copytree(ROOT / "python/tapegrad", SITE / "tapegrad", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    module = SITE / "tapegrad/_core.so"
+    shutil.copy(library, module)
+    report = ["--cov=tapegrad", "--cov-report=", f"--cov-report=json:{WORK / 'python.json'}"]
+    command = [sys.executable, "-m", "pytest", "-q", "--timeout=1200", *report]
+    subprocess.run(command, cwd=ROOT, env=environment(PYTHONPATH=str(SITE), COVERAGE_FILE=str(WORK / ".coverage")), check=True)
+    return [str(module)]
+
+
+def rust_lines(objects: list[str]) -> dict[str, tuple[int, int]]:
+    """(covered, counted) lines of each room of src/."""
+    merged = WORK / "all.profdata"
+    listing = WORK / "profiles.txt"
+    listing.write_text("\n".join(map(str, PROFILES.glob("*.profraw"))))
+    subprocess.run([tool("llvm-profdata"), "merge", "-sparse", "-f", str(listing), "-o", str(merged)], check=True)
+    arguments = [f for o in objects[1:] for f in ("-object", o)]
+    command = [tool("llvm-cov"), "export", "-summary-only", f"-instr-profile={merged}", f"-ignore-filename-regex={NOT_COUNTED}", objects[0]]
+    data = json.loads(subprocess.run([*command, *arguments], check=True, stdout=subprocess.PIPE, text=True).stdout)
+    files = {f["filename"]: f["summary"]["lines"] for f in data["data"][0]["files"]}
+    (WORK / "rust.json").write_text(json.dumps(files, indent=1))
+    return by_room({name: (lines["covered"], lines["count"]) for name, lines in files.items()}, ROOT / "src")
+
+
+def python_lines() -> dict[str, tuple[int, int]]:
+    """(covered, counted) lines of each part of the package."""
+    files = json.loads((WORK / "python.json").read_text())["files"]
+    counts = {str((ROOT / name).resolve()): f["summary"] for name, f in files.items()}
+    return by_room({name: (s["covered_lines"], s["num_statements"]) for name, s in counts.items()}, SITE / "tapegrad")
+
+
+def by_room(files: dict[str, tuple[int, int]], top: Path) -> dict[str, tuple[int, int]]:
+    """Sums over the folders below ``top``."""
+    rooms: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
+    for name, (covered, counted) in files.items():
+        if Path(name).is_relative_to(top):
+            room = Path(name).relative_to(top).parts[0]
+            rooms[room] = (rooms[room][0] + covered, rooms[room][1] + counted)
+    return dict(rooms)
+
+
+def show(title: str, rooms: dict[str, tuple[int, int]]) -> tuple[int, int]:
+    """Prints a table and returns its sum."""
+    total = (sum(c for c, _ in rooms.values()), sum(n for _, n in rooms.values()))
+    for name, (covered, counted) in [*sorted(rooms.items()), (f"{title} in all", total)]:
+        print(f"  {name:<22}{covered:>7} of {counted:>6} lines {covered / max(counted, 1):>8.1%}")
+    return total
+
+
+def main() -> int:
+    """Measures, prints, and fails below the minimum."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--minimum", type=float, default=90.0, help="per cent of lines that must be covered")
+    minimum = parser.parse_args().minimum
+    shutil.rmtree(PROFILES, ignore_errors=True)
+    objects = [*run_rust(), *run_python()]
+    rust, python = show("Rust", rust_lines(objects)), show("Python", python_lines())
+    covered, counted = rust[0] + python[0], rust[1] + python[1]
+    share = 100 * covered / counted
+    print(f"together {share:.1f}% of {counted} lines" + ("" if share >= minimum else f", below the {minimum:.0f}% that are asked for"))
+    return int(share < minimum)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
