@@ -35,8 +35,8 @@ TYPES = {
     "Index": "_Index",
 }
 VARIADIC = {"Axes", "Ints"}
-ARITHMETIC = "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift".split()
-COMPARISONS = "lt le gt ge eq ne".split()
+ARITHMETIC = ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor", "lshift", "rshift"]
+COMPARISONS = ["lt", "le", "gt", "ge", "eq", "ne"]
 
 
 def operators() -> list[str]:
@@ -158,8 +158,8 @@ def section(row: dict[str, Any]) -> str:
     facts = [f"**Where:** {', '.join(f'`{h}`' for h in homes)}"]
     if row["aliases"]:
         facts.append(f"**Also:** {', '.join(f'`{a}`' for a in row['aliases'])}")
-    kind = {"rule": formula(row["gradient"]), "composite": f"that of its parts: {row['gradient']}", "none": "none, the result never tracks"}
-    facts.append(f"**Gradient:** {kind[row['differentiable']]}" + ("; linear in each array" if row["linear"] else ""))
+    gradient = {"rule": formula(row["gradient"]), "composite": f"that of its parts: {row['gradient']}", "none": "none"}
+    facts.append(f"**Gradient:** {gradient[row['differentiable']]}" + ("; linear in each array" if row["linear"] else ""))
     lines = "\n".join(line.strip() for line in head.strip().splitlines())
     code = "\n".join(line.removeprefix(" ") for line in f">>> {example}".rstrip().splitlines())
     return "\n\n".join([f"## {row['name']}", f"`{row['name']}({shown})`", lines, *facts, f"```pycon\n{code}\n```"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+
 import tapegrad as tg
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 import tapegrad as tg
 from tapegrad import _core
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 import tapegrad as tg
 
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs/numerics.md"
