@@ -17,10 +17,10 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
-from style import BLUE, GREEN, INK, OUTPUT, RED, SOFT, save
 from tqdm import tqdm
 
 import tapegrad as tg
+from style import BLUE, GREEN, INK, OUTPUT, RED, SOFT, save
 from tapegrad import nn, optim
 
 BATCH = 32

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib import pyplot as plt
-from style import BLUE, INK, ORANGE, OUTPUT, SOFT, save
 
 import tapegrad as tg
+from style import BLUE, INK, ORANGE, OUTPUT, SOFT, save
 from tapegrad.autograd import grad
 
 NAMES = ("amplitude", "damping", "frequency", "phase", "offset")

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib import pyplot as plt
-from style import BLUE, INK, ORANGE, OUTPUT, save
 
 import tapegrad as tg
+from style import BLUE, INK, ORANGE, OUTPUT, save
 
 
 def moons(count: int, noise: float) -> tuple[tg.Variable, tg.Variable]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class _Graph:
         self.above: list[list[int]] = [[] for _ in range(count)]
         self.below: list[list[int]] = [[] for _ in range(count)]
         for path in self.paths:
-            for a, b in zip(path, path[1:]):
+            for a, b in pairwise(path):
                 self.below[a].append(b)
                 self.above[b].append(a)
         self.rows: list[list[int]] = [[] for _ in range(max(self.layer, default=-1) + 1)]

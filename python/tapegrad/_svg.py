@@ -71,7 +71,7 @@ def draw(nodes: Sequence[TapeNode], names: dict[int, str], title: str = "") -> s
     if title:
         parts.append(_text(width / 2, 34, title, 17, "#0f172a", weight=600))
     parts += _legend((width - swatches) / 2, head, used, legend)
-    for (a, b), points in zip(edges, layout.edges):
+    for (a, _), points in zip(edges, layout.edges):
         parts.append(_edge([(x + shift, y(layer)) for x, layer in points], dashed=boxes[a].kind == "constant"))
     for box, x, layer in zip(boxes, layout.x, layout.layer):
         parts.append(_draw_box(box, x + shift, y(layer)))

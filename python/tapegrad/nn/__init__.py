@@ -12,12 +12,12 @@ from .parameter import Parameter
 from .state import StateDictError
 
 __all__ = [
+    "ELU",
+    "GELU",
     "BCELoss",
     "BCEWithLogitsLoss",
     "CrossEntropyLoss",
-    "ELU",
     "Flatten",
-    "GELU",
     "Identity",
     "LeakyReLU",
     "Linear",

@@ -49,7 +49,7 @@ class _Container(Module):
 
 
 class _Numbered(_Container):
-    """Modules under the names 0, 1, 2, …"""
+    """Modules under the names 0, 1, 2 and so on."""
 
     def __len__(self) -> int:
         return len(self._modules)

@@ -327,7 +327,7 @@ class Module:
 
     def __repr__(self) -> str:
         extra = self.extra_repr()
-        lines = [f"({name}): {repr(child)}".replace("\n", "\n  ") for name, child in self._slots()]
+        lines = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self._slots()]
         if not lines:
             return f"{type(self).__name__}({extra})"
         first = f"\n  {extra}" if extra else ""
