@@ -17,6 +17,7 @@ pub static REGISTRY: &[&[Entry]] = &[
     ops::shape::ENTRIES,
     ops::permute::ENTRIES,
     ops::join::ENTRIES,
+    ops::cut::ENTRIES,
     ops::repeat::ENTRIES,
     ops::diagonal::ENTRIES,
     ops::gather::ENTRIES,

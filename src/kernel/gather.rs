@@ -91,7 +91,7 @@ impl Blocks {
     /// Distance of a row from the block's base.
     #[inline]
     fn row(&self, row: i64) -> isize {
-        let row = row as isize;
+        let row = place(row);
         match self.indexed.as_slice() {
             [] => 0,
             [(_, step)] => row * step,
@@ -106,6 +106,13 @@ impl Blocks {
             }
         }
     }
+}
+
+/// A row number as a number of elements.
+#[inline]
+#[allow(clippy::cast_possible_truncation, reason = "row numbers are in range, which is checked when they are made")]
+fn place(row: i64) -> isize {
+    row as isize
 }
 
 /// Positions of all elements relative to the first.
@@ -235,7 +242,7 @@ fn update_dense<T: Element>(data: &mut [T], places: &Places, rows: &[i64], value
                 if row == NOWHERE {
                     continue;
                 }
-                let at = i * count + row.cast_unsigned() as usize;
+                let at = i * count + place(row).cast_unsigned();
                 if (low..high).contains(&at) {
                     let to = &mut chunk[(at - low) * width..(at - low + 1) * width];
                     combine(to, values, (i * rows.len() + j) * width, &f);

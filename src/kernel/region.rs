@@ -121,10 +121,11 @@ pub fn diagonal(whole: &Layout, offset: isize, axes: [usize; 2]) -> Layout {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::array::DType;
 
     fn arange(shape: &[usize]) -> Array {
         let n: usize = shape.iter().product();
-        Array::from_slice(&(0..n).map(|i| i as f64).collect::<Vec<_>>(), shape)
+        Array::from_slice(&(0_i32..).take(n).map(f64::from).collect::<Vec<_>>(), shape)
     }
 
     #[test]
@@ -133,11 +134,12 @@ mod tests {
             let value = arange(&[n, 3]);
             let turned = value.with_layout(value.layout().permute(&[1, 0]));
             for step in [1_isize, -1, 2] {
-                let mut out = Array::zeros(&[3, 2 * n], crate::array::DType::F64);
+                let mut out = Array::zeros(&[3, 2 * n], DType::F64);
                 let part = |l: &Layout| l.slice(1, if step < 0 { n - 1 } else { 0 }, n, step);
                 write(&mut out, part, &turned);
                 assert_eq!(out.with_layout(part(out.layout())).to_vec::<f64>(), turned.to_vec::<f64>());
-                assert_eq!(out.to_vec::<f64>().iter().sum::<f64>(), value.to_vec::<f64>().iter().sum::<f64>());
+                let others = out.to_vec::<f64>().iter().filter(|x| **x != 0.0).count();
+                assert_eq!(others, 3 * n - 1, "nothing else is written");
             }
         }
     }

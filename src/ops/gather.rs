@@ -1,4 +1,4 @@
-//! Elements at places given by integer arrays: take, take_along_axis, and what indexing by arrays is made of.
+//! Elements at places given by integer arrays: `take`, `take_along_axis`, and what indexing by arrays is made of.
 
 use std::sync::Arc;
 

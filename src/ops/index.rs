@@ -68,10 +68,9 @@ struct Plan {
 /// The number of axes that an item uses.
 fn axes_of(item: &IndexItem) -> usize {
     match item {
-        IndexItem::Int(_) | IndexItem::Slice(..) => 1,
         IndexItem::Ellipsis | IndexItem::NewAxis => 0,
         IndexItem::Array(v) if v.dtype() == DType::Bool => v.ndim(),
-        IndexItem::Array(_) => 1,
+        IndexItem::Int(_) | IndexItem::Slice(..) | IndexItem::Array(_) => 1,
     }
 }
 
@@ -184,11 +183,10 @@ fn mixed(op: &str, shape: &[usize], parts: &[Part]) -> Result<Plan> {
             }
             Part::New => out.push(1),
             part => {
-                for a in axis..axis + part.axes() {
-                    cuts.push(Cut::whole(shape[a]));
-                    kept.push(shape[a]);
-                    axes.push(a);
-                }
+                let indexed = &shape[axis..axis + part.axes()];
+                cuts.extend(indexed.iter().map(|&n| Cut::whole(n)));
+                kept.extend_from_slice(indexed);
+                axes.extend(axis..axis + part.axes());
             }
         }
         axis += part.axes();

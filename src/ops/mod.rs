@@ -4,6 +4,7 @@ pub mod activation;
 pub mod arithmetic;
 pub mod comparison;
 pub mod creation;
+pub mod cut;
 pub(crate) mod define;
 pub mod diagonal;
 pub mod division;
@@ -32,12 +33,14 @@ pub use comparison::{
     less_equal, logical_and, logical_not, logical_or, logical_xor, not_equal, where_,
 };
 pub use creation::{arange, eye, full, linspace, one_hot, ones, zeros};
+pub use cut::{Sections, array_split, split, unstack};
 pub use diagonal::{diag, diagonal, tril, triu};
 pub use division::{floor_divide, fmod, remainder};
 pub use exponential::{exp, expm1, log, log1p, log2, log10};
 pub use gather::{gather_rows, pick, take, take_along_axis};
 pub use index::{IndexItem, assign_item, get_item, set_item};
 pub use join::{Sections, array_split, column_stack, concat, dstack, hstack, split, stack, unstack, vstack};
+pub use join::{column_stack, concat, dstack, hstack, stack, vstack};
 pub use matrix::{linear, matmul, outer};
 pub use permute::{flip, matrix_transpose, moveaxis, permute_dims, rot90, swapaxes, transpose};
 pub use registry::{Arg, Args, Entry, Operand, Sample, Value};

@@ -149,7 +149,7 @@ pub fn broadcast_arrays(arrays: &[Variable]) -> Result<Vec<Variable>> {
     arrays.iter().map(|x| broadcast_to(x, &shape)).collect()
 }
 
-/// With at least `ndim` axes, where NumPy's atleast_1d, 2d and 3d put them.
+/// With at least `ndim` axes, where NumPy's `atleast_1d`, `2d` and `3d` put them.
 fn at_least(x: &Variable, ndim: usize) -> Result<Variable> {
     let shape: &[usize] = match (ndim, x.shape()) {
         (_, s) if s.len() >= ndim => return Ok(x.clone()),

@@ -1,0 +1,170 @@
+//! Arrays cut apart, as views. The pieces of one array are one operation with one gradient: it costs no more than the
+//! array, however many pieces there are.
+
+use super::join::{bounds, bounds_attrs, int, join, join_new};
+use super::registry::{Arg, Args, Entry, Gradient, Kind, Param, Sample};
+use super::samples::{Draw, REAL, call_with, ints};
+use super::window::{Cut, GETITEM, Window, view};
+use crate::array::{Array, normalize_axis};
+use crate::error::{Error, Result};
+use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, record_many};
+
+static SPLIT: Op = Op { name: "split", rule: Rule::Vjp(split_vjp) };
+static UNSTACK: Op = Op { name: "unstack", rule: Rule::Vjp(unstack_vjp) };
+
+/// The cotangents of all outputs; zeros for those that nothing depends on.
+fn all_cotangents(step: &Step<'_>, count: usize) -> Vec<Variable> {
+    let zeros = |i| {
+        let meta = step.out_meta(i);
+        Array::zeros(&[], meta.dtype).broadcast_to("split", &meta.shape).map(Variable::from)
+    };
+    let given = |i| step.cotangents().get(i).cloned().flatten();
+    (0..count).filter_map(|i| given(i).or_else(|| zeros(i).ok())).collect()
+}
+
+/// Pieces between neighbouring `bounds`, which rise from 0 to the size of `axis`: one operation, whose gradient is one
+/// array put together of all pieces' gradients.
+fn cut(x: &Variable, axis: usize, bounds: &[usize]) -> Result<Vec<Variable>> {
+    let piece = |w: &[usize]| x.array().with_layout(x.array().layout().slice(axis, w[0], w[1] - w[0], 1));
+    record_many(&SPLIT, &[x], bounds.windows(2).map(piece).collect(), |s| s.attrs(bounds_attrs(axis, bounds)))
+}
+
+fn split_vjp(step: &mut Step<'_>) -> Result<Grads> {
+    let (axis, bounds) = bounds(step);
+    let parts = all_cotangents(step, bounds.len() - 1);
+    Ok(Grads::from_iter([Some(join(&parts.iter().collect::<Vec<_>>(), axis)?)]))
+}
+
+/// How to cut an axis.
+#[derive(Clone, Copy, Debug)]
+pub enum Sections<'a> {
+    /// Into so many pieces.
+    Count(i64),
+    /// Before these positions, as slices understand them.
+    At(&'a [isize]),
+}
+
+fn cut_sections(op: &str, x: &Variable, sections: Sections<'_>, axis: isize, even: bool) -> Result<Vec<Variable>> {
+    let axis = normalize_axis(op, axis, x.ndim())?;
+    let n = x.shape()[axis];
+    match sections {
+        Sections::Count(count) => {
+            let count = usize::try_from(count)
+                .ok()
+                .filter(|&c| c > 0)
+                .ok_or_else(|| Error::Value(format!("{op}: the number of sections must be larger than 0, got {count}")))?;
+            if even && !n.is_multiple_of(count) {
+                return Err(Error::Value(format!("{op}: axis {axis} of size {n} cannot be cut into {count} equal sections; array_split can")));
+            }
+            // NumPy's: the first n mod count pieces are one longer.
+            let (size, longer) = (n / count, n % count);
+            cut(x, axis, &(0..=count).map(|i| i * size + i.min(longer)).collect::<Vec<_>>())
+        }
+        Sections::At(places) => {
+            let ends = places.iter().map(|&p| Some(p)).chain([None]);
+            let starts = std::iter::once(None).chain(places.iter().map(|&p| Some(p)));
+            let cuts: Vec<Cut> = starts.zip(ends).map(|(a, b)| Cut::slice(a, b, None, n)).collect::<Result<_>>()?;
+            let mut bounds = vec![0];
+            bounds.extend(cuts.iter().scan(0, |end, c| {
+                *end += c.count;
+                Some(*end)
+            }));
+            let in_order = bounds[bounds.len() - 1] == n && cuts.iter().zip(&bounds).all(|(c, &b)| c.count == 0 || c.start == b);
+            if in_order { cut(x, axis, &bounds) } else { cuts.into_iter().map(|c| view(&GETITEM, x, Window::along(x.shape(), axis, c))).collect() }
+        }
+    }
+}
+
+/// The pieces of `x` along an axis: equal sections, or cut before given positions. Views.
+///
+/// # Errors
+/// `Value` when the axis cannot be cut into equal sections, `Axis` when it is out of range.
+pub fn split(x: &Variable, sections: Sections<'_>, axis: isize) -> Result<Vec<Variable>> {
+    cut_sections("split", x, sections, axis, true)
+}
+
+/// As [`split`], but sections may differ by one.
+///
+/// # Errors
+/// `Value` unless there are sections, `Axis` when the axis is out of range.
+pub fn array_split(x: &Variable, sections: Sections<'_>, axis: isize) -> Result<Vec<Variable>> {
+    cut_sections("array_split", x, sections, axis, false)
+}
+
+/// The parts of `x` at each position of an axis, without that axis. Views.
+///
+/// # Errors
+/// `Axis` when the axis is out of range.
+pub fn unstack(x: &Variable, axis: isize) -> Result<Vec<Variable>> {
+    let axis = normalize_axis("unstack", axis, x.ndim())?;
+    let outs = (0..x.shape()[axis]).map(|i| x.array().with_layout(x.array().layout().select(axis, i))).collect();
+    record_many(&UNSTACK, &[x], outs, |s| s.attrs(Attrs::Ints([int(axis)].into_iter().collect())))
+}
+
+fn unstack_vjp(step: &mut Step<'_>) -> Result<Grads> {
+    let axis = step.attrs().ints()[0].cast_unsigned();
+    let count = step.meta(0).shape[axis];
+    let parts = all_cotangents(step, count);
+    Ok(Grads::from_iter([Some(join_new(&parts.iter().collect::<Vec<_>>(), axis)?)]))
+}
+
+/// The rows of this file.
+pub const ENTRIES: &[Entry] = &[
+    Entry {
+        name: "split",
+        doc: "The pieces of x along an axis: so many equal sections, or cut before the given positions. Views.\n\n>>> tg.split(tg.Variable([1.0, 2.0, 3.0]), [1])\n[Variable([1.]), Variable([2., 3.])]\n",
+        params: &[Param::array("x"), Param::new("indices_or_sections", Kind::Sections), Param::axis(0)],
+        call: |a| Ok(split(&a.variable(0)?, sections(a)?, a.axis(2)?)?.into()),
+        gradient: Gradient::Rule("concat(g, axis)"),
+        linear: true,
+        samples: || split_samples(true),
+        ..Entry::BASE
+    },
+    Entry {
+        name: "array_split",
+        doc: "As split, but sections may differ in size by one.\n\n>>> tg.array_split(tg.Variable([1.0, 2.0, 3.0]), 2)\n[Variable([1., 2.]), Variable([3.])]\n",
+        params: &[Param::array("x"), Param::new("indices_or_sections", Kind::Sections), Param::axis(0)],
+        call: |a| Ok(array_split(&a.variable(0)?, sections(a)?, a.axis(2)?)?.into()),
+        gradient: Gradient::Rule("concat(g, axis)"),
+        linear: true,
+        method: false,
+        samples: || split_samples(false),
+        ..Entry::BASE
+    },
+    Entry {
+        name: "unstack",
+        aliases: &["unbind"],
+        doc: "The parts of x at each position of an axis, without that axis. Views.\n\n>>> tg.unstack(tg.Variable([[1.0, 2.0], [3.0, 4.0]]))\n[Variable([1., 2.]), Variable([3., 4.])]\n",
+        params: &[Param::array("x"), Param::axis(0)],
+        call: |a| Ok(unstack(&a.variable(0)?, a.axis(1)?)?.into()),
+        gradient: Gradient::Rule("stack(g, axis)"),
+        linear: true,
+        samples: unstack_samples,
+        ..Entry::BASE
+    },
+];
+
+fn sections<'a>(a: &Args<'a>) -> Result<Sections<'a>> {
+    if let Ok(places) = a.ints(1) { Ok(Sections::At(places)) } else { a.int(1).map(Sections::Count) }
+}
+
+fn split_samples(even: bool) -> Vec<Sample> {
+    let draw = &mut Draw::new(52);
+    let n = if even { 2 } else { 4 };
+    let at = |draw: &mut Draw, shape: &[usize], places: &[isize], axis| call_with(REAL.strided(draw, shape), [ints(places), Arg::Int(axis)]);
+    vec![
+        call_with(REAL.strided(draw, &[6, 2]), [Arg::Int(n), Arg::Int(0)]),
+        call_with(REAL.array(draw, &[2, 4]), [Arg::Int(n), Arg::Int(-1)]),
+        at(draw, &[5, 2], &[1, 3], 0),
+        at(draw, &[2, 5], &[2, 2, 9], 1),
+        at(draw, &[5], &[3, 1, -1], 0),
+        at(draw, &[0, 2], &[1], 0),
+        at(draw, &[3], &[], 0),
+    ]
+}
+
+fn unstack_samples() -> Vec<Sample> {
+    let draw = &mut Draw::new(53);
+    let cases: [(&[usize], i64); 4] = [(&[3], 0), (&[2, 3], 1), (&[2, 3, 2], -2), (&[2, 0], 0)];
+    cases.into_iter().map(|(shape, axis)| call_with(REAL.strided(draw, shape), [Arg::Int(axis)])).collect()
+}
