@@ -25,6 +25,7 @@ pub static REGISTRY: &[&[Entry]] = &[
     loss::distance::ENTRIES,
     loss::binary::ENTRIES,
     loss::classes::ENTRIES,
+    ops::predicate::ENTRIES,
 ];
 
 /// All rows.

@@ -1,8 +1,10 @@
 //! Activations of neural networks.
 
 use super::define::{Unary, unary};
-use super::registry::Entry;
-use super::samples::{NONZERO, REAL};
+use super::registry::{Arg, Default, Entry, Gradient, Kind, Param, Sample};
+use super::samples::{Draw, NONZERO, REAL};
+use crate::error::{Error, Result};
+use crate::tape::Variable;
 
 unary! {
     /// max(x, 0), element by element. The derivative at 0 is 0.
@@ -125,11 +127,39 @@ unary! {
     domain REAL;
 }
 
+/// The Gaussian error linear unit by the error function (`"none"`) or its approximation by tanh (`"tanh"`).
+///
+/// # Errors
+/// `Value` for another `approximate`.
+pub fn gelu(x: &Variable, approximate: &str) -> Result<Variable> {
+    match approximate {
+        "none" => gelu_erf(x),
+        "tanh" => gelu_tanh(x),
+        other => Err(Error::Value(format!("gelu: approximate is '{other}', expected 'none' or 'tanh'"))),
+    }
+}
+
+fn gelu_samples() -> Vec<Sample> {
+    let draw = &mut Draw::new(7);
+    ["none", "tanh"].map(|how| Sample { args: vec![Arg::Variable(REAL.strided(draw, &[2, 3])), Arg::Text(how.to_owned())] }).to_vec()
+}
+
 /// The rows of this file.
 pub const ENTRIES: &[Entry] = &[
     relu::ENTRY,
     leaky_relu::ENTRY.no_method(),
     sigmoid::ENTRY,
+    Entry {
+        name: "gelu",
+        doc: "The Gaussian error linear unit x · Φ(x) (Hendrycks & Gimpel, 2016). With approximate='tanh', Φ is approximated by tanh,\n\
+              which is faster.\n\n>>> tg.gelu(tg.Variable([0.0]))\nVariable([0.])\n",
+        params: &[Param::array("x"), Param::new("approximate", Kind::Text).or(Default::Text("none"))],
+        call: |a| Ok(gelu(&a.variable(0)?, a.text(1)?)?.into()),
+        gradient: Gradient::Composite("gelu_erf or gelu_tanh"),
+        samples: gelu_samples,
+        ..Entry::BASE
+    }
+    .no_method(),
     gelu_erf::ENTRY.no_method(),
     gelu_tanh::ENTRY.no_method(),
     silu::ENTRY.no_method(),

@@ -1,8 +1,9 @@
 //! Exponentials and logarithms.
 
-use super::define::{Unary, unary};
+use super::define::{Binary, Unary, binary, unary};
 use super::registry::Entry;
 use super::samples::{Domain, POSITIVE, REAL};
+use crate::kernel::field::Field;
 
 unary! {
     /// Exponential, element by element: eˣ.
@@ -64,5 +65,44 @@ unary! {
     domain POSITIVE;
 }
 
+/// a - b, and 0 where both are infinite of one sign.
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "compiled for the instruction set of the loop")]
+fn gap<F: Field>(a: F, b: F) -> F {
+    F::select(F::and(a.eq(b), a.abs().eq(F::lit(f64::INFINITY))), F::lit(0.0), a - b)
+}
+
+/// eᵃ / (eᵃ + eᵇ): none where a is -inf.
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "compiled for the instruction set of the loop")]
+fn share<F: Field>(a: F, b: F) -> F {
+    F::select(a.eq(F::lit(f64::NEG_INFINITY)), F::lit(0.0), gap(a, b).sigmoid())
+}
+
+binary! {
+    /// log(eᵃ + eᵇ), element by element, without overflow; the derivative where both are -inf is 0.
+    ///
+    /// >>> tg.logaddexp(tg.Variable([1000.0]), -1000.0)
+    /// Variable([1000.])
+    fn logaddexp(a, b) -> y { a.max(b) + (-gap(a, b).abs()).exp().ln_1p() }
+    gradient_a(a, b) { share(a, b) }
+    gradient_b(a, b) { share(b, a) }
+    domain REAL, REAL;
+}
+
+binary! {
+    /// log2(2ᵃ + 2ᵇ), element by element, without overflow; the derivative where both are -inf is 0.
+    ///
+    /// >>> tg.logaddexp2(tg.Variable([10.0]), 10.0)
+    /// Variable([11.])
+    fn logaddexp2(a, b) -> y {
+        a.max(b) + (gap(a, b).abs() * F::lit(-std::f64::consts::LN_2)).exp().ln_1p() * F::lit(std::f64::consts::LOG2_E)
+    }
+    gradient_a(a, b) { share(a * F::lit(std::f64::consts::LN_2), b * F::lit(std::f64::consts::LN_2)) }
+    gradient_b(a, b) { share(b * F::lit(std::f64::consts::LN_2), a * F::lit(std::f64::consts::LN_2)) }
+    domain REAL, REAL;
+}
+
 /// The rows of this file.
-pub const ENTRIES: &[Entry] = &[exp::ENTRY, expm1::ENTRY, log::ENTRY, log1p::ENTRY, log2::ENTRY, log10::ENTRY];
+pub const ENTRIES: &[Entry] =
+    &[exp::ENTRY, expm1::ENTRY, log::ENTRY, log1p::ENTRY, log2::ENTRY, log10::ENTRY, logaddexp::ENTRY.no_method(), logaddexp2::ENTRY.no_method()];

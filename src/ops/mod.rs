@@ -14,6 +14,7 @@ pub mod index;
 pub mod join;
 pub mod matrix;
 pub mod permute;
+pub mod predicate;
 pub mod random;
 pub mod registry;
 pub mod repeat;
@@ -23,7 +24,7 @@ mod traced;
 pub mod trigonometry;
 pub mod window;
 
-pub use activation::{elu, erf, gelu_erf, gelu_tanh, leaky_relu, relu, sigmoid, silu, softplus, softsign};
+pub use activation::{elu, erf, gelu, gelu_erf, gelu_tanh, leaky_relu, relu, sigmoid, silu, softplus, softsign};
 pub use arithmetic::{
     abs, add, annihilate, ceil, clamp, clip, divide, floor, maximum, minimum, multiply, negative, positive, power, reciprocal, rint, round, sign,
     sqrt, square, subtract, trunc,
@@ -36,14 +37,15 @@ pub use creation::{arange, eye, full, linspace, one_hot, ones, zeros};
 pub use cut::{Sections, array_split, split, unstack};
 pub use diagonal::{diag, diagonal, tril, triu};
 pub use division::{floor_divide, fmod, remainder};
-pub use exponential::{exp, expm1, log, log1p, log2, log10};
+pub use exponential::{exp, expm1, log, log1p, log2, log10, logaddexp, logaddexp2};
 pub use gather::{gather_rows, pick, take, take_along_axis};
 pub use index::{IndexItem, assign_item, get_item, set_item};
 pub use join::{Sections, array_split, column_stack, concat, dstack, hstack, split, stack, unstack, vstack};
 pub use join::{column_stack, concat, dstack, hstack, stack, vstack};
 pub use matrix::{linear, matmul, outer};
 pub use permute::{flip, matrix_transpose, moveaxis, permute_dims, rot90, swapaxes, transpose};
+pub use predicate::{isfinite, isinf, isneginf, isposinf, signbit};
 pub use registry::{Arg, Args, Entry, Operand, Sample, Value};
 pub use repeat::{meshgrid, repeat, roll, tile};
 pub use shape::{astype, atleast_1d, atleast_2d, atleast_3d, broadcast_arrays, broadcast_to, expand_dims, flatten, reshape, scalar, squeeze};
-pub use trigonometry::{cos, cosh, sin, sinh, tan, tanh};
+pub use trigonometry::{cos, cosh, hypot, sin, sinh, tan, tanh};

@@ -1,8 +1,8 @@
 //! Circular and hyperbolic functions.
 
-use super::define::{Unary, unary};
+use super::define::{Binary, Unary, binary, unary};
 use super::registry::Entry;
-use super::samples::{Domain, REAL};
+use super::samples::{Domain, NONZERO, REAL};
 
 unary! {
     /// Sine, element by element, of radians.
@@ -67,5 +67,23 @@ unary! {
     domain REAL;
 }
 
+binary! {
+    /// √(a² + b²), element by element, without overflow; the derivative at (0, 0) is 0.
+    ///
+    /// >>> tg.hypot(tg.Variable([3.0]), 4.0)
+    /// Variable([5.])
+    fn hypot(a, b) -> y {
+        let (a, b, infinity) = (a.abs(), b.abs(), F::lit(f64::INFINITY));
+        let (large, small) = (a.max(b), a.min(b));
+        let ratio = small / large;
+        let length = F::select(large.eq(F::lit(0.0)), large, large * (F::lit(1.0) + ratio * ratio).sqrt());
+        // IEEE: infinitely long in one direction is infinitely long, whatever the other is.
+        F::select(F::or(a.eq(infinity), b.eq(infinity)), infinity, length)
+    }
+    gradient_a(a, y) { F::select(y.eq(F::lit(0.0)), F::lit(0.0), a / y) }
+    gradient_b(b, y) { F::select(y.eq(F::lit(0.0)), F::lit(0.0), b / y) }
+    domain NONZERO, REAL;
+}
+
 /// The rows of this file.
-pub const ENTRIES: &[Entry] = &[sin::ENTRY, cos::ENTRY, tan::ENTRY, tanh::ENTRY, sinh::ENTRY, cosh::ENTRY];
+pub const ENTRIES: &[Entry] = &[sin::ENTRY, cos::ENTRY, tan::ENTRY, tanh::ENTRY, sinh::ENTRY, cosh::ENTRY, hypot::ENTRY.no_method()];
