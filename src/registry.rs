@@ -4,8 +4,19 @@ use crate::ops;
 use crate::ops::registry::Entry;
 
 /// The families.
-pub static REGISTRY: &[&[Entry]] =
-    &[ops::arithmetic::ENTRIES, ops::exponential::ENTRIES, ops::trigonometry::ENTRIES, ops::activation::ENTRIES, ops::comparison::ENTRIES];
+pub static REGISTRY: &[&[Entry]] = &[
+    ops::arithmetic::ENTRIES,
+    ops::exponential::ENTRIES,
+    ops::trigonometry::ENTRIES,
+    ops::activation::ENTRIES,
+    ops::comparison::ENTRIES,
+    ops::reduction::ENTRIES,
+    ops::extrema::ENTRIES,
+    ops::moments::ENTRIES,
+    ops::norm::ENTRIES,
+    ops::truth::ENTRIES,
+    ops::softmax::ENTRIES,
+];
 
 /// All rows.
 pub fn entries() -> impl Iterator<Item = &'static Entry> {

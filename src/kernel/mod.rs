@@ -3,8 +3,13 @@
 pub mod arithmetic;
 pub mod blocks;
 pub mod field;
+pub mod folds;
 pub mod map;
 pub mod math;
+pub mod moments;
 pub mod parallel;
+pub mod positions;
+pub mod products;
 pub mod reduce;
 pub mod simd;
+pub mod softmax;
