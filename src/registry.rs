@@ -26,6 +26,12 @@ pub static REGISTRY: &[&[Entry]] = &[
     loss::binary::ENTRIES,
     loss::classes::ENTRIES,
     ops::predicate::ENTRIES,
+    ops::reduction::ENTRIES,
+    ops::extrema::ENTRIES,
+    ops::moments::ENTRIES,
+    ops::norm::ENTRIES,
+    ops::truth::ENTRIES,
+    ops::softmax::ENTRIES,
 ];
 
 /// All rows.

@@ -29,7 +29,7 @@ const LANES: usize = 32;
 /// Elements folded before pairwise combination.
 const LEAF: usize = 1024;
 /// Rows folded into a row of accumulators before pairwise combination.
-const ROWS: usize = 64;
+const ROWS: usize = 16;
 
 /// The shape of a reduction: which axes go and which stay.
 #[derive(Clone, Debug)]
@@ -70,6 +70,22 @@ impl Plan {
         }
         let moved = x.with_layout(x.layout().permute(&self.order)).contiguous();
         (moved, size_of(&self.kept), 1)
+    }
+
+    /// `x` with the reduced axes last, row-major: `count` elements side by side make a row.
+    #[must_use]
+    pub fn rows(&self, x: &Array) -> Array {
+        x.with_layout(x.layout().permute(&self.order)).contiguous()
+    }
+
+    /// An array like [`Plan::rows`], seen with its axes where they were.
+    #[must_use]
+    pub fn back(&self, rows: &Array) -> Array {
+        let mut inverse: SmallVec<[usize; 4]> = SmallVec::from_elem(0, self.order.len());
+        for (i, &a) in self.order.iter().enumerate() {
+            inverse[a] = i;
+        }
+        rows.with_layout(rows.layout().permute(&inverse))
     }
 }
 
@@ -231,18 +247,22 @@ impl<R: Fold<T>, T: Element> Kernel for ColumnLoop<'_, R, T> {
         if count <= ROWS {
             return fold(0, count, out);
         }
-        // Blocks of rows, then blocks of blocks: errors grow with the cube root of the count.
-        let (mut part, mut group) = (vec![R::start(); width], vec![R::start(); width]);
+        // Blocks of rows, combined pairwise through a binary counter like the leaves of a row.
+        let (mut stack, mut spare): (Vec<Vec<R::Acc>>, Vec<Vec<R::Acc>>) = (Vec::new(), Vec::new());
         for (k, first) in (0..count).step_by(ROWS).enumerate() {
+            let mut part = spare.pop().unwrap_or_else(|| vec![R::start(); width]);
             part.fill(R::start());
             fold(first, (first + ROWS).min(count), &mut part);
-            join_rows::<R, T>(&mut group, &part);
-            if k % ROWS == ROWS - 1 {
-                join_rows::<R, T>(out, &group);
-                group.fill(R::start());
+            for mut left in stack.drain(stack.len() - (k + 1).trailing_zeros() as usize..).rev() {
+                join_rows::<R, T>(&mut left, &part);
+                spare.push(std::mem::replace(&mut part, left));
             }
+            stack.push(part);
         }
-        join_rows::<R, T>(out, &group);
+        while let Some(part) = stack.pop() {
+            let left: &mut [R::Acc] = stack.last_mut().map_or(&mut *out, |left| left);
+            join_rows::<R, T>(left, &part);
+        }
     }
 }
 

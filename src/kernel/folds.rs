@@ -1,0 +1,149 @@
+//! The folds beside sums and products: extrema, truth, counts, squares.
+#![allow(clippy::inline_always, reason = "a function that is not inlined is compiled for the wrong instruction set")]
+
+use crate::array::Element;
+use crate::kernel::reduce::Fold;
+
+macro_rules! fold {
+    ($name:ident: $($t:ty),+ => $acc:ty, $start:expr, $step:expr, $join:expr) => {
+        $(impl Fold<$t> for $name {
+            type Acc = $acc;
+            #[inline(always)]
+            fn start() -> $acc {
+                $start
+            }
+            #[inline(always)]
+            fn step(a: $acc, x: $t) -> $acc {
+                let f: fn($acc, $t) -> $acc = $step;
+                f(a, x)
+            }
+            #[inline(always)]
+            fn join(a: $acc, b: $acc) -> $acc {
+                let f: fn($acc, $acc) -> $acc = $join;
+                f(a, b)
+            }
+        })+
+    };
+}
+
+/// An extremum of `$t`: NaN wins over every number, so a running NaN is kept (`a != a`) and a new one is taken because
+/// the comparison with it is false.
+macro_rules! extremum {
+    ($name:ident, $better:tt, $limit:ident, $infinity:ident, $bool_start:expr, $bool:tt) => {
+        extremum!(@float $name, $better, $infinity, f32, f64);
+        extremum!(@integer $name, $better, $limit, u8, i32, i64);
+        fold!($name: bool => bool, $bool_start, |a, x| a $bool x, |a, b| a $bool b);
+    };
+    (@float $name:ident, $better:tt, $infinity:ident, $($t:ident),+) => {
+        $(fold!($name: $t => $t, $t::$infinity,
+            |a, x| if (a $better x) | a.is_nan() { a } else { x },
+            |a, b| if (a $better b) | a.is_nan() { a } else { b });)+
+    };
+    (@integer $name:ident, $better:tt, $limit:ident, $($t:ident),+) => {
+        $(fold!($name: $t => $t, $t::$limit, |a, x| if a $better x { a } else { x }, |a, b| if a $better b { a } else { b });)+
+    };
+}
+
+/// The largest element; NaN when there is one.
+#[derive(Debug)]
+pub enum Max {}
+extremum!(Max, >=, MIN, NEG_INFINITY, false, |);
+
+/// The smallest element; NaN when there is one.
+#[derive(Debug)]
+pub enum Min {}
+extremum!(Min, <=, MAX, INFINITY, true, &);
+
+/// The sum of squares.
+#[derive(Debug)]
+pub enum SumSquares {}
+fold!(SumSquares: f32 => f32, 0.0, |a, x| a + x * x, |a, b| a + b);
+fold!(SumSquares: f64 => f64, 0.0, |a, x| a + x * x, |a, b| a + b);
+
+/// The sum of absolute values.
+#[derive(Debug)]
+pub enum SumAbs {}
+fold!(SumAbs: f32 => f32, 0.0, |a, x| a + x.abs(), |a, b| a + b);
+fold!(SumAbs: f64 => f64, 0.0, |a, x| a + x.abs(), |a, b| a + b);
+
+macro_rules! truth {
+    ($(#[$doc:meta])* $name:ident: $acc:ty, $start:expr, $step:expr, $join:expr) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub enum $name {}
+        impl<T: Element> Fold<T> for $name {
+            type Acc = $acc;
+            #[inline(always)]
+            fn start() -> $acc {
+                $start
+            }
+            #[inline(always)]
+            fn step(a: $acc, x: T) -> $acc {
+                let f: fn($acc, bool) -> $acc = $step;
+                f(a, x != T::default())
+            }
+            #[inline(always)]
+            fn join(a: $acc, b: $acc) -> $acc {
+                let f: fn($acc, $acc) -> $acc = $join;
+                f(a, b)
+            }
+        }
+    };
+}
+
+truth!(
+    /// Whether an element is not zero; NaN is not.
+    Any: bool, false, |a, x| a | x, |a, b| a | b
+);
+truth!(
+    /// Whether no element is zero.
+    All: bool, true, |a, x| a & x, |a, b| a & b
+);
+truth!(
+    /// How many elements are not zero.
+    CountNonzero: i64, 0, |a, x| a + i64::from(x), |a, b| a + b
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::array::Array;
+    use crate::kernel::reduce::reduce;
+
+    #[test]
+    fn nan_wins_wherever_it_stands() {
+        for at in [0, 5, 31, 32, 99, 1500] {
+            let mut data: Vec<f32> = (0..1501).map(|i| if i % 2 == 0 { f32::INFINITY } else { -3.0 }).collect();
+            data[at] = f32::NAN;
+            let x = Array::from_slice(&data, &[1501]);
+            assert!(reduce::<Max, f32>(&x, &[0]).to_vec::<f32>()[0].is_nan());
+            assert!(reduce::<Min, f32>(&x, &[0]).to_vec::<f32>()[0].is_nan());
+            let columns = Array::from_slice(&data, &[1501, 1]);
+            assert!(reduce::<Max, f32>(&columns, &[0]).to_vec::<f32>()[0].is_nan());
+        }
+    }
+
+    #[test]
+    fn extrema_of_every_kind() {
+        let x = Array::from_slice(&[f64::NEG_INFINITY; 3], &[3]);
+        assert_eq!(reduce::<Max, f64>(&x, &[0]).to_vec::<f64>(), [f64::NEG_INFINITY]);
+        let x = Array::from_slice(&[3_u8, 255, 0, 7], &[2, 2]);
+        assert_eq!(reduce::<Max, u8>(&x, &[0]).to_vec::<u8>(), [3, 255]);
+        assert_eq!(reduce::<Min, u8>(&x, &[1]).to_vec::<u8>(), [3, 0]);
+        let x = Array::from_slice(&[i64::MIN, i64::MAX], &[2]);
+        assert_eq!(reduce::<Max, i64>(&x, &[0]).to_vec::<i64>(), [i64::MAX]);
+        assert_eq!(reduce::<Min, i64>(&x, &[0]).to_vec::<i64>(), [i64::MIN]);
+        let x = Array::from_slice(&[true, false], &[2]);
+        assert_eq!((reduce::<Max, bool>(&x, &[0]).to_vec::<bool>(), reduce::<Min, bool>(&x, &[0]).to_vec::<bool>()), (vec![true], vec![false]));
+    }
+
+    #[test]
+    fn truth_and_counts() {
+        let x = Array::from_slice(&[0.0, f64::NAN, -0.0, 2.0], &[2, 2]);
+        assert_eq!(reduce::<Any, f64>(&x, &[0]).to_vec::<bool>(), [false, true]);
+        assert_eq!(reduce::<All, f64>(&x, &[0]).to_vec::<bool>(), [false, true]);
+        assert_eq!(reduce::<CountNonzero, f64>(&x, &[1]).to_vec::<i64>(), [1, 1]);
+        let none = Array::from_slice::<i32>(&[], &[0]);
+        assert_eq!((reduce::<Any, i32>(&none, &[0]).to_vec::<bool>(), reduce::<All, i32>(&none, &[0]).to_vec::<bool>()), (vec![false], vec![true]));
+    }
+}

@@ -1,0 +1,73 @@
+//! Means, and what is left when they are taken off.
+
+use crate::array::{Array, Element, Scalar};
+use crate::dispatch;
+use crate::kernel::blocks::{self, Input};
+use crate::kernel::reduce::{Fold, Plan, Sum, reduce};
+
+/// The mean over `axes`, with the kept axes only; NaN of nothing.
+///
+/// # Panics
+/// When the dtype is not floating: a bug of the caller. So for both functions here.
+#[must_use]
+pub fn mean(x: &Array, axes: &[usize]) -> Array {
+    dispatch!(float x.dtype(), T => mean_of::<T>(x, axes, |s, n| s / n), else unreachable!("means are floating"))
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a count")]
+fn mean_of<T: Element>(x: &Array, axes: &[usize], divide: impl Fn(T, T) -> T) -> Array
+where
+    Sum: Fold<T, Acc = T>,
+{
+    let n = T::from_scalar(Scalar::Float(Plan::new(x.shape(), axes).count as f64));
+    let mut out = reduce::<Sum, T>(x, axes);
+    for m in out.data_mut::<T>() {
+        *m = divide(*m, n);
+    }
+    out
+}
+
+/// x minus its mean over `axes`.
+///
+/// The mean is rounded, so what is left has a small mean of its own, which is taken off as well: then the rest of a
+/// constant is exactly zero.
+#[must_use]
+pub fn centered(x: &Array, axes: &[usize]) -> Array {
+    let keepdims = Plan::new(x.shape(), axes).keepdims;
+    let spread = |m: Array| match m.reshape(&keepdims).and_then(|m| m.broadcast_to("centered", x.shape())) {
+        Ok(m) => m,
+        Err(_) => unreachable!("a mean broadcasts to what it is the mean of"),
+    };
+    dispatch!(float x.dtype(), T => {
+        let first = spread(mean(x, axes));
+        let mut out = blocks::map([Input::from(x), Input::from(&first)], x.shape(), |[x, m]: [T; 2]| x - m);
+        let second = spread(mean(&out, axes));
+        blocks::update(&mut out, [Input::from(&second)], 1.0, |[m]: [&[T]; 1], out: &mut [T]| {
+            out.iter_mut().zip(m).for_each(|(o, m)| *o -= m);
+        });
+        out
+    }, else unreachable!("means are floating"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_left_of_a_constant() {
+        for n in [3, 7, 1000, 65_537] {
+            let x = Array::full(&[n, 2], Scalar::Float(0.1), crate::array::DType::F32);
+            assert!(centered(&x, &[0]).to_vec::<f32>().iter().all(|&d| d == 0.0), "{n}");
+            let x = Array::full(&[n], Scalar::Float(1e10 / 3.0), crate::array::DType::F64);
+            assert!(centered(&x, &[0]).to_vec::<f64>().iter().all(|&d| d == 0.0), "{n}");
+        }
+    }
+
+    #[test]
+    fn means_of_some_axes() {
+        let x = Array::from_slice(&[1.0, 2.0, 3.0, 5.0, 7.0, 9.0], &[2, 3]);
+        assert_eq!(mean(&x, &[1]).to_vec::<f64>(), [2.0, 7.0]);
+        assert_eq!(centered(&x, &[1]).to_vec::<f64>(), [-1.0, 0.0, 1.0, -2.0, 0.0, 2.0]);
+        assert!(mean(&Array::zeros(&[0], x.dtype()), &[0]).to_vec::<f64>()[0].is_nan());
+    }
+}

@@ -1,0 +1,354 @@
+//! Softmax and its relatives over rows that lie side by side.
+//!
+//! Short rows are worked on several at a time, so that the exponential runs over long stretches whatever the length of
+//! a row. Every exponent has the row's maximum taken off: nothing overflows.
+#![allow(clippy::inline_always, reason = "a function that is not inlined is compiled for the wrong instruction set")]
+
+use crate::array::{Array, Element};
+use crate::dispatch;
+use crate::kernel::math::{self, Real, is_nan, pick};
+use crate::kernel::parallel;
+use crate::kernel::simd::{Arch, Kernel, dispatch as simd_dispatch};
+
+/// Elements worked on at a time: they stay in the first-level cache.
+const BLOCK: usize = 2048;
+/// Independent accumulators of a row.
+const LANES: usize = 16;
+
+/// e^(x - max) / Σ e^(x - max) over rows of `count`.
+///
+/// # Panics
+/// When the dtype is not floating: a bug of the caller. So for all functions here.
+#[must_use]
+pub fn softmax(x: &Array, count: usize) -> Array {
+    let mut out = Array::empty(x.shape(), x.dtype());
+    dispatch!(float x.dtype(), T => rows([x], &mut out, count, count, |[x], out| simd_dispatch(Softmax::<T> { x, out, count })),
+        else unreachable!("softmax is over floating dtypes"));
+    out
+}
+
+/// x - max - ln Σ e^(x - max) over rows of `count`.
+#[must_use]
+pub fn log_softmax(x: &Array, count: usize) -> Array {
+    let mut out = Array::empty(x.shape(), x.dtype());
+    dispatch!(float x.dtype(), T => rows([x], &mut out, count, count, |[x], out| simd_dispatch(LogSoftmax::<T> { x, out, count })),
+        else unreachable!("log_softmax is over floating dtypes"));
+    out
+}
+
+/// ln Σ eˣ over rows of `count`, as an array of `shape`; -inf where there is nothing, or nothing but -inf.
+#[must_use]
+pub fn logsumexp(x: &Array, count: usize, shape: &[usize]) -> Array {
+    if count == 0 {
+        return Array::full(shape, f64::NEG_INFINITY.into(), x.dtype());
+    }
+    let mut out = Array::empty(shape, x.dtype());
+    dispatch!(float x.dtype(), T => rows([x], &mut out, count, 1, |[x], out| simd_dispatch(LogSumExp::<T> { x, out, count })),
+        else unreachable!("logsumexp is over floating dtypes"));
+    out
+}
+
+/// The gradient of softmax from its output: y (g - Σ g y).
+#[must_use]
+pub fn softmax_gradient(g: &Array, y: &Array, count: usize) -> Array {
+    let mut out = Array::empty(y.shape(), y.dtype());
+    dispatch!(float y.dtype(), T => rows([g, y], &mut out, count, count, |[g, y], out| simd_dispatch(SoftmaxGradient::<T> { g, y, out, count })),
+        else unreachable!("softmax is over floating dtypes"));
+    out
+}
+
+/// The gradient of log-softmax from its output: g - eʸ Σ g.
+#[must_use]
+pub fn log_softmax_gradient(g: &Array, y: &Array, count: usize) -> Array {
+    let mut out = Array::empty(y.shape(), y.dtype());
+    dispatch!(float y.dtype(), T => rows([g, y], &mut out, count, count, |[g, y], out| simd_dispatch(LogSoftmaxGradient::<T> { g, y, out, count })),
+        else unreachable!("log_softmax is over floating dtypes"));
+    out
+}
+
+/// Calls `f` with some whole rows of the inputs, `count` elements each, and the place for their results, `width` each.
+#[allow(clippy::cast_precision_loss, reason = "an estimate")]
+fn rows<T: Element, const N: usize>(inputs: [&Array; N], out: &mut Array, count: usize, width: usize, f: impl Fn([&[T]; N], &mut [T]) + Sync) {
+    let inputs = inputs.map(Array::contiguous);
+    let inputs = inputs.each_ref().map(|a| a.as_slice::<T>().unwrap_or_else(|| unreachable!("contiguous() is contiguous")));
+    let out = out.data_mut::<T>();
+    if out.is_empty() {
+        return;
+    }
+    let cost = 0.4 * (count * size_of::<T>()) as f64;
+    let grain = parallel::grain(out.len() / width, cost) * width;
+    parallel::for_each_chunk_mut(out, grain, |start, chunk| {
+        let (first, last) = (start / width * count, (start + chunk.len()) / width * count);
+        f(inputs.map(|x| &x[first..last]), chunk);
+    });
+}
+
+struct Softmax<'a, T> {
+    x: &'a [T],
+    out: &'a mut [T],
+    count: usize,
+}
+
+impl<T: Real> Kernel for Softmax<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<A: Arch>(self) {
+        let Self { x, out, count } = self;
+        let step = (BLOCK / count).max(1) * count;
+        for (x, out) in x.chunks(step).zip(out.chunks_mut(step)) {
+            for (x, out) in x.chunks_exact(count).zip(out.chunks_exact_mut(count)) {
+                shift(x, max(x), out);
+            }
+            for o in out.iter_mut() {
+                *o = math::exp::<T, A>(*o);
+            }
+            for out in out.chunks_exact_mut(count) {
+                let total = sum(out);
+                for o in out {
+                    *o = *o / total;
+                }
+            }
+        }
+    }
+}
+
+struct LogSoftmax<'a, T> {
+    x: &'a [T],
+    out: &'a mut [T],
+    count: usize,
+}
+
+impl<T: Real> Kernel for LogSoftmax<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<A: Arch>(self) {
+        let Self { x, out, count } = self;
+        log_totals::<T, A>(x, count, |row, top, log| {
+            let at = row * count;
+            for (o, &x) in out[at..at + count].iter_mut().zip(&x[at..at + count]) {
+                *o = x - top - log;
+            }
+        });
+    }
+}
+
+struct LogSumExp<'a, T> {
+    x: &'a [T],
+    out: &'a mut [T],
+    count: usize,
+}
+
+impl<T: Real> Kernel for LogSumExp<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<A: Arch>(self) {
+        let Self { x, out, count } = self;
+        let infinity = T::lit(f64::INFINITY);
+        // An infinite maximum is the result; its differences are not numbers.
+        log_totals::<T, A>(x, count, |row, top, log| out[row] = pick(top.abs() == infinity, top, top + log));
+    }
+}
+
+struct SoftmaxGradient<'a, T> {
+    g: &'a [T],
+    y: &'a [T],
+    out: &'a mut [T],
+    count: usize,
+}
+
+impl<T: Real> Kernel for SoftmaxGradient<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<A: Arch>(self) {
+        let Self { g, y, out, count } = self;
+        for ((g, y), out) in g.chunks_exact(count).zip(y.chunks_exact(count)).zip(out.chunks_exact_mut(count)) {
+            for ((o, &g), &y) in out.iter_mut().zip(g).zip(y) {
+                *o = g * y;
+            }
+            let dot = sum(out);
+            for ((o, &g), &y) in out.iter_mut().zip(g).zip(y) {
+                *o = y * (g - dot);
+            }
+        }
+    }
+}
+
+struct LogSoftmaxGradient<'a, T> {
+    g: &'a [T],
+    y: &'a [T],
+    out: &'a mut [T],
+    count: usize,
+}
+
+impl<T: Real> Kernel for LogSoftmaxGradient<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<A: Arch>(self) {
+        let Self { g, y, out, count } = self;
+        let step = (BLOCK / count).max(1) * count;
+        for ((g, y), out) in g.chunks(step).zip(y.chunks(step)).zip(out.chunks_mut(step)) {
+            for (o, &y) in out.iter_mut().zip(y) {
+                *o = math::exp::<T, A>(y);
+            }
+            for (g, out) in g.chunks_exact(count).zip(out.chunks_exact_mut(count)) {
+                let total = sum(g);
+                for (o, &g) in out.iter_mut().zip(g) {
+                    *o = g - *o * total;
+                }
+            }
+        }
+    }
+}
+
+/// Calls `f(row, max, ln Σ e^(x - max))` for every row of `count`.
+#[inline(always)]
+fn log_totals<T: Real, A: Arch>(x: &[T], count: usize, mut f: impl FnMut(usize, T, T)) {
+    let mut exps = [T::lit(0.0); BLOCK];
+    let mut tops = [T::lit(0.0); BLOCK];
+    let many = BLOCK / count;
+    if many == 0 {
+        for (i, row) in x.chunks_exact(count).enumerate() {
+            let (top, mut total) = (max(row), T::lit(0.0));
+            for piece in row.chunks(BLOCK) {
+                let exps = &mut exps[..piece.len()];
+                shift(piece, top, exps);
+                for e in exps.iter_mut() {
+                    *e = math::exp::<T, A>(*e);
+                }
+                total = total + sum(exps);
+            }
+            f(i, top, math::log::<T, A>(total));
+        }
+        return;
+    }
+    for (b, block) in x.chunks(many * count).enumerate() {
+        let exps = &mut exps[..block.len()];
+        for ((x, exps), top) in block.chunks_exact(count).zip(exps.chunks_exact_mut(count)).zip(&mut tops) {
+            *top = max(x);
+            shift(x, *top, exps);
+        }
+        for e in exps.iter_mut() {
+            *e = math::exp::<T, A>(*e);
+        }
+        for (k, (exps, &top)) in exps.chunks_exact(count).zip(&tops).enumerate() {
+            f(b * many + k, top, math::log::<T, A>(sum(exps)));
+        }
+    }
+}
+
+#[inline(always)]
+fn shift<T: Real>(x: &[T], by: T, out: &mut [T]) {
+    for (o, &x) in out.iter_mut().zip(x) {
+        *o = x - by;
+    }
+}
+
+/// The largest element; NaN when there is one.
+#[inline(always)]
+fn max<T: Real>(row: &[T]) -> T {
+    lanes(row, T::lit(f64::NEG_INFINITY), |a, x| pick((a >= x) | is_nan(a), a, x))
+}
+
+/// The sum, a block at a time.
+#[inline(always)]
+fn sum<T: Real>(row: &[T]) -> T {
+    let zero = T::lit(0.0);
+    let mut total = zero;
+    for block in row.chunks(BLOCK) {
+        total = total + lanes(block, zero, |a, x| a + x);
+    }
+    total
+}
+
+#[inline(always)]
+fn lanes<T: Real>(row: &[T], start: T, f: impl Fn(T, T) -> T) -> T {
+    let mut acc = [start; LANES];
+    let mut chunks = row.chunks_exact(LANES);
+    for chunk in &mut chunks {
+        for (a, &x) in acc.iter_mut().zip(chunk) {
+            *a = f(*a, x);
+        }
+    }
+    for (a, &x) in acc.iter_mut().zip(chunks.remainder()) {
+        *a = f(*a, x);
+    }
+    let mut width = LANES;
+    while width > 1 {
+        width /= 2;
+        for i in 0..width {
+            acc[i] = f(acc[i], acc[i + width]);
+        }
+    }
+    acc[0]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows of a length, and what the definition says of them.
+    fn check(count: usize) {
+        let n = 5 * count;
+        let data: Vec<f64> = (0..n).map(|i| ((i * 7919 % 613) as f64 - 300.0) / 50.0 + if i < count { 1e4 } else { 0.0 }).collect();
+        let x = Array::from_slice(&data, &[5, count]);
+        let (y, l, s) = (softmax(&x, count).to_vec::<f64>(), log_softmax(&x, count).to_vec::<f64>(), logsumexp(&x, count, &[5]).to_vec::<f64>());
+        for (r, row) in data.chunks(count).enumerate() {
+            let top = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let total: f64 = row.iter().map(|v| (v - top).exp()).sum();
+            assert!((s[r] - top - total.ln()).abs() < 1e-11 * (1.0 + top.abs()));
+            for (k, v) in row.iter().enumerate() {
+                let want = (v - top).exp() / total;
+                assert!((y[r * count + k] - want).abs() < 1e-14 && (l[r * count + k] - (v - top - total.ln())).abs() < 1e-12);
+            }
+        }
+    }
+
+    #[test]
+    fn rows_of_all_lengths() {
+        for count in [1, 2, 10, 16, 17, 100, 1000, 2048, 2049, 5000] {
+            check(count);
+        }
+    }
+
+    #[test]
+    fn infinities_and_nan() {
+        let inf = f64::INFINITY;
+        let x = Array::from_slice(&[-inf, -inf, inf, 1.0, f64::NAN, 1.0, -inf, 0.0], &[4, 2]);
+        let s = logsumexp(&x, 2, &[4]).to_vec::<f64>();
+        assert!(s[0] == -inf && s[1] == inf && s[2].is_nan() && s[3].abs() < 1e-300);
+        let y = softmax(&x, 2).to_vec::<f64>();
+        assert!(y[0].is_nan() && y[4].is_nan() && y[6].abs() < 1e-300 && (y[7] - 1.0).abs() < 1e-15);
+        let l = log_softmax(&x, 2).to_vec::<f64>();
+        assert!(l[6] == -inf && l[7].abs() < 1e-300);
+        let g = log_softmax_gradient(&Array::ones(&[4, 2], x.dtype()), &Array::from(x_row(&l)), 2).to_vec::<f64>();
+        assert!((g[0] - 1.0).abs() < 1e-15 && (g[1] + 1.0).abs() < 1e-15);
+    }
+
+    fn x_row(l: &[f64]) -> ndarray::ArrayD<f64> {
+        ndarray::ArrayD::from_shape_vec(ndarray::IxDyn(&[4, 2]), [&l[6..], &l[6..], &l[6..], &l[6..]].concat()).unwrap()
+    }
+
+    #[test]
+    fn gradients_are_the_formulas() {
+        let y = softmax(&Array::from_slice(&[0.5, -1.0, 2.0, 3.0, 3.0, 3.0], &[2, 3]), 3);
+        let g = Array::from_slice(&[1.0, -2.0, 0.5, 1.0, 0.0, 0.0], &[2, 3]);
+        let (yv, gv) = (y.to_vec::<f64>(), g.to_vec::<f64>());
+        let got = softmax_gradient(&g, &y, 3).to_vec::<f64>();
+        let logs = Array::from_slice(&yv.iter().map(|v| v.ln()).collect::<Vec<_>>(), &[2, 3]);
+        let log_got = log_softmax_gradient(&g, &logs, 3).to_vec::<f64>();
+        for i in 0..6 {
+            let row = i / 3 * 3..i / 3 * 3 + 3;
+            let dot: f64 = row.clone().map(|k| yv[k] * gv[k]).sum();
+            let total: f64 = row.map(|k| gv[k]).sum();
+            assert!((got[i] - yv[i] * (gv[i] - dot)).abs() < 1e-15);
+            assert!((log_got[i] - (gv[i] - yv[i] * total)).abs() < 1e-15);
+        }
+    }
+
+    #[test]
+    fn nothing_in_a_row() {
+        let x = Array::zeros(&[2, 0], crate::array::DType::F32);
+        assert_eq!(softmax(&x, 0).size(), 0);
+        assert_eq!(logsumexp(&x, 0, &[2]).to_vec::<f32>(), [f32::NEG_INFINITY; 2]);
+    }
+}

@@ -1,0 +1,268 @@
+//! Sums, means and products over axes, and what all reductions share.
+
+use smallvec::SmallVec;
+
+use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Param, Sample, Value};
+use super::samples::{Domain, Draw, REAL};
+use super::shape::astype;
+use super::{annihilate, divide};
+use crate::array::{Array, DType, Layout, Shape, default_float, normalize_axis};
+use crate::dispatch;
+use crate::error::{Error, Result};
+use crate::kernel::moments;
+use crate::kernel::products;
+use crate::kernel::reduce::{Plan, Prod, Sum, reduce};
+use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, record};
+
+/// Axes counted from the front, in order.
+pub(crate) type Axes = SmallVec<[usize; 4]>;
+
+/// `axes` counted from the front, in order; all when there are none named.
+///
+/// # Errors
+/// `Axis` when one is out of range or named twice.
+pub(crate) fn normalize_axes(op: &str, axes: Option<&[isize]>, ndim: usize) -> Result<Axes> {
+    let Some(named) = axes else { return Ok((0..ndim).collect()) };
+    let mut out = named.iter().map(|&a| normalize_axis(op, a, ndim)).collect::<Result<Axes>>()?;
+    out.sort_unstable();
+    if let Some(twice) = out.windows(2).find(|w| w[0] == w[1]) {
+        return Err(Error::Axis(format!("{op}: axis {} is named twice in {named:?}", twice[0])));
+    }
+    Ok(out)
+}
+
+/// `shape` after a reduction over `axes`.
+pub(crate) fn reduced_shape(shape: &[usize], axes: &[usize], keepdims: bool) -> Shape {
+    let plan = Plan::new(shape, axes);
+    if keepdims { plan.keepdims } else { plan.kept }
+}
+
+/// The result of a fold, which has the kept axes only, as its caller wants it.
+pub(crate) fn finish(out: Array, shape: &[usize], axes: &[usize], keepdims: bool) -> Array {
+    if keepdims { out.with_layout(Layout::contiguous(&reduced_shape(shape, axes, true))) } else { out }
+}
+
+/// Number of elements that become one.
+#[allow(clippy::cast_precision_loss, reason = "a count")]
+pub(crate) fn count(shape: &[usize], axes: &[usize]) -> f64 {
+    Plan::new(shape, axes).count as f64
+}
+
+/// Axes as a node keeps them.
+pub(crate) fn axes_attr(axes: &[usize]) -> Attrs {
+    Attrs::Ints(axes.iter().map(|&a| a.cast_signed()).collect())
+}
+
+/// The axes that a node keeps.
+pub(crate) fn axes_of(step: &Step<'_>) -> Axes {
+    step.attrs().ints().iter().map(|&a| a.cast_unsigned()).collect()
+}
+
+/// `x`, or its values in the default floating dtype.
+pub(crate) fn floating(x: &Variable) -> Result<Variable> {
+    if x.dtype().is_float() { Ok(x.clone()) } else { astype(x, default_float()) }
+}
+
+static SPREAD: Op = Op { name: "spread", rule: Rule::Vjp(spread_vjp) };
+
+fn spread_vjp(step: &mut Step<'_>) -> Result<Grads> {
+    let keepdims = step.meta(0).shape.len() == step.out_meta(0).shape.len();
+    Ok(std::iter::once(Some(sum_over(&step.take_g(), &axes_of(step), keepdims)?)).collect())
+}
+
+/// A reduced value seen with the shape from which `axes` were reduced: the transpose of a sum.
+pub(crate) fn spread(g: &Variable, axes: &[usize], shape: &[usize]) -> Result<Variable> {
+    record(&SPREAD, &[g], spread_array(g.array(), axes, shape)?, |s| s.attrs(axes_attr(axes)))
+}
+
+/// [`spread`] of an array.
+pub(crate) fn spread_array(a: &Array, axes: &[usize], shape: &[usize]) -> Result<Array> {
+    a.reshape(&reduced_shape(shape, axes, true))?.broadcast_to("spread", shape)
+}
+
+/// The cotangent of a reduction, seen with the shape of the input.
+pub(crate) fn spread_g(g: &Variable, step: &Step<'_>) -> Result<Variable> {
+    spread(g, &axes_of(step), &step.meta(0).shape)
+}
+
+static SUM: Op = Op { name: "sum", rule: Rule::Vjp(sum_vjp) };
+
+fn sum_vjp(step: &mut Step<'_>) -> Result<Grads> {
+    let g = step.take_g();
+    Ok(std::iter::once(Some(spread_g(&g, step)?)).collect())
+}
+
+/// [`sum`] over normalised axes.
+pub(crate) fn sum_over(x: &Variable, axes: &[usize], keepdims: bool) -> Result<Variable> {
+    let out = dispatch!(x.dtype(), T => reduce::<Sum, T>(x.array(), axes));
+    record(&SUM, &[x], finish(out, x.shape(), axes, keepdims), |s| s.attrs(axes_attr(axes)))
+}
+
+/// The sum over `axes` (`None`: all). Integers and bools add up in int64.
+///
+/// # Errors
+/// `Axis` when an axis is out of range or named twice.
+pub fn sum(x: &Variable, axes: Option<&[isize]>, keepdims: bool) -> Result<Variable> {
+    sum_over(x, &normalize_axes("sum", axes, x.ndim())?, keepdims)
+}
+
+static MEAN: Op = Op { name: "mean", rule: Rule::Vjp(mean_vjp) };
+
+fn mean_vjp(step: &mut Step<'_>) -> Result<Grads> {
+    let g = divide(&step.take_g(), count(&step.meta(0).shape, &axes_of(step)))?;
+    Ok(std::iter::once(Some(spread_g(&g, step)?)).collect())
+}
+
+/// The mean over `axes` (`None`: all); NaN of nothing. Integers and bools give the default floating dtype.
+///
+/// # Errors
+/// `Axis` when an axis is out of range or named twice.
+pub fn mean(x: &Variable, axes: Option<&[isize]>, keepdims: bool) -> Result<Variable> {
+    let axes = normalize_axes("mean", axes, x.ndim())?;
+    let x = floating(x)?;
+    let out = moments::mean(x.array(), &axes);
+    record(&MEAN, &[&x], finish(out, x.shape(), &axes, keepdims), |s| s.attrs(axes_attr(&axes)))
+}
+
+static PROD: Op = Op { name: "prod", rule: Rule::Vjp(prod_vjp) };
+
+fn prod_vjp(step: &mut Step<'_>) -> Result<Grads> {
+    let g = step.take_g();
+    let others = others(&[&step.input(0)], &axes_of(step))?;
+    Ok(std::iter::once(Some(annihilate(&spread_g(&g, step)?, &others)?)).collect())
+}
+
+static OTHERS: Op = Op { name: "product_of_others", rule: Rule::Vjp(others_vjp) };
+
+/// With a cotangent c, Σ cⱼ ∂ⱼ D is D differentiated along c: by x that is [`others`] with one more direction, by a
+/// direction, in which it is linear, [`others`] with c in its place.
+fn others_vjp(step: &mut Step<'_>) -> Result<Grads> {
+    let g = step.take_g();
+    let axes = axes_of(step);
+    let inputs: SmallVec<[Variable; 4]> = (0..step.input_count()).map(|i| step.input(u8::try_from(i).unwrap_or(u8::MAX))).collect();
+    (0..inputs.len())
+        .map(|i| {
+            if !step.needs(i) {
+                return Ok(None);
+            }
+            let rest = inputs.iter().enumerate().filter(|&(k, _)| i == 0 || k != i).map(|(_, v)| v);
+            let all: SmallVec<[&Variable; 4]> = rest.chain([&g]).collect();
+            others(&all, &axes).map(Some)
+        })
+        .collect()
+}
+
+/// For every element of the first input the product of the others along `axes`, differentiated along the remaining
+/// inputs: see [`products`].
+fn others(inputs: &[&Variable], axes: &[usize]) -> Result<Variable> {
+    let plan = Plan::new(inputs[0].shape(), axes);
+    let rows: SmallVec<[Array; 4]> = inputs.iter().map(|v| plan.rows(v.array())).collect();
+    let directions: SmallVec<[&Array; 4]> = rows[1..].iter().collect();
+    let out = plan.back(&products::others(&rows[0], &directions, plan.count));
+    record(&OTHERS, inputs, out, |s| {
+        (0..inputs.len()).for_each(|i| s.input(u8::try_from(i).unwrap_or(u8::MAX)));
+        s.attrs(axes_attr(axes));
+    })
+}
+
+/// The product over `axes` (`None`: all). Integers and bools multiply in int64. Gradients are exact with any number
+/// of zeros.
+///
+/// # Errors
+/// `Axis` when an axis is out of range or named twice.
+pub fn prod(x: &Variable, axes: Option<&[isize]>, keepdims: bool) -> Result<Variable> {
+    let axes = normalize_axes("prod", axes, x.ndim())?;
+    let out = dispatch!(x.dtype(), T => reduce::<Prod, T>(x.array(), &axes));
+    record(&PROD, &[x], finish(out, x.shape(), &axes, keepdims), |s| {
+        s.input(0);
+        s.attrs(axes_attr(&axes));
+    })
+}
+
+/// A reduction that a `dtype` makes work in that dtype, as in NumPy: the elements are cast before.
+fn in_dtype(a: &Args<'_>, dtype: usize, f: fn(&Variable, Option<&[isize]>, bool) -> Result<Variable>) -> Result<Value> {
+    let (x, axes, keepdims) = (a.variable(0)?, a.axes(1)?, a.flag(2)?);
+    Ok(match a.dtype(dtype)? {
+        None => f(&x, axes, keepdims)?,
+        // Truth values add up to whether there is one, and multiply to whether all are: true ones stay above zero.
+        Some(DType::Bool) => {
+            let out = f(&astype(&x, DType::Bool)?, axes, keepdims)?;
+            astype(&out, DType::Bool)?
+        }
+        Some(d) => astype(&f(&astype(&x, d)?, axes, keepdims)?, d)?,
+    }
+    .into())
+}
+
+fn call_mean(a: &Args<'_>) -> Result<Value> {
+    if let Some(d) = a.dtype(3)?
+        && !d.is_float()
+    {
+        return Err(Error::dtype("mean", d, "float32 or float64"));
+    }
+    in_dtype(a, 3, mean)
+}
+
+/// Samples of a reduction with parameters x, axis, keepdims and `extra`; with `empty`, also over nothing.
+pub(crate) fn reduction_samples(domain: Domain, empty: bool, extra: &[Arg]) -> Vec<Sample> {
+    let draw = &mut Draw::new(5);
+    let mut cases: Vec<(Variable, Option<&[isize]>, bool)> = vec![
+        (domain.array(draw, &[]), None, false),
+        (domain.array(draw, &[5]), None, false),
+        (domain.array(draw, &[4]), Some(&[-1]), true),
+        (domain.strided(draw, &[3, 4]), Some(&[0]), false),
+        (domain.array(draw, &[3, 4]), Some(&[-1]), true),
+        (domain.array(draw, &[2, 3, 2]), Some(&[0, 2]), false),
+        (domain.strided(draw, &[2, 3, 2]), Some(&[1, -3]), true),
+        (domain.array(draw, &[3, 2, 4]), Some(&[1]), false),
+        (domain.array(draw, &[2, 3, 2]), None, true),
+        (domain.array(draw, &[2, 3]), Some(&[]), false),
+        (domain.array(draw, &[0, 3]), Some(&[1]), false),
+        (domain.array(draw, &[2, 1, 3]), Some(&[1]), false),
+    ];
+    if empty {
+        cases.push((domain.array(draw, &[0, 3]), Some(&[0]), true));
+        cases.push((domain.array(draw, &[0]), None, false));
+    }
+    let axes = |a: Option<&[isize]>| a.map_or(Arg::None, |a| Arg::Ints(a.iter().copied().collect()));
+    cases
+        .into_iter()
+        .map(|(x, a, keepdims)| Sample { args: [Arg::Variable(x), axes(a), Arg::Bool(keepdims)].into_iter().chain(extra.iter().cloned()).collect() })
+        .collect()
+}
+
+/// `dtype=None`.
+const DTYPE: Param = Param::new("dtype", Kind::DType).or(Default::None).named();
+
+/// The rows of this file.
+pub const ENTRIES: &[Entry] = &[
+    Entry {
+        name: "sum",
+        doc: "The sum over axes (None: all). Integers and bools add up in int64; with a dtype the elements are cast to it first.\n\n>>> tg.sum(tg.Variable([[1.0, 2.0], [3.0, 4.0]]), axis=0)\nVariable([4., 6.])\n",
+        params: &[Param::array("x"), Param::axes(), Param::keepdims(), DTYPE],
+        call: |a| in_dtype(a, 3, sum),
+        gradient: Gradient::Rule("g along the axes"),
+        linear: true,
+        samples: || reduction_samples(REAL, true, &[Arg::None]),
+        ..Entry::BASE
+    },
+    Entry {
+        name: "mean",
+        doc: "The mean over axes (None: all); NaN of nothing. Integers and bools give the default floating dtype.\n\n>>> tg.mean(tg.Variable([[1.0, 2.0], [3.0, 4.0]]), axis=1)\nVariable([1.5, 3.5])\n",
+        params: &[Param::array("x"), Param::axes(), Param::keepdims(), DTYPE],
+        call: call_mean,
+        gradient: Gradient::Rule("g / n along the axes"),
+        linear: true,
+        samples: || reduction_samples(REAL, false, &[Arg::None]),
+        ..Entry::BASE
+    },
+    Entry {
+        name: "prod",
+        doc: "The product over axes (None: all). Integers and bools multiply in int64; with a dtype the elements are cast to it first. Gradients of every order are exact with any number of zeros.\n\n>>> tg.prod(tg.Variable([[1.0, 2.0], [3.0, 4.0]]), axis=0)\nVariable([3., 8.])\n",
+        params: &[Param::array("x"), Param::axes(), Param::keepdims(), DTYPE],
+        call: |a| in_dtype(a, 3, prod),
+        gradient: Gradient::Rule("g ⊗ the product of the others"),
+        samples: || reduction_samples(REAL, true, &[Arg::None]),
+        ..Entry::BASE
+    },
+];
