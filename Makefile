@@ -93,7 +93,7 @@ fmt: $(VENV)/.extra-test ## Format Rust and Python
 
 bench: $(VENV)/.extra-test ## Kernel and tape benches, then the comparison with installed peers
 	@$(CARGO) bench --locked
-	@$(PY) benches/compare.py
+	@$(PY) benches/compare.py --markdown README.md
 
 coverage: $(VENV)/.extra-coverage ## Line coverage of Rust and Python together; fails below 90%
 	@$(PY) tools/coverage.py --minimum 90
