@@ -15,6 +15,8 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 Row = tuple[str, dict[str, Callable[[], Any]]]
@@ -115,7 +117,7 @@ def mlp_rows(np: Any, tg: Any, torch: Any, jax: Any) -> list[Row]:
 
 def tapegrad_step(tg: Any, sizes: tuple[int, ...], x: Any, y: Any, how: str) -> Callable[[], Any]:
     layers: list[Any] = []
-    for n, m in zip(sizes, sizes[1:], strict=False):
+    for n, m in pairwise(sizes):
         layers += [tg.nn.Linear(n, m), tg.nn.ReLU()]
     model = tg.nn.Sequential(*layers[:-1])
     optimizer = getattr(tg.optim, how)(model.parameters(), lr=1e-3)
@@ -132,7 +134,7 @@ def tapegrad_step(tg: Any, sizes: tuple[int, ...], x: Any, y: Any, how: str) -> 
 
 def torch_step(torch: Any, sizes: tuple[int, ...], x: Any, y: Any, how: str) -> Callable[[], Any]:
     layers: list[Any] = []
-    for n, m in zip(sizes, sizes[1:], strict=False):
+    for n, m in pairwise(sizes):
         layers += [torch.nn.Linear(n, m), torch.nn.ReLU()]
     model = torch.nn.Sequential(*layers[:-1])
     optimizer = getattr(torch.optim, how)(model.parameters(), lr=1e-3)
@@ -150,7 +152,7 @@ def torch_step(torch: Any, sizes: tuple[int, ...], x: Any, y: Any, how: str) -> 
 def jax_step(jax: Any, np: Any, sizes: tuple[int, ...], x: Any, y: Any, how: str) -> Callable[[], Any]:
     jnp = jax.numpy
     rng = np.random.default_rng(1)
-    params = [(jnp.asarray(rng.standard_normal((m, n)).astype(np.float32) * 0.1), jnp.zeros(m)) for n, m in zip(sizes, sizes[1:], strict=False)]
+    params = [(jnp.asarray(rng.standard_normal((m, n)).astype(np.float32) * 0.1), jnp.zeros(m)) for n, m in pairwise(sizes)]
 
     def loss(params: Any, x: Any, y: Any) -> Any:
         for w, b in params[:-1]:
@@ -191,7 +193,14 @@ def array_rows(np: Any, tg: Any, torch: Any, jax: Any) -> list[Row]:
     rng = np.random.default_rng(0)
     rows: list[Row] = []
 
-    def row(name: str, ours: Callable[..., Any], numpy: Callable[..., Any] | None, theirs: Callable[..., Any] | None, jaxs: Callable[..., Any] | None, *arrays: Any) -> None:
+    def row(
+        name: str,
+        ours: Callable[..., Any],
+        numpy: Callable[..., Any] | None,
+        theirs: Callable[..., Any] | None,
+        jaxs: Callable[..., Any] | None,
+        *arrays: Any,
+    ) -> None:
         vs = [tg.Variable(a) for a in arrays]
         want = numpy(*arrays) if numpy else None
         if want is not None:
@@ -216,22 +225,44 @@ def array_rows(np: Any, tg: Any, torch: Any, jax: Any) -> list[Row]:
         row(f"add, {n:,}", lambda a, b: a + b, lambda a, b: a + b, lambda a, b: a + b, lambda a, b: a + b, x, x)
     x = normal(100_000)
     for name in ("exp", "tanh", "sin"):
-        row(f"{name}, 100,000", getattr(tg, name), getattr(np, name), getattr(torch, name, None), jax and getattr(jax.numpy, name), x)
+        row(
+            f"{name}, 100,000",
+            getattr(tg, name),
+            getattr(np, name),
+            getattr(torch, name, None),
+            jax and getattr(jax.numpy, name),
+            x,
+        )
     row("sum, 1,000,000", lambda a: a.sum(), lambda a: a.sum(), lambda a: a.sum(), lambda a: a.sum(), normal(1_000_000))
     a = normal(1024, 1024)
     row("a + b.T, 1024 squared", lambda a, b: a + b.T, lambda a, b: a + b.T, lambda a, b: a + b.T, lambda a, b: a + b.T, a, a)
     for n in (64, 256, 1024):
         a = normal(n, n)
         row(f"matmul, {n} cubed", lambda a, b: a @ b, lambda a, b: a @ b, lambda a, b: a @ b, lambda a, b: a @ b, a, a)
-    row("softmax, 1024 squared", lambda a: tg.softmax(a, axis=-1), None, lambda a: a.softmax(-1), lambda a: jax.nn.softmax(a), normal(1024, 1024))
+    row(
+        "softmax, 1024 squared",
+        lambda a: tg.softmax(a, axis=-1),
+        None,
+        lambda a: a.softmax(-1),
+        jax and jax.nn.softmax,
+        normal(1024, 1024),
+    )
     return rows
+
+
+def put(page: Path, table: str) -> None:
+    """Writes the table between the marks of a page, or a page of its own."""
+    marks = [f"<!-- benches/compare.py {end} -->" for end in ("begin", "end")]
+    text = page.read_text(encoding="utf-8") if page.exists() else "\n".join(["# Comparison", "", *marks]) + "\n"
+    before, _, rest = text.partition(marks[0])
+    page.write_text(f"{before}{marks[0]}\n{table}\n{marks[1]}{rest.partition(marks[1])[2]}", encoding="utf-8")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--only", default="")
-    parser.add_argument("--markdown", help="write the table there, too")
+    parser.add_argument("--markdown", help="put the table into that page, too, between the marks of this program")
     options = parser.parse_args()
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TAPEGRAD_NUM_THREADS"):
         if os.environ.get(name) != str(options.threads):
@@ -262,8 +293,7 @@ def main() -> int:
         lines.append(f"| {name} | {ours:.3g} | " + " | ".join(cells) + f" | {ratio} |")
         print(lines[-1], flush=True)
     if options.markdown:
-        with open(options.markdown, "w", encoding="utf-8") as f:
-            f.write("\n".join(lines) + "\n")
+        put(Path(options.markdown), "\n".join(lines))
     return 0
 
 

@@ -27,9 +27,10 @@ TYPES = {
     "OptFloat": "float | None",
     "Int": "SupportsIndex",
     "OptInt": "SupportsIndex | None",
-    "Bool": "bool",
+    "Bool": "_bool",
     "Axes": "SupportsIndex | Sequence[SupportsIndex] | None",
-    "Ints": "SupportsIndex | Sequence[SupportsIndex]",
+    "Ints": "_Shape",
+    "Sections": "_Shape",
     "DType": "_DTypeLike | None",
     "Text": "str",
     "Index": "_Index",
@@ -127,6 +128,7 @@ def stubs(rows: list[dict[str, Any]]) -> str:
     if "@overload" in methods:
         template = template.replace("TypeAlias, final", "TypeAlias, final, overload")
     for field, lines in {
+        "all": [f'    "{name}",' for name in sorted(_core.__all__)],
         "dtypes": dtypes,
         "operators": [f"    {line}" for line in operators()],
         "methods": [f"    {line}" for line in methods],
@@ -136,18 +138,28 @@ def stubs(rows: list[dict[str, Any]]) -> str:
     return template
 
 
+CONSTANTS = {
+    "FRAC_2_SQRT_PI": "2/√π",
+    "FRAC_1_SQRT_2": "1/√2",
+    "LOG10_E": "log10(e)",
+    "LOG2_E": "log2(e)",
+    "LN_2": "ln(2)",
+    "LN_10": "ln(10)",
+}
+
+
 def formula(text: str) -> str:
     """A rule's Rust text as it reads in mathematics."""
     text = re.sub(r"\s+", " ", text)
     text = re.sub(r"F::lit\(\s*([^()]*?)\s*\)", lambda m: number(m[1]), text)
-    text = text.replace("F::select", "where").replace("F::", "")
-    return re.sub(r"\{ (.*?) \}", r"\1", text).replace("|", "\\|").strip()
+    text = text.replace("F::select", "where").replace("F::", "").replace("let ", "")
+    return re.sub(r"\{ (.*?) \}", r"\1", text).strip()
 
 
 def number(text: str) -> str:
     """A Rust constant as a person writes it."""
-    text = text.replace("_", "") if text[:1].isdigit() else text.rpartition("::")[2].lower().replace("_", " ")
-    return text.removesuffix(".0")
+    name = text.rpartition("::")[2]
+    return text.replace("_", "").removesuffix(".0") if text[:1] in "-0123456789" else CONSTANTS.get(name, name.lower())
 
 
 def section(row: dict[str, Any]) -> str:
@@ -158,7 +170,8 @@ def section(row: dict[str, Any]) -> str:
     facts = [f"**Where:** {', '.join(f'`{h}`' for h in homes)}"]
     if row["aliases"]:
         facts.append(f"**Also:** {', '.join(f'`{a}`' for a in row['aliases'])}")
-    gradient = {"rule": formula(row["gradient"]), "composite": f"that of its parts: {row['gradient']}", "none": "none"}
+    text = formula(row["gradient"])
+    gradient = {"rule": f"`{text}`", "composite": f"that of its parts: `{text}`", "none": "none"}
     facts.append(f"**Gradient:** {gradient[row['differentiable']]}" + ("; linear in each array" if row["linear"] else ""))
     lines = "\n".join(line.strip() for line in head.strip().splitlines())
     code = "\n".join(line.removeprefix(" ") for line in f">>> {example}".rstrip().splitlines())

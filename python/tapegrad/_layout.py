@@ -141,9 +141,7 @@ def _place(graph: _Graph, gap: float) -> list[float]:
     return x
 
 
-def _spread(
-    row: list[int], wanted: list[float], pull: list[float], widths: list[float], gap: float, x: list[float]
-) -> None:
+def _spread(row: list[int], wanted: list[float], pull: list[float], widths: list[float], gap: float, x: list[float]) -> None:
     """The nearest places to the wanted ones, in the least squares sense, that keep order and distance."""
     offsets, at = [], 0.0
     for i, v in enumerate(row):

@@ -141,9 +141,7 @@ def _legend(x: float, base: float, used: list[str], colors: dict[str, tuple[str,
     parts = []
     for kind in used:
         fill, line = colors[kind]
-        parts.append(
-            f'<rect x="{x:.1f}" y="{base - 3:.1f}" width="14" height="14" rx="4" fill="{fill}" stroke="{line}"/>'
-        )
+        parts.append(f'<rect x="{x:.1f}" y="{base - 3:.1f}" width="14" height="14" rx="4" fill="{fill}" stroke="{line}"/>')
         parts.append(_text(x + 20, base + 8.5, kind, 12, "#475569", anchor="start"))
         x += 38 + 6.6 * len(kind)
     return parts

@@ -235,7 +235,7 @@ def test_misuse_has_a_message():
         def forward(ctx, x):
             return 3.0
 
-    with pytest.raises(TypeError, match="ReturnsNumbers.forward must return Variables, got float"):
+    with pytest.raises(TypeError, match=r"ReturnsNumbers\.forward must return Variables, got float"):
         ReturnsNumbers.apply(leaf(1.0))
 
 

@@ -53,7 +53,7 @@ SHAPE = (120, 400)
     ("fill", "std"),
     [
         (lambda t: init.xavier_uniform_(t, gain=2.0), 2 * sqrt(2 / 520)),
-        (lambda t: init.xavier_normal_(t), sqrt(2 / 520)),
+        (init.xavier_normal_, sqrt(2 / 520)),
         (lambda t: init.kaiming_uniform_(t, nonlinearity="relu"), sqrt(2 / 400)),
         (lambda t: init.kaiming_uniform_(t, a=sqrt(5)), sqrt(2 / 6 / 400)),
         (lambda t: init.kaiming_normal_(t, mode="fan_out", nonlinearity="relu"), sqrt(2 / 120)),

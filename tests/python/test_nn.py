@@ -45,7 +45,7 @@ def test_parameters_and_their_names_in_pytorchs_order(net):
     assert names(net.named_children()) == ["first", "act", "second"]
     assert names(net.named_modules()) == ["", "first", "act", "second"]
     assert list(net.children()) == [net.first, net.act, net.second]
-    assert list(net.modules())[0] is net
+    assert next(iter(net.modules())) is net
 
 
 def test_forward_and_backward(net):
@@ -265,9 +265,7 @@ def test_repr_is_pytorchs(net):
         ")"
     )
     nested = nn.Sequential(nn.Sequential(nn.Tanh()), nn.LeakyReLU(0.2))
-    assert repr(nested) == (
-        "Sequential(\n  (0): Sequential(\n    (0): Tanh()\n  )\n  (1): LeakyReLU(negative_slope=0.2)\n)"
-    )
+    assert repr(nested) == ("Sequential(\n  (0): Sequential(\n    (0): Tanh()\n  )\n  (1): LeakyReLU(negative_slope=0.2)\n)")
     assert repr(nn.Sequential()) == "Sequential()"
 
 

@@ -98,9 +98,7 @@ def gradgradcheck(
         with enable_grad():
             outs = _outputs(name, func(*values[:count]))
             wanted = [v for v, given in zip(values, arguments) if _checked(given)]
-            found = differentiate(
-                [outs[i] for i in tracked], wanted, values[count:], create_graph=True, allow_unused=True
-            )
+            found = differentiate([outs[i] for i in tracked], wanted, values[count:], create_graph=True, allow_unused=True)
         return tuple(_core.zeros_like(v) if g is None else g for v, g in zip(wanted, found))
 
     extended = [*arguments, *(s.detach().requires_grad_(True) for s in seeds)]

@@ -91,7 +91,7 @@ def _resumed(inner: Generator[Any, Any, Any], switch: Callable[[bool], bool], va
             finally:
                 switch(found)
             raise
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - passed on to the generator
             step, argument = inner.throw, error
 
 
@@ -182,7 +182,7 @@ class set_grad_enabled(_Switch):
         if before is not None:
             self._found[get_ident()][-1] = before
 
-    def __call__(self, function: F) -> F:
+    def __call__(self, function: F) -> F:  # noqa: D102
         before = self._take_call()
         if before is not None:
             self._set(before)

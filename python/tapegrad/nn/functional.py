@@ -156,9 +156,7 @@ def cross_entropy(
     )
 
 
-def binary_cross_entropy(
-    input: Variable, target: Variable, weight: Variable | None = None, reduction: str = "mean"
-) -> Variable:
+def binary_cross_entropy(input: Variable, target: Variable, weight: Variable | None = None, reduction: str = "mean") -> Variable:
     """The cross-entropy of probabilities ``input`` and ``target`` of yes or no.
 
     >>> round(tg.nn.functional.binary_cross_entropy(tg.Variable([0.5]), tg.Variable([1.0])).item(), 4)
@@ -179,6 +177,4 @@ def binary_cross_entropy_with_logits(
     >>> tg.nn.functional.binary_cross_entropy_with_logits(tg.Variable([1e4]), tg.Variable([0.0])).item()
     10000.0
     """
-    return _core.binary_cross_entropy_with_logits(
-        input, target, weight=weight, reduction=reduction, pos_weight=pos_weight
-    )
+    return _core.binary_cross_entropy_with_logits(input, target, weight=weight, reduction=reduction, pos_weight=pos_weight)
