@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class _Graph:
         self.above: list[list[tuple[int, float]]] = [[] for _ in range(count)]
         self.below: list[list[tuple[int, float]]] = [[] for _ in range(count)]
         for path, pull in zip(self.paths, pulls):
-            for a, b in zip(path, path[1:]):
+            for a, b in pairwise(path):
                 self.below[a].append((b, pull))
                 self.above[b].append((a, pull))
         self.rows: list[list[int]] = [[] for _ in range(max(self.layer, default=-1) + 1)]
@@ -109,7 +110,7 @@ def _mean(place: Mapping[int, float] | list[float], neighbours: list[tuple[int, 
 def _crossings(graph: _Graph) -> int:
     """How often pieces of edges cross: inversions among their lower ends, counted in a Fenwick tree."""
     total = 0
-    for row, under in zip(graph.rows, graph.rows[1:]):
+    for row, under in pairwise(graph.rows):
         place = {v: i for i, v in enumerate(under)}
         tree = [0] * (len(under) + 1)
         seen = 0
