@@ -6,24 +6,27 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 _ORDER_ROUNDS = 12
-_PLACE_ROUNDS = 24
+_PLACE_ROUNDS = 60
 
 
 class Layout(NamedTuple):
-    """Centres of vertices, and for each edge the points it passes through, its ends included."""
+    """Centres of vertices, for each edge the points it passes through (its ends included), and the width of it all."""
 
     x: list[float]
     layer: list[int]
     edges: list[list[tuple[float, int]]]
+    width: float
 
 
 class _Graph:
     """The graph with every edge cut into pieces of one layer by invisible vertices."""
 
-    def __init__(self, layer: list[int], widths: Sequence[float], edges: Sequence[tuple[int, int]], bend: float) -> None:
+    def __init__(
+        self, layer: list[int], widths: Sequence[float], edges: Sequence[tuple[int, int]], pulls: Sequence[float], bend: float
+    ) -> None:
         self.layer = list(layer)
         self.widths = list(widths)
         self.real = len(layer)
@@ -36,29 +39,37 @@ class _Graph:
                 self.widths.append(bend)
             self.paths.append([*path, b])
         count = len(self.layer)
-        self.above: list[list[int]] = [[] for _ in range(count)]
-        self.below: list[list[int]] = [[] for _ in range(count)]
-        for path in self.paths:
+        #: Neighbours, and how strongly they attract.
+        self.above: list[list[tuple[int, float]]] = [[] for _ in range(count)]
+        self.below: list[list[tuple[int, float]]] = [[] for _ in range(count)]
+        for path, pull in zip(self.paths, pulls):
             for a, b in pairwise(path):
-                self.below[a].append(b)
-                self.above[b].append(a)
+                self.below[a].append((b, pull))
+                self.above[b].append((a, pull))
         self.rows: list[list[int]] = [[] for _ in range(max(self.layer, default=-1) + 1)]
         for v in range(count):
             self.rows[self.layer[v]].append(v)
 
 
-def layered(widths: Sequence[float], edges: Sequence[tuple[int, int]], gap: float, bend: float = 14.0) -> Layout:
-    """Lays out vertices of these widths; an edge goes from a lower number of layer to a higher one.
+def layered(
+    widths: Sequence[float],
+    edges: Sequence[tuple[int, int]],
+    gap: float,
+    pulls: Sequence[float] | None = None,
+    bend: float = 14.0,
+) -> Layout:
+    """Lays out vertices of these widths; the stronger an edge pulls, the straighter it becomes.
 
     Vertices must be numbered so that every edge goes from a smaller to a larger number.
     """
-    graph = _Graph(_layers(len(widths), edges), widths, edges, bend)
+    graph = _Graph(_layers(len(widths), edges), widths, edges, pulls or [1.0] * len(edges), bend)
     _order(graph)
     x = _place(graph, gap)
-    left = min((x[v] - graph.widths[v] / 2 for v in range(graph.real)), default=0.0)
+    sides = [(x[v] - w / 2, x[v] + w / 2) for v, w in enumerate(graph.widths)]
+    left, right = min((a for a, _ in sides), default=0.0), max((b for _, b in sides), default=0.0)
     x = [value - left for value in x]
     points = [[(x[v], graph.layer[v]) for v in path] for path in graph.paths]
-    return Layout(x[: graph.real], graph.layer[: graph.real], points)
+    return Layout(x[: graph.real], graph.layer[: graph.real], points, right - left)
 
 
 def _layers(count: int, edges: Sequence[tuple[int, int]]) -> list[int]:
@@ -82,7 +93,7 @@ def _order(graph: _Graph) -> None:
         neighbours = graph.above if down else graph.below
         place = {v: float(i) for row in graph.rows for i, v in enumerate(row)}
         for row in graph.rows if down else reversed(graph.rows):
-            means = {v: _mean([place[n] for n in neighbours[v]], place[v]) for v in row}
+            means = {v: _mean(place, neighbours[v], place[v]) for v in row}
             row.sort(key=lambda v: means[v])
             place.update((v, float(i)) for i, v in enumerate(row))
         crossings = _crossings(graph)
@@ -91,19 +102,20 @@ def _order(graph: _Graph) -> None:
     graph.rows = best
 
 
-def _mean(values: list[float], otherwise: float) -> float:
-    return sum(values) / len(values) if values else otherwise
+def _mean(place: Mapping[int, float] | list[float], neighbours: list[tuple[int, float]], otherwise: float) -> float:
+    total = sum(pull for _, pull in neighbours)
+    return sum(place[n] * pull for n, pull in neighbours) / total if total else otherwise
 
 
 def _crossings(graph: _Graph) -> int:
     """How often pieces of edges cross: inversions among their lower ends, counted in a Fenwick tree."""
     total = 0
-    for row, under in zip(graph.rows, graph.rows[1:]):
+    for row, under in pairwise(graph.rows):
         place = {v: i for i, v in enumerate(under)}
         tree = [0] * (len(under) + 1)
         seen = 0
         for v in row:
-            ends = sorted(place[n] for n in graph.below[v])
+            ends = sorted(place[n] for n, _ in graph.below[v])
             for end in ends:
                 at, not_right = end + 1, 0
                 while at:
@@ -127,16 +139,17 @@ def _place(graph: _Graph, gap: float) -> list[float]:
         for v in row:
             x[v] = at + graph.widths[v] / 2
             at += graph.widths[v] + gap
+    stiffness = [sum(pull for _, pull in near) + 1e-3 for near in map(list.__add__, graph.above, graph.below)]
     for round_ in range(_PLACE_ROUNDS):
         down = round_ % 2 == 0
-        last = round_ >= _PLACE_ROUNDS - 2
+        both = round_ >= _PLACE_ROUNDS // 2
         for row in graph.rows if down else list(reversed(graph.rows)):
             wanted = []
             for v in row:
-                near = graph.above[v] + graph.below[v] if last else graph.above[v] if down else graph.below[v]
-                wanted.append(_mean([x[n] for n in near], x[v]))
-            # Bends pull harder than boxes: long edges become straight.
-            pull = [1.0 if v < graph.real else 4.0 for v in row]
+                near = graph.above[v] + graph.below[v] if both else graph.above[v] if down else graph.below[v]
+                wanted.append(_mean(x, near, x[v]))
+            # What is held strongly moves its neighbours in the row; bends most of all, so long edges become straight.
+            pull = [(1.0 if v < graph.real else 4.0) * stiffness[v] for v in row]
             _spread(row, wanted, pull, graph.widths, gap, x)
     return x
 

@@ -44,18 +44,27 @@ class _Box(NamedTuple):
     def width(self) -> float:
         return max(64.0, 24 + 7.8 * len(self.title), 24 + 6.2 * len(self.detail))
 
+    @property
+    def height(self) -> float:
+        return _HEIGHT if self.detail else 30.0
+
+    @property
+    def is_pill(self) -> bool:
+        return self.kind in ("leaf", "constant")
+
 
 def draw(nodes: Sequence[TapeNode], names: dict[int, str], title: str = "") -> str:
     """The SVG text for these operations; ``names`` are those of leaves."""
     boxes, edges = _boxes(nodes, names)
-    layout = layered([box.width for box in boxes], edges, _GAP)
+    # Results stay in line; leaves stand beside.
+    pulls = [0.02 if boxes[a].is_pill else 1.0 for a, _ in edges]
+    layout = layered([box.width for box in boxes], edges, _GAP, pulls)
     used = list(dict.fromkeys(box.kind for box in boxes))
     legend = {box.kind: (box.fill, box.line) for box in boxes}
     head = (34.0 if title else 0.0) + (30.0 if used else 0.0)
-    right = max((x + box.width / 2 for x, box in zip(layout.x, boxes)), default=0.0)
     swatches = sum(38 + 6.6 * len(kind) for kind in used)
-    inner = max(right, swatches, 8.6 * len(title))
-    shift = _MARGIN + (inner - right) / 2
+    inner = max(layout.width, swatches, 8.6 * len(title))
+    shift = _MARGIN + (inner - layout.width) / 2
     width, height = inner + 2 * _MARGIN, head + 2 * _MARGIN + _ROW * max(layout.layer, default=0) + _HEIGHT
 
     def y(layer: int) -> float:
@@ -71,8 +80,11 @@ def draw(nodes: Sequence[TapeNode], names: dict[int, str], title: str = "") -> s
     if title:
         parts.append(_text(width / 2, 34, title, 17, "#0f172a", weight=600))
     parts += _legend((width - swatches) / 2, head, used, legend)
-    for (a, _), points in zip(edges, layout.edges):
-        parts.append(_edge([(x + shift, y(layer)) for x, layer in points], dashed=boxes[a].kind == "constant"))
+    for (a, b), points in zip(edges, layout.edges):
+        (x, layer), *rest = [(x + shift, layer) for x, layer in points]
+        start, end = y(layer) + boxes[a].height / 2, y(rest[-1][1]) - boxes[b].height / 2 - 2
+        middle = [(x, y(layer)) for x, layer in rest[:-1]]
+        parts.append(_edge([(x, start), *middle, (rest[-1][0], end)], dashed=boxes[a].kind == "constant"))
     for box, x, layer in zip(boxes, layout.x, layout.layer):
         parts.append(_draw_box(box, x + shift, y(layer)))
     return "\n".join([*parts, "</svg>"]) + "\n"
@@ -148,11 +160,10 @@ def _legend(x: float, base: float, used: list[str], colors: dict[str, tuple[str,
 
 
 def _draw_box(box: _Box, x: float, y: float) -> str:
-    pill = box.kind in ("leaf", "constant")
-    height = _HEIGHT if box.detail else 30.0
+    height = box.height
     shape = (
         f'<rect x="{x - box.width / 2:.1f}" y="{y - height / 2:.1f}" width="{box.width:.1f}" height="{height:.0f}" '
-        f'rx="{height / 2 if pill else 9:.0f}" fill="{box.fill}" stroke="{box.line}" stroke-width="1.4"/>'
+        f'rx="{height / 2 if box.is_pill else 9:.0f}" fill="{box.fill}" stroke="{box.line}" stroke-width="1.4"/>'
     )
     lines = _text(x, y - 3 if box.detail else y + 4.5, box.title, 13.5, "#0f172a", weight=600)
     if box.detail:
@@ -161,14 +172,15 @@ def _draw_box(box: _Box, x: float, y: float) -> str:
 
 
 def _edge(points: list[tuple[float, float]], dashed: bool) -> str:
-    """A smooth line from the lower side of a box through its bends to the upper side of another."""
-    (x, y), *rest = points
-    y += _HEIGHT / 2
+    """A smooth line through its points: x as a cubic spline of y that begins and ends vertically."""
+    slopes = [0.0, *((q[0] - p[0]) / (q[1] - p[1]) for p, q in zip(points, points[2:])), 0.0]
+    x, y = points[0]
     path = [f"M{x:.1f} {y:.1f}"]
-    for i, (to_x, to_y) in enumerate(rest):
-        end = to_y - _HEIGHT / 2 - 2 if i == len(rest) - 1 else to_y
-        middle = (y + end) / 2
-        path.append(f"C{x:.1f} {middle:.1f} {to_x:.1f} {middle:.1f} {to_x:.1f} {end:.1f}")
-        x, y = to_x, end
+    for (to_x, to_y), slope, to_slope in zip(points[1:], slopes, slopes[1:]):
+        reach = (to_y - y) / (2 if len(points) == 2 else 3)
+        path.append(
+            f"C{x + slope * reach:.1f} {y + reach:.1f} {to_x - to_slope * reach:.1f} {to_y - reach:.1f} {to_x:.1f} {to_y:.1f}"
+        )
+        x, y = to_x, to_y
     dash = ' stroke-dasharray="4 4"' if dashed else ""
     return f'<path d="{" ".join(path)}" fill="none" stroke="#94a3b8" stroke-width="1.5"{dash} marker-end="url(#arrow)"/>'

@@ -388,6 +388,10 @@ def test_flatten_and_identity():
     x = tg.zeros((2, 3, 4, 5))
     assert nn.Flatten()(x).shape == (2, 60)
     assert nn.Flatten(0, 1)(x).shape == (6, 4, 5)
+    assert nn.Flatten()(tg.zeros((0, 3, 2))).shape == (0, 6)
+    assert nn.Flatten(0)(tg.zeros(())).shape == (1,)
+    with pytest.raises(tg.AxisError, match="start_dim=3 and end_dim=-1 do not fit an input of 2 dimensions"):
+        nn.Flatten(3)(tg.zeros((2, 2)))
     assert nn.Identity(3, anything=True)(x) is x
 
 
@@ -424,6 +428,15 @@ def test_activations(module, expected):
     assert tg.autograd.gradcheck(module, x, fast=False)
     copied = copy.deepcopy(module)
     assert repr(copied) == repr(module)
+
+
+def test_prelu_checks_its_weight():
+    with pytest.raises(tg.ShapeError, match=r"weight has shape \(2,\).*shape \(2, 3\)"):
+        F.prelu(tg.Variable(X), tg.ones((2,)))
+    images = tg.Variable(-np.ones((2, 3, 4, 4)))
+    out = F.prelu(images, tg.Variable([1.0, 2.0, 3.0], dtype=tg.float64)).numpy()
+    np.testing.assert_array_equal(out[0, :, 0, 0], [-1.0, -2.0, -3.0])
+    assert F.prelu(tg.Variable(-2.0), tg.Variable([0.5])).item() == -1.0
 
 
 def test_functional_takes_dim_or_axis():

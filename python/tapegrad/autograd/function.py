@@ -117,15 +117,17 @@ class Function:
 
 def _noting_outputs(forward: Callable[..., Any]) -> Callable[..., Any]:
     """A forward whose context knows what it returned, to recognise saved outputs."""
-    import functools
 
-    @functools.wraps(forward)
     def noting(ctx: Any, *args: Any) -> Any:
         outputs = forward(ctx, *args)
         if isinstance(ctx, FunctionContext):
             ctx._raw_outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         return outputs
 
+    # By hand, because functools takes longer to load than everything else here.
+    for name in ("__module__", "__name__", "__qualname__", "__doc__"):
+        setattr(noting, name, getattr(forward, name))
+    noting.__wrapped__ = forward  # type: ignore[attr-defined]
     return noting
 
 

@@ -49,7 +49,16 @@ def prelu(input: Variable, weight: Variable) -> Variable:
     >>> tg.nn.functional.prelu(tg.Variable([-1.0, 2.0]), tg.Variable([0.5])).tolist()
     [-0.5, 2.0]
     """
-    return _core.prelu(input, weight)
+    if weight.ndim > 1 or (weight.size > 1 and (input.ndim < 2 or input.shape[1] != weight.size)):
+        raise _core.ShapeError(
+            f"prelu: weight has shape {weight.shape}, expected one entry or one for each channel (axis 1) of an input of "
+            f"shape {input.shape}"
+        )
+    if weight.size > 1:
+        weight = _core.reshape(weight, (-1, *[1] * (input.ndim - 2)))
+    elif weight.ndim:
+        weight = _core.reshape(weight, ())
+    return _core.where(input > 0, input, weight * input)
 
 
 def sigmoid(input: Variable) -> Variable:

@@ -59,7 +59,8 @@ def uniform_(tensor: V, a: float = 0.0, b: float = 1.0, generator: Generator | N
     >>> bool(tg.all(tg.abs(tg.nn.init.uniform_(tg.zeros((9,)), -2.0, 2.0)) <= 2.0))
     True
     """
-    assign(tensor, _core.uniform(a, b, tensor.shape, dtype=tensor.dtype, generator=generator))
+    draw = _core.uniform if generator is None else generator.uniform
+    assign(tensor, draw(a, b, tensor.shape, dtype=tensor.dtype))
     return tensor
 
 
@@ -69,7 +70,8 @@ def normal_(tensor: V, mean: float = 0.0, std: float = 1.0, generator: Generator
     >>> tg.nn.init.normal_(tg.zeros((2, 3))).shape
     (2, 3)
     """
-    assign(tensor, _core.normal(mean, std, tensor.shape, dtype=tensor.dtype, generator=generator))
+    draw = _core.normal if generator is None else generator.normal
+    assign(tensor, draw(mean, std, tensor.shape, dtype=tensor.dtype))
     return tensor
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import sqrt
+from math import prod, sqrt
 
 from .. import _core
 from . import init
@@ -85,7 +85,14 @@ class Flatten(Module):
 
     def forward(self, input: Variable) -> Variable:
         """Computes the output."""
-        return _core.flatten(input, self.start_dim, self.end_dim)
+        ndim = input.ndim
+        start, end = (d + ndim if d < 0 else d for d in (self.start_dim, self.end_dim))
+        if not 0 <= start <= end < max(ndim, 1):
+            raise _core.AxisError(
+                f"Flatten: start_dim={self.start_dim} and end_dim={self.end_dim} do not fit an input of {ndim} dimensions"
+            )
+        shape = input.shape
+        return _core.reshape(input, (*shape[:start], prod(shape[start : end + 1]), *shape[end + 1 :]))
 
     def extra_repr(self) -> str:
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
