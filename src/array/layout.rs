@@ -10,15 +10,26 @@ pub type Shape = SmallVec<[usize; 4]>;
 pub type Strides = SmallVec<[isize; 4]>;
 
 /// Where the elements of an array lie in its storage.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Layout {
     shape: Shape,
     strides: Strides,
     offset: usize,
 }
 
+impl Clone for Layout {
+    /// Copies whole slices: what every operation does several times must not go element by element.
+    #[inline]
+    fn clone(&self) -> Self {
+        Self { shape: Shape::from_slice(&self.shape), strides: Strides::from_slice(&self.strides), offset: self.offset }
+    }
+}
+
 /// Row-major strides of `shape`.
 fn row_major(shape: &[usize]) -> Strides {
+    if shape.len() <= 1 {
+        return Strides::from_slice(&[1][..shape.len()]);
+    }
     let mut strides: Strides = SmallVec::from_elem(1, shape.len());
     let mut step = 1_isize;
     for (s, &n) in strides.iter_mut().zip(shape).rev() {

@@ -38,6 +38,15 @@ impl Array {
         Self { storage: Arc::new(Storage::new(layout.size(), dtype)), layout }
     }
 
+    /// A new array whose elements `fill` writes, all of them.
+    #[must_use]
+    pub fn build<T: Element>(shape: &[usize], fill: impl FnOnce(&mut [T])) -> Self {
+        let layout = Layout::contiguous(shape);
+        let mut storage = Storage::new(layout.size(), T::DTYPE);
+        fill(storage.as_mut_slice());
+        Self { storage: Arc::new(storage), layout }
+    }
+
     /// An array over given storage.
     ///
     /// # Panics

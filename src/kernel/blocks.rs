@@ -8,6 +8,8 @@ use crate::kernel::parallel;
 
 /// Elements of a block.
 pub const BLOCK: usize = 512;
+/// Elements of a block when there are few.
+const SHORT: usize = 16;
 
 /// An operand: an array, or a number that never becomes one.
 #[derive(Clone, Copy, Debug)]
@@ -74,12 +76,17 @@ pub fn zip<T: Element, O: Element, const N: usize>(
     cost: f64,
     f: impl Fn([&[T]; N], &mut [O]) + Sync,
 ) -> Array {
-    let mut out = Array::empty(shape, O::DTYPE);
     let sources = inputs.map(|i| Source::<T>::new(i, shape));
-    let data = out.data_mut::<O>();
+    Array::build(shape, |data: &mut [O]| spread(&sources, data, cost, &f))
+}
+
+/// The whole result, on several threads when there is enough to do.
+fn spread<T: Element, O: Send, const N: usize>(sources: &[Source<'_, T>; N], data: &mut [O], cost: f64, f: &(impl Fn([&[T]; N], &mut [O]) + Sync)) {
+    if data.len() <= BLOCK {
+        return run(sources, 0, data, f);
+    }
     let grain = parallel::grain(data.len(), cost);
-    parallel::for_each_chunk_mut(data, grain, |start, chunk| run(&sources, start, chunk, &f));
-    out
+    parallel::for_each_chunk_mut(data, grain, |start, chunk| run(sources, start, chunk, f));
 }
 
 /// [`zip`] onto `target`, which is an operand as well as the result: `f` sees its old values in the last argument.
@@ -87,21 +94,29 @@ pub fn zip<T: Element, O: Element, const N: usize>(
 pub fn update<T: Element, const N: usize>(target: &mut Array, inputs: [Input<'_>; N], cost: f64, f: impl Fn([&[T]; N], &mut [T]) + Sync) {
     let shape = crate::array::Shape::from_slice(target.shape());
     let sources = inputs.map(|i| Source::<T>::new(i, &shape));
-    let data = target.data_mut::<T>();
-    let grain = parallel::grain(data.len(), cost);
-    parallel::for_each_chunk_mut(data, grain, |start, chunk| run(&sources, start, chunk, &f));
+    spread(&sources, target.data_mut::<T>(), cost, &f);
 }
 
 fn run<T: Element, O, const N: usize>(sources: &[Source<'_, T>; N], start: usize, out: &mut [O], f: &impl Fn([&[T]; N], &mut [O])) {
     if let Some(slices) = whole(sources, start, out.len()) {
         return f(slices, out);
     }
-    let mut buffers = [[T::default(); BLOCK]; N];
-    for (k, chunk) in out.chunks_mut(BLOCK).enumerate() {
+    // Clearing buffers costs more than a short loop does.
+    if out.len() <= SHORT { by_blocks::<_, _, _, SHORT>(sources, start, out, f) } else { by_blocks::<_, _, _, BLOCK>(sources, start, out, f) }
+}
+
+fn by_blocks<T: Element, O, const N: usize, const B: usize>(
+    sources: &[Source<'_, T>; N],
+    start: usize,
+    out: &mut [O],
+    f: &impl Fn([&[T]; N], &mut [O]),
+) {
+    let mut buffers = [[T::default(); B]; N];
+    for (k, chunk) in out.chunks_mut(B).enumerate() {
         let n = chunk.len();
         let mut i = 0;
         let blocks = buffers.each_mut().map(|buffer| {
-            let block = sources[i].block(start + k * BLOCK, &mut buffer[..n], k == 0);
+            let block = sources[i].block(start + k * B, &mut buffer[..n], k == 0);
             i += 1;
             block
         });

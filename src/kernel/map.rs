@@ -9,6 +9,8 @@ use crate::kernel::simd::{Arch, Careful, Kernel, dispatch as simd_dispatch};
 
 /// Elements after which a loop checks whether an argument left a function's fast range.
 const STRIDE: usize = 256;
+/// Elements of a block when there are few.
+const SHORT: usize = 16;
 
 /// A formula of `N` operands and two numbers.
 pub trait Pointwise<const N: usize>: 'static {
@@ -83,15 +85,20 @@ pub fn map<P: Pointwise<N>, const N: usize>(inputs: [Input<'_>; N], shape: &[usi
 pub fn update<P: Pointwise<M>, const N: usize, const M: usize>(target: &mut Array, inputs: [Input<'_>; N], params: [f64; 2]) {
     const { assert!(M == N + 1) };
     dispatch!(float target.dtype(), T => blocks::update(target, inputs, P::COST * width::<T>(), |inputs: [&[T]; N], out: &mut [T]| {
-        let mut old = [T::default(); STRIDE];
-        for (k, out) in out.chunks_mut(STRIDE).enumerate() {
-            let n = out.len();
-            old[..n].copy_from_slice(out);
-            let at = k * STRIDE;
-            let all: [&[T]; M] = std::array::from_fn(|i| if i == 0 { &old[..n] } else { &inputs[i - 1][at..at + n] });
-            simd_dispatch(Loop::<P, T, M> { inputs: all, out, params, formula: std::marker::PhantomData });
-        }
+        if out.len() <= SHORT { onto::<P, T, N, M, SHORT>(inputs, out, params) } else { onto::<P, T, N, M, STRIDE>(inputs, out, params) }
     }), else unreachable!("formulas are over floating dtypes"));
+}
+
+/// The formula with `out` as its first operand, block by block: old values are copied out of the way.
+fn onto<P: Pointwise<M>, T: Real + Element, const N: usize, const M: usize, const B: usize>(inputs: [&[T]; N], out: &mut [T], params: [f64; 2]) {
+    let mut old = [T::default(); B];
+    for (k, out) in out.chunks_mut(B).enumerate() {
+        let n = out.len();
+        old[..n].copy_from_slice(out);
+        let at = k * B;
+        let all: [&[T]; M] = std::array::from_fn(|i| if i == 0 { &old[..n] } else { &inputs[i - 1][at..at + n] });
+        simd_dispatch(Loop::<P, T, M> { inputs: all, out, params, formula: std::marker::PhantomData });
+    }
 }
 
 /// Doubles take twice as long.

@@ -22,8 +22,9 @@ use crate::array::{Array, DType, Element, Scalar, Shape, broadcast_shapes, defau
 use crate::dispatch;
 use crate::error::{Error, Result};
 use crate::kernel::blocks::{self, Input};
-use crate::kernel::field::Field;
+use crate::kernel::field::{Field, Lane};
 use crate::kernel::map::{self, Pointwise};
+use crate::kernel::simd::Baseline;
 use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, record};
 
 /// Which values a factor needs.
@@ -378,6 +379,14 @@ impl<B: Binary + ?Sized> Pointwise<2> for Forward2<B> {
 
 struct BackwardA<B: ?Sized>(PhantomData<B>);
 
+/// The factor is a constant.
+impl<B: Binary + ?Sized> Pointwise<1> for BackwardA<B> {
+    #[inline(always)]
+    fn eval<F: Field>([g]: [F; 1], _: [F; 2]) -> F {
+        g.annihilate(B::factor_a(g, g, g))
+    }
+}
+
 impl<B: Binary + ?Sized> Pointwise<4> for BackwardA<B> {
     const COST: f64 = B::COST;
     #[inline(always)]
@@ -387,6 +396,14 @@ impl<B: Binary + ?Sized> Pointwise<4> for BackwardA<B> {
 }
 
 struct BackwardB<B: ?Sized>(PhantomData<B>);
+
+/// The factor is a constant.
+impl<B: Binary + ?Sized> Pointwise<1> for BackwardB<B> {
+    #[inline(always)]
+    fn eval<F: Field>([g]: [F; 1], _: [F; 2]) -> F {
+        g.annihilate(B::factor_b(g, g, g))
+    }
+}
 
 impl<B: Binary + ?Sized> Pointwise<4> for BackwardB<B> {
     const COST: f64 = B::COST;
@@ -544,6 +561,13 @@ fn binary_vjp<B: Binary + ?Sized>(step: &mut Step<'_>) -> Result<Grads> {
 /// g ⊗ dy/da (side 0) or g ⊗ dy/db (side 1); with a number on the other side, the array is input 0.
 fn one_side<B: Binary + ?Sized>(step: &Step<'_>, g: Variable, side: usize, scalar: Option<f64>) -> Result<Variable> {
     let saves = if side == 0 { B::SAVES_A } else { B::SAVES_B };
+    if saves == (Saves { a: false, b: false, y: false }) {
+        let any = Lane::<f64, Baseline>::lit(0.0);
+        let factor = if side == 0 { B::factor_a(any, any, any) } else { B::factor_b(any, any, any) };
+        if factor.value() == 1.0 {
+            return Ok(g);
+        }
+    }
     // Which input holds operand k, or the number that stands for it.
     let place = |k: usize| match scalar {
         Some(_) if k == side => Ok(0),
@@ -563,18 +587,20 @@ fn one_side<B: Binary + ?Sized>(step: &Step<'_>, g: Variable, side: usize, scala
         let out = trace.value(g).annihilate(factor);
         return trace.finish(out);
     }
-    let operand = |wanted: bool, k: usize| match place(k) {
-        Err(value) => Input::Scalar(Scalar::Float(value)),
-        Ok(i) if wanted => Input::Array(step.input_array(i)),
-        Ok(_) => Input::Scalar(Scalar::Float(0.0)),
-    };
-    let y = if saves.y { Input::Array(step.output_array(0)) } else { Input::Scalar(Scalar::Float(0.0)) };
-    let inputs = [operand(saves.a, 0), operand(saves.b, 1), y];
     let mut g = g.into_array();
-    if side == 0 {
-        apply::<BackwardA<B>, 3, 4>(&mut g, inputs, [0.0; 2])
-    } else {
-        apply::<BackwardB<B>, 3, 4>(&mut g, inputs, [0.0; 2])
+    let operand = |wanted: bool, k: usize| match place(k) {
+        _ if !wanted => None,
+        Err(value) => Some(Input::Scalar(Scalar::Float(value))),
+        Ok(i) => Some(Input::Array(step.input_array(i))),
+    };
+    let y = saves.y.then(|| Input::Array(step.output_array(0)));
+    let needed = [operand(saves.a, 0), operand(saves.b, 1), y];
+    // What a factor does not name may be anything: the first thing it does name costs nothing more.
+    match needed.iter().flatten().next() {
+        None if side == 0 => apply::<BackwardA<B>, 0, 1>(&mut g, [], [0.0; 2]),
+        None => apply::<BackwardB<B>, 0, 1>(&mut g, [], [0.0; 2]),
+        Some(&any) if side == 0 => apply::<BackwardA<B>, 3, 4>(&mut g, needed.map(|i| i.unwrap_or(any)), [0.0; 2]),
+        Some(&any) => apply::<BackwardB<B>, 3, 4>(&mut g, needed.map(|i| i.unwrap_or(any)), [0.0; 2]),
     }
     Ok(g.into())
 }

@@ -19,8 +19,6 @@ use super::node::{Attrs, CustomRule, Input, Node};
 const CHUNK: usize = 1024;
 /// Empty chunks kept for reuse.
 const SPARE: usize = 4;
-/// Contents collected before the lock is released to drop them.
-const BATCH: usize = 256;
 
 struct Chunk {
     nodes: Vec<Option<Node>>,
@@ -130,29 +128,23 @@ impl Arena {
         (self.live, nodes.map(Node::saved_bytes).sum())
     }
 
-    /// Takes one count from each node of `work`; contents of those that end go to `garbage`.
-    fn release(&mut self, work: &mut SmallVec<[u64; 4]>, garbage: &mut Vec<Node>) {
-        while let Some(id) = work.pop() {
-            let node = self.node_mut(id);
-            node.refs -= 1;
-            if node.refs > 0 {
-                continue;
-            }
-            let (c, i) = self.place(id);
-            let Some(Some(chunk)) = self.chunks.get_mut(c) else { unreachable!("a counted node's chunk is alive") };
-            let Some(node) = chunk.nodes[i].take() else { unreachable!("a counted node is alive") };
-            chunk.live -= 1;
-            self.live -= 1;
-            self.fallible -= usize::from(node.is_fallible());
-            work.extend(node.inputs.iter().filter_map(|input| if let Input::Node { id, .. } = input { Some(*id) } else { None }));
-            garbage.push(node);
-            if chunk.live == 0 && chunk.nodes.len() == CHUNK {
-                self.retire(c);
-            }
-            if garbage.len() >= BATCH {
-                return;
-            }
+    /// Takes one count from a node, and the node itself when that was the last.
+    fn release(&mut self, id: u64) -> Option<Node> {
+        let node = self.node_mut(id);
+        node.refs -= 1;
+        if node.refs > 0 {
+            return None;
         }
+        let (c, i) = self.place(id);
+        let Some(Some(chunk)) = self.chunks.get_mut(c) else { unreachable!("a counted node's chunk is alive") };
+        let node = chunk.nodes[i].take();
+        chunk.live -= 1;
+        self.live -= 1;
+        if chunk.live == 0 && chunk.nodes.len() == CHUNK {
+            self.retire(c);
+        }
+        self.fallible -= usize::from(node.as_ref().is_some_and(Node::is_fallible));
+        node
     }
 
     /// Frees chunk `c`, in which nothing lives, and what is empty at the front.
@@ -170,29 +162,41 @@ impl Arena {
     }
 }
 
+/// Takes one count from each of `ids`, and drops what ends, through a work list: no recursion along a chain.
+pub(super) fn release(ids: impl IntoIterator<Item = u64>) {
+    let mut work: SmallVec<[u64; 8]> = ids.into_iter().collect();
+    while !work.is_empty() {
+        let ended = {
+            let mut arena = lock();
+            loop {
+                let Some(id) = work.pop() else { break None };
+                if let Some(node) = arena.release(id) {
+                    break Some(node);
+                }
+            }
+        };
+        if let Some(node) = ended {
+            work.extend(node.inputs.iter().filter_map(|input| if let Input::Node { id, .. } = input { Some(*id) } else { None }));
+            dispose(node);
+        }
+    }
+}
+
 thread_local! {
-    /// Contents that wait to be dropped: dropping them one inside the other would recurse.
+    /// Contents with user objects that wait to be dropped: dropping them one inside the other would recurse.
     static GARBAGE: RefCell<Option<Vec<Node>>> = const { RefCell::new(None) };
 }
 
-/// Takes one count from each of `ids`, and drops what ends.
-pub(super) fn release(ids: impl IntoIterator<Item = u64>) {
-    let mut work: SmallVec<[u64; 4]> = ids.into_iter().collect();
-    let mut garbage = Vec::new();
-    while !work.is_empty() {
-        lock().release(&mut work, &mut garbage);
-        dispose(&mut garbage);
-    }
-}
-
-/// Drops contents; when that is already going on further up the stack, leaves them to it.
-pub(super) fn dispose(garbage: &mut Vec<Node>) {
-    if garbage.is_empty() {
+/// Drops a node's contents. User objects in it may hold other nodes: when their end is already being seen to further up
+/// the stack, they are left to it.
+fn dispose(node: Node) {
+    if !node.is_fallible() {
         return;
     }
+    let mut node = Some(node);
     let nested = GARBAGE.try_with(|g| match &mut *g.borrow_mut() {
         Some(waiting) => {
-            waiting.append(garbage);
+            waiting.extend(node.take());
             true
         }
         none => {
@@ -203,7 +207,7 @@ pub(super) fn dispose(garbage: &mut Vec<Node>) {
     if nested == Ok(true) {
         return;
     }
-    garbage.clear();
+    drop(node);
     while let Ok(Some(mut more)) = GARBAGE.try_with(|g| g.borrow_mut().as_mut().filter(|w| !w.is_empty()).map(std::mem::take)) {
         more.clear();
     }

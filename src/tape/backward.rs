@@ -342,13 +342,9 @@ impl Sweep {
         let _mode = mode::recording(self.options.create_graph);
         while self.done < self.order.len() {
             let id = self.order[self.done];
-            self.visit(id)?;
+            let consumed = self.visit(id)?;
             self.done += 1;
-            let keep = self.options.retain_graph || self.free_late;
-            if !keep {
-                free(id);
-            }
-            arena::release([id]);
+            arena::release(consumed.into_iter().chain([id]));
         }
         if self.free_late {
             // Nothing can fail any more. Counts were given back above; handles keep what is still wanted.
@@ -357,15 +353,18 @@ impl Sweep {
         Ok(())
     }
 
-    fn visit(&mut self, id: u64) -> Result<()> {
+    /// Runs one rule. Returns the nodes that lost this one as their consumer.
+    fn visit(&mut self, id: u64) -> Result<SmallVec<[u64; 2]>> {
         let at = self.at(id);
         let mark = self.marks[at];
+        let keep = self.options.retain_graph || self.free_late;
+        let mut work = Work::take(id, keep);
+        let consumed = if keep { SmallVec::new() } else { work.consumed() };
         if mark < FIRST {
-            return Ok(()); // reached, but no gradient came
+            return Ok(consumed); // reached, but no gradient came
         }
         let mut cotangents = std::mem::take(&mut self.pool[(mark - FIRST) as usize]);
         self.unused.push(mark - FIRST);
-        let mut work = Work::take(id, self.options.retain_graph || self.free_late);
         cotangents.resize(work.outs.len(), None);
         for (output, _, hook) in &work.hooks {
             if let Some(g) = cotangents[*output as usize].take() {
@@ -381,7 +380,7 @@ impl Sweep {
         let metas: SmallVec<[Option<Meta>; 2]> =
             work.inputs.iter().zip(&work.metas).map(|(input, meta)| if self.wants(input) { meta.clone() } else { None }).collect();
         if metas.iter().all(Option::is_none) {
-            return Ok(());
+            return Ok(consumed);
         }
         let grads = work.apply(id, cotangents, &metas, self.options.create_graph)?;
         for (i, g) in grads.into_iter().enumerate() {
@@ -389,7 +388,7 @@ impl Sweep {
             let g = fit(g, meta, work.name())?;
             self.arrive(&work.inputs[i], g)?;
         }
-        Ok(())
+        Ok(consumed)
     }
 
     /// Hands cotangents to the targets that asked for them.
@@ -494,10 +493,16 @@ impl Work {
     fn take(id: u64, keep: bool) -> Self {
         let mut arena = arena::lock();
         let node: &mut Node = arena.node_mut(id);
-        let saved = if keep { node.saved.clone() } else { std::mem::take(&mut node.saved) };
-        let (hooks, retained) = node.extra.as_ref().map_or_else(Default::default, |e| (e.hooks.clone(), e.retained.clone()));
         let source = node.source().cloned();
-        let (op, attrs, inputs, outs) = (node.op, node.attrs.clone(), node.inputs.clone(), node.outs.clone());
+        let (hooks, retained) = node.extra.as_ref().map_or_else(Default::default, |e| (e.hooks.clone(), e.retained.clone()));
+        let (op, outs) = (node.op, node.outs.clone());
+        let (attrs, inputs, saved) = if keep {
+            (node.attrs.clone(), node.inputs.clone(), node.saved.clone())
+        } else {
+            // Nothing in this pass can fail: the node is freed now, and stays as a name for messages.
+            node.freed = true;
+            (std::mem::take(&mut node.attrs), std::mem::take(&mut node.inputs), std::mem::take(&mut node.saved))
+        };
         let meta = |input: &Input| match input {
             Input::None => None,
             Input::Leaf(leaf) => Some(leaf.meta().clone()),
@@ -509,6 +514,11 @@ impl Work {
 
     fn name(&self) -> &str {
         if let Attrs::Custom(c) = &self.attrs { c.name() } else { self.op.name }
+    }
+
+    /// The nodes it consumed.
+    fn consumed(&self) -> SmallVec<[u64; 2]> {
+        self.inputs.iter().filter_map(|input| if let Input::Node { id, .. } = input { Some(*id) } else { None }).collect()
     }
 
     fn apply(&self, id: u64, cotangents: Cotangents, metas: &[Option<Meta>], create_graph: bool) -> Result<Grads> {

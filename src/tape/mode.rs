@@ -5,10 +5,28 @@ use std::sync::{Arc, OnceLock};
 
 use super::inspect::NodeInfo;
 
+/// Operations are recorded.
+const RECORDING: u8 = 1;
+/// NaN in gradients is looked for.
+const ANOMALY: u8 = 2;
+/// Somebody collects descriptions of nodes.
+const WATCHED: u8 = 4;
+
 thread_local! {
-    static RECORDING: Cell<bool> = const { Cell::new(true) };
-    static ANOMALY: Cell<bool> = const { Cell::new(false) };
+    /// All that an operation asks, in one place: reading it costs a call.
+    static FLAGS: Cell<u8> = const { Cell::new(RECORDING) };
     static WATCHERS: RefCell<Vec<Vec<NodeInfo>>> = const { RefCell::new(Vec::new()) };
+}
+
+fn has(flag: u8) -> bool {
+    FLAGS.get() & flag != 0
+}
+
+/// Sets a flag and returns what it was.
+fn switch(flag: u8, on: bool) -> bool {
+    let old = FLAGS.get();
+    FLAGS.set(if on { old | flag } else { old & !flag });
+    old & flag != 0
 }
 
 static SOURCE: OnceLock<fn() -> Option<Arc<str>>> = OnceLock::new();
@@ -17,23 +35,23 @@ static SOURCE: OnceLock<fn() -> Option<Arc<str>>> = OnceLock::new();
 #[must_use]
 #[inline]
 pub fn is_recording() -> bool {
-    RECORDING.get()
+    has(RECORDING)
 }
 
 /// Switches recording in this thread and returns what it was.
 pub fn set_recording(on: bool) -> bool {
-    RECORDING.replace(on)
+    switch(RECORDING, on)
 }
 
 /// Whether this thread looks for NaN in gradients.
 #[must_use]
 pub fn is_anomaly() -> bool {
-    ANOMALY.get()
+    has(ANOMALY)
 }
 
 /// Switches the search for NaN in gradients, and returns what it was.
 pub fn set_anomaly(on: bool) -> bool {
-    ANOMALY.replace(on)
+    switch(ANOMALY, on)
 }
 
 /// Switches recording until it is dropped.
@@ -68,21 +86,24 @@ pub fn set_source_provider(provider: fn() -> Option<Arc<str>>) {
 
 /// The running line, when somebody wants to know it.
 pub(super) fn source() -> Option<Arc<str>> {
-    if ANOMALY.get() || is_watched() { SOURCE.get().and_then(|provider| provider()) } else { None }
+    if has(ANOMALY | WATCHED) { SOURCE.get().and_then(|provider| provider()) } else { None }
 }
 
 /// Begins to collect descriptions of the nodes that this thread records.
 pub fn watch() {
     WATCHERS.with_borrow_mut(|w| w.push(Vec::new()));
+    switch(WATCHED, true);
 }
 
 /// Ends the newest [`watch`] and returns what it saw.
 pub fn unwatch() -> Vec<NodeInfo> {
-    WATCHERS.with_borrow_mut(Vec::pop).unwrap_or_default()
+    let seen = WATCHERS.with_borrow_mut(Vec::pop).unwrap_or_default();
+    switch(WATCHED, WATCHERS.with_borrow(|w| !w.is_empty()));
+    seen
 }
 
 pub(super) fn is_watched() -> bool {
-    WATCHERS.with_borrow(|w| !w.is_empty())
+    has(WATCHED)
 }
 
 pub(super) fn tell_watchers(info: &NodeInfo) {
