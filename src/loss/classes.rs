@@ -121,7 +121,7 @@ pub fn cross_entropy(input: &Variable, target: &Variable, weight: Option<&Variab
     let count = x.shape()[class_axis(x.ndim())];
     if !target.dtype().is_float() {
         let t = check_indices(OP, &x, target, options.ignore_index)?;
-        let losses = entropies(&CROSS_ENTROPY, &x, Target::Indices(t.clone()), w.as_ref(), smoothing)?;
+        let losses = entropies(&CROSS_ENTROPY, &x, &Target::Indices(t.clone()), w.as_ref(), smoothing)?;
         return reduced(&CROSS_ENTROPY, &losses, Some(&t), w.as_ref(), count, options.reduction);
     }
     if target.shape() != x.shape() {
@@ -133,7 +133,7 @@ pub fn cross_entropy(input: &Variable, target: &Variable, weight: Option<&Variab
         return Err(Error::Value(format!("{OP}: ignore_index = {} has no meaning for probability targets", options.ignore_index)));
     }
     let q = astype(target, x.dtype())?;
-    let losses = entropies(&CROSS_ENTROPY, &x, Target::Probabilities(q), w.as_ref(), smoothing)?;
+    let losses = entropies(&CROSS_ENTROPY, &x, &Target::Probabilities(q), w.as_ref(), smoothing)?;
     reduced(&CROSS_ENTROPY, &losses, None, w.as_ref(), count, options.reduction)
 }
 
@@ -154,7 +154,7 @@ pub fn nll_loss(input: &Variable, target: &Variable, weight: Option<&Variable>, 
     let x = check_input(OP, input)?;
     let w = weight.map(|w| class_weight(OP, &x, w)).transpose()?;
     let t = check_indices(OP, &x, target, ignore_index)?;
-    let losses = entropies(&NLL_LOSS, &x, Target::Indices(t.clone()), w.as_ref(), 0.0)?;
+    let losses = entropies(&NLL_LOSS, &x, &Target::Indices(t.clone()), w.as_ref(), 0.0)?;
     reduced(&NLL_LOSS, &losses, Some(&t), w.as_ref(), x.shape()[class_axis(x.ndim())], reduction)
 }
 

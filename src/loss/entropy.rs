@@ -87,12 +87,12 @@ pub(super) fn slice<T: Element>(a: &Array) -> &[T] {
 }
 
 /// The losses of the samples, with the class axis of size one kept; recorded.
-pub(super) fn entropies(op: &'static Op, x: &Variable, q: Target, w: Option<&Variable>, smoothing: f64) -> Result<Variable> {
+pub(super) fn entropies(op: &'static Op, x: &Variable, q: &Target, w: Option<&Variable>, smoothing: f64) -> Result<Variable> {
     let count = x.shape()[class_axis(x.ndim())];
     let block = rows(x.array());
     let mut inputs = vec![x];
     let mut spec = Spec { normalized: std::ptr::eq(op, &raw const NLL_LOSS), probabilities: None, weight: None, smoothing };
-    if let Target::Probabilities(q) = &q {
+    if let Target::Probabilities(q) = q {
         spec.probabilities = Some(1);
         inputs.push(q);
     }
@@ -100,7 +100,7 @@ pub(super) fn entropies(op: &'static Op, x: &Variable, q: Target, w: Option<&Var
         spec.weight = u8::try_from(inputs.len()).ok();
         inputs.push(w);
     }
-    let targets = match &q {
+    let targets = match q {
         Target::Indices(t) => t.clone(),
         Target::Probabilities(q) => rows(q.array()),
     };
@@ -119,7 +119,7 @@ pub(super) fn entropies(op: &'static Op, x: &Variable, q: Target, w: Option<&Var
         for i in 0..inputs.len() {
             s.input(u8::try_from(i).unwrap_or(u8::MAX));
         }
-        if let Target::Indices(t) = &q {
+        if let Target::Indices(t) = q {
             s.extra(0, t.clone());
         }
         if let Some(l) = levels {
