@@ -32,9 +32,6 @@ pub static REGISTRY: &[&[Entry]] = &[
     ops::norm::ENTRIES,
     ops::truth::ENTRIES,
     ops::softmax::ENTRIES,
-    loss::distance::ENTRIES,
-    loss::binary::ENTRIES,
-    loss::classes::ENTRIES,
 ];
 
 /// All rows.

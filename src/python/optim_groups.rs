@@ -228,6 +228,12 @@ pub fn merged<'py>(
     let numbers: Vec<usize> = saved.extract().map_err(|_| PyTypeError::new_err(format!("{name}: 'params' of a saved group are numbers")))?;
     let group = theirs.copy()?;
     group.set_item("params", kept)?;
+    // Names belong to the parameters that are here.
+    match dict(name, "a parameter group", mine)?.get_item("param_names")? {
+        Some(names) => group.set_item("param_names", names)?,
+        None if group.contains("param_names")? => group.del_item("param_names")?,
+        None => {}
+    }
     Ok((group, numbers))
 }
 
