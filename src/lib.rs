@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`python`](self) | the Python module (feature `python`): conversions and bindings, no arithmetic |
 //! | [`registry`] | every operation, a line a family |
+//! | [`loss`], [`optim`] | losses, and whole-step fused updates of parameters |
 //! | [`ops`] | one block an operation: forward, gradient rule, doc, samples |
 //! | [`tape`] | [`Variable`](tape::Variable), the arena of nodes, the backward engine: no operation by name |
 //! | [`kernel`] | loops over slices: SIMD, threads, matrix products: no differentiation |

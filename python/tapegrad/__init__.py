@@ -50,7 +50,8 @@ __array_api_version__ = "2024.12"
 # What only the Python half calls, or what has its home in a submodule.
 _INNER = (
     "HookHandle apply_function backward grad registry samples set_anomaly_raw set_grad_enabled_raw unwatch watch "
-    "Adam AdamW RMSprop SGD BCELoss BCEWithLogitsLoss CrossEntropyLoss MSELoss "
+    "Adam AdamW Optimizer RMSprop SGD BCELoss BCEWithLogitsLoss CrossEntropyLoss HuberLoss L1Loss MSELoss NLLLoss "
+    "SmoothL1Loss "
     "Generator bernoulli manual_seed normal permutation rand randint randn uniform"
 )
 for _name in _INNER.split():

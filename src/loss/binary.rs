@@ -66,7 +66,7 @@ pub fn binary_cross_entropy(input: &Variable, target: &Variable, weight: Option<
     let (input, target) = floating(input, target)?;
     probabilities(OP, "input", input.array())?;
     probabilities(OP, "target", target.array())?;
-    reduction.apply(OP, &weighted(OP, bernoulli_entropy(&input, &target)?, weight)?)
+    reduction.apply(&weighted(OP, bernoulli_entropy(&input, &target)?, weight)?)
 }
 
 /// Cross-entropy of logits: mean (or sum) of -w (q t log σ(x) + (1 - t) log σ(-x)), q the weight of the positive class.
@@ -94,7 +94,7 @@ pub fn binary_cross_entropy_with_logits(
             add(&no, &yes)?
         }
     };
-    reduction.apply(OP, &weighted(OP, losses, weight)?)
+    reduction.apply(&weighted(OP, losses, weight)?)
 }
 
 /// Pairs with and without weights; `logits` says where inputs come from and whether positive classes are weighted.

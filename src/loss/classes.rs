@@ -1,13 +1,13 @@
 //! Cross-entropy of many classes: from logits, and from logarithms of probabilities.
 
 use super::entropy::{CROSS_ENTROPY, NLL_LOSS, Target, class_axis, entropies, slice};
-use super::{REDUCTION, Reduction, WEIGHT, reduction, reshape, text};
+use super::{REDUCTION, Reduction, WEIGHT, reduction, text};
 use crate::array::{Array, DType, Shape, default_float};
 use crate::error::{Error, Result, show_shape};
 use crate::ops::registry::{Arg, Args, Default, Entry, Gradient, Kind, Param, Sample};
 use crate::ops::samples::{Domain, Draw, REAL};
-use crate::ops::{astype, divide, multiply};
-use crate::tape::{Op, Variable, accumulate};
+use crate::ops::{astype, divide, expand_dims, multiply, squeeze, sum};
+use crate::tape::Variable;
 
 /// The options of [`cross_entropy`] and [`nll_loss`]; the defaults are PyTorch's.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -59,30 +59,26 @@ fn class_weight(op: &str, x: &Variable, weight: &Variable) -> Result<Variable> {
         let expected = format!("one for each of the {count} classes, shape ({count},)");
         return Err(Error::Shape(format!("{op}: weight has shape {}, expected {expected}", show_shape(weight.shape()))));
     }
-    let shape: Shape = (axis..x.ndim()).map(|a| if a == axis { count } else { 1 }).collect();
-    reshape(&astype(weight, x.dtype())?, &shape)
+    let trailing: Vec<isize> = (1..(x.ndim() - axis).cast_signed()).collect();
+    expand_dims(&astype(weight, x.dtype())?, &trailing)
 }
 
 /// The reduced loss: `mean` divides by the weights of the samples that count.
 #[allow(clippy::cast_precision_loss, reason = "a mean divides by the count")]
-fn reduced(op: &'static Op, losses: &Variable, target: Option<&Array>, w: Option<&Variable>, count: usize, how: Reduction) -> Result<Variable> {
+fn reduced(losses: &Variable, target: Option<&Array>, w: Option<&Variable>, count: usize, how: Reduction) -> Result<Variable> {
     match (how, target) {
-        (Reduction::None, _) => {
-            let axis = class_axis(losses.ndim());
-            let shape: Shape = losses.shape().iter().enumerate().filter(|&(a, _)| a != axis).map(|(_, &n)| n).collect();
-            reshape(losses, &shape)
-        }
+        (Reduction::None, _) => squeeze(losses, Some(&[class_axis(losses.ndim()).cast_signed()])),
         (Reduction::Mean, Some(target)) => {
-            let sum = accumulate::sum_to(losses, &[], op.name)?;
+            let total = sum(losses, None, false)?;
             let counted = slice::<i64>(target).iter().filter_map(|&t| usize::try_from(t).ok());
-            let Some(w) = w else { return divide(&sum, counted.count() as f64) };
+            let Some(w) = w else { return divide(&total, counted.count() as f64) };
             let mut times = vec![0.0; count];
             counted.for_each(|t| times[t] += 1.0);
             let times: Variable = Array::from_slice(&times, w.shape()).into();
             let weights = multiply(w, &astype(&times, w.dtype())?)?;
-            divide(&sum, &accumulate::sum_to(&weights, &[], op.name)?)
+            divide(&total, &sum(&weights, None, false)?)
         }
-        _ => how.apply(op.name, losses),
+        _ => how.apply(losses),
     }
 }
 
@@ -121,8 +117,8 @@ pub fn cross_entropy(input: &Variable, target: &Variable, weight: Option<&Variab
     let count = x.shape()[class_axis(x.ndim())];
     if !target.dtype().is_float() {
         let t = check_indices(OP, &x, target, options.ignore_index)?;
-        let losses = entropies(&CROSS_ENTROPY, &x, Target::Indices(t.clone()), w.as_ref(), smoothing)?;
-        return reduced(&CROSS_ENTROPY, &losses, Some(&t), w.as_ref(), count, options.reduction);
+        let losses = entropies(&CROSS_ENTROPY, &x, &Target::Indices(t.clone()), w.as_ref(), smoothing)?;
+        return reduced(&losses, Some(&t), w.as_ref(), count, options.reduction);
     }
     if target.shape() != x.shape() {
         let shapes = format!("an input of shape {} needs them in the same shape, not {}", show_shape(x.shape()), show_shape(target.shape()));
@@ -133,8 +129,8 @@ pub fn cross_entropy(input: &Variable, target: &Variable, weight: Option<&Variab
         return Err(Error::Value(format!("{OP}: ignore_index = {} has no meaning for probability targets", options.ignore_index)));
     }
     let q = astype(target, x.dtype())?;
-    let losses = entropies(&CROSS_ENTROPY, &x, Target::Probabilities(q), w.as_ref(), smoothing)?;
-    reduced(&CROSS_ENTROPY, &losses, None, w.as_ref(), count, options.reduction)
+    let losses = entropies(&CROSS_ENTROPY, &x, &Target::Probabilities(q), w.as_ref(), smoothing)?;
+    reduced(&losses, None, w.as_ref(), count, options.reduction)
 }
 
 /// Integer targets; anything else is an error.
@@ -154,8 +150,8 @@ pub fn nll_loss(input: &Variable, target: &Variable, weight: Option<&Variable>, 
     let x = check_input(OP, input)?;
     let w = weight.map(|w| class_weight(OP, &x, w)).transpose()?;
     let t = check_indices(OP, &x, target, ignore_index)?;
-    let losses = entropies(&NLL_LOSS, &x, Target::Indices(t.clone()), w.as_ref(), 0.0)?;
-    reduced(&NLL_LOSS, &losses, Some(&t), w.as_ref(), x.shape()[class_axis(x.ndim())], reduction)
+    let losses = entropies(&NLL_LOSS, &x, &Target::Indices(t.clone()), w.as_ref(), 0.0)?;
+    reduced(&losses, Some(&t), w.as_ref(), x.shape()[class_axis(x.ndim())], reduction)
 }
 
 const IGNORE_INDEX: Param = Param::new("ignore_index", Kind::Int).or(Default::Int(-100));

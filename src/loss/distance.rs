@@ -39,7 +39,7 @@ fn difference(op: &str, input: &Variable, target: &Variable) -> Result<Variable>
 /// # Ok::<(), tapegrad::Error>(())
 /// ```
 pub fn mse_loss(input: &Variable, target: &Variable, reduction: Reduction) -> Result<Variable> {
-    reduction.apply("mse_loss", &square(&difference("mse_loss", input, target)?)?)
+    reduction.apply(&square(&difference("mse_loss", input, target)?)?)
 }
 
 /// Mean (or sum) of |input - target|; the derivative at 0 is 0.
@@ -47,7 +47,7 @@ pub fn mse_loss(input: &Variable, target: &Variable, reduction: Reduction) -> Re
 /// # Errors
 /// `Shape` when the shapes differ.
 pub fn l1_loss(input: &Variable, target: &Variable, reduction: Reduction) -> Result<Variable> {
-    reduction.apply("l1_loss", &abs(&difference("l1_loss", input, target)?)?)
+    reduction.apply(&abs(&difference("l1_loss", input, target)?)?)
 }
 
 /// Mean (or sum) of d²/2 where |d| ≤ delta, of delta · (|d| - delta/2) elsewhere, d = input - target.
@@ -58,7 +58,7 @@ pub fn huber_loss(input: &Variable, target: &Variable, reduction: Reduction, del
     if delta.is_nan() || delta <= 0.0 {
         return Err(Error::Value(format!("huber_loss: delta must be positive, not {delta}")));
     }
-    reduction.apply("huber_loss", &huber(&difference("huber_loss", input, target)?, delta)?)
+    reduction.apply(&huber(&difference("huber_loss", input, target)?, delta)?)
 }
 
 /// Mean (or sum) of d²/(2 beta) where |d| < beta, of |d| - beta/2 elsewhere, d = input - target; with beta = 0
@@ -72,7 +72,7 @@ pub fn smooth_l1_loss(input: &Variable, target: &Variable, reduction: Reduction,
     }
     let d = difference("smooth_l1_loss", input, target)?;
     let losses = if beta == 0.0 { abs(&d)? } else { divide(&huber(&d, beta)?, beta)? };
-    reduction.apply("smooth_l1_loss", &losses)
+    reduction.apply(&losses)
 }
 
 /// Pairs whose differences stay away from 0 and from ±1, one for each reduction.

@@ -11,8 +11,8 @@ use crate::array::{Array, DType, Element, Layout, Scalar, Shape};
 use crate::dispatch;
 use crate::error::Result;
 use crate::kernel::classes::{self, Classes, Targets};
-use crate::ops::{add, annihilate, divide, exp, log, multiply, negative, subtract};
-use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, accumulate, record};
+use crate::ops::{add, annihilate, log_softmax, multiply, negative, softmax, subtract, sum};
+use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, record};
 
 /// Checked targets.
 pub(super) enum Target {
@@ -87,12 +87,12 @@ pub(super) fn slice<T: Element>(a: &Array) -> &[T] {
 }
 
 /// The losses of the samples, with the class axis of size one kept; recorded.
-pub(super) fn entropies(op: &'static Op, x: &Variable, q: Target, w: Option<&Variable>, smoothing: f64) -> Result<Variable> {
+pub(super) fn entropies(op: &'static Op, x: &Variable, q: &Target, w: Option<&Variable>, smoothing: f64) -> Result<Variable> {
     let count = x.shape()[class_axis(x.ndim())];
     let block = rows(x.array());
     let mut inputs = vec![x];
     let mut spec = Spec { normalized: std::ptr::eq(op, &raw const NLL_LOSS), probabilities: None, weight: None, smoothing };
-    if let Target::Probabilities(q) = &q {
+    if let Target::Probabilities(q) = q {
         spec.probabilities = Some(1);
         inputs.push(q);
     }
@@ -100,7 +100,7 @@ pub(super) fn entropies(op: &'static Op, x: &Variable, q: Target, w: Option<&Var
         spec.weight = u8::try_from(inputs.len()).ok();
         inputs.push(w);
     }
-    let targets = match &q {
+    let targets = match q {
         Target::Indices(t) => t.clone(),
         Target::Probabilities(q) => rows(q.array()),
     };
@@ -119,7 +119,7 @@ pub(super) fn entropies(op: &'static Op, x: &Variable, q: Target, w: Option<&Var
         for i in 0..inputs.len() {
             s.input(u8::try_from(i).unwrap_or(u8::MAX));
         }
-        if let Target::Indices(t) = &q {
+        if let Target::Indices(t) = q {
             s.extra(0, t.clone());
         }
         if let Some(l) = levels {
@@ -158,51 +158,35 @@ fn fused(step: &Step<'_>, spec: Spec, g: &Array) -> Array {
 #[allow(clippy::cast_precision_loss, reason = "a count of classes")]
 fn written(step: &Step<'_>, spec: Spec, g: &Variable) -> Result<Grads> {
     let x = step.input(0);
-    let (axis, count) = (class_axis(x.ndim()), x.shape()[class_axis(x.ndim())]);
+    let axis = class_axis(x.ndim()).cast_signed();
     let keep = 1.0 - spec.smoothing;
     let q = match spec.probabilities {
-        Some(i) => add(&multiply(&step.input(i), keep)?, spec.smoothing / count as f64)?,
+        Some(i) => add(&multiply(&step.input(i), keep)?, spec.smoothing / x.shape()[class_axis(x.ndim())] as f64)?,
         None => one_hot(step.extra(0), x.array(), spec.smoothing).into(),
     };
     let w = spec.weight.map(|i| step.input(i));
-    let share = match &w {
-        Some(w) => multiply(&q, w)?,
-        None => q.clone(),
-    };
-    let column = stretched(x.shape(), axis);
-    // x less its maximum, its exponential and the sum of that: softmax and its logarithm.
-    let logs = if spec.normalized {
-        None
-    } else {
-        let moved = subtract(&x, &maxima(x.array(), &column).into())?;
-        let e = exp(&moved)?;
-        let sum = accumulate::sum_to(&e, &column, "cross_entropy")?;
-        Some((moved, e, sum))
-    };
+    let times_w = |v: &Variable| if let Some(w) = &w { multiply(v, w) } else { Ok(v.clone()) };
     let mut grads = Grads::from_elem(None, step.input_count());
     if step.needs(0) {
-        let by_x = match &logs {
-            None => negative(&share)?,
-            Some((_, e, sum)) => {
-                let total = accumulate::sum_to(&share, &column, "cross_entropy")?;
-                subtract(&annihilate(&total, &divide(e, sum)?)?, &share)?
-            }
+        let share = times_w(&q)?;
+        let by_x = if spec.normalized {
+            negative(&share)?
+        } else {
+            let total = sum(&share, Some(&[axis]), true)?;
+            subtract(&annihilate(&total, &softmax(&x, axis)?)?, &share)?
         };
         grads[0] = Some(annihilate(g, &by_x)?);
     }
-    if (1..step.input_count()).any(|i| step.needs(i)) {
-        let cost = match &logs {
-            None => negative(&x)?,
-            Some((moved, _, sum)) => subtract(&log(sum)?, moved)?,
-        };
-        if let Some(i) = spec.probabilities.filter(|&i| step.needs(i.into())) {
-            let by_q = multiply(&cost, keep)?;
-            let by_q = if let Some(w) = &w { multiply(&by_q, w)? } else { by_q };
-            grads[usize::from(i)] = Some(annihilate(g, &by_q)?);
-        }
-        if let Some(i) = spec.weight.filter(|&i| step.needs(i.into())) {
-            grads[usize::from(i)] = Some(annihilate(g, &annihilate(&q, &cost)?)?);
-        }
+    let wanted = |place: Option<u8>| place.filter(|&i| step.needs(i.into()));
+    if wanted(spec.probabilities).or(wanted(spec.weight)).is_none() {
+        return Ok(grads);
+    }
+    let cost = negative(&if spec.normalized { x } else { log_softmax(&x, axis)? })?;
+    if let Some(i) = wanted(spec.probabilities) {
+        grads[usize::from(i)] = Some(annihilate(g, &times_w(&multiply(&cost, keep)?)?)?);
+    }
+    if let Some(i) = wanted(spec.weight) {
+        grads[usize::from(i)] = Some(annihilate(g, &annihilate(&q, &cost)?)?);
     }
     Ok(grads)
 }
@@ -223,17 +207,4 @@ fn one_hot(targets: &Array, x: &Array, smoothing: f64) -> Array {
         }
     }, else unreachable!("logits are floating"));
     unrows(&out, x.shape())
-}
-
-/// The largest element over the class axis: a constant that keeps exponentials small.
-fn maxima(x: &Array, column: &[usize]) -> Array {
-    let block = rows(x);
-    let count = x.shape()[class_axis(x.ndim())];
-    let mut out = Array::zeros(column, x.dtype());
-    dispatch!(float x.dtype(), T => {
-        for (o, row) in out.data_mut::<T>().iter_mut().zip(slice::<T>(&block).chunks(count.max(1))) {
-            *o = row.iter().copied().fold(T::NEG_INFINITY, T::max);
-        }
-    }, else unreachable!("logits are floating"));
-    out
 }

@@ -17,8 +17,8 @@ pub use distance::{huber_loss, l1_loss, mse_loss, smooth_l1_loss};
 use crate::array::{Shape, broadcast_shapes, default_float};
 use crate::error::{Error, Result, show_shape};
 use crate::ops::registry::{Arg, Args, Default, Kind, Param, Value};
-use crate::ops::{astype, divide};
-use crate::tape::{Grads, Op, Rule, Step, Variable, accumulate, record};
+use crate::ops::{astype, mean, sum};
+use crate::tape::Variable;
 
 /// What becomes of the losses of the elements.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,12 +47,11 @@ impl Reduction {
     }
 
     /// The losses of the elements, reduced; the mean of none is NaN.
-    #[allow(clippy::cast_precision_loss, reason = "a mean divides by the count")]
-    fn apply(self, op: &str, losses: &Variable) -> Result<Variable> {
+    fn apply(self, losses: &Variable) -> Result<Variable> {
         match self {
             Self::None => Ok(losses.clone()),
-            Self::Sum => accumulate::sum_to(losses, &[], op),
-            Self::Mean => divide(&accumulate::sum_to(losses, &[], op)?, losses.array().size() as f64),
+            Self::Sum => sum(losses, None, false),
+            Self::Mean => mean(losses, None, false),
         }
     }
 }
@@ -105,21 +104,6 @@ fn fits(op: &str, what: &str, w: &Variable, shape: &[usize]) -> Result<()> {
         return Ok(());
     }
     Err(Error::Shape(format!("{op}: {what} has shape {}, it must broadcast to the input's shape {}", show_shape(w.shape()), show_shape(shape))))
-}
-
-static RESHAPE: Op = Op { name: "reshape", rule: Rule::Vjp(reshape_vjp) };
-
-fn reshape_vjp(step: &mut Step<'_>) -> Result<Grads> {
-    let shape = step.meta(0).shape.clone();
-    Ok(Grads::from_iter([Some(reshape(&step.take_g(), &shape)?)]))
-}
-
-/// `x` with another shape of the same size.
-fn reshape(x: &Variable, shape: &[usize]) -> Result<Variable> {
-    if x.shape() == shape {
-        return Ok(x.clone());
-    }
-    record(&RESHAPE, &[x], x.array().reshape(shape)?, |_| {})
 }
 
 /// `shape` with `axis` of size one.

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::kernel::math::{Real, pick};
 use crate::kernel::sweep::Update;
 
-/// Adam (Kingma & Ba 2015), AMSGrad (Reddi et al. 2018), and AdamW (Loshchilov & Hutter 2019) with
+/// Adam (Kingma & Ba 2015), `AMSGrad` (Reddi et al. 2018), and `AdamW` (Loshchilov & Hutter 2019) with
 /// [`AdamOptions::decoupled_weight_decay`].
 #[derive(Debug)]
 pub enum Adam {}
@@ -38,7 +38,7 @@ impl Default for AdamOptions {
 }
 
 impl AdamOptions {
-    /// The defaults of AdamW.
+    /// The defaults of `AdamW`.
     #[must_use]
     pub fn adamw() -> Self {
         Self { weight_decay: 1e-2, decoupled_weight_decay: true, ..Self::default() }
@@ -92,7 +92,7 @@ impl Update<2> for Step {
     }
 }
 
-/// AMSGrad.
+/// With `AMSGrad`.
 impl Update<3> for Step {
     const COST: f64 = 1.5;
     #[inline(always)]
@@ -110,8 +110,12 @@ impl Method for Adam {
     const COUNTS: bool = true;
     type Options = AdamOptions;
 
+    fn name(o: &AdamOptions) -> &'static str {
+        if o.decoupled_weight_decay { "AdamW" } else { Self::NAME }
+    }
+
     fn check(o: &AdamOptions) -> Result<()> {
-        let name = if o.decoupled_weight_decay { "AdamW" } else { Self::NAME };
+        let name = Self::name(o);
         not_negative(name, "lr", o.lr)?;
         not_negative(name, "eps", o.eps)?;
         not_negative(name, "weight_decay", o.weight_decay)?;

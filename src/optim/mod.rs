@@ -36,6 +36,12 @@ pub trait Method: fmt::Debug + Send + Sync + 'static {
     /// What a group of parameters is updated with.
     type Options: Clone + fmt::Debug + PartialEq + Default + Send + Sync;
 
+    /// The name under which users know it with these options.
+    #[must_use]
+    fn name(_: &Self::Options) -> &'static str {
+        Self::NAME
+    }
+
     /// Fails for options that make no sense.
     ///
     /// # Errors
@@ -115,24 +121,47 @@ impl<M: Method> Optimizer<M> {
     /// # Errors
     /// As [`Optimizer::new`]; then nothing is added.
     pub fn add_group(&mut self, group: Group<M::Options>) -> Result<()> {
-        M::check(&group.options)?;
-        let mut known: HashSet<u64> = self.params().map(|p| p.id()).collect();
-        for p in &group.params {
-            if !p.requires_grad() {
-                return Err(no_gradients(M::NAME, &p.meta().shape));
-            }
-            if !known.insert(p.id()) {
-                return Err(Error::Value(format!("{}: a parameter of shape {} is given twice", M::NAME, show_shape(&p.meta().shape))));
-            }
+        if let Some(p) = group.params.iter().find(|p| !p.requires_grad()) {
+            return Err(no_gradients(M::name(&group.options), &p.meta().shape));
         }
+        self.check_group(&group)?;
         self.groups.push(group);
         Ok(())
+    }
+
+    fn check_group(&self, group: &Group<M::Options>) -> Result<()> {
+        M::check(&group.options)?;
+        let mut known: HashSet<u64> = self.params().map(|p| p.id()).collect();
+        match group.params.iter().find(|p| !known.insert(p.id())) {
+            Some(p) => {
+                let (name, shape) = (M::name(&group.options), show_shape(&p.meta().shape));
+                Err(Error::Value(format!("{name}: a parameter of shape {shape} is given twice")))
+            }
+            None => Ok(()),
+        }
     }
 
     /// The groups, in the order in which they were added.
     #[must_use]
     pub fn groups(&self) -> &[Group<M::Options>] {
         &self.groups
+    }
+
+    /// Other groups; parameters that stay keep their state, and may have been frozen since.
+    ///
+    /// # Errors
+    /// `Value` when a parameter comes twice or an option makes no sense; then nothing changes.
+    pub fn set_groups(&mut self, groups: Vec<Group<M::Options>>) -> Result<()> {
+        let old = std::mem::take(&mut self.groups);
+        let result = groups.into_iter().try_for_each(|g| {
+            self.check_group(&g)?;
+            self.groups.push(g);
+            Ok(())
+        });
+        if result.is_err() {
+            self.groups = old;
+        }
+        result
     }
 
     /// Other options for group `index`, honoured by the next step.
@@ -150,16 +179,16 @@ impl<M: Method> Optimizer<M> {
         self.groups.iter().flat_map(|g| &g.params)
     }
 
-    /// Updates every parameter that has a gradient.
+    /// Updates every parameter that has a gradient and still requires one.
     ///
     /// # Errors
     /// `Shape` or `DType` when a gradient does not fit its parameter; then nothing changes.
     pub fn step(&mut self) -> Result<()> {
         let mut work = Vec::new();
         for group in &self.groups {
-            for p in &group.params {
+            for p in group.params.iter().filter(|p| p.requires_grad()) {
                 let Some(g) = p.grad().map(|g| g.array()) else { continue };
-                fits(M::NAME, &g, p.meta())?;
+                fits(M::name(&group.options), &g, p.meta())?;
                 work.push((&group.options, p, g));
             }
         }
@@ -172,16 +201,7 @@ impl<M: Method> Optimizer<M> {
 
     /// Forgets the gradients of all parameters, or overwrites them with zeros.
     pub fn zero_grad(&self, set_to_none: bool) {
-        for p in self.params() {
-            if set_to_none {
-                p.set_grad(None);
-            } else if let Some(slot) = p.grad() {
-                if slot.variable().is_tracked() {
-                    slot.set(slot.variable().detach());
-                }
-                slot.update(zero);
-            }
-        }
+        zero_grad(self.params(), set_to_none);
     }
 
     /// The state of a parameter, once it has made a step.
@@ -190,18 +210,31 @@ impl<M: Method> Optimizer<M> {
         self.state.get(&p.id())
     }
 
-    /// Checks a state that was saved for a parameter of group `index`, and makes it one that can be put back.
+    /// Checks a state that was saved for a parameter with these options, and makes it one that can be put back.
     ///
     /// # Errors
     /// `Key` for arrays that are missing or unknown, `Shape` for those of another shape than the parameter.
-    pub fn read_state(&self, index: usize, p: &Leaf, step: Option<u64>, arrays: &[(String, Array)]) -> Result<State> {
-        let options = &self.groups[index].options;
+    pub fn read_state(options: &M::Options, p: &Leaf, step: Option<u64>, arrays: &[(String, Array)]) -> Result<State> {
         State::read::<M>(options, p.meta(), step, arrays)
     }
 
     /// Replaces the state of all parameters; those not named here begin anew.
     pub fn set_states(&mut self, states: impl IntoIterator<Item = (Arc<Leaf>, State)>) {
         self.state = states.into_iter().map(|(p, s)| (p.id(), s)).collect();
+    }
+}
+
+/// Forgets the gradients of these parameters, or overwrites them with zeros.
+pub fn zero_grad<'a>(params: impl IntoIterator<Item = &'a Arc<Leaf>>, set_to_none: bool) {
+    for p in params {
+        if set_to_none {
+            p.set_grad(None);
+        } else if let Some(slot) = p.grad() {
+            if slot.variable().is_tracked() {
+                slot.set(slot.variable().detach());
+            }
+            slot.update(zero);
+        }
     }
 }
 

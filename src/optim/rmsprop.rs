@@ -1,4 +1,4 @@
-//! RMSprop.
+//! `RMSprop`.
 
 use super::adam::lerp;
 use super::sgd::decayed;
@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::kernel::math::{Real, pick};
 use crate::kernel::sweep::Update;
 
-/// RMSprop (Hinton 2012), centered as Graves (2013) has it.
+/// `RMSprop` (Hinton 2012), centered as Graves (2013) has it.
 #[derive(Debug)]
 pub enum RmsProp {}
 

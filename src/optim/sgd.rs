@@ -51,7 +51,7 @@ impl Step {
     }
 }
 
-/// g + weight_decay · p, and exactly g without decay.
+/// g + `weight_decay` · p, and exactly g without decay.
 #[inline(always)]
 pub(super) fn decayed<T: Real>(g: T, p: T, weight_decay: f64) -> T {
     pick(weight_decay == 0.0, g, g + T::lit(weight_decay) * p)

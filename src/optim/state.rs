@@ -50,29 +50,30 @@ impl State {
         let arrays = slots.map(|s| s.get_or_insert_with(|| Array::zeros(p.shape(), p.dtype())));
         dispatch!(float p.dtype(), T => {
             let Some(g) = g.as_slice::<T>() else { unreachable!("contiguous() is contiguous") };
-            sweep(update, p.data_mut::<T>(), g, arrays.map(|a| a.data_mut::<T>()));
+            sweep(update, p.data_mut::<T>(), g, arrays.map(Array::data_mut::<T>));
         }, else unreachable!("parameters are floating"));
     }
 
     /// A saved state, checked against the parameter it is for.
     pub(super) fn read<M: Method>(options: &M::Options, p: &Meta, step: Option<u64>, arrays: &[(String, Array)]) -> Result<Self> {
+        let method = M::name(options);
         if M::COUNTS && step.is_none() {
-            return Err(Error::Key(format!("{}: the state of a parameter has no 'step'", M::NAME)));
+            return Err(Error::Key(format!("{method}: the state of a parameter lacks 'step'")));
         }
         let mut out = Self::new(M::SLOTS.len());
         out.step = step.unwrap_or(0);
         for (name, array) in arrays {
             let Some(slot) = M::SLOTS.iter().position(|s| s == name) else {
-                return Err(Error::Key(format!("{}: the state of a parameter has no '{name}', only {}", M::NAME, M::SLOTS.join(", "))));
+                return Err(Error::Key(format!("{method}: the state of a parameter has no '{name}', only {}", M::SLOTS.join(", "))));
             };
             if array.shape() != p.shape.as_slice() {
                 let shapes = format!("'{name}' has shape {}, its parameter {}", show_shape(array.shape()), show_shape(&p.shape));
-                return Err(Error::Shape(format!("{}: {shapes}", M::NAME)));
+                return Err(Error::Shape(format!("{method}: {shapes}")));
             }
             out.arrays[slot] = Some(astype(&array.clone().into(), p.dtype)?.into_array());
         }
         match M::slots(options).into_iter().find(|&s| !out.has(s)) {
-            Some(s) => Err(Error::Key(format!("{}: the state of a parameter lacks '{}'", M::NAME, M::SLOTS[s]))),
+            Some(s) => Err(Error::Key(format!("{method}: the state of a parameter lacks '{}'", M::SLOTS[s]))),
             None => Ok(out),
         }
     }

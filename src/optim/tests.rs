@@ -14,8 +14,8 @@ fn give(p: &Leaf, g: &[f64]) {
     p.set_grad(Some(Leaf::new(Array::from_slice(g, &[g.len()]).into(), false)));
 }
 
-fn optimizer<M: Method>(options: M::Options, params: &[&Arc<Leaf>]) -> Optimizer<M> {
-    Optimizer::new(vec![Group { options, params: params.iter().map(|p| Arc::clone(p)).collect() }]).unwrap()
+fn optimizer<M: Method>(options: &M::Options, params: &[&Arc<Leaf>]) -> Optimizer<M> {
+    Optimizer::new(vec![Group { options: options.clone(), params: params.iter().map(|p| Arc::clone(p)).collect() }]).unwrap()
 }
 
 fn gradients(seed: u64) -> Vec<[f64; 2]> {
@@ -24,11 +24,11 @@ fn gradients(seed: u64) -> Vec<[f64; 2]> {
 }
 
 /// Runs `M` and the formula `step(t, p, g, state)` side by side.
-fn agrees<M: Method>(options: M::Options, step: impl Fn(i32, f64, f64, &mut [f64; 3]) -> f64) {
+fn agrees<M: Method>(options: &M::Options, step: impl Fn(i32, f64, f64, &mut [f64; 3]) -> f64) {
     let mut want = [1.5, -0.25];
     let mut state = [[0.0; 3]; 2];
     let p = parameter(&want);
-    let mut opt = optimizer::<M>(options.clone(), &[&p]);
+    let mut opt = optimizer::<M>(options, &[&p]);
     for (t, g) in (1..).zip(gradients(7)) {
         give(&p, &g);
         opt.step().unwrap();
@@ -44,11 +44,11 @@ fn agrees<M: Method>(options: M::Options, step: impl Fn(i32, f64, f64, &mut [f64
 #[test]
 fn sgd() {
     let base = SgdOptions { lr: 0.05, ..SgdOptions::default() };
-    agrees::<Sgd>(base.clone(), |_, p, g, _| p - 0.05 * g);
-    agrees::<Sgd>(SgdOptions { maximize: true, weight_decay: 0.1, ..base.clone() }, |_, p, g, _| p - 0.05 * (0.1 * p - g));
+    agrees::<Sgd>(&base, |_, p, g, _| p - 0.05 * g);
+    agrees::<Sgd>(&SgdOptions { maximize: true, weight_decay: 0.1, ..base.clone() }, |_, p, g, _| p - 0.05 * (0.1 * p - g));
     for nesterov in [false, true] {
         let dampening = if nesterov { 0.0 } else { 0.3 };
-        agrees::<Sgd>(SgdOptions { momentum: 0.9, dampening, nesterov, weight_decay: 0.02, ..base.clone() }, |t, p, g, s| {
+        agrees::<Sgd>(&SgdOptions { momentum: 0.9, dampening, nesterov, weight_decay: 0.02, ..base.clone() }, |t, p, g, s| {
             let g = g + 0.02 * p;
             s[0] = if t == 1 { g } else { 0.9 * s[0] + (1.0 - dampening) * g };
             p - 0.05 * if nesterov { g + 0.9 * s[0] } else { s[0] }
@@ -60,7 +60,7 @@ fn sgd() {
 fn adam() {
     let base = AdamOptions { lr: 0.03, betas: [0.8, 0.95], weight_decay: 0.1, ..AdamOptions::default() };
     for (amsgrad, decoupled_weight_decay, maximize) in [(false, false, false), (true, false, true), (false, true, false), (true, true, true)] {
-        agrees::<Adam>(AdamOptions { amsgrad, decoupled_weight_decay, maximize, ..base.clone() }, |t, p, g, s| {
+        agrees::<Adam>(&AdamOptions { amsgrad, maximize, decoupled_weight_decay, ..base.clone() }, |t, p, g, s| {
             let g = if maximize { -g } else { g };
             let (p, g) = if decoupled_weight_decay { (p - 0.03 * 0.1 * p, g) } else { (p, g + 0.1 * p) };
             s[0] = 0.8 * s[0] + 0.2 * g;
@@ -77,7 +77,7 @@ fn adam() {
 fn rmsprop() {
     let base = RmsPropOptions { lr: 0.01, alpha: 0.9, weight_decay: 0.05, ..RmsPropOptions::default() };
     for (centered, momentum, maximize) in [(false, 0.0, false), (true, 0.0, true), (false, 0.8, true), (true, 0.8, false)] {
-        agrees::<RmsProp>(RmsPropOptions { centered, momentum, maximize, ..base.clone() }, |_, p, g, s| {
+        agrees::<RmsProp>(&RmsPropOptions { momentum, centered, maximize, ..base.clone() }, |_, p, g, s| {
             let g = if maximize { -g } else { g } + 0.05 * p;
             s[0] = 0.9 * s[0] + 0.1 * g * g;
             s[1] = 0.9 * s[1] + 0.1 * g;
@@ -91,7 +91,7 @@ fn rmsprop() {
 #[test]
 fn constant_gradients_do_not_make_nan() {
     let p = parameter(&[1.0, 2.0]);
-    let mut opt = optimizer::<RmsProp>(RmsPropOptions { centered: true, alpha: 0.3, ..RmsPropOptions::default() }, &[&p]);
+    let mut opt = optimizer::<RmsProp>(&RmsPropOptions { centered: true, alpha: 0.3, ..RmsPropOptions::default() }, &[&p]);
     for _ in 0..200 {
         give(&p, &[0.1, 0.3]);
         opt.step().unwrap();
@@ -102,8 +102,8 @@ fn constant_gradients_do_not_make_nan() {
 #[test]
 fn a_parameter_without_gradient_is_skipped_and_nobodys_state_moves() {
     let (a, b, alone) = (parameter(&[1.0]), parameter(&[1.0]), parameter(&[1.0]));
-    let mut both = optimizer::<Adam>(AdamOptions::default(), &[&a, &b]);
-    let mut one = optimizer::<Adam>(AdamOptions::default(), &[&alone]);
+    let mut both = optimizer::<Adam>(&AdamOptions::default(), &[&a, &b]);
+    let mut one = optimizer::<Adam>(&AdamOptions::default(), &[&alone]);
     for t in 0..10 {
         let g = [f64::from(t) - 3.0];
         a.set_grad(None);
@@ -120,9 +120,21 @@ fn a_parameter_without_gradient_is_skipped_and_nobodys_state_moves() {
 }
 
 #[test]
+fn a_frozen_parameter_stays() {
+    let p = parameter(&[1.0]);
+    let mut opt = optimizer::<Sgd>(&SgdOptions::default(), &[&p]);
+    give(&p, &[1.0]);
+    p.set_requires_grad(false);
+    let groups = opt.groups().to_vec();
+    opt.set_groups(groups).unwrap();
+    opt.step().unwrap();
+    assert_eq!(p.array().to_vec::<f64>(), [1.0]);
+}
+
+#[test]
 fn steps_are_in_place_and_never_change_another_holder() {
     let p = parameter(&[1.0, 2.0]);
-    let mut opt = optimizer::<Sgd>(SgdOptions { lr: 1.0, momentum: 0.5, ..SgdOptions::default() }, &[&p]);
+    let mut opt = optimizer::<Sgd>(&SgdOptions { lr: 1.0, momentum: 0.5, ..SgdOptions::default() }, &[&p]);
     give(&p, &[1.0, 1.0]);
     let place = p.array().storage().as_ptr();
     opt.step().unwrap();
@@ -136,23 +148,23 @@ fn steps_are_in_place_and_never_change_another_holder() {
 fn gradients_of_any_layout() {
     let p = Leaf::new(Array::zeros(&[2, 3], DType::F32).into(), true);
     let g = Array::from_slice(&[0.0_f32, 1.0, 2.0, 3.0, 4.0, 5.0], &[3, 2]);
-    let mut opt = optimizer::<Sgd>(SgdOptions { lr: 1.0, ..SgdOptions::default() }, &[&p]);
+    let mut opt = optimizer::<Sgd>(&SgdOptions { lr: 1.0, ..SgdOptions::default() }, &[&p]);
     p.set_grad(Some(Leaf::new(g.with_layout(g.layout().permute(&[1, 0])).into(), false)));
     opt.step().unwrap();
     assert_eq!(p.array().to_vec::<f32>(), [-0.0, -2.0, -4.0, -1.0, -3.0, -5.0]);
 }
 
 /// Half the steps, then the state through names and back, then the rest: the same bits.
-fn resumes<M: Method>(options: M::Options) {
+fn resumes<M: Method>(options: &M::Options) {
     let (a, b) = (parameter(&[1.5, -0.25]), parameter(&[0.0; 2]));
-    let mut opt = optimizer::<M>(options.clone(), &[&a]);
+    let mut opt = optimizer::<M>(options, &[&a]);
     let mut other = optimizer::<M>(options, &[&b]);
     for (t, g) in gradients(8).into_iter().enumerate() {
         if t == STEPS / 2 {
             b.update(|x| x.data_mut::<f64>().copy_from_slice(&a.array().to_vec::<f64>()));
             let state = opt.state(&a).unwrap();
             let arrays: Vec<(String, Array)> = state.arrays::<M>().map(|(n, x)| (n.to_owned(), x.clone())).collect();
-            let read = other.read_state(0, &b, Some(state.step()), &arrays).unwrap();
+            let read = Optimizer::<M>::read_state(options, &b, Some(state.step()), &arrays).unwrap();
             other.set_states([(Arc::clone(&b), read)]);
         }
         give(&a, &g);
@@ -167,19 +179,18 @@ fn resumes<M: Method>(options: M::Options) {
 
 #[test]
 fn a_resumed_run_goes_on_bit_for_bit() {
-    resumes::<Sgd>(SgdOptions { momentum: 0.9, dampening: 0.1, ..SgdOptions::default() });
-    resumes::<Adam>(AdamOptions { amsgrad: true, ..AdamOptions::default() });
-    resumes::<RmsProp>(RmsPropOptions { centered: true, momentum: 0.5, ..RmsPropOptions::default() });
+    resumes::<Sgd>(&SgdOptions { momentum: 0.9, dampening: 0.1, ..SgdOptions::default() });
+    resumes::<Adam>(&AdamOptions { amsgrad: true, ..AdamOptions::default() });
+    resumes::<RmsProp>(&RmsPropOptions { centered: true, momentum: 0.5, ..RmsPropOptions::default() });
 }
 
 #[test]
 fn saved_states_are_checked() {
     let p = parameter(&[1.0, 2.0]);
-    let opt = optimizer::<Adam>(AdamOptions::default(), &[&p]);
     let array = |n: usize| Array::zeros(&[n], DType::F64);
     let read = |step, arrays: &[(&str, Array)]| {
         let arrays: Vec<_> = arrays.iter().map(|(n, a)| ((*n).to_owned(), a.clone())).collect();
-        opt.read_state(0, &p, step, &arrays).map_err(|e| e.to_string())
+        Optimizer::<Adam>::read_state(&AdamOptions::default(), &p, step, &arrays).map_err(|e| e.to_string())
     };
     assert!(read(Some(1), &[("exp_avg", array(2)), ("exp_avg_sq", array(2))]).is_ok());
     assert!(read(None, &[("exp_avg", array(2)), ("exp_avg_sq", array(2))]).unwrap_err().contains("'step'"));
@@ -225,7 +236,7 @@ fn parameters_are_checked() {
 #[test]
 fn gradients_are_forgotten_or_zeroed() {
     let p = parameter(&[1.0, 2.0]);
-    let opt = optimizer::<Sgd>(SgdOptions::default(), &[&p]);
+    let opt = optimizer::<Sgd>(&SgdOptions::default(), &[&p]);
     give(&p, &[1.0, 2.0]);
     let held = p.grad().unwrap().array();
     opt.zero_grad(false);

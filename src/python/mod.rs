@@ -10,8 +10,11 @@ mod function;
 mod grad;
 mod index;
 mod interchange;
+mod loss;
 mod numpy;
 mod operators;
+mod optim;
+mod optim_groups;
 mod protocol;
 mod random;
 mod tape;
@@ -34,6 +37,8 @@ mod _core {
         super::function::register(m)?;
         super::tape::register(m)?;
         super::random::register(m)?;
+        super::loss::register(m)?;
+        super::optim::register(m)?;
         super::bind::register(m)
     }
 }

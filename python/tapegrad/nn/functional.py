@@ -144,6 +144,48 @@ def mse_loss(input: Variable, target: Variable, reduction: str = "mean") -> Vari
     return _core.mse_loss(input, target, reduction=reduction)
 
 
+def l1_loss(input: Variable, target: Variable, reduction: str = "mean") -> Variable:
+    """The absolute differences; their mean, sum, or with ``"none"`` each.
+
+    >>> tg.nn.functional.l1_loss(tg.Variable([1.0, 2.0]), tg.Variable([0.0, 0.0])).item()
+    1.5
+    """
+    return _core.l1_loss(input, target, reduction=reduction)
+
+
+def huber_loss(input: Variable, target: Variable, reduction: str = "mean", delta: float = 1.0) -> Variable:
+    """Half the square of a difference up to ``delta``, its tangents beyond.
+
+    >>> tg.nn.functional.huber_loss(tg.Variable([1.0, 3.0]), tg.Variable([0.0, 0.0]), reduction="none").tolist()
+    [0.5, 2.5]
+    """
+    return _core.huber_loss(input, target, reduction=reduction, delta=delta)
+
+
+def smooth_l1_loss(input: Variable, target: Variable, reduction: str = "mean", beta: float = 1.0) -> Variable:
+    """:func:`huber_loss` divided by ``beta``; with ``beta=0`` it is :func:`l1_loss`.
+
+    >>> tg.nn.functional.smooth_l1_loss(tg.Variable([1.0, 3.0]), tg.Variable([0.0, 0.0]), reduction="none").tolist()
+    [0.5, 2.5]
+    """
+    return _core.smooth_l1_loss(input, target, reduction=reduction, beta=beta)
+
+
+def nll_loss(
+    input: Variable,
+    target: Variable,
+    weight: Variable | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Variable:
+    """:func:`cross_entropy` of an input that holds logarithms of probabilities; ``target`` holds class indices.
+
+    >>> tg.nn.functional.nll_loss(tg.Variable([[-0.5, -1.5], [-2.0, -0.25]]), tg.Variable([0, 1])).item()
+    0.375
+    """
+    return _core.nll_loss(input, target, weight=weight, ignore_index=ignore_index, reduction=reduction)
+
+
 def cross_entropy(
     input: Variable,
     target: Variable,

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .._core import SGD, Adam, AdamW, RMSprop
+from .._core import SGD, Adam, AdamW, Optimizer, RMSprop
 
-__all__ = ["SGD", "Adam", "AdamW", "RMSprop"]
+__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "RMSprop"]

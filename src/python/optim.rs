@@ -1,0 +1,367 @@
+//! Optimizers as classes. `param_groups` is what users and schedulers see and change; a step reads it, and is then one
+//! call into the core.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use pyo3::exceptions::{PyKeyError, PyTypeError, PyValueError};
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+use super::error::guard;
+use super::operators::run;
+use super::optim_groups::{self as groups, Dict, FromGroup};
+use super::variable::wrap;
+use crate::optim::{Adam as CoreAdam, Method, Optimizer, RmsProp, Sgd, State, zero_grad};
+use crate::tape::{self, Leaf};
+
+/// The core's optimizer, of one of the methods.
+enum Engine {
+    Sgd(Mutex<Optimizer<Sgd>>),
+    Adam(Mutex<Optimizer<CoreAdam>>),
+    RmsProp(Mutex<Optimizer<RmsProp>>),
+}
+
+/// `$body` with `$M` the method and `$core` the core's optimizer.
+macro_rules! with {
+    ($engine:expr, $M:ident, $core:ident => $body:expr) => {
+        match $engine {
+            Engine::Sgd($core) => {
+                type $M = Sgd;
+                $body
+            }
+            Engine::Adam($core) => {
+                type $M = CoreAdam;
+                $body
+            }
+            Engine::RmsProp($core) => {
+                type $M = RmsProp;
+                $body
+            }
+        }
+    };
+}
+
+/// The base of all optimizers: parameter groups, steps, and a state that can be saved.
+#[pyclass(frozen, subclass, weakref, name = "Optimizer", module = "tapegrad.optim")]
+pub struct PyOptimizer {
+    name: &'static str,
+    /// Never locked while Python code can run: a second thread would wait for the first one's interpreter lock.
+    engine: Engine,
+    param_groups: Py<PyList>,
+    defaults: Py<PyDict>,
+}
+
+/// A number of steps, from what a saved state holds: an int, a float or an array of one element.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be a whole number")]
+fn step_count(name: &str, o: &Bound<'_, PyAny>) -> PyResult<u64> {
+    let x: f64 = o.extract()?;
+    if x >= 0.0 && x.fract() == 0.0 && x < 9e15 {
+        Ok(x as u64)
+    } else {
+        Err(PyValueError::new_err(format!("{name}: 'step' must count steps, not {x}")))
+    }
+}
+
+/// A state as users see it.
+fn show_state<'py, M: Method>(py: Python<'py>, state: &State) -> PyResult<Bound<'py, PyDict>> {
+    let d = PyDict::new(py);
+    if M::COUNTS {
+        d.set_item("step", state.step())?;
+    }
+    for (name, array) in state.arrays::<M>() {
+        d.set_item(name, wrap(py, array.clone().into())?)?;
+    }
+    Ok(d)
+}
+
+/// A saved state, checked against the parameter and its options.
+fn read_state<M: FromGroup>(name: &str, options: &M::Options, p: &Leaf, saved: &Bound<'_, PyAny>) -> PyResult<State> {
+    let saved = saved.cast::<PyDict>().map_err(|_| PyTypeError::new_err(format!("{name}: the state of a parameter must be a dict")))?;
+    let (mut step, mut arrays) = (None, Vec::new());
+    for (key, value) in saved {
+        let key: String = key.extract()?;
+        if key == "step" && M::COUNTS {
+            step = Some(step_count(name, &value)?);
+        } else if !value.is_none() {
+            arrays.push((key, super::convert::array(&value, None, Some(true))?));
+        }
+    }
+    Ok(Optimizer::<M>::read_state(options, p, step, &arrays)?)
+}
+
+impl PyOptimizer {
+    /// An optimizer of `params` with `defaults` for what a group does not say.
+    fn create<M: FromGroup>(
+        name: &'static str,
+        params: &Bound<'_, PyAny>,
+        defaults: &Bound<'_, PyDict>,
+        engine: fn(Mutex<Optimizer<M>>) -> Engine,
+    ) -> PyResult<Self> {
+        // The defaults are checked even when every group overrides them.
+        M::check(&M::from_group(&Dict { name, dict: defaults })?)?;
+        let list = groups::all(name, params, defaults)?;
+        let read = list.iter().map(|g| groups::read::<M>(name, &g)).collect::<PyResult<Vec<_>>>()?;
+        let core = guard(name, || Ok(Optimizer::<M>::new(read)?))?;
+        Ok(Self { name, engine: engine(Mutex::new(core)), param_groups: list.unbind(), defaults: defaults.clone().unbind() })
+    }
+
+    /// The parameters, group after group: the objects and their places.
+    fn params<'py>(&self, py: Python<'py>) -> PyResult<Vec<(Bound<'py, PyAny>, Arc<Leaf>)>> {
+        let mut out = Vec::new();
+        for g in self.param_groups.bind(py).iter() {
+            for p in groups::params(self.name, &g)?.iter() {
+                let leaf = groups::place(self.name, &p)?;
+                out.push((p, leaf));
+            }
+        }
+        Ok(out)
+    }
+
+    /// The states of all parameters that have one, each under what `key` makes of its number and object.
+    fn states<'py>(&self, py: Python<'py>, key: impl Fn(usize, Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyDict>> {
+        let out = PyDict::new(py);
+        for (i, (p, leaf)) in self.params(py)?.into_iter().enumerate() {
+            let shown = with!(&self.engine, M, core => {
+                let state = core.lock().state(&leaf).cloned();
+                state.map(|s| show_state::<M>(py, &s)).transpose()?
+            });
+            if let Some(shown) = shown {
+                out.set_item(key(i, p)?, shown)?;
+            }
+        }
+        Ok(out)
+    }
+
+    /// Checks a saved dict; then replaces options and states, never before.
+    fn load<M: FromGroup>(&self, core: &Mutex<Optimizer<M>>, saved: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = saved.py();
+        let (states, saved_groups) = groups::parts(self.name, saved)?;
+        let current = self.param_groups.bind(py);
+        if saved_groups.len() != current.len() {
+            let counts = format!("the state_dict has {} parameter groups, the optimizer {}", saved_groups.len(), current.len());
+            return Err(PyValueError::new_err(format!("{}: {counts}", self.name)));
+        }
+        let mut places: HashMap<usize, (M::Options, Arc<Leaf>)> = HashMap::new();
+        let mut fresh = Vec::new();
+        for (i, (mine, theirs)) in current.iter().zip(saved_groups.iter()).enumerate() {
+            let (group, numbers) = groups::merged(self.name, i, &mine, &theirs, self.defaults.bind(py))?;
+            let read = groups::read::<M>(self.name, group.as_any())?;
+            M::check(&read.options)?;
+            for (n, leaf) in numbers.into_iter().zip(read.params) {
+                if places.insert(n, (read.options.clone(), leaf)).is_some() {
+                    return Err(PyValueError::new_err(format!("{}: the state_dict gives parameter {n} twice", self.name)));
+                }
+            }
+            fresh.push(group);
+        }
+        let mut loaded = Vec::new();
+        for (key, state) in &states {
+            let number: usize =
+                key.extract().map_err(|_| PyKeyError::new_err(format!("{}: state keys are numbers of parameters, not {key}", self.name)))?;
+            let Some((options, leaf)) = places.get(&number) else {
+                return Err(PyKeyError::new_err(format!("{}: the state_dict has a state for parameter {number}, which is in no group", self.name)));
+            };
+            loaded.push((Arc::clone(leaf), read_state::<M>(self.name, options, leaf, &state)?));
+        }
+        for (mine, new) in current.iter().zip(fresh) {
+            let mine = mine.cast_into::<PyDict>()?;
+            mine.clear();
+            mine.update(new.as_mapping())?;
+        }
+        core.lock().set_states(loaded);
+        Ok(())
+    }
+}
+
+#[pymethods]
+impl PyOptimizer {
+    /// The groups: dicts with 'params' and the options, which may be changed and are honoured by the next step.
+    #[getter]
+    fn param_groups<'py>(&self, py: Python<'py>) -> Bound<'py, PyList> {
+        self.param_groups.bind(py).clone()
+    }
+
+    /// The options of groups that do not say otherwise.
+    #[getter]
+    fn defaults<'py>(&self, py: Python<'py>) -> Bound<'py, PyDict> {
+        self.defaults.bind(py).clone()
+    }
+
+    /// What is remembered of each parameter: a snapshot, a dict of dicts with the parameters as keys.
+    #[getter]
+    fn state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        self.states(py, |_, p| Ok(p))
+    }
+
+    /// Updates every parameter that has a gradient, in one call into the core.
+    ///
+    /// `closure`, if given, is called first with recording on; it computes the loss and its gradients, and step returns
+    /// the loss.
+    #[pyo3(signature = (closure = None))]
+    fn step<'py>(&self, py: Python<'py>, closure: Option<Bound<'py, PyAny>>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let loss = match closure {
+            Some(f) => {
+                let _recording = tape::recording(true);
+                Some(f.call0()?)
+            }
+            None => None,
+        };
+        guard(self.name, || {
+            with!(&self.engine, M, core => {
+                let read = self.param_groups.bind(py).iter().map(|g| groups::read::<M>(self.name, &g)).collect::<PyResult<Vec<_>>>()?;
+                let size = read.iter().flat_map(|g| &g.params).map(|p| crate::array::size_of(&p.meta().shape)).sum();
+                run(py, size, || {
+                    let mut core = core.lock();
+                    core.set_groups(read)?;
+                    core.step()
+                })
+            })
+        })?;
+        Ok(loss)
+    }
+
+    /// Forgets the gradients of all parameters, or with set_to_none=False overwrites them with zeros.
+    #[pyo3(signature = (set_to_none = true))]
+    fn zero_grad(&self, py: Python<'_>, set_to_none: bool) -> PyResult<()> {
+        let params = self.params(py)?;
+        zero_grad(params.iter().map(|(_, leaf)| leaf), set_to_none);
+        Ok(())
+    }
+
+    /// Adds a group: a dict with 'params' and options that differ from the defaults.
+    fn add_param_group(&self, py: Python<'_>, param_group: &Bound<'_, PyAny>) -> PyResult<()> {
+        let group = groups::one(self.name, param_group, self.defaults.bind(py))?;
+        let list = self.param_groups.bind(py);
+        with!(&self.engine, M, core => {
+            let old = list.iter().map(|g| groups::read::<M>(self.name, &g)).collect::<PyResult<Vec<_>>>()?;
+            let new = groups::read::<M>(self.name, group.as_any())?;
+            let mut core = core.lock();
+            core.set_groups(old)?;
+            core.add_group(new)?;
+        });
+        list.append(group)
+    }
+
+    /// Options and state as dicts, in PyTorch's layout: {'state': {number: {...}}, 'param_groups': [...]}.
+    fn state_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let out = PyDict::new(py);
+        out.set_item("state", self.states(py, |i, _| Ok(i.into_pyobject(py)?.into_any()))?)?;
+        out.set_item("param_groups", groups::numbered(self.name, self.param_groups.bind(py))?)?;
+        Ok(out)
+    }
+
+    /// Takes over what `state_dict` returned; a run that is resumed so goes on bit for bit.
+    ///
+    /// Raises KeyError, ValueError or ShapeError when something is missing, unknown or does not fit; then nothing
+    /// changes. Unknown options of groups are kept: schedulers leave theirs there.
+    fn load_state_dict(&self, state_dict: &Bound<'_, PyAny>) -> PyResult<()> {
+        guard(self.name, || with!(&self.engine, M, core => self.load::<M>(core, state_dict)))
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let name = slf.get_type().name()?.to_string();
+        groups::show(&name, slf.get().param_groups.bind(slf.py()))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.param_groups)?;
+        visit.call(&self.defaults)
+    }
+}
+
+/// A class: its doc, its name, the engine, its options with their types, its signature.
+macro_rules! optimizer {
+    ($(#[doc = $doc:literal])+ $name:ident = $engine:ident { $($option:ident: $ty:ty),* $(; $fixed:ident = $value:literal)? } $signature:tt) => {
+        $(#[doc = $doc])+
+        #[pyclass(frozen, subclass, extends = PyOptimizer, module = "tapegrad.optim")]
+        pub struct $name;
+
+        #[pymethods]
+        impl $name {
+            #[new]
+            #[pyo3(signature = $signature)]
+            #[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools, reason = "PyTorch's arguments")]
+            fn new(params: &Bound<'_, PyAny>, $($option: $ty),*) -> PyResult<PyClassInitializer<Self>> {
+                let defaults = PyDict::new(params.py());
+                $(defaults.set_item(stringify!($option), $option)?;)*
+                $(defaults.set_item(stringify!($fixed), $value)?;)?
+                let base = PyOptimizer::create(stringify!($name), params, &defaults, Engine::$engine)?;
+                Ok(PyClassInitializer::from(base).add_subclass(Self))
+            }
+        }
+    };
+}
+
+optimizer! {
+    /// Stochastic gradient descent with momentum (Polyak 1964; Sutskever et al. 2013 for nesterov).
+    ///
+    /// `params` is an iterable of Variables that require gradients, of (name, Variable) pairs, or of dicts with 'params'
+    /// and options of their own. State belongs to the parameter, and a step is one call into the core.
+    ///
+    /// >>> x = tg.Variable(3.0, requires_grad=True)
+    /// >>> sgd = tg.optim.SGD([x], lr=0.5)
+    /// >>> (x ** 2).backward()
+    /// >>> sgd.step()
+    /// >>> x.item()
+    /// 0.0
+    SGD = Sgd { lr: f64, momentum: f64, dampening: f64, weight_decay: f64, nesterov: bool, maximize: bool }
+        (params, lr = 1e-3, momentum = 0.0, dampening = 0.0, weight_decay = 0.0, nesterov = false, *, maximize = false)
+}
+
+optimizer! {
+    /// Adam (Kingma & Ba 2015); with amsgrad as Reddi et al. (2018) have it.
+    ///
+    /// `weight_decay` is part of the gradient, unless `decoupled_weight_decay` makes this AdamW.
+    ///
+    /// >>> x = tg.Variable(3.0, requires_grad=True)
+    /// >>> adam = tg.optim.Adam([x], lr=0.5)
+    /// >>> (x ** 2).backward()
+    /// >>> adam.step()
+    /// >>> x.item()
+    /// 2.5
+    Adam = Adam {
+        lr: f64, betas: (f64, f64), eps: f64, weight_decay: f64, amsgrad: bool, maximize: bool, decoupled_weight_decay: bool
+    } (
+        params, lr = 1e-3, betas = (0.9, 0.999), eps = 1e-8, weight_decay = 0.0, amsgrad = false, *, maximize = false,
+        decoupled_weight_decay = false
+    )
+}
+
+optimizer! {
+    /// Adam with decoupled weight decay (Loshchilov & Hutter 2019): parameters shrink by lr * weight_decay in each step.
+    ///
+    /// >>> x = tg.Variable(3.0, requires_grad=True)
+    /// >>> adamw = tg.optim.AdamW([x], lr=0.5, weight_decay=0.0)
+    /// >>> (x ** 2).backward()
+    /// >>> adamw.step()
+    /// >>> x.item()
+    /// 2.5
+    AdamW = Adam {
+        lr: f64, betas: (f64, f64), eps: f64, weight_decay: f64, amsgrad: bool, maximize: bool; decoupled_weight_decay = true
+    } (params, lr = 1e-3, betas = (0.9, 0.999), eps = 1e-8, weight_decay = 1e-2, amsgrad = false, *, maximize = false)
+}
+
+optimizer! {
+    /// RMSprop (Hinton 2012); centered as Graves (2013) has it.
+    ///
+    /// >>> x = tg.Variable(3.0, requires_grad=True)
+    /// >>> rmsprop = tg.optim.RMSprop([x], lr=0.5, alpha=0.0)
+    /// >>> (x ** 2).backward()
+    /// >>> rmsprop.step()
+    /// >>> x.item()
+    /// 2.5
+    RMSprop = RmsProp { lr: f64, alpha: f64, eps: f64, weight_decay: f64, momentum: f64, centered: bool, maximize: bool }
+        (params, lr = 1e-2, alpha = 0.99, eps = 1e-8, weight_decay = 0.0, momentum = 0.0, centered = false, *, maximize = false)
+}
+
+/// Puts the classes on the module.
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_class::<PyOptimizer>()?;
+    m.add_class::<SGD>()?;
+    m.add_class::<Adam>()?;
+    m.add_class::<AdamW>()?;
+    m.add_class::<RMSprop>()
+}

@@ -1,0 +1,270 @@
+//! Parameter groups: the dicts in which users and schedulers see and change what an optimizer is told.
+
+use std::sync::Arc;
+
+use pyo3::exceptions::{PyKeyError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PySet, PyString, PyTuple};
+
+use super::variable::{PyVariable, expect};
+use crate::optim::{Adam, AdamOptions, Group, Method, RmsProp, RmsPropOptions, Sgd, SgdOptions, leaf_of};
+use crate::tape::Leaf;
+
+/// The options in a group's dict.
+pub struct Dict<'a, 'py> {
+    /// The optimizer, for messages.
+    pub name: &'static str,
+    /// The dict.
+    pub dict: &'a Bound<'py, PyDict>,
+}
+
+impl<'py> Dict<'_, 'py> {
+    fn get(&self, key: &str) -> PyResult<Bound<'py, PyAny>> {
+        let found = self.dict.get_item(key)?;
+        found.ok_or_else(|| PyKeyError::new_err(format!("{}: a parameter group lacks '{key}'", self.name)))
+    }
+
+    fn wrong(&self, key: &str, value: &Bound<'_, PyAny>, expected: &str) -> PyErr {
+        let got = value.get_type().name().map_or_else(|_| "?".to_owned(), |n| n.to_string());
+        PyTypeError::new_err(format!("{}: {key} must be {expected}, not {got}", self.name))
+    }
+
+    fn float(&self, key: &str) -> PyResult<f64> {
+        let value = self.get(key)?;
+        value.extract().map_err(|_| self.wrong(key, &value, "a number"))
+    }
+
+    fn flag(&self, key: &str) -> PyResult<bool> {
+        self.get(key)?.is_truthy()
+    }
+
+    fn pair(&self, key: &str) -> PyResult<[f64; 2]> {
+        let value = self.get(key)?;
+        let numbers: Vec<f64> = value.extract().map_err(|_| self.wrong(key, &value, "two numbers"))?;
+        numbers.try_into().map_err(|v: Vec<f64>| PyValueError::new_err(format!("{}: {key} must be two numbers, not {}", self.name, v.len())))
+    }
+}
+
+/// A method whose options can be read from a dict.
+pub trait FromGroup: Method {
+    /// The options in `group`.
+    fn from_group(group: &Dict<'_, '_>) -> PyResult<Self::Options>;
+}
+
+impl FromGroup for Sgd {
+    fn from_group(g: &Dict<'_, '_>) -> PyResult<SgdOptions> {
+        Ok(SgdOptions {
+            lr: g.float("lr")?,
+            momentum: g.float("momentum")?,
+            dampening: g.float("dampening")?,
+            weight_decay: g.float("weight_decay")?,
+            nesterov: g.flag("nesterov")?,
+            maximize: g.flag("maximize")?,
+        })
+    }
+}
+
+impl FromGroup for Adam {
+    fn from_group(g: &Dict<'_, '_>) -> PyResult<AdamOptions> {
+        Ok(AdamOptions {
+            lr: g.float("lr")?,
+            betas: g.pair("betas")?,
+            eps: g.float("eps")?,
+            weight_decay: g.float("weight_decay")?,
+            amsgrad: g.flag("amsgrad")?,
+            maximize: g.flag("maximize")?,
+            decoupled_weight_decay: g.flag("decoupled_weight_decay")?,
+        })
+    }
+}
+
+impl FromGroup for RmsProp {
+    fn from_group(g: &Dict<'_, '_>) -> PyResult<RmsPropOptions> {
+        Ok(RmsPropOptions {
+            lr: g.float("lr")?,
+            alpha: g.float("alpha")?,
+            eps: g.float("eps")?,
+            weight_decay: g.float("weight_decay")?,
+            momentum: g.float("momentum")?,
+            centered: g.flag("centered")?,
+            maximize: g.flag("maximize")?,
+        })
+    }
+}
+
+fn dict<'a, 'py>(name: &str, what: &str, o: &'a Bound<'py, PyAny>) -> PyResult<&'a Bound<'py, PyDict>> {
+    let got = || o.get_type().name().map_or_else(|_| "?".to_owned(), |n| n.to_string());
+    o.cast::<PyDict>().map_err(|_| PyTypeError::new_err(format!("{name}: {what} must be a dict, not {}", got())))
+}
+
+fn list<'py>(name: &str, what: &str, o: Option<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyList>> {
+    let o = o.ok_or_else(|| PyKeyError::new_err(format!("{name}: {what} is missing")))?;
+    o.cast_into::<PyList>().map_err(|_| PyTypeError::new_err(format!("{name}: {what} must be a list")))
+}
+
+/// The parameters of a group.
+pub fn params<'py>(name: &str, group: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
+    list(name, "'params' of a parameter group", dict(name, "a parameter group", group)?.get_item("params")?)
+}
+
+/// The place of a parameter.
+pub fn place(name: &str, p: &Bound<'_, PyAny>) -> PyResult<Arc<Leaf>> {
+    let handle = expect(p, &format!("{name}: a parameter"))?.get();
+    match handle.leaf() {
+        Some(leaf) => Ok(leaf),
+        None => Ok(leaf_of(name, &handle.snapshot())?),
+    }
+}
+
+/// A group as the core takes it.
+pub fn read<M: FromGroup>(name: &'static str, group: &Bound<'_, PyAny>) -> PyResult<Group<M::Options>> {
+    let options = M::from_group(&Dict { name, dict: dict(name, "a parameter group", group)? })?;
+    let params = params(name, group)?.iter().map(|p| place(name, &p)).collect::<PyResult<_>>()?;
+    Ok(Group { options, params })
+}
+
+/// The items of what was given as parameters, in a fixed order.
+fn items<'py>(name: &str, o: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    if o.cast::<PySet>().is_ok() {
+        return Err(PyTypeError::new_err(format!("{name}: parameters come in an order, a set has none; pass a list")));
+    }
+    o.try_iter().map_err(|_| PyTypeError::new_err(format!("{name}: parameters must be an iterable, not {}", o.get_type())))?.collect()
+}
+
+/// Puts parameters, and their names when they come in pairs, into a group.
+fn fill<'py>(name: &str, group: &Bound<'py, PyDict>, given: Vec<Bound<'py, PyAny>>) -> PyResult<()> {
+    let py = group.py();
+    let (params, names) = (PyList::empty(py), PyList::empty(py));
+    for item in given {
+        let pair = item.cast::<PyTuple>().ok().filter(|t| t.len() == 2 && t.get_item(0).is_ok_and(|n| n.cast::<PyString>().is_ok()));
+        match pair {
+            Some(pair) => {
+                names.append(pair.get_item(0)?)?;
+                params.append(pair.get_item(1)?)?;
+            }
+            None => params.append(item)?,
+        }
+    }
+    if !names.is_empty() && names.len() != params.len() {
+        return Err(PyValueError::new_err(format!("{name}: either all parameters of a group have names or none")));
+    }
+    for p in &params {
+        place(name, &p)?;
+    }
+    group.set_item("params", params)?;
+    if !names.is_empty() {
+        group.set_item("param_names", names)?;
+    }
+    Ok(())
+}
+
+/// A group of its own from what a user wrote, with the defaults for what is not said.
+pub fn one<'py>(name: &str, given: &Bound<'py, PyAny>, defaults: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyDict>> {
+    let given = dict(name, "a parameter group", given)?;
+    let Some(params) = given.get_item("params")? else {
+        return Err(PyKeyError::new_err(format!("{name}: a parameter group lacks 'params'")));
+    };
+    let group = PyDict::new(given.py());
+    let params = if params.cast::<PyVariable>().is_ok() { vec![params] } else { items(name, &params)? };
+    fill(name, &group, params)?;
+    group.update(defaults.as_mapping())?;
+    for (key, value) in given.iter().filter(|(key, _)| !key.eq("params").unwrap_or(false)) {
+        group.set_item(key, value)?;
+    }
+    Ok(group)
+}
+
+/// All groups from the first argument of an optimizer.
+pub fn all<'py>(name: &str, given: &Bound<'py, PyAny>, defaults: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyList>> {
+    let py = given.py();
+    if given.cast::<PyVariable>().is_ok() || given.cast::<PyDict>().is_ok() {
+        let got = given.get_type().name()?;
+        return Err(PyTypeError::new_err(format!("{name}: parameters must be an iterable of Variables or of dicts, not one {got}; pass [{got}]")));
+    }
+    let found = items(name, given)?;
+    if found.is_empty() {
+        return Err(PyValueError::new_err(format!("{name}: there are no parameters to optimize")));
+    }
+    if found[0].cast::<PyDict>().is_ok() {
+        return PyList::new(py, found.iter().map(|g| one(name, g, defaults)).collect::<PyResult<Vec<_>>>()?);
+    }
+    let group = PyDict::new(py);
+    fill(name, &group, found)?;
+    group.update(defaults.as_mapping())?;
+    PyList::new(py, [group])
+}
+
+/// The two parts of a saved dict.
+pub fn parts<'py>(name: &str, saved: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyDict>, Bound<'py, PyList>)> {
+    let saved = dict(name, "a state_dict", saved)?;
+    for key in saved.keys() {
+        if !key.eq("state")? && !key.eq("param_groups")? {
+            return Err(PyKeyError::new_err(format!("{name}: a state_dict has 'state' and 'param_groups', not {}", key.repr()?)));
+        }
+    }
+    let Some(state) = saved.get_item("state")? else { return Err(PyKeyError::new_err(format!("{name}: the state_dict lacks 'state'"))) };
+    Ok((dict(name, "'state'", &state)?.clone(), list(name, "'param_groups' of the state_dict", saved.get_item("param_groups")?)?))
+}
+
+/// A saved group with the parameters of the present one, and the numbers they had when it was saved.
+pub fn merged<'py>(
+    name: &str,
+    index: usize,
+    mine: &Bound<'py, PyAny>,
+    theirs: &Bound<'py, PyAny>,
+    defaults: &Bound<'py, PyDict>,
+) -> PyResult<(Bound<'py, PyDict>, Vec<usize>)> {
+    let theirs = dict(name, "a saved parameter group", theirs)?;
+    let (kept, saved) = (params(name, mine)?, params(name, theirs.as_any())?);
+    if kept.len() != saved.len() {
+        let counts = format!("{} parameters in the state_dict, {} in the optimizer", saved.len(), kept.len());
+        return Err(PyValueError::new_err(format!("{name}: parameter group {index} has {counts}")));
+    }
+    for key in defaults.keys() {
+        if !theirs.contains(&key)? {
+            return Err(PyKeyError::new_err(format!("{name}: parameter group {index} of the state_dict lacks {}", key.repr()?)));
+        }
+    }
+    let numbers: Vec<usize> = saved.extract().map_err(|_| PyTypeError::new_err(format!("{name}: 'params' of a saved group are numbers")))?;
+    let group = theirs.copy()?;
+    group.set_item("params", kept)?;
+    // Names belong to the parameters that are here.
+    match dict(name, "a parameter group", mine)?.get_item("param_names")? {
+        Some(names) => group.set_item("param_names", names)?,
+        None if group.contains("param_names")? => group.del_item("param_names")?,
+        None => {}
+    }
+    Ok((group, numbers))
+}
+
+/// The groups with numbers for parameters, to save.
+pub fn numbered<'py>(name: &str, groups: &Bound<'py, PyList>) -> PyResult<Bound<'py, PyList>> {
+    let (out, mut next) = (PyList::empty(groups.py()), 0);
+    for g in groups.iter() {
+        let count = params(name, &g)?.len();
+        let group = dict(name, "a parameter group", &g)?.copy()?;
+        group.set_item("params", (next..next + count).collect::<Vec<usize>>())?;
+        next += count;
+        out.append(group)?;
+    }
+    Ok(out)
+}
+
+/// All groups, an option a line.
+pub fn show(name: &str, groups: &Bound<'_, PyList>) -> PyResult<String> {
+    let mut out = format!("{name} (");
+    for (i, g) in groups.iter().enumerate() {
+        let group = dict(name, "a parameter group", &g)?;
+        out.push_str(&format!("\nParameter Group {i}"));
+        let keys = group.keys();
+        keys.sort()?;
+        for key in keys.iter().filter(|k| !k.eq("params").unwrap_or(false)) {
+            if let Some(value) = group.get_item(&key)? {
+                out.push_str(&format!("\n    {}: {}", key.str()?, value.str()?));
+            }
+        }
+        out.push('\n');
+    }
+    out.push(')');
+    Ok(out)
+}
