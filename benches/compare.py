@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from itertools import pairwise
+from operator import add, matmul
 from pathlib import Path
 from typing import Any
 
@@ -222,7 +223,7 @@ def array_rows(np: Any, tg: Any, torch: Any, jax: Any) -> list[Row]:
 
     for n in (1_000, 100_000, 1_000_000):
         x = normal(n)
-        row(f"add, {n:,}", lambda a, b: a + b, lambda a, b: a + b, lambda a, b: a + b, lambda a, b: a + b, x, x)
+        row(f"add, {n:,}", add, add, add, add, x, x)
     x = normal(100_000)
     for name in ("exp", "tanh", "sin"):
         row(
@@ -238,7 +239,7 @@ def array_rows(np: Any, tg: Any, torch: Any, jax: Any) -> list[Row]:
     row("a + b.T, 1024 squared", lambda a, b: a + b.T, lambda a, b: a + b.T, lambda a, b: a + b.T, lambda a, b: a + b.T, a, a)
     for n in (64, 256, 1024):
         a = normal(n, n)
-        row(f"matmul, {n} cubed", lambda a, b: a @ b, lambda a, b: a @ b, lambda a, b: a @ b, lambda a, b: a @ b, a, a)
+        row(f"matmul, {n} cubed", matmul, matmul, matmul, matmul, a, a)
     row(
         "softmax, 1024 squared",
         lambda a: tg.softmax(a, axis=-1),

@@ -48,7 +48,7 @@ def operators() -> list[str]:
         extra = ", modulus: None = None" if name == "pow" else ""
         lines.append(f"def __{name}__(self, other: _ArrayLike{extra}, /) -> Variable: ...")
         lines.append(f"def __r{name}__(self, other: _ArrayLike{extra}, /) -> Variable: ...")
-        lines.append(f"def __i{name}__(self, other: _ArrayLike, /) -> Self: ...")
+        lines.append(f"def __i{name}__(self, other: _ArrayLike{extra}, /) -> Self: ...")
     for name in COMPARISONS:
         overrides = "  # type: ignore[override]" if name in {"eq", "ne"} else ""
         lines.append(f"def __{name}__(self, other: _ArrayLike, /) -> Variable: ...{overrides}")
@@ -167,7 +167,7 @@ def section(row: dict[str, Any]) -> str:
     shown = signature(row["params"], lambda p: p["name"] if p["default"] is None else f"{p['name']}={p['default']}")
     head, _, example = row["doc"].strip().partition(">>> ")
     homes = [f"tg.{row['name']}"] * row["function"] + [f"Variable.{row['name']}"] * row["method"]
-    facts = [f"**Where:** {', '.join(f'`{h}`' for h in homes)}"]
+    facts = [f"**Where:** {', '.join(f'`{h}`' for h in homes) or 'an operator of `Variable`'}"]
     if row["aliases"]:
         facts.append(f"**Also:** {', '.join(f'`{a}`' for a in row['aliases'])}")
     text = formula(row["gradient"])

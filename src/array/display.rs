@@ -82,7 +82,9 @@ impl<'a> Printer<'a> {
 
     fn entry(&self, value: Scalar) -> String {
         match (value, &self.style) {
-            (Scalar::Bool(b), _) => if b { "True" } else { "False" }.to_owned(),
+            // Inside an array NumPy gives True the room of False.
+            (Scalar::Bool(true), _) => if self.array.ndim() > 0 { " True" } else { "True" }.to_owned(),
+            (Scalar::Bool(false), _) => "False".to_owned(),
             (Scalar::Int(i), _) => i.to_string(),
             (Scalar::Float(x), _) if x.is_nan() => "nan".to_owned(),
             (Scalar::Float(x), _) if x.is_infinite() => if x > 0.0 { "inf" } else { "-inf" }.to_owned(),
@@ -206,6 +208,7 @@ mod tests {
         assert_eq!(show(&Array::from_slice(&[1.0_f32, 2.5, -3.25], &[3])), "[ 1.  ,  2.5 , -3.25]");
         assert_eq!(show(&Array::from_slice(&[1_i64, 20, 3, 4], &[2, 2])), "[[ 1, 20],\n [ 3,  4]]");
         assert_eq!(show(&Array::from_slice(&[true, false], &[2])), "[ True, False]");
+        assert_eq!(show(&Array::from_slice(&[true, true], &[2])), "[ True,  True]");
         assert_eq!(show(&Array::from_slice(&[0.1_f32], &[1])), "[0.1]");
         assert_eq!(show(&Array::from_slice(&[f64::NAN, 1.0], &[2])), "[nan,  1.]");
         assert_eq!(show(&Array::from_slice(&[1e-10_f64, 1.0], &[2])), "[1.e-10, 1.e+00]");

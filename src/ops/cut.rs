@@ -112,7 +112,7 @@ fn unstack_vjp(step: &mut Step<'_>) -> Result<Grads> {
 pub const ENTRIES: &[Entry] = &[
     Entry {
         name: "split",
-        doc: "The pieces of x along an axis: so many equal sections, or cut before the given positions. Views.\n\n>>> tg.split(tg.Variable([1.0, 2.0, 3.0]), [1])\n[Variable([1.]), Variable([2., 3.])]\n",
+        doc: "The pieces of x along an axis: so many equal sections, or cut before the given positions. Views.\n\n>>> tg.split(tg.Variable([1.0, 2.0, 3.0]), [1])\n(Variable([1.]), Variable([2., 3.]))\n",
         params: &[Param::array("x"), Param::new("indices_or_sections", Kind::Sections), Param::axis(0)],
         call: |a| Ok(split(&a.variable(0)?, sections(a)?, a.axis(2)?)?.into()),
         gradient: Gradient::Rule("concat(g, axis)"),
@@ -122,7 +122,7 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "array_split",
-        doc: "As split, but sections may differ in size by one.\n\n>>> tg.array_split(tg.Variable([1.0, 2.0, 3.0]), 2)\n[Variable([1., 2.]), Variable([3.])]\n",
+        doc: "As split, but sections may differ in size by one.\n\n>>> tg.array_split(tg.Variable([1.0, 2.0, 3.0]), 2)\n(Variable([1., 2.]), Variable([3.]))\n",
         params: &[Param::array("x"), Param::new("indices_or_sections", Kind::Sections), Param::axis(0)],
         call: |a| Ok(array_split(&a.variable(0)?, sections(a)?, a.axis(2)?)?.into()),
         gradient: Gradient::Rule("concat(g, axis)"),
@@ -134,7 +134,7 @@ pub const ENTRIES: &[Entry] = &[
     Entry {
         name: "unstack",
         aliases: &["unbind"],
-        doc: "The parts of x at each position of an axis, without that axis. Views.\n\n>>> tg.unstack(tg.Variable([[1.0, 2.0], [3.0, 4.0]]))\n[Variable([1., 2.]), Variable([3., 4.])]\n",
+        doc: "The parts of x at each position of an axis, without that axis. Views.\n\n>>> tg.unstack(tg.Variable([[1.0, 2.0], [3.0, 4.0]]))\n(Variable([1., 2.]), Variable([3., 4.]))\n",
         params: &[Param::array("x"), Param::axis(0)],
         call: |a| Ok(unstack(&a.variable(0)?, a.axis(1)?)?.into()),
         gradient: Gradient::Rule("stack(g, axis)"),
