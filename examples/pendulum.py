@@ -88,7 +88,7 @@ def draw(t: tg.Variable, y: tg.Variable, p: np.ndarray, errors: np.ndarray, titl
     top.set(ylabel="angle (°)", title=title, xlim=(-0.3, 20.3))
     top.legend(loc="lower right", ncols=2)
     lines = [f"{n:<10}{v:8.4f} ± {e:.4f} {u}" for n, v, e, u in zip(NAMES, p, errors, UNITS)]
-    top.text(0.72, 0.97, "\n".join(lines), transform=top.transAxes, va="top", family="monospace",
+    top.text(0.69, 0.97, "\n".join(lines), transform=top.transAxes, va="top", family="monospace",
              fontsize=10, color=INK, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.9})  # fmt: skip
     residual = (y - swing(t, tg.asarray(p))).numpy()
     bottom.axhline(0, color=SOFT, lw=1)
