@@ -85,10 +85,10 @@ def draw(t: tg.Variable, y: tg.Variable, p: np.ndarray, errors: np.ndarray, titl
     fine = tg.linspace(0.0, 20.0, 1000, dtype=tg.float64)
     top.plot(fine.numpy(), swing(fine, tg.asarray(p)).numpy(), color=BLUE, lw=2.2, label="fit")
     top.scatter(t.numpy(), y.numpy(), s=18, color=ORANGE, edgecolor="white", linewidth=0.5, zorder=3, label="readings")
-    top.set(ylabel="angle (°)", title=title)
+    top.set(ylabel="angle (°)", title=title, xlim=(-0.3, 20.3))
     top.legend(loc="lower right", ncols=2)
     lines = [f"{n:<10}{v:8.4f} ± {e:.4f} {u}" for n, v, e, u in zip(NAMES, p, errors, UNITS)]
-    top.text(0.985, 0.97, "\n".join(lines), transform=top.transAxes, ha="right", va="top", family="monospace",
+    top.text(0.69, 0.97, "\n".join(lines), transform=top.transAxes, va="top", family="monospace",
              fontsize=10, color=INK, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.9})  # fmt: skip
     residual = (y - swing(t, tg.asarray(p))).numpy()
     bottom.axhline(0, color=SOFT, lw=1)

@@ -77,17 +77,23 @@ def draw(parameters: list[tg.Variable], losses: list[float], accuracy: float, fo
     with tg.no_grad():
         plane = tg.asarray(np.stack([u.ravel(), v.ravel()], axis=1).astype(np.float32))
         probability = tg.sigmoid(logits(plane, parameters)).numpy().reshape(u.shape)
-    figure, (left, right) = plt.subplots(1, 2, figsize=(14, 5.2), width_ratios=(1.5, 1))
-    left.contourf(u, v, probability, levels=24, cmap="RdBu_r", alpha=0.55, vmin=-0.25, vmax=1.25)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(14, 5.4), width_ratios=(1.6, 1), layout="constrained")
+    box = (-1.7, 2.7, -1.15, 1.65)
+    left.imshow(probability, extent=box, origin="lower", cmap="RdBu_r", alpha=0.5, vmin=-0.2, vmax=1.2, interpolation="bilinear")
     left.contour(u, v, probability, levels=[0.5], colors=INK, linewidths=2)
     for value, color in ((0, BLUE), (1, ORANGE)):
         chosen = points.numpy()[label.numpy() == value]
         left.scatter(*chosen.T, s=22, color=color, edgecolor="white", linewidth=0.6)
     left.set_title(f"Two moons: {accuracy:.1%} of 2000 new points on the right side")
-    left.set(xticks=[], yticks=[], aspect="equal", xlim=(-1.7, 2.7), ylim=(-1.15, 1.65))
+    left.set(xticks=[], yticks=[], aspect="equal", xlim=box[:2], ylim=box[2:])
+    left.grid(visible=False)
     left.spines[:].set_visible(False)
     right.plot(np.arange(1, len(losses) + 1), losses, color=BLUE, lw=2)
     right.set(xlabel="step", ylabel="logistic loss", yscale="log", title="Gradient descent with momentum")
+    ticks = [1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01]
+    right.set_yticks([t for t in ticks if 0.8 * min(losses) < t < 1.3 * max(losses)])
+    right.yaxis.set_major_formatter("{x:g}")
+    right.minorticks_off()
     return save(figure, "two_moons.png", folder)
 
 

@@ -58,7 +58,7 @@ for _name in _INNER.split():
     if _name in __all__:
         __all__.remove(_name)
     globals().pop(_name, None)
-__all__ = sorted({name for name in __all__ if not name.startswith("_") or name == "__version__"})  # type: ignore[type-var]  # noqa: PLE0605
+__all__ = sorted({name for name in __all__ if not name.startswith("_") or name == "__version__"})  # noqa: PLE0605
 
 _LAZY_MODULES = ("nn", "optim", "random", "tape", "testing")
 

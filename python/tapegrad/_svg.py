@@ -19,7 +19,7 @@ _FAMILIES = {
         "#dcfce7", "#16a34a",
         "relu leaky_relu prelu sigmoid tanh gelu silu softplus elu softmax log_softmax logsumexp",
     ),
-    "reduction": ("#ffedd5", "#ea580c", "sum mean prod max min var std norm"),
+    "reduction": ("#ffedd5", "#ea580c", "sum sum_to mean prod max min var std norm"),
     "shape": (
         "#f1f5f9", "#64748b",
         "reshape permute_dims transpose swapaxes moveaxis expand_dims squeeze broadcast_to flatten concat concatenate "

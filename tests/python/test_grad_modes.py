@@ -41,11 +41,12 @@ def test_one_object_may_be_entered_again_within_itself():
     assert tg.is_grad_enabled()
 
 
-@pytest.mark.parametrize("make", [lambda: tg.no_grad, lambda: tg.no_grad(), lambda: tg.set_grad_enabled(False)])
-def test_decorators(x, make):
-    assert tg.is_grad_enabled()
+@pytest.mark.parametrize("written", ["tg.no_grad", "tg.no_grad()", "tg.set_grad_enabled(False)"])
+def test_decorators(x, written):
+    decorate = eval(written, {"tg": tg})  # noqa: S307 - not when pytest collects: the last one acts at once
+    assert tg.is_grad_enabled() == (written != "tg.set_grad_enabled(False)")
 
-    @make()
+    @decorate
     def triple(v, *, by=3):
         """Multiplies."""
         assert not tg.is_grad_enabled()

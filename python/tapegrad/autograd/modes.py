@@ -9,35 +9,35 @@ from .. import _core
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
-    from typing import Any, Literal, TypeVar
+    from typing import Any, Literal, TypeVar, overload
 
     F = TypeVar("F", bound=Callable[..., Any])
 
 
-class _Switch:
+class Switch:
     """A value of a switch, for a ``with`` block or a decorated function.
 
     One object may be entered many times, nested or in several threads: what it found is kept per thread.
     """
 
-    _set: staticmethod[[bool], bool]
-
-    def __init__(self, value: bool) -> None:
+    def __init__(self, turn: Callable[[bool], bool], value: bool, name: str) -> None:
+        self._turn = turn
         self._value = bool(value)
+        self._name = name
         self._found: dict[int, list[bool]] = {}
 
     def __enter__(self) -> None:
-        self._found.setdefault(get_ident(), []).append(self._set(self._value))
+        self._found.setdefault(get_ident(), []).append(self._turn(self._value))
 
     def __exit__(self, *exc: object) -> Literal[False]:
-        self._set(self._found[get_ident()].pop())
+        self._turn(self._found[get_ident()].pop())
         return False
 
-    def __call__(self, function: F) -> F:
-        return _decorate(function, self._set, self._value, type(self).__name__)
+    def __call__(self, function: F) -> F:  # noqa: D102
+        return _decorate(function, self._turn, self._value, self._name)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
+        return f"{self._name}()"
 
 
 def _decorate(function: F, switch: Callable[[bool], bool], value: bool, name: str) -> F:
@@ -95,31 +95,15 @@ def _resumed(inner: Generator[Any, Any, Any], switch: Callable[[bool], bool], va
             step, argument = inner.throw, error
 
 
-class _BareSwitch(_Switch):
-    """A switch without arguments, which decorates with or without parentheses."""
+if TYPE_CHECKING:
 
-    _on: bool
-
-    if TYPE_CHECKING:
-        from typing import overload
-
-        @overload
-        def __new__(cls, function: None = None) -> _BareSwitch: ...
-        @overload
-        def __new__(cls, function: F) -> F: ...
-
-    def __new__(cls, function: Any = None) -> Any:
-        self = super().__new__(cls)
-        if function is None:
-            return self
-        _Switch.__init__(self, cls._on)
-        return self(function)
-
-    def __init__(self) -> None:
-        super().__init__(self._on)
+    @overload
+    def no_grad() -> Switch: ...
+    @overload
+    def no_grad(function: F) -> F: ...
 
 
-class no_grad(_BareSwitch):
+def no_grad(function: Any = None) -> Any:
     """Operations are not recorded inside: a ``with`` block, or a decorator with or without parentheses.
 
     It holds for this thread, and an exception restores what was before.
@@ -135,12 +119,19 @@ class no_grad(_BareSwitch):
     >>> predict(x).requires_grad
     False
     """
+    switch = Switch(_core.set_grad_enabled_raw, False, "no_grad")
+    return switch if function is None else switch(function)
 
-    _set = staticmethod(_core.set_grad_enabled_raw)
-    _on = False
+
+if TYPE_CHECKING:
+
+    @overload
+    def enable_grad() -> Switch: ...
+    @overload
+    def enable_grad(function: F) -> F: ...
 
 
-class enable_grad(_BareSwitch):
+def enable_grad(function: Any = None) -> Any:
     """Operations are recorded inside, also within :class:`no_grad`.
 
     >>> x = tg.Variable(2.0, requires_grad=True)
@@ -149,12 +140,11 @@ class enable_grad(_BareSwitch):
     >>> y.requires_grad
     True
     """
+    switch = Switch(_core.set_grad_enabled_raw, True, "enable_grad")
+    return switch if function is None else switch(function)
 
-    _set = staticmethod(_core.set_grad_enabled_raw)
-    _on = True
 
-
-class set_grad_enabled(_Switch):
+class set_grad_enabled(Switch):
     """Switches recording on or off: from now on as a call, or for a ``with`` block or a decorated function.
 
     >>> x = tg.Variable(2.0, requires_grad=True)
@@ -165,12 +155,10 @@ class set_grad_enabled(_Switch):
     False
     """
 
-    _set = staticmethod(_core.set_grad_enabled_raw)
-
     def __init__(self, mode: bool) -> None:
-        super().__init__(mode)
+        super().__init__(_core.set_grad_enabled_raw, mode, "set_grad_enabled")
         # A bare call acts at once; a following `with` or decoration takes that back or over.
-        self._called: tuple[int, bool] | None = (get_ident(), self._set(self._value))
+        self._called: tuple[int, bool] | None = (get_ident(), self._turn(self._value))
 
     def _take_call(self) -> bool | None:
         called, self._called = self._called, None
@@ -185,14 +173,22 @@ class set_grad_enabled(_Switch):
     def __call__(self, function: F) -> F:  # noqa: D102
         before = self._take_call()
         if before is not None:
-            self._set(before)
+            self._turn(before)
         return super().__call__(function)
 
     def __repr__(self) -> str:
         return f"set_grad_enabled({self._value})"
 
 
-class detect_anomaly(_BareSwitch):
+if TYPE_CHECKING:
+
+    @overload
+    def detect_anomaly() -> Switch: ...
+    @overload
+    def detect_anomaly(function: F) -> F: ...
+
+
+def detect_anomaly(function: Any = None) -> Any:
     """Names the Python line behind every recorded operation, and raises where a gradient becomes NaN.
 
     Record and differentiate inside it. It costs time: for the search, not for training.
@@ -206,9 +202,8 @@ class detect_anomaly(_BareSwitch):
     ...         print(str(error).split(",")[0])
     detect_anomaly: the gradient of `multiply` with respect to its input 0 is NaN
     """
-
-    _set = staticmethod(_core.set_anomaly_raw)
-    _on = True
+    switch = Switch(_core.set_anomaly_raw, True, "detect_anomaly")
+    return switch if function is None else switch(function)
 
 
 is_grad_enabled = _core.is_grad_enabled

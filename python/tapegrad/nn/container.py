@@ -138,9 +138,10 @@ class Sequential(_Numbered):
 
     def __init__(self, *modules: Module | Mapping[str, Module]) -> None:
         super().__init__()
-        if len(modules) == 1 and not isinstance(modules[0], Module) and hasattr(modules[0], "items"):
-            for name, module in modules[0].items():
-                self.add_module(name, _checked(self, module))
+        only = modules[0] if len(modules) == 1 else None
+        if only is not None and not isinstance(only, Module) and hasattr(only, "items"):
+            for name, named in only.items():
+                self.add_module(name, _checked(self, named))
         else:
             for module in modules:
                 self.append(_checked(self, module))

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     V = TypeVar("V", bound=Variable)
 
 _GAINS = {"tanh": 5.0 / 3, "relu": sqrt(2.0), "selu": 0.75}
-_LINEAR = ("linear", "identity", "sigmoid", "conv1d", "conv2d", "conv3d")
-_LINEAR += ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
+_LINEAR = ["linear", "identity", "sigmoid", "conv1d", "conv2d", "conv3d"]
+_LINEAR += ["conv_transpose1d", "conv_transpose2d", "conv_transpose3d"]
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:

@@ -85,13 +85,13 @@ class Flatten(Module):
 
     def forward(self, input: Variable) -> Variable:
         """Computes the output."""
-        ndim = input.ndim
+        shape = input.shape or (1,)
+        ndim = len(shape)
         start, end = (d + ndim if d < 0 else d for d in (self.start_dim, self.end_dim))
-        if not 0 <= start <= end < max(ndim, 1):
+        if not 0 <= start <= end < ndim:
             raise _core.AxisError(
-                f"Flatten: start_dim={self.start_dim} and end_dim={self.end_dim} do not fit an input of {ndim} dimensions"
+                f"Flatten: start_dim={self.start_dim} and end_dim={self.end_dim} do not fit an input of {input.ndim} dimensions"
             )
-        shape = input.shape
         return _core.reshape(input, (*shape[:start], prod(shape[start : end + 1]), *shape[end + 1 :]))
 
     def extra_repr(self) -> str:
