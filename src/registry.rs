@@ -21,6 +21,7 @@ pub static REGISTRY: &[&[Entry]] = &[
     ops::repeat::ENTRIES,
     ops::diagonal::ENTRIES,
     ops::gather::ENTRIES,
+    ops::scatter::ENTRIES,
     ops::index::ENTRIES,
     loss::distance::ENTRIES,
     loss::binary::ENTRIES,

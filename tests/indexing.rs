@@ -1,4 +1,11 @@
 //! Indexing and assignment against an oracle that works out every element's place by itself, on many random keys.
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "sizes of a few"
+)]
 
 use tapegrad::Error;
 use tapegrad::array::{Array, DType, size_of};
@@ -29,14 +36,17 @@ fn walk(start: Option<isize>, stop: Option<isize>, step: Option<isize>, n: usize
     out
 }
 
-/// The result's shape, and for each of its elements the place in the array.
-fn oracle(shape: &[usize], items: &[IndexItem]) -> (Vec<usize>, Vec<usize>) {
-    let uses = |i: &IndexItem| match i {
-        IndexItem::Int(_) | IndexItem::Slice(..) => 1,
+/// The number of axes that an item stands for.
+fn uses(item: &IndexItem) -> usize {
+    match item {
+        IndexItem::Ellipsis | IndexItem::NewAxis => 0,
         IndexItem::Array(v) if v.dtype() == DType::Bool => v.ndim(),
-        IndexItem::Array(_) => 1,
-        _ => 0,
-    };
+        IndexItem::Int(_) | IndexItem::Slice(..) | IndexItem::Array(_) => 1,
+    }
+}
+
+/// The items with a slice for every axis that none stands for.
+fn complete(shape: &[usize], items: &[IndexItem]) -> Vec<IndexItem> {
     let used: usize = items.iter().map(uses).sum();
     let mut full: Vec<IndexItem> = Vec::new();
     for i in items {
@@ -48,6 +58,12 @@ fn oracle(shape: &[usize], items: &[IndexItem]) -> (Vec<usize>, Vec<usize>) {
     while full.iter().map(uses).sum::<usize>() < shape.len() {
         full.push(IndexItem::Slice(None, None, None));
     }
+    full
+}
+
+/// The result's shape, and for each of its elements the place in the array.
+fn oracle(shape: &[usize], items: &[IndexItem]) -> (Vec<usize>, Vec<usize>) {
+    let full = complete(shape, items);
     let advanced = full.iter().any(|i| matches!(i, IndexItem::Array(_)));
     let (mut out, mut from, mut axis) = (Vec::new(), Vec::new(), 0);
     let (mut runs, mut inside, mut at) = (0, false, 0);
@@ -90,18 +106,18 @@ fn oracle(shape: &[usize], items: &[IndexItem]) -> (Vec<usize>, Vec<usize>) {
         axis += uses(item);
     }
     let at = if runs > 1 { 0 } else { at };
-    places(shape, out, from, at)
+    places(shape, &out, &from, at)
 }
 
-fn places(shape: &[usize], out: Vec<usize>, from: Vec<Source>, at: usize) -> (Vec<usize>, Vec<usize>) {
+fn places(shape: &[usize], out: &[usize], from: &[Source], at: usize) -> (Vec<usize>, Vec<usize>) {
     let real = |s: &[usize]| s.iter().copied().filter(|&n| n != usize::MAX).collect::<Vec<_>>();
     let mut common: Vec<usize> = Vec::new();
-    for f in &from {
+    for f in from {
         if let Source::Array { shape: s, .. } = f {
             common = tapegrad::array::broadcast_shapes(&common, &real(s)).unwrap().to_vec();
         }
     }
-    let mut result = out.clone();
+    let mut result = out.to_vec();
     result.splice(at..at, common.iter().copied());
     let mut found = Vec::new();
     for k in 0..size_of(&result) {
@@ -109,7 +125,7 @@ fn places(shape: &[usize], out: Vec<usize>, from: Vec<Source>, at: usize) -> (Ve
         let mut place: Vec<usize> = result.iter().rev().map(|&n| (left % n, left /= n).0).collect();
         place.reverse();
         let (mut flat, mut axis) = (0, 0);
-        for f in &from {
+        for f in from {
             let i = match f {
                 Source::Slice { start, step, axis } => {
                     let own = if *axis < at { *axis } else { axis + common.len() };
@@ -183,7 +199,7 @@ impl Keys {
 
     fn case(&mut self) -> (Vec<usize>, Vec<IndexItem>) {
         let shape: Vec<usize> = (0..self.below(5)).map(|_| if self.below(12) == 0 { 0 } else { 1 + self.below(4) }).collect();
-        let common: Vec<usize> = (0..1 + self.below(2)).map(|_| 1 + self.below(3)).collect();
+        let common: Vec<usize> = (0..=self.below(2)).map(|_| 1 + self.below(3)).collect();
         let arrays = self.below(3) > 0;
         let (mut items, mut axis) = (Vec::new(), 0);
         let mut open = true;

@@ -287,7 +287,8 @@ fn faults(e: &Entry) -> Vec<String> {
     expect(!e.name.is_empty() && e.name.is_ascii(), "its name must be an ASCII word");
     expect(e.doc.trim_start().starts_with(|c: char| !c.is_whitespace()), "it has no doc");
     expect(e.doc.contains(">>> "), "its doc has no example");
-    expect(e.function || e.method || OPERATORS.contains(&e.name), "it is neither a function nor a method");
+    let brackets = e.params.iter().any(|p| p.kind == Kind::Index);
+    expect(e.function || e.method || brackets, "it is neither a function nor a method, and does not stand for brackets");
     let first = e.params.first().map(|p| p.kind);
     expect(!e.method || first == Some(Kind::Array), "a method's first parameter must be an array");
     let required = |i: usize| e.params[i].default == Default::Required && !e.params[i].keyword_only;

@@ -78,11 +78,10 @@ impl Blocks {
             Layout::strided(&shape, &strides, 0)
         };
         let after_layout = part(after);
-        let indexed = places.axes.iter().map(|&a| (layout.shape()[a], layout.strides()[a])).filter(|&(n, _)| n != 1).collect();
         Self {
             base: layout.offset().cast_signed(),
             before: offsets(&part(before)),
-            indexed,
+            indexed: part(&places.axes).coalesced(),
             after: offsets(&after_layout),
             dense: after_layout.is_contiguous(),
         }
@@ -147,20 +146,18 @@ fn read<T: Element>(x: &Array, blocks: &Blocks, rows: &[i64], out: &mut [T]) {
     #[allow(clippy::cast_precision_loss, reason = "an estimate")]
     let grain = parallel::grain(out.len() / width, 3.0 + 0.3 * width as f64);
     parallel::for_each_chunk_mut(out, grain * width, |start, chunk| {
-        let first = start / width;
-        for (k, out) in chunk.chunks_exact_mut(width).enumerate() {
-            let (i, j) = ((first + k) / rows.len(), (first + k) % rows.len());
-            if rows[j] == NOWHERE {
-                out.fill(T::default());
-                continue;
+        let (mut i, mut j) = (start / width / rows.len(), start / width % rows.len());
+        for out in chunk.chunks_exact_mut(width) {
+            let at = blocks.base + blocks.before[i] + blocks.row(rows[j].max(0));
+            match out {
+                out if rows[j] == NOWHERE => out.fill(T::default()),
+                [out] => *out = data[at.cast_unsigned()],
+                out if blocks.dense => out.copy_from_slice(&data[at.cast_unsigned()..at.cast_unsigned() + width]),
+                out => out.iter_mut().zip(&blocks.after).for_each(|(o, p)| *o = data[(at + p).cast_unsigned()]),
             }
-            let at = blocks.base + blocks.before[i] + blocks.row(rows[j]);
-            if blocks.dense {
-                out.copy_from_slice(&data[at.cast_unsigned()..at.cast_unsigned() + width]);
-            } else {
-                for (o, &p) in out.iter_mut().zip(&blocks.after) {
-                    *o = data[(at + p).cast_unsigned()];
-                }
+            j += 1;
+            if j == rows.len() {
+                (i, j) = (i + 1, 0);
             }
         }
     });
@@ -294,4 +291,46 @@ pub fn nonzero(mask: &Array) -> Vec<i64> {
         k += 1;
     });
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arange(shape: &[usize]) -> Array {
+        Array::from_slice(&(0_i32..).take(size_of(shape)).map(f64::from).collect::<Vec<_>>(), shape)
+    }
+
+    fn places(shape: &[usize], axes: &[usize], place: usize) -> Places {
+        Places { shape: Shape::from_slice(shape), axes: axes.iter().copied().collect(), place }
+    }
+
+    #[test]
+    fn nowhere_reads_zero_and_writes_nothing() {
+        let (x, at) = (arange(&[2, 3]), places(&[2, 3], &[1], 1));
+        let rows = Array::from_slice(&[2, NOWHERE, 2], &[3]);
+        assert_eq!(gather(&x, &at, &rows).to_vec::<f64>(), [2.0, 0.0, 2.0, 5.0, 0.0, 5.0]);
+        assert_eq!(index_add(&at, &rows, &x).to_vec::<f64>(), [0.0, 0.0, 2.0, 0.0, 0.0, 8.0]);
+        let mut y = x.clone();
+        put(&mut y, &at, &rows, &arange(&[1]));
+        assert_eq!(y.to_vec::<f64>(), [0.0, 1.0, 0.0, 3.0, 4.0, 0.0]);
+        assert_eq!(x.to_vec::<f64>(), arange(&[2, 3]).to_vec::<f64>(), "another holder keeps its values");
+    }
+
+    #[test]
+    fn reading_and_adding_are_transposes_for_any_number_of_chunks() {
+        // <gather(x), g> = <x, index_add(g)>, exactly: the numbers are small integers.
+        let shape = [3, 700, 2, 40];
+        let x = arange(&shape);
+        let dot = |a: &Array, b: &Array| a.to_vec::<f64>().iter().zip(b.to_vec::<f64>()).map(|(a, b)| a * b).sum::<f64>();
+        for (axes, place) in [(&[1][..], 1), (&[1, 3], 0), (&[3, 0], 2), (&[0, 1, 2, 3], 0), (&[], 2)] {
+            let at = places(&shape, axes, place);
+            let count = i64::try_from(at.rows()).unwrap();
+            let rows = Array::from_slice(&(0..500).map(|i| i * i % count).collect::<Vec<_>>(), &[500]);
+            let y = gather(&x, &at, &rows);
+            let g = crate::kernel::blocks::map([(&y).into()], y.shape(), |[v]: [f64; 1]| v % 3.0);
+            let (left, right) = (dot(&y, &g), dot(&x, &index_add(&at, &rows, &g)));
+            assert!((left - right).abs() < 0.5, "{axes:?} {place}: {left} {right}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use super::registry::{Arg, Args, Entry, Gradient, Kind, Param, Sample};
 use super::samples::{Draw, REAL, call_with, ints};
 use super::window::{Cut, GETITEM, Window, view};
 use crate::array::{Array, normalize_axis};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, show_shape};
 use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, record_many};
 
 static SPLIT: Op = Op { name: "split", rule: Rule::Vjp(split_vjp) };
@@ -108,6 +108,43 @@ fn unstack_vjp(step: &mut Step<'_>) -> Result<Grads> {
     Ok(Grads::from_iter([Some(join_new(&parts.iter().collect::<Vec<_>>(), axis)?)]))
 }
 
+/// At least `ndim` axes are needed.
+fn need(op: &str, x: &Variable, ndim: usize) -> Result<()> {
+    if x.ndim() >= ndim {
+        return Ok(());
+    }
+    Err(Error::Shape(format!("{op}: an array of {ndim} or more dimensions is expected, got shape {}", show_shape(x.shape()))))
+}
+
+/// The pieces along the second axis, or the only one.
+///
+/// # Errors
+/// As [`split`].
+pub fn hsplit(x: &Variable, sections: Sections<'_>) -> Result<Vec<Variable>> {
+    need("hsplit", x, 1)?;
+    split(x, sections, isize::from(x.ndim() > 1))
+}
+
+/// The pieces along the first axis of two or more.
+///
+/// # Errors
+/// As [`split`].
+pub fn vsplit(x: &Variable, sections: Sections<'_>) -> Result<Vec<Variable>> {
+    need("vsplit", x, 2)?;
+    split(x, sections, 0)
+}
+
+/// The pieces along the third axis.
+///
+/// # Errors
+/// As [`split`].
+pub fn dsplit(x: &Variable, sections: Sections<'_>) -> Result<Vec<Variable>> {
+    need("dsplit", x, 3)?;
+    split(x, sections, 2)
+}
+
+const PARTS: &[Param] = &[Param::array("x"), Param::new("indices_or_sections", Kind::Sections)];
+
 /// The rows of this file.
 pub const ENTRIES: &[Entry] = &[
     Entry {
@@ -142,6 +179,39 @@ pub const ENTRIES: &[Entry] = &[
         samples: unstack_samples,
         ..Entry::BASE
     },
+    Entry {
+        name: "hsplit",
+        doc: "The pieces of x along the second axis, or the only one: as split. Views.\n\n>>> tg.hsplit(tg.Variable([1.0, 2.0]), 2)\n[Variable([1.]), Variable([2.])]\n",
+        params: PARTS,
+        call: |a| Ok(hsplit(&a.variable(0)?, sections(a)?)?.into()),
+        gradient: Gradient::Composite("concat(g)"),
+        linear: true,
+        method: false,
+        samples: even_samples,
+        ..Entry::BASE
+    },
+    Entry {
+        name: "vsplit",
+        doc: "The pieces of x along the first axis of two or more: as split. Views.\n\n>>> tg.vsplit(tg.Variable([[1.0], [2.0]]), 2)\n[Variable([[1.]]), Variable([[2.]])]\n",
+        params: PARTS,
+        call: |a| Ok(vsplit(&a.variable(0)?, sections(a)?)?.into()),
+        gradient: Gradient::Composite("concat(g)"),
+        linear: true,
+        method: false,
+        samples: even_samples,
+        ..Entry::BASE
+    },
+    Entry {
+        name: "dsplit",
+        doc: "The pieces of x along the third axis: as split. Views.\n\n>>> tg.dsplit(tg.Variable([[[1.0, 2.0]]]), 2)[1].shape\n(1, 1, 1)\n",
+        params: PARTS,
+        call: |a| Ok(dsplit(&a.variable(0)?, sections(a)?)?.into()),
+        gradient: Gradient::Composite("concat(g)"),
+        linear: true,
+        method: false,
+        samples: even_samples,
+        ..Entry::BASE
+    },
 ];
 
 fn sections<'a>(a: &Args<'a>) -> Result<Sections<'a>> {
@@ -167,4 +237,9 @@ fn unstack_samples() -> Vec<Sample> {
     let draw = &mut Draw::new(53);
     let cases: [(&[usize], i64); 4] = [(&[3], 0), (&[2, 3], 1), (&[2, 3, 2], -2), (&[2, 0], 0)];
     cases.into_iter().map(|(shape, axis)| call_with(REAL.strided(draw, shape), [Arg::Int(axis)])).collect()
+}
+
+fn even_samples() -> Vec<Sample> {
+    let draw = &mut Draw::new(54);
+    vec![call_with(REAL.strided(draw, &[2, 4, 2]), [Arg::Int(2)]), call_with(REAL.strided(draw, &[4, 2, 5]), [ints(&[1, -1])])]
 }

@@ -38,6 +38,14 @@ pub fn diag(x: &Variable, k: i64) -> Result<Variable> {
     }
 }
 
+/// The matrix with the elements of `x`, flattened, as its diagonal `k`.
+///
+/// # Errors
+/// Those of recording.
+pub fn diagflat(x: &Variable, k: i64) -> Result<Variable> {
+    diag(&super::flatten(x)?, k)
+}
+
 /// `x` with zeros where `keep` of (row, column) does not hold; a 1-d array is every row.
 fn triangle(op: &str, x: &Variable, keep: impl Fn(i64, i64) -> bool) -> Result<Variable> {
     let (rows, columns) = match *x.shape() {
@@ -95,6 +103,17 @@ pub const ENTRIES: &[Entry] = &[
         linear: true,
         method: false,
         samples: diag_samples,
+        ..Entry::BASE
+    },
+    Entry {
+        name: "diagflat",
+        doc: "The matrix with the elements of x, flattened, as its diagonal k above the main one.\n\n>>> tg.diagflat(tg.Variable([[1.0], [2.0]]))\nVariable([[1., 0.],\n          [0., 2.]])\n",
+        params: &[Param::array("x"), Param::new("k", Kind::Int).or(Default::Int(0))],
+        call: |a| Ok(diagflat(&a.variable(0)?, a.int(1)?)?.into()),
+        gradient: Gradient::Composite("diagonal(g, k)"),
+        linear: true,
+        method: false,
+        samples: || [(&[][..], 0), (&[2, 2], -1)].map(|(shape, k)| call_with(REAL.strided(&mut Draw::new(74), shape), [Arg::Int(k)])).into(),
         ..Entry::BASE
     },
     Entry {

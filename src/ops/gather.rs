@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Param, Sample};
 use super::samples::{Draw, REAL, call_with, indices};
 use super::shape::{expand_dims, squeeze};
-use crate::array::{Array, Cursor, DType, Layout, Shape, broadcast_shapes, normalize_axis, size_of};
+use crate::array::{Array, Cursor, Layout, Shape, broadcast_shapes, normalize_axis, size_of};
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::gather::{self as kernel, NOWHERE, Places};
@@ -34,7 +34,7 @@ pub(super) fn gather(op: &'static Op, x: &Variable, places: Arc<Places>, rows: A
     })
 }
 
-fn gather_vjp(step: &mut Step<'_>) -> Result<Grads> {
+pub(super) fn gather_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let (places, rows) = places_of(step);
     Ok(Grads::from_iter([Some(index_add(&step.take_g(), places, rows)?)]))
 }
@@ -88,13 +88,11 @@ fn last_of_each(rows: &Array) -> Array {
 }
 
 /// An integer array as positions along an axis of size `n`: counted from the front, in range.
+#[allow(clippy::useless_conversion, reason = "one of the dtypes is the result's")]
 pub(super) fn positions(op: &str, index: &Array, axis: usize, n: usize) -> Result<Vec<i64>> {
     let dtype = index.dtype();
-    let mut all: Vec<i64> = match dtype {
-        DType::I64 => index.to_vec(),
-        _ => dispatch!(integer dtype, T => index.to_vec::<T>().into_iter().map(i64::from).collect(),
-            else return Err(Error::Index(format!("{op}: arrays used as indices must be of an integer (or bool) dtype, got {dtype}")))),
-    };
+    let mut all: Vec<i64> = dispatch!(integer dtype, T => index.to_vec::<T>().into_iter().map(i64::from).collect(),
+        else return Err(Error::Index(format!("{op}: arrays used as indices must be of an integer (or bool) dtype, got {dtype}"))));
     let size = i64::try_from(n).unwrap_or(i64::MAX);
     for i in &mut all {
         if *i < -size || *i >= size {
@@ -148,7 +146,7 @@ pub fn take_along_axis(x: &Variable, indices: &Variable, axis: Option<isize>) ->
 }
 
 /// Row numbers of single elements: `indices`, broadcast to `out`, along `axis`, and elsewhere the place itself.
-fn along(op: &str, shape: &[usize], indices: &Variable, axis: usize, out: &[usize]) -> Result<(Arc<Places>, Array)> {
+pub(super) fn along(op: &str, shape: &[usize], indices: &Variable, axis: usize, out: &[usize]) -> Result<(Arc<Places>, Array)> {
     let at = Array::from_slice(&positions(op, indices.array(), axis, shape[axis])?, indices.shape()).broadcast_to(op, out)?;
     let whole = Layout::contiguous(shape);
     let step = |a: usize| if a == axis || shape[a] == 1 { 0 } else { whole.strides()[a] };

@@ -132,6 +132,22 @@ pub fn flip(x: &Variable, axes: Option<&[isize]>) -> Result<Variable> {
     flip_axes(x, &axes)
 }
 
+/// The order of rows turned round.
+///
+/// # Errors
+/// `Axis` when there is no axis.
+pub fn flipud(x: &Variable) -> Result<Variable> {
+    flip_axes(x, &[normalize_axis("flipud", 0, x.ndim())?])
+}
+
+/// The order of columns turned round.
+///
+/// # Errors
+/// `Axis` when there are fewer than two axes.
+pub fn fliplr(x: &Variable) -> Result<Variable> {
+    flip_axes(x, &[normalize_axis("fliplr", 1, x.ndim())?])
+}
+
 /// The plane of two axes turned by `k` quarters, from the first axis to the second.
 ///
 /// # Errors
@@ -231,6 +247,28 @@ pub const ENTRIES: &[Entry] = &[
         linear: true,
         method: false,
         samples: || (-1..4).map(|k| call_with(REAL.strided(&mut Draw::new(43), &[2, 3, 4]), [Arg::Int(k), ints(&[-1, 0])])).collect(),
+        ..Entry::BASE
+    },
+    Entry {
+        name: "flipud",
+        doc: "The order of rows turned round; a view.\n\n>>> tg.flipud(tg.Variable([[1.0, 2.0], [3.0, 4.0]]))\nVariable([[3., 4.],\n          [1., 2.]])\n",
+        params: &[Param::array("x")],
+        call: |a| Ok(flipud(&a.variable(0)?)?.into()),
+        gradient: Gradient::Rule("flipud(g)"),
+        linear: true,
+        method: false,
+        samples: || samples(&[(&[2, 3], &[]), (&[2, 3, 2], &[])]),
+        ..Entry::BASE
+    },
+    Entry {
+        name: "fliplr",
+        doc: "The order of columns turned round; a view.\n\n>>> tg.fliplr(tg.Variable([[1.0, 2.0], [3.0, 4.0]]))\nVariable([[2., 1.],\n          [4., 3.]])\n",
+        params: &[Param::array("x")],
+        call: |a| Ok(fliplr(&a.variable(0)?)?.into()),
+        gradient: Gradient::Rule("fliplr(g)"),
+        linear: true,
+        method: false,
+        samples: || samples(&[(&[2, 3], &[]), (&[2, 3, 2], &[])]),
         ..Entry::BASE
     },
 ];

@@ -70,7 +70,7 @@ pub fn tile(x: &Variable, reps: &[isize]) -> Result<Variable> {
         let times = (i + reps.len()).checked_sub(ndim).map_or(Ok(1), |k| size("tile", reps[k]))?;
         apart.extend([1, n]);
         wide.extend([times, n]);
-        out.push(times * n);
+        out.push(times.saturating_mul(n));
     }
     reshape_to(&broadcast_to(&reshape_to(x, &apart)?, &wide)?, &out)
 }
@@ -89,7 +89,7 @@ pub fn repeat(x: &Variable, repeats: &[isize], axis: Option<isize>) -> Result<Va
         apart.insert(axis + 1, 1);
         let mut wide = apart.clone();
         wide[axis + 1] = times;
-        out[axis] = n * times;
+        out[axis] = n.saturating_mul(times);
         return reshape_to(&broadcast_to(&reshape_to(x, &apart)?, &wide)?, &out);
     }
     if times.len() != n {
@@ -134,7 +134,7 @@ pub const ENTRIES: &[Entry] = &[
     Entry {
         name: "tile",
         doc: "x repeated as a whole along each axis.\n\n>>> tg.tile(tg.Variable([1.0, 2.0]), 2)\nVariable([1., 2., 1., 2.])\n",
-        params: &[Param::array("x"), Param::new("repetitions", Kind::Ints)],
+        params: &[Param::array("x"), Param { alias: Some("reps"), ..Param::new("repetitions", Kind::Ints) }],
         call: |a| Ok(tile(&a.variable(0)?, a.ints(1)?)?.into()),
         gradient: Gradient::Composite("g, summed over the repetitions"),
         linear: true,
