@@ -1,4 +1,4 @@
-//! floor_divide, remainder and fmod against the rule of Python and NumPy, with every special value.
+//! `floor_divide`, `remainder` and fmod against the rule of Python and NumPy, with every special value.
 
 use tapegrad::array::{Array, DType, Scalar};
 use tapegrad::ops::{floor_divide, fmod, remainder};

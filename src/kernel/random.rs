@@ -4,7 +4,6 @@
 //! The bits are those of Philox4x32-10 (Salmon, Moraes, Dror & Shaw, "Parallel random numbers: as easy as 1, 2, 3",
 //! 2011): a block of four 32-bit words for each value of the counter. Uniform numbers are the top bits of one word
 //! (f32) or two (f64); normal ones come in pairs by Box and Muller's method.
-#![allow(clippy::inline_always)] // a function that is not inlined is compiled for the wrong instruction set
 
 use crate::array::Element;
 use crate::kernel::field::{Field, Lane};
@@ -38,6 +37,7 @@ fn halves(x: u64) -> [u32; 2] {
 
 /// Ten rounds of Philox on `LANES` counters at once: word `w` of counter `l` is `x[w][l]`.
 #[inline(always)]
+#[allow(clippy::needless_range_loop, reason = "a lane is a column of the array")]
 fn rounds<const N: usize>(mut x: [[u32; N]; WORDS], mut key: [u32; 2]) -> [[u32; N]; WORDS] {
     for _ in 0..10 {
         for l in 0..N {
@@ -173,6 +173,7 @@ impl Kernel for Words<'_> {
     type Output = ();
 
     #[inline(always)]
+    #[allow(clippy::needless_range_loop, reason = "a lane is a column of the array")]
     fn run<A: Arch>(self) {
         let mut at = self.first;
         for out in self.out.chunks_mut(WORDS * LANES) {

@@ -3,7 +3,9 @@
 use super::define::{Unary, unary};
 use super::registry::{Arg, Default, Entry, Gradient, Kind, Param, Sample};
 use super::samples::{Draw, NONZERO, REAL};
-use crate::error::{Error, Result};
+use super::shape::reshape_to;
+use crate::array::Shape;
+use crate::error::{Error, Result, show_shape};
 use crate::tape::Variable;
 
 unary! {
@@ -139,6 +141,42 @@ pub fn gelu(x: &Variable, approximate: &str) -> Result<Variable> {
     }
 }
 
+mod pointwise {
+    use crate::ops::define::binary;
+    use crate::ops::samples::{NONZERO, REAL};
+
+    binary! {
+        /// x above 0, slope · x elsewhere.
+        fn prelu(x, slope) -> y { F::select(x.gt(F::lit(0.0)), x, slope * x) }
+        gradient_a(x, slope) { F::select(x.gt(F::lit(0.0)), F::lit(1.0), slope) }
+        gradient_b(x) { F::select(x.gt(F::lit(0.0)), F::lit(0.0), x) }
+        domain NONZERO, REAL;
+    }
+}
+
+/// x above 0, weight · x elsewhere; the weight is one number, or one for each channel, which is axis 1 of `x`.
+///
+/// # Errors
+/// `Shape` for any other weight.
+pub fn prelu(x: &Variable, weight: &Variable) -> Result<Variable> {
+    if weight.array().size() == 1 {
+        return pointwise::prelu(x, &reshape_to(weight, &[])?);
+    }
+    let (&[channels], Some(true)) = (weight.shape(), x.shape().get(1).map(|n| weight.shape() == [*n])) else {
+        let (got, shape) = (show_shape(weight.shape()), show_shape(x.shape()));
+        return Err(Error::Shape(format!("prelu: the weight has shape {got}, expected one number or one for each channel (axis 1) of {shape}")));
+    };
+    let mut shape = Shape::from_elem(1, x.ndim() - 1);
+    shape[0] = channels;
+    pointwise::prelu(x, &reshape_to(weight, &shape)?)
+}
+
+fn prelu_samples() -> Vec<Sample> {
+    let draw = &mut Draw::new(9);
+    let shapes: [(&[usize], &[usize]); 6] = [(&[2, 3], &[3]), (&[2, 3, 2], &[3]), (&[4], &[1]), (&[], &[]), (&[2, 2, 1, 2], &[]), (&[0, 3], &[3])];
+    shapes.map(|(x, w)| Sample { args: vec![Arg::Variable(NONZERO.strided(draw, x)), Arg::Variable(REAL.array(draw, w))] }).to_vec()
+}
+
 fn gelu_samples() -> Vec<Sample> {
     let draw = &mut Draw::new(7);
     ["none", "tanh"].map(|how| Sample { args: vec![Arg::Variable(REAL.strided(draw, &[2, 3])), Arg::Text(how.to_owned())] }).to_vec()
@@ -149,6 +187,17 @@ pub const ENTRIES: &[Entry] = &[
     relu::ENTRY,
     leaky_relu::ENTRY.no_method(),
     sigmoid::ENTRY,
+    Entry {
+        name: "prelu",
+        doc: "x above 0, weight * x elsewhere. The weight is one number, or one for each channel, which is axis 1 of x.\n\n\
+              >>> tg.prelu(tg.Variable([-4.0, 2.0]), tg.Variable(0.25))\nVariable([-1.,  2.])\n",
+        params: &[Param::array("x"), Param::array("weight")],
+        call: |a| Ok(prelu(&a.variable(0)?, &a.variable(1)?)?.into()),
+        gradient: Gradient::Rule("dy/dx = 1 where x > 0, else weight; dy/dweight = 0 where x > 0, else x"),
+        samples: prelu_samples,
+        ..Entry::BASE
+    }
+    .no_method(),
     Entry {
         name: "gelu",
         doc: "The Gaussian error linear unit x · Φ(x) (Hendrycks & Gimpel, 2016). With approximate='tanh', Φ is approximated by tanh,\n\

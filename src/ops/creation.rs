@@ -194,7 +194,8 @@ pub fn one_hot(x: &Variable, classes: i64) -> Result<Variable> {
     if !x.dtype().is_integer() {
         return Err(Error::dtype("one_hot", x.dtype(), "integers"));
     }
-    let codes: Vec<i64> = dispatch!(integer x.dtype(), T => x.array().to_vec::<T>().into_iter().map(i64::from).collect(), else Vec::new());
+    let codes: Vec<i64> =
+        dispatch!(integer x.dtype(), T => x.array().to_vec::<T>().into_iter().map(|c| i64::from_scalar(c.to_scalar())).collect(), else Vec::new());
     let classes = match (classes, codes.iter().max()) {
         (-1, Some(&largest)) => largest.saturating_add(1),
         (-1, None) => return Err(Error::Value("one_hot: num_classes must be given for an empty array".to_owned())),
@@ -208,8 +209,9 @@ pub fn one_hot(x: &Variable, classes: i64) -> Result<Variable> {
     let shape = checked_shape("one_hot", &shape, DType::I64)?;
     let mut out = Array::zeros(&shape, DType::I64);
     let width = shape[shape.len() - 1];
+    let data = out.data_mut::<i64>();
     for (i, &code) in codes.iter().enumerate() {
-        out.data_mut::<i64>()[i * width + usize::try_from(code).unwrap_or(0)] = 1;
+        data[i * width + usize::try_from(code).unwrap_or(0)] = 1;
     }
     Ok(out.into())
 }

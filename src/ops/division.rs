@@ -11,7 +11,6 @@ const DIVISOR: Domain = Domain { low: 2.15, high: 2.35, avoid: &[] };
 
 /// a / b rounded down. The division is exact before it is rounded: 1.0 // 0.1 is 9, since 0.1 is a little more than a tenth.
 #[inline(always)]
-#[allow(clippy::inline_always, reason = "compiled for the instruction set of the loop")]
 fn floor_quotient<F: Field>(a: F, b: F) -> F {
     let zero = F::lit(0.0);
     let rest = a.fmod(b);
@@ -27,7 +26,6 @@ fn floor_quotient<F: Field>(a: F, b: F) -> F {
 
 /// Whether a rest and the divisor have opposite signs: then the rest is one divisor short.
 #[inline(always)]
-#[allow(clippy::inline_always, reason = "compiled for the instruction set of the loop")]
 fn opposite<F: Field>(rest: F, b: F) -> F::Mask {
     let zero = F::lit(0.0);
     F::or(F::and(rest.gt(zero), b.lt(zero)), F::and(rest.lt(zero), b.gt(zero)))

@@ -67,14 +67,12 @@ unary! {
 
 /// a - b, and 0 where both are infinite of one sign.
 #[inline(always)]
-#[allow(clippy::inline_always, reason = "compiled for the instruction set of the loop")]
 fn gap<F: Field>(a: F, b: F) -> F {
     F::select(F::and(a.eq(b), a.abs().eq(F::lit(f64::INFINITY))), F::lit(0.0), a - b)
 }
 
 /// eᵃ / (eᵃ + eᵇ): none where a is -inf.
 #[inline(always)]
-#[allow(clippy::inline_always, reason = "compiled for the instruction set of the loop")]
 fn share<F: Field>(a: F, b: F) -> F {
     F::select(a.eq(F::lit(f64::NEG_INFINITY)), F::lit(0.0), gap(a, b).sigmoid())
 }

@@ -6,8 +6,9 @@
 
 use super::registry::{Arg, Entry, Gradient, Kind, Param, Sample};
 use super::samples::{Draw, REAL};
-use super::shape::astype;
-use crate::array::{Shape, broadcast_shapes};
+use super::shape::{astype, reshape_to};
+use super::{flatten, moveaxis, multiply};
+use crate::array::{Shape, broadcast_shapes, normalize_axis};
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::contract::{Form, contract as product};
 use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, record};
@@ -15,6 +16,8 @@ use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, record};
 static MATMUL: Op = Op { name: "matmul", rule: Rule::Vjp(contract_vjp) };
 static LINEAR: Op = Op { name: "linear", rule: Rule::Vjp(contract_vjp) };
 static VECDOT: Op = Op { name: "vecdot", rule: Rule::Vjp(contract_vjp) };
+static DOT: Op = Op { name: "dot", rule: Rule::Vjp(contract_vjp) };
+static INNER: Op = Op { name: "inner", rule: Rule::Vjp(contract_vjp) };
 static OUTER: Op = Op { name: "outer", rule: Rule::Vjp(contract_vjp) };
 
 fn contract_vjp(step: &mut Step<'_>) -> Result<Grads> {
@@ -161,29 +164,63 @@ pub fn linear(x: &Variable, weight: &Variable, bias: Option<&Variable>) -> Resul
 /// The products of all pairs of elements of `a` and `b`, both flattened: one row for each element of `a`.
 ///
 /// # Errors
-/// `Shape` when an operand has more than one axis.
+/// Those of recording.
 pub fn outer(a: &Variable, b: &Variable) -> Result<Variable> {
-    let form = |x: &Variable, vector: Form| if x.ndim() == 0 { Form::Single } else { vector };
-    if a.ndim() > 1 || b.ndim() > 1 {
-        let (a, b) = (show_shape(a.shape()), show_shape(b.shape()));
-        return Err(Error::Shape(format!("outer: shapes {a} and {b}, expected vectors; reshape them to (-1,) first")));
-    }
-    let (a, b) = together(a, b)?;
-    contract(&OUTER, (&a, form(&a, Form::Column)), (&b, form(&b, Form::Row)), &[], Form::Matrix, None)
+    let (a, b) = together(&flatten(a)?, &flatten(b)?)?;
+    contract(&OUTER, (&a, Form::Column), (&b, Form::Row), &[], Form::Matrix, None)
 }
 
-/// The dot products of the vectors along the last axis, the other axes broadcasting.
+/// The dot products of the vectors along `axis` of both, the other axes broadcasting.
 ///
 /// # Errors
-/// `Shape` when an operand has no axes, when the last axes differ, or when the others do not broadcast.
-pub fn inner_last(a: &Variable, b: &Variable) -> Result<Variable> {
+/// `Axis` when an operand does not have the axis, `Shape` when the vectors differ in length or the other axes do not broadcast.
+pub fn vecdot(a: &Variable, b: &Variable, axis: isize) -> Result<Variable> {
     if a.ndim() == 0 || b.ndim() == 0 {
         return Err(no_axes("vecdot", a, b));
     }
-    check_sum("vecdot", (a, -1), (b, -1))?;
-    let batch = common_batch("vecdot", (a, Form::Row), (b, Form::Column))?;
-    let (a, b) = together(a, b)?;
+    let last = |x: &Variable| -> Result<Variable> {
+        let place = normalize_axis("vecdot", axis, x.ndim())?;
+        if place + 1 == x.ndim() { Ok(x.clone()) } else { moveaxis(x, &[axis], &[-1]) }
+    };
+    let (a, b) = (last(a)?, last(b)?);
+    check_sum("vecdot", (&a, -1), (&b, -1))?;
+    let batch = common_batch("vecdot", (&a, Form::Row), (&b, Form::Column))?;
+    let (a, b) = together(&a, &b)?;
     contract(&VECDOT, (&a, Form::Row), (&b, Form::Column), &batch, Form::Single, None)
+}
+
+/// All dot products of the vectors along the last axis of `a` with those of `b`, which are the last axis (`Column`) or the
+/// one before it (`Matrix`): the axes of `a` come first.
+fn all_pairs(op: &'static Op, a: &Variable, b: (&Variable, Form)) -> Result<Variable> {
+    check_sum(op.name, (a, -1), (b.0, if b.1 == Form::Column { -1 } else { -2 }))?;
+    let (left, right) = (Form::Row.batch(a.shape()), b.1.batch(b.0.shape()));
+    let batch: Shape = left.iter().chain(right).copied().collect();
+    // Every vector of a meets every matrix of b: axes of size one in a stand for those of b.
+    let apart: Shape = left.iter().copied().chain(right.iter().map(|_| 1)).chain(a.shape().last().copied()).collect();
+    let (a, b_cast) = together(a, b.0)?;
+    let form = if b.1 == Form::Column { Form::Single } else { Form::Row };
+    contract(op, (&reshape_to(&a, &apart)?, Form::Row), (&b_cast, b.1), &batch, form, None)
+}
+
+/// NumPy's `dot`: a product of numbers, vectors or matrices; beyond that the sums over the last axis of `a` and the one before
+/// the last of `b`, for all pairs of the other axes.
+///
+/// # Errors
+/// `Shape` when the summed axes differ.
+pub fn dot(a: &Variable, b: &Variable) -> Result<Variable> {
+    match (a.ndim(), b.ndim()) {
+        (0, _) | (_, 0) => multiply(a, b),
+        (1, _) | (_, 1 | 2) => matmul(a, b),
+        _ => all_pairs(&DOT, a, (b, Form::Matrix)),
+    }
+}
+
+/// NumPy's `inner`: the sums over the last axes, for all pairs of the other axes.
+///
+/// # Errors
+/// `Shape` when the last axes differ.
+pub fn inner(a: &Variable, b: &Variable) -> Result<Variable> {
+    if a.ndim() == 0 || b.ndim() == 0 { multiply(a, b) } else { all_pairs(&INNER, a, (b, Form::Column)) }
 }
 
 /// Pairs of shapes that multiply: every combination of vectors, matrices, batches and broadcasts.
@@ -229,6 +266,17 @@ fn linear_samples() -> Vec<Sample> {
     out
 }
 
+fn vecdot_samples() -> Vec<Sample> {
+    let shapes: [(&[usize], &[usize], i64); 5] =
+        [(&[3], &[3], -1), (&[2, 3], &[3], -1), (&[3, 2], &[3, 1], 0), (&[2, 3, 2], &[3, 1], -2), (&[2, 0], &[0], -1)];
+    let draw = &mut Draw::new(8);
+    shapes
+        .map(|(a, b, axis)| Sample { args: vec![Arg::Variable(REAL.strided(draw, a)), Arg::Variable(REAL.array(draw, b)), Arg::Int(axis)] })
+        .to_vec()
+}
+
+const TWO: &[Param] = &[Param::array("a"), Param::array("b")];
+
 /// The rows of this file.
 pub const ENTRIES: &[Entry] = &[
     Entry {
@@ -238,7 +286,7 @@ pub const ENTRIES: &[Entry] = &[
               \n\
               >>> tg.matmul(tg.Variable([[1.0, 2.0], [3.0, 4.0]]), tg.Variable([1.0, 10.0]))\n\
               Variable([21., 43.])\n",
-        params: &[Param::array("a"), Param::array("b")],
+        params: TWO,
         call: |a| Ok(matmul(&a.variable(0)?, &a.variable(1)?)?.into()),
         gradient: Gradient::Rule("dA = dY @ Bᵀ, dB = Aᵀ @ dY, summed over the batch axes that A or B broadcast along"),
         linear: true,
@@ -260,15 +308,57 @@ pub const ENTRIES: &[Entry] = &[
     .no_method(),
     Entry {
         name: "outer",
-        doc: "The products of all pairs of elements of two vectors: one row for each element of a.\n\
+        doc: "The products of all pairs of elements of a and b, both flattened: one row for each element of a.\n\
               \n\
               >>> tg.outer(tg.Variable([1.0, 2.0]), tg.Variable([3.0, 4.0]))\n\
               Variable([[3., 4.],\n          [6., 8.]])\n",
-        params: &[Param::array("a"), Param::array("b")],
+        params: TWO,
         call: |a| Ok(outer(&a.variable(0)?, &a.variable(1)?)?.into()),
         gradient: Gradient::Rule("dA = dY @ B, dB = A @ dY"),
         linear: true,
-        samples: || pairs(&[(&[2], &[3]), (&[], &[3]), (&[2], &[]), (&[0], &[2]), (&[], &[])]),
+        samples: || pairs(&[(&[2], &[3]), (&[], &[3]), (&[2, 2], &[2]), (&[0], &[2]), (&[], &[])]),
+        ..Entry::BASE
+    }
+    .no_method(),
+    Entry {
+        name: "vecdot",
+        doc: "The dot products of the vectors along an axis of both, the other axes broadcasting.\n\
+              \n\
+              >>> tg.vecdot(tg.Variable([[1.0, 2.0], [3.0, 4.0]]), tg.Variable([1.0, 10.0]))\n\
+              Variable([21., 43.])\n",
+        params: &[Param::array("a"), Param::array("b"), Param::axis(-1)],
+        call: |a| Ok(vecdot(&a.variable(0)?, &a.variable(1)?, a.axis(2)?)?.into()),
+        gradient: Gradient::Rule("dA = dY · B, dB = dY · A, each summed over the axes that it broadcasts along"),
+        linear: true,
+        samples: vecdot_samples,
+        ..Entry::BASE
+    }
+    .no_method(),
+    Entry {
+        name: "dot",
+        doc: "NumPy's dot: the product of numbers, vectors or matrices; beyond that the sums over the last axis of a and the one\n\
+              before the last of b, for all pairs of their other axes.\n\
+              \n\
+              >>> tg.dot(tg.Variable([1.0, 2.0]), tg.Variable([3.0, 4.0]))\n\
+              Variable(11.)\n",
+        params: TWO,
+        call: |a| Ok(dot(&a.variable(0)?, &a.variable(1)?)?.into()),
+        gradient: Gradient::Rule("that of matmul, or of multiply for numbers"),
+        linear: true,
+        samples: || pairs(&[(&[], &[2]), (&[3], &[3]), (&[2, 3], &[3, 2]), (&[3], &[2, 3, 2]), (&[2, 2, 3], &[3]), (&[2, 3], &[2, 3, 2])]),
+        ..Entry::BASE
+    },
+    Entry {
+        name: "inner",
+        doc: "The sums of products over the last axes of a and b, for all pairs of their other axes.\n\
+              \n\
+              >>> tg.inner(tg.Variable([[1.0, 2.0], [3.0, 4.0]]), tg.Variable([1.0, 10.0]))\n\
+              Variable([21., 43.])\n",
+        params: TWO,
+        call: |a| Ok(inner(&a.variable(0)?, &a.variable(1)?)?.into()),
+        gradient: Gradient::Rule("that of a matrix product with b transposed, or of multiply for numbers"),
+        linear: true,
+        samples: || pairs(&[(&[], &[2]), (&[3], &[3]), (&[2, 3], &[4, 3]), (&[2, 2, 3], &[3]), (&[0, 3], &[2, 3])]),
         ..Entry::BASE
     }
     .no_method(),

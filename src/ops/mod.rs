@@ -31,7 +31,7 @@ pub mod trigonometry;
 pub mod truth;
 pub mod window;
 
-pub use activation::{elu, erf, gelu, gelu_erf, gelu_tanh, leaky_relu, relu, sigmoid, silu, softplus, softsign};
+pub use activation::{elu, erf, gelu, gelu_erf, gelu_tanh, leaky_relu, prelu, relu, sigmoid, silu, softplus, softsign};
 pub use arithmetic::{
     abs, add, annihilate, ceil, clamp, clip, divide, floor, maximum, minimum, multiply, negative, positive, power, reciprocal, rint, round, sign,
     sqrt, square, subtract, trunc,
@@ -49,7 +49,7 @@ pub use extrema::{argmax, argmin, max, min};
 pub use gather::{gather_rows, pick, take, take_along_axis};
 pub use index::{IndexItem, assign_item, get_item, set_item};
 pub use join::{column_stack, concat, dstack, hstack, stack, vstack};
-pub use matrix::{linear, matmul, outer};
+pub use matrix::{dot, inner, linear, matmul, outer, vecdot};
 pub use moments::{std, var};
 pub use norm::vector_norm;
 pub use permute::{flip, fliplr, flipud, matrix_transpose, moveaxis, permute_dims, rot90, swapaxes, transpose};

@@ -25,6 +25,7 @@ use crate::tape::Variable;
 pub struct Generator(Mutex<Stream>);
 
 /// The generator that is used when none is given. Its seed differs from process to process until [`manual_seed`].
+#[must_use]
 pub fn default_generator() -> &'static Generator {
     static DEFAULT: LazyLock<Generator> = LazyLock::new(|| Generator::new(RandomState::new().build_hasher().finish()));
     &DEFAULT
@@ -199,9 +200,9 @@ impl Generator {
         let dtype = p.dtype();
         dispatch!(float dtype, T => {
             let probabilities: Vec<T> = p.array().to_vec();
-            probabilities.iter().try_for_each(|&p| check_probability(f64::from(p)))?;
+            probabilities.iter().try_for_each(|&p| check_probability(p.to_scalar().as_f64()))?;
             let units: Vec<f64> = self.units(p.shape(), |u: f64| u).array().to_vec();
-            let drawn: Vec<T> = units.iter().zip(&probabilities).map(|(&u, &p)| T::from_scalar(Scalar::Bool(u < f64::from(p)))).collect();
+            let drawn: Vec<T> = units.iter().zip(&probabilities).map(|(&u, &p)| T::from_scalar(Scalar::Bool(u < p.to_scalar().as_f64()))).collect();
             Ok(Array::from_slice(&drawn, p.shape()).into())
         }, else Err(Error::dtype("bernoulli", dtype, "float32 or float64")))
     }
