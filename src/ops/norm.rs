@@ -4,7 +4,7 @@ use super::extrema::{max, min};
 use super::reduction::{Axes, finish, floating, normalize_axes, reduction_samples, spread, spread_array};
 use super::registry::{Arg, Default, Entry, Gradient, Kind, Param, Sample};
 use super::samples::{Domain, NONZERO};
-use super::shape::astype;
+use super::shape::{astype, scalar};
 use super::{abs, annihilate, divide, equal, logical_or, multiply, power, sign, where_};
 use crate::array::Array;
 use crate::dispatch;
@@ -46,7 +46,8 @@ fn norm_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let g = step.take_g();
     let args: &Length = step.attrs().data().unwrap_or_else(|| unreachable!("vector_norm: recorded without its arguments"));
     let slope = match Power::from(args.ord) {
-        Power::Count => return Ok(std::iter::once(None).collect()), // flat wherever it is continuous
+        // A count is flat wherever it is continuous.
+        Power::Count => scalar(0.0, g.dtype()),
         Power::Absolute => sign(&step.input(0))?,
         Power::Square => divide(&step.input(0), &unit(step, &args.axes)?)?,
         Power::Other(p) => power_slope(step, &args.axes, p)?,
