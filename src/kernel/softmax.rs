@@ -14,6 +14,8 @@ use crate::kernel::simd::{Arch, Kernel, dispatch as simd_dispatch};
 const BLOCK: usize = 2048;
 /// Independent accumulators of a row.
 const LANES: usize = 16;
+/// Rows up to this are folded one element after the other.
+const SHORT: usize = 6;
 
 /// e^(x - max) / Σ e^(x - max) over rows of `count`.
 ///
@@ -262,6 +264,9 @@ fn sum<T: Real>(row: &[T]) -> T {
 
 #[inline(always)]
 fn lanes<T: Real>(row: &[T], start: T, f: impl Fn(T, T) -> T) -> T {
+    if row.len() <= SHORT {
+        return row.iter().fold(start, |a, &x| f(a, x));
+    }
     let mut acc = [start; LANES];
     let mut chunks = row.chunks_exact(LANES);
     for chunk in &mut chunks {
