@@ -41,7 +41,7 @@ pub fn positions<T: Element>(x: &Array, axes: &[usize], best: &Array) -> Array {
 
 /// Equal, or both NaN: when an element is NaN the extremum is, and no element equals it.
 #[inline]
-#[allow(clippy::eq_op, reason = "only NaN differs from itself")]
+#[allow(clippy::eq_op, clippy::needless_bitwise_bool, reason = "only NaN differs from itself; `||` is a branch")]
 fn matches<T: Element>(x: T, best: T) -> bool {
     (x == best) | (x != x)
 }

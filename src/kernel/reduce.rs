@@ -91,6 +91,7 @@ impl Plan {
 
 /// Folds `axes` of `x`; the result has the kept axes only.
 #[must_use]
+#[allow(clippy::cast_precision_loss, reason = "estimates")]
 pub fn reduce<R: Fold<T>, T: Element>(x: &Array, axes: &[usize]) -> Array {
     let plan = Plan::new(x.shape(), axes);
     let (block, outer, inner) = plan.block(x);
@@ -125,6 +126,7 @@ pub fn reduce<R: Fold<T>, T: Element>(x: &Array, axes: &[usize]) -> Array {
 }
 
 /// The fold of one long row, in blocks on all threads.
+#[allow(clippy::cast_precision_loss, reason = "an estimate")]
 fn all<R: Fold<T>, T: Element>(source: &[T]) -> R::Acc {
     const BLOCK: usize = 1 << 16;
     if source.len() <= BLOCK {
@@ -248,7 +250,7 @@ impl<R: Fold<T>, T: Element> Kernel for ColumnLoop<'_, R, T> {
             return fold(0, count, out);
         }
         // Blocks of rows, combined pairwise through a binary counter like the leaves of a row.
-        let (mut stack, mut spare): (Vec<Vec<R::Acc>>, Vec<Vec<R::Acc>>) = (Vec::new(), Vec::new());
+        let (mut stack, mut spare) = (Vec::<Vec<R::Acc>>::new(), Vec::<Vec<R::Acc>>::new());
         for (k, first) in (0..count).step_by(ROWS).enumerate() {
             let mut part = spare.pop().unwrap_or_else(|| vec![R::start(); width]);
             part.fill(R::start());

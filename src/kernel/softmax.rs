@@ -14,6 +14,8 @@ use crate::kernel::simd::{Arch, Kernel, dispatch as simd_dispatch};
 const BLOCK: usize = 2048;
 /// Independent accumulators of a row.
 const LANES: usize = 16;
+/// Rows up to this are folded one element after the other.
+const SHORT: usize = 6;
 
 /// e^(x - max) / Σ e^(x - max) over rows of `count`.
 ///
@@ -262,6 +264,9 @@ fn sum<T: Real>(row: &[T]) -> T {
 
 #[inline(always)]
 fn lanes<T: Real>(row: &[T], start: T, f: impl Fn(T, T) -> T) -> T {
+    if row.len() <= SHORT {
+        return row.iter().fold(start, |a, &x| f(a, x));
+    }
     let mut acc = [start; LANES];
     let mut chunks = row.chunks_exact(LANES);
     for chunk in &mut chunks {
@@ -288,17 +293,18 @@ mod tests {
 
     /// Rows of a length, and what the definition says of them.
     fn check(count: usize) {
-        let n = 5 * count;
-        let data: Vec<f64> = (0..n).map(|i| ((i * 7919 % 613) as f64 - 300.0) / 50.0 + if i < count { 1e4 } else { 0.0 }).collect();
+        let data: Vec<f64> =
+            (0..5 * count).map(|i| f64::from(u16::try_from(i * 7919 % 613).unwrap()) / 50.0 - 6.0 + if i < count { 1e4 } else { 0.0 }).collect();
         let x = Array::from_slice(&data, &[5, count]);
-        let (y, l, s) = (softmax(&x, count).to_vec::<f64>(), log_softmax(&x, count).to_vec::<f64>(), logsumexp(&x, count, &[5]).to_vec::<f64>());
+        let (y, logs, sums) =
+            (softmax(&x, count).to_vec::<f64>(), log_softmax(&x, count).to_vec::<f64>(), logsumexp(&x, count, &[5]).to_vec::<f64>());
         for (r, row) in data.chunks(count).enumerate() {
             let top = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let total: f64 = row.iter().map(|v| (v - top).exp()).sum();
-            assert!((s[r] - top - total.ln()).abs() < 1e-11 * (1.0 + top.abs()));
+            assert!((sums[r] - top - total.ln()).abs() < 1e-11 * (1.0 + top.abs()));
             for (k, v) in row.iter().enumerate() {
                 let want = (v - top).exp() / total;
-                assert!((y[r * count + k] - want).abs() < 1e-14 && (l[r * count + k] - (v - top - total.ln())).abs() < 1e-12);
+                assert!((y[r * count + k] - want).abs() < 1e-14 && (logs[r * count + k] - (v - top - total.ln())).abs() < 1e-12);
             }
         }
     }
@@ -314,17 +320,17 @@ mod tests {
     fn infinities_and_nan() {
         let inf = f64::INFINITY;
         let x = Array::from_slice(&[-inf, -inf, inf, 1.0, f64::NAN, 1.0, -inf, 0.0], &[4, 2]);
-        let s = logsumexp(&x, 2, &[4]).to_vec::<f64>();
-        assert!(s[0] == -inf && s[1] == inf && s[2].is_nan() && s[3].abs() < 1e-300);
+        let sums = logsumexp(&x, 2, &[4]).to_vec::<f64>();
+        assert!(sums[..2] == [-inf, inf] && sums[2].is_nan() && sums[3].abs() < 1e-300);
         let y = softmax(&x, 2).to_vec::<f64>();
         assert!(y[0].is_nan() && y[4].is_nan() && y[6].abs() < 1e-300 && (y[7] - 1.0).abs() < 1e-15);
-        let l = log_softmax(&x, 2).to_vec::<f64>();
-        assert!(l[6] == -inf && l[7].abs() < 1e-300);
-        let g = log_softmax_gradient(&Array::ones(&[4, 2], x.dtype()), &Array::from(x_row(&l)), 2).to_vec::<f64>();
+        let logs = log_softmax(&x, 2).to_vec::<f64>();
+        assert!(logs[6..7] == [-inf] && logs[7].abs() < 1e-300);
+        let g = log_softmax_gradient(&Array::ones(&[4, 2], x.dtype()), &Array::from(last_row(&logs)), 2).to_vec::<f64>();
         assert!((g[0] - 1.0).abs() < 1e-15 && (g[1] + 1.0).abs() < 1e-15);
     }
 
-    fn x_row(l: &[f64]) -> ndarray::ArrayD<f64> {
+    fn last_row(l: &[f64]) -> ndarray::ArrayD<f64> {
         ndarray::ArrayD::from_shape_vec(ndarray::IxDyn(&[4, 2]), [&l[6..], &l[6..], &l[6..], &l[6..]].concat()).unwrap()
     }
 

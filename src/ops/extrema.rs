@@ -5,7 +5,7 @@ use super::registry::{Args, Default, Entry, Gradient, Kind, Param, Value};
 use super::samples::REAL;
 use super::shape::astype;
 use super::{divide, where_};
-use crate::array::{Array, DType, size_of};
+use crate::array::{Array, DType};
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::folds::{CountNonzero, Max, Min};
@@ -34,11 +34,13 @@ fn extremum_vjp(step: &mut Step<'_>) -> Result<Grads> {
     Ok(std::iter::once(Some(out)).collect())
 }
 
-/// Raises when an element of the result would be an extremum of nothing.
+/// Raises when the result would be an extremum of nothing.
 fn check_empty(op: &str, x: &Variable, axes: &[usize]) -> Result<()> {
-    let plan = Plan::new(x.shape(), axes);
-    if plan.count == 0 && size_of(&plan.kept) > 0 {
-        return Err(Error::Value(format!("{op}: nothing to choose from: an array of shape {} is empty along the axis", show_shape(x.shape()))));
+    if Plan::new(x.shape(), axes).count == 0 {
+        return Err(Error::Value(format!(
+            "{op}: nothing to choose from: an array of shape {} is empty along the axes {axes:?}",
+            show_shape(x.shape())
+        )));
     }
     Ok(())
 }
@@ -76,14 +78,14 @@ pub fn min(x: &Variable, axes: Option<&[isize]>, keepdims: bool) -> Result<Varia
 }
 
 fn position(op: &str, x: &Variable, axis: Option<isize>, keepdims: bool, largest: bool) -> Result<Variable> {
-    let axes = normalize_axes(op, axis.as_ref().map(std::slice::from_ref), x.ndim())?;
-    check_empty(op, x, &axes)?;
+    let over = normalize_axes(op, axis.as_ref().map(std::slice::from_ref), x.ndim())?;
+    check_empty(op, x, &over)?;
     if x.array().size() == 0 {
-        return Ok(Array::empty(&reduced_shape(x.shape(), &axes, keepdims), DType::I64).into());
+        return Ok(Array::empty(&reduced_shape(x.shape(), &over, keepdims), DType::I64).into());
     }
-    let best = fold(x.array(), &axes, largest);
-    let out = dispatch!(x.dtype(), T => positions::positions::<T>(x.array(), &axes, &best));
-    Ok(finish(out, x.shape(), &axes, keepdims).into())
+    let best = fold(x.array(), &over, largest);
+    let out = dispatch!(x.dtype(), T => positions::positions::<T>(x.array(), &over, &best));
+    Ok(finish(out, x.shape(), &over, keepdims).into())
 }
 
 /// Where the largest element stands along `axis` (`None`: in the flattened array): the first of equals, and the first

@@ -107,7 +107,10 @@ pub fn std(x: &Variable, axes: Option<&[isize]>, keepdims: bool, correction: f64
     })
 }
 
-fn call(a: &Args<'_>, f: fn(&Variable, Option<&[isize]>, bool, f64) -> Result<Variable>) -> Result<Value> {
+/// x, axes, keepdims, correction.
+type Moment = fn(&Variable, Option<&[isize]>, bool, f64) -> Result<Variable>;
+
+fn call(a: &Args<'_>, f: Moment) -> Result<Value> {
     Ok(f(&a.variable(0)?, a.axes(1)?, a.flag(2)?, a.float(3)?)?.into())
 }
 

@@ -4,8 +4,8 @@ use super::extrema::{max, min};
 use super::reduction::{Axes, finish, floating, normalize_axes, reduction_samples, spread, spread_array};
 use super::registry::{Arg, Default, Entry, Gradient, Kind, Param, Sample};
 use super::samples::{Domain, NONZERO};
-use super::shape::astype;
-use super::{abs, annihilate, divide, equal, logical_or, multiply, power, sign, where_};
+use super::shape::{astype, scalar};
+use super::{abs, annihilate, divide, equal, logical_or, multiply, power, sign, sqrt, square, where_};
 use crate::array::Array;
 use crate::dispatch;
 use crate::error::{Error, Result};
@@ -46,7 +46,8 @@ fn norm_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let g = step.take_g();
     let args: &Length = step.attrs().data().unwrap_or_else(|| unreachable!("vector_norm: recorded without its arguments"));
     let slope = match Power::from(args.ord) {
-        Power::Count => return Ok(std::iter::once(None).collect()), // flat wherever it is continuous
+        // A count is flat wherever it is continuous.
+        Power::Count => scalar(0.0, g.dtype()),
         Power::Absolute => sign(&step.input(0))?,
         Power::Square => divide(&step.input(0), &unit(step, &args.axes)?)?,
         Power::Other(p) => power_slope(step, &args.axes, p)?,
@@ -72,22 +73,30 @@ fn power_slope(step: &Step<'_>, axes: &[usize], p: f64) -> Result<Variable> {
     where_(&logical_or(&equal(&x, 0.0)?, &equal(&y, 0.0)?)?, 0.0, &slope)
 }
 
-/// (Σ |x|ᵖ)^(1/p), in units of the element that dominates the sum: nothing overflows on the way.
+/// The element of x ≥ 0 that dominates a sum of powers, to measure the others in: nothing overflows on the way. One
+/// where there is no such element.
+fn scale(x: &Array, axes: &[usize], largest: bool) -> Array {
+    let plan = Plan::new(x.shape(), axes);
+    if plan.count == 0 {
+        return Array::ones(&plan.kept, x.dtype());
+    }
+    dispatch!(float x.dtype(), T => {
+        let mut scale = if largest { reduce::<Max, T>(x, axes) } else { reduce::<Min, T>(x, axes) };
+        scale.data_mut::<T>().iter_mut().filter(|s| !(s.is_finite() && **s > 0.0)).for_each(|s| *s = 1.0);
+        scale
+    }, else unreachable!("integers were made floating"))
+}
+
+/// (Σ |x|ᵖ)^(1/p).
+#[allow(clippy::float_cmp, reason = "exactly squares have functions of their own")]
 fn power_norm(x: &Array, axes: &[usize], p: f64) -> Result<Array> {
     let x = abs(&x.clone().into())?;
-    let plan = Plan::new(x.shape(), axes);
-    let scale = if plan.count == 0 {
-        Array::ones(&plan.kept, x.dtype())
-    } else {
-        dispatch!(float x.dtype(), T => {
-            let mut scale = if p > 0.0 { reduce::<Max, T>(x.array(), axes) } else { reduce::<Min, T>(x.array(), axes) };
-            scale.data_mut::<T>().iter_mut().filter(|s| !(s.is_finite() && **s > 0.0)).for_each(|s| *s = 1.0);
-            scale
-        }, else unreachable!("integers were made floating"))
-    };
-    let scaled = power(&divide(&x, &spread_array(&scale, axes, x.shape())?.into())?, p)?;
-    let total = dispatch!(float x.dtype(), T => reduce::<Sum, T>(scaled.array(), axes), else unreachable!("integers were made floating"));
-    Ok(multiply(&power(&total.into(), 1.0 / p)?, &scale.into())?.into_array())
+    let scale = scale(x.array(), axes, p > 0.0);
+    let ratio = divide(&x, &spread_array(&scale, axes, x.shape())?.into())?;
+    let ratio = if p == 2.0 { square(&ratio)? } else { power(&ratio, p)? };
+    let total = dispatch!(float x.dtype(), T => reduce::<Sum, T>(ratio.array(), axes), else unreachable!("integers were made floating")).into();
+    let root = if p == 2.0 { sqrt(&total)? } else { power(&total, 1.0 / p)? };
+    Ok(multiply(&root, &scale.into())?.into_array())
 }
 
 /// The length; of numbers whose squares are out of range by way of [`power_norm`].

@@ -25,8 +25,8 @@ pub(crate) fn normalize_axes(op: &str, axes: Option<&[isize]>, ndim: usize) -> R
     let Some(named) = axes else { return Ok((0..ndim).collect()) };
     let mut out = named.iter().map(|&a| normalize_axis(op, a, ndim)).collect::<Result<Axes>>()?;
     out.sort_unstable();
-    if let Some(twice) = out.windows(2).find(|w| w[0] == w[1]) {
-        return Err(Error::Axis(format!("{op}: axis {} is named twice in {named:?}", twice[0])));
+    if let Some((twice, _)) = out.iter().zip(&out[1.min(out.len())..]).find(|(a, b)| a == b) {
+        return Err(Error::Axis(format!("{op}: axis {twice} is named twice in {named:?}")));
     }
     Ok(out)
 }

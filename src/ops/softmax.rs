@@ -72,12 +72,12 @@ fn log_softmax_vjp(step: &mut Step<'_>) -> Result<Grads> {
 /// # Errors
 /// `Axis` when the axis is out of range.
 pub fn log_softmax(x: &Variable, axis: isize) -> Result<Variable> {
-    let axes = one_axis("log_softmax", axis, x.ndim())?;
+    let over = one_axis("log_softmax", axis, x.ndim())?;
     let x = floating(x)?;
-    let out = by_rows([x.array()], &axes, |[x], n| kernel::log_softmax(x, n));
+    let out = by_rows([x.array()], &over, |[x], n| kernel::log_softmax(x, n));
     record(&LOG_SOFTMAX, &[&x], out, |s| {
         s.output(0);
-        s.attrs(axes_attr(&axes));
+        s.attrs(axes_attr(&over));
     })
 }
 
