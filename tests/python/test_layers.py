@@ -55,6 +55,7 @@ ACTIVATIONS = [
     (nn.GELU("tanh"), lambda x: 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))),
     (nn.SiLU(), lambda x: x / (1 + np.exp(-x))),
     (nn.Softplus(2.0), lambda x: np.log1p(np.exp(2 * x)) / 2),
+    (nn.Softplus(2.0, 1.0), lambda x: np.where(2 * x > 1.0, x, np.log1p(np.exp(2 * x)) / 2)),
     (nn.ELU(0.7), lambda x: np.where(x > 0, x, 0.7 * np.expm1(x))),
     (nn.Softmax(dim=0), lambda x: np.exp(x) / np.exp(x).sum(0)),
     (nn.LogSoftmax(dim=1), lambda x: x - np.log(np.exp(x).sum(1, keepdims=True))),

@@ -121,22 +121,23 @@ class SiLU(Module):
 
 
 class Softplus(Module):
-    """``log(1 + exp(beta x)) / beta``, a smooth ReLU, exact for any ``x``.
+    """``log(1 + exp(beta x)) / beta``, a smooth ReLU, exact for any ``x`` unless a ``threshold`` makes it linear above.
 
     >>> round(tg.nn.Softplus()(tg.Variable(0.0)).item(), 4)
     0.6931
     """
 
-    def __init__(self, beta: float = 1.0) -> None:
+    def __init__(self, beta: float = 1.0, threshold: float | None = None) -> None:
         super().__init__()
         self.beta = beta
+        self.threshold = threshold
 
     def forward(self, input: Variable) -> Variable:
         """Computes the output."""
-        return F.softplus(input, self.beta)
+        return F.softplus(input, self.beta, self.threshold)
 
     def extra_repr(self) -> str:
-        return f"beta={self.beta}"
+        return f"beta={self.beta}" + ("" if self.threshold is None else f", threshold={self.threshold}")
 
 
 class ELU(Module):
