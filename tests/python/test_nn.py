@@ -164,6 +164,7 @@ def test_a_state_that_does_not_fit_changes_nothing(net):
     del wrong["first.bias"]
     wrong["surprise"] = tg.Variable([1.0])
     wrong["second.weight"] = tg.zeros((4, 2))
+    wrong["mean"] = "no array"
     with pytest.raises(nn.StateDictError) as caught:
         net.load_state_dict(wrong)
     assert caught.value.missing_keys == ["first.bias"]
@@ -171,6 +172,7 @@ def test_a_state_that_does_not_fit_changes_nothing(net):
     text = str(caught.value)
     for words in ("nothing was changed", "missing: first.bias", "unexpected: surprise"):
         assert words in text
+    assert "mean: " in text
     assert "second.weight: shape (4, 2) in the state, (2, 4) in the module" in text
     for name, value in net.state_dict().items():
         np.testing.assert_array_equal(value.numpy(), before[name])
@@ -334,6 +336,12 @@ def test_named_sequential():
     assert len(net) == 4
     del net.more
     assert len(net) == 3
+    net.add_module("act", nn.Sigmoid())
+    assert isinstance(net[1], nn.Sigmoid)
+    net.note = "a plain attribute"
+    del net.note
+    with pytest.raises(AttributeError):
+        _ = net.note
     twin = copy.deepcopy(net)
     assert twin.lin.weight is not net.lin.weight
 

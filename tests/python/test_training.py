@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 import tapegrad as tg
 from tapegrad import nn, optim
 
