@@ -1,5 +1,7 @@
 //! Optimizers as classes. `param_groups` is what users and schedulers see and change; a step reads it, and is then one
 //! call into the core.
+#![allow(clippy::doc_markdown, reason = "the docs of methods and classes are read in Python")]
+#![allow(clippy::upper_case_acronyms, reason = "PyTorch's names")]
 
 use std::collections::HashMap;
 use std::sync::Arc;

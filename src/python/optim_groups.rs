@@ -1,5 +1,6 @@
 //! Parameter groups: the dicts in which users and schedulers see and change what an optimizer is told.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use pyo3::exceptions::{PyKeyError, PyTypeError, PyValueError};
@@ -255,12 +256,12 @@ pub fn show(name: &str, groups: &Bound<'_, PyList>) -> PyResult<String> {
     let mut out = format!("{name} (");
     for (i, g) in groups.iter().enumerate() {
         let group = dict(name, "a parameter group", &g)?;
-        out.push_str(&format!("\nParameter Group {i}"));
+        let _ = write!(out, "\nParameter Group {i}");
         let keys = group.keys();
         keys.sort()?;
         for key in keys.iter().filter(|k| !k.eq("params").unwrap_or(false)) {
             if let Some(value) = group.get_item(&key)? {
-                out.push_str(&format!("\n    {}: {}", key.str()?, value.str()?));
+                let _ = write!(out, "\n    {}: {}", key.str()?, value.str()?);
             }
         }
         out.push('\n');
