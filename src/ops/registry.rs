@@ -16,6 +16,8 @@ pub enum Kind {
     OptArray,
     /// A sequence of arrays.
     Arrays,
+    /// Arrays given one by one, or as one sequence.
+    Each,
     /// A float.
     Float,
     /// A float or None.

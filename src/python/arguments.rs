@@ -43,7 +43,7 @@ pub fn argument(entry: &Entry, p: &Param, o: &Bound<'_, PyAny>) -> PyResult<Arg>
         Kind::OptArray if o.is_none() => Ok(Arg::None),
         Kind::Array | Kind::OptArray => array(entry, p, o),
         _ if o.is_none() && p.default == Default::None => Ok(Arg::None),
-        Kind::Arrays => arrays(entry, p, o),
+        Kind::Arrays | Kind::Each => arrays(entry, p, o),
         Kind::Float | Kind::OptFloat => match o.extract::<f64>() {
             Ok(x) => Ok(Arg::Float(x)),
             Err(_) => Err(wrong(entry, p, o, "a float")),

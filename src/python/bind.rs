@@ -134,7 +134,12 @@ unsafe fn bind<'py>(
     given[0] = slf;
     let mut tail = None;
     let mut taken = n;
-    if first + n > row.positional {
+    if entry.params[0].kind == Kind::Each && n != 1 {
+        // SAFETY: `n` positional arguments.
+        let all: Vec<Bound<'py, PyAny>> = (0..n).map(|k| unsafe { Bound::from_borrowed_ptr(py, *args.add(k)) }).collect();
+        tail = Some((0, PyTuple::new(py, all)?));
+        taken = 0;
+    } else if first + n > row.positional {
         let last = row.positional.saturating_sub(1);
         let variadic = first == 1 && last >= 1 && matches!(entry.params[last].kind, Kind::Ints | Kind::Axes);
         if !variadic {
