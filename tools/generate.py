@@ -23,6 +23,7 @@ TYPES = {
     "Array": "_ArrayLike",
     "OptArray": "_ArrayLike | None",
     "Arrays": "Variable | Sequence[_ArrayLike]",
+    "Each": "_ArrayLike | Sequence[_ArrayLike]",
     "Float": "float",
     "OptFloat": "float | None",
     "Int": "SupportsIndex",
@@ -58,6 +59,8 @@ def operators() -> list[str]:
 def parameter(p: dict[str, Any]) -> str:
     """A parameter in a stub."""
     kind = TYPES[p["kind"]]
+    if p["kind"] == "Each":
+        return f"*{p['name']}: {kind}"
     if p["default"] is None:
         return f"{p['name']}: {kind}"
     if p["default"] == "None" and "None" not in kind:
@@ -70,7 +73,7 @@ def signature(params: list[dict[str, Any]], show: Any) -> str:
     """The parameters between parentheses, with a star before those that are given by name only."""
     parts = []
     for i, p in enumerate(params):
-        if p["keyword_only"] and (i == 0 or not params[i - 1]["keyword_only"]):
+        if p["keyword_only"] and (i == 0 or not (params[i - 1]["keyword_only"] or params[i - 1]["kind"] == "Each")):
             parts.append("*")
         parts.append(show(p))
     return ", ".join(parts)

@@ -258,7 +258,7 @@ pub const ENTRIES: &[Entry] = &[
     Entry {
         name: "broadcast_arrays",
         doc: "All arrays stretched to their common shape, as views.\n\n>>> tg.broadcast_arrays([tg.Variable([1.0, 2.0]), tg.Variable([[3.0]])])\n(Variable([[1., 2.]]), Variable([[3., 3.]]))\n",
-        params: &[Param::new("arrays", Kind::Arrays)],
+        params: &[Param::new("arrays", Kind::Each)],
         call: |a| Ok(broadcast_arrays(a.variables(0)?)?.into()),
         gradient: Gradient::Composite("g, summed down to the shape of each"),
         linear: true,

@@ -135,6 +135,9 @@ fn show_default(d: Default) -> Option<String> {
 
 /// A parameter as it stands in a signature.
 pub fn show_param(p: &Param) -> String {
+    if p.kind == Kind::Each {
+        return format!("*{}", p.name);
+    }
     show_default(p.default).map_or_else(|| p.name.to_owned(), |d| format!("{}={d}", p.name))
 }
 
@@ -142,7 +145,7 @@ pub fn show_param(p: &Param) -> String {
 pub fn signature(entry: &Entry) -> String {
     let mut parts: Vec<String> = Vec::new();
     for (i, p) in entry.params.iter().enumerate() {
-        if p.keyword_only && (i == 0 || !entry.params[i - 1].keyword_only) {
+        if p.keyword_only && (i == 0 || !(entry.params[i - 1].keyword_only || entry.params[i - 1].kind == Kind::Each)) {
             parts.push("*".to_owned());
         }
         parts.push(show_param(p));

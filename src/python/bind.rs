@@ -12,7 +12,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::ffi::{self, Py_ssize_t, PyObject};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyInt, PyString, PyTuple};
+use pyo3::types::{PyInt, PyList, PyString, PyTuple};
 use smallvec::SmallVec;
 
 use super::arguments::{argument, default_argument, signature};
@@ -134,7 +134,9 @@ unsafe fn bind<'py>(
     given[0] = slf;
     let mut tail = None;
     let mut taken = n;
-    if entry.params[0].kind == Kind::Each && n != 1 {
+    // SAFETY: read only when there is one positional argument.
+    let listed = || unsafe { Bound::from_borrowed_ptr(py, *args) };
+    if entry.params[0].kind == Kind::Each && !(n == 1 && (listed().cast::<PyList>().is_ok() || listed().cast::<PyTuple>().is_ok())) {
         // SAFETY: `n` positional arguments.
         let all: Vec<Bound<'py, PyAny>> = (0..n).map(|k| unsafe { Bound::from_borrowed_ptr(py, *args.add(k)) }).collect();
         tail = Some((0, PyTuple::new(py, all)?));
@@ -198,8 +200,8 @@ fn doc(name: &str, entry: &Entry, method: bool) -> CString {
     for p in &entry.params[usize::from(method)..] {
         if p.keyword_only && !star {
             parts.push("*".to_owned());
-            star = true;
         }
+        star |= p.keyword_only || p.kind == Kind::Each;
         parts.push(super::arguments::show_param(p));
     }
     let text = format!("{name}({})\n--\n\n{}", parts.join(", "), entry.doc);

@@ -162,9 +162,7 @@ impl PyVariable {
                 Some(v) => v,
                 None => Value::Variable(convert::array(value, None, None)?.into()),
             };
-            let x = slf.get().snapshot();
-            let new = ops::set_item(&x, &items, value.operand())?;
-            drop(x);
+            let new = ops::set_item(&slf.get().snapshot(), &items, value.operand())?;
             slf.get().replace("assignment", new)
         })
     }

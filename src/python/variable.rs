@@ -1,6 +1,7 @@
 //! The class `Variable`: the handle that users hold. It keeps its identity while values move through it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use pyo3::exceptions::PyTypeError;
@@ -118,6 +119,29 @@ impl PyVariable {
     }
 }
 
+/// The entries along an array's first axis, one after the other.
+#[pyclass(frozen, module = "tapegrad")]
+pub struct Rows {
+    array: Variable,
+    next: AtomicUsize,
+}
+
+#[pymethods]
+impl Rows {
+    fn __iter__<'py>(slf: &Bound<'py, Self>) -> Bound<'py, Self> {
+        slf.clone()
+    }
+
+    fn __next__(&self) -> PyResult<Option<PyVariable>> {
+        let i = self.next.fetch_add(1, Ordering::Relaxed);
+        if i >= self.array.shape()[0] {
+            return Ok(None);
+        }
+        let item = [crate::ops::IndexItem::Int(i.cast_signed())];
+        Ok(Some(PyVariable::new(crate::ops::get_item(&self.array, &item)?)))
+    }
+}
+
 /// A new handle of `v`.
 pub fn wrap(py: Python<'_>, v: Variable) -> PyResult<Py<PyAny>> {
     Ok(Py::new(py, PyVariable::new(v))?.into_any())
@@ -149,6 +173,26 @@ impl PyVariable {
     #[getter]
     fn shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         PyTuple::new(py, self.snapshot().shape())
+    }
+
+    /// The array with its axes reversed.
+    #[getter(T)]
+    fn transposed(&self) -> PyResult<Self> {
+        Ok(Self::new(crate::ops::transpose(&self.snapshot(), None)?))
+    }
+
+    /// The array with its last two axes exchanged.
+    #[getter(mT)]
+    fn matrix_transposed(&self) -> PyResult<Self> {
+        Ok(Self::new(crate::ops::matrix_transpose(&self.snapshot())?))
+    }
+
+    fn __iter__(slf: &Bound<'_, Self>) -> PyResult<Rows> {
+        let v = slf.get().snapshot();
+        if v.ndim() == 0 {
+            return Err(PyTypeError::new_err("iteration over a 0-d array"));
+        }
+        Ok(Rows { array: v, next: AtomicUsize::new(0) })
     }
 
     /// Number of axes.
