@@ -49,7 +49,7 @@ def operators() -> list[str]:
         extra = ", modulus: None = None" if name == "pow" else ""
         lines.append(f"def __{name}__(self, other: _ArrayLike{extra}, /) -> Variable: ...")
         lines.append(f"def __r{name}__(self, other: _ArrayLike{extra}, /) -> Variable: ...")
-        lines.append(f"def __i{name}__(self, other: _ArrayLike{extra}, /) -> Self: ...")
+        lines.append(f"def __i{name}__(self, other: _ArrayLike, /) -> Self: ..." + "  # type: ignore[misc]" * (name == "pow"))
     for name in COMPARISONS:
         overrides = "  # type: ignore[override]" if name in {"eq", "ne"} else ""
         lines.append(f"def __{name}__(self, other: _ArrayLike, /) -> Variable: ...{overrides}")

@@ -181,7 +181,7 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "hsplit",
-        doc: "The pieces of x along the second axis, or the only one: as split. Views.\n\n>>> tg.hsplit(tg.Variable([1.0, 2.0]), 2)\n[Variable([1.]), Variable([2.])]\n",
+        doc: "The pieces of x along the second axis, or the only one: as split. Views.\n\n>>> tg.hsplit(tg.Variable([1.0, 2.0]), 2)\n(Variable([1.]), Variable([2.]))\n",
         params: PARTS,
         call: |a| Ok(hsplit(&a.variable(0)?, sections(a)?)?.into()),
         gradient: Gradient::Composite("concat(g)"),
@@ -192,7 +192,7 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "vsplit",
-        doc: "The pieces of x along the first axis of two or more: as split. Views.\n\n>>> tg.vsplit(tg.Variable([[1.0], [2.0]]), 2)\n[Variable([[1.]]), Variable([[2.]])]\n",
+        doc: "The pieces of x along the first axis of two or more: as split. Views.\n\n>>> tg.vsplit(tg.Variable([[1.0], [2.0]]), 2)\n(Variable([[1.]]), Variable([[2.]]))\n",
         params: PARTS,
         call: |a| Ok(vsplit(&a.variable(0)?, sections(a)?)?.into()),
         gradient: Gradient::Composite("concat(g)"),
