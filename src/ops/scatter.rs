@@ -7,7 +7,7 @@ use super::registry::{Arg, Entry, Gradient, Kind, Operand, Param, Sample};
 use super::samples::{Draw, REAL, call_with, indices};
 use super::shape::astype;
 use super::window::{Cut, GETITEM, Window, view};
-use crate::array::{Array, Shape, broadcast_shapes, normalize_axis};
+use crate::array::{Array, Shape, normalize_axis};
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::gather::Places;
 use crate::tape::{Op, Rule, Variable};
@@ -87,12 +87,8 @@ fn same_float(op: &str, x: &Variable, source: &Variable) -> Result<()> {
 /// `x` with `value`, a number or a 0-d array, where the mask holds.
 ///
 /// # Errors
-/// `Shape` when the mask does not broadcast to `x` or `value` is no single number.
+/// `Shape` when the mask and `x` do not broadcast or `value` is no single number.
 pub fn masked_fill<'a>(x: &Variable, mask: &Variable, value: impl Into<Operand<'a>>) -> Result<Variable> {
-    if broadcast_shapes(x.shape(), mask.shape()).as_deref() != Some(x.shape()) {
-        let (m, s) = (show_shape(mask.shape()), show_shape(x.shape()));
-        return Err(Error::Shape(format!("masked_fill: a mask of shape {m} does not broadcast to {s}, the shape of the array")));
-    }
     match value.into() {
         Operand::Variable(v) if v.ndim() == 0 => super::where_(mask, &astype(v, x.dtype())?, x),
         Operand::Variable(v) => {
