@@ -11,10 +11,12 @@ use super::index;
 use super::variable::{PyVariable, wrap};
 use crate::error::Result;
 use crate::ops::{self, Operand};
-use crate::tape::Variable;
+use crate::tape::{self, Variable};
 
 type BinaryFn = fn(Operand<'_>, Operand<'_>) -> Result<Variable>;
 
+/// Elements below which an operation is so short that copying its operands' handles shows.
+const SHORT: usize = 1 << 10;
 /// Elements from which an operation is long enough for other Python threads to run meanwhile.
 pub const LONG: usize = 1 << 16;
 
@@ -26,6 +28,16 @@ pub fn run<T: Send>(py: Python<'_>, elements: usize, f: impl FnOnce() -> Result<
 fn binary(slf: &Bound<'_, PyVariable>, other: &Bound<'_, PyAny>, name: &str, f: BinaryFn, reflected: bool) -> PyResult<Py<PyAny>> {
     let py = slf.py();
     guard(name, || {
+        if let Ok(b) = other.cast_exact::<PyVariable>()
+            && !tape::is_observed()
+        {
+            let short = slf.get().with_both(b.get(), |x, y| {
+                (x.array().size().max(y.array().size()) < SHORT).then(|| if reflected { f(y.into(), x.into()) } else { f(x.into(), y.into()) })
+            });
+            if let Some(out) = short {
+                return wrap(py, out?);
+            }
+        }
         let Some(other) = convert::operand(other)? else { return Ok(py.NotImplemented()) };
         let a = slf.get().snapshot();
         let size = a.array().size() + if let Value::Variable(v) = &other { v.array().size() } else { 0 };

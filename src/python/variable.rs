@@ -64,6 +64,29 @@ impl PyVariable {
         }
     }
 
+    /// Runs `f` on the values of two handles without copying them. `f` must be short and must not call Python: both
+    /// handles are locked, in the order of their addresses.
+    pub fn with_both<R>(&self, other: &Self, f: impl FnOnce(&Variable, &Variable) -> R) -> R {
+        let (here, there) = (std::ptr::from_ref(self), std::ptr::from_ref(other));
+        if here == there {
+            let v = self.snapshot();
+            return f(&v, &v);
+        }
+        let (a, b) = if here < there {
+            let a = self.state.lock();
+            (a, other.state.lock())
+        } else {
+            let b = other.state.lock();
+            (self.state.lock(), b)
+        };
+        match (&*a, &*b) {
+            (State::Value(a), State::Value(b)) => f(a, b),
+            (State::Value(a), State::Leaf(b)) => f(a, &b.variable()),
+            (State::Leaf(a), State::Value(b)) => f(&a.variable(), b),
+            (State::Leaf(a), State::Leaf(b)) => f(&a.variable(), &b.variable()),
+        }
+    }
+
     /// The place, for a leaf.
     pub fn leaf(&self) -> Option<Arc<Leaf>> {
         match &*self.state.lock() {

@@ -14,6 +14,6 @@ pub use arena::{NodeRef, Owned, visit_owned};
 pub use backward::{BackwardOptions, add_node_hook, backward, backward_with, find_retained, grad, remove_node_hook, retained_leaf};
 pub use inspect::{NodeInfo, Source, TapeStats, listing, op_name, tape_stats, to_dot};
 pub use leaf::{Hook, HookFn, Leaf};
-pub use mode::{RecordingGuard, is_anomaly, is_recording, recording, set_anomaly, set_recording, set_source_provider, unwatch, watch};
+pub use mode::{RecordingGuard, is_anomaly, is_observed, is_recording, recording, set_anomaly, set_recording, set_source_provider, unwatch, watch};
 pub use node::{AttrData, Attrs, CustomRule, Grads, Meta, Op, Role, Rule, Saver, Step};
 pub use variable::{Edge, Variable, record, record_many};

@@ -84,9 +84,15 @@ pub fn set_source_provider(provider: fn() -> Option<Arc<str>>) {
     let _ = SOURCE.set(provider);
 }
 
+/// Whether somebody wants to know the line that records: finding it runs Python code.
+#[must_use]
+pub fn is_observed() -> bool {
+    has(ANOMALY | WATCHED)
+}
+
 /// The running line, when somebody wants to know it.
 pub(super) fn source() -> Option<Arc<str>> {
-    if has(ANOMALY | WATCHED) { SOURCE.get().and_then(|provider| provider()) } else { None }
+    if is_observed() { SOURCE.get().and_then(|provider| provider()) } else { None }
 }
 
 /// Begins to collect descriptions of the nodes that this thread records.

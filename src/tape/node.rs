@@ -150,12 +150,19 @@ impl Drop for Saved {
 }
 
 /// Shape and dtype of a value.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Meta {
     /// Sizes of the axes.
     pub shape: Shape,
     /// Type of the elements.
     pub dtype: DType,
+}
+
+impl Clone for Meta {
+    #[inline]
+    fn clone(&self) -> Self {
+        Self { shape: Shape::from_slice(&self.shape), dtype: self.dtype }
+    }
 }
 
 impl Meta {
