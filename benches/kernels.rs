@@ -1,6 +1,6 @@
 //! Kernels against the machine: elements, bytes and floating point operations a second.
 //!
-//! `cargo bench --bench kernels`; set TAPEGRAD_NUM_THREADS to compare thread counts.
+//! `cargo bench --bench kernels`; set `TAPEGRAD_NUM_THREADS` to compare thread counts.
 
 use divan::counter::{BytesCount, ItemsCount};
 use tapegrad::array::Array;

@@ -52,13 +52,11 @@ impl std::error::Error for Error {}
 /// A shape as Python prints a tuple: `()`, `(3,)`, `(2, 3)`.
 #[must_use]
 pub fn show_shape(shape: &[usize]) -> String {
-    match shape {
-        [n] => format!("({n},)"),
-        _ => {
-            let inner: Vec<String> = shape.iter().map(ToString::to_string).collect();
-            format!("({})", inner.join(", "))
-        }
+    if let [n] = shape {
+        return format!("({n},)");
     }
+    let inner: Vec<String> = shape.iter().map(ToString::to_string).collect();
+    format!("({})", inner.join(", "))
 }
 
 impl Error {

@@ -36,9 +36,6 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("src/python/", "NumPy's and DLPack's C structures"),
 ];
 
-/// Rows that Python calls by square brackets only.
-const OPERATORS: &[&str] = &["getitem", "setitem"];
-
 /// The rooms from the ground up: a file names its own room and those of smaller height only.
 const ROOMS: &[(&str, u8)] =
     &[("error", 0), ("array", 1), ("kernel", 2), ("tape", 3), ("ops", 4), ("loss", 5), ("optim", 5), ("registry", 6), ("python", 7)];
@@ -170,7 +167,7 @@ fn functions(text: &str, python: bool) -> Vec<(String, usize, usize)> {
             if python { !inner.is_empty() && depth <= indent && !inner.starts_with([')', ']']) } else { depth == indent && inner.starts_with('}') }
         };
         // A body on the same line, and what a macro fills in, has no length of its own.
-        if !python && !line.ends_with(['{', '(', '<']) && !lines.get(start + 1).is_some_and(|next| next.trim() == "where") {
+        if !python && !line.ends_with(['{', '(', '<']) && lines.get(start + 1).is_none_or(|next| next.trim() != "where") {
             continue;
         }
         let rest = &lines[start + 1..];

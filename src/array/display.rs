@@ -121,15 +121,12 @@ impl<'a> Printer<'a> {
                     out.extend(std::iter::repeat_n(' ', indent + depth + 1));
                 }
             }
-            match place {
-                Some(i) => {
-                    self.axis(&layout.select(0, i), depth + 1, indent, out);
-                    column += self.width;
-                }
-                None => {
-                    out.push_str("...");
-                    column += 3;
-                }
+            if let Some(i) = place {
+                self.axis(&layout.select(0, i), depth + 1, indent, out);
+                column += self.width;
+            } else {
+                out.push_str("...");
+                column += 3;
             }
         }
         out.push(']');

@@ -116,9 +116,8 @@ impl Scalar {
     #[must_use]
     pub fn promote(self, dtype: DType) -> DType {
         match self {
-            Self::Bool(_) => dtype,
             Self::Int(_) if dtype == DType::Bool => DType::I64,
-            Self::Int(_) => dtype,
+            Self::Bool(_) | Self::Int(_) => dtype,
             Self::Float(_) if dtype.is_float() => dtype,
             Self::Float(_) => default_float(),
         }

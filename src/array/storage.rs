@@ -37,9 +37,13 @@ unsafe impl Sync for Storage {}
 
 impl Storage {
     /// A pooled buffer of `len` elements with arbitrary (valid) contents.
+    ///
+    /// # Panics
+    /// When that is more memory than can be addressed.
     #[must_use]
     pub fn new(len: usize, dtype: DType) -> Self {
-        let bytes = len.checked_mul(dtype.size()).filter(|&b| b <= isize::MAX as usize).unwrap_or_else(|| panic!("array too large: {len} elements"));
+        let bytes =
+            len.checked_mul(dtype.size()).filter(|&b| isize::try_from(b).is_ok()).unwrap_or_else(|| panic!("array too large: {len} elements"));
         let block = pool::take(bytes);
         let start = block.start;
         if dtype == DType::Bool {
@@ -54,6 +58,7 @@ impl Storage {
     /// # Safety
     /// `start` must be aligned for `dtype` and point to `len` initialised elements (bytes 0 or 1 for bool)
     /// that stay alive until `lender` is dropped and are not written while the library reads them.
+    #[must_use]
     pub unsafe fn lent(start: NonNull<u8>, len: usize, dtype: DType, lender: Box<dyn Lender>) -> Self {
         Self { start, len, dtype, owner: Owner::Lent { lender, locks: AtomicUsize::new(0) } }
     }
@@ -88,7 +93,10 @@ impl Storage {
         self.start.as_ptr()
     }
 
-    /// All elements. Panics when `T` is not the dtype: a bug of the caller.
+    /// All elements.
+    ///
+    /// # Panics
+    /// When `T` is not the dtype: a bug of the caller.
     #[must_use]
     #[inline]
     pub fn as_slice<T: Element>(&self) -> &[T] {
@@ -97,7 +105,10 @@ impl Storage {
         unsafe { std::slice::from_raw_parts(self.start.as_ptr().cast(), self.len) }
     }
 
-    /// All elements, to write. Panics when `T` is not the dtype or the memory is lent.
+    /// All elements, to write.
+    ///
+    /// # Panics
+    /// When `T` is not the dtype or the memory is lent.
     #[inline]
     pub fn as_mut_slice<T: Element>(&mut self) -> &mut [T] {
         assert_eq!(T::DTYPE, self.dtype, "storage written with the wrong type");

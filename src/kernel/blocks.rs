@@ -159,7 +159,7 @@ mod tests {
         let t = a.with_layout(a.layout().permute(&[1, 0]));
         let row = Array::from_slice(&(0..40).map(f64::from).collect::<Vec<_>>(), &[40]);
         let out = map([Input::from(&t), Input::from(&row), Input::Scalar(Scalar::Float(0.5))], &[30, 40], |[x, y, c]: [f64; 3]| x + 10.0 * y + c);
-        let want: Vec<f64> = t.to_vec::<f64>().iter().enumerate().map(|(i, x)| x + 10.0 * (i % 40) as f64 + 0.5).collect();
+        let want: Vec<f64> = t.to_vec::<f64>().iter().zip((0..40).cycle()).map(|(x, i)| x + 10.0 * f64::from(i) + 0.5).collect();
         assert_eq!(out.to_vec::<f64>(), want);
     }
 

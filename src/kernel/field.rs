@@ -22,8 +22,7 @@
 //! }
 //! // per block: if pass::<R, T, A>(x, y) { pass::<R, T, Careful<A>>(x, y); }
 //! ```
-#![allow(clippy::inline_always)] // a function that is not inlined is compiled for the wrong instruction set
-#![allow(clippy::needless_bitwise_bool)] // `||` is a branch
+#![allow(clippy::needless_bitwise_bool, reason = "`||` is a branch")]
 
 use std::marker::PhantomData;
 use std::ops::{Add, Div, Mul, Neg, Sub};

@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn maps_and_updates_agree() {
-        let x = Array::from_slice(&(0..1000).map(|i| i as f32).collect::<Vec<_>>(), &[1000]);
+        let x = Array::from_slice(&(0_u16..1000).map(f32::from).collect::<Vec<_>>(), &[1000]);
         let y = map::<Axpy, 2>([Input::from(&x), Input::Scalar(Scalar::Float(1.0))], &[1000], DType::F32, [2.0, 0.0]);
         let mut z = x.clone();
         update::<Axpy, 1, 2>(&mut z, [Input::Scalar(Scalar::Float(1.0))], [2.0, 0.0]);

@@ -4,9 +4,7 @@
 //! for the threads, at places that depend on the sizes and layouts alone, so that the result has the same bits
 //! with any number of threads; `product` computes one part. `docs/decisions/0002-gemm.md` has the numbers.
 
-// To call `split::run`, whose promises are what this file checks.
-#![allow(unsafe_code)]
-#![allow(clippy::many_single_char_names)] // a, b, c, m, k, n: as everybody writes it
+#![allow(unsafe_code, reason = "to call `split::run`, whose promises are what this file checks")]
 
 mod product;
 mod split;

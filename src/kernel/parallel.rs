@@ -11,7 +11,7 @@
 
 // For `run_with`: a loop's closure borrows from its caller, and rayon takes only `'static` jobs unless the
 // caller waits for every one of them. That wait costs milliseconds when the other cores are busy.
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "see above")]
 
 use std::any::Any;
 use std::cell::Cell;

@@ -10,7 +10,7 @@
 //! | [`Baseline`] | everywhere else (SSE2, NEON) | where the target always has it |
 //!
 //! `TAPEGRAD_ISA=baseline` in the environment forces the second, for tests and bug reports.
-#![allow(unsafe_code)] // calling a `#[target_feature]` function needs it; the one call is in `dispatch`
+#![allow(unsafe_code, reason = "calling a `#[target_feature]` function needs it; the one call is in `dispatch`")]
 
 use std::marker::PhantomData;
 use std::sync::OnceLock;
@@ -105,7 +105,6 @@ mod tests {
     impl Kernel for Sum<'_> {
         type Output = (f32, bool);
         #[inline(always)]
-        #[allow(clippy::inline_always)] // see `Kernel`
         fn run<A: Arch>(self) -> (f32, bool) {
             (self.0.iter().sum(), A::FMA)
         }

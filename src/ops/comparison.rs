@@ -40,6 +40,7 @@ macro_rules! comparison {
         ///
         /// # Errors
         /// `Shape` when the operands do not broadcast.
+        #[allow(clippy::float_cmp, reason = "it is what was asked for")]
         pub fn $name<'a>(a: impl Into<Operand<'a>>, b: impl Into<Operand<'a>>) -> Result<Variable> {
             let (pair, dtype, shape) = together(stringify!($name), a.into(), b.into())?;
             Ok(dispatch!(dtype, T => blocks::map(pair.inputs(), &shape, |[x, y]: [T; 2]| x $op y)).into())
@@ -132,6 +133,7 @@ macro_rules! bitwise {
         ///
         /// # Errors
         /// `Shape` when the operands do not broadcast, `DType` for floating ones.
+        #[allow(clippy::unnecessary_fallible_conversions, reason = "only u8 always fits into the count of a shift")]
         pub fn $name<'a>(a: impl Into<Operand<'a>>, b: impl Into<Operand<'a>>) -> Result<Variable> {
             let (a, b) = (a.into(), b.into());
             let (dtype, shape) = meet(stringify!($name), &a, &b)?;

@@ -500,7 +500,7 @@ impl Cast<'_> {
     }
 }
 
-fn cast<'a>(o: Operand<'a>, dtype: DType) -> Result<Cast<'a>> {
+fn cast(o: Operand<'_>, dtype: DType) -> Result<Cast<'_>> {
     Ok(match o {
         Operand::Scalar(s) => Cast::Scalar(s),
         Operand::Variable(v) if v.dtype() == dtype => Cast::Same(v),
@@ -559,6 +559,7 @@ fn binary_vjp<B: Binary + ?Sized>(step: &mut Step<'_>) -> Result<Grads> {
 }
 
 /// g ⊗ dy/da (side 0) or g ⊗ dy/db (side 1); with a number on the other side, the array is input 0.
+#[allow(clippy::float_cmp, reason = "the constant factor one needs no product")]
 fn one_side<B: Binary + ?Sized>(step: &Step<'_>, g: Variable, side: usize, scalar: Option<f64>) -> Result<Variable> {
     let saves = if side == 0 { B::SAVES_A } else { B::SAVES_B };
     if saves == (Saves { a: false, b: false, y: false }) {

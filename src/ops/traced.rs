@@ -77,7 +77,7 @@ impl Trace {
     }
 }
 
-impl<'t> Traced<'t> {
+impl Traced<'_> {
     fn variable(self) -> Variable {
         match self {
             Self::Lit(v) => Array::scalar(v).into(),

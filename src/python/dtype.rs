@@ -53,8 +53,8 @@ impl PyDType {
         PyString::new(py, self.0.name()).hash()
     }
 
-    fn __reduce__(&self, py: Python<'_>) -> PyResult<(Py<PyAny>, (&'static str,))> {
-        Ok((py.get_type::<Self>().into_any().unbind(), (self.0.name(),)))
+    fn __reduce__(&self, py: Python<'_>) -> (Py<PyAny>, (&'static str,)) {
+        (py.get_type::<Self>().into_any().unbind(), (self.0.name(),))
     }
 
     #[new]

@@ -12,7 +12,7 @@ use crate::dispatch;
 use crate::error::show_shape;
 use crate::tape::Edge;
 
-fn to_object<'py>(py: Python<'py>, s: Scalar) -> Bound<'py, PyAny> {
+fn to_object(py: Python<'_>, s: Scalar) -> Bound<'_, PyAny> {
     match s {
         Scalar::Bool(b) => PyBool::new(py, b).to_owned().into_any(),
         Scalar::Int(i) => i.into_pyobject(py).map_or_else(|e| match e {}, Bound::into_any),

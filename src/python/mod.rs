@@ -1,4 +1,5 @@
 //! The Python module: conversions, the class, bindings made from the registry. No arithmetic here.
+#![allow(clippy::doc_markdown, clippy::doc_link_with_quotes, reason = "most docs here are Python's docstrings")]
 
 mod arguments;
 mod bind;

@@ -1,5 +1,6 @@
 //! The class `Variable`: the handle that users hold. It keeps its identity while values move through it.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -99,6 +100,7 @@ impl PyVariable {
     }
 
     /// Puts the result of an in-place operation here; every holder of the handle sees it.
+    #[allow(clippy::needless_pass_by_value, reason = "the result of an operation, which nobody else wants")]
     pub fn replace(&self, op: &str, new: Variable) -> PyResult<()> {
         let old = self.snapshot();
         if new.shape() != old.shape() {
@@ -268,7 +270,7 @@ impl PyVariable {
         let name = slf.get_type().name()?.to_string();
         let mut out = format!("{name}({}", format_array(v.array(), DisplayOptions::default(), name.len() + 1));
         if v.array().size() == 0 && v.ndim() != 1 {
-            out.push_str(&format!(", shape={}", show_shape(v.shape())));
+            let _ = write!(out, ", shape={}", show_shape(v.shape()));
         }
         let implied = match v.dtype() {
             d if d.is_float() => default_float() == d && v.array().size() > 0,
@@ -276,12 +278,14 @@ impl PyVariable {
             _ => false,
         };
         if !implied {
-            out.push_str(&format!(", dtype={}", v.dtype()));
+            let _ = write!(out, ", dtype={}", v.dtype());
         }
         match v.edge() {
             Edge::None => {}
             Edge::Leaf(_) => out.push_str(", requires_grad=True"),
-            Edge::Node { node, .. } => out.push_str(&format!(", grad_fn=<{}>", tape::op_name(node))),
+            Edge::Node { node, .. } => {
+                let _ = write!(out, ", grad_fn=<{}>", tape::op_name(node));
+            }
         }
         out.push(')');
         Ok(out)

@@ -11,6 +11,7 @@ use crate::kernel;
 /// `a + b` of one shape and dtype.
 pub(crate) static ADD: Op = Op { name: "add", rule: Rule::Vjp(add_vjp) };
 
+#[allow(clippy::unnecessary_wraps, reason = "the signature of a rule")]
 fn add_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let g = step.take_g();
     let b = step.needs(1).then(|| g.clone());
@@ -28,6 +29,7 @@ fn sum_to_vjp(step: &mut Step<'_>) -> Result<Grads> {
 /// A view with stretched axes.
 pub(crate) static BROADCAST_TO: Op = Op { name: "broadcast_to", rule: Rule::Vjp(broadcast_to_vjp) };
 
+#[allow(clippy::unnecessary_wraps, reason = "the signature of a rule")]
 fn broadcast_to_vjp(step: &mut Step<'_>) -> Result<Grads> {
     // The engine sums a gradient down to its input's shape: that is all there is to do.
     Ok(std::iter::once(Some(step.take_g())).collect())

@@ -33,6 +33,7 @@ pub(super) struct Arena {
     next: u64,
     live: usize,
     fallible: usize,
+    #[allow(clippy::vec_box, reason = "a chunk goes back to `chunks` in the box it came in")]
     spare: Vec<Box<Chunk>>,
 }
 

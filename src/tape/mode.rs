@@ -39,6 +39,7 @@ pub fn is_recording() -> bool {
 }
 
 /// Switches recording in this thread and returns what it was.
+#[allow(clippy::must_use_candidate, reason = "it is called for its effect")]
 pub fn set_recording(on: bool) -> bool {
     switch(RECORDING, on)
 }
@@ -50,6 +51,7 @@ pub fn is_anomaly() -> bool {
 }
 
 /// Switches the search for NaN in gradients, and returns what it was.
+#[allow(clippy::must_use_candidate, reason = "it is called for its effect")]
 pub fn set_anomaly(on: bool) -> bool {
     switch(ANOMALY, on)
 }

@@ -3,7 +3,7 @@
 //! The polynomials come from a Remez exchange in 50-digit arithmetic on the reduced interval, weighted for
 //! the relative error of the function itself; the error after each table is the one before rounding the
 //! coefficients. Heads and tails are the value rounded to the stated bits and the rounded remainder.
-#![allow(clippy::excessive_precision, clippy::unreadable_literal, clippy::approx_constant)]
+#![allow(clippy::excessive_precision, clippy::unreadable_literal, clippy::approx_constant, reason = "digits as they were computed")]
 
 /// |x| below this: `erf` by its odd polynomial; above: through the logarithm of its complement.
 pub const ERF_CUT: f64 = 0.945;

@@ -26,9 +26,7 @@
 //! | [`tan`] | 2.5 | 1.63 | 2.24 | 1.41 | 1.82 |
 //! | [`erf`] | 1.8 | 1.27 | 1.58 | 1.38 | 1.53 |
 //! | [`pow`] | 1.5 | 1.17 | 1.13 | 1.39 | 1.39 |
-#![allow(clippy::inline_always)] // a function that is not inlined is compiled for the wrong instruction set
-#![allow(clippy::many_single_char_names)] // the formulas of the literature
-#![allow(clippy::needless_bitwise_bool)] // `&&` is a branch
+#![allow(clippy::needless_bitwise_bool, reason = "`&&` is a branch")]
 
 mod coefficients;
 mod erf;

@@ -1,6 +1,6 @@
 //! What the functions of this room need of a floating point type, and its coefficients.
-#![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_lossless)] // constants, and `lit`, which rounds
-#![allow(clippy::return_self_not_must_use, clippy::must_use_candidate)] // numbers
+#![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_lossless, reason = "constants, and `lit`, which rounds")]
+#![allow(clippy::return_self_not_must_use, clippy::must_use_candidate, reason = "numbers: nobody computes one for nothing")]
 
 use std::ops::{Add, Div, Mul, Neg, Rem, Sub};
 
@@ -284,7 +284,7 @@ pub fn pick<T>(condition: bool, a: T, b: T) -> T {
 
 /// Whether x is NaN.
 #[inline(always)]
-#[allow(clippy::eq_op)]
+#[allow(clippy::eq_op, reason = "NaN alone differs from itself; the comparison vectorises")]
 pub fn is_nan<T: Real>(x: T) -> bool {
     x != x
 }

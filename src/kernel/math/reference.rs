@@ -2,7 +2,7 @@
 //!
 //! A [`Wide`] is an unevaluated sum of two `f64`; sums and products follow Dekker and Knuth. The functions use
 //! Taylor series and Newton steps only, nothing from the code under test.
-#![allow(clippy::excessive_precision, clippy::unreadable_literal, clippy::approx_constant)]
+#![allow(clippy::excessive_precision, clippy::unreadable_literal, clippy::approx_constant, reason = "digits as they were computed")]
 
 use std::f64::consts::LN_2;
 

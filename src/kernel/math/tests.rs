@@ -23,7 +23,7 @@ trait Function {
 
 macro_rules! functions {
     ($($name:ident: $bound:literal ulp on $range:expr, $eval:expr, $double:expr, $precise:expr;)*) => {
-        $(#[allow(non_camel_case_types)]
+        $(#[allow(non_camel_case_types, reason = "it stands for the function of the same name")]
         struct $name;
         impl Function for $name {
             const NAME: &'static str = stringify!($name);
@@ -132,7 +132,7 @@ fn ulp(x: f64, precision: u64, least: u64) -> f64 {
 
 /// One `f32` result against `f64`, in ulp; infinite for a wrong kind of value or a zero of the wrong sign.
 fn error32(y: f32, expected: f64) -> f64 {
-    #[allow(clippy::cast_possible_truncation)]
+    #[allow(clippy::cast_possible_truncation, reason = "rounding is what is wanted")]
     let nearest = expected as f32;
     if y.to_bits() == nearest.to_bits() {
         return 0.0; // half an ulp at most, which is no news
@@ -155,7 +155,7 @@ fn sweep<F: Function>(stride: u64) {
     let mut start = 0;
     while start < 1 << 32 {
         let end = (start + CHUNK * stride).min(1 << 32);
-        #[allow(clippy::cast_possible_truncation)]
+        #[allow(clippy::cast_possible_truncation, reason = "the range ends at 2³²")]
         let x: Vec<f32> = (start..end).step_by(usize::try_from(stride).unwrap()).map(|i| f32::from_bits(i as u32)).collect();
         let [best, base] = both::<F, f32>(&x);
         for i in 0..x.len() {
@@ -185,7 +185,7 @@ fn uniform(count: u64) -> impl Iterator<Item = f64> {
         let mut z = i.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        #[allow(clippy::cast_precision_loss)]
+        #[allow(clippy::cast_precision_loss, reason = "53 bits are left")]
         let fraction = ((z ^ (z >> 31)) >> 11) as f64;
         fraction * (-53_f64).exp2()
     })
@@ -287,7 +287,7 @@ fn powers<T: Real>(x: &[T], y: &[T]) -> [Vec<T>; 2] {
 }
 
 #[test]
-#[allow(clippy::cast_possible_truncation)]
+#[allow(clippy::cast_possible_truncation, reason = "arguments rounded to f32")]
 fn powers_keep_their_bound() {
     let count = if cfg!(debug_assertions) { 3_000 } else { 100_000 };
     let u: Vec<f64> = uniform(2 * count).collect();

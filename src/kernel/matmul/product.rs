@@ -2,8 +2,7 @@
 
 // The blocks of one output are written by several threads, so they are raw pointers into one slice. The
 // views that the parent module checks are the proof that each pointer stays inside it.
-#![allow(unsafe_code)]
-#![allow(clippy::inline_always)] // a function that is not inlined is compiled for the wrong instruction set
+#![allow(unsafe_code, reason = "see above")]
 
 use std::ops::Range;
 use std::slice::{from_raw_parts, from_raw_parts_mut};
@@ -296,7 +295,7 @@ impl Entry for bool {
     const ONE: Self = true;
     const COST: usize = 8;
     #[inline(always)]
-    #[allow(clippy::needless_bitwise_bool)] // no branches
+    #[allow(clippy::needless_bitwise_bool, reason = "no branches")]
     fn mul_add<A: Arch>(sum: Self, x: Self, y: Self) -> Self {
         sum | (x & y)
     }

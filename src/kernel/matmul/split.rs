@@ -4,9 +4,7 @@
 //! part of `b`, and `a` is read as it is. `a` given by columns is copied to rows once, else every strip would
 //! pack it again. Only when the output is too small to be cut, the sums are, and the parts added in order.
 
-// The parts are written by several threads: see `product`.
-#![allow(unsafe_code)]
-#![allow(clippy::many_single_char_names)] // as in the parent
+#![allow(unsafe_code, reason = "the parts are written by several threads: see `product`")]
 
 use super::product::{Entry, Product, Strided};
 use super::{BatchOffsets, ProductShape};

@@ -1,5 +1,4 @@
 //! Against a triple loop: shapes, strides, accumulation, element types, thread counts.
-#![allow(clippy::many_single_char_names)] // as in the parent
 
 use std::fmt::Debug;
 
