@@ -4,7 +4,7 @@
 //! means: recording off, every gradient written out with the kernel that the rule would call. Both must agree before
 //! anything is timed; then their windows alternate, so that a disturbance of the machine meets both.
 //!
-//! `cargo bench --bench overhead`; set TAPEGRAD_NUM_THREADS=1 for the figures of one core.
+//! `cargo bench --bench overhead`; set `TAPEGRAD_NUM_THREADS=1` for the figures of one core.
 
 use std::time::Instant;
 

@@ -387,6 +387,15 @@ impl<B: Binary + ?Sized> Pointwise<1> for BackwardA<B> {
     }
 }
 
+/// The factor needs one value.
+impl<B: Binary + ?Sized> Pointwise<2> for BackwardA<B> {
+    const COST: f64 = B::COST;
+    #[inline(always)]
+    fn eval<F: Field>([g, s]: [F; 2], _: [F; 2]) -> F {
+        g.annihilate(B::factor_a(s, s, s))
+    }
+}
+
 impl<B: Binary + ?Sized> Pointwise<4> for BackwardA<B> {
     const COST: f64 = B::COST;
     #[inline(always)]
@@ -402,6 +411,15 @@ impl<B: Binary + ?Sized> Pointwise<1> for BackwardB<B> {
     #[inline(always)]
     fn eval<F: Field>([g]: [F; 1], _: [F; 2]) -> F {
         g.annihilate(B::factor_b(g, g, g))
+    }
+}
+
+/// The factor needs one value.
+impl<B: Binary + ?Sized> Pointwise<2> for BackwardB<B> {
+    const COST: f64 = B::COST;
+    #[inline(always)]
+    fn eval<F: Field>([g, s]: [F; 2], _: [F; 2]) -> F {
+        g.annihilate(B::factor_b(s, s, s))
     }
 }
 
@@ -435,6 +453,13 @@ pub fn meet(op: &str, a: &Operand<'_>, b: &Operand<'_>) -> Result<(DType, Shape)
 /// # Errors
 /// `Shape` when the operands do not broadcast, `DType` when the operation is not defined on theirs.
 pub fn apply_binary<B: Binary + ?Sized>(a: Operand<'_>, b: Operand<'_>) -> Result<Variable> {
+    if let (Operand::Variable(x), Operand::Variable(y)) = (a, b)
+        && x.dtype() == y.dtype()
+        && x.shape() == y.shape()
+        && let Some(out) = map::map_alike::<Forward2<B>, 2>([x.array(), y.array()], [0.0; 2])
+    {
+        return record_pair::<B>(x, y, out);
+    }
     let (dtype, shape) = meet(B::NAME, &a, &b)?;
     if dtype.is_float() {
         return float_binary::<B>(a, b, dtype, &shape);
@@ -512,23 +537,28 @@ fn float_binary<B: Binary + ?Sized>(a: Operand<'_>, b: Operand<'_>, dtype: DType
     let (a, b) = (cast(a, dtype)?, cast(b, dtype)?);
     let out = map::map::<Forward2<B>, 2>([input(&a), input(&b)], shape, dtype, [0.0; 2]);
     match (a.variable(), b.variable()) {
-        (Some(x), Some(y)) => record(B::OP, &[x, y], out, |s| {
-            let (na, nb) = (s.needs(0), s.needs(1));
-            let wants = |f: fn(Saves) -> bool| (na && f(B::SAVES_A)) || (nb && f(B::SAVES_B));
-            if wants(|s| s.a) {
-                s.input(0);
-            }
-            if wants(|s| s.b) {
-                s.input(1);
-            }
-            if wants(|s| s.y) {
-                s.output(0);
-            }
-        }),
+        (Some(x), Some(y)) => record_pair::<B>(x, y, out),
         (Some(x), None) => record_scalar::<B>(x, &b, out, false),
         (None, Some(y)) => record_scalar::<B>(y, &a, out, true),
         (None, None) => Ok(out.into()),
     }
+}
+
+/// An operation of two arrays: keeps what the wanted factors need.
+fn record_pair<B: Binary + ?Sized>(x: &Variable, y: &Variable, out: Array) -> Result<Variable> {
+    record(B::OP, &[x, y], out, |s| {
+        let (na, nb) = (s.needs(0), s.needs(1));
+        let wants = |f: fn(Saves) -> bool| (na && f(B::SAVES_A)) || (nb && f(B::SAVES_B));
+        if wants(|s| s.a) {
+            s.input(0);
+        }
+        if wants(|s| s.b) {
+            s.input(1);
+        }
+        if wants(|s| s.y) {
+            s.output(0);
+        }
+    })
 }
 
 /// An operation of an array and a number: one input, the number in the attributes.
@@ -597,11 +627,14 @@ fn one_side<B: Binary + ?Sized>(step: &Step<'_>, g: Variable, side: usize, scala
     let y = saves.y.then(|| Input::Array(step.output_array(0)));
     let needed = [operand(saves.a, 0), operand(saves.b, 1), y];
     // What a factor does not name may be anything: the first thing it does name costs nothing more.
-    match needed.iter().flatten().next() {
-        None if side == 0 => apply::<BackwardA<B>, 0, 1>(&mut g, [], [0.0; 2]),
-        None => apply::<BackwardB<B>, 0, 1>(&mut g, [], [0.0; 2]),
-        Some(&any) if side == 0 => apply::<BackwardA<B>, 3, 4>(&mut g, needed.map(|i| i.unwrap_or(any)), [0.0; 2]),
-        Some(&any) => apply::<BackwardB<B>, 3, 4>(&mut g, needed.map(|i| i.unwrap_or(any)), [0.0; 2]),
+    let mut named = needed.iter().flatten();
+    match (named.next().copied(), named.next().is_some(), side) {
+        (None, _, 0) => apply::<BackwardA<B>, 0, 1>(&mut g, [], [0.0; 2]),
+        (None, ..) => apply::<BackwardB<B>, 0, 1>(&mut g, [], [0.0; 2]),
+        (Some(one), false, 0) => apply::<BackwardA<B>, 1, 2>(&mut g, [one], [0.0; 2]),
+        (Some(one), false, _) => apply::<BackwardB<B>, 1, 2>(&mut g, [one], [0.0; 2]),
+        (Some(any), true, 0) => apply::<BackwardA<B>, 3, 4>(&mut g, needed.map(|i| i.unwrap_or(any)), [0.0; 2]),
+        (Some(any), true, _) => apply::<BackwardB<B>, 3, 4>(&mut g, needed.map(|i| i.unwrap_or(any)), [0.0; 2]),
     }
     Ok(g.into())
 }
