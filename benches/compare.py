@@ -2,9 +2,10 @@
 
     python benches/compare.py [--threads 1] [--only chain] [--markdown OUT]
 
-Every row checks the result first, then times it: the minimum of many short windows, which is what the machine can do
-when nobody disturbs it. Frameworks that are not installed are left out. Figures are microseconds; the last column is
-the best peer's time over ours (above 1: we are faster).
+A time is the minimum of many short windows, which is what the machine can do when nobody disturbs it. Rows of whole
+arrays first check that every framework gives the same result; chains and training steps are timed only, and the
+networks start from weights of their own. Frameworks that are not installed are left out. Figures are microseconds; the
+last column is the best peer's time over ours (above 1: we are faster).
 """
 
 from __future__ import annotations
@@ -214,6 +215,10 @@ def array_rows(np: Any, tg: Any, torch: Any, jax: Any) -> list[Row]:
             js = [jax.numpy.asarray(a) for a in arrays]
             f = jax.jit(jaxs)
             forms["jax jit"] = lambda: jax.block_until_ready(f(*js))
+        result = ours(*vs).numpy()
+        for peer, form in forms.items():
+            if peer != "tapegrad":
+                np.testing.assert_allclose(result, np.asarray(form()), rtol=2e-3, atol=1e-4, err_msg=f"{name}: {peer}")
         rows.append((name, forms))
 
     def normal(*shape: int) -> Any:
