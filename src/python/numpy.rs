@@ -12,6 +12,7 @@ use numpy::{PY_ARRAY_API, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMet
 use pyo3::exceptions::PyValueError;
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
 use super::error::DTypeError;
 use crate::array::{Array, DType, Layout, Lender, Storage};
@@ -124,9 +125,12 @@ pub fn from_ndarray(a: &Bound<'_, PyUntypedArray>, copy: Option<bool>) -> PyResu
             ));
         }
         let numpy = a.py().import("numpy")?;
-        let plain = numpy.call_method1("ascontiguousarray", (a, dtype.name()))?;
-        // ascontiguousarray makes 0-d arrays 1-d.
-        let plain = plain.call_method1("reshape", (a.getattr("shape")?,))?;
+        // A fresh array is contiguous, native and aligned, whatever was wrong with the old one.
+        let options = PyDict::new(a.py());
+        options.set_item("dtype", dtype.name())?;
+        options.set_item("order", "C")?;
+        options.set_item("copy", true)?;
+        let plain = numpy.call_method("array", (a,), Some(&options))?;
         return from_ndarray(plain.cast::<PyUntypedArray>()?, None);
     }
     let Some(start) = NonNull::new(data.cast::<u8>()).filter(|_| !a.is_empty()) else {

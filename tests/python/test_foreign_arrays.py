@@ -240,3 +240,12 @@ def test_a_change_of_ours_does_not_reach_what_was_saved() -> None:
     y.backward()
     np.testing.assert_array_equal(w.grad.numpy(), [0.0, 1.0, 2.0])
     np.testing.assert_array_equal(v.numpy(), [10.0, 2.0, 3.0])
+
+
+def test_a_misaligned_array_is_copied() -> None:
+    a = np.zeros(25, np.uint8)[1:].view(np.float64)
+    a[:] = [1, 2, 3]
+    assert not a.flags.aligned
+    np.testing.assert_array_equal(tg.Variable(a).numpy(), [1.0, 2.0, 3.0])
+    with pytest.raises(ValueError, match="copy=False"):
+        tg.asarray(a, copy=False)
