@@ -28,6 +28,7 @@ const NOT_BY_HAND: &[&str] = &["Cargo.lock", "python/tapegrad/_core.pyi", "docs/
 /// Where `unsafe` may be, and what for. Everywhere else `#![deny(unsafe_code)]` holds.
 const UNSAFE_FILES: &[(&str, &str)] = &[
     ("src/array/pool.rs", "allocation"),
+    ("src/array/handle.rs", "shared ownership of blocks"),
     ("src/array/storage.rs", "buffers seen as slices of their dtype"),
     ("src/kernel/simd.rs", "calls of functions compiled for a CPU feature"),
     ("src/kernel/parallel.rs", "the pool's thread that takes part"),

@@ -1,11 +1,12 @@
 //! Arrays: shared immutable views of typed storage. This room knows no arithmetic.
 //!
-//! An [`Array`] is an `Arc` of [`Storage`] with a [`Layout`]. Values never change under a holder: writing goes
+//! An [`Array`] is a share of a [`Storage`], seen through a [`Layout`]: the storage's own, or a view's. Values never change under a holder: writing goes
 //! through [`Array::data_mut`], which overwrites a buffer that nobody else holds and copies it otherwise.
 
 mod cursor;
 mod display;
 mod dtype;
+mod handle;
 mod layout;
 pub mod pool;
 mod storage;
@@ -17,6 +18,7 @@ use ndarray::{ArrayD, ArrayViewD, Axis, IxDyn, ShapeBuilder};
 pub use cursor::Cursor;
 pub use display::{DisplayOptions, format_array};
 pub use dtype::{DType, Element, Scalar, default_float, set_default_float};
+pub use handle::Handle;
 pub use layout::{Layout, Shape, Strides, broadcast_shapes, normalize_axis, size_of};
 pub use storage::{Lender, Storage};
 
@@ -26,25 +28,24 @@ use crate::error::{Error, Result, show_shape};
 /// An n-dimensional array: cheap to clone, immutable, possibly a view of a part of its storage.
 #[derive(Clone, Debug)]
 pub struct Array {
-    storage: Arc<Storage>,
-    layout: Layout,
+    storage: Handle,
+    /// `None` for the storage's own layout: all of it, row-major. Then a copy of the array is a count and no more.
+    view: Option<Arc<Layout>>,
 }
 
 impl Array {
     /// A new array with arbitrary contents, to be filled through [`Array::data_mut`].
     #[must_use]
     pub fn empty(shape: &[usize], dtype: DType) -> Self {
-        let layout = Layout::contiguous(shape);
-        Self { storage: Arc::new(Storage::new(layout.size(), dtype)), layout }
+        Self { storage: Handle::new(shape, dtype), view: None }
     }
 
     /// A new array whose elements `fill` writes, all of them.
     #[must_use]
     pub fn build<T: Element>(shape: &[usize], fill: impl FnOnce(&mut [T])) -> Self {
-        let layout = Layout::contiguous(shape);
-        let mut storage = Storage::new(layout.size(), T::DTYPE);
-        fill(storage.as_mut_slice());
-        Self { storage: Arc::new(storage), layout }
+        let mut out = Self::empty(shape, T::DTYPE);
+        fill(out.fresh().as_mut_slice());
+        out
     }
 
     /// An array over given storage.
@@ -52,11 +53,21 @@ impl Array {
     /// # Panics
     /// When the layout reaches outside the storage: a bug of the caller.
     #[must_use]
-    pub fn from_storage(storage: Arc<Storage>, layout: Layout) -> Self {
+    pub fn from_storage(storage: Handle, layout: Layout) -> Self {
         if let Some((_, end)) = layout.extent() {
             assert!(end <= storage.len(), "layout reaches outside its storage");
         }
-        Self { storage, layout }
+        let view = (layout != *storage.layout()).then(|| Arc::new(layout));
+        Self { storage, view }
+    }
+
+    /// The storage of an array that was just made.
+    #[inline]
+    fn fresh(&mut self) -> &mut Storage {
+        match self.storage.get_mut() {
+            Some(storage) => storage,
+            None => unreachable!("a new storage is unshared"),
+        }
     }
 
     /// All elements equal to `value`.
@@ -107,19 +118,20 @@ impl Array {
     #[must_use]
     #[inline]
     pub fn shape(&self) -> &[usize] {
-        self.layout.shape()
+        self.layout().shape()
     }
 
     /// Number of axes.
     #[must_use]
     pub fn ndim(&self) -> usize {
-        self.layout.ndim()
+        self.layout().ndim()
     }
 
     /// Number of elements.
     #[must_use]
+    #[inline]
     pub fn size(&self) -> usize {
-        self.layout.size()
+        self.view.as_ref().map_or_else(|| self.storage.len(), |view| view.size())
     }
 
     /// Bytes that the elements would take without sharing.
@@ -132,20 +144,37 @@ impl Array {
     #[must_use]
     #[inline]
     pub fn layout(&self) -> &Layout {
-        &self.layout
+        match &self.view {
+            None => self.storage.layout(),
+            Some(view) => view,
+        }
+    }
+
+    /// Whether the elements lie one behind the other in row-major order.
+    #[must_use]
+    #[inline]
+    pub fn is_contiguous(&self) -> bool {
+        self.view.as_ref().is_none_or(|view| view.is_contiguous())
+    }
+
+    /// Where the first element lies.
+    #[inline]
+    fn offset(&self) -> usize {
+        self.view.as_ref().map_or(0, |view| view.offset())
     }
 
     /// The storage behind the array.
     #[must_use]
     #[inline]
-    pub fn storage(&self) -> &Arc<Storage> {
+    pub fn storage(&self) -> &Handle {
         &self.storage
     }
 
-    /// Whether this array alone holds its storage, all of it, in row-major order: then it can be overwritten.
+    /// Whether this array alone holds its storage, in row-major order: then it can be overwritten.
     #[must_use]
+    #[inline]
     pub fn is_unique(&mut self) -> bool {
-        self.layout.is_contiguous() && self.storage.is_pooled() && Arc::get_mut(&mut self.storage).is_some()
+        self.is_contiguous() && self.storage.is_pooled() && self.storage.get_mut().is_some()
     }
 
     /// The whole storage, of which the layout tells the array's part.
@@ -159,21 +188,19 @@ impl Array {
     #[must_use]
     #[inline]
     pub fn as_slice<T: Element>(&self) -> Option<&[T]> {
-        if !self.layout.is_contiguous() {
-            return None;
+        let all = self.storage.as_slice();
+        match &self.view {
+            None => Some(all),
+            Some(view) if !view.is_contiguous() => None,
+            Some(view) => Some(if view.size() == 0 { &[] } else { &all[view.offset()..view.offset() + view.size()] }),
         }
-        let n = self.size();
-        if n == 0 {
-            return Some(&[]);
-        }
-        Some(&self.storage.as_slice()[self.layout.offset()..self.layout.offset() + n])
     }
 
     /// The elements in row-major order, copied when they do not lie so.
     #[must_use]
     pub fn to_vec<T: Element>(&self) -> Vec<T> {
         let mut out = vec![T::default(); self.size()];
-        Cursor::new(&self.layout).read(self.raw(), 0, &mut out);
+        Cursor::new(self.layout()).read(self.raw(), 0, &mut out);
         out
     }
 
@@ -185,9 +212,8 @@ impl Array {
         if !self.is_unique() {
             *self = self.copy();
         }
-        let (offset, n) = (self.layout.offset(), self.size());
-        let Some(storage) = Arc::get_mut(&mut self.storage) else { unreachable!("a fresh copy is unshared") };
-        let all = storage.as_mut_slice();
+        let (offset, n) = (self.offset(), self.size());
+        let all = self.fresh().as_mut_slice();
         if n == 0 { &mut [] } else { &mut all[offset..offset + n] }
     }
 
@@ -196,20 +222,21 @@ impl Array {
     /// # Panics
     /// When `T` is not the dtype: a bug of the caller.
     pub fn raw_mut<T: Element>(&mut self) -> (&mut [T], &Layout) {
-        let writable = self.storage.is_pooled() && Arc::get_mut(&mut self.storage).is_some();
-        if !writable || self.layout.strides().iter().zip(self.layout.shape()).any(|(&s, &n)| s == 0 && n > 1) {
+        let writable = self.storage.is_pooled() && self.storage.get_mut().is_some();
+        if !writable || self.layout().strides().iter().zip(self.layout().shape()).any(|(&s, &n)| s == 0 && n > 1) {
             *self = self.copy();
         }
-        let Some(storage) = Arc::get_mut(&mut self.storage) else { unreachable!("a fresh copy is unshared") };
-        (storage.as_mut_slice(), &self.layout)
+        let Some(storage) = self.storage.get_mut() else { unreachable!("a fresh copy is unshared") };
+        let (elements, whole) = storage.parts_mut();
+        (elements, self.view.as_deref().unwrap_or(whole))
     }
 
     /// A fresh row-major copy.
     #[must_use]
     pub fn copy(&self) -> Self {
         let mut out = Self::empty(self.shape(), self.dtype());
-        let cursor = Cursor::new(&self.layout);
-        let Some(storage) = Arc::get_mut(&mut out.storage) else { unreachable!("a new storage is unshared") };
+        let cursor = Cursor::new(self.layout());
+        let storage = out.fresh();
         dispatch!(self.dtype(), T => cursor.read::<T>(self.raw(), 0, storage.as_mut_slice()));
         out
     }
@@ -217,13 +244,13 @@ impl Array {
     /// This array, or a copy in row-major order.
     #[must_use]
     pub fn contiguous(&self) -> Self {
-        if self.layout.is_contiguous() { self.clone() } else { self.copy() }
+        if self.is_contiguous() { self.clone() } else { self.copy() }
     }
 
     /// The same storage seen through another layout, made from this array's.
     #[must_use]
     pub fn with_layout(&self, layout: Layout) -> Self {
-        Self::from_storage(Arc::clone(&self.storage), layout)
+        Self::from_storage(self.storage.clone(), layout)
     }
 
     /// The elements in row-major order with another shape of the same size; a view where possible.
@@ -240,7 +267,7 @@ impl Array {
                 size_of(shape)
             )));
         }
-        Ok(match self.layout.reshape(shape) {
+        Ok(match self.layout().reshape(shape) {
             Some(layout) => self.with_layout(layout),
             None => self.copy().with_layout(Layout::contiguous(shape)),
         })
@@ -251,7 +278,7 @@ impl Array {
     /// # Errors
     /// `Shape` when `shape` is not a broadcast of this one's.
     pub fn broadcast_to(&self, op: &str, shape: &[usize]) -> Result<Self> {
-        Ok(self.with_layout(self.layout.broadcast_to(op, shape)?))
+        Ok(self.with_layout(self.layout().broadcast_to(op, shape)?))
     }
 
     /// The only element.
@@ -262,14 +289,14 @@ impl Array {
         if self.size() != 1 {
             return Err(Error::Value(format!("item: an array of shape {} has {} elements, expected one", show_shape(self.shape()), self.size())));
         }
-        let at = self.layout.offset();
+        let at = self.offset();
         Ok(dispatch!(self.dtype(), T => self.raw::<T>()[at].to_scalar()))
     }
 
     /// An ndarray view of the elements.
     #[must_use]
     pub fn view<T: Element>(&self) -> ArrayViewD<'_, T> {
-        let l = &self.layout;
+        let l = self.layout();
         let Some((low, high)) = l.extent() else {
             return match ArrayViewD::from_shape(IxDyn(l.shape()), &[][..]) {
                 Ok(v) => v,

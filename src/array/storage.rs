@@ -7,6 +7,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::dtype::{DType, Element};
+use super::layout::Layout;
 use super::pool;
 
 /// Memory of another owner (a NumPy array, a DLPack tensor). It is never written through an array.
@@ -18,14 +19,22 @@ pub trait Lender: Send + Sync {
 }
 
 enum Owner {
+    /// The handle's block, behind the storage itself.
+    Handle,
     Pool(ManuallyDrop<pool::Block>),
-    Lent { lender: Box<dyn Lender>, locks: AtomicUsize },
+    Lent {
+        lender: Box<dyn Lender>,
+        locks: AtomicUsize,
+    },
 }
 
-/// Raw elements of one dtype. Arrays share it through an `Arc`; whoever holds it alone may write.
+/// Raw elements of one dtype, in the shape they were made with. Arrays share it through a [`Handle`](super::Handle);
+/// whoever holds it alone may write.
 pub struct Storage {
     start: NonNull<u8>,
     len: usize,
+    /// Row-major, over all elements: what most arrays are.
+    layout: Layout,
     dtype: DType,
     owner: Owner,
 }
@@ -36,31 +45,44 @@ unsafe impl Send for Storage {}
 unsafe impl Sync for Storage {}
 
 impl Storage {
-    /// A pooled buffer of `len` elements with arbitrary (valid) contents.
+    /// A buffer of the pool, with arbitrary (valid) contents.
+    pub(super) fn pooled(layout: Layout, dtype: DType, block: pool::Block) -> Self {
+        Self { start: block.start, len: layout.size(), layout, dtype, owner: Owner::Pool(ManuallyDrop::new(block)) }.valid()
+    }
+
+    /// A buffer that the handle keeps, with arbitrary (valid) contents.
     ///
-    /// # Panics
-    /// When that is more memory than can be addressed.
-    #[must_use]
-    pub fn new(len: usize, dtype: DType) -> Self {
-        let bytes =
-            len.checked_mul(dtype.size()).filter(|&b| isize::try_from(b).is_ok()).unwrap_or_else(|| panic!("array too large: {len} elements"));
-        let block = pool::take(bytes);
-        let start = block.start;
-        if dtype == DType::Bool {
-            // SAFETY: the block holds `bytes` bytes. Old bytes need not be valid bools, zeros are.
-            unsafe { start.as_ptr().write_bytes(0, bytes) };
+    /// # Safety
+    /// `start` is aligned and points to as many bytes as the layout and the dtype need, which live as long as the storage.
+    pub(super) unsafe fn in_handle(layout: Layout, dtype: DType, start: NonNull<u8>) -> Self {
+        Self { start, len: layout.size(), layout, dtype, owner: Owner::Handle }.valid()
+    }
+
+    /// Old bytes need not be valid bools, zeros are.
+    fn valid(self) -> Self {
+        if self.dtype == DType::Bool {
+            // SAFETY: the buffer holds `len` elements of one byte.
+            unsafe { self.start.as_ptr().write_bytes(0, self.len) };
         }
-        Self { start, len, dtype, owner: Owner::Pool(ManuallyDrop::new(block)) }
+        self
     }
 
     /// Storage over memory of `lender`.
     ///
     /// # Safety
-    /// `start` must be aligned for `dtype` and point to `len` initialised elements (bytes 0 or 1 for bool)
-    /// that stay alive until `lender` is dropped and are not written while the library reads them.
+    /// `start` must be aligned for `dtype` and point to the initialised elements of a row-major array of `shape`
+    /// (bytes 0 or 1 for bool) that stay alive until `lender` is dropped and are not written while the library reads them.
     #[must_use]
-    pub unsafe fn lent(start: NonNull<u8>, len: usize, dtype: DType, lender: Box<dyn Lender>) -> Self {
-        Self { start, len, dtype, owner: Owner::Lent { lender, locks: AtomicUsize::new(0) } }
+    pub unsafe fn lent(start: NonNull<u8>, shape: &[usize], dtype: DType, lender: Box<dyn Lender>) -> Self {
+        let layout = Layout::contiguous(shape);
+        Self { start, len: layout.size(), layout, dtype, owner: Owner::Lent { lender, locks: AtomicUsize::new(0) } }
+    }
+
+    /// The row-major layout of all elements.
+    #[must_use]
+    #[inline]
+    pub fn layout(&self) -> &Layout {
+        &self.layout
     }
 
     /// Number of elements.
@@ -77,14 +99,16 @@ impl Storage {
 
     /// Type of the elements.
     #[must_use]
+    #[inline]
     pub fn dtype(&self) -> DType {
         self.dtype
     }
 
     /// Whether the memory is ours to write when unshared.
     #[must_use]
+    #[inline]
     pub fn is_pooled(&self) -> bool {
-        matches!(self.owner, Owner::Pool(_))
+        !matches!(self.owner, Owner::Lent { .. })
     }
 
     /// Address of the first element.
@@ -111,10 +135,19 @@ impl Storage {
     /// When `T` is not the dtype or the memory is lent.
     #[inline]
     pub fn as_mut_slice<T: Element>(&mut self) -> &mut [T] {
+        self.parts_mut().0
+    }
+
+    /// All elements, to write, and their layout.
+    ///
+    /// # Panics
+    /// As [`Storage::as_mut_slice`].
+    #[inline]
+    pub fn parts_mut<T: Element>(&mut self) -> (&mut [T], &Layout) {
         assert_eq!(T::DTYPE, self.dtype, "storage written with the wrong type");
         assert!(self.is_pooled(), "lent memory is read-only");
         // SAFETY: as in `as_slice`; `&mut self` is exclusive and pool memory has no other owner.
-        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr().cast(), self.len) }
+        (unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr().cast(), self.len) }, &self.layout)
     }
 
     /// The tape saves these contents: a lender keeps others from writing.

@@ -62,7 +62,7 @@ impl Plan {
         let split = self.kept.len();
         let reduced = &self.order[split..];
         let adjacent = reduced.windows(2).all(|w| w[1] == w[0] + 1);
-        if adjacent && x.layout().is_contiguous() {
+        if adjacent && x.is_contiguous() {
             let first = reduced.first().copied().unwrap_or(x.ndim());
             let outer = size_of(&x.shape()[..first]);
             let inner = size_of(&x.shape()[(first + reduced.len()).min(x.ndim())..]);

@@ -4,7 +4,6 @@
 
 use std::ffi::{CStr, c_void};
 use std::ptr::NonNull;
-use std::sync::Arc;
 
 use pyo3::exceptions::{PyBufferError, PyTypeError};
 use pyo3::ffi;
@@ -12,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::error::DTypeError;
-use crate::array::{Array, DType, Layout, Lender, Shape, Storage, Strides};
+use crate::array::{Array, DType, Handle, Layout, Lender, Shape, Storage, Strides};
 
 /// (device type, number) of main memory.
 pub const CPU: (i32, i32) = (1, 0);
@@ -42,7 +41,7 @@ struct Managed {
 
 /// What an exported tensor points into.
 struct Exported {
-    _storage: Arc<Storage>,
+    _storage: Handle,
     _shape: Box<[i64]>,
     _strides: Box<[i64]>,
 }
@@ -102,7 +101,7 @@ pub fn export<'py>(py: Python<'py>, a: &Array, options: Option<&Bound<'py, PyDic
         strides: strides.as_mut_ptr(),
         byte_offset: offset as u64,
     };
-    let context = Box::into_raw(Box::new(Exported { _storage: Arc::clone(a.storage()), _shape: shape, _strides: strides })).cast();
+    let context = Box::into_raw(Box::new(Exported { _storage: a.storage().clone(), _shape: shape, _strides: strides })).cast();
     let managed = Box::into_raw(Box::new(Managed { tensor, context, deleter: Some(delete) }));
     // SAFETY: the pointer is not null, the name is static, and `end_capsule` frees the tensor unless it was consumed.
     unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyCapsule_New(managed.cast(), NAME.as_ptr(), Some(end_capsule))) }
@@ -190,8 +189,8 @@ fn adopt(lender: DlLender) -> PyResult<Array> {
         return Err(PyBufferError::new_err("from_dlpack: the tensor's memory is not aligned to its elements"));
     };
     // SAFETY: aligned, `end` elements from `start` by shape and strides, alive while the lender holds the tensor.
-    let storage = unsafe { Storage::lent(start, end, dtype, Box::new(lender)) };
-    let array = Array::from_storage(Arc::new(storage), layout);
+    let storage = unsafe { Storage::lent(start, &[end], dtype, Box::new(lender)) };
+    let array = Array::from_storage(Handle::of(storage), layout);
     // Sharing memory that its owner can still write is what the protocol is for; bools are copied to be valid.
     Ok(if dtype == DType::Bool { array.copy() } else { array })
 }

@@ -4,7 +4,6 @@
 use std::ffi::{c_int, c_void};
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use numpy::npyffi::{self, NPY_ARRAY_ALIGNED, NPY_ARRAY_WRITEABLE, NPY_TYPES, NpyTypes, npy_intp};
@@ -15,7 +14,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::error::DTypeError;
-use crate::array::{Array, DType, Layout, Lender, Storage};
+use crate::array::{Array, DType, Handle, Layout, Lender, Storage};
 
 /// Whether NumPy is imported: the crate's own type test would import it.
 fn numpy_loaded(py: Python<'_>) -> bool {
@@ -147,14 +146,14 @@ pub fn from_ndarray(a: &Bound<'_, PyUntypedArray>, copy: Option<bool>) -> PyResu
     let lender = NdarrayLender { array: ManuallyDrop::new(a.clone().unbind()), writeable: AtomicBool::new(false) };
     // SAFETY: aligned, contiguous, `len` initialised elements; the lender keeps the ndarray and so its memory alive (an
     // ndarray refuses to be resized while it is referenced). The tape locks it against writes while it relies on it.
-    let storage = unsafe { Storage::lent(start, a.len(), dtype, Box::new(lender)) };
-    let array = Array::from_storage(Arc::new(storage), Layout::contiguous(a.shape()));
+    let storage = unsafe { Storage::lent(start, a.shape(), dtype, Box::new(lender)) };
+    let array = Array::from_storage(Handle::of(storage), Layout::contiguous(a.shape()));
     Ok(if copy == Some(true) { array.copy() } else { array })
 }
 
 /// What keeps our storage alive under a NumPy array.
 #[pyclass(frozen, name = "_Buffer", module = "tapegrad")]
-struct Owner(#[allow(dead_code, reason = "held, not read")] Arc<Storage>);
+struct Owner(#[allow(dead_code, reason = "held, not read")] Handle);
 
 fn type_number(dtype: DType) -> NPY_TYPES {
     match dtype {
@@ -187,7 +186,7 @@ pub fn to_ndarray<'py>(py: Python<'py>, a: &Array) -> PyResult<Bound<'py, PyAny>
         strides[i] = s * size;
     }
     let offset = if a.size() == 0 { 0 } else { a.layout().offset() * a.dtype().size() };
-    let owner = Bound::new(py, Owner(Arc::clone(a.storage())))?;
+    let owner = Bound::new(py, Owner(a.storage().clone()))?;
     // SAFETY: the offset is inside the storage; type, shape and byte strides describe memory that `owner` keeps alive.
     // Flags 0: not writeable; NumPy computes the others. DescrFromType gives a new reference that NewFromDescr steals.
     unsafe {

@@ -1,0 +1,174 @@
+//! Counted handles of storages, in memory of the pool.
+//!
+//! What `Arc<Storage>` would be, but for two things that every operation pays for: the count, the storage and the
+//! elements of a small array lie in one block, and that block comes from the pool and not from the system's allocator.
+#![allow(unsafe_code, reason = "shared ownership of raw blocks")]
+
+use std::fmt;
+use std::ops::Deref;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicUsize, Ordering, fence};
+
+use super::dtype::DType;
+use super::layout::Layout;
+use super::pool::{self, ALIGN, Block};
+use super::storage::Storage;
+
+/// Bytes of elements that lie in the handle's own block.
+const INLINE: usize = 256;
+/// Where they begin.
+const HEADER: usize = size_of::<Cell>().next_multiple_of(ALIGN);
+
+struct Cell {
+    count: AtomicUsize,
+    block: Block,
+    storage: Storage,
+}
+
+/// A share of a [`Storage`].
+pub struct Handle(NonNull<Cell>);
+
+// SAFETY: the count is atomic; the storage is Send + Sync and goes with the last handle, on whatever thread that is.
+unsafe impl Send for Handle {}
+// SAFETY: as above.
+unsafe impl Sync for Handle {}
+
+impl Handle {
+    /// A new buffer for `shape`, row-major, with arbitrary (valid) contents.
+    ///
+    /// # Panics
+    /// When that is more memory than can be addressed.
+    #[must_use]
+    pub fn new(shape: &[usize], dtype: DType) -> Self {
+        let layout = Layout::contiguous(shape);
+        let bytes = layout.size().checked_mul(dtype.size()).filter(|&b| isize::try_from(b).is_ok());
+        let bytes = bytes.unwrap_or_else(|| panic!("array too large: {} elements", layout.size()));
+        if bytes > INLINE {
+            return Self::place(pool::take(HEADER), Storage::pooled(layout, dtype, pool::take(bytes)));
+        }
+        let block = pool::take(HEADER + bytes);
+        // SAFETY: the block is that long, aligned as every block, and lives until the storage is dropped.
+        let storage = unsafe { Storage::in_handle(layout, dtype, block.start.add(HEADER)) };
+        Self::place(block, storage)
+    }
+
+    /// A handle of `storage`.
+    #[must_use]
+    pub fn of(storage: Storage) -> Self {
+        Self::place(pool::take(HEADER), storage)
+    }
+
+    #[inline]
+    fn place(block: Block, storage: Storage) -> Self {
+        let cell = block.start.cast::<Cell>();
+        // SAFETY: the block is at least HEADER bytes and aligned to a cache line; nobody else knows of it.
+        unsafe { cell.write(Cell { count: AtomicUsize::new(1), block, storage }) };
+        Self(cell)
+    }
+
+    #[inline]
+    fn cell(&self) -> &Cell {
+        // SAFETY: the cell lives while a handle does.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// The storage, to write, when this is its only handle.
+    #[inline]
+    pub fn get_mut(&mut self) -> Option<&mut Storage> {
+        // Acquire: what a former holder read or wrote happened before.
+        if self.cell().count.load(Ordering::Acquire) != 1 {
+            return None;
+        }
+        // SAFETY: this is the only handle, borrowed exclusively, so nobody else can reach the storage or make a handle.
+        Some(unsafe { &mut self.0.as_mut().storage })
+    }
+}
+
+impl Deref for Handle {
+    type Target = Storage;
+
+    #[inline]
+    fn deref(&self) -> &Storage {
+        &self.cell().storage
+    }
+}
+
+impl Clone for Handle {
+    #[inline]
+    fn clone(&self) -> Self {
+        let old = self.cell().count.fetch_add(1, Ordering::Relaxed);
+        // As `Arc`: leaked handles must not wrap the count around.
+        if old > isize::MAX.cast_unsigned() {
+            std::process::abort();
+        }
+        Self(self.0)
+    }
+}
+
+impl Drop for Handle {
+    #[inline]
+    fn drop(&mut self) {
+        let count = &self.cell().count;
+        // Nobody can make a second handle of the only one: then the count need not be written.
+        if count.load(Ordering::Acquire) != 1 {
+            if count.fetch_sub(1, Ordering::Release) != 1 {
+                return;
+            }
+            fence(Ordering::Acquire);
+        }
+        // SAFETY: this was the last handle. The block is read out before the storage, which lies in it, is dropped.
+        unsafe {
+            let cell = self.0.as_ptr();
+            let block = (&raw const (*cell).block).read();
+            (&raw mut (*cell).storage).drop_in_place();
+            pool::give(block);
+        }
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_only_handle_may_write() {
+        for n in [0, 3, 1000] {
+            let mut a = Handle::new(&[n], DType::F64);
+            a.get_mut().unwrap().as_mut_slice::<f64>().fill(1.5);
+            let b = a.clone();
+            assert!(a.get_mut().is_none());
+            assert_eq!(b.as_slice::<f64>(), vec![1.5; n]);
+            drop(a);
+            let mut b = b;
+            assert!(b.get_mut().is_some());
+        }
+    }
+
+    #[test]
+    fn handles_cross_threads() {
+        let a = Handle::new(&[8], DType::I64);
+        let threads: Vec<_> = (0..4)
+            .map(|_| {
+                let a = a.clone();
+                std::thread::spawn(move || (0..1000).map(|_| a.clone()).map(|h| h.len()).sum::<usize>())
+            })
+            .collect();
+        assert_eq!(threads.into_iter().map(|t| t.join().unwrap()).sum::<usize>(), 4 * 1000 * 8);
+        let mut a = a;
+        assert!(a.get_mut().is_some());
+    }
+
+    #[test]
+    fn bools_are_valid() {
+        let mut a = Handle::new(&[100], DType::U8);
+        a.get_mut().unwrap().as_mut_slice::<u8>().fill(7);
+        drop(a);
+        assert!(!Handle::new(&[100], DType::Bool).as_slice::<bool>().contains(&true));
+    }
+}
