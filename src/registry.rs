@@ -11,6 +11,7 @@ pub static REGISTRY: &[&[Entry]] = &[
     ops::trigonometry::ENTRIES,
     ops::activation::ENTRIES,
     ops::comparison::ENTRIES,
+    ops::choice::ENTRIES,
     ops::matrix::ENTRIES,
     ops::creation::ENTRIES,
     ops::division::ENTRIES,

@@ -1,14 +1,14 @@
-//! Comparisons, logic, bits, and the choice between two arrays. All but the choice have no derivative.
+//! Comparisons, logic, bits: none of them has a derivative.
 
 use super::define::meet;
-use super::registry::{Entry, Gradient, Operand, Param, Sample};
+use super::registry::{Entry, Operand, Param, Sample};
 use super::samples::{Domain, REAL};
 use super::shape::astype;
-use crate::array::{Array, DType, Element, Scalar, Shape, broadcast_shapes};
+use crate::array::{Array, DType, Element, Shape};
 use crate::dispatch;
-use crate::error::{Error, Result, show_shape};
+use crate::error::{Error, Result};
 use crate::kernel::blocks::{self, Input};
-use crate::tape::{Grads, Op, Rule, Step, Variable, record};
+use crate::tape::Variable;
 
 /// Both operands in one dtype, and the shape they broadcast to.
 fn together<'a>(op: &str, a: Operand<'a>, b: Operand<'a>) -> Result<(Pair, DType, Shape)> {
@@ -79,7 +79,7 @@ fn truth(op: &str, a: Operand<'_>, b: Operand<'_>, f: impl Fn(bool, bool) -> boo
     Ok(blocks::map([Input::from(&a), Input::from(&b)], &shape, |[x, y]: [bool; 2]| f(x, y)).into())
 }
 
-fn as_bool(o: Operand<'_>) -> Result<Array> {
+pub(super) fn as_bool(o: Operand<'_>) -> Result<Array> {
     Ok(match o {
         Operand::Scalar(s) => Array::scalar(bool::from_scalar(s)),
         Operand::Variable(v) => astype(&v.detach(), DType::Bool)?.into_array(),
@@ -193,80 +193,8 @@ pub fn bitwise_invert(x: &Variable) -> Result<Variable> {
     Ok(dispatch!(integer dtype, T => blocks::map(input, x.shape(), |[x]: [T; 1]| !x), else blocks::map(input, x.shape(), |[x]: [bool; 1]| !x)).into())
 }
 
-static WHERE: Op = Op { name: "where", rule: Rule::Vjp(where_vjp) };
-
-fn where_vjp(step: &mut Step<'_>) -> Result<Grads> {
-    let g = step.take_g();
-    let condition: Variable = step.extra(0).clone().into();
-    // A number on one side is no input: the one input is a (0) or b (1).
-    let side = step.attrs().ints().first().copied();
-    let one = |first: bool, g: &Variable| if first { where_(&condition, g, 0.0) } else { where_(&condition, 0.0, g) };
-    if let Some(side) = side {
-        return Ok(Grads::from_iter([Some(one(side == 0, &g)?)]));
-    }
-    let a = if step.needs(0) { Some(one(true, &g)?) } else { None };
-    let b = if step.needs(1) { Some(one(false, &g)?) } else { None };
-    Ok(Grads::from_iter([a, b]))
-}
-
-/// `a` where `condition` holds, else `b`; each may be a number. Gradients flow to the side that was chosen and are
-/// exactly zero on the other.
-///
-/// # Errors
-/// `Shape` when the three do not broadcast.
-pub fn where_<'a>(condition: &Variable, a: impl Into<Operand<'a>>, b: impl Into<Operand<'a>>) -> Result<Variable> {
-    let (a, b) = (a.into(), b.into());
-    let (dtype, ab) = meet("where", &a, &b)?;
-    let shape = broadcast_shapes(condition.shape(), &ab).ok_or_else(|| Error::broadcast("where", condition.shape(), &ab))?;
-    let condition = as_bool(condition.into())?;
-    let cast = |o: Operand<'a>| -> Result<Option<Variable>> {
-        match o {
-            Operand::Scalar(_) => Ok(None),
-            Operand::Variable(v) => astype(v, dtype).map(Some),
-        }
-    };
-    let (va, vb) = (cast(a)?, cast(b)?);
-    let out = choose(&condition, &side(&a, va.as_ref(), dtype), &side(&b, vb.as_ref(), dtype), &shape)?;
-    match (&va, &vb) {
-        (Some(x), Some(y)) => record(&WHERE, &[x, y], out, |s| s.extra(0, condition)),
-        (Some(x), None) => record(&WHERE, &[x], out, |s| {
-            s.extra(0, condition);
-            s.attrs(crate::tape::Attrs::Ints([0].into_iter().collect()));
-        }),
-        (None, Some(y)) => record(&WHERE, &[y], out, |s| {
-            s.extra(0, condition);
-            s.attrs(crate::tape::Attrs::Ints([1].into_iter().collect()));
-        }),
-        (None, None) => Ok(out.into()),
-    }
-}
-
-fn side(o: &Operand<'_>, v: Option<&Variable>, dtype: DType) -> Array {
-    match (o, v) {
-        (_, Some(v)) => v.array().clone(),
-        (Operand::Scalar(s), None) => Array::full(&[], *s, dtype),
-        (Operand::Variable(v), None) => v.array().clone(),
-    }
-}
-
-/// The choice itself: the condition picks from two arrays of one dtype.
-fn choose(condition: &Array, a: &Array, b: &Array, shape: &[usize]) -> Result<Array> {
-    let condition = condition.broadcast_to("where", shape)?.contiguous();
-    let (a, b) = (a.broadcast_to("where", shape)?, b.broadcast_to("where", shape)?);
-    let Some(mask) = condition.as_slice::<bool>() else { return Err(Error::Shape(format!("where: cannot read {}", show_shape(shape)))) };
-    Ok(dispatch!(a.dtype(), T => {
-        let mut out = b.copy();
-        let chosen = a.contiguous();
-        let Some(chosen) = chosen.as_slice::<T>() else { unreachable!("contiguous() is contiguous") };
-        for ((o, &x), &m) in out.data_mut::<T>().iter_mut().zip(chosen).zip(mask) {
-            *o = if m { x } else { *o };
-        }
-        out
-    }))
-}
-
 /// Pairs of float arrays that broadcast, for operations without a derivative.
-fn pairs() -> Vec<Sample> {
+pub(super) fn pairs() -> Vec<Sample> {
     Domain::binary_samples([REAL, REAL])
 }
 
@@ -380,25 +308,4 @@ pub const ENTRIES: &[Entry] = &[
         call: |a| Ok(bitwise_invert(&a.variable(0)?)?.into()),
         ..Entry::BASE
     },
-    Entry {
-        name: "where",
-        doc: "a where the condition holds, else b; each of a and b is an array or a number. The gradient flows to the side that was chosen and is exactly zero on the other.\n\n>>> tg.where(tg.Variable([True, False]), 1.0, 2.0)\nVariable([1., 2.])\n",
-        params: &[Param::array("condition"), Param::array("a"), Param::array("b")],
-        call: |a| Ok(where_(&a.variable(0)?, a.operand(1)?, a.operand(2)?)?.into()),
-        gradient: Gradient::Rule("where(condition, g, 0), where(condition, 0, g)"),
-        method: false,
-        samples: where_samples,
-        ..Entry::BASE
-    },
 ];
-
-fn where_samples() -> Vec<Sample> {
-    use super::registry::Arg;
-    let condition = || Arg::Variable(Array::from_slice(&[true, false, true], &[3]).into());
-    pairs()
-        .into_iter()
-        .filter(|s| s.args.iter().all(|a| if let Arg::Variable(v) = a { matches!(v.shape().last(), Some(1 | 3) | None) } else { true }))
-        .map(|s| Sample { args: std::iter::once(condition()).chain(s.args).collect() })
-        .chain([Sample { args: vec![condition(), Arg::Scalar(Scalar::Float(1.0)), Arg::Scalar(Scalar::Float(2.0))] }])
-        .collect()
-}

@@ -2,7 +2,9 @@
 #![allow(clippy::doc_markdown, reason = "docs of operations are read in Python's help, which knows no backticks")]
 
 pub mod activation;
+pub mod arguments;
 pub mod arithmetic;
+pub mod choice;
 pub mod comparison;
 pub mod creation;
 pub mod cut;
@@ -33,13 +35,15 @@ pub mod truth;
 pub mod window;
 
 pub use activation::{elu, erf, gelu, gelu_erf, gelu_tanh, leaky_relu, prelu, relu, sigmoid, silu, softplus, softsign};
+pub use arguments::{Arg, Args, Operand, Value};
 pub use arithmetic::{
     abs, add, annihilate, ceil, clamp, clip, divide, floor, maximum, minimum, multiply, negative, positive, power, reciprocal, rint, round, sign,
     sqrt, square, subtract, trunc,
 };
+pub use choice::where_;
 pub use comparison::{
     bitwise_and, bitwise_invert, bitwise_left_shift, bitwise_or, bitwise_right_shift, bitwise_xor, equal, greater, greater_equal, isnan, less,
-    less_equal, logical_and, logical_not, logical_or, logical_xor, not_equal, where_,
+    less_equal, logical_and, logical_not, logical_or, logical_xor, not_equal,
 };
 pub use creation::{arange, eye, full, linspace, one_hot, ones, zeros};
 pub use cut::{Sections, array_split, dsplit, hsplit, split, unstack, vsplit};
@@ -56,7 +60,7 @@ pub use norm::vector_norm;
 pub use permute::{flip, fliplr, flipud, matrix_transpose, moveaxis, permute_dims, rot90, swapaxes, transpose};
 pub use predicate::{isfinite, isinf, isneginf, isposinf, signbit};
 pub use reduction::{mean, prod, sum};
-pub use registry::{Arg, Args, Entry, Operand, Sample, Value};
+pub use registry::{Entry, Sample};
 pub use repeat::{meshgrid, repeat, roll, tile};
 pub use scatter::{gather, index_add, masked_fill, scatter_add};
 pub use shape::{astype, atleast_1d, atleast_2d, atleast_3d, broadcast_arrays, broadcast_to, expand_dims, flatten, reshape, scalar, squeeze};

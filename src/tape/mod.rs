@@ -4,14 +4,18 @@
 pub(crate) mod accumulate;
 mod arena;
 mod backward;
+mod hooks;
 mod inspect;
 mod leaf;
 mod mode;
 mod node;
+mod sweep;
 mod variable;
+mod work;
 
 pub use arena::{NodeRef, Owned, visit_owned};
-pub use backward::{BackwardOptions, add_node_hook, backward, backward_with, find_retained, grad, remove_node_hook, retained_leaf};
+pub use backward::{BackwardOptions, backward, backward_with, grad};
+pub use hooks::{add_node_hook, find_retained, remove_node_hook, retained_leaf};
 pub use inspect::{NodeInfo, Source, TapeStats, listing, op_name, tape_stats, to_dot};
 pub use leaf::{Hook, HookFn, Leaf};
 pub use mode::{RecordingGuard, is_anomaly, is_observed, is_recording, recording, set_anomaly, set_recording, set_source_provider, unwatch, watch};

@@ -1,0 +1,215 @@
+//! What makes an elementwise operation of a formula: the traits, and the two macros that fill them in.
+//!
+//! ```text
+//! unary! {
+//!     /// Hyperbolic tangent.
+//!     fn tanh(x) -> y { x.tanh() }
+//!     gradient(y) { F::lit(1.0) - y * y }
+//!     domain REAL;
+//! }
+//! ```
+//! becomes a type `tanh` that implements [`Unary`] and a function `tanh(&Variable) -> Result<Variable>`. The factor in
+//! `gradient` names what it needs: `y` makes the tape save the output, `x` the input. The text is compiled three
+//! times: into SIMD loops over `f32` and `f64`, and into recorded operations for gradients of gradients.
+
+mod integer;
+mod one_array;
+mod two_arrays;
+
+use crate::array::Array;
+use crate::kernel::blocks::Input;
+use crate::kernel::map::{self, Pointwise};
+
+pub use integer::Integer;
+pub use one_array::{Unary, apply_unary};
+pub use two_arrays::{Binary, apply_binary, meet};
+
+/// Which values a factor needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Saves {
+    /// The first input.
+    pub a: bool,
+    /// The second input, of a binary operation.
+    pub b: bool,
+    /// The output.
+    pub y: bool,
+}
+
+impl Saves {
+    /// Reads the names that a factor asks for.
+    #[must_use]
+    pub const fn of(names: &[&str], a: &str, b: &str) -> Self {
+        let mut saves = Self { a: false, b: false, y: false };
+        let mut i = 0;
+        while i < names.len() {
+            if same(names[i], a) {
+                saves.a = true;
+            } else if same(names[i], b) {
+                saves.b = true;
+            } else {
+                saves.y = true;
+            }
+            i += 1;
+        }
+        saves
+    }
+}
+
+/// `==` of strings, in constants.
+#[must_use]
+pub const fn same(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    if a.len() != b.len() {
+        return false;
+    }
+    let mut i = 0;
+    while i < a.len() {
+        if a[i] != b[i] {
+            return false;
+        }
+        i += 1;
+    }
+    true
+}
+
+/// `g` becomes the formula of `g` and `inputs`, in its own buffer when nobody else holds it.
+fn apply<P: Pointwise<M>, const N: usize, const M: usize>(g: &mut Array, inputs: [Input<'_>; N], p: [f64; 2]) {
+    if g.is_unique() {
+        return map::update::<P, N, M>(g, inputs, p);
+    }
+    let all: [Input<'_>; M] = std::array::from_fn(|i| if i == 0 { Input::Array(g) } else { inputs[i - 1] });
+    *g = map::map::<P, M>(all, g.shape(), g.dtype(), p);
+}
+
+/// A unary operation from its formulas; see the top of this file.
+macro_rules! unary {
+    (
+        $(#[doc = $doc:literal])+
+        fn $name:ident($x:ident $(, $param:ident = $default:literal)*) -> $y:ident $forward:block
+        gradient($($saved:ident),*) $factor:block
+        $(integer($i:ident) $integer:block)?
+        $(ranged $ranged:literal;)?
+        domain $domain:expr;
+    ) => {
+        #[doc(hidden)]
+        #[allow(non_camel_case_types, reason = "it stands for the function of the same name")]
+        #[derive(Debug)]
+        pub enum $name {}
+        impl $crate::ops::define::Unary for $name {
+            const NAME: &'static str = stringify!($name);
+            const DOC: &'static str = concat!($($doc, "\n"),+);
+            const GRADIENT: &'static str = concat!("dy/dx = ", stringify!($factor));
+            const PARAMS: &'static [$crate::ops::registry::Param] =
+                &[$crate::ops::registry::Param::array("x") $(, $crate::ops::registry::Param::float(stringify!($param), $default))*];
+            const SAVES: $crate::ops::define::Saves = $crate::ops::define::Saves::of(&[$(stringify!($saved)),*], stringify!($x), "");
+            const DOMAIN: $crate::ops::samples::Domain = $domain;
+            $(const RANGED: bool = $ranged;)?
+            #[inline(always)]
+            #[allow(unused_variables, clippy::unused_unit, reason = "a formula names what it uses")]
+            fn forward<F: $crate::kernel::field::Field>($x: F, p: [F; 2]) -> F {
+                let [$($param,)* ..] = p;
+                $forward
+            }
+            #[inline(always)]
+            #[allow(unused_variables, reason = "a formula names what it uses")]
+            fn factor<F: $crate::kernel::field::Field>(x: F, y: F, p: [F; 2]) -> F {
+                let [$($param,)* ..] = p;
+                $(let $saved = if const { $crate::ops::define::same(stringify!($saved), stringify!($x)) } { x } else { y };)*
+                $factor
+            }
+            $(
+                const INTEGERS: bool = true;
+                fn integer<I: $crate::ops::define::Integer>($i: I, _: [f64; 2]) -> I $integer
+            )?
+        }
+        $(#[doc = $doc])+
+        ///
+        /// # Errors
+        /// Those of recording.
+        pub fn $name(x: &$crate::tape::Variable $(, $param: f64)*) -> $crate::error::Result<$crate::tape::Variable> {
+            #[allow(unused_mut, unused_assignments, unused_variables, reason = "most operations take no numbers")]
+            let p = {
+                let mut p = [0.0; 2];
+                let mut i = 0;
+                $(p[i] = $param; i += 1;)*
+                p
+            };
+            $crate::ops::define::apply_unary::<$name>(x, p)
+        }
+    };
+}
+
+/// A binary operation from its formulas.
+macro_rules! binary {
+    (
+        $(#[doc = $doc:literal])+
+        fn $name:ident($a:ident, $b:ident) -> $y:ident $forward:block
+        gradient_a($($sa:ident),*) $fa:block
+        gradient_b($($sb:ident),*) $fb:block
+        $(integer $integer:block)?
+        $(check $check:expr;)?
+        $(boolean $boolean:block)?
+        domain $da:expr, $db:expr;
+    ) => {
+        #[doc(hidden)]
+        #[allow(non_camel_case_types, reason = "it stands for the function of the same name")]
+        #[derive(Debug)]
+        pub enum $name {}
+        impl $crate::ops::define::Binary for $name {
+            const NAME: &'static str = stringify!($name);
+            const DOC: &'static str = concat!($($doc, "\n"),+);
+            const GRADIENT: &'static str = concat!("dy/da = ", stringify!($fa), ", dy/db = ", stringify!($fb));
+            const SAVES_A: $crate::ops::define::Saves = $crate::ops::define::Saves::of(&[$(stringify!($sa)),*], stringify!($a), stringify!($b));
+            const SAVES_B: $crate::ops::define::Saves = $crate::ops::define::Saves::of(&[$(stringify!($sb)),*], stringify!($a), stringify!($b));
+            const DOMAIN: [$crate::ops::samples::Domain; 2] = [$da, $db];
+            #[inline(always)]
+            fn forward<F: $crate::kernel::field::Field>($a: F, $b: F) -> F $forward
+            #[inline(always)]
+            #[allow(unused_variables, reason = "a formula names what it uses")]
+            fn factor_a<F: $crate::kernel::field::Field>(a: F, b: F, y: F) -> F {
+                binary!(@bind [$($sa),*] $a $b a b y);
+                $fa
+            }
+            #[inline(always)]
+            #[allow(unused_variables, reason = "a formula names what it uses")]
+            fn factor_b<F: $crate::kernel::field::Field>(a: F, b: F, y: F) -> F {
+                binary!(@bind [$($sb),*] $a $b a b y);
+                $fb
+            }
+            $(
+                const INTEGERS: bool = true;
+                fn integer<I: $crate::ops::define::Integer>($a: I, $b: I) -> I $integer
+            )?
+            $(
+                fn check_integers(a: &$crate::ops::registry::Operand<'_>, b: &$crate::ops::registry::Operand<'_>) -> $crate::error::Result<()> {
+                    $check(a, b)
+                }
+            )?
+            $(
+                const BOOLS: bool = true;
+                fn boolean($a: bool, $b: bool) -> bool $boolean
+            )?
+        }
+        $(#[doc = $doc])+
+        ///
+        /// # Errors
+        /// `Shape` when the operands do not broadcast, `DType` when the operation is not defined on theirs.
+        pub fn $name<'a, 'b>(
+            a: impl Into<$crate::ops::registry::Operand<'a>>,
+            b: impl Into<$crate::ops::registry::Operand<'b>>,
+        ) -> $crate::error::Result<$crate::tape::Variable> {
+            $crate::ops::define::apply_binary::<$name>(a.into(), b.into())
+        }
+    };
+    (@bind [$($s:ident),*] $an:ident $bn:ident $a:ident $b:ident $y:ident) => {
+        $(let $s = if const { $crate::ops::define::same(stringify!($s), stringify!($an)) } {
+            $a
+        } else if const { $crate::ops::define::same(stringify!($s), stringify!($bn)) } {
+            $b
+        } else {
+            $y
+        };)*
+    };
+}
+
+pub(crate) use {binary, unary};

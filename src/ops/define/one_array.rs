@@ -1,0 +1,154 @@
+//! Elementwise operations on one array: forward, backward, and their row.
+
+use std::marker::PhantomData;
+
+use super::{Integer, Saves, apply};
+use crate::array::{DType, default_float};
+use crate::dispatch;
+use crate::error::Result;
+use crate::kernel::blocks::{self, Input};
+use crate::kernel::field::Field;
+use crate::kernel::map::{self, Pointwise};
+use crate::ops::registry::{Args, Entry, Gradient, Param, Value};
+use crate::ops::samples::Domain;
+use crate::ops::shape::astype;
+use crate::ops::traced::{Trace, Traced};
+use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, record};
+
+/// An operation on one array, element by element.
+pub trait Unary: 'static {
+    /// Its name.
+    const NAME: &'static str;
+    /// Its doc.
+    const DOC: &'static str;
+    /// Its gradient, as text.
+    const GRADIENT: &'static str;
+    /// The array and the numbers it takes.
+    const PARAMS: &'static [Param];
+    /// What its factor needs.
+    const SAVES: Saves;
+    /// Where samples come from.
+    const DOMAIN: Domain;
+    /// Whether it is defined on integers.
+    const INTEGERS: bool = false;
+    /// Whether a formula has a function with a fast range (sin, cos, tan).
+    const RANGED: bool = false;
+    /// Nanoseconds an element.
+    const COST: f64 = 1.0;
+    /// y of x.
+    fn forward<F: Field>(x: F, p: [F; 2]) -> F;
+    /// dy/dx.
+    fn factor<F: Field>(x: F, y: F, p: [F; 2]) -> F;
+    /// y of an integer x.
+    fn integer<I: Integer>(x: I, _p: [f64; 2]) -> I {
+        x
+    }
+    /// The tape's view of it.
+    const OP: &'static Op = &Op { name: Self::NAME, rule: Rule::Vjp(unary_vjp::<Self>) };
+    /// Its row.
+    const ENTRY: Entry = Entry {
+        name: Self::NAME,
+        doc: Self::DOC,
+        params: Self::PARAMS,
+        call: call_unary::<Self>,
+        gradient: Gradient::Rule(Self::GRADIENT),
+        samples: || Self::DOMAIN.unary_samples(Self::PARAMS),
+        ..Entry::BASE
+    };
+}
+
+fn call_unary<U: Unary + ?Sized>(a: &Args<'_>) -> Result<Value> {
+    let mut p = [0.0; 2];
+    for (i, p) in p.iter_mut().enumerate().take(U::PARAMS.len() - 1) {
+        *p = a.float(i + 1)?;
+    }
+    Ok(apply_unary::<U>(&a.variable(0)?, p)?.into())
+}
+
+struct Forward<U: ?Sized>(PhantomData<U>);
+
+impl<U: Unary + ?Sized> Pointwise<1> for Forward<U> {
+    const COST: f64 = U::COST;
+    const RANGED: bool = U::RANGED;
+    #[inline(always)]
+    fn eval<F: Field>([x]: [F; 1], p: [F; 2]) -> F {
+        U::forward(x, p)
+    }
+}
+
+/// g ⊗ dy/dx, for the values that the factor needs.
+struct Backward<U: ?Sized>(PhantomData<U>);
+
+impl<U: Unary + ?Sized> Pointwise<1> for Backward<U> {
+    #[inline(always)]
+    fn eval<F: Field>([g]: [F; 1], p: [F; 2]) -> F {
+        g.annihilate(U::factor(g, g, p))
+    }
+}
+
+impl<U: Unary + ?Sized> Pointwise<2> for Backward<U> {
+    const COST: f64 = U::COST;
+    const RANGED: bool = U::RANGED;
+    #[inline(always)]
+    fn eval<F: Field>([g, s]: [F; 2], p: [F; 2]) -> F {
+        g.annihilate(U::factor(s, s, p))
+    }
+}
+
+impl<U: Unary + ?Sized> Pointwise<3> for Backward<U> {
+    const COST: f64 = U::COST;
+    const RANGED: bool = U::RANGED;
+    #[inline(always)]
+    fn eval<F: Field>([g, x, y]: [F; 3], p: [F; 2]) -> F {
+        g.annihilate(U::factor(x, y, p))
+    }
+}
+
+/// Applies `U`.
+///
+/// # Errors
+/// Those of recording.
+pub fn apply_unary<U: Unary + ?Sized>(x: &Variable, p: [f64; 2]) -> Result<Variable> {
+    let dtype = x.dtype();
+    if dtype.is_float() {
+        let out = map::map::<Forward<U>, 1>([Input::from(x.array())], x.shape(), dtype, p);
+        return record(U::OP, &[x], out, |s| {
+            if U::SAVES.a {
+                s.input(0);
+            }
+            if U::SAVES.y {
+                s.output(0);
+            }
+            if U::PARAMS.len() > 1 {
+                s.attrs(Attrs::Scalars(p));
+            }
+        });
+    }
+    if U::INTEGERS {
+        let out = dispatch!(integer dtype, T => blocks::map([Input::from(x.array())], x.shape(), |[x]: [T; 1]| U::integer(x, p)),
+            else return apply_unary::<U>(&astype(x, DType::U8)?, p).and_then(|y| astype(&y, DType::Bool)));
+        return Ok(out.into());
+    }
+    apply_unary::<U>(&astype(x, default_float())?, p)
+}
+
+fn unary_vjp<U: Unary + ?Sized>(step: &mut Step<'_>) -> Result<Grads> {
+    let g = step.take_g();
+    let p = step.attrs().scalars();
+    if step.create_graph() {
+        let trace = Trace::new(g.dtype());
+        let x = if U::SAVES.a { trace.value(step.input(0)) } else { Traced::Lit(0.0) };
+        let y = if U::SAVES.y { trace.value(step.output(0)) } else { Traced::Lit(0.0) };
+        let factor = U::factor(x, y, p.map(Traced::Lit));
+        let out = trace.value(g).annihilate(factor);
+        return Ok(Grads::from_iter([Some(trace.finish(out)?)]));
+    }
+    let mut g = g.into_array();
+    match (U::SAVES.a, U::SAVES.y) {
+        (false, false) => apply::<Backward<U>, 0, 1>(&mut g, [], p),
+        (true, false) => apply::<Backward<U>, 1, 2>(&mut g, [Input::from(step.input_array(0))], p),
+        (false, true) => apply::<Backward<U>, 1, 2>(&mut g, [Input::from(step.output_array(0))], p),
+        (true, true) => apply::<Backward<U>, 2, 3>(&mut g, [Input::from(step.input_array(0)), Input::from(step.output_array(0))], p),
+    }
+    Ok(Grads::from_iter([Some(g.into())]))
+}

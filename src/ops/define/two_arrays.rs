@@ -1,0 +1,344 @@
+//! Elementwise operations on two arrays, or an array and a number: forward, backward, and their row.
+
+use std::marker::PhantomData;
+
+use super::{Integer, Saves, apply};
+use crate::array::{Array, DType, Element, Scalar, Shape, broadcast_shapes, default_float};
+use crate::dispatch;
+use crate::error::{Error, Result};
+use crate::kernel::blocks::{self, Input};
+use crate::kernel::field::{Field, Lane};
+use crate::kernel::map::{self, Pointwise};
+use crate::kernel::simd::Baseline;
+use crate::ops::registry::{Entry, Gradient, Operand, Param};
+use crate::ops::samples::Domain;
+use crate::ops::shape::astype;
+use crate::ops::traced::{Trace, Traced};
+use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, record};
+
+/// An operation on two arrays, element by element, with broadcasting.
+pub trait Binary: 'static {
+    /// Its name.
+    const NAME: &'static str;
+    /// Its doc.
+    const DOC: &'static str;
+    /// Its gradients, as text.
+    const GRADIENT: &'static str;
+    /// What the factor of the first input needs.
+    const SAVES_A: Saves;
+    /// What the factor of the second input needs.
+    const SAVES_B: Saves;
+    /// Where samples of the two come from.
+    const DOMAIN: [Domain; 2];
+    /// Whether it is defined on integers.
+    const INTEGERS: bool = false;
+    /// Whether it is defined on bools.
+    const BOOLS: bool = false;
+    /// Nanoseconds an element.
+    const COST: f64 = 1.0;
+    /// y of a and b.
+    fn forward<F: Field>(a: F, b: F) -> F;
+    /// dy/da.
+    fn factor_a<F: Field>(a: F, b: F, y: F) -> F;
+    /// dy/db.
+    fn factor_b<F: Field>(a: F, b: F, y: F) -> F;
+    /// y of integers.
+    fn integer<I: Integer>(a: I, _b: I) -> I {
+        a
+    }
+    /// y of bools.
+    fn boolean(a: bool, _b: bool) -> bool {
+        a
+    }
+    /// What integers must satisfy beyond their dtype.
+    ///
+    /// # Errors
+    /// `Value` when they do not.
+    fn check_integers(_a: &Operand<'_>, _b: &Operand<'_>) -> Result<()> {
+        Ok(())
+    }
+    /// The tape's view of it.
+    const OP: &'static Op = &Op { name: Self::NAME, rule: Rule::Vjp(binary_vjp::<Self>) };
+    /// Its row.
+    const ENTRY: Entry = Entry {
+        name: Self::NAME,
+        doc: Self::DOC,
+        params: &[Param::array("a"), Param::array("b")],
+        call: |a| Ok(apply_binary::<Self>(a.operand(0)?, a.operand(1)?)?.into()),
+        gradient: Gradient::Rule(Self::GRADIENT),
+        samples: || Domain::binary_samples(Self::DOMAIN),
+        ..Entry::BASE
+    };
+}
+
+struct Forward2<B: ?Sized>(PhantomData<B>);
+
+impl<B: Binary + ?Sized> Pointwise<2> for Forward2<B> {
+    const COST: f64 = B::COST;
+    #[inline(always)]
+    fn eval<F: Field>([a, b]: [F; 2], _: [F; 2]) -> F {
+        B::forward(a, b)
+    }
+}
+
+struct BackwardA<B: ?Sized>(PhantomData<B>);
+
+/// The factor is a constant.
+impl<B: Binary + ?Sized> Pointwise<1> for BackwardA<B> {
+    #[inline(always)]
+    fn eval<F: Field>([g]: [F; 1], _: [F; 2]) -> F {
+        g.annihilate(B::factor_a(g, g, g))
+    }
+}
+
+/// The factor needs one value.
+impl<B: Binary + ?Sized> Pointwise<2> for BackwardA<B> {
+    const COST: f64 = B::COST;
+    #[inline(always)]
+    fn eval<F: Field>([g, s]: [F; 2], _: [F; 2]) -> F {
+        g.annihilate(B::factor_a(s, s, s))
+    }
+}
+
+impl<B: Binary + ?Sized> Pointwise<4> for BackwardA<B> {
+    const COST: f64 = B::COST;
+    #[inline(always)]
+    fn eval<F: Field>([g, a, b, y]: [F; 4], _: [F; 2]) -> F {
+        g.annihilate(B::factor_a(a, b, y))
+    }
+}
+
+struct BackwardB<B: ?Sized>(PhantomData<B>);
+
+/// The factor is a constant.
+impl<B: Binary + ?Sized> Pointwise<1> for BackwardB<B> {
+    #[inline(always)]
+    fn eval<F: Field>([g]: [F; 1], _: [F; 2]) -> F {
+        g.annihilate(B::factor_b(g, g, g))
+    }
+}
+
+/// The factor needs one value.
+impl<B: Binary + ?Sized> Pointwise<2> for BackwardB<B> {
+    const COST: f64 = B::COST;
+    #[inline(always)]
+    fn eval<F: Field>([g, s]: [F; 2], _: [F; 2]) -> F {
+        g.annihilate(B::factor_b(s, s, s))
+    }
+}
+
+impl<B: Binary + ?Sized> Pointwise<4> for BackwardB<B> {
+    const COST: f64 = B::COST;
+    #[inline(always)]
+    fn eval<F: Field>([g, a, b, y]: [F; 4], _: [F; 2]) -> F {
+        g.annihilate(B::factor_b(a, b, y))
+    }
+}
+
+/// The dtype and shape that two operands meet in.
+///
+/// # Errors
+/// `Shape` when they do not broadcast.
+pub fn meet(op: &str, a: &Operand<'_>, b: &Operand<'_>) -> Result<(DType, Shape)> {
+    Ok(match (a, b) {
+        (Operand::Variable(a), Operand::Variable(b)) => {
+            let shape = if a.shape() == b.shape() { Some(Shape::from_slice(a.shape())) } else { broadcast_shapes(a.shape(), b.shape()) };
+            (a.dtype().promote(b.dtype()), shape.ok_or_else(|| Error::broadcast(op, a.shape(), b.shape()))?)
+        }
+        (Operand::Variable(v), Operand::Scalar(s)) | (Operand::Scalar(s), Operand::Variable(v)) => {
+            (s.promote(v.dtype()), Shape::from_slice(v.shape()))
+        }
+        (Operand::Scalar(a), Operand::Scalar(b)) => (a.dtype().promote(b.dtype()), Shape::new()),
+    })
+}
+
+/// Applies `B`.
+///
+/// # Errors
+/// `Shape` when the operands do not broadcast, `DType` when the operation is not defined on theirs.
+pub fn apply_binary<B: Binary + ?Sized>(a: Operand<'_>, b: Operand<'_>) -> Result<Variable> {
+    if let (Operand::Variable(x), Operand::Variable(y)) = (a, b)
+        && x.dtype() == y.dtype()
+        && x.shape() == y.shape()
+        && let Some(out) = map::map_alike::<Forward2<B>, 2>([x.array(), y.array()], [0.0; 2])
+    {
+        return record_pair::<B>(x, y, out);
+    }
+    let (dtype, shape) = meet(B::NAME, &a, &b)?;
+    if dtype.is_float() {
+        return float_binary::<B>(a, b, dtype, &shape);
+    }
+    if dtype == DType::Bool {
+        if !B::BOOLS {
+            return if B::INTEGERS {
+                Err(Error::dtype(B::NAME, dtype, "numbers; astype(int64) the operands, or use the logical operators ^ & |"))
+            } else {
+                float_binary::<B>(a, b, default_float(), &shape)
+            };
+        }
+        let (a, b) = (cast(a, dtype)?, cast(b, dtype)?);
+        return Ok(blocks::map([input(&a), input(&b)], &shape, |[x, y]: [bool; 2]| B::boolean(x, y)).into());
+    }
+    if !B::INTEGERS {
+        return float_binary::<B>(a, b, default_float(), &shape);
+    }
+    B::check_integers(&a, &b)?;
+    let (a, b) = (cast(a, dtype)?, cast(b, dtype)?);
+    let inputs = [input(&a), input(&b)];
+    Ok(dispatch!(integer dtype, T => {
+        check_range::<T>(B::NAME, &inputs)?;
+        blocks::map(inputs, &shape, |[x, y]: [T; 2]| B::integer(x, y))
+    }, else unreachable!("bool and float were handled"))
+    .into())
+}
+
+/// A Python int that the integer dtype cannot hold raises, as in NumPy.
+fn check_range<T: Element>(op: &str, inputs: &[Input<'_>]) -> Result<()> {
+    for i in inputs {
+        if let Input::Scalar(Scalar::Int(v)) = i
+            && T::from_scalar(Scalar::Int(*v)).to_scalar() != Scalar::Int(*v)
+        {
+            return Err(Error::Value(format!("{op}: the Python int {v} is out of bounds for {}", T::DTYPE)));
+        }
+    }
+    Ok(())
+}
+
+fn input<'a>(o: &'a Cast<'_>) -> Input<'a> {
+    match o {
+        Cast::Same(v) => Input::Array(v.array()),
+        Cast::New(v) => Input::Array(v.array()),
+        Cast::Scalar(s) => Input::Scalar(*s),
+    }
+}
+
+/// An operand in the common dtype.
+enum Cast<'a> {
+    Same(&'a Variable),
+    New(Variable),
+    Scalar(Scalar),
+}
+
+impl Cast<'_> {
+    fn variable(&self) -> Option<&Variable> {
+        match self {
+            Self::Same(v) => Some(v),
+            Self::New(v) => Some(v),
+            Self::Scalar(_) => None,
+        }
+    }
+}
+
+fn cast(o: Operand<'_>, dtype: DType) -> Result<Cast<'_>> {
+    Ok(match o {
+        Operand::Scalar(s) => Cast::Scalar(s),
+        Operand::Variable(v) if v.dtype() == dtype => Cast::Same(v),
+        Operand::Variable(v) => Cast::New(astype(v, dtype)?),
+    })
+}
+
+fn float_binary<B: Binary + ?Sized>(a: Operand<'_>, b: Operand<'_>, dtype: DType, shape: &[usize]) -> Result<Variable> {
+    let (a, b) = (cast(a, dtype)?, cast(b, dtype)?);
+    let out = map::map::<Forward2<B>, 2>([input(&a), input(&b)], shape, dtype, [0.0; 2]);
+    match (a.variable(), b.variable()) {
+        (Some(x), Some(y)) => record_pair::<B>(x, y, out),
+        (Some(x), None) => record_scalar::<B>(x, &b, out, false),
+        (None, Some(y)) => record_scalar::<B>(y, &a, out, true),
+        (None, None) => Ok(out.into()),
+    }
+}
+
+/// An operation of two arrays: keeps what the wanted factors need.
+fn record_pair<B: Binary + ?Sized>(x: &Variable, y: &Variable, out: Array) -> Result<Variable> {
+    record(B::OP, &[x, y], out, |s| {
+        let (na, nb) = (s.needs(0), s.needs(1));
+        let wants = |f: fn(Saves) -> bool| (na && f(B::SAVES_A)) || (nb && f(B::SAVES_B));
+        if wants(|s| s.a) {
+            s.input(0);
+        }
+        if wants(|s| s.b) {
+            s.input(1);
+        }
+        if wants(|s| s.y) {
+            s.output(0);
+        }
+    })
+}
+
+/// An operation of an array and a number: one input, the number in the attributes.
+fn record_scalar<B: Binary + ?Sized>(x: &Variable, scalar: &Cast<'_>, out: Array, scalar_first: bool) -> Result<Variable> {
+    let Cast::Scalar(value) = scalar else { unreachable!("one operand is a number") };
+    let saves = if scalar_first { B::SAVES_B } else { B::SAVES_A };
+    record(B::OP, &[x], out, |s| {
+        if if scalar_first { saves.b } else { saves.a } {
+            s.input(0);
+        }
+        if saves.y {
+            s.output(0);
+        }
+        s.attrs(Attrs::Scalars([value.as_f64(), f64::from(u8::from(scalar_first))]));
+    })
+}
+
+fn binary_vjp<B: Binary + ?Sized>(step: &mut Step<'_>) -> Result<Grads> {
+    let g = step.take_g();
+    if let Attrs::Scalars([value, first]) = *step.attrs() {
+        let side = usize::from(first != 0.0);
+        return Ok(Grads::from_iter([Some(one_side::<B>(step, g, side, Some(value))?)]));
+    }
+    let (na, nb) = (step.needs(0), step.needs(1));
+    let ga = if na { Some(one_side::<B>(step, g.clone(), 0, None)?) } else { None };
+    let gb = if nb { Some(one_side::<B>(step, g, 1, None)?) } else { None };
+    Ok(Grads::from_iter([ga, gb]))
+}
+
+/// g ⊗ dy/da (side 0) or g ⊗ dy/db (side 1); with a number on the other side, the array is input 0.
+#[allow(clippy::float_cmp, reason = "the constant factor one needs no product")]
+fn one_side<B: Binary + ?Sized>(step: &Step<'_>, g: Variable, side: usize, scalar: Option<f64>) -> Result<Variable> {
+    let saves = if side == 0 { B::SAVES_A } else { B::SAVES_B };
+    if saves == (Saves { a: false, b: false, y: false }) {
+        let any = Lane::<f64, Baseline>::lit(0.0);
+        let factor = if side == 0 { B::factor_a(any, any, any) } else { B::factor_b(any, any, any) };
+        if factor.value() == 1.0 {
+            return Ok(g);
+        }
+    }
+    // Which input holds operand k, or the number that stands for it.
+    let place = |k: usize| match scalar {
+        Some(_) if k == side => Ok(0),
+        Some(value) => Err(value),
+        None => Ok(u8::from(k == 1)),
+    };
+    if step.create_graph() {
+        let trace = Trace::new(g.dtype());
+        let operand = |wanted: bool, k: usize| match place(k) {
+            Err(value) => Traced::Lit(value),
+            Ok(i) if wanted => trace.value(step.input(i)),
+            Ok(_) => Traced::Lit(0.0),
+        };
+        let (a, b) = (operand(saves.a, 0), operand(saves.b, 1));
+        let y = if saves.y { trace.value(step.output(0)) } else { Traced::Lit(0.0) };
+        let factor = if side == 0 { B::factor_a(a, b, y) } else { B::factor_b(a, b, y) };
+        let out = trace.value(g).annihilate(factor);
+        return trace.finish(out);
+    }
+    let mut g = g.into_array();
+    let operand = |wanted: bool, k: usize| match place(k) {
+        _ if !wanted => None,
+        Err(value) => Some(Input::Scalar(Scalar::Float(value))),
+        Ok(i) => Some(Input::Array(step.input_array(i))),
+    };
+    let y = saves.y.then(|| Input::Array(step.output_array(0)));
+    let needed = [operand(saves.a, 0), operand(saves.b, 1), y];
+    // What a factor does not name may be anything: the first thing it does name costs nothing more.
+    let mut named = needed.iter().flatten();
+    match (named.next().copied(), named.next().is_some(), side) {
+        (None, _, 0) => apply::<BackwardA<B>, 0, 1>(&mut g, [], [0.0; 2]),
+        (None, ..) => apply::<BackwardB<B>, 0, 1>(&mut g, [], [0.0; 2]),
+        (Some(one), false, 0) => apply::<BackwardA<B>, 1, 2>(&mut g, [one], [0.0; 2]),
+        (Some(one), false, _) => apply::<BackwardB<B>, 1, 2>(&mut g, [one], [0.0; 2]),
+        (Some(any), true, 0) => apply::<BackwardA<B>, 3, 4>(&mut g, needed.map(|i| i.unwrap_or(any)), [0.0; 2]),
+        (Some(any), true, _) => apply::<BackwardB<B>, 3, 4>(&mut g, needed.map(|i| i.unwrap_or(any)), [0.0; 2]),
+    }
+    Ok(g.into())
+}

@@ -1,0 +1,355 @@
+//! One pass: marks what the roots reach, then runs rules from the newest node to the oldest.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use smallvec::SmallVec;
+
+use super::accumulate;
+use super::arena;
+use super::backward::BackwardOptions;
+use super::hooks::run_hooks;
+use super::leaf::{Hook, Leaf};
+use super::mode;
+use super::node::{Input, Meta, freed_error};
+use super::variable::{Edge, Variable};
+use super::work::{Work, free_if_alive};
+use crate::array::{Array, Scalar};
+use crate::error::{Error, Result, show_shape};
+
+/// A value whose gradient was asked for.
+pub(super) struct Target {
+    edge: Edge,
+    pub(super) gradient: Option<Variable>,
+    pub(super) hooks: Vec<Hook>,
+}
+
+/// States of a node in the window of marks; from `FIRST` on, a place in the pool of cotangents.
+const UNSEEN: u32 = 0;
+const SKIPPED: u32 = 1;
+const REACHED: u32 = 2;
+const FIRST: u32 = 3;
+
+pub(super) type Cotangents = SmallVec<[Option<Variable>; 1]>;
+
+/// One pass.
+pub(super) struct Sweep {
+    stamp: u64,
+    options: BackwardOptions,
+    pub(super) targets: Vec<Target>,
+    leaves: Vec<(Arc<Leaf>, Option<Variable>)>,
+    retained: Vec<(Arc<Leaf>, Variable)>,
+    /// Reached nodes, newest first, each counted by this sweep.
+    order: Vec<u64>,
+    done: usize,
+    top: u64,
+    /// State of node `top - i`.
+    marks: Vec<u32>,
+    pool: Vec<Cotangents>,
+    unused: Vec<u32>,
+    free_late: bool,
+}
+
+impl Sweep {
+    pub(super) fn new(roots: &[(Variable, Option<Variable>)], inputs: &[Variable], options: BackwardOptions) -> Result<Self> {
+        static STAMP: AtomicU64 = AtomicU64::new(1);
+        let seeds: Vec<Variable> = roots.iter().map(|(root, g)| seed(root, g.as_ref())).collect::<Result<_>>()?;
+        let target = |x: &Variable| {
+            let hooks = if let Edge::Leaf(leaf) = x.edge() { leaf.hooks() } else { Vec::new() };
+            Target { edge: x.edge().clone(), gradient: None, hooks }
+        };
+        let mut sweep = Self {
+            stamp: STAMP.fetch_add(1, Ordering::Relaxed) << 32,
+            options,
+            targets: inputs.iter().map(target).collect(),
+            leaves: Vec::new(),
+            retained: Vec::new(),
+            order: Vec::new(),
+            done: 0,
+            top: 0,
+            marks: Vec::new(),
+            pool: Vec::new(),
+            unused: Vec::new(),
+            free_late: false,
+        };
+        sweep.mark(roots)?;
+        for ((root, _), g) in roots.iter().zip(seeds) {
+            let input = match root.edge() {
+                Edge::None => Input::None,
+                Edge::Leaf(leaf) => Input::Leaf(Arc::clone(leaf)),
+                Edge::Node { node, output } => Input::Node { id: node.id(), output: *output },
+            };
+            sweep.arrive(&input, g)?;
+        }
+        Ok(sweep)
+    }
+
+    /// Finds what the roots reach and counts it; with targets, drops what leads to none of them.
+    fn mark(&mut self, roots: &[(Variable, Option<Variable>)]) -> Result<()> {
+        let ids = roots.iter().filter_map(|(r, _)| if let Edge::Node { node, .. } = r.edge() { Some(node.id()) } else { None });
+        let ids: SmallVec<[u64; 2]> = ids.collect();
+        let Some(&top) = ids.iter().max() else { return Ok(()) };
+        self.top = top;
+        let mut arena = arena::lock();
+        let mut pending = 0;
+        for id in ids {
+            pending += usize::from(self.reach(id));
+        }
+        let mut i = 0;
+        while pending > 0 {
+            if self.marks[i] == REACHED {
+                pending -= 1;
+                let id = top - i as u64;
+                let node = arena.node_mut(id);
+                if node.freed {
+                    let error = freed_error(node.name(), node.source());
+                    drop(arena);
+                    return Err(error);
+                }
+                node.refs += 1;
+                self.order.push(id);
+                for input in &node.inputs {
+                    if let Input::Node { id, .. } = input {
+                        pending += usize::from(self.reach(*id));
+                    }
+                }
+            }
+            i += 1;
+        }
+        self.free_late = !self.options.retain_graph && arena.has_fallible();
+        if !self.targets.is_empty() {
+            self.skip_side_branches(&arena);
+        }
+        Ok(())
+    }
+
+    /// Marks a node; true when it is new.
+    fn reach(&mut self, id: u64) -> bool {
+        let at = self.at(id);
+        if at >= self.marks.len() {
+            self.marks.resize(at + 1, UNSEEN);
+        }
+        let new = self.marks[at] == UNSEEN;
+        if new {
+            self.marks[at] = REACHED;
+        }
+        new
+    }
+
+    fn at(&self, id: u64) -> usize {
+        usize::try_from(self.top - id).unwrap_or(usize::MAX)
+    }
+
+    /// From the oldest node up: a node is needed when it is a target or one of its inputs is needed.
+    fn skip_side_branches(&mut self, arena: &arena::Arena) {
+        for k in (0..self.order.len()).rev() {
+            let id = self.order[k];
+            let leads = arena.node(id).inputs.iter().any(|input| self.wants(input));
+            let is_target = self.targets.iter().any(|t| matches!(&t.edge, Edge::Node { node, .. } if node.id() == id));
+            if !leads && !is_target {
+                let at = self.at(id);
+                self.marks[at] = SKIPPED;
+            }
+        }
+    }
+
+    /// Whether the gradient of `input` is wanted.
+    fn wants(&self, input: &Input) -> bool {
+        match input {
+            Input::None => false,
+            Input::Leaf(leaf) => self.targets.is_empty() || self.targets.iter().any(|t| matches!(&t.edge, Edge::Leaf(l) if Arc::ptr_eq(l, leaf))),
+            Input::Node { id, .. } => self.marks[self.at(*id)] != SKIPPED,
+        }
+    }
+
+    /// A gradient reaches a value.
+    fn arrive(&mut self, input: &Input, g: Variable) -> Result<()> {
+        match input {
+            Input::None => Ok(()),
+            Input::Leaf(leaf) => self.arrive_at_leaf(leaf, g),
+            Input::Node { id, output } => {
+                let at = self.at(*id);
+                if self.marks[at] == SKIPPED {
+                    return Ok(());
+                }
+                if self.marks[at] == REACHED {
+                    let place = self.unused.pop().unwrap_or_else(|| {
+                        self.pool.push(Cotangents::new());
+                        u32::try_from(self.pool.len() - 1).unwrap_or(u32::MAX)
+                    });
+                    self.marks[at] = FIRST + place;
+                }
+                let slots = &mut self.pool[(self.marks[at] - FIRST) as usize];
+                let output = *output as usize;
+                if slots.len() <= output {
+                    slots.resize(output + 1, None);
+                }
+                add_to(&mut slots[output], g, self.options.create_graph)
+            }
+        }
+    }
+
+    fn arrive_at_leaf(&mut self, leaf: &Arc<Leaf>, g: Variable) -> Result<()> {
+        if !self.targets.is_empty() {
+            for t in &mut self.targets {
+                if matches!(&t.edge, Edge::Leaf(l) if Arc::ptr_eq(l, leaf)) {
+                    add_to(&mut t.gradient, g.clone(), self.options.create_graph)?;
+                }
+            }
+            return Ok(());
+        }
+        let mark = leaf.mark.load(Ordering::Relaxed);
+        let place = usize::try_from(mark & 0xffff_ffff).unwrap_or(usize::MAX);
+        match self.leaves.get_mut(place) {
+            Some((known, sum)) if mark & !0xffff_ffff == self.stamp && Arc::ptr_eq(known, leaf) => add_to(sum, g, self.options.create_graph)?,
+            _ => {
+                leaf.mark.store(self.stamp | self.leaves.len() as u64, Ordering::Relaxed);
+                self.leaves.push((Arc::clone(leaf), Some(g)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the rules.
+    pub(super) fn run(&mut self) -> Result<()> {
+        let _mode = mode::recording(self.options.create_graph);
+        while self.done < self.order.len() {
+            let id = self.order[self.done];
+            let consumed = self.visit(id)?;
+            self.done += 1;
+            arena::release(consumed.into_iter().chain([id]));
+        }
+        if self.free_late {
+            // Nothing can fail any more. Counts were given back above; handles keep what is still wanted.
+            self.order.iter().for_each(|&id| free_if_alive(id));
+        }
+        Ok(())
+    }
+
+    /// Runs one rule. Returns the nodes that lost this one as their consumer.
+    fn visit(&mut self, id: u64) -> Result<SmallVec<[u64; 2]>> {
+        let at = self.at(id);
+        let mark = self.marks[at];
+        let keep = self.options.retain_graph || self.free_late;
+        let mut work = Work::take(id, keep);
+        let consumed = if keep { SmallVec::new() } else { work.consumed() };
+        if mark < FIRST {
+            return Ok(consumed); // reached, but no gradient came
+        }
+        let mut cotangents = std::mem::take(&mut self.pool[(mark - FIRST) as usize]);
+        self.unused.push(mark - FIRST);
+        cotangents.resize(work.outs.len(), None);
+        for (output, _, hook) in &work.hooks {
+            if let Some(g) = cotangents[*output as usize].take() {
+                cotangents[*output as usize] = Some(run_hooks(std::slice::from_ref(hook), g)?);
+            }
+        }
+        for (output, leaf) in std::mem::take(&mut work.retained) {
+            if let Some(g) = &cotangents[output as usize] {
+                self.retained.push((leaf, g.clone()));
+            }
+        }
+        self.catch(id, &cotangents);
+        let metas: SmallVec<[Option<Meta>; 2]> =
+            work.inputs.iter().zip(&work.metas).map(|(input, meta)| if self.wants(input) { meta.clone() } else { None }).collect();
+        if metas.iter().all(Option::is_none) {
+            return Ok(consumed);
+        }
+        let grads = work.apply(id, cotangents, &metas, self.options.create_graph)?;
+        for (i, g) in grads.into_iter().enumerate() {
+            let (Some(g), Some(Some(meta))) = (g, metas.get(i)) else { continue };
+            let g = fit(g, meta, work.name())?;
+            self.arrive(&work.inputs[i], g)?;
+        }
+        Ok(consumed)
+    }
+
+    /// Hands cotangents to the targets that asked for them.
+    fn catch(&mut self, id: u64, cotangents: &Cotangents) {
+        for t in &mut self.targets {
+            if let Edge::Node { node, output } = &t.edge
+                && node.id() == id
+            {
+                t.gradient.clone_from(&cotangents[*output as usize]);
+            }
+        }
+    }
+
+    /// Runs the hooks of leaves, and only when all have run adds the gradients.
+    pub(super) fn commit(mut self) -> Result<()> {
+        let leaves = std::mem::take(&mut self.leaves);
+        let ready = leaves
+            .into_iter()
+            .filter_map(|(leaf, g)| Some((leaf, g?)))
+            .map(|(leaf, g)| {
+                let g = run_hooks(&leaf.hooks(), g)?;
+                Ok((leaf, g))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        for (leaf, g) in ready.into_iter().chain(std::mem::take(&mut self.retained)) {
+            leaf.accumulate(own(g))?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Sweep {
+    fn drop(&mut self) {
+        arena::release(self.order.drain(..).skip(self.done));
+    }
+}
+
+/// The cotangent a root starts with.
+fn seed(root: &Variable, given: Option<&Variable>) -> Result<Variable> {
+    if !root.is_tracked() {
+        return Err(Error::Grad(
+            "backward: this value has no graph: nothing it was computed from requires gradients, or it was computed under no_grad() or from detach()ed values".to_owned(),
+        ));
+    }
+    match given {
+        None if root.array().size() == 1 => Ok(Array::full(root.shape(), Scalar::Int(1), root.dtype()).into()),
+        None => Err(Error::Grad(format!(
+            "backward: only a single element can start a backward by itself, this value has shape {}; sum() or mean() it, or pass gradient= of that shape",
+            show_shape(root.shape())
+        ))),
+        Some(g) if g.shape() != root.shape() => Err(Error::Shape(format!(
+            "backward: the gradient passed has shape {}, expected {} like the value",
+            show_shape(g.shape()),
+            show_shape(root.shape())
+        ))),
+        Some(g) if g.dtype() != root.dtype() => {
+            Err(Error::DType(format!("backward: the gradient passed has dtype {}, expected {} like the value", g.dtype(), root.dtype())))
+        }
+        Some(g) => Ok(g.clone()),
+    }
+}
+
+/// The first gradient is moved, later ones are added: in place when nobody else holds the sum.
+fn add_to(sum: &mut Option<Variable>, g: Variable, recorded: bool) -> Result<()> {
+    *sum = Some(match sum.take() {
+        None => g,
+        Some(old) if recorded => accumulate::add(&old, &g)?,
+        Some(old) => {
+            let (mut old, mut new) = (old.into_array(), g.into_array());
+            if !old.is_unique() && new.is_unique() {
+                std::mem::swap(&mut old, &mut new);
+            }
+            accumulate::add_in_place(&mut old, &new);
+            old.into()
+        }
+    });
+    Ok(())
+}
+
+/// A gradient as its value needs it: broadcasting undone.
+fn fit(g: Variable, meta: &Meta, op: &str) -> Result<Variable> {
+    if g.dtype() != meta.dtype {
+        return Err(Error::Grad(format!("{op}: its gradient rule returned dtype {} for an input of {}", g.dtype(), meta.dtype)));
+    }
+    if g.shape() == meta.shape.as_slice() { Ok(g) } else { accumulate::sum_to(&g, &meta.shape, op) }
+}
+
+/// A gradient in a buffer of its own, in row-major order, as `.grad` keeps it.
+pub(super) fn own(g: Variable) -> Variable {
+    if g.array().layout().is_contiguous() || g.is_tracked() { g } else { g.array().copy().into() }
+}
