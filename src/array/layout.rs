@@ -9,6 +9,18 @@ pub type Shape = SmallVec<[usize; 4]>;
 /// Steps between neighbours along each axis, in elements; zero where an axis is broadcast.
 pub type Strides = SmallVec<[isize; 4]>;
 
+/// `s` in a vector of its own: a loop of one or two steps for what is short, where copying by length calls a function.
+#[must_use]
+#[inline]
+pub fn dims<T: Copy + Default>(s: &[T]) -> SmallVec<[T; 4]> {
+    let mut out = [T::default(); 4];
+    if s.len() > out.len() {
+        return SmallVec::from_slice(s);
+    }
+    out.iter_mut().zip(s).for_each(|(o, s)| *o = *s);
+    SmallVec::from_buf_and_len(out, s.len())
+}
+
 /// Where the elements of an array lie in its storage.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Layout {
@@ -21,14 +33,14 @@ impl Clone for Layout {
     /// Copies whole slices: what every operation does several times must not go element by element.
     #[inline]
     fn clone(&self) -> Self {
-        Self { shape: Shape::from_slice(&self.shape), strides: Strides::from_slice(&self.strides), offset: self.offset }
+        Self { shape: dims(&self.shape), strides: dims(&self.strides), offset: self.offset }
     }
 }
 
 /// Row-major strides of `shape`.
 fn row_major(shape: &[usize]) -> Strides {
     if shape.len() <= 1 {
-        return Strides::from_slice(&[1][..shape.len()]);
+        return dims(&[1][..shape.len()]);
     }
     let mut strides: Strides = SmallVec::from_elem(1, shape.len());
     let mut step = 1_isize;
@@ -78,7 +90,7 @@ impl Layout {
     /// A row-major layout from the storage's start.
     #[must_use]
     pub fn contiguous(shape: &[usize]) -> Self {
-        Self { shape: Shape::from_slice(shape), strides: row_major(shape), offset: 0 }
+        Self { shape: dims(shape), strides: row_major(shape), offset: 0 }
     }
 
     /// A layout with given strides; the caller vouches that it fits its storage.

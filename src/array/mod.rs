@@ -19,7 +19,7 @@ pub use cursor::Cursor;
 pub use display::{DisplayOptions, format_array};
 pub use dtype::{DType, Element, Scalar, default_float, set_default_float};
 pub use handle::Handle;
-pub use layout::{Layout, Shape, Strides, broadcast_shapes, normalize_axis, size_of};
+pub use layout::{Layout, Shape, Strides, broadcast_shapes, dims, normalize_axis, size_of};
 pub use storage::{Lender, Storage};
 
 use crate::dispatch;

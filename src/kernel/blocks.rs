@@ -3,7 +3,7 @@
 //! Contiguous operands are handed over whole; broadcast and strided ones are read a block at a time through a cursor
 //! into a buffer that stays in the first-level cache. So a kernel sees nothing but slices of equal length.
 
-use crate::array::{Array, Cursor, Element, Scalar};
+use crate::array::{Array, Cursor, Element, Scalar, Shape, size_of};
 use crate::kernel::parallel;
 
 /// Elements of a block.
@@ -32,14 +32,46 @@ enum Source<'a, T> {
     Constant(T),
 }
 
+/// Equality of shapes: a loop of one or two steps, where `==` would call a function.
+#[inline]
+fn same(a: &[usize], b: &[usize]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(x, y)| x == y)
+}
+
+/// The elements of an array that needs no broadcasting and no gathering.
+#[inline]
+fn plain<'a, T: Element>(a: &'a Array, shape: &[usize]) -> Option<&'a [T]> {
+    if same(a.shape(), shape) { a.as_slice() } else { None }
+}
+
+/// The operands as slices when there are few elements: what is left of [`zip`] when there is nothing to broadcast, to
+/// gather or to share among threads. Numbers are written out into `room`.
+#[inline]
+fn few<'a, T: Element, const N: usize>(inputs: &[Input<'a>; N], shape: &[usize], room: &'a mut [[T; SHORT]; N]) -> Option<[&'a [T]; N]> {
+    let n = size_of(shape);
+    if n > BLOCK {
+        return None;
+    }
+    let mut slices: [&[T]; N] = [&[]; N];
+    for ((slice, input), room) in slices.iter_mut().zip(inputs).zip(room) {
+        *slice = match input {
+            Input::Array(a) => plain(a, shape)?,
+            Input::Scalar(_) if n > SHORT => return None,
+            Input::Scalar(s) => {
+                room.fill(T::from_scalar(*s));
+                &room[..n]
+            }
+        };
+    }
+    Some(slices)
+}
+
 impl<'a, T: Element> Source<'a, T> {
     fn new(input: Input<'a>, shape: &[usize]) -> Self {
         match input {
             Input::Scalar(s) => Self::Constant(T::from_scalar(s)),
             Input::Array(a) => {
-                if a.shape() == shape
-                    && let Some(data) = a.as_slice()
-                {
+                if let Some(data) = plain(a, shape) {
                     return Self::Slice(data);
                 }
                 match a.layout().broadcast_to("elementwise", shape) {
@@ -76,6 +108,9 @@ pub fn zip<T: Element, O: Element, const N: usize>(
     cost: f64,
     f: impl Fn([&[T]; N], &mut [O]) + Sync,
 ) -> Array {
+    if let Some(slices) = few(&inputs, shape, &mut [[T::default(); SHORT]; N]) {
+        return Array::build(shape, |data: &mut [O]| f(slices, data));
+    }
     let sources = inputs.map(|i| Source::<T>::new(i, shape));
     Array::build(shape, |data: &mut [O]| spread(&sources, data, cost, &f))
 }
@@ -92,7 +127,10 @@ fn spread<T: Element, O: Send, const N: usize>(sources: &[Source<'_, T>; N], dat
 /// [`zip`] onto `target`, which is an operand as well as the result: `f` sees its old values in the last argument.
 /// It is overwritten in place when nobody else holds it.
 pub fn update<T: Element, const N: usize>(target: &mut Array, inputs: [Input<'_>; N], cost: f64, f: impl Fn([&[T]; N], &mut [T]) + Sync) {
-    let shape = crate::array::Shape::from_slice(target.shape());
+    if let Some(slices) = few(&inputs, target.shape(), &mut [[T::default(); SHORT]; N]) {
+        return f(slices, target.data_mut());
+    }
+    let shape = Shape::from_slice(target.shape());
     let sources = inputs.map(|i| Source::<T>::new(i, &shape));
     spread(&sources, target.data_mut::<T>(), cost, &f);
 }
@@ -151,7 +189,6 @@ pub fn map<T: Element, O: Element, const N: usize>(inputs: [Input<'_>; N], shape
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::array::size_of;
 
     #[test]
     fn operands_of_any_layout_meet() {

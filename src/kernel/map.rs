@@ -78,29 +78,6 @@ pub fn map<P: Pointwise<N>, const N: usize>(inputs: [Input<'_>; N], shape: &[usi
     }), else unreachable!("formulas are over floating dtypes"))
 }
 
-/// The formula over arrays that all have one shape and lie in row-major order, when there are few elements: what is left
-/// of [`map`] when there is nothing to broadcast, to gather and to share among threads. `None` for other arrays.
-///
-/// # Panics
-/// When the dtypes differ: a bug of the caller.
-#[must_use]
-#[inline]
-pub fn map_alike<P: Pointwise<N>, const N: usize>(inputs: [&Array; N], params: [f64; 2]) -> Option<Array> {
-    let first = inputs[0];
-    dispatch!(float first.dtype(), T => {
-        let mut slices: [&[T]; N] = [&[]; N];
-        for (s, a) in slices.iter_mut().zip(inputs) {
-            *s = a.as_slice::<T>()?;
-        }
-        if slices[0].len() > blocks::BLOCK {
-            return None;
-        }
-        Some(Array::build(first.shape(), |out: &mut [T]| {
-            simd_dispatch(Loop::<P, T, N> { inputs: slices, out, params, formula: std::marker::PhantomData });
-        }))
-    }, else None)
-}
-
 /// The formula with `target` as its first operand and its result; in place when nobody else holds it.
 ///
 /// # Panics

@@ -1,7 +1,8 @@
 //! The three linear operations that the engine itself needs: adding gradients, summing one down to the shape of a
 //! broadcast input, and its transpose. The tape records them like any other; `ops` builds on them.
 
-use super::node::{Grads, Op, Rule, Step};
+use super::node::{Op, Rule};
+use super::step::{Grads, Step};
 use super::variable::{Variable, record};
 use crate::array::Array;
 use crate::dispatch;

@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 use super::inspect::NodeInfo;
 use super::leaf::HookFn;
 use super::mode;
-use super::node::{Attrs, CustomRule, Input, Node};
+use super::node::{Attrs, CustomRule, Node};
 
 /// Nodes of a chunk.
 const CHUNK: usize = 1024;
@@ -53,10 +53,8 @@ impl Arena {
     fn push(&mut self, node: Node) -> u64 {
         let id = self.next;
         self.next += 1;
-        for input in &node.inputs {
-            if let Input::Node { id, .. } = input {
-                self.node_mut(*id).refs += 1;
-            }
+        for id in node.consumed() {
+            self.node_mut(id).refs += 1;
         }
         self.fallible += usize::from(node.is_fallible());
         self.live += 1;
@@ -130,7 +128,7 @@ impl Arena {
     }
 
     /// Takes one count from a node, and the node itself when that was the last.
-    fn release(&mut self, id: u64) -> Option<Node> {
+    pub(super) fn release(&mut self, id: u64) -> Option<Node> {
         let node = self.node_mut(id);
         node.refs -= 1;
         if node.refs > 0 {
@@ -163,21 +161,15 @@ impl Arena {
     }
 }
 
-/// Takes one count from each of `ids`, and drops what ends, through a work list: no recursion along a chain.
-pub(super) fn release(ids: impl IntoIterator<Item = u64>) {
-    let mut work: SmallVec<[u64; 8]> = ids.into_iter().collect();
-    while !work.is_empty() {
-        let ended = {
-            let mut arena = lock();
-            loop {
-                let Some(id) = work.pop() else { break None };
-                if let Some(node) = arena.release(id) {
-                    break Some(node);
-                }
-            }
-        };
-        if let Some(node) = ended {
-            work.extend(node.inputs.iter().filter_map(|input| if let Input::Node { id, .. } = input { Some(*id) } else { None }));
+/// Takes one count from a node, and drops what ends, through a work list: no recursion along a chain.
+pub(super) fn release(id: u64) {
+    let mut work: SmallVec<[u64; 4]> = SmallVec::new();
+    work.push(id);
+    while let Some(id) = work.pop() {
+        let Some(node) = lock().release(id) else { continue };
+        work.extend(node.consumed());
+        // What is not fallible holds arrays only, and ends here, outside the lock.
+        if node.is_fallible() {
             dispose(node);
         }
     }
@@ -190,10 +182,8 @@ thread_local! {
 
 /// Drops a node's contents. User objects in it may hold other nodes: when their end is already being seen to further up
 /// the stack, they are left to it.
+#[cold]
 fn dispose(node: Node) {
-    if !node.is_fallible() {
-        return;
-    }
     let mut node = Some(node);
     let nested = GARBAGE.try_with(|g| match &mut *g.borrow_mut() {
         Some(waiting) => {
@@ -216,13 +206,18 @@ fn dispose(node: Node) {
 }
 
 /// Puts a node with one handle on the tape.
+#[inline]
 pub(super) fn push(node: Node) -> NodeRef {
-    let info = mode::is_watched().then(|| NodeInfo::of(&node));
-    let id = lock().push(node);
-    if let Some(info) = info {
-        mode::tell_watchers(&NodeInfo { id, ..info });
-    }
-    NodeRef(id)
+    NodeRef(lock().push(node))
+}
+
+/// [`push`], telling whoever watches this thread.
+#[cold]
+pub(super) fn push_watched(node: Node) -> NodeRef {
+    let info = NodeInfo::of(&node);
+    let node = push(node);
+    mode::tell_watchers(&NodeInfo { id: node.0, ..info });
+    node
 }
 
 /// What a node holds that a garbage collector wants to know of.
@@ -252,7 +247,7 @@ pub fn visit_owned(node: &NodeRef, f: &mut dyn FnMut(Owned<'_>)) {
         for (_, _, hook) in node.extra.iter().flat_map(|e| &e.hooks) {
             f(Owned::Hook(&**hook));
         }
-        work.extend(node.inputs.iter().filter_map(|input| if let Input::Node { id, .. } = input { Some(*id) } else { None }));
+        work.extend(node.consumed());
     }
 }
 
@@ -281,6 +276,6 @@ impl Clone for NodeRef {
 
 impl Drop for NodeRef {
     fn drop(&mut self) {
-        release([self.0]);
+        release(self.0);
     }
 }

@@ -88,13 +88,15 @@ pub fn set_source_provider(provider: fn() -> Option<Arc<str>>) {
 
 /// Whether somebody wants to know the line that records: finding it runs Python code.
 #[must_use]
+#[inline]
 pub fn is_observed() -> bool {
     has(ANOMALY | WATCHED)
 }
 
-/// The running line, when somebody wants to know it.
+/// The running line.
+#[cold]
 pub(super) fn source() -> Option<Arc<str>> {
-    if is_observed() { SOURCE.get().and_then(|provider| provider()) } else { None }
+    SOURCE.get().and_then(|provider| provider())
 }
 
 /// Begins to collect descriptions of the nodes that this thread records.
@@ -108,6 +110,13 @@ pub fn unwatch() -> Vec<NodeInfo> {
     let seen = WATCHERS.with_borrow_mut(Vec::pop).unwrap_or_default();
     switch(WATCHED, WATCHERS.with_borrow(|w| !w.is_empty()));
     seen
+}
+
+/// What recording an operation asks: [`is_recording`] and [`is_observed`], at the price of one.
+#[inline]
+pub(super) fn recording_and_observed() -> (bool, bool) {
+    let flags = FLAGS.get();
+    (flags & RECORDING != 0, flags & (ANOMALY | WATCHED) != 0)
 }
 
 pub(super) fn is_watched() -> bool {

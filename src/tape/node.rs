@@ -7,12 +7,9 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::leaf::{Hook, Leaf};
-use super::variable::{Edge, Variable};
-use crate::array::{Array, DType, Shape};
+use super::step::{Grads, Step};
+use crate::array::{Array, DType, Shape, dims};
 use crate::error::{Error, Result};
-
-/// Gradients of a node's inputs, one for each; `None` where none is needed or it is zero.
-pub type Grads = SmallVec<[Option<Variable>; 2]>;
 
 /// What the tape knows of an operation: its name and how to differentiate it.
 pub struct Op {
@@ -61,7 +58,7 @@ pub enum Attrs {
     /// Numbers of a formula: a slope, bounds, …
     Scalars([f64; 2]),
     /// Axes, shapes, places.
-    Ints(SmallVec<[isize; 4]>),
+    Ints(Box<[isize]>),
     /// Anything larger that can be printed.
     Data(Arc<dyn AttrData>),
     /// A user's rule.
@@ -105,7 +102,7 @@ impl fmt::Debug for Attrs {
         match self {
             Self::None => Ok(()),
             Self::Scalars(v) => write!(f, "{}, {}", v[0], v[1]),
-            Self::Ints(v) => write!(f, "{:?}", v.as_slice()),
+            Self::Ints(v) => write!(f, "{v:?}"),
             Self::Data(d) => d.fmt(f),
             Self::Custom(c) => f.write_str(c.name()),
         }
@@ -127,7 +124,7 @@ pub enum Role {
 #[derive(Debug)]
 pub struct Saved {
     pub(super) role: Role,
-    array: Array,
+    pub(super) array: Array,
 }
 
 impl Saved {
@@ -161,7 +158,7 @@ pub struct Meta {
 impl Clone for Meta {
     #[inline]
     fn clone(&self) -> Self {
-        Self { shape: Shape::from_slice(&self.shape), dtype: self.dtype }
+        Self { shape: dims(&self.shape), dtype: self.dtype }
     }
 }
 
@@ -169,7 +166,7 @@ impl Meta {
     /// What `array` is like.
     #[must_use]
     pub fn of(array: &Array) -> Self {
-        Self { shape: Shape::from_slice(array.shape()), dtype: array.dtype() }
+        Self { shape: dims(array.shape()), dtype: array.dtype() }
     }
 }
 
@@ -224,160 +221,13 @@ impl Node {
         matches!(self.attrs, Attrs::Custom(_)) || self.extra.as_ref().is_some_and(|e| !e.hooks.is_empty())
     }
 
+    /// The nodes whose outputs it was given.
+    pub(super) fn consumed(&self) -> impl Iterator<Item = u64> + '_ {
+        self.inputs.iter().filter_map(|input| if let Input::Node { id, .. } = input { Some(*id) } else { None })
+    }
+
     pub(super) fn saved_bytes(&self) -> usize {
         self.saved.iter().map(|s| s.array.nbytes()).sum()
-    }
-}
-
-/// One step of a backward pass: what a gradient rule gets to see.
-pub struct Step<'a> {
-    pub(super) op: &'static Op,
-    pub(super) attrs: &'a Attrs,
-    pub(super) saved: &'a [Saved],
-    pub(super) inputs: &'a [Edge],
-    pub(super) metas: &'a [Option<Meta>],
-    pub(super) outs: &'a [Meta],
-    pub(super) outputs: &'a dyn Fn(u8) -> Edge,
-    pub(super) cotangents: SmallVec<[Option<Variable>; 1]>,
-    pub(super) create_graph: bool,
-}
-
-impl Step<'_> {
-    /// The operation's name.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        self.op.name
-    }
-
-    /// What the operation was called with.
-    #[must_use]
-    pub fn attrs(&self) -> &Attrs {
-        self.attrs
-    }
-
-    /// Whether the rule itself must be recorded.
-    #[must_use]
-    pub fn create_graph(&self) -> bool {
-        self.create_graph
-    }
-
-    /// Whether the gradient of input `i` is wanted.
-    #[must_use]
-    pub fn needs(&self, i: usize) -> bool {
-        self.metas.get(i).is_some_and(Option::is_some)
-    }
-
-    /// Number of inputs.
-    #[must_use]
-    pub fn input_count(&self) -> usize {
-        self.metas.len()
-    }
-
-    /// Shape and dtype of input `i`, which needs a gradient.
-    #[must_use]
-    pub fn meta(&self, i: usize) -> &Meta {
-        match self.metas.get(i) {
-            Some(Some(m)) => m,
-            _ => unreachable!("{}: the rule asks for an input that needs no gradient", self.op.name),
-        }
-    }
-
-    /// Shape and dtype of output `i`.
-    #[must_use]
-    pub fn out_meta(&self, i: usize) -> &Meta {
-        &self.outs[i]
-    }
-
-    /// The cotangent of the only output, given away.
-    pub fn take_g(&mut self) -> Variable {
-        match self.cotangents[0].take() {
-            Some(g) => g,
-            None => unreachable!("{}: the engine runs a rule only when a cotangent has arrived", self.op.name),
-        }
-    }
-
-    /// The cotangents of all outputs; `None` is zero.
-    #[must_use]
-    pub fn cotangents(&self) -> &[Option<Variable>] {
-        &self.cotangents
-    }
-
-    fn saved(&self, role: Role) -> Option<&Array> {
-        self.saved.iter().find(|s| s.role == role).map(|s| &s.array)
-    }
-
-    /// Saved input `i` as an array.
-    #[must_use]
-    pub fn input_array(&self, i: u8) -> &Array {
-        self.saved(Role::Input(i)).unwrap_or_else(|| unreachable!("{}: input {i} was not saved", self.op.name))
-    }
-
-    /// Saved output `i` as an array.
-    #[must_use]
-    pub fn output_array(&self, i: u8) -> &Array {
-        self.saved(Role::Output(i)).unwrap_or_else(|| unreachable!("{}: output {i} was not saved", self.op.name))
-    }
-
-    /// Saved extra value `i`.
-    #[must_use]
-    pub fn extra(&self, i: u8) -> &Array {
-        self.saved(Role::Extra(i)).unwrap_or_else(|| unreachable!("{}: extra value {i} was not saved", self.op.name))
-    }
-
-    /// Whether input `i` was saved.
-    #[must_use]
-    pub fn has_input(&self, i: u8) -> bool {
-        self.saved(Role::Input(i)).is_some()
-    }
-
-    /// Saved input `i`, on the tape when the rule is recorded.
-    #[must_use]
-    pub fn input(&self, i: u8) -> Variable {
-        let array = self.input_array(i).clone();
-        if self.create_graph { Variable::with_edge(array, self.inputs[usize::from(i)].clone()) } else { Variable::from(array) }
-    }
-
-    /// Saved output `i`, on the tape when the rule is recorded.
-    #[must_use]
-    pub fn output(&self, i: u8) -> Variable {
-        let array = self.output_array(i).clone();
-        if self.create_graph { Variable::with_edge(array, (self.outputs)(i)) } else { Variable::from(array) }
-    }
-}
-
-/// Collects what a rule needs while the forward is at hand.
-pub struct Saver<'a> {
-    pub(super) inputs: &'a [&'a Variable],
-    pub(super) outs: &'a [Array],
-    pub(super) saved: SmallVec<[Saved; 2]>,
-    pub(super) attrs: Attrs,
-}
-
-impl Saver<'_> {
-    /// Whether input `i` is tracked.
-    #[must_use]
-    pub fn needs(&self, i: usize) -> bool {
-        self.inputs[i].is_tracked()
-    }
-
-    /// Keeps input `i`.
-    pub fn input(&mut self, i: u8) {
-        self.saved.push(Saved::new(Role::Input(i), self.inputs[usize::from(i)].array().clone()));
-    }
-
-    /// Keeps output `i`.
-    pub fn output(&mut self, i: u8) {
-        self.saved.push(Saved::new(Role::Output(i), self.outs[usize::from(i)].clone()));
-    }
-
-    /// Keeps something else, number `i`.
-    pub fn extra(&mut self, i: u8, array: Array) {
-        self.saved.push(Saved::new(Role::Extra(i), array));
-    }
-
-    /// Keeps what the operation was called with.
-    pub fn attrs(&mut self, attrs: Attrs) {
-        self.attrs = attrs;
     }
 }
 

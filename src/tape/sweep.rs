@@ -116,7 +116,8 @@ impl Sweep {
             }
             i += 1;
         }
-        self.free_late = !self.options.retain_graph && arena.has_fallible();
+        // What may fail half-way, and what may refer to a node while its rule is recorded, frees nothing before the end.
+        self.free_late = !self.options.retain_graph && (self.options.create_graph || arena.has_fallible());
         if !self.targets.is_empty() {
             self.skip_side_branches(&arena);
         }
@@ -214,10 +215,7 @@ impl Sweep {
     pub(super) fn run(&mut self) -> Result<()> {
         let _mode = mode::recording(self.options.create_graph);
         while self.done < self.order.len() {
-            let id = self.order[self.done];
-            let consumed = self.visit(id)?;
-            self.done += 1;
-            arena::release(consumed.into_iter().chain([id]));
+            self.visit(self.order[self.done])?;
         }
         if self.free_late {
             // Nothing can fail any more. Counts were given back above; handles keep what is still wanted.
@@ -226,42 +224,50 @@ impl Sweep {
         Ok(())
     }
 
-    /// Runs one rule. Returns the nodes that lost this one as their consumer.
-    fn visit(&mut self, id: u64) -> Result<SmallVec<[u64; 2]>> {
-        let at = self.at(id);
-        let mark = self.marks[at];
-        let keep = self.options.retain_graph || self.free_late;
-        let mut work = Work::take(id, keep);
-        let consumed = if keep { SmallVec::new() } else { work.consumed() };
+    /// Runs one rule, and gives back this sweep's count of the node.
+    fn visit(&mut self, id: u64) -> Result<()> {
+        if !(self.options.retain_graph || self.free_late) {
+            let work = Work::take(id, |input| self.wants(input));
+            self.done += 1;
+            return self.work(id, &work);
+        }
+        let work = Work::copy(id, |input| self.wants(input));
+        self.work(id, &work)?;
+        self.done += 1;
+        arena::release(id);
+        Ok(())
+    }
+
+    fn work(&mut self, id: u64, work: &Work) -> Result<()> {
+        let mark = self.marks[self.at(id)];
         if mark < FIRST {
-            return Ok(consumed); // reached, but no gradient came
+            return Ok(()); // reached, but no gradient came
         }
         let mut cotangents = std::mem::take(&mut self.pool[(mark - FIRST) as usize]);
         self.unused.push(mark - FIRST);
-        cotangents.resize(work.outs.len(), None);
-        for (output, _, hook) in &work.hooks {
+        if cotangents.len() < work.outs.len() {
+            cotangents.resize(work.outs.len(), None);
+        }
+        for (output, _, hook) in work.hooks() {
             if let Some(g) = cotangents[*output as usize].take() {
                 cotangents[*output as usize] = Some(run_hooks(std::slice::from_ref(hook), g)?);
             }
         }
-        for (output, leaf) in std::mem::take(&mut work.retained) {
-            if let Some(g) = &cotangents[output as usize] {
-                self.retained.push((leaf, g.clone()));
+        for (output, leaf) in work.retained() {
+            if let Some(g) = &cotangents[*output as usize] {
+                self.retained.push((Arc::clone(leaf), g.clone()));
             }
         }
         self.catch(id, &cotangents);
-        let metas: SmallVec<[Option<Meta>; 2]> =
-            work.inputs.iter().zip(&work.metas).map(|(input, meta)| if self.wants(input) { meta.clone() } else { None }).collect();
-        if metas.iter().all(Option::is_none) {
-            return Ok(consumed);
+        if work.metas.iter().all(Option::is_none) {
+            return Ok(());
         }
-        let grads = work.apply(id, cotangents, &metas, self.options.create_graph)?;
-        for (i, g) in grads.into_iter().enumerate() {
-            let (Some(g), Some(Some(meta))) = (g, metas.get(i)) else { continue };
-            let g = fit(g, meta, work.name())?;
-            self.arrive(&work.inputs[i], g)?;
+        let grads = work.apply(id, cotangents, self.options.create_graph)?;
+        for ((g, meta), input) in grads.into_iter().zip(&work.metas).zip(&work.inputs) {
+            let (Some(g), Some(meta)) = (g, meta) else { continue };
+            self.arrive(input, fit(g, meta, work)?)?;
         }
-        Ok(consumed)
+        Ok(())
     }
 
     /// Hands cotangents to the targets that asked for them.
@@ -295,7 +301,7 @@ impl Sweep {
 
 impl Drop for Sweep {
     fn drop(&mut self) {
-        arena::release(self.order.drain(..).skip(self.done));
+        self.order.drain(..).skip(self.done).for_each(arena::release);
     }
 }
 
@@ -342,14 +348,15 @@ fn add_to(sum: &mut Option<Variable>, g: Variable, recorded: bool) -> Result<()>
 }
 
 /// A gradient as its value needs it: broadcasting undone.
-fn fit(g: Variable, meta: &Meta, op: &str) -> Result<Variable> {
+fn fit(g: Variable, meta: &Meta, work: &Work) -> Result<Variable> {
     if g.dtype() != meta.dtype {
+        let op = work.name();
         return Err(Error::Grad(format!("{op}: its gradient rule returned dtype {} for an input of {}", g.dtype(), meta.dtype)));
     }
-    if g.shape() == meta.shape.as_slice() { Ok(g) } else { accumulate::sum_to(&g, &meta.shape, op) }
+    if g.shape() == meta.shape.as_slice() { Ok(g) } else { accumulate::sum_to(&g, &meta.shape, work.name()) }
 }
 
 /// A gradient in a buffer of its own, in row-major order, as `.grad` keeps it.
 pub(super) fn own(g: Variable) -> Variable {
-    if g.array().layout().is_contiguous() || g.is_tracked() { g } else { g.array().copy().into() }
+    if g.array().is_contiguous() || g.is_tracked() { g } else { g.array().copy().into() }
 }

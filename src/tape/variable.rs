@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 
 use super::arena::{self, NodeRef};
 use super::leaf::Leaf;
 use super::mode;
-use super::node::{Attrs, Extra, Input, Meta, Node, Op, Rule, Saver};
+use super::node::{Attrs, Extra, Input, Meta, Node, Op, Rule};
+use super::step::Saver;
 use crate::array::{Array, DType};
 use crate::error::{Error, Result};
 
@@ -139,11 +140,12 @@ impl Variable {
 /// # Errors
 /// `Grad` when an input is tracked and the operation has no gradient rule yet.
 pub fn record(op: &'static Op, inputs: &[&Variable], out: Array, save: impl FnOnce(&mut Saver<'_>)) -> Result<Variable> {
-    if !wants_record(op, inputs)? || !out.dtype().is_float() {
+    let (recording, observed) = mode::recording_and_observed();
+    if !recording || !wants_record(op, inputs)? || !out.dtype().is_float() {
         return Ok(out.into());
     }
     let outs = [out];
-    let node = push(op, inputs, &outs, save);
+    let node = push(op, inputs, &outs, observed, save);
     let [out] = outs;
     Ok(Variable { array: out, edge: Edge::Node { node, output: 0 } })
 }
@@ -153,10 +155,11 @@ pub fn record(op: &'static Op, inputs: &[&Variable], out: Array, save: impl FnOn
 /// # Errors
 /// As [`record`].
 pub fn record_many(op: &'static Op, inputs: &[&Variable], outs: Vec<Array>, save: impl FnOnce(&mut Saver<'_>)) -> Result<Vec<Variable>> {
-    if !wants_record(op, inputs)? || !outs.iter().any(|o| o.dtype().is_float()) {
+    let (recording, observed) = mode::recording_and_observed();
+    if !recording || !wants_record(op, inputs)? || !outs.iter().any(|o| o.dtype().is_float()) {
         return Ok(outs.into_iter().map(Variable::from).collect());
     }
-    let node = push(op, inputs, &outs, save);
+    let node = push(op, inputs, &outs, observed, save);
     let variable = |(i, array): (usize, Array)| {
         let edge =
             if array.dtype().is_float() { Edge::Node { node: node.clone(), output: u32::try_from(i).unwrap_or(u32::MAX) } } else { Edge::None };
@@ -167,7 +170,7 @@ pub fn record_many(op: &'static Op, inputs: &[&Variable], outs: Vec<Array>, save
 
 #[inline]
 fn wants_record(op: &'static Op, inputs: &[&Variable]) -> Result<bool> {
-    if !mode::is_recording() || !inputs.iter().any(|v| v.is_tracked()) {
+    if !inputs.iter().any(|v| v.is_tracked()) {
         return Ok(false);
     }
     match op.rule {
@@ -179,20 +182,30 @@ fn wants_record(op: &'static Op, inputs: &[&Variable]) -> Result<bool> {
     }
 }
 
-fn push(op: &'static Op, inputs: &[&Variable], outs: &[Array], save: impl FnOnce(&mut Saver<'_>)) -> NodeRef {
+#[inline]
+fn push(op: &'static Op, inputs: &[&Variable], outs: &[Array], observed: bool, save: impl FnOnce(&mut Saver<'_>)) -> NodeRef {
     let mut saver = Saver { inputs, outs, saved: SmallVec::new(), attrs: Attrs::None };
     save(&mut saver);
     let Saver { saved, attrs, .. } = saver;
-    let place = |v: &&Variable| match &v.edge {
-        Edge::None => Input::None,
-        Edge::Leaf(leaf) => Input::Leaf(Arc::clone(leaf)),
-        Edge::Node { node, output } => Input::Node { id: node.id(), output: *output },
-    };
-    let outs: SmallVec<[Meta; 1]> = match outs {
-        [one] => smallvec![Meta::of(one)],
-        many => many.iter().map(Meta::of).collect(),
-    };
-    let extra = mode::source().map(|s| Box::new(Extra { source: Some(s), ..Extra::default() }));
-    let node = Node { op, attrs, inputs: inputs.iter().map(place).collect(), saved, outs, extra, refs: 1, freed: false };
-    arena::push(node)
+    let mut places: SmallVec<[Input; 2]> = SmallVec::new();
+    for v in inputs {
+        places.push(match &v.edge {
+            Edge::None => Input::None,
+            Edge::Leaf(leaf) => Input::Leaf(Arc::clone(leaf)),
+            Edge::Node { node, output } => Input::Node { id: node.id(), output: *output },
+        });
+    }
+    let mut metas: SmallVec<[Meta; 1]> = SmallVec::new();
+    for out in outs {
+        metas.push(Meta::of(out));
+    }
+    let node = Node { op, attrs, inputs: places, saved, outs: metas, extra: None, refs: 1, freed: false };
+    if observed { push_observed(node) } else { arena::push(node) }
+}
+
+/// Somebody wants to know what is recorded, and where.
+#[cold]
+fn push_observed(mut node: Node) -> NodeRef {
+    node.extra = mode::source().map(|s| Box::new(Extra { source: Some(s), ..Extra::default() }));
+    if mode::is_watched() { arena::push_watched(node) } else { arena::push(node) }
 }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use smallvec::{SmallVec, smallvec};
 
 use super::accumulate;
-use super::arena::{self, NodeRef};
+use super::arena::{self, Arena, NodeRef};
 use super::leaf::{Hook, Leaf};
 use super::mode;
-use super::node::{Attrs, Grads, Input, Meta, Node, Op, Rule, Saved, Step};
+use super::node::{Attrs, Extra, Input, Meta, Node, Op, Rule, Saved};
+use super::step::{Grads, Step};
 use super::sweep::Cotangents;
 use super::variable::Edge;
 use crate::error::{Error, Result};
@@ -18,48 +19,70 @@ pub(super) struct Work {
     op: &'static Op,
     attrs: Attrs,
     pub(super) inputs: SmallVec<[Input; 2]>,
+    /// What the inputs are like whose gradient is wanted.
     pub(super) metas: SmallVec<[Option<Meta>; 2]>,
     saved: SmallVec<[Saved; 2]>,
     pub(super) outs: SmallVec<[Meta; 1]>,
-    pub(super) hooks: Vec<(u32, u64, Hook)>,
-    pub(super) retained: Vec<(u32, Arc<Leaf>)>,
-    source: Option<Arc<str>>,
+    extra: Option<Box<Extra>>,
 }
 
 impl Work {
-    pub(super) fn take(id: u64, keep: bool) -> Self {
+    /// Copies what the node holds, which stays as it is.
+    pub(super) fn copy(id: u64, wants: impl Fn(&Input) -> bool) -> Self {
+        let arena = arena::lock();
+        let node = arena.node(id);
+        let (inputs, outs) = (node.inputs.clone(), node.outs.clone());
+        Self {
+            op: node.op,
+            attrs: node.attrs.clone(),
+            metas: metas(&arena, &inputs, wants),
+            inputs,
+            saved: node.saved.clone(),
+            outs,
+            extra: node.extra.clone(),
+        }
+    }
+
+    /// Takes what the node holds: it is freed, and stays as a name for messages while somebody holds it. The count of
+    /// the caller, who counts the node's inputs too, is given back.
+    pub(super) fn take(id: u64, wants: impl Fn(&Input) -> bool) -> Self {
         let mut arena = arena::lock();
         let node: &mut Node = arena.node_mut(id);
-        let source = node.source().cloned();
-        let (hooks, retained) = node.extra.as_ref().map_or_else(Default::default, |e| (e.hooks.clone(), e.retained.clone()));
-        let (op, outs) = (node.op, node.outs.clone());
-        let (attrs, inputs, saved) = if keep {
-            (node.attrs.clone(), node.inputs.clone(), node.saved.clone())
-        } else {
-            // Nothing in this pass can fail: the node is freed now, and stays as a name for messages.
-            node.freed = true;
-            (std::mem::take(&mut node.attrs), std::mem::take(&mut node.inputs), std::mem::take(&mut node.saved))
-        };
-        let meta = |input: &Input| match input {
-            Input::None => None,
-            Input::Leaf(leaf) => Some(leaf.meta().clone()),
-            Input::Node { id, output } => Some(arena.node(*id).outs[*output as usize].clone()),
-        };
-        let metas = inputs.iter().map(meta).collect();
-        Self { op, attrs, inputs, metas, saved, outs, hooks, retained, source }
+        node.freed = true;
+        let (op, attrs, inputs, saved) =
+            (node.op, std::mem::take(&mut node.attrs), std::mem::take(&mut node.inputs), std::mem::take(&mut node.saved));
+        let extra = if node.refs == 1 { node.extra.take() } else { node.extra.clone() };
+        let mut outs = SmallVec::new();
+        for out in &node.outs {
+            outs.push(out.clone());
+        }
+        let metas = metas(&arena, &inputs, wants);
+        for input in &inputs {
+            if let Input::Node { id, .. } = input {
+                arena.node_mut(*id).refs -= 1;
+            }
+        }
+        // When this was the last count, what ends here is empty: nothing foreign is dropped under the lock.
+        arena.release(id);
+        Self { op, attrs, inputs, metas, saved, outs, extra }
+    }
+
+    /// The hooks on its outputs.
+    pub(super) fn hooks(&self) -> &[(u32, u64, Hook)] {
+        self.extra.as_ref().map_or(&[], |e| &e.hooks)
+    }
+
+    /// Where gradients of its outputs are kept.
+    pub(super) fn retained(&self) -> &[(u32, Arc<Leaf>)] {
+        self.extra.as_ref().map_or(&[], |e| &e.retained)
     }
 
     pub(super) fn name(&self) -> &str {
         if let Attrs::Custom(c) = &self.attrs { c.name() } else { self.op.name }
     }
 
-    /// The nodes it consumed.
-    pub(super) fn consumed(&self) -> SmallVec<[u64; 2]> {
-        self.inputs.iter().filter_map(|input| if let Input::Node { id, .. } = input { Some(*id) } else { None }).collect()
-    }
-
     /// Runs its rule.
-    pub(super) fn apply(&self, id: u64, cotangents: Cotangents, metas: &[Option<Meta>], create_graph: bool) -> Result<Grads> {
+    pub(super) fn apply(&self, id: u64, cotangents: Cotangents, create_graph: bool) -> Result<Grads> {
         let clean = mode::is_anomaly() && !cotangents.iter().flatten().any(|g| accumulate::has_nan(g.array()));
         let edges: SmallVec<[Edge; 2]> = if create_graph { self.inputs.iter().map(edge_of).collect() } else { smallvec![] };
         let outputs = |output: u8| edge_of(&Input::Node { id, output: u32::from(output) });
@@ -68,7 +91,7 @@ impl Work {
             attrs: &self.attrs,
             saved: &self.saved,
             inputs: &edges,
-            metas,
+            metas: &self.metas,
             outs: &self.outs,
             outputs: &outputs,
             cotangents,
@@ -80,11 +103,26 @@ impl Work {
             _ => unreachable!("{}: only differentiable operations are recorded", self.op.name),
         };
         if clean && let Some(i) = grads.iter().position(|g| g.as_ref().is_some_and(|g| accumulate::has_nan(g.array()))) {
-            let line = self.source.as_ref().map(|s| format!(", recorded at {s}")).unwrap_or_default();
+            let line = self.extra.as_ref().and_then(|e| e.source.as_ref()).map(|s| format!(", recorded at {s}")).unwrap_or_default();
             return Err(Error::Grad(format!("detect_anomaly: the gradient of `{}` with respect to its input {i} is NaN{line}", self.name())));
         }
         Ok(grads)
     }
+}
+
+/// What the inputs are like whose gradient is wanted.
+#[inline]
+fn metas(arena: &Arena, inputs: &[Input], wants: impl Fn(&Input) -> bool) -> SmallVec<[Option<Meta>; 2]> {
+    let mut metas = SmallVec::new();
+    for input in inputs {
+        metas.push(match input {
+            _ if !wants(input) => None,
+            Input::None => None,
+            Input::Leaf(leaf) => Some(leaf.meta().clone()),
+            Input::Node { id, output } => Some(arena.node(*id).outs[*output as usize].clone()),
+        });
+    }
+    metas
 }
 
 /// A counted edge to a living node.
@@ -112,7 +150,11 @@ fn free(id: u64) {
     arena.count_fallible(before, false);
     drop(arena);
     drop((saved, attrs, hooks));
-    arena::release(inputs.iter().filter_map(|input| if let Input::Node { id, .. } = input { Some(*id) } else { None }));
+    for input in &inputs {
+        if let Input::Node { id, .. } = input {
+            arena::release(*id);
+        }
+    }
 }
 
 /// As [`free`], unless the node is gone already.

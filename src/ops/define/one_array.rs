@@ -13,7 +13,7 @@ use crate::ops::registry::{Args, Entry, Gradient, Param, Value};
 use crate::ops::samples::Domain;
 use crate::ops::shape::astype;
 use crate::ops::traced::{Trace, Traced};
-use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, record};
+use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, one_gradient, record};
 
 /// An operation on one array, element by element.
 pub trait Unary: 'static {
@@ -141,7 +141,7 @@ fn unary_vjp<U: Unary + ?Sized>(step: &mut Step<'_>) -> Result<Grads> {
         let y = if U::SAVES.y { trace.value(step.output(0)) } else { Traced::Lit(0.0) };
         let factor = U::factor(x, y, p.map(Traced::Lit));
         let out = trace.value(g).annihilate(factor);
-        return Ok(Grads::from_iter([Some(trace.finish(out)?)]));
+        return Ok(one_gradient(trace.finish(out)?));
     }
     let mut g = g.into_array();
     match (U::SAVES.a, U::SAVES.y) {
@@ -150,5 +150,5 @@ fn unary_vjp<U: Unary + ?Sized>(step: &mut Step<'_>) -> Result<Grads> {
         (false, true) => apply::<Backward<U>, 1, 2>(&mut g, [Input::from(step.output_array(0))], p),
         (true, true) => apply::<Backward<U>, 2, 3>(&mut g, [Input::from(step.input_array(0)), Input::from(step.output_array(0))], p),
     }
-    Ok(Grads::from_iter([Some(g.into())]))
+    Ok(one_gradient(g.into()))
 }

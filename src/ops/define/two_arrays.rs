@@ -14,7 +14,7 @@ use crate::ops::registry::{Entry, Gradient, Operand, Param};
 use crate::ops::samples::Domain;
 use crate::ops::shape::astype;
 use crate::ops::traced::{Trace, Traced};
-use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, record};
+use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, one_gradient, record};
 
 /// An operation on two arrays, element by element, with broadcasting.
 pub trait Binary: 'static {
@@ -157,12 +157,21 @@ pub fn meet(op: &str, a: &Operand<'_>, b: &Operand<'_>) -> Result<(DType, Shape)
 /// # Errors
 /// `Shape` when the operands do not broadcast, `DType` when the operation is not defined on theirs.
 pub fn apply_binary<B: Binary + ?Sized>(a: Operand<'_>, b: Operand<'_>) -> Result<Variable> {
-    if let (Operand::Variable(x), Operand::Variable(y)) = (a, b)
-        && x.dtype() == y.dtype()
-        && x.shape() == y.shape()
-        && let Some(out) = map::map_alike::<Forward2<B>, 2>([x.array(), y.array()], [0.0; 2])
-    {
-        return record_pair::<B>(x, y, out);
+    // What is met most: nothing to promote, nothing to broadcast.
+    match (a, b) {
+        (Operand::Variable(x), Operand::Variable(y)) if x.dtype() == y.dtype() && x.dtype().is_float() && x.shape() == y.shape() => {
+            let out = map::map::<Forward2<B>, 2>([x.array().into(), y.array().into()], x.shape(), x.dtype(), [0.0; 2]);
+            return record_pair::<B>(x, y, out);
+        }
+        (Operand::Variable(x), Operand::Scalar(s)) if x.dtype().is_float() => {
+            let out = map::map::<Forward2<B>, 2>([x.array().into(), Input::Scalar(s)], x.shape(), x.dtype(), [0.0; 2]);
+            return record_scalar::<B>(x, s, out, false);
+        }
+        (Operand::Scalar(s), Operand::Variable(x)) if x.dtype().is_float() => {
+            let out = map::map::<Forward2<B>, 2>([Input::Scalar(s), x.array().into()], x.shape(), x.dtype(), [0.0; 2]);
+            return record_scalar::<B>(x, s, out, true);
+        }
+        _ => {}
     }
     let (dtype, shape) = meet(B::NAME, &a, &b)?;
     if dtype.is_float() {
@@ -242,9 +251,8 @@ fn float_binary<B: Binary + ?Sized>(a: Operand<'_>, b: Operand<'_>, dtype: DType
     let out = map::map::<Forward2<B>, 2>([input(&a), input(&b)], shape, dtype, [0.0; 2]);
     match (a.variable(), b.variable()) {
         (Some(x), Some(y)) => record_pair::<B>(x, y, out),
-        (Some(x), None) => record_scalar::<B>(x, &b, out, false),
-        (None, Some(y)) => record_scalar::<B>(y, &a, out, true),
-        (None, None) => Ok(out.into()),
+        // Two numbers, or an integer array and a number: nothing that a gradient could flow to.
+        _ => Ok(out.into()),
     }
 }
 
@@ -266,8 +274,7 @@ fn record_pair<B: Binary + ?Sized>(x: &Variable, y: &Variable, out: Array) -> Re
 }
 
 /// An operation of an array and a number: one input, the number in the attributes.
-fn record_scalar<B: Binary + ?Sized>(x: &Variable, scalar: &Cast<'_>, out: Array, scalar_first: bool) -> Result<Variable> {
-    let Cast::Scalar(value) = scalar else { unreachable!("one operand is a number") };
+fn record_scalar<B: Binary + ?Sized>(x: &Variable, value: Scalar, out: Array, scalar_first: bool) -> Result<Variable> {
     let saves = if scalar_first { B::SAVES_B } else { B::SAVES_A };
     record(B::OP, &[x], out, |s| {
         if if scalar_first { saves.b } else { saves.a } {
@@ -284,12 +291,12 @@ fn binary_vjp<B: Binary + ?Sized>(step: &mut Step<'_>) -> Result<Grads> {
     let g = step.take_g();
     if let Attrs::Scalars([value, first]) = *step.attrs() {
         let side = usize::from(first != 0.0);
-        return Ok(Grads::from_iter([Some(one_side::<B>(step, g, side, Some(value))?)]));
+        return Ok(one_gradient(one_side::<B>(step, g, side, Some(value))?));
     }
     let (na, nb) = (step.needs(0), step.needs(1));
     let ga = if na { Some(one_side::<B>(step, g.clone(), 0, None)?) } else { None };
     let gb = if nb { Some(one_side::<B>(step, g, 1, None)?) } else { None };
-    Ok(Grads::from_iter([ga, gb]))
+    Ok(Grads::from_buf([ga, gb]))
 }
 
 /// g ⊗ dy/da (side 0) or g ⊗ dy/db (side 1); with a number on the other side, the array is input 0.
