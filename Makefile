@@ -7,7 +7,7 @@ PIP := $(PY) -m pip --quiet --disable-pip-version-check
 CARGO ?= cargo
 RUST_SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock
 PYTHON_SOURCES := $(shell find python -name '*.py' -o -name '*.pyi' -o -name 'py.typed') pyproject.toml README.md LICENSE
-PYTHON_CODE := python tests/python benches/*.py examples/*.py tools/*.py
+PYTHON_CODE := python tests/python benches examples/*.py tools/*.py
 
 export PIP_REQUIRE_VIRTUALENV := 1
 

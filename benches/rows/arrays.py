@@ -1,0 +1,187 @@
+"""Kernels on whole arrays: elementwise, reductions, products, random numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from operator import add, matmul
+from typing import Any
+
+from .common import Peers, Row, from_arrays, with_gradients
+
+
+def elementwise(p: Peers, normal: Any) -> Iterator[Row]:
+    """Arithmetic that memory limits, and functions that arithmetic limits."""
+    for n in (1_000, 100_000, 1_000_000, 10_000_000):
+        x = normal(n)
+        yield from_arrays(p, f"add, {n:,}", [x, x], add, numpy=add, torch=add, jax=add)
+    x = normal(1_000_000)
+    scale = lambda a: a * 2.5  # noqa: E731 - one text for four frameworks
+    yield from_arrays(p, "multiply by a number, 1,000,000", [x], scale, numpy=scale, torch=scale, jax=scale)
+    square, line = normal(1024, 1024), normal(1024)
+    yield from_arrays(p, "add a row, 1024 squared", [square, line], add, numpy=add, torch=add, jax=add)
+    column = normal(1024, 1)
+    yield from_arrays(p, "add a column, 1024 squared", [square, column], add, numpy=add, torch=add, jax=add)
+    turned = lambda a, b: a + b.T  # noqa: E731
+    yield from_arrays(p, "a + b.T, 1024 squared", [square, square], turned, numpy=turned, torch=turned, jax=turned)
+    x = normal(100_000)
+    for name in ("exp", "log", "sigmoid", "tanh", "gelu", "sin", "cos"):
+        y = abs(x) + 0.1 if name == "log" else x
+        home = p.torch and (p.torch.nn.functional if name == "gelu" else p.torch)
+        jaxs = p.jax and (getattr(p.jax.nn, name, None) or getattr(p.jax.numpy, name))
+        if name == "gelu" and p.jax:
+            jaxs = lambda a: p.jax.nn.gelu(a, approximate=False)  # noqa: E731
+        yield from_arrays(
+            p,
+            f"{name}, 100,000",
+            [y],
+            getattr(p.tg, name),
+            numpy=getattr(p.np, name, None),
+            torch=home and getattr(home, name),
+            jax=jaxs,
+        )
+
+
+def reductions(p: Peers, normal: Any) -> Iterator[Row]:
+    """Sums and their kin along several axes; the softmax family."""
+    total = lambda a: a.sum()  # noqa: E731
+    for n in (100_000, 1_000_000):
+        yield from_arrays(p, f"sum, {n:,}", [normal(n)], total, numpy=total, torch=total, jax=total)
+    square = normal(1024, 1024)
+    for axis in (0, 1):
+        along = lambda a, axis=axis: a.sum(axis)  # noqa: E731
+        yield from_arrays(p, f"sum over axis {axis}, 1024 squared", [square], along, numpy=along, torch=along, jax=along)
+    yield from_arrays(
+        p,
+        "max, 1,000,000",
+        [normal(1_000_000)],
+        lambda a: a.max(),
+        numpy=lambda a: a.max(),
+        torch=lambda a: a.max(),
+        jax=lambda a: a.max(),
+    )
+    yield from_arrays(
+        p,
+        "variance over axis 1, 1024 squared",
+        [square],
+        lambda a: a.var(1),
+        numpy=lambda a: a.var(1),
+        torch=lambda a: a.var(1, correction=0),
+        jax=lambda a: a.var(1),
+    )
+    wide = normal(4096, 1000)
+    yield from_arrays(
+        p,
+        "softmax, 4096 x 1000",
+        [wide],
+        lambda a: p.tg.softmax(a, axis=-1),
+        torch=lambda a: a.softmax(-1),
+        jax=p.jax and p.jax.nn.softmax,
+    )
+
+
+def cross_entropy(p: Peers, normal: Any) -> Row:
+    """Cross-entropy of 4096 rows of 1000 classes, and its gradient."""
+    targets = p.np.random.default_rng(1).integers(0, 1000, 4096)
+    ours = p.tg.Variable(targets)
+    theirs = p.torch and p.torch.from_numpy(targets)
+
+    def jaxs(a: Any) -> Any:
+        return -p.jax.nn.log_softmax(a)[p.jax.numpy.arange(4096), targets].mean()
+
+    return with_gradients(
+        p,
+        "cross-entropy with its gradient, 4096 x 1000",
+        [normal(4096, 1000)],
+        lambda a: p.tg.nn.functional.cross_entropy(a, ours),
+        lambda a: p.torch.nn.functional.cross_entropy(a, theirs),
+        jaxs,
+    )
+
+
+def fused(p: Peers, normal: Any) -> Row:
+    """A formula of several operations with both gradients: what a compiler would fuse."""
+    n = p.jax and p.jax.numpy
+    return with_gradients(
+        p,
+        "(tanh(x) * sigmoid(y) + exp(-x * x)).sum() with gradients, 1,000,000",
+        [normal(1_000_000), normal(1_000_000)],
+        lambda x, y: (p.tg.tanh(x) * p.tg.sigmoid(y) + p.tg.exp(-x * x)).sum(),
+        lambda x, y: (p.torch.tanh(x) * p.torch.sigmoid(y) + p.torch.exp(-x * x)).sum(),
+        lambda x, y: (n.tanh(x) * p.jax.nn.sigmoid(y) + n.exp(-x * x)).sum(),
+    )
+
+
+def products(p: Peers, normal: Any) -> Iterator[Row]:
+    """Matrix products, square, thin and many."""
+    for n in (64, 256, 512, 1024):
+        a = normal(n, n)
+        yield from_arrays(p, f"matmul, {n} cubed", [a, a], matmul, numpy=matmul, torch=matmul, jax=matmul)
+    for shapes in (((2048, 2048), (2048,)), ((1, 1024), (1024, 1024)), ((1024, 1024), (1024, 1)), ((64, 64, 64), (64, 64, 64))):
+        arrays = [normal(*s) for s in shapes]
+        name = f"matmul, {' @ '.join(' x '.join(map(str, s)) for s in shapes)}"
+        yield from_arrays(p, name, arrays, matmul, numpy=matmul, torch=matmul, jax=matmul)
+
+
+def random(p: Peers) -> Iterator[Row]:
+    """A million random numbers. They differ by design, so there is nothing to compare but time."""
+    n, generator = 1_000_000, p.np.random.default_rng(0)
+    uniform = {"tapegrad": lambda: p.tg.random.rand(n), "numpy": lambda: generator.random(n, p.np.float32)}
+    gauss = {"tapegrad": lambda: p.tg.random.randn(n), "numpy": lambda: generator.standard_normal(n, p.np.float32)}
+    if p.torch:
+        uniform["torch"] = lambda: p.torch.rand(n)
+        gauss["torch"] = lambda: p.torch.randn(n)
+    yield Row("rand, 1,000,000", uniform)
+    yield Row("randn, 1,000,000", gauss)
+
+
+def slices(p: Peers, normal: Any) -> Row:
+    """The rows of a 1000 x 1000 matrix one by one, and the gradient through all of them."""
+
+    def total(x: Any) -> Any:
+        parts = [x[i].sum() for i in range(1000)]
+        result = parts[0]
+        for part in parts[1:]:
+            result = result + part
+        return result
+
+    start = normal(1000, 1000)
+    x = p.tg.Variable(start, requires_grad=True)
+    forms = {"tapegrad": lambda: p.tg.autograd.grad(total(x), [x])[0]}
+    if p.torch:
+        t = p.torch.from_numpy(start.copy()).requires_grad_()
+        forms["torch"] = lambda: p.torch.autograd.grad(total(t), [t])[0]
+    return Row("1000 rows of 1000 x 1000 one by one, with gradient", forms, check=True)
+
+
+def optimizers(p: Peers) -> Iterator[Row]:
+    """A step over 200 tensors, of 50,000 values each and of 10."""
+    for size, what in ((50_000, "10 million values"), (10, "200 tiny tensors")):
+        for how in ("SGD", "Adam"):
+            start = p.np.ones(size, p.np.float32)
+            ours = [p.tg.nn.Parameter(start) for _ in range(200)]
+            for x in ours:
+                x.grad = p.tg.Variable(start)
+            forms = {"tapegrad": getattr(p.tg.optim, how)(ours, lr=1e-3).step}
+            if p.torch:
+                theirs = [p.torch.nn.Parameter(p.torch.ones(size)) for _ in range(200)]
+                for t in theirs:
+                    t.grad = p.torch.ones(size)
+                forms["torch"] = getattr(p.torch.optim, how)(theirs, lr=1e-3).step
+            yield Row(f"{how} step, {what}", forms)
+
+
+def rows(p: Peers) -> Iterator[Row]:
+    """All of them, on the same random arrays in every run."""
+    generator = p.np.random.default_rng(0)
+
+    def normal(*shape: int) -> Any:
+        return generator.standard_normal(shape).astype(p.np.float32)
+
+    yield from elementwise(p, normal)
+    yield from reductions(p, normal)
+    yield cross_entropy(p, normal)
+    yield fused(p, normal)
+    yield from products(p, normal)
+    yield from random(p)
+    yield slices(p, normal)
+    yield from optimizers(p)

@@ -1,0 +1,100 @@
+"""What a row is, and the frameworks it may call."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass
+class Row:
+    """The same work in several frameworks. With `check`, all must give what the first gives before they are timed."""
+
+    name: str
+    forms: dict[str, Callable[[], Any]]
+    check: bool = False
+
+
+def load(name: str) -> Any:
+    """A module, or None where it is not installed."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
+
+
+@dataclass
+class Peers:
+    """The frameworks that are installed; None for the others."""
+
+    np: Any
+    tg: Any
+    torch: Any
+    jax: Any
+    autograd: Any
+    mlx: Any
+
+    @classmethod
+    def installed(cls, threads: int) -> Peers:
+        """All there are, each limited to `threads` as far as it can be told."""
+        found = cls(*(load(name) for name in ("numpy", "tapegrad", "torch", "jax", "autograd", "mlx.core")))
+        if found.jax:
+            importlib.import_module("jax.numpy")
+        if found.torch:
+            found.torch.set_num_threads(threads)
+        return found
+
+    def versions(self) -> str:
+        """Names and versions, for the head of a table."""
+        names = {"tapegrad": self.tg, "NumPy": self.np, "PyTorch": self.torch, "JAX": self.jax}
+        text = [f"{name} {module.__version__}" for name, module in names.items() if module]
+        if self.autograd:
+            from importlib.metadata import version
+
+            text.append(f"autograd {version('autograd')}")
+        if self.mlx:
+            text.append(f"MLX {self.mlx.__version__}")
+        return ", ".join(text)
+
+
+def from_arrays(
+    p: Peers,
+    name: str,
+    arrays: list[Any],
+    ours: Callable[..., Any],
+    *,
+    numpy: Callable[..., Any] | None = None,
+    torch: Callable[..., Any] | None = None,
+    jax: Callable[..., Any] | None = None,
+) -> Row:
+    """A row of functions of arrays: each framework gets them as its own, JAX compiles its function."""
+    vs = [p.tg.Variable(a) for a in arrays]
+    forms: dict[str, Callable[[], Any]] = {"tapegrad": lambda: ours(*vs)}
+    if numpy:
+        forms["numpy"] = lambda: numpy(*arrays)
+    if p.torch and torch:
+        ts = [p.torch.from_numpy(a) for a in arrays]
+        forms["torch"] = lambda: torch(*ts)
+    if p.jax and jax:
+        js = [p.jax.numpy.asarray(a) for a in arrays]
+        compiled = p.jax.jit(jax)
+        forms["jax jit"] = lambda: p.jax.block_until_ready(compiled(*js))
+    return Row(name, forms, check=True)
+
+
+def with_gradients(
+    p: Peers, name: str, arrays: list[Any], ours: Callable[..., Any], torch: Callable[..., Any], jax: Callable[..., Any]
+) -> Row:
+    """A scalar function of float arrays and its gradients by all of them, in each framework's usual way."""
+    vs = [p.tg.Variable(a, requires_grad=True) for a in arrays]
+    forms: dict[str, Callable[[], Any]] = {"tapegrad": lambda: p.tg.autograd.grad(ours(*vs), vs)}
+    if p.torch:
+        ts = [p.torch.from_numpy(a.copy()).requires_grad_() for a in arrays]
+        forms["torch"] = lambda: p.torch.autograd.grad(torch(*ts), ts)
+    if p.jax:
+        js = [p.jax.numpy.asarray(a) for a in arrays]
+        compiled = p.jax.jit(p.jax.grad(jax, argnums=tuple(range(len(arrays)))))
+        forms["jax jit"] = lambda: p.jax.block_until_ready(compiled(*js))
+    return Row(name, forms, check=True)

@@ -1,0 +1,105 @@
+"""Small work, of which the frameworks' own cost is nearly all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from .common import Peers, Row
+
+
+def single(p: Peers) -> Iterator[Row]:
+    """One operation on one element."""
+    one = p.np.ones(1, p.np.float32)
+    a, b = p.tg.Variable(one), p.tg.Variable(one)
+    r = p.tg.Variable(one, requires_grad=True)
+    add: dict[str, Callable[[], Any]] = {"tapegrad": lambda: a + b, "numpy": lambda: one + one}
+    recorded: dict[str, Callable[[], Any]] = {"tapegrad": lambda: r * b}
+    if p.torch:
+        ta, tb, tr = p.torch.ones(1), p.torch.ones(1), p.torch.ones(1, requires_grad=True)
+        add["torch"] = lambda: ta + tb
+        recorded["torch"] = lambda: tr * tb
+    if p.jax:
+        ja, jb = p.jax.numpy.ones(1), p.jax.numpy.ones(1)
+        add["jax"] = lambda: ja + jb
+    if p.mlx:
+        ma, mb = p.mlx.ones(1), p.mlx.ones(1)
+        add["mlx"] = lambda: p.mlx.eval(ma + mb)
+    yield Row("add, one element", add)
+    yield Row("multiply, one element, recorded", recorded)
+
+
+def chain(p: Peers, name: str, step: Callable[[Any, Any], Any], n: int) -> Row:
+    """`step` applied `n` times to one element, forward and backward."""
+
+    def imperative(x: Any) -> Callable[[], Any]:
+        def run() -> None:
+            x.grad = None
+            y = x
+            for _ in range(n):
+                y = step(y, x)
+            y.backward()
+
+        return run
+
+    one = p.np.ones(1, p.np.float32)
+    forms = {"tapegrad": imperative(p.tg.Variable(one, requires_grad=True))}
+    if p.torch:
+        forms["torch"] = imperative(p.torch.ones(1, requires_grad=True))
+    if p.autograd:
+
+        def function(x: Any) -> Any:
+            y = x
+            for _ in range(n):
+                y = step(y, x)
+            return y.sum()
+
+        gradient = p.autograd.grad(function)
+        forms["autograd"] = lambda: gradient(one)
+    return Row(name, forms)
+
+
+def rosenbrock(p: Peers) -> Row:
+    """The gradient of Rosenbrock's function of 100 variables in double precision, by slices."""
+
+    def f(x: Any) -> Any:
+        return (100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2).sum()
+
+    start = p.np.linspace(-1.0, 1.0, 100)
+    x = p.tg.Variable(start, requires_grad=True)
+    forms: dict[str, Callable[[], Any]] = {"tapegrad": lambda: p.tg.autograd.grad(f(x), [x])[0]}
+    if p.torch:
+        t = p.torch.from_numpy(start.copy()).requires_grad_()
+        forms["torch"] = lambda: p.torch.autograd.grad(f(t), [t])[0]
+    if p.autograd:
+        gradient = p.autograd.grad(f)
+        forms["autograd"] = lambda: gradient(start)
+    return Row("Rosenbrock of 100 variables, float64, gradient", forms, check=True)
+
+
+def bodies(p: Peers) -> Row:
+    """The gradient of the energy of 16 bodies by their places, in double precision, with broadcasting."""
+
+    def energy(x: Any, sqrt: Callable[[Any], Any]) -> Any:
+        d = x[:, None, :] - x[None, :, :]
+        return (1.0 / sqrt((d * d).sum(-1) + 0.01)).sum()
+
+    start = p.np.random.default_rng(0).standard_normal((16, 3))
+    x = p.tg.Variable(start, requires_grad=True)
+    forms: dict[str, Callable[[], Any]] = {"tapegrad": lambda: p.tg.autograd.grad(energy(x, p.tg.sqrt), [x])[0]}
+    if p.torch:
+        t = p.torch.from_numpy(start.copy()).requires_grad_()
+        forms["torch"] = lambda: p.torch.autograd.grad(energy(t, p.torch.sqrt), [t])[0]
+    if p.autograd:
+        gradient = p.autograd.grad(lambda x: energy(x, p.autograd.numpy.sqrt))
+        forms["autograd"] = lambda: gradient(start)
+    return Row("energy of 16 bodies, float64, gradient", forms, check=True)
+
+
+def rows(p: Peers) -> Iterator[Row]:
+    """Operations, chains and small physics."""
+    yield from single(p)
+    yield chain(p, "chain of 100 multiplications, forward and backward", lambda y, x: y * x, 100)
+    yield chain(p, "chain of 200 operations with Python floats, forward and backward", lambda y, _: y * 0.999 + 0.001, 100)
+    yield rosenbrock(p)
+    yield bodies(p)
