@@ -1,7 +1,8 @@
 """Line coverage of Rust and Python together, from cargo's tests and pytest.
 
 The core is built with rustc's coverage counters, once for `cargo test` and once as the Python module; LLVM's tools, of
-the version that rustc is built with, add the counts up. pytest-cov counts the Python half.
+the version that rustc is built with, add the counts up. pytest-cov counts the Python half. Lines that nothing ran are
+listed in target/coverage/missing.txt.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,14 +21,18 @@ ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / "target/coverage"
 PROFILES = WORK / "profiles"
 SITE = WORK / "site"
-#: Tests inside src/ count lines of others, not their own.
-NOT_COUNTED = r"(/tests\.rs$|/registry/|/rustc/|/tests/)"
+WRAPPER = WORK / "rustc"
+#: Only this package is counted, dependencies run at full speed; PyPI's build of LLVM's tools cannot read compressed names.
+FLAGS = "-Cinstrument-coverage -Cllvm-args=-enable-name-compression=false"
+#: Tests inside src/ count lines of others, not their own: neither files of tests nor what follows `TESTS` in a file.
+TESTS = re.compile(r"^#\[cfg\(test\)\]\n(#\[.*\n)*mod \w+ \{", re.MULTILINE)
+NOT_COUNTED = r"(/(tests|reference)\.rs$|/registry/|/rustc/|/tests/)"
 
 
 def environment(**more: str) -> dict[str, str]:
     """What instrumented builds and runs see."""
     own = {
-        "RUSTFLAGS": "-Cinstrument-coverage",
+        "RUSTC_WORKSPACE_WRAPPER": str(WRAPPER),
         "CARGO_TARGET_DIR": str(WORK),
         "CARGO_PROFILE_RELEASE_STRIP": "none",
         "LLVM_PROFILE_FILE": str(PROFILES / "%p-%m.profraw"),
@@ -81,40 +87,60 @@ def run_python() -> list[str]:
     return [str(module)]
 
 
-def rust_lines(objects: list[str]) -> dict[str, tuple[int, int]]:
-    """(covered, counted) lines of each room of src/."""
+def rust_lines(objects: list[str]) -> dict[str, dict[int, bool]]:
+    """Of each file of src/ its lines, and whether they ran."""
     merged = WORK / "all.profdata"
     listing = WORK / "profiles.txt"
     listing.write_text("\n".join(map(str, PROFILES.glob("*.profraw"))))
     subprocess.run([tool("llvm-profdata"), "merge", "-sparse", "-f", str(listing), "-o", str(merged)], check=True)
     arguments = [f for o in objects[1:] for f in ("-object", o)]
-    command = [tool("llvm-cov"), "export", "-summary-only", f"-instr-profile={merged}", f"-ignore-filename-regex={NOT_COUNTED}"]
+    command = [tool("llvm-cov"), "export", "-format=lcov", f"-instr-profile={merged}", f"-ignore-filename-regex={NOT_COUNTED}"]
     out = subprocess.run([*command, objects[0], *arguments], check=True, stdout=subprocess.PIPE, text=True).stdout
-    files = {f["filename"]: f["summary"]["lines"] for f in json.loads(out)["data"][0]["files"]}
-    (WORK / "rust.json").write_text(json.dumps(files, indent=1))
-    return by_room({name: (lines["covered"], lines["count"]) for name, lines in files.items()}, ROOT / "src")
+    files: dict[str, dict[int, bool]] = {}
+    for line in out.splitlines():
+        kind, _, rest = line.partition(":")
+        if kind == "SF":
+            lines = files.setdefault(rest, {})
+            text = Path(rest).read_text()
+            tests = TESTS.search(text)
+            end = text.count("\n", 0, tests.start()) if tests else sys.maxsize
+        elif kind == "DA":
+            number, count = map(int, rest.split(",")[:2])
+            if number <= end:
+                lines[number] = count > 0
+    return below(files, ROOT / "src")
 
 
-def python_lines() -> dict[str, tuple[int, int]]:
-    """(covered, counted) lines of each part of the package."""
+def python_lines() -> dict[str, dict[int, bool]]:
+    """Of each file of the package its statements, and whether they ran."""
     files = json.loads((WORK / "python.json").read_text())["files"]
-    counts = {str((ROOT / name).resolve()): f["summary"] for name, f in files.items()}
-    return by_room({name: (s["covered_lines"], s["num_statements"]) for name, s in counts.items()}, SITE / "tapegrad")
+    ran = {name: dict.fromkeys(f["executed_lines"], True) | dict.fromkeys(f["missing_lines"], False) for name, f in files.items()}
+    return below({str((ROOT / name).resolve()): lines for name, lines in ran.items()}, SITE / "tapegrad")
 
 
-def by_room(files: dict[str, tuple[int, int]], top: Path) -> dict[str, tuple[int, int]]:
-    """Sums over the folders below ``top``."""
+def below(files: dict[str, dict[int, bool]], top: Path) -> dict[str, dict[int, bool]]:
+    """The files below ``top``, by their names there."""
+    return {str(Path(name).relative_to(top)): lines for name, lines in files.items() if Path(name).is_relative_to(top)}
+
+
+def runs_of(numbers: list[int]) -> str:
+    """Neighbours together: 3-5 9."""
+    runs: list[list[int]] = []
+    for n in sorted(numbers):
+        if runs and n == runs[-1][1] + 1:
+            runs[-1][1] = n
+        else:
+            runs.append([n, n])
+    return " ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
+
+
+def show(title: str, files: dict[str, dict[int, bool]]) -> tuple[int, int]:
+    """Prints a table, a line a folder, and returns its sum."""
     rooms: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
-    for name, (covered, counted) in files.items():
-        if Path(name).is_relative_to(top):
-            room = Path(name).relative_to(top).parts[0]
-            rooms[room] = (rooms[room][0] + covered, rooms[room][1] + counted)
-    return dict(rooms)
-
-
-def show(title: str, rooms: dict[str, tuple[int, int]]) -> tuple[int, int]:
-    """Prints a table and returns its sum."""
-    total = (sum(c for c, _ in rooms.values()), sum(n for _, n in rooms.values()))
+    for name, lines in files.items():
+        for room in (Path(name).parts[0], f"{title} in all"):
+            rooms[room] = (rooms[room][0] + sum(lines.values()), rooms[room][1] + len(lines))
+    total = rooms.pop(f"{title} in all")
     for name, (covered, counted) in [*sorted(rooms.items()), (f"{title} in all", total)]:
         print(f"  {name:<22}{covered:>7} of {counted:>6} lines {covered / max(counted, 1):>8.1%}")
     return total
@@ -126,8 +152,18 @@ def main() -> int:
     parser.add_argument("--minimum", type=float, default=90.0, help="per cent of lines that must be covered")
     minimum = parser.parse_args().minimum
     shutil.rmtree(PROFILES, ignore_errors=True)
+    WORK.mkdir(parents=True, exist_ok=True)
+    WRAPPER.write_text(f'#!/bin/sh\nexec "$@" {FLAGS}\n')
+    WRAPPER.chmod(0o755)
     objects = [*run_rust(), *run_python()]
-    rust, python = show("Rust", rust_lines(objects)), show("Python", python_lines())
+    halves = {"src": rust_lines(objects), "python/tapegrad": python_lines()}
+    missing = [
+        (f"{top}/{name}", [n for n, ran in lines.items() if not ran])
+        for top, files in halves.items()
+        for name, lines in sorted(files.items())
+    ]
+    (WORK / "missing.txt").write_text("".join(f"{name}: {runs_of(numbers)}\n" for name, numbers in missing if numbers))
+    rust, python = show("Rust", halves["src"]), show("Python", halves["python/tapegrad"])
     covered, counted = rust[0] + python[0], rust[1] + python[1]
     share = 100 * covered / counted
     print(f"together {share:.1f}% of {counted} lines, at least {minimum:.0f}% are asked for")

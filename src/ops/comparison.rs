@@ -17,18 +17,22 @@ fn together<'a>(op: &str, a: Operand<'a>, b: Operand<'a>) -> Result<(Pair, DType
     if dtype.is_integer() && dtype != DType::I64 && [&a, &b].iter().any(|o| matches!(o, Operand::Scalar(_))) {
         dtype = DType::I64;
     }
-    let cast = |o: Operand<'a>| -> Result<Array> {
-        Ok(match o {
-            Operand::Scalar(s) => Array::full(&[], s, dtype),
-            Operand::Variable(v) => astype(&v.detach(), dtype)?.into_array(),
-        })
-    };
-    Ok((Pair(cast(a)?, cast(b)?), dtype, shape))
+    Ok((Pair::of(a, b, dtype)?, dtype, shape))
 }
 
 struct Pair(Array, Array);
 
 impl Pair {
+    fn of(a: Operand<'_>, b: Operand<'_>, dtype: DType) -> Result<Self> {
+        let cast = |o: Operand<'_>| -> Result<Array> {
+            Ok(match o {
+                Operand::Scalar(s) => Array::full(&[], s, dtype),
+                Operand::Variable(v) => astype(&v.detach(), dtype)?.into_array(),
+            })
+        };
+        Ok(Self(cast(a)?, cast(b)?))
+    }
+
     fn inputs(&self) -> [Input<'_>; 2] {
         [Input::from(&self.0), Input::from(&self.1)]
     }
@@ -140,13 +144,7 @@ macro_rules! bitwise {
             if dtype.is_float() {
                 return Err(Error::dtype(stringify!($name), dtype, "integers or bool"));
             }
-            let cast = |o: Operand<'_>| -> Result<Array> {
-                Ok(match o {
-                    Operand::Scalar(s) => Array::full(&[], s, dtype),
-                    Operand::Variable(v) => astype(&v.detach(), dtype)?.into_array(),
-                })
-            };
-            let pair = Pair(cast(a)?, cast(b)?);
+            let pair = Pair::of(a, b, dtype)?;
             let boolean: Option<fn(bool, bool) -> bool> = $boolean;
             Ok(dispatch!(integer dtype, T => blocks::map(pair.inputs(), &shape, |[x, y]: [T; 2]| {
                 let f: fn(T, T) -> T = $integer;

@@ -143,7 +143,15 @@ pub fn dsplit(x: &Variable, sections: Sections<'_>) -> Result<Vec<Variable>> {
     split(x, sections, 2)
 }
 
-const PARTS: &[Param] = &[Param::array("x"), Param::new("indices_or_sections", Kind::Sections)];
+/// What the splits along a fixed axis share.
+const ALONG_ONE: Entry = Entry {
+    params: &[Param::array("x"), Param::new("indices_or_sections", Kind::Sections)],
+    gradient: Gradient::Composite("concat(g)"),
+    linear: true,
+    method: false,
+    samples: even_samples,
+    ..Entry::BASE
+};
 
 /// The rows of this file.
 pub const ENTRIES: &[Entry] = &[
@@ -182,35 +190,20 @@ pub const ENTRIES: &[Entry] = &[
     Entry {
         name: "hsplit",
         doc: "The pieces of x along the second axis, or the only one: as split. Views.\n\n>>> tg.hsplit(tg.Variable([1.0, 2.0]), 2)\n(Variable([1.]), Variable([2.]))\n",
-        params: PARTS,
         call: |a| Ok(hsplit(&a.variable(0)?, sections(a)?)?.into()),
-        gradient: Gradient::Composite("concat(g)"),
-        linear: true,
-        method: false,
-        samples: even_samples,
-        ..Entry::BASE
+        ..ALONG_ONE
     },
     Entry {
         name: "vsplit",
         doc: "The pieces of x along the first axis of two or more: as split. Views.\n\n>>> tg.vsplit(tg.Variable([[1.0], [2.0]]), 2)\n(Variable([[1.]]), Variable([[2.]]))\n",
-        params: PARTS,
         call: |a| Ok(vsplit(&a.variable(0)?, sections(a)?)?.into()),
-        gradient: Gradient::Composite("concat(g)"),
-        linear: true,
-        method: false,
-        samples: even_samples,
-        ..Entry::BASE
+        ..ALONG_ONE
     },
     Entry {
         name: "dsplit",
         doc: "The pieces of x along the third axis: as split. Views.\n\n>>> tg.dsplit(tg.Variable([[[1.0, 2.0]]]), 2)[1].shape\n(1, 1, 1)\n",
-        params: PARTS,
         call: |a| Ok(dsplit(&a.variable(0)?, sections(a)?)?.into()),
-        gradient: Gradient::Composite("concat(g)"),
-        linear: true,
-        method: false,
-        samples: even_samples,
-        ..Entry::BASE
+        ..ALONG_ONE
     },
 ];
 

@@ -149,6 +149,16 @@ pub fn column_stack(arrays: &[Variable]) -> Result<Variable> {
     concat(&arrays.iter().map(column).collect::<Result<Vec<_>>>()?, Some(1))
 }
 
+/// What the stacks along a fixed axis share.
+const STACKS: Entry = Entry {
+    params: &[Param::new("arrays", Kind::Arrays)],
+    gradient: Gradient::Composite("split(g)"),
+    linear: true,
+    method: false,
+    samples: stacks,
+    ..Entry::BASE
+};
+
 /// The rows of this file.
 pub const ENTRIES: &[Entry] = &[
     Entry {
@@ -177,46 +187,26 @@ pub const ENTRIES: &[Entry] = &[
     Entry {
         name: "hstack",
         doc: "Arrays side by side along the second axis; 1-d ones one behind the other.\n\n>>> tg.hstack([tg.Variable([1.0]), tg.Variable([2.0])])\nVariable([1., 2.])\n",
-        params: &[Param::new("arrays", Kind::Arrays)],
         call: |a| Ok(hstack(a.variables(0)?)?.into()),
-        gradient: Gradient::Composite("split(g)"),
-        linear: true,
-        method: false,
-        samples: stacks,
-        ..Entry::BASE
+        ..STACKS
     },
     Entry {
         name: "vstack",
         doc: "Arrays one below the other; 1-d ones are rows.\n\n>>> tg.vstack([tg.Variable([1.0, 2.0]), tg.Variable([3.0, 4.0])])\nVariable([[1., 2.],\n          [3., 4.]])\n",
-        params: &[Param::new("arrays", Kind::Arrays)],
         call: |a| Ok(vstack(a.variables(0)?)?.into()),
-        gradient: Gradient::Composite("split(g)"),
-        linear: true,
-        method: false,
-        samples: stacks,
-        ..Entry::BASE
+        ..STACKS
     },
     Entry {
         name: "dstack",
         doc: "Arrays one behind the other along the third axis.\n\n>>> tg.dstack([tg.Variable([1.0]), tg.Variable([2.0])]).shape\n(1, 1, 2)\n",
-        params: &[Param::new("arrays", Kind::Arrays)],
         call: |a| Ok(dstack(a.variables(0)?)?.into()),
-        gradient: Gradient::Composite("split(g)"),
-        linear: true,
-        method: false,
-        samples: stacks,
-        ..Entry::BASE
+        ..STACKS
     },
     Entry {
         name: "column_stack",
         doc: "Arrays side by side along the second axis; 1-d ones are columns.\n\n>>> tg.column_stack([tg.Variable([1.0, 2.0]), tg.Variable([3.0, 4.0])])\nVariable([[1., 3.],\n          [2., 4.]])\n",
-        params: &[Param::new("arrays", Kind::Arrays)],
         call: |a| Ok(column_stack(a.variables(0)?)?.into()),
-        gradient: Gradient::Composite("split(g)"),
-        linear: true,
-        method: false,
-        samples: stacks,
-        ..Entry::BASE
+        ..STACKS
     },
 ];
 

@@ -191,6 +191,16 @@ pub fn atleast_3d(x: &Variable) -> Result<Variable> {
     at_least(x, 3)
 }
 
+/// What the functions that add missing axes share.
+const AT_LEAST: Entry = Entry {
+    params: &[Param::array("x")],
+    gradient: Gradient::Composite("reshape(g, x.shape)"),
+    linear: true,
+    method: false,
+    samples: || plain(&[]),
+    ..Entry::BASE
+};
+
 /// The rows of this file.
 pub const ENTRIES: &[Entry] = &[
     Entry {
@@ -269,35 +279,20 @@ pub const ENTRIES: &[Entry] = &[
     Entry {
         name: "atleast_1d",
         doc: "x with at least one axis.\n\n>>> tg.atleast_1d(tg.Variable(3.0))\nVariable([3.])\n",
-        params: &[Param::array("x")],
         call: |a| Ok(atleast_1d(&a.variable(0)?)?.into()),
-        gradient: Gradient::Composite("reshape(g, x.shape)"),
-        linear: true,
-        method: false,
-        samples: || plain(&[]),
-        ..Entry::BASE
+        ..AT_LEAST
     },
     Entry {
         name: "atleast_2d",
         doc: "x with at least two axes; a 1-d array is a row.\n\n>>> tg.atleast_2d(tg.Variable([1.0, 2.0]))\nVariable([[1., 2.]])\n",
-        params: &[Param::array("x")],
         call: |a| Ok(atleast_2d(&a.variable(0)?)?.into()),
-        gradient: Gradient::Composite("reshape(g, x.shape)"),
-        linear: true,
-        method: false,
-        samples: || plain(&[]),
-        ..Entry::BASE
+        ..AT_LEAST
     },
     Entry {
         name: "atleast_3d",
         doc: "x with at least three axes; a 1-d array is the middle one.\n\n>>> tg.atleast_3d(tg.Variable([1.0, 2.0])).shape\n(1, 2, 1)\n",
-        params: &[Param::array("x")],
         call: |a| Ok(atleast_3d(&a.variable(0)?)?.into()),
-        gradient: Gradient::Composite("reshape(g, x.shape)"),
-        linear: true,
-        method: false,
-        samples: || plain(&[]),
-        ..Entry::BASE
+        ..AT_LEAST
     },
 ];
 

@@ -174,6 +174,7 @@ def test_detect_anomaly_names_the_line():
 
 def test_repr():
     assert repr(tg.no_grad()) == "no_grad()"
+    assert repr(tg.set_grad_enabled(True)) == "set_grad_enabled(True)"
     assert repr(tg.autograd.detect_anomaly()) == "detect_anomaly()"
     with tg.set_grad_enabled(True) as nothing:
         assert nothing is None

@@ -40,6 +40,7 @@ def test_parameters_and_their_names_in_pytorchs_order(net):
     assert [p.shape for p in net.parameters()] == [(1,), (4, 3), (4,), (2, 4)]
     assert all(isinstance(p, nn.Parameter) and p.is_leaf and p.requires_grad for p in net.parameters())
     assert names(net.named_buffers()) == ["mean", "scratch"]
+    assert list(net.buffers()) == [net.mean, net.scratch]
     assert names(net.named_children()) == ["first", "act", "second"]
     assert names(net.named_modules()) == ["", "first", "act", "second"]
     assert list(net.children()) == [net.first, net.act, net.second]
@@ -344,6 +345,9 @@ def test_named_sequential():
         _ = net.note
     twin = copy.deepcopy(net)
     assert twin.lin.weight is not net.lin.weight
+    numbered = nn.Sequential({"1": nn.Tanh()})
+    numbered.append(nn.ReLU())
+    assert names(numbered.named_children()) == ["1", "2"]
 
 
 def test_module_list_and_dict():
@@ -371,6 +375,7 @@ def test_module_list_and_dict():
     assert isinstance(heads.pop("b"), nn.Tanh)
     del heads["c"]
     assert names(heads.items()) == ["a"]
+    assert list(heads.values()) == [heads.a]
     with pytest.raises(KeyError):
         heads["x.y"] = nn.ReLU()
     heads.clear()

@@ -110,6 +110,14 @@ def test_svg(recorded):
     assert tape._repr_svg_().startswith("<svg")
 
 
+@pytest.mark.parametrize(("count", "text"), [(10, "saves 80 B"), (1000, "saves 8 kB"), (10**6, "saves 8 MB")])
+def test_svg_says_what_a_node_saves(count, text):
+    x = tg.zeros((count,), dtype=tg.float64).requires_grad_()
+    with tg.Tape() as tape:
+        tg.sin(x)
+    assert text in tape.to_svg()
+
+
 def test_svg_names_must_be_variables(recorded):
     _, _, tape = recorded
     with pytest.raises(TypeError, match="'x' stands for a int"):

@@ -81,57 +81,40 @@ impl<B: Binary + ?Sized> Pointwise<2> for Forward2<B> {
     }
 }
 
-struct BackwardA<B: ?Sized>(PhantomData<B>);
+/// g ⊗ dy/da (`SIDE` 0) or g ⊗ dy/db (`SIDE` 1).
+struct Backward<B: ?Sized, const SIDE: usize>(PhantomData<B>);
+
+impl<B: Binary + ?Sized, const SIDE: usize> Backward<B, SIDE> {
+    const SAVES: Saves = if SIDE == 0 { B::SAVES_A } else { B::SAVES_B };
+
+    #[inline(always)]
+    fn factor<F: Field>(a: F, b: F, y: F) -> F {
+        if SIDE == 0 { B::factor_a(a, b, y) } else { B::factor_b(a, b, y) }
+    }
+}
 
 /// The factor is a constant.
-impl<B: Binary + ?Sized> Pointwise<1> for BackwardA<B> {
+impl<B: Binary + ?Sized, const SIDE: usize> Pointwise<1> for Backward<B, SIDE> {
     #[inline(always)]
     fn eval<F: Field>([g]: [F; 1], _: [F; 2]) -> F {
-        g.annihilate(B::factor_a(g, g, g))
+        g.annihilate(Self::factor(g, g, g))
     }
 }
 
 /// The factor needs one value.
-impl<B: Binary + ?Sized> Pointwise<2> for BackwardA<B> {
+impl<B: Binary + ?Sized, const SIDE: usize> Pointwise<2> for Backward<B, SIDE> {
     const COST: f64 = B::COST;
     #[inline(always)]
     fn eval<F: Field>([g, s]: [F; 2], _: [F; 2]) -> F {
-        g.annihilate(B::factor_a(s, s, s))
+        g.annihilate(Self::factor(s, s, s))
     }
 }
 
-impl<B: Binary + ?Sized> Pointwise<4> for BackwardA<B> {
+impl<B: Binary + ?Sized, const SIDE: usize> Pointwise<4> for Backward<B, SIDE> {
     const COST: f64 = B::COST;
     #[inline(always)]
     fn eval<F: Field>([g, a, b, y]: [F; 4], _: [F; 2]) -> F {
-        g.annihilate(B::factor_a(a, b, y))
-    }
-}
-
-struct BackwardB<B: ?Sized>(PhantomData<B>);
-
-/// The factor is a constant.
-impl<B: Binary + ?Sized> Pointwise<1> for BackwardB<B> {
-    #[inline(always)]
-    fn eval<F: Field>([g]: [F; 1], _: [F; 2]) -> F {
-        g.annihilate(B::factor_b(g, g, g))
-    }
-}
-
-/// The factor needs one value.
-impl<B: Binary + ?Sized> Pointwise<2> for BackwardB<B> {
-    const COST: f64 = B::COST;
-    #[inline(always)]
-    fn eval<F: Field>([g, s]: [F; 2], _: [F; 2]) -> F {
-        g.annihilate(B::factor_b(s, s, s))
-    }
-}
-
-impl<B: Binary + ?Sized> Pointwise<4> for BackwardB<B> {
-    const COST: f64 = B::COST;
-    #[inline(always)]
-    fn eval<F: Field>([g, a, b, y]: [F; 4], _: [F; 2]) -> F {
-        g.annihilate(B::factor_b(a, b, y))
+        g.annihilate(Self::factor(a, b, y))
     }
 }
 
@@ -290,29 +273,28 @@ fn record_scalar<B: Binary + ?Sized>(x: &Variable, value: Scalar, out: Array, sc
 fn binary_vjp<B: Binary + ?Sized>(step: &mut Step<'_>) -> Result<Grads> {
     let g = step.take_g();
     if let Attrs::Scalars([value, first]) = *step.attrs() {
-        let side = usize::from(first != 0.0);
-        return Ok(one_gradient(one_side::<B>(step, g, side, Some(value))?));
+        let out = if first == 0.0 { one_side::<B, 0>(step, g, Some(value))? } else { one_side::<B, 1>(step, g, Some(value))? };
+        return Ok(one_gradient(out));
     }
     let (na, nb) = (step.needs(0), step.needs(1));
-    let ga = if na { Some(one_side::<B>(step, g.clone(), 0, None)?) } else { None };
-    let gb = if nb { Some(one_side::<B>(step, g, 1, None)?) } else { None };
+    let ga = if na { Some(one_side::<B, 0>(step, g.clone(), None)?) } else { None };
+    let gb = if nb { Some(one_side::<B, 1>(step, g, None)?) } else { None };
     Ok(Grads::from_buf([ga, gb]))
 }
 
-/// g ⊗ dy/da (side 0) or g ⊗ dy/db (side 1); with a number on the other side, the array is input 0.
+/// g ⊗ the factor of one side; with a number on the other side, the array is input 0.
 #[allow(clippy::float_cmp, reason = "the constant factor one needs no product")]
-fn one_side<B: Binary + ?Sized>(step: &Step<'_>, g: Variable, side: usize, scalar: Option<f64>) -> Result<Variable> {
-    let saves = if side == 0 { B::SAVES_A } else { B::SAVES_B };
+fn one_side<B: Binary + ?Sized, const SIDE: usize>(step: &Step<'_>, g: Variable, scalar: Option<f64>) -> Result<Variable> {
+    let saves = Backward::<B, SIDE>::SAVES;
     if saves == (Saves { a: false, b: false, y: false }) {
         let any = Lane::<f64, Baseline>::lit(0.0);
-        let factor = if side == 0 { B::factor_a(any, any, any) } else { B::factor_b(any, any, any) };
-        if factor.value() == 1.0 {
+        if Backward::<B, SIDE>::factor(any, any, any).value() == 1.0 {
             return Ok(g);
         }
     }
     // Which input holds operand k, or the number that stands for it.
     let place = |k: usize| match scalar {
-        Some(_) if k == side => Ok(0),
+        Some(_) if k == SIDE => Ok(0),
         Some(value) => Err(value),
         None => Ok(u8::from(k == 1)),
     };
@@ -325,8 +307,7 @@ fn one_side<B: Binary + ?Sized>(step: &Step<'_>, g: Variable, side: usize, scala
         };
         let (a, b) = (operand(saves.a, 0), operand(saves.b, 1));
         let y = if saves.y { trace.value(step.output(0)) } else { Traced::Lit(0.0) };
-        let factor = if side == 0 { B::factor_a(a, b, y) } else { B::factor_b(a, b, y) };
-        let out = trace.value(g).annihilate(factor);
+        let out = trace.value(g).annihilate(Backward::<B, SIDE>::factor(a, b, y));
         return trace.finish(out);
     }
     let mut g = g.into_array();
@@ -339,13 +320,10 @@ fn one_side<B: Binary + ?Sized>(step: &Step<'_>, g: Variable, side: usize, scala
     let needed = [operand(saves.a, 0), operand(saves.b, 1), y];
     // What a factor does not name may be anything: the first thing it does name costs nothing more.
     let mut named = needed.iter().flatten();
-    match (named.next().copied(), named.next().is_some(), side) {
-        (None, _, 0) => apply::<BackwardA<B>, 0, 1>(&mut g, [], [0.0; 2]),
-        (None, ..) => apply::<BackwardB<B>, 0, 1>(&mut g, [], [0.0; 2]),
-        (Some(one), false, 0) => apply::<BackwardA<B>, 1, 2>(&mut g, [one], [0.0; 2]),
-        (Some(one), false, _) => apply::<BackwardB<B>, 1, 2>(&mut g, [one], [0.0; 2]),
-        (Some(any), true, 0) => apply::<BackwardA<B>, 3, 4>(&mut g, needed.map(|i| i.unwrap_or(any)), [0.0; 2]),
-        (Some(any), true, _) => apply::<BackwardB<B>, 3, 4>(&mut g, needed.map(|i| i.unwrap_or(any)), [0.0; 2]),
+    match (named.next().copied(), named.next().is_some()) {
+        (None, _) => apply::<Backward<B, SIDE>, 0, 1>(&mut g, [], [0.0; 2]),
+        (Some(one), false) => apply::<Backward<B, SIDE>, 1, 2>(&mut g, [one], [0.0; 2]),
+        (Some(any), true) => apply::<Backward<B, SIDE>, 3, 4>(&mut g, needed.map(|i| i.unwrap_or(any)), [0.0; 2]),
     }
     Ok(g.into())
 }
