@@ -40,13 +40,13 @@ pub fn scalar(value: impl Into<Scalar>, dtype: DType) -> Variable {
 /// Axes counted from the front, in the order given.
 ///
 /// # Errors
-/// `Axis` when one is out of range, `Value` when one is named twice.
+/// `Axis` when one is out of range or named twice.
 pub(crate) fn distinct_axes(op: &str, axes: &[isize], ndim: usize) -> Result<Shape> {
     let mut out = Shape::new();
     for &a in axes {
         let axis = normalize_axis(op, a, ndim)?;
         if out.contains(&axis) {
-            return Err(Error::Value(format!("{op}: repeated axis {a}")));
+            return Err(Error::Axis(format!("{op}: axis {a} is named twice")));
         }
         out.push(axis);
     }
@@ -104,7 +104,7 @@ pub fn flatten(x: &Variable) -> Result<Variable> {
 /// With new axes of size one, at the given places of the result.
 ///
 /// # Errors
-/// `Axis` when a place is out of range, `Value` when one is named twice.
+/// `Axis` when a place is out of range or named twice.
 pub fn expand_dims(x: &Variable, axes: &[isize]) -> Result<Variable> {
     let ndim = x.ndim() + axes.len();
     let axes = distinct_axes("expand_dims", axes, ndim)?;
