@@ -112,6 +112,8 @@ impl PyVariable {
     ///
     /// `gradient` has this value's shape and dtype; a single element needs none. The graph is freed unless
     /// `retain_graph`. `create_graph` records the pass, for gradients of gradients. With `inputs` only those collect.
+    /// After `create_graph` every `.grad` holds its graph, and the graph holds the leaf: neither is freed before `.grad` is
+    /// set to None (`zero_grad()` does). `tg.autograd.grad` returns gradients without such a cycle.
     /// Raises GradError without a graph or for more than one element without `gradient`, FreedError the second time.
     ///
     /// >>> x = tg.Variable(3.0, requires_grad=True)
