@@ -15,6 +15,8 @@ pub enum Error {
     Index(String),
     /// A value outside an argument's domain (`ValueError`).
     Value(String),
+    /// A number that a dtype cannot hold (`OverflowError`).
+    Overflow(String),
     /// An argument of the wrong kind (`TypeError`).
     Type(String),
     /// Misuse of differentiation (`GradError`, a `RuntimeError`).
@@ -38,6 +40,7 @@ impl fmt::Display for Error {
             | Self::Axis(m)
             | Self::Index(m)
             | Self::Value(m)
+            | Self::Overflow(m)
             | Self::Type(m)
             | Self::Grad(m)
             | Self::Freed(m)

@@ -47,7 +47,7 @@ pub fn check_memory(op: &str, shape: &[usize], dtype: DType) -> Result<()> {
 /// All elements `value`; its dtype when none is given: `int64`, the default floating dtype, or `bool`.
 ///
 /// # Errors
-/// `Value` for a negative or too large shape, and for an int that the dtype cannot hold.
+/// `Value` for a negative or too large shape, `Overflow` for a number that the dtype cannot hold.
 pub fn full(shape: &[isize], value: Scalar, dtype: Option<DType>) -> Result<Variable> {
     full_as("full", shape, value, dtype)
 }
@@ -55,10 +55,7 @@ pub fn full(shape: &[isize], value: Scalar, dtype: Option<DType>) -> Result<Vari
 fn full_as(op: &str, shape: &[isize], value: Scalar, dtype: Option<DType>) -> Result<Variable> {
     let dtype = dtype.unwrap_or_else(|| value.dtype());
     let shape = checked_shape(op, shape, dtype)?;
-    let kept = dispatch!(integer dtype, T => T::from_scalar(value).to_scalar() == value, else true);
-    if let (false, Scalar::Int(int)) = (kept, value) {
-        return Err(Error::Value(format!("{op}: the int {int} is out of bounds for {dtype}")));
-    }
+    value.check(op, dtype)?;
     Ok(Array::full(&shape, value, dtype).into())
 }
 

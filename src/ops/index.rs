@@ -252,7 +252,7 @@ pub fn get_item(x: &Variable, items: &[IndexItem]) -> Result<Variable> {
 /// `x` after `x[items] = value`: a new value, with gradients for both. The dtype stays; `value` broadcasts.
 ///
 /// # Errors
-/// As [`get_item`], and `Shape` when `value` does not broadcast to the place.
+/// As [`get_item`], `Shape` when `value` does not broadcast to the place, and `Overflow` for a number that the dtype cannot hold.
 pub fn set_item<'a>(x: &Variable, items: &[IndexItem], value: impl Into<Operand<'a>>) -> Result<Variable> {
     assign_item(x.clone(), items, value)
 }
@@ -264,7 +264,10 @@ pub fn set_item<'a>(x: &Variable, items: &[IndexItem], value: impl Into<Operand<
 pub fn assign_item<'a>(x: Variable, items: &[IndexItem], value: impl Into<Operand<'a>>) -> Result<Variable> {
     let plan = plan("setitem", x.shape(), items)?;
     let value: Variable = match value.into() {
-        Operand::Scalar(s) => Array::full(&[], s, x.dtype()).into(),
+        Operand::Scalar(s) => {
+            s.check("setitem", x.dtype())?;
+            Array::full(&[], s, x.dtype()).into()
+        }
         Operand::Variable(v) => fit_value(v, &x, &plan.shape, plan.rows.is_some())?,
     };
     let Some((places, rows)) = plan.rows else {

@@ -1,7 +1,7 @@
 //! The exceptions that users catch, and the one place where a core error becomes one.
 
 use pyo3::create_exception;
-use pyo3::exceptions::{PyIndexError, PyKeyError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyIndexError, PyKeyError, PyOverflowError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
@@ -36,6 +36,7 @@ impl From<Error> for PyErr {
             Error::Axis(m) => Python::attach(|py| axis_error(py).map_or_else(|e| e, |class| Self::from_type(class.clone(), m))),
             Error::Index(m) => PyIndexError::new_err(m),
             Error::Value(m) => PyValueError::new_err(m),
+            Error::Overflow(m) => PyOverflowError::new_err(m),
             Error::Type(m) => PyTypeError::new_err(m),
             Error::Grad(m) => GradError::new_err(m),
             Error::Freed(m) => FreedError::new_err(m),

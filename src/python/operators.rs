@@ -38,7 +38,7 @@ fn binary(slf: &Bound<'_, PyVariable>, other: &Bound<'_, PyAny>, name: &str, f: 
                 return wrap(py, out?);
             }
         }
-        let Some(other) = convert::operand(other)? else { return Ok(py.NotImplemented()) };
+        let Some(other) = convert::operand_for(other, slf.get())? else { return Ok(py.NotImplemented()) };
         let a = slf.get().snapshot();
         let size = a.array().size() + if let Value::Variable(v) = &other { v.array().size() } else { 0 };
         let out = run(py, size, || {
@@ -52,8 +52,9 @@ fn binary(slf: &Bound<'_, PyVariable>, other: &Bound<'_, PyAny>, name: &str, f: 
 fn in_place(slf: &Bound<'_, PyVariable>, other: &Bound<'_, PyAny>, name: &str, f: BinaryFn) -> PyResult<()> {
     guard(name, || {
         slf.get().check_in_place(name)?;
-        let Some(other) = convert::operand(other)? else {
-            return Err(PyTypeError::new_err(format!("{name}: unsupported operand {}", other.get_type().name()?)));
+        let Some(other) = convert::operand_for(other, slf.get())? else {
+            let got = other.get_type().name()?;
+            return Err(PyTypeError::new_err(format!("{name}: the right side must be an array or a number, got {got}")));
         };
         let a = slf.get().snapshot();
         let new = run(slf.py(), a.array().size(), || f(Operand::Variable(&a), other.operand()))?;
@@ -156,7 +157,7 @@ impl PyVariable {
             CompareOp::Eq => ("==", |a, b| ops::equal(a, b)),
             CompareOp::Ne => ("!=", |a, b| ops::not_equal(a, b)),
         };
-        binary(slf, other, name, f, false)
+        binary(slf, &convert::comparable(other, slf.get())?, name, f, false)
     }
 
     fn __getitem__(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
@@ -170,9 +171,10 @@ impl PyVariable {
         guard("assignment", || {
             slf.get().check_in_place("assignment")?;
             let items = index::items(key)?;
-            let value = match convert::operand(value)? {
+            let value = match convert::operand_for(value, slf.get())? {
                 Some(v) => v,
-                None => Value::Variable(convert::array(value, None, None)?.into()),
+                // A list takes the array's dtype, so what does not fit is seen here.
+                None => Value::Variable(convert::array(value, Some(slf.get().dtype_now()), None)?.into()),
             };
             let new = ops::set_item(&slf.get().snapshot(), &items, value.operand())?;
             slf.get().replace("assignment", new)
