@@ -29,7 +29,7 @@ fn where_vjp(step: &mut Step<'_>) -> Result<Grads> {
 /// exactly zero on the other.
 ///
 /// # Errors
-/// `Shape` when the three do not broadcast.
+/// `Shape` when the three do not broadcast, `Overflow` for a number that the dtype of the other side cannot hold.
 pub fn where_<'a>(condition: &Variable, a: impl Into<Operand<'a>>, b: impl Into<Operand<'a>>) -> Result<Variable> {
     let (a, b) = (a.into(), b.into());
     let (dtype, ab) = meet("where", &a, &b)?;
@@ -37,7 +37,7 @@ pub fn where_<'a>(condition: &Variable, a: impl Into<Operand<'a>>, b: impl Into<
     let condition = as_bool(condition.into())?;
     let cast = |o: Operand<'a>| -> Result<Option<Variable>> {
         match o {
-            Operand::Scalar(_) => Ok(None),
+            Operand::Scalar(s) => s.check("where", dtype).map(|()| None),
             Operand::Variable(v) => astype(v, dtype).map(Some),
         }
     };

@@ -142,7 +142,10 @@ macro_rules! bitwise {
             }
             let cast = |o: Operand<'_>| -> Result<Array> {
                 Ok(match o {
-                    Operand::Scalar(s) => Array::full(&[], s, dtype),
+                    Operand::Scalar(s) => {
+                        s.check(stringify!($name), dtype)?;
+                        Array::full(&[], s, dtype)
+                    }
                     Operand::Variable(v) => astype(&v.detach(), dtype)?.into_array(),
                 })
             };

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use super::{Integer, Saves, apply};
-use crate::array::{Array, DType, Element, Scalar, Shape, broadcast_shapes, default_float};
+use crate::array::{Array, DType, Scalar, Shape, broadcast_shapes, default_float};
 use crate::dispatch;
 use crate::error::{Error, Result};
 use crate::kernel::blocks::{self, Input};
@@ -185,23 +185,15 @@ pub fn apply_binary<B: Binary + ?Sized>(a: Operand<'_>, b: Operand<'_>) -> Resul
     B::check_integers(&a, &b)?;
     let (a, b) = (cast(a, dtype)?, cast(b, dtype)?);
     let inputs = [input(&a), input(&b)];
+    for i in &inputs {
+        if let Input::Scalar(s) = i {
+            s.check(B::NAME, dtype)?;
+        }
+    }
     Ok(dispatch!(integer dtype, T => {
-        check_range::<T>(B::NAME, &inputs)?;
         blocks::map(inputs, &shape, |[x, y]: [T; 2]| B::integer(x, y))
     }, else unreachable!("bool and float were handled"))
     .into())
-}
-
-/// A Python int that the integer dtype cannot hold raises, as in NumPy.
-fn check_range<T: Element>(op: &str, inputs: &[Input<'_>]) -> Result<()> {
-    for i in inputs {
-        if let Input::Scalar(Scalar::Int(v)) = i
-            && T::from_scalar(Scalar::Int(*v)).to_scalar() != Scalar::Int(*v)
-        {
-            return Err(Error::Value(format!("{op}: the Python int {v} is out of bounds for {}", T::DTYPE)));
-        }
-    }
-    Ok(())
 }
 
 fn input<'a>(o: &'a Cast<'_>) -> Input<'a> {
