@@ -8,7 +8,7 @@ use super::accumulate;
 use super::arena::{self, NodeRef};
 use super::leaf::{Hook, Leaf};
 use super::mode;
-use super::node::{Attrs, Grads, Input, Meta, Node, Op, Rule, Saved, Step};
+use super::node::{Attrs, Grads, Input, Meta, Node, Op, Rule, Saved, Step, freed_error};
 use super::sweep::Cotangents;
 use super::variable::Edge;
 use crate::error::{Error, Result};
@@ -27,9 +27,16 @@ pub(super) struct Work {
 }
 
 impl Work {
-    pub(super) fn take(id: u64, keep: bool) -> Self {
+    /// What node `id` has.
+    ///
+    /// # Errors
+    /// `Freed` when another thread's pass has come first since this one began.
+    pub(super) fn take(id: u64, keep: bool) -> Result<Self> {
         let mut arena = arena::lock();
         let node: &mut Node = arena.node_mut(id);
+        if node.freed {
+            return Err(freed_error(node.name(), node.source()));
+        }
         let source = node.source().cloned();
         let (hooks, retained) = node.extra.as_ref().map_or_else(Default::default, |e| (e.hooks.clone(), e.retained.clone()));
         let (op, outs) = (node.op, node.outs.clone());
@@ -38,7 +45,7 @@ impl Work {
         } else {
             // Nothing in this pass can fail: the node is freed now, and stays as a name for messages.
             node.freed = true;
-            (std::mem::take(&mut node.attrs), std::mem::take(&mut node.inputs), std::mem::take(&mut node.saved))
+            (node.attrs.take(), std::mem::take(&mut node.inputs), std::mem::take(&mut node.saved))
         };
         let meta = |input: &Input| match input {
             Input::None => None,
@@ -46,11 +53,11 @@ impl Work {
             Input::Node { id, output } => Some(arena.node(*id).outs[*output as usize].clone()),
         };
         let metas = inputs.iter().map(meta).collect();
-        Self { op, attrs, inputs, metas, saved, outs, hooks, retained, source }
+        Ok(Self { op, attrs, inputs, metas, saved, outs, hooks, retained, source })
     }
 
     pub(super) fn name(&self) -> &str {
-        if let Attrs::Custom(c) = &self.attrs { c.name() } else { self.op.name }
+        self.attrs.name().unwrap_or(self.op.name)
     }
 
     /// The nodes it consumed.
@@ -107,7 +114,7 @@ fn free(id: u64) {
     node.freed = true;
     let inputs = std::mem::take(&mut node.inputs);
     let saved = std::mem::take(&mut node.saved);
-    let attrs = std::mem::take(&mut node.attrs);
+    let attrs = node.attrs.take();
     let hooks = node.extra.as_mut().map(|e| std::mem::take(&mut e.hooks));
     arena.count_fallible(before, false);
     drop(arena);

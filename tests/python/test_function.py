@@ -218,6 +218,16 @@ def test_wrong_gradients_are_named(make, error, message):
     assert x.grad is None
 
 
+def test_a_second_backward_names_the_class():
+    x = leaf(2.0)
+    for end in (lambda y: y.backward(), lambda y: grad(y, x)):
+        y = Cube.apply(x)
+        end(y)
+        assert y.grad_fn == "Cube"
+        with pytest.raises(tg.FreedError, match="the graph behind `Cube` was already freed"):
+            y.backward()
+
+
 def test_exceptions_pass_through_unchanged():
     class Fails(Function):
         @staticmethod
