@@ -11,7 +11,7 @@ use pyo3::types::{PyTuple, PyType};
 
 use super::error::{GradError, external};
 use super::variable::{PyVariable, expect, wrap};
-use crate::array::{Array, Storage};
+use crate::array::{Array, Handle};
 use crate::error::{Result, show_shape};
 use crate::tape::{self, Attrs, CustomRule, Edge, Grads, Hook, HookFn, Leaf, NodeRef, Op, Owned, Rule, Step, Variable};
 
@@ -207,13 +207,13 @@ fn _snapshot(v: &Bound<'_, PyVariable>) -> PyVariable {
 
 /// Keeps others from writing into the memory of a value while it lives, as a node of the tape does for what it saves.
 #[pyclass(frozen, module = "tapegrad")]
-struct _Lock(Arc<Storage>);
+struct _Lock(Handle);
 
 #[pymethods]
 impl _Lock {
     #[new]
     fn new(v: &Bound<'_, PyVariable>) -> Self {
-        let storage = Arc::clone(v.get().snapshot().array().storage());
+        let storage = v.get().snapshot().array().storage().clone();
         storage.lock();
         Self(storage)
     }

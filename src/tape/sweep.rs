@@ -47,6 +47,8 @@ pub(super) struct Sweep {
     marks: Vec<u32>,
     pool: Vec<Cotangents>,
     unused: Vec<u32>,
+    /// Nodes that lost the one at work as their consumer.
+    consumed: SmallVec<[u64; 2]>,
     free_late: bool,
 }
 
@@ -70,6 +72,7 @@ impl Sweep {
             marks: Vec::new(),
             pool: Vec::new(),
             unused: Vec::new(),
+            consumed: SmallVec::new(),
             free_late: false,
         };
         sweep.mark(roots)?;
@@ -91,7 +94,7 @@ impl Sweep {
         let Some(&top) = ids.iter().max() else { return Ok(()) };
         self.top = top;
         let mut arena = arena::lock();
-        let mut pending = 0;
+        let (mut pending, mut hooked) = (0, false);
         for id in ids {
             pending += usize::from(self.reach(id));
         }
@@ -109,14 +112,16 @@ impl Sweep {
                 node.refs += 1;
                 self.order.push(id);
                 for input in &node.inputs {
-                    if let Input::Node { id, .. } = input {
-                        pending += usize::from(self.reach(*id));
+                    match input {
+                        Input::None => {}
+                        Input::Leaf(leaf) => hooked |= leaf.has_hooks(),
+                        Input::Node { id, .. } => pending += usize::from(self.reach(*id)),
                     }
                 }
             }
             i += 1;
         }
-        self.free_late = !self.options.retain_graph && arena.has_fallible();
+        self.free_late = !self.options.retain_graph && (hooked || arena.has_fallible() || mode::is_anomaly());
         if !self.targets.is_empty() {
             self.skip_side_branches(&arena);
         }
@@ -215,26 +220,32 @@ impl Sweep {
         let _mode = mode::recording(self.options.create_graph);
         while self.done < self.order.len() {
             let id = self.order[self.done];
-            let consumed = self.visit(id)?;
+            self.visit(id)?;
             self.done += 1;
-            arena::release(consumed.into_iter().chain([id]));
-        }
-        if self.free_late {
-            // Nothing can fail any more. Counts were given back above; handles keep what is still wanted.
-            self.order.iter().for_each(|&id| free_if_alive(id));
+            arena::release(std::mem::take(&mut self.consumed).into_iter().chain([id]));
         }
         Ok(())
     }
 
-    /// Runs one rule. Returns the nodes that lost this one as their consumer.
-    fn visit(&mut self, id: u64) -> Result<SmallVec<[u64; 2]>> {
+    /// Frees what could not be freed on the way: nothing of the user's can fail any more. Counts were given back by `run`;
+    /// handles keep what is still wanted.
+    pub(super) fn finish(&self) {
+        if self.free_late {
+            self.order.iter().for_each(|&id| free_if_alive(id));
+        }
+    }
+
+    /// Runs one rule.
+    fn visit(&mut self, id: u64) -> Result<()> {
         let at = self.at(id);
         let mark = self.marks[at];
         let keep = self.options.retain_graph || self.free_late;
-        let mut work = Work::take(id, keep);
-        let consumed = if keep { SmallVec::new() } else { work.consumed() };
+        let mut work = Work::take(id, keep)?;
+        if !keep {
+            self.consumed = work.consumed();
+        }
         if mark < FIRST {
-            return Ok(consumed); // reached, but no gradient came
+            return Ok(()); // reached, but no gradient came
         }
         let mut cotangents = std::mem::take(&mut self.pool[(mark - FIRST) as usize]);
         self.unused.push(mark - FIRST);
@@ -253,7 +264,7 @@ impl Sweep {
         let metas: SmallVec<[Option<Meta>; 2]> =
             work.inputs.iter().zip(&work.metas).map(|(input, meta)| if self.wants(input) { meta.clone() } else { None }).collect();
         if metas.iter().all(Option::is_none) {
-            return Ok(consumed);
+            return Ok(());
         }
         let grads = work.apply(id, cotangents, &metas, self.options.create_graph)?;
         for (i, g) in grads.into_iter().enumerate() {
@@ -261,7 +272,7 @@ impl Sweep {
             let g = fit(g, meta, work.name())?;
             self.arrive(&work.inputs[i], g)?;
         }
-        Ok(consumed)
+        Ok(())
     }
 
     /// Hands cotangents to the targets that asked for them.
@@ -275,17 +286,18 @@ impl Sweep {
         }
     }
 
-    /// Runs the hooks of leaves, and only when all have run adds the gradients.
+    /// Runs the hooks of leaves, and only when all have run adds the gradients and frees the graph.
     pub(super) fn commit(mut self) -> Result<()> {
         let leaves = std::mem::take(&mut self.leaves);
         let ready = leaves
             .into_iter()
             .filter_map(|(leaf, g)| Some((leaf, g?)))
             .map(|(leaf, g)| {
-                let g = run_hooks(&leaf.hooks(), g)?;
+                let g = if leaf.has_hooks() { run_hooks(&leaf.hooks(), g)? } else { g };
                 Ok((leaf, g))
             })
             .collect::<Result<Vec<_>>>()?;
+        self.finish();
         for (leaf, g) in ready.into_iter().chain(std::mem::take(&mut self.retained)) {
             leaf.accumulate(own(g))?;
         }
@@ -295,7 +307,8 @@ impl Sweep {
 
 impl Drop for Sweep {
     fn drop(&mut self) {
-        arena::release(self.order.drain(..).skip(self.done));
+        let consumed = std::mem::take(&mut self.consumed);
+        arena::release(consumed.into_iter().chain(self.order.drain(..).skip(self.done)));
     }
 }
 

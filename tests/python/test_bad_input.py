@@ -316,6 +316,7 @@ def test_a_failed_function_leaves_gradients_and_graph(monkeypatch: pytest.Monkey
     np.testing.assert_array_equal(w.grad.numpy(), [13.0, 15.0])
 
 
+@pytest.mark.parametrize("at", ["leaf", "node"])
 @pytest.mark.parametrize(
     ("result", "error", "message"),
     [
@@ -325,19 +326,36 @@ def test_a_failed_function_leaves_gradients_and_graph(monkeypatch: pytest.Monkey
         (tg.ones(2), tg.GradError, "float32.*float64"),
     ],
 )
-def test_a_failed_hook_leaves_gradients_and_graph(result: Any, error: type[Exception], message: str) -> None:
+def test_a_failed_hook_leaves_gradients_and_graph(at: str, result: Any, error: type[Exception], message: str) -> None:
     x, w = leaf([1.0, 2.0]), leaf([1.0, 1.0])
     y = tg.exp(x)
     total = tg.sum(y * w) + tg.sum(w)
-    handle = y.register_hook(lambda g: 1 / 0 if result is None else result)
-    with pytest.raises(error, match=message):
-        total.backward()
-    assert x.grad is None
-    assert w.grad is None
+    handle = (x if at == "leaf" else y).register_hook(lambda g: 1 / 0 if result is None else result)
+    nodes = tg.tape_stats()["live_nodes"]
+    for walk in (total.backward, lambda: tg.autograd.grad(total, [x, w]), lambda: total.backward(inputs=[x])):
+        with pytest.raises(error, match=message):
+            walk()
+        assert x.grad is None
+        assert w.grad is None
+        assert tg.tape_stats()["live_nodes"] == nodes
     handle.remove()
     total.backward()
     np.testing.assert_allclose(x.grad.numpy(), np.exp([1.0, 2.0]))
     np.testing.assert_allclose(w.grad.numpy(), 1 + np.exp([1.0, 2.0]))
+
+
+def test_a_nan_that_was_looked_for_leaves_gradients_and_graph() -> None:
+    x = leaf([0.0, 1.0])
+    total = tg.sum(tg.sqrt(x) * 0.0 - tg.sqrt(x) + tg.log(x) * float("inf"))
+    nodes = tg.tape_stats()["live_nodes"]
+    with tg.autograd.detect_anomaly(), pytest.raises(tg.GradError, match="is NaN"):
+        (total - total * float("inf")).backward()
+    assert x.grad is None
+    gc.collect()
+    assert tg.tape_stats()["live_nodes"] == nodes
+    total.backward()
+    del total
+    assert tg.tape_stats()["live_nodes"] == 0
 
 
 # ---- losses and states ----
