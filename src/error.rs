@@ -15,6 +15,8 @@ pub enum Error {
     Index(String),
     /// A value outside an argument's domain (`ValueError`).
     Value(String),
+    /// More memory than there is (`MemoryError`).
+    Memory(String),
     /// A number that a dtype cannot hold (`OverflowError`).
     Overflow(String),
     /// An argument of the wrong kind (`TypeError`).
@@ -40,6 +42,7 @@ impl fmt::Display for Error {
             | Self::Axis(m)
             | Self::Index(m)
             | Self::Value(m)
+            | Self::Memory(m)
             | Self::Overflow(m)
             | Self::Type(m)
             | Self::Grad(m)

@@ -4,7 +4,7 @@ use super::comparison::{as_bool, pairs};
 use super::define::meet;
 use super::registry::{Arg, Entry, Gradient, Operand, Param, Sample};
 use super::shape::astype;
-use crate::array::{Array, DType, Scalar, broadcast_shapes};
+use crate::array::{Array, DType, Scalar, broadcast_shapes, check_growth};
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
 use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, record};
@@ -34,6 +34,7 @@ pub fn where_<'a>(condition: &Variable, a: impl Into<Operand<'a>>, b: impl Into<
     let (a, b) = (a.into(), b.into());
     let (dtype, ab) = meet("where", &a, &b)?;
     let shape = broadcast_shapes(condition.shape(), &ab).ok_or_else(|| Error::broadcast("where", condition.shape(), &ab))?;
+    check_growth("where", &ab, &shape, dtype)?;
     let condition = as_bool(condition.into())?;
     let cast = |o: Operand<'a>| -> Result<Option<Variable>> {
         match o {

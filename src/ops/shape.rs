@@ -134,6 +134,7 @@ pub fn squeeze(x: &Variable, axes: Option<&[isize]>) -> Result<Variable> {
 /// # Errors
 /// `Shape` when `x` does not broadcast to `shape`, `Value` when no array can be that large.
 pub fn broadcast_to(x: &Variable, shape: &[usize]) -> Result<Variable> {
+    // A view takes no memory, but its elements are counted.
     let size = shape.iter().try_fold(x.dtype().size(), |size, &n| size.checked_mul(n.max(1)));
     if size.is_none_or(|bytes| isize::try_from(bytes).is_err()) {
         return Err(Error::Value(format!("broadcast_to: an array of shape {} is too large", show_shape(shape))));

@@ -4,7 +4,7 @@ use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyFloat, PyInt, PyList, PyRange, PyString, PyTuple};
 
-use super::error::ShapeError;
+use super::error::{ShapeError, guard};
 use super::numpy;
 use super::variable::PyVariable;
 use crate::array::{Array, DType, Element, Scalar, Shape, default_float};
@@ -101,6 +101,18 @@ pub fn operand(o: &Bound<'_, PyAny>) -> PyResult<Option<Value>> {
 ///
 /// `copy`: true always copies, false raises where a copy is needed, none copies when it must.
 pub fn array(o: &Bound<'_, PyAny>, dtype: Option<DType>, copy: Option<bool>) -> PyResult<Array> {
+    guard("asarray", || converted(o, dtype, copy))
+}
+
+/// As [`array`], in memory of its own.
+pub fn fresh(o: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<Array> {
+    guard("array", || {
+        let a = converted(o, dtype, None)?;
+        Ok(if a.storage().is_pooled() && o.cast::<PyVariable>().is_err() { a } else { a.copy() })
+    })
+}
+
+fn converted(o: &Bound<'_, PyAny>, dtype: Option<DType>, copy: Option<bool>) -> PyResult<Array> {
     let a = raw_array(o, dtype, copy)?;
     match dtype {
         Some(d) if d != a.dtype() => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
-use super::error::{DTypeError, GradError, ShapeError};
+use super::error::{DTypeError, GradError, ShapeError, guard};
 use super::function::PyHook;
 use super::variable::{PyVariable, State, expect, require_float};
 use crate::error::show_shape;
@@ -146,7 +146,7 @@ impl PyVariable {
 
     /// A copy of the value in memory of its own; gradients flow through it.
     fn clone(&self) -> PyResult<Self> {
-        Ok(Self::new(crate::ops::positive(&self.snapshot())?))
+        guard("clone", || Ok(Self::new(crate::ops::positive(&self.snapshot())?)))
     }
 
     /// Keeps the gradient of this non-leaf in its `.grad`, too.

@@ -375,8 +375,7 @@ fn asarray<'py>(data: &Bound<'py, PyAny>, dtype: Option<&Bound<'py, PyAny>>, cop
 #[pyo3(signature = (data, dtype = None))]
 fn array(data: &Bound<'_, PyAny>, dtype: Option<&Bound<'_, PyAny>>) -> PyResult<PyVariable> {
     let dtype = dtype.map(dtype::extract).transpose()?;
-    let a = convert::array(data, dtype, None)?;
-    Ok(PyVariable::new(if a.storage().is_pooled() && data.cast::<PyVariable>().is_err() { a } else { a.copy() }.into()))
+    Ok(PyVariable::new(convert::fresh(data, dtype)?.into()))
 }
 
 /// An array that shares the memory of an object with `__dlpack__`.
