@@ -116,6 +116,12 @@ impl Leaf {
         f(self.state.lock().value.array_mut())
     }
 
+    /// [`Leaf::update`] of a value without history; `None` for one with.
+    pub fn overwrite<R>(&self, f: impl FnOnce(&mut Array) -> R) -> Option<R> {
+        let mut state = self.state.lock();
+        if state.value.is_tracked() { None } else { Some(f(state.value.array_mut())) }
+    }
+
     /// The collected gradient's place.
     #[must_use]
     pub fn grad(&self) -> Option<Arc<Self>> {
