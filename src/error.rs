@@ -15,6 +15,10 @@ pub enum Error {
     Index(String),
     /// A value outside an argument's domain (`ValueError`).
     Value(String),
+    /// More memory than there is (`MemoryError`).
+    Memory(String),
+    /// A number that a dtype cannot hold (`OverflowError`).
+    Overflow(String),
     /// An argument of the wrong kind (`TypeError`).
     Type(String),
     /// Misuse of differentiation (`GradError`, a `RuntimeError`).
@@ -38,6 +42,8 @@ impl fmt::Display for Error {
             | Self::Axis(m)
             | Self::Index(m)
             | Self::Value(m)
+            | Self::Memory(m)
+            | Self::Overflow(m)
             | Self::Type(m)
             | Self::Grad(m)
             | Self::Freed(m)

@@ -97,9 +97,9 @@ fn bad_shapes_say_what_is_wrong() {
     assert!(error(ops::reshape(&x, &[-2, -3])).contains("must not be negative"));
     assert!(error(ops::reshape(&arange(&[0]), &[0, -1])).contains("cannot be worked out"));
     assert!(error(ops::squeeze(&x, Some(&[0]))).contains("axis 0 of shape (2, 3) has size 2"));
-    assert!(error(ops::expand_dims(&x, &[0, 0])).contains("repeated axis 0"));
+    assert!(error(ops::expand_dims(&x, &[0, 0])).contains("axis 0 is named twice"));
     assert!(error(ops::transpose(&x, Some(&[0]))).contains("1 axes given"));
-    assert!(error(ops::permute_dims(&x, &[0, 0])).contains("repeated axis"));
+    assert!(matches!(ops::permute_dims(&x, &[0, 0]), Err(tapegrad::Error::Axis(_))));
     assert!(error(ops::moveaxis(&x, &[0, 1], &[0])).contains("same number of elements"));
     assert!(error(ops::matrix_transpose(&arange(&[2]))).contains("at least 2 dimensions"));
     assert!(error(ops::broadcast_to(&x, &[2])).contains("cannot be broadcast to (2,)"));

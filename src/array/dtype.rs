@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::error::{Error, Result};
+
 /// The type of an array's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -65,6 +67,16 @@ impl DType {
         matches!(self, Self::U8 | Self::I32 | Self::I64)
     }
 
+    /// The smallest and the largest number of an integer dtype.
+    const fn bounds(self) -> Option<(i128, i128)> {
+        match self {
+            Self::U8 => Some((0, u8::MAX as i128)),
+            Self::I32 => Some((i32::MIN as i128, i32::MAX as i128)),
+            Self::I64 => Some((i64::MIN as i128, i64::MAX as i128)),
+            Self::Bool | Self::F32 | Self::F64 => None,
+        }
+    }
+
     /// The dtype of an operation on both, as NumPy's `result_type`.
     ///
     /// ```
@@ -112,6 +124,31 @@ impl Scalar {
         }
     }
 
+    /// Whether an array of `dtype` can hold the number; a float loses what follows the point.
+    ///
+    /// # Errors
+    /// `Overflow` when an integer dtype's range ends before it, `Value` for NaN among integers.
+    ///
+    /// ```
+    /// use tapegrad::array::{DType, Scalar};
+    /// assert!(Scalar::Int(255).check("full", DType::U8).is_ok());
+    /// assert!(Scalar::Int(256).check("full", DType::U8).is_err());
+    /// ```
+    #[allow(clippy::cast_possible_truncation, reason = "no integer dtype reaches the ends of i128, where the cast saturates")]
+    pub fn check(self, op: &str, dtype: DType) -> Result<()> {
+        let Some((low, high)) = dtype.bounds() else { return Ok(()) };
+        let (value, kind) = match self {
+            Self::Bool(_) => return Ok(()),
+            Self::Int(i) => (i128::from(i), "int"),
+            Self::Float(x) if x.is_nan() => return Err(Error::Value(format!("{op}: NaN cannot be converted to {dtype}"))),
+            Self::Float(x) => (x as i128, "float"),
+        };
+        if (low..=high).contains(&value) {
+            return Ok(());
+        }
+        Err(Error::Overflow(format!("{op}: the Python {kind} {self} is out of bounds for {dtype}, which holds {low} to {high}")))
+    }
+
     /// The dtype that an array of `dtype` and this number promote to.
     #[must_use]
     pub fn promote(self, dtype: DType) -> DType {
@@ -130,6 +167,16 @@ impl Scalar {
             Self::Bool(_) => DType::Bool,
             Self::Int(_) => DType::I64,
             Self::Float(_) => default_float(),
+        }
+    }
+}
+
+impl fmt::Display for Scalar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bool(b) => f.write_str(if *b { "True" } else { "False" }),
+            Self::Int(i) => i.fmt(f),
+            Self::Float(x) => write!(f, "{x:?}"),
         }
     }
 }
@@ -164,9 +211,9 @@ pub fn default_float() -> DType {
 ///
 /// # Errors
 /// `DType` when `dtype` is not floating.
-pub fn set_default_float(dtype: DType) -> crate::error::Result<()> {
+pub fn set_default_float(dtype: DType) -> Result<()> {
     if !dtype.is_float() {
-        return Err(crate::error::Error::dtype("set_default_dtype", dtype, "float32 or float64"));
+        return Err(Error::dtype("set_default_dtype", dtype, "float32 or float64"));
     }
     DEFAULT_IS_F64.store(dtype == DType::F64, std::sync::atomic::Ordering::Relaxed);
     Ok(())

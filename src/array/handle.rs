@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering, fence};
 
 use super::dtype::DType;
 use super::layout::Layout;
+use super::limit;
 use super::pool::{self, ALIGN, Block};
 use super::storage::Storage;
 
@@ -33,20 +34,26 @@ unsafe impl Send for Handle {}
 // SAFETY: as above.
 unsafe impl Sync for Handle {}
 
+/// A block of a few hundred bytes.
+#[inline]
+fn header(bytes: usize) -> Block {
+    pool::take(bytes).unwrap_or_else(|| limit::raise(limit::no_memory("", &[bytes], DType::U8)))
+}
+
 impl Handle {
     /// A new buffer for `shape`, row-major, with arbitrary (valid) contents.
     ///
-    /// # Panics
-    /// When that is more memory than can be addressed.
+    /// Unwinds with the error when there is no memory for it; operations that make larger arrays than they are given ask
+    /// [`check_memory`](super::check_memory) before.
     #[must_use]
     pub fn new(shape: &[usize], dtype: DType) -> Self {
+        let Some(bytes) = limit::bytes_of(shape, dtype) else { limit::raise(limit::too_large("", shape, dtype)) };
         let layout = Layout::contiguous(shape);
-        let bytes = layout.size().checked_mul(dtype.size()).filter(|&b| isize::try_from(b).is_ok());
-        let bytes = bytes.unwrap_or_else(|| panic!("array too large: {} elements", layout.size()));
         if bytes > INLINE {
-            return Self::place(pool::take(HEADER), Storage::pooled(layout, dtype, pool::take(bytes)));
+            let Some(data) = pool::take(bytes) else { limit::raise(limit::no_memory("", shape, dtype)) };
+            return Self::place(header(HEADER), Storage::pooled(layout, dtype, data));
         }
-        let block = pool::take(HEADER + bytes);
+        let block = header(HEADER + bytes);
         // SAFETY: the block is that long, aligned as every block, and lives until the storage is dropped.
         let storage = unsafe { Storage::in_handle(layout, dtype, block.start.add(HEADER)) };
         Self::place(block, storage)
@@ -55,7 +62,7 @@ impl Handle {
     /// A handle of `storage`.
     #[must_use]
     pub fn of(storage: Storage) -> Self {
-        Self::place(pool::take(HEADER), storage)
+        Self::place(header(HEADER), storage)
     }
 
     #[inline]

@@ -8,6 +8,7 @@ mod display;
 mod dtype;
 mod handle;
 mod layout;
+mod limit;
 pub mod pool;
 mod storage;
 
@@ -20,6 +21,7 @@ pub use display::{DisplayOptions, format_array};
 pub use dtype::{DType, Element, Scalar, default_float, set_default_float};
 pub use handle::Handle;
 pub use layout::{Layout, Shape, Strides, broadcast_shapes, dims, normalize_axis, size_of};
+pub use limit::{check_growth, check_memory};
 pub use storage::{Lender, Storage};
 
 use crate::dispatch;
@@ -199,7 +201,7 @@ impl Array {
     /// The elements in row-major order, copied when they do not lie so.
     #[must_use]
     pub fn to_vec<T: Element>(&self) -> Vec<T> {
-        let mut out = vec![T::default(); self.size()];
+        let mut out = limit::zeros(self.size(), self.dtype());
         Cursor::new(self.layout()).read(self.raw(), 0, &mut out);
         out
     }

@@ -4,7 +4,7 @@
 //! handed out as it is: a reused block holds old values.
 #![allow(unsafe_code, reason = "raw memory is this file's only business")]
 
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::cell::RefCell;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -75,33 +75,35 @@ fn class_bytes(class: u8) -> usize {
     units * ALIGN
 }
 
-fn block_layout(bytes: usize) -> Layout {
+fn block_layout(bytes: usize) -> Option<Layout> {
     let align = if bytes >= HUGE { HUGE } else { ALIGN };
-    Layout::from_size_align(bytes, align).unwrap_or_else(|_| handle_alloc_error(Layout::new::<u8>()))
+    Layout::from_size_align(bytes, align).ok()
 }
 
-fn from_system(class: u8) -> Block {
+/// A block from the system; `None` when it has no more.
+fn from_system(class: u8) -> Option<Block> {
     let bytes = class_bytes(class);
-    let layout = block_layout(bytes);
+    let layout = block_layout(bytes)?;
+    // SAFETY: the size is not zero.
+    let start = NonNull::new(unsafe { alloc_zeroed(layout) })?;
     SYSTEM_BYTES.fetch_add(bytes, Ordering::Relaxed);
     SYSTEM_CALLS.fetch_add(1, Ordering::Relaxed);
-    // SAFETY: the size is not zero.
-    let start = unsafe { alloc_zeroed(layout) };
-    let Some(start) = NonNull::new(start) else { handle_alloc_error(layout) };
     #[cfg(target_os = "linux")]
     if bytes >= HUGE {
         // SAFETY: the range is a live allocation of ours; the call is advice and may fail without harm.
         unsafe { libc::madvise(start.as_ptr().cast(), bytes, libc::MADV_HUGEPAGE) };
     }
-    Block { start, class }
+    Some(Block { start, class })
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "the block ends here")]
 fn to_system(block: Block) {
     let bytes = class_bytes(block.class);
     SYSTEM_BYTES.fetch_sub(bytes, Ordering::Relaxed);
-    // SAFETY: the block came from `from_system` with the same layout and nobody else holds it.
-    unsafe { dealloc(block.start.as_ptr(), block_layout(bytes)) };
+    if let Some(layout) = block_layout(bytes) {
+        // SAFETY: the block came from `from_system` with the same layout and nobody else holds it.
+        unsafe { dealloc(block.start.as_ptr(), layout) };
+    }
 }
 
 fn give_shared(block: Block) {
@@ -125,11 +127,15 @@ fn take_shared(class: u8) -> Option<Block> {
     Some(block)
 }
 
-/// A block of at least `bytes` bytes with arbitrary contents.
-pub(super) fn take(bytes: usize) -> Block {
+/// A block of at least `bytes` bytes with arbitrary contents; `None` when there is no memory for it, not even after
+/// unused blocks have gone back to the system.
+pub(super) fn take(bytes: usize) -> Option<Block> {
     let class = class_of(bytes);
     let local = LOCAL.try_with(|l| l.borrow_mut().0.get_mut(usize::from(class)).and_then(Vec::pop)).ok().flatten();
-    local.or_else(|| take_shared(class)).unwrap_or_else(|| from_system(class))
+    local.or_else(|| take_shared(class)).or_else(|| from_system(class)).or_else(|| {
+        trim();
+        from_system(class)
+    })
 }
 
 /// Gives a block back for reuse.
@@ -208,11 +214,11 @@ mod tests {
 
     #[test]
     fn a_block_comes_back() {
-        let a = take(1000);
+        let a = take(1000).unwrap();
         let p = a.start;
         assert_eq!(p.as_ptr() as usize % ALIGN, 0);
         give(a);
-        let b = take(1020);
+        let b = take(1020).unwrap();
         assert_eq!(b.start, p);
         give(b);
         let s = stats();

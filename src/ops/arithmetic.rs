@@ -274,11 +274,13 @@ pub fn clip(x: &crate::tape::Variable, min: Option<Operand<'_>>, max: Option<Ope
     {
         return clamp(x, low, high);
     }
+    // A bound beyond an integer dtype's own bounds nothing.
+    let beyond = |o: &Operand<'_>, side: f64| matches!(o, Operand::Scalar(s) if s.as_f64() * side > 0.0 && s.check("clip", x.dtype()).is_err());
     let mut out = x.clone();
-    if let Some(low) = min {
+    if let Some(low) = min.filter(|o| !beyond(o, -1.0)) {
         out = super::where_(&super::less(&out, low)?, low, &out)?;
     }
-    if let Some(high) = max {
+    if let Some(high) = max.filter(|o| !beyond(o, 1.0)) {
         out = super::where_(&super::greater(&out, high)?, high, &out)?;
     }
     Ok(out)

@@ -4,7 +4,7 @@ use super::comparison::{as_bool, pairs};
 use super::define::meet;
 use super::registry::{Arg, Entry, Gradient, Operand, Param, Sample};
 use super::shape::astype;
-use crate::array::{Array, DType, Scalar, broadcast_shapes};
+use crate::array::{Array, DType, Scalar, broadcast_shapes, check_growth};
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
 use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, record};
@@ -29,15 +29,16 @@ fn where_vjp(step: &mut Step<'_>) -> Result<Grads> {
 /// exactly zero on the other.
 ///
 /// # Errors
-/// `Shape` when the three do not broadcast.
+/// `Shape` when the three do not broadcast, `Overflow` for a number that the dtype of the other side cannot hold.
 pub fn where_<'a>(condition: &Variable, a: impl Into<Operand<'a>>, b: impl Into<Operand<'a>>) -> Result<Variable> {
     let (a, b) = (a.into(), b.into());
     let (dtype, ab) = meet("where", &a, &b)?;
     let shape = broadcast_shapes(condition.shape(), &ab).ok_or_else(|| Error::broadcast("where", condition.shape(), &ab))?;
+    check_growth("where", &ab, &shape, dtype)?;
     let condition = as_bool(condition.into())?;
     let cast = |o: Operand<'a>| -> Result<Option<Variable>> {
         match o {
-            Operand::Scalar(_) => Ok(None),
+            Operand::Scalar(s) => s.check("where", dtype).map(|()| None),
             Operand::Variable(v) => astype(v, dtype).map(Some),
         }
     };

@@ -144,6 +144,11 @@ macro_rules! bitwise {
             if dtype.is_float() {
                 return Err(Error::dtype(stringify!($name), dtype, "integers or bool"));
             }
+            for o in [a, b] {
+                if let Operand::Scalar(s) = o {
+                    s.check(stringify!($name), dtype)?;
+                }
+            }
             let pair = Pair::of(a, b, dtype)?;
             let boolean: Option<fn(bool, bool) -> bool> = $boolean;
             Ok(dispatch!(integer dtype, T => blocks::map(pair.inputs(), &shape, |[x, y]: [T; 2]| {

@@ -2,18 +2,15 @@
 
 use super::registry::{Arg, Args, Default, Entry, Kind, Operand, Param, Sample};
 use super::samples::{Draw, REAL};
-use crate::array::{Array, DType, Element, Scalar, Shape, default_float};
+use crate::array::{Array, DType, Element, Scalar, Shape, check_memory, default_float};
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
 use crate::tape::Variable;
 
-/// From this size on the system is asked whether it has the memory: below, running out of it is not the request's fault.
-const ASK_FROM: usize = 64 << 20;
-
 /// `shape` as sizes, when an array of it fits into memory.
 ///
 /// # Errors
-/// `Value` for a negative size, and for an array that the system has no memory for.
+/// `Value` for a negative size, and as [`check_memory`].
 pub fn checked_shape(op: &str, shape: &[isize], dtype: DType) -> Result<Shape> {
     let sizes: Option<Shape> = shape.iter().map(|&n| usize::try_from(n).ok()).collect();
     let Some(sizes) = sizes else {
@@ -23,31 +20,10 @@ pub fn checked_shape(op: &str, shape: &[isize], dtype: DType) -> Result<Shape> {
     Ok(sizes)
 }
 
-/// Whether an array fits into memory.
-///
-/// # Errors
-/// `Value` when it does not.
-pub fn check_memory(op: &str, shape: &[usize], dtype: DType) -> Result<()> {
-    let fail = |needs: String| {
-        let shape = show_shape(shape);
-        Err(Error::Value(format!("{op}: an array of shape {shape} and dtype {dtype} needs {needs}, more than there is memory for")))
-    };
-    // Strides must fit even where another axis is empty.
-    let bytes = shape.iter().filter(|&&n| n > 0).try_fold(dtype.size(), |bytes, &n| bytes.checked_mul(n));
-    let Some(bytes) = bytes.filter(|&b| b <= isize::MAX.cast_unsigned() / 2) else {
-        return fail("2**62 bytes or more".to_owned());
-    };
-    // The pool rounds up to a quarter more. Nothing is touched here, so asking costs a system call.
-    if !shape.contains(&0) && bytes >= ASK_FROM && Vec::<u8>::new().try_reserve_exact(bytes + bytes / 4).is_err() {
-        return fail(format!("{bytes} bytes"));
-    }
-    Ok(())
-}
-
 /// All elements `value`; its dtype when none is given: `int64`, the default floating dtype, or `bool`.
 ///
 /// # Errors
-/// `Value` for a negative or too large shape, and for an int that the dtype cannot hold.
+/// `Value` for a negative or too large shape, `Overflow` for a number that the dtype cannot hold.
 pub fn full(shape: &[isize], value: Scalar, dtype: Option<DType>) -> Result<Variable> {
     full_as("full", shape, value, dtype)
 }
@@ -55,10 +31,7 @@ pub fn full(shape: &[isize], value: Scalar, dtype: Option<DType>) -> Result<Vari
 fn full_as(op: &str, shape: &[isize], value: Scalar, dtype: Option<DType>) -> Result<Variable> {
     let dtype = dtype.unwrap_or_else(|| value.dtype());
     let shape = checked_shape(op, shape, dtype)?;
-    let kept = dispatch!(integer dtype, T => T::from_scalar(value).to_scalar() == value, else true);
-    if let (false, Scalar::Int(int)) = (kept, value) {
-        return Err(Error::Value(format!("{op}: the int {int} is out of bounds for {dtype}")));
-    }
+    value.check(op, dtype)?;
     Ok(Array::full(&shape, value, dtype).into())
 }
 

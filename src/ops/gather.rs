@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Param, Sample};
 use super::samples::{Draw, REAL, call_with, indices};
 use super::shape::{expand_dims, squeeze};
-use crate::array::{Array, Cursor, Layout, Shape, broadcast_shapes, normalize_axis, size_of};
+use crate::array::{Array, Cursor, Layout, Shape, broadcast_shapes, check_memory, normalize_axis, size_of};
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::gather::{self as kernel, NOWHERE, Places};
@@ -27,6 +27,7 @@ fn places_of(step: &Step<'_>) -> (Arc<Places>, Array) {
 
 /// The blocks of `x` at row numbers that are in range.
 pub(super) fn gather(op: &'static Op, x: &Variable, places: Arc<Places>, rows: Array) -> Result<Variable> {
+    check_memory(op.name, &places.out_shape(rows.shape()), x.dtype())?;
     let out = kernel::gather(x.array(), &places, &rows);
     record(op, &[x], out, |s| {
         s.extra(0, rows);

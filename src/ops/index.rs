@@ -11,7 +11,7 @@ use super::gather::{self, gather, out_of_bounds, positions};
 use super::registry::{Entry, Gradient, Kind, Operand, Param};
 use super::shape::{broadcast_to, reshape_to};
 use super::window::{self, Cut, Window, fit_value, replace, view};
-use crate::array::{Array, DType, Shape, broadcast_shapes, size_of};
+use crate::array::{Array, DType, Shape, broadcast_shapes, check_memory, size_of};
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::gather::{Places, nonzero};
 use crate::tape::Variable;
@@ -215,6 +215,7 @@ fn row_numbers(op: &str, shape: &[usize], parts: &[Part]) -> Result<Array> {
     {
         return Ok(one.clone());
     }
+    check_memory(op, &common, DType::I64)?;
     let mut numbers = vec![0_i64; size_of(&common)];
     let mut axis = 0;
     for part in parts {
@@ -252,7 +253,7 @@ pub fn get_item(x: &Variable, items: &[IndexItem]) -> Result<Variable> {
 /// `x` after `x[items] = value`: a new value, with gradients for both. The dtype stays; `value` broadcasts.
 ///
 /// # Errors
-/// As [`get_item`], and `Shape` when `value` does not broadcast to the place.
+/// As [`get_item`], `Shape` when `value` does not broadcast to the place, and `Overflow` for a number that the dtype cannot hold.
 pub fn set_item<'a>(x: &Variable, items: &[IndexItem], value: impl Into<Operand<'a>>) -> Result<Variable> {
     assign_item(x.clone(), items, value)
 }
@@ -263,10 +264,7 @@ pub fn set_item<'a>(x: &Variable, items: &[IndexItem], value: impl Into<Operand<
 /// As [`set_item`].
 pub fn assign_item<'a>(x: Variable, items: &[IndexItem], value: impl Into<Operand<'a>>) -> Result<Variable> {
     let plan = plan("setitem", x.shape(), items)?;
-    let value: Variable = match value.into() {
-        Operand::Scalar(s) => Array::full(&[], s, x.dtype()).into(),
-        Operand::Variable(v) => fit_value(v, &x, &plan.shape, plan.rows.is_some())?,
-    };
+    let value = assigned(value.into(), x.dtype(), &plan)?;
     let Some((places, rows)) = plan.rows else {
         return match plan.window {
             Some(window) => replace(x, window, &value),
@@ -283,6 +281,33 @@ pub fn assign_item<'a>(x: Variable, items: &[IndexItem], value: impl Into<Operan
             replace(x, window, &part)
         }
     }
+}
+
+/// What is assigned to the place of `plan`, in the dtype of the target.
+fn assigned(value: Operand<'_>, dtype: DType, plan: &Plan) -> Result<Variable> {
+    match value {
+        Operand::Scalar(s) => {
+            s.check("setitem", dtype)?;
+            Ok(Array::full(&[], s, dtype).into())
+        }
+        Operand::Variable(v) => fit_value(v, dtype, &plan.shape, plan.rows.is_some()),
+    }
+}
+
+/// `a[items] = value` where it lies, without history. `false`, and nothing done, when somebody else holds the buffer or
+/// when arrays are among the items.
+///
+/// # Errors
+/// As [`set_item`].
+pub fn write_item(a: &mut Array, items: &[IndexItem], value: Operand<'_>) -> Result<bool> {
+    if !a.is_unique() {
+        return Ok(false);
+    }
+    let plan = plan("setitem", a.shape(), items)?;
+    let (Some(window), None) = (&plan.window, &plan.rows) else { return Ok(false) };
+    let value = assigned(value, a.dtype(), &plan)?;
+    window.put(a, value.array());
+    Ok(true)
 }
 
 /// The rows of this file.

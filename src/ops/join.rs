@@ -4,7 +4,7 @@ use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Param, Sample, 
 use super::samples::{Draw, REAL};
 use super::shape::{astype, atleast_1d, atleast_2d, atleast_3d, flatten, reshape_to};
 use super::window::{Cut, GETITEM, Window, view};
-use crate::array::{Array, DType, normalize_axis};
+use crate::array::{Array, DType, Shape, check_memory, normalize_axis};
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::region;
 use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, record};
@@ -62,6 +62,11 @@ pub fn concat(arrays: &[Variable], axis: Option<isize>) -> Result<Variable> {
 
 pub(super) fn join(arrays: &[&Variable], axis: usize) -> Result<Variable> {
     let parts: Vec<Array> = arrays.iter().map(|x| x.array().clone()).collect();
+    if let [first, ..] = &parts[..] {
+        let mut shape = Shape::from_slice(first.shape());
+        shape[axis] = parts.iter().fold(0, |n: usize, p| n.saturating_add(p.shape()[axis]));
+        check_memory(CONCAT.name, &shape, first.dtype())?;
+    }
     record(&CONCAT, arrays, region::concat(&parts, axis), |s| {
         let mut bounds = vec![0];
         for p in &parts {

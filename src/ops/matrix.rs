@@ -8,7 +8,7 @@ use super::registry::{Arg, Entry, Gradient, Kind, Param, Sample};
 use super::samples::{Draw, REAL};
 use super::shape::{astype, reshape_to};
 use super::{flatten, moveaxis, multiply};
-use crate::array::{Shape, broadcast_shapes, normalize_axis};
+use crate::array::{Shape, broadcast_shapes, check_memory, normalize_axis};
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::contract::{Form, contract as product};
 use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, record};
@@ -38,6 +38,7 @@ fn contract_vjp(step: &mut Step<'_>) -> Result<Grads> {
 fn contract(op: &'static Op, a: (&Variable, Form), b: (&Variable, Form), batch: &[usize], form: Form, bias: Option<&Variable>) -> Result<Variable> {
     let (rows, cols) = (a.1.matrix(a.0.shape()).0, b.1.matrix(b.0.shape()).1);
     let shape = form.shape(batch, rows, cols);
+    check_memory(op.name, &shape, a.0.dtype())?;
     let out = product((a.0.array(), a.1), (b.0.array(), b.1), &shape, form, bias.map(Variable::array));
     let inputs: &[&Variable] = if let Some(bias) = bias { &[a.0, b.0, bias] } else { &[a.0, b.0] };
     record(op, inputs, out, |s| {

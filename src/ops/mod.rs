@@ -47,12 +47,13 @@ pub use comparison::{
 };
 pub use creation::{arange, eye, full, linspace, one_hot, ones, zeros};
 pub use cut::{Sections, array_split, dsplit, hsplit, split, unstack, vsplit};
+pub use define::update_binary;
 pub use diagonal::{diag, diagflat, diagonal, tril, triu};
 pub use division::{floor_divide, fmod, remainder};
 pub use exponential::{exp, expm1, log, log1p, log2, log10, logaddexp, logaddexp2};
 pub use extrema::{argmax, argmin, max, min};
 pub use gather::{gather_rows, pick, take, take_along_axis};
-pub use index::{IndexItem, assign_item, get_item, set_item};
+pub use index::{IndexItem, assign_item, get_item, set_item, write_item};
 pub use join::{column_stack, concat, dstack, hstack, stack, vstack};
 pub use matrix::{dot, inner, linear, matmul, outer, vecdot};
 pub use moments::{std, var};

@@ -38,7 +38,7 @@ fn permute_vjp(step: &mut Step<'_>) -> Result<Grads> {
 /// The axes of `x` in the order `axes`, as a view.
 ///
 /// # Errors
-/// `Value` unless `axes` names every axis once, `Axis` when one is out of range.
+/// `Axis` unless `axes` names every axis once.
 pub fn permute_dims(x: &Variable, axes: &[isize]) -> Result<Variable> {
     order("permute_dims", x, axes)
 }
@@ -46,7 +46,7 @@ pub fn permute_dims(x: &Variable, axes: &[isize]) -> Result<Variable> {
 fn order(op: &str, x: &Variable, axes: &[isize]) -> Result<Variable> {
     let order = distinct_axes(op, axes, x.ndim())?;
     if order.len() != x.ndim() {
-        return Err(Error::Value(format!("{op}: {} axes given for an array of shape {}, expected each once", order.len(), show_shape(x.shape()))));
+        return Err(Error::Axis(format!("{op}: {} axes given for an array of shape {}, expected each once", order.len(), show_shape(x.shape()))));
     }
     permute(x, &order)
 }
@@ -86,7 +86,7 @@ pub fn swapaxes(x: &Variable, a: isize, b: isize) -> Result<Variable> {
 /// Axes `source` at the places `destination`, the others in their order.
 ///
 /// # Errors
-/// `Axis` when one is out of range, `Value` when one is named twice or the two have different lengths.
+/// `Axis` when one is out of range or named twice, `Value` when the two have different lengths.
 pub fn moveaxis(x: &Variable, source: &[isize], destination: &[isize]) -> Result<Variable> {
     let from = distinct_axes("moveaxis: source", source, x.ndim())?;
     let to = distinct_axes("moveaxis: destination", destination, x.ndim())?;
@@ -123,7 +123,7 @@ fn flip_vjp(step: &mut Step<'_>) -> Result<Grads> {
 /// The order of elements turned round along the given axes, or all; as a view.
 ///
 /// # Errors
-/// `Axis` when an axis is out of range, `Value` when one is named twice.
+/// `Axis` when an axis is out of range or named twice.
 pub fn flip(x: &Variable, axes: Option<&[isize]>) -> Result<Variable> {
     let axes = match axes {
         None => (0..x.ndim()).collect(),

@@ -7,7 +7,7 @@ use super::permute::swapaxes;
 use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Param, Sample, Value};
 use super::samples::{Draw, REAL, call_with, ints};
 use super::shape::{broadcast_to, flatten, reshape_to};
-use crate::array::{Array, Shape, normalize_axis, size_of};
+use crate::array::{Array, DType, Shape, check_growth, check_memory, normalize_axis, size_of};
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::gather::Places;
 use crate::kernel::region;
@@ -72,6 +72,7 @@ pub fn tile(x: &Variable, reps: &[isize]) -> Result<Variable> {
         wide.extend([times, n]);
         out.push(times.saturating_mul(n));
     }
+    check_growth("tile", &shape, &out, x.dtype())?;
     reshape_to(&broadcast_to(&reshape_to(x, &apart)?, &wide)?, &out)
 }
 
@@ -90,12 +91,15 @@ pub fn repeat(x: &Variable, repeats: &[isize], axis: Option<isize>) -> Result<Va
         let mut wide = apart.clone();
         wide[axis + 1] = times;
         out[axis] = n.saturating_mul(times);
+        check_growth("repeat", x.shape(), &out, x.dtype())?;
         return reshape_to(&broadcast_to(&reshape_to(x, &apart)?, &wide)?, &out);
     }
     if times.len() != n {
         let shape = show_shape(x.shape());
         return Err(Error::Value(format!("repeat: {} repeats given for axis {axis} of shape {shape}, expected 1 or {n}", times.len())));
     }
+    let total = times.iter().fold(0, |n: usize, &t| n.saturating_add(t));
+    check_memory("repeat", &[total], DType::I64)?;
     let rows: Vec<i64> = (0_i64..).zip(&times).flat_map(|(i, &t)| std::iter::repeat_n(i, t)).collect();
     let places = Places { shape: Shape::from_slice(x.shape()), axes: [axis].into_iter().collect(), place: axis };
     gather(&REPEAT, x, Arc::new(places), Array::from_slice(&rows, &[rows.len()]))

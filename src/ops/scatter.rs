@@ -87,14 +87,17 @@ fn same_float(op: &str, x: &Variable, source: &Variable) -> Result<()> {
 /// `x` with `value`, a number or a 0-d array, where the mask holds.
 ///
 /// # Errors
-/// `Shape` when the mask and `x` do not broadcast or `value` is no single number.
+/// `Shape` when the mask and `x` do not broadcast or `value` is no single number, `Overflow` when the dtype cannot hold it.
 pub fn masked_fill<'a>(x: &Variable, mask: &Variable, value: impl Into<Operand<'a>>) -> Result<Variable> {
     match value.into() {
         Operand::Variable(v) if v.ndim() == 0 => super::where_(mask, &astype(v, x.dtype())?, x),
         Operand::Variable(v) => {
             Err(Error::Shape(format!("masked_fill: a value of shape {} was given, expected a single number", show_shape(v.shape()))))
         }
-        Operand::Scalar(s) => super::where_(mask, &Array::full(&[], s, x.dtype()).into(), x),
+        Operand::Scalar(s) => {
+            s.check("masked_fill", x.dtype())?;
+            super::where_(mask, &Array::full(&[], s, x.dtype()).into(), x)
+        }
     }
 }
 

@@ -40,13 +40,13 @@ pub fn scalar(value: impl Into<Scalar>, dtype: DType) -> Variable {
 /// Axes counted from the front, in the order given.
 ///
 /// # Errors
-/// `Axis` when one is out of range, `Value` when one is named twice.
+/// `Axis` when one is out of range or named twice.
 pub(crate) fn distinct_axes(op: &str, axes: &[isize], ndim: usize) -> Result<Shape> {
     let mut out = Shape::new();
     for &a in axes {
         let axis = normalize_axis(op, a, ndim)?;
         if out.contains(&axis) {
-            return Err(Error::Value(format!("{op}: repeated axis {a}")));
+            return Err(Error::Axis(format!("{op}: axis {a} is named twice")));
         }
         out.push(axis);
     }
@@ -104,7 +104,7 @@ pub fn flatten(x: &Variable) -> Result<Variable> {
 /// With new axes of size one, at the given places of the result.
 ///
 /// # Errors
-/// `Axis` when a place is out of range, `Value` when one is named twice.
+/// `Axis` when a place is out of range or named twice.
 pub fn expand_dims(x: &Variable, axes: &[isize]) -> Result<Variable> {
     let ndim = x.ndim() + axes.len();
     let axes = distinct_axes("expand_dims", axes, ndim)?;
@@ -134,6 +134,7 @@ pub fn squeeze(x: &Variable, axes: Option<&[isize]>) -> Result<Variable> {
 /// # Errors
 /// `Shape` when `x` does not broadcast to `shape`, `Value` when no array can be that large.
 pub fn broadcast_to(x: &Variable, shape: &[usize]) -> Result<Variable> {
+    // A view takes no memory, but its elements are counted.
     let size = shape.iter().try_fold(x.dtype().size(), |size, &n| size.checked_mul(n.max(1)));
     if size.is_none_or(|bytes| isize::try_from(bytes).is_err()) {
         return Err(Error::Value(format!("broadcast_to: an array of shape {} is too large", show_shape(shape))));

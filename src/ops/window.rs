@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::array::{Array, Layout, Scalar, Shape};
+use crate::array::{Array, DType, Layout, Scalar, Shape};
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::region;
 use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, record};
@@ -103,6 +103,11 @@ impl Window {
         }
     }
 
+    /// Writes `value`, broadcast, over the part of `x`.
+    pub(super) fn put(&self, x: &mut Array, value: &Array) {
+        region::write(x, |whole| self.layout(whole), value);
+    }
+
     /// The part of `x`, without history.
     #[must_use]
     pub fn of(&self, x: &Array) -> Array {
@@ -143,7 +148,7 @@ fn embed_vjp(step: &mut Step<'_>) -> Result<Grads> {
 
 /// `value` as it can be written to a place of `shape`: in the dtype of the target, without leading axes of size one
 /// that are too many.
-pub(super) fn fit_value(value: &Variable, like: &Variable, shape: &[usize], advanced: bool) -> Result<Variable> {
+pub(super) fn fit_value(value: &Variable, dtype: DType, shape: &[usize], advanced: bool) -> Result<Variable> {
     let extra = value.ndim().saturating_sub(shape.len());
     let fits = value.shape()[..extra].iter().all(|&n| n == 1)
         && value.shape()[extra..].iter().rev().zip(shape.iter().rev()).all(|(&v, &n)| v == n || v == 1);
@@ -155,7 +160,7 @@ pub(super) fn fit_value(value: &Variable, like: &Variable, shape: &[usize], adva
             format!("setitem: could not broadcast a value of shape {from} into shape {to}")
         }));
     }
-    let value = astype(value, like.dtype())?;
+    let value = astype(value, dtype)?;
     if extra == 0 { Ok(value) } else { super::shape::reshape_to(&value, &value.shape()[extra..]) }
 }
 
@@ -163,7 +168,7 @@ pub(super) fn fit_value(value: &Variable, like: &Variable, shape: &[usize], adva
 pub(super) fn replace(x: Variable, window: Window, value: &Variable) -> Result<Variable> {
     let edge = x.edge().clone();
     let mut out = x.into_array();
-    region::write(&mut out, |whole| window.layout(whole), value.array());
+    window.put(&mut out, value.array());
     let old = Variable::with_edge(out.clone(), edge); // only its place on the tape is looked at
     record(&SETITEM, &[&old, value], out, |s| s.attrs(Attrs::Data(Arc::new(window))))
 }

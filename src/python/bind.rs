@@ -86,7 +86,7 @@ unsafe fn run(py: Python<'_>, row: &Row, slf: *mut PyObject, args: *const *mut P
     // SAFETY: passed on from the caller.
     let (given, tail) = unsafe { bind(py, row, slf, args, n, names)? };
     let mut values: SmallVec<[Arg; 4]> = SmallVec::new();
-    let mut size = 0;
+    let mut size: usize = 0;
     for (k, p) in entry.params.iter().enumerate() {
         let value = match (&tail, given[k].is_null()) {
             (Some((at, t)), _) if *at == k => argument(entry, p, t.as_any())?,
@@ -97,11 +97,11 @@ unsafe fn run(py: Python<'_>, row: &Row, slf: *mut PyObject, args: *const *mut P
                 argument(entry, p, &o)?
             }
         };
-        size += match &value {
+        size = size.saturating_add(match &value {
             Arg::Variable(v) => v.array().size(),
-            Arg::Variables(vs) => vs.iter().map(|v| v.array().size()).sum(),
+            Arg::Variables(vs) => vs.iter().fold(0, |n: usize, v| n.saturating_add(v.array().size())),
             _ => 0,
-        };
+        });
         values.push(value);
     }
     match run_long(py, size, || (entry.call)(&Args::new(entry.name, &values)))? {

@@ -2,9 +2,9 @@
 
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyFloat, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{PyBool, PyFloat, PyInt, PyList, PyRange, PyString, PyTuple};
 
-use super::error::ShapeError;
+use super::error::{ShapeError, guard};
 use super::numpy;
 use super::variable::PyVariable;
 use crate::array::{Array, DType, Element, Scalar, Shape, default_float};
@@ -47,6 +47,32 @@ pub fn scalar(o: &Bound<'_, PyAny>) -> PyResult<Option<Scalar>> {
     Ok(None)
 }
 
+/// Whether `o` is an int beyond int64: a floating dtype still holds it, roughly.
+fn is_large(o: &Bound<'_, PyAny>) -> bool {
+    o.cast_exact::<PyInt>().is_ok() && o.extract::<i64>().is_err()
+}
+
+/// A Python number for an array of `dtype`, if it is one.
+fn scalar_for(o: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<Option<Scalar>> {
+    if dtype.is_some_and(DType::is_float) && is_large(o) { Ok(Some(Scalar::Float(o.extract()?))) } else { scalar(o) }
+}
+
+/// A Python number to compare with the array of `v`: beyond int64 there is nothing but infinity for whole numbers.
+pub fn comparable<'py>(o: &Bound<'py, PyAny>, v: &PyVariable) -> PyResult<Bound<'py, PyAny>> {
+    if !is_large(o) || v.dtype_now().is_float() {
+        return Ok(o.clone());
+    }
+    Ok(PyFloat::new(o.py(), if o.lt(0)? { f64::NEG_INFINITY } else { f64::INFINITY }).into_any())
+}
+
+/// [`operand`] beside the array of `v`.
+pub fn operand_for(o: &Bound<'_, PyAny>, v: &PyVariable) -> PyResult<Option<Value>> {
+    match operand(o) {
+        Err(_) if is_large(o) && v.dtype_now().is_float() => Ok(Some(Value::Scalar(Scalar::Float(o.extract()?)))),
+        other => other,
+    }
+}
+
 /// An operand of an operator, or `None` when `o` is nothing an array can meet.
 /// The cheapest tests come first: our own class, then numbers.
 pub fn operand(o: &Bound<'_, PyAny>) -> PyResult<Option<Value>> {
@@ -75,6 +101,18 @@ pub fn operand(o: &Bound<'_, PyAny>) -> PyResult<Option<Value>> {
 ///
 /// `copy`: true always copies, false raises where a copy is needed, none copies when it must.
 pub fn array(o: &Bound<'_, PyAny>, dtype: Option<DType>, copy: Option<bool>) -> PyResult<Array> {
+    guard("asarray", || converted(o, dtype, copy))
+}
+
+/// As [`array`], in memory of its own.
+pub fn fresh(o: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<Array> {
+    guard("array", || {
+        let a = converted(o, dtype, None)?;
+        Ok(if a.storage().is_pooled() && o.cast::<PyVariable>().is_err() { a } else { a.copy() })
+    })
+}
+
+fn converted(o: &Bound<'_, PyAny>, dtype: Option<DType>, copy: Option<bool>) -> PyResult<Array> {
     let a = raw_array(o, dtype, copy)?;
     match dtype {
         Some(d) if d != a.dtype() => {
@@ -92,12 +130,18 @@ fn raw_array(o: &Bound<'_, PyAny>, dtype: Option<DType>, copy: Option<bool>) -> 
     if let Ok(v) = o.cast::<PyVariable>() {
         return Ok(fresh(v.get().snapshot().into_array()));
     }
-    if let Some(s) = scalar(o)? {
+    if let Some(s) = scalar_for(o, dtype)? {
         no_copy(copy, "a Python number")?;
-        return Ok(Array::full(&[], s, dtype.unwrap_or_else(|| s.dtype())));
+        let dtype = dtype.unwrap_or_else(|| s.dtype());
+        s.check("asarray", dtype)?;
+        return Ok(Array::full(&[], s, dtype));
     }
     if let Some(a) = numpy::as_ndarray(o) {
         return numpy::from_ndarray(a, copy);
+    }
+    if let Ok(range) = o.cast::<PyRange>() {
+        no_copy(copy, "a range")?;
+        return nested(&range.try_iter()?.collect::<PyResult<Vec<_>>>()?.into_pyobject(o.py())?, dtype);
     }
     if o.cast::<PyList>().is_ok() || o.cast::<PyTuple>().is_ok() {
         no_copy(copy, "a nested list")?;
@@ -137,10 +181,12 @@ struct Nested {
     values: Vec<Scalar>,
     /// The widest dtype of arrays inside; numbers are weak beside it.
     strong: Option<DType>,
+    /// The dtype asked for.
+    dtype: Option<DType>,
 }
 
 fn nested(o: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<Array> {
-    let mut found = Nested::default();
+    let mut found = Nested { dtype, ..Nested::default() };
     found.visit(o, 0, &mut Vec::new())?;
     let weak = found.values.iter().fold(None, |d: Option<DType>, s| {
         let own = s.dtype();
@@ -152,6 +198,7 @@ fn nested(o: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<Array> {
         (None, None) => default_float(),
     };
     let dtype = dtype.unwrap_or(inferred);
+    found.values.iter().try_for_each(|s| s.check("asarray", dtype))?;
     let mut out = Array::empty(&found.shape, dtype);
     dispatch!(dtype, T => {
         for (o, s) in out.data_mut::<T>().iter_mut().zip(&found.values) {
@@ -164,7 +211,7 @@ fn nested(o: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<Array> {
 impl Nested {
     /// Adds what is at `path`; the first visit of a depth sets the size there.
     fn visit(&mut self, o: &Bound<'_, PyAny>, depth: usize, path: &mut Vec<usize>) -> PyResult<()> {
-        if let Some(s) = scalar(o)? {
+        if let Some(s) = scalar_for(o, self.dtype)? {
             self.values.push(s);
             return self.expect_leaf(depth, path);
         }

@@ -10,7 +10,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::error::DTypeError;
+use super::error::{DTypeError, guard};
 use crate::array::{Array, DType, Handle, Layout, Lender, Shape, Storage, Strides};
 
 /// (device type, number) of main memory.
@@ -75,7 +75,7 @@ pub fn export<'py>(py: Python<'py>, a: &Array, options: Option<&Bound<'py, PyDic
             return Err(PyBufferError::new_err("__dlpack__: only the CPU is supported"));
         }
         if o.get_item("copy")?.is_some_and(|c| c.is_truthy().unwrap_or(false)) {
-            a = a.copy();
+            a = guard("__dlpack__", || Ok(a.copy()))?;
         }
     }
     let mut shape: Box<[i64]> = a.shape().iter().map(|&n| n as i64).collect();

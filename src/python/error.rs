@@ -1,7 +1,7 @@
 //! The exceptions that users catch, and the one place where a core error becomes one.
 
 use pyo3::create_exception;
-use pyo3::exceptions::{PyIndexError, PyKeyError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyIndexError, PyKeyError, PyMemoryError, PyOverflowError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
@@ -36,6 +36,8 @@ impl From<Error> for PyErr {
             Error::Axis(m) => Python::attach(|py| axis_error(py).map_or_else(|e| e, |class| Self::from_type(class.clone(), m))),
             Error::Index(m) => PyIndexError::new_err(m),
             Error::Value(m) => PyValueError::new_err(m),
+            Error::Memory(m) => PyMemoryError::new_err(m),
+            Error::Overflow(m) => PyOverflowError::new_err(m),
             Error::Type(m) => PyTypeError::new_err(m),
             Error::Grad(m) => GradError::new_err(m),
             Error::Freed(m) => FreedError::new_err(m),
@@ -55,8 +57,18 @@ pub fn external(e: PyErr) -> Error {
 
 /// A caught panic as an ordinary exception: PyO3's own is a `BaseException` and escapes `except Exception`.
 #[cold]
-#[allow(clippy::needless_pass_by_value, reason = "the payload ends here")]
 pub fn from_panic(what: &str, payload: Box<dyn std::any::Any + Send>) -> PyErr {
+    let payload = match payload.downcast::<Error>() {
+        Ok(e) => {
+            return match *e {
+                Error::Memory(m) => Error::Memory(format!("{what}: {m}")),
+                Error::Value(m) => Error::Value(format!("{what}: {m}")),
+                e => e,
+            }
+            .into();
+        }
+        Err(payload) => payload,
+    };
     let text = payload.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("unknown");
     PyRuntimeError::new_err(format!("internal error in {what}: {text}. This is a bug in tapegrad, please report it"))

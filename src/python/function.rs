@@ -11,7 +11,7 @@ use pyo3::types::{PyTuple, PyType};
 
 use super::error::{GradError, external};
 use super::variable::{PyVariable, expect, wrap};
-use crate::array::Array;
+use crate::array::{Array, Handle};
 use crate::error::{Result, show_shape};
 use crate::tape::{self, Attrs, CustomRule, Edge, Grads, Hook, HookFn, Leaf, NodeRef, Op, Owned, Rule, Step, Variable};
 
@@ -199,6 +199,32 @@ fn apply_function<'py>(cls: &Bound<'py, PyType>, ctx: &Bound<'py, PyAny>, args: 
     if many { Ok(result.into_any()) } else { result.get_item(0) }
 }
 
+/// The value of `v` at present and its place on the tape, in an object that nobody else changes.
+#[pyfunction]
+fn _snapshot(v: &Bound<'_, PyVariable>) -> PyVariable {
+    PyVariable::new(v.get().snapshot())
+}
+
+/// Keeps others from writing into the memory of a value while it lives, as a node of the tape does for what it saves.
+#[pyclass(frozen, module = "tapegrad")]
+struct _Lock(Handle);
+
+#[pymethods]
+impl _Lock {
+    #[new]
+    fn new(v: &Bound<'_, PyVariable>) -> Self {
+        let storage = v.get().snapshot().array().storage().clone();
+        storage.lock();
+        Self(storage)
+    }
+}
+
+impl Drop for _Lock {
+    fn drop(&mut self) {
+        self.0.unlock();
+    }
+}
+
 /// Visits the Python objects that only `v` keeps alive through the tape.
 pub fn traverse(v: &Variable, visit: &PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
     let Edge::Node { node, .. } = v.edge() else { return Ok(()) };
@@ -233,5 +259,7 @@ fn visit_hook(hook: &dyn HookFn, visit: &PyVisit<'_>) -> std::result::Result<(),
 /// Puts custom functions on the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<HookHandle>()?;
+    m.add_class::<_Lock>()?;
+    m.add_function(wrap_pyfunction!(_snapshot, m)?)?;
     m.add_function(wrap_pyfunction!(apply_function, m)?)
 }

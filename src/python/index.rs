@@ -1,11 +1,11 @@
 //! What stands between square brackets, as the core's index items.
 
-use pyo3::exceptions::PyIndexError;
+use pyo3::exceptions::{PyIndexError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyEllipsis, PyInt, PyList, PySlice, PyTuple};
+use pyo3::types::{PyBool, PyEllipsis, PyFloat, PyInt, PyList, PySlice, PyString, PyTuple};
 
-use super::convert;
-use crate::array::Array;
+use super::{convert, numpy};
+use crate::array::{Array, DType};
 use crate::ops::index::IndexItem;
 
 /// The items of an index: a tuple's, or the one thing given.
@@ -24,41 +24,56 @@ fn item(key: &Bound<'_, PyAny>) -> PyResult<IndexItem> {
         return Ok(IndexItem::Array(Array::scalar(b.is_true()).into()));
     }
     if key.cast::<PyInt>().is_ok() {
-        return Ok(IndexItem::Int(bound(key)?));
+        return position(key);
     }
     if let Ok(s) = key.cast::<PySlice>() {
-        let part = |name: &str| -> PyResult<Option<isize>> {
-            let v = s.getattr(name)?;
-            if v.is_none() { Ok(None) } else { bound(&v).map(Some) }
-        };
-        return Ok(IndexItem::Slice(part("start")?, part("stop")?, part("step")?));
+        return Ok(IndexItem::Slice(bound(&s.getattr("start")?)?, bound(&s.getattr("stop")?)?, bound(&s.getattr("step")?)?));
     }
     if key.cast::<PyEllipsis>().is_ok() {
         return Ok(IndexItem::Ellipsis);
     }
-    if let Ok(list) = key.cast::<PyList>()
-        && list.is_empty()
-    {
-        return Ok(IndexItem::Array(Array::empty(&[0], crate::array::DType::I64).into()));
+    if key.cast::<PyFloat>().is_ok() || key.cast::<PyString>().is_ok() {
+        return Err(no_index(key));
     }
+    let listed = key.cast::<PyList>().is_ok() || key.cast::<PyTuple>().is_ok();
     match convert::array(key, None, None) {
+        // A list of nothing holds ints as well as anything.
+        Ok(a) if listed && a.size() == 0 => Ok(IndexItem::Array(Array::empty(a.shape(), DType::I64).into())),
         Ok(a) => Ok(IndexItem::Array(a.into())),
-        Err(_) => match bound(key) {
-            Ok(i) => Ok(IndexItem::Int(i)),
-            Err(_) => Err(PyIndexError::new_err(format!(
-                "an index must be made of ints, slices, ..., None, integer or bool arrays, got {}",
-                key.get_type().name()?
-            ))),
-        },
+        Err(e) if listed => Err(PyIndexError::new_err(format!("a list in an index must hold ints or bools: {}", e.value(key.py())))),
+        // An ndarray has __index__ whatever it holds.
+        Err(_) if numpy::as_ndarray(key).is_none() && key.hasattr("__index__")? => position(key),
+        Err(_) => Err(no_index(key)),
     }
 }
 
-/// An int, or whatever says that it is one. Numbers beyond the address space are as far away as any.
-fn bound(o: &Bound<'_, PyAny>) -> PyResult<isize> {
+fn no_index(key: &Bound<'_, PyAny>) -> PyErr {
+    let got = key.get_type().name().map_or_else(|_| "?".to_owned(), |n| n.to_string());
+    PyIndexError::new_err(format!("an index must be made of ints, slices, ..., None, integer or bool arrays, got {got}"))
+}
+
+/// An int, or whatever says that it is one, as a position.
+fn position(o: &Bound<'_, PyAny>) -> PyResult<IndexItem> {
     let i = o.call_method0("__index__")?;
     match i.extract::<isize>() {
-        Ok(i) => Ok(i),
-        Err(_) => Ok(if i.lt(0)? { isize::MIN / 2 } else { isize::MAX / 2 }),
+        Ok(i) => Ok(IndexItem::Int(i)),
+        Err(_) => Err(PyIndexError::new_err(format!("index {} is out of bounds for any axis", i.str()?))),
+    }
+}
+
+/// One of the three numbers of a slice. Numbers beyond the address space are as far away as any.
+fn bound(o: &Bound<'_, PyAny>) -> PyResult<Option<isize>> {
+    if o.is_none() {
+        return Ok(None);
+    }
+    if !o.hasattr("__index__")? {
+        let got = o.get_type().name()?;
+        return Err(PyTypeError::new_err(format!("slice indices must be integers or None or have an __index__ method, got {got}")));
+    }
+    let i = o.call_method0("__index__")?;
+    match i.extract::<isize>() {
+        Ok(i) => Ok(Some(i)),
+        Err(_) => Ok(Some(if i.lt(0)? { isize::MIN / 2 } else { isize::MAX / 2 })),
     }
 }
 

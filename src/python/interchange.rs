@@ -4,7 +4,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyTuple};
 
-use super::error::GradError;
+use super::error::{GradError, guard};
 use super::variable::PyVariable;
 use super::{dlpack, numpy};
 use crate::array::{Array, Scalar};
@@ -69,8 +69,10 @@ impl PyVariable {
     /// The elements as nested lists of Python numbers.
     fn tolist<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let v = self.snapshot();
-        let flat: Vec<Scalar> = dispatch!(v.dtype(), T => v.array().to_vec::<T>().into_iter().map(crate::array::Element::to_scalar).collect());
-        nested_list(py, v.array(), &flat, 0, &mut 0)
+        guard("tolist", || {
+            let flat: Vec<Scalar> = dispatch!(v.dtype(), T => v.array().to_vec::<T>().into_iter().map(crate::array::Element::to_scalar).collect());
+            nested_list(py, v.array(), &flat, 0, &mut 0)
+        })
     }
 
     fn __float__(&self) -> PyResult<f64> {

@@ -9,6 +9,7 @@ mod dtype;
 mod error;
 mod function;
 mod grad;
+mod in_place;
 mod index;
 mod interchange;
 mod loss;

@@ -7,13 +7,13 @@ use pyo3::prelude::*;
 
 use super::convert::{self, Value};
 use super::error::guard;
-use super::index;
 use super::variable::{PyVariable, wrap};
+use super::{in_place, index};
 use crate::error::Result;
-use crate::ops::{self, Operand};
+use crate::ops::{self, Operand, update_binary};
 use crate::tape::{self, Variable};
 
-type BinaryFn = fn(Operand<'_>, Operand<'_>) -> Result<Variable>;
+pub type BinaryFn = fn(Operand<'_>, Operand<'_>) -> Result<Variable>;
 
 /// Elements below which an operation is so short that copying its operands' handles shows.
 const SHORT: usize = 1 << 10;
@@ -38,7 +38,7 @@ fn binary(slf: &Bound<'_, PyVariable>, other: &Bound<'_, PyAny>, name: &str, f: 
                 return wrap(py, out?);
             }
         }
-        let Some(other) = convert::operand(other)? else { return Ok(py.NotImplemented()) };
+        let Some(other) = convert::operand_for(other, slf.get())? else { return Ok(py.NotImplemented()) };
         let a = slf.get().snapshot();
         let size = a.array().size() + if let Value::Variable(v) = &other { v.array().size() } else { 0 };
         let out = run(py, size, || {
@@ -46,19 +46,6 @@ fn binary(slf: &Bound<'_, PyVariable>, other: &Bound<'_, PyAny>, name: &str, f: 
             if reflected { f(y, x) } else { f(x, y) }
         })?;
         wrap(py, out)
-    })
-}
-
-fn in_place(slf: &Bound<'_, PyVariable>, other: &Bound<'_, PyAny>, name: &str, f: BinaryFn) -> PyResult<()> {
-    guard(name, || {
-        slf.get().check_in_place(name)?;
-        let Some(other) = convert::operand(other)? else {
-            return Err(PyTypeError::new_err(format!("{name}: unsupported operand {}", other.get_type().name()?)));
-        };
-        let a = slf.get().snapshot();
-        let new = run(slf.py(), a.array().size(), || f(Operand::Variable(&a), other.operand()))?;
-        drop(a);
-        slf.get().replace(name, new)
     })
 }
 
@@ -78,7 +65,7 @@ fn matmul(a: Operand<'_>, b: Operand<'_>) -> Result<Variable> {
 }
 
 macro_rules! slots {
-    ($($slot:ident $reflected:ident $inplace:ident $symbol:literal $op:expr;)*) => {
+    ($($slot:ident $reflected:ident $inplace:ident $symbol:literal $op:expr, $update:expr;)*) => {
         #[pymethods]
         impl PyVariable {
             $(
@@ -89,7 +76,7 @@ macro_rules! slots {
                     binary(slf, other, $symbol, $op, true)
                 }
                 fn $inplace(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<()> {
-                    in_place(slf, other, concat!($symbol, "="), $op)
+                    in_place::operate(slf, other, concat!($symbol, "="), $op, $update)
                 }
             )*
         }
@@ -97,18 +84,18 @@ macro_rules! slots {
 }
 
 slots! {
-    __add__ __radd__ __iadd__ "+" |a, b| ops::add(a, b);
-    __sub__ __rsub__ __isub__ "-" |a, b| ops::subtract(a, b);
-    __mul__ __rmul__ __imul__ "*" |a, b| ops::multiply(a, b);
-    __truediv__ __rtruediv__ __itruediv__ "/" |a, b| ops::divide(a, b);
-    __floordiv__ __rfloordiv__ __ifloordiv__ "//" |a, b| ops::floor_divide(a, b);
-    __mod__ __rmod__ __imod__ "%" |a, b| ops::remainder(a, b);
-    __matmul__ __rmatmul__ __imatmul__ "@" matmul;
-    __and__ __rand__ __iand__ "&" |a, b| ops::bitwise_and(a, b);
-    __or__ __ror__ __ior__ "|" |a, b| ops::bitwise_or(a, b);
-    __xor__ __rxor__ __ixor__ "^" |a, b| ops::bitwise_xor(a, b);
-    __lshift__ __rlshift__ __ilshift__ "<<" |a, b| ops::bitwise_left_shift(a, b);
-    __rshift__ __rrshift__ __irshift__ ">>" |a, b| ops::bitwise_right_shift(a, b);
+    __add__ __radd__ __iadd__ "+" |a, b| ops::add(a, b), update_binary::<ops::arithmetic::add>;
+    __sub__ __rsub__ __isub__ "-" |a, b| ops::subtract(a, b), update_binary::<ops::arithmetic::subtract>;
+    __mul__ __rmul__ __imul__ "*" |a, b| ops::multiply(a, b), update_binary::<ops::arithmetic::multiply>;
+    __truediv__ __rtruediv__ __itruediv__ "/" |a, b| ops::divide(a, b), update_binary::<ops::arithmetic::divide>;
+    __floordiv__ __rfloordiv__ __ifloordiv__ "//" |a, b| ops::floor_divide(a, b), update_binary::<ops::division::floor_divide>;
+    __mod__ __rmod__ __imod__ "%" |a, b| ops::remainder(a, b), update_binary::<ops::division::remainder>;
+    __matmul__ __rmatmul__ __imatmul__ "@" matmul, in_place::never;
+    __and__ __rand__ __iand__ "&" |a, b| ops::bitwise_and(a, b), in_place::never;
+    __or__ __ror__ __ior__ "|" |a, b| ops::bitwise_or(a, b), in_place::never;
+    __xor__ __rxor__ __ixor__ "^" |a, b| ops::bitwise_xor(a, b), in_place::never;
+    __lshift__ __rlshift__ __ilshift__ "<<" |a, b| ops::bitwise_left_shift(a, b), in_place::never;
+    __rshift__ __rrshift__ __irshift__ ">>" |a, b| ops::bitwise_right_shift(a, b), in_place::never;
 }
 
 /// `pow(x, y)` takes two arguments here.
@@ -128,7 +115,7 @@ impl PyVariable {
     }
     fn __ipow__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>, modulus: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         no_modulus(modulus)?;
-        in_place(slf, other, "**=", |a, b| ops::power(a, b))
+        in_place::operate(slf, other, "**=", |a, b| ops::power(a, b), update_binary::<ops::arithmetic::power>)
     }
     fn __neg__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         unary(slf, "negative", ops::negative)
@@ -156,7 +143,7 @@ impl PyVariable {
             CompareOp::Eq => ("==", |a, b| ops::equal(a, b)),
             CompareOp::Ne => ("!=", |a, b| ops::not_equal(a, b)),
         };
-        binary(slf, other, name, f, false)
+        binary(slf, &convert::comparable(other, slf.get())?, name, f, false)
     }
 
     fn __getitem__(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
@@ -167,15 +154,6 @@ impl PyVariable {
     }
 
     fn __setitem__(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        guard("assignment", || {
-            slf.get().check_in_place("assignment")?;
-            let items = index::items(key)?;
-            let value = match convert::operand(value)? {
-                Some(v) => v,
-                None => Value::Variable(convert::array(value, None, None)?.into()),
-            };
-            let new = ops::set_item(&slf.get().snapshot(), &items, value.operand())?;
-            slf.get().replace("assignment", new)
-        })
+        in_place::assign(slf, key, value)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyOverflowError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
@@ -57,11 +57,16 @@ fn get_num_threads() -> usize {
 
 /// Sets how many threads long operations may use. The environment variable TAPEGRAD_NUM_THREADS sets it at the start.
 #[pyfunction]
-fn set_num_threads(n: usize) -> PyResult<()> {
-    if n == 0 {
-        return Err(PyValueError::new_err("set_num_threads: expected at least 1 thread, got 0"));
+fn set_num_threads(n: &Bound<'_, PyAny>) -> PyResult<()> {
+    let threads = match n.extract::<i64>() {
+        Ok(threads) => usize::try_from(threads).unwrap_or(0),
+        Err(e) if !e.is_instance_of::<PyOverflowError>(n.py()) => return Err(e),
+        Err(_) => usize::from(n.gt(0)?) * usize::MAX,
+    };
+    if threads == 0 {
+        return Err(PyValueError::new_err(format!("set_num_threads: expected at least 1 thread, got {}", n.str()?)));
     }
-    parallel::set_num_threads(n);
+    parallel::set_num_threads(threads);
     Ok(())
 }
 

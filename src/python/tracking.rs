@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
-use super::error::{DTypeError, GradError, ShapeError};
+use super::error::{DTypeError, GradError, ShapeError, guard};
 use super::function::PyHook;
 use super::variable::{PyVariable, State, expect, require_float};
 use crate::error::show_shape;
@@ -112,6 +112,8 @@ impl PyVariable {
     ///
     /// `gradient` has this value's shape and dtype; a single element needs none. The graph is freed unless
     /// `retain_graph`. `create_graph` records the pass, for gradients of gradients. With `inputs` only those collect.
+    /// After `create_graph` every `.grad` holds its graph, and the graph holds the leaf: neither is freed before `.grad` is
+    /// set to None (`zero_grad()` does). `tg.autograd.grad` returns gradients without such a cycle.
     /// Raises GradError without a graph or for more than one element without `gradient`, FreedError the second time.
     ///
     /// >>> x = tg.Variable(3.0, requires_grad=True)
@@ -144,7 +146,7 @@ impl PyVariable {
 
     /// A copy of the value in memory of its own; gradients flow through it.
     fn clone(&self) -> PyResult<Self> {
-        Ok(Self::new(crate::ops::positive(&self.snapshot())?))
+        guard("clone", || Ok(Self::new(crate::ops::positive(&self.snapshot())?)))
     }
 
     /// Keeps the gradient of this non-leaf in its `.grad`, too.

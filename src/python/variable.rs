@@ -65,6 +65,14 @@ impl PyVariable {
         }
     }
 
+    /// Type of the elements, which never changes.
+    pub fn dtype_now(&self) -> DType {
+        match &*self.state.lock() {
+            State::Value(v) => v.dtype(),
+            State::Leaf(leaf) => leaf.meta().dtype,
+        }
+    }
+
     /// Runs `f` on the values of two handles without copying them. `f` must be short and must not call Python: both
     /// handles are locked, in the order of their addresses.
     pub fn with_both<R>(&self, other: &Self, f: impl FnOnce(&Variable, &Variable) -> R) -> R {
@@ -105,14 +113,14 @@ impl PyVariable {
         let old = self.snapshot();
         if new.shape() != old.shape() {
             return Err(ShapeError::new_err(format!(
-                "{op}: the result has shape {}, which does not fit into the array's {}",
+                "{op}: the result has shape {}, an array that is changed in place keeps its shape {}",
                 show_shape(new.shape()),
                 show_shape(old.shape())
             )));
         }
         if new.dtype() != old.dtype() && (!old.dtype().is_float() || !new.dtype().is_float()) {
             return Err(DTypeError::new_err(format!(
-                "{op}: the result has dtype {}, which cannot be put into an array of {}; write x = x {} ... instead",
+                "{op}: the result has dtype {}, which an array of {} cannot hold; write x = x {} ... to make a new value",
                 new.dtype(),
                 old.dtype(),
                 op.trim_end_matches('=')
@@ -134,10 +142,13 @@ impl PyVariable {
             && leaf.requires_grad()
             && tape::is_recording()
         {
+            let instead = match op.strip_suffix('=') {
+                Some(symbol) => format!("write x = x {symbol} ... to make a new value"),
+                None => "assign into a value made from it, as in y = x.clone()".to_owned(),
+            };
             return Err(GradError::new_err(format!(
                 "{op}: this Variable is a leaf that requires gradients, so changing it in place cannot be recorded; \
-                 wrap the change in `with tg.no_grad():`, or write x = x {} ... to make a new value",
-                op.trim_end_matches('=')
+                 wrap the change in `with tg.no_grad():`, or {instead}"
             )));
         }
         Ok(())
@@ -364,8 +375,7 @@ fn asarray<'py>(data: &Bound<'py, PyAny>, dtype: Option<&Bound<'py, PyAny>>, cop
 #[pyo3(signature = (data, dtype = None))]
 fn array(data: &Bound<'_, PyAny>, dtype: Option<&Bound<'_, PyAny>>) -> PyResult<PyVariable> {
     let dtype = dtype.map(dtype::extract).transpose()?;
-    let a = convert::array(data, dtype, None)?;
-    Ok(PyVariable::new(if a.storage().is_pooled() && data.cast::<PyVariable>().is_err() { a } else { a.copy() }.into()))
+    Ok(PyVariable::new(convert::fresh(data, dtype)?.into()))
 }
 
 /// An array that shares the memory of an object with `__dlpack__`.

@@ -40,6 +40,8 @@ pub struct Leaf {
     id: u64,
     meta: Meta,
     requires_grad: AtomicBool,
+    /// Whether there are hooks, for whoever must not take the lock.
+    hooked: AtomicBool,
     /// (sweep, place in its list) of the backward pass that touched the leaf last.
     pub(super) mark: AtomicU64,
     state: Mutex<State>,
@@ -60,6 +62,7 @@ impl Leaf {
             id: fresh_id(),
             meta: Meta::of(value.array()),
             requires_grad: AtomicBool::new(requires_grad),
+            hooked: AtomicBool::new(false),
             mark: AtomicU64::new(0),
             state: Mutex::new(State { value, grad: None, hooks: Vec::new() }),
         })
@@ -113,6 +116,12 @@ impl Leaf {
         f(self.state.lock().value.array_mut())
     }
 
+    /// [`Leaf::update`] of a value without history; `None` for one with.
+    pub fn overwrite<R>(&self, f: impl FnOnce(&mut Array) -> R) -> Option<R> {
+        let mut state = self.state.lock();
+        if state.value.is_tracked() { None } else { Some(f(state.value.array_mut())) }
+    }
+
     /// The collected gradient's place.
     #[must_use]
     pub fn grad(&self) -> Option<Arc<Self>> {
@@ -141,13 +150,25 @@ impl Leaf {
     /// Registers a hook; the number removes it again.
     pub fn add_hook(&self, hook: Hook) -> u64 {
         let id = fresh_id();
-        self.state.lock().hooks.push((id, hook));
+        let mut state = self.state.lock();
+        state.hooks.push((id, hook));
+        self.hooked.store(true, Ordering::Relaxed);
         id
     }
 
     /// Removes a hook.
     pub fn remove_hook(&self, id: u64) {
-        self.state.lock().hooks.retain(|(i, _)| *i != id);
+        let mut state = self.state.lock();
+        let (gone, kept): (Vec<_>, _) = std::mem::take(&mut state.hooks).into_iter().partition(|(i, _)| *i == id);
+        self.hooked.store(!kept.is_empty(), Ordering::Relaxed);
+        state.hooks = kept;
+        drop(state);
+        drop(gone); // outside the lock: its end may reach the leaf again
+    }
+
+    /// Whether gradients that arrive here are seen by hooks.
+    pub(super) fn has_hooks(&self) -> bool {
+        self.hooked.load(Ordering::Relaxed)
     }
 
     /// The hooks, in the order of registration; `None` while somebody else looks at the leaf.
@@ -162,6 +183,7 @@ impl Leaf {
 
     /// Forgets all hooks (when a garbage collector breaks a cycle).
     pub fn clear_hooks(&self) {
+        self.hooked.store(false, Ordering::Relaxed);
         let old = std::mem::take(&mut self.state.lock().hooks);
         drop(old);
     }

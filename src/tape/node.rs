@@ -63,6 +63,8 @@ pub enum Attrs {
     Data(Arc<dyn AttrData>),
     /// A user's rule.
     Custom(Arc<dyn CustomRule>),
+    /// The name of a user's rule that was freed.
+    Freed(Box<str>),
 }
 
 /// An attribute too large to be inline.
@@ -78,6 +80,21 @@ impl<T: Any + fmt::Debug + Send + Sync> AttrData for T {
 }
 
 impl Attrs {
+    /// The name of a user's rule.
+    pub(super) fn name(&self) -> Option<&str> {
+        match self {
+            Self::Custom(rule) => Some(rule.name()),
+            Self::Freed(name) => Some(name),
+            Self::None | Self::Scalars(_) | Self::Ints(_) | Self::Data(_) => None,
+        }
+    }
+
+    /// Takes all but a user's name for messages.
+    pub(super) fn take(&mut self) -> Self {
+        let rest = self.name().map_or(Self::None, |name| Self::Freed(name.into()));
+        std::mem::replace(self, rest)
+    }
+
     /// The integers, or none.
     #[must_use]
     pub fn ints(&self) -> &[isize] {
@@ -105,6 +122,7 @@ impl fmt::Debug for Attrs {
             Self::Ints(v) => write!(f, "{v:?}"),
             Self::Data(d) => d.fmt(f),
             Self::Custom(c) => f.write_str(c.name()),
+            Self::Freed(name) => f.write_str(name),
         }
     }
 }
@@ -209,7 +227,7 @@ pub(super) struct Node {
 impl Node {
     /// The name that messages use.
     pub(super) fn name(&self) -> &str {
-        if let Attrs::Custom(c) = &self.attrs { c.name() } else { self.op.name }
+        self.attrs.name().unwrap_or(self.op.name)
     }
 
     pub(super) fn source(&self) -> Option<&Arc<str>> {

@@ -91,7 +91,7 @@ impl Sweep {
         let Some(&top) = ids.iter().max() else { return Ok(()) };
         self.top = top;
         let mut arena = arena::lock();
-        let mut pending = 0;
+        let (mut pending, mut hooked) = (0, false);
         for id in ids {
             pending += usize::from(self.reach(id));
         }
@@ -109,15 +109,18 @@ impl Sweep {
                 node.refs += 1;
                 self.order.push(id);
                 for input in &node.inputs {
-                    if let Input::Node { id, .. } = input {
-                        pending += usize::from(self.reach(*id));
+                    match input {
+                        Input::None => {}
+                        Input::Leaf(leaf) => hooked |= leaf.has_hooks(),
+                        Input::Node { id, .. } => pending += usize::from(self.reach(*id)),
                     }
                 }
             }
             i += 1;
         }
         // What may fail half-way, and what may refer to a node while its rule is recorded, frees nothing before the end.
-        self.free_late = !self.options.retain_graph && (self.options.create_graph || arena.has_fallible());
+        let may_fail = hooked || arena.has_fallible() || mode::is_anomaly();
+        self.free_late = !self.options.retain_graph && (self.options.create_graph || may_fail);
         if !self.targets.is_empty() {
             self.skip_side_branches(&arena);
         }
@@ -217,21 +220,25 @@ impl Sweep {
         while self.done < self.order.len() {
             self.visit(self.order[self.done])?;
         }
+        Ok(())
+    }
+
+    /// Frees what could not be freed on the way: nothing of the user's can fail any more. Counts were given back by `run`;
+    /// handles keep what is still wanted.
+    pub(super) fn finish(&self) {
         if self.free_late {
-            // Nothing can fail any more. Counts were given back above; handles keep what is still wanted.
             self.order.iter().for_each(|&id| free_if_alive(id));
         }
-        Ok(())
     }
 
     /// Runs one rule, and gives back this sweep's count of the node.
     fn visit(&mut self, id: u64) -> Result<()> {
         if !(self.options.retain_graph || self.free_late) {
-            let work = Work::take(id, |input| self.wants(input));
+            let work = Work::take(id, |input| self.wants(input))?;
             self.done += 1;
             return self.work(id, &work);
         }
-        let work = Work::copy(id, |input| self.wants(input));
+        let work = Work::copy(id, |input| self.wants(input))?;
         self.work(id, &work)?;
         self.done += 1;
         arena::release(id);
@@ -281,17 +288,18 @@ impl Sweep {
         }
     }
 
-    /// Runs the hooks of leaves, and only when all have run adds the gradients.
+    /// Runs the hooks of leaves, and only when all have run adds the gradients and frees the graph.
     pub(super) fn commit(mut self) -> Result<()> {
         let leaves = std::mem::take(&mut self.leaves);
         let ready = leaves
             .into_iter()
             .filter_map(|(leaf, g)| Some((leaf, g?)))
             .map(|(leaf, g)| {
-                let g = run_hooks(&leaf.hooks(), g)?;
+                let g = if leaf.has_hooks() { run_hooks(&leaf.hooks(), g)? } else { g };
                 Ok((leaf, g))
             })
             .collect::<Result<Vec<_>>>()?;
+        self.finish();
         for (leaf, g) in ready.into_iter().chain(std::mem::take(&mut self.retained)) {
             leaf.accumulate(own(g))?;
         }

@@ -75,7 +75,8 @@ impl Variable {
         &self.array
     }
 
-    pub(super) fn array_mut(&mut self) -> &mut Array {
+    /// The value, to change; for whoever knows that it has no history.
+    pub(crate) fn array_mut(&mut self) -> &mut Array {
         &mut self.array
     }
 

@@ -8,7 +8,7 @@ use super::accumulate;
 use super::arena::{self, Arena, NodeRef};
 use super::leaf::{Hook, Leaf};
 use super::mode;
-use super::node::{Attrs, Extra, Input, Meta, Node, Op, Rule, Saved};
+use super::node::{Attrs, Extra, Input, Meta, Node, Op, Rule, Saved, freed_error};
 use super::step::{Grads, Step};
 use super::sweep::Cotangents;
 use super::variable::Edge;
@@ -28,29 +28,33 @@ pub(super) struct Work {
 
 impl Work {
     /// Copies what the node holds, which stays as it is.
-    pub(super) fn copy(id: u64, wants: impl Fn(&Input) -> bool) -> Self {
+    ///
+    /// # Errors
+    /// As [`Work::take`].
+    pub(super) fn copy(id: u64, wants: impl Fn(&Input) -> bool) -> Result<Self> {
         let arena = arena::lock();
         let node = arena.node(id);
-        let (inputs, outs) = (node.inputs.clone(), node.outs.clone());
-        Self {
-            op: node.op,
-            attrs: node.attrs.clone(),
-            metas: metas(&arena, &inputs, wants),
-            inputs,
-            saved: node.saved.clone(),
-            outs,
-            extra: node.extra.clone(),
+        if node.freed {
+            return Err(freed_error(node.name(), node.source()));
         }
+        let (inputs, outs) = (node.inputs.clone(), node.outs.clone());
+        let metas = metas(&arena, &inputs, wants);
+        Ok(Self { op: node.op, attrs: node.attrs.clone(), inputs, metas, saved: node.saved.clone(), outs, extra: node.extra.clone() })
     }
 
     /// Takes what the node holds: it is freed, and stays as a name for messages while somebody holds it. The count of
     /// the caller, who counts the node's inputs too, is given back.
-    pub(super) fn take(id: u64, wants: impl Fn(&Input) -> bool) -> Self {
+    ///
+    /// # Errors
+    /// `Freed` when another thread's pass has come first since this one began.
+    pub(super) fn take(id: u64, wants: impl Fn(&Input) -> bool) -> Result<Self> {
         let mut arena = arena::lock();
         let node: &mut Node = arena.node_mut(id);
+        if node.freed {
+            return Err(freed_error(node.name(), node.source()));
+        }
         node.freed = true;
-        let (op, attrs, inputs, saved) =
-            (node.op, std::mem::take(&mut node.attrs), std::mem::take(&mut node.inputs), std::mem::take(&mut node.saved));
+        let (op, attrs, inputs, saved) = (node.op, node.attrs.take(), std::mem::take(&mut node.inputs), std::mem::take(&mut node.saved));
         let extra = if node.refs == 1 { node.extra.take() } else { node.extra.clone() };
         let mut outs = SmallVec::new();
         for out in &node.outs {
@@ -64,7 +68,7 @@ impl Work {
         }
         // When this was the last count, what ends here is empty: nothing foreign is dropped under the lock.
         arena.release(id);
-        Self { op, attrs, inputs, metas, saved, outs, extra }
+        Ok(Self { op, attrs, inputs, metas, saved, outs, extra })
     }
 
     /// The hooks on its outputs.
@@ -78,7 +82,7 @@ impl Work {
     }
 
     pub(super) fn name(&self) -> &str {
-        if let Attrs::Custom(c) = &self.attrs { c.name() } else { self.op.name }
+        self.attrs.name().unwrap_or(self.op.name)
     }
 
     /// Runs its rule.
@@ -145,7 +149,7 @@ fn free(id: u64) {
     node.freed = true;
     let inputs = std::mem::take(&mut node.inputs);
     let saved = std::mem::take(&mut node.saved);
-    let attrs = std::mem::take(&mut node.attrs);
+    let attrs = node.attrs.take();
     let hooks = node.extra.as_mut().map(|e| std::mem::take(&mut e.hooks));
     arena.count_fallible(before, false);
     drop(arena);

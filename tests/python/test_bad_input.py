@@ -94,8 +94,13 @@ def test_other_functions_of_one_axis_check_it(name: str) -> None:
 
 def test_moved_axes_are_checked() -> None:
     check(lambda x: tg.permute_dims(x, (0, 2)), tg.AxisError, "permute_dims: axis 2 is out of bounds")
-    check(lambda x: tg.transpose(x, (0, 0)), ValueError, "transpose: .*0")
-    check(lambda x: tg.flip(x, axis=(0, -2)), ValueError, "flip: .*")
+    check(lambda x: tg.transpose(x, (0, 0)), tg.AxisError, "transpose: axis 0 is named twice")
+    check(lambda x: tg.permute_dims(x, (1,)), tg.AxisError, "permute_dims: 1 axes given .* expected each once")
+    check(lambda x: tg.flip(x, axis=(0, -2)), tg.AxisError, "flip: axis -2 is named twice")
+    check(lambda x: tg.moveaxis(x, (0, 0), (0, 1)), tg.AxisError, "moveaxis: source: axis 0 is named twice")
+    check(lambda x: tg.rot90(x, 1, (1, 1)), tg.AxisError, "rot90: axis 1 is named twice")
+    check(lambda x: tg.expand_dims(x, (0, 0)), tg.AxisError, "expand_dims: axis 0 is named twice")
+    check(lambda x: tg.diagonal(x, 0, 1, 1), tg.AxisError, "diagonal: axis1 and axis2 cannot be the same")
     check(lambda x: tg.concat([x, x], axis=2), tg.AxisError, "concat: axis 2 is out of bounds")
     check(lambda x: tg.expand_dims(x, 5), tg.AxisError, "expand_dims: axis 5 is out of bounds")
     check(lambda x: tg.split(x, 2, axis=1), ValueError, "split: .*size 3 cannot be cut into 2")
@@ -133,10 +138,11 @@ def test_python_ints_stay_in_range(dtype: str, low: int, high: int) -> None:
     for fits in (low, high):
         np.testing.assert_array_equal((x + fits).numpy(), [fits, fits])
     for wrong in (low - 1, high + 1):
-        message = f"{wrong} is out of bounds for {dtype}"
-        refused(lambda wrong=wrong: x + wrong, ValueError, f"add: the Python int {message}")
-        refused(lambda wrong=wrong: wrong * x, ValueError, f"multiply: the Python int {message}")
-        refused(lambda wrong=wrong: tg.full(2, wrong, dtype=dtype), ValueError, f"full: the int {message}")
+        message = f"the Python int {wrong} is out of bounds for {dtype}"
+        refused(lambda wrong=wrong: x + wrong, OverflowError, f"add: {message}")
+        refused(lambda wrong=wrong: wrong * x, OverflowError, f"multiply: {message}")
+        refused(lambda wrong=wrong: tg.where(x > 0, x, wrong), OverflowError, f"where: {message}")
+        refused(lambda wrong=wrong: x & wrong, OverflowError, f"bitwise_and: {message}")
     np.testing.assert_array_equal(x.numpy(), [0, 0])
 
 
@@ -164,7 +170,52 @@ INDICES: list[tuple[Any, str]] = [
     ((np.array([0, 1]), np.array([0, 1, 2])), "could not be broadcast together"),
     (np.array([0.5]), "integer .*got float64"),
     ("a", "got str"),
+    (1.0, "got float"),
+    (np.float64(1.0), "got float"),
+    (1j, "got complex"),
+    (b"a", "got bytes"),
+    ({0}, "got set"),
+    (np.array(["a"]), "got ndarray"),
+    ([0, 0.5], "integer .*got float32"),
+    ([0, "a"], r"a list in an index must hold ints or bools: .*\[1\] is str"),
+    ([0, None], r"\[1\] is NoneType"),
+    ([[0], [1, 0]], "ragged"),
+    (2**70, f"index {2**70} is out of bounds"),
+    (-(2**70), f"index -{2**70} is out of bounds"),
+    ((0, -(2**63)), "out of bounds"),
 ]
+
+
+class One:
+    """An int to whoever asks."""
+
+    def __index__(self) -> int:
+        return 1
+
+
+@pytest.mark.parametrize(
+    "index",
+    [One(), slice(One(), None), slice(None, None, One()), [], [[]], range(2), True, False, np.True_, [0, True], np.int8(1), (None, 1, None)]
+    + [slice(-(2**70), 2**70), slice(2**70, None, -(2**70)), slice(None, -(2**70), -1), ((0, 1), [1, 0]), slice(np.int64(1), None)],
+)
+def test_whatever_numpy_takes_as_an_index(index: Any) -> None:
+    np.testing.assert_array_equal(tg.Variable(GRID)[index].numpy(), GRID[index])
+
+
+def test_slices_are_made_of_ints() -> None:
+    for bad in ("a", 1.0, [1], 1j):
+        for index in (slice(bad, None), slice(None, bad), slice(None, None, bad), (0, slice(bad, None))):
+            name = type(bad).__name__
+            check(lambda x, i=index: x[i], TypeError, f"slice indices must be integers or None or have an __index__ method, got {name}")
+
+
+def test_an_error_of_an_index_object_passes_through() -> None:
+    class Broken:
+        def __index__(self) -> int:
+            raise LookupError("mine")
+
+    check(lambda x: x[Broken()], LookupError, "mine")
+    check(lambda x: x[Broken() :], LookupError, "mine")
 
 
 @pytest.mark.parametrize(("index", "message"), INDICES)
@@ -265,6 +316,7 @@ def test_a_failed_function_leaves_gradients_and_graph(monkeypatch: pytest.Monkey
     np.testing.assert_array_equal(w.grad.numpy(), [13.0, 15.0])
 
 
+@pytest.mark.parametrize("at", ["leaf", "node"])
 @pytest.mark.parametrize(
     ("result", "error", "message"),
     [
@@ -274,19 +326,36 @@ def test_a_failed_function_leaves_gradients_and_graph(monkeypatch: pytest.Monkey
         (tg.ones(2), tg.GradError, "float32.*float64"),
     ],
 )
-def test_a_failed_hook_leaves_gradients_and_graph(result: Any, error: type[Exception], message: str) -> None:
+def test_a_failed_hook_leaves_gradients_and_graph(at: str, result: Any, error: type[Exception], message: str) -> None:
     x, w = leaf([1.0, 2.0]), leaf([1.0, 1.0])
     y = tg.exp(x)
     total = tg.sum(y * w) + tg.sum(w)
-    handle = y.register_hook(lambda g: 1 / 0 if result is None else result)
-    with pytest.raises(error, match=message):
-        total.backward()
-    assert x.grad is None
-    assert w.grad is None
+    handle = (x if at == "leaf" else y).register_hook(lambda g: 1 / 0 if result is None else result)
+    nodes = tg.tape_stats()["live_nodes"]
+    for walk in (total.backward, lambda: tg.autograd.grad(total, [x, w]), lambda: total.backward(inputs=[x])):
+        with pytest.raises(error, match=message):
+            walk()
+        assert x.grad is None
+        assert w.grad is None
+        assert tg.tape_stats()["live_nodes"] == nodes
     handle.remove()
     total.backward()
     np.testing.assert_allclose(x.grad.numpy(), np.exp([1.0, 2.0]))
     np.testing.assert_allclose(w.grad.numpy(), 1 + np.exp([1.0, 2.0]))
+
+
+def test_a_nan_that_was_looked_for_leaves_gradients_and_graph() -> None:
+    x = leaf([0.0, 1.0])
+    total = tg.sum(tg.sqrt(x) * 0.0 - tg.sqrt(x) + tg.log(x) * float("inf"))
+    nodes = tg.tape_stats()["live_nodes"]
+    with tg.autograd.detect_anomaly(), pytest.raises(tg.GradError, match="is NaN"):
+        (total - total * float("inf")).backward()
+    assert x.grad is None
+    gc.collect()
+    assert tg.tape_stats()["live_nodes"] == nodes
+    total.backward()
+    del total
+    assert tg.tape_stats()["live_nodes"] == 0
 
 
 # ---- losses and states ----
@@ -318,3 +387,26 @@ def test_optimizers_check_their_arguments(name: str) -> None:
     optimizer = make([x])
     refused(lambda: optimizer.add_param_group({"params": [x]}), ValueError, "given twice|already|in more than one")
     assert len(optimizer.param_groups) == 1
+
+
+# ---- in place ----
+
+IN_PLACE: list[tuple[Any, str]] = [
+    (lambda x: x.__iadd__(1.0), r"\+=: this Variable is a leaf .*, or write x = x \+ \.\.\. to make a new value"),
+    (lambda x: x.__imatmul__(x), r"@=: .* write x = x @ \.\.\."),
+    (lambda x: x.__ipow__(2), r"\*\*=: .* write x = x \*\* \.\.\."),
+    (lambda x: x.__setitem__(0, 1.0), r"assignment: .*, or assign into a value made from it, as in y = x.clone\(\)$"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), IN_PLACE)
+def test_a_leaf_is_not_changed_while_recording(change: Any, message: str) -> None:
+    check(change, tg.GradError, message)
+
+
+def test_in_place_operations_keep_shape_and_dtype() -> None:
+    x, i = ones(3), tg.asarray([1, 2, 3])
+    refused(lambda: x.__iadd__(ones(2, 3)), tg.ShapeError, r"\+=: the result has shape \(2, 3\), .* keeps its shape \(3,\)")
+    refused(lambda: i.__itruediv__(2), tg.DTypeError, "/=: the result has dtype float32, which an array of int64 cannot hold; write x = x / ")
+    refused(lambda: x.__iadd__([1.0, 2.0, 3.0]), TypeError, r"\+=: the right side must be an array or a number, got list")
+    assert (x.tolist(), i.tolist()) == ([1.0] * 3, [1, 2, 3])

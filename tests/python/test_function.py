@@ -128,6 +128,46 @@ def test_saved_values_are_those_of_the_forward():
     assert x.grad.item() == 12.0
 
 
+def test_saved_values_are_those_of_the_forward_at_every_order():
+    x = leaf(2.0)
+    v = x * 1.0
+    y = Cube.apply(v)
+    v *= 100.0
+    (first,) = grad(y, x, create_graph=True)
+    assert first.item() == 12.0
+    assert grad(first, x)[0].item() == 12.0
+    z = Exp.apply(x)
+    kept = z * 1.0
+    z += 5.0
+    (first,) = grad(kept, x, create_graph=True)
+    (second,) = grad(first, x)
+    np.testing.assert_allclose([first.item(), second.item()], [np.exp(2.0)] * 2)
+
+
+def test_a_saved_numpy_array_is_locked_as_long_as_it_is_saved():
+    a = np.array([2.0])
+
+    class Scale(Function):
+        @staticmethod
+        def forward(ctx, x, factor):
+            ctx.save_for_backward(factor)
+            return x * factor
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * ctx.saved_values[0], None
+
+    x = leaf(3.0)
+    y = Scale.apply(x, tg.Variable(a))
+    with pytest.raises(ValueError, match="read-only"):
+        a[0] = 5.0
+    y.backward()
+    assert x.grad.item() == 2.0
+    del y
+    gc.collect()
+    a[0] = 5.0
+
+
 def test_non_differentiable_outputs():
     class Parts(Function):
         @staticmethod
@@ -176,6 +216,16 @@ def test_wrong_gradients_are_named(make, error, message):
     with pytest.raises(error, match=f"(?s)Wrong.*{message}"):
         tg.sum(Wrong.apply(x, make)).backward()
     assert x.grad is None
+
+
+def test_a_second_backward_names_the_class():
+    x = leaf(2.0)
+    for end in (lambda y: y.backward(), lambda y: grad(y, x)):
+        y = Cube.apply(x)
+        end(y)
+        assert y.grad_fn == "Cube"
+        with pytest.raises(tg.FreedError, match="the graph behind `Cube` was already freed"):
+            y.backward()
 
 
 def test_exceptions_pass_through_unchanged():

@@ -72,12 +72,23 @@ def test_activations(module, expected):
 
 
 def test_prelu_checks_its_weight():
-    with pytest.raises(tg.ShapeError, match=r"weight has shape \(2,\).*shape \(2, 3\)"):
+    with pytest.raises(tg.ShapeError, match=r"weight has shape \(2,\).*channel \(axis 1\) of \(2, 3\)"):
         F.prelu(tg.Variable(X), tg.ones((2,)))
     images = tg.Variable(-np.ones((2, 3, 4, 4)))
     out = F.prelu(images, tg.Variable([1.0, 2.0, 3.0], dtype=tg.float64)).numpy()
     np.testing.assert_array_equal(out[0, :, 0, 0], [-1.0, -2.0, -3.0])
     assert F.prelu(tg.Variable(-2.0), tg.Variable([0.5])).item() == -1.0
+
+
+def test_activations_of_two_kinds_are_one_operation_each():
+    x, w = tg.Variable(X, requires_grad=True), tg.Variable([0.5, 1.0, 2.0], dtype=tg.float64, requires_grad=True)
+    with tg.Tape() as tape:
+        F.prelu(x, w)
+        F.gelu(x)
+        F.gelu(x, approximate="tanh")
+        F.softplus(x, beta=2.0)
+    assert [n.op for n in tape.nodes if n.op != "reshape"] == ["prelu", "gelu_erf", "gelu_tanh", "softplus"]
+    assert tg.autograd.gradcheck(F.prelu, [x, w], fast=False)
 
 
 def test_functional_takes_dim_or_axis():
@@ -86,7 +97,7 @@ def test_functional_takes_dim_or_axis():
     np.testing.assert_array_equal(F.softmax(x, 1).numpy(), F.softmax(x).numpy())
     with pytest.raises(TypeError, match="dim or axis, not both"):
         F.log_softmax(x, dim=0, axis=1)
-    with pytest.raises(ValueError, match="approximate must be 'none' or 'tanh', got 'erf'"):
+    with pytest.raises(ValueError, match="approximate is 'erf', expected 'none' or 'tanh'"):
         F.gelu(x, "erf")
 
 

@@ -211,9 +211,20 @@ def test_the_number_of_threads_does_not_change_a_bit(work: Callable[..., list[tg
         assert got == expected, f"{threads} threads"
 
 
-@pytest.mark.parametrize("threads", [0, -1])
+@pytest.mark.parametrize("threads", [0, -1, -(2**70)])
 def test_there_is_a_thread_at_least(threads: int) -> None:
     before = tg.get_num_threads()
-    with pytest.raises(ValueError if threads == 0 else OverflowError):
+    with pytest.raises(ValueError, match=f"set_num_threads: expected at least 1 thread, got {threads}"):
         tg.set_num_threads(threads)
+    with pytest.raises(TypeError, match="integer"):
+        tg.set_num_threads(1.5)  # type: ignore[arg-type]
     assert tg.get_num_threads() == before
+
+
+def test_more_threads_than_there_can_be_are_as_many_as_there_can_be() -> None:
+    before = tg.get_num_threads()
+    tg.set_num_threads(2**70)
+    try:
+        assert tg.get_num_threads() >= before
+    finally:
+        tg.set_num_threads(before)

@@ -19,9 +19,12 @@ class FunctionContext:
     needs_input_grad: tuple[bool, ...] = ()
 
     def __init__(self) -> None:
+        # The values when they were saved, with their history: the objects may get other values in place before the backward.
         self._saved: tuple[Variable | None, ...] = ()
-        # The values when they were saved: the objects may get other values in place before the backward.
-        self._values: tuple[Variable | None, ...] = ()
+        # What keeps NumPy arrays from being written under the saved values.
+        self._locks: tuple[object, ...] = ()
+        # The objects themselves, until the forward is over: saved outputs are known by them.
+        self._originals: tuple[Variable | None, ...] = ()
         self._raw_outputs: tuple[Any, ...] = ()
         self._non_differentiable: set[int] = set()
         # Keeps the marked outputs alive, so that an id in the set cannot come to name another object.
@@ -35,14 +38,15 @@ class FunctionContext:
                     f"save_for_backward: value {i} is a {type(value).__name__}; it takes Variables, "
                     "other things can be attributes of ctx"
                 )
-        self._saved = values
-        self._values = tuple(None if v is None else v.detach() for v in values)
+        self._originals = values
+        self._saved = tuple(None if v is None else _core._snapshot(v) for v in values)
+        self._locks = tuple(_core._Lock(v) for v in values if v is not None)
 
     @property
     def saved_values(self) -> tuple[Any, ...]:
         """What :meth:`save_for_backward` kept, in its order."""
         # With recording on, gradients are to be differentiated: then the values come with their history.
-        return self._saved if _core.is_grad_enabled() else self._values
+        return self._saved if _core.is_grad_enabled() else tuple(None if v is None else v.detach() for v in self._saved)
 
     @property
     def saved_tensors(self) -> tuple[Any, ...]:
@@ -52,8 +56,9 @@ class FunctionContext:
     def _set_outputs(self, outputs: tuple[Variable, ...]) -> None:
         """Saved outputs get their history, which they have only after the forward."""
         recorded = {id(raw): out for raw, out in zip(self._raw_outputs, outputs)}
-        self._saved = tuple(recorded.get(id(v), v) for v in self._saved)
-        self._raw_outputs = ()
+        pairs = zip(self._originals, self._saved)
+        self._saved = tuple(_core._snapshot(recorded[id(v)]) if id(v) in recorded else kept for v, kept in pairs)
+        self._originals = self._raw_outputs = ()
 
     def mark_non_differentiable(self, *outputs: Variable) -> None:
         """Declares outputs of the forward through which no gradient flows; they are never tracked."""

@@ -49,16 +49,7 @@ def prelu(input: Variable, weight: Variable) -> Variable:
     >>> tg.nn.functional.prelu(tg.Variable([-1.0, 2.0]), tg.Variable([0.5])).tolist()
     [-0.5, 2.0]
     """
-    if weight.ndim > 1 or (weight.size > 1 and (input.ndim < 2 or input.shape[1] != weight.size)):
-        raise _core.ShapeError(
-            f"prelu: weight has shape {weight.shape}, expected one entry or one for each channel (axis 1) of an input of "
-            f"shape {input.shape}"
-        )
-    if weight.size > 1:
-        weight = _core.reshape(weight, (-1, *[1] * (input.ndim - 2)))
-    elif weight.ndim:
-        weight = _core.reshape(weight, ())
-    return _core.where(input > 0, input, weight * input)
+    return _core.prelu(input, weight)
 
 
 def sigmoid(input: Variable) -> Variable:
@@ -85,9 +76,7 @@ def gelu(input: Variable, approximate: str = "none") -> Variable:
     >>> tg.nn.functional.gelu(tg.Variable([0.0])).tolist()
     [0.0]
     """
-    if approximate not in ("none", "tanh"):
-        raise ValueError(f"gelu: approximate must be 'none' or 'tanh', got {approximate!r}")
-    return _core.gelu_tanh(input) if approximate == "tanh" else _core.gelu_erf(input)
+    return _core.gelu(input, approximate)
 
 
 def silu(input: Variable) -> Variable:

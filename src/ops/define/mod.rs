@@ -12,6 +12,7 @@
 //! `gradient` names what it needs: `y` makes the tape save the output, `x` the input. The text is compiled three
 //! times: into SIMD loops over `f32` and `f64`, and into recorded operations for gradients of gradients.
 
+mod in_place;
 mod integer;
 mod one_array;
 mod two_arrays;
@@ -20,6 +21,7 @@ use crate::array::Array;
 use crate::kernel::blocks::Input;
 use crate::kernel::map::{self, Pointwise};
 
+pub use in_place::update_binary;
 pub use integer::Integer;
 pub use one_array::{Unary, apply_unary};
 pub use two_arrays::{Binary, apply_binary, meet};

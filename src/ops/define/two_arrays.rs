@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use super::{Integer, Saves, apply};
-use crate::array::{Array, DType, Element, Scalar, Shape, broadcast_shapes, default_float};
+use crate::array::{Array, DType, Scalar, Shape, broadcast_shapes, check_growth, default_float};
 use crate::dispatch;
 use crate::error::{Error, Result};
 use crate::kernel::blocks::{self, Input};
@@ -71,7 +71,7 @@ pub trait Binary: 'static {
     };
 }
 
-struct Forward2<B: ?Sized>(PhantomData<B>);
+pub(super) struct Forward2<B: ?Sized>(PhantomData<B>);
 
 impl<B: Binary + ?Sized> Pointwise<2> for Forward2<B> {
     const COST: f64 = B::COST;
@@ -121,12 +121,19 @@ impl<B: Binary + ?Sized, const SIDE: usize> Pointwise<4> for Backward<B, SIDE> {
 /// The dtype and shape that two operands meet in.
 ///
 /// # Errors
-/// `Shape` when they do not broadcast.
+/// `Shape` when they do not broadcast, `Memory` or `Value` when the result is too large.
 pub fn meet(op: &str, a: &Operand<'_>, b: &Operand<'_>) -> Result<(DType, Shape)> {
     Ok(match (a, b) {
         (Operand::Variable(a), Operand::Variable(b)) => {
-            let shape = if a.shape() == b.shape() { Some(Shape::from_slice(a.shape())) } else { broadcast_shapes(a.shape(), b.shape()) };
-            (a.dtype().promote(b.dtype()), shape.ok_or_else(|| Error::broadcast(op, a.shape(), b.shape()))?)
+            let dtype = a.dtype().promote(b.dtype());
+            if a.shape() == b.shape() {
+                return Ok((dtype, Shape::from_slice(a.shape())));
+            }
+            let shape = broadcast_shapes(a.shape(), b.shape()).ok_or_else(|| Error::broadcast(op, a.shape(), b.shape()))?;
+            if shape.as_slice() != a.shape() {
+                check_growth(op, b.shape(), &shape, dtype)?;
+            }
+            (dtype, shape)
         }
         (Operand::Variable(v), Operand::Scalar(s)) | (Operand::Scalar(s), Operand::Variable(v)) => {
             (s.promote(v.dtype()), Shape::from_slice(v.shape()))
@@ -177,26 +184,18 @@ pub fn apply_binary<B: Binary + ?Sized>(a: Operand<'_>, b: Operand<'_>) -> Resul
     B::check_integers(&a, &b)?;
     let (a, b) = (cast(a, dtype)?, cast(b, dtype)?);
     let inputs = [input(&a), input(&b)];
+    for i in &inputs {
+        if let Input::Scalar(s) = i {
+            s.check(B::NAME, dtype)?;
+        }
+    }
     Ok(dispatch!(integer dtype, T => {
-        check_range::<T>(B::NAME, &inputs)?;
         blocks::map(inputs, &shape, |[x, y]: [T; 2]| B::integer(x, y))
     }, else unreachable!("bool and float were handled"))
     .into())
 }
 
-/// A Python int that the integer dtype cannot hold raises, as in NumPy.
-fn check_range<T: Element>(op: &str, inputs: &[Input<'_>]) -> Result<()> {
-    for i in inputs {
-        if let Input::Scalar(Scalar::Int(v)) = i
-            && T::from_scalar(Scalar::Int(*v)).to_scalar() != Scalar::Int(*v)
-        {
-            return Err(Error::Value(format!("{op}: the Python int {v} is out of bounds for {}", T::DTYPE)));
-        }
-    }
-    Ok(())
-}
-
-fn input<'a>(o: &'a Cast<'_>) -> Input<'a> {
+pub(super) fn input<'a>(o: &'a Cast<'_>) -> Input<'a> {
     match o {
         Cast::Same(v) => Input::Array(v.array()),
         Cast::New(v) => Input::Array(v.array()),
@@ -205,7 +204,7 @@ fn input<'a>(o: &'a Cast<'_>) -> Input<'a> {
 }
 
 /// An operand in the common dtype.
-enum Cast<'a> {
+pub(super) enum Cast<'a> {
     Same(&'a Variable),
     New(Variable),
     Scalar(Scalar),
@@ -221,7 +220,7 @@ impl Cast<'_> {
     }
 }
 
-fn cast(o: Operand<'_>, dtype: DType) -> Result<Cast<'_>> {
+pub(super) fn cast(o: Operand<'_>, dtype: DType) -> Result<Cast<'_>> {
     Ok(match o {
         Operand::Scalar(s) => Cast::Scalar(s),
         Operand::Variable(v) if v.dtype() == dtype => Cast::Same(v),

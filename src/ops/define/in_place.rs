@@ -1,0 +1,42 @@
+//! A binary operation that overwrites its first operand.
+
+use super::two_arrays::{Binary, Forward2, cast, input, meet};
+use crate::array::{Array, DType};
+use crate::dispatch;
+use crate::error::Result;
+use crate::kernel::blocks::{self, Input};
+use crate::kernel::map;
+use crate::ops::registry::Operand;
+use crate::tape::Variable;
+
+/// `a` becomes `B` of it and `b` where it lies, without history. `false`, and nothing done, when somebody else holds the
+/// buffer or when the result has another shape or dtype.
+///
+/// # Errors
+/// As [`apply_binary`](super::apply_binary).
+pub fn update_binary<B: Binary + ?Sized>(a: &mut Array, b: Operand<'_>) -> Result<bool> {
+    let dtype = a.dtype();
+    let is_known = dtype.is_float() || (B::INTEGERS && dtype.is_integer());
+    if !is_known || !a.is_unique() {
+        return Ok(false);
+    }
+    let (to, shape) = meet(B::NAME, &Operand::Variable(&Variable::from(a.clone())), &b)?;
+    if to != dtype || shape.as_slice() != a.shape() {
+        return Ok(false);
+    }
+    if dtype.is_float() {
+        let b = cast(b, dtype)?;
+        map::update::<Forward2<B>, 1, 2>(a, [input(&b)], [0.0; 2]);
+        return Ok(true);
+    }
+    B::check_integers(&b, &b)?;
+    let b = cast(b, dtype)?;
+    let operand = input(&b);
+    if let Input::Scalar(s) = operand {
+        s.check(B::NAME, dtype)?;
+    }
+    dispatch!(integer dtype, T => blocks::update(a, [operand], 1.0, |[y]: [&[T]; 1], out: &mut [T]| {
+        out.iter_mut().zip(y).for_each(|(x, &y)| *x = B::integer(*x, y));
+    }), else unreachable!("{dtype} is {}", DType::I64));
+    Ok(true)
+}
