@@ -1,6 +1,8 @@
 //! NumPy arrays in and out without copies. NumPy is imported only when an array crosses.
 #![allow(unsafe_code, reason = "NumPy's C interface")]
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ffi::{c_int, c_void};
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
@@ -8,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use numpy::npyffi::{self, NPY_ARRAY_ALIGNED, NPY_ARRAY_WRITEABLE, NPY_TYPES, NpyTypes, npy_intp};
 use numpy::{PY_ARRAY_API, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
+use parking_lot::Mutex;
 use pyo3::exceptions::PyValueError;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -38,45 +41,56 @@ pub fn as_ndarray<'a, 'py>(o: &'a Bound<'py, PyAny>) -> Option<&'a Bound<'py, Py
 }
 
 /// A NumPy array that lends its memory. It may be dropped, locked and unlocked on any thread.
-struct NdarrayLender {
-    array: ManuallyDrop<Py<PyUntypedArray>>,
-    /// Whether the array could be written when the tape locked it.
-    writeable: AtomicBool,
-}
+struct NdarrayLender(ManuallyDrop<Py<PyUntypedArray>>);
+
+/// Arrays that the tape relies on, by address: how often, and whether they could be written before.
+static LOCKED: Mutex<BTreeMap<usize, (usize, bool)>> = Mutex::new(BTreeMap::new());
 
 impl NdarrayLender {
-    /// Switches the writeable flag and returns what it was.
-    fn set_writeable(&self, on: bool) -> bool {
-        let switched = Python::try_attach(|py| {
-            // SAFETY: the C struct of a live ndarray; the interpreter is attached, and only this flag changes.
-            unsafe {
-                let flags = &raw mut (*self.array.bind(py).as_array_ptr()).fields.flags;
-                let was = *flags & NPY_ARRAY_WRITEABLE != 0;
-                *flags = if on { *flags | NPY_ARRAY_WRITEABLE } else { *flags & !NPY_ARRAY_WRITEABLE };
-                was
+    /// Calls `f` with the flags of the array and of every array whose memory it shows a part of: writing to one of them
+    /// writes to it.
+    fn for_each(&self, f: impl Fn(&mut BTreeMap<usize, (usize, bool)>, usize, &mut c_int)) {
+        Python::try_attach(|py| {
+            let mut locked = LOCKED.lock();
+            let mut next = Some(self.0.bind(py).clone());
+            while let Some(array) = next {
+                let p = array.as_array_ptr();
+                // SAFETY: the C struct of a live ndarray; the interpreter is attached, and only the flags change. A base is null
+                // or an object that the array keeps alive.
+                next = unsafe {
+                    f(&mut locked, p as usize, &mut (*p).fields.flags);
+                    Bound::from_borrowed_ptr_or_opt(py, (*p).fields.base).and_then(|base| base.cast_into().ok())
+                };
             }
         });
-        switched.unwrap_or(false)
     }
 }
 
 impl Lender for NdarrayLender {
     fn lock(&self) {
-        let was = self.set_writeable(false);
-        self.writeable.store(was, Ordering::Release);
+        self.for_each(|locked, at, flags| {
+            let (count, _) = locked.entry(at).or_insert((0, *flags & NPY_ARRAY_WRITEABLE != 0));
+            *count += 1;
+            *flags &= !NPY_ARRAY_WRITEABLE;
+        });
     }
 
     fn unlock(&self) {
-        if self.writeable.swap(false, Ordering::AcqRel) {
-            self.set_writeable(true);
-        }
+        self.for_each(|locked, at, flags| {
+            let Entry::Occupied(mut entry) = locked.entry(at) else { return };
+            entry.get_mut().0 -= 1;
+            if let (0, was_writeable) = *entry.get() {
+                *flags |= if was_writeable { NPY_ARRAY_WRITEABLE } else { 0 };
+                entry.remove();
+            }
+        });
     }
 }
 
 impl Drop for NdarrayLender {
     fn drop(&mut self) {
         // SAFETY: taken once, here.
-        let array = ManuallyDrop::new(unsafe { ManuallyDrop::take(&mut self.array) });
+        let array = ManuallyDrop::new(unsafe { ManuallyDrop::take(&mut self.0) });
         // Attached for the decref; after the interpreter's end the reference leaks, as it must.
         Python::try_attach(|_py| drop(ManuallyDrop::into_inner(array)));
     }
@@ -143,7 +157,7 @@ pub fn from_ndarray(a: &Bound<'_, PyUntypedArray>, copy: Option<bool>) -> PyResu
             return Ok(Array::from_slice(&values, a.shape()));
         }
     }
-    let lender = NdarrayLender { array: ManuallyDrop::new(a.clone().unbind()), writeable: AtomicBool::new(false) };
+    let lender = NdarrayLender(ManuallyDrop::new(a.clone().unbind()));
     // SAFETY: aligned, contiguous, `len` initialised elements; the lender keeps the ndarray and so its memory alive (an
     // ndarray refuses to be resized while it is referenced). The tape locks it against writes while it relies on it.
     let storage = unsafe { Storage::lent(start, a.shape(), dtype, Box::new(lender)) };
