@@ -79,6 +79,28 @@ def signature(params: list[dict[str, Any]], show: Any) -> str:
     return ", ".join(parts)
 
 
+def aliases(params: list[dict[str, Any]]) -> list[str]:
+    """The second names of parameters that may be left out, which are given by name only."""
+    return [parameter({**p, "name": p["alias"]}) for p in params if p["alias"] and p["default"] is not None]
+
+
+def typed(params: list[dict[str, Any]]) -> str:
+    """The parameters of a stub, under all their names."""
+    more = aliases(params)
+    if more and not any(p["keyword_only"] or p["kind"] == "Each" for p in params):
+        more.insert(0, "*")
+    return ", ".join(filter(None, [signature(params, parameter), *more]))
+
+
+def renamed(params: list[dict[str, Any]]) -> str:
+    """The parameters of a stub under their second names, where one that must be given has a second name; else nothing."""
+    if not any(p["alias"] and p["default"] is None for p in params):
+        return ""
+    first = next(i for i, p in enumerate(params) if p["alias"])
+    other = [{**p, "name": p["alias"] or p["name"], "keyword_only": i >= first} for i, p in enumerate(params)]
+    return signature(other, parameter)
+
+
 def call(row: dict[str, Any], sample: tuple[Any, ...]) -> Any:
     """What the operation returns for a sample."""
     args = [a for p, a in zip(row["params"], sample, strict=True) if not p["keyword_only"]]
@@ -99,8 +121,10 @@ def stub_functions(rows: list[dict[str, Any]]) -> list[str]:
     """The functions of the module."""
     out = []
     for row in (r for r in rows if r["function"]):
-        text = f"({signature(row['params'], parameter)}) -> {returns(row)}: ..."
-        out += [f"def {name}{text}" for name in [row["name"], *row["aliases"]]]
+        result, other = returns(row), renamed(row["params"])
+        for name in [row["name"], *row["aliases"]]:
+            one = f"def {name}({typed(row['params'])}) -> {result}: ..."
+            out += ["@overload", one, "@overload", f"def {name}({other}) -> {result}: ..."] if other else [one]
     return out
 
 
@@ -113,13 +137,16 @@ def stub_methods(rows: list[dict[str, Any]], template: str) -> list[str]:
         for name in [row["name"], *row["aliases"]]:
             if f"def {name}(self" in template:
                 continue
-            one = f"def {name}({', '.join(filter(None, ['self', signature(params, parameter)]))}) -> {result}: ..."
+            one = f"def {name}({', '.join(filter(None, ['self', typed(params)]))}) -> {result}: ..."
+            other = renamed(params)
+            if other:
+                out += ["@overload", f"def {name}(self, {other}) -> {result}: ..."]
             if params and params[-1]["kind"] in VARIADIC and not params[-1]["keyword_only"]:
                 before = [parameter(p) for p in params[:-1]]
                 many = ", ".join(["self", *before, f"*{params[-1]['name']}: SupportsIndex"])
                 out += ["@overload", one, "@overload", f"def {name}({many}) -> {result}: ..."]
             else:
-                out.append(one)
+                out += ["@overload", one] if other else [one]
     return out
 
 

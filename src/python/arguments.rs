@@ -141,6 +141,11 @@ pub fn show_param(p: &Param) -> String {
     show_default(p.default).map_or_else(|| p.name.to_owned(), |d| format!("{}={d}", p.name))
 }
 
+/// The second name of a parameter that may be left out, as it stands in a signature.
+pub fn show_alias(p: &Param) -> Option<String> {
+    Some(format!("{}={}", p.alias?, show_default(p.default)?))
+}
+
 /// The signature of an operation, for messages.
 pub fn signature(entry: &Entry) -> String {
     let mut parts: Vec<String> = Vec::new();

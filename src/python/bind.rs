@@ -204,6 +204,12 @@ fn doc(name: &str, entry: &Entry, method: bool) -> CString {
         star |= p.keyword_only || p.kind == Kind::Each;
         parts.push(super::arguments::show_param(p));
     }
+    // The second name of a parameter stands behind the star, if it may be left out.
+    let aliases: Vec<String> = entry.params[usize::from(method)..].iter().filter_map(super::arguments::show_alias).collect();
+    if !aliases.is_empty() && !star {
+        parts.push("*".to_owned());
+    }
+    parts.extend(aliases);
     let text = format!("{name}({})\n--\n\n{}", parts.join(", "), entry.doc);
     CString::new(text.replace('\0', "")).unwrap_or_default()
 }

@@ -1,7 +1,9 @@
 """What `import tapegrad` loads and names."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -57,3 +59,18 @@ def test_unknown_names_in_autograd():
     with pytest.raises(AttributeError, match=r"module 'tapegrad\.autograd' has no attribute 'nothing'"):
         _ = tg.autograd.nothing
     assert "gradcheck" in dir(tg.autograd)
+
+
+def test_second_names_of_parameters_are_in_signatures_and_stubs():
+    x = tg.ones((2, 3))
+    assert tg.sum(x, dim=0, keepdim=True).shape == x.sum(axis=0, keepdims=True).shape == (1, 3)
+    assert tg.tile(x, reps=(2, 1)).shape == (4, 3)
+    assert "dim=None, keepdim=False" in tg.sum.__text_signature__
+    assert "ddof=0.0" in tg.Variable.var.__text_signature__
+    stubs = (Path(_core.__file__).parent / "_core.pyi").read_text(encoding="utf-8")
+    for row in _core.registry():
+        for second in (p["alias"] for p in row["params"] if p["alias"]):
+            lines = re.findall(rf"def {row['name']}\(.*", stubs)
+            assert any(f"{second}: " in line for line in lines), (row["name"], second)
+    with pytest.raises(TypeError, match="multiple values"):
+        tg.sum(x, axis=0, dim=0)
