@@ -1,4 +1,4 @@
-"""Python's numbers beside arrays: what a dtype cannot hold is an error, by one rule in every place where a number meets an array."""
+"""Python's numbers beside arrays: what a dtype cannot hold is an error, by one rule in every place where they meet."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ PLACES: list[Callable[[tg.Variable, Any], Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("dtype", "low", "high"), [("uint8", 0, 255), ("int32", -(2**31), 2**31 - 1), ("int64", -(2**63), 2**63 - 1)])
+@pytest.mark.parametrize(
+    ("dtype", "low", "high"), [("uint8", 0, 255), ("int32", -(2**31), 2**31 - 1), ("int64", -(2**63), 2**63 - 1)]
+)
 @pytest.mark.parametrize("place", PLACES)
 def test_a_number_beyond_the_dtype_is_an_overflow(place: Any, dtype: str, low: int, high: int) -> None:
     for wrong in (low - 1, high + 1, 2**70, -math.inf, 1e30):
