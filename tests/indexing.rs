@@ -10,7 +10,7 @@
 use tapegrad::Error;
 use tapegrad::array::{Array, DType, size_of};
 use tapegrad::ops::samples::Draw;
-use tapegrad::ops::{IndexItem, assign_item, get_item, multiply, set_item};
+use tapegrad::ops::{IndexItem, add, assign_item, get_item, multiply, set_item, sum};
 use tapegrad::tape::{BackwardOptions, Variable, grad};
 
 /// How the coordinate of one axis of the array comes from the place in the result.
@@ -339,4 +339,34 @@ fn bad_keys_say_what_is_wrong() {
     assert_eq!(wrong.to_string(), "setitem: could not broadcast a value of shape (2,) into shape (3,)");
     let wrong = set_item(&x, &[ints(&[0, 1])], &arange(&[2])).unwrap_err();
     assert_eq!(wrong.to_string(), "setitem: a value of shape (2,) cannot be broadcast to the indexing result of shape (2, 3)");
+}
+
+/// Gradients of parts are added to what has been collected, wherever that came from: nothing, a part, or the whole.
+#[test]
+fn parts_of_a_gradient_add_up() {
+    let x = Variable::parameter(Array::from_slice(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &[2, 3])).unwrap();
+    let doubled = multiply(&x, 2.0).unwrap();
+    for (inner, want) in [(&x, [1.0, 11.0, 101.0, 1.0, 2.0, 1.0]), (&doubled, [2.0, 22.0, 202.0, 2.0, 4.0, 2.0])] {
+        let row = get_item(inner, &[IndexItem::Int(1)]).unwrap(); // (3,)
+        let back = get_item(&row, &[IndexItem::Slice(None, None, Some(-2))]).unwrap(); // row[2], row[0]
+        let one = get_item(inner, &[IndexItem::Int(0), IndexItem::Int(2)]).unwrap();
+        let other = get_item(inner, &[IndexItem::Int(0), IndexItem::Int(1)]).unwrap();
+        let terms = [
+            sum(inner, None, false),
+            multiply(&one, 100.0),
+            multiply(&other, 10.0),
+            sum(&row, None, false),
+            multiply(&sum(&back, None, false).unwrap(), -1.0),
+        ];
+        let total = terms.into_iter().map(Result::unwrap).reduce(|a, b| add(&a, &b).unwrap()).unwrap();
+        let retain = BackwardOptions { retain_graph: true, ..BackwardOptions::default() };
+        // Asked for twice, and together with a value on the way.
+        let grads = grad(&[(total.clone(), None)], &[x.clone(), inner.clone(), x.clone()], retain).unwrap();
+        for g in [&grads[0], &grads[2]] {
+            assert_eq!(g.as_ref().unwrap().array().to_vec::<f64>(), want);
+        }
+        let recorded = BackwardOptions { create_graph: true, ..retain };
+        let again = grad(&[(total, None)], &[x.clone()], recorded).unwrap();
+        assert_eq!(again[0].as_ref().unwrap().array().to_vec::<f64>(), want, "the recorded rules agree");
+    }
 }

@@ -62,6 +62,30 @@ fn store<T>(data: &mut [T], first: usize, step: isize, values: impl Iterator<Ite
     }
 }
 
+/// Adds `value` to the part of `target` that `part` makes of its layout, as [`write()`] writes it.
+///
+/// # Panics
+/// When dtypes differ, are not floating, or the value has not the part's shape: bugs of the caller.
+pub fn add(target: &mut Array, part: impl FnOnce(&Layout) -> Layout, value: &Array) {
+    let value = value.contiguous();
+    dispatch!(float target.dtype(), T => {
+        let Some(all) = value.as_slice::<T>() else { unreachable!("it was made contiguous") };
+        let (data, whole) = target.raw_mut::<T>();
+        let part = part(whole);
+        assert_eq!(part.shape(), value.shape(), "a gradient has its value's shape");
+        let mut done = 0;
+        Cursor::new(&part).for_each_run(|first, step, len| {
+            let row = &all[done..done + len];
+            done += len;
+            if step == 1 {
+                data[first..first + len].iter_mut().zip(row).for_each(|(d, v)| *d += v);
+            } else {
+                row.iter().enumerate().for_each(|(k, v)| data[first.wrapping_add_signed(step * k.cast_signed())] += v);
+            }
+        });
+    }, else unreachable!("gradients are floating"));
+}
+
 /// Zeros of `shape` with `value` in the part that `part` makes of its layout.
 #[must_use]
 pub fn embed(shape: &[usize], part: impl FnOnce(&Layout) -> Layout, value: &Array) -> Array {

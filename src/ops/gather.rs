@@ -11,7 +11,7 @@ use crate::array::{Array, Cursor, Layout, Shape, broadcast_shapes, check_memory,
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::gather::{self as kernel, NOWHERE, Places};
-use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, record};
+use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, one_gradient, record};
 
 pub(super) static GETITEM: Op = Op { name: "getitem", rule: Rule::Vjp(gather_vjp) };
 static TAKE: Op = Op { name: "take", rule: Rule::Vjp(gather_vjp) };
@@ -37,7 +37,12 @@ pub(super) fn gather(op: &'static Op, x: &Variable, places: Arc<Places>, rows: A
 
 pub(super) fn gather_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let (places, rows) = places_of(step);
-    Ok(Grads::from_iter([Some(index_add(&step.take_g(), places, rows)?)]))
+    let g = step.take_g();
+    if step.create_graph() {
+        return Ok(one_gradient(index_add(&g, places, rows)?));
+    }
+    step.add_part(0, move |sum| kernel::add(sum, &places, &rows, g.array()));
+    Ok(Grads::new())
 }
 
 /// Zeros with blocks added at row numbers: the transpose of [`gather`].

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use crate::array::{Array, DType, Layout, Scalar, Shape};
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::region;
-use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, record};
+use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, one_gradient, record};
 
 use super::shape::astype;
 
@@ -132,7 +132,12 @@ pub(super) fn view(op: &'static Op, x: &Variable, window: Window) -> Result<Vari
 
 fn view_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let (g, window) = (step.take_g(), window_of(step));
-    Ok(Grads::from_iter([Some(embed(&g, window, &step.meta(0).shape)?)]))
+    if step.create_graph() {
+        return Ok(one_gradient(embed(&g, window, &step.meta(0).shape)?));
+    }
+    let g = g.into_array();
+    step.add_part(0, move |sum| region::add(sum, |whole| window.layout(whole), &g));
+    Ok(Grads::new())
 }
 
 /// Zeros of `shape` with `g` in a window: the transpose of [`view`].
@@ -175,7 +180,12 @@ pub(super) fn replace(x: Variable, window: Window, value: &Variable) -> Result<V
 
 fn replace_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let (g, window) = (step.take_g(), window_of(step));
-    let value = if step.needs(1) { Some(view(&GETITEM, &g, window.clone())?) } else { None };
+    let value = match step.needs(1) {
+        false => None,
+        true if step.create_graph() => Some(view(&GETITEM, &g, window.clone())?),
+        // A view would hold the buffer, which is to be overwritten below.
+        true => Some(window.of(g.array()).copy().into()),
+    };
     let x = if step.needs(0) {
         let zero = Array::full(&[], Scalar::Int(0), g.dtype()).into();
         Some(replace(g, window, &zero)?)

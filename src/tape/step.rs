@@ -15,6 +15,9 @@ pub fn one_gradient(g: Variable) -> Grads {
     Grads::from_buf_and_len([Some(g), None], 1)
 }
 
+/// Adds a gradient that is zero but for a part to what an input has collected, which has the input's shape and dtype.
+pub type Part = Box<dyn Fn(&mut Array)>;
+
 /// One step of a backward pass: what a gradient rule gets to see.
 pub struct Step<'a> {
     pub(super) op: &'static Op,
@@ -26,6 +29,7 @@ pub struct Step<'a> {
     pub(super) outputs: &'a dyn Fn(u8) -> Edge,
     pub(super) cotangents: SmallVec<[Option<Variable>; 1]>,
     pub(super) create_graph: bool,
+    pub(super) parts: SmallVec<[(usize, Part); 1]>,
 }
 
 impl Step<'_> {
@@ -51,6 +55,13 @@ impl Step<'_> {
     #[must_use]
     pub fn needs(&self, i: usize) -> bool {
         self.metas.get(i).is_some_and(Option::is_some)
+    }
+
+    /// Gives input `i` a gradient that is zero but for a part: what is added costs as much as the part, so the parts of
+    /// an array cost as much as the whole, and not each as much. Only while the rule is not recorded.
+    pub fn add_part(&mut self, i: usize, part: impl Fn(&mut Array) + 'static) {
+        debug_assert!(!self.create_graph, "a part leaves no trace on the tape");
+        self.parts.push((i, Box::new(part)));
     }
 
     /// Number of inputs.

@@ -12,6 +12,7 @@ use super::hooks::run_hooks;
 use super::leaf::{Hook, Leaf};
 use super::mode;
 use super::node::{Input, Meta, freed_error};
+use super::step::Part;
 use super::variable::{Edge, Variable};
 use super::work::{Work, free_if_alive};
 use crate::array::{Array, Scalar};
@@ -168,13 +169,42 @@ impl Sweep {
 
     /// A gradient reaches a value.
     fn arrive(&mut self, input: &Input, g: Variable) -> Result<()> {
+        let recorded = self.options.create_graph;
+        if let Input::Leaf(leaf) = input
+            && !self.targets.is_empty()
+        {
+            return self.targets_at(leaf).try_for_each(|sum| add_to(sum, g.clone(), recorded));
+        }
+        self.place_of(input).map_or(Ok(()), |sum| add_to(sum, g, recorded))
+    }
+
+    /// A gradient that is zero but for a part reaches a value that is like `meta`.
+    fn arrive_part(&mut self, input: &Input, meta: &Meta, part: &Part) {
+        let add = |sum: &mut Option<Variable>| {
+            let mut array = sum.take().map_or_else(|| Array::zeros(&meta.shape, meta.dtype), Variable::into_array);
+            part(&mut array);
+            *sum = Some(array.into());
+        };
         match input {
-            Input::None => Ok(()),
-            Input::Leaf(leaf) => self.arrive_at_leaf(leaf, g),
+            Input::Leaf(leaf) if !self.targets.is_empty() => self.targets_at(leaf).for_each(add),
+            _ => self.place_of(input).into_iter().for_each(add),
+        }
+    }
+
+    /// Where the targets that are `leaf` collect their gradient.
+    fn targets_at(&mut self, leaf: &Arc<Leaf>) -> impl Iterator<Item = &mut Option<Variable>> {
+        self.targets.iter_mut().filter(move |t| matches!(&t.edge, Edge::Leaf(l) if Arc::ptr_eq(l, leaf))).map(|t| &mut t.gradient)
+    }
+
+    /// Where a value's gradient is collected: nowhere when nobody wants it.
+    fn place_of(&mut self, input: &Input) -> Option<&mut Option<Variable>> {
+        match input {
+            Input::None => None,
+            Input::Leaf(leaf) => Some(self.place_of_leaf(leaf)),
             Input::Node { id, output } => {
                 let at = self.at(*id);
                 if self.marks[at] == SKIPPED {
-                    return Ok(());
+                    return None;
                 }
                 if self.marks[at] == REACHED {
                     let place = self.unused.pop().unwrap_or_else(|| {
@@ -188,30 +218,21 @@ impl Sweep {
                 if slots.len() <= output {
                     slots.resize(output + 1, None);
                 }
-                add_to(&mut slots[output], g, self.options.create_graph)
+                Some(&mut slots[output])
             }
         }
     }
 
-    fn arrive_at_leaf(&mut self, leaf: &Arc<Leaf>, g: Variable) -> Result<()> {
-        if !self.targets.is_empty() {
-            for t in &mut self.targets {
-                if matches!(&t.edge, Edge::Leaf(l) if Arc::ptr_eq(l, leaf)) {
-                    add_to(&mut t.gradient, g.clone(), self.options.create_graph)?;
-                }
-            }
-            return Ok(());
-        }
+    fn place_of_leaf(&mut self, leaf: &Arc<Leaf>) -> &mut Option<Variable> {
         let mark = leaf.mark.load(Ordering::Relaxed);
-        let place = usize::try_from(mark & 0xffff_ffff).unwrap_or(usize::MAX);
-        match self.leaves.get_mut(place) {
-            Some((known, sum)) if mark & !0xffff_ffff == self.stamp && Arc::ptr_eq(known, leaf) => add_to(sum, g, self.options.create_graph)?,
-            _ => {
-                leaf.mark.store(self.stamp | self.leaves.len() as u64, Ordering::Relaxed);
-                self.leaves.push((Arc::clone(leaf), Some(g)));
-            }
+        let mut place = usize::try_from(mark & 0xffff_ffff).unwrap_or(usize::MAX);
+        let known = mark & !0xffff_ffff == self.stamp && self.leaves.get(place).is_some_and(|(known, _)| Arc::ptr_eq(known, leaf));
+        if !known {
+            place = self.leaves.len();
+            leaf.mark.store(self.stamp | place as u64, Ordering::Relaxed);
+            self.leaves.push((Arc::clone(leaf), None));
         }
-        Ok(())
+        &mut self.leaves[place].1
     }
 
     /// Runs the rules.
@@ -269,10 +290,15 @@ impl Sweep {
         if work.metas.iter().all(Option::is_none) {
             return Ok(());
         }
-        let grads = work.apply(id, cotangents, self.options.create_graph)?;
+        let (grads, parts) = work.apply(id, cotangents, self.options.create_graph)?;
         for ((g, meta), input) in grads.into_iter().zip(&work.metas).zip(&work.inputs) {
             let (Some(g), Some(meta)) = (g, meta) else { continue };
             self.arrive(input, fit(g, meta, work)?)?;
+        }
+        for (i, part) in &parts {
+            if let Some(meta) = &work.metas[*i] {
+                self.arrive_part(&work.inputs[*i], meta, part);
+            }
         }
         Ok(())
     }
