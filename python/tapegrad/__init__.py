@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from . import nn, optim, random, testing
+    from ._threads import num_threads
     from .tape import Tape
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "newaxis",
     "nn",
     "no_grad",
+    "num_threads",
     "optim",
     "pi",
     "random",
@@ -61,6 +63,7 @@ for _name in _INNER.split():
 __all__ = sorted({name for name in __all__ if not name.startswith("_") or name == "__version__"})  # noqa: PLE0605
 
 _LAZY_MODULES = ("nn", "optim", "random", "tape", "testing")
+_LAZY_NAMES = {"Tape": "tape", "num_threads": "_threads"}
 
 
 def __getattr__(name: str) -> Any:
@@ -69,8 +72,8 @@ def __getattr__(name: str) -> Any:
 
     if name in _LAZY_MODULES:
         return import_module(f"{__name__}.{name}")
-    if name == "Tape":
-        found = globals()["Tape"] = import_module(f"{__name__}.tape").Tape
+    if name in _LAZY_NAMES:
+        found = globals()[name] = getattr(import_module(f"{__name__}.{_LAZY_NAMES[name]}"), name)
         return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

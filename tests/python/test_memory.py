@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 import threading
 import weakref
 from pathlib import Path
@@ -132,6 +133,30 @@ def test_training_100000_steps() -> None:
         optimizer.step()
 
     flat(step, LONG)
+
+
+def test_a_steady_step_asks_the_system_for_nothing() -> None:
+    """After the first steps all memory comes from the pool: no new block, and no page that is touched for the first time."""
+    rng = np.random.default_rng(0)
+    model = tg.nn.Sequential(tg.nn.Linear(512, 1024), tg.nn.ReLU(), tg.nn.Linear(1024, 512), tg.nn.Tanh(), tg.nn.Linear(512, 10))
+    optimizer = tg.optim.Adam(model.parameters(), lr=1e-3)
+    x = tg.Variable(rng.standard_normal((256, 512)).astype("float32"))
+    y = tg.Variable(rng.integers(0, 10, 256))
+
+    def step() -> None:
+        optimizer.zero_grad()
+        tg.nn.functional.cross_entropy(model(x), y).backward()
+        optimizer.step()
+
+    for _ in range(5):
+        step()
+    gc.collect()
+    calls, faults = tg.memory_stats()["system_calls"], resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        step()
+    assert tg.memory_stats()["system_calls"] == calls
+    # A step works on 20 MB: 5000 pages of 4 KiB. What the interpreter does beside it is allowed a few.
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults < 200
 
 
 @pytest.mark.slow

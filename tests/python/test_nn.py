@@ -380,3 +380,10 @@ def test_module_list_and_dict():
         heads["x.y"] = nn.ReLU()
     heads.clear()
     assert not len(heads)
+
+
+def test_a_parameter_has_no_attributes_but_its_own() -> None:
+    w = tg.nn.Parameter([1.0])
+    with pytest.raises(AttributeError, match="data"):
+        w.data = tg.Variable([2.0])
+    assert w.tolist() == [1.0]

@@ -198,9 +198,20 @@ def soft(rng: np.random.Generator, dtype: str) -> list[tg.Variable]:
     return results
 
 
+def network(rng: np.random.Generator, dtype: str) -> list[tg.Variable]:
+    """The gradients of a classifier, large enough for its loops to be shared."""
+    tg.random.manual_seed(0)
+    x = tg.Variable(rng.standard_normal((256, 300)).astype(dtype))
+    layers = [tg.nn.Linear(300, 512), tg.nn.Tanh(), tg.nn.Linear(512, 512), tg.nn.ReLU(), tg.nn.Linear(512, 100)]
+    model = tg.nn.Sequential(*layers).to(dtype)
+    targets = tg.Variable(rng.integers(0, 100, 256))
+    loss = tg.nn.functional.cross_entropy(model(x), targets)
+    return [loss, *tg.autograd.grad(loss, list(model.parameters()))]
+
+
 @pytest.mark.usefixtures("threads_restored")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("work", [product, total, soft])
+@pytest.mark.parametrize("work", [product, total, soft, network])
 def test_the_number_of_threads_does_not_change_a_bit(work: Callable[..., list[tg.Variable]], dtype: str) -> None:
     expected: list[bytes] = []
     for threads in (1, 2, 3, 4):
@@ -228,3 +239,15 @@ def test_more_threads_than_there_can_be_are_as_many_as_there_can_be() -> None:
         assert tg.get_num_threads() >= before
     finally:
         tg.set_num_threads(before)
+
+
+def test_the_number_of_threads_for_a_while() -> None:
+    before = tg.get_num_threads()
+    with tg.num_threads(before + 2):
+        assert tg.get_num_threads() == before + 2
+        with pytest.raises(ValueError, match="at least 1 thread"), tg.num_threads(0):
+            pass
+    assert tg.get_num_threads() == before
+    with pytest.raises(KeyError), tg.num_threads(before + 1):
+        raise KeyError
+    assert tg.get_num_threads() == before
