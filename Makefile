@@ -91,9 +91,9 @@ fmt: $(VENV)/.extra-test ## Format Rust and Python
 
 # ---- measurements ----
 
-bench: $(VENV)/.extra-test ## Kernel and tape benches, then the comparison with installed peers
-	@$(CARGO) bench --locked
-	@$(PY) benches/compare.py --markdown README.md
+bench: $(VENV)/.extra-test ## All benches and the comparison with installed peers, into docs/performance.md and README.md
+	@$(PY) benches/record.py
+	@$(PY) benches/compare.py --groups scalars networks --markdown README.md
 
 coverage: $(VENV)/.extra-coverage ## Line coverage of Rust and Python together; fails below 90%
 	@$(PY) tools/coverage.py --minimum 90

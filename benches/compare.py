@@ -59,9 +59,9 @@ def agree(np: Any, name: str, forms: dict[str, Callable[[], Any]]) -> None:
             np.testing.assert_allclose(x, y, rtol=2e-3, atol=2e-3, err_msg=f"{name}: {peer}")
 
 
-def put(page: Path, table: str, threads: int) -> None:
+def put(page: Path, table: str, what: str) -> None:
     """Writes the table between the marks of a page, or a page of its own."""
-    marks = [f"<!-- benches/compare.py {threads} {end} -->" for end in ("begin", "end")]
+    marks = [f"<!-- {what} {end} -->" for end in ("begin", "end")]
     text = page.read_text(encoding="utf-8") if page.exists() else "\n".join(["# Comparison", "", *marks]) + "\n"
     if marks[0] not in text:
         raise SystemExit(f"{page} has no mark {marks[0]}")
@@ -111,7 +111,7 @@ def main() -> int:
             lines.append(f"| {row.name} | {ours:.3g} | " + " | ".join(cells) + f" | {ratio} |")
             print(lines[-1], flush=True)
     if options.markdown:
-        put(Path(options.markdown), "\n".join(lines), options.threads)
+        put(Path(options.markdown), "\n".join(lines), f"benches/compare.py {options.threads}")
     return 0
 
 

@@ -1,0 +1,75 @@
+"""Runs every bench and writes what it printed into docs/performance.md, with the machine, the commit and the versions.
+
+python benches/record.py [--only kernels] [--page docs/performance.md]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+
+from compare import put
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "performance.md"
+CARGO = sorted(re.findall(r'\[\[bench\]\]\s+name = "(\w+)"', (ROOT / "Cargo.toml").read_text(encoding="utf-8")))
+
+
+def run(*command: str, **environment: str) -> str:
+    """What a command prints, which is shown as well."""
+    print("$", *command, flush=True)
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | environment, stdout=subprocess.PIPE, text=True, check=True)
+    print(done.stdout, flush=True)
+    return done.stdout.strip()
+
+
+def machine() -> str:
+    """The processor, the system, the compiler and the commit, as a list."""
+    info = Path("/proc/cpuinfo")
+    model = re.search(r"model name\s*: (.*)", info.read_text(encoding="utf-8")) if info.exists() else None
+    commit = run("git", "rev-parse", "--short", "HEAD")
+    if run("git", "status", "--porcelain", "src", "Cargo.lock"):
+        commit += " with changes"
+    facts = {
+        "processor": f"{model[1] if model else platform.processor()}, {os.cpu_count()} logical cores",
+        "system": f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
+        "compiler": run("rustc", "--version"),
+        "commit": commit,
+        "day": f"{datetime.now(timezone.utc):%Y-%m-%d}",
+    }
+    return "\n".join(f"- {key}: {value}" for key, value in facts.items())
+
+
+def main() -> int:
+    """Runs what was asked for; each part replaces its own table only."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parts = ["machine", *CARGO, "compare", "instructions"]
+    parser.add_argument("--only", nargs="+", choices=parts, default=parts)
+    parser.add_argument("--page", type=Path, default=PAGE)
+    options = parser.parse_args()
+    page = str(options.page)
+    for part in options.only:
+        if part == "machine":
+            put(options.page, machine(), "machine")
+        elif part in CARGO:
+            printed = run("cargo", "bench", "--locked", "--quiet", "--bench", part, TAPEGRAD_NUM_THREADS="1")
+            put(options.page, f"```text\n{printed}\n```", f"cargo bench {part}")
+        elif part == "compare":
+            for threads in range(1, 1 + min(2, os.cpu_count() or 1)):
+                run(sys.executable, "benches/compare.py", "--threads", str(threads), "--markdown", page)
+        elif shutil.which("valgrind"):
+            run(sys.executable, "benches/instructions.py", "--markdown", page)
+        else:
+            print("valgrind is not installed: instructions are not counted")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
