@@ -177,6 +177,34 @@ def test_dtypes() -> None:
         tg.zeros(1, dtype=3)  # type: ignore[arg-type]
 
 
+def test_operators() -> None:
+    x = tg.Variable([1, -2])
+    assert [(-x).tolist(), (+x).tolist(), abs(x).tolist(), (~x).tolist()] == [[-1, 2], [1, -2], [1, 2], [-2, 1]]
+    assert round(tg.Variable([1.25, 2.5]), 1).tolist() == pytest.approx([1.2, 2.5])
+    assert round(tg.Variable(2.5)).item() == 2.0
+    assert (2 ** tg.Variable([1.0, 3.0])).tolist() == [2.0, 8.0]
+    y = tg.Variable([1, 2])
+    for change, want in [
+        (lambda y: y.__ipow__(2), [1, 4]),
+        (lambda y: y.__ilshift__(1), [2, 8]),
+        (lambda y: y.__irshift__(1), [1, 4]),
+        (lambda y: y.__ior__(2), [3, 6]),
+        (lambda y: y.__iand__(5), [1, 4]),
+        (lambda y: y.__ixor__(1), [0, 5]),
+        (lambda y: y.__ifloordiv__(2), [0, 2]),
+        (lambda y: y.__imod__(2), [0, 0]),
+    ]:
+        change(y)
+        assert y.tolist() == want
+    with pytest.raises(TypeError, match=r"pow\(\) with a modulus is not supported"):
+        pow(x, 2, 3)
+    with pytest.raises(TypeError, match="unsupported operand"):
+        y += "a"
+    with pytest.raises(TypeError, match="unsupported operand"):
+        _ = [1] - x
+    assert tg.asarray(memoryview(np.arange(3.0))).tolist() == [0.0, 1.0, 2.0]
+
+
 # ---- gradients of handles ----
 
 
@@ -218,6 +246,22 @@ def test_requires_grad_and_retain_grad() -> None:
         x.register_hook(3)  # type: ignore[arg-type]
     x.requires_grad_(False)
     assert not x.requires_grad
+
+
+def test_grad_of_several_outputs() -> None:
+    x = leaf([1.0, 2.0])
+    ones = tg.ones(2, dtype=F64)
+    (g,) = tg.autograd.grad([x * 2.0, tg.sum(x)], x, [ones, None])
+    assert g.tolist() == [3.0, 3.0]
+    with pytest.raises(ValueError, match="1 gradients for 2 outputs"):
+        tg.autograd.grad([x * 2.0, tg.sum(x)], x, [ones])
+    with pytest.raises(TypeError, match="every output"):
+        tg.autograd.grad([x * 2.0, 3.0], x)
+
+
+def test_losses_show_their_options() -> None:
+    assert repr(tg.nn.CrossEntropyLoss(label_smoothing=0.5)).startswith("CrossEntropyLoss(")
+    assert "reduction='sum'" in repr(tg.nn.MSELoss(reduction="sum"))
 
 
 # ---- generators ----
