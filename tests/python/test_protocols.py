@@ -311,10 +311,10 @@ def test_generator() -> None:
         (lambda x: tg.sum(x, keepdims=2), r"argument 'keepdims' must be a bool, not int"),
         (lambda x: tg.argmax(x, axis="a"), r"argument 'axis' must be an int or None, not str"),
         (lambda x: tg.concat(3), r"concat\(\): argument 'arrays' must be"),
-        (lambda x: tg.reshape(x), r"reshape\(\) missing required argument 'shape'; its signature is reshape\(x, shape\)"),
+        (lambda x: tg.reshape(x), r"reshape\(\) missing required argument 'shape'; its signature is reshape\(x, "),
         (
             lambda x: tg.sum(),
-            r"sum\(\) missing required argument 'x'; its signature is sum\(x, axis=None, keepdims=False, \*, dtype=None\)",
+            r"sum\(\) missing required argument 'x'; its signature is sum\(x, ",
         ),
         (lambda x: tg.sum(x, 0, axis=1), "axis"),
         (lambda x: tg.sum(x, nothing=1), "nothing"),

@@ -78,3 +78,36 @@ def test_where_of_every_dtype(dtype):
     got = tg.where(tg.Variable(mask), tg.Variable(a), tg.Variable(b))
     np.testing.assert_array_equal(got.numpy(), np.where(mask, a, b))
     assert got.dtype.name == dtype
+
+
+def test_probabilities_must_be_floating_and_probabilities():
+    with pytest.raises(tg.DTypeError, match="float32 or float64"):
+        tg.random.bernoulli(tg.Variable([0, 1]))
+    with pytest.raises(ValueError, match="bernoulli"):
+        tg.random.bernoulli(tg.Variable([0.5, 1.5]))
+
+
+@pytest.mark.parametrize("p", [1.0, 2.0, 3.0, -1.0])
+def test_norms_of_nothing_and_of_extremes(p):
+    assert tg.vector_norm(tg.zeros((2, 0)), axis=1, ord=abs(p)).tolist() == [0.0, 0.0]
+    for x in ([3e-300, 4e-300], [3e300, 4e300], [3.0, -4.0]):
+        exact = abs(x[0]) * np.linalg.norm(np.array([1.0, 4.0 / 3.0]), p)
+        got = tg.vector_norm(tg.Variable(x, dtype=tg.float64), ord=p).item()
+        assert got == pytest.approx(exact, rel=1e-14)
+
+
+def test_losses_of_integers_are_floating():
+    a, b = tg.Variable([1, 2]), tg.Variable([3.0, 2.0], dtype=tg.float64)
+    for x, y, dtype in [(a, a, tg.float32), (a, b, tg.float64), (b, a, tg.float64)]:
+        assert tg.nn.functional.mse_loss(x, y).dtype == dtype
+
+
+def test_zero_grad_may_keep_the_array():
+    p = tg.nn.Parameter(tg.ones(2))
+    optimizer = tg.optim.SGD([p], lr=0.1)
+    tg.sum(p * p).backward(create_graph=True)
+    optimizer.zero_grad(set_to_none=False)
+    assert p.grad.tolist() == [0.0, 0.0]
+    assert not p.grad.requires_grad
+    optimizer.zero_grad()
+    assert p.grad is None
