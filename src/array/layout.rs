@@ -216,12 +216,6 @@ impl Layout {
         out
     }
 
-    /// Without `axis`, which has size one.
-    #[must_use]
-    pub fn remove_axis(&self, axis: usize) -> Self {
-        self.select(axis, 0)
-    }
-
     /// The same elements in row-major order with another shape, if no copy is needed.
     /// Sizes must agree.
     #[must_use]

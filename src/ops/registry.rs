@@ -3,7 +3,6 @@
 
 pub use super::arguments::{Arg, Args, Operand, Value};
 use crate::error::{Error, Result};
-use crate::tape::Rule;
 
 /// What a parameter takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -196,14 +195,5 @@ impl Entry {
     #[must_use]
     pub const fn no_method(self) -> Self {
         Self { method: false, ..self }
-    }
-}
-
-/// The gradient column of a rule.
-#[must_use]
-pub const fn describe(rule: Rule, text: &'static str) -> Gradient {
-    match rule {
-        Rule::Vjp(_) => Gradient::Rule(text),
-        Rule::NonDifferentiable | Rule::Missing(_) => Gradient::None,
     }
 }

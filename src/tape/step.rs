@@ -121,12 +121,6 @@ impl Step<'_> {
         self.saved(Role::Extra(i)).unwrap_or_else(|| unreachable!("{}: extra value {i} was not saved", self.op.name))
     }
 
-    /// Whether input `i` was saved.
-    #[must_use]
-    pub fn has_input(&self, i: u8) -> bool {
-        self.saved(Role::Input(i)).is_some()
-    }
-
     /// Saved input `i`, on the tape when the rule is recorded.
     #[must_use]
     pub fn input(&self, i: u8) -> Variable {

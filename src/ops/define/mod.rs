@@ -215,3 +215,16 @@ macro_rules! binary {
 }
 
 pub(crate) use {binary, unary};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_say_what_is_saved() {
+        assert_eq!(Saves::of(&[], "a", "b"), Saves { a: false, b: false, y: false });
+        assert_eq!(Saves::of(&["b"], "a", "b"), Saves { a: false, b: true, y: false });
+        assert_eq!(Saves::of(&["y", "a"], "a", "b"), Saves { a: true, b: false, y: true });
+        assert!(!same("x", "xs") && !same("xs", "xt") && same("", ""));
+    }
+}
