@@ -1,4 +1,4 @@
-//! Kernels against the machine: elements, bytes and floating point operations a second.
+//! Sums and products against the machine: bytes and floating point operations a second.
 //!
 //! `cargo bench --bench kernels`; set `TAPEGRAD_NUM_THREADS` to compare thread counts.
 
@@ -18,35 +18,6 @@ fn main() {
 fn ramp(n: usize) -> Variable {
     Array::from_slice(&(0..n).map(|i| (i % 1000) as f32 / 500.0 - 1.0).collect::<Vec<_>>(), &[n]).into()
 }
-
-#[divan::bench(args = SIZES)]
-fn add(bencher: divan::Bencher<'_, '_>, n: usize) {
-    let x = ramp(n);
-    bencher.counter(BytesCount::new(12 * n)).bench_local(|| ops::add(&x, &x));
-}
-
-#[divan::bench(args = SIZES)]
-fn multiply_by_number(bencher: divan::Bencher<'_, '_>, n: usize) {
-    let x = ramp(n);
-    bencher.counter(BytesCount::new(8 * n)).bench_local(|| ops::multiply(&x, 2.0));
-}
-
-#[divan::bench(args = SIZES)]
-fn relu(bencher: divan::Bencher<'_, '_>, n: usize) {
-    let x = ramp(n);
-    bencher.counter(BytesCount::new(8 * n)).bench_local(|| ops::relu(&x));
-}
-
-macro_rules! elementwise {
-    ($($name:ident),*) => {
-        $(#[divan::bench]
-        fn $name(bencher: divan::Bencher<'_, '_>) {
-            let x = ramp(100_000);
-            bencher.counter(ItemsCount::new(100_000_usize)).bench_local(|| ops::$name(&x));
-        })*
-    };
-}
-elementwise!(exp, log1p, sigmoid, tanh, gelu_erf, sin, cos, erf);
 
 #[divan::bench(args = SIZES)]
 fn sum(bencher: divan::Bencher<'_, '_>, n: usize) {

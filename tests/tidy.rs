@@ -25,6 +25,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("src/array/pool.rs", "allocation"),
     ("src/array/handle.rs", "shared ownership of blocks"),
     ("src/array/storage.rs", "buffers seen as slices of their dtype"),
+    ("src/array/turn.rs", "panels turned in vector registers"),
     ("src/kernel/simd.rs", "calls of functions compiled for a CPU feature"),
     ("src/kernel/parallel.rs", "the pool's thread that takes part"),
     ("src/kernel/matmul.rs", "the doors of the matrix product"),

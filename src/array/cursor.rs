@@ -104,7 +104,7 @@ impl Cursor {
 
 /// `out.len()` elements from `first`, `step` apart.
 #[inline]
-fn read_run<T: Copy>(data: &[T], first: isize, step: isize, out: &mut [T]) {
+pub(super) fn read_run<T: Copy>(data: &[T], first: isize, step: isize, out: &mut [T]) {
     let start = first.cast_unsigned();
     match step {
         1 => out.copy_from_slice(&data[start..start + out.len()]),

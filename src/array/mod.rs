@@ -6,11 +6,13 @@
 mod cursor;
 mod display;
 mod dtype;
+mod grid;
 mod handle;
 mod layout;
 mod limit;
 pub mod pool;
 mod storage;
+mod turn;
 
 use std::sync::Arc;
 
@@ -19,6 +21,7 @@ use ndarray::{ArrayD, ArrayViewD, Axis, IxDyn, ShapeBuilder};
 pub use cursor::Cursor;
 pub use display::{DisplayOptions, format_array};
 pub use dtype::{DType, Element, Scalar, default_float, set_default_float};
+pub use grid::{Grid, PERIOD};
 pub use handle::Handle;
 pub use layout::{Layout, Shape, Strides, broadcast_shapes, dims, normalize_axis, size_of};
 pub use limit::{check_growth, check_memory};
@@ -202,8 +205,21 @@ impl Array {
     #[must_use]
     pub fn to_vec<T: Element>(&self) -> Vec<T> {
         let mut out = limit::zeros(self.size(), self.dtype());
-        Cursor::new(self.layout()).read(self.raw(), 0, &mut out);
+        self.read(&mut out);
         out
+    }
+
+    /// Copies all elements in row-major order.
+    fn read<T: Element>(&self, out: &mut [T]) {
+        if out.len() > PERIOD
+            && let Some(grid) = Grid::new(std::array::from_ref(self.layout()))
+        {
+            return grid.run([self.raw()], 0, out, |[piece], out| match piece {
+                &[value, ..] if piece.len() < out.len() => out.fill(value),
+                _ => out.copy_from_slice(piece),
+            });
+        }
+        Cursor::new(self.layout()).read(self.raw(), 0, out);
     }
 
     /// The elements in row-major order, to write: in place when nobody else holds them, else in a copy.
@@ -237,9 +253,8 @@ impl Array {
     #[must_use]
     pub fn copy(&self) -> Self {
         let mut out = Self::empty(self.shape(), self.dtype());
-        let cursor = Cursor::new(self.layout());
         let storage = out.fresh();
-        dispatch!(self.dtype(), T => cursor.read::<T>(self.raw(), 0, storage.as_mut_slice()));
+        dispatch!(self.dtype(), T => self.read::<T>(storage.as_mut_slice()));
         out
     }
 

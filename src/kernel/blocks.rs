@@ -1,15 +1,17 @@
 //! The loop around every elementwise kernel: operands of any layout in, one contiguous result out.
 //!
-//! Contiguous operands are handed over whole; broadcast and strided ones are read a block at a time through a cursor
-//! into a buffer that stays in the first-level cache. So a kernel sees nothing but slices of equal length.
+//! Contiguous operands are handed over whole, rows of others too where they lie in one piece; what is left is read a
+//! block at a time into a buffer that stays in the first-level cache. So a kernel sees nothing but slices.
 
-use crate::array::{Array, Cursor, Element, Scalar, Shape, size_of};
-use crate::kernel::parallel;
+use crate::array::{Array, Cursor, Element, Grid, Layout, PERIOD, Scalar, Shape, Strides, size_of};
+use crate::kernel::{parallel, simd};
 
 /// Elements of a block.
 pub const BLOCK: usize = 512;
 /// Elements of a block when there are few.
 const SHORT: usize = 16;
+/// An operation that touches more bytes than this finds nothing of its result in a cache that is worth keeping.
+const STREAM_BYTES: usize = 32 << 20;
 
 /// An operand: an array, or a number that never becomes one.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +30,8 @@ impl<'a> From<&'a Array> for Input<'a> {
 
 enum Source<'a, T> {
     Slice(&'a [T]),
-    Strided(Cursor, &'a [T]),
+    /// Any other layout.
+    Strided(&'a Array),
     Constant(T),
 }
 
@@ -74,34 +77,45 @@ impl<'a, T: Element> Source<'a, T> {
                 if let Some(data) = plain(a, shape) {
                     return Self::Slice(data);
                 }
-                match a.layout().broadcast_to("elementwise", shape) {
-                    Ok(layout) => Self::Strided(Cursor::new(&layout), a.raw()),
-                    Err(_) => unreachable!("operands are checked before a kernel runs"),
+                if a.size() == size_of(shape)
+                    && let Some(data) = a.as_slice()
+                {
+                    // Shapes of as many elements differ in axes of one place at most.
+                    return Self::Slice(data);
                 }
+                if a.size() == 1 { Self::Constant(a.raw()[a.layout().offset()]) } else { Self::Strided(a) }
             }
         }
     }
 
-    /// The elements from `start` on, as many as `buffer` holds.
-    fn block<'b>(&'b self, start: usize, buffer: &'b mut [T], fresh: bool) -> &'b [T] {
+    /// Where the elements of [`Source::raw`] lie.
+    fn layout(&self, shape: &[usize]) -> Layout {
         match self {
-            Self::Slice(data) => &data[start..start + buffer.len()],
-            Self::Strided(cursor, data) => {
-                cursor.read(data, start, buffer);
-                buffer
-            }
-            Self::Constant(value) => {
-                if fresh {
-                    buffer.fill(*value);
-                }
-                buffer
-            }
+            Self::Slice(_) => Layout::contiguous(shape),
+            Self::Strided(a) => broadcast(a, shape),
+            Self::Constant(_) => Layout::strided(shape, &Strides::from_elem(0, shape.len()), 0),
+        }
+    }
+
+    fn raw(&self) -> &[T] {
+        match self {
+            Self::Slice(data) => data,
+            Self::Strided(a) => a.raw(),
+            Self::Constant(value) => std::slice::from_ref(value),
         }
     }
 }
 
-/// Calls `f` with blocks of the operands, broadcast to the shape of the result, and the place for their results.
-/// `cost` is an estimate of nanoseconds an element.
+fn broadcast(a: &Array, shape: &[usize]) -> Layout {
+    match a.layout().broadcast_to("elementwise", shape) {
+        Ok(layout) => layout,
+        Err(_) => unreachable!("operands are checked before a kernel runs"),
+    }
+}
+
+/// Calls `f` with pieces of the operands, broadcast to the shape of the result, and the place for their results.
+/// An operand that is the same number everywhere may come as [`PERIOD`] elements for a longer piece of the result, to be
+/// used again and again: [`in_step`] does so. `cost` is an estimate of nanoseconds an element.
 pub fn zip<T: Element, O: Element, const N: usize>(
     inputs: [Input<'_>; N],
     shape: &[usize],
@@ -112,16 +126,71 @@ pub fn zip<T: Element, O: Element, const N: usize>(
         return Array::build(shape, |data: &mut [O]| f(slices, data));
     }
     let sources = inputs.map(|i| Source::<T>::new(i, shape));
-    Array::build(shape, |data: &mut [O]| spread(&sources, data, cost, &f))
+    Array::build(shape, |data: &mut [O]| {
+        if data.len() <= BLOCK {
+            return run(&sources, shape, 0, data, &f);
+        }
+        let operands = sources.iter().filter(|s| !matches!(s, Source::Constant(_))).count();
+        if size_of_val(data) + operands * data.len() * T::DTYPE.size() < STREAM_BYTES {
+            return spread(&sources, shape, data, cost, &f);
+        }
+        spread(&sources, shape, data, cost, &|inputs, out: &mut [O]| streamed(inputs, out, &f));
+    })
+}
+
+/// `f`, whose results leave by way of a small buffer and go to memory without being read first.
+fn streamed<T: Copy, O: Element, const N: usize>(inputs: [&[T]; N], out: &mut [O], f: &impl Fn([&[T]; N], &mut [O])) {
+    let mut buffer = [O::default(); BLOCK];
+    for (k, chunk) in out.chunks_mut(BLOCK).enumerate() {
+        let n = chunk.len();
+        f(inputs.map(|s| piece(s, k * BLOCK, n)), &mut buffer[..n]);
+        simd::stream(&buffer[..n], chunk);
+    }
+}
+
+/// The `n` elements of an operand from `at` on; of one that repeats itself, as many as there are.
+#[inline(always)]
+fn piece<T>(s: &[T], at: usize, n: usize) -> &[T] {
+    if s.len() < at + n { &s[..n.min(s.len())] } else { &s[at..at + n] }
+}
+
+/// Calls `f` with pieces of equal length of operands that may repeat themselves.
+#[inline(always)]
+pub fn in_step<T, O, const N: usize>(inputs: [&[T]; N], out: &mut [O], mut f: impl FnMut([&[T]; N], &mut [O])) {
+    let n = out.len();
+    if inputs.iter().all(|s| s.len() >= n) {
+        return f(inputs.map(|s| &s[..n]), out);
+    }
+    for (k, chunk) in out.chunks_mut(PERIOD).enumerate() {
+        let m = chunk.len();
+        f(inputs.map(|s| if s.len() < n { &s[..m] } else { &s[k * PERIOD..k * PERIOD + m] }), chunk);
+    }
 }
 
 /// The whole result, on several threads when there is enough to do.
-fn spread<T: Element, O: Send, const N: usize>(sources: &[Source<'_, T>; N], data: &mut [O], cost: f64, f: &(impl Fn([&[T]; N], &mut [O]) + Sync)) {
-    if data.len() <= BLOCK {
-        return run(sources, 0, data, f);
-    }
+fn spread<T: Element, O: Send, const N: usize>(
+    sources: &[Source<'_, T>; N],
+    shape: &[usize],
+    data: &mut [O],
+    cost: f64,
+    f: &(impl Fn([&[T]; N], &mut [O]) + Sync),
+) {
     let grain = parallel::grain(data.len(), cost);
-    parallel::for_each_chunk_mut(data, grain, |start, chunk| run(sources, start, chunk, f));
+    if sources.iter().any(|s| matches!(s, Source::Strided(..)))
+        && let Some(grid) = Grid::new(&sources.each_ref().map(|s| s.layout(shape)))
+    {
+        let unit = grid.pitch() * grid.together();
+        let grain = grain.next_multiple_of(unit);
+        let raw = sources.each_ref().map(Source::raw);
+        return parallel::for_each_chunk_mut(data, grain, |start, chunk| {
+            grid.run(raw, start, chunk, f);
+            simd::fence();
+        });
+    }
+    parallel::for_each_chunk_mut(data, grain, |start, chunk| {
+        run(sources, shape, start, chunk, f);
+        simd::fence();
+    });
 }
 
 /// [`zip`] onto `target`, which is an operand as well as the result: `f` sees its old values in the last argument.
@@ -132,61 +201,73 @@ pub fn update<T: Element, const N: usize>(target: &mut Array, inputs: [Input<'_>
     }
     let shape = Shape::from_slice(target.shape());
     let sources = inputs.map(|i| Source::<T>::new(i, &shape));
-    spread(&sources, target.data_mut::<T>(), cost, &f);
+    let data = target.data_mut::<T>();
+    if data.len() <= BLOCK { run(&sources, &shape, 0, data, &f) } else { spread(&sources, &shape, data, cost, &f) }
 }
 
-fn run<T: Element, O, const N: usize>(sources: &[Source<'_, T>; N], start: usize, out: &mut [O], f: &impl Fn([&[T]; N], &mut [O])) {
-    if let Some(slices) = whole(sources, start, out.len()) {
-        return f(slices, out);
+fn run<T: Element, O, const N: usize>(sources: &[Source<'_, T>; N], shape: &[usize], start: usize, out: &mut [O], f: &impl Fn([&[T]; N], &mut [O])) {
+    let mut slices: [&[T]; N] = [&[]; N];
+    let mut whole = true;
+    for (s, source) in slices.iter_mut().zip(sources) {
+        match source {
+            Source::Slice(data) => *s = &data[start..start + out.len()],
+            _ => whole = false,
+        }
     }
     // Clearing buffers costs more than a short loop does.
-    if out.len() <= SHORT { by_blocks::<_, _, _, SHORT>(sources, start, out, f) } else { by_blocks::<_, _, _, BLOCK>(sources, start, out, f) }
+    match out.len() {
+        _ if whole => f(slices, out),
+        ..=SHORT => by_blocks::<_, _, _, SHORT>(sources, shape, start, out, f),
+        _ => by_blocks::<_, _, _, PERIOD>(sources, shape, start, out, f),
+    }
 }
 
 fn by_blocks<T: Element, O, const N: usize, const B: usize>(
     sources: &[Source<'_, T>; N],
+    shape: &[usize],
     start: usize,
     out: &mut [O],
     f: &impl Fn([&[T]; N], &mut [O]),
 ) {
     let mut buffers = [[T::default(); B]; N];
-    for (k, chunk) in out.chunks_mut(B).enumerate() {
-        let n = chunk.len();
-        let mut i = 0;
-        let blocks = buffers.each_mut().map(|buffer| {
-            let block = sources[i].block(start + k * B, &mut buffer[..n], k == 0);
-            i += 1;
-            block
-        });
-        f(blocks, chunk);
-    }
-}
-
-/// All operands as slices, when all are contiguous.
-#[inline]
-fn whole<'a, T, const N: usize>(sources: &[Source<'a, T>; N], start: usize, n: usize) -> Option<[&'a [T]; N]> {
-    let mut slices: [&[T]; N] = [&[]; N];
-    for (s, source) in slices.iter_mut().zip(sources) {
+    let mut cursors: [Option<Cursor>; N] = std::array::from_fn(|_| None);
+    for ((source, cursor), buffer) in sources.iter().zip(&mut cursors).zip(&mut buffers) {
         match source {
-            Source::Slice(data) => *s = &data[start..start + n],
-            _ => return None,
+            Source::Slice(_) => {}
+            Source::Strided(a) => *cursor = Some(Cursor::new(&broadcast(a, shape))),
+            Source::Constant(value) => buffer[..B.min(out.len())].fill(*value),
         }
     }
-    Some(slices)
+    let strided = cursors.iter().any(Option::is_some);
+    let width = if strided { B } else { out.len() };
+    for (k, chunk) in out.chunks_mut(width).enumerate() {
+        let (at, n) = (start + k * width, chunk.len());
+        for (i, buffer) in buffers.iter_mut().enumerate() {
+            if let Some(cursor) = &cursors[i] {
+                cursor.read(sources[i].raw(), at, &mut buffer[..n]);
+            }
+        }
+        let pieces = std::array::from_fn(|i| match sources[i] {
+            Source::Slice(data) => &data[at..at + n],
+            _ => &buffers[i][..n.min(B)],
+        });
+        f(pieces, chunk);
+    }
 }
 
 /// Elementwise over any elements with a plain closure; the compiler vectorises what it can.
 pub fn map<T: Element, O: Element, const N: usize>(inputs: [Input<'_>; N], shape: &[usize], f: impl Fn([T; N]) -> O + Sync) -> Array {
-    zip(inputs, shape, 1.0, |inputs: [&[T]; N], out: &mut [O]| {
-        let n = out.len();
-        let inputs = inputs.map(|s| &s[..n]);
-        for (i, o) in out.iter_mut().enumerate() {
-            *o = f(inputs.map(|s| s[i]));
-        }
+    zip(inputs, shape, 0.5, |inputs: [&[T]; N], out: &mut [O]| {
+        in_step(inputs, out, |inputs, out| {
+            for (i, o) in out.iter_mut().enumerate() {
+                *o = f(inputs.map(|s| s[i]));
+            }
+        });
     })
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "these results are exact")]
 mod tests {
     use super::*;
 
@@ -198,6 +279,38 @@ mod tests {
         let out = map([Input::from(&t), Input::from(&row), Input::Scalar(Scalar::Float(0.5))], &[30, 40], |[x, y, c]: [f64; 3]| x + 10.0 * y + c);
         let want: Vec<f64> = t.to_vec::<f64>().iter().zip((0..40).cycle()).map(|(x, i)| x + 10.0 * f64::from(i) + 0.5).collect();
         assert_eq!(out.to_vec::<f64>(), want);
+    }
+
+    #[test]
+    fn long_rows_meet_rows_columns_and_numbers() {
+        let (rows, columns) = (7_u16, 1001_u16);
+        let number = |n: u16| Array::from_slice(&(0..n).map(f32::from).collect::<Vec<_>>(), &[n.into()]);
+        let (row, column) = (number(columns), number(rows).reshape(&[rows.into(), 1]).unwrap());
+        let shape = [rows.into(), columns.into()];
+        let out = map([Input::from(&column), Input::from(&row), Input::Scalar(Scalar::Float(0.5))], &shape, |[x, y, c]: [f32; 3]| 2000.0 * x + y + c);
+        let want: Vec<f32> = (0..rows).flat_map(|i| (0..columns).map(move |j| 2000.0 * f32::from(i) + f32::from(j) + 0.5)).collect();
+        assert_eq!(out.to_vec::<f32>(), want);
+        let mut back = out.clone();
+        update(&mut back, [Input::from(&column), Input::from(&row)], 1.0, |inputs: [&[f32]; 2], out| {
+            in_step(inputs, out, |[x, y], out| {
+                assert!(x.len() == out.len() && y.len() == out.len());
+                out.iter_mut().zip(x.iter().zip(y)).for_each(|(o, (x, y))| *o -= 2000.0 * x + y);
+            });
+        });
+        assert!(back.to_vec::<f32>().iter().all(|x| *x == 0.5));
+    }
+
+    #[test]
+    fn streamed_results_are_the_same() {
+        let x: Vec<f32> = (0..3001_u16).map(f32::from).collect();
+        let f = |inputs: [&[f32]; 2], out: &mut [f32]| {
+            in_step(inputs, out, |[x, c], out| (0..out.len()).for_each(|i| out[i] = x[i] * c[i]));
+        };
+        for n in [0, 1, 511, 513, 3000] {
+            let mut out = vec![0.0; n + 1];
+            streamed([&x[..n], &[2.0; PERIOD][..n.min(PERIOD)]], &mut out[1..], &f);
+            assert!(out[1..].iter().zip(&x).all(|(o, x)| *o == 2.0 * x), "{n}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Elementwise formulas over [`Field`] as SIMD loops.
 
-use crate::array::{Array, DType, Element};
+use crate::array::{Array, DType, Element, PERIOD};
 use crate::dispatch;
 use crate::kernel::blocks::{self, Input};
 use crate::kernel::field::{Field, Lane};
@@ -8,7 +8,7 @@ use crate::kernel::math::Real;
 use crate::kernel::simd::{Arch, Careful, Kernel, dispatch as simd_dispatch};
 
 /// Elements after which a loop checks whether an argument left a function's fast range.
-const STRIDE: usize = 256;
+const STRIDE: usize = PERIOD;
 /// Elements of a block when there are few.
 const SHORT: usize = 16;
 
@@ -35,11 +35,14 @@ impl<P: Pointwise<N>, T: Real, const N: usize> Kernel for Loop<'_, P, T, N> {
 
     #[inline(always)]
     fn run<A: Arch>(self) {
-        let params = self.params;
-        let mut done = 0;
-        for out in self.out.chunks_mut(STRIDE) {
-            let n = out.len();
-            let inputs = self.inputs.map(|s| &s[done..done + n]);
+        let (params, whole) = (self.params, self.out.len());
+        // An operand that repeats itself is shorter than the result.
+        let width = if P::RANGED || whole > STRIDE && self.inputs.iter().any(|s| s.len() < whole) { STRIDE } else { whole };
+        let (mut done, mut rest) = (0, self.out);
+        while done < whole {
+            let n = width.min(whole - done);
+            let (out, tail) = rest.split_at_mut(n);
+            let inputs = self.inputs.map(|s| if s.len() < whole { &s[..n] } else { &s[done..done + n] });
             let far = pass::<P, T, A, N>(inputs, out, params);
             if P::RANGED {
                 if far {
@@ -48,7 +51,7 @@ impl<P: Pointwise<N>, T: Real, const N: usize> Kernel for Loop<'_, P, T, N> {
             } else {
                 debug_assert!(!far, "a formula with sin, cos or tan must say that it is RANGED");
             }
-            done += n;
+            (done, rest) = (done + n, tail);
         }
     }
 }
@@ -92,11 +95,13 @@ pub fn update<P: Pointwise<M>, const N: usize, const M: usize>(target: &mut Arra
 /// The formula with `out` as its first operand, block by block: old values are copied out of the way.
 fn onto<P: Pointwise<M>, T: Real + Element, const N: usize, const M: usize, const B: usize>(inputs: [&[T]; N], out: &mut [T], params: [f64; 2]) {
     let mut old = [T::default(); B];
+    let whole = out.len();
     for (k, out) in out.chunks_mut(B).enumerate() {
         let n = out.len();
         old[..n].copy_from_slice(out);
         let at = k * B;
-        let all: [&[T]; M] = std::array::from_fn(|i| if i == 0 { &old[..n] } else { &inputs[i - 1][at..at + n] });
+        let from = |s: &[T]| if s.len() < whole { 0 } else { at };
+        let all: [&[T]; M] = std::array::from_fn(|i| if i == 0 { &old[..n] } else { &inputs[i - 1][from(inputs[i - 1])..][..n] });
         simd_dispatch(Loop::<P, T, M> { inputs: all, out, params, formula: std::marker::PhantomData });
     }
 }

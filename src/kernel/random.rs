@@ -15,19 +15,13 @@ use crate::kernel::simd::{Arch, Kernel, dispatch};
 const WORDS: usize = 4;
 /// Elements that are made at a time. Every range of a parallel loop begins at a multiple of it.
 const BLOCK: usize = 512;
-/// Blocks of words that are computed side by side.
-const LANES: usize = 16;
+/// Blocks of words that are computed side by side: what vector registers hold.
+const LANES: usize = 8;
+/// How often words are mixed.
+const ROUNDS: usize = 10;
 
 const MULTIPLIERS: [u32; 2] = [0xd251_1f53, 0xcd9e_8d57];
 const KEY_STEPS: [u32; 2] = [0x9e37_79b9, 0xbb67_ae85];
-
-/// Upper and lower half of a · b.
-#[inline(always)]
-#[allow(clippy::cast_possible_truncation, reason = "the halves of a word")]
-fn wide(a: u32, b: u32) -> (u32, u32) {
-    let product = u64::from(a) * u64::from(b);
-    ((product >> 32) as u32, product as u32)
-}
 
 #[inline(always)]
 #[allow(clippy::cast_possible_truncation, reason = "the halves of a word")]
@@ -35,16 +29,28 @@ fn halves(x: u64) -> [u32; 2] {
     [x as u32, (x >> 32) as u32]
 }
 
-/// Ten rounds of Philox on `LANES` counters at once: word `w` of counter `l` is `x[w][l]`.
+/// The keys of the rounds.
+fn schedule(seed: u64) -> [[u64; 2]; ROUNDS] {
+    let mut key = halves(seed);
+    std::array::from_fn(|_| {
+        let now = key.map(u64::from);
+        key = [key[0].wrapping_add(KEY_STEPS[0]), key[1].wrapping_add(KEY_STEPS[1])];
+        now
+    })
+}
+
+/// Ten rounds of Philox on `N` counters at once: word `w` of counter `l` is the lower half of `x[w][l]`. What stands in
+/// the upper halves does not matter: so products stay whole, and one instruction makes each.
 #[inline(always)]
 #[allow(clippy::needless_range_loop, reason = "a lane is a column of the array")]
-fn rounds<const N: usize>(mut x: [[u32; N]; WORDS], mut key: [u32; 2]) -> [[u32; N]; WORDS] {
-    for _ in 0..10 {
+fn rounds<const N: usize>(mut x: [[u64; N]; WORDS], keys: &[[u64; 2]; ROUNDS]) -> [[u64; N]; WORDS] {
+    let product = |x: u64, i: usize| (x & u64::from(u32::MAX)) * u64::from(MULTIPLIERS[i]);
+    for key in keys {
+        let [a, b, c, d] = x;
         for l in 0..N {
-            let ((high0, low0), (high1, low1)) = (wide(MULTIPLIERS[0], x[0][l]), wide(MULTIPLIERS[1], x[2][l]));
-            (x[0][l], x[1][l], x[2][l], x[3][l]) = (high1 ^ x[1][l] ^ key[0], low1, high0 ^ x[3][l] ^ key[1], low0);
+            let (p, q) = (product(a[l], 0), product(c[l], 1));
+            (x[0][l], x[1][l], x[2][l], x[3][l]) = ((q >> 32) ^ b[l] ^ key[0], q, (p >> 32) ^ d[l] ^ key[1], p);
         }
-        key = [key[0].wrapping_add(KEY_STEPS[0]), key[1].wrapping_add(KEY_STEPS[1])];
     }
     x
 }
@@ -52,7 +58,8 @@ fn rounds<const N: usize>(mut x: [[u32; N]; WORDS], mut key: [u32; 2]) -> [[u32;
 /// Philox4x32-10 of one counter.
 #[must_use]
 pub fn philox(counter: [u32; WORDS], key: [u32; 2]) -> [u32; WORDS] {
-    rounds(counter.map(|word| [word]), key).map(|lane| lane[0])
+    let key = u64::from(key[0]) | u64::from(key[1]) << 32;
+    rounds(counter.map(|word| [u64::from(word)]), &schedule(key)).map(|[word]| halves(word)[0])
 }
 
 /// A part of the stream of a seed: its blocks from number `start` on.
@@ -79,7 +86,7 @@ impl Stream {
 
     /// The words from block `first` on; `out` takes whole blocks.
     fn words(self, first: u64, out: &mut [u32]) {
-        dispatch(Words { first: self.start.wrapping_add(first), key: halves(self.seed), out });
+        dispatch(Words { first: self.start.wrapping_add(first), keys: schedule(self.seed), out });
     }
 
     /// Calls `f` with the words for each part of `out`, `width` words an element.
@@ -99,23 +106,14 @@ impl Stream {
     /// Numbers of [0, 1), changed by `f`.
     pub fn uniform<T: Unit, O: Send>(self, out: &mut [O], f: impl Fn(T) -> O + Sync) {
         self.fill(out, T::WIDTH, 2.0, |_, words, part| {
-            for (o, word) in part.iter_mut().zip(words.chunks_exact(T::WIDTH)) {
-                *o = f(T::unit(word));
-            }
+            dispatch(Units { words, out: part, f: &f, unit: std::marker::PhantomData::<T> });
         });
     }
 
     /// Numbers of the normal distribution with this mean and standard deviation.
     pub fn normal<T: Unit>(self, out: &mut [T], mean: T, deviation: T) {
         self.fill(out, T::WIDTH, 6.0, |_, words, part| {
-            let mut units = [[T::default(); BLOCK / 2]; 2];
-            let pairs = part.len().div_ceil(2);
-            for (i, word) in words.chunks_exact(2 * T::WIDTH).take(pairs).enumerate() {
-                units[0][i] = T::above_zero(&word[..T::WIDTH]);
-                units[1][i] = T::unit(&word[T::WIDTH..]);
-            }
-            let [radius, angle] = &units;
-            dispatch(Normals { radius: &radius[..pairs], angle: &angle[..pairs], out: part, scale: [mean, deviation] });
+            dispatch(Normals { words, out: part, scale: [mean, deviation] });
         });
     }
 
@@ -165,7 +163,7 @@ fn bounded(bits: u64, range: u64) -> Option<u64> {
 
 struct Words<'a> {
     first: u64,
-    key: [u32; 2],
+    keys: [[u64; 2]; ROUNDS],
     out: &'a mut [u32],
 }
 
@@ -173,51 +171,88 @@ impl Kernel for Words<'_> {
     type Output = ();
 
     #[inline(always)]
-    #[allow(clippy::needless_range_loop, reason = "a lane is a column of the array")]
     fn run<A: Arch>(self) {
         let mut at = self.first;
-        for out in self.out.chunks_mut(WORDS * LANES) {
-            let mut x = [[0; LANES]; WORDS];
-            let mut next = at;
-            for l in 0..LANES {
-                [x[0][l], x[1][l]] = halves(next);
-                next = next.wrapping_add(1);
-            }
-            at = next;
-            let x = rounds(x, self.key);
-            for (l, block) in out.chunks_exact_mut(WORDS).enumerate() {
-                block.copy_from_slice(&[x[0][l], x[1][l], x[2][l], x[3][l]]);
-            }
+        let (whole, rest) = self.out.as_chunks_mut::<{ WORDS * LANES }>();
+        for out in whole {
+            side_by_side(at, &self.keys, out);
+            at = at.wrapping_add(LANES as u64);
+        }
+        if !rest.is_empty() {
+            let mut last = [0; WORDS * LANES];
+            side_by_side(at, &self.keys, &mut last);
+            rest.copy_from_slice(&last[..rest.len()]);
+        }
+    }
+}
+
+/// The words of the blocks from `at` on.
+#[inline(always)]
+#[allow(clippy::needless_range_loop, reason = "a lane is a column of the array")]
+fn side_by_side(at: u64, keys: &[[u64; 2]; ROUNDS], out: &mut [u32; WORDS * LANES]) {
+    let mut x = [[0; LANES]; WORDS];
+    for l in 0..LANES {
+        x[0][l] = at.wrapping_add(l as u64);
+        x[1][l] = x[0][l] >> 32;
+    }
+    let x = rounds(x, keys);
+    for (l, block) in out.as_chunks_mut::<WORDS>().0.iter_mut().enumerate() {
+        *block = x.map(|word| halves(word[l])[0]);
+    }
+}
+
+/// Numbers of words, changed by a function.
+struct Units<'a, T, O, F> {
+    words: &'a [u32],
+    out: &'a mut [O],
+    f: &'a F,
+    unit: std::marker::PhantomData<T>,
+}
+
+impl<T: Unit, O, F: Fn(T) -> O> Kernel for Units<'_, T, O, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<A: Arch>(self) {
+        for (o, word) in self.out.iter_mut().zip(self.words.chunks_exact(T::WIDTH)) {
+            *o = (self.f)(T::unit(word));
         }
     }
 }
 
 /// Pairs by Box and Muller: a radius √(−2 ln u) and an angle 2πv.
 struct Normals<'a, T> {
-    radius: &'a [T],
-    angle: &'a [T],
+    words: &'a [u32],
     out: &'a mut [T],
     scale: [T; 2],
 }
 
-impl<T: Real + Default> Kernel for Normals<'_, T> {
+impl<T: Unit> Kernel for Normals<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn run<A: Arch>(self) {
-        let n = self.radius.len();
-        let mut pairs = [[T::default(); BLOCK / 2]; 2];
-        let [cosines, sines] = &mut pairs;
+        let n = self.out.len().div_ceil(2);
+        let (mut units, mut pairs) = ([[T::default(); BLOCK / 2]; 2], [[T::default(); BLOCK / 2]; 2]);
+        for (i, word) in self.words.chunks_exact(2 * T::WIDTH).take(n).enumerate() {
+            units[0][i] = T::above_zero(&word[..T::WIDTH]);
+            units[1][i] = T::unit(&word[T::WIDTH..]);
+        }
         let [mean, deviation] = self.scale.map(Lane::<T, A>::new);
-        for (i, (c, s)) in cosines[..n].iter_mut().zip(&mut sines[..n]).enumerate() {
-            let u = Lane::<T, A>::new(self.radius[i]);
-            let angle = Lane::<T, A>::new(self.angle[i]) * Lane::lit(std::f64::consts::TAU);
+        let ([radius, angle], [cosines, sines]) = (&units, &mut pairs);
+        for ((u, v), (c, s)) in radius[..n].iter().zip(angle).zip(cosines.iter_mut().zip(sines)) {
+            let angle = Lane::<T, A>::new(*v) * Lane::lit(std::f64::consts::TAU);
+            let u = Lane::<T, A>::new(*u);
             let radius = (Lane::lit(-2.0) * u.ln()).sqrt() * deviation;
             *c = (mean + radius * angle.cos()).value();
             *s = (mean + radius * angle.sin()).value();
         }
-        for (i, o) in self.out.iter_mut().enumerate() {
-            *o = pairs[i % 2][i / 2];
+        let (whole, last) = self.out.as_chunks_mut::<2>();
+        for (o, (c, s)) in whole.iter_mut().zip(pairs[0].iter().zip(&pairs[1])) {
+            *o = [*c, *s];
+        }
+        if let [last] = last {
+            *last = pairs[0][n - 1];
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A [`Kernel`] is plain generic Rust. [`dispatch`] runs it inside a function compiled for the best
 //! instruction set of this CPU; everything the kernel calls is `#[inline(always)]`, so the compiler
-//! vectorises the loop there with that set. The only `unsafe` is the call into that function.
+//! vectorises the loop there with that set. The `unsafe` is the call into that function, and stores past the caches.
 //!
 //! | set | where | fused multiply-add |
 //! |---|---|---|
@@ -10,10 +10,17 @@
 //! | [`Baseline`] | everywhere else (SSE2, NEON) | where the target always has it |
 //!
 //! `TAPEGRAD_ISA=baseline` in the environment forces the second, for tests and bug reports.
-#![allow(unsafe_code, reason = "calling a `#[target_feature]` function needs it; the one call is in `dispatch`")]
+#![allow(
+    unsafe_code,
+    reason = "calling a `#[target_feature]` function needs it; the one call is in `dispatch`; and stores past the caches go through pointers"
+)]
 
 use std::marker::PhantomData;
 use std::sync::OnceLock;
+
+/// Bytes of a cache line.
+#[cfg(target_arch = "x86_64")]
+const LINE: usize = 64;
 
 /// What a kernel may know of the instruction set it is compiled for.
 pub trait Arch: Copy + 'static {
@@ -86,6 +93,41 @@ fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
     kernel.run::<Avx2>()
 }
 
+/// Copies `from` to `to`, past the caches: for results that are too many to be kept there. [`fence`] must follow before
+/// another thread reads them.
+///
+/// # Panics
+/// When the lengths differ.
+pub fn stream<T: Copy>(from: &[T], to: &mut [T]) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{__m128i, _mm_loadu_si128, _mm_stream_si128};
+        assert_eq!(from.len(), to.len(), "a copy has one length");
+        let head = to.as_ptr().align_offset(LINE).min(to.len());
+        let ((before, from), (to_before, to)) = (from.split_at(head), to.split_at_mut(head));
+        to_before.copy_from_slice(before);
+        let whole = size_of_val(to) / LINE * LINE;
+        let (a, b) = (from.as_ptr().cast::<__m128i>(), to.as_mut_ptr().cast::<__m128i>());
+        for i in 0..whole / size_of::<__m128i>() {
+            // SAFETY: both slices hold `whole` bytes; `to` begins at a cache line when there are any; SSE2 is always there.
+            unsafe { _mm_stream_si128(b.add(i), _mm_loadu_si128(a.add(i))) };
+        }
+        let rest = whole / size_of::<T>();
+        to[rest..].copy_from_slice(&from[rest..]);
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    to.copy_from_slice(from);
+}
+
+/// Makes what [`stream`] wrote visible to whoever is told of it after this.
+pub fn fence() {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: SSE is always there.
+    unsafe {
+        std::arch::x86_64::_mm_sfence();
+    }
+}
+
 #[cfg(target_arch = "x86_64")]
 #[inline]
 fn has_avx2() -> bool {
@@ -115,6 +157,20 @@ mod tests {
         let (sum, fma) = dispatch(Sum(&[1.0, 2.0, 3.5]));
         assert!((sum - 6.5).abs() < f32::EPSILON);
         assert_eq!(fma, isa() == "avx2" || Baseline::FMA);
+    }
+
+    #[test]
+    fn streams_of_any_length_to_any_place() {
+        let from: Vec<u16> = (0..500).collect();
+        for n in [0, 1, 31, 32, 33, 100, 470] {
+            for start in [0, 1, 7, 29] {
+                let mut to = vec![u16::MAX; 500];
+                stream(&from[..n], &mut to[start..start + n]);
+                fence();
+                assert_eq!(to[start..start + n], from[..n]);
+                assert_eq!(to.iter().filter(|x| **x == u16::MAX).count(), 500 - n);
+            }
+        }
     }
 
     #[test]

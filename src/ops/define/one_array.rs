@@ -34,7 +34,7 @@ pub trait Unary: 'static {
     /// Whether a formula has a function with a fast range (sin, cos, tan).
     const RANGED: bool = false;
     /// Nanoseconds an element.
-    const COST: f64 = 1.0;
+    const COST: f64 = 0.5;
     /// y of x.
     fn forward<F: Field>(x: F, p: [F; 2]) -> F;
     /// dy/dx.

@@ -35,7 +35,7 @@ pub trait Binary: 'static {
     /// Whether it is defined on bools.
     const BOOLS: bool = false;
     /// Nanoseconds an element.
-    const COST: f64 = 1.0;
+    const COST: f64 = 0.5;
     /// y of a and b.
     fn forward<F: Field>(a: F, b: F) -> F;
     /// dy/da.
