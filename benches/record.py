@@ -50,7 +50,7 @@ def machine() -> str:
 def main() -> int:
     """Runs what was asked for; each part replaces its own table only."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parts = ["machine", *CARGO, "compare", "instructions"]
+    parts = ["machine", *CARGO, "compare", "process", "instructions"]
     parser.add_argument("--only", nargs="+", choices=parts, default=parts)
     parser.add_argument("--page", type=Path, default=PAGE)
     options = parser.parse_args()
@@ -64,6 +64,8 @@ def main() -> int:
         elif part == "compare":
             for threads in range(1, 1 + min(2, os.cpu_count() or 1)):
                 run(sys.executable, "benches/compare.py", "--threads", str(threads), "--markdown", page)
+        elif part == "process":
+            run(sys.executable, "benches/process.py", "--markdown", page)
         elif shutil.which("valgrind"):
             run(sys.executable, "benches/instructions.py", "--markdown", page)
         else:

@@ -46,6 +46,16 @@ class Peers:
             found.torch.set_num_threads(threads)
         return found
 
+    @classmethod
+    def only(cls, name: str) -> Peers:
+        """NumPy and one other, with as many threads as it takes by itself."""
+        wanted = {"tapegrad": 1, "torch": 2, "jax": 3}[name]
+        found: list[Any] = [load("numpy"), None, None, None, None, None]
+        found[wanted] = load(name)
+        if name == "jax":
+            importlib.import_module("jax.numpy")
+        return cls(*found)
+
     def versions(self) -> str:
         """Names and versions, for the head of a table."""
         names = {"tapegrad": self.tg, "NumPy": self.np, "PyTorch": self.torch, "JAX": self.jax}

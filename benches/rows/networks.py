@@ -9,22 +9,9 @@ from typing import Any
 from .common import Peers, Row
 
 
-def rows(p: Peers) -> Iterator[Row]:
-    """A step of gradients and update for networks of three sizes."""
-    np, tg, torch, jax = p.np, p.tg, p.torch, p.jax
-    for sizes, batch, how in [((2, 16, 16, 1), 32, "SGD"), ((4, 64, 64, 2), 32, "Adam"), ((784, 512, 256, 10), 128, "Adam")]:
-        rng = np.random.default_rng(0)
-        x = rng.standard_normal((batch, sizes[0])).astype(np.float32)
-        y = rng.standard_normal((batch, sizes[-1])).astype(np.float32)
-        forms: dict[str, Callable[[], Any]] = {"tapegrad": tapegrad_step(tg, sizes, x, y, how)}
-        if torch:
-            forms["torch"] = torch_step(torch, sizes, x, y, how)
-        if jax:
-            forms["jax jit"] = jax_step(jax, np, sizes, x, y, how)
-        yield Row(f"MLP {'-'.join(map(str, sizes))}, batch {batch}, {how} step", forms)
-
-
-def tapegrad_step(tg: Any, sizes: tuple[int, ...], x: Any, y: Any, how: str) -> Callable[[], Any]:
+def tapegrad_step(p: Peers, sizes: tuple[int, ...], x: Any, y: Any, how: str) -> Callable[[], Any]:
+    """A step of ours."""
+    tg = p.tg
     layers: list[Any] = []
     for n, m in pairwise(sizes):
         layers += [tg.nn.Linear(n, m), tg.nn.ReLU()]
@@ -41,7 +28,9 @@ def tapegrad_step(tg: Any, sizes: tuple[int, ...], x: Any, y: Any, how: str) -> 
     return step
 
 
-def torch_step(torch: Any, sizes: tuple[int, ...], x: Any, y: Any, how: str) -> Callable[[], Any]:
+def torch_step(p: Peers, sizes: tuple[int, ...], x: Any, y: Any, how: str) -> Callable[[], Any]:
+    """A step of PyTorch's."""
+    torch = p.torch
     layers: list[Any] = []
     for n, m in pairwise(sizes):
         layers += [torch.nn.Linear(n, m), torch.nn.ReLU()]
@@ -58,7 +47,9 @@ def torch_step(torch: Any, sizes: tuple[int, ...], x: Any, y: Any, how: str) -> 
     return step
 
 
-def jax_step(jax: Any, np: Any, sizes: tuple[int, ...], x: Any, y: Any, how: str) -> Callable[[], Any]:
+def jax_step(p: Peers, sizes: tuple[int, ...], x: Any, y: Any, how: str) -> Callable[[], Any]:
+    """A step of JAX's, compiled whole."""
+    np, jax = p.np, p.jax
     jnp = jax.numpy
     rng = np.random.default_rng(1)
     params = [(jnp.asarray(rng.standard_normal((m, n)).astype(np.float32) * 0.1), jnp.zeros(m)) for n, m in pairwise(sizes)]
@@ -96,3 +87,19 @@ def jax_step(jax: Any, np: Any, sizes: tuple[int, ...], x: Any, y: Any, how: str
         state[0] = jax.block_until_ready(update(state[0], jx, jy))
 
     return step
+
+
+STEPS: dict[str, Callable[..., Callable[[], Any]]] = {"tapegrad": tapegrad_step, "torch": torch_step, "jax": jax_step}
+
+
+def rows(p: Peers) -> Iterator[Row]:
+    """A step of gradients and update for networks of three sizes."""
+    for sizes, batch, how in [((2, 16, 16, 1), 32, "SGD"), ((4, 64, 64, 2), 32, "Adam"), ((784, 512, 256, 10), 128, "Adam")]:
+        rng = p.np.random.default_rng(0)
+        x = rng.standard_normal((batch, sizes[0])).astype(p.np.float32)
+        y = rng.standard_normal((batch, sizes[-1])).astype(p.np.float32)
+        there = {"tapegrad": p.tg, "torch": p.torch, "jax": p.jax}
+        forms = {name: STEPS[name](p, sizes, x, y, how) for name, module in there.items() if module}
+        if "jax" in forms:
+            forms["jax jit"] = forms.pop("jax")
+        yield Row(f"MLP {'-'.join(map(str, sizes))}, batch {batch}, {how} step", forms)
