@@ -17,7 +17,7 @@ fn dtypes_follow_the_value() {
         assert_eq!(full(&[1], value, None).unwrap().dtype(), dtype);
     }
     let message = full(&[1], Scalar::Int(300), Some(DType::U8)).unwrap_err().to_string();
-    assert_eq!(message, "full: the int 300 is out of bounds for uint8");
+    assert_eq!(message, "full: the Python int 300 is out of bounds for uint8, which holds 0 to 255");
 }
 
 #[test]

@@ -136,6 +136,7 @@ unary! {
     fn negative(x) -> y { -x }
     gradient() { F::lit(-1.0) }
     integer(x) { I::lit(0).sub(x) }
+    bools false;
     domain REAL;
 }
 
@@ -171,6 +172,7 @@ unary! {
     }
     gradient() { F::lit(0.0) }
     integer(x) { x.signum() }
+    bools false;
     domain NONZERO;
 }
 

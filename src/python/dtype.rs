@@ -80,6 +80,9 @@ pub fn extract(o: &Bound<'_, PyAny>) -> PyResult<DType> {
             return Ok(DType::Bool);
         }
     }
+    if o.cast::<PyInt>().is_ok() {
+        return Err(DTypeError::new_err(format!("{} is no dtype; the sizes of a shape go into a tuple, as in zeros((2, 3))", o.str()?)));
+    }
     let name = match o.cast::<PyString>() {
         Ok(s) => s.to_string(),
         // np.dtype has `name`; np.float32 is a class whose __name__ says it.

@@ -2,7 +2,7 @@
 //! collection: a collector that finds a handle finds what its nodes hold alone.
 
 use std::any::Any;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -37,13 +37,18 @@ impl HookFn for PyHook {
         .map_err(external)
     }
 
+    fn again(&self) -> Hook {
+        Python::attach(|py| Arc::new(Self(self.0.clone_ref(py))))
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }
 }
 
 enum Place {
-    Leaf(Arc<Leaf>),
+    /// Not kept alive: a handle may be part of a cycle through the hook.
+    Leaf(Weak<Leaf>),
     Node(NodeRef),
 }
 
@@ -59,7 +64,11 @@ impl HookHandle {
     /// Takes the hook off; a second call does nothing.
     fn remove(&self) {
         match &self.place {
-            Place::Leaf(leaf) => leaf.remove_hook(self.id),
+            Place::Leaf(leaf) => {
+                if let Some(leaf) = leaf.upgrade() {
+                    leaf.remove_hook(self.id);
+                }
+            }
             Place::Node(node) => tape::remove_node_hook(node, self.id),
         }
     }
@@ -69,7 +78,7 @@ impl HookHandle {
 pub fn add_hook(v: &Variable, hook: Hook) -> PyResult<HookHandle> {
     match v.edge() {
         Edge::None => Err(GradError::new_err("register_hook: this Variable does not require gradients")),
-        Edge::Leaf(leaf) => Ok(HookHandle { id: leaf.add_hook(hook), place: Place::Leaf(Arc::clone(leaf)) }),
+        Edge::Leaf(leaf) => Ok(HookHandle { id: leaf.add_hook(hook), place: Place::Leaf(Arc::downgrade(leaf)) }),
         Edge::Node { node, output } => Ok(HookHandle { id: tape::add_node_hook(node, *output, hook), place: Place::Node(node.clone()) }),
     }
 }

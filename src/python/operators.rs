@@ -153,6 +153,12 @@ impl PyVariable {
         })
     }
 
+    #[allow(clippy::unused_self, reason = "a slot of the protocol")]
+    fn __delitem__(&self, key: &Bound<'_, PyAny>) -> PyResult<()> {
+        let _ = key;
+        Err(PyTypeError::new_err("elements of an array cannot be deleted; take those that stay, as in x[mask]"))
+    }
+
     fn __setitem__(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
         in_place::assign(slf, key, value)
     }

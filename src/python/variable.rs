@@ -321,7 +321,7 @@ impl PyVariable {
         // A collector may run while this thread holds the lock: then nothing is visited, which is safe.
         match self.state.try_lock().as_deref() {
             Some(State::Value(v)) => super::function::traverse(v, &visit),
-            Some(State::Leaf(leaf)) if Arc::strong_count(leaf) == 1 => super::function::traverse_leaf(leaf, &visit),
+            Some(State::Leaf(leaf)) if leaf.is_accounted() => super::function::traverse_leaf(leaf, &visit),
             _ => Ok(()),
         }
     }

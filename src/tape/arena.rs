@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 use super::inspect::NodeInfo;
 use super::leaf::HookFn;
 use super::mode;
-use super::node::{Attrs, CustomRule, Node};
+use super::node::{Attrs, CustomRule, Input, Node};
 
 /// Nodes of a chunk.
 const CHUNK: usize = 1024;
@@ -99,6 +99,19 @@ impl Arena {
             },
             _ => unreachable!("a counted node's chunk is alive"),
         }
+    }
+
+    /// The live nodes of which `f` holds.
+    pub(super) fn find(&self, f: impl Fn(&Node) -> bool) -> Vec<u64> {
+        let mut out = Vec::new();
+        for (c, chunk) in (self.first..).zip(&self.chunks) {
+            for (i, node) in (0_u64..).zip(chunk.iter().flat_map(|chunk| &chunk.nodes)) {
+                if node.as_ref().is_some_and(&f) {
+                    out.push(c * CHUNK as u64 + i);
+                }
+            }
+        }
+        out
     }
 
     /// Whether a node, or any node at that place, still lives.
@@ -246,6 +259,16 @@ pub fn visit_owned(node: &NodeRef, f: &mut dyn FnMut(Owned<'_>)) {
         }
         for (_, _, hook) in node.extra.iter().flat_map(|e| &e.hooks) {
             f(Owned::Hook(&**hook));
+        }
+        for held in node.extra.iter().flat_map(|e| &e.held) {
+            for hook in &held.hooks {
+                f(Owned::Hook(&**hook));
+            }
+            let leaf = node.inputs.iter().find_map(|input| if let Input::Leaf(leaf) = input { Some(leaf).filter(|l| held.is_of(l)) } else { None });
+            let own = leaf.filter(|leaf| held.answers(leaf)).and_then(|leaf| leaf.try_hooks());
+            for hook in own.into_iter().flatten() {
+                f(Owned::Hook(&*hook));
+            }
         }
         work.extend(node.consumed());
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::arena::{self, NodeRef};
 use super::leaf::{self, Hook, Leaf};
+use super::node::Node;
 use super::variable::Variable;
 use crate::error::{Error, Result, show_shape};
 
@@ -26,6 +27,38 @@ pub fn find_retained(node: &NodeRef, output: u32) -> Option<Arc<Leaf>> {
     let arena = arena::lock();
     let extra = arena.node(node.id()).extra.as_ref()?;
     extra.retained.iter().find(|(o, _)| *o == output).map(|(_, leaf)| Arc::clone(leaf))
+}
+
+/// Gives the nodes that have `leaf` as an input references to a new hook of it.
+pub(super) fn hold_in_nodes(leaf: &Arc<Leaf>, hook: &Hook) {
+    let ids = arena::lock().find(|node| node.shares(leaf) > 0);
+    for id in ids {
+        // Made outside the lock: it may be an object of another language.
+        let (one, mut all) = (hook.again(), None);
+        let mut arena = arena::lock();
+        if !arena.is_alive(id) {
+            continue;
+        }
+        let is_known = |node: &Node| node.extra.iter().flat_map(|e| &e.held).any(|h| h.is_of(leaf));
+        if !is_known(arena.node(id)) {
+            let shares = arena.node(id).shares(leaf);
+            drop(arena);
+            all = Some(leaf.hold(shares));
+            arena = arena::lock();
+            if !arena.is_alive(id) {
+                continue;
+            }
+        }
+        let node = arena.node_mut(id);
+        let before = node.is_fallible();
+        let held = &mut node.extra.get_or_insert_default().held;
+        match all {
+            Some(all) => held.push(all),
+            None => held.iter_mut().filter(|h| h.is_of(leaf)).for_each(|h| h.hooks.push(Arc::clone(&one))),
+        }
+        let after = node.is_fallible();
+        arena.count_fallible(before, after);
+    }
 }
 
 /// Registers a hook on an output of a node.

@@ -4,8 +4,8 @@
 
 use std::any::Any;
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
@@ -22,6 +22,8 @@ pub trait HookFn: Send + Sync {
     /// # Errors
     /// Whatever the user's code raises.
     fn call(&self, gradient: &Variable) -> Result<Option<Variable>>;
+    /// The same function, with a reference of its own to whatever a garbage collector counts.
+    fn again(&self) -> Hook;
     /// For whoever made it.
     fn as_any(&self) -> &dyn Any;
 }
@@ -42,6 +44,10 @@ pub struct Leaf {
     requires_grad: AtomicBool,
     /// Whether there are hooks, for whoever must not take the lock.
     hooked: AtomicBool,
+    /// How many of the shares of this leaf are a node's with [`Held`] hooks.
+    held: AtomicUsize,
+    /// Which of these answers for the leaf, when no handle is left.
+    speaker: AtomicU64,
     /// (sweep, place in its list) of the backward pass that touched the leaf last.
     pub(super) mark: AtomicU64,
     state: Mutex<State>,
@@ -63,6 +69,8 @@ impl Leaf {
             meta: Meta::of(value.array()),
             requires_grad: AtomicBool::new(requires_grad),
             hooked: AtomicBool::new(false),
+            held: AtomicUsize::new(0),
+            speaker: AtomicU64::new(0),
             mark: AtomicU64::new(0),
             state: Mutex::new(State { value, grad: None, hooks: Vec::new() }),
         })
@@ -148,11 +156,16 @@ impl Leaf {
     }
 
     /// Registers a hook; the number removes it again.
-    pub fn add_hook(&self, hook: Hook) -> u64 {
-        let id = fresh_id();
-        let mut state = self.state.lock();
-        state.hooks.push((id, hook));
-        self.hooked.store(true, Ordering::Relaxed);
+    pub fn add_hook(self: &Arc<Self>, hook: Hook) -> u64 {
+        let (id, new) = (fresh_id(), Arc::clone(&hook));
+        {
+            let mut state = self.state.lock();
+            state.hooks.push((id, hook));
+            self.hooked.store(true, Ordering::Relaxed);
+        }
+        if Arc::strong_count(self) > 1 {
+            super::hooks::hold_in_nodes(self, &new);
+        }
         id
     }
 
@@ -181,11 +194,58 @@ impl Leaf {
         self.state.lock().hooks.iter().map(|(_, h)| Arc::clone(h)).collect()
     }
 
+    /// Whether all shares but one, a handle's, are those of nodes with [`Held`] hooks. Then the handle can answer for the
+    /// leaf's own references to its hooks: whoever else keeps the leaf keeps the hooks as well, in the open.
+    #[must_use]
+    pub fn is_accounted(self: &Arc<Self>) -> bool {
+        Arc::strong_count(self) == 1 + self.held.load(Ordering::Relaxed)
+    }
+
+    /// The hooks as a node holds them that has `shares` of this leaf.
+    pub(super) fn hold(self: &Arc<Self>, shares: usize) -> Held {
+        let hooks = self.hooks().iter().map(|h| h.again()).collect();
+        self.held.fetch_add(shares, Ordering::Relaxed);
+        Held { id: fresh_id(), leaf: Arc::downgrade(self), shares, hooks }
+    }
+
     /// Forgets all hooks (when a garbage collector breaks a cycle).
     pub fn clear_hooks(&self) {
         self.hooked.store(false, Ordering::Relaxed);
         let old = std::mem::take(&mut self.state.lock().hooks);
         drop(old);
+    }
+}
+
+/// References of a node to the hooks of a leaf that is its input. They are never called: they show a garbage collector that
+/// the node keeps the hooks alive.
+pub(super) struct Held {
+    id: u64,
+    leaf: Weak<Leaf>,
+    shares: usize,
+    pub(super) hooks: Vec<Hook>,
+}
+
+impl Held {
+    /// Whether these are hooks of `leaf`.
+    pub(super) fn is_of(&self, leaf: &Arc<Leaf>) -> bool {
+        std::ptr::eq(self.leaf.as_ptr(), Arc::as_ptr(leaf))
+    }
+
+    /// Whether the node can answer for the leaf's own references to its hooks: all shares are those of such nodes, and no
+    /// other of them has answered before.
+    pub(super) fn answers(&self, leaf: &Arc<Leaf>) -> bool {
+        Arc::strong_count(leaf) == leaf.held.load(Ordering::Relaxed)
+            && (leaf.speaker.load(Ordering::Relaxed) == self.id
+                || leaf.speaker.compare_exchange(0, self.id, Ordering::Relaxed, Ordering::Relaxed).is_ok())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(leaf) = self.leaf.upgrade() {
+            let _ = leaf.speaker.compare_exchange(self.id, 0, Ordering::Relaxed, Ordering::Relaxed);
+            leaf.held.fetch_sub(self.shares, Ordering::Relaxed);
+        }
     }
 }
 

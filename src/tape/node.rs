@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::leaf::{Hook, Leaf};
+use super::leaf::{Held, Hook, Leaf};
 use super::step::{Grads, Step};
 use crate::array::{Array, DType, Shape, dims};
 use crate::error::{Error, Result};
@@ -201,7 +201,7 @@ pub(super) enum Input {
 }
 
 /// What few nodes have.
-#[derive(Default, Clone)]
+#[derive(Default)]
 pub(super) struct Extra {
     /// The line of the user's program.
     pub(super) source: Option<Arc<str>>,
@@ -209,6 +209,15 @@ pub(super) struct Extra {
     pub(super) hooks: Vec<(u32, u64, Hook)>,
     /// Where the gradient of an output is kept.
     pub(super) retained: Vec<(u32, Arc<Leaf>)>,
+    /// Hooks of the leaves among its inputs.
+    pub(super) held: Vec<Held>,
+}
+
+impl Clone for Extra {
+    /// For a pass, which is no owner: without what is held.
+    fn clone(&self) -> Self {
+        Self { source: self.source.clone(), hooks: self.hooks.clone(), retained: self.retained.clone(), held: Vec::new() }
+    }
 }
 
 /// One recorded operation.
@@ -234,9 +243,14 @@ impl Node {
         self.extra.as_ref().and_then(|e| e.source.as_ref())
     }
 
-    /// Whether running its rule or its hooks can raise an error of the user's.
+    /// Whether it holds objects of the user's: running them can raise an error.
     pub(super) fn is_fallible(&self) -> bool {
-        matches!(self.attrs, Attrs::Custom(_)) || self.extra.as_ref().is_some_and(|e| !e.hooks.is_empty())
+        matches!(self.attrs, Attrs::Custom(_)) || self.extra.as_ref().is_some_and(|e| !e.hooks.is_empty() || !e.held.is_empty())
+    }
+
+    /// How often `leaf` is its input.
+    pub(super) fn shares(&self, leaf: &Arc<Leaf>) -> usize {
+        self.inputs.iter().filter(|input| matches!(input, Input::Leaf(l) if Arc::ptr_eq(l, leaf))).count()
     }
 
     /// The nodes whose outputs it was given.

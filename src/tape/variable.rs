@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use super::arena::{self, NodeRef};
 use super::leaf::Leaf;
 use super::mode;
-use super::node::{Attrs, Extra, Input, Meta, Node, Op, Rule};
+use super::node::{Attrs, Input, Meta, Node, Op, Rule};
 use super::step::Saver;
 use crate::array::{Array, DType};
 use crate::error::{Error, Result};
@@ -189,10 +189,14 @@ fn push(op: &'static Op, inputs: &[&Variable], outs: &[Array], observed: bool, s
     save(&mut saver);
     let Saver { saved, attrs, .. } = saver;
     let mut places: SmallVec<[Input; 2]> = SmallVec::new();
+    let mut hooked = false;
     for v in inputs {
         places.push(match &v.edge {
             Edge::None => Input::None,
-            Edge::Leaf(leaf) => Input::Leaf(Arc::clone(leaf)),
+            Edge::Leaf(leaf) => {
+                hooked |= leaf.has_hooks();
+                Input::Leaf(Arc::clone(leaf))
+            }
             Edge::Node { node, output } => Input::Node { id: node.id(), output: *output },
         });
     }
@@ -200,13 +204,28 @@ fn push(op: &'static Op, inputs: &[&Variable], outs: &[Array], observed: bool, s
     for out in outs {
         metas.push(Meta::of(out));
     }
-    let node = Node { op, attrs, inputs: places, saved, outs: metas, extra: None, refs: 1, freed: false };
+    let mut node = Node { op, attrs, inputs: places, saved, outs: metas, extra: None, refs: 1, freed: false };
+    if hooked {
+        hold_hooks(&mut node);
+    }
     if observed { push_observed(node) } else { arena::push(node) }
+}
+
+/// Takes references to the hooks of the leaves among the inputs, one for each leaf.
+#[cold]
+fn hold_hooks(node: &mut Node) {
+    let leaves: SmallVec<[&Arc<Leaf>; 2]> = node.inputs.iter().filter_map(|i| if let Input::Leaf(leaf) = i { Some(leaf) } else { None }).collect();
+    let shares = |leaf: &Arc<Leaf>| leaves.iter().filter(|l| Arc::ptr_eq(l, leaf)).count();
+    let is_first = |k: usize| !leaves[..k].iter().any(|l| Arc::ptr_eq(l, leaves[k]));
+    let held = (0..leaves.len()).filter(|&k| leaves[k].has_hooks() && is_first(k)).map(|k| leaves[k].hold(shares(leaves[k]))).collect();
+    node.extra.get_or_insert_default().held = held;
 }
 
 /// Somebody wants to know what is recorded, and where.
 #[cold]
 fn push_observed(mut node: Node) -> NodeRef {
-    node.extra = mode::source().map(|s| Box::new(Extra { source: Some(s), ..Extra::default() }));
+    if let Some(source) = mode::source() {
+        node.extra.get_or_insert_default().source = Some(source);
+    }
     if mode::is_watched() { arena::push_watched(node) } else { arena::push(node) }
 }

@@ -120,6 +120,15 @@ def test_ints_beyond_int64() -> None:
         refused(lambda wrong=wrong: tg.Variable([wrong]), OverflowError, f"{wrong} does not fit into int64")
 
 
+def test_what_users_of_other_libraries_try() -> None:
+    refused(lambda: tg.zeros(2, 3), tg.DTypeError, r"3 is no dtype; the sizes of a shape go into a tuple")  # type: ignore[arg-type]
+    refused(lambda: -tg.asarray([True, False]), tg.DTypeError, "negative: dtype bool .* use ~")
+    refused(lambda: tg.sign(tg.asarray([True])), tg.DTypeError, "sign: dtype bool")
+    x = ones(2)
+    refused(lambda: x.__delitem__(0), TypeError, "cannot be deleted")
+    assert tg.abs(tg.asarray([True])).tolist() == [True]
+
+
 # ---- backward ----
 
 

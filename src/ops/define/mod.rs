@@ -90,6 +90,7 @@ macro_rules! unary {
         fn $name:ident($x:ident $(, $param:ident = $default:literal)*) -> $y:ident $forward:block
         gradient($($saved:ident),*) $factor:block
         $(integer($i:ident) $integer:block)?
+        $(bools $bools:literal;)?
         $(ranged $ranged:literal;)?
         domain $domain:expr;
     ) => {
@@ -105,6 +106,7 @@ macro_rules! unary {
                 &[$crate::ops::registry::Param::array("x") $(, $crate::ops::registry::Param::float(stringify!($param), $default))*];
             const SAVES: $crate::ops::define::Saves = $crate::ops::define::Saves::of(&[$(stringify!($saved)),*], stringify!($x), "");
             const DOMAIN: $crate::ops::samples::Domain = $domain;
+            $(const BOOLS: bool = $bools;)?
             $(const RANGED: bool = $ranged;)?
             #[inline(always)]
             #[allow(unused_variables, clippy::unused_unit, reason = "a formula names what it uses")]

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use super::{Integer, Saves, apply};
 use crate::array::{DType, default_float};
 use crate::dispatch;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernel::blocks::{self, Input};
 use crate::kernel::field::Field;
 use crate::kernel::map::{self, Pointwise};
@@ -31,6 +31,8 @@ pub trait Unary: 'static {
     const DOMAIN: Domain;
     /// Whether it is defined on integers.
     const INTEGERS: bool = false;
+    /// Whether it is defined on bools, where it is on integers.
+    const BOOLS: bool = true;
     /// Whether a formula has a function with a fast range (sin, cos, tan).
     const RANGED: bool = false;
     /// Nanoseconds an element.
@@ -125,6 +127,9 @@ pub fn apply_unary<U: Unary + ?Sized>(x: &Variable, p: [f64; 2]) -> Result<Varia
         });
     }
     if U::INTEGERS {
+        if dtype == DType::Bool && !U::BOOLS {
+            return Err(Error::dtype(U::NAME, dtype, "numbers; astype(int64) the operand, or use ~ for the opposite truth value"));
+        }
         let out = dispatch!(integer dtype, T => blocks::map([Input::from(x.array())], x.shape(), |[x]: [T; 1]| U::integer(x, p)),
             else return apply_unary::<U>(&astype(x, DType::U8)?, p).and_then(|y| astype(&y, DType::Bool)));
         return Ok(out.into());
