@@ -76,9 +76,9 @@ impl<T: MatElement> Peak<T> {
             sums[0] = black_box([T::ZERO, T::ONE][i % 2]);
         }
         for _ in 0..self.1 {
-            for i in 0..6 {
+            for sums in &mut sums {
                 for j in 0..W {
-                    sums[i][j] = T::mul_add::<A>(x[j], x[j], sums[i][j]);
+                    sums[j] = T::mul_add::<A>(x[j], x[j], sums[j]);
                 }
             }
         }

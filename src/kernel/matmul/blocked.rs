@@ -143,7 +143,7 @@ impl<T: Entry> Pack<'_, T> {
         let left = work.packed.clone().step_by(W);
         let panels = left.map(|j| (j..work.p.n.min(j + W), work.panel(j, rows.start)));
         // SAFETY: inside `b`; a panel has room for all rows of `b`, and these are this thread's.
-        unsafe { pack::panels::<T, W>(work.p.b.from(rows.start, 0), rows.len(), panels) };
+        unsafe { pack::panels::<T, W>(work.p.b.from(rows.start, 0), rows.len(), &panels) };
     }
 }
 
@@ -178,8 +178,9 @@ impl<T: Entry> Tiles<'_, T> {
                 let mut panels = None;
                 if copies {
                     let place = |(i, tile)| (tile, copy.wrapping_add(i * ROWS * part.len()));
+                    let each = tiles(block.clone()).enumerate().map(place);
                     // SAFETY: inside `a`; the buffer has room for a panel for each tile.
-                    unsafe { pack::panels::<T, ROWS>(p.a.from(0, l).t(), part.len(), tiles(block.clone()).enumerate().map(place)) };
+                    unsafe { pack::panels::<T, ROWS>(p.a.from(0, l).t(), part.len(), &each) };
                     panels = Some(copy.cast_const());
                 }
                 self.block::<A, W>(panels, block.clone(), part);

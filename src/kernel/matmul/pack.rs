@@ -19,7 +19,7 @@ const MANY: usize = 64;
 /// # Safety
 /// `b` has `k` rows of these columns, and each place has room for `k` by `W`.
 #[inline(always)]
-pub unsafe fn panels<T: Entry, const W: usize>(b: Strided<*const T>, k: usize, panels: impl Iterator<Item = (Range<usize>, *mut T)> + Clone) {
+pub unsafe fn panels<T: Entry, const W: usize>(b: Strided<*const T>, k: usize, panels: &(impl Iterator<Item = (Range<usize>, *mut T)> + Clone)) {
     let chunk = if b.cs == 1 { FEW } else { MANY };
     for l in (0..k).step_by(chunk) {
         for (cols, out) in panels.clone() {

@@ -54,6 +54,7 @@ pub unsafe fn run<A: Arch, T: Entry, const W: usize>(tile: &Tile<T>) {
 /// # Safety
 /// As for [`run`], and `rows` is `H`.
 #[inline(always)]
+#[allow(clippy::needless_range_loop, reason = "indices that are constants once unrolled: see below")]
 unsafe fn rows<A: Arch, T: Entry, const W: usize, const H: usize>(t: &Tile<T>) {
     let mut sums = [[T::ZERO; W]; H];
     let (mut column, mut row) = (t.a.ptr, t.b);

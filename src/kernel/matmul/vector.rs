@@ -42,25 +42,25 @@ pub unsafe fn product<T: Entry>(p: &Product<T>) -> bool {
     // Of columns, pieces long enough to be read ahead.
     let least = if p.a.cs == 1 { 1 } else { 256 };
     let grain = if threads == 1 { p.m } else { p.m.div_ceil(4 * threads).max(least).next_multiple_of(4) };
-    parallel::for_each_range(p.m, grain, |rows| simd::dispatch(Rows { p: &p, x, rows }));
+    parallel::for_each_range(p.m, grain, |rows| simd::dispatch(Outputs { p: &p, x, rows }));
     drop(copy);
     true
 }
 
 /// These outputs. Made only where the promises of [`Entry::product`] hold, with the elements of the vector in `x`.
-struct Rows<'a, T> {
+struct Outputs<'a, T> {
     p: &'a Product<T>,
     x: &'a [T],
     rows: Range<usize>,
 }
 
-impl<T: Entry> simd::Kernel for Rows<'_, T> {
+impl<T: Entry> simd::Kernel for Outputs<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn run<A: Arch>(self) {
         if self.p.a.cs != 1 {
-            return self.from_columns::<A>();
+            return self.by_columns::<A>();
         }
         // Four vectors: as many chains of sums hide the latency of an addition.
         match 4 * A::BYTES / size_of::<T>() {
@@ -71,7 +71,7 @@ impl<T: Entry> simd::Kernel for Rows<'_, T> {
     }
 }
 
-impl<T: Entry> Rows<'_, T> {
+impl<T: Entry> Outputs<'_, T> {
     #[inline(always)]
     fn dots<A: Arch, const W: usize>(&self) {
         let mut i = self.rows.start;
@@ -116,7 +116,7 @@ impl<T: Entry> Rows<'_, T> {
 
     /// Outputs that are neighbours, as sums of columns.
     #[inline(always)]
-    fn from_columns<A: Arch>(&self) {
+    fn by_columns<A: Arch>(&self) {
         let mut buffer = [T::ZERO; BLOCK];
         for top in self.rows.clone().step_by(BLOCK) {
             let sums = &mut buffer[..BLOCK.min(self.rows.end - top)];
@@ -169,15 +169,15 @@ fn add<A: Arch, T: Entry, const W: usize, const H: usize>(sums: &mut [[T; W]; H]
     }
 }
 
-/// The sum of all, by halves.
+/// The sum of all: of vectors first, then by halves. Every index is a constant, or the sums would leave their registers.
 #[inline(always)]
 fn halve<T: Entry, const W: usize>(sums: [T; W]) -> T {
-    let (mut sums, mut half) = (sums, W / 2);
-    while half > 0 {
-        for j in 0..half {
-            sums[j] = sums[j].plus(sums[j + half]);
+    let mut eight = [T::ZERO; 8];
+    for part in sums.as_chunks::<8>().0 {
+        for j in 0..8 {
+            eight[j] = eight[j].plus(part[j]);
         }
-        half /= 2;
     }
-    sums[0]
+    let [a, b, c, d, e, f, g, h] = eight;
+    a.plus(e).plus(c.plus(g)).plus(b.plus(f).plus(d.plus(h)))
 }
