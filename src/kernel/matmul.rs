@@ -1,15 +1,22 @@
 //! Matrix products: the one door to them.
 //!
-//! [`matmul`] and [`matmul_batch`] check that every element lies in its slice; `split` cuts the work into parts
-//! for the threads, at places that depend on the sizes and layouts alone, so that the result has the same bits
-//! with any number of threads; `product` computes one part. `docs/decisions/0002-gemm.md` has the numbers.
+//! [`matmul`] and [`matmul_batch`] check that every element lies in its slice; `split` divides a batch; `blocked` and
+//! `vector` compute one product of floats and `product` any other. The order of every sum depends on sizes and layouts
+//! alone, so that the result has the same bits with any number of threads. `docs/decisions/0006-gemm-kernel.md` has the
+//! numbers.
 
 #![allow(unsafe_code, reason = "to call `split::run`, whose promises are what this file checks")]
 
+mod blocked;
+#[cfg(test)]
+mod oracle;
+mod pack;
 mod product;
 mod split;
 #[cfg(test)]
 mod tests;
+mod tile;
+mod vector;
 mod view;
 
 use std::ops::Range;

@@ -26,6 +26,8 @@ const LINE: usize = 64;
 pub trait Arch: Copy + 'static {
     /// `mul_add` is one instruction. Where this is false it would be a call into libm: never use it there.
     const FMA: bool;
+    /// The bytes of a vector register.
+    const BYTES: usize = 16;
     /// Functions with a fast range leave it when an argument asks for it, at the price of a branch.
     const CAREFUL: bool = false;
 }
@@ -36,6 +38,7 @@ pub struct Avx2;
 
 impl Arch for Avx2 {
     const FMA: bool = true;
+    const BYTES: usize = 32;
 }
 
 /// Whatever the compilation target guarantees.
@@ -54,6 +57,7 @@ pub struct Careful<A>(PhantomData<A>);
 
 impl<A: Arch> Arch for Careful<A> {
     const FMA: bool = A::FMA;
+    const BYTES: usize = A::BYTES;
     const CAREFUL: bool = true;
 }
 

@@ -1,4 +1,4 @@
-//! One matrix product on one thread: the `gemm` crate for floats, a plain loop for everything else.
+//! What a matrix product is, and for which elements: floats in blocks or as vectors, everything else in a plain loop.
 
 // The blocks of one output are written by several threads, so they are raw pointers into one slice. The
 // views that the parent module checks are the proof that each pointer stays inside it.
@@ -7,19 +7,12 @@
 use std::ops::Range;
 use std::slice::{from_raw_parts, from_raw_parts_mut};
 
+use super::{blocked, split, vector};
+use crate::array::Element;
 use crate::kernel::simd::{self, Arch, Baseline};
-
-/// Below this many multiplications the plain loop is faster than the crate's preparations.
-const TINY: usize = 256;
-
-/// The side of the squares in which a matrix is transposed.
-const SQUARE: usize = 8;
 
 /// The rows of `b` that the plain loop reads side by side: enough streams to keep the memory busy.
 const TOGETHER: usize = 4;
-
-/// Rows up to this many bytes are read several at a time; longer ones faster one after the other.
-const PAGE: usize = 4096;
 
 /// A matrix as the address of element `(0, 0)` and two strides.
 #[derive(Clone, Copy)]
@@ -30,14 +23,22 @@ pub struct Strided<P> {
 }
 
 impl<P> Strided<P> {
-    fn t(self) -> Self {
+    /// The transpose.
+    pub fn t(self) -> Self {
         Self { ptr: self.ptr, rs: self.cs, cs: self.rs }
     }
 }
 
 impl<T: Copy> Strided<*const T> {
+    /// The matrix from element `(i, j)` on.
+    #[inline(always)]
+    pub fn from(self, i: usize, j: usize) -> Self {
+        Self { ptr: self.ptr.wrapping_offset(i.cast_signed() * self.rs + j.cast_signed() * self.cs), ..self }
+    }
+
     /// # Safety
     /// `(i, j)` is an element of the matrix.
+    #[inline(always)]
     pub unsafe fn at(&self, i: usize, j: usize) -> *const T {
         // SAFETY: the element lies in the slice that `ptr` points into, so the distances fit in `isize`.
         unsafe { self.ptr.offset(i.cast_signed() * self.rs + j.cast_signed() * self.cs) }
@@ -45,8 +46,15 @@ impl<T: Copy> Strided<*const T> {
 }
 
 impl<T: Copy> Strided<*mut T> {
+    /// The matrix from element `(i, j)` on.
+    #[inline(always)]
+    pub fn from(self, i: usize, j: usize) -> Self {
+        Self { ptr: self.ptr.wrapping_offset(i.cast_signed() * self.rs + j.cast_signed() * self.cs), ..self }
+    }
+
     /// # Safety
     /// `(i, j)` is an element of the matrix.
+    #[inline(always)]
     pub unsafe fn at(&self, i: usize, j: usize) -> *mut T {
         // SAFETY: as above.
         unsafe { self.ptr.offset(i.cast_signed() * self.rs + j.cast_signed() * self.cs) }
@@ -94,6 +102,14 @@ impl<T: Copy> Product<T> {
         block
     }
 
+    /// The product over this part of `k` only, added to the parts before it.
+    pub fn deep(mut self, depth: Range<usize>) -> Self {
+        (self.a, self.b) = (self.a.from(0, depth.start), self.b.from(depth.start, 0));
+        self.k = depth.len();
+        self.accumulate |= depth.start > 0;
+        self
+    }
+
     /// The product over this part of `k` only, written to `out` row by row.
     pub fn part(&self, depth: Range<usize>, out: &mut [T]) -> Self {
         let start = depth.start.cast_signed();
@@ -104,25 +120,6 @@ impl<T: Copy> Product<T> {
         part.c = Strided { ptr: out.as_mut_ptr(), rs: self.n.cast_signed(), cs: 1 };
         part
     }
-
-    /// Copies `a`, row by row, to `rows`.
-    ///
-    /// # Safety
-    /// The promises of [`Product`] hold.
-    pub unsafe fn copy_a(&self, rows: &mut [T]) {
-        // Squares of one cache line or half of it, so that the lines of a column stay cached meanwhile.
-        for (top, band) in (0..).step_by(SQUARE).zip(rows.chunks_mut(SQUARE * self.k)) {
-            for left in (0..self.k).step_by(SQUARE) {
-                for (i, row) in (top..).zip(band.chunks_exact_mut(self.k)) {
-                    let right = self.k.min(left + SQUARE);
-                    for (l, x) in (left..right).zip(&mut row[left..right]) {
-                        // SAFETY: `rows` has at most `m` rows, so `i < m`, and `l < k`.
-                        *x = unsafe { *self.a.at(i, l) };
-                    }
-                }
-            }
-        }
-    }
 }
 
 // SAFETY: stands for two shared borrows and one exclusive one; threads that share it compute disjoint
@@ -130,25 +127,29 @@ impl<T: Copy> Product<T> {
 unsafe impl<T: Sync> Sync for Product<T> {}
 
 /// The element types of matrix products. Sealed: this module is private.
-pub trait Entry: Copy + Send + Sync + 'static {
+pub trait Entry: Element {
     /// The empty sum.
     const ZERO: Self;
     /// The factor that changes nothing.
     const ONE: Self;
     /// The cost of a multiplication, that of `f32` being 1.
     const COST: usize;
-    /// Whether [`Entry::product`] likes `a` row by row, so that the whole may copy it once for all blocks.
-    const WANTS_ROWS: bool = false;
     /// `sum + x * y`.
     #[must_use]
     fn mul_add<A: Arch>(sum: Self, x: Self, y: Self) -> Self;
-    /// Computes `p` on this thread.
+    /// The sum of two.
+    #[must_use]
+    #[inline(always)]
+    fn plus(self, other: Self) -> Self {
+        Self::mul_add::<Baseline>(self, other, Self::ONE)
+    }
+    /// Computes `p`, with as many threads as it is worth.
     ///
     /// # Safety
     /// The promises of [`Product`] hold, and no other thread touches the elements of `p.c` meanwhile.
     unsafe fn product(p: &Product<Self>) {
-        // SAFETY: same promises.
-        unsafe { plain(p) }
+        // SAFETY: same promises, and tiles are disjoint.
+        split::by_tiles(p, |tile| unsafe { plain(tile) });
     }
 }
 
@@ -221,35 +222,11 @@ fn add_rows<A: Arch, T: Entry, const N: usize>(p: &Product<T>, i: usize, l: usiz
 /// # Safety
 /// As for [`Entry::product`].
 unsafe fn float<T: Entry>(p: &Product<T>) {
-    let mut p = *p;
-    if p.n == 1 && p.a.rs == 1 && p.c.rs == 1 {
-        p = p.t();
-    }
-    let one_page = (16..=PAGE / size_of::<T>()).contains(&p.n);
-    let row = p.m == 1 && p.b.cs == 1 && p.c.cs == 1 && one_page;
-    if row || p.m * p.n * p.k <= TINY {
-        // SAFETY: same promises.
-        return unsafe { plain(&p) };
-    }
-    // With one column or row the crate has a fast path for dot products of neighbours only, so a strided
-    // vector is copied first.
-    let mut vector = Vec::new();
-    if p.n == 1 && p.a.cs == 1 && p.b.rs != 1 {
-        // SAFETY: `l < k`.
-        vector.extend((0..p.k).map(|l| unsafe { *p.b.at(l, 0) }));
-        (p.b.ptr, p.b.rs) = (vector.as_ptr(), 1);
-    } else if p.m == 1 && p.b.rs == 1 && p.a.cs != 1 {
-        // SAFETY: `l < k`.
-        vector.extend((0..p.k).map(|l| unsafe { *p.a.at(0, l) }));
-        (p.a.ptr, p.a.cs) = (vector.as_ptr(), 1);
-    }
-    let (a, b, c) = (p.a, p.b, p.c);
-    // The crate's `alpha` is the factor of `c`, used when `read_dst`.
-    let (alpha, beta) = (T::ONE, T::ONE);
-    let threads = gemm::Parallelism::None;
-    // SAFETY: the promises are all that the crate asks for; it reads `c` only when accumulating.
+    // SAFETY: same promises.
     unsafe {
-        gemm::gemm(p.m, p.n, p.k, c.ptr, c.cs, c.rs, p.accumulate, a.ptr, a.cs, a.rs, b.ptr, b.cs, b.rs, alpha, beta, false, false, false, threads);
+        if p.m.min(p.n) > 1 || !vector::product(p) {
+            blocked::product(p);
+        }
     }
 }
 
@@ -259,7 +236,6 @@ macro_rules! float_kernel {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
             const COST: usize = $cost;
-            const WANTS_ROWS: bool = true;
             #[inline(always)]
             fn mul_add<A: Arch>(sum: Self, x: Self, y: Self) -> Self {
                 if A::FMA { x.mul_add(y, sum) } else { sum + x * y }

@@ -1,0 +1,229 @@
+//! Products of floats, in blocks that fit the caches.
+//!
+//! `k` is cut into equal parts of at most [`DEPTH`], and a tile adds one part at a time: the order of every sum depends on
+//! `k` alone, so rows and columns may be cut for the threads anywhere. `b` is packed once, by all threads; each then
+//! takes blocks of rows, which it copies for itself, and runs every panel of `b` through them.
+
+#![allow(unsafe_code, reason = "operands are read through the pointers of `product`")]
+
+use std::ops::Range;
+
+use super::pack;
+use super::product::{Entry, Product, Strided};
+use super::split::{SPLIT, cost};
+use super::tile::{self, ROWS, Tile};
+use crate::array::Array;
+use crate::kernel::parallel;
+use crate::kernel::simd::{self, Arch};
+
+/// The most of `k` that runs through the microkernel at a time: a panel of `b` fills half of an L1 cache.
+const DEPTH: usize = 256;
+/// The most rows of a block of `a`: with [`DEPTH`] a part of an L2 cache.
+const HEIGHT: usize = 96;
+/// The rows that a thread takes at a time.
+const TAKEN: usize = 64;
+/// The blocks that each thread should find, so that one that begins late does not hold up the rest.
+const EACH: usize = 8;
+/// The most elements of `b` that are packed at a time, and the rows that one thread packs at a time.
+const PACKED: usize = 1 << 22;
+const CHUNK: usize = 64;
+/// Fewer rows than this do not repay packing `b`, unless it is given by columns.
+const FEW_ROWS: usize = 24;
+/// The bytes of `b` that stay in an L1 cache unpacked.
+const SMALL: usize = 20 << 10;
+/// Fewer columns than this do not repay copying `a`.
+const FEW_COLUMNS: usize = 96;
+
+/// Computes `p`.
+///
+/// # Safety
+/// As for [`Entry::product`].
+pub unsafe fn product<T: Entry>(p: &Product<T>) {
+    // Tiles are written by rows.
+    let p = if p.c.cs != 1 && p.c.rs == 1 { &p.t() } else { p };
+    let width = simd::dispatch(Width(size_of::<T>()));
+    let threads = if cost::<T>(p.m, p.k, p.n) < SPLIT { 1 } else { parallel::num_threads() };
+    let direct = p.b.cs == 1 && (p.m < FEW_ROWS || p.k * p.n * size_of::<T>() <= SMALL);
+    let depth = depth_of(p.k);
+    let cols = if direct { p.n } else { p.n.min(PACKED / depth / width * width) };
+    let depths = if direct { p.k.max(1) } else { (PACKED / cols.next_multiple_of(width) / depth).max(1) * depth };
+    for left in (0..p.n).step_by(cols) {
+        for l in (0..p.k.max(1)).step_by(depths) {
+            let part = p.block(0..p.m, left..p.n.min(left + cols)).deep(l..p.k.min(l + depths));
+            let packed = if direct { part.n / width * width..part.n } else { 0..part.n };
+            let mut panels = Array::empty(&[packed.len().next_multiple_of(width) * part.k], T::DTYPE);
+            let ptr = panels.data_mut::<T>().as_mut_ptr();
+            let work = Work { p: part, width, depth, packed, panels: Shared(ptr) };
+            if !work.packed.is_empty() {
+                let grain = if threads == 1 { part.k } else { CHUNK };
+                parallel::for_each_range(part.k, grain, |rows| simd::dispatch(Pack(&work, rows)));
+            }
+            work.run(threads);
+        }
+    }
+}
+
+/// The part of `k` that is added at a time.
+fn depth_of(k: usize) -> usize {
+    k.div_ceil(k.div_ceil(DEPTH).max(1)).next_multiple_of(4).max(4)
+}
+
+/// The columns of a tile: two vectors.
+struct Width(usize);
+
+impl simd::Kernel for Width {
+    type Output = usize;
+
+    #[inline(always)]
+    fn run<A: Arch>(self) -> usize {
+        2 * A::BYTES / self.0
+    }
+}
+
+/// A pointer that threads share: they write to disjoint places of it, then read.
+struct Shared<T>(*mut T);
+
+// SAFETY: see above; who makes one keeps to it.
+unsafe impl<T: Send> Sync for Shared<T> {}
+
+/// A product, and where its `b` is packed. Made only where the promises of [`Product`] hold.
+struct Work<T> {
+    p: Product<T>,
+    width: usize,
+    depth: usize,
+    /// The columns of `b` that are packed: all, or those that do not fill a panel.
+    packed: Range<usize>,
+    panels: Shared<T>,
+}
+
+impl<T: Entry> Work<T> {
+    fn panel(&self, left: usize, l: usize) -> *mut T {
+        self.panels.0.wrapping_add((left - self.packed.start) * self.p.k + l * self.width)
+    }
+
+    /// Computes the product from packed panels.
+    fn run(&self, threads: usize) {
+        let (m, n) = (self.p.m, self.p.n);
+        let mut parts = [1, 1];
+        if threads > 1 {
+            parts[0] = m.div_ceil(TAKEN);
+            parts[1] = (EACH * threads).div_ceil(parts[0]).min(n.div_ceil(4 * self.width));
+        }
+        let (rows, cols) = (m.div_ceil(parts[0]), n.div_ceil(parts[1]).next_multiple_of(self.width));
+        let across = n.div_ceil(cols);
+        parallel::for_each_range(m.div_ceil(rows) * across, 1, |range| {
+            for i in range {
+                let (top, left) = (i / across * rows, i % across * cols);
+                simd::dispatch(Tiles(self, top..m.min(top + rows), left..n.min(left + cols)));
+            }
+        });
+    }
+}
+
+/// Packs these rows of `b`.
+struct Pack<'a, T>(&'a Work<T>, Range<usize>);
+
+impl<T: Entry> simd::Kernel for Pack<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<A: Arch>(self) {
+        match 2 * A::BYTES / size_of::<T>() {
+            4 => self.copy::<4>(),
+            8 => self.copy::<8>(),
+            _ => self.copy::<16>(),
+        }
+    }
+}
+
+impl<T: Entry> Pack<'_, T> {
+    #[inline(always)]
+    fn copy<const W: usize>(self) {
+        let Self(work, rows) = self;
+        let left = work.packed.clone().step_by(W);
+        let panels = left.map(|j| (j..work.p.n.min(j + W), work.panel(j, rows.start)));
+        // SAFETY: inside `b`; a panel has room for all rows of `b`, and these are this thread's.
+        unsafe { pack::panels::<T, W>(work.p.b.from(rows.start, 0), rows.len(), &panels) };
+    }
+}
+
+/// Computes these rows and columns of `c`.
+struct Tiles<'a, T>(&'a Work<T>, Range<usize>, Range<usize>);
+
+impl<T: Entry> simd::Kernel for Tiles<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<A: Arch>(self) {
+        match 2 * A::BYTES / size_of::<T>() {
+            4 => self.blocks::<A, 4>(),
+            8 => self.blocks::<A, 8>(),
+            _ => self.blocks::<A, 16>(),
+        }
+    }
+}
+
+impl<T: Entry> Tiles<'_, T> {
+    #[inline(always)]
+    fn blocks<A: Arch, const W: usize>(self) {
+        let Self(Work { p, depth, .. }, rows, cols) = &self;
+        let height = rows.len().div_ceil(rows.len().div_ceil(HEIGHT));
+        let copies = cols.len() >= FEW_COLUMNS;
+        let mut buffer = Array::empty(&[if copies { height.div_ceil(ROWS) * ROWS * depth } else { 0 }], T::DTYPE);
+        let copy = buffer.data_mut::<T>().as_mut_ptr();
+        for start in rows.clone().step_by(height) {
+            let block = start..rows.end.min(start + height);
+            for l in (0..p.k.max(1)).step_by(*depth) {
+                let part = l..p.k.min(l + *depth);
+                let mut panels = None;
+                if copies {
+                    let place = |(i, tile)| (tile, copy.wrapping_add(i * ROWS * part.len()));
+                    let each = tiles(block.clone()).enumerate().map(place);
+                    // SAFETY: inside `a`; the buffer has room for a panel for each tile.
+                    unsafe { pack::panels::<T, ROWS>(p.a.from(0, l).t(), part.len(), &each) };
+                    panels = Some(copy.cast_const());
+                }
+                self.block::<A, W>(panels, block.clone(), part);
+            }
+        }
+    }
+
+    /// Adds the products of these rows and this part of `k`, with `a` from panels or as it is.
+    #[inline(always)]
+    fn block<A: Arch, const W: usize>(&self, panels: Option<*const T>, rows: Range<usize>, part: Range<usize>) {
+        let Self(work @ Work { p, packed, .. }, _, cols) = self;
+        for left in cols.clone().step_by(W) {
+            let (b, b_step) = if packed.contains(&left) {
+                (work.panel(left, part.start).cast_const(), W.cast_signed())
+            } else {
+                (p.b.from(part.start, left).ptr, p.b.rs)
+            };
+            for (i, tile) in tiles(rows.clone()).enumerate() {
+                let a = match panels {
+                    Some(ptr) => Strided { ptr: ptr.wrapping_add(i * ROWS * part.len()), rs: 1, cs: ROWS.cast_signed() },
+                    None => p.a.from(tile.start, part.start),
+                };
+                let tile = Tile {
+                    rows: tile.len(),
+                    k: part.len(),
+                    cols: W.min(cols.end - left),
+                    a,
+                    b,
+                    b_step,
+                    c: p.c.from(tile.start, left),
+                    add: p.accumulate || part.start > 0,
+                };
+                // SAFETY: inside `a`, `b` and `c` by the promises of `Work`; a panel is `W` wide.
+                unsafe { tile::run::<A, T, W>(&tile) };
+            }
+        }
+    }
+}
+
+/// The rows of each tile, as equal as they can be: two tiles of four are faster than one of six and one of two.
+#[inline(always)]
+fn tiles(rows: Range<usize>) -> impl Iterator<Item = Range<usize>> + Clone {
+    let (count, len) = (rows.len().div_ceil(ROWS), rows.len());
+    let at = move |i: usize| rows.start + i * len / count;
+    (0..count).map(move |i| at(i)..at(i + 1))
+}
