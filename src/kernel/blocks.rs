@@ -4,14 +4,12 @@
 //! block at a time into a buffer that stays in the first-level cache. So a kernel sees nothing but slices.
 
 use crate::array::{Array, Cursor, Element, Grid, Layout, PERIOD, Scalar, Shape, Strides, size_of};
-use crate::kernel::{parallel, simd};
+use crate::kernel::parallel;
 
 /// Elements of a block.
 pub const BLOCK: usize = 512;
 /// Elements of a block when there are few.
 const SHORT: usize = 16;
-/// An operation that touches more bytes than this finds nothing of its result in a cache that is worth keeping.
-const STREAM_BYTES: usize = 32 << 20;
 
 /// An operand: an array, or a number that never becomes one.
 #[derive(Clone, Copy, Debug)]
@@ -116,7 +114,7 @@ fn broadcast(a: &Array, shape: &[usize]) -> Layout {
 /// Calls `f` with pieces of the operands, broadcast to the shape of the result, and the place for their results.
 /// An operand that is the same number everywhere may come as [`PERIOD`] elements for a longer piece of the result, to be
 /// used again and again: [`in_step`] does so. `cost` is an estimate of nanoseconds an element.
-pub fn zip<T: Element, O: Element, const N: usize>(
+pub(super) fn zip<T: Element, O: Element, const N: usize>(
     inputs: [Input<'_>; N],
     shape: &[usize],
     cost: f64,
@@ -126,37 +124,12 @@ pub fn zip<T: Element, O: Element, const N: usize>(
         return Array::build(shape, |data: &mut [O]| f(slices, data));
     }
     let sources = inputs.map(|i| Source::<T>::new(i, shape));
-    Array::build(shape, |data: &mut [O]| {
-        if data.len() <= BLOCK {
-            return run(&sources, shape, 0, data, &f);
-        }
-        let operands = sources.iter().filter(|s| !matches!(s, Source::Constant(_))).count();
-        if size_of_val(data) + operands * data.len() * T::DTYPE.size() < STREAM_BYTES {
-            return spread(&sources, shape, data, cost, &f);
-        }
-        spread(&sources, shape, data, cost, &|inputs, out: &mut [O]| streamed(inputs, out, &f));
-    })
-}
-
-/// `f`, whose results leave by way of a small buffer and go to memory without being read first.
-fn streamed<T: Copy, O: Element, const N: usize>(inputs: [&[T]; N], out: &mut [O], f: &impl Fn([&[T]; N], &mut [O])) {
-    let mut buffer = [O::default(); BLOCK];
-    for (k, chunk) in out.chunks_mut(BLOCK).enumerate() {
-        let n = chunk.len();
-        f(inputs.map(|s| piece(s, k * BLOCK, n)), &mut buffer[..n]);
-        simd::stream(&buffer[..n], chunk);
-    }
-}
-
-/// The `n` elements of an operand from `at` on; of one that repeats itself, as many as there are.
-#[inline(always)]
-fn piece<T>(s: &[T], at: usize, n: usize) -> &[T] {
-    if s.len() < at + n { &s[..n.min(s.len())] } else { &s[at..at + n] }
+    Array::build(shape, |data: &mut [O]| spread(&sources, shape, data, cost, &f))
 }
 
 /// Calls `f` with pieces of equal length of operands that may repeat themselves.
 #[inline(always)]
-pub fn in_step<T, O, const N: usize>(inputs: [&[T]; N], out: &mut [O], mut f: impl FnMut([&[T]; N], &mut [O])) {
+pub(super) fn in_step<T, O, const N: usize>(inputs: [&[T]; N], out: &mut [O], mut f: impl FnMut([&[T]; N], &mut [O])) {
     let n = out.len();
     if inputs.iter().all(|s| s.len() >= n) {
         return f(inputs.map(|s| &s[..n]), out);
@@ -175,6 +148,9 @@ fn spread<T: Element, O: Send, const N: usize>(
     cost: f64,
     f: &(impl Fn([&[T]; N], &mut [O]) + Sync),
 ) {
+    if data.len() <= BLOCK {
+        return run(sources, shape, 0, data, f);
+    }
     let grain = parallel::grain(data.len(), cost);
     if sources.iter().any(|s| matches!(s, Source::Strided(..)))
         && let Some(grid) = Grid::new(&sources.each_ref().map(|s| s.layout(shape)))
@@ -182,15 +158,9 @@ fn spread<T: Element, O: Send, const N: usize>(
         let unit = grid.pitch() * grid.together();
         let grain = grain.next_multiple_of(unit);
         let raw = sources.each_ref().map(Source::raw);
-        return parallel::for_each_chunk_mut(data, grain, |start, chunk| {
-            grid.run(raw, start, chunk, f);
-            simd::fence();
-        });
+        return parallel::for_each_chunk_mut(data, grain, |start, chunk| grid.run(raw, start, chunk, f));
     }
-    parallel::for_each_chunk_mut(data, grain, |start, chunk| {
-        run(sources, shape, start, chunk, f);
-        simd::fence();
-    });
+    parallel::for_each_chunk_mut(data, grain, |start, chunk| run(sources, shape, start, chunk, f));
 }
 
 /// [`zip`] onto `target`, which is an operand as well as the result: `f` sees its old values in the last argument.
@@ -201,8 +171,7 @@ pub fn update<T: Element, const N: usize>(target: &mut Array, inputs: [Input<'_>
     }
     let shape = Shape::from_slice(target.shape());
     let sources = inputs.map(|i| Source::<T>::new(i, &shape));
-    let data = target.data_mut::<T>();
-    if data.len() <= BLOCK { run(&sources, &shape, 0, data, &f) } else { spread(&sources, &shape, data, cost, &f) }
+    spread(&sources, &shape, target.data_mut::<T>(), cost, &|inputs: [&[T]; N], out: &mut [T]| in_step(inputs, out, &f));
 }
 
 fn run<T: Element, O, const N: usize>(sources: &[Source<'_, T>; N], shape: &[usize], start: usize, out: &mut [O], f: &impl Fn([&[T]; N], &mut [O])) {
@@ -291,25 +260,21 @@ mod tests {
         let want: Vec<f32> = (0..rows).flat_map(|i| (0..columns).map(move |j| 2000.0 * f32::from(i) + f32::from(j) + 0.5)).collect();
         assert_eq!(out.to_vec::<f32>(), want);
         let mut back = out.clone();
-        update(&mut back, [Input::from(&column), Input::from(&row)], 1.0, |inputs: [&[f32]; 2], out| {
-            in_step(inputs, out, |[x, y], out| {
-                assert!(x.len() == out.len() && y.len() == out.len());
-                out.iter_mut().zip(x.iter().zip(y)).for_each(|(o, (x, y))| *o -= 2000.0 * x + y);
-            });
+        update(&mut back, [Input::from(&column), Input::from(&row)], 1.0, |[x, y]: [&[f32]; 2], out| {
+            assert!(x.len() == out.len() && y.len() == out.len());
+            out.iter_mut().zip(x.iter().zip(y)).for_each(|(o, (x, y))| *o -= 2000.0 * x + y);
         });
         assert!(back.to_vec::<f32>().iter().all(|x| *x == 0.5));
     }
 
     #[test]
-    fn streamed_results_are_the_same() {
-        let x: Vec<f32> = (0..3001_u16).map(f32::from).collect();
-        let f = |inputs: [&[f32]; 2], out: &mut [f32]| {
-            in_step(inputs, out, |[x, c], out| (0..out.len()).for_each(|i| out[i] = x[i] * c[i]));
-        };
-        for n in [0, 1, 511, 513, 3000] {
-            let mut out = vec![0.0; n + 1];
-            streamed([&x[..n], &[2.0; PERIOD][..n.min(PERIOD)]], &mut out[1..], &f);
-            assert!(out[1..].iter().zip(&x).all(|(o, x)| *o == 2.0 * x), "{n}");
+    fn a_number_reaches_every_element() {
+        for n in [3, 300, 513, 5000] {
+            let mut a = Array::full(&[n], Scalar::Int(2), crate::array::DType::I64);
+            update(&mut a, [Input::Scalar(Scalar::Int(5))], 1.0, |[x]: [&[i64]; 1], out| {
+                out.iter_mut().zip(x).for_each(|(o, x)| *o += x);
+            });
+            assert!(a.to_vec::<i64>().iter().all(|x| *x == 7), "{n}");
         }
     }
 

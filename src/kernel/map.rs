@@ -36,8 +36,8 @@ impl<P: Pointwise<N>, T: Real, const N: usize> Kernel for Loop<'_, P, T, N> {
     #[inline(always)]
     fn run<A: Arch>(self) {
         let (params, whole) = (self.params, self.out.len());
-        // An operand that repeats itself is shorter than the result.
-        let width = if P::RANGED || whole > STRIDE && self.inputs.iter().any(|s| s.len() < whole) { STRIDE } else { whole };
+        // An operand that repeats itself is shorter than the result. Several are faster a piece at a time anyhow, as measured.
+        let width = if P::RANGED || N > 1 || self.inputs.iter().any(|s| s.len() < whole) { STRIDE } else { whole };
         let (mut done, mut rest) = (0, self.out);
         while done < whole {
             let n = width.min(whole - done);
@@ -95,13 +95,11 @@ pub fn update<P: Pointwise<M>, const N: usize, const M: usize>(target: &mut Arra
 /// The formula with `out` as its first operand, block by block: old values are copied out of the way.
 fn onto<P: Pointwise<M>, T: Real + Element, const N: usize, const M: usize, const B: usize>(inputs: [&[T]; N], out: &mut [T], params: [f64; 2]) {
     let mut old = [T::default(); B];
-    let whole = out.len();
     for (k, out) in out.chunks_mut(B).enumerate() {
         let n = out.len();
         old[..n].copy_from_slice(out);
         let at = k * B;
-        let from = |s: &[T]| if s.len() < whole { 0 } else { at };
-        let all: [&[T]; M] = std::array::from_fn(|i| if i == 0 { &old[..n] } else { &inputs[i - 1][from(inputs[i - 1])..][..n] });
+        let all: [&[T]; M] = std::array::from_fn(|i| if i == 0 { &old[..n] } else { &inputs[i - 1][at..at + n] });
         simd_dispatch(Loop::<P, T, M> { inputs: all, out, params, formula: std::marker::PhantomData });
     }
 }
