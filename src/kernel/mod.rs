@@ -3,6 +3,7 @@
 pub mod arithmetic;
 pub mod blocks;
 pub mod classes;
+pub mod columns;
 pub mod contract;
 pub mod field;
 pub mod folds;
@@ -17,6 +18,7 @@ pub mod products;
 pub mod random;
 pub mod reduce;
 pub mod region;
+pub mod rows;
 pub mod simd;
 pub mod softmax;
 pub mod sweep;
