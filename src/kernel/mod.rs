@@ -21,4 +21,5 @@ pub mod region;
 pub mod rows;
 pub mod simd;
 pub mod softmax;
+pub mod spread;
 pub mod sweep;
