@@ -8,6 +8,7 @@ pub mod contract;
 pub mod field;
 pub mod folds;
 pub mod gather;
+pub mod logits;
 pub mod map;
 pub mod math;
 pub mod matmul;
