@@ -3,6 +3,7 @@
 
 use ndarray::{ArrayD, Axis};
 use tapegrad::array::{Array, DType, Layout, Scalar};
+use tapegrad::kernel::parallel::{num_threads, set_num_threads};
 use tapegrad::ops::registry::{Arg, Args, Value};
 use tapegrad::ops::{self, samples};
 use tapegrad::registry::find;
@@ -286,4 +287,80 @@ fn infinite_logits() {
     same(&values(&ops::softmax(&array(&[-INF, 0.0, 0.0], &[3]), 0).unwrap()), &[0.0, 0.5, 0.5], "masked");
     same(&gradient(&[-INF, 0.0, 0.0], &[3], |x| ops::multiply(&ops::softmax(x, 0)?, &array(&[5.0, 1.0, 0.0], &[3]))), &[0.0, 0.25, -0.25], "masked");
     same(&values(&ops::softmax(&array(&[3.0], &[]), -1).unwrap()), &[1.0], "one number");
+}
+
+/// Sizes at which the loops change: short and long rows, leaves, narrow and wide columns, blocks for threads.
+const SHAPES: [[usize; 3]; 9] =
+    [[3, 70, 1], [1, 4097, 2], [2, 150, 20], [5, 40, 33], [1, 300, 1000], [2, 3, 9001], [40, 9, 5], [1, 140_000, 1], [1, 60_000, 3]];
+
+#[test]
+fn long_runs_are_the_definitions() {
+    for shape in SHAPES {
+        let x = samples::REAL.array(&mut samples::Draw::new(11), &shape);
+        for axes in [&[0][..], &[1], &[2], &[0, 2], &[0, 1, 2]] {
+            let named: Vec<isize> = axes.iter().map(|&a: &usize| a.cast_signed()).collect();
+            let runs = runs(x.array(), axes);
+            let check = |what: &str, got: &Variable, f: &dyn Fn(&[f64]) -> f64| {
+                for (got, run) in values(got).iter().zip(&runs) {
+                    let want = f(run);
+                    assert!((got - want).abs() <= 1e-9 * (1.0 + want.abs()), "{what} of {shape:?} over {axes:?}: {got} {want}");
+                }
+            };
+            check("sum", &ops::sum(&x, Some(&named), false).unwrap(), &|r| r.iter().sum());
+            check("max", &ops::max(&x, Some(&named), false).unwrap(), &|r| r.iter().copied().fold(-INF, f64::max));
+            check("min", &ops::min(&x, Some(&named), false).unwrap(), &|r| r.iter().copied().fold(INF, f64::min));
+            check("var", &ops::var(&x, Some(&named), false, 0.0).unwrap(), &|r| {
+                let mean = mean(r);
+                r.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / count(r)
+            });
+        }
+    }
+}
+
+#[test]
+fn one_nan_is_found_in_every_loop() {
+    for shape in SHAPES {
+        let data = samples::REAL.array(&mut samples::Draw::new(12), &shape);
+        let mut data = values(&data);
+        for at in [0, data.len() / 3, data.len() - 1] {
+            let old = std::mem::replace(&mut data[at], f64::NAN);
+            let single: Vec<f32> = Array::from_slice(&data, &shape).view::<f64>().iter().map(|&v| v.to_string().parse().unwrap()).collect();
+            for x in [array(&data, &shape), Array::from_slice(&single, &shape).into()] {
+                for axis in 0..3 {
+                    for f in [ops::max, ops::min] {
+                        let out = ops::astype(&f(&x, Some(&[axis]), false).unwrap(), DType::F64).unwrap();
+                        assert_eq!(values(&out).iter().filter(|v| v.is_nan()).count(), 1, "{shape:?} axis {axis} at {at}");
+                    }
+                }
+            }
+            data[at] = old;
+        }
+    }
+}
+
+#[test]
+fn threads_change_no_bit() {
+    let places: [Option<&[isize]>; 5] = [None, Some(&[0]), Some(&[1]), Some(&[2]), Some(&[0, 2])];
+    let results = || {
+        let mut out = Vec::new();
+        for shape in [[1000, 700, 1], [3, 400, 500], [200_000, 1, 3], [2, 9, 40_000], [5000, 10, 4]] {
+            let x = ops::astype(&samples::REAL.array(&mut samples::Draw::new(13), &shape), DType::F32).unwrap();
+            for axes in places {
+                out.push(ops::sum(&x, axes, false).unwrap());
+                out.push(ops::var(&x, axes, false, 0.0).unwrap());
+                out.push(ops::max(&x, axes, false).unwrap());
+            }
+            out.push(ops::softmax(&x, 1).unwrap());
+            out.push(ops::logsumexp(&x, Some(&[1]), false).unwrap());
+        }
+        out.iter().flat_map(|v| v.array().to_vec::<f32>()).map(f32::to_bits).collect::<Vec<_>>()
+    };
+    let before = num_threads();
+    set_num_threads(1);
+    let one = results();
+    for threads in [2, 3, 4] {
+        set_num_threads(threads);
+        assert!(results() == one, "{threads} threads");
+    }
+    set_num_threads(before);
 }

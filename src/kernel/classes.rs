@@ -3,13 +3,12 @@
 //! A row holds the logits x of one sample, its target is q: a one-hot vector or a distribution, smoothed. With class
 //! weights w and L = log Σ eˣ the loss is Σ wq (L - x), and its derivative (Σ wq) eˣ⁻ᴸ - wq.
 
-use crate::array::Element;
-use crate::kernel::math::{self, Real, pick};
+#![allow(clippy::inline_always, reason = "a function that is not inlined is compiled for the wrong instruction set")]
+
+use crate::kernel::logits::{Logit, log_totals};
+use crate::kernel::math::{self, pick};
 use crate::kernel::parallel;
 use crate::kernel::simd::{Arch, Kernel, dispatch as simd_dispatch};
-
-/// Independent accumulators of a row.
-const LANES: usize = 16;
 
 /// What rows are compared with.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +32,7 @@ pub struct Classes<'a, T> {
     pub smoothing: f64,
 }
 
-impl<T: Real + Element> Classes<'_, T> {
+impl<T: Logit> Classes<'_, T> {
     #[inline(always)]
     fn weight(&self, class: usize) -> T {
         self.weight.map_or(T::lit(1.0), |w| w[class])
@@ -53,68 +52,36 @@ impl<T: Real + Element> Classes<'_, T> {
 }
 
 /// L of each row of `x`.
-pub fn log_sums<T: Real + Element>(x: &[T], count: usize, out: &mut [T]) {
-    let grain = parallel::grain(out.len(), 1.5 * cost(count));
-    parallel::for_each_chunk_mut(out, grain, |start, out| simd_dispatch(LogSums { x, count, start, out }));
+pub fn log_sums<T: Logit>(x: &[T], count: usize, out: &mut [T]) {
+    let grain = parallel::grain(out.len(), cost(count));
+    parallel::for_each_chunk_mut(out, grain, |start, out| {
+        let x = &x[start * count..(start + out.len()) * count];
+        simd_dispatch(LogSums { x, count, out });
+    });
 }
 
 /// Nanoseconds of a pass over a row.
 #[allow(clippy::cast_precision_loss, reason = "an estimate")]
 fn cost(count: usize) -> f64 {
-    4.0 + count as f64
+    4.0 + 0.6 * count as f64
 }
 
 struct LogSums<'a, T> {
     x: &'a [T],
     count: usize,
-    start: usize,
     out: &'a mut [T],
 }
 
-impl<T: Real + Element> Kernel for LogSums<'_, T> {
+impl<T: Logit> Kernel for LogSums<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<A: Arch>(self) {
-        for (k, o) in self.out.iter_mut().enumerate() {
-            let first = (self.start + k) * self.count;
-            *o = log_sum::<T, A>(&self.x[first..first + self.count]);
-        }
+        log_totals::<T, A>(self.x, self.count, |row, top, log| self.out[row] = top + log);
     }
-}
-
-/// log Σ eˣ without overflow.
-#[inline(always)]
-fn log_sum<T: Real + Element, A: Arch>(row: &[T]) -> T {
-    // NaN loses every comparison here and comes back through the sum.
-    let top = fold(row, T::lit(f64::NEG_INFINITY), |a, x| pick(x > a, x, a), |a, b| pick(b > a, b, a));
-    top + math::log::<T, A>(fold(row, T::lit(0.0), |a, x| a + math::exp::<T, A>(x - top), |a, b| a + b))
-}
-
-/// A fold in [`LANES`] lanes.
-#[inline(always)]
-fn fold<T: Copy>(row: &[T], start: T, step: impl Fn(T, T) -> T, join: impl Fn(T, T) -> T) -> T {
-    let mut acc = [start; LANES];
-    let mut chunks = row.chunks_exact(LANES);
-    for chunk in &mut chunks {
-        for (a, &x) in acc.iter_mut().zip(chunk) {
-            *a = step(*a, x);
-        }
-    }
-    for (a, &x) in acc.iter_mut().zip(chunks.remainder()) {
-        *a = step(*a, x);
-    }
-    let mut width = LANES;
-    while width > 1 {
-        width /= 2;
-        for i in 0..width {
-            acc[i] = join(acc[i], acc[i + width]);
-        }
-    }
-    acc[0]
 }
 
 /// The loss of each row of `x`; without `log_sums` the rows are logarithms of probabilities already (L = 0).
-pub fn losses<T: Real + Element>(x: &[T], log_sums: Option<&[T]>, classes: Classes<'_, T>, out: &mut [T]) {
+pub fn losses<T: Logit>(x: &[T], log_sums: Option<&[T]>, classes: Classes<'_, T>, out: &mut [T]) {
     let n = classes.count;
     let whole_rows = classes.smoothing != 0.0 || matches!(classes.targets, Targets::Rows(_));
     let grain = parallel::grain(out.len(), if whole_rows { cost(n) } else { 4.0 });
@@ -139,7 +106,7 @@ pub fn losses<T: Real + Element>(x: &[T], log_sums: Option<&[T]>, classes: Class
 }
 
 /// The gradient of each row: g ((Σ wq) eˣ⁻ᴸ - wq), without the first part when there are no `log_sums`.
-pub fn gradients<T: Real + Element>(x: &[T], log_sums: Option<&[T]>, g: &[T], classes: Classes<'_, T>, out: &mut [T]) {
+pub fn gradients<T: Logit>(x: &[T], log_sums: Option<&[T]>, g: &[T], classes: Classes<'_, T>, out: &mut [T]) {
     let rows = parallel::grain(g.len(), cost(classes.count));
     let total = classes.total_weight();
     parallel::for_each_chunk_mut(out, rows * classes.count, |start, out| {
@@ -158,7 +125,7 @@ struct Gradients<'a, T> {
     out: &'a mut [T],
 }
 
-impl<T: Real + Element> Kernel for Gradients<'_, T> {
+impl<T: Logit> Kernel for Gradients<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<A: Arch>(self) {
@@ -174,33 +141,37 @@ impl<T: Real + Element> Kernel for Gradients<'_, T> {
                 out.fill(zero);
                 continue;
             };
-            // What is subtracted: first wq for the whole row, then (below) the part of the one class.
-            let mut sum = spread * self.total;
-            match classes.targets {
+            // What is subtracted: wq, and of it the part of the one class at the end.
+            let (own, share) = (keep * classes.weight(class), |c: usize| spread * classes.weight(c));
+            let even = classes.weight.is_none() || spread == zero;
+            let sum = match classes.targets {
                 Targets::Rows(q) => {
-                    sum = zero;
+                    let mut sum = zero;
                     for ((c, o), &q) in out.iter_mut().enumerate().zip(&q[i * n..(i + 1) * n]) {
                         *o = (keep * q + spread) * classes.weight(c);
                         sum = sum + *o;
                     }
+                    sum
                 }
+                Targets::Indices(_) if even => spread * self.total + own,
                 Targets::Indices(_) => {
-                    for (c, o) in out.iter_mut().enumerate() {
-                        *o = spread * classes.weight(c);
-                    }
-                    let own = keep * classes.weight(class);
-                    out[class] = out[class] + own;
-                    sum = sum + own;
+                    out.iter_mut().enumerate().for_each(|(c, o)| *o = share(c));
+                    spread * self.total + own
+                }
+            };
+            let level = self.log_sums.map(|l| l[i]);
+            let e = |x: T| level.map_or(zero, |level| sum * math::exp_decay::<T, A>(x - level));
+            if let (Targets::Indices(_), true) = (classes.targets, even) {
+                for (o, &x) in out.iter_mut().zip(row) {
+                    *o = g * (e(x) - spread);
+                }
+            } else {
+                for (o, &x) in out.iter_mut().zip(row) {
+                    *o = g * (e(x) - *o);
                 }
             }
-            match self.log_sums {
-                Some(l) => {
-                    let level = l[i];
-                    for (o, &x) in out.iter_mut().zip(row) {
-                        *o = g * (sum * math::exp::<T, A>(x - level) - *o);
-                    }
-                }
-                None => out.iter_mut().for_each(|o| *o = -(g * *o)),
+            if let Targets::Indices(_) = classes.targets {
+                out[class] = g * (e(row[class]) - (share(class) + own));
             }
         }
     }

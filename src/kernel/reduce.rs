@@ -9,27 +9,19 @@ use smallvec::SmallVec;
 
 use crate::array::{Array, Element, Layout, Shape, size_of};
 use crate::dispatch;
+use crate::kernel::columns::{Columns, WIDE, join_rows};
 use crate::kernel::parallel;
+use crate::kernel::rows::{fold_rows, pairwise};
 use crate::kernel::simd::{Arch, Kernel, dispatch as simd_dispatch};
 
-/// A fold with a neutral start that may be split anywhere.
-pub trait Fold<T>: Send + Sync + 'static {
-    /// The running value, and the type of the result.
-    type Acc: Element;
-    /// Where it starts.
-    fn start() -> Self::Acc;
-    /// One element more.
-    fn step(acc: Self::Acc, x: T) -> Self::Acc;
-    /// Two partial results; `a` stands before `b`.
-    fn join(a: Self::Acc, b: Self::Acc) -> Self::Acc;
-}
+pub use crate::kernel::rows::Fold;
 
-/// Independent accumulators of a row fold: enough for four vector registers of single precision.
-const LANES: usize = 32;
-/// Elements folded before pairwise combination.
-const LEAF: usize = 1024;
-/// Rows folded into a row of accumulators before pairwise combination.
-const ROWS: usize = 16;
+/// Elements of a block that one thread folds.
+const BLOCK: usize = 1 << 16;
+/// Columns folded at a time: their accumulators stay in the first-level cache.
+const TILE: usize = 4096;
+/// Nanoseconds an element.
+const COST: f64 = 0.12;
 
 /// The shape of a reduction: which axes go and which stay.
 #[derive(Clone, Debug)]
@@ -59,17 +51,23 @@ impl Plan {
     /// `x` as a row-major block (outer, count, inner): inner is one unless `x` already lies so.
     #[must_use]
     pub fn block(&self, x: &Array) -> (Array, usize, usize) {
-        let split = self.kept.len();
-        let reduced = &self.order[split..];
-        let adjacent = reduced.windows(2).all(|w| w[1] == w[0] + 1);
-        if adjacent && x.is_contiguous() {
+        let (kept, reduced) = self.order.split_at(self.kept.len());
+        if self.is_adjacent() && x.is_contiguous() {
             let first = reduced.first().copied().unwrap_or(x.ndim());
             let outer = size_of(&x.shape()[..first]);
             let inner = size_of(&x.shape()[(first + reduced.len()).min(x.ndim())..]);
             return (x.clone(), outer, inner);
         }
-        let moved = x.with_layout(x.layout().permute(&self.order)).contiguous();
-        (moved, size_of(&self.kept), 1)
+        let columns = x.layout().permute(&[reduced, kept].concat());
+        if columns.is_contiguous() {
+            return (x.with_layout(columns), 1, size_of(&self.kept));
+        }
+        (self.rows(x), size_of(&self.kept), 1)
+    }
+
+    /// Whether the reduced axes lie side by side.
+    fn is_adjacent(&self) -> bool {
+        self.order[self.kept.len()..].windows(2).all(|w| w[1] == w[0] + 1)
     }
 
     /// `x` with the reduced axes last, row-major: `count` elements side by side make a row.
@@ -91,78 +89,88 @@ impl Plan {
 
 /// Folds `axes` of `x`; the result has the kept axes only.
 #[must_use]
-#[allow(clippy::cast_precision_loss, reason = "estimates")]
 pub fn reduce<R: Fold<T>, T: Element>(x: &Array, axes: &[usize]) -> Array {
     let plan = Plan::new(x.shape(), axes);
     let (block, outer, inner) = plan.block(x);
-    let mut out = Array::empty(&plan.kept, R::Acc::DTYPE);
-    let data = out.data_mut::<R::Acc>();
-    if plan.count == 0 {
-        data.fill(R::start());
-        return out;
-    }
-    let Some(source) = block.as_slice::<T>() else { unreachable!("blocks are contiguous") };
-    let count = plan.count;
-    if inner == 1 && outer == 1 {
-        data[0] = all::<R, T>(source);
-    } else if inner == 1 {
-        let rows = parallel::grain(outer, 0.3 * count as f64);
-        parallel::for_each_chunk_mut(data, rows, |start, chunk| simd_dispatch(RowLoop::<R, T> { source, count, start, out: chunk }));
-    } else if outer == 1 {
-        let columns = parallel::grain(inner, 0.5 * count as f64).max(16);
-        parallel::for_each_chunk_mut(data, columns, |start, chunk| {
-            simd_dispatch(ColumnLoop::<R, T> { source, count, inner, start, out: chunk });
-        });
-    } else {
-        let groups = parallel::grain(outer, 0.5 * (count * inner) as f64) * inner;
-        parallel::for_each_chunk_mut(data, groups, |start, chunk| {
-            for (k, row) in chunk.chunks_mut(inner).enumerate() {
-                let first = (start / inner + k) * count * inner;
-                simd_dispatch(ColumnLoop::<R, T> { source: &source[first..first + count * inner], count, inner, start: 0, out: row });
-            }
-        });
-    }
-    out
+    fold_block::<R, T>(&block, [outer, plan.count, inner], &plan.kept)
 }
 
-/// The fold of one long row, in blocks on all threads.
+/// Folds the middle of a row-major block (outer, count, inner).
+#[allow(clippy::cast_precision_loss, reason = "estimates")]
+fn fold_block<R: Fold<T>, T: Element>(block: &Array, [outer, count, inner]: [usize; 3], shape: &[usize]) -> Array {
+    let Some(source) = block.as_slice::<T>() else { unreachable!("blocks are contiguous") };
+    Array::build(shape, |data: &mut [R::Acc]| {
+        if count == 0 {
+            data.fill(R::start());
+        } else if inner == 1 && count > BLOCK {
+            for (row, o) in source.chunks_exact(count).zip(data) {
+                *o = long_row::<R, T>(row);
+            }
+        } else if inner == 1 {
+            let rows = parallel::grain(outer, 2.0 + COST * count as f64);
+            parallel::for_each_chunk_mut(data, rows, |start, out| {
+                simd_dispatch(RowLoop::<R, T> { source: &source[start * count..], count, out });
+            });
+        } else if inner <= TILE && count * inner > 2 * BLOCK {
+            for (rows, out) in source.chunks_exact(count * inner).zip(data.chunks_exact_mut(inner)) {
+                tall::<R, T>(rows, out);
+            }
+        } else if inner <= TILE {
+            let groups = parallel::grain(outer, COST * (count * inner) as f64);
+            parallel::for_each_chunk_mut(data, groups * inner, |start, out| {
+                simd_dispatch(ColumnLoop::<R, T> { source: &source[start * count..], count, inner, start: 0, out });
+            });
+        } else {
+            let columns = parallel::grain(data.len(), COST * count as f64).max(TILE);
+            parallel::for_each_chunk_mut(data, columns, |start, out| {
+                simd_dispatch(ColumnLoop::<R, T> { source, count, inner, start, out });
+            });
+        }
+    })
+}
+
+/// One long row, in blocks on all threads.
 #[allow(clippy::cast_precision_loss, reason = "an estimate")]
-fn all<R: Fold<T>, T: Element>(source: &[T]) -> R::Acc {
-    const BLOCK: usize = 1 << 16;
-    if source.len() <= BLOCK {
-        return simd_dispatch(Row::<R, T>(source, std::marker::PhantomData));
-    }
-    let grain = parallel::grain(source.len().div_ceil(BLOCK), 0.3 * BLOCK as f64);
-    let parts = parallel::map_ranges(source.len().div_ceil(BLOCK), grain, |blocks| {
-        blocks
-            .map(|b| simd_dispatch(Row::<R, T>(&source[b * BLOCK..source.len().min((b + 1) * BLOCK)], std::marker::PhantomData)))
-            .collect::<Vec<_>>()
+fn long_row<R: Fold<T>, T: Element>(source: &[T]) -> R::Acc {
+    let blocks = source.len().div_ceil(BLOCK);
+    let mut parts = vec![R::start(); blocks];
+    parallel::for_each_chunk_mut(&mut parts, parallel::grain(blocks, COST * BLOCK as f64), |start, parts| {
+        for (row, o) in source[start * BLOCK..].chunks(BLOCK).zip(parts) {
+            simd_dispatch(RowLoop::<R, T> { source: row, count: row.len(), out: std::slice::from_mut(o) });
+        }
     });
-    let mut parts: Vec<R::Acc> = parts.into_iter().flatten().collect();
     pairwise::<R, T>(&mut parts)
 }
 
-fn pairwise<R: Fold<T>, T>(parts: &mut Vec<R::Acc>) -> R::Acc {
-    while parts.len() > 1 {
-        *parts = parts.chunks(2).map(|p| if let [a, b] = p { R::join(*a, *b) } else { p[0] }).collect();
+/// Many rows of a few columns, in blocks of rows on all threads.
+#[allow(clippy::cast_precision_loss, reason = "an estimate")]
+fn tall<R: Fold<T>, T: Element>(source: &[T], out: &mut [R::Acc]) {
+    let inner = out.len();
+    let count = source.len() / inner;
+    let rows = (BLOCK / inner).next_multiple_of(64);
+    let blocks = count.div_ceil(rows);
+    let mut parts = vec![R::start(); blocks * inner];
+    let grain = parallel::grain(blocks, COST * (rows * inner) as f64);
+    parallel::for_each_chunk_mut(&mut parts, grain * inner, |start, parts| {
+        for (source, out) in source[start * rows..].chunks(rows * inner).zip(parts.chunks_exact_mut(inner)) {
+            simd_dispatch(ColumnLoop::<R, T> { source, count: source.len() / inner, inner, start: 0, out });
+        }
+    });
+    // Pair by pair, as the parts of a block.
+    let mut step = 1;
+    while step < blocks {
+        for k in (0..blocks - step).step_by(2 * step) {
+            let (left, right) = parts.split_at_mut((k + step) * inner);
+            join_rows::<R, T>(&mut left[k * inner..(k + 1) * inner], &right[..inner]);
+        }
+        step *= 2;
     }
-    parts.first().copied().unwrap_or_else(R::start)
-}
-
-struct Row<'a, R, T>(&'a [T], std::marker::PhantomData<R>);
-
-impl<R: Fold<T>, T: Element> Kernel for Row<'_, R, T> {
-    type Output = R::Acc;
-    #[inline(always)]
-    fn run<A: Arch>(self) -> R::Acc {
-        fold_row::<R, T>(self.0)
-    }
+    out.copy_from_slice(&parts[..inner]);
 }
 
 struct RowLoop<'a, R: Fold<T>, T> {
     source: &'a [T],
     count: usize,
-    start: usize,
     out: &'a mut [R::Acc],
 }
 
@@ -170,59 +178,11 @@ impl<R: Fold<T>, T: Element> Kernel for RowLoop<'_, R, T> {
     type Output = ();
     #[inline(always)]
     fn run<A: Arch>(self) {
-        for (k, o) in self.out.iter_mut().enumerate() {
-            let first = (self.start + k) * self.count;
-            *o = fold_row::<R, T>(&self.source[first..first + self.count]);
-        }
+        fold_rows::<R, T>(&self.source[..self.out.len() * self.count], self.count, self.out);
     }
 }
 
-/// A row: blocks of [`LEAF`] elements, combined pairwise through a binary counter.
-#[inline(always)]
-fn fold_row<R: Fold<T>, T: Element>(row: &[T]) -> R::Acc {
-    if row.len() <= LEAF {
-        return fold_leaf::<R, T>(row);
-    }
-    let mut stack = [R::start(); 48];
-    let mut depth = 0;
-    for (k, leaf) in row.chunks(LEAF).enumerate() {
-        let mut value = fold_leaf::<R, T>(leaf);
-        for _ in 0..(k + 1).trailing_zeros() {
-            depth -= 1;
-            value = R::join(stack[depth], value);
-        }
-        stack[depth] = value;
-        depth += 1;
-    }
-    let mut value = stack[depth - 1];
-    for &left in stack[..depth - 1].iter().rev() {
-        value = R::join(left, value);
-    }
-    value
-}
-
-#[inline(always)]
-fn fold_leaf<R: Fold<T>, T: Element>(row: &[T]) -> R::Acc {
-    let mut acc = [R::start(); LANES];
-    let mut chunks = row.chunks_exact(LANES);
-    for chunk in &mut chunks {
-        for (a, &x) in acc.iter_mut().zip(chunk) {
-            *a = R::step(*a, x);
-        }
-    }
-    for (a, &x) in acc.iter_mut().zip(chunks.remainder()) {
-        *a = R::step(*a, x);
-    }
-    let mut width = LANES;
-    while width > 1 {
-        width /= 2;
-        for i in 0..width {
-            acc[i] = R::join(acc[i], acc[i + width]);
-        }
-    }
-    acc[0]
-}
-
+/// Columns `start..` of the blocks of `count` rows in `source`, numbered through all blocks.
 struct ColumnLoop<'a, R: Fold<T>, T> {
     source: &'a [T],
     count: usize,
@@ -235,43 +195,16 @@ impl<R: Fold<T>, T: Element> Kernel for ColumnLoop<'_, R, T> {
     type Output = ();
     #[inline(always)]
     fn run<A: Arch>(self) {
-        let Self { source, count, inner, start, out } = self;
-        let width = out.len();
-        let fold = |first: usize, last: usize, acc: &mut [R::Acc]| {
-            for row in first..last {
-                let at = row * inner + start;
-                for (a, &x) in acc.iter_mut().zip(&source[at..at + width]) {
-                    *a = R::step(*a, x);
-                }
-            }
-        };
-        out.fill(R::start());
-        if count <= ROWS {
-            return fold(0, count, out);
+        let Self { source, count, inner, mut start, mut out } = self;
+        let mut scratch = [R::start(); WIDE];
+        while !out.is_empty() {
+            let (block, at) = (start / inner, start % inner);
+            let (columns, rest) = out.split_at_mut((inner - at).min(TILE).min(out.len()));
+            let source = &source[block * count * inner..(block + 1) * count * inner];
+            start += columns.len();
+            Columns { source, inner, at }.fold::<R>(columns, &mut scratch);
+            out = rest;
         }
-        // Blocks of rows, combined pairwise through a binary counter like the leaves of a row.
-        let (mut stack, mut spare) = (Vec::<Vec<R::Acc>>::new(), Vec::<Vec<R::Acc>>::new());
-        for (k, first) in (0..count).step_by(ROWS).enumerate() {
-            let mut part = spare.pop().unwrap_or_else(|| vec![R::start(); width]);
-            part.fill(R::start());
-            fold(first, (first + ROWS).min(count), &mut part);
-            for mut left in stack.drain(stack.len() - (k + 1).trailing_zeros() as usize..).rev() {
-                join_rows::<R, T>(&mut left, &part);
-                spare.push(std::mem::replace(&mut part, left));
-            }
-            stack.push(part);
-        }
-        while let Some(part) = stack.pop() {
-            let left: &mut [R::Acc] = stack.last_mut().map_or(&mut *out, |left| left);
-            join_rows::<R, T>(left, &part);
-        }
-    }
-}
-
-#[inline(always)]
-fn join_rows<R: Fold<T>, T: Element>(out: &mut [R::Acc], part: &[R::Acc]) {
-    for (o, &p) in out.iter_mut().zip(part) {
-        *o = R::join(*o, p);
     }
 }
 
@@ -291,9 +224,8 @@ macro_rules! fold {
                 $start
             }
             #[inline(always)]
-            fn step(a: $acc, x: $t) -> $acc {
-                let f: fn($acc, $acc) -> $acc = $op;
-                f(a, <$acc>::from(x))
+            fn lift(x: $t) -> $acc {
+                <$acc>::from(x)
             }
             #[inline(always)]
             fn join(a: $acc, b: $acc) -> $acc {

@@ -1,21 +1,17 @@
 //! Softmax and its relatives over rows that lie side by side.
 //!
-//! Short rows are worked on several at a time, so that the exponential runs over long stretches whatever the length of
-//! a row. Every exponent has the row's maximum taken off: nothing overflows.
+//! Every exponent has the row's maximum taken off: nothing overflows. [`logits`](super::logits) has the rows.
 #![allow(clippy::inline_always, reason = "a function that is not inlined is compiled for the wrong instruction set")]
 
 use crate::array::{Array, Element};
 use crate::dispatch;
-use crate::kernel::math::{self, Real, is_nan, pick};
+use crate::kernel::logits::{LANES, Logit, SHORT, exp_total, exponentials, log_totals, turn, turn_back};
+use crate::kernel::math::{self, pick};
 use crate::kernel::parallel;
 use crate::kernel::simd::{Arch, Kernel, dispatch as simd_dispatch};
 
-/// Elements worked on at a time: they stay in the first-level cache.
-const BLOCK: usize = 2048;
-/// Independent accumulators of a row.
-const LANES: usize = 16;
-/// Rows up to this are folded one element after the other.
-const SHORT: usize = 6;
+/// Rows up to this are turned round for their gradients, which take less than exponentials do.
+const FEW: usize = 16;
 
 /// e^(x - max) / Σ e^(x - max) over rows of `count`.
 ///
@@ -91,25 +87,32 @@ struct Softmax<'a, T> {
     count: usize,
 }
 
-impl<T: Real> Kernel for Softmax<'_, T> {
+impl<T: Logit> Kernel for Softmax<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<A: Arch>(self) {
         let Self { x, out, count } = self;
-        let step = (BLOCK / count).max(1) * count;
-        for (x, out) in x.chunks(step).zip(out.chunks_mut(step)) {
+        let one = T::lit(1.0);
+        if count > SHORT {
             for (x, out) in x.chunks_exact(count).zip(out.chunks_exact_mut(count)) {
-                shift(x, max(x), out);
-            }
-            for o in out.iter_mut() {
-                *o = math::exp::<T, A>(*o);
-            }
-            for out in out.chunks_exact_mut(count) {
-                let total = sum(out);
+                let total = exp_total::<T, A>(x, T::largest(x), |at, e| out[at..at + e.len()].copy_from_slice(e));
+                let scale = one / total;
                 for o in out {
-                    *o = *o / total;
+                    *o = *o * scale;
                 }
             }
+            return;
+        }
+        let mut tile = [[T::lit(0.0); LANES]; SHORT];
+        let tile = &mut tile[..count];
+        for (x, out) in x.chunks(LANES * count).zip(out.chunks_mut(LANES * count)) {
+            turn(x, tile);
+            let (_, totals) = exponentials::<T, A>(tile);
+            let scale: [T; LANES] = std::array::from_fn(|i| one / totals[i]);
+            for e in tile.iter_mut() {
+                *e = std::array::from_fn(|i| e[i] * scale[i]);
+            }
+            turn_back(tile, out);
         }
     }
 }
@@ -120,7 +123,7 @@ struct LogSoftmax<'a, T> {
     count: usize,
 }
 
-impl<T: Real> Kernel for LogSoftmax<'_, T> {
+impl<T: Logit> Kernel for LogSoftmax<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<A: Arch>(self) {
@@ -140,7 +143,7 @@ struct LogSumExp<'a, T> {
     count: usize,
 }
 
-impl<T: Real> Kernel for LogSumExp<'_, T> {
+impl<T: Logit> Kernel for LogSumExp<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<A: Arch>(self) {
@@ -158,20 +161,35 @@ struct SoftmaxGradient<'a, T> {
     count: usize,
 }
 
-impl<T: Real> Kernel for SoftmaxGradient<'_, T> {
+impl<T: Logit> Kernel for SoftmaxGradient<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<A: Arch>(self) {
         let Self { g, y, out, count } = self;
-        for ((g, y), out) in g.chunks_exact(count).zip(y.chunks_exact(count)).zip(out.chunks_exact_mut(count)) {
-            for ((o, &g), &y) in out.iter_mut().zip(g).zip(y) {
-                *o = g * y;
-            }
-            let dot = sum(out);
-            for ((o, &g), &y) in out.iter_mut().zip(g).zip(y) {
-                *o = y * (g - dot);
-            }
-        }
+        by_rows(
+            g,
+            y,
+            out,
+            count,
+            |g, y, out| {
+                for ((o, &g), &y) in out.iter_mut().zip(g).zip(y) {
+                    *o = g * y;
+                }
+                let dot = T::total(out);
+                for ((o, &g), &y) in out.iter_mut().zip(g).zip(y) {
+                    *o = y * (g - dot);
+                }
+            },
+            |g, y| {
+                let mut dot = [T::lit(0.0); LANES];
+                for (g, y) in g.iter().zip(y.iter()) {
+                    dot = std::array::from_fn(|i| dot[i] + g[i] * y[i]);
+                }
+                for (g, y) in g.iter_mut().zip(y) {
+                    *g = std::array::from_fn(|i| y[i] * (g[i] - dot[i]));
+                }
+            },
+        );
     }
 }
 
@@ -182,109 +200,62 @@ struct LogSoftmaxGradient<'a, T> {
     count: usize,
 }
 
-impl<T: Real> Kernel for LogSoftmaxGradient<'_, T> {
+impl<T: Logit> Kernel for LogSoftmaxGradient<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<A: Arch>(self) {
         let Self { g, y, out, count } = self;
-        let step = (BLOCK / count).max(1) * count;
-        for ((g, y), out) in g.chunks(step).zip(y.chunks(step)).zip(out.chunks_mut(step)) {
-            for (o, &y) in out.iter_mut().zip(y) {
-                *o = math::exp::<T, A>(y);
-            }
-            for (g, out) in g.chunks_exact(count).zip(out.chunks_exact_mut(count)) {
-                let total = sum(g);
-                for (o, &g) in out.iter_mut().zip(g) {
-                    *o = g - *o * total;
+        by_rows(
+            g,
+            y,
+            out,
+            count,
+            |g, y, out| {
+                let total = T::total(g);
+                for ((o, &g), &y) in out.iter_mut().zip(g).zip(y) {
+                    *o = g - math::exp_decay::<T, A>(y) * total;
                 }
-            }
-        }
+            },
+            |g, y| {
+                let mut total = [T::lit(0.0); LANES];
+                for g in g.iter() {
+                    total = std::array::from_fn(|i| total[i] + g[i]);
+                }
+                for (g, y) in g.iter_mut().zip(y) {
+                    *g = std::array::from_fn(|i| g[i] - math::exp_decay::<T, A>(y[i]) * total[i]);
+                }
+            },
+        );
     }
 }
 
-/// Calls `f(row, max, ln Σ e^(x - max))` for every row of `count`.
+/// A function of two rows: `long(a, b, out)` for one pair of rows, `short(a, b)` for tiles of them, with the result in
+/// place of `a`.
 #[inline(always)]
-fn log_totals<T: Real, A: Arch>(x: &[T], count: usize, mut f: impl FnMut(usize, T, T)) {
-    let mut exps = [T::lit(0.0); BLOCK];
-    let mut tops = [T::lit(0.0); BLOCK];
-    let many = BLOCK / count;
-    if many == 0 {
-        for (i, row) in x.chunks_exact(count).enumerate() {
-            let (top, mut total) = (max(row), T::lit(0.0));
-            for piece in row.chunks(BLOCK) {
-                let exps = &mut exps[..piece.len()];
-                shift(piece, top, exps);
-                for e in exps.iter_mut() {
-                    *e = math::exp::<T, A>(*e);
-                }
-                total = total + sum(exps);
-            }
-            f(i, top, math::log::<T, A>(total));
+fn by_rows<T: Logit>(
+    a: &[T],
+    b: &[T],
+    out: &mut [T],
+    count: usize,
+    long: impl Fn(&[T], &[T], &mut [T]),
+    short: impl Fn(&mut [[T; LANES]], &[[T; LANES]]),
+) {
+    if count > FEW {
+        for ((a, b), out) in a.chunks_exact(count).zip(b.chunks_exact(count)).zip(out.chunks_exact_mut(count)) {
+            long(a, b, out);
         }
         return;
     }
-    for (b, block) in x.chunks(many * count).enumerate() {
-        let exps = &mut exps[..block.len()];
-        for ((x, exps), top) in block.chunks_exact(count).zip(exps.chunks_exact_mut(count)).zip(&mut tops) {
-            *top = max(x);
-            shift(x, *top, exps);
-        }
-        for e in exps.iter_mut() {
-            *e = math::exp::<T, A>(*e);
-        }
-        for (k, (exps, &top)) in exps.chunks_exact(count).zip(&tops).enumerate() {
-            f(b * many + k, top, math::log::<T, A>(sum(exps)));
-        }
+    let mut tiles = [[[T::lit(0.0); LANES]; FEW]; 2];
+    let [left, right] = &mut tiles;
+    let (left, right) = (&mut left[..count], &mut right[..count]);
+    let step = LANES * count;
+    for ((a, b), out) in a.chunks(step).zip(b.chunks(step)).zip(out.chunks_mut(step)) {
+        turn(a, left);
+        turn(b, right);
+        short(left, right);
+        turn_back(left, out);
     }
-}
-
-#[inline(always)]
-fn shift<T: Real>(x: &[T], by: T, out: &mut [T]) {
-    for (o, &x) in out.iter_mut().zip(x) {
-        *o = x - by;
-    }
-}
-
-/// The largest element; NaN when there is one.
-#[inline(always)]
-fn max<T: Real>(row: &[T]) -> T {
-    lanes(row, T::lit(f64::NEG_INFINITY), |a, x| pick((a >= x) | is_nan(a), a, x))
-}
-
-/// The sum, a block at a time.
-#[inline(always)]
-fn sum<T: Real>(row: &[T]) -> T {
-    let zero = T::lit(0.0);
-    let mut total = zero;
-    for block in row.chunks(BLOCK) {
-        total = total + lanes(block, zero, |a, x| a + x);
-    }
-    total
-}
-
-#[inline(always)]
-fn lanes<T: Real>(row: &[T], start: T, f: impl Fn(T, T) -> T) -> T {
-    if row.len() <= SHORT {
-        return row.iter().fold(start, |a, &x| f(a, x));
-    }
-    let mut acc = [start; LANES];
-    let mut chunks = row.chunks_exact(LANES);
-    for chunk in &mut chunks {
-        for (a, &x) in acc.iter_mut().zip(chunk) {
-            *a = f(*a, x);
-        }
-    }
-    for (a, &x) in acc.iter_mut().zip(chunks.remainder()) {
-        *a = f(*a, x);
-    }
-    let mut width = LANES;
-    while width > 1 {
-        width /= 2;
-        for i in 0..width {
-            acc[i] = f(acc[i], acc[i + width]);
-        }
-    }
-    acc[0]
 }
 
 #[cfg(test)]

@@ -7,6 +7,9 @@ use crate::kernel::math::Real;
 use crate::kernel::parallel;
 use crate::kernel::simd::{Arch, Kernel, dispatch as simd_dispatch};
 
+/// Elements of a block.
+const LANES: usize = 16;
+
 /// What happens to one element of a parameter `p` with gradient `g` and `S` numbers of state.
 pub trait Update<const S: usize>: Copy + Sync {
     /// Nanoseconds an element, roughly.
@@ -44,18 +47,48 @@ impl<U: Update<S>, T: Real, const S: usize> Kernel for Loop<'_, U, T, S> {
     #[inline(always)]
     fn run<A: Arch>(self) {
         let Piece { p, g, state } = self.piece;
-        let n = p.len();
-        let g = &g[..n];
-        let state = state.map(|s| &mut s[..n]);
-        for i in 0..n {
-            let old = std::array::from_fn(|k| state[k][i]);
-            let (new, kept) = self.update.eval(p[i], g[i], old);
-            p[i] = new;
-            for k in 0..S {
-                state[k][i] = kept[k];
+        let (blocks, tail) = p.as_chunks_mut::<LANES>();
+        let (gradients, rest) = g.as_chunks::<LANES>();
+        let mut state = state.map(|s| s.as_chunks_mut::<LANES>());
+        for (i, (p, g)) in blocks.iter_mut().zip(gradients).enumerate() {
+            let old = std::array::from_fn(|k| state[k].0[i]);
+            let (new, kept) = block(self.update, p, g, old);
+            *p = new;
+            for (k, kept) in kept.into_iter().enumerate() {
+                state[k].0[i] = kept;
             }
         }
+        if rest.is_empty() {
+            return;
+        }
+        let n = tail.len();
+        let fill = |s: &[T]| -> [T; LANES] { std::array::from_fn(|i| if i < s.len() { s[i] } else { T::lit(0.0) }) };
+        let old = std::array::from_fn(|k| fill(state[k].1));
+        let (new, kept) = block(self.update, &fill(tail), &fill(rest), old);
+        tail.copy_from_slice(&new[..n]);
+        for (s, kept) in state.iter_mut().zip(&kept) {
+            s.1.copy_from_slice(&kept[..n]);
+        }
     }
+}
+
+/// A block of elements, in registers.
+#[inline(always)]
+fn block<U: Update<S>, T: Real, const S: usize>(
+    update: U,
+    p: &[T; LANES],
+    g: &[T; LANES],
+    mut state: [[T; LANES]; S],
+) -> ([T; LANES], [[T; LANES]; S]) {
+    let mut new = *p;
+    for i in 0..LANES {
+        let (p, kept) = update.eval(p[i], g[i], std::array::from_fn(|k| state[k][i]));
+        new[i] = p;
+        for k in 0..S {
+            state[k][i] = kept[k];
+        }
+    }
+    (new, state)
 }
 
 /// Applies `update` to all elements, on all threads when that pays.

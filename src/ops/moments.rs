@@ -7,9 +7,8 @@ use super::{annihilate, equal, multiply, reciprocal, sqrt, where_};
 use crate::array::Array;
 use crate::dispatch;
 use crate::error::Result;
-use crate::kernel::folds::SumSquares;
 use crate::kernel::moments::centered;
-use crate::kernel::reduce::reduce;
+use crate::kernel::spread::deviations;
 use crate::tape::{AttrData, Attrs, Grads, Op, Rule, Step, Variable, record};
 
 static CENTER: Op = Op { name: "center", rule: Rule::Vjp(center_vjp) };
@@ -69,13 +68,12 @@ fn std_vjp(step: &mut Step<'_>) -> Result<Grads> {
 /// The sum of squared deviations over the divisor, with the kept axes only.
 fn variance(x: &Array, args: &Spread) -> Array {
     let n = args.divisor(x.shape());
-    let rest = centered(x, &args.axes);
+    let mut out = deviations(x, &args.axes);
     dispatch!(float x.dtype(), T => {
-        let mut out = reduce::<SumSquares, T>(&rest, &args.axes);
         #[allow(clippy::cast_possible_truncation, trivial_numeric_casts, reason = "the divisor in the precision at hand")]
         out.data_mut::<T>().iter_mut().for_each(|v| *v /= n as T);
-        out
-    }, else unreachable!("integers were made floating"))
+    }, else unreachable!("integers were made floating"));
+    out
 }
 
 /// The variance over `axes` (`None`: all): the sum of squared deviations from the mean over n - `correction`.

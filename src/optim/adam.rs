@@ -46,18 +46,19 @@ impl AdamOptions {
 }
 
 /// The numbers of one step.
-#[derive(Clone, Copy)]
-struct Step {
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
     betas: [f64; 2],
     eps: f64,
     /// lr / (1 - beta1ᵗ)
     size: f64,
-    /// √(1 - beta2ᵗ)
+    /// 1 / √(1 - beta2ᵗ)
     correction: f64,
     /// What decay leaves of the parameter.
     shrink: f64,
     weight_decay: f64,
     sign: f64,
+    amsgrad: bool,
 }
 
 impl Step {
@@ -72,7 +73,7 @@ impl Step {
 
     #[inline(always)]
     fn walk<T: Real>(self, p: T, mean: T, square: T) -> T {
-        let denominator = square.sqrt() / T::lit(self.correction) + T::lit(self.eps);
+        let denominator = square.sqrt() * T::lit(self.correction) + T::lit(self.eps);
         p - T::lit(self.size) * mean / denominator
     }
 }
@@ -127,18 +128,25 @@ impl Method for Adam {
         if o.amsgrad { vec![0, 1, 2] } else { vec![0, 1] }
     }
 
-    fn update(o: &AdamOptions, state: &mut State, p: &mut Array, g: &Array) {
-        let t = state.count();
-        let step = Step {
+    type Step = Step;
+
+    #[allow(clippy::cast_precision_loss, reason = "nobody makes 2^53 steps")]
+    fn prepare(o: &AdamOptions, t: u64) -> Step {
+        let t = t as f64;
+        Step {
             betas: o.betas,
             eps: o.eps,
             size: o.lr / (1.0 - o.betas[0].powf(t)),
-            correction: (1.0 - o.betas[1].powf(t)).sqrt(),
+            correction: 1.0 / (1.0 - o.betas[1].powf(t)).sqrt(),
             shrink: if o.decoupled_weight_decay { 1.0 - o.lr * o.weight_decay } else { 1.0 },
             weight_decay: if o.decoupled_weight_decay { 0.0 } else { o.weight_decay },
             sign: if o.maximize { -1.0 } else { 1.0 },
-        };
-        if o.amsgrad {
+            amsgrad: o.amsgrad,
+        }
+    }
+
+    fn update(step: Step, state: &mut State, p: &mut Array, g: &Array) {
+        if step.amsgrad {
             state.sweep(step, [0, 1, 2], p, g);
         } else {
             state.sweep(step, [0, 1], p, g);

@@ -13,6 +13,7 @@ mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 pub use adam::{Adam, AdamOptions};
@@ -23,6 +24,7 @@ pub use state::State;
 use crate::array::Array;
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
+use crate::kernel::parallel;
 use crate::tape::{Edge, Leaf, Meta, Variable};
 
 /// A formula for steps.
@@ -51,8 +53,14 @@ pub trait Method: fmt::Debug + Send + Sync + 'static {
     /// Which of [`Method::SLOTS`] a step with these options needs.
     fn slots(options: &Self::Options) -> Vec<usize>;
 
+    /// The numbers of one step, which parameters share that have the same options and have made as many steps.
+    type Step: Copy + Send + Sync;
+
+    /// The numbers of step `t`, counted from one.
+    fn prepare(options: &Self::Options, t: u64) -> Self::Step;
+
     /// One step of one parameter.
-    fn update(options: &Self::Options, state: &mut State, p: &mut Array, g: &Array);
+    fn update(step: Self::Step, state: &mut State, p: &mut Array, g: &Array);
 }
 
 /// Parameters that share their options.
@@ -80,7 +88,30 @@ pub struct Group<O> {
 #[derive(Debug)]
 pub struct Optimizer<M: Method> {
     groups: Vec<Group<M::Options>>,
-    state: HashMap<u64, State>,
+    state: HashMap<u64, State, ById>,
+}
+
+/// Hashes identities, which are numbers that were never given before: one multiplication spreads them.
+#[derive(Default)]
+struct IdHasher(u64);
+
+/// How maps by identity hash.
+type ById = BuildHasherDefault<IdHasher>;
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &b in bytes {
+            self.write_u64(self.0 ^ u64::from(b));
+        }
+    }
+
+    fn write_u64(&mut self, id: u64) {
+        self.0 = id.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
 }
 
 /// The place of a parameter.
@@ -111,7 +142,7 @@ impl<M: Method> Optimizer<M> {
         if groups.iter().all(|g| g.params.is_empty()) {
             return Err(Error::Value(format!("{}: there are no parameters to optimize", M::NAME)));
         }
-        let mut out = Self { groups: Vec::new(), state: HashMap::new() };
+        let mut out = Self { groups: Vec::new(), state: HashMap::default() };
         groups.into_iter().try_for_each(|g| out.add_group(g))?;
         Ok(out)
     }
@@ -131,7 +162,7 @@ impl<M: Method> Optimizer<M> {
 
     fn check_group(&self, group: &Group<M::Options>) -> Result<()> {
         M::check(&group.options)?;
-        let mut known: HashSet<u64> = self.params().map(|p| p.id()).collect();
+        let mut known: HashSet<u64, ById> = self.params().map(|p| p.id()).collect();
         match group.params.iter().find(|p| !known.insert(p.id())) {
             Some(p) => {
                 let (name, shape) = (M::name(&group.options), show_shape(&p.meta().shape));
@@ -152,6 +183,13 @@ impl<M: Method> Optimizer<M> {
     /// # Errors
     /// `Value` when a parameter comes twice or an option makes no sense; then nothing changes.
     pub fn set_groups(&mut self, groups: Vec<Group<M::Options>>) -> Result<()> {
+        let same =
+            |(a, b): (&Group<_>, &Group<_>)| a.params.len() == b.params.len() && a.params.iter().zip(&b.params).all(|(a, b)| Arc::ptr_eq(a, b));
+        if groups.len() == self.groups.len() && self.groups.iter().zip(&groups).all(same) {
+            groups.iter().try_for_each(|g| M::check(&g.options))?;
+            self.groups = groups;
+            return Ok(());
+        }
         let old = std::mem::take(&mut self.groups);
         let result = groups.into_iter().try_for_each(|g| {
             self.check_group(&g)?;
@@ -184,18 +222,49 @@ impl<M: Method> Optimizer<M> {
     /// # Errors
     /// `Shape` or `DType` when a gradient does not fit its parameter; then nothing changes.
     pub fn step(&mut self) -> Result<()> {
-        let mut work = Vec::new();
-        for group in &self.groups {
+        let mut work = Vec::with_capacity(self.params().count());
+        for (i, group) in self.groups.iter().enumerate() {
             for p in group.params.iter().filter(|p| p.requires_grad()) {
                 let Some(g) = p.grad().map(|g| g.array()) else { continue };
                 fits(M::name(&group.options), &g, p.meta())?;
-                work.push((&group.options, p, g));
+                work.push((i, p, g));
             }
         }
-        for (options, p, g) in work {
-            let state = self.state.entry(p.id()).or_insert_with(|| State::new(M::SLOTS.len()));
-            p.update(|p| M::update(options, state, p, &g));
+        let mut shared: Option<(usize, u64, M::Step)> = None;
+        let mut next = |group: usize, state: &mut State| {
+            let t = if M::COUNTS { state.count() } else { 0 };
+            let step = match shared {
+                Some((i, at, step)) if (i, at) == (group, t) => step,
+                _ => M::prepare(&self.groups[group].options, t),
+            };
+            shared = Some((group, t, step));
+            step
+        };
+        let begin = || State::new(M::SLOTS.len());
+        if !are_many(work.iter().map(|(_, _, g)| g.size())) {
+            for (group, p, g) in work {
+                let state = self.state.entry(p.id()).or_insert_with(begin);
+                let step = next(group, state);
+                p.update(|p| M::update(step, state, p, &g));
+            }
+            return Ok(());
         }
+        let size = work.iter().map(|(_, _, g)| g.size()).sum::<usize>() / work.len();
+        let mut items: Vec<_> = work
+            .into_iter()
+            .map(|(group, p, g)| {
+                let mut state = self.state.remove(&p.id()).unwrap_or_else(begin);
+                (next(group, &mut state), state, p, g)
+            })
+            .collect();
+        #[allow(clippy::cast_precision_loss, reason = "an estimate")]
+        let grain = parallel::grain(items.len(), size as f64);
+        parallel::for_each_chunk_mut(&mut items, grain, |_, items| {
+            for (step, state, p, g) in items {
+                p.update(|p| M::update(*step, state, p, g));
+            }
+        });
+        self.state.extend(items.into_iter().map(|(_, state, p, _)| (p.id(), state)));
         Ok(())
     }
 
@@ -222,6 +291,12 @@ impl<M: Method> Optimizer<M> {
     pub fn set_states(&mut self, states: impl IntoIterator<Item = (Arc<Leaf>, State)>) {
         self.state = states.into_iter().map(|(p, s)| (p.id(), s)).collect();
     }
+}
+
+/// Whether threads share out the parameters rather than each of them: when there is much to do and none has most of it.
+fn are_many(sizes: impl Iterator<Item = usize>) -> bool {
+    let (total, largest) = sizes.fold((0, 0), |(total, largest), n| (total + n, n.max(largest)));
+    total >= 1 << 18 && largest <= total / 8
 }
 
 /// Forgets the gradients of these parameters, or overwrites them with zeros.

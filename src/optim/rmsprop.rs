@@ -38,14 +38,15 @@ impl Default for RmsPropOptions {
 }
 
 /// The numbers of one step.
-#[derive(Clone, Copy)]
-struct Step {
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
     lr: f64,
     alpha: f64,
     eps: f64,
     weight_decay: f64,
     momentum: f64,
     sign: f64,
+    centered: bool,
 }
 
 /// A step that also keeps the mean gradient.
@@ -149,11 +150,15 @@ impl Method for RmsProp {
         std::iter::once(0).chain(moving).chain(o.centered.then_some(2)).collect()
     }
 
-    fn update(o: &RmsPropOptions, state: &mut State, p: &mut Array, g: &Array) {
-        state.count();
+    type Step = Step;
+
+    fn prepare(o: &RmsPropOptions, _: u64) -> Step {
         let sign = if o.maximize { -1.0 } else { 1.0 };
-        let step = Step { lr: o.lr, alpha: o.alpha, eps: o.eps, weight_decay: o.weight_decay, momentum: o.momentum, sign };
-        match (o.centered, o.momentum > 0.0) {
+        Step { lr: o.lr, alpha: o.alpha, eps: o.eps, weight_decay: o.weight_decay, momentum: o.momentum, sign, centered: o.centered }
+    }
+
+    fn update(step: Step, state: &mut State, p: &mut Array, g: &Array) {
+        match (step.centered, step.momentum > 0.0) {
             (false, false) => state.sweep(step, [0], p, g),
             (false, true) => state.sweep(Moving(step), [0, 1], p, g),
             (true, false) => state.sweep(Centered(step), [0, 2], p, g),

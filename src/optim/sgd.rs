@@ -34,8 +34,8 @@ impl Default for SgdOptions {
 }
 
 /// The numbers of one step.
-#[derive(Clone, Copy)]
-struct Step {
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
     lr: f64,
     momentum: f64,
     take: f64,
@@ -100,15 +100,19 @@ impl Method for Sgd {
         Vec::new()
     }
 
-    fn update(o: &SgdOptions, state: &mut State, p: &mut Array, g: &Array) {
-        // The first direction is the gradient itself: the buffer begins as zeros and takes all of it.
-        let take = if state.has(0) { 1.0 - o.dampening } else { 1.0 };
+    type Step = Step;
+
+    fn prepare(o: &SgdOptions, _: u64) -> Step {
         let sign = if o.maximize { -1.0 } else { 1.0 };
-        let step = Step { lr: o.lr, momentum: o.momentum, take, weight_decay: o.weight_decay, sign, nesterov: o.nesterov };
-        if o.momentum == 0.0 {
-            state.sweep::<_, 0>(step, [], p, g);
-        } else {
-            state.sweep(step, [0], p, g);
+        Step { lr: o.lr, momentum: o.momentum, take: 1.0 - o.dampening, weight_decay: o.weight_decay, sign, nesterov: o.nesterov }
+    }
+
+    fn update(step: Step, state: &mut State, p: &mut Array, g: &Array) {
+        if step.momentum == 0.0 {
+            return state.sweep::<_, 0>(step, [], p, g);
         }
+        // The first direction is the gradient itself: the buffer begins as zeros and takes all of it.
+        let take = if state.has(0) { step.take } else { 1.0 };
+        state.sweep(Step { take, ..step }, [0], p, g);
     }
 }

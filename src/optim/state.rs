@@ -33,10 +33,9 @@ impl State {
     }
 
     /// One step more; returns which one it is.
-    #[allow(clippy::cast_precision_loss, reason = "nobody makes 2^53 steps")]
-    pub(super) fn count(&mut self) -> f64 {
+    pub(super) fn count(&mut self) -> u64 {
         self.step += 1;
-        self.step as f64
+        self.step
     }
 
     pub(super) fn has(&self, slot: usize) -> bool {
@@ -45,7 +44,13 @@ impl State {
 
     /// Applies `update` to a parameter and the arrays in `slots`, which begin as zeros.
     pub(super) fn sweep<U: Update<S>, const S: usize>(&mut self, update: U, slots: [usize; S], p: &mut Array, g: &Array) {
-        let g = g.contiguous();
+        let copy;
+        let g = if g.is_contiguous() {
+            g
+        } else {
+            copy = g.copy();
+            &copy
+        };
         let Ok(slots) = self.arrays.get_disjoint_mut(slots) else { unreachable!("slots are distinct") };
         let arrays = slots.map(|s| s.get_or_insert_with(|| Array::zeros(p.shape(), p.dtype())));
         dispatch!(float p.dtype(), T => {

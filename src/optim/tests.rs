@@ -244,3 +244,25 @@ fn gradients_are_forgotten_or_zeroed() {
     opt.zero_grad(true);
     assert!(p.grad().is_none());
 }
+
+/// Many parameters go to several threads; what becomes of each is what becomes of it alone.
+#[test]
+fn many_parameters_are_updated_like_each_alone() {
+    let value = |i: usize| {
+        Array::from_slice(&(0..20_000_u32).map(|k| f64::from(k % 97) / 50.0 + f64::from(u32::try_from(i).unwrap())).collect::<Vec<_>>(), &[20_000])
+    };
+    let make = |i: usize| {
+        let leaf = leaf_of("test", &Variable::parameter(value(i)).unwrap()).unwrap();
+        leaf.set_grad(Some(Leaf::new(value(i + 1).into(), false)));
+        leaf
+    };
+    let run = |leaves: &[Arc<Leaf>]| {
+        let mut adam = Optimizer::<Adam>::new(vec![Group { options: AdamOptions::default(), params: leaves.to_vec() }]).unwrap();
+        (0..3).for_each(|_| adam.step().unwrap());
+        leaves.iter().map(|l| l.array().to_vec::<f64>()).collect::<Vec<_>>()
+    };
+    let together = run(&(0..16).map(make).collect::<Vec<_>>());
+    for (i, want) in together.iter().enumerate() {
+        assert_eq!(&run(&[make(i)])[0], want);
+    }
+}

@@ -110,7 +110,11 @@ pub fn params<'py>(name: &str, group: &Bound<'py, PyAny>) -> PyResult<Bound<'py,
 
 /// The place of a parameter.
 pub fn place(name: &str, p: &Bound<'_, PyAny>) -> PyResult<Arc<Leaf>> {
-    let handle = expect(p, &format!("{name}: a parameter"))?.get();
+    // The message is made only when it is needed.
+    let handle = match p.cast::<PyVariable>() {
+        Ok(handle) => handle.get(),
+        Err(_) => expect(p, &format!("{name}: a parameter"))?.get(),
+    };
     match handle.leaf() {
         Some(leaf) => Ok(leaf),
         None => Ok(leaf_of(name, &handle.snapshot())?),

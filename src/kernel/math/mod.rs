@@ -29,6 +29,7 @@
 #![allow(clippy::needless_bitwise_bool, reason = "`&&` is a branch")]
 
 mod coefficients;
+mod decay;
 mod erf;
 mod exp;
 mod log;
@@ -36,6 +37,7 @@ mod power;
 mod real;
 mod trigonometric;
 
+pub use decay::exp_decay;
 pub use erf::erf;
 pub use exp::{cosh, exp, expm1, sigmoid, sinh, tanh};
 pub use log::{log, log1p, log2, log10};

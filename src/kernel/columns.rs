@@ -1,0 +1,137 @@
+//! Folds of elements that lie a step apart: whole rows are folded into a row of accumulators.
+//!
+//! Eight rows are read side by side, so that an accumulator is loaded and stored once for eight elements. Narrow rows
+//! are taken several at a time as one wide row. Blocks of rows are combined pairwise, in an order that depends on the
+//! sizes alone.
+#![allow(clippy::inline_always, reason = "a function that is not inlined is compiled for the wrong instruction set")]
+
+use crate::array::Element;
+use crate::kernel::rows::Fold;
+
+/// Rows folded before pairwise combination.
+const PART: usize = 256;
+/// Narrow rows are put together up to this width.
+pub const WIDE: usize = 1024;
+
+/// A block of rows, of which a range of columns is folded.
+#[derive(Clone, Copy, Debug)]
+pub struct Columns<'a, T> {
+    /// The rows, side by side.
+    pub source: &'a [T],
+    /// Elements of a row.
+    pub inner: usize,
+    /// The first column.
+    pub at: usize,
+}
+
+impl<T: Element> Columns<'_, T> {
+    /// Folds the columns from `at` on into `out`.
+    ///
+    /// Each loop stands here once: it is compiled for every fold, type and instruction set.
+    #[inline(always)]
+    pub fn fold<R: Fold<T>>(self, out: &mut [R::Acc], scratch: &mut [R::Acc; WIDE]) {
+        let (inner, count) = (self.inner, self.source.len() / self.inner);
+        let times = if out.len() < inner { 1 } else { (WIDE / inner).min(count / 8).max(1) };
+        let rest = &self.source[count / times * times * inner..];
+        let wide = Columns { inner: inner * times, ..self };
+        wide.fold_parts::<R>(count / times, if times > 1 { &mut scratch[..inner * times] } else { &mut *out });
+        if times == 1 {
+            return;
+        }
+        let mut parts = times;
+        while parts > 1 {
+            let half = parts / 2;
+            let (left, right) = scratch[..parts * inner].split_at_mut((parts - half) * inner);
+            join_rows::<R, T>(left, right);
+            parts -= half;
+        }
+        out.copy_from_slice(&scratch[..inner]);
+        for row in rest.chunks_exact(inner) {
+            for (o, &x) in out.iter_mut().zip(row) {
+                *o = R::step(*o, x);
+            }
+        }
+    }
+
+    /// The first `count` rows, in parts that are combined pairwise through a binary counter.
+    #[inline(always)]
+    fn fold_parts<R: Fold<T>>(&self, count: usize, out: &mut [R::Acc]) {
+        let (parts, width) = (count.div_ceil(PART), out.len());
+        // As many rows of partial results as a counter to `parts` has bits, and one to work on.
+        let levels = if parts > 1 { parts.ilog2() as usize + 2 } else { 0 };
+        let mut stack = vec![R::start(); levels * width];
+        let mut depth = 0;
+        for k in 0..parts {
+            let place = if parts > 1 { &mut stack[depth * width..(depth + 1) * width] } else { &mut *out };
+            self.fold_part::<R>(k * PART, count.min((k + 1) * PART), place);
+            depth += 1;
+            // The last part joins all that are left.
+            let joins = if k + 1 == parts { depth - 1 } else { (k + 1).trailing_zeros() as usize };
+            for _ in 0..joins {
+                let (left, right) = stack[(depth - 2) * width..depth * width].split_at_mut(width);
+                join_rows::<R, T>(left, right);
+                depth -= 1;
+            }
+        }
+        if parts > 1 {
+            out.copy_from_slice(&stack[..width]);
+        }
+    }
+
+    /// A few rows, eight at a time.
+    #[inline(always)]
+    fn fold_part<R: Fold<T>>(&self, first: usize, last: usize, out: &mut [R::Acc]) {
+        let width = out.len();
+        out.fill(R::start());
+        let rows = &self.source[first * self.inner..last * self.inner];
+        let mut groups = rows.chunks_exact(8 * self.inner);
+        for group in &mut groups {
+            let rows: [&[T]; 8] = std::array::from_fn(|k| &group[k * self.inner + self.at..][..width]);
+            let at = tiles::<R, T, 16>(&rows, out, 0);
+            tiles::<R, T, 1>(&rows, out, at);
+        }
+        for row in groups.remainder().chunks_exact(self.inner) {
+            one_row(out, &row[self.at..][..width], R::step);
+        }
+    }
+}
+
+/// Takes eight rows into `out`, from column `at` on and `N` columns at a time in registers; returns where it ends.
+#[inline(always)]
+fn tiles<R: Fold<T>, T: Element, const N: usize>(rows: &[&[T]; 8], out: &mut [R::Acc], at: usize) -> usize {
+    let end = at + (out.len() - at) / N * N;
+    let (tiles, _) = out[at..end].as_chunks_mut::<N>();
+    let rows: [&[[T; N]]; 8] = std::array::from_fn(|k| &rows[k][at..end].as_chunks::<N>().0[..tiles.len()]);
+    for (i, o) in tiles.iter_mut().enumerate() {
+        let mut acc = *o;
+        for (j, a) in acc.iter_mut().enumerate() {
+            *a = R::eight(*a, std::array::from_fn(|k| rows[k][i][j]));
+        }
+        *o = acc;
+    }
+    end
+}
+
+/// Takes one row into `out`, a tile of columns at a time in registers.
+#[inline(always)]
+fn one_row<A: Copy, T: Copy>(out: &mut [A], row: &[T], step: impl Fn(A, T) -> A) {
+    let (tiles, rest) = out.as_chunks_mut::<16>();
+    let (row, end) = row.as_chunks::<16>();
+    for (o, x) in tiles.iter_mut().zip(row) {
+        let mut acc = *o;
+        for (a, &x) in acc.iter_mut().zip(x) {
+            *a = step(*a, x);
+        }
+        *o = acc;
+    }
+    for (o, &x) in rest.iter_mut().zip(end) {
+        *o = step(*o, x);
+    }
+}
+
+/// Joins `part`, which stands behind it, to `out`; the shorter one ends it.
+#[inline(always)]
+pub fn join_rows<R: Fold<T>, T: Element>(out: &mut [R::Acc], part: &[R::Acc]) {
+    let n = out.len().min(part.len());
+    one_row(&mut out[..n], &part[..n], R::join);
+}

@@ -1,0 +1,128 @@
+//! Folds of elements that lie side by side: the innermost loops of every reduction along rows.
+//!
+//! A run is read in groups of eight vectors that are joined as a tree before they meet the accumulators: few dependent
+//! operations, and rounding errors that grow with the logarithm of the length. Long rows are cut into leaves whose
+//! results are combined pairwise. The order depends on the length alone.
+#![allow(clippy::inline_always, reason = "a function that is not inlined is compiled for the wrong instruction set")]
+
+use crate::array::Element;
+
+/// A fold with a neutral start that may be split anywhere.
+pub trait Fold<T>: Send + Sync + 'static {
+    /// The running value, and the type of the result.
+    type Acc: Element;
+    /// Where it starts.
+    fn start() -> Self::Acc;
+    /// One element.
+    fn lift(x: T) -> Self::Acc;
+    /// Two partial results; `a` stands before `b`.
+    fn join(a: Self::Acc, b: Self::Acc) -> Self::Acc;
+    /// One element more.
+    #[inline(always)]
+    fn step(acc: Self::Acc, x: T) -> Self::Acc {
+        Self::join(acc, Self::lift(x))
+    }
+    /// Eight elements more.
+    #[inline(always)]
+    fn eight(acc: Self::Acc, [a, b, c, d, e, f, g, h]: [T; 8]) -> Self::Acc {
+        let pair = |x, y| Self::join(Self::lift(x), Self::lift(y));
+        Self::join(acc, Self::join(Self::join(pair(a, b), pair(c, d)), Self::join(pair(e, f), pair(g, h))))
+    }
+}
+
+/// Independent accumulators of a row.
+const LANES: usize = 16;
+/// Elements folded before pairwise combination.
+const LEAF: usize = 4096;
+/// Rows shorter than this are folded several at a time.
+const SHORT: usize = LANES;
+
+/// Folds every row of `count` elements of `source` into its place in `out`.
+#[inline(always)]
+pub fn fold_rows<R: Fold<T>, T: Element>(source: &[T], count: usize, out: &mut [R::Acc]) {
+    if count >= SHORT {
+        for (row, o) in source.chunks_exact(count).zip(out) {
+            *o = fold_row::<R, T>(row);
+        }
+        return;
+    }
+    // Element after element, a lane a row: the loop over rows becomes packed code.
+    let (groups, rest) = out.as_chunks_mut::<LANES>();
+    let last = &source[groups.len() * LANES * count..];
+    for (rows, o) in source.chunks_exact(LANES * count).zip(groups) {
+        let mut acc = [R::start(); LANES];
+        for c in 0..count {
+            for (i, a) in acc.iter_mut().enumerate() {
+                *a = R::step(*a, rows[i * count + c]);
+            }
+        }
+        *o = acc;
+    }
+    for (row, o) in last.chunks_exact(count).zip(rest) {
+        *o = row.iter().fold(R::start(), |a, &x| R::step(a, x));
+    }
+}
+
+/// A row: leaves, combined pairwise through a binary counter.
+#[inline(always)]
+pub fn fold_row<R: Fold<T>, T: Element>(row: &[T]) -> R::Acc {
+    let mut stack = [R::start(); 48];
+    let mut depth = 0;
+    let leaves = row.len().div_ceil(LEAF);
+    for k in 0..leaves {
+        let mut value = fold_leaf::<R, T>(&row[k * LEAF..row.len().min((k + 1) * LEAF)]);
+        if leaves == 1 {
+            return value;
+        }
+        for _ in 0..(k + 1).trailing_zeros() {
+            depth -= 1;
+            value = R::join(stack[depth], value);
+        }
+        stack[depth] = value;
+        depth += 1;
+    }
+    stack[..depth].iter().rev().copied().reduce(|right, left| R::join(left, right)).unwrap_or_else(R::start)
+}
+
+#[inline(always)]
+fn fold_leaf<R: Fold<T>, T: Element>(row: &[T]) -> R::Acc {
+    let mut acc = [R::start(); LANES];
+    let (groups, rest) = row.as_chunks::<{ 8 * LANES }>();
+    for x in groups {
+        for (i, a) in acc.iter_mut().enumerate() {
+            *a = R::eight(*a, std::array::from_fn(|k| x[k * LANES + i]));
+        }
+    }
+    let rest = step_by::<R, T, LANES>(&mut acc, rest);
+    let rest = step_by::<R, T, { LANES / 2 }>(&mut acc, rest);
+    // Accumulators that are picked by a variable would have to lie in memory.
+    let end = rest.iter().fold(R::start(), |a, &x| R::step(a, x));
+    let mut width = LANES;
+    while width > 1 {
+        width /= 2;
+        for i in 0..width {
+            acc[i] = R::join(acc[i], acc[i + width]);
+        }
+    }
+    R::join(acc[0], end)
+}
+
+/// Takes `N` elements at a time into the first `N` accumulators; returns what is left.
+#[inline(always)]
+fn step_by<'a, R: Fold<T>, T: Element, const N: usize>(acc: &mut [R::Acc; LANES], row: &'a [T]) -> &'a [T] {
+    let (vectors, rest) = row.as_chunks::<N>();
+    for x in vectors {
+        for (i, &x) in x.iter().enumerate() {
+            acc[i] = R::step(acc[i], x);
+        }
+    }
+    rest
+}
+
+/// The join of all parts, pair by pair.
+pub fn pairwise<R: Fold<T>, T>(parts: &mut Vec<R::Acc>) -> R::Acc {
+    while parts.len() > 1 {
+        *parts = parts.chunks(2).map(|p| if let [a, b] = p { R::join(*a, *b) } else { p[0] }).collect();
+    }
+    parts.first().copied().unwrap_or_else(R::start)
+}

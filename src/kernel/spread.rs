@@ -1,0 +1,312 @@
+//! Sums of squared deviations from the mean, in one pass over memory.
+//!
+//! What lies near a mean of what came before is summed relative to it, so that nothing cancels: with k that mean and
+//! d = x - k, a leaf of n elements has the mean k + Σd/n and the squared deviations Σd² - (Σd)²/n. The distance of the
+//! leaf from k that is lost there is itself a part of the result, so the error stays at a few roundings (Chan and others
+//! 1983). Of a constant, d is zero, and so is the result.
+#![allow(clippy::inline_always, reason = "a function that is not inlined is compiled for the wrong instruction set")]
+#![allow(clippy::cast_precision_loss, reason = "counts, and estimates")]
+
+mod columns;
+
+use columns::{FIRST_ROWS, PART, TILE, Tile, columns};
+
+use crate::array::{Array, Element, Scalar};
+use crate::dispatch;
+use crate::kernel::math::{Real, fma};
+use crate::kernel::parallel;
+use crate::kernel::reduce::Plan;
+use crate::kernel::simd::{Arch, Kernel, dispatch as simd_dispatch};
+
+/// Elements of a block that one thread reads.
+const BLOCK: usize = 1 << 16;
+/// Elements of a leaf of a row, and of the first one.
+const LEAF: usize = 1024;
+const FIRST: usize = 128;
+/// Accumulators of a row.
+const LANES: usize = 16;
+/// Nanoseconds an element.
+const COST: f64 = 0.2;
+
+/// Elements seen, their mean, and the sum of their squared deviations from it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Moments {
+    n: f64,
+    mean: f64,
+    squares: f64,
+}
+
+impl Moments {
+    /// With `n` more elements whose mean is `step` from this one and whose own deviations are `squares`.
+    #[inline(always)]
+    fn take(&mut self, n: f64, step: f64, squares: f64) {
+        let share = n / (self.n + n);
+        self.squares += squares + step * step * self.n * share;
+        self.mean += step * share;
+        self.n += n;
+    }
+
+    #[inline(always)]
+    fn join(&mut self, other: Self) {
+        if self.n == 0.0 {
+            *self = other;
+            return;
+        }
+        self.take(other.n, other.mean - self.mean, other.squares);
+    }
+}
+
+/// The number as a double.
+#[inline(always)]
+fn wide<T: Element>(x: T) -> f64 {
+    if let Scalar::Float(x) = x.to_scalar() { x } else { f64::NAN }
+}
+
+/// The sums of squared deviations from the mean over `axes`, with the kept axes only; zero of nothing.
+///
+/// # Panics
+/// When the dtype is not floating: a bug of the caller.
+#[must_use]
+pub fn deviations(x: &Array, axes: &[usize]) -> Array {
+    let plan = Plan::new(x.shape(), axes);
+    let (block, outer, inner) = plan.block(x);
+    dispatch!(float x.dtype(), T => {
+        let Some(source) = block.as_slice::<T>() else { unreachable!("blocks are contiguous") };
+        Array::build(&plan.kept, |out: &mut [T]| fold(source, [outer, plan.count, inner], out))
+    }, else unreachable!("variances are floating"))
+}
+
+fn fold<T: Real + Element>(source: &[T], [outer, count, inner]: [usize; 3], out: &mut [T]) {
+    if count == 0 {
+        return out.fill(T::default());
+    }
+    if count * inner > 2 * BLOCK && inner <= TILE {
+        for (rows, out) in source.chunks_exact(count * inner).zip(out.chunks_exact_mut(inner)) {
+            tall(rows, out);
+        }
+        return;
+    }
+    if outer == 1 && inner > TILE {
+        let columns = parallel::grain(inner, COST * count as f64).max(TILE);
+        parallel::for_each_chunk_mut(out, columns, |start, out| simd_dispatch(Wide { source, inner, start, out }));
+        return;
+    }
+    let groups = parallel::grain(outer, COST * (count * inner) as f64);
+    parallel::for_each_chunk_mut(out, groups * inner, |start, out| {
+        let source = &source[start * count..(start + out.len()) * count];
+        simd_dispatch(Groups { source, count, inner, out });
+    });
+}
+
+/// Many rows, in blocks on all threads.
+fn tall<T: Real + Element>(source: &[T], out: &mut [T]) {
+    let inner = out.len();
+    let rows = (BLOCK / inner).max(8 * PART);
+    let blocks = (source.len() / inner).div_ceil(rows);
+    let mut parts = vec![Moments::default(); blocks * inner];
+    parallel::for_each_chunk_mut(&mut parts, parallel::grain(blocks, COST * (rows * inner) as f64) * inner, |start, parts| {
+        for (source, moments) in source[start * rows..].chunks(rows * inner).zip(parts.chunks_exact_mut(inner)) {
+            simd_dispatch(Block { source, moments });
+        }
+    });
+    let (first, rest) = parts.split_at_mut(inner);
+    for part in rest.chunks_exact(inner) {
+        first.iter_mut().zip(part).for_each(|(m, &p)| m.join(p));
+    }
+    out.iter_mut().zip(first).for_each(|(o, m)| *o = T::lit(m.squares));
+}
+
+/// The squared deviations of the columns of each group of `count` rows.
+struct Groups<'a, T> {
+    source: &'a [T],
+    count: usize,
+    inner: usize,
+    out: &'a mut [T],
+}
+
+impl<T: Real + Element> Kernel for Groups<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<A: Arch>(self) {
+        let Self { source, count, inner, out } = self;
+        if inner == 1 {
+            for (x, o) in source.chunks_exact(count).zip(out) {
+                *o = T::lit(row::<T, A>(x).squares);
+            }
+            return;
+        }
+        let mut moments = vec![Moments::default(); inner];
+        let mut tile = Tile::new();
+        for (rows, out) in source.chunks_exact(count * inner).zip(out.chunks_exact_mut(inner)) {
+            moments.fill(Moments::default());
+            rows_of::<T, A>(rows, &mut tile, &mut moments);
+            out.iter_mut().zip(&moments).for_each(|(o, m)| *o = T::lit(m.squares));
+        }
+    }
+}
+
+/// The squared deviations of the columns from `start` on.
+struct Wide<'a, T> {
+    source: &'a [T],
+    inner: usize,
+    start: usize,
+    out: &'a mut [T],
+}
+
+impl<T: Real + Element> Kernel for Wide<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<A: Arch>(self) {
+        let mut moments = vec![Moments::default(); self.out.len()];
+        let range = self.start..self.start + self.out.len();
+        columns::<T, A>(self.source, self.inner, range, &mut Tile::new(), &mut moments);
+        self.out.iter_mut().zip(&moments).for_each(|(o, m)| *o = T::lit(m.squares));
+    }
+}
+
+/// The moments of each column of some rows.
+struct Block<'a, T> {
+    source: &'a [T],
+    moments: &'a mut [Moments],
+}
+
+impl<T: Real + Element> Kernel for Block<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<A: Arch>(self) {
+        if let [only] = self.moments {
+            *only = row::<T, A>(self.source);
+        } else {
+            rows_of::<T, A>(self.source, &mut Tile::new(), self.moments);
+        }
+    }
+}
+
+/// Narrow rows are put together to wide ones; what is left over comes last.
+#[inline(always)]
+fn rows_of<T: Real + Element, A: Arch>(source: &[T], tile: &mut Tile<T>, moments: &mut [Moments]) {
+    let inner = moments.len();
+    let times = (TILE / inner).min(source.len() / inner / (2 * FIRST_ROWS)).max(1);
+    let (whole, rest) = source.split_at(source.len() / (inner * times) * (inner * times));
+    columns::<T, A>(whole, inner * times, 0..inner * times, tile, moments);
+    if !rest.is_empty() {
+        columns::<T, A>(rest, inner, 0..inner, tile, moments);
+    }
+}
+
+/// The moments of one row.
+#[inline(always)]
+fn row<T: Real + Element, A: Arch>(row: &[T]) -> Moments {
+    let (first, rest) = row.split_at(row.len().min(FIRST));
+    // The first leaf twice: from its first element, then from its mean.
+    let n = first.len() as f64;
+    let (sum, _) = distances::<T, A>(first, first[0]);
+    let mut all = Moments { n: 0.0, mean: wide(T::lit(wide(first[0]) + wide(sum) / n)), squares: 0.0 };
+    for leaf in std::iter::once(first).chain(rest.chunks(LEAF)) {
+        // The mean may have more digits than an element: those near it count from where it was rounded to.
+        let near = T::lit(all.mean);
+        let (sum, squares) = distances::<T, A>(leaf, near);
+        let (n, sum) = (leaf.len() as f64, wide(sum));
+        let step = sum / n;
+        all.take(n, step + (wide(near) - all.mean), (wide(squares) - sum * step).max(0.0));
+    }
+    all
+}
+
+/// Σ (x - k) and Σ (x - k)².
+#[inline(always)]
+fn distances<T: Real + Element, A: Arch>(leaf: &[T], k: T) -> (T, T) {
+    let mut sums = [T::lit(0.0); LANES];
+    let mut squares = sums;
+    let (groups, rest) = leaf.as_chunks::<{ 8 * LANES }>();
+    for x in groups {
+        for i in 0..LANES {
+            let d: [T; 8] = std::array::from_fn(|j| x[j * LANES + i] - k);
+            sums[i] = sums[i] + (((d[0] + d[1]) + (d[2] + d[3])) + ((d[4] + d[5]) + (d[6] + d[7])));
+            let square = |a: T, b: T| fma::<T, A>(a, a, b * b);
+            squares[i] = squares[i] + ((square(d[0], d[1]) + square(d[2], d[3])) + (square(d[4], d[5]) + square(d[6], d[7])));
+        }
+    }
+    let (vectors, rest) = rest.as_chunks::<LANES>();
+    for x in vectors {
+        for i in 0..LANES {
+            let d = x[i] - k;
+            sums[i] = sums[i] + d;
+            squares[i] = fma::<T, A>(d, d, squares[i]);
+        }
+    }
+    let (mut sum, mut square) = (T::lit(0.0), T::lit(0.0));
+    for &x in rest {
+        let d = x - k;
+        sum = sum + d;
+        square = fma::<T, A>(d, d, square);
+    }
+    let mut width = LANES;
+    while width > 1 {
+        width /= 2;
+        for i in 0..width {
+            sums[i] = sums[i] + sums[i + width];
+            squares[i] = squares[i] + squares[i + width];
+        }
+    }
+    (sums[0] + sum, squares[0] + square)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::array::DType;
+
+    fn exact(x: &[f64]) -> f64 {
+        let mean = x.iter().sum::<f64>() / x.len() as f64;
+        x.iter().map(|v| (v - mean) * (v - mean)).sum()
+    }
+
+    fn noise(n: usize) -> Vec<f64> {
+        let mut s = 1_u32;
+        std::iter::repeat_with(|| {
+            s = s.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            f64::from(s >> 8) / f64::from(1 << 23) - 1.0
+        })
+        .take(n)
+        .collect()
+    }
+
+    #[test]
+    fn nothing_is_left_of_a_constant() {
+        for shape in [[3, 1], [1000, 2], [65_537, 1], [300_000, 3], [70, 700]] {
+            for axis in [0, 1] {
+                let x = Array::full(&shape, Scalar::Float(0.1), DType::F32);
+                assert!(deviations(&x, &[axis]).to_vec::<f32>().iter().all(|&d| d == 0.0), "{shape:?}");
+                let x = Array::full(&shape, Scalar::Float(1e10 / 3.0), DType::F64);
+                assert!(deviations(&x, &[axis]).to_vec::<f64>().iter().all(|&d| d == 0.0), "{shape:?}");
+            }
+        }
+    }
+
+    /// Far from zero, drifting, with an outlier in front: what other ways of one pass lose digits to.
+    #[test]
+    fn no_digits_are_lost() {
+        for n in [5_usize, 100, 130, 5000, 200_001] {
+            let noise = noise(n);
+            let far: Vec<f64> = noise.iter().map(|v| v + 1000.0).collect();
+            let drift: Vec<f64> = noise.iter().enumerate().map(|(i, v)| v + 50.0 * i as f64 / n as f64).collect();
+            let mut outlier = noise.clone();
+            outlier[0] = 1e4;
+            for data in [noise, far, drift, outlier] {
+                let single: Vec<f32> = data.iter().map(|&v| f32::from_scalar(Scalar::Float(v))).collect();
+                let want = exact(&single.iter().map(|&v| f64::from(v)).collect::<Vec<_>>());
+                for (shape, axis) in [([n, 1], 0), ([1, n], 1)] {
+                    let got = deviations(&Array::from_slice(&single, &shape), &[axis]).to_vec::<f32>()[0];
+                    assert!((f64::from(got) - want).abs() < 2e-6 * want, "{n}: {got} {want}");
+                    let got = deviations(&Array::from_slice(&data, &shape), &[axis]).to_vec::<f64>()[0];
+                    assert!((got - exact(&data)).abs() < 1e-12 * exact(&data), "{n}: {got}");
+                }
+                let pairs: Vec<f32> = single.iter().flat_map(|&v| [v, -v, v]).collect();
+                for got in deviations(&Array::from_slice(&pairs, &[n, 3]), &[0]).to_vec::<f32>() {
+                    assert!((f64::from(got) - want).abs() < 5e-6 * want, "{n} columns: {got} {want}");
+                }
+            }
+        }
+    }
+}
