@@ -1,6 +1,6 @@
 """Runs every bench and writes what it printed into docs/performance.md, with the machine, the commit and the versions.
 
-python benches/record.py [--only kernels] [--page docs/performance.md]
+python benches/record.py [--only matmul] [--page docs/performance.md]
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ fn bad_shapes_say_what_is_wrong() {
     assert!(error(ops::matrix_transpose(&arange(&[2]))).contains("at least 2 dimensions"));
     assert!(error(ops::broadcast_to(&x, &[2])).contains("cannot be broadcast to (2,)"));
     assert!(error(ops::broadcast_to(&arange(&[]), &[1 << 40, 1 << 40])).contains("too large"));
-    assert!(error(ops::tile(&x, &[isize::MAX, isize::MAX])).contains("too large"));
+    assert!(error(ops::tile(&x, &[isize::MAX, isize::MAX])).contains("more than there is memory for"));
     assert!(error(ops::repeat(&x, &[-1], None)).contains("must not be negative"));
     assert!(error(ops::repeat(&x, &[1, 2, 3], Some(0))).contains("3 repeats given for axis 0"));
     assert!(error(ops::roll(&x, &[1, 2, 3], Some(&[0, 1]))).contains("do not pair up"));
