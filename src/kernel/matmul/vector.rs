@@ -111,7 +111,11 @@ impl<T: Entry> Outputs<'_, T> {
                 last[i] = T::mul_add::<A>(last[i], rows[i][l], x);
             }
         }
-        from_fn(|i| halve(sums[i]).plus(last[i]))
+        // No closure: its index would not be a constant.
+        for i in 0..H {
+            last[i] = last[i].plus(halve(sums[i]));
+        }
+        last
     }
 
     /// Outputs that are neighbours, as sums of columns.
