@@ -211,7 +211,7 @@ fn by_blocks<T: Element, O, const N: usize, const B: usize>(
         }
     }
     let strided = cursors.iter().any(Option::is_some);
-    let width = if strided { B } else { out.len() };
+    let width = if strided { B } else { out.len().max(1) };
     for (k, chunk) in out.chunks_mut(width).enumerate() {
         let (at, n) = (start + k * width, chunk.len());
         for (i, buffer) in buffers.iter_mut().enumerate() {
@@ -268,6 +268,15 @@ mod tests {
             out.iter_mut().zip(x.iter().zip(y)).for_each(|(o, (x, y))| *o -= 2000.0 * x + y);
         });
         assert!(back.to_vec::<f32>().iter().all(|x| *x == 0.5));
+    }
+
+    #[test]
+    fn nothing_and_a_number_make_nothing() {
+        let none = Array::zeros(&[0, 3], crate::array::DType::F64);
+        let out = map([Input::from(&none), Input::Scalar(Scalar::Float(2.0))], &[0, 3], |[x, y]: [f64; 2]| x + y);
+        assert_eq!(out.shape(), [0, 3]);
+        let one = Array::scalar(2.0_f64);
+        assert_eq!(map([Input::from(&one), Input::from(&none)], &[0, 3], |[x, y]: [f64; 2]| x + y).size(), 0);
     }
 
     #[test]
