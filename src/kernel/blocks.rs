@@ -148,9 +148,6 @@ fn spread<T: Element, O: Send, const N: usize>(
     cost: f64,
     f: &(impl Fn([&[T]; N], &mut [O]) + Sync),
 ) {
-    if data.is_empty() {
-        return;
-    }
     if data.len() <= BLOCK {
         return run(sources, shape, 0, data, f);
     }
