@@ -93,7 +93,7 @@ fn shares() {
             let shares = AXES.map(|(place, axes)| {
                 let x = input(size, place);
                 let data = x.array().as_slice::<f32>().unwrap_or(&[]);
-                let [read, work] = race(&|| drop(black_box(dispatch(Read(data)))), &|| drop(black_box(f(&x, axes))));
+                let [read, work] = race(&|| _ = black_box(dispatch(Read(data))), &|| drop(black_box(f(&x, axes))));
                 format!("{:.2}", read / work)
             });
             println!("{name} of {}: {}", size.0.iter().product::<usize>(), shares.join(", "));

@@ -366,7 +366,7 @@ fn parts_of_a_gradient_add_up() {
             assert_eq!(g.as_ref().unwrap().array().to_vec::<f64>(), want);
         }
         let recorded = BackwardOptions { create_graph: true, ..retain };
-        let again = grad(&[(total, None)], &[x.clone()], recorded).unwrap();
+        let again = grad(&[(total, None)], std::slice::from_ref(&x), recorded).unwrap();
         assert_eq!(again[0].as_ref().unwrap().array().to_vec::<f64>(), want, "the recorded rules agree");
     }
 }

@@ -18,6 +18,9 @@ pub fn one_gradient(g: Variable) -> Grads {
 /// Adds a gradient that is zero but for a part to what an input has collected, which has the input's shape and dtype.
 pub type Part = Box<dyn Fn(&mut Array)>;
 
+/// The parts that a rule gives, with the inputs they are for.
+pub(super) type Parts = SmallVec<[(usize, Part); 1]>;
+
 /// One step of a backward pass: what a gradient rule gets to see.
 pub struct Step<'a> {
     pub(super) op: &'static Op,
@@ -29,7 +32,7 @@ pub struct Step<'a> {
     pub(super) outputs: &'a dyn Fn(u8) -> Edge,
     pub(super) cotangents: SmallVec<[Option<Variable>; 1]>,
     pub(super) create_graph: bool,
-    pub(super) parts: SmallVec<[(usize, Part); 1]>,
+    pub(super) parts: Parts,
 }
 
 impl Step<'_> {

@@ -9,7 +9,7 @@ use super::arena::{self, Arena, NodeRef};
 use super::leaf::{Hook, Leaf};
 use super::mode;
 use super::node::{Attrs, Extra, Input, Meta, Node, Op, Rule, Saved, freed_error};
-use super::step::{Grads, Part, Step};
+use super::step::{Grads, Parts, Step};
 use super::sweep::Cotangents;
 use super::variable::Edge;
 use crate::error::{Error, Result};
@@ -86,7 +86,7 @@ impl Work {
     }
 
     /// Runs its rule: the gradients of its inputs, and those that are parts.
-    pub(super) fn apply(&self, id: u64, cotangents: Cotangents, create_graph: bool) -> Result<(Grads, SmallVec<[(usize, Part); 1]>)> {
+    pub(super) fn apply(&self, id: u64, cotangents: Cotangents, create_graph: bool) -> Result<(Grads, Parts)> {
         let clean = mode::is_anomaly() && !cotangents.iter().flatten().any(|g| accumulate::has_nan(g.array()));
         let edges: SmallVec<[Edge; 2]> = if create_graph { self.inputs.iter().map(edge_of).collect() } else { smallvec![] };
         let outputs = |output: u8| edge_of(&Input::Node { id, output: u32::from(output) });
@@ -100,7 +100,7 @@ impl Work {
             outputs: &outputs,
             cotangents,
             create_graph,
-            parts: SmallVec::new(),
+            parts: Parts::new(),
         };
         let grads = match (&self.attrs, self.op.rule) {
             (Attrs::Custom(rule), _) => rule.vjp(&mut step)?,
