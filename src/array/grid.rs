@@ -87,7 +87,7 @@ impl<const N: usize> Grid<N> {
 
     /// Calls `f` with pieces of the operands and of `out`, the result from `start` on, until all is done. A piece of
     /// [`PERIOD`] elements for a longer piece of the result is to be repeated.
-    pub fn run<T: Copy + Default, O>(&self, data: [&[T]; N], start: usize, out: &mut [O], mut f: impl FnMut([&[T]; N], &mut [O])) {
+    pub fn run<T: Copy + Default, O>(&self, data: [&[T]; N], start: usize, out: &mut [O], f: Body<'_, T, O, N>) {
         let mut buffers = Buffers { equal: [[T::default(); PERIOD]; N], panels: [const { Vec::new() }; N] };
         for (panel, step) in buffers.panels.iter_mut().zip(self.columns.1) {
             if !(0..=1).contains(&step) {
@@ -107,7 +107,7 @@ impl<const N: usize> Grid<N> {
             for k in 0..self.pitch / self.columns.0 {
                 let middle = position(&self.middle, k);
                 let bases = std::array::from_fn(|i| bases[i] + middle[i]);
-                self.panel(data, bases, rows, &mut part[k * self.columns.0..], &mut buffers, &mut f);
+                self.panel(data, bases, rows, &mut part[k * self.columns.0..], &mut buffers, f);
             }
             at += rows;
             rest = tail;
@@ -115,15 +115,7 @@ impl<const N: usize> Grid<N> {
     }
 
     /// `rows` rows of all columns; the first lies at `bases`.
-    fn panel<T: Copy, O>(
-        &self,
-        data: [&[T]; N],
-        bases: [isize; N],
-        rows: usize,
-        out: &mut [O],
-        buffers: &mut Buffers<T, N>,
-        f: &mut impl FnMut([&[T]; N], &mut [O]),
-    ) {
+    fn panel<T: Copy, O>(&self, data: [&[T]; N], bases: [isize; N], rows: usize, out: &mut [O], buffers: &mut Buffers<T, N>, f: Body<'_, T, O, N>) {
         let (columns, steps) = self.columns;
         let strides = self.rows.1;
         let width = if self.gathers { WIDTH } else { columns };
@@ -160,6 +152,10 @@ impl<const N: usize> Grid<N> {
     }
 }
 
+/// What is done with pieces of the operands and of the result. Behind a pointer: the walk is compiled once for each type of
+/// elements, and not for each formula too.
+type Body<'a, T, O, const N: usize> = &'a mut dyn FnMut([&[T]; N], &mut [O]);
+
 /// What does not lie ready: equal numbers, and rows that are gathered.
 struct Buffers<T, const N: usize> {
     equal: [[T; PERIOD]; N],
@@ -193,7 +189,7 @@ mod tests {
         for unit in [size, grid.pitch(), 3 * grid.pitch()] {
             for start in (0..size).step_by(unit) {
                 let mut out = vec![(T::default(), T::default()); unit.min(size - start)];
-                grid.run([data, data], start, &mut out, |[a, b], out| {
+                grid.run([data, data], start, &mut out, &mut |[a, b], out| {
                     for (i, o) in out.iter_mut().enumerate() {
                         *o = (a[i % a.len()], b[i % b.len()]);
                     }

@@ -140,14 +140,12 @@ pub(super) fn in_step<T, O, const N: usize>(inputs: [&[T]; N], out: &mut [O], mu
     }
 }
 
+/// What is done with pieces of the operands and of the result. Behind a pointer: the loops around it are compiled once for
+/// each type of elements, and not for each formula too.
+type Body<'a, T, O, const N: usize> = &'a (dyn Fn([&[T]; N], &mut [O]) + Sync);
+
 /// The whole result, on several threads when there is enough to do.
-fn spread<T: Element, O: Send, const N: usize>(
-    sources: &[Source<'_, T>; N],
-    shape: &[usize],
-    data: &mut [O],
-    cost: f64,
-    f: &(impl Fn([&[T]; N], &mut [O]) + Sync),
-) {
+fn spread<T: Element, O: Send, const N: usize>(sources: &[Source<'_, T>; N], shape: &[usize], data: &mut [O], cost: f64, f: Body<'_, T, O, N>) {
     if data.len() <= BLOCK {
         return run(sources, shape, 0, data, f);
     }
@@ -158,7 +156,7 @@ fn spread<T: Element, O: Send, const N: usize>(
         let unit = grid.pitch() * grid.together();
         let grain = grain.next_multiple_of(unit);
         let raw = sources.each_ref().map(Source::raw);
-        return parallel::for_each_chunk_mut(data, grain, |start, chunk| grid.run(raw, start, chunk, f));
+        return parallel::for_each_chunk_mut(data, grain, |start, chunk| grid.run(raw, start, chunk, &mut |pieces, out| f(pieces, out)));
     }
     parallel::for_each_chunk_mut(data, grain, |start, chunk| run(sources, shape, start, chunk, f));
 }
@@ -174,7 +172,7 @@ pub fn update<T: Element, const N: usize>(target: &mut Array, inputs: [Input<'_>
     spread(&sources, &shape, target.data_mut::<T>(), cost, &|inputs: [&[T]; N], out: &mut [T]| in_step(inputs, out, &f));
 }
 
-fn run<T: Element, O, const N: usize>(sources: &[Source<'_, T>; N], shape: &[usize], start: usize, out: &mut [O], f: &impl Fn([&[T]; N], &mut [O])) {
+fn run<T: Element, O, const N: usize>(sources: &[Source<'_, T>; N], shape: &[usize], start: usize, out: &mut [O], f: Body<'_, T, O, N>) {
     let mut slices: [&[T]; N] = [&[]; N];
     let mut whole = true;
     for (s, source) in slices.iter_mut().zip(sources) {
@@ -196,7 +194,7 @@ fn by_blocks<T: Element, O, const N: usize, const B: usize>(
     shape: &[usize],
     start: usize,
     out: &mut [O],
-    f: &impl Fn([&[T]; N], &mut [O]),
+    f: Body<'_, T, O, N>,
 ) {
     let mut buffers = [[T::default(); B]; N];
     let mut cursors: [Option<Cursor>; N] = std::array::from_fn(|_| None);
