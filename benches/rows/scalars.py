@@ -11,8 +11,7 @@ from .common import Peers, Row
 def single(p: Peers) -> Iterator[Row]:
     """One operation on one element."""
     one = p.np.ones(1, p.np.float32)
-    a, b = p.tg.Variable(one), p.tg.Variable(one)
-    r = p.tg.Variable(one, requires_grad=True)
+    a, b, r = p.tg.ones(1), p.tg.ones(1), p.tg.Variable([1.0], requires_grad=True)
     add: dict[str, Callable[[], Any]] = {"tapegrad": lambda: a + b, "numpy": lambda: one + one}
     recorded: dict[str, Callable[[], Any]] = {"tapegrad": lambda: r * b}
     if p.torch:
@@ -43,7 +42,7 @@ def chain(p: Peers, name: str, step: Callable[[Any, Any], Any], n: int) -> Row:
         return run
 
     one = p.np.ones(1, p.np.float32)
-    forms = {"tapegrad": imperative(p.tg.Variable(one, requires_grad=True))}
+    forms = {"tapegrad": imperative(p.tg.Variable([1.0], requires_grad=True))}
     if p.torch:
         forms["torch"] = imperative(p.torch.ones(1, requires_grad=True))
     if p.autograd:
