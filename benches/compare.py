@@ -65,6 +65,7 @@ def put(page: Path, table: str, what: str) -> None:
     text = page.read_text(encoding="utf-8") if page.exists() else "\n".join(["# Comparison", "", *marks]) + "\n"
     if marks[0] not in text:
         raise SystemExit(f"{page} has no mark {marks[0]}")
+    table = "\n".join(line.rstrip() for line in table.splitlines())
     before, _, rest = text.partition(marks[0])
     page.write_text(f"{before}{marks[0]}\n{table}\n{marks[1]}{rest.partition(marks[1])[2]}", encoding="utf-8")
 

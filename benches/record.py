@@ -1,4 +1,4 @@
-"""Runs every bench and writes what it printed into docs/performance.md, with the machine, the commit and the versions.
+"""Runs every bench and writes what it printed into docs/performance.md and docs/benches.md, with machine and commit.
 
 python benches/record.py [--only matmul] [--page docs/performance.md]
 """
@@ -19,6 +19,8 @@ from compare import put
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "performance.md"
+# Long tables, which nobody reads from end to end.
+KERNELS = ROOT / "docs" / "benches.md"
 CARGO = sorted(re.findall(r'\[\[bench\]\]\s+name = "(\w+)"', (ROOT / "Cargo.toml").read_text(encoding="utf-8")))
 
 
@@ -60,7 +62,8 @@ def main() -> int:
             put(options.page, machine(), "machine")
         elif part in CARGO:
             printed = run("cargo", "bench", "--locked", "--quiet", "--bench", part, TAPEGRAD_NUM_THREADS="1")
-            put(options.page, f"```text\n{printed}\n```", f"cargo bench {part}")
+            page_of = options.page if part in {"overhead", "tape"} else KERNELS
+            put(page_of, f"```text\n{printed}\n```", f"cargo bench {part}")
         elif part == "compare":
             for threads in range(1, 1 + min(2, os.cpu_count() or 1)):
                 run(sys.executable, "benches/compare.py", "--threads", str(threads), "--markdown", page)
