@@ -47,15 +47,15 @@ impl Handle {
     /// [`check_memory`](super::check_memory) before.
     #[must_use]
     pub fn new(shape: &[usize], dtype: DType) -> Self {
-        let Some(bytes) = limit::bytes_of(shape, dtype) else { limit::raise(limit::too_large("", shape, dtype)) };
+        let Some((len, bytes)) = limit::extent_of(shape, dtype) else { limit::raise(limit::too_large("", shape, dtype)) };
         let layout = Layout::contiguous(shape);
         if bytes > INLINE {
             let Some(data) = pool::take(bytes) else { limit::raise(limit::no_memory("", shape, dtype)) };
-            return Self::place(header(HEADER), Storage::pooled(layout, dtype, data));
+            return Self::place(header(HEADER), Storage::pooled(len, layout, dtype, data));
         }
         let block = header(HEADER + bytes);
         // SAFETY: the block is that long, aligned as every block, and lives until the storage is dropped.
-        let storage = unsafe { Storage::in_handle(layout, dtype, block.start.add(HEADER)) };
+        let storage = unsafe { Storage::in_handle(len, layout, dtype, block.start.add(HEADER)) };
         Self::place(block, storage)
     }
 

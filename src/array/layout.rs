@@ -9,16 +9,27 @@ pub type Shape = SmallVec<[usize; 4]>;
 /// Steps between neighbours along each axis, in elements; zero where an axis is broadcast.
 pub type Strides = SmallVec<[isize; 4]>;
 
-/// `s` in a vector of its own: a loop of one or two steps for what is short, where copying by length calls a function.
+/// `s` in a vector of its own: what is short is written out, where copying by length would call a function.
 #[must_use]
 #[inline]
 pub fn dims<T: Copy + Default>(s: &[T]) -> SmallVec<[T; 4]> {
-    let mut out = [T::default(); 4];
-    if s.len() > out.len() {
-        return SmallVec::from_slice(s);
-    }
-    out.iter_mut().zip(s).for_each(|(o, s)| *o = *s);
+    let zero = T::default();
+    let out = match *s {
+        [] => [zero; 4],
+        [a] => [a, zero, zero, zero],
+        [a, b] => [a, b, zero, zero],
+        [a, b, c] => [a, b, c, zero],
+        [a, b, c, d] => [a, b, c, d],
+        _ => return SmallVec::from_slice(s),
+    };
     SmallVec::from_buf_and_len(out, s.len())
+}
+
+/// Whether two shapes are equal: a loop of one or two steps, where `==` would call a function.
+#[must_use]
+#[inline]
+pub fn same(a: &[usize], b: &[usize]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(x, y)| x == y)
 }
 
 /// Where the elements of an array lie in its storage.
@@ -39,16 +50,20 @@ impl Clone for Layout {
 
 /// Row-major strides of `shape`.
 fn row_major(shape: &[usize]) -> Strides {
-    if shape.len() <= 1 {
-        return dims(&[1][..shape.len()]);
-    }
-    let mut strides: Strides = SmallVec::from_elem(1, shape.len());
+    let mut few = [1; 4];
+    let mut many: Strides;
+    let out = if shape.len() <= few.len() {
+        &mut few[..shape.len()]
+    } else {
+        many = SmallVec::from_elem(1, shape.len());
+        &mut many[..]
+    };
     let mut step = 1_isize;
-    for (s, &n) in strides.iter_mut().zip(shape).rev() {
+    for (s, &n) in out.iter_mut().zip(shape).rev() {
         *s = step;
         step *= n.max(1).cast_signed();
     }
-    strides
+    dims(out)
 }
 
 /// The product of the sizes.

@@ -11,15 +11,20 @@ use crate::error::{Error, Result, show_shape};
 /// From this size on the system is asked whether it has the memory: below, running out of it is not the request's fault.
 const ASK_FROM: usize = 64 << 20;
 
-/// Bytes of an array, if its strides can be numbers at all; also where another axis is empty.
+/// Elements and bytes of an array, if its strides can be numbers at all; also where another axis is empty.
 #[inline]
-pub(super) fn bytes_of(shape: &[usize], dtype: DType) -> Option<usize> {
-    let (mut bytes, mut reach) = (dtype.size(), dtype.size());
+pub(super) fn extent_of(shape: &[usize], dtype: DType) -> Option<(usize, usize)> {
+    let (mut elements, mut reach) = (1_usize, dtype.size());
     for &n in shape {
         reach = reach.checked_mul(n.max(1))?;
-        bytes = bytes.wrapping_mul(n); // not above `reach`
+        elements = elements.wrapping_mul(n); // not above `reach`
     }
-    (reach <= isize::MAX.cast_unsigned() / 2).then_some(bytes)
+    (reach <= isize::MAX.cast_unsigned() / 2).then_some((elements, elements * dtype.size()))
+}
+
+/// The bytes of [`extent_of`].
+fn bytes_of(shape: &[usize], dtype: DType) -> Option<usize> {
+    extent_of(shape, dtype).map(|(_, bytes)| bytes)
 }
 
 /// Whether an array fits into memory.

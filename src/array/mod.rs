@@ -23,7 +23,7 @@ pub use display::{DisplayOptions, format_array};
 pub use dtype::{DType, Element, Scalar, default_float, set_default_float};
 pub use grid::{Grid, PERIOD};
 pub use handle::Handle;
-pub use layout::{Layout, Shape, Strides, broadcast_shapes, dims, normalize_axis, size_of};
+pub use layout::{Layout, Shape, Strides, broadcast_shapes, dims, normalize_axis, same, size_of};
 pub use limit::{check_growth, check_memory};
 pub use storage::{Lender, Storage};
 

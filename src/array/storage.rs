@@ -45,17 +45,17 @@ unsafe impl Send for Storage {}
 unsafe impl Sync for Storage {}
 
 impl Storage {
-    /// A buffer of the pool, with arbitrary (valid) contents.
-    pub(super) fn pooled(layout: Layout, dtype: DType, block: pool::Block) -> Self {
-        Self { start: block.start, len: layout.size(), layout, dtype, owner: Owner::Pool(ManuallyDrop::new(block)) }.valid()
+    /// A buffer of the pool for the `len` elements of a layout, with arbitrary (valid) contents.
+    pub(super) fn pooled(len: usize, layout: Layout, dtype: DType, block: pool::Block) -> Self {
+        Self { start: block.start, len, layout, dtype, owner: Owner::Pool(ManuallyDrop::new(block)) }.valid()
     }
 
-    /// A buffer that the handle keeps, with arbitrary (valid) contents.
+    /// A buffer that the handle keeps for the `len` elements of a layout, with arbitrary (valid) contents.
     ///
     /// # Safety
     /// `start` is aligned and points to as many bytes as the layout and the dtype need, which live as long as the storage.
-    pub(super) unsafe fn in_handle(layout: Layout, dtype: DType, start: NonNull<u8>) -> Self {
-        Self { start, len: layout.size(), layout, dtype, owner: Owner::Handle }.valid()
+    pub(super) unsafe fn in_handle(len: usize, layout: Layout, dtype: DType, start: NonNull<u8>) -> Self {
+        Self { start, len, layout, dtype, owner: Owner::Handle }.valid()
     }
 
     /// Old bytes need not be valid bools, zeros are.

@@ -3,7 +3,7 @@
 //! Contiguous operands are handed over whole, rows of others too where they lie in one piece; what is left is read a
 //! block at a time into a buffer that stays in the first-level cache. So a kernel sees nothing but slices.
 
-use crate::array::{Array, Cursor, Element, Grid, Layout, PERIOD, Scalar, Shape, Strides, size_of};
+use crate::array::{Array, Cursor, Element, Grid, Layout, PERIOD, Scalar, Shape, Strides, same, size_of};
 use crate::kernel::parallel;
 
 /// Elements of a block.
@@ -33,12 +33,6 @@ enum Source<'a, T> {
     Constant(T),
 }
 
-/// Equality of shapes: a loop of one or two steps, where `==` would call a function.
-#[inline]
-fn same(a: &[usize], b: &[usize]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).all(|(x, y)| x == y)
-}
-
 /// The elements of an array that needs no broadcasting and no gathering.
 #[inline]
 fn plain<'a, T: Element>(a: &'a Array, shape: &[usize]) -> Option<&'a [T]> {
@@ -56,7 +50,9 @@ fn few<'a, T: Element, const N: usize>(inputs: &[Input<'a>; N], shape: &[usize],
     let mut slices: [&[T]; N] = [&[]; N];
     for ((slice, input), room) in slices.iter_mut().zip(inputs).zip(room) {
         *slice = match input {
-            Input::Array(a) => plain(a, shape)?,
+            // Shapes of as many elements that broadcast differ in axes of one place at most.
+            Input::Array(a) if a.size() == n => a.as_slice()?,
+            Input::Array(_) => return None,
             Input::Scalar(_) if n > SHORT => return None,
             Input::Scalar(s) => {
                 room.fill(T::from_scalar(*s));
