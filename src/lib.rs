@@ -18,9 +18,10 @@
 //! 2. [`tape::record`], the only gate to the tape, appends a node: the operation, its inputs' places, what its rule needs.
 //! 3. [`tape::backward`] marks from the root what it reaches; ids are in topological order, so nothing is sorted.
 //! 4. From the newest node to the oldest, the operation's rule turns the cotangent into its inputs' gradients.
-//! 5. An elementwise rule is one fused SIMD loop, in the cotangent's own buffer when nobody else holds it.
+//! 5. An elementwise rule is one fused SIMD loop, in the cotangent's own buffer when nobody else holds it, or added to what
+//!    its input has collected; the products of a matrix product are added there, too.
 //! 6. A gradient of broadcast shape is summed down once, by the engine.
-//! 7. The first gradient to arrive is moved, later ones are added in place.
+//! 7. The first gradient to arrive is moved, later ones of other rules are added in place.
 //! 8. What a node saved goes back to the pool as soon as its rule has run.
 //! 9. When all rules and hooks have run, leaves add what arrived to their `.grad`.
 //! 10. With `create_graph` the same rule text runs on recorded values, so gradients have gradients.

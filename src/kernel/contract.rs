@@ -7,10 +7,10 @@
 
 use smallvec::SmallVec;
 
-use crate::array::{Array, DType, Layout, Scalar, Shape, Strides, broadcast_shapes};
+use crate::array::{Array, Layout, Scalar, Shape, Strides, broadcast_shapes};
 use crate::dispatch;
 use crate::kernel::blocks::{self, Input};
-use crate::kernel::matmul::{BatchOffsets, MatElement, ProductShape, matmul_batch};
+use crate::kernel::matmul::{BatchOffsets, MatElement, MatMut, MatRef, ProductShape, matmul, matmul_batch};
 
 /// How the last axes of an array are a matrix. The axes before them are the batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -228,7 +228,18 @@ fn run<T: MatElement>(plan: &Plan, a: &[T], b: &[T], c: &mut [T], starts: [usize
     }
 }
 
-/// The products of the matrices of `a` and `b`, plus `bias`.
+/// What products are added to.
+#[derive(Debug)]
+pub enum Addend<'a> {
+    /// To zero.
+    Nothing,
+    /// To an array that broadcasts to the result.
+    Bias(&'a Array),
+    /// To an array of the result's shape, in place when nobody else holds it.
+    Sum(Array),
+}
+
+/// The products of the matrices of `a` and `b`, plus `addend`.
 ///
 /// The result has shape `shape`, in which the matrix has the form `form`. The batch of the result broadcasts to that of the
 /// operands; where it is smaller, products are summed.
@@ -236,35 +247,48 @@ fn run<T: MatElement>(plan: &Plan, a: &[T], b: &[T], c: &mut [T], starts: [usize
 /// # Panics
 /// When shapes or dtypes do not fit: a bug of the caller.
 #[must_use]
-pub fn contract(a: (&Array, Form), b: (&Array, Form), shape: &[usize], form: Form, bias: Option<&Array>) -> Array {
+pub fn contract(a: (&Array, Form), b: (&Array, Form), shape: &[usize], form: Form, addend: Addend<'_>) -> Array {
     // A transposed result is the product of the transposes, in the other order.
     if form == Form::Transposed {
-        return contract((b.0, b.1.t()), (a.0, a.1.t()), shape, Form::Matrix, bias);
+        return contract((b.0, b.1.t()), (a.0, a.1.t()), shape, Form::Matrix, addend);
+    }
+    let dtype = a.0.dtype();
+    let (mut out, add) = match addend {
+        Addend::Bias(bias) => (dispatch!(dtype, T => blocks::map([Input::from(bias)], shape, |[x]: [T; 1]| x)), true),
+        Addend::Sum(sum) => (sum, true),
+        Addend::Nothing => (Array::empty(shape, dtype), false),
+    };
+    if a.0.ndim() == a.1.axes() && b.0.ndim() == b.1.axes() {
+        dispatch!(dtype, T => one::<T>(a, b, out.data_mut(), add));
+        return out;
     }
     let Some(full) = broadcast_shapes(a.1.batch(a.0.shape()), b.1.batch(b.0.shape())) else { unreachable!("batches are checked before") };
-    let dtype = a.0.dtype();
-    let mut out = match bias {
-        Some(bias) => dispatch!(dtype, T => blocks::map([Input::from(bias)], shape, |[x]: [T; 1]| x)),
-        None => Array::empty(shape, dtype),
-    };
-    let mut plan = Plan::new((a.0.layout(), a.1), (b.0.layout(), b.1), out.layout(), form, &full);
+    let mut plan = Plan::new((a.0.layout(), a.1), (b.0.layout(), b.1), &Layout::contiguous(shape), form, &full);
     if plan.k == 0 || full.contains(&0) || out.size() == 0 {
-        return if bias.is_some() { out } else { zeros(shape, dtype) };
+        return if add { out } else { Array::full(shape, Scalar::Int(0), dtype) };
     }
     plan.fold();
     let starts = [a.0.layout().offset(), b.0.layout().offset()];
-    dispatch!(dtype, T => run::<T>(&plan, a.0.raw(), b.0.raw(), out.data_mut(), starts, bias.is_some()));
+    dispatch!(dtype, T => run::<T>(&plan, a.0.raw(), b.0.raw(), out.data_mut(), starts, add));
     out
 }
 
-fn zeros(shape: &[usize], dtype: DType) -> Array {
-    Array::full(shape, Scalar::Int(0), dtype)
+/// One product: no batch to plan for.
+fn one<T: MatElement>(a: (&Array, Form), b: (&Array, Form), c: &mut [T], add: bool) {
+    let view = |(x, form): (&'_ Array, Form)| {
+        let (layout, (rows, cols)) = (x.layout(), form.matrix(x.shape()));
+        let (down, right) = form.strides(layout.strides());
+        (layout.offset(), rows, cols, down, right)
+    };
+    let ((start_a, m, k, down_a, right_a), (start_b, _, n, down_b, right_b)) = (view(a), view(b));
+    let (left, right) = (MatRef::new(a.0.raw(), start_a, m, k, down_a, right_a), MatRef::new(b.0.raw(), start_b, k, n, down_b, right_b));
+    matmul(left, right, MatMut::new(c, 0, m, n, n.cast_signed(), 1), add);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::array::size_of;
+    use crate::array::{DType, size_of};
 
     fn numbers(shape: &[usize], seed: usize) -> Array {
         let data: Vec<f64> = (0..size_of(shape)).map(|i| f64::from(u8::try_from((i * 37 + seed) % 31).unwrap()) - 15.0).collect();
@@ -281,7 +305,10 @@ mod tests {
     fn check(a: (&Array, Form), b: (&Array, Form), target: &[usize], form: Form) {
         let full = broadcast_shapes(a.1.batch(a.0.shape()), b.1.batch(b.0.shape())).unwrap();
         let ((m, k), (_, n)) = (a.1.matrix(a.0.shape()), b.1.matrix(b.0.shape()));
-        let out = contract(a, b, &form.shape(target, m, n), form, None);
+        let shape = form.shape(target, m, n);
+        let out = contract(a, b, &shape, form, Addend::Nothing);
+        let sum = contract(a, b, &shape, form, Addend::Sum(Array::full(&shape, Scalar::Int(1000), DType::F64)));
+        assert!(out.to_vec::<f64>().iter().zip(sum.to_vec::<f64>()).all(|(x, y)| *x == y - 1000.0), "whole numbers are added exactly");
         let lead = full.len() - target.len();
         let mut want = vec![0.0; size_of(target) * m * n];
         for batch in 0..size_of(&full) {
@@ -359,10 +386,10 @@ mod tests {
     fn empty_sums_are_zero_or_the_bias() {
         let (a, b) = (numbers(&[2, 0], 0), numbers(&[0, 3], 0));
         let bias = numbers(&[3], 5);
-        assert_eq!(contract((&a, Form::Matrix), (&b, Form::Matrix), &[2, 3], Form::Matrix, None).to_vec::<f64>(), [0.0; 6]);
-        let out = contract((&a, Form::Matrix), (&b, Form::Matrix), &[2, 3], Form::Matrix, Some(&bias));
+        assert_eq!(contract((&a, Form::Matrix), (&b, Form::Matrix), &[2, 3], Form::Matrix, Addend::Nothing).to_vec::<f64>(), [0.0; 6]);
+        let out = contract((&a, Form::Matrix), (&b, Form::Matrix), &[2, 3], Form::Matrix, Addend::Bias(&bias));
         assert_eq!(out.to_vec::<f64>()[3..], bias.to_vec::<f64>());
         let none = numbers(&[0, 2, 2], 0);
-        assert_eq!(contract((&none, Form::Matrix), (&none, Form::Matrix), &[2, 2], Form::Matrix, None).to_vec::<f64>(), [0.0; 4]);
+        assert_eq!(contract((&none, Form::Matrix), (&none, Form::Matrix), &[2, 2], Form::Matrix, Addend::Nothing).to_vec::<f64>(), [0.0; 4]);
     }
 }

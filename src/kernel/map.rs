@@ -104,6 +104,42 @@ fn onto<P: Pointwise<M>, T: Real + Element, const N: usize, const M: usize, cons
     }
 }
 
+/// The formula's values added to `sum`, in place when nobody else holds it. A product is rounded before it is added, as if
+/// it had been written first.
+///
+/// # Panics
+/// As [`map`].
+pub fn accumulate<P: Pointwise<N>, const N: usize>(sum: &mut Array, inputs: [Input<'_>; N], params: [f64; 2]) {
+    dispatch!(float sum.dtype(), T => blocks::update(sum, inputs, P::COST * width::<T>(), |inputs: [&[T]; N], out: &mut [T]| {
+        if out.len() <= SHORT { add::<P, T, N, SHORT>(inputs, out, params) } else { add::<P, T, N, STRIDE>(inputs, out, params) }
+    }), else unreachable!("formulas are over floating dtypes"));
+}
+
+/// `out` plus the formula, block by block.
+fn add<P: Pointwise<N>, T: Real + Element, const N: usize, const B: usize>(inputs: [&[T]; N], out: &mut [T], params: [f64; 2]) {
+    let mut values = [T::default(); B];
+    for (k, out) in out.chunks_mut(B).enumerate() {
+        let values = &mut values[..out.len()];
+        let inputs = inputs.each_ref().map(|s| &s[k * B..k * B + out.len()]);
+        simd_dispatch(Loop::<P, T, N> { inputs, out: values, params, formula: std::marker::PhantomData });
+        simd_dispatch(Plus { values, out });
+    }
+}
+
+struct Plus<'a, T> {
+    values: &'a [T],
+    out: &'a mut [T],
+}
+
+impl<T: Real> Kernel for Plus<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<A: Arch>(self) {
+        self.out.iter_mut().zip(self.values).for_each(|(o, v)| *o = *o + *v);
+    }
+}
+
 /// Doubles take twice as long.
 fn width<T: Element>() -> f64 {
     if T::DTYPE == DType::F64 { 2.0 } else { 1.0 }

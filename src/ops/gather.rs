@@ -41,8 +41,9 @@ pub(super) fn gather_vjp(step: &mut Step<'_>) -> Result<Grads> {
     if step.create_graph() {
         return Ok(one_gradient(index_add(&g, places, rows)?));
     }
-    step.add_part(0, move |sum| kernel::add(sum, &places, &rows, g.array()));
-    Ok(Grads::new())
+    let mut sum = step.collected_or_zeros(0);
+    kernel::add(&mut sum, &places, &rows, g.array());
+    Ok(one_gradient(sum.into()))
 }
 
 /// Zeros with blocks added at row numbers: the transpose of [`gather`].

@@ -8,9 +8,9 @@ use super::registry::{Arg, Entry, Gradient, Kind, Param, Sample};
 use super::samples::{Draw, REAL};
 use super::shape::{astype, reshape_to};
 use super::{flatten, moveaxis, multiply};
-use crate::array::{Shape, broadcast_shapes, check_memory, normalize_axis};
+use crate::array::{Array, Shape, broadcast_shapes, check_memory, normalize_axis};
 use crate::error::{Error, Result, show_shape};
-use crate::kernel::contract::{Form, contract as product};
+use crate::kernel::contract::{Addend, Form, contract as product};
 use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, record};
 
 static MATMUL: Op = Op { name: "matmul", rule: Rule::Vjp(contract_vjp) };
@@ -24,22 +24,49 @@ fn contract_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let g = step.take_g();
     let codes = step.attrs().ints();
     let [fa, fb, fc] = [0, 1, 2].map(|i| Form::from_code(codes[i]));
-    let batch = |i: usize, form: Form| Shape::from_slice(form.batch(&step.meta(i).shape));
-    let a = if step.needs(0) { Some(contract(&MATMUL, (&g, fc), (&step.input(1), fb.t()), &batch(0, fa), fa, None)?) } else { None };
-    let b = if step.needs(1) { Some(contract(&MATMUL, (&step.input(0), fa.t()), (&g, fc), &batch(1, fb), fb, None)?) } else { None };
-    let mut grads = Grads::from_iter([a, b]);
+    let batch = |step: &Step<'_>, i: usize, form: Form| Shape::from_slice(form.batch(&step.meta(i).shape));
+    let mut grads = Grads::from_buf([None, None]);
+    if step.needs(0) {
+        let (batch, sum) = (batch(step, 0, fa), step.collected(0));
+        grads[0] = Some(contract(&MATMUL, (&g, fc), (&step.input(1), fb.t()), &batch, fa, Plus::sum(sum))?);
+    }
+    if step.needs(1) {
+        let (batch, sum) = (batch(step, 1, fb), step.collected(1));
+        grads[1] = Some(contract(&MATMUL, (&step.input(0), fa.t()), (&g, fc), &batch, fb, Plus::sum(sum))?);
+    }
     if step.input_count() > 2 {
         grads.push(step.needs(2).then_some(g));
     }
     Ok(grads)
 }
 
-/// Σ A · B + bias over the batch axes that `batch`, the batch of the result, does not have. Dtypes are equal and shapes fit.
-fn contract(op: &'static Op, a: (&Variable, Form), b: (&Variable, Form), batch: &[usize], form: Form, bias: Option<&Variable>) -> Result<Variable> {
+/// What a contraction is added to.
+enum Plus<'a> {
+    Nothing,
+    /// A value that broadcasts to the result.
+    Bias(&'a Variable),
+    /// What was collected of the gradient that the contraction is.
+    Sum(Array),
+}
+
+impl Plus<'_> {
+    fn sum(collected: Option<Array>) -> Self {
+        collected.map_or(Self::Nothing, Self::Sum)
+    }
+}
+
+/// Σ A · B over the batch axes that `batch`, the batch of the result, does not have, plus an addend. Dtypes are equal and
+/// shapes fit.
+fn contract(op: &'static Op, a: (&Variable, Form), b: (&Variable, Form), batch: &[usize], form: Form, plus: Plus<'_>) -> Result<Variable> {
     let (rows, cols) = (a.1.matrix(a.0.shape()).0, b.1.matrix(b.0.shape()).1);
     let shape = form.shape(batch, rows, cols);
     check_memory(op.name, &shape, a.0.dtype())?;
-    let out = product((a.0.array(), a.1), (b.0.array(), b.1), &shape, form, bias.map(Variable::array));
+    let (addend, bias) = match plus {
+        Plus::Nothing => (Addend::Nothing, None),
+        Plus::Bias(bias) => (Addend::Bias(bias.array()), Some(bias)),
+        Plus::Sum(sum) => (Addend::Sum(sum), None),
+    };
+    let out = product((a.0.array(), a.1), (b.0.array(), b.1), &shape, form, addend);
     let inputs: &[&Variable] = if let Some(bias) = bias { &[a.0, b.0, bias] } else { &[a.0, b.0] };
     record(op, inputs, out, |s| {
         if s.needs(1) {
@@ -123,7 +150,7 @@ pub fn matmul(a: &Variable, b: &Variable) -> Result<Variable> {
     check_sum("matmul", (a, -1), (b, if fb == Form::Column { -1 } else { -2 }))?;
     let batch = common_batch("matmul", (a, fa), (b, fb))?;
     let (a, b) = together(a, b)?;
-    contract(&MATMUL, (&a, fa), (&b, fb), &batch, form, None)
+    contract(&MATMUL, (&a, fa), (&b, fb), &batch, form, Plus::Nothing)
 }
 
 /// A linear layer, x · weightᵀ + bias, in PyTorch's layout: the weight has the shape (outputs, inputs), or (inputs,) for one
@@ -159,7 +186,7 @@ pub fn linear(x: &Variable, weight: &Variable, bias: Option<&Variable>) -> Resul
     }
     let (x, weight) = (astype(x, dtype)?, astype(weight, dtype)?);
     let bias = bias.map(|b| astype(b, dtype)).transpose()?;
-    contract(&LINEAR, (&x, fx), (&weight, fw), fx.batch(x.shape()), form, bias.as_ref())
+    contract(&LINEAR, (&x, fx), (&weight, fw), fx.batch(x.shape()), form, bias.as_ref().map_or(Plus::Nothing, Plus::Bias))
 }
 
 /// The products of all pairs of elements of `a` and `b`, both flattened: one row for each element of `a`.
@@ -168,7 +195,7 @@ pub fn linear(x: &Variable, weight: &Variable, bias: Option<&Variable>) -> Resul
 /// Those of recording.
 pub fn outer(a: &Variable, b: &Variable) -> Result<Variable> {
     let (a, b) = together(&flatten(a)?, &flatten(b)?)?;
-    contract(&OUTER, (&a, Form::Column), (&b, Form::Row), &[], Form::Matrix, None)
+    contract(&OUTER, (&a, Form::Column), (&b, Form::Row), &[], Form::Matrix, Plus::Nothing)
 }
 
 /// The dot products of the vectors along `axis` of both, the other axes broadcasting.
@@ -187,7 +214,7 @@ pub fn vecdot(a: &Variable, b: &Variable, axis: isize) -> Result<Variable> {
     check_sum("vecdot", (&a, -1), (&b, -1))?;
     let batch = common_batch("vecdot", (&a, Form::Row), (&b, Form::Column))?;
     let (a, b) = together(&a, &b)?;
-    contract(&VECDOT, (&a, Form::Row), (&b, Form::Column), &batch, Form::Single, None)
+    contract(&VECDOT, (&a, Form::Row), (&b, Form::Column), &batch, Form::Single, Plus::Nothing)
 }
 
 /// All dot products of the vectors along the last axis of `a` with those of `b`, which are the last axis (`Column`) or the
@@ -200,7 +227,7 @@ fn all_pairs(op: &'static Op, a: &Variable, b: (&Variable, Form)) -> Result<Vari
     let apart: Shape = left.iter().copied().chain(right.iter().map(|_| 1)).chain(a.shape().last().copied()).collect();
     let (a, b_cast) = together(a, b.0)?;
     let form = if b.1 == Form::Column { Form::Single } else { Form::Row };
-    contract(op, (&reshape_to(&a, &apart)?, Form::Row), (&b_cast, b.1), &batch, form, None)
+    contract(op, (&reshape_to(&a, &apart)?, Form::Row), (&b_cast, b.1), &batch, form, Plus::Nothing)
 }
 
 /// NumPy's `dot`: a product of numbers, vectors or matrices; beyond that the sums over the last axis of `a` and the one before

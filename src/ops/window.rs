@@ -135,9 +135,9 @@ fn view_vjp(step: &mut Step<'_>) -> Result<Grads> {
     if step.create_graph() {
         return Ok(one_gradient(embed(&g, window, &step.meta(0).shape)?));
     }
-    let g = g.into_array();
-    step.add_part(0, move |sum| region::add(sum, |whole| window.layout(whole), &g));
-    Ok(Grads::new())
+    let mut sum = step.collected_or_zeros(0);
+    region::add(&mut sum, |whole| window.layout(whole), g.array());
+    Ok(one_gradient(sum.into()))
 }
 
 /// Zeros of `shape` with `g` in a window: the transpose of [`view`].

@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 use super::inspect::NodeInfo;
 use super::leaf::HookFn;
 use super::mode;
-use super::node::{Attrs, CustomRule, Input, Node};
+use super::node::{Attrs, CustomRule, Input, Node, Op};
 
 /// Nodes of a chunk.
 const CHUNK: usize = 1024;
@@ -50,23 +50,30 @@ pub(super) fn try_lock() -> Option<MutexGuard<'static, Arena>> {
 }
 
 impl Arena {
-    fn push(&mut self, node: Node) -> u64 {
+    /// A new node with one handle, to be filled in where it stays: nodes are large, and moving them shows.
+    /// [`Arena::count_fallible`] must follow when it holds user objects.
+    #[inline]
+    pub(super) fn vacant(&mut self, op: &'static Op) -> (u64, &mut Node) {
         let id = self.next;
         self.next += 1;
-        for id in node.consumed() {
-            self.node_mut(id).refs += 1;
-        }
-        self.fallible += usize::from(node.is_fallible());
         self.live += 1;
         let place = self.place(id).0;
         if place == self.chunks.len() {
-            let chunk = self.spare.pop().unwrap_or_else(|| Box::new(Chunk { nodes: Vec::with_capacity(CHUNK), live: 0 }));
-            self.chunks.push_back(Some(chunk));
+            self.extend();
         }
         let Some(Some(chunk)) = self.chunks.get_mut(place) else { unreachable!("the newest chunk is there") };
         chunk.live += 1;
-        chunk.nodes.push(Some(node));
-        id
+        chunk.nodes.push(Some(Node::new(op)));
+        match chunk.nodes.last_mut() {
+            Some(Some(node)) => (id, node),
+            _ => unreachable!("it was just put there"),
+        }
+    }
+
+    #[cold]
+    fn extend(&mut self) {
+        let chunk = self.spare.pop().unwrap_or_else(|| Box::new(Chunk { nodes: Vec::with_capacity(CHUNK), live: 0 }));
+        self.chunks.push_back(Some(chunk));
     }
 
     #[inline]
@@ -141,25 +148,50 @@ impl Arena {
     }
 
     /// Takes one count from a node, and the node itself when that was the last.
+    #[inline(always)]
     pub(super) fn release(&mut self, id: u64) -> Option<Node> {
         let node = self.node_mut(id);
         node.refs -= 1;
         if node.refs > 0 {
             return None;
         }
+        self.fallible -= usize::from(self.node(id).is_fallible());
         let (c, i) = self.place(id);
         let Some(Some(chunk)) = self.chunks.get_mut(c) else { unreachable!("a counted node's chunk is alive") };
         let node = chunk.nodes[i].take();
-        chunk.live -= 1;
-        self.live -= 1;
-        if chunk.live == 0 && chunk.nodes.len() == CHUNK {
-            self.retire(c);
-        }
-        self.fallible -= usize::from(node.as_ref().is_some_and(Node::is_fallible));
+        self.leave(c);
         node
     }
 
+    /// [`Arena::release`] for a node whose contents have been taken: what is left of it holds nothing foreign and may end here.
+    #[inline]
+    pub(super) fn release_empty(&mut self, id: u64) {
+        let node = self.node_mut(id);
+        node.refs -= 1;
+        if node.refs > 0 {
+            return;
+        }
+        self.fallible -= usize::from(self.node(id).is_fallible());
+        let (c, i) = self.place(id);
+        let Some(Some(chunk)) = self.chunks.get_mut(c) else { unreachable!("a counted node's chunk is alive") };
+        chunk.nodes[i] = None;
+        self.leave(c);
+    }
+
+    /// A node of chunk `c` has gone.
+    #[inline]
+    fn leave(&mut self, c: usize) {
+        self.live -= 1;
+        if let Some(Some(chunk)) = self.chunks.get_mut(c) {
+            chunk.live -= 1;
+            if chunk.live == 0 && chunk.nodes.len() == CHUNK {
+                self.retire(c);
+            }
+        }
+    }
+
     /// Frees chunk `c`, in which nothing lives, and what is empty at the front.
+    #[cold]
     fn retire(&mut self, c: usize) {
         if let Some(mut chunk) = self.chunks[c].take()
             && self.spare.len() < SPARE
@@ -180,7 +212,7 @@ pub(super) fn release(id: u64) {
     work.push(id);
     while let Some(id) = work.pop() {
         let Some(node) = lock().release(id) else { continue };
-        work.extend(node.consumed());
+        node.consumed().for_each(|id| work.push(id));
         // What is not fallible holds arrays only, and ends here, outside the lock.
         if node.is_fallible() {
             dispose(node);
@@ -218,19 +250,11 @@ fn dispose(node: Node) {
     let _ = GARBAGE.try_with(|g| *g.borrow_mut() = None);
 }
 
-/// Puts a node with one handle on the tape.
-#[inline]
-pub(super) fn push(node: Node) -> NodeRef {
-    NodeRef(lock().push(node))
-}
-
-/// [`push`], telling whoever watches this thread.
+/// Tells whoever watches this thread of a new node.
 #[cold]
-pub(super) fn push_watched(node: Node) -> NodeRef {
-    let info = NodeInfo::of(&node);
-    let node = push(node);
+pub(super) fn tell_watchers(node: &NodeRef) {
+    let info = NodeInfo::of(lock().node(node.0));
     mode::tell_watchers(&NodeInfo { id: node.0, ..info });
-    node
 }
 
 /// What a node holds that a garbage collector wants to know of.

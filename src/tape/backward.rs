@@ -3,8 +3,9 @@
 //! Sequence numbers are a topological order, so there is nothing to sort and nothing recurses. Gradients of leaves
 //! are collected at the end, after every rule and hook has run: an error on the way leaves every `.grad` as it was.
 
+use super::cotangent::own;
 use super::hooks::{retained_leaf, run_hooks};
-use super::sweep::{Sweep, own};
+use super::sweep::Sweep;
 use super::variable::{Edge, Variable};
 use crate::error::{Error, Result};
 

@@ -4,6 +4,7 @@
 pub(crate) mod accumulate;
 mod arena;
 mod backward;
+mod cotangent;
 mod hooks;
 mod inspect;
 mod leaf;
@@ -21,5 +22,5 @@ pub use inspect::{NodeInfo, Source, TapeStats, listing, op_name, tape_stats, to_
 pub use leaf::{Hook, HookFn, Leaf};
 pub use mode::{RecordingGuard, is_anomaly, is_observed, is_recording, recording, set_anomaly, set_recording, set_source_provider, unwatch, watch};
 pub use node::{AttrData, Attrs, CustomRule, Meta, Op, Role, Rule};
-pub use step::{Grads, Part, Saver, Step, one_gradient};
+pub use step::{Grads, Saver, Step, one_gradient};
 pub use variable::{Edge, Variable, record, record_many};

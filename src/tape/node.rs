@@ -234,6 +234,12 @@ pub(super) struct Node {
 }
 
 impl Node {
+    /// A node with one handle and nothing else yet.
+    #[inline(always)]
+    pub(super) fn new(op: &'static Op) -> Self {
+        Self { op, attrs: Attrs::None, inputs: SmallVec::new(), saved: SmallVec::new(), outs: SmallVec::new(), extra: None, refs: 1, freed: false }
+    }
+
     /// The name that messages use.
     pub(super) fn name(&self) -> &str {
         self.attrs.name().unwrap_or(self.op.name)

@@ -15,12 +15,6 @@ pub fn one_gradient(g: Variable) -> Grads {
     Grads::from_buf_and_len([Some(g), None], 1)
 }
 
-/// Adds a gradient that is zero but for a part to what an input has collected, which has the input's shape and dtype.
-pub type Part = Box<dyn Fn(&mut Array)>;
-
-/// The parts that a rule gives, with the inputs they are for.
-pub(super) type Parts = SmallVec<[(usize, Part); 1]>;
-
 /// One step of a backward pass: what a gradient rule gets to see.
 pub struct Step<'a> {
     pub(super) op: &'static Op,
@@ -32,7 +26,7 @@ pub struct Step<'a> {
     pub(super) outputs: &'a dyn Fn(u8) -> Edge,
     pub(super) cotangents: SmallVec<[Option<Variable>; 1]>,
     pub(super) create_graph: bool,
-    pub(super) parts: Parts,
+    pub(super) collected: &'a mut dyn FnMut(usize) -> Option<Array>,
 }
 
 impl Step<'_> {
@@ -60,11 +54,17 @@ impl Step<'_> {
         self.metas.get(i).is_some_and(Option::is_some)
     }
 
-    /// Gives input `i` a gradient that is zero but for a part: what is added costs as much as the part, so the parts of
-    /// an array cost as much as the whole, and not each as much. Only while the rule is not recorded.
-    pub fn add_part(&mut self, i: usize, part: impl Fn(&mut Array) + 'static) {
-        debug_assert!(!self.create_graph, "a part leaves no trace on the tape");
-        self.parts.push((i, Box::new(part)));
+    /// Takes what input `i` has collected so far, with the input's shape and dtype: the gradient that the rule returns for `i`
+    /// must contain it. So a rule adds where the sum lies, instead of making an array that is then added. `None` when there
+    /// is nothing yet, and while the rule is recorded.
+    pub fn collected(&mut self, i: usize) -> Option<Array> {
+        (self.collected)(i)
+    }
+
+    /// As [`Step::collected`], with zeros when there is nothing yet: for a gradient that is zero but for a part. What is
+    /// added then costs as much as the part, so the parts of an array cost as much as the whole, and not each as much.
+    pub fn collected_or_zeros(&mut self, i: usize) -> Array {
+        self.collected(i).unwrap_or_else(|| Array::zeros(&self.meta(i).shape, self.meta(i).dtype))
     }
 
     /// Number of inputs.

@@ -5,18 +5,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use smallvec::SmallVec;
 
-use super::accumulate;
 use super::arena;
 use super::backward::BackwardOptions;
+use super::cotangent::{add_to, fit, own, seed};
 use super::hooks::run_hooks;
 use super::leaf::{Hook, Leaf};
 use super::mode;
-use super::node::{Input, Meta, freed_error};
-use super::step::Part;
+use super::node::{Input, freed_error};
 use super::variable::{Edge, Variable};
 use super::work::{Work, free_if_alive};
-use crate::array::{Array, Scalar};
-use crate::error::{Error, Result, show_shape};
+use crate::array::Array;
+use crate::error::Result;
 
 /// A value whose gradient was asked for.
 pub(super) struct Target {
@@ -49,6 +48,8 @@ pub(super) struct Sweep {
     pool: Vec<Cotangents>,
     unused: Vec<u32>,
     free_late: bool,
+    /// Whether every gradient must be seen by itself: when it is recorded, and when NaN is looked for.
+    apart: bool,
 }
 
 impl Sweep {
@@ -72,6 +73,7 @@ impl Sweep {
             pool: Vec::new(),
             unused: Vec::new(),
             free_late: false,
+            apart: options.create_graph || mode::is_anomaly(),
         };
         sweep.mark(roots)?;
         for ((root, _), g) in roots.iter().zip(seeds) {
@@ -178,17 +180,25 @@ impl Sweep {
         self.place_of(input).map_or(Ok(()), |sum| add_to(sum, g, recorded))
     }
 
-    /// A gradient that is zero but for a part reaches a value that is like `meta`.
-    fn arrive_part(&mut self, input: &Input, meta: &Meta, part: &Part) {
-        let add = |sum: &mut Option<Variable>| {
-            let mut array = sum.take().map_or_else(|| Array::zeros(&meta.shape, meta.dtype), Variable::into_array);
-            part(&mut array);
-            *sum = Some(array.into());
-        };
-        match input {
-            Input::Leaf(leaf) if !self.targets.is_empty() => self.targets_at(leaf).for_each(add),
-            _ => self.place_of(input).into_iter().for_each(add),
+    /// Takes what a value that is like `meta` has collected, for a rule to add to; leaves it where no buffer can be added to.
+    fn collected(&mut self, input: &Input) -> Option<Array> {
+        if self.apart {
+            return None;
         }
+        let place = match input {
+            Input::None => None,
+            Input::Leaf(leaf) if !self.targets.is_empty() => {
+                let mut all = self.targets_at(leaf);
+                let first = all.next();
+                if all.next().is_some() { None } else { first }
+            }
+            Input::Leaf(leaf) => Some(self.place_of_leaf(leaf)),
+            Input::Node { id, output } => match self.marks[self.at(*id)] {
+                UNSEEN | SKIPPED | REACHED => None,
+                mark => self.pool[(mark - FIRST) as usize].get_mut(*output as usize),
+            },
+        };
+        place?.take_if(|sum| sum.array_mut().is_unique()).map(Variable::into_array)
     }
 
     /// Where the targets that are `leaf` collect their gradient.
@@ -215,8 +225,8 @@ impl Sweep {
                 }
                 let slots = &mut self.pool[(self.marks[at] - FIRST) as usize];
                 let output = *output as usize;
-                if slots.len() <= output {
-                    slots.resize(output + 1, None);
+                while slots.len() <= output {
+                    slots.push(None);
                 }
                 Some(&mut slots[output])
             }
@@ -254,12 +264,13 @@ impl Sweep {
 
     /// Runs one rule, and gives back this sweep's count of the node.
     fn visit(&mut self, id: u64) -> Result<()> {
+        let mut work = Work::default();
         if !(self.options.retain_graph || self.free_late) {
-            let work = Work::take(id, |input| self.wants(input))?;
+            work.take(id, |input| self.wants(input))?;
             self.done += 1;
             return self.work(id, &work);
         }
-        let work = Work::copy(id, |input| self.wants(input))?;
+        work.copy(id, |input| self.wants(input))?;
         self.work(id, &work)?;
         self.done += 1;
         arena::release(id);
@@ -273,8 +284,8 @@ impl Sweep {
         }
         let mut cotangents = std::mem::take(&mut self.pool[(mark - FIRST) as usize]);
         self.unused.push(mark - FIRST);
-        if cotangents.len() < work.outs.len() {
-            cotangents.resize(work.outs.len(), None);
+        while cotangents.len() < work.outs.len() {
+            cotangents.push(None);
         }
         for (output, _, hook) in work.hooks() {
             if let Some(g) = cotangents[*output as usize].take() {
@@ -290,14 +301,12 @@ impl Sweep {
         if work.metas.iter().all(Option::is_none) {
             return Ok(());
         }
-        let (grads, parts) = work.apply(id, cotangents, self.options.create_graph)?;
-        for ((g, meta), input) in grads.into_iter().zip(&work.metas).zip(&work.inputs) {
-            let (Some(g), Some(meta)) = (g, meta) else { continue };
-            self.arrive(input, fit(g, meta, work)?)?;
-        }
-        for (i, part) in &parts {
-            if let Some(meta) = &work.metas[*i] {
-                self.arrive_part(&work.inputs[*i], meta, part);
+        let create_graph = self.options.create_graph;
+        let grads = work.apply(id, cotangents, create_graph, &mut |i| self.collected(&work.inputs[i]))?;
+        let mut grads = grads;
+        for (i, input) in work.inputs.iter().enumerate().take(grads.len()) {
+            if let (Some(meta), Some(g)) = (&work.metas[i], grads[i].take()) {
+                self.arrive(input, fit(g, meta, work)?)?;
             }
         }
         Ok(())
@@ -337,60 +346,4 @@ impl Drop for Sweep {
     fn drop(&mut self) {
         self.order.drain(..).skip(self.done).for_each(arena::release);
     }
-}
-
-/// The cotangent a root starts with.
-fn seed(root: &Variable, given: Option<&Variable>) -> Result<Variable> {
-    if !root.is_tracked() {
-        return Err(Error::Grad(
-            "backward: this value has no graph: nothing it was computed from requires gradients, or it was computed under no_grad() or from detach()ed values".to_owned(),
-        ));
-    }
-    match given {
-        None if root.array().size() == 1 => Ok(Array::full(root.shape(), Scalar::Int(1), root.dtype()).into()),
-        None => Err(Error::Grad(format!(
-            "backward: only a single element can start a backward by itself, this value has shape {}; sum() or mean() it, or pass gradient= of that shape",
-            show_shape(root.shape())
-        ))),
-        Some(g) if g.shape() != root.shape() => Err(Error::Shape(format!(
-            "backward: the gradient passed has shape {}, expected {} like the value",
-            show_shape(g.shape()),
-            show_shape(root.shape())
-        ))),
-        Some(g) if g.dtype() != root.dtype() => {
-            Err(Error::DType(format!("backward: the gradient passed has dtype {}, expected {} like the value", g.dtype(), root.dtype())))
-        }
-        Some(g) => Ok(g.clone()),
-    }
-}
-
-/// The first gradient is moved, later ones are added: in place when nobody else holds the sum.
-fn add_to(sum: &mut Option<Variable>, g: Variable, recorded: bool) -> Result<()> {
-    *sum = Some(match sum.take() {
-        None => g,
-        Some(old) if recorded => accumulate::add(&old, &g)?,
-        Some(old) => {
-            let (mut old, mut new) = (old.into_array(), g.into_array());
-            if !old.is_unique() && new.is_unique() {
-                std::mem::swap(&mut old, &mut new);
-            }
-            accumulate::add_in_place(&mut old, &new);
-            old.into()
-        }
-    });
-    Ok(())
-}
-
-/// A gradient as its value needs it: broadcasting undone.
-fn fit(g: Variable, meta: &Meta, work: &Work) -> Result<Variable> {
-    if g.dtype() != meta.dtype {
-        let op = work.name();
-        return Err(Error::Grad(format!("{op}: its gradient rule returned dtype {} for an input of {}", g.dtype(), meta.dtype)));
-    }
-    if g.shape() == meta.shape.as_slice() { Ok(g) } else { accumulate::sum_to(&g, &meta.shape, work.name()) }
-}
-
-/// A gradient in a buffer of its own, in row-major order, as `.grad` keeps it.
-pub(super) fn own(g: Variable) -> Variable {
-    if g.array().is_contiguous() || g.is_tracked() { g } else { g.array().copy().into() }
 }

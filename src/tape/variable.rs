@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use super::arena::{self, NodeRef};
 use super::leaf::Leaf;
 use super::mode;
-use super::node::{Attrs, Input, Meta, Node, Op, Rule};
+use super::node::{Attrs, Input, Meta, Op, Rule};
 use super::step::Saver;
 use crate::array::{Array, DType};
 use crate::error::{Error, Result};
@@ -185,13 +185,22 @@ fn wants_record(op: &'static Op, inputs: &[&Variable]) -> Result<bool> {
 
 #[inline]
 fn push(op: &'static Op, inputs: &[&Variable], outs: &[Array], observed: bool, save: impl FnOnce(&mut Saver<'_>)) -> NodeRef {
+    // Before the arena is locked: what is saved may be lent by others, who want to know.
     let mut saver = Saver { inputs, outs, saved: SmallVec::new(), attrs: Attrs::None };
     save(&mut saver);
-    let Saver { saved, attrs, .. } = saver;
-    let mut places: SmallVec<[Input; 2]> = SmallVec::new();
+    let mut arena = arena::lock();
+    for v in inputs {
+        if let Edge::Node { node, .. } = &v.edge {
+            arena.node_mut(node.id()).refs += 1;
+        }
+    }
+    let (id, node) = arena.vacant(op);
+    // Both are empty in a new node: exchanging them leaves nothing to drop.
+    std::mem::swap(&mut node.saved, &mut saver.saved);
+    std::mem::swap(&mut node.attrs, &mut saver.attrs);
     let mut hooked = false;
     for v in inputs {
-        places.push(match &v.edge {
+        node.inputs.push(match &v.edge {
             Edge::None => Input::None,
             Edge::Leaf(leaf) => {
                 hooked |= leaf.has_hooks();
@@ -200,32 +209,47 @@ fn push(op: &'static Op, inputs: &[&Variable], outs: &[Array], observed: bool, s
             Edge::Node { node, output } => Input::Node { id: node.id(), output: *output },
         });
     }
-    let mut metas: SmallVec<[Meta; 1]> = SmallVec::new();
     for out in outs {
-        metas.push(Meta::of(out));
+        node.outs.push(Meta::of(out));
     }
-    let mut node = Node { op, attrs, inputs: places, saved, outs: metas, extra: None, refs: 1, freed: false };
+    let fallible = node.is_fallible();
+    arena.count_fallible(false, fallible);
+    drop(arena);
+    let node = NodeRef::from_counted(id);
     if hooked {
-        hold_hooks(&mut node);
+        hold_hooks(&node, inputs);
     }
-    if observed { push_observed(node) } else { arena::push(node) }
+    if observed {
+        observe(&node);
+    }
+    node
 }
 
-/// Takes references to the hooks of the leaves among the inputs, one for each leaf.
+/// Gives a new node references to the hooks of the leaves among its inputs, one for each leaf.
 #[cold]
-fn hold_hooks(node: &mut Node) {
-    let leaves: SmallVec<[&Arc<Leaf>; 2]> = node.inputs.iter().filter_map(|i| if let Input::Leaf(leaf) = i { Some(leaf) } else { None }).collect();
+fn hold_hooks(node: &NodeRef, inputs: &[&Variable]) {
+    let leaves: SmallVec<[&Arc<Leaf>; 2]> = inputs.iter().filter_map(|v| if let Edge::Leaf(leaf) = &v.edge { Some(leaf) } else { None }).collect();
     let shares = |leaf: &Arc<Leaf>| leaves.iter().filter(|l| Arc::ptr_eq(l, leaf)).count();
     let is_first = |k: usize| !leaves[..k].iter().any(|l| Arc::ptr_eq(l, leaves[k]));
+    // Made outside the lock: they may be objects of another language.
     let held = (0..leaves.len()).filter(|&k| leaves[k].has_hooks() && is_first(k)).map(|k| leaves[k].hold(shares(leaves[k]))).collect();
-    node.extra.get_or_insert_default().held = held;
+    let mut arena = arena::lock();
+    let node = arena.node_mut(node.id());
+    let before = node.is_fallible();
+    let old = std::mem::replace(&mut node.extra.get_or_insert_default().held, held);
+    let after = node.is_fallible();
+    arena.count_fallible(before, after);
+    drop(arena);
+    drop(old); // another thread may have been here first
 }
 
 /// Somebody wants to know what is recorded, and where.
 #[cold]
-fn push_observed(mut node: Node) -> NodeRef {
+fn observe(node: &NodeRef) {
     if let Some(source) = mode::source() {
-        node.extra.get_or_insert_default().source = Some(source);
+        arena::lock().node_mut(node.id()).extra.get_or_insert_default().source = Some(source);
     }
-    if mode::is_watched() { arena::push_watched(node) } else { arena::push(node) }
+    if mode::is_watched() {
+        arena::tell_watchers(node);
+    }
 }

@@ -9,14 +9,16 @@ use super::arena::{self, Arena, NodeRef};
 use super::leaf::{Hook, Leaf};
 use super::mode;
 use super::node::{Attrs, Extra, Input, Meta, Node, Op, Rule, Saved, freed_error};
-use super::step::{Grads, Parts, Step};
+use super::step::{Grads, Step};
 use super::sweep::Cotangents;
 use super::variable::Edge;
+use crate::array::Array;
 use crate::error::{Error, Result};
 
-/// What a node's turn needs, taken or copied out of the arena.
+/// What a node's turn needs, taken or copied out of the arena. It is filled in where it lies: it is large.
+#[derive(Default)]
 pub(super) struct Work {
-    op: &'static Op,
+    op: Option<&'static Op>,
     attrs: Attrs,
     pub(super) inputs: SmallVec<[Input; 2]>,
     /// What the inputs are like whose gradient is wanted.
@@ -31,44 +33,65 @@ impl Work {
     ///
     /// # Errors
     /// As [`Work::take`].
-    pub(super) fn copy(id: u64, wants: impl Fn(&Input) -> bool) -> Result<Self> {
+    pub(super) fn copy(&mut self, id: u64, wants: impl Fn(&Input) -> bool) -> Result<()> {
         let arena = arena::lock();
         let node = arena.node(id);
         if node.freed {
             return Err(freed_error(node.name(), node.source()));
         }
-        let (inputs, outs) = (node.inputs.clone(), node.outs.clone());
-        let metas = metas(&arena, &inputs, wants);
-        Ok(Self { op: node.op, attrs: node.attrs.clone(), inputs, metas, saved: node.saved.clone(), outs, extra: node.extra.clone() })
+        (self.op, self.attrs, self.extra) = (Some(node.op), node.attrs.clone(), node.extra.clone());
+        (self.inputs, self.saved, self.outs) = (node.inputs.clone(), node.saved.clone(), node.outs.clone());
+        self.look_at_inputs(&arena, wants);
+        Ok(())
     }
 
-    /// Takes what the node holds: it is freed, and stays as a name for messages while somebody holds it. The count of
+    /// Takes what the node holds, in exchange for nothing: it is freed, and stays as a name for messages while somebody holds it. The count of
     /// the caller, who counts the node's inputs too, is given back.
     ///
     /// # Errors
     /// `Freed` when another thread's pass has come first since this one began.
-    pub(super) fn take(id: u64, wants: impl Fn(&Input) -> bool) -> Result<Self> {
+    pub(super) fn take(&mut self, id: u64, wants: impl Fn(&Input) -> bool) -> Result<()> {
         let mut arena = arena::lock();
         let node: &mut Node = arena.node_mut(id);
         if node.freed {
             return Err(freed_error(node.name(), node.source()));
         }
         node.freed = true;
-        let (op, attrs, inputs, saved) = (node.op, node.attrs.take(), std::mem::take(&mut node.inputs), std::mem::take(&mut node.saved));
-        let extra = if node.refs == 1 { node.extra.take() } else { node.extra.clone() };
-        let mut outs = SmallVec::new();
-        for out in &node.outs {
-            outs.push(out.clone());
+        self.op = Some(node.op);
+        match node.attrs.name() {
+            // A name stays, for messages.
+            Some(_) => self.attrs = node.attrs.take(),
+            None => std::mem::swap(&mut self.attrs, &mut node.attrs),
         }
-        let metas = metas(&arena, &inputs, wants);
-        for input in &inputs {
+        std::mem::swap(&mut self.inputs, &mut node.inputs);
+        std::mem::swap(&mut self.saved, &mut node.saved);
+        if node.extra.is_some() {
+            self.extra = if node.refs == 1 { node.extra.take() } else { node.extra.clone() };
+        }
+        for out in &node.outs {
+            self.outs.push(out.clone());
+        }
+        self.look_at_inputs(&arena, wants);
+        for input in &self.inputs {
             if let Input::Node { id, .. } = input {
                 arena.node_mut(*id).refs -= 1;
             }
         }
-        // When this was the last count, what ends here is empty: nothing foreign is dropped under the lock.
-        arena.release(id);
-        Ok(Self { op, attrs, inputs, metas, saved, outs, extra })
+        arena.release_empty(id);
+        Ok(())
+    }
+
+    /// Notes what the inputs are like whose gradient is wanted.
+    #[inline]
+    fn look_at_inputs(&mut self, arena: &Arena, wants: impl Fn(&Input) -> bool) {
+        for input in &self.inputs {
+            self.metas.push(match input {
+                _ if !wants(input) => None,
+                Input::None => None,
+                Input::Leaf(leaf) => Some(leaf.meta().clone()),
+                Input::Node { id, output } => Some(arena.node(*id).outs[*output as usize].clone()),
+            });
+        }
     }
 
     /// The hooks on its outputs.
@@ -82,16 +105,29 @@ impl Work {
     }
 
     pub(super) fn name(&self) -> &str {
-        self.attrs.name().unwrap_or(self.op.name)
+        self.attrs.name().unwrap_or_else(|| self.op().name)
     }
 
-    /// Runs its rule: the gradients of its inputs, and those that are parts.
-    pub(super) fn apply(&self, id: u64, cotangents: Cotangents, create_graph: bool) -> Result<(Grads, Parts)> {
+    fn op(&self) -> &'static Op {
+        match self.op {
+            Some(op) => op,
+            None => unreachable!("a node's turn begins with its contents"),
+        }
+    }
+
+    /// Runs its rule: the gradients of its inputs. `collected` takes what an input has collected.
+    pub(super) fn apply(
+        &self,
+        id: u64,
+        cotangents: Cotangents,
+        create_graph: bool,
+        collected: &mut dyn FnMut(usize) -> Option<Array>,
+    ) -> Result<Grads> {
         let clean = mode::is_anomaly() && !cotangents.iter().flatten().any(|g| accumulate::has_nan(g.array()));
         let edges: SmallVec<[Edge; 2]> = if create_graph { self.inputs.iter().map(edge_of).collect() } else { smallvec![] };
         let outputs = |output: u8| edge_of(&Input::Node { id, output: u32::from(output) });
         let mut step = Step {
-            op: self.op,
+            op: self.op(),
             attrs: &self.attrs,
             saved: &self.saved,
             inputs: &edges,
@@ -100,34 +136,19 @@ impl Work {
             outputs: &outputs,
             cotangents,
             create_graph,
-            parts: Parts::new(),
+            collected,
         };
-        let grads = match (&self.attrs, self.op.rule) {
+        let grads = match (&self.attrs, self.op().rule) {
             (Attrs::Custom(rule), _) => rule.vjp(&mut step)?,
             (_, Rule::Vjp(vjp)) => vjp(&mut step)?,
-            _ => unreachable!("{}: only differentiable operations are recorded", self.op.name),
+            _ => unreachable!("{}: only differentiable operations are recorded", self.op().name),
         };
         if clean && let Some(i) = grads.iter().position(|g| g.as_ref().is_some_and(|g| accumulate::has_nan(g.array()))) {
             let line = self.extra.as_ref().and_then(|e| e.source.as_ref()).map(|s| format!(", recorded at {s}")).unwrap_or_default();
             return Err(Error::Grad(format!("detect_anomaly: the gradient of `{}` with respect to its input {i} is NaN{line}", self.name())));
         }
-        Ok((grads, step.parts))
+        Ok(grads)
     }
-}
-
-/// What the inputs are like whose gradient is wanted.
-#[inline]
-fn metas(arena: &Arena, inputs: &[Input], wants: impl Fn(&Input) -> bool) -> SmallVec<[Option<Meta>; 2]> {
-    let mut metas = SmallVec::new();
-    for input in inputs {
-        metas.push(match input {
-            _ if !wants(input) => None,
-            Input::None => None,
-            Input::Leaf(leaf) => Some(leaf.meta().clone()),
-            Input::Node { id, output } => Some(arena.node(*id).outs[*output as usize].clone()),
-        });
-    }
-    metas
 }
 
 /// A counted edge to a living node.

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use super::{Integer, Saves, apply};
+use super::{Integer, Saves, pull, sum_for};
 use crate::array::{DType, default_float};
 use crate::dispatch;
 use crate::error::{Error, Result};
@@ -148,12 +148,13 @@ fn unary_vjp<U: Unary + ?Sized>(step: &mut Step<'_>) -> Result<Grads> {
         let out = trace.value(g).annihilate(factor);
         return Ok(one_gradient(trace.finish(out)?));
     }
-    let mut g = g.into_array();
-    match (U::SAVES.a, U::SAVES.y) {
-        (false, false) => apply::<Backward<U>, 0, 1>(&mut g, [], p),
-        (true, false) => apply::<Backward<U>, 1, 2>(&mut g, [Input::from(step.input_array(0))], p),
-        (false, true) => apply::<Backward<U>, 1, 2>(&mut g, [Input::from(step.output_array(0))], p),
-        (true, true) => apply::<Backward<U>, 2, 3>(&mut g, [Input::from(step.input_array(0)), Input::from(step.output_array(0))], p),
-    }
-    Ok(one_gradient(g.into()))
+    let g = g.into_array();
+    let sum = sum_for(step, 0, &g);
+    let out = match (U::SAVES.a, U::SAVES.y) {
+        (false, false) => pull::<Backward<U>, 0, 1>(g, sum, [], p),
+        (true, false) => pull::<Backward<U>, 1, 2>(g, sum, [Input::from(step.input_array(0))], p),
+        (false, true) => pull::<Backward<U>, 1, 2>(g, sum, [Input::from(step.output_array(0))], p),
+        (true, true) => pull::<Backward<U>, 2, 3>(g, sum, [Input::from(step.input_array(0)), Input::from(step.output_array(0))], p),
+    };
+    Ok(one_gradient(out.into()))
 }

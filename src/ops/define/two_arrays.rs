@@ -2,8 +2,8 @@
 
 use std::marker::PhantomData;
 
-use super::{Integer, Saves, apply};
-use crate::array::{Array, DType, Scalar, Shape, broadcast_shapes, check_growth, default_float};
+use super::{Integer, Saves, pull, sum_for};
+use crate::array::{Array, DType, Scalar, Shape, broadcast_shapes, check_growth, default_float, same};
 use crate::dispatch;
 use crate::error::{Error, Result};
 use crate::kernel::blocks::{self, Input};
@@ -91,6 +91,14 @@ impl<B: Binary + ?Sized, const SIDE: usize> Backward<B, SIDE> {
     fn factor<F: Field>(a: F, b: F, y: F) -> F {
         if SIDE == 0 { B::factor_a(a, b, y) } else { B::factor_b(a, b, y) }
     }
+
+    /// Whether the factor is the number one: then there is nothing to multiply.
+    #[inline]
+    #[allow(clippy::float_cmp, reason = "a constant of the formula")]
+    fn is_one() -> bool {
+        let any = Lane::<f64, Baseline>::lit(0.0);
+        Self::SAVES == (Saves { a: false, b: false, y: false }) && Self::factor(any, any, any).value() == 1.0
+    }
 }
 
 /// The factor is a constant.
@@ -149,7 +157,7 @@ pub fn meet(op: &str, a: &Operand<'_>, b: &Operand<'_>) -> Result<(DType, Shape)
 pub fn apply_binary<B: Binary + ?Sized>(a: Operand<'_>, b: Operand<'_>) -> Result<Variable> {
     // What is met most: nothing to promote, nothing to broadcast.
     match (a, b) {
-        (Operand::Variable(x), Operand::Variable(y)) if x.dtype() == y.dtype() && x.dtype().is_float() && x.shape() == y.shape() => {
+        (Operand::Variable(x), Operand::Variable(y)) if x.dtype() == y.dtype() && x.dtype().is_float() && same(x.shape(), y.shape()) => {
             let out = map::map::<Forward2<B>, 2>([x.array().into(), y.array().into()], x.shape(), x.dtype(), [0.0; 2]);
             return record_pair::<B>(x, y, out);
         }
@@ -271,46 +279,90 @@ fn record_scalar<B: Binary + ?Sized>(x: &Variable, value: Scalar, out: Array, sc
 
 fn binary_vjp<B: Binary + ?Sized>(step: &mut Step<'_>) -> Result<Grads> {
     let g = step.take_g();
-    if let Attrs::Scalars([value, first]) = *step.attrs() {
-        let out = if first == 0.0 { one_side::<B, 0>(step, g, Some(value))? } else { one_side::<B, 1>(step, g, Some(value))? };
-        return Ok(one_gradient(out));
+    let scalar = if let Attrs::Scalars([value, first]) = *step.attrs() { Some((value, first != 0.0)) } else { None };
+    if step.create_graph() {
+        return match scalar {
+            Some((value, false)) => recorded::<B, 0>(step, g, Some(value)).map(one_gradient),
+            Some((value, true)) => recorded::<B, 1>(step, g, Some(value)).map(one_gradient),
+            None => {
+                let ga = if step.needs(0) { Some(recorded::<B, 0>(step, g.clone(), None)?) } else { None };
+                let gb = if step.needs(1) { Some(recorded::<B, 1>(step, g, None)?) } else { None };
+                Ok(Grads::from_buf([ga, gb]))
+            }
+        };
     }
-    let (na, nb) = (step.needs(0), step.needs(1));
-    let ga = if na { Some(one_side::<B, 0>(step, g.clone(), None)?) } else { None };
-    let gb = if nb { Some(one_side::<B, 1>(step, g, None)?) } else { None };
-    Ok(Grads::from_buf([ga, gb]))
+    let g = g.into_array();
+    if let Some((value, scalar_first)) = scalar {
+        let out = if scalar_first { one_side::<B, 1>(step, g, Some(value)) } else { one_side::<B, 0>(step, g, Some(value)) };
+        return Ok(one_gradient(out.into()));
+    }
+    Ok(match (step.needs(0), step.needs(1)) {
+        (true, false) => Grads::from_buf([Some(one_side::<B, 0>(step, g, None).into()), None]),
+        (false, _) => Grads::from_buf([None, Some(one_side::<B, 1>(step, g, None).into())]),
+        (true, true) => {
+            let [ga, gb] = both_sides::<B>(step, g);
+            Grads::from_buf([Some(ga.into()), Some(gb.into())])
+        }
+    })
 }
 
-/// g ⊗ the factor of one side; with a number on the other side, the array is input 0.
-#[allow(clippy::float_cmp, reason = "the constant factor one needs no product")]
-fn one_side<B: Binary + ?Sized, const SIDE: usize>(step: &Step<'_>, g: Variable, scalar: Option<f64>) -> Result<Variable> {
-    let saves = Backward::<B, SIDE>::SAVES;
-    if saves == (Saves { a: false, b: false, y: false }) {
-        let any = Lane::<f64, Baseline>::lit(0.0);
-        if Backward::<B, SIDE>::factor(any, any, any).value() == 1.0 {
-            return Ok(g);
-        }
+/// The gradients of both operands. One that is added to what was collected leaves the cotangent as it is, and the other can
+/// have its buffer.
+fn both_sides<B: Binary + ?Sized>(step: &mut Step<'_>, g: Array) -> [Array; 2] {
+    let (sum_a, sum_b) = (sum_of_side::<B, 0>(step, 0, &g), sum_of_side::<B, 1>(step, 1, &g));
+    if sum_a.is_none() && sum_b.is_some() {
+        let gb = side::<B, 1>(step, g.clone(), sum_b, None);
+        return [side::<B, 0>(step, g, sum_a, None), gb];
     }
-    // Which input holds operand k, or the number that stands for it.
-    let place = |k: usize| match scalar {
+    let ga = side::<B, 0>(step, g.clone(), sum_a, None);
+    [ga, side::<B, 1>(step, g, sum_b, None)]
+}
+
+/// The gradient of the operand that is an array, the other is a number or needs none.
+fn one_side<B: Binary + ?Sized, const SIDE: usize>(step: &mut Step<'_>, g: Array, scalar: Option<f64>) -> Array {
+    let sum = sum_of_side::<B, SIDE>(step, if scalar.is_some() { 0 } else { SIDE }, &g);
+    side::<B, SIDE>(step, g, sum, scalar)
+}
+
+/// What the input of a side has collected, unless its gradient is the cotangent itself.
+fn sum_of_side<B: Binary + ?Sized, const SIDE: usize>(step: &mut Step<'_>, input: usize, g: &Array) -> Option<Array> {
+    if Backward::<B, SIDE>::is_one() { None } else { sum_for(step, input, g) }
+}
+
+/// Which input holds operand `k`, or the number that stands for it: with a number on one side the array is input 0.
+fn place<const SIDE: usize>(k: usize, scalar: Option<f64>) -> std::result::Result<u8, f64> {
+    match scalar {
         Some(_) if k == SIDE => Ok(0),
         Some(value) => Err(value),
         None => Ok(u8::from(k == 1)),
-    };
-    if step.create_graph() {
-        let trace = Trace::new(g.dtype());
-        let operand = |wanted: bool, k: usize| match place(k) {
-            Err(value) => Traced::Lit(value),
-            Ok(i) if wanted => trace.value(step.input(i)),
-            Ok(_) => Traced::Lit(0.0),
-        };
-        let (a, b) = (operand(saves.a, 0), operand(saves.b, 1));
-        let y = if saves.y { trace.value(step.output(0)) } else { Traced::Lit(0.0) };
-        let out = trace.value(g).annihilate(Backward::<B, SIDE>::factor(a, b, y));
-        return trace.finish(out);
     }
-    let mut g = g.into_array();
-    let operand = |wanted: bool, k: usize| match place(k) {
+}
+
+/// g ⊗ the factor of one side, recorded.
+fn recorded<B: Binary + ?Sized, const SIDE: usize>(step: &Step<'_>, g: Variable, scalar: Option<f64>) -> Result<Variable> {
+    if Backward::<B, SIDE>::is_one() {
+        return Ok(g);
+    }
+    let saves = Backward::<B, SIDE>::SAVES;
+    let trace = Trace::new(g.dtype());
+    let operand = |wanted: bool, k: usize| match place::<SIDE>(k, scalar) {
+        Err(value) => Traced::Lit(value),
+        Ok(i) if wanted => trace.value(step.input(i)),
+        Ok(_) => Traced::Lit(0.0),
+    };
+    let (a, b) = (operand(saves.a, 0), operand(saves.b, 1));
+    let y = if saves.y { trace.value(step.output(0)) } else { Traced::Lit(0.0) };
+    let out = trace.value(g).annihilate(Backward::<B, SIDE>::factor(a, b, y));
+    trace.finish(out)
+}
+
+/// g ⊗ the factor of one side, added to `sum` where there is one.
+fn side<B: Binary + ?Sized, const SIDE: usize>(step: &Step<'_>, g: Array, sum: Option<Array>, scalar: Option<f64>) -> Array {
+    if Backward::<B, SIDE>::is_one() {
+        return g;
+    }
+    let saves = Backward::<B, SIDE>::SAVES;
+    let operand = |wanted: bool, k: usize| match place::<SIDE>(k, scalar) {
         _ if !wanted => None,
         Err(value) => Some(Input::Scalar(Scalar::Float(value))),
         Ok(i) => Some(Input::Array(step.input_array(i))),
@@ -320,9 +372,8 @@ fn one_side<B: Binary + ?Sized, const SIDE: usize>(step: &Step<'_>, g: Variable,
     // What a factor does not name may be anything: the first thing it does name costs nothing more.
     let mut named = needed.iter().flatten();
     match (named.next().copied(), named.next().is_some()) {
-        (None, _) => apply::<Backward<B, SIDE>, 0, 1>(&mut g, [], [0.0; 2]),
-        (Some(one), false) => apply::<Backward<B, SIDE>, 1, 2>(&mut g, [one], [0.0; 2]),
-        (Some(any), true) => apply::<Backward<B, SIDE>, 3, 4>(&mut g, needed.map(|i| i.unwrap_or(any)), [0.0; 2]),
+        (None, _) => pull::<Backward<B, SIDE>, 0, 1>(g, sum, [], [0.0; 2]),
+        (Some(one), false) => pull::<Backward<B, SIDE>, 1, 2>(g, sum, [one], [0.0; 2]),
+        (Some(any), true) => pull::<Backward<B, SIDE>, 3, 4>(g, sum, needed.map(|i| i.unwrap_or(any)), [0.0; 2]),
     }
-    Ok(g.into())
 }
