@@ -47,7 +47,7 @@ pub use comparison::{
 };
 pub use creation::{arange, eye, full, linspace, one_hot, ones, zeros};
 pub use cut::{Sections, array_split, dsplit, hsplit, split, unstack, vsplit};
-pub use define::update_binary;
+pub use define::{apply_binary, update_binary};
 pub use diagonal::{diag, diagflat, diagonal, tril, triu};
 pub use division::{floor_divide, fmod, remainder};
 pub use exponential::{exp, expm1, log, log1p, log2, log10, logaddexp, logaddexp2};

@@ -74,9 +74,22 @@ pub fn from_panic(what: &str, payload: Box<dyn std::any::Any + Send>) -> PyErr {
     PyRuntimeError::new_err(format!("internal error in {what}: {text}. This is a bug in tapegrad, please report it"))
 }
 
-/// Runs `f`; a panic in it becomes an exception.
+/// Runs `f`; a panic in it becomes an exception. Value and error come out apart: together they are large, and are moved.
 pub fn guard<T>(what: &str, f: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).unwrap_or_else(|p| Err(from_panic(what, p)))
+    let (mut value, mut error) = (None, None);
+    let run = || match f() {
+        Ok(v) => value = Some(v),
+        Err(e) => error = Some(e),
+    };
+    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+    if let Some(v) = value {
+        return Ok(v);
+    }
+    Err(match (error, caught) {
+        (Some(e), _) => e,
+        (None, Err(p)) => from_panic(what, p),
+        (None, Ok(())) => unreachable!("{what}: what neither fails nor panics has a value"),
+    })
 }
 
 /// Puts the exceptions on the module.

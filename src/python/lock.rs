@@ -19,7 +19,9 @@ static FREE_THREADED: AtomicBool = AtomicBool::new(true);
 const PAUSE: Duration = Duration::from_micros(20);
 
 /// A lock that is only taken by threads that are attached to the interpreter. It may be held while detached, and given
-/// back by whomever.
+/// back by whomever. As large as a word: a handle is moved a few times while it is made, and what lies at odd places moves
+/// slowly.
+#[repr(align(8))]
 pub struct RawHandleLock {
     held: AtomicBool,
     full: parking_lot::RawMutex,

@@ -4,13 +4,14 @@
 use pyo3::basic::CompareOp;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
+use pyo3::types::PyFloat;
 
 use super::convert::{self, Value};
 use super::error::guard;
 use super::variable::{PyVariable, wrap};
 use super::{in_place, index};
 use crate::error::Result;
-use crate::ops::{self, Operand, update_binary};
+use crate::ops::{self, Operand, apply_binary, update_binary};
 use crate::tape::{self, Variable};
 
 pub type BinaryFn = fn(Operand<'_>, Operand<'_>) -> Result<Variable>;
@@ -25,18 +26,24 @@ pub fn run<T: Send>(py: Python<'_>, elements: usize, f: impl FnOnce() -> Result<
     if elements >= LONG { Ok(py.detach(f)?) } else { Ok(f()?) }
 }
 
+/// The operation on few elements, without copying the operands' handles; `None` when it is another one.
+fn short(a: &PyVariable, other: &Bound<'_, PyAny>, f: BinaryFn, reflected: bool) -> Option<Result<Variable>> {
+    if let Ok(b) = other.cast_exact::<PyVariable>() {
+        return a.with_both(b.get(), |x, y| {
+            (x.array().size().max(y.array().size()) < SHORT).then(|| if reflected { f(y.into(), x.into()) } else { f(x.into(), y.into()) })
+        });
+    }
+    let number = other.cast_exact::<PyFloat>().ok()?.value().into();
+    a.with(|x| (x.array().size() < SHORT).then(|| if reflected { f(number, x.into()) } else { f(x.into(), number) }))
+}
+
 fn binary(slf: &Bound<'_, PyVariable>, other: &Bound<'_, PyAny>, name: &str, f: BinaryFn, reflected: bool) -> PyResult<Py<PyAny>> {
     let py = slf.py();
     guard(name, || {
-        if let Ok(b) = other.cast_exact::<PyVariable>()
-            && !tape::is_observed()
+        if !tape::is_observed()
+            && let Some(out) = short(slf.get(), other, f, reflected)
         {
-            let short = slf.get().with_both(b.get(), |x, y| {
-                (x.array().size().max(y.array().size()) < SHORT).then(|| if reflected { f(y.into(), x.into()) } else { f(x.into(), y.into()) })
-            });
-            if let Some(out) = short {
-                return wrap(py, out?);
-            }
+            return wrap(py, out?);
         }
         let Some(other) = convert::operand_for(other, slf.get())? else { return Ok(py.NotImplemented()) };
         let a = slf.get().snapshot();
@@ -84,12 +91,12 @@ macro_rules! slots {
 }
 
 slots! {
-    __add__ __radd__ __iadd__ "+" |a, b| ops::add(a, b), update_binary::<ops::arithmetic::add>;
-    __sub__ __rsub__ __isub__ "-" |a, b| ops::subtract(a, b), update_binary::<ops::arithmetic::subtract>;
-    __mul__ __rmul__ __imul__ "*" |a, b| ops::multiply(a, b), update_binary::<ops::arithmetic::multiply>;
-    __truediv__ __rtruediv__ __itruediv__ "/" |a, b| ops::divide(a, b), update_binary::<ops::arithmetic::divide>;
-    __floordiv__ __rfloordiv__ __ifloordiv__ "//" |a, b| ops::floor_divide(a, b), update_binary::<ops::division::floor_divide>;
-    __mod__ __rmod__ __imod__ "%" |a, b| ops::remainder(a, b), update_binary::<ops::division::remainder>;
+    __add__ __radd__ __iadd__ "+" apply_binary::<ops::arithmetic::add>, update_binary::<ops::arithmetic::add>;
+    __sub__ __rsub__ __isub__ "-" apply_binary::<ops::arithmetic::subtract>, update_binary::<ops::arithmetic::subtract>;
+    __mul__ __rmul__ __imul__ "*" apply_binary::<ops::arithmetic::multiply>, update_binary::<ops::arithmetic::multiply>;
+    __truediv__ __rtruediv__ __itruediv__ "/" apply_binary::<ops::arithmetic::divide>, update_binary::<ops::arithmetic::divide>;
+    __floordiv__ __rfloordiv__ __ifloordiv__ "//" apply_binary::<ops::division::floor_divide>, update_binary::<ops::division::floor_divide>;
+    __mod__ __rmod__ __imod__ "%" apply_binary::<ops::division::remainder>, update_binary::<ops::division::remainder>;
     __matmul__ __rmatmul__ __imatmul__ "@" matmul, in_place::never;
     __and__ __rand__ __iand__ "&" |a, b| ops::bitwise_and(a, b), in_place::never;
     __or__ __ror__ __ior__ "|" |a, b| ops::bitwise_or(a, b), in_place::never;

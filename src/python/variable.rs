@@ -73,6 +73,14 @@ impl PyVariable {
         }
     }
 
+    /// Runs `f` on the value without copying it. `f` must be short and must not call Python: the handle is locked.
+    pub fn with<R>(&self, f: impl FnOnce(&Variable) -> R) -> R {
+        match &*self.state.lock() {
+            State::Value(v) => f(v),
+            State::Leaf(leaf) => f(&leaf.variable()),
+        }
+    }
+
     /// Runs `f` on the values of two handles without copying them. `f` must be short and must not call Python: both
     /// handles are locked, in the order of their addresses.
     pub fn with_both<R>(&self, other: &Self, f: impl FnOnce(&Variable, &Variable) -> R) -> R {

@@ -127,15 +127,28 @@ impl fmt::Debug for Attrs {
     }
 }
 
-/// Which value of the operation a saved array is.
+/// Which value of the operation a saved array is. One word: what is written in parts and moved as a whole moves slowly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub struct Role(usize);
+
+impl Role {
     /// An input.
-    Input(u8),
+    #[must_use]
+    pub const fn input(i: u8) -> Self {
+        Self(i as usize)
+    }
+
     /// An output.
-    Output(u8),
+    #[must_use]
+    pub const fn output(i: u8) -> Self {
+        Self(1 << 8 | i as usize)
+    }
+
     /// Something the forward computed on the way: a constant for differentiation.
-    Extra(u8),
+    #[must_use]
+    pub const fn extra(i: u8) -> Self {
+        Self(2 << 8 | i as usize)
+    }
 }
 
 /// An array that the gradient rule needs. While it lives, a lender of its memory keeps others from writing.

@@ -109,19 +109,19 @@ impl Step<'_> {
     /// Saved input `i` as an array.
     #[must_use]
     pub fn input_array(&self, i: u8) -> &Array {
-        self.saved(Role::Input(i)).unwrap_or_else(|| unreachable!("{}: input {i} was not saved", self.op.name))
+        self.saved(Role::input(i)).unwrap_or_else(|| unreachable!("{}: input {i} was not saved", self.op.name))
     }
 
     /// Saved output `i` as an array.
     #[must_use]
     pub fn output_array(&self, i: u8) -> &Array {
-        self.saved(Role::Output(i)).unwrap_or_else(|| unreachable!("{}: output {i} was not saved", self.op.name))
+        self.saved(Role::output(i)).unwrap_or_else(|| unreachable!("{}: output {i} was not saved", self.op.name))
     }
 
     /// Saved extra value `i`.
     #[must_use]
     pub fn extra(&self, i: u8) -> &Array {
-        self.saved(Role::Extra(i)).unwrap_or_else(|| unreachable!("{}: extra value {i} was not saved", self.op.name))
+        self.saved(Role::extra(i)).unwrap_or_else(|| unreachable!("{}: extra value {i} was not saved", self.op.name))
     }
 
     /// Saved input `i`, on the tape when the rule is recorded.
@@ -156,17 +156,17 @@ impl Saver<'_> {
 
     /// Keeps input `i`.
     pub fn input(&mut self, i: u8) {
-        self.saved.push(Saved::new(Role::Input(i), self.inputs[usize::from(i)].array().clone()));
+        self.saved.push(Saved::new(Role::input(i), self.inputs[usize::from(i)].array().clone()));
     }
 
     /// Keeps output `i`.
     pub fn output(&mut self, i: u8) {
-        self.saved.push(Saved::new(Role::Output(i), self.outs[usize::from(i)].clone()));
+        self.saved.push(Saved::new(Role::output(i), self.outs[usize::from(i)].clone()));
     }
 
     /// Keeps something else, number `i`.
     pub fn extra(&mut self, i: u8, array: Array) {
-        self.saved.push(Saved::new(Role::Extra(i), array));
+        self.saved.push(Saved::new(Role::extra(i), array));
     }
 
     /// Keeps what the operation was called with.

@@ -199,15 +199,16 @@ fn push(op: &'static Op, inputs: &[&Variable], outs: &[Array], observed: bool, s
     std::mem::swap(&mut node.saved, &mut saver.saved);
     std::mem::swap(&mut node.attrs, &mut saver.attrs);
     let mut hooked = false;
+    // Pushed in each arm: what is put together elsewhere first is moved here, and slowly.
     for v in inputs {
-        node.inputs.push(match &v.edge {
-            Edge::None => Input::None,
+        match &v.edge {
+            Edge::None => node.inputs.push(Input::None),
             Edge::Leaf(leaf) => {
                 hooked |= leaf.has_hooks();
-                Input::Leaf(Arc::clone(leaf))
+                node.inputs.push(Input::Leaf(Arc::clone(leaf)));
             }
-            Edge::Node { node, output } => Input::Node { id: node.id(), output: *output },
-        });
+            Edge::Node { node: from, output } => node.inputs.push(Input::Node { id: from.id(), output: *output }),
+        }
     }
     for out in outs {
         node.outs.push(Meta::of(out));

@@ -85,12 +85,12 @@ impl Work {
     #[inline]
     fn look_at_inputs(&mut self, arena: &Arena, wants: impl Fn(&Input) -> bool) {
         for input in &self.inputs {
-            self.metas.push(match input {
-                _ if !wants(input) => None,
-                Input::None => None,
-                Input::Leaf(leaf) => Some(leaf.meta().clone()),
-                Input::Node { id, output } => Some(arena.node(*id).outs[*output as usize].clone()),
-            });
+            match input {
+                _ if !wants(input) => self.metas.push(None),
+                Input::None => self.metas.push(None),
+                Input::Leaf(leaf) => self.metas.push(Some(leaf.meta().clone())),
+                Input::Node { id, output } => self.metas.push(Some(arena.node(*id).outs[*output as usize].clone())),
+            }
         }
     }
 

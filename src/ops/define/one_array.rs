@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::kernel::blocks::{self, Input};
 use crate::kernel::field::Field;
 use crate::kernel::map::{self, Pointwise};
-use crate::ops::registry::{Args, Entry, Gradient, Param, Value};
+use crate::ops::registry::{Args, Entry, Gradient, Operand, Param, Value};
 use crate::ops::samples::Domain;
 use crate::ops::shape::astype;
 use crate::ops::traced::{Trace, Traced};
@@ -64,7 +64,10 @@ fn call_unary<U: Unary + ?Sized>(a: &Args<'_>) -> Result<Value> {
     for (i, p) in p.iter_mut().enumerate().take(U::PARAMS.len() - 1) {
         *p = a.float(i + 1)?;
     }
-    Ok(apply_unary::<U>(&a.variable(0)?, p)?.into())
+    match a.operand(0)? {
+        Operand::Variable(x) => Ok(apply_unary::<U>(x, p)?.into()),
+        Operand::Scalar(_) => Ok(apply_unary::<U>(&a.variable(0)?, p)?.into()),
+    }
 }
 
 struct Forward<U: ?Sized>(PhantomData<U>);
