@@ -11,14 +11,14 @@ are faster).
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import os
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
+
+from table import Table, arguments
 
 GROUPS = ["scalars", "networks", "arrays"]
 PEERS = ["numpy", "torch", "jax", "jax jit", "autograd", "mlx"]
@@ -59,17 +59,6 @@ def agree(np: Any, name: str, forms: dict[str, Callable[[], Any]]) -> None:
             np.testing.assert_allclose(x, y, rtol=2e-3, atol=2e-3, err_msg=f"{name}: {peer}")
 
 
-def put(page: Path, table: str, what: str) -> None:
-    """Writes the table between the marks of a page, or a page of its own."""
-    marks = [f"<!-- {what} {end} -->" for end in ("begin", "end")]
-    text = page.read_text(encoding="utf-8") if page.exists() else "\n".join(["# Comparison", "", *marks]) + "\n"
-    if marks[0] not in text:
-        raise SystemExit(f"{page} has no mark {marks[0]}")
-    table = "\n".join(line.rstrip() for line in table.splitlines())
-    before, _, rest = text.partition(marks[0])
-    page.write_text(f"{before}{marks[0]}\n{table}\n{marks[1]}{rest.partition(marks[1])[2]}", encoding="utf-8")
-
-
 def limit(threads: int) -> None:
     """Every framework gets that many threads, and the process that many processors. Before any of them is imported."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TAPEGRAD_NUM_THREADS"):
@@ -80,24 +69,22 @@ def limit(threads: int) -> None:
 
 def main() -> int:
     """Measures, prints a row at a time, and writes the table where it was asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--groups", nargs="+", choices=GROUPS, default=GROUPS, help="modules of rows/")
     parser.add_argument("--only", default="", help="rows whose name holds this")
     parser.add_argument("--budget", type=float, default=0.4, help="seconds for each framework in each row")
-    parser.add_argument("--markdown", help="put the table into that page, too, between the marks of this program")
     options = parser.parse_args()
     limit(options.threads)
     from rows.common import Peers
 
     p = Peers.installed(options.threads)
-    lines = [
+    table = Table(
         f"{options.threads} thread{'s' * (options.threads > 1)}; {p.versions()}.",
         "",
         "| work (µs) | tapegrad | " + " | ".join(PEERS) + " | best peer / ours |",
         "|---|" + "---|" * (len(PEERS) + 2),
-    ]
-    print("\n".join(lines))
+    )
     for group in options.groups:
         for row in importlib.import_module(f"rows.{group}").rows(p):
             if options.only not in row.name:
@@ -109,10 +96,8 @@ def main() -> int:
             others = [t for k, t in taken.items() if k != "tapegrad"]
             cells = [f"{taken[peer]:.3g}" if peer in taken else "" for peer in PEERS]
             ratio = f"{min(others) / ours:.2f}" if others else ""
-            lines.append(f"| {row.name} | {ours:.3g} | " + " | ".join(cells) + f" | {ratio} |")
-            print(lines[-1], flush=True)
-    if options.markdown:
-        put(Path(options.markdown), "\n".join(lines), f"benches/compare.py {options.threads}")
+            table.add(f"| {row.name} | {ours:.3g} | " + " | ".join(cells) + f" | {ratio} |")
+    table.write(options.markdown, f"benches/compare.py {options.threads}")
     return 0
 
 

@@ -8,12 +8,13 @@ without the start of the interpreter. Needs valgrind (a system package). An empt
 
 from __future__ import annotations
 
-import argparse
+import os
 import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
+
+from table import Table, arguments
 
 SETUP = """
 import tapegrad as tg
@@ -32,7 +33,7 @@ ROWS = [
     ("r * b, one element, recorded and dropped", "r * b", 1),
     (
         "chain of 100 multiplications, both ways, an operation",
-        "y = r\n    for _ in range(100): y = y * r\n    y.backward()",
+        "y = r\n        for _ in range(100): y = y * r\n        y.backward()",
         100,
     ),
 ]
@@ -40,9 +41,11 @@ ROWS = [
 
 def count(statement: str, turns: int) -> int:
     """Instructions of a whole run."""
-    program = f"{SETUP}\nfor _ in range({turns}):\n    {statement}\n"
+    program = f"{SETUP}\ndef work():\n    for _ in range({turns}):\n        {statement}\nwork()\n"
     valgrind = [shutil.which("valgrind") or "valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
-    done = subprocess.run([*valgrind, sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    # Strings hash as in every other run: else the start of the interpreter costs something different each time.
+    environment = os.environ | {"PYTHONHASHSEED": "0"}
+    done = subprocess.run([*valgrind, sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment)
     found = re.search(r"Collected : (\d+)", done.stderr)
     if not found:
         raise SystemExit(f"valgrind said nothing of its count:\n{done.stderr}")
@@ -51,22 +54,15 @@ def count(statement: str, turns: int) -> int:
 
 def main() -> int:
     """Counts, prints a row at a time, and writes the table where it was asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--markdown", help="put the table into that page, too, between the marks of this program")
-    options = parser.parse_args()
+    options = arguments(__doc__).parse_args()
     if not shutil.which("valgrind"):
         raise SystemExit("valgrind is not installed (on Debian: the package valgrind)")
-    lines = ["| work | instructions |", "|---|---|"]
-    print("\n".join(lines))
+    table = Table("| work | instructions |", "|---|---|")
     for name, statement, operations in ROWS:
-        turns = max(2, 2000 // operations)
+        turns = max(2, 10_000 // operations)
         cost = (count(statement, 2 * turns) - count(statement, turns)) / turns / operations
-        lines.append(f"| {name} | {cost:,.0f} |")
-        print(lines[-1], flush=True)
-    if options.markdown:
-        from compare import put
-
-        put(Path(options.markdown), "\n".join(lines), "benches/instructions.py")
+        table.add(f"| {name} | {cost:,.0f} |")
+    table.write(options.markdown, "benches/instructions.py")
     return 0
 
 

@@ -7,12 +7,13 @@ Every figure comes from processes of its own. The network is 784-512-256-10 with
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+from table import Table, arguments
 
 LIBRARIES = {"tapegrad": "tapegrad", "torch": "torch", "jax": "jax.numpy"}
 
@@ -70,16 +71,13 @@ def with_neighbours(library: str, n: int = 2) -> float:
 
 def main() -> int:
     """Measures, prints a row at a time, and writes the table where it was asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--markdown", help="put the table into that page, too, between the marks of this program")
-    options = parser.parse_args()
+    options = arguments(__doc__).parse_args()
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TAPEGRAD_NUM_THREADS"):
         os.environ[name] = "2"
-    lines = [
+    table = Table(
         "| library | import (ms) | memory of steps (MB) | step (ms) | with two busy neighbours (ms) | ratio |",
         "|---|---|---|---|---|---|",
-    ]
-    print("\n".join(lines))
+    )
     for library, module in LIBRARIES.items():
         if not importlib.util.find_spec(library):
             continue
@@ -92,12 +90,8 @@ def main() -> int:
             f"{beside:.2f}",
             f"{beside / alone:.1f}",
         ]
-        lines.append(f"| {library} | " + " | ".join(cells) + " |")
-        print(lines[-1], flush=True)
-    if options.markdown:
-        from compare import put
-
-        put(Path(options.markdown), "\n".join(lines), "benches/process.py")
+        table.add(f"| {library} | " + " | ".join(cells) + " |")
+    table.write(options.markdown, "benches/process.py")
     return 0
 
 
