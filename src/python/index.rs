@@ -1,6 +1,7 @@
 //! What stands between square brackets, as the core's index items.
 
 use pyo3::exceptions::{PyIndexError, PyTypeError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyEllipsis, PyFloat, PyInt, PyList, PySlice, PyString, PyTuple};
 
@@ -17,6 +18,9 @@ pub fn items(key: &Bound<'_, PyAny>) -> PyResult<Vec<IndexItem>> {
 }
 
 fn item(key: &Bound<'_, PyAny>) -> PyResult<IndexItem> {
+    if let Some(i) = plain(key) {
+        return Ok(IndexItem::Int(i));
+    }
     if key.is_none() {
         return Ok(IndexItem::NewAxis);
     }
@@ -27,7 +31,9 @@ fn item(key: &Bound<'_, PyAny>) -> PyResult<IndexItem> {
         return position(key);
     }
     if let Ok(s) = key.cast::<PySlice>() {
-        return Ok(IndexItem::Slice(bound(&s.getattr("start")?)?, bound(&s.getattr("stop")?)?, bound(&s.getattr("step")?)?));
+        let part = |name| bound(&s.getattr(name)?);
+        let py = key.py();
+        return Ok(IndexItem::Slice(part(intern!(py, "start"))?, part(intern!(py, "stop"))?, part(intern!(py, "step"))?));
     }
     if key.cast::<PyEllipsis>().is_ok() {
         return Ok(IndexItem::Ellipsis);
@@ -52,9 +58,14 @@ fn no_index(key: &Bound<'_, PyAny>) -> PyErr {
     PyIndexError::new_err(format!("an index must be made of ints, slices, ..., None, integer or bool arrays, got {got}"))
 }
 
+/// What an int says, unless it is of a class of the user's or larger than any position.
+fn plain(o: &Bound<'_, PyAny>) -> Option<isize> {
+    o.cast_exact::<PyInt>().ok()?.extract().ok()
+}
+
 /// An int, or whatever says that it is one, as a position.
 fn position(o: &Bound<'_, PyAny>) -> PyResult<IndexItem> {
-    let i = o.call_method0("__index__")?;
+    let i = o.call_method0(intern!(o.py(), "__index__"))?;
     match i.extract::<isize>() {
         Ok(i) => Ok(IndexItem::Int(i)),
         Err(_) => Err(PyIndexError::new_err(format!("index {} is out of bounds for any axis", i.str()?))),
@@ -66,11 +77,15 @@ fn bound(o: &Bound<'_, PyAny>) -> PyResult<Option<isize>> {
     if o.is_none() {
         return Ok(None);
     }
-    if !o.hasattr("__index__")? {
+    if let Some(i) = plain(o) {
+        return Ok(Some(i));
+    }
+    let name = intern!(o.py(), "__index__");
+    if !o.hasattr(name)? {
         let got = o.get_type().name()?;
         return Err(PyTypeError::new_err(format!("slice indices must be integers or None or have an __index__ method, got {got}")));
     }
-    let i = o.call_method0("__index__")?;
+    let i = o.call_method0(name)?;
     match i.extract::<isize>() {
         Ok(i) => Ok(Some(i)),
         Err(_) => Ok(Some(if i.lt(0)? { isize::MIN / 2 } else { isize::MAX / 2 })),
