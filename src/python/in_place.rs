@@ -22,13 +22,13 @@ pub fn never(_: &mut Array, _: Operand<'_>) -> Result<bool> {
     Ok(false)
 }
 
-/// Runs `f` on the array of a handle where it lies, unless the change must be recorded; tells whether `f` did it. The handle
-/// is locked meanwhile: `f` must not call Python.
-fn overwrite(state: &mut State, other: &Value, f: impl FnOnce(&mut Array) -> Result<bool>) -> Result<bool> {
+/// Runs `f` on the array of `v` where it lies, unless the change must be recorded; tells whether `f` did it. The handle is
+/// locked meanwhile: `f` must not call Python.
+fn overwrite(v: &PyVariable, other: &Value, f: impl FnOnce(&mut Array) -> Result<bool>) -> Result<bool> {
     if tape::is_recording() && matches!(other, Value::Variable(b) if b.is_tracked()) {
         return Ok(false);
     }
-    match state {
+    match &mut *v.state.lock() {
         State::Value(v) if !v.is_tracked() => f(v.array_mut()),
         State::Value(_) => Ok(false),
         State::Leaf(leaf) => leaf.overwrite(f).unwrap_or(Ok(false)),
@@ -45,13 +45,8 @@ pub fn operate(slf: &Bound<'_, PyVariable>, other: &Bound<'_, PyAny>, name: &str
             return Err(PyTypeError::new_err(format!("{name}: the right side must be an array or a number, got {got}")));
         };
         let size = v.snapshot().array().size();
-        let mut state = v.state.lock();
-        let done = run(slf.py(), size, || overwrite(&mut state, &other, |a| update(a, other.operand())));
-        drop(state);
-        if done? {
-            return Ok(());
-        }
-        let old = v.snapshot();
+        let old = run(slf.py(), size, || if overwrite(v, &other, |a| update(a, other.operand()))? { Ok(None) } else { Ok(Some(v.snapshot())) })?;
+        let Some(old) = old else { return Ok(()) };
         let new = run(slf.py(), size, || f(Operand::Variable(&old), other.operand()))?;
         drop(old);
         v.replace(name, new)
@@ -69,7 +64,7 @@ pub fn assign(slf: &Bound<'_, PyVariable>, key: &Bound<'_, PyAny>, value: &Bound
             // A list takes the array's dtype, so what does not fit is seen here.
             None => Value::Variable(convert::array(value, Some(v.dtype_now()), None)?.into()),
         };
-        if overwrite(&mut v.state.lock(), &value, |a| ops::write_item(a, &items, value.operand()))? {
+        if overwrite(v, &value, |a| ops::write_item(a, &items, value.operand()))? {
             return Ok(());
         }
         let new = ops::set_item(&v.snapshot(), &items, value.operand())?;

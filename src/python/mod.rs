@@ -12,7 +12,6 @@ mod grad;
 mod in_place;
 mod index;
 mod interchange;
-mod lock;
 mod loss;
 mod numpy;
 mod operators;
@@ -32,7 +31,6 @@ mod _core {
     #[pymodule_init]
     fn init(m: &Bound<'_, PyModule>) -> PyResult<()> {
         m.add("__version__", env!("CARGO_PKG_VERSION"))?;
-        super::lock::register(m)?;
         super::error::register(m)?;
         super::dtype::register(m)?;
         super::variable::register(m)?;

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use parking_lot::Mutex;
 use pyo3::exceptions::PyTypeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -11,7 +12,6 @@ use pyo3::types::PyTuple;
 
 use super::dtype::{self, PyDType};
 use super::error::{DTypeError, GradError, ShapeError};
-use super::lock::HandleLock;
 use super::{convert, dlpack};
 use crate::array::{Array, DType, DisplayOptions, default_float, format_array};
 use crate::error::show_shape;
@@ -39,7 +39,7 @@ pub enum State {
 /// Variable([2., 4.])
 #[pyclass(frozen, subclass, weakref, name = "Variable", module = "tapegrad")]
 pub struct PyVariable {
-    pub(super) state: HandleLock<State>,
+    pub(super) state: Mutex<State>,
 }
 
 impl PyVariable {
@@ -54,7 +54,7 @@ impl PyVariable {
     }
 
     fn with_state(state: State) -> Self {
-        Self { state: HandleLock::new(state) }
+        Self { state: Mutex::new(state) }
     }
 
     /// The present value. Operations work on it, so no lock is held while they run.
