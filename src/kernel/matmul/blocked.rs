@@ -6,6 +6,7 @@
 
 #![allow(unsafe_code, reason = "operands are read through the pointers of `product`")]
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::pack;
@@ -33,6 +34,8 @@ const FEW_ROWS: usize = 24;
 const SMALL: usize = 20 << 10;
 /// Fewer columns than this do not repay copying `a`.
 const FEW_COLUMNS: usize = 96;
+/// The elements that are copied to the stack instead of to a buffer of the pool.
+const ON_STACK: usize = 1024;
 
 /// Computes `p`.
 ///
@@ -51,9 +54,9 @@ pub unsafe fn product<T: Entry>(p: &Product<T>) {
         for l in (0..p.k.max(1)).step_by(depths) {
             let part = p.block(0..p.m, left..p.n.min(left + cols)).deep(l..p.k.min(l + depths));
             let packed = if direct { part.n / width * width..part.n } else { 0..part.n };
-            let mut panels = Array::empty(&[packed.len().next_multiple_of(width) * part.k], T::DTYPE);
-            let ptr = panels.data_mut::<T>().as_mut_ptr();
-            let work = Work { p: part, width, depth, packed, panels: Shared(ptr) };
+            let mut room = Room::<T>::new();
+            let panels = Shared(room.take(packed.len().next_multiple_of(width) * part.k));
+            let work = Work { p: part, width, depth, packed, panels };
             if !work.packed.is_empty() {
                 let grain = if threads == 1 { part.k } else { CHUNK };
                 parallel::for_each_range(part.k, grain, |rows| simd::dispatch(Pack(&work, rows)));
@@ -66,6 +69,28 @@ pub unsafe fn product<T: Entry>(p: &Product<T>) {
 /// The part of `k` that is added at a time.
 fn depth_of(k: usize) -> usize {
     k.div_ceil(k.div_ceil(DEPTH).max(1)).next_multiple_of(4).max(4)
+}
+
+/// Room for copies: a few on the stack, more in the pool.
+struct Room<T> {
+    stack: MaybeUninit<[T; ON_STACK]>,
+    pool: Option<Array>,
+}
+
+impl<T: Entry> Room<T> {
+    #[inline(always)]
+    fn new() -> Self {
+        Self { stack: MaybeUninit::uninit(), pool: None }
+    }
+
+    /// Room for so many elements, for as long as this is neither moved nor asked again.
+    #[inline(always)]
+    fn take(&mut self, len: usize) -> *mut T {
+        if len <= ON_STACK {
+            return self.stack.as_mut_ptr().cast();
+        }
+        self.pool.insert(Array::empty(&[len], T::DTYPE)).data_mut::<T>().as_mut_ptr()
+    }
 }
 
 /// The columns of a tile: two vectors.
@@ -109,7 +134,7 @@ impl<T: Entry> Work<T> {
             parts[0] = m.div_ceil(TAKEN);
             parts[1] = (EACH * threads).div_ceil(parts[0]).min(n.div_ceil(4 * self.width));
         }
-        let (rows, cols) = (m.div_ceil(parts[0]), n.div_ceil(parts[1]).next_multiple_of(self.width));
+        let (rows, cols) = (m.div_ceil(parts[0]).next_multiple_of(ROWS), n.div_ceil(parts[1]).next_multiple_of(self.width));
         let across = n.div_ceil(cols);
         parallel::for_each_range(m.div_ceil(rows) * across, 1, |range| {
             for i in range {
@@ -167,10 +192,12 @@ impl<T: Entry> Tiles<'_, T> {
     #[inline(always)]
     fn blocks<A: Arch, const W: usize>(self) {
         let Self(Work { p, depth, .. }, rows, cols) = &self;
-        let height = rows.len().div_ceil(rows.len().div_ceil(HEIGHT));
+        // Equal blocks of whole tiles.
+        let tiles_of = rows.len().div_ceil(ROWS);
+        let height = tiles_of.div_ceil(tiles_of.div_ceil(HEIGHT / ROWS)) * ROWS;
         let copies = cols.len() >= FEW_COLUMNS;
-        let mut buffer = Array::empty(&[if copies { height.div_ceil(ROWS) * ROWS * depth } else { 0 }], T::DTYPE);
-        let copy = buffer.data_mut::<T>().as_mut_ptr();
+        let mut room = Room::<T>::new();
+        let copy = room.take(if copies { height * depth } else { 0 });
         for start in rows.clone().step_by(height) {
             let block = start..rows.end.min(start + height);
             for l in (0..p.k.max(1)).step_by(*depth) {

@@ -102,7 +102,21 @@ fn check_layouts<T: Sample>(shape: [usize; 3]) {
 
 #[test]
 fn every_layout() {
-    let shapes = [[1, 1, 1], [2, 3, 4], [1, 40, 33], [33, 40, 1], [1, 300, 1], [17, 1, 19], [17, 2, 19], [5, 70, 9], [25, 33, 29]];
+    let shapes = [
+        [1, 1, 1],
+        [2, 3, 4],
+        [1, 40, 33],
+        [33, 40, 1],
+        [1, 300, 1],
+        [17, 1, 19],
+        [17, 2, 19],
+        [5, 70, 9],
+        [25, 33, 29],
+        [19, 10, 1],
+        [1, 31, 9],
+        [7, 32, 1],
+        [3, 65, 1],
+    ];
     for shape in shapes {
         check_layouts::<f32>(shape);
         check_layouts::<f64>(shape);
@@ -143,7 +157,7 @@ fn many_sizes() {
     }
     // Tiles: strips, bands, both; copied rows; vectors.
     let split = [[130, 257, 200], [2000, 64, 40], [40, 64, 2000], [64, 1500, 64], [5, 15000, 70]];
-    for shape in split.into_iter().chain([[1, 900, 1300], [1300, 900, 1]]) {
+    for shape in split.into_iter().chain([[1, 900, 1300], [1300, 900, 1], [1, 9, 2100], [2051, 10, 1]]) {
         for a in [rows, columns, LAYOUTS[3]] {
             check::<f32>(shape, [a, rows, rows], false);
         }
@@ -178,7 +192,8 @@ fn bits_with_any_thread_count<T: Sample + std::ops::Div<Output = T>>() {
         matmul(x, y, MatMut::new(&mut c, 0, m, n, signed(n), 1), true);
         c
     };
-    for shape in [[130, 257, 200], [1, 900, 1300], [1300, 900, 1], [2000, 64, 40], [40, 64, 2000], [48, 2000, 48]] {
+    for shape in [[130, 257, 200], [1, 900, 1300], [1300, 900, 1], [2000, 64, 40], [40, 64, 2000], [48, 2000, 48], [120_000, 10, 1], [1, 10, 120_000]]
+    {
         for a in [LAYOUTS[0], LAYOUTS[1]] {
             let results = [1, 2, 3, 4].map(|threads| {
                 parallel::set_num_threads(threads);

@@ -1,12 +1,13 @@
 //! A matrix times a vector, at the speed of the memory: the matrix is read once, in the order in which it lies.
 //!
-//! The order of a sum depends on the length and the layout alone, so rows may be cut for the threads anywhere.
+//! The order of a sum depends on the sizes and the layout alone, so rows may be cut for the threads anywhere.
 
 #![allow(unsafe_code, reason = "operands are read through the pointers of `product`")]
 
 use std::array::from_fn;
+use std::mem::MaybeUninit;
 use std::ops::Range;
-use std::slice::from_raw_parts;
+use std::slice::{from_raw_parts, from_raw_parts_mut};
 
 use super::product::{Entry, Product};
 use super::split::{SPLIT, cost};
@@ -15,9 +16,11 @@ use crate::kernel::parallel;
 use crate::kernel::simd::{self, Arch};
 
 /// The outputs that are summed at a time from columns: they stay in an L1 cache.
-const BLOCK: usize = 1024;
+const BLOCK: usize = 2048;
 /// The columns that are read side by side.
-const TOGETHER: usize = 4;
+const TOGETHER: usize = 8;
+/// Rows shorter than this are summed one by one, several at a time: a vector of sums for each would only be added up.
+const SHORT: usize = 32;
 
 /// Computes `p` if one side of it is a vector and the other lies by rows or by columns; says whether it did.
 ///
@@ -28,12 +31,12 @@ pub unsafe fn product<T: Entry>(p: &Product<T>) -> bool {
     if p.n != 1 || p.k == 0 || (p.a.cs != 1 && p.a.rs != 1) {
         return false;
     }
-    let mut copy = Array::empty(&[0], T::DTYPE);
+    let mut copy = None;
     let x = if p.b.rs == 1 {
         // SAFETY: `k` elements side by side.
         unsafe { from_raw_parts(p.b.ptr, p.k) }
     } else {
-        copy = Array::empty(&[p.k], T::DTYPE);
+        let copy = copy.insert(Array::empty(&[p.k], T::DTYPE));
         // SAFETY: `l < k`.
         copy.data_mut::<T>().iter_mut().enumerate().for_each(|(l, x)| *x = unsafe { *p.b.at(l, 0) });
         copy.raw()
@@ -62,11 +65,11 @@ impl<T: Entry> simd::Kernel for Outputs<'_, T> {
         if self.p.a.cs != 1 {
             return self.by_columns::<A>();
         }
-        // Four vectors: as many chains of sums hide the latency of an addition.
-        match 4 * A::BYTES / size_of::<T>() {
-            8 => self.dots::<A, 8>(),
-            16 => self.dots::<A, 16>(),
-            _ => self.dots::<A, 32>(),
+        // Eight vectors of sums: as many chains hide the latency of an addition, and as many rows the latency of the memory.
+        match (self.p.m < 4, A::BYTES / size_of::<T>()) {
+            (true, 8) => self.dots::<A, 32>(),
+            (true, 4) | (false, 8) => self.dots::<A, 16>(),
+            _ => self.dots::<A, 8>(),
         }
     }
 }
@@ -75,6 +78,21 @@ impl<T: Entry> Outputs<'_, T> {
     #[inline(always)]
     fn dots<A: Arch, const W: usize>(&self) {
         let mut i = self.rows.start;
+        if self.x.len() < SHORT {
+            while i + 8 <= self.rows.end {
+                self.write::<8>(i, self.short::<A, 8>(i));
+                i += 8;
+            }
+            while i < self.rows.end {
+                self.write::<1>(i, self.short::<A, 1>(i));
+                i += 1;
+            }
+            return;
+        }
+        while i + 4 <= self.rows.end {
+            self.write::<4>(i, self.dot::<A, W, 4>(i));
+            i += 4;
+        }
         while i + 2 <= self.rows.end {
             self.write::<2>(i, self.dot::<A, W, 2>(i));
             i += 2;
@@ -82,6 +100,20 @@ impl<T: Entry> Outputs<'_, T> {
         if i < self.rows.end {
             self.write::<1>(i, self.dot::<A, W, 1>(i));
         }
+    }
+
+    /// The products of `H` short rows from `i` with the vector, each one chain of sums.
+    #[inline(always)]
+    #[allow(clippy::needless_range_loop, reason = "indices that are constants once unrolled")]
+    fn short<A: Arch, const H: usize>(&self, i: usize) -> [T; H] {
+        let mut sums = [T::ZERO; H];
+        for (l, &x) in self.x.iter().enumerate() {
+            for q in 0..H {
+                // SAFETY: a row below `m`, `l < k`.
+                sums[q] = T::mul_add::<A>(sums[q], unsafe { *self.p.a.at(i + q, l) }, x);
+            }
+        }
+        sums
     }
 
     /// The products of `H` rows from `i` with the vector: `W` sums each, then the sum of those by halves.
@@ -121,16 +153,26 @@ impl<T: Entry> Outputs<'_, T> {
     /// Outputs that are neighbours, as sums of columns.
     #[inline(always)]
     fn by_columns<A: Arch>(&self) {
-        let mut buffer = [T::ZERO; BLOCK];
+        let mut buffer = MaybeUninit::<[T; BLOCK]>::uninit();
         for top in self.rows.clone().step_by(BLOCK) {
-            let sums = &mut buffer[..BLOCK.min(self.rows.end - top)];
-            sums.fill(T::ZERO);
-            let (fours, rest) = self.x.as_chunks::<TOGETHER>();
-            for (l, &x) in fours.iter().enumerate() {
+            let (start, len) = (buffer.as_mut_ptr().cast::<T>(), BLOCK.min(self.rows.end - top));
+            for i in 0..len {
+                // SAFETY: inside the buffer.
+                unsafe { start.add(i).write(T::ZERO) };
+            }
+            // SAFETY: these have just been written.
+            let sums = unsafe { from_raw_parts_mut(start, len) };
+            let (wholes, rest) = self.x.as_chunks::<TOGETHER>();
+            for (l, &x) in wholes.iter().enumerate() {
                 self.add_columns::<A, TOGETHER>(sums, top, l * TOGETHER, x);
             }
             for (l, &x) in rest.iter().enumerate() {
-                self.add_columns::<A, 1>(sums, top, fours.len() * TOGETHER + l, [x]);
+                self.add_columns::<A, 1>(sums, top, wholes.len() * TOGETHER + l, [x]);
+            }
+            if self.p.c.rs == 1 && !self.p.accumulate {
+                // SAFETY: neighbours in `c`, this thread's own.
+                unsafe { self.p.c.at(top, 0).copy_from_nonoverlapping(sums.as_ptr(), sums.len()) };
+                continue;
             }
             for (i, &sum) in sums.iter().enumerate() {
                 self.write(top + i, [sum]);
