@@ -14,6 +14,8 @@ use super::turn::{prefetch, turn};
 const MIN_RUN: usize = 16;
 /// Columns of a panel: the part of some rows that is gathered at a time.
 const WIDTH: usize = 256;
+/// Elements of the buffer from one row of a panel to the next: not a power of two, so that rows do not share cache sets.
+const PITCH: usize = WIDTH + 8;
 /// A panel's rows are far apart: no processor foresees the next one, so it is asked for this many rows before.
 const AHEAD: usize = 2;
 /// Rows of a panel at most: one or two cache lines of a transposed operand.
@@ -91,7 +93,7 @@ impl<const N: usize> Grid<N> {
         let mut buffers = Buffers { equal: [[T::default(); PERIOD]; N], panels: [const { Vec::new() }; N] };
         for (panel, step) in buffers.panels.iter_mut().zip(self.columns.1) {
             if !(0..=1).contains(&step) {
-                panel.resize(self.together() * WIDTH, T::default());
+                panel.resize(self.together() * PITCH, T::default());
             }
         }
         let mut at = start / self.pitch;
@@ -126,8 +128,8 @@ impl<const N: usize> Grid<N> {
                 match steps[i] {
                     0 if strides[i] == 0 => buffers.equal[i][..n.min(PERIOD)].fill(data[i][place(i, 0).cast_unsigned()]),
                     0 | 1 => {}
-                    step if strides[i] == 1 => turn(data[i], place(i, 0), step, panel, WIDTH, (rows, n)),
-                    step => (0..rows).for_each(|r| read_run(data[i], place(i, r), step, &mut panel[r * WIDTH..][..n])),
+                    step if strides[i] == 1 => turn(data[i], place(i, 0), step, panel, PITCH, (rows, n)),
+                    step => (0..rows).for_each(|r| read_run(data[i], place(i, r), step, &mut panel[r * PITCH..][..n])),
                 }
             }
             for r in 0..rows {
@@ -144,7 +146,7 @@ impl<const N: usize> Grid<N> {
                 let pieces = std::array::from_fn(|i| match steps[i] {
                     0 => &buffers.equal[i][..n.min(PERIOD)],
                     1 => &data[i][place(i, r).cast_unsigned()..][..n],
-                    _ => &buffers.panels[i][r * WIDTH..][..n],
+                    _ => &buffers.panels[i][r * PITCH..][..n],
                 });
                 f(pieces, &mut out[r * self.pitch + from..][..n]);
             }

@@ -4,7 +4,7 @@
 //! handed out as it is: a reused block holds old values.
 #![allow(unsafe_code, reason = "raw memory is this file's only business")]
 
-use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::alloc::{Layout, alloc, dealloc};
 use std::cell::RefCell;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,6 +15,14 @@ use parking_lot::Mutex;
 pub const ALIGN: usize = 64;
 /// Blocks from this size on ask the system for huge pages and are aligned to them.
 const HUGE: usize = 2 << 20;
+/// Blocks from this size on do not all begin at the same place of a page. A loop over three arrays that do finds its
+/// cache lines in the same few sets: adding 100,000 floats took 1.4 times as long.
+const SPREAD: usize = 16 << 10;
+/// Bytes of a page.
+const PAGE: usize = 4 << 10;
+/// Blocks that are asked for one after the other begin this many bytes further on in their pages: eight places, any
+/// two of them half a kilobyte apart, as far as arrays must be.
+const SHIFT: usize = 3 * 512;
 /// Blocks up to this size are cached by the thread that frees them.
 const LOCAL_MAX: usize = 64 << 10;
 /// Bytes that a thread caches of one class before it gives blocks back to the shared list.
@@ -28,6 +36,8 @@ const CLASSES: usize = 4 * 42;
 pub(super) struct Block {
     pub(super) start: NonNull<u8>,
     class: u8,
+    /// Cache lines from where the system's memory begins to `start`.
+    shift: u8,
 }
 
 // SAFETY: a block is exclusively owned memory; nothing in it is tied to a thread.
@@ -41,6 +51,8 @@ struct Shared {
 static SHARED: Mutex<Shared> = Mutex::new(Shared { free: Vec::new(), bytes: 0 });
 static SYSTEM_BYTES: AtomicUsize = AtomicUsize::new(0);
 static SYSTEM_CALLS: AtomicUsize = AtomicUsize::new(0);
+/// Those of them for blocks that are spread.
+static SPREAD_CALLS: AtomicUsize = AtomicUsize::new(0);
 
 struct Local(Vec<Vec<Block>>);
 
@@ -75,9 +87,11 @@ fn class_bytes(class: u8) -> usize {
     units * ALIGN
 }
 
+/// What a block of a class of so many bytes takes from the system.
 fn block_layout(bytes: usize) -> Option<Layout> {
     let align = if bytes >= HUGE { HUGE } else { ALIGN };
-    Layout::from_size_align(bytes, align).ok()
+    let room = if bytes >= SPREAD { PAGE } else { 0 };
+    Layout::from_size_align(bytes.checked_add(room)?, align).ok()
 }
 
 /// A block from the system; `None` when it has no more.
@@ -85,25 +99,28 @@ fn from_system(class: u8) -> Option<Block> {
     let bytes = class_bytes(class);
     let layout = block_layout(bytes)?;
     // SAFETY: the size is not zero.
-    let start = NonNull::new(unsafe { alloc_zeroed(layout) })?;
-    SYSTEM_BYTES.fetch_add(bytes, Ordering::Relaxed);
+    let memory = NonNull::new(unsafe { alloc(layout) })?;
+    SYSTEM_BYTES.fetch_add(layout.size(), Ordering::Relaxed);
     SYSTEM_CALLS.fetch_add(1, Ordering::Relaxed);
     #[cfg(target_os = "linux")]
     if bytes >= HUGE {
         // SAFETY: the range is a live allocation of ours; the call is advice and may fail without harm.
-        unsafe { libc::madvise(start.as_ptr().cast(), bytes, libc::MADV_HUGEPAGE) };
+        unsafe { libc::madvise(memory.as_ptr().cast(), layout.size(), libc::MADV_HUGEPAGE) };
     }
-    Some(Block { start, class })
+    // SAFETY: the memory is that long. After the advice: what has been touched before it keeps its small pages.
+    unsafe { memory.write_bytes(0, layout.size()) };
+    let shift = if bytes >= SPREAD { SPREAD_CALLS.fetch_add(1, Ordering::Relaxed).wrapping_mul(SHIFT) % PAGE / ALIGN } else { 0 };
+    // SAFETY: less than a page, which the layout has room for.
+    let start = unsafe { memory.add(shift * ALIGN) };
+    Some(Block { start, class, shift: u8::try_from(shift).unwrap_or(0) })
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "the block ends here")]
 fn to_system(block: Block) {
-    let bytes = class_bytes(block.class);
-    SYSTEM_BYTES.fetch_sub(bytes, Ordering::Relaxed);
-    if let Some(layout) = block_layout(bytes) {
-        // SAFETY: the block came from `from_system` with the same layout and nobody else holds it.
-        unsafe { dealloc(block.start.as_ptr(), layout) };
-    }
+    let Some(layout) = block_layout(class_bytes(block.class)) else { return };
+    SYSTEM_BYTES.fetch_sub(layout.size(), Ordering::Relaxed);
+    // SAFETY: the block came from `from_system` with the same layout, begins so far into it, and nobody else holds it.
+    unsafe { dealloc(block.start.sub(usize::from(block.shift) * ALIGN).as_ptr(), layout) };
 }
 
 fn give_shared(block: Block) {
@@ -210,6 +227,17 @@ mod tests {
             last = class;
         }
         assert!(usize::from(last) < CLASSES);
+    }
+
+    #[test]
+    fn large_blocks_begin_at_different_places_of_a_page() {
+        // Others may ask for blocks at the same time: not each of eight need be at a place of its own.
+        let blocks: Vec<Block> = (0..8).filter_map(|_| from_system(class_of(100_000))).collect();
+        let mut places: Vec<usize> = blocks.iter().map(|b| b.start.as_ptr() as usize / 512 % 8).collect();
+        places.sort_unstable();
+        places.dedup();
+        assert!(places.len() >= 4, "{places:?}");
+        blocks.into_iter().for_each(to_system);
     }
 
     #[test]

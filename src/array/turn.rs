@@ -40,12 +40,30 @@ pub(super) fn turn<T: Copy>(from: &[T], first: isize, step: isize, to: &mut [T],
     }
 }
 
-/// Turns all whole squares that fit registers: how many rows and columns these cover.
+/// Turns all whole squares that fit registers: how many rows, and of how many columns, these cover.
 ///
 /// # Safety
 /// `from[c · step + r]` can be read and `to[r · pitch + c]` written for all r and c in range.
 #[cfg(target_arch = "x86_64")]
 unsafe fn squares<T>(from: *const T, step: isize, to: *mut T, pitch: usize, (rows, columns): (usize, usize)) -> (usize, usize) {
+    if !is_x86_feature_detected!("avx") {
+        // SAFETY: as the caller vouches.
+        return unsafe { small_squares(from, step, to, pitch, (rows, columns)) };
+    }
+    // SAFETY: as the caller vouches, and the processor has AVX; the rows that are left lie in range, too.
+    unsafe {
+        let (r, c) = large_squares(from, step, to, pitch, (rows, columns));
+        let (more, _) = small_squares(from.add(r), step, to.add(r * pitch), pitch, (rows - r, c));
+        (r + more, c)
+    }
+}
+
+/// [`squares`] in registers of 16 bytes.
+///
+/// # Safety
+/// As for [`squares`].
+#[cfg(target_arch = "x86_64")]
+unsafe fn small_squares<T>(from: *const T, step: isize, to: *mut T, pitch: usize, (rows, columns): (usize, usize)) -> (usize, usize) {
     let side = match size_of::<T>() {
         4 => 4,
         8 => 2,
@@ -62,6 +80,80 @@ unsafe fn squares<T>(from: *const T, step: isize, to: *mut T, pitch: usize, (row
         }
     }
     (rows, columns)
+}
+
+/// [`squares`] in registers of 32 bytes.
+///
+/// # Safety
+/// As for [`squares`].
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx")]
+unsafe fn large_squares<T>(from: *const T, step: isize, to: *mut T, pitch: usize, (rows, columns): (usize, usize)) -> (usize, usize) {
+    let side = match size_of::<T>() {
+        4 => 8,
+        8 => 4,
+        _ => return (0, 0),
+    };
+    let (rows, columns) = (rows / side * side, columns / side * side);
+    for c in (0..columns).step_by(side) {
+        for r in (0..rows).step_by(side) {
+            // SAFETY: as in `small_squares`.
+            unsafe {
+                let (from, to) = (from.offset(c.cast_signed() * step).add(r), to.add(r * pitch + c));
+                if side == 8 { eight(from.cast(), step, to.cast(), pitch) } else { wide_four(from.cast(), step, to.cast(), pitch) }
+            }
+        }
+    }
+    (rows, columns)
+}
+
+/// # Safety
+/// Eight columns of eight can be read from `from`, and eight rows of eight written to `to`.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx")]
+unsafe fn eight(from: *const f32, step: isize, to: *mut f32, pitch: usize) {
+    use std::arch::x86_64::{
+        _mm_loadu_ps, _mm256_castps128_ps256, _mm256_insertf128_ps, _mm256_shuffle_ps, _mm256_storeu_ps, _mm256_unpackhi_ps, _mm256_unpacklo_ps,
+    };
+    for half in [0, 4] {
+        // SAFETY: as the caller vouches; unaligned access is what these instructions are for.
+        unsafe {
+            // Column i, and column i + 4 in the upper half.
+            let [a, b, c, d] = [0, 1, 2, 3].map(|i| {
+                let (low, high) = (from.offset(i * step).add(half), from.offset((i + 4) * step).add(half));
+                _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(_mm_loadu_ps(low)), _mm_loadu_ps(high))
+            });
+            let (ab, cd) = (_mm256_unpacklo_ps(a, b), _mm256_unpacklo_ps(c, d));
+            let (ab2, cd2) = (_mm256_unpackhi_ps(a, b), _mm256_unpackhi_ps(c, d));
+            let to = to.add(half * pitch);
+            _mm256_storeu_ps(to, _mm256_shuffle_ps::<0x44>(ab, cd));
+            _mm256_storeu_ps(to.add(pitch), _mm256_shuffle_ps::<0xEE>(ab, cd));
+            _mm256_storeu_ps(to.add(2 * pitch), _mm256_shuffle_ps::<0x44>(ab2, cd2));
+            _mm256_storeu_ps(to.add(3 * pitch), _mm256_shuffle_ps::<0xEE>(ab2, cd2));
+        }
+    }
+}
+
+/// # Safety
+/// Four columns of four can be read from `from`, and four rows of four written to `to`.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx")]
+unsafe fn wide_four(from: *const f64, step: isize, to: *mut f64, pitch: usize) {
+    use std::arch::x86_64::{_mm_loadu_pd, _mm256_castpd128_pd256, _mm256_insertf128_pd, _mm256_storeu_pd, _mm256_unpackhi_pd, _mm256_unpacklo_pd};
+    for half in [0, 2] {
+        // SAFETY: as the caller vouches; unaligned access is what these instructions are for.
+        unsafe {
+            // Column i, and column i + 2 in the upper half.
+            let [a, b] = [0, 1].map(|i| {
+                let (low, high) = (from.offset(i * step).add(half), from.offset((i + 2) * step).add(half));
+                _mm256_insertf128_pd::<1>(_mm256_castpd128_pd256(_mm_loadu_pd(low)), _mm_loadu_pd(high))
+            });
+            _mm256_storeu_pd(to.add(half * pitch), _mm256_unpacklo_pd(a, b));
+            _mm256_storeu_pd(to.add((half + 1) * pitch), _mm256_unpackhi_pd(a, b));
+        }
+    }
 }
 
 /// # Safety
@@ -108,7 +200,7 @@ mod tests {
     use super::*;
 
     fn check<T: Copy + Default + PartialEq + std::fmt::Debug>(from: &[T]) {
-        for (rows, columns) in [(1, 1), (3, 5), (4, 8), (16, 13), (7, 2), (2, 17)] {
+        for (rows, columns) in [(1, 1), (3, 5), (4, 8), (16, 13), (7, 2), (2, 17), (8, 8), (14, 17), (17, 16)] {
             for (first, step) in [(0, 20_isize), (1, 17), (19 * 17, -20)] {
                 let mut to = vec![T::default(); rows * 20];
                 turn(from, first, step, &mut to, 20, (rows, columns));

@@ -5,6 +5,7 @@
 
 use crate::array::{Array, Cursor, Element, Grid, Layout, PERIOD, Scalar, Shape, Strides, same, size_of};
 use crate::kernel::parallel;
+use crate::kernel::simd::fence;
 
 /// Elements of a block.
 pub const BLOCK: usize = 512;
@@ -109,7 +110,7 @@ fn broadcast(a: &Array, shape: &[usize]) -> Layout {
 
 /// Calls `f` with pieces of the operands, broadcast to the shape of the result, and the place for their results.
 /// An operand that is the same number everywhere may come as [`PERIOD`] elements for a longer piece of the result, to be
-/// used again and again: [`in_step`] does so. `cost` is an estimate of nanoseconds an element.
+/// used again and again: [`in_step`] does so. Of more than [`BLOCK`] elements it may write past the caches. `cost` is an estimate of nanoseconds an element.
 pub(super) fn zip<T: Element, O: Element, const N: usize>(
     inputs: [Input<'_>; N],
     shape: &[usize],
@@ -152,9 +153,15 @@ fn spread<T: Element, O: Send, const N: usize>(sources: &[Source<'_, T>; N], sha
         let unit = grid.pitch() * grid.together();
         let grain = grain.next_multiple_of(unit);
         let raw = sources.each_ref().map(Source::raw);
-        return parallel::for_each_chunk_mut(data, grain, |start, chunk| grid.run(raw, start, chunk, &mut |pieces, out| f(pieces, out)));
+        return parallel::for_each_chunk_mut(data, grain, |start, chunk| {
+            grid.run(raw, start, chunk, &mut |pieces, out| f(pieces, out));
+            fence();
+        });
     }
-    parallel::for_each_chunk_mut(data, grain, |start, chunk| run(sources, shape, start, chunk, f));
+    parallel::for_each_chunk_mut(data, grain, |start, chunk| {
+        run(sources, shape, start, chunk, f);
+        fence();
+    });
 }
 
 /// [`zip`] onto `target`, which is an operand as well as the result: `f` sees its old values in the last argument.

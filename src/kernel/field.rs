@@ -77,6 +77,12 @@ pub trait Field: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = S
         sigmoid,
         /// The error function.
         erf,
+        /// x·Φ(x) with the normal distribution's Φ.
+        gelu,
+        /// Its approximation by tanh.
+        gelu_tanh,
+        /// x/(1 + e⁻ˣ).
+        silu,
         /// |x|.
         abs,
         /// Largest integer not above x.
@@ -252,6 +258,9 @@ impl<T: Real, A: Arch> Field for Lane<T, A> {
         tan = ranged math::tan::<T, A>,
         sigmoid = map math::sigmoid::<T, A>,
         erf = map math::erf::<T, A>,
+        gelu = map math::gelu::<T, A>,
+        gelu_tanh = map math::gelu_tanh::<T, A>,
+        silu = map math::silu::<T, A>,
         abs = map T::abs,
         floor = map T::floor,
         ceil = map T::ceil,

@@ -1,14 +1,23 @@
 //! Elementwise formulas over [`Field`] as SIMD loops.
 
-use crate::array::{Array, DType, Element, PERIOD};
+use crate::array::{Array, DType, Element, PERIOD, size_of as size_of_shape};
 use crate::dispatch;
 use crate::kernel::blocks::{self, Input};
 use crate::kernel::field::{Field, Lane};
 use crate::kernel::math::Real;
-use crate::kernel::simd::{Arch, Careful, Kernel, dispatch as simd_dispatch};
+use crate::kernel::simd::{Arch, Careful, Kernel, before_lines, dispatch as simd_dispatch, stream};
 
 /// Elements after which a loop checks whether an argument left a function's fast range.
 const STRIDE: usize = PERIOD;
+/// Old values that are copied out of the way at a time.
+const OLD: usize = 512;
+/// Elements that are computed before they go to memory past the caches.
+const LINES: usize = 256;
+/// Elements of a piece that is worth it: its ends are cache lines that others share.
+const LONG: usize = 4096;
+/// Bytes of a result that is not kept in the caches: more than half of a last level of 16 MB. Nobody finds its beginning
+/// there when its end is written, and what it drove out is missed.
+const FAR: usize = 8 << 20;
 /// Elements of a block when there are few.
 const SHORT: usize = 16;
 
@@ -27,6 +36,8 @@ struct Loop<'a, P, T, const N: usize> {
     inputs: [&'a [T]; N],
     out: &'a mut [T],
     params: [f64; 2],
+    /// Whether the result goes past the caches.
+    far: bool,
     formula: std::marker::PhantomData<P>,
 }
 
@@ -35,21 +46,37 @@ impl<P: Pointwise<N>, T: Real, const N: usize> Kernel for Loop<'_, P, T, N> {
 
     #[inline(always)]
     fn run<A: Arch>(self) {
-        let (params, whole) = (self.params, self.out.len());
-        // An operand that repeats itself is shorter than the result. Several are faster a piece at a time anyhow, as measured.
-        let width = if P::RANGED || N > 1 || self.inputs.iter().any(|s| s.len() < whole) { STRIDE } else { whole };
+        let (params, whole, far) = (self.params, self.out.len(), self.far);
+        let mut room;
+        let lines: &mut [T] = if far {
+            room = [T::lit(0.0); LINES];
+            &mut room
+        } else {
+            &mut []
+        };
+        // An operand that repeats itself is shorter than the result.
+        let width = match far {
+            true => LINES,
+            false if P::RANGED || self.inputs.iter().any(|s| s.len() < whole) => STRIDE,
+            false => whole,
+        };
+        let first = if far { before_lines(self.out) } else { 0 };
         let (mut done, mut rest) = (0, self.out);
         while done < whole {
-            let n = width.min(whole - done);
+            let n = if done < first { first } else { width.min(whole - done) };
             let (out, tail) = rest.split_at_mut(n);
             let inputs = self.inputs.map(|s| if s.len() < whole { &s[..n] } else { &s[done..done + n] });
-            let far = pass::<P, T, A, N>(inputs, out, params);
+            let place = if far { &mut lines[..n] } else { &mut *out };
+            let careless = pass::<P, T, A, N>(inputs, place, params);
             if P::RANGED {
-                if far {
-                    pass::<P, T, Careful<A>, N>(inputs, out, params);
+                if careless {
+                    pass::<P, T, Careful<A>, N>(inputs, place, params);
                 }
             } else {
-                debug_assert!(!far, "a formula with sin, cos or tan must say that it is RANGED");
+                debug_assert!(!careless, "a formula with sin, cos or tan must say that it is RANGED");
+            }
+            if far {
+                stream::<T, A>(&lines[..n], out);
             }
             (done, rest) = (done + n, tail);
         }
@@ -76,8 +103,10 @@ fn pass<P: Pointwise<N>, T: Real, A: Arch, const N: usize>(inputs: [&[T]; N], ou
 /// When the dtype is not floating or the shapes do not broadcast: bugs of the caller.
 #[must_use]
 pub fn map<P: Pointwise<N>, const N: usize>(inputs: [Input<'_>; N], shape: &[usize], dtype: DType, params: [f64; 2]) -> Array {
+    let far = size_of_shape(shape) * dtype.size() > FAR;
     dispatch!(float dtype, T => blocks::zip(inputs, shape, P::COST * width::<T>(), |inputs: [&[T]; N], out: &mut [T]| {
-        simd_dispatch(Loop::<P, T, N> { inputs, out, params, formula: std::marker::PhantomData });
+        let far = far && out.len() >= LONG;
+        simd_dispatch(Loop::<P, T, N> { inputs, out, params, far, formula: std::marker::PhantomData });
     }), else unreachable!("formulas are over floating dtypes"))
 }
 
@@ -88,7 +117,7 @@ pub fn map<P: Pointwise<N>, const N: usize>(inputs: [Input<'_>; N], shape: &[usi
 pub fn update<P: Pointwise<M>, const N: usize, const M: usize>(target: &mut Array, inputs: [Input<'_>; N], params: [f64; 2]) {
     const { assert!(M == N + 1) };
     dispatch!(float target.dtype(), T => blocks::update(target, inputs, P::COST * width::<T>(), |inputs: [&[T]; N], out: &mut [T]| {
-        if out.len() <= SHORT { onto::<P, T, N, M, SHORT>(inputs, out, params) } else { onto::<P, T, N, M, STRIDE>(inputs, out, params) }
+        if out.len() <= SHORT { onto::<P, T, N, M, SHORT>(inputs, out, params) } else { onto::<P, T, N, M, OLD>(inputs, out, params) }
     }), else unreachable!("formulas are over floating dtypes"));
 }
 
@@ -100,7 +129,7 @@ fn onto<P: Pointwise<M>, T: Real + Element, const N: usize, const M: usize, cons
         old[..n].copy_from_slice(out);
         let at = k * B;
         let all: [&[T]; M] = std::array::from_fn(|i| if i == 0 { &old[..n] } else { &inputs[i - 1][at..at + n] });
-        simd_dispatch(Loop::<P, T, M> { inputs: all, out, params, formula: std::marker::PhantomData });
+        simd_dispatch(Loop::<P, T, M> { inputs: all, out, params, far: false, formula: std::marker::PhantomData });
     }
 }
 
@@ -121,7 +150,7 @@ fn add<P: Pointwise<N>, T: Real + Element, const N: usize, const B: usize>(input
     for (k, out) in out.chunks_mut(B).enumerate() {
         let values = &mut values[..out.len()];
         let inputs = inputs.each_ref().map(|s| &s[k * B..k * B + out.len()]);
-        simd_dispatch(Loop::<P, T, N> { inputs, out: values, params, formula: std::marker::PhantomData });
+        simd_dispatch(Loop::<P, T, N> { inputs, out: values, params, far: false, formula: std::marker::PhantomData });
         simd_dispatch(Plus { values, out });
     }
 }

@@ -45,7 +45,7 @@ unary! {
     ///
     /// >>> tg.gelu_erf(tg.Variable([0.0]))
     /// Variable([0.])
-    fn gelu_erf(x) -> y { x * F::lit(0.5) * (F::lit(1.0) + (x * F::lit(std::f64::consts::FRAC_1_SQRT_2)).erf()) }
+    fn gelu_erf(x) -> y { x.gelu() }
     gradient(x) {
         // Φ(x) + x φ(x)
         F::lit(0.5) * (F::lit(1.0) + (x * F::lit(std::f64::consts::FRAC_1_SQRT_2)).erf())
@@ -59,9 +59,7 @@ unary! {
     ///
     /// >>> tg.gelu_tanh(tg.Variable([0.0]))
     /// Variable([0.])
-    fn gelu_tanh(x) -> y {
-        F::lit(0.5) * x * (F::lit(1.0) + (F::lit(0.797_884_560_802_865_4) * (x + F::lit(0.044_715) * x * x * x)).tanh())
-    }
+    fn gelu_tanh(x) -> y { x.gelu_tanh() }
     gradient(x) {
         let t = (F::lit(0.797_884_560_802_865_4) * (x + F::lit(0.044_715) * x * x * x)).tanh();
         let inner = F::lit(0.797_884_560_802_865_4) * (F::lit(1.0) + F::lit(3.0 * 0.044_715) * x * x);
@@ -75,7 +73,7 @@ unary! {
     ///
     /// >>> tg.silu(tg.Variable([0.0]))
     /// Variable([0.])
-    fn silu(x) -> y { x * x.sigmoid() }
+    fn silu(x) -> y { x.silu() }
     gradient(x) {
         let s = x.sigmoid();
         s + x * s * (F::lit(1.0) - s)

@@ -148,7 +148,8 @@ impl<'t> Field for Traced<'t> {
 
     functions! {
         exp = exp, exp_m1 = expm1, ln = log, ln_1p = log1p, log2 = log2, log10 = log10, sqrt = sqrt, recip = reciprocal,
-        tanh = tanh, sinh = sinh, cosh = cosh, sin = sin, cos = cos, tan = tan, sigmoid = sigmoid, erf = erf,
+        tanh = tanh, sinh = sinh, cosh = cosh, sin = sin, cos = cos, tan = tan, sigmoid = sigmoid, erf = erf, gelu = gelu_erf, gelu_tanh = gelu_tanh,
+        silu = silu,
         abs = abs, floor = floor, ceil = ceil, round_ties_even = rint, trunc = trunc,
     }
 

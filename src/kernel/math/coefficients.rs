@@ -65,6 +65,16 @@ pub mod f32 {
     pub const POW: [f32; 3] = [0.5770802, 0.41184735, 0.3378765];
     /// (tanh x / x − 1)/x² in x². Minimax, error 2^-29.54.
     pub const TANH_NEAR: [f32; 5] = [-0.33333313, 0.1333248, -0.053840518, 0.02102056, -0.006198731];
+    /// `gelu` of this and less is zero, of its negative and more the argument.
+    pub const NORMAL_CLAMP: f32 = 14.5;
+    /// Above in erfcx(a/√2)/2, times 1.9 so that the first rounding is small. Rational minimax, error 2^-27.33.
+    pub const NORMAL_ABOVE: [f32; 5] = [0.95, 0.8327667, 0.34815156, 0.07720479, 0.007821244];
+    /// Below.
+    pub const NORMAL_BELOW: [f32; 6] = [1.9, 3.181515, 2.2847757, 0.89200693, 0.19353595, 0.019604724];
+    /// As `NORMAL_CLAMP`, for the approximation by tanh.
+    pub const GELU_CLAMP: f32 = 11.0;
+    /// 2·√(2/π) and 0.044715 of it as heads and tails.
+    pub const GELU: [[f32; 2]; 2] = [[1.5957692, -4.534068054340423e-08], [0.071354814, 2.3988324659995897e-09]];
 }
 
 /// Constants in `f64`.
@@ -212,4 +222,39 @@ pub mod f64 {
         -0.00020865066363246943,
         4.9886595229468155e-05,
     ];
+    /// `gelu` of this and less is zero, of its negative and more the argument.
+    pub const NORMAL_CLAMP: f64 = 38.7;
+    /// Above in erfcx(a/√2)/2, times 1.9 so that the first rounding is small. Rational minimax, error 2^-59.93.
+    pub const NORMAL_ABOVE: [f64; 11] = [
+        0.95,
+        1.5726949095055587,
+        1.2906943207063915,
+        0.6785226412356383,
+        0.25067639413104936,
+        0.0676971878691338,
+        0.013516052037289597,
+        0.0019724232394938506,
+        0.00020212053220513125,
+        1.3226072426673349e-05,
+        4.248795646225984e-07,
+    ];
+    /// Below.
+    pub const NORMAL_BELOW: [f64; 12] = [
+        1.9,
+        4.661370484536562,
+        5.350624183206663,
+        3.8008673551507295,
+        1.8609392575894774,
+        0.6612296096741959,
+        0.17456951195686668,
+        0.03438422919124212,
+        0.004977284709157649,
+        0.0005077060560326858,
+        3.315284710707514e-05,
+        1.0650151299956628e-06,
+    ];
+    /// As `NORMAL_CLAMP`, for the approximation by tanh.
+    pub const GELU_CLAMP: f64 = 22.0;
+    /// 2·√(2/π) and 0.044715 of it as heads and tails.
+    pub const GELU: [[f64; 2]; 2] = [[1.5957691216057308, -9.96930880911092e-17], [0.07135481627260025, -6.175149918155315e-19]];
 }

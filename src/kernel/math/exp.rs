@@ -42,6 +42,15 @@ pub fn exp<T: Real, A: Arch>(x: T) -> T {
     p * a * b
 }
 
+/// e^(x + low) as a product of three numbers, of which the last two are powers of two, for a `low` below an ulp of x or so.
+#[inline(always)]
+pub(super) fn exp_parts<T: Real, A: Arch>(x: T, low: T) -> (T, T, T) {
+    let Reduced { t, r, .. } = reduce::<T, A>(x);
+    let r = r + low;
+    let (a, b) = T::pow2_halves(t);
+    (fma::<T, A>(r * r, poly::<T, A>(r, T::EXP), r) + T::lit(1.0), a, b)
+}
+
 /// 2^k·2^−`shift` and eˣ/2^k − 1 for x = k·ln 2 + r; the scale must be a normal number.
 #[inline(always)]
 fn scale_and_expm1<T: Real, A: Arch>(x: T, shift: T) -> (T, T) {

@@ -25,6 +25,9 @@
 //! | [`cos`] | 1.6 | 1.15 | 1.36 | 1.11 | 1.28 |
 //! | [`tan`] | 2.5 | 1.63 | 2.24 | 1.41 | 1.82 |
 //! | [`erf`] | 1.8 | 1.27 | 1.58 | 1.38 | 1.53 |
+//! | [`gelu`] | 8 | 5.8 | 7.6 | | |
+//! | [`gelu_tanh`] | 3 | 2.8 | 2.8 | | |
+//! | [`silu`] | 3.5 | 2.9 | 3.2 | | |
 //! | [`pow`] | 1.5 | 1.17 | 1.13 | 1.39 | 1.39 |
 #![allow(clippy::needless_bitwise_bool, reason = "`&&` is a branch")]
 
@@ -32,6 +35,7 @@ mod coefficients;
 mod decay;
 mod erf;
 mod exp;
+mod gelu;
 mod log;
 mod power;
 mod real;
@@ -40,6 +44,7 @@ mod trigonometric;
 pub use decay::exp_decay;
 pub use erf::erf;
 pub use exp::{cosh, exp, expm1, sigmoid, sinh, tanh};
+pub use gelu::{gelu, gelu_tanh, silu};
 pub use log::{log, log1p, log2, log10};
 pub use power::pow;
 pub use real::{Real, fma, is_nan, pick};

@@ -8,14 +8,14 @@ use crate::kernel::simd::Arch;
 
 /// An unevaluated sum, the tail below an ulp of the head.
 #[derive(Clone, Copy)]
-struct Pair<T> {
-    head: T,
-    tail: T,
+pub(super) struct Pair<T> {
+    pub(super) head: T,
+    pub(super) tail: T,
 }
 
 /// a · b exactly: by FMA, else by Dekker's product of halves.
 #[inline(always)]
-fn product<T: Real, A: Arch>(a: T, b: T) -> Pair<T> {
+pub(super) fn product<T: Real, A: Arch>(a: T, b: T) -> Pair<T> {
     let head = a * b;
     if A::FMA {
         return Pair { head, tail: a.mul_add(b, -head) };

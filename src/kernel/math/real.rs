@@ -75,6 +75,16 @@ pub trait Real:
     const TANH_NEAR: &'static [Self];
     /// −log(erfc x) in x, above it.
     const ERF_FAR: &'static [Self];
+    /// x·Φ(x) is zero or x beyond ±this.
+    const NORMAL_CLAMP: Self;
+    /// Above in erfcx(a/√2)/2 as a fraction, in a.
+    const NORMAL_ABOVE: &'static [Self];
+    /// Below.
+    const NORMAL_BELOW: &'static [Self];
+    /// `gelu_tanh` is zero or x beyond ±this.
+    const GELU_CLAMP: Self;
+    /// `[head, tail]` of 2·√(2/π) and of 0.044715 times that.
+    const GELU: [[Self; 2]; 2];
 
     /// The nearest value to `v`.
     fn lit(v: f64) -> Self;
@@ -146,6 +156,11 @@ macro_rules! real {
             const POW: &'static [Self] = &c::$t::POW;
             const TANH_NEAR: &'static [Self] = &c::$t::TANH_NEAR;
             const ERF_FAR: &'static [Self] = &c::$t::ERF_FAR;
+            const NORMAL_CLAMP: Self = c::$t::NORMAL_CLAMP;
+            const NORMAL_ABOVE: &'static [Self] = &c::$t::NORMAL_ABOVE;
+            const NORMAL_BELOW: &'static [Self] = &c::$t::NORMAL_BELOW;
+            const GELU_CLAMP: Self = c::$t::GELU_CLAMP;
+            const GELU: [[Self; 2]; 2] = c::$t::GELU;
 
             #[inline(always)]
             fn lit(v: f64) -> Self {

@@ -1,7 +1,7 @@
 //! The functions of this room to some thirty digits, slowly, as the judge of the `f64` versions.
 //!
 //! A [`Wide`] is an unevaluated sum of two `f64`; sums and products follow Dekker and Knuth. The functions use
-//! Taylor series and Newton steps only, nothing from the code under test.
+//! Taylor series and Newton steps only, nothing from the code under test. `benches/accuracy.rs` reads this file, too.
 #![allow(clippy::excessive_precision, clippy::unreadable_literal, clippy::approx_constant, reason = "digits as they were computed")]
 
 use std::f64::consts::LN_2;
@@ -177,4 +177,18 @@ pub fn erf(x: f64) -> Wide {
 /// m and k of xʸ = m·2^k, for positive x.
 pub fn pow(x: f64, y: f64) -> (Wide, f64) {
     exp(log(wide(x)).times(wide(y)))
+}
+
+/// |y − m·2^k| in ulp of `f64`; infinite for a wrong kind of value or a zero of the wrong sign.
+pub fn error64(y: f64, (m, k): (Wide, f64)) -> f64 {
+    let expected = m.shifted(k).hi;
+    if y.to_bits() == expected.to_bits() && !m.hi.is_normal() || y.is_nan() && expected.is_nan() {
+        return 0.0;
+    }
+    if !m.hi.is_normal() || !y.is_finite() || y.is_sign_negative() != m.hi.is_sign_negative() {
+        return if y.is_infinite() && y.to_bits() == expected.to_bits() { 0.0 } else { f64::INFINITY };
+    }
+    let exponent = (m.hi.abs().log2().floor() + k).max(-1022.0);
+    let off = (wide(y).shifted(-k).hi - m.hi) - m.lo;
+    wide(off.abs()).shifted(k - exponent).hi * 52_f64.exp2()
 }

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use super::reference::{self as wide, Wide};
+use super::reference::{self as wide, Wide, error64};
 use super::{Real, pow};
 use crate::kernel::field::{Field, Lane};
 use crate::kernel::simd::{Arch, Baseline, Careful, Kernel, dispatch};
@@ -108,20 +108,6 @@ fn both<F: Function, T: Real>(x: &[T]) -> [Vec<T>; 2] {
     dispatch(Map::<F, T>(x, &mut out[0], PhantomData));
     Map::<F, T>(x, &mut out[1], PhantomData).run::<Baseline>();
     out
-}
-
-/// |y − m·2^k| in ulp of `f64`; infinite for a wrong kind of value or a zero of the wrong sign.
-fn error64(y: f64, (m, k): (Wide, f64)) -> f64 {
-    let expected = m.shifted(k).hi;
-    if y.to_bits() == expected.to_bits() && !m.hi.is_normal() || y.is_nan() && expected.is_nan() {
-        return 0.0;
-    }
-    if !m.hi.is_normal() || !y.is_finite() || y.is_sign_negative() != m.hi.is_sign_negative() {
-        return if y.is_infinite() && y.to_bits() == expected.to_bits() { 0.0 } else { f64::INFINITY };
-    }
-    let exponent = (m.hi.abs().log2().floor() + k).max(-1022.0);
-    let off = (wide::wide(y).shifted(-k).hi - m.hi) - m.lo;
-    wide::wide(off.abs()).shifted(k - exponent).hi * 52_f64.exp2()
 }
 
 /// The ulp at `x` of a format with this precision and least exponent, for normal `x`.
