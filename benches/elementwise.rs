@@ -1,10 +1,15 @@
 //! Elementwise kernels against the machine: bytes or elements a second.
 //!
 //! `cargo bench --bench elementwise`; set `TAPEGRAD_NUM_THREADS` to compare thread counts. The rows named `limit_` are
-//! plain loops on one thread between buffers that are there already: what the level of memory gives for that size.
+//! plain loops on one thread between buffers that are there already: what the level of memory gives for that size. The
+//! table of shares before divan's takes turns between such a loop and the work, so that both see the same machine.
+
+use std::hint::black_box;
+use std::time::Instant;
 
 use divan::counter::{BytesCount, ItemsCount};
 use tapegrad::array::Array;
+use tapegrad::kernel::simd::{Arch, Kernel, dispatch};
 use tapegrad::ops;
 use tapegrad::ops::random::Generator;
 use tapegrad::tape::Variable;
@@ -14,7 +19,64 @@ const SIZES: [usize; 4] = [1_000, 100_000, 1_000_000, 10_000_000];
 const WIDTH: usize = 1_000;
 
 fn main() {
+    shares();
     divan::main();
+}
+
+/// The least work that reads two arrays and writes one, or reads one when the other is empty.
+struct Plain<'a>(&'a [f32], &'a [f32], &'a mut [f32]);
+
+impl Kernel for Plain<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<A: Arch>(self) {
+        if self.1.is_empty() {
+            self.2.iter_mut().zip(self.0).for_each(|(z, x)| *z = x + x);
+        } else {
+            self.2.iter_mut().zip(self.0).zip(self.1).for_each(|((z, x), y)| *z = x + y);
+        }
+    }
+}
+
+type Work = fn(&Variable, &Variable) -> tapegrad::Result<Variable>;
+
+/// What is done, and the shape of the second operand when the first has n / `WIDTH` rows.
+const WORK: [(&str, Work, fn(usize) -> [usize; 2]); 6] = [
+    ("add", |x, y| ops::add(x, y), |n| [n / WIDTH, WIDTH]),
+    ("multiply", |x, y| ops::multiply(x, y), |n| [n / WIDTH, WIDTH]),
+    ("add a row", |x, y| ops::add(x, y), |_| [1, WIDTH]),
+    ("add a column", |x, y| ops::add(x, y), |n| [n / WIDTH, 1]),
+    ("multiply by a number", |x, _| ops::multiply(x, 2.0), |_| [1, 1]),
+    ("relu", |x, _| ops::relu(x), |_| [1, 1]),
+];
+
+/// The time of a plain loop over the same bytes over the time of the work, the least of many turns of each.
+fn shares() {
+    if std::env::args().any(|a| a == "--list" || a == "--test") {
+        return;
+    }
+    println!("share of a plain loop's speed, one thread's: {}", SIZES.map(|n| n.to_string()).join(", "));
+    for (name, work, shape) in WORK {
+        let shares = SIZES.map(|n| {
+            let (x, y) = (ramp(&[n / WIDTH, WIDTH]), ramp(&shape(n)));
+            let (a, b) = (x.array().as_slice::<f32>().unwrap_or(&[]), y.array().as_slice::<f32>().unwrap_or(&[]));
+            let b = if b.len() == n { b } else { &[] };
+            // A buffer that begins elsewhere in its page than the operands.
+            let mut room = vec![0.0_f32; n + 256];
+            let mut best = [f64::INFINITY; 2];
+            let start = Instant::now();
+            while start.elapsed().as_millis() < 150 {
+                let turn = Instant::now();
+                dispatch(Plain(a, b, black_box(&mut room[256..])));
+                best[0] = best[0].min(turn.elapsed().as_secs_f64());
+                let turn = Instant::now();
+                drop(black_box(work(&x, &y)));
+                best[1] = best[1].min(turn.elapsed().as_secs_f64());
+            }
+            format!("{:.2}", best[0] / best[1])
+        });
+        println!("{name}: {}", shares.join(", "));
+    }
 }
 
 #[allow(clippy::cast_precision_loss, reason = "any values do")]
