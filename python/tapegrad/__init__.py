@@ -53,7 +53,7 @@ __array_api_version__ = "2024.12"
 _INNER = (
     "HookHandle apply_function backward grad registry samples set_anomaly_raw set_grad_enabled_raw unwatch watch "
     "Adam AdamW Optimizer RMSprop SGD BCELoss BCEWithLogitsLoss CrossEntropyLoss HuberLoss L1Loss MSELoss NLLLoss "
-    "SmoothL1Loss "
+    "SmoothL1Loss clip_grad_norm_ clip_grad_value_ "
     "Generator bernoulli manual_seed normal permutation rand randint randn uniform"
 )
 for _name in _INNER.split():

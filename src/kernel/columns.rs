@@ -11,7 +11,7 @@ use crate::kernel::rows::Fold;
 /// Rows folded before pairwise combination.
 const PART: usize = 256;
 /// Narrow rows are put together up to this width.
-pub const WIDE: usize = 1024;
+const WIDE: usize = 1024;
 
 /// A block of rows, of which a range of columns is folded.
 #[derive(Clone, Copy, Debug)]
@@ -29,12 +29,14 @@ impl<T: Element> Columns<'_, T> {
     ///
     /// Each loop stands here once: it is compiled for every fold, type and instruction set.
     #[inline(always)]
-    pub fn fold<R: Fold<T>>(self, out: &mut [R::Acc], scratch: &mut [R::Acc; WIDE]) {
+    pub fn fold<R: Fold<T>>(self, out: &mut [R::Acc], scratch: &mut Vec<R::Acc>) {
         let (inner, count) = (self.inner, self.source.len() / self.inner);
         let times = if out.len() < inner { 1 } else { (WIDE / inner).min(count / 8).max(1) };
         let rest = &self.source[count / times * times * inner..];
         let wide = Columns { inner: inner * times, ..self };
-        wide.fold_parts::<R>(count / times, if times > 1 { &mut scratch[..inner * times] } else { &mut *out });
+        // Small folds need none of it.
+        scratch.resize(if times > 1 { inner * times } else { 0 }, R::start());
+        wide.fold_parts::<R>(count / times, if times > 1 { &mut *scratch } else { &mut *out });
         if times == 1 {
             return;
         }

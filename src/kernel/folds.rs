@@ -87,6 +87,24 @@ pub enum SumAbs {}
 fold!(SumAbs: f32 => f32, 0.0, f32::abs, |a, b| a + b);
 fold!(SumAbs: f64 => f64, 0.0, f64::abs, |a, b| a + b);
 
+/// The sum of squares in double precision.
+#[derive(Debug)]
+pub enum WideSquares {}
+fold!(WideSquares: f32 => f64, 0.0, |x| f64::from(x) * f64::from(x), |a, b| a + b);
+fold!(WideSquares: f64 => f64, 0.0, |x| x * x, |a, b| a + b);
+
+/// The sum of absolute values in double precision.
+#[derive(Debug)]
+pub enum WideAbs {}
+fold!(WideAbs: f32 => f64, 0.0, |x| f64::from(x.abs()), |a, b| a + b);
+fold!(WideAbs: f64 => f64, 0.0, f64::abs, |a, b| a + b);
+
+/// The largest absolute value, 0 of nothing; NaN when there is one.
+#[derive(Debug)]
+pub enum LargestAbs {}
+fold!(LargestAbs: f32 => f32, 0.0, f32::abs, |a, b| if (a > b) | a.is_nan() { a } else { b });
+fold!(LargestAbs: f64 => f64, 0.0, f64::abs, |a, b| if (a > b) | a.is_nan() { a } else { b });
+
 macro_rules! truth {
     ($(#[$doc:meta])* $name:ident: $acc:ty, $start:expr, $lift:expr, $join:expr) => {
         $(#[$doc])*

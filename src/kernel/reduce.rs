@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use crate::array::{Array, Element, Layout, Shape, size_of};
 use crate::dispatch;
-use crate::kernel::columns::{Columns, WIDE, join_rows};
+use crate::kernel::columns::{Columns, join_rows};
 use crate::kernel::parallel;
 use crate::kernel::rows::{fold_rows, pairwise};
 use crate::kernel::simd::{Arch, Kernel, dispatch as simd_dispatch};
@@ -129,6 +129,19 @@ fn fold_block<R: Fold<T>, T: Element>(block: &Array, [outer, count, inner]: [usi
     })
 }
 
+/// Folds all of `source` into one value.
+#[must_use]
+pub fn fold_all<R: Fold<T>, T: Element>(source: &[T]) -> R::Acc {
+    if source.len() > BLOCK {
+        return long_row::<R, T>(source);
+    }
+    let mut out = R::start();
+    if !source.is_empty() {
+        simd_dispatch(RowLoop::<R, T> { source, count: source.len(), out: std::slice::from_mut(&mut out) });
+    }
+    out
+}
+
 /// One long row, in blocks on all threads.
 #[allow(clippy::cast_precision_loss, reason = "an estimate")]
 fn long_row<R: Fold<T>, T: Element>(source: &[T]) -> R::Acc {
@@ -196,7 +209,7 @@ impl<R: Fold<T>, T: Element> Kernel for ColumnLoop<'_, R, T> {
     #[inline(always)]
     fn run<A: Arch>(self) {
         let Self { source, count, inner, mut start, mut out } = self;
-        let mut scratch = [R::start(); WIDE];
+        let mut scratch = Vec::new();
         while !out.is_empty() {
             let (block, at) = (start / inner, start % inner);
             let (columns, rest) = out.split_at_mut((inner - at).min(TILE).min(out.len()));

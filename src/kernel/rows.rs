@@ -66,14 +66,14 @@ pub fn fold_rows<R: Fold<T>, T: Element>(source: &[T], count: usize, out: &mut [
 /// A row: leaves, combined pairwise through a binary counter.
 #[inline(always)]
 pub fn fold_row<R: Fold<T>, T: Element>(row: &[T]) -> R::Acc {
+    if row.len() <= LEAF {
+        return fold_leaf::<R, T>(row);
+    }
     let mut stack = [R::start(); 48];
     let mut depth = 0;
     let leaves = row.len().div_ceil(LEAF);
     for k in 0..leaves {
         let mut value = fold_leaf::<R, T>(&row[k * LEAF..row.len().min((k + 1) * LEAF)]);
-        if leaves == 1 {
-            return value;
-        }
         for _ in 0..(k + 1).trailing_zeros() {
             depth -= 1;
             value = R::join(stack[depth], value);
@@ -97,14 +97,20 @@ fn fold_leaf<R: Fold<T>, T: Element>(row: &[T]) -> R::Acc {
     let rest = step_by::<R, T, { LANES / 2 }>(&mut acc, rest);
     // Accumulators that are picked by a variable would have to lie in memory.
     let end = rest.iter().fold(R::start(), |a, &x| R::step(a, x));
-    let mut width = LANES;
+    R::join(halved(acc, R::join), end)
+}
+
+/// The join of all lanes, the upper half with the lower one until one is left.
+#[inline(always)]
+pub fn halved<A: Copy, const N: usize>(mut lanes: [A; N], join: impl Fn(A, A) -> A) -> A {
+    let mut width = N;
     while width > 1 {
         width /= 2;
         for i in 0..width {
-            acc[i] = R::join(acc[i], acc[i + width]);
+            lanes[i] = join(lanes[i], lanes[i + width]);
         }
     }
-    R::join(acc[0], end)
+    lanes[0]
 }
 
 /// Takes `N` elements at a time into the first `N` accumulators; returns what is left.

@@ -16,6 +16,7 @@ use crate::dispatch;
 use crate::kernel::math::{Real, fma};
 use crate::kernel::parallel;
 use crate::kernel::reduce::Plan;
+use crate::kernel::rows::halved;
 use crate::kernel::simd::{Arch, Kernel, dispatch as simd_dispatch};
 
 /// Elements of a block that one thread reads.
@@ -54,6 +55,12 @@ impl Moments {
         }
         self.take(other.n, other.mean - self.mean, other.squares);
     }
+}
+
+/// What is asked for of all that is known of each column.
+#[inline(always)]
+fn squares<T: Real>(moments: &[Moments], out: &mut [T]) {
+    out.iter_mut().zip(moments).for_each(|(o, m)| *o = T::lit(m.squares));
 }
 
 /// The number as a double.
@@ -113,7 +120,7 @@ fn tall<T: Real + Element>(source: &[T], out: &mut [T]) {
     for part in rest.chunks_exact(inner) {
         first.iter_mut().zip(part).for_each(|(m, &p)| m.join(p));
     }
-    out.iter_mut().zip(first).for_each(|(o, m)| *o = T::lit(m.squares));
+    squares(first, out);
 }
 
 /// The squared deviations of the columns of each group of `count` rows.
@@ -136,11 +143,11 @@ impl<T: Real + Element> Kernel for Groups<'_, T> {
             return;
         }
         let mut moments = vec![Moments::default(); inner];
-        let mut tile = Tile::new();
+        let mut tile = Tile::new(width_of(count, inner));
         for (rows, out) in source.chunks_exact(count * inner).zip(out.chunks_exact_mut(inner)) {
             moments.fill(Moments::default());
             rows_of::<T, A>(rows, &mut tile, &mut moments);
-            out.iter_mut().zip(&moments).for_each(|(o, m)| *o = T::lit(m.squares));
+            squares(&moments, out);
         }
     }
 }
@@ -159,8 +166,8 @@ impl<T: Real + Element> Kernel for Wide<'_, T> {
     fn run<A: Arch>(self) {
         let mut moments = vec![Moments::default(); self.out.len()];
         let range = self.start..self.start + self.out.len();
-        columns::<T, A>(self.source, self.inner, range, &mut Tile::new(), &mut moments);
-        self.out.iter_mut().zip(&moments).for_each(|(o, m)| *o = T::lit(m.squares));
+        columns::<T, A>(self.source, self.inner, range, &mut Tile::new(self.out.len()), &mut moments);
+        squares(&moments, self.out);
     }
 }
 
@@ -177,18 +184,26 @@ impl<T: Real + Element> Kernel for Block<'_, T> {
         if let [only] = self.moments {
             *only = row::<T, A>(self.source);
         } else {
-            rows_of::<T, A>(self.source, &mut Tile::new(), self.moments);
+            let inner = self.moments.len();
+            let mut tile = Tile::new(width_of(self.source.len() / inner, inner));
+            rows_of::<T, A>(self.source, &mut tile, self.moments);
         }
     }
+}
+
+/// The width of rows of `inner` elements when some of `count` are put together.
+#[inline(always)]
+fn width_of(count: usize, inner: usize) -> usize {
+    (TILE / inner).min(count / (2 * FIRST_ROWS)).max(1) * inner
 }
 
 /// Narrow rows are put together to wide ones; what is left over comes last.
 #[inline(always)]
 fn rows_of<T: Real + Element, A: Arch>(source: &[T], tile: &mut Tile<T>, moments: &mut [Moments]) {
     let inner = moments.len();
-    let times = (TILE / inner).min(source.len() / inner / (2 * FIRST_ROWS)).max(1);
-    let (whole, rest) = source.split_at(source.len() / (inner * times) * (inner * times));
-    columns::<T, A>(whole, inner * times, 0..inner * times, tile, moments);
+    let width = width_of(source.len() / inner, inner);
+    let (whole, rest) = source.split_at(source.len() / width * width);
+    columns::<T, A>(whole, width, 0..width, tile, moments);
     if !rest.is_empty() {
         columns::<T, A>(rest, inner, 0..inner, tile, moments);
     }
@@ -241,15 +256,7 @@ fn distances<T: Real + Element, A: Arch>(leaf: &[T], k: T) -> (T, T) {
         sum = sum + d;
         square = fma::<T, A>(d, d, square);
     }
-    let mut width = LANES;
-    while width > 1 {
-        width /= 2;
-        for i in 0..width {
-            sums[i] = sums[i] + sums[i + width];
-            squares[i] = squares[i] + squares[i + width];
-        }
-    }
-    (sums[0] + sum, squares[0] + square)
+    (halved(sums, |a, b| a + b) + sum, halved(squares, |a, b| a + b) + square)
 }
 
 #[cfg(test)]

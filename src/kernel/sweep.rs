@@ -9,6 +9,8 @@ use crate::kernel::simd::{Arch, Kernel, dispatch as simd_dispatch};
 
 /// Elements of a block.
 const LANES: usize = 16;
+/// So few elements that no estimate is needed to leave them to one thread.
+const SMALL: usize = 4096;
 
 /// What happens to one element of a parameter `p` with gradient `g` and `S` numbers of state.
 pub trait Update<const S: usize>: Copy + Sync {
@@ -38,7 +40,8 @@ impl<T, const S: usize> Piece<'_, T, S> {
 }
 
 struct Loop<'a, U, T, const S: usize> {
-    update: U,
+    /// Borrowed: a kernel is moved a few times on its way.
+    update: &'a U,
     piece: Piece<'a, T, S>,
 }
 
@@ -46,42 +49,35 @@ impl<U: Update<S>, T: Real, const S: usize> Kernel for Loop<'_, U, T, S> {
     type Output = ();
     #[inline(always)]
     fn run<A: Arch>(self) {
-        let Piece { p, g, state } = self.piece;
-        let (blocks, tail) = p.as_chunks_mut::<LANES>();
-        let (gradients, rest) = g.as_chunks::<LANES>();
-        let mut state = state.map(|s| s.as_chunks_mut::<LANES>());
-        for (i, (p, g)) in blocks.iter_mut().zip(gradients).enumerate() {
-            let old = std::array::from_fn(|k| state[k].0[i]);
-            let (new, kept) = block(self.update, p, g, old);
-            *p = new;
-            for (k, kept) in kept.into_iter().enumerate() {
-                state[k].0[i] = kept;
-            }
-        }
-        if rest.is_empty() {
-            return;
-        }
-        let n = tail.len();
-        let fill = |s: &[T]| -> [T; LANES] { std::array::from_fn(|i| if i < s.len() { s[i] } else { T::lit(0.0) }) };
-        let old = std::array::from_fn(|k| fill(state[k].1));
-        let (new, kept) = block(self.update, &fill(tail), &fill(rest), old);
-        tail.copy_from_slice(&new[..n]);
-        for (s, kept) in state.iter_mut().zip(&kept) {
-            s.1.copy_from_slice(&kept[..n]);
-        }
+        let update = *self.update;
+        let rest = blocks::<U, T, S, LANES>(update, self.piece);
+        let rest = blocks::<U, T, S, 4>(update, rest);
+        blocks::<U, T, S, 1>(update, rest);
     }
 }
 
-/// A block of elements, in registers.
+/// Blocks of `N` elements, in registers; returns what is left.
 #[inline(always)]
-fn block<U: Update<S>, T: Real, const S: usize>(
-    update: U,
-    p: &[T; LANES],
-    g: &[T; LANES],
-    mut state: [[T; LANES]; S],
-) -> ([T; LANES], [[T; LANES]; S]) {
+fn blocks<U: Update<S>, T: Real, const S: usize, const N: usize>(update: U, piece: Piece<'_, T, S>) -> Piece<'_, T, S> {
+    let (blocks, p) = piece.p.as_chunks_mut::<N>();
+    let (gradients, g) = piece.g.as_chunks::<N>();
+    let state = piece.state.map(|s| s.as_chunks_mut::<N>());
+    for (i, (p, g)) in blocks.iter_mut().zip(gradients).enumerate() {
+        let old = std::array::from_fn(|k| state[k].0[i]);
+        let (new, kept) = block(update, p, g, old);
+        *p = new;
+        for (k, kept) in kept.into_iter().enumerate() {
+            state[k].0[i] = kept;
+        }
+    }
+    Piece { p, g, state: state.map(|s| s.1) }
+}
+
+/// A block of elements.
+#[inline(always)]
+fn block<U: Update<S>, T: Real, const S: usize, const N: usize>(update: U, p: &[T; N], g: &[T; N], mut state: [[T; N]; S]) -> ([T; N], [[T; N]; S]) {
     let mut new = *p;
-    for i in 0..LANES {
+    for i in 0..N {
         let (p, kept) = update.eval(p[i], g[i], std::array::from_fn(|k| state[k][i]));
         new[i] = p;
         for k in 0..S {
@@ -98,10 +94,13 @@ fn block<U: Update<S>, T: Real, const S: usize>(
 pub fn sweep<U: Update<S>, T: Real + Element, const S: usize>(update: U, p: &mut [T], g: &[T], state: [&mut [T]; S]) {
     let n = p.len();
     assert!(g.len() == n && state.iter().all(|s| s.len() == n), "a parameter, its gradient and its state have one size");
+    if n <= SMALL {
+        return simd_dispatch(Loop { update: &update, piece: Piece { p, g, state } });
+    }
     #[allow(clippy::cast_precision_loss, reason = "a size of 4 or 8")]
     let grain = parallel::grain(n, U::COST * size_of::<T>() as f64 / 4.0);
     if grain >= n {
-        return simd_dispatch(Loop { update, piece: Piece { p, g, state } });
+        return simd_dispatch(Loop { update: &update, piece: Piece { p, g, state } });
     }
     let mut rest = Piece { p, g, state };
     let pieces = std::iter::from_fn(move || (!rest.p.is_empty()).then(|| rest.split_off(grain)));
@@ -109,9 +108,29 @@ pub fn sweep<U: Update<S>, T: Real + Element, const S: usize>(update: U, p: &mut
     parallel::for_each_range(n.div_ceil(grain), 1, |_| {
         let next = pieces.lock().unwrap_or_else(PoisonError::into_inner).next();
         if let Some(piece) = next {
-            simd_dispatch(Loop { update, piece });
+            simd_dispatch(Loop { update: &update, piece });
         }
     });
+}
+
+struct Each<'a, T, F> {
+    data: &'a mut [T],
+    f: F,
+}
+
+impl<T: Copy, F: Fn(T) -> T> Kernel for Each<'_, T, F> {
+    type Output = ();
+    #[inline(always)]
+    fn run<A: Arch>(self) {
+        for x in self.data {
+            *x = (self.f)(*x);
+        }
+    }
+}
+
+/// Applies `f` to all elements, on all threads when that pays.
+pub fn change<T: Real + Element>(data: &mut [T], f: impl Fn(T) -> T + Copy + Sync) {
+    parallel::for_each_chunk_mut(data, parallel::grain(data.len(), 0.2), |_, data| simd_dispatch(Each { data, f }));
 }
 
 #[cfg(test)]

@@ -145,6 +145,10 @@ impl Method for Adam {
         }
     }
 
+    fn scaled(step: Step, factor: f64) -> Step {
+        Step { sign: step.sign * factor, ..step }
+    }
+
     fn update(step: Step, state: &mut State, p: &mut Array, g: &Array) {
         if step.amsgrad {
             state.sweep(step, [0, 1, 2], p, g);

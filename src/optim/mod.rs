@@ -5,9 +5,11 @@
 //! call; each parameter is updated in one fused pass, in place when nobody else holds its value.
 
 mod adam;
+mod clip;
 mod rmsprop;
 mod sgd;
 mod state;
+mod step;
 #[cfg(test)]
 mod tests;
 
@@ -17,15 +19,15 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 pub use adam::{Adam, AdamOptions};
+pub use clip::{clip_grad_norm, clip_grad_value};
 pub use rmsprop::{RmsProp, RmsPropOptions};
 pub use sgd::{Sgd, SgdOptions};
 pub use state::State;
 
-use crate::array::Array;
+use crate::array::{Array, size_of};
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
-use crate::kernel::parallel;
-use crate::tape::{Edge, Leaf, Meta, Variable};
+use crate::tape::{Edge, Leaf, Variable};
 
 /// A formula for steps.
 pub trait Method: fmt::Debug + Send + Sync + 'static {
@@ -58,6 +60,10 @@ pub trait Method: fmt::Debug + Send + Sync + 'static {
 
     /// The numbers of step `t`, counted from one.
     fn prepare(options: &Self::Options, t: u64) -> Self::Step;
+
+    /// The same numbers for gradients that count `factor` times.
+    #[must_use]
+    fn scaled(step: Self::Step, factor: f64) -> Self::Step;
 
     /// One step of one parameter.
     fn update(step: Self::Step, state: &mut State, p: &mut Array, g: &Array);
@@ -202,6 +208,16 @@ impl<M: Method> Optimizer<M> {
         result
     }
 
+    /// Other options for all groups, one after the other.
+    ///
+    /// # Errors
+    /// `Value` when one makes no sense; then nothing changes.
+    pub fn set_all_options(&mut self, options: Vec<M::Options>) -> Result<()> {
+        options.iter().try_for_each(M::check)?;
+        self.groups.iter_mut().zip(options).for_each(|(group, o)| group.options = o);
+        Ok(())
+    }
+
     /// Other options for group `index`, honoured by the next step.
     ///
     /// # Errors
@@ -222,50 +238,25 @@ impl<M: Method> Optimizer<M> {
     /// # Errors
     /// `Shape` or `DType` when a gradient does not fit its parameter; then nothing changes.
     pub fn step(&mut self) -> Result<()> {
-        let mut work = Vec::with_capacity(self.params().count());
-        for (i, group) in self.groups.iter().enumerate() {
-            for p in group.params.iter().filter(|p| p.requires_grad()) {
-                let Some(g) = p.grad().map(|g| g.array()) else { continue };
-                fits(M::name(&group.options), &g, p.meta())?;
-                work.push((i, p, g));
-            }
-        }
-        let mut shared: Option<(usize, u64, M::Step)> = None;
-        let mut next = |group: usize, state: &mut State| {
-            let t = if M::COUNTS { state.count() } else { 0 };
-            let step = match shared {
-                Some((i, at, step)) if (i, at) == (group, t) => step,
-                _ => M::prepare(&self.groups[group].options, t),
-            };
-            shared = Some((group, t, step));
-            step
-        };
-        let begin = || State::new(M::SLOTS.len());
-        if !are_many(work.iter().map(|(_, _, g)| g.size())) {
-            for (group, p, g) in work {
-                let state = self.state.entry(p.id()).or_insert_with(begin);
-                let step = next(group, state);
-                p.update(|p| M::update(step, state, p, &g));
-            }
-            return Ok(());
-        }
-        let size = work.iter().map(|(_, _, g)| g.size()).sum::<usize>() / work.len();
-        let mut items: Vec<_> = work
-            .into_iter()
-            .map(|(group, p, g)| {
-                let mut state = self.state.remove(&p.id()).unwrap_or_else(begin);
-                (next(group, &mut state), state, p, g)
-            })
-            .collect();
-        #[allow(clippy::cast_precision_loss, reason = "an estimate")]
-        let grain = parallel::grain(items.len(), size as f64);
-        parallel::for_each_chunk_mut(&mut items, grain, |_, items| {
-            for (step, state, p, g) in items {
-                p.update(|p| M::update(*step, state, p, g));
-            }
-        });
-        self.state.extend(items.into_iter().map(|(_, state, p, _)| (p.id(), state)));
-        Ok(())
+        self.advance(1.0)
+    }
+
+    /// [`Optimizer::step`] with the gradients that it uses scaled to a norm of at most `max_norm`, all taken together: what
+    /// [`clip_grad_norm`] before a step would give, bit for bit, but the gradients stay as they are. Returns the norm.
+    ///
+    /// # Errors
+    /// As [`Optimizer::step`], and `Value` when `max_norm` is negative or NaN.
+    pub fn step_clipped(&mut self, max_norm: f64) -> Result<f64> {
+        clip::check(M::NAME, "clip_norm", max_norm)?;
+        let norm = clip::norm_of(&clip::gradients(self.params().filter(|p| p.requires_grad())), 2.0);
+        self.advance(clip::factor(norm, max_norm))?;
+        Ok(norm)
+    }
+
+    /// Number of elements of all parameters.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.params().map(|p| size_of(&p.meta().shape)).sum()
     }
 
     /// Forgets the gradients of all parameters, or overwrites them with zeros.
@@ -293,12 +284,6 @@ impl<M: Method> Optimizer<M> {
     }
 }
 
-/// Whether threads share out the parameters rather than each of them: when there is much to do and none has most of it.
-fn are_many(sizes: impl Iterator<Item = usize>) -> bool {
-    let (total, largest) = sizes.fold((0, 0), |(total, largest), n| (total + n, n.max(largest)));
-    total >= 1 << 18 && largest <= total / 8
-}
-
 /// Forgets the gradients of these parameters, or overwrites them with zeros.
 pub fn zero_grad<'a>(params: impl IntoIterator<Item = &'a Arc<Leaf>>, set_to_none: bool) {
     for p in params {
@@ -315,18 +300,6 @@ pub fn zero_grad<'a>(params: impl IntoIterator<Item = &'a Arc<Leaf>>, set_to_non
 
 fn zero(a: &mut Array) {
     dispatch!(a.dtype(), T => a.data_mut::<T>().fill(T::default()));
-}
-
-/// Fails unless `g` is a gradient of a parameter like `p`.
-fn fits(name: &str, g: &Array, p: &Meta) -> Result<()> {
-    if g.shape() != p.shape.as_slice() {
-        let shapes = format!("a parameter of shape {} has a gradient of shape {}", show_shape(&p.shape), show_shape(g.shape()));
-        return Err(Error::Shape(format!("{name}: {shapes}")));
-    }
-    if g.dtype() != p.dtype {
-        return Err(Error::DType(format!("{name}: a parameter of dtype {} has a gradient of dtype {}", p.dtype, g.dtype())));
-    }
-    Ok(())
 }
 
 /// Fails unless `value` is at least zero.

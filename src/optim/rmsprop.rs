@@ -157,6 +157,10 @@ impl Method for RmsProp {
         Step { lr: o.lr, alpha: o.alpha, eps: o.eps, weight_decay: o.weight_decay, momentum: o.momentum, sign, centered: o.centered }
     }
 
+    fn scaled(step: Step, factor: f64) -> Step {
+        Step { sign: step.sign * factor, ..step }
+    }
+
     fn update(step: Step, state: &mut State, p: &mut Array, g: &Array) {
         match (step.centered, step.momentum > 0.0) {
             (false, false) => state.sweep(step, [0], p, g),

@@ -107,6 +107,10 @@ impl Method for Sgd {
         Step { lr: o.lr, momentum: o.momentum, take: 1.0 - o.dampening, weight_decay: o.weight_decay, sign, nesterov: o.nesterov }
     }
 
+    fn scaled(step: Step, factor: f64) -> Step {
+        Step { sign: step.sign * factor, ..step }
+    }
+
     fn update(step: Step, state: &mut State, p: &mut Array, g: &Array) {
         if step.momentum == 0.0 {
             return state.sweep::<_, 0>(step, [], p, g);

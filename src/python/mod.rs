@@ -3,6 +3,7 @@
 
 mod arguments;
 mod bind;
+mod clip;
 mod convert;
 mod dlpack;
 mod dtype;
@@ -41,6 +42,7 @@ mod _core {
         super::random::register(m)?;
         super::loss::register(m)?;
         super::optim::register(m)?;
+        super::clip::register(m)?;
         super::bind::register(m)
     }
 }

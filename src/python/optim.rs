@@ -110,6 +110,24 @@ impl PyOptimizer {
         Ok(Self { name, engine: engine(Mutex::new(core)), param_groups: list.unbind(), defaults: defaults.clone().unbind() })
     }
 
+    /// Tells the core what the groups say now; returns the number of elements of all parameters.
+    fn refresh<M: FromGroup>(&self, py: Python<'_>, core: &Mutex<Optimizer<M>>) -> PyResult<usize> {
+        let list = self.param_groups.bind(py);
+        let now = list.iter().map(|g| groups::peek::<M>(self.name, &g)).collect::<PyResult<Vec<_>>>()?;
+        {
+            let mut core = core.lock();
+            let known = core.groups();
+            if known.len() == now.len() && known.iter().zip(&now).all(|(known, (_, params))| groups::are_at(params, &known.params)) {
+                core.set_all_options(now.into_iter().map(|(options, _)| options).collect())?;
+                return Ok(core.size());
+            }
+        }
+        let read = list.iter().map(|g| groups::read::<M>(self.name, &g)).collect::<PyResult<Vec<_>>>()?;
+        let mut core = core.lock();
+        core.set_groups(read)?;
+        Ok(core.size())
+    }
+
     /// The parameters, group after group: the objects and their places.
     fn params<'py>(&self, py: Python<'py>) -> PyResult<Vec<(Bound<'py, PyAny>, Arc<Leaf>)>> {
         let mut out = Vec::new();
@@ -201,9 +219,17 @@ impl PyOptimizer {
     /// Updates every parameter that has a gradient, in one call into the core.
     ///
     /// `closure`, if given, is called first with recording on; it computes the loss and its gradients, and step returns
-    /// the loss.
-    #[pyo3(signature = (closure = None))]
-    fn step<'py>(&self, py: Python<'py>, closure: Option<Bound<'py, PyAny>>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    /// the loss. With `clip_norm` the step is the one that `tg.nn.utils.clip_grad_norm_(parameters, clip_norm)` before it
+    /// would give, for all parameters of the optimizer together; the gradients themselves stay as they are.
+    ///
+    /// >>> x = tg.Variable([3.0, 4.0], requires_grad=True)
+    /// >>> sgd = tg.optim.SGD([x], lr=1.0)
+    /// >>> (x * x / 2).sum().backward()
+    /// >>> sgd.step(clip_norm=2.5)
+    /// >>> x.tolist(), x.grad.tolist()
+    /// ([1.5000003576278687, 2.0000004768371582], [3.0, 4.0])
+    #[pyo3(signature = (closure = None, *, clip_norm = None))]
+    fn step<'py>(&self, py: Python<'py>, closure: Option<Bound<'py, PyAny>>, clip_norm: Option<f64>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let loss = match closure {
             Some(f) => {
                 let _recording = tape::recording(true);
@@ -213,12 +239,13 @@ impl PyOptimizer {
         };
         guard(self.name, || {
             with!(&self.engine, M, core => {
-                let read = self.param_groups.bind(py).iter().map(|g| groups::read::<M>(self.name, &g)).collect::<PyResult<Vec<_>>>()?;
-                let size = read.iter().flat_map(|g| &g.params).map(|p| crate::array::size_of(&p.meta().shape)).sum();
+                let size = self.refresh::<M>(py, core)?;
                 run(py, size, || {
                     let mut core = core.lock();
-                    core.set_groups(read)?;
-                    core.step()
+                    match clip_norm {
+                        None => core.step(),
+                        Some(most) => core.step_clipped(most).map(drop),
+                    }
                 })
             })
         })?;

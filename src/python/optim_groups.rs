@@ -7,7 +7,7 @@ use pyo3::exceptions::{PyKeyError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PySet, PyString, PyTuple};
 
-use super::variable::{PyVariable, expect};
+use super::variable::{PyVariable, State, expect};
 use crate::optim::{Adam, AdamOptions, Group, Method, RmsProp, RmsPropOptions, Sgd, SgdOptions, leaf_of};
 use crate::tape::Leaf;
 
@@ -128,8 +128,25 @@ pub fn read<M: FromGroup>(name: &'static str, group: &Bound<'_, PyAny>) -> PyRes
     Ok(Group { options, params })
 }
 
+/// The options of a group, and its parameters as they stand there.
+pub fn peek<'py, M: FromGroup>(name: &'static str, group: &Bound<'py, PyAny>) -> PyResult<(M::Options, Bound<'py, PyList>)> {
+    let options = M::from_group(&Dict { name, dict: dict(name, "a parameter group", group)? })?;
+    Ok((options, params(name, group)?))
+}
+
+/// Whether these are the parameters with these places. Runs no Python code.
+pub fn are_at(list: &Bound<'_, PyList>, places: &[Arc<Leaf>]) -> bool {
+    let is_at = |p: Bound<'_, PyAny>, place: &Arc<Leaf>| {
+        p.cast::<PyVariable>().is_ok_and(|p| match &*p.get().state.lock() {
+            State::Leaf(leaf) => Arc::ptr_eq(leaf, place),
+            State::Value(_) => false,
+        })
+    };
+    list.len() == places.len() && list.iter().zip(places).all(|(p, place)| is_at(p, place))
+}
+
 /// The items of what was given as parameters, in a fixed order.
-fn items<'py>(name: &str, o: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+pub fn items<'py>(name: &str, o: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
     if o.cast::<PySet>().is_ok() {
         return Err(PyTypeError::new_err(format!("{name}: parameters come in an order, a set has none; pass a list")));
     }

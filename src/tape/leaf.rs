@@ -136,6 +136,26 @@ impl Leaf {
         self.state.lock().grad.clone()
     }
 
+    /// Runs `f`, which must be short, on the collected gradient's place.
+    pub fn with_grad<R>(&self, f: impl FnOnce(&Self) -> R) -> Option<R> {
+        self.state.lock().grad.as_deref().map(f)
+    }
+
+    /// Changes the value by the collected gradient, both where they lie; `None` when there is no gradient.
+    pub fn update_by_grad<R>(&self, f: impl FnOnce(&mut Array, &Array) -> R) -> Option<R> {
+        let mut state = self.state.lock();
+        let State { value, grad, .. } = &mut *state;
+        let slot = grad.as_ref()?;
+        // Not to wait for one lock with another in hand: the gradient may be this very leaf.
+        if let Some(g) = slot.state.try_lock() {
+            return Some(f(value.array_mut(), g.value.array()));
+        }
+        let slot = Arc::clone(slot);
+        drop(state);
+        let g = slot.array();
+        Some(self.update(|value| f(value, &g)))
+    }
+
     /// Replaces the collected gradient.
     pub fn set_grad(&self, grad: Option<Arc<Self>>) {
         let old = std::mem::replace(&mut self.state.lock().grad, grad);

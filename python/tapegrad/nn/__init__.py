@@ -12,7 +12,7 @@ from .._core import (
     NLLLoss,
     SmoothL1Loss,
 )
-from . import functional, init
+from . import functional, init, utils
 from .activation import ELU, GELU, LeakyReLU, LogSoftmax, PReLU, ReLU, Sigmoid, SiLU, Softmax, Softplus, Tanh
 from .container import ModuleDict, ModuleList, Sequential
 from .linear import Flatten, Identity, Linear
@@ -51,4 +51,5 @@ __all__ = [
     "Tanh",
     "functional",
     "init",
+    "utils",
 ]

@@ -1,0 +1,185 @@
+//! Gradients made shorter or smaller before a step.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::step::are_many;
+use crate::array::{Array, DType, Element, Scalar, default_float};
+use crate::dispatch;
+use crate::error::{Error, Result};
+use crate::kernel::folds::{LargestAbs, WideAbs, WideSquares};
+use crate::kernel::math::Real;
+use crate::kernel::parallel;
+use crate::kernel::reduce::fold_all;
+use crate::kernel::sweep::change;
+use crate::ops::vector_norm;
+use crate::tape::Leaf;
+
+/// Added to the norm before something is divided by it, as in `PyTorch`.
+const EPS: f64 = 1e-6;
+
+/// Scales the gradients of these parameters so that their norm, all taken together, is at most `max_norm`; returns what
+/// it was. Gradients that are short enough stay as they are; parameters without one do not count, and one that is given
+/// twice counts once.
+///
+/// The norm is the `norm_type`-norm (infinity: the largest absolute value), and the scale `max_norm` / (norm + 1e-6).
+///
+/// # Errors
+/// `Value` when `max_norm` is negative or NaN, `norm_type` is not above 0, or, with `error_if_nonfinite`, the norm is
+/// infinite or NaN; then nothing changes.
+pub fn clip_grad_norm<'a>(params: impl IntoIterator<Item = &'a Arc<Leaf>>, max_norm: f64, norm_type: f64, error_if_nonfinite: bool) -> Result<Array> {
+    const NAME: &str = "clip_grad_norm_";
+    check(NAME, "max_norm", max_norm)?;
+    if norm_type.is_nan() || norm_type <= 0.0 {
+        return Err(Error::Value(format!("{NAME}: norm_type must be above 0, not {norm_type}")));
+    }
+    let places = places(params);
+    let gradients: Vec<Array> = places.iter().map(|g| g.array()).collect();
+    let norm = norm_of(&gradients, norm_type);
+    let dtype = if gradients.is_empty() {
+        default_float()
+    } else if gradients.iter().any(|g| g.dtype() == DType::F64) {
+        DType::F64
+    } else {
+        DType::F32
+    };
+    drop(gradients); // so that they can be scaled where they lie
+    if error_if_nonfinite && !norm.is_finite() {
+        return Err(Error::Value(format!(
+            "{NAME}: the norm of the gradients is {norm}, so they cannot be clipped; pass error_if_nonfinite=False to scale them anyway"
+        )));
+    }
+    let factor = factor(norm, max_norm);
+    #[allow(clippy::float_cmp, reason = "exactly what a factor is limited to")]
+    if factor != 1.0 {
+        overwrite(&places, |a| dispatch!(float a.dtype(), T => scale(a.data_mut::<T>(), factor), else unreachable!("gradients are floating")));
+    }
+    Ok(Array::full(&[], Scalar::Float(norm), dtype))
+}
+
+/// Limits every element of the gradients of these parameters to [-`value`, `value`]; NaN stays.
+///
+/// # Errors
+/// `Value` when `value` is negative or NaN.
+pub fn clip_grad_value<'a>(params: impl IntoIterator<Item = &'a Arc<Leaf>>, value: f64) -> Result<()> {
+    check("clip_grad_value_", "clip_value", value)?;
+    overwrite(&places(params), |a| dispatch!(float a.dtype(), T => limit(a.data_mut::<T>(), value), else unreachable!("gradients are floating")));
+    Ok(())
+}
+
+fn scale<T: Real + Element>(data: &mut [T], factor: f64) {
+    let factor = T::lit(factor);
+    change(data, move |x| factor * x);
+}
+
+fn limit<T: Real + Element>(data: &mut [T], value: f64) {
+    let (low, high) = (T::lit(-value), T::lit(value));
+    change(data, move |x| {
+        let x = if x > high { high } else { x };
+        if x < low { low } else { x }
+    });
+}
+
+/// Fails unless `value` is at least zero.
+pub(super) fn check(name: &str, option: &str, value: f64) -> Result<()> {
+    super::not_negative(name, option, value)
+}
+
+/// The places of the gradients of these parameters, each once.
+fn places<'a>(params: impl IntoIterator<Item = &'a Arc<Leaf>>) -> Vec<Arc<Leaf>> {
+    let mut known: HashSet<u64, super::ById> = HashSet::default();
+    params.into_iter().filter_map(|p| p.grad()).filter(|g| known.insert(g.id())).collect()
+}
+
+/// The gradients of these parameters.
+pub(super) fn gradients<'a>(params: impl IntoIterator<Item = &'a Arc<Leaf>>) -> Vec<Array> {
+    places(params).iter().map(|g| g.array()).collect()
+}
+
+/// What gradients of this norm are multiplied by: at most 1; NaN for NaN.
+pub(super) fn factor(norm: f64, max_norm: f64) -> f64 {
+    let factor = max_norm / (norm + EPS);
+    if factor > 1.0 { 1.0 } else { factor }
+}
+
+/// Changes gradients where they lie, without history.
+fn overwrite(places: &[Arc<Leaf>], f: impl Fn(&mut Array) + Sync) {
+    let size = |g: &Arc<Leaf>| crate::array::size_of(&g.meta().shape);
+    let change = |slot: &Arc<Leaf>| {
+        if slot.overwrite(&f).is_none() {
+            slot.set(slot.variable().detach());
+            slot.update(&f);
+        }
+    };
+    let grain = grain(places.iter().map(size));
+    parallel::for_each_range(places.len(), grain, |range| places[range].iter().for_each(change));
+}
+
+/// How many of the gradients of these sizes one thread takes: all, when it pays more to share out each of them.
+fn grain(sizes: impl ExactSizeIterator<Item = usize>) -> usize {
+    let count = sizes.len();
+    let (total, largest) = sizes.fold((0, 0), |(total, largest), n| (total + n, n.max(largest)));
+    #[allow(clippy::cast_precision_loss, reason = "an estimate")]
+    if are_many(total, largest) { parallel::grain(count, 0.2 * total as f64 / count as f64) } else { count }
+}
+
+/// The norm of all gradients together, in double precision.
+pub(super) fn norm_of(gradients: &[Array], p: f64) -> f64 {
+    let each = |f: fn(&Array) -> f64| -> Vec<f64> {
+        let part = |g: &Array| f(&g.contiguous());
+        let ranges = parallel::map_ranges(gradients.len(), grain(gradients.iter().map(Array::size)), |range| {
+            gradients[range].iter().map(part).collect::<Vec<_>>()
+        });
+        ranges.into_iter().flatten().collect()
+    };
+    #[allow(clippy::float_cmp, reason = "exactly these have formulas of their own")]
+    if p.is_infinite() {
+        return largest(&each(largest_abs));
+    } else if p == 1.0 {
+        return each(sum_abs).iter().sum();
+    } else if p == 2.0 {
+        let sum: f64 = each(sum_squares).iter().sum();
+        if sum.is_nan() || (sum.is_finite() && sum > f64::MIN_POSITIVE / f64::EPSILON) {
+            return sum.sqrt();
+        }
+    }
+    // Norms of norms, measured in the largest: powers of doubles may leave their range.
+    let norms: Vec<f64> = gradients.iter().map(|g| length(g, p)).collect();
+    let largest = largest(&norms);
+    if largest == 0.0 || !largest.is_finite() {
+        return largest;
+    }
+    largest * norms.iter().map(|n| (n / largest).powf(p)).sum::<f64>().powf(1.0 / p)
+}
+
+/// The largest of these numbers, none below zero; NaN when there is one.
+fn largest(numbers: &[f64]) -> f64 {
+    numbers.iter().fold(0.0, |a: f64, &b| if a > b || a.is_nan() { a } else { b })
+}
+
+macro_rules! folds {
+    ($($name:ident = $fold:ident;)+) => {
+        $(fn $name(g: &Array) -> f64 {
+            #[allow(trivial_numeric_casts, clippy::unnecessary_cast, reason = "from either precision")]
+            #[allow(clippy::cast_lossless, reason = "from either precision")]
+            let out = dispatch!(float g.dtype(), T => match g.as_slice::<T>() {
+                Some(data) => fold_all::<$fold, T>(data) as f64,
+                None => unreachable!("contiguous() is contiguous"),
+            }, else unreachable!("gradients are floating"));
+            out
+        })+
+    };
+}
+folds! {
+    sum_squares = WideSquares;
+    sum_abs = WideAbs;
+    largest_abs = LargestAbs;
+}
+
+/// The norm of one gradient.
+fn length(g: &Array, p: f64) -> f64 {
+    match vector_norm(&g.clone().into(), None, false, p).and_then(|n| n.array().item()) {
+        Ok(Scalar::Float(n)) => n,
+        _ => unreachable!("any array has a norm with a power above zero"),
+    }
+}

@@ -1,0 +1,102 @@
+//! One step of an optimizer: what happens to each parameter, one after the other or shared out among threads.
+
+use super::{Group, Method, Optimizer, State};
+use crate::array::size_of;
+use crate::error::{Error, Result, show_shape};
+use crate::kernel::parallel;
+use crate::tape::Meta;
+
+impl<M: Method> Optimizer<M> {
+    /// A step with gradients that count `factor` times.
+    pub(super) fn advance(&mut self, factor: f64) -> Result<()> {
+        let (mut total, mut largest) = (0, 0);
+        for group in &self.groups {
+            for p in group.params.iter().filter(|p| p.requires_grad()) {
+                let Some(checked) = p.with_grad(|g| fits(M::name(&group.options), g.meta(), p.meta())) else { continue };
+                let size = checked?;
+                (total, largest) = (total + size, largest.max(size));
+            }
+        }
+        if are_many(total, largest) {
+            self.share_out(factor);
+            return Ok(());
+        }
+        let Self { groups, state } = self;
+        let mut steps = Steps::<M>::new(groups, factor);
+        for (i, group) in groups.iter().enumerate() {
+            for p in group.params.iter().filter(|p| p.requires_grad()) {
+                p.update_by_grad(|value, g| {
+                    let state = state.entry(p.id()).or_insert_with(|| State::new(M::SLOTS.len()));
+                    M::update(steps.next(i, state), state, value, g);
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// [`Optimizer::advance`] with parameters shared out among threads.
+    fn share_out(&mut self, factor: f64) {
+        let Self { groups, state } = self;
+        let mut steps = Steps::<M>::new(groups, factor);
+        let mut items = Vec::new();
+        for (i, group) in groups.iter().enumerate() {
+            for p in group.params.iter().filter(|p| p.requires_grad()) {
+                let Some(g) = p.grad().map(|g| g.array()) else { continue };
+                let mut state = state.remove(&p.id()).unwrap_or_else(|| State::new(M::SLOTS.len()));
+                items.push((steps.next(i, &mut state), state, p, g));
+            }
+        }
+        let size = items.iter().map(|(_, _, _, g)| g.size()).sum::<usize>() / items.len().max(1);
+        #[allow(clippy::cast_precision_loss, reason = "an estimate")]
+        let grain = parallel::grain(items.len(), size as f64);
+        parallel::for_each_chunk_mut(&mut items, grain, |_, items| {
+            for (step, state, p, g) in items {
+                p.update(|p| M::update(*step, state, p, g));
+            }
+        });
+        state.extend(items.into_iter().map(|(_, state, p, _)| (p.id(), state)));
+    }
+}
+
+/// The numbers of steps, prepared once for parameters that have the same options and have made as many.
+struct Steps<'a, M: Method> {
+    groups: &'a [Group<M::Options>],
+    factor: f64,
+    last: Option<(usize, u64, M::Step)>,
+}
+
+impl<'a, M: Method> Steps<'a, M> {
+    fn new(groups: &'a [Group<M::Options>], factor: f64) -> Self {
+        Self { groups, factor, last: None }
+    }
+
+    /// The next step of a parameter of `group` with this state.
+    fn next(&mut self, group: usize, state: &mut State) -> M::Step {
+        let t = if M::COUNTS { state.count() } else { 0 };
+        match self.last {
+            Some((i, at, step)) if (i, at) == (group, t) => step,
+            _ => {
+                let step = M::scaled(M::prepare(&self.groups[group].options, t), self.factor);
+                self.last = Some((group, t, step));
+                step
+            }
+        }
+    }
+}
+
+/// Whether threads share out the parameters rather than each of them: when there is much to do and none has most of it.
+pub(super) fn are_many(total: usize, largest: usize) -> bool {
+    total >= 1 << 18 && largest <= total / 8
+}
+
+/// The size of a gradient like `g`; fails unless it is one of a parameter like `p`.
+fn fits(name: &str, g: &Meta, p: &Meta) -> Result<usize> {
+    if g.shape != p.shape {
+        let shapes = format!("a parameter of shape {} has a gradient of shape {}", show_shape(&p.shape), show_shape(&g.shape));
+        return Err(Error::Shape(format!("{name}: {shapes}")));
+    }
+    if g.dtype != p.dtype {
+        return Err(Error::DType(format!("{name}: a parameter of dtype {} has a gradient of dtype {}", p.dtype, g.dtype)));
+    }
+    Ok(size_of(&g.shape))
+}

@@ -1,0 +1,77 @@
+//! Functions that clip gradients: each is one call into the core.
+#![allow(clippy::doc_markdown, reason = "the docs of functions are read in Python")]
+
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+
+use super::operators::run;
+use super::optim_groups as groups;
+use super::variable::{PyVariable, expect, wrap};
+use crate::array::size_of;
+use crate::optim::{clip_grad_norm, clip_grad_value, leaf_of};
+use crate::tape::Leaf;
+
+/// Places of gradients' owners: one Variable, or an iterable of some. Those that collect no gradients have none.
+fn owners(name: &str, given: &Bound<'_, PyAny>) -> PyResult<Vec<Arc<Leaf>>> {
+    let given = if given.cast::<PyVariable>().is_ok() { vec![given.clone()] } else { groups::items(name, given)? };
+    let mut out = Vec::with_capacity(given.len());
+    for p in &given {
+        let handle = match p.cast::<PyVariable>() {
+            Ok(handle) => handle.get(),
+            Err(_) => expect(p, &format!("{name}: a parameter"))?.get(),
+        };
+        match handle.leaf() {
+            Some(leaf) => out.push(leaf),
+            None if handle.snapshot().is_tracked() => {
+                leaf_of(name, &handle.snapshot())?;
+            }
+            None => {}
+        }
+    }
+    Ok(out)
+}
+
+/// Scales the gradients of `parameters` so that their norm, all taken together, is at most `max_norm`; returns what it was.
+///
+/// `parameters` is one Variable or an iterable of some; those without a gradient do not count. The norm is the
+/// `norm_type`-norm (inf: the largest absolute value). Longer gradients are multiplied by max_norm / (norm + 1e-6), where
+/// they lie and without history. With `error_if_nonfinite` an infinite or NaN norm raises ValueError before anything
+/// changes. `Optimizer.step(clip_norm=...)` does the same on the way.
+///
+/// >>> x = tg.Variable([3.0, 4.0], requires_grad=True)
+/// >>> (x * x / 2).sum().backward()
+/// >>> tg.nn.utils.clip_grad_norm_([x], max_norm=1.0)
+/// Variable(5.)
+/// >>> [round(g, 4) for g in x.grad.tolist()]
+/// [0.6, 0.8]
+#[pyfunction]
+#[pyo3(signature = (parameters, max_norm, norm_type = 2.0, error_if_nonfinite = false))]
+fn clip_grad_norm_(py: Python<'_>, parameters: &Bound<'_, PyAny>, max_norm: f64, norm_type: f64, error_if_nonfinite: bool) -> PyResult<Py<PyAny>> {
+    let places = owners("clip_grad_norm_", parameters)?;
+    let size = places.iter().map(|p| size_of(&p.meta().shape)).sum();
+    let norm = run(py, size, || clip_grad_norm(&places, max_norm, norm_type, error_if_nonfinite))?;
+    Ok(wrap(py, norm.into())?.into_any())
+}
+
+/// Limits every element of the gradients of `parameters` to [-clip_value, clip_value], where they lie; NaN stays.
+///
+/// `parameters` is one Variable or an iterable of some; those without a gradient are skipped.
+///
+/// >>> x = tg.Variable([3.0, -0.5], requires_grad=True)
+/// >>> (x * x / 2).sum().backward()
+/// >>> tg.nn.utils.clip_grad_value_([x], 1.0)
+/// >>> x.grad.tolist()
+/// [1.0, -0.5]
+#[pyfunction]
+fn clip_grad_value_(py: Python<'_>, parameters: &Bound<'_, PyAny>, clip_value: f64) -> PyResult<()> {
+    let places = owners("clip_grad_value_", parameters)?;
+    let size = places.iter().map(|p| size_of(&p.meta().shape)).sum();
+    run(py, size, || clip_grad_value(&places, clip_value))
+}
+
+/// Puts the functions on the module.
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(clip_grad_norm_, m)?)?;
+    m.add_function(wrap_pyfunction!(clip_grad_value_, m)?)
+}
