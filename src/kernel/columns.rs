@@ -90,11 +90,10 @@ impl<T: Element> Columns<'_, T> {
         for group in &mut groups {
             let rows: [&[T]; 8] = std::array::from_fn(|k| &group[k * self.inner + self.at..][..width]);
             let at = tiles::<R, T, 16>(&rows, out, 0);
+            let at = tiles::<R, T, 4>(&rows, out, at);
             tiles::<R, T, 1>(&rows, out, at);
         }
-        for row in groups.remainder().chunks_exact(self.inner) {
-            one_row(out, &row[self.at..][..width], R::step);
-        }
+        few::<R, T>(groups.remainder(), [self.inner, self.at], out);
     }
 }
 
@@ -112,6 +111,30 @@ fn tiles<R: Fold<T>, T: Element, const N: usize>(rows: &[&[T]; 8], out: &mut [R:
         *o = acc;
     }
     end
+}
+
+/// Takes a few rows of `inner` elements into `out`, from column `at` on: one after the other, a tile of columns at a time.
+#[inline(always)]
+fn few<R: Fold<T>, T: Element>(rows: &[T], [inner, at]: [usize; 2], out: &mut [R::Acc]) {
+    if rows.is_empty() {
+        return;
+    }
+    let (tiles, rest) = out.as_chunks_mut::<16>();
+    let end = at + 16 * tiles.len();
+    for (i, o) in tiles.iter_mut().enumerate() {
+        let mut acc = *o;
+        for row in rows.chunks_exact(inner) {
+            for (a, &x) in acc.iter_mut().zip(&row[at + 16 * i..at + 16 * i + 16]) {
+                *a = R::step(*a, x);
+            }
+        }
+        *o = acc;
+    }
+    for row in rows.chunks_exact(inner) {
+        for (o, &x) in rest.iter_mut().zip(&row[end..]) {
+            *o = R::step(*o, x);
+        }
+    }
 }
 
 /// Takes one row into `out`, a tile of columns at a time in registers.

@@ -143,7 +143,7 @@ impl<T: Real + Element> Kernel for Groups<'_, T> {
             return;
         }
         let mut moments = vec![Moments::default(); inner];
-        let mut tile = Tile::new(width_of(count, inner));
+        let mut tile = Tile::new();
         for (rows, out) in source.chunks_exact(count * inner).zip(out.chunks_exact_mut(inner)) {
             moments.fill(Moments::default());
             rows_of::<T, A>(rows, &mut tile, &mut moments);
@@ -166,7 +166,7 @@ impl<T: Real + Element> Kernel for Wide<'_, T> {
     fn run<A: Arch>(self) {
         let mut moments = vec![Moments::default(); self.out.len()];
         let range = self.start..self.start + self.out.len();
-        columns::<T, A>(self.source, self.inner, range, &mut Tile::new(self.out.len()), &mut moments);
+        columns::<T, A>(self.source, self.inner, range, &mut Tile::new(), &mut moments);
         squares(&moments, self.out);
     }
 }
@@ -184,24 +184,17 @@ impl<T: Real + Element> Kernel for Block<'_, T> {
         if let [only] = self.moments {
             *only = row::<T, A>(self.source);
         } else {
-            let inner = self.moments.len();
-            let mut tile = Tile::new(width_of(self.source.len() / inner, inner));
-            rows_of::<T, A>(self.source, &mut tile, self.moments);
+            rows_of::<T, A>(self.source, &mut Tile::new(), self.moments);
         }
     }
-}
-
-/// The width of rows of `inner` elements when some of `count` are put together.
-#[inline(always)]
-fn width_of(count: usize, inner: usize) -> usize {
-    (TILE / inner).min(count / (2 * FIRST_ROWS)).max(1) * inner
 }
 
 /// Narrow rows are put together to wide ones; what is left over comes last.
 #[inline(always)]
 fn rows_of<T: Real + Element, A: Arch>(source: &[T], tile: &mut Tile<T>, moments: &mut [Moments]) {
     let inner = moments.len();
-    let width = width_of(source.len() / inner, inner);
+    let times = (TILE / inner).min(source.len() / inner / (2 * FIRST_ROWS)).max(1);
+    let width = inner * times;
     let (whole, rest) = source.split_at(source.len() / width * width);
     columns::<T, A>(whole, width, 0..width, tile, moments);
     if !rest.is_empty() {

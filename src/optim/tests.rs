@@ -266,3 +266,48 @@ fn many_parameters_are_updated_like_each_alone() {
         assert_eq!(&run(&[make(i)])[0], want);
     }
 }
+
+#[test]
+fn clipping_inside_of_a_step_is_clipping_before_it() {
+    let (a, b) = (parameter(&[1.0, 2.0]), parameter(&[1.0, 2.0]));
+    for p in [&a, &b] {
+        give(p, &[3.0, -4.0]);
+    }
+    let options = AdamOptions { weight_decay: 0.1, ..AdamOptions::default() };
+    let norm = optimizer::<Adam>(&options, &[&a]).step_clipped(1.0).unwrap();
+    let total = clip_grad_norm([&b], 1.0, 2.0, true).unwrap();
+    optimizer::<Adam>(&options, &[&b]).step().unwrap();
+    assert_eq!(total.to_vec::<f64>(), [norm]);
+    assert!((norm - 5.0).abs() < 1e-15, "{norm}");
+    assert_eq!(a.array().to_vec::<f64>(), b.array().to_vec::<f64>());
+    assert_eq!(a.grad().unwrap().array().to_vec::<f64>(), [3.0, -4.0]);
+    assert!(clip_grad_norm([&b], -1.0, 2.0, true).is_err() && clip_grad_value([&b], f64::NAN).is_err());
+}
+
+/// A gradient that cannot be locked beside its parameter, as it is the parameter itself, is read before.
+#[test]
+fn a_leaf_may_be_its_own_gradient() {
+    let p = parameter(&[2.0, 4.0]);
+    p.set_grad(Some(Arc::clone(&p)));
+    let options = SgdOptions { lr: 0.5, ..SgdOptions::default() };
+    optimizer::<Sgd>(&options, &[&p]).step().unwrap();
+    assert_eq!(p.array().to_vec::<f64>(), [1.0, 2.0]);
+    p.set_grad(None);
+}
+
+#[test]
+fn norms_are_the_same_for_any_number_of_threads() {
+    let draw = &mut Draw::new(3);
+    let data: Vec<f64> = (0..300_001).map(|_| REAL.number(draw)).collect();
+    let before = crate::kernel::parallel::num_threads();
+    let norms: Vec<u64> = [1, 2, 3, 4]
+        .map(|threads| {
+            crate::kernel::parallel::set_num_threads(threads);
+            let few: Vec<_> = data.chunks(20_001).map(|part| Array::from_slice(part, &[part.len()])).collect();
+            let one = [Array::from_slice(&data, &[data.len()])];
+            [clip::norm_of(&few, 2.0).to_bits(), clip::norm_of(&one, 2.0).to_bits()]
+        })
+        .concat();
+    crate::kernel::parallel::set_num_threads(before);
+    assert!(norms.chunks(2).all(|n| n == &norms[..2]));
+}

@@ -19,11 +19,11 @@ pub const TILE: usize = 1024;
 /// What a tile of columns remembers: where distances are taken from, how far the mean is from there, the squared
 /// deviations, and the two sums of the leaf at hand.
 pub struct Tile<T> {
-    near: Vec<T>,
-    offset: Vec<T>,
-    squares: Vec<T>,
-    sum: Vec<T>,
-    square: Vec<T>,
+    near: [T; TILE],
+    offset: [T; TILE],
+    squares: [T; TILE],
+    sum: [T; TILE],
+    square: [T; TILE],
 }
 
 /// Takes `range` of the columns of `source`, rows of `width`, into `moments`, over which they go round.
@@ -58,10 +58,10 @@ pub fn columns<T: Real + Element, A: Arch>(source: &[T], width: usize, range: Ra
 }
 
 impl<T: Real + Element> Tile<T> {
-    /// Before the first row, for rows of `width` elements.
-    pub fn new(width: usize) -> Self {
-        let zeros = || vec![T::lit(0.0); width.min(TILE)];
-        Self { near: zeros(), offset: zeros(), squares: zeros(), sum: zeros(), square: zeros() }
+    /// Before the first row.
+    pub fn new() -> Self {
+        let zeros = [T::lit(0.0); TILE];
+        Self { near: zeros, offset: zeros, squares: zeros, sum: zeros, square: zeros }
     }
 
     /// The sums of the columns `at..at + n` of some rows.
