@@ -78,6 +78,8 @@ __all__ = [
     "cat",
     "ceil",
     "clip",
+    "clip_grad_norm_",
+    "clip_grad_value_",
     "column_stack",
     "concat",
     "concatenate",

@@ -226,8 +226,8 @@ impl PyOptimizer {
     /// >>> sgd = tg.optim.SGD([x], lr=1.0)
     /// >>> (x * x / 2).sum().backward()
     /// >>> sgd.step(clip_norm=2.5)
-    /// >>> x.tolist(), x.grad.tolist()
-    /// ([1.5000003576278687, 2.0000004768371582], [3.0, 4.0])
+    /// >>> [round(v, 3) for v in x.tolist()], x.grad.tolist()
+    /// ([1.5, 2.0], [3.0, 4.0])
     #[pyo3(signature = (closure = None, *, clip_norm = None))]
     fn step<'py>(&self, py: Python<'py>, closure: Option<Bound<'py, PyAny>>, clip_norm: Option<f64>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let loss = match closure {
