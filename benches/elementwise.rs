@@ -39,9 +39,10 @@ impl Kernel for Plain<'_> {
 }
 
 type Work = fn(&Variable, &Variable) -> tapegrad::Result<Variable>;
+type Shape = fn(usize) -> [usize; 2];
 
 /// What is done, and the shape of the second operand when the first has n / `WIDTH` rows.
-const WORK: [(&str, Work, fn(usize) -> [usize; 2]); 6] = [
+const WORK: [(&str, Work, Shape); 6] = [
     ("add", |x, y| ops::add(x, y), |n| [n / WIDTH, WIDTH]),
     ("multiply", |x, y| ops::multiply(x, y), |n| [n / WIDTH, WIDTH]),
     ("add a row", |x, y| ops::add(x, y), |_| [1, WIDTH]),

@@ -20,6 +20,7 @@ mod optim;
 mod optim_groups;
 mod protocol;
 mod random;
+mod rows;
 mod tape;
 mod tracking;
 mod variable;

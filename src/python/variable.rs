@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use pyo3::exceptions::PyTypeError;
@@ -12,6 +11,7 @@ use pyo3::types::PyTuple;
 
 use super::dtype::{self, PyDType};
 use super::error::{DTypeError, GradError, ShapeError};
+use super::rows::Rows;
 use super::{convert, dlpack};
 use crate::array::{Array, DType, DisplayOptions, default_float, format_array};
 use crate::error::show_shape;
@@ -163,29 +163,6 @@ impl PyVariable {
     }
 }
 
-/// The entries along an array's first axis, one after the other.
-#[pyclass(frozen, module = "tapegrad")]
-pub struct Rows {
-    array: Variable,
-    next: AtomicUsize,
-}
-
-#[pymethods]
-impl Rows {
-    fn __iter__<'py>(slf: &Bound<'py, Self>) -> Bound<'py, Self> {
-        slf.clone()
-    }
-
-    fn __next__(&self) -> PyResult<Option<PyVariable>> {
-        let i = self.next.fetch_add(1, Ordering::Relaxed);
-        if i >= self.array.shape()[0] {
-            return Ok(None);
-        }
-        let item = [crate::ops::IndexItem::Int(i.cast_signed())];
-        Ok(Some(PyVariable::new(crate::ops::get_item(&self.array, &item)?)))
-    }
-}
-
 /// A new handle of `v`.
 pub fn wrap(py: Python<'_>, v: Variable) -> PyResult<Py<PyAny>> {
     Ok(Py::new(py, PyVariable::new(v))?.into_any())
@@ -236,7 +213,7 @@ impl PyVariable {
         if v.ndim() == 0 {
             return Err(PyTypeError::new_err("iteration over a 0-d array"));
         }
-        Ok(Rows { array: v, next: AtomicUsize::new(0) })
+        Ok(Rows::of(v))
     }
 
     /// Number of axes.
