@@ -145,6 +145,12 @@ impl Layout {
         size_of(&self.shape)
     }
 
+    /// Whether all elements are one, repeated or not.
+    #[must_use]
+    pub fn is_number(&self) -> bool {
+        self.shape.iter().zip(&self.strides).all(|(&n, &s)| n == 1 || (n > 0 && s == 0))
+    }
+
     /// Whether the elements lie one behind the other in row-major order.
     #[must_use]
     pub fn is_contiguous(&self) -> bool {

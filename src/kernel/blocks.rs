@@ -78,7 +78,7 @@ impl<'a, T: Element> Source<'a, T> {
                     // Shapes of as many elements differ in axes of one place at most.
                     return Self::Slice(data);
                 }
-                if a.size() == 1 { Self::Constant(a.raw()[a.layout().offset()]) } else { Self::Strided(a) }
+                if a.layout().is_number() { Self::Constant(a.raw()[a.layout().offset()]) } else { Self::Strided(a) }
             }
         }
     }
@@ -275,6 +275,20 @@ mod tests {
         assert_eq!(out.shape(), [0, 3]);
         let one = Array::scalar(2.0_f64);
         assert_eq!(map([Input::from(&one), Input::from(&none)], &[0, 3], |[x, y]: [f64; 2]| x + y).size(), 0);
+    }
+
+    #[test]
+    fn a_view_of_one_number_is_a_constant() {
+        let numbers = Array::from_slice(&[1.0_f64, 7.0, 3.0], &[3]);
+        let one = numbers.with_layout(numbers.layout().slice(0, 1, 1, 1));
+        for shape in [&[3, 700][..], &[1, 700], &[1], &[5, 1, 2]] {
+            let wide = one.broadcast_to("test", shape).unwrap();
+            assert!(matches!(Source::<f64>::new(Input::from(&wide), shape), Source::Constant(7.0) | Source::Slice([7.0])), "{shape:?}");
+            let x = Array::full(shape, Scalar::Int(2), crate::array::DType::F64);
+            assert!(map([Input::from(&wide), Input::from(&x)], shape, |[a, b]: [f64; 2]| a * b).to_vec::<f64>().iter().all(|v| *v == 14.0));
+        }
+        let row = numbers.broadcast_to("test", &[2, 3]).unwrap();
+        assert!(matches!(Source::<f64>::new(Input::from(&row), &[2, 3]), Source::Strided(_)));
     }
 
     #[test]
