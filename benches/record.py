@@ -1,6 +1,7 @@
 """Runs every bench and writes what it printed into docs/performance.md and docs/benches.md, with machine and commit.
 
 python benches/record.py [--only matmul] [--page docs/performance.md]
+python benches/record.py --only accuracy    # into docs/numerics.md; some twenty minutes
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "performance.md"
 # Long tables, which nobody reads from end to end.
 KERNELS = ROOT / "docs" / "benches.md"
+NUMERICS = ROOT / "docs" / "numerics.md"
+# `accuracy` takes long and depends on the code alone: it is run when it is asked for.
 CARGO = sorted(re.findall(r'\[\[bench\]\]\s+name = "(\w+)"', (ROOT / "Cargo.toml").read_text(encoding="utf-8")))
 
 
@@ -53,13 +56,16 @@ def main() -> int:
     """Runs what was asked for; each part replaces its own table only."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parts = ["machine", *CARGO, "compare", "process", "instructions"]
-    parser.add_argument("--only", nargs="+", choices=parts, default=parts)
+    usual = [part for part in parts if part != "accuracy"]
+    parser.add_argument("--only", nargs="+", choices=parts, default=usual)
     parser.add_argument("--page", type=Path, default=PAGE)
     options = parser.parse_args()
     page = str(options.page)
     for part in options.only:
         if part == "machine":
             put(options.page, machine(), "machine")
+        elif part == "accuracy":
+            put(NUMERICS, run("cargo", "bench", "--locked", "--quiet", "--bench", part), "cargo bench accuracy")
         elif part in CARGO:
             printed = run("cargo", "bench", "--locked", "--quiet", "--bench", part, TAPEGRAD_NUM_THREADS="1")
             page_of = options.page if part in {"overhead", "tape"} else KERNELS
