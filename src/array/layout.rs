@@ -9,20 +9,26 @@ pub type Shape = SmallVec<[usize; 4]>;
 /// Steps between neighbours along each axis, in elements; zero where an axis is broadcast.
 pub type Strides = SmallVec<[isize; 4]>;
 
-/// `s` in a vector of its own: what is short is written out, where copying by length would call a function.
+/// `s` followed by zeros, if it is short.
 #[must_use]
-#[inline]
-pub fn dims<T: Copy + Default>(s: &[T]) -> SmallVec<[T; 4]> {
+#[inline(always)]
+pub fn few<T: Copy + Default>(s: &[T]) -> Option<[T; 4]> {
     let zero = T::default();
-    let out = match *s {
+    Some(match *s {
         [] => [zero; 4],
         [a] => [a, zero, zero, zero],
         [a, b] => [a, b, zero, zero],
         [a, b, c] => [a, b, c, zero],
         [a, b, c, d] => [a, b, c, d],
-        _ => return SmallVec::from_slice(s),
-    };
-    SmallVec::from_buf_and_len(out, s.len())
+        _ => return None,
+    })
+}
+
+/// `s` in a vector of its own: what is short is written out, where copying by length would call a function.
+#[must_use]
+#[inline]
+pub fn dims<T: Copy + Default>(s: &[T]) -> SmallVec<[T; 4]> {
+    few(s).map_or_else(|| SmallVec::from_slice(s), |few| SmallVec::from_buf_and_len(few, s.len()))
 }
 
 /// Whether two shapes are equal: a loop of one or two steps, where `==` would call a function.
@@ -49,7 +55,14 @@ impl Clone for Layout {
 }
 
 /// Row-major strides of `shape`.
+#[inline]
 fn row_major(shape: &[usize]) -> Strides {
+    match *shape {
+        [] => return Strides::new(),
+        [_] => return Strides::from_buf_and_len([1; 4], 1),
+        [_, n] => return Strides::from_buf_and_len([n.max(1).cast_signed(), 1, 1, 1], 2),
+        _ => {}
+    }
     let mut few = [1; 4];
     let mut many: Strides;
     let out = if shape.len() <= few.len() {

@@ -23,7 +23,7 @@ pub use display::{DisplayOptions, format_array};
 pub use dtype::{DType, Element, Scalar, default_float, set_default_float};
 pub use grid::{Grid, PERIOD};
 pub use handle::Handle;
-pub use layout::{Layout, Shape, Strides, broadcast_shapes, dims, normalize_axis, same, size_of};
+pub use layout::{Layout, Shape, Strides, broadcast_shapes, dims, few, normalize_axis, same, size_of};
 pub use limit::{check_growth, check_memory};
 pub use storage::{Lender, Storage};
 
@@ -199,6 +199,13 @@ impl Array {
             Some(view) if !view.is_contiguous() => None,
             Some(view) => Some(if view.size() == 0 { &[] } else { &all[view.offset()..view.offset() + view.size()] }),
         }
+    }
+
+    /// The elements, when there are `n` and they lie in row-major order.
+    #[must_use]
+    #[inline]
+    pub fn slice_of<T: Element>(&self, n: usize) -> Option<&[T]> {
+        if self.view.is_none() { Some(self.storage.as_slice()) } else { self.as_slice() }.filter(|all| all.len() == n)
     }
 
     /// The elements in row-major order, copied when they do not lie so.

@@ -52,8 +52,7 @@ fn few<'a, T: Element, const N: usize>(inputs: &[Input<'a>; N], shape: &[usize],
     for ((slice, input), room) in slices.iter_mut().zip(inputs).zip(room) {
         *slice = match input {
             // Shapes of as many elements that broadcast differ in axes of one place at most.
-            Input::Array(a) if a.size() == n => a.as_slice()?,
-            Input::Array(_) => return None,
+            Input::Array(a) => a.slice_of(n)?,
             Input::Scalar(_) if n > SHORT => return None,
             Input::Scalar(s) => {
                 room.fill(T::from_scalar(*s));

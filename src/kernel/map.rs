@@ -47,6 +47,14 @@ impl<P: Pointwise<N>, T: Real, const N: usize> Kernel for Loop<'_, P, T, N> {
     #[inline(always)]
     fn run<A: Arch>(self) {
         let (params, whole, far) = (self.params, self.out.len(), self.far);
+        // What is short is one piece: nothing repeats itself there.
+        if whole <= SHORT {
+            let careless = pass::<P, T, A, N>(self.inputs, self.out, params);
+            if P::RANGED && careless {
+                pass::<P, T, Careful<A>, N>(self.inputs, self.out, params);
+            }
+            return;
+        }
         let mut room;
         let lines: &mut [T] = if far {
             room = [T::lit(0.0); LINES];

@@ -6,14 +6,16 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 
 use super::inspect::NodeInfo;
-use super::leaf::HookFn;
+use super::leaf::{HookFn, Leaf};
 use super::mode;
-use super::node::{Attrs, CustomRule, Input, Node, Op};
+use super::node::{Attrs, CustomRule, Input, Node, Op, freed_error};
+use crate::error::Result;
 
 /// Nodes of a chunk.
 const CHUNK: usize = 1024;
@@ -21,8 +23,15 @@ const CHUNK: usize = 1024;
 const SPARE: usize = 4;
 
 struct Chunk {
-    nodes: Vec<Option<Node>>,
+    /// All of them: a node that ends leaves an empty one, to be filled in again.
+    nodes: Box<[Node]>,
     live: usize,
+}
+
+impl Chunk {
+    fn new() -> Box<Self> {
+        Box::new(Self { nodes: std::iter::repeat_with(Node::default).take(CHUNK).collect(), live: 0 })
+    }
 }
 
 /// All nodes of the process.
@@ -57,22 +66,20 @@ impl Arena {
         let id = self.next;
         self.next += 1;
         self.live += 1;
-        let place = self.place(id).0;
+        let (place, at) = self.place(id);
         if place == self.chunks.len() {
             self.extend();
         }
         let Some(Some(chunk)) = self.chunks.get_mut(place) else { unreachable!("the newest chunk is there") };
         chunk.live += 1;
-        chunk.nodes.push(Some(Node::new(op)));
-        match chunk.nodes.last_mut() {
-            Some(Some(node)) => (id, node),
-            _ => unreachable!("it was just put there"),
-        }
+        let node = &mut chunk.nodes[at];
+        (node.op, node.refs, node.freed) = (op, 1, false);
+        (id, node)
     }
 
     #[cold]
     fn extend(&mut self) {
-        let chunk = self.spare.pop().unwrap_or_else(|| Box::new(Chunk { nodes: Vec::with_capacity(CHUNK), live: 0 }));
+        let chunk = self.spare.pop().unwrap_or_else(Chunk::new);
         self.chunks.push_back(Some(chunk));
     }
 
@@ -87,10 +94,7 @@ impl Arena {
     pub(super) fn node(&self, id: u64) -> &Node {
         let (c, i) = self.place(id);
         match self.chunks.get(c) {
-            Some(Some(chunk)) => match &chunk.nodes[i] {
-                Some(node) => node,
-                None => unreachable!("a counted node is alive"),
-            },
+            Some(Some(chunk)) => &chunk.nodes[i],
             _ => unreachable!("a counted node's chunk is alive"),
         }
     }
@@ -100,10 +104,7 @@ impl Arena {
     pub(super) fn node_mut(&mut self, id: u64) -> &mut Node {
         let (c, i) = self.place(id);
         match self.chunks.get_mut(c) {
-            Some(Some(chunk)) => match &mut chunk.nodes[i] {
-                Some(node) => node,
-                None => unreachable!("a counted node is alive"),
-            },
+            Some(Some(chunk)) => &mut chunk.nodes[i],
             _ => unreachable!("a counted node's chunk is alive"),
         }
     }
@@ -113,7 +114,7 @@ impl Arena {
         let mut out = Vec::new();
         for (c, chunk) in (self.first..).zip(&self.chunks) {
             for (i, node) in (0_u64..).zip(chunk.iter().flat_map(|chunk| &chunk.nodes)) {
-                if node.as_ref().is_some_and(&f) {
+                if node.refs > 0 && f(node) {
                     out.push(c * CHUNK as u64 + i);
                 }
             }
@@ -128,7 +129,7 @@ impl Arena {
             return false;
         }
         let (c, i) = self.place(id);
-        matches!(self.chunks.get(c), Some(Some(chunk)) if chunk.nodes[i].is_some())
+        matches!(self.chunks.get(c), Some(Some(chunk)) if chunk.nodes[i].refs > 0)
     }
 
     /// A node's flag that its rule or hooks can raise is about to change or has changed.
@@ -143,39 +144,65 @@ impl Arena {
 
     /// Live nodes and the bytes they save.
     pub(super) fn totals(&self) -> (usize, usize) {
-        let nodes = self.chunks.iter().flatten().flat_map(|c| c.nodes.iter().flatten());
+        let nodes = self.chunks.iter().flatten().flat_map(|c| c.nodes.iter());
         (self.live, nodes.map(Node::saved_bytes).sum())
     }
 
-    /// Takes one count from a node, and the node itself when that was the last.
+    /// Takes one count from a node. When that was the last it ends, and its inputs go to `nodes` and `leaves`; where it may hold things
+    /// of the user's it is returned, to end outside the lock.
     #[inline(always)]
-    pub(super) fn release(&mut self, id: u64) -> Option<Node> {
+    pub(super) fn release(&mut self, id: u64, nodes: &mut SmallVec<[u64; 4]>, leaves: &mut SmallVec<[Arc<Leaf>; 2]>) -> Option<Node> {
         let node = self.node_mut(id);
         node.refs -= 1;
         if node.refs > 0 {
             return None;
         }
-        self.fallible -= usize::from(self.node(id).is_fallible());
+        let (fallible, plain) = (node.is_fallible(), node.is_plain());
+        if plain {
+            for input in &mut node.inputs {
+                match std::mem::replace(input, Input::None) {
+                    Input::None => {}
+                    Input::Leaf(leaf) => leaves.push(leaf),
+                    Input::Node { id, .. } => nodes.push(id),
+                }
+            }
+        }
+        self.fallible -= usize::from(fallible);
         let (c, i) = self.place(id);
         let Some(Some(chunk)) = self.chunks.get_mut(c) else { unreachable!("a counted node's chunk is alive") };
-        let node = chunk.nodes[i].take();
+        let rest = if plain {
+            chunk.nodes[i].clear();
+            None
+        } else {
+            Some(std::mem::take(&mut chunk.nodes[i]))
+        };
         self.leave(c);
-        node
+        rest
     }
 
-    /// [`Arena::release`] for a node whose contents have been taken: what is left of it holds nothing foreign and may end here.
+    /// Takes one count from a node, and its contents, to an empty one: whole when that was the last, else what a pass needs, and the node is freed.
+    ///
+    /// # Errors
+    /// `Freed` when they have been taken before.
     #[inline]
-    pub(super) fn release_empty(&mut self, id: u64) {
+    pub(super) fn take(&mut self, id: u64, to: &mut Node) -> Result<()> {
         let node = self.node_mut(id);
-        node.refs -= 1;
-        if node.refs > 0 {
-            return;
+        if node.freed {
+            return Err(freed_error(node.name(), node.source()));
         }
-        self.fallible -= usize::from(self.node(id).is_fallible());
+        if node.refs > 1 {
+            *to = node.part();
+            return Ok(());
+        }
+        let fallible = node.is_fallible();
+        self.fallible -= usize::from(fallible);
         let (c, i) = self.place(id);
         let Some(Some(chunk)) = self.chunks.get_mut(c) else { unreachable!("a counted node's chunk is alive") };
-        chunk.nodes[i] = None;
+        let node = &mut chunk.nodes[i];
+        node.refs = 0;
+        std::mem::swap(to, node);
         self.leave(c);
+        Ok(())
     }
 
     /// A node of chunk `c` has gone.
@@ -184,7 +211,7 @@ impl Arena {
         self.live -= 1;
         if let Some(Some(chunk)) = self.chunks.get_mut(c) {
             chunk.live -= 1;
-            if chunk.live == 0 && chunk.nodes.len() == CHUNK {
+            if chunk.live == 0 && self.first + (c as u64) < self.next / CHUNK as u64 {
                 self.retire(c);
             }
         }
@@ -193,10 +220,9 @@ impl Arena {
     /// Frees chunk `c`, in which nothing lives, and what is empty at the front.
     #[cold]
     fn retire(&mut self, c: usize) {
-        if let Some(mut chunk) = self.chunks[c].take()
+        if let Some(chunk) = self.chunks[c].take()
             && self.spare.len() < SPARE
         {
-            chunk.nodes.clear();
             self.spare.push(chunk);
         }
         while matches!(self.chunks.front(), Some(None)) {
@@ -209,14 +235,19 @@ impl Arena {
 /// Takes one count from a node, and drops what ends, through a work list: no recursion along a chain.
 pub(super) fn release(id: u64) {
     let mut work: SmallVec<[u64; 4]> = SmallVec::new();
-    work.push(id);
-    while let Some(id) = work.pop() {
-        let Some(node) = lock().release(id) else { continue };
-        node.consumed().for_each(|id| work.push(id));
-        // What is not fallible holds arrays only, and ends here, outside the lock.
-        if node.is_fallible() {
-            dispose(node);
+    let mut next = Some(id);
+    while let Some(id) = next {
+        let mut leaves: SmallVec<[Arc<Leaf>; 2]> = SmallVec::new();
+        // A statement of its own: what is returned ends outside the lock, and so do leaves.
+        let node = lock().release(id, &mut work, &mut leaves);
+        if let Some(node) = node {
+            node.consumed().for_each(|id| work.push(id));
+            if node.is_fallible() {
+                dispose(node);
+            }
         }
+        drop(leaves);
+        next = work.pop();
     }
 }
 

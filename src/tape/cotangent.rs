@@ -1,11 +1,15 @@
 //! Cotangents on their way: what a root starts with, how one fits its value, and how two meet.
 
+use smallvec::SmallVec;
+
 use super::accumulate;
 use super::node::Meta;
 use super::variable::Variable;
-use super::work::Work;
-use crate::array::{Array, Scalar, same};
+use crate::array::{Array, Scalar};
 use crate::error::{Error, Result, show_shape};
+
+/// The cotangents of a node's outputs.
+pub(super) type Cotangents = SmallVec<[Option<Variable>; 1]>;
 
 /// The cotangent a root starts with.
 pub(super) fn seed(root: &Variable, given: Option<&Variable>) -> Result<Variable> {
@@ -32,32 +36,37 @@ pub(super) fn seed(root: &Variable, given: Option<&Variable>) -> Result<Variable
     }
 }
 
-/// The first gradient is moved, later ones are added: in place when nobody else holds the sum.
-#[inline]
-pub(super) fn add_to(sum: &mut Option<Variable>, g: Variable, recorded: bool) -> Result<()> {
+/// A recorded gradient is added by a recorded operation; the first one is moved.
+pub(super) fn add_recorded(sum: &mut Option<Variable>, g: Variable) -> Result<()> {
     *sum = Some(match sum.take() {
         None => g,
-        Some(old) if recorded => accumulate::add(&old, &g)?,
-        Some(old) => {
-            let (mut old, mut new) = (old.into_array(), g.into_array());
-            if !old.is_unique() && new.is_unique() {
-                std::mem::swap(&mut old, &mut new);
-            }
-            accumulate::add_in_place(&mut old, &new);
-            old.into()
-        }
+        Some(old) => accumulate::add(&old, &g)?,
     });
     Ok(())
 }
 
-/// A gradient as its value needs it: broadcasting undone.
+/// The first gradient is moved, later ones are added: in place when nobody else holds the sum.
 #[inline]
-pub(super) fn fit(g: Variable, meta: &Meta, work: &Work) -> Result<Variable> {
+pub(super) fn add_to(sum: &mut Option<Variable>, mut g: Array) {
+    match sum {
+        None => *sum = Some(g.into()),
+        Some(old) => {
+            let old = old.array_mut();
+            if !old.is_unique() && g.is_unique() {
+                std::mem::swap(old, &mut g);
+            }
+            accumulate::add_in_place(old, &g);
+        }
+    }
+}
+
+/// A gradient as its value, which is like `meta`, needs it: broadcasting undone.
+#[cold]
+pub(super) fn fit(g: Variable, meta: &Meta, op: &str) -> Result<Variable> {
     if g.dtype() != meta.dtype {
-        let op = work.name();
         return Err(Error::Grad(format!("{op}: its gradient rule returned dtype {} for an input of {}", g.dtype(), meta.dtype)));
     }
-    if same(g.shape(), &meta.shape) { Ok(g) } else { accumulate::sum_to(&g, &meta.shape, work.name()) }
+    accumulate::sum_to(&g, &meta.shape, op)
 }
 
 /// A gradient in a buffer of its own, in row-major order, as `.grad` keeps it.

@@ -127,7 +127,7 @@ impl fmt::Debug for Attrs {
     }
 }
 
-/// Which value of the operation a saved array is. One word: what is written in parts and moved as a whole moves slowly.
+/// Which value of the operation a saved array is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Role(usize);
 
@@ -149,31 +149,57 @@ impl Role {
     pub const fn extra(i: u8) -> Self {
         Self(2 << 8 | i as usize)
     }
+
+    /// Which of the inputs or, when true, of the outputs.
+    #[inline]
+    pub(super) fn place(self) -> (bool, usize) {
+        (self.0 >> 8 == 1, self.0 & 0xff)
+    }
 }
 
-/// An array that the gradient rule needs. While it lives, a lender of its memory keeps others from writing.
-#[derive(Debug)]
-pub struct Saved {
-    pub(super) role: Role,
-    pub(super) array: Array,
+/// The arrays that the gradient rule needs. While they are here, a lender of their memory keeps others from writing.
+///
+/// What they are stands in a list of its own: so each list holds what is moved in registers.
+#[derive(Default)]
+pub(super) struct Saved {
+    roles: SmallVec<[Role; 2]>,
+    arrays: SmallVec<[Array; 2]>,
 }
 
 impl Saved {
-    pub(super) fn new(role: Role, array: Array) -> Self {
-        array.storage().lock();
-        Self { role, array }
+    /// Adds an array whose storage has been locked.
+    #[inline]
+    pub(super) fn push_locked(&mut self, role: Role, array: Array) {
+        self.roles.push(role);
+        self.arrays.push(array);
+    }
+
+    #[inline]
+    pub(super) fn get(&self, role: Role) -> Option<&Array> {
+        self.roles.iter().position(|r| *r == role).and_then(|i| self.arrays.get(i))
+    }
+
+    pub(super) fn arrays(&self) -> &[Array] {
+        &self.arrays
+    }
+
+    #[inline]
+    pub(super) fn clear(&mut self) {
+        self.roles.clear();
+        self.arrays.drain(..).for_each(|array| array.storage().unlock());
     }
 }
 
 impl Clone for Saved {
     fn clone(&self) -> Self {
-        Self::new(self.role, self.array.clone())
+        self.arrays.iter().for_each(|array| array.storage().lock());
+        Self { roles: self.roles.clone(), arrays: self.arrays.clone() }
     }
 }
 
 impl Drop for Saved {
     fn drop(&mut self) {
-        self.array.storage().unlock();
+        self.arrays.iter().for_each(|array| array.storage().unlock());
     }
 }
 
@@ -233,24 +259,75 @@ impl Clone for Extra {
     }
 }
 
-/// One recorded operation.
+/// One recorded operation. A place for one that holds none is empty, but for its name.
 pub(super) struct Node {
     pub(super) op: &'static Op,
     pub(super) attrs: Attrs,
     pub(super) inputs: SmallVec<[Input; 2]>,
-    pub(super) saved: SmallVec<[Saved; 2]>,
+    pub(super) saved: Saved,
     pub(super) outs: SmallVec<[Meta; 1]>,
     pub(super) extra: Option<Box<Extra>>,
-    /// Handles and consumers.
+    /// Handles and consumers; nobody lives here when there are none.
     pub(super) refs: u32,
     pub(super) freed: bool,
 }
 
+impl Default for Node {
+    /// A place where no operation stands.
+    #[inline]
+    fn default() -> Self {
+        static NONE: Op = Op { name: "nothing", rule: Rule::NonDifferentiable };
+        Self {
+            op: &NONE,
+            attrs: Attrs::None,
+            inputs: SmallVec::new(),
+            saved: Saved::default(),
+            outs: SmallVec::new(),
+            extra: None,
+            refs: 0,
+            freed: false,
+        }
+    }
+}
+
 impl Node {
-    /// A node with one handle and nothing else yet.
-    #[inline(always)]
-    pub(super) fn new(op: &'static Op) -> Self {
-        Self { op, attrs: Attrs::None, inputs: SmallVec::new(), saved: SmallVec::new(), outs: SmallVec::new(), extra: None, refs: 1, freed: false }
+    /// Drops all that it holds.
+    #[inline]
+    pub(super) fn clear(&mut self) {
+        self.attrs = Attrs::None;
+        self.inputs.clear();
+        self.saved.clear();
+        self.outs.clear();
+        self.extra = None;
+    }
+
+    /// Takes one count and what a pass needs; what stays is freed, a name for messages.
+    #[cold]
+    pub(super) fn part(&mut self) -> Self {
+        self.refs -= 1;
+        self.freed = true;
+        Self {
+            op: self.op,
+            attrs: self.attrs.take(),
+            inputs: std::mem::take(&mut self.inputs),
+            saved: std::mem::take(&mut self.saved),
+            outs: self.outs.clone(),
+            extra: self.extra.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// What a pass needs, which stays here, too.
+    pub(super) fn copy(&self) -> Self {
+        Self {
+            op: self.op,
+            attrs: self.attrs.clone(),
+            inputs: self.inputs.clone(),
+            saved: self.saved.clone(),
+            outs: self.outs.clone(),
+            extra: self.extra.clone(),
+            ..Self::default()
+        }
     }
 
     /// The name that messages use.
@@ -267,6 +344,12 @@ impl Node {
         matches!(self.attrs, Attrs::Custom(_)) || self.extra.as_ref().is_some_and(|e| !e.hooks.is_empty() || !e.held.is_empty())
     }
 
+    /// Whether all that it holds, but for its inputs, is ours: such a node may end anywhere.
+    pub(super) fn is_plain(&self) -> bool {
+        let attrs = matches!(self.attrs, Attrs::None | Attrs::Scalars(_) | Attrs::Ints(_));
+        attrs && self.extra.is_none() && self.saved.arrays().iter().all(|array| array.storage().is_pooled())
+    }
+
     /// How often `leaf` is its input.
     pub(super) fn shares(&self, leaf: &Arc<Leaf>) -> usize {
         self.inputs.iter().filter(|input| matches!(input, Input::Leaf(l) if Arc::ptr_eq(l, leaf))).count()
@@ -278,7 +361,7 @@ impl Node {
     }
 
     pub(super) fn saved_bytes(&self) -> usize {
-        self.saved.iter().map(|s| s.array.nbytes()).sum()
+        self.saved.arrays().iter().map(Array::nbytes).sum()
     }
 }
 

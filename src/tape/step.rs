@@ -2,11 +2,14 @@
 
 use smallvec::SmallVec;
 
-use super::node::{Attrs, Meta, Op, Role, Saved};
-use super::variable::{Edge, Variable};
-use crate::array::Array;
+use super::cotangent::Cotangents;
+use super::node::{Attrs, Input, Meta, Role, Saved};
+use super::variable::Variable;
+use super::work::{Work, edge_of};
+use crate::array::{Array, same};
+use crate::error::Result;
 
-/// Gradients of a node's inputs, one for each; `None` where none is needed or it is zero.
+/// Gradients of a node's inputs, from the first on; `None` where none is needed, it is zero, or it was handed over before.
 pub type Grads = SmallVec<[Option<Variable>; 2]>;
 
 /// The gradient of an only input.
@@ -15,31 +18,38 @@ pub fn one_gradient(g: Variable) -> Grads {
     Grads::from_buf_and_len([Some(g), None], 1)
 }
 
-/// One step of a backward pass: what a gradient rule gets to see.
-pub struct Step<'a> {
-    pub(super) op: &'static Op,
-    pub(super) attrs: &'a Attrs,
-    pub(super) saved: &'a [Saved],
-    pub(super) inputs: &'a [Edge],
-    pub(super) metas: &'a [Option<Meta>],
-    pub(super) outs: &'a [Meta],
-    pub(super) outputs: &'a dyn Fn(u8) -> Edge,
-    pub(super) cotangents: SmallVec<[Option<Variable>; 1]>,
-    pub(super) create_graph: bool,
-    pub(super) collected: &'a mut dyn FnMut(usize) -> Option<Array>,
+/// Where gradients on their way are collected.
+pub(super) trait Sink {
+    /// What `input` has collected, if that can be added to.
+    fn sum(&mut self, input: &Input) -> Option<&mut Array>;
+    /// Takes it.
+    fn take(&mut self, input: &Input) -> Option<Array>;
+    /// A gradient reaches `input`.
+    fn arrive(&mut self, input: &Input, g: Array) -> Result<()>;
 }
 
-impl Step<'_> {
+/// One step of a backward pass: what a gradient rule gets to see.
+pub struct Step<'a> {
+    pub(super) id: u64,
+    pub(super) work: &'a Work,
+    pub(super) cotangents: Cotangents,
+    pub(super) create_graph: bool,
+    /// Whether NaN is looked for.
+    pub(super) watched: bool,
+    pub(super) sink: &'a mut dyn Sink,
+}
+
+impl<'a> Step<'a> {
     /// The operation's name.
     #[must_use]
     pub fn name(&self) -> &'static str {
-        self.op.name
+        self.work.node.op.name
     }
 
     /// What the operation was called with.
     #[must_use]
-    pub fn attrs(&self) -> &Attrs {
-        self.attrs
+    pub fn attrs(&self) -> &'a Attrs {
+        &self.work.node.attrs
     }
 
     /// Whether the rule itself must be recorded.
@@ -51,14 +61,22 @@ impl Step<'_> {
     /// Whether the gradient of input `i` is wanted.
     #[must_use]
     pub fn needs(&self, i: usize) -> bool {
-        self.metas.get(i).is_some_and(Option::is_some)
+        self.work.needs(i)
+    }
+
+    /// Lets `add` add a gradient of `shape` to what input `i` has collected, where that can be: it is of that shape, nobody else
+    /// holds it, and the gradient need not be seen by itself. Whether it did.
+    #[inline]
+    pub fn add(&mut self, i: usize, shape: &[usize], add: impl FnOnce(&mut Array)) -> bool {
+        let sum = self.sink.sum(&self.work.node.inputs[i]).filter(|sum| same(sum.shape(), shape));
+        sum.map(add).is_some()
     }
 
     /// Takes what input `i` has collected so far, with the input's shape and dtype: the gradient that the rule returns for `i`
     /// must contain it. So a rule adds where the sum lies, instead of making an array that is then added. `None` when there
     /// is nothing yet, and while the rule is recorded.
     pub fn collected(&mut self, i: usize) -> Option<Array> {
-        (self.collected)(i)
+        self.sink.take(&self.work.node.inputs[i])
     }
 
     /// As [`Step::collected`], with zeros when there is nothing yet: for a gradient that is zero but for a part. What is
@@ -67,32 +85,50 @@ impl Step<'_> {
         self.collected(i).unwrap_or_else(|| Array::zeros(&self.meta(i).shape, self.meta(i).dtype))
     }
 
+    /// Hands over the gradient of input `i`, which the rule then need not return; nothing happens where none is needed. Not
+    /// for rules that are recorded.
+    ///
+    /// # Errors
+    /// `Grad` when it does not belong to the input, or is NaN where that is looked for.
+    #[inline]
+    pub fn give(&mut self, i: usize, g: Array) -> Result<()> {
+        if self.watched {
+            self.work.look_for_nan(i, &g)?;
+        }
+        let g = match self.work.meta(i) {
+            None => return Ok(()),
+            Some(meta) if g.dtype() == meta.dtype && same(g.shape(), &meta.shape) => g,
+            Some(_) => self.work.fit(i, g.into())?.into_array(),
+        };
+        self.sink.arrive(&self.work.node.inputs[i], g)
+    }
+
     /// Number of inputs.
     #[must_use]
     pub fn input_count(&self) -> usize {
-        self.metas.len()
+        self.work.node.inputs.len()
     }
 
     /// Shape and dtype of input `i`, which needs a gradient.
     #[must_use]
     pub fn meta(&self, i: usize) -> &Meta {
-        match self.metas.get(i) {
-            Some(Some(m)) => m,
-            _ => unreachable!("{}: the rule asks for an input that needs no gradient", self.op.name),
+        match self.work.meta(i) {
+            Some(meta) => meta,
+            None => unreachable!("{}: the rule asks for an input that needs no gradient", self.name()),
         }
     }
 
     /// Shape and dtype of output `i`.
     #[must_use]
     pub fn out_meta(&self, i: usize) -> &Meta {
-        &self.outs[i]
+        &self.work.node.outs[i]
     }
 
     /// The cotangent of the only output, given away.
     pub fn take_g(&mut self) -> Variable {
         match self.cotangents[0].take() {
             Some(g) => g,
-            None => unreachable!("{}: the engine runs a rule only when a cotangent has arrived", self.op.name),
+            None => unreachable!("{}: the engine runs a rule only when a cotangent has arrived", self.name()),
         }
     }
 
@@ -102,40 +138,40 @@ impl Step<'_> {
         &self.cotangents
     }
 
-    fn saved(&self, role: Role) -> Option<&Array> {
-        self.saved.iter().find(|s| s.role == role).map(|s| &s.array)
+    fn saved(&self, role: Role) -> Option<&'a Array> {
+        self.work.node.saved.get(role)
     }
 
     /// Saved input `i` as an array.
     #[must_use]
-    pub fn input_array(&self, i: u8) -> &Array {
-        self.saved(Role::input(i)).unwrap_or_else(|| unreachable!("{}: input {i} was not saved", self.op.name))
+    pub fn input_array(&self, i: u8) -> &'a Array {
+        self.saved(Role::input(i)).unwrap_or_else(|| unreachable!("{}: input {i} was not saved", self.name()))
     }
 
     /// Saved output `i` as an array.
     #[must_use]
-    pub fn output_array(&self, i: u8) -> &Array {
-        self.saved(Role::output(i)).unwrap_or_else(|| unreachable!("{}: output {i} was not saved", self.op.name))
+    pub fn output_array(&self, i: u8) -> &'a Array {
+        self.saved(Role::output(i)).unwrap_or_else(|| unreachable!("{}: output {i} was not saved", self.name()))
     }
 
     /// Saved extra value `i`.
     #[must_use]
-    pub fn extra(&self, i: u8) -> &Array {
-        self.saved(Role::extra(i)).unwrap_or_else(|| unreachable!("{}: extra value {i} was not saved", self.op.name))
+    pub fn extra(&self, i: u8) -> &'a Array {
+        self.saved(Role::extra(i)).unwrap_or_else(|| unreachable!("{}: extra value {i} was not saved", self.name()))
     }
 
     /// Saved input `i`, on the tape when the rule is recorded.
     #[must_use]
     pub fn input(&self, i: u8) -> Variable {
         let array = self.input_array(i).clone();
-        if self.create_graph { Variable::with_edge(array, self.inputs[usize::from(i)].clone()) } else { Variable::from(array) }
+        if self.create_graph { Variable::with_edge(array, edge_of(&self.work.node.inputs[usize::from(i)])) } else { Variable::from(array) }
     }
 
     /// Saved output `i`, on the tape when the rule is recorded.
     #[must_use]
     pub fn output(&self, i: u8) -> Variable {
         let array = self.output_array(i).clone();
-        if self.create_graph { Variable::with_edge(array, (self.outputs)(i)) } else { Variable::from(array) }
+        if self.create_graph { Variable::with_edge(array, edge_of(&Input::Node { id: self.id, output: u32::from(i) })) } else { Variable::from(array) }
     }
 }
 
@@ -143,7 +179,9 @@ impl Step<'_> {
 pub struct Saver<'a> {
     pub(super) inputs: &'a [&'a Variable],
     pub(super) outs: &'a [Array],
-    pub(super) saved: SmallVec<[Saved; 2]>,
+    /// Inputs and outputs to keep, in the order in which they were named.
+    pub(super) roles: SmallVec<[Role; 4]>,
+    pub(super) extras: SmallVec<[(Role, Array); 1]>,
     pub(super) attrs: Attrs,
 }
 
@@ -155,22 +193,49 @@ impl Saver<'_> {
     }
 
     /// Keeps input `i`.
+    #[inline]
     pub fn input(&mut self, i: u8) {
-        self.saved.push(Saved::new(Role::input(i), self.inputs[usize::from(i)].array().clone()));
+        self.keep(Role::input(i));
     }
 
     /// Keeps output `i`.
+    #[inline]
     pub fn output(&mut self, i: u8) {
-        self.saved.push(Saved::new(Role::output(i), self.outs[usize::from(i)].clone()));
+        self.keep(Role::output(i));
     }
 
     /// Keeps something else, number `i`.
     pub fn extra(&mut self, i: u8, array: Array) {
-        self.saved.push(Saved::new(Role::extra(i), array));
+        array.storage().lock();
+        self.extras.push((Role::extra(i), array));
     }
 
     /// Keeps what the operation was called with.
     pub fn attrs(&mut self, attrs: Attrs) {
         self.attrs = attrs;
+    }
+
+    #[inline]
+    fn keep(&mut self, role: Role) {
+        // Now, and not when the arena is locked: who lends the memory wants to know.
+        self.array(role).storage().lock();
+        self.roles.push(role);
+    }
+
+    #[inline]
+    fn array(&self, role: Role) -> &Array {
+        let (is_output, i) = role.place();
+        if is_output { &self.outs[i] } else { self.inputs[i].array() }
+    }
+
+    /// Moves what was kept to `saved`, which is empty.
+    #[inline]
+    pub(super) fn finish(&mut self, saved: &mut Saved) {
+        for &role in &self.roles {
+            saved.push_locked(role, self.array(role).clone());
+        }
+        for (role, array) in self.extras.drain(..) {
+            saved.push_locked(role, array);
+        }
     }
 }

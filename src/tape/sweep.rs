@@ -7,11 +7,12 @@ use smallvec::SmallVec;
 
 use super::arena;
 use super::backward::BackwardOptions;
-use super::cotangent::{add_to, fit, own, seed};
+use super::cotangent::{Cotangents, add_recorded, add_to, own, seed};
 use super::hooks::run_hooks;
 use super::leaf::{Hook, Leaf};
 use super::mode;
 use super::node::{Input, freed_error};
+use super::step::Sink;
 use super::variable::{Edge, Variable};
 use super::work::{Work, free_if_alive};
 use crate::array::Array;
@@ -29,8 +30,6 @@ const UNSEEN: u32 = 0;
 const SKIPPED: u32 = 1;
 const REACHED: u32 = 2;
 const FIRST: u32 = 3;
-
-pub(super) type Cotangents = SmallVec<[Option<Variable>; 1]>;
 
 /// One pass.
 pub(super) struct Sweep {
@@ -82,7 +81,7 @@ impl Sweep {
                 Edge::Leaf(leaf) => Input::Leaf(Arc::clone(leaf)),
                 Edge::Node { node, output } => Input::Node { id: node.id(), output: *output },
             };
-            sweep.arrive(&input, g)?;
+            sweep.arrive_variable(&input, g)?;
         }
         Ok(sweep)
     }
@@ -169,23 +168,26 @@ impl Sweep {
         }
     }
 
-    /// A gradient reaches a value.
-    fn arrive(&mut self, input: &Input, g: Variable) -> Result<()> {
-        let recorded = self.options.create_graph;
+    /// A gradient that may be recorded reaches a value.
+    fn arrive_variable(&mut self, input: &Input, g: Variable) -> Result<()> {
+        if !self.options.create_graph {
+            return self.arrive(input, g.into_array());
+        }
         if let Input::Leaf(leaf) = input
             && !self.targets.is_empty()
         {
-            return self.targets_at(leaf).try_for_each(|sum| add_to(sum, g.clone(), recorded));
+            return self.targets_at(leaf).try_for_each(|sum| add_recorded(sum, g.clone()));
         }
-        self.place_of(input).map_or(Ok(()), |sum| add_to(sum, g, recorded))
+        self.place_of(input).map_or(Ok(()), |sum| add_recorded(sum, g))
     }
 
-    /// Takes what a value that is like `meta` has collected, for a rule to add to; leaves it where no buffer can be added to.
-    fn collected(&mut self, input: &Input) -> Option<Array> {
+    /// Where a rule may look for what `input` has collected.
+    #[inline]
+    fn collected(&mut self, input: &Input) -> Option<&mut Option<Variable>> {
         if self.apart {
             return None;
         }
-        let place = match input {
+        match input {
             Input::None => None,
             Input::Leaf(leaf) if !self.targets.is_empty() => {
                 let mut all = self.targets_at(leaf);
@@ -197,8 +199,7 @@ impl Sweep {
                 UNSEEN | SKIPPED | REACHED => None,
                 mark => self.pool[(mark - FIRST) as usize].get_mut(*output as usize),
             },
-        };
-        place?.take_if(|sum| sum.array_mut().is_unique()).map(Variable::into_array)
+        }
     }
 
     /// Where the targets that are `leaf` collect their gradient.
@@ -284,7 +285,7 @@ impl Sweep {
         }
         let mut cotangents = std::mem::take(&mut self.pool[(mark - FIRST) as usize]);
         self.unused.push(mark - FIRST);
-        while cotangents.len() < work.outs.len() {
+        while cotangents.len() < work.node.outs.len() {
             cotangents.push(None);
         }
         for (output, _, hook) in work.hooks() {
@@ -298,15 +299,15 @@ impl Sweep {
             }
         }
         self.catch(id, &cotangents);
-        if work.metas.iter().all(Option::is_none) {
+        if !work.needs_any() {
             return Ok(());
         }
-        let create_graph = self.options.create_graph;
-        let grads = work.apply(id, cotangents, create_graph, &mut |i| self.collected(&work.inputs[i]))?;
-        let mut grads = grads;
-        for (i, input) in work.inputs.iter().enumerate().take(grads.len()) {
-            if let (Some(meta), Some(g)) = (&work.metas[i], grads[i].take()) {
-                self.arrive(input, fit(g, meta, work)?)?;
+        let grads = work.apply(id, cotangents, self.options.create_graph, self)?;
+        for (i, g) in grads.into_iter().enumerate() {
+            if let Some(g) = g
+                && work.needs(i)
+            {
+                self.arrive_variable(&work.node.inputs[i], work.fit(i, g)?)?;
             }
         }
         Ok(())
@@ -337,6 +338,29 @@ impl Sweep {
         self.finish();
         for (leaf, g) in ready.into_iter().chain(std::mem::take(&mut self.retained)) {
             leaf.accumulate(own(g))?;
+        }
+        Ok(())
+    }
+}
+
+impl Sink for Sweep {
+    fn sum(&mut self, input: &Input) -> Option<&mut Array> {
+        let sum = self.collected(input)?.as_mut()?.array_mut();
+        if sum.is_unique() { Some(sum) } else { None }
+    }
+
+    fn take(&mut self, input: &Input) -> Option<Array> {
+        self.collected(input)?.take_if(|sum| sum.array_mut().is_unique()).map(Variable::into_array)
+    }
+
+    #[inline]
+    fn arrive(&mut self, input: &Input, g: Array) -> Result<()> {
+        if let Input::Leaf(leaf) = input
+            && !self.targets.is_empty()
+        {
+            self.targets_at(leaf).for_each(|sum| add_to(sum, g.clone()));
+        } else if let Some(sum) = self.place_of(input) {
+            add_to(sum, g);
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use super::leaf::Leaf;
 use super::mode;
 use super::node::{Attrs, Input, Meta, Op, Rule};
 use super::step::Saver;
-use crate::array::{Array, DType};
+use crate::array::{Array, DType, Shape, few};
 use crate::error::{Error, Result};
 
 /// Where on the tape a value stands.
@@ -185,8 +185,7 @@ fn wants_record(op: &'static Op, inputs: &[&Variable]) -> Result<bool> {
 
 #[inline]
 fn push(op: &'static Op, inputs: &[&Variable], outs: &[Array], observed: bool, save: impl FnOnce(&mut Saver<'_>)) -> NodeRef {
-    // Before the arena is locked: what is saved may be lent by others, who want to know.
-    let mut saver = Saver { inputs, outs, saved: SmallVec::new(), attrs: Attrs::None };
+    let mut saver = Saver { inputs, outs, roles: SmallVec::new(), extras: SmallVec::new(), attrs: Attrs::None };
     save(&mut saver);
     let mut arena = arena::lock();
     for v in inputs {
@@ -195,23 +194,26 @@ fn push(op: &'static Op, inputs: &[&Variable], outs: &[Array], observed: bool, s
         }
     }
     let (id, node) = arena.vacant(op);
-    // Both are empty in a new node: exchanging them leaves nothing to drop.
-    std::mem::swap(&mut node.saved, &mut saver.saved);
+    saver.finish(&mut node.saved);
+    // None in a new node: exchanging them leaves nothing to drop.
     std::mem::swap(&mut node.attrs, &mut saver.attrs);
     let mut hooked = false;
-    // Pushed in each arm: what is put together elsewhere first is moved here, and slowly.
     for v in inputs {
         match &v.edge {
             Edge::None => node.inputs.push(Input::None),
             Edge::Leaf(leaf) => {
                 hooked |= leaf.has_hooks();
-                node.inputs.push(Input::Leaf(Arc::clone(leaf)));
+                // Written where it stays: what is put together in parts elsewhere is moved as a whole, and slowly.
+                node.inputs.push(Input::None);
+                if let Some(last) = node.inputs.last_mut() {
+                    *last = Input::Leaf(Arc::clone(leaf));
+                }
             }
             Edge::Node { node: from, output } => node.inputs.push(Input::Node { id: from.id(), output: *output }),
         }
     }
     for out in outs {
-        node.outs.push(Meta::of(out));
+        push_meta(&mut node.outs, out);
     }
     let fallible = node.is_fallible();
     arena.count_fallible(false, fallible);
@@ -224,6 +226,16 @@ fn push(op: &'static Op, inputs: &[&Variable], outs: &[Array], observed: bool, s
         observe(&node);
     }
     node
+}
+
+/// Adds what `out` is like.
+#[inline(always)]
+fn push_meta(outs: &mut SmallVec<[Meta; 1]>, out: &Array) {
+    let (shape, dtype) = (out.shape(), out.dtype());
+    match few(shape) {
+        Some(sizes) => outs.push(Meta { shape: Shape::from_buf_and_len(sizes, shape.len()), dtype }),
+        None => outs.push(Meta { shape: Shape::from_slice(shape), dtype }),
+    }
 }
 
 /// Gives a new node references to the hooks of the leaves among its inputs, one for each leaf.

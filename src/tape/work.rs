@@ -2,30 +2,33 @@
 
 use std::sync::Arc;
 
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 
 use super::accumulate;
 use super::arena::{self, Arena, NodeRef};
+use super::cotangent::{Cotangents, fit};
 use super::leaf::{Hook, Leaf};
 use super::mode;
-use super::node::{Attrs, Extra, Input, Meta, Node, Op, Rule, Saved, freed_error};
-use super::step::{Grads, Step};
-use super::sweep::Cotangents;
-use super::variable::Edge;
-use crate::array::Array;
+use super::node::{Attrs, Input, Meta, Node, Rule, freed_error};
+use super::step::{Grads, Sink, Step};
+use super::variable::{Edge, Variable};
+use crate::array::{Array, same};
 use crate::error::{Error, Result};
 
-/// What a node's turn needs, taken or copied out of the arena. It is filled in where it lies: it is large.
+/// Whether the gradient of an input is wanted, and where to look what the input is like.
+#[derive(Clone)]
+pub(super) enum Want {
+    No,
+    /// The leaf knows.
+    Leaf,
+    Node(Meta),
+}
+
+/// What a node's turn needs, taken or copied out of the arena.
 #[derive(Default)]
 pub(super) struct Work {
-    op: Option<&'static Op>,
-    attrs: Attrs,
-    pub(super) inputs: SmallVec<[Input; 2]>,
-    /// What the inputs are like whose gradient is wanted.
-    pub(super) metas: SmallVec<[Option<Meta>; 2]>,
-    saved: SmallVec<[Saved; 2]>,
-    pub(super) outs: SmallVec<[Meta; 1]>,
-    extra: Option<Box<Extra>>,
+    pub(super) node: Node,
+    wants: SmallVec<[Want; 2]>,
 }
 
 impl Work {
@@ -39,120 +42,115 @@ impl Work {
         if node.freed {
             return Err(freed_error(node.name(), node.source()));
         }
-        (self.op, self.attrs, self.extra) = (Some(node.op), node.attrs.clone(), node.extra.clone());
-        (self.inputs, self.saved, self.outs) = (node.inputs.clone(), node.saved.clone(), node.outs.clone());
+        self.node = node.copy();
         self.look_at_inputs(&arena, wants);
         Ok(())
     }
 
-    /// Takes what the node holds, in exchange for nothing: it is freed, and stays as a name for messages while somebody holds it. The count of
-    /// the caller, who counts the node's inputs too, is given back.
+    /// Takes what the node holds: it is gone, or freed, and stays as a name for messages while somebody holds it. The count of the caller, who
+    /// counts the node's inputs too, is given back.
     ///
     /// # Errors
     /// `Freed` when another thread's pass has come first since this one began.
     pub(super) fn take(&mut self, id: u64, wants: impl Fn(&Input) -> bool) -> Result<()> {
         let mut arena = arena::lock();
-        let node: &mut Node = arena.node_mut(id);
-        if node.freed {
-            return Err(freed_error(node.name(), node.source()));
-        }
-        node.freed = true;
-        self.op = Some(node.op);
-        match node.attrs.name() {
-            // A name stays, for messages.
-            Some(_) => self.attrs = node.attrs.take(),
-            None => std::mem::swap(&mut self.attrs, &mut node.attrs),
-        }
-        std::mem::swap(&mut self.inputs, &mut node.inputs);
-        std::mem::swap(&mut self.saved, &mut node.saved);
-        if node.extra.is_some() {
-            self.extra = if node.refs == 1 { node.extra.take() } else { node.extra.clone() };
-        }
-        for out in &node.outs {
-            self.outs.push(out.clone());
-        }
+        arena.take(id, &mut self.node)?;
         self.look_at_inputs(&arena, wants);
-        for input in &self.inputs {
+        for input in &self.node.inputs {
             if let Input::Node { id, .. } = input {
                 arena.node_mut(*id).refs -= 1;
             }
         }
-        arena.release_empty(id);
         Ok(())
     }
 
     /// Notes what the inputs are like whose gradient is wanted.
     #[inline]
     fn look_at_inputs(&mut self, arena: &Arena, wants: impl Fn(&Input) -> bool) {
-        for input in &self.inputs {
+        for input in &self.node.inputs {
             match input {
-                _ if !wants(input) => self.metas.push(None),
-                Input::None => self.metas.push(None),
-                Input::Leaf(leaf) => self.metas.push(Some(leaf.meta().clone())),
-                Input::Node { id, output } => self.metas.push(Some(arena.node(*id).outs[*output as usize].clone())),
+                Input::Leaf(_) if wants(input) => self.wants.push(Want::Leaf),
+                Input::Node { id, output } if wants(input) => self.wants.push(Want::Node(arena.node(*id).outs[*output as usize].clone())),
+                _ => self.wants.push(Want::No),
             }
         }
     }
 
+    /// Shape and dtype of input `i` when its gradient is wanted.
+    #[inline]
+    pub(super) fn meta(&self, i: usize) -> Option<&Meta> {
+        match (self.wants.get(i)?, &self.node.inputs[i]) {
+            (Want::Node(meta), _) => Some(meta),
+            (Want::Leaf, Input::Leaf(leaf)) => Some(leaf.meta()),
+            _ => None,
+        }
+    }
+
+    /// Whether the gradient of input `i` is wanted.
+    #[inline]
+    pub(super) fn needs(&self, i: usize) -> bool {
+        self.wants.get(i).is_some_and(|want| !matches!(want, Want::No))
+    }
+
+    /// Whether any gradient is.
+    pub(super) fn needs_any(&self) -> bool {
+        self.wants.iter().any(|want| !matches!(want, Want::No))
+    }
+
     /// The hooks on its outputs.
     pub(super) fn hooks(&self) -> &[(u32, u64, Hook)] {
-        self.extra.as_ref().map_or(&[], |e| &e.hooks)
+        self.node.extra.as_ref().map_or(&[], |e| &e.hooks)
     }
 
     /// Where gradients of its outputs are kept.
     pub(super) fn retained(&self) -> &[(u32, Arc<Leaf>)] {
-        self.extra.as_ref().map_or(&[], |e| &e.retained)
+        self.node.extra.as_ref().map_or(&[], |e| &e.retained)
     }
 
-    pub(super) fn name(&self) -> &str {
-        self.attrs.name().unwrap_or_else(|| self.op().name)
-    }
-
-    fn op(&self) -> &'static Op {
-        match self.op {
-            Some(op) => op,
-            None => unreachable!("a node's turn begins with its contents"),
+    /// A gradient as input `i` needs it: of its dtype and shape, broadcasting undone.
+    ///
+    /// # Errors
+    /// `Grad` when the gradient's dtype or shape does not belong to the input.
+    #[inline]
+    pub(super) fn fit(&self, i: usize, g: Variable) -> Result<Variable> {
+        match self.meta(i) {
+            Some(meta) if g.dtype() == meta.dtype && same(g.shape(), &meta.shape) => Ok(g),
+            Some(meta) => fit(g, meta, self.node.name()),
+            None => Ok(g),
         }
     }
 
-    /// Runs its rule: the gradients of its inputs. `collected` takes what an input has collected.
-    pub(super) fn apply(
-        &self,
-        id: u64,
-        cotangents: Cotangents,
-        create_graph: bool,
-        collected: &mut dyn FnMut(usize) -> Option<Array>,
-    ) -> Result<Grads> {
-        let clean = mode::is_anomaly() && !cotangents.iter().flatten().any(|g| accumulate::has_nan(g.array()));
-        let edges: SmallVec<[Edge; 2]> = if create_graph { self.inputs.iter().map(edge_of).collect() } else { smallvec![] };
-        let outputs = |output: u8| edge_of(&Input::Node { id, output: u32::from(output) });
-        let mut step = Step {
-            op: self.op(),
-            attrs: &self.attrs,
-            saved: &self.saved,
-            inputs: &edges,
-            metas: &self.metas,
-            outs: &self.outs,
-            outputs: &outputs,
-            cotangents,
-            create_graph,
-            collected,
-        };
-        let grads = match (&self.attrs, self.op().rule) {
+    /// Runs its rule: what it returns are gradients of inputs, if it has not handed them to `sink`.
+    pub(super) fn apply(&self, id: u64, cotangents: Cotangents, create_graph: bool, sink: &mut dyn Sink) -> Result<Grads> {
+        let watched = mode::is_anomaly() && !cotangents.iter().flatten().any(|g| accumulate::has_nan(g.array()));
+        let node = &self.node;
+        let mut step = Step { id, work: self, cotangents, create_graph, watched, sink };
+        let grads = match (&node.attrs, node.op.rule) {
             (Attrs::Custom(rule), _) => rule.vjp(&mut step)?,
             (_, Rule::Vjp(vjp)) => vjp(&mut step)?,
-            _ => unreachable!("{}: only differentiable operations are recorded", self.op().name),
+            _ => unreachable!("{}: only differentiable operations are recorded", node.op.name),
         };
-        if clean && let Some(i) = grads.iter().position(|g| g.as_ref().is_some_and(|g| accumulate::has_nan(g.array()))) {
-            let line = self.extra.as_ref().and_then(|e| e.source.as_ref()).map(|s| format!(", recorded at {s}")).unwrap_or_default();
-            return Err(Error::Grad(format!("detect_anomaly: the gradient of `{}` with respect to its input {i} is NaN{line}", self.name())));
+        if watched {
+            for (i, g) in grads.iter().enumerate() {
+                g.as_ref().map_or(Ok(()), |g| self.look_for_nan(i, g.array()))?;
+            }
         }
         Ok(grads)
+    }
+
+    /// Raises where the gradient of input `i` has NaN, which its cotangents have not.
+    #[cold]
+    pub(super) fn look_for_nan(&self, i: usize, g: &Array) -> Result<()> {
+        if !accumulate::has_nan(g) {
+            return Ok(());
+        }
+        let line = self.node.source().map(|s| format!(", recorded at {s}")).unwrap_or_default();
+        Err(Error::Grad(format!("detect_anomaly: the gradient of `{}` with respect to its input {i} is NaN{line}", self.node.name())))
     }
 }
 
 /// A counted edge to a living node.
-fn edge_of(input: &Input) -> Edge {
+pub(super) fn edge_of(input: &Input) -> Edge {
     match input {
         Input::None => Edge::None,
         Input::Leaf(leaf) => Edge::Leaf(Arc::clone(leaf)),

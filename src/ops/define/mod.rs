@@ -17,7 +17,8 @@ mod integer;
 mod one_array;
 mod two_arrays;
 
-use crate::array::{self, Array};
+use crate::array::Array;
+use crate::error::Result;
 use crate::kernel::blocks::Input;
 use crate::kernel::map::{self, Pointwise};
 use crate::tape::Step;
@@ -84,22 +85,34 @@ fn apply<P: Pointwise<M>, const N: usize, const M: usize>(g: &mut Array, inputs:
     *g = map::map::<P, M>(all, g.shape(), g.dtype(), p);
 }
 
-/// The formula of `g` and `inputs` as the gradient of input `i`: added to what the input has collected, where that can be.
-/// `g` has been taken from it when it is the only one to be named twice.
-fn pull<P: Pointwise<M>, const N: usize, const M: usize>(mut g: Array, sum: Option<Array>, inputs: [Input<'_>; N], p: [f64; 2]) -> Array {
-    let Some(mut sum) = sum else {
-        apply::<P, N, M>(&mut g, inputs, p);
-        return g;
-    };
-    let all: [Input<'_>; M] = std::array::from_fn(|i| if i == 0 { Input::Array(&g) } else { inputs[i - 1] });
-    map::accumulate::<P, M>(&mut sum, all, p);
-    sum
+/// What a gradient is made of.
+enum Cotangent<'a> {
+    /// To be added to what an input has collected, or left.
+    Lent(&'a Array),
+    /// To be used up.
+    Given(Array),
 }
 
-/// What input `i` has collected, when the gradient of an elementwise operation can be added to it as it comes: where nothing
-/// was broadcast.
-fn sum_for(step: &mut Step<'_>, i: usize, g: &Array) -> Option<Array> {
-    if array::same(&step.meta(i).shape, g.shape()) { step.collected(i) } else { None }
+/// The formula of `g` and `inputs` as the gradient of input `i`. Whether it is done: with a cotangent that is lent, only where
+/// there is something to add to.
+fn pull<P: Pointwise<M>, const N: usize, const M: usize>(
+    step: &mut Step<'_>,
+    i: usize,
+    g: Cotangent<'_>,
+    inputs: [Input<'_>; N],
+    p: [f64; 2],
+) -> Result<bool> {
+    match g {
+        Cotangent::Lent(g) => {
+            let all: [Input<'_>; M] = std::array::from_fn(|i| if i == 0 { Input::Array(g) } else { inputs[i - 1] });
+            Ok(step.add(i, g.shape(), |sum| map::accumulate::<P, M>(sum, all, p)))
+        }
+        Cotangent::Given(mut g) => {
+            apply::<P, N, M>(&mut g, inputs, p);
+            step.give(i, g)?;
+            Ok(true)
+        }
+    }
 }
 
 /// A unary operation from its formulas; see the top of this file.

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use super::{Integer, Saves, pull, sum_for};
+use super::{Cotangent, Integer, Saves, pull};
 use crate::array::{DType, default_float};
 use crate::dispatch;
 use crate::error::{Error, Result};
@@ -152,12 +152,18 @@ fn unary_vjp<U: Unary + ?Sized>(step: &mut Step<'_>) -> Result<Grads> {
         return Ok(one_gradient(trace.finish(out)?));
     }
     let g = g.into_array();
-    let sum = sum_for(step, 0, &g);
-    let out = match (U::SAVES.a, U::SAVES.y) {
-        (false, false) => pull::<Backward<U>, 0, 1>(g, sum, [], p),
-        (true, false) => pull::<Backward<U>, 1, 2>(g, sum, [Input::from(step.input_array(0))], p),
-        (false, true) => pull::<Backward<U>, 1, 2>(g, sum, [Input::from(step.output_array(0))], p),
-        (true, true) => pull::<Backward<U>, 2, 3>(g, sum, [Input::from(step.input_array(0)), Input::from(step.output_array(0))], p),
-    };
-    Ok(one_gradient(out.into()))
+    if !pull_back::<U>(step, Cotangent::Lent(&g), p)? {
+        pull_back::<U>(step, Cotangent::Given(g), p)?;
+    }
+    Ok(Grads::new())
+}
+
+/// g ⊗ the factor.
+fn pull_back<U: Unary + ?Sized>(step: &mut Step<'_>, g: Cotangent<'_>, p: [f64; 2]) -> Result<bool> {
+    let (x, y) = (U::SAVES.a.then(|| step.input_array(0)), U::SAVES.y.then(|| step.output_array(0)));
+    match (x, y) {
+        (None, None) => pull::<Backward<U>, 0, 1>(step, 0, g, [], p),
+        (Some(one), None) | (None, Some(one)) => pull::<Backward<U>, 1, 2>(step, 0, g, [one.into()], p),
+        (Some(x), Some(y)) => pull::<Backward<U>, 2, 3>(step, 0, g, [x.into(), y.into()], p),
+    }
 }

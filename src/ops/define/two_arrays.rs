@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use super::{Integer, Saves, pull, sum_for};
+use super::{Cotangent, Integer, Saves, pull};
 use crate::array::{Array, DType, Scalar, Shape, broadcast_shapes, check_growth, default_float, same};
 use crate::dispatch;
 use crate::error::{Error, Result};
@@ -292,41 +292,40 @@ fn binary_vjp<B: Binary + ?Sized>(step: &mut Step<'_>) -> Result<Grads> {
         };
     }
     let g = g.into_array();
-    if let Some((value, scalar_first)) = scalar {
-        let out = if scalar_first { one_side::<B, 1>(step, g, Some(value)) } else { one_side::<B, 0>(step, g, Some(value)) };
-        return Ok(one_gradient(out.into()));
+    match scalar {
+        Some((value, false)) => one_side::<B, 0>(step, g, Some(value))?,
+        Some((value, true)) => one_side::<B, 1>(step, g, Some(value))?,
+        None => match (step.needs(0), step.needs(1)) {
+            (true, false) => one_side::<B, 0>(step, g, None)?,
+            (false, _) => one_side::<B, 1>(step, g, None)?,
+            (true, true) => both_sides::<B>(step, g)?,
+        },
     }
-    Ok(match (step.needs(0), step.needs(1)) {
-        (true, false) => Grads::from_buf([Some(one_side::<B, 0>(step, g, None).into()), None]),
-        (false, _) => Grads::from_buf([None, Some(one_side::<B, 1>(step, g, None).into())]),
-        (true, true) => {
-            let [ga, gb] = both_sides::<B>(step, g);
-            Grads::from_buf([Some(ga.into()), Some(gb.into())])
-        }
-    })
+    Ok(Grads::new())
 }
 
 /// The gradients of both operands. One that is added to what was collected leaves the cotangent as it is, and the other can
 /// have its buffer.
-fn both_sides<B: Binary + ?Sized>(step: &mut Step<'_>, g: Array) -> [Array; 2] {
-    let (sum_a, sum_b) = (sum_of_side::<B, 0>(step, 0, &g), sum_of_side::<B, 1>(step, 1, &g));
-    if sum_a.is_none() && sum_b.is_some() {
-        let gb = side::<B, 1>(step, g.clone(), sum_b, None);
-        return [side::<B, 0>(step, g, sum_a, None), gb];
+fn both_sides<B: Binary + ?Sized>(step: &mut Step<'_>, g: Array) -> Result<()> {
+    let a = side::<B, 0>(step, Cotangent::Lent(&g), None)?;
+    let b = side::<B, 1>(step, Cotangent::Lent(&g), None)?;
+    match (a, b) {
+        (true, true) => Ok(()),
+        (false, true) => side::<B, 0>(step, Cotangent::Given(g), None).map(drop),
+        (true, false) => side::<B, 1>(step, Cotangent::Given(g), None).map(drop),
+        (false, false) => {
+            side::<B, 0>(step, Cotangent::Given(g.clone()), None)?;
+            one_side::<B, 1>(step, g, None)
+        }
     }
-    let ga = side::<B, 0>(step, g.clone(), sum_a, None);
-    [ga, side::<B, 1>(step, g, sum_b, None)]
 }
 
-/// The gradient of the operand that is an array, the other is a number or needs none.
-fn one_side<B: Binary + ?Sized, const SIDE: usize>(step: &mut Step<'_>, g: Array, scalar: Option<f64>) -> Array {
-    let sum = sum_of_side::<B, SIDE>(step, if scalar.is_some() { 0 } else { SIDE }, &g);
-    side::<B, SIDE>(step, g, sum, scalar)
-}
-
-/// What the input of a side has collected, unless its gradient is the cotangent itself.
-fn sum_of_side<B: Binary + ?Sized, const SIDE: usize>(step: &mut Step<'_>, input: usize, g: &Array) -> Option<Array> {
-    if Backward::<B, SIDE>::is_one() { None } else { sum_for(step, input, g) }
+/// The gradient of one operand.
+fn one_side<B: Binary + ?Sized, const SIDE: usize>(step: &mut Step<'_>, g: Array, scalar: Option<f64>) -> Result<()> {
+    if !side::<B, SIDE>(step, Cotangent::Lent(&g), scalar)? {
+        side::<B, SIDE>(step, Cotangent::Given(g), scalar)?;
+    }
+    Ok(())
 }
 
 /// Which input holds operand `k`, or the number that stands for it: with a number on one side the array is input 0.
@@ -356,10 +355,14 @@ fn recorded<B: Binary + ?Sized, const SIDE: usize>(step: &Step<'_>, g: Variable,
     trace.finish(out)
 }
 
-/// g ⊗ the factor of one side, added to `sum` where there is one.
-fn side<B: Binary + ?Sized, const SIDE: usize>(step: &Step<'_>, g: Array, sum: Option<Array>, scalar: Option<f64>) -> Array {
+/// g ⊗ the factor of one side; see [`pull`]. The operand that is an array beside a number is input 0.
+fn side<B: Binary + ?Sized, const SIDE: usize>(step: &mut Step<'_>, g: Cotangent<'_>, scalar: Option<f64>) -> Result<bool> {
+    let i = if scalar.is_some() { 0 } else { SIDE };
     if Backward::<B, SIDE>::is_one() {
-        return g;
+        // The gradient is the cotangent itself: there is nothing to compute where it is added.
+        let Cotangent::Given(g) = g else { return Ok(false) };
+        step.give(i, g)?;
+        return Ok(true);
     }
     let saves = Backward::<B, SIDE>::SAVES;
     let operand = |wanted: bool, k: usize| match place::<SIDE>(k, scalar) {
@@ -372,8 +375,8 @@ fn side<B: Binary + ?Sized, const SIDE: usize>(step: &Step<'_>, g: Array, sum: O
     // What a factor does not name may be anything: the first thing it does name costs nothing more.
     let mut named = needed.iter().flatten();
     match (named.next().copied(), named.next().is_some()) {
-        (None, _) => pull::<Backward<B, SIDE>, 0, 1>(g, sum, [], [0.0; 2]),
-        (Some(one), false) => pull::<Backward<B, SIDE>, 1, 2>(g, sum, [one], [0.0; 2]),
-        (Some(any), true) => pull::<Backward<B, SIDE>, 3, 4>(g, sum, needed.map(|i| i.unwrap_or(any)), [0.0; 2]),
+        (None, _) => pull::<Backward<B, SIDE>, 0, 1>(step, i, g, [], [0.0; 2]),
+        (Some(one), false) => pull::<Backward<B, SIDE>, 1, 2>(step, i, g, [one], [0.0; 2]),
+        (Some(any), true) => pull::<Backward<B, SIDE>, 3, 4>(step, i, g, needed.map(|i| i.unwrap_or(any)), [0.0; 2]),
     }
 }
