@@ -10,7 +10,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering, fence};
 
 use super::dtype::DType;
-use super::layout::Layout;
+use super::layout::{Layout, few};
 use super::limit;
 use super::pool::{self, ALIGN, Block};
 use super::storage::Storage;
@@ -48,11 +48,20 @@ impl Handle {
     #[must_use]
     pub fn new(shape: &[usize], dtype: DType) -> Self {
         let Some((len, bytes)) = limit::extent_of(shape, dtype) else { limit::raise(limit::too_large("", shape, dtype)) };
-        let layout = Layout::contiguous(shape);
         if bytes > INLINE {
             let Some(data) = pool::take(bytes) else { limit::raise(limit::no_memory("", shape, dtype)) };
-            return Self::place(header(HEADER), Storage::pooled(len, layout, dtype, data));
+            return Self::place(header(HEADER), Storage::pooled(len, Layout::contiguous(shape), dtype, data));
         }
+        // Two ways that come to the same: what the first is made of stays in registers until it is written where it stays.
+        match few(shape) {
+            Some(sizes) => Self::small(len, bytes, Layout::of_few(sizes, shape.len()), dtype),
+            None => Self::small(len, bytes, Layout::contiguous(shape), dtype),
+        }
+    }
+
+    /// A buffer in the handle's own block.
+    #[inline(always)]
+    fn small(len: usize, bytes: usize, layout: Layout, dtype: DType) -> Self {
         let block = header(HEADER + bytes);
         // SAFETY: the block is that long, aligned as every block, and lives until the storage is dropped.
         let storage = unsafe { Storage::in_handle(len, layout, dtype, block.start.add(HEADER)) };
@@ -65,7 +74,7 @@ impl Handle {
         Self::place(header(HEADER), storage)
     }
 
-    #[inline]
+    #[inline(always)]
     fn place(block: Block, storage: Storage) -> Self {
         let cell = block.start.cast::<Cell>();
         // SAFETY: the block is at least HEADER bytes and aligned to a cache line; nobody else knows of it.

@@ -55,28 +55,14 @@ impl Clone for Layout {
 }
 
 /// Row-major strides of `shape`.
-#[inline]
 fn row_major(shape: &[usize]) -> Strides {
-    match *shape {
-        [] => return Strides::new(),
-        [_] => return Strides::from_buf_and_len([1; 4], 1),
-        [_, n] => return Strides::from_buf_and_len([n.max(1).cast_signed(), 1, 1, 1], 2),
-        _ => {}
-    }
-    let mut few = [1; 4];
-    let mut many: Strides;
-    let out = if shape.len() <= few.len() {
-        &mut few[..shape.len()]
-    } else {
-        many = SmallVec::from_elem(1, shape.len());
-        &mut many[..]
-    };
+    let mut out = Strides::from_elem(1, shape.len());
     let mut step = 1_isize;
     for (s, &n) in out.iter_mut().zip(shape).rev() {
         *s = step;
         step *= n.max(1).cast_signed();
     }
-    dims(out)
+    out
 }
 
 /// The product of the sizes.
@@ -115,10 +101,26 @@ pub fn normalize_axis(op: &str, axis: isize, ndim: usize) -> Result<usize> {
 }
 
 impl Layout {
+    /// A row-major layout from the storage's start of the first `n` of `sizes`.
+    #[inline(always)]
+    pub(super) fn of_few(sizes: [usize; 4], n: usize) -> Self {
+        let [_, b, c, d] = sizes.map(|n| n.max(1).cast_signed());
+        let strides = match n {
+            0 | 1 => [1; 4],
+            2 => [b, 1, 1, 1],
+            3 => [b * c, c, 1, 1],
+            _ => [b * c * d, c * d, d, 1],
+        };
+        Self { shape: Shape::from_buf_and_len(sizes, n), strides: Strides::from_buf_and_len(strides, n), offset: 0 }
+    }
+
     /// A row-major layout from the storage's start.
     #[must_use]
     pub fn contiguous(shape: &[usize]) -> Self {
-        Self { shape: dims(shape), strides: row_major(shape), offset: 0 }
+        match few(shape) {
+            Some(sizes) => Self::of_few(sizes, shape.len()),
+            None => Self { shape: Shape::from_slice(shape), strides: row_major(shape), offset: 0 },
+        }
     }
 
     /// A layout with given strides; the caller vouches that it fits its storage.

@@ -32,12 +32,22 @@ const SHARED_BYTES: usize = 1 << 30;
 /// Classes: 64 bytes, then four steps for each doubling, up to 2^47.
 const CLASSES: usize = 4 * 42;
 
-/// A block of the pool; `class` tells its size.
+/// A block of the pool. Two words, which stay in registers.
 pub(super) struct Block {
     pub(super) start: NonNull<u8>,
-    class: u8,
-    /// Cache lines from where the system's memory begins to `start`.
-    shift: u8,
+    /// The class, which tells the size, and 256 times the cache lines from where the system's memory begins to `start`.
+    mark: usize,
+}
+
+impl Block {
+    #[inline]
+    fn class(&self) -> usize {
+        self.mark & 0xff
+    }
+
+    fn shift(&self) -> usize {
+        self.mark >> 8
+    }
 }
 
 // SAFETY: a block is exclusively owned memory; nothing in it is tied to a thread.
@@ -69,20 +79,20 @@ thread_local! {
 }
 
 /// The smallest class that holds `bytes`.
-fn class_of(bytes: usize) -> u8 {
+fn class_of(bytes: usize) -> usize {
     let units = bytes.max(1).div_ceil(ALIGN);
     if units <= 4 {
-        return u8::try_from(units - 1).unwrap_or(0);
+        return units - 1;
     }
     // units in (2^k, 2^(k+1)] are cut in four steps of 2^(k-2).
     let k = (usize::BITS - 1 - (units - 1).leading_zeros()) as usize;
     let step = (units - 1 - (1 << k)) >> (k - 2);
-    u8::try_from(4 * (k - 1) + step).unwrap_or(u8::MAX)
+    4 * (k - 1) + step
 }
 
 /// Bytes of a block of `class`.
-fn class_bytes(class: u8) -> usize {
-    let c = usize::from(class);
+fn class_bytes(class: usize) -> usize {
+    let c = class;
     let units = if c < 4 { c + 1 } else { ((c % 4) + 5) << (c / 4 - 1) };
     units * ALIGN
 }
@@ -95,7 +105,7 @@ fn block_layout(bytes: usize) -> Option<Layout> {
 }
 
 /// A block from the system; `None` when it has no more.
-fn from_system(class: u8) -> Option<Block> {
+fn from_system(class: usize) -> Option<Block> {
     let bytes = class_bytes(class);
     let layout = block_layout(bytes)?;
     // SAFETY: the size is not zero.
@@ -112,19 +122,19 @@ fn from_system(class: u8) -> Option<Block> {
     let shift = if bytes >= SPREAD { SPREAD_CALLS.fetch_add(1, Ordering::Relaxed).wrapping_mul(SHIFT) % PAGE / ALIGN } else { 0 };
     // SAFETY: less than a page, which the layout has room for.
     let start = unsafe { memory.add(shift * ALIGN) };
-    Some(Block { start, class, shift: u8::try_from(shift).unwrap_or(0) })
+    Some(Block { start, mark: class | shift << 8 })
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "the block ends here")]
 fn to_system(block: Block) {
-    let Some(layout) = block_layout(class_bytes(block.class)) else { return };
+    let Some(layout) = block_layout(class_bytes(block.class())) else { return };
     SYSTEM_BYTES.fetch_sub(layout.size(), Ordering::Relaxed);
     // SAFETY: the block came from `from_system` with the same layout, begins so far into it, and nobody else holds it.
-    unsafe { dealloc(block.start.sub(usize::from(block.shift) * ALIGN).as_ptr(), layout) };
+    unsafe { dealloc(block.start.sub(block.shift() * ALIGN).as_ptr(), layout) };
 }
 
 fn give_shared(block: Block) {
-    let bytes = class_bytes(block.class);
+    let bytes = class_bytes(block.class());
     let mut shared = SHARED.lock();
     if shared.bytes + bytes > SHARED_BYTES {
         drop(shared);
@@ -134,12 +144,12 @@ fn give_shared(block: Block) {
         shared.free.resize_with(CLASSES, Vec::new);
     }
     shared.bytes += bytes;
-    shared.free[usize::from(block.class)].push(block);
+    shared.free[block.class()].push(block);
 }
 
-fn take_shared(class: u8) -> Option<Block> {
+fn take_shared(class: usize) -> Option<Block> {
     let mut shared = SHARED.lock();
-    let block = shared.free.get_mut(usize::from(class))?.pop()?;
+    let block = shared.free.get_mut(class)?.pop()?;
     shared.bytes -= class_bytes(class);
     Some(block)
 }
@@ -148,32 +158,53 @@ fn take_shared(class: u8) -> Option<Block> {
 /// unused blocks have gone back to the system.
 pub(super) fn take(bytes: usize) -> Option<Block> {
     let class = class_of(bytes);
-    let local = LOCAL.try_with(|l| l.borrow_mut().0.get_mut(usize::from(class)).and_then(Vec::pop)).ok().flatten();
-    local.or_else(|| take_shared(class)).or_else(|| from_system(class)).or_else(|| {
+    let local = LOCAL.try_with(|l| l.borrow_mut().0.get_mut(class).and_then(Vec::pop));
+    if let Ok(Some(block)) = local { Some(block) } else { take_elsewhere(class) }
+}
+
+#[cold]
+fn take_elsewhere(class: usize) -> Option<Block> {
+    take_shared(class).or_else(|| from_system(class)).or_else(|| {
         trim();
         from_system(class)
     })
 }
 
 /// Gives a block back for reuse.
+#[inline]
 pub(super) fn give(block: Block) {
-    let bytes = class_bytes(block.class);
-    if bytes > LOCAL_MAX {
-        return give_shared(block);
+    let (class, bytes) = (block.class(), class_bytes(block.class()));
+    let mut left = Some(block);
+    if bytes <= LOCAL_MAX {
+        // A thread that is ending has no cache any more.
+        let _ = LOCAL.try_with(|l| {
+            if let Some(list) = l.borrow_mut().0.get_mut(class)
+                && list.len() * bytes < LOCAL_BYTES
+            {
+                list.extend(left.take());
+            }
+        });
     }
-    let class = usize::from(block.class);
-    let mut block = Some(block);
-    // A thread that is ending has no cache any more.
-    let _ = LOCAL.try_with(|l| {
-        let mut l = l.borrow_mut();
-        if l.0.is_empty() {
-            l.0.resize_with(CLASSES, Vec::new);
-        }
-        if l.0[class].len() * bytes < LOCAL_BYTES {
-            l.0[class].extend(block.take());
-        }
-    });
-    if let Some(block) = block {
+    if let Some(block) = left {
+        give_elsewhere(block);
+    }
+}
+
+/// To the cache of a thread that has none yet, or to the shared list.
+#[cold]
+fn give_elsewhere(block: Block) {
+    let (class, bytes) = (block.class(), class_bytes(block.class()));
+    let mut left = Some(block);
+    if bytes <= LOCAL_MAX {
+        let _ = LOCAL.try_with(|l| {
+            let mut l = l.borrow_mut();
+            if l.0.is_empty() {
+                l.0.resize_with(CLASSES, Vec::new);
+                l.0[class].extend(left.take());
+            }
+        });
+    }
+    if let Some(block) = left {
         give_shared(block);
     }
 }
@@ -192,7 +223,7 @@ pub struct PoolStats {
 /// Statistics of the pool.
 #[must_use]
 pub fn stats() -> PoolStats {
-    let count = |lists: &Vec<Vec<Block>>| -> usize { lists.iter().flatten().map(|b| class_bytes(b.class)).sum() };
+    let count = |lists: &Vec<Vec<Block>>| -> usize { lists.iter().flatten().map(|b| class_bytes(b.class())).sum() };
     let local = LOCAL.try_with(|l| count(&l.borrow().0)).unwrap_or(0);
     PoolStats {
         system_bytes: SYSTEM_BYTES.load(Ordering::Relaxed),
@@ -226,7 +257,7 @@ mod tests {
             assert!(class >= last);
             last = class;
         }
-        assert!(usize::from(last) < CLASSES);
+        assert!(last < CLASSES);
     }
 
     #[test]

@@ -39,6 +39,15 @@ pub struct Storage {
     owner: Owner,
 }
 
+/// Old bytes need not be valid bools, zeros are. To be called with a buffer of `len` elements of `dtype`.
+#[inline(always)]
+fn valid(dtype: DType, start: NonNull<u8>, len: usize) {
+    if dtype == DType::Bool {
+        // SAFETY: the buffer holds `len` elements of one byte.
+        unsafe { start.as_ptr().write_bytes(0, len) };
+    }
+}
+
 // SAFETY: shared access is read-only, exclusive access goes through `&mut`; lenders are Send + Sync.
 unsafe impl Send for Storage {}
 // SAFETY: as above.
@@ -46,25 +55,20 @@ unsafe impl Sync for Storage {}
 
 impl Storage {
     /// A buffer of the pool for the `len` elements of a layout, with arbitrary (valid) contents.
+    #[inline(always)]
     pub(super) fn pooled(len: usize, layout: Layout, dtype: DType, block: pool::Block) -> Self {
-        Self { start: block.start, len, layout, dtype, owner: Owner::Pool(ManuallyDrop::new(block)) }.valid()
+        valid(dtype, block.start, len);
+        Self { start: block.start, len, layout, dtype, owner: Owner::Pool(ManuallyDrop::new(block)) }
     }
 
     /// A buffer that the handle keeps for the `len` elements of a layout, with arbitrary (valid) contents.
     ///
     /// # Safety
     /// `start` is aligned and points to as many bytes as the layout and the dtype need, which live as long as the storage.
+    #[inline(always)]
     pub(super) unsafe fn in_handle(len: usize, layout: Layout, dtype: DType, start: NonNull<u8>) -> Self {
-        Self { start, len, layout, dtype, owner: Owner::Handle }.valid()
-    }
-
-    /// Old bytes need not be valid bools, zeros are.
-    fn valid(self) -> Self {
-        if self.dtype == DType::Bool {
-            // SAFETY: the buffer holds `len` elements of one byte.
-            unsafe { self.start.as_ptr().write_bytes(0, self.len) };
-        }
-        self
+        valid(dtype, start, len);
+        Self { start, len, layout, dtype, owner: Owner::Handle }
     }
 
     /// Storage over memory of `lender`.
