@@ -67,8 +67,15 @@ fn row_major(shape: &[usize]) -> Strides {
 
 /// The product of the sizes.
 #[must_use]
+#[inline]
 pub fn size_of(shape: &[usize]) -> usize {
-    shape.iter().product()
+    // Most have one axis or two; the loop is for many.
+    match *shape {
+        [] => 1,
+        [n] => n,
+        [a, b] => a * b,
+        _ => shape.iter().product(),
+    }
 }
 
 /// The shape that two shapes broadcast to, if they do.

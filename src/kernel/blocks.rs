@@ -43,8 +43,7 @@ fn plain<'a, T: Element>(a: &'a Array, shape: &[usize]) -> Option<&'a [T]> {
 /// The operands as slices when there are few elements: what is left of [`zip`] when there is nothing to broadcast, to
 /// gather or to share among threads. Numbers are written out into `room`.
 #[inline]
-fn few<'a, T: Element, const N: usize>(inputs: &[Input<'a>; N], shape: &[usize], room: &'a mut [[T; SHORT]; N]) -> Option<[&'a [T]; N]> {
-    let n = size_of(shape);
+fn few<'a, T: Element, const N: usize>(inputs: &[Input<'a>; N], n: usize, room: &'a mut [[T; SHORT]; N]) -> Option<[&'a [T]; N]> {
     if n > BLOCK {
         return None;
     }
@@ -116,7 +115,7 @@ pub(super) fn zip<T: Element, O: Element, const N: usize>(
     cost: f64,
     f: impl Fn([&[T]; N], &mut [O]) + Sync,
 ) -> Array {
-    if let Some(slices) = few(&inputs, shape, &mut [[T::default(); SHORT]; N]) {
+    if let Some(slices) = few(&inputs, size_of(shape), &mut [[T::default(); SHORT]; N]) {
         return Array::build(shape, |data: &mut [O]| f(slices, data));
     }
     let sources = inputs.map(|i| Source::<T>::new(i, shape));
@@ -166,7 +165,7 @@ fn spread<T: Element, O: Send, const N: usize>(sources: &[Source<'_, T>; N], sha
 /// [`zip`] onto `target`, which is an operand as well as the result: `f` sees its old values in the last argument.
 /// It is overwritten in place when nobody else holds it.
 pub fn update<T: Element, const N: usize>(target: &mut Array, inputs: [Input<'_>; N], cost: f64, f: impl Fn([&[T]; N], &mut [T]) + Sync) {
-    if let Some(slices) = few(&inputs, target.shape(), &mut [[T::default(); SHORT]; N]) {
+    if let Some(slices) = few(&inputs, target.size(), &mut [[T::default(); SHORT]; N]) {
         return f(slices, target.data_mut());
     }
     let shape = Shape::from_slice(target.shape());
