@@ -13,15 +13,8 @@ pub type Strides = SmallVec<[isize; 4]>;
 #[must_use]
 #[inline(always)]
 pub fn few<T: Copy + Default>(s: &[T]) -> Option<[T; 4]> {
-    let zero = T::default();
-    Some(match *s {
-        [] => [zero; 4],
-        [a] => [a, zero, zero, zero],
-        [a, b] => [a, b, zero, zero],
-        [a, b, c] => [a, b, c, zero],
-        [a, b, c, d] => [a, b, c, d],
-        _ => return None,
-    })
+    let at = |i: usize| s.get(i).copied().unwrap_or_default();
+    (s.len() <= 4).then(|| [at(0), at(1), at(2), at(3)])
 }
 
 /// `s` in a vector of its own: what is short is written out, where copying by length would call a function.

@@ -25,6 +25,17 @@ pub enum State {
     Leaf(Arc<Leaf>),
 }
 
+impl State {
+    /// The present value; that of a place is put into `at`.
+    #[inline]
+    fn value<'a>(&'a self, at: &'a mut Option<Variable>) -> &'a Variable {
+        match self {
+            Self::Value(v) => v,
+            Self::Leaf(leaf) => at.insert(leaf.variable()),
+        }
+    }
+}
+
 /// An n-dimensional array that differentiates.
 ///
 /// Variable(data, *, dtype=None, requires_grad=False)
@@ -75,10 +86,7 @@ impl PyVariable {
 
     /// Runs `f` on the value without copying it. `f` must be short and must not call Python: the handle is locked.
     pub fn with<R>(&self, f: impl FnOnce(&Variable) -> R) -> R {
-        match &*self.state.lock() {
-            State::Value(v) => f(v),
-            State::Leaf(leaf) => f(&leaf.variable()),
-        }
+        f(self.state.lock().value(&mut None))
     }
 
     /// Runs `f` on the values of two handles without copying them. `f` must be short and must not call Python: both
@@ -96,12 +104,8 @@ impl PyVariable {
             let b = other.state.lock();
             (self.state.lock(), b)
         };
-        match (&*a, &*b) {
-            (State::Value(a), State::Value(b)) => f(a, b),
-            (State::Value(a), State::Leaf(b)) => f(a, &b.variable()),
-            (State::Leaf(a), State::Value(b)) => f(&a.variable(), b),
-            (State::Leaf(a), State::Leaf(b)) => f(&a.variable(), &b.variable()),
-        }
+        let (mut at_a, mut at_b) = (None, None);
+        f(a.value(&mut at_a), b.value(&mut at_b))
     }
 
     /// The place, for a leaf.

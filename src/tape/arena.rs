@@ -70,7 +70,7 @@ impl Arena {
         if place == self.chunks.len() {
             self.extend();
         }
-        let Some(Some(chunk)) = self.chunks.get_mut(place) else { unreachable!("the newest chunk is there") };
+        let chunk = self.chunk(place);
         chunk.live += 1;
         let node = &mut chunk.nodes[at];
         (node.op, node.refs, node.freed) = (op, 1, false);
@@ -89,6 +89,15 @@ impl Arena {
         (usize::try_from(chunk).unwrap_or(usize::MAX), usize::try_from(id % CHUNK as u64).unwrap_or(0))
     }
 
+    /// The chunk at place `c`, which lives.
+    #[inline]
+    fn chunk(&mut self, c: usize) -> &mut Chunk {
+        match self.chunks.get_mut(c) {
+            Some(Some(chunk)) => chunk,
+            _ => unreachable!("a counted node's chunk is alive"),
+        }
+    }
+
     /// A node that is alive.
     #[inline]
     pub(super) fn node(&self, id: u64) -> &Node {
@@ -103,10 +112,7 @@ impl Arena {
     #[inline]
     pub(super) fn node_mut(&mut self, id: u64) -> &mut Node {
         let (c, i) = self.place(id);
-        match self.chunks.get_mut(c) {
-            Some(Some(chunk)) => &mut chunk.nodes[i],
-            _ => unreachable!("a counted node's chunk is alive"),
-        }
+        &mut self.chunk(c).nodes[i]
     }
 
     /// The live nodes of which `f` holds.
@@ -152,7 +158,8 @@ impl Arena {
     /// of the user's it is returned, to end outside the lock.
     #[inline(always)]
     pub(super) fn release(&mut self, id: u64, nodes: &mut SmallVec<[u64; 4]>, leaves: &mut SmallVec<[Arc<Leaf>; 2]>) -> Option<Node> {
-        let node = self.node_mut(id);
+        let (c, i) = self.place(id);
+        let node = &mut self.chunk(c).nodes[i];
         node.refs -= 1;
         if node.refs > 0 {
             return None;
@@ -167,15 +174,13 @@ impl Arena {
                 }
             }
         }
-        self.fallible -= usize::from(fallible);
-        let (c, i) = self.place(id);
-        let Some(Some(chunk)) = self.chunks.get_mut(c) else { unreachable!("a counted node's chunk is alive") };
         let rest = if plain {
-            chunk.nodes[i].clear();
+            node.clear();
             None
         } else {
-            Some(std::mem::take(&mut chunk.nodes[i]))
+            Some(std::mem::take(node))
         };
+        self.fallible -= usize::from(fallible);
         self.leave(c);
         rest
     }
@@ -186,7 +191,8 @@ impl Arena {
     /// `Freed` when they have been taken before.
     #[inline]
     pub(super) fn take(&mut self, id: u64, to: &mut Node) -> Result<()> {
-        let node = self.node_mut(id);
+        let (c, i) = self.place(id);
+        let node = &mut self.chunk(c).nodes[i];
         if node.freed {
             return Err(freed_error(node.name(), node.source()));
         }
@@ -194,13 +200,10 @@ impl Arena {
             *to = node.part();
             return Ok(());
         }
-        let fallible = node.is_fallible();
-        self.fallible -= usize::from(fallible);
-        let (c, i) = self.place(id);
-        let Some(Some(chunk)) = self.chunks.get_mut(c) else { unreachable!("a counted node's chunk is alive") };
-        let node = &mut chunk.nodes[i];
         node.refs = 0;
+        let fallible = node.is_fallible();
         std::mem::swap(to, node);
+        self.fallible -= usize::from(fallible);
         self.leave(c);
         Ok(())
     }
@@ -209,11 +212,10 @@ impl Arena {
     #[inline]
     fn leave(&mut self, c: usize) {
         self.live -= 1;
-        if let Some(Some(chunk)) = self.chunks.get_mut(c) {
-            chunk.live -= 1;
-            if chunk.live == 0 && self.first + (c as u64) < self.next / CHUNK as u64 {
-                self.retire(c);
-            }
+        let chunk = self.chunk(c);
+        chunk.live -= 1;
+        if chunk.live == 0 && self.first + (c as u64) < self.next / CHUNK as u64 {
+            self.retire(c);
         }
     }
 

@@ -102,8 +102,10 @@ impl Leaf {
     /// The present value, tracked when gradients are collected here.
     #[must_use]
     pub fn variable(self: &Arc<Self>) -> Variable {
-        let value = self.state.lock().value.clone();
-        if self.requires_grad() { Variable::with_edge(value.into_array(), Edge::Leaf(Arc::clone(self))) } else { value }
+        let state = self.state.lock();
+        let array = state.value.array().clone();
+        let edge = if self.requires_grad() { Edge::Leaf(Arc::clone(self)) } else { state.value.edge().clone() };
+        Variable::with_edge(array, edge)
     }
 
     /// The present value without history.

@@ -32,7 +32,7 @@ pub(super) trait Sink {
 pub struct Step<'a> {
     pub(super) id: u64,
     pub(super) work: &'a Work,
-    pub(super) cotangents: Cotangents,
+    pub(super) cotangents: &'a mut Cotangents,
     pub(super) create_graph: bool,
     /// Whether NaN is looked for.
     pub(super) watched: bool,
@@ -132,10 +132,19 @@ impl<'a> Step<'a> {
         }
     }
 
+    /// [`Step::take_g`] as an array, for a rule that is not recorded.
+    #[inline(always)]
+    pub fn take_array(&mut self) -> Array {
+        match self.cotangents[0].take() {
+            Some(g) => g.into_array(),
+            None => unreachable!("{}: the engine runs a rule only when a cotangent has arrived", self.name()),
+        }
+    }
+
     /// The cotangents of all outputs; `None` is zero.
     #[must_use]
     pub fn cotangents(&self) -> &[Option<Variable>] {
-        &self.cotangents
+        self.cotangents
     }
 
     fn saved(&self, role: Role) -> Option<&'a Array> {

@@ -249,8 +249,11 @@ impl Sweep {
     /// Runs the rules.
     pub(super) fn run(&mut self) -> Result<()> {
         let _mode = mode::recording(self.options.create_graph);
+        // One for all: it is large.
+        let mut work = Work::default();
         while self.done < self.order.len() {
-            self.visit(self.order[self.done])?;
+            self.visit(self.order[self.done], &mut work)?;
+            work.clear();
         }
         Ok(())
     }
@@ -264,15 +267,14 @@ impl Sweep {
     }
 
     /// Runs one rule, and gives back this sweep's count of the node.
-    fn visit(&mut self, id: u64) -> Result<()> {
-        let mut work = Work::default();
+    fn visit(&mut self, id: u64, work: &mut Work) -> Result<()> {
         if !(self.options.retain_graph || self.free_late) {
             work.take(id, |input| self.wants(input))?;
             self.done += 1;
-            return self.work(id, &work);
+            return self.work(id, work);
         }
         work.copy(id, |input| self.wants(input))?;
-        self.work(id, &work)?;
+        self.work(id, work)?;
         self.done += 1;
         arena::release(id);
         Ok(())
@@ -302,7 +304,7 @@ impl Sweep {
         if !work.needs_any() {
             return Ok(());
         }
-        let grads = work.apply(id, cotangents, self.options.create_graph, self)?;
+        let grads = work.apply(id, &mut cotangents, self.options.create_graph, self)?;
         for (i, g) in grads.into_iter().enumerate() {
             if let Some(g) = g
                 && work.needs(i)

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::accumulate;
-use super::arena::{self, Arena, NodeRef};
+use super::arena::{self, NodeRef};
 use super::cotangent::{Cotangents, fit};
 use super::leaf::{Hook, Leaf};
 use super::mode;
 use super::node::{Attrs, Input, Meta, Node, Rule, freed_error};
 use super::step::{Grads, Sink, Step};
 use super::variable::{Edge, Variable};
-use crate::array::{Array, same};
+use crate::array::{Array, Shape, few, same};
 use crate::error::{Error, Result};
 
 /// Whether the gradient of an input is wanted, and where to look what the input is like.
@@ -43,7 +43,13 @@ impl Work {
             return Err(freed_error(node.name(), node.source()));
         }
         self.node = node.copy();
-        self.look_at_inputs(&arena, wants);
+        for input in &self.node.inputs {
+            self.wants.push(match input {
+                Input::Leaf(_) if wants(input) => Want::Leaf,
+                Input::Node { id, output } if wants(input) => Want::Node(arena.node(*id).outs[*output as usize].clone()),
+                _ => Want::No,
+            });
+        }
         Ok(())
     }
 
@@ -55,25 +61,28 @@ impl Work {
     pub(super) fn take(&mut self, id: u64, wants: impl Fn(&Input) -> bool) -> Result<()> {
         let mut arena = arena::lock();
         arena.take(id, &mut self.node)?;
-        self.look_at_inputs(&arena, wants);
         for input in &self.node.inputs {
-            if let Input::Node { id, .. } = input {
-                arena.node_mut(*id).refs -= 1;
+            match input {
+                Input::Leaf(_) if wants(input) => self.wants.push(Want::Leaf),
+                Input::Node { id, output } => {
+                    let from = arena.node_mut(*id);
+                    from.refs -= 1;
+                    if wants(input) {
+                        push_like(&mut self.wants, &from.outs[*output as usize]);
+                    } else {
+                        self.wants.push(Want::No);
+                    }
+                }
+                _ => self.wants.push(Want::No),
             }
         }
         Ok(())
     }
 
-    /// Notes what the inputs are like whose gradient is wanted.
-    #[inline]
-    fn look_at_inputs(&mut self, arena: &Arena, wants: impl Fn(&Input) -> bool) {
-        for input in &self.node.inputs {
-            match input {
-                Input::Leaf(_) if wants(input) => self.wants.push(Want::Leaf),
-                Input::Node { id, output } if wants(input) => self.wants.push(Want::Node(arena.node(*id).outs[*output as usize].clone())),
-                _ => self.wants.push(Want::No),
-            }
-        }
+    /// Drops what it has.
+    pub(super) fn clear(&mut self) {
+        self.node.clear();
+        self.wants.clear();
     }
 
     /// Shape and dtype of input `i` when its gradient is wanted.
@@ -121,7 +130,7 @@ impl Work {
     }
 
     /// Runs its rule: what it returns are gradients of inputs, if it has not handed them to `sink`.
-    pub(super) fn apply(&self, id: u64, cotangents: Cotangents, create_graph: bool, sink: &mut dyn Sink) -> Result<Grads> {
+    pub(super) fn apply(&self, id: u64, cotangents: &mut Cotangents, create_graph: bool, sink: &mut dyn Sink) -> Result<Grads> {
         let watched = mode::is_anomaly() && !cotangents.iter().flatten().any(|g| accumulate::has_nan(g.array()));
         let node = &self.node;
         let mut step = Step { id, work: self, cotangents, create_graph, watched, sink };
@@ -146,6 +155,16 @@ impl Work {
         }
         let line = self.node.source().map(|s| format!(", recorded at {s}")).unwrap_or_default();
         Err(Error::Grad(format!("detect_anomaly: the gradient of `{}` with respect to its input {i} is NaN{line}", self.node.name())))
+    }
+}
+
+/// Notes that an input is like `meta`. As in [`push_meta`](super::variable), what is pushed is made of what is in registers.
+#[inline(always)]
+fn push_like(wants: &mut SmallVec<[Want; 2]>, meta: &Meta) {
+    let (shape, dtype) = (&meta.shape[..], meta.dtype);
+    match few(shape) {
+        Some(sizes) => wants.push(Want::Node(Meta { shape: Shape::from_buf_and_len(sizes, shape.len()), dtype })),
+        None => wants.push(Want::Node(Meta { shape: Shape::from_slice(shape), dtype })),
     }
 }
 

@@ -141,9 +141,9 @@ pub fn apply_unary<U: Unary + ?Sized>(x: &Variable, p: [f64; 2]) -> Result<Varia
 }
 
 fn unary_vjp<U: Unary + ?Sized>(step: &mut Step<'_>) -> Result<Grads> {
-    let g = step.take_g();
     let p = step.attrs().scalars();
     if step.create_graph() {
+        let g = step.take_g();
         let trace = Trace::new(g.dtype());
         let x = if U::SAVES.a { trace.value(step.input(0)) } else { Traced::Lit(0.0) };
         let y = if U::SAVES.y { trace.value(step.output(0)) } else { Traced::Lit(0.0) };
@@ -151,7 +151,7 @@ fn unary_vjp<U: Unary + ?Sized>(step: &mut Step<'_>) -> Result<Grads> {
         let out = trace.value(g).annihilate(factor);
         return Ok(one_gradient(trace.finish(out)?));
     }
-    let g = g.into_array();
+    let g = step.take_array();
     if !pull_back::<U>(step, Cotangent::Lent(&g), p)? {
         pull_back::<U>(step, Cotangent::Given(g), p)?;
     }

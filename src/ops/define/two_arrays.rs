@@ -278,20 +278,11 @@ fn record_scalar<B: Binary + ?Sized>(x: &Variable, value: Scalar, out: Array, sc
 }
 
 fn binary_vjp<B: Binary + ?Sized>(step: &mut Step<'_>) -> Result<Grads> {
-    let g = step.take_g();
     let scalar = if let Attrs::Scalars([value, first]) = *step.attrs() { Some((value, first != 0.0)) } else { None };
     if step.create_graph() {
-        return match scalar {
-            Some((value, false)) => recorded::<B, 0>(step, g, Some(value)).map(one_gradient),
-            Some((value, true)) => recorded::<B, 1>(step, g, Some(value)).map(one_gradient),
-            None => {
-                let ga = if step.needs(0) { Some(recorded::<B, 0>(step, g.clone(), None)?) } else { None };
-                let gb = if step.needs(1) { Some(recorded::<B, 1>(step, g, None)?) } else { None };
-                Ok(Grads::from_buf([ga, gb]))
-            }
-        };
+        return recorded_vjp::<B>(step, scalar);
     }
-    let g = g.into_array();
+    let g = step.take_array();
     match scalar {
         Some((value, false)) => one_side::<B, 0>(step, g, Some(value))?,
         Some((value, true)) => one_side::<B, 1>(step, g, Some(value))?,
@@ -302,6 +293,19 @@ fn binary_vjp<B: Binary + ?Sized>(step: &mut Step<'_>) -> Result<Grads> {
         },
     }
     Ok(Grads::new())
+}
+
+fn recorded_vjp<B: Binary + ?Sized>(step: &mut Step<'_>, scalar: Option<(f64, bool)>) -> Result<Grads> {
+    let g = step.take_g();
+    match scalar {
+        Some((value, false)) => recorded::<B, 0>(step, g, Some(value)).map(one_gradient),
+        Some((value, true)) => recorded::<B, 1>(step, g, Some(value)).map(one_gradient),
+        None => {
+            let ga = if step.needs(0) { Some(recorded::<B, 0>(step, g.clone(), None)?) } else { None };
+            let gb = if step.needs(1) { Some(recorded::<B, 1>(step, g, None)?) } else { None };
+            Ok(Grads::from_buf([ga, gb]))
+        }
+    }
 }
 
 /// The gradients of both operands. One that is added to what was collected leaves the cotangent as it is, and the other can
