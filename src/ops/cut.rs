@@ -18,8 +18,7 @@ fn all_cotangents(step: &Step<'_>, count: usize) -> Vec<Variable> {
         let meta = step.out_meta(i);
         Array::zeros(&[], meta.dtype).broadcast_to("split", &meta.shape).map(Variable::from)
     };
-    let given = |i| step.cotangents().get(i).cloned().flatten();
-    (0..count).filter_map(|i| given(i).or_else(|| zeros(i).ok())).collect()
+    (0..count).filter_map(|i| step.cotangent(i).or_else(|| zeros(i).ok())).collect()
 }
 
 /// Pieces between neighbouring `bounds`, which rise from 0 to the size of `axis`: one operation, whose gradient is one

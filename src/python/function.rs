@@ -112,9 +112,9 @@ impl CustomRule for FunctionRule {
 impl FunctionRule {
     fn run(&self, py: Python<'_>, step: &Step<'_>) -> PyResult<Grads> {
         let mut args = vec![self.ctx.clone_ref(py)];
-        for g in step.cotangents() {
+        for g in (0..step.output_count()).map(|i| step.cotangent(i)) {
             args.push(match g {
-                Some(g) => wrap(py, g.clone())?,
+                Some(g) => wrap(py, g)?,
                 None => py.None(),
             });
         }

@@ -4,12 +4,79 @@ use smallvec::SmallVec;
 
 use super::accumulate;
 use super::node::Meta;
-use super::variable::Variable;
+use super::variable::{Edge, Variable};
 use crate::array::{Array, Scalar};
 use crate::error::{Error, Result, show_shape};
 
-/// The cotangents of a node's outputs.
-pub(super) type Cotangents = SmallVec<[Option<Variable>; 1]>;
+/// What has been collected of a value's gradient. The array and its place on the tape lie apart: taking an array then moves
+/// two words.
+#[derive(Debug, Default)]
+pub(super) struct Collected {
+    array: Option<Array>,
+    edge: Edge,
+}
+
+/// What has been collected for a node's outputs.
+pub(super) type Cotangents = SmallVec<[Collected; 1]>;
+
+impl From<Variable> for Collected {
+    fn from(g: Variable) -> Self {
+        let edge = g.edge().clone();
+        Self { array: Some(g.into_array()), edge }
+    }
+}
+
+impl Collected {
+    /// Adds a gradient: the first one is moved, later ones are added, in place when nobody else holds the sum.
+    #[inline]
+    pub(super) fn add(&mut self, mut g: Array) {
+        let Some(sum) = &mut self.array else {
+            self.array = Some(g);
+            return;
+        };
+        if !sum.is_unique() && g.is_unique() {
+            std::mem::swap(sum, &mut g);
+        }
+        accumulate::add_in_place(sum, &g);
+    }
+
+    /// [`Collected::add`] of a recorded gradient, by a recorded operation.
+    pub(super) fn add_recorded(&mut self, g: Variable) -> Result<()> {
+        *self = match self.take() {
+            None => g.into(),
+            Some(sum) => accumulate::add(&sum, &g)?.into(),
+        };
+        Ok(())
+    }
+
+    pub(super) fn array(&self) -> Option<&Array> {
+        self.array.as_ref()
+    }
+
+    /// The sum, if it can be added to.
+    #[inline]
+    pub(super) fn unique(&mut self) -> Option<&mut Array> {
+        let sum = self.array.as_mut()?;
+        if sum.is_unique() { Some(sum) } else { None }
+    }
+
+    /// Takes the sum, which is not recorded.
+    #[inline]
+    pub(super) fn take_array(&mut self) -> Option<Array> {
+        self.array.take()
+    }
+
+    #[inline]
+    pub(super) fn take(&mut self) -> Option<Variable> {
+        let edge = std::mem::take(&mut self.edge);
+        self.array.take().map(|array| Variable::with_edge(array, edge))
+    }
+
+    /// The sum, shared.
+    pub(super) fn get(&self) -> Option<Variable> {
+        self.array.clone().map(|array| Variable::with_edge(array, self.edge.clone()))
+    }
+}
 
 /// The cotangent a root starts with.
 pub(super) fn seed(root: &Variable, given: Option<&Variable>) -> Result<Variable> {
@@ -33,30 +100,6 @@ pub(super) fn seed(root: &Variable, given: Option<&Variable>) -> Result<Variable
             Err(Error::DType(format!("backward: the gradient passed has dtype {}, expected {} like the value", g.dtype(), root.dtype())))
         }
         Some(g) => Ok(g.clone()),
-    }
-}
-
-/// A recorded gradient is added by a recorded operation; the first one is moved.
-pub(super) fn add_recorded(sum: &mut Option<Variable>, g: Variable) -> Result<()> {
-    *sum = Some(match sum.take() {
-        None => g,
-        Some(old) => accumulate::add(&old, &g)?,
-    });
-    Ok(())
-}
-
-/// The first gradient is moved, later ones are added: in place when nobody else holds the sum.
-#[inline]
-pub(super) fn add_to(sum: &mut Option<Variable>, mut g: Array) {
-    match sum {
-        None => *sum = Some(g.into()),
-        Some(old) => {
-            let old = old.array_mut();
-            if !old.is_unique() && g.is_unique() {
-                std::mem::swap(old, &mut g);
-            }
-            accumulate::add_in_place(old, &g);
-        }
     }
 }
 

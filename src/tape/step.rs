@@ -128,23 +128,34 @@ impl<'a> Step<'a> {
     pub fn take_g(&mut self) -> Variable {
         match self.cotangents[0].take() {
             Some(g) => g,
-            None => unreachable!("{}: the engine runs a rule only when a cotangent has arrived", self.name()),
+            None => self.without_cotangent(),
         }
     }
 
     /// [`Step::take_g`] as an array, for a rule that is not recorded.
-    #[inline(always)]
+    #[inline]
     pub fn take_array(&mut self) -> Array {
-        match self.cotangents[0].take() {
-            Some(g) => g.into_array(),
-            None => unreachable!("{}: the engine runs a rule only when a cotangent has arrived", self.name()),
+        match self.cotangents[0].take_array() {
+            Some(g) => g,
+            None => self.without_cotangent(),
         }
     }
 
-    /// The cotangents of all outputs; `None` is zero.
+    #[cold]
+    fn without_cotangent(&self) -> ! {
+        unreachable!("{}: the engine runs a rule only when a cotangent has arrived", self.name())
+    }
+
+    /// The cotangent of output `i`; `None` is zero.
     #[must_use]
-    pub fn cotangents(&self) -> &[Option<Variable>] {
-        self.cotangents
+    pub fn cotangent(&self, i: usize) -> Option<Variable> {
+        self.cotangents.get(i)?.get()
+    }
+
+    /// Number of outputs.
+    #[must_use]
+    pub fn output_count(&self) -> usize {
+        self.work.node.outs.len()
     }
 
     fn saved(&self, role: Role) -> Option<&'a Array> {

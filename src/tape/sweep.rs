@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use super::arena;
 use super::backward::BackwardOptions;
-use super::cotangent::{Cotangents, add_recorded, add_to, own, seed};
+use super::cotangent::{Collected, Cotangents, own, seed};
 use super::hooks::run_hooks;
 use super::leaf::{Hook, Leaf};
 use super::mode;
@@ -21,7 +21,7 @@ use crate::error::Result;
 /// A value whose gradient was asked for.
 pub(super) struct Target {
     edge: Edge,
-    pub(super) gradient: Option<Variable>,
+    pub(super) gradient: Collected,
     pub(super) hooks: Vec<Hook>,
 }
 
@@ -36,7 +36,7 @@ pub(super) struct Sweep {
     stamp: u64,
     options: BackwardOptions,
     pub(super) targets: Vec<Target>,
-    leaves: Vec<(Arc<Leaf>, Option<Variable>)>,
+    leaves: Vec<(Arc<Leaf>, Collected)>,
     retained: Vec<(Arc<Leaf>, Variable)>,
     /// Reached nodes, newest first, each counted by this sweep.
     order: Vec<u64>,
@@ -57,7 +57,7 @@ impl Sweep {
         let seeds: Vec<Variable> = roots.iter().map(|(root, g)| seed(root, g.as_ref())).collect::<Result<_>>()?;
         let target = |x: &Variable| {
             let hooks = if let Edge::Leaf(leaf) = x.edge() { leaf.hooks() } else { Vec::new() };
-            Target { edge: x.edge().clone(), gradient: None, hooks }
+            Target { edge: x.edge().clone(), gradient: Collected::default(), hooks }
         };
         let mut sweep = Self {
             stamp: STAMP.fetch_add(1, Ordering::Relaxed) << 32,
@@ -176,14 +176,14 @@ impl Sweep {
         if let Input::Leaf(leaf) = input
             && !self.targets.is_empty()
         {
-            return self.targets_at(leaf).try_for_each(|sum| add_recorded(sum, g.clone()));
+            return self.targets_at(leaf).try_for_each(|sum| sum.add_recorded(g.clone()));
         }
-        self.place_of(input).map_or(Ok(()), |sum| add_recorded(sum, g))
+        self.place_of(input).map_or(Ok(()), |sum| sum.add_recorded(g))
     }
 
     /// Where a rule may look for what `input` has collected.
     #[inline]
-    fn collected(&mut self, input: &Input) -> Option<&mut Option<Variable>> {
+    fn collected(&mut self, input: &Input) -> Option<&mut Collected> {
         if self.apart {
             return None;
         }
@@ -203,12 +203,12 @@ impl Sweep {
     }
 
     /// Where the targets that are `leaf` collect their gradient.
-    fn targets_at(&mut self, leaf: &Arc<Leaf>) -> impl Iterator<Item = &mut Option<Variable>> {
+    fn targets_at(&mut self, leaf: &Arc<Leaf>) -> impl Iterator<Item = &mut Collected> {
         self.targets.iter_mut().filter(move |t| matches!(&t.edge, Edge::Leaf(l) if Arc::ptr_eq(l, leaf))).map(|t| &mut t.gradient)
     }
 
     /// Where a value's gradient is collected: nowhere when nobody wants it.
-    fn place_of(&mut self, input: &Input) -> Option<&mut Option<Variable>> {
+    fn place_of(&mut self, input: &Input) -> Option<&mut Collected> {
         match input {
             Input::None => None,
             Input::Leaf(leaf) => Some(self.place_of_leaf(leaf)),
@@ -227,21 +227,21 @@ impl Sweep {
                 let slots = &mut self.pool[(self.marks[at] - FIRST) as usize];
                 let output = *output as usize;
                 while slots.len() <= output {
-                    slots.push(None);
+                    slots.push(Collected::default());
                 }
                 Some(&mut slots[output])
             }
         }
     }
 
-    fn place_of_leaf(&mut self, leaf: &Arc<Leaf>) -> &mut Option<Variable> {
+    fn place_of_leaf(&mut self, leaf: &Arc<Leaf>) -> &mut Collected {
         let mark = leaf.mark.load(Ordering::Relaxed);
         let mut place = usize::try_from(mark & 0xffff_ffff).unwrap_or(usize::MAX);
         let known = mark & !0xffff_ffff == self.stamp && self.leaves.get(place).is_some_and(|(known, _)| Arc::ptr_eq(known, leaf));
         if !known {
             place = self.leaves.len();
             leaf.mark.store(self.stamp | place as u64, Ordering::Relaxed);
-            self.leaves.push((Arc::clone(leaf), None));
+            self.leaves.push((Arc::clone(leaf), Collected::default()));
         }
         &mut self.leaves[place].1
     }
@@ -288,16 +288,16 @@ impl Sweep {
         let mut cotangents = std::mem::take(&mut self.pool[(mark - FIRST) as usize]);
         self.unused.push(mark - FIRST);
         while cotangents.len() < work.node.outs.len() {
-            cotangents.push(None);
+            cotangents.push(Collected::default());
         }
         for (output, _, hook) in work.hooks() {
             if let Some(g) = cotangents[*output as usize].take() {
-                cotangents[*output as usize] = Some(run_hooks(std::slice::from_ref(hook), g)?);
+                cotangents[*output as usize] = run_hooks(std::slice::from_ref(hook), g)?.into();
             }
         }
         for (output, leaf) in work.retained() {
-            if let Some(g) = &cotangents[*output as usize] {
-                self.retained.push((Arc::clone(leaf), g.clone()));
+            if let Some(g) = cotangents[*output as usize].get() {
+                self.retained.push((Arc::clone(leaf), g));
             }
         }
         self.catch(id, &cotangents);
@@ -321,7 +321,7 @@ impl Sweep {
             if let Edge::Node { node, output } = &t.edge
                 && node.id() == id
             {
-                t.gradient.clone_from(&cotangents[*output as usize]);
+                t.gradient = cotangents[*output as usize].get().map(Collected::from).unwrap_or_default();
             }
         }
     }
@@ -331,7 +331,7 @@ impl Sweep {
         let leaves = std::mem::take(&mut self.leaves);
         let ready = leaves
             .into_iter()
-            .filter_map(|(leaf, g)| Some((leaf, g?)))
+            .filter_map(|(leaf, mut g)| Some((leaf, g.take()?)))
             .map(|(leaf, g)| {
                 let g = if leaf.has_hooks() { run_hooks(&leaf.hooks(), g)? } else { g };
                 Ok((leaf, g))
@@ -347,12 +347,13 @@ impl Sweep {
 
 impl Sink for Sweep {
     fn sum(&mut self, input: &Input) -> Option<&mut Array> {
-        let sum = self.collected(input)?.as_mut()?.array_mut();
-        if sum.is_unique() { Some(sum) } else { None }
+        self.collected(input)?.unique()
     }
 
     fn take(&mut self, input: &Input) -> Option<Array> {
-        self.collected(input)?.take_if(|sum| sum.array_mut().is_unique()).map(Variable::into_array)
+        let sum = self.collected(input)?;
+        sum.unique()?;
+        sum.take_array()
     }
 
     #[inline]
@@ -360,9 +361,9 @@ impl Sink for Sweep {
         if let Input::Leaf(leaf) = input
             && !self.targets.is_empty()
         {
-            self.targets_at(leaf).for_each(|sum| add_to(sum, g.clone()));
+            self.targets_at(leaf).for_each(|sum| sum.add(g.clone()));
         } else if let Some(sum) = self.place_of(input) {
-            add_to(sum, g);
+            sum.add(g);
         }
         Ok(())
     }

@@ -13,9 +13,10 @@ use crate::array::{Array, DType, Shape, few};
 use crate::error::{Error, Result};
 
 /// Where on the tape a value stands.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub enum Edge {
     /// Not tracked.
+    #[default]
     None,
     /// A place that collects gradients.
     Leaf(Arc<Leaf>),

@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use smallvec::SmallVec;
-
 use super::accumulate;
 use super::arena::{self, NodeRef};
-use super::cotangent::{Cotangents, fit};
+use super::cotangent::{Collected, Cotangents, fit};
 use super::leaf::{Hook, Leaf};
 use super::mode;
 use super::node::{Attrs, Input, Meta, Node, Rule, freed_error};
@@ -24,11 +22,24 @@ pub(super) enum Want {
     Node(Meta),
 }
 
+impl Want {
+    /// That of the gradient of something like `meta`.
+    #[inline(always)]
+    fn be(&mut self, meta: &Meta) {
+        let (shape, dtype) = (&meta.shape[..], meta.dtype);
+        match few(shape) {
+            Some(sizes) => *self = Self::Node(Meta { shape: Shape::from_buf_and_len(sizes, shape.len()), dtype }),
+            None => *self = Self::Node(Meta { shape: Shape::from_slice(shape), dtype }),
+        }
+    }
+}
+
 /// What a node's turn needs, taken or copied out of the arena.
 #[derive(Default)]
 pub(super) struct Work {
     pub(super) node: Node,
-    wants: SmallVec<[Want; 2]>,
+    /// One for each input, and old ones: they are overwritten where they are, which is faster than pushing what is large.
+    wants: Vec<Want>,
 }
 
 impl Work {
@@ -43,12 +54,13 @@ impl Work {
             return Err(freed_error(node.name(), node.source()));
         }
         self.node = node.copy();
-        for input in &self.node.inputs {
-            self.wants.push(match input {
+        self.make_room();
+        for (input, want) in self.node.inputs.iter().zip(&mut self.wants) {
+            *want = match input {
                 Input::Leaf(_) if wants(input) => Want::Leaf,
                 Input::Node { id, output } if wants(input) => Want::Node(arena.node(*id).outs[*output as usize].clone()),
                 _ => Want::No,
-            });
+            };
         }
         Ok(())
     }
@@ -61,36 +73,44 @@ impl Work {
     pub(super) fn take(&mut self, id: u64, wants: impl Fn(&Input) -> bool) -> Result<()> {
         let mut arena = arena::lock();
         arena.take(id, &mut self.node)?;
-        for input in &self.node.inputs {
+        self.make_room();
+        for (input, want) in self.node.inputs.iter().zip(&mut self.wants) {
+            *want = Want::No;
             match input {
-                Input::Leaf(_) if wants(input) => self.wants.push(Want::Leaf),
+                Input::None => {}
+                Input::Leaf(_) if wants(input) => *want = Want::Leaf,
+                Input::Leaf(_) => {}
                 Input::Node { id, output } => {
                     let from = arena.node_mut(*id);
                     from.refs -= 1;
                     if wants(input) {
-                        push_like(&mut self.wants, &from.outs[*output as usize]);
-                    } else {
-                        self.wants.push(Want::No);
+                        want.be(&from.outs[*output as usize]);
                     }
                 }
-                _ => self.wants.push(Want::No),
             }
         }
         Ok(())
     }
 
+    /// Makes room for what all inputs are like.
+    #[inline]
+    fn make_room(&mut self) {
+        if self.wants.len() < self.node.inputs.len() {
+            self.wants.resize(self.node.inputs.len(), Want::No);
+        }
+    }
+
     /// Drops what it has.
     pub(super) fn clear(&mut self) {
         self.node.clear();
-        self.wants.clear();
     }
 
     /// Shape and dtype of input `i` when its gradient is wanted.
     #[inline]
     pub(super) fn meta(&self, i: usize) -> Option<&Meta> {
-        match (self.wants.get(i)?, &self.node.inputs[i]) {
-            (Want::Node(meta), _) => Some(meta),
-            (Want::Leaf, Input::Leaf(leaf)) => Some(leaf.meta()),
+        match (self.node.inputs.get(i)?, &self.wants[i]) {
+            (_, Want::Node(meta)) => Some(meta),
+            (Input::Leaf(leaf), Want::Leaf) => Some(leaf.meta()),
             _ => None,
         }
     }
@@ -98,12 +118,12 @@ impl Work {
     /// Whether the gradient of input `i` is wanted.
     #[inline]
     pub(super) fn needs(&self, i: usize) -> bool {
-        self.wants.get(i).is_some_and(|want| !matches!(want, Want::No))
+        i < self.node.inputs.len() && !matches!(self.wants[i], Want::No)
     }
 
     /// Whether any gradient is.
     pub(super) fn needs_any(&self) -> bool {
-        self.wants.iter().any(|want| !matches!(want, Want::No))
+        self.wants[..self.node.inputs.len()].iter().any(|want| !matches!(want, Want::No))
     }
 
     /// The hooks on its outputs.
@@ -131,7 +151,7 @@ impl Work {
 
     /// Runs its rule: what it returns are gradients of inputs, if it has not handed them to `sink`.
     pub(super) fn apply(&self, id: u64, cotangents: &mut Cotangents, create_graph: bool, sink: &mut dyn Sink) -> Result<Grads> {
-        let watched = mode::is_anomaly() && !cotangents.iter().flatten().any(|g| accumulate::has_nan(g.array()));
+        let watched = mode::is_anomaly() && !cotangents.iter().filter_map(Collected::array).any(accumulate::has_nan);
         let node = &self.node;
         let mut step = Step { id, work: self, cotangents, create_graph, watched, sink };
         let grads = match (&node.attrs, node.op.rule) {
@@ -155,16 +175,6 @@ impl Work {
         }
         let line = self.node.source().map(|s| format!(", recorded at {s}")).unwrap_or_default();
         Err(Error::Grad(format!("detect_anomaly: the gradient of `{}` with respect to its input {i} is NaN{line}", self.node.name())))
-    }
-}
-
-/// Notes that an input is like `meta`. As in [`push_meta`](super::variable), what is pushed is made of what is in registers.
-#[inline(always)]
-fn push_like(wants: &mut SmallVec<[Want; 2]>, meta: &Meta) {
-    let (shape, dtype) = (&meta.shape[..], meta.dtype);
-    match few(shape) {
-        Some(sizes) => wants.push(Want::Node(Meta { shape: Shape::from_buf_and_len(sizes, shape.len()), dtype })),
-        None => wants.push(Want::Node(Meta { shape: Shape::from_slice(shape), dtype })),
     }
 }
 
