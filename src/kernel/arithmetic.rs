@@ -19,7 +19,7 @@ pub fn add(a: &Array, b: &Array) -> Array {
 /// # Panics
 /// As [`add`].
 pub fn add_in_place(a: &mut Array, b: &Array) {
-    dispatch!(float a.dtype(), T => blocks::update(a, [Input::from(b)], 1.0, |[x]: [&[T]; 1], out: &mut [T]| {
-        blocks::in_step([x], out, |[x], out| out.iter_mut().zip(x).for_each(|(o, x)| *o += x));
+    dispatch!(float a.dtype(), T => blocks::update(a, [Input::from(b)], 1.0, |inputs: &[&[T]; 1], out: &mut [T]| {
+        blocks::in_step(inputs, out, |[x], out| out.iter_mut().zip(*x).for_each(|(o, x)| *o += x));
     }), else unreachable!("gradients are floating"));
 }

@@ -43,23 +43,25 @@ fn plain<'a, T: Element>(a: &'a Array, shape: &[usize]) -> Option<&'a [T]> {
 /// The operands as slices when there are few elements: what is left of [`zip`] when there is nothing to broadcast, to
 /// gather or to share among threads. Numbers are written out into `room`.
 #[inline]
-fn few<'a, T: Element, const N: usize>(inputs: &[Input<'a>; N], n: usize, room: &'a mut [[T; SHORT]; N]) -> Option<[&'a [T]; N]> {
+fn few<'a, T: Element, const N: usize>(inputs: &[Input<'a>; N], n: usize, room: &'a mut [[T; SHORT]; N], slices: &mut [&'a [T]; N]) -> bool {
     if n > BLOCK {
-        return None;
+        return false;
     }
-    let mut slices: [&[T]; N] = [&[]; N];
     for ((slice, input), room) in slices.iter_mut().zip(inputs).zip(room) {
         *slice = match input {
             // Shapes of as many elements that broadcast differ in axes of one place at most.
-            Input::Array(a) => a.slice_of(n)?,
-            Input::Scalar(_) if n > SHORT => return None,
+            Input::Array(a) => match a.slice_of(n) {
+                Some(all) => all,
+                None => return false,
+            },
+            Input::Scalar(_) if n > SHORT => return false,
             Input::Scalar(s) => {
                 room.fill(T::from_scalar(*s));
                 &room[..n]
             }
         };
     }
-    Some(slices)
+    true
 }
 
 impl<'a, T: Element> Source<'a, T> {
@@ -113,10 +115,11 @@ pub(super) fn zip<T: Element, O: Element, const N: usize>(
     inputs: [Input<'_>; N],
     shape: &[usize],
     cost: f64,
-    f: impl Fn([&[T]; N], &mut [O]) + Sync,
+    f: impl Fn(&[&[T]; N], &mut [O]) + Sync,
 ) -> Array {
-    if let Some(slices) = few(&inputs, size_of(shape), &mut [[T::default(); SHORT]; N]) {
-        return Array::build(shape, |data: &mut [O]| f(slices, data));
+    let (mut room, mut slices) = ([[T::default(); SHORT]; N], [&[][..]; N]);
+    if few(&inputs, size_of(shape), &mut room, &mut slices) {
+        return Array::build(shape, |data: &mut [O]| f(&slices, data));
     }
     let sources = inputs.map(|i| Source::<T>::new(i, shape));
     Array::build(shape, |data: &mut [O]| spread(&sources, shape, data, cost, &f))
@@ -124,20 +127,20 @@ pub(super) fn zip<T: Element, O: Element, const N: usize>(
 
 /// Calls `f` with pieces of equal length of operands that may repeat themselves.
 #[inline(always)]
-pub(super) fn in_step<T, O, const N: usize>(inputs: [&[T]; N], out: &mut [O], mut f: impl FnMut([&[T]; N], &mut [O])) {
+pub(super) fn in_step<T, O, const N: usize>(inputs: &[&[T]; N], out: &mut [O], mut f: impl FnMut(&[&[T]; N], &mut [O])) {
     let n = out.len();
     if inputs.iter().all(|s| s.len() >= n) {
-        return f(inputs.map(|s| &s[..n]), out);
+        return f(inputs, out);
     }
     for (k, chunk) in out.chunks_mut(PERIOD).enumerate() {
         let m = chunk.len();
-        f(inputs.map(|s| if s.len() < n { &s[..m] } else { &s[k * PERIOD..k * PERIOD + m] }), chunk);
+        f(&inputs.map(|s| if s.len() < n { &s[..m] } else { &s[k * PERIOD..k * PERIOD + m] }), chunk);
     }
 }
 
 /// What is done with pieces of the operands and of the result. Behind a pointer: the loops around it are compiled once for
 /// each type of elements, and not for each formula too.
-type Body<'a, T, O, const N: usize> = &'a (dyn Fn([&[T]; N], &mut [O]) + Sync);
+type Body<'a, T, O, const N: usize> = &'a (dyn Fn(&[&[T]; N], &mut [O]) + Sync);
 
 /// The whole result, on several threads when there is enough to do.
 fn spread<T: Element, O: Send, const N: usize>(sources: &[Source<'_, T>; N], shape: &[usize], data: &mut [O], cost: f64, f: Body<'_, T, O, N>) {
@@ -152,7 +155,7 @@ fn spread<T: Element, O: Send, const N: usize>(sources: &[Source<'_, T>; N], sha
         let grain = grain.next_multiple_of(unit);
         let raw = sources.each_ref().map(Source::raw);
         return parallel::for_each_chunk_mut(data, grain, |start, chunk| {
-            grid.run(raw, start, chunk, &mut |pieces, out| f(pieces, out));
+            grid.run(raw, start, chunk, &mut |pieces, out| f(&pieces, out));
             fence();
         });
     }
@@ -164,13 +167,14 @@ fn spread<T: Element, O: Send, const N: usize>(sources: &[Source<'_, T>; N], sha
 
 /// [`zip`] onto `target`, which is an operand as well as the result: `f` sees its old values in the last argument.
 /// It is overwritten in place when nobody else holds it.
-pub fn update<T: Element, const N: usize>(target: &mut Array, inputs: [Input<'_>; N], cost: f64, f: impl Fn([&[T]; N], &mut [T]) + Sync) {
-    if let Some(slices) = few(&inputs, target.size(), &mut [[T::default(); SHORT]; N]) {
-        return f(slices, target.data_mut());
+pub fn update<T: Element, const N: usize>(target: &mut Array, inputs: [Input<'_>; N], cost: f64, f: impl Fn(&[&[T]; N], &mut [T]) + Sync) {
+    let (mut room, mut slices) = ([[T::default(); SHORT]; N], [&[][..]; N]);
+    if few(&inputs, target.size(), &mut room, &mut slices) {
+        return f(&slices, target.data_mut());
     }
     let shape = Shape::from_slice(target.shape());
     let sources = inputs.map(|i| Source::<T>::new(i, &shape));
-    spread(&sources, &shape, target.data_mut::<T>(), cost, &|inputs: [&[T]; N], out: &mut [T]| in_step(inputs, out, &f));
+    spread(&sources, &shape, target.data_mut::<T>(), cost, &|inputs: &[&[T]; N], out: &mut [T]| in_step(inputs, out, &f));
 }
 
 fn run<T: Element, O, const N: usize>(sources: &[Source<'_, T>; N], shape: &[usize], start: usize, out: &mut [O], f: Body<'_, T, O, N>) {
@@ -184,7 +188,7 @@ fn run<T: Element, O, const N: usize>(sources: &[Source<'_, T>; N], shape: &[usi
     }
     // Clearing buffers costs more than a short loop does.
     match out.len() {
-        _ if whole => f(slices, out),
+        _ if whole => f(&slices, out),
         ..=SHORT => by_blocks::<_, _, _, SHORT>(sources, shape, start, out, f),
         _ => by_blocks::<_, _, _, PERIOD>(sources, shape, start, out, f),
     }
@@ -219,13 +223,13 @@ fn by_blocks<T: Element, O, const N: usize, const B: usize>(
             Source::Slice(data) => &data[at..at + n],
             _ => &buffers[i][..n.min(B)],
         });
-        f(pieces, chunk);
+        f(&pieces, chunk);
     }
 }
 
 /// Elementwise over any elements with a plain closure; the compiler vectorises what it can.
 pub fn map<T: Element, O: Element, const N: usize>(inputs: [Input<'_>; N], shape: &[usize], f: impl Fn([T; N]) -> O + Sync) -> Array {
-    zip(inputs, shape, 0.5, |inputs: [&[T]; N], out: &mut [O]| {
+    zip(inputs, shape, 0.5, |inputs: &[&[T]; N], out: &mut [O]| {
         in_step(inputs, out, |inputs, out| {
             for (i, o) in out.iter_mut().enumerate() {
                 *o = f(inputs.map(|s| s[i]));

@@ -33,7 +33,8 @@ pub trait Pointwise<const N: usize>: 'static {
 }
 
 struct Loop<'a, P, T, const N: usize> {
-    inputs: [&'a [T]; N],
+    /// By reference: they were written just before, in parts, and are large to move.
+    inputs: &'a [&'a [T]; N],
     out: &'a mut [T],
     params: [f64; 2],
     /// Whether the result goes past the caches.
@@ -49,9 +50,9 @@ impl<P: Pointwise<N>, T: Real, const N: usize> Kernel for Loop<'_, P, T, N> {
         let (params, whole, far) = (self.params, self.out.len(), self.far);
         // What is short is one piece: nothing repeats itself there.
         if whole <= SHORT {
-            let careless = pass::<P, T, A, N>(self.inputs, self.out, params);
+            let careless = pass::<P, T, A, N>(*self.inputs, self.out, params);
             if P::RANGED && careless {
-                pass::<P, T, Careful<A>, N>(self.inputs, self.out, params);
+                pass::<P, T, Careful<A>, N>(*self.inputs, self.out, params);
             }
             return;
         }
@@ -112,7 +113,7 @@ fn pass<P: Pointwise<N>, T: Real, A: Arch, const N: usize>(inputs: [&[T]; N], ou
 #[must_use]
 pub fn map<P: Pointwise<N>, const N: usize>(inputs: [Input<'_>; N], shape: &[usize], dtype: DType, params: [f64; 2]) -> Array {
     let far = size_of_shape(shape) * dtype.size() > FAR;
-    dispatch!(float dtype, T => blocks::zip(inputs, shape, P::COST * width::<T>(), |inputs: [&[T]; N], out: &mut [T]| {
+    dispatch!(float dtype, T => blocks::zip(inputs, shape, P::COST * width::<T>(), |inputs: &[&[T]; N], out: &mut [T]| {
         let far = far && out.len() >= LONG;
         simd_dispatch(Loop::<P, T, N> { inputs, out, params, far, formula: std::marker::PhantomData });
     }), else unreachable!("formulas are over floating dtypes"))
@@ -124,20 +125,20 @@ pub fn map<P: Pointwise<N>, const N: usize>(inputs: [Input<'_>; N], shape: &[usi
 /// As [`map`].
 pub fn update<P: Pointwise<M>, const N: usize, const M: usize>(target: &mut Array, inputs: [Input<'_>; N], params: [f64; 2]) {
     const { assert!(M == N + 1) };
-    dispatch!(float target.dtype(), T => blocks::update(target, inputs, P::COST * width::<T>(), |inputs: [&[T]; N], out: &mut [T]| {
+    dispatch!(float target.dtype(), T => blocks::update(target, inputs, P::COST * width::<T>(), |inputs: &[&[T]; N], out: &mut [T]| {
         if out.len() <= SHORT { onto::<P, T, N, M, SHORT>(inputs, out, params) } else { onto::<P, T, N, M, OLD>(inputs, out, params) }
     }), else unreachable!("formulas are over floating dtypes"));
 }
 
 /// The formula with `out` as its first operand, block by block: old values are copied out of the way.
-fn onto<P: Pointwise<M>, T: Real + Element, const N: usize, const M: usize, const B: usize>(inputs: [&[T]; N], out: &mut [T], params: [f64; 2]) {
+fn onto<P: Pointwise<M>, T: Real + Element, const N: usize, const M: usize, const B: usize>(inputs: &[&[T]; N], out: &mut [T], params: [f64; 2]) {
     let mut old = [T::default(); B];
     for (k, out) in out.chunks_mut(B).enumerate() {
         let n = out.len();
         old[..n].copy_from_slice(out);
         let at = k * B;
         let all: [&[T]; M] = std::array::from_fn(|i| if i == 0 { &old[..n] } else { &inputs[i - 1][at..at + n] });
-        simd_dispatch(Loop::<P, T, M> { inputs: all, out, params, far: false, formula: std::marker::PhantomData });
+        simd_dispatch(Loop::<P, T, M> { inputs: &all, out, params, far: false, formula: std::marker::PhantomData });
     }
 }
 
@@ -147,20 +148,29 @@ fn onto<P: Pointwise<M>, T: Real + Element, const N: usize, const M: usize, cons
 /// # Panics
 /// As [`map`].
 pub fn accumulate<P: Pointwise<N>, const N: usize>(sum: &mut Array, inputs: [Input<'_>; N], params: [f64; 2]) {
-    dispatch!(float sum.dtype(), T => blocks::update(sum, inputs, P::COST * width::<T>(), |inputs: [&[T]; N], out: &mut [T]| {
-        if out.len() <= SHORT { add::<P, T, N, SHORT>(inputs, out, params) } else { add::<P, T, N, STRIDE>(inputs, out, params) }
+    dispatch!(float sum.dtype(), T => blocks::update(sum, inputs, P::COST * width::<T>(), |inputs: &[&[T]; N], out: &mut [T]| {
+        if out.len() <= SHORT {
+            add::<P, T, N>(inputs, out, &mut [T::default(); SHORT][..out.len()], params);
+        } else {
+            add_blocks::<P, T, N>(inputs, out, params);
+        }
     }), else unreachable!("formulas are over floating dtypes"));
 }
 
 /// `out` plus the formula, block by block.
-fn add<P: Pointwise<N>, T: Real + Element, const N: usize, const B: usize>(inputs: [&[T]; N], out: &mut [T], params: [f64; 2]) {
-    let mut values = [T::default(); B];
-    for (k, out) in out.chunks_mut(B).enumerate() {
-        let values = &mut values[..out.len()];
-        let inputs = inputs.each_ref().map(|s| &s[k * B..k * B + out.len()]);
-        simd_dispatch(Loop::<P, T, N> { inputs, out: values, params, far: false, formula: std::marker::PhantomData });
-        simd_dispatch(Plus { values, out });
+fn add_blocks<P: Pointwise<N>, T: Real + Element, const N: usize>(inputs: &[&[T]; N], out: &mut [T], params: [f64; 2]) {
+    let mut values = [T::default(); STRIDE];
+    for (k, out) in out.chunks_mut(STRIDE).enumerate() {
+        let (at, n) = (k * STRIDE, out.len());
+        add::<P, T, N>(&inputs.map(|s| &s[at..at + n]), out, &mut values[..n], params);
     }
+}
+
+/// `out` plus the formula, which is written to `values` first.
+#[inline(always)]
+fn add<P: Pointwise<N>, T: Real, const N: usize>(inputs: &[&[T]; N], out: &mut [T], values: &mut [T], params: [f64; 2]) {
+    simd_dispatch(Loop::<P, T, N> { inputs, out: values, params, far: false, formula: std::marker::PhantomData });
+    simd_dispatch(Plus { values, out });
 }
 
 struct Plus<'a, T> {

@@ -42,8 +42,8 @@ pub fn centered(x: &Array, axes: &[usize]) -> Array {
         let first = spread(mean(x, axes));
         let mut out = blocks::map([Input::from(x), Input::from(&first)], x.shape(), |[x, m]: [T; 2]| x - m);
         let second = spread(mean(&out, axes));
-        blocks::update(&mut out, [Input::from(&second)], 1.0, |[m]: [&[T]; 1], out: &mut [T]| {
-            blocks::in_step([m], out, |[m], out| out.iter_mut().zip(m).for_each(|(o, m)| *o -= m));
+        blocks::update(&mut out, [Input::from(&second)], 1.0, |inputs: &[&[T]; 1], out: &mut [T]| {
+            blocks::in_step(inputs, out, |[m], out| out.iter_mut().zip(*m).for_each(|(o, m)| *o -= m));
         });
         out
     }, else unreachable!("means are floating"))

@@ -46,6 +46,7 @@ pub(super) struct Sweep {
     marks: Vec<u32>,
     pool: Vec<Cotangents>,
     unused: Vec<u32>,
+    empty: Cotangents,
     free_late: bool,
     /// Whether every gradient must be seen by itself: when it is recorded, and when NaN is looked for.
     apart: bool,
@@ -71,6 +72,7 @@ impl Sweep {
             marks: Vec::new(),
             pool: Vec::new(),
             unused: Vec::new(),
+            empty: Cotangents::new(),
             free_late: false,
             apart: options.create_graph || mode::is_anomaly(),
         };
@@ -285,7 +287,9 @@ impl Sweep {
         if mark < FIRST {
             return Ok(()); // reached, but no gradient came
         }
-        let mut cotangents = std::mem::take(&mut self.pool[(mark - FIRST) as usize]);
+        // In exchange for empty places, which are there: making new ones costs more.
+        let mut cotangents = std::mem::take(&mut self.empty);
+        std::mem::swap(&mut cotangents, &mut self.pool[(mark - FIRST) as usize]);
         self.unused.push(mark - FIRST);
         while cotangents.len() < work.node.outs.len() {
             cotangents.push(Collected::default());
@@ -312,6 +316,8 @@ impl Sweep {
                 self.arrive_variable(&work.node.inputs[i], work.fit(i, g)?)?;
             }
         }
+        cotangents.iter_mut().for_each(|g| drop(g.take()));
+        self.empty = cotangents;
         Ok(())
     }
 
