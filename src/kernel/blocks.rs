@@ -263,9 +263,9 @@ mod tests {
         let want: Vec<f32> = (0..rows).flat_map(|i| (0..columns).map(move |j| 2000.0 * f32::from(i) + f32::from(j) + 0.5)).collect();
         assert_eq!(out.to_vec::<f32>(), want);
         let mut back = out.clone();
-        update(&mut back, [Input::from(&column), Input::from(&row)], 1.0, |[x, y]: [&[f32]; 2], out| {
+        update(&mut back, [Input::from(&column), Input::from(&row)], 1.0, |[x, y]: &[&[f32]; 2], out| {
             assert!(x.len() == out.len() && y.len() == out.len());
-            out.iter_mut().zip(x.iter().zip(y)).for_each(|(o, (x, y))| *o -= 2000.0 * x + y);
+            out.iter_mut().zip(x.iter().zip(*y)).for_each(|(o, (x, y))| *o -= 2000.0 * x + y);
         });
         assert!(back.to_vec::<f32>().iter().all(|x| *x == 0.5));
     }
@@ -297,8 +297,8 @@ mod tests {
     fn a_number_reaches_every_element() {
         for n in [3, 300, 513, 5000] {
             let mut a = Array::full(&[n], Scalar::Int(2), crate::array::DType::I64);
-            update(&mut a, [Input::Scalar(Scalar::Int(5))], 1.0, |[x]: [&[i64]; 1], out| {
-                out.iter_mut().zip(x).for_each(|(o, x)| *o += x);
+            update(&mut a, [Input::Scalar(Scalar::Int(5))], 1.0, |[x]: &[&[i64]; 1], out| {
+                out.iter_mut().zip(*x).for_each(|(o, x)| *o += x);
             });
             assert!(a.to_vec::<i64>().iter().all(|x| *x == 7), "{n}");
         }
@@ -308,8 +308,8 @@ mod tests {
     fn updating_keeps_other_holders() {
         let mut a = Array::from_slice(&[1.0_f32, 2.0], &[2]);
         let old = a.clone();
-        update(&mut a, [Input::Scalar(Scalar::Float(3.0))], 1.0, |[s]: [&[f32]; 1], out| {
-            out.iter_mut().zip(s).for_each(|(o, s)| *o *= s);
+        update(&mut a, [Input::Scalar(Scalar::Float(3.0))], 1.0, |[s]: &[&[f32]; 1], out| {
+            out.iter_mut().zip(*s).for_each(|(o, s)| *o *= s);
         });
         assert_eq!(a.to_vec::<f32>(), [3.0, 6.0]);
         assert_eq!(old.to_vec::<f32>(), [1.0, 2.0]);

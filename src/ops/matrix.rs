@@ -6,7 +6,7 @@
 
 use super::registry::{Arg, Entry, Gradient, Kind, Param, Sample};
 use super::samples::{Draw, REAL};
-use super::shape::{astype, reshape_to};
+use super::shape::{astype, in_dtype, reshape_to};
 use super::{flatten, moveaxis, multiply};
 use crate::array::{Array, Shape, broadcast_shapes, check_memory, normalize_axis};
 use crate::error::{Error, Result, show_shape};
@@ -149,8 +149,10 @@ pub fn matmul(a: &Variable, b: &Variable) -> Result<Variable> {
     };
     check_sum("matmul", (a, -1), (b, if fb == Form::Column { -1 } else { -2 }))?;
     let batch = common_batch("matmul", (a, fa), (b, fb))?;
-    let (a, b) = together(a, b)?;
-    contract(&MATMUL, (&a, fa), (&b, fb), &batch, form, Plus::Nothing)
+    let dtype = a.dtype().promote(b.dtype());
+    let (mut at_a, mut at_b) = (None, None);
+    let (a, b) = (in_dtype(a, dtype, &mut at_a)?, in_dtype(b, dtype, &mut at_b)?);
+    contract(&MATMUL, (a, fa), (b, fb), &batch, form, Plus::Nothing)
 }
 
 /// A linear layer, x · weightᵀ + bias, in PyTorch's layout: the weight has the shape (outputs, inputs), or (inputs,) for one
@@ -184,9 +186,10 @@ pub fn linear(x: &Variable, weight: &Variable, bias: Option<&Variable>) -> Resul
     if let Some(bias) = bias {
         dtype = dtype.promote(bias.dtype());
     }
-    let (x, weight) = (astype(x, dtype)?, astype(weight, dtype)?);
-    let bias = bias.map(|b| astype(b, dtype)).transpose()?;
-    contract(&LINEAR, (&x, fx), (&weight, fw), fx.batch(x.shape()), form, bias.as_ref().map_or(Plus::Nothing, Plus::Bias))
+    let (mut at_x, mut at_weight, mut at_bias) = (None, None, None);
+    let (x, weight) = (in_dtype(x, dtype, &mut at_x)?, in_dtype(weight, dtype, &mut at_weight)?);
+    let bias = bias.map(|b| in_dtype(b, dtype, &mut at_bias)).transpose()?;
+    contract(&LINEAR, (x, fx), (weight, fw), fx.batch(x.shape()), form, bias.map_or(Plus::Nothing, Plus::Bias))
 }
 
 /// The products of all pairs of elements of `a` and `b`, both flattened: one row for each element of `a`.

@@ -31,6 +31,11 @@ pub fn astype(x: &Variable, dtype: DType) -> Result<Variable> {
     record(&ASTYPE, &[x], out, |_| {})
 }
 
+/// As [`astype`], without a copy of the handle: what is made is put into `at`.
+pub(crate) fn in_dtype<'a>(x: &'a Variable, dtype: DType, at: &'a mut Option<Variable>) -> Result<&'a Variable> {
+    if x.dtype() == dtype { Ok(x) } else { Ok(at.insert(astype(x, dtype)?)) }
+}
+
 /// A 0-d array of a number.
 #[must_use]
 pub fn scalar(value: impl Into<Scalar>, dtype: DType) -> Variable {

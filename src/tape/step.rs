@@ -191,7 +191,11 @@ impl<'a> Step<'a> {
     #[must_use]
     pub fn output(&self, i: u8) -> Variable {
         let array = self.output_array(i).clone();
-        if self.create_graph { Variable::with_edge(array, edge_of(&Input::Node { id: self.id, output: u32::from(i) })) } else { Variable::from(array) }
+        if self.create_graph {
+            Variable::with_edge(array, edge_of(&Input::Node { id: self.id, output: u32::from(i) }))
+        } else {
+            Variable::from(array)
+        }
     }
 }
 
