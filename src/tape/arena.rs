@@ -29,21 +29,20 @@ struct Chunk {
 }
 
 impl Chunk {
-    fn new() -> Box<Self> {
-        Box::new(Self { nodes: std::iter::repeat_with(Node::default).take(CHUNK).collect(), live: 0 })
+    fn new() -> Self {
+        Self { nodes: std::iter::repeat_with(Node::default).take(CHUNK).collect(), live: 0 }
     }
 }
 
 /// All nodes of the process.
 pub(super) struct Arena {
-    chunks: VecDeque<Option<Box<Chunk>>>,
+    chunks: VecDeque<Option<Chunk>>,
     /// Sequence number of the first chunk's first node, in chunks.
     first: u64,
     next: u64,
     live: usize,
     fallible: usize,
-    #[allow(clippy::vec_box, reason = "a chunk goes back to `chunks` in the box it came in")]
-    spare: Vec<Box<Chunk>>,
+    spare: Vec<Chunk>,
 }
 
 static ARENA: Mutex<Arena> = Mutex::new(Arena { chunks: VecDeque::new(), first: 0, next: 0, live: 0, fallible: 0, spare: Vec::new() });

@@ -105,11 +105,11 @@ pub(super) fn seed(root: &Variable, given: Option<&Variable>) -> Result<Variable
 
 /// A gradient as its value, which is like `meta`, needs it: broadcasting undone.
 #[cold]
-pub(super) fn fit(g: Variable, meta: &Meta, op: &str) -> Result<Variable> {
+pub(super) fn fit(g: &Variable, meta: &Meta, op: &str) -> Result<Variable> {
     if g.dtype() != meta.dtype {
         return Err(Error::Grad(format!("{op}: its gradient rule returned dtype {} for an input of {}", g.dtype(), meta.dtype)));
     }
-    accumulate::sum_to(&g, &meta.shape, op)
+    accumulate::sum_to(g, &meta.shape, op)
 }
 
 /// A gradient in a buffer of its own, in row-major order, as `.grad` keeps it.

@@ -77,9 +77,8 @@ impl Work {
         for (input, want) in self.node.inputs.iter().zip(&mut self.wants) {
             *want = Want::No;
             match input {
-                Input::None => {}
                 Input::Leaf(_) if wants(input) => *want = Want::Leaf,
-                Input::Leaf(_) => {}
+                Input::None | Input::Leaf(_) => {}
                 Input::Node { id, output } => {
                     let from = arena.node_mut(*id);
                     from.refs -= 1;
@@ -144,7 +143,7 @@ impl Work {
     pub(super) fn fit(&self, i: usize, g: Variable) -> Result<Variable> {
         match self.meta(i) {
             Some(meta) if g.dtype() == meta.dtype && same(g.shape(), &meta.shape) => Ok(g),
-            Some(meta) => fit(g, meta, self.node.name()),
+            Some(meta) => fit(&g, meta, self.node.name()),
             None => Ok(g),
         }
     }
