@@ -1,8 +1,8 @@
 //! The arena: chunks of nodes, addressed by sequence number.
 //!
 //! Every node counts its handles and its consumers. When the count reaches zero its contents go at once, through an
-//! explicit work list, and a chunk goes with its last node. Contents are dropped outside the lock: they may hold
-//! Python objects, whose end can reach the arena again.
+//! explicit work list, and a chunk goes with its last node. Contents that may be objects of Python, whose end can reach
+//! the arena again, are dropped outside the lock; what is surely ours ends where it lies.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -47,7 +47,7 @@ pub(super) struct Arena {
 
 static ARENA: Mutex<Arena> = Mutex::new(Arena { chunks: VecDeque::new(), first: 0, next: 0, live: 0, fallible: 0, spare: Vec::new() });
 
-/// The arena, locked. Never run foreign code or drop a node's contents while holding it.
+/// The arena, locked. Never run foreign code while holding it, nor drop what may be foreign.
 pub(super) fn lock() -> MutexGuard<'static, Arena> {
     ARENA.lock()
 }
