@@ -186,7 +186,8 @@ impl Saved {
     #[inline]
     pub(super) fn clear(&mut self) {
         self.roles.clear();
-        self.arrays.drain(..).for_each(|array| array.storage().unlock());
+        self.arrays.iter().for_each(|array| array.storage().unlock());
+        self.arrays.clear();
     }
 }
 
