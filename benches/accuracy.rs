@@ -52,10 +52,10 @@ const FUNCTIONS: [Function; 18] = [
     function("tanh", 2.0, ops::tanh, (-20.0, 20.0), |x| (reference::tanh(x), 0.0)),
     function("erf", 2.0, ops::erf, (-6.0, 6.0), |x| (reference::erf(x), 0.0)),
     function("sigmoid", 3.0, ops::sigmoid, (-700.0, 40.0), |x| (reference::sigmoid(x), 0.0)),
-    function("silu", 3.5, ops::silu, (-700.0, 40.0), |x| (wide(x).times(reference::sigmoid(x)), 0.0)),
+    function("silu", 3.0, ops::silu, (-700.0, 40.0), |x| (wide(x).times(reference::sigmoid(x)), 0.0)),
     Function { name: "softplus", limit: 3.0, call: |x| ops::softplus(x, 1.0), precise: None },
-    Function { name: "gelu", limit: 7.0, call: ops::gelu_erf, precise: None },
-    Function { name: "gelu, by tanh", limit: 3.5, call: ops::gelu_tanh, precise: None },
+    Function { name: "gelu", limit: 3.0, call: ops::gelu_erf, precise: None },
+    Function { name: "gelu, by tanh", limit: 3.0, call: ops::gelu_tanh, precise: None },
 ];
 
 fn run<T: Element>(call: fn(&Variable) -> Result<Variable>, x: &[T]) -> Vec<T> {

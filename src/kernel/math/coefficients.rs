@@ -15,6 +15,8 @@ pub const TANH_CUT: f64 = 0.555;
 pub mod f32 {
     /// `exp` of more overflows, of less than its negative is zero.
     pub const EXP_CLAMP: f32 = 105.0;
+    /// The exponent of a power of two is raised by the first, which keeps it normal; the second takes it back.
+    pub const EXP_SHIFT: [f32; 2] = [64.0, 5.421010862427522e-20];
     /// `expm1` is −1 below and infinite above.
     pub const EXPM1_RANGE: [f32; 2] = [-60.0, 89.0];
     /// `sinh` and `cosh` are infinite above.
@@ -67,10 +69,11 @@ pub mod f32 {
     pub const TANH_NEAR: [f32; 5] = [-0.33333313, 0.1333248, -0.053840518, 0.02102056, -0.006198731];
     /// `gelu` of this and less is zero, of its negative and more the argument.
     pub const NORMAL_CLAMP: f32 = 14.5;
-    /// Above in erfcx(a/√2)/2, times 1.9 so that the first rounding is small. Rational minimax, error 2^-27.33.
-    pub const NORMAL_ABOVE: [f32; 5] = [0.95, 0.8327667, 0.34815156, 0.07720479, 0.007821244];
-    /// Below.
-    pub const NORMAL_BELOW: [f32; 6] = [1.9, 3.181515, 2.2847757, 0.89200693, 0.19353595, 0.019604724];
+    /// The pole of the variable of `NORMAL`.
+    pub const NORMAL_SHIFT: f32 = 3.5;
+    /// 2·(a + 1)·e^(a²/2)·Φ(−a) − 1 in a/(a + `NORMAL_SHIFT`) − ½. Minimax, error 2^-26.08.
+    pub const NORMAL: [f32; 10] =
+        [-0.04289363, -0.39085037, 0.0062990882, 0.6087732, -0.9684282, 0.66384315, 0.037868857, -0.35557723, 0.04727431, 0.14957681];
     /// As `NORMAL_CLAMP`, for the approximation by tanh.
     pub const GELU_CLAMP: f32 = 11.0;
     /// 2·√(2/π) and 0.044715 of it as heads and tails.
@@ -81,6 +84,8 @@ pub mod f32 {
 pub mod f64 {
     /// `exp` of more overflows, of less than its negative is zero.
     pub const EXP_CLAMP: f64 = 750.0;
+    /// The exponent of a power of two is raised by the first, which keeps it normal; the second takes it back.
+    pub const EXP_SHIFT: [f64; 2] = [512.0, 7.458340731200207e-155];
     /// `expm1` is −1 below and infinite above.
     pub const EXPM1_RANGE: [f64; 2] = [-60.0, 710.0];
     /// `sinh` and `cosh` are infinite above.
@@ -224,34 +229,33 @@ pub mod f64 {
     ];
     /// `gelu` of this and less is zero, of its negative and more the argument.
     pub const NORMAL_CLAMP: f64 = 38.7;
-    /// Above in erfcx(a/√2)/2, times 1.9 so that the first rounding is small. Rational minimax, error 2^-59.93.
-    pub const NORMAL_ABOVE: [f64; 11] = [
-        0.95,
-        1.5726949095055587,
-        1.2906943207063915,
-        0.6785226412356383,
-        0.25067639413104936,
-        0.0676971878691338,
-        0.013516052037289597,
-        0.0019724232394938506,
-        0.00020212053220513125,
-        1.3226072426673349e-05,
-        4.248795646225984e-07,
-    ];
-    /// Below.
-    pub const NORMAL_BELOW: [f64; 12] = [
-        1.9,
-        4.661370484536562,
-        5.350624183206663,
-        3.8008673551507295,
-        1.8609392575894774,
-        0.6612296096741959,
-        0.17456951195686668,
-        0.03438422919124212,
-        0.004977284709157649,
-        0.0005077060560326858,
-        3.315284710707514e-05,
-        1.0650151299956628e-06,
+    /// The pole of the variable of `NORMAL`.
+    pub const NORMAL_SHIFT: f64 = 6.0;
+    /// 2·(a + 1)·e^(a²/2)·Φ(−a) − 1 in a/(a + `NORMAL_SHIFT`) − ½. Minimax, error 2^-57.96.
+    pub const NORMAL: [f64; 23] = [
+        -0.09308959945774412,
+        -0.34010144922308283,
+        0.31849139649944175,
+        -0.06997418847351428,
+        -0.5165285546310274,
+        1.4459178920206106,
+        -2.53010934009367,
+        3.3911972233188123,
+        -3.6146275464020308,
+        3.0061112520362454,
+        -1.7797010020457098,
+        0.4894296456305749,
+        0.3096146797004813,
+        -0.4317749939151839,
+        0.14459680435971686,
+        0.11691971950239581,
+        -0.13108042912881276,
+        -0.00023818993710453487,
+        0.06956525123933606,
+        -0.020492739944644983,
+        -0.03282841589669042,
+        0.011507716025478116,
+        0.012612325280613285,
     ];
     /// As `NORMAL_CLAMP`, for the approximation by tanh.
     pub const GELU_CLAMP: f64 = 22.0;

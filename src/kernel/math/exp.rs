@@ -42,13 +42,13 @@ pub fn exp<T: Real, A: Arch>(x: T) -> T {
     p * a * b
 }
 
-/// e^(x + low) as a product of three numbers, of which the last two are powers of two, for a `low` below an ulp of x or so.
+/// `(e, f)` with e^(x + low) = (1 + e)·f·g, the power of two f and g = `EXP_SHIFT[1]`, for an x that is not positive and
+/// a `low` below an ulp of it or so. Scaling by g last may give a subnormal number, rounded once.
 #[inline(always)]
-pub(super) fn exp_parts<T: Real, A: Arch>(x: T, low: T) -> (T, T, T) {
+pub(super) fn exp_parts<T: Real, A: Arch>(x: T, low: T) -> (T, T) {
     let Reduced { t, r, .. } = reduce::<T, A>(x);
     let r = r + low;
-    let (a, b) = T::pow2_halves(t);
-    (fma::<T, A>(r * r, poly::<T, A>(r, T::EXP), r) + T::lit(1.0), a, b)
+    (fma::<T, A>(r * r, poly::<T, A>(r, T::EXP), r), T::pow2(t + T::EXP_SHIFT[0]))
 }
 
 /// 2^k·2^−`shift` and eˣ/2^k − 1 for x = k·ln 2 + r; the scale must be a normal number.

@@ -25,6 +25,8 @@ pub trait Real:
     const MAGIC: Self;
     /// Arguments beyond ±this overflow or underflow `exp` for certain, yet keep `k` in range.
     const EXP_CLAMP: Self;
+    /// An integer, and 2 to its negative: a power of two raised by it is a normal number, and is taken back last.
+    const EXP_SHIFT: [Self; 2];
     /// `expm1` is −1 below and infinite above.
     const EXPM1_RANGE: [Self; 2];
     /// `sinh` and `cosh` are infinite above.
@@ -77,10 +79,10 @@ pub trait Real:
     const ERF_FAR: &'static [Self];
     /// x·Φ(x) is zero or x beyond ±this.
     const NORMAL_CLAMP: Self;
-    /// Above in erfcx(a/√2)/2 as a fraction, in a.
-    const NORMAL_ABOVE: &'static [Self];
-    /// Below.
-    const NORMAL_BELOW: &'static [Self];
+    /// c of the variable a/(a + c) − ½.
+    const NORMAL_SHIFT: Self;
+    /// 2·(a + 1)·e^(a²/2)·Φ(−a) − 1 in that variable.
+    const NORMAL: &'static [Self];
     /// `gelu_tanh` is zero or x beyond ±this.
     const GELU_CLAMP: Self;
     /// `[head, tail]` of 2·√(2/π) and of 0.044715 times that.
@@ -131,6 +133,7 @@ macro_rules! real {
         impl Real for $t {
             const MAGIC: Self = 1.5 * (1u64 << $p) as $t;
             const EXP_CLAMP: Self = c::$t::EXP_CLAMP;
+            const EXP_SHIFT: [Self; 2] = c::$t::EXP_SHIFT;
             const EXPM1_RANGE: [Self; 2] = c::$t::EXPM1_RANGE;
             const SINH_MAX: Self = c::$t::SINH_MAX;
             const TANH_MAX: Self = c::$t::TANH_MAX;
@@ -157,8 +160,8 @@ macro_rules! real {
             const TANH_NEAR: &'static [Self] = &c::$t::TANH_NEAR;
             const ERF_FAR: &'static [Self] = &c::$t::ERF_FAR;
             const NORMAL_CLAMP: Self = c::$t::NORMAL_CLAMP;
-            const NORMAL_ABOVE: &'static [Self] = &c::$t::NORMAL_ABOVE;
-            const NORMAL_BELOW: &'static [Self] = &c::$t::NORMAL_BELOW;
+            const NORMAL_SHIFT: Self = c::$t::NORMAL_SHIFT;
+            const NORMAL: &'static [Self] = &c::$t::NORMAL;
             const GELU_CLAMP: Self = c::$t::GELU_CLAMP;
             const GELU: [[Self; 2]; 2] = c::$t::GELU;
 
