@@ -8,15 +8,20 @@
 /// |x| below this: `erf` by its odd polynomial; above: through the logarithm of its complement.
 pub const ERF_CUT: f64 = 0.945;
 
-/// |x| below this: `tanh` by its odd polynomial; above: through the exponential.
-pub const TANH_CUT: f64 = 0.555;
-
 /// Constants in `f32`.
 pub mod f32 {
     /// `exp` of more overflows, of less than its negative is zero.
     pub const EXP_CLAMP: f32 = 105.0;
-    /// The exponent of a power of two is raised by the first, which keeps it normal; the second takes it back.
-    pub const EXP_SHIFT: [f32; 2] = [64.0, 5.421010862427522e-20];
+    /// The exponent of a power of two is raised by this, which keeps it normal.
+    pub const EXP_RAISED: i16 = 64;
+    /// Takes it back.
+    pub const EXP_LOWER: f32 = 5.421010862427522e-20;
+    /// The logistic function of this and more is 1.
+    pub const LOGISTIC_MAX: f32 = 40.0;
+    /// The exponent of its exponential is lowered by this.
+    pub const LOGISTIC_LOWERED: i16 = 40;
+    /// One, lowered.
+    pub const LOGISTIC_UNIT: f32 = 9.094947017729282e-13;
     /// `expm1` is −1 below and infinite above.
     pub const EXPM1_RANGE: [f32; 2] = [-60.0, 89.0];
     /// `sinh` and `cosh` are infinite above.
@@ -65,15 +70,15 @@ pub mod f32 {
     pub const POW_THIRD: [f32; 2] = [0.9617967, -7.028462e-09];
     /// log2((1+s)/(1−s))/s without its first two terms, over s⁴, in s². Minimax, error 2^-36.78.
     pub const POW: [f32; 3] = [0.5770802, 0.41184735, 0.3378765];
-    /// (tanh x / x − 1)/x² in x². Minimax, error 2^-29.54.
-    pub const TANH_NEAR: [f32; 5] = [-0.33333313, 0.1333248, -0.053840518, 0.02102056, -0.006198731];
+    /// (tanh r / r − 1)/r² in r². Minimax, error 2^-27.35.
+    pub const TANH: [f32; 3] = [-0.33333176, 0.13320452, -0.050954424];
     /// `gelu` of this and less is zero, of its negative and more the argument.
     pub const NORMAL_CLAMP: f32 = 14.5;
     /// The pole of the variable of `NORMAL`.
-    pub const NORMAL_SHIFT: f32 = 3.5;
-    /// 2·(a + 1)·e^(a²/2)·Φ(−a) − 1 in a/(a + `NORMAL_SHIFT`) − ½. Minimax, error 2^-26.08.
+    pub const NORMAL_SHIFT: f32 = 2.5;
+    /// 2·(a + `NORMAL_SHIFT`)·e^(a²/2)·Φ(−a) − 1 in a/(a + `NORMAL_SHIFT`) − ½. Minimax, error 2^-25.38.
     pub const NORMAL: [f32; 10] =
-        [-0.04289363, -0.39085037, 0.0062990882, 0.6087732, -0.9684282, 0.66384315, 0.037868857, -0.35557723, 0.04727431, 0.14957681];
+        [0.41331333, -1.734768, 1.0558957, 0.14777423, -0.5243531, -0.10246179, 0.32298163, 0.17519188, -0.1591621, -0.16104011];
     /// As `NORMAL_CLAMP`, for the approximation by tanh.
     pub const GELU_CLAMP: f32 = 11.0;
     /// 2·√(2/π) and 0.044715 of it as heads and tails.
@@ -84,8 +89,16 @@ pub mod f32 {
 pub mod f64 {
     /// `exp` of more overflows, of less than its negative is zero.
     pub const EXP_CLAMP: f64 = 750.0;
-    /// The exponent of a power of two is raised by the first, which keeps it normal; the second takes it back.
-    pub const EXP_SHIFT: [f64; 2] = [512.0, 7.458340731200207e-155];
+    /// The exponent of a power of two is raised by this, which keeps it normal.
+    pub const EXP_RAISED: i16 = 512;
+    /// Takes it back.
+    pub const EXP_LOWER: f64 = 7.458340731200207e-155;
+    /// The logistic function of this and more is 1.
+    pub const LOGISTIC_MAX: f64 = 60.0;
+    /// The exponent of its exponential is lowered by this.
+    pub const LOGISTIC_LOWERED: i16 = 140;
+    /// One, lowered.
+    pub const LOGISTIC_UNIT: f64 = 7.174648137343064e-43;
     /// `expm1` is −1 below and infinite above.
     pub const EXPM1_RANGE: [f64; 2] = [-60.0, 710.0];
     /// `sinh` and `cosh` are infinite above.
@@ -214,48 +227,47 @@ pub mod f64 {
         0.19125330874561028,
         0.19040323513621552,
     ];
-    /// (tanh x / x − 1)/x² in x². Minimax, error 2^-54.93.
-    pub const TANH_NEAR: [f64; 10] = [
-        -0.33333333333331905,
-        0.13333333333110775,
-        -0.05396825384802527,
-        0.021869485312412926,
-        -0.008863185699152419,
-        0.00359164930793855,
-        -0.0014528713972976966,
-        0.0005781194414237606,
-        -0.00020865066363246943,
-        4.9886595229468155e-05,
+    /// (tanh r / r − 1)/r² in r². Minimax, error 2^-55.73.
+    pub const TANH: [f64; 7] = [
+        -0.33333333333331516,
+        0.13333333332711517,
+        -0.05396825324771095,
+        0.02186944889249147,
+        -0.00886206612730359,
+        0.003573078859865871,
+        -0.0012930787332920944,
     ];
     /// `gelu` of this and less is zero, of its negative and more the argument.
     pub const NORMAL_CLAMP: f64 = 38.7;
     /// The pole of the variable of `NORMAL`.
-    pub const NORMAL_SHIFT: f64 = 6.0;
-    /// 2·(a + 1)·e^(a²/2)·Φ(−a) − 1 in a/(a + `NORMAL_SHIFT`) − ½. Minimax, error 2^-57.96.
-    pub const NORMAL: [f64; 23] = [
-        -0.09308959945774412,
-        -0.34010144922308283,
-        0.31849139649944175,
-        -0.06997418847351428,
-        -0.5165285546310274,
-        1.4459178920206106,
-        -2.53010934009367,
-        3.3911972233188123,
-        -3.6146275464020308,
-        3.0061112520362454,
-        -1.7797010020457098,
-        0.4894296456305749,
-        0.3096146797004813,
-        -0.4317749939151839,
-        0.14459680435971686,
-        0.11691971950239581,
-        -0.13108042912881276,
-        -0.00023818993710453487,
-        0.06956525123933606,
-        -0.020492739944644983,
-        -0.03282841589669042,
-        0.011507716025478116,
-        0.012612325280613285,
+    pub const NORMAL_SHIFT: f64 = 2.5;
+    /// 2·(a + `NORMAL_SHIFT`)·e^(a²/2)·Φ(−a) − 1 in a/(a + `NORMAL_SHIFT`) − ½. Minimax, error 2^-53.92.
+    pub const NORMAL: [f64; 25] = [
+        0.4133133138057531,
+        -1.7347685673879298,
+        1.0558982280199267,
+        0.14782679385922776,
+        -0.5244808125273261,
+        -0.10400064027966946,
+        0.32488429471691593,
+        0.1943556308317981,
+        -0.1660024817805621,
+        -0.2688437408455158,
+        -0.03735009413465689,
+        0.23107349439420358,
+        0.2414175598093656,
+        -0.013741477970525643,
+        -0.2790839066002394,
+        -0.2906555750486259,
+        -0.008150704085023759,
+        0.3589093767808076,
+        0.4706018834631216,
+        0.0687058322948757,
+        -0.5748108206958364,
+        -0.6191575395381492,
+        0.09307483346957797,
+        0.5163229449229557,
+        0.242014898227492,
     ];
     /// As `NORMAL_CLAMP`, for the approximation by tanh.
     pub const GELU_CLAMP: f64 = 22.0;

@@ -14,7 +14,7 @@ pub fn exp_decay<T: Real, A: Arch>(x: T) -> T {
     let k = t - T::MAGIC;
     let r = fma::<T, A>(-k, T::LN2[1], fma::<T, A>(-k, T::LN2[0], x));
     let p = fma::<T, A>(r * r, poly::<T, A>(r, T::EXP), r) + T::lit(1.0);
-    pick(x < limit, T::lit(0.0), p * T::pow2(t))
+    pick(x < limit, T::lit(0.0), p * T::pow2(t, 0))
 }
 
 #[cfg(test)]

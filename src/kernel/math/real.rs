@@ -25,13 +25,21 @@ pub trait Real:
     const MAGIC: Self;
     /// Arguments beyond ±this overflow or underflow `exp` for certain, yet keep `k` in range.
     const EXP_CLAMP: Self;
-    /// An integer, and 2 to its negative: a power of two raised by it is a normal number, and is taken back last.
-    const EXP_SHIFT: [Self; 2];
+    /// A small power of two raised by this is a normal number, and is taken back last.
+    const EXP_RAISED: i16;
+    /// 2 to the negative of that.
+    const EXP_LOWER: Self;
+    /// The logistic function of this and more is 1.
+    const LOGISTIC_MAX: Self;
+    /// The largest exponential of `logistic` lowered by this is finite, and that of −`LOGISTIC_MAX` normal.
+    const LOGISTIC_LOWERED: i16;
+    /// 2 to the negative of that.
+    const LOGISTIC_UNIT: Self;
     /// `expm1` is −1 below and infinite above.
     const EXPM1_RANGE: [Self; 2];
     /// `sinh` and `cosh` are infinite above.
     const SINH_MAX: Self;
-    /// `tanh` of half of this and more is 1.
+    /// `tanh` of this and more is 1.
     const TANH_MAX: Self;
     /// |x| below this: the odd functions and `expm1` are `x` to within far less than an ulp.
     const TINY: Self;
@@ -73,8 +81,8 @@ pub trait Real:
     const POW_THIRD: [Self; 2];
     /// The rest of log2((1+s)/(1−s))/s, divided by s⁴, in s².
     const POW: &'static [Self];
-    /// (tanh x / x − 1)/x² in x², below `TANH_CUT`.
-    const TANH_NEAR: &'static [Self];
+    /// (tanh r / r − 1)/r² in r².
+    const TANH: &'static [Self];
     /// −log(erfc x) in x, above it.
     const ERF_FAR: &'static [Self];
     /// x·Φ(x) is zero or x beyond ±this.
@@ -106,8 +114,8 @@ pub trait Real:
     fn copysign(self, sign: Self) -> Self;
     /// self · a + b rounded once; see [`fma`].
     fn mul_add(self, a: Self, b: Self) -> Self;
-    /// 2^k for `t = MAGIC + k` while that is a normal number.
-    fn pow2(t: Self) -> Self;
+    /// 2^(k + `by`) for `t = MAGIC + k` while that is a normal number.
+    fn pow2(t: Self, by: i16) -> Self;
     /// 2^⌊k/2⌋ and 2^⌈k/2⌉ for `t = MAGIC + k`.
     fn pow2_halves(t: Self) -> (Self, Self);
     /// `(m, k)` with x = m · 2^k and m within √½ … √2, for positive finite x.
@@ -133,7 +141,11 @@ macro_rules! real {
         impl Real for $t {
             const MAGIC: Self = 1.5 * (1u64 << $p) as $t;
             const EXP_CLAMP: Self = c::$t::EXP_CLAMP;
-            const EXP_SHIFT: [Self; 2] = c::$t::EXP_SHIFT;
+            const EXP_RAISED: i16 = c::$t::EXP_RAISED;
+            const EXP_LOWER: Self = c::$t::EXP_LOWER;
+            const LOGISTIC_MAX: Self = c::$t::LOGISTIC_MAX;
+            const LOGISTIC_LOWERED: i16 = c::$t::LOGISTIC_LOWERED;
+            const LOGISTIC_UNIT: Self = c::$t::LOGISTIC_UNIT;
             const EXPM1_RANGE: [Self; 2] = c::$t::EXPM1_RANGE;
             const SINH_MAX: Self = c::$t::SINH_MAX;
             const TANH_MAX: Self = c::$t::TANH_MAX;
@@ -157,7 +169,7 @@ macro_rules! real {
             const POW_FIRST: [Self; 2] = c::$t::POW_FIRST;
             const POW_THIRD: [Self; 2] = c::$t::POW_THIRD;
             const POW: &'static [Self] = &c::$t::POW;
-            const TANH_NEAR: &'static [Self] = &c::$t::TANH_NEAR;
+            const TANH: &'static [Self] = &c::$t::TANH;
             const ERF_FAR: &'static [Self] = &c::$t::ERF_FAR;
             const NORMAL_CLAMP: Self = c::$t::NORMAL_CLAMP;
             const NORMAL_SHIFT: Self = c::$t::NORMAL_SHIFT;
@@ -170,18 +182,16 @@ macro_rules! real {
                 v as $t
             }
             #[inline(always)]
-            fn pow2(t: Self) -> Self {
+            fn pow2(t: Self, by: i16) -> Self {
                 // The bits of MAGIC above the integer fall out of the shift.
-                $t::from_bits(t.to_bits().wrapping_add($bias) << $p)
+                $t::from_bits(t.to_bits().wrapping_add($bits::from(by.cast_unsigned()).wrapping_add($bias)) << $p)
             }
             #[inline(always)]
             fn pow2_halves(t: Self) -> (Self, Self) {
-                const OFFSET: $bits = 4 * $bias; // keeps the shifted integer positive
-                let k = t.to_bits().wrapping_sub(Self::MAGIC.to_bits()).wrapping_add(OFFSET);
+                // Either half has its bias; the sum is positive.
+                let k = t.to_bits().wrapping_sub(Self::MAGIC.to_bits()).wrapping_add(2 * $bias);
                 let half = k >> 1;
-                let rest = k.wrapping_sub(half);
-                let scale = |k: $bits| $t::from_bits(k.wrapping_sub(OFFSET / 2 - $bias) << $p);
-                (scale(half), scale(rest))
+                ($t::from_bits(half << $p), $t::from_bits(k.wrapping_sub(half) << $p))
             }
             #[inline(always)]
             fn split_exponent(self) -> (Self, Self) {
@@ -262,8 +272,8 @@ pub fn fma<T: Real, A: Arch>(a: T, b: T, c: T) -> T {
 #[inline(always)]
 pub fn poly<T: Real, A: Arch>(x: T, coefficients: &'static [T]) -> T {
     match coefficients.len() {
-        0..=5 => horner::<T, A>(x, coefficients, 0, 1),
-        6..=11 => halves::<T, A>(x, x * x, coefficients, 0, 1),
+        0..=3 => horner::<T, A>(x, coefficients, 0, 1),
+        4..=11 => halves::<T, A>(x, x * x, coefficients, 0, 1),
         _ => {
             let (z, even, odd) = (x * x, 0, 1);
             let even = halves::<T, A>(z, z * z, coefficients, even, 2);
