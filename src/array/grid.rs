@@ -234,6 +234,7 @@ mod tests {
             [mixed, reversed],
             [deep, Layout::strided(&[9, 11, 20, 23], &[0, 1, 0, 11], 3)],
             [row, turned],
+            [Layout::contiguous(&[40, 700]), Layout::contiguous(&[700, 40]).permute(&[1, 0])],
         ];
         for pair in &pairs {
             check(pair, &data);
