@@ -48,8 +48,8 @@ impl<P: Pointwise<N>, T: Real, const N: usize> Kernel for Loop<'_, P, T, N> {
     #[inline(always)]
     fn run<A: Arch>(self) {
         let (params, whole, far) = (self.params, self.out.len(), self.far);
-        // What is short is one piece: nothing repeats itself there.
-        if whole <= SHORT {
+        // One piece: what is short does not repeat itself.
+        if whole <= SHORT || (!far && (!P::RANGED || whole <= STRIDE) && self.inputs.iter().all(|s| s.len() >= whole)) {
             let careless = pass::<P, T, A, N>(*self.inputs, self.out, params);
             if P::RANGED && careless {
                 pass::<P, T, Careful<A>, N>(*self.inputs, self.out, params);
@@ -63,18 +63,13 @@ impl<P: Pointwise<N>, T: Real, const N: usize> Kernel for Loop<'_, P, T, N> {
         } else {
             &mut []
         };
-        // An operand that repeats itself is shorter than the result.
-        let width = match far {
-            true => LINES,
-            false if P::RANGED || self.inputs.iter().any(|s| s.len() < whole) => STRIDE,
-            false => whole,
-        };
+        let width = if far { LINES } else { STRIDE };
         let first = if far { before_lines(self.out) } else { 0 };
         let (mut done, mut rest) = (0, self.out);
         while done < whole {
             let n = if done < first { first } else { width.min(whole - done) };
             let (out, tail) = rest.split_at_mut(n);
-            let inputs = self.inputs.map(|s| if s.len() < whole { &s[..n] } else { &s[done..done + n] });
+            let inputs = each(self.inputs, &[][..], |s| if s.len() < whole { &s[..n] } else { &s[done..done + n] });
             let place = if far { &mut lines[..n] } else { &mut *out };
             let careless = pass::<P, T, A, N>(inputs, place, params);
             if P::RANGED {
@@ -92,15 +87,40 @@ impl<P: Pointwise<N>, T: Real, const N: usize> Kernel for Loop<'_, P, T, N> {
     }
 }
 
+/// `f` of each operand, written out: in a loop, as in `map`, it would be known too late how long they are, and the loop over
+/// elements would ask for each, or leave its last sixteen to a slow one.
+#[inline(always)]
+fn each<S: Copy, R: Copy, const N: usize>(operands: &[S; N], none: R, f: impl Fn(S) -> R) -> [R; N] {
+    const { assert!(N <= 5) };
+    let mut out = [none; N];
+    if N > 0 {
+        out[0] = f(operands[0]);
+    }
+    if N > 1 {
+        out[1] = f(operands[1]);
+    }
+    if N > 2 {
+        out[2] = f(operands[2]);
+    }
+    if N > 3 {
+        out[3] = f(operands[3]);
+    }
+    if N > 4 {
+        out[4] = f(operands[4]);
+    }
+    out
+}
+
 #[inline(always)]
 fn pass<P: Pointwise<N>, T: Real, A: Arch, const N: usize>(inputs: [&[T]; N], out: &mut [T], params: [f64; 2]) -> bool {
     let p = params.map(Lane::<T, A>::lit);
     let n = out.len();
-    let inputs = inputs.map(|s| &s[..n]);
+    let inputs = each(&inputs, &[][..], |s| &s[..n]);
     let mut far = false;
-    for (i, o) in out.iter_mut().enumerate() {
-        let lane = P::eval(inputs.map(|s| Lane::<T, A>::new(s[i])), p);
-        *o = lane.value();
+    #[allow(clippy::needless_range_loop, reason = "an iterator ends at an address, from which no bound of the others follows")]
+    for i in 0..n {
+        let lane = P::eval(each(&inputs, Lane::lit(0.0), |s| Lane::<T, A>::new(s[i])), p);
+        out[i] = lane.value();
         far |= lane.far();
     }
     far
