@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use reference::{Wide, error64, wide};
 use tapegrad::array::{Array, Element};
+use tapegrad::kernel::simd::isa;
 use tapegrad::tape::{Variable, recording};
 use tapegrad::{Result, ops};
 
@@ -149,12 +150,15 @@ fn main() -> ExitCode {
         }
     }
     println!("| function | limit | float32 | at | float64 | at |\n|---|---|---|---|---|---|");
+    // Without fused multiply-adds products are rounded, too.
+    let without_fma = if isa() == "baseline" { 0.5 } else { 0.0 };
     let mut passed = true;
     for f in FUNCTIONS.iter().filter(|f| names.is_empty() || names.iter().any(|n| f.name == n)) {
         let (single, double) = (sweep(f, stride), sample(f, 1_500_000 / stride.min(100)));
-        passed &= single.ulps <= f.limit && double.is_none_or(|w| w.ulps <= f.limit);
+        let limit = f.limit + without_fma;
+        passed &= single.ulps <= limit && double.is_none_or(|w| w.ulps <= limit);
         let [ulps, at] = double.map_or_else(Default::default, |w| [format!("{:.2}", w.ulps), format!("{:e}", w.at)]);
-        println!("| {} | {} | {:.2} | {:e} | {ulps} | {at} |", f.name, f.limit, single.ulps, single.at);
+        println!("| {} | {} | {:.2} | {:e} | {ulps} | {at} |", f.name, limit, single.ulps, single.at);
     }
     if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
