@@ -194,11 +194,10 @@ impl<T: Real, A: Arch> Lane<T, A> {
         LaneMask { holds: f(self.value, other.value), far: self.far | other.far }
     }
 
-    /// A function with a fast range.
+    /// Whether this leaves the fast range of a function.
     #[inline(always)]
-    fn ranged(self, f: impl Fn(T) -> T) -> Self {
-        let far = !A::CAREFUL && math::is_far::<T, A>(self.value);
-        Self::with(f(self.value), self.far | far)
+    fn leaves(self) -> bool {
+        !A::CAREFUL && math::is_far::<T, A>(self.value)
     }
 }
 
@@ -224,12 +223,20 @@ impl<T: Real, A: Arch> Neg for Lane<T, A> {
     }
 }
 
+/// Functions of one lane. They are called by name: one that is handed on as a value is called through a function of the standard
+/// library, which the compiler may leave outside of the code for the instruction set, and then every `mul_add` is a call.
 macro_rules! lanewise {
     ($($name:ident = $how:ident $f:expr),* $(,)?) => {
         $(#[inline(always)]
         fn $name(self) -> Self {
-            self.$how($f)
+            lanewise!(@$how self, $f)
         })*
+    };
+    (@map $x:ident, $f:expr) => {
+        Self::with($f($x.value), $x.far)
+    };
+    (@ranged $x:ident, $f:expr) => {
+        Self::with($f($x.value), $x.far | $x.leaves())
     };
 }
 
@@ -249,7 +256,6 @@ impl<T: Real, A: Arch> Field for Lane<T, A> {
         log2 = map math::log2::<T, A>,
         log10 = map math::log10::<T, A>,
         sqrt = map T::sqrt,
-        recip = map |x| T::lit(1.0) / x,
         tanh = map math::tanh::<T, A>,
         sinh = map math::sinh::<T, A>,
         cosh = map math::cosh::<T, A>,
@@ -269,8 +275,12 @@ impl<T: Real, A: Arch> Field for Lane<T, A> {
     }
 
     #[inline(always)]
+    fn recip(self) -> Self {
+        Self::with(T::lit(1.0) / self.value, self.far)
+    }
+    #[inline(always)]
     fn powf(self, exponent: Self) -> Self {
-        self.zip(exponent, math::pow::<T, A>)
+        Self::with(math::pow::<T, A>(self.value, exponent.value), self.far | exponent.far)
     }
     #[inline(always)]
     fn max(self, other: Self) -> Self {
