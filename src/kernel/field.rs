@@ -180,11 +180,6 @@ impl<T: Real, A: Arch> Lane<T, A> {
     }
 
     #[inline(always)]
-    fn map(self, f: impl Fn(T) -> T) -> Self {
-        Self::with(f(self.value), self.far)
-    }
-
-    #[inline(always)]
     fn zip(self, other: Self, f: impl Fn(T, T) -> T) -> Self {
         Self::with(f(self.value, other.value), self.far | other.far)
     }
@@ -219,7 +214,7 @@ impl<T: Real, A: Arch> Neg for Lane<T, A> {
     type Output = Self;
     #[inline(always)]
     fn neg(self) -> Self {
-        self.map(|x| -x)
+        Self::with(-self.value, self.far)
     }
 }
 
