@@ -159,6 +159,7 @@ impl Arena {
     pub(super) fn release(&mut self, id: u64, nodes: &mut SmallVec<[u64; 4]>, leaves: &mut SmallVec<[Arc<Leaf>; 2]>) -> Option<Node> {
         let (c, i) = self.place(id);
         let node = &mut self.chunk(c).nodes[i];
+        debug_assert!(node.refs > 0, "a counted node is alive");
         node.refs -= 1;
         if node.refs > 0 {
             return None;
@@ -192,6 +193,7 @@ impl Arena {
     pub(super) fn take(&mut self, id: u64, to: &mut Node) -> Result<()> {
         let (c, i) = self.place(id);
         let node = &mut self.chunk(c).nodes[i];
+        debug_assert!(node.refs > 0, "a counted node is alive");
         if node.freed {
             return Err(freed_error(node.name(), node.source()));
         }

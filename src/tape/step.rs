@@ -25,7 +25,7 @@ pub(super) trait Sink {
     /// Takes it.
     fn take(&mut self, input: &Input) -> Option<Array>;
     /// A gradient reaches `input`.
-    fn arrive(&mut self, input: &Input, g: Array) -> Result<()>;
+    fn arrive(&mut self, input: &Input, g: Array);
 }
 
 /// One step of a backward pass: what a gradient rule gets to see.
@@ -100,7 +100,8 @@ impl<'a> Step<'a> {
             Some(meta) if g.dtype() == meta.dtype && same(g.shape(), &meta.shape) => g,
             Some(_) => self.work.fit(i, g.into())?.into_array(),
         };
-        self.sink.arrive(&self.work.node.inputs[i], g)
+        self.sink.arrive(&self.work.node.inputs[i], g);
+        Ok(())
     }
 
     /// Number of inputs.

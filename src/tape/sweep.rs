@@ -173,7 +173,8 @@ impl Sweep {
     /// A gradient that may be recorded reaches a value.
     fn arrive_variable(&mut self, input: &Input, g: Variable) -> Result<()> {
         if !self.options.create_graph {
-            return self.arrive(input, g.into_array());
+            self.arrive(input, g.into_array());
+            return Ok(());
         }
         if let Input::Leaf(leaf) = input
             && !self.targets.is_empty()
@@ -363,7 +364,7 @@ impl Sink for Sweep {
     }
 
     #[inline]
-    fn arrive(&mut self, input: &Input, g: Array) -> Result<()> {
+    fn arrive(&mut self, input: &Input, g: Array) {
         if let Input::Leaf(leaf) = input
             && !self.targets.is_empty()
         {
@@ -371,7 +372,6 @@ impl Sink for Sweep {
         } else if let Some(sum) = self.place_of(input) {
             sum.add(g);
         }
-        Ok(())
     }
 }
 
