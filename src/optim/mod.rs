@@ -94,6 +94,8 @@ pub struct Group<O> {
 #[derive(Debug)]
 pub struct Optimizer<M: Method> {
     groups: Vec<Group<M::Options>>,
+    /// Number of elements of all parameters.
+    size: usize,
     state: HashMap<u64, State, ById>,
 }
 
@@ -148,7 +150,7 @@ impl<M: Method> Optimizer<M> {
         if groups.iter().all(|g| g.params.is_empty()) {
             return Err(Error::Value(format!("{}: there are no parameters to optimize", M::NAME)));
         }
-        let mut out = Self { groups: Vec::new(), state: HashMap::default() };
+        let mut out = Self { groups: Vec::new(), size: 0, state: HashMap::default() };
         groups.into_iter().try_for_each(|g| out.add_group(g))?;
         Ok(out)
     }
@@ -161,7 +163,12 @@ impl<M: Method> Optimizer<M> {
         if let Some(p) = group.params.iter().find(|p| !p.requires_grad()) {
             return Err(no_gradients(M::name(&group.options), &p.meta().shape));
         }
+        self.push(group)
+    }
+
+    fn push(&mut self, group: Group<M::Options>) -> Result<()> {
         self.check_group(&group)?;
+        self.size += group.params.iter().map(|p| size_of(&p.meta().shape)).sum::<usize>();
         self.groups.push(group);
         Ok(())
     }
@@ -196,16 +203,11 @@ impl<M: Method> Optimizer<M> {
             self.groups = groups;
             return Ok(());
         }
-        let old = std::mem::take(&mut self.groups);
-        let result = groups.into_iter().try_for_each(|g| {
-            self.check_group(&g)?;
-            self.groups.push(g);
-            Ok(())
-        });
-        if result.is_err() {
-            self.groups = old;
-        }
-        result
+        let mut new = Self { groups: Vec::new(), size: 0, state: HashMap::default() };
+        groups.into_iter().try_for_each(|g| new.push(g))?;
+        new.state = std::mem::take(&mut self.state);
+        *self = new;
+        Ok(())
     }
 
     /// Other options for all groups, one after the other.
@@ -256,7 +258,7 @@ impl<M: Method> Optimizer<M> {
     /// Number of elements of all parameters.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.params().map(|p| size_of(&p.meta().shape)).sum()
+        self.size
     }
 
     /// Forgets the gradients of all parameters, or overwrites them with zeros.

@@ -12,8 +12,11 @@ impl<M: Method> Optimizer<M> {
         let (mut total, mut largest) = (0, 0);
         for group in &self.groups {
             for p in group.params.iter().filter(|p| p.requires_grad()) {
-                let Some(checked) = p.with_grad(|g| fits(M::name(&group.options), g.meta(), p.meta())) else { continue };
-                let size = checked?;
+                let Some(fits) = p.with_grad(|g| g.meta() == p.meta()) else { continue };
+                if !fits && let Some(g) = p.grad() {
+                    return Err(misfit(M::name(&group.options), g.meta(), p.meta()));
+                }
+                let size = size_of(&p.meta().shape);
                 (total, largest) = (total + size, largest.max(size));
             }
         }
@@ -21,7 +24,7 @@ impl<M: Method> Optimizer<M> {
             self.share_out(factor);
             return Ok(());
         }
-        let Self { groups, state } = self;
+        let Self { groups, state, .. } = self;
         let mut steps = Steps::<M>::new(groups, factor);
         for (i, group) in groups.iter().enumerate() {
             for p in group.params.iter().filter(|p| p.requires_grad()) {
@@ -36,7 +39,7 @@ impl<M: Method> Optimizer<M> {
 
     /// [`Optimizer::advance`] with parameters shared out among threads.
     fn share_out(&mut self, factor: f64) {
-        let Self { groups, state } = self;
+        let Self { groups, state, .. } = self;
         let mut steps = Steps::<M>::new(groups, factor);
         let mut items = Vec::new();
         for (i, group) in groups.iter().enumerate() {
@@ -89,14 +92,11 @@ pub(super) fn are_many(total: usize, largest: usize) -> bool {
     total >= 1 << 18 && largest <= total / 8
 }
 
-/// The size of a gradient like `g`; fails unless it is one of a parameter like `p`.
-fn fits(name: &str, g: &Meta, p: &Meta) -> Result<usize> {
-    if g.shape != p.shape {
-        let shapes = format!("a parameter of shape {} has a gradient of shape {}", show_shape(&p.shape), show_shape(&g.shape));
-        return Err(Error::Shape(format!("{name}: {shapes}")));
+/// A gradient like `g` is not one of a parameter like `p`.
+fn misfit(name: &str, g: &Meta, p: &Meta) -> Error {
+    if g.shape == p.shape {
+        return Error::DType(format!("{name}: a parameter of dtype {} has a gradient of dtype {}", p.dtype, g.dtype));
     }
-    if g.dtype != p.dtype {
-        return Err(Error::DType(format!("{name}: a parameter of dtype {} has a gradient of dtype {}", p.dtype, g.dtype)));
-    }
-    Ok(size_of(&g.shape))
+    let shapes = format!("a parameter of shape {} has a gradient of shape {}", show_shape(&p.shape), show_shape(&g.shape));
+    Error::Shape(format!("{name}: {shapes}"))
 }
