@@ -27,6 +27,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("src/array/storage.rs", "buffers seen as slices of their dtype"),
     ("src/array/turn.rs", "panels turned in vector registers"),
     ("src/kernel/simd.rs", "calls of functions compiled for a CPU feature"),
+    ("src/kernel/random/philox.rs", "blocks mixed in vector registers"),
     ("src/kernel/parallel.rs", "the pool's thread that takes part"),
     ("src/kernel/matmul.rs", "the doors of the matrix product"),
     ("src/kernel/matmul/", "its packed panels"),

@@ -1,66 +1,21 @@
 //! Random numbers from a counter: number i is a function of the seed and of i alone, so any thread can make any part
 //! of a stream, and the stream is the same for any number of threads.
 //!
-//! The bits are those of Philox4x32-10 (Salmon, Moraes, Dror & Shaw, "Parallel random numbers: as easy as 1, 2, 3",
-//! 2011): a block of four 32-bit words for each value of the counter. Uniform numbers are the top bits of one word
-//! (f32) or two (f64); normal ones come in pairs by Box and Muller's method.
+//! The bits are those of Philox4x32-10: a block of four 32-bit words for each value of the counter. Uniform numbers are
+//! the top bits of one word (f32) or two (f64); normal ones come in pairs by Box and Muller's method.
+
+mod philox;
 
 use crate::array::Element;
-use crate::kernel::field::{Field, Lane};
-use crate::kernel::math::Real;
+use crate::kernel::math::{Real, log, on_circle};
 use crate::kernel::parallel;
 use crate::kernel::simd::{Arch, Kernel, dispatch};
 
-/// Words of a block.
-const WORDS: usize = 4;
+pub use philox::philox;
+use philox::{WORDS, halves};
+
 /// Elements that are made at a time. Every range of a parallel loop begins at a multiple of it.
 const BLOCK: usize = 512;
-/// Blocks of words that are computed side by side: what vector registers hold.
-const LANES: usize = 8;
-/// How often words are mixed.
-const ROUNDS: usize = 10;
-
-const MULTIPLIERS: [u32; 2] = [0xd251_1f53, 0xcd9e_8d57];
-const KEY_STEPS: [u32; 2] = [0x9e37_79b9, 0xbb67_ae85];
-
-#[inline(always)]
-#[allow(clippy::cast_possible_truncation, reason = "the halves of a word")]
-fn halves(x: u64) -> [u32; 2] {
-    [x as u32, (x >> 32) as u32]
-}
-
-/// The keys of the rounds.
-fn schedule(seed: u64) -> [[u64; 2]; ROUNDS] {
-    let mut key = halves(seed);
-    std::array::from_fn(|_| {
-        let now = key.map(u64::from);
-        key = [key[0].wrapping_add(KEY_STEPS[0]), key[1].wrapping_add(KEY_STEPS[1])];
-        now
-    })
-}
-
-/// Ten rounds of Philox on `N` counters at once: word `w` of counter `l` is the lower half of `x[w][l]`. What stands in
-/// the upper halves does not matter: so products stay whole, and one instruction makes each.
-#[inline(always)]
-#[allow(clippy::needless_range_loop, reason = "a lane is a column of the array")]
-fn rounds<const N: usize>(mut x: [[u64; N]; WORDS], keys: &[[u64; 2]; ROUNDS]) -> [[u64; N]; WORDS] {
-    let product = |x: u64, i: usize| (x & u64::from(u32::MAX)) * u64::from(MULTIPLIERS[i]);
-    for key in keys {
-        let [a, b, c, d] = x;
-        for l in 0..N {
-            let (p, q) = (product(a[l], 0), product(c[l], 1));
-            (x[0][l], x[1][l], x[2][l], x[3][l]) = ((q >> 32) ^ b[l] ^ key[0], q, (p >> 32) ^ d[l] ^ key[1], p);
-        }
-    }
-    x
-}
-
-/// Philox4x32-10 of one counter.
-#[must_use]
-pub fn philox(counter: [u32; WORDS], key: [u32; 2]) -> [u32; WORDS] {
-    let key = u64::from(key[0]) | u64::from(key[1]) << 32;
-    rounds(counter.map(|word| [u64::from(word)]), &schedule(key)).map(|[word]| halves(word)[0])
-}
 
 /// A part of the stream of a seed: its blocks from number `start` on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +41,7 @@ impl Stream {
 
     /// The words from block `first` on; `out` takes whole blocks.
     fn words(self, first: u64, out: &mut [u32]) {
-        dispatch(Words { first: self.start.wrapping_add(first), keys: schedule(self.seed), out });
+        philox::words(self.start.wrapping_add(first), self.seed, out);
     }
 
     /// Calls `f` with the words for each part of `out`, `width` words an element.
@@ -114,6 +69,21 @@ impl Stream {
     pub fn normal<T: Unit>(self, out: &mut [T], mean: T, deviation: T) {
         self.fill(out, T::WIDTH, 6.0, |_, words, part| {
             dispatch(Normals { words, out: part, scale: [mean, deviation] });
+        });
+    }
+
+    /// `yes` with probability `p`, else `no`: as if a number of [0, 1) with 53 bits were below `p`. Its first 32 bits nearly
+    /// always tell.
+    pub fn draws<O: Copy + Send + Sync>(self, p: f64, [no, yes]: [O; 2], out: &mut [O]) {
+        let [rest, first] = split(p);
+        self.fill(out, 1, 1.0, |at, words, part| {
+            if dispatch(Draws { words, out: part, first, values: [no, yes] }) {
+                for (i, _) in words.iter().enumerate().take(part.len()).filter(|(_, word)| u64::from(**word) == first) {
+                    let block = u64::try_from((at + i) / WORDS).unwrap_or(u64::MAX);
+                    let more = self.block(block, 1)[(at + i) % WORDS];
+                    part[i] = if u64::from(more >> 11) < rest { yes } else { no };
+                }
+            }
         });
     }
 
@@ -161,43 +131,38 @@ fn bounded(bits: u64, range: u64) -> Option<u64> {
     (low >= range || low >= range.wrapping_neg() % range).then_some((product >> 64) as u64)
 }
 
-struct Words<'a> {
-    first: u64,
-    keys: [[u64; 2]; ROUNDS],
-    out: &'a mut [u32],
+/// The number of 53-bit fractions below `p`, its last 21 bits and the rest.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole number up to 2^53")]
+fn split(p: f64) -> [u64; 2] {
+    let below = (p * 9_007_199_254_740_992.0).ceil() as u64;
+    [below & 0x1f_ffff, below >> 21]
 }
 
-impl Kernel for Words<'_> {
-    type Output = ();
+/// Whether words are below a limit. Returns whether one equals it.
+struct Draws<'a, O> {
+    words: &'a [u32],
+    out: &'a mut [O],
+    first: u64,
+    values: [O; 2],
+}
+
+impl<O: Copy> Kernel for Draws<'_, O> {
+    type Output = bool;
 
     #[inline(always)]
-    fn run<A: Arch>(self) {
-        let mut at = self.first;
-        let (whole, rest) = self.out.as_chunks_mut::<{ WORDS * LANES }>();
-        for out in whole {
-            side_by_side(at, &self.keys, out);
-            at = at.wrapping_add(LANES as u64);
+    fn run<A: Arch>(self) -> bool {
+        let [no, yes] = self.values;
+        // 2^32, for a probability of one, is above them all.
+        let Ok(limit) = u32::try_from(self.first) else {
+            self.out.fill(yes);
+            return false;
+        };
+        let mut equal = false;
+        for (o, &word) in self.out.iter_mut().zip(self.words) {
+            *o = if word < limit { yes } else { no };
+            equal |= word == limit;
         }
-        if !rest.is_empty() {
-            let mut last = [0; WORDS * LANES];
-            side_by_side(at, &self.keys, &mut last);
-            rest.copy_from_slice(&last[..rest.len()]);
-        }
-    }
-}
-
-/// The words of the blocks from `at` on.
-#[inline(always)]
-#[allow(clippy::needless_range_loop, reason = "a lane is a column of the array")]
-fn side_by_side(at: u64, keys: &[[u64; 2]; ROUNDS], out: &mut [u32; WORDS * LANES]) {
-    let mut x = [[0; LANES]; WORDS];
-    for l in 0..LANES {
-        x[0][l] = at.wrapping_add(l as u64);
-        x[1][l] = x[0][l] >> 32;
-    }
-    let x = rounds(x, keys);
-    for (l, block) in out.as_chunks_mut::<WORDS>().0.iter_mut().enumerate() {
-        *block = x.map(|word| halves(word[l])[0]);
+        equal
     }
 }
 
@@ -233,26 +198,23 @@ impl<T: Unit> Kernel for Normals<'_, T> {
     #[inline(always)]
     fn run<A: Arch>(self) {
         let n = self.out.len().div_ceil(2);
-        let (mut units, mut pairs) = ([[T::default(); BLOCK / 2]; 2], [[T::default(); BLOCK / 2]; 2]);
+        let mut units = [[T::default(); BLOCK / 2]; 2];
         for (i, word) in self.words.chunks_exact(2 * T::WIDTH).take(n).enumerate() {
             units[0][i] = T::above_zero(&word[..T::WIDTH]);
             units[1][i] = T::unit(&word[T::WIDTH..]);
         }
-        let [mean, deviation] = self.scale.map(Lane::<T, A>::new);
-        let ([radius, angle], [cosines, sines]) = (&units, &mut pairs);
-        for ((u, v), (c, s)) in radius[..n].iter().zip(angle).zip(cosines.iter_mut().zip(sines)) {
-            let angle = Lane::<T, A>::new(*v) * Lane::lit(std::f64::consts::TAU);
-            let u = Lane::<T, A>::new(*u);
-            let radius = (Lane::lit(-2.0) * u.ln()).sqrt() * deviation;
-            *c = (mean + radius * angle.cos()).value();
-            *s = (mean + radius * angle.sin()).value();
+        let ([mean, deviation], [radius, turn]) = (self.scale, &mut units);
+        // Two loops: of shorter ones, a processor sees more at a time.
+        for u in &mut radius[..n] {
+            *u = (T::lit(-2.0) * log::<T, A>(*u)).sqrt() * deviation;
         }
         let (whole, last) = self.out.as_chunks_mut::<2>();
-        for (o, (c, s)) in whole.iter_mut().zip(pairs[0].iter().zip(&pairs[1])) {
-            *o = [*c, *s];
+        for ((r, v), o) in radius.iter().zip(&*turn).zip(whole.iter_mut()) {
+            let [cos, sin] = on_circle::<T, A>(*v);
+            *o = [mean + *r * cos, mean + *r * sin];
         }
         if let [last] = last {
-            *last = pairs[0][n - 1];
+            *last = mean + radius[n - 1] * on_circle::<T, A>(turn[n - 1])[0];
         }
     }
 }
@@ -298,26 +260,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_published_vectors_come_out() {
-        // kat_vectors of Random123, philox 4x32 with 10 rounds.
-        let ones = u32::MAX;
-        assert_eq!(philox([0; 4], [0; 2]), [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]);
-        assert_eq!(philox([ones; 4], [ones; 2]), [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]);
-        let pi = [0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344];
-        assert_eq!(philox(pi, [0xa409_3822, 0x299f_31d0]), [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]);
-    }
-
-    #[test]
-    fn words_are_those_of_single_blocks() {
-        let stream = Stream { seed: 0x0123_4567_89ab_cdef, start: u64::from(u32::MAX) - 20 };
-        let mut words = [0; 200];
-        stream.words(3, &mut words);
-        for (i, block) in words.chunks_exact(WORDS).enumerate() {
-            assert_eq!(block, stream.block(3 + i as u64, 0));
-        }
-    }
-
-    #[test]
     fn a_number_depends_on_its_place_alone() {
         let stream = Stream { seed: 7, start: 0 };
         let normals = |n: usize| {
@@ -337,6 +279,31 @@ mod tests {
         let mut few = vec![0.0_f64; 7];
         stream.uniform(&mut few, |u: f64| u);
         assert_eq!(few, wide[..7]);
+    }
+
+    #[test]
+    fn draws_are_decided_by_all_53_bits() {
+        let stream = Stream { seed: 11, start: 5 };
+        let bits = |i: usize| {
+            let block = |attempt| u64::from(stream.block(i as u64 / 4, attempt)[i % 4]);
+            block(0) << 21 | block(1) >> 11
+        };
+        let n = 1003;
+        for near in [bits(0), bits(700), bits(n - 1)] {
+            for limit in [near >> 21 << 21, near, near + 1, ((near >> 21) + 1) << 21] {
+                let mut out = vec![2_u8; n];
+                #[allow(clippy::cast_precision_loss, reason = "at most 53 bits")]
+                stream.draws(limit as f64 / 9_007_199_254_740_992.0, [0, 1], &mut out);
+                for (i, drawn) in out.into_iter().enumerate() {
+                    assert_eq!(drawn == 1, bits(i) < limit, "{limit}: {i}");
+                }
+            }
+        }
+        for (p, all) in [(0.0, 0), (1.0, 1)] {
+            let mut out = [2_u8; 77];
+            stream.draws(p, [0, 1], &mut out);
+            assert_eq!(out, [all; 77]);
+        }
     }
 
     #[test]

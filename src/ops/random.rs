@@ -188,8 +188,10 @@ impl Generator {
         check_probability(p)?;
         let dtype = dtype.unwrap_or_else(default_float);
         let shape = checked_shape("bernoulli", shape, dtype)?;
-        // Doubles, so that the draws are the same in every dtype, and p is exact to 2^-53.
-        Ok(dispatch!(dtype, T => self.units(&shape, |u: f64| T::from_scalar(Scalar::Bool(u < p)))))
+        // The same draws in every dtype.
+        Ok(dispatch!(dtype, T => filled(&shape, |out: &mut [T]| {
+            self.take(out.len(), 1).draws(p, [false, true].map(|x| T::from_scalar(Scalar::Bool(x))), out);
+        })))
     }
 
     /// 1 with the probability that `p` has at that place, else 0; in the dtype of `p`.

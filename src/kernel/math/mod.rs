@@ -48,7 +48,7 @@ pub use gelu::{gelu, gelu_tanh, silu};
 pub use log::{log, log1p, log2, log10};
 pub use power::pow;
 pub use real::{Real, fma, is_nan, pick};
-pub use trigonometric::{cos, is_far, sin, tan};
+pub use trigonometric::{cos, is_far, on_circle, sin, tan};
 
 #[cfg(test)]
 mod reference;

@@ -81,6 +81,17 @@ pub fn cos<T: Real, A: Arch>(x: T) -> T {
     y.negate_by_bit1(t + T::lit(1.0))
 }
 
+/// Cosine and sine of 2πv for v in [0, 1). What remains of v after quarters is exact.
+#[inline(always)]
+pub fn on_circle<T: Real, A: Arch>(v: T) -> [T; 2] {
+    let t = fma::<T, A>(v, T::lit(4.0), T::MAGIC);
+    let r = (v - (t - T::MAGIC) * T::lit(0.25)) * T::lit(std::f64::consts::TAU);
+    let zero = T::lit(0.0);
+    let (s, c) = (r + sin_rest::<T, A>(r, zero), T::lit(1.0) + cos_rest::<T, A>(r, zero));
+    let odd = T::is_odd(t);
+    [pick(odd, s, c).negate_by_bit1(t + T::lit(1.0)), pick(odd, c, s).negate_by_bit1(t)]
+}
+
 /// Tangent, within 2.5 ulp; see [`is_far`].
 ///
 /// What rounding took from sine and cosine, and from their quotient, is added back.
@@ -106,4 +117,28 @@ pub fn tan<T: Real, A: Arch>(x: T) -> T {
     };
     let rest = rest + (above_lost - ratio * below_lost);
     fma::<T, A>(rest, inverse, ratio).with_sign_of(x)
+}
+
+#[cfg(test)]
+#[allow(clippy::cast_possible_truncation, clippy::float_cmp, reason = "nearest floats; exact results")]
+mod tests {
+    use super::*;
+    use crate::kernel::simd::Baseline;
+
+    #[test]
+    fn turns_are_right_and_exact_at_quarters() {
+        let at = on_circle::<f64, Baseline>;
+        for (v, wanted) in [(0.0, [1.0, 0.0]), (0.25, [0.0, 1.0]), (0.5, [-1.0, 0.0]), (0.75, [0.0, -1.0])] {
+            let found = at(v);
+            assert!(found == wanted && on_circle::<f32, Baseline>(v as f32) == wanted.map(|x| x as f32), "{v}: {found:?}");
+        }
+        for i in 0..10_007 {
+            let v = f64::from(i) / 10_007.0;
+            let (sin, cos) = (std::f64::consts::TAU * v).sin_cos();
+            assert!(at(v).iter().zip([cos, sin]).all(|(x, y)| (x - y).abs() < 1e-15), "{v}: {:?}", at(v));
+            let (v, narrow) = (f64::from(v as f32), on_circle::<f32, Baseline>(v as f32));
+            let (sin, cos) = (std::f64::consts::TAU * v).sin_cos();
+            assert!(narrow.iter().zip([cos, sin]).all(|(x, y)| (f64::from(*x) - y).abs() < 2e-7), "{v}: {narrow:?}");
+        }
+    }
 }
