@@ -85,10 +85,10 @@ fn check<T: Float>(random: &mut Random, [m, k, n]: [usize; 3]) {
         // SAFETY: the views above have the same elements inside the same slices.
         unsafe { gemm::gemm(m, n, k, r, ccs, crs, accumulate, p, acs, ars, q, bcs, brs, T::ONE, T::ONE, false, false, false, threads) };
     }
-    // Products are below two in size.
-    let bound = T::EPSILON * T::from(4) * T::from(i16::try_from(k + 2).unwrap());
+    // Products are below two in size, and what sums go through seldom above the result where that is large.
+    let unit = T::EPSILON * T::from(i16::try_from(k + 2).unwrap());
     for (new, old) in after.iter().zip(&expected) {
-        assert!((*new - *old).abs() <= bound, "{m}x{k}x{n} {layout_a:?} {layout_b:?} {layout_c:?} {accumulate}: {new:?} for {old:?}");
+        assert!((*new - *old).abs() <= unit * (T::from(4) + old.abs()), "{m}x{k}x{n} {layout_a:?} {layout_b:?} {layout_c:?} {accumulate}: {new:?} for {old:?}");
     }
 }
 
