@@ -1,8 +1,8 @@
 //! Folds of elements that lie a step apart: whole rows are folded into a row of accumulators.
 //!
-//! Eight rows are read side by side, so that an accumulator is loaded and stored once for eight elements. Narrow rows
-//! are taken several at a time as one wide row. Blocks of rows are combined pairwise, in an order that depends on the
-//! sizes alone.
+//! Eight rows are joined as a tree before they meet the accumulators. Those of narrow rows stay in registers, all the way
+//! down; those of wide ones are loaded and stored once for eight elements. Rows of less than a vector are taken several
+//! at a time as one. Blocks of rows are combined pairwise, in an order that depends on the sizes alone.
 #![allow(clippy::inline_always, reason = "a function that is not inlined is compiled for the wrong instruction set")]
 
 use crate::array::Element;
@@ -10,7 +10,11 @@ use crate::kernel::rows::Fold;
 
 /// Rows folded before pairwise combination.
 const PART: usize = 256;
-/// Narrow rows are put together up to this width.
+/// Rows of fewer elements than this are put together, up to `NARROW`.
+const VECTOR: usize = 8;
+/// Elements of a row up to which its accumulators stay in registers: walking down such rows still reads whole pages.
+const NARROW: usize = 128;
+/// Wider rows are put together up to this width.
 const WIDE: usize = 1024;
 
 /// A block of rows, of which a range of columns is folded.
@@ -31,7 +35,12 @@ impl<T: Element> Columns<'_, T> {
     #[inline(always)]
     pub fn fold<R: Fold<T>>(self, out: &mut [R::Acc], scratch: &mut Vec<R::Acc>) {
         let (inner, count) = (self.inner, self.source.len() / self.inner);
-        let times = if out.len() < inner { 1 } else { (WIDE / inner).min(count / 8).max(1) };
+        let limit = match inner {
+            ..VECTOR => NARROW / 2,
+            VECTOR..=NARROW => inner,
+            _ => WIDE,
+        };
+        let times = if out.len() < inner { 1 } else { (limit / inner).min(count / 8).max(1) };
         let rest = &self.source[count / times * times * inner..];
         let wide = Columns { inner: inner * times, ..self };
         // Small folds need none of it.
@@ -84,8 +93,11 @@ impl<T: Element> Columns<'_, T> {
     #[inline(always)]
     fn fold_part<R: Fold<T>>(&self, first: usize, last: usize, out: &mut [R::Acc]) {
         let width = out.len();
-        out.fill(R::start());
         let rows = &self.source[first * self.inner..last * self.inner];
+        if self.inner <= NARROW && width >= VECTOR {
+            return narrow::<R, T>(rows, [self.inner, self.at], out);
+        }
+        out.fill(R::start());
         let mut groups = rows.chunks_exact(8 * self.inner);
         for group in &mut groups {
             let rows: [&[T]; 8] = std::array::from_fn(|k| &group[k * self.inner + self.at..][..width]);
@@ -95,6 +107,43 @@ impl<T: Element> Columns<'_, T> {
         }
         few::<R, T>(groups.remainder(), [self.inner, self.at], out);
     }
+}
+
+/// Folds rows of `inner` elements into `out`, from column `at` on. The last tile may overlap the one before it: both have
+/// the same results.
+#[inline(always)]
+fn narrow<R: Fold<T>, T: Element>(rows: &[T], [inner, at]: [usize; 2], out: &mut [R::Acc]) {
+    let width = out.len();
+    let mut done = 0;
+    while width >= 16 && width - done > VECTOR {
+        let tile = done.min(width - 16);
+        out[tile..tile + 16].copy_from_slice(&down::<R, T, 16>(rows, [inner, at + tile]));
+        done = tile + 16;
+    }
+    while done < width {
+        let tile = done.min(width - VECTOR);
+        out[tile..tile + VECTOR].copy_from_slice(&down::<R, T, VECTOR>(rows, [inner, at + tile]));
+        done = tile + VECTOR;
+    }
+}
+
+/// Folds `N` columns from `at` on, in registers.
+#[inline(always)]
+fn down<R: Fold<T>, T: Element, const N: usize>(rows: &[T], [inner, at]: [usize; 2]) -> [R::Acc; N] {
+    let mut acc = [R::start(); N];
+    let mut groups = rows.chunks_exact(8 * inner);
+    for group in &mut groups {
+        let x: [&[T]; 8] = std::array::from_fn(|k| &group[k * inner + at..][..N]);
+        for (j, a) in acc.iter_mut().enumerate() {
+            *a = R::eight(*a, std::array::from_fn(|k| x[k][j]));
+        }
+    }
+    for row in groups.remainder().chunks_exact(inner) {
+        for (a, &x) in acc.iter_mut().zip(&row[at..at + N]) {
+            *a = R::step(*a, x);
+        }
+    }
+    acc
 }
 
 /// Takes eight rows into `out`, from column `at` on and `N` columns at a time in registers; returns where it ends.

@@ -279,6 +279,7 @@ pub fn sum_to(x: &Array, shape: &[usize]) -> Array {
 }
 
 #[cfg(test)]
+#[allow(clippy::cast_precision_loss, reason = "small numbers")]
 mod tests {
     use super::*;
 
@@ -300,6 +301,16 @@ mod tests {
         for x in [&x, &t] {
             for axes in [&[][..], &[0], &[1], &[2], &[0, 1], &[1, 2], &[0, 2], &[0, 1, 2]] {
                 assert_eq!(reduce::<Sum, f64>(x, axes).to_vec::<f64>(), naive(x, axes), "{axes:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn columns_of_any_width_are_folded_once() {
+        for width in (1..70).chain([100, 127, 128, 129, 200]) {
+            for count in [1, 7, 16, 50, 300] {
+                let x = Array::from_slice(&(0..2 * count * width).map(|i| (i * 7919 % 1009) as f64).collect::<Vec<_>>(), &[2, count, width]);
+                assert_eq!(reduce::<Sum, f64>(&x, &[1]).to_vec::<f64>(), naive(&x, &[1]), "{count} x {width}");
             }
         }
     }
