@@ -9,7 +9,7 @@
 
 mod columns;
 
-use columns::{FIRST_ROWS, PART, TILE, Tile, columns};
+use columns::{FIRST_ROWS, PART, TILE, Tile, columns, narrow};
 
 use crate::array::{Array, Element, Scalar};
 use crate::dispatch;
@@ -21,9 +21,12 @@ use crate::kernel::simd::{Arch, Kernel, dispatch as simd_dispatch};
 
 /// Elements of a block that one thread reads.
 const BLOCK: usize = 1 << 16;
-/// Elements of a leaf of a row, and of the first one.
-const LEAF: usize = 1024;
-const FIRST: usize = 128;
+/// Elements of a leaf of a row, of the first one, and of those from which the first mean is guessed.
+const LEAF: usize = 4096;
+const FIRST: usize = 1024;
+const GUESS: usize = 64;
+/// Elements of rows of which all that is known stays in registers.
+const NARROW: std::ops::RangeInclusive<usize> = 8..=128;
 /// Accumulators of a row.
 const LANES: usize = 16;
 /// Nanoseconds an element.
@@ -142,6 +145,12 @@ impl<T: Real + Element> Kernel for Groups<'_, T> {
             }
             return;
         }
+        if NARROW.contains(&inner) {
+            for (rows, out) in source.chunks_exact(count * inner).zip(out.chunks_exact_mut(inner)) {
+                narrow::<T, A, T>(rows, out, |_, _, squares| squares);
+            }
+            return;
+        }
         let mut moments = vec![Moments::default(); inner];
         let mut tile = Tile::new();
         for (rows, out) in source.chunks_exact(count * inner).zip(out.chunks_exact_mut(inner)) {
@@ -189,10 +198,15 @@ impl<T: Real + Element> Kernel for Block<'_, T> {
     }
 }
 
-/// Narrow rows are put together to wide ones; what is left over comes last.
+/// The moments of all columns of some rows. Rows that are short are put together; what is left over comes last.
 #[inline(always)]
 fn rows_of<T: Real + Element, A: Arch>(source: &[T], tile: &mut Tile<T>, moments: &mut [Moments]) {
     let inner = moments.len();
+    if NARROW.contains(&inner) {
+        let n = (source.len() / inner) as f64;
+        let keep = |near, offset, squares| Moments { n, mean: wide::<T>(near) + wide(offset), squares: wide(squares) };
+        return narrow::<T, A, Moments>(source, moments, keep);
+    }
     let times = (TILE / inner).min(source.len() / inner / (2 * FIRST_ROWS)).max(1);
     let width = inner * times;
     let (whole, rest) = source.split_at(source.len() / width * width);
@@ -205,12 +219,16 @@ fn rows_of<T: Real + Element, A: Arch>(source: &[T], tile: &mut Tile<T>, moments
 /// The moments of one row.
 #[inline(always)]
 fn row<T: Real + Element, A: Arch>(row: &[T]) -> Moments {
+    // Some elements twice: from the first one, then from their mean.
+    let some = &row[..row.len().min(GUESS)];
+    let (sum, _) = distances::<T, A>(some, row[0]);
+    let guess = T::lit(wide(row[0]) + wide(sum) / some.len() as f64);
     let (first, rest) = row.split_at(row.len().min(FIRST));
-    // The first leaf twice: from its first element, then from its mean.
+    let (sum, squares) = distances::<T, A>(first, guess);
     let n = first.len() as f64;
-    let (sum, _) = distances::<T, A>(first, first[0]);
-    let mut all = Moments { n: 0.0, mean: wide(T::lit(wide(first[0]) + wide(sum) / n)), squares: 0.0 };
-    for leaf in std::iter::once(first).chain(rest.chunks(LEAF)) {
+    let step = wide(sum) / n;
+    let mut all = Moments { n, mean: wide(guess) + step, squares: (wide(squares) - wide(sum) * step).max(0.0) };
+    for leaf in rest.chunks(LEAF) {
         // The mean may have more digits than an element: those near it count from where it was rounded to.
         let near = T::lit(all.mean);
         let (sum, squares) = distances::<T, A>(leaf, near);
@@ -280,6 +298,21 @@ mod tests {
                 assert!(deviations(&x, &[axis]).to_vec::<f32>().iter().all(|&d| d == 0.0), "{shape:?}");
                 let x = Array::full(&shape, Scalar::Float(1e10 / 3.0), DType::F64);
                 assert!(deviations(&x, &[axis]).to_vec::<f64>().iter().all(|&d| d == 0.0), "{shape:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn columns_of_any_width_are_seen_once() {
+        for width in (1..40).chain([63, 64, 100, 127, 128, 129, 200, 1030]) {
+            for count in [1, 2, 7, 16, 50, 130, 300] {
+                let data = noise(2 * count * width);
+                let found = deviations(&Array::from_slice(&data, &[2, count, width]), &[1]).to_vec::<f64>();
+                for (i, found) in found.into_iter().enumerate() {
+                    let (group, column) = (i / width * width * count, i % width);
+                    let want = exact(&data[group + column..][..=(count - 1) * width].iter().step_by(width).copied().collect::<Vec<_>>());
+                    assert!((found - want).abs() <= 1e-13 * want + 1e-30, "{count} x {width}, {i}: {found} {want}");
+                }
             }
         }
     }

@@ -88,7 +88,10 @@ fn check<T: Float>(random: &mut Random, [m, k, n]: [usize; 3]) {
     // Products are below two in size, and what sums go through seldom above the result where that is large.
     let unit = T::EPSILON * T::from(i16::try_from(k + 2).unwrap());
     for (new, old) in after.iter().zip(&expected) {
-        assert!((*new - *old).abs() <= unit * (T::from(4) + old.abs()), "{m}x{k}x{n} {layout_a:?} {layout_b:?} {layout_c:?} {accumulate}: {new:?} for {old:?}");
+        assert!(
+            (*new - *old).abs() <= unit * (T::from(4) + old.abs()),
+            "{m}x{k}x{n} {layout_a:?} {layout_b:?} {layout_c:?} {accumulate}: {new:?} for {old:?}"
+        );
     }
 }
 

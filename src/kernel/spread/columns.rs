@@ -1,4 +1,5 @@
-//! Several columns side by side: leaves of rows, and what is remembered of each column.
+//! Several columns side by side: leaves of rows, and what is remembered of each column. Of narrow rows it stays in registers,
+//! all the way down.
 #![allow(clippy::inline_always, reason = "a function that is not inlined is compiled for the wrong instruction set")]
 #![allow(clippy::cast_precision_loss, reason = "counts")]
 
@@ -15,6 +16,8 @@ pub const PART: usize = 64;
 pub const FIRST_ROWS: usize = 8;
 /// Columns that are worked on at a time.
 pub const TILE: usize = 1024;
+/// Columns that are worked on in registers, or half as many.
+const NARROW: usize = 16;
 
 /// What a tile of columns remembers: where distances are taken from, how far the mean is from there, the squared
 /// deviations, and the two sums of the leaf at hand.
@@ -26,7 +29,8 @@ pub struct Tile<T> {
     square: [T; TILE],
 }
 
-/// Takes `range` of the columns of `source`, rows of `width`, into `moments`, over which they go round.
+/// Takes `range` of the columns of `source`, rows of `width`, into `moments`. Where these are fewer, the rows are several put
+/// together, and fit a tile.
 #[inline(always)]
 pub fn columns<T: Real + Element, A: Arch>(source: &[T], width: usize, range: Range<usize>, tile: &mut Tile<T>, moments: &mut [Moments]) {
     let count = source.len() / width;
@@ -48,11 +52,12 @@ pub fn columns<T: Real + Element, A: Arch>(source: &[T], width: usize, range: Ra
             tile.take(n, seen as f64, rows as f64);
             seen += rows;
         }
-        let start = (at - range.start) % moments.len();
-        let places = (start..moments.len()).chain((0..moments.len()).cycle());
-        for (c, place) in (0..n).zip(places) {
-            let own = Moments { n: count as f64, mean: wide(tile.near[c]) + wide(tile.offset[c]), squares: wide(tile.squares[c]) };
-            moments[place].join(own);
+        let moments = &mut moments[at - range.start..];
+        let parts = n.div_ceil(moments.len());
+        tile.join_parts(parts, n / parts, count as f64);
+        for (c, m) in moments.iter_mut().enumerate().take(n / parts) {
+            let mean = wide(tile.near[c]) + wide(tile.offset[c]);
+            m.join(Moments { n: (count * parts) as f64, mean, squares: wide(tile.squares[c]) });
         }
     }
 }
@@ -81,6 +86,7 @@ impl<T: Real + Element> Tile<T> {
     #[inline(always)]
     fn add<A: Arch, const R: usize>(&mut self, rows: [&[T]; R]) {
         let at = self.add_tiles::<A, R, 16>(&rows, 0);
+        let at = self.add_tiles::<A, R, 4>(&rows, at);
         if at < rows[0].len() {
             self.add_tiles::<A, R, 1>(&rows, at);
         }
@@ -108,22 +114,132 @@ impl<T: Real + Element> Tile<T> {
         end
     }
 
-    /// Joins a leaf of `rows` rows to `seen` ones, as [`Moments::take`] does.
+    /// Joins `parts` parts of `n` columns each, which have all seen `rows` rows, to the first.
     #[inline(always)]
-    fn take(&mut self, n: usize, seen: f64, rows: f64) {
-        let (each, share, zero) = (T::lit(1.0 / rows), T::lit(rows / (seen + rows)), T::lit(0.0));
-        let between = T::lit(seen * (rows / (seen + rows)));
-        let Self { near, offset, squares, sum, square } = self;
-        let columns = near[..n].iter_mut().zip(&mut offset[..n]).zip(&mut squares[..n]).zip(sum[..n].iter().zip(&square[..n]));
-        for (((near, offset), squares), (&sum, &square)) in columns {
-            let distance = sum * each;
-            let own = square - sum * distance;
-            let step = distance - *offset;
-            *squares = *squares + pick(own < zero, zero, own) + step * step * between;
-            let moved = *offset + step * share;
-            let next = *near + moved;
-            *offset = moved - (next - *near);
-            *near = next;
+    fn join_parts(&mut self, parts: usize, n: usize, rows: f64) {
+        for k in 1..parts {
+            let share = 1.0 / (k + 1) as f64;
+            let (share, between) = (T::lit(share), T::lit(rows * k as f64 * share));
+            let [(near, others), (offset, other_offsets), (squares, other_squares)] =
+                [&mut self.near, &mut self.offset, &mut self.squares].map(|all| {
+                    let (first, rest) = all.split_at_mut(n);
+                    (first, &rest[(k - 1) * n..][..n])
+                });
+            let others = others.iter().zip(other_offsets).zip(other_squares);
+            for (((near, offset), squares), ((&other, &other_offset), &own)) in near.iter_mut().zip(offset).zip(squares).zip(others) {
+                let step = (other - *near) + (other_offset - *offset);
+                *squares = *squares + own + step * step * between;
+                [*near, *offset] = moved(*near, *offset + step * share);
+            }
         }
     }
+
+    /// Joins a leaf of `rows` rows to `seen` ones.
+    #[inline(always)]
+    fn take(&mut self, n: usize, seen: f64, rows: f64) {
+        let Self { near, offset, squares, sum, square } = self;
+        Leaf::new(seen, rows).join([&mut near[..n], &mut offset[..n], &mut squares[..n]], [&sum[..n], &square[..n]]);
+    }
+}
+
+/// Numbers of a leaf that all columns share.
+#[derive(Clone, Copy)]
+struct Leaf<T> {
+    /// 1/n of its n rows.
+    each: T,
+    /// Its part of all rows seen.
+    share: T,
+    /// That times the rows seen before.
+    between: T,
+}
+
+impl<T: Real> Leaf<T> {
+    #[inline(always)]
+    fn new(seen: f64, rows: f64) -> Self {
+        let share = rows / (seen + rows);
+        Self { each: T::lit(1.0 / rows), share: T::lit(share), between: T::lit(seen * share) }
+    }
+
+    /// Takes it into what is remembered of each column, as [`Moments::take`] does.
+    #[inline(always)]
+    fn join(self, [near, offset, squares]: [&mut [T]; 3], [sum, square]: [&[T]; 2]) {
+        let zero = T::lit(0.0);
+        for ((((near, offset), squares), &sum), &square) in near.iter_mut().zip(offset).zip(squares).zip(sum).zip(square) {
+            let distance = sum * self.each;
+            let own = square - sum * distance;
+            let step = distance - *offset;
+            *squares = *squares + pick(own < zero, zero, own) + step * step * self.between;
+            [*near, *offset] = moved(*near, *offset + step * self.share);
+        }
+    }
+}
+
+/// The number nearest to `from + by`, and what is left of `by`.
+#[inline(always)]
+fn moved<T: Real>(from: T, by: T) -> [T; 2] {
+    let next = from + by;
+    [next, by - (next - from)]
+}
+
+/// What `keep` says of each column of narrow rows, half a tile wide at least, from where its distances were taken, how far its
+/// mean is from there, and its squared deviations. The last tile may overlap the one before it: both have the same results.
+#[inline(always)]
+pub fn narrow<T: Real, A: Arch, O>(source: &[T], out: &mut [O], keep: impl Fn(T, T, T) -> O + Copy) {
+    const HALF: usize = NARROW / 2;
+    let (width, mut done) = (out.len(), 0);
+    while width >= NARROW && width - done > HALF {
+        let at = done.min(width - NARROW);
+        down::<T, A, O, NARROW>(source, [width, at], &mut out[at..at + NARROW], keep);
+        done = at + NARROW;
+    }
+    while done < width {
+        let at = done.min(width - HALF);
+        down::<T, A, O, HALF>(source, [width, at], &mut out[at..at + HALF], keep);
+        done = at + HALF;
+    }
+}
+
+/// The same for `N` columns of rows of `width`, from column `at` on.
+#[inline(always)]
+fn down<T: Real, A: Arch, O, const N: usize>(source: &[T], [width, at]: [usize; 2], out: &mut [O], keep: impl Fn(T, T, T) -> O) {
+    let count = source.len() / width;
+    let first = count.min(FIRST_ROWS);
+    let [mut near, mut offset, mut squares] = [[T::lit(0.0); N]; 3];
+    near.copy_from_slice(&source[at..at + N]);
+    // The first leaf twice, as in `columns`.
+    let (sum, _) = distances::<T, A, N>(&source[..first * width], [width, at], &near);
+    for c in 0..N {
+        near[c] = near[c] + sum[c] / T::lit(first as f64);
+    }
+    for (i, rows) in source.chunks(PART * width).enumerate() {
+        let (sum, square) = distances::<T, A, N>(rows, [width, at], &near);
+        let leaf = Leaf::new((i * PART) as f64, (rows.len() / width) as f64);
+        leaf.join([&mut near, &mut offset, &mut squares], [&sum, &square]);
+    }
+    for (c, o) in out.iter_mut().enumerate() {
+        *o = keep(near[c], offset[c], squares[c]);
+    }
+}
+
+/// Σ (x - k) and Σ (x - k)² of `N` columns of rows of `width`, from column `at` on; each has its k.
+#[inline(always)]
+fn distances<T: Real, A: Arch, const N: usize>(rows: &[T], [width, at]: [usize; 2], k: &[T; N]) -> ([T; N], [T; N]) {
+    let [mut sums, mut squares] = [[T::lit(0.0); N]; 2];
+    let mut groups = rows.chunks_exact(4 * width);
+    for group in &mut groups {
+        let x: [&[T]; 4] = std::array::from_fn(|r| &group[r * width + at..][..N]);
+        for c in 0..N {
+            let [d0, d1, d2, d3] = [x[0][c] - k[c], x[1][c] - k[c], x[2][c] - k[c], x[3][c] - k[c]];
+            sums[c] = sums[c] + ((d0 + d1) + (d2 + d3));
+            squares[c] = squares[c] + (fma::<T, A>(d0, d0, d1 * d1) + fma::<T, A>(d2, d2, d3 * d3));
+        }
+    }
+    for row in groups.remainder().chunks_exact(width) {
+        for (c, &x) in row[at..at + N].iter().enumerate() {
+            let d = x - k[c];
+            sums[c] = sums[c] + d;
+            squares[c] = fma::<T, A>(d, d, squares[c]);
+        }
+    }
+    (sums, squares)
 }
