@@ -28,6 +28,8 @@ pub trait Pointwise<const N: usize>: 'static {
     /// Whether the formula has a function with a fast range (sin, cos, tan): then a block is repeated with care when
     /// an argument was out of that range.
     const RANGED: bool = false;
+    /// Whether the formula is its second operand where the first is one.
+    const PASSES: bool = false;
     /// The formula.
     fn eval<F: Field>(x: [F; N], p: [F; 2]) -> F;
 }

@@ -1,5 +1,6 @@
 """autograd.backward and autograd.grad: several outputs, seeds, inputs, unused inputs."""
 
+import numpy as np
 import pytest
 
 import tapegrad as tg
@@ -69,3 +70,32 @@ def test_fourth_derivative():
     for _ in range(4):
         (y,) = grad(y, x, create_graph=True)
     assert y.item() == pytest.approx(120 * 1.5)
+
+
+def test_a_sums_ones_pass_factors_on_unchanged():
+    values = [[1.5, -0.0, float("nan")], [float("inf"), -2.0, 0.0]]
+    for f in (lambda x, y: x * y, lambda x, y: tg.exp(x) + y, lambda x, y: x * x * y, lambda x, y: 3.0 * x - y * 2.0):
+        x, y = leaf(values), leaf([[2.0, 3.0, -1.0], [0.5, float("inf"), -7.0]])
+        tg.sum(f(x, y)).backward()
+        x2, y2 = leaf(values), leaf(y.tolist())
+        f(x2, y2).backward(tg.ones((2, 3), dtype=tg.float64))
+        for got, want in ((x.grad, x2.grad), (y.grad, y2.grad)):
+            np.testing.assert_array_equal(got.numpy(), want.numpy())
+            np.testing.assert_array_equal(np.signbit(got.numpy()), np.signbit(want.numpy()))
+
+
+def test_a_gradient_that_is_another_ones_value_is_nobodys_but_its_own():
+    x, y = leaf([1.0, 2.0]), leaf([3.0, 4.0])
+    tg.sum(x * y).backward()
+    x.grad[0] = 70.0
+    assert (x.grad.tolist(), y.tolist()) == ([70.0, 4.0], [3.0, 4.0])
+    with tg.no_grad():
+        x += 5.0
+    assert (x.tolist(), y.grad.tolist()) == ([6.0, 7.0], [1.0, 2.0])
+    tg.sum(x * y).backward()
+    assert (x.grad.tolist(), y.grad.tolist()) == ([73.0, 8.0], [7.0, 9.0])
+    given = np.array([3.0, 4.0])
+    x = leaf([1.0, 2.0])
+    tg.sum(x * tg.asarray(given)).backward()
+    given[0] = -1.0
+    assert x.grad.tolist() == [3.0, 4.0]

@@ -17,7 +17,8 @@ mod integer;
 mod one_array;
 mod two_arrays;
 
-use crate::array::Array;
+use crate::array::{self, Array};
+use crate::dispatch;
 use crate::error::Result;
 use crate::kernel::blocks::Input;
 use crate::kernel::map::{self, Pointwise};
@@ -81,8 +82,26 @@ fn apply<P: Pointwise<M>, const N: usize, const M: usize>(g: &mut Array, inputs:
     if g.is_unique() {
         return map::update::<P, N, M>(g, inputs, p);
     }
+    if P::PASSES
+        && let Some(Input::Array(s)) = inputs.first()
+        && is_one_repeated(g)
+        && array::same(s.shape(), g.shape())
+        && s.storage().is_pooled()
+    {
+        *g = (*s).clone();
+        return;
+    }
     let all: [Input<'_>; M] = std::array::from_fn(|i| if i == 0 { Input::Array(g) } else { inputs[i - 1] });
     *g = map::map::<P, M>(all, g.shape(), g.dtype(), p);
+}
+
+/// Whether it is one number one, broadcast: what a sum hands on when a backward pass began with it.
+#[allow(clippy::float_cmp, reason = "one is exact")]
+fn is_one_repeated(g: &Array) -> bool {
+    let layout = g.layout();
+    !g.is_contiguous()
+        && layout.strides().iter().all(|&stride| stride == 0)
+        && dispatch!(float g.dtype(), T => g.raw::<T>()[layout.offset()] == 1.0, else false)
 }
 
 /// What a gradient is made of.
@@ -137,6 +156,7 @@ macro_rules! unary {
             const PARAMS: &'static [$crate::ops::registry::Param] =
                 &[$crate::ops::registry::Param::array("x") $(, $crate::ops::registry::Param::float(stringify!($param), $default))*];
             const SAVES: $crate::ops::define::Saves = $crate::ops::define::Saves::of(&[$(stringify!($saved)),*], stringify!($x), "");
+            const FACTOR_IS_SAVED: bool = $crate::ops::define::same(stringify!($factor), concat!("{ ", $(stringify!($saved),)* " }"));
             const DOMAIN: $crate::ops::samples::Domain = $domain;
             $(const BOOLS: bool = $bools;)?
             $(const RANGED: bool = $ranged;)?
@@ -197,6 +217,10 @@ macro_rules! binary {
             const GRADIENT: &'static str = concat!("dy/da = ", stringify!($fa), ", dy/db = ", stringify!($fb));
             const SAVES_A: $crate::ops::define::Saves = $crate::ops::define::Saves::of(&[$(stringify!($sa)),*], stringify!($a), stringify!($b));
             const SAVES_B: $crate::ops::define::Saves = $crate::ops::define::Saves::of(&[$(stringify!($sb)),*], stringify!($a), stringify!($b));
+            const FACTOR_IS_SAVED: [bool; 2] = [
+                $crate::ops::define::same(stringify!($fa), concat!("{ ", $(stringify!($sa),)* " }")),
+                $crate::ops::define::same(stringify!($fb), concat!("{ ", $(stringify!($sb),)* " }")),
+            ];
             const DOMAIN: [$crate::ops::samples::Domain; 2] = [$da, $db];
             #[inline(always)]
             fn forward<F: $crate::kernel::field::Field>($a: F, $b: F) -> F $forward

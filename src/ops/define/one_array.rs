@@ -27,6 +27,8 @@ pub trait Unary: 'static {
     const PARAMS: &'static [Param];
     /// What its factor needs.
     const SAVES: Saves;
+    /// Whether its factor is the one value that is saved.
+    const FACTOR_IS_SAVED: bool;
     /// Where samples come from.
     const DOMAIN: Domain;
     /// Whether it is defined on integers.
@@ -93,6 +95,7 @@ impl<U: Unary + ?Sized> Pointwise<1> for Backward<U> {
 
 impl<U: Unary + ?Sized> Pointwise<2> for Backward<U> {
     const COST: f64 = U::COST;
+    const PASSES: bool = U::FACTOR_IS_SAVED;
     const RANGED: bool = U::RANGED;
     #[inline(always)]
     fn eval<F: Field>([g, s]: [F; 2], p: [F; 2]) -> F {

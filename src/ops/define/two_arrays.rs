@@ -28,6 +28,8 @@ pub trait Binary: 'static {
     const SAVES_A: Saves;
     /// What the factor of the second input needs.
     const SAVES_B: Saves;
+    /// Whether these factors are the one value that is saved.
+    const FACTOR_IS_SAVED: [bool; 2];
     /// Where samples of the two come from.
     const DOMAIN: [Domain; 2];
     /// Whether it is defined on integers.
@@ -112,6 +114,7 @@ impl<B: Binary + ?Sized, const SIDE: usize> Pointwise<1> for Backward<B, SIDE> {
 /// The factor needs one value.
 impl<B: Binary + ?Sized, const SIDE: usize> Pointwise<2> for Backward<B, SIDE> {
     const COST: f64 = B::COST;
+    const PASSES: bool = B::FACTOR_IS_SAVED[SIDE];
     #[inline(always)]
     fn eval<F: Field>([g, s]: [F; 2], _: [F; 2]) -> F {
         g.annihilate(Self::factor(s, s, s))
