@@ -227,7 +227,9 @@ fn row<T: Real + Element, A: Arch>(row: &[T]) -> Moments {
     let (sum, squares) = distances::<T, A>(first, guess);
     let n = first.len() as f64;
     let step = wide(sum) / n;
-    let mut all = Moments { n, mean: wide(guess) + step, squares: (wide(squares) - wide(sum) * step).max(0.0) };
+    let own = wide(squares) - wide(sum) * step;
+    // Not `max`, which would make zero of NaN: a later leaf sees it in the mean, but there may be none.
+    let mut all = Moments { n, mean: wide(guess) + step, squares: if own < 0.0 { 0.0 } else { own } };
     for leaf in rest.chunks(LEAF) {
         // The mean may have more digits than an element: those near it count from where it was rounded to.
         let near = T::lit(all.mean);
@@ -317,6 +319,24 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_is_not_finite_is_not_lost() {
+        for n in [1, 3, 64, 65, 400, 1024, 1025, 5121] {
+            for (at, bad) in [0, n / 2, n - 1].into_iter().flat_map(|at| [f64::NAN, f64::INFINITY, f64::NEG_INFINITY].map(|bad| (at, bad))) {
+                let mut data = noise(n);
+                data[at] = bad;
+                let single: Vec<f32> = data.iter().map(|&v| f32::from_scalar(Scalar::Float(v))).collect();
+                for width in [1, 3, 20, 200] {
+                    let repeat = |x: &[f32]| x.iter().flat_map(|&v| vec![v; width]).collect::<Vec<_>>();
+                    let found = deviations(&Array::from_slice(&repeat(&single), &[n, width]), &[0]).to_vec::<f32>();
+                    assert!(found.iter().all(|v| !v.is_finite()), "{bad} at {at} of {n} x {width}: {found:?}");
+                }
+                let found = deviations(&Array::from_slice(&data, &[1, n]), &[1]).to_vec::<f64>();
+                assert!(!found[0].is_finite(), "{bad} at {at} of {n}: {found:?}");
+            }
+        }
+    }
+
     /// Far from zero, drifting, with an outlier in front: what other ways of one pass lose digits to.
     #[test]
     fn no_digits_are_lost() {
@@ -326,7 +346,8 @@ mod tests {
             let drift: Vec<f64> = noise.iter().enumerate().map(|(i, v)| v + 50.0 * i as f64 / n as f64).collect();
             let mut outlier = noise.clone();
             outlier[0] = 1e4;
-            for data in [noise, far, drift, outlier] {
+            let shift: Vec<f64> = noise.iter().enumerate().map(|(i, v)| if i < GUESS { *v } else { v + 100.0 }).collect();
+            for data in [noise, far, drift, outlier, shift] {
                 let single: Vec<f32> = data.iter().map(|&v| f32::from_scalar(Scalar::Float(v))).collect();
                 let want = exact(&single.iter().map(|&v| f64::from(v)).collect::<Vec<_>>());
                 for (shape, axis) in [([n, 1], 0), ([1, n], 1)] {
