@@ -216,6 +216,12 @@ fn rows_of<T: Real + Element, A: Arch>(source: &[T], tile: &mut Tile<T>, moments
     }
 }
 
+/// `x`, or zero where rounding took it below. NaN stays, of which `max` would make zero.
+#[inline(always)]
+fn not_below_zero(x: f64) -> f64 {
+    if x < 0.0 { 0.0 } else { x }
+}
+
 /// The moments of one row.
 #[inline(always)]
 fn row<T: Real + Element, A: Arch>(row: &[T]) -> Moments {
@@ -227,16 +233,14 @@ fn row<T: Real + Element, A: Arch>(row: &[T]) -> Moments {
     let (sum, squares) = distances::<T, A>(first, guess);
     let n = first.len() as f64;
     let step = wide(sum) / n;
-    let own = wide(squares) - wide(sum) * step;
-    // Not `max`, which would make zero of NaN: a later leaf sees it in the mean, but there may be none.
-    let mut all = Moments { n, mean: wide(guess) + step, squares: if own < 0.0 { 0.0 } else { own } };
+    let mut all = Moments { n, mean: wide(guess) + step, squares: not_below_zero(wide(squares) - wide(sum) * step) };
     for leaf in rest.chunks(LEAF) {
         // The mean may have more digits than an element: those near it count from where it was rounded to.
         let near = T::lit(all.mean);
         let (sum, squares) = distances::<T, A>(leaf, near);
         let (n, sum) = (leaf.len() as f64, wide(sum));
         let step = sum / n;
-        all.take(n, step + (wide(near) - all.mean), (wide(squares) - sum * step).max(0.0));
+        all.take(n, step + (wide(near) - all.mean), not_below_zero(wide(squares) - sum * step));
     }
     all
 }
@@ -329,10 +333,10 @@ mod tests {
                 for width in [1, 3, 20, 200] {
                     let repeat = |x: &[f32]| x.iter().flat_map(|&v| vec![v; width]).collect::<Vec<_>>();
                     let found = deviations(&Array::from_slice(&repeat(&single), &[n, width]), &[0]).to_vec::<f32>();
-                    assert!(found.iter().all(|v| !v.is_finite()), "{bad} at {at} of {n} x {width}: {found:?}");
+                    assert!(found.iter().all(|v| v.is_nan()), "{bad} at {at} of {n} x {width}: {found:?}");
                 }
                 let found = deviations(&Array::from_slice(&data, &[1, n]), &[1]).to_vec::<f64>();
-                assert!(!found[0].is_finite(), "{bad} at {at} of {n}: {found:?}");
+                assert!(found[0].is_nan(), "{bad} at {at} of {n}: {found:?}");
             }
         }
     }
