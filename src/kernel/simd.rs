@@ -2,7 +2,8 @@
 //!
 //! A [`Kernel`] is plain generic Rust. [`dispatch`] runs it inside a function compiled for the best
 //! instruction set of this CPU; everything the kernel calls is `#[inline(always)]`, so the compiler
-//! vectorises the loop there with that set. The `unsafe` is the call into that function, and stores past the caches.
+//! vectorises the loop there with that set. The `unsafe` is the call into that function, stores past the caches,
+//! and hiding constants.
 //!
 //! | set | where | fused multiply-add |
 //! |---|---|---|
@@ -12,7 +13,7 @@
 //! `TAPEGRAD_ISA=baseline` in the environment forces the second, for tests and bug reports.
 #![allow(
     unsafe_code,
-    reason = "calling a `#[target_feature]` function needs it; the one call is in `dispatch`; and stores past the caches go through pointers"
+    reason = "calling a `#[target_feature]` function needs it; the one call is in `dispatch`; stores past the caches go through pointers; and `asm!` hides a constant"
 )]
 
 use std::marker::PhantomData;
@@ -96,6 +97,35 @@ pub fn isa() -> &'static str {
 fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
     kernel.run::<Avx2>()
 }
+
+/// Numbers that can be kept out of the compiler's sight.
+pub trait Opaque: Copy {
+    /// `self`, as a number that the compiler does not know. A constant is made anew wherever it is used, unless a register
+    /// is free for it; this is made once, before the loop, and then read from the stack by the instruction that uses it.
+    #[must_use]
+    fn opaque(self) -> Self;
+}
+
+macro_rules! opaque {
+    ($($t:ident)*) => {
+        $(impl Opaque for $t {
+            #[inline(always)]
+            fn opaque(self) -> Self {
+                #[cfg(target_arch = "x86_64")]
+                {
+                    let mut x = self;
+                    // SAFETY: no instruction at all.
+                    unsafe { std::arch::asm!("/* {} */", inlateout(xmm_reg) x, options(pure, nomem, nostack, preserves_flags)) };
+                    x
+                }
+                #[cfg(not(target_arch = "x86_64"))]
+                self
+            }
+        })*
+    };
+}
+
+opaque!(f32 f64);
 
 /// Elements from the beginning of `to` up to its first cache line that is whole: what [`stream`] begins with.
 #[inline(always)]

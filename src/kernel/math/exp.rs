@@ -3,7 +3,7 @@
 //! x = k·ln 2 + r with |r| ≤ ½ ln 2 (Cody and Waite's reduction in two parts), then a polynomial in r and an
 //! exact scaling by 2^k.
 
-use super::real::{Real, fma, pick, poly};
+use super::real::{Real, fma, long_poly, pick, poly};
 use crate::kernel::simd::Arch;
 
 /// x reduced: `t = MAGIC + k`, x = k·ln 2 + r + tail, the tail below an ulp of r.
@@ -80,7 +80,7 @@ pub(super) fn brief_exp<T: Real, A: Arch>(x: T) -> T {
     let t = fma::<T, A>(x, T::LOG2_E[0] + T::LOG2_E[1], T::MAGIC);
     let k = t - T::MAGIC;
     let r = if A::FMA { k.mul_add(-(T::LN2[0] + T::LN2[1]), x) } else { x - k * T::LN2[0] - k * T::LN2[1] };
-    let p = fma::<T, A>(r * r, poly::<T, A>(r, T::EXP), r);
+    let p = fma::<T, A>(r * r, long_poly::<T, A>(r, T::EXP), r);
     let s = T::pow2(t, 0);
     fma::<T, A>(s, p, s)
 }

@@ -7,9 +7,9 @@
 //! An exponential comes as (1 + e)·f: a factor 1 + e that is never rounded by itself, but added to what it multiplies as its
 //! share e, saves one of the few roundings that count.
 
-use super::exp::{Reduced, clamp, logistic, reduce, reduce_pair, share};
+use super::exp::{Reduced, clamp, logistic, reduce, reduce_pair};
 use super::power::{Pair, product};
-use super::real::{Real, fma, pick, poly};
+use super::real::{Real, fma, long_poly, pick};
 use crate::kernel::simd::Arch;
 
 /// x·Φ(x) with the normal distribution's Φ, within 3 ulp (3.5 without FMA).
@@ -22,14 +22,15 @@ pub fn gelu<T: Real, A: Arch>(x: T) -> T {
     let a = held::<T>(x, T::NORMAL_CLAMP);
     let sum = a + T::NORMAL_SHIFT;
     let y = a / sum;
-    let p = poly::<T, A>(y - half, T::NORMAL);
+    let p = long_poly::<T, A>(y - half, T::NORMAL);
     // What the sum lost belongs to the factor: its share is lost·2·Φ(−a)·e^(a²/2), which (1 − y)² is near.
     let lost = a - (sum - T::NORMAL_SHIFT);
     let rest = one - y;
     let p = fma::<T, A>(-lost * rest, rest, p);
     let Pair { head, tail } = product::<T, A>(a, a * -half);
     let Reduced { t, r, .. } = reduce_pair::<T, A>(head, tail);
-    let (e, f) = (share::<T, A>(r), T::pow2(t, T::EXP_RAISED));
+    let e = fma::<T, A>(r * r, long_poly::<T, A>(r, T::EXP), r);
+    let f = T::pow2(t, T::EXP_RAISED);
     let u = fma::<T, A>(e, one + p, p);
     let y = y * f;
     let end = fma::<T, A>(y, u, y);

@@ -5,13 +5,13 @@
 use std::ops::{Add, Div, Mul, Neg, Rem, Sub};
 
 use crate::kernel::math::coefficients as c;
-use crate::kernel::simd::Arch;
+use crate::kernel::simd::{Arch, Opaque};
 
 /// `f32` or `f64`, with the few bit tricks that vectorise well.
 ///
 /// Integers are never converted: a small integer `k` travels as `MAGIC + k`, whose lowest bits are `k`.
 pub trait Real:
-    Copy
+    Opaque
     + PartialOrd
     + Add<Output = Self>
     + Sub<Output = Self>
@@ -271,13 +271,26 @@ pub fn fma<T: Real, A: Arch>(a: T, b: T, c: T) -> T {
 /// therefore summed as two in x², or four in x⁴.
 #[inline(always)]
 pub fn poly<T: Real, A: Arch>(x: T, coefficients: &'static [T]) -> T {
+    parts::<T, A, false>(x, coefficients)
+}
+
+/// As [`poly`], for coefficients that are too many for the registers: they are read from memory by the instructions that
+/// multiply. The compiler would make each anew in every turn of the loop, which costs a fifth of a long formula.
+#[inline(always)]
+pub fn long_poly<T: Real, A: Arch>(x: T, coefficients: &'static [T]) -> T {
+    parts::<T, A, true>(x, coefficients)
+}
+
+/// The polynomial; with `LONG`, of coefficients [out of sight](Opaque::opaque).
+#[inline(always)]
+fn parts<T: Real, A: Arch, const LONG: bool>(x: T, coefficients: &'static [T]) -> T {
     match coefficients.len() {
-        0..=3 => horner::<T, A>(x, coefficients, 0, 1),
-        4..=11 => halves::<T, A>(x, x * x, coefficients, 0, 1),
+        0..=3 => horner::<T, A, LONG>(x, coefficients, 0, 1),
+        4..=11 => halves::<T, A, LONG>(x, x * x, coefficients, 0, 1),
         _ => {
             let (z, even, odd) = (x * x, 0, 1);
-            let even = halves::<T, A>(z, z * z, coefficients, even, 2);
-            let odd = halves::<T, A>(z, z * z, coefficients, odd, 2);
+            let even = halves::<T, A, LONG>(z, z * z, coefficients, even, 2);
+            let odd = halves::<T, A, LONG>(z, z * z, coefficients, odd, 2);
             fma::<T, A>(odd, x, even)
         }
     }
@@ -285,21 +298,22 @@ pub fn poly<T: Real, A: Arch>(x: T, coefficients: &'static [T]) -> T {
 
 /// Every `step`-th coefficient from `first` on, as two polynomials in z = x².
 #[inline(always)]
-fn halves<T: Real, A: Arch>(x: T, z: T, coefficients: &'static [T], first: usize, step: usize) -> T {
-    let even = horner::<T, A>(z, coefficients, first, 2 * step);
-    let odd = horner::<T, A>(z, coefficients, first + step, 2 * step);
+fn halves<T: Real, A: Arch, const LONG: bool>(x: T, z: T, coefficients: &'static [T], first: usize, step: usize) -> T {
+    let even = horner::<T, A, LONG>(z, coefficients, first, 2 * step);
+    let odd = horner::<T, A, LONG>(z, coefficients, first + step, 2 * step);
     fma::<T, A>(odd, x, even)
 }
 
 /// Every `step`-th coefficient from `first` on, by Horner's rule.
 #[inline(always)]
-fn horner<T: Real, A: Arch>(x: T, coefficients: &'static [T], first: usize, step: usize) -> T {
+fn horner<T: Real, A: Arch, const LONG: bool>(x: T, coefficients: &'static [T], first: usize, step: usize) -> T {
+    let coefficient = |i: usize| if LONG { coefficients[i].opaque() } else { coefficients[i] };
     let last = first + (coefficients.len() - 1 - first) / step * step;
-    let mut sum = coefficients[last];
+    let mut sum = coefficient(last);
     let mut next = last;
     while next > first {
         next -= step;
-        sum = fma::<T, A>(sum, x, coefficients[next]);
+        sum = fma::<T, A>(sum, x, coefficient(next));
     }
     sum
 }
