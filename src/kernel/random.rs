@@ -6,16 +6,16 @@
 
 mod philox;
 
+use std::marker::PhantomData;
+use std::slice::ChunksMut;
+
 use crate::array::Element;
 use crate::kernel::math::{Real, log, on_circle};
 use crate::kernel::parallel;
-use crate::kernel::simd::{Arch, Kernel, dispatch};
+use crate::kernel::simd::Arch;
 
 pub use philox::philox;
-use philox::{WORDS, halves};
-
-/// Elements that are made at a time. Every range of a parallel loop begins at a multiple of it.
-const BLOCK: usize = 512;
+use philox::{GROUP, Group, Groups, Sink, WORDS, halves};
 
 /// A part of the stream of a seed: its blocks from number `start` on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,62 +39,40 @@ impl Stream {
         philox([low, high, attempt, 0], halves(self.seed))
     }
 
-    /// The words from block `first` on; `out` takes whole blocks.
-    fn words(self, first: u64, out: &mut [u32]) {
-        philox::words(self.start.wrapping_add(first), self.seed, out);
-    }
-
-    /// Calls `f` with the words for each part of `out`, `width` words an element.
-    fn fill<T: Send>(self, out: &mut [T], width: usize, cost: f64, f: impl Fn(usize, &[u32], &mut [T]) + Sync) {
-        let grain = parallel::grain(out.len(), cost).next_multiple_of(BLOCK);
-        parallel::for_each_chunk_mut(out, grain, |start, chunk| {
-            let mut words = [0; 2 * BLOCK];
-            for (k, part) in chunk.chunks_mut(BLOCK).enumerate() {
-                let at = start + k * BLOCK;
-                let words = &mut words[..part.len().next_multiple_of(WORDS) * width];
-                self.words(blocks(at, width), words);
-                f(at, words, part);
-            }
+    /// Calls `f` for parts of `out`, with the place of its first element, the groups of words that it takes at `width` words an
+    /// element, and the elements that each group is for.
+    fn parts<T: Send>(self, out: &mut [T], width: usize, cost: f64, f: impl Fn(usize, Groups, ChunksMut<'_, T>) + Sync) {
+        let grain = parallel::grain(out.len(), cost).next_multiple_of(GROUP);
+        parallel::for_each_chunk_mut(out, grain, |at, part| {
+            let out = part.chunks_mut(GROUP / width);
+            f(at, Groups { first: self.start.wrapping_add(blocks(at, width)), seed: self.seed, count: out.len() }, out);
         });
     }
 
     /// Numbers of [0, 1), changed by `f`.
     pub fn uniform<T: Unit, O: Send>(self, out: &mut [O], f: impl Fn(T) -> O + Sync) {
-        self.fill(out, T::WIDTH, 2.0, |_, words, part| {
-            dispatch(Units { words, out: part, f: &f, unit: std::marker::PhantomData::<T> });
-        });
+        self.parts(out, T::WIDTH, 2.0, |_, groups, out| groups.hand_to(Units { out, f: &f, unit: PhantomData }));
     }
 
     /// Numbers of the normal distribution with this mean and standard deviation.
     pub fn normal<T: Unit>(self, out: &mut [T], mean: T, deviation: T) {
-        self.fill(out, T::WIDTH, 6.0, |_, words, part| {
-            dispatch(Normals { words, out: part, scale: [mean, deviation] });
-        });
+        self.parts(out, T::WIDTH, 6.0, |_, groups, out| groups.hand_to(Normals { out, scale: [mean, deviation] }));
     }
 
     /// `yes` with probability `p`, else `no`: as if a number of [0, 1) with 53 bits were below `p`. Its first 32 bits nearly
     /// always tell.
     pub fn draws<O: Copy + Send + Sync>(self, p: f64, [no, yes]: [O; 2], out: &mut [O]) {
         let [rest, first] = split(p);
-        self.fill(out, 1, 1.0, |at, words, part| {
-            if dispatch(Draws { words, out: part, first, values: [no, yes] }) {
-                for (i, _) in words.iter().enumerate().take(part.len()).filter(|(_, word)| u64::from(**word) == first) {
-                    let block = u64::try_from((at + i) / WORDS).unwrap_or(u64::MAX);
-                    let more = self.block(block, 1)[(at + i) % WORDS];
-                    part[i] = if u64::from(more >> 11) < rest { yes } else { no };
-                }
-            }
-        });
+        // 2^32, for a probability of one, is above them all.
+        let Ok(first) = u32::try_from(first) else {
+            return out.fill(yes);
+        };
+        self.parts(out, 1, 1.0, |at, groups, out| groups.hand_to(Draws { stream: self, at, out, first, rest, values: [no, yes] }));
     }
 
     /// Integers from `low` on, `range` of them (0: all there are), each exactly as likely as any other.
     pub fn integers<O: Send>(self, out: &mut [O], low: i64, range: u64, f: impl Fn(i64) -> O + Sync) {
-        self.fill(out, 2, 3.0, |at, words, part| {
-            for (i, (o, word)) in part.iter_mut().zip(words.chunks_exact(2)).enumerate() {
-                let drawn = bounded(word64(word), range).unwrap_or_else(|| self.below(range, at + i, 1));
-                *o = f(low.wrapping_add_unsigned(drawn));
-            }
-        });
+        self.parts(out, 2, 3.0, |at, groups, out| groups.hand_to(Integers { stream: self, at, out, low, range, f: &f }));
     }
 
     /// A number below `range` for element `place`, from attempt `first` on.
@@ -138,48 +116,80 @@ fn split(p: f64) -> [u64; 2] {
     [below & 0x1f_ffff, below >> 21]
 }
 
-/// Whether words are below a limit. Returns whether one equals it.
+/// Integers of pairs of words, changed by a function.
+struct Integers<'a, O, F> {
+    stream: Stream,
+    /// Elements of the stream before the next of `out`.
+    at: usize,
+    out: ChunksMut<'a, O>,
+    low: i64,
+    range: u64,
+    f: &'a F,
+}
+
+impl<O, F: Fn(i64) -> O> Sink for Integers<'_, O, F> {
+    #[inline(always)]
+    fn take<A: Arch>(&mut self, words: &Group) {
+        let Some(out) = self.out.next() else { return };
+        for (i, (o, word)) in out.iter_mut().zip(words.chunks_exact(2)).enumerate() {
+            let drawn = bounded(word64(word), self.range).unwrap_or_else(|| self.stream.below(self.range, self.at + i, 1));
+            *o = (self.f)(self.low.wrapping_add_unsigned(drawn));
+        }
+        self.at += GROUP / 2;
+    }
+}
+
+/// Whether words are below a limit; those that equal it have more bits.
 struct Draws<'a, O> {
-    words: &'a [u32],
-    out: &'a mut [O],
-    first: u64,
+    stream: Stream,
+    /// Elements of the stream before the next of `out`.
+    at: usize,
+    out: ChunksMut<'a, O>,
+    first: u32,
+    rest: u64,
     values: [O; 2],
 }
 
-impl<O: Copy> Kernel for Draws<'_, O> {
-    type Output = bool;
-
+impl<O: Copy> Sink for Draws<'_, O> {
     #[inline(always)]
-    fn run<A: Arch>(self) -> bool {
-        let [no, yes] = self.values;
-        // 2^32, for a probability of one, is above them all.
-        let Ok(limit) = u32::try_from(self.first) else {
-            self.out.fill(yes);
-            return false;
-        };
+    fn take<A: Arch>(&mut self, words: &Group) {
+        let Some(out) = self.out.next() else { return };
+        let ([no, yes], limit) = (self.values, self.first);
         let mut equal = false;
-        for (o, &word) in self.out.iter_mut().zip(self.words) {
+        for (o, &word) in out.iter_mut().zip(words) {
             *o = if word < limit { yes } else { no };
             equal |= word == limit;
         }
-        equal
+        if equal {
+            self.look_closer(words, out);
+        }
+        self.at += GROUP;
+    }
+}
+
+impl<O: Copy> Draws<'_, O> {
+    #[cold]
+    fn look_closer(&self, words: &Group, out: &mut [O]) {
+        for (i, o) in out.iter_mut().enumerate().filter(|(i, _)| words[*i] == self.first) {
+            let block = u64::try_from((self.at + i) / WORDS).unwrap_or(u64::MAX);
+            let more = self.stream.block(block, 1)[(self.at + i) % WORDS];
+            *o = self.values[usize::from(u64::from(more >> 11) < self.rest)];
+        }
     }
 }
 
 /// Numbers of words, changed by a function.
 struct Units<'a, T, O, F> {
-    words: &'a [u32],
-    out: &'a mut [O],
+    out: ChunksMut<'a, O>,
     f: &'a F,
-    unit: std::marker::PhantomData<T>,
+    unit: PhantomData<T>,
 }
 
-impl<T: Unit, O, F: Fn(T) -> O> Kernel for Units<'_, T, O, F> {
-    type Output = ();
-
+impl<T: Unit, O, F: Fn(T) -> O> Sink for Units<'_, T, O, F> {
     #[inline(always)]
-    fn run<A: Arch>(self) {
-        for (o, word) in self.out.iter_mut().zip(self.words.chunks_exact(T::WIDTH)) {
+    fn take<A: Arch>(&mut self, words: &Group) {
+        let Some(out) = self.out.next() else { return };
+        for (o, word) in out.iter_mut().zip(words.chunks_exact(T::WIDTH)) {
             *o = (self.f)(T::unit(word));
         }
     }
@@ -187,19 +197,17 @@ impl<T: Unit, O, F: Fn(T) -> O> Kernel for Units<'_, T, O, F> {
 
 /// Pairs by Box and Muller: a radius √(−2 ln u) and an angle 2πv.
 struct Normals<'a, T> {
-    words: &'a [u32],
-    out: &'a mut [T],
+    out: ChunksMut<'a, T>,
     scale: [T; 2],
 }
 
-impl<T: Unit> Kernel for Normals<'_, T> {
-    type Output = ();
-
+impl<T: Unit> Sink for Normals<'_, T> {
     #[inline(always)]
-    fn run<A: Arch>(self) {
-        let n = self.out.len().div_ceil(2);
-        let mut units = [[T::default(); BLOCK / 2]; 2];
-        for (i, word) in self.words.chunks_exact(2 * T::WIDTH).take(n).enumerate() {
+    fn take<A: Arch>(&mut self, words: &Group) {
+        let Some(out) = self.out.next() else { return };
+        let n = GROUP / (2 * T::WIDTH);
+        let mut units = [[T::default(); GROUP / 2]; 2];
+        for (i, word) in words.chunks_exact(2 * T::WIDTH).enumerate() {
             units[0][i] = T::above_zero(&word[..T::WIDTH]);
             units[1][i] = T::unit(&word[T::WIDTH..]);
         }
@@ -208,13 +216,14 @@ impl<T: Unit> Kernel for Normals<'_, T> {
         for u in &mut radius[..n] {
             *u = (T::lit(-2.0) * log::<T, A>(*u)).sqrt() * deviation;
         }
-        let (whole, last) = self.out.as_chunks_mut::<2>();
+        let (whole, last) = out.as_chunks_mut::<2>();
         for ((r, v), o) in radius.iter().zip(&*turn).zip(whole.iter_mut()) {
             let [cos, sin] = on_circle::<T, A>(*v);
             *o = [mean + *r * cos, mean + *r * sin];
         }
         if let [last] = last {
-            *last = mean + radius[n - 1] * on_circle::<T, A>(turn[n - 1])[0];
+            let i = whole.len();
+            *last = mean + radius[i] * on_circle::<T, A>(turn[i])[0];
         }
     }
 }

@@ -201,11 +201,11 @@ impl Generator {
     pub fn bernoulli_of(&self, p: &Variable) -> Result<Variable> {
         let dtype = p.dtype();
         dispatch!(float dtype, T => {
-            let probabilities: Vec<T> = p.array().to_vec();
+            let probabilities = p.array().view::<T>();
             probabilities.iter().try_for_each(|&p| check_probability(p.to_scalar().as_f64()))?;
-            let units: Vec<f64> = self.units(p.shape(), |u: f64| u).array().to_vec();
-            let drawn: Vec<T> = units.iter().zip(&probabilities).map(|(&u, &p)| T::from_scalar(Scalar::Bool(u < p.to_scalar().as_f64()))).collect();
-            Ok(Array::from_slice(&drawn, p.shape()).into())
+            let units = self.units(p.shape(), |u: f64| u);
+            let drawn = units.array().view::<f64>().into_iter().zip(&probabilities).map(|(&u, &p)| u < p.to_scalar().as_f64());
+            Ok(filled(p.shape(), |out: &mut [T]| out.iter_mut().zip(drawn).for_each(|(o, yes)| *o = T::from_scalar(Scalar::Bool(yes)))))
         }, else Err(Error::dtype("bernoulli", dtype, "float32 or float64")))
     }
 

@@ -50,43 +50,61 @@ pub fn philox(counter: [u32; WORDS], key: [u32; 2]) -> [u32; WORDS] {
     rounds(counter, &schedule(u64::from(key[0]) | u64::from(key[1]) << 32))
 }
 
-/// The words of the blocks from number `first` on; `out` takes whole blocks.
-pub fn words(first: u64, seed: u64, out: &mut [u32]) {
-    dispatch(Words { first, keys: schedule(seed), out });
+/// What is done with words, which come a group at a time.
+pub trait Sink {
+    /// Takes the words of the next blocks.
+    fn take<A: Arch>(&mut self, words: &Group);
 }
 
-struct Words<'a> {
-    first: u64,
-    keys: Keys,
-    out: &'a mut [u32],
+/// Words that are computed side by side.
+pub const GROUP: usize = WORDS * LANES;
+/// They, block after block.
+pub type Group = [u32; GROUP];
+
+/// Groups of blocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Groups {
+    /// The number of their first block.
+    pub first: u64,
+    /// The seed of the stream.
+    pub seed: u64,
+    /// How many there are.
+    pub count: usize,
 }
 
-impl Kernel for Words<'_> {
+impl Groups {
+    /// Hands their words to `sink`. They stay in the first-level cache, and what is done with them overlaps the making of the
+    /// next ones.
+    pub fn hand_to(self, sink: impl Sink) {
+        dispatch(Handing { groups: self, sink });
+    }
+}
+
+struct Handing<S> {
+    groups: Groups,
+    sink: S,
+}
+
+impl<S: Sink> Kernel for Handing<S> {
     type Output = ();
 
     #[inline(always)]
-    fn run<A: Arch>(self) {
-        let (whole, rest) = self.out.as_chunks_mut::<{ WORDS * LANES }>();
-        let after = self.first.wrapping_add((whole.len() * LANES) as u64);
-        side_by_side::<A>(self.first, &self.keys, whole);
-        if !rest.is_empty() {
-            let mut last = [[0; WORDS * LANES]];
-            side_by_side::<A>(after, &self.keys, &mut last);
-            rest.copy_from_slice(&last[0][..rest.len()]);
+    fn run<A: Arch>(mut self) {
+        let Groups { first, seed, count } = self.groups;
+        let keys = schedule(seed);
+        #[cfg(target_arch = "x86_64")]
+        if A::BYTES == avx2::BYTES {
+            // SAFETY: registers of 32 bytes are those of AVX2, for which this is compiled only where it is there.
+            return unsafe { avx2::groups(first, &keys, count, &mut self.sink) };
         }
-    }
-}
-
-#[inline(always)]
-fn side_by_side<A: Arch>(first: u64, keys: &Keys, out: &mut [[u32; WORDS * LANES]]) {
-    #[cfg(target_arch = "x86_64")]
-    if A::BYTES == avx2::BYTES {
-        // SAFETY: registers of 32 bytes are those of AVX2, for which this is compiled only where it is there.
-        return unsafe { avx2::side_by_side(first, keys, out) };
-    }
-    for (block, i) in out.as_flattened_mut().as_chunks_mut::<WORDS>().0.iter_mut().zip(0..) {
-        let [low, high] = halves(first.wrapping_add(i));
-        *block = rounds([low, high, 0, 0], keys);
+        let mut words = [0; GROUP];
+        for group in (0..count as u64).map(|k| first.wrapping_add(k * LANES as u64)) {
+            for (block, i) in words.as_chunks_mut::<WORDS>().0.iter_mut().zip(0..) {
+                let [low, high] = halves(group.wrapping_add(i));
+                *block = rounds([low, high, 0, 0], &keys);
+            }
+            self.sink.take::<A>(&words);
+        }
     }
 }
 
@@ -98,7 +116,8 @@ mod avx2 {
         _mm256_unpackhi_epi32, _mm256_unpackhi_epi64, _mm256_unpacklo_epi32, _mm256_unpacklo_epi64, _mm256_xor_si256,
     };
 
-    use super::{Keys, LANES, MULTIPLIERS, ROUNDS, WORDS, halves};
+    use super::{GROUP, Keys, LANES, MULTIPLIERS, ROUNDS, Sink, WORDS, halves};
+    use crate::kernel::simd::Avx2;
 
     /// Bytes of a register.
     pub const BYTES: usize = 32;
@@ -108,15 +127,16 @@ mod avx2 {
     /// One word of each of eight blocks in each register.
     type Blocks = [__m256i; WORDS];
 
+    #[inline]
     #[target_feature(enable = "avx2")]
-    pub fn side_by_side(first: u64, keys: &Keys, out: &mut [[u32; WORDS * LANES]]) {
+    pub fn groups(first: u64, keys: &Keys, count: usize, sink: &mut impl Sink) {
         let factors = [_mm256_set1_epi64x(MULTIPLIERS[0].into()), _mm256_set1_epi64x(MULTIPLIERS[1].into())];
         let mut wide = [[_mm256_setzero_si256(); 2]; ROUNDS];
         for (wide, key) in wide.iter_mut().zip(keys) {
             *wide = [_mm256_set1_epi32(key[0].cast_signed()), _mm256_set1_epi32(key[1].cast_signed())];
         }
-        let mut at = first;
-        for out in out {
+        let (mut at, mut words) = (first, [0; GROUP]);
+        for _ in 0..count {
             // Two, as a product is waited for.
             let mut x = counters(at);
             let mut y = counters(at.wrapping_add(WIDTH as u64));
@@ -124,9 +144,10 @@ mod avx2 {
                 x = round(x, keys, factors);
                 y = round(y, keys, factors);
             }
-            let (left, right) = out.split_at_mut(WORDS * WIDTH);
+            let (left, right) = words.split_at_mut(WORDS * WIDTH);
             store(x, left);
             store(y, right);
+            sink.take::<Avx2>(&words);
             at = at.wrapping_add(LANES as u64);
         }
     }
@@ -185,6 +206,7 @@ mod avx2 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::simd::Baseline;
 
     #[test]
     fn the_published_vectors_come_out() {
@@ -196,16 +218,27 @@ mod tests {
         assert_eq!(philox(pi, [0xa409_3822, 0x299f_31d0]), [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]);
     }
 
+    struct Compared(Vec<[u32; WORDS]>);
+
+    impl Sink for Compared {
+        fn take<A: Arch>(&mut self, words: &Group) {
+            let (found, wanted) = (words.as_chunks::<WORDS>().0, self.0.drain(..LANES));
+            assert_eq!(found, wanted.collect::<Vec<_>>());
+        }
+    }
+
     #[test]
     fn words_are_those_of_single_blocks() {
         let seed = 0x0123_4567_89ab_cdef;
-        for (first, count) in [(0, 200), (u64::from(u32::MAX) - 20, 200), (u64::MAX - 3, 64), (7, 4), (u64::from(u32::MAX) - 8, 0)] {
-            let mut found = vec![0; count];
-            words(first, seed, &mut found);
-            for (i, block) in found.chunks_exact(WORDS).enumerate() {
-                let [low, high] = halves(first.wrapping_add(i as u64));
-                assert_eq!(block, philox([low, high, 0, 0], halves(seed)));
-            }
+        let many = u64::from(u32::MAX);
+        for (first, count) in [(0, 3), (many - 20, 4), (u64::MAX - 3, 2), (7, 1), (many - 8, 1), (5, 0)] {
+            let blocks = (0..(count * LANES) as u64).map(|i| {
+                let [low, high] = halves(first.wrapping_add(i));
+                philox([low, high, 0, 0], halves(seed))
+            });
+            let groups = Groups { first, seed, count };
+            groups.hand_to(Compared(blocks.clone().collect()));
+            Handing { groups, sink: Compared(blocks.collect()) }.run::<Baseline>();
         }
     }
 }
