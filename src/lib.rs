@@ -12,6 +12,7 @@
 //! | [`tape`] | [`Variable`](tape::Variable), the arena of nodes, the backward engine: no operation by name |
 //! | [`kernel`] | loops over slices: SIMD, threads, matrix products: no differentiation |
 //! | [`array`](mod@array) | shapes, strides, dtypes, storage, the buffer pool: no arithmetic |
+//! | [`error`], [`lock`] | what every room may name |
 //!
 //! # One backward pass
 //! 1. `ops::multiply(&x, &w)` checks shapes, and a kernel writes the product into a pooled buffer.
@@ -31,6 +32,7 @@
 pub mod array;
 pub mod error;
 pub mod kernel;
+pub mod lock;
 pub mod loss;
 pub mod ops;
 pub mod optim;

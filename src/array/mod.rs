@@ -128,6 +128,7 @@ impl Array {
 
     /// Number of axes.
     #[must_use]
+    #[inline]
     pub fn ndim(&self) -> usize {
         self.layout().ndim()
     }
@@ -141,6 +142,7 @@ impl Array {
 
     /// Bytes that the elements would take without sharing.
     #[must_use]
+    #[inline]
     pub fn nbytes(&self) -> usize {
         self.size() * self.dtype().size()
     }

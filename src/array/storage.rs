@@ -91,6 +91,7 @@ impl Storage {
 
     /// Number of elements.
     #[must_use]
+    #[inline]
     pub fn len(&self) -> usize {
         self.len
     }
@@ -117,6 +118,7 @@ impl Storage {
 
     /// Address of the first element.
     #[must_use]
+    #[inline]
     pub fn as_ptr(&self) -> *const u8 {
         self.start.as_ptr()
     }
@@ -155,6 +157,7 @@ impl Storage {
     }
 
     /// The tape saves these contents: a lender keeps others from writing.
+    #[inline]
     pub fn lock(&self) {
         if let Owner::Lent { lender, locks } = &self.owner
             && locks.fetch_add(1, Ordering::AcqRel) == 0
@@ -164,6 +167,7 @@ impl Storage {
     }
 
     /// Undoes one [`Storage::lock`].
+    #[inline]
     pub fn unlock(&self) {
         if let Owner::Lent { lender, locks } = &self.owner
             && locks.fetch_sub(1, Ordering::AcqRel) == 1

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use parking_lot::{Mutex, MutexGuard};
+use crate::lock::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 
 use super::inspect::NodeInfo;
@@ -48,6 +48,7 @@ pub(super) struct Arena {
 static ARENA: Mutex<Arena> = Mutex::new(Arena { chunks: VecDeque::new(), first: 0, next: 0, live: 0, fallible: 0, spare: Vec::new() });
 
 /// The arena, locked. Never run foreign code while holding it, nor drop what may be foreign.
+#[inline]
 pub(super) fn lock() -> MutexGuard<'static, Arena> {
     ARENA.lock()
 }
@@ -356,6 +357,7 @@ impl Clone for NodeRef {
 }
 
 impl Drop for NodeRef {
+    #[inline]
     fn drop(&mut self) {
         release(self.0);
     }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
-use parking_lot::Mutex;
+use crate::lock::Mutex;
 
 use super::accumulate;
 use super::node::Meta;
@@ -84,12 +84,14 @@ impl Leaf {
 
     /// Shape and dtype, which never change.
     #[must_use]
+    #[inline]
     pub fn meta(&self) -> &Meta {
         &self.meta
     }
 
     /// Whether gradients are collected here.
     #[must_use]
+    #[inline]
     pub fn requires_grad(&self) -> bool {
         self.requires_grad.load(Ordering::Relaxed)
     }
@@ -101,6 +103,7 @@ impl Leaf {
 
     /// The present value, tracked when gradients are collected here.
     #[must_use]
+    #[inline]
     pub fn variable(self: &Arc<Self>) -> Variable {
         let state = self.state.lock();
         let array = state.value.array().clone();

@@ -341,11 +341,13 @@ impl Node {
     }
 
     /// Whether it holds objects of the user's: running them can raise an error.
+    #[inline]
     pub(super) fn is_fallible(&self) -> bool {
         matches!(self.attrs, Attrs::Custom(_)) || self.extra.as_ref().is_some_and(|e| !e.hooks.is_empty() || !e.held.is_empty())
     }
 
     /// Whether all that it holds, but for its inputs, is ours: such a node may end anywhere.
+    #[inline]
     pub(super) fn is_plain(&self) -> bool {
         let attrs = matches!(self.attrs, Attrs::None | Attrs::Scalars(_) | Attrs::Ints(_));
         attrs && self.extra.is_none() && self.saved.arrays().iter().all(|array| array.storage().is_pooled())

@@ -48,6 +48,7 @@ impl<'a> Step<'a> {
 
     /// What the operation was called with.
     #[must_use]
+    #[inline]
     pub fn attrs(&self) -> &'a Attrs {
         &self.work.node.attrs
     }
@@ -60,6 +61,7 @@ impl<'a> Step<'a> {
 
     /// Whether the gradient of input `i` is wanted.
     #[must_use]
+    #[inline]
     pub fn needs(&self, i: usize) -> bool {
         self.work.needs(i)
     }
@@ -126,6 +128,7 @@ impl<'a> Step<'a> {
     }
 
     /// The cotangent of the only output, given away.
+    #[inline]
     pub fn take_g(&mut self) -> Variable {
         match self.cotangents[0].take() {
             Some(g) => g,
@@ -159,18 +162,21 @@ impl<'a> Step<'a> {
         self.work.node.outs.len()
     }
 
+    #[inline]
     fn saved(&self, role: Role) -> Option<&'a Array> {
         self.work.node.saved.get(role)
     }
 
     /// Saved input `i` as an array.
     #[must_use]
+    #[inline]
     pub fn input_array(&self, i: u8) -> &'a Array {
         self.saved(Role::input(i)).unwrap_or_else(|| unreachable!("{}: input {i} was not saved", self.name()))
     }
 
     /// Saved output `i` as an array.
     #[must_use]
+    #[inline]
     pub fn output_array(&self, i: u8) -> &'a Array {
         self.saved(Role::output(i)).unwrap_or_else(|| unreachable!("{}: output {i} was not saved", self.name()))
     }

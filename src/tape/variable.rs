@@ -45,6 +45,7 @@ impl From<Array> for Variable {
 impl Variable {
     /// A value at a place of the tape.
     #[must_use]
+    #[inline]
     pub fn with_edge(array: Array, edge: Edge) -> Self {
         Self { array, edge }
     }
@@ -83,6 +84,7 @@ impl Variable {
 
     /// The value, given away.
     #[must_use]
+    #[inline]
     pub fn into_array(self) -> Array {
         self.array
     }
@@ -103,18 +105,21 @@ impl Variable {
 
     /// Sizes of the axes.
     #[must_use]
+    #[inline]
     pub fn shape(&self) -> &[usize] {
         self.array.shape()
     }
 
     /// Number of axes.
     #[must_use]
+    #[inline]
     pub fn ndim(&self) -> usize {
         self.array.ndim()
     }
 
     /// Type of the elements.
     #[must_use]
+    #[inline]
     pub fn dtype(&self) -> DType {
         self.array.dtype()
     }

@@ -100,6 +100,7 @@ impl Work {
     }
 
     /// Drops what it has.
+    #[inline]
     pub(super) fn clear(&mut self) {
         self.node.clear();
     }
@@ -121,16 +122,19 @@ impl Work {
     }
 
     /// Whether any gradient is.
+    #[inline]
     pub(super) fn needs_any(&self) -> bool {
         self.wants[..self.node.inputs.len()].iter().any(|want| !matches!(want, Want::No))
     }
 
     /// The hooks on its outputs.
+    #[inline]
     pub(super) fn hooks(&self) -> &[(u32, u64, Hook)] {
         self.node.extra.as_ref().map_or(&[], |e| &e.hooks)
     }
 
     /// Where gradients of its outputs are kept.
+    #[inline]
     pub(super) fn retained(&self) -> &[(u32, Arc<Leaf>)] {
         self.node.extra.as_ref().map_or(&[], |e| &e.retained)
     }
