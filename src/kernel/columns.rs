@@ -11,7 +11,7 @@ use crate::kernel::rows::Fold;
 /// Rows folded before pairwise combination.
 const PART: usize = 256;
 /// Rows of fewer elements than this are put together, up to `NARROW`.
-const VECTOR: usize = 8;
+pub const VECTOR: usize = 8;
 /// Elements of a row up to which its accumulators stay in registers: walking down such rows still reads whole pages.
 const NARROW: usize = 128;
 /// Wider rows are put together up to this width.
@@ -109,21 +109,33 @@ impl<T: Element> Columns<'_, T> {
     }
 }
 
-/// Folds rows of `inner` elements into `out`, from column `at` on. The last tile may overlap the one before it: both have
-/// the same results.
+/// Where tiles begin that cover at least `VECTOR` columns, and whether they are two vectors wide. The last one may overlap the
+/// one before it: both have the same results.
+#[inline(always)]
+pub fn cover(width: usize) -> impl Iterator<Item = (usize, bool)> {
+    let mut done = 0;
+    std::iter::from_fn(move || {
+        if done >= width {
+            return None;
+        }
+        let double = width >= 2 * VECTOR && width - done > VECTOR;
+        let tile = if double { 2 * VECTOR } else { VECTOR };
+        let at = done.min(width - tile);
+        done = at + tile;
+        Some((at, double))
+    })
+}
+
+/// Folds rows of `inner` elements into `out`, from column `at` on.
 #[inline(always)]
 fn narrow<R: Fold<T>, T: Element>(rows: &[T], [inner, at]: [usize; 2], out: &mut [R::Acc]) {
-    let width = out.len();
-    let mut done = 0;
-    while width >= 16 && width - done > VECTOR {
-        let tile = done.min(width - 16);
-        out[tile..tile + 16].copy_from_slice(&down::<R, T, 16>(rows, [inner, at + tile]));
-        done = tile + 16;
-    }
-    while done < width {
-        let tile = done.min(width - VECTOR);
-        out[tile..tile + VECTOR].copy_from_slice(&down::<R, T, VECTOR>(rows, [inner, at + tile]));
-        done = tile + VECTOR;
+    const DOUBLE: usize = 2 * VECTOR;
+    for (tile, double) in cover(out.len()) {
+        if double {
+            out[tile..tile + DOUBLE].copy_from_slice(&down::<R, T, DOUBLE>(rows, [inner, at + tile]));
+        } else {
+            out[tile..tile + VECTOR].copy_from_slice(&down::<R, T, VECTOR>(rows, [inner, at + tile]));
+        }
     }
 }
 

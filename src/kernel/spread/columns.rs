@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use super::{Moments, wide};
 use crate::array::Element;
+use crate::kernel::columns::{VECTOR, cover};
 use crate::kernel::math::{Real, fma, pick};
 use crate::kernel::simd::Arch;
 
@@ -16,8 +17,6 @@ pub const PART: usize = 64;
 pub const FIRST_ROWS: usize = 8;
 /// Columns that are worked on at a time.
 pub const TILE: usize = 1024;
-/// Columns that are worked on in registers, or half as many.
-const NARROW: usize = 16;
 
 /// What a tile of columns remembers: where distances are taken from, how far the mean is from there, the squared
 /// deviations, and the two sums of the leaf at hand.
@@ -181,21 +180,18 @@ fn moved<T: Real>(from: T, by: T) -> [T; 2] {
     [next, by - (next - from)]
 }
 
-/// What `keep` says of each column of narrow rows, half a tile wide at least, from where its distances were taken, how far its
-/// mean is from there, and its squared deviations. The last tile may overlap the one before it: both have the same results.
+/// What `keep` says of each column of narrow rows, from where its distances were taken, how far its mean is from there, and
+/// its squared deviations.
 #[inline(always)]
 pub fn narrow<T: Real, A: Arch, O>(source: &[T], out: &mut [O], keep: impl Fn(T, T, T) -> O + Copy) {
-    const HALF: usize = NARROW / 2;
-    let (width, mut done) = (out.len(), 0);
-    while width >= NARROW && width - done > HALF {
-        let at = done.min(width - NARROW);
-        down::<T, A, O, NARROW>(source, [width, at], &mut out[at..at + NARROW], keep);
-        done = at + NARROW;
-    }
-    while done < width {
-        let at = done.min(width - HALF);
-        down::<T, A, O, HALF>(source, [width, at], &mut out[at..at + HALF], keep);
-        done = at + HALF;
+    const DOUBLE: usize = 2 * VECTOR;
+    let width = out.len();
+    for (at, double) in cover(width) {
+        if double {
+            down::<T, A, O, DOUBLE>(source, [width, at], &mut out[at..at + DOUBLE], keep);
+        } else {
+            down::<T, A, O, VECTOR>(source, [width, at], &mut out[at..at + VECTOR], keep);
+        }
     }
 }
 
