@@ -3,7 +3,7 @@
 use tapegrad::array::{Array, Scalar};
 use tapegrad::ops::registry::{Arg, Args, Entry, Gradient, Value};
 use tapegrad::ops::samples::{Draw, REAL};
-use tapegrad::ops::{add, multiply};
+use tapegrad::ops::{add, multiply, sum};
 use tapegrad::registry::entries;
 use tapegrad::tape::{BackwardOptions, Variable, grad};
 
@@ -160,4 +160,14 @@ fn every_row_is_complete() {
     names.sort_unstable();
     let twice = names.windows(2).find(|w| w[0] == w[1]);
     assert!(twice.is_none(), "two rows share the name {:?}", twice.unwrap()[0]);
+}
+
+#[test]
+fn the_gradient_of_a_sum_of_products_is_the_other_factor_itself() {
+    let [x, y] = [[1.5, -0.0, f64::NAN, 2.0], [0.5, f64::INFINITY, 3.0, -7.0]].map(|v| Variable::parameter(Array::from_slice(&v, &[2, 2])).unwrap());
+    let total = sum(&multiply(&x, &y).unwrap(), None, false).unwrap();
+    let grads = grad(&[(total, None)], &[x.clone(), y.clone()], BackwardOptions::default()).unwrap();
+    for (g, other) in grads.into_iter().zip([y, x]) {
+        assert_eq!(g.unwrap().array().storage().as_ptr(), other.array().storage().as_ptr());
+    }
 }

@@ -10,7 +10,7 @@ use super::mode;
 use super::node::{Attrs, Input, Meta, Node, Rule, freed_error};
 use super::step::{Grads, Sink, Step};
 use super::variable::{Edge, Variable};
-use crate::array::{Array, Shape, few, same};
+use crate::array::{Array, same};
 use crate::error::{Error, Result};
 
 /// Whether the gradient of an input is wanted, and where to look what the input is like.
@@ -26,11 +26,7 @@ impl Want {
     /// That of the gradient of something like `meta`.
     #[inline(always)]
     fn be(&mut self, meta: &Meta) {
-        let (shape, dtype) = (&meta.shape[..], meta.dtype);
-        match few(shape) {
-            Some(sizes) => *self = Self::Node(Meta { shape: Shape::from_buf_and_len(sizes, shape.len()), dtype }),
-            None => *self = Self::Node(Meta { shape: Shape::from_slice(shape), dtype }),
-        }
+        Meta::hand(&meta.shape, meta.dtype, |meta| *self = Self::Node(meta));
     }
 }
 
