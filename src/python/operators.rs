@@ -22,11 +22,13 @@ const SHORT: usize = 1 << 10;
 pub const LONG: usize = 1 << 16;
 
 /// Runs `f`, letting other Python threads run when there is much to do.
+#[inline]
 pub fn run<T: Send>(py: Python<'_>, elements: usize, f: impl FnOnce() -> Result<T> + Send) -> PyResult<T> {
     if elements >= LONG { Ok(py.detach(f)?) } else { Ok(f()?) }
 }
 
 /// The operation on few elements, without copying the operands' handles; `None` when it is another one.
+#[inline(always)]
 fn short(a: &PyVariable, other: &Bound<'_, PyAny>, f: BinaryFn, reflected: bool) -> Option<Result<Variable>> {
     if let Ok(b) = other.cast_exact::<PyVariable>() {
         return a.with_both(b.get(), |x, y| {
@@ -37,6 +39,7 @@ fn short(a: &PyVariable, other: &Bound<'_, PyAny>, f: BinaryFn, reflected: bool)
     a.with(|x| (x.array().size() < SHORT).then(|| if reflected { f(number, x.into()) } else { f(x.into(), number) }))
 }
 
+#[inline(always)]
 fn binary(slf: &Bound<'_, PyVariable>, other: &Bound<'_, PyAny>, name: &str, f: BinaryFn, reflected: bool) -> PyResult<Py<PyAny>> {
     let py = slf.py();
     guard(name, || {
@@ -56,6 +59,7 @@ fn binary(slf: &Bound<'_, PyVariable>, other: &Bound<'_, PyAny>, name: &str, f: 
     })
 }
 
+#[inline(always)]
 fn unary(slf: &Bound<'_, PyVariable>, name: &str, f: fn(&Variable) -> Result<Variable>) -> PyResult<Py<PyAny>> {
     guard(name, || {
         let a = slf.get().snapshot();

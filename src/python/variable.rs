@@ -85,12 +85,14 @@ impl PyVariable {
     }
 
     /// Runs `f` on the value without copying it. `f` must be short and must not call Python: the handle is locked.
+    #[inline(always)]
     pub fn with<R>(&self, f: impl FnOnce(&Variable) -> R) -> R {
         f(self.state.lock().value(&mut None))
     }
 
     /// Runs `f` on the values of two handles without copying them. `f` must be short and must not call Python: both
     /// handles are locked, in the order of their addresses.
+    #[inline(always)]
     pub fn with_both<R>(&self, other: &Self, f: impl FnOnce(&Variable, &Variable) -> R) -> R {
         let (here, there) = (std::ptr::from_ref(self), std::ptr::from_ref(other));
         if here == there {
@@ -168,6 +170,7 @@ impl PyVariable {
 }
 
 /// A new handle of `v`.
+#[inline]
 pub fn wrap(py: Python<'_>, v: Variable) -> PyResult<Py<PyAny>> {
     Ok(Py::new(py, PyVariable::new(v))?.into_any())
 }

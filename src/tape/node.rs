@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use super::leaf::{Held, Hook, Leaf};
 use super::step::{Grads, Step};
-use crate::array::{Array, DType, Shape, dims, few};
+use crate::array::{Array, DType, Shape, dims};
 use crate::error::{Error, Result};
 
 /// What the tape knows of an operation: its name and how to differentiate it.
@@ -225,16 +225,6 @@ impl Meta {
     #[must_use]
     pub fn of(array: &Array) -> Self {
         Self { shape: dims(array.shape()), dtype: array.dtype() }
-    }
-
-    /// Gives `put` a new one: in two ways that come to the same, so that what is short is written where `put` puts it, from
-    /// registers.
-    #[inline(always)]
-    pub(super) fn hand(shape: &[usize], dtype: DType, put: impl FnOnce(Self)) {
-        match few(shape) {
-            Some(sizes) => put(Self { shape: Shape::from_buf_and_len(sizes, shape.len()), dtype }),
-            None => put(Self { shape: Shape::from_slice(shape), dtype }),
-        }
     }
 }
 

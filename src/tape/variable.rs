@@ -9,7 +9,7 @@ use super::leaf::Leaf;
 use super::mode;
 use super::node::{Attrs, Input, Meta, Op, Rule};
 use super::step::Saver;
-use crate::array::{Array, DType};
+use crate::array::{Array, DType, Shape, few};
 use crate::error::{Error, Result};
 
 /// Where on the tape a value stands.
@@ -219,7 +219,7 @@ fn push(op: &'static Op, inputs: &[&Variable], outs: &[Array], observed: bool, s
         }
     }
     for out in outs {
-        Meta::hand(out.shape(), out.dtype(), |meta| node.outs.push(meta));
+        push_meta(&mut node.outs, out);
     }
     let fallible = node.is_fallible();
     arena.count_fallible(false, fallible);
@@ -232,6 +232,16 @@ fn push(op: &'static Op, inputs: &[&Variable], outs: &[Array], observed: bool, s
         observe(&node);
     }
     node
+}
+
+/// Adds what `out` is like.
+#[inline(always)]
+fn push_meta(outs: &mut SmallVec<[Meta; 1]>, out: &Array) {
+    let (shape, dtype) = (out.shape(), out.dtype());
+    match few(shape) {
+        Some(sizes) => outs.push(Meta { shape: Shape::from_buf_and_len(sizes, shape.len()), dtype }),
+        None => outs.push(Meta { shape: Shape::from_slice(shape), dtype }),
+    }
 }
 
 /// Gives a new node references to the hooks of the leaves among its inputs, one for each leaf.

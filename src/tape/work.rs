@@ -10,7 +10,7 @@ use super::mode;
 use super::node::{Attrs, Input, Meta, Node, Rule, freed_error};
 use super::step::{Grads, Sink, Step};
 use super::variable::{Edge, Variable};
-use crate::array::{Array, same};
+use crate::array::{Array, Shape, few, same};
 use crate::error::{Error, Result};
 
 /// Whether the gradient of an input is wanted, and where to look what the input is like.
@@ -23,10 +23,15 @@ pub(super) enum Want {
 }
 
 impl Want {
-    /// That of the gradient of something like `meta`.
+    /// That of the gradient of something like `meta`. Written out here and where nodes are pushed: through a closure that both
+    /// share, recording took 4 % longer.
     #[inline(always)]
     fn be(&mut self, meta: &Meta) {
-        Meta::hand(&meta.shape, meta.dtype, |meta| *self = Self::Node(meta));
+        let (shape, dtype) = (&meta.shape[..], meta.dtype);
+        match few(shape) {
+            Some(sizes) => *self = Self::Node(Meta { shape: Shape::from_buf_and_len(sizes, shape.len()), dtype }),
+            None => *self = Self::Node(Meta { shape: Shape::from_slice(shape), dtype }),
+        }
     }
 }
 
