@@ -3,19 +3,23 @@
     python benches/compare.py [--threads 1] [--groups scalars networks] [--only chain] [--budget 0.4] [--markdown OUT]
 
 A time is the minimum of many short windows, which is what the machine can do when nobody disturbs it; the windows of
-all frameworks alternate, so that a disturbance meets them alike. Where results can be compared, every framework must
-give the same one before it is timed; training steps start from weights of their own and are timed only. Frameworks that
-are not installed are left out. Figures are microseconds; the last column is the best peer's time over ours (above 1: we
-are faster).
+all frameworks alternate, so that a disturbance meets them alike. Each framework has a process of its own, which is stopped
+while others are measured: threads that wait by spinning would take the processors from them. Where results can be
+compared, every framework must give what ours gives before it is timed; training steps start from weights of their own and
+are timed only. Frameworks that are not installed are left out. Figures are microseconds; the last column is the best
+peer's time over ours (above 1: we are faster).
 """
 
 from __future__ import annotations
 
 import importlib
+import multiprocessing
 import os
+import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
 from typing import Any
 
 from table import Table, arguments
@@ -24,29 +28,98 @@ GROUPS = ["scalars", "networks", "arrays"]
 PEERS = ["numpy", "torch", "jax", "jax jit", "autograd", "mlx"]
 
 
-def times(forms: dict[str, Callable[[], Any]], budget: float) -> dict[str, float]:
-    """Microseconds of one call of each: the minima over windows of about a millisecond, taken in turn."""
-    calls: dict[str, int] = {}
-    for name, form in forms.items():
+def calls(form: Callable[[], Any]) -> int:
+    """How many calls take about a millisecond."""
+    form()
+    start = time.perf_counter()
+    form()
+    return max(1, int(1e-3 / max(time.perf_counter() - start, 1e-7)))
+
+
+def window(form: Callable[[], Any], n: int) -> float:
+    """Microseconds of one of `n` calls."""
+    form()  # caches are this framework's again, and its threads awake
+    start = time.perf_counter()
+    for _ in range(n):
         form()
-        start = time.perf_counter()
-        form()
-        calls[name] = max(1, int(1e-3 / max(time.perf_counter() - start, 1e-7)))
-    result = dict.fromkeys(forms, float("inf"))
-    end = time.perf_counter() + budget * len(forms)
-    while time.perf_counter() < end:
-        for name, form in forms.items():
-            n = calls[name]
-            form()  # caches are this framework's again
-            start = time.perf_counter()
-            for _ in range(n):
-                form()
-            result[name] = min(result[name], (time.perf_counter() - start) / n * 1e6)
-    return result
+    return (time.perf_counter() - start) / n * 1e6
+
+
+def work(name: str, threads: int, groups: list[str], only: str, driver: Connection) -> None:
+    """The process of one framework: names the forms that it has of a row, then measures windows until the next row."""
+    from rows.common import Peers
+
+    p = Peers.installed(threads, {"tapegrad", name})
+    versions = p.versions()
+    driver.send(versions.get(name))
+    if name not in versions:
+        return
+    for group in groups:
+        for row in importlib.import_module(f"rows.{group}").rows(p):
+            if only not in row.name:
+                continue
+            mine = {form: f for form, f in row.forms.items() if form.split()[0] == name}
+            if row.check:
+                agree(p.np, row.name, {form: f for form, f in row.forms.items() if form == "tapegrad" or form in mine})
+            counts = {form: calls(f) for form, f in mine.items()}
+            driver.send((row.name, list(mine)))
+            while (form := driver.recv()) is not None:
+                driver.send(window(mine[form], counts[form]))
+    driver.send(None)
+
+
+class Worker:
+    """That process as others see it: stopped unless it is asked."""
+
+    def __init__(self, name: str, *options: Any) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=work, args=(name, *options, theirs), daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def answer(self, *question: Any) -> Any:
+        """Lets it run until it has answered."""
+        self.signal("SIGCONT")
+        for part in question:
+            self.connection.send(part)
+        try:
+            return self.connection.recv()
+        except EOFError:
+            raise SystemExit("the process of a framework has ended: its message is above") from None
+        finally:
+            self.signal("SIGSTOP")
+
+    def signal(self, name: str) -> None:
+        """Where there are such signals."""
+        if hasattr(signal, name) and self.process.pid and self.process.is_alive():
+            os.kill(self.process.pid, getattr(signal, name))
+
+    def end(self) -> None:
+        """Ends it, stopped or not."""
+        self.process.kill()
+        self.process.join()
+
+
+def times(workers: dict[str, Worker], budget: float) -> Iterator[tuple[str, dict[str, float]]]:
+    """The rows: microseconds of one call of each form, the minima over windows of about a millisecond, taken in turn."""
+    while True:
+        heads = {name: worker.answer() for name, worker in workers.items()}
+        if None in heads.values():
+            return
+        forms = [(worker, form) for name, worker in workers.items() for form in heads[name][1]]
+        result = {form: float("inf") for _, form in forms}
+        end = time.perf_counter() + budget * len(forms)
+        while time.perf_counter() < end:
+            for worker, form in forms:
+                result[form] = min(result[form], worker.answer(form))
+        yield heads["tapegrad"][0], result
+        for worker in workers.values():
+            worker.connection.send(None)
 
 
 def agree(np: Any, name: str, forms: dict[str, Callable[[], Any]]) -> None:
-    """Raises unless all frameworks give what the first one gives."""
+    """Raises unless all forms give what the first one gives."""
 
     def arrays(result: Any) -> list[Any]:
         parts = result if isinstance(result, (tuple, list)) else [result]
@@ -76,27 +149,27 @@ def main() -> int:
     parser.add_argument("--budget", type=float, default=0.4, help="seconds for each framework in each row")
     options = parser.parse_args()
     limit(options.threads)
-    from rows.common import Peers
-
-    p = Peers.installed(options.threads)
-    table = Table(
-        f"{options.threads} thread{'s' * (options.threads > 1)}; {p.versions()}.",
-        "",
-        "| work (µs) | tapegrad | " + " | ".join(PEERS) + " | best peer / ours |",
-        "|---|" + "---|" * (len(PEERS) + 2),
-    )
-    for group in options.groups:
-        for row in importlib.import_module(f"rows.{group}").rows(p):
-            if options.only not in row.name:
-                continue
-            if row.check:
-                agree(p.np, row.name, row.forms)
-            taken = times(row.forms, options.budget)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that nobody stays stopped for ever
+    names = ["tapegrad", *(peer for peer in PEERS if " " not in peer)]
+    workers = {name: Worker(name, options.threads, options.groups, options.only) for name in names}
+    try:
+        versions = {name: worker.answer() for name, worker in workers.items()}
+        there = {name: worker for name, worker in workers.items() if versions[name]}
+        table = Table(
+            f"{options.threads} thread{'s' * (options.threads > 1)}; {', '.join(versions[name] for name in there)}.",
+            "",
+            "| work (µs) | tapegrad | " + " | ".join(PEERS) + " | best peer / ours |",
+            "|---|" + "---|" * (len(PEERS) + 2),
+        )
+        for name, taken in times(there, options.budget):
             ours = taken["tapegrad"]
             others = [t for k, t in taken.items() if k != "tapegrad"]
             cells = [f"{taken[peer]:.3g}" if peer in taken else "" for peer in PEERS]
             ratio = f"{min(others) / ours:.2f}" if others else ""
-            table.add(f"| {row.name} | {ours:.3g} | " + " | ".join(cells) + f" | {ratio} |")
+            table.add(f"| {name} | {ours:.3g} | " + " | ".join(cells) + f" | {ratio} |")
+    finally:
+        for worker in workers.values():
+            worker.end()
     table.write(options.markdown, f"benches/compare.py {options.threads}")
     return 0
 

@@ -37,9 +37,10 @@ class Peers:
     mlx: Any
 
     @classmethod
-    def installed(cls, threads: int) -> Peers:
-        """All there are, each limited to `threads` as far as it can be told."""
-        found = cls(*(load(name) for name in ("numpy", "tapegrad", "torch", "jax", "autograd", "mlx.core")))
+    def installed(cls, threads: int, names: set[str]) -> Peers:
+        """NumPy and those of `names` that there are, each limited to `threads` as far as it can be told."""
+        modules = {"tapegrad": "tapegrad", "torch": "torch", "jax": "jax", "autograd": "autograd", "mlx": "mlx.core"}
+        found = cls(load("numpy"), *(load(module) if name in names else None for name, module in modules.items()))
         if found.jax:
             importlib.import_module("jax.numpy")
         if found.torch:
@@ -56,17 +57,16 @@ class Peers:
             importlib.import_module("jax.numpy")
         return cls(*found)
 
-    def versions(self) -> str:
-        """Names and versions, for the head of a table."""
-        names = {"tapegrad": self.tg, "NumPy": self.np, "PyTorch": self.torch, "JAX": self.jax}
-        text = [f"{name} {module.__version__}" for name, module in names.items() if module]
+    def versions(self) -> dict[str, str]:
+        """What there is, with its version, for the head of a table."""
+        there = {"tapegrad": self.tg, "numpy": self.np, "torch": self.torch, "jax": self.jax, "mlx": self.mlx}
+        written = {"numpy": "NumPy", "torch": "PyTorch", "jax": "JAX", "mlx": "MLX"}
+        found = {name: f"{written.get(name, name)} {module.__version__}" for name, module in there.items() if module}
         if self.autograd:
             from importlib.metadata import version
 
-            text.append(f"autograd {version('autograd')}")
-        if self.mlx:
-            text.append(f"MLX {self.mlx.__version__}")
-        return ", ".join(text)
+            found["autograd"] = f"autograd {version('autograd')}"
+        return found
 
 
 def from_arrays(
