@@ -29,20 +29,25 @@ PEERS = ["numpy", "torch", "jax", "jax jit", "autograd", "mlx"]
 
 
 def calls(form: Callable[[], Any]) -> int:
-    """How many calls take about a millisecond."""
-    form()
-    start = time.perf_counter()
-    form()
-    return max(1, int(1e-3 / max(time.perf_counter() - start, 1e-7)))
+    """How many calls take about a millisecond, or one."""
+    n = 1
+    while n < 1 << 16 and run(form, n) < 1e-3:
+        n *= 2
+    return n
 
 
-def window(form: Callable[[], Any], n: int) -> float:
-    """Microseconds of one of `n` calls."""
-    form()  # caches are this framework's again, and its threads awake
+def run(form: Callable[[], Any], n: int) -> float:
+    """Seconds of `n` calls."""
     start = time.perf_counter()
     for _ in range(n):
         form()
-    return (time.perf_counter() - start) / n * 1e6
+    return time.perf_counter() - start
+
+
+def window(form: Callable[[], Any], n: int) -> float:
+    """Microseconds of one of `n` calls. Others have run before: a few calls more, until all is this framework's again."""
+    run(form, n // 4 + 1)
+    return run(form, n) / n * 1e6
 
 
 def work(name: str, threads: int, groups: list[str], only: str, driver: Connection) -> None:
