@@ -293,17 +293,21 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Runs `test` with this many threads. The count is global: whoever relies on it comes here, one at a time.
+#[cfg(test)]
+pub(crate) fn with_threads<R>(n: usize, test: impl FnOnce() -> R) -> R {
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = lock(&ONE);
+    let before = num_threads();
+    set_num_threads(n);
+    let result = test();
+    set_num_threads(before);
+    result
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// The thread count is global: one test at a time.
-    fn with_threads(n: usize, test: impl FnOnce()) {
-        static ONE: Mutex<()> = Mutex::new(());
-        let _one = lock(&ONE);
-        set_num_threads(n);
-        test();
-    }
 
     /// Fails unless two ranges are at work at once: each waits until both have begun.
     fn two_meet() {

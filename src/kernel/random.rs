@@ -276,12 +276,8 @@ mod tests {
             stream.normal(&mut out, 1.0, 2.0);
             out
         };
-        let before = parallel::num_threads();
-        parallel::set_num_threads(1);
-        let alone = normals(100_000);
-        parallel::set_num_threads(4);
-        assert!(normals(100_000) == alone, "threads do not change a stream");
-        parallel::set_num_threads(before);
+        let alone = parallel::with_threads(1, || normals(100_000));
+        assert!(parallel::with_threads(4, || normals(100_000)) == alone, "threads do not change a stream");
         assert_eq!(normals(1001), alone[..1001]);
         let mut wide = vec![0.0_f64; 5000];
         stream.uniform(&mut wide, |u: f64| u);

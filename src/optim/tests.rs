@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::array::DType;
+use crate::kernel::parallel::with_threads;
 use crate::ops::samples::{Draw, REAL};
 
 const STEPS: usize = 100;
@@ -299,15 +300,11 @@ fn a_leaf_may_be_its_own_gradient() {
 fn norms_are_the_same_for_any_number_of_threads() {
     let draw = &mut Draw::new(3);
     let data: Vec<f64> = (0..300_001).map(|_| REAL.number(draw)).collect();
-    let before = crate::kernel::parallel::num_threads();
-    let norms: Vec<u64> = [1, 2, 3, 4]
-        .map(|threads| {
-            crate::kernel::parallel::set_num_threads(threads);
-            let few: Vec<_> = data.chunks(20_001).map(|part| Array::from_slice(part, &[part.len()])).collect();
-            let one = [Array::from_slice(&data, &[data.len()])];
-            [clip::norm_of(&few, 2.0).to_bits(), clip::norm_of(&one, 2.0).to_bits()]
-        })
-        .concat();
-    crate::kernel::parallel::set_num_threads(before);
+    let both = || {
+        let few: Vec<_> = data.chunks(20_001).map(|part| Array::from_slice(part, &[part.len()])).collect();
+        let one = [Array::from_slice(&data, &[data.len()])];
+        [clip::norm_of(&few, 2.0).to_bits(), clip::norm_of(&one, 2.0).to_bits()]
+    };
+    let norms: Vec<u64> = [1, 2, 3, 4].map(|threads| with_threads(threads, both)).concat();
     assert!(norms.chunks(2).all(|n| n == &norms[..2]));
 }

@@ -141,7 +141,6 @@ fn what_is_not_finite_spreads_as_it_should() {
 
 /// The bits of an element depend on its row, its column and the layout: not on the size of the rest, nor on threads.
 fn same_alone<T: Float>(threads: usize) {
-    parallel::set_num_threads(threads);
     let (m, k, n) = (130, 700, 210);
     let mut random = Random(7);
     let (a, b) = (random.values::<T>(m * k), random.values::<T>(k * n));
@@ -163,7 +162,9 @@ fn same_alone<T: Float>(threads: usize) {
 #[test]
 fn an_element_has_the_same_bits_in_a_product_of_any_size() {
     for threads in [1, 3] {
-        same_alone::<f32>(threads);
-        same_alone::<f64>(threads);
+        parallel::with_threads(threads, || {
+            same_alone::<f32>(threads);
+            same_alone::<f64>(threads);
+        });
     }
 }

@@ -195,10 +195,7 @@ fn bits_with_any_thread_count<T: Sample + std::ops::Div<Output = T>>() {
     for shape in [[130, 257, 200], [1, 900, 1300], [1300, 900, 1], [2000, 64, 40], [40, 64, 2000], [48, 2000, 48], [120_000, 10, 1], [1, 10, 120_000]]
     {
         for a in [LAYOUTS[0], LAYOUTS[1]] {
-            let results = [1, 2, 3, 4].map(|threads| {
-                parallel::set_num_threads(threads);
-                run(shape, [a, a])
-            });
+            let results = [1, 2, 3, 4].map(|threads| parallel::with_threads(threads, || run(shape, [a, a])));
             assert!(results.windows(2).all(|pair| pair[0] == pair[1]), "{shape:?}");
         }
     }
