@@ -7,7 +7,6 @@
 mod philox;
 
 use std::marker::PhantomData;
-use std::slice::ChunksMut;
 
 use crate::array::Element;
 use crate::kernel::math::{Real, log, on_circle};
@@ -15,7 +14,7 @@ use crate::kernel::parallel;
 use crate::kernel::simd::Arch;
 
 pub use philox::philox;
-use philox::{GROUP, Group, Groups, Sink, WORDS, halves};
+use philox::{GROUP, Group, Part, Sink, WORDS, halves};
 
 /// A part of the stream of a seed: its blocks from number `start` on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,24 +38,22 @@ impl Stream {
         philox([low, high, attempt, 0], halves(self.seed))
     }
 
-    /// Calls `f` for parts of `out`, with the place of its first element, the groups of words that it takes at `width` words an
-    /// element, and the elements that each group is for.
-    fn parts<T: Send>(self, out: &mut [T], width: usize, cost: f64, f: impl Fn(usize, Groups, ChunksMut<'_, T>) + Sync) {
+    /// Fills `out` by `sink`, which takes `cost` nanoseconds an element or so.
+    fn fill<S: Sink<Item: Send> + Sync>(self, out: &mut [S::Item], cost: f64, sink: &S) {
         let grain = parallel::grain(out.len(), cost).next_multiple_of(GROUP);
-        parallel::for_each_chunk_mut(out, grain, |at, part| {
-            let out = part.chunks_mut(GROUP / width);
-            f(at, Groups { first: self.start.wrapping_add(blocks(at, width)), seed: self.seed, count: out.len() }, out);
+        parallel::for_each_chunk_mut(out, grain, |at, out| {
+            Part { seed: self.seed, first: self.start.wrapping_add(blocks(at, S::WIDTH)), at }.fill(out, sink);
         });
     }
 
     /// Numbers of [0, 1), changed by `f`.
-    pub fn uniform<T: Unit, O: Send>(self, out: &mut [O], f: impl Fn(T) -> O + Sync) {
-        self.parts(out, T::WIDTH, 2.0, |_, groups, out| groups.hand_to(Units { out, f: &f, unit: PhantomData }));
+    pub fn uniform<T: Unit, O: Send + Sync>(self, out: &mut [O], f: impl Fn(T) -> O + Sync) {
+        self.fill(out, 2.0, &Units { f, kinds: PhantomData });
     }
 
     /// Numbers of the normal distribution with this mean and standard deviation.
     pub fn normal<T: Unit>(self, out: &mut [T], mean: T, deviation: T) {
-        self.parts(out, T::WIDTH, 6.0, |_, groups, out| groups.hand_to(Normals { out, scale: [mean, deviation] }));
+        self.fill(out, 6.0, &Normals([mean, deviation]));
     }
 
     /// `yes` with probability `p`, else `no`: as if a number of [0, 1) with 53 bits were below `p`. Its first 32 bits nearly
@@ -67,12 +64,12 @@ impl Stream {
         let Ok(first) = u32::try_from(first) else {
             return out.fill(yes);
         };
-        self.parts(out, 1, 1.0, |at, groups, out| groups.hand_to(Draws { stream: self, at, out, first, rest, values: [no, yes] }));
+        self.fill(out, 1.0, &Draws { stream: self, first, rest, values: [no, yes] });
     }
 
     /// Integers from `low` on, `range` of them (0: all there are), each exactly as likely as any other.
-    pub fn integers<O: Send>(self, out: &mut [O], low: i64, range: u64, f: impl Fn(i64) -> O + Sync) {
-        self.parts(out, 2, 3.0, |at, groups, out| groups.hand_to(Integers { stream: self, at, out, low, range, f: &f }));
+    pub fn integers<O: Send + Sync>(self, out: &mut [O], low: i64, range: u64, f: impl Fn(i64) -> O + Sync) {
+        self.fill(out, 3.0, &Integers { stream: self, low, range, f, kind: PhantomData });
     }
 
     /// A number below `range` for element `place`, from attempt `first` on.
@@ -117,43 +114,41 @@ fn split(p: f64) -> [u64; 2] {
 }
 
 /// Integers of pairs of words, changed by a function.
-struct Integers<'a, O, F> {
+struct Integers<O, F> {
     stream: Stream,
-    /// Elements of the stream before the next of `out`.
-    at: usize,
-    out: ChunksMut<'a, O>,
     low: i64,
     range: u64,
-    f: &'a F,
+    f: F,
+    kind: PhantomData<O>,
 }
 
-impl<O, F: Fn(i64) -> O> Sink for Integers<'_, O, F> {
+impl<O, F: Fn(i64) -> O> Sink for Integers<O, F> {
+    type Item = O;
+    const WIDTH: usize = 2;
+
     #[inline(always)]
-    fn take<A: Arch>(&mut self, words: &Group) {
-        let Some(out) = self.out.next() else { return };
+    fn take<A: Arch>(&self, at: usize, words: &Group, out: &mut [O]) {
         for (i, (o, word)) in out.iter_mut().zip(words.chunks_exact(2)).enumerate() {
-            let drawn = bounded(word64(word), self.range).unwrap_or_else(|| self.stream.below(self.range, self.at + i, 1));
+            let drawn = bounded(word64(word), self.range).unwrap_or_else(|| self.stream.below(self.range, at + i, 1));
             *o = (self.f)(self.low.wrapping_add_unsigned(drawn));
         }
-        self.at += GROUP / 2;
     }
 }
 
-/// Whether words are below a limit; those that equal it have more bits.
-struct Draws<'a, O> {
+/// One value for words below a limit and another for those above; those that equal it have more bits.
+struct Draws<O> {
     stream: Stream,
-    /// Elements of the stream before the next of `out`.
-    at: usize,
-    out: ChunksMut<'a, O>,
     first: u32,
     rest: u64,
     values: [O; 2],
 }
 
-impl<O: Copy> Sink for Draws<'_, O> {
+impl<O: Copy> Sink for Draws<O> {
+    type Item = O;
+    const WIDTH: usize = 1;
+
     #[inline(always)]
-    fn take<A: Arch>(&mut self, words: &Group) {
-        let Some(out) = self.out.next() else { return };
+    fn take<A: Arch>(&self, at: usize, words: &Group, out: &mut [O]) {
         let ([no, yes], limit) = (self.values, self.first);
         let mut equal = false;
         for (o, &word) in out.iter_mut().zip(words) {
@@ -161,57 +156,56 @@ impl<O: Copy> Sink for Draws<'_, O> {
             equal |= word == limit;
         }
         if equal {
-            self.look_closer(words, out);
+            self.look_closer(at, words, out);
         }
-        self.at += GROUP;
     }
 }
 
-impl<O: Copy> Draws<'_, O> {
+impl<O: Copy> Draws<O> {
     #[cold]
-    fn look_closer(&self, words: &Group, out: &mut [O]) {
+    fn look_closer(&self, at: usize, words: &Group, out: &mut [O]) {
         for (i, o) in out.iter_mut().enumerate().filter(|(i, _)| words[*i] == self.first) {
-            let block = u64::try_from((self.at + i) / WORDS).unwrap_or(u64::MAX);
-            let more = self.stream.block(block, 1)[(self.at + i) % WORDS];
+            let block = u64::try_from((at + i) / WORDS).unwrap_or(u64::MAX);
+            let more = self.stream.block(block, 1)[(at + i) % WORDS];
             *o = self.values[usize::from(u64::from(more >> 11) < self.rest)];
         }
     }
 }
 
 /// Numbers of words, changed by a function.
-struct Units<'a, T, O, F> {
-    out: ChunksMut<'a, O>,
-    f: &'a F,
-    unit: PhantomData<T>,
+struct Units<T, O, F> {
+    f: F,
+    kinds: PhantomData<(T, O)>,
 }
 
-impl<T: Unit, O, F: Fn(T) -> O> Sink for Units<'_, T, O, F> {
+impl<T: Unit, O, F: Fn(T) -> O> Sink for Units<T, O, F> {
+    type Item = O;
+    const WIDTH: usize = T::WIDTH;
+
     #[inline(always)]
-    fn take<A: Arch>(&mut self, words: &Group) {
-        let Some(out) = self.out.next() else { return };
+    fn take<A: Arch>(&self, _: usize, words: &Group, out: &mut [O]) {
         for (o, word) in out.iter_mut().zip(words.chunks_exact(T::WIDTH)) {
             *o = (self.f)(T::unit(word));
         }
     }
 }
 
-/// Pairs by Box and Muller: a radius √(−2 ln u) and an angle 2πv.
-struct Normals<'a, T> {
-    out: ChunksMut<'a, T>,
-    scale: [T; 2],
-}
+/// Pairs by Box and Muller: a radius √(−2 ln u) and an angle 2πv; of this mean and standard deviation.
+struct Normals<T>([T; 2]);
 
-impl<T: Unit> Sink for Normals<'_, T> {
+impl<T: Unit> Sink for Normals<T> {
+    type Item = T;
+    const WIDTH: usize = T::WIDTH;
+
     #[inline(always)]
-    fn take<A: Arch>(&mut self, words: &Group) {
-        let Some(out) = self.out.next() else { return };
+    fn take<A: Arch>(&self, _: usize, words: &Group, out: &mut [T]) {
         let n = GROUP / (2 * T::WIDTH);
         let mut units = [[T::default(); GROUP / 2]; 2];
         for (i, word) in words.chunks_exact(2 * T::WIDTH).enumerate() {
             units[0][i] = T::above_zero(&word[..T::WIDTH]);
             units[1][i] = T::unit(&word[T::WIDTH..]);
         }
-        let ([mean, deviation], [radius, turn]) = (self.scale, &mut units);
+        let ([mean, deviation], [radius, turn]) = (self.0, &mut units);
         // Two loops: of shorter ones, a processor sees more at a time.
         for u in &mut radius[..n] {
             *u = (T::lit(-2.0) * log::<T, A>(*u)).sqrt() * deviation;

@@ -50,60 +50,64 @@ pub fn philox(counter: [u32; WORDS], key: [u32; 2]) -> [u32; WORDS] {
     rounds(counter, &schedule(u64::from(key[0]) | u64::from(key[1]) << 32))
 }
 
-/// What is done with words, which come a group at a time.
-pub trait Sink {
-    /// Takes the words of the next blocks.
-    fn take<A: Arch>(&mut self, words: &Group);
-}
-
 /// Words that are computed side by side.
 pub const GROUP: usize = WORDS * LANES;
 /// They, block after block.
 pub type Group = [u32; GROUP];
 
-/// Groups of blocks.
-#[derive(Clone, Copy, Debug)]
-pub struct Groups {
-    /// The number of their first block.
-    pub first: u64,
-    /// The seed of the stream.
-    pub seed: u64,
-    /// How many there are.
-    pub count: usize,
+/// What is made of words, which come a group at a time.
+pub trait Sink {
+    /// What they become.
+    type Item;
+    /// Words of an item.
+    const WIDTH: usize;
+    /// Makes `out`, the items from number `at` on, of the first of these words. Write `#[inline(always)]` on it, as on a kernel.
+    fn take<A: Arch>(&self, at: usize, words: &Group, out: &mut [Self::Item]);
 }
 
-impl Groups {
-    /// Hands their words to `sink`. They stay in the first-level cache, and what is done with them overlaps the making of the
-    /// next ones.
-    pub fn hand_to(self, sink: impl Sink) {
-        dispatch(Handing { groups: self, sink });
+/// A part of a stream: whose blocks, from which one on, and the number of their first item.
+#[derive(Clone, Copy, Debug)]
+pub struct Part {
+    /// The seed of the stream.
+    pub seed: u64,
+    /// The first block.
+    pub first: u64,
+    /// The first item.
+    pub at: usize,
+}
+
+impl Part {
+    /// Fills `out` by `sink`. Words stay in the first-level cache, and what is made of them overlaps the making of the next.
+    pub fn fill<S: Sink>(self, out: &mut [S::Item], sink: &S) {
+        dispatch(Filling { part: self, out, sink });
     }
 }
 
-struct Handing<S> {
-    groups: Groups,
-    sink: S,
+struct Filling<'a, S: Sink> {
+    part: Part,
+    out: &'a mut [S::Item],
+    sink: &'a S,
 }
 
-impl<S: Sink> Kernel for Handing<S> {
+impl<S: Sink> Kernel for Filling<'_, S> {
     type Output = ();
 
     #[inline(always)]
-    fn run<A: Arch>(mut self) {
-        let Groups { first, seed, count } = self.groups;
-        let keys = schedule(seed);
+    fn run<A: Arch>(self) {
+        let keys = schedule(self.part.seed);
         #[cfg(target_arch = "x86_64")]
         if A::BYTES == avx2::BYTES {
-            // SAFETY: registers of 32 bytes are those of AVX2, for which this is compiled only where it is there.
-            return unsafe { avx2::groups(first, &keys, count, &mut self.sink) };
+            // SAFETY: registers of 32 bytes are those of `Avx2`, for which this is compiled only where AVX2 and FMA are there.
+            return unsafe { avx2::fill(self.part, &keys, self.out, self.sink) };
         }
-        let mut words = [0; GROUP];
-        for group in (0..count as u64).map(|k| first.wrapping_add(k * LANES as u64)) {
+        let (Part { mut first, mut at, .. }, mut words) = (self.part, [0; GROUP]);
+        for out in self.out.chunks_mut(GROUP / S::WIDTH) {
             for (block, i) in words.as_chunks_mut::<WORDS>().0.iter_mut().zip(0..) {
-                let [low, high] = halves(group.wrapping_add(i));
+                let [low, high] = halves(first.wrapping_add(i));
                 *block = rounds([low, high, 0, 0], &keys);
             }
-            self.sink.take::<A>(&words);
+            self.sink.take::<A>(at, &words, out);
+            (first, at) = (first.wrapping_add(LANES as u64), at + out.len());
         }
     }
 }
@@ -116,7 +120,7 @@ mod avx2 {
         _mm256_unpackhi_epi32, _mm256_unpackhi_epi64, _mm256_unpacklo_epi32, _mm256_unpacklo_epi64, _mm256_xor_si256,
     };
 
-    use super::{GROUP, Keys, LANES, MULTIPLIERS, ROUNDS, Sink, WORDS, halves};
+    use super::{GROUP, Keys, LANES, MULTIPLIERS, Part, ROUNDS, Sink, WORDS, halves};
     use crate::kernel::simd::Avx2;
 
     /// Bytes of a register.
@@ -127,19 +131,20 @@ mod avx2 {
     /// One word of each of eight blocks in each register.
     type Blocks = [__m256i; WORDS];
 
+    /// What `Avx2` promises, of which the sink makes use.
     #[inline]
-    #[target_feature(enable = "avx2")]
-    pub fn groups(first: u64, keys: &Keys, count: usize, sink: &mut impl Sink) {
+    #[target_feature(enable = "avx2,fma")]
+    pub fn fill<S: Sink>(part: Part, keys: &Keys, out: &mut [S::Item], sink: &S) {
         let factors = [_mm256_set1_epi64x(MULTIPLIERS[0].into()), _mm256_set1_epi64x(MULTIPLIERS[1].into())];
         let mut wide = [[_mm256_setzero_si256(); 2]; ROUNDS];
         for (wide, key) in wide.iter_mut().zip(keys) {
             *wide = [_mm256_set1_epi32(key[0].cast_signed()), _mm256_set1_epi32(key[1].cast_signed())];
         }
-        let (mut at, mut words) = (first, [0; GROUP]);
-        for _ in 0..count {
+        let (Part { mut first, mut at, .. }, mut words) = (part, [0; GROUP]);
+        for out in out.chunks_mut(GROUP / S::WIDTH) {
             // Two, as a product is waited for.
-            let mut x = counters(at);
-            let mut y = counters(at.wrapping_add(WIDTH as u64));
+            let mut x = counters(first);
+            let mut y = counters(first.wrapping_add(WIDTH as u64));
             for keys in &wide {
                 x = round(x, keys, factors);
                 y = round(y, keys, factors);
@@ -147,8 +152,8 @@ mod avx2 {
             let (left, right) = words.split_at_mut(WORDS * WIDTH);
             store(x, left);
             store(y, right);
-            sink.take::<Avx2>(&words);
-            at = at.wrapping_add(LANES as u64);
+            sink.take::<Avx2>(at, &words, out);
+            (first, at) = (first.wrapping_add(LANES as u64), at + out.len());
         }
     }
 
@@ -218,12 +223,15 @@ mod tests {
         assert_eq!(philox(pi, [0xa409_3822, 0x299f_31d0]), [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]);
     }
 
-    struct Compared(Vec<[u32; WORDS]>);
+    struct Words;
 
-    impl Sink for Compared {
-        fn take<A: Arch>(&mut self, words: &Group) {
-            let (found, wanted) = (words.as_chunks::<WORDS>().0, self.0.drain(..LANES));
-            assert_eq!(found, wanted.collect::<Vec<_>>());
+    impl Sink for Words {
+        type Item = u32;
+        const WIDTH: usize = 1;
+        #[inline(always)]
+        fn take<A: Arch>(&self, at: usize, words: &Group, out: &mut [u32]) {
+            assert_eq!(at % GROUP, 3, "places are counted on");
+            out.copy_from_slice(&words[..out.len()]);
         }
     }
 
@@ -231,14 +239,16 @@ mod tests {
     fn words_are_those_of_single_blocks() {
         let seed = 0x0123_4567_89ab_cdef;
         let many = u64::from(u32::MAX);
-        for (first, count) in [(0, 3), (many - 20, 4), (u64::MAX - 3, 2), (7, 1), (many - 8, 1), (5, 0)] {
-            let blocks = (0..(count * LANES) as u64).map(|i| {
+        for (first, count) in [(0, 200), (many - 20, 201), (u64::MAX - 3, 64), (7, 6), (many - 8, 64), (5, 0)] {
+            let part = Part { seed, first, at: 3 };
+            let [mut found, mut plain] = [0, 0].map(|x| vec![x; count]);
+            part.fill(&mut found, &Words);
+            Filling { part, out: &mut plain, sink: &Words }.run::<Baseline>();
+            assert_eq!(found, plain);
+            for (i, block) in (0..).zip(found.chunks(WORDS)) {
                 let [low, high] = halves(first.wrapping_add(i));
-                philox([low, high, 0, 0], halves(seed))
-            });
-            let groups = Groups { first, seed, count };
-            groups.hand_to(Compared(blocks.clone().collect()));
-            Handing { groups, sink: Compared(blocks.collect()) }.run::<Baseline>();
+                assert_eq!(block, &philox([low, high, 0, 0], halves(seed))[..block.len()]);
+            }
         }
     }
 }
