@@ -45,6 +45,12 @@ pub(super) fn share<T: Real, A: Arch>(r: T) -> T {
     fma::<T, A>(r * r, poly::<T, A>(r, T::EXP), r)
 }
 
+/// As [`share`], in a formula that is [long](long_poly).
+#[inline(always)]
+pub(super) fn long_share<T: Real, A: Arch>(r: T) -> T {
+    fma::<T, A>(r * r, long_poly::<T, A>(r, T::EXP), r)
+}
+
 /// eˣ, within 1.1 ulp.
 ///
 /// Two factors scale the result, so that it may be subnormal, or overflow by itself.
@@ -80,9 +86,8 @@ pub(super) fn brief_exp<T: Real, A: Arch>(x: T) -> T {
     let t = fma::<T, A>(x, T::LOG2_E[0] + T::LOG2_E[1], T::MAGIC);
     let k = t - T::MAGIC;
     let r = if A::FMA { k.mul_add(-(T::LN2[0] + T::LN2[1]), x) } else { x - k * T::LN2[0] - k * T::LN2[1] };
-    let p = fma::<T, A>(r * r, long_poly::<T, A>(r, T::EXP), r);
     let s = T::pow2(t, 0);
-    fma::<T, A>(s, p, s)
+    fma::<T, A>(s, long_share::<T, A>(r), s)
 }
 
 /// tanh x = N/D = 1 − 2(1 − h)/D with N = (s − 1) + (s + 1)·h, D = (s + 1) + (s − 1)·h, for |x| = k·½ ln 2 + r, s = 2^k and

@@ -7,7 +7,7 @@
 //! An exponential comes as (1 + e)·f: a factor 1 + e that is never rounded by itself, but added to what it multiplies as its
 //! share e, saves one of the few roundings that count.
 
-use super::exp::{Reduced, clamp, logistic, reduce, reduce_pair};
+use super::exp::{Reduced, clamp, logistic, long_share, reduce, reduce_pair};
 use super::power::{Pair, product};
 use super::real::{Real, fma, long_poly, pick};
 use crate::kernel::simd::Arch;
@@ -29,8 +29,7 @@ pub fn gelu<T: Real, A: Arch>(x: T) -> T {
     let p = fma::<T, A>(-lost * rest, rest, p);
     let Pair { head, tail } = product::<T, A>(a, a * -half);
     let Reduced { t, r, .. } = reduce_pair::<T, A>(head, tail);
-    let e = fma::<T, A>(r * r, long_poly::<T, A>(r, T::EXP), r);
-    let f = T::pow2(t, T::EXP_RAISED);
+    let (e, f) = (long_share::<T, A>(r), T::pow2(t, T::EXP_RAISED));
     let u = fma::<T, A>(e, one + p, p);
     let y = y * f;
     let end = fma::<T, A>(y, u, y);

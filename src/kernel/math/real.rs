@@ -307,15 +307,20 @@ fn halves<T: Real, A: Arch, const LONG: bool>(x: T, z: T, coefficients: &'static
 /// Every `step`-th coefficient from `first` on, by Horner's rule.
 #[inline(always)]
 fn horner<T: Real, A: Arch, const LONG: bool>(x: T, coefficients: &'static [T], first: usize, step: usize) -> T {
-    let coefficient = |i: usize| if LONG { coefficients[i].opaque() } else { coefficients[i] };
     let last = first + (coefficients.len() - 1 - first) / step * step;
-    let mut sum = coefficient(last);
+    let mut sum = hidden::<T, LONG>(coefficients[last]);
     let mut next = last;
     while next > first {
         next -= step;
-        sum = fma::<T, A>(sum, x, coefficient(next));
+        sum = fma::<T, A>(sum, x, hidden::<T, LONG>(coefficients[next]));
     }
     sum
+}
+
+/// `c`, with `LONG` out of sight.
+#[inline(always)]
+fn hidden<T: Real, const LONG: bool>(c: T) -> T {
+    if LONG { c.opaque() } else { c }
 }
 
 /// `a` or `b`, both computed already: a blend, never a branch.
