@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use crate::lock::Mutex;
 use pyo3::exceptions::PyTypeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -15,6 +14,7 @@ use super::rows::Rows;
 use super::{convert, dlpack};
 use crate::array::{Array, DType, DisplayOptions, default_float, format_array};
 use crate::error::show_shape;
+use crate::lock::Mutex;
 use crate::tape::{self, Edge, Leaf, Variable};
 
 /// What a handle holds: a value with its history, or a place that outlives values (a leaf, a gradient).

@@ -8,7 +8,6 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::lock::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 
 use super::inspect::NodeInfo;
@@ -16,6 +15,7 @@ use super::leaf::{HookFn, Leaf};
 use super::mode;
 use super::node::{Attrs, CustomRule, Input, Node, Op, freed_error};
 use crate::error::Result;
+use crate::lock::{Mutex, MutexGuard};
 
 /// Nodes of a chunk.
 const CHUNK: usize = 1024;

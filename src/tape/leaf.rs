@@ -7,13 +7,12 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
-use crate::lock::Mutex;
-
 use super::accumulate;
 use super::node::Meta;
 use super::variable::{Edge, Variable};
 use crate::array::Array;
 use crate::error::Result;
+use crate::lock::Mutex;
 
 /// A function that sees a gradient on its way and may replace it.
 pub trait HookFn: Send + Sync {
