@@ -54,7 +54,7 @@ def work(name: str, threads: int, groups: list[str], only: str, driver: Connecti
     """The process of one framework: names the forms that it has of a row, then measures windows until the next row."""
     from rows.common import Peers
 
-    p = Peers.installed(threads, {"tapegrad", name})
+    p = Peers.installed({"tapegrad", name}, threads)
     versions = p.versions()
     driver.send(versions.get(name))
     if name not in versions:

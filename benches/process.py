@@ -23,7 +23,7 @@ sys.path.insert(0, {here!r})
 import numpy as np
 from rows.common import Peers
 from rows import networks
-p = Peers.only({library!r})
+p = Peers.installed({{{library!r}}})
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 rng = np.random.default_rng(0)
 x, y = rng.standard_normal((1024, 784)).astype("float32"), rng.standard_normal((1024, 10)).astype("float32")

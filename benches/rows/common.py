@@ -37,25 +37,15 @@ class Peers:
     mlx: Any
 
     @classmethod
-    def installed(cls, threads: int, names: set[str]) -> Peers:
-        """NumPy and those of `names` that there are, each limited to `threads` as far as it can be told."""
+    def installed(cls, names: set[str], threads: int | None = None) -> Peers:
+        """NumPy and those of `names` that there are; with `threads`, each limited to these as far as it can be told."""
         modules = {"tapegrad": "tapegrad", "torch": "torch", "jax": "jax", "autograd": "autograd", "mlx": "mlx.core"}
         found = cls(load("numpy"), *(load(module) if name in names else None for name, module in modules.items()))
         if found.jax:
             importlib.import_module("jax.numpy")
-        if found.torch:
+        if found.torch and threads:
             found.torch.set_num_threads(threads)
         return found
-
-    @classmethod
-    def only(cls, name: str) -> Peers:
-        """NumPy and one other, with as many threads as it takes by itself."""
-        wanted = {"tapegrad": 1, "torch": 2, "jax": 3}[name]
-        found: list[Any] = [load("numpy"), None, None, None, None, None]
-        found[wanted] = load(name)
-        if name == "jax":
-            importlib.import_module("jax.numpy")
-        return cls(*found)
 
     def versions(self) -> dict[str, str]:
         """What there is, with its version, for the head of a table."""
