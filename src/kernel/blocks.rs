@@ -40,28 +40,38 @@ fn plain<'a, T: Element>(a: &'a Array, shape: &[usize]) -> Option<&'a [T]> {
     if same(a.shape(), shape) { a.as_slice() } else { None }
 }
 
+/// Numbers written out, as far as a short loop reads them.
+type Room<T, const N: usize> = Option<[[T; SHORT]; N]>;
+
 /// The operands as slices when there are few elements: what is left of [`zip`] when there is nothing to broadcast, to
-/// gather or to share among threads. Numbers are written out into `room`.
+/// gather or to share among threads. Numbers are written out into `room`, which is not touched without any.
 #[inline]
-fn few<'a, T: Element, const N: usize>(inputs: &[Input<'a>; N], n: usize, room: &'a mut [[T; SHORT]; N], slices: &mut [&'a [T]; N]) -> bool {
+fn few<'a, T: Element, const N: usize>(inputs: &[Input<'a>; N], n: usize, room: &'a mut Room<T, N>) -> Option<[&'a [T]; N]> {
     if n > BLOCK {
-        return false;
+        return None;
     }
-    for ((slice, input), room) in slices.iter_mut().zip(inputs).zip(room) {
-        *slice = match input {
+    let mut slices = [&[][..]; N];
+    let mut numbers = false;
+    for (slice, input) in slices.iter_mut().zip(inputs) {
+        match input {
             // Shapes of as many elements that broadcast differ in axes of one place at most.
-            Input::Array(a) => match a.slice_of(n) {
-                Some(all) => all,
-                None => return false,
-            },
-            Input::Scalar(_) if n > SHORT => return false,
-            Input::Scalar(s) => {
-                room.fill(T::from_scalar(*s));
-                &room[..n]
-            }
-        };
+            Input::Array(a) => *slice = a.slice_of(n)?,
+            Input::Scalar(_) => numbers = true,
+        }
     }
-    true
+    if numbers {
+        if n > SHORT {
+            return None;
+        }
+        let room = room.insert([[T::default(); SHORT]; N]);
+        for ((slice, input), room) in slices.iter_mut().zip(inputs).zip(room) {
+            if let Input::Scalar(s) = input {
+                room.fill(T::from_scalar(*s));
+                *slice = &room[..n];
+            }
+        }
+    }
+    Some(slices)
 }
 
 impl<'a, T: Element> Source<'a, T> {
@@ -117,8 +127,8 @@ pub(super) fn zip<T: Element, O: Element, const N: usize>(
     cost: f64,
     f: impl Fn(&[&[T]; N], &mut [O]) + Sync,
 ) -> Array {
-    let (mut room, mut slices) = ([[T::default(); SHORT]; N], [&[][..]; N]);
-    if few(&inputs, size_of(shape), &mut room, &mut slices) {
+    let mut room = None;
+    if let Some(slices) = few(&inputs, size_of(shape), &mut room) {
         return Array::build(shape, |data: &mut [O]| f(&slices, data));
     }
     let sources = inputs.map(|i| Source::<T>::new(i, shape));
@@ -168,8 +178,8 @@ fn spread<T: Element, O: Send, const N: usize>(sources: &[Source<'_, T>; N], sha
 /// [`zip`] onto `target`, which is an operand as well as the result: `f` sees its old values in the last argument.
 /// It is overwritten in place when nobody else holds it.
 pub fn update<T: Element, const N: usize>(target: &mut Array, inputs: [Input<'_>; N], cost: f64, f: impl Fn(&[&[T]; N], &mut [T]) + Sync) {
-    let (mut room, mut slices) = ([[T::default(); SHORT]; N], [&[][..]; N]);
-    if few(&inputs, target.size(), &mut room, &mut slices) {
+    let mut room = None;
+    if let Some(slices) = few(&inputs, target.size(), &mut room) {
         return f(&slices, target.data_mut());
     }
     let shape = Shape::from_slice(target.shape());

@@ -1,5 +1,7 @@
 //! Elementwise formulas over [`Field`] as SIMD loops.
 
+use std::marker::PhantomData;
+
 use crate::array::{Array, DType, Element, PERIOD, size_of as size_of_shape};
 use crate::dispatch;
 use crate::kernel::blocks::{self, Input};
@@ -9,8 +11,6 @@ use crate::kernel::simd::{Arch, Careful, Kernel, before_lines, dispatch as simd_
 
 /// Elements after which a loop checks whether an argument left a function's fast range.
 const STRIDE: usize = PERIOD;
-/// Old values that are copied out of the way at a time.
-const OLD: usize = 512;
 /// Elements that are computed before they go to memory past the caches.
 const LINES: usize = 256;
 /// Elements of a piece that is worth it: its ends are cache lines that others share.
@@ -41,7 +41,7 @@ struct Loop<'a, P, T, const N: usize> {
     params: [f64; 2],
     /// Whether the result goes past the caches.
     far: bool,
-    formula: std::marker::PhantomData<P>,
+    formula: PhantomData<P>,
 }
 
 impl<P: Pointwise<N>, T: Real, const N: usize> Kernel for Loop<'_, P, T, N> {
@@ -137,7 +137,7 @@ pub fn map<P: Pointwise<N>, const N: usize>(inputs: [Input<'_>; N], shape: &[usi
     let far = size_of_shape(shape) * dtype.size() > FAR;
     dispatch!(float dtype, T => blocks::zip(inputs, shape, P::COST * width::<T>(), |inputs: &[&[T]; N], out: &mut [T]| {
         let far = far && out.len() >= LONG;
-        simd_dispatch(Loop::<P, T, N> { inputs, out, params, far, formula: std::marker::PhantomData });
+        simd_dispatch(Loop::<P, T, N> { inputs, out, params, far, formula: PhantomData });
     }), else unreachable!("formulas are over floating dtypes"))
 }
 
@@ -148,19 +148,47 @@ pub fn map<P: Pointwise<N>, const N: usize>(inputs: [Input<'_>; N], shape: &[usi
 pub fn update<P: Pointwise<M>, const N: usize, const M: usize>(target: &mut Array, inputs: [Input<'_>; N], params: [f64; 2]) {
     const { assert!(M == N + 1) };
     dispatch!(float target.dtype(), T => blocks::update(target, inputs, P::COST * width::<T>(), |inputs: &[&[T]; N], out: &mut [T]| {
-        if out.len() <= SHORT { onto::<P, T, N, M, SHORT>(inputs, out, params) } else { onto::<P, T, N, M, OLD>(inputs, out, params) }
+        if P::RANGED {
+            onto_old::<P, T, N, M>(inputs, out, params);
+        } else {
+            simd_dispatch(Onto::<P, T, N, M> { inputs, out, params, formula: PhantomData });
+        }
     }), else unreachable!("formulas are over floating dtypes"));
 }
 
-/// The formula with `out` as its first operand, block by block: old values are copied out of the way.
-fn onto<P: Pointwise<M>, T: Real + Element, const N: usize, const M: usize, const B: usize>(inputs: &[&[T]; N], out: &mut [T], params: [f64; 2]) {
-    let mut old = [T::default(); B];
-    for (k, out) in out.chunks_mut(B).enumerate() {
+/// The formula with `out` as its first operand.
+struct Onto<'a, P, T, const N: usize, const M: usize> {
+    inputs: &'a [&'a [T]; N],
+    out: &'a mut [T],
+    params: [f64; 2],
+    formula: PhantomData<P>,
+}
+
+impl<P: Pointwise<M>, T: Real, const N: usize, const M: usize> Kernel for Onto<'_, P, T, N, M> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<A: Arch>(self) {
+        let (out, p) = (self.out, self.params.map(Lane::<T, A>::lit));
+        let n = out.len();
+        let inputs = each(self.inputs, &[][..], |s| &s[..n]);
+        for i in 0..n {
+            let mut all = [Lane::<T, A>::new(out[i]); M];
+            all[1..].copy_from_slice(&each(&inputs, Lane::lit(0.0), |s| Lane::<T, A>::new(s[i])));
+            out[i] = P::eval(all, p).value();
+        }
+    }
+}
+
+/// The formula with `out` as its first operand, block by block: old values are copied out of the way, as they may be needed twice.
+fn onto_old<P: Pointwise<M>, T: Real + Element, const N: usize, const M: usize>(inputs: &[&[T]; N], out: &mut [T], params: [f64; 2]) {
+    let mut old = [T::default(); STRIDE];
+    for (k, out) in out.chunks_mut(STRIDE).enumerate() {
         let n = out.len();
         old[..n].copy_from_slice(out);
-        let at = k * B;
+        let at = k * STRIDE;
         let all: [&[T]; M] = std::array::from_fn(|i| if i == 0 { &old[..n] } else { &inputs[i - 1][at..at + n] });
-        simd_dispatch(Loop::<P, T, M> { inputs: &all, out, params, far: false, formula: std::marker::PhantomData });
+        simd_dispatch(Loop::<P, T, M> { inputs: &all, out, params, far: false, formula: PhantomData });
     }
 }
 
@@ -171,28 +199,46 @@ fn onto<P: Pointwise<M>, T: Real + Element, const N: usize, const M: usize, cons
 /// As [`map`].
 pub fn accumulate<P: Pointwise<N>, const N: usize>(sum: &mut Array, inputs: [Input<'_>; N], params: [f64; 2]) {
     dispatch!(float sum.dtype(), T => blocks::update(sum, inputs, P::COST * width::<T>(), |inputs: &[&[T]; N], out: &mut [T]| {
-        if out.len() <= SHORT {
-            add::<P, T, N>(inputs, out, &mut [T::default(); SHORT][..out.len()], params);
+        if P::RANGED {
+            add_written::<P, T, N>(inputs, out, params);
         } else {
-            add_blocks::<P, T, N>(inputs, out, params);
+            simd_dispatch(Added::<P, T, N> { inputs, out, params, formula: PhantomData });
         }
     }), else unreachable!("formulas are over floating dtypes"));
 }
 
-/// `out` plus the formula, block by block.
-fn add_blocks<P: Pointwise<N>, T: Real + Element, const N: usize>(inputs: &[&[T]; N], out: &mut [T], params: [f64; 2]) {
-    let mut values = [T::default(); STRIDE];
-    for (k, out) in out.chunks_mut(STRIDE).enumerate() {
-        let (at, n) = (k * STRIDE, out.len());
-        add::<P, T, N>(&inputs.map(|s| &s[at..at + n]), out, &mut values[..n], params);
+/// `out` plus the formula.
+struct Added<'a, P, T, const N: usize> {
+    inputs: &'a [&'a [T]; N],
+    out: &'a mut [T],
+    params: [f64; 2],
+    formula: PhantomData<P>,
+}
+
+impl<P: Pointwise<N>, T: Real, const N: usize> Kernel for Added<'_, P, T, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<A: Arch>(self) {
+        let (out, p) = (self.out, self.params.map(Lane::<T, A>::lit));
+        let n = out.len();
+        let inputs = each(self.inputs, &[][..], |s| &s[..n]);
+        for i in 0..n {
+            let lane = P::eval(each(&inputs, Lane::lit(0.0), |s| Lane::<T, A>::new(s[i])), p);
+            out[i] = out[i] + lane.value();
+        }
     }
 }
 
-/// `out` plus the formula, which is written to `values` first.
-#[inline(always)]
-fn add<P: Pointwise<N>, T: Real, const N: usize>(inputs: &[&[T]; N], out: &mut [T], values: &mut [T], params: [f64; 2]) {
-    simd_dispatch(Loop::<P, T, N> { inputs, out: values, params, far: false, formula: std::marker::PhantomData });
-    simd_dispatch(Plus { values, out });
+/// `out` plus the formula, block by block: its values are written first, as they may have to be written twice.
+fn add_written<P: Pointwise<N>, T: Real + Element, const N: usize>(inputs: &[&[T]; N], out: &mut [T], params: [f64; 2]) {
+    let mut values = [T::default(); STRIDE];
+    for (k, out) in out.chunks_mut(STRIDE).enumerate() {
+        let (at, n) = (k * STRIDE, out.len());
+        let inputs = inputs.map(|s| &s[at..at + n]);
+        simd_dispatch(Loop::<P, T, N> { inputs: &inputs, out: &mut values[..n], params, far: false, formula: PhantomData });
+        simd_dispatch(Plus { values: &values[..n], out });
+    }
 }
 
 struct Plus<'a, T> {
@@ -215,6 +261,7 @@ fn width<T: Element>() -> f64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "these results are exact, these numbers small")]
 mod tests {
     use super::*;
     use crate::array::Scalar;
@@ -226,7 +273,19 @@ mod tests {
         }
     }
 
+    impl Pointwise<1> for Axpy {
+        fn eval<F: Field>([x]: [F; 1], [a, _]: [F; 2]) -> F {
+            a * x
+        }
+    }
+
     enum Sine {}
+    impl Pointwise<2> for Sine {
+        const RANGED: bool = true;
+        fn eval<F: Field>([x, y]: [F; 2], _: [F; 2]) -> F {
+            x.sin() + y
+        }
+    }
     impl Pointwise<1> for Sine {
         const RANGED: bool = true;
         fn eval<F: Field>([x]: [F; 1], _: [F; 2]) -> F {
@@ -242,6 +301,44 @@ mod tests {
         update::<Axpy, 1, 2>(&mut z, [Input::Scalar(Scalar::Float(1.0))], [2.0, 0.0]);
         assert_eq!(y.to_vec::<f32>(), z.to_vec::<f32>());
         assert!((y.to_vec::<f32>()[999] - 1999.0).abs() < 1e-3);
+    }
+
+    /// What `update` and `accumulate` make of ramps, beside what [`map`] makes of the same.
+    fn in_place<P: Pointwise<1> + Pointwise<2>>(n: usize, scale: f64) {
+        let ramp = |first: usize| Array::from_slice(&(first..first + n).map(|i| scale * i as f64 / 8.0).collect::<Vec<_>>(), &[n]);
+        let (x, y) = (ramp(0), ramp(3));
+        let both = map::<P, 2>([Input::from(&x), Input::from(&y)], &[n], DType::F64, [2.0, 0.0]);
+        let mut updated = x.copy();
+        update::<P, 1, 2>(&mut updated, [Input::from(&y)], [2.0, 0.0]);
+        assert_eq!(updated.to_vec::<f64>(), both.to_vec::<f64>(), "{n}");
+        let one = map::<P, 1>([Input::from(&y)], &[n], DType::F64, [2.0, 0.0]).to_vec::<f64>();
+        let mut sum = x.copy();
+        accumulate::<P, 1>(&mut sum, [Input::from(&y)], [2.0, 0.0]);
+        let want: Vec<f64> = x.to_vec::<f64>().iter().zip(one).map(|(x, y)| x + y).collect();
+        assert_eq!(sum.to_vec::<f64>(), want, "{n}");
+    }
+
+    #[test]
+    fn in_place_is_as_written_first() {
+        for n in [0, 1, 3, 16, 17, 255, 256, 257, 5000] {
+            in_place::<Axpy>(n, 0.3);
+            in_place::<Sine>(n, 0.3);
+            // Beyond the fast range of sin: the whole block is repeated with its old values.
+            in_place::<Sine>(n, 1e300);
+        }
+    }
+
+    #[test]
+    fn a_number_on_either_side() {
+        for n in [1, 16, 17, 256, 600, 5000] {
+            let x = Array::from_slice(&(0..n).map(|i| f64::from(i) / 8.0).collect::<Vec<_>>(), &[n as usize]);
+            let (c, shape) = (Input::Scalar(Scalar::Float(0.7)), [n as usize]);
+            let right = map::<Axpy, 2>([Input::from(&x), c], &shape, DType::F64, [2.0, 0.0]).to_vec::<f64>();
+            let left = map::<Axpy, 2>([c, Input::from(&x)], &shape, DType::F64, [2.0, 0.0]).to_vec::<f64>();
+            for (i, x) in x.to_vec::<f64>().iter().enumerate() {
+                assert_eq!((right[i], left[i]), (2.0 * x + 0.7, 2.0 * 0.7 + x));
+            }
+        }
     }
 
     #[test]
