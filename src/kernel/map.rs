@@ -58,6 +58,13 @@ impl<P: Pointwise<N>, T: Real, const N: usize> Kernel for Loop<'_, P, T, N> {
             }
             return;
         }
+        if N == 2 && P::COST < 1.0 && !P::RANGED && !far {
+            match self.inputs.each_ref().map(|s| s.len() < whole)[..] {
+                [true, false] => return beside_number::<P, T, A, N, 1>(self.inputs, self.out, params),
+                [false, true] => return beside_number::<P, T, A, N, 0>(self.inputs, self.out, params),
+                _ => {}
+            }
+        }
         let mut room;
         let lines: &mut [T] = if far {
             room = [T::lit(0.0); LINES];
@@ -126,6 +133,20 @@ fn pass<P: Pointwise<N>, T: Real, A: Arch, const N: usize>(inputs: [&[T]; N], ou
         far |= lane.far();
     }
     far
+}
+
+/// The formula of two operands, of which one is the same number everywhere, read once; the other is operand `AT`.
+#[inline(always)]
+fn beside_number<P: Pointwise<N>, T: Real, A: Arch, const N: usize, const AT: usize>(inputs: &[&[T]; N], out: &mut [T], params: [f64; 2]) {
+    let p = params.map(Lane::<T, A>::lit);
+    let number = Lane::<T, A>::new(inputs[1 - AT][0]);
+    let n = out.len();
+    let x = &inputs[AT][..n];
+    for i in 0..n {
+        let mut both = [number; N];
+        both[AT] = Lane::new(x[i]);
+        out[i] = P::eval(both, p).value();
+    }
 }
 
 /// The formula over arrays of one floating dtype, broadcast to `shape`.
