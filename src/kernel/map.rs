@@ -21,6 +21,9 @@ const FAR: usize = 8 << 20;
 /// Elements of a block when there are few.
 const SHORT: usize = 16;
 
+/// What is wrong with a formula that leaves a fast range of which it has not told.
+const UNSAID: &str = "a formula with sin, cos or tan must say that it is RANGED";
+
 /// A formula of `N` operands and two numbers.
 pub trait Pointwise<const N: usize>: 'static {
     /// Nanoseconds an element, roughly: decides when threads pay.
@@ -86,7 +89,7 @@ impl<P: Pointwise<N>, T: Real, const N: usize> Kernel for Loop<'_, P, T, N> {
                     pass::<P, T, Careful<A>, N>(inputs, place, params);
                 }
             } else {
-                debug_assert!(!careless, "a formula with sin, cos or tan must say that it is RANGED");
+                debug_assert!(!careless, "{}", UNSAID);
             }
             if far {
                 stream::<T, A>(&lines[..n], out);
@@ -145,7 +148,9 @@ fn beside_number<P: Pointwise<N>, T: Real, A: Arch, const N: usize, const AT: us
     for i in 0..n {
         let mut both = [number; N];
         both[AT] = Lane::new(x[i]);
-        out[i] = P::eval(both, p).value();
+        let lane = P::eval(both, p);
+        debug_assert!(!lane.far(), "{}", UNSAID);
+        out[i] = lane.value();
     }
 }
 
@@ -196,7 +201,9 @@ impl<P: Pointwise<M>, T: Real, const N: usize, const M: usize> Kernel for Onto<'
         for i in 0..n {
             let mut all = [Lane::<T, A>::new(out[i]); M];
             all[1..].copy_from_slice(&each(&inputs, Lane::lit(0.0), |s| Lane::<T, A>::new(s[i])));
-            out[i] = P::eval(all, p).value();
+            let lane = P::eval(all, p);
+            debug_assert!(!lane.far(), "{}", UNSAID);
+            out[i] = lane.value();
         }
     }
 }
@@ -246,6 +253,7 @@ impl<P: Pointwise<N>, T: Real, const N: usize> Kernel for Added<'_, P, T, N> {
         let inputs = each(self.inputs, &[][..], |s| &s[..n]);
         for i in 0..n {
             let lane = P::eval(each(&inputs, Lane::lit(0.0), |s| Lane::<T, A>::new(s[i])), p);
+            debug_assert!(!lane.far(), "{}", UNSAID);
             out[i] = out[i] + lane.value();
         }
     }
