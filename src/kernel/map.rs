@@ -61,6 +61,7 @@ impl<P: Pointwise<N>, T: Real, const N: usize> Kernel for Loop<'_, P, T, N> {
             }
             return;
         }
+        // Where a formula is dear, reading the number again costs nothing beside it.
         if N == 2 && P::COST < 1.0 && !P::RANGED && !far {
             match self.inputs.each_ref().map(|s| s.len() < whole)[..] {
                 [true, false] => return beside_number::<P, T, A, N, 1>(self.inputs, self.out, params),
@@ -177,20 +178,47 @@ pub fn update<P: Pointwise<M>, const N: usize, const M: usize>(target: &mut Arra
         if P::RANGED {
             onto_old::<P, T, N, M>(inputs, out, params);
         } else {
-            simd_dispatch(Onto::<P, T, N, M> { inputs, out, params, formula: PhantomData });
+            simd_dispatch(InPlace::<First<P, M>, T, N> { inputs, out, params, step: PhantomData });
         }
     }), else unreachable!("formulas are over floating dtypes"));
 }
 
-/// The formula with `out` as its first operand.
-struct Onto<'a, P, T, const N: usize, const M: usize> {
+/// What an element becomes of itself and of `N` operands.
+trait Step<const N: usize> {
+    fn next<F: Field>(old: F, x: [F; N], p: [F; 2]) -> F;
+}
+
+/// The formula with the element as its first operand.
+struct First<P, const M: usize>(PhantomData<P>);
+
+impl<P: Pointwise<M>, const N: usize, const M: usize> Step<N> for First<P, M> {
+    #[inline(always)]
+    fn next<F: Field>(old: F, x: [F; N], p: [F; 2]) -> F {
+        let mut all = [old; M];
+        all[1..].copy_from_slice(&x);
+        P::eval(all, p)
+    }
+}
+
+/// The element plus the formula.
+struct Added<P>(PhantomData<P>);
+
+impl<P: Pointwise<N>, const N: usize> Step<N> for Added<P> {
+    #[inline(always)]
+    fn next<F: Field>(old: F, x: [F; N], p: [F; 2]) -> F {
+        old + P::eval(x, p)
+    }
+}
+
+/// A step for each element of `out`, where it lies.
+struct InPlace<'a, S, T, const N: usize> {
     inputs: &'a [&'a [T]; N],
     out: &'a mut [T],
     params: [f64; 2],
-    formula: PhantomData<P>,
+    step: PhantomData<S>,
 }
 
-impl<P: Pointwise<M>, T: Real, const N: usize, const M: usize> Kernel for Onto<'_, P, T, N, M> {
+impl<S: Step<N>, T: Real, const N: usize> Kernel for InPlace<'_, S, T, N> {
     type Output = ();
 
     #[inline(always)]
@@ -199,9 +227,7 @@ impl<P: Pointwise<M>, T: Real, const N: usize, const M: usize> Kernel for Onto<'
         let n = out.len();
         let inputs = each(self.inputs, &[][..], |s| &s[..n]);
         for i in 0..n {
-            let mut all = [Lane::<T, A>::new(out[i]); M];
-            all[1..].copy_from_slice(&each(&inputs, Lane::lit(0.0), |s| Lane::<T, A>::new(s[i])));
-            let lane = P::eval(all, p);
+            let lane = S::next(Lane::<T, A>::new(out[i]), each(&inputs, Lane::lit(0.0), |s| Lane::<T, A>::new(s[i])), p);
             debug_assert!(!lane.far(), "{}", UNSAID);
             out[i] = lane.value();
         }
@@ -230,33 +256,9 @@ pub fn accumulate<P: Pointwise<N>, const N: usize>(sum: &mut Array, inputs: [Inp
         if P::RANGED {
             add_written::<P, T, N>(inputs, out, params);
         } else {
-            simd_dispatch(Added::<P, T, N> { inputs, out, params, formula: PhantomData });
+            simd_dispatch(InPlace::<Added<P>, T, N> { inputs, out, params, step: PhantomData });
         }
     }), else unreachable!("formulas are over floating dtypes"));
-}
-
-/// `out` plus the formula.
-struct Added<'a, P, T, const N: usize> {
-    inputs: &'a [&'a [T]; N],
-    out: &'a mut [T],
-    params: [f64; 2],
-    formula: PhantomData<P>,
-}
-
-impl<P: Pointwise<N>, T: Real, const N: usize> Kernel for Added<'_, P, T, N> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<A: Arch>(self) {
-        let (out, p) = (self.out, self.params.map(Lane::<T, A>::lit));
-        let n = out.len();
-        let inputs = each(self.inputs, &[][..], |s| &s[..n]);
-        for i in 0..n {
-            let lane = P::eval(each(&inputs, Lane::lit(0.0), |s| Lane::<T, A>::new(s[i])), p);
-            debug_assert!(!lane.far(), "{}", UNSAID);
-            out[i] = out[i] + lane.value();
-        }
-    }
 }
 
 /// `out` plus the formula, block by block: its values are written first, as they may have to be written twice.
@@ -266,21 +268,17 @@ fn add_written<P: Pointwise<N>, T: Real + Element, const N: usize>(inputs: &[&[T
         let (at, n) = (k * STRIDE, out.len());
         let inputs = inputs.map(|s| &s[at..at + n]);
         simd_dispatch(Loop::<P, T, N> { inputs: &inputs, out: &mut values[..n], params, far: false, formula: PhantomData });
-        simd_dispatch(Plus { values: &values[..n], out });
+        simd_dispatch(InPlace::<Added<Same>, T, 1> { inputs: &[&values[..n]], out, params, step: PhantomData });
     }
 }
 
-struct Plus<'a, T> {
-    values: &'a [T],
-    out: &'a mut [T],
-}
+/// The operand itself.
+enum Same {}
 
-impl<T: Real> Kernel for Plus<'_, T> {
-    type Output = ();
-
+impl Pointwise<1> for Same {
     #[inline(always)]
-    fn run<A: Arch>(self) {
-        self.out.iter_mut().zip(self.values).for_each(|(o, v)| *o = *o + *v);
+    fn eval<F: Field>([x]: [F; 1], _: [F; 2]) -> F {
+        x
     }
 }
 
@@ -297,6 +295,7 @@ mod tests {
 
     enum Axpy {}
     impl Pointwise<2> for Axpy {
+        const COST: f64 = 0.5; // cheap: a number beside an array has a loop of its own
         fn eval<F: Field>([x, y]: [F; 2], [a, _]: [F; 2]) -> F {
             a * x + y
         }
