@@ -6,6 +6,7 @@
 #![allow(clippy::inline_always, reason = "a function that is not inlined is compiled for the wrong instruction set")]
 
 use crate::array::Element;
+use crate::kernel::simd::prefetch_behind;
 
 /// A fold with a neutral start that may be split anywhere.
 pub trait Fold<T>: Send + Sync + 'static {
@@ -89,6 +90,7 @@ fn fold_leaf<R: Fold<T>, T: Element>(row: &[T]) -> R::Acc {
     let mut acc = [R::start(); LANES];
     let (groups, rest) = row.as_chunks::<{ 8 * LANES }>();
     for x in groups {
+        prefetch_behind(x);
         for (i, a) in acc.iter_mut().enumerate() {
             *a = R::eight(*a, std::array::from_fn(|k| x[k * LANES + i]));
         }

@@ -168,6 +168,30 @@ pub fn stream<T: Copy, A: Arch>(from: &[T], to: &mut [T]) {
     to.copy_from_slice(from);
 }
 
+/// Asks for the cache line `ahead` elements behind `x` to be brought near. It need not be part of anything.
+#[inline(always)]
+pub fn prefetch<T>(x: &T, ahead: usize) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: SSE is always there, and a prefetch changes nothing that can be seen.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(x).wrapping_add(ahead).cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (x, ahead);
+}
+
+/// Asks for what lies some cache lines behind all of `x` to be brought near, which is read once and without end: what the
+/// processor foresees of it comes too late for loops that do more than add.
+#[inline(always)]
+pub fn prefetch_behind<T>(x: &[T]) {
+    const AHEAD: usize = 2048;
+    const LINE: usize = 64;
+    for i in (0..x.len()).step_by(LINE / size_of::<T>()) {
+        prefetch(&x[i], AHEAD / size_of::<T>());
+    }
+}
+
 /// Makes what [`stream`] wrote visible to whoever is told of it after this.
 pub fn fence() {
     #[cfg(target_arch = "x86_64")]

@@ -9,7 +9,7 @@
 
 mod columns;
 
-use columns::{FIRST_ROWS, PART, TILE, Tile, columns, narrow};
+use columns::{TILE, Tile};
 
 use crate::array::{Array, Element, Scalar};
 use crate::dispatch;
@@ -17,18 +17,16 @@ use crate::kernel::math::{Real, fma};
 use crate::kernel::parallel;
 use crate::kernel::reduce::Plan;
 use crate::kernel::rows::halved;
-use crate::kernel::simd::{Arch, Kernel, dispatch as simd_dispatch};
+use crate::kernel::simd::{Arch, Kernel, dispatch as simd_dispatch, prefetch_behind};
 
 /// Elements of a block that one thread reads.
 const BLOCK: usize = 1 << 16;
 /// Elements of a leaf of a row, of the first one, and of those from which the first mean is guessed.
 const LEAF: usize = 4096;
 const FIRST: usize = 1024;
-const GUESS: usize = 64;
-/// Elements of rows of which all that is known stays in registers.
-const NARROW: std::ops::RangeInclusive<usize> = 8..=128;
-/// Accumulators of a row.
-const LANES: usize = 16;
+const GUESS: usize = 16;
+/// Bytes of an array that comes from memory.
+const FAR: usize = 4 << 20;
 /// Nanoseconds an element.
 const COST: f64 = 0.2;
 
@@ -90,33 +88,34 @@ fn fold<T: Real + Element>(source: &[T], [outer, count, inner]: [usize; 3], out:
     if count == 0 {
         return out.fill(T::default());
     }
+    let far = size_of_val(source) > FAR;
     if count * inner > 2 * BLOCK && inner <= TILE {
         for (rows, out) in source.chunks_exact(count * inner).zip(out.chunks_exact_mut(inner)) {
-            tall(rows, out);
+            tall(rows, out, far);
         }
         return;
     }
     if outer == 1 && inner > TILE {
         let columns = parallel::grain(inner, COST * count as f64).max(TILE);
-        parallel::for_each_chunk_mut(out, columns, |start, out| simd_dispatch(Wide { source, inner, start, out }));
+        parallel::for_each_chunk_mut(out, columns, |start, out| simd_dispatch(Wide { source, inner, start, far, out }));
         return;
     }
     let groups = parallel::grain(outer, COST * (count * inner) as f64);
     parallel::for_each_chunk_mut(out, groups * inner, |start, out| {
         let source = &source[start * count..(start + out.len()) * count];
-        simd_dispatch(Groups { source, count, inner, out });
+        simd_dispatch(Groups { source, count, inner, far, out });
     });
 }
 
 /// Many rows, in blocks on all threads.
-fn tall<T: Real + Element>(source: &[T], out: &mut [T]) {
+fn tall<T: Real + Element>(source: &[T], out: &mut [T], far: bool) {
     let inner = out.len();
-    let rows = (BLOCK / inner).max(8 * PART);
+    let rows = (BLOCK / inner).max(512);
     let blocks = (source.len() / inner).div_ceil(rows);
     let mut parts = vec![Moments::default(); blocks * inner];
     parallel::for_each_chunk_mut(&mut parts, parallel::grain(blocks, COST * (rows * inner) as f64) * inner, |start, parts| {
         for (source, moments) in source[start * rows..].chunks(rows * inner).zip(parts.chunks_exact_mut(inner)) {
-            simd_dispatch(Block { source, moments });
+            simd_dispatch(Block { source, moments, far });
         }
     });
     let (first, rest) = parts.split_at_mut(inner);
@@ -131,6 +130,7 @@ struct Groups<'a, T> {
     source: &'a [T],
     count: usize,
     inner: usize,
+    far: bool,
     out: &'a mut [T],
 }
 
@@ -138,25 +138,16 @@ impl<T: Real + Element> Kernel for Groups<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<A: Arch>(self) {
-        let Self { source, count, inner, out } = self;
+        let Self { source, count, inner, far, out } = self;
         if inner == 1 {
             for (x, o) in source.chunks_exact(count).zip(out) {
                 *o = T::lit(row::<T, A>(x).squares);
             }
             return;
         }
-        if NARROW.contains(&inner) {
-            for (rows, out) in source.chunks_exact(count * inner).zip(out.chunks_exact_mut(inner)) {
-                narrow::<T, A, T>(rows, out, |_, _, squares| squares);
-            }
-            return;
-        }
-        let mut moments = vec![Moments::default(); inner];
-        let mut tile = Tile::new();
+        let mut tile = Tile::new(inner, far);
         for (rows, out) in source.chunks_exact(count * inner).zip(out.chunks_exact_mut(inner)) {
-            moments.fill(Moments::default());
-            rows_of::<T, A>(rows, &mut tile, &mut moments);
-            squares(&moments, out);
+            columns::<T, A>(rows, [inner, 0], &mut tile, out);
         }
     }
 }
@@ -166,6 +157,7 @@ struct Wide<'a, T> {
     source: &'a [T],
     inner: usize,
     start: usize,
+    far: bool,
     out: &'a mut [T],
 }
 
@@ -173,15 +165,22 @@ impl<T: Real + Element> Kernel for Wide<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<A: Arch>(self) {
-        let mut moments = vec![Moments::default(); self.out.len()];
-        let range = self.start..self.start + self.out.len();
-        columns::<T, A>(self.source, self.inner, range, &mut Tile::new(), &mut moments);
-        squares(&moments, self.out);
+        columns::<T, A>(self.source, [self.inner, self.start], &mut Tile::new(self.inner, self.far), self.out);
+    }
+}
+
+/// The squared deviations of the columns from `start` on of rows of `width`.
+#[inline(always)]
+fn columns<T: Real + Element, A: Arch>(source: &[T], [width, start]: [usize; 2], tile: &mut Tile<T>, out: &mut [T]) {
+    for (k, out) in out.chunks_mut(TILE).enumerate() {
+        tile.see::<A>(source, [width, start + k * TILE, out.len()]);
+        out.copy_from_slice(tile.squares(out.len()));
     }
 }
 
 /// The moments of each column of some rows.
 struct Block<'a, T> {
+    far: bool,
     source: &'a [T],
     moments: &'a mut [Moments],
 }
@@ -193,26 +192,11 @@ impl<T: Real + Element> Kernel for Block<'_, T> {
         if let [only] = self.moments {
             *only = row::<T, A>(self.source);
         } else {
-            rows_of::<T, A>(self.source, &mut Tile::new(), self.moments);
+            let width = self.moments.len();
+            let mut tile = Tile::new(width, self.far);
+            tile.see::<A>(self.source, [width, 0, width]);
+            tile.moments(self.moments);
         }
-    }
-}
-
-/// The moments of all columns of some rows. Rows that are short are put together; what is left over comes last.
-#[inline(always)]
-fn rows_of<T: Real + Element, A: Arch>(source: &[T], tile: &mut Tile<T>, moments: &mut [Moments]) {
-    let inner = moments.len();
-    if NARROW.contains(&inner) {
-        let n = (source.len() / inner) as f64;
-        let keep = |near, offset, squares| Moments { n, mean: wide::<T>(near) + wide(offset), squares: wide(squares) };
-        return narrow::<T, A, Moments>(source, moments, keep);
-    }
-    let times = (TILE / inner).min(source.len() / inner / (2 * FIRST_ROWS)).max(1);
-    let width = inner * times;
-    let (whole, rest) = source.split_at(source.len() / width * width);
-    columns::<T, A>(whole, width, 0..width, tile, moments);
-    if !rest.is_empty() {
-        columns::<T, A>(rest, inner, 0..inner, tile, moments);
     }
 }
 
@@ -225,43 +209,63 @@ fn not_below_zero(x: f64) -> f64 {
 /// The moments of one row.
 #[inline(always)]
 fn row<T: Real + Element, A: Arch>(row: &[T]) -> Moments {
-    // Some elements twice: from the first one, then from their mean.
-    let some = &row[..row.len().min(GUESS)];
-    let (sum, _) = distances::<T, A>(some, row[0]);
-    let guess = T::lit(wide(row[0]) + wide(sum) / some.len() as f64);
     let (first, rest) = row.split_at(row.len().min(FIRST));
-    let (sum, squares) = distances::<T, A>(first, guess);
-    let n = first.len() as f64;
-    let step = wide(sum) / n;
-    let mut all = Moments { n, mean: wide(guess) + step, squares: not_below_zero(wide(squares) - wide(sum) * step) };
+    let mut near = guess(first);
+    let mut all = moments::<T, A>(first, near);
+    let off = all.mean - wide(near);
+    if off * off * all.n > all.squares {
+        // The guess was not among the elements, and digits were lost.
+        near = T::lit(all.mean);
+        all = moments::<T, A>(first, near);
+    }
+    near = T::lit(all.mean);
     for leaf in rest.chunks(LEAF) {
-        // The mean may have more digits than an element: those near it count from where it was rounded to.
-        let near = T::lit(all.mean);
-        let (sum, squares) = distances::<T, A>(leaf, near);
-        let (n, sum) = (leaf.len() as f64, wide(sum));
-        let step = sum / n;
-        all.take(n, step + (wide(near) - all.mean), not_below_zero(wide(squares) - sum * step));
+        // Near the mean before the last leaf: a leaf does not wait for the one before it.
+        let own = moments::<T, A>(leaf, near);
+        near = T::lit(all.mean);
+        all.join(own);
     }
     all
+}
+
+/// The moments of a leaf, from distances to a number near its mean.
+#[inline(always)]
+fn moments<T: Real + Element, A: Arch>(leaf: &[T], near: T) -> Moments {
+    let (sum, squares) = distances::<T, A>(leaf, near);
+    let (n, sum) = (leaf.len() as f64, wide(sum));
+    let step = sum / n;
+    Moments { n, mean: wide(near) + step, squares: not_below_zero(wide(squares) - sum * step) }
+}
+
+/// What the mean of a row is near: the mean of some elements. Of equal ones it is exactly that.
+#[inline(always)]
+fn guess<T: Real + Element>(row: &[T]) -> T {
+    let Some(some) = row.first_chunk::<GUESS>() else { return row[0] };
+    halved(some.map(|x| x * T::lit(1.0 / GUESS as f64)), |a, b| a + b)
 }
 
 /// Σ (x - k) and Σ (x - k)².
 #[inline(always)]
 fn distances<T: Real + Element, A: Arch>(leaf: &[T], k: T) -> (T, T) {
-    let mut sums = [T::lit(0.0); LANES];
-    let mut squares = sums;
-    let (groups, rest) = leaf.as_chunks::<{ 8 * LANES }>();
+    // Four vectors of each sum: with fewer, additions wait for each other.
+    if size_of::<T>() == 4 { lanes::<T, A, 32>(leaf, k) } else { lanes::<T, A, 16>(leaf, k) }
+}
+
+#[inline(always)]
+fn lanes<T: Real + Element, A: Arch, const N: usize>(leaf: &[T], k: T) -> (T, T) {
+    let [mut sums, mut squares] = [[T::lit(0.0); N]; 2];
+    let (groups, rest) = leaf.as_chunks::<N>();
     for x in groups {
-        for i in 0..LANES {
-            let d: [T; 8] = std::array::from_fn(|j| x[j * LANES + i] - k);
-            sums[i] = sums[i] + (((d[0] + d[1]) + (d[2] + d[3])) + ((d[4] + d[5]) + (d[6] + d[7])));
-            let square = |a: T, b: T| fma::<T, A>(a, a, b * b);
-            squares[i] = squares[i] + ((square(d[0], d[1]) + square(d[2], d[3])) + (square(d[4], d[5]) + square(d[6], d[7])));
+        prefetch_behind(x);
+        for i in 0..N {
+            let d = x[i] - k;
+            sums[i] = sums[i] + d;
+            squares[i] = fma::<T, A>(d, d, squares[i]);
         }
     }
-    let (vectors, rest) = rest.as_chunks::<LANES>();
+    let (vectors, rest) = rest.as_chunks::<8>();
     for x in vectors {
-        for i in 0..LANES {
+        for i in 0..8 {
             let d = x[i] - k;
             sums[i] = sums[i] + d;
             squares[i] = fma::<T, A>(d, d, squares[i]);

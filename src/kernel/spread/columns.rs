@@ -1,241 +1,195 @@
-//! Several columns side by side: leaves of rows, and what is remembered of each column. Of narrow rows it stays in registers,
-//! all the way down.
+//! Several columns side by side: a leaf of rows is walked down with the sums of some columns in registers.
 #![allow(clippy::inline_always, reason = "a function that is not inlined is compiled for the wrong instruction set")]
 #![allow(clippy::cast_precision_loss, reason = "counts")]
 
-use std::ops::Range;
-
 use super::{Moments, wide};
 use crate::array::Element;
-use crate::kernel::columns::{VECTOR, cover};
 use crate::kernel::math::{Real, fma, pick};
-use crate::kernel::simd::Arch;
+use crate::kernel::simd::{Arch, prefetch};
 
 /// Rows of a leaf.
-pub const PART: usize = 64;
-/// Rows of the first one.
-pub const FIRST_ROWS: usize = 8;
+const PART: usize = 64;
+/// Bytes of a leaf that comes from memory: it and the next one should fit the second-level cache.
+const LEAF: usize = 1 << 16;
+/// Rows of such a leaf.
+const FAR_ROWS: std::ops::RangeInclusive<usize> = 8..=32;
+/// Rows from which the first mean is guessed.
+const SOME: usize = 4;
 /// Columns that are worked on at a time.
 pub const TILE: usize = 1024;
+/// Rows of fewer elements are put together until they have about as many.
+const TOGETHER: usize = 64;
+/// Bytes of a cache line.
+const LINE: usize = 64;
 
-/// What a tile of columns remembers: where distances are taken from, how far the mean is from there, the squared
+/// What is remembered of some columns: where distances are taken from, how far the mean is from there, the squared
 /// deviations, and the two sums of the leaf at hand.
 pub struct Tile<T> {
-    near: [T; TILE],
-    offset: [T; TILE],
-    squares: [T; TILE],
-    sum: [T; TILE],
-    square: [T; TILE],
+    near: Vec<T>,
+    offset: Vec<T>,
+    squares: Vec<T>,
+    sum: Vec<T>,
+    square: Vec<T>,
+    /// Rows seen.
+    seen: usize,
+    /// Whether the rows come from memory.
+    far: bool,
 }
 
-/// Takes `range` of the columns of `source`, rows of `width`, into `moments`. Where these are fewer, the rows are several put
-/// together, and fit a tile.
-#[inline(always)]
-pub fn columns<T: Real + Element, A: Arch>(source: &[T], width: usize, range: Range<usize>, tile: &mut Tile<T>, moments: &mut [Moments]) {
-    let count = source.len() / width;
-    for at in range.clone().step_by(TILE) {
-        let n = TILE.min(range.end - at);
-        // The first leaf twice: from its first row, then from its mean.
-        tile.near[..n].copy_from_slice(&source[at..at + n]);
-        let first = count.min(FIRST_ROWS);
-        tile.leaf::<A>(&source[..first * width], [width, at, n]);
-        for c in 0..n {
-            tile.near[c] = tile.near[c] + tile.sum[c] / T::lit(first as f64);
-        }
-        tile.offset[..n].fill(T::lit(0.0));
-        tile.squares[..n].fill(T::lit(0.0));
-        let mut seen = 0;
-        for leaf in source.chunks(PART * width) {
-            tile.leaf::<A>(leaf, [width, at, n]);
-            let rows = leaf.len() / width;
-            tile.take(n, seen as f64, rows as f64);
-            seen += rows;
-        }
-        let moments = &mut moments[at - range.start..];
-        let parts = n.div_ceil(moments.len());
-        tile.join_parts(parts, n / parts, count as f64);
-        for (c, m) in moments.iter_mut().enumerate().take(n / parts) {
-            let mean = wide(tile.near[c]) + wide(tile.offset[c]);
-            m.join(Moments { n: (count * parts) as f64, mean, squares: wide(tile.squares[c]) });
-        }
-    }
+/// Some columns of rows of which `times` are seen as one.
+#[derive(Clone, Copy)]
+struct Place {
+    /// Elements of a row.
+    width: usize,
+    /// The first column.
+    at: usize,
+    /// Columns.
+    n: usize,
+    times: usize,
 }
 
 impl<T: Real + Element> Tile<T> {
-    /// Before the first row.
-    pub fn new() -> Self {
-        let zeros = [T::lit(0.0); TILE];
-        Self { near: zeros, offset: zeros, squares: zeros, sum: zeros, square: zeros }
+    /// Room for columns of rows of `width`, which come from memory or from a cache.
+    pub fn new(width: usize, far: bool) -> Self {
+        let room = || vec![T::default(); width.clamp(TOGETHER, TILE)];
+        Self { near: room(), offset: room(), squares: room(), sum: room(), square: room(), seen: 0, far }
     }
 
-    /// The sums of the columns `at..at + n` of some rows.
+    /// Sees the `n` columns from `at` on of rows of `width`, and forgets what it saw before.
     #[inline(always)]
-    fn leaf<A: Arch>(&mut self, rows: &[T], [width, at, n]: [usize; 3]) {
-        self.sum[..n].fill(T::lit(0.0));
-        self.square[..n].fill(T::lit(0.0));
-        let mut groups = rows.chunks_exact(8 * width);
-        for rows in &mut groups {
-            self.add::<A, 8>(std::array::from_fn(|k| &rows[k * width + at..][..n]));
-        }
-        for row in groups.remainder().chunks_exact(width) {
-            self.add::<A, 1>([&row[at..at + n]]);
+    pub fn see<A: Arch>(&mut self, source: &[T], [width, at, n]: [usize; 3]) {
+        let count = source.len() / width;
+        let times = if n == width { (TOGETHER / n).min(count / SOME).max(1) } else { 1 };
+        let place = Place { width, at, n, times };
+        self.seen = 0;
+        self.guess(source, count, place);
+        self.offset[..n].fill(T::default());
+        self.squares[..n].fill(T::default());
+        let part = if self.far { (LEAF / (n * times * size_of::<T>())).clamp(*FAR_ROWS.start(), *FAR_ROWS.end()) } else { PART };
+        // The first mean may be far off: what is lost then grows with the rows that are measured from it.
+        let mut leaf = (part / times).max(1) * times;
+        let mut rest = source;
+        while !rest.is_empty() {
+            let (rows, others) = rest.split_at(rest.len().min(leaf * width));
+            for c in n..n * times {
+                self.near[c] = self.near[c - n];
+            }
+            self.sums::<A>(rows, place);
+            self.join(n, rows.len() / width);
+            (rest, leaf) = (others, (2 * leaf).min(part * times));
         }
     }
 
+    /// The squared deviations of each column.
     #[inline(always)]
-    fn add<A: Arch, const R: usize>(&mut self, rows: [&[T]; R]) {
-        let at = self.add_tiles::<A, R, 16>(&rows, 0);
-        let at = self.add_tiles::<A, R, 4>(&rows, at);
-        if at < rows[0].len() {
-            self.add_tiles::<A, R, 1>(&rows, at);
+    pub fn squares(&self, n: usize) -> &[T] {
+        &self.squares[..n]
+    }
+
+    /// All that is known of each column.
+    #[inline(always)]
+    pub fn moments(&self, out: &mut [Moments]) {
+        for (c, m) in out.iter_mut().enumerate() {
+            *m = Moments { n: self.seen as f64, mean: wide(self.near[c]) + wide(self.offset[c]), squares: wide(self.squares[c]) };
         }
     }
 
-    /// From column `at` on, `N` columns at a time; returns where it ends.
+    /// The mean of some rows, or the first one. Of equal ones it is exactly that.
     #[inline(always)]
-    fn add_tiles<A: Arch, const R: usize, const N: usize>(&mut self, rows: &[&[T]; R], at: usize) -> usize {
-        let end = at + (rows[0].len() - at) / N * N;
-        let rows: [&[[T; N]]; R] = std::array::from_fn(|k| rows[k][at..end].as_chunks::<N>().0);
-        let near = self.near[at..end].as_chunks::<N>().0;
-        let sums = self.sum[at..end].as_chunks_mut::<N>().0;
-        let squares = self.square[at..end].as_chunks_mut::<N>().0;
-        for (i, ((near, sum), square)) in near.iter().zip(sums).zip(squares).enumerate() {
-            let (mut s, mut q) = (*sum, *square);
-            for row in &rows {
-                for c in 0..N {
-                    let d = row[i][c] - near[c];
-                    s[c] = s[c] + d;
-                    q[c] = fma::<T, A>(d, d, q[c]);
+    fn guess(&mut self, source: &[T], count: usize, Place { width, at, n, .. }: Place) {
+        if count < SOME {
+            return self.near[..n].copy_from_slice(&source[at..at + n]);
+        }
+        let [a, b, c, d]: [&[T]; SOME] = std::array::from_fn(|r| &source[r * width + at..][..n]);
+        let share = T::lit(1.0 / SOME as f64);
+        for (i, near) in self.near[..n].iter_mut().enumerate() {
+            *near = (a[i] * share + b[i] * share) + (c[i] * share + d[i] * share);
+        }
+    }
+
+    /// The two sums of each column over a leaf.
+    #[inline(always)]
+    fn sums<A: Arch>(&mut self, leaf: &[T], place: Place) {
+        let Place { width, n, times, .. } = place;
+        let (whole, rest) = leaf.split_at(leaf.len() / (width * times) * width * times);
+        // Four vectors of each sum: with fewer, additions wait for each other.
+        match (size_of::<T>(), n * times, self.far) {
+            (4, 32.., true) => self.tiles::<A, 32, true>(whole, place),
+            (4, 32.., false) => self.tiles::<A, 32, false>(whole, place),
+            (_, 16.., true) => self.tiles::<A, 16, true>(whole, place),
+            (_, 16.., false) => self.tiles::<A, 16, false>(whole, place),
+            (_, 8.., _) => self.tiles::<A, 8, false>(whole, place),
+            _ => self.tiles::<A, 1, false>(whole, place),
+        }
+        let Self { near, sum, square, .. } = self;
+        for k in 1..times {
+            for sums in [&mut *sum, &mut *square] {
+                let (first, others) = sums.split_at_mut(k * n);
+                first[..n].iter_mut().zip(&others[..n]).for_each(|(a, &b)| *a = *a + b);
+            }
+        }
+        for row in rest.chunks_exact(n) {
+            for (((&x, &near), sum), square) in row.iter().zip(&near[..n]).zip(&mut sum[..n]).zip(&mut square[..n]) {
+                let d = x - near;
+                *sum = *sum + d;
+                *square = fma::<T, A>(d, d, *square);
+            }
+        }
+    }
+
+    /// `N` columns at a time. The last ones may overlap those before: both have the same results.
+    #[inline(always)]
+    fn tiles<A: Arch, const N: usize, const FAR: bool>(&mut self, rows: &[T], Place { width, at, n, times }: Place) {
+        let (width, columns) = (width * times, n * times);
+        // From memory, the leaf after this one is brought near in the order in which it lies.
+        let (mut next, mut end) = (rows.len() + at, rows.len() + at + columns);
+        for first in (0..columns).step_by(N) {
+            let c = first.min(columns - N);
+            let [mut s, mut q, mut k] = [[T::default(); N]; 3];
+            k.copy_from_slice(&self.near[c..c + N]);
+            for row in rows.chunks_exact(width) {
+                let x = &row[at + c..][..N];
+                for i in (0..N).step_by(LINE / size_of::<T>()) {
+                    prefetch(&x[0], N + i);
+                    if FAR {
+                        prefetch(&rows[0], next + i);
+                    }
+                }
+                if FAR {
+                    next += N;
+                    if next >= end {
+                        (next, end) = (end - columns + width, end + width);
+                    }
+                }
+                for i in 0..N {
+                    let d = x[i] - k[i];
+                    s[i] = s[i] + d;
+                    q[i] = fma::<T, A>(d, d, q[i]);
                 }
             }
-            (*sum, *square) = (s, q);
-        }
-        end
-    }
-
-    /// Joins `parts` parts of `n` columns each, which have all seen `rows` rows, to the first.
-    #[inline(always)]
-    fn join_parts(&mut self, parts: usize, n: usize, rows: f64) {
-        for k in 1..parts {
-            let share = 1.0 / (k + 1) as f64;
-            let (share, between) = (T::lit(share), T::lit(rows * k as f64 * share));
-            let [(near, others), (offset, other_offsets), (squares, other_squares)] =
-                [&mut self.near, &mut self.offset, &mut self.squares].map(|all| {
-                    let (first, rest) = all.split_at_mut(n);
-                    (first, &rest[(k - 1) * n..][..n])
-                });
-            let others = others.iter().zip(other_offsets).zip(other_squares);
-            for (((near, offset), squares), ((&other, &other_offset), &own)) in near.iter_mut().zip(offset).zip(squares).zip(others) {
-                let step = (other - *near) + (other_offset - *offset);
-                *squares = *squares + own + step * step * between;
-                [*near, *offset] = moved(*near, *offset + step * share);
-            }
+            self.sum[c..c + N].copy_from_slice(&s);
+            self.square[c..c + N].copy_from_slice(&q);
         }
     }
 
-    /// Joins a leaf of `rows` rows to `seen` ones.
+    /// Joins a leaf of `count` rows to what is remembered, as [`Moments::take`] does.
     #[inline(always)]
-    fn take(&mut self, n: usize, seen: f64, rows: f64) {
-        let Self { near, offset, squares, sum, square } = self;
-        Leaf::new(seen, rows).join([&mut near[..n], &mut offset[..n], &mut squares[..n]], [&sum[..n], &square[..n]]);
-    }
-}
-
-/// Numbers of a leaf that all columns share.
-#[derive(Clone, Copy)]
-struct Leaf<T> {
-    /// 1/n of its n rows.
-    each: T,
-    /// Its part of all rows seen.
-    share: T,
-    /// That times the rows seen before.
-    between: T,
-}
-
-impl<T: Real> Leaf<T> {
-    #[inline(always)]
-    fn new(seen: f64, rows: f64) -> Self {
+    fn join(&mut self, n: usize, count: usize) {
+        let (seen, rows) = (self.seen as f64, count as f64);
         let share = rows / (seen + rows);
-        Self { each: T::lit(1.0 / rows), share: T::lit(share), between: T::lit(seen * share) }
-    }
-
-    /// Takes it into what is remembered of each column, as [`Moments::take`] does.
-    #[inline(always)]
-    fn join(self, [near, offset, squares]: [&mut [T]; 3], [sum, square]: [&[T]; 2]) {
+        let [each, share, between] = [1.0 / rows, share, seen * share].map(T::lit);
         let zero = T::lit(0.0);
-        for ((((near, offset), squares), &sum), &square) in near.iter_mut().zip(offset).zip(squares).zip(sum).zip(square) {
-            let distance = sum * self.each;
+        let known = self.near[..n].iter_mut().zip(&mut self.offset[..n]).zip(&mut self.squares[..n]);
+        for (((near, offset), squares), (&sum, &square)) in known.zip(self.sum[..n].iter().zip(&self.square[..n])) {
+            let distance = sum * each;
             let own = square - sum * distance;
             let step = distance - *offset;
-            *squares = *squares + pick(own < zero, zero, own) + step * step * self.between;
-            [*near, *offset] = moved(*near, *offset + step * self.share);
+            *squares = *squares + pick(own < zero, zero, own) + step * step * between;
+            // The number nearest to the mean, and what is left.
+            let by = *offset + step * share;
+            let next = *near + by;
+            (*near, *offset) = (next, by - (next - *near));
         }
+        self.seen += count;
     }
-}
-
-/// The number nearest to `from + by`, and what is left of `by`.
-#[inline(always)]
-fn moved<T: Real>(from: T, by: T) -> [T; 2] {
-    let next = from + by;
-    [next, by - (next - from)]
-}
-
-/// What `keep` says of each column of narrow rows, from where its distances were taken, how far its mean is from there, and
-/// its squared deviations.
-#[inline(always)]
-pub fn narrow<T: Real, A: Arch, O>(source: &[T], out: &mut [O], keep: impl Fn(T, T, T) -> O + Copy) {
-    const DOUBLE: usize = 2 * VECTOR;
-    let width = out.len();
-    for (at, double) in cover(width) {
-        if double {
-            down::<T, A, O, DOUBLE>(source, [width, at], &mut out[at..at + DOUBLE], keep);
-        } else {
-            down::<T, A, O, VECTOR>(source, [width, at], &mut out[at..at + VECTOR], keep);
-        }
-    }
-}
-
-/// The same for `N` columns of rows of `width`, from column `at` on.
-#[inline(always)]
-fn down<T: Real, A: Arch, O, const N: usize>(source: &[T], [width, at]: [usize; 2], out: &mut [O], keep: impl Fn(T, T, T) -> O) {
-    let count = source.len() / width;
-    let first = count.min(FIRST_ROWS);
-    let [mut near, mut offset, mut squares] = [[T::lit(0.0); N]; 3];
-    near.copy_from_slice(&source[at..at + N]);
-    // The first leaf twice, as in `columns`.
-    let (sum, _) = distances::<T, A, N>(&source[..first * width], [width, at], &near);
-    for c in 0..N {
-        near[c] = near[c] + sum[c] / T::lit(first as f64);
-    }
-    for (i, rows) in source.chunks(PART * width).enumerate() {
-        let (sum, square) = distances::<T, A, N>(rows, [width, at], &near);
-        let leaf = Leaf::new((i * PART) as f64, (rows.len() / width) as f64);
-        leaf.join([&mut near, &mut offset, &mut squares], [&sum, &square]);
-    }
-    for (c, o) in out.iter_mut().enumerate() {
-        *o = keep(near[c], offset[c], squares[c]);
-    }
-}
-
-/// Σ (x - k) and Σ (x - k)² of `N` columns of rows of `width`, from column `at` on; each has its k.
-#[inline(always)]
-fn distances<T: Real, A: Arch, const N: usize>(rows: &[T], [width, at]: [usize; 2], k: &[T; N]) -> ([T; N], [T; N]) {
-    let [mut sums, mut squares] = [[T::lit(0.0); N]; 2];
-    let mut groups = rows.chunks_exact(4 * width);
-    for group in &mut groups {
-        let x: [&[T]; 4] = std::array::from_fn(|r| &group[r * width + at..][..N]);
-        for c in 0..N {
-            let [d0, d1, d2, d3] = [x[0][c] - k[c], x[1][c] - k[c], x[2][c] - k[c], x[3][c] - k[c]];
-            sums[c] = sums[c] + ((d0 + d1) + (d2 + d3));
-            squares[c] = squares[c] + (fma::<T, A>(d0, d0, d1 * d1) + fma::<T, A>(d2, d2, d3 * d3));
-        }
-    }
-    for row in groups.remainder().chunks_exact(width) {
-        for (c, &x) in row[at..at + N].iter().enumerate() {
-            let d = x - k[c];
-            sums[c] = sums[c] + d;
-            squares[c] = fma::<T, A>(d, d, squares[c]);
-        }
-    }
-    (sums, squares)
 }
