@@ -91,12 +91,12 @@ impl<const N: usize> Grid<N> {
         if self.gathers { HEIGHT } else { 1 }
     }
 
-    /// Calls `f` with pieces of the operands and of `out`, the result from `start` on, until all is done. A piece of
-    /// [`PERIOD`] elements for a longer piece of the result is to be repeated.
-    pub fn run<T: Element, O>(&self, data: [&[T]; N], start: usize, out: &mut [O], f: Body<'_, T, O, N>) {
+    /// Calls `f` with pieces of the operands and of `out`, the result from `start` on, until all is done. Of equal numbers there
+    /// are `period`, one or [`PERIOD`], for a longer piece of the result.
+    pub fn run<T: Element, O>(&self, data: [&[T]; N], start: usize, out: &mut [O], period: usize, f: Body<'_, T, O, N>) {
         let room = |step| if (0..=1).contains(&step) { 0 } else { self.together() * PITCH };
         let panels = std::array::from_fn(|i| Array::empty(&[room(self.columns.1[i])], T::DTYPE));
-        let mut buffers = Buffers { equal: [[T::default(); PERIOD]; N], panels };
+        let mut buffers = Buffers { equal: [[T::default(); PERIOD]; N], period, panels };
         let mut at = start / self.pitch;
         let most = if self.gathers { self.together() } else { usize::MAX };
         let mut rest = out;
@@ -135,7 +135,7 @@ impl<const N: usize> Grid<N> {
             let place = |i: usize, r: usize| bases[i] + from.cast_signed() * steps[i] + r.cast_signed() * strides[i];
             for (i, panel) in buffers.panels.iter_mut().enumerate() {
                 match steps[i] {
-                    0 if strides[i] == 0 => buffers.equal[i][..n.min(PERIOD)].fill(data[i][place(i, 0).cast_unsigned()]),
+                    0 if strides[i] == 0 => buffers.equal[i][..n.min(buffers.period)].fill(data[i][place(i, 0).cast_unsigned()]),
                     0 | 1 => {}
                     step if strides[i] == 1 => turn(data[i], place(i, 0), step, panel.fresh().as_mut_slice(), PITCH, (rows, n)),
                     step => (0..rows).for_each(|r| read_run(data[i], place(i, r), step, &mut panel.fresh().as_mut_slice()[r * PITCH..][..n])),
@@ -144,13 +144,13 @@ impl<const N: usize> Grid<N> {
             for r in 0..rows {
                 for (i, equal) in buffers.equal.iter_mut().enumerate() {
                     if steps[i] == 0 && strides[i] != 0 {
-                        equal[..n.min(PERIOD)].fill(data[i][place(i, r).cast_unsigned()]);
+                        equal[..n.min(buffers.period)].fill(data[i][place(i, r).cast_unsigned()]);
                     } else if self.gathers && steps[i] == 1 && r + AHEAD < rows {
                         prefetch(data[i], place(i, r + AHEAD).cast_unsigned(), n);
                     }
                 }
                 let pieces = std::array::from_fn(|i| match steps[i] {
-                    0 => &buffers.equal[i][..n.min(PERIOD)],
+                    0 => &buffers.equal[i][..n.min(buffers.period)],
                     1 => &data[i][place(i, r).cast_unsigned()..][..n],
                     _ => &buffers.panels[i].raw()[r * PITCH..][..n],
                 });
@@ -167,6 +167,7 @@ type Body<'a, T, O, const N: usize> = &'a mut dyn FnMut([&[T]; N], &mut [O]);
 /// What does not lie ready: equal numbers, and rows that are gathered.
 struct Buffers<T, const N: usize> {
     equal: [[T; PERIOD]; N],
+    period: usize,
     panels: [Array; N],
 }
 
@@ -197,12 +198,14 @@ mod tests {
         for unit in [size, grid.pitch(), 3 * grid.pitch()] {
             for start in (0..size).step_by(unit) {
                 let mut out = vec![(T::default(), T::default()); unit.min(size - start)];
-                grid.run([data, data], start, &mut out, &mut |[a, b], out| {
-                    for (i, o) in out.iter_mut().enumerate() {
-                        *o = (a[i % a.len()], b[i % b.len()]);
-                    }
-                });
-                assert!(out.iter().enumerate().all(|(i, o)| *o == (wanted[0][start + i], wanted[1][start + i])), "{layouts:?} from {start}");
+                for period in [1, PERIOD] {
+                    grid.run([data, data], start, &mut out, period, &mut |[a, b], out| {
+                        for (i, o) in out.iter_mut().enumerate() {
+                            *o = (a[i % a.len()], b[i % b.len()]);
+                        }
+                    });
+                    assert!(out.iter().enumerate().all(|(i, o)| *o == (wanted[0][start + i], wanted[1][start + i])), "{layouts:?} from {start}");
+                }
             }
         }
     }

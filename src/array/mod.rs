@@ -223,7 +223,7 @@ impl Array {
         if out.len() > PERIOD
             && let Some(grid) = Grid::new(std::array::from_ref(self.layout()))
         {
-            return grid.run([self.raw()], 0, out, &mut |[piece], out| match piece {
+            return grid.run([self.raw()], 0, out, 1, &mut |[piece], out| match piece {
                 &[value, ..] if piece.len() < out.len() => out.fill(value),
                 _ => out.copy_from_slice(piece),
             });

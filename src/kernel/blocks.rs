@@ -44,9 +44,10 @@ fn plain<'a, T: Element>(a: &'a Array, shape: &[usize]) -> Option<&'a [T]> {
 type Room<T, const N: usize> = Option<[[T; SHORT]; N]>;
 
 /// The operands as slices when there are few elements: what is left of [`zip`] when there is nothing to broadcast, to
-/// gather or to share among threads. Numbers are written out into `room`, which is not touched without any.
+/// gather or to share among threads. Numbers are written out into `room`, which is not touched without any: one element of
+/// each that is read `once`.
 #[inline]
-fn few<'a, T: Element, const N: usize>(inputs: &[Input<'a>; N], n: usize, room: &'a mut Room<T, N>) -> Option<[&'a [T]; N]> {
+fn few<'a, T: Element, const N: usize>(inputs: &[Input<'a>; N], n: usize, once: bool, room: &'a mut Room<T, N>) -> Option<[&'a [T]; N]> {
     if n > BLOCK {
         return None;
     }
@@ -60,6 +61,7 @@ fn few<'a, T: Element, const N: usize>(inputs: &[Input<'a>; N], n: usize, room: 
         }
     }
     if numbers {
+        let n = if once { 1 } else { n };
         if n > SHORT {
             return None;
         }
@@ -119,20 +121,22 @@ fn broadcast(a: &Array, shape: &[usize]) -> Layout {
 }
 
 /// Calls `f` with pieces of the operands, broadcast to the shape of the result, and the place for their results.
-/// An operand that is the same number everywhere may come as [`PERIOD`] elements for a longer piece of the result, to be
-/// used again and again: [`in_step`] does so. Of more than [`BLOCK`] elements it may write past the caches. `cost` is an estimate of nanoseconds an element.
+/// An operand that is the same number everywhere may come as fewer elements than the piece of the result: as one when `f` reads
+/// such a number `once`, else as [`PERIOD`] to be used again and again, as [`in_step`] does. Of more than [`BLOCK`] elements it
+/// may write past the caches. `cost` is an estimate of nanoseconds an element.
 pub(super) fn zip<T: Element, O: Element, const N: usize>(
     inputs: [Input<'_>; N],
     shape: &[usize],
     cost: f64,
+    once: bool,
     f: impl Fn(&[&[T]; N], &mut [O]) + Sync,
 ) -> Array {
     let mut room = None;
-    if let Some(slices) = few(&inputs, size_of(shape), &mut room) {
+    if let Some(slices) = few(&inputs, size_of(shape), once, &mut room) {
         return Array::build(shape, |data: &mut [O]| f(&slices, data));
     }
     let sources = inputs.map(|i| Source::<T>::new(i, shape));
-    Array::build(shape, |data: &mut [O]| spread(&sources, shape, data, cost, &f))
+    Array::build(shape, |data: &mut [O]| spread(&sources, shape, data, cost, once, &f))
 }
 
 /// Calls `f` with pieces of equal length of operands that may repeat themselves.
@@ -153,10 +157,18 @@ pub(super) fn in_step<T, O, const N: usize>(inputs: &[&[T]; N], out: &mut [O], m
 type Body<'a, T, O, const N: usize> = &'a (dyn Fn(&[&[T]; N], &mut [O]) + Sync);
 
 /// The whole result, on several threads when there is enough to do.
-fn spread<T: Element, O: Send, const N: usize>(sources: &[Source<'_, T>; N], shape: &[usize], data: &mut [O], cost: f64, f: Body<'_, T, O, N>) {
+fn spread<T: Element, O: Send, const N: usize>(
+    sources: &[Source<'_, T>; N],
+    shape: &[usize],
+    data: &mut [O],
+    cost: f64,
+    once: bool,
+    f: Body<'_, T, O, N>,
+) {
     if data.len() <= BLOCK {
-        return run(sources, shape, 0, data, f);
+        return run(sources, shape, 0, data, once, f);
     }
+    let period = if once { 1 } else { PERIOD };
     let grain = parallel::grain(data.len(), cost);
     if sources.iter().any(|s| matches!(s, Source::Strided(..)))
         && let Some(grid) = Grid::new(&sources.each_ref().map(|s| s.layout(shape)))
@@ -165,12 +177,12 @@ fn spread<T: Element, O: Send, const N: usize>(sources: &[Source<'_, T>; N], sha
         let grain = grain.next_multiple_of(unit);
         let raw = sources.each_ref().map(Source::raw);
         return parallel::for_each_chunk_mut(data, grain, |start, chunk| {
-            grid.run(raw, start, chunk, &mut |pieces, out| f(&pieces, out));
+            grid.run(raw, start, chunk, period, &mut |pieces, out| f(&pieces, out));
             fence();
         });
     }
     parallel::for_each_chunk_mut(data, grain, |start, chunk| {
-        run(sources, shape, start, chunk, f);
+        run(sources, shape, start, chunk, once, f);
         fence();
     });
 }
@@ -179,20 +191,21 @@ fn spread<T: Element, O: Send, const N: usize>(sources: &[Source<'_, T>; N], sha
 /// It is overwritten in place when nobody else holds it.
 pub fn update<T: Element, const N: usize>(target: &mut Array, inputs: [Input<'_>; N], cost: f64, f: impl Fn(&[&[T]; N], &mut [T]) + Sync) {
     let mut room = None;
-    if let Some(slices) = few(&inputs, target.size(), &mut room) {
+    if let Some(slices) = few(&inputs, target.size(), false, &mut room) {
         return f(&slices, target.data_mut());
     }
     let shape = Shape::from_slice(target.shape());
     let sources = inputs.map(|i| Source::<T>::new(i, &shape));
-    spread(&sources, &shape, target.data_mut::<T>(), cost, &|inputs: &[&[T]; N], out: &mut [T]| in_step(inputs, out, &f));
+    spread(&sources, &shape, target.data_mut::<T>(), cost, false, &|inputs: &[&[T]; N], out: &mut [T]| in_step(inputs, out, &f));
 }
 
-fn run<T: Element, O, const N: usize>(sources: &[Source<'_, T>; N], shape: &[usize], start: usize, out: &mut [O], f: Body<'_, T, O, N>) {
+fn run<T: Element, O, const N: usize>(sources: &[Source<'_, T>; N], shape: &[usize], start: usize, out: &mut [O], once: bool, f: Body<'_, T, O, N>) {
     let mut slices: [&[T]; N] = [&[]; N];
     let mut whole = true;
     for (s, source) in slices.iter_mut().zip(sources) {
         match source {
             Source::Slice(data) => *s = &data[start..start + out.len()],
+            Source::Constant(value) if once => *s = std::slice::from_ref(value),
             _ => whole = false,
         }
     }
@@ -239,7 +252,7 @@ fn by_blocks<T: Element, O, const N: usize, const B: usize>(
 
 /// Elementwise over any elements with a plain closure; the compiler vectorises what it can.
 pub fn map<T: Element, O: Element, const N: usize>(inputs: [Input<'_>; N], shape: &[usize], f: impl Fn([T; N]) -> O + Sync) -> Array {
-    zip(inputs, shape, 0.5, |inputs: &[&[T]; N], out: &mut [O]| {
+    zip(inputs, shape, 0.5, false, |inputs: &[&[T]; N], out: &mut [O]| {
         in_step(inputs, out, |inputs, out| {
             for (i, o) in out.iter_mut().enumerate() {
                 *o = f(inputs.map(|s| s[i]));

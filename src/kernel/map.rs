@@ -47,12 +47,20 @@ struct Loop<'a, P, T, const N: usize> {
     formula: PhantomData<P>,
 }
 
+impl<P: Pointwise<N>, T, const N: usize> Loop<'_, P, T, N> {
+    /// Whether a number beside an array is read once. Where a formula is dear, reading it again costs nothing beside it.
+    const ONCE: bool = N == 2 && P::COST < 1.0 && !P::RANGED;
+}
+
 impl<P: Pointwise<N>, T: Real, const N: usize> Kernel for Loop<'_, P, T, N> {
     type Output = ();
 
     #[inline(always)]
     fn run<A: Arch>(self) {
         let (params, whole, far) = (self.params, self.out.len(), self.far);
+        if !far && Self::ONCE && self.inputs.iter().any(|s| s.len() < whole) {
+            return beside_number::<P, T, A, N>(self.inputs, self.out, params);
+        }
         // One piece: what is short does not repeat itself.
         if whole <= SHORT || (!far && (!P::RANGED || whole <= STRIDE) && self.inputs.iter().all(|s| s.len() >= whole)) {
             let careless = pass::<P, T, A, N>(*self.inputs, self.out, params);
@@ -60,14 +68,6 @@ impl<P: Pointwise<N>, T: Real, const N: usize> Kernel for Loop<'_, P, T, N> {
                 pass::<P, T, Careful<A>, N>(*self.inputs, self.out, params);
             }
             return;
-        }
-        // Where a formula is dear, reading the number again costs nothing beside it.
-        if N == 2 && P::COST < 1.0 && !P::RANGED && !far {
-            match self.inputs.each_ref().map(|s| s.len() < whole)[..] {
-                [true, false] => return beside_number::<P, T, A, N, 1>(self.inputs, self.out, params),
-                [false, true] => return beside_number::<P, T, A, N, 0>(self.inputs, self.out, params),
-                _ => {}
-            }
         }
         let mut room;
         let lines: &mut [T] = if far {
@@ -82,9 +82,18 @@ impl<P: Pointwise<N>, T: Real, const N: usize> Kernel for Loop<'_, P, T, N> {
         while done < whole {
             let n = if done < first { first } else { width.min(whole - done) };
             let (out, tail) = rest.split_at_mut(n);
-            let inputs = each(self.inputs, &[][..], |s| if s.len() < whole { &s[..n] } else { &s[done..done + n] });
+            let inputs = each(self.inputs, &[][..], |s| match s.len() {
+                1 => s,
+                m if m < whole => &s[..n],
+                _ => &s[done..done + n],
+            });
             let place = if far { &mut lines[..n] } else { &mut *out };
-            let careless = pass::<P, T, A, N>(inputs, place, params);
+            let careless = if Self::ONCE && inputs.iter().any(|s| s.len() < n) {
+                beside_number::<P, T, A, N>(&inputs, place, params);
+                false
+            } else {
+                pass::<P, T, A, N>(inputs, place, params)
+            };
             if P::RANGED {
                 if careless {
                     pass::<P, T, Careful<A>, N>(inputs, place, params);
@@ -139,9 +148,24 @@ fn pass<P: Pointwise<N>, T: Real, A: Arch, const N: usize>(inputs: [&[T]; N], ou
     far
 }
 
-/// The formula of two operands, of which one is the same number everywhere, read once; the other is operand `AT`.
+/// The formula of two operands, of which one at least is the same number everywhere, read once.
 #[inline(always)]
-fn beside_number<P: Pointwise<N>, T: Real, A: Arch, const N: usize, const AT: usize>(inputs: &[&[T]; N], out: &mut [T], params: [f64; 2]) {
+fn beside_number<P: Pointwise<N>, T: Real, A: Arch, const N: usize>(inputs: &[&[T]; N], out: &mut [T], params: [f64; 2]) {
+    let n = out.len();
+    match inputs.each_ref().map(|s| s.len() < n)[..] {
+        [true, false] => number_and::<P, T, A, N, 1>(inputs, out, params),
+        [false, true] => number_and::<P, T, A, N, 0>(inputs, out, params),
+        _ => {
+            let (first, rest) = out.split_at_mut(1);
+            pass::<P, T, A, N>(*inputs, first, params);
+            rest.fill(first[0]);
+        }
+    }
+}
+
+/// The same with the other one as operand `AT`.
+#[inline(always)]
+fn number_and<P: Pointwise<N>, T: Real, A: Arch, const N: usize, const AT: usize>(inputs: &[&[T]; N], out: &mut [T], params: [f64; 2]) {
     let p = params.map(Lane::<T, A>::lit);
     let number = Lane::<T, A>::new(inputs[1 - AT][0]);
     let n = out.len();
@@ -162,7 +186,7 @@ fn beside_number<P: Pointwise<N>, T: Real, A: Arch, const N: usize, const AT: us
 #[must_use]
 pub fn map<P: Pointwise<N>, const N: usize>(inputs: [Input<'_>; N], shape: &[usize], dtype: DType, params: [f64; 2]) -> Array {
     let far = size_of_shape(shape) * dtype.size() > FAR;
-    dispatch!(float dtype, T => blocks::zip(inputs, shape, P::COST * width::<T>(), |inputs: &[&[T]; N], out: &mut [T]| {
+    dispatch!(float dtype, T => blocks::zip(inputs, shape, P::COST * width::<T>(), Loop::<P, T, N>::ONCE, |inputs: &[&[T]; N], out: &mut [T]| {
         let far = far && out.len() >= LONG;
         simd_dispatch(Loop::<P, T, N> { inputs, out, params, far, formula: PhantomData });
     }), else unreachable!("formulas are over floating dtypes"))
