@@ -141,11 +141,12 @@ mod avx2 {
             *wide = [_mm256_set1_epi32(key[0].cast_signed()), _mm256_set1_epi32(key[1].cast_signed())];
         }
         let (Part { mut first, mut at, .. }, mut words) = (part, [0; GROUP]);
+        let [first_keys, later_keys @ ..] = &wide;
         for out in out.chunks_mut(GROUP / S::WIDTH) {
             // Two, as a product is waited for.
-            let mut x = counters(first);
-            let mut y = counters(first.wrapping_add(WIDTH as u64));
-            for keys in &wide {
+            let mut x = first_round(counters(first), first_keys, factors[0]);
+            let mut y = first_round(counters(first.wrapping_add(WIDTH as u64)), first_keys, factors[0]);
+            for keys in later_keys {
                 x = round(x, keys, factors);
                 y = round(y, keys, factors);
             }
@@ -157,17 +158,25 @@ mod avx2 {
         }
     }
 
-    /// The eight counters from `at` on.
+    /// The eight counters from `at` on: their lower two words, as the others are zero.
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn counters(at: u64) -> Blocks {
+    fn counters(at: u64) -> [__m256i; 2] {
         let [low, high] = halves(at).map(u32::cast_signed);
         let first = _mm256_set1_epi32(low);
         let low = _mm256_add_epi32(first, _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
         // Compared as if unsigned: minus one where the lower word has run over.
         let sign = _mm256_set1_epi32(i32::MIN);
         let over = _mm256_cmpgt_epi32(_mm256_xor_si256(first, sign), _mm256_xor_si256(low, sign));
-        [low, _mm256_sub_epi32(_mm256_set1_epi32(high), over), _mm256_setzero_si256(), _mm256_setzero_si256()]
+        [low, _mm256_sub_epi32(_mm256_set1_epi32(high), over)]
+    }
+
+    /// [`round`] on a counter whose upper two words are zero.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn first_round([a, b]: [__m256i; 2], key: &[__m256i; 2], factor: __m256i) -> Blocks {
+        let [p_low, p_high] = product(a, factor);
+        [_mm256_xor_si256(b, key[0]), _mm256_setzero_si256(), _mm256_xor_si256(p_high, key[1]), p_low]
     }
 
     #[inline]
