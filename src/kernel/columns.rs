@@ -41,6 +41,10 @@ impl<T: Element> Columns<'_, T> {
             _ => WIDE,
         };
         let times = if out.len() < inner { 1 } else { (limit / inner).min(count / 8).max(1) };
+        // A few narrow rows are over soon: what follows would take as long as they do.
+        if times == 1 && count <= PART {
+            return self.fold_part::<R>(0, count, out);
+        }
         let rest = &self.source[count / times * times * inner..];
         let wide = Columns { inner: inner * times, ..self };
         // Small folds need none of it.
@@ -100,7 +104,8 @@ impl<T: Element> Columns<'_, T> {
         out.fill(R::start());
         let mut groups = rows.chunks_exact(8 * self.inner);
         for group in &mut groups {
-            let rows: [&[T]; 8] = std::array::from_fn(|k| &group[k * self.inner + self.at..][..width]);
+            let row = |k: usize| &group[k * self.inner + self.at..][..width];
+            let rows = [row(0), row(1), row(2), row(3), row(4), row(5), row(6), row(7)];
             let at = tiles::<R, T, 16>(&rows, out, 0);
             let at = tiles::<R, T, 4>(&rows, out, at);
             tiles::<R, T, 1>(&rows, out, at);
@@ -145,9 +150,10 @@ fn down<R: Fold<T>, T: Element, const N: usize>(rows: &[T], [inner, at]: [usize;
     let mut acc = [R::start(); N];
     let mut groups = rows.chunks_exact(8 * inner);
     for group in &mut groups {
-        let x: [&[T]; 8] = std::array::from_fn(|k| &group[k * inner + at..][..N]);
-        for (j, a) in acc.iter_mut().enumerate() {
-            *a = R::eight(*a, std::array::from_fn(|k| x[k][j]));
+        let row = |k: usize| &group[k * inner + at..][..N];
+        let x = [row(0), row(1), row(2), row(3), row(4), row(5), row(6), row(7)];
+        for j in 0..N {
+            acc[j] = R::eight(acc[j], [x[0][j], x[1][j], x[2][j], x[3][j], x[4][j], x[5][j], x[6][j], x[7][j]]);
         }
     }
     for row in groups.remainder().chunks_exact(inner) {
@@ -163,11 +169,14 @@ fn down<R: Fold<T>, T: Element, const N: usize>(rows: &[T], [inner, at]: [usize;
 fn tiles<R: Fold<T>, T: Element, const N: usize>(rows: &[&[T]; 8], out: &mut [R::Acc], at: usize) -> usize {
     let end = at + (out.len() - at) / N * N;
     let (tiles, _) = out[at..end].as_chunks_mut::<N>();
-    let rows: [&[[T; N]]; 8] = std::array::from_fn(|k| &rows[k][at..end].as_chunks::<N>().0[..tiles.len()]);
+    let n = tiles.len();
+    let row = |k: usize| &rows[k][at..end].as_chunks::<N>().0[..n];
+    let rows = [row(0), row(1), row(2), row(3), row(4), row(5), row(6), row(7)];
     for (i, o) in tiles.iter_mut().enumerate() {
         let mut acc = *o;
         for (j, a) in acc.iter_mut().enumerate() {
-            *a = R::eight(*a, std::array::from_fn(|k| rows[k][i][j]));
+            let x = |k: usize| rows[k][i][j];
+            *a = R::eight(*a, [x(0), x(1), x(2), x(3), x(4), x(5), x(6), x(7)]);
         }
         *o = acc;
     }

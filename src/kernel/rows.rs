@@ -92,7 +92,8 @@ fn fold_leaf<R: Fold<T>, T: Element>(row: &[T]) -> R::Acc {
     for x in groups {
         prefetch_behind(x);
         for (i, a) in acc.iter_mut().enumerate() {
-            *a = R::eight(*a, std::array::from_fn(|k| x[k * LANES + i]));
+            let x = |k: usize| x[k * LANES + i];
+            *a = R::eight(*a, [x(0), x(1), x(2), x(3), x(4), x(5), x(6), x(7)]);
         }
     }
     let rest = step_by::<R, T, LANES>(&mut acc, rest);

@@ -65,7 +65,7 @@ impl<T: Real + Element> Tile<T> {
         self.guess(source, count, place);
         self.offset[..n].fill(T::default());
         self.squares[..n].fill(T::default());
-        let part = if self.far { (LEAF / (n * times * size_of::<T>())).clamp(*FAR_ROWS.start(), *FAR_ROWS.end()) } else { PART };
+        let part = if self.far { (LEAF / (width.min(TILE) * times * size_of::<T>())).clamp(*FAR_ROWS.start(), *FAR_ROWS.end()) } else { PART };
         // The first mean may be far off: what is lost then grows with the rows that are measured from it.
         let mut leaf = (part / times).max(1) * times;
         let mut rest = source;
