@@ -35,6 +35,9 @@ impl Cursor {
         }
         let mut index: SmallVec<[usize; 4]> = SmallVec::from_elem(0, self.outer.len());
         let mut column = start % self.run;
+        if column == 0 && self.run < out.len() && self.outer.iter().all(|&(_, s)| s == 0) {
+            return self.repeat(data, out);
+        }
         let mut rest = start / self.run;
         let mut base = self.offset.cast_signed();
         for (i, &(n, s)) in index.iter_mut().zip(&self.outer).rev() {
@@ -61,6 +64,17 @@ impl Cursor {
                 *i = 0;
                 base -= n.cast_signed() * s;
             }
+        }
+    }
+
+    /// One run again and again, each time as many as are there already.
+    fn repeat<T: Copy>(&self, data: &[T], out: &mut [T]) {
+        read_run(data, self.offset.cast_signed(), self.step, &mut out[..self.run]);
+        let mut done = self.run;
+        while done < out.len() {
+            let n = done.min(out.len() - done);
+            out.copy_within(..n, done);
+            done += n;
         }
     }
 
@@ -136,6 +150,7 @@ mod tests {
             base.permute(&[1, 2, 0]).slice(0, 3, 2, -2),
             base.slice(2, 4, 5, -1),
             Layout::strided(&[2, 7], &[3, 0], 5),
+            Layout::strided(&[7, 2], &[0, -3], 5),
             Layout::contiguous(&[]),
         ];
         for layout in layouts {
@@ -144,7 +159,7 @@ mod tests {
             cursor.for_each(|p| all.push(data[p]));
             assert_eq!(all.len(), layout.size());
             for start in 0..layout.size() {
-                let mut out = vec![0; (layout.size() - start).min(9)];
+                let mut out = vec![0; (layout.size() - start).min(11)];
                 cursor.read(&data, start, &mut out);
                 assert_eq!(out, all[start..start + out.len()]);
             }

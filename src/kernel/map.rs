@@ -47,9 +47,22 @@ struct Loop<'a, P, T, const N: usize> {
     formula: PhantomData<P>,
 }
 
-impl<P: Pointwise<N>, T, const N: usize> Loop<'_, P, T, N> {
+impl<P: Pointwise<N>, T: Real, const N: usize> Loop<'_, P, T, N> {
     /// Whether a number beside an array is read once. Where a formula is dear, reading it again costs nothing beside it.
     const ONCE: bool = N == 2 && P::COST < 1.0 && !P::RANGED;
+
+    /// A piece of the result, for which operands are as long, or numbers that are read once.
+    #[inline(always)]
+    fn piece<A: Arch>(inputs: &[&[T]; N], out: &mut [T], params: [f64; 2]) {
+        if Self::ONCE && inputs.iter().any(|s| s.len() < out.len()) {
+            return beside_number::<P, T, A, N>(inputs, out, params);
+        }
+        let careless = pass::<P, T, A, N>(*inputs, out, params);
+        debug_assert!(P::RANGED || !careless, "{}", UNSAID);
+        if P::RANGED && careless {
+            pass::<P, T, Careful<A>, N>(*inputs, out, params);
+        }
+    }
 }
 
 impl<P: Pointwise<N>, T: Real, const N: usize> Kernel for Loop<'_, P, T, N> {
@@ -58,16 +71,9 @@ impl<P: Pointwise<N>, T: Real, const N: usize> Kernel for Loop<'_, P, T, N> {
     #[inline(always)]
     fn run<A: Arch>(self) {
         let (params, whole, far) = (self.params, self.out.len(), self.far);
-        if !far && Self::ONCE && self.inputs.iter().any(|s| s.len() < whole) {
-            return beside_number::<P, T, A, N>(self.inputs, self.out, params);
-        }
         // One piece: what is short does not repeat itself.
-        if whole <= SHORT || (!far && (!P::RANGED || whole <= STRIDE) && self.inputs.iter().all(|s| s.len() >= whole)) {
-            let careless = pass::<P, T, A, N>(*self.inputs, self.out, params);
-            if P::RANGED && careless {
-                pass::<P, T, Careful<A>, N>(*self.inputs, self.out, params);
-            }
-            return;
+        if whole <= SHORT || (!far && (!P::RANGED || whole <= STRIDE) && (Self::ONCE || self.inputs.iter().all(|s| s.len() >= whole))) {
+            return Self::piece::<A>(self.inputs, self.out, params);
         }
         let mut room;
         let lines: &mut [T] = if far {
@@ -87,20 +93,7 @@ impl<P: Pointwise<N>, T: Real, const N: usize> Kernel for Loop<'_, P, T, N> {
                 m if m < whole => &s[..n],
                 _ => &s[done..done + n],
             });
-            let place = if far { &mut lines[..n] } else { &mut *out };
-            let careless = if Self::ONCE && inputs.iter().any(|s| s.len() < n) {
-                beside_number::<P, T, A, N>(&inputs, place, params);
-                false
-            } else {
-                pass::<P, T, A, N>(inputs, place, params)
-            };
-            if P::RANGED {
-                if careless {
-                    pass::<P, T, Careful<A>, N>(inputs, place, params);
-                }
-            } else {
-                debug_assert!(!careless, "{}", UNSAID);
-            }
+            Self::piece::<A>(&inputs, if far { &mut lines[..n] } else { &mut *out }, params);
             if far {
                 stream::<T, A>(&lines[..n], out);
             }

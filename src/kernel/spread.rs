@@ -345,6 +345,22 @@ mod tests {
         }
     }
 
+    #[test]
+    fn threads_change_no_bit() {
+        for shape in [[1, 300, 5000], [40, 130, 260], [1, 300_000, 5], [300, 4001, 1]] {
+            let data: Vec<f32> = noise(shape.iter().product()).into_iter().map(|v| f32::from_scalar(Scalar::Float(v))).collect();
+            let x = Array::from_slice(&data, &shape);
+            let found = [1, 2, 3, 4].map(|threads| parallel::with_threads(threads, || deviations(&x, &[1]).to_vec::<f32>()));
+            assert!(found.windows(2).all(|w| w[0] == w[1]), "{shape:?}");
+            let width = shape[2];
+            for (i, &got) in found[0].iter().enumerate().step_by(97) {
+                let column = data[i / width * width * shape[1] + i % width..].iter().step_by(width).take(shape[1]);
+                let want = exact(&column.copied().map(f64::from).collect::<Vec<_>>());
+                assert!((f64::from(got) - want).abs() < 2e-6 * want, "{shape:?}, {i}: {got} {want}");
+            }
+        }
+    }
+
     /// Far from zero, drifting, with an outlier in front: what other ways of one pass lose digits to.
     #[test]
     fn no_digits_are_lost() {
