@@ -115,7 +115,7 @@ fn tall<T: Real + Element>(source: &[T], out: &mut [T], far: bool) {
     let mut parts = vec![Moments::default(); blocks * inner];
     parallel::for_each_chunk_mut(&mut parts, parallel::grain(blocks, COST * (rows * inner) as f64) * inner, |start, parts| {
         for (source, moments) in source[start * rows..].chunks(rows * inner).zip(parts.chunks_exact_mut(inner)) {
-            simd_dispatch(Block { source, moments, far });
+            simd_dispatch(Block { far, source, moments });
         }
     });
     let (first, rest) = parts.split_at_mut(inner);
