@@ -27,6 +27,12 @@ const HEIGHT: usize = 64;
 /// A constant operand of more elements than this comes as so many equal numbers, to be used again and again.
 pub const PERIOD: usize = 256;
 
+/// What begins with a cache line. A vector of it never lies in two pages, which costs a loop that reads what it has just written
+/// more than a hundred nanoseconds a time: whole processes were slow when the stack lay so.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+pub struct Aligned<T>(pub T);
+
 /// One axis: its size, and each operand's stride.
 type Step<const N: usize> = (usize, [isize; N]);
 
@@ -96,7 +102,7 @@ impl<const N: usize> Grid<N> {
     pub fn run<T: Element, O>(&self, data: [&[T]; N], start: usize, out: &mut [O], period: usize, f: Body<'_, T, O, N>) {
         let room = |step| if (0..=1).contains(&step) { 0 } else { self.together() * PITCH };
         let panels = std::array::from_fn(|i| Array::empty(&[room(self.columns.1[i])], T::DTYPE));
-        let mut buffers = Buffers { equal: [[T::default(); PERIOD]; N], period, panels };
+        let mut buffers = Buffers { equal: Aligned([[T::default(); PERIOD]; N]), period, panels };
         let mut at = start / self.pitch;
         let most = if self.gathers { self.together() } else { usize::MAX };
         let mut rest = out;
@@ -135,14 +141,14 @@ impl<const N: usize> Grid<N> {
             let place = |i: usize, r: usize| bases[i] + from.cast_signed() * steps[i] + r.cast_signed() * strides[i];
             for (i, panel) in buffers.panels.iter_mut().enumerate() {
                 match steps[i] {
-                    0 if strides[i] == 0 => buffers.equal[i][..n.min(buffers.period)].fill(data[i][place(i, 0).cast_unsigned()]),
+                    0 if strides[i] == 0 => buffers.equal.0[i][..n.min(buffers.period)].fill(data[i][place(i, 0).cast_unsigned()]),
                     0 | 1 => {}
                     step if strides[i] == 1 => turn(data[i], place(i, 0), step, panel.fresh().as_mut_slice(), PITCH, (rows, n)),
                     step => (0..rows).for_each(|r| read_run(data[i], place(i, r), step, &mut panel.fresh().as_mut_slice()[r * PITCH..][..n])),
                 }
             }
             for r in 0..rows {
-                for (i, equal) in buffers.equal.iter_mut().enumerate() {
+                for (i, equal) in buffers.equal.0.iter_mut().enumerate() {
                     if steps[i] == 0 && strides[i] != 0 {
                         equal[..n.min(buffers.period)].fill(data[i][place(i, r).cast_unsigned()]);
                     } else if self.gathers && steps[i] == 1 && r + AHEAD < rows {
@@ -150,7 +156,7 @@ impl<const N: usize> Grid<N> {
                     }
                 }
                 let pieces = std::array::from_fn(|i| match steps[i] {
-                    0 => &buffers.equal[i][..n.min(buffers.period)],
+                    0 => &buffers.equal.0[i][..n.min(buffers.period)],
                     1 => &data[i][place(i, r).cast_unsigned()..][..n],
                     _ => &buffers.panels[i].raw()[r * PITCH..][..n],
                 });
@@ -166,7 +172,7 @@ type Body<'a, T, O, const N: usize> = &'a mut dyn FnMut([&[T]; N], &mut [O]);
 
 /// What does not lie ready: equal numbers, and rows that are gathered.
 struct Buffers<T, const N: usize> {
-    equal: [[T; PERIOD]; N],
+    equal: Aligned<[[T; PERIOD]; N]>,
     period: usize,
     panels: [Array; N],
 }

@@ -21,7 +21,7 @@ use ndarray::{ArrayD, ArrayViewD, Axis, IxDyn, ShapeBuilder};
 pub use cursor::Cursor;
 pub use display::{DisplayOptions, format_array};
 pub use dtype::{DType, Element, Scalar, default_float, set_default_float};
-pub use grid::{Grid, PERIOD};
+pub use grid::{Aligned, Grid, PERIOD};
 pub use handle::Handle;
 pub use layout::{Layout, Shape, Strides, broadcast_shapes, dims, few, normalize_axis, same, size_of};
 pub use limit::{check_growth, check_memory};

@@ -3,7 +3,7 @@
 //! Contiguous operands are handed over whole, rows of others too where they lie in one piece; what is left is read a
 //! block at a time into a buffer that stays in the first-level cache. So a kernel sees nothing but slices.
 
-use crate::array::{Array, Cursor, Element, Grid, Layout, PERIOD, Scalar, Shape, Strides, same, size_of};
+use crate::array::{Aligned, Array, Cursor, Element, Grid, Layout, PERIOD, Scalar, Shape, Strides, same, size_of};
 use crate::kernel::parallel;
 use crate::kernel::simd::fence;
 
@@ -224,9 +224,9 @@ fn by_blocks<T: Element, O, const N: usize, const B: usize>(
     out: &mut [O],
     f: Body<'_, T, O, N>,
 ) {
-    let mut buffers = [[T::default(); B]; N];
+    let Aligned(buffers) = &mut Aligned([[T::default(); B]; N]);
     let mut cursors: [Option<Cursor>; N] = std::array::from_fn(|_| None);
-    for ((source, cursor), buffer) in sources.iter().zip(&mut cursors).zip(&mut buffers) {
+    for ((source, cursor), buffer) in sources.iter().zip(&mut cursors).zip(buffers.iter_mut()) {
         match source {
             Source::Slice(_) => {}
             Source::Strided(a) => *cursor = Some(Cursor::new(&broadcast(a, shape))),

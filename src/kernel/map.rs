@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use crate::array::{Array, DType, Element, PERIOD, size_of as size_of_shape};
+use crate::array::{Aligned, Array, DType, Element, PERIOD, size_of as size_of_shape};
 use crate::dispatch;
 use crate::kernel::blocks::{self, Input};
 use crate::kernel::field::{Field, Lane};
@@ -77,8 +77,8 @@ impl<P: Pointwise<N>, T: Real, const N: usize> Kernel for Loop<'_, P, T, N> {
         }
         let mut room;
         let lines: &mut [T] = if far {
-            room = [T::lit(0.0); LINES];
-            &mut room
+            room = Aligned([T::lit(0.0); LINES]);
+            &mut room.0
         } else {
             &mut []
         };
@@ -253,7 +253,7 @@ impl<S: Step<N>, T: Real, const N: usize> Kernel for InPlace<'_, S, T, N> {
 
 /// The formula with `out` as its first operand, block by block: old values are copied out of the way, as they may be needed twice.
 fn onto_old<P: Pointwise<M>, T: Real + Element, const N: usize, const M: usize>(inputs: &[&[T]; N], out: &mut [T], params: [f64; 2]) {
-    let mut old = [T::default(); STRIDE];
+    let Aligned(old) = &mut Aligned([T::default(); STRIDE]);
     for (k, out) in out.chunks_mut(STRIDE).enumerate() {
         let n = out.len();
         old[..n].copy_from_slice(out);
@@ -280,7 +280,7 @@ pub fn accumulate<P: Pointwise<N>, const N: usize>(sum: &mut Array, inputs: [Inp
 
 /// `out` plus the formula, block by block: its values are written first, as they may have to be written twice.
 fn add_written<P: Pointwise<N>, T: Real + Element, const N: usize>(inputs: &[&[T]; N], out: &mut [T], params: [f64; 2]) {
-    let mut values = [T::default(); STRIDE];
+    let Aligned(values) = &mut Aligned([T::default(); STRIDE]);
     for (k, out) in out.chunks_mut(STRIDE).enumerate() {
         let (at, n) = (k * STRIDE, out.len());
         let inputs = inputs.map(|s| &s[at..at + n]);

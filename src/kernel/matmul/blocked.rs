@@ -13,7 +13,7 @@ use super::pack;
 use super::product::{Entry, Product, Strided};
 use super::split::{SPLIT, cost};
 use super::tile::{self, ROWS, Tile};
-use crate::array::Array;
+use crate::array::{Aligned, Array};
 use crate::kernel::parallel;
 use crate::kernel::simd::{self, Arch};
 
@@ -73,7 +73,7 @@ fn depth_of(k: usize) -> usize {
 
 /// Room for copies: a few on the stack, more in the pool.
 struct Room<T> {
-    stack: MaybeUninit<[T; ON_STACK]>,
+    stack: MaybeUninit<Aligned<[T; ON_STACK]>>,
     pool: Option<Array>,
 }
 
