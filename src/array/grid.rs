@@ -203,8 +203,8 @@ mod tests {
         let size = layouts[0].size();
         for unit in [size, grid.pitch(), 3 * grid.pitch()] {
             for start in (0..size).step_by(unit) {
-                let mut out = vec![(T::default(), T::default()); unit.min(size - start)];
                 for period in [1, PERIOD] {
+                    let mut out = vec![(T::default(), T::default()); unit.min(size - start)];
                     grid.run([data, data], start, &mut out, period, &mut |[a, b], out| {
                         for (i, o) in out.iter_mut().enumerate() {
                             *o = (a[i % a.len()], b[i % b.len()]);

@@ -375,13 +375,15 @@ mod tests {
 
     #[test]
     fn a_number_on_either_side() {
-        for n in [1, 16, 17, 256, 600, 5000] {
+        // The last one goes past the caches.
+        for n in [1, 16, 17, 256, 600, 5000, 1_050_000] {
             let x = Array::from_slice(&(0..n).map(|i| f64::from(i) / 8.0).collect::<Vec<_>>(), &[n as usize]);
             let (c, shape) = (Input::Scalar(Scalar::Float(0.7)), [n as usize]);
             let right = map::<Axpy, 2>([Input::from(&x), c], &shape, DType::F64, [2.0, 0.0]).to_vec::<f64>();
             let left = map::<Axpy, 2>([c, Input::from(&x)], &shape, DType::F64, [2.0, 0.0]).to_vec::<f64>();
+            let both = map::<Axpy, 2>([c, c], &shape, DType::F64, [2.0, 0.0]).to_vec::<f64>();
             for (i, x) in x.to_vec::<f64>().iter().enumerate() {
-                assert_eq!((right[i], left[i]), (2.0 * x + 0.7, 2.0 * 0.7 + x));
+                assert_eq!((right[i], left[i], both[i]), (2.0 * x + 0.7, 2.0 * 0.7 + x, 2.0 * 0.7 + 0.7));
             }
         }
     }
