@@ -26,6 +26,7 @@ pub use handle::Handle;
 pub use layout::{Layout, Shape, Strides, broadcast_shapes, dims, few, normalize_axis, same, size_of};
 pub use limit::{check_growth, check_memory};
 pub use storage::{Lender, Storage};
+pub use turn::{LINE, prefetch_line};
 
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};

@@ -5,20 +5,28 @@
 )]
 
 /// Bytes of a cache line.
-#[cfg(target_arch = "x86_64")]
-const LINE: usize = 64;
+pub const LINE: usize = 64;
+
+/// Asks for the cache line at `at` to be brought near, whether there is one or not.
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "it is one instruction, in the innermost loops")]
+pub fn prefetch_line<T>(at: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint, for any address; SSE is always there.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(at.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}
 
 /// Asks for the `n` elements from `at` on, as far as there are any, to be brought near.
 #[inline]
 pub(super) fn prefetch<T>(data: &[T], at: usize, n: usize) {
-    #[cfg(target_arch = "x86_64")]
     for x in data.get(at..data.len().min(at + n)).unwrap_or_default().iter().step_by((LINE / size_of::<T>()).max(1)) {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: SSE is always there, and a prefetch changes nothing that can be seen.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(x).cast()) };
+        prefetch_line(x);
     }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = (data, at, n);
 }
 
 /// `to[r · pitch + c] = from[first + c · step + r]` for `rows` values of r and `columns` of c.

@@ -19,9 +19,7 @@
 use std::marker::PhantomData;
 use std::sync::OnceLock;
 
-/// Bytes of a cache line.
-#[cfg(target_arch = "x86_64")]
-const LINE: usize = 64;
+use crate::array::{LINE, prefetch_line};
 
 /// What a kernel may know of the instruction set it is compiled for.
 pub trait Arch: Copy + 'static {
@@ -168,27 +166,13 @@ pub fn stream<T: Copy, A: Arch>(from: &[T], to: &mut [T]) {
     to.copy_from_slice(from);
 }
 
-/// Asks for the cache line `ahead` elements behind `x` to be brought near. It need not be part of anything.
-#[inline(always)]
-pub fn prefetch<T>(x: &T, ahead: usize) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: SSE is always there, and a prefetch changes nothing that can be seen.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(x).wrapping_add(ahead).cast()) };
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = (x, ahead);
-}
-
 /// Asks for what lies some cache lines behind all of `x` to be brought near, which is read once and without end: what the
 /// processor foresees of it comes too late for loops that do more than add.
 #[inline(always)]
 pub fn prefetch_behind<T>(x: &[T]) {
     const AHEAD: usize = 2048;
-    const LINE: usize = 64;
-    for i in (0..x.len()).step_by(LINE / size_of::<T>()) {
-        prefetch(&x[i], AHEAD / size_of::<T>());
+    for line in x.chunks(LINE / size_of::<T>()) {
+        prefetch_line(line.as_ptr().wrapping_add(AHEAD / size_of::<T>()));
     }
 }
 

@@ -21,6 +21,8 @@ use crate::kernel::simd::{Arch, Kernel, dispatch as simd_dispatch, prefetch_behi
 
 /// Elements of a block that one thread reads.
 const BLOCK: usize = 1 << 16;
+/// Rows of it at least.
+const LEAST: usize = 512;
 /// Elements of a leaf of a row, of the first one, and of those from which the first mean is guessed.
 const LEAF: usize = 4096;
 const FIRST: usize = 1024;
@@ -39,22 +41,13 @@ struct Moments {
 }
 
 impl Moments {
-    /// With `n` more elements whose mean is `step` from this one and whose own deviations are `squares`.
-    #[inline(always)]
-    fn take(&mut self, n: f64, step: f64, squares: f64) {
-        let share = n / (self.n + n);
-        self.squares += squares + step * step * self.n * share;
-        self.mean += step * share;
-        self.n += n;
-    }
-
+    /// With those of more elements. There are some.
     #[inline(always)]
     fn join(&mut self, other: Self) {
-        if self.n == 0.0 {
-            *self = other;
-            return;
-        }
-        self.take(other.n, other.mean - self.mean, other.squares);
+        let (share, step) = (other.n / (self.n + other.n), other.mean - self.mean);
+        self.squares += other.squares + step * step * self.n * share;
+        self.mean += step * share;
+        self.n += other.n;
     }
 }
 
@@ -110,7 +103,7 @@ fn fold<T: Real + Element>(source: &[T], [outer, count, inner]: [usize; 3], out:
 /// Many rows, in blocks on all threads.
 fn tall<T: Real + Element>(source: &[T], out: &mut [T], far: bool) {
     let inner = out.len();
-    let rows = (BLOCK / inner).max(512);
+    let rows = (BLOCK / inner).max(LEAST);
     let blocks = (source.len() / inner).div_ceil(rows);
     let mut parts = vec![Moments::default(); blocks * inner];
     parallel::for_each_chunk_mut(&mut parts, parallel::grain(blocks, COST * (rows * inner) as f64) * inner, |start, parts| {
@@ -214,7 +207,7 @@ fn row<T: Real + Element, A: Arch>(row: &[T]) -> Moments {
     let mut all = moments::<T, A>(first, near);
     let off = all.mean - wide(near);
     if off * off * all.n > all.squares {
-        // The guess was not among the elements, and digits were lost.
+        // The guess was far off, and digits were lost.
         near = T::lit(all.mean);
         all = moments::<T, A>(first, near);
     }
@@ -244,6 +237,13 @@ fn guess<T: Real + Element>(row: &[T]) -> T {
     halved(some.map(|x| x * T::lit(1.0 / GUESS as f64)), |a, b| a + b)
 }
 
+/// One distance more in a sum and in a sum of squares.
+#[inline(always)]
+fn add<T: Real, A: Arch>([sum, square]: [&mut T; 2], d: T) {
+    *sum = *sum + d;
+    *square = fma::<T, A>(d, d, *square);
+}
+
 /// Σ (x - k) and Σ (x - k)².
 #[inline(always)]
 fn distances<T: Real + Element, A: Arch>(leaf: &[T], k: T) -> (T, T) {
@@ -258,24 +258,18 @@ fn lanes<T: Real + Element, A: Arch, const N: usize>(leaf: &[T], k: T) -> (T, T)
     for x in groups {
         prefetch_behind(x);
         for i in 0..N {
-            let d = x[i] - k;
-            sums[i] = sums[i] + d;
-            squares[i] = fma::<T, A>(d, d, squares[i]);
+            add::<T, A>([&mut sums[i], &mut squares[i]], x[i] - k);
         }
     }
     let (vectors, rest) = rest.as_chunks::<8>();
     for x in vectors {
         for i in 0..8 {
-            let d = x[i] - k;
-            sums[i] = sums[i] + d;
-            squares[i] = fma::<T, A>(d, d, squares[i]);
+            add::<T, A>([&mut sums[i], &mut squares[i]], x[i] - k);
         }
     }
     let (mut sum, mut square) = (T::lit(0.0), T::lit(0.0));
     for &x in rest {
-        let d = x - k;
-        sum = sum + d;
-        square = fma::<T, A>(d, d, square);
+        add::<T, A>([&mut sum, &mut square], x - k);
     }
     (halved(sums, |a, b| a + b) + sum, halved(squares, |a, b| a + b) + square)
 }

@@ -10,6 +10,7 @@ use std::hint::black_box;
 use std::mem::MaybeUninit;
 
 use super::product::{Entry, Strided};
+use crate::array::prefetch_line;
 use crate::kernel::simd::Arch;
 
 /// The rows of the largest tile.
@@ -79,8 +80,8 @@ unsafe fn rows<A: Arch, T: Entry, const W: usize, const H: usize, const PANELS: 
     if t.k >= LONG {
         for i in 0..H {
             let row = t.c.ptr.wrapping_offset(i.cast_signed() * t.c.rs);
-            prefetch(row.cast_const());
-            prefetch(row.wrapping_add(W - 1).cast_const());
+            prefetch_line(row.cast_const());
+            prefetch_line(row.wrapping_add(W - 1).cast_const());
         }
     }
     let ([rs, cs], b_step) = if PANELS { ([1, ROWS.cast_signed()], W.cast_signed()) } else { ([t.a.rs, t.a.cs], t.b_step) };
@@ -138,19 +139,6 @@ impl<T: Entry> Step<T> {
         self.column = self.column.wrapping_offset(cs);
         self.row = self.row.wrapping_offset(b_step);
     }
-}
-
-/// Asks for a cache line, which need not exist.
-#[inline(always)]
-fn prefetch<T>(at: *const T) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a hint, for any address; SSE is always there.
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(at.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = at;
 }
 
 /// # Safety

@@ -2,10 +2,10 @@
 #![allow(clippy::inline_always, reason = "a function that is not inlined is compiled for the wrong instruction set")]
 #![allow(clippy::cast_precision_loss, reason = "counts")]
 
-use super::{Moments, wide};
-use crate::array::Element;
-use crate::kernel::math::{Real, fma, pick};
-use crate::kernel::simd::{Arch, prefetch};
+use super::{Moments, add, wide};
+use crate::array::{Element, LINE, prefetch_line};
+use crate::kernel::math::{Real, pick};
+use crate::kernel::simd::Arch;
 
 /// Rows of a leaf.
 const PART: usize = 64;
@@ -19,8 +19,6 @@ const SOME: usize = 4;
 pub const TILE: usize = 1024;
 /// Rows of fewer elements are put together until they have about as many.
 const TOGETHER: usize = 64;
-/// Bytes of a cache line.
-const LINE: usize = 64;
 
 /// What is remembered of some columns: where distances are taken from, how far the mean is from there, the squared
 /// deviations, and the two sums of the leaf at hand.
@@ -130,9 +128,7 @@ impl<T: Real + Element> Tile<T> {
         }
         for row in rest.chunks_exact(n) {
             for (((&x, &near), sum), square) in row.iter().zip(&near[..n]).zip(&mut sum[..n]).zip(&mut square[..n]) {
-                let d = x - near;
-                *sum = *sum + d;
-                *square = fma::<T, A>(d, d, *square);
+                add::<T, A>([sum, square], x - near);
             }
         }
     }
@@ -150,9 +146,9 @@ impl<T: Real + Element> Tile<T> {
             for row in rows.chunks_exact(width) {
                 let x = &row[at + c..][..N];
                 for i in (0..N).step_by(LINE / size_of::<T>()) {
-                    prefetch(&x[0], N + i);
+                    prefetch_line(x.as_ptr().wrapping_add(N + i));
                     if FAR {
-                        prefetch(&rows[0], next + i);
+                        prefetch_line(rows.as_ptr().wrapping_add(next + i));
                     }
                 }
                 if FAR {
@@ -162,9 +158,7 @@ impl<T: Real + Element> Tile<T> {
                     }
                 }
                 for i in 0..N {
-                    let d = x[i] - k[i];
-                    s[i] = s[i] + d;
-                    q[i] = fma::<T, A>(d, d, q[i]);
+                    add::<T, A>([&mut s[i], &mut q[i]], x[i] - k[i]);
                 }
             }
             self.sum[c..c + N].copy_from_slice(&s);
@@ -172,7 +166,7 @@ impl<T: Real + Element> Tile<T> {
         }
     }
 
-    /// Joins a leaf of `count` rows to what is remembered, as [`Moments::take`] does.
+    /// Joins a leaf of `count` rows to what is remembered, as [`Moments::join`] does.
     #[inline(always)]
     fn join(&mut self, n: usize, count: usize) {
         let (seen, rows) = (self.seen as f64, count as f64);
