@@ -132,30 +132,35 @@ impl Layout {
 
     /// Sizes of the axes.
     #[must_use]
+    #[inline]
     pub fn shape(&self) -> &[usize] {
         &self.shape
     }
 
     /// Steps along the axes, in elements.
     #[must_use]
+    #[inline]
     pub fn strides(&self) -> &[isize] {
         &self.strides
     }
 
     /// The first element's place in the storage.
     #[must_use]
+    #[inline]
     pub fn offset(&self) -> usize {
         self.offset
     }
 
     /// Number of axes.
     #[must_use]
+    #[inline]
     pub fn ndim(&self) -> usize {
         self.shape.len()
     }
 
     /// Number of elements.
     #[must_use]
+    #[inline]
     pub fn size(&self) -> usize {
         size_of(&self.shape)
     }

@@ -206,9 +206,10 @@ impl Array {
 
     /// The elements, when there are `n` and they lie in row-major order.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn slice_of<T: Element>(&self, n: usize) -> Option<&[T]> {
-        if self.view.is_none() { Some(self.storage.as_slice()) } else { self.as_slice() }.filter(|all| all.len() == n)
+        let all = if self.view.is_none() { self.storage.as_slice() } else { self.as_slice()? };
+        (all.len() == n).then_some(all)
     }
 
     /// The elements in row-major order, copied when they do not lie so.
@@ -240,9 +241,9 @@ impl Array {
         if !self.is_unique() {
             *self = self.copy();
         }
-        let (offset, n) = (self.offset(), self.size());
+        let part = self.view.as_ref().map_or(0..self.storage.len(), |view| view.offset()..view.offset() + view.size());
         let all = self.fresh().as_mut_slice();
-        if n == 0 { &mut [] } else { &mut all[offset..offset + n] }
+        if part.is_empty() { &mut [] } else { &mut all[part] }
     }
 
     /// The whole storage with the layout, to write some elements; copied first when it is shared.

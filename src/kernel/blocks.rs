@@ -46,7 +46,7 @@ type Room<T, const N: usize> = Option<[[T; SHORT]; N]>;
 /// The operands as slices when there are few elements: what is left of [`zip`] when there is nothing to broadcast, to
 /// gather or to share among threads. Numbers are written out into `room`, which is not touched without any: one element of
 /// each that is read `once`.
-#[inline]
+#[inline(always)]
 fn few<'a, T: Element, const N: usize>(inputs: &[Input<'a>; N], n: usize, once: bool, room: &'a mut Room<T, N>) -> Option<[&'a [T]; N]> {
     if n > BLOCK {
         return None;

@@ -66,6 +66,16 @@ impl Collected {
         self.array.take()
     }
 
+    /// Drops what is there.
+    #[inline]
+    pub(super) fn clear(&mut self) {
+        self.array = None;
+        // Asking first is shorter than ending what is not there.
+        if !matches!(self.edge, Edge::None) {
+            self.edge = Edge::None;
+        }
+    }
+
     #[inline]
     pub(super) fn take(&mut self) -> Option<Variable> {
         let edge = std::mem::take(&mut self.edge);

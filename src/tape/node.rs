@@ -7,6 +7,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::leaf::{Held, Hook, Leaf};
+use super::saved::Saved;
 use super::step::{Grads, Step};
 use crate::array::{Array, DType, Shape, dims};
 use crate::error::{Error, Result};
@@ -127,83 +128,6 @@ impl fmt::Debug for Attrs {
     }
 }
 
-/// Which value of the operation a saved array is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Role(usize);
-
-impl Role {
-    /// An input.
-    #[must_use]
-    pub const fn input(i: u8) -> Self {
-        Self(i as usize)
-    }
-
-    /// An output.
-    #[must_use]
-    pub const fn output(i: u8) -> Self {
-        Self(1 << 8 | i as usize)
-    }
-
-    /// Something the forward computed on the way: a constant for differentiation.
-    #[must_use]
-    pub const fn extra(i: u8) -> Self {
-        Self(2 << 8 | i as usize)
-    }
-
-    /// Which of the inputs or, when true, of the outputs.
-    #[inline]
-    pub(super) fn place(self) -> (bool, usize) {
-        (self.0 >> 8 == 1, self.0 & 0xff)
-    }
-}
-
-/// The arrays that the gradient rule needs. While they are here, a lender of their memory keeps others from writing.
-///
-/// What they are stands in a list of its own: so each list holds what is moved in registers.
-#[derive(Default)]
-pub(super) struct Saved {
-    roles: SmallVec<[Role; 2]>,
-    arrays: SmallVec<[Array; 2]>,
-}
-
-impl Saved {
-    /// Adds an array whose storage has been locked.
-    #[inline]
-    pub(super) fn push_locked(&mut self, role: Role, array: Array) {
-        self.roles.push(role);
-        self.arrays.push(array);
-    }
-
-    #[inline]
-    pub(super) fn get(&self, role: Role) -> Option<&Array> {
-        self.roles.iter().position(|r| *r == role).and_then(|i| self.arrays.get(i))
-    }
-
-    pub(super) fn arrays(&self) -> &[Array] {
-        &self.arrays
-    }
-
-    #[inline]
-    pub(super) fn clear(&mut self) {
-        self.roles.clear();
-        self.arrays.iter().for_each(|array| array.storage().unlock());
-        self.arrays.clear();
-    }
-}
-
-impl Clone for Saved {
-    fn clone(&self) -> Self {
-        self.arrays.iter().for_each(|array| array.storage().lock());
-        Self { roles: self.roles.clone(), arrays: self.arrays.clone() }
-    }
-}
-
-impl Drop for Saved {
-    fn drop(&mut self) {
-        self.arrays.iter().for_each(|array| array.storage().unlock());
-    }
-}
-
 /// Shape and dtype of a value.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Meta {
@@ -295,11 +219,16 @@ impl Node {
     /// Drops all that it holds.
     #[inline]
     pub(super) fn clear(&mut self) {
-        self.attrs = Attrs::None;
+        // Asking first is shorter than ending what is not there.
+        if !matches!(self.attrs, Attrs::None) {
+            self.attrs = Attrs::None;
+        }
         self.inputs.clear();
         self.saved.clear();
         self.outs.clear();
-        self.extra = None;
+        if self.extra.is_some() {
+            self.extra = None;
+        }
     }
 
     /// Takes one count and what a pass needs; what stays is freed, a name for messages.

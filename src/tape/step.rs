@@ -3,7 +3,8 @@
 use smallvec::SmallVec;
 
 use super::cotangent::Cotangents;
-use super::node::{Attrs, Input, Meta, Role, Saved};
+use super::node::{Attrs, Input, Meta};
+use super::saved::{Role, Roles, Saved};
 use super::variable::Variable;
 use super::work::{Work, edge_of};
 use crate::array::{Array, same};
@@ -66,12 +67,20 @@ impl<'a> Step<'a> {
         self.work.needs(i)
     }
 
-    /// Lets `add` add a gradient of `shape` to what input `i` has collected, where that can be: it is of that shape, nobody else
-    /// holds it, and the gradient need not be seen by itself. Whether it did.
+    /// Whether a gradient of `shape` can be added to what input `i` has collected, where that lies: there is something, of that
+    /// shape, nobody else holds it, and the gradient need not be seen by itself.
     #[inline]
-    pub fn add(&mut self, i: usize, shape: &[usize], add: impl FnOnce(&mut Array)) -> bool {
-        let sum = self.sink.sum(&self.work.node.inputs[i]).filter(|sum| same(sum.shape(), shape));
-        sum.map(add).is_some()
+    pub fn collects(&mut self, i: usize, shape: &[usize]) -> bool {
+        self.sink.sum(&self.work.node.inputs[i]).is_some_and(|sum| same(sum.shape(), shape))
+    }
+
+    /// What input `i` has collected, where it [can be added to](Step::collects).
+    #[inline]
+    pub fn sum(&mut self, i: usize) -> &mut Array {
+        match self.sink.sum(&self.work.node.inputs[i]) {
+            Some(sum) => sum,
+            None => unreachable!("{}: what was collected is still there", self.work.node.op.name),
+        }
     }
 
     /// Takes what input `i` has collected so far, with the input's shape and dtype: the gradient that the rule returns for `i`
@@ -211,7 +220,8 @@ pub struct Saver<'a> {
     pub(super) inputs: &'a [&'a Variable],
     pub(super) outs: &'a [Array],
     /// Inputs and outputs to keep, in the order in which they were named.
-    pub(super) roles: SmallVec<[Role; 4]>,
+    pub(super) roles: Roles,
+    pub(super) named: usize,
     pub(super) extras: SmallVec<[(Role, Array); 1]>,
     pub(super) attrs: Attrs,
 }
@@ -250,7 +260,8 @@ impl Saver<'_> {
     fn keep(&mut self, role: Role) {
         // Now, and not when the arena is locked: who lends the memory wants to know.
         self.array(role).storage().lock();
-        self.roles.push(role);
+        self.roles.push(self.named, role);
+        self.named += 1;
     }
 
     #[inline]
@@ -262,7 +273,7 @@ impl Saver<'_> {
     /// Moves what was kept to `saved`, which is empty.
     #[inline]
     pub(super) fn finish(&mut self, saved: &mut Saved) {
-        for &role in &self.roles {
+        for role in self.roles.iter() {
             saved.push_locked(role, self.array(role).clone());
         }
         for (role, array) in self.extras.drain(..) {

@@ -12,7 +12,7 @@ use super::hooks::run_hooks;
 use super::leaf::{Hook, Leaf};
 use super::mode;
 use super::node::{Input, freed_error};
-use super::step::Sink;
+use super::step::{Grads, Sink};
 use super::variable::{Edge, Variable};
 use super::work::{Work, free_if_alive};
 use crate::array::Array;
@@ -30,6 +30,8 @@ const UNSEEN: u32 = 0;
 const SKIPPED: u32 = 1;
 const REACHED: u32 = 2;
 const FIRST: u32 = 3;
+/// Nodes for which there is room at first, and by how many marks are made.
+const ROOM: usize = 64;
 
 /// One pass.
 pub(super) struct Sweep {
@@ -46,10 +48,9 @@ pub(super) struct Sweep {
     marks: Vec<u32>,
     pool: Vec<Cotangents>,
     unused: Vec<u32>,
-    empty: Cotangents,
     free_late: bool,
-    /// Whether every gradient must be seen by itself: when it is recorded, and when NaN is looked for.
-    apart: bool,
+    /// Whether NaN is looked for.
+    watched: bool,
 }
 
 impl Sweep {
@@ -66,15 +67,14 @@ impl Sweep {
             targets: inputs.iter().map(target).collect(),
             leaves: Vec::new(),
             retained: Vec::new(),
-            order: Vec::new(),
+            order: Vec::with_capacity(ROOM),
             done: 0,
             top: 0,
             marks: Vec::new(),
             pool: Vec::new(),
             unused: Vec::new(),
-            empty: Cotangents::new(),
             free_late: false,
-            apart: options.create_graph || mode::is_anomaly(),
+            watched: mode::is_anomaly(),
         };
         sweep.mark(roots)?;
         for ((root, _), g) in roots.iter().zip(seeds) {
@@ -123,7 +123,7 @@ impl Sweep {
             i += 1;
         }
         // What may fail half-way, and what may refer to a node while its rule is recorded, frees nothing before the end.
-        let may_fail = hooked || arena.has_fallible() || mode::is_anomaly();
+        let may_fail = hooked || arena.has_fallible() || self.watched;
         self.free_late = !self.options.retain_graph && (self.options.create_graph || may_fail);
         if !self.targets.is_empty() {
             self.skip_side_branches(&arena);
@@ -135,7 +135,7 @@ impl Sweep {
     fn reach(&mut self, id: u64) -> bool {
         let at = self.at(id);
         if at >= self.marks.len() {
-            self.marks.resize(at + 1, UNSEEN);
+            self.marks.resize(at + ROOM, UNSEEN);
         }
         let new = self.marks[at] == UNSEEN;
         if new {
@@ -187,7 +187,8 @@ impl Sweep {
     /// Where a rule may look for what `input` has collected.
     #[inline]
     fn collected(&mut self, input: &Input) -> Option<&mut Collected> {
-        if self.apart {
+        // Such gradients must be seen by themselves.
+        if self.options.create_graph || self.watched {
             return None;
         }
         match input {
@@ -288,10 +289,8 @@ impl Sweep {
         if mark < FIRST {
             return Ok(()); // reached, but no gradient came
         }
-        // In exchange for empty places, which are there: making new ones costs more.
-        let mut cotangents = std::mem::take(&mut self.empty);
-        std::mem::swap(&mut cotangents, &mut self.pool[(mark - FIRST) as usize]);
-        self.unused.push(mark - FIRST);
+        // Their place is given back, with what they lie in, when they are used up.
+        let mut cotangents = std::mem::take(&mut self.pool[(mark - FIRST) as usize]);
         while cotangents.len() < work.node.outs.len() {
             cotangents.push(Collected::default());
         }
@@ -309,7 +308,18 @@ impl Sweep {
         if !work.needs_any() {
             return Ok(());
         }
-        let grads = work.apply(id, &mut cotangents, self.options.create_graph, self)?;
+        let grads = work.apply(id, &mut cotangents, self.options.create_graph, self.watched, self)?;
+        if !grads.is_empty() {
+            self.arrive_all(work, grads)?;
+        }
+        cotangents.iter_mut().for_each(Collected::clear);
+        self.pool[(mark - FIRST) as usize] = cotangents;
+        self.unused.push(mark - FIRST);
+        Ok(())
+    }
+
+    /// The gradients that a rule returned reach its inputs. Apart: most rules hand theirs over, and moving none costs, too.
+    fn arrive_all(&mut self, work: &Work, grads: Grads) -> Result<()> {
         for (i, g) in grads.into_iter().enumerate() {
             if let Some(g) = g
                 && work.needs(i)
@@ -317,8 +327,6 @@ impl Sweep {
                 self.arrive_variable(&work.node.inputs[i], work.fit(i, g)?)?;
             }
         }
-        cotangents.iter_mut().for_each(|g| drop(g.take()));
-        self.empty = cotangents;
         Ok(())
     }
 

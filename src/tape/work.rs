@@ -6,7 +6,6 @@ use super::accumulate;
 use super::arena::{self, NodeRef};
 use super::cotangent::{Collected, Cotangents, fit};
 use super::leaf::{Hook, Leaf};
-use super::mode;
 use super::node::{Attrs, Input, Meta, Node, Rule, freed_error};
 use super::step::{Grads, Sink, Step};
 use super::variable::{Edge, Variable};
@@ -154,8 +153,8 @@ impl Work {
     }
 
     /// Runs its rule: what it returns are gradients of inputs, if it has not handed them to `sink`.
-    pub(super) fn apply(&self, id: u64, cotangents: &mut Cotangents, create_graph: bool, sink: &mut dyn Sink) -> Result<Grads> {
-        let watched = mode::is_anomaly() && !cotangents.iter().filter_map(Collected::array).any(accumulate::has_nan);
+    pub(super) fn apply(&self, id: u64, cotangents: &mut Cotangents, create_graph: bool, watched: bool, sink: &mut dyn Sink) -> Result<Grads> {
+        let watched = watched && !cotangents.iter().filter_map(Collected::array).any(accumulate::has_nan);
         let node = &self.node;
         let mut step = Step { id, work: self, cotangents, create_graph, watched, sink };
         let grads = match (&node.attrs, node.op.rule) {

@@ -106,30 +106,30 @@ fn is_one_repeated(g: &Array) -> bool {
 
 /// What a gradient is made of.
 enum Cotangent<'a> {
-    /// To be added to what an input has collected, or left.
+    /// To be added to what an input [collects](Step::collects).
     Lent(&'a Array),
     /// To be used up.
     Given(Array),
 }
 
-/// The formula of `g` and `inputs` as the gradient of input `i`. Whether it is done: with a cotangent that is lent, only where
-/// there is something to add to.
+/// The formula of `g` and `inputs` as the gradient of input `i`.
+#[inline]
 fn pull<P: Pointwise<M>, const N: usize, const M: usize>(
     step: &mut Step<'_>,
     i: usize,
     g: Cotangent<'_>,
     inputs: [Input<'_>; N],
     p: [f64; 2],
-) -> Result<bool> {
+) -> Result<()> {
     match g {
         Cotangent::Lent(g) => {
             let all: [Input<'_>; M] = std::array::from_fn(|i| if i == 0 { Input::Array(g) } else { inputs[i - 1] });
-            Ok(step.add(i, g.shape(), |sum| map::accumulate::<P, M>(sum, all, p)))
+            map::accumulate::<P, M>(step.sum(i), all, p);
+            Ok(())
         }
         Cotangent::Given(mut g) => {
             apply::<P, N, M>(&mut g, inputs, p);
-            step.give(i, g)?;
-            Ok(true)
+            step.give(i, g)
         }
     }
 }

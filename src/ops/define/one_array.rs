@@ -155,14 +155,13 @@ fn unary_vjp<U: Unary + ?Sized>(step: &mut Step<'_>) -> Result<Grads> {
         return Ok(one_gradient(trace.finish(out)?));
     }
     let g = step.take_array();
-    if !pull_back::<U>(step, Cotangent::Lent(&g), p)? {
-        pull_back::<U>(step, Cotangent::Given(g), p)?;
-    }
+    let g = if step.collects(0, g.shape()) { Cotangent::Lent(&g) } else { Cotangent::Given(g) };
+    pull_back::<U>(step, g, p)?;
     Ok(Grads::new())
 }
 
 /// g ⊗ the factor.
-fn pull_back<U: Unary + ?Sized>(step: &mut Step<'_>, g: Cotangent<'_>, p: [f64; 2]) -> Result<bool> {
+fn pull_back<U: Unary + ?Sized>(step: &mut Step<'_>, g: Cotangent<'_>, p: [f64; 2]) -> Result<()> {
     let (x, y) = (U::SAVES.a.then(|| step.input_array(0)), U::SAVES.y.then(|| step.output_array(0)));
     match (x, y) {
         (None, None) => pull::<Backward<U>, 0, 1>(step, 0, g, [], p),

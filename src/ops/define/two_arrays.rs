@@ -314,14 +314,20 @@ fn recorded_vjp<B: Binary + ?Sized>(step: &mut Step<'_>, scalar: Option<(f64, bo
 /// The gradients of both operands. One that is added to what was collected leaves the cotangent as it is, and the other can
 /// have its buffer.
 fn both_sides<B: Binary + ?Sized>(step: &mut Step<'_>, g: Array) -> Result<()> {
-    let a = side::<B, 0>(step, Cotangent::Lent(&g), None)?;
-    let b = side::<B, 1>(step, Cotangent::Lent(&g), None)?;
-    match (a, b) {
+    let added = (adds::<B, 0>(step, 0, &g), adds::<B, 1>(step, 1, &g));
+    if added.0 {
+        side::<B, 0>(step, Cotangent::Lent(&g), None)?;
+    }
+    if added.1 {
+        side::<B, 1>(step, Cotangent::Lent(&g), None)?;
+    }
+    match added {
         (true, true) => Ok(()),
-        (false, true) => side::<B, 0>(step, Cotangent::Given(g), None).map(drop),
-        (true, false) => side::<B, 1>(step, Cotangent::Given(g), None).map(drop),
+        (false, true) => side::<B, 0>(step, Cotangent::Given(g), None),
+        (true, false) => side::<B, 1>(step, Cotangent::Given(g), None),
         (false, false) => {
             side::<B, 0>(step, Cotangent::Given(g.clone()), None)?;
+            // Both operands may be one value, which has collected something by now.
             one_side::<B, 1>(step, g, None)
         }
     }
@@ -329,10 +335,14 @@ fn both_sides<B: Binary + ?Sized>(step: &mut Step<'_>, g: Array) -> Result<()> {
 
 /// The gradient of one operand.
 fn one_side<B: Binary + ?Sized, const SIDE: usize>(step: &mut Step<'_>, g: Array, scalar: Option<f64>) -> Result<()> {
-    if !side::<B, SIDE>(step, Cotangent::Lent(&g), scalar)? {
-        side::<B, SIDE>(step, Cotangent::Given(g), scalar)?;
-    }
-    Ok(())
+    let i = if scalar.is_some() { 0 } else { SIDE };
+    if adds::<B, SIDE>(step, i, &g) { side::<B, SIDE>(step, Cotangent::Lent(&g), scalar) } else { side::<B, SIDE>(step, Cotangent::Given(g), scalar) }
+}
+
+/// Whether the gradient of one operand, input `i`, is added where its sum lies. Where it is the cotangent itself there is nothing
+/// to compute on the way.
+fn adds<B: Binary + ?Sized, const SIDE: usize>(step: &mut Step<'_>, i: usize, g: &Array) -> bool {
+    !Backward::<B, SIDE>::is_one() && step.collects(i, g.shape())
 }
 
 /// Which input holds operand `k`, or the number that stands for it: with a number on one side the array is input 0.
@@ -363,27 +373,28 @@ fn recorded<B: Binary + ?Sized, const SIDE: usize>(step: &Step<'_>, g: Variable,
 }
 
 /// g ⊗ the factor of one side; see [`pull`]. The operand that is an array beside a number is input 0.
-fn side<B: Binary + ?Sized, const SIDE: usize>(step: &mut Step<'_>, g: Cotangent<'_>, scalar: Option<f64>) -> Result<bool> {
+fn side<B: Binary + ?Sized, const SIDE: usize>(step: &mut Step<'_>, g: Cotangent<'_>, scalar: Option<f64>) -> Result<()> {
     let i = if scalar.is_some() { 0 } else { SIDE };
-    if Backward::<B, SIDE>::is_one() {
-        // The gradient is the cotangent itself: there is nothing to compute where it is added.
-        let Cotangent::Given(g) = g else { return Ok(false) };
-        step.give(i, g)?;
-        return Ok(true);
-    }
-    let saves = Backward::<B, SIDE>::SAVES;
-    let operand = |wanted: bool, k: usize| match place::<SIDE>(k, scalar) {
-        _ if !wanted => None,
-        Err(value) => Some(Input::Scalar(Scalar::Float(value))),
-        Ok(i) => Some(Input::Array(step.input_array(i))),
+    let operand = |k: usize| match place::<SIDE>(k, scalar) {
+        Err(value) => Input::Scalar(Scalar::Float(value)),
+        Ok(i) => Input::Array(step.input_array(i)),
     };
-    let y = saves.y.then(|| Input::Array(step.output_array(0)));
-    let needed = [operand(saves.a, 0), operand(saves.b, 1), y];
-    // What a factor does not name may be anything: the first thing it does name costs nothing more.
-    let mut named = needed.iter().flatten();
-    match (named.next().copied(), named.next().is_some()) {
-        (None, _) => pull::<Backward<B, SIDE>, 0, 1>(step, i, g, [], [0.0; 2]),
-        (Some(one), false) => pull::<Backward<B, SIDE>, 1, 2>(step, i, g, [one], [0.0; 2]),
-        (Some(any), true) => pull::<Backward<B, SIDE>, 3, 4>(step, i, g, needed.map(|i| i.unwrap_or(any)), [0.0; 2]),
+    let saves = Backward::<B, SIDE>::SAVES;
+    let y = || Input::Array(step.output_array(0));
+    let a = || match saves {
+        Saves { a: true, .. } => operand(0),
+        Saves { b: true, .. } => operand(1),
+        _ => y(),
+    };
+    // All of this is known when it is compiled: one way is left. What a factor does not name may be anything: what it does name
+    // costs nothing more.
+    match (g, u8::from(saves.a) + u8::from(saves.b) + u8::from(saves.y)) {
+        (Cotangent::Given(g), 0) if Backward::<B, SIDE>::is_one() => step.give(i, g),
+        (g, 0) => pull::<Backward<B, SIDE>, 0, 1>(step, i, g, [], [0.0; 2]),
+        (g, 1) => pull::<Backward<B, SIDE>, 1, 2>(step, i, g, [a()], [0.0; 2]),
+        (g, _) => {
+            let all = [a(), if saves.b { operand(1) } else { a() }, if saves.y { y() } else { a() }];
+            pull::<Backward<B, SIDE>, 3, 4>(step, i, g, all, [0.0; 2])
+        }
     }
 }
