@@ -48,28 +48,45 @@ impl Role {
     }
 }
 
-/// Up to eight roles in the order in which they were named: the first in the lowest byte.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Roles(u64);
+/// Roles in the order in which they were named. Most rules save one value or two: a word holds eight, the first in its lowest
+/// byte. Derivatives of products save one more for each order.
+#[derive(Clone, Default)]
+pub(super) struct Roles {
+    word: u64,
+    count: usize,
+    more: Vec<Role>,
+}
 
 impl Roles {
-    /// Adds another role to `n`.
-    #[inline]
-    pub(super) fn push(&mut self, n: usize, role: Role) {
-        assert!(n < 8, "a rule saves up to eight values");
-        self.0 |= u64::from(role.0) << (8 * n);
+    /// Adds one.
+    #[inline(always)]
+    pub(super) fn push(&mut self, role: Role) {
+        if self.count < 8 {
+            self.word |= u64::from(role.0) << (8 * self.count);
+        } else {
+            self.more.push(role);
+        }
+        self.count += 1;
     }
 
-    /// All of them.
+    #[inline(always)]
+    pub(super) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// The one that was named after `i` others.
+    #[inline(always)]
+    #[allow(clippy::cast_possible_truncation, reason = "the lowest byte")]
+    pub(super) fn at(&self, i: usize) -> Role {
+        if i < 8 { Role((self.word >> (8 * i)) as u8) } else { self.more[i - 8] }
+    }
+
     #[inline]
-    pub(super) fn iter(self) -> impl Iterator<Item = Role> {
-        let mut rest = self.0;
-        std::iter::from_fn(move || {
-            #[allow(clippy::cast_possible_truncation, reason = "the lowest byte")]
-            let role = Role(rest as u8);
-            rest >>= 8;
-            (role.0 != 0).then_some(role)
-        })
+    fn clear(&mut self) {
+        (self.word, self.count) = (0, 0);
+        if !self.more.is_empty() {
+            self.more.clear();
+        }
     }
 }
 
@@ -86,13 +103,13 @@ impl Saved {
     /// Adds an array whose storage has been locked.
     #[inline(always)]
     pub(super) fn push_locked(&mut self, role: Role, array: Array) {
-        self.roles.push(self.arrays.len(), role);
+        self.roles.push(role);
         self.arrays.push(array);
     }
 
     #[inline]
     pub(super) fn get(&self, role: Role) -> Option<&Array> {
-        self.roles.iter().position(|r| r == role).and_then(|i| self.arrays.get(i))
+        (0..self.roles.len()).find(|&i| self.roles.at(i) == role).and_then(|i| self.arrays.get(i))
     }
 
     pub(super) fn arrays(&self) -> &[Array] {
@@ -101,7 +118,7 @@ impl Saved {
 
     #[inline]
     pub(super) fn clear(&mut self) {
-        self.roles = Roles::default();
+        self.roles.clear();
         self.arrays.iter().for_each(|array| array.storage().unlock());
         self.arrays.clear();
     }
@@ -110,7 +127,7 @@ impl Saved {
 impl Clone for Saved {
     fn clone(&self) -> Self {
         self.arrays.iter().for_each(|array| array.storage().lock());
-        Self { roles: self.roles, arrays: self.arrays.clone() }
+        Self { roles: self.roles.clone(), arrays: self.arrays.clone() }
     }
 }
 
@@ -125,23 +142,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn roles_keep_their_order() {
-        let named = [Role::input(1), Role::output(0), Role::extra(63), Role::input(0)];
-        let mut roles = Roles::default();
-        for (n, &role) in named.iter().enumerate() {
-            roles.push(n, role);
-        }
-        assert_eq!(roles.iter().collect::<Vec<_>>(), named);
-        assert_eq!(Roles::default().iter().count(), 0);
+    fn roles_have_places() {
         assert_eq!(Role::output(5).place(), (true, 5));
-        assert_eq!(Role::input(5).place(), (false, 5));
+        assert_eq!(Role::input(63).place(), (false, 63));
+        assert_ne!(Role::input(0), Role::extra(0));
     }
 
     #[test]
-    #[should_panic(expected = "a rule saves up to eight values")]
-    fn a_ninth_role_is_a_bug() {
-        let mut roles = Roles::default();
-        (0..9).for_each(|n| roles.push(n, Role::input(0)));
+    fn many_are_saved() {
+        let mut saved = Saved::default();
+        (0..40).for_each(|i| saved.push_locked(Role::input(i), Array::scalar(f64::from(i))));
+        let copy = saved.clone();
+        saved.clear();
+        assert!((0..40).all(|i| copy.get(Role::input(i)).is_some_and(|a| a.to_vec::<f64>() == [f64::from(i)])));
+        assert!(saved.get(Role::input(0)).is_none());
     }
 
     #[test]

@@ -221,7 +221,6 @@ pub struct Saver<'a> {
     pub(super) outs: &'a [Array],
     /// Inputs and outputs to keep, in the order in which they were named.
     pub(super) roles: Roles,
-    pub(super) named: usize,
     pub(super) extras: SmallVec<[(Role, Array); 1]>,
     pub(super) attrs: Attrs,
 }
@@ -260,8 +259,7 @@ impl Saver<'_> {
     fn keep(&mut self, role: Role) {
         // Now, and not when the arena is locked: who lends the memory wants to know.
         self.array(role).storage().lock();
-        self.roles.push(self.named, role);
-        self.named += 1;
+        self.roles.push(role);
     }
 
     #[inline]
@@ -273,7 +271,7 @@ impl Saver<'_> {
     /// Moves what was kept to `saved`, which is empty.
     #[inline]
     pub(super) fn finish(&mut self, saved: &mut Saved) {
-        for role in self.roles.iter() {
+        for role in (0..self.roles.len()).map(|i| self.roles.at(i)) {
             saved.push_locked(role, self.array(role).clone());
         }
         for (role, array) in self.extras.drain(..) {

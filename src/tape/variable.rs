@@ -192,7 +192,7 @@ fn wants_record(op: &'static Op, inputs: &[&Variable]) -> Result<bool> {
 
 #[inline]
 fn push(op: &'static Op, inputs: &[&Variable], outs: &[Array], observed: bool, save: impl FnOnce(&mut Saver<'_>)) -> NodeRef {
-    let mut saver = Saver { inputs, outs, roles: Roles::default(), named: 0, extras: SmallVec::new(), attrs: Attrs::None };
+    let mut saver = Saver { inputs, outs, roles: Roles::default(), extras: SmallVec::new(), attrs: Attrs::None };
     save(&mut saver);
     let mut arena = arena::lock();
     for v in inputs {

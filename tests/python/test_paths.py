@@ -99,3 +99,15 @@ def test_a_nan_that_came_in_is_not_blamed_on_a_later_rule():
     with tg.autograd.detect_anomaly():
         backward([x * 3.0, x * 2.0], [tg.Variable([1.0], dtype=tg.float64), tg.Variable([float("nan")], dtype=tg.float64)])
     assert np.isnan(x.grad.numpy()).all()
+
+
+def test_products_have_derivatives_of_every_order():
+    """Each order saves one factor more than the one before."""
+    n = 12
+    x = leaf(np.ones(n))
+    y, want = tg.prod(x), 1
+    for order in range(n):
+        (g,) = grad(y, [x], create_graph=True)
+        y = g.sum()
+        want *= n - order
+        assert y.item() == want, order
