@@ -271,7 +271,7 @@ impl Saver<'_> {
     /// Moves what was kept to `saved`, which is empty.
     #[inline]
     pub(super) fn finish(&mut self, saved: &mut Saved) {
-        for role in (0..self.roles.len()).map(|i| self.roles.at(i)) {
+        for role in self.roles.iter() {
             saved.push_locked(role, self.array(role).clone());
         }
         for (role, array) in self.extras.drain(..) {

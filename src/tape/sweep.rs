@@ -305,12 +305,11 @@ impl Sweep {
             }
         }
         self.catch(id, &cotangents);
-        if !work.needs_any() {
-            return Ok(());
-        }
-        let grads = work.apply(id, &mut cotangents, self.options.create_graph, self.watched, self)?;
-        if !grads.is_empty() {
-            self.arrive_all(work, grads)?;
+        if work.needs_any() {
+            let grads = work.apply(id, &mut cotangents, self.options.create_graph, self.watched, self)?;
+            if !grads.is_empty() {
+                self.arrive_all(work, grads)?;
+            }
         }
         cotangents.iter_mut().for_each(Collected::clear);
         self.pool[(mark - FIRST) as usize] = cotangents;

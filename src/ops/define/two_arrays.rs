@@ -316,17 +316,17 @@ fn recorded_vjp<B: Binary + ?Sized>(step: &mut Step<'_>, scalar: Option<(f64, bo
 fn both_sides<B: Binary + ?Sized>(step: &mut Step<'_>, g: Array) -> Result<()> {
     let added = (adds::<B, 0>(step, 0, &g), adds::<B, 1>(step, 1, &g));
     if added.0 {
-        side::<B, 0>(step, Cotangent::Lent(&g), None)?;
+        side::<B, 0>(step, 0, Cotangent::Lent(&g), None)?;
     }
     if added.1 {
-        side::<B, 1>(step, Cotangent::Lent(&g), None)?;
+        side::<B, 1>(step, 1, Cotangent::Lent(&g), None)?;
     }
     match added {
         (true, true) => Ok(()),
-        (false, true) => side::<B, 0>(step, Cotangent::Given(g), None),
-        (true, false) => side::<B, 1>(step, Cotangent::Given(g), None),
+        (false, true) => side::<B, 0>(step, 0, Cotangent::Given(g), None),
+        (true, false) => side::<B, 1>(step, 1, Cotangent::Given(g), None),
         (false, false) => {
-            side::<B, 0>(step, Cotangent::Given(g.clone()), None)?;
+            side::<B, 0>(step, 0, Cotangent::Given(g.clone()), None)?;
             // Both operands may be one value, which has collected something by now.
             one_side::<B, 1>(step, g, None)
         }
@@ -336,11 +336,12 @@ fn both_sides<B: Binary + ?Sized>(step: &mut Step<'_>, g: Array) -> Result<()> {
 /// The gradient of one operand.
 fn one_side<B: Binary + ?Sized, const SIDE: usize>(step: &mut Step<'_>, g: Array, scalar: Option<f64>) -> Result<()> {
     let i = if scalar.is_some() { 0 } else { SIDE };
-    if adds::<B, SIDE>(step, i, &g) { side::<B, SIDE>(step, Cotangent::Lent(&g), scalar) } else { side::<B, SIDE>(step, Cotangent::Given(g), scalar) }
+    let g = if adds::<B, SIDE>(step, i, &g) { Cotangent::Lent(&g) } else { Cotangent::Given(g) };
+    side::<B, SIDE>(step, i, g, scalar)
 }
 
-/// Whether the gradient of one operand, input `i`, is added where its sum lies. Where it is the cotangent itself there is nothing
-/// to compute on the way.
+/// Whether the gradient of one operand, input `i`, is added where its sum lies. Where it is the cotangent itself there
+/// is nothing to compute on the way.
 fn adds<B: Binary + ?Sized, const SIDE: usize>(step: &mut Step<'_>, i: usize, g: &Array) -> bool {
     !Backward::<B, SIDE>::is_one() && step.collects(i, g.shape())
 }
@@ -372,9 +373,8 @@ fn recorded<B: Binary + ?Sized, const SIDE: usize>(step: &Step<'_>, g: Variable,
     trace.finish(out)
 }
 
-/// g ⊗ the factor of one side; see [`pull`]. The operand that is an array beside a number is input 0.
-fn side<B: Binary + ?Sized, const SIDE: usize>(step: &mut Step<'_>, g: Cotangent<'_>, scalar: Option<f64>) -> Result<()> {
-    let i = if scalar.is_some() { 0 } else { SIDE };
+/// g ⊗ the factor of one side, whose operand is input `i`; see [`pull`].
+fn side<B: Binary + ?Sized, const SIDE: usize>(step: &mut Step<'_>, i: usize, g: Cotangent<'_>, scalar: Option<f64>) -> Result<()> {
     let operand = |k: usize| match place::<SIDE>(k, scalar) {
         Err(value) => Input::Scalar(Scalar::Float(value)),
         Ok(i) => Input::Array(step.input_array(i)),
