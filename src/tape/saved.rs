@@ -91,6 +91,21 @@ pub(super) struct Saved {
 }
 
 impl Saved {
+    /// Adds an array whose storage has been locked, and whose role is told by [`Saved::set_roles`].
+    #[inline(always)]
+    pub(super) fn push(&mut self, array: Array) {
+        self.arrays.push(array);
+    }
+
+    /// What the arrays that were pushed are. It is moved from `roles`, which is of no use afterwards.
+    #[inline(always)]
+    pub(super) fn set_roles(&mut self, roles: &mut Roles) {
+        (self.roles.word, self.roles.count) = (roles.word, roles.count);
+        if !roles.more.is_empty() {
+            std::mem::swap(&mut self.roles.more, &mut roles.more);
+        }
+    }
+
     /// Adds an array whose storage has been locked.
     #[inline(always)]
     pub(super) fn push_locked(&mut self, role: Role, array: Array) {

@@ -272,10 +272,11 @@ impl Saver<'_> {
     #[inline]
     pub(super) fn finish(&mut self, saved: &mut Saved) {
         for role in self.roles.iter() {
-            saved.push_locked(role, self.array(role).clone());
+            saved.push(self.array(role).clone());
         }
-        for (role, array) in self.extras.drain(..) {
-            saved.push_locked(role, array);
+        saved.set_roles(&mut self.roles);
+        if !self.extras.is_empty() {
+            self.extras.drain(..).for_each(|(role, array)| saved.push_locked(role, array));
         }
     }
 }
