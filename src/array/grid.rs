@@ -1,18 +1,20 @@
-//! Reading several arrays of one shape side by side, row by row, as slices.
+//! Reading several arrays of one shape side by side of which one at least is gathered, row by row, as slices.
 //!
 //! Axes that join in all operands are joined. Along the last one, an operand of stride 1 is handed over as it lies, one
 //! of stride 0 as a short piece of equal numbers, and any other is gathered into a buffer: several rows at a time, so
-//! that a transposed operand is read a cache line at a time and turned in registers.
+//! that a transposed operand is read a cache line at a time and turned in registers. Where nothing is gathered, there are
+//! [`Bands`](super::Bands).
 
 use smallvec::SmallVec;
 
+use super::bands::Body;
 use super::cursor::read_run;
 use super::layout::Layout;
 use super::turn::{prefetch, turn};
 use super::{Array, Element};
 
 /// Rows shorter than this are better read with a [`Cursor`](super::Cursor).
-const MIN_RUN: usize = 16;
+pub(super) const MIN_RUN: usize = 16;
 /// Columns of a panel: the part of some rows that is gathered at a time. The rows of the other operands and of the result are
 /// walked piece by piece with it, and short pieces cost more than a panel that the first-level cache does not hold: a piece
 /// must last until the next one is on its way.
@@ -34,7 +36,25 @@ pub const PERIOD: usize = 256;
 pub struct Aligned<T>(pub T);
 
 /// One axis: its size, and each operand's stride.
-type Step<const N: usize> = (usize, [isize; N]);
+pub(super) type Step<const N: usize> = (usize, [isize; N]);
+
+/// The axes of operands of one shape, from the outermost on: those of one place are left out, and those that join in all
+/// operands are joined.
+pub(super) fn joined<const N: usize>(layouts: &[Layout; N]) -> SmallVec<[Step<N>; 2]> {
+    let mut axes: SmallVec<[Step<N>; 2]> = SmallVec::new();
+    for (axis, &n) in layouts.first().map_or(&[][..], Layout::shape).iter().enumerate() {
+        let strides = layouts.each_ref().map(|l| l.strides()[axis]);
+        match axes.last_mut() {
+            _ if n == 1 => {}
+            Some((m, last)) if last.iter().zip(&strides).all(|(t, s)| *t == s * n.cast_signed()) => {
+                *m *= n;
+                *last = strides;
+            }
+            _ => axes.push((n, strides)),
+        }
+    }
+    axes
+}
 
 /// The way through `N` operands of one shape.
 #[derive(Debug)]
@@ -49,66 +69,44 @@ pub struct Grid<const N: usize> {
     offsets: [isize; N],
     /// Elements of the result from one row to the next.
     pitch: usize,
-    /// Whether an operand is gathered.
-    gathers: bool,
 }
 
 impl<const N: usize> Grid<N> {
-    /// The way through operands with these layouts, which have one shape. `None` when rows are too short, or there is
-    /// only one.
+    /// The way through operands with these layouts, which have one shape. `None` when nothing is to be gathered, rows are too
+    /// short, or there is only one.
     #[must_use]
     pub fn new(layouts: &[Layout; N]) -> Option<Self> {
-        let mut outer: SmallVec<[Step<N>; 2]> = SmallVec::new();
-        for (axis, &n) in layouts.first()?.shape().iter().enumerate() {
-            let strides = layouts.each_ref().map(|l| l.strides()[axis]);
-            match outer.last_mut() {
-                _ if n == 1 => {}
-                Some((m, last)) if last.iter().zip(&strides).all(|(t, s)| *t == s * n.cast_signed()) => {
-                    *m *= n;
-                    *last = strides;
-                }
-                _ => outer.push((n, strides)),
-            }
-        }
+        let mut outer = joined(layouts);
         let columns = outer.pop().filter(|(n, _)| *n >= MIN_RUN)?;
-        let odd = columns.1.iter().position(|s| !(0..=1).contains(s));
-        let near = odd.and_then(|i| {
-            let far = columns.1[i].unsigned_abs();
-            let distance = |(_, (_, s)): &(usize, &Step<N>)| s[i].unsigned_abs();
-            outer.iter().enumerate().filter(|a| (1..far).contains(&distance(a))).min_by_key(distance)
-        });
+        let odd = columns.1.iter().position(|s| !(0..=1).contains(s))?;
+        let far = columns.1[odd].unsigned_abs();
+        let distance = |(_, (_, s)): &(usize, &Step<N>)| s[odd].unsigned_abs();
+        let near = outer.iter().enumerate().filter(|a| (1..far).contains(&distance(a))).min_by_key(distance);
         let at = near.map_or(outer.len().checked_sub(1)?, |(at, _)| at);
         let middle: SmallVec<[Step<N>; 2]> = outer.drain(at + 1..).collect();
         let rows = outer.pop()?;
         let pitch = columns.0 * middle.iter().map(|(n, _)| n).product::<usize>();
         let offsets = layouts.each_ref().map(|l| l.offset().cast_signed());
-        Some(Self { outer, rows, middle, columns, offsets, pitch, gathers: odd.is_some() })
+        Some(Self { outer, rows, middle, columns, offsets, pitch })
     }
 
-    /// Elements that every start is a multiple of.
+    /// Elements that every start should be a multiple of: as many rows as are read together.
     #[must_use]
     pub fn pitch(&self) -> usize {
-        self.pitch
+        HEIGHT * self.pitch
     }
 
-    /// Rows that are best read together.
-    #[must_use]
-    pub fn together(&self) -> usize {
-        if self.gathers { HEIGHT } else { 1 }
-    }
-
-    /// Calls `f` with pieces of the operands and of `out`, the result from `start` on, until all is done. Of equal numbers there
-    /// are `period`, one or [`PERIOD`], for a longer piece of the result.
-    pub fn run<T: Element, O>(&self, data: [&[T]; N], start: usize, out: &mut [O], period: usize, f: Body<'_, T, O, N>) {
-        let room = |step| if (0..=1).contains(&step) { 0 } else { self.together() * PITCH };
+    /// Gives `body` pieces of the operands and of `out`, the result from `start` on, where a row begins, until all is done. Of
+    /// equal numbers there are `period`, one or [`PERIOD`], for a longer piece of the result.
+    pub fn run<T: Element, O>(&self, data: [&[T]; N], start: usize, out: &mut [O], period: usize, body: &dyn Body<T, O, N>) {
+        let room = |step| if (0..=1).contains(&step) { 0 } else { HEIGHT * PITCH };
         let panels = std::array::from_fn(|i| Array::empty(&[room(self.columns.1[i])], T::DTYPE));
         let mut buffers = Buffers { equal: Aligned([[T::default(); PERIOD]; N]), period, panels };
         let mut at = start / self.pitch;
-        let most = if self.gathers { self.together() } else { usize::MAX };
         let mut rest = out;
         while rest.len() >= self.pitch {
             let (n, strides) = self.rows;
-            let rows = most.min(n - at % n).min(rest.len() / self.pitch);
+            let rows = HEIGHT.min(n - at % n).min(rest.len() / self.pitch);
             let (part, tail) = rest.split_at_mut(rows * self.pitch);
             let place = (at % n).cast_signed();
             let outer = position(&self.outer, at / n);
@@ -116,7 +114,7 @@ impl<const N: usize> Grid<N> {
             for k in 0..self.pitch / self.columns.0 {
                 let middle = position(&self.middle, k);
                 let bases = std::array::from_fn(|i| bases[i] + middle[i]);
-                self.panel(data, bases, rows, &mut part[k * self.columns.0..], &mut buffers, f);
+                self.panel(data, bases, rows, &mut part[k * self.columns.0..], &mut buffers, body);
             }
             at += rows;
             rest = tail;
@@ -131,13 +129,12 @@ impl<const N: usize> Grid<N> {
         rows: usize,
         out: &mut [O],
         buffers: &mut Buffers<T, N>,
-        f: Body<'_, T, O, N>,
+        body: &dyn Body<T, O, N>,
     ) {
         let (columns, steps) = self.columns;
         let strides = self.rows.1;
-        let width = if self.gathers { WIDTH } else { columns };
-        for from in (0..columns).step_by(width) {
-            let n = width.min(columns - from);
+        for from in (0..columns).step_by(WIDTH) {
+            let n = WIDTH.min(columns - from);
             let place = |i: usize, r: usize| bases[i] + from.cast_signed() * steps[i] + r.cast_signed() * strides[i];
             for (i, panel) in buffers.panels.iter_mut().enumerate() {
                 match steps[i] {
@@ -151,7 +148,7 @@ impl<const N: usize> Grid<N> {
                 for (i, equal) in buffers.equal.0.iter_mut().enumerate() {
                     if steps[i] == 0 && strides[i] != 0 {
                         equal[..n.min(buffers.period)].fill(data[i][place(i, r).cast_unsigned()]);
-                    } else if self.gathers && steps[i] == 1 && r + AHEAD < rows {
+                    } else if steps[i] == 1 && r + AHEAD < rows {
                         prefetch(data[i], place(i, r + AHEAD).cast_unsigned(), n);
                     }
                 }
@@ -160,15 +157,11 @@ impl<const N: usize> Grid<N> {
                     1 => &data[i][place(i, r).cast_unsigned()..][..n],
                     _ => &buffers.panels[i].raw()[r * PITCH..][..n],
                 });
-                f(pieces, &mut out[r * self.pitch + from..][..n]);
+                body.piece(&pieces, &mut out[r * self.pitch + from..][..n]);
             }
         }
     }
 }
-
-/// What is done with pieces of the operands and of the result. Behind a pointer: the walk is compiled once for each type of
-/// elements, and not for each formula too.
-type Body<'a, T, O, const N: usize> = &'a mut dyn FnMut([&[T]; N], &mut [O]);
 
 /// What does not lie ready: equal numbers, and rows that are gathered.
 struct Buffers<T, const N: usize> {
@@ -178,7 +171,7 @@ struct Buffers<T, const N: usize> {
 }
 
 /// The distance of row-major position `at` from the first, for each operand.
-fn position<const N: usize>(axes: &[Step<N>], mut at: usize) -> [isize; N] {
+pub(super) fn position<const N: usize>(axes: &[Step<N>], mut at: usize) -> [isize; N] {
     let mut out = [0; N];
     for (n, strides) in axes.iter().rev() {
         let k = (at % n).cast_signed();
@@ -201,11 +194,11 @@ mod tests {
             all
         });
         let size = layouts[0].size();
-        for unit in [size, grid.pitch(), 3 * grid.pitch()] {
+        for unit in [size, grid.pitch, 3 * grid.pitch] {
             for start in (0..size).step_by(unit) {
                 for period in [1, PERIOD] {
                     let mut out = vec![(T::default(), T::default()); unit.min(size - start)];
-                    grid.run([data, data], start, &mut out, period, &mut |[a, b], out| {
+                    grid.run([data, data], start, &mut out, period, &|[a, b]: &[&[T]; 2], out: &mut [(T, T)]| {
                         for (i, o) in out.iter_mut().enumerate() {
                             *o = (a[i % a.len()], b[i % b.len()]);
                         }
@@ -235,8 +228,8 @@ mod tests {
         let pairs = [
             [square, turned.clone()],
             [turned.clone(), row.clone()],
-            [column.clone(), backwards],
-            [column, cut],
+            [column, backwards],
+            [cut, turned.clone()],
             [halved, Layout::strided(&[17, 290], &[0, 0], 9)],
             [reversed.clone(), deep.clone()],
             [swapped, mixed.clone()],

@@ -16,7 +16,7 @@ use super::pool::{self, ALIGN, Block};
 use super::storage::Storage;
 
 /// Bytes of elements that lie in the handle's own block.
-const INLINE: usize = 256;
+const INLINE: usize = 8192;
 /// Where they begin.
 const HEADER: usize = size_of::<Cell>().next_multiple_of(ALIGN);
 

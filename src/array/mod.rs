@@ -3,6 +3,7 @@
 //! An [`Array`] is a share of a [`Storage`], seen through a [`Layout`]: the storage's own, or a view's. Values never change under a holder: writing goes
 //! through [`Array::data_mut`], which overwrites a buffer that nobody else holds and copies it otherwise.
 
+mod bands;
 mod cursor;
 mod display;
 mod dtype;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 
 use ndarray::{ArrayD, ArrayViewD, Axis, IxDyn, ShapeBuilder};
 
+pub use bands::{Bands, Body, Rows};
 pub use cursor::Cursor;
 pub use display::{DisplayOptions, format_array};
 pub use dtype::{DType, Element, Scalar, default_float, set_default_float};
@@ -225,10 +227,7 @@ impl Array {
         if out.len() > PERIOD
             && let Some(grid) = Grid::new(std::array::from_ref(self.layout()))
         {
-            return grid.run([self.raw()], 0, out, 1, &mut |[piece], out| match piece {
-                &[value, ..] if piece.len() < out.len() => out.fill(value),
-                _ => out.copy_from_slice(piece),
-            });
+            return grid.run([self.raw()], 0, out, 1, &|[piece]: &[&[T]; 1], out: &mut [T]| out.copy_from_slice(piece));
         }
         Cursor::new(self.layout()).read(self.raw(), 0, out);
     }

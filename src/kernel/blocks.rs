@@ -3,12 +3,11 @@
 //! Contiguous operands are handed over whole, rows of others too where they lie in one piece; what is left is read a
 //! block at a time into a buffer that stays in the first-level cache. So a kernel sees nothing but slices.
 
-use crate::array::{Aligned, Array, Cursor, Element, Grid, Layout, PERIOD, Scalar, Shape, Strides, same, size_of};
+use crate::array::{Aligned, Array, Bands, Body, Cursor, Element, Grid, Layout, PERIOD, Scalar, Shape, Strides, same, size_of as size_of_shape};
 use crate::kernel::parallel;
-use crate::kernel::simd::fence;
 
-/// Elements of a block.
-pub const BLOCK: usize = 512;
+/// Elements that are too few to be shared among threads, whatever is done with them.
+const FEW: usize = 512;
 /// Elements of a block when there are few.
 const SHORT: usize = 16;
 
@@ -43,12 +42,12 @@ fn plain<'a, T: Element>(a: &'a Array, shape: &[usize]) -> Option<&'a [T]> {
 /// Numbers written out, as far as a short loop reads them.
 type Room<T, const N: usize> = Option<[[T; SHORT]; N]>;
 
-/// The operands as slices when there are few elements: what is left of [`zip`] when there is nothing to broadcast, to
-/// gather or to share among threads. Numbers are written out into `room`, which is not touched without any: one element of
-/// each that is read `once`.
+/// The operands as slices when there are few elements for their `cost`: what is left of [`zip`] when there is nothing to
+/// broadcast, to gather or to share among threads. Numbers are written out into `room`, which is not touched without any: one
+/// element of each that is read `once`.
 #[inline(always)]
-fn few<'a, T: Element, const N: usize>(inputs: &[Input<'a>; N], n: usize, once: bool, room: &'a mut Room<T, N>) -> Option<[&'a [T]; N]> {
-    if n > BLOCK {
+fn few<'a, T: Element, const N: usize>(inputs: &[Input<'a>; N], n: usize, cost: f64, once: bool, room: &'a mut Room<T, N>) -> Option<[&'a [T]; N]> {
+    if n > FEW && parallel::grain(n, cost) < n {
         return None;
     }
     let mut slices = [&[][..]; N];
@@ -84,7 +83,7 @@ impl<'a, T: Element> Source<'a, T> {
                 if let Some(data) = plain(a, shape) {
                     return Self::Slice(data);
                 }
-                if a.size() == size_of(shape)
+                if a.size() == size_of_shape(shape)
                     && let Some(data) = a.as_slice()
                 {
                     // Shapes of as many elements differ in axes of one place at most.
@@ -120,23 +119,23 @@ fn broadcast(a: &Array, shape: &[usize]) -> Layout {
     }
 }
 
-/// Calls `f` with pieces of the operands, broadcast to the shape of the result, and the place for their results.
-/// An operand that is the same number everywhere may come as fewer elements than the piece of the result: as one when `f` reads
-/// such a number `once`, else as [`PERIOD`] to be used again and again, as [`in_step`] does. Of more than [`BLOCK`] elements it
-/// may write past the caches. `cost` is an estimate of nanoseconds an element.
+/// Gives `body` pieces of the operands, broadcast to the shape of the result, and the place for their results.
+/// An operand that is the same number everywhere may come as fewer elements than the piece of the result: as one when `body` reads
+/// such a number `once`, else as [`PERIOD`] to be used again and again, as [`in_step`] does. `cost` is an estimate of nanoseconds
+/// an element.
 pub(super) fn zip<T: Element, O: Element, const N: usize>(
     inputs: [Input<'_>; N],
     shape: &[usize],
     cost: f64,
     once: bool,
-    f: impl Fn(&[&[T]; N], &mut [O]) + Sync,
+    body: &(impl Body<T, O, N> + Sync),
 ) -> Array {
     let mut room = None;
-    if let Some(slices) = few(&inputs, size_of(shape), once, &mut room) {
-        return Array::build(shape, |data: &mut [O]| f(&slices, data));
+    if let Some(slices) = few(&inputs, size_of_shape(shape), cost, once, &mut room) {
+        return Array::build(shape, |data: &mut [O]| body.piece(&slices, data));
     }
     let sources = inputs.map(|i| Source::<T>::new(i, shape));
-    Array::build(shape, |data: &mut [O]| spread(&sources, shape, data, cost, once, &f))
+    Array::build(shape, |data: &mut [O]| spread(&sources, shape, data, cost, once, body))
 }
 
 /// Calls `f` with pieces of equal length of operands that may repeat themselves.
@@ -152,10 +151,6 @@ pub(super) fn in_step<T, O, const N: usize>(inputs: &[&[T]; N], out: &mut [O], m
     }
 }
 
-/// What is done with pieces of the operands and of the result. Behind a pointer: the loops around it are compiled once for
-/// each type of elements, and not for each formula too.
-type Body<'a, T, O, const N: usize> = &'a (dyn Fn(&[&[T]; N], &mut [O]) + Sync);
-
 /// The whole result, on several threads when there is enough to do.
 fn spread<T: Element, O: Send, const N: usize>(
     sources: &[Source<'_, T>; N],
@@ -163,35 +158,31 @@ fn spread<T: Element, O: Send, const N: usize>(
     data: &mut [O],
     cost: f64,
     once: bool,
-    f: Body<'_, T, O, N>,
+    body: &(dyn Body<T, O, N> + Sync),
 ) {
-    if data.len() <= BLOCK {
-        return run(sources, shape, 0, data, once, f);
+    if data.len() <= FEW {
+        return run(sources, shape, 0, data, once, body);
     }
-    let period = if once { 1 } else { PERIOD };
     let grain = parallel::grain(data.len(), cost);
-    if sources.iter().any(|s| matches!(s, Source::Strided(..)))
-        && let Some(grid) = Grid::new(&sources.each_ref().map(|s| s.layout(shape)))
-    {
-        let unit = grid.pitch() * grid.together();
-        let grain = grain.next_multiple_of(unit);
-        let raw = sources.each_ref().map(Source::raw);
-        return parallel::for_each_chunk_mut(data, grain, |start, chunk| {
-            grid.run(raw, start, chunk, period, &mut |pieces, out| f(&pieces, out));
-            fence();
-        });
+    if sources.iter().any(|s| matches!(s, Source::Strided(..))) {
+        let (raw, layouts) = (sources.each_ref().map(Source::raw), sources.each_ref().map(|s| s.layout(shape)));
+        if let Some(bands) = Bands::new(&layouts, size_of::<T>(), body.takes_rows()) {
+            let grain = grain.next_multiple_of(bands.pitch());
+            return parallel::for_each_chunk_mut(data, grain, |start, chunk| bands.run(raw, start, chunk, body));
+        }
+        if let Some(grid) = Grid::new(&layouts) {
+            let (grain, period) = (grain.next_multiple_of(grid.pitch()), if once { 1 } else { PERIOD });
+            return parallel::for_each_chunk_mut(data, grain, |start, chunk| grid.run(raw, start, chunk, period, body));
+        }
     }
-    parallel::for_each_chunk_mut(data, grain, |start, chunk| {
-        run(sources, shape, start, chunk, once, f);
-        fence();
-    });
+    parallel::for_each_chunk_mut(data, grain, |start, chunk| run(sources, shape, start, chunk, once, body));
 }
 
 /// [`zip`] onto `target`, which is an operand as well as the result: `f` sees its old values in the last argument.
 /// It is overwritten in place when nobody else holds it.
 pub fn update<T: Element, const N: usize>(target: &mut Array, inputs: [Input<'_>; N], cost: f64, f: impl Fn(&[&[T]; N], &mut [T]) + Sync) {
     let mut room = None;
-    if let Some(slices) = few(&inputs, target.size(), false, &mut room) {
+    if let Some(slices) = few(&inputs, target.size(), cost, false, &mut room) {
         return f(&slices, target.data_mut());
     }
     let shape = Shape::from_slice(target.shape());
@@ -199,7 +190,14 @@ pub fn update<T: Element, const N: usize>(target: &mut Array, inputs: [Input<'_>
     spread(&sources, &shape, target.data_mut::<T>(), cost, false, &|inputs: &[&[T]; N], out: &mut [T]| in_step(inputs, out, &f));
 }
 
-fn run<T: Element, O, const N: usize>(sources: &[Source<'_, T>; N], shape: &[usize], start: usize, out: &mut [O], once: bool, f: Body<'_, T, O, N>) {
+fn run<T: Element, O, const N: usize>(
+    sources: &[Source<'_, T>; N],
+    shape: &[usize],
+    start: usize,
+    out: &mut [O],
+    once: bool,
+    body: &dyn Body<T, O, N>,
+) {
     let mut slices: [&[T]; N] = [&[]; N];
     let mut whole = true;
     for (s, source) in slices.iter_mut().zip(sources) {
@@ -211,9 +209,9 @@ fn run<T: Element, O, const N: usize>(sources: &[Source<'_, T>; N], shape: &[usi
     }
     // Clearing buffers costs more than a short loop does.
     match out.len() {
-        _ if whole => f(&slices, out),
-        ..=SHORT => by_blocks::<_, _, _, SHORT>(sources, shape, start, out, f),
-        _ => by_blocks::<_, _, _, PERIOD>(sources, shape, start, out, f),
+        _ if whole => body.piece(&slices, out),
+        ..=SHORT => by_blocks::<_, _, _, SHORT>(sources, shape, start, out, body),
+        _ => by_blocks::<_, _, _, PERIOD>(sources, shape, start, out, body),
     }
 }
 
@@ -222,7 +220,7 @@ fn by_blocks<T: Element, O, const N: usize, const B: usize>(
     shape: &[usize],
     start: usize,
     out: &mut [O],
-    f: Body<'_, T, O, N>,
+    body: &dyn Body<T, O, N>,
 ) {
     let Aligned(buffers) = &mut Aligned([[T::default(); B]; N]);
     let mut cursors: [Option<Cursor>; N] = std::array::from_fn(|_| None);
@@ -246,13 +244,13 @@ fn by_blocks<T: Element, O, const N: usize, const B: usize>(
             Source::Slice(data) => &data[at..at + n],
             _ => &buffers[i][..n.min(B)],
         });
-        f(&pieces, chunk);
+        body.piece(&pieces, chunk);
     }
 }
 
 /// Elementwise over any elements with a plain closure; the compiler vectorises what it can.
 pub fn map<T: Element, O: Element, const N: usize>(inputs: [Input<'_>; N], shape: &[usize], f: impl Fn([T; N]) -> O + Sync) -> Array {
-    zip(inputs, shape, 0.5, false, |inputs: &[&[T]; N], out: &mut [O]| {
+    zip(inputs, shape, 0.5, false, &|inputs: &[&[T]; N], out: &mut [O]| {
         in_step(inputs, out, |inputs, out| {
             for (i, o) in out.iter_mut().enumerate() {
                 *o = f(inputs.map(|s| s[i]));
@@ -336,6 +334,6 @@ mod tests {
         });
         assert_eq!(a.to_vec::<f32>(), [3.0, 6.0]);
         assert_eq!(old.to_vec::<f32>(), [1.0, 2.0]);
-        assert_eq!(size_of(&[]), 1);
+        assert_eq!(size_of_shape(&[]), 1);
     }
 }

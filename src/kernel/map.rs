@@ -1,13 +1,17 @@
 //! Elementwise formulas over [`Field`] as SIMD loops.
 
+mod in_place;
+
 use std::marker::PhantomData;
 
-use crate::array::{Aligned, Array, DType, Element, PERIOD, size_of as size_of_shape};
+use crate::array::{Aligned, Array, Body, DType, Element, PERIOD, Rows, size_of as size_of_shape};
 use crate::dispatch;
 use crate::kernel::blocks::{self, Input};
 use crate::kernel::field::{Field, Lane};
 use crate::kernel::math::Real;
-use crate::kernel::simd::{Arch, Careful, Kernel, before_lines, dispatch as simd_dispatch, stream};
+use crate::kernel::simd::{Arch, Careful, Kernel, before_lines, dispatch as simd_dispatch, fence, stream};
+
+pub use in_place::{accumulate, update};
 
 /// Elements after which a loop checks whether an argument left a function's fast range.
 const STRIDE: usize = PERIOD;
@@ -99,6 +103,64 @@ impl<P: Pointwise<N>, T: Real, const N: usize> Kernel for Loop<'_, P, T, N> {
             }
             (done, rest) = (done + n, tail);
         }
+        if far {
+            fence();
+        }
+    }
+}
+
+/// What [`map`] does with its operands.
+struct Formula<P> {
+    params: [f64; 2],
+    /// Whether long pieces go past the caches.
+    far: bool,
+    kind: PhantomData<fn() -> P>,
+}
+
+impl<P: Pointwise<N>, T: Real, const N: usize> Body<T, T, N> for Formula<P> {
+    #[inline(always)]
+    fn piece(&self, inputs: &[&[T]; N], out: &mut [T]) {
+        let far = self.far && out.len() >= LONG;
+        simd_dispatch(Loop::<P, T, N> { inputs, out, params: self.params, far, formula: PhantomData });
+    }
+
+    fn takes_rows(&self) -> bool {
+        Loop::<P, T, N>::ONCE
+    }
+
+    fn rows(&self, mut inputs: [Rows<'_, T>; N], columns: usize, out: &mut [T]) {
+        if Loop::<P, T, N>::ONCE && !(self.far && columns >= LONG) {
+            return simd_dispatch(RowLoop::<P, T, N> { inputs, columns, out, params: self.params, formula: PhantomData });
+        }
+        for out in out.chunks_exact_mut(columns) {
+            self.piece(&inputs.each_mut().map(Rows::next_row), out);
+        }
+    }
+}
+
+/// The same row by row, without leaving the loop: a call for each would cost rows of a hundred elements more than half.
+struct RowLoop<'a, P, T, const N: usize> {
+    inputs: [Rows<'a, T>; N],
+    columns: usize,
+    out: &'a mut [T],
+    params: [f64; 2],
+    formula: PhantomData<P>,
+}
+
+impl<P: Pointwise<N>, T: Real, const N: usize> Kernel for RowLoop<'_, P, T, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<A: Arch>(self) {
+        // Of its own: what is written might be where others keep theirs, for all the compiler knows.
+        let (mut rows, params) = (self.inputs, self.params);
+        for out in self.out.chunks_exact_mut(self.columns) {
+            let mut inputs = [&[][..]; N];
+            for i in 0..N {
+                inputs[i] = rows[i].next_row();
+            }
+            Loop::<P, T, N>::piece::<A>(&inputs, out, params);
+        }
     }
 }
 
@@ -179,124 +241,10 @@ fn number_and<P: Pointwise<N>, T: Real, A: Arch, const N: usize, const AT: usize
 #[must_use]
 pub fn map<P: Pointwise<N>, const N: usize>(inputs: [Input<'_>; N], shape: &[usize], dtype: DType, params: [f64; 2]) -> Array {
     let far = size_of_shape(shape) * dtype.size() > FAR;
-    dispatch!(float dtype, T => blocks::zip(inputs, shape, P::COST * width::<T>(), Loop::<P, T, N>::ONCE, |inputs: &[&[T]; N], out: &mut [T]| {
-        let far = far && out.len() >= LONG;
-        simd_dispatch(Loop::<P, T, N> { inputs, out, params, far, formula: PhantomData });
-    }), else unreachable!("formulas are over floating dtypes"))
-}
-
-/// The formula with `target` as its first operand and its result; in place when nobody else holds it.
-///
-/// # Panics
-/// As [`map`].
-pub fn update<P: Pointwise<M>, const N: usize, const M: usize>(target: &mut Array, inputs: [Input<'_>; N], params: [f64; 2]) {
-    const { assert!(M == N + 1) };
-    dispatch!(float target.dtype(), T => blocks::update(target, inputs, P::COST * width::<T>(), |inputs: &[&[T]; N], out: &mut [T]| {
-        if P::RANGED {
-            onto_old::<P, T, N, M>(inputs, out, params);
-        } else {
-            simd_dispatch(InPlace::<First<P, M>, T, N> { inputs, out, params, step: PhantomData });
-        }
-    }), else unreachable!("formulas are over floating dtypes"));
-}
-
-/// What an element becomes of itself and of `N` operands.
-trait Step<const N: usize> {
-    fn next<F: Field>(old: F, x: [F; N], p: [F; 2]) -> F;
-}
-
-/// The formula with the element as its first operand.
-struct First<P, const M: usize>(PhantomData<P>);
-
-impl<P: Pointwise<M>, const N: usize, const M: usize> Step<N> for First<P, M> {
-    #[inline(always)]
-    fn next<F: Field>(old: F, x: [F; N], p: [F; 2]) -> F {
-        let mut all = [old; M];
-        all[1..].copy_from_slice(&x);
-        P::eval(all, p)
-    }
-}
-
-/// The element plus the formula.
-struct Added<P>(PhantomData<P>);
-
-impl<P: Pointwise<N>, const N: usize> Step<N> for Added<P> {
-    #[inline(always)]
-    fn next<F: Field>(old: F, x: [F; N], p: [F; 2]) -> F {
-        old + P::eval(x, p)
-    }
-}
-
-/// A step for each element of `out`, where it lies.
-struct InPlace<'a, S, T, const N: usize> {
-    inputs: &'a [&'a [T]; N],
-    out: &'a mut [T],
-    params: [f64; 2],
-    step: PhantomData<S>,
-}
-
-impl<S: Step<N>, T: Real, const N: usize> Kernel for InPlace<'_, S, T, N> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<A: Arch>(self) {
-        let (out, p) = (self.out, self.params.map(Lane::<T, A>::lit));
-        let n = out.len();
-        let inputs = each(self.inputs, &[][..], |s| &s[..n]);
-        for i in 0..n {
-            let lane = S::next(Lane::<T, A>::new(out[i]), each(&inputs, Lane::lit(0.0), |s| Lane::<T, A>::new(s[i])), p);
-            debug_assert!(!lane.far(), "{}", UNSAID);
-            out[i] = lane.value();
-        }
-    }
-}
-
-/// The formula with `out` as its first operand, block by block: old values are copied out of the way, as they may be needed twice.
-fn onto_old<P: Pointwise<M>, T: Real + Element, const N: usize, const M: usize>(inputs: &[&[T]; N], out: &mut [T], params: [f64; 2]) {
-    let Aligned(old) = &mut Aligned([T::default(); STRIDE]);
-    for (k, out) in out.chunks_mut(STRIDE).enumerate() {
-        let n = out.len();
-        old[..n].copy_from_slice(out);
-        let at = k * STRIDE;
-        let all: [&[T]; M] = std::array::from_fn(|i| if i == 0 { &old[..n] } else { &inputs[i - 1][at..at + n] });
-        simd_dispatch(Loop::<P, T, M> { inputs: &all, out, params, far: false, formula: PhantomData });
-    }
-}
-
-/// The formula's values added to `sum`, in place when nobody else holds it. A product is rounded before it is added, as if
-/// it had been written first.
-///
-/// # Panics
-/// As [`map`].
-pub fn accumulate<P: Pointwise<N>, const N: usize>(sum: &mut Array, inputs: [Input<'_>; N], params: [f64; 2]) {
-    dispatch!(float sum.dtype(), T => blocks::update(sum, inputs, P::COST * width::<T>(), |inputs: &[&[T]; N], out: &mut [T]| {
-        if P::RANGED {
-            add_written::<P, T, N>(inputs, out, params);
-        } else {
-            simd_dispatch(InPlace::<Added<P>, T, N> { inputs, out, params, step: PhantomData });
-        }
-    }), else unreachable!("formulas are over floating dtypes"));
-}
-
-/// `out` plus the formula, block by block: its values are written first, as they may have to be written twice.
-fn add_written<P: Pointwise<N>, T: Real + Element, const N: usize>(inputs: &[&[T]; N], out: &mut [T], params: [f64; 2]) {
-    let Aligned(values) = &mut Aligned([T::default(); STRIDE]);
-    for (k, out) in out.chunks_mut(STRIDE).enumerate() {
-        let (at, n) = (k * STRIDE, out.len());
-        let inputs = inputs.map(|s| &s[at..at + n]);
-        simd_dispatch(Loop::<P, T, N> { inputs: &inputs, out: &mut values[..n], params, far: false, formula: PhantomData });
-        simd_dispatch(InPlace::<Added<Same>, T, 1> { inputs: &[&values[..n]], out, params, step: PhantomData });
-    }
-}
-
-/// The operand itself.
-enum Same {}
-
-impl Pointwise<1> for Same {
-    #[inline(always)]
-    fn eval<F: Field>([x]: [F; 1], _: [F; 2]) -> F {
-        x
-    }
+    dispatch!(float dtype, T => {
+        let formula = Formula::<P> { params, far, kind: PhantomData };
+        blocks::zip::<T, T, N>(inputs, shape, P::COST * width::<T>(), Loop::<P, T, N>::ONCE, &formula)
+    }, else unreachable!("formulas are over floating dtypes"))
 }
 
 /// Doubles take twice as long.

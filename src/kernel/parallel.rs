@@ -105,6 +105,9 @@ pub fn for_each_range(n: usize, grain: usize, f: impl Fn(Range<usize>) + Sync) {
 /// Calls `f(start, chunk)` on the chunks of `out` that are the ranges of [`for_each_range`], `start..`.
 pub fn for_each_chunk_mut<T: Send>(out: &mut [T], grain: usize, f: impl Fn(usize, &mut [T]) + Sync) {
     let grain = grain.max(1);
+    if (1..=grain).contains(&out.len()) {
+        return f(0, out);
+    }
     let count = out.len().div_ceil(grain);
     let chunks = Mutex::new(out.chunks_mut(grain).enumerate());
     run(count, &|_| {
