@@ -19,17 +19,19 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+import timeit
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from typing import Any
 
+from rows.common import Form
 from table import Table, arguments
 
 GROUPS = ["scalars", "networks", "arrays"]
 PEERS = ["numpy", "torch", "jax", "jax jit", "autograd", "mlx"]
 
 
-def calls(form: Callable[[], Any]) -> int:
+def calls(form: Form) -> int:
     """How many calls take about a millisecond, or one."""
     n = 1
     while n < 1 << 16 and run(form, n) < 1e-3:
@@ -37,8 +39,10 @@ def calls(form: Callable[[], Any]) -> int:
     return n
 
 
-def run(form: Callable[[], Any], n: int) -> float:
-    """Seconds of `n` calls."""
+def run(form: Form, n: int) -> float:
+    """Seconds of `n` calls, or of a statement `n` times."""
+    if isinstance(form, timeit.Timer):
+        return form.timeit(n)
     turns = itertools.repeat(None, n)  # a range would make a number every time
     start = time.perf_counter()
     for _ in turns:
@@ -46,7 +50,7 @@ def run(form: Callable[[], Any], n: int) -> float:
     return time.perf_counter() - start
 
 
-def window(form: Callable[[], Any], n: int) -> float:
+def window(form: Form, n: int) -> float:
     """Microseconds of one of `n` calls. Others have run before: a few calls more, until all is this framework's again."""
     run(form, n // 4 + 1)
     return run(form, n) / n * 1e6
@@ -125,7 +129,7 @@ def times(workers: dict[str, Worker], budget: float) -> Iterator[tuple[str, dict
             worker.connection.send(None)
 
 
-def agree(np: Any, name: str, forms: dict[str, Callable[[], Any]]) -> None:
+def agree(np: Any, name: str, forms: dict[str, Any]) -> None:
     """Raises unless all forms give what the first one gives."""
 
     def arrays(result: Any) -> list[Any]:

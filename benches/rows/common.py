@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+import timeit
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+# A function to call, or a statement: what is so short that a call around it would show.
+Form = Callable[[], Any] | timeit.Timer
+
+
+def statement(text: str, **names: Any) -> timeit.Timer:
+    """A statement over these names. The garbage collector runs, as with functions."""
+    return timeit.Timer(text, "import gc; gc.enable()", globals=names)
 
 
 @dataclass
 class Row:
-    """The same work in several frameworks. With `check`, all must give what the first gives before they are timed."""
+    """The same work in several frameworks. With `check`, all are functions that must agree before they are timed."""
 
     name: str
-    forms: dict[str, Callable[[], Any]]
+    forms: Mapping[str, Form]
     check: bool = False
 
 

@@ -5,25 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .common import Peers, Row
+from .common import Peers, Row, statement
 
 
 def single(p: Peers) -> Iterator[Row]:
     """One operation on one element."""
     one = p.np.ones(1, p.np.float32)
     a, b, r = p.tg.ones(1), p.tg.ones(1), p.tg.Variable([1.0], requires_grad=True)
-    add: dict[str, Callable[[], Any]] = {"tapegrad": lambda: a + b, "numpy": lambda: one + one}
-    recorded: dict[str, Callable[[], Any]] = {"tapegrad": lambda: r * b}
+    add = {"tapegrad": statement("a + b", a=a, b=b), "numpy": statement("a + b", a=one, b=one)}
+    recorded = {"tapegrad": statement("r * b", r=r, b=b)}
     if p.torch:
         ta, tb, tr = p.torch.ones(1), p.torch.ones(1), p.torch.ones(1, requires_grad=True)
-        add["torch"] = lambda: ta + tb
-        recorded["torch"] = lambda: tr * tb
+        add["torch"] = statement("a + b", a=ta, b=tb)
+        recorded["torch"] = statement("r * b", r=tr, b=tb)
     if p.jax:
-        ja, jb = p.jax.numpy.ones(1), p.jax.numpy.ones(1)
-        add["jax"] = lambda: ja + jb
+        add["jax"] = statement("a + b", a=p.jax.numpy.ones(1), b=p.jax.numpy.ones(1))
     if p.mlx:
-        ma, mb = p.mlx.ones(1), p.mlx.ones(1)
-        add["mlx"] = lambda: p.mlx.eval(ma + mb)
+        add["mlx"] = statement("eval(a + b)", eval=p.mlx.eval, a=p.mlx.ones(1), b=p.mlx.ones(1))
     yield Row("add, one element", add)
     yield Row("multiply, one element, recorded", recorded)
 

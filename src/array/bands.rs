@@ -6,7 +6,7 @@
 
 use smallvec::SmallVec;
 
-use super::cursor::read_run;
+use super::cursor::{read_run, repeat};
 use super::grid::{MIN_RUN, PERIOD, Step, joined, position};
 use super::layout::Layout;
 use super::{Array, Element};
@@ -25,17 +25,16 @@ pub trait Body<T, O, const N: usize> {
     /// Does it with pieces of the operands. Of equal numbers there may be fewer than results, to be used again and again.
     fn piece(&self, operands: &[&[T]; N], out: &mut [O]);
 
-    /// Whether it takes [rows](Body::rows).
-    fn takes_rows(&self) -> bool {
-        false
+    /// The same by rows, where that is better than a piece for each row.
+    fn by_rows(&self) -> Option<&dyn ByRows<T, O, N>> {
+        None
     }
+}
 
+/// A [`Body`] that walks rows itself.
+pub trait ByRows<T, O, const N: usize> {
     /// Does it with rows of so many columns.
-    fn rows(&self, mut operands: [Rows<'_, T>; N], columns: usize, out: &mut [O]) {
-        for out in out.chunks_exact_mut(columns) {
-            self.piece(&operands.each_mut().map(Rows::next_row), out);
-        }
-    }
+    fn rows(&self, operands: [Rows<'_, T>; N], columns: usize, out: &mut [O]);
 }
 
 impl<T, O, F: Fn(&[&[T]; N], &mut [O]), const N: usize> Body<T, O, N> for F {
@@ -128,13 +127,14 @@ impl<const N: usize> Bands<N> {
     pub fn run<T: Element, O>(&self, data: [&[T]; N], start: usize, out: &mut [O], body: &dyn Body<T, O, N>) {
         let ((columns, steps), (n, strides)) = (self.columns, self.rows);
         let mut written = Written { arrays: std::array::from_fn(|i| Array::empty(&[self.room(i)], T::DTYPE)), last: [None; N] };
+        let by_rows = body.by_rows().filter(|_| self.height.is_none());
         let (mut at, mut rest) = (start / columns, out);
         while rest.len() >= columns {
             let height = self.height.unwrap_or(usize::MAX).min(n - at % n).min(rest.len() / columns);
             let (band, tail) = rest.split_at_mut(height * columns);
             let (outer, place) = (position(&self.outer, at / n), (at % n).cast_signed());
             let firsts = std::array::from_fn(|i| self.offsets[i] + outer[i] + place * strides[i]);
-            if self.height.is_none() {
+            if let Some(body) = by_rows {
                 let len = |i: usize| if steps[i] == 0 { 1 } else { columns };
                 body.rows(std::array::from_fn(|i| Rows { raw: data[i], first: firsts[i], stride: strides[i], len: len(i) }), columns, band);
             } else {
@@ -162,16 +162,19 @@ impl<const N: usize> Bands<N> {
 
     /// Writes out what does not lie as it is handed over.
     fn write<T: Element>(&self, data: [&[T]; N], firsts: &[isize; N], height: usize, written: &mut Written<N>) {
+        let (columns, steps) = self.columns;
         for (i, &first) in firsts.iter().enumerate() {
-            let rows = match self.ways[i] {
-                Way::Each => height,
-                Way::Same if written.last[i] != Some(first) => usize::MAX,
-                _ => continue,
-            };
-            written.last[i] = Some(first);
-            for (row, to) in written.arrays[i].fresh().as_mut_slice().chunks_mut(self.columns.0).take(rows).enumerate() {
-                read_run(data[i], first + row.cast_signed() * self.rows.1[i], self.columns.1[i], to);
+            let to = if self.ways[i] == Way::Whole { &mut [] } else { written.arrays[i].fresh().as_mut_slice() };
+            match self.ways[i] {
+                Way::Same if written.last[i] != Some(first) => repeat(data[i], first, steps[i], columns, to),
+                Way::Each => {
+                    for (row, to) in to.chunks_mut(columns).take(height).enumerate() {
+                        read_run(data[i], first + row.cast_signed() * self.rows.1[i], steps[i], to);
+                    }
+                }
+                _ => {}
             }
+            written.last[i] = Some(first);
         }
     }
 }
@@ -187,6 +190,29 @@ mod tests {
     use super::super::Cursor;
     use super::*;
 
+    /// Puts the two operands side by side, by rows where it is asked to.
+    struct Pairs(bool);
+
+    impl<T: Element> Body<T, (T, T), 2> for Pairs {
+        fn piece(&self, [a, b]: &[&[T]; 2], out: &mut [(T, T)]) {
+            for (i, o) in out.iter_mut().enumerate() {
+                *o = (a[i % a.len()], b[i % b.len()]);
+            }
+        }
+
+        fn by_rows(&self) -> Option<&dyn ByRows<T, (T, T), 2>> {
+            if self.0 { Some(self) } else { None }
+        }
+    }
+
+    impl<T: Element> ByRows<T, (T, T), 2> for Pairs {
+        fn rows(&self, mut operands: [Rows<'_, T>; 2], columns: usize, out: &mut [(T, T)]) {
+            for out in out.chunks_exact_mut(columns) {
+                self.piece(&operands.each_mut().map(Rows::next_row), out);
+            }
+        }
+    }
+
     fn check<T: Element>(layouts: &[Layout; 2], data: &[T]) {
         let wanted = layouts.each_ref().map(|l| {
             let mut all = Vec::new();
@@ -199,11 +225,7 @@ mod tests {
             for unit in [size, bands.pitch(), 7 * bands.pitch()] {
                 for start in (0..size).step_by(unit) {
                     let mut out = vec![(T::default(), T::default()); unit.min(size - start)];
-                    bands.run([data, data], start, &mut out, &|[a, b]: &[&[T]; 2], out: &mut [(T, T)]| {
-                        for (i, o) in out.iter_mut().enumerate() {
-                            *o = (a[i % a.len()], b[i % b.len()]);
-                        }
-                    });
+                    bands.run([data, data], start, &mut out, &Pairs(takes_rows));
                     let right = |(i, o): (usize, &(T, T))| *o == (wanted[0][start + i], wanted[1][start + i]);
                     assert!(out.iter().enumerate().all(right), "{layouts:?} from {start}");
                 }

@@ -36,7 +36,7 @@ impl Cursor {
         let mut index: SmallVec<[usize; 4]> = SmallVec::from_elem(0, self.outer.len());
         let mut column = start % self.run;
         if column == 0 && self.run < out.len() && self.outer.iter().all(|&(_, s)| s == 0) {
-            return self.repeat(data, out);
+            return repeat(data, self.offset.cast_signed(), self.step, self.run, out);
         }
         let mut rest = start / self.run;
         let mut base = self.offset.cast_signed();
@@ -64,17 +64,6 @@ impl Cursor {
                 *i = 0;
                 base -= n.cast_signed() * s;
             }
-        }
-    }
-
-    /// One run again and again, each time as many as are there already.
-    fn repeat<T: Copy>(&self, data: &[T], out: &mut [T]) {
-        read_run(data, self.offset.cast_signed(), self.step, &mut out[..self.run]);
-        let mut done = self.run;
-        while done < out.len() {
-            let n = done.min(out.len() - done);
-            out.copy_within(..n, done);
-            done += n;
         }
     }
 
@@ -113,6 +102,17 @@ impl Cursor {
     #[must_use]
     pub fn run(&self) -> usize {
         self.run
+    }
+}
+
+/// A run of `len` elements from `first`, `step` apart, again and again, each time as many as are there already.
+pub(super) fn repeat<T: Copy>(data: &[T], first: isize, step: isize, len: usize, out: &mut [T]) {
+    let mut done = len.min(out.len());
+    read_run(data, first, step, &mut out[..done]);
+    while done < out.len() {
+        let n = done.min(out.len() - done);
+        out.copy_within(..n, done);
+        done += n;
     }
 }
 

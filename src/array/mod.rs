@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use ndarray::{ArrayD, ArrayViewD, Axis, IxDyn, ShapeBuilder};
 
-pub use bands::{Bands, Body, Rows};
+pub use bands::{Bands, Body, ByRows, Rows};
 pub use cursor::Cursor;
 pub use display::{DisplayOptions, format_array};
 pub use dtype::{DType, Element, Scalar, default_float, set_default_float};

@@ -166,7 +166,7 @@ fn spread<T: Element, O: Send, const N: usize>(
     let grain = parallel::grain(data.len(), cost);
     if sources.iter().any(|s| matches!(s, Source::Strided(..))) {
         let (raw, layouts) = (sources.each_ref().map(Source::raw), sources.each_ref().map(|s| s.layout(shape)));
-        if let Some(bands) = Bands::new(&layouts, size_of::<T>(), body.takes_rows()) {
+        if let Some(bands) = Bands::new(&layouts, size_of::<T>(), body.by_rows().is_some()) {
             let grain = grain.next_multiple_of(bands.pitch());
             return parallel::for_each_chunk_mut(data, grain, |start, chunk| bands.run(raw, start, chunk, body));
         }

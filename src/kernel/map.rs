@@ -4,7 +4,7 @@ mod in_place;
 
 use std::marker::PhantomData;
 
-use crate::array::{Aligned, Array, Body, DType, Element, PERIOD, Rows, size_of as size_of_shape};
+use crate::array::{Aligned, Array, Body, ByRows, DType, Element, PERIOD, Rows, size_of as size_of_shape};
 use crate::dispatch;
 use crate::kernel::blocks::{self, Input};
 use crate::kernel::field::{Field, Lane};
@@ -118,20 +118,31 @@ struct Formula<P> {
 }
 
 impl<P: Pointwise<N>, T: Real, const N: usize> Body<T, T, N> for Formula<P> {
-    #[inline(always)]
     fn piece(&self, inputs: &[&[T]; N], out: &mut [T]) {
         let far = self.far && out.len() >= LONG;
         simd_dispatch(Loop::<P, T, N> { inputs, out, params: self.params, far, formula: PhantomData });
     }
 
-    fn takes_rows(&self) -> bool {
-        Loop::<P, T, N>::ONCE
+    fn by_rows(&self) -> Option<&dyn ByRows<T, T, N>> {
+        if Loop::<P, T, N>::ONCE { Some(self) } else { None }
     }
+}
 
+impl<P: Pointwise<N>, T: Real, const N: usize> ByRows<T, T, N> for Formula<P> {
     fn rows(&self, mut inputs: [Rows<'_, T>; N], columns: usize, out: &mut [T]) {
-        if Loop::<P, T, N>::ONCE && !(self.far && columns >= LONG) {
-            return simd_dispatch(RowLoop::<P, T, N> { inputs, columns, out, params: self.params, formula: PhantomData });
+        if self.far && columns >= LONG {
+            return self.pieces(&mut inputs, columns, out);
         }
+        simd_dispatch(RowLoop { formula: self, inputs, columns, out });
+    }
+}
+
+impl<P> Formula<P> {
+    /// A piece for each row.
+    fn pieces<T: Real, const N: usize>(&self, inputs: &mut [Rows<'_, T>; N], columns: usize, out: &mut [T])
+    where
+        P: Pointwise<N>,
+    {
         for out in out.chunks_exact_mut(columns) {
             self.piece(&inputs.each_mut().map(Rows::next_row), out);
         }
@@ -140,11 +151,10 @@ impl<P: Pointwise<N>, T: Real, const N: usize> Body<T, T, N> for Formula<P> {
 
 /// The same row by row, without leaving the loop: a call for each would cost rows of a hundred elements more than half.
 struct RowLoop<'a, P, T, const N: usize> {
+    formula: &'a Formula<P>,
     inputs: [Rows<'a, T>; N],
     columns: usize,
     out: &'a mut [T],
-    params: [f64; 2],
-    formula: PhantomData<P>,
 }
 
 impl<P: Pointwise<N>, T: Real, const N: usize> Kernel for RowLoop<'_, P, T, N> {
@@ -153,7 +163,11 @@ impl<P: Pointwise<N>, T: Real, const N: usize> Kernel for RowLoop<'_, P, T, N> {
     #[inline(always)]
     fn run<A: Arch>(self) {
         // Of its own: what is written might be where others keep theirs, for all the compiler knows.
-        let (mut rows, params) = (self.inputs, self.params);
+        let (mut rows, params) = (self.inputs, self.formula.params);
+        if cfg!(target_arch = "x86_64") && A::BYTES < 32 {
+            // Processors of long ago: not worth a megabyte of loops.
+            return self.formula.pieces(&mut rows, self.columns, self.out);
+        }
         for out in self.out.chunks_exact_mut(self.columns) {
             let mut inputs = [&[][..]; N];
             for i in 0..N {
