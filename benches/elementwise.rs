@@ -39,16 +39,19 @@ impl Kernel for Plain<'_> {
 }
 
 type Work = fn(&Variable, &Variable) -> tapegrad::Result<Variable>;
-type Shape = fn(usize) -> [usize; 2];
 
-/// What is done, and the shape of the second operand when the first has n / `WIDTH` rows.
-const WORK: [(&str, Work, Shape); 6] = [
-    ("add", |x, y| ops::add(x, y), |n| [n / WIDTH, WIDTH]),
-    ("multiply", |x, y| ops::multiply(x, y), |n| [n / WIDTH, WIDTH]),
-    ("add a row", |x, y| ops::add(x, y), |_| [1, WIDTH]),
-    ("add a column", |x, y| ops::add(x, y), |n| [n / WIDTH, 1]),
-    ("multiply by a number", |x, _| ops::multiply(x, 2.0), |_| [1, 1]),
-    ("relu", |x, _| ops::relu(x), |_| [1, 1]),
+/// What is done, the width of the first operand, and what the second one is: 0 as large, 1 a row, 2 a column, 3 a number.
+const WORK: [(&str, Work, usize, usize); 10] = [
+    ("add", |x, y| ops::add(x, y), WIDTH, 0),
+    ("multiply", |x, y| ops::multiply(x, y), WIDTH, 0),
+    ("add a row", |x, y| ops::add(x, y), WIDTH, 1),
+    ("add a column", |x, y| ops::add(x, y), WIDTH, 2),
+    ("add a row of 100", |x, y| ops::add(x, y), 100, 1),
+    ("add a column to rows of 100", |x, y| ops::add(x, y), 100, 2),
+    ("add a row of 20", |x, y| ops::add(x, y), 20, 1),
+    ("add a column to rows of 20", |x, y| ops::add(x, y), 20, 2),
+    ("multiply by a number", |x, _| ops::multiply(x, 2.0), WIDTH, 3),
+    ("relu", |x, _| ops::relu(x), WIDTH, 3),
 ];
 
 /// The time of a plain loop over the same bytes over the time of the work, the least of many turns of each.
@@ -57,9 +60,10 @@ fn shares() {
         return;
     }
     println!("share of a plain loop's speed, one thread's: {}", SIZES.map(|n| n.to_string()).join(", "));
-    for (name, work, shape) in WORK {
+    for (name, work, width, other) in WORK {
         let shares = SIZES.map(|n| {
-            let (x, y) = (ramp(&[n / WIDTH, WIDTH]), ramp(&shape(n)));
+            let rows = n / width;
+            let (x, y) = (ramp(&[rows, width]), ramp(&[[rows, width], [1, width], [rows, 1], [1, 1]][other]));
             let (a, b) = (x.array().as_slice::<f32>().unwrap_or(&[]), y.array().as_slice::<f32>().unwrap_or(&[]));
             let b = if b.len() == n { b } else { &[] };
             // A buffer that begins elsewhere in its page than the operands.
