@@ -126,7 +126,8 @@ impl<const N: usize> Bands<N> {
     /// Gives `body` the operands and `out`, the result from `start` on, until all is done.
     pub fn run<T: Element, O>(&self, data: [&[T]; N], start: usize, out: &mut [O], body: &dyn Body<T, O, N>) {
         let ((columns, steps), (n, strides)) = (self.columns, self.rows);
-        let mut written = Written { arrays: std::array::from_fn(|i| Array::empty(&[self.room(i)], T::DTYPE)), last: [None; N] };
+        let array = |room: usize| (room > 0).then(|| Array::empty(&[room], T::DTYPE));
+        let mut written = Written { arrays: std::array::from_fn(|i| array(self.room(i))), last: [None; N] };
         let by_rows = body.by_rows().filter(|_| self.height.is_none());
         let (mut at, mut rest) = (start / columns, out);
         while rest.len() >= columns {
@@ -139,9 +140,9 @@ impl<const N: usize> Bands<N> {
                 body.rows(std::array::from_fn(|i| Rows { raw: data[i], first: firsts[i], stride: strides[i], len: len(i) }), columns, band);
             } else {
                 self.write(data, &firsts, height, &mut written);
-                let pieces = std::array::from_fn(|i| match self.ways[i] {
-                    Way::Whole => &data[i][firsts[i].cast_unsigned()..][..band.len()],
-                    _ => &written.arrays[i].raw()[..band.len().min(self.room(i))],
+                let pieces = std::array::from_fn(|i| match &written.arrays[i] {
+                    None => &data[i][firsts[i].cast_unsigned()..][..band.len()],
+                    Some(array) => &array.raw()[..band.len().min(self.room(i))],
                 });
                 body.piece(&pieces, band);
             }
@@ -163,25 +164,23 @@ impl<const N: usize> Bands<N> {
     /// Writes out what does not lie as it is handed over.
     fn write<T: Element>(&self, data: [&[T]; N], firsts: &[isize; N], height: usize, written: &mut Written<N>) {
         let (columns, steps) = self.columns;
-        for (i, &first) in firsts.iter().enumerate() {
-            let to = if self.ways[i] == Way::Whole { &mut [] } else { written.arrays[i].fresh().as_mut_slice() };
-            match self.ways[i] {
-                Way::Same if written.last[i] != Some(first) => repeat(data[i], first, steps[i], columns, to),
-                Way::Each => {
-                    for (row, to) in to.chunks_mut(columns).take(height).enumerate() {
-                        read_run(data[i], first + row.cast_signed() * self.rows.1[i], steps[i], to);
-                    }
+        for (i, array) in written.arrays.iter_mut().enumerate() {
+            let Some(array) = array else { continue };
+            let (to, first) = (array.fresh().as_mut_slice(), firsts[i]);
+            if self.ways[i] == Way::Each {
+                for (row, to) in to.chunks_mut(columns).take(height).enumerate() {
+                    read_run(data[i], first + row.cast_signed() * self.rows.1[i], steps[i], to);
                 }
-                _ => {}
+            } else if written.last[i].replace(first) != Some(first) {
+                repeat(data[i], first, steps[i], columns, to);
             }
-            written.last[i] = Some(first);
         }
     }
 }
 
-/// What was written out, and from which row on.
+/// What was written out, of the operands of which there is something to write, and from which row on.
 struct Written<const N: usize> {
-    arrays: [Array; N],
+    arrays: [Option<Array>; N],
     last: [Option<isize>; N],
 }
 
