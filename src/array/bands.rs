@@ -247,6 +247,8 @@ mod tests {
             [Layout::strided(&[5, 40, 20], &[40, 1, 0], 2), deep.clone()],
             [Layout::strided(&[5, 40, 20], &[0, 20, 1], 2), Layout::strided(&[5, 40, 20], &[20, 0, 1], 0)],
             [Layout::contiguous(&[40, 5, 20]).permute(&[1, 0, 2]), deep],
+            [Layout::contiguous(&[3, 20]), Layout::strided(&[3, 20], &[0, 1], 2)],
+            [Layout::strided(&[3, 20], &[1, 0], 2), Layout::strided(&[3, 20], &[0, 1], 2)],
             [Layout::contiguous(&[4, 3000]), Layout::strided(&[4, 3000], &[0, 1], 2)],
             [Layout::contiguous(&[40, 300]), Layout::strided(&[40, 300], &[1, 0], 3)],
             [Layout::contiguous(&[40, 300]), Layout::contiguous(&[40, 310]).slice(1, 4, 300, 1)],

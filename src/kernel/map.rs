@@ -351,6 +351,24 @@ mod tests {
     }
 
     #[test]
+    fn rows_and_columns_meet_rows_of_any_length() {
+        // The last one goes past the caches.
+        for (rows, columns) in [(200, 3), (3, 20), (40, 17), (30, 100), (7, 300), (260, 4100)] {
+            let ramp = |shape: &[usize]| Array::from_slice(&(0..size_of_shape(shape)).map(|i| i as f64 / 8.0).collect::<Vec<_>>(), shape);
+            let (x, row, column) = (ramp(&[rows, columns]), ramp(&[columns]), ramp(&[rows, 1]));
+            let axpy =
+                |a: &Array, b: &Array| map::<Axpy, 2>([Input::from(a), Input::from(b)], &[rows, columns], DType::F64, [2.0, 0.0]).to_vec::<f64>();
+            let at = |r: usize, c: usize| ((r * columns + c) as f64 / 8.0, c as f64 / 8.0, r as f64 / 8.0);
+            let all = |f: fn((f64, f64, f64)) -> f64| (0..rows * columns).map(|i| f(at(i / columns, i % columns))).collect::<Vec<_>>();
+            assert!(axpy(&x, &row) == all(|(x, y, _)| 2.0 * x + y), "{rows} x {columns}");
+            assert!(axpy(&row, &x) == all(|(x, y, _)| 2.0 * y + x), "{rows} x {columns}");
+            assert!(axpy(&x, &column) == all(|(x, _, z)| 2.0 * x + z), "{rows} x {columns}");
+            assert!(axpy(&column, &x) == all(|(x, _, z)| 2.0 * z + x), "{rows} x {columns}");
+            assert!(axpy(&column, &row) == all(|(_, y, z)| 2.0 * z + y), "{rows} x {columns}");
+        }
+    }
+
+    #[test]
     fn far_arguments_are_right() {
         let x = Array::from_slice(&[1.0_f64, 1e300, 3.0], &[3]);
         let y = map::<Sine, 1>([Input::from(&x)], &[3], DType::F64, [0.0; 2]).to_vec::<f64>();
