@@ -40,18 +40,28 @@ impl Kernel for Plain<'_> {
 
 type Work = fn(&Variable, &Variable) -> tapegrad::Result<Variable>;
 
-/// What is done, the width of the first operand, and what the second one is: 0 as large, 1 a row, 2 a column, 3 a number.
-const WORK: [(&str, Work, usize, usize); 10] = [
-    ("add", |x, y| ops::add(x, y), WIDTH, 0),
-    ("multiply", |x, y| ops::multiply(x, y), WIDTH, 0),
-    ("add a row", |x, y| ops::add(x, y), WIDTH, 1),
-    ("add a column", |x, y| ops::add(x, y), WIDTH, 2),
-    ("add a row of 100", |x, y| ops::add(x, y), 100, 1),
-    ("add a column to rows of 100", |x, y| ops::add(x, y), 100, 2),
-    ("add a row of 20", |x, y| ops::add(x, y), 20, 1),
-    ("add a column to rows of 20", |x, y| ops::add(x, y), 20, 2),
-    ("multiply by a number", |x, _| ops::multiply(x, 2.0), WIDTH, 3),
-    ("relu", |x, _| ops::relu(x), WIDTH, 3),
+/// What the second operand is to the first.
+#[derive(Clone, Copy)]
+enum Other {
+    AsLarge,
+    Row,
+    Column,
+    Number,
+}
+use Other::{AsLarge, Column, Number, Row};
+
+/// What is done, the width of the first operand, and the second one.
+const WORK: [(&str, Work, usize, Other); 10] = [
+    ("add", |x, y| ops::add(x, y), WIDTH, AsLarge),
+    ("multiply", |x, y| ops::multiply(x, y), WIDTH, AsLarge),
+    ("add a row", |x, y| ops::add(x, y), WIDTH, Row),
+    ("add a column", |x, y| ops::add(x, y), WIDTH, Column),
+    ("add a row of 100", |x, y| ops::add(x, y), 100, Row),
+    ("add a column to rows of 100", |x, y| ops::add(x, y), 100, Column),
+    ("add a row of 20", |x, y| ops::add(x, y), 20, Row),
+    ("add a column to rows of 20", |x, y| ops::add(x, y), 20, Column),
+    ("multiply by a number", |x, _| ops::multiply(x, 2.0), WIDTH, Number),
+    ("relu", |x, _| ops::relu(x), WIDTH, Number),
 ];
 
 /// The time of a plain loop over the same bytes over the time of the work, the least of many turns of each.
@@ -63,7 +73,13 @@ fn shares() {
     for (name, work, width, other) in WORK {
         let shares = SIZES.map(|n| {
             let rows = n / width;
-            let (x, y) = (ramp(&[rows, width]), ramp(&[[rows, width], [1, width], [rows, 1], [1, 1]][other]));
+            let shape = match other {
+                AsLarge => [rows, width],
+                Row => [1, width],
+                Column => [rows, 1],
+                Number => [1, 1],
+            };
+            let (x, y) = (ramp(&[rows, width]), ramp(&shape));
             let (a, b) = (x.array().as_slice::<f32>().unwrap_or(&[]), y.array().as_slice::<f32>().unwrap_or(&[]));
             let b = if b.len() == n { b } else { &[] };
             // A buffer that begins elsewhere in its page than the operands.

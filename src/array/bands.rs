@@ -128,7 +128,11 @@ impl<const N: usize> Bands<N> {
         let ((columns, steps), (n, strides)) = (self.columns, self.rows);
         let array = |room: usize| (room > 0).then(|| Array::empty(&[room], T::DTYPE));
         let mut written = Written { arrays: std::array::from_fn(|i| array(self.room(i))), last: [None; N] };
-        let by_rows = body.by_rows().filter(|_| self.height.is_none());
+        let by_rows = match (self.height, body.by_rows()) {
+            (None, None) => unreachable!("these bands were made for a body that takes rows"),
+            (None, by_rows) => by_rows,
+            (Some(_), _) => None,
+        };
         let (mut at, mut rest) = (start / columns, out);
         while rest.len() >= columns {
             let height = self.height.unwrap_or(usize::MAX).min(n - at % n).min(rest.len() / columns);

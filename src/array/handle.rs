@@ -34,7 +34,7 @@ unsafe impl Send for Handle {}
 // SAFETY: as above.
 unsafe impl Sync for Handle {}
 
-/// A block of a few hundred bytes.
+/// A block for a handle and what lies with it.
 #[inline]
 fn header(bytes: usize) -> Block {
     pool::take(bytes).unwrap_or_else(|| limit::raise(limit::no_memory("", &[bytes], DType::U8)))

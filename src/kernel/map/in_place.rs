@@ -13,7 +13,7 @@ use crate::kernel::simd::{Arch, Kernel, dispatch as simd_dispatch};
 /// The formula with `target` as its first operand and its result; in place when nobody else holds it.
 ///
 /// # Panics
-/// As [`map`].
+/// As [`map`](super::map()).
 pub fn update<P: Pointwise<M>, const N: usize, const M: usize>(target: &mut Array, inputs: [Input<'_>; N], params: [f64; 2]) {
     const { assert!(M == N + 1) };
     dispatch!(float target.dtype(), T => blocks::update(target, inputs, P::COST * width::<T>(), |inputs: &[&[T]; N], out: &mut [T]| {
@@ -92,7 +92,7 @@ fn onto_old<P: Pointwise<M>, T: Real + Element, const N: usize, const M: usize>(
 /// it had been written first.
 ///
 /// # Panics
-/// As [`map`].
+/// As [`map`](super::map()).
 pub fn accumulate<P: Pointwise<N>, const N: usize>(sum: &mut Array, inputs: [Input<'_>; N], params: [f64; 2]) {
     dispatch!(float sum.dtype(), T => blocks::update(sum, inputs, P::COST * width::<T>(), |inputs: &[&[T]; N], out: &mut [T]| {
         if P::RANGED {
