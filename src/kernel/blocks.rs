@@ -178,7 +178,7 @@ fn spread<T: Element, O: Send, const N: usize>(
     parallel::for_each_chunk_mut(data, grain, |start, chunk| run(sources, shape, start, chunk, once, body));
 }
 
-/// [`zip`] onto `target`, which is an operand as well as the result: `f` sees its old values in the last argument.
+/// `zip` onto `target`, which is an operand as well as the result: `f` sees its old values in the last argument.
 /// It is overwritten in place when nobody else holds it.
 pub fn update<T: Element, const N: usize>(target: &mut Array, inputs: [Input<'_>; N], cost: f64, f: impl Fn(&[&[T]; N], &mut [T]) + Sync) {
     let mut room = None;

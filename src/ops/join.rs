@@ -122,7 +122,7 @@ fn at(x: &Variable, axis: usize, i: usize) -> Window {
 /// Side by side along the second axis; 1-d arrays one behind the other.
 ///
 /// # Errors
-/// As [`concat`].
+/// As [`concat()`].
 pub fn hstack(arrays: &[Variable]) -> Result<Variable> {
     let arrays: Vec<Variable> = arrays.iter().map(atleast_1d).collect::<Result<_>>()?;
     let axis = isize::from(arrays.first().is_some_and(|x| x.ndim() > 1));
@@ -132,7 +132,7 @@ pub fn hstack(arrays: &[Variable]) -> Result<Variable> {
 /// One below the other; 1-d arrays are rows.
 ///
 /// # Errors
-/// As [`concat`].
+/// As [`concat()`].
 pub fn vstack(arrays: &[Variable]) -> Result<Variable> {
     concat(&arrays.iter().map(atleast_2d).collect::<Result<Vec<_>>>()?, Some(0))
 }
@@ -140,7 +140,7 @@ pub fn vstack(arrays: &[Variable]) -> Result<Variable> {
 /// Along the third axis.
 ///
 /// # Errors
-/// As [`concat`].
+/// As [`concat()`].
 pub fn dstack(arrays: &[Variable]) -> Result<Variable> {
     concat(&arrays.iter().map(atleast_3d).collect::<Result<Vec<_>>>()?, Some(2))
 }
@@ -148,7 +148,7 @@ pub fn dstack(arrays: &[Variable]) -> Result<Variable> {
 /// Side by side along the second axis; 1-d arrays are columns.
 ///
 /// # Errors
-/// As [`concat`].
+/// As [`concat()`].
 pub fn column_stack(arrays: &[Variable]) -> Result<Variable> {
     let column = |x: &Variable| if x.ndim() < 2 { reshape_to(x, &[x.array().size(), 1]) } else { Ok(x.clone()) };
     concat(&arrays.iter().map(column).collect::<Result<Vec<_>>>()?, Some(1))

@@ -218,7 +218,7 @@ impl Leaf {
         self.state.lock().hooks.iter().map(|(_, h)| Arc::clone(h)).collect()
     }
 
-    /// Whether all shares but one, a handle's, are those of nodes with [`Held`] hooks. Then the handle can answer for the
+    /// Whether all shares but one, a handle's, are those of nodes with `Held` hooks. Then the handle can answer for the
     /// leaf's own references to its hooks: whoever else keeps the leaf keeps the hooks as well, in the open.
     #[must_use]
     pub fn is_accounted(self: &Arc<Self>) -> bool {
