@@ -9,12 +9,10 @@ use std::path::{Path, PathBuf};
 use tapegrad::ops::registry::{Default, Entry, Gradient, Kind};
 use tapegrad::registry::entries;
 
-/// Lines of a hand-written file, and of a function.
-const MAX_FILE: usize = 400;
+/// Lines of a function.
 const MAX_FUNCTION: usize = 60;
 
-/// Files and functions above the limits, each with its reason. A row that is no longer needed fails the test.
-const LONG_FILES: &[(&str, &str)] = &[];
+/// Functions above the limit, each with its reason. A row that is no longer needed fails the test.
 const LONG_FUNCTIONS: &[(&str, &str, &str)] = &[];
 
 /// Written by a generator, or kept byte for byte as it came.
@@ -120,21 +118,6 @@ fn rooms_import_downward_only() {
             }
         }
     }
-    report(&complaints);
-}
-
-#[test]
-fn files_are_short() {
-    let mut complaints = Vec::new();
-    let files = files();
-    let length = |name: &str| files.iter().find(|(n, _)| n == name).map_or(0, |(_, text)| text.lines().count());
-    for (name, text) in files.iter().filter(|(name, _)| by_hand(name)) {
-        let lines = text.lines().count();
-        if lines > MAX_FILE && !LONG_FILES.iter().any(|(n, _)| n == name) {
-            complaints.push(format!("{name} has {lines} lines, more than {MAX_FILE}: it wants a second room"));
-        }
-    }
-    complaints.extend(LONG_FILES.iter().filter(|(n, _)| length(n) <= MAX_FILE).map(|(n, _)| format!("{n} is short now: strike it from LONG_FILES")));
     report(&complaints);
 }
 
