@@ -40,5 +40,6 @@ pub mod optim;
 mod python;
 pub mod registry;
 pub mod tape;
+pub mod transform;
 
 pub use error::{Error, Result};

@@ -35,9 +35,9 @@ struct Spec {
 }
 
 /// Over logits.
-pub(super) static CROSS_ENTROPY: Op = Op { name: "cross_entropy", rule: Rule::Vjp(vjp) };
+pub(super) static CROSS_ENTROPY: Op = Op { name: "cross_entropy", rule: Rule::Vjp(vjp), ..Op::BASE };
 /// Over logarithms of probabilities.
-pub(super) static NLL_LOSS: Op = Op { name: "nll_loss", rule: Rule::Vjp(vjp) };
+pub(super) static NLL_LOSS: Op = Op { name: "nll_loss", rule: Rule::Vjp(vjp), ..Op::BASE };
 
 /// The axis of the classes.
 pub(super) fn class_axis(ndim: usize) -> usize {

@@ -33,26 +33,7 @@ pub enum Arg {
     Index(Vec<super::index::IndexItem>),
 }
 
-/// An operand of an elementwise operation: an array, or a number that never becomes one.
-#[derive(Clone, Copy, Debug)]
-pub enum Operand<'a> {
-    /// An array.
-    Variable(&'a Variable),
-    /// A number, weakly typed.
-    Scalar(Scalar),
-}
-
-impl<'a> From<&'a Variable> for Operand<'a> {
-    fn from(v: &'a Variable) -> Self {
-        Self::Variable(v)
-    }
-}
-
-impl<T: Into<Scalar>> From<T> for Operand<'_> {
-    fn from(s: T) -> Self {
-        Self::Scalar(s.into())
-    }
-}
+pub use crate::tape::Operand;
 
 /// What an operation returns.
 #[derive(Clone, Debug)]

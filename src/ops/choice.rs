@@ -9,7 +9,7 @@ use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
 use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, record};
 
-static WHERE: Op = Op { name: "where", rule: Rule::Vjp(where_vjp) };
+static WHERE: Op = Op { name: "where", rule: Rule::Vjp(where_vjp), ..Op::BASE };
 
 fn where_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let g = step.take_g();

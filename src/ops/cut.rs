@@ -9,8 +9,8 @@ use crate::array::{Array, normalize_axis};
 use crate::error::{Error, Result, show_shape};
 use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, record_many};
 
-static SPLIT: Op = Op { name: "split", rule: Rule::Vjp(split_vjp) };
-static UNSTACK: Op = Op { name: "unstack", rule: Rule::Vjp(unstack_vjp) };
+static SPLIT: Op = Op { name: "split", rule: Rule::Vjp(split_vjp), ..Op::BASE };
+static UNSTACK: Op = Op { name: "unstack", rule: Rule::Vjp(unstack_vjp), ..Op::BASE };
 
 /// The cotangents of all outputs; zeros for those that nothing depends on.
 fn all_cotangents(step: &Step<'_>, count: usize) -> Vec<Variable> {

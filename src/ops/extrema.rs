@@ -13,8 +13,8 @@ use crate::kernel::positions;
 use crate::kernel::reduce::{Plan, reduce};
 use crate::tape::{Grads, Op, Rule, Step, Variable, record};
 
-static MAX: Op = Op { name: "max", rule: Rule::Vjp(extremum_vjp) };
-static MIN: Op = Op { name: "min", rule: Rule::Vjp(extremum_vjp) };
+static MAX: Op = Op { name: "max", rule: Rule::Vjp(extremum_vjp), ..Op::BASE };
+static MIN: Op = Op { name: "min", rule: Rule::Vjp(extremum_vjp), ..Op::BASE };
 
 /// The cotangent, shared equally by all elements that are the extremum.
 fn extremum_vjp(step: &mut Step<'_>) -> Result<Grads> {

@@ -13,12 +13,12 @@ use crate::error::{Error, Result, show_shape};
 use crate::kernel::gather::{self as kernel, NOWHERE, Places};
 use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, one_gradient, record};
 
-pub(super) static GETITEM: Op = Op { name: "getitem", rule: Rule::Vjp(gather_vjp) };
-static TAKE: Op = Op { name: "take", rule: Rule::Vjp(gather_vjp) };
-static ALONG: Op = Op { name: "take_along_axis", rule: Rule::Vjp(gather_vjp) };
-pub(super) static REPEAT: Op = Op { name: "repeat", rule: Rule::Vjp(gather_vjp) };
-static INDEX_ADD: Op = Op { name: "index_add", rule: Rule::Vjp(index_add_vjp) };
-static SETITEM: Op = Op { name: "setitem", rule: Rule::Vjp(put_vjp) };
+pub(super) static GETITEM: Op = Op { name: "getitem", rule: Rule::Vjp(gather_vjp), ..Op::BASE };
+static TAKE: Op = Op { name: "take", rule: Rule::Vjp(gather_vjp), ..Op::BASE };
+static ALONG: Op = Op { name: "take_along_axis", rule: Rule::Vjp(gather_vjp), ..Op::BASE };
+pub(super) static REPEAT: Op = Op { name: "repeat", rule: Rule::Vjp(gather_vjp), ..Op::BASE };
+static INDEX_ADD: Op = Op { name: "index_add", rule: Rule::Vjp(index_add_vjp), ..Op::BASE };
+static SETITEM: Op = Op { name: "setitem", rule: Rule::Vjp(put_vjp), ..Op::BASE };
 
 fn places_of(step: &Step<'_>) -> (Arc<Places>, Array) {
     let Some(places) = step.attrs().data::<Arc<Places>>() else { unreachable!("{}: recorded without its places", step.name()) };

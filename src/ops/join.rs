@@ -9,8 +9,8 @@ use crate::error::{Error, Result, show_shape};
 use crate::kernel::region;
 use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, record};
 
-static CONCAT: Op = Op { name: "concat", rule: Rule::Vjp(concat_vjp) };
-static STACK: Op = Op { name: "stack", rule: Rule::Vjp(stack_vjp) };
+static CONCAT: Op = Op { name: "concat", rule: Rule::Vjp(concat_vjp), ..Op::BASE };
+static STACK: Op = Op { name: "stack", rule: Rule::Vjp(stack_vjp), ..Op::BASE };
 
 /// All in one dtype.
 fn promoted(op: &str, arrays: &[Variable]) -> Result<Vec<Variable>> {

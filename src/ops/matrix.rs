@@ -4,6 +4,8 @@
 //! transposed, a row, a column, a number). Its gradients are contractions again, A' = C' · Bᵀ and B' = Aᵀ · C', summed to
 //! the batch of A and B: so there is one rule, which is closed under differentiation and never transposes an array.
 
+use smallvec::{SmallVec, smallvec};
+
 use super::registry::{Arg, Entry, Gradient, Kind, Param, Sample};
 use super::samples::{Draw, REAL};
 use super::shape::{astype, in_dtype, reshape_to};
@@ -11,19 +13,117 @@ use super::{flatten, moveaxis, multiply};
 use crate::array::{Array, Shape, broadcast_shapes, check_memory, normalize_axis};
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::contract::{Addend, Form, contract as product};
-use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, record};
+use crate::tape::{Batch, BatchContext, Grads, Jvp, JvpContext, Outputs, Primitive, Rule, Step, Variable, apply};
 
-static MATMUL: Op = Op { name: "matmul", rule: Rule::Vjp(contract_vjp) };
-static LINEAR: Op = Op { name: "linear", rule: Rule::Vjp(contract_vjp) };
-static VECDOT: Op = Op { name: "vecdot", rule: Rule::Vjp(contract_vjp) };
-static DOT: Op = Op { name: "dot", rule: Rule::Vjp(contract_vjp) };
-static INNER: Op = Op { name: "inner", rule: Rule::Vjp(contract_vjp) };
-static OUTER: Op = Op { name: "outer", rule: Rule::Vjp(contract_vjp) };
+static MATMUL: Primitive = CONTRACTION;
+static LINEAR: Primitive = Primitive { name: "linear", jvp: Jvp::Rule(linear_jvp), ..CONTRACTION };
+static VECDOT: Primitive = Primitive { name: "vecdot", ..CONTRACTION };
+static DOT: Primitive = Primitive { name: "dot", ..CONTRACTION };
+static INNER: Primitive = Primitive { name: "inner", ..CONTRACTION };
+static OUTER: Primitive = Primitive { name: "outer", ..CONTRACTION };
+
+/// C = A · B over a batch, plus a bias if there is a third input.
+const CONTRACTION: Primitive = Primitive {
+    name: "matmul",
+    eval: |call| {
+        let c: &Contraction = call.attrs();
+        let (a, b) = (call.array(0), call.array(1));
+        let shape = c.shape(a.shape(), b.shape());
+        check_memory(call.name(), &shape, a.dtype())?;
+        let addend = if call.inputs().len() > 2 { Addend::Bias(call.array(2)) } else { Addend::Nothing };
+        let out = product((a, c.a), (b, c.b), &shape, c.out, addend);
+        call.give(out);
+        Ok(())
+    },
+    saves: |s| {
+        if s.needs(1) {
+            s.input(0);
+        }
+        if s.needs(0) {
+            s.input(1);
+        }
+    },
+    rule: Rule::Vjp(contract_vjp),
+    jvp: Jvp::Multilinear,
+    batch: Batch::Rule(batch_contraction),
+    ..Primitive::BASE
+};
+
+/// How the operands of a contraction hold their matrices, and the batch of the result.
+#[derive(Clone, Debug)]
+struct Contraction {
+    a: Form,
+    b: Form,
+    out: Form,
+    batch: Shape,
+}
+crate::attributes!(Contraction);
+
+impl Contraction {
+    /// The shape of the result.
+    fn shape(&self, a: &[usize], b: &[usize]) -> Shape {
+        self.out.shape(&self.batch, self.a.matrix(a).0, self.b.matrix(b).1)
+    }
+}
+
+/// A product with a batch axis in front of the batch that it has: axes of size one align the others.
+fn batch_contraction(ctx: &BatchContext<'_>) -> Result<Outputs> {
+    let c: &Contraction = ctx.attrs();
+    let rank = |i: usize, form: Form| ctx.array(i).ndim() - form.axes() - usize::from(ctx.mapped[i]);
+    let joint = rank(0, c.a).max(rank(1, c.b)).max(c.batch.len());
+    let aligned = |i: usize, form: Form| -> Result<Variable> {
+        let (x, n) = (ctx.array(i), rank(i, form));
+        if !ctx.mapped[i] || n == joint {
+            return Ok(x.clone());
+        }
+        let shape: Shape = x.shape()[..1].iter().copied().chain(std::iter::repeat_n(1, joint - n)).chain(x.shape()[1..].iter().copied()).collect();
+        reshape_to(x, &shape)
+    };
+    let (a, b) = (aligned(0, c.a)?, aligned(1, c.b)?);
+    let batch: Shape = std::iter::once(ctx.size).chain(std::iter::repeat_n(1, joint - c.batch.len())).chain(c.batch.iter().copied()).collect();
+    let wide = Contraction { batch, ..c.clone() };
+    let core = Shape::from_slice(&wide.shape(a.shape(), b.shape())[1 + joint..]);
+    let mut out = apply(&MATMUL, &[(&a).into(), (&b).into()], &wide)?;
+    if joint > c.batch.len() {
+        let shape: Shape = std::iter::once(ctx.size).chain(c.batch.iter().copied()).chain(core).collect();
+        out = reshape_to(&out, &shape)?;
+    }
+    if ctx.inputs.len() > 2 {
+        let (bias, mapped) = (ctx.array(2), ctx.mapped[2]);
+        let rows = out.ndim().saturating_sub(bias.ndim());
+        let bias = if mapped && rows > 0 {
+            let shape: Shape = bias.shape()[..1].iter().copied().chain(std::iter::repeat_n(1, rows)).chain(bias.shape()[1..].iter().copied()).collect();
+            reshape_to(bias, &shape)?
+        } else {
+            bias.clone()
+        };
+        out = super::add(&out, &bias)?;
+    }
+    Ok(smallvec![out])
+}
+
+/// The tangent of a · b + bias.
+fn linear_jvp(ctx: &JvpContext<'_>) -> Result<Outputs> {
+    let c: &Contraction = ctx.attrs();
+    let (a, b) = (ctx.input(0), ctx.input(1));
+    let mut terms: SmallVec<[Variable; 3]> = SmallVec::new();
+    if let Some(t) = &ctx.tangents[0] {
+        terms.push(apply(&MATMUL, &[t.into(), (&b).into()], c)?);
+    }
+    if let Some(t) = &ctx.tangents[1] {
+        terms.push(apply(&MATMUL, &[(&a).into(), t.into()], c)?);
+    }
+    if let Some(Some(t)) = ctx.tangents.get(2) {
+        terms.push(super::broadcast_to(t, ctx.outputs[0].shape())?);
+    }
+    let mut terms = terms.into_iter();
+    let Some(first) = terms.next() else { return Ok(smallvec![]) };
+    Ok(smallvec![terms.try_fold(first, |sum, t| super::add(&sum, &t))?])
+}
 
 fn contract_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let g = step.take_g();
-    let codes = step.attrs().ints();
-    let [fa, fb, fc] = [0, 1, 2].map(|i| Form::from_code(codes[i]));
+    let &Contraction { a: fa, b: fb, out: fc, .. } = step.attrs_of();
     let batch = |step: &Step<'_>, i: usize, form: Form| Shape::from_slice(form.batch(&step.meta(i).shape));
     let mut grads = Grads::from_buf([None, None]);
     if step.needs(0) {
@@ -57,26 +157,16 @@ impl Plus<'_> {
 
 /// Σ A · B over the batch axes that `batch`, the batch of the result, does not have, plus an addend. Dtypes are equal and
 /// shapes fit.
-fn contract(op: &'static Op, a: (&Variable, Form), b: (&Variable, Form), batch: &[usize], form: Form, plus: Plus<'_>) -> Result<Variable> {
+fn contract(op: &'static Primitive, a: (&Variable, Form), b: (&Variable, Form), batch: &[usize], form: Form, plus: Plus<'_>) -> Result<Variable> {
     let (rows, cols) = (a.1.matrix(a.0.shape()).0, b.1.matrix(b.0.shape()).1);
     let shape = form.shape(batch, rows, cols);
     check_memory(op.name, &shape, a.0.dtype())?;
-    let (addend, bias) = match plus {
-        Plus::Nothing => (Addend::Nothing, None),
-        Plus::Bias(bias) => (Addend::Bias(bias.array()), Some(bias)),
-        Plus::Sum(sum) => (Addend::Sum(sum), None),
-    };
-    let out = product((a.0.array(), a.1), (b.0.array(), b.1), &shape, form, addend);
-    let inputs: &[&Variable] = if let Some(bias) = bias { &[a.0, b.0, bias] } else { &[a.0, b.0] };
-    record(op, inputs, out, |s| {
-        if s.needs(1) {
-            s.input(0);
-        }
-        if s.needs(0) {
-            s.input(1);
-        }
-        s.attrs(Attrs::Ints([a.1, b.1, form].into_iter().map(Form::code).collect()));
-    })
+    let attrs = Contraction { a: a.1, b: b.1, out: form, batch: Shape::from_slice(batch) };
+    match plus {
+        Plus::Nothing => apply(op, &[a.0.into(), b.0.into()], &attrs),
+        Plus::Bias(bias) => apply(op, &[a.0.into(), b.0.into(), bias.into()], &attrs),
+        Plus::Sum(sum) => Ok(product((a.0.array(), a.1), (b.0.array(), b.1), &shape, form, Addend::Sum(sum)).into()),
+    }
 }
 
 fn together(a: &Variable, b: &Variable) -> Result<(Variable, Variable)> {
@@ -222,7 +312,7 @@ pub fn vecdot(a: &Variable, b: &Variable, axis: isize) -> Result<Variable> {
 
 /// All dot products of the vectors along the last axis of `a` with those of `b`, which are the last axis (`Column`) or the
 /// one before it (`Matrix`): the axes of `a` come first.
-fn all_pairs(op: &'static Op, a: &Variable, b: (&Variable, Form)) -> Result<Variable> {
+fn all_pairs(op: &'static Primitive, a: &Variable, b: (&Variable, Form)) -> Result<Variable> {
     check_sum(op.name, (a, -1), (b.0, if b.1 == Form::Column { -1 } else { -2 }))?;
     let (left, right) = (Form::Row.batch(a.shape()), b.1.batch(b.0.shape()));
     let batch: Shape = left.iter().chain(right).copied().collect();

@@ -11,7 +11,7 @@ use crate::kernel::moments::centered;
 use crate::kernel::spread::deviations;
 use crate::tape::{AttrData, Attrs, Grads, Op, Rule, Step, Variable, record};
 
-static CENTER: Op = Op { name: "center", rule: Rule::Vjp(center_vjp) };
+static CENTER: Op = Op { name: "center", rule: Rule::Vjp(center_vjp), ..Op::BASE };
 
 /// Taking the mean off is a projection: it is its own transpose.
 fn center_vjp(step: &mut Step<'_>) -> Result<Grads> {
@@ -42,7 +42,7 @@ fn data<'a, T: AttrData>(step: &'a Step<'_>) -> &'a T {
     step.attrs().data().unwrap_or_else(|| unreachable!("{}: recorded without its arguments", step.name()))
 }
 
-static VAR: Op = Op { name: "var", rule: Rule::Vjp(var_vjp) };
+static VAR: Op = Op { name: "var", rule: Rule::Vjp(var_vjp), ..Op::BASE };
 
 fn var_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let g = step.take_g();
@@ -52,7 +52,7 @@ fn var_vjp(step: &mut Step<'_>) -> Result<Grads> {
     Ok(std::iter::once(Some(annihilate(&g, &center(&x, &args.axes)?)?)).collect())
 }
 
-static STD: Op = Op { name: "std", rule: Rule::Vjp(std_vjp) };
+static STD: Op = Op { name: "std", rule: Rule::Vjp(std_vjp), ..Op::BASE };
 
 fn std_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let g = step.take_g();

@@ -40,7 +40,7 @@ impl From<f64> for Power {
     }
 }
 
-static NORM: Op = Op { name: "vector_norm", rule: Rule::Vjp(norm_vjp) };
+static NORM: Op = Op { name: "vector_norm", rule: Rule::Vjp(norm_vjp), ..Op::BASE };
 
 fn norm_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let g = step.take_g();

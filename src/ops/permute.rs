@@ -1,35 +1,51 @@
 //! Axes in another order or direction: always views.
 
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Param, Sample, Value};
 use super::samples::{Draw, REAL, call_with, ints};
+use super::reduction::{Axes, OverAxes, batch_over_axes};
 use super::shape::{distinct_axes, plain};
 use crate::array::{Layout, normalize_axis};
 use crate::error::{Error, Result, show_shape};
-use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, record};
+use crate::tape::{Batch, Grads, Jvp, Primitive, Rule, Step, Variable, apply};
 
-static PERMUTE: Op = Op { name: "permute_dims", rule: Rule::Vjp(permute_vjp) };
-static FLIP: Op = Op { name: "flip", rule: Rule::Vjp(flip_vjp) };
+static PERMUTE: Primitive = Primitive {
+    name: "permute_dims",
+    eval: |call| {
+        let x = call.array(0);
+        call.give(x.with_layout(x.layout().permute(&call.attrs::<OverAxes>().axes)));
+        Ok(())
+    },
+    rule: Rule::Vjp(permute_vjp),
+    jvp: Jvp::Linear,
+    batch: Batch::Rule(|ctx| {
+        let axes = std::iter::once(0).chain(ctx.attrs::<OverAxes>().axes.iter().map(|a| a + 1)).collect();
+        Ok(smallvec![apply(&PERMUTE, ctx.inputs, &OverAxes { axes })?])
+    }),
+    ..Primitive::BASE
+};
+static FLIP: Primitive = Primitive {
+    name: "flip",
+    eval: |call| {
+        let x = call.array(0);
+        call.give(x.with_layout(reversed(x.layout(), &call.attrs::<OverAxes>().axes)));
+        Ok(())
+    },
+    rule: Rule::Vjp(flip_vjp),
+    jvp: Jvp::Linear,
+    batch: Batch::Rule(batch_over_axes),
+    ..Primitive::BASE
+};
 
-type Axes = SmallVec<[usize; 4]>;
-
-fn attrs(axes: &[usize]) -> Attrs {
-    Attrs::Ints(axes.iter().map(|&a| a.cast_signed()).collect())
-}
-
-fn axes_of(step: &Step<'_>) -> Axes {
-    step.attrs().ints().iter().map(|a| a.cast_unsigned()).collect()
-}
 
 /// The axes of `x` in the order `axes`, a permutation.
 pub(super) fn permute(x: &Variable, axes: &[usize]) -> Result<Variable> {
-    let out = x.array().with_layout(x.array().layout().permute(axes));
-    record(&PERMUTE, &[x], out, |s| s.attrs(attrs(axes)))
+    apply(&PERMUTE, &[x.into()], &OverAxes { axes: axes.into() })
 }
 
 fn permute_vjp(step: &mut Step<'_>) -> Result<Grads> {
-    let axes = axes_of(step);
+    let axes = &step.attrs_of::<OverAxes>().axes;
     let mut back: Axes = SmallVec::from_elem(0, axes.len());
     axes.iter().enumerate().for_each(|(i, &a)| back[a] = i);
     Ok(Grads::from_iter([Some(permute(&step.take_g(), &back)?)]))
@@ -111,13 +127,12 @@ fn reversed(layout: &Layout, axes: &[usize]) -> Layout {
 }
 
 fn flip_axes(x: &Variable, axes: &[usize]) -> Result<Variable> {
-    let out = x.array().with_layout(reversed(x.array().layout(), axes));
-    record(&FLIP, &[x], out, |s| s.attrs(attrs(axes)))
+    apply(&FLIP, &[x.into()], &OverAxes { axes: axes.into() })
 }
 
 fn flip_vjp(step: &mut Step<'_>) -> Result<Grads> {
-    let axes = axes_of(step);
-    Ok(Grads::from_iter([Some(flip_axes(&step.take_g(), &axes)?)]))
+    let axes = &step.attrs_of::<OverAxes>().axes;
+    Ok(Grads::from_iter([Some(flip_axes(&step.take_g(), axes)?)]))
 }
 
 /// The order of elements turned round along the given axes, or all; as a view.

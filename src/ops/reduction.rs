@@ -1,6 +1,6 @@
 //! Sums, means and products over axes, and what all reductions share.
 
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Param, Sample, Value};
 use super::samples::{Domain, Draw, REAL};
@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::kernel::moments;
 use crate::kernel::products;
 use crate::kernel::reduce::{Plan, Prod, Sum, reduce};
-use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, record};
+use crate::tape::{Attrs, Batch, BatchContext, Grads, Jvp, Op, Outputs, Primitive, Rule, Step, Variable, apply, record};
 
 /// Axes counted from the front, in order.
 pub(crate) type Axes = SmallVec<[usize; 4]>;
@@ -48,6 +48,44 @@ pub(crate) fn count(shape: &[usize], axes: &[usize]) -> f64 {
     Plan::new(shape, axes).count as f64
 }
 
+/// The axes that an operation works over, counted from the front.
+#[derive(Clone, Debug)]
+pub(crate) struct OverAxes {
+    pub(crate) axes: Axes,
+}
+
+/// The axes of a reduction, and whether they stay with size one.
+#[derive(Clone, Debug)]
+pub(crate) struct Reduced {
+    pub(crate) axes: Axes,
+    pub(crate) keepdims: bool,
+}
+
+/// The axes that a reduction removed, and the shape that it had before.
+#[derive(Clone, Debug)]
+struct Expanded {
+    axes: Axes,
+    shape: Shape,
+}
+crate::attributes!(OverAxes, Reduced, Expanded);
+
+/// Axes behind a batch axis in front.
+fn behind_batch(axes: &[usize]) -> Axes {
+    axes.iter().map(|a| a + 1).collect()
+}
+
+/// The batch of an operation over axes of its inputs.
+pub(crate) fn batch_over_axes(ctx: &BatchContext<'_>) -> Result<Outputs> {
+    let axes = behind_batch(&ctx.attrs::<OverAxes>().axes);
+    Ok(smallvec![apply(ctx.primitive, ctx.inputs, &OverAxes { axes })?])
+}
+
+/// The batch of a reduction.
+pub(crate) fn batch_reduction(ctx: &BatchContext<'_>) -> Result<Outputs> {
+    let a: &Reduced = ctx.attrs();
+    Ok(smallvec![apply(ctx.primitive, ctx.inputs, &Reduced { axes: behind_batch(&a.axes), keepdims: a.keepdims })?])
+}
+
 /// Axes as a node keeps them.
 pub(crate) fn axes_attr(axes: &[usize]) -> Attrs {
     Attrs::Ints(axes.iter().map(|&a| a.cast_signed()).collect())
@@ -55,6 +93,9 @@ pub(crate) fn axes_attr(axes: &[usize]) -> Attrs {
 
 /// The axes that a node keeps.
 pub(crate) fn axes_of(step: &Step<'_>) -> Axes {
+    if let Some(a) = step.attrs().data::<Reduced>() {
+        return a.axes.clone();
+    }
     step.attrs().ints().iter().map(|&a| a.cast_unsigned()).collect()
 }
 
@@ -63,16 +104,32 @@ pub(crate) fn floating(x: &Variable) -> Result<Variable> {
     if x.dtype().is_float() { Ok(x.clone()) } else { astype(x, default_float()) }
 }
 
-static SPREAD: Op = Op { name: "spread", rule: Rule::Vjp(spread_vjp) };
+static EXPAND_REDUCED: Primitive = Primitive {
+    name: "expand_reduced",
+    eval: |call| {
+        let a: &Expanded = call.attrs();
+        let out = spread_array(call.array(0), &a.axes, &a.shape)?;
+        call.give(out);
+        Ok(())
+    },
+    rule: Rule::Vjp(spread_vjp),
+    jvp: Jvp::Linear,
+    batch: Batch::Rule(|ctx| {
+        let a: &Expanded = ctx.attrs();
+        let shape = std::iter::once(ctx.size).chain(a.shape.iter().copied()).collect();
+        Ok(smallvec![apply(&EXPAND_REDUCED, ctx.inputs, &Expanded { axes: behind_batch(&a.axes), shape })?])
+    }),
+    ..Primitive::BASE
+};
 
 fn spread_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let keepdims = step.meta(0).shape.len() == step.out_meta(0).shape.len();
-    Ok(std::iter::once(Some(sum_over(&step.take_g(), &axes_of(step), keepdims)?)).collect())
+    Ok(std::iter::once(Some(sum_over(&step.take_g(), &step.attrs_of::<Expanded>().axes, keepdims)?)).collect())
 }
 
 /// A reduced value seen with the shape from which `axes` were reduced: the transpose of a sum.
 pub(crate) fn spread(g: &Variable, axes: &[usize], shape: &[usize]) -> Result<Variable> {
-    record(&SPREAD, &[g], spread_array(g.array(), axes, shape)?, |s| s.attrs(axes_attr(axes)))
+    apply(&EXPAND_REDUCED, &[g.into()], &Expanded { axes: axes.into(), shape: Shape::from_slice(shape) })
 }
 
 /// [`spread`] of an array.
@@ -85,7 +142,19 @@ pub(crate) fn spread_g(g: &Variable, step: &Step<'_>) -> Result<Variable> {
     spread(g, &axes_of(step), &step.meta(0).shape)
 }
 
-static SUM: Op = Op { name: "sum", rule: Rule::Vjp(sum_vjp) };
+static SUM: Primitive = Primitive {
+    name: "sum",
+    eval: |call| {
+        let (x, a) = (call.array(0), call.attrs::<Reduced>());
+        let out = dispatch!(x.dtype(), T => reduce::<Sum, T>(x, &a.axes));
+        call.give(finish(out, x.shape(), &a.axes, a.keepdims));
+        Ok(())
+    },
+    rule: Rule::Vjp(sum_vjp),
+    jvp: Jvp::Linear,
+    batch: Batch::Rule(batch_reduction),
+    ..Primitive::BASE
+};
 
 fn sum_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let g = step.take_g();
@@ -94,8 +163,7 @@ fn sum_vjp(step: &mut Step<'_>) -> Result<Grads> {
 
 /// [`sum`] over normalised axes.
 pub(crate) fn sum_over(x: &Variable, axes: &[usize], keepdims: bool) -> Result<Variable> {
-    let out = dispatch!(x.dtype(), T => reduce::<Sum, T>(x.array(), axes));
-    record(&SUM, &[x], finish(out, x.shape(), axes, keepdims), |s| s.attrs(axes_attr(axes)))
+    apply(&SUM, &[x.into()], &Reduced { axes: axes.into(), keepdims })
 }
 
 /// The sum over `axes` (`None`: all). Integers and bools add up in int64.
@@ -106,7 +174,18 @@ pub fn sum(x: &Variable, axes: Option<&[isize]>, keepdims: bool) -> Result<Varia
     sum_over(x, &normalize_axes("sum", axes, x.ndim())?, keepdims)
 }
 
-static MEAN: Op = Op { name: "mean", rule: Rule::Vjp(mean_vjp) };
+static MEAN: Primitive = Primitive {
+    name: "mean",
+    eval: |call| {
+        let (x, a) = (call.array(0), call.attrs::<Reduced>());
+        call.give(finish(moments::mean(x, &a.axes), x.shape(), &a.axes, a.keepdims));
+        Ok(())
+    },
+    rule: Rule::Vjp(mean_vjp),
+    jvp: Jvp::Linear,
+    batch: Batch::Rule(batch_reduction),
+    ..Primitive::BASE
+};
 
 fn mean_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let g = divide(&step.take_g(), count(&step.meta(0).shape, &axes_of(step)))?;
@@ -120,11 +199,10 @@ fn mean_vjp(step: &mut Step<'_>) -> Result<Grads> {
 pub fn mean(x: &Variable, axes: Option<&[isize]>, keepdims: bool) -> Result<Variable> {
     let axes = normalize_axes("mean", axes, x.ndim())?;
     let x = floating(x)?;
-    let out = moments::mean(x.array(), &axes);
-    record(&MEAN, &[&x], finish(out, x.shape(), &axes, keepdims), |s| s.attrs(axes_attr(&axes)))
+    apply(&MEAN, &[(&x).into()], &Reduced { axes, keepdims })
 }
 
-static PROD: Op = Op { name: "prod", rule: Rule::Vjp(prod_vjp) };
+static PROD: Op = Op { name: "prod", rule: Rule::Vjp(prod_vjp), ..Op::BASE };
 
 fn prod_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let g = step.take_g();
@@ -132,7 +210,7 @@ fn prod_vjp(step: &mut Step<'_>) -> Result<Grads> {
     Ok(std::iter::once(Some(annihilate(&spread_g(&g, step)?, &others)?)).collect())
 }
 
-static OTHERS: Op = Op { name: "product_of_others", rule: Rule::Vjp(others_vjp) };
+static OTHERS: Op = Op { name: "product_of_others", rule: Rule::Vjp(others_vjp), ..Op::BASE };
 
 /// With a cotangent c, Σ cⱼ ∂ⱼ D is D differentiated along c: by x that is [`others`] with one more direction, by a
 /// direction, in which it is linear, [`others`] with c in its place.

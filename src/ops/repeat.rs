@@ -13,7 +13,7 @@ use crate::kernel::gather::Places;
 use crate::kernel::region;
 use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, record};
 
-static ROLL: Op = Op { name: "roll", rule: Rule::Vjp(roll_vjp) };
+static ROLL: Op = Op { name: "roll", rule: Rule::Vjp(roll_vjp), ..Op::BASE };
 
 /// (axis, shift), one behind the other.
 fn roll_by(x: &Variable, turns: &[isize]) -> Result<Variable> {

@@ -12,7 +12,7 @@ use crate::error::{Error, Result, show_shape};
 use crate::kernel::gather::Places;
 use crate::tape::{Op, Rule, Variable};
 
-static GATHER: Op = Op { name: "gather", rule: Rule::Vjp(super::gather::gather_vjp) };
+static GATHER: Op = Op { name: "gather", rule: Rule::Vjp(super::gather::gather_vjp), ..Op::BASE };
 
 /// Checks that `index` is no larger than `shape` along every axis but `axis`.
 fn inside(op: &str, what: &str, shape: &[usize], index: &Variable, axis: Option<usize>) -> Result<()> {

@@ -6,12 +6,32 @@ use crate::array::{Array, DType, Element, Scalar, Shape, broadcast_shapes, norma
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::blocks::{self, Input};
-use crate::tape::{Grads, Op, Rule, Step, Variable, accumulate, record};
+use crate::tape::accumulate::{RESHAPE, RESHAPING, ToShape};
+use crate::tape::{Batch, Grads, Jvp, Primitive, Rule, Step, Variable, accumulate, apply};
 
-static ASTYPE: Op = Op { name: "astype", rule: Rule::Vjp(astype_vjp) };
-static RESHAPE: Op = Op { name: "reshape", rule: Rule::Vjp(reshape_vjp) };
-static EXPAND_DIMS: Op = Op { name: "expand_dims", rule: Rule::Vjp(reshape_vjp) };
-static SQUEEZE: Op = Op { name: "squeeze", rule: Rule::Vjp(reshape_vjp) };
+static ASTYPE: Primitive = Primitive {
+    name: "astype",
+    eval: |call| {
+        let (x, dtype) = (call.array(0), call.attrs::<ToDType>().dtype);
+        let input = [Input::from(x)];
+        let out: Array = dispatch!(x.dtype(), S => dispatch!(dtype, T => blocks::map(input, x.shape(), |[v]: [S; 1]| T::from_scalar(v.to_scalar()))));
+        call.give(out);
+        Ok(())
+    },
+    rule: Rule::Vjp(astype_vjp),
+    jvp: Jvp::Linear,
+    batch: Batch::Elementwise,
+    ..Primitive::BASE
+};
+
+/// The dtype of the result.
+#[derive(Clone, Debug)]
+struct ToDType {
+    dtype: DType,
+}
+crate::attributes!(ToDType);
+static EXPAND_DIMS: Primitive = Primitive { name: "expand_dims", ..RESHAPING };
+static SQUEEZE: Primitive = Primitive { name: "squeeze", ..RESHAPING };
 
 fn astype_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let dtype = step.meta(0).dtype;
@@ -26,9 +46,7 @@ pub fn astype(x: &Variable, dtype: DType) -> Result<Variable> {
     if x.dtype() == dtype {
         return Ok(x.clone());
     }
-    let input = [Input::from(x.array())];
-    let out: Array = dispatch!(x.dtype(), S => dispatch!(dtype, T => blocks::map(input, x.shape(), |[v]: [S; 1]| T::from_scalar(v.to_scalar()))));
-    record(&ASTYPE, &[x], out, |_| {})
+    apply(&ASTYPE, &[x.into()], &ToDType { dtype })
 }
 
 /// As [`astype`], without a copy of the handle: what is made is put into `at`.
@@ -58,18 +76,10 @@ pub(crate) fn distinct_axes(op: &str, axes: &[isize], ndim: usize) -> Result<Sha
     Ok(out)
 }
 
-fn reshape_vjp(step: &mut Step<'_>) -> Result<Grads> {
-    let g = step.take_g();
-    Ok(Grads::from_iter([Some(reshape_to(&g, &step.meta(0).shape)?)]))
-}
+pub(super) use crate::tape::accumulate::reshape as reshape_to;
 
-/// `x` with another shape of the same size.
-pub(super) fn reshape_to(x: &Variable, shape: &[usize]) -> Result<Variable> {
-    if x.shape() == shape { Ok(x.clone()) } else { shaped(&RESHAPE, x, shape) }
-}
-
-fn shaped(op: &'static Op, x: &Variable, shape: &[usize]) -> Result<Variable> {
-    record(op, &[x], x.array().reshape(shape)?, |_| {})
+fn shaped(op: &'static Primitive, x: &Variable, shape: &[usize]) -> Result<Variable> {
+    apply(op, &[x.into()], &ToShape { shape: Shape::from_slice(shape) })
 }
 
 /// The elements in row-major order with another shape: a view where strides allow it. One size may be -1: what is left.
@@ -144,7 +154,7 @@ pub fn broadcast_to(x: &Variable, shape: &[usize]) -> Result<Variable> {
     if size.is_none_or(|bytes| isize::try_from(bytes).is_err()) {
         return Err(Error::Value(format!("broadcast_to: an array of shape {} is too large", show_shape(shape))));
     }
-    accumulate::broadcast_to(x, shape, "broadcast_to")
+    accumulate::broadcast_to(x, shape)
 }
 
 /// All arrays stretched to their common shape, as views.

@@ -1,6 +1,8 @@
 //! Softmax, its logarithm, and the logarithm of a sum of exponentials: stable for logits of any size.
 
-use super::reduction::{Axes, axes_attr, axes_of, finish, floating, normalize_axes, reduction_samples, spread, spread_array, sum_over};
+use super::reduction::{Axes, OverAxes, axes_attr, batch_over_axes, axes_of, finish, floating, normalize_axes, reduction_samples, spread, spread_array, sum_over};
+use smallvec::smallvec;
+
 use super::registry::{Arg, Entry, Gradient, Param, Sample};
 use super::samples::{Draw, REAL};
 use super::{annihilate, equal, exp, multiply, subtract, where_};
@@ -9,7 +11,7 @@ use crate::dispatch;
 use crate::error::Result;
 use crate::kernel::reduce::Plan;
 use crate::kernel::softmax as kernel;
-use crate::tape::{Grads, Op, Rule, Step, Variable, record};
+use crate::tape::{AttrSet, Batch, Grads, Jvp, Op, Primitive, Rule, Step, Variable, apply, one_gradient, record};
 
 /// A kernel over rows, with the axes of a row moved to the end and back.
 fn by_rows<const N: usize>(inputs: [&Array; N], axes: &[usize], f: impl Fn([&Array; N], usize) -> Array) -> Array {
@@ -23,27 +25,59 @@ fn one_axis(op: &str, axis: isize, ndim: usize) -> Result<Axes> {
     if ndim == 0 && (axis == 0 || axis == -1) { Ok(Axes::new()) } else { normalize_axes(op, Some(&[axis]), ndim) }
 }
 
-static SOFTMAX: Op = Op { name: "softmax", rule: Rule::Vjp(softmax_vjp) };
+static SOFTMAX: Primitive = Primitive {
+    name: "softmax",
+    eval: |call| {
+        let out = by_rows([call.array(0)], &call.attrs::<OverAxes>().axes, |[x], n| kernel::softmax(x, n));
+        call.give(out);
+        Ok(())
+    },
+    saves: |s| s.output(0),
+    rule: Rule::Vjp(|step| softmax_gradient(&step.take_g(), &step.output(0), step.attrs_of()).map(one_gradient)),
+    // The Jacobian of softmax is symmetric.
+    jvp: Jvp::Rule(|ctx| match &ctx.tangents[0] {
+        Some(t) => Ok(smallvec![softmax_gradient(t, &ctx.outputs[0], ctx.attrs())?]),
+        None => Ok(smallvec![]),
+    }),
+    batch: Batch::Rule(batch_over_axes),
+    ..Primitive::BASE
+};
 
-fn softmax_vjp(step: &mut Step<'_>) -> Result<Grads> {
-    let g = step.take_g();
-    let axes = axes_of(step);
-    let out = if step.create_graph() {
-        let y = step.output(0);
-        multiply(&y, &subtract(&g, &sum_over(&multiply(&g, &y)?, &axes, true)?)?)?
-    } else {
-        by_rows([g.array(), step.output_array(0)], &axes, |[g, y], n| kernel::softmax_gradient(g, y, n)).into()
-    };
-    Ok(std::iter::once(Some(out)).collect())
+/// The vjp of softmax by its result y: y (g - sum(g y)).
+static SOFTMAX_GRADIENT: Primitive = Primitive {
+    name: "softmax_gradient",
+    eval: |call| {
+        let out = by_rows([call.array(0), call.array(1)], &call.attrs::<OverAxes>().axes, |[g, y], n| kernel::softmax_gradient(g, y, n));
+        call.give(out);
+        Ok(())
+    },
+    saves: |s| {
+        s.input(0);
+        s.input(1);
+    },
+    rule: Rule::Definition,
+    jvp: Jvp::Definition,
+    batch: Batch::Rule(batch_over_axes),
+    definition: Some(|inputs, attrs| {
+        let (g, y) = (&inputs[0], &inputs[1]);
+        let total = sum_over(&multiply(g, y)?, &over_axes(attrs).axes, true)?;
+        Ok(smallvec![multiply(y, &subtract(g, &total)?)?])
+    }),
+    ..Primitive::BASE
+};
+
+/// The attributes of a function over axes.
+fn over_axes(attrs: &dyn AttrSet) -> &OverAxes {
+    attrs.as_any().downcast_ref().unwrap_or_else(|| unreachable!("called with attributes of another type"))
+}
+
+fn softmax_gradient(g: &Variable, y: &Variable, over: &OverAxes) -> Result<Variable> {
+    apply(&SOFTMAX_GRADIENT, &[g.into(), y.into()], over)
 }
 
 /// [`softmax`] over all of some normalised axes at once.
 fn softmax_over(x: &Variable, axes: &[usize]) -> Result<Variable> {
-    let out = by_rows([x.array()], axes, |[x], n| kernel::softmax(x, n));
-    record(&SOFTMAX, &[x], out, |s| {
-        s.output(0);
-        s.attrs(axes_attr(axes));
-    })
+    apply(&SOFTMAX, &[x.into()], &OverAxes { axes: axes.into() })
 }
 
 /// eˣ over its sum along `axis`: positive numbers that add up to one.
@@ -54,7 +88,7 @@ pub fn softmax(x: &Variable, axis: isize) -> Result<Variable> {
     softmax_over(&floating(x)?, &one_axis("softmax", axis, x.ndim())?)
 }
 
-static LOG_SOFTMAX: Op = Op { name: "log_softmax", rule: Rule::Vjp(log_softmax_vjp) };
+static LOG_SOFTMAX: Op = Op { name: "log_softmax", rule: Rule::Vjp(log_softmax_vjp), ..Op::BASE };
 
 fn log_softmax_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let g = step.take_g();
@@ -81,7 +115,7 @@ pub fn log_softmax(x: &Variable, axis: isize) -> Result<Variable> {
     })
 }
 
-static LOGSUMEXP: Op = Op { name: "logsumexp", rule: Rule::Vjp(logsumexp_vjp) };
+static LOGSUMEXP: Op = Op { name: "logsumexp", rule: Rule::Vjp(logsumexp_vjp), ..Op::BASE };
 
 /// g ⊗ softmax(x). A sum of nothing but e^-∞ has gradient 0; its row is replaced before it can make NaN.
 ///

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 use crate::array::{Array, DType, Layout, Scalar, Shape};
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::region;
-use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, one_gradient, record};
+use crate::tape::{Attrs, Batch, Grads, Jvp, Op, Primitive, Rule, Step, Variable, apply, one_gradient, record};
 
 use super::shape::astype;
 
@@ -108,6 +108,17 @@ impl Window {
         region::write(x, |whole| self.layout(whole), value);
     }
 
+    /// The same part of every array of a batch of size `n`, whose axis is in front.
+    fn batched(&self, n: usize) -> Self {
+        match self {
+            Self::Region { cuts, shape } => Self::Region {
+                cuts: std::iter::once(Cut::whole(n)).chain(cuts.iter().copied()).collect(),
+                shape: std::iter::once(n).chain(shape.iter().copied()).collect(),
+            },
+            Self::Diagonal { offset, axes: [a, b] } => Self::Diagonal { offset: *offset, axes: [a + 1, b + 1] },
+        }
+    }
+
     /// The part of `x`, without history.
     #[must_use]
     pub fn of(&self, x: &Array) -> Array {
@@ -115,19 +126,57 @@ impl Window {
     }
 }
 
-pub(super) static GETITEM: Op = Op { name: "getitem", rule: Rule::Vjp(view_vjp) };
-pub(super) static DIAGONAL: Op = Op { name: "diagonal", rule: Rule::Vjp(view_vjp) };
-static EMBED: Op = Op { name: "embed", rule: Rule::Vjp(embed_vjp) };
-static SETITEM: Op = Op { name: "setitem", rule: Rule::Vjp(replace_vjp) };
+pub(super) static GETITEM: Primitive = VIEW;
+pub(super) static DIAGONAL: Primitive = Primitive { name: "diagonal", ..VIEW };
+
+/// A part of an array as a view.
+const VIEW: Primitive = Primitive {
+    name: "getitem",
+    eval: |call| {
+        call.give(call.attrs::<Window>().of(call.array(0)));
+        Ok(())
+    },
+    rule: Rule::Vjp(view_vjp),
+    jvp: Jvp::Linear,
+    batch: Batch::Rule(|ctx| Ok(smallvec![apply(ctx.primitive, ctx.inputs, &ctx.attrs::<Window>().batched(ctx.size))?])),
+    ..Primitive::BASE
+};
+
+/// Zeros with an array in a window: the transpose of [`VIEW`].
+static EMBED: Primitive = Primitive {
+    name: "embed",
+    eval: |call| {
+        let Embedded { window, shape } = call.attrs();
+        let out = region::embed(shape, |whole| window.layout(whole), call.array(0));
+        call.give(out);
+        Ok(())
+    },
+    rule: Rule::Vjp(embed_vjp),
+    jvp: Jvp::Linear,
+    batch: Batch::Rule(|ctx| {
+        let Embedded { window, shape } = ctx.attrs();
+        let shape = std::iter::once(ctx.size).chain(shape.iter().copied()).collect();
+        Ok(smallvec![apply(&EMBED, ctx.inputs, &Embedded { window: window.batched(ctx.size), shape })?])
+    }),
+    ..Primitive::BASE
+};
+
+/// A window, and the shape around it.
+#[derive(Clone, Debug)]
+struct Embedded {
+    window: Window,
+    shape: Shape,
+}
+crate::attributes!(Window, Embedded);
+static SETITEM: Op = Op { name: "setitem", rule: Rule::Vjp(replace_vjp), ..Op::BASE };
 
 fn window_of(step: &Step<'_>) -> Window {
     step.attrs().data::<Window>().unwrap_or_else(|| unreachable!("{}: recorded without its window", step.name())).clone()
 }
 
 /// The part of `x` that a window shows, as a view.
-pub(super) fn view(op: &'static Op, x: &Variable, window: Window) -> Result<Variable> {
-    let out = window.of(x.array());
-    record(op, &[x], out, |s| s.attrs(Attrs::Data(Arc::new(window))))
+pub(super) fn view(op: &'static Primitive, x: &Variable, window: Window) -> Result<Variable> {
+    apply(op, &[x.into()], &window)
 }
 
 fn view_vjp(step: &mut Step<'_>) -> Result<Grads> {
@@ -142,12 +191,11 @@ fn view_vjp(step: &mut Step<'_>) -> Result<Grads> {
 
 /// Zeros of `shape` with `g` in a window: the transpose of [`view`].
 fn embed(g: &Variable, window: Window, shape: &[usize]) -> Result<Variable> {
-    let out = region::embed(shape, |whole| window.layout(whole), g.array());
-    record(&EMBED, &[g], out, |s| s.attrs(Attrs::Data(Arc::new(window))))
+    apply(&EMBED, &[g.into()], &Embedded { window, shape: Shape::from_slice(shape) })
 }
 
 fn embed_vjp(step: &mut Step<'_>) -> Result<Grads> {
-    let (g, window) = (step.take_g(), window_of(step));
+    let (g, window) = (step.take_g(), step.attrs_of::<Embedded>().window.clone());
     Ok(Grads::from_iter([Some(view(&GETITEM, &g, window)?)]))
 }
 

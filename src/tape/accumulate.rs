@@ -1,16 +1,30 @@
 //! The three linear operations that the engine itself needs: adding gradients, summing one down to the shape of a
 //! broadcast input, and its transpose. The tape records them like any other; `ops` builds on them.
 
-use super::node::{Op, Rule};
+use super::node::Rule;
 use super::step::{Grads, Step};
-use super::variable::{Variable, record};
-use crate::array::Array;
+use super::primitive::{Batch, BatchContext, Jvp, Outputs, Primitive, apply};
+use super::variable::Variable;
+use smallvec::smallvec;
+
+use crate::array::{Array, Shape};
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
 use crate::kernel;
 
 /// `a + b` of one shape and dtype.
-pub(crate) static ADD: Op = Op { name: "add", rule: Rule::Vjp(add_vjp) };
+pub(crate) static ADD: Primitive = Primitive {
+    name: "add",
+    eval: |call| {
+        let out = kernel::arithmetic::add(call.array(0), call.array(1));
+        call.give(out);
+        Ok(())
+    },
+    rule: Rule::Vjp(add_vjp),
+    jvp: Jvp::Linear,
+    batch: Batch::Elementwise,
+    ..Primitive::BASE
+};
 
 #[allow(clippy::unnecessary_wraps, reason = "the signature of a rule")]
 fn add_vjp(step: &mut Step<'_>) -> Result<Grads> {
@@ -20,15 +34,90 @@ fn add_vjp(step: &mut Step<'_>) -> Result<Grads> {
 }
 
 /// The sum over axes that broadcasting added or stretched.
-pub(crate) static SUM_TO: Op = Op { name: "sum_to", rule: Rule::Vjp(sum_to_vjp) };
+pub(crate) static SUM_TO: Primitive = Primitive {
+    name: "sum_to",
+    eval: |call| {
+        let out = kernel::reduce::sum_to(call.array(0), &call.attrs::<ToShape>().shape);
+        call.give(out);
+        Ok(())
+    },
+    rule: Rule::Vjp(sum_to_vjp),
+    jvp: Jvp::Linear,
+    batch: Batch::Rule(batch_to_shape),
+    ..Primitive::BASE
+};
+
+/// The shape of the result.
+#[derive(Clone, Debug)]
+pub(crate) struct ToShape {
+    pub(crate) shape: Shape,
+}
+crate::attributes!(ToShape);
+
+/// The batch axis stays in front; axes of size one make room behind it where the input has fewer axes than the result.
+fn batch_to_shape(ctx: &BatchContext<'_>) -> Result<Outputs> {
+    let x = ctx.array(0);
+    let shape = &ctx.attrs::<ToShape>().shape;
+    let padded = shape.len().max(x.ndim() - 1);
+    let ones = |shape: &[usize]| -> Shape {
+        std::iter::once(ctx.size).chain(std::iter::repeat_n(1, padded - shape.len())).chain(shape.iter().copied()).collect()
+    };
+    let x = reshape(x, &ones(&x.shape()[1..]))?;
+    let out = apply(ctx.primitive, &[(&x).into()], &ToShape { shape: ones(shape) })?;
+    let exact: Shape = std::iter::once(ctx.size).chain(shape.iter().copied()).collect();
+    Ok(smallvec![reshape(&out, &exact)?])
+}
+
+/// The elements in row-major order with another shape of the same size.
+pub(crate) static RESHAPE: Primitive = RESHAPING;
+
+/// What all reshapes share.
+pub(crate) const RESHAPING: Primitive = Primitive {
+    name: "reshape",
+    eval: |call| {
+        let out = call.array(0).reshape(&call.attrs::<ToShape>().shape)?;
+        call.give(out);
+        Ok(())
+    },
+    rule: Rule::Vjp(reshape_vjp),
+    jvp: Jvp::Linear,
+    batch: Batch::Rule(batch_reshape),
+    ..Primitive::BASE
+};
+
+pub(crate) fn reshape_vjp(step: &mut Step<'_>) -> Result<Grads> {
+    let g = step.take_g();
+    Ok(Grads::from_iter([Some(reshape(&g, &step.meta(0).shape)?)]))
+}
+
+pub(crate) fn batch_reshape(ctx: &BatchContext<'_>) -> Result<Outputs> {
+    let shape = std::iter::once(ctx.size).chain(ctx.attrs::<ToShape>().shape.iter().copied()).collect();
+    Ok(smallvec![apply(ctx.primitive, ctx.inputs, &ToShape { shape })?])
+}
+
+/// `x` with another shape of the same size.
+pub(crate) fn reshape(x: &Variable, shape: &[usize]) -> Result<Variable> {
+    if x.shape() == shape { Ok(x.clone()) } else { apply(&RESHAPE, &[x.into()], &ToShape { shape: Shape::from_slice(shape) }) }
+}
 
 fn sum_to_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let shape = step.meta(0).shape.clone();
-    Ok(std::iter::once(Some(broadcast_to(&step.take_g(), &shape, "sum_to")?)).collect())
+    Ok(std::iter::once(Some(broadcast_to(&step.take_g(), &shape)?)).collect())
 }
 
 /// A view with stretched axes.
-pub(crate) static BROADCAST_TO: Op = Op { name: "broadcast_to", rule: Rule::Vjp(broadcast_to_vjp) };
+pub(crate) static BROADCAST_TO: Primitive = Primitive {
+    name: "broadcast_to",
+    eval: |call| {
+        let out = call.array(0).broadcast_to(call.name(), &call.attrs::<ToShape>().shape)?;
+        call.give(out);
+        Ok(())
+    },
+    rule: Rule::Vjp(broadcast_to_vjp),
+    jvp: Jvp::Linear,
+    batch: Batch::Rule(batch_to_shape),
+    ..Primitive::BASE
+};
 
 #[allow(clippy::unnecessary_wraps, reason = "the signature of a rule")]
 fn broadcast_to_vjp(step: &mut Step<'_>) -> Result<Grads> {
@@ -38,8 +127,7 @@ fn broadcast_to_vjp(step: &mut Step<'_>) -> Result<Grads> {
 
 /// The sum of two gradients, recorded when they are tracked.
 pub(crate) fn add(a: &Variable, b: &Variable) -> Result<Variable> {
-    let out = kernel::arithmetic::add(a.array(), b.array());
-    record(&ADD, &[a, b], out, |_| {})
+    apply(&ADD, &[a.into(), b.into()], &())
 }
 
 /// `a += b` for arrays of one shape and dtype.
@@ -58,13 +146,12 @@ pub(crate) fn sum_to(x: &Variable, shape: &[usize], op: &str) -> Result<Variable
             show_shape(shape)
         )));
     }
-    let out = kernel::reduce::sum_to(x.array(), shape);
-    record(&SUM_TO, &[x], out, |_| {})
+    apply(&SUM_TO, &[x.into()], &ToShape { shape: Shape::from_slice(shape) })
 }
 
 /// `x` broadcast to `shape`.
-pub(crate) fn broadcast_to(x: &Variable, shape: &[usize], op: &str) -> Result<Variable> {
-    record(&BROADCAST_TO, &[x], x.array().broadcast_to(op, shape)?, |_| {})
+pub(crate) fn broadcast_to(x: &Variable, shape: &[usize]) -> Result<Variable> {
+    apply(&BROADCAST_TO, &[x.into()], &ToShape { shape: Shape::from_slice(shape) })
 }
 
 /// Whether any element is NaN.

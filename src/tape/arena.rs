@@ -169,7 +169,7 @@ impl Arena {
         if plain {
             for input in &mut node.inputs {
                 match std::mem::replace(input, Input::None) {
-                    Input::None => {}
+                    Input::None | Input::Number(_) => {}
                     Input::Leaf(leaf) => leaves.push(leaf),
                     Input::Node { id, .. } => nodes.push(id),
                 }

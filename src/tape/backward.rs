@@ -37,7 +37,7 @@ pub fn backward_with(roots: &[(Variable, Option<Variable>)], inputs: Option<&[Va
         for (x, g) in inputs.iter().zip(grads) {
             let Some(g) = g else { continue };
             match x.edge() {
-                Edge::None => {}
+                Edge::None | Edge::Lifted(_) => {}
                 Edge::Leaf(leaf) => leaf.accumulate(own(g))?,
                 Edge::Node { node, output } => retained_leaf(node, *output, x).accumulate(own(g))?,
             }

@@ -41,7 +41,7 @@ pub enum Source {
 impl NodeInfo {
     pub(super) fn of(node: &Node) -> Self {
         let source = |input: &Input| match input {
-            Input::None => Source::Constant,
+            Input::None | Input::Number(_) => Source::Constant,
             Input::Leaf(leaf) => Source::Leaf(leaf.id(), leaf.meta().shape.clone()),
             Input::Node { id, .. } => Source::Node(*id),
         };

@@ -12,29 +12,19 @@ use super::step::{Grads, Step};
 use crate::array::{Array, DType, Shape, dims};
 use crate::error::{Error, Result};
 
-/// What the tape knows of an operation: its name and how to differentiate it.
-pub struct Op {
-    /// The name under which users call it.
-    pub name: &'static str,
-    /// One of exactly three states.
-    pub rule: Rule,
-}
+pub use super::primitive::Primitive as Op;
 
 /// How an operation is differentiated. There is no fourth, silent state.
 #[derive(Clone, Copy)]
 pub enum Rule {
     /// The vector-Jacobian product.
     Vjp(fn(&mut Step<'_>) -> Result<Grads>),
+    /// The vjp of the definition. The primitive saves all its inputs.
+    Definition,
     /// Its derivative is zero or undefined everywhere: the output never tracks.
     NonDifferentiable,
     /// Not written yet: recording it raises, and says why.
     Missing(&'static str),
-}
-
-impl fmt::Debug for Op {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name)
-    }
 }
 
 /// A gradient rule that a user brings (a Python `Function`).
@@ -62,6 +52,8 @@ pub enum Attrs {
     Ints(Box<[isize]>),
     /// Anything larger that can be printed.
     Data(Arc<dyn AttrData>),
+    /// Named and typed attributes.
+    Set(Arc<dyn super::primitive::AttrSet>),
     /// A user's rule.
     Custom(Arc<dyn CustomRule>),
     /// The name of a user's rule that was freed.
@@ -86,7 +78,7 @@ impl Attrs {
         match self {
             Self::Custom(rule) => Some(rule.name()),
             Self::Freed(name) => Some(name),
-            Self::None | Self::Scalars(_) | Self::Ints(_) | Self::Data(_) => None,
+            Self::None | Self::Scalars(_) | Self::Ints(_) | Self::Data(_) | Self::Set(_) => None,
         }
     }
 
@@ -111,7 +103,11 @@ impl Attrs {
     /// The data of type `T`, if that is what is there.
     #[must_use]
     pub fn data<T: Any>(&self) -> Option<&T> {
-        if let Self::Data(d) = self { (**d).as_any().downcast_ref() } else { None }
+        match self {
+            Self::Data(d) => (**d).as_any().downcast_ref(),
+            Self::Set(s) => (**s).as_any().downcast_ref(),
+            _ => None,
+        }
     }
 }
 
@@ -122,6 +118,7 @@ impl fmt::Debug for Attrs {
             Self::Scalars(v) => write!(f, "{}, {}", v[0], v[1]),
             Self::Ints(v) => write!(f, "{v:?}"),
             Self::Data(d) => d.fmt(f),
+            Self::Set(s) => s.fmt(f),
             Self::Custom(c) => f.write_str(c.name()),
             Self::Freed(name) => f.write_str(name),
         }
@@ -162,6 +159,8 @@ pub(super) enum Input {
         id: u64,
         output: u32,
     },
+    /// A number: it carries no gradient.
+    Number(f64),
 }
 
 /// What few nodes have.
@@ -201,7 +200,7 @@ impl Default for Node {
     /// A place where no operation stands.
     #[inline]
     fn default() -> Self {
-        static NONE: Op = Op { name: "nothing", rule: Rule::NonDifferentiable };
+        static NONE: Op = Op { name: "nothing", rule: Rule::NonDifferentiable, ..Op::BASE };
         Self {
             op: &NONE,
             attrs: Attrs::None,
@@ -278,7 +277,7 @@ impl Node {
     /// Whether all that it holds, but for its inputs, is ours: such a node may end anywhere.
     #[inline]
     pub(super) fn is_plain(&self) -> bool {
-        let attrs = matches!(self.attrs, Attrs::None | Attrs::Scalars(_) | Attrs::Ints(_));
+        let attrs = matches!(self.attrs, Attrs::None | Attrs::Scalars(_) | Attrs::Ints(_) | Attrs::Set(_));
         attrs && self.extra.is_none() && self.saved.arrays().iter().all(|array| array.storage().is_pooled())
     }
 

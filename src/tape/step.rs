@@ -4,6 +4,7 @@ use smallvec::SmallVec;
 
 use super::cotangent::Cotangents;
 use super::node::{Attrs, Input, Meta};
+use super::primitive::Operand;
 use super::saved::{Role, Roles, Saved};
 use super::variable::Variable;
 use super::work::{Work, edge_of};
@@ -52,6 +53,15 @@ impl<'a> Step<'a> {
     #[inline]
     pub fn attrs(&self) -> &'a Attrs {
         &self.work.node.attrs
+    }
+
+    /// The typed attributes of the call.
+    #[must_use]
+    pub fn attrs_of<T: std::any::Any>(&self) -> &'a T {
+        match self.work.node.attrs.data() {
+            Some(attrs) => attrs,
+            None => unreachable!("{}: recorded with attributes of another type", self.name()),
+        }
     }
 
     /// Whether the rule itself must be recorded.
@@ -190,6 +200,13 @@ impl<'a> Step<'a> {
         self.saved(Role::output(i)).unwrap_or_else(|| unreachable!("{}: output {i} was not saved", self.name()))
     }
 
+    /// The number that was operand `i`; `None` for an array.
+    #[must_use]
+    #[inline]
+    pub fn number(&self, i: usize) -> Option<f64> {
+        if let Some(Input::Number(x)) = self.work.node.inputs.get(i) { Some(*x) } else { None }
+    }
+
     /// Saved extra value `i`.
     #[must_use]
     pub fn extra(&self, i: u8) -> &'a Array {
@@ -217,7 +234,7 @@ impl<'a> Step<'a> {
 
 /// Collects what a rule needs while the forward is at hand.
 pub struct Saver<'a> {
-    pub(super) inputs: &'a [&'a Variable],
+    pub(super) inputs: &'a [Operand<'a>],
     pub(super) outs: &'a [Array],
     /// Inputs and outputs to keep, in the order in which they were named.
     pub(super) roles: Roles,
@@ -229,7 +246,14 @@ impl Saver<'_> {
     /// Whether input `i` is tracked.
     #[must_use]
     pub fn needs(&self, i: usize) -> bool {
-        self.inputs[i].is_tracked()
+        self.inputs[i].variable().is_some_and(Variable::is_tracked)
+    }
+
+    /// Whether input `i` is an array, not a number.
+    #[must_use]
+    #[inline]
+    pub fn is_array(&self, i: usize) -> bool {
+        matches!(self.inputs[i], Operand::Variable(_))
     }
 
     /// Keeps input `i`.
@@ -265,7 +289,13 @@ impl Saver<'_> {
     #[inline]
     fn array(&self, role: Role) -> &Array {
         let (is_output, i) = role.place();
-        if is_output { &self.outs[i] } else { self.inputs[i].array() }
+        if is_output {
+            return &self.outs[i];
+        }
+        match self.inputs[i] {
+            Operand::Variable(v) => v.array(),
+            Operand::Scalar(_) => unreachable!("a number is kept without being saved"),
+        }
     }
 
     /// Moves what was kept to `saved`, which is empty.

@@ -79,7 +79,7 @@ impl Sweep {
         sweep.mark(roots)?;
         for ((root, _), g) in roots.iter().zip(seeds) {
             let input = match root.edge() {
-                Edge::None => Input::None,
+                Edge::None | Edge::Lifted(_) => Input::None,
                 Edge::Leaf(leaf) => Input::Leaf(Arc::clone(leaf)),
                 Edge::Node { node, output } => Input::Node { id: node.id(), output: *output },
             };
@@ -114,7 +114,7 @@ impl Sweep {
                 self.order.push(id);
                 for input in &node.inputs {
                     match input {
-                        Input::None => {}
+                        Input::None | Input::Number(_) => {}
                         Input::Leaf(leaf) => hooked |= leaf.has_hooks(),
                         Input::Node { id, .. } => pending += usize::from(self.reach(*id)),
                     }
@@ -164,7 +164,7 @@ impl Sweep {
     /// Whether the gradient of `input` is wanted.
     fn wants(&self, input: &Input) -> bool {
         match input {
-            Input::None => false,
+            Input::None | Input::Number(_) => false,
             Input::Leaf(leaf) => self.targets.is_empty() || self.targets.iter().any(|t| matches!(&t.edge, Edge::Leaf(l) if Arc::ptr_eq(l, leaf))),
             Input::Node { id, .. } => self.marks[self.at(*id)] != SKIPPED,
         }
@@ -192,7 +192,7 @@ impl Sweep {
             return None;
         }
         match input {
-            Input::None => None,
+            Input::None | Input::Number(_) => None,
             Input::Leaf(leaf) if !self.targets.is_empty() => {
                 let mut all = self.targets_at(leaf);
                 let first = all.next();
@@ -214,7 +214,7 @@ impl Sweep {
     /// Where a value's gradient is collected: nowhere when nobody wants it.
     fn place_of(&mut self, input: &Input) -> Option<&mut Collected> {
         match input {
-            Input::None => None,
+            Input::None | Input::Number(_) => None,
             Input::Leaf(leaf) => Some(self.place_of_leaf(leaf)),
             Input::Node { id, output } => {
                 let at = self.at(*id);

@@ -8,6 +8,7 @@ use super::arena::{self, NodeRef};
 use super::leaf::Leaf;
 use super::mode;
 use super::node::{Attrs, Input, Meta, Op, Rule};
+use super::primitive::{AttrSet, Lifted, Operand};
 use super::saved::Roles;
 use super::step::Saver;
 use crate::array::{Array, DType, Shape, few};
@@ -28,6 +29,8 @@ pub enum Edge {
         /// Which of its outputs.
         output: u32,
     },
+    /// Inside a transformation.
+    Lifted(Arc<Lifted>),
 }
 
 /// An array and its place on the tape. Cheap to clone; never changes.
@@ -153,9 +156,13 @@ pub fn record(op: &'static Op, inputs: &[&Variable], out: Array, save: impl FnOn
         return Ok(out.into());
     }
     let outs = [out];
-    let node = push(op, inputs, &outs, observed, save);
+    let node = push(op, &operands(inputs), &outs, observed, save);
     let [out] = outs;
     Ok(Variable { array: out, edge: Edge::Node { node, output: 0 } })
+}
+
+fn operands<'a>(inputs: &[&'a Variable]) -> SmallVec<[Operand<'a>; 3]> {
+    inputs.iter().map(|&v| Operand::Variable(v)).collect()
 }
 
 /// [`record`] for an operation with several outputs.
@@ -167,7 +174,7 @@ pub fn record_many(op: &'static Op, inputs: &[&Variable], outs: Vec<Array>, save
     if !recording || !wants_record(op, inputs)? || !outs.iter().any(|o| o.dtype().is_float()) {
         return Ok(outs.into_iter().map(Variable::from).collect());
     }
-    let node = push(op, inputs, &outs, observed, save);
+    let node = push(op, &operands(inputs), &outs, observed, save);
     let variable = |(i, array): (usize, Array)| {
         let edge =
             if array.dtype().is_float() { Edge::Node { node: node.clone(), output: u32::try_from(i).unwrap_or(u32::MAX) } } else { Edge::None };
@@ -176,27 +183,51 @@ pub fn record_many(op: &'static Op, inputs: &[&Variable], outs: Vec<Array>, save
     Ok(outs.into_iter().enumerate().map(variable).collect())
 }
 
+/// Records a call whose operands are tracked, unless this thread does not record.
+#[inline]
+pub(super) fn record_call(op: &'static Op, inputs: &[Operand<'_>], out: Array, attrs: &dyn AttrSet) -> Result<Variable> {
+    let (recording, observed) = mode::recording_and_observed();
+    if !recording || !out.dtype().is_float() {
+        return Ok(out.into());
+    }
+    match op.rule {
+        Rule::Vjp(_) | Rule::Definition => {}
+        Rule::NonDifferentiable => return Ok(out.into()),
+        Rule::Missing(why) => return Err(missing_rule(op, why)),
+    }
+    let outs = [out];
+    let node = push(op, inputs, &outs, observed, |s| {
+        (op.saves)(s);
+        s.attrs(attrs.share());
+    });
+    let [out] = outs;
+    Ok(Variable { array: out, edge: Edge::Node { node, output: 0 } })
+}
+
+#[cold]
+fn missing_rule(op: &'static Op, why: &str) -> Error {
+    Error::Grad(format!("{}: no gradient rule is implemented ({why}); detach() the input or wrap the call in no_grad()", op.name))
+}
+
 #[inline]
 fn wants_record(op: &'static Op, inputs: &[&Variable]) -> Result<bool> {
     if !inputs.iter().any(|v| v.is_tracked()) {
         return Ok(false);
     }
     match op.rule {
-        Rule::Vjp(_) => Ok(true),
+        Rule::Vjp(_) | Rule::Definition => Ok(true),
         Rule::NonDifferentiable => Ok(false),
-        Rule::Missing(why) => {
-            Err(Error::Grad(format!("{}: no gradient rule is implemented ({why}); detach() the input or wrap the call in no_grad()", op.name)))
-        }
+        Rule::Missing(why) => Err(missing_rule(op, why)),
     }
 }
 
 #[inline]
-fn push(op: &'static Op, inputs: &[&Variable], outs: &[Array], observed: bool, save: impl FnOnce(&mut Saver<'_>)) -> NodeRef {
+fn push(op: &'static Op, inputs: &[Operand<'_>], outs: &[Array], observed: bool, save: impl FnOnce(&mut Saver<'_>)) -> NodeRef {
     let mut saver = Saver { inputs, outs, roles: Roles::default(), extras: SmallVec::new(), attrs: Attrs::None };
     save(&mut saver);
     let mut arena = arena::lock();
     for v in inputs {
-        if let Edge::Node { node, .. } = &v.edge {
+        if let Operand::Variable(Variable { edge: Edge::Node { node, .. }, .. }) = v {
             arena.node_mut(node.id()).refs += 1;
         }
     }
@@ -205,9 +236,17 @@ fn push(op: &'static Op, inputs: &[&Variable], outs: &[Array], observed: bool, s
     // None in a new node: exchanging them leaves nothing to drop.
     std::mem::swap(&mut node.attrs, &mut saver.attrs);
     let mut hooked = false;
-    for v in inputs {
+    for input in inputs {
+        let v = match input {
+            Operand::Variable(v) => v,
+            Operand::Scalar(s) => {
+                node.inputs.push(Input::Number(s.as_f64()));
+                continue;
+            }
+        };
         match &v.edge {
-            Edge::None => node.inputs.push(Input::None),
+            // What a transformation holds is constant for the tape below it.
+            Edge::None | Edge::Lifted(_) => node.inputs.push(Input::None),
             Edge::Leaf(leaf) => {
                 hooked |= leaf.has_hooks();
                 // Written where it stays: what is put together in parts elsewhere is moved as a whole, and slowly.
@@ -247,8 +286,8 @@ fn push_meta(outs: &mut SmallVec<[Meta; 1]>, out: &Array) {
 
 /// Gives a new node references to the hooks of the leaves among its inputs, one for each leaf.
 #[cold]
-fn hold_hooks(node: &NodeRef, inputs: &[&Variable]) {
-    let leaves: SmallVec<[&Arc<Leaf>; 2]> = inputs.iter().filter_map(|v| if let Edge::Leaf(leaf) = &v.edge { Some(leaf) } else { None }).collect();
+fn hold_hooks(node: &NodeRef, inputs: &[Operand<'_>]) {
+    let leaves: SmallVec<[&Arc<Leaf>; 2]> = inputs.iter().filter_map(|v| if let Edge::Leaf(leaf) = &v.variable()?.edge { Some(leaf) } else { None }).collect();
     let shares = |leaf: &Arc<Leaf>| leaves.iter().filter(|l| Arc::ptr_eq(l, leaf)).count();
     let is_first = |k: usize| !leaves[..k].iter().any(|l| Arc::ptr_eq(l, leaves[k]));
     // Made outside the lock: they may be objects of another language.

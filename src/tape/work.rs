@@ -78,7 +78,7 @@ impl Work {
             *want = Want::No;
             match input {
                 Input::Leaf(_) if wants(input) => *want = Want::Leaf,
-                Input::None | Input::Leaf(_) => {}
+                Input::None | Input::Number(_) | Input::Leaf(_) => {}
                 Input::Node { id, output } => {
                     let from = arena.node_mut(*id);
                     from.refs -= 1;
@@ -160,6 +160,7 @@ impl Work {
         let grads = match (&node.attrs, node.op.rule) {
             (Attrs::Custom(rule), _) => rule.vjp(&mut step)?,
             (_, Rule::Vjp(vjp)) => vjp(&mut step)?,
+            (_, Rule::Definition) => super::definition::vjp(&mut step)?,
             _ => unreachable!("{}: only differentiable operations are recorded", node.op.name),
         };
         if watched {
@@ -184,7 +185,7 @@ impl Work {
 /// A counted edge to a living node.
 pub(super) fn edge_of(input: &Input) -> Edge {
     match input {
-        Input::None => Edge::None,
+        Input::None | Input::Number(_) => Edge::None,
         Input::Leaf(leaf) => Edge::Leaf(Arc::clone(leaf)),
         Input::Node { id, output } => {
             arena::lock().node_mut(*id).refs += 1;

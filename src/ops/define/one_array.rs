@@ -13,7 +13,7 @@ use crate::ops::registry::{Args, Entry, Gradient, Operand, Param, Value};
 use crate::ops::samples::Domain;
 use crate::ops::shape::astype;
 use crate::ops::traced::{Trace, Traced};
-use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, one_gradient, record};
+use crate::tape::{Batch, Call, Grads, Jvp, JvpContext, Op, Rule, Saver, Step, Variable, apply, one_gradient};
 
 /// An operation on one array, element by element.
 pub trait Unary: 'static {
@@ -48,7 +48,15 @@ pub trait Unary: 'static {
         x
     }
     /// The tape's view of it.
-    const OP: &'static Op = &Op { name: Self::NAME, rule: Rule::Vjp(unary_vjp::<Self>) };
+    const OP: &'static Op = &Op {
+        name: Self::NAME,
+        eval: eval_unary::<Self>,
+        saves: saves_unary::<Self>,
+        rule: Rule::Vjp(unary_vjp::<Self>),
+        jvp: Jvp::Factor(unary_tangent::<Self>),
+        batch: Batch::Elementwise,
+        ..Op::BASE
+    };
     /// Its row.
     const ENTRY: Entry = Entry {
         name: Self::NAME,
@@ -119,18 +127,11 @@ impl<U: Unary + ?Sized> Pointwise<3> for Backward<U> {
 pub fn apply_unary<U: Unary + ?Sized>(x: &Variable, p: [f64; 2]) -> Result<Variable> {
     let dtype = x.dtype();
     if dtype.is_float() {
-        let out = map::map::<Forward<U>, 1>([Input::from(x.array())], x.shape(), dtype, p);
-        return record(U::OP, &[x], out, |s| {
-            if U::SAVES.a {
-                s.input(0);
-            }
-            if U::SAVES.y {
-                s.output(0);
-            }
-            if U::PARAMS.len() > 1 {
-                s.attrs(Attrs::Scalars(p));
-            }
-        });
+        return match U::PARAMS.len() {
+            1 => apply(U::OP, &[x.into()], &()),
+            2 => apply(U::OP, &[x.into(), p[0].into()], &()),
+            _ => apply(U::OP, &[x.into(), p[0].into(), p[1].into()], &()),
+        };
     }
     if U::INTEGERS {
         if dtype == DType::Bool && !U::BOOLS {
@@ -143,16 +144,47 @@ pub fn apply_unary<U: Unary + ?Sized>(x: &Variable, p: [f64; 2]) -> Result<Varia
     apply_unary::<U>(&astype(x, default_float())?, p)
 }
 
+#[inline(always)]
+fn eval_unary<U: Unary + ?Sized>(call: &mut Call<'_>) -> Result<()> {
+    let x = call.array(0);
+    let mut p = [0.0; 2];
+    for (i, p) in p.iter_mut().enumerate().take(U::PARAMS.len() - 1) {
+        if let Operand::Scalar(s) = call.input(i + 1) {
+            *p = s.as_f64();
+        }
+    }
+    call.give(map::map::<Forward<U>, 1>([Input::from(x)], x.shape(), x.dtype(), p));
+    Ok(())
+}
+
+fn saves_unary<U: Unary + ?Sized>(s: &mut Saver<'_>) {
+    if U::SAVES.a {
+        s.input(0);
+    }
+    if U::SAVES.y {
+        s.output(0);
+    }
+}
+
+/// `g` times dy/dx, recorded.
+fn times_factor<U: Unary + ?Sized>(g: Variable, x: impl FnOnce() -> Variable, y: impl FnOnce() -> Variable, p: [f64; 2]) -> Result<Variable> {
+    let trace = Trace::new(g.dtype());
+    let x = if U::SAVES.a { trace.value(x()) } else { Traced::Lit(0.0) };
+    let y = if U::SAVES.y { trace.value(y()) } else { Traced::Lit(0.0) };
+    let out = trace.value(g).annihilate(U::factor(x, y, p.map(Traced::Lit)));
+    trace.finish(out)
+}
+
+fn unary_tangent<U: Unary + ?Sized>(ctx: &JvpContext<'_>, _: usize, t: Variable) -> Result<Variable> {
+    let number = |i: usize| ctx.inputs.get(i).map_or(0.0, |o| if let Operand::Scalar(s) = o { s.as_f64() } else { 0.0 });
+    times_factor::<U>(t, || ctx.input(0), || ctx.outputs[0].clone(), [number(1), number(2)])
+}
+
 fn unary_vjp<U: Unary + ?Sized>(step: &mut Step<'_>) -> Result<Grads> {
-    let p = step.attrs().scalars();
+    let p = [step.number(1).unwrap_or(0.0), step.number(2).unwrap_or(0.0)];
     if step.create_graph() {
         let g = step.take_g();
-        let trace = Trace::new(g.dtype());
-        let x = if U::SAVES.a { trace.value(step.input(0)) } else { Traced::Lit(0.0) };
-        let y = if U::SAVES.y { trace.value(step.output(0)) } else { Traced::Lit(0.0) };
-        let factor = U::factor(x, y, p.map(Traced::Lit));
-        let out = trace.value(g).annihilate(factor);
-        return Ok(one_gradient(trace.finish(out)?));
+        return Ok(one_gradient(times_factor::<U>(g, || step.input(0), || step.output(0), p)?));
     }
     let g = step.take_array();
     let g = if step.collects(0, g.shape()) { Cotangent::Lent(&g) } else { Cotangent::Given(g) };

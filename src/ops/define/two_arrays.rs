@@ -14,7 +14,7 @@ use crate::ops::registry::{Entry, Gradient, Operand, Param};
 use crate::ops::samples::Domain;
 use crate::ops::shape::astype;
 use crate::ops::traced::{Trace, Traced};
-use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, one_gradient, record};
+use crate::tape::{Batch, Call, Grads, Jvp, JvpContext, Op, Rule, Saver, Step, Variable, apply};
 
 /// An operation on two arrays, element by element, with broadcasting.
 pub trait Binary: 'static {
@@ -60,7 +60,15 @@ pub trait Binary: 'static {
         Ok(())
     }
     /// The tape's view of it.
-    const OP: &'static Op = &Op { name: Self::NAME, rule: Rule::Vjp(binary_vjp::<Self>) };
+    const OP: &'static Op = &Op {
+        name: Self::NAME,
+        eval: eval_binary::<Self>,
+        saves: saves_binary::<Self>,
+        rule: Rule::Vjp(binary_vjp::<Self>),
+        jvp: Jvp::Factor(binary_tangent::<Self>),
+        batch: Batch::Elementwise,
+        ..Op::BASE
+    };
     /// Its row.
     const ENTRY: Entry = Entry {
         name: Self::NAME,
@@ -161,16 +169,10 @@ pub fn apply_binary<B: Binary + ?Sized>(a: Operand<'_>, b: Operand<'_>) -> Resul
     // What is met most: nothing to promote, nothing to broadcast.
     match (a, b) {
         (Operand::Variable(x), Operand::Variable(y)) if x.dtype() == y.dtype() && x.dtype().is_float() && same(x.shape(), y.shape()) => {
-            let out = map::map::<Forward2<B>, 2>([x.array().into(), y.array().into()], x.shape(), x.dtype(), [0.0; 2]);
-            return record_pair::<B>(x, y, out);
+            return apply(B::OP, &[a, b], &());
         }
-        (Operand::Variable(x), Operand::Scalar(s)) if x.dtype().is_float() => {
-            let out = map::map::<Forward2<B>, 2>([x.array().into(), Input::Scalar(s)], x.shape(), x.dtype(), [0.0; 2]);
-            return record_scalar::<B>(x, s, out, false);
-        }
-        (Operand::Scalar(s), Operand::Variable(x)) if x.dtype().is_float() => {
-            let out = map::map::<Forward2<B>, 2>([Input::Scalar(s), x.array().into()], x.shape(), x.dtype(), [0.0; 2]);
-            return record_scalar::<B>(x, s, out, true);
+        (Operand::Variable(x), Operand::Scalar(_)) | (Operand::Scalar(_), Operand::Variable(x)) if x.dtype().is_float() => {
+            return apply(B::OP, &[a, b], &());
         }
         _ => {}
     }
@@ -222,6 +224,14 @@ pub(super) enum Cast<'a> {
 }
 
 impl Cast<'_> {
+    fn operand(&self) -> Operand<'_> {
+        match self {
+            Self::Same(v) => Operand::Variable(v),
+            Self::New(v) => Operand::Variable(v),
+            Self::Scalar(s) => Operand::Scalar(*s),
+        }
+    }
+
     fn variable(&self) -> Option<&Variable> {
         match self {
             Self::Same(v) => Some(v),
@@ -241,74 +251,76 @@ pub(super) fn cast(o: Operand<'_>, dtype: DType) -> Result<Cast<'_>> {
 
 fn float_binary<B: Binary + ?Sized>(a: Operand<'_>, b: Operand<'_>, dtype: DType, shape: &[usize]) -> Result<Variable> {
     let (a, b) = (cast(a, dtype)?, cast(b, dtype)?);
-    let out = map::map::<Forward2<B>, 2>([input(&a), input(&b)], shape, dtype, [0.0; 2]);
-    match (a.variable(), b.variable()) {
-        (Some(x), Some(y)) => record_pair::<B>(x, y, out),
-        // Two numbers, or an integer array and a number: nothing that a gradient could flow to.
-        _ => Ok(out.into()),
+    if a.variable().is_none() || b.variable().is_none() {
+        // Two numbers, or an integer array and a number: no gradient flows.
+        return Ok(map::map::<Forward2<B>, 2>([input(&a), input(&b)], shape, dtype, [0.0; 2]).into());
+    }
+    apply(B::OP, &[a.operand(), b.operand()], &())
+}
+
+#[inline(always)]
+fn eval_binary<B: Binary + ?Sized>(call: &mut Call<'_>) -> Result<()> {
+    let out = match (call.input(0), call.input(1)) {
+        (Operand::Variable(x), Operand::Variable(y)) if same(x.shape(), y.shape()) => {
+            map::map::<Forward2<B>, 2>([x.array().into(), y.array().into()], x.shape(), x.dtype(), [0.0; 2])
+        }
+        (Operand::Variable(x), Operand::Variable(y)) => {
+            let shape = broadcast_shapes(x.shape(), y.shape()).ok_or_else(|| Error::broadcast(B::NAME, x.shape(), y.shape()))?;
+            map::map::<Forward2<B>, 2>([x.array().into(), y.array().into()], &shape, x.dtype(), [0.0; 2])
+        }
+        (Operand::Variable(x), Operand::Scalar(s)) => {
+            map::map::<Forward2<B>, 2>([x.array().into(), Input::Scalar(s)], x.shape(), x.dtype(), [0.0; 2])
+        }
+        (Operand::Scalar(s), Operand::Variable(x)) => {
+            map::map::<Forward2<B>, 2>([Input::Scalar(s), x.array().into()], x.shape(), x.dtype(), [0.0; 2])
+        }
+        (Operand::Scalar(_), Operand::Scalar(_)) => unreachable!("{}: one operand is an array", B::NAME),
+    };
+    call.give(out);
+    Ok(())
+}
+
+fn saves_binary<B: Binary + ?Sized>(s: &mut Saver<'_>) {
+    let (na, nb) = (s.needs(0), s.needs(1));
+    let wants = |f: fn(Saves) -> bool| (na && f(B::SAVES_A)) || (nb && f(B::SAVES_B));
+    if wants(|s| s.a) && s.is_array(0) {
+        s.input(0);
+    }
+    if wants(|s| s.b) && s.is_array(1) {
+        s.input(1);
+    }
+    if wants(|s| s.y) {
+        s.output(0);
     }
 }
 
-/// An operation of two arrays: keeps what the wanted factors need.
-fn record_pair<B: Binary + ?Sized>(x: &Variable, y: &Variable, out: Array) -> Result<Variable> {
-    record(B::OP, &[x, y], out, |s| {
-        let (na, nb) = (s.needs(0), s.needs(1));
-        let wants = |f: fn(Saves) -> bool| (na && f(B::SAVES_A)) || (nb && f(B::SAVES_B));
-        if wants(|s| s.a) {
-            s.input(0);
-        }
-        if wants(|s| s.b) {
-            s.input(1);
-        }
-        if wants(|s| s.y) {
-            s.output(0);
-        }
-    })
-}
-
-/// An operation of an array and a number: one input, the number in the attributes.
-fn record_scalar<B: Binary + ?Sized>(x: &Variable, value: Scalar, out: Array, scalar_first: bool) -> Result<Variable> {
-    let saves = if scalar_first { B::SAVES_B } else { B::SAVES_A };
-    record(B::OP, &[x], out, |s| {
-        if if scalar_first { saves.b } else { saves.a } {
-            s.input(0);
-        }
-        if saves.y {
-            s.output(0);
-        }
-        s.attrs(Attrs::Scalars([value.as_f64(), f64::from(u8::from(scalar_first))]));
-    })
+fn binary_tangent<B: Binary + ?Sized>(ctx: &JvpContext<'_>, i: usize, t: Variable) -> Result<Variable> {
+    let operand = |k: usize| match ctx.inputs[k] {
+        Operand::Variable(v) => Ok(v.clone()),
+        Operand::Scalar(s) => Err(s.as_f64()),
+    };
+    let y = || ctx.outputs[0].clone();
+    if i == 0 { times_factor::<B, 0>(t, operand, y) } else { times_factor::<B, 1>(t, operand, y) }
 }
 
 fn binary_vjp<B: Binary + ?Sized>(step: &mut Step<'_>) -> Result<Grads> {
-    let scalar = if let Attrs::Scalars([value, first]) = *step.attrs() { Some((value, first != 0.0)) } else { None };
     if step.create_graph() {
-        return recorded_vjp::<B>(step, scalar);
+        return recorded_vjp::<B>(step);
     }
     let g = step.take_array();
-    match scalar {
-        Some((value, false)) => one_side::<B, 0>(step, g, Some(value))?,
-        Some((value, true)) => one_side::<B, 1>(step, g, Some(value))?,
-        None => match (step.needs(0), step.needs(1)) {
-            (true, false) => one_side::<B, 0>(step, g, None)?,
-            (false, _) => one_side::<B, 1>(step, g, None)?,
-            (true, true) => both_sides::<B>(step, g)?,
-        },
+    match (step.needs(0), step.needs(1)) {
+        (true, false) => one_side::<B, 0>(step, g)?,
+        (false, _) => one_side::<B, 1>(step, g)?,
+        (true, true) => both_sides::<B>(step, g)?,
     }
     Ok(Grads::new())
 }
 
-fn recorded_vjp<B: Binary + ?Sized>(step: &mut Step<'_>, scalar: Option<(f64, bool)>) -> Result<Grads> {
+fn recorded_vjp<B: Binary + ?Sized>(step: &mut Step<'_>) -> Result<Grads> {
     let g = step.take_g();
-    match scalar {
-        Some((value, false)) => recorded::<B, 0>(step, g, Some(value)).map(one_gradient),
-        Some((value, true)) => recorded::<B, 1>(step, g, Some(value)).map(one_gradient),
-        None => {
-            let ga = if step.needs(0) { Some(recorded::<B, 0>(step, g.clone(), None)?) } else { None };
-            let gb = if step.needs(1) { Some(recorded::<B, 1>(step, g, None)?) } else { None };
-            Ok(Grads::from_buf([ga, gb]))
-        }
-    }
+    let ga = if step.needs(0) { Some(recorded::<B, 0>(step, g.clone())?) } else { None };
+    let gb = if step.needs(1) { Some(recorded::<B, 1>(step, g)?) } else { None };
+    Ok(Grads::from_buf([ga, gb]))
 }
 
 /// The gradients of both operands. One that is added to what was collected leaves the cotangent as it is, and the other can
@@ -316,28 +328,27 @@ fn recorded_vjp<B: Binary + ?Sized>(step: &mut Step<'_>, scalar: Option<(f64, bo
 fn both_sides<B: Binary + ?Sized>(step: &mut Step<'_>, g: Array) -> Result<()> {
     let added = (adds::<B, 0>(step, 0, &g), adds::<B, 1>(step, 1, &g));
     if added.0 {
-        side::<B, 0>(step, 0, Cotangent::Lent(&g), None)?;
+        side::<B, 0>(step, 0, Cotangent::Lent(&g))?;
     }
     if added.1 {
-        side::<B, 1>(step, 1, Cotangent::Lent(&g), None)?;
+        side::<B, 1>(step, 1, Cotangent::Lent(&g))?;
     }
     match added {
         (true, true) => Ok(()),
-        (false, true) => side::<B, 0>(step, 0, Cotangent::Given(g), None),
-        (true, false) => side::<B, 1>(step, 1, Cotangent::Given(g), None),
+        (false, true) => side::<B, 0>(step, 0, Cotangent::Given(g)),
+        (true, false) => side::<B, 1>(step, 1, Cotangent::Given(g)),
         (false, false) => {
-            side::<B, 0>(step, 0, Cotangent::Given(g.clone()), None)?;
+            side::<B, 0>(step, 0, Cotangent::Given(g.clone()))?;
             // Both operands may be one value, which has collected something by now.
-            one_side::<B, 1>(step, g, None)
+            one_side::<B, 1>(step, g)
         }
     }
 }
 
 /// The gradient of one operand.
-fn one_side<B: Binary + ?Sized, const SIDE: usize>(step: &mut Step<'_>, g: Array, scalar: Option<f64>) -> Result<()> {
-    let i = if scalar.is_some() { 0 } else { SIDE };
-    let g = if adds::<B, SIDE>(step, i, &g) { Cotangent::Lent(&g) } else { Cotangent::Given(g) };
-    side::<B, SIDE>(step, i, g, scalar)
+fn one_side<B: Binary + ?Sized, const SIDE: usize>(step: &mut Step<'_>, g: Array) -> Result<()> {
+    let g = if adds::<B, SIDE>(step, SIDE, &g) { Cotangent::Lent(&g) } else { Cotangent::Given(g) };
+    side::<B, SIDE>(step, SIDE, g)
 }
 
 /// Whether the gradient of one operand, input `i`, is added where its sum lies. Where it is the cotangent itself there
@@ -346,40 +357,40 @@ fn adds<B: Binary + ?Sized, const SIDE: usize>(step: &mut Step<'_>, i: usize, g:
     !Backward::<B, SIDE>::is_one() && step.collects(i, g.shape())
 }
 
-/// Which input holds operand `k`, or the number that stands for it: with a number on one side the array is input 0.
-fn place<const SIDE: usize>(k: usize, scalar: Option<f64>) -> std::result::Result<u8, f64> {
-    match scalar {
-        Some(_) if k == SIDE => Ok(0),
+/// `g` times the factor of one side, recorded.
+fn recorded<B: Binary + ?Sized, const SIDE: usize>(step: &Step<'_>, g: Variable) -> Result<Variable> {
+    let operand = |k: usize| match step.number(k) {
         Some(value) => Err(value),
-        None => Ok(u8::from(k == 1)),
-    }
+        None => Ok(step.input(u8::from(k == 1))),
+    };
+    times_factor::<B, SIDE>(g, operand, || step.output(0))
 }
 
-/// g ⊗ the factor of one side, recorded.
-fn recorded<B: Binary + ?Sized, const SIDE: usize>(step: &Step<'_>, g: Variable, scalar: Option<f64>) -> Result<Variable> {
+/// `g` times the factor of one side, in Variable algebra. Operands are arrays, or numbers as errors.
+fn times_factor<B: Binary + ?Sized, const SIDE: usize>(
+    g: Variable,
+    operand: impl Fn(usize) -> std::result::Result<Variable, f64>,
+    y: impl FnOnce() -> Variable,
+) -> Result<Variable> {
     if Backward::<B, SIDE>::is_one() {
         return Ok(g);
     }
     let saves = Backward::<B, SIDE>::SAVES;
     let trace = Trace::new(g.dtype());
-    let operand = |wanted: bool, k: usize| match place::<SIDE>(k, scalar) {
-        Err(value) => Traced::Lit(value),
-        Ok(i) if wanted => trace.value(step.input(i)),
-        Ok(_) => Traced::Lit(0.0),
-    };
-    let (a, b) = (operand(saves.a, 0), operand(saves.b, 1));
-    let y = if saves.y { trace.value(step.output(0)) } else { Traced::Lit(0.0) };
+    let value = |wanted: bool, k: usize| if wanted { operand(k).map_or_else(Traced::Lit, |v| trace.value(v)) } else { Traced::Lit(0.0) };
+    let (a, b) = (value(saves.a, 0), value(saves.b, 1));
+    let y = if saves.y { trace.value(y()) } else { Traced::Lit(0.0) };
     let out = trace.value(g).annihilate(Backward::<B, SIDE>::factor(a, b, y));
     trace.finish(out)
 }
 
 /// g ⊗ the factor of one side, whose operand is input `i`; see [`pull`].
-fn side<B: Binary + ?Sized, const SIDE: usize>(step: &mut Step<'_>, i: usize, g: Cotangent<'_>, scalar: Option<f64>) -> Result<()> {
-    let operand = |k: usize| match place::<SIDE>(k, scalar) {
-        Err(value) => Input::Scalar(Scalar::Float(value)),
-        Ok(i) => Input::Array(step.input_array(i)),
-    };
+fn side<B: Binary + ?Sized, const SIDE: usize>(step: &mut Step<'_>, i: usize, g: Cotangent<'_>) -> Result<()> {
     let saves = Backward::<B, SIDE>::SAVES;
+    let operand = |k: u8| match step.number(usize::from(k)) {
+        Some(value) => Input::Scalar(Scalar::Float(value)),
+        None => Input::Array(step.input_array(k)),
+    };
     let y = || Input::Array(step.output_array(0));
     let a = || match saves {
         Saves { a: true, .. } => operand(0),

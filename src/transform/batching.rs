@@ -1,0 +1,151 @@
+//! Batching: a function of one sample runs on all samples of a batch at once.
+
+use std::cell::RefCell;
+
+use smallvec::SmallVec;
+
+use super::{Function, fresh_level};
+use crate::array::{Array, DType, Scalar, Shape};
+use crate::error::{Error, Result, show_shape};
+use crate::ops;
+use crate::tape::{AttrSet, Batch, BatchContext, Edge, Lift, Lifted, Operand, Outputs, Primitive, Variable, apply_all};
+
+/// `f`, mapped over an axis of its inputs (`None`: the input is the same for all samples); the results have their batch axis
+/// in front.
+///
+/// # Errors
+/// Those of `f`; `Value` when no input is mapped; `Shape` when the sizes of the mapped axes differ; `Axis` when one is out of range.
+pub fn vmap(f: Function<'_>, inputs: &[Variable], axes: &[Option<isize>]) -> Result<Vec<Variable>> {
+    let level = fresh_level();
+    let mut size = None;
+    let mut lifted = Vec::with_capacity(inputs.len());
+    for (x, axis) in inputs.iter().zip(axes) {
+        let Some(axis) = axis else {
+            lifted.push(x.clone());
+            continue;
+        };
+        let front = ops::moveaxis(x, &[*axis], &[0])?;
+        let n = front.shape()[0];
+        if *size.get_or_insert(n) != n {
+            return Err(Error::Shape(format!("vmap: the mapped axes differ in size: {} and {n} (shape {})", size.unwrap_or(0), show_shape(x.shape()))));
+        }
+        lifted.push(lift(level, front));
+    }
+    let Some(size) = size else { return Err(Error::Value("vmap: no input is mapped, at least one axis must not be None".to_owned())) };
+    let active = Active::enter(level, size);
+    let outputs = f(&lifted)?;
+    drop(active);
+    outputs.into_iter().map(|y| spread(level, size, &y)).collect()
+}
+
+thread_local! {
+    /// Levels and sizes of the mappings that this thread is inside of, outermost first.
+    static ACTIVE: RefCell<Vec<(u64, usize)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A mapping is active while it lives.
+struct Active;
+
+impl Active {
+    fn enter(level: u64, size: usize) -> Self {
+        ACTIVE.with_borrow_mut(|all| all.push((level, size)));
+        Self
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        ACTIVE.with_borrow_mut(Vec::pop);
+    }
+}
+
+/// `x` as a value of every active mapping: what is the same for all samples is repeated, as a view. So each sample has a
+/// gradient of its own.
+pub(super) fn mapped(x: &Variable) -> Result<Variable> {
+    ACTIVE.with_borrow(Vec::clone).into_iter().try_fold(x.clone(), |x, (level, size)| within(&x, level, size))
+}
+
+/// `x` lifted to `level`, below the values of inner transformations.
+fn within(x: &Variable, level: u64, size: usize) -> Result<Variable> {
+    match x.edge() {
+        Edge::Lifted(l) if l.level == level => Ok(x.clone()),
+        Edge::Lifted(l) if l.level > level => {
+            let value = within(&l.value, level, size)?;
+            Ok(Variable::lifted(x.array().clone(), Lifted { level: l.level, run: l.run, value, kind: l.kind.clone() }))
+        }
+        _ => Ok(lift(level, spread(level, size, x)?)),
+    }
+}
+
+/// A batched value: its batch axis is in front.
+fn lift(level: u64, value: Variable) -> Variable {
+    let example = example(&value.shape()[1..], value.dtype());
+    Variable::lifted(example, Lifted { level, run, value, kind: Lift::Batched })
+}
+
+/// What one sample looks like. Its elements are never read.
+pub(super) fn example(shape: &[usize], dtype: DType) -> Array {
+    Array::full(&[], Scalar::Int(0), dtype).broadcast_to("vmap", shape).unwrap_or_else(|_| Array::zeros(shape, dtype))
+}
+
+/// A value with its batch axis: a value that is not mapped is repeated as a view.
+fn spread(level: u64, size: usize, y: &Variable) -> Result<Variable> {
+    match y.at_level(level) {
+        Some(l) => Ok(l.value.clone()),
+        None => {
+            let shape: Shape = std::iter::once(size).chain(y.shape().iter().copied()).collect();
+            ops::broadcast_to(y, &shape)
+        }
+    }
+}
+
+/// Runs a primitive on a batch.
+fn run(level: u64, p: &'static Primitive, inputs: &[Operand<'_>], attrs: &dyn AttrSet) -> Result<Outputs> {
+    let values: SmallVec<[Option<&Variable>; 3]> = inputs.iter().map(|i| Some(&i.variable()?.at_level(level)?.value)).collect();
+    let size = values.iter().flatten().map(|v| v.shape()[0]).next().unwrap_or(1);
+    let mapped: SmallVec<[bool; 3]> = values.iter().map(Option::is_some).collect();
+    let aligned: SmallVec<[Option<Variable>; 3]>;
+    let mut below: SmallVec<[Operand<'_>; 3]> = inputs.iter().zip(&values).map(|(i, v)| v.map_or(*i, Operand::Variable)).collect();
+    let outputs = match p.batch {
+        Batch::Elementwise => {
+            let rank = inputs.iter().filter_map(|i| i.variable().map(Variable::ndim)).max().unwrap_or(0);
+            aligned = inputs.iter().zip(&values).map(|(i, v)| align(*i, *v, rank)).collect::<Result<SmallVec<[Option<Variable>; 3]>>>()?;
+            for (b, a) in below.iter_mut().zip(&aligned) {
+                if let Some(a) = a {
+                    *b = Operand::Variable(a);
+                }
+            }
+            apply_all(p, &below, attrs)?
+        }
+        Batch::Rule(rule) => rule(&BatchContext { primitive: p, inputs: &below, mapped: &mapped, size, attrs })?,
+        Batch::Loop => each(p, inputs, &values, size, attrs)?,
+    };
+    Ok(outputs.into_iter().map(|y| lift(level, y)).collect())
+}
+
+/// A mapped operand of an elementwise primitive with axes of size one behind its batch axis, so that all have one rank.
+fn align(input: Operand<'_>, value: Option<&Variable>, rank: usize) -> Result<Option<Variable>> {
+    let (Operand::Variable(sample), Some(value)) = (input, value) else { return Ok(None) };
+    if sample.ndim() == rank {
+        return Ok(None);
+    }
+    let shape = value.shape();
+    let wide: Shape = shape[..1].iter().copied().chain(std::iter::repeat_n(1, rank - sample.ndim())).chain(shape[1..].iter().copied()).collect();
+    crate::tape::accumulate::reshape(value, &wide).map(Some)
+}
+
+/// The primitive, sample by sample.
+fn each(p: &'static Primitive, inputs: &[Operand<'_>], values: &[Option<&Variable>], size: usize, attrs: &dyn AttrSet) -> Result<Outputs> {
+    let mut rows: Vec<Vec<Variable>> = Vec::new();
+    for i in 0..size {
+        let samples = values.iter().map(|v| v.map(|v| ops::get_item(v, &[ops::IndexItem::Int(i.cast_signed())])).transpose()).collect::<Result<SmallVec<[Option<Variable>; 3]>>>()?;
+        let sample: SmallVec<[Operand<'_>; 3]> = inputs.iter().zip(&samples).map(|(i, s)| s.as_ref().map_or(*i, Operand::Variable)).collect();
+        for (k, y) in apply_all(p, &sample, attrs)?.into_iter().enumerate() {
+            if rows.len() <= k {
+                rows.push(Vec::with_capacity(size));
+            }
+            rows[k].push(y);
+        }
+    }
+    rows.into_iter().map(|all| ops::stack(&all, 0)).collect()
+}
