@@ -34,8 +34,19 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
 ];
 
 /// The rooms from the ground up: a file names its own room and those of smaller height only.
-const ROOMS: &[(&str, u8)] =
-    &[("error", 0), ("lock", 0), ("array", 1), ("kernel", 2), ("tape", 3), ("ops", 4), ("loss", 5), ("optim", 5), ("transform", 5), ("registry", 6), ("python", 7)];
+const ROOMS: &[(&str, u8)] = &[
+    ("error", 0),
+    ("lock", 0),
+    ("array", 1),
+    ("kernel", 2),
+    ("tape", 3),
+    ("ops", 4),
+    ("loss", 5),
+    ("optim", 5),
+    ("transform", 5),
+    ("registry", 6),
+    ("python", 7),
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

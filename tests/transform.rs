@@ -1,10 +1,10 @@
 //! Transformations against each other and against loops.
 
+use tapegrad::Result;
 use tapegrad::array::Array;
-use tapegrad::ops::{add, get_item, IndexItem, matmul, multiply, sin, softmax, sum, tanh};
+use tapegrad::ops::{IndexItem, add, get_item, matmul, multiply, sin, softmax, sum, tanh};
 use tapegrad::tape::Variable;
 use tapegrad::transform::{grad, jvp, vmap};
-use tapegrad::Result;
 
 fn array(data: &[f64], shape: &[usize]) -> Variable {
     Array::from_slice(data, shape).into()

@@ -1,28 +1,38 @@
 //! The choice between two arrays by a condition.
 
-use super::comparison::{as_bool, pairs};
+use super::comparison::pairs;
 use super::define::meet;
 use super::registry::{Arg, Entry, Gradient, Operand, Param, Sample};
-use super::shape::astype;
-use crate::array::{Array, DType, Scalar, broadcast_shapes, check_growth};
+use super::shape::{ToDType, astype};
+use crate::array::{Array, DType, Scalar, Shape, broadcast_shapes, check_growth};
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
-use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, record};
+use crate::tape::{Batch, Grads, Jvp, Primitive, Rule, Step, Variable, apply};
 
-static WHERE: Op = Op { name: "where", rule: Rule::Vjp(where_vjp), ..Op::BASE };
+static WHERE: Primitive = Primitive {
+    name: "where",
+    eval: |call| {
+        let (condition, dtype) = (call.array(0), call.attrs::<ToDType>().dtype);
+        let (a, b) = (side(call.input(1), dtype), side(call.input(2), dtype));
+        let shape = [&a, &b].iter().try_fold(Shape::from_slice(condition.shape()), |shape, x| broadcast_shapes(&shape, x.shape()));
+        let shape = shape.ok_or_else(|| Error::broadcast("where", a.shape(), b.shape()))?;
+        let out = choose(condition, &a, &b, &shape)?;
+        call.give(out);
+        Ok(())
+    },
+    saves: |s| s.input(0),
+    rule: Rule::Vjp(where_vjp),
+    jvp: Jvp::Linear,
+    batch: Batch::Elementwise,
+    ..Primitive::BASE
+};
 
 fn where_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let g = step.take_g();
-    let condition: Variable = step.extra(0).clone().into();
-    // A number on one side is no input: the one input is a (0) or b (1).
-    let side = step.attrs().ints().first().copied();
-    let one = |first: bool, g: &Variable| if first { where_(&condition, g, 0.0) } else { where_(&condition, 0.0, g) };
-    if let Some(side) = side {
-        return Ok(Grads::from_iter([Some(one(side == 0, &g)?)]));
-    }
-    let a = if step.needs(0) { Some(one(true, &g)?) } else { None };
-    let b = if step.needs(1) { Some(one(false, &g)?) } else { None };
-    Ok(Grads::from_iter([a, b]))
+    let condition = step.input(0);
+    let a = if step.needs(1) { Some(where_(&condition, &g, 0.0)?) } else { None };
+    let b = if step.needs(2) { Some(where_(&condition, 0.0, &g)?) } else { None };
+    Ok(Grads::from_iter([None, a, b]))
 }
 
 /// `a` where `condition` holds, else `b`; each may be a number. Gradients flow to the side that was chosen and are
@@ -35,7 +45,7 @@ pub fn where_<'a>(condition: &Variable, a: impl Into<Operand<'a>>, b: impl Into<
     let (dtype, ab) = meet("where", &a, &b)?;
     let shape = broadcast_shapes(condition.shape(), &ab).ok_or_else(|| Error::broadcast("where", condition.shape(), &ab))?;
     check_growth("where", &ab, &shape, dtype)?;
-    let condition = as_bool(condition.into())?;
+    let condition = astype(&condition.detach(), DType::Bool)?;
     let cast = |o: Operand<'a>| -> Result<Option<Variable>> {
         match o {
             Operand::Scalar(s) => s.check("where", dtype).map(|()| None),
@@ -43,26 +53,15 @@ pub fn where_<'a>(condition: &Variable, a: impl Into<Operand<'a>>, b: impl Into<
         }
     };
     let (va, vb) = (cast(a)?, cast(b)?);
-    let out = choose(&condition, &side(&a, va.as_ref(), dtype), &side(&b, vb.as_ref(), dtype), &shape)?;
-    match (&va, &vb) {
-        (Some(x), Some(y)) => record(&WHERE, &[x, y], out, |s| s.extra(0, condition)),
-        (Some(x), None) => record(&WHERE, &[x], out, |s| {
-            s.extra(0, condition);
-            s.attrs(Attrs::Ints([0].into_iter().collect()));
-        }),
-        (None, Some(y)) => record(&WHERE, &[y], out, |s| {
-            s.extra(0, condition);
-            s.attrs(Attrs::Ints([1].into_iter().collect()));
-        }),
-        (None, None) => Ok(out.into()),
-    }
+    let (a, b) = (va.as_ref().map_or(a, Operand::from), vb.as_ref().map_or(b, Operand::from));
+    apply(&WHERE, &[(&condition).into(), a, b], &ToDType { dtype })
 }
 
-fn side(o: &Operand<'_>, v: Option<&Variable>, dtype: DType) -> Array {
-    match (o, v) {
-        (_, Some(v)) => v.array().clone(),
-        (Operand::Scalar(s), None) => Array::full(&[], *s, dtype),
-        (Operand::Variable(v), None) => v.array().clone(),
+/// One side of the choice, in its dtype.
+fn side(o: Operand<'_>, dtype: DType) -> Array {
+    match o {
+        Operand::Variable(v) => v.array().clone(),
+        Operand::Scalar(s) => Array::full(&[], s, dtype),
     }
 }
 

@@ -4,38 +4,42 @@ use super::define::meet;
 use super::registry::{Entry, Operand, Param, Sample};
 use super::samples::{Domain, REAL};
 use super::shape::astype;
-use crate::array::{Array, DType, Element, Shape};
+use crate::array::{Array, DType, Element, Shape, broadcast_shapes};
 use crate::dispatch;
 use crate::error::{Error, Result};
 use crate::kernel::blocks::{self, Input};
-use crate::tape::Variable;
+use crate::tape::{Batch, Call, Primitive, Variable, apply};
 
-/// Both operands in one dtype, and the shape they broadcast to.
-fn together<'a>(op: &str, a: Operand<'a>, b: Operand<'a>) -> Result<(Pair, DType, Shape)> {
-    let (mut dtype, shape) = meet(op, &a, &b)?;
+/// The dtype in which two operands are compared.
+fn common_dtype(op: &str, a: Operand<'_>, b: Operand<'_>) -> Result<DType> {
+    let (dtype, _) = meet(op, &a, &b)?;
     // An int beyond an integer dtype still compares by value.
-    if dtype.is_integer() && dtype != DType::I64 && [&a, &b].iter().any(|o| matches!(o, Operand::Scalar(_))) {
-        dtype = DType::I64;
-    }
-    Ok((Pair::of(a, b, dtype)?, dtype, shape))
+    let widened = dtype.is_integer() && dtype != DType::I64 && [a, b].iter().any(|o| matches!(o, Operand::Scalar(_)));
+    Ok(if widened { DType::I64 } else { dtype })
 }
 
-struct Pair(Array, Array);
-
-impl Pair {
-    fn of(a: Operand<'_>, b: Operand<'_>, dtype: DType) -> Result<Self> {
-        let cast = |o: Operand<'_>| -> Result<Array> {
-            Ok(match o {
-                Operand::Scalar(s) => Array::full(&[], s, dtype),
-                Operand::Variable(v) => astype(&v.detach(), dtype)?.into_array(),
-            })
-        };
-        Ok(Self(cast(a)?, cast(b)?))
+/// An operand in a dtype, without history.
+fn cast(o: Operand<'_>, dtype: DType) -> Result<Variable> {
+    match o {
+        Operand::Scalar(s) => Ok(Array::full(&[], s, dtype).into()),
+        Operand::Variable(v) => astype(&v.detach(), dtype),
     }
+}
 
-    fn inputs(&self) -> [Input<'_>; 2] {
-        [Input::from(&self.0), Input::from(&self.1)]
-    }
+/// An elementwise primitive without a derivative.
+const WITHOUT_DERIVATIVE: Primitive = Primitive { batch: Batch::Elementwise, ..Primitive::BASE };
+
+/// Runs a primitive on two operands that have one dtype.
+fn pairwise(p: &'static Primitive, a: Operand<'_>, b: Operand<'_>, dtype: DType) -> Result<Variable> {
+    let (a, b) = (cast(a, dtype)?, cast(b, dtype)?);
+    apply(p, &[(&a).into(), (&b).into()], &())
+}
+
+/// Operands 0 and 1, and the shape that they broadcast to.
+fn both<'a>(call: &Call<'a>) -> Result<([Input<'a>; 2], Shape)> {
+    let (a, b) = (call.array(0), call.array(1));
+    let shape = broadcast_shapes(a.shape(), b.shape()).ok_or_else(|| Error::broadcast(call.name(), a.shape(), b.shape()))?;
+    Ok(([a.into(), b.into()], shape))
 }
 
 macro_rules! comparison {
@@ -44,10 +48,20 @@ macro_rules! comparison {
         ///
         /// # Errors
         /// `Shape` when the operands do not broadcast.
-        #[allow(clippy::float_cmp, reason = "it is what was asked for")]
         pub fn $name<'a>(a: impl Into<Operand<'a>>, b: impl Into<Operand<'a>>) -> Result<Variable> {
-            let (pair, dtype, shape) = together(stringify!($name), a.into(), b.into())?;
-            Ok(dispatch!(dtype, T => blocks::map(pair.inputs(), &shape, |[x, y]: [T; 2]| x $op y)).into())
+            #[allow(clippy::float_cmp, reason = "it is what was asked for")]
+            static COMPARE: Primitive = Primitive {
+                name: stringify!($name),
+                eval: |call| {
+                    let (inputs, shape) = both(call)?;
+                    let out = dispatch!(call.array(0).dtype(), T => blocks::map(inputs, &shape, |[x, y]: [T; 2]| x $op y));
+                    call.give(out);
+                    Ok(())
+                },
+                ..WITHOUT_DERIVATIVE
+            };
+            let (a, b) = (a.into(), b.into());
+            pairwise(&COMPARE, a, b, common_dtype(stringify!($name), a, b)?)
         }
     };
 }
@@ -77,41 +91,40 @@ comparison! {
     not_equal, !=
 }
 
-fn truth(op: &str, a: Operand<'_>, b: Operand<'_>, f: impl Fn(bool, bool) -> bool + Sync) -> Result<Variable> {
-    let (_, shape) = meet(op, &a, &b)?;
-    let (a, b) = (as_bool(a)?, as_bool(b)?);
-    Ok(blocks::map([Input::from(&a), Input::from(&b)], &shape, |[x, y]: [bool; 2]| f(x, y)).into())
+macro_rules! logical {
+    ($(#[doc = $doc:literal])+ $name:ident, |$x:ident, $y:ident| $formula:expr) => {
+        $(#[doc = $doc])+
+        ///
+        /// # Errors
+        /// `Shape` when the operands do not broadcast.
+        pub fn $name<'a>(a: impl Into<Operand<'a>>, b: impl Into<Operand<'a>>) -> Result<Variable> {
+            static LOGICAL: Primitive = Primitive {
+                name: stringify!($name),
+                eval: |call| {
+                    let (inputs, shape) = both(call)?;
+                    call.give(blocks::map(inputs, &shape, |[$x, $y]: [bool; 2]| $formula));
+                    Ok(())
+                },
+                ..WITHOUT_DERIVATIVE
+            };
+            let (a, b) = (a.into(), b.into());
+            meet(stringify!($name), &a, &b)?;
+            pairwise(&LOGICAL, a, b, DType::Bool)
+        }
+    };
 }
 
-pub(super) fn as_bool(o: Operand<'_>) -> Result<Array> {
-    Ok(match o {
-        Operand::Scalar(s) => Array::scalar(bool::from_scalar(s)),
-        Operand::Variable(v) => astype(&v.detach(), DType::Bool)?.into_array(),
-    })
+logical! {
+    /// a and b, of truth values.
+    logical_and, |x, y| x && y
 }
-
-/// a and b, of truth values.
-///
-/// # Errors
-/// `Shape` when the operands do not broadcast.
-pub fn logical_and<'a>(a: impl Into<Operand<'a>>, b: impl Into<Operand<'a>>) -> Result<Variable> {
-    truth("logical_and", a.into(), b.into(), |x, y| x && y)
+logical! {
+    /// a or b, of truth values.
+    logical_or, |x, y| x || y
 }
-
-/// a or b, of truth values.
-///
-/// # Errors
-/// `Shape` when the operands do not broadcast.
-pub fn logical_or<'a>(a: impl Into<Operand<'a>>, b: impl Into<Operand<'a>>) -> Result<Variable> {
-    truth("logical_or", a.into(), b.into(), |x, y| x || y)
-}
-
-/// Either a or b, of truth values.
-///
-/// # Errors
-/// `Shape` when the operands do not broadcast.
-pub fn logical_xor<'a>(a: impl Into<Operand<'a>>, b: impl Into<Operand<'a>>) -> Result<Variable> {
-    truth("logical_xor", a.into(), b.into(), |x, y| x != y)
+logical! {
+    /// Either a or b, of truth values.
+    logical_xor, |x, y| x != y
 }
 
 /// The opposite truth value.
@@ -119,8 +132,7 @@ pub fn logical_xor<'a>(a: impl Into<Operand<'a>>, b: impl Into<Operand<'a>>) -> 
 /// # Errors
 /// None in practice.
 pub fn logical_not<'a>(x: impl Into<Operand<'a>>) -> Result<Variable> {
-    let x = x.into();
-    truth("logical_not", x, x, |x, _| !x)
+    logical_xor(x, true)
 }
 
 /// Whether x is NaN, element by element.
@@ -137,10 +149,28 @@ macro_rules! bitwise {
         ///
         /// # Errors
         /// `Shape` when the operands do not broadcast, `DType` for floating ones.
-        #[allow(clippy::unnecessary_fallible_conversions, reason = "only u8 always fits into the count of a shift")]
         pub fn $name<'a>(a: impl Into<Operand<'a>>, b: impl Into<Operand<'a>>) -> Result<Variable> {
+            #[allow(clippy::unnecessary_fallible_conversions, reason = "only u8 always fits into the count of a shift")]
+            static BITWISE: Primitive = Primitive {
+                name: stringify!($name),
+                eval: |call| {
+                    let (inputs, shape) = both(call)?;
+                    let dtype = call.array(0).dtype();
+                    let boolean: Option<fn(bool, bool) -> bool> = $boolean;
+                    let out = dispatch!(integer dtype, T => blocks::map(inputs, &shape, |[x, y]: [T; 2]| {
+                        let f: fn(T, T) -> T = $integer;
+                        f(x, y)
+                    }), else match boolean {
+                        Some(f) => blocks::map(inputs, &shape, |[x, y]: [bool; 2]| f(x, y)),
+                        None => return Err(Error::dtype(call.name(), dtype, "integers")),
+                    });
+                    call.give(out);
+                    Ok(())
+                },
+                ..WITHOUT_DERIVATIVE
+            };
             let (a, b) = (a.into(), b.into());
-            let (dtype, shape) = meet(stringify!($name), &a, &b)?;
+            let (dtype, _) = meet(stringify!($name), &a, &b)?;
             if dtype.is_float() {
                 return Err(Error::dtype(stringify!($name), dtype, "integers or bool"));
             }
@@ -149,15 +179,7 @@ macro_rules! bitwise {
                     s.check(stringify!($name), dtype)?;
                 }
             }
-            let pair = Pair::of(a, b, dtype)?;
-            let boolean: Option<fn(bool, bool) -> bool> = $boolean;
-            Ok(dispatch!(integer dtype, T => blocks::map(pair.inputs(), &shape, |[x, y]: [T; 2]| {
-                let f: fn(T, T) -> T = $integer;
-                f(x, y)
-            }), else match boolean {
-                Some(f) => blocks::map(pair.inputs(), &shape, |[x, y]: [bool; 2]| f(x, y)),
-                None => return Err(Error::dtype(stringify!($name), dtype, "integers")),
-            }).into())
+            pairwise(&BITWISE, a, b, dtype)
         }
     };
 }
@@ -183,6 +205,18 @@ bitwise! {
     bitwise_right_shift, |x, y| u32::try_from(y).ok().and_then(|n| x.checked_shr(n)).unwrap_or(if x.to_scalar().as_f64() < 0.0 { !0 } else { 0 }), None
 }
 
+static INVERT: Primitive = Primitive {
+    name: "bitwise_invert",
+    eval: |call| {
+        let x = call.array(0);
+        let input = [Input::from(x)];
+        let out = dispatch!(integer x.dtype(), T => blocks::map(input, x.shape(), |[x]: [T; 1]| !x), else blocks::map(input, x.shape(), |[x]: [bool; 1]| !x));
+        call.give(out);
+        Ok(())
+    },
+    ..WITHOUT_DERIVATIVE
+};
+
 /// Every bit turned round.
 ///
 /// # Errors
@@ -192,8 +226,7 @@ pub fn bitwise_invert(x: &Variable) -> Result<Variable> {
     if dtype.is_float() {
         return Err(Error::dtype("bitwise_invert", dtype, "integers or bool"));
     }
-    let input = [Input::from(x.array())];
-    Ok(dispatch!(integer dtype, T => blocks::map(input, x.shape(), |[x]: [T; 1]| !x), else blocks::map(input, x.shape(), |[x]: [bool; 1]| !x)).into())
+    apply(&INVERT, &[x.into()], &())
 }
 
 /// Pairs of float arrays that broadcast, for operations without a derivative.

@@ -1,16 +1,42 @@
 //! Arrays cut apart, as views. The pieces of one array are one operation with one gradient: it costs no more than the
 //! array, however many pieces there are.
 
-use super::join::{bounds, bounds_attrs, int, join, join_new};
+use super::join::{AlongAxis, Pieces, batch_along_axis, batch_pieces, join, join_new};
 use super::registry::{Arg, Args, Entry, Gradient, Kind, Param, Sample};
 use super::samples::{Draw, REAL, call_with, ints};
 use super::window::{Cut, GETITEM, Window, view};
 use crate::array::{Array, normalize_axis};
 use crate::error::{Error, Result, show_shape};
-use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, record_many};
+use crate::tape::{Batch, Grads, Jvp, Primitive, Rule, Step, Variable, apply_all};
 
-static SPLIT: Op = Op { name: "split", rule: Rule::Vjp(split_vjp), ..Op::BASE };
-static UNSTACK: Op = Op { name: "unstack", rule: Rule::Vjp(unstack_vjp), ..Op::BASE };
+static SPLIT: Primitive = Primitive {
+    name: "split",
+    eval: |call| {
+        let (x, Pieces { axis, bounds }) = (call.array(0), call.attrs());
+        for w in bounds.windows(2) {
+            call.give(x.with_layout(x.layout().slice(*axis, w[0], w[1] - w[0], 1)));
+        }
+        Ok(())
+    },
+    rule: Rule::Vjp(split_vjp),
+    jvp: Jvp::Linear,
+    batch: Batch::Rule(batch_pieces),
+    ..Primitive::BASE
+};
+static UNSTACK: Primitive = Primitive {
+    name: "unstack",
+    eval: |call| {
+        let (x, axis) = (call.array(0), call.attrs::<AlongAxis>().axis);
+        for i in 0..x.shape()[axis] {
+            call.give(x.with_layout(x.layout().select(axis, i)));
+        }
+        Ok(())
+    },
+    rule: Rule::Vjp(unstack_vjp),
+    jvp: Jvp::Linear,
+    batch: Batch::Rule(batch_along_axis),
+    ..Primitive::BASE
+};
 
 /// The cotangents of all outputs; zeros for those that nothing depends on.
 fn all_cotangents(step: &Step<'_>, count: usize) -> Vec<Variable> {
@@ -24,14 +50,13 @@ fn all_cotangents(step: &Step<'_>, count: usize) -> Vec<Variable> {
 /// Pieces between neighbouring `bounds`, which rise from 0 to the size of `axis`: one operation, whose gradient is one
 /// array put together of all pieces' gradients.
 fn cut(x: &Variable, axis: usize, bounds: &[usize]) -> Result<Vec<Variable>> {
-    let piece = |w: &[usize]| x.array().with_layout(x.array().layout().slice(axis, w[0], w[1] - w[0], 1));
-    record_many(&SPLIT, &[x], bounds.windows(2).map(piece).collect(), |s| s.attrs(bounds_attrs(axis, bounds)))
+    Ok(apply_all(&SPLIT, &[x.into()], &Pieces { axis, bounds: bounds.into() })?.into_vec())
 }
 
 fn split_vjp(step: &mut Step<'_>) -> Result<Grads> {
-    let (axis, bounds) = bounds(step);
+    let Pieces { axis, bounds } = step.attrs_of();
     let parts = all_cotangents(step, bounds.len() - 1);
-    Ok(Grads::from_iter([Some(join(&parts.iter().collect::<Vec<_>>(), axis)?)]))
+    Ok(Grads::from_iter([Some(join(&parts.iter().collect::<Vec<_>>(), *axis)?)]))
 }
 
 /// How to cut an axis.
@@ -69,7 +94,7 @@ fn cut_sections(op: &str, x: &Variable, sections: Sections<'_>, axis: isize, eve
                 Some(*end)
             }));
             let in_order = bounds[bounds.len() - 1] == n && cuts.iter().zip(&bounds).all(|(c, &b)| c.count == 0 || c.start == b);
-            if in_order { cut(x, axis, &bounds) } else { cuts.into_iter().map(|c| view(&GETITEM, x, Window::along(x.shape(), axis, c))).collect() }
+            if in_order { cut(x, axis, &bounds) } else { cuts.into_iter().map(|c| view(&GETITEM, x, &Window::along(x.shape(), axis, c))).collect() }
         }
     }
 }
@@ -96,12 +121,11 @@ pub fn array_split(x: &Variable, sections: Sections<'_>, axis: isize) -> Result<
 /// `Axis` when the axis is out of range.
 pub fn unstack(x: &Variable, axis: isize) -> Result<Vec<Variable>> {
     let axis = normalize_axis("unstack", axis, x.ndim())?;
-    let outs = (0..x.shape()[axis]).map(|i| x.array().with_layout(x.array().layout().select(axis, i))).collect();
-    record_many(&UNSTACK, &[x], outs, |s| s.attrs(Attrs::Ints([int(axis)].into_iter().collect())))
+    Ok(apply_all(&UNSTACK, &[x.into()], &AlongAxis { axis })?.into_vec())
 }
 
 fn unstack_vjp(step: &mut Step<'_>) -> Result<Grads> {
-    let axis = step.attrs().ints()[0].cast_unsigned();
+    let axis = step.attrs_of::<AlongAxis>().axis;
     let count = step.meta(0).shape[axis];
     let parts = all_cotangents(step, count);
     Ok(Grads::from_iter([Some(join_new(&parts.iter().collect::<Vec<_>>(), axis)?)]))

@@ -19,7 +19,7 @@ pub fn diagonal(x: &Variable, offset: i64, axes: [isize; 2]) -> Result<Variable>
     if a == b {
         return Err(Error::Axis(format!("diagonal: axis1 and axis2 cannot be the same, got {} and {}", axes[0], axes[1])));
     }
-    view(&DIAGONAL, x, Window::Diagonal { offset: isize::try_from(offset).unwrap_or(isize::MAX), axes: [a, b] })
+    view(&DIAGONAL, x, &Window::Diagonal { offset: isize::try_from(offset).unwrap_or(isize::MAX), axes: [a, b] })
 }
 
 /// The diagonal of a matrix, or the matrix with a 1-d array as its diagonal.

@@ -1,37 +1,96 @@
 //! The largest and smallest elements along axes, and where they stand.
 
-use super::reduction::{axes_attr, axes_of, finish, normalize_axes, reduced_shape, reduction_samples, spread, spread_array};
+use smallvec::smallvec;
+
+use super::reduction::{Reduced, batch_reduction, finish, normalize_axes, reduced_shape, reduction_samples, spread, spread_array, sum_over};
 use super::registry::{Args, Default, Entry, Gradient, Kind, Param, Value};
 use super::samples::REAL;
 use super::shape::astype;
-use super::{divide, where_};
+use super::{divide, equal, isnan, logical_and, logical_or, where_};
 use crate::array::{Array, DType};
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::folds::{CountNonzero, Max, Min};
 use crate::kernel::positions;
 use crate::kernel::reduce::{Plan, reduce};
-use crate::tape::{Grads, Op, Rule, Step, Variable, record};
+use crate::tape::{Batch, Call, Jvp, Primitive, Rule, Variable, apply, one_gradient};
 
-static MAX: Op = Op { name: "max", rule: Rule::Vjp(extremum_vjp), ..Op::BASE };
-static MIN: Op = Op { name: "min", rule: Rule::Vjp(extremum_vjp), ..Op::BASE };
+static MAX: Primitive = Primitive {
+    name: "max",
+    eval: |call| {
+        let (x, a) = (call.array(0), call.attrs::<Reduced>());
+        call.give(finish(fold(x, &a.axes, true), x.shape(), &a.axes, a.keepdims));
+        Ok(())
+    },
+    ..EXTREMUM
+};
+static MIN: Primitive = Primitive {
+    name: "min",
+    eval: |call| {
+        let (x, a) = (call.array(0), call.attrs::<Reduced>());
+        call.give(finish(fold(x, &a.axes, false), x.shape(), &a.axes, a.keepdims));
+        Ok(())
+    },
+    ..EXTREMUM
+};
 
-/// The cotangent, shared equally by all elements that are the extremum.
-fn extremum_vjp(step: &mut Step<'_>) -> Result<Grads> {
-    let g = step.take_g();
-    let axes = axes_of(step);
-    let (x, y) = (step.input_array(0), step.output_array(0));
-    let best = spread_array(y, &axes, x.shape())?;
-    let mask = dispatch!(x.dtype(), T => positions::mask::<T>(x, &best));
-    let ties = reduce::<CountNonzero, bool>(&mask, &axes).reshape(g.shape())?;
-    let share = divide(&g, &astype(&ties.into(), g.dtype())?)?;
-    let out = if step.create_graph() {
-        where_(&mask.into(), &spread(&share, &axes, x.shape())?, 0.0)?
-    } else {
-        let share = spread_array(share.array(), &axes, x.shape())?;
-        dispatch!(x.dtype(), T => positions::shared::<T>(&share, x, &best)).into()
-    };
-    Ok(std::iter::once(Some(out)).collect())
+/// What the largest and the smallest element share.
+const EXTREMUM: Primitive = Primitive {
+    saves: |s| {
+        s.input(0);
+        s.output(0);
+    },
+    rule: Rule::Vjp(|step| {
+        let g = step.take_g();
+        apply(&TIES, &[(&g).into(), (&step.input(0)).into(), (&step.output(0)).into()], step.attrs_of::<Reduced>()).map(one_gradient)
+    }),
+    jvp: Jvp::Rule(|ctx| {
+        let Some(t) = &ctx.tangents[0] else { return Ok(smallvec![]) };
+        let a: &Reduced = ctx.attrs();
+        let (is_best, ties) = ties(&ctx.input(0), &ctx.outputs[0], a)?;
+        let total = sum_over(&where_(&is_best, t, 0.0)?, &a.axes, a.keepdims)?;
+        Ok(smallvec![divide(&total, &ties)?])
+    }),
+    batch: Batch::Rule(batch_reduction),
+    ..Primitive::BASE
+};
+
+/// The cotangent g of an extremum y of x, shared equally by all elements of x that are the extremum. Inputs: g, x, y.
+static TIES: Primitive = Primitive {
+    name: "share_ties",
+    eval: |call| {
+        let (g, x, y, a) = (call.array(0), call.array(1), call.array(2), call.attrs::<Reduced>());
+        let best = spread_array(y, &a.axes, x.shape())?;
+        let mask = dispatch!(x.dtype(), T => positions::mask::<T>(x, &best));
+        let ties = reduce::<CountNonzero, bool>(&mask, &a.axes).reshape(g.shape())?;
+        let share = divide(&g.clone().into(), &astype(&ties.into(), g.dtype())?)?;
+        let share = spread_array(share.array(), &a.axes, x.shape())?;
+        call.give(dispatch!(x.dtype(), T => positions::shared::<T>(&share, x, &best)));
+        Ok(())
+    },
+    saves: |s| (0..3).for_each(|i| s.input(i)),
+    rule: Rule::Definition,
+    jvp: Jvp::Definition,
+    batch: Batch::Rule(|ctx| {
+        let a: &Reduced = ctx.attrs();
+        ctx.apply_spread(&Reduced { axes: a.axes.iter().map(|axis| axis + 1).collect(), keepdims: a.keepdims })
+    }),
+    definition: Some(|inputs, attrs| {
+        let a: &Reduced = attrs.as_any().downcast_ref().unwrap_or_else(|| unreachable!("share_ties: called with other attributes"));
+        let (is_best, ties) = ties(&inputs[1], &inputs[2], a)?;
+        let share = spread(&divide(&inputs[0], &ties)?, &a.axes, inputs[1].shape())?;
+        Ok(smallvec![where_(&is_best, &share, 0.0)?])
+    }),
+    ..Primitive::BASE
+};
+
+/// Which elements of x are the extremum y, and how many there are for each element of y. NaN is its own extremum.
+fn ties(x: &Variable, y: &Variable, a: &Reduced) -> Result<(Variable, Variable)> {
+    let best = spread(y, &a.axes, x.shape())?;
+    let both_nan = logical_and(&isnan(x)?, &isnan(&best)?)?;
+    let is_best = logical_or(&equal(x, &best)?, &both_nan)?;
+    let count = sum_over(&is_best, &a.axes, a.keepdims)?;
+    Ok((is_best, astype(&count, x.dtype())?))
 }
 
 /// Raises when the result would be an extremum of nothing.
@@ -50,15 +109,10 @@ fn fold(x: &Array, axes: &[usize], largest: bool) -> Array {
     dispatch!(x.dtype(), T => if largest { reduce::<Max, T>(x, axes) } else { reduce::<Min, T>(x, axes) })
 }
 
-fn extremum(op: &'static Op, x: &Variable, axes: Option<&[isize]>, keepdims: bool) -> Result<Variable> {
+fn extremum(op: &'static Primitive, x: &Variable, axes: Option<&[isize]>, keepdims: bool) -> Result<Variable> {
     let axes = normalize_axes(op.name, axes, x.ndim())?;
     check_empty(op.name, x, &axes)?;
-    let out = fold(x.array(), &axes, std::ptr::eq(op, &raw const MAX));
-    record(op, &[x], finish(out, x.shape(), &axes, keepdims), |s| {
-        s.input(0);
-        s.output(0);
-        s.attrs(axes_attr(&axes));
-    })
+    apply(op, &[x.into()], &Reduced { axes, keepdims })
 }
 
 /// The largest element over `axes` (`None`: all); NaN when there is one. Ties share the gradient equally.
@@ -77,15 +131,40 @@ pub fn min(x: &Variable, axes: Option<&[isize]>, keepdims: bool) -> Result<Varia
     extremum(&MIN, x, axes, keepdims)
 }
 
+static ARGMAX: Primitive = Primitive {
+    name: "argmax",
+    eval: |call| {
+        eval_position(call, true);
+        Ok(())
+    },
+    ..POSITION
+};
+static ARGMIN: Primitive = Primitive {
+    name: "argmin",
+    eval: |call| {
+        eval_position(call, false);
+        Ok(())
+    },
+    ..POSITION
+};
+
+const POSITION: Primitive = Primitive { batch: Batch::Rule(batch_reduction), ..Primitive::BASE };
+
+fn eval_position(call: &mut Call<'_>, largest: bool) {
+    let (x, a) = (call.array(0), call.attrs::<Reduced>());
+    if x.size() == 0 {
+        call.out(&reduced_shape(x.shape(), &a.axes, a.keepdims), DType::I64);
+        return;
+    }
+    let best = fold(x, &a.axes, largest);
+    let out = dispatch!(x.dtype(), T => positions::positions::<T>(x, &a.axes, &best));
+    call.give(finish(out, x.shape(), &a.axes, a.keepdims));
+}
+
 fn position(op: &str, x: &Variable, axis: Option<isize>, keepdims: bool, largest: bool) -> Result<Variable> {
     let over = normalize_axes(op, axis.as_ref().map(std::slice::from_ref), x.ndim())?;
     check_empty(op, x, &over)?;
-    if x.array().size() == 0 {
-        return Ok(Array::empty(&reduced_shape(x.shape(), &over, keepdims), DType::I64).into());
-    }
-    let best = fold(x.array(), &over, largest);
-    let out = dispatch!(x.dtype(), T => positions::positions::<T>(x.array(), &over, &best));
-    Ok(finish(out, x.shape(), &over, keepdims).into())
+    apply(if largest { &ARGMAX } else { &ARGMIN }, &[x.into()], &Reduced { axes: over, keepdims })
 }
 
 /// Where the largest element stands along `axis` (`None`: in the flattened array): the first of equals, and the first

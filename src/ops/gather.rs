@@ -1,84 +1,139 @@
 //! Elements at places given by integer arrays: `take`, `take_along_axis`, and what indexing by arrays is made of.
 
-use std::sync::Arc;
-
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Param, Sample};
 use super::samples::{Draw, REAL, call_with, indices};
-use super::shape::{expand_dims, squeeze};
+use super::shape::{expand_dims, reshape_to, squeeze};
 use crate::array::{Array, Cursor, Layout, Shape, broadcast_shapes, check_memory, normalize_axis, size_of};
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::gather::{self as kernel, NOWHERE, Places};
-use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, one_gradient, record};
+use crate::tape::{Batch, BatchContext, Grads, Jvp, Outputs, Primitive, Rule, Step, Variable, apply, apply_update, one_gradient};
 
-pub(super) static GETITEM: Op = Op { name: "getitem", rule: Rule::Vjp(gather_vjp), ..Op::BASE };
-static TAKE: Op = Op { name: "take", rule: Rule::Vjp(gather_vjp), ..Op::BASE };
-static ALONG: Op = Op { name: "take_along_axis", rule: Rule::Vjp(gather_vjp), ..Op::BASE };
-pub(super) static REPEAT: Op = Op { name: "repeat", rule: Rule::Vjp(gather_vjp), ..Op::BASE };
-static INDEX_ADD: Op = Op { name: "index_add", rule: Rule::Vjp(index_add_vjp), ..Op::BASE };
-static SETITEM: Op = Op { name: "setitem", rule: Rule::Vjp(put_vjp), ..Op::BASE };
+pub(super) static GETITEM: Primitive = Primitive { name: "getitem", ..GATHER_BLOCKS };
+static TAKE: Primitive = Primitive { name: "take", ..GATHER_BLOCKS };
+static ALONG: Primitive = Primitive { name: "take_along_axis", ..GATHER_BLOCKS };
+pub(super) static REPEAT: Primitive = Primitive { name: "repeat", ..GATHER_BLOCKS };
+pub(super) static GATHER: Primitive = Primitive { name: "gather", ..GATHER_BLOCKS };
 
-fn places_of(step: &Step<'_>) -> (Arc<Places>, Array) {
-    let Some(places) = step.attrs().data::<Arc<Places>>() else { unreachable!("{}: recorded without its places", step.name()) };
-    (Arc::clone(places), step.extra(0).clone())
+/// The blocks of x (input 0) at row numbers (input 1).
+const GATHER_BLOCKS: Primitive = Primitive {
+    name: "gather",
+    eval: |call| {
+        let (x, rows, places) = (call.array(0), call.array(1), call.attrs::<Places>());
+        check_memory(call.name(), &places.out_shape(rows.shape()), x.dtype())?;
+        let out = kernel::gather(x, places, rows);
+        call.give(out);
+        Ok(())
+    },
+    saves: |s| s.input(1),
+    rule: Rule::Vjp(gather_vjp),
+    jvp: Jvp::Linear,
+    batch: Batch::Rule(batch_blocks),
+    ..Primitive::BASE
+};
+
+/// Zeros with blocks (input 0) added at row numbers (input 1): the transpose of [`GATHER_BLOCKS`].
+static INDEX_ADD: Primitive = Primitive {
+    name: "index_add",
+    eval: |call| {
+        let out = kernel::index_add(call.attrs(), call.array(1), call.array(0));
+        call.give(out);
+        Ok(())
+    },
+    saves: |s| s.input(1),
+    rule: Rule::Vjp(|step| {
+        let (g, rows) = (step.take_g(), step.input(1));
+        gather(&GETITEM, &g, step.attrs_of::<Places>(), &rows).map(one_gradient)
+    }),
+    jvp: Jvp::Linear,
+    batch: Batch::Rule(batch_blocks),
+    ..Primitive::BASE
+};
+
+/// x (input 0) with blocks (input 1) at row numbers (input 2) instead of its own.
+static SETITEM: Primitive = Primitive {
+    name: "setitem",
+    eval: |call| {
+        let (value, rows, places) = (call.array(1), call.array(2), call.attrs::<Places>());
+        kernel::put(call.update(), places, rows, value);
+        Ok(())
+    },
+    saves: |s| s.input(2),
+    rule: Rule::Vjp(put_vjp),
+    jvp: Jvp::Linear,
+    batch: Batch::Rule(batch_put),
+    ..Primitive::BASE
+};
+crate::attributes!(Places);
+
+impl Places {
+    /// The same places in every array of a batch of size `n`, whose axis is in front.
+    fn batched(&self, n: usize) -> Self {
+        Self {
+            shape: std::iter::once(n).chain(self.shape.iter().copied()).collect(),
+            axes: self.axes.iter().map(|a| a + 1).collect(),
+            place: self.place + 1,
+        }
+    }
+}
+
+/// The batch where row numbers are the same for all samples; else sample by sample.
+fn batch_blocks(ctx: &BatchContext<'_>) -> Result<Outputs> {
+    if ctx.mapped[1] {
+        return ctx.each();
+    }
+    Ok(smallvec![apply(ctx.primitive, ctx.inputs, &ctx.attrs::<Places>().batched(ctx.size))?])
+}
+
+fn batch_put(ctx: &BatchContext<'_>) -> Result<Outputs> {
+    if ctx.mapped[2] {
+        return ctx.each();
+    }
+    let places = ctx.attrs::<Places>().batched(ctx.size);
+    // The value broadcasts to the blocks of one sample: axes of size one stand behind its batch axis.
+    let (mut value, ndim) = (ctx.array(1).clone(), places.out_shape(ctx.array(2).shape()).len());
+    if ctx.mapped[1] && value.ndim() < ndim {
+        let shape: Shape = [&value.shape()[..1], &Shape::from_elem(1, ndim - value.ndim()), &value.shape()[1..]].concat().into();
+        value = reshape_to(&value, &shape)?;
+    }
+    Ok(smallvec![apply_update(&SETITEM, ctx.spread(0)?, &[(&value).into(), ctx.inputs[2]], &places)?])
 }
 
 /// The blocks of `x` at row numbers that are in range.
-pub(super) fn gather(op: &'static Op, x: &Variable, places: Arc<Places>, rows: Array) -> Result<Variable> {
-    check_memory(op.name, &places.out_shape(rows.shape()), x.dtype())?;
-    let out = kernel::gather(x.array(), &places, &rows);
-    record(op, &[x], out, |s| {
-        s.extra(0, rows);
-        s.attrs(Attrs::Data(Arc::new(places)));
-    })
+pub(super) fn gather(op: &'static Primitive, x: &Variable, places: &Places, rows: &Variable) -> Result<Variable> {
+    apply(op, &[x.into(), rows.into()], places)
 }
 
 pub(super) fn gather_vjp(step: &mut Step<'_>) -> Result<Grads> {
-    let (places, rows) = places_of(step);
+    let (places, rows) = (step.attrs_of::<Places>(), step.input(1));
     let g = step.take_g();
     if step.create_graph() {
-        return Ok(one_gradient(index_add(&g, places, rows)?));
+        return Ok(one_gradient(index_add(&g, places, &rows)?));
     }
     let mut sum = step.collected_or_zeros(0);
-    kernel::add(&mut sum, &places, &rows, g.array());
+    kernel::add(&mut sum, places, rows.array(), g.array());
     Ok(one_gradient(sum.into()))
 }
 
 /// Zeros with blocks added at row numbers: the transpose of [`gather`].
-pub(super) fn index_add(g: &Variable, places: Arc<Places>, rows: Array) -> Result<Variable> {
-    let out = kernel::index_add(&places, &rows, g.array());
-    record(&INDEX_ADD, &[g], out, |s| {
-        s.extra(0, rows);
-        s.attrs(Attrs::Data(Arc::new(places)));
-    })
-}
-
-fn index_add_vjp(step: &mut Step<'_>) -> Result<Grads> {
-    let (places, rows) = places_of(step);
-    Ok(Grads::from_iter([Some(gather(&GETITEM, &step.take_g(), places, rows)?)]))
+pub(super) fn index_add(g: &Variable, places: &Places, rows: &Variable) -> Result<Variable> {
+    apply(&INDEX_ADD, &[g.into(), rows.into()], places)
 }
 
 /// `x` with the blocks at row numbers replaced; of repeated ones the last value stays, and it alone has a gradient.
-pub(super) fn put(x: Variable, places: Arc<Places>, rows: Array, value: &Variable) -> Result<Variable> {
-    let rows = if value.is_tracked() { last_of_each(&rows) } else { rows };
-    let edge = x.edge().clone();
-    let mut out = x.into_array();
-    kernel::put(&mut out, &places, &rows, value.array());
-    let old = Variable::with_edge(out.clone(), edge); // only its place on the tape is looked at
-    record(&SETITEM, &[&old, value], out, |s| {
-        s.extra(0, rows);
-        s.attrs(Attrs::Data(Arc::new(places)));
-    })
+pub(super) fn put(x: Variable, places: &Places, rows: &Variable, value: &Variable) -> Result<Variable> {
+    let last = if value.is_tracked() && !rows.is_lifted() { Some(last_of_each(rows.array()).into()) } else { None };
+    apply_update(&SETITEM, x, &[value.into(), last.as_ref().unwrap_or(rows).into()], places)
 }
 
 fn put_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let g = step.take_g();
-    let (places, rows) = places_of(step);
-    let value = if step.needs(1) { Some(gather(&GETITEM, &g, Arc::clone(&places), rows.clone())?) } else { None };
+    let (places, rows) = (step.attrs_of::<Places>(), step.input(2));
+    let value = if step.needs(1) { Some(gather(&GETITEM, &g, places, &rows)?) } else { None };
     let zero = Array::zeros(&[], g.dtype()).into();
-    let x = if step.needs(0) { Some(put(g, places, rows, &zero)?) } else { None };
+    let x = if step.needs(0) { Some(put(g, places, &rows, &zero)?) } else { None };
     Ok(Grads::from_iter([x, value]))
 }
 
@@ -96,8 +151,8 @@ fn last_of_each(rows: &Array) -> Array {
 
 /// An integer array as positions along an axis of size `n`: counted from the front, in range.
 #[allow(clippy::useless_conversion, reason = "one of the dtypes is the result's")]
-pub(super) fn positions(op: &str, index: &Array, axis: usize, n: usize) -> Result<Vec<i64>> {
-    let dtype = index.dtype();
+pub(super) fn positions(op: &str, index: &Variable, axis: usize, n: usize) -> Result<Vec<i64>> {
+    let (index, dtype) = (index.values(op)?, index.dtype());
     let mut all: Vec<i64> = dispatch!(integer dtype, T => index.to_vec::<T>().into_iter().map(i64::from).collect(),
         else return Err(Error::Index(format!("{op}: arrays used as indices must be of an integer (or bool) dtype, got {dtype}"))));
     let size = i64::try_from(n).unwrap_or(i64::MAX);
@@ -123,10 +178,10 @@ pub(super) fn out_of_bounds(op: &str, i: i64, axis: usize, n: usize) -> Error {
 pub fn take(x: &Variable, indices: &Variable, axis: Option<isize>) -> Result<Variable> {
     let axis = axis.map(|a| normalize_axis("take", a, x.ndim())).transpose()?;
     let n = axis.map_or(x.array().size(), |a| x.shape()[a]);
-    let rows = Array::from_slice(&positions("take", indices.array(), axis.unwrap_or(0), n)?, indices.shape());
+    let rows = Array::from_slice(&positions("take", indices, axis.unwrap_or(0), n)?, indices.shape());
     let axes: SmallVec<[usize; 4]> = axis.map_or_else(|| (0..x.ndim()).collect(), |a| [a].into_iter().collect());
     let places = Places { shape: Shape::from_slice(x.shape()), axes, place: axis.unwrap_or(0) };
-    gather(&TAKE, x, Arc::new(places), rows)
+    gather(&TAKE, x, &places, &rows.into())
 }
 
 /// The element at `indices` along `axis`, for every place of the other axes, which broadcast. `None` flattens `x`.
@@ -149,12 +204,12 @@ pub fn take_along_axis(x: &Variable, indices: &Variable, axis: Option<isize>) ->
         Error::Shape(format!("{NAME}: indices of shape {b} do not fit an array of shape {a}: as many axes, and all but axis {axis} broadcast"))
     })?;
     let (places, rows) = along(NAME, x.shape(), indices, axis, &out)?;
-    gather(&ALONG, x, places, rows)
+    gather(&ALONG, x, &places, &rows)
 }
 
 /// Row numbers of single elements: `indices`, broadcast to `out`, along `axis`, and elsewhere the place itself.
-pub(super) fn along(op: &str, shape: &[usize], indices: &Variable, axis: usize, out: &[usize]) -> Result<(Arc<Places>, Array)> {
-    let at = Array::from_slice(&positions(op, indices.array(), axis, shape[axis])?, indices.shape()).broadcast_to(op, out)?;
+pub(super) fn along(op: &str, shape: &[usize], indices: &Variable, axis: usize, out: &[usize]) -> Result<(Places, Variable)> {
+    let at = Array::from_slice(&positions(op, indices, axis, shape[axis])?, indices.shape()).broadcast_to(op, out)?;
     let whole = Layout::contiguous(shape);
     let step = |a: usize| if a == axis || shape[a] == 1 { 0 } else { whole.strides()[a] };
     let others = Layout::strided(out, &(0..shape.len()).map(step).collect::<Vec<_>>(), 0);
@@ -167,7 +222,7 @@ pub(super) fn along(op: &str, shape: &[usize], indices: &Variable, axis: usize, 
         });
     }
     let places = Places { shape: Shape::from_slice(shape), axes: (0..shape.len()).collect(), place: 0 };
-    Ok((Arc::new(places), Array::from_slice(&rows, out)))
+    Ok((places, Array::from_slice(&rows, out).into()))
 }
 
 /// For every place of the other axes the one element at `index` along `axis`; `index` has the shape without that axis.
@@ -186,7 +241,7 @@ pub fn pick(x: &Variable, index: &Variable, axis: isize) -> Result<Variable> {
     let (index, mut around) = (expand_dims(index, &place)?, shape);
     around.insert(axis, 1);
     let (places, rows) = along("pick", x.shape(), &index, axis, &around)?;
-    squeeze(&gather(&ALONG, x, places, rows)?, Some(&place))
+    squeeze(&gather(&ALONG, x, &places, &rows)?, Some(&place))
 }
 
 /// Of every row (the last axis) the element at `index`.

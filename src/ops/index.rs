@@ -3,8 +3,6 @@
 //! Whatever stands between the brackets becomes a plan: a window (ints, slices, new axes: a view), and row numbers for
 //! the axes that arrays index (a copy). Reading applies the two one after the other, writing the other way round.
 
-use std::sync::Arc;
-
 use smallvec::SmallVec;
 
 use super::gather::{self, gather, out_of_bounds, positions};
@@ -126,11 +124,11 @@ fn part(op: &str, shape: &[usize], axis: usize, item: &IndexItem) -> Result<Part
                     mask.shape()[k]
                 )));
             }
-            let rows = nonzero(mask.array());
+            let rows = nonzero(mask.values(op)?);
             Part::Rows { axes: mask.ndim(), rows: Array::from_slice(&rows, &[rows.len()]) }
         }
         IndexItem::Array(v) => {
-            let at = positions(op, v.array(), axis, shape[axis])?;
+            let at = positions(op, v, axis, shape[axis])?;
             match at[..] {
                 [i] if v.ndim() == 0 => Part::At(usize::try_from(i).unwrap_or_default()),
                 _ => Part::Rows { axes: 1, rows: Array::from_slice(&at, v.shape()) },
@@ -241,11 +239,11 @@ fn row_numbers(op: &str, shape: &[usize], parts: &[Part]) -> Result<Array> {
 pub fn get_item(x: &Variable, items: &[IndexItem]) -> Result<Variable> {
     let plan = plan("getitem", x.shape(), items)?;
     let mut out = match plan.window {
-        Some(window) => view(&window::GETITEM, x, window)?,
+        Some(window) => view(&window::GETITEM, x, &window)?,
         None => x.clone(),
     };
     if let Some((places, rows)) = plan.rows {
-        out = gather(&gather::GETITEM, &out, Arc::new(places), rows)?;
+        out = gather(&gather::GETITEM, &out, &places, &rows.into())?;
     }
     reshape_to(&out, &plan.shape)
 }
@@ -274,10 +272,10 @@ pub fn assign_item<'a>(x: Variable, items: &[IndexItem], value: impl Into<Operan
     let shape = places.out_shape(rows.shape());
     let value = if shape == plan.shape { value } else { reshape_to(&broadcast_to(&value, &plan.shape)?, &shape)? };
     match plan.window {
-        None => gather::put(x, Arc::new(places), rows, &value),
+        None => gather::put(x, &places, &rows.into(), &value),
         Some(window) => {
-            let part = view(&window::GETITEM, &x, window.clone())?;
-            let part = gather::put(part, Arc::new(places), rows, &value)?;
+            let part = view(&window::GETITEM, &x, &window)?;
+            let part = gather::put(part, &places, &rows.into(), &value)?;
             replace(x, window, &part)
         }
     }

@@ -1,16 +1,72 @@
 //! Arrays put together.
 
+use smallvec::{SmallVec, smallvec};
+
 use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Param, Sample, Value};
 use super::samples::{Draw, REAL};
 use super::shape::{astype, atleast_1d, atleast_2d, atleast_3d, flatten, reshape_to};
 use super::window::{Cut, GETITEM, Window, view};
-use crate::array::{Array, DType, Shape, check_memory, normalize_axis};
+use crate::array::{DType, Shape, check_memory, normalize_axis};
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::region;
-use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, record};
+use crate::tape::{Batch, BatchContext, Grads, Jvp, Operand, Outputs, Primitive, Rule, Step, Variable, apply};
 
-static CONCAT: Op = Op { name: "concat", rule: Rule::Vjp(concat_vjp), ..Op::BASE };
-static STACK: Op = Op { name: "stack", rule: Rule::Vjp(stack_vjp), ..Op::BASE };
+static CONCAT: Primitive = Primitive {
+    name: "concat",
+    eval: |call| {
+        let axis = call.attrs::<Pieces>().axis;
+        let parts = (0..call.inputs().len()).map(|i| call.array(i).clone()).collect::<Vec<_>>();
+        if let [first, ..] = &parts[..] {
+            let mut shape = Shape::from_slice(first.shape());
+            shape[axis] = parts.iter().fold(0, |n: usize, p| n.saturating_add(p.shape()[axis]));
+            check_memory(call.name(), &shape, first.dtype())?;
+        }
+        call.give(region::concat(&parts, axis));
+        Ok(())
+    },
+    rule: Rule::Vjp(concat_vjp),
+    jvp: Jvp::Linear,
+    batch: Batch::Rule(batch_pieces),
+    ..Primitive::BASE
+};
+static STACK: Primitive = Primitive {
+    name: "stack",
+    eval: |call| {
+        let axis = call.attrs::<AlongAxis>().axis;
+        let parts = (0..call.inputs().len()).map(|i| call.array(i)).map(|x| x.with_layout(x.layout().insert_axis(axis))).collect::<Vec<_>>();
+        call.give(region::concat(&parts, axis));
+        Ok(())
+    },
+    rule: Rule::Vjp(stack_vjp),
+    jvp: Jvp::Linear,
+    batch: Batch::Rule(batch_along_axis),
+    ..Primitive::BASE
+};
+
+/// The new axis along which arrays are stacked or taken apart.
+#[derive(Clone, Debug)]
+pub(super) struct AlongAxis {
+    pub(super) axis: usize,
+}
+
+/// Pieces side by side along an axis: piece `i` lies between `bounds[i]` and `bounds[i + 1]`.
+#[derive(Clone, Debug)]
+pub(super) struct Pieces {
+    pub(super) axis: usize,
+    pub(super) bounds: SmallVec<[usize; 4]>,
+}
+crate::attributes!(AlongAxis, Pieces);
+
+/// The batch of a primitive that works on pieces along an axis.
+pub(super) fn batch_pieces(ctx: &BatchContext<'_>) -> Result<Outputs> {
+    let Pieces { axis, bounds } = ctx.attrs();
+    ctx.apply_spread(&Pieces { axis: axis + 1, bounds: bounds.clone() })
+}
+
+/// The batch of a primitive that works along one axis.
+pub(super) fn batch_along_axis(ctx: &BatchContext<'_>) -> Result<Outputs> {
+    ctx.apply_spread(&AlongAxis { axis: ctx.attrs::<AlongAxis>().axis + 1 })
+}
 
 /// All in one dtype.
 fn promoted(op: &str, arrays: &[Variable]) -> Result<Vec<Variable>> {
@@ -19,18 +75,9 @@ fn promoted(op: &str, arrays: &[Variable]) -> Result<Vec<Variable>> {
     arrays.iter().map(|x| astype(x, dtype)).collect()
 }
 
-pub(super) fn int(n: usize) -> isize {
-    n.cast_signed()
-}
-
-/// The axis, and where each piece begins; the last number is the end.
-pub(super) fn bounds(step: &Step<'_>) -> (usize, Vec<usize>) {
-    let ints = step.attrs().ints();
-    (ints[0].cast_unsigned(), ints[1..].iter().map(|i| i.cast_unsigned()).collect())
-}
-
-pub(super) fn bounds_attrs(axis: usize, bounds: &[usize]) -> Attrs {
-    Attrs::Ints(std::iter::once(axis).chain(bounds.iter().copied()).map(int).collect())
+/// The arrays as operands.
+fn operands<'a>(arrays: &[&'a Variable]) -> Vec<Operand<'a>> {
+    arrays.iter().map(|&x| x.into()).collect()
 }
 
 /// Arrays side by side along an axis; `None` flattens them first. Dtypes promote.
@@ -61,30 +108,22 @@ pub fn concat(arrays: &[Variable], axis: Option<isize>) -> Result<Variable> {
 }
 
 pub(super) fn join(arrays: &[&Variable], axis: usize) -> Result<Variable> {
-    let parts: Vec<Array> = arrays.iter().map(|x| x.array().clone()).collect();
-    if let [first, ..] = &parts[..] {
-        let mut shape = Shape::from_slice(first.shape());
-        shape[axis] = parts.iter().fold(0, |n: usize, p| n.saturating_add(p.shape()[axis]));
-        check_memory(CONCAT.name, &shape, first.dtype())?;
+    let mut bounds: SmallVec<[usize; 4]> = smallvec![0];
+    for x in arrays {
+        bounds.push(bounds[bounds.len() - 1].saturating_add(x.shape()[axis]));
     }
-    record(&CONCAT, arrays, region::concat(&parts, axis), |s| {
-        let mut bounds = vec![0];
-        for p in &parts {
-            bounds.push(bounds[bounds.len() - 1] + p.shape()[axis]);
-        }
-        s.attrs(bounds_attrs(axis, &bounds));
-    })
+    apply(&CONCAT, &operands(arrays), &Pieces { axis, bounds })
 }
 
 fn concat_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let g = step.take_g();
-    let (axis, bounds) = bounds(step);
-    let piece = |i: usize| piece(&g, axis, bounds[i], bounds[i + 1]);
-    (0..bounds.len() - 1).map(|i| if step.needs(i) { piece(i).map(Some) } else { Ok(None) }).collect()
+    let Pieces { axis, bounds } = step.attrs_of();
+    let piece = |i: usize| piece(&g, *axis, bounds[i], bounds[i + 1]);
+    (0..step.input_count()).map(|i| if step.needs(i) { piece(i).map(Some) } else { Ok(None) }).collect()
 }
 
 fn piece(x: &Variable, axis: usize, from: usize, to: usize) -> Result<Variable> {
-    view(&GETITEM, x, Window::along(x.shape(), axis, Cut { start: from, count: to - from, step: 1 }))
+    view(&GETITEM, x, &Window::along(x.shape(), axis, Cut { start: from, count: to - from, step: 1 }))
 }
 
 /// Arrays of one shape along a new axis.
@@ -103,14 +142,13 @@ pub fn stack(arrays: &[Variable], axis: isize) -> Result<Variable> {
 }
 
 pub(super) fn join_new(arrays: &[&Variable], axis: usize) -> Result<Variable> {
-    let parts: Vec<Array> = arrays.iter().map(|x| x.array().with_layout(x.array().layout().insert_axis(axis))).collect();
-    record(&STACK, arrays, region::concat(&parts, axis), |s| s.attrs(Attrs::Ints([int(axis)].into_iter().collect())))
+    apply(&STACK, &operands(arrays), &AlongAxis { axis })
 }
 
 fn stack_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let g = step.take_g();
-    let axis = step.attrs().ints()[0].cast_unsigned();
-    (0..step.input_count()).map(|i| if step.needs(i) { view(&GETITEM, &g, at(&g, axis, i)).map(Some) } else { Ok(None) }).collect()
+    let axis = step.attrs_of::<AlongAxis>().axis;
+    (0..step.input_count()).map(|i| if step.needs(i) { view(&GETITEM, &g, &at(&g, axis, i)).map(Some) } else { Ok(None) }).collect()
 }
 
 fn at(x: &Variable, axis: usize, i: usize) -> Window {

@@ -92,7 +92,8 @@ fn batch_contraction(ctx: &BatchContext<'_>) -> Result<Outputs> {
         let (bias, mapped) = (ctx.array(2), ctx.mapped[2]);
         let rows = out.ndim().saturating_sub(bias.ndim());
         let bias = if mapped && rows > 0 {
-            let shape: Shape = bias.shape()[..1].iter().copied().chain(std::iter::repeat_n(1, rows)).chain(bias.shape()[1..].iter().copied()).collect();
+            let shape: Shape =
+                bias.shape()[..1].iter().copied().chain(std::iter::repeat_n(1, rows)).chain(bias.shape()[1..].iter().copied()).collect();
             reshape_to(bias, &shape)?
         } else {
             bias.clone()

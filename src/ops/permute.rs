@@ -2,9 +2,9 @@
 
 use smallvec::{SmallVec, smallvec};
 
+use super::reduction::{Axes, OverAxes, batch_over_axes};
 use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Param, Sample, Value};
 use super::samples::{Draw, REAL, call_with, ints};
-use super::reduction::{Axes, OverAxes, batch_over_axes};
 use super::shape::{distinct_axes, plain};
 use crate::array::{Layout, normalize_axis};
 use crate::error::{Error, Result, show_shape};
@@ -37,7 +37,6 @@ static FLIP: Primitive = Primitive {
     batch: Batch::Rule(batch_over_axes),
     ..Primitive::BASE
 };
-
 
 /// The axes of `x` in the order `axes`, a permutation.
 pub(super) fn permute(x: &Variable, axes: &[usize]) -> Result<Variable> {

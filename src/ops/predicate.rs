@@ -6,7 +6,7 @@ use crate::array::Array;
 use crate::dispatch;
 use crate::error::Result;
 use crate::kernel::blocks::{self, Input};
-use crate::tape::Variable;
+use crate::tape::{Batch, Primitive, Variable, apply};
 
 macro_rules! predicate {
     ($(#[doc = $doc:literal])+ fn $name:ident($x:ident) { $float:expr } integer { $integer:expr }) => {
@@ -15,11 +15,21 @@ macro_rules! predicate {
         /// # Errors
         /// None in practice.
         pub fn $name(x: &Variable) -> Result<Variable> {
-            let input = [Input::from(x.array())];
-            Ok(dispatch!(float x.dtype(), T => blocks::map(input, x.shape(), |[$x]: [T; 1]| $float), else {
-                dispatch!(x.dtype(), T => blocks::map(input, x.shape(), |[$x]: [T; 1]| $integer($x < T::default())))
-            })
-            .into())
+            static PREDICATE: Primitive = Primitive {
+                name: stringify!($name),
+                eval: |call| {
+                    let x = call.array(0);
+                    let input = [Input::from(x)];
+                    let out = dispatch!(float x.dtype(), T => blocks::map(input, x.shape(), |[$x]: [T; 1]| $float), else {
+                        dispatch!(x.dtype(), T => blocks::map(input, x.shape(), |[$x]: [T; 1]| $integer($x < T::default())))
+                    });
+                    call.give(out);
+                    Ok(())
+                },
+                batch: Batch::Elementwise,
+                ..Primitive::BASE
+            };
+            apply(&PREDICATE, &[x.into()], &())
         }
     };
 }

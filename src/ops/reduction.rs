@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::kernel::moments;
 use crate::kernel::products;
 use crate::kernel::reduce::{Plan, Prod, Sum, reduce};
-use crate::tape::{Attrs, Batch, BatchContext, Grads, Jvp, Op, Outputs, Primitive, Rule, Step, Variable, apply, record};
+use crate::tape::{Attrs, Batch, BatchContext, Grads, Jvp, JvpContext, Operand, Outputs, Primitive, Rule, Step, Variable, apply};
 
 /// Axes counted from the front, in order.
 pub(crate) type Axes = SmallVec<[usize; 4]>;
@@ -77,7 +77,7 @@ fn behind_batch(axes: &[usize]) -> Axes {
 /// The batch of an operation over axes of its inputs.
 pub(crate) fn batch_over_axes(ctx: &BatchContext<'_>) -> Result<Outputs> {
     let axes = behind_batch(&ctx.attrs::<OverAxes>().axes);
-    Ok(smallvec![apply(ctx.primitive, ctx.inputs, &OverAxes { axes })?])
+    ctx.apply_spread(&OverAxes { axes })
 }
 
 /// The batch of a reduction.
@@ -202,7 +202,24 @@ pub fn mean(x: &Variable, axes: Option<&[isize]>, keepdims: bool) -> Result<Vari
     apply(&MEAN, &[(&x).into()], &Reduced { axes, keepdims })
 }
 
-static PROD: Op = Op { name: "prod", rule: Rule::Vjp(prod_vjp), ..Op::BASE };
+static PROD: Primitive = Primitive {
+    name: "prod",
+    eval: |call| {
+        let (x, a) = (call.array(0), call.attrs::<Reduced>());
+        let out = dispatch!(x.dtype(), T => reduce::<Prod, T>(x, &a.axes));
+        call.give(finish(out, x.shape(), &a.axes, a.keepdims));
+        Ok(())
+    },
+    saves: |s| s.input(0),
+    rule: Rule::Vjp(prod_vjp),
+    jvp: Jvp::Rule(|ctx| {
+        let Some(t) = &ctx.tangents[0] else { return Ok(smallvec![]) };
+        let a: &Reduced = ctx.attrs();
+        Ok(smallvec![sum_over(&annihilate(t, &others(&[&ctx.input(0)], &a.axes)?)?, &a.axes, a.keepdims)?])
+    }),
+    batch: Batch::Rule(batch_reduction),
+    ..Primitive::BASE
+};
 
 fn prod_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let g = step.take_g();
@@ -210,13 +227,50 @@ fn prod_vjp(step: &mut Step<'_>) -> Result<Grads> {
     Ok(std::iter::once(Some(annihilate(&spread_g(&g, step)?, &others)?)).collect())
 }
 
-static OTHERS: Op = Op { name: "product_of_others", rule: Rule::Vjp(others_vjp), ..Op::BASE };
+/// For every element of x (input 0) the product of the others along axes, differentiated along directions (the other inputs).
+static PROD_EXCLUDING: Primitive = Primitive {
+    name: "prod_excluding",
+    eval: |call| {
+        let axes = &call.attrs::<OverAxes>().axes;
+        let plan = Plan::new(call.array(0).shape(), axes);
+        let rows: SmallVec<[Array; 4]> = (0..call.inputs().len()).map(|i| plan.rows(call.array(i))).collect();
+        let directions: SmallVec<[&Array; 4]> = rows[1..].iter().collect();
+        call.give(plan.back(&products::others(&rows[0], &directions, plan.count)));
+        Ok(())
+    },
+    saves: |s| (0..s.input_count()).for_each(|i| s.input(u8::try_from(i).unwrap_or(u8::MAX))),
+    rule: Rule::Vjp(others_vjp),
+    jvp: Jvp::Rule(others_jvp),
+    batch: Batch::Rule(batch_over_axes),
+    ..Primitive::BASE
+};
+
+/// By x the result is differentiated along one more direction, in the directions it is linear.
+fn others_jvp(ctx: &JvpContext<'_>) -> Result<Outputs> {
+    let axes = &ctx.attrs::<OverAxes>().axes;
+    let inputs: SmallVec<[Variable; 4]> = (0..ctx.inputs.len()).map(|i| ctx.input(i)).collect();
+    let mut total: Option<Variable> = None;
+    for (i, t) in ctx.tangents.iter().enumerate().filter_map(|(i, t)| Some((i, t.as_ref()?))) {
+        let mut all: SmallVec<[&Variable; 4]> = inputs.iter().collect();
+        if i == 0 {
+            all.push(t);
+        } else {
+            all[i] = t;
+        }
+        let term = others(&all, axes)?;
+        total = Some(match total {
+            Some(sum) => super::add(&sum, &term)?,
+            None => term,
+        });
+    }
+    Ok(total.into_iter().collect())
+}
 
 /// With a cotangent c, Σ cⱼ ∂ⱼ D is D differentiated along c: by x that is [`others`] with one more direction, by a
 /// direction, in which it is linear, [`others`] with c in its place.
 fn others_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let g = step.take_g();
-    let axes = axes_of(step);
+    let axes = step.attrs_of::<OverAxes>().axes.clone();
     let inputs: SmallVec<[Variable; 4]> = (0..step.input_count()).map(|i| step.input(u8::try_from(i).unwrap_or(u8::MAX))).collect();
     (0..inputs.len())
         .map(|i| {
@@ -233,14 +287,8 @@ fn others_vjp(step: &mut Step<'_>) -> Result<Grads> {
 /// For every element of the first input the product of the others along `axes`, differentiated along the remaining
 /// inputs: see [`products`].
 fn others(inputs: &[&Variable], axes: &[usize]) -> Result<Variable> {
-    let plan = Plan::new(inputs[0].shape(), axes);
-    let rows: SmallVec<[Array; 4]> = inputs.iter().map(|v| plan.rows(v.array())).collect();
-    let directions: SmallVec<[&Array; 4]> = rows[1..].iter().collect();
-    let out = plan.back(&products::others(&rows[0], &directions, plan.count));
-    record(&OTHERS, inputs, out, |s| {
-        (0..inputs.len()).for_each(|i| s.input(u8::try_from(i).unwrap_or(u8::MAX)));
-        s.attrs(axes_attr(axes));
-    })
+    let operands: SmallVec<[Operand<'_>; 4]> = inputs.iter().map(|&x| x.into()).collect();
+    apply(&PROD_EXCLUDING, &operands, &OverAxes { axes: axes.into() })
 }
 
 /// The product over `axes` (`None`: all). Integers and bools multiply in int64. Gradients are exact with any number
@@ -250,11 +298,7 @@ fn others(inputs: &[&Variable], axes: &[usize]) -> Result<Variable> {
 /// `Axis` when an axis is out of range or named twice.
 pub fn prod(x: &Variable, axes: Option<&[isize]>, keepdims: bool) -> Result<Variable> {
     let axes = normalize_axes("prod", axes, x.ndim())?;
-    let out = dispatch!(x.dtype(), T => reduce::<Prod, T>(x.array(), &axes));
-    record(&PROD, &[x], finish(out, x.shape(), &axes, keepdims), |s| {
-        s.input(0);
-        s.attrs(axes_attr(&axes));
-    })
+    apply(&PROD, &[x.into()], &Reduced { axes, keepdims })
 }
 
 /// A reduction that a `dtype` makes work in that dtype, as in NumPy: the elements are cast before.

@@ -1,6 +1,6 @@
 //! The same elements at other places, or several times.
 
-use std::sync::Arc;
+use smallvec::SmallVec;
 
 use super::gather::{REPEAT, gather};
 use super::permute::swapaxes;
@@ -11,20 +11,38 @@ use crate::array::{Array, DType, Shape, check_growth, check_memory, normalize_ax
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::gather::Places;
 use crate::kernel::region;
-use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, record};
+use crate::tape::{Batch, Grads, Jvp, Primitive, Rule, Step, Variable, apply};
 
-static ROLL: Op = Op { name: "roll", rule: Rule::Vjp(roll_vjp), ..Op::BASE };
+static ROLL: Primitive = Primitive {
+    name: "roll",
+    eval: |call| {
+        let out = region::roll(call.array(0), &call.attrs::<Turns>().turns);
+        call.give(out);
+        Ok(())
+    },
+    rule: Rule::Vjp(roll_vjp),
+    jvp: Jvp::Linear,
+    batch: Batch::Rule(|ctx| {
+        let turns = ctx.attrs::<Turns>().turns.iter().map(|(axis, shift)| (axis + 1, *shift)).collect();
+        ctx.apply_spread(&Turns { turns })
+    }),
+    ..Primitive::BASE
+};
 
-/// (axis, shift), one behind the other.
-fn roll_by(x: &Variable, turns: &[isize]) -> Result<Variable> {
-    let pairs: Vec<(usize, isize)> = turns.chunks_exact(2).map(|t| (t[0].cast_unsigned(), t[1])).collect();
-    record(&ROLL, &[x], region::roll(x.array(), &pairs), |s| s.attrs(Attrs::Ints(turns.into())))
+/// Axes, and by how many places their elements move.
+#[derive(Clone, Debug)]
+struct Turns {
+    turns: SmallVec<[(usize, isize); 2]>,
+}
+crate::attributes!(Turns);
+
+fn roll_by(x: &Variable, turns: &[(usize, isize)]) -> Result<Variable> {
+    apply(&ROLL, &[x.into()], &Turns { turns: turns.into() })
 }
 
 fn roll_vjp(step: &mut Step<'_>) -> Result<Grads> {
-    let mut turns: Vec<isize> = step.attrs().ints().to_vec();
-    turns.iter_mut().skip(1).step_by(2).for_each(|shift| *shift = shift.wrapping_neg());
-    Ok(Grads::from_iter([Some(roll_by(&step.take_g(), &turns)?)]))
+    let back: Vec<(usize, isize)> = step.attrs_of::<Turns>().turns.iter().map(|(axis, shift)| (*axis, shift.wrapping_neg())).collect();
+    Ok(Grads::from_iter([Some(roll_by(&step.take_g(), &back)?)]))
 }
 
 /// Elements moved along axes by `shift` places; what leaves at one end comes in at the other. Shifts and axes
@@ -36,19 +54,19 @@ pub fn roll(x: &Variable, shift: &[isize], axes: Option<&[isize]>) -> Result<Var
     let Some(axes) = axes else {
         let n = x.array().size().max(1).cast_signed();
         let total = shift.iter().fold(0, |s, &k| (s + k.rem_euclid(n)) % n);
-        return reshape_to(&roll_by(&flatten(x)?, &[0, total])?, x.shape());
+        return reshape_to(&roll_by(&flatten(x)?, &[(0, total)])?, x.shape());
     };
     let count = match (shift.len(), axes.len()) {
         (a, b) if a == b => a,
         (1, n) | (n, 1) => n,
         (a, b) => return Err(Error::Value(format!("roll: {a} shifts and {b} axes do not pair up"))),
     };
-    let mut turns = Vec::with_capacity(2 * count);
+    let mut turns = Vec::with_capacity(count);
     for i in 0..count {
         let axis = normalize_axis("roll", axes[i % axes.len()], x.ndim())?;
         // Reduced, so that its opposite exists.
         let n = x.shape()[axis].max(1).cast_signed();
-        turns.extend([axis.cast_signed(), shift[i % shift.len()].rem_euclid(n)]);
+        turns.push((axis, shift[i % shift.len()].rem_euclid(n)));
     }
     roll_by(x, &turns)
 }
@@ -102,7 +120,7 @@ pub fn repeat(x: &Variable, repeats: &[isize], axis: Option<isize>) -> Result<Va
     check_memory("repeat", &[total], DType::I64)?;
     let rows: Vec<i64> = (0_i64..).zip(&times).flat_map(|(i, &t)| std::iter::repeat_n(i, t)).collect();
     let places = Places { shape: Shape::from_slice(x.shape()), axes: [axis].into_iter().collect(), place: axis };
-    gather(&REPEAT, x, Arc::new(places), Array::from_slice(&rows, &[rows.len()]))
+    gather(&REPEAT, x, &places, &Array::from_slice(&rows, &[rows.len()]).into())
 }
 
 /// Every array along an axis of its own, stretched over the axes of the others. With `xy` the first two are exchanged.

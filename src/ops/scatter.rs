@@ -1,8 +1,6 @@
 //! Gathering and adding at indices along one axis under the names that PyTorch's users know.
 
-use std::sync::Arc;
-
-use super::gather::{along, gather as gather_at, index_add as add_at, positions};
+use super::gather::{GATHER, along, gather as gather_at, index_add as add_at, positions};
 use super::registry::{Arg, Entry, Gradient, Kind, Operand, Param, Sample};
 use super::samples::{Draw, REAL, call_with, indices};
 use super::shape::astype;
@@ -10,9 +8,7 @@ use super::window::{Cut, GETITEM, Window, view};
 use crate::array::{Array, Shape, normalize_axis};
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::gather::Places;
-use crate::tape::{Op, Rule, Variable};
-
-static GATHER: Op = Op { name: "gather", rule: Rule::Vjp(super::gather::gather_vjp), ..Op::BASE };
+use crate::tape::Variable;
 
 /// Checks that `index` is no larger than `shape` along every axis but `axis`.
 fn inside(op: &str, what: &str, shape: &[usize], index: &Variable, axis: Option<usize>) -> Result<()> {
@@ -32,7 +28,7 @@ pub fn gather(x: &Variable, axis: isize, index: &Variable) -> Result<Variable> {
     let axis = normalize_axis("gather", axis, x.ndim())?;
     inside("gather", "array", x.shape(), index, Some(axis))?;
     let (places, rows) = along("gather", x.shape(), index, axis, index.shape())?;
-    gather_at(&GATHER, x, places, rows)
+    gather_at(&GATHER, x, &places, &rows)
 }
 
 /// `x` with the elements of `source` added at `index` along `axis`; those at one place add up.
@@ -48,8 +44,8 @@ pub fn scatter_add(x: &Variable, axis: isize, index: &Variable, source: &Variabl
     inside(NAME, "source", source.shape(), index, None)?;
     let (places, rows) = along(NAME, x.shape(), index, axis, index.shape())?;
     let cuts = index.shape().iter().map(|&n| Cut::whole(n)).collect();
-    let part = view(&GETITEM, source, Window::Region { cuts, shape: Shape::from_slice(index.shape()) })?;
-    super::add(x, &add_at(&part, places, rows)?)
+    let part = view(&GETITEM, source, &Window::Region { cuts, shape: Shape::from_slice(index.shape()) })?;
+    super::add(x, &add_at(&part, &places, &rows)?)
 }
 
 /// `x` with `alpha` times the parts of `source` added at `index`, a 1-d array, along `axis`.
@@ -71,9 +67,9 @@ pub fn index_add(x: &Variable, axis: isize, index: &Variable, source: &Variable,
             show_shape(&shape)
         )));
     }
-    let rows = Array::from_slice(&positions(NAME, index.array(), axis, x.shape()[axis])?, &[count]);
+    let rows = Array::from_slice(&positions(NAME, index, axis, x.shape()[axis])?, &[count]);
     let places = Places { shape: Shape::from_slice(x.shape()), axes: [axis].into_iter().collect(), place: axis };
-    let sum = add_at(source, Arc::new(places), rows)?;
+    let sum = add_at(source, &places, &rows.into())?;
     super::add(x, &super::multiply(&sum, alpha)?)
 }
 

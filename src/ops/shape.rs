@@ -26,8 +26,8 @@ static ASTYPE: Primitive = Primitive {
 
 /// The dtype of the result.
 #[derive(Clone, Debug)]
-struct ToDType {
-    dtype: DType,
+pub(super) struct ToDType {
+    pub(super) dtype: DType,
 }
 crate::attributes!(ToDType);
 static EXPAND_DIMS: Primitive = Primitive { name: "expand_dims", ..RESHAPING };

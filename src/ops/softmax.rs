@@ -1,6 +1,8 @@
 //! Softmax, its logarithm, and the logarithm of a sum of exponentials: stable for logits of any size.
 
-use super::reduction::{Axes, OverAxes, axes_attr, batch_over_axes, axes_of, finish, floating, normalize_axes, reduction_samples, spread, spread_array, sum_over};
+use super::reduction::{
+    Axes, OverAxes, Reduced, batch_over_axes, batch_reduction, finish, floating, normalize_axes, reduction_samples, spread, sum_over,
+};
 use smallvec::smallvec;
 
 use super::registry::{Arg, Entry, Gradient, Param, Sample};
@@ -11,7 +13,7 @@ use crate::dispatch;
 use crate::error::Result;
 use crate::kernel::reduce::Plan;
 use crate::kernel::softmax as kernel;
-use crate::tape::{AttrSet, Batch, Grads, Jvp, Op, Primitive, Rule, Step, Variable, apply, one_gradient, record};
+use crate::tape::{AttrSet, Batch, Jvp, Primitive, Rule, Variable, apply, one_gradient};
 
 /// A kernel over rows, with the axes of a row moved to the end and back.
 fn by_rows<const N: usize>(inputs: [&Array; N], axes: &[usize], f: impl Fn([&Array; N], usize) -> Array) -> Array {
@@ -88,18 +90,48 @@ pub fn softmax(x: &Variable, axis: isize) -> Result<Variable> {
     softmax_over(&floating(x)?, &one_axis("softmax", axis, x.ndim())?)
 }
 
-static LOG_SOFTMAX: Op = Op { name: "log_softmax", rule: Rule::Vjp(log_softmax_vjp), ..Op::BASE };
+static LOG_SOFTMAX: Primitive = Primitive {
+    name: "log_softmax",
+    eval: |call| {
+        let out = by_rows([call.array(0)], &call.attrs::<OverAxes>().axes, |[x], n| kernel::log_softmax(x, n));
+        call.give(out);
+        Ok(())
+    },
+    saves: |s| s.output(0),
+    rule: Rule::Vjp(|step| {
+        let (g, y) = (step.take_g(), step.output(0));
+        apply(&LOG_SOFTMAX_GRADIENT, &[(&g).into(), (&y).into()], step.attrs_of::<OverAxes>()).map(one_gradient)
+    }),
+    jvp: Jvp::Rule(|ctx| {
+        let Some(t) = &ctx.tangents[0] else { return Ok(smallvec![]) };
+        let total = sum_over(&multiply(&exp(&ctx.outputs[0])?, t)?, &ctx.attrs::<OverAxes>().axes, true)?;
+        Ok(smallvec![subtract(t, &total)?])
+    }),
+    batch: Batch::Rule(batch_over_axes),
+    ..Primitive::BASE
+};
 
-fn log_softmax_vjp(step: &mut Step<'_>) -> Result<Grads> {
-    let g = step.take_g();
-    let axes = axes_of(step);
-    let out = if step.create_graph() {
-        subtract(&g, &multiply(&exp(&step.output(0))?, &sum_over(&g, &axes, true)?)?)?
-    } else {
-        by_rows([g.array(), step.output_array(0)], &axes, |[g, y], n| kernel::log_softmax_gradient(g, y, n)).into()
-    };
-    Ok(std::iter::once(Some(out)).collect())
-}
+/// The vjp of log_softmax by its result y: g - exp(y) sum(g).
+static LOG_SOFTMAX_GRADIENT: Primitive = Primitive {
+    name: "log_softmax_gradient",
+    eval: |call| {
+        let out = by_rows([call.array(0), call.array(1)], &call.attrs::<OverAxes>().axes, |[g, y], n| kernel::log_softmax_gradient(g, y, n));
+        call.give(out);
+        Ok(())
+    },
+    saves: |s| {
+        s.input(0);
+        s.input(1);
+    },
+    rule: Rule::Definition,
+    jvp: Jvp::Definition,
+    batch: Batch::Rule(batch_over_axes),
+    definition: Some(|inputs, attrs| {
+        let (g, y) = (&inputs[0], &inputs[1]);
+        Ok(smallvec![subtract(g, &multiply(&exp(y)?, &sum_over(g, &over_axes(attrs).axes, true)?)?)?])
+    }),
+    ..Primitive::BASE
+};
 
 /// The logarithm of [`softmax`], exact also where that rounds to zero.
 ///
@@ -108,31 +140,58 @@ fn log_softmax_vjp(step: &mut Step<'_>) -> Result<Grads> {
 pub fn log_softmax(x: &Variable, axis: isize) -> Result<Variable> {
     let over = one_axis("log_softmax", axis, x.ndim())?;
     let x = floating(x)?;
-    let out = by_rows([x.array()], &over, |[x], n| kernel::log_softmax(x, n));
-    record(&LOG_SOFTMAX, &[&x], out, |s| {
-        s.output(0);
-        s.attrs(axes_attr(&over));
-    })
+    apply(&LOG_SOFTMAX, &[(&x).into()], &OverAxes { axes: over })
 }
 
-static LOGSUMEXP: Op = Op { name: "logsumexp", rule: Rule::Vjp(logsumexp_vjp), ..Op::BASE };
+static LOGSUMEXP: Primitive = Primitive {
+    name: "logsumexp",
+    eval: |call| {
+        let (x, a) = (call.array(0), call.attrs::<Reduced>());
+        let plan = Plan::new(x.shape(), &a.axes);
+        let out = kernel::logsumexp(&plan.rows(x), plan.count, &plan.kept);
+        call.give(finish(out, x.shape(), &a.axes, a.keepdims));
+        Ok(())
+    },
+    saves: |s| {
+        s.input(0);
+        s.output(0);
+    },
+    rule: Rule::Vjp(|step| {
+        let g = step.take_g();
+        pull_logsumexp(&g, &step.input(0), &step.output(0), &step.attrs_of::<Reduced>().axes).map(one_gradient)
+    }),
+    jvp: Jvp::Rule(|ctx| {
+        let Some(t) = &ctx.tangents[0] else { return Ok(smallvec![]) };
+        let a: &Reduced = ctx.attrs();
+        // The weights of the elements, which are the gradients for a cotangent of ones.
+        let ones = ones_like(&ctx.outputs[0])?;
+        let weights = pull_logsumexp(&ones, &ctx.input(0), &ctx.outputs[0], &a.axes)?;
+        Ok(smallvec![sum_over(&annihilate(t, &weights)?, &a.axes, a.keepdims)?])
+    }),
+    batch: Batch::Rule(batch_reduction),
+    ..Primitive::BASE
+};
 
 /// g ⊗ softmax(x). A sum of nothing but e^-∞ has gradient 0; its row is replaced before it can make NaN.
 ///
 /// The softmax is taken anew: e^(x - y) would lose the digits that a large y has lost.
-fn logsumexp_vjp(step: &mut Step<'_>) -> Result<Grads> {
-    let mut g = step.take_g();
-    let axes = axes_of(step);
-    let mut x = step.input(0);
-    let y = step.output_array(0);
-    let is_void = dispatch!(float y.dtype(), T => y.view::<T>().iter().any(|&v| v == T::NEG_INFINITY), else false);
-    if is_void {
-        let void = equal(&Variable::from(y.clone()), f64::NEG_INFINITY)?;
-        g = where_(&void, 0.0, &g)?;
-        x = where_(&spread_array(void.array(), &axes, x.shape())?.into(), 0.0, &x)?;
+fn pull_logsumexp(g: &Variable, x: &Variable, y: &Variable, axes: &[usize]) -> Result<Variable> {
+    if !y.is_lifted() && !has_void(y.array()) {
+        return annihilate(&spread(g, axes, x.shape())?, &softmax_over(x, axes)?);
     }
-    let g = spread(&g, &axes, x.shape())?;
-    Ok(std::iter::once(Some(annihilate(&g, &softmax_over(&x, &axes)?)?)).collect())
+    let void = equal(y, f64::NEG_INFINITY)?;
+    let g = spread(&where_(&void, 0.0, g)?, axes, x.shape())?;
+    let x = where_(&spread(&void, axes, x.shape())?, 0.0, x)?;
+    annihilate(&g, &softmax_over(&x, axes)?)
+}
+
+/// Whether an element is -∞.
+fn has_void(y: &Array) -> bool {
+    dispatch!(float y.dtype(), T => y.view::<T>().iter().any(|&v| v == T::NEG_INFINITY), else false)
+}
+
+fn ones_like(x: &Variable) -> Result<Variable> {
+    super::broadcast_to(&super::scalar(1.0, x.dtype()), x.shape())
 }
 
 /// ln Σ eˣ over `axes` (`None`: all); -∞ of nothing. Where all elements are -∞ so is the result, and the gradient is 0.
@@ -142,13 +201,7 @@ fn logsumexp_vjp(step: &mut Step<'_>) -> Result<Grads> {
 pub fn logsumexp(x: &Variable, axes: Option<&[isize]>, keepdims: bool) -> Result<Variable> {
     let axes = normalize_axes("logsumexp", axes, x.ndim())?;
     let x = floating(x)?;
-    let plan = Plan::new(x.shape(), &axes);
-    let out = kernel::logsumexp(&plan.rows(x.array()), plan.count, &plan.kept);
-    record(&LOGSUMEXP, &[&x], finish(out, x.shape(), &axes, keepdims), |s| {
-        s.input(0);
-        s.output(0);
-        s.attrs(axes_attr(&axes));
-    })
+    apply(&LOGSUMEXP, &[(&x).into()], &Reduced { axes, keepdims })
 }
 
 /// Samples along one axis.

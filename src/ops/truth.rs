@@ -1,13 +1,13 @@
 //! Questions about all elements along axes: is there one, are all, how many are not zero.
 
-use super::reduction::{finish, normalize_axes, reduction_samples};
+use super::reduction::{Reduced, batch_reduction, finish, normalize_axes, reduction_samples};
 use super::registry::{Entry, Param};
 use super::samples::REAL;
 use crate::dispatch;
 use crate::error::Result;
 use crate::kernel::folds::{All, Any, CountNonzero};
 use crate::kernel::reduce::reduce;
-use crate::tape::Variable;
+use crate::tape::{Batch, Primitive, Variable, apply};
 
 macro_rules! question {
     ($(#[doc = $doc:literal])+ $name:ident, $text:literal, $fold:ident) => {
@@ -16,9 +16,19 @@ macro_rules! question {
         /// # Errors
         /// `Axis` when an axis is out of range or named twice.
         pub fn $name(x: &Variable, axes: Option<&[isize]>, keepdims: bool) -> Result<Variable> {
+            static QUESTION: Primitive = Primitive {
+                name: $text,
+                eval: |call| {
+                    let (x, a) = (call.array(0), call.attrs::<Reduced>());
+                    let out = dispatch!(x.dtype(), T => reduce::<$fold, T>(x, &a.axes));
+                    call.give(finish(out, x.shape(), &a.axes, a.keepdims));
+                    Ok(())
+                },
+                batch: Batch::Rule(batch_reduction),
+                ..Primitive::BASE
+            };
             let axes = normalize_axes($text, axes, x.ndim())?;
-            let out = dispatch!(x.dtype(), T => reduce::<$fold, T>(x.array(), &axes));
-            Ok(finish(out, x.shape(), &axes, keepdims).into())
+            apply(&QUESTION, &[x.into()], &Reduced { axes, keepdims })
         }
     };
 }

@@ -175,8 +175,8 @@ fn window_of(step: &Step<'_>) -> Window {
 }
 
 /// The part of `x` that a window shows, as a view.
-pub(super) fn view(op: &'static Primitive, x: &Variable, window: Window) -> Result<Variable> {
-    apply(op, &[x.into()], &window)
+pub(super) fn view(op: &'static Primitive, x: &Variable, window: &Window) -> Result<Variable> {
+    apply(op, &[x.into()], window)
 }
 
 fn view_vjp(step: &mut Step<'_>) -> Result<Grads> {
@@ -196,7 +196,7 @@ fn embed(g: &Variable, window: Window, shape: &[usize]) -> Result<Variable> {
 
 fn embed_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let (g, window) = (step.take_g(), step.attrs_of::<Embedded>().window.clone());
-    Ok(Grads::from_iter([Some(view(&GETITEM, &g, window)?)]))
+    Ok(Grads::from_iter([Some(view(&GETITEM, &g, &window)?)]))
 }
 
 /// `value` as it can be written to a place of `shape`: in the dtype of the target, without leading axes of size one
@@ -230,7 +230,7 @@ fn replace_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let (g, window) = (step.take_g(), window_of(step));
     let value = match step.needs(1) {
         false => None,
-        true if step.create_graph() => Some(view(&GETITEM, &g, window.clone())?),
+        true if step.create_graph() => Some(view(&GETITEM, &g, &window)?),
         // A view would hold the buffer, which is to be overwritten below.
         true => Some(window.of(g.array()).copy().into()),
     };

@@ -2,8 +2,8 @@
 //! broadcast input, and its transpose. The tape records them like any other; `ops` builds on them.
 
 use super::node::Rule;
-use super::step::{Grads, Step};
 use super::primitive::{Batch, BatchContext, Jvp, Outputs, Primitive, apply};
+use super::step::{Grads, Step};
 use super::variable::Variable;
 use smallvec::smallvec;
 

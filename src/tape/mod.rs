@@ -25,7 +25,10 @@ pub use inspect::{NodeInfo, Source, TapeStats, listing, op_name, tape_stats, to_
 pub use leaf::{Hook, HookFn, Leaf};
 pub use mode::{RecordingGuard, is_anomaly, is_observed, is_recording, recording, set_anomaly, set_recording, set_source_provider, unwatch, watch};
 pub use node::{AttrData, Attrs, CustomRule, Meta, Op, Rule};
-pub use primitive::{AttrSet, Batch, BatchContext, Call, Definition, Jvp, JvpContext, Lift, Lifted, Operand, Outputs, Primitive, Transformation, apply, apply_all};
+pub use primitive::{
+    AttrSet, Batch, BatchContext, Call, Definition, Jvp, JvpContext, Lift, Lifted, Operand, Outputs, Primitive, Transformation, apply, apply_all,
+    apply_update,
+};
 pub use saved::Role;
 pub use step::{Grads, Saver, Step, one_gradient};
 pub use variable::{Edge, Variable, record, record_many};

@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 use super::node::{Attrs, Rule};
 use super::step::Saver;
 use super::variable::{self, Edge, Variable};
-use crate::array::{Array, DType, Scalar};
+use crate::array::{Array, DType, Scalar, Shape};
 use crate::error::{Error, Result};
 
 /// An operand of a primitive: an array, or a number that stays one.
@@ -85,15 +85,30 @@ macro_rules! attributes {
 pub struct Call<'a> {
     primitive: &'static Primitive,
     inputs: &'a [Operand<'a>],
+    /// The value of operand 0, given away to be updated.
+    owned: Option<Array>,
     attrs: &'a dyn AttrSet,
+    is_recorded: bool,
     outputs: SmallVec<[Array; 1]>,
 }
 
 impl<'a> Call<'a> {
+    #[inline(always)]
+    fn new(primitive: &'static Primitive, inputs: &'a [Operand<'a>], attrs: &'a dyn AttrSet, is_recorded: bool) -> Self {
+        Self { primitive, inputs, owned: None, attrs, is_recorded, outputs: SmallVec::new() }
+    }
+
     /// The name of the primitive.
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.primitive.name
+    }
+
+    /// Whether the call is recorded, so that hidden results are worth computing.
+    #[must_use]
+    #[inline]
+    pub fn is_recorded(&self) -> bool {
+        self.is_recorded
     }
 
     /// Operand `i`.
@@ -124,23 +139,37 @@ impl<'a> Call<'a> {
     #[must_use]
     #[inline]
     pub fn attrs<T: Any>(&self) -> &'a T {
-        match self.attrs.as_any().downcast_ref() {
-            Some(attrs) => attrs,
-            None => unreachable!("{}: called with attributes of another type", self.name()),
-        }
+        typed(self.attrs, self.primitive)
     }
 
-    /// A new array for the next output.
+    /// A new array for the next output, with arbitrary contents.
     pub fn out(&mut self, shape: &[usize], dtype: DType) -> &mut Array {
         self.outputs.push(Array::empty(shape, dtype));
         let last = self.outputs.len() - 1;
         &mut self.outputs[last]
     }
 
-    /// The next output: a view of an input, or what a kernel made.
+    /// The array of operand 0 as the next output, to be changed where it is: it is copied if something else shares it.
+    pub fn update(&mut self) -> &mut Array {
+        let array = self.owned.take().unwrap_or_else(|| self.array(0).clone());
+        self.outputs.push(array);
+        let last = self.outputs.len() - 1;
+        &mut self.outputs[last]
+    }
+
+    /// The next output: a view of an input, or the result of a kernel that allocates it.
     #[inline]
     pub fn give(&mut self, out: Array) {
         self.outputs.push(out);
+    }
+}
+
+/// Attributes as the type that the primitive is called with.
+#[inline]
+fn typed<'a, T: Any>(attrs: &'a dyn AttrSet, p: &'static Primitive) -> &'a T {
+    match attrs.as_any().downcast_ref() {
+        Some(attrs) => attrs,
+        None => unreachable!("{}: called with attributes of another type", p.name),
     }
 }
 
@@ -163,6 +192,8 @@ pub enum Jvp {
 
 /// What a tangent rule sees.
 pub struct JvpContext<'a> {
+    /// The primitive.
+    pub primitive: &'static Primitive,
     /// The inputs.
     pub inputs: &'a [Operand<'a>],
     /// Their tangents; `None` is zero.
@@ -194,6 +225,8 @@ pub struct BatchContext<'a> {
     pub mapped: &'a [bool],
     /// Size of the batch axis.
     pub size: usize,
+    /// Runs the primitive sample by sample.
+    pub each: fn(&BatchContext<'_>) -> Result<Outputs>,
     /// The attributes.
     pub attrs: &'a dyn AttrSet,
 }
@@ -217,18 +250,21 @@ pub struct Primitive {
     pub batch: Batch,
     /// The definition of a fused primitive.
     pub definition: Option<Definition>,
+    /// Results behind those that users see: intermediate values that only rules read.
+    pub hidden: usize,
 }
 
 impl Primitive {
     /// A primitive to fill in.
     pub const BASE: Self = Self {
         name: "",
-        eval: |call| Err(Error::Type(format!("{}: has no evaluation", call.name()))),
+        eval: |call| unreachable!("{}: has no evaluation", call.name()),
         saves: |_| {},
         rule: Rule::NonDifferentiable,
         jvp: Jvp::NonDifferentiable,
         batch: Batch::Loop,
         definition: None,
+        hidden: 0,
     };
 }
 
@@ -263,6 +299,15 @@ pub enum Lift {
 }
 
 impl Lifted {
+    /// The same without tangents and without history.
+    pub(super) fn detach(&self) -> Self {
+        let kind = match self.kind {
+            Lift::Dual(_) => Lift::Dual(None),
+            Lift::Batched => Lift::Batched,
+        };
+        Self { level: self.level, run: self.run, value: self.value.detach(), kind }
+    }
+
     /// The tangent of a dual value.
     #[must_use]
     pub fn tangent(&self) -> Option<&Variable> {
@@ -276,32 +321,100 @@ impl fmt::Debug for Lifted {
     }
 }
 
-/// Runs a primitive: evaluates it, and records it when an input is tracked. One result.
+/// Runs a primitive with one result: evaluates it, and records it when an input is tracked.
 ///
 /// # Errors
-/// Those of the evaluation; `Grad` when an input is tracked and there is no gradient rule.
+/// Those of the evaluation.
 #[inline(always)]
 pub fn apply(p: &'static Primitive, inputs: &[Operand<'_>], attrs: &dyn AttrSet) -> Result<Variable> {
-    let tracked = inputs.iter().any(|i| i.variable().is_some_and(Variable::is_tracked));
-    if tracked && is_lifted(inputs) {
-        return first(p, transformed(p, inputs, attrs)?);
+    if is_tracked(inputs) {
+        return apply_tracked(p, inputs, attrs);
     }
-    let mut call = Call { primitive: p, inputs, attrs, outputs: SmallVec::new() };
+    let mut call = Call::new(p, inputs, attrs, false);
     (p.eval)(&mut call)?;
-    let Some(out) = call.outputs.pop() else { return Err(no_result(p)) };
+    match call.outputs.pop() {
+        Some(out) => Ok(out.into()),
+        None => no_result(p),
+    }
+}
+
+/// [`apply`] with a tracked input.
+#[inline(always)]
+fn apply_tracked(p: &'static Primitive, inputs: &[Operand<'_>], attrs: &dyn AttrSet) -> Result<Variable> {
+    if is_lifted(inputs) || p.hidden > 0 {
+        return first(p, apply_all(p, inputs, attrs)?);
+    }
+    let mut call = Call::new(p, inputs, attrs, true);
+    (p.eval)(&mut call)?;
+    match call.outputs.pop() {
+        Some(out) => Ok(variable::record_one(p, inputs, out, attrs)),
+        None => no_result(p),
+    }
+}
+
+/// [`apply`] for a primitive with any number of results.
+///
+/// # Errors
+/// As [`apply`].
+pub fn apply_all(p: &'static Primitive, inputs: &[Operand<'_>], attrs: &dyn AttrSet) -> Result<Outputs> {
+    let tracked = is_tracked(inputs);
+    if tracked && is_lifted(inputs) {
+        return transformed(p, inputs, attrs);
+    }
+    let mut call = Call::new(p, inputs, attrs, tracked && variable::records(p));
+    (p.eval)(&mut call)?;
+    if call.is_recorded {
+        return Ok(variable::record_all(p, inputs, call.outputs, attrs));
+    }
+    Ok(call.outputs.into_iter().map(Variable::from).collect())
+}
+
+/// [`apply`] for a primitive that changes operand 0, `x`: where it is, unless something else shares its storage.
+///
+/// # Errors
+/// As [`apply`].
+pub fn apply_update(p: &'static Primitive, x: Variable, rest: &[Operand<'_>], attrs: &dyn AttrSet) -> Result<Variable> {
+    let tracked = {
+        let inputs = in_front(Operand::Variable(&x), rest);
+        if is_lifted(&inputs) {
+            return first(p, transformed(p, &inputs, attrs)?);
+        }
+        is_tracked(&inputs)
+    };
+    let edge = x.edge().clone();
+    // The handle must not share the storage during the evaluation: a number stands in its place.
+    let inputs = in_front(Operand::Scalar(Scalar::Int(0)), rest);
+    let mut call = Call::new(p, &inputs, attrs, tracked);
+    call.owned = Some(x.into_array());
+    (p.eval)(&mut call)?;
+    let Some(out) = call.outputs.pop() else { no_result(p) };
     if !tracked {
         return Ok(out.into());
     }
-    variable::record_call(p, inputs, out, attrs)
+    // Recording looks at the place of operand 0 on the tape only.
+    let before = Variable::with_edge(out.clone(), edge);
+    Ok(variable::record_one(p, &in_front(Operand::Variable(&before), rest), out, attrs))
+}
+
+fn in_front<'a>(first: Operand<'a>, rest: &[Operand<'a>]) -> SmallVec<[Operand<'a>; 3]> {
+    std::iter::once(first).chain(rest.iter().copied()).collect()
+}
+
+#[inline(always)]
+fn is_tracked(inputs: &[Operand<'_>]) -> bool {
+    inputs.iter().any(|i| i.variable().is_some_and(Variable::is_tracked))
 }
 
 #[cold]
-fn no_result(p: &'static Primitive) -> Error {
+fn no_result(p: &'static Primitive) -> ! {
     unreachable!("{}: an evaluation has a result", p.name)
 }
 
 fn first(p: &'static Primitive, mut outs: Outputs) -> Result<Variable> {
-    outs.pop().ok_or_else(|| no_result(p))
+    match outs.len() {
+        0 => no_result(p),
+        _ => Ok(outs.swap_remove(0)),
+    }
 }
 
 /// Whether an operand is inside a transformation.
@@ -320,14 +433,6 @@ fn transformed(p: &'static Primitive, inputs: &[Operand<'_>], attrs: &dyn AttrSe
     }
 }
 
-/// [`apply`] for a primitive with several results, or for a caller that knows nothing of them.
-///
-/// # Errors
-/// As [`apply`].
-pub fn apply_all(p: &'static Primitive, inputs: &[Operand<'_>], attrs: &dyn AttrSet) -> Result<Outputs> {
-    Ok(std::iter::once(apply(p, inputs, attrs)?).collect())
-}
-
 impl JvpContext<'_> {
     /// Input `i` as an array.
     #[must_use]
@@ -341,10 +446,7 @@ impl JvpContext<'_> {
     /// The attributes.
     #[must_use]
     pub fn attrs<T: Any>(&self) -> &T {
-        match self.attrs.as_any().downcast_ref() {
-            Some(attrs) => attrs,
-            None => unreachable!("called with attributes of another type"),
-        }
+        typed(self.attrs, self.primitive)
     }
 }
 
@@ -358,13 +460,41 @@ impl<'a> BatchContext<'a> {
         }
     }
 
+    /// The primitive sample by sample, the results stacked.
+    ///
+    /// # Errors
+    /// Those of the primitive.
+    pub fn each(&self) -> Result<Outputs> {
+        (self.each)(self)
+    }
+
+    /// Input `i` with its batch axis in front: an input that is the same for all samples is repeated, as a view.
+    ///
+    /// # Errors
+    /// Those of recording.
+    pub fn spread(&self, i: usize) -> Result<Variable> {
+        let x = self.array(i);
+        if self.mapped[i] {
+            return Ok(x.clone());
+        }
+        let shape: Shape = std::iter::once(self.size).chain(x.shape().iter().copied()).collect();
+        super::accumulate::broadcast_to(x, &shape)
+    }
+
+    /// Applies the primitive with other attributes to its inputs, all with their batch axis in front.
+    ///
+    /// # Errors
+    /// Those of the primitive.
+    pub fn apply_spread(&self, attrs: &dyn AttrSet) -> Result<Outputs> {
+        let inputs = (0..self.inputs.len()).map(|i| self.spread(i)).collect::<Result<SmallVec<[Variable; 3]>>>()?;
+        let operands: SmallVec<[Operand<'_>; 3]> = inputs.iter().map(Operand::from).collect();
+        apply_all(self.primitive, &operands, attrs)
+    }
+
     /// The attributes.
     #[must_use]
     pub fn attrs<T: Any>(&self) -> &T {
-        match self.attrs.as_any().downcast_ref() {
-            Some(attrs) => attrs,
-            None => unreachable!("{}: called with attributes of another type", self.primitive.name),
-        }
+        typed(self.attrs, self.primitive)
     }
 }
 
@@ -373,6 +503,32 @@ impl Variable {
     #[must_use]
     pub fn lifted(example: Array, lifted: Lifted) -> Self {
         Self::with_edge(example, Edge::Lifted(Arc::new(lifted)))
+    }
+
+    /// Whether it is inside a transformation: then its array has the shape and dtype of the value only.
+    #[must_use]
+    #[inline]
+    pub fn is_lifted(&self) -> bool {
+        matches!(self.edge(), Edge::Lifted(_))
+    }
+
+    /// The array, to read its elements.
+    ///
+    /// # Errors
+    /// `Grad` inside a batch, where there is no single value.
+    pub fn values(&self, op: &str) -> Result<&Array> {
+        if self.is_batched() {
+            return Err(Error::Grad(format!("{op}: the elements of a mapped value were read, but they differ between the samples of the batch")));
+        }
+        Ok(self.array())
+    }
+
+    /// Whether it has a batch axis of an active mapping.
+    fn is_batched(&self) -> bool {
+        match self.edge() {
+            Edge::Lifted(l) => matches!(l.kind, Lift::Batched) || l.value.is_batched(),
+            _ => false,
+        }
     }
 
     /// The value behind it at `level`, if it is lifted there.

@@ -249,6 +249,12 @@ impl Saver<'_> {
         self.inputs[i].variable().is_some_and(Variable::is_tracked)
     }
 
+    /// Number of inputs.
+    #[must_use]
+    pub fn input_count(&self) -> usize {
+        self.inputs.len()
+    }
+
     /// Whether input `i` is an array, not a number.
     #[must_use]
     #[inline]

@@ -8,7 +8,7 @@ use super::arena::{self, NodeRef};
 use super::leaf::Leaf;
 use super::mode;
 use super::node::{Attrs, Input, Meta, Op, Rule};
-use super::primitive::{AttrSet, Lifted, Operand};
+use super::primitive::{AttrSet, Lifted, Operand, Outputs};
 use super::saved::Roles;
 use super::step::Saver;
 use crate::array::{Array, DType, Shape, few};
@@ -131,7 +131,10 @@ impl Variable {
     /// The same value without history.
     #[must_use]
     pub fn detach(&self) -> Self {
-        self.array.clone().into()
+        match &self.edge {
+            Edge::Lifted(lifted) => Self { array: self.array.clone(), edge: Edge::Lifted(Arc::new(lifted.detach())) },
+            _ => self.array.clone().into(),
+        }
     }
 
     /// The gradient that backward passes collected, for a leaf.
@@ -183,17 +186,17 @@ pub fn record_many(op: &'static Op, inputs: &[&Variable], outs: Vec<Array>, save
     Ok(outs.into_iter().enumerate().map(variable).collect())
 }
 
-/// Records a call whose operands are tracked, unless this thread does not record.
+/// Whether a call of `op` with tracked operands is recorded by this thread.
+pub(super) fn records(op: &'static Op) -> bool {
+    mode::is_recording() && !matches!(op.rule, Rule::NonDifferentiable)
+}
+
+/// Records a call with one result, unless this thread does not record or the result carries no gradient.
 #[inline]
-pub(super) fn record_call(op: &'static Op, inputs: &[Operand<'_>], out: Array, attrs: &dyn AttrSet) -> Result<Variable> {
+pub(super) fn record_one(op: &'static Op, inputs: &[Operand<'_>], out: Array, attrs: &dyn AttrSet) -> Variable {
     let (recording, observed) = mode::recording_and_observed();
-    if !recording || !out.dtype().is_float() {
-        return Ok(out.into());
-    }
-    match op.rule {
-        Rule::Vjp(_) | Rule::Definition => {}
-        Rule::NonDifferentiable => return Ok(out.into()),
-        Rule::Missing(why) => return Err(missing_rule(op, why)),
+    if !recording || matches!(op.rule, Rule::NonDifferentiable) || !out.dtype().is_float() {
+        return out.into();
     }
     let outs = [out];
     let node = push(op, inputs, &outs, observed, |s| {
@@ -201,7 +204,26 @@ pub(super) fn record_call(op: &'static Op, inputs: &[Operand<'_>], out: Array, a
         s.attrs(attrs.share());
     });
     let [out] = outs;
-    Ok(Variable { array: out, edge: Edge::Node { node, output: 0 } })
+    Variable { array: out, edge: Edge::Node { node, output: 0 } }
+}
+
+/// Records a call with any number of results. Hidden ones are saved, not returned.
+pub(super) fn record_all(op: &'static Op, inputs: &[Operand<'_>], mut outs: SmallVec<[Array; 1]>, attrs: &dyn AttrSet) -> Outputs {
+    let visible = outs.len() - op.hidden;
+    let hidden: SmallVec<[Array; 1]> = outs.drain(visible..).collect();
+    let node = push(op, inputs, &outs, mode::is_observed(), |s| {
+        (op.saves)(s);
+        for (i, h) in hidden.into_iter().enumerate() {
+            s.extra(u8::try_from(i).unwrap_or(u8::MAX), h);
+        }
+        s.attrs(attrs.share());
+    });
+    let variable = |(i, array): (usize, Array)| {
+        let edge =
+            if array.dtype().is_float() { Edge::Node { node: node.clone(), output: u32::try_from(i).unwrap_or(u32::MAX) } } else { Edge::None };
+        Variable { array, edge }
+    };
+    outs.into_iter().enumerate().map(variable).collect()
 }
 
 #[cold]
@@ -213,6 +235,9 @@ fn missing_rule(op: &'static Op, why: &str) -> Error {
 fn wants_record(op: &'static Op, inputs: &[&Variable]) -> Result<bool> {
     if !inputs.iter().any(|v| v.is_tracked()) {
         return Ok(false);
+    }
+    if inputs.iter().any(|v| v.is_lifted()) {
+        return Err(Error::Grad(format!("{}: has no rule for forward mode and batching", op.name)));
     }
     match op.rule {
         Rule::Vjp(_) | Rule::Definition => Ok(true),
@@ -287,7 +312,8 @@ fn push_meta(outs: &mut SmallVec<[Meta; 1]>, out: &Array) {
 /// Gives a new node references to the hooks of the leaves among its inputs, one for each leaf.
 #[cold]
 fn hold_hooks(node: &NodeRef, inputs: &[Operand<'_>]) {
-    let leaves: SmallVec<[&Arc<Leaf>; 2]> = inputs.iter().filter_map(|v| if let Edge::Leaf(leaf) = &v.variable()?.edge { Some(leaf) } else { None }).collect();
+    let leaves: SmallVec<[&Arc<Leaf>; 2]> =
+        inputs.iter().filter_map(|v| if let Edge::Leaf(leaf) = &v.variable()?.edge { Some(leaf) } else { None }).collect();
     let shares = |leaf: &Arc<Leaf>| leaves.iter().filter(|l| Arc::ptr_eq(l, leaf)).count();
     let is_first = |k: usize| !leaves[..k].iter().any(|l| Arc::ptr_eq(l, leaves[k]));
     // Made outside the lock: they may be objects of another language.

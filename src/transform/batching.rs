@@ -27,7 +27,11 @@ pub fn vmap(f: Function<'_>, inputs: &[Variable], axes: &[Option<isize>]) -> Res
         let front = ops::moveaxis(x, &[*axis], &[0])?;
         let n = front.shape()[0];
         if *size.get_or_insert(n) != n {
-            return Err(Error::Shape(format!("vmap: the mapped axes differ in size: {} and {n} (shape {})", size.unwrap_or(0), show_shape(x.shape()))));
+            return Err(Error::Shape(format!(
+                "vmap: the mapped axes differ in size: {} and {n} (shape {})",
+                size.unwrap_or(0),
+                show_shape(x.shape())
+            )));
         }
         lifted.push(lift(level, front));
     }
@@ -90,13 +94,11 @@ pub(super) fn example(shape: &[usize], dtype: DType) -> Array {
 
 /// A value with its batch axis: a value that is not mapped is repeated as a view.
 fn spread(level: u64, size: usize, y: &Variable) -> Result<Variable> {
-    match y.at_level(level) {
-        Some(l) => Ok(l.value.clone()),
-        None => {
-            let shape: Shape = std::iter::once(size).chain(y.shape().iter().copied()).collect();
-            ops::broadcast_to(y, &shape)
-        }
+    if let Some(l) = y.at_level(level) {
+        return Ok(l.value.clone());
     }
+    let shape: Shape = std::iter::once(size).chain(y.shape().iter().copied()).collect();
+    ops::broadcast_to(y, &shape)
 }
 
 /// Runs a primitive on a batch.
@@ -117,8 +119,8 @@ fn run(level: u64, p: &'static Primitive, inputs: &[Operand<'_>], attrs: &dyn At
             }
             apply_all(p, &below, attrs)?
         }
-        Batch::Rule(rule) => rule(&BatchContext { primitive: p, inputs: &below, mapped: &mapped, size, attrs })?,
-        Batch::Loop => each(p, inputs, &values, size, attrs)?,
+        Batch::Rule(rule) => rule(&BatchContext { primitive: p, inputs: &below, mapped: &mapped, size, attrs, each })?,
+        Batch::Loop => each(&BatchContext { primitive: p, inputs: &below, mapped: &mapped, size, attrs, each })?,
     };
     Ok(outputs.into_iter().map(|y| lift(level, y)).collect())
 }
@@ -135,14 +137,15 @@ fn align(input: Operand<'_>, value: Option<&Variable>, rank: usize) -> Result<Op
 }
 
 /// The primitive, sample by sample.
-fn each(p: &'static Primitive, inputs: &[Operand<'_>], values: &[Option<&Variable>], size: usize, attrs: &dyn AttrSet) -> Result<Outputs> {
+fn each(ctx: &BatchContext<'_>) -> Result<Outputs> {
     let mut rows: Vec<Vec<Variable>> = Vec::new();
-    for i in 0..size {
-        let samples = values.iter().map(|v| v.map(|v| ops::get_item(v, &[ops::IndexItem::Int(i.cast_signed())])).transpose()).collect::<Result<SmallVec<[Option<Variable>; 3]>>>()?;
-        let sample: SmallVec<[Operand<'_>; 3]> = inputs.iter().zip(&samples).map(|(i, s)| s.as_ref().map_or(*i, Operand::Variable)).collect();
-        for (k, y) in apply_all(p, &sample, attrs)?.into_iter().enumerate() {
+    for i in 0..ctx.size {
+        let sample = |k: usize| if ctx.mapped[k] { ops::get_item(ctx.array(k), &[ops::IndexItem::Int(i.cast_signed())]).map(Some) } else { Ok(None) };
+        let samples = (0..ctx.inputs.len()).map(sample).collect::<Result<SmallVec<[Option<Variable>; 3]>>>()?;
+        let inputs: SmallVec<[Operand<'_>; 3]> = ctx.inputs.iter().zip(&samples).map(|(i, s)| s.as_ref().map_or(*i, Operand::Variable)).collect();
+        for (k, y) in apply_all(ctx.primitive, &inputs, ctx.attrs)?.into_iter().enumerate() {
             if rows.len() <= k {
-                rows.push(Vec::with_capacity(size));
+                rows.push(Vec::with_capacity(ctx.size));
             }
             rows[k].push(y);
         }

@@ -24,7 +24,11 @@ pub fn jvp(f: Function<'_>, primals: &[Variable], tangents: &[Variable]) -> Resu
 
 fn dual(level: u64, x: &Variable, t: &Variable) -> Result<Variable> {
     if x.shape() != t.shape() {
-        return Err(Error::Shape(format!("jvp: a tangent has shape {}, its primal {}; they must be equal", show_shape(t.shape()), show_shape(x.shape()))));
+        return Err(Error::Shape(format!(
+            "jvp: a tangent has shape {}, its primal {}; they must be equal",
+            show_shape(t.shape()),
+            show_shape(x.shape())
+        )));
     }
     if x.dtype() != t.dtype() || !x.dtype().is_float() {
         return Err(Error::DType(format!("jvp: a tangent has dtype {}, its primal {}; both must be the same floating dtype", t.dtype(), x.dtype())));
@@ -38,20 +42,15 @@ fn lift(level: u64, value: Variable, tangent: Option<Variable>) -> Variable {
 
 /// A value and its tangent, zeros where it has none.
 pub(super) fn split(level: u64, y: Variable) -> (Variable, Variable) {
-    match y.at_level(level) {
-        Some(l) => (l.value.clone(), l.tangent().cloned().unwrap_or_else(|| zeros_like(&l.value))),
-        None => {
-            let zero = zeros_like(&y);
-            (y, zero)
-        }
+    if let Some(l) = y.at_level(level) {
+        return (l.value.clone(), l.tangent().cloned().unwrap_or_else(|| zeros_like(&l.value)));
     }
+    let zero = zeros_like(&y);
+    (y, zero)
 }
 
 fn zeros_like(x: &Variable) -> Variable {
-    Array::full(&[], Scalar::Int(0), x.dtype())
-        .broadcast_to("jvp", x.shape())
-        .unwrap_or_else(|_| Array::zeros(x.shape(), x.dtype()))
-        .into()
+    Array::full(&[], Scalar::Int(0), x.dtype()).broadcast_to("jvp", x.shape()).unwrap_or_else(|_| Array::zeros(x.shape(), x.dtype())).into()
 }
 
 /// Runs a primitive on duals: its value, and its tangent by the primitive's own rule.
@@ -68,7 +67,7 @@ fn run(level: u64, p: &'static Primitive, inputs: &[Operand<'_>], attrs: &dyn At
     if tangents.iter().all(Option::is_none) {
         return Ok(outputs);
     }
-    let ctx = JvpContext { inputs: &below, tangents: &tangents, outputs: &outputs, attrs };
+    let ctx = JvpContext { primitive: p, inputs: &below, tangents: &tangents, outputs: &outputs, attrs };
     let tangents = tangents_of(p, &ctx)?;
     let mut tangents = tangents.into_iter();
     Ok(outputs.into_iter().map(|y| if y.dtype().is_float() { lift(level, y, tangents.next()) } else { y }).collect())
@@ -95,10 +94,19 @@ fn tangents_of(p: &'static Primitive, ctx: &JvpContext<'_>) -> Result<Outputs> {
             }))
         }
         Jvp::Linear => {
-            let zeros: SmallVec<[Variable; 3]> = ctx.inputs.iter().map(|i| i.variable().map_or_else(|| ops::scalar(0.0, ctx.outputs[0].dtype()), zeros_like)).collect();
+            let zeros: SmallVec<[Variable; 3]> =
+                ctx.inputs.iter().map(|i| i.variable().map_or_else(|| ops::scalar(0.0, ctx.outputs[0].dtype()), zeros_like)).collect();
             let tangent = |i: usize, x: &Variable| if x.dtype().is_float() { Some(ctx.tangents[i].as_ref().unwrap_or(&zeros[i])) } else { None };
-            let inputs: SmallVec<[Operand<'_>; 3]> =
-                ctx.inputs.iter().enumerate().map(|(i, o)| o.variable().and_then(|x| tangent(i, x)).map_or(*o, Operand::Variable)).collect();
+            let inputs: SmallVec<[Operand<'_>; 3]> = ctx
+                .inputs
+                .iter()
+                .enumerate()
+                .map(|(i, o)| match o {
+                    Operand::Variable(x) => tangent(i, x).map_or(*o, Operand::Variable),
+                    // A number is constant.
+                    Operand::Scalar(_) => Operand::Scalar(Scalar::Float(0.0)),
+                })
+                .collect();
             apply_all(p, &inputs, ctx.attrs)
         }
         Jvp::Multilinear => sum(ctx.tangents.iter().enumerate().filter_map(|(i, t)| {

@@ -75,7 +75,8 @@ fn pull(y: &Variable, c: &Variable, root: &Variable) -> Result<Variable> {
         return Ok(wrap(pull(&l.value, &c, root)?, Lift::Batched));
     };
     let value = pull(&l.value, c_value, root)?;
-    let terms = [(tangent.as_ref(), c_value), (lifted.and_then(|c| c.tangent()).map(|_| &l.value), lifted.and_then(|c| c.tangent()).unwrap_or(c_value))];
+    let terms =
+        [(tangent.as_ref(), c_value), (lifted.and_then(|c| c.tangent()).map(|_| &l.value), lifted.and_then(|c| c.tangent()).unwrap_or(c_value))];
     let mut sum: Option<Variable> = None;
     for (y, c) in terms {
         let Some(y) = y else { continue };

@@ -145,6 +145,7 @@ pub fn apply_unary<U: Unary + ?Sized>(x: &Variable, p: [f64; 2]) -> Result<Varia
 }
 
 #[inline(always)]
+#[allow(clippy::unnecessary_wraps, reason = "the signature of an evaluation")]
 fn eval_unary<U: Unary + ?Sized>(call: &mut Call<'_>) -> Result<()> {
     let x = call.array(0);
     let mut p = [0.0; 2];
