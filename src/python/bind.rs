@@ -88,14 +88,11 @@ unsafe fn run(py: Python<'_>, row: &Row, slf: *mut PyObject, args: *const *mut P
     let mut values: SmallVec<[Arg; 4]> = SmallVec::new();
     let mut size: usize = 0;
     for (k, p) in entry.params.iter().enumerate() {
-        let value = match (&tail, given[k].is_null()) {
+        // SAFETY: slots are null or borrowed arguments that the interpreter keeps alive during the call.
+        let value = match (&tail, unsafe { Borrowed::from_ptr_or_opt(py, given[k]) }) {
             (Some((at, t)), _) if *at == k => argument(entry, p, t.as_any())?,
-            (_, true) => default_argument(entry, p)?,
-            (_, false) => {
-                // SAFETY: non-null slots are borrowed arguments that the interpreter keeps alive during the call.
-                let o = unsafe { Bound::from_borrowed_ptr(py, given[k]) };
-                argument(entry, p, &o)?
-            }
+            (_, None) => default_argument(entry, p)?,
+            (_, Some(o)) => argument(entry, p, &o)?,
         };
         size = size.saturating_add(match &value {
             Arg::Variable(v) => v.array().size(),
@@ -161,7 +158,7 @@ unsafe fn bind<'py>(
     }
     if !names.is_null() {
         // SAFETY: `names` is null or a tuple of str.
-        let names = unsafe { Bound::from_borrowed_ptr(py, names).cast_into_unchecked::<PyTuple>() };
+        let names = unsafe { Borrowed::from_ptr(py, names).cast_unchecked::<PyTuple>() };
         for (j, key) in names.iter_borrowed().enumerate() {
             let k = position(row, &key)?;
             if !given[k].is_null() || tail.as_ref().is_some_and(|(at, _)| *at == k) {

@@ -30,13 +30,15 @@ pub fn run<T: Send>(py: Python<'_>, elements: usize, f: impl FnOnce() -> Result<
 /// The operation on few elements, without copying the operands' handles; `None` when it is another one.
 #[inline(always)]
 fn short(a: &PyVariable, other: &Bound<'_, PyAny>, f: BinaryFn, reflected: bool) -> Option<Result<Variable>> {
-    if let Ok(b) = other.cast_exact::<PyVariable>() {
-        return a.with_both(b.get(), |x, y| {
-            (x.array().size().max(y.array().size()) < SHORT).then(|| if reflected { f(y.into(), x.into()) } else { f(x.into(), y.into()) })
-        });
+    // The float comes first: testing its type is one comparison, and a cast that fails makes an error object with a reference.
+    if other.is_exact_instance_of::<PyFloat>() {
+        let number = other.cast_exact::<PyFloat>().ok()?.value().into();
+        return a.with(|x| (x.array().size() < SHORT).then(|| if reflected { f(number, x.into()) } else { f(x.into(), number) }));
     }
-    let number = other.cast_exact::<PyFloat>().ok()?.value().into();
-    a.with(|x| (x.array().size() < SHORT).then(|| if reflected { f(number, x.into()) } else { f(x.into(), number) }))
+    let b = other.cast_exact::<PyVariable>().ok()?;
+    a.with_both(b.get(), |x, y| {
+        (x.array().size().max(y.array().size()) < SHORT).then(|| if reflected { f(y.into(), x.into()) } else { f(x.into(), y.into()) })
+    })
 }
 
 #[inline(always)]
