@@ -13,7 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from table import put
@@ -47,7 +47,7 @@ def machine() -> str:
         "system": f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
         "compiler": run("rustc", "--version"),
         "commit": commit,
-        "day": f"{datetime.now(timezone.utc):%Y-%m-%d}",
+        "day": f"{datetime.now(UTC):%Y-%m-%d}",
     }
     return "\n".join(f"- {key}: {value}" for key, value in facts.items())
 

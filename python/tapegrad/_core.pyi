@@ -3,11 +3,11 @@
 from builtins import bool as _bool
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import ModuleType
-from typing import Any, Literal, SupportsIndex, TypeAlias, final, overload
+from typing import Any, Literal, Self, SupportsIndex, TypeAlias, final, overload
 
 import numpy as np
 import numpy.typing as npt
-from typing_extensions import CapsuleType, Self
+from typing_extensions import CapsuleType
 
 _ArrayLike: TypeAlias = Variable | npt.ArrayLike
 _DTypeLike: TypeAlias = DType | npt.DTypeLike | str

@@ -10,9 +10,7 @@ from .state import LoadResult, load, state_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from typing import Any, TypeVar
-
-    from typing_extensions import Self
+    from typing import Any, Self, TypeVar
 
     T = TypeVar("T")
     Hook = Callable[..., Any]
