@@ -16,6 +16,7 @@ use pyo3::types::{PyInt, PyList, PyString, PyTuple};
 use smallvec::SmallVec;
 
 use super::arguments::{argument, default_argument, signature};
+use super::convert::Beside;
 use super::error::from_panic;
 use super::operators::run as run_long;
 use super::variable::{PyVariable, wrap};
@@ -85,16 +86,21 @@ unsafe fn run(py: Python<'_>, row: &Row, slf: *mut PyObject, args: *const *mut P
     let entry = row.entry;
     // SAFETY: passed on from the caller.
     let (given, tail) = unsafe { bind(py, row, slf, args, n, names)? };
+    let others = |o: &Bound<'_, PyAny>| {
+        let arrays = given.iter().zip(entry.params).filter(|(o, p)| !o.is_null() && matches!(p.kind, Kind::Array | Kind::OptArray));
+        // SAFETY: non-null slots are borrowed arguments that the interpreter keeps alive during the call.
+        Beside::among(o, arrays.map(|(o, _)| unsafe { Bound::from_borrowed_ptr(py, *o) }))
+    };
     let mut values: SmallVec<[Arg; 4]> = SmallVec::new();
     let mut size: usize = 0;
     for (k, p) in entry.params.iter().enumerate() {
         let value = match (&tail, given[k].is_null()) {
-            (Some((at, t)), _) if *at == k => argument(entry, p, t.as_any())?,
+            (Some((at, t)), _) if *at == k => argument(entry, p, t.as_any(), &others)?,
             (_, true) => default_argument(entry, p)?,
             (_, false) => {
                 // SAFETY: non-null slots are borrowed arguments that the interpreter keeps alive during the call.
                 let o = unsafe { Bound::from_borrowed_ptr(py, given[k]) };
-                argument(entry, p, &o)?
+                argument(entry, p, &o, &others)?
             }
         };
         size = size.saturating_add(match &value {
