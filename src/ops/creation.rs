@@ -289,7 +289,9 @@ fn call_full_like(a: &Args<'_>) -> Result<super::Value> {
     const NAME: &str = "full_like";
     let (x, dtype) = (a.variable(0)?, a.dtype(2)?);
     let value = match (a.operand(1)?, dtype) {
-        (Operand::Variable(v), None) if v.is_tracked() => return Ok(filled(NAME, &sizes_of(&x), (&stored_as(NAME, v, x.dtype())?).into(), None)?.into()),
+        (Operand::Variable(v), None) if v.is_tracked() => {
+            return Ok(filled(NAME, &sizes_of(&x), (&stored_as(NAME, v, x.dtype())?).into(), None)?.into());
+        }
         (value, _) => value,
     };
     Ok(filled(NAME, &sizes_of(&x), value, Some(dtype.unwrap_or_else(|| x.dtype())))?.into())
@@ -412,13 +414,7 @@ pub const ENTRIES: &[Entry] = &[
         "linspace",
         "num numbers at equal distances from start to stop, which is one of them unless endpoint is False. Gradients flow to both ends.\n\n\
          >>> tg.linspace(0, 1, 5)\nVariable([0.  , 0.25, 0.5 , 0.75, 1.  ])\n",
-        &[
-            Param::array("start"),
-            Param::array("stop"),
-            Param::new("num", Kind::Int).or(Default::Int(50)),
-            Param::flag("endpoint", true),
-            DTYPE,
-        ],
+        &[Param::array("start"), Param::array("stop"), Param::new("num", Kind::Int).or(Default::Int(50)), Param::flag("endpoint", true), DTYPE],
         call_linspace,
         linspace_samples,
     )

@@ -49,9 +49,9 @@ pub fn argument(entry: &Entry, p: &Param, o: &Bound<'_, PyAny>, others: Others<'
         _ if o.is_none() && p.default == Default::None => Ok(Arg::None),
         Kind::Arrays | Kind::Each => arrays(entry, p, o),
         Kind::Float | Kind::OptFloat => float(entry, p, o).map(Arg::Float),
-        Kind::Int | Kind::OptInt => {
-            int(o)?.map(|i| Arg::Int(i as i64)).ok_or_else(|| wrong(entry, p, o, if p.default == Default::None { "an int or None" } else { "an int" }))
-        }
+        Kind::Int | Kind::OptInt => int(o)?
+            .map(|i| Arg::Int(i as i64))
+            .ok_or_else(|| wrong(entry, p, o, if p.default == Default::None { "an int or None" } else { "an int" })),
         Kind::Bool => {
             if let Ok(b) = o.cast::<PyBool>() {
                 return Ok(Arg::Bool(b.is_true()));

@@ -269,7 +269,7 @@ fn unconverted(o: &Bound<'_, PyAny>, dtype: Option<DType>, copy: Option<bool>) -
     }
     if has_array || has_buffer {
         // A buffer is opened here, since NumPy passes over what its owner raises.
-        let o = if has_array { o.clone() } else { pyo3::types::PyMemoryView::from(o)?.into_any() };
+        let o = if has_array || is_text(o) { o.clone() } else { pyo3::types::PyMemoryView::from(o)?.into_any() };
         let a = o.py().import("numpy")?.call_method1("asarray", (&o,))?;
         return match numpy::as_ndarray(&a) {
             Some(a) => Ok(numpy::from_ndarray(a, copy)?.into()),

@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyEllipsis, PyFloat, PyInt, PyList, PySlice, PyString, PyTuple};
 
 use super::convert::{self, Value};
+use super::error::DTypeError;
 use super::numpy;
 use crate::array::{Array, DType};
 use crate::ops::index::IndexItem;
@@ -55,6 +56,8 @@ fn item(key: &Bound<'_, PyAny>) -> PyResult<IndexItem> {
             Err(error)
         }
         Err(_) if numpy::as_ndarray(key).is_some() => Err(no_index(key)),
+        // NumPy has ints that we have no dtype for.
+        Err(e) if e.is_instance_of::<DTypeError>(key.py()) && key.hasattr("__index__")? => position(key),
         Err(e) => Err(e),
     }
 }
