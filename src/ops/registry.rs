@@ -191,6 +191,18 @@ impl Entry {
         Self { aliases, ..self }
     }
 
+    /// Made of operations that have rules.
+    #[must_use]
+    pub const fn composite(self, gradient: &'static str) -> Self {
+        Self { gradient: Gradient::Composite(gradient), ..self }
+    }
+
+    /// With a rule.
+    #[must_use]
+    pub const fn rule(self, gradient: &'static str) -> Self {
+        Self { gradient: Gradient::Rule(gradient), ..self }
+    }
+
     /// A function only, no method.
     #[must_use]
     pub const fn no_method(self) -> Self {

@@ -6,7 +6,7 @@ use crate::array::{Array, DType, Element, Scalar, Shape, broadcast_shapes, norma
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::blocks::{self, Input};
-use crate::tape::{Grads, Op, Rule, Step, Variable, accumulate, record};
+use crate::tape::{Grads, Op, Rule, Step, Variable, accumulate, is_recording, record};
 
 static ASTYPE: Op = Op { name: "astype", rule: Rule::Vjp(astype_vjp) };
 static RESHAPE: Op = Op { name: "reshape", rule: Rule::Vjp(reshape_vjp) };
@@ -29,6 +29,19 @@ pub fn astype(x: &Variable, dtype: DType) -> Result<Variable> {
     let input = [Input::from(x.array())];
     let out: Array = dispatch!(x.dtype(), S => dispatch!(dtype, T => blocks::map(input, x.shape(), |[v]: [S; 1]| T::from_scalar(v.to_scalar()))));
     record(&ASTYPE, &[x], out, |_| {})
+}
+
+/// [`astype`] for a value that is stored in an array of `dtype`: the dtype is not asked for, so it must carry the gradient.
+///
+/// # Errors
+/// `Grad` when `x` requires gradients and `dtype` is not floating.
+pub(crate) fn stored_as(op: &str, x: &Variable, dtype: DType) -> Result<Variable> {
+    if x.is_tracked() && !dtype.is_float() && is_recording() {
+        return Err(Error::Grad(format!(
+            "{op}: an array of {dtype} cannot hold a value that requires gradients; detach() the value, or make the array floating"
+        )));
+    }
+    astype(x, dtype)
 }
 
 /// As [`astype`], without a copy of the handle: what is made is put into `at`.

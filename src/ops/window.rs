@@ -9,7 +9,7 @@ use crate::error::{Error, Result, show_shape};
 use crate::kernel::region;
 use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, one_gradient, record};
 
-use super::shape::astype;
+use super::shape::stored_as;
 
 /// `count` positions of an axis from `start` on, `step` apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,7 +165,7 @@ pub(super) fn fit_value(value: &Variable, dtype: DType, shape: &[usize], advance
             format!("setitem: could not broadcast a value of shape {from} into shape {to}")
         }));
     }
-    let value = astype(value, dtype)?;
+    let value = stored_as("setitem", value, dtype)?;
     if extra == 0 { Ok(value) } else { super::shape::reshape_to(&value, &value.shape()[extra..]) }
 }
 

@@ -16,6 +16,7 @@ use pyo3::types::{PyInt, PyList, PyString, PyTuple};
 use smallvec::SmallVec;
 
 use super::arguments::{argument, default_argument, signature};
+use super::convert::Beside;
 use super::error::from_panic;
 use super::operators::run as run_long;
 use super::variable::{PyVariable, wrap};
@@ -85,14 +86,19 @@ unsafe fn run(py: Python<'_>, row: &Row, slf: *mut PyObject, args: *const *mut P
     let entry = row.entry;
     // SAFETY: passed on from the caller.
     let (given, tail) = unsafe { bind(py, row, slf, args, n, names)? };
+    let others = |o: &Bound<'_, PyAny>| {
+        let arrays = given.iter().zip(entry.params).filter(|(o, p)| !o.is_null() && matches!(p.kind, Kind::Array | Kind::OptArray));
+        // SAFETY: non-null slots are borrowed arguments that the interpreter keeps alive during the call.
+        Beside::among(o, arrays.map(|(o, _)| unsafe { Bound::from_borrowed_ptr(py, *o) }))
+    };
     let mut values: SmallVec<[Arg; 4]> = SmallVec::new();
     let mut size: usize = 0;
     for (k, p) in entry.params.iter().enumerate() {
         // SAFETY: slots are null or borrowed arguments that the interpreter keeps alive during the call.
         let value = match (&tail, unsafe { Borrowed::from_ptr_or_opt(py, given[k]) }) {
-            (Some((at, t)), _) if *at == k => argument(entry, p, t.as_any())?,
+            (Some((at, t)), _) if *at == k => argument(entry, p, t.as_any(), &others)?,
             (_, None) => default_argument(entry, p)?,
-            (_, Some(o)) => argument(entry, p, &o)?,
+            (_, Some(o)) => argument(entry, p, &o, &others)?,
         };
         size = size.saturating_add(match &value {
             Arg::Variable(v) => v.array().size(),

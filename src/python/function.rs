@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyTuple, PyType};
 
 use super::error::{GradError, external};
+use super::number::holds_tracked;
 use super::variable::{PyVariable, expect, wrap};
 use crate::array::{Array, Handle};
 use crate::error::{Result, show_shape};
@@ -172,6 +173,12 @@ fn apply_function<'py>(cls: &Bound<'py, PyType>, ctx: &Bound<'py, PyAny>, args: 
         if let Ok(v) = a.cast::<PyVariable>() {
             places.push(k);
             inputs.push(v.get().snapshot());
+        } else if holds_tracked(&a) {
+            return Err(GradError::new_err(format!(
+                "{name}.apply: argument {k} is a {} that holds a Variable which requires gradients; pass such Variables as arguments of \
+                 their own, as in apply(*variables), or detach() them",
+                a.get_type().name()?
+            )));
         }
     }
     let out = {

@@ -10,12 +10,12 @@ use crate::tape::{self, BackwardOptions, Variable};
 
 type Roots = Vec<(Variable, Option<Variable>)>;
 
-/// What users pass as a gradient: a Variable keeps its history, other things take the dtype of `root`.
+/// What users pass as a gradient, with its history: a Variable as it is, other things in the dtype of `root`.
 pub fn cotangent(g: &Bound<'_, PyAny>, root: &Variable) -> PyResult<Variable> {
     if let Ok(v) = g.cast::<PyVariable>() {
         return Ok(v.get().snapshot());
     }
-    Ok(convert::array(g, Some(root.dtype()), None)?.into())
+    convert::variable(g, Some(root.dtype()), None)
 }
 
 /// A backward pass.

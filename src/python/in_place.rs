@@ -59,10 +59,9 @@ pub fn assign(slf: &Bound<'_, PyVariable>, key: &Bound<'_, PyAny>, value: &Bound
     guard("assignment", || {
         v.check_in_place("assignment")?;
         let items = index::items(key)?;
-        let value = match convert::operand_for(value, v)? {
-            Some(value) => value,
-            // A list takes the array's dtype, so what does not fit is seen here.
-            None => Value::Variable(convert::array(value, Some(v.dtype_now()), None)?.into()),
+        let value = match convert::number_for(value, v)? {
+            Some(number) => Value::Scalar(number),
+            None => Value::Variable(convert::stored(value, v.dtype_now())?),
         };
         if overwrite(v, &value, |a| ops::write_item(a, &items, value.operand()))? {
             return Ok(());

@@ -1,11 +1,13 @@
 //! What stands between square brackets, as the core's index items.
 
-use pyo3::exceptions::{PyIndexError, PyTypeError};
+use pyo3::exceptions::{PyIndexError, PyOverflowError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyEllipsis, PyFloat, PyInt, PyList, PySlice, PyString, PyTuple};
 
-use super::{convert, numpy};
+use super::convert::{self, Value};
+use super::error::DTypeError;
+use super::numpy;
 use crate::array::{Array, DType};
 use crate::ops::index::IndexItem;
 
@@ -42,15 +44,27 @@ fn item(key: &Bound<'_, PyAny>) -> PyResult<IndexItem> {
         return Err(no_index(key));
     }
     let listed = key.cast::<PyList>().is_ok() || key.cast::<PyTuple>().is_ok();
-    match convert::array(key, None, None) {
+    match convert::operand(key) {
         // A list of nothing holds ints as well as anything.
-        Ok(a) if listed && a.size() == 0 => Ok(IndexItem::Array(Array::empty(a.shape(), DType::I64).into())),
-        Ok(a) => Ok(IndexItem::Array(a.into())),
-        Err(e) if listed => Err(PyIndexError::new_err(format!("a list in an index must hold ints or bools: {}", e.value(key.py())))),
-        // An ndarray has __index__ whatever it holds.
-        Err(_) if numpy::as_ndarray(key).is_none() && key.hasattr("__index__")? => position(key),
-        Err(_) => Err(no_index(key)),
+        Ok(Some(Value::Variable(v))) if listed && v.array().size() == 0 => Ok(IndexItem::Array(Array::empty(v.shape(), DType::I64).into())),
+        Ok(Some(Value::Variable(v))) => Ok(IndexItem::Array(v)),
+        Ok(_) if key.hasattr("__index__")? => position(key),
+        Ok(_) => Err(no_index(key)),
+        Err(e) if listed && misfit(&e, key.py()) => {
+            let error = PyIndexError::new_err(format!("a list in an index must hold ints or bools: {}", e.value(key.py())));
+            error.set_cause(key.py(), Some(e));
+            Err(error)
+        }
+        Err(_) if numpy::as_ndarray(key).is_some() => Err(no_index(key)),
+        // NumPy has ints that we have no dtype for.
+        Err(e) if e.is_instance_of::<DTypeError>(key.py()) && key.hasattr("__index__")? => position(key),
+        Err(e) => Err(e),
     }
+}
+
+/// Whether an error says that something is no array of ours.
+fn misfit(e: &PyErr, py: Python<'_>) -> bool {
+    e.is_instance_of::<PyTypeError>(py) || e.is_instance_of::<PyValueError>(py) || e.is_instance_of::<PyOverflowError>(py)
 }
 
 fn no_index(key: &Bound<'_, PyAny>) -> PyErr {

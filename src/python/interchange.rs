@@ -5,12 +5,12 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyTuple};
 
 use super::error::{GradError, guard};
-use super::variable::PyVariable;
+use super::variable::{PyVariable, State};
 use super::{dlpack, numpy};
 use crate::array::{Array, Scalar};
 use crate::dispatch;
 use crate::error::show_shape;
-use crate::tape::Edge;
+use crate::tape::{self, Edge, Variable};
 
 fn to_object(py: Python<'_>, s: Scalar) -> Bound<'_, PyAny> {
     match s {
@@ -29,6 +29,20 @@ fn nested_list<'py>(py: Python<'py>, a: &Array, flat: &[Scalar], axis: usize, at
     Ok(pyo3::types::PyList::new(py, items)?.into_any())
 }
 
+impl PyVariable {
+    /// Raises where a library without gradients would take a tracked value as data.
+    fn check_leaves(&self, to: &str) -> PyResult<()> {
+        if !self.with(Variable::is_tracked) || !tape::is_recording() {
+            return Ok(());
+        }
+        Err(GradError::new_err(format!(
+            "a Variable that requires gradients is handed to {to}, which cannot carry its graph. Use the counterpart in tapegrad, as \
+             tg.asarray([a, b]) for np.array([a, b]) and tg.sin(x) for scipy's or math's functions, or pass x.detach() or x.numpy() for the \
+             data without gradients"
+        )))
+    }
+}
+
 #[pymethods]
 impl PyVariable {
     /// The elements as a NumPy array: a read-only view without a copy, or a writable copy.
@@ -40,6 +54,7 @@ impl PyVariable {
 
     #[pyo3(signature = (dtype = None, copy = None))]
     fn __array__<'py>(&self, py: Python<'py>, dtype: Option<&Bound<'py, PyAny>>, copy: Option<bool>) -> PyResult<Bound<'py, PyAny>> {
+        self.check_leaves("NumPy (__array__)")?;
         let view = self.numpy(py, copy == Some(true))?;
         match dtype {
             Some(d) if !d.is_none() => {
@@ -53,6 +68,7 @@ impl PyVariable {
 
     #[pyo3(signature = (**options))]
     fn __dlpack__<'py>(&self, py: Python<'py>, options: Option<&Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyAny>> {
+        self.check_leaves("DLPack (__dlpack__)")?;
         dlpack::export(py, self.snapshot().array(), options)
     }
 
@@ -110,6 +126,22 @@ impl PyVariable {
             None | Some("2024.12" | "2023.12" | "2022.12" | "2021.12") => py.import("tapegrad"),
             Some(v) => Err(pyo3::exceptions::PyValueError::new_err(format!("array API version {v} is not supported, the newest here is 2024.12"))),
         }
+    }
+
+    /// A copy that keeps the graph, the class and the attributes.
+    fn __copy__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let value = guard("copy", || Ok(crate::ops::positive(&slf.get().snapshot())?))?;
+        if slf.get_type().is(py.get_type::<Self>()) {
+            return Ok(Bound::new(py, Self::new(value))?.into_any());
+        }
+        let out = py.get_type::<Self>().call_method1("__new__", (slf.get_type(), 0.0))?;
+        let empty = std::mem::replace(&mut *out.cast::<Self>()?.get().state.lock(), State::Value(value));
+        drop(empty); // after the lock
+        if let Some(attributes) = slf.getattr_opt("__dict__")? {
+            out.getattr("__dict__")?.call_method1("update", (attributes,))?;
+        }
+        Ok(out)
     }
 
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {

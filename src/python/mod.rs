@@ -14,6 +14,7 @@ mod in_place;
 mod index;
 mod interchange;
 mod loss;
+mod number;
 mod numpy;
 mod operators;
 mod optim;
@@ -37,6 +38,7 @@ mod _core {
         super::dtype::register(m)?;
         super::variable::register(m)?;
         super::interchange::register(m)?;
+        super::number::register(m)?;
         super::grad::register(m)?;
         super::function::register(m)?;
         super::tape::register(m)?;

@@ -40,6 +40,12 @@ pub fn as_ndarray<'a, 'py>(o: &'a Bound<'py, PyAny>) -> Option<&'a Bound<'py, Py
     if numpy_loaded(o.py()) { o.cast::<PyUntypedArray>().ok() } else { None }
 }
 
+/// Whether `o` has the buffer protocol.
+pub fn has_buffer(o: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: looks at the type of a live object.
+    unsafe { ffi::PyObject_CheckBuffer(o.as_ptr()) == 1 }
+}
+
 /// A NumPy array that lends its memory. It may be dropped, locked and unlocked on any thread.
 struct NdarrayLender(ManuallyDrop<Py<PyUntypedArray>>);
 
@@ -97,7 +103,7 @@ impl Drop for NdarrayLender {
 }
 
 /// Our dtype of a NumPy array, and whether its memory can be used as it is.
-fn dtype_of(a: &Bound<'_, PyUntypedArray>) -> PyResult<(DType, bool)> {
+pub fn dtype_of(a: &Bound<'_, PyUntypedArray>) -> PyResult<(DType, bool)> {
     let descr = a.dtype();
     let native = descr.is_native_byteorder().unwrap_or(true);
     let dtype = match (descr.kind(), descr.itemsize()) {

@@ -100,7 +100,7 @@ impl PyVariable {
         }
         let place = match &*g.state.lock() {
             State::Leaf(l) if !l.requires_grad() => Arc::clone(l),
-            _ => Leaf::new(v.detach(), false),
+            _ => Leaf::new(if tape::is_recording() { v } else { v.detach() }, false),
         };
         leaf.set_grad(Some(place));
         Ok(())

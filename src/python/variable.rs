@@ -41,7 +41,8 @@ impl State {
 /// Variable(data, *, dtype=None, requires_grad=False)
 ///
 /// `data` is a number, a nested list, a NumPy array (shared, not copied, when it is contiguous), or anything with
-/// `__dlpack__`, `__array__` or the buffer protocol. NumPy arrays keep their dtype, Python floats become the default
+/// `__dlpack__`, `__array__` or the buffer protocol. A Variable that requires gradients raises GradError, alone or in a list:
+/// `asarray` keeps its graph, `detach` drops it. NumPy arrays keep their dtype, Python floats become the default
 /// dtype (float32). Only floating arrays can require gradients: DTypeError otherwise.
 ///
 /// >>> x = tg.Variable([1.0, 2.0], requires_grad=True)
@@ -189,7 +190,7 @@ impl PyVariable {
     #[pyo3(signature = (data, *, dtype = None, requires_grad = false))]
     fn py_new(data: &Bound<'_, PyAny>, dtype: Option<&Bound<'_, PyAny>>, requires_grad: bool) -> PyResult<Self> {
         let dtype = dtype.map(dtype::extract).transpose()?;
-        let a = convert::array(data, dtype, None)?;
+        let a = convert::untracked("Variable(data)", data, dtype, None)?;
         if !requires_grad {
             return Ok(Self::new(a.into()));
         }
@@ -340,7 +341,8 @@ pub fn require_float(dtype: DType) -> PyResult<()> {
     )))
 }
 
-/// An array of `data`, shared with it where possible.
+/// An array of `data`, shared with it where possible. A Variable keeps its graph, and nested lists that hold Variables are stacked
+/// by recorded operations.
 ///
 /// asarray(data, dtype=None, copy=None): copy=True always copies, copy=False raises ValueError where it must copy.
 ///
@@ -356,10 +358,10 @@ fn asarray<'py>(data: &Bound<'py, PyAny>, dtype: Option<&Bound<'py, PyAny>>, cop
     {
         return Ok(data.clone());
     }
-    Ok(Bound::new(data.py(), PyVariable::new(convert::array(data, dtype, copy)?.into()))?.into_any())
+    Ok(Bound::new(data.py(), PyVariable::new(convert::variable(data, dtype, copy)?))?.into_any())
 }
 
-/// An array of a copy of `data`.
+/// An array of a copy of `data`, which keeps the graph of Variables.
 ///
 /// >>> tg.array([[1.0, 2.0]])
 /// Variable([[1., 2.]])
@@ -367,7 +369,7 @@ fn asarray<'py>(data: &Bound<'py, PyAny>, dtype: Option<&Bound<'py, PyAny>>, cop
 #[pyo3(signature = (data, dtype = None))]
 fn array(data: &Bound<'_, PyAny>, dtype: Option<&Bound<'_, PyAny>>) -> PyResult<PyVariable> {
     let dtype = dtype.map(dtype::extract).transpose()?;
-    Ok(PyVariable::new(convert::fresh(data, dtype)?.into()))
+    Ok(PyVariable::new(convert::fresh(data, dtype)?))
 }
 
 /// An array that shares the memory of an object with `__dlpack__`.
