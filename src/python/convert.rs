@@ -21,6 +21,11 @@ pub enum Value {
 }
 
 impl Value {
+    /// The array, if it is one.
+    pub fn variable(&self) -> Option<&Variable> {
+        if let Self::Variable(v) = self { Some(v) } else { None }
+    }
+
     /// As the core's operand.
     pub fn operand(&self) -> ops::Operand<'_> {
         match self {
@@ -151,7 +156,7 @@ fn raw_array(o: &Bound<'_, PyAny>, dtype: Option<DType>, copy: Option<bool>) -> 
         return Err(PyTypeError::new_err("a string cannot be converted to an array of numbers"));
     }
     if o.hasattr("__dlpack__")? && !o.hasattr("__array__")? {
-        return super::dlpack::import(o).map(fresh);
+        return super::dlpack::import(o, copy);
     }
     let from_buffer = o.hasattr("__array__")? || pyo3::types::PyMemoryView::from(o).is_ok();
     if from_buffer {

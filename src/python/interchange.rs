@@ -51,9 +51,17 @@ impl PyVariable {
         }
     }
 
-    #[pyo3(signature = (**options))]
-    fn __dlpack__<'py>(&self, py: Python<'py>, options: Option<&Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyAny>> {
-        dlpack::export(py, self.snapshot().array(), options)
+    /// A DLPack capsule: shared and read-only with max_version=(1, 0) or newer, else a copy.
+    #[pyo3(signature = (*, stream = None, max_version = None, dl_device = None, copy = None))]
+    fn __dlpack__<'py>(
+        &self,
+        py: Python<'py>,
+        stream: Option<&Bound<'py, PyAny>>,
+        max_version: Option<(u32, u32)>,
+        dl_device: Option<(i32, i32)>,
+        copy: Option<bool>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        dlpack::export(py, self.snapshot().array(), &dlpack::Request { stream, max_version, device: dl_device, copy })
     }
 
     #[allow(clippy::unused_self, reason = "a method of the protocol")]
