@@ -27,11 +27,14 @@ pub use grid::{Aligned, Grid, PERIOD};
 pub use handle::Handle;
 pub use layout::{Layout, Shape, Strides, broadcast_shapes, dims, few, normalize_axis, same, size_of};
 pub use limit::{check_growth, check_memory};
-pub use storage::{Lender, Storage};
+pub use storage::{Keep, Lender, Storage};
 pub use turn::{LINE, prefetch_line};
 
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
+
+/// Lent memory up to this size is copied as a whole, whatever part of it is needed.
+const LARGE_LENT_BYTES: usize = 16 << 20;
 
 /// An n-dimensional array: cheap to clone, immutable, possibly a view of a part of its storage.
 #[derive(Clone, Debug)]
@@ -266,6 +269,49 @@ impl Array {
         let storage = out.fresh();
         dispatch!(self.dtype(), T => self.read::<T>(storage.as_mut_slice()));
         out
+    }
+
+    /// Whether someone else may write its memory, at any time.
+    #[must_use]
+    #[inline]
+    pub fn is_lent(&self) -> bool {
+        self.storage.is_lent()
+    }
+
+    /// The elements in memory of the pool: a copy where the memory is another owner's.
+    #[must_use]
+    pub fn pooled(&self) -> Self {
+        match self.storage.copied() {
+            Some(copy) => Self { storage: copy.clone(), view: self.view.clone() },
+            None if self.storage.is_pooled() => self.clone(),
+            None => self.copy(),
+        }
+    }
+
+    /// This array in the copy that replaced its lent memory, once there is one.
+    #[must_use]
+    pub fn moved(&self) -> Option<Self> {
+        self.storage.copied().map(|copy| Self { storage: copy.clone(), view: self.view.clone() })
+    }
+
+    /// The array as the tape keeps it: what it shows never changes.
+    ///
+    /// Lent memory is copied once, as a whole, and whatever shares its storage sees the copy from then on. A small part of
+    /// large memory is copied alone, each time: a batch of a data set must not double the set.
+    #[must_use]
+    pub fn kept(&self) -> Self {
+        match self.storage.keep() {
+            Keep::InPlace => self.moved().unwrap_or_else(|| self.clone()),
+            Keep::Promised(lender) => Self { storage: Handle::of(self.storage.promised(lender)), view: self.view.clone() },
+            Keep::Copy if self.is_small_part() => self.copy(),
+            Keep::Copy => Self { storage: self.storage.move_to_copy().clone(), view: self.view.clone() },
+        }
+    }
+
+    /// Whether copying the whole storage would cost much more than copying what the array shows of it.
+    fn is_small_part(&self) -> bool {
+        let whole = self.storage.len() * self.dtype().size();
+        whole > LARGE_LENT_BYTES && self.nbytes() < whole / 8
     }
 
     /// This array, or a copy in row-major order.

@@ -18,10 +18,11 @@ use smallvec::SmallVec;
 use super::arguments::{argument, default_argument, signature};
 use super::convert::Beside;
 use super::error::from_panic;
-use super::operators::run as run_long;
+use super::operators::{load, run as run_long};
 use super::variable::{PyVariable, wrap};
 use crate::ops::registry::{Arg, Args, Entry, Kind, Value};
 use crate::registry;
+use crate::tape::Variable;
 
 type Fast = unsafe extern "C" fn(*mut PyObject, *const *mut PyObject, Py_ssize_t, *mut PyObject) -> *mut PyObject;
 
@@ -92,7 +93,6 @@ unsafe fn run(py: Python<'_>, row: &Row, slf: *mut PyObject, args: *const *mut P
         Beside::among(o, arrays.map(|(o, _)| unsafe { Bound::from_borrowed_ptr(py, *o) }))
     };
     let mut values: SmallVec<[Arg; 4]> = SmallVec::new();
-    let mut size: usize = 0;
     for (k, p) in entry.params.iter().enumerate() {
         // SAFETY: slots are null or borrowed arguments that the interpreter keeps alive during the call.
         let value = match (&tail, unsafe { Borrowed::from_ptr_or_opt(py, given[k]) }) {
@@ -100,19 +100,59 @@ unsafe fn run(py: Python<'_>, row: &Row, slf: *mut PyObject, args: *const *mut P
             (_, None) => default_argument(entry, p)?,
             (_, Some(o)) => argument(entry, p, &o, &others)?,
         };
-        size = size.saturating_add(match &value {
-            Arg::Variable(v) => v.array().size(),
-            Arg::Variables(vs) => vs.iter().fold(0, |n: usize, v| n.saturating_add(v.array().size())),
-            _ => 0,
-        });
         values.push(value);
     }
+    let size = load(values.iter().flat_map(variables));
     match run_long(py, size, || (entry.call)(&Args::new(entry.name, &values)))? {
-        Value::One(v) => wrap(py, v),
+        Value::One(v) => wrap(py, own(entry, v)),
         Value::Many(vs) => {
-            let handles: Vec<Py<PyAny>> = vs.into_iter().map(|v| wrap(py, v)).collect::<PyResult<_>>()?;
+            let handles: Vec<Py<PyAny>> = vs.into_iter().map(|v| wrap(py, own(entry, v))).collect::<PyResult<_>>()?;
             Ok(PyTuple::new(py, handles)?.into_any().unbind())
         }
+    }
+}
+
+/// Functions whose results show the memory of an argument, as NumPy's do. Results of all others are values of their own.
+const VIEWS: [&str; 24] = [
+    "reshape",
+    "expand_dims",
+    "squeeze",
+    "broadcast_to",
+    "broadcast_arrays",
+    "atleast_1d",
+    "atleast_2d",
+    "atleast_3d",
+    "permute_dims",
+    "transpose",
+    "matrix_transpose",
+    "swapaxes",
+    "moveaxis",
+    "flip",
+    "rot90",
+    "flipud",
+    "fliplr",
+    "split",
+    "array_split",
+    "unstack",
+    "hsplit",
+    "vsplit",
+    "dsplit",
+    "diagonal",
+];
+
+/// A result in memory of its own, unless it is a view: an operation with nothing to do hands on what it was given, and the owner
+/// of lent memory may write it later.
+#[inline]
+fn own(entry: &Entry, v: Variable) -> Variable {
+    if v.array().is_lent() && !VIEWS.contains(&entry.name) { v.pooled() } else { v }
+}
+
+/// The arrays of an argument.
+fn variables(arg: &Arg) -> &[Variable] {
+    match arg {
+        Arg::Variable(v) => std::slice::from_ref(v),
+        Arg::Variables(vs) => vs,
+        _ => &[],
     }
 }
 

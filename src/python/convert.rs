@@ -21,6 +21,11 @@ pub enum Value {
 }
 
 impl Value {
+    /// The array, if it is one.
+    pub fn variable(&self) -> Option<&Variable> {
+        if let Self::Variable(v) = self { Some(v) } else { None }
+    }
+
     /// As the core's operand.
     pub fn operand(&self) -> ops::Operand<'_> {
         match self {
@@ -265,7 +270,7 @@ fn unconverted(o: &Bound<'_, PyAny>, dtype: Option<DType>, copy: Option<bool>) -
     }
     let (has_array, has_buffer) = (o.hasattr("__array__")?, numpy::has_buffer(o));
     if !has_array && o.hasattr("__dlpack__")? {
-        return fresh(super::dlpack::import(o)?.into());
+        return Ok(super::dlpack::import(o, copy)?.into());
     }
     if has_array || has_buffer {
         // A buffer is opened here, since NumPy passes over what its owner raises.

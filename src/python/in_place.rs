@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use super::convert::{self, Value};
 use super::error::guard;
 use super::index;
-use super::operators::{BinaryFn, run};
+use super::operators::{BinaryFn, load, run};
 use super::variable::{PyVariable, State};
 use crate::array::Array;
 use crate::error::Result;
@@ -44,7 +44,7 @@ pub fn operate(slf: &Bound<'_, PyVariable>, other: &Bound<'_, PyAny>, name: &str
             let got = other.get_type().name()?;
             return Err(PyTypeError::new_err(format!("{name}: the right side must be an array or a number, got {got}")));
         };
-        let size = v.snapshot().array().size();
+        let size = load(std::iter::once(&v.snapshot()).chain(other.variable()));
         let old = run(slf.py(), size, || if overwrite(v, &other, |a| update(a, other.operand()))? { Ok(None) } else { Ok(Some(v.snapshot())) })?;
         let Some(old) = old else { return Ok(()) };
         let new = run(slf.py(), size, || f(Operand::Variable(&old), other.operand()))?;

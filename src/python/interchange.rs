@@ -1,8 +1,9 @@
 //! A `Variable` as something else: NumPy arrays, DLPack tensors, Python numbers and lists, pickles.
 
 use pyo3::exceptions::PyTypeError;
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyTuple};
+use pyo3::types::{PyBool, PyDict, PyString, PyTuple};
 
 use super::error::{GradError, guard};
 use super::variable::{PyVariable, State};
@@ -66,10 +67,18 @@ impl PyVariable {
         }
     }
 
-    #[pyo3(signature = (**options))]
-    fn __dlpack__<'py>(&self, py: Python<'py>, options: Option<&Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyAny>> {
+    /// A DLPack capsule: shared and read-only with max_version=(1, 0) or newer, else a copy.
+    #[pyo3(signature = (*, stream = None, max_version = None, dl_device = None, copy = None))]
+    fn __dlpack__<'py>(
+        &self,
+        py: Python<'py>,
+        stream: Option<&Bound<'py, PyAny>>,
+        max_version: Option<(u32, u32)>,
+        dl_device: Option<(i32, i32)>,
+        copy: Option<bool>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         self.check_leaves("DLPack (__dlpack__)")?;
-        dlpack::export(py, self.snapshot().array(), options)
+        dlpack::export(py, self.snapshot().array(), &dlpack::Request { stream, max_version, device: dl_device, copy })
     }
 
     #[allow(clippy::unused_self, reason = "a method of the protocol")]
@@ -144,7 +153,7 @@ impl PyVariable {
         Ok(out)
     }
 
-    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
         let py = slf.py();
         let v = slf.get().snapshot();
         if matches!(v.edge(), Edge::Node { .. }) {
@@ -152,17 +161,50 @@ impl PyVariable {
         }
         let data = slf.get().numpy(py, true)?;
         let rebuild = py.import("tapegrad._core")?.getattr("_rebuild")?;
-        let args = PyTuple::new(py, [slf.get_type().into_any(), data, PyBool::new(py, v.is_tracked()).to_owned().into_any()])?;
-        Ok((rebuild, args))
+        let grad = slf.getattr(intern!(py, "grad"))?;
+        let args = PyTuple::new(py, [slf.get_type().into_any(), data, PyBool::new(py, v.is_tracked()).to_owned().into_any(), grad])?;
+        PyTuple::new(py, [rebuild, args.into_any(), attributes(slf.as_any())?])
     }
 }
 
-/// A Variable from its parts, for pickle and copy.
+/// What a subclass keeps on `o`, as pickle wants it: None, its dict, or its dict and its slots.
+fn attributes<'py>(o: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = o.py();
+    if let Some(state) = o.getattr_opt(intern!(py, "__getstate__"))? {
+        return state.call0();
+    }
+    // Before Python 3.11 no object has this method by itself.
+    let dict = o.getattr_opt(intern!(py, "__dict__"))?.unwrap_or_else(|| PyDict::new(py).into_any());
+    let slots = PyDict::new(py);
+    for name in py.import("copyreg")?.call_method1("_slotnames", (o.get_type(),))?.try_iter()? {
+        let name = name?.cast_into::<PyString>()?;
+        if let Some(value) = o.getattr_opt(&name)? {
+            slots.set_item(name, value)?;
+        }
+    }
+    Ok(if slots.is_empty() { dict } else { PyTuple::new(py, [dict, slots.into_any()])?.into_any() })
+}
+
+/// A Variable from its parts, for pickle and copy. `class` makes no arguments of its own necessary: its `__init__` is not called,
+/// and its attributes follow.
 #[pyfunction]
-fn _rebuild<'py>(class: &Bound<'py, PyAny>, data: &Bound<'py, PyAny>, requires_grad: bool) -> PyResult<Bound<'py, PyAny>> {
-    let options = PyDict::new(class.py());
-    options.set_item("requires_grad", requires_grad)?;
-    class.call((data,), Some(&options))
+#[pyo3(signature = (class, data, requires_grad, grad = None))]
+fn _rebuild<'py>(
+    class: &Bound<'py, PyAny>,
+    data: &Bound<'py, PyAny>,
+    requires_grad: bool,
+    grad: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = class.py();
+    let value = PyVariable::new(super::convert::untracked("_rebuild", data, None, Some(true))?.into());
+    let options = PyDict::new(py);
+    options.set_item("requires_grad", requires_grad || grad.is_some())?;
+    let v = py.get_type::<PyVariable>().call_method("__new__", (class, value), Some(&options))?;
+    if let Some(grad) = grad {
+        v.setattr(intern!(py, "grad"), grad)?;
+        v.setattr(intern!(py, "requires_grad"), requires_grad)?;
+    }
+    Ok(v)
 }
 
 /// Puts the rebuilding of pickles on the module.

@@ -13,6 +13,7 @@ mod grad;
 mod in_place;
 mod index;
 mod interchange;
+mod lender;
 mod loss;
 mod number;
 mod numpy;

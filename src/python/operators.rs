@@ -6,7 +6,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyFloat;
 
-use super::convert::{self, Value};
+use super::convert;
 use super::error::guard;
 use super::variable::{PyVariable, wrap};
 use super::{in_place, index};
@@ -20,6 +20,20 @@ pub type BinaryFn = fn(Operand<'_>, Operand<'_>) -> Result<Variable>;
 const SHORT: usize = 1 << 10;
 /// Elements from which an operation is long enough for other Python threads to run meanwhile.
 pub const LONG: usize = 1 << 16;
+
+/// The number of elements of all values, for [`run`]; none when the memory of one is lent. Its owner may write it whenever a
+/// Python thread runs, so what reads it keeps the others from running.
+#[inline]
+pub fn load<'a>(values: impl IntoIterator<Item = &'a Variable>) -> usize {
+    let mut size: usize = 0;
+    for v in values {
+        if v.array().is_lent() {
+            return 0;
+        }
+        size = size.saturating_add(v.array().size());
+    }
+    size
+}
 
 /// Runs `f`, letting other Python threads run when there is much to do.
 #[inline]
@@ -52,7 +66,7 @@ fn binary(slf: &Bound<'_, PyVariable>, other: &Bound<'_, PyAny>, name: &str, f: 
         }
         let Some(other) = convert::operand_for(other, slf.get())? else { return Ok(py.NotImplemented()) };
         let a = slf.get().snapshot();
-        let size = a.array().size() + if let Value::Variable(v) = &other { v.array().size() } else { 0 };
+        let size = load(std::iter::once(&a).chain(other.variable()));
         let out = run(py, size, || {
             let (x, y) = (Operand::Variable(&a), other.operand());
             if reflected { f(y, x) } else { f(x, y) }
@@ -65,7 +79,7 @@ fn binary(slf: &Bound<'_, PyVariable>, other: &Bound<'_, PyAny>, name: &str, f: 
 fn unary(slf: &Bound<'_, PyVariable>, name: &str, f: fn(&Variable) -> Result<Variable>) -> PyResult<Py<PyAny>> {
     guard(name, || {
         let a = slf.get().snapshot();
-        let out = run(slf.py(), a.array().size(), || f(&a))?;
+        let out = run(slf.py(), load([&a]), || f(&a))?;
         wrap(slf.py(), out)
     })
 }

@@ -21,29 +21,29 @@ impl PyVariable {
 
     #[setter(requires_grad)]
     fn set_requires_grad(&self, on: bool) -> PyResult<()> {
-        let mut state = self.state.lock();
-        match &*state {
+        let value = match &*self.state.lock() {
             State::Leaf(leaf) => {
                 if on {
                     require_float(leaf.meta().dtype)?;
                 }
                 leaf.set_requires_grad(on);
+                return Ok(());
             }
-            State::Value(v) if v.is_tracked() => {
-                if !on {
-                    return Err(GradError::new_err(
-                        "requires_grad can only be switched off on leaves; use detach() to get this value without its history",
-                    ));
-                }
+            State::Value(v) if !on && v.is_tracked() => {
+                return Err(GradError::new_err(
+                    "requires_grad can only be switched off on leaves; use detach() to get this value without its history",
+                ));
             }
+            State::Value(v) if !on || v.is_tracked() => return Ok(()),
             State::Value(v) => {
-                if on {
-                    require_float(v.dtype())?;
-                    let leaf = Leaf::new(v.clone(), true);
-                    *state = State::Leaf(leaf);
-                }
+                require_float(v.dtype())?;
+                v.clone()
             }
-        }
+        };
+        // Not under the lock: lent memory is copied, and its owner dropped.
+        let leaf = State::Leaf(guard("requires_grad_", || Ok(Leaf::new(value, true)))?);
+        let old = std::mem::replace(&mut *self.state.lock(), leaf);
+        drop(old);
         Ok(())
     }
 

@@ -3,13 +3,13 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use super::dtype::{self, PyDType};
-use super::error::{DTypeError, GradError, ShapeError};
+use super::error::{DTypeError, GradError, ShapeError, guard};
 use super::rows::Rows;
 use super::{convert, dlpack};
 use crate::array::{Array, DType, DisplayOptions, default_float, format_array};
@@ -71,10 +71,28 @@ impl PyVariable {
 
     /// The present value. Operations work on it, so no lock is held while they run.
     pub fn snapshot(&self) -> Variable {
-        match &*self.state.lock() {
+        let v = match &*self.state.lock() {
             State::Value(v) => v.clone(),
             State::Leaf(leaf) => leaf.variable(),
+        };
+        if v.array().storage().is_pooled() { v } else { self.move_on(v) }
+    }
+
+    /// `v`, the present value, in the copy that replaced its lent memory, if there is one. The handle keeps that, and lets the
+    /// owner of the lent memory go.
+    #[cold]
+    fn move_on(&self, v: Variable) -> Variable {
+        let Some(copy) = v.array().moved() else { return v };
+        let new = Variable::with_edge(copy, v.edge().clone());
+        let mut old = State::Value(new.clone());
+        {
+            let mut state = self.state.lock();
+            if matches!(&*state, State::Value(now) if now.array().storage().is(v.array().storage())) {
+                std::mem::swap(&mut *state, &mut old);
+            }
         }
+        drop(old); // after the lock: the owner may be a Python object
+        new
     }
 
     /// Type of the elements, which never changes.
@@ -195,7 +213,7 @@ impl PyVariable {
             return Ok(Self::new(a.into()));
         }
         require_float(a.dtype())?;
-        Ok(Self::of_leaf(Leaf::new(a.into(), true)))
+        Ok(Self::of_leaf(guard("Variable", || Ok(Leaf::new(a.into(), true)))?))
     }
 
     /// Sizes of the axes, a tuple.
@@ -374,12 +392,21 @@ fn array(data: &Bound<'_, PyAny>, dtype: Option<&Bound<'_, PyAny>>) -> PyResult<
 
 /// An array that shares the memory of an object with `__dlpack__`.
 ///
+/// from_dlpack(x, *, device=None, copy=None): copy=True always copies, copy=False raises where it must copy, and promises that
+/// the memory is not written while the tape needs it. Bools are copied. The only device is "cpu".
+///
 /// >>> import numpy as np
 /// >>> tg.from_dlpack(np.ones(2, dtype=np.float32))
 /// Variable([1., 1.])
 #[pyfunction]
-fn from_dlpack(x: &Bound<'_, PyAny>) -> PyResult<PyVariable> {
-    Ok(PyVariable::new(dlpack::import(x)?.into()))
+#[pyo3(signature = (x, /, *, device = None, copy = None))]
+fn from_dlpack(x: &Bound<'_, PyAny>, device: Option<&Bound<'_, PyAny>>, copy: Option<bool>) -> PyResult<PyVariable> {
+    if let Some(device) = device
+        && !device.str()?.to_string_lossy().eq_ignore_ascii_case("cpu")
+    {
+        return Err(PyValueError::new_err(format!("from_dlpack: there is one device, \"cpu\", got {device}")));
+    }
+    Ok(PyVariable::new(dlpack::import(x, copy)?.into()))
 }
 
 /// Puts the class and its functions on the module.

@@ -11,12 +11,14 @@ use crate::error::{Error, Result, show_shape};
 /// Where the gradient of a non-leaf is kept, made when it is not there yet.
 #[must_use]
 pub fn retained_leaf(node: &NodeRef, output: u32, like: &Variable) -> Arc<Leaf> {
+    // Copied, and dropped, outside the lock: its memory may be lent by a Python object.
+    let value = like.detach().pooled();
     let mut arena = arena::lock();
     let extra = arena.node_mut(node.id()).extra.get_or_insert_default();
     if let Some((_, leaf)) = extra.retained.iter().find(|(o, _)| *o == output) {
         return Arc::clone(leaf);
     }
-    let leaf = Leaf::new(like.detach(), false);
+    let leaf = Leaf::new(value, false);
     extra.retained.push((output, Arc::clone(&leaf)));
     leaf
 }

@@ -60,9 +60,11 @@ pub(super) fn fresh_id() -> u64 {
 }
 
 impl Leaf {
-    /// A place that holds `value`; gradients are collected when it requires them.
+    /// A place that holds `value`; gradients are collected when it requires them. Lent memory is copied: no write of its owner
+    /// changes a leaf or a gradient.
     #[must_use]
     pub fn new(value: Variable, requires_grad: bool) -> Arc<Self> {
+        let value = value.pooled();
         Arc::new(Self {
             id: fresh_id(),
             meta: Meta::of(value.array()),
@@ -116,8 +118,9 @@ impl Leaf {
         self.state.lock().value.array().clone()
     }
 
-    /// Puts another value of the same shape and dtype here.
+    /// Puts another value of the same shape and dtype here; lent memory is copied.
     pub fn set(&self, value: Variable) {
+        let value = value.pooled();
         debug_assert_eq!(&Meta::of(value.array()), &self.meta);
         let old = std::mem::replace(&mut self.state.lock().value, value);
         drop(old); // outside the lock: it may be the last holder of a graph

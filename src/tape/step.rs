@@ -219,8 +219,9 @@ impl<'a> Step<'a> {
 pub struct Saver<'a> {
     pub(super) inputs: &'a [&'a Variable],
     pub(super) outs: &'a [Array],
-    /// Inputs and outputs to keep, in the order in which they were named.
+    /// Inputs and outputs to keep as they are, in the order in which they were named.
     pub(super) roles: Roles,
+    /// What is kept in another form, or is no input or output.
     pub(super) extras: SmallVec<[(Role, Array); 1]>,
     pub(super) attrs: Attrs,
 }
@@ -245,8 +246,9 @@ impl Saver<'_> {
     }
 
     /// Keeps something else, number `i`.
+    #[allow(clippy::needless_pass_by_value, reason = "a value made for the tape")]
     pub fn extra(&mut self, i: u8, array: Array) {
-        array.storage().lock();
+        let array = if array.storage().is_pooled() { array } else { array.kept() };
         self.extras.push((Role::extra(i), array));
     }
 
@@ -257,9 +259,17 @@ impl Saver<'_> {
 
     #[inline]
     fn keep(&mut self, role: Role) {
-        // Now, and not when the arena is locked: who lends the memory wants to know.
-        self.array(role).storage().lock();
+        if !self.array(role).storage().is_pooled() {
+            return self.keep_lent(role);
+        }
         self.roles.push(role);
+    }
+
+    /// Keeps a value whose memory another owner lends. Now, and not while the arena is locked: its lender may call Python.
+    #[cold]
+    fn keep_lent(&mut self, role: Role) {
+        let array = self.array(role).kept();
+        self.extras.push((role, array));
     }
 
     #[inline]
@@ -276,7 +286,7 @@ impl Saver<'_> {
         }
         saved.set_roles(&mut self.roles);
         if !self.extras.is_empty() {
-            self.extras.drain(..).for_each(|(role, array)| saved.push_locked(role, array));
+            self.extras.drain(..).for_each(|(role, array)| saved.push_with(role, array));
         }
     }
 }

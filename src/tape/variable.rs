@@ -131,6 +131,13 @@ impl Variable {
         self.array.clone().into()
     }
 
+    /// The same value and history, in memory of the pool: copied where another owner lends the memory.
+    #[must_use]
+    #[inline]
+    pub fn pooled(self) -> Self {
+        if self.array.storage().is_pooled() { self } else { Self { array: self.array.pooled(), edge: self.edge } }
+    }
+
     /// The gradient that backward passes collected, for a leaf.
     #[must_use]
     pub fn grad(&self) -> Option<Array> {

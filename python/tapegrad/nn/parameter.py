@@ -19,9 +19,6 @@ class Parameter(Variable):
     (True, 'Variable')
     """
 
-    # An attribute that does not exist, such as PyTorch's `data`, raises instead of being made by an assignment.
-    __slots__ = ()
-
     def __new__(cls, data: Any, requires_grad: bool = True) -> Parameter:
         """A new leaf with the value of ``data``."""
         value = asarray(data).detach() if isinstance(data, (Variable, list, tuple)) else data
