@@ -36,6 +36,8 @@ pub struct Storage {
     /// Row-major, over all elements: what most arrays are.
     layout: Layout,
     dtype: DType,
+    /// Whether this is the copy of a storage that had to be written while others held it.
+    copied_to_write: bool,
     owner: Owner,
 }
 
@@ -58,7 +60,7 @@ impl Storage {
     #[inline(always)]
     pub(super) fn pooled(len: usize, layout: Layout, dtype: DType, block: pool::Block) -> Self {
         valid(dtype, block.start, len);
-        Self { start: block.start, len, layout, dtype, owner: Owner::Pool(ManuallyDrop::new(block)) }
+        Self { start: block.start, len, layout, dtype, copied_to_write: false, owner: Owner::Pool(ManuallyDrop::new(block)) }
     }
 
     /// A buffer that the handle keeps for the `len` elements of a layout, with arbitrary (valid) contents.
@@ -68,7 +70,7 @@ impl Storage {
     #[inline(always)]
     pub(super) unsafe fn in_handle(len: usize, layout: Layout, dtype: DType, start: NonNull<u8>) -> Self {
         valid(dtype, start, len);
-        Self { start, len, layout, dtype, owner: Owner::Handle }
+        Self { start, len, layout, dtype, copied_to_write: false, owner: Owner::Handle }
     }
 
     /// Storage over memory of `lender`.
@@ -79,7 +81,7 @@ impl Storage {
     #[must_use]
     pub unsafe fn lent(start: NonNull<u8>, shape: &[usize], dtype: DType, lender: Box<dyn Lender>) -> Self {
         let layout = Layout::contiguous(shape);
-        Self { start, len: layout.size(), layout, dtype, owner: Owner::Lent { lender, locks: AtomicUsize::new(0) } }
+        Self { start, len: layout.size(), layout, dtype, copied_to_write: false, owner: Owner::Lent { lender, locks: AtomicUsize::new(0) } }
     }
 
     /// The row-major layout of all elements.
@@ -114,6 +116,17 @@ impl Storage {
     #[inline]
     pub fn is_pooled(&self) -> bool {
         !matches!(self.owner, Owner::Lent { .. })
+    }
+
+    /// Whether [`Storage::mark_copied_to_write`] was called.
+    #[must_use]
+    pub(super) fn is_copied_to_write(&self) -> bool {
+        self.copied_to_write
+    }
+
+    /// Notes that this is a copy made for a write, since the tape or others held the original.
+    pub(super) fn mark_copied_to_write(&mut self) {
+        self.copied_to_write = true;
     }
 
     /// Address of the first element.

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use crate::array::{Array, DType, Layout, Scalar, Shape};
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::region;
-use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, one_gradient, record};
+use crate::tape::{Attrs, Grads, Op, Recorded, Rule, Step, Variable, one_gradient, record, record_under_lock};
 
 use super::shape::astype;
 
@@ -178,13 +178,17 @@ pub(super) fn replace(x: Variable, window: Window, value: &Variable) -> Result<V
     record(&SETITEM, &[&old, value], out, |s| s.attrs(Attrs::Data(Arc::new(window))))
 }
 
+/// Records a [`replace`] that was done under a lock.
+pub(super) fn record_replace(window: &Window, old: &Variable, value: &Variable, out: Array) -> Result<Recorded> {
+    record_under_lock(&SETITEM, &[old, value], out, |s| s.attrs(Attrs::Data(Arc::new(window.clone()))))
+}
+
 fn replace_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let (g, window) = (step.take_g(), window_of(step));
     let value = match step.needs(1) {
         false => None,
-        true if step.create_graph() => Some(view(&GETITEM, &g, window.clone())?),
-        // A view would hold the buffer, which is to be overwritten below.
-        true => Some(window.of(g.array()).copy().into()),
+        // A copy of the part: sharing the buffer would keep it from being overwritten below.
+        true => Some(record(&GETITEM, &[&g], window.of(g.array()).copy(), |s| s.attrs(Attrs::Data(Arc::new(window.clone()))))?),
     };
     let x = if step.needs(0) {
         let zero = Array::full(&[], Scalar::Int(0), g.dtype()).into();

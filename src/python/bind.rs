@@ -19,8 +19,10 @@ use super::arguments::{argument, default_argument, signature};
 use super::error::from_panic;
 use super::operators::run as run_long;
 use super::variable::{PyVariable, wrap};
-use crate::ops::registry::{Arg, Args, Entry, Kind, Value};
+use super::view;
+use crate::ops::registry::{Arg, Args, Entry, Kind, Value, Views};
 use crate::registry;
+use crate::tape::Variable;
 
 type Fast = unsafe extern "C" fn(*mut PyObject, *const *mut PyObject, Py_ssize_t, *mut PyObject) -> *mut PyObject;
 
@@ -85,6 +87,11 @@ unsafe fn run(py: Python<'_>, row: &Row, slf: *mut PyObject, args: *const *mut P
     let entry = row.entry;
     // SAFETY: passed on from the caller.
     let (given, tail) = unsafe { bind(py, row, slf, args, n, names)? };
+    let mut bases = Bases::new();
+    if entry.views != Views::No {
+        // SAFETY: passed on from the caller; non-null slots are borrowed arguments.
+        bases = unsafe { bases_of(py, entry, given[0], tail.as_ref())? };
+    }
     let mut values: SmallVec<[Arg; 4]> = SmallVec::new();
     let mut size: usize = 0;
     for (k, p) in entry.params.iter().enumerate() {
@@ -105,12 +112,46 @@ unsafe fn run(py: Python<'_>, row: &Row, slf: *mut PyObject, args: *const *mut P
         values.push(value);
     }
     match run_long(py, size, || (entry.call)(&Args::new(entry.name, &values)))? {
-        Value::One(v) => wrap(py, v),
+        Value::One(v) => handle(py, entry, &bases, &values, 0, v),
         Value::Many(vs) => {
-            let handles: Vec<Py<PyAny>> = vs.into_iter().map(|v| wrap(py, v)).collect::<PyResult<_>>()?;
+            let handles: Vec<Py<PyAny>> =
+                vs.into_iter().enumerate().map(|(k, v)| handle(py, entry, &bases, &values, k, v)).collect::<PyResult<_>>()?;
             Ok(PyTuple::new(py, handles)?.into_any().unbind())
         }
     }
+}
+
+/// The Variables among the arguments whose elements results may share: one, or one for each result.
+type Bases<'py> = SmallVec<[Option<Bound<'py, PyVariable>>; 1]>;
+
+/// # Safety
+/// `first` is null or a borrowed argument.
+unsafe fn bases_of<'py>(py: Python<'py>, entry: &Entry, first: *mut PyObject, tail: Option<&(usize, Bound<'py, PyTuple>)>) -> PyResult<Bases<'py>> {
+    let variable = |o: &Bound<'py, PyAny>| {
+        let v = o.cast::<PyVariable>().ok()?;
+        v.get().lay_out();
+        Some(v.clone())
+    };
+    // SAFETY: passed on from the caller.
+    let first = unsafe { Bound::from_borrowed_ptr_or_opt(py, first) };
+    if entry.params[0].kind != Kind::Each {
+        return Ok(first.iter().map(variable).collect());
+    }
+    match tail {
+        Some((_, all)) => Ok(all.iter().map(|o| variable(&o)).collect()),
+        None => first.iter().map(|all| all.try_iter()).flat_map(|all| all.into_iter().flatten()).map(|o| Ok(variable(&o?))).collect(),
+    }
+}
+
+/// A handle of result `k`: a view of the Variable whose elements it shares.
+#[inline]
+fn handle(py: Python<'_>, entry: &Entry, bases: &Bases<'_>, values: &[Arg], k: usize, v: Variable) -> PyResult<Py<PyAny>> {
+    let (base, seen) = match (bases.get(if bases.len() == 1 { 0 } else { k }), values) {
+        (Some(Some(base)), [Arg::Variable(seen), ..]) => (base, seen),
+        (Some(Some(base)), [Arg::Variables(all)]) if k < all.len() => (base, &all[k]),
+        _ => return wrap(py, v),
+    };
+    Ok(Py::new(py, view::link(base, seen, v, entry.views == Views::ReadOnly, false))?.into_any())
 }
 
 type Tail<'py> = Option<(usize, Bound<'py, PyTuple>)>;
@@ -222,6 +263,12 @@ fn leak(name: &str, entry: &Entry, f: Fast, method: bool) -> *mut ffi::PyMethodD
         ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
         ml_doc: doc(name, entry, method).into_raw(),
     }))
+}
+
+/// Whether the one reference to an object is the caller's own.
+pub fn is_held_once<T>(o: &Bound<'_, T>) -> bool {
+    // SAFETY: attached, as there is a `Bound`, whose object is alive.
+    unsafe { ffi::Py_REFCNT(o.as_ptr()) == 1 }
 }
 
 /// Puts every operation on the module and on the class.

@@ -257,6 +257,10 @@ impl Saver<'_> {
 
     #[inline]
     fn keep(&mut self, role: Role) {
+        if let Some(compact) = self.array(role).compact_part() {
+            self.extras.push((role, compact));
+            return;
+        }
         // Now, and not when the arena is locked: who lends the memory wants to know.
         self.array(role).storage().lock();
         self.roles.push(role);
