@@ -40,15 +40,16 @@ pub fn view(base: &Variable, map: &Arc<Layout>) -> Result<Variable> {
 fn view_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let (g, map) = (step.take_g(), map_of(step));
     if step.create_graph() {
-        return Ok(one_gradient(view_add(Array::zeros(&step.meta(0).shape, g.dtype()).into(), &map, &g)?));
+        return Ok(one_gradient(view_add(step.recorded_or_zeros(0), &map, &g)?));
     }
     let mut sum = step.collected_or_zeros(0);
     region::add(&mut sum, in_memory(&map), g.array());
     Ok(one_gradient(sum.into()))
 }
 
-/// `base` with `value` added to the part that `map` describes; places that the map repeats collect all of it.
-fn view_add(base: Variable, map: &Arc<Layout>, value: &Variable) -> Result<Variable> {
+/// `base` with `value` added to the part that `map` describes; places that the map repeats collect all of it. `base` is overwritten when
+/// nobody else holds it.
+pub(super) fn view_add(base: Variable, map: &Arc<Layout>, value: &Variable) -> Result<Variable> {
     let edge = base.edge().clone();
     let mut out = base.into_array().contiguous();
     region::add(&mut out, in_memory(map), value.array());
@@ -62,7 +63,7 @@ fn view_add_vjp(step: &mut Step<'_>) -> Result<Grads> {
     Ok(Grads::from_iter([step.needs(0).then_some(g), value]))
 }
 
-/// `base` with `value` in the part that `map` describes, which must not repeat a place.
+/// `base` with `value` in the part that `map` describes, which must not repeat a place. `base` is overwritten when nobody else holds it.
 fn view_write(base: Variable, map: &Arc<Layout>, value: &Variable) -> Result<Variable> {
     let edge = base.edge().clone();
     let mut out = base.into_array().contiguous();

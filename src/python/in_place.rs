@@ -5,13 +5,13 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
 use super::convert::{self, Value};
-use super::error::{GradError, guard};
+use super::error::{DTypeError, ShapeError, guard};
 use super::index;
 use super::operators::{BinaryFn, run};
 use super::variable::{PyVariable, State};
 use super::view::{self, Link};
 use crate::array::Array;
-use crate::error::Result;
+use crate::error::{Result, show_shape};
 use crate::ops::index::Assignment;
 use crate::ops::view::Part;
 use crate::ops::{self, IndexItem, Operand, apply_binary, update_binary};
@@ -221,13 +221,14 @@ impl PyVariable {
         guard("data", || {
             let (shape, dtype) = v.with_meta();
             let new = Variable::from(convert::array(value, None, None)?);
-            if new.shape() != shape.as_slice() || new.dtype() != dtype {
-                return Err(GradError::new_err(format!(
-                    "data: an array of shape {} and dtype {} cannot take the data of one of shape {} and dtype {}",
-                    crate::error::show_shape(&shape),
-                    dtype,
-                    crate::error::show_shape(new.shape()),
-                    new.dtype()
+            if new.shape() != shape.as_slice() {
+                let (have, got) = (show_shape(&shape), show_shape(new.shape()));
+                return Err(ShapeError::new_err(format!("data: the array has shape {have}, so it cannot take data of shape {got}")));
+            }
+            if new.dtype() != dtype {
+                let got = new.dtype();
+                return Err(DTypeError::new_err(format!(
+                    "data: the array has dtype {dtype}, so it cannot take data of {got}; convert it with astype()"
                 )));
             }
             let _off = tape::recording(false);

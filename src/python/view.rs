@@ -132,9 +132,13 @@ impl Link {
             return Ok(());
         }
         if self.kind.detached {
-            return if tracked { Err(GradError::new_err(format!(
-                "{op}: a tracked value cannot be written through detach() or .data, which carry no gradients; detach() the value, or write to a clone()"
-            ))) } else { Ok(()) };
+            return if tracked {
+                Err(GradError::new_err(format!(
+                    "{op}: a tracked value cannot be written through detach() or .data, which carry no gradients; detach() the value, or write to a clone()"
+                )))
+            } else {
+                Ok(())
+            };
         }
         self.base.get().check_leaf(op, true)?;
         if self.kind.constant && (tracked || self.base.get().peek().1 != EdgeKey::None) {

@@ -456,8 +456,13 @@ def test_data() -> None:  # 43
     v = y[1:]
     v.data = zeros(2)
     assert y.tolist() == [7, 0, 0]
-    with pytest.raises(tg.GradError, match="shape"):
+    with pytest.raises(tg.ShapeError, match="shape"):
         x.data = zeros(2)
+    with pytest.raises(tg.DTypeError, match="float32"):
+        x.data = tg.zeros(3)
+    x.data -= 1
+    x.data[:2] *= 2
+    assert x.tolist() == [12, 14, 8]
     with pytest.raises(tg.GradError, match="detach"):
         y.data[0] = x[0]
 
@@ -507,6 +512,18 @@ def test_a_detached_state_goes_on() -> None:
     with tg.no_grad():
         leaves += 1
     assert a.tolist() == [0, 0]
+
+
+def test_views_of_gradients() -> None:
+    x = leaf([1.0, 2.0, 3.0])
+    (x * x).sum().backward()
+    x.grad[1:].zero_()
+    assert x.grad.tolist() == [2, 0, 0]
+    x.grad.reshape(3, 1)[0] += 1
+    x.grad.detach().mul_(2)
+    assert x.grad.tolist() == [6, 0, 0]
+    (x * x).sum().backward()
+    assert x.grad.tolist() == [8, 4, 6]
 
 
 def test_views_of_weights_follow_the_optimizer() -> None:  # 45
@@ -753,6 +770,24 @@ def test_shrinking_views_keep_one_base() -> None:  # 60
     assert any(held is first for held in gc.get_referents(x))
     x += 1
     assert first.sum().item() == 1000
+
+
+def test_recorded_writes_keep_the_buffer() -> None:
+    x, y = leaf(np.ones(4)), zeros(50, 4)
+    places = []
+    for k in range(50):
+        y[k] = x * float(k)
+        y[k][1:] = x[:3]
+        y[k : k + 1, 0] *= x[1]
+        y[[k]] = y[k] * 2.0
+        places.append(y.data.numpy().__array_interface__["data"][0])
+    assert len(set(places)) == 1, "the first product saved a part, so the array was copied once; later ones save copies of their parts"
+    (g,) = tg.autograd.grad(tg.sum(y * y), [x], create_graph=True)
+    # Rows are 2 (k x0 x1, x0, x1, x2).
+    k = sum(float(k) ** 2 for k in range(50))
+    np.testing.assert_allclose(g.detach().numpy(), [8 * k + 8 * 50, 8 * k + 8 * 50, 8 * 50, 0])
+    (h,) = tg.autograd.grad(g[0], [x])
+    np.testing.assert_allclose(h.numpy(), [8 * k + 8 * 50, 16 * k, 0, 0])
 
 
 def test_a_write_beside_a_view_keeps_the_buffer() -> None:  # 60
