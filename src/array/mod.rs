@@ -262,6 +262,56 @@ impl Array {
         (elements, self.view.as_deref().unwrap_or(whole))
     }
 
+    /// Makes this the only holder of a row-major buffer, to write a part of it. Where that takes a copy, the old array is returned:
+    /// it must be dropped where no lock is held, as its memory may belong to others.
+    ///
+    /// What is saved of a copy later, in small parts, is copied out ([`Array::compact_part`]): who writes an array part by part while
+    /// the tape saves parts of it pays for the parts.
+    #[must_use]
+    pub fn make_writable(&mut self) -> Option<Self> {
+        if self.is_unique() {
+            return None;
+        }
+        let mut new = self.copy();
+        new.fresh().mark_copied_to_write();
+        Some(std::mem::replace(self, new))
+    }
+
+    /// A copy of a small part of a buffer that is being written part by part: holding the part itself would make the next write copy the
+    /// buffer. `None` for all other arrays.
+    #[inline]
+    pub(crate) fn compact_part(&self) -> Option<Self> {
+        if self.view.is_none() { None } else { self.compact_view() }
+    }
+
+    #[cold]
+    fn compact_view(&self) -> Option<Self> {
+        /// The largest part that is copied, as a share of the buffer.
+        const SHARE: usize = 8;
+        (self.storage.is_copied_to_write() && self.size() <= self.storage.len() / SHARE).then(|| self.copy())
+    }
+
+    /// The layout, to share; `None` when it is the storage's own.
+    #[must_use]
+    pub(crate) fn shared_layout(&self) -> Option<&Arc<Layout>> {
+        self.view.as_ref()
+    }
+
+    /// The part of this row-major array that `map` describes in row-major positions. The layout is shared where possible.
+    ///
+    /// # Panics
+    /// When the map reaches outside the array: a bug of the caller.
+    #[must_use]
+    pub(crate) fn window(&self, map: &Arc<Layout>) -> Self {
+        debug_assert!(self.is_contiguous());
+        let offset = self.offset();
+        if offset > 0 || **map == *self.storage.layout() {
+            return self.with_layout(map.shifted(offset));
+        }
+        assert!(map.extent().is_none_or(|(_, end)| end <= self.storage.len()), "layout reaches outside its storage");
+        Self { storage: self.storage.clone(), view: Some(Arc::clone(map)) }
+    }
+
     /// A fresh row-major copy.
     #[must_use]
     pub fn copy(&self) -> Self {

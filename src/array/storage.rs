@@ -54,6 +54,8 @@ pub struct Storage {
     /// Row-major, over all elements: what most arrays are.
     layout: Layout,
     dtype: DType,
+    /// Whether this is the copy of a storage that had to be written while others held it.
+    copied_to_write: bool,
     owner: Owner,
 }
 
@@ -76,7 +78,7 @@ impl Storage {
     #[inline(always)]
     pub(super) fn pooled(len: usize, layout: Layout, dtype: DType, block: pool::Block) -> Self {
         valid(dtype, block.start, len);
-        Self { start: AtomicPtr::new(block.start.as_ptr()), len, layout, dtype, owner: Owner::Pool(ManuallyDrop::new(block)) }
+        Self { start: AtomicPtr::new(block.start.as_ptr()), len, layout, dtype, copied_to_write: false, owner: Owner::Pool(ManuallyDrop::new(block)) }
     }
 
     /// A buffer that the handle keeps for the `len` elements of a layout, with arbitrary (valid) contents.
@@ -86,7 +88,7 @@ impl Storage {
     #[inline(always)]
     pub(super) unsafe fn in_handle(len: usize, layout: Layout, dtype: DType, start: NonNull<u8>) -> Self {
         valid(dtype, start, len);
-        Self { start: AtomicPtr::new(start.as_ptr()), len, layout, dtype, owner: Owner::Handle }
+        Self { start: AtomicPtr::new(start.as_ptr()), len, layout, dtype, copied_to_write: false, owner: Owner::Handle }
     }
 
     /// Storage over memory of `lender`.
@@ -100,7 +102,8 @@ impl Storage {
         debug_assert_ne!(dtype, DType::Bool, "bools of others are copied: any byte but 0 and 1 is invalid");
         let layout = Layout::contiguous(shape);
         let lent = Lent { lender, copy: OnceLock::new(), constant: AtomicBool::new(false) };
-        Self { start: AtomicPtr::new(start.as_ptr()), len: layout.size(), layout, dtype, owner: Owner::Lent(Box::new(lent)) }
+        let (len, owner) = (layout.size(), Owner::Lent(Box::new(lent)));
+        Self { start: AtomicPtr::new(start.as_ptr()), len, layout, dtype, copied_to_write: false, owner }
     }
 
     /// The row-major layout of all elements.
@@ -150,6 +153,17 @@ impl Storage {
     /// The copy that replaced lent memory, once there is one.
     pub(super) fn copied(&self) -> Option<&Handle> {
         if let Owner::Lent(lent) = &self.owner { lent.copy.get() } else { None }
+    }
+
+    /// Whether [`Storage::mark_copied_to_write`] was called.
+    #[must_use]
+    pub(super) fn is_copied_to_write(&self) -> bool {
+        self.copied_to_write
+    }
+
+    /// Notes that this is a copy made for a write, since the tape or others held the original.
+    pub(super) fn mark_copied_to_write(&mut self) {
+        self.copied_to_write = true;
     }
 
     /// Address of the first element.
@@ -234,7 +248,7 @@ impl Storage {
     pub(super) fn promised(&self, lender: Box<dyn Lender>) -> Self {
         let lent = Lent { lender, copy: OnceLock::new(), constant: AtomicBool::new(true) };
         let start = AtomicPtr::new(self.address());
-        Self { start, len: self.len, layout: self.layout.clone(), dtype: self.dtype, owner: Owner::Lent(Box::new(lent)) }
+        Self { start, len: self.len, layout: self.layout.clone(), dtype: self.dtype, copied_to_write: false, owner: Owner::Lent(Box::new(lent)) }
     }
 }
 

@@ -20,7 +20,8 @@ use super::convert::Beside;
 use super::error::from_panic;
 use super::operators::{load, run as run_long};
 use super::variable::{PyVariable, wrap};
-use crate::ops::registry::{Arg, Args, Entry, Kind, Value};
+use super::view;
+use crate::ops::registry::{Arg, Args, Entry, Kind, Value, Views};
 use crate::registry;
 use crate::tape::Variable;
 
@@ -92,6 +93,11 @@ unsafe fn run(py: Python<'_>, row: &Row, slf: *mut PyObject, args: *const *mut P
         // SAFETY: non-null slots are borrowed arguments that the interpreter keeps alive during the call.
         Beside::among(o, arrays.map(|(o, _)| unsafe { Bound::from_borrowed_ptr(py, *o) }))
     };
+    let mut bases = Bases::new();
+    if entry.views != Views::No {
+        // SAFETY: passed on from the caller; non-null slots are borrowed arguments.
+        bases = unsafe { bases_of(py, entry, given[0], tail.as_ref())? };
+    }
     let mut values: SmallVec<[Arg; 4]> = SmallVec::new();
     for (k, p) in entry.params.iter().enumerate() {
         // SAFETY: slots are null or borrowed arguments that the interpreter keeps alive during the call.
@@ -104,47 +110,53 @@ unsafe fn run(py: Python<'_>, row: &Row, slf: *mut PyObject, args: *const *mut P
     }
     let size = load(values.iter().flat_map(variables));
     match run_long(py, size, || (entry.call)(&Args::new(entry.name, &values)))? {
-        Value::One(v) => wrap(py, own(entry, v)),
+        Value::One(v) => handle(py, entry, &bases, &values, 0, v),
         Value::Many(vs) => {
-            let handles: Vec<Py<PyAny>> = vs.into_iter().map(|v| wrap(py, own(entry, v))).collect::<PyResult<_>>()?;
+            let handles: Vec<Py<PyAny>> =
+                vs.into_iter().enumerate().map(|(k, v)| handle(py, entry, &bases, &values, k, v)).collect::<PyResult<_>>()?;
             Ok(PyTuple::new(py, handles)?.into_any().unbind())
         }
     }
 }
 
-/// Functions whose results show the memory of an argument, as NumPy's do. Results of all others are values of their own.
-const VIEWS: [&str; 24] = [
-    "reshape",
-    "expand_dims",
-    "squeeze",
-    "broadcast_to",
-    "broadcast_arrays",
-    "atleast_1d",
-    "atleast_2d",
-    "atleast_3d",
-    "permute_dims",
-    "transpose",
-    "matrix_transpose",
-    "swapaxes",
-    "moveaxis",
-    "flip",
-    "rot90",
-    "flipud",
-    "fliplr",
-    "split",
-    "array_split",
-    "unstack",
-    "hsplit",
-    "vsplit",
-    "dsplit",
-    "diagonal",
-];
+/// The Variables among the arguments whose elements results may share: one, or one for each result.
+type Bases<'py> = SmallVec<[Option<Bound<'py, PyVariable>>; 1]>;
+
+/// # Safety
+/// `first` is null or a borrowed argument.
+unsafe fn bases_of<'py>(py: Python<'py>, entry: &Entry, first: *mut PyObject, tail: Option<&(usize, Bound<'py, PyTuple>)>) -> PyResult<Bases<'py>> {
+    let variable = |o: &Bound<'py, PyAny>| {
+        let v = o.cast::<PyVariable>().ok()?;
+        v.get().lay_out();
+        Some(v.clone())
+    };
+    // SAFETY: passed on from the caller.
+    let first = unsafe { Bound::from_borrowed_ptr_or_opt(py, first) };
+    if entry.params[0].kind != Kind::Each {
+        return Ok(first.iter().map(variable).collect());
+    }
+    match tail {
+        Some((_, all)) => Ok(all.iter().map(|o| variable(&o)).collect()),
+        None => first.iter().map(|all| all.try_iter()).flat_map(|all| all.into_iter().flatten()).map(|o| Ok(variable(&o?))).collect(),
+    }
+}
+
+/// A handle of result `k`: a view of the Variable whose elements it shares.
+#[inline]
+fn handle(py: Python<'_>, entry: &Entry, bases: &Bases<'_>, values: &[Arg], k: usize, v: Variable) -> PyResult<Py<PyAny>> {
+    let (base, seen) = match (bases.get(if bases.len() == 1 { 0 } else { k }), values) {
+        (Some(Some(base)), [Arg::Variable(seen), ..]) => (base, seen),
+        (Some(Some(base)), [Arg::Variables(all)]) if k < all.len() => (base, &all[k]),
+        _ => return wrap(py, own(entry, v)),
+    };
+    Ok(Py::new(py, view::link(base, seen, v, entry.views == Views::ReadOnly, false))?.into_any())
+}
 
 /// A result in memory of its own, unless it is a view: an operation with nothing to do hands on what it was given, and the owner
 /// of lent memory may write it later.
 #[inline]
 fn own(entry: &Entry, v: Variable) -> Variable {
-    if v.array().is_lent() && !VIEWS.contains(&entry.name) { v.pooled() } else { v }
+    if v.array().is_lent() && entry.views == Views::No { v.pooled() } else { v }
 }
 
 /// The arrays of an argument.
@@ -265,6 +277,12 @@ fn leak(name: &str, entry: &Entry, f: Fast, method: bool) -> *mut ffi::PyMethodD
         ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
         ml_doc: doc(name, entry, method).into_raw(),
     }))
+}
+
+/// Whether the one reference to an object is the caller's own.
+pub fn is_held_once<T>(o: &Bound<'_, T>) -> bool {
+    // SAFETY: attached, as there is a `Bound`, whose object is alive.
+    unsafe { ffi::Py_REFCNT(o.as_ptr()) == 1 }
 }
 
 /// Puts every operation on the module and on the class.

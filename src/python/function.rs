@@ -223,9 +223,9 @@ fn _saved(v: &Bound<'_, PyVariable>) -> PyVariable {
     PyVariable::new(Variable::with_edge(v.array().kept(), v.edge().clone()))
 }
 
-/// Visits the Python objects that only `v` keeps alive through the tape.
-pub fn traverse(v: &Variable, visit: &PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
-    let Edge::Node { node, .. } = v.edge() else { return Ok(()) };
+/// Visits the Python objects that only a handle at `edge` keeps alive through the tape.
+pub fn traverse_edge(edge: &Edge, visit: &PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
+    let Edge::Node { node, .. } = edge else { return Ok(()) };
     let mut result = Ok(());
     tape::visit_owned(node, &mut |owned| {
         if result.is_err() {

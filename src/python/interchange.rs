@@ -11,7 +11,7 @@ use super::{dlpack, numpy};
 use crate::array::{Array, Scalar};
 use crate::dispatch;
 use crate::error::show_shape;
-use crate::tape::{self, Edge, Variable};
+use crate::tape::{self, Edge};
 
 fn to_object(py: Python<'_>, s: Scalar) -> Bound<'_, PyAny> {
     match s {
@@ -33,7 +33,7 @@ fn nested_list<'py>(py: Python<'py>, a: &Array, flat: &[Scalar], axis: usize, at
 impl PyVariable {
     /// Raises where a library without gradients would take a tracked value as data.
     fn check_leaves(&self, to: &str) -> PyResult<()> {
-        if !self.with(Variable::is_tracked) || !tape::is_recording() {
+        if !self.snapshot().is_tracked() || !tape::is_recording() {
             return Ok(());
         }
         Err(GradError::new_err(format!(

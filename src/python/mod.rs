@@ -26,6 +26,7 @@ mod rows;
 mod tape;
 mod tracking;
 mod variable;
+mod view;
 
 /// The compiled half of `tapegrad`.
 #[pyo3::pymodule(gil_used = false)]

@@ -14,7 +14,7 @@ use crate::tape;
 
 /// Whether `o` is a Variable whose history is lost where only its value is taken.
 pub fn is_tracked(o: &Bound<'_, PyAny>) -> bool {
-    o.cast::<PyVariable>().is_ok_and(|v| tape::is_recording() && v.get().with(tape::Variable::is_tracked))
+    o.cast::<PyVariable>().is_ok_and(|v| tape::is_recording() && v.get().snapshot().is_tracked())
 }
 
 /// [`is_tracked`] of `o` or of anything in it, for nested lists, tuples and dicts.

@@ -9,9 +9,9 @@ use pyo3::types::PyFloat;
 use super::convert;
 use super::error::guard;
 use super::variable::{PyVariable, wrap};
-use super::{in_place, index};
+use super::{in_place, index, view};
 use crate::error::Result;
-use crate::ops::{self, Operand, apply_binary, update_binary};
+use crate::ops::{self, IndexItem, Operand, apply_binary, update_binary};
 use crate::tape::{self, Variable};
 
 pub type BinaryFn = fn(Operand<'_>, Operand<'_>) -> Result<Variable>;
@@ -176,7 +176,13 @@ impl PyVariable {
     fn __getitem__(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         guard("indexing", || {
             let items = index::items(key)?;
-            wrap(slf.py(), ops::get_item(&slf.get().snapshot(), &items)?)
+            let v = slf.get().source();
+            let out = ops::get_item(&v, &items)?;
+            if items.iter().any(|item| matches!(item, IndexItem::Array(_))) {
+                return wrap(slf.py(), out);
+            }
+            let element = ops::index::is_element(&items, v.ndim());
+            Ok(Py::new(slf.py(), view::link(slf, &v, out, false, element))?.into_any())
         })
     }
 

@@ -145,7 +145,7 @@ pub fn are_at(list: &Bound<'_, PyList>, places: &[Arc<Leaf>]) -> bool {
     let is_at = |p: Bound<'_, PyAny>, place: &Arc<Leaf>| {
         p.cast::<PyVariable>().is_ok_and(|p| match &*p.get().state.lock() {
             State::Leaf(leaf) => Arc::ptr_eq(leaf, place),
-            State::Value(_) => false,
+            State::Value(_) | State::View(_) => false,
         })
     };
     list.len() == places.len() && list.iter().zip(places).all(|(p, place)| is_at(p, place))

@@ -25,6 +25,8 @@ pub(super) trait Sink {
     fn sum(&mut self, input: &Input) -> Option<&mut Array>;
     /// Takes it.
     fn take(&mut self, input: &Input) -> Option<Array>;
+    /// As [`Sink::take`], with its history, in a pass that is recorded.
+    fn take_recorded(&mut self, input: &Input) -> Option<Variable>;
     /// A gradient reaches `input`.
     fn arrive(&mut self, input: &Input, g: Array);
 }
@@ -88,6 +90,14 @@ impl<'a> Step<'a> {
     /// is nothing yet, and while the rule is recorded.
     pub fn collected(&mut self, i: usize) -> Option<Array> {
         self.sink.take(&self.work.node.inputs[i])
+    }
+
+    /// As [`Step::collected_or_zeros`] in a pass that is recorded. The array may still be shared.
+    pub fn recorded_or_zeros(&mut self, i: usize) -> Variable {
+        self.sink.take_recorded(&self.work.node.inputs[i]).unwrap_or_else(|| {
+            let meta = self.meta(i);
+            Array::zeros(&meta.shape, meta.dtype).into()
+        })
     }
 
     /// As [`Step::collected`], with zeros when there is nothing yet: for a gradient that is zero but for a part. What is
@@ -261,6 +271,10 @@ impl Saver<'_> {
     fn keep(&mut self, role: Role) {
         if !self.array(role).storage().is_pooled() {
             return self.keep_lent(role);
+        }
+        if let Some(compact) = self.array(role).compact_part() {
+            self.extras.push((role, compact));
+            return;
         }
         self.roles.push(role);
     }

@@ -373,6 +373,17 @@ impl Sink for Sweep {
         sum.take_array()
     }
 
+    fn take_recorded(&mut self, input: &Input) -> Option<Variable> {
+        let Input::Node { id, output } = input else { return None };
+        if !self.options.create_graph || self.watched {
+            return None;
+        }
+        match self.marks[self.at(*id)] {
+            UNSEEN | SKIPPED | REACHED => None,
+            mark => self.pool[(mark - FIRST) as usize].get_mut(*output as usize)?.take(),
+        }
+    }
+
     #[inline]
     fn arrive(&mut self, input: &Input, g: Array) {
         if let Input::Leaf(leaf) = input

@@ -1,0 +1,125 @@
+//! What handles that are views do to the tape: reading a part of a base, and writing one.
+//!
+//! A part is a layout over the *row-major positions* of the base, whatever its memory looks like: any chain of slices,
+//! transpositions, reshapes and diagonals is one such map. Both operations are linear in all their inputs.
+
+use std::sync::Arc;
+
+use super::index::Assignment;
+use crate::array::{Array, Layout, Scalar};
+use crate::error::Result;
+use crate::kernel::region;
+use crate::tape::{Attrs, Grads, Op, Recorded, Rule, Step, Variable, one_gradient, record, record_under_lock};
+
+static VIEW: Op = Op { name: "view", rule: Rule::Vjp(view_vjp) };
+static VIEW_ADD: Op = Op { name: "view_add", rule: Rule::Vjp(view_add_vjp) };
+static VIEW_WRITE: Op = Op { name: "view_write", rule: Rule::Vjp(view_write_vjp) };
+
+fn map_of(step: &Step<'_>) -> Arc<Layout> {
+    step.attrs().data::<Arc<Layout>>().unwrap_or_else(|| unreachable!("{}: recorded without its map", step.name())).clone()
+}
+
+fn attrs(map: &Arc<Layout>) -> Attrs {
+    Attrs::Data(Arc::new(Arc::clone(map)))
+}
+
+/// The map as a layout of the memory of a row-major array.
+fn in_memory(map: &Layout) -> impl FnOnce(&Layout) -> Layout {
+    |whole| map.shifted(whole.offset())
+}
+
+/// The part of `base` that `map` describes, sharing its memory when it is row-major.
+///
+/// # Errors
+/// Those of recording.
+pub fn view(base: &Variable, map: &Arc<Layout>) -> Result<Variable> {
+    let out = base.array().contiguous().window(map);
+    record(&VIEW, &[base], out, |s| s.attrs(attrs(map)))
+}
+
+fn view_vjp(step: &mut Step<'_>) -> Result<Grads> {
+    let (g, map) = (step.take_g(), map_of(step));
+    if step.create_graph() {
+        return Ok(one_gradient(view_add(step.recorded_or_zeros(0), &map, &g)?));
+    }
+    let mut sum = step.collected_or_zeros(0);
+    region::add(&mut sum, in_memory(&map), g.array());
+    Ok(one_gradient(sum.into()))
+}
+
+/// `base` with `value` added to the part that `map` describes; places that the map repeats collect all of it. `base` is overwritten when
+/// nobody else holds it.
+pub(super) fn view_add(base: Variable, map: &Arc<Layout>, value: &Variable) -> Result<Variable> {
+    let edge = base.edge().clone();
+    let mut out = base.into_array().contiguous();
+    region::add(&mut out, in_memory(map), value.array());
+    let old = Variable::with_edge(out.clone(), edge); // only its place on the tape is looked at
+    record(&VIEW_ADD, &[&old, value], out, |s| s.attrs(attrs(map)))
+}
+
+fn view_add_vjp(step: &mut Step<'_>) -> Result<Grads> {
+    let (g, map) = (step.take_g(), map_of(step));
+    let value = if step.needs(1) { Some(view(&g, &map)?) } else { None };
+    Ok(Grads::from_iter([step.needs(0).then_some(g), value]))
+}
+
+/// `base` with `value` in the part that `map` describes, which must not repeat a place. `base` is overwritten when nobody else holds it.
+fn view_write(base: Variable, map: &Arc<Layout>, value: &Variable) -> Result<Variable> {
+    let edge = base.edge().clone();
+    let mut out = base.into_array().contiguous();
+    region::write(&mut out, in_memory(map), value.array());
+    let old = Variable::with_edge(out.clone(), edge); // only its place on the tape is looked at
+    record(&VIEW_WRITE, &[&old, value], out, |s| s.attrs(attrs(map)))
+}
+
+fn view_write_vjp(step: &mut Step<'_>) -> Result<Grads> {
+    let (g, map) = (step.take_g(), map_of(step));
+    let value = if step.needs(1) {
+        // A copy of the part: sharing the buffer would keep it from being overwritten below.
+        let part = g.array().contiguous().window(&map).copy();
+        Some(record(&VIEW, &[&g], part, |s| s.attrs(attrs(&map)))?)
+    } else {
+        None
+    };
+    let x = if step.needs(0) {
+        let zero = Array::full(&[], Scalar::Int(0), g.dtype()).into();
+        Some(view_write(g, &map, &zero)?)
+    } else {
+        None
+    };
+    Ok(Grads::from_iter([x, value]))
+}
+
+/// A part of an array that a write replaces.
+pub enum Part {
+    /// All of it.
+    Whole,
+    /// What a view shows, by row-major positions.
+    Map(Arc<Layout>),
+    /// What an index names.
+    Item(Assignment),
+}
+
+impl Part {
+    /// Writes `value`, broadcast, to the part of `array`, which is row-major and held by nobody else.
+    pub(crate) fn write(&self, array: &mut Array, value: &Array) {
+        match self {
+            Self::Whole => region::write(array, Layout::clone, value),
+            Self::Map(map) => region::write(array, in_memory(map), value),
+            Self::Item(item) => item.write(array, value),
+        }
+    }
+
+    /// Records the write of `value`, which was done: `old` is the array as it is now, at its place on the tape before.
+    pub(crate) fn record(&self, old: &Variable, value: &Variable) -> Result<Recorded> {
+        let out = old.array().clone();
+        match self {
+            Self::Whole => {
+                let map = Arc::new(Layout::contiguous(out.shape()));
+                record_under_lock(&VIEW_WRITE, &[old, value], out, |s| s.attrs(attrs(&map)))
+            }
+            Self::Map(map) => record_under_lock(&VIEW_WRITE, &[old, value], out, |s| s.attrs(attrs(map))),
+            Self::Item(item) => item.record(old, value, out),
+        }
+    }
+}
