@@ -266,3 +266,112 @@ impl fmt::Debug for Storage {
         write!(f, "Storage({} x {}, {})", self.len, self.dtype, if self.is_pooled() { "pooled" } else { "lent" })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+
+    use super::super::Array;
+    use super::*;
+
+    /// Lends the memory of a boxed slice and counts how many lenders live.
+    struct Owner {
+        memory: Arc<Vec<AtomicUsize>>,
+        answer: fn(&Owner) -> Keep,
+        alive: Arc<()>,
+    }
+
+    impl Lender for Owner {
+        fn keep(&self) -> Keep {
+            (self.answer)(self)
+        }
+    }
+
+    impl Owner {
+        fn again(&self) -> Box<dyn Lender> {
+            Box::new(Self { memory: Arc::clone(&self.memory), answer: |_| Keep::InPlace, alive: Arc::clone(&self.alive) })
+        }
+    }
+
+    /// An array of 0, 1, … over memory of an owner, the memory, and what counts lenders.
+    fn lent(n: usize, answer: fn(&Owner) -> Keep) -> (Array, Arc<Vec<AtomicUsize>>, Arc<()>) {
+        let memory: Arc<Vec<AtomicUsize>> = Arc::new((0..n).map(AtomicUsize::new).collect());
+        let alive = Arc::new(());
+        let start = NonNull::from(&memory[0]).cast();
+        let owner = Box::new(Owner { memory: Arc::clone(&memory), answer, alive: Arc::clone(&alive) });
+        // SAFETY: `n` aligned integers of eight bytes, which the lender keeps alive. The tests write them only while nothing reads.
+        let storage = unsafe { Storage::lent(start, &[n], DType::I64, owner) };
+        (Array::from_storage(Handle::of(storage), Layout::contiguous(&[n])), memory, alive)
+    }
+
+    fn write(memory: &[AtomicUsize], value: usize) {
+        memory.iter().for_each(|m| m.store(value, Ordering::Relaxed));
+    }
+
+    #[test]
+    fn a_copy_is_made_once_and_seen_by_all() {
+        let (a, memory, alive) = lent(4, |_| Keep::Copy);
+        let part = a.with_layout(a.layout().slice(0, 1, 2, 1));
+        write(&memory, 7);
+        assert_eq!(a.to_vec::<i64>(), [7; 4]);
+        assert!(a.is_lent() && !a.storage().is_pooled());
+        let kept = part.kept();
+        write(&memory, 9);
+        assert_eq!((a.to_vec::<i64>(), part.to_vec::<i64>(), kept.to_vec::<i64>()), (vec![7; 4], vec![7; 2], vec![7; 2]));
+        assert!(!a.is_lent() && kept.storage().is_pooled());
+        assert!(a.kept().storage().is(kept.storage()) && a.pooled().storage().is(kept.storage()));
+        assert!(a.moved().is_some_and(|m| m.storage().is(kept.storage())));
+        drop((a, part));
+        assert_eq!(Arc::strong_count(&alive), 1, "the copy does not hold the owner");
+        assert_eq!(kept.to_vec::<i64>(), [7; 2]);
+    }
+
+    #[test]
+    fn threads_agree_on_the_copy() {
+        for _ in 0..50 {
+            let (a, ..) = lent(1000, |_| Keep::Copy);
+            let copies: Vec<Array> = std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| a.kept())).collect();
+                threads.into_iter().map(|t| t.join().unwrap()).collect()
+            });
+            assert!(copies.iter().all(|c| c.storage().is(copies[0].storage())));
+            assert_eq!(copies[0].to_vec::<i64>(), (0..1000).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn what_no_one_else_reaches_stays() {
+        let (a, ..) = lent(4, |_| Keep::InPlace);
+        let kept = a.kept();
+        assert!(kept.storage().is(a.storage()) && !a.is_lent() && a.moved().is_none());
+        let mut mine = a.clone();
+        mine.data_mut::<i64>()[0] = 9;
+        assert_eq!(a.to_vec::<i64>(), [0, 1, 2, 3], "lent memory is never written");
+        assert!(!a.pooled().storage().is(a.storage()));
+    }
+
+    #[test]
+    fn a_promise_lasts_as_long_as_what_was_kept() {
+        let (a, memory, alive) = lent(4, |owner| Keep::Promised(owner.again()));
+        let kept = a.kept();
+        assert_eq!(kept.storage().as_ptr(), a.storage().as_ptr());
+        assert!(a.is_lent() && !kept.is_lent());
+        let twice = kept.kept();
+        assert_eq!(Arc::strong_count(&alive), 3);
+        drop((kept, twice));
+        assert_eq!(Arc::strong_count(&alive), 2);
+        write(&memory, 9);
+        assert_eq!(a.to_vec::<i64>(), [9; 4]);
+    }
+
+    #[test]
+    fn a_small_part_of_large_memory_is_copied_alone() {
+        let (a, memory, _) = lent(3 << 20, |_| Keep::Copy);
+        let part = a.with_layout(a.layout().slice(0, 5, 2, 1));
+        let kept = part.kept();
+        write(&memory[..8], 9);
+        assert_eq!((kept.to_vec::<i64>(), part.to_vec::<i64>()), (vec![5, 6], vec![9, 9]));
+        assert!(a.is_lent() && kept.storage().len() == 2);
+    }
+}

@@ -44,9 +44,10 @@ impl State {
 ///
 /// Variable(data, *, dtype=None, requires_grad=False)
 ///
-/// `data` is a number, a nested list, a NumPy array (shared, not copied, when it is contiguous), or anything with
-/// `__dlpack__`, `__array__` or the buffer protocol. A Variable that requires gradients raises GradError, alone or in a list:
-/// `asarray` keeps its graph, `detach` drops it. NumPy arrays keep their dtype, Python floats become the default
+/// `data` is a number, a nested list, a NumPy array (shared, not copied, when it is contiguous and no gradients are required), or
+/// anything with `__dlpack__`, `__array__` or the buffer protocol. Later writes to a shared array change no gradient. A Variable that
+/// requires gradients raises GradError, alone or in a list: `asarray` keeps its graph, `detach` drops it. NumPy arrays keep their
+/// dtype, Python floats become the default
 /// dtype (float32). Only floating arrays can require gradients: DTypeError otherwise.
 ///
 /// >>> x = tg.Variable([1.0, 2.0], requires_grad=True)
@@ -398,7 +399,8 @@ pub fn require_float(dtype: DType) -> PyResult<()> {
 /// An array of `data`, shared with it where possible. A Variable keeps its graph, and nested lists that hold Variables are stacked
 /// by recorded operations.
 ///
-/// asarray(data, dtype=None, copy=None): copy=True always copies, copy=False raises ValueError where it must copy.
+/// asarray(data, dtype=None, copy=None): copy=True always copies, copy=False raises ValueError where it must copy, and promises
+/// that the array is not written while the tape needs it: it is read-only meanwhile. Otherwise the tape copies what it saves.
 ///
 /// >>> tg.asarray([1, 2])
 /// Variable([1, 2])

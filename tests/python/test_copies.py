@@ -44,7 +44,11 @@ class Stateful(tg.Variable):
         self.kept = state["kept"] + 1
 
 
-WAYS = {"copy": copy.copy, "deepcopy": copy.deepcopy, **{f"pickle {p}": (lambda x, p=p: pickle.loads(pickle.dumps(x, p))) for p in (2, 4, 5)}}
+def pickled(protocol: int) -> Any:
+    return lambda x: pickle.loads(pickle.dumps(x, protocol))
+
+
+WAYS = {"copy": copy.copy, "deepcopy": copy.deepcopy, **{f"pickle {p}": pickled(p) for p in (2, 4, 5)}}
 
 
 @pytest.mark.parametrize("way", WAYS)

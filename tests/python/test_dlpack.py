@@ -59,7 +59,9 @@ name_of.restype, name_of.argtypes = ctypes.c_char_p, [ctypes.py_object]
 class Producer:
     """A tensor with whatever fields a test wants."""
 
-    def __init__(self, array: Any, /, *, version: tuple[int, int] | None = None, flags: int = 0, device: Any = (1, 0), **fields: Any) -> None:
+    def __init__(
+        self, array: Any, /, *, version: tuple[int, int] | None = None, flags: int = 0, device: Any = (1, 0), **fields: Any
+    ) -> None:
         self.data = np.ascontiguousarray(array)
         self.deleted = 0
         self.version, self.device = version, device
@@ -144,7 +146,11 @@ def test_strides_and_offsets(options: Any, want: Any) -> None:
 @pytest.mark.parametrize("version", [None, (1, 0)])
 def test_bools_are_normalised(version: Any) -> None:
     raw = np.array([0, 1, 2, 255, 0, 7], dtype=np.uint8)
-    for options, want in [({}, [0, 1, 1, 1, 0, 1]), ({"strides": (2,), "shape": (3,)}, [0, 1, 0]), ({"strides": (-1,), "shape": (2,), "byte_offset": 1}, [1, 0])]:
+    for options, want in [
+        ({}, [0, 1, 1, 1, 0, 1]),
+        ({"strides": (2,), "shape": (3,)}, [0, 1, 0]),
+        ({"strides": (-1,), "shape": (2,), "byte_offset": 1}, [1, 0]),
+    ]:
         p = Producer(raw, version=version, code=6, **options)
         x = tg.from_dlpack(p)
         assert x.dtype == tg.bool
@@ -220,7 +226,13 @@ def test_a_producer_that_lies() -> None:
         p.answer = error
         with pytest.raises(type(error), match="mine"):
             tg.from_dlpack(p)
-    for device, error_type in [((2, 0), BufferError), (None, TypeError), ((), IndexError), (("cpu", 0), TypeError), ((1 << 80, 0), OverflowError)]:
+    for device, error_type in [
+        ((2, 0), BufferError),
+        (None, TypeError),
+        ((), IndexError),
+        (("cpu", 0), TypeError),
+        ((1 << 80, 0), OverflowError),
+    ]:
         with pytest.raises(error_type):
             tg.from_dlpack(Producer(np.arange(6.0), device=device))
     with pytest.raises(TypeError, match="no __dlpack__"):
