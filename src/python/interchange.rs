@@ -147,9 +147,7 @@ impl PyVariable {
         let out = py.get_type::<Self>().call_method1("__new__", (slf.get_type(), 0.0))?;
         let empty = std::mem::replace(&mut *out.cast::<Self>()?.get().state.lock(), State::Value(value));
         drop(empty); // after the lock
-        if let Some(attributes) = slf.getattr_opt("__dict__")? {
-            out.getattr("__dict__")?.call_method1("update", (attributes,))?;
-        }
+        set_attributes(&out, &attributes(slf.as_any())?)?;
         Ok(out)
     }
 
@@ -183,6 +181,27 @@ fn attributes<'py>(o: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         }
     }
     Ok(if slots.is_empty() { dict } else { PyTuple::new(py, [dict, slots.into_any()])?.into_any() })
+}
+
+/// Gives `o` the [`attributes`] of another object, as `copy.copy` does.
+fn set_attributes(o: &Bound<'_, PyAny>, state: &Bound<'_, PyAny>) -> PyResult<()> {
+    if state.is_none() {
+        return Ok(());
+    }
+    if let Some(restore) = o.getattr_opt("__setstate__")? {
+        return restore.call1((state,)).map(drop);
+    }
+    let (dict, slots) = match state.cast::<PyTuple>() {
+        Ok(both) => (both.get_item(0)?, Some(both.get_item(1)?)),
+        Err(_) => (state.clone(), None),
+    };
+    if !dict.is_none() {
+        o.getattr("__dict__")?.call_method1("update", (dict,))?;
+    }
+    for (name, value) in slots.iter().flat_map(|s| s.cast::<PyDict>()).flatten() {
+        o.setattr(name.cast::<PyString>()?, value)?;
+    }
+    Ok(())
 }
 
 /// A Variable from its parts, for pickle and copy. `class` makes no arguments of its own necessary: its `__init__` is not called,
