@@ -123,3 +123,79 @@ impl Part {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::array::DType;
+    use crate::ops::{multiply, sum};
+    use crate::tape::{BackwardOptions, grad};
+
+    fn arange(shape: &[usize]) -> Array {
+        let n: usize = shape.iter().product();
+        Array::from_slice(&(0_i32..).take(n).map(f64::from).collect::<Vec<_>>(), shape)
+    }
+
+    /// The second row of a transposed 3 x 2 matrix, reversed.
+    fn map() -> Arc<Layout> {
+        Arc::new(Layout::contiguous(&[3, 2]).permute(&[1, 0]).select(0, 1).slice(0, 2, 3, -1))
+    }
+
+    #[test]
+    fn a_map_does_not_depend_on_memory() {
+        let plain = arange(&[3, 2]);
+        let strided = plain.with_layout(plain.layout().permute(&[1, 0])).copy();
+        let strided = strided.with_layout(strided.layout().permute(&[1, 0]));
+        let tail = arange(&[4, 2]);
+        let tail = tail.with_layout(tail.layout().slice(0, 1, 3, 1));
+        for (base, expected) in [(plain, [5.0, 3.0, 1.0]), (strided, [5.0, 3.0, 1.0]), (tail, [7.0, 5.0, 3.0])] {
+            let base = Variable::from(base);
+            assert_eq!(view(&base, &map()).unwrap().array().to_vec::<f64>(), expected);
+            let written = view_write(base.clone(), &map(), &arange(&[3]).into()).unwrap();
+            assert_eq!(view(&written, &map()).unwrap().array().to_vec::<f64>(), [0.0, 1.0, 2.0]);
+            assert_eq!(view(&base, &map()).unwrap().array().to_vec::<f64>(), expected, "the old value stays");
+        }
+    }
+
+    #[test]
+    fn gradients_of_both_orders() {
+        let (x, v) = (Variable::parameter(arange(&[3, 2])).unwrap(), Variable::parameter(arange(&[3])).unwrap());
+        let y = view_write(multiply(&x, &x).unwrap(), &map(), &multiply(&v, &v).unwrap()).unwrap();
+        let part = view(&y, &map()).unwrap();
+        let loss = sum(&multiply(&multiply(&y, &y).unwrap(), &y).unwrap(), None, false).unwrap();
+        let loss = crate::ops::add(&loss, &sum(&multiply(&part, &part).unwrap(), None, false).unwrap()).unwrap();
+        let options = BackwardOptions { retain_graph: true, create_graph: true };
+        let first = grad(&[(loss, None)], &[x.clone(), v.clone()], options).unwrap();
+        let [Some(gx), Some(gv)] = &first[..] else { panic!("both have gradients") };
+        // 6 x**5 where x stays, 0 where it was written; 6 v**5 + 4 v**3.
+        assert_eq!(gx.array().to_vec::<f64>(), [0.0, 0.0, 192.0, 0.0, 6144.0, 0.0]);
+        assert_eq!(gv.array().to_vec::<f64>(), [0.0, 10.0, 224.0]);
+        let total = crate::ops::add(&sum(gx, None, false).unwrap(), &sum(gv, None, false).unwrap()).unwrap();
+        let second = grad(&[(total, None)], &[x, v], BackwardOptions { retain_graph: false, create_graph: false }).unwrap();
+        assert_eq!(second[0].as_ref().unwrap().array().to_vec::<f64>(), [0.0, 0.0, 480.0, 0.0, 7680.0, 0.0]);
+        assert_eq!(second[1].as_ref().unwrap().array().to_vec::<f64>(), [0.0, 42.0, 528.0]);
+    }
+
+    #[test]
+    fn repeated_places_collect_all_of_a_gradient() {
+        let x = Variable::parameter(arange(&[2])).unwrap();
+        let repeated = Arc::new(Layout::strided(&[3, 2], &[0, 1], 0));
+        let loss = sum(&view(&x, &repeated).unwrap(), None, false).unwrap();
+        let options = BackwardOptions { retain_graph: false, create_graph: false };
+        let g = grad(&[(loss, None)], &[x], options).unwrap();
+        assert_eq!(g[0].as_ref().unwrap().array().to_vec::<f64>(), [3.0, 3.0]);
+    }
+
+    #[test]
+    fn small_parts_of_a_copied_buffer_are_saved_as_copies() {
+        let mut a = Array::zeros(&[16, 4], DType::F64);
+        assert!(a.make_writable().is_none(), "nobody else holds it");
+        let row = |a: &Array| a.with_layout(a.layout().select(0, 3));
+        assert!(row(&a).compact_part().is_none());
+        let held = a.clone();
+        assert!(a.make_writable().is_some());
+        assert!(row(&a).compact_part().is_some_and(|part| part.is_contiguous() && part.storage().len() == 4));
+        assert!(a.with_layout(a.layout().slice(0, 0, 4, 1)).compact_part().is_none(), "too large a part");
+        assert!(row(&held).compact_part().is_none());
+    }
+}

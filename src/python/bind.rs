@@ -149,6 +149,9 @@ fn handle(py: Python<'_>, entry: &Entry, bases: &Bases<'_>, values: &[Arg], k: u
         (Some(Some(base)), [Arg::Variables(all)]) if k < all.len() => (base, &all[k]),
         _ => return wrap(py, own(entry, v)),
     };
+    if v.is_tracked() && v.edge().key() == seen.edge().key() {
+        return Ok(base.clone().into_any().unbind()); // there was nothing to do
+    }
     Ok(Py::new(py, view::link(base, seen, v, entry.views == Views::ReadOnly, false))?.into_any())
 }
 

@@ -8,7 +8,8 @@ use pyo3::types::{PyBool, PyEllipsis, PyFloat, PyInt, PyList, PySlice, PyString,
 use super::convert::{self, Value};
 use super::error::DTypeError;
 use super::numpy;
-use crate::array::{Array, DType};
+use super::variable::PyVariable;
+use crate::array::{Array, DType, Scalar};
 use crate::ops::index::IndexItem;
 
 /// The items of an index: a tuple's, or the one thing given.
@@ -31,6 +32,15 @@ fn item(key: &Bound<'_, PyAny>) -> PyResult<IndexItem> {
     }
     if key.cast::<PyInt>().is_ok() {
         return position(key);
+    }
+    if let Ok(v) = key.cast::<PyVariable>()
+        && let v = v.get().snapshot()
+        && v.ndim() == 0
+        && v.dtype().is_integer()
+    {
+        // What NumPy has as a scalar is an int here.
+        let at = if let Scalar::Int(i) = v.array().item()? { i } else { 0 };
+        return Ok(IndexItem::Int(isize::try_from(at).unwrap_or(isize::MAX)));
     }
     if let Ok(s) = key.cast::<PySlice>() {
         let part = |name| bound(&s.getattr(name)?);

@@ -132,13 +132,13 @@ impl Link {
             return Ok(());
         }
         if self.kind.detached {
-            return if tracked {
-                Err(GradError::new_err(format!(
-                    "{op}: a tracked value cannot be written through detach() or .data, which carry no gradients; detach() the value, or write to a clone()"
-                )))
-            } else {
-                Ok(())
-            };
+            if !tracked {
+                return Ok(());
+            }
+            return Err(GradError::new_err(format!(
+                "{op}: a tracked value cannot be written through detach() or .data, which carry no gradients; detach() the value, \
+                 or write to a clone()"
+            )));
         }
         self.base.get().check_leaf(op, true)?;
         if self.kind.constant && (tracked || self.base.get().peek().1 != EdgeKey::None) {
@@ -373,23 +373,22 @@ impl PyVariable {
 
     /// Takes the part over from a base that nobody else holds.
     fn take_over(&self, py: Python<'_>) -> bool {
-        let is_alone = |view: &View| {
-            let base = view.link.base.get();
-            let free = is_held_once(view.link.base.bind(py)) && !view.is_element() && !view.link.kind.read_only;
-            free && matches!(base.state.try_lock().as_deref(), Some(State::Value(_)))
+        let is_alone = |state: &State| {
+            let State::View(view) = state else { return false };
+            let base = view.link.base.bind(py);
+            let free = is_held_once(base) && !view.is_element() && !view.link.kind.read_only;
+            free && matches!(base.get().state.try_lock().as_deref(), Some(State::Value(_)))
         };
-        if !matches!(&*self.state.lock(), State::View(view) if is_alone(view)) {
+        if !is_alone(&self.state.lock()) {
             return false;
         }
         let v = self.snapshot();
+        let Some(link) = self.as_link(py) else { return false };
+        // If another thread has written meanwhile the base lies elsewhere, as its value is shared now.
+        let is_present = link.base.get().peek().0.storage().as_ptr() == v.array().storage().as_ptr();
+        drop(link);
         let mut state = self.state.lock();
-        let old = match &*state {
-            // Nobody has written to the base since: then the value would lie elsewhere, as it is shared now.
-            State::View(view) if is_alone(view) && view.link.base.get().peek().0.storage().as_ptr() == v.array().storage().as_ptr() => {
-                Some(std::mem::replace(&mut *state, State::Value(v)))
-            }
-            _ => None,
-        };
+        let old = (is_present && is_alone(&state)).then(|| std::mem::replace(&mut *state, State::Value(v)));
         drop(state);
         old.is_some()
     }

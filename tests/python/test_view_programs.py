@@ -1,12 +1,13 @@
-"""Random programs of views and writes: values as NumPy's in place, gradients as those of the same program with functional updates.
+"""Random programs of views and writes: values as NumPy's, gradients as those of the same program with functional updates.
 
-A program is a list of steps over a growing list of handles. It runs three times: with NumPy arrays, with Variables in place, and on a
-model in which a handle is a list of positions in its root and a root is a value that `functional writes` replace.
+A program is a list of steps over a growing list of handles. It runs three times: with NumPy arrays, with Variables in place, and
+on a model in which a handle is a list of positions in its root, and a write makes a new value of the root.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -40,21 +41,17 @@ UNARY = {"sin": (np.sin, tg.sin), "tanh": (np.tanh, tg.tanh), "square": (np.squa
 def view_of(x: Any, step: Step, xp: Any) -> Any:
     """The same view of an ndarray, of a Variable, or of an array of positions."""
     kind, detail = step[1], step[2]
-    if kind == "key":
-        return x[detail]
-    if kind == "T":
-        return x.T
-    if kind == "reshape":
-        return x.reshape(detail)
-    if kind == "diagonal":
-        return x.diagonal() if xp is tg else x.diagonal().view()
-    if kind == "flip":
-        return xp.flip(x, 0)
-    if kind == "swap":
-        return xp.swapaxes(x, 0, -1)
-    if kind == "split":
-        return xp.array_split(x, 2)[detail]
-    return xp.squeeze(x)
+    views: dict[str, Callable[[], Any]] = {
+        "key": lambda: x[detail],
+        "T": lambda: x.T,
+        "reshape": lambda: x.reshape(detail),
+        "diagonal": lambda: x.diagonal(),
+        "flip": lambda: xp.flip(x, 0),
+        "swap": lambda: xp.swapaxes(x, 0, -1),
+        "split": lambda: xp.array_split(x, 2)[detail],
+        "squeeze": lambda: xp.squeeze(x),
+    }
+    return views[kind]()
 
 
 def is_view(a: np.ndarray, kind: str, detail: Any) -> bool:
@@ -102,50 +99,93 @@ def fits(value: tuple[int, ...], place: tuple[int, ...]) -> bool:
         return False
 
 
+def detail_of(r: random.Random, kind: str, a: np.ndarray) -> Any:
+    """The rest of a step that makes a view."""
+    if kind == "key":
+        return r.choice(KEYS)
+    if kind == "reshape":
+        return r.choice([(-1,), (a.size, 1), (2, -1), (-1, 3)])
+    return r.randrange(2) if kind == "split" else None
+
+
+def key_of(r: random.Random, op: str) -> Any:
+    """The rest of a step that writes."""
+    if op == "rows":
+        return r.choice(INDEX_ARRAYS)
+    return r.choice(sorted(UNARY)) if op == "unary" else r.choice(KEYS)
+
+
+def can_write(op: str, a: np.ndarray, b: np.ndarray, key: Any) -> bool:
+    """Whether NumPy can run the write, and the place is no element."""
+    if op in ("+=", "*=", "set"):
+        return fits(b.shape, a.shape)
+    if op in ("key", "rows"):
+        try:
+            place = a[key]
+        except IndexError:
+            return False
+        return isinstance(place, np.ndarray) and fits(b.shape, place.shape)
+    return True
+
+
 def make(r: random.Random, length: int) -> tuple[list[np.ndarray], list[Step]]:
     """Roots and steps that NumPy can run; the shapes come from running the views alone."""
     numbers = np.random.default_rng(r.randrange(1 << 30))
     shapes = r.choice([[(3, 4), (3, 4)], [(4,), (4,)], [(2, 3, 2), (3, 2)], [(3, 3), (3,)]])
     roots = [numbers.uniform(0.5, 1.5, s) for s in shapes]
     handles, steps = [a.copy() for a in roots], []
-    kinds = ["key", "key", "key", "T", "reshape", "diagonal", "flip", "swap", "split", "squeeze"]
     for _ in range(length):
         h = r.randrange(len(handles))
-        a = handles[h]
         what = r.random()
         if what < 0.4:
-            kind = r.choice(kinds)
-            detail: Any = r.choice(KEYS) if kind == "key" else None
-            if kind == "reshape":
-                detail = r.choice([(-1,), (a.size, 1), (2, -1), (-1, 3)])
-            if kind == "split":
-                detail = r.randrange(2)
-            if is_view(a, kind, detail) and len(handles) < 12:
+            kind = r.choice(["key", "key", "key", "T", "reshape", "diagonal", "flip", "swap", "split", "squeeze"])
+            detail = detail_of(r, kind, handles[h])
+            if is_view(handles[h], kind, detail) and len(handles) < 12:
                 steps.append(("view", kind, detail, h))
-                handles.append(view_of(a, steps[-1], np))
+                handles.append(view_of(handles[h], steps[-1], np))
         elif what < 0.5:
             steps.append(("save", h, r.uniform(-1, 1)))
         else:
             o = r.randrange(len(handles))
             op = r.choice(["+=", "*=", "set", "key", "unary", "scale", "rows", "mask", "constant"])
-            if op in ("+=", "*=", "set") and not fits(handles[o].shape, a.shape):
-                continue
-            key = r.choice(KEYS)
-            if op == "key":
-                try:
-                    place = a[key]
-                except IndexError:
-                    continue
-                if not isinstance(place, np.ndarray) or not fits(handles[o].shape, place.shape):
-                    continue
-            if op == "rows":
-                key = r.choice(INDEX_ARRAYS)
-                if a.ndim == 0 or a.shape[0] == 0 or not fits(handles[o].shape, a[key].shape):
-                    continue
-            if op == "unary":
-                key = r.choice(sorted(UNARY))
-            steps.append(("write", op, h, o, key, r.uniform(0.2, 0.8)))
+            key = key_of(r, op)
+            if can_write(op, handles[h], handles[o], key):
+                steps.append(("write", op, h, o, key, r.uniform(0.2, 0.8)))
     return roots, steps
+
+
+def write(a: Any, b: Any, step: Step, which: int) -> None:
+    """A write in place, the same for ndarrays (0) and Variables (1)."""
+    _, op, _, _, key, c = step
+    writes: dict[str, Callable[[], Any]] = {
+        "+=": lambda: a.__iadd__(b * c),
+        "*=": lambda: a.__imul__(b),
+        "set": lambda: a.__setitem__(..., b),
+        "key": lambda: a.__setitem__(key, b * c),
+        "rows": lambda: a.__setitem__(key, b * c),
+        "unary": lambda: a.__setitem__(..., UNARY[key][which](a)),
+        "mask": lambda: a.__setitem__(a > 0.8, c),
+        "scale": lambda: a.__imul__(c),
+        "constant": lambda: a.__setitem__(..., c),
+    }
+    writes[op]()
+
+
+def new_value(a: tg.Variable, b: tg.Variable, step: Step) -> tg.Variable:
+    """What a write puts into its place, as a new value."""
+    _, op, _, _, key, c = step
+    values: dict[str, Callable[[], tg.Variable]] = {
+        "+=": lambda: a + b * c,
+        "*=": lambda: a * b,
+        "set": lambda: b,
+        "key": lambda: b * c,
+        "rows": lambda: b * c,
+        "unary": lambda: UNARY[key][1](a),
+        "mask": lambda: tg.where(a > 0.8, tg.full_like(a, c), a),
+        "scale": lambda: a * c,
+        "constant": lambda: tg.full_like(a, c),
+    }
+    return values[op]()
 
 
 def run_numpy(roots: list[np.ndarray], steps: list[Step]) -> list[np.ndarray]:
@@ -153,28 +193,10 @@ def run_numpy(roots: list[np.ndarray], steps: list[Step]) -> list[np.ndarray]:
     for step in steps:
         if step[0] == "view":
             v = view_of(handles[step[3]], step, np)
-            if not v.flags.writeable:
-                v.flags.writeable = True
+            v.flags.writeable = True
             handles.append(v)
         elif step[0] == "write":
-            _, op, h, o, key, c = step
-            a, b = handles[h], handles[o]
-            if op == "+=":
-                a += b * c
-            elif op == "*=":
-                a *= b
-            elif op == "set":
-                a[...] = b
-            elif op in ("key", "rows"):
-                a[key] = b * c
-            elif op == "unary":
-                a[...] = UNARY[key][0](a)
-            elif op == "mask":
-                a[a > 0.8] = c
-            elif op == "scale":
-                a *= c
-            else:
-                a[...] = c
+            write(handles[step[2]], handles[step[3]], step, 0)
     return handles
 
 
@@ -187,24 +209,7 @@ def run_views(leaf: tg.Variable, other: np.ndarray, steps: list[Step]) -> tuple[
             v = handles[step[1]]
             loss = loss + tg.sum(v * v * step[2])
         else:
-            _, op, h, o, key, c = step
-            a, b = handles[h], handles[o]
-            if op == "+=":
-                a += b * c
-            elif op == "*=":
-                a *= b
-            elif op == "set":
-                a[...] = b
-            elif op in ("key", "rows"):
-                a[key] = b * c
-            elif op == "unary":
-                a[...] = UNARY[key][1](a)
-            elif op == "mask":
-                a[a > 0.8] = c
-            elif op == "scale":
-                a *= c
-            else:
-                a[...] = c
+            write(handles[step[2]], handles[step[3]], step, 1)
     return handles, loss
 
 
@@ -217,24 +222,8 @@ def run_model(leaf: tg.Variable, other: np.ndarray, steps: list[Step]) -> tuple[
             v = model.read(step[1])
             loss = loss + tg.sum(v * v * step[2])
         else:
-            _, op, h, o, key, c = step
-            a, b = model.read(h), model.read(o)
-            if op == "+=":
-                model.write(h, a + b * c)
-            elif op == "*=":
-                model.write(h, a * b)
-            elif op == "set":
-                model.write(h, b)
-            elif op in ("key", "rows"):
-                model.write(h, b * c, key)
-            elif op == "unary":
-                model.write(h, UNARY[key][1](a))
-            elif op == "mask":
-                model.write(h, tg.where(a > 0.8, tg.full_like(a, c), a))
-            elif op == "scale":
-                model.write(h, a * c)
-            else:
-                model.write(h, tg.full_like(a, c))
+            _, op, h, o, key, _ = step
+            model.write(h, new_value(model.read(h), model.read(o), step), key if op in ("key", "rows") else None)
     return [model.read(h) for h in range(len(model.handles))], loss
 
 
