@@ -36,7 +36,8 @@ fn indices(op: &str, x: &Variable, target: &Variable, ignore_index: i64) -> Resu
         return Err(Error::Shape(format!("{op}: {classes}, not {}{fix}", show_shape(target.shape()))));
     }
     let count = i64::try_from(x.shape()[axis]).unwrap_or(i64::MAX);
-    let mut out = astype(&target.detach(), DType::I64)?.into_array().contiguous();
+    // In memory that no one else writes: a label that changes after its check would reach foreign memory.
+    let mut out = astype(&target.detach(), DType::I64)?.into_array().pooled().contiguous();
     let wrong = slice::<i64>(&out).iter().position(|&t| t != ignore_index && !(0..count).contains(&t));
     if let Some(i) = wrong {
         let t = slice::<i64>(&out)[i];

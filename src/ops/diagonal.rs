@@ -1,6 +1,6 @@
 //! Diagonals and triangles.
 
-use super::registry::{Arg, Default, Entry, Gradient, Kind, Param, Sample};
+use super::registry::{Arg, Default, Entry, Gradient, Kind, Param, Sample, Views};
 use super::samples::{Draw, REAL, call_with};
 use super::window::{DIAGONAL, Window, replace, view};
 use crate::array::{Array, DType, Scalar, normalize_axis};
@@ -31,7 +31,7 @@ pub fn diag(x: &Variable, k: i64) -> Result<Variable> {
         [n] => {
             let side = n + usize::try_from(k.unsigned_abs()).unwrap_or(usize::MAX);
             let zeros = Array::zeros(&[side, side], x.dtype()).into();
-            replace(zeros, Window::Diagonal { offset: isize::try_from(k).unwrap_or(isize::MAX), axes: [0, 1] }, x)
+            replace(zeros, &Window::Diagonal { offset: isize::try_from(k).unwrap_or(isize::MAX), axes: [0, 1] }, x)
         }
         [_, _] => diagonal(x, k, [0, 1]),
         s => Err(Error::Shape(format!("diag: an array of 1 or 2 dimensions is expected, got shape {}", show_shape(s)))),
@@ -91,6 +91,7 @@ pub const ENTRIES: &[Entry] = &[
         call: |a| Ok(diagonal(&a.variable(0)?, a.int(1)?, [a.axis(2)?, a.axis(3)?])?.into()),
         gradient: Gradient::Rule("zeros with g on the diagonal"),
         linear: true,
+        views: Views::Writable,
         samples: diagonal_samples,
         ..Entry::BASE
     },

@@ -4,12 +4,14 @@ use smallvec::{SmallVec, smallvec};
 
 use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Param, Sample};
 use super::samples::{Draw, REAL, call_with, indices};
-use super::shape::{expand_dims, reshape_to, squeeze};
+use super::shape::{expand_dims, squeeze};
 use crate::array::{Array, Cursor, Layout, Shape, broadcast_shapes, check_memory, normalize_axis, size_of};
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::gather::{self as kernel, NOWHERE, Places};
-use crate::tape::{Batch, BatchContext, Grads, Jvp, Outputs, Primitive, Rule, Step, Variable, apply, apply_update, one_gradient};
+use crate::tape::{
+    AttrSet, Batch, BatchContext, Grads, Jvp, Outputs, Primitive, Recorded, Rule, Step, Variable, apply, apply_update, one_gradient, record_under_lock,
+};
 
 pub(super) static GETITEM: Primitive = Primitive { name: "getitem", ..GATHER_BLOCKS };
 static TAKE: Primitive = Primitive { name: "take", ..GATHER_BLOCKS };
@@ -92,12 +94,7 @@ fn batch_put(ctx: &BatchContext<'_>) -> Result<Outputs> {
         return ctx.each();
     }
     let places = ctx.attrs::<Places>().batched(ctx.size);
-    // The value broadcasts to the blocks of one sample: axes of size one stand behind its batch axis.
-    let (mut value, ndim) = (ctx.array(1).clone(), places.out_shape(ctx.array(2).shape()).len());
-    if ctx.mapped[1] && value.ndim() < ndim {
-        let shape: Shape = [&value.shape()[..1], &Shape::from_elem(1, ndim - value.ndim()), &value.shape()[1..]].concat().into();
-        value = reshape_to(&value, &shape)?;
-    }
+    let value = ctx.aligned(1, places.out_shape(ctx.array(2).shape()).len() - 1)?;
     Ok(smallvec![apply_update(&SETITEM, ctx.spread(0)?, &[(&value).into(), ctx.inputs[2]], &places)?])
 }
 
@@ -128,6 +125,14 @@ pub(super) fn put(x: Variable, places: &Places, rows: &Variable, value: &Variabl
     apply_update(&SETITEM, x, &[value.into(), last.as_ref().unwrap_or(rows).into()], places)
 }
 
+/// Records a [`put`] that was done under a lock.
+pub(super) fn record_put(places: &Places, rows: &Variable, old: &Variable, value: &Variable, out: Array) -> Result<Recorded> {
+    record_under_lock(&SETITEM, &[old, value, rows], out, |s| {
+        s.input(2);
+        s.attrs(places.share());
+    })
+}
+
 fn put_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let g = step.take_g();
     let (places, rows) = (step.attrs_of::<Places>(), step.input(2));
@@ -138,7 +143,7 @@ fn put_vjp(step: &mut Step<'_>) -> Result<Grads> {
 }
 
 /// Row numbers with all but the last of equal ones put nowhere.
-fn last_of_each(rows: &Array) -> Array {
+pub(super) fn last_of_each(rows: &Array) -> Array {
     let mut all = rows.to_vec::<i64>();
     let mut seen = std::collections::HashSet::with_capacity(all.len());
     for r in all.iter_mut().rev() {

@@ -32,6 +32,7 @@ pub mod softmax;
 mod traced;
 pub mod trigonometry;
 pub mod truth;
+pub mod view;
 pub mod window;
 
 pub use activation::{elu, erf, gelu, gelu_erf, gelu_tanh, leaky_relu, prelu, relu, sigmoid, silu, softplus, softsign};
@@ -53,7 +54,7 @@ pub use division::{floor_divide, fmod, remainder};
 pub use exponential::{exp, expm1, log, log1p, log2, log10, logaddexp, logaddexp2};
 pub use extrema::{argmax, argmin, max, min};
 pub use gather::{gather_rows, pick, take, take_along_axis};
-pub use index::{IndexItem, assign_item, get_item, set_item, write_item};
+pub use index::{IndexItem, assign_item, get_item, set_item};
 pub use join::{column_stack, concat, dstack, hstack, stack, vstack};
 pub use matrix::{dot, inner, linear, matmul, outer, vecdot};
 pub use moments::{std, var};

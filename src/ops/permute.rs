@@ -3,7 +3,7 @@
 use smallvec::{SmallVec, smallvec};
 
 use super::reduction::{Axes, OverAxes, batch_over_axes};
-use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Param, Sample, Value};
+use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Param, Sample, Value, Views};
 use super::samples::{Draw, REAL, call_with, ints};
 use super::shape::{distinct_axes, plain};
 use crate::array::{Layout, normalize_axis};
@@ -188,6 +188,7 @@ pub const ENTRIES: &[Entry] = &[
         call: |a| Ok(permute_dims(&a.variable(0)?, a.ints(1)?)?.into()),
         gradient: Gradient::Rule("permute_dims(g, argsort(axes))"),
         linear: true,
+        views: Views::Writable,
         samples: || samples(&[(&[], &[&[]]), (&[3], &[&[0]]), (&[2, 3, 4], &[&[2, 0, 1]]), (&[2, 3, 4], &[&[-1, 1, -3]]), (&[2, 0], &[&[1, 0]])]),
         ..Entry::BASE
     },
@@ -198,6 +199,7 @@ pub const ENTRIES: &[Entry] = &[
         call: |a| Ok(transpose(&a.variable(0)?, a.axes(1)?)?.into()),
         gradient: Gradient::Rule("transpose(g, argsort(axes))"),
         linear: true,
+        views: Views::Writable,
         samples: || [plain(&[Arg::None]), samples(&[(&[2, 3, 4], &[&[1, 2, 0]])])].concat(),
         ..Entry::BASE
     },
@@ -208,6 +210,7 @@ pub const ENTRIES: &[Entry] = &[
         call: |a| Ok(matrix_transpose(&a.variable(0)?)?.into()),
         gradient: Gradient::Rule("matrix_transpose(g)"),
         linear: true,
+        views: Views::Writable,
         samples: || samples(&[(&[2, 3], &[]), (&[2, 3, 4], &[]), (&[0, 3], &[])]),
         ..Entry::BASE
     },
@@ -218,6 +221,7 @@ pub const ENTRIES: &[Entry] = &[
         call: |a| Ok(swapaxes(&a.variable(0)?, a.axis(1)?, a.axis(2)?)?.into()),
         gradient: Gradient::Rule("swapaxes(g, axis1, axis2)"),
         linear: true,
+        views: Views::Writable,
         samples: || {
             [(0, 1), (-1, 0), (1, 1)]
                 .into_iter()
@@ -233,6 +237,7 @@ pub const ENTRIES: &[Entry] = &[
         call: |a| Ok(moveaxis(&a.variable(0)?, a.ints(1)?, a.ints(2)?)?.into()),
         gradient: Gradient::Rule("moveaxis(g, destination, source)"),
         linear: true,
+        views: Views::Writable,
         samples: || samples(&[(&[2, 3, 4], &[&[0], &[-1]]), (&[2, 3, 4], &[&[0, 1], &[2, 0]]), (&[2, 0], &[&[-1], &[0]]), (&[3], &[&[], &[]])]),
         ..Entry::BASE
     },
@@ -243,6 +248,7 @@ pub const ENTRIES: &[Entry] = &[
         call: |a| Ok(flip(&a.variable(0)?, a.axes(1)?)?.into()),
         gradient: Gradient::Rule("flip(g, axis)"),
         linear: true,
+        views: Views::Writable,
         samples: || {
             [
                 plain(&[Arg::None]),
@@ -259,6 +265,7 @@ pub const ENTRIES: &[Entry] = &[
         call: call_rot90,
         gradient: Gradient::Composite("rot90(g, -k, axes)"),
         linear: true,
+        views: Views::Writable,
         method: false,
         samples: || (-1..4).map(|k| call_with(REAL.strided(&mut Draw::new(43), &[2, 3, 4]), [Arg::Int(k), ints(&[-1, 0])])).collect(),
         ..Entry::BASE
@@ -270,6 +277,7 @@ pub const ENTRIES: &[Entry] = &[
         call: |a| Ok(flipud(&a.variable(0)?)?.into()),
         gradient: Gradient::Rule("flipud(g)"),
         linear: true,
+        views: Views::Writable,
         method: false,
         samples: || samples(&[(&[2, 3], &[]), (&[2, 3, 2], &[])]),
         ..Entry::BASE
@@ -281,6 +289,7 @@ pub const ENTRIES: &[Entry] = &[
         call: |a| Ok(fliplr(&a.variable(0)?)?.into()),
         gradient: Gradient::Rule("fliplr(g)"),
         linear: true,
+        views: Views::Writable,
         method: false,
         samples: || samples(&[(&[2, 3], &[]), (&[2, 3, 2], &[])]),
         ..Entry::BASE

@@ -7,9 +7,11 @@ use smallvec::{SmallVec, smallvec};
 use crate::array::{Array, DType, Layout, Scalar, Shape};
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::region;
-use crate::tape::{Attrs, Batch, Grads, Jvp, Op, Primitive, Rule, Step, Variable, apply, one_gradient, record};
+use crate::tape::{
+    AttrSet, Batch, Grads, Jvp, Primitive, Recorded, Rule, Step, Variable, apply, apply_update, one_gradient, record_under_lock,
+};
 
-use super::shape::astype;
+use super::shape::stored_as;
 
 /// `count` positions of an axis from `start` on, `step` apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +110,14 @@ impl Window {
         region::write(x, |whole| self.layout(whole), value);
     }
 
+    /// Number of axes of the part.
+    fn ndim(&self) -> usize {
+        match self {
+            Self::Region { shape, .. } => shape.len(),
+            Self::Diagonal { axes: [a, b], .. } => a.max(b) + 1,
+        }
+    }
+
     /// The same part of every array of a batch of size `n`, whose axis is in front.
     fn batched(&self, n: usize) -> Self {
         match self {
@@ -141,38 +151,34 @@ const VIEW: Primitive = Primitive {
     batch: Batch::Rule(|ctx| Ok(smallvec![apply(ctx.primitive, ctx.inputs, &ctx.attrs::<Window>().batched(ctx.size))?])),
     ..Primitive::BASE
 };
+crate::attributes!(Window);
 
-/// Zeros with an array in a window: the transpose of [`VIEW`].
-static EMBED: Primitive = Primitive {
-    name: "embed",
+/// As [`VIEW`], in memory of its own: sharing the buffer would keep it from being overwritten.
+static COPY_PART: Primitive = Primitive {
     eval: |call| {
-        let Embedded { window, shape } = call.attrs();
-        let out = region::embed(shape, |whole| window.layout(whole), call.array(0));
-        call.give(out);
+        call.give(call.attrs::<Window>().of(call.array(0)).copy());
         Ok(())
     },
-    rule: Rule::Vjp(embed_vjp),
+    ..VIEW
+};
+
+/// x (input 0) with a value (input 1), broadcast, in a window.
+static SETITEM: Primitive = Primitive {
+    name: "setitem",
+    eval: |call| {
+        let (window, value) = (call.attrs::<Window>(), call.array(1));
+        window.put(call.update(), value);
+        Ok(())
+    },
+    rule: Rule::Vjp(replace_vjp),
     jvp: Jvp::Linear,
     batch: Batch::Rule(|ctx| {
-        let Embedded { window, shape } = ctx.attrs();
-        let shape = std::iter::once(ctx.size).chain(shape.iter().copied()).collect();
-        Ok(smallvec![apply(&EMBED, ctx.inputs, &Embedded { window: window.batched(ctx.size), shape })?])
+        let window = ctx.attrs::<Window>().batched(ctx.size);
+        let value = ctx.aligned(1, window.ndim())?;
+        Ok(smallvec![apply_update(&SETITEM, ctx.spread(0)?, &[(&value).into()], &window)?])
     }),
     ..Primitive::BASE
 };
-
-/// A window, and the shape around it.
-#[derive(Clone, Debug)]
-struct Embedded {
-    window: Window,
-    shape: Shape,
-}
-crate::attributes!(Window, Embedded);
-static SETITEM: Op = Op { name: "setitem", rule: Rule::Vjp(replace_vjp), ..Op::BASE };
-
-fn window_of(step: &Step<'_>) -> Window {
-    step.attrs().data::<Window>().unwrap_or_else(|| unreachable!("{}: recorded without its window", step.name())).clone()
-}
 
 /// The part of `x` that a window shows, as a view.
 pub(super) fn view(op: &'static Primitive, x: &Variable, window: &Window) -> Result<Variable> {
@@ -180,23 +186,14 @@ pub(super) fn view(op: &'static Primitive, x: &Variable, window: &Window) -> Res
 }
 
 fn view_vjp(step: &mut Step<'_>) -> Result<Grads> {
-    let (g, window) = (step.take_g(), window_of(step));
+    let (g, window) = (step.take_g(), step.attrs_of::<Window>());
     if step.create_graph() {
-        return Ok(one_gradient(embed(&g, window, &step.meta(0).shape)?));
+        let map = Arc::new(window.layout(&Layout::contiguous(&step.meta(0).shape)));
+        return Ok(one_gradient(super::view::view_add(step.recorded_or_zeros(0), &map, &g)?));
     }
     let mut sum = step.collected_or_zeros(0);
     region::add(&mut sum, |whole| window.layout(whole), g.array());
     Ok(one_gradient(sum.into()))
-}
-
-/// Zeros of `shape` with `g` in a window: the transpose of [`view`].
-fn embed(g: &Variable, window: Window, shape: &[usize]) -> Result<Variable> {
-    apply(&EMBED, &[g.into()], &Embedded { window, shape: Shape::from_slice(shape) })
-}
-
-fn embed_vjp(step: &mut Step<'_>) -> Result<Grads> {
-    let (g, window) = (step.take_g(), step.attrs_of::<Embedded>().window.clone());
-    Ok(Grads::from_iter([Some(view(&GETITEM, &g, &window)?)]))
 }
 
 /// `value` as it can be written to a place of `shape`: in the dtype of the target, without leading axes of size one
@@ -213,26 +210,25 @@ pub(super) fn fit_value(value: &Variable, dtype: DType, shape: &[usize], advance
             format!("setitem: could not broadcast a value of shape {from} into shape {to}")
         }));
     }
-    let value = astype(value, dtype)?;
+    let value = stored_as("setitem", value, dtype)?;
     if extra == 0 { Ok(value) } else { super::shape::reshape_to(&value, &value.shape()[extra..]) }
 }
 
-/// `x` with `value`, broadcast, in a window. `x` is overwritten when nobody else holds it.
-pub(super) fn replace(x: Variable, window: Window, value: &Variable) -> Result<Variable> {
-    let edge = x.edge().clone();
-    let mut out = x.into_array();
-    window.put(&mut out, value.array());
-    let old = Variable::with_edge(out.clone(), edge); // only its place on the tape is looked at
-    record(&SETITEM, &[&old, value], out, |s| s.attrs(Attrs::Data(Arc::new(window))))
+/// `x` with `value`, broadcast, in a window. `x` is overwritten unless something else shares its storage.
+pub(super) fn replace(x: Variable, window: &Window, value: &Variable) -> Result<Variable> {
+    apply_update(&SETITEM, x, &[value.into()], window)
+}
+
+/// Records a [`replace`] that was done under a lock.
+pub(super) fn record_replace(window: &Window, old: &Variable, value: &Variable, out: Array) -> Result<Recorded> {
+    record_under_lock(&SETITEM, &[old, value], out, |s| s.attrs(window.share()))
 }
 
 fn replace_vjp(step: &mut Step<'_>) -> Result<Grads> {
-    let (g, window) = (step.take_g(), window_of(step));
+    let (g, window) = (step.take_g(), step.attrs_of::<Window>());
     let value = match step.needs(1) {
         false => None,
-        true if step.create_graph() => Some(view(&GETITEM, &g, &window)?),
-        // A view would hold the buffer, which is to be overwritten below.
-        true => Some(window.of(g.array()).copy().into()),
+        true => Some(apply(&COPY_PART, &[(&g).into()], window)?),
     };
     let x = if step.needs(0) {
         let zero = Array::full(&[], Scalar::Int(0), g.dtype()).into();

@@ -6,12 +6,12 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyFloat;
 
-use super::convert::{self, Value};
+use super::convert;
 use super::error::guard;
 use super::variable::{PyVariable, wrap};
-use super::{in_place, index};
+use super::{in_place, index, view};
 use crate::error::Result;
-use crate::ops::{self, Operand, apply_binary, update_binary};
+use crate::ops::{self, IndexItem, Operand, apply_binary, update_binary};
 use crate::tape::{self, Variable};
 
 pub type BinaryFn = fn(Operand<'_>, Operand<'_>) -> Result<Variable>;
@@ -20,6 +20,20 @@ pub type BinaryFn = fn(Operand<'_>, Operand<'_>) -> Result<Variable>;
 const SHORT: usize = 1 << 10;
 /// Elements from which an operation is long enough for other Python threads to run meanwhile.
 pub const LONG: usize = 1 << 16;
+
+/// The number of elements of all values, for [`run`]; none when the memory of one is lent. Its owner may write it whenever a
+/// Python thread runs, so what reads it keeps the others from running.
+#[inline]
+pub fn load<'a>(values: impl IntoIterator<Item = &'a Variable>) -> usize {
+    let mut size: usize = 0;
+    for v in values {
+        if v.array().is_lent() {
+            return 0;
+        }
+        size = size.saturating_add(v.array().size());
+    }
+    size
+}
 
 /// Runs `f`, letting other Python threads run when there is much to do.
 #[inline]
@@ -30,13 +44,15 @@ pub fn run<T: Send>(py: Python<'_>, elements: usize, f: impl FnOnce() -> Result<
 /// The operation on few elements, without copying the operands' handles; `None` when it is another one.
 #[inline(always)]
 fn short(a: &PyVariable, other: &Bound<'_, PyAny>, f: BinaryFn, reflected: bool) -> Option<Result<Variable>> {
-    if let Ok(b) = other.cast_exact::<PyVariable>() {
-        return a.with_both(b.get(), |x, y| {
-            (x.array().size().max(y.array().size()) < SHORT).then(|| if reflected { f(y.into(), x.into()) } else { f(x.into(), y.into()) })
-        });
+    // The float comes first: testing its type is one comparison, and a cast that fails makes an error object with a reference.
+    if other.is_exact_instance_of::<PyFloat>() {
+        let number = other.cast_exact::<PyFloat>().ok()?.value().into();
+        return a.with(|x| (x.array().size() < SHORT).then(|| if reflected { f(number, x.into()) } else { f(x.into(), number) }));
     }
-    let number = other.cast_exact::<PyFloat>().ok()?.value().into();
-    a.with(|x| (x.array().size() < SHORT).then(|| if reflected { f(number, x.into()) } else { f(x.into(), number) }))
+    let b = other.cast_exact::<PyVariable>().ok()?;
+    a.with_both(b.get(), |x, y| {
+        (x.array().size().max(y.array().size()) < SHORT).then(|| if reflected { f(y.into(), x.into()) } else { f(x.into(), y.into()) })
+    })
 }
 
 #[inline(always)]
@@ -50,7 +66,7 @@ fn binary(slf: &Bound<'_, PyVariable>, other: &Bound<'_, PyAny>, name: &str, f: 
         }
         let Some(other) = convert::operand_for(other, slf.get())? else { return Ok(py.NotImplemented()) };
         let a = slf.get().snapshot();
-        let size = a.array().size() + if let Value::Variable(v) = &other { v.array().size() } else { 0 };
+        let size = load(std::iter::once(&a).chain(other.variable()));
         let out = run(py, size, || {
             let (x, y) = (Operand::Variable(&a), other.operand());
             if reflected { f(y, x) } else { f(x, y) }
@@ -63,7 +79,7 @@ fn binary(slf: &Bound<'_, PyVariable>, other: &Bound<'_, PyAny>, name: &str, f: 
 fn unary(slf: &Bound<'_, PyVariable>, name: &str, f: fn(&Variable) -> Result<Variable>) -> PyResult<Py<PyAny>> {
     guard(name, || {
         let a = slf.get().snapshot();
-        let out = run(slf.py(), a.array().size(), || f(&a))?;
+        let out = run(slf.py(), load([&a]), || f(&a))?;
         wrap(slf.py(), out)
     })
 }
@@ -160,7 +176,13 @@ impl PyVariable {
     fn __getitem__(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         guard("indexing", || {
             let items = index::items(key)?;
-            wrap(slf.py(), ops::get_item(&slf.get().snapshot(), &items)?)
+            let v = slf.get().source();
+            let out = ops::get_item(&v, &items)?;
+            if items.iter().any(|item| matches!(item, IndexItem::Array(_))) {
+                return wrap(slf.py(), out);
+            }
+            let element = ops::index::is_element(&items, v.ndim());
+            Ok(Py::new(slf.py(), view::link(slf, &v, out, false, element))?.into_any())
         })
     }
 

@@ -2,26 +2,26 @@
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyInt, PyTuple};
+use pyo3::types::PyTuple;
 
+use super::convert::{self, Value};
 use super::dtype;
+use super::number::{self, given, names};
 use super::variable::PyVariable;
 use crate::array::DType;
 use crate::ops::random::{Generator, default_generator};
 
 /// Sizes given as `rand(2, 3)` or `rand((2, 3))`.
-fn shape(sizes: &Bound<'_, PyTuple>) -> PyResult<Vec<isize>> {
-    if sizes.len() == 1 {
-        let only = sizes.get_item(0)?;
-        if only.cast::<PyInt>().is_err() && only.try_iter().is_ok() {
-            return only.extract();
-        }
-    }
-    sizes.iter().map(|n| n.extract()).collect()
+fn shape(given: &Bound<'_, PyTuple>) -> PyResult<Vec<isize>> {
+    if given.len() == 1 { sizes(&given.get_item(0)?) } else { sizes(given.as_any()) }
 }
 
+/// Sizes given as an int or as a sequence of ints.
 fn sizes(shape: &Bound<'_, PyAny>) -> PyResult<Vec<isize>> {
-    if let Ok(n) = shape.extract::<isize>() { Ok(vec![n]) } else { shape.extract() }
+    match number::ints(shape)? {
+        Some(sizes) => Ok(sizes.into_vec()),
+        None => Err(PyTypeError::new_err(format!("a size must be an int or a tuple of ints, not {}", shape.get_type().name()?))),
+    }
 }
 
 fn dtype_of(dtype: Option<&Bound<'_, PyAny>>) -> PyResult<Option<DType>> {
@@ -102,26 +102,38 @@ impl PyGenerator {
 
     /// Uniform in [low, high).
     #[pyo3(signature = (low = 0.0, high = 1.0, size = None, dtype = None))]
-    fn uniform(&self, low: f64, high: f64, size: Option<&Bound<'_, PyAny>>, dtype: Option<&Bound<'_, PyAny>>) -> PyResult<PyVariable> {
+    fn uniform(
+        &self,
+        #[pyo3(from_py_with = given::<names::low, f64>)] low: f64,
+        #[pyo3(from_py_with = given::<names::high, f64>)] high: f64,
+        size: Option<&Bound<'_, PyAny>>,
+        dtype: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<PyVariable> {
         let size = size.map_or_else(|| Ok(Vec::new()), sizes)?;
         Ok(PyVariable::new(self.stream().uniform(low, high, &size, dtype_of(dtype)?)?))
     }
 
     /// Normal with this mean and standard deviation.
     #[pyo3(signature = (mean = 0.0, std = 1.0, size = None, dtype = None))]
-    fn normal(&self, mean: f64, std: f64, size: Option<&Bound<'_, PyAny>>, dtype: Option<&Bound<'_, PyAny>>) -> PyResult<PyVariable> {
+    fn normal(
+        &self,
+        #[pyo3(from_py_with = given::<names::mean, f64>)] mean: f64,
+        #[pyo3(from_py_with = given::<names::std, f64>)] std: f64,
+        size: Option<&Bound<'_, PyAny>>,
+        dtype: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<PyVariable> {
         let size = size.map_or_else(|| Ok(Vec::new()), sizes)?;
         Ok(PyVariable::new(self.stream().normal(mean, std, &size, dtype_of(dtype)?)?))
     }
 
-    /// 1 with probability p, else 0; p is a number, or an array of probabilities.
+    /// 1 with probability p, else 0; p is a number, or an array of probabilities. No gradient flows to p.
     #[pyo3(signature = (p, size = None, dtype = None))]
     fn bernoulli(&self, p: &Bound<'_, PyAny>, size: Option<&Bound<'_, PyAny>>, dtype: Option<&Bound<'_, PyAny>>) -> PyResult<PyVariable> {
-        if let Ok(v) = p.cast::<PyVariable>() {
+        if let Some(Value::Variable(v)) = convert::operand(p)? {
             if size.is_some() || dtype.is_some() {
                 return Err(PyTypeError::new_err("bernoulli: an array of probabilities decides size and dtype itself"));
             }
-            return Ok(PyVariable::new(self.stream().bernoulli_of(&v.get().snapshot())?));
+            return Ok(PyVariable::new(self.stream().bernoulli_of(&v)?));
         }
         let size = size.map_or_else(|| Ok(Vec::new()), sizes)?;
         Ok(PyVariable::new(self.stream().bernoulli(p.extract()?, &size, dtype_of(dtype)?)?))

@@ -62,7 +62,8 @@ pub fn grad(roots: &[(Variable, Option<Variable>)], inputs: &[Variable], options
     let mut sweep = Sweep::new(roots, inputs, options)?;
     sweep.run()?;
     let targets = std::mem::take(&mut sweep.targets).into_iter();
-    let grads = targets.map(|mut t| t.gradient.take().map_or(Ok(None), |g| run_hooks(&t.hooks, g).map(Some))).collect::<Result<_>>()?;
+    let grads =
+        targets.map(|mut t| t.gradient.take().map_or(Ok(None), |g| run_hooks(&t.hooks, g).map(|g| Some(g.pooled())))).collect::<Result<_>>()?;
     sweep.finish();
     Ok(grads)
 }

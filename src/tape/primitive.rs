@@ -481,6 +481,19 @@ impl<'a> BatchContext<'a> {
         super::accumulate::broadcast_to(x, &shape)
     }
 
+    /// Input `i`, which broadcasts to `ndim` axes behind the batch axis: if it is mapped, axes of size one fill the gap.
+    ///
+    /// # Errors
+    /// Those of recording.
+    pub fn aligned(&self, i: usize, ndim: usize) -> Result<Variable> {
+        let x = self.array(i);
+        if !self.mapped[i] || x.ndim() > ndim {
+            return Ok(x.clone());
+        }
+        let shape: Shape = [&x.shape()[..1], &Shape::from_elem(1, ndim + 1 - x.ndim()), &x.shape()[1..]].concat().into();
+        super::accumulate::reshape(x, &shape)
+    }
+
     /// Applies the primitive with other attributes to its inputs, all with their batch axis in front.
     ///
     /// # Errors

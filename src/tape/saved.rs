@@ -81,17 +81,17 @@ impl Roles {
     }
 }
 
-/// The arrays that the gradient rule needs. While they are here, a lender of their memory keeps others from writing.
+/// The arrays that the gradient rule needs, in memory that no one writes (see [`Array::kept`]).
 ///
-/// What they are stands apart: so each list holds what is moved in registers.
-#[derive(Default)]
+/// Roles have their own list, so that the elements of both lists are moved in registers.
+#[derive(Clone, Default)]
 pub(super) struct Saved {
     roles: Roles,
     arrays: SmallVec<[Array; 2]>,
 }
 
 impl Saved {
-    /// Adds an array whose storage has been locked, and whose role is told by [`Saved::set_roles`].
+    /// Adds an array; [`Saved::set_roles`] tells its role.
     #[inline(always)]
     pub(super) fn push(&mut self, array: Array) {
         self.arrays.push(array);
@@ -106,9 +106,9 @@ impl Saved {
         }
     }
 
-    /// Adds an array whose storage has been locked.
+    /// Adds an array and its role.
     #[inline(always)]
-    pub(super) fn push_locked(&mut self, role: Role, array: Array) {
+    pub(super) fn push_with(&mut self, role: Role, array: Array) {
         self.roles.push(role);
         self.arrays.push(array);
     }
@@ -125,21 +125,7 @@ impl Saved {
     #[inline]
     pub(super) fn clear(&mut self) {
         self.roles.clear();
-        self.arrays.iter().for_each(|array| array.storage().unlock());
         self.arrays.clear();
-    }
-}
-
-impl Clone for Saved {
-    fn clone(&self) -> Self {
-        self.arrays.iter().for_each(|array| array.storage().lock());
-        Self { roles: self.roles.clone(), arrays: self.arrays.clone() }
-    }
-}
-
-impl Drop for Saved {
-    fn drop(&mut self) {
-        self.arrays.iter().for_each(|array| array.storage().unlock());
     }
 }
 
@@ -157,7 +143,7 @@ mod tests {
     #[test]
     fn many_are_saved() {
         let mut saved = Saved::default();
-        (0..40).for_each(|i| saved.push_locked(Role::input(i), Array::scalar(f64::from(i))));
+        (0..40).for_each(|i| saved.push_with(Role::input(i), Array::scalar(f64::from(i))));
         let copy = saved.clone();
         saved.clear();
         assert!((0..40).all(|i| copy.get(Role::input(i)).is_some_and(|a| a.to_vec::<f64>() == [f64::from(i)])));
@@ -167,8 +153,8 @@ mod tests {
     #[test]
     fn what_was_saved_is_found_by_its_role() {
         let mut saved = Saved::default();
-        saved.push_locked(Role::output(0), Array::scalar(1.0));
-        saved.push_locked(Role::input(0), Array::scalar(2.0));
+        saved.push_with(Role::output(0), Array::scalar(1.0));
+        saved.push_with(Role::input(0), Array::scalar(2.0));
         assert_eq!(saved.get(Role::input(0)).unwrap().to_vec::<f64>(), [2.0]);
         assert_eq!(saved.get(Role::output(0)).unwrap().to_vec::<f64>(), [1.0]);
         assert!(saved.get(Role::input(1)).is_none());

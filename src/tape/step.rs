@@ -26,6 +26,8 @@ pub(super) trait Sink {
     fn sum(&mut self, input: &Input) -> Option<&mut Array>;
     /// Takes it.
     fn take(&mut self, input: &Input) -> Option<Array>;
+    /// As [`Sink::take`], with its history, in a pass that is recorded.
+    fn take_recorded(&mut self, input: &Input) -> Option<Variable>;
     /// A gradient reaches `input`.
     fn arrive(&mut self, input: &Input, g: Array);
 }
@@ -98,6 +100,14 @@ impl<'a> Step<'a> {
     /// is nothing yet, and while the rule is recorded.
     pub fn collected(&mut self, i: usize) -> Option<Array> {
         self.sink.take(&self.work.node.inputs[i])
+    }
+
+    /// As [`Step::collected_or_zeros`] in a pass that is recorded. The array may still be shared.
+    pub fn recorded_or_zeros(&mut self, i: usize) -> Variable {
+        self.sink.take_recorded(&self.work.node.inputs[i]).unwrap_or_else(|| {
+            let meta = self.meta(i);
+            Array::zeros(&meta.shape, meta.dtype).into()
+        })
     }
 
     /// As [`Step::collected`], with zeros when there is nothing yet: for a gradient that is zero but for a part. What is
@@ -236,8 +246,9 @@ impl<'a> Step<'a> {
 pub struct Saver<'a> {
     pub(super) inputs: &'a [Operand<'a>],
     pub(super) outs: &'a [Array],
-    /// Inputs and outputs to keep, in the order in which they were named.
+    /// Inputs and outputs to keep as they are, in the order in which they were named.
     pub(super) roles: Roles,
+    /// What is kept in another form, or is no input or output.
     pub(super) extras: SmallVec<[(Role, Array); 1]>,
     pub(super) attrs: Attrs,
 }
@@ -275,8 +286,9 @@ impl Saver<'_> {
     }
 
     /// Keeps something else, number `i`.
+    #[allow(clippy::needless_pass_by_value, reason = "a value made for the tape")]
     pub fn extra(&mut self, i: u8, array: Array) {
-        array.storage().lock();
+        let array = if array.storage().is_pooled() { array } else { array.kept() };
         self.extras.push((Role::extra(i), array));
     }
 
@@ -287,9 +299,21 @@ impl Saver<'_> {
 
     #[inline]
     fn keep(&mut self, role: Role) {
-        // Now, and not when the arena is locked: who lends the memory wants to know.
-        self.array(role).storage().lock();
+        if !self.array(role).storage().is_pooled() {
+            return self.keep_lent(role);
+        }
+        if let Some(compact) = self.array(role).compact_part() {
+            self.extras.push((role, compact));
+            return;
+        }
         self.roles.push(role);
+    }
+
+    /// Keeps a value whose memory another owner lends. Now, and not while the arena is locked: its lender may call Python.
+    #[cold]
+    fn keep_lent(&mut self, role: Role) {
+        let array = self.array(role).kept();
+        self.extras.push((role, array));
     }
 
     #[inline]
@@ -312,7 +336,7 @@ impl Saver<'_> {
         }
         saved.set_roles(&mut self.roles);
         if !self.extras.is_empty() {
-            self.extras.drain(..).for_each(|(role, array)| saved.push_locked(role, array));
+            self.extras.drain(..).for_each(|(role, array)| saved.push_with(role, array));
         }
     }
 }

@@ -165,7 +165,8 @@ impl Sweep {
     fn wants(&self, input: &Input) -> bool {
         match input {
             Input::None | Input::Number(_) => false,
-            Input::Leaf(leaf) => self.targets.is_empty() || self.targets.iter().any(|t| matches!(&t.edge, Edge::Leaf(l) if Arc::ptr_eq(l, leaf))),
+            Input::Leaf(leaf) if self.targets.is_empty() => leaf.requires_grad(),
+            Input::Leaf(leaf) => self.targets.iter().any(|t| matches!(&t.edge, Edge::Leaf(l) if Arc::ptr_eq(l, leaf))),
             Input::Node { id, .. } => self.marks[self.at(*id)] != SKIPPED,
         }
     }
@@ -345,6 +346,8 @@ impl Sweep {
         let leaves = std::mem::take(&mut self.leaves);
         let ready = leaves
             .into_iter()
+            // Recording may have seen a leaf that was frozen since.
+            .filter(|(leaf, _)| leaf.requires_grad())
             .filter_map(|(leaf, mut g)| Some((leaf, g.take()?)))
             .map(|(leaf, g)| {
                 let g = if leaf.has_hooks() { run_hooks(&leaf.hooks(), g)? } else { g };
@@ -368,6 +371,17 @@ impl Sink for Sweep {
         let sum = self.collected(input)?;
         sum.unique()?;
         sum.take_array()
+    }
+
+    fn take_recorded(&mut self, input: &Input) -> Option<Variable> {
+        let Input::Node { id, output } = input else { return None };
+        if !self.options.create_graph || self.watched {
+            return None;
+        }
+        match self.marks[self.at(*id)] {
+            UNSEEN | SKIPPED | REACHED => None,
+            mark => self.pool[(mark - FIRST) as usize].get_mut(*output as usize)?.take(),
+        }
     }
 
     #[inline]
