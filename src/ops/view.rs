@@ -102,7 +102,7 @@ pub enum Part {
 
 impl Part {
     /// Writes `value`, broadcast, to the part of `array`, which is row-major and held by nobody else.
-    pub(crate) fn write(&self, array: &mut Array, value: &Array) {
+    pub fn write(&self, array: &mut Array, value: &Array) {
         match self {
             Self::Whole => region::write(array, Layout::clone, value),
             Self::Map(map) => region::write(array, in_memory(map), value),
@@ -111,7 +111,10 @@ impl Part {
     }
 
     /// Records the write of `value`, which was done: `old` is the array as it is now, at its place on the tape before.
-    pub(crate) fn record(&self, old: &Variable, value: &Variable) -> Result<Recorded> {
+    ///
+    /// # Errors
+    /// Those of recording.
+    pub fn record(&self, old: &Variable, value: &Variable) -> Result<Recorded> {
         let out = old.array().clone();
         match self {
             Self::Whole => {

@@ -26,4 +26,4 @@ pub use node::{AttrData, Attrs, CustomRule, Meta, Op, Rule};
 pub use saved::Role;
 pub use step::{Grads, Saver, Step, one_gradient};
 pub use variable::{Edge, EdgeKey, Variable, record, record_many};
-pub(crate) use variable::{Recorded, record_under_lock};
+pub use variable::{Recorded, record_under_lock};
