@@ -293,7 +293,7 @@ impl Array {
 
     /// The layout, to share; `None` when it is the storage's own.
     #[must_use]
-    pub(crate) fn shared_layout(&self) -> Option<&Arc<Layout>> {
+    pub fn shared_layout(&self) -> Option<&Arc<Layout>> {
         self.view.as_ref()
     }
 

@@ -306,7 +306,9 @@ mod tests {
     }
 
     fn write(memory: &[AtomicUsize], value: usize) {
-        memory.iter().for_each(|m| m.store(value, Ordering::Relaxed));
+        for m in memory {
+            m.store(value, Ordering::Relaxed);
+        }
     }
 
     #[test]

@@ -10,7 +10,8 @@ use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::gather::{self as kernel, NOWHERE, Places};
 use crate::tape::{
-    AttrSet, Batch, BatchContext, Grads, Jvp, Outputs, Primitive, Recorded, Rule, Step, Variable, apply, apply_update, one_gradient, record_under_lock,
+    AttrSet, Batch, BatchContext, Grads, Jvp, Outputs, Primitive, Recorded, Rule, Step, Variable, apply, apply_update, one_gradient,
+    record_under_lock,
 };
 
 pub(super) static GETITEM: Primitive = Primitive { name: "getitem", ..GATHER_BLOCKS };

@@ -117,11 +117,7 @@ fn view_write(base: Variable, map: &Arc<Layout>, value: &Variable) -> Result<Var
 
 fn view_write_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let (g, map) = (step.take_g(), &step.attrs_of::<Map>().map);
-    let value = if step.needs(1) {
-        Some(apply(&COPY_PART, &[(&g).into()], &attrs(map))?)
-    } else {
-        None
-    };
+    let value = if step.needs(1) { Some(apply(&COPY_PART, &[(&g).into()], &attrs(map))?) } else { None };
     let x = if step.needs(0) {
         let zero = Array::full(&[], Scalar::Int(0), g.dtype()).into();
         Some(view_write(g, map, &zero)?)
@@ -143,7 +139,7 @@ pub enum Part {
 
 impl Part {
     /// Writes `value`, broadcast, to the part of `array`, which is row-major and held by nobody else.
-    pub(crate) fn write(&self, array: &mut Array, value: &Array) {
+    pub fn write(&self, array: &mut Array, value: &Array) {
         match self {
             Self::Whole => region::write(array, Layout::clone, value),
             Self::Map(map) => region::write(array, in_memory(map), value),
@@ -152,7 +148,10 @@ impl Part {
     }
 
     /// Records the write of `value`, which was done: `old` is the array as it is now, at its place on the tape before.
-    pub(crate) fn record(&self, old: &Variable, value: &Variable) -> Result<Recorded> {
+    ///
+    /// # Errors
+    /// Those of recording.
+    pub fn record(&self, old: &Variable, value: &Variable) -> Result<Recorded> {
         let out = old.array().clone();
         match self {
             Self::Whole => {

@@ -7,9 +7,7 @@ use smallvec::{SmallVec, smallvec};
 use crate::array::{Array, DType, Layout, Scalar, Shape};
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::region;
-use crate::tape::{
-    AttrSet, Batch, Grads, Jvp, Primitive, Recorded, Rule, Step, Variable, apply, apply_update, one_gradient, record_under_lock,
-};
+use crate::tape::{AttrSet, Batch, Grads, Jvp, Primitive, Recorded, Rule, Step, Variable, apply, apply_update, one_gradient, record_under_lock};
 
 use super::shape::stored_as;
 
@@ -226,10 +224,7 @@ pub(super) fn record_replace(window: &Window, old: &Variable, value: &Variable, 
 
 fn replace_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let (g, window) = (step.take_g(), step.attrs_of::<Window>());
-    let value = match step.needs(1) {
-        false => None,
-        true => Some(apply(&COPY_PART, &[(&g).into()], window)?),
-    };
+    let value = if step.needs(1) { Some(apply(&COPY_PART, &[(&g).into()], window)?) } else { None };
     let x = if step.needs(0) {
         let zero = Array::full(&[], Scalar::Int(0), g.dtype()).into();
         Some(replace(g, window, &zero)?)

@@ -137,7 +137,7 @@ unsafe fn bases_of<'py>(py: Python<'py>, entry: &Entry, first: *mut PyObject, ta
     }
     match tail {
         Some((_, all)) => Ok(all.iter().map(|o| variable(&o)).collect()),
-        None => first.iter().map(|all| all.try_iter()).flat_map(|all| all.into_iter().flatten()).map(|o| Ok(variable(&o?))).collect(),
+        None => first.iter().map(PyAnyMethods::try_iter).flat_map(|all| all.into_iter().flatten()).map(|o| Ok(variable(&o?))).collect(),
     }
 }
 

@@ -141,7 +141,7 @@ impl Leaf {
 
     /// Runs `f` on the value and its history. The leaf is locked: `f` must be short, call nothing of the user's, and return what
     /// it takes away.
-    pub(crate) fn modify<R>(&self, f: impl FnOnce(&mut Variable) -> R) -> R {
+    pub fn modify<R>(&self, f: impl FnOnce(&mut Variable) -> R) -> R {
         f(&mut self.state.lock().value)
     }
 

@@ -32,4 +32,4 @@ pub use primitive::{
 pub use saved::Role;
 pub use step::{Grads, Saver, Step, one_gradient};
 pub use variable::{Edge, EdgeKey, Variable, record, record_many};
-pub(crate) use variable::{Recorded, record_under_lock};
+pub use variable::{Recorded, record_under_lock};

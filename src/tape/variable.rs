@@ -49,10 +49,9 @@ impl Edge {
     #[must_use]
     pub fn key(&self) -> EdgeKey {
         match self {
-            Self::None => EdgeKey::None,
+            Self::None | Self::Lifted(_) => EdgeKey::None,
             Self::Leaf(leaf) => EdgeKey::Leaf(leaf.id()),
             Self::Node { node, output } => EdgeKey::Node(node.id(), *output),
-            Self::Lifted(_) => EdgeKey::None,
         }
     }
 }
@@ -112,7 +111,7 @@ impl Variable {
 
     /// Gives it another place on the tape and returns the old one, which must be dropped where no lock is held.
     #[must_use]
-    pub(crate) fn replace_edge(&mut self, edge: Edge) -> Edge {
+    pub fn replace_edge(&mut self, edge: Edge) -> Edge {
         std::mem::replace(&mut self.edge, edge)
     }
 
@@ -212,7 +211,7 @@ fn operands<'a>(inputs: &[&'a Variable]) -> SmallVec<[Operand<'a>; 3]> {
 ///
 /// # Errors
 /// As [`record`].
-pub(crate) fn record_under_lock(op: &'static Op, inputs: &[&Variable], out: Array, save: impl FnOnce(&mut Saver<'_>)) -> Result<Recorded> {
+pub fn record_under_lock(op: &'static Op, inputs: &[&Variable], out: Array, save: impl FnOnce(&mut Saver<'_>)) -> Result<Recorded> {
     let (recording, observed) = mode::recording_and_observed();
     if !recording || !wants_record(op, inputs)? || !out.dtype().is_float() {
         return Ok(Recorded { edge: Edge::None, later: None, hooked: false, observed: false });
@@ -224,7 +223,7 @@ pub(crate) fn record_under_lock(op: &'static Op, inputs: &[&Variable], out: Arra
 
 /// An operation that was recorded under a lock.
 #[derive(Debug)]
-pub(crate) struct Recorded {
+pub struct Recorded {
     edge: Edge,
     /// The node, when something is left to do.
     later: Option<NodeRef>,
@@ -234,12 +233,12 @@ pub(crate) struct Recorded {
 
 impl Recorded {
     /// The place of the output.
-    pub(crate) fn take_edge(&mut self) -> Edge {
+    pub fn take_edge(&mut self) -> Edge {
         std::mem::take(&mut self.edge)
     }
 
     /// Does what had to wait for the end of the lock. `inputs` are the operation's that may be leaves.
-    pub(crate) fn settle(&self, inputs: &[&Variable]) {
+    pub fn settle(&self, inputs: &[&Variable]) {
         if let Some(node) = &self.later {
             settle(node, &operands(inputs), self.hooked, self.observed);
         }
