@@ -38,10 +38,10 @@ fn perturbations_are_not_confused() -> Result<()> {
     let one = array(&[1.0], &[]);
     let f = |x: &[Variable]| {
         let inner = |y: &[Variable]| Ok(vec![add(&x[0], &y[0])?]);
-        let (_, t) = jvp(&inner, &[one.clone()], &[one.clone()])?;
+        let (_, t) = jvp(&inner, std::slice::from_ref(&one), std::slice::from_ref(&one))?;
         Ok(vec![multiply(&x[0], &t[0])?])
     };
-    let (_, t) = jvp(&f, &[one.clone()], &[one.clone()])?;
+    let (_, t) = jvp(&f, std::slice::from_ref(&one), std::slice::from_ref(&one))?;
     close(&numbers(&t[0]), &[1.0]);
     Ok(())
 }
@@ -51,7 +51,7 @@ fn forward_agrees_with_reverse() -> Result<()> {
     let (x, w) = (array(&[0.2, -0.5, 0.9], &[3]), weights());
     let v = array(&[0.4, 0.1, -0.3], &[3]);
     let f = |x: &[Variable]| Ok(vec![network(&x[0], &w)?]);
-    let (_, t) = jvp(&f, &[x.clone()], &[v.clone()])?;
+    let (_, t) = jvp(&f, std::slice::from_ref(&x), std::slice::from_ref(&v))?;
     let g = grad(&f, &[x])?;
     let dot: f64 = numbers(&g[0]).iter().zip(numbers(&v)).map(|(a, b)| a * b).sum();
     close(&numbers(&t[0]), &[dot]);
@@ -64,10 +64,10 @@ fn a_hessian_vector_product_is_the_tangent_of_a_gradient() -> Result<()> {
     let v = array(&[0.4, 0.1, -0.3], &[3]);
     let f = |x: &[Variable]| Ok(vec![network(&x[0], &w)?]);
     let gradient = |x: &[Variable]| grad(&f, x);
-    let (_, hv) = jvp(&gradient, &[x.clone()], &[v.clone()])?;
+    let (_, hv) = jvp(&gradient, std::slice::from_ref(&x), std::slice::from_ref(&v))?;
     // The gradient of the tangent, and a difference of gradients.
-    let tangent = |x: &[Variable]| Ok(jvp(&f, x, &[v.clone()])?.1);
-    close(&numbers(&hv[0]), &numbers(&grad(&tangent, &[x.clone()])?[0]));
+    let tangent = |x: &[Variable]| Ok(jvp(&f, x, std::slice::from_ref(&v))?.1);
+    close(&numbers(&hv[0]), &numbers(&grad(&tangent, std::slice::from_ref(&x))?[0]));
     let h = 1e-5;
     let at = |s: f64| -> Result<Vec<f64>> { Ok(numbers(&grad(&f, &[add(&x, &multiply(&v, s)?)?])?[0])) };
     let difference: Vec<f64> = at(h)?.iter().zip(at(-h)?).map(|(a, b)| (a - b) / (2.0 * h)).collect();
