@@ -52,7 +52,7 @@ fn filled(op: &str, shape: &[isize], value: Operand<'_>, dtype: Option<DType>) -
         Operand::Variable(v) => {
             let dtype = dtype.unwrap_or_else(|| v.dtype());
             let sizes = checked_shape(op, shape, dtype)?;
-            let view = broadcast_to(&astype(v, dtype)?, &sizes)?;
+            let view = broadcast_to(&stored_as(op, v, dtype)?, &sizes)?;
             if view.is_tracked() { super::positive(&view) } else { Ok(view.array().copy().into()) }
         }
     }
@@ -288,13 +288,7 @@ fn like(op: &str, a: &Args<'_>, value: Scalar, dtype: usize) -> Result<super::Va
 fn call_full_like(a: &Args<'_>) -> Result<super::Value> {
     const NAME: &str = "full_like";
     let (x, dtype) = (a.variable(0)?, a.dtype(2)?);
-    let value = match (a.operand(1)?, dtype) {
-        (Operand::Variable(v), None) if v.is_tracked() => {
-            return Ok(filled(NAME, &sizes_of(&x), (&stored_as(NAME, v, x.dtype())?).into(), None)?.into());
-        }
-        (value, _) => value,
-    };
-    Ok(filled(NAME, &sizes_of(&x), value, Some(dtype.unwrap_or_else(|| x.dtype())))?.into())
+    Ok(filled(NAME, &sizes_of(&x), a.operand(1)?, Some(dtype.unwrap_or_else(|| x.dtype())))?.into())
 }
 
 fn fill_samples(draw: &mut Draw, first: impl Fn(&[usize]) -> Arg) -> Vec<Sample> {
