@@ -110,7 +110,7 @@ def window(step: Step, n: int) -> float:
 
 def measure(pooled: Step, shared: Step, budget: float) -> tuple[float, float]:
     """The fastest window of each, within `budget` seconds."""
-    n = max(1, int(2e-2 / (window(pooled, 3) * 1e-6)))
+    n = max(1, int(5e-3 / (window(pooled, 3) * 1e-6)))
     window(shared, 3)
     best = [float("inf"), float("inf")]
     end = time.perf_counter() + budget

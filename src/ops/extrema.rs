@@ -83,6 +83,8 @@ fn position(op: &str, x: &Variable, axis: Option<isize>, keepdims: bool, largest
     if x.array().size() == 0 {
         return Ok(Array::empty(&reduced_shape(x.shape(), &over, keepdims), DType::I64).into());
     }
+    // It is read twice, and both must see the same: not memory that someone else may write meanwhile.
+    let x = if x.array().is_lent() { &x.detach().pooled() } else { x };
     let best = fold(x.array(), &over, largest);
     let out = dispatch!(x.dtype(), T => positions::positions::<T>(x.array(), &over, &best));
     Ok(finish(out, x.shape(), &over, keepdims).into())
