@@ -174,10 +174,11 @@ pub(super) fn record_replace(window: &Window, old: &Variable, value: &Variable, 
 
 fn replace_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let (g, window) = (step.take_g(), window_of(step));
-    let value = match step.needs(1) {
-        false => None,
+    let value = if step.needs(1) {
         // A copy of the part: sharing the buffer would keep it from being overwritten below.
-        true => Some(record(&GETITEM, &[&g], window.of(g.array()).copy(), |s| s.attrs(Attrs::Data(Arc::new(window.clone()))))?),
+        Some(record(&GETITEM, &[&g], window.of(g.array()).copy(), |s| s.attrs(Attrs::Data(Arc::new(window.clone()))))?)
+    } else {
+        None
     };
     let x = if step.needs(0) {
         let zero = Array::full(&[], Scalar::Int(0), g.dtype()).into();

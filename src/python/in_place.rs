@@ -104,7 +104,7 @@ pub fn assign(slf: &Bound<'_, PyVariable>, key: &Bound<'_, PyAny>, value: &Bound
             None => Value::Variable(convert::array(value, Some(v.dtype_now()), None)?.into()),
         };
         match link {
-            Some(link) => assign_view(slf, link, &items, value),
+            Some(link) => assign_view(slf, &link, &items, value),
             None => assign_value(slf, &items, value),
         }
     })
@@ -139,7 +139,7 @@ fn assign_value(slf: &Bound<'_, PyVariable>, items: &[IndexItem], value: Value) 
 }
 
 /// [`assign`] to a view.
-fn assign_view(slf: &Bound<'_, PyVariable>, link: Link, items: &[IndexItem], value: Value) -> PyResult<()> {
+fn assign_view(slf: &Bound<'_, PyVariable>, link: &Link, items: &[IndexItem], value: Value) -> PyResult<()> {
     let (py, v) = (slf.py(), slf.get());
     link.check("assignment", is_tracked(&value))?;
     let (map, dtype) = (link.layout(), v.dtype_now());
@@ -154,7 +154,7 @@ fn assign_view(slf: &Bound<'_, PyVariable>, link: Link, items: &[IndexItem], val
         drop((old, value));
         link.put(py, new)?;
     }
-    v.reload(&link)
+    v.reload(link)
 }
 
 /// The factor of `add_` and `sub_`, which stands for 1 when it is not given.
