@@ -5,7 +5,7 @@ use super::registry::{Arg, Entry, Gradient, Param, Sample};
 use super::samples::{Draw, REAL};
 use super::shape::scalar;
 use super::{annihilate, equal, exp, multiply, subtract, where_};
-use crate::array::Array;
+use crate::array::{Array, Element};
 use crate::dispatch;
 use crate::error::Result;
 use crate::kernel::reduce::Plan;
@@ -93,7 +93,7 @@ fn logsumexp_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let axes = axes_of(step);
     let x = step.input(0);
     let y = step.output_array(0);
-    let any = |f: fn(f64) -> bool| dispatch!(float y.dtype(), T => y.view::<T>().iter().any(|&v| f(v.into())), else false);
+    let any = |f: fn(f64) -> bool| dispatch!(float y.dtype(), T => y.view::<T>().iter().any(|&v| f(v.to_scalar().as_f64())), else false);
     let spread_mask = |m: &Variable| spread_array(m.array(), &axes, x.shape()).map(Variable::from);
     let mut shares = x.clone();
     if any(|v| v == f64::NEG_INFINITY) {

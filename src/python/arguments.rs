@@ -44,9 +44,8 @@ pub fn default_argument(entry: &Entry, p: &Param) -> PyResult<Arg> {
 /// `o` as the argument for `p`. `others` looks at the arrays of the same call.
 pub fn argument(entry: &Entry, p: &Param, o: &Bound<'_, PyAny>, others: Others<'_>) -> PyResult<Arg> {
     match p.kind {
-        Kind::OptArray if o.is_none() => Ok(Arg::None),
+        Kind::OptArray | Kind::OptInt | Kind::OptFloat if o.is_none() => Ok(Arg::None),
         Kind::Array | Kind::OptArray => array(entry, p, o, others),
-        Kind::OptInt | Kind::OptFloat if o.is_none() => Ok(Arg::None),
         _ if o.is_none() && p.default == Default::None => Ok(Arg::None),
         Kind::Arrays | Kind::Each => arrays(entry, p, o),
         Kind::Float | Kind::OptFloat => float(entry, p, o).map(Arg::Float),
