@@ -64,7 +64,7 @@ def rows(sizes: tuple[int, ...], batch: int, count: int) -> Iterator[tuple[str, 
         s = part()
         return tg.asarray(x[s]), tg.asarray(y[s])
 
-    def sliced_in_the_pool() -> tuple[Any, Any]:
+    def sliced_in_the_pool() -> Any:
         s = again()
         _ = x[s], y[s]
         return pooled()
@@ -77,7 +77,7 @@ def rows(sizes: tuple[int, ...], batch: int, count: int) -> Iterator[tuple[str, 
         i = pick()
         return tg.asarray(x[i]), tg.asarray(y[i])
 
-    def picked_in_the_pool() -> tuple[Any, Any]:
+    def picked_in_the_pool() -> Any:
         i = pick_again()
         _ = x[i], y[i]
         return pooled()

@@ -251,9 +251,9 @@ def test_masks_with_an_axis_of_size_zero() -> None:
         assert not g.numpy().any()
         y = tg.Variable(x.copy())
         y[mask] = 7.0
-        x = x.copy()
-        x[mask] = 7.0
-        np.testing.assert_array_equal(y.numpy(), x)
+        expected = x.copy()
+        expected[mask] = 7.0
+        np.testing.assert_array_equal(y.numpy(), expected)
     with pytest.raises(IndexError, match="boolean index did not match"):
         tg.ones((2, 3))[np.zeros((0, 2), bool)]
 
