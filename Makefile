@@ -127,7 +127,7 @@ bench: $(VENV)/.extra-test ## All benches and the comparison with installed peer
 	@$(PY) benches/record.py
 	@$(PY) benches/compare.py --groups scalars networks --markdown README.md
 
-accuracy: ## The largest error of every elementary function over all 2^32 float32 (some twenty minutes); fails above a limit
+accuracy: ## The largest error of every elementary function and gradient over all 2^32 float32 (an hour); fails above a limit
 	@$(CARGO) bench --locked --bench accuracy
 
 coverage: $(VENV)/.extra-coverage ## Line coverage of Rust and Python together; fails below 90%

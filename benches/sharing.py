@@ -64,7 +64,7 @@ def rows(sizes: tuple[int, ...], batch: int, count: int) -> Iterator[tuple[str, 
         s = part()
         return tg.asarray(x[s]), tg.asarray(y[s])
 
-    def sliced_in_the_pool() -> tuple[Any, Any]:
+    def sliced_in_the_pool() -> Any:
         s = again()
         _ = x[s], y[s]
         return pooled()
@@ -77,7 +77,7 @@ def rows(sizes: tuple[int, ...], batch: int, count: int) -> Iterator[tuple[str, 
         i = pick()
         return tg.asarray(x[i]), tg.asarray(y[i])
 
-    def picked_in_the_pool() -> tuple[Any, Any]:
+    def picked_in_the_pool() -> Any:
         i = pick_again()
         _ = x[i], y[i]
         return pooled()
@@ -110,7 +110,7 @@ def window(step: Step, n: int) -> float:
 
 def measure(pooled: Step, shared: Step, budget: float) -> tuple[float, float]:
     """The fastest window of each, within `budget` seconds."""
-    n = max(1, int(2e-2 / (window(pooled, 3) * 1e-6)))
+    n = max(1, int(5e-3 / (window(pooled, 3) * 1e-6)))
     window(shared, 3)
     best = [float("inf"), float("inf")]
     end = time.perf_counter() + budget

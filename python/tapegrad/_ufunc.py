@@ -144,7 +144,8 @@ def _reduce(
         return reduction(x, axis=axis, keepdims=keepdims)
     if x.size == 0 and ufunc.identity is None:
         x = _with_initial(x, axis, initial)
-    return ours(reduction(x, axis=axis, keepdims=keepdims), initial)
+    result: Variable = ours(reduction(x, axis=axis, keepdims=keepdims), initial)
+    return result
 
 
 def _masked(name: str, ufunc: Any, x: Variable, initial: Any, mask: Any) -> Variable:

@@ -6,7 +6,7 @@ use crate::array::{Array, DType, Shape, default_float};
 use crate::error::{Error, Result, show_shape};
 use crate::ops::registry::{Arg, Args, Default, Entry, Gradient, Kind, Param, Sample};
 use crate::ops::samples::{Domain, Draw, REAL};
-use crate::ops::{astype, divide, expand_dims, multiply, squeeze, sum};
+use crate::ops::{astype, divide, expand_dims, mean, multiply, squeeze, sum};
 use crate::tape::Variable;
 
 /// The options of [`cross_entropy`] and [`nll_loss`]; the defaults are PyTorch's.
@@ -70,8 +70,11 @@ fn reduced(losses: &Variable, target: Option<&Array>, w: Option<&Variable>, coun
     match (how, target) {
         (Reduction::None, _) => squeeze(losses, Some(&[class_axis(losses.ndim()).cast_signed()])),
         (Reduction::Mean, Some(target)) => {
-            let total = sum(losses, None, false)?;
             let counted = slice::<i64>(target).iter().filter_map(|&t| usize::try_from(t).ok());
+            if w.is_none() && counted.clone().count() == losses.array().size() {
+                return mean(losses, None, false);
+            }
+            let total = sum(losses, None, false)?;
             let Some(w) = w else { return divide(&total, counted.count() as f64) };
             let mut times = vec![0.0; count];
             counted.for_each(|t| times[t] += 1.0);

@@ -52,7 +52,7 @@ fn filled(op: &str, shape: &[isize], value: Operand<'_>, dtype: Option<DType>) -
         Operand::Variable(v) => {
             let dtype = dtype.unwrap_or_else(|| v.dtype());
             let sizes = checked_shape(op, shape, dtype)?;
-            let view = broadcast_to(&astype(v, dtype)?, &sizes)?;
+            let view = broadcast_to(&stored_as(op, v, dtype)?, &sizes)?;
             if view.is_tracked() { super::positive(&view) } else { Ok(view.array().copy().into()) }
         }
     }
@@ -108,7 +108,8 @@ fn steps(start: Scalar, stop: Scalar, step: Scalar) -> Result<isize> {
 /// `start`, `start + step`, … up to but without `stop`.
 ///
 /// # Errors
-/// `Value` when `step` is 0, or when the number of elements is not finite or too large; `DType` for bools.
+/// `Value` when `step` is 0, or when the number of elements is not finite or too large; `DType` for bools; `Overflow` for a
+/// number that an integer dtype cannot hold.
 pub fn arange(start: Scalar, stop: Scalar, step: Scalar, dtype: Option<DType>) -> Result<Variable> {
     let is_float = [start, stop, step].iter().any(|s| matches!(s, Scalar::Float(_)));
     let dtype = dtype.unwrap_or(if is_float { default_float() } else { DType::I64 });
@@ -125,6 +126,11 @@ pub fn arange(start: Scalar, stop: Scalar, step: Scalar, dtype: Option<DType>) -
     let second = if is_float { whole(Scalar::Float(start.as_f64() + step.as_f64())) } else { whole(start).wrapping_add(whole(step)) };
     let delta = second.wrapping_sub(whole(start));
     let at = |i: usize| whole(start).wrapping_add(i64::try_from(i).unwrap_or(i64::MAX).wrapping_mul(delta));
+    if size > 0 {
+        start.check("arange", dtype)?;
+        let last = i128::from(whole(start)) + (size as i128 - 1) * (i128::from(second) - i128::from(whole(start)));
+        dtype.check_integer("arange", last)?;
+    }
     Ok(dispatch!(integer dtype, T => tabulate(size, |i| T::from_scalar(Scalar::Int(at(i)))),
         else return Err(Error::dtype("arange", dtype, "an integer or floating dtype")))
     .into())
@@ -138,7 +144,7 @@ fn index(i: usize) -> f64 {
 /// `num` numbers at equal distances from `start` to `stop`, with or without the end.
 ///
 /// # Errors
-/// `Value` when `num` is negative or too large.
+/// `Value` when `num` is negative or too large, or for NaN as an integer; `Overflow` for a number that an integer dtype cannot hold.
 pub fn linspace(start: f64, stop: f64, num: i64, endpoint: bool, dtype: Option<DType>) -> Result<Variable> {
     let dtype = dtype.unwrap_or_else(default_float);
     if num < 0 {
@@ -147,15 +153,24 @@ pub fn linspace(start: f64, stop: f64, num: i64, endpoint: bool, dtype: Option<D
     let size = checked_shape("linspace", &[isize::try_from(num).unwrap_or(isize::MAX)], dtype)?[0];
     let gaps = index(if endpoint { size.saturating_sub(1) } else { size }).max(1.0);
     let (way, step) = (stop - start, (stop - start) / gaps);
+    let too_far = way.is_infinite() && start.is_finite() && stop.is_finite();
     let at = |i: usize| match i {
         _ if endpoint && i + 1 == size && size > 1 => stop,
+        // The distance overflows; half of it does not.
+        _ if too_far => {
+            let half = index(i) / gaps * (stop / 2.0 - start / 2.0);
+            start + half + half
+        }
         // A step that underflows to 0 would stop all of them.
         _ if step == 0.0 => index(i) / gaps * way + start,
         _ => index(i) * step + start,
     };
-    // Integers round down, as NumPy's.
-    Ok(dispatch!(float dtype, T => tabulate(size, |i| T::from_scalar(Scalar::Float(at(i)))), else {
-        dispatch!(dtype, T => tabulate(size, |i| T::from_scalar(Scalar::Float(at(i).floor()))))
+    // Integers round down, as NumPy's. They lie between the first and the last.
+    for i in [0, size.saturating_sub(1)].into_iter().filter(|_| size > 0) {
+        Scalar::Float(at(i).floor()).check("linspace", dtype)?;
+    }
+    Ok(dispatch!(integer dtype, T => tabulate(size, |i| T::from_scalar(Scalar::Float(at(i).floor()))), else {
+        dispatch!(dtype, T => tabulate(size, |i| T::from_scalar(Scalar::Float(at(i)))))
     })
     .into())
 }
@@ -288,13 +303,7 @@ fn like(op: &str, a: &Args<'_>, value: Scalar, dtype: usize) -> Result<super::Va
 fn call_full_like(a: &Args<'_>) -> Result<super::Value> {
     const NAME: &str = "full_like";
     let (x, dtype) = (a.variable(0)?, a.dtype(2)?);
-    let value = match (a.operand(1)?, dtype) {
-        (Operand::Variable(v), None) if v.is_tracked() => {
-            return Ok(filled(NAME, &sizes_of(&x), (&stored_as(NAME, v, x.dtype())?).into(), None)?.into());
-        }
-        (value, _) => value,
-    };
-    Ok(filled(NAME, &sizes_of(&x), value, Some(dtype.unwrap_or_else(|| x.dtype())))?.into())
+    Ok(filled(NAME, &sizes_of(&x), a.operand(1)?, Some(dtype.unwrap_or_else(|| x.dtype())))?.into())
 }
 
 fn fill_samples(draw: &mut Draw, first: impl Fn(&[usize]) -> Arg) -> Vec<Sample> {

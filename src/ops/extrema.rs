@@ -6,7 +6,7 @@ use super::reduction::{Reduced, batch_reduction, finish, normalize_axes, reduced
 use super::registry::{Args, Default, Entry, Gradient, Kind, Param, Value};
 use super::samples::REAL;
 use super::shape::astype;
-use super::{divide, equal, isnan, logical_and, logical_or, where_};
+use super::{annihilate, divide, equal, isnan, logical_and, logical_or, where_};
 use crate::array::{Array, DType};
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
@@ -48,7 +48,7 @@ const EXTREMUM: Primitive = Primitive {
         let Some(t) = &ctx.tangents[0] else { return Ok(smallvec![]) };
         let a: &Reduced = ctx.attrs();
         let (is_best, ties) = ties(&ctx.input(0), &ctx.outputs[0], a)?;
-        let total = sum_over(&where_(&is_best, t, 0.0)?, &a.axes, a.keepdims)?;
+        let total = sum_over(&best_only(&ctx.input(0), &is_best, t)?, &a.axes, a.keepdims)?;
         Ok(smallvec![divide(&total, &ties)?])
     }),
     batch: Batch::Rule(batch_reduction),
@@ -79,10 +79,15 @@ static TIES: Primitive = Primitive {
         let a: &Reduced = attrs.as_any().downcast_ref().unwrap_or_else(|| unreachable!("share_ties: called with other attributes"));
         let (is_best, ties) = ties(&inputs[1], &inputs[2], a)?;
         let share = spread(&divide(&inputs[0], &ties)?, &a.axes, inputs[1].shape())?;
-        Ok(smallvec![where_(&is_best, &share, 0.0)?])
+        Ok(smallvec![best_only(&inputs[1], &is_best, &share)?])
     }),
     ..Primitive::BASE
 };
+
+/// `g` for the elements of x that are the extremum, NaN for those that are NaN, and zero elsewhere.
+fn best_only(x: &Variable, is_best: &Variable, g: &Variable) -> Result<Variable> {
+    where_(is_best, &where_(&isnan(x)?, &annihilate(g, f64::NAN)?, g)?, 0.0)
+}
 
 /// Which elements of x are the extremum y, and how many there are for each element of y. NaN is its own extremum.
 fn ties(x: &Variable, y: &Variable, a: &Reduced) -> Result<(Variable, Variable)> {
@@ -94,7 +99,7 @@ fn ties(x: &Variable, y: &Variable, a: &Reduced) -> Result<(Variable, Variable)>
 }
 
 /// Raises when the result would be an extremum of nothing.
-fn check_empty(op: &str, x: &Variable, axes: &[usize]) -> Result<()> {
+pub(super) fn check_empty(op: &str, x: &Variable, axes: &[usize]) -> Result<()> {
     if Plan::new(x.shape(), axes).count == 0 {
         return Err(Error::Value(format!(
             "{op}: nothing to choose from: an array of shape {} is empty along the axes {axes:?}",
@@ -105,7 +110,7 @@ fn check_empty(op: &str, x: &Variable, axes: &[usize]) -> Result<()> {
 }
 
 /// The largest element, or the smallest, over normalised axes, with the kept axes only.
-fn fold(x: &Array, axes: &[usize], largest: bool) -> Array {
+pub(super) fn fold(x: &Array, axes: &[usize], largest: bool) -> Array {
     dispatch!(x.dtype(), T => if largest { reduce::<Max, T>(x, axes) } else { reduce::<Min, T>(x, axes) })
 }
 
@@ -156,6 +161,8 @@ fn eval_position(call: &mut Call<'_>, largest: bool) {
         call.out(&reduced_shape(x.shape(), &a.axes, a.keepdims), DType::I64);
         return;
     }
+    // It is read twice, and both must see the same: not memory that another owner may write meanwhile.
+    let x = if x.is_lent() { &x.pooled() } else { x };
     let best = fold(x, &a.axes, largest);
     let out = dispatch!(x.dtype(), T => positions::positions::<T>(x, &a.axes, &best));
     call.give(finish(out, x.shape(), &a.axes, a.keepdims));

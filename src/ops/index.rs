@@ -116,7 +116,8 @@ fn part(op: &str, shape: &[usize], axis: usize, item: &IndexItem) -> Result<Part
         }
         IndexItem::Array(mask) if mask.dtype() == DType::Bool => {
             let sizes = &shape[axis..axis + mask.ndim()];
-            if let Some(k) = (0..mask.ndim()).find(|&k| mask.shape()[k] != sizes[k]) {
+            // As in NumPy, an axis of size zero fits any size: it chooses nothing.
+            if let Some(k) = (0..mask.ndim()).find(|&k| mask.shape()[k] != 0 && mask.shape()[k] != sizes[k]) {
                 return Err(Error::Index(format!(
                     "{op}: boolean index did not match indexed array along axis {}; size of axis is {} but size of corresponding boolean axis is {}",
                     axis + k,

@@ -35,11 +35,13 @@ pub mod truth;
 pub mod view;
 pub mod window;
 
-pub use activation::{elu, erf, gelu, gelu_erf, gelu_tanh, leaky_relu, prelu, relu, sigmoid, silu, softplus, softsign};
+pub use activation::{
+    elu, erf, gelu, gelu_erf, gelu_tanh, gelu_tanh_cdf, leaky_relu, normal_cdf, prelu, relu, sigmoid, sigmoid_slope, silu, softplus, softsign,
+};
 pub use arguments::{Arg, Args, Operand, Value};
 pub use arithmetic::{
-    abs, add, annihilate, ceil, clamp, clip, divide, floor, maximum, minimum, multiply, negative, positive, power, reciprocal, rint, round, sign,
-    sqrt, square, subtract, trunc,
+    abs, add, annihilate, ceil, clamp, clip, divide, floor, maximum, minimum, multiply, negative, positive, power, power_log, power_slope,
+    reciprocal, rint, round, sign, sqrt, square, subtract, trunc, vanish,
 };
 pub use choice::where_;
 pub use comparison::{
@@ -51,7 +53,7 @@ pub use cut::{Sections, array_split, dsplit, hsplit, split, unstack, vsplit};
 pub use define::{apply_binary, update_binary};
 pub use diagonal::{diag, diagflat, diagonal, tril, triu};
 pub use division::{floor_divide, fmod, remainder};
-pub use exponential::{exp, expm1, log, log1p, log2, log10, logaddexp, logaddexp2};
+pub use exponential::{exp, exp_product, expm1, log, log1p, log2, log10, logaddexp, logaddexp2};
 pub use extrema::{argmax, argmin, max, min};
 pub use gather::{gather_rows, pick, take, take_along_axis};
 pub use index::{IndexItem, assign_item, get_item, set_item};
@@ -65,6 +67,8 @@ pub use reduction::{mean, prod, sum};
 pub use registry::{Entry, Sample};
 pub use repeat::{meshgrid, repeat, roll, tile};
 pub use scatter::{gather, index_add, masked_fill, scatter_add};
+#[cfg(feature = "python")]
+pub(crate) use shape::stored_as;
 pub use shape::{astype, atleast_1d, atleast_2d, atleast_3d, broadcast_arrays, broadcast_to, expand_dims, flatten, reshape, scalar, squeeze};
 pub use softmax::{log_softmax, logsumexp, softmax};
 pub use trigonometry::{cos, cosh, hypot, sin, sinh, tan, tanh};

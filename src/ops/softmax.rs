@@ -7,6 +7,7 @@ use smallvec::smallvec;
 
 use super::registry::{Arg, Entry, Gradient, Param, Sample};
 use super::samples::{Draw, REAL};
+use super::shape::scalar;
 use super::{annihilate, equal, exp, multiply, subtract, where_};
 use crate::array::Array;
 use crate::dispatch;
@@ -172,26 +173,30 @@ static LOGSUMEXP: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-/// g ⊗ softmax(x). A sum of nothing but e^-∞ has gradient 0; its row is replaced before it can make NaN.
+/// g ⊗ softmax(x). A sum of nothing but e^-∞ has gradient 0, and where elements are +∞ they have all of it; such rows are
+/// replaced before they can make NaN.
 ///
 /// The softmax is taken anew: e^(x - y) would lose the digits that a large y has lost.
 fn pull_logsumexp(g: &Variable, x: &Variable, y: &Variable, axes: &[usize]) -> Result<Variable> {
-    if !y.is_lifted() && !has_void(y.array()) {
+    if !y.is_lifted() && !has_infinity(y.array()) {
         return annihilate(&spread(g, axes, x.shape())?, &softmax_over(x, axes)?);
     }
-    let void = equal(y, f64::NEG_INFINITY)?;
+    let (void, full) = (equal(y, f64::NEG_INFINITY)?, equal(y, f64::INFINITY)?);
     let g = spread(&where_(&void, 0.0, g)?, axes, x.shape())?;
-    let x = where_(&spread(&void, axes, x.shape())?, 0.0, x)?;
-    annihilate(&g, &softmax_over(&x, axes)?)
+    let shares = where_(&spread(&void, axes, x.shape())?, 0.0, x)?;
+    // The infinite elements share the gradient equally.
+    let limit = where_(&equal(x, f64::INFINITY)?, &scalar(0.0, x.dtype()), f64::NEG_INFINITY)?;
+    let shares = where_(&spread(&full, axes, x.shape())?, &limit, &shares)?;
+    annihilate(&g, &softmax_over(&shares, axes)?)
 }
 
-/// Whether an element is -∞.
-fn has_void(y: &Array) -> bool {
-    dispatch!(float y.dtype(), T => y.view::<T>().iter().any(|&v| v == T::NEG_INFINITY), else false)
+/// Whether an element is infinite.
+fn has_infinity(y: &Array) -> bool {
+    dispatch!(float y.dtype(), T => y.view::<T>().iter().any(|v| v.is_infinite()), else false)
 }
 
 fn ones_like(x: &Variable) -> Result<Variable> {
-    super::broadcast_to(&super::scalar(1.0, x.dtype()), x.shape())
+    super::broadcast_to(&scalar(1.0, x.dtype()), x.shape())
 }
 
 /// ln Σ eˣ over `axes` (`None`: all); -∞ of nothing. Where all elements are -∞ so is the result, and the gradient is 0.

@@ -44,14 +44,14 @@ pub fn default_argument(entry: &Entry, p: &Param) -> PyResult<Arg> {
 /// `o` as the argument for `p`. `others` looks at the arrays of the same call.
 pub fn argument(entry: &Entry, p: &Param, o: &Bound<'_, PyAny>, others: Others<'_>) -> PyResult<Arg> {
     match p.kind {
-        Kind::OptArray if o.is_none() => Ok(Arg::None),
+        Kind::OptArray | Kind::OptInt | Kind::OptFloat if o.is_none() => Ok(Arg::None),
         Kind::Array | Kind::OptArray => array(entry, p, o, others),
         _ if o.is_none() && p.default == Default::None => Ok(Arg::None),
         Kind::Arrays | Kind::Each => arrays(entry, p, o),
         Kind::Float | Kind::OptFloat => float(entry, p, o).map(Arg::Float),
         Kind::Int | Kind::OptInt => int(o)?
             .map(|i| Arg::Int(i as i64))
-            .ok_or_else(|| wrong(entry, p, o, if p.default == Default::None { "an int or None" } else { "an int" })),
+            .ok_or_else(|| wrong(entry, p, o, if p.kind == Kind::OptInt || p.default == Default::None { "an int or None" } else { "an int" })),
         Kind::Bool => {
             if let Ok(b) = o.cast::<PyBool>() {
                 return Ok(Arg::Bool(b.is_true()));

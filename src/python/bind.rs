@@ -137,7 +137,10 @@ unsafe fn bases_of<'py>(py: Python<'py>, entry: &Entry, first: *mut PyObject, ta
     }
     match tail {
         Some((_, all)) => Ok(all.iter().map(|o| variable(&o)).collect()),
-        None => first.iter().map(PyAnyMethods::try_iter).flat_map(|all| all.into_iter().flatten()).map(|o| Ok(variable(&o?))).collect(),
+        None => match first {
+            Some(all) => all.try_iter()?.map(|o| Ok(variable(&o?))).collect(),
+            None => Ok(Bases::new()),
+        },
     }
 }
 

@@ -124,12 +124,11 @@ pub fn operand_for(o: &Bound<'_, PyAny>, v: &PyVariable) -> PyResult<Option<Valu
     if let Ok(v) = o.cast_exact::<PyVariable>() {
         return Ok(Some(Value::Variable(v.get().snapshot())));
     }
-    if is_large(o) && v.dtype_now().is_float() {
-        return Ok(Some(Value::Scalar(Scalar::Float(o.extract()?))));
-    }
-    match scalar(o)? {
-        Some(s) => Ok(Some(Value::Scalar(s))),
-        None => other_operand(o, &|| Beside::of(v.dtype_now())),
+    match scalar(o) {
+        Ok(Some(s)) => Ok(Some(Value::Scalar(s))),
+        Ok(None) => other_operand(o, &|| Beside::of(v.dtype_now())),
+        Err(_) if is_large(o) && v.dtype_now().is_float() => Ok(Some(Value::Scalar(Scalar::Float(o.extract()?)))),
+        Err(e) => Err(e),
     }
 }
 
@@ -181,6 +180,7 @@ fn is_array_like(o: &Bound<'_, PyAny>) -> PyResult<bool> {
 /// Whatever users put where an array is expected. A Variable keeps its history, and lists that hold Variables are stacked by
 /// recorded operations: every place that takes an array calls this, or [`untracked`].
 ///
+/// A dtype that cannot carry gradients raises for tracked values: only `astype` drops them for it.
 /// `copy`: true always copies, false raises where a copy is needed, none copies when it must.
 pub fn variable(o: &Bound<'_, PyAny>, dtype: Option<DType>, copy: Option<bool>) -> PyResult<Variable> {
     guard("asarray", || {
@@ -190,7 +190,7 @@ pub fn variable(o: &Bound<'_, PyAny>, dtype: Option<DType>, copy: Option<bool>) 
                 if copy == Some(false) {
                     return Err(PyValueError::new_err(format!("asarray(copy=False): converting {} to {d} needs a copy", v.dtype())));
                 }
-                Ok(ops::astype(&v, d)?)
+                Ok(ops::stored_as("asarray", &v, d)?)
             }
             _ => Ok(v),
         }
@@ -215,19 +215,9 @@ pub fn untracked(what: &str, o: &Bound<'_, PyAny>, dtype: Option<DType>, copy: O
     Ok(v.into_array())
 }
 
-/// As [`variable`] for what is stored in an array of `dtype`: numbers in a list are read as numbers of it. A tracked value keeps its
-/// own dtype beside an array of integers: storing it raises.
+/// As [`variable`] for what is stored in an array of `dtype`: numbers in a list are read as numbers of it.
 pub fn stored(o: &Bound<'_, PyAny>, dtype: DType) -> PyResult<Variable> {
-    if !is_list(o) {
-        return variable(o, None, None);
-    }
-    guard("assignment", || {
-        let mut found = Nested::of(o, Some(dtype))?;
-        if !dtype.is_float() && tape::is_recording() && found.arrays.iter().any(|(_, v)| v.is_tracked()) {
-            found.dtype = None;
-        }
-        found.beside(&Beside::default())
-    })
+    if is_list(o) { guard("assignment", || Nested::of(o, Some(dtype))?.beside(&Beside::default())) } else { variable(o, None, None) }
 }
 
 /// A number to be stored in the array of `v`, if `o` is one.
@@ -359,7 +349,7 @@ impl Nested {
             fill(&mut out, &self.numbers);
             return Ok(out.into());
         }
-        let arrays = self.arrays.iter().map(|(_, v)| ops::astype(v, dtype)).collect::<Result<Vec<_>, _>>()?;
+        let arrays = self.arrays.iter().map(|(_, v)| ops::stored_as("asarray", v, dtype)).collect::<Result<Vec<_>, _>>()?;
         let first = arrays[0].shape();
         let alike = arrays.iter().all(|v| v.shape() == first) && (self.numbers.is_empty() || first.is_empty());
         let parts = self.parts(&arrays, dtype, alike)?;

@@ -76,7 +76,7 @@ fn change_view(slf: &Bound<'_, PyVariable>, link: &Link, other: Value, name: &st
     let (py, v) = (slf.py(), slf.get());
     link.check(name, is_tracked(&other))?;
     let old = v.snapshot();
-    let size = old.array().size();
+    let size = load(std::iter::once(&old).chain(other.variable()));
     if run(py, size, || link.update(|a| update(a, other.operand())))? {
         return Ok(());
     }

@@ -2,7 +2,7 @@
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyFloat, PyTuple};
 
 use super::convert::{self, Value};
 use super::dtype;
@@ -129,7 +129,9 @@ impl PyGenerator {
     /// 1 with probability p, else 0; p is a number, or an array of probabilities. No gradient flows to p.
     #[pyo3(signature = (p, size = None, dtype = None))]
     fn bernoulli(&self, p: &Bound<'_, PyAny>, size: Option<&Bound<'_, PyAny>>, dtype: Option<&Bound<'_, PyAny>>) -> PyResult<PyVariable> {
-        if let Some(Value::Variable(v)) = convert::operand(p)? {
+        if p.cast::<PyFloat>().is_err()
+            && let Some(Value::Variable(v)) = convert::operand(p)?
+        {
             if size.is_some() || dtype.is_some() {
                 return Err(PyTypeError::new_err("bernoulli: an array of probabilities decides size and dtype itself"));
             }

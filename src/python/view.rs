@@ -186,10 +186,14 @@ struct Written {
 /// base keeps its history.
 pub fn put(py: Python<'_>, base: &PyVariable, part: &Part, value: Variable, record: bool) -> PyResult<()> {
     // What shares memory with the base is copied first: it is read as it was before the write, and the base stays unshared.
-    let shared = base.peek().0.storage().as_ptr() == value.array().storage().as_ptr();
+    let present = base.peek().0;
+    let shared = present.storage().as_ptr() == value.array().storage().as_ptr();
+    // Lent memory is read with the GIL held.
+    let lent = present.is_lent() || value.array().is_lent();
+    drop(present);
     let value = if shared { Variable::with_edge(value.array().copy(), value.edge().clone()) } else { value };
     let write = || base.modify(|v| write(v, part, &value, record)).transpose();
-    let written = if record || value.array().size() < LONG { write()? } else { py.detach(write)? };
+    let written = if record || lent || value.array().size() < LONG { write()? } else { py.detach(write)? };
     if let Some(recorded) = written.as_ref().and_then(|w| w.recorded.as_ref()) {
         recorded.settle(&[&value]);
     }

@@ -233,7 +233,12 @@ impl<'a> Step<'a> {
     /// Saved output `i`, on the tape when the rule is recorded.
     #[must_use]
     pub fn output(&self, i: u8) -> Variable {
-        let array = self.output_array(i).clone();
+        self.output_from(i, self.output_array(i).clone())
+    }
+
+    /// Output `i`, whose value the rule has computed again, on the tape when the rule is recorded.
+    #[must_use]
+    pub fn output_from(&self, i: u8, array: Array) -> Variable {
         if self.create_graph {
             Variable::with_edge(array, edge_of(&Input::Node { id: self.id, output: u32::from(i) }))
         } else {

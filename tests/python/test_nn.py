@@ -392,10 +392,12 @@ def test_module_list_and_dict():
     assert not len(heads)
 
 
-def test_a_parameter_has_no_attributes_but_its_own() -> None:
+def test_a_parameter_takes_attributes_and_data() -> None:
     w = tg.nn.Parameter([1.0])
-    with pytest.raises(AttributeError, match="date"):
-        w.date = tg.Variable([2.0])
+    w.tag = "first layer"
+    assert w.tag == "first layer"
     w.data = tg.Variable([2.0])
     assert w.tolist() == [2.0]
     assert w.is_leaf
+    with pytest.raises(tg.ShapeError, match="data"):
+        w.data = tg.Variable([2.0, 3.0])

@@ -497,10 +497,32 @@ def test_threads_that_train_write_and_read_never_wait_for_each_other_in_a_circle
 # ---- results ----
 
 VIEWS = {
-    "reshape", "ravel", "transpose", "permute_dims", "matrix_transpose", "swapaxes", "moveaxis", "squeeze", "expand_dims", "broadcast_to",
-    "flip", "diagonal", "split", "unstack", "broadcast_arrays", "atleast_1d", "atleast_2d", "atleast_3d", "array_split", "hsplit",
-    "vsplit", "dsplit", "rot90", "fliplr", "flipud",
-}  # fmt: skip
+    "reshape",
+    "ravel",
+    "transpose",
+    "permute_dims",
+    "matrix_transpose",
+    "swapaxes",
+    "moveaxis",
+    "squeeze",
+    "expand_dims",
+    "broadcast_to",
+    "flip",
+    "diagonal",
+    "split",
+    "unstack",
+    "broadcast_arrays",
+    "atleast_1d",
+    "atleast_2d",
+    "atleast_3d",
+    "array_split",
+    "hsplit",
+    "vsplit",
+    "dsplit",
+    "rot90",
+    "fliplr",
+    "flipud",
+}
 
 
 def test_no_result_but_a_view_shows_the_memory_of_an_argument() -> None:

@@ -1,5 +1,6 @@
-# ruff: noqa: RUF005 - lists beside arrays are operands here
 """A tracked value never becomes a constant without a word: it is recorded, or an error names detach()."""
+
+# ruff: noqa: RUF005 - lists beside arrays are operands here
 
 from __future__ import annotations
 
@@ -372,6 +373,10 @@ def test_an_array_of_integers_cannot_hold_a_tracked_value() -> None:
         tg.masked_fill(tg.asarray([1, 2]), [True, False], a)
     y[:] = [a.detach(), 5]
     assert y.tolist() == [0, 5]
+    for call in (lambda: tg.asarray(a, dtype=int), lambda: tg.asarray([a, b], dtype=bool), lambda: tg.full(2, a, dtype=tg.uint8)):
+        with pytest.raises(tg.GradError, match=r"cannot hold .*detach"):
+            call()
+    assert a.astype(int).item() == 0  # says what it does
 
 
 def test_seeds_gradients_and_states() -> None:
@@ -557,7 +562,7 @@ def test_edges_of_ufunc_methods() -> None:
     assert np.maximum.reduce(tg.zeros((0, 2)), initial=4.0).tolist() == [4.0, 4.0]
     assert np.add.reduce(tg.asarray([1, 2], dtype=tg.int32)).dtype == np.add.reduce(np.array([1, 2], dtype=np.int32)).dtype
     assert np.add.accumulate(tg.asarray([True, True])).tolist() == [1, 2]
-    x = leaf(DATA)
+    x = tg.Variable(DATA)  # without a graph: NumPy never frees the operands of a reduction that raises
     with pytest.raises(ValueError, match=r"no identity|empty"):
         np.subtract.reduce(x[:0])
     with pytest.raises(ValueError, match="where= needs initial="):
@@ -573,7 +578,7 @@ def test_edges_of_ufunc_methods() -> None:
     with pytest.raises(TypeError, match=r"dtype=float64 is not available"):
         np.less(x, 1.0, dtype=np.float64)
     assert np.add(tg.ones(2), 1.0, dtype=np.float64).dtype == F64
-    assert np.sqrt(x, where=True).requires_grad
+    assert np.sqrt(leaf(DATA), where=True).requires_grad
 
 
 # ---- Python lists and NumPy's numbers as operands ----
@@ -668,6 +673,11 @@ def test_numpy_float64_is_a_python_float_beside_an_array() -> None:
     ):
         assert y.dtype == F64
     assert tg.full(2, v).tolist() == [0.1, 0.1]
+
+
+def test_probabilities_come_as_numbers_or_arrays() -> None:
+    assert tg.random.bernoulli(np.float64(0.5), 3).shape == (3,)
+    assert tg.random.bernoulli([0.0, 1.0]).tolist() == tg.random.bernoulli(np.array([0.0, 1.0])).tolist() == [0.0, 1.0]
 
 
 def test_float_is_float64_as_a_dtype() -> None:

@@ -10,10 +10,12 @@ use crate::kernel::blocks::{self, Input};
 use crate::kernel::field::{Field, Lane};
 use crate::kernel::map::{self, Pointwise};
 use crate::kernel::simd::Baseline;
+use crate::ops::norm::tip_gradient;
 use crate::ops::registry::{Entry, Gradient, Operand, Param};
 use crate::ops::samples::Domain;
 use crate::ops::shape::astype;
 use crate::ops::traced::{Trace, Traced};
+use crate::ops::{add, multiply};
 use crate::tape::{Batch, Call, Grads, Jvp, JvpContext, Op, Rule, Saver, Step, Variable, apply};
 
 /// An operation on two arrays, element by element, with broadcasting.
@@ -36,6 +38,8 @@ pub trait Binary: 'static {
     const INTEGERS: bool = false;
     /// Whether it is defined on bools.
     const BOOLS: bool = false;
+    /// Whether y is the length of (a, b), which has no direction where it is 0.
+    const LENGTH: bool = false;
     /// Nanoseconds an element.
     const COST: f64 = 0.5;
     /// y of a and b.
@@ -363,7 +367,14 @@ fn recorded<B: Binary + ?Sized, const SIDE: usize>(step: &Step<'_>, g: Variable)
         Some(value) => Err(value),
         None => Ok(step.input(u8::from(k == 1))),
     };
-    times_factor::<B, SIDE>(g, operand, || step.output(0))
+    let out = times_factor::<B, SIDE>(g.clone(), operand, || step.output(0))?;
+    if B::LENGTH
+        && step.number(SIDE).is_none()
+        && let Some(tip) = tip_gradient(step, &g, step.output_array(0), |curvature| multiply(curvature, &step.input(u8::from(SIDE == 1))))?
+    {
+        return add(&out, &tip);
+    }
+    Ok(out)
 }
 
 /// `g` times the factor of one side, in Variable algebra. Operands are arrays, or numbers as errors.
