@@ -67,9 +67,9 @@ pub use reduction::{mean, prod, sum};
 pub use registry::{Entry, Sample};
 pub use repeat::{meshgrid, repeat, roll, tile};
 pub use scatter::{gather, index_add, masked_fill, scatter_add};
-pub use shape::{astype, atleast_1d, atleast_2d, atleast_3d, broadcast_arrays, broadcast_to, expand_dims, flatten, reshape, scalar, squeeze};
 #[cfg(feature = "python")]
 pub(crate) use shape::stored_as;
+pub use shape::{astype, atleast_1d, atleast_2d, atleast_3d, broadcast_arrays, broadcast_to, expand_dims, flatten, reshape, scalar, squeeze};
 pub use softmax::{log_softmax, logsumexp, softmax};
 pub use trigonometry::{cos, cosh, hypot, sin, sinh, tan, tanh};
 pub use truth::{all, any, count_nonzero};
