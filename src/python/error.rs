@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
+use super::release;
 use crate::error::Error;
 
 create_exception!(tapegrad, ShapeError, PyValueError, "Shapes do not fit each other or the operation.");
@@ -85,6 +86,7 @@ pub fn guard<T>(what: &str, f: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
         Err(e) => error = Some(e),
     };
     let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+    release::empty();
     if let Some(v) = value {
         return Ok(v);
     }

@@ -3,9 +3,9 @@
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use super::convert;
 use super::error::{GradError, guard};
 use super::variable::{PyVariable, expect, wrap};
+use super::{convert, gc};
 use crate::tape::{self, BackwardOptions, Variable};
 
 type Roots = Vec<(Variable, Option<Variable>)>;
@@ -22,7 +22,7 @@ pub fn cotangent(g: &Bound<'_, PyAny>, root: &Variable) -> PyResult<Variable> {
 /// A backward pass.
 pub fn run_backward(py: Python<'_>, roots: Roots, inputs: Option<Vec<Variable>>, retain_graph: Option<bool>, create_graph: bool) -> PyResult<()> {
     let options = BackwardOptions { retain_graph: retain_graph.unwrap_or(create_graph), create_graph };
-    guard("backward", || Ok(py.detach(move || tape::backward_with(&roots, inputs.as_deref(), options))?))
+    guard("backward", || Ok(gc::detach(py, move || tape::backward_with(&roots, inputs.as_deref(), options))?))
 }
 
 /// One Variable or a sequence of them.
@@ -78,7 +78,7 @@ fn grad<'py>(
     let roots = roots(outputs, grad_outputs, "grad")?;
     let inputs = variables(inputs, "grad: every input")?;
     let options = BackwardOptions { retain_graph: retain_graph.unwrap_or(create_graph), create_graph };
-    let grads = guard("grad", || Ok(py.detach(move || tape::grad(&roots, &inputs, options))?))?;
+    let grads = guard("grad", || Ok(gc::detach(py, move || tape::grad(&roots, &inputs, options))?))?;
     if !allow_unused && let Some(i) = grads.iter().position(Option::is_none) {
         return Err(GradError::new_err(format!(
             "grad: the outputs do not depend on input {i}; pass allow_unused=True to get None for it, or check that it was used before any detach() or no_grad()"

@@ -9,7 +9,7 @@ use pyo3::types::PyFloat;
 use super::convert;
 use super::error::guard;
 use super::variable::{PyVariable, wrap};
-use super::{in_place, index, view};
+use super::{gc, in_place, index, view};
 use crate::error::Result;
 use crate::ops::{self, IndexItem, Operand, apply_binary, update_binary};
 use crate::tape::{self, Variable};
@@ -38,7 +38,7 @@ pub fn load<'a>(values: impl IntoIterator<Item = &'a Variable>) -> usize {
 /// Runs `f`, letting other Python threads run when there is much to do.
 #[inline]
 pub fn run<T: Send>(py: Python<'_>, elements: usize, f: impl FnOnce() -> Result<T> + Send) -> PyResult<T> {
-    if elements >= LONG { Ok(py.detach(f)?) } else { Ok(f()?) }
+    if elements >= LONG { Ok(gc::detach(py, f)?) } else { Ok(f()?) }
 }
 
 /// The operation on few elements, without copying the operands' handles; `None` when it is another one.

@@ -6,6 +6,7 @@ use pyo3::exceptions::{PyOverflowError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
+use super::gc::Scope;
 use crate::array::pool;
 use crate::kernel::{parallel, simd};
 use crate::tape::{self, NodeInfo, Source};
@@ -113,6 +114,7 @@ fn unwatch(py: Python<'_>) -> PyResult<(Bound<'_, PyList>, String, String)> {
 /// The line of the user's program that is running: the innermost frame outside the package.
 fn source() -> Option<Arc<str>> {
     Python::attach(|py| {
+        let _scope = Scope::attached();
         let package = py.import("tapegrad").ok()?.filename().ok()?.to_string();
         let folder = package.rsplit_once('/').or_else(|| package.rsplit_once('\\')).map_or(String::new(), |(f, _)| f.to_owned());
         let mut frame = py.import("sys").ok()?.call_method1("_getframe", (0,)).ok()?;
