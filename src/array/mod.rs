@@ -277,18 +277,18 @@ impl Array {
         Some(std::mem::replace(self, new))
     }
 
-    /// A copy of a small part of a buffer that is being written part by part: holding the part itself would make the next write copy the
-    /// buffer. `None` for all other arrays.
+    /// Whether it has a layout of its own, as the parts of a buffer have.
     #[inline]
-    pub(crate) fn compact_part(&self) -> Option<Self> {
-        if self.view.is_none() { None } else { self.compact_view() }
+    pub(crate) fn is_part(&self) -> bool {
+        self.view.is_some()
     }
 
-    #[cold]
-    fn compact_view(&self) -> Option<Self> {
+    /// A copy of a small part of a buffer that is being written part by part: holding the part itself would make the next write copy the
+    /// buffer. `None` for all other arrays.
+    pub(crate) fn compact_part(&self) -> Option<Self> {
         /// The largest part that is copied, as a share of the buffer.
         const SHARE: usize = 8;
-        (self.storage.is_copied_to_write() && self.size() <= self.storage.len() / SHARE).then(|| self.copy())
+        (self.is_part() && self.storage.is_copied_to_write() && self.size() <= self.storage.len() / SHARE).then(|| self.copy())
     }
 
     /// The layout, to share; `None` when it is the storage's own.

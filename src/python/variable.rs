@@ -12,7 +12,7 @@ use super::dtype::{self, PyDType};
 use super::error::{DTypeError, GradError, ShapeError, guard};
 use super::release::EmptyOnDrop;
 use super::rows::Rows;
-use super::view::{self, View};
+use super::view::{self, ViewBox};
 use super::{convert, dlpack, gc, release};
 use crate::array::{Array, DType, DisplayOptions, default_float, format_array};
 use crate::error::show_shape;
@@ -26,7 +26,7 @@ pub enum State {
     /// A place.
     Leaf(Arc<Leaf>),
     /// A part of another handle.
-    View(Box<View>),
+    View(ViewBox),
 }
 
 impl State {
@@ -121,7 +121,11 @@ impl PyVariable {
     #[inline(always)]
     pub fn with<R>(&self, f: impl FnOnce(&Variable) -> Option<R>) -> Option<R> {
         let mut at = None; // declared first, so dropped after the lock
-        f(self.state.lock().value(&mut at)?)
+        let state = self.state.lock();
+        if let State::Value(v) = &*state {
+            return f(v);
+        }
+        f(state.value(&mut at)?)
     }
 
     /// Runs `f` on the values of two handles without copying them; `None` when one is a view. `f` must be short and must not call
@@ -142,6 +146,9 @@ impl PyVariable {
             let b = other.state.lock();
             (self.state.lock(), b)
         };
+        if let (State::Value(x), State::Value(y)) = (&*a, &*b) {
+            return f(x, y);
+        }
         f(a.value(&mut at_a)?, b.value(&mut at_b)?)
     }
 

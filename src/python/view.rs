@@ -8,6 +8,7 @@
 //! The lock of a view is never held while that of its base is waited for. Under a base's lock a window is written and a node is recorded;
 //! nothing of the user's runs there, and what a write drops is dropped after it.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use pyo3::exceptions::PyValueError;
@@ -53,6 +54,47 @@ pub struct View {
     on: EdgeKey,
     /// The value of an element: it keeps what it was read as, like NumPy's scalars.
     element: Option<Variable>,
+}
+
+/// A view in a handle. Dropping a handle is on the path of every operation, so the end of a view is out of line.
+pub struct ViewBox(Option<Box<View>>);
+
+impl ViewBox {
+    fn new(view: View) -> Self {
+        Self(Some(Box::new(view)))
+    }
+}
+
+impl Drop for ViewBox {
+    #[inline]
+    fn drop(&mut self) {
+        #[cold]
+        #[inline(never)]
+        fn end(view: Option<Box<View>>) {
+            drop(view);
+        }
+        end(self.0.take());
+    }
+}
+
+impl Deref for ViewBox {
+    type Target = View;
+
+    fn deref(&self) -> &View {
+        match &self.0 {
+            Some(view) => view,
+            None => unreachable!("it is taken when it is dropped"),
+        }
+    }
+}
+
+impl DerefMut for ViewBox {
+    fn deref_mut(&mut self) -> &mut View {
+        match &mut self.0 {
+            Some(view) => view,
+            None => unreachable!("it is taken when it is dropped"),
+        }
+    }
 }
 
 impl View {
@@ -447,7 +489,7 @@ pub fn link(source: &Bound<'_, PyVariable>, seen: &Variable, out: Variable, read
     let value = element.then(|| Variable::with_edge(out.array().copy(), out.edge().clone()));
     let edge = if element || out.edge().key() == seen.edge().key() { Edge::None } else { out.edge().clone() };
     let view = View { link: Link { base, map: Some(map), kind }, edge, on, element: value };
-    PyVariable::with_state(State::View(Box::new(view)))
+    PyVariable::with_state(State::View(ViewBox::new(view)))
 }
 
 /// All of a handle that is no view.
@@ -466,7 +508,7 @@ pub fn detached(source: &Bound<'_, PyVariable>) -> PyVariable {
     let Some(link) = link else { return PyVariable::new(source.get().snapshot().detach()) };
     let kind = Kind { detached: true, constant: false, ..link.kind };
     let view = View { link: Link { kind, ..link }, edge: Edge::None, on: EdgeKey::None, element: None };
-    PyVariable::with_state(State::View(Box::new(view)))
+    PyVariable::with_state(State::View(ViewBox::new(view)))
 }
 
 /// Whether `detach()` of a handle is a snapshot: a link to a computed, tracked value would keep its graph.

@@ -208,7 +208,7 @@ impl Default for Node {
 
 impl Node {
     /// Drops all that it holds.
-    #[inline]
+    #[inline(always)]
     pub(super) fn clear(&mut self) {
         // Asking first is shorter than ending what is not there.
         if !matches!(self.attrs, Attrs::None) {

@@ -241,7 +241,7 @@ pub struct Saver<'a> {
     pub(super) attrs: Attrs,
 }
 
-impl Saver<'_> {
+impl<'a> Saver<'a> {
     /// Whether input `i` is tracked.
     #[must_use]
     pub fn needs(&self, i: usize) -> bool {
@@ -277,7 +277,9 @@ impl Saver<'_> {
         if !self.array(role).storage().is_pooled() {
             return self.keep_lent(role);
         }
-        if let Some(compact) = self.array(role).compact_part() {
+        if self.array(role).is_part()
+            && let Some(compact) = self.array(role).compact_part()
+        {
             self.extras.push((role, compact));
             return;
         }
@@ -292,7 +294,7 @@ impl Saver<'_> {
     }
 
     #[inline]
-    fn array(&self, role: Role) -> &Array {
+    fn array(&self, role: Role) -> &'a Array {
         let (is_output, i) = role.place();
         if is_output { &self.outs[i] } else { self.inputs[i].array() }
     }
