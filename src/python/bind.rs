@@ -16,7 +16,8 @@ use pyo3::types::{PyInt, PyList, PyString, PyTuple};
 use smallvec::SmallVec;
 
 use super::arguments::{argument, default_argument, signature};
-use super::error::from_panic;
+use super::error::{check_memory, from_panic};
+use super::objects;
 use super::operators::run as run_long;
 use super::variable::{PyVariable, wrap};
 use crate::ops::registry::{Arg, Args, Entry, Kind, Value};
@@ -83,6 +84,7 @@ unsafe fn call(i: usize, slf: *mut PyObject, args: *const *mut PyObject, n: Py_s
 /// As for [`call`].
 unsafe fn run(py: Python<'_>, row: &Row, slf: *mut PyObject, args: *const *mut PyObject, n: usize, names: *mut PyObject) -> PyResult<Py<PyAny>> {
     let entry = row.entry;
+    check_memory(entry.name)?;
     // SAFETY: passed on from the caller.
     let (given, tail) = unsafe { bind(py, row, slf, args, n, names)? };
     let mut values: SmallVec<[Arg; 4]> = SmallVec::new();
@@ -107,8 +109,8 @@ unsafe fn run(py: Python<'_>, row: &Row, slf: *mut PyObject, args: *const *mut P
     match run_long(py, size, || (entry.call)(&Args::new(entry.name, &values)))? {
         Value::One(v) => wrap(py, v),
         Value::Many(vs) => {
-            let handles: Vec<Py<PyAny>> = vs.into_iter().map(|v| wrap(py, v)).collect::<PyResult<_>>()?;
-            Ok(PyTuple::new(py, handles)?.into_any().unbind())
+            let handles = vs.into_iter().map(|v| Ok(wrap(py, v)?.into_bound(py)));
+            Ok(objects::tuple(py, handles)?.into_any().unbind())
         }
     }
 }

@@ -10,11 +10,13 @@ mod dtype;
 mod error;
 mod function;
 mod grad;
+mod heap;
 mod in_place;
 mod index;
 mod interchange;
 mod loss;
 mod numpy;
+mod objects;
 mod operators;
 mod optim;
 mod optim_groups;
@@ -34,6 +36,7 @@ mod _core {
     fn init(m: &Bound<'_, PyModule>) -> PyResult<()> {
         m.add("__version__", env!("CARGO_PKG_VERSION"))?;
         super::error::register(m)?;
+        super::heap::register(m)?;
         super::dtype::register(m)?;
         super::variable::register(m)?;
         super::interchange::register(m)?;

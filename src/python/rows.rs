@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pyo3::prelude::*;
 
+use super::error::guard;
 use super::variable::PyVariable;
 use crate::tape::Variable;
 
@@ -33,6 +34,6 @@ impl Rows {
             return Ok(None);
         }
         let item = [crate::ops::IndexItem::Int(i.cast_signed())];
-        Ok(Some(PyVariable::new(crate::ops::get_item(&self.array, &item)?)))
+        guard("iteration", || Ok(Some(PyVariable::new(crate::ops::get_item(&self.array, &item)?))))
     }
 }

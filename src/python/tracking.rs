@@ -128,15 +128,11 @@ impl PyVariable {
         create_graph: bool,
         inputs: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let inputs = match inputs {
-            None => None,
-            Some(i) if i.cast::<Self>().is_ok() => Some(vec![expect(i, "backward: inputs")?.get().snapshot()]),
-            Some(i) => {
-                Some(i.try_iter()?.map(|x| x.and_then(|x| Ok(expect(&x, "backward: every input")?.get().snapshot()))).collect::<PyResult<_>>()?)
-            }
-        };
-        let gradient = gradient.map(|g| super::grad::cotangent(g, &slf.get().snapshot())).transpose()?;
-        super::grad::run_backward(slf.py(), vec![(slf.get().snapshot(), gradient)], inputs, retain_graph, create_graph)
+        guard("backward", || {
+            let inputs = inputs.map(|i| super::grad::variables(i, "backward: every input")).transpose()?;
+            let gradient = gradient.map(|g| super::grad::cotangent(g, &slf.get().snapshot())).transpose()?;
+            super::grad::run_backward(slf.py(), vec![(slf.get().snapshot(), gradient)], inputs, retain_graph, create_graph)
+        })
     }
 
     /// The same value without history.

@@ -5,7 +5,7 @@
 //! the arena again, are dropped outside the lock; what is surely ours ends where it lies.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -14,6 +14,7 @@ use super::inspect::NodeInfo;
 use super::leaf::{HookFn, Leaf};
 use super::mode;
 use super::node::{Attrs, CustomRule, Input, Node, Op, freed_error};
+use crate::array::alloc_check;
 use crate::error::Result;
 use crate::lock::{Mutex, MutexGuard};
 
@@ -26,11 +27,53 @@ struct Chunk {
     /// All of them: a node that ends leaves an empty one, to be filled in again.
     nodes: Box<[Node]>,
     live: usize,
+    reached: Places,
 }
 
 impl Chunk {
-    fn new() -> Self {
-        Self { nodes: std::iter::repeat_with(Node::default).take(CHUNK).collect(), live: 0 }
+    /// A chunk of empty nodes; an error when there is no memory for it.
+    fn new() -> Result<Self> {
+        let mut nodes = Vec::new();
+        alloc_check::try_reserve("record", &mut nodes, CHUNK)?;
+        nodes.resize_with(CHUNK, Node::default);
+        Ok(Self { nodes: nodes.into_boxed_slice(), live: 0, reached: Places::default() })
+    }
+}
+
+/// A set of places in a chunk, one bit each.
+#[derive(Default)]
+struct Places {
+    words: [u64; CHUNK / 64],
+    /// Which of the words are not zero.
+    occupied: u16,
+}
+
+impl Places {
+    fn is_empty(&self) -> bool {
+        self.occupied == 0
+    }
+
+    /// Adds a place; true when it is new.
+    #[inline]
+    fn insert(&mut self, at: usize) -> bool {
+        let (word, bit) = (&mut self.words[at / 64], 1 << (at % 64));
+        let new = *word & bit == 0;
+        *word |= bit;
+        self.occupied |= 1 << (at / 64);
+        new
+    }
+
+    /// Takes the last place.
+    #[inline]
+    fn pop(&mut self) -> Option<usize> {
+        let w = 15_usize.checked_sub(self.occupied.leading_zeros() as usize)?;
+        let word = &mut self.words[w];
+        let b = 63 - word.leading_zeros();
+        *word &= !(1 << b);
+        if *word == 0 {
+            self.occupied &= !(1 << w);
+        }
+        Some(64 * w + b as usize)
     }
 }
 
@@ -43,9 +86,22 @@ pub(super) struct Arena {
     live: usize,
     fallible: usize,
     spare: Vec<Chunk>,
+    /// Chunks with nodes that a backward pass has reached and not yet visited, but for the one it is at.
+    reached: BinaryHeap<u64>,
+    /// The chunk that the pass is at.
+    current: u64,
 }
 
-static ARENA: Mutex<Arena> = Mutex::new(Arena { chunks: VecDeque::new(), first: 0, next: 0, live: 0, fallible: 0, spare: Vec::new() });
+static ARENA: Mutex<Arena> = Mutex::new(Arena {
+    chunks: VecDeque::new(),
+    first: 0,
+    next: 0,
+    live: 0,
+    fallible: 0,
+    spare: Vec::new(),
+    reached: BinaryHeap::new(),
+    current: u64::MAX,
+});
 
 /// The arena, locked. Never run foreign code while holding it, nor drop what may be foreign.
 #[inline]
@@ -59,17 +115,35 @@ pub(super) fn try_lock() -> Option<MutexGuard<'static, Arena>> {
 }
 
 impl Arena {
+    /// Makes room for the next node, with so many inputs, saved arrays and outputs.
+    ///
+    /// # Errors
+    /// `Memory` when there is none; nothing has changed then.
+    #[inline]
+    pub(super) fn make_room(&mut self, inputs: usize, saved: usize, outs: usize) -> Result<()> {
+        if self.place(self.next).0 == self.chunks.len() {
+            self.extend()?;
+        }
+        if inputs > 2 || saved > 2 || outs > 1 { self.widen(inputs, saved, outs) } else { Ok(()) }
+    }
+
+    /// Makes room in the next node.
+    #[cold]
+    fn widen(&mut self, inputs: usize, saved: usize, outs: usize) -> Result<()> {
+        let node = self.node_mut(self.next);
+        alloc_check::try_reserve_small("record", &mut node.inputs, inputs)?;
+        alloc_check::try_reserve_small("record", &mut node.outs, outs)?;
+        node.saved.try_reserve(saved)
+    }
+
     /// A new node with one handle, to be filled in where it stays: nodes are large, and moving them shows.
-    /// [`Arena::count_fallible`] must follow when it holds user objects.
+    /// [`Arena::make_room`] has come before, and [`Arena::count_fallible`] must follow when it holds user objects.
     #[inline]
     pub(super) fn vacant(&mut self, op: &'static Op) -> (u64, &mut Node) {
         let id = self.next;
         self.next += 1;
         self.live += 1;
         let (place, at) = self.place(id);
-        if place == self.chunks.len() {
-            self.extend();
-        }
         let chunk = self.chunk(place);
         chunk.live += 1;
         let node = &mut chunk.nodes[at];
@@ -78,9 +152,70 @@ impl Arena {
     }
 
     #[cold]
-    fn extend(&mut self) {
-        let chunk = self.spare.pop().unwrap_or_else(Chunk::new);
+    fn extend(&mut self) -> Result<()> {
+        self.chunks.try_reserve(1).map_err(|_| alloc_check::exhausted("record"))?;
+        let chunk = self.spare.pop().map_or_else(Chunk::new, Ok)?;
         self.chunks.push_back(Some(chunk));
+        Ok(())
+    }
+
+    /// A backward pass reaches a node: its number in the pass, which is `next` when it is new. The pass holds the lock until
+    /// [`Arena::newest_reached`] has returned all, or calls [`Arena::forget_reached`].
+    ///
+    /// # Errors
+    /// `Memory` when the place cannot be noted.
+    #[inline]
+    pub(super) fn reach(&mut self, id: u64, next: u32) -> Result<u32> {
+        let (c, i) = self.place(id);
+        let number = id / CHUNK as u64;
+        let current = self.current;
+        let chunk = self.chunk(c);
+        let first = chunk.reached.is_empty();
+        if chunk.reached.insert(i) {
+            chunk.nodes[i].number = next;
+            if first && number != current {
+                self.note_chunk(number)?;
+            }
+            return Ok(next);
+        }
+        Ok(chunk.nodes[i].number)
+    }
+
+    /// Notes a chunk of which the first node was reached.
+    #[cold]
+    fn note_chunk(&mut self, number: u64) -> Result<()> {
+        if self.reached.try_reserve(1).is_err() {
+            let (c, _) = self.place(number * CHUNK as u64);
+            self.chunk(c).reached = Places::default();
+            return Err(alloc_check::exhausted("backward"));
+        }
+        self.reached.push(number);
+        Ok(())
+    }
+
+    /// Takes the newest of the nodes that were reached and not taken yet. Inputs are older than what was made of them: what is
+    /// reached later comes later.
+    #[inline]
+    pub(super) fn newest_reached(&mut self) -> Option<u64> {
+        loop {
+            if self.current != u64::MAX {
+                let (c, _) = self.place(self.current * CHUNK as u64);
+                if let Some(i) = self.chunk(c).reached.pop() {
+                    return Some(self.current * CHUNK as u64 + i as u64);
+                }
+            }
+            let Some(next) = self.reached.pop() else {
+                self.current = u64::MAX;
+                return None;
+            };
+            self.current = next;
+        }
+    }
+
+    /// Forgets all nodes that were reached and not taken yet.
+    #[cold]
+    pub(super) fn forget_reached(&mut self) {
+        while self.newest_reached().is_some() {}
     }
 
     #[inline]

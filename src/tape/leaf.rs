@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use super::accumulate;
+use super::cotangent::own;
 use super::node::Meta;
 use super::variable::{Edge, Variable};
-use crate::array::Array;
+use crate::array::{Array, alloc_check};
 use crate::error::Result;
 use crate::lock::Mutex;
 
@@ -166,17 +167,34 @@ impl Leaf {
         drop(old);
     }
 
-    /// Adds to the collected gradient: the first one is moved here, later ones are added in place.
-    pub(super) fn accumulate(&self, g: Variable) -> Result<()> {
-        match self.grad() {
-            None => self.set_grad(Some(Self::new(g, false))),
+    /// What must be done to add `g` to the collected gradient; all that needs memory is done here.
+    fn prepare(&self, g: Variable) -> Result<Addition> {
+        let g = own(g);
+        Ok(match self.grad() {
+            None => Addition::First(Self::new(g, false)),
             Some(slot) if g.is_tracked() || slot.state.lock().value.is_tracked() => {
                 let sum = accumulate::add(&slot.variable(), &g)?;
-                slot.set(sum);
+                Addition::Sum(slot, sum)
             }
-            Some(slot) => slot.update(|a| accumulate::add_in_place(a, g.array())),
+            Some(slot) if slot.state.lock().value.array_mut().is_unique() => Addition::InPlace(slot, g),
+            Some(slot) => {
+                let sum = accumulate::add(&slot.array().into(), &g)?;
+                Addition::Sum(slot, sum)
+            }
+        })
+    }
+
+    /// Adds to the collected gradient: the first one is moved here, later ones are added in place.
+    fn add_prepared(&self, addition: Addition) {
+        match addition {
+            Addition::First(slot) => match self.grad() {
+                None => self.set_grad(Some(slot)),
+                // Another pass has come first.
+                Some(sum) => sum.update(|a| accumulate::add_in_place(a, &slot.array())),
+            },
+            Addition::Sum(slot, sum) => slot.set(sum),
+            Addition::InPlace(slot, g) => slot.update(|a| accumulate::add_in_place(a, g.array())),
         }
-        Ok(())
     }
 
     /// Registers a hook; the number removes it again.
@@ -238,6 +256,29 @@ impl Leaf {
         let old = std::mem::take(&mut self.state.lock().hooks);
         drop(old);
     }
+}
+
+/// A gradient on its way to a leaf, with all the memory it needs.
+enum Addition {
+    /// The first one, in the place that keeps it.
+    First(Arc<Leaf>),
+    /// The new sum for that place.
+    Sum(Arc<Leaf>, Variable),
+    /// To be added to what is at that place.
+    InPlace(Arc<Leaf>, Variable),
+}
+
+/// Adds gradients to those of their leaves: to all of them or, when there is no memory, to none. `between` runs when nothing can
+/// fail any more, before the first is added.
+pub(super) fn accumulate_all(gradients: Vec<(Arc<Leaf>, Variable)>, between: impl FnOnce()) -> Result<()> {
+    let mut ready = alloc_check::with_capacity(gradients.len());
+    for (leaf, g) in gradients {
+        let addition = leaf.prepare(g)?;
+        ready.push((leaf, addition));
+    }
+    between();
+    ready.into_iter().for_each(|(leaf, addition)| leaf.add_prepared(addition));
+    Ok(())
 }
 
 /// References of a node to the hooks of a leaf that is its input. They are never called: they show a garbage collector that

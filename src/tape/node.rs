@@ -194,6 +194,8 @@ pub(super) struct Node {
     pub(super) extra: Option<Box<Extra>>,
     /// Handles and consumers; nobody lives here when there are none.
     pub(super) refs: u32,
+    /// Its number in the backward pass that reached it last; read and written while that pass marks.
+    pub(super) number: u32,
     pub(super) freed: bool,
 }
 
@@ -210,6 +212,7 @@ impl Default for Node {
             outs: SmallVec::new(),
             extra: None,
             refs: 0,
+            number: 0,
             freed: false,
         }
     }

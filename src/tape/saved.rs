@@ -2,7 +2,8 @@
 
 use smallvec::SmallVec;
 
-use crate::array::Array;
+use crate::array::{Array, alloc_check};
+use crate::error::Result;
 
 /// Which value of the operation a saved array is: its kind above its place. None is zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +66,12 @@ impl Roles {
         self.count += 1;
     }
 
+    /// How many there are.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.count
+    }
+
     /// All of them. By their numbers: with `chain` of the word and the list, recording and backward took 5 % longer.
     #[inline(always)]
     pub(super) fn iter(&self) -> impl Iterator<Item = Role> {
@@ -95,6 +102,11 @@ impl Saved {
     #[inline(always)]
     pub(super) fn push(&mut self, array: Array) {
         self.arrays.push(array);
+    }
+
+    /// Makes room for so many arrays.
+    pub(super) fn try_reserve(&mut self, count: usize) -> Result<()> {
+        alloc_check::try_reserve_small("record", &mut self.arrays, count)
     }
 
     /// What the arrays that were pushed are. It is moved from `roles`, which is of no use afterwards.

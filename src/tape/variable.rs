@@ -10,7 +10,7 @@ use super::mode;
 use super::node::{Attrs, Input, Meta, Op, Rule};
 use super::saved::Roles;
 use super::step::Saver;
-use crate::array::{Array, DType, Shape, few};
+use crate::array::{Array, DType, Shape, alloc_check, few};
 use crate::error::{Error, Result};
 
 /// Where on the tape a value stands.
@@ -153,7 +153,7 @@ pub fn record(op: &'static Op, inputs: &[&Variable], out: Array, save: impl FnOn
         return Ok(out.into());
     }
     let outs = [out];
-    let node = push(op, inputs, &outs, observed, save);
+    let node = push(op, inputs, &outs, observed, save)?;
     let [out] = outs;
     Ok(Variable { array: out, edge: Edge::Node { node, output: 0 } })
 }
@@ -165,15 +165,15 @@ pub fn record(op: &'static Op, inputs: &[&Variable], out: Array, save: impl FnOn
 pub fn record_many(op: &'static Op, inputs: &[&Variable], outs: Vec<Array>, save: impl FnOnce(&mut Saver<'_>)) -> Result<Vec<Variable>> {
     let (recording, observed) = mode::recording_and_observed();
     if !recording || !wants_record(op, inputs)? || !outs.iter().any(|o| o.dtype().is_float()) {
-        return Ok(outs.into_iter().map(Variable::from).collect());
+        return Ok(alloc_check::collect(outs.into_iter().map(Variable::from)));
     }
-    let node = push(op, inputs, &outs, observed, save);
+    let node = push(op, inputs, &outs, observed, save)?;
     let variable = |(i, array): (usize, Array)| {
         let edge =
             if array.dtype().is_float() { Edge::Node { node: node.clone(), output: u32::try_from(i).unwrap_or(u32::MAX) } } else { Edge::None };
         Variable { array, edge }
     };
-    Ok(outs.into_iter().enumerate().map(variable).collect())
+    Ok(alloc_check::collect(outs.into_iter().enumerate().map(variable)))
 }
 
 #[inline]
@@ -191,10 +191,15 @@ fn wants_record(op: &'static Op, inputs: &[&Variable]) -> Result<bool> {
 }
 
 #[inline]
-fn push(op: &'static Op, inputs: &[&Variable], outs: &[Array], observed: bool, save: impl FnOnce(&mut Saver<'_>)) -> NodeRef {
+fn push(op: &'static Op, inputs: &[&Variable], outs: &[Array], observed: bool, save: impl FnOnce(&mut Saver<'_>)) -> Result<NodeRef> {
     let mut saver = Saver { inputs, outs, roles: Roles::default(), extras: SmallVec::new(), attrs: Attrs::None };
     save(&mut saver);
     let mut arena = arena::lock();
+    if let Err(e) = arena.make_room(inputs.len(), saver.len(), outs.len()) {
+        drop(arena);
+        saver.abandon();
+        return Err(e);
+    }
     for v in inputs {
         if let Edge::Node { node, .. } = &v.edge {
             arena.node_mut(node.id()).refs += 1;
@@ -232,7 +237,7 @@ fn push(op: &'static Op, inputs: &[&Variable], outs: &[Array], observed: bool, s
     if observed {
         observe(&node);
     }
-    node
+    Ok(node)
 }
 
 /// Adds what `out` is like.

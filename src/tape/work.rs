@@ -47,7 +47,7 @@ impl Work {
     ///
     /// # Errors
     /// As [`Work::take`].
-    pub(super) fn copy(&mut self, id: u64, wants: impl Fn(&Input) -> bool) -> Result<()> {
+    pub(super) fn copy(&mut self, id: u64, wants: impl Fn(usize) -> bool) -> Result<()> {
         let arena = arena::lock();
         let node = arena.node(id);
         if node.freed {
@@ -55,10 +55,10 @@ impl Work {
         }
         self.node = node.copy();
         self.make_room();
-        for (input, want) in self.node.inputs.iter().zip(&mut self.wants) {
+        for (i, (input, want)) in self.node.inputs.iter().zip(&mut self.wants).enumerate() {
             *want = match input {
-                Input::Leaf(_) if wants(input) => Want::Leaf,
-                Input::Node { id, output } if wants(input) => Want::Node(arena.node(*id).outs[*output as usize].clone()),
+                Input::Leaf(_) if wants(i) => Want::Leaf,
+                Input::Node { id, output } if wants(i) => Want::Node(arena.node(*id).outs[*output as usize].clone()),
                 _ => Want::No,
             };
         }
@@ -70,19 +70,19 @@ impl Work {
     ///
     /// # Errors
     /// `Freed` when another thread's pass has come first since this one began.
-    pub(super) fn take(&mut self, id: u64, wants: impl Fn(&Input) -> bool) -> Result<()> {
+    pub(super) fn take(&mut self, id: u64, wants: impl Fn(usize) -> bool) -> Result<()> {
         let mut arena = arena::lock();
         arena.take(id, &mut self.node)?;
         self.make_room();
-        for (input, want) in self.node.inputs.iter().zip(&mut self.wants) {
+        for (i, (input, want)) in self.node.inputs.iter().zip(&mut self.wants).enumerate() {
             *want = Want::No;
             match input {
-                Input::Leaf(_) if wants(input) => *want = Want::Leaf,
+                Input::Leaf(_) if wants(i) => *want = Want::Leaf,
                 Input::None | Input::Leaf(_) => {}
                 Input::Node { id, output } => {
                     let from = arena.node_mut(*id);
                     from.refs -= 1;
-                    if wants(input) {
+                    if wants(i) {
                         want.be(&from.outs[*output as usize]);
                     }
                 }

@@ -1,8 +1,17 @@
 //! How large arrays may be, and how an operation ends for which there is no memory.
 //!
 //! Operations whose result is larger than what they are given ask [`check_memory`] first, and return its error. Where a
-//! buffer cannot be had all the same, deep inside a kernel, the error unwinds to the door by which the caller came in
-//! ([`raise`]): no panic message is printed, and Python's door raises the error itself.
+//! buffer cannot be had all the same, deep inside a kernel, the error unwinds to the caller's entry point
+//! ([`raise`]): no panic message is printed, and Python's entry point raises the error itself.
+//!
+//! An allocation that Rust's own collections cannot make ends the process. So every list whose length depends on the user's
+//! data is made by the functions of this file. What remains has a bound: lists of axes, operands of one operation,
+//! attributes, messages, one view's layout. Each of these takes at most 64 KiB, and the Python module keeps a reserve from which
+//! they are served when the system has no more ([`note_low`]).
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use smallvec::SmallVec;
 
 use super::dtype::DType;
 use super::layout::Shape;
@@ -69,6 +78,153 @@ pub(super) fn no_memory(op: &str, shape: &[usize], dtype: DType) -> Error {
 #[cold]
 pub(super) fn raise(e: Error) -> ! {
     std::panic::resume_unwind(Box::new(e))
+}
+
+/// Whether the system had no memory for something small since the last [`recover`].
+static LOW: AtomicBool = AtomicBool::new(false);
+
+/// Notes that a small allocation came from a reserve: what makes more of them must stop soon.
+#[cold]
+pub fn note_low() {
+    LOW.store(true, Ordering::Relaxed);
+}
+
+/// Whether memory has run out for small things.
+#[must_use]
+#[inline(always)]
+pub fn is_low() -> bool {
+    LOW.load(Ordering::Relaxed)
+}
+
+/// After [`note_low`]: gives unused buffers back, and asks the system whether it has memory again.
+///
+/// # Errors
+/// `Memory` when it has not.
+#[cold]
+pub fn recover(op: &str) -> Result<()> {
+    const PROBE: usize = 1 << 20;
+    super::pool::trim();
+    try_reserve::<u8>(op, &mut Vec::new(), PROBE)?;
+    LOW.store(false, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Unwinds when memory has run out for small things. Loops that make many of them, each of which cannot fail by itself, come by here.
+#[inline(always)]
+pub(crate) fn check_low() {
+    if is_low() {
+        raise_low();
+    }
+}
+
+#[cold]
+fn raise_low() {
+    if let Err(e) = recover("") {
+        raise(e);
+    }
+}
+
+/// The error of an operation for whose lists there is no memory.
+#[cold]
+#[must_use]
+pub fn exhausted(op: &str) -> Error {
+    let op = if op.is_empty() { String::new() } else { format!("{op}: ") };
+    Error::Memory(format!("{op}more memory is needed than there is"))
+}
+
+/// Makes room for `more` items.
+///
+/// # Errors
+/// `Memory` when there is none.
+#[inline]
+pub fn try_reserve<T>(op: &str, list: &mut Vec<T>, more: usize) -> Result<()> {
+    list.try_reserve(more).map_err(|_| exhausted(op))
+}
+
+/// [`try_reserve`] for lists that begin inline.
+///
+/// # Errors
+/// As [`try_reserve`].
+#[inline]
+pub fn try_reserve_small<A: smallvec::Array>(op: &str, list: &mut SmallVec<A>, more: usize) -> Result<()> {
+    list.try_reserve(more).map_err(|_| exhausted(op))
+}
+
+/// [`try_reserve`] that unwinds with its error.
+#[inline]
+pub fn reserve<T>(list: &mut Vec<T>, more: usize) {
+    if list.try_reserve(more).is_err() {
+        raise(exhausted(""));
+    }
+}
+
+/// [`reserve`] for lists that begin inline.
+#[inline]
+pub fn reserve_small<A: smallvec::Array>(list: &mut SmallVec<A>, more: usize) {
+    if list.try_reserve(more).is_err() {
+        raise(exhausted(""));
+    }
+}
+
+/// [`reserve`] for so many bytes of text.
+#[inline]
+pub fn reserve_text(text: &mut String, more: usize) {
+    if text.try_reserve(more).is_err() {
+        raise(exhausted(""));
+    }
+}
+
+/// An empty list with room for `n` items; unwinds with the error when there is no memory for it.
+#[must_use]
+#[inline]
+pub fn with_capacity<T>(n: usize) -> Vec<T> {
+    let mut out = Vec::new();
+    if out.try_reserve_exact(n).is_err() {
+        raise(exhausted(""));
+    }
+    out
+}
+
+/// `n` copies of `item`; unwinds as [`with_capacity`].
+#[must_use]
+#[inline]
+pub fn filled<T: Clone>(item: T, n: usize) -> Vec<T> {
+    let mut out = with_capacity(n);
+    out.resize(n, item);
+    out
+}
+
+/// Adds an item; unwinds as [`with_capacity`].
+#[inline]
+pub fn push<T>(list: &mut Vec<T>, item: T) {
+    if list.len() == list.capacity() {
+        reserve(list, 1);
+    }
+    list.push(item);
+}
+
+/// A list of what an iterator gives; unwinds as [`with_capacity`].
+#[must_use]
+pub fn collect<T>(items: impl IntoIterator<Item = T>) -> Vec<T> {
+    let items = items.into_iter();
+    let mut out = with_capacity(items.size_hint().0);
+    for item in items {
+        push(&mut out, item);
+    }
+    out
+}
+
+/// [`collect`] up to the first error, which is returned.
+///
+/// # Errors
+/// The first of the items.
+pub fn try_collect<T, E>(items: impl IntoIterator<Item = std::result::Result<T, E>>) -> std::result::Result<Vec<T>, E> {
+    let items = items.into_iter();
+    let mut out = with_capacity(items.size_hint().0);
+    for item in items {
+        push(&mut out, item?);
+    }
+    Ok(out)
 }
 
 /// A vector of `len` zeros, if there is memory for it.
