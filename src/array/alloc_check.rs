@@ -20,6 +20,17 @@ use crate::error::{Error, Result, show_shape};
 /// From this size on the system is asked whether it has the memory: below, running out of it is not the request's fault.
 const ASK_FROM: usize = 64 << 20;
 
+/// Axes that an array may have, as in NumPy: lists of axes then have a bound, too.
+pub const MAX_NDIM: usize = 64;
+
+/// Unwinds with an error when an array would have too many axes.
+#[cold]
+pub(super) fn check_ndim(ndim: usize) {
+    if ndim > MAX_NDIM {
+        raise(Error::Value(format!("an array of {ndim} axes cannot be made, {MAX_NDIM} is the most")));
+    }
+}
+
 /// Elements and bytes of an array, if its strides can be numbers at all; also where another axis is empty.
 #[inline]
 pub(super) fn extent_of(shape: &[usize], dtype: DType) -> Option<(usize, usize)> {
@@ -76,7 +87,7 @@ pub(super) fn no_memory(op: &str, shape: &[usize], dtype: DType) -> Error {
 
 /// Ends the operation at work with `e`, which Python's door raises.
 #[cold]
-pub(super) fn raise(e: Error) -> ! {
+pub(crate) fn raise(e: Error) -> ! {
     std::panic::resume_unwind(Box::new(e))
 }
 

@@ -47,6 +47,9 @@ impl Handle {
     /// [`check_memory`](super::check_memory) before.
     #[must_use]
     pub fn new(shape: &[usize], dtype: DType) -> Self {
+        if shape.len() > 4 {
+            alloc_check::check_ndim(shape.len());
+        }
         let Some((len, bytes)) = alloc_check::extent_of(shape, dtype) else { alloc_check::raise(alloc_check::too_large("", shape, dtype)) };
         if bytes > INLINE {
             let Some(data) = pool::take(bytes) else { alloc_check::raise(alloc_check::no_memory("", shape, dtype)) };

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use ndarray::{ArrayD, ArrayViewD, Axis, IxDyn, ShapeBuilder};
 
-pub use alloc_check::{check_growth, check_memory};
+pub use alloc_check::{MAX_NDIM, check_growth, check_memory};
 pub use bands::{Bands, Body, ByRows, Rows};
 pub use cursor::Cursor;
 pub use display::{DisplayOptions, format_array};
@@ -67,6 +67,9 @@ impl Array {
         }
         let view = (layout != *storage.layout()).then(|| {
             alloc_check::check_low();
+            if layout.ndim() > 4 {
+                alloc_check::check_ndim(layout.ndim());
+            }
             Arc::new(layout)
         });
         Self { storage, view }

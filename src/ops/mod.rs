@@ -33,6 +33,7 @@ mod traced;
 pub mod trigonometry;
 pub mod truth;
 pub mod window;
+pub mod work;
 
 pub use activation::{elu, erf, gelu, gelu_erf, gelu_tanh, leaky_relu, prelu, relu, sigmoid, silu, softplus, softsign};
 pub use arguments::{Arg, Args, Operand, Value};

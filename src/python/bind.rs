@@ -18,7 +18,7 @@ use smallvec::SmallVec;
 use super::arguments::{argument, default_argument, signature};
 use super::error::{check_memory, from_panic};
 use super::objects;
-use super::operators::run as run_long;
+use super::operators::run_if;
 use super::variable::{PyVariable, wrap};
 use crate::ops::registry::{Arg, Args, Entry, Kind, Value};
 use crate::registry;
@@ -88,7 +88,6 @@ unsafe fn run(py: Python<'_>, row: &Row, slf: *mut PyObject, args: *const *mut P
     // SAFETY: passed on from the caller.
     let (given, tail) = unsafe { bind(py, row, slf, args, n, names)? };
     let mut values: SmallVec<[Arg; 4]> = SmallVec::new();
-    let mut size: usize = 0;
     for (k, p) in entry.params.iter().enumerate() {
         let value = match (&tail, given[k].is_null()) {
             (Some((at, t)), _) if *at == k => argument(entry, p, t.as_any())?,
@@ -99,14 +98,9 @@ unsafe fn run(py: Python<'_>, row: &Row, slf: *mut PyObject, args: *const *mut P
                 argument(entry, p, &o)?
             }
         };
-        size = size.saturating_add(match &value {
-            Arg::Variable(v) => v.array().size(),
-            Arg::Variables(vs) => vs.iter().fold(0, |n: usize, v| n.saturating_add(v.array().size())),
-            _ => 0,
-        });
         values.push(value);
     }
-    match run_long(py, size, || (entry.call)(&Args::new(entry.name, &values)))? {
+    match run_if(py, entry.is_long(&values), || (entry.call)(&Args::new(entry.name, &values)))? {
         Value::One(v) => wrap(py, v),
         Value::Many(vs) => {
             let handles = vs.into_iter().map(|v| Ok(wrap(py, v)?.into_bound(py)));

@@ -6,8 +6,9 @@ use pyo3::types::{PyBool, PyFloat, PyInt, PyList, PyRange, PyString, PyTuple};
 
 use super::error::{ShapeError, guard};
 use super::numpy;
+use super::operators::run;
 use super::variable::PyVariable;
-use crate::array::{Array, DType, Element, Scalar, Shape, default_float};
+use crate::array::{Array, DType, Element, Scalar, Shape, alloc_check, default_float};
 use crate::dispatch;
 use crate::ops;
 use crate::tape::Variable;
@@ -108,7 +109,8 @@ pub fn array(o: &Bound<'_, PyAny>, dtype: Option<DType>, copy: Option<bool>) -> 
 pub fn fresh(o: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<Array> {
     guard("array", || {
         let a = converted(o, dtype, None)?;
-        Ok(if a.storage().is_pooled() && o.cast::<PyVariable>().is_err() { a } else { a.copy() })
+        let own = a.storage().is_pooled() && o.cast::<PyVariable>().is_err();
+        if own { Ok(a) } else { run(o.py(), a.size(), || Ok(a.copy())) }
     })
 }
 
@@ -119,7 +121,8 @@ fn converted(o: &Bound<'_, PyAny>, dtype: Option<DType>, copy: Option<bool>) -> 
             if copy == Some(false) {
                 return Err(PyValueError::new_err(format!("asarray(copy=False): converting {} to {d} needs a copy", a.dtype())));
             }
-            Ok(ops::astype(&a.into(), d)?.into_array())
+            let size = a.size();
+            Ok(run(o.py(), size, || ops::astype(&a.into(), d))?.into_array())
         }
         _ => Ok(a),
     }
@@ -141,7 +144,7 @@ fn raw_array(o: &Bound<'_, PyAny>, dtype: Option<DType>, copy: Option<bool>) -> 
     }
     if let Ok(range) = o.cast::<PyRange>() {
         no_copy(copy, "a range")?;
-        return nested(&range.try_iter()?.collect::<PyResult<Vec<_>>>()?.into_pyobject(o.py())?, dtype);
+        return nested(&o.py().get_type::<PyList>().call1((range,))?, dtype);
     }
     if o.cast::<PyList>().is_ok() || o.cast::<PyTuple>().is_ok() {
         no_copy(copy, "a nested list")?;
@@ -212,7 +215,7 @@ impl Nested {
     /// Adds what is at `path`; the first visit of a depth sets the size there.
     fn visit(&mut self, o: &Bound<'_, PyAny>, depth: usize, path: &mut Vec<usize>) -> PyResult<()> {
         if let Some(s) = scalar_for(o, self.dtype)? {
-            self.values.push(s);
+            alloc_check::push(&mut self.values, s);
             return self.expect_leaf(depth, path);
         }
         if let Ok(items) = o.cast::<PyList>() {
@@ -229,7 +232,8 @@ impl Nested {
             self.expect_size(depth + k, n, path)?;
         }
         self.strong = Some(self.strong.map_or(a.dtype(), |d| d.promote(a.dtype())));
-        dispatch!(a.dtype(), T => self.values.extend(a.to_vec::<T>().into_iter().map(Element::to_scalar)));
+        alloc_check::reserve(&mut self.values, a.size());
+        dispatch!(a.dtype(), T => self.values.extend(a.contiguous().as_slice::<T>().into_iter().flatten().map(|x| x.to_scalar())));
         self.expect_leaf(depth + a.ndim(), path)
     }
 

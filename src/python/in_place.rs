@@ -6,11 +6,11 @@ use pyo3::prelude::*;
 use super::convert::{self, Value};
 use super::error::guard;
 use super::index;
-use super::operators::{BinaryFn, run};
+use super::operators::{BinaryFn, elements, run};
 use super::variable::{PyVariable, State};
 use crate::array::Array;
 use crate::error::Result;
-use crate::ops::{self, Operand};
+use crate::ops::{self, Operand, work};
 use crate::tape;
 
 /// Overwrites its first operand and says so, or leaves it to the operation that makes a new array.
@@ -44,7 +44,7 @@ pub fn operate(slf: &Bound<'_, PyVariable>, other: &Bound<'_, PyAny>, name: &str
             let got = other.get_type().name()?;
             return Err(PyTypeError::new_err(format!("{name}: the right side must be an array or a number, got {got}")));
         };
-        let size = v.snapshot().array().size();
+        let size = elements(name, &v.snapshot(), &other);
         let old = run(slf.py(), size, || if overwrite(v, &other, |a| update(a, other.operand()))? { Ok(None) } else { Ok(Some(v.snapshot())) })?;
         let Some(old) = old else { return Ok(()) };
         let new = run(slf.py(), size, || f(Operand::Variable(&old), other.operand()))?;
@@ -64,10 +64,18 @@ pub fn assign(slf: &Bound<'_, PyVariable>, key: &Bound<'_, PyAny>, value: &Bound
             // A list takes the array's dtype, so what does not fit is seen here.
             None => Value::Variable(convert::array(value, Some(v.dtype_now()), None)?.into()),
         };
-        if overwrite(v, &value, |a| ops::write_item(a, &items, value.operand()))? {
+        let py = slf.py();
+        let old = v.snapshot();
+        let size = work::indexed(old.shape(), &items).max(if let Value::Variable(v) = &value { v.array().size() } else { 0 });
+        // The handle is locked while it is written. Lent memory that the write replaces needs the interpreter to be given back.
+        let size = if old.array().storage().is_pooled() { size } else { 0 };
+        drop(old); // what is written below must be shared by nobody else
+        if run(py, size, || overwrite(v, &value, |a| ops::write_item(a, &items, value.operand())))? {
             return Ok(());
         }
-        let new = ops::set_item(&v.snapshot(), &items, value.operand())?;
+        let old = v.snapshot();
+        let new = run(py, size.max(old.array().size()), || ops::set_item(&old, &items, value.operand()))?;
+        drop(old);
         v.replace("assignment", new)
     })
 }

@@ -6,13 +6,13 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyEllipsis, PyFloat, PyInt, PyList, PySlice, PyString, PyTuple};
 
 use super::{convert, numpy};
-use crate::array::{Array, DType};
+use crate::array::{Array, DType, alloc_check};
 use crate::ops::index::IndexItem;
 
 /// The items of an index: a tuple's, or the one thing given.
 pub fn items(key: &Bound<'_, PyAny>) -> PyResult<Vec<IndexItem>> {
     match key.cast::<PyTuple>() {
-        Ok(t) => t.iter().map(|k| item(&k)).collect(),
+        Ok(t) => alloc_check::try_collect(t.iter().map(|k| item(&k))),
         Err(_) => Ok(vec![item(key)?]),
     }
 }

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use super::arguments::argument;
 use super::error::guard;
-use super::operators::run;
+use super::operators::run_if;
 use super::variable::wrap;
 use crate::loss::Reduction;
 use crate::ops::registry::{Arg, Args, Entry, Value};
@@ -32,8 +32,7 @@ fn call(entry: &'static Entry, input: &Bound<'_, PyAny>, target: &Bound<'_, PyAn
                 _ => argument(entry, p, &options.as_any().get_item(p.name)?)?,
             });
         }
-        let size = if let Some(Arg::Variable(v)) = values.first() { v.array().size() } else { 0 };
-        match run(py, size, || (entry.call)(&Args::new(entry.name, &values)))? {
+        match run_if(py, entry.is_long(&values), || (entry.call)(&Args::new(entry.name, &values)))? {
             Value::One(v) => wrap(py, v),
             Value::Many(_) => unreachable!("a loss has one value"),
         }

@@ -10,7 +10,9 @@ use super::convert::{self, Value};
 use super::error::guard;
 use super::variable::{PyVariable, wrap};
 use super::{in_place, index};
+use crate::array::same;
 use crate::error::Result;
+use crate::ops::work::{self, LONG};
 use crate::ops::{self, Operand, apply_binary, update_binary};
 use crate::tape::{self, Variable};
 
@@ -18,13 +20,30 @@ pub type BinaryFn = fn(Operand<'_>, Operand<'_>) -> Result<Variable>;
 
 /// Elements below which an operation is so short that copying its operands' handles shows.
 const SHORT: usize = 1 << 10;
-/// Elements from which an operation is long enough for other Python threads to run meanwhile.
-pub const LONG: usize = 1 << 16;
 
-/// Runs `f`, letting other Python threads run when there is much to do.
+/// Runs `f`, letting other Python threads run when it does something to many elements.
 #[inline]
 pub fn run<T: Send>(py: Python<'_>, elements: usize, f: impl FnOnce() -> Result<T> + Send) -> PyResult<T> {
-    if elements >= LONG { Ok(py.detach(f)?) } else { Ok(f()?) }
+    run_if(py, elements >= LONG, f)
+}
+
+/// Runs `f`, letting other Python threads run when it is `long`.
+#[inline]
+pub fn run_if<T: Send>(py: Python<'_>, long: bool, f: impl FnOnce() -> Result<T> + Send) -> PyResult<T> {
+    if long { Ok(py.detach(f)?) } else { Ok(f()?) }
+}
+
+/// Elements that an operator makes or reads; for a matrix product, what costs as much.
+pub fn elements(name: &str, a: &Variable, b: &Value) -> usize {
+    let Value::Variable(b) = b else { return a.array().size() };
+    if name.starts_with('@') { work::matmul(a.shape(), b.shape()) } else { work::broadcast([a.shape(), b.shape()].into_iter()) }
+}
+
+/// Whether an operation of both has few elements, the result included.
+#[inline(always)]
+fn is_short(x: &Variable, y: &Variable) -> bool {
+    let (n, m) = (x.array().size(), y.array().size());
+    n.max(m) < SHORT && (n * m < LONG || same(x.shape(), y.shape()))
 }
 
 /// The operation on few elements, without copying the operands' handles; `None` when it is another one.
@@ -32,7 +51,7 @@ pub fn run<T: Send>(py: Python<'_>, elements: usize, f: impl FnOnce() -> Result<
 fn short(a: &PyVariable, other: &Bound<'_, PyAny>, f: BinaryFn, reflected: bool) -> Option<Result<Variable>> {
     if let Ok(b) = other.cast_exact::<PyVariable>() {
         return a.with_both(b.get(), |x, y| {
-            (x.array().size().max(y.array().size()) < SHORT).then(|| if reflected { f(y.into(), x.into()) } else { f(x.into(), y.into()) })
+            is_short(x, y).then(|| if reflected { f(y.into(), x.into()) } else { f(x.into(), y.into()) })
         });
     }
     let number = other.cast_exact::<PyFloat>().ok()?.value().into();
@@ -50,8 +69,7 @@ fn binary(slf: &Bound<'_, PyVariable>, other: &Bound<'_, PyAny>, name: &str, f: 
         }
         let Some(other) = convert::operand_for(other, slf.get())? else { return Ok(py.NotImplemented()) };
         let a = slf.get().snapshot();
-        let size = a.array().size() + if let Value::Variable(v) = &other { v.array().size() } else { 0 };
-        let out = run(py, size, || {
+        let out = run(py, elements(name, &a, &other), || {
             let (x, y) = (Operand::Variable(&a), other.operand());
             if reflected { f(y, x) } else { f(x, y) }
         })?;
@@ -142,7 +160,10 @@ impl PyVariable {
     }
     #[pyo3(signature = (ndigits = None))]
     fn __round__(slf: &Bound<'_, Self>, ndigits: Option<i64>) -> PyResult<Py<PyAny>> {
-        wrap(slf.py(), ops::round(&slf.get().snapshot(), ndigits.unwrap_or(0))?)
+        guard("round", || {
+            let a = slf.get().snapshot();
+            wrap(slf.py(), run(slf.py(), a.array().size(), || ops::round(&a, ndigits.unwrap_or(0)))?)
+        })
     }
 
     fn __richcmp__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>, op: CompareOp) -> PyResult<Py<PyAny>> {
@@ -160,7 +181,8 @@ impl PyVariable {
     fn __getitem__(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         guard("indexing", || {
             let items = index::items(key)?;
-            wrap(slf.py(), ops::get_item(&slf.get().snapshot(), &items)?)
+            let a = slf.get().snapshot();
+            wrap(slf.py(), run(slf.py(), work::indexed(a.shape(), &items), || ops::get_item(&a, &items))?)
         })
     }
 

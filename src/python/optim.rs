@@ -16,6 +16,7 @@ use super::error::guard;
 use super::operators::run;
 use super::optim_groups::{self as groups, Dict, FromGroup};
 use super::variable::wrap;
+use crate::array::alloc_check;
 use crate::optim::{Adam as CoreAdam, Method, Optimizer, RmsProp, Sgd, State, zero_grad};
 use crate::tape::{self, Leaf};
 
@@ -134,7 +135,7 @@ impl PyOptimizer {
         for g in self.param_groups.bind(py).iter() {
             for p in groups::params(self.name, &g)?.iter() {
                 let leaf = groups::place(self.name, &p)?;
-                out.push((p, leaf));
+                alloc_check::push(&mut out, (p, leaf));
             }
         }
         Ok(out)
@@ -191,8 +192,7 @@ impl PyOptimizer {
             mine.clear();
             mine.update(new.as_mapping())?;
         }
-        core.lock().set_states(loaded);
-        Ok(())
+        Ok(core.lock().set_states(loaded)?)
     }
 }
 
@@ -255,9 +255,11 @@ impl PyOptimizer {
     /// Forgets the gradients of all parameters, or with set_to_none=False overwrites them with zeros.
     #[pyo3(signature = (set_to_none = true))]
     fn zero_grad(&self, py: Python<'_>, set_to_none: bool) -> PyResult<()> {
-        let params = self.params(py)?;
-        zero_grad(params.iter().map(|(_, leaf)| leaf), set_to_none);
-        Ok(())
+        guard(self.name, || {
+            let params = self.params(py)?;
+            zero_grad(params.iter().map(|(_, leaf)| leaf), set_to_none);
+            Ok(())
+        })
     }
 
     /// Adds a group: a dict with 'params' and options that differ from the defaults.

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 
 use super::error::{DTypeError, GradError, ShapeError, guard};
 use super::function::PyHook;
+use super::operators::run;
 use super::variable::{PyVariable, State, expect, require_float};
 use crate::error::show_shape;
 use crate::tape::{self, Edge, Leaf, Variable};
@@ -141,8 +142,11 @@ impl PyVariable {
     }
 
     /// A copy of the value in memory of its own; gradients flow through it.
-    fn clone(&self) -> PyResult<Self> {
-        guard("clone", || Ok(Self::new(crate::ops::positive(&self.snapshot())?)))
+    fn clone(&self, py: Python<'_>) -> PyResult<Self> {
+        guard("clone", || {
+            let v = self.snapshot();
+            Ok(Self::new(run(py, v.array().size(), || crate::ops::positive(&v))?))
+        })
     }
 
     /// Keeps the gradient of this non-leaf in its `.grad`, too.

@@ -129,6 +129,35 @@ impl Leaf {
         f(self.state.lock().value.array_mut())
     }
 
+    /// Gives the value a buffer of its own when others hold it: [`Leaf::update`] then needs no memory.
+    pub fn make_unique(&self) {
+        self.copy_if(|a| !a.is_unique());
+    }
+
+    /// Puts a value without history into row-major order.
+    pub fn make_contiguous(&self) {
+        self.copy_if(|a| !a.is_contiguous());
+    }
+
+    /// Replaces the value by a copy when `f` asks for it. The copy is made, and the old one dropped, outside the lock.
+    fn copy_if(&self, f: impl Fn(&mut Array) -> bool) {
+        let old = {
+            let mut state = self.state.lock();
+            if state.value.is_tracked() || !f(state.value.array_mut()) {
+                return;
+            }
+            state.value.array().clone()
+        };
+        let mut copy = old.copy();
+        let mut state = self.state.lock();
+        let value = state.value.array_mut();
+        // Another thread may have put another value here.
+        if value.storage().as_ptr() == old.storage().as_ptr() && value.layout() == old.layout() {
+            std::mem::swap(value, &mut copy);
+        }
+        drop(state);
+    }
+
     /// [`Leaf::update`] of a value without history; `None` for one with.
     pub fn overwrite<R>(&self, f: impl FnOnce(&mut Array) -> R) -> Option<R> {
         let mut state = self.state.lock();
