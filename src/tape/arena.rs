@@ -256,7 +256,7 @@ impl Arena {
         for (c, chunk) in (self.first..).zip(&self.chunks) {
             for (i, node) in (0_u64..).zip(chunk.iter().flat_map(|chunk| &chunk.nodes)) {
                 if node.refs > 0 && f(node) {
-                    out.push(c * CHUNK as u64 + i);
+                    alloc_check::push(&mut out, c * CHUNK as u64 + i);
                 }
             }
         }
@@ -289,7 +289,7 @@ impl Arena {
         (self.live, nodes.map(Node::saved_bytes).sum())
     }
 
-    /// Takes one count from a node. When that was the last it ends, and its inputs go to `nodes` and `leaves`; where it may hold things
+    /// Takes one count from a node. When that was the last it ends, and its inputs go to `nodes` and `leaves`; where it may hold objects
     /// of the user's it is returned, to end outside the lock.
     #[inline(always)]
     pub(super) fn release(&mut self, id: u64, nodes: &mut SmallVec<[u64; 4]>, leaves: &mut SmallVec<[Arc<Leaf>; 2]>) -> Option<Node> {
@@ -300,7 +300,9 @@ impl Arena {
         if node.refs > 0 {
             return None;
         }
-        let (fallible, plain) = (node.is_fallible(), node.is_plain());
+        let (fallible, count) = (node.is_fallible(), node.inputs.len());
+        // Without memory for its inputs a node is returned, too: ending it must not fail.
+        let plain = node.is_plain() && nodes.try_reserve(count).is_ok() && leaves.try_reserve(count).is_ok();
         if plain {
             for input in &mut node.inputs {
                 match std::mem::replace(input, Input::None) {
@@ -334,7 +336,7 @@ impl Arena {
             return Err(freed_error(node.name(), node.source()));
         }
         if node.refs > 1 {
-            *to = node.part();
+            *to = node.part()?;
             return Ok(());
         }
         node.refs = 0;
@@ -380,7 +382,12 @@ pub(super) fn release(id: u64) {
         // A statement of its own: what is returned ends outside the lock, and so do leaves.
         let node = lock().release(id, &mut work, &mut leaves);
         if let Some(node) = node {
-            node.consumed().for_each(|id| work.push(id));
+            if work.try_reserve(node.inputs.len()).is_ok() {
+                node.consumed().for_each(|id| work.push(id));
+            } else {
+                // Without memory for the list: each is released with a list of its own.
+                node.consumed().for_each(release);
+            }
             if node.is_fallible() {
                 dispose(node);
             }
@@ -402,8 +409,11 @@ fn dispose(node: Node) {
     let mut node = Some(node);
     let nested = GARBAGE.try_with(|g| match &mut *g.borrow_mut() {
         Some(waiting) => {
-            waiting.extend(node.take());
-            true
+            let room = waiting.try_reserve(1).is_ok();
+            if room {
+                waiting.extend(node.take());
+            }
+            room
         }
         none => {
             *none = Some(Vec::new());

@@ -55,7 +55,7 @@ LONG: dict[str, Callable[[], object]] = {
     "linspace": lambda: tg.linspace(0.0, 1.0, 1_000_000),
     "tile": lambda: tg.tile(LINE, (2000,)),
     "repeat": lambda: tg.repeat(LINE, 2000),
-    "one_hot": lambda: F.one_hot(ROWS, 300),
+    "one_hot": lambda: tg.one_hot(ROWS, 300),
     "an expensive function": lambda: F.gelu(HALF),
     "randn": lambda: tg.random.randn(300_000),
     "bernoulli of an array": lambda: tg.random.bernoulli(HALF),
