@@ -127,7 +127,9 @@ mod tests {
                 for (i, a) in operands.iter().enumerate() {
                     let b = &operands[(i + 3) % operands.len()];
                     let all = |x: &Array| x.broadcast_to("test", &shape).unwrap().to_vec::<i32>();
-                    let want = |a: Vec<i32>, b: Vec<i32>| mask.iter().zip(a.into_iter().zip(b)).map(|(&m, (a, b))| if m { a } else { b }).collect::<Vec<_>>();
+                    let want = |a: Vec<i32>, b: Vec<i32>| {
+                        mask.iter().zip(a.into_iter().zip(b)).map(|(&m, (a, b))| if m { a } else { b }).collect::<Vec<_>>()
+                    };
                     let got = select(condition, a.into(), b.into(), &shape, DType::I32).unwrap();
                     assert_eq!(got.to_vec::<i32>(), want(all(a), all(b)));
                     let got = select(condition, a.into(), Input::Scalar(Scalar::Int(4)), &shape, DType::I32).unwrap();

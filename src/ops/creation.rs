@@ -168,15 +168,14 @@ pub fn one_hot(x: &Variable, classes: i64) -> Result<Variable> {
     if !x.dtype().is_integer() {
         return Err(Error::dtype("one_hot", x.dtype(), "integers"));
     }
-    let codes: Vec<i64> =
-        dispatch!(integer x.dtype(), T => alloc_check::collect(x.array().to_vec::<T>().into_iter().map(|c| i64::from_scalar(c.to_scalar()))), else Vec::new());
+    let codes: Vec<i64> = dispatch!(integer x.dtype(), T => alloc_check::collect(x.array().to_vec::<T>().into_iter().map(|c| i64::from_scalar(c.to_scalar()))), else Vec::new());
     let classes = match (classes, codes.iter().max()) {
         (-1, Some(&largest)) => largest.saturating_add(1),
         (-1, None) => return Err(Error::Value("one_hot: num_classes must be given for an empty array".to_owned())),
         (given, _) => given,
     };
     if let Some(bad) = codes.iter().find(|&&c| c < 0 || c >= classes) {
-        return Err(Error::Value(format!("one_hot: {bad} is no class, expected 0 to {} (num_classes is {classes})", classes - 1)));
+        return Err(Error::Value(format!("one_hot: {bad} is no class, expected 0 to {} (num_classes is {classes})", classes.saturating_sub(1))));
     }
     let mut shape: Vec<isize> = x.shape().iter().map(|n| n.cast_signed()).collect();
     shape.push(isize::try_from(classes).unwrap_or(isize::MAX));

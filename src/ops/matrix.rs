@@ -7,8 +7,8 @@
 use super::registry::{Arg, Entry, Gradient, Kind, Param, Sample};
 use super::samples::{Draw, REAL};
 use super::shape::{astype, in_dtype, reshape_to};
-use super::{flatten, moveaxis, multiply};
 use super::work;
+use super::{flatten, moveaxis, multiply};
 use crate::array::{Array, Shape, broadcast_shapes, check_memory, normalize_axis};
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::contract::{Addend, Form, contract as product};

@@ -199,6 +199,12 @@ impl Entry {
         (self.work)(args) as f64 * self.cost.max(1.0) >= work::LONG as f64
     }
 
+    /// With what an element costs, in nanoseconds.
+    #[must_use]
+    pub const fn costs(self, cost: f64) -> Self {
+        Self { cost, ..self }
+    }
+
     /// With another estimate of what a call costs.
     #[must_use]
     pub const fn work(self, work: fn(&[Arg]) -> usize) -> Self {

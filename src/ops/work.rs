@@ -33,7 +33,8 @@ fn inputs(args: &[Arg]) -> usize {
 /// Elements of arrays broadcast together; more where they do not broadcast.
 pub fn broadcast<'a>(arrays: impl Iterator<Item = &'a [usize]> + Clone) -> usize {
     let ndim = arrays.clone().map(<[usize]>::len).max().unwrap_or(0);
-    let size = |axis: usize| arrays.clone().filter_map(|shape| shape.len().checked_sub(axis).map(|i| shape[i])).filter(|&n| n != 1).max().unwrap_or(1);
+    let size =
+        |axis: usize| arrays.clone().filter_map(|shape| shape.len().checked_sub(axis).map(|i| shape[i])).filter(|&n| n != 1).max().unwrap_or(1);
     product((1..=ndim).map(size))
 }
 

@@ -3,9 +3,9 @@
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use super::{convert, objects};
 use super::error::{GradError, guard};
 use super::variable::{PyVariable, expect, wrap};
+use super::{convert, objects};
 use crate::array::alloc_check;
 use crate::tape::{self, BackwardOptions, Variable};
 

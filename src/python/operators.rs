@@ -50,9 +50,7 @@ fn is_short(x: &Variable, y: &Variable) -> bool {
 #[inline(always)]
 fn short(a: &PyVariable, other: &Bound<'_, PyAny>, f: BinaryFn, reflected: bool) -> Option<Result<Variable>> {
     if let Ok(b) = other.cast_exact::<PyVariable>() {
-        return a.with_both(b.get(), |x, y| {
-            is_short(x, y).then(|| if reflected { f(y.into(), x.into()) } else { f(x.into(), y.into()) })
-        });
+        return a.with_both(b.get(), |x, y| is_short(x, y).then(|| if reflected { f(y.into(), x.into()) } else { f(x.into(), y.into()) }));
     }
     let number = other.cast_exact::<PyFloat>().ok()?.value().into();
     a.with(|x| (x.array().size() < SHORT).then(|| if reflected { f(number, x.into()) } else { f(x.into(), number) }))

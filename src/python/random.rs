@@ -138,14 +138,7 @@ impl PyGenerator {
 
     /// Normal with this mean and standard deviation.
     #[pyo3(signature = (mean = 0.0, std = 1.0, size = None, dtype = None))]
-    fn normal(
-        &self,
-        py: Python<'_>,
-        mean: f64,
-        std: f64,
-        size: Option<&Bound<'_, PyAny>>,
-        dtype: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<PyVariable> {
+    fn normal(&self, py: Python<'_>, mean: f64, std: f64, size: Option<&Bound<'_, PyAny>>, dtype: Option<&Bound<'_, PyAny>>) -> PyResult<PyVariable> {
         let (size, dtype) = (size.map_or_else(|| Ok(Vec::new()), sizes)?, dtype_of(dtype)?);
         draw(py, "normal", &size, || self.stream().normal(mean, std, &size, dtype))
     }

@@ -150,7 +150,6 @@ impl Saved {
     }
 }
 
-
 impl Drop for Saved {
     fn drop(&mut self) {
         self.arrays.iter().for_each(|array| array.storage().unlock());
