@@ -83,7 +83,7 @@ fn concat_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let g = step.take_g();
     let (axis, bounds) = bounds(step);
     let piece = |i: usize| piece(&g, axis, bounds[i], bounds[i + 1]);
-    gradients(step, |i| piece(i))
+    gradients(step, piece)
 }
 
 /// The gradients of all inputs that need one.

@@ -31,7 +31,8 @@ fn inputs(args: &[Arg]) -> usize {
 }
 
 /// Elements of arrays broadcast together; more where they do not broadcast.
-pub fn broadcast<'a>(arrays: impl Iterator<Item = &'a [usize]> + Clone) -> usize {
+#[must_use]
+pub fn broadcast<'a>(arrays: &(impl Iterator<Item = &'a [usize]> + Clone)) -> usize {
     let ndim = arrays.clone().map(<[usize]>::len).max().unwrap_or(0);
     let size =
         |axis: usize| arrays.clone().filter_map(|shape| shape.len().checked_sub(axis).map(|i| shape[i])).filter(|&n| n != 1).max().unwrap_or(1);
@@ -39,17 +40,19 @@ pub fn broadcast<'a>(arrays: impl Iterator<Item = &'a [usize]> + Clone) -> usize
 }
 
 /// One operation for each element of what comes in or, broadcast together, goes out.
+#[must_use]
 pub fn elementwise(args: &[Arg]) -> usize {
     let each = args.iter().filter_map(|arg| if let Arg::Variable(v) = arg { Some(v.shape()) } else { None });
-    inputs(args).max(if each.clone().count() > 1 { broadcast(each) } else { 0 })
+    inputs(args).max(if each.clone().count() > 1 { broadcast(&each) } else { 0 })
 }
 
 /// A product of matrices or vectors, or of stacks of them.
+#[must_use]
 pub fn matmul(a: &[usize], b: &[usize]) -> usize {
     let split = |shape: &[usize]| shape.split_at(shape.len().saturating_sub(2)).0.to_owned();
     let last = |shape: &[usize], k: usize| if shape.len() >= k { shape[shape.len() - k] } else { 1 };
     let (left, right) = (split(a), split(b));
-    let batch = broadcast([&left[..], &right[..]].into_iter());
+    let batch = broadcast(&[&left[..], &right[..]].into_iter());
     let columns = if b.len() >= 2 { last(b, 1) } else { 1 };
     let out = product([batch, last(a, 2), columns]);
     let all = product(a.iter().copied()).saturating_add(product(b.iter().copied()));
@@ -57,6 +60,7 @@ pub fn matmul(a: &[usize], b: &[usize]) -> usize {
 }
 
 /// [`matmul`] of the first two arguments.
+#[must_use]
 pub fn contraction(args: &[Arg]) -> usize {
     match args {
         [Arg::Variable(a), Arg::Variable(b), ..] => matmul(a.shape(), b.shape()),
@@ -65,6 +69,7 @@ pub fn contraction(args: &[Arg]) -> usize {
 }
 
 /// Sums of products over the last axis of both arrays, for all pairs of what is left.
+#[must_use]
 pub fn inner(args: &[Arg]) -> usize {
     match args {
         [Arg::Variable(a), Arg::Variable(b), ..] => {
@@ -76,22 +81,26 @@ pub fn inner(args: &[Arg]) -> usize {
 }
 
 /// An element for every combination of elements, in as many arrays as there are.
+#[must_use]
 pub fn combined(args: &[Arg]) -> usize {
     product(arrays(args).map(|v| v.array().size())).saturating_mul(arrays(args).count().max(1))
 }
 
 /// The shape is given.
+#[must_use]
 pub fn filled(args: &[Arg]) -> usize {
     let shape = args.iter().find_map(|arg| if let Arg::Ints(shape) = arg { Some(shape) } else { None });
     shape.map_or(0, |shape| product(shape.iter().map(|n| n.unsigned_abs())))
 }
 
 /// Every element as often as ints say.
+#[must_use]
 pub fn repeated(args: &[Arg]) -> usize {
     inputs(args).saturating_mul(filled(args).max(1))
 }
 
 /// As many elements as ints multiply to, beside each of the array's; a missing second int is the first again.
+#[must_use]
 pub fn counted(args: &[Arg]) -> usize {
     let count = |arg: &Arg| if let Arg::Int(n) = arg { usize::try_from(*n).unwrap_or(1) } else { 1 };
     let beside = args.iter().take(2).map(count).fold(1, usize::saturating_mul);
@@ -100,12 +109,14 @@ pub fn counted(args: &[Arg]) -> usize {
 }
 
 /// As many elements as the first int says.
+#[must_use]
 pub fn points(args: &[Arg]) -> usize {
     args.iter().find_map(|arg| if let Arg::Int(n) = arg { Some(usize::try_from(*n).unwrap_or(0)) } else { None }).unwrap_or(0)
 }
 
 /// Equal steps from a start to a stop.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate; a float to integer cast saturates")]
+#[must_use]
 pub fn ranged(args: &[Arg]) -> usize {
     let number = |i: usize| match args.get(i) {
         Some(Arg::Scalar(s)) => Some(s.as_f64()),
@@ -117,11 +128,13 @@ pub fn ranged(args: &[Arg]) -> usize {
 }
 
 /// A square of the array's diagonal.
+#[must_use]
 pub fn squared(args: &[Arg]) -> usize {
     inputs(args).saturating_mul(inputs(args))
 }
 
 /// What index arrays and masks select of an array of `shape`: nothing to do without them.
+#[must_use]
 pub fn indexed(shape: &[usize], items: &[IndexItem]) -> usize {
     let (mut selected, mut read, mut axis, mut any) = (1_usize, 0_usize, 0, false);
     let axes = items.iter().map(super::index::axes_of).sum::<usize>();
@@ -149,6 +162,7 @@ fn broadcast_bound(a: usize, b: usize) -> usize {
 }
 
 /// [`indexed`] of an array and a key; a value that is assigned is copied.
+#[must_use]
 pub fn index(args: &[Arg]) -> usize {
     match args {
         [Arg::Variable(x), Arg::Index(items), rest @ ..] => {

@@ -36,7 +36,7 @@ pub fn run_if<T: Send>(py: Python<'_>, long: bool, f: impl FnOnce() -> Result<T>
 /// Elements that an operator makes or reads; for a matrix product, what costs as much.
 pub fn elements(name: &str, a: &Variable, b: &Value) -> usize {
     let Value::Variable(b) = b else { return a.array().size() };
-    if name.starts_with('@') { work::matmul(a.shape(), b.shape()) } else { work::broadcast([a.shape(), b.shape()].into_iter()) }
+    if name.starts_with('@') { work::matmul(a.shape(), b.shape()) } else { work::broadcast(&[a.shape(), b.shape()].into_iter()) }
 }
 
 /// Whether an operation of both has few elements, the result included.

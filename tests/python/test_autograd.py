@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
+from tapegrad import _core
 from tapegrad.autograd import backward, grad
 
 
@@ -106,8 +107,6 @@ def test_a_gradient_that_is_another_ones_value_is_nobodys_but_its_own():
 
 def test_a_pass_needs_no_memory_for_what_lies_between() -> None:
     """An old value and a new one with a million dead operations between: the pass looks at the two alone."""
-    from tapegrad import _core
-
     x = tg.Variable(1.0, requires_grad=True)
     old = x * 2.0
     for _ in range(200_000):

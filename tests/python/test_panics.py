@@ -103,11 +103,15 @@ def test_no_argument_makes_a_row_panic(name: str) -> None:
             use(getattr(_core, name)(*given, **named), tracked([*given, *named.values()]))
         except (ValueError, TypeError, IndexError, OverflowError, MemoryError, KeyError):
             pass
-        except RuntimeError as e:
-            assert isinstance(e, tg.GradError), (given, named)  # an internal error is a plain RuntimeError
+        except tg.GradError:
+            pass  # an internal error is a plain RuntimeError
 
 
-METHODS = sorted(n for n in dir(tg.Variable) if not n.startswith("__") or n in {"__getitem__", "__setitem__", "__add__", "__matmul__", "__pow__"})
+METHODS = sorted(
+    n
+    for n in dir(tg.Variable)
+    if not n.startswith("__") or n in {"__getitem__", "__setitem__", "__add__", "__matmul__", "__pow__"}
+)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -115,9 +119,11 @@ def test_no_argument_makes_a_method_panic(name: str) -> None:
     draw = random.Random(name)
     for _ in range(40):
         args = [ANY[draw.choice(list(ANY))](draw) for _ in range(draw.randint(0, 3))]
+        text = ""
         try:
             f = getattr(array(draw), name)
             if callable(f):
                 f(*args)
         except Exception as e:  # noqa: BLE001 - any exception but a panic, which is none
-            assert "internal error" not in str(e), args
+            text = str(e)
+        assert "internal error" not in text, args
