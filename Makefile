@@ -5,15 +5,25 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --quiet --disable-pip-version-check
 CARGO ?= cargo
+MATURIN = VIRTUAL_ENV="$(abspath $(VENV))" PATH="$(abspath $(VENV)/bin):$$PATH" $(VENV)/bin/maturin
 RUST_SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock
 PYTHON_SOURCES := $(shell find python -name '*.py' -o -name '*.pyi' -o -name 'py.typed') pyproject.toml README.md LICENSE
 PYTHON_CODE := python tests/python benches examples/*.py tools/*.py
 
+# What `make wheel` promises: on Linux glibc 2.17 or newer, linked by zig, which brings the symbols of every glibc. Elsewhere the system's linker.
+PLATFORM ?= $(if $(filter Linux,$(shell uname -s)),manylinux_2_17)
+ZIG := 'ziglang>=0.17,<0.18'
+
 export PIP_REQUIRE_VIRTUALENV := 1
+# Cargo asks this interpreter, where one was named, and not the first python3 of the path.
+ifneq ($(origin PYTHON),file)
+export PYO3_PYTHON := $(PYTHON)
+endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv build develop demo test test-rust test-python lint lint-rust lint-python typecheck generate check-generated fmt bench accuracy coverage golden docs clean
+.PHONY: help venv build develop demo wheel sdist test test-rust test-python test-wheel test-sdist lint lint-rust lint-python typecheck generate \
+        check-generated fmt bench accuracy coverage golden docs clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -21,37 +31,52 @@ help: ## List the targets
 # ---- environment ----
 
 $(VENV)/.created:
-	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 10) else f"tapegrad needs Python 3.10 or newer, {sys.executable} is {v[0]}.{v[1]}; say which: make PYTHON=python3.12")'
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else f"tapegrad needs Python 3.11 or newer, {sys.executable} is {v[0]}.{v[1]}; say which: make PYTHON=python3.12")'
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "Python's venv module is incomplete here (on Debian: the package python3-venv)" >&2; exit 1; }
 	@$(PIP) install --upgrade pip 'maturin>=1.9.4,<2'
 	@touch $@
 
-dist/.built: $(RUST_SOURCES) $(PYTHON_SOURCES) | $(VENV)/.created
-	@rm -rf dist
-	@PATH="$(abspath $(VENV)/bin):$$PATH" $(VENV)/bin/maturin build --release --locked --out dist --interpreter $(PY)
+# The system's linker makes it: quick, and good for this machine. What others install is `make wheel`.
+$(VENV)/wheel/.built: $(RUST_SOURCES) $(PYTHON_SOURCES) | $(VENV)/.created
+	@rm -rf $(@D)
+	@$(MATURIN) build --release --locked --out $(@D) --interpreter $(PY)
 	@touch $@
 
-$(VENV)/.installed: dist/.built
-	@$(PIP) install --force-reinstall --no-deps dist/*.whl
+$(VENV)/.installed: $(VENV)/wheel/.built
+	@$(PIP) install --force-reinstall --no-deps $(VENV)/wheel/*.whl
 	@rm -f $(VENV)/.extra-*
 	@touch $@
 
 # `.extra-test` and `.extra-examples`: what the extras of pyproject.toml name. Quick when all of it is there.
 $(VENV)/.extra-%: $(VENV)/.installed
-	@$(PIP) install "$$(ls dist/*.whl)[$*]"
+	@$(PIP) install "$$(ls $(VENV)/wheel/*.whl)[$*]"
 	@touch $@
 
 venv: $(VENV)/.extra-test ## Make .venv with everything that development needs
 
-build: $(VENV)/.installed ## Build the wheel into dist/ and install it in .venv
+build: $(VENV)/.installed ## Build for this machine and install in .venv
 
 develop: $(VENV)/.extra-test ## Install in place: edits of python/ are live, edits of src/ need another `make develop`
 	@$(PIP) uninstall --yes tapegrad
 	@rm -f $(VENV)/.installed
-	@VIRTUAL_ENV="$(abspath $(VENV))" $(VENV)/bin/maturin develop --release --locked --skip-install-deps 2>/dev/null || VIRTUAL_ENV="$(abspath $(VENV))" $(VENV)/bin/maturin develop --release --locked
+	@$(MATURIN) develop --release --locked --skip-install-deps 2>/dev/null || $(MATURIN) develop --release --locked
 
 demo: $(VENV)/.extra-examples ## Learn to read handwritten digits from a freshly built wheel
 	@$(PY) examples/digits.py
+
+# ---- distribution ----
+
+dist/.wheel: $(RUST_SOURCES) $(PYTHON_SOURCES) | $(VENV)/.created
+	@rm -f dist/*.whl
+	@$(if $(PLATFORM),$(PIP) install $(ZIG))
+	@$(MATURIN) build --release --locked $(if $(PLATFORM),--zig --compatibility $(PLATFORM)) --target-dir target/wheel --out dist --interpreter $(PY)
+	@touch $@
+
+wheel: dist/.wheel ## Build the wheel for others into dist/: CPython 3.11 and newer, on Linux glibc 2.17 and newer
+
+sdist: $(VENV)/.created ## Pack the sources into dist/: what pip builds where no wheel fits
+	@rm -f dist/*.tar.gz
+	@$(MATURIN) sdist --out dist
 
 # ---- checks ----
 
@@ -62,6 +87,13 @@ test-rust: ## cargo test: unit, integration and doc tests, gradient rules, tidy
 
 test-python: $(VENV)/.extra-test ## pytest: against NumPy, golden cases, defects, every example of the docs
 	@$(PY) -m pytest
+
+test-wheel: dist/.wheel ## Check the wheel's tag, symbols and ABI, and try it on every CPython of this machine
+	@$(PIP) install 'abi3audit>=0.0.24'
+	@$(PY) tools/distribution.py wheel dist/*.whl
+
+test-sdist: $(VENV)/.created ## Build and try a wheel from the source distribution in an empty folder, and compile the crate's package
+	@$(PY) tools/distribution.py sdist
 
 lint: lint-rust lint-python ## rustfmt, clippy (pedantic), ruff
 
@@ -95,7 +127,7 @@ bench: $(VENV)/.extra-test ## All benches and the comparison with installed peer
 	@$(PY) benches/record.py
 	@$(PY) benches/compare.py --groups scalars networks --markdown README.md
 
-accuracy: ## The largest error of every elementary function over all 2^32 float32 (some twenty minutes); fails above a limit
+accuracy: ## The largest error of every elementary function and gradient over all 2^32 float32 (an hour); fails above a limit
 	@$(CARGO) bench --locked --bench accuracy
 
 coverage: $(VENV)/.extra-coverage ## Line coverage of Rust and Python together; fails below 90%

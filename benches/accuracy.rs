@@ -1,7 +1,7 @@
-//! The largest error of every elementary function: all 2³² `f32`, and `f64` by samples.
+//! The largest error of every elementary function and of the gradient of every elementwise one: all 2³² `f32`, and `f64` by samples.
 //!
 //! `cargo bench --bench accuracy`, or a part of it: `cargo bench --bench accuracy -- exp tanh --stride 101`. An `f32` is
-//! judged by the same function of `f64`, which in turn is judged by thirty digits, or by a test of the library's own. Prints the table of `docs/numerics.md`;
+//! judged by the same function of `f64`, which in turn is judged by thirty digits, or by a test of the library's own. Prints the tables of `docs/numerics.md`;
 //! fails where a limit is passed, or NaN, an infinity or the sign of a zero is wrong.
 #![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "numbers are rounded and counted")]
 
@@ -13,6 +13,8 @@ use tapegrad::kernel::simd::isa;
 use tapegrad::tape::{Variable, recording};
 use tapegrad::{Result, ops};
 
+#[path = "../tests/shared/gradients.rs"]
+mod gradients;
 #[allow(dead_code, reason = "the tests of the library use the rest")]
 #[path = "../src/kernel/math/reference.rs"]
 mod reference;
@@ -136,8 +138,32 @@ fn sample(f: &Function, count: u64) -> Option<Worst> {
     Some(worst)
 }
 
+/// Every `stride`-th `f32` through the gradient of `f`.
+fn sweep_gradient(f: &gradients::Function, stride: u64) -> Worst {
+    let mut worst = Worst::default();
+    for start in (0..1 << 32).step_by((CHUNK * stride) as usize) {
+        let end = (start + CHUNK * stride).min(1 << 32);
+        let x: Vec<f32> = (start..end).step_by(stride as usize).map(|i| f32::from_bits(i as u32)).collect();
+        let (ulps, at) = gradients::worst(f, &x);
+        worst.meet(ulps, at.into());
+    }
+    worst
+}
+
+/// The table of gradients; whether all are within their limits.
+fn print_gradients(chosen: impl Fn(&str) -> bool, stride: u64, without_fma: f64) -> bool {
+    println!("\n| gradient of | limit | float32 | at |\n|---|---|---|---|");
+    let mut passed = true;
+    for f in gradients::FUNCTIONS.iter().filter(|f| chosen(f.name)) {
+        let worst = sweep_gradient(f, stride);
+        let limit = f.limit + without_fma;
+        passed &= worst.ulps <= limit;
+        println!("| {} | {} | {:.2} | {:e} |", f.name, limit, worst.ulps, worst.at);
+    }
+    passed
+}
+
 fn main() -> ExitCode {
-    let _off = recording(false);
     let mut arguments = std::env::args().skip(1).filter(|a| a != "--bench");
     let (mut names, mut stride) = (Vec::new(), 1);
     while let Some(argument) = arguments.next() {
@@ -153,12 +179,15 @@ fn main() -> ExitCode {
     // Without fused multiply-adds products are rounded, too.
     let without_fma = if isa() == "baseline" { 0.5 } else { 0.0 };
     let mut passed = true;
-    for f in FUNCTIONS.iter().filter(|f| names.is_empty() || names.iter().any(|n| f.name == n)) {
+    let chosen = |name: &str| names.is_empty() || names.iter().any(|n| n == name);
+    for f in FUNCTIONS.iter().filter(|f| chosen(f.name)) {
+        let _off = recording(false);
         let (single, double) = (sweep(f, stride), sample(f, 1_500_000 / stride.min(100)));
         let limit = f.limit + without_fma;
         passed &= single.ulps <= limit && double.is_none_or(|w| w.ulps <= limit);
         let [ulps, at] = double.map_or_else(Default::default, |w| [format!("{:.2}", w.ulps), format!("{:e}", w.at)]);
         println!("| {} | {} | {:.2} | {:e} | {ulps} | {at} |", f.name, limit, single.ulps, single.at);
     }
+    passed &= print_gradients(chosen, stride, 3.0 * without_fma);
     if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

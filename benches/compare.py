@@ -134,7 +134,7 @@ def agree(np: Any, name: str, forms: dict[str, Any]) -> None:
 
     def arrays(result: Any) -> list[Any]:
         parts = result if isinstance(result, (tuple, list)) else [result]
-        return [np.asarray(part) for part in parts]
+        return [np.asarray(getattr(part, "detach", lambda part=part: part)()) for part in parts]
 
     results = {peer: arrays(form()) for peer, form in forms.items()}
     (_, first), *others = results.items()

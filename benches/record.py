@@ -13,7 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from table import put
@@ -47,7 +47,7 @@ def machine() -> str:
         "system": f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
         "compiler": run("rustc", "--version"),
         "commit": commit,
-        "day": f"{datetime.now(timezone.utc):%Y-%m-%d}",
+        "day": f"{datetime.now(UTC):%Y-%m-%d}",
     }
     return "\n".join(f"- {key}: {value}" for key, value in facts.items())
 
@@ -55,7 +55,7 @@ def machine() -> str:
 def main() -> int:
     """Runs what was asked for; each part replaces its own table only."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parts = ["machine", *CARGO, "compare", "process", "instructions"]
+    parts = ["machine", *CARGO, "compare", "process", "sharing", "instructions"]
     usual = [part for part in parts if part != "accuracy"]
     parser.add_argument("--only", nargs="+", choices=parts, default=usual)
     parser.add_argument("--page", type=Path, default=PAGE)
@@ -75,6 +75,8 @@ def main() -> int:
                 run(sys.executable, "benches/compare.py", "--threads", str(threads), "--markdown", page)
         elif part == "process":
             run(sys.executable, "benches/process.py", "--markdown", page)
+        elif part == "sharing":
+            run(sys.executable, "benches/sharing.py", "--markdown", page, TAPEGRAD_NUM_THREADS="1")
         elif shutil.which("valgrind"):
             run(sys.executable, "benches/instructions.py", "--markdown", page)
         else:

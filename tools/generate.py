@@ -156,7 +156,7 @@ def stubs(rows: list[dict[str, Any]]) -> str:
     dtypes = [f"{name}: DType" for name, value in inspect.getmembers(_core) if isinstance(value, _core.DType)]
     methods = stub_methods(rows, template)
     if "@overload" in methods:
-        template = template.replace("TypeAlias, final", "TypeAlias, final, overload")
+        template = template.replace("TypeVar, final", "TypeVar, final, overload")
     for field, lines in {
         "all": [f'    "{name}",' for name in sorted(_core.__all__)],
         "dtypes": dtypes,

@@ -67,6 +67,19 @@ impl DType {
         matches!(self, Self::U8 | Self::I32 | Self::I64)
     }
 
+    /// Fails unless an integer of this dtype can be `value`.
+    ///
+    /// # Errors
+    /// `Overflow`.
+    pub fn check_integer(self, op: &str, value: i128) -> Result<()> {
+        match self.bounds() {
+            Some((low, high)) if !(low..=high).contains(&value) => {
+                Err(Error::Overflow(format!("{op}: {value} is out of bounds for {self}, which holds {low} to {high}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The smallest and the largest number of an integer dtype.
     const fn bounds(self) -> Option<(i128, i128)> {
         match self {

@@ -85,6 +85,12 @@ impl Handle {
         Self(cell)
     }
 
+    /// Whether both are handles of one storage.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+
     #[inline]
     fn cell(&self) -> &Cell {
         // SAFETY: the cell lives while a handle does.

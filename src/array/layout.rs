@@ -191,6 +191,22 @@ impl Layout {
         true
     }
 
+    /// The same, `by` elements further on in the storage.
+    #[must_use]
+    pub fn shifted(&self, by: usize) -> Self {
+        let mut out = self.clone();
+        out.offset += by;
+        out
+    }
+
+    /// The same, `by` elements nearer to the start of the storage. An array without elements may begin anywhere.
+    #[must_use]
+    pub fn shifted_back(&self, by: usize) -> Self {
+        let mut out = self.clone();
+        out.offset = out.offset.saturating_sub(by);
+        out
+    }
+
     /// The lowest and one past the highest place that the elements use; `None` when there are none.
     #[must_use]
     pub fn extent(&self) -> Option<(usize, usize)> {

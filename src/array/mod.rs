@@ -27,11 +27,14 @@ pub use dtype::{DType, Element, Scalar, default_float, set_default_float};
 pub use grid::{Aligned, Grid, PERIOD};
 pub use handle::Handle;
 pub use layout::{Layout, Shape, Strides, broadcast_shapes, dims, few, normalize_axis, same, size_of};
-pub use storage::{Lender, Storage};
+pub use storage::{Keep, Lender, Storage};
 pub use turn::{LINE, prefetch_line};
 
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
+
+/// Lent memory up to this size is copied as a whole, whatever part of it is needed.
+const LARGE_LENT_BYTES: usize = 16 << 20;
 
 /// An n-dimensional array: cheap to clone, immutable, possibly a view of a part of its storage.
 #[derive(Clone, Debug)]
@@ -265,6 +268,56 @@ impl Array {
         (elements, self.view.as_deref().unwrap_or(whole))
     }
 
+    /// Makes this the only holder of a row-major buffer, to write a part of it. Where that takes a copy, the old array is returned:
+    /// it must be dropped where no lock is held, as its memory may belong to others.
+    ///
+    /// What is saved of a copy later, in small parts, is copied out ([`Array::compact_part`]): who writes an array part by part while
+    /// the tape saves parts of it pays for the parts.
+    #[must_use]
+    pub fn make_writable(&mut self) -> Option<Self> {
+        if self.is_unique() {
+            return None;
+        }
+        let mut new = self.copy();
+        new.fresh().mark_copied_to_write();
+        Some(std::mem::replace(self, new))
+    }
+
+    /// A copy of a small part of a buffer that is being written part by part: holding the part itself would make the next write copy the
+    /// buffer. `None` for all other arrays.
+    #[inline]
+    pub(crate) fn compact_part(&self) -> Option<Self> {
+        if self.view.is_none() { None } else { self.compact_view() }
+    }
+
+    #[cold]
+    fn compact_view(&self) -> Option<Self> {
+        /// The largest part that is copied, as a share of the buffer.
+        const SHARE: usize = 8;
+        (self.storage.is_copied_to_write() && self.size() <= self.storage.len() / SHARE).then(|| self.copy())
+    }
+
+    /// The layout, to share; `None` when it is the storage's own.
+    #[must_use]
+    pub fn shared_layout(&self) -> Option<&Arc<Layout>> {
+        self.view.as_ref()
+    }
+
+    /// The part of this row-major array that `map` describes in row-major positions. The layout is shared where possible.
+    ///
+    /// # Panics
+    /// When the map reaches outside the array: a bug of the caller.
+    #[must_use]
+    pub(crate) fn window(&self, map: &Arc<Layout>) -> Self {
+        debug_assert!(self.is_contiguous());
+        let offset = self.offset();
+        if offset > 0 || **map == *self.storage.layout() {
+            return self.with_layout(map.shifted(offset));
+        }
+        assert!(map.extent().is_none_or(|(_, end)| end <= self.storage.len()), "layout reaches outside its storage");
+        Self { storage: self.storage.clone(), view: Some(Arc::clone(map)) }
+    }
+
     /// A fresh row-major copy.
     #[must_use]
     pub fn copy(&self) -> Self {
@@ -272,6 +325,49 @@ impl Array {
         let storage = out.fresh();
         dispatch!(self.dtype(), T => self.read::<T>(storage.as_mut_slice()));
         out
+    }
+
+    /// Whether someone else may write its memory, at any time.
+    #[must_use]
+    #[inline]
+    pub fn is_lent(&self) -> bool {
+        self.storage.is_lent()
+    }
+
+    /// The elements in memory of the pool: a copy where the memory is another owner's.
+    #[must_use]
+    pub fn pooled(&self) -> Self {
+        match self.storage.copied() {
+            Some(copy) => Self { storage: copy.clone(), view: self.view.clone() },
+            None if self.storage.is_pooled() => self.clone(),
+            None => self.copy(),
+        }
+    }
+
+    /// This array in the copy that replaced its lent memory, once there is one.
+    #[must_use]
+    pub fn moved(&self) -> Option<Self> {
+        self.storage.copied().map(|copy| Self { storage: copy.clone(), view: self.view.clone() })
+    }
+
+    /// The array as the tape keeps it: what it shows never changes.
+    ///
+    /// Lent memory is copied once, as a whole, and whatever shares its storage sees the copy from then on. A small part of
+    /// large memory is copied alone, each time: a batch of a data set must not double the set.
+    #[must_use]
+    pub fn kept(&self) -> Self {
+        match self.storage.keep() {
+            Keep::InPlace => self.moved().unwrap_or_else(|| self.clone()),
+            Keep::Promised(lender) => Self { storage: Handle::of(self.storage.promised(lender)), view: self.view.clone() },
+            Keep::Copy if self.is_small_part() => self.copy(),
+            Keep::Copy => Self { storage: self.storage.move_to_copy().clone(), view: self.view.clone() },
+        }
+    }
+
+    /// Whether copying the whole storage would cost much more than copying what the array shows of it.
+    fn is_small_part(&self) -> bool {
+        let whole = self.storage.len() * self.dtype().size();
+        whole > LARGE_LENT_BYTES && self.nbytes() < whole / 8
     }
 
     /// This array, or a copy in row-major order.

@@ -83,6 +83,14 @@ pub trait Field: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = S
         gelu_tanh,
         /// x/(1 + e⁻ˣ).
         silu,
+        /// The slope of the logistic function.
+        sigmoid_slope,
+        /// Φ(x), the normal distribution function.
+        normal_cdf,
+        /// The approximation of Φ(x) by tanh.
+        gelu_tanh_cdf,
+        /// −1, 0 or 1; NaN of NaN.
+        sign,
         /// |x|.
         abs,
         /// Largest integer not above x.
@@ -98,6 +106,27 @@ pub trait Field: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = S
     /// x to the power `exponent`, with IEEE 754's special cases.
     #[must_use]
     fn powf(self, exponent: Self) -> Self;
+    /// e to the power self · other, accurate where that product is large.
+    #[must_use]
+    fn exp_product(self, other: Self) -> Self;
+    /// self · other, but zero where either is zero, even if the other is infinite or NaN. Its derivatives are those of a product.
+    #[must_use]
+    fn vanish(self, other: Self) -> Self {
+        Self::select(other.eq(Self::lit(0.0)), Self::lit(0.0), self.annihilate(other))
+    }
+    /// The derivative of self to the power `exponent` by self; zero for an exponent of zero.
+    #[must_use]
+    fn power_slope(self, exponent: Self) -> Self {
+        exponent.vanish(self.powf(exponent - Self::lit(1.0)))
+    }
+    /// The derivative of self to the power `exponent`, whose value is `power`, by the exponent; zero where self is zero and the
+    /// exponent is not negative.
+    #[must_use]
+    fn power_log(self, exponent: Self, power: Self) -> Self {
+        let zero = Self::lit(0.0);
+        let flat = Self::and(self.eq(zero), exponent.ge(zero));
+        Self::select(flat, zero, power.vanish(self.ln()))
+    }
     /// The larger one; NaN if either is (`numpy.maximum`).
     #[must_use]
     fn max(self, other: Self) -> Self;
@@ -235,6 +264,13 @@ macro_rules! lanewise {
     };
 }
 
+/// −1, 0 or 1; NaN of NaN.
+#[inline(always)]
+fn sign<T: Real>(x: T) -> T {
+    let (zero, one) = (T::lit(0.0), T::lit(1.0));
+    pick(x > zero, one, pick(x < zero, -one, pick(x == zero, zero, x)))
+}
+
 impl<T: Real, A: Arch> Field for Lane<T, A> {
     type Mask = LaneMask;
 
@@ -262,6 +298,10 @@ impl<T: Real, A: Arch> Field for Lane<T, A> {
         gelu = map math::gelu::<T, A>,
         gelu_tanh = map math::gelu_tanh::<T, A>,
         silu = map math::silu::<T, A>,
+        sigmoid_slope = map math::sigmoid_slope::<T, A>,
+        normal_cdf = map math::normal_cdf::<T, A>,
+        gelu_tanh_cdf = map math::gelu_tanh_cdf::<T, A>,
+        sign = map sign,
         abs = map T::abs,
         floor = map T::floor,
         ceil = map T::ceil,
@@ -276,6 +316,10 @@ impl<T: Real, A: Arch> Field for Lane<T, A> {
     #[inline(always)]
     fn powf(self, exponent: Self) -> Self {
         Self::with(math::pow::<T, A>(self.value, exponent.value), self.far | exponent.far)
+    }
+    #[inline(always)]
+    fn exp_product(self, other: Self) -> Self {
+        Self::with(math::exp_product::<T, A>(self.value, other.value), self.far | other.far)
     }
     #[inline(always)]
     fn max(self, other: Self) -> Self {

@@ -1,8 +1,9 @@
 //! Means, and what is left when they are taken off.
 
-use crate::array::{Array, Element, Scalar};
+use crate::array::{Array, Element};
 use crate::dispatch;
 use crate::kernel::blocks::{self, Input};
+use crate::kernel::math::Real;
 use crate::kernel::reduce::{Fold, Plan, Sum, reduce};
 
 /// The mean over `axes`, with the kept axes only; NaN of nothing.
@@ -11,20 +12,56 @@ use crate::kernel::reduce::{Fold, Plan, Sum, reduce};
 /// When the dtype is not floating: a bug of the caller. So for both functions here.
 #[must_use]
 pub fn mean(x: &Array, axes: &[usize]) -> Array {
-    dispatch!(float x.dtype(), T => mean_of::<T>(x, axes, |s, n| s / n), else unreachable!("means are floating"))
+    dispatch!(float x.dtype(), T => mean_of::<T>(x, axes), else unreachable!("means are floating"))
 }
 
 #[allow(clippy::cast_precision_loss, reason = "a count")]
-fn mean_of<T: Element>(x: &Array, axes: &[usize], divide: impl Fn(T, T) -> T) -> Array
+fn mean_of<T: Real + Element>(x: &Array, axes: &[usize]) -> Array
 where
     Sum: Fold<T, Acc = T>,
 {
-    let n = T::from_scalar(Scalar::Float(Plan::new(x.shape(), axes).count as f64));
+    let n = T::lit(Plan::new(x.shape(), axes).count as f64);
     let mut out = reduce::<Sum, T>(x, axes);
+    let mut overflow = false;
     for m in out.data_mut::<T>() {
-        *m = divide(*m, n);
+        *m = *m / n;
+        overflow |= !is_finite(*m);
+    }
+    if overflow {
+        mend_means::<T>(x, axes, &mut out);
     }
     out
+}
+
+/// Computes the means that are not finite again, from smaller numbers: a sum may overflow where the mean does not.
+#[cold]
+fn mend_means<T: Real + Element>(x: &Array, axes: &[usize], out: &mut Array)
+where
+    Sum: Fold<T, Acc = T>,
+{
+    let count = Plan::new(x.shape(), axes).count;
+    let shift = f64::from(usize::BITS - count.leading_zeros());
+    let small = scaled::<T>(x, (-shift).exp2());
+    let sums = reduce::<Sum, T>(&small, axes);
+    #[allow(clippy::cast_precision_loss, reason = "a count")]
+    let unit = T::lit(shift.exp2() / count as f64);
+    for (m, &s) in out.data_mut::<T>().iter_mut().zip(sums.as_slice::<T>().unwrap_or_default()) {
+        if !is_finite(*m) {
+            *m = s * unit;
+        }
+    }
+}
+
+/// `x` times a factor, such as a power of two, which is exact.
+#[must_use]
+pub fn scaled<T: Real + Element>(x: &Array, factor: f64) -> Array {
+    let factor = T::lit(factor);
+    blocks::map([Input::from(x)], x.shape(), |[x]: [T; 1]| x * factor)
+}
+
+/// Whether a number is neither infinite nor NaN.
+pub fn is_finite<T: Real>(x: T) -> bool {
+    x.abs() < T::lit(f64::INFINITY)
 }
 
 /// x minus its mean over `axes`.
@@ -52,6 +89,7 @@ pub fn centered(x: &Array, axes: &[usize]) -> Array {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::array::Scalar;
 
     #[test]
     fn nothing_is_left_of_a_constant() {
@@ -61,6 +99,16 @@ mod tests {
             let x = Array::full(&[n], Scalar::Float(1e10 / 3.0), crate::array::DType::F64);
             assert!(centered(&x, &[0]).to_vec::<f64>().iter().all(|&d| d == 0.0), "{n}");
         }
+    }
+
+    #[test]
+    fn a_sum_that_overflows_has_a_mean() {
+        let x = Array::from_slice(&[3e38_f32, 3e38, 1.0, 3.0, f32::INFINITY, 1.0, -3e38, -3e38], &[4, 2]);
+        let got = mean(&x, &[1]).to_vec::<f32>();
+        assert_eq!(got, [3e38, 2.0, f32::INFINITY, -3e38]);
+        let x = Array::from_slice(&[1.5e308_f64; 7], &[7]);
+        assert_eq!(mean(&x, &[0]).to_vec::<f64>(), [1.5e308]);
+        assert_eq!(centered(&x, &[0]).to_vec::<f64>(), [0.0; 7]);
     }
 
     #[test]

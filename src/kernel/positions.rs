@@ -52,10 +52,15 @@ pub fn mask<T: Element>(x: &Array, best: &Array) -> Array {
     blocks::map([Input::from(x), Input::from(best)], x.shape(), |[x, b]: [T; 2]| matches(x, b))
 }
 
-/// `share` where `x` is the extremum `best`, else zero; both broadcast to the shape of `x`.
+/// `share` where `x` is the extremum `best`, else zero; both broadcast to the shape of `x`. A NaN element gets NaN, unless the
+/// share is zero.
 #[must_use]
+#[allow(clippy::eq_op, reason = "only NaN differs from itself")]
 pub fn shared<T: Element>(share: &Array, x: &Array, best: &Array) -> Array {
-    blocks::map([Input::from(share), Input::from(x), Input::from(best)], x.shape(), |[s, x, b]: [T; 3]| if matches(x, b) { s } else { T::default() })
+    blocks::map([Input::from(share), Input::from(x), Input::from(best)], x.shape(), |[s, x, b]: [T; 3]| {
+        let own = if x != x && s != T::default() { x } else { s };
+        if matches(x, b) { own } else { T::default() }
+    })
 }
 
 fn first<T: Element>(row: &[T], best: T) -> usize {

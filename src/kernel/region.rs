@@ -86,14 +86,6 @@ pub fn add(target: &mut Array, part: impl FnOnce(&Layout) -> Layout, value: &Arr
     }, else unreachable!("gradients are floating"));
 }
 
-/// Zeros of `shape` with `value` in the part that `part` makes of its layout.
-#[must_use]
-pub fn embed(shape: &[usize], part: impl FnOnce(&Layout) -> Layout, value: &Array) -> Array {
-    let mut out = Array::zeros(shape, value.dtype());
-    write(&mut out, part, value);
-    out
-}
-
 /// Arrays of one dtype side by side along `axis`; their other sizes must agree.
 ///
 /// # Panics

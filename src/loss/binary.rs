@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::ops::define::{Binary, binary};
 use crate::ops::registry::{Arg, Default, Entry, Gradient, Kind, Param, Sample};
 use crate::ops::samples::{Domain, Draw, REAL};
-use crate::ops::{add, astype, multiply, negative, softplus, subtract};
+use crate::ops::{add, annihilate, astype, multiply, negative, softplus, subtract};
 use crate::tape::Variable;
 
 /// Between 0 and 1, away from both.
@@ -31,9 +31,12 @@ binary! {
 }
 
 binary! {
-    /// -t log σ(x) - (1 - t) log σ(-x) = max(x, 0) - x t + log(1 + e^-|x|).
-    fn logistic_entropy(x, t) -> y { x.max(F::lit(0.0)) - x * t + (-x.abs()).exp().ln_1p() }
-    gradient_a(x, t) { x.sigmoid() - t }
+    /// -t log σ(x) - (1 - t) log σ(-x), of terms that are not negative: none is taken from another, and one with weight 0 is 0.
+    fn logistic_entropy(x, t) -> y {
+        let (zero, both) = (F::lit(0.0), (-x.abs()).exp().ln_1p());
+        t.annihilate((-x).max(zero) + both) + (F::lit(1.0) - t).annihilate(x.max(zero) + both)
+    }
+    gradient_a(x, t) { (F::lit(1.0) - t) * x.sigmoid() - t * (-x).sigmoid() }
     gradient_b(x) { -x }
     domain REAL, PROBABILITY;
 }
@@ -89,8 +92,8 @@ pub fn binary_cross_entropy_with_logits(
         Some(q) => {
             fits(OP, "pos_weight", q, x.shape())?;
             // -log σ(x) = softplus(-x): all terms are positive, nothing cancels.
-            let no = multiply(&subtract(1.0, &t)?, &softplus(&x, 1.0)?)?;
-            let yes = multiply(&multiply(&t, &astype(q, x.dtype())?)?, &softplus(&negative(&x)?, 1.0)?)?;
+            let no = annihilate(&subtract(1.0, &t)?, &softplus(&x, 1.0)?)?;
+            let yes = annihilate(&multiply(&t, &astype(q, x.dtype())?)?, &softplus(&negative(&x)?, 1.0)?)?;
             add(&no, &yes)?
         }
     };

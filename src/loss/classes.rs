@@ -6,7 +6,7 @@ use crate::array::{Array, DType, Shape, alloc_check, default_float};
 use crate::error::{Error, Result, show_shape};
 use crate::ops::registry::{Arg, Args, Default, Entry, Gradient, Kind, Param, Sample};
 use crate::ops::samples::{Domain, Draw, REAL};
-use crate::ops::{astype, divide, expand_dims, multiply, squeeze, sum};
+use crate::ops::{astype, divide, expand_dims, mean, multiply, squeeze, sum};
 use crate::tape::Variable;
 
 /// The options of [`cross_entropy`] and [`nll_loss`]; the defaults are PyTorch's.
@@ -36,7 +36,8 @@ fn indices(op: &str, x: &Variable, target: &Variable, ignore_index: i64) -> Resu
         return Err(Error::Shape(format!("{op}: {classes}, not {}{fix}", show_shape(target.shape()))));
     }
     let count = i64::try_from(x.shape()[axis]).unwrap_or(i64::MAX);
-    let mut out = astype(&target.detach(), DType::I64)?.into_array().contiguous();
+    // In memory that no one else writes: a label that changes after its check would reach foreign memory.
+    let mut out = astype(&target.detach(), DType::I64)?.into_array().pooled().contiguous();
     let wrong = slice::<i64>(&out).iter().position(|&t| t != ignore_index && !(0..count).contains(&t));
     if let Some(i) = wrong {
         let t = slice::<i64>(&out)[i];
@@ -69,8 +70,11 @@ fn reduced(losses: &Variable, target: Option<&Array>, w: Option<&Variable>, coun
     match (how, target) {
         (Reduction::None, _) => squeeze(losses, Some(&[class_axis(losses.ndim()).cast_signed()])),
         (Reduction::Mean, Some(target)) => {
-            let total = sum(losses, None, false)?;
             let counted = slice::<i64>(target).iter().filter_map(|&t| usize::try_from(t).ok());
+            if w.is_none() && counted.clone().count() == losses.array().size() {
+                return mean(losses, None, false);
+            }
+            let total = sum(losses, None, false)?;
             let Some(w) = w else { return divide(&total, counted.count() as f64) };
             let mut times = alloc_check::filled(0.0, count);
             counted.for_each(|t| times[t] += 1.0);

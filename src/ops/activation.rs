@@ -6,6 +6,7 @@ use super::samples::{Draw, NONZERO, REAL};
 use super::shape::reshape_to;
 use crate::array::Shape;
 use crate::error::{Error, Result, show_shape};
+use crate::kernel::field::Field;
 use crate::tape::Variable;
 
 unary! {
@@ -14,8 +15,9 @@ unary! {
     /// >>> tg.relu(tg.Variable([-1.0, 2.0]))
     /// Variable([0., 2.])
     fn relu(x) -> y { x.max(F::lit(0.0)) }
-    gradient(y) { F::select(y.gt(F::lit(0.0)), F::lit(1.0), F::lit(0.0)) }
+    gradient(y) { F::select(y.gt(F::lit(0.0)), F::lit(1.0), y) }
     integer(x) { x.max(I::lit(0)) }
+    rule "dy/dx = 1 where x > 0, NaN where x is NaN, else 0";
     domain NONZERO;
 }
 
@@ -25,7 +27,8 @@ unary! {
     /// >>> tg.leaky_relu(tg.Variable([-1.0, 2.0]), 0.1)
     /// Variable([-0.1,  2. ])
     fn leaky_relu(x, negative_slope = 0.01) -> y { F::select(x.gt(F::lit(0.0)), x, negative_slope * x) }
-    gradient(x) { F::select(x.gt(F::lit(0.0)), F::lit(1.0), negative_slope) }
+    gradient(x) { F::select(x.gt(F::lit(0.0)), F::lit(1.0), F::select(x.is_nan(), F::lit(f64::NAN), negative_slope)) }
+    rule "dy/dx = 1 where x > 0, NaN where x is NaN, else negative_slope";
     domain NONZERO;
 }
 
@@ -35,8 +38,35 @@ unary! {
     /// >>> tg.sigmoid(tg.Variable([0.0]))
     /// Variable([0.5])
     fn sigmoid(x) -> y { x.sigmoid() }
-    gradient(y) { y * (F::lit(1.0) - y) }
+    gradient(x) { x.sigmoid_slope() }
+    rule "dy/dx = y (1 - y), computed as e^-|x| / (1 + e^-|x|)²";
     domain REAL;
+}
+
+unary! {
+    /// The slope of the logistic function: σ(x) σ(-x).
+    fn sigmoid_slope(x) -> y { x.sigmoid_slope() }
+    gradient(x, y) { -y * (F::lit(0.5) * x).tanh() }
+    domain REAL;
+}
+
+unary! {
+    /// Φ(x), the normal distribution function.
+    fn normal_cdf(x) -> y { x.normal_cdf() }
+    gradient(x) { normal_density(x) }
+    domain REAL;
+}
+
+/// φ(x), the normal density.
+#[inline(always)]
+fn normal_density<F: Field>(x: F) -> F {
+    F::lit(0.398_942_280_401_432_7) * x.exp_product(F::lit(-0.5) * x)
+}
+
+/// x between ±`limit`: for a factor that is large where the other one is zero.
+#[inline(always)]
+fn within<F: Field>(x: F, limit: f64) -> F {
+    x.max(F::lit(-limit)).min(F::lit(limit))
 }
 
 unary! {
@@ -47,10 +77,11 @@ unary! {
     /// Variable([0.])
     fn gelu_erf(x) -> y { x.gelu() }
     gradient(x) {
-        // Φ(x) + x φ(x)
-        F::lit(0.5) * (F::lit(1.0) + (x * F::lit(std::f64::consts::FRAC_1_SQRT_2)).erf())
-            + x * F::lit(0.398_942_280_401_432_7) * (x * x * F::lit(-0.5)).exp()
+        // The density is zero beyond 40, even in double precision.
+        let x = within(x, 40.0);
+        x.normal_cdf() + x * normal_density(x)
     }
+    rule "dy/dx = Φ(x) + x φ(x)";
     domain REAL;
 }
 
@@ -61,11 +92,26 @@ unary! {
     /// Variable([0.])
     fn gelu_tanh(x) -> y { x.gelu_tanh() }
     gradient(x) {
-        let t = (F::lit(0.797_884_560_802_865_4) * (x + F::lit(0.044_715) * x * x * x)).tanh();
-        let inner = F::lit(0.797_884_560_802_865_4) * (F::lit(1.0) + F::lit(3.0 * 0.044_715) * x * x);
-        F::lit(0.5) * (F::lit(1.0) + t) + F::lit(0.5) * x * (F::lit(1.0) - t * t) * inner
+        let x = within(x, 22.0);
+        let p = x.gelu_tanh_cdf();
+        p + x * gelu_tanh_density(x, p)
     }
+    rule "dy/dx = P(x) + x P'(x), P(x) = 1/2 (1 + tanh(√(2/π) (x + 0.044715 x³)))";
     domain REAL;
+}
+
+unary! {
+    /// The approximation of Φ(x) by tanh: 1/2 · (1 + tanh(√(2/π) (x + 0.044715 x³))).
+    fn gelu_tanh_cdf(x) -> y { x.gelu_tanh_cdf() }
+    gradient(x, y) { gelu_tanh_density(within(x, 22.0), y) }
+    domain REAL;
+}
+
+/// The derivative of the approximation p of Φ(x), for |x| up to 22, beyond which it is zero.
+#[inline(always)]
+fn gelu_tanh_density<F: Field>(x: F, p: F) -> F {
+    let slope = F::lit(2.0 * 0.797_884_560_802_865_4) * (F::lit(1.0) + F::lit(3.0 * 0.044_715) * x * x);
+    p * (-x).gelu_tanh_cdf() * slope
 }
 
 unary! {
@@ -75,9 +121,10 @@ unary! {
     /// Variable([0.])
     fn silu(x) -> y { x.silu() }
     gradient(x) {
-        let s = x.sigmoid();
-        s + x * s * (F::lit(1.0) - s)
+        // The slope is zero beyond 800, even in double precision.
+        x.sigmoid() + within(x, 800.0) * x.sigmoid_slope()
     }
+    rule "dy/dx = s + x s (1 - s), s = sigmoid(x)";
     domain REAL;
 }
 
@@ -109,10 +156,13 @@ unary! {
     ///
     /// >>> tg.softsign(tg.Variable([-1.0, 0.0, 3.0]))
     /// Variable([-0.5 ,  0.  ,  0.75])
-    fn softsign(x) -> y { x / (F::lit(1.0) + x.abs()) }
+    fn softsign(x) -> y {
+        let x = within(x, 1e30);
+        x / (F::lit(1.0) + x.abs())
+    }
     gradient(x) {
-        let d = F::lit(1.0) + x.abs();
-        F::lit(1.0) / (d * d)
+        let r = F::lit(1.0) / (F::lit(1.0) + x.abs());
+        r * r
     }
     domain NONZERO;
 }
@@ -123,7 +173,8 @@ unary! {
     /// >>> tg.erf(tg.Variable([0.0]))
     /// Variable([0.])
     fn erf(x) -> y { x.erf() }
-    gradient(x) { F::lit(std::f64::consts::FRAC_2_SQRT_PI) * (-(x * x)).exp() }
+    gradient(x) { F::lit(std::f64::consts::FRAC_2_SQRT_PI) * x.exp_product(-x) }
+    rule "dy/dx = 2/√π e^(-x²)";
     domain REAL;
 }
 
@@ -146,7 +197,7 @@ mod pointwise {
     binary! {
         /// x above 0, slope · x elsewhere.
         fn prelu(x, slope) -> y { F::select(x.gt(F::lit(0.0)), x, slope * x) }
-        gradient_a(x, slope) { F::select(x.gt(F::lit(0.0)), F::lit(1.0), slope) }
+        gradient_a(x, slope) { F::select(x.gt(F::lit(0.0)), F::lit(1.0), F::select(x.is_nan(), F::lit(f64::NAN), slope)) }
         gradient_b(x) { F::select(x.gt(F::lit(0.0)), F::lit(0.0), x) }
         domain NONZERO, REAL;
     }

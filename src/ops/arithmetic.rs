@@ -3,9 +3,13 @@
 use super::define::{Binary, Unary, binary, unary};
 use super::registry::{Args, Default, Entry, Gradient, Kind, Operand, Param, Sample, Value};
 use super::samples::{BETWEEN_HALVES, BETWEEN_INTEGERS, Domain, NONZERO, POSITIVE, REAL};
-use crate::array::Scalar;
+use super::{equal, where_};
+use crate::array::{Array, DType, Scalar};
 use crate::dispatch;
 use crate::error::{Error, Result};
+use crate::kernel::blocks::{self, Input};
+use crate::kernel::field::Field;
+use crate::tape::Variable;
 
 binary! {
     /// Sum, element by element: a + b.
@@ -81,11 +85,40 @@ binary! {
     /// >>> tg.power(tg.Variable([2.0, 3.0]), 2)
     /// Variable([4., 9.])
     fn power(a, b) -> y { a.powf(b) }
-    gradient_a(a, b) { F::select(b.eq(F::lit(0.0)), F::lit(0.0), b * a.powf(b - F::lit(1.0))) }
-    gradient_b(a, b, y) { F::select(F::and(a.eq(F::lit(0.0)), b.ge(F::lit(0.0))), F::lit(0.0), y * a.ln()) }
+    gradient_a(a, b) { a.power_slope(b) }
+    gradient_b(a, b, y) { a.power_log(b, y) }
     integer { a.power(b) }
     check no_negative_exponent;
+    rule "dy/da = b aᵇ⁻¹, 0 where b is 0; dy/db = y log(a), 0 where a is 0 and b >= 0";
     domain POSITIVE, REAL;
+}
+
+/// The mixed derivative of a power: aᵇ⁻¹ (1 + b log a).
+#[inline(always)]
+fn power_mixed<F: Field>(a: F, b: F) -> F {
+    a.powf(b - F::lit(1.0)).annihilate(F::lit(1.0) + b.vanish(a.ln()))
+}
+
+binary! {
+    /// The derivative of a power by its base: b aᵇ⁻¹.
+    fn power_slope(a, b) -> y { a.power_slope(b) }
+    gradient_a(a, b) { b.vanish((b - F::lit(1.0)).vanish(a.powf(b - F::lit(2.0)))) }
+    gradient_b(a, b) { power_mixed(a, b) }
+    domain POSITIVE, REAL;
+}
+
+binary! {
+    /// The derivative of a power by its exponent: aᵇ log a.
+    fn power_log(a, b) -> y { a.power_log(b, a.powf(b)) }
+    gradient_a(a, b) { power_mixed(a, b) }
+    gradient_b(a, y) { y.vanish(a.ln()) }
+    domain POSITIVE, REAL;
+}
+
+/// The gradient of maximum and minimum for a NaN: NaN for a NaN of its own, 0 for the other's.
+#[inline(always)]
+fn nan_or_zero<F: Field>(own: F) -> F {
+    F::select(own.is_nan(), F::lit(f64::NAN), F::lit(0.0))
 }
 
 binary! {
@@ -94,10 +127,11 @@ binary! {
     /// >>> tg.maximum(tg.Variable([1.0, 5.0]), 3.0)
     /// Variable([3., 5.])
     fn maximum(a, b) -> y { a.max(b) }
-    gradient_a(a, b) { F::select(a.gt(b), F::lit(1.0), F::select(a.eq(b), F::lit(0.5), F::lit(0.0))) }
-    gradient_b(a, b) { F::select(b.gt(a), F::lit(1.0), F::select(a.eq(b), F::lit(0.5), F::lit(0.0))) }
+    gradient_a(a, b) { F::select(a.gt(b), F::lit(1.0), F::select(a.eq(b), F::lit(0.5), nan_or_zero(a))) }
+    gradient_b(a, b) { F::select(b.gt(a), F::lit(1.0), F::select(a.eq(b), F::lit(0.5), nan_or_zero(b))) }
     integer { a.max(b) }
     boolean { a | b }
+    rule "dy/da = 1 where a > b, 1/2 where a = b, NaN where a is NaN, else 0; dy/db likewise";
     domain Domain { low: 0.1, high: 1.0, avoid: &[] }, Domain { low: 1.1, high: 2.0, avoid: &[] };
 }
 
@@ -107,10 +141,11 @@ binary! {
     /// >>> tg.minimum(tg.Variable([1.0, 5.0]), 3.0)
     /// Variable([1., 3.])
     fn minimum(a, b) -> y { a.min(b) }
-    gradient_a(a, b) { F::select(a.lt(b), F::lit(1.0), F::select(a.eq(b), F::lit(0.5), F::lit(0.0))) }
-    gradient_b(a, b) { F::select(b.lt(a), F::lit(1.0), F::select(a.eq(b), F::lit(0.5), F::lit(0.0))) }
+    gradient_a(a, b) { F::select(a.lt(b), F::lit(1.0), F::select(a.eq(b), F::lit(0.5), nan_or_zero(a))) }
+    gradient_b(a, b) { F::select(b.lt(a), F::lit(1.0), F::select(a.eq(b), F::lit(0.5), nan_or_zero(b))) }
     integer { a.min(b) }
     boolean { a & b }
+    rule "dy/da = 1 where a < b, 1/2 where a = b, NaN where a is NaN, else 0; dy/db likewise";
     domain Domain { low: 0.1, high: 1.0, avoid: &[] }, Domain { low: 1.1, high: 2.0, avoid: &[] };
 }
 
@@ -123,6 +158,14 @@ binary! {
     /// >>> tg.annihilate(tg.Variable([0.0, 2.0]), tg.Variable([float("inf"), 3.0]))
     /// Variable([0., 6.])
     fn annihilate(a, b) -> y { a.annihilate(b) }
+    gradient_a(b) { b }
+    gradient_b(a) { a }
+    domain REAL, REAL;
+}
+
+binary! {
+    /// a · b, but 0 where either is 0, whatever the other is. Its own derivative is that of a product.
+    fn vanish(a, b) -> y { a.vanish(b) }
     gradient_a(b) { b }
     gradient_b(a) { a }
     domain REAL, REAL;
@@ -157,8 +200,10 @@ unary! {
     /// >>> tg.abs(tg.Variable([1.0, -2.0]))
     /// Variable([1., 2.])
     fn abs(x) -> y { x.abs() }
-    gradient(x) { F::select(x.gt(F::lit(0.0)), F::lit(1.0), F::select(x.lt(F::lit(0.0)), F::lit(-1.0), F::lit(0.0))) }
+    gradient(x) { x.sign() }
     integer(x) { x.abs() }
+    length true;
+    rule "dy/dx = sign(x)";
     domain NONZERO;
 }
 
@@ -167,9 +212,7 @@ unary! {
     ///
     /// >>> tg.sign(tg.Variable([3.0, 0.0, -2.0]))
     /// Variable([ 1.,  0., -1.])
-    fn sign(x) -> y {
-        F::select(x.gt(F::lit(0.0)), F::lit(1.0), F::select(x.lt(F::lit(0.0)), F::lit(-1.0), F::select(x.is_nan(), x, F::lit(0.0))))
-    }
+    fn sign(x) -> y { x.sign() }
     gradient() { F::lit(0.0) }
     integer(x) { x.signum() }
     bools false;
@@ -253,19 +296,37 @@ unary! {
 
 unary! {
     /// x between two bounds, which count as inside: the derivative is 1 where min ≤ x ≤ max, else 0.
-    fn clamp(x, min = -1.0, max = 1.0) -> y {
-        let t = F::select(min.gt(x), min, x);
-        F::select(t.gt(max), max, t)
-    }
-    gradient(x) { F::select(F::and(x.ge(min), max.ge(x)), F::lit(1.0), F::lit(0.0)) }
+    fn clamp(x, min = -1.0, max = 1.0) -> y { x.max(min).min(max) }
+    gradient(x) { F::select(F::and(x.ge(min), x.le(max)), F::lit(1.0), nan_or_zero(x)) }
+    rule "dy/dx = 1 where min <= x <= max, NaN where x is NaN, else 0; a bound has the rest";
     domain Domain { low: -2.0, high: 2.0, avoid: &[-1.0, 1.0] };
 }
 
-/// `x` between `min` and `max`, each an array, a number or none; x is inside at the bounds.
+binary! {
+    /// The larger of x and a bound; x is inside at the bound.
+    fn clip_below(x, bound) -> y { x.max(bound) }
+    gradient_a(x, bound) { F::select(x.ge(bound), F::lit(1.0), nan_or_zero(x)) }
+    gradient_b(x, bound) { F::select(x.lt(bound), F::lit(1.0), nan_or_zero(bound)) }
+    integer { x.max(bound) }
+    boolean { x | bound }
+    domain Domain { low: 0.1, high: 1.0, avoid: &[] }, Domain { low: 1.1, high: 2.0, avoid: &[] };
+}
+
+binary! {
+    /// The smaller of x and a bound; x is inside at the bound.
+    fn clip_above(x, bound) -> y { x.min(bound) }
+    gradient_a(x, bound) { F::select(x.le(bound), F::lit(1.0), nan_or_zero(x)) }
+    gradient_b(x, bound) { F::select(x.gt(bound), F::lit(1.0), nan_or_zero(bound)) }
+    integer { x.min(bound) }
+    boolean { x & bound }
+    domain Domain { low: 0.1, high: 1.0, avoid: &[] }, Domain { low: 1.1, high: 2.0, avoid: &[] };
+}
+
+/// `x` between `min` and `max`, each an array, a number or none; x is inside at the bounds. NaN bounds give NaN.
 ///
 /// # Errors
 /// `Shape` when the bounds do not broadcast with `x`.
-pub fn clip(x: &crate::tape::Variable, min: Option<Operand<'_>>, max: Option<Operand<'_>>) -> Result<crate::tape::Variable> {
+pub fn clip(x: &Variable, min: Option<Operand<'_>>, max: Option<Operand<'_>>) -> Result<Variable> {
     let number = |o: &Option<Operand<'_>>, none: f64| match o {
         None => Some(none),
         Some(Operand::Scalar(s)) => Some(s.as_f64()),
@@ -280,10 +341,10 @@ pub fn clip(x: &crate::tape::Variable, min: Option<Operand<'_>>, max: Option<Ope
     let beyond = |o: &Operand<'_>, side: f64| matches!(o, Operand::Scalar(s) if s.as_f64() * side > 0.0 && s.check("clip", x.dtype()).is_err());
     let mut out = x.clone();
     if let Some(low) = min.filter(|o| !beyond(o, -1.0)) {
-        out = super::where_(&super::less(&out, low)?, low, &out)?;
+        out = clip_below(&out, low)?;
     }
     if let Some(high) = max.filter(|o| !beyond(o, 1.0)) {
-        out = super::where_(&super::greater(&out, high)?, high, &out)?;
+        out = clip_above(&out, high)?;
     }
     Ok(out)
 }
@@ -297,17 +358,44 @@ fn clip_samples() -> Vec<Sample> {
     clamp::DOMAIN.unary_samples(clamp::PARAMS)
 }
 
-/// `x` rounded to `decimals` decimals, halves to even.
+/// `x` rounded to `decimals` decimals, halves to even; negative decimals round to tens, hundreds and so on.
 ///
 /// # Errors
 /// Those of recording.
-#[allow(clippy::cast_possible_truncation, reason = "nobody rounds to a billion decimals")]
-pub fn round(x: &crate::tape::Variable, decimals: i64) -> Result<crate::tape::Variable> {
-    if decimals == 0 || !x.dtype().is_float() {
+pub fn round(x: &Variable, decimals: i64) -> Result<Variable> {
+    if decimals == 0 || (decimals > 0 && !x.dtype().is_float()) || x.dtype() == DType::Bool {
         return rint(x);
     }
-    let scale = 10.0_f64.powi(decimals.unsigned_abs().min(300) as i32);
-    if decimals > 0 { divide(&rint(&multiply(x, scale)?)?, scale) } else { multiply(&rint(&divide(x, scale)?)?, scale) }
+    let digits = i32::try_from(decimals.unsigned_abs()).unwrap_or(i32::MAX);
+    if !x.dtype().is_float() {
+        return Ok(round_integers(x.array(), digits).into());
+    }
+    let most = if x.dtype() == DType::F64 { 308 } else { 38 };
+    let scale = 10.0_f64.powi(digits.min(most));
+    if decimals < 0 {
+        return if digits > most { multiply(x, 0.0) } else { multiply(&rint(&divide(x, scale)?)?, scale) };
+    }
+    let scaled = multiply(x, scale)?;
+    let rounded = divide(&rint(&scaled)?, scale)?;
+    // A number that overflows here has no such decimals: it is its own rounding.
+    let far = equal(&abs(&scaled.detach())?, f64::INFINITY)?;
+    let any = far.array().view::<bool>().iter().any(|&b| b);
+    if any { where_(&far, &x.detach(), &rounded) } else { Ok(rounded) }
+}
+
+/// Integers rounded to 10 to the power `digits`, halves to even, in exact arithmetic. What leaves the dtype wraps around.
+fn round_integers(x: &Array, digits: i32) -> Array {
+    // Beyond 10^19 every integer is below one half of the unit.
+    let unit = 10_i128.pow(digits.min(20).unsigned_abs());
+    let nearest = |v: i128| {
+        let (whole, rest) = (v.div_euclid(unit), v.rem_euclid(unit));
+        let up = 2 * rest > unit || (2 * rest == unit && whole % 2 != 0);
+        (whole + i128::from(up)) * unit
+    };
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_lossless, reason = "wraps around, as all integer arithmetic")]
+    let out = dispatch!(integer x.dtype(), T => blocks::map([Input::from(x)], x.shape(), |[v]: [T; 1]| nearest(v as i128) as T),
+        else unreachable!("floats and bools were handled"));
+    out
 }
 
 /// The rows of this file.
@@ -333,7 +421,7 @@ pub const ENTRIES: &[Entry] = &[
     rint::ENTRY,
     Entry {
         name: "clip",
-        doc: "x between two bounds, each an array, a number or None. The bounds count as inside: the derivative is 1 where min <= x <= max, else 0.\n\n>>> tg.clip(tg.Variable([-2.0, 0.5, 2.0]), -1.0, 1.0)\nVariable([-1. ,  0.5,  1. ])\n",
+        doc: "x between two bounds, each an array, a number or None. The bounds count as inside: the derivative is 1 where min <= x <= max, else 0. A NaN bound gives NaN.\n\n>>> tg.clip(tg.Variable([-2.0, 0.5, 2.0]), -1.0, 1.0)\nVariable([-1. ,  0.5,  1. ])\n",
         params: &[Param::array("x"), Param::new("min", Kind::OptArray).or(Default::None), Param::new("max", Kind::OptArray).or(Default::None)],
         call: call_clip,
         gradient: Gradient::Rule(clamp::GRADIENT),
@@ -342,7 +430,7 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "round",
-        doc: "x rounded to a number of decimals, halves to even. Its derivative is 0.\n\n>>> tg.round(tg.Variable([1.234, 5.678]), 1)\nVariable([1.2, 5.7])\n",
+        doc: "x rounded to a number of decimals, halves to even; negative decimals round to tens, hundreds and so on. Its derivative is 0.\n\n>>> tg.round(tg.Variable([1.234, 5.678]), 1)\nVariable([1.2, 5.7])\n",
         params: &[Param::array("x"), Param::new("decimals", Kind::Int).or(Default::Int(0))],
         call: |a| Ok(round(&a.variable(0)?, a.int(1)?)?.into()),
         gradient: Gradient::Composite("zero"),

@@ -1,12 +1,14 @@
-//! Arrays from nothing: constants, ranges, identities, one-hot codes. None of them has a derivative.
+//! Arrays from nothing: constants, ranges, identities, one-hot codes. Gradients flow to what an array is filled with, and to the ends
+//! of `linspace`.
 
 use super::registry::{Arg, Args, Default, Entry, Kind, Operand, Param, Sample};
 use super::samples::{Draw, REAL};
+use super::shape::{astype, broadcast_to, stored_as};
 use super::work;
 use crate::array::{Array, DType, Element, Scalar, Shape, alloc_check, check_memory, default_float};
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
-use crate::tape::Variable;
+use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, is_recording, record};
 
 /// `shape` as sizes, when an array of it fits into memory.
 ///
@@ -34,6 +36,27 @@ fn full_as(op: &str, shape: &[isize], value: Scalar, dtype: Option<DType>) -> Re
     let shape = checked_shape(op, shape, dtype)?;
     value.check(op, dtype)?;
     Ok(Array::full(&shape, value, dtype).into())
+}
+
+/// [`full`] with an array, which is broadcast, and to which gradients flow. Its dtype holds when none is given.
+///
+/// # Errors
+/// As [`full`], and `Shape` when it does not broadcast.
+pub fn full_of(shape: &[isize], value: &Variable, dtype: Option<DType>) -> Result<Variable> {
+    filled("full", shape, Operand::Variable(value), dtype)
+}
+
+fn filled(op: &str, shape: &[isize], value: Operand<'_>, dtype: Option<DType>) -> Result<Variable> {
+    match value {
+        Operand::Scalar(s) => full_as(op, shape, s, dtype),
+        Operand::Variable(v) if v.ndim() == 0 && !v.is_tracked() => full_as(op, shape, v.array().item()?, Some(dtype.unwrap_or_else(|| v.dtype()))),
+        Operand::Variable(v) => {
+            let dtype = dtype.unwrap_or_else(|| v.dtype());
+            let sizes = checked_shape(op, shape, dtype)?;
+            let view = broadcast_to(&stored_as(op, v, dtype)?, &sizes)?;
+            if view.is_tracked() { super::positive(&view) } else { Ok(view.array().copy().into()) }
+        }
+    }
 }
 
 /// All elements 0.
@@ -86,7 +109,8 @@ fn steps(start: Scalar, stop: Scalar, step: Scalar) -> Result<isize> {
 /// `start`, `start + step`, … up to but without `stop`.
 ///
 /// # Errors
-/// `Value` when `step` is 0, or when the number of elements is not finite or too large; `DType` for bools.
+/// `Value` when `step` is 0, or when the number of elements is not finite or too large; `DType` for bools; `Overflow` for a
+/// number that an integer dtype cannot hold.
 pub fn arange(start: Scalar, stop: Scalar, step: Scalar, dtype: Option<DType>) -> Result<Variable> {
     let is_float = [start, stop, step].iter().any(|s| matches!(s, Scalar::Float(_)));
     let dtype = dtype.unwrap_or(if is_float { default_float() } else { DType::I64 });
@@ -103,6 +127,11 @@ pub fn arange(start: Scalar, stop: Scalar, step: Scalar, dtype: Option<DType>) -
     let second = if is_float { whole(Scalar::Float(start.as_f64() + step.as_f64())) } else { whole(start).wrapping_add(whole(step)) };
     let delta = second.wrapping_sub(whole(start));
     let at = |i: usize| whole(start).wrapping_add(i64::try_from(i).unwrap_or(i64::MAX).wrapping_mul(delta));
+    if size > 0 {
+        start.check("arange", dtype)?;
+        let last = i128::from(whole(start)) + (size as i128 - 1) * (i128::from(second) - i128::from(whole(start)));
+        dtype.check_integer("arange", last)?;
+    }
     Ok(dispatch!(integer dtype, T => tabulate(size, |i| T::from_scalar(Scalar::Int(at(i)))),
         else return Err(Error::dtype("arange", dtype, "an integer or floating dtype")))
     .into())
@@ -116,7 +145,7 @@ fn index(i: usize) -> f64 {
 /// `num` numbers at equal distances from `start` to `stop`, with or without the end.
 ///
 /// # Errors
-/// `Value` when `num` is negative or too large.
+/// `Value` when `num` is negative or too large, or for NaN as an integer; `Overflow` for a number that an integer dtype cannot hold.
 pub fn linspace(start: f64, stop: f64, num: i64, endpoint: bool, dtype: Option<DType>) -> Result<Variable> {
     let dtype = dtype.unwrap_or_else(default_float);
     if num < 0 {
@@ -125,17 +154,56 @@ pub fn linspace(start: f64, stop: f64, num: i64, endpoint: bool, dtype: Option<D
     let size = checked_shape("linspace", &[isize::try_from(num).unwrap_or(isize::MAX)], dtype)?[0];
     let gaps = index(if endpoint { size.saturating_sub(1) } else { size }).max(1.0);
     let (way, step) = (stop - start, (stop - start) / gaps);
+    let too_far = way.is_infinite() && start.is_finite() && stop.is_finite();
     let at = |i: usize| match i {
         _ if endpoint && i + 1 == size && size > 1 => stop,
+        // The distance overflows; half of it does not.
+        _ if too_far => {
+            let half = index(i) / gaps * (stop / 2.0 - start / 2.0);
+            start + half + half
+        }
         // A step that underflows to 0 would stop all of them.
         _ if step == 0.0 => index(i) / gaps * way + start,
         _ => index(i) * step + start,
     };
-    // Integers round down, as NumPy's.
-    Ok(dispatch!(float dtype, T => tabulate(size, |i| T::from_scalar(Scalar::Float(at(i)))), else {
-        dispatch!(dtype, T => tabulate(size, |i| T::from_scalar(Scalar::Float(at(i).floor()))))
+    // Integers round down, as NumPy's. They lie between the first and the last.
+    for i in [0, size.saturating_sub(1)].into_iter().filter(|_| size > 0) {
+        Scalar::Float(at(i).floor()).check("linspace", dtype)?;
+    }
+    Ok(dispatch!(integer dtype, T => tabulate(size, |i| T::from_scalar(Scalar::Float(at(i).floor()))), else {
+        dispatch!(dtype, T => tabulate(size, |i| T::from_scalar(Scalar::Float(at(i)))))
     })
     .into())
+}
+
+static LINSPACE: Op = Op { name: "linspace", rule: Rule::Vjp(linspace_vjp) };
+
+/// [`linspace`] between two 0-d arrays, to which gradients flow. Their floating dtype holds when none is given.
+///
+/// # Errors
+/// As [`linspace`], and `Shape` unless both ends are 0-d.
+pub fn linspace_between(start: &Variable, stop: &Variable, num: i64, endpoint: bool, dtype: Option<DType>) -> Result<Variable> {
+    for (name, end) in [("start", start), ("stop", stop)] {
+        if end.ndim() > 0 {
+            return Err(Error::Shape(format!("linspace: {name} has shape {}, expected a number or a 0-d array", show_shape(end.shape()))));
+        }
+    }
+    let floats = [start, stop].into_iter().map(Variable::dtype).filter(|d| d.is_float());
+    let dtype = dtype.or_else(|| floats.reduce(DType::promote));
+    let out = linspace(start.array().item()?.as_f64(), stop.array().item()?.as_f64(), num, endpoint, dtype)?;
+    let (start, stop) = (astype(start, out.dtype())?, astype(stop, out.dtype())?);
+    record(&LINSPACE, &[&start, &stop], out.into_array(), |s| s.attrs(Attrs::Ints([isize::from(endpoint)].into())))
+}
+
+/// Element i is `start + t[i] * (stop - start)`.
+fn linspace_vjp(step: &mut Step<'_>) -> Result<Grads> {
+    let g = step.take_g();
+    let endpoint = step.attrs().ints()[0] != 0;
+    let n = i64::try_from(g.array().size()).unwrap_or(i64::MAX);
+    let t = linspace(0.0, 1.0, n, endpoint, Some(g.dtype()))?;
+    let rest = super::subtract(1.0, &t)?;
+    let part = |i: usize, weight: &Variable| if step.needs(i) { super::sum(&super::multiply(&g, weight)?, None, false).map(Some) } else { Ok(None) };
+    [part(0, &rest), part(1, &t)].into_iter().collect()
 }
 
 /// Ones on the diagonal that begins `k` columns to the right (to the left when negative), zeros elsewhere.
@@ -189,11 +257,16 @@ pub fn one_hot(x: &Variable, classes: i64) -> Result<Variable> {
     Ok(out.into())
 }
 
-/// Argument `i` as a number.
-fn number(a: &Args<'_>, i: usize) -> Result<Scalar> {
+/// Argument `i` as a number, and its dtype when it is a 0-d array.
+fn number(a: &Args<'_>, i: usize) -> Result<(Scalar, Option<DType>)> {
     match a.operand(i)? {
-        Operand::Scalar(s) => Ok(s),
-        Operand::Variable(v) if v.ndim() == 0 => v.array().item(),
+        Operand::Scalar(s) => Ok((s, None)),
+        Operand::Variable(v) if v.is_tracked() && is_recording() => Err(Error::Grad(format!(
+            "{}: argument {} requires gradients, but the number of elements depends on it; write start + step * arange(n), or detach() it",
+            a.name(),
+            i + 1
+        ))),
+        Operand::Variable(v) if v.ndim() == 0 => Ok((v.array().item()?, Some(v.dtype()))),
         Operand::Variable(v) => {
             Err(Error::Type(format!("expected a number for argument {}, got an array of shape {}", i + 1, show_shape(v.shape()))))
         }
@@ -202,15 +275,56 @@ fn number(a: &Args<'_>, i: usize) -> Result<Scalar> {
 
 fn call_arange(a: &Args<'_>) -> Result<super::Value> {
     let (first, step) = (number(a, 0)?, number(a, 2)?);
-    let (start, stop) = if a.is_none(1) { (Scalar::Int(0), first) } else { (first, number(a, 1)?) };
-    Ok(arange(start, stop, step, a.dtype(3)?)?.into())
+    let (start, stop) = if a.is_none(1) { ((Scalar::Int(0), None), first) } else { (first, number(a, 1)?) };
+    let floats = [start.1, stop.1, step.1].into_iter().flatten().filter(|d| d.is_float());
+    let dtype = a.dtype(3)?.or_else(|| floats.reduce(DType::promote));
+    Ok(arange(start.0, stop.0, step.0, dtype)?.into())
+}
+
+fn call_linspace(a: &Args<'_>) -> Result<super::Value> {
+    let (num, endpoint, dtype) = (a.int(2)?, a.flag(3)?, a.dtype(4)?);
+    Ok(match (a.operand(0)?, a.operand(1)?) {
+        (Operand::Scalar(start), Operand::Scalar(stop)) => linspace(start.as_f64(), stop.as_f64(), num, endpoint, dtype)?,
+        _ => linspace_between(&a.variable(0)?, &a.variable(1)?, num, endpoint, dtype)?,
+    }
+    .into())
+}
+
+fn sizes_of(x: &Variable) -> Vec<isize> {
+    x.shape().iter().map(|n| n.cast_signed()).collect()
 }
 
 fn like(op: &str, a: &Args<'_>, value: Scalar, dtype: usize) -> Result<super::Value> {
     let x = a.variable(0)?;
     let dtype = a.dtype(dtype)?.unwrap_or_else(|| x.dtype());
-    let shape: Vec<isize> = x.shape().iter().map(|n| n.cast_signed()).collect();
-    Ok(full_as(op, &shape, value, Some(dtype))?.into())
+    Ok(full_as(op, &sizes_of(&x), value, Some(dtype))?.into())
+}
+
+fn call_full_like(a: &Args<'_>) -> Result<super::Value> {
+    const NAME: &str = "full_like";
+    let (x, dtype) = (a.variable(0)?, a.dtype(2)?);
+    Ok(filled(NAME, &sizes_of(&x), a.operand(1)?, Some(dtype.unwrap_or_else(|| x.dtype())))?.into())
+}
+
+fn fill_samples(draw: &mut Draw, first: impl Fn(&[usize]) -> Arg) -> Vec<Sample> {
+    let cases: [(&[usize], &[usize]); 4] = [(&[], &[]), (&[3], &[]), (&[2, 3], &[3]), (&[0, 2], &[2])];
+    cases.iter().map(|(shape, value)| Sample { args: vec![first(shape), Arg::Variable(REAL.array(draw, value)), Arg::None] }).collect()
+}
+
+fn full_samples() -> Vec<Sample> {
+    fill_samples(&mut Draw::new(6), |shape| Arg::Ints(shape.iter().map(|n| n.cast_signed()).collect()))
+}
+
+fn full_like_samples() -> Vec<Sample> {
+    fill_samples(&mut Draw::new(7), |shape| Arg::Variable(Array::zeros(shape, DType::F64).into()))
+}
+
+fn linspace_samples() -> Vec<Sample> {
+    let draw = &mut Draw::new(8);
+    let mut end = || Arg::Variable(REAL.array(draw, &[]));
+    [(5, true), (4, false), (1, true), (2, true), (0, true)]
+        .map(|(num, endpoint)| Sample { args: vec![end(), end(), Arg::Int(num), Arg::Bool(endpoint), Arg::None] })
+        .into()
 }
 
 fn like_samples() -> Vec<Sample> {
@@ -262,12 +376,14 @@ pub const ENTRIES: &[Entry] = &[
     .work(work::filled),
     row(
         "full",
-        "An array whose elements are all fill_value. Without a dtype an int gives int64, a float the default floating dtype and a\n\
-         bool bool.\n\n>>> tg.full((2,), 7)\nVariable([7, 7])\n",
+        "An array whose elements are all fill_value: a number, or an array that is broadcast and to which gradients flow. Without a\n\
+         dtype an int gives int64, a float the default floating dtype, a bool bool, and an array keeps its dtype.\n\n\
+         >>> tg.full((2,), 7)\nVariable([7, 7])\n",
         &[SHAPE, Param::array("fill_value"), DTYPE],
-        |a| Ok(full(a.ints(0)?, number(a, 1)?, a.dtype(2)?)?.into()),
-        Vec::new,
+        |a| Ok(filled("full", a.ints(0)?, a.operand(1)?, a.dtype(2)?)?.into()),
+        full_samples,
     )
+    .composite("fill_value: the sum of g over the axes along which it was broadcast")
     .work(work::filled),
     row(
         "zeros_like",
@@ -292,11 +408,13 @@ pub const ENTRIES: &[Entry] = &[
     ),
     row(
         "full_like",
-        "An array in the shape and dtype of x whose elements are all fill_value.\n\n>>> tg.full_like(tg.Variable([1.0, 2.0]), 7)\nVariable([7., 7.])\n",
+        "An array in the shape and dtype of x whose elements are all fill_value, a number or an array that is broadcast and to which\n\
+         gradients flow.\n\n>>> tg.full_like(tg.Variable([1.0, 2.0]), 7)\nVariable([7., 7.])\n",
         &[X, Param::array("fill_value"), DTYPE],
-        |a| like("full_like", a, number(a, 1)?, 2),
-        Vec::new,
-    ),
+        call_full_like,
+        full_like_samples,
+    )
+    .composite("fill_value: the sum of g over the axes along which it was broadcast; x: none"),
     row(
         "arange",
         "The numbers start, start + step, ... before stop; arange(stop) begins at 0. Ints give int64, floats the default floating\n\
@@ -308,18 +426,13 @@ pub const ENTRIES: &[Entry] = &[
     .work(work::ranged),
     row(
         "linspace",
-        "num numbers at equal distances from start to stop, which is one of them unless endpoint is False.\n\n\
+        "num numbers at equal distances from start to stop, which is one of them unless endpoint is False. Gradients flow to both ends.\n\n\
          >>> tg.linspace(0, 1, 5)\nVariable([0.  , 0.25, 0.5 , 0.75, 1.  ])\n",
-        &[
-            Param::new("start", Kind::Float),
-            Param::new("stop", Kind::Float),
-            Param::new("num", Kind::Int).or(Default::Int(50)),
-            Param::flag("endpoint", true),
-            DTYPE,
-        ],
-        |a| Ok(linspace(a.float(0)?, a.float(1)?, a.int(2)?, a.flag(3)?, a.dtype(4)?)?.into()),
-        Vec::new,
+        &[Param::array("start"), Param::array("stop"), Param::new("num", Kind::Int).or(Default::Int(50)), Param::flag("endpoint", true), DTYPE],
+        call_linspace,
+        linspace_samples,
     )
+    .rule("start: the sum of g (1 - t), stop: the sum of g t, where t runs from 0 to 1 in the same steps")
     .work(work::points),
     row(
         "eye",

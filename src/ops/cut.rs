@@ -2,7 +2,7 @@
 //! array, however many pieces there are.
 
 use super::join::{bounds, bounds_attrs, int, join, join_new};
-use super::registry::{Arg, Args, Entry, Gradient, Kind, Param, Sample};
+use super::registry::{Arg, Args, Entry, Gradient, Kind, Param, Sample, Views};
 use super::samples::{Draw, REAL, call_with, ints};
 use super::window::{Cut, GETITEM, Window, view};
 use crate::array::{Array, alloc_check, normalize_axis};
@@ -151,6 +151,7 @@ const ALONG_ONE: Entry = Entry {
     params: &[Param::array("x"), Param::new("indices_or_sections", Kind::Sections)],
     gradient: Gradient::Composite("concat(g)"),
     linear: true,
+    views: Views::Writable,
     method: false,
     samples: even_samples,
     ..Entry::BASE
@@ -165,6 +166,7 @@ pub const ENTRIES: &[Entry] = &[
         call: |a| Ok(split(&a.variable(0)?, sections(a)?, a.axis(2)?)?.into()),
         gradient: Gradient::Rule("concat(g, axis)"),
         linear: true,
+        views: Views::Writable,
         samples: || split_samples(true),
         ..Entry::BASE
     },
@@ -175,6 +177,7 @@ pub const ENTRIES: &[Entry] = &[
         call: |a| Ok(array_split(&a.variable(0)?, sections(a)?, a.axis(2)?)?.into()),
         gradient: Gradient::Rule("concat(g, axis)"),
         linear: true,
+        views: Views::Writable,
         method: false,
         samples: || split_samples(false),
         ..Entry::BASE
@@ -187,6 +190,7 @@ pub const ENTRIES: &[Entry] = &[
         call: |a| Ok(unstack(&a.variable(0)?, a.axis(1)?)?.into()),
         gradient: Gradient::Rule("stack(g, axis)"),
         linear: true,
+        views: Views::Writable,
         samples: unstack_samples,
         ..Entry::BASE
     },

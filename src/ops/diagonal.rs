@@ -1,6 +1,6 @@
 //! Diagonals and triangles.
 
-use super::registry::{Arg, Default, Entry, Gradient, Kind, Param, Sample};
+use super::registry::{Arg, Default, Entry, Gradient, Kind, Param, Sample, Views};
 use super::samples::{Draw, REAL, call_with};
 use super::window::{DIAGONAL, Window, replace, view};
 use super::work;
@@ -92,6 +92,7 @@ pub const ENTRIES: &[Entry] = &[
         call: |a| Ok(diagonal(&a.variable(0)?, a.int(1)?, [a.axis(2)?, a.axis(3)?])?.into()),
         gradient: Gradient::Rule("zeros with g on the diagonal"),
         linear: true,
+        views: Views::Writable,
         samples: diagonal_samples,
         ..Entry::BASE
     },

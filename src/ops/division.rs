@@ -60,8 +60,10 @@ binary! {
         F::select(rest.eq(zero), F::select(b.lt(zero), F::lit(-0.0), zero), signed)
     }
     gradient_a() { F::lit(1.0) }
-    gradient_b(a, b) { -floor_quotient(a, b) }
+    // An integer: rounding changes nothing, and has no derivative.
+    gradient_b(a, b) { -floor_quotient(a, b).round_ties_even() }
     integer { a.modulo(b) }
+    rule "dy/da = 1, dy/db = -floor(a / b)";
     domain DIVIDEND, DIVISOR;
 }
 
@@ -74,6 +76,7 @@ binary! {
     gradient_a() { F::lit(1.0) }
     gradient_b(a, b, y) { -((a - y) / b).round_ties_even() }
     integer { a.remainder(b) }
+    rule "dy/da = 1, dy/db = -trunc(a / b)";
     domain DIVIDEND, DIVISOR;
 }
 

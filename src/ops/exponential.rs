@@ -21,7 +21,7 @@ unary! {
     /// >>> tg.expm1(tg.Variable([0.0]))
     /// Variable([0.])
     fn expm1(x) -> y { x.exp_m1() }
-    gradient(y) { y + F::lit(1.0) }
+    gradient(x) { x.exp() }
     domain REAL;
 }
 
@@ -71,10 +71,19 @@ fn gap<F: Field>(a: F, b: F) -> F {
     F::select(F::and(a.eq(b), a.abs().eq(F::lit(f64::INFINITY))), F::lit(0.0), a - b)
 }
 
-/// eᵃ / (eᵃ + eᵇ): none where a is -inf.
+/// eᵃ / (eᵃ + eᵇ): 0 where a is -inf.
 #[inline(always)]
 fn share<F: Field>(a: F, b: F) -> F {
     F::select(a.eq(F::lit(f64::NEG_INFINITY)), F::lit(0.0), gap(a, b).sigmoid())
+}
+
+/// 2ᵃ / (2ᵃ + 2ᵇ): 0 where a is -inf. The exponent is not scaled, which would round it.
+#[inline(always)]
+fn share2<F: Field>(a: F, b: F) -> F {
+    let (one, two, d) = (F::lit(1.0), F::lit(2.0), gap(a, b));
+    let (small, large) = (two.powf(d), one / (one + two.powf(-d)));
+    let ratio = F::select(d.gt(F::lit(0.0)), large, small / (one + small));
+    F::select(a.eq(F::lit(f64::NEG_INFINITY)), F::lit(0.0), ratio)
 }
 
 binary! {
@@ -85,6 +94,7 @@ binary! {
     fn logaddexp(a, b) -> y { a.max(b) + (-gap(a, b).abs()).exp().ln_1p() }
     gradient_a(a, b) { share(a, b) }
     gradient_b(a, b) { share(b, a) }
+    rule "dy/da = sigmoid(a - b), dy/db = sigmoid(b - a), 0 where that operand is -inf";
     domain REAL, REAL;
 }
 
@@ -96,8 +106,17 @@ binary! {
     fn logaddexp2(a, b) -> y {
         a.max(b) + (gap(a, b).abs() * F::lit(-std::f64::consts::LN_2)).exp().ln_1p() * F::lit(std::f64::consts::LOG2_E)
     }
-    gradient_a(a, b) { share(a * F::lit(std::f64::consts::LN_2), b * F::lit(std::f64::consts::LN_2)) }
-    gradient_b(a, b) { share(b * F::lit(std::f64::consts::LN_2), a * F::lit(std::f64::consts::LN_2)) }
+    gradient_a(a, b) { share2(a, b) }
+    gradient_b(a, b) { share2(b, a) }
+    rule "dy/da = 1 / (1 + 2^(b - a)), dy/db = 1 / (1 + 2^(a - b)), 0 where that operand is -inf";
+    domain REAL, REAL;
+}
+
+binary! {
+    /// e^(a b), accurate where the product is large.
+    fn exp_product(a, b) -> y { a.exp_product(b) }
+    gradient_a(b, y) { y.annihilate(b) }
+    gradient_b(a, y) { y.annihilate(a) }
     domain REAL, REAL;
 }
 

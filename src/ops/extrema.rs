@@ -4,7 +4,7 @@ use super::reduction::{axes_attr, axes_of, finish, normalize_axes, reduced_shape
 use super::registry::{Args, Default, Entry, Gradient, Kind, Param, Value};
 use super::samples::REAL;
 use super::shape::astype;
-use super::{divide, where_};
+use super::{annihilate, divide, isnan, where_};
 use crate::array::{Array, DType};
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
@@ -16,7 +16,7 @@ use crate::tape::{Grads, Op, Rule, Step, Variable, record};
 static MAX: Op = Op { name: "max", rule: Rule::Vjp(extremum_vjp) };
 static MIN: Op = Op { name: "min", rule: Rule::Vjp(extremum_vjp) };
 
-/// The cotangent, shared equally by all elements that are the extremum.
+/// The cotangent, shared equally by all elements that are the extremum; NaN for those that are NaN.
 fn extremum_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let g = step.take_g();
     let axes = axes_of(step);
@@ -26,7 +26,9 @@ fn extremum_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let ties = reduce::<CountNonzero, bool>(&mask, &axes).reshape(g.shape())?;
     let share = divide(&g, &astype(&ties.into(), g.dtype())?)?;
     let out = if step.create_graph() {
-        where_(&mask.into(), &spread(&share, &axes, x.shape())?, 0.0)?
+        let share = spread(&share, &axes, x.shape())?;
+        let nan = isnan(&x.clone().into())?;
+        where_(&mask.into(), &where_(&nan, &annihilate(&share, f64::NAN)?, &share)?, 0.0)?
     } else {
         let share = spread_array(share.array(), &axes, x.shape())?;
         dispatch!(x.dtype(), T => positions::shared::<T>(&share, x, &best)).into()
@@ -35,7 +37,7 @@ fn extremum_vjp(step: &mut Step<'_>) -> Result<Grads> {
 }
 
 /// Raises when the result would be an extremum of nothing.
-fn check_empty(op: &str, x: &Variable, axes: &[usize]) -> Result<()> {
+pub(super) fn check_empty(op: &str, x: &Variable, axes: &[usize]) -> Result<()> {
     if Plan::new(x.shape(), axes).count == 0 {
         return Err(Error::Value(format!(
             "{op}: nothing to choose from: an array of shape {} is empty along the axes {axes:?}",
@@ -46,7 +48,7 @@ fn check_empty(op: &str, x: &Variable, axes: &[usize]) -> Result<()> {
 }
 
 /// The largest element, or the smallest, over normalised axes, with the kept axes only.
-fn fold(x: &Array, axes: &[usize], largest: bool) -> Array {
+pub(super) fn fold(x: &Array, axes: &[usize], largest: bool) -> Array {
     dispatch!(x.dtype(), T => if largest { reduce::<Max, T>(x, axes) } else { reduce::<Min, T>(x, axes) })
 }
 
@@ -83,6 +85,8 @@ fn position(op: &str, x: &Variable, axis: Option<isize>, keepdims: bool, largest
     if x.array().size() == 0 {
         return Ok(Array::empty(&reduced_shape(x.shape(), &over, keepdims), DType::I64).into());
     }
+    // It is read twice, and both must see the same: not memory that someone else may write meanwhile.
+    let x = if x.array().is_lent() { &x.detach().pooled() } else { x };
     let best = fold(x.array(), &over, largest);
     let out = dispatch!(x.dtype(), T => positions::positions::<T>(x.array(), &over, &best));
     Ok(finish(out, x.shape(), &over, keepdims).into())

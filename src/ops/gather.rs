@@ -11,7 +11,7 @@ use crate::array::{Array, Cursor, Layout, Shape, alloc_check, broadcast_shapes, 
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::gather::{self as kernel, NOWHERE, Places};
-use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, one_gradient, record};
+use crate::tape::{Attrs, Grads, Op, Recorded, Rule, Step, Variable, one_gradient, record, record_under_lock};
 
 pub(super) static GETITEM: Op = Op { name: "getitem", rule: Rule::Vjp(gather_vjp) };
 static TAKE: Op = Op { name: "take", rule: Rule::Vjp(gather_vjp) };
@@ -73,6 +73,14 @@ pub(super) fn put(x: Variable, places: Arc<Places>, rows: Array, value: &Variabl
     })
 }
 
+/// Records a [`put`] that was done under a lock.
+pub(super) fn record_put(places: &Arc<Places>, rows: &Array, old: &Variable, value: &Variable, out: Array) -> Result<Recorded> {
+    record_under_lock(&SETITEM, &[old, value], out, |s| {
+        s.extra(0, rows.clone());
+        s.attrs(Attrs::Data(Arc::new(Arc::clone(places))));
+    })
+}
+
 fn put_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let g = step.take_g();
     let (places, rows) = places_of(step);
@@ -83,7 +91,7 @@ fn put_vjp(step: &mut Step<'_>) -> Result<Grads> {
 }
 
 /// Row numbers with all but the last of equal ones put nowhere.
-fn last_of_each(rows: &Array) -> Array {
+pub(super) fn last_of_each(rows: &Array) -> Array {
     let mut all = rows.to_vec::<i64>();
     let mut seen = std::collections::HashSet::new();
     if seen.try_reserve(all.len()).is_err() {

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::gather::{self, gather, out_of_bounds, positions};
-use super::registry::{Entry, Gradient, Kind, Operand, Param};
+use super::registry::{Entry, Gradient, Kind, Operand, Param, Views};
 use super::shape::{broadcast_to, reshape_to};
 use super::window::{self, Cut, Window, fit_value, replace, view};
 use super::work;
 use crate::array::{Array, DType, Shape, alloc_check, broadcast_shapes, check_memory, size_of};
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::gather::{Places, nonzero};
-use crate::tape::Variable;
+use crate::tape::{Recorded, Variable};
 
 /// One item between square brackets.
 #[derive(Clone, Debug)]
@@ -119,7 +119,8 @@ fn part(op: &str, shape: &[usize], axis: usize, item: &IndexItem) -> Result<Part
         }
         IndexItem::Array(mask) if mask.dtype() == DType::Bool => {
             let sizes = &shape[axis..axis + mask.ndim()];
-            if let Some(k) = (0..mask.ndim()).find(|&k| mask.shape()[k] != sizes[k]) {
+            // As in NumPy, an axis of size zero fits any size: it chooses nothing.
+            if let Some(k) = (0..mask.ndim()).find(|&k| mask.shape()[k] != 0 && mask.shape()[k] != sizes[k]) {
                 return Err(Error::Index(format!(
                     "{op}: boolean index did not match indexed array along axis {}; size of axis is {} but size of corresponding boolean axis is {}",
                     axis + k,
@@ -265,7 +266,7 @@ pub fn set_item<'a>(x: &Variable, items: &[IndexItem], value: impl Into<Operand<
 /// As [`set_item`].
 pub fn assign_item<'a>(x: Variable, items: &[IndexItem], value: impl Into<Operand<'a>>) -> Result<Variable> {
     let plan = plan("setitem", x.shape(), items)?;
-    let value = assigned(value.into(), x.dtype(), &plan)?;
+    let value = assigned(value.into(), x.dtype(), &plan.shape, plan.rows.is_some())?;
     let Some((places, rows)) = plan.rows else {
         return match plan.window {
             Some(window) => replace(x, window, &value),
@@ -284,31 +285,83 @@ pub fn assign_item<'a>(x: Variable, items: &[IndexItem], value: impl Into<Operan
     }
 }
 
-/// What is assigned to the place of `plan`, in the dtype of the target.
-fn assigned(value: Operand<'_>, dtype: DType, plan: &Plan) -> Result<Variable> {
+/// What is assigned to a place of `shape`, in the dtype of the target.
+///
+/// # Errors
+/// `Shape` when it does not broadcast to the place, `Overflow` for a number that the dtype cannot hold.
+pub fn assigned(value: Operand<'_>, dtype: DType, shape: &[usize], advanced: bool) -> Result<Variable> {
     match value {
         Operand::Scalar(s) => {
             s.check("setitem", dtype)?;
             Ok(Array::full(&[], s, dtype).into())
         }
-        Operand::Variable(v) => fit_value(v, dtype, &plan.shape, plan.rows.is_some()),
+        Operand::Variable(v) => fit_value(v, dtype, shape, advanced),
     }
 }
 
-/// `a[items] = value` where it lies, without history. `false`, and nothing done, when somebody else holds the buffer or
-/// when arrays are among the items.
+/// Where an item assignment writes, worked out: what can fail has been checked.
+pub struct Assignment(Place);
+
+enum Place {
+    /// Ints, slices, new axes.
+    Window(Window),
+    /// Index arrays and masks, alone.
+    Rows(Arc<Places>, Array),
+}
+
+impl Assignment {
+    /// `items` of an array of `shape` and `dtype`, and `value` as it is written there. `None` when index arrays stand beside slices:
+    /// [`set_item`] does that in steps.
+    ///
+    /// # Errors
+    /// As [`set_item`].
+    pub fn new(shape: &[usize], dtype: DType, items: &[IndexItem], value: Operand<'_>) -> Result<Option<(Self, Variable)>> {
+        let plan = plan("setitem", shape, items)?;
+        let value = assigned(value, dtype, &plan.shape, plan.rows.is_some())?;
+        Ok(match (plan.window, plan.rows) {
+            (Some(window), None) => Some((Self(Place::Window(window)), value)),
+            (None, Some((places, rows))) => {
+                let shape = places.out_shape(rows.shape());
+                let value = if shape == plan.shape { value } else { reshape_to(&broadcast_to(&value, &plan.shape)?, &shape)? };
+                let rows = if value.is_tracked() { gather::last_of_each(&rows) } else { rows };
+                Some((Self(Place::Rows(Arc::new(places), rows)), value))
+            }
+            _ => None,
+        })
+    }
+
+    /// Writes `value` to its place in `array`.
+    pub(super) fn write(&self, array: &mut Array, value: &Array) {
+        match &self.0 {
+            Place::Window(window) => window.put(array, value),
+            Place::Rows(places, rows) => crate::kernel::gather::put(array, places, rows, value),
+        }
+    }
+
+    /// Records that `value` was written.
+    pub(super) fn record(&self, old: &Variable, value: &Variable, out: Array) -> Result<Recorded> {
+        match &self.0 {
+            Place::Window(window) => window::record_replace(window, old, value, out),
+            Place::Rows(places, rows) => gather::record_put(places, rows, old, value, out),
+        }
+    }
+}
+
+/// The window that ints, slices, ellipsis and new axes name; `None` where arrays are among the items.
 ///
 /// # Errors
-/// As [`set_item`].
-pub fn write_item(a: &mut Array, items: &[IndexItem], value: Operand<'_>) -> Result<bool> {
-    if !a.is_unique() {
-        return Ok(false);
+/// As [`get_item`].
+pub fn window_of(shape: &[usize], items: &[IndexItem]) -> Result<Option<Window>> {
+    if items.iter().any(|item| matches!(item, IndexItem::Array(_))) {
+        return Ok(None);
     }
-    let plan = plan("setitem", a.shape(), items)?;
-    let (Some(window), None) = (&plan.window, &plan.rows) else { return Ok(false) };
-    let value = assigned(value, a.dtype(), &plan)?;
-    window.put(a, value.array());
-    Ok(true)
+    Ok(plan("setitem", shape, items)?.window)
+}
+
+/// Whether items name one element: an int for each axis and nothing else.
+#[must_use]
+pub fn is_element(items: &[IndexItem], ndim: usize) -> bool {
+    items.len() == ndim && items.iter().all(|item| matches!(item, IndexItem::Int(_)))
 }
 
 /// The rows of this file.
@@ -321,6 +374,7 @@ pub const ENTRIES: &[Entry] = &[
         call: |a| Ok(get_item(&a.variable(0)?, a.index(1)?)?.into()),
         gradient: Gradient::Rule("zeros with g added at the key"),
         linear: true,
+        views: Views::Writable,
         function: false,
         method: false,
         samples: samples::get,

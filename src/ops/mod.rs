@@ -32,14 +32,17 @@ pub mod softmax;
 mod traced;
 pub mod trigonometry;
 pub mod truth;
+pub mod view;
 pub mod window;
 pub mod work;
 
-pub use activation::{elu, erf, gelu, gelu_erf, gelu_tanh, leaky_relu, prelu, relu, sigmoid, silu, softplus, softsign};
+pub use activation::{
+    elu, erf, gelu, gelu_erf, gelu_tanh, gelu_tanh_cdf, leaky_relu, normal_cdf, prelu, relu, sigmoid, sigmoid_slope, silu, softplus, softsign,
+};
 pub use arguments::{Arg, Args, Operand, Value};
 pub use arithmetic::{
-    abs, add, annihilate, ceil, clamp, clip, divide, floor, maximum, minimum, multiply, negative, positive, power, reciprocal, rint, round, sign,
-    sqrt, square, subtract, trunc,
+    abs, add, annihilate, ceil, clamp, clip, divide, floor, maximum, minimum, multiply, negative, positive, power, power_log, power_slope,
+    reciprocal, rint, round, sign, sqrt, square, subtract, trunc, vanish,
 };
 pub use choice::where_;
 pub use comparison::{
@@ -51,10 +54,10 @@ pub use cut::{Sections, array_split, dsplit, hsplit, split, unstack, vsplit};
 pub use define::{apply_binary, update_binary};
 pub use diagonal::{diag, diagflat, diagonal, tril, triu};
 pub use division::{floor_divide, fmod, remainder};
-pub use exponential::{exp, expm1, log, log1p, log2, log10, logaddexp, logaddexp2};
+pub use exponential::{exp, exp_product, expm1, log, log1p, log2, log10, logaddexp, logaddexp2};
 pub use extrema::{argmax, argmin, max, min};
 pub use gather::{gather_rows, pick, take, take_along_axis};
-pub use index::{IndexItem, assign_item, get_item, set_item, write_item};
+pub use index::{IndexItem, assign_item, get_item, set_item};
 pub use join::{column_stack, concat, dstack, hstack, stack, vstack};
 pub use matrix::{dot, inner, linear, matmul, outer, vecdot};
 pub use moments::{std, var};
@@ -65,6 +68,8 @@ pub use reduction::{mean, prod, sum};
 pub use registry::{Entry, Sample};
 pub use repeat::{meshgrid, repeat, roll, tile};
 pub use scatter::{gather, index_add, masked_fill, scatter_add};
+#[cfg(feature = "python")]
+pub(crate) use shape::stored_as;
 pub use shape::{astype, atleast_1d, atleast_2d, atleast_3d, broadcast_arrays, broadcast_to, expand_dims, flatten, reshape, scalar, squeeze};
 pub use softmax::{log_softmax, logsumexp, softmax};
 pub use trigonometry::{cos, cosh, hypot, sin, sinh, tan, tanh};

@@ -1,13 +1,15 @@
 //! Variance and standard deviation over axes.
 
+use super::norm::tip_gradient;
 use super::reduction::{Axes, axes_attr, axes_of, count, finish, floating, normalize_axes, reduction_samples, spread};
 use super::registry::{Arg, Args, Entry, Gradient, Param, Sample, Value};
 use super::samples::REAL;
-use super::{annihilate, equal, multiply, reciprocal, sqrt, where_};
-use crate::array::Array;
+use super::{add, annihilate, divide, equal, multiply, where_};
+use crate::array::{Array, DType, Element};
 use crate::dispatch;
 use crate::error::Result;
-use crate::kernel::moments::centered;
+use crate::kernel::math::Real;
+use crate::kernel::moments::{centered, is_finite, scaled};
 use crate::kernel::spread::deviations;
 use crate::tape::{AttrData, Attrs, Grads, Op, Rule, Step, Variable, record};
 
@@ -59,21 +61,71 @@ fn std_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let (x, y) = (step.input(0), step.output(0));
     let args: &Spread = data(step);
     // No direction is better than another at a constant.
-    let slope = where_(&equal(&y, 0.0)?, 0.0, &reciprocal(&y)?)?;
-    let g = multiply(&annihilate(&g, &slope)?, 1.0 / args.divisor(x.shape()))?;
-    let g = spread(&g, &args.axes, x.shape())?;
-    Ok(std::iter::once(Some(annihilate(&g, &center(&x, &args.axes)?)?)).collect())
+    let at_tip = equal(&y, 0.0)?;
+    let center = center(&x, &args.axes)?;
+    let slope = divide(&center, &spread(&where_(&at_tip, 1.0, &y)?, &args.axes, x.shape())?)?;
+    let slope = where_(&spread(&at_tip, &args.axes, x.shape())?, 0.0, &slope)?;
+    let g = multiply(&g, 1.0 / args.divisor(x.shape()))?;
+    let regular = annihilate(&spread(&g, &args.axes, x.shape())?, &slope)?;
+    let tip = tip_gradient(step, &g, step.output_array(0), |curvature| multiply(&spread(curvature, &args.axes, x.shape())?, &center))?;
+    let out = if let Some(tip) = tip { add(&regular, &tip)? } else { regular };
+    Ok(std::iter::once(Some(out)).collect())
+}
+
+/// How numbers are scaled whose squares are out of range, by powers of two: the squares of the results are in range.
+fn scales(dtype: DType) -> (f64, f64) {
+    let exponent = if dtype == DType::F64 { 600.0_f64 } else { 100.0 };
+    ((-exponent).exp2(), exponent.exp2())
 }
 
 /// The sum of squared deviations over the divisor, with the kept axes only.
 fn variance(x: &Array, args: &Spread) -> Array {
     let n = args.divisor(x.shape());
-    let mut out = deviations(x, &args.axes);
     dispatch!(float x.dtype(), T => {
-        #[allow(clippy::cast_possible_truncation, trivial_numeric_casts, reason = "the divisor in the precision at hand")]
-        out.data_mut::<T>().iter_mut().for_each(|v| *v /= n as T);
-    }, else unreachable!("integers were made floating"));
+        let mut out = quotients::<T>(x, args, n);
+        if out.as_slice::<T>().unwrap_or_default().iter().any(|v| !v.is_finite()) {
+            let (down, up) = scales(x.dtype());
+            mend::<T>(&mut out, &quotients::<T>(&scaled::<T>(x, down), args, n), |v| !v.is_finite(), |v| v * T::lit(up) * T::lit(up));
+        }
+        out
+    }, else unreachable!("integers were made floating"))
+}
+
+/// The square root of [`variance`]: finite where the variance overflows, and not zero where it underflows.
+fn deviation(x: &Array, args: &Spread) -> Array {
+    let n = args.divisor(x.shape());
+    dispatch!(float x.dtype(), T => {
+        let mut out = quotients::<T>(x, args, n);
+        let squares = out.clone();
+        let squares = squares.as_slice::<T>().unwrap_or_default();
+        out.data_mut::<T>().iter_mut().for_each(|v| *v = v.sqrt());
+        let (down, up) = scales(x.dtype());
+        let tiny = T::MIN_POSITIVE / T::EPSILON;
+        if squares.iter().any(|v| !v.is_finite()) {
+            mend::<T>(&mut out, &quotients::<T>(&scaled::<T>(x, down), args, n), |v| !v.is_finite(), |v| v.sqrt() * T::lit(up));
+        }
+        if squares.iter().any(|v| *v < tiny) {
+            mend::<T>(&mut out, &quotients::<T>(&scaled::<T>(x, up), args, n), |v| v < tiny.sqrt(), |v| v.sqrt() * T::lit(down));
+        }
+        out
+    }, else unreachable!("integers were made floating"))
+}
+
+/// Sums of squared deviations over `n`.
+fn quotients<T: Real + Element>(x: &Array, args: &Spread, n: f64) -> Array {
+    let mut out = deviations(x, &args.axes);
+    out.data_mut::<T>().iter_mut().for_each(|v| *v = *v / T::lit(n));
     out
+}
+
+/// Replaces the elements that are `bad` by `f` of those that were found from scaled numbers, where these are finite.
+#[cold]
+fn mend<T: Real + Element>(out: &mut Array, found: &Array, bad: impl Fn(T) -> bool, f: impl Fn(T) -> T) {
+    for (v, &s) in out.data_mut::<T>().iter_mut().zip(found.as_slice::<T>().unwrap_or_default()) {
+        if bad(*v) && is_finite(s) {
+            *v = f(s);
+        }
+    }
 }
 
 /// The variance over `axes` (`None`: all): the sum of squared deviations from the mean over n - `correction`.
@@ -97,8 +149,8 @@ pub fn var(x: &Variable, axes: Option<&[isize]>, keepdims: bool, correction: f64
 pub fn std(x: &Variable, axes: Option<&[isize]>, keepdims: bool, correction: f64) -> Result<Variable> {
     let args = Spread { axes: normalize_axes("std", axes, x.ndim())?, correction };
     let x = floating(x)?;
-    let out = sqrt(&finish(variance(x.array(), &args), x.shape(), &args.axes, keepdims).into())?;
-    record(&STD, &[&x], out.into_array(), |s| {
+    let out = finish(deviation(x.array(), &args), x.shape(), &args.axes, keepdims);
+    record(&STD, &[&x], out, |s| {
         s.input(0);
         s.output(0);
         s.attrs(Attrs::Data(std::sync::Arc::new(args)));

@@ -1,17 +1,17 @@
 //! Vector norms over axes.
 
-use super::extrema::{max, min};
-use super::reduction::{Axes, finish, floating, normalize_axes, reduction_samples, spread, spread_array};
+use super::extrema::{check_empty, fold};
+use super::reduction::{Axes, finish, floating, normalize_axes, reduction_samples, spread, spread_array, sum_over};
 use super::registry::{Arg, Default, Entry, Gradient, Kind, Param, Sample};
 use super::samples::{Domain, NONZERO};
-use super::shape::{astype, scalar};
-use super::{abs, annihilate, divide, equal, logical_or, multiply, power, sign, sqrt, square, where_};
+use super::shape::astype;
+use super::{abs, add, annihilate, divide, equal, isnan, logical_or, multiply, power, sign, sqrt, square, where_};
 use crate::array::Array;
 use crate::dispatch;
 use crate::error::{Error, Result};
 use crate::kernel::folds::{CountNonzero, Max, Min, SumAbs, SumSquares};
 use crate::kernel::reduce::{Plan, Sum, reduce};
-use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, record};
+use crate::tape::{Attrs, BackwardOptions, Grads, Op, Rule, Step, Variable, grad, one_gradient, record};
 
 /// Over which axes, and of which power.
 #[derive(Debug)]
@@ -25,6 +25,7 @@ enum Power {
     Count,
     Absolute,
     Square,
+    Extreme,
     Other(f64),
 }
 
@@ -35,6 +36,7 @@ impl From<f64> for Power {
             _ if ord == 0.0 => Self::Count,
             _ if ord == 1.0 => Self::Absolute,
             _ if ord == 2.0 => Self::Square,
+            p if p.is_infinite() => Self::Extreme,
             p => Self::Other(p),
         }
     }
@@ -47,13 +49,56 @@ fn norm_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let args: &Length = step.attrs().data().unwrap_or_else(|| unreachable!("vector_norm: recorded without its arguments"));
     let slope = match Power::from(args.ord) {
         // A count is flat wherever it is continuous.
-        Power::Count => scalar(0.0, g.dtype()),
+        Power::Count => return Ok(one_gradient(annihilate(&spread(&g, &args.axes, &step.meta(0).shape)?, 0.0)?)),
         Power::Absolute => sign(&step.input(0))?,
-        Power::Square => divide(&step.input(0), &unit(step, &args.axes)?)?,
+        Power::Square => direction(&step.input(0), step, &args.axes)?,
+        Power::Extreme => extreme_slope(step, &args.axes)?,
         Power::Other(p) => power_slope(step, &args.axes, p)?,
     };
-    let g = spread(&g, &args.axes, &step.meta(0).shape)?;
-    Ok(std::iter::once(Some(annihilate(&g, &slope)?)).collect())
+    let wide = |v: &Variable| spread(v, &args.axes, &step.meta(0).shape);
+    let regular = annihilate(&wide(&g)?, &slope)?;
+    let (x, y) = (step.input(0), step.output_array(0));
+    // Elements that are not zero have no part in a norm of zero: there the order is negative.
+    let own = |curvature: &Variable| multiply(&wide(curvature)?, &where_(&equal(&x, 0.0)?, &x, 0.0)?);
+    let out = if let Some(tip) = tip_gradient(step, &g, y, own)? { add(&regular, &tip)? } else { regular };
+    Ok(one_gradient(out))
+}
+
+/// What the gradient of a length y lacks where y is 0, when it is differentiated again.
+///
+/// A function φ(y) of a length has the gradient φ'(y) x/y. Where y is 0 there is no direction x/y, and the gradient is taken
+/// as 0. But where φ'(0) is 0, as for y², the function is smooth there: its gradient near 0 is φ''(0) x. So the second
+/// derivative is that of `of(φ'')`, whose value is 0. φ'' is the derivative of the cotangent `g` by y.
+///
+/// `None` unless the rule is recorded, something is at the tip, and `g` depends on y.
+pub(super) fn tip_gradient(step: &Step<'_>, g: &Variable, y: &Array, of: impl FnOnce(&Variable) -> Result<Variable>) -> Result<Option<Variable>> {
+    let any = || dispatch!(float y.dtype(), T => y.view::<T>().iter().any(|&v| v == 0.0), else false);
+    if !step.create_graph() || !g.is_tracked() || !any() {
+        return Ok(None);
+    }
+    let at_tip = equal(&Variable::from(y.clone()), 0.0)?;
+    // One seed for all elements that are 0: if the cotangent of one depended on another, there would be a kink.
+    let seed = astype(&at_tip, g.dtype())?;
+    let options = BackwardOptions { retain_graph: true, create_graph: true };
+    let mut curvature = grad(&[(g.clone(), Some(seed))], &[step.output_from(0, y.clone())], options)?;
+    let Some(curvature) = curvature.pop().flatten() else { return Ok(None) };
+    of(&where_(&at_tip, &curvature, 0.0)?).map(Some)
+}
+
+/// x over the norm: zero where the norm is, ±1 where x is infinite.
+fn direction(x: &Variable, step: &Step<'_>, axes: &[usize]) -> Result<Variable> {
+    let y = step.output_array(0);
+    let mut ratio = divide(x, &unit(step, axes)?)?;
+    let is_infinite = dispatch!(float y.dtype(), T => y.view::<T>().iter().any(|v| v.is_infinite()), else false);
+    if is_infinite {
+        let infinite = equal(&abs(&x.detach())?, f64::INFINITY)?;
+        ratio = where_(&infinite, &sign(&x.detach())?, &ratio)?;
+    }
+    if !step.create_graph() {
+        return Ok(ratio);
+    }
+    let at_tip = equal(&spread_array(y, axes, x.shape())?.into(), 0.0)?;
+    where_(&at_tip, 0.0, &ratio)
 }
 
 /// The norm, seen with the shape of the input; one instead of zero, since a norm of zero has no direction.
@@ -62,10 +107,20 @@ fn unit(step: &Step<'_>, axes: &[usize]) -> Result<Variable> {
     spread(&where_(&equal(&y, 0.0)?, 1.0, &y)?, axes, &step.meta(0).shape)
 }
 
+/// sign x, shared equally by the elements whose absolute value is the norm; NaN where an element is NaN.
+fn extreme_slope(step: &Step<'_>, axes: &[usize]) -> Result<Variable> {
+    let x: Variable = step.input_array(0).clone().into();
+    let y: Variable = spread_array(step.output_array(0), axes, x.shape())?.into();
+    let is_extreme = logical_or(&equal(&abs(&x)?, &y)?, &isnan(&x)?)?;
+    let ties = sum_over(&astype(&is_extreme, x.dtype())?, axes, false)?;
+    let share = divide(&sign(&x)?, &spread(&ties, axes, x.shape())?)?;
+    where_(&is_extreme, &share, 0.0)
+}
+
 /// sign x · (|x| / y)^(p - 1); zero at the kinks of p ≤ 1.
 fn power_slope(step: &Step<'_>, axes: &[usize], p: f64) -> Result<Variable> {
     let x = step.input(0);
-    let slope = multiply(&sign(&x)?, &power(&divide(&abs(&x)?, &unit(step, axes)?)?, p - 1.0)?)?;
+    let slope = multiply(&sign(&x)?, &power(&direction(&abs(&x)?, step, axes)?, p - 1.0)?)?;
     if p > 1.0 {
         return Ok(slope);
     }
@@ -122,13 +177,8 @@ pub fn vector_norm(x: &Variable, axes: Option<&[isize]>, keepdims: bool, ord: f6
     if ord.is_nan() {
         return Err(Error::Value("vector_norm: ord is NaN, expected a number".to_owned()));
     }
-    let named = axes;
     let axes = normalize_axes("vector_norm", axes, x.ndim())?;
     let x = floating(x)?;
-    if ord.is_infinite() {
-        let x = abs(&x)?;
-        return if ord > 0.0 { max(&x, named, keepdims) } else { min(&x, named, keepdims) };
-    }
     let out = match Power::from(ord) {
         Power::Count => {
             let count = dispatch!(x.dtype(), T => reduce::<CountNonzero, T>(x.array(), &axes));
@@ -136,6 +186,11 @@ pub fn vector_norm(x: &Variable, axes: Option<&[isize]>, keepdims: bool, ord: f6
         }
         Power::Absolute => dispatch!(float x.dtype(), T => reduce::<SumAbs, T>(x.array(), &axes), else unreachable!("integers were made floating")),
         Power::Square => length(x.array(), &axes)?,
+        Power::Extreme => {
+            let x = abs(&x.detach())?;
+            check_empty("vector_norm", &x, &axes)?;
+            fold(x.array(), &axes, ord > 0.0)
+        }
         Power::Other(p) => power_norm(x.array(), &axes, p)?,
     };
     record(&NORM, &[&x], finish(out, x.shape(), &axes, keepdims), |s| {

@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Param, Sample, Value};
+use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Param, Sample, Value, Views};
 use super::samples::{Draw, REAL, call_with, ints};
 use super::shape::{distinct_axes, plain};
 use crate::array::{Layout, normalize_axis};
@@ -174,6 +174,7 @@ pub const ENTRIES: &[Entry] = &[
         call: |a| Ok(permute_dims(&a.variable(0)?, a.ints(1)?)?.into()),
         gradient: Gradient::Rule("permute_dims(g, argsort(axes))"),
         linear: true,
+        views: Views::Writable,
         samples: || samples(&[(&[], &[&[]]), (&[3], &[&[0]]), (&[2, 3, 4], &[&[2, 0, 1]]), (&[2, 3, 4], &[&[-1, 1, -3]]), (&[2, 0], &[&[1, 0]])]),
         ..Entry::BASE
     },
@@ -184,6 +185,7 @@ pub const ENTRIES: &[Entry] = &[
         call: |a| Ok(transpose(&a.variable(0)?, a.axes(1)?)?.into()),
         gradient: Gradient::Rule("transpose(g, argsort(axes))"),
         linear: true,
+        views: Views::Writable,
         samples: || [plain(&[Arg::None]), samples(&[(&[2, 3, 4], &[&[1, 2, 0]])])].concat(),
         ..Entry::BASE
     },
@@ -194,6 +196,7 @@ pub const ENTRIES: &[Entry] = &[
         call: |a| Ok(matrix_transpose(&a.variable(0)?)?.into()),
         gradient: Gradient::Rule("matrix_transpose(g)"),
         linear: true,
+        views: Views::Writable,
         samples: || samples(&[(&[2, 3], &[]), (&[2, 3, 4], &[]), (&[0, 3], &[])]),
         ..Entry::BASE
     },
@@ -204,6 +207,7 @@ pub const ENTRIES: &[Entry] = &[
         call: |a| Ok(swapaxes(&a.variable(0)?, a.axis(1)?, a.axis(2)?)?.into()),
         gradient: Gradient::Rule("swapaxes(g, axis1, axis2)"),
         linear: true,
+        views: Views::Writable,
         samples: || {
             [(0, 1), (-1, 0), (1, 1)]
                 .into_iter()
@@ -219,6 +223,7 @@ pub const ENTRIES: &[Entry] = &[
         call: |a| Ok(moveaxis(&a.variable(0)?, a.ints(1)?, a.ints(2)?)?.into()),
         gradient: Gradient::Rule("moveaxis(g, destination, source)"),
         linear: true,
+        views: Views::Writable,
         samples: || samples(&[(&[2, 3, 4], &[&[0], &[-1]]), (&[2, 3, 4], &[&[0, 1], &[2, 0]]), (&[2, 0], &[&[-1], &[0]]), (&[3], &[&[], &[]])]),
         ..Entry::BASE
     },
@@ -229,6 +234,7 @@ pub const ENTRIES: &[Entry] = &[
         call: |a| Ok(flip(&a.variable(0)?, a.axes(1)?)?.into()),
         gradient: Gradient::Rule("flip(g, axis)"),
         linear: true,
+        views: Views::Writable,
         samples: || {
             [
                 plain(&[Arg::None]),
@@ -245,6 +251,7 @@ pub const ENTRIES: &[Entry] = &[
         call: call_rot90,
         gradient: Gradient::Composite("rot90(g, -k, axes)"),
         linear: true,
+        views: Views::Writable,
         method: false,
         samples: || (-1..4).map(|k| call_with(REAL.strided(&mut Draw::new(43), &[2, 3, 4]), [Arg::Int(k), ints(&[-1, 0])])).collect(),
         ..Entry::BASE
@@ -256,6 +263,7 @@ pub const ENTRIES: &[Entry] = &[
         call: |a| Ok(flipud(&a.variable(0)?)?.into()),
         gradient: Gradient::Rule("flipud(g)"),
         linear: true,
+        views: Views::Writable,
         method: false,
         samples: || samples(&[(&[2, 3], &[]), (&[2, 3, 2], &[])]),
         ..Entry::BASE
@@ -267,6 +275,7 @@ pub const ENTRIES: &[Entry] = &[
         call: |a| Ok(fliplr(&a.variable(0)?)?.into()),
         gradient: Gradient::Rule("fliplr(g)"),
         linear: true,
+        views: Views::Writable,
         method: false,
         samples: || samples(&[(&[2, 3], &[]), (&[2, 3, 2], &[])]),
         ..Entry::BASE

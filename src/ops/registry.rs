@@ -146,6 +146,17 @@ pub struct Sample {
     pub args: Vec<Arg>,
 }
 
+/// Whether results share elements with the first array of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Views {
+    /// They are values of their own.
+    No,
+    /// They are views of it wherever a layout can describe them: writing to one writes to the array.
+    Writable,
+    /// They are views that show an element in several places: each of its own array, and writing to them raises.
+    ReadOnly,
+}
+
 /// A row of the registry.
 #[derive(Clone, Copy)]
 pub struct Entry {
@@ -167,6 +178,8 @@ pub struct Entry {
     pub gradient: Gradient,
     /// Whether it is linear in each of its arrays.
     pub linear: bool,
+    /// Whether its results are views.
+    pub views: Views,
     /// Whether it is a function of the module.
     pub function: bool,
     /// Whether it is a method of `Variable`.
@@ -187,6 +200,7 @@ impl Entry {
         cost: 1.0,
         gradient: Gradient::None,
         linear: false,
+        views: Views::No,
         function: true,
         method: true,
         samples: Vec::new,
@@ -215,6 +229,18 @@ impl Entry {
     #[must_use]
     pub const fn alias(self, aliases: &'static [&'static str]) -> Self {
         Self { aliases, ..self }
+    }
+
+    /// Made of operations that have rules.
+    #[must_use]
+    pub const fn composite(self, gradient: &'static str) -> Self {
+        Self { gradient: Gradient::Composite(gradient), ..self }
+    }
+
+    /// With a rule.
+    #[must_use]
+    pub const fn rule(self, gradient: &'static str) -> Self {
+        Self { gradient: Gradient::Rule(gradient), ..self }
     }
 
     /// A function only, no method.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::gather::{along, gather as gather_at, index_add as add_at, positions};
 use super::registry::{Arg, Entry, Gradient, Kind, Operand, Param, Sample};
 use super::samples::{Draw, REAL, call_with, indices};
-use super::shape::astype;
+use super::shape::stored_as;
 use super::window::{Cut, GETITEM, Window, view};
 use crate::array::{Array, Shape, normalize_axis};
 use crate::error::{Error, Result, show_shape};
@@ -90,7 +90,7 @@ fn same_float(op: &str, x: &Variable, source: &Variable) -> Result<()> {
 /// `Shape` when the mask and `x` do not broadcast or `value` is no single number, `Overflow` when the dtype cannot hold it.
 pub fn masked_fill<'a>(x: &Variable, mask: &Variable, value: impl Into<Operand<'a>>) -> Result<Variable> {
     match value.into() {
-        Operand::Variable(v) if v.ndim() == 0 => super::where_(mask, &astype(v, x.dtype())?, x),
+        Operand::Variable(v) if v.ndim() == 0 => super::where_(mask, &stored_as("masked_fill", v, x.dtype())?, x),
         Operand::Variable(v) => {
             Err(Error::Shape(format!("masked_fill: a value of shape {} was given, expected a single number", show_shape(v.shape()))))
         }

@@ -1,12 +1,12 @@
 //! Shapes: casts, reshapes, axes of size one, broadcasts.
 
-use super::registry::{Arg, Args, Entry, Gradient, Kind, Param, Sample, Value};
+use super::registry::{Arg, Args, Entry, Gradient, Kind, Param, Sample, Value, Views};
 use super::samples::{Draw, REAL, call_with, ints};
 use crate::array::{Array, DType, Element, Scalar, Shape, alloc_check, broadcast_shapes, normalize_axis};
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::blocks::{self, Input};
-use crate::tape::{Grads, Op, Rule, Step, Variable, accumulate, record};
+use crate::tape::{Grads, Op, Rule, Step, Variable, accumulate, is_recording, record};
 
 static ASTYPE: Op = Op { name: "astype", rule: Rule::Vjp(astype_vjp) };
 static RESHAPE: Op = Op { name: "reshape", rule: Rule::Vjp(reshape_vjp) };
@@ -29,6 +29,19 @@ pub fn astype(x: &Variable, dtype: DType) -> Result<Variable> {
     let input = [Input::from(x.array())];
     let out: Array = dispatch!(x.dtype(), S => dispatch!(dtype, T => blocks::map(input, x.shape(), |[v]: [S; 1]| T::from_scalar(v.to_scalar()))));
     record(&ASTYPE, &[x], out, |_| {})
+}
+
+/// [`astype`] for a value that is stored in an array of `dtype`: the dtype is not asked for, so it must carry the gradient.
+///
+/// # Errors
+/// `Grad` when `x` requires gradients and `dtype` is not floating.
+pub(crate) fn stored_as(op: &str, x: &Variable, dtype: DType) -> Result<Variable> {
+    if x.is_tracked() && !dtype.is_float() && is_recording() {
+        return Err(Error::Grad(format!(
+            "{op}: an array of {dtype} cannot hold a value that requires gradients; detach() the value, or make the array floating"
+        )));
+    }
+    astype(x, dtype)
 }
 
 /// As [`astype`], without a copy of the handle: what is made is put into `at`.
@@ -202,6 +215,7 @@ const AT_LEAST: Entry = Entry {
     params: &[Param::array("x")],
     gradient: Gradient::Composite("reshape(g, x.shape)"),
     linear: true,
+    views: Views::Writable,
     method: false,
     samples: || plain(&[]),
     ..Entry::BASE
@@ -226,17 +240,28 @@ pub const ENTRIES: &[Entry] = &[
         call: |a| Ok(reshape(&a.variable(0)?, a.ints(1)?)?.into()),
         gradient: Gradient::Rule("reshape(g, x.shape)"),
         linear: true,
+        views: Views::Writable,
         samples: reshape_samples,
         ..Entry::BASE
     },
     Entry {
         name: "flatten",
-        aliases: &["ravel"],
-        doc: "The elements in row-major order in one axis. A view where strides allow it.\n\n>>> tg.flatten(tg.Variable([[1.0, 2.0], [3.0, 4.0]]))\nVariable([1., 2., 3., 4.])\n",
+        doc: "A copy of the elements in row-major order in one axis.\n\n>>> tg.flatten(tg.Variable([[1.0, 2.0], [3.0, 4.0]]))\nVariable([1., 2., 3., 4.])\n",
         params: &[Param::array("x")],
         call: |a| Ok(flatten(&a.variable(0)?)?.into()),
         gradient: Gradient::Rule("reshape(g, x.shape)"),
         linear: true,
+        samples: || plain(&[]),
+        ..Entry::BASE
+    },
+    Entry {
+        name: "ravel",
+        doc: "The elements in row-major order in one axis. A view where strides allow it; flatten copies.\n\n>>> tg.ravel(tg.Variable([[1.0, 2.0], [3.0, 4.0]]))\nVariable([1., 2., 3., 4.])\n",
+        params: &[Param::array("x")],
+        call: |a| Ok(flatten(&a.variable(0)?)?.into()),
+        gradient: Gradient::Rule("reshape(g, x.shape)"),
+        linear: true,
+        views: Views::Writable,
         samples: || plain(&[]),
         ..Entry::BASE
     },
@@ -248,6 +273,7 @@ pub const ENTRIES: &[Entry] = &[
         call: |a| Ok(expand_dims(&a.variable(0)?, a.ints(1)?)?.into()),
         gradient: Gradient::Rule("squeeze(g, axis)"),
         linear: true,
+        views: Views::Writable,
         samples: || [&[0][..], &[-1], &[0, 2], &[-1, 0], &[]].into_iter().flat_map(|axes| plain(&[ints(axes)])).filter(valid_expand).collect(),
         ..Entry::BASE
     },
@@ -258,6 +284,7 @@ pub const ENTRIES: &[Entry] = &[
         call: |a| Ok(squeeze(&a.variable(0)?, a.axes(1)?)?.into()),
         gradient: Gradient::Rule("reshape(g, x.shape)"),
         linear: true,
+        views: Views::Writable,
         samples: squeeze_samples,
         ..Entry::BASE
     },
@@ -268,6 +295,7 @@ pub const ENTRIES: &[Entry] = &[
         call: call_broadcast_to,
         gradient: Gradient::Rule("g, summed down to x.shape"),
         linear: true,
+        views: Views::ReadOnly,
         samples: broadcast_samples,
         ..Entry::BASE
     },
@@ -278,6 +306,7 @@ pub const ENTRIES: &[Entry] = &[
         call: |a| Ok(broadcast_arrays(a.variables(0)?)?.into()),
         gradient: Gradient::Composite("g, summed down to the shape of each"),
         linear: true,
+        views: Views::ReadOnly,
         method: false,
         samples: broadcast_arrays_samples,
         ..Entry::BASE

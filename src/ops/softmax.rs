@@ -3,8 +3,9 @@
 use super::reduction::{Axes, axes_attr, axes_of, finish, floating, normalize_axes, reduction_samples, spread, spread_array, sum_over};
 use super::registry::{Arg, Entry, Gradient, Param, Sample};
 use super::samples::{Draw, REAL};
+use super::shape::scalar;
 use super::{annihilate, equal, exp, multiply, subtract, where_};
-use crate::array::Array;
+use crate::array::{Array, Element};
 use crate::dispatch;
 use crate::error::Result;
 use crate::kernel::reduce::Plan;
@@ -83,22 +84,31 @@ pub fn log_softmax(x: &Variable, axis: isize) -> Result<Variable> {
 
 static LOGSUMEXP: Op = Op { name: "logsumexp", rule: Rule::Vjp(logsumexp_vjp) };
 
-/// g ⊗ softmax(x). A sum of nothing but e^-∞ has gradient 0; its row is replaced before it can make NaN.
+/// g ⊗ softmax(x). A sum of nothing but e^-∞ has gradient 0, and where elements are +∞ they have all of it; such rows are
+/// replaced before they can make NaN.
 ///
 /// The softmax is taken anew: e^(x - y) would lose the digits that a large y has lost.
 fn logsumexp_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let mut g = step.take_g();
     let axes = axes_of(step);
-    let mut x = step.input(0);
+    let x = step.input(0);
     let y = step.output_array(0);
-    let is_void = dispatch!(float y.dtype(), T => y.view::<T>().iter().any(|&v| v == T::NEG_INFINITY), else false);
-    if is_void {
+    let any = |f: fn(f64) -> bool| dispatch!(float y.dtype(), T => y.view::<T>().iter().any(|&v| f(v.to_scalar().as_f64())), else false);
+    let spread_mask = |m: &Variable| spread_array(m.array(), &axes, x.shape()).map(Variable::from);
+    let mut shares = x.clone();
+    if any(|v| v == f64::NEG_INFINITY) {
         let void = equal(&Variable::from(y.clone()), f64::NEG_INFINITY)?;
         g = where_(&void, 0.0, &g)?;
-        x = where_(&spread_array(void.array(), &axes, x.shape())?.into(), 0.0, &x)?;
+        shares = where_(&spread_mask(&void)?, 0.0, &shares)?;
+    }
+    if any(|v| v == f64::INFINITY) {
+        // The infinite elements share the gradient equally.
+        let full = spread_mask(&equal(&Variable::from(y.clone()), f64::INFINITY)?)?;
+        let limit = where_(&equal(&x, f64::INFINITY)?, &scalar(0.0, x.dtype()), f64::NEG_INFINITY)?;
+        shares = where_(&full, &limit, &shares)?;
     }
     let g = spread(&g, &axes, x.shape())?;
-    Ok(std::iter::once(Some(annihilate(&g, &softmax_over(&x, &axes)?)?)).collect())
+    Ok(std::iter::once(Some(annihilate(&g, &softmax_over(&shares, &axes)?)?)).collect())
 }
 
 /// ln Σ eˣ over `axes` (`None`: all); -∞ of nothing. Where all elements are -∞ so is the result, and the gradient is 0.

@@ -149,12 +149,24 @@ impl<'t> Field for Traced<'t> {
     functions! {
         exp = exp, exp_m1 = expm1, ln = log, ln_1p = log1p, log2 = log2, log10 = log10, sqrt = sqrt, recip = reciprocal,
         tanh = tanh, sinh = sinh, cosh = cosh, sin = sin, cos = cos, tan = tan, sigmoid = sigmoid, erf = erf, gelu = gelu_erf, gelu_tanh = gelu_tanh,
-        silu = silu,
+        silu = silu, sigmoid_slope = sigmoid_slope, normal_cdf = normal_cdf, gelu_tanh_cdf = gelu_tanh_cdf, sign = sign,
         abs = abs, floor = floor, ceil = ceil, round_ties_even = rint, trunc = trunc,
     }
 
     fn powf(self, e: Self) -> Self {
         self.binary(e, |a, b| ops::power(a, b))
+    }
+    fn exp_product(self, o: Self) -> Self {
+        self.binary(o, |a, b| ops::exp_product(a, b))
+    }
+    fn vanish(self, o: Self) -> Self {
+        self.binary(o, |a, b| ops::vanish(a, b))
+    }
+    fn power_slope(self, e: Self) -> Self {
+        self.binary(e, |a, b| ops::power_slope(a, b))
+    }
+    fn power_log(self, e: Self, _: Self) -> Self {
+        self.binary(e, |a, b| ops::power_log(a, b))
     }
     fn max(self, o: Self) -> Self {
         self.binary(o, |a, b| ops::maximum(a, b))

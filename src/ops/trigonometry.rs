@@ -3,6 +3,7 @@
 use super::define::{Binary, Unary, binary, unary};
 use super::registry::Entry;
 use super::samples::{Domain, NONZERO, REAL};
+use crate::kernel::field::Field;
 
 unary! {
     /// Sine, element by element, of radians.
@@ -43,7 +44,8 @@ unary! {
     /// >>> tg.tanh(tg.Variable([0.0]))
     /// Variable([0.])
     fn tanh(x) -> y { x.tanh() }
-    gradient(y) { F::lit(1.0) - y * y }
+    gradient(x) { F::lit(4.0) * (F::lit(2.0) * x).sigmoid_slope() }
+    rule "dy/dx = 1 - y², computed from x without cancellation";
     domain REAL;
 }
 
@@ -67,6 +69,13 @@ unary! {
     domain REAL;
 }
 
+/// The derivative of a length y by one of its components: 0 where there is no direction, ±1 where it is infinite.
+#[inline(always)]
+fn cosine<F: Field>(component: F, y: F) -> F {
+    let infinite = component.abs().eq(F::lit(f64::INFINITY));
+    F::select(infinite, component.sign(), F::select(y.eq(F::lit(0.0)), F::lit(0.0), component / y))
+}
+
 binary! {
     /// √(a² + b²), element by element, without overflow; the derivative at (0, 0) is 0.
     ///
@@ -80,8 +89,10 @@ binary! {
         // IEEE: infinitely long in one direction is infinitely long, whatever the other is.
         F::select(F::or(a.eq(infinity), b.eq(infinity)), infinity, length)
     }
-    gradient_a(a, y) { F::select(y.eq(F::lit(0.0)), F::lit(0.0), a / y) }
-    gradient_b(b, y) { F::select(y.eq(F::lit(0.0)), F::lit(0.0), b / y) }
+    gradient_a(a, y) { cosine(a, y) }
+    gradient_b(b, y) { cosine(b, y) }
+    length true;
+    rule "dy/da = a / y, dy/db = b / y, 0 where y is 0";
     domain NONZERO, REAL;
 }
 

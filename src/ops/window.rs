@@ -7,9 +7,9 @@ use smallvec::SmallVec;
 use crate::array::{Array, DType, Layout, Scalar, Shape};
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::region;
-use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, one_gradient, record};
+use crate::tape::{Attrs, Grads, Op, Recorded, Rule, Step, Variable, one_gradient, record, record_under_lock};
 
-use super::shape::astype;
+use super::shape::stored_as;
 
 /// `count` positions of an axis from `start` on, `step` apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,7 +117,6 @@ impl Window {
 
 pub(super) static GETITEM: Op = Op { name: "getitem", rule: Rule::Vjp(view_vjp) };
 pub(super) static DIAGONAL: Op = Op { name: "diagonal", rule: Rule::Vjp(view_vjp) };
-static EMBED: Op = Op { name: "embed", rule: Rule::Vjp(embed_vjp) };
 static SETITEM: Op = Op { name: "setitem", rule: Rule::Vjp(replace_vjp) };
 
 fn window_of(step: &Step<'_>) -> Window {
@@ -133,22 +132,12 @@ pub(super) fn view(op: &'static Op, x: &Variable, window: Window) -> Result<Vari
 fn view_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let (g, window) = (step.take_g(), window_of(step));
     if step.create_graph() {
-        return Ok(one_gradient(embed(&g, window, &step.meta(0).shape)?));
+        let map = Arc::new(window.layout(&Layout::contiguous(&step.meta(0).shape)));
+        return Ok(one_gradient(super::view::view_add(step.recorded_or_zeros(0), &map, &g)?));
     }
     let mut sum = step.collected_or_zeros(0);
     region::add(&mut sum, |whole| window.layout(whole), g.array());
     Ok(one_gradient(sum.into()))
-}
-
-/// Zeros of `shape` with `g` in a window: the transpose of [`view`].
-fn embed(g: &Variable, window: Window, shape: &[usize]) -> Result<Variable> {
-    let out = region::embed(shape, |whole| window.layout(whole), g.array());
-    record(&EMBED, &[g], out, |s| s.attrs(Attrs::Data(Arc::new(window))))
-}
-
-fn embed_vjp(step: &mut Step<'_>) -> Result<Grads> {
-    let (g, window) = (step.take_g(), window_of(step));
-    Ok(Grads::from_iter([Some(view(&GETITEM, &g, window)?)]))
 }
 
 /// `value` as it can be written to a place of `shape`: in the dtype of the target, without leading axes of size one
@@ -165,7 +154,7 @@ pub(super) fn fit_value(value: &Variable, dtype: DType, shape: &[usize], advance
             format!("setitem: could not broadcast a value of shape {from} into shape {to}")
         }));
     }
-    let value = astype(value, dtype)?;
+    let value = stored_as("setitem", value, dtype)?;
     if extra == 0 { Ok(value) } else { super::shape::reshape_to(&value, &value.shape()[extra..]) }
 }
 
@@ -178,13 +167,18 @@ pub(super) fn replace(x: Variable, window: Window, value: &Variable) -> Result<V
     record(&SETITEM, &[&old, value], out, |s| s.attrs(Attrs::Data(Arc::new(window))))
 }
 
+/// Records a [`replace`] that was done under a lock.
+pub(super) fn record_replace(window: &Window, old: &Variable, value: &Variable, out: Array) -> Result<Recorded> {
+    record_under_lock(&SETITEM, &[old, value], out, |s| s.attrs(Attrs::Data(Arc::new(window.clone()))))
+}
+
 fn replace_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let (g, window) = (step.take_g(), window_of(step));
-    let value = match step.needs(1) {
-        false => None,
-        true if step.create_graph() => Some(view(&GETITEM, &g, window.clone())?),
-        // A view would hold the buffer, which is to be overwritten below.
-        true => Some(window.of(g.array()).copy().into()),
+    let value = if step.needs(1) {
+        // A copy of the part: sharing the buffer would keep it from being overwritten below.
+        Some(record(&GETITEM, &[&g], window.of(g.array()).copy(), |s| s.attrs(Attrs::Data(Arc::new(window.clone()))))?)
+    } else {
+        None
     };
     let x = if step.needs(0) {
         let zero = Array::full(&[], Scalar::Int(0), g.dtype()).into();

@@ -3,10 +3,10 @@
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyList, PyString, PyTuple};
-use smallvec::SmallVec;
 
-use super::convert::{self, Value};
+use super::convert::{self, Beside, Value};
 use super::dtype::{self, PyDType};
+use super::number::{holds_tracked, int, ints, refuse_tracked, tracked_number};
 use super::variable::{PyVariable, wrap};
 use crate::array::{MAX_NDIM, Scalar, alloc_check};
 use crate::ops::registry::{Arg, Default, Entry, Gradient, Kind, Param};
@@ -14,6 +14,10 @@ use crate::registry;
 
 #[cold]
 fn wrong(entry: &Entry, p: &Param, o: &Bound<'_, PyAny>, want: &str) -> PyErr {
+    let takes_numbers = !matches!(p.kind, Kind::Array | Kind::OptArray | Kind::Arrays | Kind::Each | Kind::Text);
+    if takes_numbers && holds_tracked(o) {
+        return tracked_number(entry.name, p.name, want);
+    }
     let got = o.get_type().name().map_or_else(|_| "?".to_owned(), |n| n.to_string());
     PyTypeError::new_err(format!("{}(): argument '{}' must be {want}, not {got}", entry.name, p.name))
 }
@@ -37,20 +41,17 @@ pub fn default_argument(entry: &Entry, p: &Param) -> PyResult<Arg> {
     })
 }
 
-/// `o` as the argument for `p`.
-pub fn argument(entry: &Entry, p: &Param, o: &Bound<'_, PyAny>) -> PyResult<Arg> {
+/// `o` as the argument for `p`. `others` looks at the arrays of the same call.
+pub fn argument(entry: &Entry, p: &Param, o: &Bound<'_, PyAny>, others: Others<'_>) -> PyResult<Arg> {
     match p.kind {
-        Kind::OptArray if o.is_none() => Ok(Arg::None),
-        Kind::Array | Kind::OptArray => array(entry, p, o),
+        Kind::OptArray | Kind::OptInt | Kind::OptFloat if o.is_none() => Ok(Arg::None),
+        Kind::Array | Kind::OptArray => array(entry, p, o, others),
         _ if o.is_none() && p.default == Default::None => Ok(Arg::None),
         Kind::Arrays | Kind::Each => arrays(entry, p, o),
-        Kind::Float | Kind::OptFloat => match o.extract::<f64>() {
-            Ok(x) => Ok(Arg::Float(x)),
-            Err(_) => Err(wrong(entry, p, o, "a float")),
-        },
-        Kind::Int | Kind::OptInt => {
-            int(o).map(|i| Arg::Int(i as i64)).ok_or_else(|| wrong(entry, p, o, if p.default == Default::None { "an int or None" } else { "an int" }))
-        }
+        Kind::Float | Kind::OptFloat => float(entry, p, o).map(Arg::Float),
+        Kind::Int | Kind::OptInt => int(o)?
+            .map(|i| Arg::Int(i as i64))
+            .ok_or_else(|| wrong(entry, p, o, if p.kind == Kind::OptInt || p.default == Default::None { "an int or None" } else { "an int" })),
         Kind::Bool => {
             if let Ok(b) = o.cast::<PyBool>() {
                 return Ok(Arg::Bool(b.is_true()));
@@ -58,7 +59,7 @@ pub fn argument(entry: &Entry, p: &Param, o: &Bound<'_, PyAny>) -> PyResult<Arg>
             // NumPy's bool is no subclass of Python's.
             if o.get_type().name()?.to_string().starts_with("bool") { Ok(Arg::Bool(o.is_truthy()?)) } else { Err(wrong(entry, p, o, "a bool")) }
         }
-        Kind::Axes | Kind::Ints => match ints(o) {
+        Kind::Axes | Kind::Ints => match ints(o)? {
             // Repeats are one for each place; everything else is one for each axis.
             Some(all) if all.len() > MAX_NDIM && p.name != "repeats" => Err(PyValueError::new_err(format!(
                 "{}(): argument '{}' has {} entries; an array has at most {MAX_NDIM} axes",
@@ -70,9 +71,9 @@ pub fn argument(entry: &Entry, p: &Param, o: &Bound<'_, PyAny>) -> PyResult<Arg>
             None => Err(wrong(entry, p, o, if p.kind == Kind::Axes { "None, an int or a tuple of ints" } else { "an int or a tuple of ints" })),
         },
         // A number of parts and a list of places are different things: an int stays one.
-        Kind::Sections => match int(o) {
+        Kind::Sections => match int(o)? {
             Some(n) => Ok(Arg::Int(n as i64)),
-            None => ints(o).map(Arg::Ints).ok_or_else(|| wrong(entry, p, o, "a number of parts or a list of places")),
+            None => ints(o)?.map(Arg::Ints).ok_or_else(|| wrong(entry, p, o, "a number of parts or a list of places")),
         },
         Kind::DType => dtype::extract(o).map(Arg::DType),
         Kind::Text => match o.cast::<PyString>() {
@@ -83,11 +84,31 @@ pub fn argument(entry: &Entry, p: &Param, o: &Bound<'_, PyAny>) -> PyResult<Arg>
     }
 }
 
-fn array(entry: &Entry, p: &Param, o: &Bound<'_, PyAny>) -> PyResult<Arg> {
-    match convert::operand(o)? {
+fn float(entry: &Entry, p: &Param, o: &Bound<'_, PyAny>) -> PyResult<f64> {
+    if let Ok(x) = o.cast_exact::<PyFloat>() {
+        return Ok(x.value());
+    }
+    refuse_tracked(entry.name, p.name, o)?;
+    match o.extract::<f64>() {
+        Ok(x) => Ok(x),
+        Err(e) if e.is_instance_of::<PyTypeError>(o.py()) => Err(wrong(entry, p, o, "a float")),
+        Err(e) => Err(e),
+    }
+}
+
+/// What arrays a call has beside one of its arguments.
+pub type Others<'a> = &'a dyn Fn(&Bound<'_, PyAny>) -> Beside;
+
+fn array(entry: &Entry, p: &Param, o: &Bound<'_, PyAny>, others: Others<'_>) -> PyResult<Arg> {
+    if let Ok(v) = o.cast_exact::<PyVariable>() {
+        return Ok(Arg::Variable(v.get().snapshot()));
+    }
+    if let Some(s) = convert::scalar(o)? {
+        return Ok(Arg::Scalar(s));
+    }
+    match convert::other_operand(o, &|| others(o))? {
         Some(Value::Variable(v)) => Ok(Arg::Variable(v)),
         Some(Value::Scalar(s)) => Ok(Arg::Scalar(s)),
-        None if o.cast::<PyList>().is_ok() || o.cast::<PyTuple>().is_ok() => Ok(Arg::Variable(convert::array(o, None, None)?.into())),
         None => Err(wrong(entry, p, o, "an array or a number")),
     }
 }
@@ -98,35 +119,19 @@ fn arrays(entry: &Entry, p: &Param, o: &Bound<'_, PyAny>) -> PyResult<Arg> {
     {
         return Err(wrong(entry, p, o, "a sequence of arrays"));
     }
-    let items = o.try_iter().map_err(|_| wrong(entry, p, o, "a sequence of arrays"))?;
-    let all = items.map(|x| {
-        Ok::<_, PyErr>(match array(entry, p, &x?)? {
+    let items = match o.try_iter() {
+        Ok(items) => alloc_check::try_collect(items)?,
+        Err(e) if e.is_instance_of::<PyTypeError>(o.py()) => return Err(wrong(entry, p, o, "a sequence of arrays")),
+        Err(e) => return Err(e),
+    };
+    let all = items.iter().map(|x| {
+        Ok::<_, PyErr>(match array(entry, p, x, &|o| Beside::among(o, items.iter().cloned()))? {
             Arg::Variable(v) => v,
             Arg::Scalar(s) => crate::ops::scalar(s, s.dtype()),
             _ => unreachable!("array() gives an array or a number"),
         })
     });
     Ok(Arg::Variables(alloc_check::try_collect(all)?))
-}
-
-/// An int, or what says that it is one; a float is none.
-fn int(o: &Bound<'_, PyAny>) -> Option<isize> {
-    if o.cast::<PyFloat>().is_ok() {
-        return None;
-    }
-    o.extract::<isize>().ok()
-}
-
-fn ints(o: &Bound<'_, PyAny>) -> Option<SmallVec<[isize; 4]>> {
-    if let Some(i) = int(o) {
-        return Some(SmallVec::from_slice(&[i]));
-    }
-    let mut out = SmallVec::new();
-    for x in o.try_iter().ok()? {
-        alloc_check::reserve_small(&mut out, 1);
-        out.push(int(&x.ok()?)?);
-    }
-    Some(out)
 }
 
 fn show_float(x: f64) -> String {

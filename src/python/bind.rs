@@ -16,12 +16,15 @@ use pyo3::types::{PyInt, PyList, PyString, PyTuple};
 use smallvec::SmallVec;
 
 use super::arguments::{argument, default_argument, signature};
+use super::convert::Beside;
 use super::error::{check_memory, from_panic};
 use super::objects;
 use super::operators::run_if;
 use super::variable::{PyVariable, wrap};
-use crate::ops::registry::{Arg, Args, Entry, Kind, Value};
+use super::view;
+use crate::ops::registry::{Arg, Args, Entry, Kind, Value, Views};
 use crate::registry;
+use crate::tape::Variable;
 
 type Fast = unsafe extern "C" fn(*mut PyObject, *const *mut PyObject, Py_ssize_t, *mut PyObject) -> *mut PyObject;
 
@@ -87,25 +90,89 @@ unsafe fn run(py: Python<'_>, row: &Row, slf: *mut PyObject, args: *const *mut P
     check_memory(entry.name)?;
     // SAFETY: passed on from the caller.
     let (given, tail) = unsafe { bind(py, row, slf, args, n, names)? };
+    let others = |o: &Bound<'_, PyAny>| {
+        let arrays = given.iter().zip(entry.params).filter(|(o, p)| !o.is_null() && matches!(p.kind, Kind::Array | Kind::OptArray));
+        // SAFETY: non-null slots are borrowed arguments that the interpreter keeps alive during the call.
+        Beside::among(o, arrays.map(|(o, _)| unsafe { Bound::from_borrowed_ptr(py, *o) }))
+    };
+    let mut bases = Bases::new();
+    if entry.views != Views::No {
+        // SAFETY: passed on from the caller; non-null slots are borrowed arguments.
+        bases = unsafe { bases_of(py, entry, given[0], tail.as_ref())? };
+    }
     let mut values: SmallVec<[Arg; 4]> = SmallVec::new();
     for (k, p) in entry.params.iter().enumerate() {
-        let value = match (&tail, given[k].is_null()) {
-            (Some((at, t)), _) if *at == k => argument(entry, p, t.as_any())?,
-            (_, true) => default_argument(entry, p)?,
-            (_, false) => {
-                // SAFETY: non-null slots are borrowed arguments that the interpreter keeps alive during the call.
-                let o = unsafe { Bound::from_borrowed_ptr(py, given[k]) };
-                argument(entry, p, &o)?
-            }
+        // SAFETY: slots are null or borrowed arguments that the interpreter keeps alive during the call.
+        let value = match (&tail, unsafe { Borrowed::from_ptr_or_opt(py, given[k]) }) {
+            (Some((at, t)), _) if *at == k => argument(entry, p, t.as_any(), &others)?,
+            (_, None) => default_argument(entry, p)?,
+            (_, Some(o)) => argument(entry, p, &o, &others)?,
         };
         values.push(value);
     }
-    match run_if(py, entry.is_long(&values), || (entry.call)(&Args::new(entry.name, &values)))? {
-        Value::One(v) => wrap(py, v),
+    // Lent memory is read with the interpreter held: its owner may write it whenever a Python thread runs.
+    let long = !values.iter().flat_map(variables).any(|v| v.array().is_lent()) && entry.is_long(&values);
+    match run_if(py, long, || (entry.call)(&Args::new(entry.name, &values)))? {
+        Value::One(v) => handle(py, entry, &bases, &values, 0, v),
         Value::Many(vs) => {
-            let handles = vs.into_iter().map(|v| Ok(wrap(py, v)?.into_bound(py)));
+            let handles = vs.into_iter().enumerate().map(|(k, v)| Ok(handle(py, entry, &bases, &values, k, v)?.into_bound(py)));
             Ok(objects::tuple(py, handles)?.into_any().unbind())
         }
+    }
+}
+
+/// The Variables among the arguments whose elements results may share: one, or one for each result.
+type Bases<'py> = SmallVec<[Option<Bound<'py, PyVariable>>; 1]>;
+
+/// # Safety
+/// `first` is null or a borrowed argument.
+unsafe fn bases_of<'py>(py: Python<'py>, entry: &Entry, first: *mut PyObject, tail: Option<&(usize, Bound<'py, PyTuple>)>) -> PyResult<Bases<'py>> {
+    let variable = |o: &Bound<'py, PyAny>| {
+        let v = o.cast::<PyVariable>().ok()?;
+        v.get().lay_out();
+        Some(v.clone())
+    };
+    // SAFETY: passed on from the caller.
+    let first = unsafe { Bound::from_borrowed_ptr_or_opt(py, first) };
+    if entry.params[0].kind != Kind::Each {
+        return Ok(first.iter().map(variable).collect());
+    }
+    match tail {
+        Some((_, all)) => Ok(all.iter().map(|o| variable(&o)).collect()),
+        None => match first {
+            Some(all) => all.try_iter()?.map(|o| Ok(variable(&o?))).collect(),
+            None => Ok(Bases::new()),
+        },
+    }
+}
+
+/// A handle of result `k`: a view of the Variable whose elements it shares.
+#[inline]
+fn handle(py: Python<'_>, entry: &Entry, bases: &Bases<'_>, values: &[Arg], k: usize, v: Variable) -> PyResult<Py<PyAny>> {
+    let (base, seen) = match (bases.get(if bases.len() == 1 { 0 } else { k }), values) {
+        (Some(Some(base)), [Arg::Variable(seen), ..]) => (base, seen),
+        (Some(Some(base)), [Arg::Variables(all)]) if k < all.len() => (base, &all[k]),
+        _ => return wrap(py, own(entry, v)),
+    };
+    if v.is_tracked() && v.edge().key() == seen.edge().key() {
+        return Ok(base.clone().into_any().unbind()); // there was nothing to do
+    }
+    Ok(Py::new(py, view::link(base, seen, v, entry.views == Views::ReadOnly, false))?.into_any())
+}
+
+/// A result in memory of its own, unless it is a view: an operation with nothing to do hands on what it was given, and the owner
+/// of lent memory may write it later.
+#[inline]
+fn own(entry: &Entry, v: Variable) -> Variable {
+    if v.array().is_lent() && entry.views == Views::No { v.pooled() } else { v }
+}
+
+/// The arrays of an argument.
+fn variables(arg: &Arg) -> &[Variable] {
+    match arg {
+        Arg::Variable(v) => std::slice::from_ref(v),
+        Arg::Variables(vs) => vs,
+        _ => &[],
     }
 }
 
@@ -157,7 +224,7 @@ unsafe fn bind<'py>(
     }
     if !names.is_null() {
         // SAFETY: `names` is null or a tuple of str.
-        let names = unsafe { Bound::from_borrowed_ptr(py, names).cast_into_unchecked::<PyTuple>() };
+        let names = unsafe { Borrowed::from_ptr(py, names).cast_unchecked::<PyTuple>() };
         for (j, key) in names.iter_borrowed().enumerate() {
             let k = position(row, &key)?;
             if !given[k].is_null() || tail.as_ref().is_some_and(|(at, _)| *at == k) {
@@ -218,6 +285,12 @@ fn leak(name: &str, entry: &Entry, f: Fast, method: bool) -> *mut ffi::PyMethodD
         ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
         ml_doc: doc(name, entry, method).into_raw(),
     }))
+}
+
+/// Whether the one reference to an object is the caller's own.
+pub fn is_held_once<T>(o: &Bound<'_, T>) -> bool {
+    // SAFETY: attached, as there is a `Bound`, whose object is alive.
+    unsafe { ffi::Py_REFCNT(o.as_ptr()) == 1 }
 }
 
 /// Puts every operation on the module and on the class.

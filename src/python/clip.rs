@@ -6,6 +6,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 
 use super::error::guard;
+use super::number::{given, names};
 use super::operators::run;
 use super::optim_groups as groups;
 use super::variable::{PyVariable, expect, wrap};
@@ -48,7 +49,13 @@ fn owners(name: &str, given: &Bound<'_, PyAny>) -> PyResult<Vec<Arc<Leaf>>> {
 /// [0.6, 0.8]
 #[pyfunction]
 #[pyo3(signature = (parameters, max_norm, norm_type = 2.0, error_if_nonfinite = false))]
-fn clip_grad_norm_(py: Python<'_>, parameters: &Bound<'_, PyAny>, max_norm: f64, norm_type: f64, error_if_nonfinite: bool) -> PyResult<Py<PyAny>> {
+fn clip_grad_norm_(
+    py: Python<'_>,
+    parameters: &Bound<'_, PyAny>,
+    #[pyo3(from_py_with = given::<names::max_norm, f64>)] max_norm: f64,
+    #[pyo3(from_py_with = given::<names::norm_type, f64>)] norm_type: f64,
+    #[pyo3(from_py_with = given::<names::error_if_nonfinite, bool>)] error_if_nonfinite: bool,
+) -> PyResult<Py<PyAny>> {
     guard("clip_grad_norm_", || {
         let places = owners("clip_grad_norm_", parameters)?;
         let size = places.iter().map(|p| size_of(&p.meta().shape)).sum();
@@ -67,7 +74,11 @@ fn clip_grad_norm_(py: Python<'_>, parameters: &Bound<'_, PyAny>, max_norm: f64,
 /// >>> x.grad.tolist()
 /// [1.0, -0.5]
 #[pyfunction]
-fn clip_grad_value_(py: Python<'_>, parameters: &Bound<'_, PyAny>, clip_value: f64) -> PyResult<()> {
+fn clip_grad_value_(
+    py: Python<'_>,
+    parameters: &Bound<'_, PyAny>,
+    #[pyo3(from_py_with = given::<names::clip_value, f64>)] clip_value: f64,
+) -> PyResult<()> {
     guard("clip_grad_value_", || {
         let places = owners("clip_grad_value_", parameters)?;
         let size = places.iter().map(|p| size_of(&p.meta().shape)).sum();

@@ -1,17 +1,16 @@
-//! Python values in: numbers, nested lists, arrays of others.
+//! Python values in: numbers, nested lists, arrays of others. What comes out keeps its place on the tape.
 
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyFloat, PyInt, PyList, PyRange, PyString, PyTuple};
+use pyo3::types::{PyBool, PyByteArray, PyBytes, PyFloat, PyInt, PyList, PyRange, PyString, PyTuple};
 
-use super::error::{ShapeError, guard};
+use super::error::{GradError, ShapeError, guard};
 use super::numpy;
-use super::operators::run;
 use super::variable::PyVariable;
 use crate::array::{Array, DType, Element, Scalar, Shape, alloc_check, default_float};
 use crate::dispatch;
 use crate::ops;
-use crate::tape::Variable;
+use crate::tape::{self, Variable};
 
 /// One side of an operator.
 pub enum Value {
@@ -22,6 +21,11 @@ pub enum Value {
 }
 
 impl Value {
+    /// The array, if it is one.
+    pub fn variable(&self) -> Option<&Variable> {
+        if let Self::Variable(v) = self { Some(v) } else { None }
+    }
+
     /// As the core's operand.
     pub fn operand(&self) -> ops::Operand<'_> {
         match self {
@@ -66,101 +70,204 @@ pub fn comparable<'py>(o: &Bound<'py, PyAny>, v: &PyVariable) -> PyResult<Bound<
     Ok(PyFloat::new(o.py(), if o.lt(0)? { f64::NEG_INFINITY } else { f64::INFINITY }).into_any())
 }
 
-/// [`operand`] beside the array of `v`.
-pub fn operand_for(o: &Bound<'_, PyAny>, v: &PyVariable) -> PyResult<Option<Value>> {
-    match operand(o) {
-        Err(_) if is_large(o) && v.dtype_now().is_float() => Ok(Some(Value::Scalar(Scalar::Float(o.extract()?)))),
-        other => other,
+/// The arrays beside a value: what Python floats and `np.float64` mean there.
+#[derive(Default)]
+pub struct Beside {
+    /// Whether there is an array.
+    any: bool,
+    /// The widest floating dtype of them.
+    float: Option<DType>,
+}
+
+impl Beside {
+    /// One array.
+    fn of(dtype: DType) -> Self {
+        let mut found = Self::default();
+        found.add(dtype);
+        found
+    }
+
+    /// The arrays of a call, but for `o`.
+    #[cold]
+    pub fn among<'py>(o: &Bound<'_, PyAny>, arguments: impl Iterator<Item = Bound<'py, PyAny>>) -> Self {
+        let mut found = Self::default();
+        arguments.filter(|other| !other.is(o)).for_each(|other| found.see(&other, MAX_DEPTH));
+        found
+    }
+
+    fn add(&mut self, dtype: DType) {
+        self.any = true;
+        if dtype.is_float() {
+            self.float = Some(self.float.map_or(dtype, |d| d.promote(dtype)));
+        }
+    }
+
+    /// Adds `o` when it is an array, and the arrays in a list.
+    fn see(&mut self, o: &Bound<'_, PyAny>, depth: usize) {
+        if let Ok(v) = o.cast::<PyVariable>() {
+            self.add(v.get().dtype_now());
+        } else if let Some(a) = numpy::as_ndarray(o) {
+            // An array of another dtype is an error where it is converted.
+            if let Ok((dtype, _)) = numpy::dtype_of(a) {
+                self.add(dtype);
+            }
+        } else if depth > 0 && is_list(o) {
+            self.any = true;
+            let Ok(items) = o.try_iter() else { return };
+            items.flatten().for_each(|x| self.see(&x, depth - 1));
+        }
     }
 }
 
-/// An operand of an operator, or `None` when `o` is nothing an array can meet.
-/// The cheapest tests come first: our own class, then numbers.
+/// An operand beside the array of `v`.
+pub fn operand_for(o: &Bound<'_, PyAny>, v: &PyVariable) -> PyResult<Option<Value>> {
+    if let Ok(v) = o.cast_exact::<PyVariable>() {
+        return Ok(Some(Value::Variable(v.get().snapshot())));
+    }
+    match scalar(o) {
+        Ok(Some(s)) => Ok(Some(Value::Scalar(s))),
+        Ok(None) => other_operand(o, &|| Beside::of(v.dtype_now())),
+        Err(_) if is_large(o) && v.dtype_now().is_float() => Ok(Some(Value::Scalar(Scalar::Float(o.extract()?)))),
+        Err(e) => Err(e),
+    }
+}
+
+/// A number or an array, or `None` when `o` is neither. The cheapest tests come first: our own class, then numbers.
 pub fn operand(o: &Bound<'_, PyAny>) -> PyResult<Option<Value>> {
     if let Ok(v) = o.cast_exact::<PyVariable>() {
         return Ok(Some(Value::Variable(v.get().snapshot())));
     }
-    if let Some(s) = scalar(o)? {
-        return Ok(Some(Value::Scalar(s)));
+    match scalar(o)? {
+        Some(s) => Ok(Some(Value::Scalar(s))),
+        None => other_operand(o, &Beside::default),
     }
+}
+
+/// What is left for an operand: subclasses, `np.float64`, NumPy arrays, lists and the like. A float of NumPy's is a Python float
+/// beside an array, and numbers in lists are read in the precision of the arrays beside them.
+#[cold]
+pub fn other_operand(o: &Bound<'_, PyAny>, beside: &dyn Fn() -> Beside) -> PyResult<Option<Value>> {
     if let Ok(v) = o.cast::<PyVariable>() {
         return Ok(Some(Value::Variable(v.get().snapshot())));
     }
-    if let Some(a) = numpy::as_ndarray(o) {
-        return Ok(Some(Value::Variable(numpy::from_ndarray(a, None)?.into())));
+    if let Ok(x) = o.cast::<PyFloat>()
+        && beside().any
+    {
+        return Ok(Some(Value::Scalar(Scalar::Float(x.value()))));
     }
-    if o.cast::<PyString>().is_ok() || o.cast::<PyList>().is_ok() || o.cast::<PyTuple>().is_ok() {
+    if is_list(o) {
+        return guard("asarray", || Ok(Some(Value::Variable(Nested::of(o, None)?.beside(&beside())?))));
+    }
+    if is_text(o) || !is_array_like(o)? {
         return Ok(None);
     }
-    if o.hasattr("__array__")? || o.hasattr("__dlpack__")? {
-        return Ok(Some(Value::Variable(array(o, None, None)?.into())));
-    }
-    Ok(None)
+    Ok(Some(Value::Variable(variable(o, None, None)?)))
 }
 
-/// Whatever users put where an array is expected, as an array.
+fn is_text(o: &Bound<'_, PyAny>) -> bool {
+    o.cast::<PyString>().is_ok() || o.cast::<PyBytes>().is_ok() || o.cast::<PyByteArray>().is_ok()
+}
+
+fn is_list(o: &Bound<'_, PyAny>) -> bool {
+    o.cast::<PyList>().is_ok() || o.cast::<PyTuple>().is_ok() || o.cast::<PyRange>().is_ok()
+}
+
+/// Whether `o` has one of the protocols of arrays.
+fn is_array_like(o: &Bound<'_, PyAny>) -> PyResult<bool> {
+    Ok(numpy::as_ndarray(o).is_some() || o.cast::<PyFloat>().is_ok() || numpy::has_buffer(o) || o.hasattr("__array__")? || o.hasattr("__dlpack__")?)
+}
+
+/// Whatever users put where an array is expected. A Variable keeps its history, and lists that hold Variables are stacked by
+/// recorded operations: every place that takes an array calls this, or [`untracked`].
 ///
+/// A dtype that cannot carry gradients raises for tracked values: only `astype` drops them for it.
 /// `copy`: true always copies, false raises where a copy is needed, none copies when it must.
-pub fn array(o: &Bound<'_, PyAny>, dtype: Option<DType>, copy: Option<bool>) -> PyResult<Array> {
-    guard("asarray", || converted(o, dtype, copy))
-}
-
-/// As [`array`], in memory of its own.
-pub fn fresh(o: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<Array> {
-    guard("array", || {
-        let a = converted(o, dtype, None)?;
-        let own = a.storage().is_pooled() && o.cast::<PyVariable>().is_err();
-        if own { Ok(a) } else { run(o.py(), a.size(), || Ok(a.copy())) }
+pub fn variable(o: &Bound<'_, PyAny>, dtype: Option<DType>, copy: Option<bool>) -> PyResult<Variable> {
+    guard("asarray", || {
+        let v = unconverted(o, dtype, copy)?;
+        match dtype {
+            Some(d) if d != v.dtype() => {
+                if copy == Some(false) {
+                    return Err(PyValueError::new_err(format!("asarray(copy=False): converting {} to {d} needs a copy", v.dtype())));
+                }
+                Ok(ops::stored_as("asarray", &v, d)?)
+            }
+            _ => Ok(v),
+        }
     })
 }
 
-fn converted(o: &Bound<'_, PyAny>, dtype: Option<DType>, copy: Option<bool>) -> PyResult<Array> {
-    let a = raw_array(o, dtype, copy)?;
-    match dtype {
-        Some(d) if d != a.dtype() => {
-            if copy == Some(false) {
-                return Err(PyValueError::new_err(format!("asarray(copy=False): converting {} to {d} needs a copy", a.dtype())));
-            }
-            let size = a.size();
-            Ok(run(o.py(), size, || ops::astype(&a.into(), d))?.into_array())
-        }
-        _ => Ok(a),
+/// As [`variable`], in memory of its own.
+pub fn fresh(o: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<Variable> {
+    let v = variable(o, dtype, None)?;
+    guard("array", || if v.array().storage().is_pooled() && o.cast::<PyVariable>().is_err() { Ok(v) } else { copied(&v) })
+}
+
+/// As [`variable`] for a place that takes data without history: raises where that would lose one.
+pub fn untracked(what: &str, o: &Bound<'_, PyAny>, dtype: Option<DType>, copy: Option<bool>) -> PyResult<Array> {
+    let v = variable(o, dtype, copy)?;
+    if v.is_tracked() && tape::is_recording() {
+        return Err(GradError::new_err(format!(
+            "{what} takes data without a graph, but the data {} gradients; use tg.asarray(data) to keep the graph, or detach() to drop it",
+            if o.cast::<PyVariable>().is_ok() { "is a Variable that requires" } else { "holds Variables that require" }
+        )));
+    }
+    Ok(v.into_array())
+}
+
+/// As [`variable`] for what is stored in an array of `dtype`: numbers in a list are read as numbers of it.
+pub fn stored(o: &Bound<'_, PyAny>, dtype: DType) -> PyResult<Variable> {
+    if is_list(o) { guard("assignment", || Nested::of(o, Some(dtype))?.beside(&Beside::default())) } else { variable(o, None, None) }
+}
+
+/// A number to be stored in the array of `v`, if `o` is one.
+pub fn number_for(o: &Bound<'_, PyAny>, v: &PyVariable) -> PyResult<Option<Scalar>> {
+    match scalar_for(o, Some(v.dtype_now()))? {
+        None => Ok(o.cast::<PyFloat>().ok().map(|x| Scalar::Float(x.value()))),
+        found => Ok(found),
     }
 }
 
-fn raw_array(o: &Bound<'_, PyAny>, dtype: Option<DType>, copy: Option<bool>) -> PyResult<Array> {
-    let fresh = |a: Array| if copy == Some(true) { a.copy() } else { a };
+fn copied(v: &Variable) -> PyResult<Variable> {
+    Ok(if v.is_tracked() { ops::positive(v)? } else { v.array().copy().into() })
+}
+
+fn unconverted(o: &Bound<'_, PyAny>, dtype: Option<DType>, copy: Option<bool>) -> PyResult<Variable> {
+    let fresh = |v: Variable| if copy == Some(true) { copied(&v) } else { Ok(v) };
     if let Ok(v) = o.cast::<PyVariable>() {
-        return Ok(fresh(v.get().snapshot().into_array()));
+        return fresh(v.get().snapshot());
     }
     if let Some(s) = scalar_for(o, dtype)? {
         no_copy(copy, "a Python number")?;
         let dtype = dtype.unwrap_or_else(|| s.dtype());
         s.check("asarray", dtype)?;
-        return Ok(Array::full(&[], s, dtype));
+        return Ok(Array::full(&[], s, dtype).into());
     }
     if let Some(a) = numpy::as_ndarray(o) {
-        return numpy::from_ndarray(a, copy);
+        return Ok(numpy::from_ndarray(a, copy)?.into());
     }
-    if let Ok(range) = o.cast::<PyRange>() {
-        no_copy(copy, "a range")?;
-        return nested(&o.py().get_type::<PyList>().call1((range,))?, dtype);
+    if let Ok(x) = o.cast::<PyFloat>() {
+        // np.float64 keeps its precision; other subclasses are Python floats.
+        no_copy(copy, "a number")?;
+        return Ok(if o.hasattr("dtype")? { Array::scalar(x.value()) } else { Array::full(&[], x.value().into(), default_float()) }.into());
     }
-    if o.cast::<PyList>().is_ok() || o.cast::<PyTuple>().is_ok() {
+    if is_list(o) {
         no_copy(copy, "a nested list")?;
-        return nested(o, dtype);
+        return Nested::of(o, dtype)?.beside(&Beside::default());
     }
     if o.cast::<PyString>().is_ok() {
         return Err(PyTypeError::new_err("a string cannot be converted to an array of numbers"));
     }
-    if o.hasattr("__dlpack__")? && !o.hasattr("__array__")? {
-        return super::dlpack::import(o).map(fresh);
+    let (has_array, has_buffer) = (o.hasattr("__array__")?, numpy::has_buffer(o));
+    if !has_array && o.hasattr("__dlpack__")? {
+        return Ok(super::dlpack::import(o, copy)?.into());
     }
-    let from_buffer = o.hasattr("__array__")? || pyo3::types::PyMemoryView::from(o).is_ok();
-    if from_buffer {
-        let a = o.py().import("numpy")?.call_method1("asarray", (o,))?;
+    if has_array || has_buffer {
+        // A buffer is opened here, since NumPy passes over what its owner raises.
+        let o = if has_array || is_text(o) { o.clone() } else { pyo3::types::PyMemoryView::from(o)?.into_any() };
+        let a = o.py().import("numpy")?.call_method1("asarray", (&o,))?;
         return match numpy::as_ndarray(&a) {
-            Some(a) => numpy::from_ndarray(a, copy),
+            Some(a) => Ok(numpy::from_ndarray(a, copy)?.into()),
             None => Err(PyTypeError::new_err(format!("numpy.asarray gave no array for {}", o.get_type().name()?))),
         };
     }
@@ -177,81 +284,153 @@ fn no_copy(copy: Option<bool>, what: &str) -> PyResult<()> {
     Ok(())
 }
 
-/// Elements of a nested list, and the shape they make.
+/// Writes numbers over the elements.
+fn fill(out: &mut Array, numbers: &[Scalar]) {
+    dispatch!(out.dtype(), T => {
+        for (o, s) in out.data_mut::<T>().iter_mut().zip(numbers) {
+            *o = T::from_scalar(*s);
+        }
+    });
+}
+
+/// Lists nested deeper are an error.
+const MAX_DEPTH: usize = 32;
+
+/// Elements of a nested list in row-major order, and the shape they make.
 #[derive(Default)]
 struct Nested {
     shape: Shape,
-    values: Vec<Scalar>,
-    /// The widest dtype of arrays inside; numbers are weak beside it.
-    strong: Option<DType>,
+    /// Python's numbers.
+    numbers: Vec<Scalar>,
+    /// The arrays, each with the number of `numbers` before it.
+    arrays: Vec<(usize, Variable)>,
     /// The dtype asked for.
     dtype: Option<DType>,
 }
 
-fn nested(o: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<Array> {
-    let mut found = Nested { dtype, ..Nested::default() };
-    found.visit(o, 0, &mut Vec::new())?;
-    let weak = found.values.iter().fold(None, |d: Option<DType>, s| {
-        let own = s.dtype();
-        Some(d.map_or(own, |d| if own.is_float() || d.is_float() { default_float() } else { d.promote(own) }))
-    });
-    let inferred = match (found.strong, weak) {
-        (Some(s), _) => found.values.iter().fold(s, |d, v| v.promote(d)),
-        (None, Some(w)) => w,
-        (None, None) => default_float(),
-    };
-    let dtype = dtype.unwrap_or(inferred);
-    found.values.iter().try_for_each(|s| s.check("asarray", dtype))?;
-    let mut out = Array::empty(&found.shape, dtype);
-    dispatch!(dtype, T => {
-        for (o, s) in out.data_mut::<T>().iter_mut().zip(&found.values) {
-            *o = T::from_scalar(*s);
-        }
-    });
-    Ok(out)
-}
-
 impl Nested {
+    /// What is in a list, a tuple or a range.
+    fn of(o: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<Self> {
+        let mut found = Self { dtype, ..Self::default() };
+        found.visit(o, 0, &mut Vec::new())?;
+        Ok(found)
+    }
+
+    /// The dtype asked for, or that of the arrays, beside which numbers are weak, or that of the numbers. A floating one is at least as
+    /// wide as the arrays beside the list, so that its numbers lose no digits.
+    fn dtype(&self, beside: &Beside) -> DType {
+        if let Some(dtype) = self.dtype {
+            return dtype;
+        }
+        let strong = self.arrays.iter().map(|(_, v)| v.dtype()).reduce(DType::promote);
+        let inferred = match strong {
+            Some(strong) => self.numbers.iter().fold(strong, |d, v| v.promote(d)),
+            None => self
+                .numbers
+                .iter()
+                .map(|s| s.dtype())
+                .reduce(|d, own| if own.is_float() || d.is_float() { default_float() } else { d.promote(own) })
+                .unwrap_or_else(default_float),
+        };
+        match beside.float {
+            // A list of numbers takes the dtype beside it; one that holds arrays is at least as wide as they are.
+            Some(float) if strong.is_none() && inferred.is_float() => float,
+            Some(float) if inferred.is_float() => inferred.promote(float),
+            _ => inferred,
+        }
+    }
+
+    /// The array.
+    fn beside(&self, beside: &Beside) -> PyResult<Variable> {
+        let dtype = self.dtype(beside);
+        self.numbers.iter().try_for_each(|s| s.check("asarray", dtype))?;
+        if self.arrays.is_empty() {
+            let mut out = Array::empty(&self.shape, dtype);
+            fill(&mut out, &self.numbers);
+            return Ok(out.into());
+        }
+        let arrays = alloc_check::try_collect(self.arrays.iter().map(|(_, v)| ops::stored_as("asarray", v, dtype)))?;
+        let first = arrays[0].shape();
+        let alike = arrays.iter().all(|v| v.shape() == first) && (self.numbers.is_empty() || first.is_empty());
+        let parts = self.parts(&arrays, dtype, alike)?;
+        let joined = if alike { ops::stack(&parts, 0)? } else { ops::concat(&parts, Some(0))? };
+        let shape: Vec<isize> = self.shape.iter().map(|n| n.cast_signed()).collect();
+        Ok(if joined.shape() == &self.shape[..] { joined } else { ops::reshape(&joined, &shape)? })
+    }
+
+    /// All elements in order: the arrays as they are and each number by itself, to be stacked; or all flat, to be joined.
+    fn parts(&self, arrays: &[Variable], dtype: DType, alike: bool) -> PyResult<Vec<Variable>> {
+        let (mut parts, mut done) = (alloc_check::with_capacity(arrays.len()), 0);
+        let numbers = |from: usize, to: usize, parts: &mut Vec<Variable>| {
+            let numbers = &self.numbers[from..to];
+            if alike {
+                parts.extend(numbers.iter().map(|s| Variable::from(Array::full(&[], *s, dtype))));
+            } else if !numbers.is_empty() {
+                let mut run = Array::empty(&[numbers.len()], dtype);
+                fill(&mut run, numbers);
+                alloc_check::push(&mut parts, run.into());
+            }
+        };
+        for ((at, _), v) in self.arrays.iter().zip(arrays) {
+            numbers(done, *at, &mut parts);
+            alloc_check::push(&mut parts, if alike { v.clone() } else { ops::flatten(v)? });
+            done = *at;
+        }
+        numbers(done, self.numbers.len(), &mut parts);
+        Ok(parts)
+    }
+
     /// Adds what is at `path`; the first visit of a depth sets the size there.
     fn visit(&mut self, o: &Bound<'_, PyAny>, depth: usize, path: &mut Vec<usize>) -> PyResult<()> {
         if let Some(s) = scalar_for(o, self.dtype)? {
-            alloc_check::push(&mut self.values, s);
+            alloc_check::push(&mut self.numbers, s);
             return self.expect_leaf(depth, path);
         }
         if let Ok(items) = o.cast::<PyList>() {
-            return self.visit_all(items.iter(), items.len(), depth, path);
+            return self.visit_all(items.iter().map(Ok), items.len(), depth, path);
         }
         if let Ok(items) = o.cast::<PyTuple>() {
-            return self.visit_all(items.iter(), items.len(), depth, path);
+            return self.visit_all(items.iter().map(Ok), items.len(), depth, path);
         }
-        let a = raw_array(o, None, None).map_err(|_| {
+        if let Ok(items) = o.cast::<PyRange>() {
+            return self.visit_all(items.try_iter()?, items.len()?, depth, path);
+        }
+        if is_text(o) || !(o.cast::<PyVariable>().is_ok() || is_array_like(o)?) {
             let name = o.get_type().name().map_or_else(|_| "?".to_owned(), |n| n.to_string());
-            PyTypeError::new_err(format!("cannot make an array: the element at {path:?} is {name}, expected numbers or nested lists of them"))
-        })?;
-        for (k, &n) in a.shape().iter().enumerate() {
+            return Err(PyTypeError::new_err(format!(
+                "cannot make an array: the element at {path:?} is {name}, expected numbers or nested lists of them"
+            )));
+        }
+        let v = unconverted(o, None, None)?;
+        for (k, &n) in v.shape().iter().enumerate() {
             self.expect_size(depth + k, n, path)?;
         }
-        self.strong = Some(self.strong.map_or(a.dtype(), |d| d.promote(a.dtype())));
-        alloc_check::reserve(&mut self.values, a.size());
-        dispatch!(a.dtype(), T => self.values.extend(a.contiguous().as_slice::<T>().into_iter().flatten().map(|x| x.to_scalar())));
-        self.expect_leaf(depth + a.ndim(), path)
+        let ndim = v.ndim();
+        alloc_check::push(&mut self.arrays, (self.numbers.len(), v));
+        self.expect_leaf(depth + ndim, path)
     }
 
-    fn visit_all<'py>(&mut self, items: impl Iterator<Item = Bound<'py, PyAny>>, n: usize, depth: usize, path: &mut Vec<usize>) -> PyResult<()> {
-        if depth > 32 {
-            return Err(PyValueError::new_err("cannot make an array: lists are nested deeper than 32"));
+    fn visit_all<'py>(
+        &mut self,
+        items: impl Iterator<Item = PyResult<Bound<'py, PyAny>>>,
+        n: usize,
+        depth: usize,
+        path: &mut Vec<usize>,
+    ) -> PyResult<()> {
+        if depth > MAX_DEPTH {
+            return Err(PyValueError::new_err(format!("cannot make an array: lists are nested deeper than {MAX_DEPTH}")));
         }
         self.expect_size(depth, n, path)?;
         for (i, item) in items.enumerate() {
             path.push(i);
-            self.visit(&item, depth + 1, path)?;
+            self.visit(&item?, depth + 1, path)?;
             path.pop();
         }
         Ok(())
     }
 
     fn expect_size(&mut self, depth: usize, n: usize, path: &[usize]) -> PyResult<()> {
-        if depth == self.shape.len() && self.values.is_empty() {
+        if depth == self.shape.len() && self.numbers.is_empty() && self.arrays.is_empty() {
             self.shape.push(n);
             return Ok(());
         }

@@ -63,7 +63,8 @@ impl PyDType {
     }
 }
 
-/// A dtype from whatever users write for one: `tg.float32`, `"float32"`, `np.float32`, `np.dtype(...)`, `float`.
+/// A dtype from whatever users write for one: `tg.float32`, `"float32"`, `np.float32`, `np.dtype(...)`, and as in NumPy `float` for
+/// float64, `int` for int64.
 pub fn extract(o: &Bound<'_, PyAny>) -> PyResult<DType> {
     if let Ok(d) = o.cast::<PyDType>() {
         return Ok(d.get().0);
@@ -71,7 +72,7 @@ pub fn extract(o: &Bound<'_, PyAny>) -> PyResult<DType> {
     let py = o.py();
     if let Ok(t) = o.cast::<PyType>() {
         if t.is(py.get_type::<PyFloat>()) {
-            return Ok(default_float());
+            return Ok(DType::F64);
         }
         if t.is(py.get_type::<PyInt>()) {
             return Ok(DType::I64);

@@ -10,8 +10,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyTuple, PyType};
 
 use super::error::{GradError, external, guard};
+use super::number::holds_tracked;
 use super::variable::{PyVariable, expect, wrap};
-use crate::array::{Array, Handle};
+use crate::array::Array;
 use crate::error::{Result, show_shape};
 use crate::tape::{self, Attrs, CustomRule, Edge, Grads, Hook, HookFn, Leaf, NodeRef, Op, Owned, Rule, Step, Variable};
 
@@ -32,7 +33,8 @@ impl HookFn for PyHook {
             if out.is_none(py) {
                 return Ok(None);
             }
-            Ok(Some(expect(out.bind(py), "what a gradient hook returns")?.get().snapshot()))
+            // Lent memory is copied: no later write to it changes the gradient.
+            Ok(Some(expect(out.bind(py), "what a gradient hook returns")?.get().snapshot().pooled()))
         })
         .map_err(external)
     }
@@ -145,7 +147,7 @@ impl FunctionRule {
         if g.is_none() || !step.needs(i) {
             return Ok(None);
         }
-        let g = expect(g, &format!("{}.backward: gradient {k}", self.name))?.get().snapshot();
+        let g = expect(g, &format!("{}.backward: gradient {k}", self.name))?.get().snapshot().pooled();
         let meta = step.meta(i);
         if g.shape() != meta.shape.as_slice() || g.dtype() != meta.dtype {
             return Err(GradError::new_err(format!(
@@ -176,6 +178,12 @@ fn apply<'py>(cls: &Bound<'py, PyType>, ctx: &Bound<'py, PyAny>, args: &Bound<'p
         if let Ok(v) = a.cast::<PyVariable>() {
             places.push(k);
             inputs.push(v.get().snapshot());
+        } else if holds_tracked(&a) {
+            return Err(GradError::new_err(format!(
+                "{name}.apply: argument {k} is a {} that holds a Variable which requires gradients; pass such Variables as arguments of \
+                 their own, as in apply(*variables), or detach() them",
+                a.get_type().name()?
+            )));
         }
     }
     let out = {
@@ -212,35 +220,16 @@ fn apply<'py>(cls: &Bound<'py, PyType>, ctx: &Bound<'py, PyAny>, args: &Bound<'p
     if many { Ok(result.into_any()) } else { result.get_item(0) }
 }
 
-/// The value of `v` at present and its place on the tape, in an object that nobody else changes.
+/// The value of `v` at present and its place on the tape, in an object that no one else changes, and as the tape would keep it.
 #[pyfunction]
-fn _snapshot(v: &Bound<'_, PyVariable>) -> PyVariable {
-    PyVariable::new(v.get().snapshot())
+fn _saved(v: &Bound<'_, PyVariable>) -> PyVariable {
+    let v = v.get().snapshot();
+    PyVariable::new(Variable::with_edge(v.array().kept(), v.edge().clone()))
 }
 
-/// Keeps others from writing into the memory of a value while it lives, as a node of the tape does for what it saves.
-#[pyclass(frozen, module = "tapegrad")]
-struct _Lock(Handle);
-
-#[pymethods]
-impl _Lock {
-    #[new]
-    fn new(v: &Bound<'_, PyVariable>) -> Self {
-        let storage = v.get().snapshot().array().storage().clone();
-        storage.lock();
-        Self(storage)
-    }
-}
-
-impl Drop for _Lock {
-    fn drop(&mut self) {
-        self.0.unlock();
-    }
-}
-
-/// Visits the Python objects that only `v` keeps alive through the tape.
-pub fn traverse(v: &Variable, visit: &PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
-    let Edge::Node { node, .. } = v.edge() else { return Ok(()) };
+/// Visits the Python objects that only a handle at `edge` keeps alive through the tape.
+pub fn traverse_edge(edge: &Edge, visit: &PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
+    let Edge::Node { node, .. } = edge else { return Ok(()) };
     let mut result = Ok(());
     tape::visit_owned(node, &mut |owned| {
         if result.is_err() {
@@ -272,7 +261,6 @@ fn visit_hook(hook: &dyn HookFn, visit: &PyVisit<'_>) -> std::result::Result<(),
 /// Puts custom functions on the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<HookHandle>()?;
-    m.add_class::<_Lock>()?;
-    m.add_function(wrap_pyfunction!(_snapshot, m)?)?;
+    m.add_function(wrap_pyfunction!(_saved, m)?)?;
     m.add_function(wrap_pyfunction!(apply_function, m)?)
 }

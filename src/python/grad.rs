@@ -11,12 +11,13 @@ use crate::tape::{self, BackwardOptions, Variable};
 
 type Roots = Vec<(Variable, Option<Variable>)>;
 
-/// What users pass as a gradient: a Variable keeps its history, other things take the dtype of `root`.
+/// What users pass as a gradient: a Variable keeps its history, other things take the dtype of `root`. It may become a `.grad`,
+/// so lent memory is copied: no later write to it changes the gradient.
 pub fn cotangent(g: &Bound<'_, PyAny>, root: &Variable) -> PyResult<Variable> {
     if let Ok(v) = g.cast::<PyVariable>() {
-        return Ok(v.get().snapshot());
+        return Ok(v.get().snapshot().pooled());
     }
-    Ok(convert::array(g, Some(root.dtype()), None)?.into())
+    Ok(convert::variable(g, Some(root.dtype()), None)?.pooled())
 }
 
 /// A backward pass.

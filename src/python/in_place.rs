@@ -1,16 +1,20 @@
-//! In-place operators and item assignment: updates of a value, which overwrite the buffer when nobody else holds it.
+//! In-place operators, item assignment and methods such as `add_`: updates of a value, which overwrite the buffer when nobody else
+//! holds it. On a view they are updates of a part of its base.
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
 use super::convert::{self, Value};
-use super::error::guard;
+use super::error::{DTypeError, ShapeError, guard};
 use super::index;
 use super::operators::{BinaryFn, elements, run};
 use super::variable::{PyVariable, State};
+use super::view::{self, Link};
 use crate::array::Array;
-use crate::error::Result;
-use crate::ops::{self, Operand, work};
+use crate::error::{Result, show_shape};
+use crate::ops::index::Assignment;
+use crate::ops::view::Part;
+use crate::ops::{self, IndexItem, Operand, apply_binary, update_binary, work};
 use crate::tape;
 
 /// Overwrites its first operand and says so, or leaves it to the operation that makes a new array.
@@ -30,13 +34,24 @@ fn overwrite(v: &PyVariable, other: &Value, f: impl FnOnce(&mut Array) -> Result
     }
     match &mut *v.state.lock() {
         State::Value(v) if !v.is_tracked() => f(v.array_mut()),
-        State::Value(_) => Ok(false),
+        State::Value(_) | State::View(_) => Ok(false),
         State::Leaf(leaf) => leaf.overwrite(f).unwrap_or(Ok(false)),
     }
 }
 
-/// `slf op= other`.
+/// Whether a value is tracked.
+fn is_tracked(value: &Value) -> bool {
+    matches!(value, Value::Variable(v) if v.is_tracked())
+}
+
+/// `slf op= other`. An element becomes a value of its own, as NumPy's scalars do.
 pub fn operate(slf: &Bound<'_, PyVariable>, other: &Bound<'_, PyAny>, name: &str, f: BinaryFn, update: UpdateFn) -> PyResult<()> {
+    slf.get().let_go();
+    change(slf, other, name, f, update)
+}
+
+/// As [`operate`], but through an element, too.
+fn change(slf: &Bound<'_, PyVariable>, other: &Bound<'_, PyAny>, name: &str, f: BinaryFn, update: UpdateFn) -> PyResult<()> {
     let v = slf.get();
     guard(name, || {
         v.check_in_place(name)?;
@@ -44,6 +59,9 @@ pub fn operate(slf: &Bound<'_, PyVariable>, other: &Bound<'_, PyAny>, name: &str
             let got = other.get_type().name()?;
             return Err(PyTypeError::new_err(format!("{name}: the right side must be an array or a number, got {got}")));
         };
+        if let Some(link) = v.link(slf.py()) {
+            return change_view(slf, &link, other, name, f, update);
+        }
         let size = elements(name, &v.snapshot(), &other);
         let old = run(slf.py(), size, || if overwrite(v, &other, |a| update(a, other.operand()))? { Ok(None) } else { Ok(Some(v.snapshot())) })?;
         let Some(old) = old else { return Ok(()) };
@@ -53,29 +71,177 @@ pub fn operate(slf: &Bound<'_, PyVariable>, other: &Bound<'_, PyAny>, name: &str
     })
 }
 
+/// [`change`] of a view: a new window, which is put into the base.
+fn change_view(slf: &Bound<'_, PyVariable>, link: &Link, other: Value, name: &str, f: BinaryFn, update: UpdateFn) -> PyResult<()> {
+    let (py, v) = (slf.py(), slf.get());
+    link.check(name, is_tracked(&other))?;
+    let old = v.snapshot();
+    let size = elements(name, &old, &other);
+    if run(py, size, || link.update(|a| update(a, other.operand())))? {
+        return Ok(());
+    }
+    let new = run(py, size, || f(Operand::Variable(&old), other.operand()))?;
+    let new = PyVariable::fit_in_place(name, old.array(), &new)?;
+    // Both may share the base's buffer, which can be overwritten when they are gone.
+    drop((old, other));
+    link.put(py, new)?;
+    v.reload(link)
+}
+
 /// `slf[key] = value`.
 pub fn assign(slf: &Bound<'_, PyVariable>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
     let v = slf.get();
     guard("assignment", || {
         v.check_in_place("assignment")?;
         let items = index::items(key)?;
-        let value = match convert::operand_for(value, v)? {
-            Some(value) => value,
-            // A list takes the array's dtype, so what does not fit is seen here.
-            None => Value::Variable(convert::array(value, Some(v.dtype_now()), None)?.into()),
-        };
-        let py = slf.py();
-        let old = v.snapshot();
-        let size = work::indexed(old.shape(), &items).max(if let Value::Variable(v) = &value { v.array().size() } else { 0 });
-        // The handle is locked while it is written. Lent memory that the write replaces needs the interpreter to be given back.
-        let size = if old.array().storage().is_pooled() { size } else { 0 };
-        drop(old); // what is written below must be shared by nobody else
-        if run(py, size, || overwrite(v, &value, |a| ops::write_item(a, &items, value.operand())))? {
+        let link = v.link(slf.py());
+        if is_written(slf, link.as_ref(), &items, value)? {
             return Ok(());
         }
-        let old = v.snapshot();
-        let new = run(py, size.max(old.array().size()), || ops::set_item(&old, &items, value.operand()))?;
-        drop(old);
-        v.replace("assignment", new)
+        let value = match convert::number_for(value, v)? {
+            Some(number) => Value::Scalar(number),
+            None => Value::Variable(convert::stored(value, v.dtype_now())?),
+        };
+        match link {
+            Some(link) => assign_view(slf, &link, &items, value),
+            None => assign_value(slf, &items, value),
+        }
     })
+}
+
+/// Whether `value` is the very part that is assigned to: the end of `x[i] += y`, which has written already.
+fn is_written(slf: &Bound<'_, PyVariable>, link: Option<&Link>, items: &[IndexItem], value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let Ok(value) = value.cast::<PyVariable>() else { return Ok(false) };
+    let Some(part) = value.get().as_link(slf.py()) else { return Ok(false) };
+    let own = view::whole(slf);
+    let target = link.unwrap_or(&own);
+    if !part.base.is(&target.base) {
+        return Ok(false);
+    }
+    let map = target.layout();
+    Ok(match ops::index::window_of(map.shape(), items)? {
+        Some(window) => part.is_same(&target.clone_ref(slf.py()).with_map(window.layout(&map))),
+        None => false,
+    })
+}
+
+/// [`assign`] to a handle that is no view.
+fn assign_value(slf: &Bound<'_, PyVariable>, items: &[IndexItem], value: Value) -> PyResult<()> {
+    let v = slf.get();
+    let (shape, dtype) = v.with_meta();
+    let Some((place, fitted)) = Assignment::new(&shape, dtype, items, value.operand())? else {
+        let old = v.snapshot();
+        let lent = old.array().is_lent() || value.variable().is_some_and(|v| v.array().is_lent()) || index::is_lent(items);
+        let size = if lent { 0 } else { old.array().size().max(work::indexed(&shape, items)) };
+        let new = run(slf.py(), size, || ops::set_item(&old, items, value.operand()))?;
+        drop(old);
+        return v.replace("assignment", new);
+    };
+    drop(value);
+    view::put(slf.py(), v, &Part::Item(place), fitted, tape::is_recording())
+}
+
+/// [`assign`] to a view.
+fn assign_view(slf: &Bound<'_, PyVariable>, link: &Link, items: &[IndexItem], value: Value) -> PyResult<()> {
+    let (py, v) = (slf.py(), slf.get());
+    link.check("assignment", is_tracked(&value))?;
+    let (map, dtype) = (link.layout(), v.dtype_now());
+    if let Some(window) = ops::index::window_of(map.shape(), items)? {
+        let part = window.layout(&map);
+        let fitted = ops::index::assigned(value.operand(), dtype, part.shape(), false)?;
+        drop(value);
+        link.clone_ref(py).with_map(part).put(py, fitted)?;
+    } else {
+        let old = v.snapshot();
+        let new = ops::set_item(&old, items, value.operand())?;
+        drop((old, value));
+        link.put(py, new)?;
+    }
+    v.reload(link)
+}
+
+/// The factor of `add_` and `sub_`, which stands for 1 when it is not given.
+fn scaled<'py>(other: &Bound<'py, PyAny>, alpha: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+    alpha.map_or_else(|| Ok(other.clone()), |alpha| other.mul(alpha))
+}
+
+#[pymethods]
+impl PyVariable {
+    /// Adds `other`, times `alpha`, in place: to the base, if this is a view.
+    #[pyo3(signature = (other, *, alpha = None))]
+    fn add_<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>, alpha: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, Self>> {
+        let other = scaled(other, alpha)?;
+        change(slf, &other, "add_", apply_binary::<ops::arithmetic::add>, update_binary::<ops::arithmetic::add>)?;
+        Ok(slf.clone())
+    }
+
+    /// Subtracts `other`, times `alpha`, in place: from the base, if this is a view.
+    #[pyo3(signature = (other, *, alpha = None))]
+    fn sub_<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>, alpha: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, Self>> {
+        let other = scaled(other, alpha)?;
+        change(slf, &other, "sub_", apply_binary::<ops::arithmetic::subtract>, update_binary::<ops::arithmetic::subtract>)?;
+        Ok(slf.clone())
+    }
+
+    /// Multiplies by `other` in place: the base, if this is a view.
+    fn mul_<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+        change(slf, other, "mul_", apply_binary::<ops::arithmetic::multiply>, update_binary::<ops::arithmetic::multiply>)?;
+        Ok(slf.clone())
+    }
+
+    /// Divides by `other` in place: the base, if this is a view.
+    fn div_<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+        change(slf, other, "div_", apply_binary::<ops::arithmetic::divide>, update_binary::<ops::arithmetic::divide>)?;
+        Ok(slf.clone())
+    }
+
+    /// Sets all elements to those of `source`, which is broadcast and converted.
+    fn copy_<'py>(slf: &Bound<'py, Self>, source: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+        assign(slf, pyo3::types::PyEllipsis::get(slf.py()).as_any(), source)?;
+        Ok(slf.clone())
+    }
+
+    /// Sets all elements to one number.
+    fn fill_<'py>(slf: &Bound<'py, Self>, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+        Self::copy_(slf, value)
+    }
+
+    /// Sets all elements to zero.
+    fn zero_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
+        Self::copy_(slf, 0_i32.into_pyobject(slf.py())?.as_any())
+    }
+
+    /// The data without history: an untracked view. Writing through it changes the data alone, also of a leaf, and is not recorded; what
+    /// the tape saved keeps its values. It can be assigned: ``x.data = y`` gives ``x`` the data of ``y``, of the same shape and dtype.
+    #[getter]
+    fn data(slf: &Bound<'_, Self>) -> Self {
+        view::detached(slf)
+    }
+
+    #[setter(data)]
+    fn set_data(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let v = slf.get();
+        guard("data", || {
+            let (shape, dtype) = v.with_meta();
+            let new = convert::variable(value, None, None)?.detach();
+            if new.shape() != shape.as_slice() {
+                let (have, got) = (show_shape(&shape), show_shape(new.shape()));
+                return Err(ShapeError::new_err(format!("data: the array has shape {have}, so it cannot take data of shape {got}")));
+            }
+            if new.dtype() != dtype {
+                let got = new.dtype();
+                return Err(DTypeError::new_err(format!(
+                    "data: the array has dtype {dtype}, so it cannot take data of {got}; convert it with astype()"
+                )));
+            }
+            let _off = tape::recording(false);
+            match v.link(slf.py()) {
+                Some(link) => {
+                    link.put(slf.py(), new)?;
+                    v.reload(&link)
+                }
+                None => v.replace("data", new),
+            }
+        })
+    }
 }

@@ -1,12 +1,15 @@
 //! What stands between square brackets, as the core's index items.
 
-use pyo3::exceptions::{PyIndexError, PyTypeError};
+use pyo3::exceptions::{PyIndexError, PyOverflowError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyEllipsis, PyFloat, PyInt, PyList, PySlice, PyString, PyTuple};
 
-use super::{convert, numpy};
-use crate::array::{Array, DType, alloc_check};
+use super::convert::{self, Value};
+use super::error::DTypeError;
+use super::numpy;
+use super::variable::PyVariable;
+use crate::array::{Array, DType, Scalar, alloc_check};
 use crate::ops::index::IndexItem;
 
 /// The items of an index: a tuple's, or the one thing given.
@@ -15,6 +18,11 @@ pub fn items(key: &Bound<'_, PyAny>) -> PyResult<Vec<IndexItem>> {
         Ok(t) => alloc_check::try_collect(t.iter().map(|k| item(&k))),
         Err(_) => Ok(vec![item(key)?]),
     }
+}
+
+/// Whether the memory of an index array is lent: its owner may write it whenever a Python thread runs.
+pub fn is_lent(items: &[IndexItem]) -> bool {
+    items.iter().any(|item| if let IndexItem::Array(v) = item { v.array().is_lent() } else { false })
 }
 
 fn item(key: &Bound<'_, PyAny>) -> PyResult<IndexItem> {
@@ -30,6 +38,15 @@ fn item(key: &Bound<'_, PyAny>) -> PyResult<IndexItem> {
     if key.cast::<PyInt>().is_ok() {
         return position(key);
     }
+    if let Ok(v) = key.cast::<PyVariable>()
+        && let v = v.get().snapshot()
+        && v.ndim() == 0
+        && v.dtype().is_integer()
+    {
+        // What NumPy has as a scalar is an int here.
+        let at = if let Scalar::Int(i) = v.array().item()? { i } else { 0 };
+        return Ok(IndexItem::Int(isize::try_from(at).unwrap_or(isize::MAX)));
+    }
     if let Ok(s) = key.cast::<PySlice>() {
         let part = |name| bound(&s.getattr(name)?);
         let py = key.py();
@@ -42,15 +59,27 @@ fn item(key: &Bound<'_, PyAny>) -> PyResult<IndexItem> {
         return Err(no_index(key));
     }
     let listed = key.cast::<PyList>().is_ok() || key.cast::<PyTuple>().is_ok();
-    match convert::array(key, None, None) {
+    match convert::operand(key) {
         // A list of nothing holds ints as well as anything.
-        Ok(a) if listed && a.size() == 0 => Ok(IndexItem::Array(Array::empty(a.shape(), DType::I64).into())),
-        Ok(a) => Ok(IndexItem::Array(a.into())),
-        Err(e) if listed => Err(PyIndexError::new_err(format!("a list in an index must hold ints or bools: {}", e.value(key.py())))),
-        // An ndarray has __index__ whatever it holds.
-        Err(_) if numpy::as_ndarray(key).is_none() && key.hasattr("__index__")? => position(key),
-        Err(_) => Err(no_index(key)),
+        Ok(Some(Value::Variable(v))) if listed && v.array().size() == 0 => Ok(IndexItem::Array(Array::empty(v.shape(), DType::I64).into())),
+        Ok(Some(Value::Variable(v))) => Ok(IndexItem::Array(v)),
+        Ok(_) if key.hasattr("__index__")? => position(key),
+        Ok(_) => Err(no_index(key)),
+        Err(e) if listed && misfit(&e, key.py()) => {
+            let error = PyIndexError::new_err(format!("a list in an index must hold ints or bools: {}", e.value(key.py())));
+            error.set_cause(key.py(), Some(e));
+            Err(error)
+        }
+        Err(_) if numpy::as_ndarray(key).is_some() => Err(no_index(key)),
+        // NumPy has ints that we have no dtype for.
+        Err(e) if e.is_instance_of::<DTypeError>(key.py()) && key.hasattr("__index__")? => position(key),
+        Err(e) => Err(e),
     }
+}
+
+/// Whether an error says that something is no array of ours.
+fn misfit(e: &PyErr, py: Python<'_>) -> bool {
+    e.is_instance_of::<PyTypeError>(py) || e.is_instance_of::<PyValueError>(py) || e.is_instance_of::<PyOverflowError>(py)
 }
 
 fn no_index(key: &Bound<'_, PyAny>) -> PyErr {

@@ -1,16 +1,17 @@
 //! A `Variable` as something else: NumPy arrays, DLPack tensors, Python numbers and lists, pickles.
 
 use pyo3::exceptions::PyTypeError;
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyTuple};
+use pyo3::types::{PyBool, PyDict, PyString, PyTuple};
 
 use super::error::{GradError, guard};
-use super::variable::PyVariable;
+use super::variable::{PyVariable, State};
 use super::{dlpack, numpy, objects};
 use crate::array::{Element, Scalar};
 use crate::dispatch;
 use crate::error::show_shape;
-use crate::tape::Edge;
+use crate::tape::{self, Edge};
 
 fn to_object(py: Python<'_>, s: Scalar) -> PyResult<Bound<'_, PyAny>> {
     match s {
@@ -29,6 +30,20 @@ fn nested_list<'py, T: Element>(py: Python<'py>, shape: &[usize], flat: &[T], at
     Ok(objects::list(py, n, |_| nested_list(py, rest, flat, at))?.into_any())
 }
 
+impl PyVariable {
+    /// Raises where a library without gradients would take a tracked value as data.
+    fn check_leaves(&self, to: &str) -> PyResult<()> {
+        if !self.snapshot().is_tracked() || !tape::is_recording() {
+            return Ok(());
+        }
+        Err(GradError::new_err(format!(
+            "a Variable that requires gradients is handed to {to}, which cannot carry its graph. Use the counterpart in tapegrad, as \
+             tg.asarray([a, b]) for np.array([a, b]) and tg.sin(x) for scipy's or math's functions, or pass x.detach() or x.numpy() for the \
+             data without gradients"
+        )))
+    }
+}
+
 #[pymethods]
 impl PyVariable {
     /// The elements as a NumPy array: a read-only view without a copy, or a writable copy.
@@ -40,6 +55,7 @@ impl PyVariable {
 
     #[pyo3(signature = (dtype = None, copy = None))]
     fn __array__<'py>(&self, py: Python<'py>, dtype: Option<&Bound<'py, PyAny>>, copy: Option<bool>) -> PyResult<Bound<'py, PyAny>> {
+        self.check_leaves("NumPy (__array__)")?;
         let view = self.numpy(py, copy == Some(true))?;
         match dtype {
             Some(d) if !d.is_none() => {
@@ -51,9 +67,18 @@ impl PyVariable {
         }
     }
 
-    #[pyo3(signature = (**options))]
-    fn __dlpack__<'py>(&self, py: Python<'py>, options: Option<&Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyAny>> {
-        dlpack::export(py, self.snapshot().array(), options)
+    /// A DLPack capsule: shared and read-only with max_version=(1, 0) or newer, else a copy.
+    #[pyo3(signature = (*, stream = None, max_version = None, dl_device = None, copy = None))]
+    fn __dlpack__<'py>(
+        &self,
+        py: Python<'py>,
+        stream: Option<&Bound<'py, PyAny>>,
+        max_version: Option<(u32, u32)>,
+        dl_device: Option<(i32, i32)>,
+        copy: Option<bool>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.check_leaves("DLPack (__dlpack__)")?;
+        dlpack::export(py, self.snapshot().array(), &dlpack::Request { stream, max_version, device: dl_device, copy })
     }
 
     #[allow(clippy::unused_self, reason = "a method of the protocol")]
@@ -115,7 +140,21 @@ impl PyVariable {
         }
     }
 
-    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+    /// A copy that keeps the graph, the class and the attributes.
+    fn __copy__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let value = guard("copy", || Ok(crate::ops::positive(&slf.get().snapshot())?))?;
+        if slf.get_type().is(py.get_type::<Self>()) {
+            return Ok(Bound::new(py, Self::new(value))?.into_any());
+        }
+        let out = py.get_type::<Self>().call_method1("__new__", (slf.get_type(), 0.0))?;
+        let empty = std::mem::replace(&mut *out.cast::<Self>()?.get().state.lock(), State::Value(value));
+        drop(empty); // after the lock
+        set_attributes(&out, &attributes(slf.as_any())?)?;
+        Ok(out)
+    }
+
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
         let py = slf.py();
         let v = slf.get().snapshot();
         if matches!(v.edge(), Edge::Node { .. }) {
@@ -123,17 +162,71 @@ impl PyVariable {
         }
         let data = slf.get().numpy(py, true)?;
         let rebuild = py.import("tapegrad._core")?.getattr("_rebuild")?;
-        let args = PyTuple::new(py, [slf.get_type().into_any(), data, PyBool::new(py, v.is_tracked()).to_owned().into_any()])?;
-        Ok((rebuild, args))
+        let grad = slf.getattr(intern!(py, "grad"))?;
+        let args = PyTuple::new(py, [slf.get_type().into_any(), data, PyBool::new(py, v.is_tracked()).to_owned().into_any(), grad])?;
+        PyTuple::new(py, [rebuild, args.into_any(), attributes(slf.as_any())?])
     }
 }
 
-/// A Variable from its parts, for pickle and copy.
+/// What a subclass keeps on `o`, as pickle wants it: None, its dict, or its dict and its slots.
+fn attributes<'py>(o: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = o.py();
+    if let Some(state) = o.getattr_opt(intern!(py, "__getstate__"))? {
+        return state.call0();
+    }
+    // Before Python 3.11 no object has this method by itself.
+    let dict = o.getattr_opt(intern!(py, "__dict__"))?.unwrap_or_else(|| PyDict::new(py).into_any());
+    let slots = PyDict::new(py);
+    for name in py.import("copyreg")?.call_method1("_slotnames", (o.get_type(),))?.try_iter()? {
+        let name = name?.cast_into::<PyString>()?;
+        if let Some(value) = o.getattr_opt(&name)? {
+            slots.set_item(name, value)?;
+        }
+    }
+    Ok(if slots.is_empty() { dict } else { PyTuple::new(py, [dict, slots.into_any()])?.into_any() })
+}
+
+/// Gives `o` the [`attributes`] of another object, as `copy.copy` does.
+fn set_attributes(o: &Bound<'_, PyAny>, state: &Bound<'_, PyAny>) -> PyResult<()> {
+    if state.is_none() {
+        return Ok(());
+    }
+    if let Some(restore) = o.getattr_opt("__setstate__")? {
+        return restore.call1((state,)).map(drop);
+    }
+    let (dict, slots) = match state.cast::<PyTuple>() {
+        Ok(both) => (both.get_item(0)?, Some(both.get_item(1)?)),
+        Err(_) => (state.clone(), None),
+    };
+    if !dict.is_none() {
+        o.getattr("__dict__")?.call_method1("update", (dict,))?;
+    }
+    for (name, value) in slots.iter().flat_map(|s| s.cast::<PyDict>()).flatten() {
+        o.setattr(name.cast::<PyString>()?, value)?;
+    }
+    Ok(())
+}
+
+/// A Variable from its parts, for pickle and copy. `class` makes no arguments of its own necessary: its `__init__` is not called,
+/// and its attributes follow.
 #[pyfunction]
-fn _rebuild<'py>(class: &Bound<'py, PyAny>, data: &Bound<'py, PyAny>, requires_grad: bool) -> PyResult<Bound<'py, PyAny>> {
-    let options = PyDict::new(class.py());
-    options.set_item("requires_grad", requires_grad)?;
-    class.call((data,), Some(&options))
+#[pyo3(signature = (class, data, requires_grad, grad = None))]
+fn _rebuild<'py>(
+    class: &Bound<'py, PyAny>,
+    data: &Bound<'py, PyAny>,
+    requires_grad: bool,
+    grad: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = class.py();
+    let value = PyVariable::new(super::convert::untracked("_rebuild", data, None, Some(true))?.into());
+    let options = PyDict::new(py);
+    options.set_item("requires_grad", requires_grad || grad.is_some())?;
+    let v = py.get_type::<PyVariable>().call_method("__new__", (class, value), Some(&options))?;
+    if let Some(grad) = grad {
+        v.setattr(intern!(py, "grad"), grad)?;
+        v.setattr(intern!(py, "requires_grad"), requires_grad)?;
+    }
+    Ok(v)
 }
 
 /// Puts the rebuilding of pickles on the module.

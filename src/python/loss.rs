@@ -7,8 +7,10 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use smallvec::SmallVec;
 
-use super::arguments::argument;
+use super::arguments::{Others, argument};
+use super::convert::Beside;
 use super::error::guard;
+use super::number::{self, Number, names};
 use super::operators::run_if;
 use super::variable::wrap;
 use crate::loss::Reduction;
@@ -25,14 +27,16 @@ fn call(entry: &'static Entry, input: &Bound<'_, PyAny>, target: &Bound<'_, PyAn
     let py = input.py();
     guard(entry.name, || {
         let mut values: SmallVec<[Arg; 6]> = SmallVec::new();
+        let others: Others<'_> = &|o| Beside::among(o, [input, target].into_iter().cloned());
         for (k, p) in entry.params.iter().enumerate() {
             values.push(match k {
-                0 => argument(entry, p, input)?,
-                1 => argument(entry, p, target)?,
-                _ => argument(entry, p, &options.as_any().get_item(p.name)?)?,
+                0 => argument(entry, p, input, others)?,
+                1 => argument(entry, p, target, others)?,
+                _ => argument(entry, p, &options.as_any().get_item(p.name)?, others)?,
             });
         }
-        match run_if(py, entry.is_long(&values), || (entry.call)(&Args::new(entry.name, &values)))? {
+        let lent = values.iter().any(|a| if let Arg::Variable(v) = a { v.array().is_lent() } else { false });
+        match run_if(py, !lent && entry.is_long(&values), || (entry.call)(&Args::new(entry.name, &values)))? {
             Value::One(v) => wrap(py, v),
             Value::Many(_) => unreachable!("a loss has one value"),
         }
@@ -60,16 +64,20 @@ macro_rules! loss {
             $(#[pyo3(get)] $array: Option<Py<PyAny>>,)*
             #[pyo3(get, set)]
             $reduction: String,
-            $(#[pyo3(get, set)] $option: $ty,)*
+            $(#[pyo3(get, set)] $option: Number<names::$option, $ty>,)*
         }
 
         #[pymethods]
         impl $name {
             #[new]
             #[pyo3(signature = $signature)]
-            fn new($($array: Option<Bound<'_, PyAny>>,)* $reduction: String $(, $option: $ty)*) -> PyResult<Self> {
+            fn new(
+                $($array: Option<Bound<'_, PyAny>>,)*
+                $reduction: String
+                $(, #[pyo3(from_py_with = number::given::<names::$option, $ty>)] $option: $ty)*
+            ) -> PyResult<Self> {
                 Reduction::parse(stringify!($name), &$reduction)?;
-                Ok(Self { $($array: kept($array)?,)* $reduction $(, $option)* })
+                Ok(Self { $($array: kept($array)?,)* $reduction $(, $option: Number::new($option))* })
             }
 
             fn options<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {

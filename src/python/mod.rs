@@ -14,7 +14,9 @@ mod heap;
 mod in_place;
 mod index;
 mod interchange;
+mod lender;
 mod loss;
+mod number;
 mod numpy;
 mod objects;
 mod operators;
@@ -26,6 +28,7 @@ mod rows;
 mod tape;
 mod tracking;
 mod variable;
+mod view;
 
 /// The compiled half of `tapegrad`.
 #[pyo3::pymodule(gil_used = false)]
@@ -40,6 +43,7 @@ mod _core {
         super::dtype::register(m)?;
         super::variable::register(m)?;
         super::interchange::register(m)?;
+        super::number::register(m)?;
         super::grad::register(m)?;
         super::function::register(m)?;
         super::tape::register(m)?;

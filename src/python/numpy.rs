@@ -1,23 +1,20 @@
 //! NumPy arrays in and out without copies. NumPy is imported only when an array crosses.
 #![allow(unsafe_code, reason = "NumPy's C interface")]
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::ffi::{c_int, c_void};
-use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use numpy::npyffi::{self, NPY_ARRAY_ALIGNED, NPY_ARRAY_WRITEABLE, NPY_TYPES, NpyTypes, npy_intp};
+use numpy::npyffi::{self, NPY_ARRAY_ALIGNED, NPY_TYPES, NpyTypes, npy_intp};
 use numpy::{PY_ARRAY_API, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
-use parking_lot::Mutex;
 use pyo3::exceptions::PyValueError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::error::DTypeError;
-use crate::array::{Array, DType, Handle, Layout, Lender, Storage};
+use super::lender::{PyLender, Terms};
+use crate::array::{Array, DType, Handle, Layout, Storage};
 
 /// Whether NumPy is imported: the crate's own type test would import it.
 fn numpy_loaded(py: Python<'_>) -> bool {
@@ -40,64 +37,14 @@ pub fn as_ndarray<'a, 'py>(o: &'a Bound<'py, PyAny>) -> Option<&'a Bound<'py, Py
     if numpy_loaded(o.py()) { o.cast::<PyUntypedArray>().ok() } else { None }
 }
 
-/// A NumPy array that lends its memory. It may be dropped, locked and unlocked on any thread.
-struct NdarrayLender(ManuallyDrop<Py<PyUntypedArray>>);
-
-/// Arrays that the tape relies on, by address: how often, and whether they could be written before.
-static LOCKED: Mutex<BTreeMap<usize, (usize, bool)>> = Mutex::new(BTreeMap::new());
-
-impl NdarrayLender {
-    /// Calls `f` with the flags of the array and of every array whose memory it shows a part of: writing to one of them
-    /// writes to it.
-    fn for_each(&self, f: impl Fn(&mut BTreeMap<usize, (usize, bool)>, usize, &mut c_int)) {
-        Python::try_attach(|py| {
-            let mut locked = LOCKED.lock();
-            let mut next = Some(self.0.bind(py).clone());
-            while let Some(array) = next {
-                let p = array.as_array_ptr();
-                // SAFETY: the C struct of a live ndarray; the interpreter is attached, and only the flags change. A base is null
-                // or an object that the array keeps alive.
-                next = unsafe {
-                    f(&mut locked, p as usize, &mut (*p).fields.flags);
-                    Bound::from_borrowed_ptr_or_opt(py, (*p).fields.base).and_then(|base| base.cast_into().ok())
-                };
-            }
-        });
-    }
-}
-
-impl Lender for NdarrayLender {
-    fn lock(&self) {
-        self.for_each(|locked, at, flags| {
-            let (count, _) = locked.entry(at).or_insert((0, *flags & NPY_ARRAY_WRITEABLE != 0));
-            *count += 1;
-            *flags &= !NPY_ARRAY_WRITEABLE;
-        });
-    }
-
-    fn unlock(&self) {
-        self.for_each(|locked, at, flags| {
-            let Entry::Occupied(mut entry) = locked.entry(at) else { return };
-            entry.get_mut().0 -= 1;
-            if let (0, was_writeable) = *entry.get() {
-                *flags |= if was_writeable { NPY_ARRAY_WRITEABLE } else { 0 };
-                entry.remove();
-            }
-        });
-    }
-}
-
-impl Drop for NdarrayLender {
-    fn drop(&mut self) {
-        // SAFETY: taken once, here.
-        let array = ManuallyDrop::new(unsafe { ManuallyDrop::take(&mut self.0) });
-        // Attached for the decref; after the interpreter's end the reference leaks, as it must.
-        Python::try_attach(|_py| drop(ManuallyDrop::into_inner(array)));
-    }
+/// Whether `o` has the buffer protocol.
+pub fn has_buffer(o: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: looks at the type of a live object.
+    unsafe { ffi::PyObject_CheckBuffer(o.as_ptr()) == 1 }
 }
 
 /// Our dtype of a NumPy array, and whether its memory can be used as it is.
-fn dtype_of(a: &Bound<'_, PyUntypedArray>) -> PyResult<(DType, bool)> {
+pub fn dtype_of(a: &Bound<'_, PyUntypedArray>) -> PyResult<(DType, bool)> {
     let descr = a.dtype();
     let native = descr.is_native_byteorder().unwrap_or(true);
     let dtype = match (descr.kind(), descr.itemsize()) {
@@ -123,20 +70,20 @@ fn dtype_of(a: &Bound<'_, PyUntypedArray>) -> PyResult<(DType, bool)> {
     Ok((dtype, native))
 }
 
-/// A NumPy array as ours. Its memory is shared when it is contiguous, aligned and native; else it is copied,
-/// unless `copy` is false, which raises then. `copy` true always copies.
+/// A NumPy array as ours. Its memory is shared when it is contiguous, aligned and native; else it is copied, and so are bools.
+/// `copy` true always copies; false raises where a copy is needed, and promises that the array is not written while the tape
+/// needs it.
 pub fn from_ndarray(a: &Bound<'_, PyUntypedArray>, copy: Option<bool>) -> PyResult<Array> {
     let (dtype, native) = dtype_of(a)?;
     let p = a.as_array_ptr();
     // SAFETY: `a` is an ndarray, so its C struct may be read while the interpreter is attached.
     let (flags, data) = unsafe { ((*p).fields.flags, (*p).fields.data) };
     let shareable = native && flags & NPY_ARRAY_ALIGNED != 0 && a.is_c_contiguous() && (data as usize).is_multiple_of(dtype.size());
+    if copy == Some(false) && (!shareable || dtype == DType::Bool) {
+        let why = if shareable { "holds bools, which are checked in a copy" } else { "is not contiguous, aligned and of native byte order" };
+        return Err(PyValueError::new_err(format!("asarray(copy=False): this NumPy array {why}, so it cannot be shared without a copy")));
+    }
     if !shareable {
-        if copy == Some(false) {
-            return Err(PyValueError::new_err(
-                "asarray(copy=False): this NumPy array is not contiguous, aligned and of native byte order, so it cannot be shared without a copy",
-            ));
-        }
         let numpy = a.py().import("numpy")?;
         // A fresh array is contiguous, native and aligned, whatever was wrong with the old one.
         let options = PyDict::new(a.py());
@@ -150,24 +97,31 @@ pub fn from_ndarray(a: &Bound<'_, PyUntypedArray>, copy: Option<bool>) -> PyResu
         return Ok(Array::empty(a.shape(), dtype));
     };
     if dtype == DType::Bool {
-        // SAFETY: contiguous memory of `len` bytes. A view may hold bytes other than 0 and 1, which no Rust bool may.
-        let bytes = unsafe { std::slice::from_raw_parts(start.as_ptr(), a.len()) };
-        if copy == Some(true) || bytes.iter().any(|&b| b > 1) {
-            let values: Vec<bool> = bytes.iter().map(|&b| b != 0).collect();
-            return Ok(Array::from_slice(&values, a.shape()));
-        }
+        return Ok(Array::build(a.shape(), |out: &mut [bool]| {
+            for (i, o) in out.iter_mut().enumerate() {
+                // SAFETY: contiguous memory of as many bytes, read one by one: any value is a valid u8, and none but 0 is false.
+                *o = unsafe { start.add(i).read() } != 0;
+            }
+        }));
     }
-    let lender = NdarrayLender(ManuallyDrop::new(a.clone().unbind()));
+    let lender = PyLender::boxed(a.clone().into_any(), if copy == Some(false) { Terms::Promised } else { Terms::Shared });
     // SAFETY: aligned, contiguous, `len` initialised elements; the lender keeps the ndarray and so its memory alive (an
-    // ndarray refuses to be resized while it is referenced). The tape locks it against writes while it relies on it.
-    let storage = unsafe { Storage::lent(start, a.shape(), dtype, Box::new(lender)) };
+    // ndarray refuses to be resized while it is referenced). What reads it holds the GIL (see `operators::run`).
+    let storage = unsafe { Storage::lent(start, a.shape(), dtype, lender) };
     let array = Array::from_storage(Handle::of(storage), Layout::contiguous(a.shape()));
     Ok(if copy == Some(true) { array.copy() } else { array })
 }
 
 /// What keeps our storage alive under a NumPy array.
 #[pyclass(frozen, name = "_Buffer", module = "tapegrad")]
-struct Owner(#[allow(dead_code, reason = "held, not read")] Handle);
+pub struct Buffer(Handle);
+
+impl Buffer {
+    /// Whether no one writes the memory: that of the pool is copied before it is written, as long as this holds it.
+    pub fn is_constant(&self) -> bool {
+        self.0.is_pooled()
+    }
+}
 
 fn type_number(dtype: DType) -> NPY_TYPES {
     match dtype {
@@ -200,7 +154,7 @@ pub fn to_ndarray<'py>(py: Python<'py>, a: &Array) -> PyResult<Bound<'py, PyAny>
         strides[i] = s * size;
     }
     let offset = if a.size() == 0 { 0 } else { a.layout().offset() * a.dtype().size() };
-    let owner = Bound::new(py, Owner(a.storage().clone()))?;
+    let owner = Bound::new(py, Buffer(a.storage().clone()))?;
     // SAFETY: the offset is inside the storage; type, shape and byte strides describe memory that `owner` keeps alive.
     // Flags 0: not writeable; NumPy computes the others. DescrFromType gives a new reference that NewFromDescr steals.
     unsafe {

@@ -36,7 +36,7 @@ pub fn list<'py>(py: Python<'py>, n: usize, mut item: impl FnMut(usize) -> PyRes
     for i in 0..n {
         let item = item(i)?.into_ptr();
         // SAFETY: the list is new and that long; it takes the reference over.
-        unsafe { ffi::PyList_SET_ITEM(list.as_ptr(), length(i)?, item) };
+        unsafe { ffi::PyList_SetItem(list.as_ptr(), length(i)?, item) };
     }
     Ok(list)
 }
@@ -47,8 +47,8 @@ pub fn tuple<'py>(py: Python<'py>, items: impl ExactSizeIterator<Item = PyResult
     let tuple: Bound<'py, PyTuple> = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyTuple_New(length(items.len())?))?.cast_into_unchecked() };
     for (i, item) in items.enumerate().take(tuple.len()) {
         let item = item?.into_ptr();
-        // SAFETY: the tuple is new and that long; it takes the reference over.
-        unsafe { ffi::PyTuple_SET_ITEM(tuple.as_ptr(), length(i)?, item) };
+        // SAFETY: the tuple is new, that long, and held by nobody else; it takes the reference over.
+        unsafe { ffi::PyTuple_SetItem(tuple.as_ptr(), length(i)?, item) };
     }
     Ok(tuple)
 }

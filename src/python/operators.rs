@@ -9,11 +9,11 @@ use pyo3::types::PyFloat;
 use super::convert::{self, Value};
 use super::error::guard;
 use super::variable::{PyVariable, wrap};
-use super::{in_place, index};
+use super::{in_place, index, view};
 use crate::array::same;
 use crate::error::Result;
 use crate::ops::work::{self, LONG};
-use crate::ops::{self, Operand, apply_binary, update_binary};
+use crate::ops::{self, IndexItem, Operand, apply_binary, update_binary};
 use crate::tape::{self, Variable};
 
 pub type BinaryFn = fn(Operand<'_>, Operand<'_>) -> Result<Variable>;
@@ -33,8 +33,18 @@ pub fn run_if<T: Send>(py: Python<'_>, long: bool, f: impl FnOnce() -> Result<T>
     if long { Ok(py.detach(f)?) } else { Ok(f()?) }
 }
 
-/// Elements that an operator makes or reads; for a matrix product, what costs as much.
+/// The elements of a value; none when its memory is lent, as for [`elements`].
+pub fn load(v: &Variable) -> usize {
+    if v.array().is_lent() { 0 } else { v.array().size() }
+}
+
+/// Elements that an operator makes or reads; for a matrix product, what costs as much. None when the memory of one is lent: its
+/// owner may write it whenever a Python thread runs, so what reads it keeps the others from running.
 pub fn elements(name: &str, a: &Variable, b: &Value) -> usize {
+    let lent = |v: &Variable| v.array().is_lent();
+    if lent(a) || b.variable().is_some_and(lent) {
+        return 0;
+    }
     let Value::Variable(b) = b else { return a.array().size() };
     if name.starts_with('@') { work::matmul(a.shape(), b.shape()) } else { work::broadcast(&[a.shape(), b.shape()].into_iter()) }
 }
@@ -49,11 +59,13 @@ fn is_short(x: &Variable, y: &Variable) -> bool {
 /// The operation on few elements, without copying the operands' handles; `None` when it is another one.
 #[inline(always)]
 fn short(a: &PyVariable, other: &Bound<'_, PyAny>, f: BinaryFn, reflected: bool) -> Option<Result<Variable>> {
-    if let Ok(b) = other.cast_exact::<PyVariable>() {
-        return a.with_both(b.get(), |x, y| is_short(x, y).then(|| if reflected { f(y.into(), x.into()) } else { f(x.into(), y.into()) }));
+    // The float comes first: testing its type is one comparison, and a cast that fails makes an error object with a reference.
+    if other.is_exact_instance_of::<PyFloat>() {
+        let number = other.cast_exact::<PyFloat>().ok()?.value().into();
+        return a.with(|x| (x.array().size() < SHORT).then(|| if reflected { f(number, x.into()) } else { f(x.into(), number) }));
     }
-    let number = other.cast_exact::<PyFloat>().ok()?.value().into();
-    a.with(|x| (x.array().size() < SHORT).then(|| if reflected { f(number, x.into()) } else { f(x.into(), number) }))
+    let b = other.cast_exact::<PyVariable>().ok()?;
+    a.with_both(b.get(), |x, y| is_short(x, y).then(|| if reflected { f(y.into(), x.into()) } else { f(x.into(), y.into()) }))
 }
 
 #[inline(always)]
@@ -79,7 +91,7 @@ fn binary(slf: &Bound<'_, PyVariable>, other: &Bound<'_, PyAny>, name: &str, f: 
 fn unary(slf: &Bound<'_, PyVariable>, name: &str, f: fn(&Variable) -> Result<Variable>) -> PyResult<Py<PyAny>> {
     guard(name, || {
         let a = slf.get().snapshot();
-        let out = run(slf.py(), a.array().size(), || f(&a))?;
+        let out = run(slf.py(), load(&a), || f(&a))?;
         wrap(slf.py(), out)
     })
 }
@@ -160,7 +172,7 @@ impl PyVariable {
     fn __round__(slf: &Bound<'_, Self>, ndigits: Option<i64>) -> PyResult<Py<PyAny>> {
         guard("round", || {
             let a = slf.get().snapshot();
-            wrap(slf.py(), run(slf.py(), a.array().size(), || ops::round(&a, ndigits.unwrap_or(0)))?)
+            wrap(slf.py(), run(slf.py(), load(&a), || ops::round(&a, ndigits.unwrap_or(0)))?)
         })
     }
 
@@ -179,8 +191,15 @@ impl PyVariable {
     fn __getitem__(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         guard("indexing", || {
             let items = index::items(key)?;
-            let a = slf.get().snapshot();
-            wrap(slf.py(), run(slf.py(), work::indexed(a.shape(), &items), || ops::get_item(&a, &items))?)
+            let v = slf.get().source();
+            if items.iter().any(|item| matches!(item, IndexItem::Array(_))) {
+                let lent = v.array().is_lent() || index::is_lent(&items);
+                let size = if lent { 0 } else { work::indexed(v.shape(), &items) };
+                return wrap(slf.py(), run(slf.py(), size, || ops::get_item(&v, &items))?);
+            }
+            let out = ops::get_item(&v, &items)?;
+            let element = ops::index::is_element(&items, v.ndim());
+            Ok(Py::new(slf.py(), view::link(slf, &v, out, false, element))?.into_any())
         })
     }
 

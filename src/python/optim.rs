@@ -13,6 +13,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use super::error::guard;
+use super::number::{self, names};
 use super::operators::run;
 use super::optim_groups::{self as groups, Dict, FromGroup};
 use super::variable::wrap;
@@ -60,7 +61,7 @@ pub struct PyOptimizer {
 /// A number of steps, from what a saved state holds: an int, a float or an array of one element.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be a whole number")]
 fn step_count(name: &str, o: &Bound<'_, PyAny>) -> PyResult<u64> {
-    let x: f64 = o.extract()?;
+    let x: f64 = number::number(name, "step", o)?;
     if x >= 0.0 && x.fract() == 0.0 && x < 9e15 {
         Ok(x as u64)
     } else {
@@ -89,7 +90,8 @@ fn read_state<M: FromGroup>(name: &str, options: &M::Options, p: &Leaf, saved: &
         if key == "step" && M::COUNTS {
             step = Some(step_count(name, &value)?);
         } else if !value.is_none() {
-            arrays.push((key, super::convert::array(&value, None, Some(true))?));
+            let array = super::convert::untracked(&format!("{name}.load_state_dict: the state '{key}'"), &value, None, Some(true))?;
+            arrays.push((key, array));
         }
     }
     Ok(Optimizer::<M>::read_state(options, p, step, &arrays)?)
@@ -229,7 +231,12 @@ impl PyOptimizer {
     /// >>> [round(v, 3) for v in x.tolist()], x.grad.tolist()
     /// ([1.5, 2.0], [3.0, 4.0])
     #[pyo3(signature = (closure = None, *, clip_norm = None))]
-    fn step<'py>(&self, py: Python<'py>, closure: Option<Bound<'py, PyAny>>, clip_norm: Option<f64>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    fn step<'py>(
+        &self,
+        py: Python<'py>,
+        closure: Option<Bound<'py, PyAny>>,
+        #[pyo3(from_py_with = number::given::<names::clip_norm, Option<f64>>)] clip_norm: Option<f64>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let loss = match closure {
             Some(f) => {
                 let _recording = tape::recording(true);
@@ -315,7 +322,10 @@ macro_rules! optimizer {
             #[new]
             #[pyo3(signature = $signature)]
             #[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools, reason = "PyTorch's arguments")]
-            fn new(params: &Bound<'_, PyAny>, $($option: $ty),*) -> PyResult<PyClassInitializer<Self>> {
+            fn new(
+                params: &Bound<'_, PyAny>,
+                $(#[pyo3(from_py_with = number::given::<names::$option, $ty>)] $option: $ty),*
+            ) -> PyResult<PyClassInitializer<Self>> {
                 let defaults = PyDict::new(params.py());
                 $(defaults.set_item(stringify!($option), $option)?;)*
                 $(defaults.set_item(stringify!($fixed), $value)?;)?

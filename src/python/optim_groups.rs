@@ -7,6 +7,7 @@ use pyo3::exceptions::{PyKeyError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PySet, PyString, PyTuple};
 
+use super::number::refuse_tracked;
 use super::variable::{PyVariable, State, expect};
 use crate::optim::{Adam, AdamOptions, Group, Method, RmsProp, RmsPropOptions, Sgd, SgdOptions, leaf_of};
 use crate::tape::Leaf;
@@ -21,8 +22,11 @@ pub struct Dict<'a, 'py> {
 
 impl<'py> Dict<'_, 'py> {
     fn get(&self, key: &str) -> PyResult<Bound<'py, PyAny>> {
-        let found = self.dict.get_item(key)?;
-        found.ok_or_else(|| PyKeyError::new_err(format!("{}: a parameter group lacks '{key}'", self.name)))
+        let Some(found) = self.dict.get_item(key)? else {
+            return Err(PyKeyError::new_err(format!("{}: a parameter group lacks '{key}'", self.name)));
+        };
+        refuse_tracked(self.name, key, &found)?;
+        Ok(found)
     }
 
     fn wrong(&self, key: &str, value: &Bound<'_, PyAny>, expected: &str) -> PyErr {
@@ -41,8 +45,10 @@ impl<'py> Dict<'_, 'py> {
 
     fn pair(&self, key: &str) -> PyResult<[f64; 2]> {
         let value = self.get(key)?;
-        let numbers: Vec<f64> = value.extract().map_err(|_| self.wrong(key, &value, "two numbers"))?;
-        numbers.try_into().map_err(|v: Vec<f64>| PyValueError::new_err(format!("{}: {key} must be two numbers, not {}", self.name, v.len())))
+        let wrong = || self.wrong(key, &value, "two numbers");
+        let items = value.try_iter().map_err(|_| wrong())?.collect::<PyResult<Vec<_>>>()?;
+        let numbers = items.iter().map(|x| x.extract().map_err(|_| wrong())).collect::<PyResult<Vec<f64>>>()?;
+        numbers.try_into().map_err(|_| PyValueError::new_err(format!("{}: {key} must be two numbers, not {}", self.name, items.len())))
     }
 }
 
@@ -139,7 +145,7 @@ pub fn are_at(list: &Bound<'_, PyList>, places: &[Arc<Leaf>]) -> bool {
     let is_at = |p: Bound<'_, PyAny>, place: &Arc<Leaf>| {
         p.cast::<PyVariable>().is_ok_and(|p| match &*p.get().state.lock() {
             State::Leaf(leaf) => Arc::ptr_eq(leaf, place),
-            State::Value(_) => false,
+            State::Value(_) | State::View(_) => false,
         })
     };
     list.len() == places.len() && list.iter().zip(places).all(|(p, place)| is_at(p, place))

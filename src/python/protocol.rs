@@ -6,10 +6,6 @@ use pyo3::types::{PyDict, PyTuple};
 
 use super::variable::PyVariable;
 
-/// Reductions that NumPy spells as methods of ufuncs.
-const REDUCTIONS: [(&str, &str); 6] =
-    [("add", "sum"), ("multiply", "prod"), ("maximum", "max"), ("minimum", "min"), ("logical_and", "all"), ("logical_or", "any")];
-
 /// Our function of that name.
 fn function<'py>(py: Python<'py>, name: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
     if name.starts_with('_') {
@@ -31,23 +27,15 @@ impl PyVariable {
         options: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let name = ufunc.getattr("__name__")?.to_string();
-        let ours = match method {
-            "__call__" => function(py, &name)?,
-            "reduce" => match REDUCTIONS.iter().find(|(u, _)| *u == name) {
-                Some((_, f)) => function(py, f)?,
-                None => None,
-            },
-            _ => None,
-        };
-        let Some(ours) = ours else {
-            return Err(PyTypeError::new_err(format!(
-                "numpy.{name} ({method}) is not available for Variables; use v.numpy() for its data without gradients"
-            )));
-        };
-        if options.is_some_and(|o| o.contains("out").unwrap_or(true)) {
-            return Err(PyTypeError::new_err(format!("numpy.{name}: out= cannot be combined with Variables, whose results are recorded")));
+        if method != "__call__" || options.is_some_and(|o| !o.is_empty()) {
+            let apply = py.import("tapegrad._ufunc")?.getattr("apply")?;
+            let options = options.map_or_else(|| PyDict::new(py), Clone::clone);
+            return apply.call1((ufunc, method, inputs, options));
         }
-        ours.call(inputs, options)
+        match function(py, &name)? {
+            Some(ours) => ours.call1(inputs.clone()),
+            None => Err(PyTypeError::new_err(format!("numpy.{name} is not available for Variables; use v.numpy() for its data without gradients"))),
+        }
     }
 
     #[allow(clippy::unused_self, reason = "a method of the protocol")]

@@ -2,10 +2,12 @@
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyInt, PyTuple};
+use pyo3::types::{PyFloat, PyTuple};
 
+use super::convert::{self, Value};
 use super::dtype;
 use super::error::guard;
+use super::number::{self, given, names};
 use super::operators::run;
 use super::variable::PyVariable;
 use crate::array::DType;
@@ -17,18 +19,16 @@ use crate::tape::Variable;
 const COST: usize = 4;
 
 /// Sizes given as `rand(2, 3)` or `rand((2, 3))`.
-fn shape(sizes: &Bound<'_, PyTuple>) -> PyResult<Vec<isize>> {
-    if sizes.len() == 1 {
-        let only = sizes.get_item(0)?;
-        if only.cast::<PyInt>().is_err() && only.try_iter().is_ok() {
-            return only.extract();
-        }
-    }
-    sizes.iter().map(|n| n.extract()).collect()
+fn shape(given: &Bound<'_, PyTuple>) -> PyResult<Vec<isize>> {
+    if given.len() == 1 { sizes(&given.get_item(0)?) } else { sizes(given.as_any()) }
 }
 
+/// Sizes given as an int or as a sequence of ints.
 fn sizes(shape: &Bound<'_, PyAny>) -> PyResult<Vec<isize>> {
-    if let Ok(n) = shape.extract::<isize>() { Ok(vec![n]) } else { shape.extract() }
+    match number::ints(shape)? {
+        Some(sizes) => Ok(sizes.into_vec()),
+        None => Err(PyTypeError::new_err(format!("a size must be an int or a tuple of ints, not {}", shape.get_type().name()?))),
+    }
 }
 
 /// Draws numbers, letting other Python threads run when they are many.
@@ -127,8 +127,8 @@ impl PyGenerator {
     fn uniform(
         &self,
         py: Python<'_>,
-        low: f64,
-        high: f64,
+        #[pyo3(from_py_with = given::<names::low, f64>)] low: f64,
+        #[pyo3(from_py_with = given::<names::high, f64>)] high: f64,
         size: Option<&Bound<'_, PyAny>>,
         dtype: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<PyVariable> {
@@ -138,12 +138,19 @@ impl PyGenerator {
 
     /// Normal with this mean and standard deviation.
     #[pyo3(signature = (mean = 0.0, std = 1.0, size = None, dtype = None))]
-    fn normal(&self, py: Python<'_>, mean: f64, std: f64, size: Option<&Bound<'_, PyAny>>, dtype: Option<&Bound<'_, PyAny>>) -> PyResult<PyVariable> {
+    fn normal(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = given::<names::mean, f64>)] mean: f64,
+        #[pyo3(from_py_with = given::<names::std, f64>)] std: f64,
+        size: Option<&Bound<'_, PyAny>>,
+        dtype: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<PyVariable> {
         let (size, dtype) = (size.map_or_else(|| Ok(Vec::new()), sizes)?, dtype_of(dtype)?);
         draw(py, "normal", &size, || self.stream().normal(mean, std, &size, dtype))
     }
 
-    /// 1 with probability p, else 0; p is a number, or an array of probabilities.
+    /// 1 with probability p, else 0; p is a number, or an array of probabilities. No gradient flows to p.
     #[pyo3(signature = (p, size = None, dtype = None))]
     fn bernoulli(
         &self,
@@ -152,13 +159,14 @@ impl PyGenerator {
         size: Option<&Bound<'_, PyAny>>,
         dtype: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<PyVariable> {
-        if let Ok(v) = p.cast::<PyVariable>() {
+        if p.cast::<PyFloat>().is_err()
+            && let Some(Value::Variable(v)) = convert::operand(p)?
+        {
             if size.is_some() || dtype.is_some() {
                 return Err(PyTypeError::new_err("bernoulli: an array of probabilities decides size and dtype itself"));
             }
-            let p = v.get().snapshot();
-            let elements = [p.array().size().cast_signed()];
-            return draw(py, "bernoulli", &elements, || self.stream().bernoulli_of(&p));
+            let elements = if v.array().is_lent() { 0 } else { v.array().size().cast_signed() };
+            return draw(py, "bernoulli", &[elements], || self.stream().bernoulli_of(&v));
         }
         let (size, dtype, p) = (size.map_or_else(|| Ok(Vec::new()), sizes)?, dtype_of(dtype)?, p.extract()?);
         draw(py, "bernoulli", &size, || self.stream().bernoulli(p, &size, dtype))

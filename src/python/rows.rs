@@ -2,23 +2,25 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use super::error::guard;
 use super::variable::PyVariable;
-use crate::tape::Variable;
+use super::view;
+use crate::ops::{self, IndexItem};
 
-/// The entries along an array's first axis, one after the other.
+/// The entries along an array's first axis, one after the other: views, elements where there is one axis.
 #[pyclass(frozen, module = "tapegrad")]
 pub struct Rows {
-    array: Variable,
+    array: Py<PyVariable>,
     next: AtomicUsize,
 }
 
 impl Rows {
     /// Before the first.
-    pub fn of(array: Variable) -> Self {
-        Self { array, next: AtomicUsize::new(0) }
+    pub fn of(array: &Bound<'_, PyVariable>) -> Self {
+        Self { array: array.clone().unbind(), next: AtomicUsize::new(0) }
     }
 }
 
@@ -28,12 +30,20 @@ impl Rows {
         slf.clone()
     }
 
-    fn __next__(&self) -> PyResult<Option<PyVariable>> {
+    fn __next__(&self, py: Python<'_>) -> PyResult<Option<PyVariable>> {
         let i = self.next.fetch_add(1, Ordering::Relaxed);
-        if i >= self.array.shape()[0] {
+        let array = self.array.bind(py);
+        let v = array.get().source();
+        if v.shape().first().is_none_or(|&n| i >= n) {
             return Ok(None);
         }
-        let item = [crate::ops::IndexItem::Int(i.cast_signed())];
-        guard("iteration", || Ok(Some(PyVariable::new(crate::ops::get_item(&self.array, &item)?))))
+        guard("iteration", || {
+            let row = ops::get_item(&v, &[IndexItem::Int(i.cast_signed())])?;
+            Ok(Some(view::link(array, &v, row, false, v.ndim() == 1)))
+        })
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.array)
     }
 }

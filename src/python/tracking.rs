@@ -7,10 +7,11 @@ use pyo3::prelude::*;
 
 use super::error::{DTypeError, GradError, ShapeError, guard};
 use super::function::PyHook;
-use super::operators::run;
+use super::operators::{load, run};
 use super::variable::{PyVariable, State, expect, require_float};
+use super::view;
 use crate::error::show_shape;
-use crate::tape::{self, Edge, Leaf, Variable};
+use crate::tape::{self, Edge, Leaf};
 
 #[pymethods]
 impl PyVariable {
@@ -21,37 +22,43 @@ impl PyVariable {
     }
 
     #[setter(requires_grad)]
-    fn set_requires_grad(&self, on: bool) -> PyResult<()> {
-        let mut state = self.state.lock();
-        match &*state {
+    fn set_requires_grad(&self, py: Python<'_>, on: bool) -> PyResult<()> {
+        if on && self.is_view() && !self.snapshot().is_tracked() && !self.part_with_base(py) {
+            return Err(GradError::new_err(
+                "requires_grad: this is a view of another array, which a leaf cannot be; clone() it first, or set requires_grad on the base",
+            ));
+        }
+        let value = match &*self.state.lock() {
             State::Leaf(leaf) => {
                 if on {
                     require_float(leaf.meta().dtype)?;
                 }
                 leaf.set_requires_grad(on);
+                return Ok(());
             }
-            State::Value(v) if v.is_tracked() => {
-                if !on {
-                    return Err(GradError::new_err(
-                        "requires_grad can only be switched off on leaves; use detach() to get this value without its history",
-                    ));
-                }
+            State::Value(v) if v.is_tracked() => return check_stays_tracked(on),
+            // Untracked, or on already.
+            State::View(view) => {
+                let tracked = !on && !matches!(view.edge(), Edge::None);
+                return if tracked { check_stays_tracked(on) } else { Ok(()) };
             }
+            State::Value(_) if !on => return Ok(()),
             State::Value(v) => {
-                if on {
-                    require_float(v.dtype())?;
-                    let leaf = Leaf::new(v.clone(), true);
-                    *state = State::Leaf(leaf);
-                }
+                require_float(v.dtype())?;
+                v.clone()
             }
-        }
+        };
+        // Not under the lock: lent memory is copied, and its owner dropped.
+        let leaf = State::Leaf(guard("requires_grad_", || Ok(Leaf::new(value, true)))?);
+        let old = std::mem::replace(&mut *self.state.lock(), leaf);
+        drop(old);
         Ok(())
     }
 
     /// Switches requires_grad and returns the Variable itself.
     #[pyo3(signature = (requires_grad = true))]
     fn requires_grad_<'py>(slf: &Bound<'py, Self>, requires_grad: bool) -> PyResult<Bound<'py, Self>> {
-        slf.get().set_requires_grad(requires_grad)?;
+        slf.get().set_requires_grad(slf.py(), requires_grad)?;
         Ok(slf.clone())
     }
 
@@ -70,11 +77,7 @@ impl PyVariable {
     /// The gradient that backward passes collected here, or None.
     #[getter]
     fn grad(&self) -> Option<Self> {
-        let place = match &*self.state.lock() {
-            State::Leaf(leaf) => Some(Arc::clone(leaf)),
-            State::Value(v) => place_of(v),
-        };
-        place.and_then(|p| p.grad()).map(Self::of_leaf)
+        self.place().and_then(|p| p.grad()).map(Self::of_leaf)
     }
 
     #[setter(grad)]
@@ -101,7 +104,7 @@ impl PyVariable {
         }
         let place = match &*g.state.lock() {
             State::Leaf(l) if !l.requires_grad() => Arc::clone(l),
-            _ => Leaf::new(v.detach(), false),
+            _ => Leaf::new(if tape::is_recording() { v } else { v.detach() }, false),
         };
         leaf.set_grad(Some(place));
         Ok(())
@@ -136,16 +139,17 @@ impl PyVariable {
         })
     }
 
-    /// The same value without history.
-    fn detach(&self) -> Self {
-        Self::new(self.snapshot().detach())
+    /// The same value without history. Of a leaf, or of a value that is not tracked, it is a view: writing to it changes the array's data,
+    /// and it shows what is written there. Of a computed, tracked value it is a snapshot: a view would keep its graph alive.
+    fn detach(slf: &Bound<'_, Self>) -> Self {
+        if view::is_computed(slf.get()) { Self::new(slf.get().snapshot().detach()) } else { view::detached(slf) }
     }
 
     /// A copy of the value in memory of its own; gradients flow through it.
     fn clone(&self, py: Python<'_>) -> PyResult<Self> {
         guard("clone", || {
             let v = self.snapshot();
-            Ok(Self::new(run(py, v.array().size(), || crate::ops::positive(&v))?))
+            Ok(Self::new(run(py, load(&v), || crate::ops::positive(&v))?))
         })
     }
 
@@ -164,11 +168,7 @@ impl PyVariable {
 
     /// Forgets the collected gradient.
     fn zero_grad(&self) {
-        let place = match &*self.state.lock() {
-            State::Leaf(leaf) => Some(Arc::clone(leaf)),
-            State::Value(v) => place_of(v),
-        };
-        if let Some(p) = place {
+        if let Some(p) = self.place() {
             p.set_grad(None);
         }
     }
@@ -191,9 +191,28 @@ impl PyVariable {
     }
 }
 
+impl PyVariable {
+    /// Where its gradient is kept.
+    fn place(&self) -> Option<Arc<Leaf>> {
+        match &*self.state.lock() {
+            State::Leaf(leaf) => Some(Arc::clone(leaf)),
+            State::Value(v) => place_of(v.edge()),
+            State::View(view) => place_of(view.edge()),
+        }
+    }
+}
+
+/// A result of recorded operations cannot be taken off the tape.
+fn check_stays_tracked(on: bool) -> PyResult<()> {
+    if on {
+        return Ok(());
+    }
+    Err(GradError::new_err("requires_grad can only be switched off on leaves; use detach() to get this value without its history"))
+}
+
 /// Where the gradient of a value that is no leaf handle is kept.
-fn place_of(v: &Variable) -> Option<Arc<Leaf>> {
-    match v.edge() {
+fn place_of(edge: &Edge) -> Option<Arc<Leaf>> {
+    match edge {
         Edge::None => None,
         Edge::Leaf(leaf) => Some(Arc::clone(leaf)),
         Edge::Node { node, output } => tape::find_retained(node, *output),

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
@@ -11,6 +11,7 @@ use pyo3::types::{PyString, PyTuple};
 use super::dtype::{self, PyDType};
 use super::error::{DTypeError, GradError, ShapeError, guard};
 use super::rows::Rows;
+use super::view::{self, View};
 use super::{convert, dlpack, objects};
 use crate::array::{Array, DType, DisplayOptions, default_float, format_array};
 use crate::error::show_shape;
@@ -23,15 +24,18 @@ pub enum State {
     Value(Variable),
     /// A place.
     Leaf(Arc<Leaf>),
+    /// A part of another handle.
+    View(Box<View>),
 }
 
 impl State {
-    /// The present value; that of a place is put into `at`.
+    /// The present value; that of a place is put into `at`. A view has none of its own.
     #[inline]
-    fn value<'a>(&'a self, at: &'a mut Option<Variable>) -> &'a Variable {
+    fn value<'a>(&'a self, at: &'a mut Option<Variable>) -> Option<&'a Variable> {
         match self {
-            Self::Value(v) => v,
-            Self::Leaf(leaf) => at.insert(leaf.variable()),
+            Self::Value(v) => Some(v),
+            Self::Leaf(leaf) => Some(at.insert(leaf.variable())),
+            Self::View(_) => None,
         }
     }
 }
@@ -40,8 +44,10 @@ impl State {
 ///
 /// Variable(data, *, dtype=None, requires_grad=False)
 ///
-/// `data` is a number, a nested list, a NumPy array (shared, not copied, when it is contiguous), or anything with
-/// `__dlpack__`, `__array__` or the buffer protocol. NumPy arrays keep their dtype, Python floats become the default
+/// `data` is a number, a nested list, a NumPy array (shared, not copied, when it is contiguous and no gradients are required), or
+/// anything with `__dlpack__`, `__array__` or the buffer protocol. Later writes to a shared array change no gradient. A Variable that
+/// requires gradients raises GradError, alone or in a list: `asarray` keeps its graph, `detach` drops it. NumPy arrays keep their
+/// dtype, Python floats become the default
 /// dtype (float32). Only floating arrays can require gradients: DTypeError otherwise.
 ///
 /// >>> x = tg.Variable([1.0, 2.0], requires_grad=True)
@@ -64,36 +70,61 @@ impl PyVariable {
         Self::with_state(State::Leaf(leaf))
     }
 
-    fn with_state(state: State) -> Self {
+    pub(super) fn with_state(state: State) -> Self {
         Self { state: Mutex::new(state) }
     }
 
     /// The present value. Operations work on it, so no lock is held while they run.
     pub fn snapshot(&self) -> Variable {
-        match &*self.state.lock() {
-            State::Value(v) => v.clone(),
-            State::Leaf(leaf) => leaf.variable(),
+        let v = match &*self.state.lock() {
+            State::Value(v) => Some(v.clone()),
+            State::Leaf(leaf) => return leaf.variable(),
+            State::View(_) => None,
+        };
+        match v {
+            Some(v) if v.array().storage().is_pooled() => v,
+            Some(v) => self.move_on(v),
+            None => self.read_view(),
         }
+    }
+
+    /// `v`, the present value, in the copy that replaced its lent memory, if there is one. The handle keeps that, and lets the
+    /// owner of the lent memory go.
+    #[cold]
+    fn move_on(&self, v: Variable) -> Variable {
+        let Some(copy) = v.array().moved() else { return v };
+        let new = Variable::with_edge(copy, v.edge().clone());
+        let mut old = State::Value(new.clone());
+        {
+            let mut state = self.state.lock();
+            if matches!(&*state, State::Value(now) if now.array().storage().is(v.array().storage())) {
+                std::mem::swap(&mut *state, &mut old);
+            }
+        }
+        drop(old); // after the lock: the owner may be a Python object
+        new
     }
 
     /// Type of the elements, which never changes.
     pub fn dtype_now(&self) -> DType {
         match &*self.state.lock() {
-            State::Value(v) => v.dtype(),
-            State::Leaf(leaf) => leaf.meta().dtype,
+            State::Value(v) => return v.dtype(),
+            State::Leaf(leaf) => return leaf.meta().dtype,
+            State::View(_) => {}
         }
+        self.read_view().dtype()
     }
 
-    /// Runs `f` on the value without copying it. `f` must be short and must not call Python: the handle is locked.
+    /// Runs `f` on the value without copying it; `None` for a view. `f` must be short and must not call Python: the handle is locked.
     #[inline(always)]
-    pub fn with<R>(&self, f: impl FnOnce(&Variable) -> R) -> R {
-        f(self.state.lock().value(&mut None))
+    pub fn with<R>(&self, f: impl FnOnce(&Variable) -> Option<R>) -> Option<R> {
+        f(self.state.lock().value(&mut None)?)
     }
 
-    /// Runs `f` on the values of two handles without copying them. `f` must be short and must not call Python: both
-    /// handles are locked, in the order of their addresses.
+    /// Runs `f` on the values of two handles without copying them; `None` when one is a view. `f` must be short and must not call
+    /// Python: both handles are locked, in the order of their addresses.
     #[inline(always)]
-    pub fn with_both<R>(&self, other: &Self, f: impl FnOnce(&Variable, &Variable) -> R) -> R {
+    pub fn with_both<R>(&self, other: &Self, f: impl FnOnce(&Variable, &Variable) -> Option<R>) -> Option<R> {
         let (here, there) = (std::ptr::from_ref(self), std::ptr::from_ref(other));
         if here == there {
             let v = self.snapshot();
@@ -107,7 +138,7 @@ impl PyVariable {
             (self.state.lock(), b)
         };
         let (mut at_a, mut at_b) = (None, None);
-        f(a.value(&mut at_a), b.value(&mut at_b))
+        f(a.value(&mut at_a)?, b.value(&mut at_b)?)
     }
 
     /// The place, for a leaf.
@@ -118,13 +149,12 @@ impl PyVariable {
                 Edge::Leaf(leaf) => Some(Arc::clone(leaf)),
                 _ => None,
             },
+            State::View(_) => None,
         }
     }
 
-    /// Puts the result of an in-place operation here; every holder of the handle sees it.
-    #[allow(clippy::needless_pass_by_value, reason = "the result of an operation, which nobody else wants")]
-    pub fn replace(&self, op: &str, new: Variable) -> PyResult<()> {
-        let old = self.snapshot();
+    /// The result of an in-place operation as it is put in the place of `old`: of its shape, in its dtype.
+    pub fn fit_in_place(op: &str, old: &Array, new: &Variable) -> PyResult<Variable> {
         if new.shape() != old.shape() {
             return Err(ShapeError::new_err(format!(
                 "{op}: the result has shape {}, an array that is changed in place keeps its shape {}",
@@ -140,10 +170,23 @@ impl PyVariable {
                 op.trim_end_matches('=')
             )));
         }
-        let new = crate::ops::astype(&new, old.dtype())?;
+        Ok(crate::ops::astype(new, old.dtype())?)
+    }
+
+    /// Puts the result of an in-place operation here, on a handle that is no view; every holder of the handle sees it. While nothing is
+    /// recorded the data changes and the history stays.
+    #[allow(clippy::needless_pass_by_value, reason = "the result of an operation, which nobody else wants")]
+    pub fn replace(&self, op: &str, new: Variable) -> PyResult<()> {
+        let old = self.snapshot();
+        let mut new = Self::fit_in_place(op, old.array(), &new)?;
         if let State::Leaf(leaf) = &*self.state.lock() {
             leaf.set(if leaf.requires_grad() { new.detach() } else { new });
             return Ok(());
+        }
+        if tape::is_recording() {
+            tape::move_retained(old.edge(), new.edge());
+        } else if old.is_tracked() {
+            new = Variable::with_edge(new.into_array(), old.edge().clone());
         }
         let gone = std::mem::replace(&mut *self.state.lock(), State::Value(new));
         drop(gone); // after the lock: it may be the last holder of a graph
@@ -152,10 +195,21 @@ impl PyVariable {
 
     /// In-place operations on a leaf that collects gradients would lose its history while recording.
     pub fn check_in_place(&self, op: &str) -> PyResult<()> {
+        self.check_leaf(op, false)
+    }
+
+    /// [`PyVariable::check_in_place`], perhaps through a view of the leaf.
+    pub fn check_leaf(&self, op: &str, through_view: bool) -> PyResult<()> {
         if let State::Leaf(leaf) = &*self.state.lock()
             && leaf.requires_grad()
             && tape::is_recording()
         {
+            if through_view {
+                return Err(GradError::new_err(format!(
+                    "{op}: this is a view of a leaf that requires gradients, so changing it in place cannot be recorded; \
+                     wrap the change in `with tg.no_grad():`, or work on a copy of the leaf, as in y = x.clone()"
+                )));
+            }
             let instead = match op.strip_suffix('=') {
                 Some(symbol) => format!("write x = x {symbol} ... to make a new value"),
                 None => "assign into a value made from it, as in y = x.clone()".to_owned(),
@@ -218,12 +272,12 @@ impl PyVariable {
     #[pyo3(signature = (data, *, dtype = None, requires_grad = false))]
     fn py_new(data: &Bound<'_, PyAny>, dtype: Option<&Bound<'_, PyAny>>, requires_grad: bool) -> PyResult<Self> {
         let dtype = dtype.map(dtype::extract).transpose()?;
-        let a = convert::array(data, dtype, None)?;
+        let a = convert::untracked("Variable(data)", data, dtype, None)?;
         if !requires_grad {
             return Ok(Self::new(a.into()));
         }
         require_float(a.dtype())?;
-        Ok(Self::of_leaf(Leaf::new(a.into(), true)))
+        Ok(Self::of_leaf(guard("Variable", || Ok(Leaf::new(a.into(), true)))?))
     }
 
     /// Sizes of the axes, a tuple.
@@ -235,22 +289,27 @@ impl PyVariable {
 
     /// The array with its axes reversed.
     #[getter(T)]
-    fn transposed(&self) -> PyResult<Self> {
-        guard("T", || Ok(Self::new(crate::ops::transpose(&self.snapshot(), None)?)))
+    fn transposed(slf: &Bound<'_, Self>) -> PyResult<Self> {
+        guard("T", || {
+            let v = slf.get().source();
+            Ok(view::link(slf, &v, crate::ops::transpose(&v, None)?, false, false))
+        })
     }
 
     /// The array with its last two axes exchanged.
     #[getter(mT)]
-    fn matrix_transposed(&self) -> PyResult<Self> {
-        guard("mT", || Ok(Self::new(crate::ops::matrix_transpose(&self.snapshot())?)))
+    fn matrix_transposed(slf: &Bound<'_, Self>) -> PyResult<Self> {
+        guard("mT", || {
+            let v = slf.get().source();
+            Ok(view::link(slf, &v, crate::ops::matrix_transpose(&v)?, false, false))
+        })
     }
 
     fn __iter__(slf: &Bound<'_, Self>) -> PyResult<Rows> {
-        let v = slf.get().snapshot();
-        if v.ndim() == 0 {
+        if slf.get().snapshot().ndim() == 0 {
             return Err(PyTypeError::new_err("iteration over a 0-d array"));
         }
-        Ok(Rows::of(v))
+        Ok(Rows::of(slf))
     }
 
     /// Number of axes.
@@ -321,8 +380,9 @@ impl PyVariable {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         // A collector may run while this thread holds the lock: then nothing is visited, which is safe.
         match self.state.try_lock().as_deref() {
-            Some(State::Value(v)) => super::function::traverse(v, &visit),
+            Some(State::Value(v)) => super::function::traverse_edge(v.edge(), &visit),
             Some(State::Leaf(leaf)) if leaf.is_accounted() => super::function::traverse_leaf(leaf, &visit),
+            Some(State::View(view)) => view.traverse(&visit),
             _ => Ok(()),
         }
     }
@@ -349,9 +409,11 @@ pub fn require_float(dtype: DType) -> PyResult<()> {
     )))
 }
 
-/// An array of `data`, shared with it where possible.
+/// An array of `data`, shared with it where possible. A Variable keeps its graph, and nested lists that hold Variables are stacked
+/// by recorded operations.
 ///
-/// asarray(data, dtype=None, copy=None): copy=True always copies, copy=False raises ValueError where it must copy.
+/// asarray(data, dtype=None, copy=None): copy=True always copies, copy=False raises ValueError where it must copy, and promises
+/// that the array is not written while the tape needs it: it is read-only meanwhile. Otherwise the tape copies what it saves.
 ///
 /// >>> tg.asarray([1, 2])
 /// Variable([1, 2])
@@ -365,10 +427,10 @@ fn asarray<'py>(data: &Bound<'py, PyAny>, dtype: Option<&Bound<'py, PyAny>>, cop
     {
         return Ok(data.clone());
     }
-    Ok(Bound::new(data.py(), PyVariable::new(convert::array(data, dtype, copy)?.into()))?.into_any())
+    Ok(Bound::new(data.py(), PyVariable::new(convert::variable(data, dtype, copy)?))?.into_any())
 }
 
-/// An array of a copy of `data`.
+/// An array of a copy of `data`, which keeps the graph of Variables.
 ///
 /// >>> tg.array([[1.0, 2.0]])
 /// Variable([[1., 2.]])
@@ -376,17 +438,26 @@ fn asarray<'py>(data: &Bound<'py, PyAny>, dtype: Option<&Bound<'py, PyAny>>, cop
 #[pyo3(signature = (data, dtype = None))]
 fn array(data: &Bound<'_, PyAny>, dtype: Option<&Bound<'_, PyAny>>) -> PyResult<PyVariable> {
     let dtype = dtype.map(dtype::extract).transpose()?;
-    Ok(PyVariable::new(convert::fresh(data, dtype)?.into()))
+    Ok(PyVariable::new(convert::fresh(data, dtype)?))
 }
 
 /// An array that shares the memory of an object with `__dlpack__`.
+///
+/// from_dlpack(x, *, device=None, copy=None): copy=True always copies, copy=False raises where it must copy, and promises that
+/// the memory is not written while the tape needs it. Bools are copied. The only device is "cpu".
 ///
 /// >>> import numpy as np
 /// >>> tg.from_dlpack(np.ones(2, dtype=np.float32))
 /// Variable([1., 1.])
 #[pyfunction]
-fn from_dlpack(x: &Bound<'_, PyAny>) -> PyResult<PyVariable> {
-    guard("from_dlpack", || Ok(PyVariable::new(dlpack::import(x)?.into())))
+#[pyo3(signature = (x, /, *, device = None, copy = None))]
+fn from_dlpack(x: &Bound<'_, PyAny>, device: Option<&Bound<'_, PyAny>>, copy: Option<bool>) -> PyResult<PyVariable> {
+    if let Some(device) = device
+        && !device.str()?.to_string_lossy().eq_ignore_ascii_case("cpu")
+    {
+        return Err(PyValueError::new_err(format!("from_dlpack: there is one device, \"cpu\", got {device}")));
+    }
+    guard("from_dlpack", || Ok(PyVariable::new(dlpack::import(x, copy)?.into())))
 }
 
 /// Puts the class and its functions on the module.

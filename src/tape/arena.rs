@@ -14,6 +14,7 @@ use super::inspect::NodeInfo;
 use super::leaf::{HookFn, Leaf};
 use super::mode;
 use super::node::{Attrs, CustomRule, Input, Node, Op, freed_error};
+use super::variable::EdgeKey;
 use crate::array::alloc_check;
 use crate::error::Result;
 use crate::lock::{Mutex, MutexGuard};
@@ -491,6 +492,29 @@ impl NodeRef {
 
     pub(super) fn from_counted(id: u64) -> Self {
         Self(id)
+    }
+}
+
+impl NodeRef {
+    /// Another handle of a node that was made of `root` by operations of one input each, unless one of them was freed.
+    #[must_use]
+    pub fn clone_unless_freed(&self, root: EdgeKey) -> Option<Self> {
+        let mut arena = lock();
+        let mut id = self.0;
+        loop {
+            let node = arena.node(id);
+            if node.freed {
+                return None;
+            }
+            match (node.inputs.first()?, root) {
+                (Input::Node { id: from, .. }, EdgeKey::Node(end, _)) if *from == end => break,
+                (Input::Node { id: from, .. }, _) => id = *from,
+                (Input::Leaf(_), EdgeKey::Leaf(_)) => break,
+                _ => return None,
+            }
+        }
+        arena.node_mut(self.0).refs += 1;
+        Some(Self(self.0))
     }
 }
 

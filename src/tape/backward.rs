@@ -72,7 +72,7 @@ pub fn grad(roots: &[(Variable, Option<Variable>)], inputs: &[Variable], options
     sweep.run()?;
     let mut grads = alloc_check::with_capacity(inputs.len());
     for mut target in sweep.take_targets() {
-        grads.push(target.gradient.take().map_or(Ok(None), |g| run_hooks(&target.hooks, g).map(Some))?);
+        grads.push(target.gradient.take().map_or(Ok(None), |g| run_hooks(&target.hooks, g).map(|g| Some(g.pooled())))?);
     }
     sweep.finish();
     Ok(grads)

@@ -5,18 +5,20 @@ use std::sync::Arc;
 use super::arena::{self, NodeRef};
 use super::leaf::{self, Hook, Leaf};
 use super::node::Node;
-use super::variable::Variable;
+use super::variable::{Edge, Variable};
 use crate::error::{Error, Result, show_shape};
 
 /// Where the gradient of a non-leaf is kept, made when it is not there yet.
 #[must_use]
 pub fn retained_leaf(node: &NodeRef, output: u32, like: &Variable) -> Arc<Leaf> {
+    // Copied, and dropped, outside the lock: its memory may be lent by a Python object.
+    let value = like.detach().pooled();
     let mut arena = arena::lock();
     let extra = arena.node_mut(node.id()).extra.get_or_insert_default();
     if let Some((_, leaf)) = extra.retained.iter().find(|(o, _)| *o == output) {
         return Arc::clone(leaf);
     }
-    let leaf = Leaf::new(like.detach(), false);
+    let leaf = Leaf::new(value, false);
     extra.retained.push((output, Arc::clone(&leaf)));
     leaf
 }
@@ -27,6 +29,17 @@ pub fn find_retained(node: &NodeRef, output: u32) -> Option<Arc<Leaf>> {
     let arena = arena::lock();
     let extra = arena.node(node.id()).extra.as_ref()?;
     extra.retained.iter().find(|(o, _)| *o == output).map(|(_, leaf)| Arc::clone(leaf))
+}
+
+/// Moves the place of a retained gradient on when an operation in place gives a handle another edge: the gradient that is kept is
+/// that of the handle's present value.
+pub fn move_retained(from: &Edge, to: &Edge) {
+    let (Edge::Node { node: old, output: from }, Edge::Node { node: new, output: to }) = (from, to) else { return };
+    let mut arena = arena::lock();
+    let Some(extra) = &mut arena.node_mut(old.id()).extra else { return };
+    let Some(k) = extra.retained.iter().position(|(o, _)| o == from) else { return };
+    let (_, place) = extra.retained.swap_remove(k);
+    arena.node_mut(new.id()).extra.get_or_insert_default().retained.push((*to, place));
 }
 
 /// Gives the nodes that have `leaf` as an input references to a new hook of it.

@@ -10,7 +10,7 @@ use std::sync::{Arc, Weak};
 use super::accumulate;
 use super::cotangent::own;
 use super::node::Meta;
-use super::variable::{Edge, Variable};
+use super::variable::{Edge, EdgeKey, Variable};
 use crate::array::{Array, alloc_check};
 use crate::error::Result;
 use crate::lock::Mutex;
@@ -61,9 +61,11 @@ pub(super) fn fresh_id() -> u64 {
 }
 
 impl Leaf {
-    /// A place that holds `value`; gradients are collected when it requires them.
+    /// A place that holds `value`; gradients are collected when it requires them. Lent memory is copied: no write of its owner
+    /// changes a leaf or a gradient.
     #[must_use]
     pub fn new(value: Variable, requires_grad: bool) -> Arc<Self> {
+        let value = value.pooled();
         Arc::new(Self {
             id: fresh_id(),
             meta: Meta::of(value.array()),
@@ -117,8 +119,9 @@ impl Leaf {
         self.state.lock().value.array().clone()
     }
 
-    /// Puts another value of the same shape and dtype here.
+    /// Puts another value of the same shape and dtype here; lent memory is copied.
     pub fn set(&self, value: Variable) {
+        let value = value.pooled();
         debug_assert_eq!(&Meta::of(value.array()), &self.meta);
         let old = std::mem::replace(&mut self.state.lock().value, value);
         drop(old); // outside the lock: it may be the last holder of a graph
@@ -156,6 +159,20 @@ impl Leaf {
             std::mem::swap(value, &mut copy);
         }
         drop(state);
+    }
+
+    /// The present value, and the key of the edge that [`Leaf::variable`] gives it.
+    #[must_use]
+    pub fn peek(&self) -> (Array, EdgeKey) {
+        let state = self.state.lock();
+        let key = if self.requires_grad() { EdgeKey::Leaf(self.id) } else { state.value.edge().key() };
+        (state.value.array().clone(), key)
+    }
+
+    /// Runs `f` on the value and its history. The leaf is locked: `f` must be short, call nothing of the user's, and return what
+    /// it takes away.
+    pub fn modify<R>(&self, f: impl FnOnce(&mut Variable) -> R) -> R {
+        f(&mut self.state.lock().value)
     }
 
     /// [`Leaf::update`] of a value without history; `None` for one with.

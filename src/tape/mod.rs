@@ -18,11 +18,12 @@ mod work;
 
 pub use arena::{NodeRef, Owned, visit_owned};
 pub use backward::{BackwardOptions, backward, backward_with, grad};
-pub use hooks::{add_node_hook, find_retained, remove_node_hook, retained_leaf};
+pub use hooks::{add_node_hook, find_retained, move_retained, remove_node_hook, retained_leaf};
 pub use inspect::{NodeInfo, Source, TapeStats, listing, op_name, tape_stats, to_dot};
 pub use leaf::{Hook, HookFn, Leaf};
 pub use mode::{RecordingGuard, is_anomaly, is_observed, is_recording, recording, set_anomaly, set_recording, set_source_provider, unwatch, watch};
 pub use node::{AttrData, Attrs, CustomRule, Meta, Op, Rule};
 pub use saved::Role;
 pub use step::{Grads, Saver, Step, one_gradient};
-pub use variable::{Edge, Variable, record, record_many};
+pub use variable::{Edge, EdgeKey, Variable, record, record_many};
+pub use variable::{Recorded, record_under_lock};

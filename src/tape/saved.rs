@@ -89,9 +89,9 @@ impl Roles {
     }
 }
 
-/// The arrays that the gradient rule needs. While they are here, a lender of their memory keeps others from writing.
+/// The arrays that the gradient rule needs, in memory that no one writes (see [`Array::kept`]).
 ///
-/// What they are stands apart: so each list holds what is moved in registers.
+/// Roles have their own list, so that the elements of both lists are moved in registers.
 #[derive(Default)]
 pub(super) struct Saved {
     roles: Roles,
@@ -99,7 +99,7 @@ pub(super) struct Saved {
 }
 
 impl Saved {
-    /// Adds an array whose storage has been locked, and whose role is told by [`Saved::set_roles`].
+    /// Adds an array; [`Saved::set_roles`] tells its role.
     #[inline(always)]
     pub(super) fn push(&mut self, array: Array) {
         self.arrays.push(array);
@@ -119,9 +119,9 @@ impl Saved {
         }
     }
 
-    /// Adds an array whose storage has been locked.
+    /// Adds an array and its role.
     #[inline(always)]
-    pub(super) fn push_locked(&mut self, role: Role, array: Array) {
+    pub(super) fn push_with(&mut self, role: Role, array: Array) {
         self.roles.push(role);
         self.arrays.push(array);
     }
@@ -135,24 +135,15 @@ impl Saved {
         &self.arrays
     }
 
-    /// A copy, which keeps lenders from writing as this does.
+    /// A copy; an error when there is no memory for it.
     pub(super) fn try_clone(&self) -> Result<Self> {
-        let arrays = try_clone(&self.arrays)?;
-        arrays.iter().for_each(|array| array.storage().lock());
-        Ok(Self { roles: self.roles.clone(), arrays })
+        Ok(Self { roles: self.roles.clone(), arrays: try_clone(&self.arrays)? })
     }
 
     #[inline]
     pub(super) fn clear(&mut self) {
         self.roles.clear();
-        self.arrays.iter().for_each(|array| array.storage().unlock());
         self.arrays.clear();
-    }
-}
-
-impl Drop for Saved {
-    fn drop(&mut self) {
-        self.arrays.iter().for_each(|array| array.storage().unlock());
     }
 }
 
@@ -170,7 +161,7 @@ mod tests {
     #[test]
     fn many_are_saved() {
         let mut saved = Saved::default();
-        (0..40).for_each(|i| saved.push_locked(Role::input(i), Array::scalar(f64::from(i))));
+        (0..40).for_each(|i| saved.push_with(Role::input(i), Array::scalar(f64::from(i))));
         let copy = saved.try_clone().unwrap();
         saved.clear();
         assert!((0..40).all(|i| copy.get(Role::input(i)).is_some_and(|a| a.to_vec::<f64>() == [f64::from(i)])));
@@ -180,8 +171,8 @@ mod tests {
     #[test]
     fn what_was_saved_is_found_by_its_role() {
         let mut saved = Saved::default();
-        saved.push_locked(Role::output(0), Array::scalar(1.0));
-        saved.push_locked(Role::input(0), Array::scalar(2.0));
+        saved.push_with(Role::output(0), Array::scalar(1.0));
+        saved.push_with(Role::input(0), Array::scalar(2.0));
         assert_eq!(saved.get(Role::input(0)).unwrap().to_vec::<f64>(), [2.0]);
         assert_eq!(saved.get(Role::output(0)).unwrap().to_vec::<f64>(), [1.0]);
         assert!(saved.get(Role::input(1)).is_none());

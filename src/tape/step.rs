@@ -25,6 +25,8 @@ pub(super) trait Sink {
     fn sum(&mut self, i: usize) -> Option<&mut Array>;
     /// Takes it.
     fn take(&mut self, i: usize) -> Option<Array>;
+    /// As [`Sink::take`], with its history, in a pass that is recorded.
+    fn take_recorded(&mut self, i: usize) -> Option<Variable>;
     /// A gradient reaches input `i`.
     fn arrive(&mut self, i: usize, g: Array);
 }
@@ -88,6 +90,14 @@ impl<'a> Step<'a> {
     /// is nothing yet, and while the rule is recorded.
     pub fn collected(&mut self, i: usize) -> Option<Array> {
         self.sink.take(i)
+    }
+
+    /// As [`Step::collected_or_zeros`] in a pass that is recorded. The array may still be shared.
+    pub fn recorded_or_zeros(&mut self, i: usize) -> Variable {
+        self.sink.take_recorded(i).unwrap_or_else(|| {
+            let meta = self.meta(i);
+            Array::zeros(&meta.shape, meta.dtype).into()
+        })
     }
 
     /// As [`Step::collected`], with zeros when there is nothing yet: for a gradient that is zero but for a part. What is
@@ -206,7 +216,12 @@ impl<'a> Step<'a> {
     /// Saved output `i`, on the tape when the rule is recorded.
     #[must_use]
     pub fn output(&self, i: u8) -> Variable {
-        let array = self.output_array(i).clone();
+        self.output_from(i, self.output_array(i).clone())
+    }
+
+    /// Output `i`, whose value the rule has computed again, on the tape when the rule is recorded.
+    #[must_use]
+    pub fn output_from(&self, i: u8, array: Array) -> Variable {
         if self.create_graph {
             Variable::with_edge(array, edge_of(&Input::Node { id: self.id, output: u32::from(i) }))
         } else {
@@ -219,8 +234,9 @@ impl<'a> Step<'a> {
 pub struct Saver<'a> {
     pub(super) inputs: &'a [&'a Variable],
     pub(super) outs: &'a [Array],
-    /// Inputs and outputs to keep, in the order in which they were named.
+    /// Inputs and outputs to keep as they are, in the order in which they were named.
     pub(super) roles: Roles,
+    /// What is kept in another form, or is no input or output.
     pub(super) extras: SmallVec<[(Role, Array); 1]>,
     pub(super) attrs: Attrs,
 }
@@ -245,8 +261,9 @@ impl Saver<'_> {
     }
 
     /// Keeps something else, number `i`.
+    #[allow(clippy::needless_pass_by_value, reason = "a value made for the tape")]
     pub fn extra(&mut self, i: u8, array: Array) {
-        array.storage().lock();
+        let array = if array.storage().is_pooled() { array } else { array.kept() };
         self.extras.push((Role::extra(i), array));
     }
 
@@ -261,18 +278,23 @@ impl Saver<'_> {
         self.roles.len() + self.extras.len()
     }
 
-    /// Gives back what was kept, for a node that could not be made.
-    #[cold]
-    pub(super) fn abandon(&self) {
-        self.roles.iter().for_each(|role| self.array(role).storage().unlock());
-        self.extras.iter().for_each(|(_, array)| array.storage().unlock());
-    }
-
     #[inline]
     fn keep(&mut self, role: Role) {
-        // Now, and not when the arena is locked: who lends the memory wants to know.
-        self.array(role).storage().lock();
+        if !self.array(role).storage().is_pooled() {
+            return self.keep_lent(role);
+        }
+        if let Some(compact) = self.array(role).compact_part() {
+            self.extras.push((role, compact));
+            return;
+        }
         self.roles.push(role);
+    }
+
+    /// Keeps a value whose memory another owner lends. Now, and not while the arena is locked: its lender may call Python.
+    #[cold]
+    fn keep_lent(&mut self, role: Role) {
+        let array = self.array(role).kept();
+        self.extras.push((role, array));
     }
 
     #[inline]
@@ -289,7 +311,7 @@ impl Saver<'_> {
         }
         saved.set_roles(&mut self.roles);
         if !self.extras.is_empty() {
-            self.extras.drain(..).for_each(|(role, array)| saved.push_locked(role, array));
+            self.extras.drain(..).for_each(|(role, array)| saved.push_with(role, array));
         }
     }
 }

@@ -197,7 +197,7 @@ impl Sweep {
         Ok(Place::Node { at, output })
     }
 
-    /// The place of a leaf. With targets, those are the only leaves that have one.
+    /// The place of a leaf, unless it was frozen since it was recorded. With targets, those are the only leaves that have one.
     #[inline]
     fn place_of_leaf(&mut self, leaf: &Arc<Leaf>) -> Result<Place> {
         // Marks are written under the arena's lock: no other pass comes between.
@@ -205,7 +205,7 @@ impl Sweep {
         if mark & !0xffff_ffff == self.stamp {
             return Ok(Place::Leaf((mark & 0xffff_ffff) as u32));
         }
-        if self.targets.is_empty() { self.add_leaf(leaf) } else { Ok(Place::None) }
+        if self.targets.is_empty() && leaf.requires_grad() { self.add_leaf(leaf) } else { Ok(Place::None) }
     }
 
     fn add_leaf(&mut self, leaf: &Arc<Leaf>) -> Result<Place> {
@@ -414,7 +414,8 @@ impl Sweep {
     pub(super) fn commit(mut self) -> Result<()> {
         let mut ready = alloc_check::with_capacity(self.leaves.len() + self.retained.len());
         for (leaf, mut g) in std::mem::take(&mut self.leaves) {
-            let Some(g) = g.take() else { continue };
+            // Recording may have seen a leaf that was frozen since.
+            let Some(g) = g.take().filter(|_| leaf.requires_grad()) else { continue };
             let g = if leaf.has_hooks() { run_hooks(&leaf.hooks(), g)? } else { g };
             ready.push((leaf, g));
         }
@@ -453,6 +454,19 @@ impl Sink for Sweep {
         let sum = self.collected(i)?;
         sum.unique()?;
         sum.take_array()
+    }
+
+    fn take_recorded(&mut self, i: usize) -> Option<Variable> {
+        if !self.options.create_graph || self.watched {
+            return None;
+        }
+        match self.places[self.base + i] {
+            Place::None | Place::Leaf(_) => None,
+            Place::Node { at, output } => match self.reached[at as usize].state {
+                SKIPPED | WAITING => None,
+                state => self.pool[(state - FIRST) as usize].get_mut(output as usize)?.take(),
+            },
+        }
     }
 
     #[inline]

@@ -30,6 +30,29 @@ pub enum Edge {
     },
 }
 
+/// What tells one edge from all others that ever were: numbers of leaves and nodes are not used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EdgeKey {
+    /// Not tracked.
+    None,
+    /// A leaf's number.
+    Leaf(u64),
+    /// A node's number, and which of its outputs.
+    Node(u64, u32),
+}
+
+impl Edge {
+    /// What tells it from other edges.
+    #[must_use]
+    pub fn key(&self) -> EdgeKey {
+        match self {
+            Self::None => EdgeKey::None,
+            Self::Leaf(leaf) => EdgeKey::Leaf(leaf.id()),
+            Self::Node { node, output } => EdgeKey::Node(node.id(), *output),
+        }
+    }
+}
+
 /// An array and its place on the tape. Cheap to clone; never changes.
 #[derive(Clone, Debug)]
 pub struct Variable {
@@ -83,6 +106,12 @@ impl Variable {
         &mut self.array
     }
 
+    /// Gives it another place on the tape and returns the old one, which must be dropped where no lock is held.
+    #[must_use]
+    pub fn replace_edge(&mut self, edge: Edge) -> Edge {
+        std::mem::replace(&mut self.edge, edge)
+    }
+
     /// The value, given away.
     #[must_use]
     #[inline]
@@ -131,6 +160,13 @@ impl Variable {
         self.array.clone().into()
     }
 
+    /// The same value and history, in memory of the pool: copied where another owner lends the memory.
+    #[must_use]
+    #[inline]
+    pub fn pooled(self) -> Self {
+        if self.array.storage().is_pooled() { self } else { Self { array: self.array.pooled(), edge: self.edge } }
+    }
+
     /// The gradient that backward passes collected, for a leaf.
     #[must_use]
     pub fn grad(&self) -> Option<Array> {
@@ -153,9 +189,49 @@ pub fn record(op: &'static Op, inputs: &[&Variable], out: Array, save: impl FnOn
         return Ok(out.into());
     }
     let outs = [out];
-    let node = push(op, inputs, &outs, observed, save)?;
+    let (node, hooked) = push(op, inputs, &outs, save)?;
+    settle(&node, inputs, hooked, observed);
     let [out] = outs;
     Ok(Variable { array: out, edge: Edge::Node { node, output: 0 } })
+}
+
+/// [`record`] for a caller that holds a lock: it runs no code of the user's. [`Recorded::settle`] must follow when the lock
+/// is given back.
+///
+/// # Errors
+/// As [`record`].
+pub fn record_under_lock(op: &'static Op, inputs: &[&Variable], out: Array, save: impl FnOnce(&mut Saver<'_>)) -> Result<Recorded> {
+    let (recording, observed) = mode::recording_and_observed();
+    if !recording || !wants_record(op, inputs)? || !out.dtype().is_float() {
+        return Ok(Recorded { edge: Edge::None, later: None, hooked: false, observed: false });
+    }
+    let (node, hooked) = push(op, inputs, &[out], save)?;
+    let later = (hooked || observed).then(|| node.clone());
+    Ok(Recorded { edge: Edge::Node { node, output: 0 }, later, hooked, observed })
+}
+
+/// An operation that was recorded under a lock.
+#[derive(Debug)]
+pub struct Recorded {
+    edge: Edge,
+    /// The node, when something is left to do.
+    later: Option<NodeRef>,
+    hooked: bool,
+    observed: bool,
+}
+
+impl Recorded {
+    /// The place of the output.
+    pub fn take_edge(&mut self) -> Edge {
+        std::mem::take(&mut self.edge)
+    }
+
+    /// Does what had to wait for the end of the lock. `inputs` are the operation's that may be leaves.
+    pub fn settle(&self, inputs: &[&Variable]) {
+        if let Some(node) = &self.later {
+            settle(node, inputs, self.hooked, self.observed);
+        }
+    }
 }
 
 /// [`record`] for an operation with several outputs.
@@ -167,7 +243,8 @@ pub fn record_many(op: &'static Op, inputs: &[&Variable], outs: Vec<Array>, save
     if !recording || !wants_record(op, inputs)? || !outs.iter().any(|o| o.dtype().is_float()) {
         return Ok(alloc_check::collect(outs.into_iter().map(Variable::from)));
     }
-    let node = push(op, inputs, &outs, observed, save)?;
+    let (node, hooked) = push(op, inputs, &outs, save)?;
+    settle(&node, inputs, hooked, observed);
     let variable = |(i, array): (usize, Array)| {
         let edge =
             if array.dtype().is_float() { Edge::Node { node: node.clone(), output: u32::try_from(i).unwrap_or(u32::MAX) } } else { Edge::None };
@@ -190,16 +267,13 @@ fn wants_record(op: &'static Op, inputs: &[&Variable]) -> Result<bool> {
     }
 }
 
+/// Appends a node; the second result says whether a leaf among its inputs has hooks. [`settle`] must follow.
 #[inline]
-fn push(op: &'static Op, inputs: &[&Variable], outs: &[Array], observed: bool, save: impl FnOnce(&mut Saver<'_>)) -> Result<NodeRef> {
+fn push(op: &'static Op, inputs: &[&Variable], outs: &[Array], save: impl FnOnce(&mut Saver<'_>)) -> Result<(NodeRef, bool)> {
     let mut saver = Saver { inputs, outs, roles: Roles::default(), extras: SmallVec::new(), attrs: Attrs::None };
     save(&mut saver);
     let mut arena = arena::lock();
-    if let Err(e) = arena.make_room(inputs.len(), saver.len(), outs.len()) {
-        drop(arena);
-        saver.abandon();
-        return Err(e);
-    }
+    arena.make_room(inputs.len(), saver.len(), outs.len())?;
     for v in inputs {
         if let Edge::Node { node, .. } = &v.edge {
             arena.node_mut(node.id()).refs += 1;
@@ -230,14 +304,18 @@ fn push(op: &'static Op, inputs: &[&Variable], outs: &[Array], observed: bool, s
     let fallible = node.is_fallible();
     arena.count_fallible(false, fallible);
     drop(arena);
-    let node = NodeRef::from_counted(id);
+    Ok((NodeRef::from_counted(id), hooked))
+}
+
+/// What a new node needs beyond its contents, and what may run code of the user's.
+#[inline(always)]
+fn settle(node: &NodeRef, inputs: &[&Variable], hooked: bool, observed: bool) {
     if hooked {
-        hold_hooks(&node, inputs);
+        hold_hooks(node, inputs);
     }
     if observed {
-        observe(&node);
+        observe(node);
     }
-    Ok(node)
 }
 
 /// Adds what `out` is like.

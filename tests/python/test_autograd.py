@@ -102,6 +102,34 @@ def test_a_gradient_that_is_another_ones_value_is_nobodys_but_its_own():
     assert x.grad.tolist() == [3.0, 4.0]
 
 
+def test_a_leaf_that_is_frozen_before_the_backward_collects_nothing():
+    x, w = leaf([1.0, 2.0]), leaf([3.0, 4.0])
+    seen = []
+    x.register_hook(seen.append)
+    y = (x * w).sum()
+    x.requires_grad_(False)
+    y.backward(retain_graph=True)
+    assert x.grad is None
+    assert not seen
+    assert w.grad.tolist() == [1.0, 2.0]
+    x.requires_grad_(True)
+    y.backward()
+    assert x.grad.tolist() == [3.0, 4.0]
+    assert len(seen) == 1
+
+
+def test_a_leaf_that_a_hook_freezes_collects_nothing():
+    x = leaf([1.0, 2.0])
+    y = x * 2.0
+
+    def freeze(g):
+        x.requires_grad_(False)
+
+    y.register_hook(freeze)
+    y.sum().backward()
+    assert x.grad is None
+
+
 # ---- what a pass costs ----
 
 

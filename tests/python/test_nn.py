@@ -135,13 +135,23 @@ def test_lookup_by_name(net):
         net.get_parameter("first.x")
 
 
-def test_state_dict_is_a_snapshot(net):
+def test_state_dict_shows_the_module(net):
     state = net.state_dict(prefix="net.")
     assert list(state) == ["net.scale", "net.mean", "net.first.weight", "net.first.bias", "net.second.weight"]
     assert not any(v.requires_grad for v in state.values())
     with tg.no_grad():
         net.scale[...] = 9.0
-    assert state["net.scale"].item() == 2.0
+    assert state["net.scale"].item() == 9.0
+    state["net.first.weight"][0] = 5.0
+    assert net.first.weight[0].tolist() == [5.0] * net.first.weight.shape[1]
+    before = copy.deepcopy(state)
+    state["net.scale"].mul_(2.0)
+    assert (net.scale.item(), before["net.scale"].item()) == (18.0, 9.0)
+    # Values that show each other's arrays are read before any is written.
+    a, b = net.first.weight.tolist(), tg.zeros_like(net.first.weight)
+    net.load_state_dict({**net.state_dict(), "first.weight": b, "scale": net.state_dict()["scale"]})
+    net.load_state_dict({**net.state_dict(), "first.weight": a})
+    assert net.first.weight.tolist() == a
     assert net.state_dict(keep_vars=True)["scale"] is net.scale
 
 
@@ -382,8 +392,12 @@ def test_module_list_and_dict():
     assert not len(heads)
 
 
-def test_a_parameter_has_no_attributes_but_its_own() -> None:
+def test_a_parameter_takes_attributes_and_data() -> None:
     w = tg.nn.Parameter([1.0])
-    with pytest.raises(AttributeError, match="data"):
-        w.data = tg.Variable([2.0])
-    assert w.tolist() == [1.0]
+    w.tag = "first layer"
+    assert w.tag == "first layer"
+    w.data = tg.Variable([2.0])
+    assert w.tolist() == [2.0]
+    assert w.is_leaf
+    with pytest.raises(tg.ShapeError, match="data"):
+        w.data = tg.Variable([2.0, 3.0])

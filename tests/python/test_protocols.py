@@ -53,10 +53,11 @@ def test_reductions_of_ufuncs(name: str, result: float) -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda x: np.spacing(x), r"numpy\.spacing \(__call__\) is not available"),
-        (lambda x: np.add.accumulate(x), r"numpy\.add \(accumulate\) is not available"),
-        (lambda x: np.subtract.reduce(x), r"numpy\.subtract \(reduce\) is not available"),
-        (lambda x: np.exp(x, out=np.zeros(2)), r"numpy\.exp: out= cannot be combined with Variables"),
+        (lambda x: np.spacing(x), r"numpy\.spacing is not available"),
+        (lambda x: np.spacing(x, dtype=np.float32), r"numpy\.spacing is not available"),
+        (lambda x: np.add.reduceat(x, [0]), r"numpy\.add\.reduceat is not available"),
+        (lambda x: np.less.reduce(x), r"numpy\.less\.reduce is not available"),
+        (lambda x: np.exp(x, out=x), r"numpy\.exp: a Variable cannot be the output"),
         (lambda x: np.fft.fft(x), r"numpy\.fft\.fft is not available for Variables"),
         (lambda x: np.partition(x, 1), r"numpy\.partition is not available for Variables"),
     ],
@@ -169,7 +170,7 @@ def test_dtypes() -> None:
     assert d != 3
     assert len({d, tg.zeros(1, dtype="float64").dtype}) == 1
     assert pickle.loads(pickle.dumps(d)) == d
-    for given, name in [(float, "float32"), (int, "int64"), (bool, "bool"), (np.int32, "int32"), (np.bool_, "bool")]:
+    for given, name in [(float, "float64"), (int, "int64"), (bool, "bool"), (np.int32, "int32"), (np.bool_, "bool")]:
         assert tg.zeros(1, dtype=given).dtype.name == name
     with pytest.raises(tg.DTypeError, match="float16"):
         tg.zeros(1, dtype="float16")
@@ -201,7 +202,7 @@ def test_operators() -> None:
     with pytest.raises(TypeError, match="right side must be an array or a number, got str"):
         y += "a"
     with pytest.raises(TypeError, match="unsupported operand"):
-        _ = [1] - x
+        _ = "a" - x
     assert tg.asarray(memoryview(np.arange(3.0))).tolist() == [0.0, 1.0, 2.0]
 
 

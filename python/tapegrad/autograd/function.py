@@ -21,8 +21,6 @@ class FunctionContext:
     def __init__(self) -> None:
         # The values when they were saved, with their history: the objects may get other values in place before the backward.
         self._saved: tuple[Variable | None, ...] = ()
-        # What keeps NumPy arrays from being written under the saved values.
-        self._locks: tuple[object, ...] = ()
         # The objects themselves, until the forward is over: saved outputs are known by them.
         self._originals: tuple[Variable | None, ...] = ()
         self._raw_outputs: tuple[Any, ...] = ()
@@ -39,8 +37,7 @@ class FunctionContext:
                     "other things can be attributes of ctx"
                 )
         self._originals = values
-        self._saved = tuple(None if v is None else _core._snapshot(v) for v in values)
-        self._locks = tuple(_core._Lock(v) for v in values if v is not None)
+        self._saved = tuple(None if v is None else _core._saved(v) for v in values)
 
     @property
     def saved_values(self) -> tuple[Any, ...]:
@@ -57,7 +54,7 @@ class FunctionContext:
         """Saved outputs get their history, which they have only after the forward."""
         recorded = {id(raw): out for raw, out in zip(self._raw_outputs, outputs)}
         pairs = zip(self._originals, self._saved)
-        self._saved = tuple(_core._snapshot(recorded[id(v)]) if id(v) in recorded else kept for v, kept in pairs)
+        self._saved = tuple(_core._saved(recorded[id(v)]) if id(v) in recorded else kept for v, kept in pairs)
         self._originals = self._raw_outputs = ()
 
     def mark_non_differentiable(self, *outputs: Variable) -> None:

@@ -35,7 +35,7 @@ class LeakyReLU(Module):
 
     def __init__(self, negative_slope: float = 0.01) -> None:
         super().__init__()
-        self.negative_slope = negative_slope
+        self.negative_slope = _core._number("LeakyReLU", "negative_slope", negative_slope)
 
     def forward(self, input: Variable) -> Variable:
         """Computes the output."""
@@ -55,6 +55,7 @@ class PReLU(Module):
     def __init__(self, num_parameters: int = 1, init: float = 0.25, dtype: Any = None) -> None:
         super().__init__()
         self.num_parameters = num_parameters
+        _core._number("PReLU", "init", init)
         self.weight = Parameter(_core.full((num_parameters,), init, dtype=dtype or _core.get_default_dtype()))
 
     def forward(self, input: Variable) -> Variable:
@@ -129,8 +130,8 @@ class Softplus(Module):
 
     def __init__(self, beta: float = 1.0, threshold: float | None = None) -> None:
         super().__init__()
-        self.beta = beta
-        self.threshold = threshold
+        self.beta = _core._number("Softplus", "beta", beta)
+        self.threshold = _core._number("Softplus", "threshold", threshold)
 
     def forward(self, input: Variable) -> Variable:
         """Computes the output."""
@@ -149,7 +150,7 @@ class ELU(Module):
 
     def __init__(self, alpha: float = 1.0) -> None:
         super().__init__()
-        self.alpha = alpha
+        self.alpha = _core._number("ELU", "alpha", alpha)
 
     def forward(self, input: Variable) -> Variable:
         """Computes the output."""

@@ -9,9 +9,7 @@ from .module import Module
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
-    from typing import Any, overload
-
-    from typing_extensions import Self
+    from typing import Any, Self, overload
 
 
 class _Container(Module):

@@ -97,7 +97,10 @@ def softplus(input: Variable, beta: float = 1.0, threshold: float | None = None)
     0.6931
     """
     exact = _core.softplus(input, beta)
-    return exact if threshold is None else _core.where(input * beta > threshold, input, exact)
+    if threshold is None:
+        return exact
+    _core._number("softplus", "threshold", threshold)
+    return _core.where(_core.multiply(input, beta) > threshold, input, exact)
 
 
 def elu(input: Variable, alpha: float = 1.0) -> Variable:

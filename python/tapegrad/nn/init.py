@@ -30,6 +30,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     True
     """
     if nonlinearity == "leaky_relu":
+        _core._number("calculate_gain", "param", param)
         slope = 0.01 if param is None else float(param)
         return sqrt(2.0 / (1 + slope**2))
     if nonlinearity in _LINEAR:
@@ -38,6 +39,12 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
         known = ", ".join(sorted({*_GAINS, "leaky_relu", "linear", "sigmoid"}))
         raise ValueError(f"calculate_gain: unknown nonlinearity {nonlinearity!r}; known are {known}")
     return _GAINS[nonlinearity]
+
+
+def _numbers(function: str, **parameters: float) -> None:
+    """Raises when a number is a Variable that requires gradients: the first values of parameters have no graph."""
+    for name, value in parameters.items():
+        _core._number(function, name, value)
 
 
 def fans(tensor: Variable) -> tuple[int, int]:
@@ -59,6 +66,7 @@ def uniform_(tensor: V, a: float = 0.0, b: float = 1.0, generator: Generator | N
     >>> bool(tg.all(tg.abs(tg.nn.init.uniform_(tg.zeros((9,)), -2.0, 2.0)) <= 2.0))
     True
     """
+    _numbers("uniform_", a=a, b=b)
     draw = _core.uniform if generator is None else generator.uniform
     assign(tensor, draw(a, b, tensor.shape, dtype=tensor.dtype))
     return tensor
@@ -70,6 +78,7 @@ def normal_(tensor: V, mean: float = 0.0, std: float = 1.0, generator: Generator
     >>> tg.nn.init.normal_(tg.zeros((2, 3))).shape
     (2, 3)
     """
+    _numbers("normal_", mean=mean, std=std)
     draw = _core.normal if generator is None else generator.normal
     assign(tensor, draw(mean, std, tensor.shape, dtype=tensor.dtype))
     return tensor
@@ -81,6 +90,7 @@ def constant_(tensor: V, val: float) -> V:
     >>> tg.nn.init.constant_(tg.zeros((2,)), 3.0).tolist()
     [3.0, 3.0]
     """
+    _numbers("constant_", val=val)
     assign(tensor, val)
     return tensor
 
@@ -109,6 +119,7 @@ def xavier_uniform_(tensor: V, gain: float = 1.0, generator: Generator | None = 
     >>> tg.nn.init.xavier_uniform_(tg.zeros((2, 3))).shape
     (2, 3)
     """
+    _numbers("xavier_uniform_", gain=gain)
     bound = sqrt(3.0) * _xavier_std(tensor, gain)
     return uniform_(tensor, -bound, bound, generator)
 
@@ -119,6 +130,7 @@ def xavier_normal_(tensor: V, gain: float = 1.0, generator: Generator | None = N
     >>> tg.nn.init.xavier_normal_(tg.zeros((2, 3))).shape
     (2, 3)
     """
+    _numbers("xavier_normal_", gain=gain)
     return normal_(tensor, 0.0, _xavier_std(tensor, gain), generator)
 
 
@@ -134,6 +146,7 @@ def kaiming_uniform_(
     >>> tg.nn.init.kaiming_uniform_(tg.zeros((2, 3)), nonlinearity="relu").shape
     (2, 3)
     """
+    _numbers("kaiming_uniform_", a=a)
     bound = sqrt(3.0) * _kaiming_std(tensor, a, mode, nonlinearity)
     return uniform_(tensor, -bound, bound, generator)
 
@@ -150,6 +163,7 @@ def kaiming_normal_(
     >>> tg.nn.init.kaiming_normal_(tg.zeros((2, 3)), mode="fan_out").shape
     (2, 3)
     """
+    _numbers("kaiming_normal_", a=a)
     return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity), generator)
 
 

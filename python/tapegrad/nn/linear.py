@@ -32,6 +32,8 @@ class Linear(Module):
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True, dtype: Any = None) -> None:
         super().__init__()
+        _core._number("Linear", "in_features", in_features)
+        _core._number("Linear", "out_features", out_features)
         if in_features < 0 or out_features < 0:
             raise ValueError(f"Linear: the numbers of features must not be negative, got {in_features} and {out_features}")
         self.in_features = in_features
@@ -80,8 +82,8 @@ class Flatten(Module):
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         super().__init__()
-        self.start_dim = start_dim
-        self.end_dim = end_dim
+        self.start_dim = _core._number("Flatten", "start_dim", start_dim)
+        self.end_dim = _core._number("Flatten", "end_dim", end_dim)
 
     def forward(self, input: Variable) -> Variable:
         """Computes the output."""

@@ -10,9 +10,7 @@ from .state import LoadResult, load, state_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from typing import Any, TypeVar
-
-    from typing_extensions import Self
+    from typing import Any, Self, TypeVar
 
     T = TypeVar("T")
     Hook = Callable[..., Any]
@@ -290,8 +288,8 @@ class Module:
     def state_dict(self, *, prefix: str = "", keep_vars: bool = False) -> dict[str, Variable]:
         """The values of parameters and persistent buffers by dotted name.
 
-        They are snapshots: what the module learns later does not change them. With ``keep_vars`` they are the
-        module's own objects.
+        They are views without history: they show what the module learns later, and writing to one changes the module.
+        ``copy.deepcopy`` makes a snapshot. With ``keep_vars`` they are the module's own objects.
         """
         own = state_of(self).items()
         return {prefix + name: value if keep_vars else value.detach() for name, value in own}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._core import Variable
+from .._core import Variable, asarray
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,10 +19,7 @@ class Parameter(Variable):
     (True, 'Variable')
     """
 
-    # An attribute that does not exist, such as PyTorch's `data`, raises instead of being made by an assignment.
-    __slots__ = ()
-
     def __new__(cls, data: Any, requires_grad: bool = True) -> Parameter:
         """A new leaf with the value of ``data``."""
-        value = data.detach() if isinstance(data, Variable) else data
+        value = asarray(data).detach() if isinstance(data, (Variable, list, tuple)) else data
         return super().__new__(cls, value, requires_grad=requires_grad)

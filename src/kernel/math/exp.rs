@@ -3,6 +3,7 @@
 //! x = k·ln 2 + r with |r| ≤ ½ ln 2 (Cody and Waite's reduction in two parts), then a polynomial in r and an
 //! exact scaling by 2^k.
 
+use super::power::{Pair, product};
 use super::real::{Real, fma, long_poly, pick, poly};
 use crate::kernel::simd::Arch;
 
@@ -57,6 +58,17 @@ pub(super) fn long_share<T: Real, A: Arch>(r: T) -> T {
 #[inline(always)]
 pub fn exp<T: Real, A: Arch>(x: T) -> T {
     let Reduced { t, r, .. } = reduce::<T, A>(clamp(x, -T::EXP_CLAMP, T::EXP_CLAMP));
+    let e = share::<T, A>(r);
+    let (a, b) = T::pow2_halves(t);
+    fma::<T, A>(e, a, a) * b
+}
+
+/// e^(a·b), within 1.5 ulp: the product is not rounded, so that a large one loses no digit of the result.
+#[inline(always)]
+pub fn exp_product<T: Real, A: Arch>(a: T, b: T) -> T {
+    let Pair { head, tail } = product::<T, A>(a, b);
+    let tail = pick(head.abs() < T::EXP_CLAMP, tail, T::lit(0.0));
+    let Reduced { t, r, .. } = reduce_pair::<T, A>(clamp(head, -T::EXP_CLAMP, T::EXP_CLAMP), tail);
     let e = share::<T, A>(r);
     let (a, b) = T::pow2_halves(t);
     fma::<T, A>(e, a, a) * b
@@ -123,6 +135,14 @@ pub(super) fn logistic<T: Real, A: Arch>(Reduced { t, r, .. }: Reduced<T>) -> T 
 #[inline(always)]
 pub fn sigmoid<T: Real, A: Arch>(x: T) -> T {
     T::LOGISTIC_UNIT / logistic::<T, A>(reduce::<T, A>(clamp(-x, -T::LOGISTIC_MAX, T::EXP_CLAMP)))
+}
+
+/// The slope of [`sigmoid`]: e^−|x|/(1 + e^−|x|)², within 4 ulp. σ(1 − σ) would have no digit left where σ is near 1.
+#[inline(always)]
+pub fn sigmoid_slope<T: Real, A: Arch>(x: T) -> T {
+    let e = exp::<T, A>(-x.abs());
+    let d = T::lit(1.0) + e;
+    e / (d * d)
 }
 
 /// sinh x = (e + e/(e + 1))/2 for e = expm1(|x|), with the sign of x; carried as e/4 so

@@ -1,8 +1,8 @@
-//! Activations x·s(x): the Gaussian error linear unit, its approximation by tanh, and x·sigmoid(x).
+//! Activations x·s(x): the Gaussian error linear unit, its approximation by tanh, and x·sigmoid(x). Also their gates s.
 //!
-//! They are x·s(x) for an S-shaped s, which far to the left is the small end of 1 + erf or 1 + tanh: their sum has no digit
-//! left there, and the end may be subnormal where the product is not. So the end itself is computed, as an exponential of a
-//! rounded head and its tail, and scaled last.
+//! s is a sigmoid curve. For negative x it is the small end of 1 + erf or 1 + tanh: that sum has no correct digit there, and
+//! the end may be subnormal where the product x·s(x) is not. So the end itself is computed, as an exponential of a rounded
+//! head and its tail, and scaled last.
 //!
 //! An exponential comes as (1 + e)·f: a factor 1 + e that is never rounded by itself, but added to what it multiplies as its
 //! share e, saves one of the few roundings that count.
@@ -18,12 +18,40 @@ use crate::kernel::simd::Arch;
 /// (1 + p)·(1 + e) = 1 + u is one factor.
 #[inline(always)]
 pub fn gelu<T: Real, A: Arch>(x: T) -> T {
-    let (half, one) = (T::lit(0.5), T::lit(1.0));
+    let half = T::lit(0.5);
     let a = held::<T>(x, T::NORMAL_CLAMP);
+    let NormalEnd { y, u, f, .. } = normal_end::<T, A>(a);
+    let y = y * f;
+    let end = fma::<T, A>(y, u, y);
+    // The end may be subnormal; it is rounded once. Zero keeps its sign.
+    fma::<T, A>(-end, half * T::EXP_LOWER, pick(x < T::lit(-0.0), T::lit(-0.0), x))
+}
+
+/// Φ(x), the normal distribution function, within 4 ulp: its small end keeps all digits.
+#[inline(always)]
+pub fn normal_cdf<T: Real, A: Arch>(x: T) -> T {
+    let (half, one) = (T::lit(0.5), T::lit(1.0));
+    let NormalEnd { sum, u, f, .. } = normal_end::<T, A>(held::<T>(x, T::NORMAL_CLAMP));
+    let q = f / sum;
+    let end = fma::<T, A>(q, u, q) * (half * T::EXP_LOWER);
+    pick(x > T::lit(0.0), one - end, end)
+}
+
+/// The parts of Φ(−a) = ½·(1 + u)·f/sum, with f raised by `EXP_RAISED`; y is a/sum.
+struct NormalEnd<T> {
+    sum: T,
+    y: T,
+    u: T,
+    f: T,
+}
+
+#[inline(always)]
+fn normal_end<T: Real, A: Arch>(a: T) -> NormalEnd<T> {
+    let (half, one) = (T::lit(0.5), T::lit(1.0));
     let sum = a + T::NORMAL_SHIFT;
     let y = a / sum;
     let p = long_poly::<T, A>(y - half, T::NORMAL);
-    // What the sum lost belongs to the factor: its share is lost·2·Φ(−a)·e^(a²/2), which (1 − y)² is near.
+    // The rounding error of the sum belongs to the factor: its share is lost·2·Φ(−a)·e^(a²/2), which (1 − y)² is near.
     let lost = a - (sum - T::NORMAL_SHIFT);
     let rest = one - y;
     let p = fma::<T, A>(-lost * rest, rest, p);
@@ -31,16 +59,27 @@ pub fn gelu<T: Real, A: Arch>(x: T) -> T {
     let Reduced { t, r, .. } = reduce_pair::<T, A>(head, tail);
     let (e, f) = (long_share::<T, A>(r), T::pow2(t, T::EXP_RAISED));
     let u = fma::<T, A>(e, one + p, p);
-    let y = y * f;
-    let end = fma::<T, A>(y, u, y);
-    // The end may be subnormal; it is rounded once. Zero keeps its sign.
-    fma::<T, A>(-end, half * T::EXP_LOWER, pick(x < T::lit(-0.0), T::lit(-0.0), x))
+    NormalEnd { sum, y, u, f }
 }
 
 /// ½x·(1 + tanh u) = x/(1 + e^(−2u)) with u = √(2/π)·(x + 0.044715·x³), within 3 ulp.
 #[inline(always)]
 pub fn gelu_tanh<T: Real, A: Arch>(x: T) -> T {
     let a = clamp(-x, -T::GELU_CLAMP, T::GELU_CLAMP);
+    let y = a / gelu_logistic::<T, A>(a) * -T::LOGISTIC_UNIT;
+    pick(x > T::GELU_CLAMP, x, y)
+}
+
+/// ½·(1 + tanh u) with the same u: the approximation of Φ(x), within 3 ulp.
+#[inline(always)]
+pub fn gelu_tanh_cdf<T: Real, A: Arch>(x: T) -> T {
+    let a = clamp(-x, -T::GELU_CLAMP, T::GELU_CLAMP);
+    T::LOGISTIC_UNIT / gelu_logistic::<T, A>(a)
+}
+
+/// [`logistic`] of −2u for x = −a.
+#[inline(always)]
+fn gelu_logistic<T: Real, A: Arch>(a: T) -> T {
     let square = product::<T, A>(a, a);
     // −2u/a = c + d·a², where c is larger than the other term up to a = 4.7, and nothing is lost that counts beyond.
     let [[c, c_low], [d, d_low]] = T::GELU;
@@ -50,8 +89,7 @@ pub fn gelu_tanh<T: Real, A: Arch>(x: T) -> T {
     let low = fma::<T, A>(d, square.tail, fma::<T, A>(d_low, square.head, ((large - head) + small) + (term.tail + c_low)));
     let Pair { head: v, tail } = product::<T, A>(a, head);
     let v = pick(v < -T::LOGISTIC_MAX, -T::LOGISTIC_MAX, v);
-    let y = a / logistic::<T, A>(reduce_pair::<T, A>(v, fma::<T, A>(a, low, tail))) * -T::LOGISTIC_UNIT;
-    pick(x > T::GELU_CLAMP, x, y)
+    logistic::<T, A>(reduce_pair::<T, A>(v, fma::<T, A>(a, low, tail)))
 }
 
 /// x/(1 + e^(−x)), within 3 ulp.
@@ -112,6 +150,26 @@ mod tests {
                     assert!((y - near).abs() <= 3.5 * f64::from(f32::EPSILON) * near.abs(), "{x}: {y:e}, not {near:e}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn the_gates_keep_their_digits() {
+        let pairs: [(One<f64>, One<f32>, One<f64>); 2] = [
+            (normal_cdf::<f64, Baseline>, normal_cdf::<f32, Baseline>, gelu::<f64, Baseline>),
+            (gelu_tanh_cdf::<f64, Baseline>, gelu_tanh_cdf::<f32, Baseline>, gelu_tanh::<f64, Baseline>),
+        ];
+        for (wide, single, product) in pairs {
+            for i in (-10_000..10_000).filter(|i| *i != 0) {
+                let x = f64::from((f64::from(i) * 1.3e-3) as f32);
+                let want = product(x) / x;
+                assert!((wide(x) - want).abs() <= 1e-14 * want, "{x}: {:e}, not {want:e}", wide(x));
+                let y = f64::from(single(x as f32));
+                assert!((y - want).abs() <= 4.0 * f64::from(f32::EPSILON) * want + 3e-45, "{x}: {y:e}, not {want:e}");
+            }
+            let exact = |x: f64, y: f64| wide(x).to_bits() == y.to_bits() && single(x as f32).to_bits() == (y as f32).to_bits();
+            assert!(exact(0.0, 0.5) && exact(1e30, 1.0) && exact(-1e30, 0.0) && exact(f64::INFINITY, 1.0) && exact(f64::NEG_INFINITY, 0.0));
+            assert!(wide(f64::NAN).is_nan() && single(f32::NAN).is_nan());
         }
     }
 

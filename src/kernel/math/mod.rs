@@ -43,8 +43,8 @@ mod trigonometric;
 
 pub use decay::exp_decay;
 pub use erf::erf;
-pub use exp::{cosh, exp, expm1, sigmoid, sinh, tanh};
-pub use gelu::{gelu, gelu_tanh, silu};
+pub use exp::{cosh, exp, exp_product, expm1, sigmoid, sigmoid_slope, sinh, tanh};
+pub use gelu::{gelu, gelu_tanh, gelu_tanh_cdf, normal_cdf, silu};
 pub use log::{log, log1p, log2, log10};
 pub use power::pow;
 pub use real::{Real, fma, is_nan, pick};

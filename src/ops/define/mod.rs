@@ -10,7 +10,8 @@
 //! ```
 //! becomes a type `tanh` that implements [`Unary`] and a function `tanh(&Variable) -> Result<Variable>`. The factor in
 //! `gradient` names what it needs: `y` makes the tape save the output, `x` the input. The text is compiled three
-//! times: into SIMD loops over `f32` and `f64`, and into recorded operations for gradients of gradients.
+//! times: into SIMD loops over `f32` and `f64`, and into recorded operations for gradients of gradients. Where the text
+//! does not read as mathematics, `rule "dy/dx = …";` before the domain says what the reference page shows.
 
 mod in_place;
 mod integer;
@@ -58,6 +59,12 @@ impl Saves {
         }
         saves
     }
+}
+
+/// What the reference says of a gradient: the text given for it, else the formula.
+#[must_use]
+pub const fn either(given: &[&'static str], formula: &'static str) -> &'static str {
+    if given.is_empty() { formula } else { given[0] }
 }
 
 /// `==` of strings, in constants.
@@ -143,6 +150,8 @@ macro_rules! unary {
         $(integer($i:ident) $integer:block)?
         $(bools $bools:literal;)?
         $(ranged $ranged:literal;)?
+        $(length $length:literal;)?
+        $(rule $rule:literal;)?
         domain $domain:expr;
     ) => {
         #[doc(hidden)]
@@ -152,7 +161,7 @@ macro_rules! unary {
         impl $crate::ops::define::Unary for $name {
             const NAME: &'static str = stringify!($name);
             const DOC: &'static str = concat!($($doc, "\n"),+);
-            const GRADIENT: &'static str = concat!("dy/dx = ", stringify!($factor));
+            const GRADIENT: &'static str = $crate::ops::define::either(&[$($rule)?], concat!("dy/dx = ", stringify!($factor)));
             const PARAMS: &'static [$crate::ops::registry::Param] =
                 &[$crate::ops::registry::Param::array("x") $(, $crate::ops::registry::Param::float(stringify!($param), $default))*];
             const SAVES: $crate::ops::define::Saves = $crate::ops::define::Saves::of(&[$(stringify!($saved)),*], stringify!($x), "");
@@ -160,6 +169,7 @@ macro_rules! unary {
             const DOMAIN: $crate::ops::samples::Domain = $domain;
             $(const BOOLS: bool = $bools;)?
             $(const RANGED: bool = $ranged;)?
+            $(const LENGTH: bool = $length;)?
             #[inline(always)]
             #[allow(unused_variables, clippy::unused_unit, reason = "a formula names what it uses")]
             fn forward<F: $crate::kernel::field::Field>($x: F, p: [F; 2]) -> F {
@@ -205,6 +215,8 @@ macro_rules! binary {
         $(integer $integer:block)?
         $(check $check:expr;)?
         $(boolean $boolean:block)?
+        $(length $length:literal;)?
+        $(rule $rule:literal;)?
         domain $da:expr, $db:expr;
     ) => {
         #[doc(hidden)]
@@ -214,7 +226,8 @@ macro_rules! binary {
         impl $crate::ops::define::Binary for $name {
             const NAME: &'static str = stringify!($name);
             const DOC: &'static str = concat!($($doc, "\n"),+);
-            const GRADIENT: &'static str = concat!("dy/da = ", stringify!($fa), ", dy/db = ", stringify!($fb));
+            const GRADIENT: &'static str =
+                $crate::ops::define::either(&[$($rule)?], concat!("dy/da = ", stringify!($fa), ", dy/db = ", stringify!($fb)));
             const SAVES_A: $crate::ops::define::Saves = $crate::ops::define::Saves::of(&[$(stringify!($sa)),*], stringify!($a), stringify!($b));
             const SAVES_B: $crate::ops::define::Saves = $crate::ops::define::Saves::of(&[$(stringify!($sb)),*], stringify!($a), stringify!($b));
             const FACTOR_IS_SAVED: [bool; 2] = [
@@ -222,6 +235,7 @@ macro_rules! binary {
                 $crate::ops::define::same(stringify!($fb), concat!("{ ", $(stringify!($sb),)* " }")),
             ];
             const DOMAIN: [$crate::ops::samples::Domain; 2] = [$da, $db];
+            $(const LENGTH: bool = $length;)?
             #[inline(always)]
             fn forward<F: $crate::kernel::field::Field>($a: F, $b: F) -> F $forward
             #[inline(always)]

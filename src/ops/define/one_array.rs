@@ -9,10 +9,12 @@ use crate::error::{Error, Result};
 use crate::kernel::blocks::{self, Input};
 use crate::kernel::field::Field;
 use crate::kernel::map::{self, Pointwise};
+use crate::ops::norm::tip_gradient;
 use crate::ops::registry::{Args, Entry, Gradient, Operand, Param, Value};
 use crate::ops::samples::Domain;
 use crate::ops::shape::astype;
 use crate::ops::traced::{Trace, Traced};
+use crate::ops::{add, multiply};
 use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, one_gradient, record};
 
 /// An operation on one array, element by element.
@@ -37,6 +39,8 @@ pub trait Unary: 'static {
     const BOOLS: bool = true;
     /// Whether a formula has a function with a fast range (sin, cos, tan).
     const RANGED: bool = false;
+    /// Whether y is |x|, the length of a vector of one element.
+    const LENGTH: bool = false;
     /// Nanoseconds an element.
     const COST: f64 = 0.5;
     /// y of x.
@@ -152,8 +156,15 @@ fn unary_vjp<U: Unary + ?Sized>(step: &mut Step<'_>) -> Result<Grads> {
         let x = if U::SAVES.a { trace.value(step.input(0)) } else { Traced::Lit(0.0) };
         let y = if U::SAVES.y { trace.value(step.output(0)) } else { Traced::Lit(0.0) };
         let factor = U::factor(x, y, p.map(Traced::Lit));
-        let out = trace.value(g).annihilate(factor);
-        return Ok(one_gradient(trace.finish(out)?));
+        let out = trace.value(g.clone()).annihilate(factor);
+        let out = trace.finish(out)?;
+        if U::LENGTH {
+            let (x, y) = (step.input(0), apply_unary::<U>(&step.input_array(0).clone().into(), p)?);
+            if let Some(tip) = tip_gradient(step, &g, y.array(), |curvature| multiply(curvature, &x))? {
+                return Ok(one_gradient(add(&out, &tip)?));
+            }
+        }
+        return Ok(one_gradient(out));
     }
     let g = step.take_array();
     let g = if step.collects(0, g.shape()) { Cotangent::Lent(&g) } else { Cotangent::Given(g) };

@@ -10,10 +10,12 @@ use crate::kernel::blocks::{self, Input};
 use crate::kernel::field::{Field, Lane};
 use crate::kernel::map::{self, Pointwise};
 use crate::kernel::simd::Baseline;
+use crate::ops::norm::tip_gradient;
 use crate::ops::registry::{Entry, Gradient, Operand, Param};
 use crate::ops::samples::Domain;
 use crate::ops::shape::astype;
 use crate::ops::traced::{Trace, Traced};
+use crate::ops::{add, multiply};
 use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, one_gradient, record};
 
 /// An operation on two arrays, element by element, with broadcasting.
@@ -36,6 +38,8 @@ pub trait Binary: 'static {
     const INTEGERS: bool = false;
     /// Whether it is defined on bools.
     const BOOLS: bool = false;
+    /// Whether y is the length of (a, b), which has no direction where it is 0.
+    const LENGTH: bool = false;
     /// Nanoseconds an element.
     const COST: f64 = 0.5;
     /// y of a and b.
@@ -370,8 +374,15 @@ fn recorded<B: Binary + ?Sized, const SIDE: usize>(step: &Step<'_>, g: Variable,
     };
     let (a, b) = (operand(saves.a, 0), operand(saves.b, 1));
     let y = if saves.y { trace.value(step.output(0)) } else { Traced::Lit(0.0) };
-    let out = trace.value(g).annihilate(Backward::<B, SIDE>::factor(a, b, y));
-    trace.finish(out)
+    let out = trace.value(g.clone()).annihilate(Backward::<B, SIDE>::factor(a, b, y));
+    let out = trace.finish(out)?;
+    if B::LENGTH
+        && let Ok(i) = place::<SIDE>(SIDE, scalar)
+        && let Some(tip) = tip_gradient(step, &g, step.output_array(0), |curvature| multiply(curvature, &step.input(i)))?
+    {
+        return add(&out, &tip);
+    }
+    Ok(out)
 }
 
 /// g ⊗ the factor of one side, whose operand is input `i`; see [`pull`].

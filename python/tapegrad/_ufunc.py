@@ -1,0 +1,213 @@
+"""Methods and options of NumPy's ufuncs on Variables: ``np.add.reduce(v)``, ``nd += v``, ``np.multiply.outer(v, w)``.
+
+Each is made of recorded operations. What has no counterpart raises an error that names one.
+"""
+
+from __future__ import annotations
+
+from . import _core
+from ._core import GradError, Variable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+#: Reductions that are operations of their own.
+_REDUCTIONS = {
+    "add": _core.sum,
+    "multiply": _core.prod,
+    "maximum": _core.max,
+    "minimum": _core.min,
+    "logical_and": _core.all,
+    "logical_or": _core.any,
+}
+#: Functions of two arrays that give their own type again, so that they can be repeated along an axis.
+_REPEATABLE = {
+    *_REDUCTIONS,
+    *("subtract", "divide", "power", "floor_divide", "remainder", "fmod", "hypot", "logaddexp", "logaddexp2"),
+    *("logical_xor", "bitwise_and", "bitwise_or", "bitwise_xor"),
+}
+#: Those of them whose result depends on the order of the elements.
+_ORDERED = {"subtract", "divide", "power", "floor_divide", "remainder", "fmod"}
+
+
+def apply(ufunc: Any, method: str, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    """What ``getattr(ufunc, method)(*inputs, **options)`` means when Variables are among the arguments."""
+    name = f"numpy.{ufunc.__name__}" if method == "__call__" else f"numpy.{ufunc.__name__}.{method}"
+    options = dict(options)
+    out = options.pop("out", None)
+    if method == "at":
+        return _with_numpy(name, ufunc.at, inputs, options, inputs[0])
+    if out is not None and any(o is not None for o in out):
+        return _with_numpy(name, getattr(ufunc, method), inputs, {**options, "out": out}, *out)
+    ours = getattr(_core, ufunc.__name__, None)
+    if ours is None or method not in ("__call__", "reduce", "accumulate", "outer"):
+        raise TypeError(f"{name} is not available for Variables; use v.numpy() for its data without gradients")
+    if method == "__call__":
+        return _call(name, ours, inputs, **options)
+    if method == "outer":
+        return _call(name, ours, _outer(*inputs), **options)
+    if ufunc.__name__ not in _REPEATABLE:
+        raise TypeError(f"{name} is not available for Variables; apply {ufunc.__name__} in a loop over an axis")
+    return (_reduce if method == "reduce" else _accumulate)(name, ufunc, ours, _core.asarray(inputs[0]), **options)
+
+
+def _with_numpy(name: str, function: Callable[..., Any], inputs: tuple[Any, ...], options: dict[str, Any], *targets: Any) -> Any:
+    """The result in arrays of NumPy, which hold numbers only."""
+    if any(isinstance(t, Variable) for t in targets):
+        raise TypeError(f"{name}: a Variable cannot be the output; assign the result, as in y[...] = result or y += value")
+    values = [*inputs, *options.values()]
+    if _core.is_grad_enabled() and any(isinstance(v, Variable) and v.requires_grad for v in values):
+        raise GradError(
+            f"{name}: the output is a NumPy array, which cannot carry the graph of a Variable that requires gradients. "
+            "Write it without an output, as in y = y + x, for a Variable; or pass x.detach() for the data without gradients"
+        )
+    plain = {k: v.numpy() if isinstance(v, Variable) else v for k, v in options.items()}
+    return function(*(v.numpy() if isinstance(v, Variable) else v for v in inputs), **plain)
+
+
+def _call(
+    name: str,
+    ours: Callable[..., Any],
+    inputs: tuple[Any, ...],
+    *,
+    where: Any = True,
+    dtype: Any = None,
+    casting: str = "same_kind",
+    order: str = "K",
+    subok: bool = True,
+    **options: Any,
+) -> Any:
+    if where is not True:
+        raise TypeError(f"{name}: where= leaves elements undefined without out=; use tg.where(mask, result, other)")
+    if order not in ("K", "A", "C"):
+        raise TypeError(f"{name}: order={order!r} is not available for Variables, whose results are in C order")
+    if dtype is None:
+        return ours(*inputs, **options)
+    wanted = _core.DType(dtype)
+    result = ours(*(_cast(name, v, wanted, casting) for v in inputs), **options)
+    if result.dtype != wanted:
+        raise TypeError(f"{name}: dtype={wanted} is not available for a function whose result is {result.dtype}; use astype()")
+    return result
+
+
+def _cast(name: str, value: Any, dtype: Any, casting: str) -> Any:
+    import numpy as np
+
+    if isinstance(value, (bool, int, float)):
+        return value
+    array = _core.asarray(value)
+    if not np.can_cast(str(array.dtype), str(dtype), casting):  # type: ignore[arg-type]
+        raise TypeError(f"{name}: cannot cast {array.dtype} to dtype={dtype} by the rule {casting!r}; use astype()")
+    return array.astype(dtype)
+
+
+def _outer(a: Any, b: Any) -> tuple[Variable, Any]:
+    """The operands with axes of size one, so that every element of ``a`` meets every one of ``b``."""
+    a, b = _beside(a, b), _beside(b, a)
+    return a.reshape((*a.shape, *(1,) * b.ndim)), b
+
+
+def _beside(value: Any, other: Any) -> Variable:
+    """An operand as an array; numbers have the precision of the array beside them."""
+    if isinstance(value, Variable) or not isinstance(other, Variable):
+        return _core.asarray(value)
+    return _core.where(True, value, _core.zeros((), dtype=other.dtype))
+
+
+_MISSING: Any = object()
+
+
+def _reduce(
+    name: str,
+    ufunc: Any,
+    ours: Callable[..., Any],
+    x: Variable,
+    axis: Any = 0,
+    dtype: Any = None,
+    keepdims: bool = False,
+    initial: Any = _MISSING,
+    where: Any = True,
+) -> Variable:
+    x = x if dtype is None else x.astype(dtype)
+    if x.ndim == 0 and axis in (0, -1):
+        axis = None
+    if initial is None:
+        initial = _MISSING  # NumPy: the first element
+    if where is not True:
+        x = _masked(name, ufunc, x, initial, where)
+    reduction = _REDUCTIONS.get(ufunc.__name__)
+    if reduction is None:
+        return _fold(name, ufunc, ours, x, axis, keepdims, initial)
+    if initial is _MISSING:
+        return reduction(x, axis=axis, keepdims=keepdims)
+    if x.size == 0 and ufunc.identity is None:
+        x = _with_initial(x, axis, initial)
+    result: Variable = ours(reduction(x, axis=axis, keepdims=keepdims), initial)
+    return result
+
+
+def _masked(name: str, ufunc: Any, x: Variable, initial: Any, mask: Any) -> Variable:
+    """Elements outside the mask changed to what does not count."""
+    neutral = _neutral(ufunc, initial)
+    if neutral is None:
+        raise ValueError(f"{name}: where= needs initial= for a reduction without an identity")
+    return _core.where(mask, x, _core.full((), neutral, dtype=x.dtype))
+
+
+def _neutral(ufunc: Any, initial: Any) -> Any:
+    if ufunc.identity is not None:
+        return ufunc.identity
+    # A maximum or a minimum is the same when its first value comes again.
+    return initial if initial is not _MISSING and ufunc.__name__ in ("maximum", "minimum") else None
+
+
+def _with_initial(x: Variable, axis: Any, initial: Any) -> Variable:
+    """``x`` with ``initial`` once more along a reduced axis, which has no elements."""
+    if axis is None:
+        return _core.full((1,) * x.ndim, initial, dtype=x.dtype)
+    first = axis if isinstance(axis, int) else axis[0]
+    shape = list(x.shape)
+    shape[first] = 1
+    return _core.concat([x, _core.full(tuple(shape), initial, dtype=x.dtype)], axis=first)
+
+
+def _fold(name: str, ufunc: Any, ours: Callable[..., Any], x: Variable, axis: Any, keepdims: bool, initial: Any) -> Variable:
+    """``ours(ours(x[0], x[1]), x[2])`` and so on along an axis, or along several one after the other."""
+    axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
+    axes = sorted({a % max(x.ndim, 1) if -x.ndim <= a < x.ndim else _bad_axis(name, a, x) for a in axes}, reverse=True)
+    if len(axes) > 1 and ufunc.__name__ in _ORDERED:
+        raise ValueError(f"{name}: the order of several axes would matter; reduce one axis at a time")
+    for a in axes:
+        parts = list(_core.unstack(x, axis=a)) if x.shape[a] else []
+        if not parts and initial is _MISSING:
+            if ufunc.identity is None:
+                raise ValueError(f"{name}: axis {a} of shape {x.shape} is empty, and there is no identity; pass initial=")
+            shape = (*x.shape[:a], *x.shape[a + 1 :])
+            parts = [_core.full(shape, ufunc.identity, dtype=x.dtype)]
+        if initial is not _MISSING:
+            parts.insert(0, _core.full((*x.shape[:a], *x.shape[a + 1 :]), initial, dtype=x.dtype))
+            initial = _MISSING
+        for part in parts[1:]:
+            parts[0] = ours(parts[0], part)
+        x = _core.expand_dims(parts[0], a) if keepdims else parts[0]
+    return x
+
+
+def _bad_axis(name: str, axis: int, x: Variable) -> int:
+    raise _core.AxisError(f"{name}: axis {axis} is out of range for an array of {x.ndim} dimensions")
+
+
+def _accumulate(name: str, ufunc: Any, ours: Callable[..., Any], x: Variable, axis: int = 0, dtype: Any = None) -> Variable:
+    if x.ndim == 0:
+        raise TypeError(f"{name}: expected an array of at least one axis, got a 0-d one")
+    if dtype is None and ufunc.__name__ in ("add", "multiply"):
+        dtype = _core.sum(x.detach()[()][..., :0]).dtype  # small integers are summed in larger ones
+    if ufunc.__name__.startswith("logical"):
+        dtype = bool
+    x = x if dtype is None else x.astype(dtype)
+    parts = list(_core.unstack(x, axis=axis)) if x.shape[axis] else []
+    for i in range(1, len(parts)):
+        parts[i] = ours(parts[i - 1], parts[i])
+    return _core.stack(parts, axis=axis) if parts else x

@@ -1,0 +1,204 @@
+//! What handles that are views do to the tape: reading a part of a base, and writing one.
+//!
+//! A part is a layout over the *row-major positions* of the base, whatever its memory looks like: any chain of slices,
+//! transpositions, reshapes and diagonals is one such map. Both operations are linear in all their inputs.
+
+use std::sync::Arc;
+
+use super::index::Assignment;
+use crate::array::{Array, Layout, Scalar};
+use crate::error::Result;
+use crate::kernel::region;
+use crate::tape::{Attrs, Grads, Op, Recorded, Rule, Step, Variable, one_gradient, record, record_under_lock};
+
+static VIEW: Op = Op { name: "view", rule: Rule::Vjp(view_vjp) };
+static VIEW_ADD: Op = Op { name: "view_add", rule: Rule::Vjp(view_add_vjp) };
+static VIEW_WRITE: Op = Op { name: "view_write", rule: Rule::Vjp(view_write_vjp) };
+
+fn map_of(step: &Step<'_>) -> Arc<Layout> {
+    step.attrs().data::<Arc<Layout>>().unwrap_or_else(|| unreachable!("{}: recorded without its map", step.name())).clone()
+}
+
+fn attrs(map: &Arc<Layout>) -> Attrs {
+    Attrs::Data(Arc::new(Arc::clone(map)))
+}
+
+/// The map as a layout of the memory of a row-major array.
+fn in_memory(map: &Layout) -> impl FnOnce(&Layout) -> Layout {
+    |whole| map.shifted(whole.offset())
+}
+
+/// The part of `base` that `map` describes, sharing its memory when it is row-major.
+///
+/// # Errors
+/// Those of recording.
+pub fn view(base: &Variable, map: &Arc<Layout>) -> Result<Variable> {
+    let out = base.array().contiguous().window(map);
+    record(&VIEW, &[base], out, |s| s.attrs(attrs(map)))
+}
+
+fn view_vjp(step: &mut Step<'_>) -> Result<Grads> {
+    let (g, map) = (step.take_g(), map_of(step));
+    if step.create_graph() {
+        return Ok(one_gradient(view_add(step.recorded_or_zeros(0), &map, &g)?));
+    }
+    let mut sum = step.collected_or_zeros(0);
+    region::add(&mut sum, in_memory(&map), g.array());
+    Ok(one_gradient(sum.into()))
+}
+
+/// `base` with `value` added to the part that `map` describes; places that the map repeats collect all of it. `base` is overwritten when
+/// nobody else holds it.
+pub(super) fn view_add(base: Variable, map: &Arc<Layout>, value: &Variable) -> Result<Variable> {
+    let edge = base.edge().clone();
+    let mut out = base.into_array().contiguous();
+    region::add(&mut out, in_memory(map), value.array());
+    let old = Variable::with_edge(out.clone(), edge); // only its place on the tape is looked at
+    record(&VIEW_ADD, &[&old, value], out, |s| s.attrs(attrs(map)))
+}
+
+fn view_add_vjp(step: &mut Step<'_>) -> Result<Grads> {
+    let (g, map) = (step.take_g(), map_of(step));
+    let value = if step.needs(1) { Some(view(&g, &map)?) } else { None };
+    Ok(Grads::from_iter([step.needs(0).then_some(g), value]))
+}
+
+/// `base` with `value` in the part that `map` describes, which must not repeat a place. `base` is overwritten when nobody else holds it.
+fn view_write(base: Variable, map: &Arc<Layout>, value: &Variable) -> Result<Variable> {
+    let edge = base.edge().clone();
+    let mut out = base.into_array().contiguous();
+    region::write(&mut out, in_memory(map), value.array());
+    let old = Variable::with_edge(out.clone(), edge); // only its place on the tape is looked at
+    record(&VIEW_WRITE, &[&old, value], out, |s| s.attrs(attrs(map)))
+}
+
+fn view_write_vjp(step: &mut Step<'_>) -> Result<Grads> {
+    let (g, map) = (step.take_g(), map_of(step));
+    let value = if step.needs(1) {
+        // A copy of the part: sharing the buffer would keep it from being overwritten below.
+        let part = g.array().contiguous().window(&map).copy();
+        Some(record(&VIEW, &[&g], part, |s| s.attrs(attrs(&map)))?)
+    } else {
+        None
+    };
+    let x = if step.needs(0) {
+        let zero = Array::full(&[], Scalar::Int(0), g.dtype()).into();
+        Some(view_write(g, &map, &zero)?)
+    } else {
+        None
+    };
+    Ok(Grads::from_iter([x, value]))
+}
+
+/// A part of an array that a write replaces.
+pub enum Part {
+    /// All of it.
+    Whole,
+    /// What a view shows, by row-major positions.
+    Map(Arc<Layout>),
+    /// What an index names.
+    Item(Assignment),
+}
+
+impl Part {
+    /// Writes `value`, broadcast, to the part of `array`, which is row-major and held by nobody else.
+    pub fn write(&self, array: &mut Array, value: &Array) {
+        match self {
+            Self::Whole => region::write(array, Layout::clone, value),
+            Self::Map(map) => region::write(array, in_memory(map), value),
+            Self::Item(item) => item.write(array, value),
+        }
+    }
+
+    /// Records the write of `value`, which was done: `old` is the array as it is now, at its place on the tape before.
+    ///
+    /// # Errors
+    /// Those of recording.
+    pub fn record(&self, old: &Variable, value: &Variable) -> Result<Recorded> {
+        let out = old.array().clone();
+        match self {
+            Self::Whole => {
+                let map = Arc::new(Layout::contiguous(out.shape()));
+                record_under_lock(&VIEW_WRITE, &[old, value], out, |s| s.attrs(attrs(&map)))
+            }
+            Self::Map(map) => record_under_lock(&VIEW_WRITE, &[old, value], out, |s| s.attrs(attrs(map))),
+            Self::Item(item) => item.record(old, value, out),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::array::DType;
+    use crate::ops::{multiply, sum};
+    use crate::tape::{BackwardOptions, grad};
+
+    fn arange(shape: &[usize]) -> Array {
+        let n: usize = shape.iter().product();
+        Array::from_slice(&(0_i32..).take(n).map(f64::from).collect::<Vec<_>>(), shape)
+    }
+
+    /// The second row of a transposed 3 x 2 matrix, reversed.
+    fn map() -> Arc<Layout> {
+        Arc::new(Layout::contiguous(&[3, 2]).permute(&[1, 0]).select(0, 1).slice(0, 2, 3, -1))
+    }
+
+    #[test]
+    fn a_map_does_not_depend_on_memory() {
+        let plain = arange(&[3, 2]);
+        let strided = plain.with_layout(plain.layout().permute(&[1, 0])).copy();
+        let strided = strided.with_layout(strided.layout().permute(&[1, 0]));
+        let tail = arange(&[4, 2]);
+        let tail = tail.with_layout(tail.layout().slice(0, 1, 3, 1));
+        for (base, expected) in [(plain, [5.0, 3.0, 1.0]), (strided, [5.0, 3.0, 1.0]), (tail, [7.0, 5.0, 3.0])] {
+            let base = Variable::from(base);
+            assert_eq!(view(&base, &map()).unwrap().array().to_vec::<f64>(), expected);
+            let written = view_write(base.clone(), &map(), &arange(&[3]).into()).unwrap();
+            assert_eq!(view(&written, &map()).unwrap().array().to_vec::<f64>(), [0.0, 1.0, 2.0]);
+            assert_eq!(view(&base, &map()).unwrap().array().to_vec::<f64>(), expected, "the old value stays");
+        }
+    }
+
+    #[test]
+    fn gradients_of_both_orders() {
+        let (x, v) = (Variable::parameter(arange(&[3, 2])).unwrap(), Variable::parameter(arange(&[3])).unwrap());
+        let y = view_write(multiply(&x, &x).unwrap(), &map(), &multiply(&v, &v).unwrap()).unwrap();
+        let part = view(&y, &map()).unwrap();
+        let loss = sum(&multiply(&multiply(&y, &y).unwrap(), &y).unwrap(), None, false).unwrap();
+        let loss = crate::ops::add(&loss, &sum(&multiply(&part, &part).unwrap(), None, false).unwrap()).unwrap();
+        let options = BackwardOptions { retain_graph: true, create_graph: true };
+        let first = grad(&[(loss, None)], &[x.clone(), v.clone()], options).unwrap();
+        let [Some(gx), Some(gv)] = &first[..] else { panic!("both have gradients") };
+        // 6 x**5 where x stays, 0 where it was written; 6 v**5 + 4 v**3.
+        assert_eq!(gx.array().to_vec::<f64>(), [0.0, 0.0, 192.0, 0.0, 6144.0, 0.0]);
+        assert_eq!(gv.array().to_vec::<f64>(), [0.0, 10.0, 224.0]);
+        let total = crate::ops::add(&sum(gx, None, false).unwrap(), &sum(gv, None, false).unwrap()).unwrap();
+        let second = grad(&[(total, None)], &[x, v], BackwardOptions { retain_graph: false, create_graph: false }).unwrap();
+        assert_eq!(second[0].as_ref().unwrap().array().to_vec::<f64>(), [0.0, 0.0, 480.0, 0.0, 7680.0, 0.0]);
+        assert_eq!(second[1].as_ref().unwrap().array().to_vec::<f64>(), [0.0, 42.0, 528.0]);
+    }
+
+    #[test]
+    fn repeated_places_collect_all_of_a_gradient() {
+        let x = Variable::parameter(arange(&[2])).unwrap();
+        let repeated = Arc::new(Layout::strided(&[3, 2], &[0, 1], 0));
+        let loss = sum(&view(&x, &repeated).unwrap(), None, false).unwrap();
+        let options = BackwardOptions { retain_graph: false, create_graph: false };
+        let g = grad(&[(loss, None)], &[x], options).unwrap();
+        assert_eq!(g[0].as_ref().unwrap().array().to_vec::<f64>(), [3.0, 3.0]);
+    }
+
+    #[test]
+    fn small_parts_of_a_copied_buffer_are_saved_as_copies() {
+        let mut a = Array::zeros(&[16, 4], DType::F64);
+        assert!(a.make_writable().is_none(), "nobody else holds it");
+        let row = |a: &Array| a.with_layout(a.layout().select(0, 3));
+        assert!(row(&a).compact_part().is_none());
+        let held = a.clone();
+        assert!(a.make_writable().is_some());
+        assert!(row(&a).compact_part().is_some_and(|part| part.is_contiguous() && part.storage().len() == 4));
+        assert!(a.with_layout(a.layout().slice(0, 0, 4, 1)).compact_part().is_none(), "too large a part");
+        assert!(row(&held).compact_part().is_none());
+    }
+}

@@ -1,0 +1,165 @@
+//! Python numbers as parameters. No gradient flows through them, so a Variable that requires gradients is an error that
+//! names the parameter.
+
+use std::marker::PhantomData;
+
+use pyo3::exceptions::{PyOverflowError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyFloat, PyList, PyTuple};
+use smallvec::SmallVec;
+
+use super::error::GradError;
+use super::variable::PyVariable;
+use crate::array::alloc_check;
+use crate::tape;
+
+/// Whether `o` is a Variable whose history is lost where only its value is taken.
+pub fn is_tracked(o: &Bound<'_, PyAny>) -> bool {
+    o.cast::<PyVariable>().is_ok_and(|v| tape::is_recording() && v.get().snapshot().is_tracked())
+}
+
+/// [`is_tracked`] of `o` or of anything in it, for nested lists, tuples and dicts.
+pub fn holds_tracked(o: &Bound<'_, PyAny>) -> bool {
+    holds(o, 32)
+}
+
+fn holds(o: &Bound<'_, PyAny>, depth: u32) -> bool {
+    if is_tracked(o) {
+        return true;
+    }
+    let Some(depth) = depth.checked_sub(1) else { return false };
+    if let Ok(items) = o.cast::<PyList>() {
+        return items.iter().any(|x| holds(&x, depth));
+    }
+    if let Ok(items) = o.cast::<PyTuple>() {
+        return items.iter().any(|x| holds(&x, depth));
+    }
+    o.cast::<PyDict>().is_ok_and(|d| d.iter().any(|(_, x)| holds(&x, depth)))
+}
+
+/// The error for a tracked Variable in the place of a number.
+#[cold]
+pub fn tracked_number(function: &str, parameter: &str, want: &str) -> PyErr {
+    let function = if function.is_empty() { String::new() } else { format!("{function}(): ") };
+    GradError::new_err(format!(
+        "{function}argument '{parameter}' must be {want}, not a Variable that requires gradients: no gradient flows through this parameter. \
+         Pass item() or detach() of the Variable, or write the formula with operations on Variables"
+    ))
+}
+
+/// Raises when a tracked Variable is given for the number `parameter` of `function`.
+pub fn refuse_tracked(function: &str, parameter: &str, o: &Bound<'_, PyAny>) -> PyResult<()> {
+    if holds_tracked(o) { Err(tracked_number(function, parameter, "a Python number")) } else { Ok(()) }
+}
+
+/// `o` as the number `parameter` of `function`.
+pub fn number<'a, 'py, T: FromPyObject<'a, 'py>>(function: &str, parameter: &str, o: &'a Bound<'py, PyAny>) -> PyResult<T> {
+    refuse_tracked(function, parameter, o)?;
+    o.extract().map_err(Into::into)
+}
+
+/// `o` as an int, when it is one or says so by `__index__`; a float is none. What its code raises is passed on, unless it says
+/// that it is no int.
+pub fn int(o: &Bound<'_, PyAny>) -> PyResult<Option<isize>> {
+    if o.cast::<PyFloat>().is_ok() {
+        return Ok(None);
+    }
+    match o.extract::<isize>() {
+        Ok(i) => Ok(Some(i)),
+        Err(e) if e.is_instance_of::<PyTypeError>(o.py()) || e.is_instance_of::<PyOverflowError>(o.py()) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// `o` as ints: an int, or what yields ints. Its length is not asked for: it may be wrong.
+pub fn ints(o: &Bound<'_, PyAny>) -> PyResult<Option<SmallVec<[isize; 4]>>> {
+    if let Some(i) = int(o)? {
+        return Ok(Some(SmallVec::from_slice(&[i])));
+    }
+    let items = match o.try_iter() {
+        Ok(items) => items,
+        Err(e) if e.is_instance_of::<PyTypeError>(o.py()) => return Ok(None),
+        Err(e) => return Err(e),
+    };
+    let mut out = SmallVec::new();
+    for x in items {
+        let Some(i) = int(&x?)? else { return Ok(None) };
+        alloc_check::reserve_small(&mut out, 1);
+        out.push(i);
+    }
+    Ok(Some(out))
+}
+
+/// A parameter's name as a type.
+pub trait Name {
+    /// The name in Python.
+    const NAME: &'static str;
+}
+
+macro_rules! names {
+    ($($name:ident)*) => {
+        /// Parameters of classes that take numbers.
+        #[allow(non_camel_case_types, reason = "the names of parameters in Python")]
+        pub mod names {
+            $(
+                #[doc = concat!("`", stringify!($name), "`.")]
+                pub struct $name;
+                impl super::Name for $name {
+                    const NAME: &'static str = stringify!($name);
+                }
+            )*
+        }
+    };
+}
+names! {
+    lr momentum dampening weight_decay nesterov maximize betas eps amsgrad decoupled_weight_decay alpha centered
+    delta beta ignore_index label_smoothing
+    max_norm norm_type error_if_nonfinite clip_value clip_norm
+    low high mean std
+}
+
+/// What PyO3 calls for the number parameter `N` of a function: [`number`] with its name.
+pub fn given<'a, 'py, N: Name, T: FromPyObject<'a, 'py>>(o: &'a Bound<'py, PyAny>) -> PyResult<T> {
+    number("", N::NAME, o)
+}
+
+/// A number that is kept in the attribute `N` and can be assigned.
+pub struct Number<N, T>(pub T, PhantomData<N>);
+
+impl<N, T> Number<N, T> {
+    /// The number.
+    pub fn new(value: T) -> Self {
+        Self(value, PhantomData)
+    }
+}
+
+impl<'a, 'py, N: Name, T: FromPyObject<'a, 'py>> FromPyObject<'a, 'py> for Number<N, T> {
+    type Error = PyErr;
+    fn extract(o: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        if holds_tracked(&o) {
+            return Err(tracked_number("", N::NAME, "a Python number"));
+        }
+        o.extract().map(Self::new).map_err(Into::into)
+    }
+}
+
+impl<'py, N, T: Copy + IntoPyObject<'py>> IntoPyObject<'py> for &Number<N, T> {
+    type Target = T::Target;
+    type Output = T::Output;
+    type Error = T::Error;
+    fn into_pyobject(self, py: Python<'py>) -> Result<T::Output, T::Error> {
+        self.0.into_pyobject(py)
+    }
+}
+
+/// `value`, unless it is a tracked Variable where `function` takes the number `parameter`.
+#[pyfunction]
+fn _number<'py>(function: &str, parameter: &str, value: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    refuse_tracked(function, parameter, &value)?;
+    Ok(value)
+}
+
+/// Puts the check of numbers on the module.
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(_number, m)?)
+}

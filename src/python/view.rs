@@ -1,0 +1,478 @@
+//! Handles that are views: a base handle and a layout, no value of their own.
+//!
+//! A read takes the base's present value and looks at it through the layout. A write puts the window into the base's value, so the base
+//! and all its other views show it. A base is told nothing of its views: the edge that a view keeps is good for as long as the base's
+//! edge is the one that it was made of.
+//!
+//! # Locks
+//! The lock of a view is never held while that of its base is waited for. Under a base's lock a window is written and a node is recorded;
+//! nothing of the user's runs there, and what a write drops is dropped after it.
+
+use std::sync::Arc;
+
+use pyo3::exceptions::PyValueError;
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+
+use super::bind::is_held_once;
+use super::error::GradError;
+use super::variable::{PyVariable, State};
+use crate::array::{Array, DType, Layout, Shape, dims};
+use crate::error::Result;
+use crate::ops::view::{self, Part};
+use crate::ops::work::LONG;
+use crate::tape::{self, Edge, EdgeKey, Recorded, Variable};
+
+/// What a view may be used for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kind {
+    /// `detach()` or `.data`: not tracked, and writes change data alone.
+    pub detached: bool,
+    /// Made of a tracked base while nothing was recorded: it reads as a constant.
+    pub constant: bool,
+    /// It shows elements in several places.
+    pub read_only: bool,
+}
+
+/// What a view shows: a part of a handle.
+pub struct Link {
+    /// Never a view itself.
+    pub base: Py<PyVariable>,
+    /// Where its elements are, by the row-major positions of the base; `None` for the whole base.
+    map: Option<Arc<Layout>>,
+    pub kind: Kind,
+}
+
+/// The state of a handle that is a view.
+pub struct View {
+    link: Link,
+    /// Its place on the tape when it was last looked for, and the base's place then.
+    edge: Edge,
+    on: EdgeKey,
+    /// The value of an element: it keeps what it was read as, like NumPy's scalars.
+    element: Option<Variable>,
+}
+
+impl View {
+    /// Whether it is a single element that was read by its position.
+    pub fn is_element(&self) -> bool {
+        self.element.is_some()
+    }
+
+    /// The place on the tape that it last had.
+    pub fn edge(&self) -> &Edge {
+        self.element.as_ref().map_or(&self.edge, Variable::edge)
+    }
+
+    /// Shows a garbage collector what it holds.
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
+        visit.call(&self.link.base)?;
+        super::function::traverse_edge(self.edge(), visit)
+    }
+}
+
+impl Link {
+    /// Another reference to the same part.
+    pub fn clone_ref(&self, py: Python<'_>) -> Self {
+        Self { base: self.base.clone_ref(py), map: self.map.clone(), kind: self.kind }
+    }
+
+    /// Whether two views show the same elements in the same way.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let (a, b) = (self.layout(), other.layout());
+        self.base.is(&other.base) && a == b && (self.kind == other.kind || !tape::is_recording())
+    }
+
+    /// The layout of the part.
+    pub fn layout(&self) -> Arc<Layout> {
+        self.map.clone().unwrap_or_else(|| Arc::new(Layout::contiguous(self.base.get().peek().0.shape())))
+    }
+
+    /// The same base through another layout.
+    pub fn with_map(self, map: Layout) -> Self {
+        Self { map: Some(Arc::new(map)), ..self }
+    }
+
+    /// The data, and the key of the base's edge.
+    fn array(&self) -> (Array, EdgeKey) {
+        let base = self.base.get();
+        let Some(map) = &self.map else { return base.peek() };
+        let (mut array, mut key) = base.peek();
+        if !array.is_contiguous() {
+            base.make_row_major();
+            (array, key) = base.peek();
+        }
+        if fits(&array, map) { (array.contiguous().window(map), key) } else { (Array::zeros(map.shape(), array.dtype()), EdgeKey::None) }
+    }
+
+    /// The value at present, recorded as a read of the base.
+    fn read(&self) -> Result<(Variable, EdgeKey)> {
+        let (array, key) = self.array();
+        if self.is_untracked() || key == EdgeKey::None {
+            return Ok((array.into(), key));
+        }
+        let _on = tape::recording(true);
+        let base = self.base.get().snapshot();
+        let key = base.edge().key();
+        Ok((view::view(&base, &self.layout())?, key))
+    }
+
+    fn is_untracked(&self) -> bool {
+        self.kind.detached || self.kind.constant
+    }
+
+    /// Whether writing a value, tracked or not, is allowed now.
+    pub fn check(&self, op: &str, tracked: bool) -> PyResult<()> {
+        if self.kind.read_only {
+            return Err(PyValueError::new_err(format!(
+                "{op}: this is a view that shows elements in several places, so it is read-only; clone() it to get an array that can be written"
+            )));
+        }
+        if !tape::is_recording() {
+            return Ok(());
+        }
+        if self.kind.detached {
+            if !tracked {
+                return Ok(());
+            }
+            return Err(GradError::new_err(format!(
+                "{op}: a tracked value cannot be written through detach() or .data, which carry no gradients; detach() the value, \
+                 or write to a clone()"
+            )));
+        }
+        self.base.get().check_leaf(op, true)?;
+        if self.kind.constant && (tracked || self.base.get().peek().1 != EdgeKey::None) {
+            return Err(GradError::new_err(format!(
+                "{op}: this view of a tracked array was made under no_grad, so a write to it cannot be recorded; \
+                 make the view while recording is on, or wrap the write in `with tg.no_grad():`"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Puts `value` into a part of the base. It fits, and [`Link::check`] has passed.
+    pub fn put(&self, py: Python<'_>, value: Variable) -> PyResult<()> {
+        let part = self.map.clone().map_or(Part::Whole, Part::Map);
+        self.put_part(py, &part, value)
+    }
+
+    fn put_part(&self, py: Python<'_>, part: &Part, value: Variable) -> PyResult<()> {
+        put(py, self.base.get(), part, value, tape::is_recording() && !self.kind.detached)
+    }
+
+    /// Changes the whole base where it lies, when this shows all of it and the change need not be recorded; tells whether `f` did it.
+    pub fn update(&self, f: impl FnOnce(&mut Array) -> Result<bool>) -> Result<bool> {
+        let silent = self.kind.detached || !tape::is_recording();
+        if self.map.is_some() || !silent {
+            return Ok(false);
+        }
+        self.base.get().modify(|v| f(v.array_mut())).unwrap_or(Ok(false))
+    }
+}
+
+/// Whether a map lies inside an array: it does, unless a garbage collector has emptied the base.
+fn fits(array: &Array, map: &Layout) -> bool {
+    map.extent().is_none_or(|(_, end)| end <= array.size())
+}
+
+/// What a write has taken away, and what is left to do after the lock.
+struct Written {
+    _old: Option<Array>,
+    _edge: Edge,
+    recorded: Option<Recorded>,
+}
+
+/// Puts `value`, which fits, into a part of the value of `base`. The change is recorded when `record` and something is tracked; else the
+/// base keeps its history.
+pub fn put(py: Python<'_>, base: &PyVariable, part: &Part, value: Variable, record: bool) -> PyResult<()> {
+    // What shares memory with the base is copied first: it is read as it was before the write, and the base stays unshared.
+    let present = base.peek().0;
+    let shared = present.storage().as_ptr() == value.array().storage().as_ptr();
+    // Lent memory is read with the GIL held.
+    let lent = present.is_lent() || value.array().is_lent();
+    drop(present);
+    let value = if shared { Variable::with_edge(value.array().copy(), value.edge().clone()) } else { value };
+    let write = || base.modify(|v| write(v, part, &value, record)).transpose();
+    let written = if record || lent || value.array().size() < LONG { write()? } else { py.detach(write)? };
+    if let Some(recorded) = written.as_ref().and_then(|w| w.recorded.as_ref()) {
+        recorded.settle(&[&value]);
+    }
+    Ok(())
+}
+
+/// [`put`] under the lock of the base.
+fn write(v: &mut Variable, part: &Part, value: &Variable, record: bool) -> Result<Written> {
+    if let Part::Map(map) = part
+        && !fits(v.array(), map)
+    {
+        return Ok(Written { _old: None, _edge: Edge::None, recorded: None });
+    }
+    let old = v.array_mut().make_writable();
+    part.write(v.array_mut(), value.array());
+    if !record || !(v.is_tracked() || value.is_tracked()) {
+        return Ok(Written { _old: old, _edge: Edge::None, recorded: None });
+    }
+    let mut recorded = part.record(v, value)?;
+    let edge = v.replace_edge(recorded.take_edge());
+    tape::move_retained(&edge, v.edge());
+    Ok(Written { _old: old, _edge: edge, recorded: Some(recorded) })
+}
+
+impl PyVariable {
+    /// The value of a view at present.
+    #[cold]
+    pub(super) fn read_view(&self) -> Variable {
+        // Attached before the lock is taken: references are counted under it.
+        Python::attach(|py| {
+            let (link, cached, on) = match &*self.state.lock() {
+                State::View(view) => match &view.element {
+                    Some(v) => return v.clone(),
+                    None => (view.link.clone_ref(py), fresh(&view.edge, view.on), view.on),
+                },
+                State::Value(v) => return v.clone(),
+                State::Leaf(leaf) => return leaf.variable(),
+            };
+            let (array, key) = link.array();
+            if link.is_untracked() || key == EdgeKey::None {
+                return array.into();
+            }
+            match cached {
+                Some(edge) if on == key => Variable::with_edge(array, edge),
+                _ => self.renew(&link),
+            }
+        })
+    }
+
+    /// Records a read of the base, and keeps its edge.
+    fn renew(&self, link: &Link) -> Variable {
+        let Ok((v, key)) = link.read() else { unreachable!("a view has a gradient rule") };
+        let mut old = Edge::None;
+        if let State::View(view) = &mut *self.state.lock() {
+            old = std::mem::replace(&mut view.edge, v.edge().clone());
+            view.on = key;
+        }
+        tape::move_retained(&old, v.edge());
+        v
+    }
+
+    /// The present data and the key of its edge; of a handle that is no view.
+    fn peek(&self) -> (Array, EdgeKey) {
+        match &*self.state.lock() {
+            State::Value(v) => return (v.array().clone(), v.edge().key()),
+            State::Leaf(leaf) => return leaf.peek(),
+            State::View(_) => {}
+        }
+        let v = self.read_view();
+        let key = v.edge().key();
+        (v.into_array(), key)
+    }
+
+    /// Runs `f` on the value of a handle that is no view, and on its history. It is locked meanwhile: `f` must be short, call nothing of
+    /// the user's, and return what it takes away.
+    fn modify<R>(&self, f: impl FnOnce(&mut Variable) -> R) -> Option<R> {
+        let leaf = match &mut *self.state.lock() {
+            State::Value(v) => return Some(f(v)),
+            State::Leaf(leaf) => Arc::clone(leaf),
+            State::View(_) => return None,
+        };
+        Some(leaf.modify(f))
+    }
+
+    /// Lays the elements of a handle that is no view out in row-major order, by which views find their part.
+    #[cold]
+    fn make_row_major(&self) {
+        let _old = self.modify(|v| {
+            let new = (!v.array().is_contiguous()).then(|| v.array().copy())?;
+            Some(std::mem::replace(v.array_mut(), new))
+        });
+    }
+
+    /// Makes sure that views of this handle find their part: by the layout of its own, if it is no view.
+    pub fn lay_out(&self) {
+        let strided = match &*self.state.lock() {
+            State::Value(v) => !v.array().is_contiguous(),
+            State::Leaf(leaf) => !leaf.peek().0.is_contiguous(),
+            State::View(_) => false,
+        };
+        if strided {
+            self.make_row_major();
+        }
+    }
+
+    /// The value to make a view of.
+    pub fn source(&self) -> Variable {
+        self.lay_out();
+        self.snapshot()
+    }
+
+    /// What a write goes to, if this is a view. A view that alone holds its base takes its part over, and is none from then on.
+    pub fn link(&self, py: Python<'_>) -> Option<Link> {
+        match &*self.state.lock() {
+            State::View(_) => {}
+            _ => return None,
+        }
+        if self.take_over(py) {
+            return None;
+        }
+        match &*self.state.lock() {
+            State::View(view) => Some(view.link.clone_ref(py)),
+            _ => None,
+        }
+    }
+
+    /// Whether this handle is a view.
+    pub fn is_view(&self) -> bool {
+        matches!(&*self.state.lock(), State::View(_))
+    }
+
+    /// What a view that is no element shows.
+    pub fn as_link(&self, py: Python<'_>) -> Option<Link> {
+        match &*self.state.lock() {
+            State::View(view) if !view.is_element() => Some(view.link.clone_ref(py)),
+            _ => None,
+        }
+    }
+
+    /// Shape and dtype, of a handle that is no view without counting anything.
+    pub fn with_meta(&self) -> (Shape, DType) {
+        match &*self.state.lock() {
+            State::Value(v) => return (dims(v.shape()), v.dtype()),
+            State::Leaf(leaf) => return (dims(&leaf.meta().shape), leaf.meta().dtype),
+            State::View(_) => {}
+        }
+        let v = self.read_view();
+        (dims(v.shape()), v.dtype())
+    }
+
+    /// Whether this is an element, and so no array to NumPy.
+    pub fn is_element(&self) -> bool {
+        matches!(&*self.state.lock(), State::View(view) if view.is_element())
+    }
+
+    /// Makes an element a value of its own.
+    pub fn let_go(&self) {
+        let mut state = self.state.lock();
+        let old = match &mut *state {
+            State::View(view) => view.element.take().map(|v| std::mem::replace(&mut *state, State::Value(v))),
+            _ => None,
+        };
+        drop(state);
+        drop(old);
+    }
+
+    /// Reads an element again, after a write through it.
+    pub fn reload(&self, link: &Link) -> PyResult<()> {
+        if !self.is_element() {
+            return Ok(());
+        }
+        let (v, _) = link.read()?;
+        let v = Variable::with_edge(v.array().copy(), v.edge().clone());
+        let old = match &mut *self.state.lock() {
+            State::View(view) => view.element.replace(v),
+            _ => None,
+        };
+        drop(old);
+        Ok(())
+    }
+
+    /// Takes the part over from a base that nobody else holds.
+    fn take_over(&self, py: Python<'_>) -> bool {
+        let is_alone = |state: &State| {
+            let State::View(view) = state else { return false };
+            let base = view.link.base.bind(py);
+            let free = is_held_once(base) && !view.is_element() && !view.link.kind.read_only;
+            free && matches!(base.get().state.try_lock().as_deref(), Some(State::Value(_)))
+        };
+        if !is_alone(&self.state.lock()) {
+            return false;
+        }
+        let v = self.snapshot();
+        let Some(link) = self.as_link(py) else { return false };
+        // If another thread has written meanwhile the base lies elsewhere, as its value is shared now.
+        let is_present = link.base.get().peek().0.storage().as_ptr() == v.array().storage().as_ptr();
+        drop(link);
+        let mut state = self.state.lock();
+        let old = (is_present && is_alone(&state)).then(|| std::mem::replace(&mut *state, State::Value(v)));
+        drop(state);
+        old.is_some()
+    }
+
+    /// Makes a handle that may become a leaf one that is no view; false when it shows a part of a handle that others hold.
+    pub fn part_with_base(&self, py: Python<'_>) -> bool {
+        self.let_go();
+        let v = self.snapshot();
+        let old = {
+            let mut state = self.state.lock();
+            match &*state {
+                State::View(view) if view.link.kind.detached => Some(std::mem::replace(&mut *state, State::Value(v))),
+                _ => None,
+            }
+        };
+        old.is_some() || self.link(py).is_none()
+    }
+}
+
+/// A view's edge, unless it is none or has been freed.
+fn fresh(edge: &Edge, on: EdgeKey) -> Option<Edge> {
+    match edge {
+        Edge::Node { node, output } => Some(Edge::Node { node: node.clone_unless_freed(on)?, output: *output }),
+        _ => None,
+    }
+}
+
+/// A handle of `out`, which was made of `source`, whose value was `seen`: a view, where it shares the memory.
+pub fn link(source: &Bound<'_, PyVariable>, seen: &Variable, out: Variable, read_only: bool, element: bool) -> PyVariable {
+    let (py, storage) = (source.py(), seen.array().storage());
+    if out.array().storage().as_ptr() != storage.as_ptr() {
+        return PyVariable::new(out);
+    }
+    let silent = !tape::is_recording() && seen.is_tracked();
+    let start = seen.array().layout().offset();
+    let (base, origin, kind, on) = match &*source.get().state.lock() {
+        State::View(view) if view.is_element() => return PyVariable::new(out),
+        State::View(view) => {
+            let first = view.link.map.as_ref().map_or(0, |map| map.offset());
+            (view.link.base.clone_ref(py), start.saturating_sub(first), view.link.kind, view.on)
+        }
+        _ => (source.clone().unbind(), start, Kind::default(), seen.edge().key()),
+    };
+    let map = match out.array().shared_layout() {
+        Some(layout) if origin == 0 => Arc::clone(layout),
+        _ => Arc::new(out.array().layout().shifted_back(origin)),
+    };
+    let kind = Kind { constant: kind.constant || silent && !kind.detached, read_only: kind.read_only || read_only, ..kind };
+    let value = element.then(|| Variable::with_edge(out.array().copy(), out.edge().clone()));
+    let edge = if element || out.edge().key() == seen.edge().key() { Edge::None } else { out.edge().clone() };
+    let view = View { link: Link { base, map: Some(map), kind }, edge, on, element: value };
+    PyVariable::with_state(State::View(Box::new(view)))
+}
+
+/// All of a handle that is no view.
+pub fn whole(source: &Bound<'_, PyVariable>) -> Link {
+    Link { base: source.clone().unbind(), map: None, kind: Kind::default() }
+}
+
+/// A view of all that `source` shows, without its history.
+pub fn detached(source: &Bound<'_, PyVariable>) -> PyVariable {
+    let py = source.py();
+    let link = match &*source.get().state.lock() {
+        State::View(view) if view.is_element() => None,
+        State::View(view) => Some(view.link.clone_ref(py)),
+        _ => Some(whole(source)),
+    };
+    let Some(link) = link else { return PyVariable::new(source.get().snapshot().detach()) };
+    let kind = Kind { detached: true, constant: false, ..link.kind };
+    let view = View { link: Link { kind, ..link }, edge: Edge::None, on: EdgeKey::None, element: None };
+    PyVariable::with_state(State::View(Box::new(view)))
+}
+
+/// Whether `detach()` of a handle is a snapshot: a link to a computed, tracked value would keep its graph.
+pub fn is_computed(v: &PyVariable) -> bool {
+    let base = match &*v.state.lock() {
+        State::Value(v) => return matches!(v.edge(), Edge::Node { .. }),
+        State::Leaf(_) => None,
+        State::View(view) if view.link.kind.detached => return false,
+        State::View(view) => Some(Python::attach(|py| view.link.base.clone_ref(py))),
+    };
+    base.is_some_and(|base| matches!(base.get().peek().1, EdgeKey::Node(..)))
+}
