@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use parking_lot::Mutex;
+use crate::lock::{AtFork, ShortMutex, at_fork};
 
 /// Alignment of every block: a cache line, and enough for any vector register.
 pub const ALIGN: usize = 64;
@@ -24,7 +24,7 @@ const PAGE: usize = 4 << 10;
 /// two of them half a kilobyte apart, as far as arrays must be.
 const SHIFT: usize = 3 * 512;
 /// Blocks up to this size are cached by the thread that frees them.
-const LOCAL_MAX: usize = 64 << 10;
+pub(super) const LOCAL_MAX: usize = 64 << 10;
 /// Bytes that a thread caches of one class before it gives blocks back to the shared list.
 const LOCAL_BYTES: usize = 1 << 20;
 /// Bytes that the shared lists keep before blocks go back to the system.
@@ -58,7 +58,7 @@ struct Shared {
     bytes: usize,
 }
 
-static SHARED: Mutex<Shared> = Mutex::new(Shared { free: Vec::new(), bytes: 0 });
+static SHARED: ShortMutex<Shared> = ShortMutex::new(Shared { free: Vec::new(), bytes: 0 });
 static SYSTEM_BYTES: AtomicUsize = AtomicUsize::new(0);
 static SYSTEM_CALLS: AtomicUsize = AtomicUsize::new(0);
 /// Those of them for blocks that are spread.
@@ -169,6 +169,7 @@ pub(super) fn take(bytes: usize) -> Option<Block> {
 
 #[cold]
 fn take_elsewhere(class: usize) -> Option<Block> {
+    at_fork(AtFork::Pool, &SHARED);
     take_shared(class).or_else(|| from_system(class)).or_else(|| {
         trim();
         from_system(class)

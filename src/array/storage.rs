@@ -166,6 +166,13 @@ impl Storage {
         self.copied_to_write = true;
     }
 
+    /// Whether dropping it costs a moment: memory of ours that goes to a cache of this thread.
+    #[must_use]
+    #[inline]
+    pub fn is_small(&self) -> bool {
+        self.is_pooled() && self.len <= pool::LOCAL_MAX / size_of::<f64>()
+    }
+
     /// Address of the first element.
     #[must_use]
     #[inline]

@@ -199,23 +199,21 @@ impl<M: Method> Optimizer<M> {
         &self.groups
     }
 
-    /// Other groups; parameters that stay keep their state, and may have been frozen since.
+    /// Other groups, for the old ones; parameters that stay keep their state, and may have been frozen since.
     ///
     /// # Errors
     /// `Value` when a parameter comes twice or an option makes no sense; then nothing changes.
-    pub fn set_groups(&mut self, groups: Vec<Group<M::Options>>) -> Result<()> {
+    pub fn set_groups(&mut self, groups: Vec<Group<M::Options>>) -> Result<Vec<Group<M::Options>>> {
         let same =
             |(a, b): (&Group<_>, &Group<_>)| a.params.len() == b.params.len() && a.params.iter().zip(&b.params).all(|(a, b)| Arc::ptr_eq(a, b));
         if groups.len() == self.groups.len() && self.groups.iter().zip(&groups).all(same) {
             groups.iter().try_for_each(|g| M::check(&g.options))?;
-            self.groups = groups;
-            return Ok(());
+            return Ok(std::mem::replace(&mut self.groups, groups));
         }
         let mut new = Self { groups: Vec::new(), size: 0, state: HashMap::default() };
         groups.into_iter().try_for_each(|g| new.push(g))?;
         new.state = std::mem::take(&mut self.state);
-        *self = new;
-        Ok(())
+        Ok(std::mem::replace(self, new).groups)
     }
 
     /// Other options for all groups, one after the other.
@@ -288,16 +286,18 @@ impl<M: Method> Optimizer<M> {
         State::read::<M>(options, p.meta(), step, arrays)
     }
 
-    /// Replaces the state of all parameters; those not named here begin anew.
+    /// Replaces the state of all parameters, and returns the old ones; those not named here begin anew.
     ///
     /// # Errors
     /// `Memory` when there is none for them; then nothing changes.
-    pub fn set_states(&mut self, states: Vec<(Arc<Leaf>, State)>) -> Result<()> {
+    pub fn set_states(&mut self, states: Vec<(Arc<Leaf>, State)>) -> Result<Vec<State>> {
         let mut new: HashMap<u64, State, ById> = HashMap::default();
+        let mut old = Vec::new();
         new.try_reserve(states.len()).map_err(|_| alloc_check::exhausted(M::NAME))?;
+        alloc_check::try_reserve(M::NAME, &mut old, self.state.len())?;
         new.extend(states.into_iter().map(|(p, s)| (p.id(), s)));
-        self.state = new;
-        Ok(())
+        old.extend(std::mem::replace(&mut self.state, new).into_values());
+        Ok(old)
     }
 }
 

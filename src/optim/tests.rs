@@ -11,7 +11,7 @@ fn parameter(data: &[f64]) -> Arc<Leaf> {
     Leaf::new(Array::from_slice(data, &[data.len()]).into(), true)
 }
 
-fn give(p: &Leaf, g: &[f64]) {
+fn give(p: &Arc<Leaf>, g: &[f64]) {
     p.set_grad(Some(Leaf::new(Array::from_slice(g, &[g.len()]).into(), false)));
 }
 

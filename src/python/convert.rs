@@ -368,7 +368,7 @@ impl Nested {
             } else if !numbers.is_empty() {
                 let mut run = Array::empty(&[numbers.len()], dtype);
                 fill(&mut run, numbers);
-                alloc_check::push(&mut parts, run.into());
+                alloc_check::push(parts, run.into());
             }
         };
         for ((at, _), v) in self.arrays.iter().zip(arrays) {

@@ -7,6 +7,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
 use super::objects::memory_error;
+use super::release;
 use crate::array::alloc_check;
 use crate::error::Error;
 
@@ -100,6 +101,7 @@ pub fn guard<T>(what: &str, f: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
         Err(e) => error = Some(e),
     };
     let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+    release::empty();
     if let Some(v) = value {
         return Ok(v);
     }

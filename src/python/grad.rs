@@ -5,7 +5,7 @@ use pyo3::types::PyTuple;
 
 use super::error::{GradError, guard};
 use super::variable::{PyVariable, expect, wrap};
-use super::{convert, objects};
+use super::{convert, gc, objects};
 use crate::array::alloc_check;
 use crate::tape::{self, BackwardOptions, Variable};
 
@@ -23,7 +23,7 @@ pub fn cotangent(g: &Bound<'_, PyAny>, root: &Variable) -> PyResult<Variable> {
 /// A backward pass.
 pub fn run_backward(py: Python<'_>, roots: Roots, inputs: Option<Vec<Variable>>, retain_graph: Option<bool>, create_graph: bool) -> PyResult<()> {
     let options = BackwardOptions { retain_graph: retain_graph.unwrap_or(create_graph), create_graph };
-    guard("backward", || Ok(py.detach(move || tape::backward_with(&roots, inputs.as_deref(), options))?))
+    guard("backward", || Ok(gc::detach(py, move || tape::backward_with(&roots, inputs.as_deref(), options))?))
 }
 
 /// One Variable or a sequence of them.
@@ -83,7 +83,7 @@ fn grad<'py>(
     let grads = guard("grad", || {
         let roots = roots(outputs, grad_outputs, "grad")?;
         let inputs = variables(inputs, "grad: every input")?;
-        Ok(py.detach(move || tape::grad(&roots, &inputs, options))?)
+        Ok(gc::detach(py, move || tape::grad(&roots, &inputs, options))?)
     })?;
     if !allow_unused && let Some(i) = grads.iter().position(Option::is_none) {
         return Err(GradError::new_err(format!(

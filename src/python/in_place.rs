@@ -12,6 +12,7 @@ use super::variable::{PyVariable, State};
 use super::view::{self, Link};
 use crate::array::Array;
 use crate::error::{Result, show_shape};
+use crate::lock::changing;
 use crate::ops::index::Assignment;
 use crate::ops::view::Part;
 use crate::ops::{self, IndexItem, Operand, apply_binary, update_binary, work};
@@ -32,6 +33,7 @@ fn overwrite(v: &PyVariable, other: &Value, f: impl FnOnce(&mut Array) -> Result
     if tape::is_recording() && matches!(other, Value::Variable(b) if b.is_tracked()) {
         return Ok(false);
     }
+    let _changing = changing();
     match &mut *v.state.lock() {
         State::Value(v) if !v.is_tracked() => f(v.array_mut()),
         State::Value(_) | State::View(_) => Ok(false),

@@ -9,7 +9,7 @@ use pyo3::types::PyFloat;
 use super::convert::{self, Value};
 use super::error::guard;
 use super::variable::{PyVariable, wrap};
-use super::{in_place, index, view};
+use super::{gc, in_place, index, view};
 use crate::array::same;
 use crate::error::Result;
 use crate::ops::work::{self, LONG};
@@ -30,7 +30,7 @@ pub fn run<T: Send>(py: Python<'_>, elements: usize, f: impl FnOnce() -> Result<
 /// Runs `f`, letting other Python threads run when it is `long`.
 #[inline]
 pub fn run_if<T: Send>(py: Python<'_>, long: bool, f: impl FnOnce() -> Result<T> + Send) -> PyResult<T> {
-    if long { Ok(py.detach(f)?) } else { Ok(f()?) }
+    if long { Ok(gc::detach(py, f)?) } else { Ok(f()?) }
 }
 
 /// The elements of a value; none when its memory is lent, as for [`elements`].

@@ -185,6 +185,7 @@ impl PyGenerator {
 
 /// Puts random numbers on the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    let _ = default_generator(); // made now: a fork may not interrupt it
     m.add_class::<PyGenerator>()?;
     let generator = Bound::new(m.py(), PyGenerator(Place::Process))?;
     for name in ["manual_seed", "rand", "randn", "randint", "uniform", "normal", "bernoulli", "permutation"] {

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
 use super::error::guard;
+use super::gc::Scope;
 use super::objects;
 use crate::array::pool;
 use crate::kernel::{parallel, simd};
@@ -117,6 +118,7 @@ fn unwatch(py: Python<'_>) -> PyResult<(Bound<'_, PyList>, String, String)> {
 /// The line of the user's program that is running: the innermost frame outside the package.
 fn source() -> Option<Arc<str>> {
     Python::attach(|py| {
+        let _scope = Scope::attached();
         let package = py.import("tapegrad").ok()?.filename().ok()?.to_string();
         let folder = package.rsplit_once('/').or_else(|| package.rsplit_once('\\')).map_or(String::new(), |(f, _)| f.to_owned());
         let mut frame = py.import("sys").ok()?.call_method1("_getframe", (0,)).ok()?;

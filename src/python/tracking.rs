@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use super::error::{DTypeError, GradError, ShapeError, guard};
 use super::function::PyHook;
 use super::operators::{load, run};
+use super::release;
 use super::variable::{PyVariable, State, expect, require_float};
 use super::view;
 use crate::error::show_shape;
@@ -87,6 +88,7 @@ impl PyVariable {
         };
         let Some(grad) = grad else {
             leaf.set_grad(None);
+            release::empty();
             return Ok(());
         };
         let g = expect(grad, "grad")?.get();
@@ -107,6 +109,7 @@ impl PyVariable {
             _ => Leaf::new(if tape::is_recording() { v } else { v.detach() }, false),
         };
         leaf.set_grad(Some(place));
+        release::empty();
         Ok(())
     }
 
@@ -116,8 +119,8 @@ impl PyVariable {
     ///
     /// `gradient` has this value's shape and dtype; a single element needs none. The graph is freed unless
     /// `retain_graph`. `create_graph` records the pass, for gradients of gradients. With `inputs` only those collect.
-    /// After `create_graph` every `.grad` holds its graph, and the graph holds the leaf: neither is freed before `.grad` is
-    /// set to None (`zero_grad()` does). `tg.autograd.grad` returns gradients without such a cycle.
+    /// After `create_graph` every `.grad` holds its graph, and the graph holds the leaf: a cycle, which the garbage collector
+    /// frees, or at once `.grad = None` (`zero_grad()`). `tg.autograd.grad` returns gradients without such a cycle.
     /// Raises GradError without a graph or for more than one element without `gradient`, FreedError the second time.
     ///
     /// >>> x = tg.Variable(3.0, requires_grad=True)
@@ -170,6 +173,7 @@ impl PyVariable {
     fn zero_grad(&self) {
         if let Some(p) = self.place() {
             p.set_grad(None);
+            release::empty();
         }
     }
 

@@ -10,9 +10,10 @@ use pyo3::types::{PyString, PyTuple};
 
 use super::dtype::{self, PyDType};
 use super::error::{DTypeError, GradError, ShapeError, guard};
+use super::release::EmptyOnDrop;
 use super::rows::Rows;
 use super::view::{self, View};
-use super::{convert, dlpack, objects};
+use super::{convert, dlpack, gc, objects, release};
 use crate::array::{Array, DType, DisplayOptions, default_float, format_array};
 use crate::error::show_shape;
 use crate::lock::Mutex;
@@ -29,11 +30,11 @@ pub enum State {
 }
 
 impl State {
-    /// The present value; that of a place is put into `at`. A view has none of its own.
+    /// The present value; that of a place is put into `at`. A view has none of its own, and recording lent memory may run Python code.
     #[inline]
     fn value<'a>(&'a self, at: &'a mut Option<Variable>) -> Option<&'a Variable> {
         match self {
-            Self::Value(v) => Some(v),
+            Self::Value(v) => v.array().storage().is_pooled().then_some(v),
             Self::Leaf(leaf) => Some(at.insert(leaf.variable())),
             Self::View(_) => None,
         }
@@ -57,6 +58,7 @@ impl State {
 #[pyclass(frozen, subclass, weakref, name = "Variable", module = "tapegrad")]
 pub struct PyVariable {
     pub(super) state: Mutex<State>,
+    _last: EmptyOnDrop,
 }
 
 impl PyVariable {
@@ -71,7 +73,7 @@ impl PyVariable {
     }
 
     pub(super) fn with_state(state: State) -> Self {
-        Self { state: Mutex::new(state) }
+        Self { state: Mutex::new(state), _last: EmptyOnDrop }
     }
 
     /// The present value. Operations work on it, so no lock is held while they run.
@@ -118,7 +120,8 @@ impl PyVariable {
     /// Runs `f` on the value without copying it; `None` for a view. `f` must be short and must not call Python: the handle is locked.
     #[inline(always)]
     pub fn with<R>(&self, f: impl FnOnce(&Variable) -> Option<R>) -> Option<R> {
-        f(self.state.lock().value(&mut None)?)
+        let mut at = None; // declared first, so dropped after the lock
+        f(self.state.lock().value(&mut at)?)
     }
 
     /// Runs `f` on the values of two handles without copying them; `None` when one is a view. `f` must be short and must not call
@@ -130,6 +133,8 @@ impl PyVariable {
             let v = self.snapshot();
             return f(&v, &v);
         }
+        // Declared first, so dropped after the locks.
+        let (mut at_a, mut at_b) = (None, None);
         let (a, b) = if here < there {
             let a = self.state.lock();
             (a, other.state.lock())
@@ -137,7 +142,6 @@ impl PyVariable {
             let b = other.state.lock();
             (self.state.lock(), b)
         };
-        let (mut at_a, mut at_b) = (None, None);
         f(a.value(&mut at_a)?, b.value(&mut at_b)?)
     }
 
@@ -179,7 +183,8 @@ impl PyVariable {
     pub fn replace(&self, op: &str, new: Variable) -> PyResult<()> {
         let old = self.snapshot();
         let mut new = Self::fit_in_place(op, old.array(), &new)?;
-        if let State::Leaf(leaf) = &*self.state.lock() {
+        let leaf = if let State::Leaf(leaf) = &*self.state.lock() { Some(Arc::clone(leaf)) } else { None };
+        if let Some(leaf) = leaf {
             leaf.set(if leaf.requires_grad() { new.detach() } else { new });
             return Ok(());
         }
@@ -378,24 +383,21 @@ impl PyVariable {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        // A collector may run while this thread holds the lock: then nothing is visited, which is safe.
+        // Taken: by a thread that waits for the GIL, in both passes of the collector. See `gc.rs`.
         match self.state.try_lock().as_deref() {
-            Some(State::Value(v)) => super::function::traverse_edge(v.edge(), &visit),
-            Some(State::Leaf(leaf)) if leaf.is_accounted() => super::function::traverse_leaf(leaf, &visit),
             Some(State::View(view)) => view.traverse(&visit),
-            _ => Ok(()),
+            Some(_) if !gc::is_shown() => Ok(()),
+            Some(State::Value(v)) => gc::traverse(v.edge(), &visit),
+            Some(State::Leaf(leaf)) => gc::traverse_leaf(leaf, &visit),
+            None => Ok(()),
         }
     }
 
     fn __clear__(&self) {
         let empty = State::Value(Array::empty(&[0], DType::F32).into());
         let old = std::mem::replace(&mut *self.state.lock(), empty);
-        if let State::Leaf(leaf) = &old
-            && Arc::strong_count(leaf) == 1
-        {
-            leaf.clear_hooks();
-        }
         drop(old);
+        release::empty();
     }
 }
 

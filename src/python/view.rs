@@ -16,9 +16,11 @@ use pyo3::prelude::*;
 
 use super::bind::is_held_once;
 use super::error::GradError;
+use super::gc;
 use super::variable::{PyVariable, State};
 use crate::array::{Array, DType, Layout, Shape, dims};
 use crate::error::Result;
+use crate::lock::changing;
 use crate::ops::view::{self, Part};
 use crate::ops::work::LONG;
 use crate::tape::{self, Edge, EdgeKey, Recorded, Variable};
@@ -67,7 +69,7 @@ impl View {
     /// Shows a garbage collector what it holds.
     pub fn traverse(&self, visit: &PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
         visit.call(&self.link.base)?;
-        super::function::traverse_edge(self.edge(), visit)
+        gc::traverse(self.edge(), visit)
     }
 }
 
@@ -193,9 +195,9 @@ pub fn put(py: Python<'_>, base: &PyVariable, part: &Part, value: Variable, reco
     drop(present);
     let value = if shared { Variable::with_edge(value.array().copy(), value.edge().clone()) } else { value };
     let write = || base.modify(|v| write(v, part, &value, record)).transpose();
-    let written = if record || lent || value.array().size() < LONG { write()? } else { py.detach(write)? };
+    let written = if record || lent || value.array().size() < LONG { write()? } else { gc::detach(py, write)? };
     if let Some(recorded) = written.as_ref().and_then(|w| w.recorded.as_ref()) {
-        recorded.settle(&[&value]);
+        recorded.settle();
     }
     Ok(())
 }
@@ -270,6 +272,7 @@ impl PyVariable {
     /// Runs `f` on the value of a handle that is no view, and on its history. It is locked meanwhile: `f` must be short, call nothing of
     /// the user's, and return what it takes away.
     fn modify<R>(&self, f: impl FnOnce(&mut Variable) -> R) -> Option<R> {
+        let _changing = changing();
         let leaf = match &mut *self.state.lock() {
             State::Value(v) => return Some(f(v)),
             State::Leaf(leaf) => Arc::clone(leaf),

@@ -1,23 +1,21 @@
 //! The arena: chunks of nodes, addressed by sequence number.
 //!
 //! Every node counts its handles and its consumers. When the count reaches zero its contents go at once, through an
-//! explicit work list, and a chunk goes with its last node. Contents that may be objects of Python, whose end can reach
-//! the arena again, are dropped outside the lock; what is surely ours ends where it lies.
+//! explicit work list, and a chunk goes with its last node. Plain data is dropped under the lock, everything else outside of it.
 
-use std::cell::RefCell;
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
 use super::inspect::NodeInfo;
-use super::leaf::{HookFn, Leaf};
-use super::mode;
-use super::node::{Attrs, CustomRule, Input, Node, Op, freed_error};
+use super::leaf::Leaf;
+use super::node::{Input, Node, Op, freed_error};
 use super::variable::EdgeKey;
+use super::{gc, mode};
 use crate::array::alloc_check;
 use crate::error::Result;
-use crate::lock::{Mutex, MutexGuard};
+use crate::lock::{AtFork, ShortMutex, ShortMutexGuard, at_fork};
 
 /// Nodes of a chunk.
 const CHUNK: usize = 1024;
@@ -93,7 +91,7 @@ pub(super) struct Arena {
     current: u64,
 }
 
-static ARENA: Mutex<Arena> = Mutex::new(Arena {
+static ARENA: ShortMutex<Arena> = ShortMutex::new(Arena {
     chunks: VecDeque::new(),
     first: 0,
     next: 0,
@@ -104,15 +102,16 @@ static ARENA: Mutex<Arena> = Mutex::new(Arena {
     current: u64::MAX,
 });
 
-/// The arena, locked. Never run foreign code while holding it, nor drop what may be foreign.
+/// The arena, locked. Its holder runs no code of the user's, waits for no other lock, and drops plain data only.
 #[inline]
-pub(super) fn lock() -> MutexGuard<'static, Arena> {
+pub(super) fn lock() -> ShortMutexGuard<'static, Arena> {
+    gc::changed();
     ARENA.lock()
 }
 
-/// The arena, if nobody holds it.
-pub(super) fn try_lock() -> Option<MutexGuard<'static, Arena>> {
-    ARENA.try_lock()
+/// The arena, locked to look at it alone.
+pub(super) fn look() -> impl std::ops::Deref<Target = Arena> {
+    ARENA.lock()
 }
 
 impl Arena {
@@ -154,6 +153,7 @@ impl Arena {
 
     #[cold]
     fn extend(&mut self) -> Result<()> {
+        at_fork(AtFork::Arena, &ARENA);
         self.chunks.try_reserve(1).map_err(|_| alloc_check::exhausted("record"))?;
         let chunk = self.spare.pop().map_or_else(Chunk::new, Ok)?;
         self.chunks.push_back(Some(chunk));
@@ -251,20 +251,14 @@ impl Arena {
         &mut self.chunk(c).nodes[i]
     }
 
-    /// The live nodes of which `f` holds.
-    pub(super) fn find(&self, f: impl Fn(&Node) -> bool) -> Vec<u64> {
-        let mut out = Vec::new();
-        for (c, chunk) in (self.first..).zip(&self.chunks) {
-            for (i, node) in (0_u64..).zip(chunk.iter().flat_map(|chunk| &chunk.nodes)) {
-                if node.refs > 0 && f(node) {
-                    alloc_check::push(&mut out, c * CHUNK as u64 + i);
-                }
-            }
-        }
-        out
+    /// All live nodes, oldest first.
+    pub(super) fn nodes(&self) -> impl Iterator<Item = (u64, &Node)> {
+        let chunks = (self.first..).zip(&self.chunks).filter_map(|(c, chunk)| Some((c, chunk.as_ref()?)));
+        let nodes = chunks.flat_map(|(c, chunk)| (c * CHUNK as u64..).zip(&chunk.nodes));
+        nodes.filter(|(_, node)| node.refs > 0)
     }
 
-    /// Whether a node, or any node at that place, still lives.
+    /// Whether a node still lives. Numbers are never given twice.
     pub(super) fn is_alive(&self, id: u64) -> bool {
         let chunk = id / CHUNK as u64;
         if chunk < self.first {
@@ -389,46 +383,10 @@ pub(super) fn release(id: u64) {
                 // Without memory for the list: each is released with a list of its own.
                 node.consumed().for_each(release);
             }
-            if node.is_fallible() {
-                dispose(node);
-            }
         }
         drop(leaves);
         next = work.pop();
     }
-}
-
-thread_local! {
-    /// Contents with user objects that wait to be dropped: dropping them one inside the other would recurse.
-    static GARBAGE: RefCell<Option<Vec<Node>>> = const { RefCell::new(None) };
-}
-
-/// Drops a node's contents. User objects in it may hold other nodes: when their end is already being seen to further up
-/// the stack, they are left to it.
-#[cold]
-fn dispose(node: Node) {
-    let mut node = Some(node);
-    let nested = GARBAGE.try_with(|g| match &mut *g.borrow_mut() {
-        Some(waiting) => {
-            let room = waiting.try_reserve(1).is_ok();
-            if room {
-                waiting.extend(node.take());
-            }
-            room
-        }
-        none => {
-            *none = Some(Vec::new());
-            false
-        }
-    });
-    if nested == Ok(true) {
-        return;
-    }
-    drop(node);
-    while let Ok(Some(mut more)) = GARBAGE.try_with(|g| g.borrow_mut().as_mut().filter(|w| !w.is_empty()).map(std::mem::take)) {
-        more.clear();
-    }
-    let _ = GARBAGE.try_with(|g| *g.borrow_mut() = None);
 }
 
 /// Tells whoever watches this thread of a new node.
@@ -436,47 +394,6 @@ fn dispose(node: Node) {
 pub(super) fn tell_watchers(node: &NodeRef) {
     let info = NodeInfo::of(lock().node(node.0));
     mode::tell_watchers(&NodeInfo { id: node.0, ..info });
-}
-
-/// What a node holds that a garbage collector wants to know of.
-pub enum Owned<'a> {
-    /// A user's rule.
-    Rule(&'a dyn CustomRule),
-    /// A hook.
-    Hook(&'a dyn HookFn),
-}
-
-/// Shows `f` what `node` and the nodes behind it hold, as far as `node`'s one handle alone keeps them alive.
-/// Sees nothing while somebody else holds the arena.
-pub fn visit_owned(node: &NodeRef, f: &mut dyn FnMut(Owned<'_>)) {
-    let Some(arena) = try_lock() else { return };
-    if !arena.has_fallible() {
-        return;
-    }
-    let mut work = vec![node.id()];
-    while let Some(id) = work.pop() {
-        let node = arena.node(id);
-        if node.refs != 1 {
-            continue;
-        }
-        if let Attrs::Custom(rule) = &node.attrs {
-            f(Owned::Rule(&**rule));
-        }
-        for (_, _, hook) in node.extra.iter().flat_map(|e| &e.hooks) {
-            f(Owned::Hook(&**hook));
-        }
-        for held in node.extra.iter().flat_map(|e| &e.held) {
-            for hook in &held.hooks {
-                f(Owned::Hook(&**hook));
-            }
-            let leaf = node.inputs.iter().find_map(|input| if let Input::Leaf(leaf) = input { Some(leaf).filter(|l| held.is_of(l)) } else { None });
-            let own = leaf.filter(|leaf| held.answers(leaf)).and_then(|leaf| leaf.try_hooks());
-            for hook in own.into_iter().flatten() {
-                f(Owned::Hook(&*hook));
-            }
-        }
-        work.extend(node.consumed());
-    }
 }
 
 /// A counted handle of a node.

@@ -5,6 +5,7 @@ pub(crate) mod accumulate;
 mod arena;
 mod backward;
 mod cotangent;
+pub mod gc;
 mod hooks;
 mod inspect;
 mod leaf;
@@ -16,7 +17,7 @@ mod sweep;
 mod variable;
 mod work;
 
-pub use arena::{NodeRef, Owned, visit_owned};
+pub use arena::NodeRef;
 pub use backward::{BackwardOptions, backward, backward_with, grad};
 pub use hooks::{add_node_hook, find_retained, move_retained, remove_node_hook, retained_leaf};
 pub use inspect::{NodeInfo, Source, TapeStats, listing, op_name, tape_stats, to_dot};

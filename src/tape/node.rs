@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::leaf::{Held, Hook, Leaf};
+use super::leaf::{Hook, Leaf};
 use super::saved::Saved;
 use super::step::{Grads, Step};
 use crate::array::{Array, DType, Shape, alloc_check, dims};
@@ -174,7 +174,7 @@ pub(super) enum Input {
 }
 
 /// What few nodes have.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Extra {
     /// The line of the user's program.
     pub(super) source: Option<Arc<str>>,
@@ -182,15 +182,6 @@ pub(super) struct Extra {
     pub(super) hooks: Vec<(u32, u64, Hook)>,
     /// Where the gradient of an output is kept.
     pub(super) retained: Vec<(u32, Arc<Leaf>)>,
-    /// Hooks of the leaves among its inputs.
-    pub(super) held: Vec<Held>,
-}
-
-impl Clone for Extra {
-    /// For a pass, which is no owner: without what is held.
-    fn clone(&self) -> Self {
-        Self { source: self.source.clone(), hooks: self.hooks.clone(), retained: self.retained.clone(), held: Vec::new() }
-    }
 }
 
 /// One recorded operation. A place for one that holds none is empty, but for its name.
@@ -291,19 +282,15 @@ impl Node {
     /// Whether it holds objects of the user's: running them can raise an error.
     #[inline]
     pub(super) fn is_fallible(&self) -> bool {
-        matches!(self.attrs, Attrs::Custom(_)) || self.extra.as_ref().is_some_and(|e| !e.hooks.is_empty() || !e.held.is_empty())
+        matches!(self.attrs, Attrs::Custom(_)) || self.extra.as_ref().is_some_and(|e| !e.hooks.is_empty())
     }
 
-    /// Whether all that it holds, but for its inputs, is ours: such a node may end anywhere.
+    /// Whether it owns, besides its inputs, only plain data and buffers that go to this thread's cache: such a node may be dropped
+    /// under the arena's lock.
     #[inline]
     pub(super) fn is_plain(&self) -> bool {
         let attrs = matches!(self.attrs, Attrs::None | Attrs::Scalars(_) | Attrs::Ints(_));
-        attrs && self.extra.is_none() && self.saved.arrays().iter().all(|array| array.storage().is_pooled())
-    }
-
-    /// How often `leaf` is its input.
-    pub(super) fn shares(&self, leaf: &Arc<Leaf>) -> usize {
-        self.inputs.iter().filter(|input| matches!(input, Input::Leaf(l) if Arc::ptr_eq(l, leaf))).count()
+        attrs && self.extra.is_none() && self.saved.arrays().iter().all(|array| array.storage().is_small())
     }
 
     /// The nodes whose outputs it was given.

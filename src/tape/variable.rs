@@ -189,8 +189,8 @@ pub fn record(op: &'static Op, inputs: &[&Variable], out: Array, save: impl FnOn
         return Ok(out.into());
     }
     let outs = [out];
-    let (node, hooked) = push(op, inputs, &outs, save)?;
-    settle(&node, inputs, hooked, observed);
+    let node = push(op, inputs, &outs, save)?;
+    settle(&node, observed);
     let [out] = outs;
     Ok(Variable { array: out, edge: Edge::Node { node, output: 0 } })
 }
@@ -203,11 +203,11 @@ pub fn record(op: &'static Op, inputs: &[&Variable], out: Array, save: impl FnOn
 pub fn record_under_lock(op: &'static Op, inputs: &[&Variable], out: Array, save: impl FnOnce(&mut Saver<'_>)) -> Result<Recorded> {
     let (recording, observed) = mode::recording_and_observed();
     if !recording || !wants_record(op, inputs)? || !out.dtype().is_float() {
-        return Ok(Recorded { edge: Edge::None, later: None, hooked: false, observed: false });
+        return Ok(Recorded { edge: Edge::None, later: None });
     }
-    let (node, hooked) = push(op, inputs, &[out], save)?;
-    let later = (hooked || observed).then(|| node.clone());
-    Ok(Recorded { edge: Edge::Node { node, output: 0 }, later, hooked, observed })
+    let node = push(op, inputs, &[out], save)?;
+    let later = observed.then(|| node.clone());
+    Ok(Recorded { edge: Edge::Node { node, output: 0 }, later })
 }
 
 /// An operation that was recorded under a lock.
@@ -216,8 +216,6 @@ pub struct Recorded {
     edge: Edge,
     /// The node, when something is left to do.
     later: Option<NodeRef>,
-    hooked: bool,
-    observed: bool,
 }
 
 impl Recorded {
@@ -226,10 +224,10 @@ impl Recorded {
         std::mem::take(&mut self.edge)
     }
 
-    /// Does what had to wait for the end of the lock. `inputs` are the operation's that may be leaves.
-    pub fn settle(&self, inputs: &[&Variable]) {
+    /// Does what had to wait for the end of the lock.
+    pub fn settle(&self) {
         if let Some(node) = &self.later {
-            settle(node, inputs, self.hooked, self.observed);
+            settle(node, true);
         }
     }
 }
@@ -243,8 +241,8 @@ pub fn record_many(op: &'static Op, inputs: &[&Variable], outs: Vec<Array>, save
     if !recording || !wants_record(op, inputs)? || !outs.iter().any(|o| o.dtype().is_float()) {
         return Ok(alloc_check::collect(outs.into_iter().map(Variable::from)));
     }
-    let (node, hooked) = push(op, inputs, &outs, save)?;
-    settle(&node, inputs, hooked, observed);
+    let node = push(op, inputs, &outs, save)?;
+    settle(&node, observed);
     let variable = |(i, array): (usize, Array)| {
         let edge =
             if array.dtype().is_float() { Edge::Node { node: node.clone(), output: u32::try_from(i).unwrap_or(u32::MAX) } } else { Edge::None };
@@ -267,9 +265,9 @@ fn wants_record(op: &'static Op, inputs: &[&Variable]) -> Result<bool> {
     }
 }
 
-/// Appends a node; the second result says whether a leaf among its inputs has hooks. [`settle`] must follow.
+/// Appends a node. [`settle`] must follow.
 #[inline]
-fn push(op: &'static Op, inputs: &[&Variable], outs: &[Array], save: impl FnOnce(&mut Saver<'_>)) -> Result<(NodeRef, bool)> {
+fn push(op: &'static Op, inputs: &[&Variable], outs: &[Array], save: impl FnOnce(&mut Saver<'_>)) -> Result<NodeRef> {
     let mut saver = Saver { inputs, outs, roles: Roles::default(), extras: SmallVec::new(), attrs: Attrs::None };
     save(&mut saver);
     let mut arena = arena::lock();
@@ -283,12 +281,10 @@ fn push(op: &'static Op, inputs: &[&Variable], outs: &[Array], save: impl FnOnce
     saver.finish(&mut node.saved);
     // None in a new node: exchanging them leaves nothing to drop.
     std::mem::swap(&mut node.attrs, &mut saver.attrs);
-    let mut hooked = false;
     for v in inputs {
         match &v.edge {
             Edge::None => node.inputs.push(Input::None),
             Edge::Leaf(leaf) => {
-                hooked |= leaf.has_hooks();
                 // Written where it stays: what is put together in parts elsewhere is moved as a whole, and slowly.
                 node.inputs.push(Input::None);
                 if let Some(last) = node.inputs.last_mut() {
@@ -304,15 +300,12 @@ fn push(op: &'static Op, inputs: &[&Variable], outs: &[Array], save: impl FnOnce
     let fallible = node.is_fallible();
     arena.count_fallible(false, fallible);
     drop(arena);
-    Ok((NodeRef::from_counted(id), hooked))
+    Ok(NodeRef::from_counted(id))
 }
 
-/// What a new node needs beyond its contents, and what may run code of the user's.
+/// What may run code of the user's once a node has been recorded.
 #[inline(always)]
-fn settle(node: &NodeRef, inputs: &[&Variable], hooked: bool, observed: bool) {
-    if hooked {
-        hold_hooks(node, inputs);
-    }
+fn settle(node: &NodeRef, observed: bool) {
     if observed {
         observe(node);
     }
@@ -326,24 +319,6 @@ fn push_meta(outs: &mut SmallVec<[Meta; 1]>, out: &Array) {
         Some(sizes) => outs.push(Meta { shape: Shape::from_buf_and_len(sizes, shape.len()), dtype }),
         None => outs.push(Meta { shape: Shape::from_slice(shape), dtype }),
     }
-}
-
-/// Gives a new node references to the hooks of the leaves among its inputs, one for each leaf.
-#[cold]
-fn hold_hooks(node: &NodeRef, inputs: &[&Variable]) {
-    let leaves: SmallVec<[&Arc<Leaf>; 2]> = inputs.iter().filter_map(|v| if let Edge::Leaf(leaf) = &v.edge { Some(leaf) } else { None }).collect();
-    let shares = |leaf: &Arc<Leaf>| leaves.iter().filter(|l| Arc::ptr_eq(l, leaf)).count();
-    let is_first = |k: usize| !leaves[..k].iter().any(|l| Arc::ptr_eq(l, leaves[k]));
-    // Made outside the lock: they may be objects of another language.
-    let held = (0..leaves.len()).filter(|&k| leaves[k].has_hooks() && is_first(k)).map(|k| leaves[k].hold(shares(leaves[k]))).collect();
-    let mut arena = arena::lock();
-    let node = arena.node_mut(node.id());
-    let before = node.is_fallible();
-    let old = std::mem::replace(&mut node.extra.get_or_insert_default().held, held);
-    let after = node.is_fallible();
-    arena.count_fallible(before, after);
-    drop(arena);
-    drop(old); // another thread may have been here first
 }
 
 /// Somebody wants to know what is recorded, and where.

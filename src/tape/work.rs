@@ -205,7 +205,7 @@ fn free(id: u64) {
     let inputs = std::mem::take(&mut node.inputs);
     let saved = std::mem::take(&mut node.saved);
     let attrs = node.attrs.take();
-    let hooks = node.extra.as_mut().map(|e| (std::mem::take(&mut e.hooks), std::mem::take(&mut e.held)));
+    let hooks = node.extra.as_mut().map(|e| std::mem::take(&mut e.hooks));
     arena.count_fallible(before, false);
     drop(arena);
     drop((saved, attrs, hooks));
