@@ -143,8 +143,13 @@ fn give_shared(block: Block) {
     if shared.free.is_empty() {
         shared.free.resize_with(CLASSES, Vec::new);
     }
+    let list = &mut shared.free[block.class()];
+    if list.try_reserve(1).is_err() {
+        drop(shared);
+        return to_system(block);
+    }
+    list.push(block);
     shared.bytes += bytes;
-    shared.free[block.class()].push(block);
 }
 
 fn take_shared(class: usize) -> Option<Block> {
@@ -181,6 +186,7 @@ pub(super) fn give(block: Block) {
         let _ = LOCAL.try_with(|l| {
             if let Some(list) = l.borrow_mut().0.get_mut(class)
                 && list.len() * bytes < LOCAL_BYTES
+                && list.try_reserve(1).is_ok()
             {
                 list.extend(left.take());
             }
@@ -235,13 +241,17 @@ pub fn stats() -> PoolStats {
 
 /// Gives all unused blocks of the shared lists and of this thread's cache back to the system.
 pub fn trim() {
-    let mut blocks: Vec<Block> = LOCAL.try_with(|l| l.borrow_mut().0.iter_mut().flat_map(std::mem::take).collect()).unwrap_or_default();
-    {
-        let mut shared = SHARED.lock();
-        shared.bytes = 0;
-        blocks.extend(shared.free.iter_mut().flat_map(std::mem::take));
+    // List by list: a list of all would need memory.
+    for class in 0..CLASSES {
+        let local = LOCAL.try_with(|l| l.borrow_mut().0.get_mut(class).map(std::mem::take)).ok().flatten();
+        let shared = {
+            let mut shared = SHARED.lock();
+            let list = shared.free.get_mut(class).map(std::mem::take).unwrap_or_default();
+            shared.bytes -= list.len() * class_bytes(class);
+            list
+        };
+        local.into_iter().flatten().chain(shared).for_each(to_system);
     }
-    blocks.into_iter().for_each(to_system);
 }
 
 #[cfg(test)]

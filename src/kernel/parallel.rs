@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
+use crate::array::alloc_check;
 use crate::lock::protocol::Crew;
 
 /// A range of work worth handing to another thread.
@@ -123,11 +124,11 @@ pub fn for_each_chunk_mut<T: Send>(out: &mut [T], grain: usize, f: impl Fn(usize
 /// The results of `f` on the ranges of [`for_each_range`], in the order of the ranges.
 pub fn map_ranges<R: Send>(n: usize, grain: usize, f: impl Fn(Range<usize>) -> R + Sync) -> Vec<R> {
     let grain = grain.max(1);
-    let mut results: Vec<Option<R>> = Vec::new();
+    let mut results: Vec<Option<R>> = alloc_check::with_capacity(n.div_ceil(grain));
     results.resize_with(n.div_ceil(grain), || None);
     let call = |i| Some(f(range(i, n, grain)));
     for_each_chunk_mut(&mut results, 1, |i, slot| slot.fill_with(|| call(i)));
-    results.into_iter().flatten().collect()
+    alloc_check::collect(results.into_iter().flatten())
 }
 
 fn range(i: usize, n: usize, grain: usize) -> Range<usize> {

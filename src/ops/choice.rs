@@ -4,9 +4,10 @@ use super::comparison::{as_bool, pairs};
 use super::define::meet;
 use super::registry::{Arg, Entry, Gradient, Operand, Param, Sample};
 use super::shape::astype;
-use crate::array::{Array, DType, Scalar, broadcast_shapes, check_growth};
-use crate::dispatch;
-use crate::error::{Error, Result, show_shape};
+use crate::array::{Array, Scalar, broadcast_shapes, check_growth};
+use crate::error::{Error, Result};
+use crate::kernel::blocks::Input;
+use crate::kernel::select::select;
 use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, record};
 
 static WHERE: Op = Op { name: "where", rule: Rule::Vjp(where_vjp) };
@@ -43,7 +44,7 @@ pub fn where_<'a>(condition: &Variable, a: impl Into<Operand<'a>>, b: impl Into<
         }
     };
     let (va, vb) = (cast(a)?, cast(b)?);
-    let out = choose(&condition, &side(&a, va.as_ref(), dtype), &side(&b, vb.as_ref(), dtype), &shape)?;
+    let out = select(&condition, input(&a, va.as_ref()), input(&b, vb.as_ref()), &shape, dtype)?;
     match (&va, &vb) {
         (Some(x), Some(y)) => record(&WHERE, &[x, y], out, |s| s.extra(0, condition)),
         (Some(x), None) => record(&WHERE, &[x], out, |s| {
@@ -58,28 +59,13 @@ pub fn where_<'a>(condition: &Variable, a: impl Into<Operand<'a>>, b: impl Into<
     }
 }
 
-fn side(o: &Operand<'_>, v: Option<&Variable>, dtype: DType) -> Array {
+/// An operand for the kernel: the array in its final dtype, or the number.
+fn input<'a>(o: &Operand<'_>, v: Option<&'a Variable>) -> Input<'a> {
     match (o, v) {
-        (_, Some(v)) => v.array().clone(),
-        (Operand::Scalar(s), None) => Array::full(&[], *s, dtype),
-        (Operand::Variable(v), None) => v.array().clone(),
+        (_, Some(v)) => Input::Array(v.array()),
+        (Operand::Scalar(s), None) => Input::Scalar(*s),
+        (Operand::Variable(_), None) => unreachable!("where: every array was cast"),
     }
-}
-
-/// The choice itself: the condition picks from two arrays of one dtype.
-fn choose(condition: &Array, a: &Array, b: &Array, shape: &[usize]) -> Result<Array> {
-    let condition = condition.broadcast_to("where", shape)?.contiguous();
-    let (a, b) = (a.broadcast_to("where", shape)?, b.broadcast_to("where", shape)?);
-    let Some(mask) = condition.as_slice::<bool>() else { return Err(Error::Shape(format!("where: cannot read {}", show_shape(shape)))) };
-    Ok(dispatch!(a.dtype(), T => {
-        let mut out = b.copy();
-        let chosen = a.contiguous();
-        let Some(chosen) = chosen.as_slice::<T>() else { unreachable!("contiguous() is contiguous") };
-        for ((o, &x), &m) in out.data_mut::<T>().iter_mut().zip(chosen).zip(mask) {
-            *o = if m { x } else { *o };
-        }
-        out
-    }))
 }
 
 /// The rows of this file.

@@ -4,7 +4,7 @@ use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Param, Sample, 
 use super::samples::{Draw, REAL};
 use super::shape::{astype, atleast_1d, atleast_2d, atleast_3d, flatten, reshape_to};
 use super::window::{Cut, GETITEM, Window, view};
-use crate::array::{Array, DType, Shape, check_memory, normalize_axis};
+use crate::array::{Array, DType, Shape, alloc_check, check_memory, normalize_axis};
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::region;
 use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, record};
@@ -16,7 +16,7 @@ static STACK: Op = Op { name: "stack", rule: Rule::Vjp(stack_vjp) };
 fn promoted(op: &str, arrays: &[Variable]) -> Result<Vec<Variable>> {
     let first = arrays.first().ok_or_else(|| Error::Value(format!("{op}: at least one array is needed")))?;
     let dtype = arrays.iter().fold(first.dtype(), |d: DType, x| d.promote(x.dtype()));
-    arrays.iter().map(|x| astype(x, dtype)).collect()
+    alloc_check::try_collect(arrays.iter().map(|x| astype(x, dtype)))
 }
 
 pub(super) fn int(n: usize) -> isize {
@@ -26,11 +26,13 @@ pub(super) fn int(n: usize) -> isize {
 /// The axis, and where each piece begins; the last number is the end.
 pub(super) fn bounds(step: &Step<'_>) -> (usize, Vec<usize>) {
     let ints = step.attrs().ints();
-    (ints[0].cast_unsigned(), ints[1..].iter().map(|i| i.cast_unsigned()).collect())
+    (ints[0].cast_unsigned(), alloc_check::collect(ints[1..].iter().map(|i| i.cast_unsigned())))
 }
 
 pub(super) fn bounds_attrs(axis: usize, bounds: &[usize]) -> Attrs {
-    Attrs::Ints(std::iter::once(axis).chain(bounds.iter().copied()).map(int).collect())
+    let mut all = alloc_check::with_capacity(bounds.len() + 1);
+    all.extend(std::iter::once(axis).chain(bounds.iter().copied()).map(int));
+    Attrs::Ints(all.into_boxed_slice())
 }
 
 /// Arrays side by side along an axis; `None` flattens them first. Dtypes promote.
@@ -39,7 +41,7 @@ pub(super) fn bounds_attrs(axis: usize, bounds: &[usize]) -> Attrs {
 /// `Shape` when they do not fit, naming the one that does not; `Axis` when the axis is out of range.
 pub fn concat(arrays: &[Variable], axis: Option<isize>) -> Result<Variable> {
     let Some(axis) = axis else {
-        let flat: Vec<Variable> = arrays.iter().map(flatten).collect::<Result<_>>()?;
+        let flat: Vec<Variable> = alloc_check::try_collect(arrays.iter().map(flatten))?;
         return concat(&flat, Some(0));
     };
     let arrays = promoted("concat", arrays)?;
@@ -57,18 +59,19 @@ pub fn concat(arrays: &[Variable], axis: Option<isize>) -> Result<Variable> {
             )));
         }
     }
-    join(&arrays.iter().collect::<Vec<_>>(), axis)
+    join(&alloc_check::collect(&arrays), axis)
 }
 
 pub(super) fn join(arrays: &[&Variable], axis: usize) -> Result<Variable> {
-    let parts: Vec<Array> = arrays.iter().map(|x| x.array().clone()).collect();
+    let parts: Vec<Array> = alloc_check::collect(arrays.iter().map(|x| x.array().clone()));
     if let [first, ..] = &parts[..] {
         let mut shape = Shape::from_slice(first.shape());
         shape[axis] = parts.iter().fold(0, |n: usize, p| n.saturating_add(p.shape()[axis]));
         check_memory(CONCAT.name, &shape, first.dtype())?;
     }
     record(&CONCAT, arrays, region::concat(&parts, axis), |s| {
-        let mut bounds = vec![0];
+        let mut bounds = alloc_check::with_capacity(parts.len() + 1);
+        bounds.push(0);
         for p in &parts {
             bounds.push(bounds[bounds.len() - 1] + p.shape()[axis]);
         }
@@ -80,7 +83,17 @@ fn concat_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let g = step.take_g();
     let (axis, bounds) = bounds(step);
     let piece = |i: usize| piece(&g, axis, bounds[i], bounds[i + 1]);
-    (0..bounds.len() - 1).map(|i| if step.needs(i) { piece(i).map(Some) } else { Ok(None) }).collect()
+    gradients(step, piece)
+}
+
+/// The gradients of all inputs that need one.
+fn gradients(step: &Step<'_>, f: impl Fn(usize) -> Result<Variable>) -> Result<Grads> {
+    let mut out = Grads::new();
+    alloc_check::reserve_small(&mut out, step.input_count());
+    for i in 0..step.input_count() {
+        out.push(if step.needs(i) { Some(f(i)?) } else { None });
+    }
+    Ok(out)
 }
 
 fn piece(x: &Variable, axis: usize, from: usize, to: usize) -> Result<Variable> {
@@ -99,18 +112,18 @@ pub fn stack(arrays: &[Variable], axis: isize) -> Result<Variable> {
         return Err(Error::Shape(format!("stack: array {i} has shape {got}, but array 0 has {first}: all shapes must agree")));
     }
     let axis = normalize_axis("stack", axis, first.len() + 1)?;
-    join_new(&arrays.iter().collect::<Vec<_>>(), axis)
+    join_new(&alloc_check::collect(&arrays), axis)
 }
 
 pub(super) fn join_new(arrays: &[&Variable], axis: usize) -> Result<Variable> {
-    let parts: Vec<Array> = arrays.iter().map(|x| x.array().with_layout(x.array().layout().insert_axis(axis))).collect();
+    let parts: Vec<Array> = alloc_check::collect(arrays.iter().map(|x| x.array().with_layout(x.array().layout().insert_axis(axis))));
     record(&STACK, arrays, region::concat(&parts, axis), |s| s.attrs(Attrs::Ints([int(axis)].into_iter().collect())))
 }
 
 fn stack_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let g = step.take_g();
     let axis = step.attrs().ints()[0].cast_unsigned();
-    (0..step.input_count()).map(|i| if step.needs(i) { view(&GETITEM, &g, at(&g, axis, i)).map(Some) } else { Ok(None) }).collect()
+    gradients(step, |i| view(&GETITEM, &g, at(&g, axis, i)))
 }
 
 fn at(x: &Variable, axis: usize, i: usize) -> Window {
@@ -124,7 +137,7 @@ fn at(x: &Variable, axis: usize, i: usize) -> Window {
 /// # Errors
 /// As [`concat()`].
 pub fn hstack(arrays: &[Variable]) -> Result<Variable> {
-    let arrays: Vec<Variable> = arrays.iter().map(atleast_1d).collect::<Result<_>>()?;
+    let arrays: Vec<Variable> = alloc_check::try_collect(arrays.iter().map(atleast_1d))?;
     let axis = isize::from(arrays.first().is_some_and(|x| x.ndim() > 1));
     concat(&arrays, Some(axis))
 }
@@ -134,7 +147,7 @@ pub fn hstack(arrays: &[Variable]) -> Result<Variable> {
 /// # Errors
 /// As [`concat()`].
 pub fn vstack(arrays: &[Variable]) -> Result<Variable> {
-    concat(&arrays.iter().map(atleast_2d).collect::<Result<Vec<_>>>()?, Some(0))
+    concat(&alloc_check::try_collect(arrays.iter().map(atleast_2d))?, Some(0))
 }
 
 /// Along the third axis.
@@ -142,7 +155,7 @@ pub fn vstack(arrays: &[Variable]) -> Result<Variable> {
 /// # Errors
 /// As [`concat()`].
 pub fn dstack(arrays: &[Variable]) -> Result<Variable> {
-    concat(&arrays.iter().map(atleast_3d).collect::<Result<Vec<_>>>()?, Some(2))
+    concat(&alloc_check::try_collect(arrays.iter().map(atleast_3d))?, Some(2))
 }
 
 /// Side by side along the second axis; 1-d arrays are columns.
@@ -151,7 +164,7 @@ pub fn dstack(arrays: &[Variable]) -> Result<Variable> {
 /// As [`concat()`].
 pub fn column_stack(arrays: &[Variable]) -> Result<Variable> {
     let column = |x: &Variable| if x.ndim() < 2 { reshape_to(x, &[x.array().size(), 1]) } else { Ok(x.clone()) };
-    concat(&arrays.iter().map(column).collect::<Result<Vec<_>>>()?, Some(1))
+    concat(&alloc_check::try_collect(arrays.iter().map(column))?, Some(1))
 }
 
 /// What the stacks along a fixed axis share.

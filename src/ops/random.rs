@@ -202,9 +202,12 @@ impl Generator {
         dispatch!(float dtype, T => {
             let probabilities = p.array().view::<T>();
             probabilities.iter().try_for_each(|&p| check_probability(p.to_scalar().as_f64()))?;
-            let units = self.units(p.shape(), |u: f64| u);
-            let drawn = units.array().view::<f64>().into_iter().zip(&probabilities).map(|(&u, &p)| u < p.to_scalar().as_f64());
-            Ok(filled(p.shape(), |out: &mut [T]| out.iter_mut().zip(drawn).for_each(|(o, yes)| *o = T::from_scalar(Scalar::Bool(yes)))))
+            // The numbers are drawn when there is memory for all: a failure leaves the stream where it was.
+            Ok(filled(p.shape(), |out: &mut [T]| {
+                let units = self.units(p.shape(), |u: f64| u);
+                let drawn = units.array().view::<f64>().into_iter().zip(&probabilities).map(|(&u, &p)| u < p.to_scalar().as_f64());
+                out.iter_mut().zip(drawn).for_each(|(o, yes)| *o = T::from_scalar(Scalar::Bool(yes)));
+            }))
         }, else Err(Error::dtype("bernoulli", dtype, "float32 or float64")))
     }
 

@@ -166,7 +166,7 @@ fn resumes<M: Method>(options: &M::Options) {
             let state = opt.state(&a).unwrap();
             let arrays: Vec<(String, Array)> = state.arrays::<M>().map(|(n, x)| (n.to_owned(), x.clone())).collect();
             let read = Optimizer::<M>::read_state(options, &b, Some(state.step()), &arrays).unwrap();
-            other.set_states([(Arc::clone(&b), read)]);
+            other.set_states(vec![(Arc::clone(&b), read)]).unwrap();
         }
         give(&a, &g);
         opt.step().unwrap();

@@ -8,7 +8,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyTuple, PyType};
 
-use super::error::{GradError, external};
+use super::error::{GradError, external, guard};
 use super::gc::Scope;
 use super::number::holds_tracked;
 use super::release::{self, Held};
@@ -181,6 +181,10 @@ impl FunctionRule {
 /// Calls `cls.forward(ctx, *args)` without recording and puts `cls.backward` on the tape.
 #[pyfunction]
 fn apply_function<'py>(cls: &Bound<'py, PyType>, ctx: &Bound<'py, PyAny>, args: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
+    guard("Function.apply", || apply(cls, ctx, args))
+}
+
+fn apply<'py>(cls: &Bound<'py, PyType>, ctx: &Bound<'py, PyAny>, args: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
     let py = cls.py();
     let name = cls.name()?.to_string();
     let mut places = Vec::new();

@@ -11,6 +11,7 @@ mod error;
 mod function;
 mod gc;
 mod grad;
+mod heap;
 mod in_place;
 mod index;
 mod interchange;
@@ -18,6 +19,7 @@ mod lender;
 mod loss;
 mod number;
 mod numpy;
+mod objects;
 mod operators;
 mod optim;
 mod optim_groups;
@@ -39,6 +41,7 @@ mod _core {
     fn init(m: &Bound<'_, PyModule>) -> PyResult<()> {
         m.add("__version__", env!("CARGO_PKG_VERSION"))?;
         super::error::register(m)?;
+        super::heap::register(m)?;
         super::dtype::register(m)?;
         super::variable::register(m)?;
         super::interchange::register(m)?;

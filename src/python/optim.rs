@@ -12,11 +12,12 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use super::error::guard;
+use super::gc;
 use super::number::{self, names};
 use super::operators::run;
 use super::optim_groups::{self as groups, Dict, FromGroup};
 use super::variable::wrap;
-use super::{gc, release};
+use crate::array::alloc_check;
 use crate::lock::{Mutex, changing};
 use crate::optim::{Adam as CoreAdam, Method, Optimizer, RmsProp, Sgd, State, zero_grad};
 use crate::tape::{self, Leaf};
@@ -141,7 +142,7 @@ impl PyOptimizer {
         for g in self.param_groups.bind(py).iter() {
             for p in groups::params(self.name, &g)?.iter() {
                 let leaf = groups::place(self.name, &p)?;
-                out.push((p, leaf));
+                alloc_check::push(&mut out, (p, leaf));
             }
         }
         Ok(out)
@@ -198,7 +199,7 @@ impl PyOptimizer {
             mine.clear();
             mine.update(new.as_mapping())?;
         }
-        let old = core.lock().set_states(loaded);
+        let old = core.lock().set_states(loaded)?;
         drop(old);
         Ok(())
     }
@@ -269,10 +270,11 @@ impl PyOptimizer {
     /// Forgets the gradients of all parameters, or with set_to_none=False overwrites them with zeros.
     #[pyo3(signature = (set_to_none = true))]
     fn zero_grad(&self, py: Python<'_>, set_to_none: bool) -> PyResult<()> {
-        let params = self.params(py)?;
-        zero_grad(params.iter().map(|(_, leaf)| leaf), set_to_none);
-        release::empty();
-        Ok(())
+        guard(self.name, || {
+            let params = self.params(py)?;
+            zero_grad(params.iter().map(|(_, leaf)| leaf), set_to_none);
+            Ok(())
+        })
     }
 
     /// Adds a group: a dict with 'params' and options that differ from the defaults.

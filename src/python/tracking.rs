@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 
 use super::error::{DTypeError, GradError, ShapeError, guard};
 use super::function::PyHook;
+use super::operators::{load, run};
 use super::release;
 use super::variable::{PyVariable, State, expect, require_float};
 use super::view;
@@ -134,15 +135,11 @@ impl PyVariable {
         create_graph: bool,
         inputs: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let inputs = match inputs {
-            None => None,
-            Some(i) if i.cast::<Self>().is_ok() => Some(vec![expect(i, "backward: inputs")?.get().snapshot()]),
-            Some(i) => {
-                Some(i.try_iter()?.map(|x| x.and_then(|x| Ok(expect(&x, "backward: every input")?.get().snapshot()))).collect::<PyResult<_>>()?)
-            }
-        };
-        let gradient = gradient.map(|g| super::grad::cotangent(g, &slf.get().snapshot())).transpose()?;
-        super::grad::run_backward(slf.py(), vec![(slf.get().snapshot(), gradient)], inputs, retain_graph, create_graph)
+        guard("backward", || {
+            let inputs = inputs.map(|i| super::grad::variables(i, "backward: every input")).transpose()?;
+            let gradient = gradient.map(|g| super::grad::cotangent(g, &slf.get().snapshot())).transpose()?;
+            super::grad::run_backward(slf.py(), vec![(slf.get().snapshot(), gradient)], inputs, retain_graph, create_graph)
+        })
     }
 
     /// The same value without history. Of a leaf, or of a value that is not tracked, it is a view: writing to it changes the array's data,
@@ -152,8 +149,11 @@ impl PyVariable {
     }
 
     /// A copy of the value in memory of its own; gradients flow through it.
-    fn clone(&self) -> PyResult<Self> {
-        guard("clone", || Ok(Self::new(crate::ops::positive(&self.snapshot())?)))
+    fn clone(&self, py: Python<'_>) -> PyResult<Self> {
+        guard("clone", || {
+            let v = self.snapshot();
+            Ok(Self::new(run(py, load(&v), || crate::ops::positive(&v))?))
+        })
     }
 
     /// Keeps the gradient of this non-leaf in its `.grad`, too.

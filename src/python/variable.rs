@@ -6,14 +6,14 @@ use std::sync::Arc;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyString, PyTuple};
 
 use super::dtype::{self, PyDType};
 use super::error::{DTypeError, GradError, ShapeError, guard};
 use super::release::EmptyOnDrop;
 use super::rows::Rows;
 use super::view::{self, ViewBox};
-use super::{convert, dlpack, gc, release};
+use super::{convert, dlpack, gc, objects, release};
 use crate::array::{Array, DType, DisplayOptions, default_float, format_array};
 use crate::error::show_shape;
 use crate::lock::Mutex;
@@ -235,6 +235,35 @@ impl PyVariable {
     }
 }
 
+impl PyVariable {
+    /// What `repr` shows.
+    fn text(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let v = slf.get().snapshot();
+        let name = slf.get_type().name()?.to_string();
+        let mut out = format!("{name}({}", format_array(v.array(), DisplayOptions::default(), name.len() + 1));
+        if v.array().size() == 0 && v.ndim() != 1 {
+            let _ = write!(out, ", shape={}", show_shape(v.shape()));
+        }
+        let implied = match v.dtype() {
+            d if d.is_float() => default_float() == d && v.array().size() > 0,
+            DType::I64 | DType::Bool => v.array().size() > 0,
+            _ => false,
+        };
+        if !implied {
+            let _ = write!(out, ", dtype={}", v.dtype());
+        }
+        match v.edge() {
+            Edge::None => {}
+            Edge::Leaf(_) => out.push_str(", requires_grad=True"),
+            Edge::Node { node, .. } => {
+                let _ = write!(out, ", grad_fn=<{}>", tape::op_name(node));
+            }
+        }
+        out.push(')');
+        Ok(out)
+    }
+}
+
 /// A new handle of `v`.
 #[inline]
 pub fn wrap(py: Python<'_>, v: Variable) -> PyResult<Py<PyAny>> {
@@ -266,21 +295,26 @@ impl PyVariable {
     /// Sizes of the axes, a tuple.
     #[getter]
     fn shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        PyTuple::new(py, self.snapshot().shape())
+        let v = self.snapshot();
+        objects::tuple(py, v.shape().iter().map(|&n| objects::int(py, n.cast_signed() as i64)))
     }
 
     /// The array with its axes reversed.
     #[getter(T)]
     fn transposed(slf: &Bound<'_, Self>) -> PyResult<Self> {
-        let v = slf.get().source();
-        Ok(view::link(slf, &v, crate::ops::transpose(&v, None)?, false, false))
+        guard("T", || {
+            let v = slf.get().source();
+            Ok(view::link(slf, &v, crate::ops::transpose(&v, None)?, false, false))
+        })
     }
 
     /// The array with its last two axes exchanged.
     #[getter(mT)]
     fn matrix_transposed(slf: &Bound<'_, Self>) -> PyResult<Self> {
-        let v = slf.get().source();
-        Ok(view::link(slf, &v, crate::ops::matrix_transpose(&v)?, false, false))
+        guard("mT", || {
+            let v = slf.get().source();
+            Ok(view::link(slf, &v, crate::ops::matrix_transpose(&v)?, false, false))
+        })
     }
 
     fn __iter__(slf: &Bound<'_, Self>) -> PyResult<Rows> {
@@ -335,45 +369,24 @@ impl PyVariable {
         slf.as_ptr() as usize >> 4
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
-        let v = slf.get().snapshot();
-        let name = slf.get_type().name()?.to_string();
-        let mut out = format!("{name}({}", format_array(v.array(), DisplayOptions::default(), name.len() + 1));
-        if v.array().size() == 0 && v.ndim() != 1 {
-            let _ = write!(out, ", shape={}", show_shape(v.shape()));
-        }
-        let implied = match v.dtype() {
-            d if d.is_float() => default_float() == d && v.array().size() > 0,
-            DType::I64 | DType::Bool => v.array().size() > 0,
-            _ => false,
-        };
-        if !implied {
-            let _ = write!(out, ", dtype={}", v.dtype());
-        }
-        match v.edge() {
-            Edge::None => {}
-            Edge::Leaf(_) => out.push_str(", requires_grad=True"),
-            Edge::Node { node, .. } => {
-                let _ = write!(out, ", grad_fn=<{}>", tape::op_name(node));
-            }
-        }
-        out.push(')');
-        Ok(out)
+    fn __repr__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyString>> {
+        let text = guard("repr", || Self::text(slf))?;
+        objects::string(slf.py(), &text)
     }
 
-    fn __str__(&self) -> String {
-        format_array(self.snapshot().array(), DisplayOptions::default(), 0).replace(',', "")
+    fn __str__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
+        let text = guard("str", || Ok(format_array(self.snapshot().array(), DisplayOptions::default(), 0).replace(',', "")))?;
+        objects::string(py, &text)
     }
 
-    fn __format__(slf: &Bound<'_, Self>, spec: &str) -> PyResult<String> {
-        if spec.is_empty() || slf.get().snapshot().ndim() > 0 {
-            return if spec.is_empty() {
-                Ok(slf.get().__str__())
-            } else {
-                Err(PyTypeError::new_err("only 0-d arrays take a format; use item() or tolist()"))
-            };
+    fn __format__<'py>(slf: &Bound<'py, Self>, spec: &str) -> PyResult<Bound<'py, PyAny>> {
+        if spec.is_empty() {
+            return Ok(slf.get().__str__(slf.py())?.into_any());
         }
-        slf.get().item(slf.py())?.call_method1("__format__", (spec,))?.extract()
+        if slf.get().snapshot().ndim() > 0 {
+            return Err(PyTypeError::new_err("only 0-d arrays take a format; use item() or tolist()"));
+        }
+        slf.get().item(slf.py())?.call_method1("__format__", (spec,))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -453,7 +466,7 @@ fn from_dlpack(x: &Bound<'_, PyAny>, device: Option<&Bound<'_, PyAny>>, copy: Op
     {
         return Err(PyValueError::new_err(format!("from_dlpack: there is one device, \"cpu\", got {device}")));
     }
-    Ok(PyVariable::new(dlpack::import(x, copy)?.into()))
+    guard("from_dlpack", || Ok(PyVariable::new(dlpack::import(x, copy)?.into())))
 }
 
 /// Puts the class and its functions on the module.

@@ -18,12 +18,12 @@ use pyo3::prelude::*;
 use super::bind::is_held_once;
 use super::error::GradError;
 use super::gc;
-use super::operators::LONG;
 use super::variable::{PyVariable, State};
 use crate::array::{Array, DType, Layout, Shape, dims};
 use crate::error::Result;
 use crate::lock::changing;
 use crate::ops::view::{self, Part};
+use crate::ops::work::LONG;
 use crate::tape::{self, Edge, EdgeKey, Recorded, Variable};
 
 /// What a view may be used for.

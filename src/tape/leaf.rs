@@ -7,10 +7,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use super::cotangent::own;
 use super::node::Meta;
 use super::variable::{Edge, EdgeKey, Variable};
 use super::{accumulate, gc};
-use crate::array::Array;
+use crate::array::{Array, alloc_check};
 use crate::error::Result;
 use crate::lock::{Mutex, MutexGuard, changing};
 
@@ -157,6 +158,36 @@ impl Leaf {
         f(self.state().value.array_mut())
     }
 
+    /// Gives the value a buffer of its own when others hold it: [`Leaf::update`] then needs no memory.
+    pub fn make_unique(&self) {
+        self.copy_if(|a| !a.is_unique());
+    }
+
+    /// Puts a value without history into row-major order.
+    pub fn make_contiguous(&self) {
+        self.copy_if(|a| !a.is_contiguous());
+    }
+
+    /// Replaces the value by a copy when `f` asks for it. The copy is made, and the old one dropped, outside the lock.
+    fn copy_if(&self, f: impl Fn(&mut Array) -> bool) {
+        let old = {
+            let mut state = self.state();
+            if state.value.is_tracked() || !f(state.value.array_mut()) {
+                return;
+            }
+            state.value.array().clone()
+        };
+        let mut copy = old.copy();
+        let _changing = changing();
+        let mut state = self.state();
+        let value = state.value.array_mut();
+        // Another thread may have put another value here.
+        if value.storage().as_ptr() == old.storage().as_ptr() && value.layout() == old.layout() {
+            std::mem::swap(value, &mut copy);
+        }
+        drop(state);
+    }
+
     /// The present value, and the key of the edge that [`Leaf::variable`] gives it.
     #[must_use]
     pub fn peek(&self) -> (Array, EdgeKey) {
@@ -225,18 +256,39 @@ impl Leaf {
         drop(old);
     }
 
-    /// Adds to the collected gradient: the first one is moved here, later ones are added in place.
-    pub(super) fn accumulate(self: &Arc<Self>, g: Variable) -> Result<()> {
-        match self.grad() {
-            None => self.set_grad(Some(Self::new(g, false))),
+    /// What must be done to add `g` to the collected gradient; all that needs memory is done here.
+    fn prepare(&self, g: Variable) -> Result<Addition> {
+        let g = own(g);
+        Ok(match self.grad() {
+            None => Addition::First(Self::new(g, false)),
             Some(slot) if g.is_tracked() || slot.state().value.is_tracked() => {
                 let sum = accumulate::add(&slot.variable(), &g)?;
-                slot.set(sum);
-                self.show();
+                Addition::Sum(slot, sum)
             }
-            Some(slot) => slot.update(|a| accumulate::add_in_place(a, g.array())),
+            Some(slot) if slot.state().value.array_mut().is_unique() => Addition::InPlace(slot, g),
+            Some(slot) => {
+                let sum = accumulate::add(&slot.array().into(), &g)?;
+                Addition::Sum(slot, sum)
+            }
+        })
+    }
+
+    /// Adds to the collected gradient: the first one is moved here, later ones are added in place.
+    fn add_prepared(self: &Arc<Self>, addition: Addition) {
+        match addition {
+            Addition::First(slot) => match self.grad() {
+                None => self.set_grad(Some(slot)),
+                // Another pass has come first.
+                Some(sum) => sum.update(|a| accumulate::add_in_place(a, &slot.array())),
+            },
+            Addition::Sum(slot, sum) => {
+                slot.set(sum);
+                if slot.is_shown() {
+                    self.show();
+                }
+            }
+            Addition::InPlace(slot, g) => slot.update(|a| accumulate::add_in_place(a, g.array())),
         }
-        Ok(())
     }
 
     /// Registers a hook; the number removes it again.
@@ -290,6 +342,29 @@ impl Leaf {
         };
         drop(gone);
     }
+}
+
+/// A gradient on its way to a leaf, with all the memory it needs.
+enum Addition {
+    /// The first one, in the place that keeps it.
+    First(Arc<Leaf>),
+    /// The new sum for that place.
+    Sum(Arc<Leaf>, Variable),
+    /// To be added to what is at that place.
+    InPlace(Arc<Leaf>, Variable),
+}
+
+/// Adds gradients to those of their leaves: to all of them or, when there is no memory, to none. `between` runs when nothing can
+/// fail any more, before the first is added.
+pub(super) fn accumulate_all(gradients: Vec<(Arc<Leaf>, Variable)>, between: impl FnOnce()) -> Result<()> {
+    let mut ready = alloc_check::with_capacity(gradients.len());
+    for (leaf, g) in gradients {
+        let addition = leaf.prepare(g)?;
+        ready.push((leaf, addition));
+    }
+    between();
+    ready.into_iter().for_each(|(leaf, addition)| leaf.add_prepared(addition));
+    Ok(())
 }
 
 impl fmt::Debug for Leaf {

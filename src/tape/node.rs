@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::leaf::{Hook, Leaf};
 use super::saved::Saved;
 use super::step::{Grads, Step};
-use crate::array::{Array, DType, Shape, dims};
+use crate::array::{Array, DType, Shape, alloc_check, dims};
 use crate::error::{Error, Result};
 
 /// What the tape knows of an operation: its name and how to differentiate it.
@@ -88,6 +88,15 @@ impl Attrs {
             Self::Freed(name) => Some(name),
             Self::None | Self::Scalars(_) | Self::Ints(_) | Self::Data(_) => None,
         }
+    }
+
+    /// A copy; a list of numbers may be long.
+    fn try_clone(&self) -> Result<Self> {
+        let Self::Ints(ints) = self else { return Ok(self.clone()) };
+        let mut out = Vec::new();
+        alloc_check::try_reserve("backward", &mut out, ints.len())?;
+        out.extend_from_slice(ints);
+        Ok(Self::Ints(out.into_boxed_slice()))
     }
 
     /// Takes all but a user's name for messages.
@@ -185,6 +194,8 @@ pub(super) struct Node {
     pub(super) extra: Option<Box<Extra>>,
     /// Handles and consumers; nobody lives here when there are none.
     pub(super) refs: u32,
+    /// Its number in the backward pass that reached it last; read and written while that pass marks.
+    pub(super) number: u32,
     pub(super) freed: bool,
 }
 
@@ -201,6 +212,7 @@ impl Default for Node {
             outs: SmallVec::new(),
             extra: None,
             refs: 0,
+            number: 0,
             freed: false,
         }
     }
@@ -223,32 +235,39 @@ impl Node {
     }
 
     /// Takes one count and what a pass needs; what stays is freed, a name for messages.
+    ///
+    /// # Errors
+    /// `Memory` when there is none for a copy of what stays; then nothing changes.
     #[cold]
-    pub(super) fn part(&mut self) -> Self {
+    pub(super) fn part(&mut self) -> Result<Self> {
+        let outs = try_clone(&self.outs)?;
         self.refs -= 1;
         self.freed = true;
-        Self {
+        Ok(Self {
             op: self.op,
             attrs: self.attrs.take(),
             inputs: std::mem::take(&mut self.inputs),
             saved: std::mem::take(&mut self.saved),
-            outs: self.outs.clone(),
+            outs,
             extra: self.extra.clone(),
             ..Self::default()
-        }
+        })
     }
 
     /// What a pass needs, which stays here, too.
-    pub(super) fn copy(&self) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// `Memory` when there is none for it.
+    pub(super) fn copy(&self) -> Result<Self> {
+        Ok(Self {
             op: self.op,
-            attrs: self.attrs.clone(),
-            inputs: self.inputs.clone(),
-            saved: self.saved.clone(),
-            outs: self.outs.clone(),
+            attrs: self.attrs.try_clone()?,
+            inputs: try_clone(&self.inputs)?,
+            saved: self.saved.try_clone()?,
+            outs: try_clone(&self.outs)?,
             extra: self.extra.clone(),
             ..Self::default()
-        }
+        })
     }
 
     /// The name that messages use.
@@ -282,6 +301,14 @@ impl Node {
     pub(super) fn saved_bytes(&self) -> usize {
         self.saved.arrays().iter().map(Array::nbytes).sum()
     }
+}
+
+/// A copy of a list that may be long.
+pub(super) fn try_clone<T: Clone, const N: usize>(list: &SmallVec<[T; N]>) -> Result<SmallVec<[T; N]>> {
+    let mut out = SmallVec::new();
+    alloc_check::try_reserve_small("backward", &mut out, list.len())?;
+    out.extend(list.iter().cloned());
+    Ok(out)
 }
 
 /// The message for a second walk through a freed graph.

@@ -10,7 +10,7 @@ use super::mode;
 use super::node::{Attrs, Input, Meta, Op, Rule};
 use super::saved::Roles;
 use super::step::Saver;
-use crate::array::{Array, DType, Shape, few};
+use crate::array::{Array, DType, Shape, alloc_check, few};
 use crate::error::{Error, Result};
 
 /// Where on the tape a value stands.
@@ -189,7 +189,7 @@ pub fn record(op: &'static Op, inputs: &[&Variable], out: Array, save: impl FnOn
         return Ok(out.into());
     }
     let outs = [out];
-    let node = push(op, inputs, &outs, save);
+    let node = push(op, inputs, &outs, save)?;
     settle(&node, observed);
     let [out] = outs;
     Ok(Variable { array: out, edge: Edge::Node { node, output: 0 } })
@@ -205,7 +205,7 @@ pub fn record_under_lock(op: &'static Op, inputs: &[&Variable], out: Array, save
     if !recording || !wants_record(op, inputs)? || !out.dtype().is_float() {
         return Ok(Recorded { edge: Edge::None, later: None });
     }
-    let node = push(op, inputs, &[out], save);
+    let node = push(op, inputs, &[out], save)?;
     let later = observed.then(|| node.clone());
     Ok(Recorded { edge: Edge::Node { node, output: 0 }, later })
 }
@@ -239,16 +239,16 @@ impl Recorded {
 pub fn record_many(op: &'static Op, inputs: &[&Variable], outs: Vec<Array>, save: impl FnOnce(&mut Saver<'_>)) -> Result<Vec<Variable>> {
     let (recording, observed) = mode::recording_and_observed();
     if !recording || !wants_record(op, inputs)? || !outs.iter().any(|o| o.dtype().is_float()) {
-        return Ok(outs.into_iter().map(Variable::from).collect());
+        return Ok(alloc_check::collect(outs.into_iter().map(Variable::from)));
     }
-    let node = push(op, inputs, &outs, save);
+    let node = push(op, inputs, &outs, save)?;
     settle(&node, observed);
     let variable = |(i, array): (usize, Array)| {
         let edge =
             if array.dtype().is_float() { Edge::Node { node: node.clone(), output: u32::try_from(i).unwrap_or(u32::MAX) } } else { Edge::None };
         Variable { array, edge }
     };
-    Ok(outs.into_iter().enumerate().map(variable).collect())
+    Ok(alloc_check::collect(outs.into_iter().enumerate().map(variable)))
 }
 
 #[inline]
@@ -267,10 +267,11 @@ fn wants_record(op: &'static Op, inputs: &[&Variable]) -> Result<bool> {
 
 /// Appends a node. [`settle`] must follow.
 #[inline]
-fn push(op: &'static Op, inputs: &[&Variable], outs: &[Array], save: impl FnOnce(&mut Saver<'_>)) -> NodeRef {
+fn push(op: &'static Op, inputs: &[&Variable], outs: &[Array], save: impl FnOnce(&mut Saver<'_>)) -> Result<NodeRef> {
     let mut saver = Saver { inputs, outs, roles: Roles::default(), extras: SmallVec::new(), attrs: Attrs::None };
     save(&mut saver);
     let mut arena = arena::lock();
+    arena.make_room(inputs.len(), saver.len(), outs.len())?;
     for v in inputs {
         if let Edge::Node { node, .. } = &v.edge {
             arena.node_mut(node.id()).refs += 1;
@@ -299,7 +300,7 @@ fn push(op: &'static Op, inputs: &[&Variable], outs: &[Array], save: impl FnOnce
     let fallible = node.is_fallible();
     arena.count_fallible(false, fallible);
     drop(arena);
-    NodeRef::from_counted(id)
+    Ok(NodeRef::from_counted(id))
 }
 
 /// What may run code of the user's once a node has been recorded.
