@@ -364,7 +364,7 @@ impl Nested {
         let numbers = |from: usize, to: usize, parts: &mut Vec<Variable>| {
             let numbers = &self.numbers[from..to];
             if alike {
-                parts.extend(numbers.iter().map(|s| Variable::from(Array::full(&[], *s, dtype))));
+                numbers.iter().for_each(|s| alloc_check::push(parts, Array::full(&[], *s, dtype).into()));
             } else if !numbers.is_empty() {
                 let mut run = Array::empty(&[numbers.len()], dtype);
                 fill(&mut run, numbers);

@@ -20,8 +20,10 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use super::error::guard;
 use super::function::{FunctionRule, PyHook};
 use super::release;
+use crate::array::alloc_check;
 use crate::lock::{self, ShortMutex};
 use crate::tape::gc::{self, Object, Picture};
 use crate::tape::{Edge, Leaf};
@@ -114,9 +116,10 @@ fn _collecting(py: Python<'_>, phase: &str, info: &Bound<'_, PyDict>) -> PyResul
     let full = info.get_item("generation")?.is_some_and(|g| g.extract().is_ok_and(|g: u32| g >= full_generation(py)));
     if phase == "start"
         && full
-        && let Some(picture) = gc::picture()
+        // Without memory for a picture nothing is shown, so nothing is collected.
+        && guard("gc", || gc::picture().map_or(Ok(()), |picture| start(py, picture))).is_err()
     {
-        start(py, picture)?;
+        stop();
     }
     Ok(())
 }
@@ -127,9 +130,10 @@ fn full_generation(py: Python<'_>) -> u32 {
 }
 
 fn start(py: Python<'_>, picture: Picture) -> PyResult<()> {
-    let stand_ins: Vec<Py<StandIn>> = (0..picture.entries().len()).map(|i| Py::new(py, StandIn(i))).collect::<PyResult<_>>()?;
+    let stand_ins: Vec<Py<StandIn>> = alloc_check::try_collect((0..picture.entries().len()).map(|i| Py::new(py, StandIn(i))))?;
     let mut more = Vec::new();
     for (entry, it) in picture.entries().iter().zip(&stand_ins) {
+        alloc_check::reserve(&mut more, entry.refs);
         more.extend((1..entry.refs).map(|_| it.clone_ref(py)));
     }
     *SHOWN.lock() = Some(Arc::new(Shown { picture, stand_ins, more }));

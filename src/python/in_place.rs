@@ -216,8 +216,8 @@ impl PyVariable {
     /// The data without history: an untracked view. Writing through it changes the data alone, also of a leaf, and is not recorded; what
     /// the tape saved keeps its values. It can be assigned: ``x.data = y`` gives ``x`` the data of ``y``, of the same shape and dtype.
     #[getter]
-    fn data(slf: &Bound<'_, Self>) -> Self {
-        view::detached(slf)
+    fn data(slf: &Bound<'_, Self>) -> PyResult<Self> {
+        guard("data", || Ok(view::detached(slf)))
     }
 
     #[setter(data)]

@@ -38,7 +38,10 @@ impl<T> Drop for Held<T> {
     }
 }
 
-static QUEUE: ShortMutex<Vec<Py<PyAny>>> = ShortMutex::new(Vec::new());
+/// Objects of a part of the queue. A drop cannot report that there is no memory: a part is small enough for the module's reserve.
+const PART: usize = 1024;
+
+static QUEUE: ShortMutex<Vec<Vec<Py<PyAny>>>> = ShortMutex::new(Vec::new());
 static ANY: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
@@ -49,7 +52,14 @@ thread_local! {
 fn release(item: Py<PyAny>) {
     at_fork(AtFork::Released, &QUEUE);
     let mut queue = QUEUE.lock();
-    queue.push(item);
+    match queue.last_mut() {
+        Some(part) if part.len() < PART => part.push(item),
+        _ => {
+            let mut part = Vec::with_capacity(PART);
+            part.push(item);
+            queue.push(part);
+        }
+    }
     ANY.store(true, Ordering::Relaxed);
 }
 

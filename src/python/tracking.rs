@@ -144,8 +144,8 @@ impl PyVariable {
 
     /// The same value without history. Of a leaf, or of a value that is not tracked, it is a view: writing to it changes the array's data,
     /// and it shows what is written there. Of a computed, tracked value it is a snapshot: a view would keep its graph alive.
-    fn detach(slf: &Bound<'_, Self>) -> Self {
-        if view::is_computed(slf.get()) { Self::new(slf.get().snapshot().detach()) } else { view::detached(slf) }
+    fn detach(slf: &Bound<'_, Self>) -> PyResult<Self> {
+        guard("detach", || Ok(if view::is_computed(slf.get()) { Self::new(slf.get().snapshot().detach()) } else { view::detached(slf) }))
     }
 
     /// A copy of the value in memory of its own; gradients flow through it.

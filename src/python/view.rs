@@ -19,7 +19,7 @@ use super::bind::is_held_once;
 use super::error::GradError;
 use super::gc;
 use super::variable::{PyVariable, State};
-use crate::array::{Array, DType, Layout, Shape, dims};
+use crate::array::{Array, DType, Layout, Shape, alloc_check, dims};
 use crate::error::Result;
 use crate::lock::changing;
 use crate::ops::view::{self, Part};
@@ -467,6 +467,7 @@ fn fresh(edge: &Edge, on: EdgeKey) -> Option<Edge> {
 
 /// A handle of `out`, which was made of `source`, whose value was `seen`: a view, where it shares the memory.
 pub fn link(source: &Bound<'_, PyVariable>, seen: &Variable, out: Variable, read_only: bool, element: bool) -> PyVariable {
+    alloc_check::check_low();
     let (py, storage) = (source.py(), seen.array().storage());
     if out.array().storage().as_ptr() != storage.as_ptr() {
         return PyVariable::new(out);
@@ -499,6 +500,7 @@ pub fn whole(source: &Bound<'_, PyVariable>) -> Link {
 
 /// A view of all that `source` shows, without its history.
 pub fn detached(source: &Bound<'_, PyVariable>) -> PyVariable {
+    alloc_check::check_low();
     let py = source.py();
     let link = match &*source.get().state.lock() {
         State::View(view) if view.is_element() => None,

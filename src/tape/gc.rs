@@ -21,6 +21,7 @@ use super::arena;
 use super::leaf::{Hook, Leaf};
 use super::node::{Attrs, CustomRule, Input, Node};
 use super::variable::Edge;
+use crate::array::alloc_check;
 use crate::lock::{AtFork, ShortMutex, at_fork};
 
 /// An object that the tape holds.
@@ -127,7 +128,7 @@ pub(super) fn add_leaf(leaf: &Arc<Leaf>) {
         leaves.all.retain(|leaf| leaf.strong_count() > 0);
         leaves.limit = 64 + 2 * leaves.all.len();
     }
-    leaves.all.push(Arc::downgrade(leaf));
+    alloc_check::push(&mut leaves.all, Arc::downgrade(leaf));
 }
 
 /// Takes a picture, which is true until something changes. `None` when no cycle can lead through the tape, or while a thread
@@ -136,10 +137,10 @@ pub(super) fn add_leaf(leaf: &Arc<Leaf>) {
 pub fn picture() -> Option<Picture> {
     // From here on every change is noticed, whichever thread makes it.
     TRUE.store(true, Ordering::SeqCst);
-    let known: Vec<Arc<Leaf>> = LEAVES.lock().all.iter().filter_map(Weak::upgrade).collect();
+    let known: Vec<Arc<Leaf>> = alloc_check::collect(LEAVES.lock().all.iter().filter_map(Weak::upgrade));
     let mut picture = Picture::default();
     // Each leaf with its entry: held until it has been filled in.
-    let mut leaves = Vec::with_capacity(known.len());
+    let mut leaves = alloc_check::with_capacity(known.len());
     for leaf in known {
         picture.insert_leaf(leaf, &mut leaves);
     }
@@ -158,6 +159,14 @@ pub fn picture() -> Option<Picture> {
     }
     drop(leaves);
     is_true().then_some(picture)
+}
+
+/// Adds to a map; unwinds with the error when there is no memory for it.
+fn insert(map: &mut HashMap<u64, usize>, key: u64, value: usize) {
+    if map.try_reserve(1).is_err() {
+        alloc_check::raise(alloc_check::exhausted("gc"));
+    }
+    map.insert(key, value);
 }
 
 impl Picture {
@@ -185,9 +194,9 @@ impl Picture {
 
     fn insert_leaf(&mut self, leaf: Arc<Leaf>, leaves: &mut Vec<(usize, Arc<Leaf>)>) -> usize {
         let at = self.entries.len();
-        self.leaves.insert(leaf.id(), at);
-        self.entries.push(Entry { leaf: Some(Arc::downgrade(&leaf)), ..Entry::default() });
-        leaves.push((at, leaf));
+        insert(&mut self.leaves, leaf.id(), at);
+        alloc_check::push(&mut self.entries, Entry { leaf: Some(Arc::downgrade(&leaf)), ..Entry::default() });
+        alloc_check::push(leaves, (at, leaf));
         at
     }
 
@@ -203,6 +212,9 @@ impl Picture {
     /// Adds a node that holds objects, or leads to an entry. Its inputs are older, so they have been seen.
     fn add_node(&mut self, id: u64, node: &Node, leaves: &mut Vec<(usize, Arc<Leaf>)>) {
         let mut entry = Entry { refs: node.refs as usize, ..Entry::default() };
+        if node.inputs.len() > 2 {
+            alloc_check::reserve_small(&mut entry.targets, node.inputs.len());
+        }
         for input in &node.inputs {
             entry.targets.extend(match input {
                 Input::None => None,
@@ -218,8 +230,8 @@ impl Picture {
             entry.objects.extend(extra.hooks.iter().map(|(_, _, hook)| Object::Hook(Arc::clone(hook))));
         }
         if !(entry.targets.is_empty() && entry.objects.is_empty()) {
-            self.nodes.insert(id, self.entries.len());
-            self.entries.push(entry);
+            insert(&mut self.nodes, id, self.entries.len());
+            alloc_check::push(&mut self.entries, entry);
         }
     }
 

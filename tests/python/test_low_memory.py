@@ -192,12 +192,12 @@ def test_a_failed_step_changes_nothing() -> None:
         p = [tg.Variable(np.full(N, 2.0), requires_grad=True) for _ in range(3)]
         sum((x * x).sum() for x in p).backward()
         optimizer = make(p)
-        shared = [x.detach() for x in p]  # so that a step must copy
+        shared = [x.numpy() for x in p]  # so that a step must copy
 
         def check(p: list[Any] = p, optimizer: Any = optimizer, shared: list[Any] = shared) -> None:
             values = {float(x.numpy()[0]) for x in p}
             assert len(values) == 1
-            assert all((s.numpy() == 2.0).all() for s in shared)
+            assert all((s == 2.0).all() for s in shared)
             changed = values != {2.0}
             assert len(optimizer.state) in ((3,) if changed else (0, 3))
             if changed:
@@ -304,7 +304,7 @@ def test_results_that_exceed_a_limit() -> None:
                 failed += 1
             finally:
                 free()
-            assert x.grad is None or float(x.grad.numpy()[0]) % 2 == 0.0
+            assert x.grad is None or float(x.grad.numpy()[0]) in (1.0, 2.0)
             x.grad = None
             gc.collect()
             assert tg.tape_stats()["live_nodes"] == 0, name
