@@ -117,7 +117,9 @@ fn overwrite(places: &[Arc<Leaf>], f: impl Fn(&mut Array) + Sync) {
         }
     };
     // Copies are made before the first gradient changes: then nothing can fail half-way.
-    places.iter().for_each(|slot| slot.make_unique());
+    for slot in places {
+        slot.make_unique();
+    }
     let grain = grain(places.iter().map(size));
     parallel::for_each_range(places.len(), grain, |range| places[range].iter().for_each(change));
 }

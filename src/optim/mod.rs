@@ -309,7 +309,9 @@ pub fn zero_grad<'a>(params: impl IntoIterator<Item = &'a Arc<Leaf>>, set_to_non
     }
     let places = alloc_check::collect(params.filter_map(|p| p.grad()));
     // Copies are made before the first gradient changes: then nothing can fail half-way.
-    places.iter().for_each(|slot| slot.make_unique());
+    for slot in &places {
+        slot.make_unique();
+    }
     for slot in places {
         if slot.variable().is_tracked() {
             slot.set(slot.variable().detach());

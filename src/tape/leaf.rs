@@ -363,7 +363,9 @@ pub(super) fn accumulate_all(gradients: Vec<(Arc<Leaf>, Variable)>, between: imp
         ready.push((leaf, addition));
     }
     between();
-    ready.into_iter().for_each(|(leaf, addition)| leaf.add_prepared(addition));
+    for (leaf, addition) in ready {
+        leaf.add_prepared(addition);
+    }
     Ok(())
 }
 
