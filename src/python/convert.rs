@@ -364,7 +364,9 @@ impl Nested {
         let numbers = |from: usize, to: usize, parts: &mut Vec<Variable>| {
             let numbers = &self.numbers[from..to];
             if alike {
-                numbers.iter().for_each(|s| alloc_check::push(parts, Array::full(&[], *s, dtype).into()));
+                for s in numbers {
+                    alloc_check::push(parts, Array::full(&[], *s, dtype).into());
+                }
             } else if !numbers.is_empty() {
                 let mut run = Array::empty(&[numbers.len()], dtype);
                 fill(&mut run, numbers);
