@@ -230,8 +230,8 @@ pub fn collect<T>(items: impl IntoIterator<Item = T>) -> Vec<T> {
 /// # Errors
 /// The first of the items.
 pub fn try_collect<T, E>(items: impl IntoIterator<Item = std::result::Result<T, E>>) -> std::result::Result<Vec<T>, E> {
-    let items = items.into_iter();
-    let mut out = with_capacity(items.size_hint().0);
+    // Without a look at the size hint: it may be a Python object's, which can be wrong or raise.
+    let mut out = Vec::new();
     for item in items {
         push(&mut out, item?);
     }
