@@ -63,13 +63,9 @@ impl<T: Element> Kernel for Select<'_, T> {
     fn run<A: Arch>(self) {
         let n = self.out.len();
         let (condition, a, b, out) = (&self.condition[..n], &self.a[..n], &self.b[..n], &mut self.out[..n]);
-        #[allow(
-            clippy::needless_range_loop,
-            reason = "with iterators the compiler makes a branch for each element, which costs twenty times as much"
-        )]
+        #[allow(clippy::needless_range_loop, reason = "with iterators the compiler makes a branch for each element")]
         for i in 0..n {
-            let (x, y) = (a[i], b[i]);
-            out[i] = if condition[i] { x } else { y };
+            out[i] = std::hint::select_unpredictable(condition[i], a[i], b[i]);
         }
     }
 }
