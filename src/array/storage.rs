@@ -95,7 +95,7 @@ impl Storage {
     ///
     /// # Safety
     /// `start` must be aligned for `dtype`, which is not bool, and point to the initialised elements of a row-major array of
-    /// `shape` that stay alive until `lender` is dropped. Who reads the storage while [`Storage::is_lent`] keeps its owner
+    /// `shape` that stay alive until `lender` is dropped. A reader of the storage, while [`Storage::is_lent`], keeps its owner
     /// from writing meanwhile (for memory that Python code can reach: by holding the GIL).
     #[must_use]
     pub unsafe fn lent(start: NonNull<u8>, shape: &[usize], dtype: DType, lender: Box<dyn Lender>) -> Self {

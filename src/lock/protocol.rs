@@ -8,7 +8,7 @@ use super::sync::{AtomicU32, AtomicUsize, Ordering, pause};
 /// The word of a spin lock: `FREE`, or the epoch in which it was taken.
 ///
 /// A fork begins a new epoch in the child. The child has only the thread that forked, so a lock of an older epoch has no
-/// holder there, and whoever wants it takes it over.
+/// holder there, and the next waiter takes it over.
 pub const FREE: u32 = 0;
 
 /// Takes a free lock.
@@ -36,10 +36,10 @@ pub fn release(word: &AtomicU32) {
     word.store(FREE, Ordering::Release);
 }
 
-/// Counts threads that are changing what a forked child will need. A fork closes the gate: it waits until nobody is inside,
-/// and nobody enters until the fork is over.
+/// Counts threads that are changing what a forked child will need. A fork closes the gate: it waits until no thread is
+/// inside, and no thread enters until the fork is over.
 ///
-/// The gate closes only while nobody is inside, so a thread that is inside may enter again, and so may its helpers.
+/// The gate closes only while no thread is inside, so a thread that is inside may enter again, and so may its helpers.
 #[derive(Debug)]
 pub struct Gate(pub AtomicUsize);
 
@@ -65,7 +65,7 @@ impl Gate {
         self.0.fetch_sub(1, Ordering::Release);
     }
 
-    /// Waits until nobody is inside, and closes.
+    /// Waits until no thread is inside, and closes.
     pub fn close(&self) {
         while self.0.compare_exchange(0, CLOSED_GATE, Ordering::Acquire, Ordering::Relaxed).is_err() {
             pause();
