@@ -22,8 +22,8 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv build develop demo wheel sdist test test-rust test-python test-wheel test-sdist lint lint-rust lint-python typecheck generate \
-        check-generated fmt bench accuracy coverage golden docs clean
+.PHONY: help venv build develop demo wheel sdist test test-rust test-python test-wheel test-sdist stress loom lint lint-rust lint-python \
+        typecheck generate check-generated fmt bench accuracy coverage golden docs clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -94,6 +94,13 @@ test-wheel: dist/.wheel ## Check the wheel's tag, symbols and ABI, and try it on
 
 test-sdist: $(VENV)/.created ## Build and try a wheel from the source distribution in an empty folder, and compile the crate's package
 	@$(PY) tools/distribution.py sdist
+
+stress: $(VENV)/.extra-test loom ## Threads, forks and collections for a long time (some twenty minutes), and the models of the locks
+	@TAPEGRAD_STRESS=1 $(CARGO) test --locked --test fork
+	@TAPEGRAD_STRESS=10 $(PY) -m pytest --timeout 7200 tests/python/test_stress.py tests/python/test_cycles.py
+
+loom: ## The protocols of the locks, in every interleaving of their threads
+	@$(CARGO) test --quiet --locked --manifest-path tests/loom/Cargo.toml --target-dir target/loom
 
 lint: lint-rust lint-python ## rustfmt, clippy (pedantic), ruff
 

@@ -23,6 +23,16 @@ def elementwise(p: Peers, normal: Any) -> Iterator[Row]:
     yield from_arrays(p, "add a column, 1024 squared", [square, column], add, numpy=add, torch=add, jax=add)
     turned = lambda a, b: a + b.T  # noqa: E731
     yield from_arrays(p, "a + b.T, 1024 squared", [square, square], turned, numpy=turned, torch=turned, jax=turned)
+    x, y = normal(1_000_000), normal(1_000_000)
+    yield from_arrays(
+        p,
+        "where, 1,000,000",
+        [x > 0, x, y],
+        p.tg.where,
+        numpy=p.np.where,
+        torch=p.torch and p.torch.where,
+        jax=p.jax and p.jax.numpy.where,
+    )
     x = normal(100_000)
     for name in ("exp", "log", "sigmoid", "tanh", "gelu", "sin", "cos"):
         y = abs(x) + 0.1 if name == "log" else x

@@ -56,6 +56,39 @@ def chain(p: Peers, name: str, step: Callable[[Any, Any], Any], n: int) -> Row:
     return Row(name, forms)
 
 
+def many_inputs(p: Peers, n: int) -> Row:
+    """The gradients of a sum by each of its ``n`` terms."""
+
+    def gradients(values: list[Any], grad: Callable[..., Any]) -> Callable[[], Any]:
+        def run() -> None:
+            y = values[0]
+            for v in values[1:]:
+                y = y + v
+            grad(y, values)
+
+        return run
+
+    forms = {"tapegrad": gradients([p.tg.Variable(1.0, requires_grad=True) for _ in range(n)], p.tg.autograd.grad)}
+    if p.torch:
+        forms["torch"] = gradients([p.torch.ones((), requires_grad=True) for _ in range(n)], p.torch.autograd.grad)
+    return Row(f"a sum of {n} parameters and its gradients by each", forms)
+
+
+def old_value(p: Peers, dead: int) -> Row:
+    """A backward pass from a new value to an old one, with ``dead`` operations between that are long gone."""
+
+    def passes(x: Any) -> Callable[[], Any]:
+        old = x * 2.0
+        for _ in range(dead):
+            x * 1.0
+        return lambda: (old * 3.0).backward(retain_graph=True)
+
+    forms = {"tapegrad": passes(p.tg.Variable(1.0, requires_grad=True))}
+    if p.torch:
+        forms["torch"] = passes(p.torch.ones((), requires_grad=True))
+    return Row(f"backward to a value before {dead} dead operations", forms)
+
+
 def rosenbrock(p: Peers) -> Row:
     """The gradient of Rosenbrock's function of 100 variables in double precision, by slices."""
 
@@ -98,5 +131,7 @@ def rows(p: Peers) -> Iterator[Row]:
     yield from single(p)
     yield chain(p, "chain of 100 multiplications, forward and backward", lambda y, x: y * x, 100)
     yield chain(p, "chain of 200 operations with Python floats, forward and backward", lambda y, _: y * 0.999 + 0.001, 100)
+    yield many_inputs(p, 3000)
+    yield old_value(p, 1_000_000)
     yield rosenbrock(p)
     yield bodies(p)

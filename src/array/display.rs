@@ -1,6 +1,6 @@
 //! Printing as NumPy prints: aligned columns, at most eight digits, long arrays cut in the middle.
 
-use super::{Array, DType, Element, Layout, Scalar};
+use super::{Array, DType, Element, Layout, Scalar, alloc_check};
 use crate::dispatch;
 
 /// How to print; the defaults are NumPy's.
@@ -68,7 +68,7 @@ impl<'a> Printer<'a> {
 
     fn collect(&self, layout: &Layout, out: &mut Vec<Scalar>) {
         if layout.ndim() == 0 {
-            out.push(self.at(layout));
+            alloc_check::push(out, self.at(layout));
             return;
         }
         for i in shown(layout.shape()[0], self.cut, self.options.edge_items).into_iter().flatten() {
@@ -98,10 +98,12 @@ impl<'a> Printer<'a> {
         if layout.ndim() == 0 {
             let text = self.entry(self.at(layout));
             let pad = self.width.saturating_sub(text.len());
+            alloc_check::reserve_text(out, pad + text.len() + indent + depth + layout.ndim() + 8);
             out.extend(std::iter::repeat_n(' ', pad));
             out.push_str(&text);
             return;
         }
+        alloc_check::reserve_text(out, indent + depth + layout.ndim() + 8);
         out.push('[');
         let last = layout.ndim() == 1;
         let mut column = indent + depth + 1;
@@ -150,7 +152,7 @@ fn shortest(x: f64, dtype: DType) -> String {
 }
 
 fn float_style(values: &[Scalar], dtype: DType, precision: usize) -> Style {
-    let finite: Vec<f64> = values.iter().map(|v| v.as_f64()).filter(|x| x.is_finite()).collect();
+    let finite: Vec<f64> = alloc_check::collect(values.iter().map(|v| v.as_f64()).filter(|x| x.is_finite()));
     let nonzero = || finite.iter().map(|x| x.abs()).filter(|&x| x > 0.0);
     let (low, high) = (nonzero().fold(f64::INFINITY, f64::min), nonzero().fold(0.0, f64::max));
     if high > 0.0 && (high >= 1e8 || low < 1e-4 || high / low > 1e3) {

@@ -9,9 +9,9 @@ use std::ops::Deref;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering, fence};
 
+use super::alloc_check;
 use super::dtype::DType;
 use super::layout::{Layout, few};
-use super::limit;
 use super::pool::{self, ALIGN, Block};
 use super::storage::Storage;
 
@@ -37,7 +37,7 @@ unsafe impl Sync for Handle {}
 /// A block for a handle and what lies with it.
 #[inline]
 fn header(bytes: usize) -> Block {
-    pool::take(bytes).unwrap_or_else(|| limit::raise(limit::no_memory("", &[bytes], DType::U8)))
+    pool::take(bytes).unwrap_or_else(|| alloc_check::raise(alloc_check::no_memory("", &[bytes], DType::U8)))
 }
 
 impl Handle {
@@ -47,9 +47,12 @@ impl Handle {
     /// [`check_memory`](super::check_memory) before.
     #[must_use]
     pub fn new(shape: &[usize], dtype: DType) -> Self {
-        let Some((len, bytes)) = limit::extent_of(shape, dtype) else { limit::raise(limit::too_large("", shape, dtype)) };
+        if shape.len() > 4 {
+            alloc_check::check_ndim(shape.len());
+        }
+        let Some((len, bytes)) = alloc_check::extent_of(shape, dtype) else { alloc_check::raise(alloc_check::too_large("", shape, dtype)) };
         if bytes > INLINE {
-            let Some(data) = pool::take(bytes) else { limit::raise(limit::no_memory("", shape, dtype)) };
+            let Some(data) = pool::take(bytes) else { alloc_check::raise(alloc_check::no_memory("", shape, dtype)) };
             return Self::place(header(HEADER), Storage::pooled(len, Layout::contiguous(shape), dtype, data));
         }
         // Two ways that come to the same: what the first is made of stays in registers until it is written where it stays.

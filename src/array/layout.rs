@@ -53,7 +53,8 @@ fn row_major(shape: &[usize]) -> Strides {
     let mut step = 1_isize;
     for (s, &n) in out.iter_mut().zip(shape).rev() {
         *s = step;
-        step *= n.max(1).cast_signed();
+        // It wraps only where another axis is empty: then no stride is used.
+        step = step.wrapping_mul(n.max(1).cast_signed());
     }
     out
 }
@@ -108,8 +109,9 @@ impl Layout {
         let strides = match n {
             0 | 1 => [1; 4],
             2 => [b, 1, 1, 1],
-            3 => [b * c, c, 1, 1],
-            _ => [b * c * d, c * d, d, 1],
+            // As in `row_major`, it wraps only where no stride is used.
+            3 => [b.wrapping_mul(c), c, 1, 1],
+            _ => [b.wrapping_mul(c).wrapping_mul(d), c.wrapping_mul(d), d, 1],
         };
         Self { shape: Shape::from_buf_and_len(sizes, n), strides: Strides::from_buf_and_len(strides, n), offset: 0 }
     }

@@ -3,6 +3,7 @@
 //! An [`Array`] is a share of a [`Storage`], seen through a [`Layout`]: the storage's own, or a view's. Values never change under a holder: writing goes
 //! through [`Array::data_mut`], which overwrites a buffer that nobody else holds and copies it otherwise.
 
+pub mod alloc_check;
 mod bands;
 mod cursor;
 mod display;
@@ -10,7 +11,6 @@ mod dtype;
 mod grid;
 mod handle;
 mod layout;
-mod limit;
 pub mod pool;
 mod storage;
 mod turn;
@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use ndarray::{ArrayD, ArrayViewD, Axis, IxDyn, ShapeBuilder};
 
+pub use alloc_check::{MAX_NDIM, check_growth, check_memory};
 pub use bands::{Bands, Body, ByRows, Rows};
 pub use cursor::Cursor;
 pub use display::{DisplayOptions, format_array};
@@ -26,7 +27,6 @@ pub use dtype::{DType, Element, Scalar, default_float, set_default_float};
 pub use grid::{Aligned, Grid, PERIOD};
 pub use handle::Handle;
 pub use layout::{Layout, Shape, Strides, broadcast_shapes, dims, few, normalize_axis, same, size_of};
-pub use limit::{check_growth, check_memory};
 pub use storage::{Keep, Lender, Storage};
 pub use turn::{LINE, prefetch_line};
 
@@ -68,7 +68,13 @@ impl Array {
         if let Some((_, end)) = layout.extent() {
             assert!(end <= storage.len(), "layout reaches outside its storage");
         }
-        let view = (layout != *storage.layout()).then(|| Arc::new(layout));
+        let view = (layout != *storage.layout()).then(|| {
+            alloc_check::check_low();
+            if layout.ndim() > 4 {
+                alloc_check::check_ndim(layout.ndim());
+            }
+            Arc::new(layout)
+        });
         Self { storage, view }
     }
 
@@ -220,7 +226,7 @@ impl Array {
     /// The elements in row-major order, copied when they do not lie so.
     #[must_use]
     pub fn to_vec<T: Element>(&self) -> Vec<T> {
-        let mut out = limit::zeros(self.size(), self.dtype());
+        let mut out = alloc_check::zeros(self.size(), self.dtype());
         self.read(&mut out);
         out
     }
@@ -277,18 +283,18 @@ impl Array {
         Some(std::mem::replace(self, new))
     }
 
-    /// A copy of a small part of a buffer that is being written part by part: holding the part itself would make the next write copy the
-    /// buffer. `None` for all other arrays.
+    /// Whether it has a layout of its own, as the parts of a buffer have.
     #[inline]
-    pub(crate) fn compact_part(&self) -> Option<Self> {
-        if self.view.is_none() { None } else { self.compact_view() }
+    pub(crate) fn is_part(&self) -> bool {
+        self.view.is_some()
     }
 
-    #[cold]
-    fn compact_view(&self) -> Option<Self> {
+    /// A copy of a small part of a buffer that is being written part by part: holding the part itself would make the next write copy the
+    /// buffer. `None` for all other arrays.
+    pub(crate) fn compact_part(&self) -> Option<Self> {
         /// The largest part that is copied, as a share of the buffer.
         const SHARE: usize = 8;
-        (self.storage.is_copied_to_write() && self.size() <= self.storage.len() / SHARE).then(|| self.copy())
+        (self.is_part() && self.storage.is_copied_to_write() && self.size() <= self.storage.len() / SHARE).then(|| self.copy())
     }
 
     /// The layout, to share; `None` when it is the storage's own.
@@ -444,7 +450,7 @@ impl<T: Element> From<ArrayD<T>> for Array {
         let shape: Shape = a.shape().into();
         match a.as_slice() {
             Some(data) => Self::from_slice(data, &shape),
-            None => Self::from_slice(&a.iter().copied().collect::<Vec<_>>(), &shape),
+            None => Self::from_slice(&alloc_check::collect(a.iter().copied()), &shape),
         }
     }
 }

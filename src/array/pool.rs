@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use parking_lot::Mutex;
+use crate::lock::{AtFork, ShortMutex, at_fork};
 
 /// Alignment of every block: a cache line, and enough for any vector register.
 pub const ALIGN: usize = 64;
@@ -24,7 +24,7 @@ const PAGE: usize = 4 << 10;
 /// two of them half a kilobyte apart, as far as arrays must be.
 const SHIFT: usize = 3 * 512;
 /// Blocks up to this size are cached by the thread that frees them.
-const LOCAL_MAX: usize = 64 << 10;
+pub(super) const LOCAL_MAX: usize = 64 << 10;
 /// Bytes that a thread caches of one class before it gives blocks back to the shared list.
 const LOCAL_BYTES: usize = 1 << 20;
 /// Bytes that the shared lists keep before blocks go back to the system.
@@ -58,7 +58,7 @@ struct Shared {
     bytes: usize,
 }
 
-static SHARED: Mutex<Shared> = Mutex::new(Shared { free: Vec::new(), bytes: 0 });
+static SHARED: ShortMutex<Shared> = ShortMutex::new(Shared { free: Vec::new(), bytes: 0 });
 static SYSTEM_BYTES: AtomicUsize = AtomicUsize::new(0);
 static SYSTEM_CALLS: AtomicUsize = AtomicUsize::new(0);
 /// Those of them for blocks that are spread.
@@ -143,8 +143,13 @@ fn give_shared(block: Block) {
     if shared.free.is_empty() {
         shared.free.resize_with(CLASSES, Vec::new);
     }
+    let list = &mut shared.free[block.class()];
+    if list.try_reserve(1).is_err() {
+        drop(shared);
+        return to_system(block);
+    }
+    list.push(block);
     shared.bytes += bytes;
-    shared.free[block.class()].push(block);
 }
 
 fn take_shared(class: usize) -> Option<Block> {
@@ -164,6 +169,7 @@ pub(super) fn take(bytes: usize) -> Option<Block> {
 
 #[cold]
 fn take_elsewhere(class: usize) -> Option<Block> {
+    at_fork(AtFork::Pool, &SHARED);
     take_shared(class).or_else(|| from_system(class)).or_else(|| {
         trim();
         from_system(class)
@@ -180,6 +186,7 @@ pub(super) fn give(block: Block) {
         let _ = LOCAL.try_with(|l| {
             if let Some(list) = l.borrow_mut().0.get_mut(class)
                 && list.len() * bytes < LOCAL_BYTES
+                && list.try_reserve(1).is_ok()
             {
                 list.extend(left.take());
             }
@@ -234,13 +241,17 @@ pub fn stats() -> PoolStats {
 
 /// Gives all unused blocks of the shared lists and of this thread's cache back to the system.
 pub fn trim() {
-    let mut blocks: Vec<Block> = LOCAL.try_with(|l| l.borrow_mut().0.iter_mut().flat_map(std::mem::take).collect()).unwrap_or_default();
-    {
-        let mut shared = SHARED.lock();
-        shared.bytes = 0;
-        blocks.extend(shared.free.iter_mut().flat_map(std::mem::take));
+    // List by list: a list of all would need memory.
+    for class in 0..CLASSES {
+        let local = LOCAL.try_with(|l| l.borrow_mut().0.get_mut(class).map(std::mem::take)).ok().flatten();
+        let shared = {
+            let mut shared = SHARED.lock();
+            let list = shared.free.get_mut(class).map(std::mem::take).unwrap_or_default();
+            shared.bytes -= list.len() * class_bytes(class);
+            list
+        };
+        local.into_iter().flatten().chain(shared).for_each(to_system);
     }
-    blocks.into_iter().for_each(to_system);
 }
 
 #[cfg(test)]

@@ -95,7 +95,7 @@ impl Storage {
     ///
     /// # Safety
     /// `start` must be aligned for `dtype`, which is not bool, and point to the initialised elements of a row-major array of
-    /// `shape` that stay alive until `lender` is dropped. Who reads the storage while [`Storage::is_lent`] keeps its owner
+    /// `shape` that stay alive until `lender` is dropped. A reader of the storage, while [`Storage::is_lent`], keeps its owner
     /// from writing meanwhile (for memory that Python code can reach: by holding the GIL).
     #[must_use]
     pub unsafe fn lent(start: NonNull<u8>, shape: &[usize], dtype: DType, lender: Box<dyn Lender>) -> Self {
@@ -164,6 +164,13 @@ impl Storage {
     /// Notes that this is a copy made for a write, since the tape or others held the original.
     pub(super) fn mark_copied_to_write(&mut self) {
         self.copied_to_write = true;
+    }
+
+    /// Whether dropping it costs a moment: memory of ours that goes to a cache of this thread.
+    #[must_use]
+    #[inline]
+    pub fn is_small(&self) -> bool {
+        self.is_pooled() && self.len <= pool::LOCAL_MAX / size_of::<f64>()
     }
 
     /// Address of the first element.

@@ -5,7 +5,7 @@
 //! at a time as one. Blocks of rows are combined pairwise, in an order that depends on the sizes alone.
 #![allow(clippy::inline_always, reason = "a function that is not inlined is compiled for the wrong instruction set")]
 
-use crate::array::Element;
+use crate::array::{Element, alloc_check};
 use crate::kernel::rows::Fold;
 
 /// Rows folded before pairwise combination.
@@ -48,7 +48,10 @@ impl<T: Element> Columns<'_, T> {
         let rest = &self.source[count / times * times * inner..];
         let wide = Columns { inner: inner * times, ..self };
         // Small folds need none of it.
-        scratch.resize(if times > 1 { inner * times } else { 0 }, R::start());
+        let room = if times > 1 { inner * times } else { 0 };
+        scratch.clear();
+        alloc_check::reserve(scratch, room);
+        scratch.resize(room, R::start());
         wide.fold_parts::<R>(count / times, if times > 1 { &mut *scratch } else { &mut *out });
         if times == 1 {
             return;
@@ -74,7 +77,7 @@ impl<T: Element> Columns<'_, T> {
         let (parts, width) = (count.div_ceil(PART), out.len());
         // As many rows of partial results as a counter to `parts` has bits, and one to work on.
         let levels = if parts > 1 { parts.ilog2() as usize + 2 } else { 0 };
-        let mut stack = vec![R::start(); levels * width];
+        let mut stack = alloc_check::filled(R::start(), levels * width);
         let mut depth = 0;
         for k in 0..parts {
             let place = if parts > 1 { &mut stack[depth * width..(depth + 1) * width] } else { &mut *out };

@@ -7,7 +7,7 @@
 
 use smallvec::SmallVec;
 
-use crate::array::{Array, Layout, Scalar, Shape, Strides, broadcast_shapes};
+use crate::array::{Array, Layout, Scalar, Shape, Strides, alloc_check, broadcast_shapes};
 use crate::dispatch;
 use crate::kernel::blocks::{self, Input};
 use crate::kernel::matmul::{BatchOffsets, MatElement, MatMut, MatRef, ProductShape, matmul, matmul_batch};
@@ -213,6 +213,7 @@ fn places(axes: &[Axis], start: [usize; 3]) -> [SmallVec<[usize; 4]>; 3] {
     for axis in axes {
         for (list, step) in out.iter_mut().zip([axis.a, axis.b, axis.c]) {
             let before: SmallVec<[usize; 4]> = std::mem::take(list);
+            alloc_check::reserve_small(list, before.len() * axis.size);
             list.extend(before.iter().flat_map(|&p| (0..axis.size.cast_signed()).map(move |i| (p.cast_signed() + i * step).cast_unsigned())));
         }
     }

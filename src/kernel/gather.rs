@@ -8,7 +8,7 @@ use std::ops::AddAssign;
 
 use smallvec::SmallVec;
 
-use crate::array::{Array, Cursor, Element, Layout, Shape, size_of};
+use crate::array::{Array, Cursor, Element, Layout, Shape, alloc_check, size_of};
 use crate::dispatch;
 use crate::kernel::parallel;
 
@@ -116,9 +116,11 @@ fn place(row: i64) -> isize {
 
 /// Positions of all elements relative to the first.
 fn offsets(layout: &Layout) -> Vec<isize> {
-    let mut out = vec![0_isize];
+    let mut out = alloc_check::collect([0_isize]);
     for (&n, &s) in layout.shape().iter().zip(layout.strides()) {
-        out = out.iter().flat_map(|&o| (0..n.cast_signed()).map(move |i| o + i * s)).collect();
+        let mut next = alloc_check::with_capacity(out.len() * n);
+        next.extend(out.iter().flat_map(|&o| (0..n.cast_signed()).map(move |i| o + i * s)));
+        out = next;
     }
     out
 }
@@ -286,7 +288,7 @@ pub fn nonzero(mask: &Array) -> Vec<i64> {
     let (data, mut k, mut out) = (mask.raw::<bool>(), 0_i64, Vec::new());
     Cursor::new(mask.layout()).for_each(|p| {
         if data[p] {
-            out.push(k);
+            alloc_check::push(&mut out, k);
         }
         k += 1;
     });

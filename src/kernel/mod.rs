@@ -20,6 +20,7 @@ pub mod random;
 pub mod reduce;
 pub mod region;
 pub mod rows;
+pub mod select;
 pub mod simd;
 pub mod softmax;
 pub mod spread;

@@ -9,13 +9,12 @@
 //! - A loop inside a loop runs serially. Several threads may call at the same time.
 //! - The pool starts at the first loop that needs it, and anew in a forked child.
 
-// For `run_with`: a loop's closure borrows from its caller, and rayon takes only `'static` jobs unless the
-// caller waits for every one of them. That wait costs milliseconds when the other cores are busy.
+// A loop's closure borrows from its caller, and rayon takes only `'static` jobs unless the caller waits for every one of
+// them. That wait costs milliseconds when the other cores are busy. So a job holds the closure as a raw pointer (`Body`).
 #![allow(unsafe_code, reason = "see above")]
 
 use std::any::Any;
 use std::cell::Cell;
-use std::mem::transmute;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
@@ -25,6 +24,9 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use crate::array::alloc_check;
+use crate::lock::protocol::Crew;
 
 /// A range of work worth handing to another thread.
 const RANGE_NS: f64 = 20_000.0;
@@ -122,11 +124,11 @@ pub fn for_each_chunk_mut<T: Send>(out: &mut [T], grain: usize, f: impl Fn(usize
 /// The results of `f` on the ranges of [`for_each_range`], in the order of the ranges.
 pub fn map_ranges<R: Send>(n: usize, grain: usize, f: impl Fn(Range<usize>) -> R + Sync) -> Vec<R> {
     let grain = grain.max(1);
-    let mut results: Vec<Option<R>> = Vec::new();
+    let mut results: Vec<Option<R>> = alloc_check::with_capacity(n.div_ceil(grain));
     results.resize_with(n.div_ceil(grain), || None);
     let call = |i| Some(f(range(i, n, grain)));
     for_each_chunk_mut(&mut results, 1, |i, slot| slot.fill_with(|| call(i)));
-    results.into_iter().flatten().collect()
+    alloc_check::collect(results.into_iter().flatten())
 }
 
 fn range(i: usize, n: usize, grain: usize) -> Range<usize> {
@@ -143,41 +145,57 @@ fn run(count: usize, f: &(dyn Fn(usize) + Sync)) {
 }
 
 fn run_with(pool: Arc<ThreadPool>, helpers: usize, count: usize, f: &(dyn Fn(usize) + Sync)) {
-    // SAFETY: changes the lifetime only. `Job::work` alone uses the reference, on this thread or in a helper
-    // that began before the job was closed; `CloseAndWait` waits for those, even on unwinding, while `f` is
-    // still borrowed. Jobs that outlive this call are closed: they drop the reference without using it.
-    let f = unsafe { transmute::<&(dyn Fn(usize) + Sync), &'static (dyn Fn(usize) + Sync)>(f) };
     let job = Arc::new(Job {
-        f,
+        body: Body::of(&f),
         count,
         next: AtomicUsize::new(0),
-        at_work: AtomicUsize::new(0),
+        crew: Crew(AtomicUsize::new(0)),
         to_recruit: AtomicUsize::new(helpers),
         panic: Mutex::new(None),
         caller: thread::current(),
         pool,
     });
     let wait = CloseAndWait(&job);
-    job.work();
+    // SAFETY: `f` is borrowed until `wait` has been dropped.
+    unsafe { job.work() };
     drop(wait);
     if let Some(payload) = lock(&job.panic).take() {
         resume_unwind(payload);
     }
 }
 
-// The bits of `Job::at_work`.
-const CLOSED: usize = 1; // no helper may begin any more
-const HELPER: usize = 2; // one helper
+/// The closure of a loop, as a pointer to the caller's reference to it. It dangles once the caller has returned.
+#[derive(Clone, Copy)]
+struct Body(*const ());
+
+// SAFETY: the closure is `Sync`, so threads may share the reference; when they may use it is the matter of `Body::call`.
+unsafe impl Send for Body {}
+// SAFETY: as above.
+unsafe impl Sync for Body {}
+
+impl Body {
+    fn of(f: &&(dyn Fn(usize) + Sync)) -> Self {
+        Self(std::ptr::from_ref(f).cast())
+    }
+
+    /// # Safety
+    /// The reference that this was made of is still borrowed.
+    unsafe fn call(self, i: usize) {
+        // SAFETY: of that type by construction, and alive as the caller vouches.
+        let f = unsafe { *self.0.cast::<&(dyn Fn(usize) + Sync)>() };
+        f(i);
+    }
+}
 
 /// One parallel loop. Helpers hold it by `Arc`, so that late ones can find out that it is over.
 struct Job {
-    /// Borrowed from the caller: not to be called once the job is closed and no helper is at work.
-    f: &'static (dyn Fn(usize) + Sync),
+    /// Borrowed from the caller: not to be called once the crew is closed and no helper is at work.
+    body: Body,
     count: usize,
     /// The next index to hand out.
     next: AtomicUsize,
-    /// `CLOSED`, and `HELPER` for each helper between its beginning and its end.
-    at_work: AtomicUsize,
+    /// The helpers at work.
+    crew: Crew,
     /// Helpers not yet asked for.
     to_recruit: AtomicUsize,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
@@ -188,7 +206,11 @@ struct Job {
 impl Job {
     /// Works until no index is left. Everyone who works also wakes others, so that waking (some 3 µs each)
     /// is shared out and the number of workers doubles instead of growing by one.
-    fn work(self: &Arc<Self>) {
+    ///
+    /// # Safety
+    /// The closure is still borrowed: for the caller of the loop, and for a helper between `Crew::begin` and `Crew::end`,
+    /// for which `CloseAndWait` waits.
+    unsafe fn work(self: &Arc<Self>) {
         let outer = INSIDE.replace(true);
         self.recruit();
         loop {
@@ -197,7 +219,8 @@ impl Job {
             if i >= self.count {
                 break;
             }
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| (self.f)(i))) {
+            // SAFETY: as the caller vouches.
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| unsafe { self.body.call(i) })) {
                 self.next.store(self.count, Relaxed);
                 lock(&self.panic).get_or_insert(payload);
             }
@@ -217,26 +240,26 @@ impl Job {
 
     /// What a helper does: nothing when the job is closed.
     fn help(self: &Arc<Self>) {
-        let begin = |state| (state & CLOSED == 0).then_some(state + HELPER);
-        if self.at_work.fetch_update(AcqRel, Acquire, begin).is_err() {
+        if !self.crew.begin() {
             return;
         }
-        self.work();
-        if self.at_work.fetch_sub(HELPER, AcqRel) == CLOSED + HELPER {
+        // SAFETY: the loop was not closed when this helper began, so its caller waits until the helper ends.
+        unsafe { self.work() };
+        if self.crew.end() {
             self.caller.unpark();
         }
     }
 }
 
-/// Closes the job when dropped, and waits for the helpers at work.
+/// Closes the job when dropped, also on unwinding, and waits for the helpers at work.
 struct CloseAndWait<'a>(&'a Job);
 
 impl Drop for CloseAndWait<'_> {
     fn drop(&mut self) {
-        let Job { at_work, .. } = self.0;
-        at_work.fetch_or(CLOSED, AcqRel);
+        let crew = &self.0.crew;
+        crew.close();
         let start = Instant::now();
-        while at_work.load(Acquire) != CLOSED {
+        while !crew.is_done() {
             if start.elapsed() < SPIN {
                 std::hint::spin_loop();
             } else {

@@ -8,7 +8,7 @@ use std::ops::{Add, Mul};
 
 use smallvec::SmallVec;
 
-use crate::array::{Array, Element};
+use crate::array::{Array, Element, alloc_check};
 use crate::dispatch;
 use crate::kernel::parallel;
 
@@ -31,7 +31,7 @@ pub fn others(x: &Array, directions: &[&Array], count: usize) -> Array {
             let cost = (2 + directions.len()) << directions.len();
             let rows = parallel::grain(data.len() / count, (cost * count) as f64);
             parallel::for_each_chunk_mut(data, rows * count, |start, chunk| {
-                let mut prefix = vec![T::default(); count << directions.len()];
+                let mut prefix = alloc_check::filled(T::default(), count << directions.len());
                 for (k, out) in chunk.chunks_mut(count).enumerate() {
                     let at = start + k * count;
                     let run = Run { x: &x[at..at + count], directions: directions.iter().map(|h| &h[at..at + count]).collect() };

@@ -7,7 +7,7 @@
 
 use smallvec::SmallVec;
 
-use crate::array::{Array, Element, Layout, Shape, size_of};
+use crate::array::{Array, Element, Layout, Shape, alloc_check, size_of};
 use crate::dispatch;
 use crate::kernel::columns::{Columns, join_rows};
 use crate::kernel::parallel;
@@ -146,7 +146,7 @@ pub fn fold_all<R: Fold<T>, T: Element>(source: &[T]) -> R::Acc {
 #[allow(clippy::cast_precision_loss, reason = "an estimate")]
 fn long_row<R: Fold<T>, T: Element>(source: &[T]) -> R::Acc {
     let blocks = source.len().div_ceil(BLOCK);
-    let mut parts = vec![R::start(); blocks];
+    let mut parts = alloc_check::filled(R::start(), blocks);
     parallel::for_each_chunk_mut(&mut parts, parallel::grain(blocks, COST * BLOCK as f64), |start, parts| {
         for (row, o) in source[start * BLOCK..].chunks(BLOCK).zip(parts) {
             simd_dispatch(RowLoop::<R, T> { source: row, count: row.len(), out: std::slice::from_mut(o) });
@@ -162,7 +162,7 @@ fn tall<R: Fold<T>, T: Element>(source: &[T], out: &mut [R::Acc]) {
     let count = source.len() / inner;
     let rows = (BLOCK / inner).next_multiple_of(64);
     let blocks = count.div_ceil(rows);
-    let mut parts = vec![R::start(); blocks * inner];
+    let mut parts = alloc_check::filled(R::start(), blocks * inner);
     let grain = parallel::grain(blocks, COST * (rows * inner) as f64);
     parallel::for_each_chunk_mut(&mut parts, grain * inner, |start, parts| {
         for (source, out) in source[start * rows..].chunks(rows * inner).zip(parts.chunks_exact_mut(inner)) {

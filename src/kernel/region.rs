@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use crate::array::{Array, Cursor, Element, Layout, Shape};
+use crate::array::{Array, Cursor, Element, Layout, Shape, alloc_check};
 use crate::dispatch;
 
 /// Runs shorter than this are not worth starting a cursor for each.
@@ -42,7 +42,7 @@ fn write_as<T: Element>(data: &mut [T], part: &Layout, value: &Array) {
         });
     }
     let (from, raw) = (Cursor::new(value.layout()), value.raw::<T>());
-    let mut buffer = vec![T::default(); to.run()];
+    let mut buffer = alloc_check::filled(T::default(), to.run());
     to.for_each_run(|first, step, len| {
         if step == 1 {
             from.read(raw, done, &mut data[first..first + len]);

@@ -131,7 +131,11 @@ fn step_by<'a, R: Fold<T>, T: Element, const N: usize>(acc: &mut [R::Acc; LANES]
 /// The join of all parts, pair by pair.
 pub fn pairwise<R: Fold<T>, T>(parts: &mut Vec<R::Acc>) -> R::Acc {
     while parts.len() > 1 {
-        *parts = parts.chunks(2).map(|p| if let [a, b] = p { R::join(*a, *b) } else { p[0] }).collect();
+        let half = parts.len().div_ceil(2);
+        for i in 0..half {
+            parts[i] = if let [a, b] = parts[2 * i..parts.len().min(2 * i + 2)] { R::join(a, b) } else { parts[2 * i] };
+        }
+        parts.truncate(half);
     }
     parts.first().copied().unwrap_or_else(R::start)
 }

@@ -11,7 +11,7 @@ mod columns;
 
 use columns::{TILE, Tile};
 
-use crate::array::{Array, Element, Scalar};
+use crate::array::{Array, Element, Scalar, alloc_check};
 use crate::dispatch;
 use crate::kernel::math::{Real, fma};
 use crate::kernel::parallel;
@@ -105,7 +105,7 @@ fn tall<T: Real + Element>(source: &[T], out: &mut [T], far: bool) {
     let inner = out.len();
     let rows = (BLOCK / inner).max(LEAST);
     let blocks = (source.len() / inner).div_ceil(rows);
-    let mut parts = vec![Moments::default(); blocks * inner];
+    let mut parts = alloc_check::filled(Moments::default(), blocks * inner);
     parallel::for_each_chunk_mut(&mut parts, parallel::grain(blocks, COST * (rows * inner) as f64) * inner, |start, parts| {
         for (source, moments) in source[start * rows..].chunks(rows * inner).zip(parts.chunks_exact_mut(inner)) {
             simd_dispatch(Block { far, source, moments });

@@ -2,7 +2,7 @@
 
 use super::entropy::{CROSS_ENTROPY, NLL_LOSS, Target, class_axis, entropies, slice};
 use super::{REDUCTION, Reduction, WEIGHT, reduction, text};
-use crate::array::{Array, DType, Shape, default_float};
+use crate::array::{Array, DType, Shape, alloc_check, default_float};
 use crate::error::{Error, Result, show_shape};
 use crate::ops::registry::{Arg, Args, Default, Entry, Gradient, Kind, Param, Sample};
 use crate::ops::samples::{Domain, Draw, REAL};
@@ -76,7 +76,7 @@ fn reduced(losses: &Variable, target: Option<&Array>, w: Option<&Variable>, coun
             }
             let total = sum(losses, None, false)?;
             let Some(w) = w else { return divide(&total, counted.count() as f64) };
-            let mut times = vec![0.0; count];
+            let mut times = alloc_check::filled(0.0, count);
             counted.for_each(|t| times[t] += 1.0);
             let times: Variable = Array::from_slice(&times, w.shape()).into();
             let weights = multiply(w, &astype(&times, w.dtype())?)?;

@@ -235,7 +235,7 @@ fn gelu_samples() -> Vec<Sample> {
 pub const ENTRIES: &[Entry] = &[
     relu::ENTRY,
     leaky_relu::ENTRY.no_method(),
-    sigmoid::ENTRY,
+    sigmoid::ENTRY.costs(2.0),
     Entry {
         name: "prelu",
         doc: "x above 0, weight * x elsewhere. The weight is one number, or one for each channel, which is axis 1 of x.\n\n\
@@ -249,6 +249,7 @@ pub const ENTRIES: &[Entry] = &[
     .no_method(),
     Entry {
         name: "gelu",
+        cost: 2.0,
         doc: "The Gaussian error linear unit x · Φ(x) (Hendrycks & Gimpel, 2016). With approximate='tanh', Φ is approximated by tanh,\n\
               which is faster.\n\n>>> tg.gelu(tg.Variable([0.0]))\nVariable([0.])\n",
         params: &[Param::array("x"), Param::new("approximate", Kind::Text).or(Default::Text("none"))],
@@ -258,11 +259,11 @@ pub const ENTRIES: &[Entry] = &[
         ..Entry::BASE
     }
     .no_method(),
-    gelu_erf::ENTRY.no_method(),
-    gelu_tanh::ENTRY.no_method(),
-    silu::ENTRY.no_method(),
-    softplus::ENTRY.no_method(),
-    elu::ENTRY.no_method(),
+    gelu_erf::ENTRY.costs(2.0).no_method(),
+    gelu_tanh::ENTRY.costs(2.0).no_method(),
+    silu::ENTRY.costs(2.0).no_method(),
+    softplus::ENTRY.costs(2.0).no_method(),
+    elu::ENTRY.costs(2.0).no_method(),
     softsign::ENTRY.no_method(),
-    erf::ENTRY,
+    erf::ENTRY.costs(2.0),
 ];

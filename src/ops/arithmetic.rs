@@ -404,7 +404,7 @@ pub const ENTRIES: &[Entry] = &[
     subtract::ENTRY,
     multiply::ENTRY,
     divide::ENTRY.alias(&["true_divide"]),
-    power::ENTRY.alias(&["pow"]),
+    power::ENTRY.costs(2.0).alias(&["pow"]),
     maximum::ENTRY,
     minimum::ENTRY,
     annihilate::ENTRY.no_method(),

@@ -5,18 +5,20 @@ use super::define::meet;
 use super::registry::{Arg, Entry, Gradient, Operand, Param, Sample};
 use super::shape::{ToDType, astype};
 use crate::array::{Array, DType, Scalar, Shape, broadcast_shapes, check_growth};
-use crate::dispatch;
-use crate::error::{Error, Result, show_shape};
+use crate::error::{Error, Result};
+use crate::kernel::blocks::Input;
+use crate::kernel::select::select;
 use crate::tape::{Batch, Grads, Jvp, Primitive, Rule, Step, Variable, apply};
 
 static WHERE: Primitive = Primitive {
     name: "where",
     eval: |call| {
         let (condition, dtype) = (call.array(0), call.attrs::<ToDType>().dtype);
-        let (a, b) = (side(call.input(1), dtype), side(call.input(2), dtype));
-        let shape = [&a, &b].iter().try_fold(Shape::from_slice(condition.shape()), |shape, x| broadcast_shapes(&shape, x.shape()));
-        let shape = shape.ok_or_else(|| Error::broadcast("where", a.shape(), b.shape()))?;
-        let out = choose(condition, &a, &b, &shape)?;
+        let mut shape = Shape::from_slice(condition.shape());
+        for x in call.inputs()[1..].iter().filter_map(|o| o.variable()) {
+            shape = broadcast_shapes(&shape, x.shape()).ok_or_else(|| Error::broadcast("where", &shape, x.shape()))?;
+        }
+        let out = select(condition, side(call.input(1)), side(call.input(2)), &shape, dtype)?;
         call.give(out);
         Ok(())
     },
@@ -57,28 +59,12 @@ pub fn where_<'a>(condition: &Variable, a: impl Into<Operand<'a>>, b: impl Into<
     apply(&WHERE, &[(&condition).into(), a, b], &ToDType { dtype })
 }
 
-/// One side of the choice, in its dtype.
-fn side(o: Operand<'_>, dtype: DType) -> Array {
+/// One side of the choice, for the kernel.
+fn side(o: Operand<'_>) -> Input<'_> {
     match o {
-        Operand::Variable(v) => v.array().clone(),
-        Operand::Scalar(s) => Array::full(&[], s, dtype),
+        Operand::Variable(v) => Input::Array(v.array()),
+        Operand::Scalar(s) => Input::Scalar(s),
     }
-}
-
-/// The choice itself: the condition picks from two arrays of one dtype.
-fn choose(condition: &Array, a: &Array, b: &Array, shape: &[usize]) -> Result<Array> {
-    let condition = condition.broadcast_to("where", shape)?.contiguous();
-    let (a, b) = (a.broadcast_to("where", shape)?, b.broadcast_to("where", shape)?);
-    let Some(mask) = condition.as_slice::<bool>() else { return Err(Error::Shape(format!("where: cannot read {}", show_shape(shape)))) };
-    Ok(dispatch!(a.dtype(), T => {
-        let mut out = b.copy();
-        let chosen = a.contiguous();
-        let Some(chosen) = chosen.as_slice::<T>() else { unreachable!("contiguous() is contiguous") };
-        for ((o, &x), &m) in out.data_mut::<T>().iter_mut().zip(chosen).zip(mask) {
-            *o = if m { x } else { *o };
-        }
-        out
-    }))
 }
 
 /// The rows of this file.

@@ -4,7 +4,8 @@
 use super::registry::{Arg, Args, Default, Entry, Kind, Operand, Param, Sample};
 use super::samples::{Draw, REAL};
 use super::shape::{astype, broadcast_to, stored_as};
-use crate::array::{Array, DType, Element, Scalar, Shape, check_memory, default_float};
+use super::work;
+use crate::array::{Array, DType, Element, Scalar, Shape, alloc_check, check_memory, default_float};
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
 use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, is_recording, record};
@@ -235,15 +236,14 @@ pub fn one_hot(x: &Variable, classes: i64) -> Result<Variable> {
     if !x.dtype().is_integer() {
         return Err(Error::dtype("one_hot", x.dtype(), "integers"));
     }
-    let codes: Vec<i64> =
-        dispatch!(integer x.dtype(), T => x.array().to_vec::<T>().into_iter().map(|c| i64::from_scalar(c.to_scalar())).collect(), else Vec::new());
+    let codes: Vec<i64> = dispatch!(integer x.dtype(), T => alloc_check::collect(x.array().to_vec::<T>().into_iter().map(|c| i64::from_scalar(c.to_scalar()))), else Vec::new());
     let classes = match (classes, codes.iter().max()) {
         (-1, Some(&largest)) => largest.saturating_add(1),
         (-1, None) => return Err(Error::Value("one_hot: num_classes must be given for an empty array".to_owned())),
         (given, _) => given,
     };
     if let Some(bad) = codes.iter().find(|&&c| c < 0 || c >= classes) {
-        return Err(Error::Value(format!("one_hot: {bad} is no class, expected 0 to {} (num_classes is {classes})", classes - 1)));
+        return Err(Error::Value(format!("one_hot: {bad} is no class, expected 0 to {} (num_classes is {classes})", classes.saturating_sub(1))));
     }
     let mut shape: Vec<isize> = x.shape().iter().map(|n| n.cast_signed()).collect();
     shape.push(isize::try_from(classes).unwrap_or(isize::MAX));
@@ -355,14 +355,16 @@ pub const ENTRIES: &[Entry] = &[
         &[SHAPE, DTYPE],
         |a| Ok(zeros(a.ints(0)?, a.dtype(1)?)?.into()),
         Vec::new,
-    ),
+    )
+    .work(work::filled),
     row(
         "ones",
         "An array of ones, of the default floating dtype unless another is given.\n\n>>> tg.ones(3)\nVariable([1., 1., 1.])\n",
         &[SHAPE, DTYPE],
         |a| Ok(ones(a.ints(0)?, a.dtype(1)?)?.into()),
         Vec::new,
-    ),
+    )
+    .work(work::filled),
     row(
         "empty",
         "An array to be filled in later. It holds zeros, so that a forgotten element is at least the same every time.\n\n\
@@ -370,7 +372,8 @@ pub const ENTRIES: &[Entry] = &[
         &[SHAPE, DTYPE],
         |a| Ok(full_as("empty", a.ints(0)?, Scalar::Int(0), Some(a.dtype(1)?.unwrap_or_else(default_float)))?.into()),
         Vec::new,
-    ),
+    )
+    .work(work::filled),
     row(
         "full",
         "An array whose elements are all fill_value: a number, or an array that is broadcast and to which gradients flow. Without a\n\
@@ -380,7 +383,8 @@ pub const ENTRIES: &[Entry] = &[
         |a| Ok(filled("full", a.ints(0)?, a.operand(1)?, a.dtype(2)?)?.into()),
         full_samples,
     )
-    .composite("fill_value: the sum of g over the axes along which it was broadcast"),
+    .composite("fill_value: the sum of g over the axes along which it was broadcast")
+    .work(work::filled),
     row(
         "zeros_like",
         "Zeros in the shape and dtype of x.\n\n>>> tg.zeros_like(tg.Variable([1.0, 2.0]))\nVariable([0., 0.])\n",
@@ -418,7 +422,8 @@ pub const ENTRIES: &[Entry] = &[
         &[Param::array("start"), Param::new("stop", Kind::OptArray).or(Default::None), Param::array("step").or(Default::Int(1)), DTYPE],
         call_arange,
         Vec::new,
-    ),
+    )
+    .work(work::ranged),
     row(
         "linspace",
         "num numbers at equal distances from start to stop, which is one of them unless endpoint is False. Gradients flow to both ends.\n\n\
@@ -427,7 +432,8 @@ pub const ENTRIES: &[Entry] = &[
         call_linspace,
         linspace_samples,
     )
-    .rule("start: the sum of g (1 - t), stop: the sum of g t, where t runs from 0 to 1 in the same steps"),
+    .rule("start: the sum of g (1 - t), stop: the sum of g t, where t runs from 0 to 1 in the same steps")
+    .work(work::points),
     row(
         "eye",
         "Ones on a diagonal, zeros elsewhere; the diagonal begins k columns to the right of the first element.\n\n\
@@ -443,7 +449,8 @@ pub const ENTRIES: &[Entry] = &[
             Ok(eye(a.axis(0)?, cols, a.int(2)?, a.dtype(3)?)?.into())
         },
         Vec::new,
-    ),
+    )
+    .work(work::counted),
     row(
         "one_hot",
         "For each integer of x a row of num_classes zeros with a 1 at that place, in int64. With num_classes of -1 the largest\n\
@@ -451,5 +458,6 @@ pub const ENTRIES: &[Entry] = &[
         &[X, Param::new("num_classes", Kind::Int).or(Default::Int(-1))],
         |a| Ok(one_hot(&a.variable(0)?, a.int(1)?)?.into()),
         Vec::new,
-    ),
+    )
+    .work(work::counted),
 ];

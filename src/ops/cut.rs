@@ -5,7 +5,7 @@ use super::join::{AlongAxis, Pieces, batch_along_axis, batch_pieces, join, join_
 use super::registry::{Arg, Args, Entry, Gradient, Kind, Param, Sample, Views};
 use super::samples::{Draw, REAL, call_with, ints};
 use super::window::{Cut, GETITEM, Window, view};
-use crate::array::{Array, normalize_axis};
+use crate::array::{Array, alloc_check, normalize_axis};
 use crate::error::{Error, Result, show_shape};
 use crate::tape::{Batch, Grads, Jvp, Primitive, Rule, Step, Variable, apply_all};
 
@@ -44,7 +44,7 @@ fn all_cotangents(step: &Step<'_>, count: usize) -> Vec<Variable> {
         let meta = step.out_meta(i);
         Array::zeros(&[], meta.dtype).broadcast_to("split", &meta.shape).map(Variable::from)
     };
-    (0..count).filter_map(|i| step.cotangent(i).or_else(|| zeros(i).ok())).collect()
+    alloc_check::collect((0..count).filter_map(|i| step.cotangent(i).or_else(|| zeros(i).ok())))
 }
 
 /// Pieces between neighbouring `bounds`, which rise from 0 to the size of `axis`: one operation, whose gradient is one
@@ -56,7 +56,7 @@ fn cut(x: &Variable, axis: usize, bounds: &[usize]) -> Result<Vec<Variable>> {
 fn split_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let Pieces { axis, bounds } = step.attrs_of();
     let parts = all_cotangents(step, bounds.len() - 1);
-    Ok(Grads::from_iter([Some(join(&parts.iter().collect::<Vec<_>>(), *axis)?)]))
+    Ok(Grads::from_iter([Some(join(&alloc_check::collect(&parts), *axis)?)]))
 }
 
 /// How to cut an axis.
@@ -82,19 +82,23 @@ fn cut_sections(op: &str, x: &Variable, sections: Sections<'_>, axis: isize, eve
             }
             // NumPy's: the first n mod count pieces are one longer.
             let (size, longer) = (n / count, n % count);
-            cut(x, axis, &(0..=count).map(|i| i * size + i.min(longer)).collect::<Vec<_>>())
+            cut(x, axis, &alloc_check::collect((0..=count).map(|i| i * size + i.min(longer))))
         }
         Sections::At(places) => {
             let ends = places.iter().map(|&p| Some(p)).chain([None]);
             let starts = std::iter::once(None).chain(places.iter().map(|&p| Some(p)));
-            let cuts: Vec<Cut> = starts.zip(ends).map(|(a, b)| Cut::slice(a, b, None, n)).collect::<Result<_>>()?;
-            let mut bounds = vec![0];
+            let cuts: Vec<Cut> = alloc_check::try_collect(starts.zip(ends).map(|(a, b)| Cut::slice(a, b, None, n)))?;
+            let mut bounds = alloc_check::with_capacity(cuts.len() + 1);
+            bounds.push(0);
             bounds.extend(cuts.iter().scan(0, |end, c| {
                 *end += c.count;
                 Some(*end)
             }));
             let in_order = bounds[bounds.len() - 1] == n && cuts.iter().zip(&bounds).all(|(c, &b)| c.count == 0 || c.start == b);
-            if in_order { cut(x, axis, &bounds) } else { cuts.into_iter().map(|c| view(&GETITEM, x, &Window::along(x.shape(), axis, c))).collect() }
+            if in_order {
+                return cut(x, axis, &bounds);
+            }
+            alloc_check::try_collect(cuts.into_iter().map(|c| view(&GETITEM, x, &Window::along(x.shape(), axis, c))))
         }
     }
 }
@@ -128,7 +132,7 @@ fn unstack_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let axis = step.attrs_of::<AlongAxis>().axis;
     let count = step.meta(0).shape[axis];
     let parts = all_cotangents(step, count);
-    Ok(Grads::from_iter([Some(join_new(&parts.iter().collect::<Vec<_>>(), axis)?)]))
+    Ok(Grads::from_iter([Some(join_new(&alloc_check::collect(&parts), axis)?)]))
 }
 
 /// At least `ndim` axes are needed.

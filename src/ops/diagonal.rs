@@ -3,6 +3,7 @@
 use super::registry::{Arg, Default, Entry, Gradient, Kind, Param, Sample, Views};
 use super::samples::{Draw, REAL, call_with};
 use super::window::{DIAGONAL, Window, replace, view};
+use super::work;
 use crate::array::{Array, DType, Scalar, normalize_axis};
 use crate::error::{Error, Result, show_shape};
 use crate::tape::Variable;
@@ -97,6 +98,7 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "diag",
+        work: work::squared,
         doc: "The diagonal of a matrix, k above the main one; of a 1-d array the matrix that has it as its diagonal.\n\n>>> tg.diag(tg.Variable([1.0, 2.0]))\nVariable([[1., 0.],\n          [0., 2.]])\n",
         params: &[Param::array("x"), Param::new("k", Kind::Int).or(Default::Int(0))],
         call: |a| Ok(diag(&a.variable(0)?, a.int(1)?)?.into()),
@@ -108,6 +110,7 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "diagflat",
+        work: work::squared,
         doc: "The matrix with the elements of x, flattened, as its diagonal k above the main one.\n\n>>> tg.diagflat(tg.Variable([[1.0], [2.0]]))\nVariable([[1., 0.],\n          [0., 2.]])\n",
         params: &[Param::array("x"), Param::new("k", Kind::Int).or(Default::Int(0))],
         call: |a| Ok(diagflat(&a.variable(0)?, a.int(1)?)?.into()),

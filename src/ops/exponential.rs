@@ -121,5 +121,13 @@ binary! {
 }
 
 /// The rows of this file.
-pub const ENTRIES: &[Entry] =
-    &[exp::ENTRY, expm1::ENTRY, log::ENTRY, log1p::ENTRY, log2::ENTRY, log10::ENTRY, logaddexp::ENTRY.no_method(), logaddexp2::ENTRY.no_method()];
+pub const ENTRIES: &[Entry] = &[
+    exp::ENTRY.costs(2.0),
+    expm1::ENTRY.costs(2.0),
+    log::ENTRY.costs(2.0),
+    log1p::ENTRY.costs(2.0),
+    log2::ENTRY.costs(2.0),
+    log10::ENTRY.costs(2.0),
+    logaddexp::ENTRY.costs(2.0).no_method(),
+    logaddexp2::ENTRY.costs(2.0).no_method(),
+];

@@ -5,7 +5,7 @@ use smallvec::{SmallVec, smallvec};
 use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Param, Sample};
 use super::samples::{Draw, REAL, call_with, indices};
 use super::shape::{expand_dims, squeeze};
-use crate::array::{Array, Cursor, Layout, Shape, broadcast_shapes, check_memory, normalize_axis, size_of};
+use crate::array::{Array, Cursor, Layout, Shape, alloc_check, broadcast_shapes, check_memory, normalize_axis, size_of};
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::gather::{self as kernel, NOWHERE, Places};
@@ -146,7 +146,10 @@ fn put_vjp(step: &mut Step<'_>) -> Result<Grads> {
 /// Row numbers with all but the last of equal ones put nowhere.
 pub(super) fn last_of_each(rows: &Array) -> Array {
     let mut all = rows.to_vec::<i64>();
-    let mut seen = std::collections::HashSet::with_capacity(all.len());
+    let mut seen = std::collections::HashSet::new();
+    if seen.try_reserve(all.len()).is_err() {
+        alloc_check::raise(alloc_check::exhausted("setitem"));
+    }
     for r in all.iter_mut().rev() {
         if *r != NOWHERE && !seen.insert(*r) {
             *r = NOWHERE;
@@ -159,7 +162,7 @@ pub(super) fn last_of_each(rows: &Array) -> Array {
 #[allow(clippy::useless_conversion, reason = "one of the dtypes is the result's")]
 pub(super) fn positions(op: &str, index: &Variable, axis: usize, n: usize) -> Result<Vec<i64>> {
     let (index, dtype) = (index.values(op)?, index.dtype());
-    let mut all: Vec<i64> = dispatch!(integer dtype, T => index.to_vec::<T>().into_iter().map(i64::from).collect(),
+    let mut all: Vec<i64> = dispatch!(integer dtype, T => alloc_check::collect(index.contiguous().as_slice::<T>().into_iter().flatten().copied().map(i64::from)),
         else return Err(Error::Index(format!("{op}: arrays used as indices must be of an integer (or bool) dtype, got {dtype}"))));
     let size = i64::try_from(n).unwrap_or(i64::MAX);
     for i in &mut all {

@@ -9,7 +9,8 @@ use super::gather::{self, gather, out_of_bounds, positions};
 use super::registry::{Entry, Gradient, Kind, Operand, Param, Views};
 use super::shape::{broadcast_to, reshape_to};
 use super::window::{self, Cut, Window, fit_value, replace, view};
-use crate::array::{Array, DType, Shape, broadcast_shapes, check_memory, size_of};
+use super::work;
+use crate::array::{Array, DType, Shape, alloc_check, broadcast_shapes, check_memory, size_of};
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::gather::{Places, nonzero};
 use crate::tape::{Recorded, Variable};
@@ -64,7 +65,7 @@ struct Plan {
 }
 
 /// The number of axes that an item uses.
-fn axes_of(item: &IndexItem) -> usize {
+pub(super) fn axes_of(item: &IndexItem) -> usize {
     match item {
         IndexItem::Ellipsis | IndexItem::NewAxis => 0,
         IndexItem::Array(v) if v.dtype() == DType::Bool => v.ndim(),
@@ -83,7 +84,7 @@ fn parts(op: &str, shape: &[usize], items: &[IndexItem]) -> Result<Vec<Part>> {
         return Err(Error::Index(format!("{op}: an index can only have a single ellipsis ('...')")));
     }
     let rest = shape.len() - used;
-    let (mut out, mut axis, mut open) = (Vec::with_capacity(items.len() + rest), 0, true);
+    let (mut out, mut axis, mut open) = (alloc_check::with_capacity(items.len() + rest), 0, true);
     for item in items {
         match item {
             IndexItem::Ellipsis => {
@@ -215,7 +216,7 @@ fn row_numbers(op: &str, shape: &[usize], parts: &[Part]) -> Result<Array> {
         return Ok(one.clone());
     }
     check_memory(op, &common, DType::I64)?;
-    let mut numbers = vec![0_i64; size_of(&common)];
+    let mut numbers = alloc_check::filled(0_i64, size_of(&common));
     let mut axis = 0;
     for part in parts {
         let size: usize = shape[axis..axis + part.axes()].iter().product();
@@ -365,6 +366,7 @@ pub fn is_element(items: &[IndexItem], ndim: usize) -> bool {
 pub const ENTRIES: &[Entry] = &[
     Entry {
         name: "getitem",
+        work: work::index,
         doc: "x[key] in all of NumPy's forms: ints, slices with any step, ..., None, integer arrays, masks, and mixes of them. A view unless arrays are used; bounds are always checked.\n\n>>> tg.Variable([1.0, 2.0, 3.0])[::-2]\nVariable([3., 1.])\n",
         params: &[Param::array("x"), Param::new("key", Kind::Index)],
         call: |a| Ok(get_item(&a.variable(0)?, a.index(1)?)?.into()),
@@ -378,6 +380,7 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "setitem",
+        work: work::index,
         doc: "x[key] = value in all of NumPy's forms, as a new value: other holders of the old one keep it. Gradients flow to value and, where it is not overwritten, to x.\n\n>>> x = tg.Variable([1.0, 2.0, 3.0])\n>>> x[1:] = 0.0\n>>> x\nVariable([1., 0., 0.])\n",
         params: &[Param::array("x"), Param::new("key", Kind::Index), Param::array("value")],
         call: |a| Ok(set_item(&a.variable(0)?, a.index(1)?, a.operand(2)?)?.into()),

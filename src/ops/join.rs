@@ -6,7 +6,7 @@ use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Param, Sample, 
 use super::samples::{Draw, REAL};
 use super::shape::{astype, atleast_1d, atleast_2d, atleast_3d, flatten, reshape_to};
 use super::window::{Cut, GETITEM, Window, view};
-use crate::array::{DType, Shape, check_memory, normalize_axis};
+use crate::array::{DType, Shape, alloc_check, check_memory, normalize_axis};
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::region;
 use crate::tape::{Batch, BatchContext, Grads, Jvp, Operand, Outputs, Primitive, Rule, Step, Variable, apply};
@@ -15,7 +15,7 @@ static CONCAT: Primitive = Primitive {
     name: "concat",
     eval: |call| {
         let axis = call.attrs::<Pieces>().axis;
-        let parts = (0..call.inputs().len()).map(|i| call.array(i).clone()).collect::<Vec<_>>();
+        let parts = alloc_check::collect((0..call.inputs().len()).map(|i| call.array(i).clone()));
         if let [first, ..] = &parts[..] {
             let mut shape = Shape::from_slice(first.shape());
             shape[axis] = parts.iter().fold(0, |n: usize, p| n.saturating_add(p.shape()[axis]));
@@ -33,7 +33,7 @@ static STACK: Primitive = Primitive {
     name: "stack",
     eval: |call| {
         let axis = call.attrs::<AlongAxis>().axis;
-        let parts = (0..call.inputs().len()).map(|i| call.array(i)).map(|x| x.with_layout(x.layout().insert_axis(axis))).collect::<Vec<_>>();
+        let parts = alloc_check::collect((0..call.inputs().len()).map(|i| call.array(i)).map(|x| x.with_layout(x.layout().insert_axis(axis))));
         call.give(region::concat(&parts, axis));
         Ok(())
     },
@@ -72,12 +72,12 @@ pub(super) fn batch_along_axis(ctx: &BatchContext<'_>) -> Result<Outputs> {
 fn promoted(op: &str, arrays: &[Variable]) -> Result<Vec<Variable>> {
     let first = arrays.first().ok_or_else(|| Error::Value(format!("{op}: at least one array is needed")))?;
     let dtype = arrays.iter().fold(first.dtype(), |d: DType, x| d.promote(x.dtype()));
-    arrays.iter().map(|x| astype(x, dtype)).collect()
+    alloc_check::try_collect(arrays.iter().map(|x| astype(x, dtype)))
 }
 
 /// The arrays as operands.
 fn operands<'a>(arrays: &[&'a Variable]) -> Vec<Operand<'a>> {
-    arrays.iter().map(|&x| x.into()).collect()
+    alloc_check::collect(arrays.iter().map(|&x| x.into()))
 }
 
 /// Arrays side by side along an axis; `None` flattens them first. Dtypes promote.
@@ -86,7 +86,7 @@ fn operands<'a>(arrays: &[&'a Variable]) -> Vec<Operand<'a>> {
 /// `Shape` when they do not fit, naming the one that does not; `Axis` when the axis is out of range.
 pub fn concat(arrays: &[Variable], axis: Option<isize>) -> Result<Variable> {
     let Some(axis) = axis else {
-        let flat: Vec<Variable> = arrays.iter().map(flatten).collect::<Result<_>>()?;
+        let flat: Vec<Variable> = alloc_check::try_collect(arrays.iter().map(flatten))?;
         return concat(&flat, Some(0));
     };
     let arrays = promoted("concat", arrays)?;
@@ -104,11 +104,12 @@ pub fn concat(arrays: &[Variable], axis: Option<isize>) -> Result<Variable> {
             )));
         }
     }
-    join(&arrays.iter().collect::<Vec<_>>(), axis)
+    join(&alloc_check::collect(&arrays), axis)
 }
 
 pub(super) fn join(arrays: &[&Variable], axis: usize) -> Result<Variable> {
     let mut bounds: SmallVec<[usize; 4]> = smallvec![0];
+    alloc_check::reserve_small(&mut bounds, arrays.len());
     for x in arrays {
         bounds.push(bounds[bounds.len() - 1].saturating_add(x.shape()[axis]));
     }
@@ -119,7 +120,17 @@ fn concat_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let g = step.take_g();
     let Pieces { axis, bounds } = step.attrs_of();
     let piece = |i: usize| piece(&g, *axis, bounds[i], bounds[i + 1]);
-    (0..step.input_count()).map(|i| if step.needs(i) { piece(i).map(Some) } else { Ok(None) }).collect()
+    gradients(step, piece)
+}
+
+/// The gradients of all inputs that need one.
+fn gradients(step: &Step<'_>, f: impl Fn(usize) -> Result<Variable>) -> Result<Grads> {
+    let mut out = Grads::new();
+    alloc_check::reserve_small(&mut out, step.input_count());
+    for i in 0..step.input_count() {
+        out.push(if step.needs(i) { Some(f(i)?) } else { None });
+    }
+    Ok(out)
 }
 
 fn piece(x: &Variable, axis: usize, from: usize, to: usize) -> Result<Variable> {
@@ -138,7 +149,7 @@ pub fn stack(arrays: &[Variable], axis: isize) -> Result<Variable> {
         return Err(Error::Shape(format!("stack: array {i} has shape {got}, but array 0 has {first}: all shapes must agree")));
     }
     let axis = normalize_axis("stack", axis, first.len() + 1)?;
-    join_new(&arrays.iter().collect::<Vec<_>>(), axis)
+    join_new(&alloc_check::collect(&arrays), axis)
 }
 
 pub(super) fn join_new(arrays: &[&Variable], axis: usize) -> Result<Variable> {
@@ -148,7 +159,7 @@ pub(super) fn join_new(arrays: &[&Variable], axis: usize) -> Result<Variable> {
 fn stack_vjp(step: &mut Step<'_>) -> Result<Grads> {
     let g = step.take_g();
     let axis = step.attrs_of::<AlongAxis>().axis;
-    (0..step.input_count()).map(|i| if step.needs(i) { view(&GETITEM, &g, &at(&g, axis, i)).map(Some) } else { Ok(None) }).collect()
+    gradients(step, |i| view(&GETITEM, &g, &at(&g, axis, i)))
 }
 
 fn at(x: &Variable, axis: usize, i: usize) -> Window {
@@ -162,7 +173,7 @@ fn at(x: &Variable, axis: usize, i: usize) -> Window {
 /// # Errors
 /// As [`concat()`].
 pub fn hstack(arrays: &[Variable]) -> Result<Variable> {
-    let arrays: Vec<Variable> = arrays.iter().map(atleast_1d).collect::<Result<_>>()?;
+    let arrays: Vec<Variable> = alloc_check::try_collect(arrays.iter().map(atleast_1d))?;
     let axis = isize::from(arrays.first().is_some_and(|x| x.ndim() > 1));
     concat(&arrays, Some(axis))
 }
@@ -172,7 +183,7 @@ pub fn hstack(arrays: &[Variable]) -> Result<Variable> {
 /// # Errors
 /// As [`concat()`].
 pub fn vstack(arrays: &[Variable]) -> Result<Variable> {
-    concat(&arrays.iter().map(atleast_2d).collect::<Result<Vec<_>>>()?, Some(0))
+    concat(&alloc_check::try_collect(arrays.iter().map(atleast_2d))?, Some(0))
 }
 
 /// Along the third axis.
@@ -180,7 +191,7 @@ pub fn vstack(arrays: &[Variable]) -> Result<Variable> {
 /// # Errors
 /// As [`concat()`].
 pub fn dstack(arrays: &[Variable]) -> Result<Variable> {
-    concat(&arrays.iter().map(atleast_3d).collect::<Result<Vec<_>>>()?, Some(2))
+    concat(&alloc_check::try_collect(arrays.iter().map(atleast_3d))?, Some(2))
 }
 
 /// Side by side along the second axis; 1-d arrays are columns.
@@ -189,7 +200,7 @@ pub fn dstack(arrays: &[Variable]) -> Result<Variable> {
 /// As [`concat()`].
 pub fn column_stack(arrays: &[Variable]) -> Result<Variable> {
     let column = |x: &Variable| if x.ndim() < 2 { reshape_to(x, &[x.array().size(), 1]) } else { Ok(x.clone()) };
-    concat(&arrays.iter().map(column).collect::<Result<Vec<_>>>()?, Some(1))
+    concat(&alloc_check::try_collect(arrays.iter().map(column))?, Some(1))
 }
 
 /// What the stacks along a fixed axis share.

@@ -9,6 +9,7 @@ use smallvec::{SmallVec, smallvec};
 use super::registry::{Arg, Entry, Gradient, Kind, Param, Sample};
 use super::samples::{Draw, REAL};
 use super::shape::{astype, in_dtype, reshape_to};
+use super::work;
 use super::{flatten, moveaxis, multiply};
 use crate::array::{Array, Shape, broadcast_shapes, check_memory, normalize_axis};
 use crate::error::{Error, Result, show_shape};
@@ -403,6 +404,7 @@ const TWO: &[Param] = &[Param::array("a"), Param::array("b")];
 pub const ENTRIES: &[Entry] = &[
     Entry {
         name: "matmul",
+        work: work::contraction,
         doc: "The matrix product a @ b. Axes before the last two are a batch that broadcasts; a vector is a row on the left and\n\
               a column on the right, and its axis is gone from the result.\n\
               \n\
@@ -417,6 +419,7 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "linear",
+        work: work::inner,
         doc: "A linear layer, x @ weight.T + bias, with a weight of shape (outputs, inputs), as PyTorch's.\n\
               \n\
               >>> tg.linear(tg.Variable([1.0, 2.0]), tg.Variable([[3.0, 4.0]]), tg.Variable([0.5]))\n\
@@ -430,6 +433,7 @@ pub const ENTRIES: &[Entry] = &[
     .no_method(),
     Entry {
         name: "outer",
+        work: work::combined,
         doc: "The products of all pairs of elements of a and b, both flattened: one row for each element of a.\n\
               \n\
               >>> tg.outer(tg.Variable([1.0, 2.0]), tg.Variable([3.0, 4.0]))\n\
@@ -458,6 +462,7 @@ pub const ENTRIES: &[Entry] = &[
     .no_method(),
     Entry {
         name: "dot",
+        work: work::contraction,
         doc: "NumPy's dot: the product of numbers, vectors or matrices; beyond that the sums over the last axis of a and the one\n\
               before the last of b, for all pairs of their other axes.\n\
               \n\
@@ -472,6 +477,7 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "inner",
+        work: work::inner,
         doc: "The sums of products over the last axes of a and b, for all pairs of their other axes.\n\
               \n\
               >>> tg.inner(tg.Variable([[1.0, 2.0], [3.0, 4.0]]), tg.Variable([1.0, 10.0]))\n\

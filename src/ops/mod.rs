@@ -34,6 +34,7 @@ pub mod trigonometry;
 pub mod truth;
 pub mod view;
 pub mod window;
+pub mod work;
 
 pub use activation::{
     elu, erf, gelu, gelu_erf, gelu_tanh, gelu_tanh_cdf, leaky_relu, normal_cdf, prelu, relu, sigmoid, sigmoid_slope, silu, softplus, softsign,

@@ -4,13 +4,12 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::LazyLock;
 
-use parking_lot::Mutex;
-
 use super::creation::checked_shape;
 use crate::array::{Array, DType, Element, Scalar, default_float};
 use crate::dispatch;
 use crate::error::{Error, Result};
 use crate::kernel::random::{Stream, Unit, blocks};
+use crate::lock::ShortMutex;
 use crate::tape::Variable;
 
 /// A stream of random numbers. Threads may share it; what it makes does not depend on how many threads make it.
@@ -22,7 +21,7 @@ use crate::tape::Variable;
 /// # Ok::<(), tapegrad::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct Generator(Mutex<Stream>);
+pub struct Generator(ShortMutex<Stream>);
 
 /// The generator that is used when none is given. Its seed differs from process to process until [`manual_seed`].
 #[must_use]
@@ -62,7 +61,7 @@ impl Generator {
     /// The beginning of the stream of `seed`.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
-        Self(Mutex::new(Stream { seed, start: 0 }))
+        Self(ShortMutex::new(Stream { seed, start: 0 }))
     }
 
     /// Begins the stream of `seed`.
@@ -203,9 +202,12 @@ impl Generator {
         dispatch!(float dtype, T => {
             let probabilities = p.array().view::<T>();
             probabilities.iter().try_for_each(|&p| check_probability(p.to_scalar().as_f64()))?;
-            let units = self.units(p.shape(), |u: f64| u);
-            let drawn = units.array().view::<f64>().into_iter().zip(&probabilities).map(|(&u, &p)| u < p.to_scalar().as_f64());
-            Ok(filled(p.shape(), |out: &mut [T]| out.iter_mut().zip(drawn).for_each(|(o, yes)| *o = T::from_scalar(Scalar::Bool(yes)))))
+            // The numbers are drawn when there is memory for all: a failure leaves the stream where it was.
+            Ok(filled(p.shape(), |out: &mut [T]| {
+                let units = self.units(p.shape(), |u: f64| u);
+                let drawn = units.array().view::<f64>().into_iter().zip(&probabilities).map(|(&u, &p)| u < p.to_scalar().as_f64());
+                out.iter_mut().zip(drawn).for_each(|(o, yes)| *o = T::from_scalar(Scalar::Bool(yes)));
+            }))
         }, else Err(Error::dtype("bernoulli", dtype, "float32 or float64")))
     }
 

@@ -2,6 +2,7 @@
 //! operations (bindings, stubs, docs, gradient checks) walks these rows.
 
 pub use super::arguments::{Arg, Args, Operand, Value};
+use super::work;
 use crate::error::{Error, Result};
 
 /// What a parameter takes.
@@ -169,6 +170,10 @@ pub struct Entry {
     pub params: &'static [Param],
     /// Calls it.
     pub call: fn(&Args<'_>) -> Result<Value>,
+    /// What a call costs, in elements of a simple operation.
+    pub work: fn(&[Arg]) -> usize,
+    /// Nanoseconds for each of these elements, where that is more than one.
+    pub cost: f64,
     /// How it differentiates.
     pub gradient: Gradient,
     /// Whether it is linear in each of its arrays.
@@ -191,6 +196,8 @@ impl Entry {
         doc: "",
         params: &[],
         call: |a| Err(Error::Type(format!("{}: not callable", a.name()))),
+        work: work::elementwise,
+        cost: 1.0,
         gradient: Gradient::None,
         linear: false,
         views: Views::No,
@@ -198,6 +205,25 @@ impl Entry {
         method: true,
         samples: Vec::new,
     };
+
+    /// Whether a call with these arguments takes so long that others should run meanwhile.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss, reason = "an estimate")]
+    pub fn is_long(&self, args: &[Arg]) -> bool {
+        (self.work)(args) as f64 * self.cost.max(1.0) >= work::LONG as f64
+    }
+
+    /// With what an element costs, in nanoseconds.
+    #[must_use]
+    pub const fn costs(self, cost: f64) -> Self {
+        Self { cost, ..self }
+    }
+
+    /// With another estimate of what a call costs.
+    #[must_use]
+    pub const fn work(self, work: fn(&[Arg]) -> usize) -> Self {
+        Self { work, ..self }
+    }
 
     /// With other names.
     #[must_use]

@@ -7,7 +7,8 @@ use super::permute::swapaxes;
 use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Param, Sample, Value};
 use super::samples::{Draw, REAL, call_with, ints};
 use super::shape::{broadcast_to, flatten, reshape_to};
-use crate::array::{Array, DType, Shape, check_growth, check_memory, normalize_axis, size_of};
+use super::work;
+use crate::array::{Array, DType, Shape, alloc_check, check_growth, check_memory, normalize_axis, size_of};
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::gather::Places;
 use crate::kernel::region;
@@ -61,7 +62,7 @@ pub fn roll(x: &Variable, shift: &[isize], axes: Option<&[isize]>) -> Result<Var
         (1, n) | (n, 1) => n,
         (a, b) => return Err(Error::Value(format!("roll: {a} shifts and {b} axes do not pair up"))),
     };
-    let mut turns = Vec::with_capacity(count);
+    let mut turns = alloc_check::with_capacity(count);
     for i in 0..count {
         let axis = normalize_axis("roll", axes[i % axes.len()], x.ndim())?;
         // Reduced, so that its opposite exists.
@@ -102,7 +103,7 @@ pub fn repeat(x: &Variable, repeats: &[isize], axis: Option<isize>) -> Result<Va
     let Some(axis) = axis else { return repeat(&flatten(x)?, repeats, Some(0)) };
     let axis = normalize_axis("repeat", axis, x.ndim())?;
     let n = x.shape()[axis];
-    let times: Vec<usize> = repeats.iter().map(|&r| size("repeat", r)).collect::<Result<_>>()?;
+    let times: Vec<usize> = alloc_check::try_collect(repeats.iter().map(|&r| size("repeat", r)))?;
     if let [times] = times[..] {
         let (mut apart, mut out) = (Shape::from_slice(x.shape()), Shape::from_slice(x.shape()));
         apart.insert(axis + 1, 1);
@@ -118,9 +119,12 @@ pub fn repeat(x: &Variable, repeats: &[isize], axis: Option<isize>) -> Result<Va
     }
     let total = times.iter().fold(0, |n: usize, &t| n.saturating_add(t));
     check_memory("repeat", &[total], DType::I64)?;
-    let rows: Vec<i64> = (0_i64..).zip(&times).flat_map(|(i, &t)| std::iter::repeat_n(i, t)).collect();
+    let rows = Array::build(&[total], |rows: &mut [i64]| {
+        let all = (0_i64..).zip(&times).flat_map(|(i, &t)| std::iter::repeat_n(i, t));
+        rows.iter_mut().zip(all).for_each(|(o, i)| *o = i);
+    });
     let places = Places { shape: Shape::from_slice(x.shape()), axes: [axis].into_iter().collect(), place: axis };
-    gather(&REPEAT, x, &places, &Array::from_slice(&rows, &[rows.len()]).into())
+    gather(&REPEAT, x, &places, &rows.into())
 }
 
 /// Every array along an axis of its own, stretched over the axes of the others. With `xy` the first two are exchanged.
@@ -138,7 +142,7 @@ pub fn meshgrid(arrays: &[Variable], xy: bool) -> Result<Vec<Variable>> {
         let out = broadcast_to(&reshape_to(x, &shape)?, &grid)?;
         if xy && grid.len() > 1 { swapaxes(&out, 0, 1) } else { Ok(out) }
     };
-    arrays.iter().enumerate().map(along).collect()
+    alloc_check::try_collect(arrays.iter().enumerate().map(along))
 }
 
 /// The rows of this file.
@@ -155,6 +159,7 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "tile",
+        work: work::repeated,
         doc: "x repeated as a whole along each axis.\n\n>>> tg.tile(tg.Variable([1.0, 2.0]), 2)\nVariable([1., 2., 1., 2.])\n",
         params: &[Param::array("x"), Param { alias: Some("reps"), ..Param::new("repetitions", Kind::Ints) }],
         call: |a| Ok(tile(&a.variable(0)?, a.ints(1)?)?.into()),
@@ -165,6 +170,7 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "repeat",
+        work: work::repeated,
         doc: "Every element repeated along an axis: the same number of times, or a number for each position. Without an axis the array is flattened.\n\n>>> tg.repeat(tg.Variable([1.0, 2.0]), 2)\nVariable([1., 1., 2., 2.])\n",
         params: &[
             Param::array("x"),
@@ -179,6 +185,7 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "meshgrid",
+        work: work::combined,
         doc: "Every array along an axis of its own, stretched over the axes of the others. With indexing='xy' the first two axes are exchanged. Views.\n\n>>> tg.meshgrid([tg.Variable([1.0, 2.0]), tg.Variable([3.0])])\n(Variable([[1., 2.]]), Variable([[3., 3.]]))\n",
         params: &[Param::new("arrays", Kind::Each), Param::new("indexing", Kind::Text).or(Default::Text("xy")).named()],
         call: call_meshgrid,

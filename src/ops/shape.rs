@@ -2,7 +2,7 @@
 
 use super::registry::{Arg, Args, Entry, Gradient, Kind, Param, Sample, Value, Views};
 use super::samples::{Draw, REAL, call_with, ints};
-use crate::array::{Array, DType, Element, Scalar, Shape, broadcast_shapes, normalize_axis};
+use crate::array::{Array, DType, Element, Scalar, Shape, alloc_check, broadcast_shapes, normalize_axis};
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::blocks::{self, Input};
@@ -179,7 +179,7 @@ pub fn broadcast_arrays(arrays: &[Variable]) -> Result<Vec<Variable>> {
     for x in arrays {
         shape = broadcast_shapes(&shape, x.shape()).ok_or_else(|| Error::broadcast("broadcast_arrays", &shape, x.shape()))?;
     }
-    arrays.iter().map(|x| broadcast_to(x, &shape)).collect()
+    alloc_check::try_collect(arrays.iter().map(|x| broadcast_to(x, &shape)))
 }
 
 /// With at least `ndim` axes, where NumPy's `atleast_1d`, `2d` and `3d` put them.

@@ -97,4 +97,12 @@ binary! {
 }
 
 /// The rows of this file.
-pub const ENTRIES: &[Entry] = &[sin::ENTRY, cos::ENTRY, tan::ENTRY, tanh::ENTRY, sinh::ENTRY, cosh::ENTRY, hypot::ENTRY.no_method()];
+pub const ENTRIES: &[Entry] = &[
+    sin::ENTRY.costs(2.0),
+    cos::ENTRY.costs(2.0),
+    tan::ENTRY.costs(2.0),
+    tanh::ENTRY.costs(2.0),
+    sinh::ENTRY.costs(2.0),
+    cosh::ENTRY.costs(2.0),
+    hypot::ENTRY.costs(2.0).no_method(),
+];

@@ -98,8 +98,8 @@ fn view_vjp(step: &mut Step<'_>) -> Result<Grads> {
     Ok(one_gradient(sum.into()))
 }
 
-/// `base` with `value` added to the part that `map` describes; places that the map repeats collect all of it. `base` is overwritten when
-/// nobody else holds it.
+/// `base` with `value` added to the part that `map` describes; places that the map repeats collect all of it. `base` is overwritten
+/// unless something else shares its storage.
 pub(super) fn view_add(base: Variable, map: &Arc<Layout>, value: &Variable) -> Result<Variable> {
     apply_update(&VIEW_ADD, base, &[value.into()], &attrs(map))
 }
@@ -110,7 +110,8 @@ fn view_add_vjp(step: &mut Step<'_>) -> Result<Grads> {
     Ok(Grads::from_iter([step.needs(0).then_some(g), value]))
 }
 
-/// `base` with `value` in the part that `map` describes, which must not repeat a place. `base` is overwritten when nobody else holds it.
+/// `base` with `value` in the part that `map` describes, which must not repeat a place. `base` is overwritten
+/// unless something else shares its storage.
 fn view_write(base: Variable, map: &Arc<Layout>, value: &Variable) -> Result<Variable> {
     apply_update(&VIEW_WRITE, base, &[value.into()], &attrs(map))
 }

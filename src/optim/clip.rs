@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::step::are_many;
-use crate::array::{Array, DType, Element, Scalar, default_float};
+use crate::array::{Array, DType, Element, Scalar, alloc_check, default_float};
 use crate::dispatch;
 use crate::error::{Error, Result};
 use crate::kernel::folds::{LargestAbs, WideAbs, WideSquares};
@@ -34,7 +34,7 @@ pub fn clip_grad_norm<'a>(params: impl IntoIterator<Item = &'a Arc<Leaf>>, max_n
         return Err(Error::Value(format!("{NAME}: norm_type must be above 0, not {norm_type}")));
     }
     let places = places(params);
-    let gradients: Vec<Array> = places.iter().map(|g| g.array()).collect();
+    let gradients: Vec<Array> = alloc_check::collect(places.iter().map(|g| g.array()));
     let norm = norm_of(&gradients, norm_type);
     let dtype = if gradients.is_empty() {
         default_float()
@@ -88,12 +88,17 @@ pub(super) fn check(name: &str, option: &str, value: f64) -> Result<()> {
 /// The places of the gradients of these parameters, each once.
 fn places<'a>(params: impl IntoIterator<Item = &'a Arc<Leaf>>) -> Vec<Arc<Leaf>> {
     let mut known: HashSet<u64, super::ById> = HashSet::default();
-    params.into_iter().filter_map(|p| p.grad()).filter(|g| known.insert(g.id())).collect()
+    alloc_check::collect(params.into_iter().filter_map(|p| p.grad()).filter(|g| {
+        if known.try_reserve(1).is_err() {
+            alloc_check::raise(alloc_check::exhausted("clip"));
+        }
+        known.insert(g.id())
+    }))
 }
 
 /// The gradients of these parameters.
 pub(super) fn gradients<'a>(params: impl IntoIterator<Item = &'a Arc<Leaf>>) -> Vec<Array> {
-    places(params).iter().map(|g| g.array()).collect()
+    alloc_check::collect(places(params).iter().map(|g| g.array()))
 }
 
 /// What gradients of this norm are multiplied by: at most 1; NaN for NaN.
@@ -111,6 +116,10 @@ fn overwrite(places: &[Arc<Leaf>], f: impl Fn(&mut Array) + Sync) {
             slot.update(&f);
         }
     };
+    // Copies are made before the first gradient changes: then nothing can fail half-way.
+    for slot in places {
+        slot.make_unique();
+    }
     let grain = grain(places.iter().map(size));
     parallel::for_each_range(places.len(), grain, |range| places[range].iter().for_each(change));
 }
@@ -128,9 +137,9 @@ pub(super) fn norm_of(gradients: &[Array], p: f64) -> f64 {
     let each = |f: fn(&Array) -> f64| -> Vec<f64> {
         let part = |g: &Array| f(&g.contiguous());
         let ranges = parallel::map_ranges(gradients.len(), grain(gradients.iter().map(Array::size)), |range| {
-            gradients[range].iter().map(part).collect::<Vec<_>>()
+            alloc_check::collect(gradients[range].iter().map(part))
         });
-        ranges.into_iter().flatten().collect()
+        alloc_check::collect(ranges.into_iter().flatten())
     };
     #[allow(clippy::float_cmp, reason = "exactly these have formulas of their own")]
     if p.is_infinite() {
@@ -144,7 +153,7 @@ pub(super) fn norm_of(gradients: &[Array], p: f64) -> f64 {
         }
     }
     // Norms of norms, measured in the largest: powers of doubles may leave their range.
-    let norms: Vec<f64> = gradients.iter().map(|g| length(g, p)).collect();
+    let norms: Vec<f64> = alloc_check::collect(gradients.iter().map(|g| length(g, p)));
     let largest = largest(&norms);
     if largest == 0.0 || !largest.is_finite() {
         return largest;

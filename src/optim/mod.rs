@@ -24,7 +24,7 @@ pub use rmsprop::{RmsProp, RmsPropOptions};
 pub use sgd::{Sgd, SgdOptions};
 pub use state::State;
 
-use crate::array::{Array, size_of};
+use crate::array::{Array, alloc_check, size_of};
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
 use crate::tape::{Edge, Leaf, Variable};
@@ -54,6 +54,11 @@ pub trait Method: fmt::Debug + Send + Sync + 'static {
 
     /// Which of [`Method::SLOTS`] a step with these options needs.
     fn slots(options: &Self::Options) -> Vec<usize>;
+
+    /// The slots that a step with these options writes.
+    fn written(options: &Self::Options) -> Vec<usize> {
+        Self::slots(options)
+    }
 
     /// The numbers of one step, which parameters share that have the same options and have made as many steps.
     type Step: Copy + Send + Sync;
@@ -175,7 +180,10 @@ impl<M: Method> Optimizer<M> {
 
     fn check_group(&self, group: &Group<M::Options>) -> Result<()> {
         M::check(&group.options)?;
-        let mut known: HashSet<u64, ById> = self.params().map(|p| p.id()).collect();
+        let mut known: HashSet<u64, ById> = HashSet::default();
+        let count = self.params().count() + group.params.len();
+        known.try_reserve(count).map_err(|_| alloc_check::exhausted(M::name(&group.options)))?;
+        known.extend(self.params().map(|p| p.id()));
         match group.params.iter().find(|p| !known.insert(p.id())) {
             Some(p) => {
                 let (name, shape) = (M::name(&group.options), show_shape(&p.meta().shape));
@@ -191,23 +199,21 @@ impl<M: Method> Optimizer<M> {
         &self.groups
     }
 
-    /// Other groups; parameters that stay keep their state, and may have been frozen since.
+    /// Other groups, for the old ones; parameters that stay keep their state, and may have been frozen since.
     ///
     /// # Errors
     /// `Value` when a parameter comes twice or an option makes no sense; then nothing changes.
-    pub fn set_groups(&mut self, groups: Vec<Group<M::Options>>) -> Result<()> {
+    pub fn set_groups(&mut self, groups: Vec<Group<M::Options>>) -> Result<Vec<Group<M::Options>>> {
         let same =
             |(a, b): (&Group<_>, &Group<_>)| a.params.len() == b.params.len() && a.params.iter().zip(&b.params).all(|(a, b)| Arc::ptr_eq(a, b));
         if groups.len() == self.groups.len() && self.groups.iter().zip(&groups).all(same) {
             groups.iter().try_for_each(|g| M::check(&g.options))?;
-            self.groups = groups;
-            return Ok(());
+            return Ok(std::mem::replace(&mut self.groups, groups));
         }
         let mut new = Self { groups: Vec::new(), size: 0, state: HashMap::default() };
         groups.into_iter().try_for_each(|g| new.push(g))?;
         new.state = std::mem::take(&mut self.state);
-        *self = new;
-        Ok(())
+        Ok(std::mem::replace(self, new).groups)
     }
 
     /// Other options for all groups, one after the other.
@@ -280,23 +286,37 @@ impl<M: Method> Optimizer<M> {
         State::read::<M>(options, p.meta(), step, arrays)
     }
 
-    /// Replaces the state of all parameters; those not named here begin anew.
-    pub fn set_states(&mut self, states: impl IntoIterator<Item = (Arc<Leaf>, State)>) {
-        self.state = states.into_iter().map(|(p, s)| (p.id(), s)).collect();
+    /// Replaces the state of all parameters, and returns the old ones; those not named here begin anew.
+    ///
+    /// # Errors
+    /// `Memory` when there is none for them; then nothing changes.
+    pub fn set_states(&mut self, states: Vec<(Arc<Leaf>, State)>) -> Result<Vec<State>> {
+        let mut new: HashMap<u64, State, ById> = HashMap::default();
+        let mut old = Vec::new();
+        new.try_reserve(states.len()).map_err(|_| alloc_check::exhausted(M::NAME))?;
+        alloc_check::try_reserve(M::NAME, &mut old, self.state.len())?;
+        new.extend(states.into_iter().map(|(p, s)| (p.id(), s)));
+        old.extend(std::mem::replace(&mut self.state, new).into_values());
+        Ok(old)
     }
 }
 
 /// Forgets the gradients of these parameters, or overwrites them with zeros.
 pub fn zero_grad<'a>(params: impl IntoIterator<Item = &'a Arc<Leaf>>, set_to_none: bool) {
-    for p in params {
-        if set_to_none {
-            p.set_grad(None);
-        } else if let Some(slot) = p.grad() {
-            if slot.variable().is_tracked() {
-                slot.set(slot.variable().detach());
-            }
-            slot.update(zero);
+    let params = params.into_iter();
+    if set_to_none {
+        return params.for_each(|p| p.set_grad(None));
+    }
+    let places = alloc_check::collect(params.filter_map(|p| p.grad()));
+    // Copies are made before the first gradient changes: then nothing can fail half-way.
+    for slot in &places {
+        slot.make_unique();
+    }
+    for slot in places {
+        if slot.variable().is_tracked() {
+            slot.set(slot.variable().detach());
         }
+        slot.update(zero);
     }
 }
 

@@ -100,6 +100,10 @@ impl Method for Sgd {
         Vec::new()
     }
 
+    fn written(o: &SgdOptions) -> Vec<usize> {
+        if o.momentum == 0.0 { Vec::new() } else { vec![0] }
+    }
+
     type Step = Step;
 
     fn prepare(o: &SgdOptions, _: u64) -> Step {

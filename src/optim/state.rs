@@ -13,12 +13,14 @@ use crate::tape::Meta;
 pub struct State {
     step: u64,
     arrays: Vec<Option<Array>>,
+    /// Memory for arrays that begin with the next step.
+    spare: Vec<Array>,
 }
 
 impl State {
     /// Before the first step.
     pub(super) fn new(slots: usize) -> Self {
-        Self { step: 0, arrays: vec![None; slots] }
+        Self { step: 0, arrays: vec![None; slots], spare: Vec::new() }
     }
 
     /// How many steps the parameter has made, where the method counts them.
@@ -42,6 +44,21 @@ impl State {
         self.arrays[slot].is_some()
     }
 
+    /// Makes all arrays in `slots` ready to be overwritten, so that a step needs no more memory.
+    pub(super) fn make_ready(&mut self, slots: &[usize], p: &Meta) {
+        self.spare.clear();
+        for &slot in slots {
+            match &mut self.arrays[slot] {
+                None => self.spare.push(Array::empty(&p.shape, p.dtype)),
+                Some(array) => {
+                    if !array.is_unique() {
+                        *array = array.copy();
+                    }
+                }
+            }
+        }
+    }
+
     /// Applies `update` to a parameter and the arrays in `slots`, which begin as zeros.
     pub(super) fn sweep<U: Update<S>, const S: usize>(&mut self, update: U, slots: [usize; S], p: &mut Array, g: &Array) {
         let copy;
@@ -52,7 +69,8 @@ impl State {
             &copy
         };
         let Ok(slots) = self.arrays.get_disjoint_mut(slots) else { unreachable!("slots are distinct") };
-        let arrays = slots.map(|s| s.get_or_insert_with(|| Array::zeros(p.shape(), p.dtype())));
+        let spare = &mut self.spare;
+        let arrays = slots.map(|s| s.get_or_insert_with(|| begin(spare.pop(), p)));
         dispatch!(float p.dtype(), T => {
             let Some(g) = g.as_slice::<T>() else { unreachable!("contiguous() is contiguous") };
             sweep(update, p.data_mut::<T>(), g, arrays.map(Array::data_mut::<T>));
@@ -82,4 +100,11 @@ impl State {
             None => Ok(out),
         }
     }
+}
+
+/// An array of zeros like `p`, in memory that was kept for it.
+fn begin(spare: Option<Array>, p: &Array) -> Array {
+    let mut out = spare.unwrap_or_else(|| Array::empty(p.shape(), p.dtype()));
+    dispatch!(out.dtype(), T => out.data_mut::<T>().fill(T::default()));
+    out
 }

@@ -1,7 +1,7 @@
 //! One step of an optimizer: what happens to each parameter, one after the other or shared out among threads.
 
 use super::{Group, Method, Optimizer, State};
-use crate::array::size_of;
+use crate::array::{alloc_check, size_of};
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::parallel;
 use crate::tape::Meta;
@@ -20,6 +20,7 @@ impl<M: Method> Optimizer<M> {
                 (total, largest) = (total + size, largest.max(size));
             }
         }
+        self.make_ready()?;
         if are_many(total, largest) {
             self.share_out(factor);
             return Ok(());
@@ -37,11 +38,35 @@ impl<M: Method> Optimizer<M> {
         Ok(())
     }
 
+    /// Makes everything that a step writes its own, before it changes anything: then the step cannot fail half-way.
+    fn make_ready(&mut self) -> Result<()> {
+        let Self { groups, state, size: _ } = self;
+        let mut fresh = Vec::new();
+        for group in groups {
+            let slots = M::written(&group.options);
+            for p in group.params.iter().filter(|p| p.requires_grad()) {
+                let Some(g) = p.grad() else { continue };
+                g.make_contiguous();
+                p.make_unique();
+                if let Some(known) = state.get_mut(&p.id()) {
+                    known.make_ready(&slots, p.meta());
+                } else {
+                    let mut new = State::new(M::SLOTS.len());
+                    new.make_ready(&slots, p.meta());
+                    alloc_check::push(&mut fresh, (p.id(), new));
+                }
+            }
+        }
+        state.try_reserve(fresh.len()).map_err(|_| alloc_check::exhausted(M::NAME))?;
+        state.extend(fresh);
+        Ok(())
+    }
+
     /// [`Optimizer::advance`] with parameters shared out among threads.
     fn share_out(&mut self, factor: f64) {
         let Self { groups, state, .. } = self;
         let mut steps = Steps::<M>::new(groups, factor);
-        let mut items = Vec::new();
+        let mut items = alloc_check::with_capacity(groups.iter().map(|g| g.params.len()).sum());
         for (i, group) in groups.iter().enumerate() {
             for p in group.params.iter().filter(|p| p.requires_grad()) {
                 let Some(g) = p.grad().map(|g| g.array()) else { continue };

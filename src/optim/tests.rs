@@ -11,7 +11,7 @@ fn parameter(data: &[f64]) -> Arc<Leaf> {
     Leaf::new(Array::from_slice(data, &[data.len()]).into(), true)
 }
 
-fn give(p: &Leaf, g: &[f64]) {
+fn give(p: &Arc<Leaf>, g: &[f64]) {
     p.set_grad(Some(Leaf::new(Array::from_slice(g, &[g.len()]).into(), false)));
 }
 
@@ -166,7 +166,7 @@ fn resumes<M: Method>(options: &M::Options) {
             let state = opt.state(&a).unwrap();
             let arrays: Vec<(String, Array)> = state.arrays::<M>().map(|(n, x)| (n.to_owned(), x.clone())).collect();
             let read = Optimizer::<M>::read_state(options, &b, Some(state.step()), &arrays).unwrap();
-            other.set_states([(Arc::clone(&b), read)]);
+            other.set_states(vec![(Arc::clone(&b), read)]).unwrap();
         }
         give(&a, &g);
         opt.step().unwrap();

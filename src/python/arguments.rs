@@ -8,7 +8,7 @@ use super::convert::{self, Beside, Value};
 use super::dtype::{self, PyDType};
 use super::number::{holds_tracked, int, ints, refuse_tracked, tracked_number};
 use super::variable::{PyVariable, wrap};
-use crate::array::Scalar;
+use crate::array::{MAX_NDIM, Scalar, alloc_check};
 use crate::ops::registry::{Arg, Default, Entry, Gradient, Kind, Param};
 use crate::registry;
 
@@ -59,9 +59,17 @@ pub fn argument(entry: &Entry, p: &Param, o: &Bound<'_, PyAny>, others: Others<'
             // NumPy's bool is no subclass of Python's.
             if o.get_type().name()?.to_string().starts_with("bool") { Ok(Arg::Bool(o.is_truthy()?)) } else { Err(wrong(entry, p, o, "a bool")) }
         }
-        Kind::Axes | Kind::Ints => ints(o)?
-            .map(Arg::Ints)
-            .ok_or_else(|| wrong(entry, p, o, if p.kind == Kind::Axes { "None, an int or a tuple of ints" } else { "an int or a tuple of ints" })),
+        Kind::Axes | Kind::Ints => match ints(o)? {
+            // Repeats are one for each place; everything else is one for each axis.
+            Some(all) if all.len() > MAX_NDIM && p.name != "repeats" => Err(PyValueError::new_err(format!(
+                "{}(): argument '{}' has {} entries; an array has at most {MAX_NDIM} axes",
+                entry.name,
+                p.name,
+                all.len()
+            ))),
+            Some(all) => Ok(Arg::Ints(all)),
+            None => Err(wrong(entry, p, o, if p.kind == Kind::Axes { "None, an int or a tuple of ints" } else { "an int or a tuple of ints" })),
+        },
         // A number of parts and a list of places are different things: an int stays one.
         Kind::Sections => match int(o)? {
             Some(n) => Ok(Arg::Int(n as i64)),
@@ -112,21 +120,18 @@ fn arrays(entry: &Entry, p: &Param, o: &Bound<'_, PyAny>) -> PyResult<Arg> {
         return Err(wrong(entry, p, o, "a sequence of arrays"));
     }
     let items = match o.try_iter() {
-        Ok(items) => items.collect::<PyResult<Vec<_>>>()?,
+        Ok(items) => alloc_check::try_collect(items)?,
         Err(e) if e.is_instance_of::<PyTypeError>(o.py()) => return Err(wrong(entry, p, o, "a sequence of arrays")),
         Err(e) => return Err(e),
     };
-    let all = items
-        .iter()
-        .map(|x| {
-            Ok(match array(entry, p, x, &|o| Beside::among(o, items.iter().cloned()))? {
-                Arg::Variable(v) => v,
-                Arg::Scalar(s) => crate::ops::scalar(s, s.dtype()),
-                _ => unreachable!("array() gives an array or a number"),
-            })
+    let all = items.iter().map(|x| {
+        Ok::<_, PyErr>(match array(entry, p, x, &|o| Beside::among(o, items.iter().cloned()))? {
+            Arg::Variable(v) => v,
+            Arg::Scalar(s) => crate::ops::scalar(s, s.dtype()),
+            _ => unreachable!("array() gives an array or a number"),
         })
-        .collect::<PyResult<Vec<_>>>()?;
-    Ok(Arg::Variables(all))
+    });
+    Ok(Arg::Variables(alloc_check::try_collect(all)?))
 }
 
 fn show_float(x: f64) -> String {

@@ -17,8 +17,9 @@ use smallvec::SmallVec;
 
 use super::arguments::{argument, default_argument, signature};
 use super::convert::Beside;
-use super::error::from_panic;
-use super::operators::{load, run as run_long};
+use super::error::{check_memory, from_panic};
+use super::objects;
+use super::operators::run_if;
 use super::variable::{PyVariable, wrap};
 use super::view;
 use crate::ops::registry::{Arg, Args, Entry, Kind, Value, Views};
@@ -86,6 +87,7 @@ unsafe fn call(i: usize, slf: *mut PyObject, args: *const *mut PyObject, n: Py_s
 /// As for [`call`].
 unsafe fn run(py: Python<'_>, row: &Row, slf: *mut PyObject, args: *const *mut PyObject, n: usize, names: *mut PyObject) -> PyResult<Py<PyAny>> {
     let entry = row.entry;
+    check_memory(entry.name)?;
     // SAFETY: passed on from the caller.
     let (given, tail) = unsafe { bind(py, row, slf, args, n, names)? };
     let others = |o: &Bound<'_, PyAny>| {
@@ -108,13 +110,13 @@ unsafe fn run(py: Python<'_>, row: &Row, slf: *mut PyObject, args: *const *mut P
         };
         values.push(value);
     }
-    let size = load(values.iter().flat_map(variables));
-    match run_long(py, size, || (entry.call)(&Args::new(entry.name, &values)))? {
+    // Lent memory is read with the interpreter held: its owner may write it whenever a Python thread runs.
+    let long = !values.iter().flat_map(variables).any(|v| v.array().is_lent()) && entry.is_long(&values);
+    match run_if(py, long, || (entry.call)(&Args::new(entry.name, &values)))? {
         Value::One(v) => handle(py, entry, &bases, &values, 0, v),
         Value::Many(vs) => {
-            let handles: Vec<Py<PyAny>> =
-                vs.into_iter().enumerate().map(|(k, v)| handle(py, entry, &bases, &values, k, v)).collect::<PyResult<_>>()?;
-            Ok(PyTuple::new(py, handles)?.into_any().unbind())
+            let handles = vs.into_iter().enumerate().map(|(k, v)| Ok(handle(py, entry, &bases, &values, k, v)?.into_bound(py)));
+            Ok(objects::tuple(py, handles)?.into_any().unbind())
         }
     }
 }

@@ -5,18 +5,19 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 
+use super::error::guard;
 use super::number::{given, names};
 use super::operators::run;
 use super::optim_groups as groups;
 use super::variable::{PyVariable, expect, wrap};
-use crate::array::size_of;
+use crate::array::{alloc_check, size_of};
 use crate::optim::{clip_grad_norm, clip_grad_value, leaf_of};
 use crate::tape::Leaf;
 
 /// Places of gradients' owners: one Variable, or an iterable of some. Those that collect no gradients have none.
 fn owners(name: &str, given: &Bound<'_, PyAny>) -> PyResult<Vec<Arc<Leaf>>> {
     let given = if given.cast::<PyVariable>().is_ok() { vec![given.clone()] } else { groups::items(name, given)? };
-    let mut out = Vec::with_capacity(given.len());
+    let mut out = alloc_check::with_capacity(given.len());
     for p in &given {
         let handle = match p.cast::<PyVariable>() {
             Ok(handle) => handle.get(),
@@ -55,10 +56,12 @@ fn clip_grad_norm_(
     #[pyo3(from_py_with = given::<names::norm_type, f64>)] norm_type: f64,
     #[pyo3(from_py_with = given::<names::error_if_nonfinite, bool>)] error_if_nonfinite: bool,
 ) -> PyResult<Py<PyAny>> {
-    let places = owners("clip_grad_norm_", parameters)?;
-    let size = places.iter().map(|p| size_of(&p.meta().shape)).sum();
-    let norm = run(py, size, || clip_grad_norm(&places, max_norm, norm_type, error_if_nonfinite))?;
-    Ok(wrap(py, norm.into())?.into_any())
+    guard("clip_grad_norm_", || {
+        let places = owners("clip_grad_norm_", parameters)?;
+        let size = places.iter().map(|p| size_of(&p.meta().shape)).sum();
+        let norm = run(py, size, || clip_grad_norm(&places, max_norm, norm_type, error_if_nonfinite))?;
+        Ok(wrap(py, norm.into())?.into_any())
+    })
 }
 
 /// Limits every element of the gradients of `parameters` to [-clip_value, clip_value], where they lie; NaN stays.
@@ -76,9 +79,11 @@ fn clip_grad_value_(
     parameters: &Bound<'_, PyAny>,
     #[pyo3(from_py_with = given::<names::clip_value, f64>)] clip_value: f64,
 ) -> PyResult<()> {
-    let places = owners("clip_grad_value_", parameters)?;
-    let size = places.iter().map(|p| size_of(&p.meta().shape)).sum();
-    run(py, size, || clip_grad_value(&places, clip_value))
+    guard("clip_grad_value_", || {
+        let places = owners("clip_grad_value_", parameters)?;
+        let size = places.iter().map(|p| size_of(&p.meta().shape)).sum();
+        run(py, size, || clip_grad_value(&places, clip_value))
+    })
 }
 
 /// Puts the functions on the module.

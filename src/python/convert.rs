@@ -7,7 +7,7 @@ use pyo3::types::{PyBool, PyByteArray, PyBytes, PyFloat, PyInt, PyList, PyRange,
 use super::error::{GradError, ShapeError, guard};
 use super::numpy;
 use super::variable::PyVariable;
-use crate::array::{Array, DType, Element, Scalar, Shape, default_float};
+use crate::array::{Array, DType, Element, Scalar, Shape, alloc_check, default_float};
 use crate::dispatch;
 use crate::ops;
 use crate::tape::{self, Variable};
@@ -349,7 +349,7 @@ impl Nested {
             fill(&mut out, &self.numbers);
             return Ok(out.into());
         }
-        let arrays = self.arrays.iter().map(|(_, v)| ops::stored_as("asarray", v, dtype)).collect::<Result<Vec<_>, _>>()?;
+        let arrays = alloc_check::try_collect(self.arrays.iter().map(|(_, v)| ops::stored_as("asarray", v, dtype)))?;
         let first = arrays[0].shape();
         let alike = arrays.iter().all(|v| v.shape() == first) && (self.numbers.is_empty() || first.is_empty());
         let parts = self.parts(&arrays, dtype, alike)?;
@@ -360,20 +360,22 @@ impl Nested {
 
     /// All elements in order: the arrays as they are and each number by itself, to be stacked; or all flat, to be joined.
     fn parts(&self, arrays: &[Variable], dtype: DType, alike: bool) -> PyResult<Vec<Variable>> {
-        let (mut parts, mut done) = (Vec::with_capacity(arrays.len()), 0);
+        let (mut parts, mut done) = (alloc_check::with_capacity(arrays.len()), 0);
         let numbers = |from: usize, to: usize, parts: &mut Vec<Variable>| {
             let numbers = &self.numbers[from..to];
             if alike {
-                parts.extend(numbers.iter().map(|s| Variable::from(Array::full(&[], *s, dtype))));
+                for s in numbers {
+                    alloc_check::push(parts, Array::full(&[], *s, dtype).into());
+                }
             } else if !numbers.is_empty() {
                 let mut run = Array::empty(&[numbers.len()], dtype);
                 fill(&mut run, numbers);
-                parts.push(run.into());
+                alloc_check::push(parts, run.into());
             }
         };
         for ((at, _), v) in self.arrays.iter().zip(arrays) {
             numbers(done, *at, &mut parts);
-            parts.push(if alike { v.clone() } else { ops::flatten(v)? });
+            alloc_check::push(&mut parts, if alike { v.clone() } else { ops::flatten(v)? });
             done = *at;
         }
         numbers(done, self.numbers.len(), &mut parts);
@@ -383,7 +385,7 @@ impl Nested {
     /// Adds what is at `path`; the first visit of a depth sets the size there.
     fn visit(&mut self, o: &Bound<'_, PyAny>, depth: usize, path: &mut Vec<usize>) -> PyResult<()> {
         if let Some(s) = scalar_for(o, self.dtype)? {
-            self.numbers.push(s);
+            alloc_check::push(&mut self.numbers, s);
             return self.expect_leaf(depth, path);
         }
         if let Ok(items) = o.cast::<PyList>() {
@@ -406,7 +408,7 @@ impl Nested {
             self.expect_size(depth + k, n, path)?;
         }
         let ndim = v.ndim();
-        self.arrays.push((self.numbers.len(), v));
+        alloc_check::push(&mut self.arrays, (self.numbers.len(), v));
         self.expect_leaf(depth + ndim, path)
     }
 

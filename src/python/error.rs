@@ -1,11 +1,14 @@
 //! The exceptions that users catch, and the one place where a core error becomes one.
 
 use pyo3::create_exception;
-use pyo3::exceptions::{PyIndexError, PyKeyError, PyMemoryError, PyOverflowError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyIndexError, PyKeyError, PyOverflowError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
+use super::objects::memory_error;
+use super::release;
+use crate::array::alloc_check;
 use crate::error::Error;
 
 create_exception!(tapegrad, ShapeError, PyValueError, "Shapes do not fit each other or the operation.");
@@ -36,7 +39,7 @@ impl From<Error> for PyErr {
             Error::Axis(m) => Python::attach(|py| axis_error(py).map_or_else(|e| e, |class| Self::from_type(class.clone(), m))),
             Error::Index(m) => PyIndexError::new_err(m),
             Error::Value(m) => PyValueError::new_err(m),
-            Error::Memory(m) => PyMemoryError::new_err(m),
+            Error::Memory(m) => memory_error(&m),
             Error::Overflow(m) => PyOverflowError::new_err(m),
             Error::Type(m) => PyTypeError::new_err(m),
             Error::Grad(m) => GradError::new_err(m),
@@ -55,6 +58,15 @@ pub fn external(e: PyErr) -> Error {
     Error::External(Box::new(e))
 }
 
+/// How PyO3 panics when the interpreter could not make an object.
+const NO_OBJECT: &str = "Python API call failed";
+
+/// Fails when memory has run out for small things, and the system has none again.
+#[inline(always)]
+pub fn check_memory(what: &str) -> PyResult<()> {
+    if alloc_check::is_low() { Ok(alloc_check::recover(what)?) } else { Ok(()) }
+}
+
 /// A caught panic as an ordinary exception: PyO3's own is a `BaseException` and escapes `except Exception`.
 #[cold]
 pub fn from_panic(what: &str, payload: Box<dyn std::any::Any + Send>) -> PyErr {
@@ -71,6 +83,9 @@ pub fn from_panic(what: &str, payload: Box<dyn std::any::Any + Send>) -> PyErr {
     };
     let text = payload.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("unknown");
+    if text == NO_OBJECT {
+        return memory_error(&format!("{what}: there is no memory for a Python object"));
+    }
     PyRuntimeError::new_err(format!("internal error in {what}: {text}. This is a bug in tapegrad, please report it"))
 }
 
@@ -79,12 +94,14 @@ pub fn from_panic(what: &str, payload: Box<dyn std::any::Any + Send>) -> PyErr {
 /// short operation that is a tenth.
 #[inline(always)]
 pub fn guard<T>(what: &str, f: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
+    check_memory(what)?;
     let (mut value, mut error) = (None, None);
     let run = || match f() {
         Ok(v) => value = Some(v),
         Err(e) => error = Some(e),
     };
     let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+    release::empty();
     if let Some(v) = value {
         return Ok(v);
     }

@@ -1,5 +1,4 @@
-//! Python code on the tape: hooks, and custom functions. Only these hold Python objects, and they take part in garbage
-//! collection: a collector that finds a handle finds what its nodes hold alone.
+//! Python code on the tape: hooks, and custom functions. Only these hold Python objects; `gc.rs` shows them to the collector.
 
 use std::any::Any;
 use std::sync::{Arc, Weak};
@@ -9,26 +8,34 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyTuple, PyType};
 
-use super::error::{GradError, external};
+use super::error::{GradError, external, guard};
+use super::gc::Scope;
 use super::number::holds_tracked;
+use super::release::{self, Held};
 use super::variable::{PyVariable, expect, wrap};
 use crate::array::Array;
 use crate::error::{Result, show_shape};
-use crate::tape::{self, Attrs, CustomRule, Edge, Grads, Hook, HookFn, Leaf, NodeRef, Op, Owned, Rule, Step, Variable};
+use crate::tape::{self, Attrs, CustomRule, Edge, Grads, Hook, HookFn, Leaf, Op, Rule, Step, Variable};
 
 /// A Python callable that sees a gradient.
-pub struct PyHook(Py<PyAny>);
+pub struct PyHook(Held<PyAny>);
 
 impl PyHook {
     /// A hook that calls `f`.
     pub fn new(f: Py<PyAny>) -> Self {
-        Self(f)
+        Self(Held::new(f))
+    }
+
+    /// Reports the callable to a garbage collector.
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
+        visit.call(&*self.0)
     }
 }
 
 impl HookFn for PyHook {
     fn call(&self, gradient: &Variable) -> Result<Option<Variable>> {
         Python::attach(|py| {
+            let _scope = Scope::attached();
             let out = self.0.call1(py, (wrap(py, gradient.clone())?,))?;
             if out.is_none(py) {
                 return Ok(None);
@@ -39,19 +46,16 @@ impl HookFn for PyHook {
         .map_err(external)
     }
 
-    fn again(&self) -> Hook {
-        Python::attach(|py| Arc::new(Self(self.0.clone_ref(py))))
-    }
-
     fn as_any(&self) -> &dyn Any {
         self
     }
 }
 
+/// Where a hook hangs. Not kept alive: an object that keeps the handle of its own hook would be a cycle.
 enum Place {
-    /// Not kept alive: a handle may be part of a cycle through the hook.
     Leaf(Weak<Leaf>),
-    Node(NodeRef),
+    /// The number of a node, which is never given twice.
+    Node(u64),
 }
 
 /// Removes a hook.
@@ -71,8 +75,9 @@ impl HookHandle {
                     leaf.remove_hook(self.id);
                 }
             }
-            Place::Node(node) => tape::remove_node_hook(node, self.id),
+            Place::Node(node) => tape::remove_node_hook(*node, self.id),
         }
+        release::empty();
     }
 }
 
@@ -81,15 +86,15 @@ pub fn add_hook(v: &Variable, hook: Hook) -> PyResult<HookHandle> {
     match v.edge() {
         Edge::None | Edge::Lifted(_) => Err(GradError::new_err("register_hook: this Variable does not require gradients")),
         Edge::Leaf(leaf) => Ok(HookHandle { id: leaf.add_hook(hook), place: Place::Leaf(Arc::downgrade(leaf)) }),
-        Edge::Node { node, output } => Ok(HookHandle { id: tape::add_node_hook(node, *output, hook), place: Place::Node(node.clone()) }),
+        Edge::Node { node, output } => Ok(HookHandle { id: tape::add_node_hook(node, *output, hook), place: Place::Node(node.id()) }),
     }
 }
 
 /// A user's `Function`: its class and the context of one call.
-struct FunctionRule {
+pub struct FunctionRule {
     name: String,
-    class: Py<PyType>,
-    ctx: Py<PyAny>,
+    class: Held<PyType>,
+    ctx: Held<PyAny>,
     /// Number of arguments of the call, and which of them were Variables.
     count: usize,
     places: Vec<usize>,
@@ -103,7 +108,11 @@ impl CustomRule for FunctionRule {
     }
 
     fn vjp(&self, step: &mut Step<'_>) -> Result<Grads> {
-        Python::attach(|py| self.run(py, step)).map_err(external)
+        Python::attach(|py| {
+            let _scope = Scope::attached();
+            self.run(py, step)
+        })
+        .map_err(external)
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -112,6 +121,12 @@ impl CustomRule for FunctionRule {
 }
 
 impl FunctionRule {
+    /// Reports the class and the context to a garbage collector.
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
+        visit.call(&*self.ctx)?;
+        visit.call(&*self.class)
+    }
+
     fn run(&self, py: Python<'_>, step: &Step<'_>) -> PyResult<Grads> {
         let mut args = vec![self.ctx.clone_ref(py)];
         for g in (0..step.output_count()).map(|i| step.cotangent(i)) {
@@ -166,6 +181,10 @@ impl FunctionRule {
 /// Calls `cls.forward(ctx, *args)` without recording and puts `cls.backward` on the tape.
 #[pyfunction]
 fn apply_function<'py>(cls: &Bound<'py, PyType>, ctx: &Bound<'py, PyAny>, args: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
+    guard("Function.apply", || apply(cls, ctx, args))
+}
+
+fn apply<'py>(cls: &Bound<'py, PyType>, ctx: &Bound<'py, PyAny>, args: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
     let py = cls.py();
     let name = cls.name()?.to_string();
     let mut places = Vec::new();
@@ -199,7 +218,7 @@ fn apply_function<'py>(cls: &Bound<'py, PyType>, ctx: &Bound<'py, PyAny>, args: 
         })
         .collect::<PyResult<_>>()?;
     let refs: Vec<&Variable> = inputs.iter().collect();
-    let rule = FunctionRule { name, class: cls.clone().unbind(), ctx: ctx.clone().unbind(), count: args.len(), places };
+    let rule = FunctionRule { name, class: Held::new(cls.clone().unbind()), ctx: Held::new(ctx.clone().unbind()), count: args.len(), places };
     let mut tracked = tape::record_many(&FUNCTION, &refs, arrays, |s| s.attrs(Attrs::Custom(Arc::new(rule))))?;
     if let Ok(excluded) = ctx.getattr("_non_differentiable") {
         for (o, v) in outs.iter().zip(&mut tracked) {
@@ -221,37 +240,6 @@ fn apply_function<'py>(cls: &Bound<'py, PyType>, ctx: &Bound<'py, PyAny>, args: 
 fn _saved(v: &Bound<'_, PyVariable>) -> PyVariable {
     let v = v.get().snapshot();
     PyVariable::new(Variable::with_edge(v.array().kept(), v.edge().clone()))
-}
-
-/// Visits the Python objects that only a handle at `edge` keeps alive through the tape.
-pub fn traverse_edge(edge: &Edge, visit: &PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
-    let Edge::Node { node, .. } = edge else { return Ok(()) };
-    let mut result = Ok(());
-    tape::visit_owned(node, &mut |owned| {
-        if result.is_err() {
-            return;
-        }
-        result = match owned {
-            Owned::Rule(rule) => match rule.as_any().downcast_ref::<FunctionRule>() {
-                Some(f) => visit.call(&f.ctx).and_then(|()| visit.call(&f.class)),
-                None => Ok(()),
-            },
-            Owned::Hook(hook) => visit_hook(hook, visit),
-        };
-    });
-    result
-}
-
-/// Visits the hooks of a leaf that nobody else holds.
-pub fn traverse_leaf(leaf: &Leaf, visit: &PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
-    leaf.try_hooks().into_iter().flatten().try_for_each(|hook| visit_hook(&*hook, visit))
-}
-
-fn visit_hook(hook: &dyn HookFn, visit: &PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
-    match hook.as_any().downcast_ref::<PyHook>() {
-        Some(h) => visit.call(&h.0),
-        None => Ok(()),
-    }
 }
 
 /// Puts custom functions on the module.

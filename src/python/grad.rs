@@ -3,9 +3,10 @@
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use super::convert;
 use super::error::{GradError, guard};
 use super::variable::{PyVariable, expect, wrap};
+use super::{convert, gc, objects};
+use crate::array::alloc_check;
 use crate::tape::{self, BackwardOptions, Variable};
 
 type Roots = Vec<(Variable, Option<Variable>)>;
@@ -22,22 +23,22 @@ pub fn cotangent(g: &Bound<'_, PyAny>, root: &Variable) -> PyResult<Variable> {
 /// A backward pass.
 pub fn run_backward(py: Python<'_>, roots: Roots, inputs: Option<Vec<Variable>>, retain_graph: Option<bool>, create_graph: bool) -> PyResult<()> {
     let options = BackwardOptions { retain_graph: retain_graph.unwrap_or(create_graph), create_graph };
-    guard("backward", || Ok(py.detach(move || tape::backward_with(&roots, inputs.as_deref(), options))?))
+    guard("backward", || Ok(gc::detach(py, move || tape::backward_with(&roots, inputs.as_deref(), options))?))
 }
 
 /// One Variable or a sequence of them.
-fn variables(o: &Bound<'_, PyAny>, what: &str) -> PyResult<Vec<Variable>> {
+pub fn variables(o: &Bound<'_, PyAny>, what: &str) -> PyResult<Vec<Variable>> {
     if let Ok(v) = o.cast::<PyVariable>() {
         return Ok(vec![v.get().snapshot()]);
     }
-    o.try_iter()?.map(|v| Ok(expect(&v?, what)?.get().snapshot())).collect()
+    alloc_check::try_collect(o.try_iter()?.map(|v| Ok(expect(&v?, what)?.get().snapshot())))
 }
 
 fn roots(outputs: &Bound<'_, PyAny>, gradients: Option<&Bound<'_, PyAny>>, op: &str) -> PyResult<Roots> {
     let outputs = variables(outputs, &format!("{op}: every output"))?;
-    let Some(gradients) = gradients else { return Ok(outputs.into_iter().map(|o| (o, None)).collect()) };
+    let Some(gradients) = gradients else { return Ok(alloc_check::collect(outputs.into_iter().map(|o| (o, None)))) };
     let given: Vec<Bound<'_, PyAny>> =
-        if gradients.cast::<PyVariable>().is_ok() { vec![gradients.clone()] } else { gradients.try_iter()?.collect::<PyResult<_>>()? };
+        if gradients.cast::<PyVariable>().is_ok() { vec![gradients.clone()] } else { alloc_check::try_collect(gradients.try_iter()?)? };
     if given.len() != outputs.len() {
         return Err(GradError::new_err(format!(
             "{op}: {} outputs but {} gradients; pass one for each, None for single elements",
@@ -45,7 +46,8 @@ fn roots(outputs: &Bound<'_, PyAny>, gradients: Option<&Bound<'_, PyAny>>, op: &
             given.len()
         )));
     }
-    outputs.into_iter().zip(given).map(|(o, g)| if g.is_none() { Ok((o, None)) } else { cotangent(&g, &o).map(|g| (o, Some(g))) }).collect()
+    let pairs = outputs.into_iter().zip(given);
+    alloc_check::try_collect(pairs.map(|(o, g)| if g.is_none() { Ok((o, None)) } else { cotangent(&g, &o).map(|g| (o, Some(g))) }))
 }
 
 /// A backward pass from several roots.
@@ -59,8 +61,10 @@ fn backward(
     retain_graph: Option<bool>,
     create_graph: bool,
 ) -> PyResult<()> {
-    let inputs = inputs.map(|i| variables(i, "backward: every input")).transpose()?;
-    run_backward(py, roots(tensors, grad_tensors, "backward")?, inputs, retain_graph, create_graph)
+    guard("backward", || {
+        let inputs = inputs.map(|i| variables(i, "backward: every input")).transpose()?;
+        run_backward(py, roots(tensors, grad_tensors, "backward")?, inputs, retain_graph, create_graph)
+    })
 }
 
 /// Gradients of outputs by inputs, without touching any `.grad`.
@@ -75,17 +79,18 @@ fn grad<'py>(
     create_graph: bool,
     allow_unused: bool,
 ) -> PyResult<Bound<'py, PyTuple>> {
-    let roots = roots(outputs, grad_outputs, "grad")?;
-    let inputs = variables(inputs, "grad: every input")?;
     let options = BackwardOptions { retain_graph: retain_graph.unwrap_or(create_graph), create_graph };
-    let grads = guard("grad", || Ok(py.detach(move || tape::grad(&roots, &inputs, options))?))?;
+    let grads = guard("grad", || {
+        let roots = roots(outputs, grad_outputs, "grad")?;
+        let inputs = variables(inputs, "grad: every input")?;
+        Ok(gc::detach(py, move || tape::grad(&roots, &inputs, options))?)
+    })?;
     if !allow_unused && let Some(i) = grads.iter().position(Option::is_none) {
         return Err(GradError::new_err(format!(
             "grad: the outputs do not depend on input {i}; pass allow_unused=True to get None for it, or check that it was used before any detach() or no_grad()"
         )));
     }
-    let grads: Vec<Py<PyAny>> = grads.into_iter().map(|g| g.map_or_else(|| Ok(py.None()), |g| wrap(py, g))).collect::<PyResult<_>>()?;
-    PyTuple::new(py, grads)
+    objects::tuple(py, grads.into_iter().map(|g| Ok(g.map_or_else(|| Ok(py.None()), |g| wrap(py, g))?.into_bound(py))))
 }
 
 /// Whether operations on tracked values are recorded in this thread.

@@ -7,14 +7,15 @@ use pyo3::prelude::*;
 use super::convert::{self, Value};
 use super::error::{DTypeError, ShapeError, guard};
 use super::index;
-use super::operators::{BinaryFn, load, run};
+use super::operators::{BinaryFn, elements, run};
 use super::variable::{PyVariable, State};
 use super::view::{self, Link};
 use crate::array::Array;
 use crate::error::{Result, show_shape};
+use crate::lock::changing;
 use crate::ops::index::Assignment;
 use crate::ops::view::Part;
-use crate::ops::{self, IndexItem, Operand, apply_binary, update_binary};
+use crate::ops::{self, IndexItem, Operand, apply_binary, update_binary, work};
 use crate::tape;
 
 /// Overwrites its first operand and says so, or leaves it to the operation that makes a new array.
@@ -32,6 +33,7 @@ fn overwrite(v: &PyVariable, other: &Value, f: impl FnOnce(&mut Array) -> Result
     if tape::is_recording() && matches!(other, Value::Variable(b) if b.is_tracked()) {
         return Ok(false);
     }
+    let _changing = changing();
     match &mut *v.state.lock() {
         State::Value(v) if !v.is_tracked() => f(v.array_mut()),
         State::Value(_) | State::View(_) => Ok(false),
@@ -62,7 +64,7 @@ fn change(slf: &Bound<'_, PyVariable>, other: &Bound<'_, PyAny>, name: &str, f: 
         if let Some(link) = v.link(slf.py()) {
             return change_view(slf, &link, other, name, f, update);
         }
-        let size = load(std::iter::once(&v.snapshot()).chain(other.variable()));
+        let size = elements(name, &v.snapshot(), &other);
         let old = run(slf.py(), size, || if overwrite(v, &other, |a| update(a, other.operand()))? { Ok(None) } else { Ok(Some(v.snapshot())) })?;
         let Some(old) = old else { return Ok(()) };
         let new = run(slf.py(), size, || f(Operand::Variable(&old), other.operand()))?;
@@ -76,7 +78,7 @@ fn change_view(slf: &Bound<'_, PyVariable>, link: &Link, other: Value, name: &st
     let (py, v) = (slf.py(), slf.get());
     link.check(name, is_tracked(&other))?;
     let old = v.snapshot();
-    let size = load(std::iter::once(&old).chain(other.variable()));
+    let size = elements(name, &old, &other);
     if run(py, size, || link.update(|a| update(a, other.operand())))? {
         return Ok(());
     }
@@ -130,7 +132,11 @@ fn assign_value(slf: &Bound<'_, PyVariable>, items: &[IndexItem], value: Value) 
     let v = slf.get();
     let (shape, dtype) = v.with_meta();
     let Some((place, fitted)) = Assignment::new(&shape, dtype, items, value.operand())? else {
-        let new = ops::set_item(&v.snapshot(), items, value.operand())?;
+        let old = v.snapshot();
+        let lent = old.array().is_lent() || value.variable().is_some_and(|v| v.array().is_lent()) || index::is_lent(items);
+        let size = if lent { 0 } else { old.array().size().max(work::indexed(&shape, items)) };
+        let new = run(slf.py(), size, || ops::set_item(&old, items, value.operand()))?;
+        drop(old);
         return v.replace("assignment", new);
     };
     drop(value);
@@ -210,8 +216,8 @@ impl PyVariable {
     /// The data without history: an untracked view. Writing through it changes the data alone, also of a leaf, and is not recorded; what
     /// the tape saved keeps its values. It can be assigned: ``x.data = y`` gives ``x`` the data of ``y``, of the same shape and dtype.
     #[getter]
-    fn data(slf: &Bound<'_, Self>) -> Self {
-        view::detached(slf)
+    fn data(slf: &Bound<'_, Self>) -> PyResult<Self> {
+        guard("data", || Ok(view::detached(slf)))
     }
 
     #[setter(data)]

@@ -9,15 +9,20 @@ use super::convert::{self, Value};
 use super::error::DTypeError;
 use super::numpy;
 use super::variable::PyVariable;
-use crate::array::{Array, DType, Scalar};
+use crate::array::{Array, DType, Scalar, alloc_check};
 use crate::ops::index::IndexItem;
 
 /// The items of an index: a tuple's, or the one thing given.
 pub fn items(key: &Bound<'_, PyAny>) -> PyResult<Vec<IndexItem>> {
     match key.cast::<PyTuple>() {
-        Ok(t) => t.iter().map(|k| item(&k)).collect(),
+        Ok(t) => alloc_check::try_collect(t.iter().map(|k| item(&k))),
         Err(_) => Ok(vec![item(key)?]),
     }
+}
+
+/// Whether the memory of an index array is lent: its owner may write it whenever a Python thread runs.
+pub fn is_lent(items: &[IndexItem]) -> bool {
+    items.iter().any(|item| if let IndexItem::Array(v) = item { v.array().is_lent() } else { false })
 }
 
 fn item(key: &Bound<'_, PyAny>) -> PyResult<IndexItem> {

@@ -7,27 +7,27 @@ use pyo3::types::{PyBool, PyDict, PyString, PyTuple};
 
 use super::error::{GradError, guard};
 use super::variable::{PyVariable, State};
-use super::{dlpack, numpy};
-use crate::array::{Array, Scalar};
+use super::{dlpack, numpy, objects};
+use crate::array::{Element, Scalar};
 use crate::dispatch;
 use crate::error::show_shape;
 use crate::tape::{self, Edge};
 
-fn to_object(py: Python<'_>, s: Scalar) -> Bound<'_, PyAny> {
+fn to_object(py: Python<'_>, s: Scalar) -> PyResult<Bound<'_, PyAny>> {
     match s {
-        Scalar::Bool(b) => PyBool::new(py, b).to_owned().into_any(),
-        Scalar::Int(i) => i.into_pyobject(py).map_or_else(|e| match e {}, Bound::into_any),
-        Scalar::Float(x) => x.into_pyobject(py).map_or_else(|e| match e {}, Bound::into_any),
+        Scalar::Bool(b) => Ok(PyBool::new(py, b).to_owned().into_any()),
+        Scalar::Int(i) => objects::int(py, i),
+        Scalar::Float(x) => objects::float(py, x),
     }
 }
 
-fn nested_list<'py>(py: Python<'py>, a: &Array, flat: &[Scalar], axis: usize, at: &mut usize) -> PyResult<Bound<'py, PyAny>> {
-    if axis == a.ndim() {
+/// Nested lists of `flat`, which holds the elements from place `at` on; `shape` is that of the axes to come.
+fn nested_list<'py, T: Element>(py: Python<'py>, shape: &[usize], flat: &[T], at: &mut usize) -> PyResult<Bound<'py, PyAny>> {
+    let Some((&n, rest)) = shape.split_first() else {
         *at += 1;
-        return Ok(to_object(py, flat[*at - 1]));
-    }
-    let items: Vec<Bound<'py, PyAny>> = (0..a.shape()[axis]).map(|_| nested_list(py, a, flat, axis + 1, at)).collect::<PyResult<_>>()?;
-    Ok(pyo3::types::PyList::new(py, items)?.into_any())
+        return to_object(py, flat[*at - 1].to_scalar());
+    };
+    Ok(objects::list(py, n, |_| nested_list(py, rest, flat, at))?.into_any())
 }
 
 impl PyVariable {
@@ -88,15 +88,18 @@ impl PyVariable {
 
     /// The only element as a Python number; ValueError when there is not exactly one.
     pub(super) fn item<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        Ok(to_object(py, self.snapshot().array().item()?))
+        to_object(py, self.snapshot().array().item()?)
     }
 
     /// The elements as nested lists of Python numbers.
     fn tolist<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let v = self.snapshot();
         guard("tolist", || {
-            let flat: Vec<Scalar> = dispatch!(v.dtype(), T => v.array().to_vec::<T>().into_iter().map(crate::array::Element::to_scalar).collect());
-            nested_list(py, v.array(), &flat, 0, &mut 0)
+            let a = v.array().contiguous();
+            dispatch!(a.dtype(), T => match a.as_slice::<T>() {
+                Some(flat) => nested_list(py, a.shape(), flat, &mut 0),
+                None => unreachable!("contiguous() is contiguous"),
+            })
         })
     }
 

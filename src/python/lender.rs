@@ -10,7 +10,9 @@ use parking_lot::Mutex;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+use super::gc::Scope;
 use super::numpy::Buffer;
+use super::release::Held;
 use crate::array::{Keep, Lender};
 
 /// What the owner of lent memory may do with it.
@@ -24,17 +26,16 @@ pub enum Terms {
     Constant,
 }
 
-/// A Python object that lends its memory. Dropping it never waits for the GIL: PyO3 drops the reference when a thread next
-/// holds it.
+/// A Python object that lends its memory. Dropping it never waits for the GIL, and runs no code of the object's: see `release.rs`.
 pub struct PyLender {
-    owner: Py<PyAny>,
+    owner: Held<PyAny>,
     terms: Terms,
 }
 
 impl PyLender {
     /// The memory of `owner` on these terms.
     pub fn boxed(owner: Bound<'_, PyAny>, terms: Terms) -> Box<dyn Lender> {
-        Box::new(Self { owner: owner.unbind(), terms })
+        Box::new(Self { owner: Held::new(owner.unbind()), terms })
     }
 }
 
@@ -47,8 +48,11 @@ impl Lender for PyLender {
                 _ => Keep::Copy,
             },
             Terms::Promised => {
-                let held = Python::try_attach(|py| Py::new(py, ReadOnly::new(self.owner.bind(py))).ok());
-                held.flatten().map_or(Keep::Copy, |held| Keep::Promised(Box::new(Self { owner: held.into_any(), terms: Terms::Constant })))
+                let held = Python::try_attach(|py| {
+                    let _scope = Scope::attached();
+                    Py::new(py, ReadOnly::new(self.owner.bind(py))).ok()
+                });
+                held.flatten().map_or(Keep::Copy, |held| Keep::Promised(Box::new(Self { owner: Held::new(held.into_any()), terms: Terms::Constant })))
             }
         }
     }

@@ -11,7 +11,7 @@ use super::arguments::{Others, argument};
 use super::convert::Beside;
 use super::error::guard;
 use super::number::{self, Number, names};
-use super::operators::{load, run};
+use super::operators::run_if;
 use super::variable::wrap;
 use crate::loss::Reduction;
 use crate::ops::registry::{Arg, Args, Entry, Value};
@@ -35,8 +35,8 @@ fn call(entry: &'static Entry, input: &Bound<'_, PyAny>, target: &Bound<'_, PyAn
                 _ => argument(entry, p, &options.as_any().get_item(p.name)?, others)?,
             });
         }
-        let size = load(values.iter().filter_map(|a| if let Arg::Variable(v) = a { Some(v) } else { None }));
-        match run(py, size, || (entry.call)(&Args::new(entry.name, &values)))? {
+        let lent = values.iter().any(|a| if let Arg::Variable(v) = a { v.array().is_lent() } else { false });
+        match run_if(py, !lent && entry.is_long(&values), || (entry.call)(&Args::new(entry.name, &values)))? {
             Value::One(v) => wrap(py, v),
             Value::Many(_) => unreachable!("a loss has one value"),
         }

@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 
 use super::error::GradError;
 use super::variable::PyVariable;
+use crate::array::alloc_check;
 use crate::tape;
 
 /// Whether `o` is a Variable whose history is lost where only its value is taken.
@@ -83,6 +84,7 @@ pub fn ints(o: &Bound<'_, PyAny>) -> PyResult<Option<SmallVec<[isize; 4]>>> {
     let mut out = SmallVec::new();
     for x in items {
         let Some(i) = int(&x?)? else { return Ok(None) };
+        alloc_check::reserve_small(&mut out, 1);
         out.push(i);
     }
     Ok(Some(out))

@@ -6,11 +6,13 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyFloat;
 
-use super::convert;
+use super::convert::{self, Value};
 use super::error::guard;
 use super::variable::{PyVariable, wrap};
-use super::{in_place, index, view};
+use super::{gc, in_place, index, view};
+use crate::array::same;
 use crate::error::Result;
+use crate::ops::work::{self, LONG};
 use crate::ops::{self, IndexItem, Operand, apply_binary, update_binary};
 use crate::tape::{self, Variable};
 
@@ -18,27 +20,40 @@ pub type BinaryFn = fn(Operand<'_>, Operand<'_>) -> Result<Variable>;
 
 /// Elements below which an operation is so short that copying its operands' handles shows.
 const SHORT: usize = 1 << 10;
-/// Elements from which an operation is long enough for other Python threads to run meanwhile.
-pub const LONG: usize = 1 << 16;
 
-/// The number of elements of all values, for [`run`]; none when the memory of one is lent. Its owner may write it whenever a
-/// Python thread runs, so what reads it keeps the others from running.
-#[inline]
-pub fn load<'a>(values: impl IntoIterator<Item = &'a Variable>) -> usize {
-    let mut size: usize = 0;
-    for v in values {
-        if v.array().is_lent() {
-            return 0;
-        }
-        size = size.saturating_add(v.array().size());
-    }
-    size
-}
-
-/// Runs `f`, letting other Python threads run when there is much to do.
+/// Runs `f`, letting other Python threads run when it does something to many elements.
 #[inline]
 pub fn run<T: Send>(py: Python<'_>, elements: usize, f: impl FnOnce() -> Result<T> + Send) -> PyResult<T> {
-    if elements >= LONG { Ok(py.detach(f)?) } else { Ok(f()?) }
+    run_if(py, elements >= LONG, f)
+}
+
+/// Runs `f`, letting other Python threads run when it is `long`.
+#[inline]
+pub fn run_if<T: Send>(py: Python<'_>, long: bool, f: impl FnOnce() -> Result<T> + Send) -> PyResult<T> {
+    if long { Ok(gc::detach(py, f)?) } else { Ok(f()?) }
+}
+
+/// The elements of a value; none when its memory is lent, as for [`elements`].
+pub fn load(v: &Variable) -> usize {
+    if v.array().is_lent() { 0 } else { v.array().size() }
+}
+
+/// Elements that an operator makes or reads; for a matrix product, what costs as much. None when the memory of one is lent: its
+/// owner may write it whenever a Python thread runs, so what reads it keeps the others from running.
+pub fn elements(name: &str, a: &Variable, b: &Value) -> usize {
+    let lent = |v: &Variable| v.array().is_lent();
+    if lent(a) || b.variable().is_some_and(lent) {
+        return 0;
+    }
+    let Value::Variable(b) = b else { return a.array().size() };
+    if name.starts_with('@') { work::matmul(a.shape(), b.shape()) } else { work::broadcast(&[a.shape(), b.shape()].into_iter()) }
+}
+
+/// Whether an operation of both has few elements, the result included.
+#[inline(always)]
+fn is_short(x: &Variable, y: &Variable) -> bool {
+    let (n, m) = (x.array().size(), y.array().size());
+    n.max(m) < SHORT && (n * m < LONG || same(x.shape(), y.shape()))
 }
 
 /// The operation on few elements, without copying the operands' handles; `None` when it is another one.
@@ -50,9 +65,7 @@ fn short(a: &PyVariable, other: &Bound<'_, PyAny>, f: BinaryFn, reflected: bool)
         return a.with(|x| (x.array().size() < SHORT).then(|| if reflected { f(number, x.into()) } else { f(x.into(), number) }));
     }
     let b = other.cast_exact::<PyVariable>().ok()?;
-    a.with_both(b.get(), |x, y| {
-        (x.array().size().max(y.array().size()) < SHORT).then(|| if reflected { f(y.into(), x.into()) } else { f(x.into(), y.into()) })
-    })
+    a.with_both(b.get(), |x, y| is_short(x, y).then(|| if reflected { f(y.into(), x.into()) } else { f(x.into(), y.into()) }))
 }
 
 #[inline(always)]
@@ -66,8 +79,7 @@ fn binary(slf: &Bound<'_, PyVariable>, other: &Bound<'_, PyAny>, name: &str, f: 
         }
         let Some(other) = convert::operand_for(other, slf.get())? else { return Ok(py.NotImplemented()) };
         let a = slf.get().snapshot();
-        let size = load(std::iter::once(&a).chain(other.variable()));
-        let out = run(py, size, || {
+        let out = run(py, elements(name, &a, &other), || {
             let (x, y) = (Operand::Variable(&a), other.operand());
             if reflected { f(y, x) } else { f(x, y) }
         })?;
@@ -79,7 +91,7 @@ fn binary(slf: &Bound<'_, PyVariable>, other: &Bound<'_, PyAny>, name: &str, f: 
 fn unary(slf: &Bound<'_, PyVariable>, name: &str, f: fn(&Variable) -> Result<Variable>) -> PyResult<Py<PyAny>> {
     guard(name, || {
         let a = slf.get().snapshot();
-        let out = run(slf.py(), load([&a]), || f(&a))?;
+        let out = run(slf.py(), load(&a), || f(&a))?;
         wrap(slf.py(), out)
     })
 }
@@ -158,7 +170,10 @@ impl PyVariable {
     }
     #[pyo3(signature = (ndigits = None))]
     fn __round__(slf: &Bound<'_, Self>, ndigits: Option<i64>) -> PyResult<Py<PyAny>> {
-        wrap(slf.py(), ops::round(&slf.get().snapshot(), ndigits.unwrap_or(0))?)
+        guard("round", || {
+            let a = slf.get().snapshot();
+            wrap(slf.py(), run(slf.py(), load(&a), || ops::round(&a, ndigits.unwrap_or(0)))?)
+        })
     }
 
     fn __richcmp__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>, op: CompareOp) -> PyResult<Py<PyAny>> {
@@ -177,10 +192,12 @@ impl PyVariable {
         guard("indexing", || {
             let items = index::items(key)?;
             let v = slf.get().source();
-            let out = ops::get_item(&v, &items)?;
             if items.iter().any(|item| matches!(item, IndexItem::Array(_))) {
-                return wrap(slf.py(), out);
+                let lent = v.array().is_lent() || index::is_lent(&items);
+                let size = if lent { 0 } else { work::indexed(v.shape(), &items) };
+                return wrap(slf.py(), run(slf.py(), size, || ops::get_item(&v, &items))?);
             }
+            let out = ops::get_item(&v, &items)?;
             let element = ops::index::is_element(&items, v.ndim());
             Ok(Py::new(slf.py(), view::link(slf, &v, out, false, element))?.into_any())
         })

@@ -6,17 +6,19 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use pyo3::exceptions::{PyKeyError, PyTypeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use super::error::guard;
+use super::gc;
 use super::number::{self, names};
 use super::operators::run;
 use super::optim_groups::{self as groups, Dict, FromGroup};
 use super::variable::wrap;
+use crate::array::alloc_check;
+use crate::lock::{Mutex, changing};
 use crate::optim::{Adam as CoreAdam, Method, Optimizer, RmsProp, Sgd, State, zero_grad};
 use crate::tape::{self, Leaf};
 
@@ -51,7 +53,7 @@ macro_rules! with {
 #[pyclass(frozen, subclass, weakref, name = "Optimizer", module = "tapegrad.optim")]
 pub struct PyOptimizer {
     name: &'static str,
-    /// Never locked while Python code can run: a second thread would wait for the first one's interpreter lock.
+    /// No Python code runs while it is locked.
     engine: Engine,
     param_groups: Py<PyList>,
     defaults: Py<PyDict>,
@@ -125,9 +127,13 @@ impl PyOptimizer {
             }
         }
         let read = list.iter().map(|g| groups::read::<M>(self.name, &g)).collect::<PyResult<Vec<_>>>()?;
-        let mut core = core.lock();
-        core.set_groups(read)?;
-        Ok(core.size())
+        let (size, old) = {
+            let mut core = core.lock();
+            let old = core.set_groups(read)?;
+            (core.size(), old)
+        };
+        drop(old);
+        Ok(size)
     }
 
     /// The parameters, group after group: the objects and their places.
@@ -136,7 +142,7 @@ impl PyOptimizer {
         for g in self.param_groups.bind(py).iter() {
             for p in groups::params(self.name, &g)?.iter() {
                 let leaf = groups::place(self.name, &p)?;
-                out.push((p, leaf));
+                alloc_check::push(&mut out, (p, leaf));
             }
         }
         Ok(out)
@@ -193,7 +199,8 @@ impl PyOptimizer {
             mine.clear();
             mine.update(new.as_mapping())?;
         }
-        core.lock().set_states(loaded);
+        let old = core.lock().set_states(loaded)?;
+        drop(old);
         Ok(())
     }
 }
@@ -248,6 +255,7 @@ impl PyOptimizer {
             with!(&self.engine, M, core => {
                 let size = self.refresh::<M>(py, core)?;
                 run(py, size, || {
+                    let _changing = changing();
                     let mut core = core.lock();
                     match clip_norm {
                         None => core.step(),
@@ -262,9 +270,11 @@ impl PyOptimizer {
     /// Forgets the gradients of all parameters, or with set_to_none=False overwrites them with zeros.
     #[pyo3(signature = (set_to_none = true))]
     fn zero_grad(&self, py: Python<'_>, set_to_none: bool) -> PyResult<()> {
-        let params = self.params(py)?;
-        zero_grad(params.iter().map(|(_, leaf)| leaf), set_to_none);
-        Ok(())
+        guard(self.name, || {
+            let params = self.params(py)?;
+            zero_grad(params.iter().map(|(_, leaf)| leaf), set_to_none);
+            Ok(())
+        })
     }
 
     /// Adds a group: a dict with 'params' and options that differ from the defaults.
@@ -275,8 +285,11 @@ impl PyOptimizer {
             let old = list.iter().map(|g| groups::read::<M>(self.name, &g)).collect::<PyResult<Vec<_>>>()?;
             let new = groups::read::<M>(self.name, group.as_any())?;
             let mut core = core.lock();
-            core.set_groups(old)?;
-            core.add_group(new)?;
+            let before = core.set_groups(old)?;
+            let added = core.add_group(new);
+            drop(core);
+            drop(before);
+            added?;
         });
         list.append(group)
     }
@@ -304,7 +317,15 @@ impl PyOptimizer {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.param_groups)?;
-        visit.call(&self.defaults)
+        visit.call(&self.defaults)?;
+        if !gc::is_shown() {
+            return Ok(());
+        }
+        with!(&self.engine, M, core => {
+            let core: &Mutex<Optimizer<M>> = core;
+            // Taken: by a thread that waits for the GIL, in both passes of the collector.
+            core.try_lock().map_or(Ok(()), |core| core.params().try_for_each(|leaf| gc::traverse_leaf(leaf, &visit)))
+        })
     }
 }
 

@@ -6,10 +6,17 @@ use pyo3::types::{PyFloat, PyTuple};
 
 use super::convert::{self, Value};
 use super::dtype;
+use super::error::guard;
 use super::number::{self, given, names};
+use super::operators::run;
 use super::variable::PyVariable;
 use crate::array::DType;
+use crate::error::Result;
 use crate::ops::random::{Generator, default_generator};
+use crate::tape::Variable;
+
+/// What a random number costs, in elements of an addition.
+const COST: usize = 4;
 
 /// Sizes given as `rand(2, 3)` or `rand((2, 3))`.
 fn shape(given: &Bound<'_, PyTuple>) -> PyResult<Vec<isize>> {
@@ -22,6 +29,12 @@ fn sizes(shape: &Bound<'_, PyAny>) -> PyResult<Vec<isize>> {
         Some(sizes) => Ok(sizes.into_vec()),
         None => Err(PyTypeError::new_err(format!("a size must be an int or a tuple of ints, not {}", shape.get_type().name()?))),
     }
+}
+
+/// Draws numbers, letting other Python threads run when they are many.
+fn draw(py: Python<'_>, name: &str, shape: &[isize], f: impl FnOnce() -> Result<Variable> + Send) -> PyResult<PyVariable> {
+    let elements = shape.iter().fold(1_usize, |n, &m| n.saturating_mul(m.unsigned_abs()));
+    guard(name, || Ok(PyVariable::new(run(py, elements.saturating_mul(COST), f)?)))
 }
 
 fn dtype_of(dtype: Option<&Bound<'_, PyAny>>) -> PyResult<Option<DType>> {
@@ -82,68 +95,86 @@ impl PyGenerator {
 
     /// Uniform in [0, 1): `rand(2, 3)`.
     #[pyo3(signature = (*size, dtype = None))]
-    fn rand(&self, size: &Bound<'_, PyTuple>, dtype: Option<&Bound<'_, PyAny>>) -> PyResult<PyVariable> {
-        Ok(PyVariable::new(self.stream().rand(&shape(size)?, dtype_of(dtype)?)?))
+    fn rand(&self, py: Python<'_>, size: &Bound<'_, PyTuple>, dtype: Option<&Bound<'_, PyAny>>) -> PyResult<PyVariable> {
+        let (size, dtype) = (shape(size)?, dtype_of(dtype)?);
+        draw(py, "rand", &size, || self.stream().rand(&size, dtype))
     }
 
     /// Normal with mean 0 and standard deviation 1: `randn(2, 3)`.
     #[pyo3(signature = (*size, dtype = None))]
-    fn randn(&self, size: &Bound<'_, PyTuple>, dtype: Option<&Bound<'_, PyAny>>) -> PyResult<PyVariable> {
-        Ok(PyVariable::new(self.stream().randn(&shape(size)?, dtype_of(dtype)?)?))
+    fn randn(&self, py: Python<'_>, size: &Bound<'_, PyTuple>, dtype: Option<&Bound<'_, PyAny>>) -> PyResult<PyVariable> {
+        let (size, dtype) = (shape(size)?, dtype_of(dtype)?);
+        draw(py, "randn", &size, || self.stream().randn(&size, dtype))
     }
 
     /// Integers from `low` up to but without `high`; with one bound, from 0.
     #[pyo3(signature = (low, high = None, size = None, dtype = None))]
-    fn randint(&self, low: i64, high: Option<i64>, size: Option<&Bound<'_, PyAny>>, dtype: Option<&Bound<'_, PyAny>>) -> PyResult<PyVariable> {
+    fn randint(
+        &self,
+        py: Python<'_>,
+        low: i64,
+        high: Option<i64>,
+        size: Option<&Bound<'_, PyAny>>,
+        dtype: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<PyVariable> {
         let (low, high) = high.map_or((0, low), |h| (low, h));
-        let size = size.map_or_else(|| Ok(Vec::new()), sizes)?;
-        Ok(PyVariable::new(self.stream().randint(low, high, &size, dtype_of(dtype)?)?))
+        let (size, dtype) = (size.map_or_else(|| Ok(Vec::new()), sizes)?, dtype_of(dtype)?);
+        draw(py, "randint", &size, || self.stream().randint(low, high, &size, dtype))
     }
 
     /// Uniform in [low, high).
     #[pyo3(signature = (low = 0.0, high = 1.0, size = None, dtype = None))]
     fn uniform(
         &self,
+        py: Python<'_>,
         #[pyo3(from_py_with = given::<names::low, f64>)] low: f64,
         #[pyo3(from_py_with = given::<names::high, f64>)] high: f64,
         size: Option<&Bound<'_, PyAny>>,
         dtype: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<PyVariable> {
-        let size = size.map_or_else(|| Ok(Vec::new()), sizes)?;
-        Ok(PyVariable::new(self.stream().uniform(low, high, &size, dtype_of(dtype)?)?))
+        let (size, dtype) = (size.map_or_else(|| Ok(Vec::new()), sizes)?, dtype_of(dtype)?);
+        draw(py, "uniform", &size, || self.stream().uniform(low, high, &size, dtype))
     }
 
     /// Normal with this mean and standard deviation.
     #[pyo3(signature = (mean = 0.0, std = 1.0, size = None, dtype = None))]
     fn normal(
         &self,
+        py: Python<'_>,
         #[pyo3(from_py_with = given::<names::mean, f64>)] mean: f64,
         #[pyo3(from_py_with = given::<names::std, f64>)] std: f64,
         size: Option<&Bound<'_, PyAny>>,
         dtype: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<PyVariable> {
-        let size = size.map_or_else(|| Ok(Vec::new()), sizes)?;
-        Ok(PyVariable::new(self.stream().normal(mean, std, &size, dtype_of(dtype)?)?))
+        let (size, dtype) = (size.map_or_else(|| Ok(Vec::new()), sizes)?, dtype_of(dtype)?);
+        draw(py, "normal", &size, || self.stream().normal(mean, std, &size, dtype))
     }
 
     /// 1 with probability p, else 0; p is a number, or an array of probabilities. No gradient flows to p.
     #[pyo3(signature = (p, size = None, dtype = None))]
-    fn bernoulli(&self, p: &Bound<'_, PyAny>, size: Option<&Bound<'_, PyAny>>, dtype: Option<&Bound<'_, PyAny>>) -> PyResult<PyVariable> {
+    fn bernoulli(
+        &self,
+        py: Python<'_>,
+        p: &Bound<'_, PyAny>,
+        size: Option<&Bound<'_, PyAny>>,
+        dtype: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<PyVariable> {
         if p.cast::<PyFloat>().is_err()
             && let Some(Value::Variable(v)) = convert::operand(p)?
         {
             if size.is_some() || dtype.is_some() {
                 return Err(PyTypeError::new_err("bernoulli: an array of probabilities decides size and dtype itself"));
             }
-            return Ok(PyVariable::new(self.stream().bernoulli_of(&v)?));
+            let elements = if v.array().is_lent() { 0 } else { v.array().size().cast_signed() };
+            return draw(py, "bernoulli", &[elements], || self.stream().bernoulli_of(&v));
         }
-        let size = size.map_or_else(|| Ok(Vec::new()), sizes)?;
-        Ok(PyVariable::new(self.stream().bernoulli(p.extract()?, &size, dtype_of(dtype)?)?))
+        let (size, dtype, p) = (size.map_or_else(|| Ok(Vec::new()), sizes)?, dtype_of(dtype)?, p.extract()?);
+        draw(py, "bernoulli", &size, || self.stream().bernoulli(p, &size, dtype))
     }
 
     /// The numbers 0 to n - 1 in random order.
-    fn permutation(&self, n: i64) -> PyResult<PyVariable> {
-        Ok(PyVariable::new(self.stream().permutation(n)?))
+    fn permutation(&self, py: Python<'_>, n: i64) -> PyResult<PyVariable> {
+        draw(py, "permutation", &[isize::try_from(n).unwrap_or(isize::MAX)], || self.stream().permutation(n))
     }
 
     fn __repr__(&self) -> String {
@@ -154,6 +185,7 @@ impl PyGenerator {
 
 /// Puts random numbers on the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    let _ = default_generator(); // made now: a fork may not interrupt it
     m.add_class::<PyGenerator>()?;
     let generator = Bound::new(m.py(), PyGenerator(Place::Process))?;
     for name in ["manual_seed", "rand", "randn", "randint", "uniform", "normal", "bernoulli", "permutation"] {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
+use super::error::guard;
 use super::variable::PyVariable;
 use super::view;
 use crate::ops::{self, IndexItem};
@@ -36,8 +37,10 @@ impl Rows {
         if v.shape().first().is_none_or(|&n| i >= n) {
             return Ok(None);
         }
-        let row = ops::get_item(&v, &[IndexItem::Int(i.cast_signed())])?;
-        Ok(Some(view::link(array, &v, row, false, v.ndim() == 1)))
+        guard("iteration", || {
+            let row = ops::get_item(&v, &[IndexItem::Int(i.cast_signed())])?;
+            Ok(Some(view::link(array, &v, row, false, v.ndim() == 1)))
+        })
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

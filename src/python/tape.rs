@@ -6,6 +6,9 @@ use pyo3::exceptions::{PyOverflowError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
+use super::error::guard;
+use super::gc::Scope;
+use super::objects;
 use crate::array::pool;
 use crate::kernel::{parallel, simd};
 use crate::tape::{self, NodeInfo, Source};
@@ -106,13 +109,16 @@ fn describe<'py>(py: Python<'py>, n: &NodeInfo) -> PyResult<Bound<'py, PyDict>> 
 #[pyfunction]
 fn unwatch(py: Python<'_>) -> PyResult<(Bound<'_, PyList>, String, String)> {
     let nodes = tape::unwatch();
-    let dicts: Vec<Bound<'_, PyDict>> = nodes.iter().map(|n| describe(py, n)).collect::<PyResult<_>>()?;
-    Ok((PyList::new(py, dicts)?, tape::listing(&nodes), tape::to_dot(&nodes)))
+    guard("Tape", || {
+        let dicts = objects::list(py, nodes.len(), |i| Ok(describe(py, &nodes[i])?.into_any()))?;
+        Ok((dicts, tape::listing(&nodes), tape::to_dot(&nodes)))
+    })
 }
 
 /// The line of the user's program that is running: the innermost frame outside the package.
 fn source() -> Option<Arc<str>> {
     Python::attach(|py| {
+        let _scope = Scope::attached();
         let package = py.import("tapegrad").ok()?.filename().ok()?.to_string();
         let folder = package.rsplit_once('/').or_else(|| package.rsplit_once('\\')).map_or(String::new(), |(f, _)| f.to_owned());
         let mut frame = py.import("sys").ok()?.call_method1("_getframe", (0,)).ok()?;

@@ -7,6 +7,8 @@ use pyo3::prelude::*;
 
 use super::error::{DTypeError, GradError, ShapeError, guard};
 use super::function::PyHook;
+use super::operators::{load, run};
+use super::release;
 use super::variable::{PyVariable, State, expect, require_float};
 use super::view;
 use crate::error::show_shape;
@@ -86,6 +88,7 @@ impl PyVariable {
         };
         let Some(grad) = grad else {
             leaf.set_grad(None);
+            release::empty();
             return Ok(());
         };
         let g = expect(grad, "grad")?.get();
@@ -106,6 +109,7 @@ impl PyVariable {
             _ => Leaf::new(if tape::is_recording() { v } else { v.detach() }, false),
         };
         leaf.set_grad(Some(place));
+        release::empty();
         Ok(())
     }
 
@@ -115,8 +119,8 @@ impl PyVariable {
     ///
     /// `gradient` has this value's shape and dtype; a single element needs none. The graph is freed unless
     /// `retain_graph`. `create_graph` records the pass, for gradients of gradients. With `inputs` only those collect.
-    /// After `create_graph` every `.grad` holds its graph, and the graph holds the leaf: neither is freed before `.grad` is
-    /// set to None (`zero_grad()` does). `tg.autograd.grad` returns gradients without such a cycle.
+    /// After `create_graph` every `.grad` holds its graph, and the graph holds the leaf: a cycle, which the garbage collector
+    /// frees, or at once `.grad = None` (`zero_grad()`). `tg.autograd.grad` returns gradients without such a cycle.
     /// Raises GradError without a graph or for more than one element without `gradient`, FreedError the second time.
     ///
     /// >>> x = tg.Variable(3.0, requires_grad=True)
@@ -131,26 +135,25 @@ impl PyVariable {
         create_graph: bool,
         inputs: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let inputs = match inputs {
-            None => None,
-            Some(i) if i.cast::<Self>().is_ok() => Some(vec![expect(i, "backward: inputs")?.get().snapshot()]),
-            Some(i) => {
-                Some(i.try_iter()?.map(|x| x.and_then(|x| Ok(expect(&x, "backward: every input")?.get().snapshot()))).collect::<PyResult<_>>()?)
-            }
-        };
-        let gradient = gradient.map(|g| super::grad::cotangent(g, &slf.get().snapshot())).transpose()?;
-        super::grad::run_backward(slf.py(), vec![(slf.get().snapshot(), gradient)], inputs, retain_graph, create_graph)
+        guard("backward", || {
+            let inputs = inputs.map(|i| super::grad::variables(i, "backward: every input")).transpose()?;
+            let gradient = gradient.map(|g| super::grad::cotangent(g, &slf.get().snapshot())).transpose()?;
+            super::grad::run_backward(slf.py(), vec![(slf.get().snapshot(), gradient)], inputs, retain_graph, create_graph)
+        })
     }
 
     /// The same value without history. Of a leaf, or of a value that is not tracked, it is a view: writing to it changes the array's data,
     /// and it shows what is written there. Of a computed, tracked value it is a snapshot: a view would keep its graph alive.
-    fn detach(slf: &Bound<'_, Self>) -> Self {
-        if view::is_computed(slf.get()) { Self::new(slf.get().snapshot().detach()) } else { view::detached(slf) }
+    fn detach(slf: &Bound<'_, Self>) -> PyResult<Self> {
+        guard("detach", || Ok(if view::is_computed(slf.get()) { Self::new(slf.get().snapshot().detach()) } else { view::detached(slf) }))
     }
 
     /// A copy of the value in memory of its own; gradients flow through it.
-    fn clone(&self) -> PyResult<Self> {
-        guard("clone", || Ok(Self::new(crate::ops::positive(&self.snapshot())?)))
+    fn clone(&self, py: Python<'_>) -> PyResult<Self> {
+        guard("clone", || {
+            let v = self.snapshot();
+            Ok(Self::new(run(py, load(&v), || crate::ops::positive(&v))?))
+        })
     }
 
     /// Keeps the gradient of this non-leaf in its `.grad`, too.
@@ -170,6 +173,7 @@ impl PyVariable {
     fn zero_grad(&self) {
         if let Some(p) = self.place() {
             p.set_grad(None);
+            release::empty();
         }
     }
 

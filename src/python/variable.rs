@@ -6,13 +6,14 @@ use std::sync::Arc;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyString, PyTuple};
 
 use super::dtype::{self, PyDType};
 use super::error::{DTypeError, GradError, ShapeError, guard};
+use super::release::EmptyOnDrop;
 use super::rows::Rows;
-use super::view::{self, View};
-use super::{convert, dlpack};
+use super::view::{self, ViewBox};
+use super::{convert, dlpack, gc, objects, release};
 use crate::array::{Array, DType, DisplayOptions, default_float, format_array};
 use crate::error::show_shape;
 use crate::lock::Mutex;
@@ -25,15 +26,15 @@ pub enum State {
     /// A place.
     Leaf(Arc<Leaf>),
     /// A part of another handle.
-    View(Box<View>),
+    View(ViewBox),
 }
 
 impl State {
-    /// The present value; that of a place is put into `at`. A view has none of its own.
+    /// The present value; that of a place is put into `at`. A view has none of its own, and recording lent memory may run Python code.
     #[inline]
     fn value<'a>(&'a self, at: &'a mut Option<Variable>) -> Option<&'a Variable> {
         match self {
-            Self::Value(v) => Some(v),
+            Self::Value(v) => v.array().storage().is_pooled().then_some(v),
             Self::Leaf(leaf) => Some(at.insert(leaf.variable())),
             Self::View(_) => None,
         }
@@ -57,6 +58,7 @@ impl State {
 #[pyclass(frozen, subclass, weakref, name = "Variable", module = "tapegrad")]
 pub struct PyVariable {
     pub(super) state: Mutex<State>,
+    _last: EmptyOnDrop,
 }
 
 impl PyVariable {
@@ -71,7 +73,7 @@ impl PyVariable {
     }
 
     pub(super) fn with_state(state: State) -> Self {
-        Self { state: Mutex::new(state) }
+        Self { state: Mutex::new(state), _last: EmptyOnDrop }
     }
 
     /// The present value. Operations work on it, so no lock is held while they run.
@@ -118,7 +120,12 @@ impl PyVariable {
     /// Runs `f` on the value without copying it; `None` for a view. `f` must be short and must not call Python: the handle is locked.
     #[inline(always)]
     pub fn with<R>(&self, f: impl FnOnce(&Variable) -> Option<R>) -> Option<R> {
-        f(self.state.lock().value(&mut None)?)
+        let mut at = None; // declared first, so dropped after the lock
+        let state = self.state.lock();
+        if let State::Value(v) = &*state {
+            return f(v);
+        }
+        f(state.value(&mut at)?)
     }
 
     /// Runs `f` on the values of two handles without copying them; `None` when one is a view. `f` must be short and must not call
@@ -130,6 +137,8 @@ impl PyVariable {
             let v = self.snapshot();
             return f(&v, &v);
         }
+        // Declared first, so dropped after the locks.
+        let (mut at_a, mut at_b) = (None, None);
         let (a, b) = if here < there {
             let a = self.state.lock();
             (a, other.state.lock())
@@ -137,7 +146,9 @@ impl PyVariable {
             let b = other.state.lock();
             (self.state.lock(), b)
         };
-        let (mut at_a, mut at_b) = (None, None);
+        if let (State::Value(x), State::Value(y)) = (&*a, &*b) {
+            return f(x, y);
+        }
         f(a.value(&mut at_a)?, b.value(&mut at_b)?)
     }
 
@@ -179,7 +190,8 @@ impl PyVariable {
     pub fn replace(&self, op: &str, new: Variable) -> PyResult<()> {
         let old = self.snapshot();
         let mut new = Self::fit_in_place(op, old.array(), &new)?;
-        if let State::Leaf(leaf) = &*self.state.lock() {
+        let leaf = if let State::Leaf(leaf) = &*self.state.lock() { Some(Arc::clone(leaf)) } else { None };
+        if let Some(leaf) = leaf {
             leaf.set(if leaf.requires_grad() { new.detach() } else { new });
             return Ok(());
         }
@@ -223,6 +235,35 @@ impl PyVariable {
     }
 }
 
+impl PyVariable {
+    /// What `repr` shows.
+    fn text(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let v = slf.get().snapshot();
+        let name = slf.get_type().name()?.to_string();
+        let mut out = format!("{name}({}", format_array(v.array(), DisplayOptions::default(), name.len() + 1));
+        if v.array().size() == 0 && v.ndim() != 1 {
+            let _ = write!(out, ", shape={}", show_shape(v.shape()));
+        }
+        let implied = match v.dtype() {
+            d if d.is_float() => default_float() == d && v.array().size() > 0,
+            DType::I64 | DType::Bool => v.array().size() > 0,
+            _ => false,
+        };
+        if !implied {
+            let _ = write!(out, ", dtype={}", v.dtype());
+        }
+        match v.edge() {
+            Edge::None | Edge::Lifted(_) => {}
+            Edge::Leaf(_) => out.push_str(", requires_grad=True"),
+            Edge::Node { node, .. } => {
+                let _ = write!(out, ", grad_fn=<{}>", tape::op_name(node));
+            }
+        }
+        out.push(')');
+        Ok(out)
+    }
+}
+
 /// A new handle of `v`.
 #[inline]
 pub fn wrap(py: Python<'_>, v: Variable) -> PyResult<Py<PyAny>> {
@@ -254,21 +295,26 @@ impl PyVariable {
     /// Sizes of the axes, a tuple.
     #[getter]
     fn shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        PyTuple::new(py, self.snapshot().shape())
+        let v = self.snapshot();
+        objects::tuple(py, v.shape().iter().map(|&n| objects::int(py, n.cast_signed() as i64)))
     }
 
     /// The array with its axes reversed.
     #[getter(T)]
     fn transposed(slf: &Bound<'_, Self>) -> PyResult<Self> {
-        let v = slf.get().source();
-        Ok(view::link(slf, &v, crate::ops::transpose(&v, None)?, false, false))
+        guard("T", || {
+            let v = slf.get().source();
+            Ok(view::link(slf, &v, crate::ops::transpose(&v, None)?, false, false))
+        })
     }
 
     /// The array with its last two axes exchanged.
     #[getter(mT)]
     fn matrix_transposed(slf: &Bound<'_, Self>) -> PyResult<Self> {
-        let v = slf.get().source();
-        Ok(view::link(slf, &v, crate::ops::matrix_transpose(&v)?, false, false))
+        guard("mT", || {
+            let v = slf.get().source();
+            Ok(view::link(slf, &v, crate::ops::matrix_transpose(&v)?, false, false))
+        })
     }
 
     fn __iter__(slf: &Bound<'_, Self>) -> PyResult<Rows> {
@@ -323,66 +369,42 @@ impl PyVariable {
         slf.as_ptr() as usize >> 4
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
-        let v = slf.get().snapshot();
-        let name = slf.get_type().name()?.to_string();
-        let mut out = format!("{name}({}", format_array(v.array(), DisplayOptions::default(), name.len() + 1));
-        if v.array().size() == 0 && v.ndim() != 1 {
-            let _ = write!(out, ", shape={}", show_shape(v.shape()));
-        }
-        let implied = match v.dtype() {
-            d if d.is_float() => default_float() == d && v.array().size() > 0,
-            DType::I64 | DType::Bool => v.array().size() > 0,
-            _ => false,
-        };
-        if !implied {
-            let _ = write!(out, ", dtype={}", v.dtype());
-        }
-        match v.edge() {
-            Edge::None | Edge::Lifted(_) => {}
-            Edge::Leaf(_) => out.push_str(", requires_grad=True"),
-            Edge::Node { node, .. } => {
-                let _ = write!(out, ", grad_fn=<{}>", tape::op_name(node));
-            }
-        }
-        out.push(')');
-        Ok(out)
+    fn __repr__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyString>> {
+        let text = guard("repr", || Self::text(slf))?;
+        objects::string(slf.py(), &text)
     }
 
-    fn __str__(&self) -> String {
-        format_array(self.snapshot().array(), DisplayOptions::default(), 0).replace(',', "")
+    fn __str__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
+        let text = guard("str", || Ok(format_array(self.snapshot().array(), DisplayOptions::default(), 0).replace(',', "")))?;
+        objects::string(py, &text)
     }
 
-    fn __format__(slf: &Bound<'_, Self>, spec: &str) -> PyResult<String> {
-        if spec.is_empty() || slf.get().snapshot().ndim() > 0 {
-            return if spec.is_empty() {
-                Ok(slf.get().__str__())
-            } else {
-                Err(PyTypeError::new_err("only 0-d arrays take a format; use item() or tolist()"))
-            };
+    fn __format__<'py>(slf: &Bound<'py, Self>, spec: &str) -> PyResult<Bound<'py, PyAny>> {
+        if spec.is_empty() {
+            return Ok(slf.get().__str__(slf.py())?.into_any());
         }
-        slf.get().item(slf.py())?.call_method1("__format__", (spec,))?.extract()
+        if slf.get().snapshot().ndim() > 0 {
+            return Err(PyTypeError::new_err("only 0-d arrays take a format; use item() or tolist()"));
+        }
+        slf.get().item(slf.py())?.call_method1("__format__", (spec,))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        // A collector may run while this thread holds the lock: then nothing is visited, which is safe.
+        // Taken: by a thread that waits for the GIL, in both passes of the collector. See `gc.rs`.
         match self.state.try_lock().as_deref() {
-            Some(State::Value(v)) => super::function::traverse_edge(v.edge(), &visit),
-            Some(State::Leaf(leaf)) if leaf.is_accounted() => super::function::traverse_leaf(leaf, &visit),
             Some(State::View(view)) => view.traverse(&visit),
-            _ => Ok(()),
+            Some(_) if !gc::is_shown() => Ok(()),
+            Some(State::Value(v)) => gc::traverse(v.edge(), &visit),
+            Some(State::Leaf(leaf)) => gc::traverse_leaf(leaf, &visit),
+            None => Ok(()),
         }
     }
 
     fn __clear__(&self) {
         let empty = State::Value(Array::empty(&[0], DType::F32).into());
         let old = std::mem::replace(&mut *self.state.lock(), empty);
-        if let State::Leaf(leaf) = &old
-            && Arc::strong_count(leaf) == 1
-        {
-            leaf.clear_hooks();
-        }
         drop(old);
+        release::empty();
     }
 }
 
@@ -444,7 +466,7 @@ fn from_dlpack(x: &Bound<'_, PyAny>, device: Option<&Bound<'_, PyAny>>, copy: Op
     {
         return Err(PyValueError::new_err(format!("from_dlpack: there is one device, \"cpu\", got {device}")));
     }
-    Ok(PyVariable::new(dlpack::import(x, copy)?.into()))
+    guard("from_dlpack", || Ok(PyVariable::new(dlpack::import(x, copy)?.into())))
 }
 
 /// Puts the class and its functions on the module.

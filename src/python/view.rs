@@ -8,6 +8,7 @@
 //! The lock of a view is never held while that of its base is waited for. Under a base's lock a window is written and a node is recorded;
 //! nothing of the user's runs there, and what a write drops is dropped after it.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use pyo3::exceptions::PyValueError;
@@ -16,11 +17,13 @@ use pyo3::prelude::*;
 
 use super::bind::is_held_once;
 use super::error::GradError;
-use super::operators::LONG;
+use super::gc;
 use super::variable::{PyVariable, State};
-use crate::array::{Array, DType, Layout, Shape, dims};
+use crate::array::{Array, DType, Layout, Shape, alloc_check, dims};
 use crate::error::Result;
+use crate::lock::changing;
 use crate::ops::view::{self, Part};
+use crate::ops::work::LONG;
 use crate::tape::{self, Edge, EdgeKey, Recorded, Variable};
 
 /// What a view may be used for.
@@ -53,6 +56,47 @@ pub struct View {
     element: Option<Variable>,
 }
 
+/// A view in a handle. Dropping a handle is on the path of every operation, so the end of a view is out of line.
+pub struct ViewBox(Option<Box<View>>);
+
+impl ViewBox {
+    fn new(view: View) -> Self {
+        Self(Some(Box::new(view)))
+    }
+}
+
+impl Drop for ViewBox {
+    #[inline]
+    fn drop(&mut self) {
+        #[cold]
+        #[inline(never)]
+        fn end(view: Option<Box<View>>) {
+            drop(view);
+        }
+        end(self.0.take());
+    }
+}
+
+impl Deref for ViewBox {
+    type Target = View;
+
+    fn deref(&self) -> &View {
+        match &self.0 {
+            Some(view) => view,
+            None => unreachable!("it is taken when it is dropped"),
+        }
+    }
+}
+
+impl DerefMut for ViewBox {
+    fn deref_mut(&mut self) -> &mut View {
+        match &mut self.0 {
+            Some(view) => view,
+            None => unreachable!("it is taken when it is dropped"),
+        }
+    }
+}
+
 impl View {
     /// Whether it is a single element that was read by its position.
     pub fn is_element(&self) -> bool {
@@ -67,7 +111,7 @@ impl View {
     /// Shows a garbage collector what it holds.
     pub fn traverse(&self, visit: &PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
         visit.call(&self.link.base)?;
-        super::function::traverse_edge(self.edge(), visit)
+        gc::traverse(self.edge(), visit)
     }
 }
 
@@ -193,9 +237,9 @@ pub fn put(py: Python<'_>, base: &PyVariable, part: &Part, value: Variable, reco
     drop(present);
     let value = if shared { Variable::with_edge(value.array().copy(), value.edge().clone()) } else { value };
     let write = || base.modify(|v| write(v, part, &value, record)).transpose();
-    let written = if record || lent || value.array().size() < LONG { write()? } else { py.detach(write)? };
+    let written = if record || lent || value.array().size() < LONG { write()? } else { gc::detach(py, write)? };
     if let Some(recorded) = written.as_ref().and_then(|w| w.recorded.as_ref()) {
-        recorded.settle(&[&value]);
+        recorded.settle();
     }
     Ok(())
 }
@@ -270,6 +314,7 @@ impl PyVariable {
     /// Runs `f` on the value of a handle that is no view, and on its history. It is locked meanwhile: `f` must be short, call nothing of
     /// the user's, and return what it takes away.
     fn modify<R>(&self, f: impl FnOnce(&mut Variable) -> R) -> Option<R> {
+        let _changing = changing();
         let leaf = match &mut *self.state.lock() {
             State::Value(v) => return Some(f(v)),
             State::Leaf(leaf) => Arc::clone(leaf),
@@ -422,6 +467,7 @@ fn fresh(edge: &Edge, on: EdgeKey) -> Option<Edge> {
 
 /// A handle of `out`, which was made of `source`, whose value was `seen`: a view, where it shares the memory.
 pub fn link(source: &Bound<'_, PyVariable>, seen: &Variable, out: Variable, read_only: bool, element: bool) -> PyVariable {
+    alloc_check::check_low();
     let (py, storage) = (source.py(), seen.array().storage());
     if out.array().storage().as_ptr() != storage.as_ptr() {
         return PyVariable::new(out);
@@ -444,7 +490,7 @@ pub fn link(source: &Bound<'_, PyVariable>, seen: &Variable, out: Variable, read
     let value = element.then(|| Variable::with_edge(out.array().copy(), out.edge().clone()));
     let edge = if element || out.edge().key() == seen.edge().key() { Edge::None } else { out.edge().clone() };
     let view = View { link: Link { base, map: Some(map), kind }, edge, on, element: value };
-    PyVariable::with_state(State::View(Box::new(view)))
+    PyVariable::with_state(State::View(ViewBox::new(view)))
 }
 
 /// All of a handle that is no view.
@@ -454,6 +500,7 @@ pub fn whole(source: &Bound<'_, PyVariable>) -> Link {
 
 /// A view of all that `source` shows, without its history.
 pub fn detached(source: &Bound<'_, PyVariable>) -> PyVariable {
+    alloc_check::check_low();
     let py = source.py();
     let link = match &*source.get().state.lock() {
         State::View(view) if view.is_element() => None,
@@ -463,7 +510,7 @@ pub fn detached(source: &Bound<'_, PyVariable>) -> PyVariable {
     let Some(link) = link else { return PyVariable::new(source.get().snapshot().detach()) };
     let kind = Kind { detached: true, constant: false, ..link.kind };
     let view = View { link: Link { kind, ..link }, edge: Edge::None, on: EdgeKey::None, element: None };
-    PyVariable::with_state(State::View(Box::new(view)))
+    PyVariable::with_state(State::View(ViewBox::new(view)))
 }
 
 /// Whether `detach()` of a handle is a snapshot: a link to a computed, tracked value would keep its graph.

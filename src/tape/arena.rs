@@ -1,22 +1,21 @@
 //! The arena: chunks of nodes, addressed by sequence number.
 //!
 //! Every node counts its handles and its consumers. When the count reaches zero its contents go at once, through an
-//! explicit work list, and a chunk goes with its last node. Contents that may be objects of Python, whose end can reach
-//! the arena again, are dropped outside the lock; what is surely ours ends where it lies.
+//! explicit work list, and a chunk goes with its last node. Plain data is dropped under the lock, everything else outside of it.
 
-use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
 use super::inspect::NodeInfo;
-use super::leaf::{HookFn, Leaf};
-use super::mode;
-use super::node::{Attrs, CustomRule, Input, Node, Op, freed_error};
+use super::leaf::Leaf;
+use super::node::{Input, Node, Op, freed_error};
 use super::variable::EdgeKey;
+use super::{gc, mode};
+use crate::array::alloc_check;
 use crate::error::Result;
-use crate::lock::{Mutex, MutexGuard};
+use crate::lock::{AtFork, ShortMutex, ShortMutexGuard, at_fork};
 
 /// Nodes of a chunk.
 const CHUNK: usize = 1024;
@@ -27,11 +26,53 @@ struct Chunk {
     /// All of them: a node that ends leaves an empty one, to be filled in again.
     nodes: Box<[Node]>,
     live: usize,
+    reached: Places,
 }
 
 impl Chunk {
-    fn new() -> Self {
-        Self { nodes: std::iter::repeat_with(Node::default).take(CHUNK).collect(), live: 0 }
+    /// A chunk of empty nodes; an error when there is no memory for it.
+    fn new() -> Result<Self> {
+        let mut nodes = Vec::new();
+        alloc_check::try_reserve("record", &mut nodes, CHUNK)?;
+        nodes.resize_with(CHUNK, Node::default);
+        Ok(Self { nodes: nodes.into_boxed_slice(), live: 0, reached: Places::default() })
+    }
+}
+
+/// A set of places in a chunk, one bit each.
+#[derive(Default)]
+struct Places {
+    words: [u64; CHUNK / 64],
+    /// Which of the words are not zero.
+    occupied: u16,
+}
+
+impl Places {
+    fn is_empty(&self) -> bool {
+        self.occupied == 0
+    }
+
+    /// Adds a place; true when it is new.
+    #[inline]
+    fn insert(&mut self, at: usize) -> bool {
+        let (word, bit) = (&mut self.words[at / 64], 1 << (at % 64));
+        let new = *word & bit == 0;
+        *word |= bit;
+        self.occupied |= 1 << (at / 64);
+        new
+    }
+
+    /// Takes the last place.
+    #[inline]
+    fn pop(&mut self) -> Option<usize> {
+        let w = 15_usize.checked_sub(self.occupied.leading_zeros() as usize)?;
+        let word = &mut self.words[w];
+        let b = 63 - word.leading_zeros();
+        *word &= !(1 << b);
+        if *word == 0 {
+            self.occupied &= !(1 << w);
+        }
+        Some(64 * w + b as usize)
     }
 }
 
@@ -44,33 +85,65 @@ pub(super) struct Arena {
     live: usize,
     fallible: usize,
     spare: Vec<Chunk>,
+    /// Chunks with nodes that a backward pass has reached and not yet visited, but for the one it is at.
+    reached: BinaryHeap<u64>,
+    /// The chunk that the pass is at.
+    current: u64,
 }
 
-static ARENA: Mutex<Arena> = Mutex::new(Arena { chunks: VecDeque::new(), first: 0, next: 0, live: 0, fallible: 0, spare: Vec::new() });
+static ARENA: ShortMutex<Arena> = ShortMutex::new(Arena {
+    chunks: VecDeque::new(),
+    first: 0,
+    next: 0,
+    live: 0,
+    fallible: 0,
+    spare: Vec::new(),
+    reached: BinaryHeap::new(),
+    current: u64::MAX,
+});
 
-/// The arena, locked. Never run foreign code while holding it, nor drop what may be foreign.
+/// The arena, locked. Its holder runs no code of the user's, waits for no other lock, and drops plain data only.
 #[inline]
-pub(super) fn lock() -> MutexGuard<'static, Arena> {
+pub(super) fn lock() -> ShortMutexGuard<'static, Arena> {
+    gc::changed();
     ARENA.lock()
 }
 
-/// The arena, if nobody holds it.
-pub(super) fn try_lock() -> Option<MutexGuard<'static, Arena>> {
-    ARENA.try_lock()
+/// The arena, locked to look at it alone.
+pub(super) fn look() -> impl std::ops::Deref<Target = Arena> {
+    ARENA.lock()
 }
 
 impl Arena {
+    /// Makes room for the next node, with so many inputs, saved arrays and outputs.
+    ///
+    /// # Errors
+    /// `Memory` when there is none; nothing has changed then.
+    #[inline]
+    pub(super) fn make_room(&mut self, inputs: usize, saved: usize, outs: usize) -> Result<()> {
+        if self.place(self.next).0 == self.chunks.len() {
+            self.extend()?;
+        }
+        if inputs > 2 || saved > 2 || outs > 1 { self.widen(inputs, saved, outs) } else { Ok(()) }
+    }
+
+    /// Makes room in the next node.
+    #[cold]
+    fn widen(&mut self, inputs: usize, saved: usize, outs: usize) -> Result<()> {
+        let node = self.node_mut(self.next);
+        alloc_check::try_reserve_small("record", &mut node.inputs, inputs)?;
+        alloc_check::try_reserve_small("record", &mut node.outs, outs)?;
+        node.saved.try_reserve(saved)
+    }
+
     /// A new node with one handle, to be filled in where it stays: nodes are large, and moving them shows.
-    /// [`Arena::count_fallible`] must follow when it holds user objects.
+    /// [`Arena::make_room`] has come before, and [`Arena::count_fallible`] must follow when it holds user objects.
     #[inline]
     pub(super) fn vacant(&mut self, op: &'static Op) -> (u64, &mut Node) {
         let id = self.next;
         self.next += 1;
         self.live += 1;
         let (place, at) = self.place(id);
-        if place == self.chunks.len() {
-            self.extend();
-        }
         let chunk = self.chunk(place);
         chunk.live += 1;
         let node = &mut chunk.nodes[at];
@@ -79,9 +152,71 @@ impl Arena {
     }
 
     #[cold]
-    fn extend(&mut self) {
-        let chunk = self.spare.pop().unwrap_or_else(Chunk::new);
+    fn extend(&mut self) -> Result<()> {
+        at_fork(AtFork::Arena, &ARENA);
+        self.chunks.try_reserve(1).map_err(|_| alloc_check::exhausted("record"))?;
+        let chunk = self.spare.pop().map_or_else(Chunk::new, Ok)?;
         self.chunks.push_back(Some(chunk));
+        Ok(())
+    }
+
+    /// A backward pass reaches a node: its number in the pass, which is `next` when it is new. The pass holds the lock until
+    /// [`Arena::newest_reached`] has returned all, or calls [`Arena::forget_reached`].
+    ///
+    /// # Errors
+    /// `Memory` when the place cannot be noted.
+    #[inline]
+    pub(super) fn reach(&mut self, id: u64, next: u32) -> Result<u32> {
+        let (c, i) = self.place(id);
+        let number = id / CHUNK as u64;
+        let current = self.current;
+        let chunk = self.chunk(c);
+        let first = chunk.reached.is_empty();
+        if chunk.reached.insert(i) {
+            chunk.nodes[i].number = next;
+            if first && number != current {
+                self.note_chunk(number)?;
+            }
+            return Ok(next);
+        }
+        Ok(chunk.nodes[i].number)
+    }
+
+    /// Notes a chunk of which the first node was reached.
+    #[cold]
+    fn note_chunk(&mut self, number: u64) -> Result<()> {
+        if self.reached.try_reserve(1).is_err() {
+            let (c, _) = self.place(number * CHUNK as u64);
+            self.chunk(c).reached = Places::default();
+            return Err(alloc_check::exhausted("backward"));
+        }
+        self.reached.push(number);
+        Ok(())
+    }
+
+    /// Takes the newest of the nodes that were reached and not taken yet. Inputs are older than what was made of them: what is
+    /// reached later comes later.
+    #[inline]
+    pub(super) fn newest_reached(&mut self) -> Option<u64> {
+        loop {
+            if self.current != u64::MAX {
+                let (c, _) = self.place(self.current * CHUNK as u64);
+                if let Some(i) = self.chunk(c).reached.pop() {
+                    return Some(self.current * CHUNK as u64 + i as u64);
+                }
+            }
+            let Some(next) = self.reached.pop() else {
+                self.current = u64::MAX;
+                return None;
+            };
+            self.current = next;
+        }
+    }
+
+    /// Forgets all nodes that were reached and not taken yet.
+    #[cold]
+    pub(super) fn forget_reached(&mut self) {
+        while self.newest_reached().is_some() {}
     }
 
     #[inline]
@@ -116,20 +251,14 @@ impl Arena {
         &mut self.chunk(c).nodes[i]
     }
 
-    /// The live nodes of which `f` holds.
-    pub(super) fn find(&self, f: impl Fn(&Node) -> bool) -> Vec<u64> {
-        let mut out = Vec::new();
-        for (c, chunk) in (self.first..).zip(&self.chunks) {
-            for (i, node) in (0_u64..).zip(chunk.iter().flat_map(|chunk| &chunk.nodes)) {
-                if node.refs > 0 && f(node) {
-                    out.push(c * CHUNK as u64 + i);
-                }
-            }
-        }
-        out
+    /// All live nodes, oldest first.
+    pub(super) fn nodes(&self) -> impl Iterator<Item = (u64, &Node)> {
+        let chunks = (self.first..).zip(&self.chunks).filter_map(|(c, chunk)| Some((c, chunk.as_ref()?)));
+        let nodes = chunks.flat_map(|(c, chunk)| (c * CHUNK as u64..).zip(&chunk.nodes));
+        nodes.filter(|(_, node)| node.refs > 0)
     }
 
-    /// Whether a node, or any node at that place, still lives.
+    /// Whether a node still lives. Numbers are never given twice.
     pub(super) fn is_alive(&self, id: u64) -> bool {
         let chunk = id / CHUNK as u64;
         if chunk < self.first {
@@ -155,7 +284,7 @@ impl Arena {
         (self.live, nodes.map(Node::saved_bytes).sum())
     }
 
-    /// Takes one count from a node. When that was the last it ends, and its inputs go to `nodes` and `leaves`; where it may hold things
+    /// Takes one count from a node. When that was the last it ends, and its inputs go to `nodes` and `leaves`; where it may hold objects
     /// of the user's it is returned, to end outside the lock.
     #[inline(always)]
     pub(super) fn release(&mut self, id: u64, nodes: &mut SmallVec<[u64; 4]>, leaves: &mut SmallVec<[Arc<Leaf>; 2]>) -> Option<Node> {
@@ -166,7 +295,9 @@ impl Arena {
         if node.refs > 0 {
             return None;
         }
-        let (fallible, plain) = (node.is_fallible(), node.is_plain());
+        let (fallible, count) = (node.is_fallible(), node.inputs.len());
+        // Without memory for its inputs a node is returned, too: ending it must not fail.
+        let plain = node.is_plain() && nodes.try_reserve(count).is_ok() && leaves.try_reserve(count).is_ok();
         if plain {
             for input in &mut node.inputs {
                 match std::mem::replace(input, Input::None) {
@@ -200,7 +331,7 @@ impl Arena {
             return Err(freed_error(node.name(), node.source()));
         }
         if node.refs > 1 {
-            *to = node.part();
+            *to = node.part()?;
             return Ok(());
         }
         node.refs = 0;
@@ -246,9 +377,11 @@ pub(super) fn release(id: u64) {
         // A statement of its own: what is returned ends outside the lock, and so do leaves.
         let node = lock().release(id, &mut work, &mut leaves);
         if let Some(node) = node {
-            node.consumed().for_each(|id| work.push(id));
-            if node.is_fallible() {
-                dispose(node);
+            if work.try_reserve(node.inputs.len()).is_ok() {
+                node.consumed().for_each(|id| work.push(id));
+            } else {
+                // Without memory for the list: each is released with a list of its own.
+                node.consumed().for_each(release);
             }
         }
         drop(leaves);
@@ -256,82 +389,11 @@ pub(super) fn release(id: u64) {
     }
 }
 
-thread_local! {
-    /// Contents with user objects that wait to be dropped: dropping them one inside the other would recurse.
-    static GARBAGE: RefCell<Option<Vec<Node>>> = const { RefCell::new(None) };
-}
-
-/// Drops a node's contents. User objects in it may hold other nodes: when their end is already being seen to further up
-/// the stack, they are left to it.
-#[cold]
-fn dispose(node: Node) {
-    let mut node = Some(node);
-    let nested = GARBAGE.try_with(|g| match &mut *g.borrow_mut() {
-        Some(waiting) => {
-            waiting.extend(node.take());
-            true
-        }
-        none => {
-            *none = Some(Vec::new());
-            false
-        }
-    });
-    if nested == Ok(true) {
-        return;
-    }
-    drop(node);
-    while let Ok(Some(mut more)) = GARBAGE.try_with(|g| g.borrow_mut().as_mut().filter(|w| !w.is_empty()).map(std::mem::take)) {
-        more.clear();
-    }
-    let _ = GARBAGE.try_with(|g| *g.borrow_mut() = None);
-}
-
 /// Tells whoever watches this thread of a new node.
 #[cold]
 pub(super) fn tell_watchers(node: &NodeRef) {
     let info = NodeInfo::of(lock().node(node.0));
     mode::tell_watchers(&NodeInfo { id: node.0, ..info });
-}
-
-/// What a node holds that a garbage collector wants to know of.
-pub enum Owned<'a> {
-    /// A user's rule.
-    Rule(&'a dyn CustomRule),
-    /// A hook.
-    Hook(&'a dyn HookFn),
-}
-
-/// Shows `f` what `node` and the nodes behind it hold, as far as `node`'s one handle alone keeps them alive.
-/// Sees nothing while somebody else holds the arena.
-pub fn visit_owned(node: &NodeRef, f: &mut dyn FnMut(Owned<'_>)) {
-    let Some(arena) = try_lock() else { return };
-    if !arena.has_fallible() {
-        return;
-    }
-    let mut work = vec![node.id()];
-    while let Some(id) = work.pop() {
-        let node = arena.node(id);
-        if node.refs != 1 {
-            continue;
-        }
-        if let Attrs::Custom(rule) = &node.attrs {
-            f(Owned::Rule(&**rule));
-        }
-        for (_, _, hook) in node.extra.iter().flat_map(|e| &e.hooks) {
-            f(Owned::Hook(&**hook));
-        }
-        for held in node.extra.iter().flat_map(|e| &e.held) {
-            for hook in &held.hooks {
-                f(Owned::Hook(&**hook));
-            }
-            let leaf = node.inputs.iter().find_map(|input| if let Input::Leaf(leaf) = input { Some(leaf).filter(|l| held.is_of(l)) } else { None });
-            let own = leaf.filter(|leaf| held.answers(leaf)).and_then(|leaf| leaf.try_hooks());
-            for hook in own.into_iter().flatten() {
-                f(Owned::Hook(&*hook));
-            }
-        }
-        work.extend(node.consumed());
-    }
 }
 
 /// A counted handle of a node.

@@ -3,10 +3,13 @@
 //! Sequence numbers are a topological order, so there is nothing to sort and nothing recurses. Gradients of leaves
 //! are collected at the end, after every rule and hook has run: an error on the way leaves every `.grad` as it was.
 
-use super::cotangent::own;
+use std::sync::Arc;
+
 use super::hooks::{retained_leaf, run_hooks};
+use super::leaf::accumulate_all;
 use super::sweep::Sweep;
 use super::variable::{Edge, Variable};
+use crate::array::alloc_check;
 use crate::error::{Error, Result};
 
 /// How a backward pass goes.
@@ -34,15 +37,21 @@ pub fn backward(root: &Variable) -> Result<()> {
 pub fn backward_with(roots: &[(Variable, Option<Variable>)], inputs: Option<&[Variable]>, options: BackwardOptions) -> Result<()> {
     if let Some(inputs) = inputs {
         let grads = grad(roots, inputs, options)?;
+        let mut ready = alloc_check::with_capacity(inputs.len());
         for (x, g) in inputs.iter().zip(grads) {
-            let Some(g) = g else { continue };
-            match x.edge() {
-                Edge::None | Edge::Lifted(_) => {}
-                Edge::Leaf(leaf) => leaf.accumulate(own(g))?,
-                Edge::Node { node, output } => retained_leaf(node, *output, x).accumulate(own(g))?,
+            match (x.edge(), g) {
+                (Edge::Leaf(leaf), Some(g)) => ready.push((Arc::clone(leaf), g)),
+                (Edge::Node { node, output }, Some(g)) => ready.push((retained_leaf(node, *output, x), g)),
+                (Edge::None | Edge::Lifted(_), _) | (_, None) => {}
             }
         }
-        return Ok(());
+        // A leaf that is named twice collects twice, one after the other.
+        ready.sort_unstable_by_key(|(leaf, _)| leaf.id());
+        let repeated = |i: usize| i > 0 && Arc::ptr_eq(&ready[i].0, &ready[i - 1].0);
+        if !(0..ready.len()).any(repeated) {
+            return accumulate_all(ready, || {});
+        }
+        return ready.into_iter().try_for_each(|one| accumulate_all(alloc_check::collect([one]), || {}));
     }
     let mut sweep = Sweep::new(roots, &[], options)?;
     sweep.run()?;
@@ -61,9 +70,10 @@ pub fn grad(roots: &[(Variable, Option<Variable>)], inputs: &[Variable], options
     }
     let mut sweep = Sweep::new(roots, inputs, options)?;
     sweep.run()?;
-    let targets = std::mem::take(&mut sweep.targets).into_iter();
-    let grads =
-        targets.map(|mut t| t.gradient.take().map_or(Ok(None), |g| run_hooks(&t.hooks, g).map(|g| Some(g.pooled())))).collect::<Result<_>>()?;
+    let mut grads = alloc_check::with_capacity(inputs.len());
+    for mut target in sweep.take_targets() {
+        grads.push(target.gradient.take().map_or(Ok(None), |g| run_hooks(&target.hooks, g).map(|g| Some(g.pooled())))?);
+    }
     sweep.finish();
     Ok(grads)
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::arena::{self, NodeRef};
 use super::leaf::{self, Hook, Leaf};
-use super::node::Node;
 use super::variable::{Edge, Variable};
 use crate::error::{Error, Result, show_shape};
 
@@ -42,38 +41,6 @@ pub fn move_retained(from: &Edge, to: &Edge) {
     arena.node_mut(new.id()).extra.get_or_insert_default().retained.push((*to, place));
 }
 
-/// Gives the nodes that have `leaf` as an input references to a new hook of it.
-pub(super) fn hold_in_nodes(leaf: &Arc<Leaf>, hook: &Hook) {
-    let ids = arena::lock().find(|node| node.shares(leaf) > 0);
-    for id in ids {
-        // Made outside the lock: it may be an object of another language.
-        let (one, mut all) = (hook.again(), None);
-        let mut arena = arena::lock();
-        if !arena.is_alive(id) {
-            continue;
-        }
-        let is_known = |node: &Node| node.extra.iter().flat_map(|e| &e.held).any(|h| h.is_of(leaf));
-        if !is_known(arena.node(id)) {
-            let shares = arena.node(id).shares(leaf);
-            drop(arena);
-            all = Some(leaf.hold(shares));
-            arena = arena::lock();
-            if !arena.is_alive(id) {
-                continue;
-            }
-        }
-        let node = arena.node_mut(id);
-        let before = node.is_fallible();
-        let held = &mut node.extra.get_or_insert_default().held;
-        match all {
-            Some(all) => held.push(all),
-            None => held.iter_mut().filter(|h| h.is_of(leaf)).for_each(|h| h.hooks.push(Arc::clone(&one))),
-        }
-        let after = node.is_fallible();
-        arena.count_fallible(before, after);
-    }
-}
-
 /// Registers a hook on an output of a node.
 pub fn add_node_hook(node: &NodeRef, output: u32, hook: Hook) -> u64 {
     let id = leaf::fresh_id();
@@ -86,16 +53,16 @@ pub fn add_node_hook(node: &NodeRef, output: u32, hook: Hook) -> u64 {
     id
 }
 
-/// Removes a hook of a node.
-pub fn remove_node_hook(node: &NodeRef, id: u64) {
+/// Removes a hook of a node, if the node still lives.
+pub fn remove_node_hook(node: u64, id: u64) {
     let mut arena = arena::lock();
-    let n = arena.node_mut(node.id());
-    let before = n.is_fallible();
-    let mut gone = Vec::new();
-    if let Some(extra) = &mut n.extra {
-        let (keep, drop) = std::mem::take(&mut extra.hooks).into_iter().partition(|(_, i, _)| *i != id);
-        (extra.hooks, gone) = (keep, drop);
+    if !arena.is_alive(node) {
+        return;
     }
+    let n = arena.node_mut(node);
+    let before = n.is_fallible();
+    let hooks = n.extra.as_mut().map(|extra| &mut extra.hooks);
+    let gone: Vec<_> = hooks.into_iter().flat_map(|hooks| hooks.extract_if(.., |(_, i, _)| *i == id)).collect();
     let after = n.is_fallible();
     arena.count_fallible(before, after);
     drop(arena);

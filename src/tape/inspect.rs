@@ -1,11 +1,11 @@
 //! Looking at the tape: what is on it, and what it costs.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use super::arena;
 use super::node::{Input, Node};
-use crate::array::{DType, Shape, pool};
+use crate::array::{DType, Shape, alloc_check, pool};
 use crate::error::show_shape;
 
 /// A description of a recorded operation, taken when it was recorded.
@@ -25,6 +25,27 @@ pub struct NodeInfo {
     pub saved_bytes: usize,
     /// The line of the user's program.
     pub source: Option<Arc<str>>,
+}
+
+/// Text that may be long: it unwinds with the error when there is no memory for it.
+#[derive(Default)]
+struct Text(String);
+
+impl fmt::Write for Text {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        alloc_check::reserve_text(&mut self.0, s.len());
+        self.0.push_str(s);
+        Ok(())
+    }
+}
+
+impl Text {
+    fn of(arguments: fmt::Arguments<'_>) -> String {
+        let mut out = Self::default();
+        // Writing to a text cannot fail.
+        let _ = out.write_fmt(arguments);
+        out.0
+    }
 }
 
 /// Where an input came from.
@@ -48,9 +69,9 @@ impl NodeInfo {
         Self {
             id: 0,
             op: node.name().to_owned(),
-            attrs: format!("{:?}", node.attrs),
-            inputs: node.inputs.iter().map(source).collect(),
-            outputs: node.outs.iter().map(|m| (m.shape.clone(), m.dtype)).collect(),
+            attrs: Text::of(format_args!("{:?}", node.attrs)),
+            inputs: alloc_check::collect(node.inputs.iter().map(source)),
+            outputs: alloc_check::collect(node.outs.iter().map(|m| (m.shape.clone(), m.dtype))),
             saved_bytes: node.saved_bytes(),
             source: node.source().cloned(),
         }
@@ -84,15 +105,14 @@ pub fn op_name(node: &super::NodeRef) -> String {
 /// Recorded operations as text, a line each.
 #[must_use]
 pub fn listing(nodes: &[NodeInfo]) -> String {
-    let mut out = String::new();
+    let mut out = Text::default();
     for n in nodes {
-        let inputs: Vec<String> = n.inputs.iter().map(show_source).collect();
-        let shapes: Vec<String> = n.outputs.iter().map(|(s, d)| format!("{d}{}", show_shape(s))).collect();
+        let inputs: Vec<String> = alloc_check::collect(n.inputs.iter().map(show_source));
+        let shapes: Vec<String> = alloc_check::collect(n.outputs.iter().map(|(s, d)| format!("{d}{}", show_shape(s))));
         let line = n.source.as_ref().map(|s| format!("  {s}")).unwrap_or_default();
-        // Writing to a string cannot fail.
         let _ = writeln!(out, "%{} = {}({}) -> {}  saves {} B{line}", n.id, n.op, inputs.join(", "), shapes.join(", "), n.saved_bytes);
     }
-    out
+    out.0
 }
 
 fn show_source(s: &Source) -> String {
@@ -106,7 +126,8 @@ fn show_source(s: &Source) -> String {
 /// Recorded operations in Graphviz's DOT language.
 #[must_use]
 pub fn to_dot(nodes: &[NodeInfo]) -> String {
-    let mut out = String::from("digraph tape {\n  rankdir=TB;\n  node [shape=box, fontname=\"Helvetica\"];\n");
+    let mut out = Text::default();
+    let _ = out.write_str("digraph tape {\n  rankdir=TB;\n  node [shape=box, fontname=\"Helvetica\"];\n");
     let mut leaves: Vec<u64> = Vec::new();
     for n in nodes {
         let shape = n.outputs.first().map(|(s, _)| show_shape(s)).unwrap_or_default();
@@ -119,7 +140,7 @@ pub fn to_dot(nodes: &[NodeInfo]) -> String {
                 }
                 Source::Leaf(id, shape) => {
                     if !leaves.contains(id) {
-                        leaves.push(*id);
+                        alloc_check::push(&mut leaves, *id);
                         let _ = writeln!(
                             out,
                             "  leaf{id} [shape=ellipse, style=filled, fillcolor=lightblue, label=\"leaf {id}\\n{}\"];",
@@ -131,6 +152,6 @@ pub fn to_dot(nodes: &[NodeInfo]) -> String {
             }
         }
     }
-    out.push_str("}\n");
-    out
+    let _ = out.write_str("}\n");
+    out.0
 }

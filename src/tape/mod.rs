@@ -6,6 +6,7 @@ mod arena;
 mod backward;
 mod cotangent;
 mod definition;
+pub mod gc;
 mod hooks;
 mod inspect;
 mod leaf;
@@ -18,7 +19,7 @@ mod sweep;
 mod variable;
 mod work;
 
-pub use arena::{NodeRef, Owned, visit_owned};
+pub use arena::NodeRef;
 pub use backward::{BackwardOptions, backward, backward_with, grad};
 pub use hooks::{add_node_hook, find_retained, move_retained, remove_node_hook, retained_leaf};
 pub use inspect::{NodeInfo, Source, TapeStats, listing, op_name, tape_stats, to_dot};

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::{Arc, OnceLock};
 
 use super::inspect::NodeInfo;
+use crate::array::alloc_check;
 
 /// Operations are recorded.
 const RECORDING: u8 = 1;
@@ -124,5 +125,5 @@ pub(super) fn is_watched() -> bool {
 }
 
 pub(super) fn tell_watchers(info: &NodeInfo) {
-    WATCHERS.with_borrow_mut(|all| all.iter_mut().for_each(|w| w.push(info.clone())));
+    WATCHERS.with_borrow_mut(|all| all.iter_mut().for_each(|w| alloc_check::push(w, info.clone())));
 }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::leaf::{Held, Hook, Leaf};
+use super::leaf::{Hook, Leaf};
 use super::saved::Saved;
 use super::step::{Grads, Step};
-use crate::array::{Array, DType, Shape, dims};
+use crate::array::{Array, DType, Shape, alloc_check, dims};
 use crate::error::{Error, Result};
 
 pub use super::primitive::Primitive as Op;
@@ -80,6 +80,15 @@ impl Attrs {
             Self::Freed(name) => Some(name),
             Self::None | Self::Scalars(_) | Self::Ints(_) | Self::Data(_) | Self::Set(_) => None,
         }
+    }
+
+    /// A copy; a list of numbers may be long.
+    fn try_clone(&self) -> Result<Self> {
+        let Self::Ints(ints) = self else { return Ok(self.clone()) };
+        let mut out = Vec::new();
+        alloc_check::try_reserve("backward", &mut out, ints.len())?;
+        out.extend_from_slice(ints);
+        Ok(Self::Ints(out.into_boxed_slice()))
     }
 
     /// Takes all but a user's name for messages.
@@ -164,7 +173,7 @@ pub(super) enum Input {
 }
 
 /// What few nodes have.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Extra {
     /// The line of the user's program.
     pub(super) source: Option<Arc<str>>,
@@ -172,15 +181,6 @@ pub(super) struct Extra {
     pub(super) hooks: Vec<(u32, u64, Hook)>,
     /// Where the gradient of an output is kept.
     pub(super) retained: Vec<(u32, Arc<Leaf>)>,
-    /// Hooks of the leaves among its inputs.
-    pub(super) held: Vec<Held>,
-}
-
-impl Clone for Extra {
-    /// For a pass, which is no owner: without what is held.
-    fn clone(&self) -> Self {
-        Self { source: self.source.clone(), hooks: self.hooks.clone(), retained: self.retained.clone(), held: Vec::new() }
-    }
 }
 
 /// One recorded operation. A place for one that holds none is empty, but for its name.
@@ -193,6 +193,8 @@ pub(super) struct Node {
     pub(super) extra: Option<Box<Extra>>,
     /// Handles and consumers; nobody lives here when there are none.
     pub(super) refs: u32,
+    /// Its number in the backward pass that reached it last; read and written while that pass marks.
+    pub(super) number: u32,
     pub(super) freed: bool,
 }
 
@@ -209,6 +211,7 @@ impl Default for Node {
             outs: SmallVec::new(),
             extra: None,
             refs: 0,
+            number: 0,
             freed: false,
         }
     }
@@ -216,7 +219,7 @@ impl Default for Node {
 
 impl Node {
     /// Drops all that it holds.
-    #[inline]
+    #[inline(always)]
     pub(super) fn clear(&mut self) {
         // Asking first is shorter than ending what is not there.
         if !matches!(self.attrs, Attrs::None) {
@@ -231,32 +234,39 @@ impl Node {
     }
 
     /// Takes one count and what a pass needs; what stays is freed, a name for messages.
+    ///
+    /// # Errors
+    /// `Memory` when there is none for a copy of what stays; then nothing changes.
     #[cold]
-    pub(super) fn part(&mut self) -> Self {
+    pub(super) fn part(&mut self) -> Result<Self> {
+        let outs = try_clone(&self.outs)?;
         self.refs -= 1;
         self.freed = true;
-        Self {
+        Ok(Self {
             op: self.op,
             attrs: self.attrs.take(),
             inputs: std::mem::take(&mut self.inputs),
             saved: std::mem::take(&mut self.saved),
-            outs: self.outs.clone(),
+            outs,
             extra: self.extra.clone(),
             ..Self::default()
-        }
+        })
     }
 
     /// What a pass needs, which stays here, too.
-    pub(super) fn copy(&self) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// `Memory` when there is none for it.
+    pub(super) fn copy(&self) -> Result<Self> {
+        Ok(Self {
             op: self.op,
-            attrs: self.attrs.clone(),
-            inputs: self.inputs.clone(),
-            saved: self.saved.clone(),
-            outs: self.outs.clone(),
+            attrs: self.attrs.try_clone()?,
+            inputs: try_clone(&self.inputs)?,
+            saved: self.saved.try_clone()?,
+            outs: try_clone(&self.outs)?,
             extra: self.extra.clone(),
             ..Self::default()
-        }
+        })
     }
 
     /// The name that messages use.
@@ -271,19 +281,15 @@ impl Node {
     /// Whether it holds objects of the user's: running them can raise an error.
     #[inline]
     pub(super) fn is_fallible(&self) -> bool {
-        matches!(self.attrs, Attrs::Custom(_)) || self.extra.as_ref().is_some_and(|e| !e.hooks.is_empty() || !e.held.is_empty())
+        matches!(self.attrs, Attrs::Custom(_)) || self.extra.as_ref().is_some_and(|e| !e.hooks.is_empty())
     }
 
-    /// Whether all that it holds, but for its inputs, is ours: such a node may end anywhere.
+    /// Whether it owns, besides its inputs, only plain data and buffers that go to this thread's cache: such a node may be dropped
+    /// under the arena's lock.
     #[inline]
     pub(super) fn is_plain(&self) -> bool {
         let attrs = matches!(self.attrs, Attrs::None | Attrs::Scalars(_) | Attrs::Ints(_) | Attrs::Set(_));
-        attrs && self.extra.is_none() && self.saved.arrays().iter().all(|array| array.storage().is_pooled())
-    }
-
-    /// How often `leaf` is its input.
-    pub(super) fn shares(&self, leaf: &Arc<Leaf>) -> usize {
-        self.inputs.iter().filter(|input| matches!(input, Input::Leaf(l) if Arc::ptr_eq(l, leaf))).count()
+        attrs && self.extra.is_none() && self.saved.arrays().iter().all(|array| array.storage().is_small())
     }
 
     /// The nodes whose outputs it was given.
@@ -294,6 +300,14 @@ impl Node {
     pub(super) fn saved_bytes(&self) -> usize {
         self.saved.arrays().iter().map(Array::nbytes).sum()
     }
+}
+
+/// A copy of a list that may be long.
+pub(super) fn try_clone<T: Clone, const N: usize>(list: &SmallVec<[T; N]>) -> Result<SmallVec<[T; N]>> {
+    let mut out = SmallVec::new();
+    alloc_check::try_reserve_small("backward", &mut out, list.len())?;
+    out.extend(list.iter().cloned());
+    Ok(out)
 }
 
 /// The message for a second walk through a freed graph.

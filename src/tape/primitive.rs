@@ -347,7 +347,7 @@ fn apply_tracked(p: &'static Primitive, inputs: &[Operand<'_>], attrs: &dyn Attr
     let mut call = Call::new(p, inputs, attrs, true);
     (p.eval)(&mut call)?;
     match call.outputs.pop() {
-        Some(out) => Ok(variable::record_one(p, inputs, out, attrs)),
+        Some(out) => variable::record_one(p, inputs, out, attrs),
         None => no_result(p),
     }
 }
@@ -364,7 +364,7 @@ pub fn apply_all(p: &'static Primitive, inputs: &[Operand<'_>], attrs: &dyn Attr
     let mut call = Call::new(p, inputs, attrs, tracked && variable::records(p));
     (p.eval)(&mut call)?;
     if call.is_recorded {
-        return Ok(variable::record_all(p, inputs, call.outputs, attrs));
+        return variable::record_all(p, inputs, call.outputs, attrs);
     }
     Ok(call.outputs.into_iter().map(Variable::from).collect())
 }
@@ -393,7 +393,7 @@ pub fn apply_update(p: &'static Primitive, x: Variable, rest: &[Operand<'_>], at
     }
     // Recording looks at the place of operand 0 on the tape only.
     let before = Variable::with_edge(out.clone(), edge);
-    Ok(variable::record_one(p, &in_front(Operand::Variable(&before), rest), out, attrs))
+    variable::record_one(p, &in_front(Operand::Variable(&before), rest), out, attrs)
 }
 
 fn in_front<'a>(first: Operand<'a>, rest: &[Operand<'a>]) -> SmallVec<[Operand<'a>; 3]> {

@@ -2,7 +2,9 @@
 
 use smallvec::SmallVec;
 
-use crate::array::Array;
+use super::node::try_clone;
+use crate::array::{Array, alloc_check};
+use crate::error::Result;
 
 /// Which value of the operation a saved array is: its kind above its place. None is zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +67,12 @@ impl Roles {
         self.count += 1;
     }
 
+    /// How many there are.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.count
+    }
+
     /// All of them. By their numbers: with `chain` of the word and the list, recording and backward took 5 % longer.
     #[inline(always)]
     pub(super) fn iter(&self) -> impl Iterator<Item = Role> {
@@ -84,7 +92,7 @@ impl Roles {
 /// The arrays that the gradient rule needs, in memory that no one writes (see [`Array::kept`]).
 ///
 /// Roles have their own list, so that the elements of both lists are moved in registers.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(super) struct Saved {
     roles: Roles,
     arrays: SmallVec<[Array; 2]>,
@@ -95,6 +103,11 @@ impl Saved {
     #[inline(always)]
     pub(super) fn push(&mut self, array: Array) {
         self.arrays.push(array);
+    }
+
+    /// Makes room for so many arrays.
+    pub(super) fn try_reserve(&mut self, count: usize) -> Result<()> {
+        alloc_check::try_reserve_small("record", &mut self.arrays, count)
     }
 
     /// What the arrays that were pushed are. It is moved from `roles`, which is of no use afterwards.
@@ -122,6 +135,11 @@ impl Saved {
         &self.arrays
     }
 
+    /// A copy; an error when there is no memory for it.
+    pub(super) fn try_clone(&self) -> Result<Self> {
+        Ok(Self { roles: self.roles.clone(), arrays: try_clone(&self.arrays)? })
+    }
+
     #[inline]
     pub(super) fn clear(&mut self) {
         self.roles.clear();
@@ -144,7 +162,7 @@ mod tests {
     fn many_are_saved() {
         let mut saved = Saved::default();
         (0..40).for_each(|i| saved.push_with(Role::input(i), Array::scalar(f64::from(i))));
-        let copy = saved.clone();
+        let copy = saved.try_clone().unwrap();
         saved.clear();
         assert!((0..40).all(|i| copy.get(Role::input(i)).is_some_and(|a| a.to_vec::<f64>() == [f64::from(i)])));
         assert!(saved.get(Role::input(0)).is_none());

@@ -22,14 +22,14 @@ pub fn one_gradient(g: Variable) -> Grads {
 
 /// Where gradients on their way are collected.
 pub(super) trait Sink {
-    /// What `input` has collected, if that can be added to.
-    fn sum(&mut self, input: &Input) -> Option<&mut Array>;
+    /// What input `i` has collected, if that can be added to.
+    fn sum(&mut self, i: usize) -> Option<&mut Array>;
     /// Takes it.
-    fn take(&mut self, input: &Input) -> Option<Array>;
+    fn take(&mut self, i: usize) -> Option<Array>;
     /// As [`Sink::take`], with its history, in a pass that is recorded.
-    fn take_recorded(&mut self, input: &Input) -> Option<Variable>;
-    /// A gradient reaches `input`.
-    fn arrive(&mut self, input: &Input, g: Array);
+    fn take_recorded(&mut self, i: usize) -> Option<Variable>;
+    /// A gradient reaches input `i`.
+    fn arrive(&mut self, i: usize, g: Array);
 }
 
 /// One step of a backward pass: what a gradient rule gets to see.
@@ -83,13 +83,13 @@ impl<'a> Step<'a> {
     /// shape, nobody else holds it, and the gradient need not be seen by itself.
     #[inline]
     pub fn collects(&mut self, i: usize, shape: &[usize]) -> bool {
-        self.sink.sum(&self.work.node.inputs[i]).is_some_and(|sum| same(sum.shape(), shape))
+        self.sink.sum(i).is_some_and(|sum| same(sum.shape(), shape))
     }
 
     /// What input `i` has collected, where it [can be added to](Step::collects).
     #[inline]
     pub fn sum(&mut self, i: usize) -> &mut Array {
-        match self.sink.sum(&self.work.node.inputs[i]) {
+        match self.sink.sum(i) {
             Some(sum) => sum,
             None => unreachable!("{}: what was collected is still there", self.work.node.op.name),
         }
@@ -99,12 +99,12 @@ impl<'a> Step<'a> {
     /// must contain it. So a rule adds where the sum lies, instead of making an array that is then added. `None` when there
     /// is nothing yet, and while the rule is recorded.
     pub fn collected(&mut self, i: usize) -> Option<Array> {
-        self.sink.take(&self.work.node.inputs[i])
+        self.sink.take(i)
     }
 
     /// As [`Step::collected_or_zeros`] in a pass that is recorded. The array may still be shared.
     pub fn recorded_or_zeros(&mut self, i: usize) -> Variable {
-        self.sink.take_recorded(&self.work.node.inputs[i]).unwrap_or_else(|| {
+        self.sink.take_recorded(i).unwrap_or_else(|| {
             let meta = self.meta(i);
             Array::zeros(&meta.shape, meta.dtype).into()
         })
@@ -131,7 +131,7 @@ impl<'a> Step<'a> {
             Some(meta) if g.dtype() == meta.dtype && same(g.shape(), &meta.shape) => g,
             Some(_) => self.work.fit(i, g.into())?.into_array(),
         };
-        self.sink.arrive(&self.work.node.inputs[i], g);
+        self.sink.arrive(i, g);
         Ok(())
     }
 
@@ -258,7 +258,7 @@ pub struct Saver<'a> {
     pub(super) attrs: Attrs,
 }
 
-impl Saver<'_> {
+impl<'a> Saver<'a> {
     /// Whether input `i` is tracked.
     #[must_use]
     pub fn needs(&self, i: usize) -> bool {
@@ -302,12 +302,20 @@ impl Saver<'_> {
         self.attrs = attrs;
     }
 
+    /// How many arrays are kept.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.roles.len() + self.extras.len()
+    }
+
     #[inline]
     fn keep(&mut self, role: Role) {
         if !self.array(role).storage().is_pooled() {
             return self.keep_lent(role);
         }
-        if let Some(compact) = self.array(role).compact_part() {
+        if self.array(role).is_part()
+            && let Some(compact) = self.array(role).compact_part()
+        {
             self.extras.push((role, compact));
             return;
         }
@@ -322,7 +330,7 @@ impl Saver<'_> {
     }
 
     #[inline]
-    fn array(&self, role: Role) -> &Array {
+    fn array(&self, role: Role) -> &'a Array {
         let (is_output, i) = role.place();
         if is_output {
             return &self.outs[i];

@@ -1,36 +1,62 @@
 //! One pass: marks what the roots reach, then runs rules from the newest node to the oldest.
+//!
+//! Marking happens under one lock of the arena and costs what it reaches. It gives every reached node a number, and every
+//! input of a node the place where its gradient is collected, so running the rules looks nothing up.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use smallvec::SmallVec;
-
-use super::arena;
+use super::arena::{self, Arena};
 use super::backward::BackwardOptions;
-use super::cotangent::{Collected, Cotangents, own, seed};
+use super::cotangent::{Collected, Cotangents, seed};
 use super::hooks::run_hooks;
-use super::leaf::{Hook, Leaf};
+use super::leaf::{Hook, Leaf, accumulate_all};
 use super::mode;
 use super::node::{Input, freed_error};
 use super::step::{Grads, Sink};
 use super::variable::{Edge, Variable};
 use super::work::{Work, free_if_alive};
-use crate::array::Array;
+use crate::array::{Array, alloc_check};
 use crate::error::Result;
 
 /// A value whose gradient was asked for.
 pub(super) struct Target {
     edge: Edge,
+    place: Place,
+    /// The next target that is an output of the same node.
+    next: u32,
     pub(super) gradient: Collected,
     pub(super) hooks: Vec<Hook>,
 }
 
-/// States of a node in the window of marks; from `FIRST` on, a place in the pool of cotangents.
-const UNSEEN: u32 = 0;
-const SKIPPED: u32 = 1;
-const REACHED: u32 = 2;
-const FIRST: u32 = 3;
-/// Nodes for which there is room at first, and by how many marks are made.
+/// Where the gradient of a value is collected.
+#[derive(Clone, Copy)]
+enum Place {
+    /// Nowhere: it is not wanted.
+    None,
+    /// With the leaf of that number.
+    Leaf(u32),
+    /// With an output of the reached node of that number.
+    Node { at: u32, output: u32 },
+}
+
+/// A node that the roots reach, counted by this pass.
+struct Reached {
+    id: u64,
+    /// [`SKIPPED`] or [`WAITING`]; from [`FIRST`] on, a place in the pool of cotangents.
+    state: u32,
+    /// The first target that is an output of it, or [`NONE`].
+    target: u32,
+}
+
+/// No gradient is wanted.
+const SKIPPED: u32 = 0;
+/// No gradient has arrived yet.
+const WAITING: u32 = 1;
+const FIRST: u32 = 2;
+/// The end of a list of targets.
+const NONE: u32 = u32::MAX;
+/// Nodes for which there is room at first.
 const ROOM: usize = 64;
 
 /// One pass.
@@ -40,12 +66,15 @@ pub(super) struct Sweep {
     pub(super) targets: Vec<Target>,
     leaves: Vec<(Arc<Leaf>, Collected)>,
     retained: Vec<(Arc<Leaf>, Variable)>,
-    /// Reached nodes, newest first, each counted by this sweep.
-    order: Vec<u64>,
+    /// In the order in which they were found.
+    reached: Vec<Reached>,
+    /// Numbers of the reached nodes, newest first.
+    order: Vec<u32>,
     done: usize,
-    top: u64,
-    /// State of node `top - i`.
-    marks: Vec<u32>,
+    /// Where the inputs' gradients are collected, node after node in that order.
+    places: Vec<Place>,
+    /// Where the places of the node at work begin.
+    base: usize,
     pool: Vec<Cotangents>,
     unused: Vec<u32>,
     free_late: bool,
@@ -53,202 +82,223 @@ pub(super) struct Sweep {
     watched: bool,
 }
 
+/// Adds to a list; an error when there is no memory for it.
+#[inline(always)]
+fn push<T>(list: &mut Vec<T>, item: T) -> Result<()> {
+    if list.len() == list.capacity() {
+        alloc_check::try_reserve("backward", list, 1)?;
+    }
+    list.push(item);
+    Ok(())
+}
+
+/// The number of the next item of a list.
+#[inline(always)]
+fn number<T>(list: &[T]) -> u32 {
+    u32::try_from(list.len()).unwrap_or(NONE - 1)
+}
+
 impl Sweep {
     pub(super) fn new(roots: &[(Variable, Option<Variable>)], inputs: &[Variable], options: BackwardOptions) -> Result<Self> {
         static STAMP: AtomicU64 = AtomicU64::new(1);
-        let seeds: Vec<Variable> = roots.iter().map(|(root, g)| seed(root, g.as_ref())).collect::<Result<_>>()?;
+        let mut seeds = alloc_check::with_capacity(roots.len());
+        for (root, g) in roots {
+            seeds.push(seed(root, g.as_ref())?);
+        }
         let target = |x: &Variable| {
             let hooks = if let Edge::Leaf(leaf) = x.edge() { leaf.hooks() } else { Vec::new() };
-            Target { edge: x.edge().clone(), gradient: Collected::default(), hooks }
+            Target { edge: x.edge().clone(), place: Place::None, next: NONE, gradient: Collected::default(), hooks }
         };
         let mut sweep = Self {
             stamp: STAMP.fetch_add(1, Ordering::Relaxed) << 32,
             options,
-            targets: inputs.iter().map(target).collect(),
+            targets: alloc_check::collect(inputs.iter().map(target)),
             leaves: Vec::new(),
             retained: Vec::new(),
-            order: Vec::with_capacity(ROOM),
+            reached: alloc_check::with_capacity(ROOM),
+            order: alloc_check::with_capacity(ROOM),
             done: 0,
-            top: 0,
-            marks: Vec::new(),
+            places: alloc_check::with_capacity(2 * ROOM),
+            base: 0,
             pool: Vec::new(),
             unused: Vec::new(),
             free_late: false,
             watched: mode::is_anomaly(),
         };
-        sweep.mark(roots)?;
-        for ((root, _), g) in roots.iter().zip(seeds) {
-            let input = match root.edge() {
-                Edge::None | Edge::Lifted(_) => Input::None,
-                Edge::Leaf(leaf) => Input::Leaf(Arc::clone(leaf)),
-                Edge::Node { node, output } => Input::Node { id: node.id(), output: *output },
-            };
-            sweep.arrive_variable(&input, g)?;
+        let mut places = alloc_check::with_capacity(roots.len());
+        sweep.mark(roots, &mut places)?;
+        for (place, g) in places.into_iter().zip(seeds) {
+            sweep.arrive_variable(place, g)?;
         }
         Ok(sweep)
     }
 
-    /// Finds what the roots reach and counts it; with targets, drops what leads to none of them.
-    fn mark(&mut self, roots: &[(Variable, Option<Variable>)]) -> Result<()> {
-        let ids = roots.iter().filter_map(|(r, _)| if let Edge::Node { node, .. } = r.edge() { Some(node.id()) } else { None });
-        let ids: SmallVec<[u64; 2]> = ids.collect();
-        let Some(&top) = ids.iter().max() else { return Ok(()) };
-        self.top = top;
+    /// Finds what the roots reach and counts it; with targets, drops what leads to none of them. `places` has room for one
+    /// of each root.
+    fn mark(&mut self, roots: &[(Variable, Option<Variable>)], places: &mut Vec<Place>) -> Result<()> {
         let mut arena = arena::lock();
-        let (mut pending, mut hooked) = (0, false);
-        for id in ids {
-            pending += usize::from(self.reach(id));
-        }
-        let mut i = 0;
-        while pending > 0 {
-            if self.marks[i] == REACHED {
-                pending -= 1;
-                let id = top - i as u64;
-                let node = arena.node_mut(id);
-                if node.freed {
-                    let error = freed_error(node.name(), node.source());
-                    drop(arena);
-                    return Err(error);
-                }
-                node.refs += 1;
-                self.order.push(id);
-                for input in &node.inputs {
-                    match input {
-                        Input::None | Input::Number(_) => {}
-                        Input::Leaf(leaf) => hooked |= leaf.has_hooks(),
-                        Input::Node { id, .. } => pending += usize::from(self.reach(*id)),
-                    }
-                }
-            }
-            i += 1;
-        }
+        let hooked = self.walk(&mut arena, roots, places).inspect_err(|_| arena.forget_reached())?;
         // What may fail half-way, and what may refer to a node while its rule is recorded, frees nothing before the end.
         let may_fail = hooked || arena.has_fallible() || self.watched;
         self.free_late = !self.options.retain_graph && (self.options.create_graph || may_fail);
         if !self.targets.is_empty() {
+            self.find_node_targets(&arena);
             self.skip_side_branches(&arena);
         }
         Ok(())
     }
 
-    /// Marks a node; true when it is new.
-    fn reach(&mut self, id: u64) -> bool {
-        let at = self.at(id);
-        if at >= self.marks.len() {
-            self.marks.resize(at + ROOM, UNSEEN);
+    /// Numbers what the roots reach, newest first; true when a leaf among it has hooks.
+    fn walk(&mut self, arena: &mut Arena, roots: &[(Variable, Option<Variable>)], places: &mut Vec<Place>) -> Result<bool> {
+        for k in 0..self.targets.len() {
+            if let Edge::Leaf(leaf) = &self.targets[k].edge {
+                let leaf = Arc::clone(leaf);
+                self.targets[k].place = self.add_leaf(&leaf)?;
+            }
         }
-        let new = self.marks[at] == UNSEEN;
-        if new {
-            self.marks[at] = REACHED;
+        for (root, _) in roots {
+            places.push(match root.edge() {
+                Edge::None | Edge::Lifted(_) => Place::None,
+                Edge::Leaf(leaf) => self.place_of_leaf(leaf)?,
+                Edge::Node { node, output } => self.reach(arena, node.id(), *output)?,
+            });
         }
-        new
+        let mut hooked = false;
+        while let Some(id) = arena.newest_reached() {
+            let node = arena.node_mut(id);
+            if node.freed {
+                return Err(freed_error(node.name(), node.source()));
+            }
+            push(&mut self.order, node.number)?;
+            node.refs += 1;
+            for i in 0..node.inputs.len() {
+                let place = match &arena.node(id).inputs[i] {
+                    Input::None | Input::Number(_) => Place::None,
+                    Input::Leaf(leaf) => {
+                        hooked |= leaf.has_hooks();
+                        self.place_of_leaf(leaf)?
+                    }
+                    &Input::Node { id, output } => self.reach(arena, id, output)?,
+                };
+                push(&mut self.places, place)?;
+            }
+        }
+        Ok(hooked)
     }
 
-    fn at(&self, id: u64) -> usize {
-        usize::try_from(self.top - id).unwrap_or(usize::MAX)
+    /// The place of an output of a node, which is reached now.
+    #[inline]
+    fn reach(&mut self, arena: &mut Arena, id: u64, output: u32) -> Result<Place> {
+        let next = number(&self.reached);
+        let at = arena.reach(id, next)?;
+        if at == next {
+            push(&mut self.reached, Reached { id, state: WAITING, target: NONE })?;
+        }
+        Ok(Place::Node { at, output })
     }
 
-    /// From the oldest node up: a node is needed when it is a target or one of its inputs is needed.
-    fn skip_side_branches(&mut self, arena: &arena::Arena) {
-        for k in (0..self.order.len()).rev() {
-            let id = self.order[k];
-            let leads = arena.node(id).inputs.iter().any(|input| self.wants(input));
-            let is_target = self.targets.iter().any(|t| matches!(&t.edge, Edge::Node { node, .. } if node.id() == id));
-            if !leads && !is_target {
-                let at = self.at(id);
-                self.marks[at] = SKIPPED;
+    /// The place of a leaf, unless it was frozen since it was recorded. With targets, those are the only leaves that have one.
+    #[inline]
+    fn place_of_leaf(&mut self, leaf: &Arc<Leaf>) -> Result<Place> {
+        // Marks are written under the arena's lock: no other pass comes between.
+        let mark = leaf.mark.load(Ordering::Relaxed);
+        if mark & !0xffff_ffff == self.stamp {
+            return Ok(Place::Leaf((mark & 0xffff_ffff) as u32));
+        }
+        if self.targets.is_empty() && leaf.requires_grad() { self.add_leaf(leaf) } else { Ok(Place::None) }
+    }
+
+    fn add_leaf(&mut self, leaf: &Arc<Leaf>) -> Result<Place> {
+        let mark = leaf.mark.load(Ordering::Relaxed);
+        if mark & !0xffff_ffff == self.stamp {
+            return Ok(Place::Leaf((mark & 0xffff_ffff) as u32));
+        }
+        let at = number(&self.leaves);
+        push(&mut self.leaves, (Arc::clone(leaf), Collected::default()))?;
+        leaf.mark.store(self.stamp | u64::from(at), Ordering::Relaxed);
+        Ok(Place::Leaf(at))
+    }
+
+    /// Lists with each reached node the targets that are its outputs.
+    fn find_node_targets(&mut self, arena: &Arena) {
+        for (k, target) in (0..).zip(&mut self.targets) {
+            let Edge::Node { node, .. } = &target.edge else { continue };
+            // A number that another pass left behind belongs to another node here, or to none.
+            let found = self.reached.get_mut(arena.node(node.id()).number as usize).filter(|reached| reached.id == node.id());
+            if let Some(reached) = found {
+                target.next = std::mem::replace(&mut reached.target, k);
             }
         }
     }
 
-    /// Whether the gradient of `input` is wanted.
-    fn wants(&self, input: &Input) -> bool {
-        match input {
-            Input::None | Input::Number(_) => false,
-            Input::Leaf(leaf) if self.targets.is_empty() => leaf.requires_grad(),
-            Input::Leaf(leaf) => self.targets.iter().any(|t| matches!(&t.edge, Edge::Leaf(l) if Arc::ptr_eq(l, leaf))),
-            Input::Node { id, .. } => self.marks[self.at(*id)] != SKIPPED,
+    /// From the oldest node up: a node is needed when it is a target or one of its inputs is needed.
+    fn skip_side_branches(&mut self, arena: &Arena) {
+        let mut end = self.places.len();
+        for &at in self.order.iter().rev() {
+            let start = end - arena.node(self.reached[at as usize].id).inputs.len();
+            let mut leads = false;
+            for place in &mut self.places[start..end] {
+                if matches!(*place, Place::Node { at, .. } if self.reached[at as usize].state == SKIPPED) {
+                    *place = Place::None;
+                }
+                leads |= !matches!(place, Place::None);
+            }
+            let reached = &mut self.reached[at as usize];
+            if !leads && reached.target == NONE {
+                reached.state = SKIPPED;
+            }
+            end = start;
         }
     }
 
     /// A gradient that may be recorded reaches a value.
-    fn arrive_variable(&mut self, input: &Input, g: Variable) -> Result<()> {
+    fn arrive_variable(&mut self, place: Place, g: Variable) -> Result<()> {
         if !self.options.create_graph {
-            self.arrive(input, g.into_array());
+            if let Some(sum) = self.sum_at(place) {
+                sum.add(g.into_array());
+            }
             return Ok(());
         }
-        if let Input::Leaf(leaf) = input
-            && !self.targets.is_empty()
-        {
-            return self.targets_at(leaf).try_for_each(|sum| sum.add_recorded(g.clone()));
-        }
-        self.place_of(input).map_or(Ok(()), |sum| sum.add_recorded(g))
+        self.sum_at(place).map_or(Ok(()), |sum| sum.add_recorded(g))
     }
 
-    /// Where a rule may look for what `input` has collected.
+    /// Where a rule may look for what input `i` of the node at work has collected.
     #[inline]
-    fn collected(&mut self, input: &Input) -> Option<&mut Collected> {
+    fn collected(&mut self, i: usize) -> Option<&mut Collected> {
         // Such gradients must be seen by themselves.
         if self.options.create_graph || self.watched {
             return None;
         }
-        match input {
-            Input::None | Input::Number(_) => None,
-            Input::Leaf(leaf) if !self.targets.is_empty() => {
-                let mut all = self.targets_at(leaf);
-                let first = all.next();
-                if all.next().is_some() { None } else { first }
-            }
-            Input::Leaf(leaf) => Some(self.place_of_leaf(leaf)),
-            Input::Node { id, output } => match self.marks[self.at(*id)] {
-                UNSEEN | SKIPPED | REACHED => None,
-                mark => self.pool[(mark - FIRST) as usize].get_mut(*output as usize),
+        match self.places[self.base + i] {
+            Place::None => None,
+            Place::Leaf(at) => Some(&mut self.leaves[at as usize].1),
+            Place::Node { at, output } => match self.reached[at as usize].state {
+                SKIPPED | WAITING => None,
+                state => self.pool[(state - FIRST) as usize].get_mut(output as usize),
             },
         }
     }
 
-    /// Where the targets that are `leaf` collect their gradient.
-    fn targets_at(&mut self, leaf: &Arc<Leaf>) -> impl Iterator<Item = &mut Collected> {
-        self.targets.iter_mut().filter(move |t| matches!(&t.edge, Edge::Leaf(l) if Arc::ptr_eq(l, leaf))).map(|t| &mut t.gradient)
-    }
-
-    /// Where a value's gradient is collected: nowhere when nobody wants it.
-    fn place_of(&mut self, input: &Input) -> Option<&mut Collected> {
-        match input {
-            Input::None | Input::Number(_) => None,
-            Input::Leaf(leaf) => Some(self.place_of_leaf(leaf)),
-            Input::Node { id, output } => {
-                let at = self.at(*id);
-                if self.marks[at] == SKIPPED {
-                    return None;
+    /// What is collected at a place; `None` where nothing is wanted.
+    #[inline]
+    fn sum_at(&mut self, place: Place) -> Option<&mut Collected> {
+        match place {
+            Place::None => None,
+            Place::Leaf(at) => Some(&mut self.leaves[at as usize].1),
+            Place::Node { at, output } => {
+                let mut state = self.reached[at as usize].state;
+                if state < FIRST {
+                    if state == SKIPPED {
+                        return None;
+                    }
+                    state = FIRST + self.unused.pop().unwrap_or_else(|| new_cotangents(&mut self.pool));
+                    self.reached[at as usize].state = state;
                 }
-                if self.marks[at] == REACHED {
-                    let place = self.unused.pop().unwrap_or_else(|| {
-                        self.pool.push(Cotangents::new());
-                        u32::try_from(self.pool.len() - 1).unwrap_or(u32::MAX)
-                    });
-                    self.marks[at] = FIRST + place;
-                }
-                let slots = &mut self.pool[(self.marks[at] - FIRST) as usize];
-                let output = *output as usize;
-                while slots.len() <= output {
-                    slots.push(Collected::default());
-                }
-                Some(&mut slots[output])
+                let slots = &mut self.pool[(state - FIRST) as usize];
+                make_slots(slots, output as usize + 1);
+                Some(&mut slots[output as usize])
             }
         }
-    }
-
-    fn place_of_leaf(&mut self, leaf: &Arc<Leaf>) -> &mut Collected {
-        let mark = leaf.mark.load(Ordering::Relaxed);
-        let mut place = usize::try_from(mark & 0xffff_ffff).unwrap_or(usize::MAX);
-        let known = mark & !0xffff_ffff == self.stamp && self.leaves.get(place).is_some_and(|(known, _)| Arc::ptr_eq(known, leaf));
-        if !known {
-            place = self.leaves.len();
-            leaf.mark.store(self.stamp | place as u64, Ordering::Relaxed);
-            self.leaves.push((Arc::clone(leaf), Collected::default()));
-        }
-        &mut self.leaves[place].1
     }
 
     /// Runs the rules.
@@ -258,6 +308,7 @@ impl Sweep {
         let mut work = Work::default();
         while self.done < self.order.len() {
             self.visit(self.order[self.done], &mut work)?;
+            self.base += work.node.inputs.len();
             work.clear();
         }
         Ok(())
@@ -267,34 +318,39 @@ impl Sweep {
     /// handles keep what is still wanted.
     pub(super) fn finish(&self) {
         if self.free_late {
-            self.order.iter().for_each(|&id| free_if_alive(id));
+            self.order.iter().for_each(|&at| free_if_alive(self.reached[at as usize].id));
         }
     }
 
-    /// Runs one rule, and gives back this sweep's count of the node.
-    fn visit(&mut self, id: u64, work: &mut Work) -> Result<()> {
+    /// Runs the rule of the reached node `at`, and gives back this sweep's count of it.
+    fn visit(&mut self, at: u32, work: &mut Work) -> Result<()> {
+        let id = self.reached[at as usize].id;
         if !(self.options.retain_graph || self.free_late) {
-            work.take(id, |input| self.wants(input))?;
+            work.take(id, |i| self.wants(i))?;
             self.done += 1;
-            return self.work(id, work);
+            return self.work(at, work);
         }
-        work.copy(id, |input| self.wants(input))?;
-        self.work(id, work)?;
+        work.copy(id, |i| self.wants(i))?;
+        self.work(at, work)?;
         self.done += 1;
         arena::release(id);
         Ok(())
     }
 
-    fn work(&mut self, id: u64, work: &Work) -> Result<()> {
-        let mark = self.marks[self.at(id)];
-        if mark < FIRST {
+    /// Whether the gradient of input `i` of the node at work is wanted.
+    #[inline]
+    fn wants(&self, i: usize) -> bool {
+        !matches!(self.places[self.base + i], Place::None)
+    }
+
+    fn work(&mut self, at: u32, work: &Work) -> Result<()> {
+        let Reached { id, state, target } = self.reached[at as usize];
+        if state < FIRST {
             return Ok(()); // reached, but no gradient came
         }
         // Their place is given back, with what they lie in, when they are used up.
-        let mut cotangents = std::mem::take(&mut self.pool[(mark - FIRST) as usize]);
-        while cotangents.len() < work.node.outs.len() {
-            cotangents.push(Collected::default());
-        }
+        let mut cotangents = std::mem::take(&mut self.pool[(state - FIRST) as usize]);
+        make_slots(&mut cotangents, work.node.outs.len());
         for (output, _, hook) in work.hooks() {
             if let Some(g) = cotangents[*output as usize].take() {
                 cotangents[*output as usize] = run_hooks(std::slice::from_ref(hook), g)?.into();
@@ -302,10 +358,12 @@ impl Sweep {
         }
         for (output, leaf) in work.retained() {
             if let Some(g) = cotangents[*output as usize].get() {
-                self.retained.push((Arc::clone(leaf), g));
+                push(&mut self.retained, (Arc::clone(leaf), g))?;
             }
         }
-        self.catch(id, &cotangents);
+        if target != NONE {
+            self.catch(target, &cotangents);
+        }
         if work.needs_any() {
             let grads = work.apply(id, &mut cotangents, self.options.create_graph, self.watched, self)?;
             if !grads.is_empty() {
@@ -313,9 +371,8 @@ impl Sweep {
             }
         }
         cotangents.iter_mut().for_each(Collected::clear);
-        self.pool[(mark - FIRST) as usize] = cotangents;
-        self.unused.push(mark - FIRST);
-        Ok(())
+        self.pool[(state - FIRST) as usize] = cotangents;
+        push(&mut self.unused, state - FIRST)
     }
 
     /// The gradients that a rule returned reach its inputs. Apart: most rules hand theirs over, and moving none costs, too.
@@ -324,73 +381,97 @@ impl Sweep {
             if let Some(g) = g
                 && work.needs(i)
             {
-                self.arrive_variable(&work.node.inputs[i], work.fit(i, g)?)?;
+                self.arrive_variable(self.places[self.base + i], work.fit(i, g)?)?;
             }
         }
         Ok(())
     }
 
-    /// Hands cotangents to the targets that asked for them.
-    fn catch(&mut self, id: u64, cotangents: &Cotangents) {
-        for t in &mut self.targets {
-            if let Edge::Node { node, output } = &t.edge
-                && node.id() == id
-            {
-                t.gradient = cotangents[*output as usize].get().map(Collected::from).unwrap_or_default();
+    /// Hands a node's cotangents to its targets, from the first on.
+    #[cold]
+    fn catch(&mut self, first: u32, cotangents: &Cotangents) {
+        let mut next = first;
+        while let Some(target) = self.targets.get_mut(next as usize) {
+            if let Edge::Node { output, .. } = &target.edge {
+                target.gradient = cotangents[*output as usize].get().map(Collected::from).unwrap_or_default();
+            }
+            next = target.next;
+        }
+    }
+
+    /// The targets, with their gradients.
+    pub(super) fn take_targets(&mut self) -> Vec<Target> {
+        for target in &mut self.targets {
+            if let Place::Leaf(at) = target.place {
+                target.gradient = self.leaves[at as usize].1.get().map(Collected::from).unwrap_or_default();
             }
         }
+        self.leaves.clear();
+        std::mem::take(&mut self.targets)
     }
 
     /// Runs the hooks of leaves, and only when all have run adds the gradients and frees the graph.
     pub(super) fn commit(mut self) -> Result<()> {
-        let leaves = std::mem::take(&mut self.leaves);
-        let ready = leaves
-            .into_iter()
+        let mut ready = alloc_check::with_capacity(self.leaves.len() + self.retained.len());
+        for (leaf, mut g) in std::mem::take(&mut self.leaves) {
             // Recording may have seen a leaf that was frozen since.
-            .filter(|(leaf, _)| leaf.requires_grad())
-            .filter_map(|(leaf, mut g)| Some((leaf, g.take()?)))
-            .map(|(leaf, g)| {
-                let g = if leaf.has_hooks() { run_hooks(&leaf.hooks(), g)? } else { g };
-                Ok((leaf, g))
-            })
-            .collect::<Result<Vec<_>>>()?;
-        self.finish();
-        for (leaf, g) in ready.into_iter().chain(std::mem::take(&mut self.retained)) {
-            leaf.accumulate(own(g))?;
+            let Some(g) = g.take().filter(|_| leaf.requires_grad()) else { continue };
+            let g = if leaf.has_hooks() { run_hooks(&leaf.hooks(), g)? } else { g };
+            ready.push((leaf, g));
         }
-        Ok(())
+        ready.append(&mut self.retained);
+        accumulate_all(ready, || self.finish())
+    }
+}
+
+/// A place in the pool of cotangents, which is made.
+#[cold]
+fn new_cotangents(pool: &mut Vec<Cotangents>) -> u32 {
+    let at = number(pool);
+    alloc_check::push(pool, Cotangents::new());
+    at
+}
+
+/// Makes room for the gradients of so many outputs.
+#[inline]
+fn make_slots(slots: &mut Cotangents, count: usize) {
+    if slots.len() < count {
+        if count > 1 {
+            alloc_check::reserve_small(slots, count);
+        }
+        while slots.len() < count {
+            slots.push(Collected::default());
+        }
     }
 }
 
 impl Sink for Sweep {
-    fn sum(&mut self, input: &Input) -> Option<&mut Array> {
-        self.collected(input)?.unique()
+    fn sum(&mut self, i: usize) -> Option<&mut Array> {
+        self.collected(i)?.unique()
     }
 
-    fn take(&mut self, input: &Input) -> Option<Array> {
-        let sum = self.collected(input)?;
+    fn take(&mut self, i: usize) -> Option<Array> {
+        let sum = self.collected(i)?;
         sum.unique()?;
         sum.take_array()
     }
 
-    fn take_recorded(&mut self, input: &Input) -> Option<Variable> {
-        let Input::Node { id, output } = input else { return None };
+    fn take_recorded(&mut self, i: usize) -> Option<Variable> {
         if !self.options.create_graph || self.watched {
             return None;
         }
-        match self.marks[self.at(*id)] {
-            UNSEEN | SKIPPED | REACHED => None,
-            mark => self.pool[(mark - FIRST) as usize].get_mut(*output as usize)?.take(),
+        match self.places[self.base + i] {
+            Place::None | Place::Leaf(_) => None,
+            Place::Node { at, output } => match self.reached[at as usize].state {
+                SKIPPED | WAITING => None,
+                state => self.pool[(state - FIRST) as usize].get_mut(output as usize)?.take(),
+            },
         }
     }
 
     #[inline]
-    fn arrive(&mut self, input: &Input, g: Array) {
-        if let Input::Leaf(leaf) = input
-            && !self.targets.is_empty()
-        {
-            self.targets_at(leaf).for_each(|sum| sum.add(g.clone()));
-        } else if let Some(sum) = self.place_of(input) {
+    fn arrive(&mut self, i: usize, g: Array) {
+        if let Some(sum) = self.sum_at(self.places[self.base + i]) {
             sum.add(g);
         }
     }
@@ -398,6 +479,8 @@ impl Sink for Sweep {
 
 impl Drop for Sweep {
     fn drop(&mut self) {
-        self.order.drain(..).skip(self.done).for_each(arena::release);
+        for &at in self.order.iter().skip(self.done) {
+            arena::release(self.reached[at as usize].id);
+        }
     }
 }

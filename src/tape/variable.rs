@@ -11,7 +11,7 @@ use super::node::{Attrs, Input, Meta, Op, Rule};
 use super::primitive::{AttrSet, Lifted, Operand, Outputs};
 use super::saved::Roles;
 use super::step::Saver;
-use crate::array::{Array, DType, Shape, few};
+use crate::array::{Array, DType, Shape, alloc_check, few};
 use crate::error::{Error, Result};
 
 /// Where on the tape a value stands.
@@ -195,9 +195,8 @@ pub fn record(op: &'static Op, inputs: &[&Variable], out: Array, save: impl FnOn
         return Ok(out.into());
     }
     let outs = [out];
-    let inputs = operands(inputs);
-    let (node, hooked) = push(op, &inputs, &outs, save);
-    settle(&node, &inputs, hooked, observed);
+    let node = push(op, &operands(inputs), &outs, save)?;
+    settle(&node, observed);
     let [out] = outs;
     Ok(Variable { array: out, edge: Edge::Node { node, output: 0 } })
 }
@@ -214,11 +213,11 @@ fn operands<'a>(inputs: &[&'a Variable]) -> SmallVec<[Operand<'a>; 3]> {
 pub fn record_under_lock(op: &'static Op, inputs: &[&Variable], out: Array, save: impl FnOnce(&mut Saver<'_>)) -> Result<Recorded> {
     let (recording, observed) = mode::recording_and_observed();
     if !recording || !wants_record(op, inputs)? || !out.dtype().is_float() {
-        return Ok(Recorded { edge: Edge::None, later: None, hooked: false, observed: false });
+        return Ok(Recorded { edge: Edge::None, later: None });
     }
-    let (node, hooked) = push(op, &operands(inputs), &[out], save);
-    let later = (hooked || observed).then(|| node.clone());
-    Ok(Recorded { edge: Edge::Node { node, output: 0 }, later, hooked, observed })
+    let node = push(op, &operands(inputs), &[out], save)?;
+    let later = observed.then(|| node.clone());
+    Ok(Recorded { edge: Edge::Node { node, output: 0 }, later })
 }
 
 /// An operation that was recorded under a lock.
@@ -227,8 +226,6 @@ pub struct Recorded {
     edge: Edge,
     /// The node, when something is left to do.
     later: Option<NodeRef>,
-    hooked: bool,
-    observed: bool,
 }
 
 impl Recorded {
@@ -237,10 +234,10 @@ impl Recorded {
         std::mem::take(&mut self.edge)
     }
 
-    /// Does what had to wait for the end of the lock. `inputs` are the operation's that may be leaves.
-    pub fn settle(&self, inputs: &[&Variable]) {
+    /// Does what had to wait for the end of the lock.
+    pub fn settle(&self) {
         if let Some(node) = &self.later {
-            settle(node, &operands(inputs), self.hooked, self.observed);
+            settle(node, true);
         }
     }
 }
@@ -252,17 +249,16 @@ impl Recorded {
 pub fn record_many(op: &'static Op, inputs: &[&Variable], outs: Vec<Array>, save: impl FnOnce(&mut Saver<'_>)) -> Result<Vec<Variable>> {
     let (recording, observed) = mode::recording_and_observed();
     if !recording || !wants_record(op, inputs)? || !outs.iter().any(|o| o.dtype().is_float()) {
-        return Ok(outs.into_iter().map(Variable::from).collect());
+        return Ok(alloc_check::collect(outs.into_iter().map(Variable::from)));
     }
-    let inputs = operands(inputs);
-    let (node, hooked) = push(op, &inputs, &outs, save);
-    settle(&node, &inputs, hooked, observed);
+    let node = push(op, &operands(inputs), &outs, save)?;
+    settle(&node, observed);
     let variable = |(i, array): (usize, Array)| {
         let edge =
             if array.dtype().is_float() { Edge::Node { node: node.clone(), output: u32::try_from(i).unwrap_or(u32::MAX) } } else { Edge::None };
         Variable { array, edge }
     };
-    Ok(outs.into_iter().enumerate().map(variable).collect())
+    Ok(alloc_check::collect(outs.into_iter().enumerate().map(variable)))
 }
 
 /// Whether a call of `op` with tracked operands is recorded by this thread.
@@ -272,39 +268,39 @@ pub(super) fn records(op: &'static Op) -> bool {
 
 /// Records a call with one result, unless this thread does not record or the result carries no gradient.
 #[inline]
-pub(super) fn record_one(op: &'static Op, inputs: &[Operand<'_>], out: Array, attrs: &dyn AttrSet) -> Variable {
+pub(super) fn record_one(op: &'static Op, inputs: &[Operand<'_>], out: Array, attrs: &dyn AttrSet) -> Result<Variable> {
     let (recording, observed) = mode::recording_and_observed();
     if !recording || matches!(op.rule, Rule::NonDifferentiable) || !out.dtype().is_float() {
-        return out.into();
+        return Ok(out.into());
     }
     let outs = [out];
-    let (node, hooked) = push(op, inputs, &outs, |s| {
+    let node = push(op, inputs, &outs, |s| {
         (op.saves)(s);
         s.attrs(attrs.share());
-    });
-    settle(&node, inputs, hooked, observed);
+    })?;
+    settle(&node, observed);
     let [out] = outs;
-    Variable { array: out, edge: Edge::Node { node, output: 0 } }
+    Ok(Variable { array: out, edge: Edge::Node { node, output: 0 } })
 }
 
 /// Records a call with any number of results. Hidden ones are saved, not returned.
-pub(super) fn record_all(op: &'static Op, inputs: &[Operand<'_>], mut outs: SmallVec<[Array; 1]>, attrs: &dyn AttrSet) -> Outputs {
+pub(super) fn record_all(op: &'static Op, inputs: &[Operand<'_>], mut outs: SmallVec<[Array; 1]>, attrs: &dyn AttrSet) -> Result<Outputs> {
     let visible = outs.len() - op.hidden;
     let hidden: SmallVec<[Array; 1]> = outs.drain(visible..).collect();
-    let (node, hooked) = push(op, inputs, &outs, |s| {
+    let node = push(op, inputs, &outs, |s| {
         (op.saves)(s);
         for (i, h) in hidden.into_iter().enumerate() {
             s.extra(u8::try_from(i).unwrap_or(u8::MAX), h);
         }
         s.attrs(attrs.share());
-    });
-    settle(&node, inputs, hooked, mode::is_observed());
+    })?;
+    settle(&node, mode::is_observed());
     let variable = |(i, array): (usize, Array)| {
         let edge =
             if array.dtype().is_float() { Edge::Node { node: node.clone(), output: u32::try_from(i).unwrap_or(u32::MAX) } } else { Edge::None };
         Variable { array, edge }
     };
-    outs.into_iter().enumerate().map(variable).collect()
+    Ok(outs.into_iter().enumerate().map(variable).collect())
 }
 
 #[cold]
@@ -327,12 +323,13 @@ fn wants_record(op: &'static Op, inputs: &[&Variable]) -> Result<bool> {
     }
 }
 
-/// Appends a node; the second result says whether a leaf among its inputs has hooks. [`settle`] must follow.
+/// Appends a node. [`settle`] must follow.
 #[inline]
-fn push(op: &'static Op, inputs: &[Operand<'_>], outs: &[Array], save: impl FnOnce(&mut Saver<'_>)) -> (NodeRef, bool) {
+fn push(op: &'static Op, inputs: &[Operand<'_>], outs: &[Array], save: impl FnOnce(&mut Saver<'_>)) -> Result<NodeRef> {
     let mut saver = Saver { inputs, outs, roles: Roles::default(), extras: SmallVec::new(), attrs: Attrs::None };
     save(&mut saver);
     let mut arena = arena::lock();
+    arena.make_room(inputs.len(), saver.len(), outs.len())?;
     for v in inputs {
         if let Operand::Variable(Variable { edge: Edge::Node { node, .. }, .. }) = v {
             arena.node_mut(node.id()).refs += 1;
@@ -342,7 +339,6 @@ fn push(op: &'static Op, inputs: &[Operand<'_>], outs: &[Array], save: impl FnOn
     saver.finish(&mut node.saved);
     // None in a new node: exchanging them leaves nothing to drop.
     std::mem::swap(&mut node.attrs, &mut saver.attrs);
-    let mut hooked = false;
     for input in inputs {
         let v = match input {
             Operand::Variable(v) => v,
@@ -355,7 +351,6 @@ fn push(op: &'static Op, inputs: &[Operand<'_>], outs: &[Array], save: impl FnOn
             // What a transformation holds is constant for the tape below it.
             Edge::None | Edge::Lifted(_) => node.inputs.push(Input::None),
             Edge::Leaf(leaf) => {
-                hooked |= leaf.has_hooks();
                 // Written where it stays: what is put together in parts elsewhere is moved as a whole, and slowly.
                 node.inputs.push(Input::None);
                 if let Some(last) = node.inputs.last_mut() {
@@ -371,15 +366,12 @@ fn push(op: &'static Op, inputs: &[Operand<'_>], outs: &[Array], save: impl FnOn
     let fallible = node.is_fallible();
     arena.count_fallible(false, fallible);
     drop(arena);
-    (NodeRef::from_counted(id), hooked)
+    Ok(NodeRef::from_counted(id))
 }
 
-/// What a new node needs beyond its contents, and what may run code of the user's.
+/// What may run code of the user's once a node has been recorded.
 #[inline(always)]
-fn settle(node: &NodeRef, inputs: &[Operand<'_>], hooked: bool, observed: bool) {
-    if hooked {
-        hold_hooks(node, inputs);
-    }
+fn settle(node: &NodeRef, observed: bool) {
     if observed {
         observe(node);
     }
@@ -393,25 +385,6 @@ fn push_meta(outs: &mut SmallVec<[Meta; 1]>, out: &Array) {
         Some(sizes) => outs.push(Meta { shape: Shape::from_buf_and_len(sizes, shape.len()), dtype }),
         None => outs.push(Meta { shape: Shape::from_slice(shape), dtype }),
     }
-}
-
-/// Gives a new node references to the hooks of the leaves among its inputs, one for each leaf.
-#[cold]
-fn hold_hooks(node: &NodeRef, inputs: &[Operand<'_>]) {
-    let leaves: SmallVec<[&Arc<Leaf>; 2]> =
-        inputs.iter().filter_map(|v| if let Edge::Leaf(leaf) = &v.variable()?.edge { Some(leaf) } else { None }).collect();
-    let shares = |leaf: &Arc<Leaf>| leaves.iter().filter(|l| Arc::ptr_eq(l, leaf)).count();
-    let is_first = |k: usize| !leaves[..k].iter().any(|l| Arc::ptr_eq(l, leaves[k]));
-    // Made outside the lock: they may be objects of another language.
-    let held = (0..leaves.len()).filter(|&k| leaves[k].has_hooks() && is_first(k)).map(|k| leaves[k].hold(shares(leaves[k]))).collect();
-    let mut arena = arena::lock();
-    let node = arena.node_mut(node.id());
-    let before = node.is_fallible();
-    let old = std::mem::replace(&mut node.extra.get_or_insert_default().held, held);
-    let after = node.is_fallible();
-    arena.count_fallible(before, after);
-    drop(arena);
-    drop(old); // another thread may have been here first
 }
 
 /// Somebody wants to know what is recorded, and where.

@@ -9,7 +9,7 @@ use super::leaf::{Hook, Leaf};
 use super::node::{Attrs, Input, Meta, Node, Rule, freed_error};
 use super::step::{Grads, Sink, Step};
 use super::variable::{Edge, Variable};
-use crate::array::{Array, Shape, few, same};
+use crate::array::{Array, Shape, alloc_check, few, same};
 use crate::error::{Error, Result};
 
 /// Whether the gradient of an input is wanted, and where to look what the input is like.
@@ -47,18 +47,18 @@ impl Work {
     ///
     /// # Errors
     /// As [`Work::take`].
-    pub(super) fn copy(&mut self, id: u64, wants: impl Fn(&Input) -> bool) -> Result<()> {
+    pub(super) fn copy(&mut self, id: u64, wants: impl Fn(usize) -> bool) -> Result<()> {
         let arena = arena::lock();
         let node = arena.node(id);
         if node.freed {
             return Err(freed_error(node.name(), node.source()));
         }
-        self.node = node.copy();
-        self.make_room();
-        for (input, want) in self.node.inputs.iter().zip(&mut self.wants) {
+        self.node = node.copy()?;
+        self.make_room(self.node.inputs.len())?;
+        for (i, (input, want)) in self.node.inputs.iter().zip(&mut self.wants).enumerate() {
             *want = match input {
-                Input::Leaf(_) if wants(input) => Want::Leaf,
-                Input::Node { id, output } if wants(input) => Want::Node(arena.node(*id).outs[*output as usize].clone()),
+                Input::Leaf(_) if wants(i) => Want::Leaf,
+                Input::Node { id, output } if wants(i) => Want::Node(arena.node(*id).outs[*output as usize].clone()),
                 _ => Want::No,
             };
         }
@@ -70,19 +70,19 @@ impl Work {
     ///
     /// # Errors
     /// `Freed` when another thread's pass has come first since this one began.
-    pub(super) fn take(&mut self, id: u64, wants: impl Fn(&Input) -> bool) -> Result<()> {
+    pub(super) fn take(&mut self, id: u64, wants: impl Fn(usize) -> bool) -> Result<()> {
         let mut arena = arena::lock();
+        self.make_room(arena.node(id).inputs.len())?;
         arena.take(id, &mut self.node)?;
-        self.make_room();
-        for (input, want) in self.node.inputs.iter().zip(&mut self.wants) {
+        for (i, (input, want)) in self.node.inputs.iter().zip(&mut self.wants).enumerate() {
             *want = Want::No;
             match input {
-                Input::Leaf(_) if wants(input) => *want = Want::Leaf,
+                Input::Leaf(_) if wants(i) => *want = Want::Leaf,
                 Input::None | Input::Number(_) | Input::Leaf(_) => {}
                 Input::Node { id, output } => {
                     let from = arena.node_mut(*id);
                     from.refs -= 1;
-                    if wants(input) {
+                    if wants(i) {
                         want.be(&from.outs[*output as usize]);
                     }
                 }
@@ -93,10 +93,13 @@ impl Work {
 
     /// Makes room for what all inputs are like.
     #[inline]
-    fn make_room(&mut self) {
-        if self.wants.len() < self.node.inputs.len() {
-            self.wants.resize(self.node.inputs.len(), Want::No);
+    fn make_room(&mut self, inputs: usize) -> Result<()> {
+        if self.wants.len() < inputs {
+            let more = inputs - self.wants.len();
+            alloc_check::try_reserve("backward", &mut self.wants, more)?;
+            self.wants.resize(inputs, Want::No);
         }
+        Ok(())
     }
 
     /// Drops what it has.
@@ -203,7 +206,7 @@ fn free(id: u64) {
     let inputs = std::mem::take(&mut node.inputs);
     let saved = std::mem::take(&mut node.saved);
     let attrs = node.attrs.take();
-    let hooks = node.extra.as_mut().map(|e| (std::mem::take(&mut e.hooks), std::mem::take(&mut e.held)));
+    let hooks = node.extra.as_mut().map(|e| std::mem::take(&mut e.hooks));
     arena.count_fallible(before, false);
     drop(arena);
     drop((saved, attrs, hooks));

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
+from tapegrad import _core
 from tapegrad.autograd import backward, grad
 
 
@@ -127,3 +128,61 @@ def test_a_leaf_that_a_hook_freezes_collects_nothing():
     y.register_hook(freeze)
     y.sum().backward()
     assert x.grad is None
+
+
+# ---- what a pass costs ----
+
+
+def test_a_pass_needs_no_memory_for_what_lies_between() -> None:
+    """An old value and a new one with a million dead operations between: the pass looks at the two alone."""
+    x = tg.Variable(1.0, requires_grad=True)
+    old = x * 2.0
+    for _ in range(200_000):
+        x * 1.0
+    y = old * 3.0
+    count = 1_000_000
+    _core._fail_allocation(count, 64 << 10)
+    try:
+        y.backward()
+    finally:
+        large = count - _core._fail_allocation(-1)
+    assert large == 0
+    assert x.grad.item() == 6.0
+
+
+def test_sparse_graphs_are_walked_from_the_newest_node() -> None:
+    rng = np.random.default_rng(0)
+    x = tg.Variable(2.0, dtype=tg.float64, requires_grad=True)
+    values, slopes = [x], [1.0]
+    for _ in range(300):
+        for _ in range(int(rng.integers(0, 60))):
+            x * 1.0  # dead at once
+        i, j = rng.integers(0, len(values), 2)
+        factor = float(rng.uniform(0.2, 0.6))
+        values.append(values[i] * factor + values[j] * 0.3)
+        slopes.append(slopes[i] * factor + slopes[j] * 0.3)
+    sum(values).backward()
+    assert np.isclose(x.grad.item(), sum(slopes))
+
+
+def test_many_inputs_each_get_their_gradient() -> None:
+    inputs = [tg.Variable(float(i), dtype=tg.float64, requires_grad=True) for i in range(2000)]
+    others = [tg.Variable(1.0, dtype=tg.float64, requires_grad=True) for _ in range(10)]
+    middle = [x * x for x in inputs[:50]]
+    y = sum(middle) + sum(x * 3.0 for x in inputs[50:]) + sum(others)
+    asked = [*inputs, middle[3], inputs[7], middle[3], y]
+    grads = tg.autograd.grad(y, asked, retain_graph=True)
+    assert [g.item() for g in grads] == [2.0 * i for i in range(50)] + [3.0] * 1950 + [1.0, 14.0, 1.0, 1.0]
+    assert all(v.grad is None for v in [*inputs, *others])
+    grads = tg.autograd.grad(y, [others[2], tg.Variable(1.0, requires_grad=True)], allow_unused=True)
+    assert grads[0].item() == 1.0
+    assert grads[1] is None
+
+
+def test_a_leaf_named_twice_collects_twice() -> None:
+    x = tg.Variable(3.0, requires_grad=True)
+    x.grad = tg.Variable(1.0)
+    held = x.grad.numpy()
+    (x * x).backward(inputs=[x, x])
+    assert x.grad.item() == 13.0
+    assert held == 1.0

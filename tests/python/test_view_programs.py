@@ -80,9 +80,9 @@ class Model:
         root, places = self.handles[h]
         self.handles.append((root, view_of(places, step, np)))
 
-    def write(self, h: int, value: Any, at: Any = None) -> None:
+    def write(self, h: int, value: Any, at: Any = ...) -> None:
         root, places = self.handles[h]
-        places = places if at is None else places[at]
+        places = places[at]
         new = tg.broadcast_to(value, places.shape).reshape(-1)
         old = self.roots[root]
         # A functional update: every position reads the last value that was written to it, or the old one.
@@ -223,7 +223,7 @@ def run_model(leaf: tg.Variable, other: np.ndarray, steps: list[Step]) -> tuple[
             loss = loss + tg.sum(v * v * step[2])
         else:
             _, op, h, o, key, _ = step
-            model.write(h, new_value(model.read(h), model.read(o), step), key if op in ("key", "rows") else None)
+            model.write(h, new_value(model.read(h), model.read(o), step), key if op in ("key", "rows") else ...)
     return [model.read(h) for h in range(len(model.handles))], loss
 
 

@@ -8,6 +8,7 @@
 
 use super::product::{Entry, Product, Strided};
 use super::{BatchOffsets, ProductShape};
+use crate::array::alloc_check;
 use crate::kernel::parallel;
 
 /// The cost (`f32` multiplications) from which a product is worth two threads: some 50 µs.
@@ -69,7 +70,7 @@ pub fn by_tiles<T: Entry>(p: &Product<T>, f: impl Fn(&Product<T>) + Sync) {
 unsafe fn run_by_depth<T: Entry>(p: &Product<T>, parts: usize) {
     let p = if p.n < p.m { &p.t() } else { p }; // few long rows
     let (size, depth) = (p.m * p.n, p.k.div_ceil(parts));
-    let mut sums = vec![T::ZERO; size * parts];
+    let mut sums = alloc_check::filled(T::ZERO, size * parts);
     parallel::for_each_chunk_mut(&mut sums, size, |start, out| {
         let i = start / size;
         let part = p.part(p.k.min(i * depth)..p.k.min((i + 1) * depth), out);
@@ -77,7 +78,7 @@ unsafe fn run_by_depth<T: Entry>(p: &Product<T>, parts: usize) {
         unsafe { T::product(&part) }
     });
     // The sum of the parts, in their order, is a product as well.
-    let ones = vec![T::ONE; parts];
+    let ones = alloc_check::filled(T::ONE, parts);
     for i in 0..p.m {
         let mut row = p.block(i..i + 1, 0..p.n);
         row.k = parts;

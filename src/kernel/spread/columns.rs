@@ -3,7 +3,7 @@
 #![allow(clippy::cast_precision_loss, reason = "counts")]
 
 use super::{Moments, add, wide};
-use crate::array::{Element, LINE, prefetch_line};
+use crate::array::{Element, LINE, alloc_check, prefetch_line};
 use crate::kernel::math::{Real, pick};
 use crate::kernel::simd::Arch;
 
@@ -49,7 +49,7 @@ struct Place {
 impl<T: Real + Element> Tile<T> {
     /// Room for columns of rows of `width`, which come from memory or from a cache.
     pub fn new(width: usize, far: bool) -> Self {
-        let room = || vec![T::default(); width.clamp(TOGETHER, TILE)];
+        let room = || alloc_check::filled(T::default(), width.clamp(TOGETHER, TILE));
         Self { near: room(), offset: room(), squares: room(), sum: room(), square: room(), seen: 0, far }
     }
 

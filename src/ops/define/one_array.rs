@@ -67,6 +67,7 @@ pub trait Unary: 'static {
         doc: Self::DOC,
         params: Self::PARAMS,
         call: call_unary::<Self>,
+        cost: Self::COST,
         gradient: Gradient::Rule(Self::GRADIENT),
         samples: || Self::DOMAIN.unary_samples(Self::PARAMS),
         ..Entry::BASE

@@ -79,6 +79,7 @@ pub trait Binary: 'static {
         doc: Self::DOC,
         params: &[Param::array("a"), Param::array("b")],
         call: |a| Ok(apply_binary::<Self>(a.operand(0)?, a.operand(1)?)?.into()),
+        cost: Self::COST,
         gradient: Gradient::Rule(Self::GRADIENT),
         samples: || Domain::binary_samples(Self::DOMAIN),
         ..Entry::BASE

@@ -1,0 +1,282 @@
+//! How large arrays may be, and how an operation ends for which there is no memory.
+//!
+//! Operations whose result is larger than what they are given ask [`check_memory`] first, and return its error. Where a
+//! buffer cannot be had all the same, deep inside a kernel, the error unwinds to the caller's entry point
+//! ([`raise`]): no panic message is printed, and Python's entry point raises the error itself.
+//!
+//! An allocation that Rust's own collections cannot make ends the process. So every list whose length depends on the user's
+//! data is made by the functions of this file. What remains has a bound: lists of axes, operands of one operation,
+//! attributes, messages, one view's layout. Each of these takes at most 64 KiB, and the Python module keeps a reserve from which
+//! they are served when the system has no more ([`note_low`]).
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use smallvec::SmallVec;
+
+use super::dtype::DType;
+use super::layout::Shape;
+use crate::error::{Error, Result, show_shape};
+
+/// From this size on the system is asked whether it has the memory: below, running out of it is not the request's fault.
+const ASK_FROM: usize = 64 << 20;
+
+/// Axes that an array may have, as in NumPy: lists of axes then have a bound, too.
+pub const MAX_NDIM: usize = 64;
+
+/// Unwinds with an error when an array would have too many axes.
+#[cold]
+pub(super) fn check_ndim(ndim: usize) {
+    if ndim > MAX_NDIM {
+        raise(Error::Value(format!("an array of {ndim} axes cannot be made, {MAX_NDIM} is the most")));
+    }
+}
+
+/// Elements and bytes of an array, if its strides can be numbers at all; also where another axis is empty.
+#[inline]
+pub(super) fn extent_of(shape: &[usize], dtype: DType) -> Option<(usize, usize)> {
+    let (mut elements, mut reach) = (1_usize, dtype.size());
+    for &n in shape {
+        reach = reach.checked_mul(n.max(1))?;
+        elements = elements.wrapping_mul(n); // not above `reach`
+    }
+    (reach <= isize::MAX.cast_unsigned() / 2).then_some((elements, elements * dtype.size()))
+}
+
+/// The bytes of [`extent_of`].
+fn bytes_of(shape: &[usize], dtype: DType) -> Option<usize> {
+    extent_of(shape, dtype).map(|(_, bytes)| bytes)
+}
+
+/// Whether an array fits into memory.
+///
+/// # Errors
+/// `Value` when no machine could address it, `Memory` when this one has not as much.
+pub fn check_memory(op: &str, shape: &[usize], dtype: DType) -> Result<()> {
+    let Some(bytes) = bytes_of(shape, dtype) else { return Err(too_large(op, shape, dtype)) };
+    // The pool rounds up to a quarter more. Nothing is touched here, so asking costs a system call.
+    if bytes >= ASK_FROM && Vec::<u8>::new().try_reserve_exact(bytes + bytes / 4).is_err() {
+        return Err(no_memory(op, shape, dtype));
+    }
+    Ok(())
+}
+
+/// [`check_memory`] for a result of `shape` that comes from one of `from` by stretching: nothing to ask where it is the same.
+///
+/// # Errors
+/// As [`check_memory`].
+#[inline]
+pub fn check_growth(op: &str, from: &[usize], shape: &[usize], dtype: DType) -> Result<()> {
+    if from == shape { Ok(()) } else { check_memory(op, shape, dtype) }
+}
+
+fn needs(op: &str, shape: &[usize], dtype: DType, bytes: &str) -> String {
+    let op = if op.is_empty() { String::new() } else { format!("{op}: ") };
+    format!("{op}an array of shape {} and dtype {dtype} needs {bytes}, more than there is memory for", show_shape(shape))
+}
+
+#[cold]
+pub(super) fn too_large(op: &str, shape: &[usize], dtype: DType) -> Error {
+    Error::Value(needs(op, shape, dtype, "2**62 bytes or more"))
+}
+
+#[cold]
+pub(super) fn no_memory(op: &str, shape: &[usize], dtype: DType) -> Error {
+    let bytes = bytes_of(shape, dtype).unwrap_or(usize::MAX);
+    Error::Memory(needs(op, shape, dtype, &format!("{bytes} bytes")))
+}
+
+/// Ends the operation at work with `e`, which Python's door raises.
+#[cold]
+pub(crate) fn raise(e: Error) -> ! {
+    std::panic::resume_unwind(Box::new(e))
+}
+
+/// Whether the system had no memory for something small since the last [`recover`].
+static LOW: AtomicBool = AtomicBool::new(false);
+
+/// Notes that a small allocation came from a reserve: what makes more of them must stop soon.
+#[cold]
+pub fn note_low() {
+    LOW.store(true, Ordering::Relaxed);
+}
+
+/// Whether memory has run out for small things.
+#[must_use]
+#[inline(always)]
+pub fn is_low() -> bool {
+    LOW.load(Ordering::Relaxed)
+}
+
+/// After [`note_low`]: gives unused buffers back, and asks the system whether it has memory again.
+///
+/// # Errors
+/// `Memory` when it has not.
+#[cold]
+pub fn recover(op: &str) -> Result<()> {
+    const PROBE: usize = 1 << 20;
+    super::pool::trim();
+    try_reserve::<u8>(op, &mut Vec::new(), PROBE)?;
+    LOW.store(false, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Unwinds when memory has run out for small things. Loops that make many of them, each of which cannot fail by itself, come by here.
+#[inline(always)]
+pub(crate) fn check_low() {
+    if is_low() {
+        raise_low();
+    }
+}
+
+#[cold]
+fn raise_low() {
+    if let Err(e) = recover("") {
+        raise(e);
+    }
+}
+
+/// The error of an operation for whose lists there is no memory.
+#[cold]
+#[must_use]
+pub fn exhausted(op: &str) -> Error {
+    let op = if op.is_empty() { String::new() } else { format!("{op}: ") };
+    Error::Memory(format!("{op}more memory is needed than there is"))
+}
+
+/// Makes room for `more` items.
+///
+/// # Errors
+/// `Memory` when there is none.
+#[inline]
+pub fn try_reserve<T>(op: &str, list: &mut Vec<T>, more: usize) -> Result<()> {
+    list.try_reserve(more).map_err(|_| exhausted(op))
+}
+
+/// [`try_reserve`] for lists that begin inline.
+///
+/// # Errors
+/// As [`try_reserve`].
+#[inline]
+pub fn try_reserve_small<A: smallvec::Array>(op: &str, list: &mut SmallVec<A>, more: usize) -> Result<()> {
+    list.try_reserve(more).map_err(|_| exhausted(op))
+}
+
+/// [`try_reserve`] that unwinds with its error.
+#[inline]
+pub fn reserve<T>(list: &mut Vec<T>, more: usize) {
+    if list.try_reserve(more).is_err() {
+        raise(exhausted(""));
+    }
+}
+
+/// [`reserve`] for lists that begin inline.
+#[inline]
+pub fn reserve_small<A: smallvec::Array>(list: &mut SmallVec<A>, more: usize) {
+    if list.try_reserve(more).is_err() {
+        raise(exhausted(""));
+    }
+}
+
+/// [`reserve`] for so many bytes of text.
+#[inline]
+pub fn reserve_text(text: &mut String, more: usize) {
+    if text.try_reserve(more).is_err() {
+        raise(exhausted(""));
+    }
+}
+
+/// An empty list with room for `n` items; unwinds with the error when there is no memory for it.
+#[must_use]
+#[inline]
+pub fn with_capacity<T>(n: usize) -> Vec<T> {
+    let mut out = Vec::new();
+    if out.try_reserve_exact(n).is_err() {
+        raise(exhausted(""));
+    }
+    out
+}
+
+/// `n` copies of `item`; unwinds as [`with_capacity`].
+#[must_use]
+#[inline]
+pub fn filled<T: Clone>(item: T, n: usize) -> Vec<T> {
+    let mut out = with_capacity(n);
+    out.resize(n, item);
+    out
+}
+
+/// Adds an item; unwinds as [`with_capacity`].
+#[inline]
+pub fn push<T>(list: &mut Vec<T>, item: T) {
+    if list.len() == list.capacity() {
+        reserve(list, 1);
+    }
+    list.push(item);
+}
+
+/// A list of what an iterator gives; unwinds as [`with_capacity`].
+#[must_use]
+pub fn collect<T>(items: impl IntoIterator<Item = T>) -> Vec<T> {
+    let items = items.into_iter();
+    let mut out = with_capacity(items.size_hint().0);
+    for item in items {
+        push(&mut out, item);
+    }
+    out
+}
+
+/// [`collect`] up to the first error, which is returned.
+///
+/// # Errors
+/// The first of the items.
+pub fn try_collect<T, E>(items: impl IntoIterator<Item = std::result::Result<T, E>>) -> std::result::Result<Vec<T>, E> {
+    // Without a look at the size hint: it may be a Python object's, which can be wrong or raise.
+    let mut out = Vec::new();
+    for item in items {
+        push(&mut out, item?);
+    }
+    Ok(out)
+}
+
+/// A vector of `len` zeros, if there is memory for it.
+pub(super) fn zeros<T: Copy + Default>(len: usize, dtype: DType) -> Vec<T> {
+    let mut out = Vec::new();
+    if out.try_reserve_exact(len).is_err() {
+        raise(no_memory("", &Shape::from_slice(&[len]), dtype));
+    }
+    out.resize(len, T::default());
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::AssertUnwindSafe;
+
+    use super::*;
+    use crate::array::Array;
+
+    #[test]
+    fn sizes_are_checked_before_they_wrap() {
+        assert_eq!(bytes_of(&[2, 3], DType::F64), Some(48));
+        assert_eq!(bytes_of(&[], DType::F32), Some(4));
+        assert_eq!(bytes_of(&[1 << 40, 0, 5], DType::F32), Some(0));
+        for shape in [&[1 << 32, 1 << 32][..], &[1 << 61], &[1 << 62, 4], &[1 << 40, 0, 1 << 40]] {
+            assert_eq!(bytes_of(shape, DType::F32), None, "{shape:?}");
+            assert!(matches!(check_memory("test", shape, DType::F32), Err(Error::Value(_))));
+        }
+        assert!(matches!(check_memory("test", &[1 << 58], DType::F32), Err(Error::Memory(_))));
+        assert!(check_growth("test", &[1 << 58], &[1 << 58], DType::F32).is_ok());
+    }
+
+    #[test]
+    fn what_has_no_memory_unwinds_with_its_error() {
+        let small = Array::scalar(1.0_f32);
+        for shape in [&[1 << 58][..], &[1 << 61], &[1 << 40, 1 << 40]] {
+            let made = std::panic::catch_unwind(|| Array::empty(shape, DType::F32));
+            assert!(made.err().is_some_and(|e| e.downcast_ref::<Error>().is_some()), "{shape:?}");
+        }
+        let wide = small.broadcast_to("test", &[1 << 58]).unwrap();
+        assert!(std::panic::catch_unwind(AssertUnwindSafe(|| wide.copy())).is_err());
+        assert!(std::panic::catch_unwind(AssertUnwindSafe(|| wide.to_vec::<f32>())).is_err());
+    }
+}
