@@ -6,7 +6,7 @@ use crate::array::{Array, DType, Shape, alloc_check, default_float};
 use crate::error::{Error, Result, show_shape};
 use crate::ops::registry::{Arg, Args, Default, Entry, Gradient, Kind, Param, Sample};
 use crate::ops::samples::{Domain, Draw, REAL};
-use crate::ops::{astype, divide, expand_dims, mean, multiply, squeeze, sum};
+use crate::ops::{astype, divide, equal, expand_dims, greater_equal, maximum, mean, multiply, reshape, squeeze, sum, take, where_};
 use crate::tape::Variable;
 
 /// The options of [`cross_entropy`] and [`nll_loss`]; the defaults are PyTorch's.
@@ -27,7 +27,7 @@ impl std::default::Default for ClassOptions {
 }
 
 /// Class indices, checked: each is `ignore_index` or a class.
-fn indices(op: &str, x: &Variable, target: &Variable, ignore_index: i64) -> Result<Array> {
+fn indices(op: &str, x: &Variable, target: &Variable, ignore_index: i64) -> Result<Variable> {
     let axis = class_axis(x.ndim());
     let expected: Shape = x.shape().iter().enumerate().filter(|&(a, _)| a != axis).map(|(_, &n)| n).collect();
     if target.shape() != expected.as_slice() {
@@ -37,19 +37,29 @@ fn indices(op: &str, x: &Variable, target: &Variable, ignore_index: i64) -> Resu
     }
     let count = i64::try_from(x.shape()[axis]).unwrap_or(i64::MAX);
     // In memory that no one else writes: a label that changes after its check would reach foreign memory.
-    let mut out = astype(&target.detach(), DType::I64)?.into_array().pooled().contiguous();
-    let wrong = slice::<i64>(&out).iter().position(|&t| t != ignore_index && !(0..count).contains(&t));
-    if let Some(i) = wrong {
-        let t = slice::<i64>(&out)[i];
-        let ignored = if ignore_index < 0 { format!(" or ignore_index = {ignore_index}") } else { String::new() };
-        return Err(Error::Value(format!("{op}: target {t} (element {i}) is out of range, classes are 0 to {}{ignored}", count - 1)));
+    let target = astype(&target.detach(), DType::I64)?;
+    if target.is_lifted() {
+        check_classes(op, target.innermost(), count, ignore_index)?;
+        return where_(&equal(&target, ignore_index)?, -1, &target);
     }
+    let mut out = target.into_array().pooled().contiguous();
+    check_classes(op, &out, count, ignore_index)?;
     if slice::<i64>(&out).contains(&ignore_index) {
         for t in out.data_mut::<i64>() {
             *t = if *t == ignore_index { -1 } else { *t };
         }
     }
-    Ok(out)
+    Ok(out.into())
+}
+
+/// Each target is a class, or `ignore_index`.
+fn check_classes(op: &str, targets: &Array, count: i64, ignore_index: i64) -> Result<()> {
+    let targets = targets.contiguous();
+    let wrong = slice::<i64>(&targets).iter().position(|&t| t != ignore_index && !(0..count).contains(&t));
+    let Some(i) = wrong else { return Ok(()) };
+    let t = slice::<i64>(&targets)[i];
+    let ignored = if ignore_index < 0 { format!(" or ignore_index = {ignore_index}") } else { String::new() };
+    Err(Error::Value(format!("{op}: target {t} (element {i}) is out of range, classes are 0 to {}{ignored}", count - 1)))
 }
 
 /// The weights of the classes, in a shape that broadcasts to the input's.
@@ -66,11 +76,12 @@ fn class_weight(op: &str, x: &Variable, weight: &Variable) -> Result<Variable> {
 
 /// The reduced loss: `mean` divides by the weights of the samples that count.
 #[allow(clippy::cast_precision_loss, reason = "a mean divides by the count")]
-fn reduced(losses: &Variable, target: Option<&Array>, w: Option<&Variable>, count: usize, how: Reduction) -> Result<Variable> {
+fn reduced(losses: &Variable, target: Option<&Variable>, w: Option<&Variable>, count: usize, how: Reduction) -> Result<Variable> {
     match (how, target) {
         (Reduction::None, _) => squeeze(losses, Some(&[class_axis(losses.ndim()).cast_signed()])),
+        (Reduction::Mean, Some(target)) if target.is_lifted() => mean_of_counted(losses, target, w),
         (Reduction::Mean, Some(target)) => {
-            let counted = slice::<i64>(target).iter().filter_map(|&t| usize::try_from(t).ok());
+            let counted = slice::<i64>(target.array()).iter().filter_map(|&t| usize::try_from(t).ok());
             if w.is_none() && counted.clone().count() == losses.array().size() {
                 return mean(losses, None, false);
             }
@@ -84,6 +95,16 @@ fn reduced(losses: &Variable, target: Option<&Array>, w: Option<&Variable>, coun
         }
         _ => how.apply(losses),
     }
+}
+
+/// The sum of the losses over the weights of the targets that count, where targets differ between the samples of a batch.
+fn mean_of_counted(losses: &Variable, target: &Variable, w: Option<&Variable>) -> Result<Variable> {
+    let counts = greater_equal(target, 0)?;
+    let weights = match w {
+        Some(w) => where_(&counts, &take(&reshape(w, &[-1])?, &maximum(target, 0)?, None)?, 0.0)?,
+        None => astype(&counts, losses.dtype())?,
+    };
+    divide(&sum(losses, None, false)?, &sum(&weights, None, false)?)
 }
 
 fn check_input(op: &str, x: &Variable) -> Result<Variable> {
@@ -138,7 +159,7 @@ pub fn cross_entropy(input: &Variable, target: &Variable, weight: Option<&Variab
 }
 
 /// Integer targets; anything else is an error.
-fn check_indices(op: &str, x: &Variable, target: &Variable, ignore_index: i64) -> Result<Array> {
+fn check_indices(op: &str, x: &Variable, target: &Variable, ignore_index: i64) -> Result<Variable> {
     if !target.dtype().is_integer() {
         return Err(Error::dtype(op, format!("{} of the target", target.dtype()), "an integer dtype (class indices)"));
     }

@@ -1,43 +1,75 @@
-//! One operation over rows of classes: Σ wq (L - x) for logits x, with L = log Σ eˣ; without L for logarithms of
+//! Cross-entropy over rows of classes: Σ w q (L - x) for logits x, with L = log Σ eˣ; without L for logarithms of
 //! probabilities.
 //!
-//! Its gradient by the logits is one fused pass; the gradients by probability targets and weights, and all gradients
-//! that are differentiated again, are written in Variables.
+//! The loss and its gradient by the logits are fused kernels. Both are primitives with a definition: second orders, tangents
+//! and batches go through it, and so do gradients by probability targets and weights.
 
-use std::sync::Arc;
+use smallvec::smallvec;
 
 use super::stretched;
 use crate::array::{Array, DType, Element, Layout, Scalar, Shape};
 use crate::dispatch;
 use crate::error::Result;
 use crate::kernel::classes::{self, Classes, Targets};
-use crate::ops::{add, annihilate, log_softmax, multiply, negative, softmax, subtract, sum};
-use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, record};
+use crate::ops::{add, annihilate, arange, astype, equal, expand_dims, greater_equal, log_softmax, multiply, negative, softmax, subtract, sum};
+use crate::tape::{Batch, Call, Jvp, Operand, Primitive, Variable, Vjp, VjpContext, apply};
 
 /// Checked targets.
 pub(super) enum Target {
-    /// int64, one for each sample in row-major order; -1 where it does not count.
-    Indices(Array),
+    /// int64, one for each sample; -1 where it does not count.
+    Indices(Variable),
     /// In the shape of the input.
     Probabilities(Variable),
 }
 
-/// What the rule has to know besides arrays.
+/// The attributes. The inputs are x, the targets, and the class weights if there are any.
 #[derive(Clone, Copy, Debug)]
 struct Spec {
     /// Whether the input holds logarithms of probabilities already.
     normalized: bool,
-    /// Which input the probability targets are, if they are.
-    probabilities: Option<u8>,
-    /// Which input the class weights are, if there are any.
-    weight: Option<u8>,
     smoothing: f64,
 }
+crate::attributes!(Spec);
 
-/// Over logits.
-pub(super) static CROSS_ENTROPY: Op = Op { name: "cross_entropy", rule: Rule::Vjp(vjp), ..Op::BASE };
+const ENTROPY: Primitive = Primitive {
+    eval: eval_loss,
+    saves: |s| (0..s.input_count()).for_each(|i| s.input(u8::try_from(i).unwrap_or(u8::MAX))),
+    vjp: Vjp::Rule(entropy_vjp),
+    jvp: Jvp::Definition,
+    batch: Batch::Definition,
+    definition: Some(|inputs, attrs| {
+        let (x, spec) = (&inputs[0], attrs.get::<Spec>());
+        let axis = class_axis(x.ndim()).cast_signed();
+        let cost = negative(&if spec.normalized { x.clone() } else { log_softmax(x, axis)? })?;
+        Ok(smallvec![sum(&annihilate(&shares(inputs, spec)?, &cost)?, Some(&[axis]), true)?])
+    }),
+    ..Primitive::BASE
+};
+
+/// Over logits. The sums L are a hidden result: the gradient reads them.
+pub(super) static CROSS_ENTROPY: Primitive = Primitive { name: "cross_entropy", hidden: 1, ..ENTROPY };
 /// Over logarithms of probabilities.
-pub(super) static NLL_LOSS: Op = Op { name: "nll_loss", rule: Rule::Vjp(vjp), ..Op::BASE };
+pub(super) static NLL_LOSS: Primitive = Primitive { name: "nll_loss", ..ENTROPY };
+
+/// The gradient by x. The inputs are those of the loss, the cotangent, and L for logits.
+static GRADIENT: Primitive = Primitive {
+    name: "cross_entropy_gradient",
+    eval: eval_gradient,
+    saves: ENTROPY.saves,
+    vjp: Vjp::Definition,
+    jvp: Jvp::Definition,
+    batch: Batch::Definition,
+    definition: Some(|inputs, attrs| {
+        let (x, spec) = (&inputs[0], attrs.get::<Spec>());
+        let g = &inputs[inputs.len() - if spec.normalized { 1 } else { 2 }];
+        let axis = class_axis(x.ndim()).cast_signed();
+        let share = shares(&inputs[..inputs.len() - if spec.normalized { 1 } else { 2 }], spec)?;
+        let by_x =
+            if spec.normalized { negative(&share)? } else { subtract(&annihilate(&sum(&share, Some(&[axis]), true)?, &softmax(x, axis)?)?, &share)? };
+        Ok(smallvec![annihilate(g, &by_x)?])
+    }),
+    ..Primitive::BASE
+};
 
 /// The axis of the classes.
 pub(super) fn class_axis(ndim: usize) -> usize {
@@ -86,125 +118,91 @@ pub(super) fn slice<T: Element>(a: &Array) -> &[T] {
     a.as_slice().unwrap_or_else(|| unreachable!("rows are contiguous"))
 }
 
-/// The losses of the samples, with the class axis of size one kept; recorded.
-pub(super) fn entropies(op: &'static Op, x: &Variable, q: &Target, w: Option<&Variable>, smoothing: f64) -> Result<Variable> {
-    let count = x.shape()[class_axis(x.ndim())];
-    let block = rows(x.array());
-    let mut inputs = vec![x];
-    let mut spec = Spec { normalized: std::ptr::eq(op, &raw const NLL_LOSS), probabilities: None, weight: None, smoothing };
-    if let Target::Probabilities(q) = q {
-        spec.probabilities = Some(1);
-        inputs.push(q);
+/// The losses of the samples, with the class axis of size one kept.
+pub(super) fn entropies(p: &'static Primitive, x: &Variable, q: &Target, w: Option<&Variable>, smoothing: f64) -> Result<Variable> {
+    let (Target::Indices(q) | Target::Probabilities(q)) = q;
+    let spec = Spec { normalized: p.hidden == 0, smoothing };
+    match w {
+        Some(w) => apply(p, &[x.into(), q.into(), w.into()], &spec),
+        None => apply(p, &[x.into(), q.into()], &spec),
     }
-    if let Some(w) = w {
-        spec.weight = u8::try_from(inputs.len()).ok();
-        inputs.push(w);
-    }
-    let targets = match q {
-        Target::Indices(t) => t.clone(),
-        Target::Probabilities(q) => rows(q.array()),
+}
+
+/// w q: the weighted targets, smoothed, in the shape of x; zero where a target does not count.
+#[allow(clippy::cast_precision_loss, reason = "a count of classes")]
+fn shares(inputs: &[Variable], spec: &Spec) -> Result<Variable> {
+    let (x, q) = (&inputs[0], &inputs[1]);
+    let axis = class_axis(x.ndim());
+    let count = x.shape()[axis];
+    let (own, each) = (1.0 - spec.smoothing, spec.smoothing / count as f64);
+    let q = if q.dtype().is_float() {
+        add(&multiply(q, own)?, each)?
+    } else {
+        let target = expand_dims(q, &[axis.cast_signed()])?;
+        let trailing: Vec<isize> = (1..(x.ndim() - axis).cast_signed()).collect();
+        let classes = expand_dims(
+            &arange(Scalar::Int(0), Scalar::Int(i64::try_from(count).unwrap_or(i64::MAX)), Scalar::Int(1), Some(DType::I64))?,
+            &trailing,
+        )?;
+        let hit = astype(&equal(&target, &classes)?, x.dtype())?;
+        let counts = astype(&greater_equal(&target, 0)?, x.dtype())?;
+        add(&multiply(&hit, own)?, &multiply(&counts, each)?)?
     };
-    let prepared = Prepared { targets, weight: w.map(|w| w.array().contiguous()), count, smoothing };
-    let shape = stretched(x.shape(), class_axis(x.ndim()));
+    inputs.get(2).map_or(Ok(q.clone()), |w| multiply(&q, w))
+}
+
+fn entropy_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
+    if (1..ctx.input_count()).any(|i| ctx.needs(i)) {
+        return ctx.pull_definition();
+    }
+    let (g, spec) = (ctx.cotangent(), ctx.attrs::<Spec>());
+    let mut inputs: Vec<Variable> = (0..ctx.input_count()).map(|i| ctx.input(u8::try_from(i).unwrap_or(u8::MAX))).collect();
+    inputs.push(g);
+    if !spec.normalized {
+        inputs.push(ctx.extra(0).clone().into());
+    }
+    let operands: Vec<Operand<'_>> = inputs.iter().map(Operand::from).collect();
+    ctx.add(0, apply(&GRADIENT, &operands, spec)?)
+}
+
+/// The targets and the weight of a call as the kernels take them, with the class axis last.
+fn prepared(call: &Call<'_>, weighted: bool) -> Prepared {
+    let x = call.array(0);
+    let targets = if call.array(1).dtype() == DType::I64 { call.array(1).contiguous() } else { rows(call.array(1)) };
+    let weight = weighted.then(|| call.array(2).contiguous());
+    Prepared { targets, weight, count: x.shape()[class_axis(x.ndim())], smoothing: call.attrs::<Spec>().smoothing }
+}
+
+fn eval_loss(call: &mut Call<'_>) -> Result<()> {
+    let (x, spec) = (call.array(0), call.attrs::<Spec>());
+    let prepared = prepared(call, call.inputs().len() > 2);
+    let (block, shape) = (rows(x), stretched(x.shape(), class_axis(x.ndim())));
     let (mut out, mut levels) = (Array::empty(&shape, x.dtype()), None);
     dispatch!(float x.dtype(), T => {
         if !spec.normalized {
             let mut l = Array::empty(&shape, x.dtype());
-            classes::log_sums::<T>(slice(&block), count, l.data_mut());
+            classes::log_sums::<T>(slice(&block), prepared.count, l.data_mut());
             levels = Some(l);
         }
         classes::losses::<T>(slice(&block), levels.as_ref().map(slice), prepared.classes(), out.data_mut());
     }, else unreachable!("logits are floating"));
-    record(op, &inputs, out, |s| {
-        for i in 0..inputs.len() {
-            s.input(u8::try_from(i).unwrap_or(u8::MAX));
-        }
-        if let Target::Indices(t) = q {
-            s.extra(0, t.clone());
-        }
-        if let Some(l) = levels {
-            s.extra(1, l);
-        }
-        s.attrs(Attrs::Data(Arc::new(spec)));
-    })
-}
-
-fn vjp(step: &mut Step<'_>) -> Result<Grads> {
-    let g = step.take_g();
-    let Some(&spec) = step.attrs().data::<Spec>() else { unreachable!("cross_entropy: its attributes are its own") };
-    if !step.create_graph() && (1..step.input_count()).all(|i| !step.needs(i)) {
-        return Ok(Grads::from_iter([Some(fused(step, spec, g.array()).into())]));
+    call.give(out);
+    if let Some(levels) = levels.filter(|_| call.is_recorded()) {
+        call.give(levels);
     }
-    written(step, spec, &g)
+    Ok(())
 }
 
-/// The gradient by the logits, in one pass.
-fn fused(step: &Step<'_>, spec: Spec, g: &Array) -> Array {
-    let x = step.input_array(0);
-    let (block, g) = (rows(x), rows(g));
-    let targets = spec.probabilities.map_or_else(|| step.extra(0).clone(), |i| rows(step.input_array(i)));
-    let weight = spec.weight.map(|i| step.input_array(i).contiguous());
-    let count = x.shape()[class_axis(x.ndim())];
-    let prepared = Prepared { targets, weight, count, smoothing: spec.smoothing };
-    let levels = (!spec.normalized).then(|| step.extra(1));
+fn eval_gradient(call: &mut Call<'_>) -> Result<()> {
+    let (x, spec, n) = (call.array(0), call.attrs::<Spec>(), call.inputs().len());
+    let last = if spec.normalized { n - 1 } else { n - 2 };
+    let prepared = prepared(call, last > 2);
+    let (block, g) = (rows(x), rows(call.array(last)));
+    let levels = (!spec.normalized).then(|| call.array(n - 1).contiguous());
     let mut out = Array::empty(block.shape(), x.dtype());
     dispatch!(float x.dtype(), T => {
-        classes::gradients::<T>(slice(&block), levels.map(slice), slice(&g), prepared.classes(), out.data_mut());
+        classes::gradients::<T>(slice(&block), levels.as_ref().map(slice), slice(&g), prepared.classes(), out.data_mut());
     }, else unreachable!("logits are floating"));
-    unrows(&out, x.shape())
-}
-
-/// All gradients, in Variables: of Σ wq (L - x) by x, by the probabilities inside q, and by w.
-#[allow(clippy::cast_precision_loss, reason = "a count of classes")]
-fn written(step: &Step<'_>, spec: Spec, g: &Variable) -> Result<Grads> {
-    let x = step.input(0);
-    let axis = class_axis(x.ndim()).cast_signed();
-    let keep = 1.0 - spec.smoothing;
-    let q = match spec.probabilities {
-        Some(i) => add(&multiply(&step.input(i), keep)?, spec.smoothing / x.shape()[class_axis(x.ndim())] as f64)?,
-        None => one_hot(step.extra(0), x.array(), spec.smoothing).into(),
-    };
-    let w = spec.weight.map(|i| step.input(i));
-    let times_w = |v: &Variable| if let Some(w) = &w { multiply(v, w) } else { Ok(v.clone()) };
-    let mut grads = Grads::from_elem(None, step.input_count());
-    if step.needs(0) {
-        let share = times_w(&q)?;
-        let by_x = if spec.normalized {
-            negative(&share)?
-        } else {
-            let total = sum(&share, Some(&[axis]), true)?;
-            subtract(&annihilate(&total, &softmax(&x, axis)?)?, &share)?
-        };
-        grads[0] = Some(annihilate(g, &by_x)?);
-    }
-    let wanted = |place: Option<u8>| place.filter(|&i| step.needs(i.into()));
-    if wanted(spec.probabilities).or(wanted(spec.weight)).is_none() {
-        return Ok(grads);
-    }
-    let cost = negative(&if spec.normalized { x } else { log_softmax(&x, axis)? })?;
-    if let Some(i) = wanted(spec.probabilities) {
-        grads[usize::from(i)] = Some(annihilate(g, &times_w(&multiply(&cost, keep)?)?)?);
-    }
-    if let Some(i) = wanted(spec.weight) {
-        grads[usize::from(i)] = Some(annihilate(g, &annihilate(&q, &cost)?)?);
-    }
-    Ok(grads)
-}
-
-/// Smoothed one-hot rows in the shape of `x`; zero where a target does not count.
-#[allow(clippy::cast_precision_loss, reason = "a count of classes")]
-fn one_hot(targets: &Array, x: &Array, smoothing: f64) -> Array {
-    let block: Shape = class_last(x.ndim()).iter().map(|&a| x.shape()[a]).collect();
-    let count = x.shape()[class_axis(x.ndim())];
-    let mut out = Array::zeros(&block, x.dtype());
-    dispatch!(float x.dtype(), T => {
-        let at = |v: f64| T::from_scalar(Scalar::Float(v));
-        let (spread, own) = (at(smoothing / count as f64), at(1.0 - smoothing));
-        for (row, &t) in out.data_mut::<T>().chunks_mut(count.max(1)).zip(slice::<i64>(targets)) {
-            let Ok(t) = usize::try_from(t) else { continue };
-            row.fill(spread);
-            row[t] += own;
-        }
-    }, else unreachable!("logits are floating"));
-    unrows(&out, x.shape())
+    call.give(unrows(&out, x.shape()));
+    Ok(())
 }

@@ -8,7 +8,7 @@ use crate::array::{Array, DType, Scalar, Shape, broadcast_shapes, check_growth};
 use crate::error::{Error, Result};
 use crate::kernel::blocks::Input;
 use crate::kernel::select::select;
-use crate::tape::{Batch, Grads, Jvp, Primitive, Rule, Step, Variable, apply};
+use crate::tape::{Batch, Jvp, Primitive, Variable, Vjp, VjpContext, apply};
 
 static WHERE: Primitive = Primitive {
     name: "where",
@@ -23,18 +23,19 @@ static WHERE: Primitive = Primitive {
         Ok(())
     },
     saves: |s| s.input(0),
-    rule: Rule::Vjp(where_vjp),
+    vjp: Vjp::Rule(where_vjp),
     jvp: Jvp::Linear,
     batch: Batch::Elementwise,
     ..Primitive::BASE
 };
 
-fn where_vjp(step: &mut Step<'_>) -> Result<Grads> {
-    let g = step.take_g();
-    let condition = step.input(0);
-    let a = if step.needs(1) { Some(where_(&condition, &g, 0.0)?) } else { None };
-    let b = if step.needs(2) { Some(where_(&condition, 0.0, &g)?) } else { None };
-    Ok(Grads::from_iter([None, a, b]))
+fn where_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
+    let g = ctx.cotangent();
+    let condition = ctx.input(0);
+    if ctx.needs(1) {
+        ctx.add(1, where_(&condition, &g, 0.0)?)?;
+    }
+    if ctx.needs(2) { ctx.add(2, where_(&condition, 0.0, &g)?) } else { Ok(()) }
 }
 
 /// `a` where `condition` holds, else `b`; each may be a number. Gradients flow to the side that was chosen and are

@@ -8,7 +8,7 @@ use super::work;
 use crate::array::{Array, DType, Element, Scalar, Shape, alloc_check, check_memory, default_float};
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
-use crate::tape::{Attrs, Grads, Op, Rule, Step, Variable, is_recording, record};
+use crate::tape::{Jvp, Primitive, Variable, Vjp, apply, is_recording};
 
 /// `shape` as sizes, when an array of it fits into memory.
 ///
@@ -176,7 +176,33 @@ pub fn linspace(start: f64, stop: f64, num: i64, endpoint: bool, dtype: Option<D
     .into())
 }
 
-static LINSPACE: Op = Op { name: "linspace", rule: Rule::Vjp(linspace_vjp), ..Op::BASE };
+/// The attributes of [`linspace_between`].
+#[derive(Clone, Debug)]
+struct Spacing {
+    num: i64,
+    endpoint: bool,
+    dtype: DType,
+}
+crate::attributes!(Spacing);
+
+static LINSPACE: Primitive = Primitive {
+    name: "linspace",
+    eval: |call| {
+        let &Spacing { num, endpoint, dtype } = call.attrs();
+        let out = linspace(call.array(0).item()?.as_f64(), call.array(1).item()?.as_f64(), num, endpoint, Some(dtype))?;
+        call.give(out.into_array());
+        Ok(())
+    },
+    // Element i is start + t[i] (stop - start).
+    vjp: Vjp::Rule(|ctx| {
+        let (g, a) = (ctx.cotangent(), ctx.attrs::<Spacing>());
+        let t = linspace(0.0, 1.0, a.num, a.endpoint, Some(g.dtype()))?;
+        let rest = super::subtract(1.0, &t)?;
+        ctx.add_each(|i| super::sum(&super::multiply(&g, if i == 0 { &rest } else { &t })?, None, false))
+    }),
+    jvp: Jvp::Linear,
+    ..Primitive::BASE
+};
 
 /// [`linspace`] between two 0-d arrays, to which gradients flow. Their floating dtype holds when none is given.
 ///
@@ -189,21 +215,9 @@ pub fn linspace_between(start: &Variable, stop: &Variable, num: i64, endpoint: b
         }
     }
     let floats = [start, stop].into_iter().map(Variable::dtype).filter(|d| d.is_float());
-    let dtype = dtype.or_else(|| floats.reduce(DType::promote));
-    let out = linspace(start.array().item()?.as_f64(), stop.array().item()?.as_f64(), num, endpoint, dtype)?;
-    let (start, stop) = (astype(start, out.dtype())?, astype(stop, out.dtype())?);
-    record(&LINSPACE, &[&start, &stop], out.into_array(), |s| s.attrs(Attrs::Ints([isize::from(endpoint)].into())))
-}
-
-/// Element i is `start + t[i] * (stop - start)`.
-fn linspace_vjp(step: &mut Step<'_>) -> Result<Grads> {
-    let g = step.take_g();
-    let endpoint = step.attrs().ints()[0] != 0;
-    let n = i64::try_from(g.array().size()).unwrap_or(i64::MAX);
-    let t = linspace(0.0, 1.0, n, endpoint, Some(g.dtype()))?;
-    let rest = super::subtract(1.0, &t)?;
-    let part = |i: usize, weight: &Variable| if step.needs(i) { super::sum(&super::multiply(&g, weight)?, None, false).map(Some) } else { Ok(None) };
-    [part(0, &rest), part(1, &t)].into_iter().collect()
+    let dtype = dtype.or_else(|| floats.reduce(DType::promote)).unwrap_or_else(default_float);
+    let ends = if dtype.is_float() { dtype } else { DType::F64 };
+    apply(&LINSPACE, &[(&astype(start, ends)?).into(), (&astype(stop, ends)?).into()], &Spacing { num, endpoint, dtype })
 }
 
 /// Ones on the diagonal that begins `k` columns to the right (to the left when negative), zeros elsewhere.

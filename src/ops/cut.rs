@@ -7,7 +7,7 @@ use super::samples::{Draw, REAL, call_with, ints};
 use super::window::{Cut, GETITEM, Window, view};
 use crate::array::{Array, alloc_check, normalize_axis};
 use crate::error::{Error, Result, show_shape};
-use crate::tape::{Batch, Grads, Jvp, Primitive, Rule, Step, Variable, apply_all};
+use crate::tape::{Batch, Jvp, Primitive, Variable, Vjp, VjpContext, apply_all};
 
 static SPLIT: Primitive = Primitive {
     name: "split",
@@ -18,7 +18,7 @@ static SPLIT: Primitive = Primitive {
         }
         Ok(())
     },
-    rule: Rule::Vjp(split_vjp),
+    vjp: Vjp::Rule(split_vjp),
     jvp: Jvp::Linear,
     batch: Batch::Rule(batch_pieces),
     ..Primitive::BASE
@@ -32,19 +32,19 @@ static UNSTACK: Primitive = Primitive {
         }
         Ok(())
     },
-    rule: Rule::Vjp(unstack_vjp),
+    vjp: Vjp::Rule(unstack_vjp),
     jvp: Jvp::Linear,
     batch: Batch::Rule(batch_along_axis),
     ..Primitive::BASE
 };
 
 /// The cotangents of all outputs; zeros for those that nothing depends on.
-fn all_cotangents(step: &Step<'_>, count: usize) -> Vec<Variable> {
+fn all_cotangents(ctx: &VjpContext<'_>, count: usize) -> Vec<Variable> {
     let zeros = |i| {
-        let meta = step.out_meta(i);
+        let meta = ctx.out_meta(i);
         Array::zeros(&[], meta.dtype).broadcast_to("split", &meta.shape).map(Variable::from)
     };
-    alloc_check::collect((0..count).filter_map(|i| step.cotangent(i).or_else(|| zeros(i).ok())))
+    alloc_check::collect((0..count).filter_map(|i| ctx.cotangent_of(i).or_else(|| zeros(i).ok())))
 }
 
 /// Pieces between neighbouring `bounds`, which rise from 0 to the size of `axis`: one operation, whose gradient is one
@@ -53,10 +53,10 @@ fn cut(x: &Variable, axis: usize, bounds: &[usize]) -> Result<Vec<Variable>> {
     Ok(apply_all(&SPLIT, &[x.into()], &Pieces { axis, bounds: bounds.into() })?.into_vec())
 }
 
-fn split_vjp(step: &mut Step<'_>) -> Result<Grads> {
-    let Pieces { axis, bounds } = step.attrs_of();
-    let parts = all_cotangents(step, bounds.len() - 1);
-    Ok(Grads::from_iter([Some(join(&alloc_check::collect(&parts), *axis)?)]))
+fn split_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
+    let Pieces { axis, bounds } = ctx.attrs();
+    let parts = all_cotangents(ctx, bounds.len() - 1);
+    ctx.add(0, join(&alloc_check::collect(&parts), *axis)?)
 }
 
 /// How to cut an axis.
@@ -128,11 +128,11 @@ pub fn unstack(x: &Variable, axis: isize) -> Result<Vec<Variable>> {
     Ok(apply_all(&UNSTACK, &[x.into()], &AlongAxis { axis })?.into_vec())
 }
 
-fn unstack_vjp(step: &mut Step<'_>) -> Result<Grads> {
-    let axis = step.attrs_of::<AlongAxis>().axis;
-    let count = step.meta(0).shape[axis];
-    let parts = all_cotangents(step, count);
-    Ok(Grads::from_iter([Some(join_new(&alloc_check::collect(&parts), axis)?)]))
+fn unstack_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
+    let axis = ctx.attrs::<AlongAxis>().axis;
+    let count = ctx.meta(0).shape[axis];
+    let parts = all_cotangents(ctx, count);
+    ctx.add(0, join_new(&alloc_check::collect(&parts), axis)?)
 }
 
 /// At least `ndim` axes are needed.

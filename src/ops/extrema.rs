@@ -13,7 +13,7 @@ use crate::error::{Error, Result, show_shape};
 use crate::kernel::folds::{CountNonzero, Max, Min};
 use crate::kernel::positions;
 use crate::kernel::reduce::{Plan, reduce};
-use crate::tape::{Batch, Call, Jvp, Primitive, Rule, Variable, apply, one_gradient};
+use crate::tape::{Batch, Call, Jvp, Primitive, Variable, Vjp, apply};
 
 static MAX: Primitive = Primitive {
     name: "max",
@@ -40,9 +40,9 @@ const EXTREMUM: Primitive = Primitive {
         s.input(0);
         s.output(0);
     },
-    rule: Rule::Vjp(|step| {
-        let g = step.take_g();
-        apply(&TIES, &[(&g).into(), (&step.input(0)).into(), (&step.output(0)).into()], step.attrs_of::<Reduced>()).map(one_gradient)
+    vjp: Vjp::Rule(|ctx| {
+        let (g, x, y) = (ctx.cotangent(), ctx.input(0), ctx.output(0));
+        ctx.add(0, apply(&TIES, &[(&g).into(), (&x).into(), (&y).into()], ctx.attrs::<Reduced>())?)
     }),
     jvp: Jvp::Rule(|ctx| {
         let Some(t) = &ctx.tangents[0] else { return Ok(smallvec![]) };
@@ -69,7 +69,7 @@ static TIES: Primitive = Primitive {
         Ok(())
     },
     saves: |s| (0..3).for_each(|i| s.input(i)),
-    rule: Rule::Definition,
+    vjp: Vjp::Definition,
     jvp: Jvp::Definition,
     batch: Batch::Rule(|ctx| {
         let a: &Reduced = ctx.attrs();

@@ -5,13 +5,12 @@ use smallvec::{SmallVec, smallvec};
 use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Param, Sample};
 use super::samples::{Draw, REAL, call_with, indices};
 use super::shape::{expand_dims, squeeze};
-use crate::array::{Array, Cursor, Layout, Shape, alloc_check, broadcast_shapes, check_memory, normalize_axis, size_of};
+use crate::array::{Array, Cursor, DType, Layout, Shape, alloc_check, broadcast_shapes, check_memory, normalize_axis, size_of};
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::gather::{self as kernel, NOWHERE, Places};
 use crate::tape::{
-    AttrSet, Batch, BatchContext, Grads, Jvp, Outputs, Primitive, Recorded, Rule, Step, Variable, apply, apply_update, one_gradient,
-    record_under_lock,
+    AttrSet, Batch, BatchContext, Jvp, Outputs, Primitive, Recorded, Variable, Vjp, VjpContext, apply, apply_update, record_under_lock,
 };
 
 pub(super) static GETITEM: Primitive = Primitive { name: "getitem", ..GATHER_BLOCKS };
@@ -31,7 +30,7 @@ const GATHER_BLOCKS: Primitive = Primitive {
         Ok(())
     },
     saves: |s| s.input(1),
-    rule: Rule::Vjp(gather_vjp),
+    vjp: Vjp::Rule(gather_vjp),
     jvp: Jvp::Linear,
     batch: Batch::Rule(batch_blocks),
     ..Primitive::BASE
@@ -46,9 +45,9 @@ static INDEX_ADD: Primitive = Primitive {
         Ok(())
     },
     saves: |s| s.input(1),
-    rule: Rule::Vjp(|step| {
-        let (g, rows) = (step.take_g(), step.input(1));
-        gather(&GETITEM, &g, step.attrs_of::<Places>(), &rows).map(one_gradient)
+    vjp: Vjp::Rule(|ctx| {
+        let (g, rows) = (ctx.cotangent(), ctx.input(1));
+        ctx.add(0, gather(&GETITEM, &g, ctx.attrs::<Places>(), &rows)?)
     }),
     jvp: Jvp::Linear,
     batch: Batch::Rule(batch_blocks),
@@ -64,7 +63,7 @@ static SETITEM: Primitive = Primitive {
         Ok(())
     },
     saves: |s| s.input(2),
-    rule: Rule::Vjp(put_vjp),
+    vjp: Vjp::Rule(put_vjp),
     jvp: Jvp::Linear,
     batch: Batch::Rule(batch_put),
     ..Primitive::BASE
@@ -104,15 +103,13 @@ pub(super) fn gather(op: &'static Primitive, x: &Variable, places: &Places, rows
     apply(op, &[x.into(), rows.into()], places)
 }
 
-pub(super) fn gather_vjp(step: &mut Step<'_>) -> Result<Grads> {
-    let (places, rows) = (step.attrs_of::<Places>(), step.input(1));
-    let g = step.take_g();
-    if step.create_graph() {
-        return Ok(one_gradient(index_add(&g, places, &rows)?));
+pub(super) fn gather_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
+    let (places, rows) = (ctx.attrs::<Places>(), ctx.input(1));
+    let g = ctx.cotangent();
+    if ctx.create_graph() {
+        return ctx.add(0, index_add(&g, places, &rows)?);
     }
-    let mut sum = step.collected_or_zeros(0);
-    kernel::add(&mut sum, places, rows.array(), g.array());
-    Ok(one_gradient(sum.into()))
+    ctx.accumulate_part(0, |sum| kernel::add(sum, places, rows.array(), g.array()))
 }
 
 /// Zeros with blocks added at row numbers: the transpose of [`gather`].
@@ -134,13 +131,14 @@ pub(super) fn record_put(places: &Places, rows: &Variable, old: &Variable, value
     })
 }
 
-fn put_vjp(step: &mut Step<'_>) -> Result<Grads> {
-    let g = step.take_g();
-    let (places, rows) = (step.attrs_of::<Places>(), step.input(2));
-    let value = if step.needs(1) { Some(gather(&GETITEM, &g, places, &rows)?) } else { None };
+fn put_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
+    let g = ctx.cotangent();
+    let (places, rows) = (ctx.attrs::<Places>(), ctx.input(2));
+    if ctx.needs(1) {
+        ctx.add(1, gather(&GETITEM, &g, places, &rows)?)?;
+    }
     let zero = Array::zeros(&[], g.dtype()).into();
-    let x = if step.needs(0) { Some(put(g, places, &rows, &zero)?) } else { None };
-    Ok(Grads::from_iter([x, value]))
+    if ctx.needs(0) { ctx.add(0, put(g, places, &rows, &zero)?) } else { Ok(()) }
 }
 
 /// Row numbers with all but the last of equal ones put nowhere.
@@ -174,6 +172,17 @@ pub(super) fn positions(op: &str, index: &Variable, axis: usize, n: usize) -> Re
     Ok(all)
 }
 
+/// [`positions`] in the shape of `index`. Inside a mapping they may differ between the samples.
+pub(super) fn row_numbers(op: &str, index: &Variable, axis: usize, n: usize) -> Result<Variable> {
+    if !index.is_lifted() {
+        return Ok(Array::from_slice(&positions(op, index, axis, n)?, index.shape()).into());
+    }
+    positions(op, &index.innermost().clone().into(), axis, n)?;
+    let index = super::shape::astype(&index.detach(), DType::I64)?;
+    let from_end = super::less(&index, 0)?;
+    super::where_(&from_end, &super::add(&index, i64::try_from(n).unwrap_or(i64::MAX))?, &index)
+}
+
 #[cold]
 pub(super) fn out_of_bounds(op: &str, i: i64, axis: usize, n: usize) -> Error {
     Error::Index(format!("{op}: index {i} is out of bounds for axis {axis} with size {n}"))
@@ -187,10 +196,10 @@ pub(super) fn out_of_bounds(op: &str, i: i64, axis: usize, n: usize) -> Error {
 pub fn take(x: &Variable, indices: &Variable, axis: Option<isize>) -> Result<Variable> {
     let axis = axis.map(|a| normalize_axis("take", a, x.ndim())).transpose()?;
     let n = axis.map_or(x.array().size(), |a| x.shape()[a]);
-    let rows = Array::from_slice(&positions("take", indices, axis.unwrap_or(0), n)?, indices.shape());
+    let rows = row_numbers("take", indices, axis.unwrap_or(0), n)?;
     let axes: SmallVec<[usize; 4]> = axis.map_or_else(|| (0..x.ndim()).collect(), |a| [a].into_iter().collect());
     let places = Places { shape: Shape::from_slice(x.shape()), axes, place: axis.unwrap_or(0) };
-    gather(&TAKE, x, &places, &rows.into())
+    gather(&TAKE, x, &places, &rows)
 }
 
 /// The element at `indices` along `axis`, for every place of the other axes, which broadcast. `None` flattens `x`.
@@ -218,19 +227,28 @@ pub fn take_along_axis(x: &Variable, indices: &Variable, axis: Option<isize>) ->
 
 /// Row numbers of single elements: `indices`, broadcast to `out`, along `axis`, and elsewhere the place itself.
 pub(super) fn along(op: &str, shape: &[usize], indices: &Variable, axis: usize, out: &[usize]) -> Result<(Places, Variable)> {
-    let at = Array::from_slice(&positions(op, indices, axis, shape[axis])?, indices.shape()).broadcast_to(op, out)?;
+    let at = super::broadcast_to(&row_numbers(op, indices, axis, shape[axis])?, out)?;
     let whole = Layout::contiguous(shape);
     let step = |a: usize| if a == axis || shape[a] == 1 { 0 } else { whole.strides()[a] };
     let others = Layout::strided(out, &(0..shape.len()).map(step).collect::<Vec<_>>(), 0);
-    let mut rows = at.to_vec::<i64>();
-    let (mut k, along) = (0, whole.strides()[axis] as i64);
+    let along = whole.strides()[axis] as i64;
+    let places = Places { shape: Shape::from_slice(shape), axes: (0..shape.len()).collect(), place: 0 };
+    if at.is_lifted() {
+        let mut fixed = Vec::with_capacity(size_of(out));
+        if size_of(out) > 0 {
+            Cursor::new(&others).for_each(|p| fixed.push(p.cast_signed() as i64));
+        }
+        let fixed: Variable = Array::from_slice(&fixed, out).into();
+        return Ok((places, super::add(&super::multiply(&at, along)?, &fixed)?));
+    }
+    let mut rows = at.array().to_vec::<i64>();
+    let mut k = 0;
     if size_of(out) > 0 {
         Cursor::new(&others).for_each(|p| {
             rows[k] = rows[k] * along + p.cast_signed() as i64;
             k += 1;
         });
     }
-    let places = Places { shape: Shape::from_slice(shape), axes: (0..shape.len()).collect(), place: 0 };
     Ok((places, Array::from_slice(&rows, out).into()))
 }
 

@@ -9,7 +9,7 @@ use super::window::{Cut, GETITEM, Window, view};
 use crate::array::{DType, Shape, alloc_check, check_memory, normalize_axis};
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::region;
-use crate::tape::{Batch, BatchContext, Grads, Jvp, Operand, Outputs, Primitive, Rule, Step, Variable, apply};
+use crate::tape::{Batch, BatchContext, Jvp, Operand, Outputs, Primitive, Variable, Vjp, VjpContext, apply};
 
 static CONCAT: Primitive = Primitive {
     name: "concat",
@@ -24,7 +24,7 @@ static CONCAT: Primitive = Primitive {
         call.give(region::concat(&parts, axis));
         Ok(())
     },
-    rule: Rule::Vjp(concat_vjp),
+    vjp: Vjp::Rule(concat_vjp),
     jvp: Jvp::Linear,
     batch: Batch::Rule(batch_pieces),
     ..Primitive::BASE
@@ -37,7 +37,7 @@ static STACK: Primitive = Primitive {
         call.give(region::concat(&parts, axis));
         Ok(())
     },
-    rule: Rule::Vjp(stack_vjp),
+    vjp: Vjp::Rule(stack_vjp),
     jvp: Jvp::Linear,
     batch: Batch::Rule(batch_along_axis),
     ..Primitive::BASE
@@ -116,21 +116,11 @@ pub(super) fn join(arrays: &[&Variable], axis: usize) -> Result<Variable> {
     apply(&CONCAT, &operands(arrays), &Pieces { axis, bounds })
 }
 
-fn concat_vjp(step: &mut Step<'_>) -> Result<Grads> {
-    let g = step.take_g();
-    let Pieces { axis, bounds } = step.attrs_of();
+fn concat_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
+    let g = ctx.cotangent();
+    let Pieces { axis, bounds } = ctx.attrs();
     let piece = |i: usize| piece(&g, *axis, bounds[i], bounds[i + 1]);
-    gradients(step, piece)
-}
-
-/// The gradients of all inputs that need one.
-fn gradients(step: &Step<'_>, f: impl Fn(usize) -> Result<Variable>) -> Result<Grads> {
-    let mut out = Grads::new();
-    alloc_check::reserve_small(&mut out, step.input_count());
-    for i in 0..step.input_count() {
-        out.push(if step.needs(i) { Some(f(i)?) } else { None });
-    }
-    Ok(out)
+    ctx.add_each(piece)
 }
 
 fn piece(x: &Variable, axis: usize, from: usize, to: usize) -> Result<Variable> {
@@ -156,10 +146,10 @@ pub(super) fn join_new(arrays: &[&Variable], axis: usize) -> Result<Variable> {
     apply(&STACK, &operands(arrays), &AlongAxis { axis })
 }
 
-fn stack_vjp(step: &mut Step<'_>) -> Result<Grads> {
-    let g = step.take_g();
-    let axis = step.attrs_of::<AlongAxis>().axis;
-    gradients(step, |i| view(&GETITEM, &g, &at(&g, axis, i)))
+fn stack_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
+    let g = ctx.cotangent();
+    let axis = ctx.attrs::<AlongAxis>().axis;
+    ctx.add_each(|i| view(&GETITEM, &g, &at(&g, axis, i)))
 }
 
 fn at(x: &Variable, axis: usize, i: usize) -> Window {

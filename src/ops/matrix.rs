@@ -14,7 +14,7 @@ use super::{flatten, moveaxis, multiply};
 use crate::array::{Array, Shape, broadcast_shapes, check_memory, normalize_axis};
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::contract::{Addend, Form, contract as product};
-use crate::tape::{Batch, BatchContext, Grads, Jvp, JvpContext, Outputs, Primitive, Rule, Step, Variable, apply};
+use crate::tape::{Batch, BatchContext, Jvp, JvpContext, Outputs, Primitive, Variable, Vjp, VjpContext, apply};
 
 static MATMUL: Primitive = CONTRACTION;
 static LINEAR: Primitive = Primitive { name: "linear", jvp: Jvp::Rule(linear_jvp), ..CONTRACTION };
@@ -44,7 +44,7 @@ const CONTRACTION: Primitive = Primitive {
             s.input(1);
         }
     },
-    rule: Rule::Vjp(contract_vjp),
+    vjp: Vjp::Rule(contract_vjp),
     jvp: Jvp::Multilinear,
     batch: Batch::Rule(batch_contraction),
     ..Primitive::BASE
@@ -123,23 +123,19 @@ fn linear_jvp(ctx: &JvpContext<'_>) -> Result<Outputs> {
     Ok(smallvec![terms.try_fold(first, |sum, t| super::add(&sum, &t))?])
 }
 
-fn contract_vjp(step: &mut Step<'_>) -> Result<Grads> {
-    let g = step.take_g();
-    let &Contraction { a: fa, b: fb, out: fc, .. } = step.attrs_of();
-    let batch = |step: &Step<'_>, i: usize, form: Form| Shape::from_slice(form.batch(&step.meta(i).shape));
-    let mut grads = Grads::from_buf([None, None]);
-    if step.needs(0) {
-        let (batch, sum) = (batch(step, 0, fa), step.collected(0));
-        grads[0] = Some(contract(&MATMUL, (&g, fc), (&step.input(1), fb.t()), &batch, fa, Plus::sum(sum))?);
+fn contract_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
+    let g = ctx.cotangent();
+    let &Contraction { a: fa, b: fb, out: fc, .. } = ctx.attrs();
+    let batch = |ctx: &VjpContext<'_>, i: usize, form: Form| Shape::from_slice(form.batch(&ctx.meta(i).shape));
+    if ctx.needs(0) {
+        let (batch, b) = (batch(ctx, 0, fa), ctx.input(1));
+        ctx.accumulate(0, |sum| contract(&MATMUL, (&g, fc), (&b, fb.t()), &batch, fa, Plus::sum(sum)))?;
     }
-    if step.needs(1) {
-        let (batch, sum) = (batch(step, 1, fb), step.collected(1));
-        grads[1] = Some(contract(&MATMUL, (&step.input(0), fa.t()), (&g, fc), &batch, fb, Plus::sum(sum))?);
+    if ctx.needs(1) {
+        let (batch, a) = (batch(ctx, 1, fb), ctx.input(0));
+        ctx.accumulate(1, |sum| contract(&MATMUL, (&a, fa.t()), (&g, fc), &batch, fb, Plus::sum(sum)))?;
     }
-    if step.input_count() > 2 {
-        grads.push(step.needs(2).then_some(g));
-    }
-    Ok(grads)
+    if ctx.input_count() > 2 { ctx.add(2, g) } else { Ok(()) }
 }
 
 /// What a contraction is added to.

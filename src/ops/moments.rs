@@ -1,76 +1,104 @@
 //! Variance and standard deviation over axes.
 
-use super::norm::tip_gradient;
-use super::reduction::{Axes, axes_attr, axes_of, count, finish, floating, normalize_axes, reduction_samples, spread};
+use smallvec::smallvec;
+
+use super::norm::euclidean_norm;
+use super::reduction::{Axes, OverAxes, batch_over_axes, behind_batch, count, finish, floating, normalize_axes, reduction_samples, spread, sum_over};
 use super::registry::{Arg, Args, Entry, Gradient, Param, Sample, Value};
 use super::samples::REAL;
-use super::{add, annihilate, divide, equal, multiply, where_};
+use super::{annihilate, divide, multiply, square};
 use crate::array::{Array, DType, Element};
 use crate::dispatch;
 use crate::error::Result;
 use crate::kernel::math::Real;
 use crate::kernel::moments::{centered, is_finite, scaled};
 use crate::kernel::spread::deviations;
-use crate::tape::{AttrData, Attrs, Grads, Op, Rule, Step, Variable, record};
+use crate::tape::{Batch, BatchContext, Jvp, Outputs, Primitive, Variable, Vjp, apply};
 
-static CENTER: Op = Op { name: "center", rule: Rule::Vjp(center_vjp), ..Op::BASE };
-
-/// Taking the mean off is a projection: it is its own transpose.
-fn center_vjp(step: &mut Step<'_>) -> Result<Grads> {
-    Ok(std::iter::once(Some(center(&step.take_g(), &axes_of(step))?)).collect())
-}
+static CENTER: Primitive = Primitive {
+    name: "center",
+    eval: |call| {
+        let out = centered(call.array(0), &call.attrs::<OverAxes>().axes);
+        call.give(out);
+        Ok(())
+    },
+    // Subtracting the mean is an orthogonal projection: it is its own transpose.
+    vjp: Vjp::Rule(|ctx| {
+        let g = ctx.cotangent();
+        ctx.add(0, center(&g, &ctx.attrs::<OverAxes>().axes)?)
+    }),
+    jvp: Jvp::Linear,
+    batch: Batch::Rule(batch_over_axes),
+    ..Primitive::BASE
+};
 
 /// x minus its mean over normalised axes; exactly zero where x is constant.
 pub(crate) fn center(x: &Variable, axes: &[usize]) -> Result<Variable> {
-    record(&CENTER, &[x], centered(x.array(), axes), |s| s.attrs(axes_attr(axes)))
+    apply(&CENTER, &[x.into()], &OverAxes { axes: axes.into() })
 }
 
-/// Axes, and what is taken off their number of elements.
-#[derive(Debug)]
-struct Spread {
+/// The attributes of a variance: the sum of squared deviations is divided by the number of elements minus `correction`.
+#[derive(Clone, Debug)]
+struct Variance {
     axes: Axes,
+    keepdims: bool,
     correction: f64,
 }
+crate::attributes!(Variance);
 
-impl Spread {
-    /// What a sum of squares is divided by.
+impl Variance {
     fn divisor(&self, shape: &[usize]) -> f64 {
         (count(shape, &self.axes) - self.correction).max(0.0)
     }
 }
 
-/// What an operation of this file keeps of its arguments.
-fn data<'a, T: AttrData>(step: &'a Step<'_>) -> &'a T {
-    step.attrs().data().unwrap_or_else(|| unreachable!("{}: recorded without its arguments", step.name()))
+fn batch_variance(ctx: &BatchContext<'_>) -> Result<Outputs> {
+    let a: &Variance = ctx.attrs();
+    ctx.apply_spread(&Variance { axes: behind_batch(&a.axes), ..a.clone() })
 }
 
-static VAR: Op = Op { name: "var", rule: Rule::Vjp(var_vjp), ..Op::BASE };
+static VAR: Primitive = Primitive {
+    name: "var",
+    eval: |call| {
+        let (x, a) = (call.array(0), call.attrs::<Variance>());
+        call.give(finish(variance(x, a), x.shape(), &a.axes, a.keepdims));
+        Ok(())
+    },
+    saves: |s| s.input(0),
+    vjp: Vjp::Rule(|ctx| {
+        let (g, x, a) = (ctx.cotangent(), ctx.input(0), ctx.attrs::<Variance>());
+        let g = spread(&multiply(&g, 2.0 / a.divisor(x.shape()))?, &a.axes, x.shape())?;
+        ctx.add(0, annihilate(&g, &center(&x, &a.axes)?)?)
+    }),
+    jvp: Jvp::Definition,
+    batch: Batch::Rule(batch_variance),
+    definition: Some(|inputs, attrs| {
+        let (x, a) = (&inputs[0], attrs.get::<Variance>());
+        let total = sum_over(&square(&center(x, &a.axes)?)?, &a.axes, a.keepdims)?;
+        Ok(smallvec![divide(&total, a.divisor(x.shape()))?])
+    }),
+    ..Primitive::BASE
+};
 
-fn var_vjp(step: &mut Step<'_>) -> Result<Grads> {
-    let g = step.take_g();
-    let x = step.input(0);
-    let args: &Spread = data(step);
-    let g = spread(&multiply(&g, 2.0 / args.divisor(x.shape()))?, &args.axes, x.shape())?;
-    Ok(std::iter::once(Some(annihilate(&g, &center(&x, &args.axes)?)?)).collect())
-}
-
-static STD: Op = Op { name: "std", rule: Rule::Vjp(std_vjp), ..Op::BASE };
-
-fn std_vjp(step: &mut Step<'_>) -> Result<Grads> {
-    let g = step.take_g();
-    let (x, y) = (step.input(0), step.output(0));
-    let args: &Spread = data(step);
-    // No direction is better than another at a constant.
-    let at_tip = equal(&y, 0.0)?;
-    let center = center(&x, &args.axes)?;
-    let slope = divide(&center, &spread(&where_(&at_tip, 1.0, &y)?, &args.axes, x.shape())?)?;
-    let slope = where_(&spread(&at_tip, &args.axes, x.shape())?, 0.0, &slope)?;
-    let g = multiply(&g, 1.0 / args.divisor(x.shape()))?;
-    let regular = annihilate(&spread(&g, &args.axes, x.shape())?, &slope)?;
-    let tip = tip_gradient(step, &g, step.output_array(0), |curvature| multiply(&spread(curvature, &args.axes, x.shape())?, &center))?;
-    let out = if let Some(tip) = tip { add(&regular, &tip)? } else { regular };
-    Ok(std::iter::once(Some(out)).collect())
-}
+static STD: Primitive = Primitive {
+    name: "std",
+    eval: |call| {
+        let (x, a) = (call.array(0), call.attrs::<Variance>());
+        call.give(finish(deviation(x, a), x.shape(), &a.axes, a.keepdims));
+        Ok(())
+    },
+    saves: |s| s.input(0),
+    vjp: Vjp::Definition,
+    jvp: Jvp::Definition,
+    batch: Batch::Rule(batch_variance),
+    // The length of the deviations: its gradient at a constant is 0.
+    definition: Some(|inputs, attrs| {
+        let (x, a) = (&inputs[0], attrs.get::<Variance>());
+        let length = euclidean_norm(&center(x, &a.axes)?, &a.axes, a.keepdims)?;
+        Ok(smallvec![divide(&length, a.divisor(x.shape()).sqrt())?])
+    }),
+    ..Primitive::BASE
+};
 
 /// How numbers are scaled whose squares are out of range, by powers of two: the squares of the results are in range.
 fn scales(dtype: DType) -> (f64, f64) {
@@ -79,7 +107,7 @@ fn scales(dtype: DType) -> (f64, f64) {
 }
 
 /// The sum of squared deviations over the divisor, with the kept axes only.
-fn variance(x: &Array, args: &Spread) -> Array {
+fn variance(x: &Array, args: &Variance) -> Array {
     let n = args.divisor(x.shape());
     dispatch!(float x.dtype(), T => {
         let mut out = quotients::<T>(x, args, n);
@@ -92,7 +120,7 @@ fn variance(x: &Array, args: &Spread) -> Array {
 }
 
 /// The square root of [`variance`]: finite where the variance overflows, and not zero where it underflows.
-fn deviation(x: &Array, args: &Spread) -> Array {
+fn deviation(x: &Array, args: &Variance) -> Array {
     let n = args.divisor(x.shape());
     dispatch!(float x.dtype(), T => {
         let mut out = quotients::<T>(x, args, n);
@@ -112,7 +140,7 @@ fn deviation(x: &Array, args: &Spread) -> Array {
 }
 
 /// Sums of squared deviations over `n`.
-fn quotients<T: Real + Element>(x: &Array, args: &Spread, n: f64) -> Array {
+fn quotients<T: Real + Element>(x: &Array, args: &Variance, n: f64) -> Array {
     let mut out = deviations(x, &args.axes);
     out.data_mut::<T>().iter_mut().for_each(|v| *v = *v / T::lit(n));
     out
@@ -133,13 +161,8 @@ fn mend<T: Real + Element>(out: &mut Array, found: &Array, bad: impl Fn(T) -> bo
 /// # Errors
 /// `Axis` when an axis is out of range or named twice.
 pub fn var(x: &Variable, axes: Option<&[isize]>, keepdims: bool, correction: f64) -> Result<Variable> {
-    let args = Spread { axes: normalize_axes("var", axes, x.ndim())?, correction };
-    let x = floating(x)?;
-    let out = finish(variance(x.array(), &args), x.shape(), &args.axes, keepdims);
-    record(&VAR, &[&x], out, |s| {
-        s.input(0);
-        s.attrs(Attrs::Data(std::sync::Arc::new(args)));
-    })
+    let axes = normalize_axes("var", axes, x.ndim())?;
+    apply(&VAR, &[(&floating(x)?).into()], &Variance { axes, keepdims, correction })
 }
 
 /// The square root of [`var`]. The gradient at a constant is 0.
@@ -147,14 +170,8 @@ pub fn var(x: &Variable, axes: Option<&[isize]>, keepdims: bool, correction: f64
 /// # Errors
 /// `Axis` when an axis is out of range or named twice.
 pub fn std(x: &Variable, axes: Option<&[isize]>, keepdims: bool, correction: f64) -> Result<Variable> {
-    let args = Spread { axes: normalize_axes("std", axes, x.ndim())?, correction };
-    let x = floating(x)?;
-    let out = finish(deviation(x.array(), &args), x.shape(), &args.axes, keepdims);
-    record(&STD, &[&x], out, |s| {
-        s.input(0);
-        s.output(0);
-        s.attrs(Attrs::Data(std::sync::Arc::new(args)));
-    })
+    let axes = normalize_axes("std", axes, x.ndim())?;
+    apply(&STD, &[(&floating(x)?).into()], &Variance { axes, keepdims, correction })
 }
 
 /// x, axes, keepdims, correction.

@@ -1,7 +1,9 @@
 //! Vector norms over axes.
 
+use smallvec::smallvec;
+
 use super::extrema::{check_empty, fold};
-use super::reduction::{Axes, finish, floating, normalize_axes, reduction_samples, spread, spread_array, sum_over};
+use super::reduction::{Axes, behind_batch, finish, floating, normalize_axes, reduction_samples, spread, spread_array, sum_over};
 use super::registry::{Arg, Default, Entry, Gradient, Kind, Param, Sample};
 use super::samples::{Domain, NONZERO};
 use super::shape::astype;
@@ -11,14 +13,16 @@ use crate::dispatch;
 use crate::error::{Error, Result};
 use crate::kernel::folds::{CountNonzero, Max, Min, SumAbs, SumSquares};
 use crate::kernel::reduce::{Plan, Sum, reduce};
-use crate::tape::{Attrs, BackwardOptions, Grads, Op, Rule, Step, Variable, grad, one_gradient, record};
+use crate::tape::{BackwardOptions, Batch, Jvp, Primitive, Variable, Vjp, VjpContext, apply, grad};
 
 /// Over which axes, and of which power.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Length {
     axes: Axes,
+    keepdims: bool,
     ord: f64,
 }
+crate::attributes!(Length);
 
 /// What a norm is made of.
 enum Power {
@@ -42,26 +46,57 @@ impl From<f64> for Power {
     }
 }
 
-static NORM: Op = Op { name: "vector_norm", rule: Rule::Vjp(norm_vjp), ..Op::BASE };
+static NORM: Primitive = Primitive {
+    name: "vector_norm",
+    eval: |call| {
+        let (x, a) = (call.array(0), call.attrs::<Length>());
+        let out = norm(x, &a.axes, a.ord)?;
+        call.give(finish(out, x.shape(), &a.axes, a.keepdims));
+        Ok(())
+    },
+    saves: |s| {
+        s.input(0);
+        s.output(0);
+    },
+    vjp: Vjp::Rule(norm_vjp),
+    jvp: Jvp::Rule(|ctx| {
+        let Some(t) = &ctx.tangents[0] else { return Ok(smallvec![]) };
+        let a: &Length = ctx.attrs();
+        let slope = slope(&ctx.input(0), &ctx.outputs[0], a)?;
+        Ok(smallvec![sum_over(&annihilate(t, &slope)?, &a.axes, a.keepdims)?])
+    }),
+    batch: Batch::Rule(|ctx| {
+        let a: &Length = ctx.attrs();
+        ctx.apply_spread(&Length { axes: behind_batch(&a.axes), ..a.clone() })
+    }),
+    ..Primitive::BASE
+};
 
-fn norm_vjp(step: &mut Step<'_>) -> Result<Grads> {
-    let g = step.take_g();
-    let args: &Length = step.attrs().data().unwrap_or_else(|| unreachable!("vector_norm: recorded without its arguments"));
-    let slope = match Power::from(args.ord) {
-        // A count is flat wherever it is continuous.
-        Power::Count => return Ok(one_gradient(annihilate(&spread(&g, &args.axes, &step.meta(0).shape)?, 0.0)?)),
-        Power::Absolute => sign(&step.input(0))?,
-        Power::Square => direction(&step.input(0), step, &args.axes)?,
-        Power::Extreme => extreme_slope(step, &args.axes)?,
-        Power::Other(p) => power_slope(step, &args.axes, p)?,
-    };
-    let wide = |v: &Variable| spread(v, &args.axes, &step.meta(0).shape);
-    let regular = annihilate(&wide(&g)?, &slope)?;
-    let (x, y) = (step.input(0), step.output_array(0));
+fn norm_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
+    let (g, x, y, a) = (ctx.cotangent(), ctx.input(0), ctx.output(0), ctx.attrs::<Length>());
+    let wide = |v: &Variable| spread(v, &a.axes, x.shape());
+    let regular = annihilate(&wide(&g)?, &slope(&x, &y, a)?)?;
+    if matches!(Power::from(a.ord), Power::Count) {
+        return ctx.add(0, regular);
+    }
     // Elements that are not zero have no part in a norm of zero: there the order is negative.
     let own = |curvature: &Variable| multiply(&wide(curvature)?, &where_(&equal(&x, 0.0)?, &x, 0.0)?);
-    let out = if let Some(tip) = tip_gradient(step, &g, y, own)? { add(&regular, &tip)? } else { regular };
-    Ok(one_gradient(out))
+    match tip_gradient(ctx, &g, ctx.output_array(0), own)? {
+        Some(tip) => ctx.add(0, add(&regular, &tip)?),
+        None => ctx.add(0, regular),
+    }
+}
+
+/// dy/dx, with the shape of x.
+fn slope(x: &Variable, y: &Variable, a: &Length) -> Result<Variable> {
+    match Power::from(a.ord) {
+        // A count is flat wherever it is continuous.
+        Power::Count => multiply(&x.detach(), 0.0),
+        Power::Absolute => sign(x),
+        Power::Square => direction(x, y, &a.axes),
+        Power::Extreme => extreme_slope(x, y, &a.axes),
+        Power::Other(p) => power_slope(x, y, &a.axes, p),
+    }
 }
 
 /// What the gradient of a length y lacks where y is 0, when it is differentiated again.
@@ -71,46 +106,37 @@ fn norm_vjp(step: &mut Step<'_>) -> Result<Grads> {
 /// derivative is that of `of(φ'')`, whose value is 0. φ'' is the derivative of the cotangent `g` by y.
 ///
 /// `None` unless the rule is recorded, something is at the tip, and `g` depends on y.
-pub(super) fn tip_gradient(step: &Step<'_>, g: &Variable, y: &Array, of: impl FnOnce(&Variable) -> Result<Variable>) -> Result<Option<Variable>> {
+pub(super) fn tip_gradient(
+    ctx: &VjpContext<'_>,
+    g: &Variable,
+    y: &Array,
+    of: impl FnOnce(&Variable) -> Result<Variable>,
+) -> Result<Option<Variable>> {
     let any = || dispatch!(float y.dtype(), T => y.view::<T>().iter().any(|&v| v == 0.0), else false);
-    if !step.create_graph() || !g.is_tracked() || !any() {
+    if !ctx.create_graph() || !g.is_tracked() || !any() {
         return Ok(None);
     }
     let at_tip = equal(&Variable::from(y.clone()), 0.0)?;
     // One seed for all elements that are 0: if the cotangent of one depended on another, there would be a kink.
     let seed = astype(&at_tip, g.dtype())?;
     let options = BackwardOptions { retain_graph: true, create_graph: true };
-    let mut curvature = grad(&[(g.clone(), Some(seed))], &[step.output_from(0, y.clone())], options)?;
+    let mut curvature = grad(&[(g.clone(), Some(seed))], &[ctx.output_from(0, y.clone())], options)?;
     let Some(curvature) = curvature.pop().flatten() else { return Ok(None) };
     of(&where_(&at_tip, &curvature, 0.0)?).map(Some)
 }
 
 /// x over the norm: zero where the norm is, ±1 where x is infinite.
-fn direction(x: &Variable, step: &Step<'_>, axes: &[usize]) -> Result<Variable> {
-    let y = step.output_array(0);
-    let mut ratio = divide(x, &unit(step, axes)?)?;
-    let is_infinite = dispatch!(float y.dtype(), T => y.view::<T>().iter().any(|v| v.is_infinite()), else false);
-    if is_infinite {
-        let infinite = equal(&abs(&x.detach())?, f64::INFINITY)?;
-        ratio = where_(&infinite, &sign(&x.detach())?, &ratio)?;
-    }
-    if !step.create_graph() {
-        return Ok(ratio);
-    }
-    let at_tip = equal(&spread_array(y, axes, x.shape())?.into(), 0.0)?;
-    where_(&at_tip, 0.0, &ratio)
-}
-
-/// The norm, seen with the shape of the input; one instead of zero, since a norm of zero has no direction.
-fn unit(step: &Step<'_>, axes: &[usize]) -> Result<Variable> {
-    let y = step.output(0);
-    spread(&where_(&equal(&y, 0.0)?, 1.0, &y)?, axes, &step.meta(0).shape)
+fn direction(x: &Variable, y: &Variable, axes: &[usize]) -> Result<Variable> {
+    let y_wide = spread(&where_(&equal(y, 0.0)?, 1.0, y)?, axes, x.shape())?;
+    let ratio = divide(x, &y_wide)?;
+    let signs = sign(&x.detach())?;
+    let ratio = where_(&equal(&abs(&x.detach())?, f64::INFINITY)?, &signs, &ratio)?;
+    where_(&equal(&spread(&y.detach(), axes, x.shape())?, 0.0)?, 0.0, &ratio)
 }
 
 /// sign x, shared equally by the elements whose absolute value is the norm; NaN where an element is NaN.
-fn extreme_slope(step: &Step<'_>, axes: &[usize]) -> Result<Variable> {
-    let x: Variable = step.input_array(0).clone().into();
-    let y: Variable = spread_array(step.output_array(0), axes, x.shape())?.into();
+fn extreme_slope(x: &Variable, y: &Variable, axes: &[usize]) -> Result<Variable> {
+    let (x, y) = (x.detach(), spread(&y.detach(), axes, x.shape())?);
     let is_extreme = logical_or(&equal(&abs(&x)?, &y)?, &isnan(&x)?)?;
     let ties = sum_over(&astype(&is_extreme, x.dtype())?, axes, false)?;
     let share = divide(&sign(&x)?, &spread(&ties, axes, x.shape())?)?;
@@ -118,14 +144,13 @@ fn extreme_slope(step: &Step<'_>, axes: &[usize]) -> Result<Variable> {
 }
 
 /// sign x · (|x| / y)^(p - 1); zero at the kinks of p ≤ 1.
-fn power_slope(step: &Step<'_>, axes: &[usize], p: f64) -> Result<Variable> {
-    let x = step.input(0);
-    let slope = multiply(&sign(&x)?, &power(&direction(&abs(&x)?, step, axes)?, p - 1.0)?)?;
+fn power_slope(x: &Variable, y: &Variable, axes: &[usize], p: f64) -> Result<Variable> {
+    let slope = multiply(&sign(x)?, &power(&direction(&abs(x)?, y, axes)?, p - 1.0)?)?;
     if p > 1.0 {
         return Ok(slope);
     }
-    let y = spread_array(step.output_array(0), axes, x.shape())?.into();
-    where_(&logical_or(&equal(&x, 0.0)?, &equal(&y, 0.0)?)?, 0.0, &slope)
+    let y = spread(&y.detach(), axes, x.shape())?;
+    where_(&logical_or(&equal(x, 0.0)?, &equal(&y, 0.0)?)?, 0.0, &slope)
 }
 
 /// The element of x ≥ 0 that dominates a sum of powers, to measure the others in: nothing overflows on the way. One
@@ -179,24 +204,29 @@ pub fn vector_norm(x: &Variable, axes: Option<&[isize]>, keepdims: bool, ord: f6
     }
     let axes = normalize_axes("vector_norm", axes, x.ndim())?;
     let x = floating(x)?;
-    let out = match Power::from(ord) {
+    apply(&NORM, &[(&x).into()], &Length { axes, keepdims, ord })
+}
+
+/// [`vector_norm`] of order 2 over normalised axes.
+pub(super) fn euclidean_norm(x: &Variable, axes: &[usize], keepdims: bool) -> Result<Variable> {
+    apply(&NORM, &[x.into()], &Length { axes: axes.into(), keepdims, ord: 2.0 })
+}
+
+/// The norm, with the kept axes only.
+fn norm(x: &Array, axes: &[usize], ord: f64) -> Result<Array> {
+    Ok(match Power::from(ord) {
         Power::Count => {
-            let count = dispatch!(x.dtype(), T => reduce::<CountNonzero, T>(x.array(), &axes));
+            let count = dispatch!(x.dtype(), T => reduce::<CountNonzero, T>(x, axes));
             astype(&count.into(), x.dtype())?.into_array()
         }
-        Power::Absolute => dispatch!(float x.dtype(), T => reduce::<SumAbs, T>(x.array(), &axes), else unreachable!("integers were made floating")),
-        Power::Square => length(x.array(), &axes)?,
+        Power::Absolute => dispatch!(float x.dtype(), T => reduce::<SumAbs, T>(x, axes), else unreachable!("integers were made floating")),
+        Power::Square => length(x, axes)?,
         Power::Extreme => {
-            let x = abs(&x.detach())?;
-            check_empty("vector_norm", &x, &axes)?;
-            fold(x.array(), &axes, ord > 0.0)
+            let x = abs(&x.clone().into())?;
+            check_empty("vector_norm", &x, axes)?;
+            fold(x.array(), axes, ord > 0.0)
         }
-        Power::Other(p) => power_norm(x.array(), &axes, p)?,
-    };
-    record(&NORM, &[&x], finish(out, x.shape(), &axes, keepdims), |s| {
-        s.input(0);
-        s.output(0);
-        s.attrs(Attrs::Data(std::sync::Arc::new(Length { axes, ord })));
+        Power::Other(p) => power_norm(x, axes, p)?,
     })
 }
 

@@ -8,7 +8,7 @@ use super::samples::{Draw, REAL, call_with, ints};
 use super::shape::{distinct_axes, plain};
 use crate::array::{Layout, normalize_axis};
 use crate::error::{Error, Result, show_shape};
-use crate::tape::{Batch, Grads, Jvp, Primitive, Rule, Step, Variable, apply};
+use crate::tape::{Batch, Jvp, Primitive, Variable, Vjp, VjpContext, apply};
 
 static PERMUTE: Primitive = Primitive {
     name: "permute_dims",
@@ -17,7 +17,7 @@ static PERMUTE: Primitive = Primitive {
         call.give(x.with_layout(x.layout().permute(&call.attrs::<OverAxes>().axes)));
         Ok(())
     },
-    rule: Rule::Vjp(permute_vjp),
+    vjp: Vjp::Rule(permute_vjp),
     jvp: Jvp::Linear,
     batch: Batch::Rule(|ctx| {
         let axes = std::iter::once(0).chain(ctx.attrs::<OverAxes>().axes.iter().map(|a| a + 1)).collect();
@@ -32,7 +32,7 @@ static FLIP: Primitive = Primitive {
         call.give(x.with_layout(reversed(x.layout(), &call.attrs::<OverAxes>().axes)));
         Ok(())
     },
-    rule: Rule::Vjp(flip_vjp),
+    vjp: Vjp::Rule(flip_vjp),
     jvp: Jvp::Linear,
     batch: Batch::Rule(batch_over_axes),
     ..Primitive::BASE
@@ -43,11 +43,12 @@ pub(super) fn permute(x: &Variable, axes: &[usize]) -> Result<Variable> {
     apply(&PERMUTE, &[x.into()], &OverAxes { axes: axes.into() })
 }
 
-fn permute_vjp(step: &mut Step<'_>) -> Result<Grads> {
-    let axes = &step.attrs_of::<OverAxes>().axes;
+fn permute_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
+    let axes = &ctx.attrs::<OverAxes>().axes;
     let mut back: Axes = SmallVec::from_elem(0, axes.len());
     axes.iter().enumerate().for_each(|(i, &a)| back[a] = i);
-    Ok(Grads::from_iter([Some(permute(&step.take_g(), &back)?)]))
+    let g = ctx.cotangent();
+    ctx.add(0, permute(&g, &back)?)
 }
 
 /// The axes of `x` in the order `axes`, as a view.
@@ -129,9 +130,10 @@ fn flip_axes(x: &Variable, axes: &[usize]) -> Result<Variable> {
     apply(&FLIP, &[x.into()], &OverAxes { axes: axes.into() })
 }
 
-fn flip_vjp(step: &mut Step<'_>) -> Result<Grads> {
-    let axes = &step.attrs_of::<OverAxes>().axes;
-    Ok(Grads::from_iter([Some(flip_axes(&step.take_g(), axes)?)]))
+fn flip_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
+    let axes = &ctx.attrs::<OverAxes>().axes;
+    let g = ctx.cotangent();
+    ctx.add(0, flip_axes(&g, axes)?)
 }
 
 /// The order of elements turned round along the given axes, or all; as a view.

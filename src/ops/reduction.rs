@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::kernel::moments;
 use crate::kernel::products;
 use crate::kernel::reduce::{Plan, Prod, Sum, reduce};
-use crate::tape::{Attrs, Batch, BatchContext, Grads, Jvp, JvpContext, Operand, Outputs, Primitive, Rule, Step, Variable, apply};
+use crate::tape::{Batch, BatchContext, Jvp, JvpContext, Operand, Outputs, Primitive, Variable, Vjp, VjpContext, apply};
 
 /// Axes counted from the front, in order.
 pub(crate) type Axes = SmallVec<[usize; 4]>;
@@ -70,7 +70,7 @@ struct Expanded {
 crate::attributes!(OverAxes, Reduced, Expanded);
 
 /// Axes behind a batch axis in front.
-fn behind_batch(axes: &[usize]) -> Axes {
+pub(crate) fn behind_batch(axes: &[usize]) -> Axes {
     axes.iter().map(|a| a + 1).collect()
 }
 
@@ -86,17 +86,9 @@ pub(crate) fn batch_reduction(ctx: &BatchContext<'_>) -> Result<Outputs> {
     Ok(smallvec![apply(ctx.primitive, ctx.inputs, &Reduced { axes: behind_batch(&a.axes), keepdims: a.keepdims })?])
 }
 
-/// Axes as a node keeps them.
-pub(crate) fn axes_attr(axes: &[usize]) -> Attrs {
-    Attrs::Ints(axes.iter().map(|&a| a.cast_signed()).collect())
-}
-
-/// The axes that a node keeps.
-pub(crate) fn axes_of(step: &Step<'_>) -> Axes {
-    if let Some(a) = step.attrs().data::<Reduced>() {
-        return a.axes.clone();
-    }
-    step.attrs().ints().iter().map(|&a| a.cast_unsigned()).collect()
+/// The axes of a recorded reduction.
+fn axes_of(ctx: &VjpContext<'_>) -> Axes {
+    ctx.attrs::<Reduced>().axes.clone()
 }
 
 /// `x`, or its values in the default floating dtype.
@@ -112,7 +104,7 @@ static EXPAND_REDUCED: Primitive = Primitive {
         call.give(out);
         Ok(())
     },
-    rule: Rule::Vjp(spread_vjp),
+    vjp: Vjp::Rule(spread_vjp),
     jvp: Jvp::Linear,
     batch: Batch::Rule(|ctx| {
         let a: &Expanded = ctx.attrs();
@@ -122,9 +114,10 @@ static EXPAND_REDUCED: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-fn spread_vjp(step: &mut Step<'_>) -> Result<Grads> {
-    let keepdims = step.meta(0).shape.len() == step.out_meta(0).shape.len();
-    Ok(std::iter::once(Some(sum_over(&step.take_g(), &step.attrs_of::<Expanded>().axes, keepdims)?)).collect())
+fn spread_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
+    let keepdims = ctx.meta(0).shape.len() == ctx.out_meta(0).shape.len();
+    let g = ctx.cotangent();
+    ctx.add(0, sum_over(&g, &ctx.attrs::<Expanded>().axes, keepdims)?)
 }
 
 /// A reduced value seen with the shape from which `axes` were reduced: the transpose of a sum.
@@ -138,8 +131,8 @@ pub(crate) fn spread_array(a: &Array, axes: &[usize], shape: &[usize]) -> Result
 }
 
 /// The cotangent of a reduction, seen with the shape of the input.
-pub(crate) fn spread_g(g: &Variable, step: &Step<'_>) -> Result<Variable> {
-    spread(g, &axes_of(step), &step.meta(0).shape)
+pub(crate) fn spread_g(g: &Variable, ctx: &VjpContext<'_>) -> Result<Variable> {
+    spread(g, &axes_of(ctx), &ctx.meta(0).shape)
 }
 
 static SUM: Primitive = Primitive {
@@ -150,15 +143,15 @@ static SUM: Primitive = Primitive {
         call.give(finish(out, x.shape(), &a.axes, a.keepdims));
         Ok(())
     },
-    rule: Rule::Vjp(sum_vjp),
+    vjp: Vjp::Rule(sum_vjp),
     jvp: Jvp::Linear,
     batch: Batch::Rule(batch_reduction),
     ..Primitive::BASE
 };
 
-fn sum_vjp(step: &mut Step<'_>) -> Result<Grads> {
-    let g = step.take_g();
-    Ok(std::iter::once(Some(spread_g(&g, step)?)).collect())
+fn sum_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
+    let g = ctx.cotangent();
+    ctx.add(0, spread_g(&g, ctx)?)
 }
 
 /// [`sum`] over normalised axes.
@@ -181,15 +174,16 @@ static MEAN: Primitive = Primitive {
         call.give(finish(moments::mean(x, &a.axes), x.shape(), &a.axes, a.keepdims));
         Ok(())
     },
-    rule: Rule::Vjp(mean_vjp),
+    vjp: Vjp::Rule(mean_vjp),
     jvp: Jvp::Linear,
     batch: Batch::Rule(batch_reduction),
     ..Primitive::BASE
 };
 
-fn mean_vjp(step: &mut Step<'_>) -> Result<Grads> {
-    let g = divide(&step.take_g(), count(&step.meta(0).shape, &axes_of(step)))?;
-    Ok(std::iter::once(Some(spread_g(&g, step)?)).collect())
+fn mean_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
+    let g = ctx.cotangent();
+    let g = divide(&g, count(&ctx.meta(0).shape, &axes_of(ctx)))?;
+    ctx.add(0, spread_g(&g, ctx)?)
 }
 
 /// The mean over `axes` (`None`: all); NaN of nothing. Integers and bools give the default floating dtype.
@@ -211,7 +205,7 @@ static PROD: Primitive = Primitive {
         Ok(())
     },
     saves: |s| s.input(0),
-    rule: Rule::Vjp(prod_vjp),
+    vjp: Vjp::Rule(prod_vjp),
     jvp: Jvp::Rule(|ctx| {
         let Some(t) = &ctx.tangents[0] else { return Ok(smallvec![]) };
         let a: &Reduced = ctx.attrs();
@@ -221,10 +215,10 @@ static PROD: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-fn prod_vjp(step: &mut Step<'_>) -> Result<Grads> {
-    let g = step.take_g();
-    let others = others(&[&step.input(0)], &axes_of(step))?;
-    Ok(std::iter::once(Some(annihilate(&spread_g(&g, step)?, &others)?)).collect())
+fn prod_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
+    let g = ctx.cotangent();
+    let others = others(&[&ctx.input(0)], &axes_of(ctx))?;
+    ctx.add(0, annihilate(&spread_g(&g, ctx)?, &others)?)
 }
 
 /// For every element of x (input 0) the product of the others along axes, differentiated along directions (the other inputs).
@@ -239,7 +233,7 @@ static PROD_EXCLUDING: Primitive = Primitive {
         Ok(())
     },
     saves: |s| (0..s.input_count()).for_each(|i| s.input(u8::try_from(i).unwrap_or(u8::MAX))),
-    rule: Rule::Vjp(others_vjp),
+    vjp: Vjp::Rule(others_vjp),
     jvp: Jvp::Rule(others_jvp),
     batch: Batch::Rule(batch_over_axes),
     ..Primitive::BASE
@@ -268,20 +262,15 @@ fn others_jvp(ctx: &JvpContext<'_>) -> Result<Outputs> {
 
 /// With a cotangent c, Σ cⱼ ∂ⱼ D is D differentiated along c: by x that is [`others`] with one more direction, by a
 /// direction, in which it is linear, [`others`] with c in its place.
-fn others_vjp(step: &mut Step<'_>) -> Result<Grads> {
-    let g = step.take_g();
-    let axes = step.attrs_of::<OverAxes>().axes.clone();
-    let inputs: SmallVec<[Variable; 4]> = (0..step.input_count()).map(|i| step.input(u8::try_from(i).unwrap_or(u8::MAX))).collect();
-    (0..inputs.len())
-        .map(|i| {
-            if !step.needs(i) {
-                return Ok(None);
-            }
-            let rest = inputs.iter().enumerate().filter(|&(k, _)| i == 0 || k != i).map(|(_, v)| v);
-            let all: SmallVec<[&Variable; 4]> = rest.chain([&g]).collect();
-            others(&all, &axes).map(Some)
-        })
-        .collect()
+fn others_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
+    let g = ctx.cotangent();
+    let axes = ctx.attrs::<OverAxes>().axes.clone();
+    let inputs: SmallVec<[Variable; 4]> = (0..ctx.input_count()).map(|i| ctx.input(u8::try_from(i).unwrap_or(u8::MAX))).collect();
+    ctx.add_each(|i| {
+        let rest = inputs.iter().enumerate().filter(|&(k, _)| i == 0 || k != i).map(|(_, v)| v);
+        let all: SmallVec<[&Variable; 4]> = rest.chain([&g]).collect();
+        others(&all, &axes)
+    })
 }
 
 /// For every element of the first input the product of the others along `axes`, differentiated along the remaining

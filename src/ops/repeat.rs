@@ -12,7 +12,7 @@ use crate::array::{Array, DType, Shape, alloc_check, check_growth, check_memory,
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::gather::Places;
 use crate::kernel::region;
-use crate::tape::{Batch, Grads, Jvp, Primitive, Rule, Step, Variable, apply};
+use crate::tape::{Batch, Jvp, Primitive, Variable, Vjp, VjpContext, apply};
 
 static ROLL: Primitive = Primitive {
     name: "roll",
@@ -21,7 +21,7 @@ static ROLL: Primitive = Primitive {
         call.give(out);
         Ok(())
     },
-    rule: Rule::Vjp(roll_vjp),
+    vjp: Vjp::Rule(roll_vjp),
     jvp: Jvp::Linear,
     batch: Batch::Rule(|ctx| {
         let turns = ctx.attrs::<Turns>().turns.iter().map(|(axis, shift)| (axis + 1, *shift)).collect();
@@ -41,9 +41,10 @@ fn roll_by(x: &Variable, turns: &[(usize, isize)]) -> Result<Variable> {
     apply(&ROLL, &[x.into()], &Turns { turns: turns.into() })
 }
 
-fn roll_vjp(step: &mut Step<'_>) -> Result<Grads> {
-    let back: Vec<(usize, isize)> = step.attrs_of::<Turns>().turns.iter().map(|(axis, shift)| (*axis, shift.wrapping_neg())).collect();
-    Ok(Grads::from_iter([Some(roll_by(&step.take_g(), &back)?)]))
+fn roll_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
+    let back: Vec<(usize, isize)> = ctx.attrs::<Turns>().turns.iter().map(|(axis, shift)| (*axis, shift.wrapping_neg())).collect();
+    let g = ctx.cotangent();
+    ctx.add(0, roll_by(&g, &back)?)
 }
 
 /// Elements moved along axes by `shift` places; what leaves at one end comes in at the other. Shifts and axes

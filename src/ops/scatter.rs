@@ -1,6 +1,6 @@
 //! Gathering and adding at indices along one axis under the names that PyTorch's users know.
 
-use super::gather::{GATHER, along, gather as gather_at, index_add as add_at, positions};
+use super::gather::{GATHER, along, gather as gather_at, index_add as add_at, row_numbers};
 use super::registry::{Arg, Entry, Gradient, Kind, Operand, Param, Sample};
 use super::samples::{Draw, REAL, call_with, indices};
 use super::shape::stored_as;
@@ -67,9 +67,9 @@ pub fn index_add(x: &Variable, axis: isize, index: &Variable, source: &Variable,
             show_shape(&shape)
         )));
     }
-    let rows = Array::from_slice(&positions(NAME, index, axis, x.shape()[axis])?, &[count]);
+    let rows = super::reshape(&row_numbers(NAME, index, axis, x.shape()[axis])?, &[count.cast_signed()])?;
     let places = Places { shape: Shape::from_slice(x.shape()), axes: [axis].into_iter().collect(), place: axis };
-    let sum = add_at(source, &places, &rows.into())?;
+    let sum = add_at(source, &places, &rows)?;
     super::add(x, &super::multiply(&sum, alpha)?)
 }
 

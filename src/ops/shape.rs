@@ -7,7 +7,7 @@ use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::blocks::{self, Input};
 use crate::tape::accumulate::{RESHAPE, RESHAPING, ToShape};
-use crate::tape::{Batch, Grads, Jvp, Primitive, Rule, Step, Variable, accumulate, apply, is_recording};
+use crate::tape::{Batch, Jvp, Primitive, Variable, Vjp, VjpContext, accumulate, apply, is_recording};
 
 static ASTYPE: Primitive = Primitive {
     name: "astype",
@@ -18,7 +18,7 @@ static ASTYPE: Primitive = Primitive {
         call.give(out);
         Ok(())
     },
-    rule: Rule::Vjp(astype_vjp),
+    vjp: Vjp::Rule(astype_vjp),
     jvp: Jvp::Linear,
     batch: Batch::Elementwise,
     ..Primitive::BASE
@@ -33,9 +33,10 @@ crate::attributes!(ToDType);
 static EXPAND_DIMS: Primitive = Primitive { name: "expand_dims", ..RESHAPING };
 static SQUEEZE: Primitive = Primitive { name: "squeeze", ..RESHAPING };
 
-fn astype_vjp(step: &mut Step<'_>) -> Result<Grads> {
-    let dtype = step.meta(0).dtype;
-    Ok(Grads::from_iter([Some(astype(&step.take_g(), dtype)?)]))
+fn astype_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
+    let dtype = ctx.meta(0).dtype;
+    let g = ctx.cotangent();
+    ctx.add(0, astype(&g, dtype)?)
 }
 
 /// `x` in another dtype; itself when it has that dtype already.

@@ -14,7 +14,7 @@ use crate::dispatch;
 use crate::error::Result;
 use crate::kernel::reduce::Plan;
 use crate::kernel::softmax as kernel;
-use crate::tape::{AttrSet, Batch, Jvp, Primitive, Rule, Variable, apply, one_gradient};
+use crate::tape::{Batch, Jvp, Primitive, Variable, Vjp, apply};
 
 /// A kernel over rows, with the axes of a row moved to the end and back.
 fn by_rows<const N: usize>(inputs: [&Array; N], axes: &[usize], f: impl Fn([&Array; N], usize) -> Array) -> Array {
@@ -36,7 +36,10 @@ static SOFTMAX: Primitive = Primitive {
         Ok(())
     },
     saves: |s| s.output(0),
-    rule: Rule::Vjp(|step| softmax_gradient(&step.take_g(), &step.output(0), step.attrs_of()).map(one_gradient)),
+    vjp: Vjp::Rule(|ctx| {
+        let (g, y) = (ctx.cotangent(), ctx.output(0));
+        ctx.add(0, softmax_gradient(&g, &y, ctx.attrs())?)
+    }),
     // The Jacobian of softmax is symmetric.
     jvp: Jvp::Rule(|ctx| match &ctx.tangents[0] {
         Some(t) => Ok(smallvec![softmax_gradient(t, &ctx.outputs[0], ctx.attrs())?]),
@@ -58,21 +61,16 @@ static SOFTMAX_GRADIENT: Primitive = Primitive {
         s.input(0);
         s.input(1);
     },
-    rule: Rule::Definition,
+    vjp: Vjp::Definition,
     jvp: Jvp::Definition,
     batch: Batch::Rule(batch_over_axes),
     definition: Some(|inputs, attrs| {
         let (g, y) = (&inputs[0], &inputs[1]);
-        let total = sum_over(&multiply(g, y)?, &over_axes(attrs).axes, true)?;
+        let total = sum_over(&multiply(g, y)?, &attrs.get::<OverAxes>().axes, true)?;
         Ok(smallvec![multiply(y, &subtract(g, &total)?)?])
     }),
     ..Primitive::BASE
 };
-
-/// The attributes of a function over axes.
-fn over_axes(attrs: &dyn AttrSet) -> &OverAxes {
-    attrs.as_any().downcast_ref().unwrap_or_else(|| unreachable!("called with attributes of another type"))
-}
 
 fn softmax_gradient(g: &Variable, y: &Variable, over: &OverAxes) -> Result<Variable> {
     apply(&SOFTMAX_GRADIENT, &[g.into(), y.into()], over)
@@ -99,9 +97,9 @@ static LOG_SOFTMAX: Primitive = Primitive {
         Ok(())
     },
     saves: |s| s.output(0),
-    rule: Rule::Vjp(|step| {
-        let (g, y) = (step.take_g(), step.output(0));
-        apply(&LOG_SOFTMAX_GRADIENT, &[(&g).into(), (&y).into()], step.attrs_of::<OverAxes>()).map(one_gradient)
+    vjp: Vjp::Rule(|ctx| {
+        let (g, y) = (ctx.cotangent(), ctx.output(0));
+        ctx.add(0, apply(&LOG_SOFTMAX_GRADIENT, &[(&g).into(), (&y).into()], ctx.attrs::<OverAxes>())?)
     }),
     jvp: Jvp::Rule(|ctx| {
         let Some(t) = &ctx.tangents[0] else { return Ok(smallvec![]) };
@@ -124,12 +122,12 @@ static LOG_SOFTMAX_GRADIENT: Primitive = Primitive {
         s.input(0);
         s.input(1);
     },
-    rule: Rule::Definition,
+    vjp: Vjp::Definition,
     jvp: Jvp::Definition,
     batch: Batch::Rule(batch_over_axes),
     definition: Some(|inputs, attrs| {
         let (g, y) = (&inputs[0], &inputs[1]);
-        Ok(smallvec![subtract(g, &multiply(&exp(y)?, &sum_over(g, &over_axes(attrs).axes, true)?)?)?])
+        Ok(smallvec![subtract(g, &multiply(&exp(y)?, &sum_over(g, &attrs.get::<OverAxes>().axes, true)?)?)?])
     }),
     ..Primitive::BASE
 };
@@ -157,9 +155,9 @@ static LOGSUMEXP: Primitive = Primitive {
         s.input(0);
         s.output(0);
     },
-    rule: Rule::Vjp(|step| {
-        let g = step.take_g();
-        pull_logsumexp(&g, &step.input(0), &step.output(0), &step.attrs_of::<Reduced>().axes).map(one_gradient)
+    vjp: Vjp::Rule(|ctx| {
+        let (g, x, y) = (ctx.cotangent(), ctx.input(0), ctx.output(0));
+        ctx.add(0, pull_logsumexp(&g, &x, &y, &ctx.attrs::<Reduced>().axes)?)
     }),
     jvp: Jvp::Rule(|ctx| {
         let Some(t) = &ctx.tangents[0] else { return Ok(smallvec![]) };

@@ -9,7 +9,7 @@ use super::index::Assignment;
 use crate::array::{Array, Layout, Scalar};
 use crate::error::Result;
 use crate::kernel::region;
-use crate::tape::{AttrSet, Grads, Jvp, Primitive, Recorded, Rule, Step, Variable, apply, apply_update, one_gradient, record_under_lock};
+use crate::tape::{AttrSet, Jvp, Primitive, Recorded, Variable, Vjp, VjpContext, apply, apply_update, record_under_lock};
 
 static VIEW: Primitive = VIEWING;
 
@@ -20,7 +20,7 @@ const VIEWING: Primitive = Primitive {
         call.give(call.array(0).contiguous().window(&call.attrs::<Map>().map));
         Ok(())
     },
-    rule: Rule::Vjp(view_vjp),
+    vjp: Vjp::Rule(view_vjp),
     jvp: Jvp::Linear,
     ..Primitive::BASE
 };
@@ -44,7 +44,7 @@ static VIEW_ADD: Primitive = Primitive {
         region::add(out, in_memory(&map.map), value);
         Ok(())
     },
-    rule: Rule::Vjp(view_add_vjp),
+    vjp: Vjp::Rule(view_add_vjp),
     jvp: Jvp::Linear,
     ..Primitive::BASE
 };
@@ -59,7 +59,7 @@ static VIEW_WRITE: Primitive = Primitive {
         region::write(out, in_memory(&map.map), value);
         Ok(())
     },
-    rule: Rule::Vjp(view_write_vjp),
+    vjp: Vjp::Rule(view_write_vjp),
     jvp: Jvp::Linear,
     ..Primitive::BASE
 };
@@ -88,14 +88,13 @@ pub fn view(base: &Variable, map: &Arc<Layout>) -> Result<Variable> {
     apply(&VIEW, &[base.into()], &attrs(map))
 }
 
-fn view_vjp(step: &mut Step<'_>) -> Result<Grads> {
-    let (g, map) = (step.take_g(), &step.attrs_of::<Map>().map);
-    if step.create_graph() {
-        return Ok(one_gradient(view_add(step.recorded_or_zeros(0), map, &g)?));
+fn view_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
+    let (g, map) = (ctx.cotangent(), &ctx.attrs::<Map>().map);
+    if ctx.create_graph() {
+        let sum = ctx.take_recorded(0);
+        return ctx.add(0, view_add(sum, map, &g)?);
     }
-    let mut sum = step.collected_or_zeros(0);
-    region::add(&mut sum, in_memory(map), g.array());
-    Ok(one_gradient(sum.into()))
+    ctx.accumulate_part(0, |sum| region::add(sum, in_memory(map), g.array()))
 }
 
 /// `base` with `value` added to the part that `map` describes; places that the map repeats collect all of it. `base` is overwritten
@@ -104,10 +103,12 @@ pub(super) fn view_add(base: Variable, map: &Arc<Layout>, value: &Variable) -> R
     apply_update(&VIEW_ADD, base, &[value.into()], &attrs(map))
 }
 
-fn view_add_vjp(step: &mut Step<'_>) -> Result<Grads> {
-    let (g, map) = (step.take_g(), &step.attrs_of::<Map>().map);
-    let value = if step.needs(1) { Some(view(&g, map)?) } else { None };
-    Ok(Grads::from_iter([step.needs(0).then_some(g), value]))
+fn view_add_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
+    let (g, map) = (ctx.cotangent(), &ctx.attrs::<Map>().map);
+    if ctx.needs(1) {
+        ctx.add(1, view(&g, map)?)?;
+    }
+    ctx.add(0, g)
 }
 
 /// `base` with `value` in the part that `map` describes, which must not repeat a place. `base` is overwritten
@@ -116,16 +117,16 @@ fn view_write(base: Variable, map: &Arc<Layout>, value: &Variable) -> Result<Var
     apply_update(&VIEW_WRITE, base, &[value.into()], &attrs(map))
 }
 
-fn view_write_vjp(step: &mut Step<'_>) -> Result<Grads> {
-    let (g, map) = (step.take_g(), &step.attrs_of::<Map>().map);
-    let value = if step.needs(1) { Some(apply(&COPY_PART, &[(&g).into()], &attrs(map))?) } else { None };
-    let x = if step.needs(0) {
+fn view_write_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
+    let (g, map) = (ctx.cotangent(), &ctx.attrs::<Map>().map);
+    if ctx.needs(1) {
+        ctx.add(1, apply(&COPY_PART, &[(&g).into()], &attrs(map))?)?;
+    }
+    if ctx.needs(0) {
         let zero = Array::full(&[], Scalar::Int(0), g.dtype()).into();
-        Some(view_write(g, map, &zero)?)
-    } else {
-        None
-    };
-    Ok(Grads::from_iter([x, value]))
+        ctx.add(0, view_write(g, map, &zero)?)?;
+    }
+    Ok(())
 }
 
 /// A part of an array that a write replaces.

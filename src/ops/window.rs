@@ -7,7 +7,7 @@ use smallvec::{SmallVec, smallvec};
 use crate::array::{Array, DType, Layout, Scalar, Shape};
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::region;
-use crate::tape::{AttrSet, Batch, Grads, Jvp, Primitive, Recorded, Rule, Step, Variable, apply, apply_update, one_gradient, record_under_lock};
+use crate::tape::{AttrSet, Batch, Jvp, Primitive, Recorded, Variable, Vjp, VjpContext, apply, apply_update, record_under_lock};
 
 use super::shape::stored_as;
 
@@ -144,7 +144,7 @@ const VIEW: Primitive = Primitive {
         call.give(call.attrs::<Window>().of(call.array(0)));
         Ok(())
     },
-    rule: Rule::Vjp(view_vjp),
+    vjp: Vjp::Rule(view_vjp),
     jvp: Jvp::Linear,
     batch: Batch::Rule(|ctx| Ok(smallvec![apply(ctx.primitive, ctx.inputs, &ctx.attrs::<Window>().batched(ctx.size))?])),
     ..Primitive::BASE
@@ -168,7 +168,7 @@ static SETITEM: Primitive = Primitive {
         window.put(call.update(), value);
         Ok(())
     },
-    rule: Rule::Vjp(replace_vjp),
+    vjp: Vjp::Rule(replace_vjp),
     jvp: Jvp::Linear,
     batch: Batch::Rule(|ctx| {
         let window = ctx.attrs::<Window>().batched(ctx.size);
@@ -183,15 +183,14 @@ pub(super) fn view(op: &'static Primitive, x: &Variable, window: &Window) -> Res
     apply(op, &[x.into()], window)
 }
 
-fn view_vjp(step: &mut Step<'_>) -> Result<Grads> {
-    let (g, window) = (step.take_g(), step.attrs_of::<Window>());
-    if step.create_graph() {
-        let map = Arc::new(window.layout(&Layout::contiguous(&step.meta(0).shape)));
-        return Ok(one_gradient(super::view::view_add(step.recorded_or_zeros(0), &map, &g)?));
+fn view_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
+    let (g, window) = (ctx.cotangent(), ctx.attrs::<Window>());
+    if ctx.create_graph() {
+        let map = Arc::new(window.layout(&Layout::contiguous(&ctx.meta(0).shape)));
+        let sum = ctx.take_recorded(0);
+        return ctx.add(0, super::view::view_add(sum, &map, &g)?);
     }
-    let mut sum = step.collected_or_zeros(0);
-    region::add(&mut sum, |whole| window.layout(whole), g.array());
-    Ok(one_gradient(sum.into()))
+    ctx.accumulate_part(0, |sum| region::add(sum, |whole| window.layout(whole), g.array()))
 }
 
 /// `value` as it can be written to a place of `shape`: in the dtype of the target, without leading axes of size one
@@ -222,14 +221,14 @@ pub(super) fn record_replace(window: &Window, old: &Variable, value: &Variable, 
     record_under_lock(&SETITEM, &[old, value], out, |s| s.attrs(window.share()))
 }
 
-fn replace_vjp(step: &mut Step<'_>) -> Result<Grads> {
-    let (g, window) = (step.take_g(), step.attrs_of::<Window>());
-    let value = if step.needs(1) { Some(apply(&COPY_PART, &[(&g).into()], window)?) } else { None };
-    let x = if step.needs(0) {
+fn replace_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
+    let (g, window) = (ctx.cotangent(), ctx.attrs::<Window>());
+    if ctx.needs(1) {
+        ctx.add(1, apply(&COPY_PART, &[(&g).into()], window)?)?;
+    }
+    if ctx.needs(0) {
         let zero = Array::full(&[], Scalar::Int(0), g.dtype()).into();
-        Some(replace(g, window, &zero)?)
-    } else {
-        None
-    };
-    Ok(Grads::from_iter([x, value]))
+        ctx.add(0, replace(g, window, &zero)?)?;
+    }
+    Ok(())
 }

@@ -15,7 +15,7 @@ use super::release::{self, Held};
 use super::variable::{PyVariable, expect, wrap};
 use crate::array::Array;
 use crate::error::{Result, show_shape};
-use crate::tape::{self, Attrs, CustomRule, Edge, Grads, Hook, HookFn, Leaf, Op, Rule, Step, Variable};
+use crate::tape::{self, CustomRule, Edge, Hook, HookFn, Leaf, Primitive, Variable, Vjp, VjpContext};
 
 /// A Python callable that sees a gradient.
 pub struct PyHook(Held<PyAny>);
@@ -100,17 +100,17 @@ pub struct FunctionRule {
     places: Vec<usize>,
 }
 
-static FUNCTION: Op = Op { name: "Function", rule: Rule::Vjp(|_| Ok(Grads::new())), ..Op::BASE };
+static FUNCTION: Primitive = Primitive { name: "Function", vjp: Vjp::Rule(|_| Ok(())), ..Primitive::BASE };
 
 impl CustomRule for FunctionRule {
     fn name(&self) -> &str {
         &self.name
     }
 
-    fn vjp(&self, step: &mut Step<'_>) -> Result<Grads> {
+    fn vjp(&self, ctx: &mut VjpContext<'_>) -> Result<()> {
         Python::attach(|py| {
             let _scope = Scope::attached();
-            self.run(py, step)
+            self.run(py, ctx)
         })
         .map_err(external)
     }
@@ -127,9 +127,9 @@ impl FunctionRule {
         visit.call(&*self.class)
     }
 
-    fn run(&self, py: Python<'_>, step: &Step<'_>) -> PyResult<Grads> {
+    fn run(&self, py: Python<'_>, ctx: &mut VjpContext<'_>) -> PyResult<()> {
         let mut args = vec![self.ctx.clone_ref(py)];
-        for g in (0..step.output_count()).map(|i| step.cotangent(i)) {
+        for g in (0..ctx.output_count()).map(|i| ctx.cotangent_of(i)) {
             args.push(match g {
                 Some(g) => wrap(py, g)?,
                 None => py.None(),
@@ -154,16 +154,21 @@ impl FunctionRule {
                 return Err(GradError::new_err(format!("{}.backward: gradient {k} must be None, argument {k} of forward is no Variable", self.name)));
             }
         }
-        self.places.iter().enumerate().map(|(i, &k)| self.checked(step, i, k, &grads[k])).collect()
+        for (i, &k) in self.places.iter().enumerate() {
+            if let Some(g) = self.checked(ctx, i, k, &grads[k])? {
+                ctx.add(i, g).map_err(PyErr::from)?;
+            }
+        }
+        Ok(())
     }
 
     /// Gradient `k` of `backward` for input `i` of the node.
-    fn checked(&self, step: &Step<'_>, i: usize, k: usize, g: &Bound<'_, PyAny>) -> PyResult<Option<Variable>> {
-        if g.is_none() || !step.needs(i) {
+    fn checked(&self, ctx: &VjpContext<'_>, i: usize, k: usize, g: &Bound<'_, PyAny>) -> PyResult<Option<Variable>> {
+        if g.is_none() || !ctx.needs(i) {
             return Ok(None);
         }
         let g = expect(g, &format!("{}.backward: gradient {k}", self.name))?.get().snapshot().pooled();
-        let meta = step.meta(i);
+        let meta = ctx.meta(i);
         if g.shape() != meta.shape.as_slice() || g.dtype() != meta.dtype {
             return Err(GradError::new_err(format!(
                 "{}.backward: gradient {k} has shape {} and dtype {}, expected {} and {} like argument {k} of forward",
@@ -219,7 +224,7 @@ fn apply<'py>(cls: &Bound<'py, PyType>, ctx: &Bound<'py, PyAny>, args: &Bound<'p
         .collect::<PyResult<_>>()?;
     let refs: Vec<&Variable> = inputs.iter().collect();
     let rule = FunctionRule { name, class: Held::new(cls.clone().unbind()), ctx: Held::new(ctx.clone().unbind()), count: args.len(), places };
-    let mut tracked = tape::record_many(&FUNCTION, &refs, arrays, |s| s.attrs(Attrs::Custom(Arc::new(rule))))?;
+    let mut tracked = tape::record_custom(&FUNCTION, &refs, arrays, Arc::new(rule))?;
     if let Ok(excluded) = ctx.getattr("_non_differentiable") {
         for (o, v) in outs.iter().zip(&mut tracked) {
             if excluded.contains(o.as_ptr() as usize)? {

@@ -1,10 +1,10 @@
 //! The three linear operations that the engine itself needs: adding gradients, summing one down to the shape of a
 //! broadcast input, and its transpose. The tape records them like any other; `ops` builds on them.
 
-use super::node::Rule;
+use super::node::Vjp;
 use super::primitive::{Batch, BatchContext, Jvp, Outputs, Primitive, apply};
-use super::step::{Grads, Step};
 use super::variable::Variable;
+use super::vjp_context::VjpContext;
 use smallvec::smallvec;
 
 use crate::array::{Array, Shape};
@@ -20,17 +20,16 @@ pub(crate) static ADD: Primitive = Primitive {
         call.give(out);
         Ok(())
     },
-    rule: Rule::Vjp(add_vjp),
+    vjp: Vjp::Rule(add_vjp),
     jvp: Jvp::Linear,
     batch: Batch::Elementwise,
     ..Primitive::BASE
 };
 
-#[allow(clippy::unnecessary_wraps, reason = "the signature of a rule")]
-fn add_vjp(step: &mut Step<'_>) -> Result<Grads> {
-    let g = step.take_g();
-    let b = step.needs(1).then(|| g.clone());
-    Ok(Grads::from_buf([step.needs(0).then_some(g), b]))
+fn add_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
+    let g = ctx.cotangent();
+    ctx.add(0, g.clone())?;
+    ctx.add(1, g)
 }
 
 /// The sum over axes that broadcasting added or stretched.
@@ -41,7 +40,7 @@ pub(crate) static SUM_TO: Primitive = Primitive {
         call.give(out);
         Ok(())
     },
-    rule: Rule::Vjp(sum_to_vjp),
+    vjp: Vjp::Rule(sum_to_vjp),
     jvp: Jvp::Linear,
     batch: Batch::Rule(batch_to_shape),
     ..Primitive::BASE
@@ -79,15 +78,15 @@ pub(crate) const RESHAPING: Primitive = Primitive {
         call.give(out);
         Ok(())
     },
-    rule: Rule::Vjp(reshape_vjp),
+    vjp: Vjp::Rule(reshape_vjp),
     jvp: Jvp::Linear,
     batch: Batch::Rule(batch_reshape),
     ..Primitive::BASE
 };
 
-pub(crate) fn reshape_vjp(step: &mut Step<'_>) -> Result<Grads> {
-    let g = step.take_g();
-    Ok(Grads::from_iter([Some(reshape(&g, &step.meta(0).shape)?)]))
+pub(crate) fn reshape_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
+    let g = ctx.cotangent();
+    ctx.add(0, reshape(&g, &ctx.meta(0).shape)?)
 }
 
 pub(crate) fn batch_reshape(ctx: &BatchContext<'_>) -> Result<Outputs> {
@@ -100,9 +99,10 @@ pub(crate) fn reshape(x: &Variable, shape: &[usize]) -> Result<Variable> {
     if x.shape() == shape { Ok(x.clone()) } else { apply(&RESHAPE, &[x.into()], &ToShape { shape: Shape::from_slice(shape) }) }
 }
 
-fn sum_to_vjp(step: &mut Step<'_>) -> Result<Grads> {
-    let shape = step.meta(0).shape.clone();
-    Ok(std::iter::once(Some(broadcast_to(&step.take_g(), &shape)?)).collect())
+fn sum_to_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
+    let shape = ctx.meta(0).shape.clone();
+    let g = ctx.cotangent();
+    ctx.add(0, broadcast_to(&g, &shape)?)
 }
 
 /// A view with stretched axes.
@@ -113,16 +113,17 @@ pub(crate) static BROADCAST_TO: Primitive = Primitive {
         call.give(out);
         Ok(())
     },
-    rule: Rule::Vjp(broadcast_to_vjp),
+    vjp: Vjp::Rule(broadcast_to_vjp),
     jvp: Jvp::Linear,
     batch: Batch::Rule(batch_to_shape),
     ..Primitive::BASE
 };
 
 #[allow(clippy::unnecessary_wraps, reason = "the signature of a rule")]
-fn broadcast_to_vjp(step: &mut Step<'_>) -> Result<Grads> {
+fn broadcast_to_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
     // The engine sums a gradient down to its input's shape: that is all there is to do.
-    Ok(std::iter::once(Some(step.take_g())).collect())
+    let g = ctx.cotangent();
+    ctx.add(0, g)
 }
 
 /// The sum of two gradients, recorded when they are tracked.

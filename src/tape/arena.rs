@@ -10,7 +10,8 @@ use smallvec::SmallVec;
 
 use super::inspect::NodeInfo;
 use super::leaf::Leaf;
-use super::node::{Input, Node, Op, freed_error};
+use super::node::{Input, Node, freed_error};
+use super::primitive::Primitive;
 use super::variable::EdgeKey;
 use super::{gc, mode};
 use crate::array::alloc_check;
@@ -139,7 +140,7 @@ impl Arena {
     /// A new node with one handle, to be filled in where it stays: nodes are large, and moving them shows.
     /// [`Arena::make_room`] has come before, and [`Arena::count_fallible`] must follow when it holds user objects.
     #[inline]
-    pub(super) fn vacant(&mut self, op: &'static Op) -> (u64, &mut Node) {
+    pub(super) fn vacant(&mut self, op: &'static Primitive) -> (u64, &mut Node) {
         let id = self.next;
         self.next += 1;
         self.live += 1;

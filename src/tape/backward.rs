@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
+use super::backward_pass::BackwardPass;
 use super::hooks::{retained_leaf, run_hooks};
 use super::leaf::accumulate_all;
-use super::sweep::Sweep;
 use super::variable::{Edge, Variable};
 use crate::array::alloc_check;
 use crate::error::{Error, Result};
@@ -53,7 +53,7 @@ pub fn backward_with(roots: &[(Variable, Option<Variable>)], inputs: Option<&[Va
         }
         return ready.into_iter().try_for_each(|one| accumulate_all(alloc_check::collect([one]), || {}));
     }
-    let mut sweep = Sweep::new(roots, &[], options)?;
+    let mut sweep = BackwardPass::new(roots, &[], options)?;
     sweep.run()?;
     sweep.commit()
 }
@@ -68,7 +68,7 @@ pub fn grad(roots: &[(Variable, Option<Variable>)], inputs: &[Variable], options
             "grad: input {i} does not require gradients, so nothing can be differentiated by it; create it with requires_grad=True"
         )));
     }
-    let mut sweep = Sweep::new(roots, inputs, options)?;
+    let mut sweep = BackwardPass::new(roots, inputs, options)?;
     sweep.run()?;
     let mut grads = alloc_check::with_capacity(inputs.len());
     for mut target in sweep.take_targets() {

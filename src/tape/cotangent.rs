@@ -11,22 +11,22 @@ use crate::error::{Error, Result, show_shape};
 /// What has been collected of a value's gradient. The array and its place on the tape lie apart: taking an array then moves
 /// two words.
 #[derive(Debug, Default)]
-pub(super) struct Collected {
+pub(super) struct GradAccumulator {
     array: Option<Array>,
     edge: Edge,
 }
 
 /// What has been collected for a node's outputs.
-pub(super) type Cotangents = SmallVec<[Collected; 1]>;
+pub(super) type Cotangents = SmallVec<[GradAccumulator; 1]>;
 
-impl From<Variable> for Collected {
+impl From<Variable> for GradAccumulator {
     fn from(g: Variable) -> Self {
         let edge = g.edge().clone();
         Self { array: Some(g.into_array()), edge }
     }
 }
 
-impl Collected {
+impl GradAccumulator {
     /// Adds a gradient: the first one is moved, later ones are added, in place when nobody else holds the sum.
     #[inline]
     pub(super) fn add(&mut self, mut g: Array) {
@@ -40,7 +40,7 @@ impl Collected {
         accumulate::add_in_place(sum, &g);
     }
 
-    /// [`Collected::add`] of a recorded gradient, by a recorded operation.
+    /// [`GradAccumulator::add`] of a recorded gradient, by a recorded operation.
     pub(super) fn add_recorded(&mut self, g: Variable) -> Result<()> {
         *self = match self.take() {
             None => g.into(),

@@ -4,6 +4,7 @@
 pub(crate) mod accumulate;
 mod arena;
 mod backward;
+mod backward_pass;
 mod cotangent;
 mod definition;
 pub mod gc;
@@ -12,12 +13,11 @@ mod inspect;
 mod leaf;
 mod mode;
 mod node;
+mod node_task;
 mod primitive;
 mod saved;
-mod step;
-mod sweep;
 mod variable;
-mod work;
+mod vjp_context;
 
 pub use arena::NodeRef;
 pub use backward::{BackwardOptions, backward, backward_with, grad};
@@ -25,12 +25,11 @@ pub use hooks::{add_node_hook, find_retained, move_retained, remove_node_hook, r
 pub use inspect::{NodeInfo, Source, TapeStats, listing, op_name, tape_stats, to_dot};
 pub use leaf::{Hook, HookFn, Leaf};
 pub use mode::{RecordingGuard, is_anomaly, is_observed, is_recording, recording, set_anomaly, set_recording, set_source_provider, unwatch, watch};
-pub use node::{AttrData, Attrs, CustomRule, Meta, Op, Rule};
+pub use node::{Attrs, CustomRule, Meta, Vjp};
 pub use primitive::{
     AttrSet, Batch, BatchContext, Call, Definition, Jvp, JvpContext, Lift, Lifted, Operand, Outputs, Primitive, Transformation, apply, apply_all,
     apply_update,
 };
 pub use saved::Role;
-pub use step::{Grads, Saver, Step, one_gradient};
-pub use variable::{Edge, EdgeKey, Variable, record, record_many};
-pub use variable::{Recorded, record_under_lock};
+pub use variable::{Edge, EdgeKey, Recorded, Variable, record_custom, record_under_lock};
+pub use vjp_context::{Saver, VjpContext};

@@ -7,69 +7,48 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::leaf::{Hook, Leaf};
+use super::primitive::{AttrSet, Primitive};
 use super::saved::Saved;
-use super::step::{Grads, Step};
+use super::vjp_context::VjpContext;
 use crate::array::{Array, DType, Shape, alloc_check, dims};
 use crate::error::{Error, Result};
 
-pub use super::primitive::Primitive as Op;
-
-/// How an operation is differentiated. There is no fourth, silent state.
+/// How a primitive is differentiated in reverse. Each primitive says so: there is no silent state.
 #[derive(Clone, Copy)]
-pub enum Rule {
-    /// The vector-Jacobian product.
-    Vjp(fn(&mut Step<'_>) -> Result<Grads>),
+pub enum Vjp {
+    /// A rule: it reads the cotangents and delivers the gradients of the inputs by [`VjpContext::add`].
+    Rule(fn(&mut VjpContext<'_>) -> Result<()>),
     /// The vjp of the definition. The primitive saves all its inputs.
     Definition,
     /// Its derivative is zero or undefined everywhere: the output never tracks.
     NonDifferentiable,
-    /// Not written yet: recording it raises, and says why.
-    Missing(&'static str),
 }
 
 /// A gradient rule that a user brings (a Python `Function`).
 pub trait CustomRule: Send + Sync {
     /// Name for messages.
     fn name(&self) -> &str;
-    /// The gradients of the inputs.
+    /// Delivers the gradients of the inputs.
     ///
     /// # Errors
     /// Whatever the user's code raises.
-    fn vjp(&self, step: &mut Step<'_>) -> Result<Grads>;
+    fn vjp(&self, ctx: &mut VjpContext<'_>) -> Result<()>;
     /// For whoever made it.
     fn as_any(&self) -> &dyn Any;
 }
 
-/// What an operation was called with, besides arrays.
+/// What a primitive was called with, besides arrays and numbers.
 #[derive(Clone, Default)]
 pub enum Attrs {
     /// Nothing.
     #[default]
     None,
-    /// Numbers of a formula: a slope, bounds, …
-    Scalars([f64; 2]),
-    /// Axes, shapes, places.
-    Ints(Box<[isize]>),
-    /// Anything larger that can be printed.
-    Data(Arc<dyn AttrData>),
     /// Named and typed attributes.
-    Set(Arc<dyn super::primitive::AttrSet>),
+    Set(Arc<dyn AttrSet>),
     /// A user's rule.
     Custom(Arc<dyn CustomRule>),
     /// The name of a user's rule that was freed.
     Freed(Box<str>),
-}
-
-/// An attribute too large to be inline.
-pub trait AttrData: Any + fmt::Debug + Send + Sync {
-    /// For the operation that made it.
-    fn as_any(&self) -> &dyn Any;
-}
-
-impl<T: Any + fmt::Debug + Send + Sync> AttrData for T {
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
 }
 
 impl Attrs {
@@ -78,17 +57,8 @@ impl Attrs {
         match self {
             Self::Custom(rule) => Some(rule.name()),
             Self::Freed(name) => Some(name),
-            Self::None | Self::Scalars(_) | Self::Ints(_) | Self::Data(_) | Self::Set(_) => None,
+            Self::None | Self::Set(_) => None,
         }
-    }
-
-    /// A copy; a list of numbers may be long.
-    fn try_clone(&self) -> Result<Self> {
-        let Self::Ints(ints) = self else { return Ok(self.clone()) };
-        let mut out = Vec::new();
-        alloc_check::try_reserve("backward", &mut out, ints.len())?;
-        out.extend_from_slice(ints);
-        Ok(Self::Ints(out.into_boxed_slice()))
     }
 
     /// Takes all but a user's name for messages.
@@ -97,26 +67,10 @@ impl Attrs {
         std::mem::replace(self, rest)
     }
 
-    /// The integers, or none.
-    #[must_use]
-    pub fn ints(&self) -> &[isize] {
-        if let Self::Ints(v) = self { v } else { &[] }
-    }
-
-    /// The numbers, zeros when there are none.
-    #[must_use]
-    pub fn scalars(&self) -> [f64; 2] {
-        if let Self::Scalars(v) = self { *v } else { [0.0; 2] }
-    }
-
     /// The data of type `T`, if that is what is there.
     #[must_use]
     pub fn data<T: Any>(&self) -> Option<&T> {
-        match self {
-            Self::Data(d) => (**d).as_any().downcast_ref(),
-            Self::Set(s) => (**s).as_any().downcast_ref(),
-            _ => None,
-        }
+        if let Self::Set(set) = self { set.as_any().downcast_ref() } else { None }
     }
 }
 
@@ -124,9 +78,6 @@ impl fmt::Debug for Attrs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::None => Ok(()),
-            Self::Scalars(v) => write!(f, "{}, {}", v[0], v[1]),
-            Self::Ints(v) => write!(f, "{v:?}"),
-            Self::Data(d) => d.fmt(f),
             Self::Set(s) => s.fmt(f),
             Self::Custom(c) => f.write_str(c.name()),
             Self::Freed(name) => f.write_str(name),
@@ -185,7 +136,7 @@ pub(super) struct Extra {
 
 /// One recorded operation. A place for one that holds none is empty, but for its name.
 pub(super) struct Node {
-    pub(super) op: &'static Op,
+    pub(super) op: &'static Primitive,
     pub(super) attrs: Attrs,
     pub(super) inputs: SmallVec<[Input; 2]>,
     pub(super) saved: Saved,
@@ -202,7 +153,7 @@ impl Default for Node {
     /// A place where no operation stands.
     #[inline]
     fn default() -> Self {
-        static NONE: Op = Op { name: "nothing", rule: Rule::NonDifferentiable, ..Op::BASE };
+        static NONE: Primitive = Primitive { name: "nothing", vjp: Vjp::NonDifferentiable, ..Primitive::BASE };
         Self {
             op: &NONE,
             attrs: Attrs::None,
@@ -260,7 +211,7 @@ impl Node {
     pub(super) fn copy(&self) -> Result<Self> {
         Ok(Self {
             op: self.op,
-            attrs: self.attrs.try_clone()?,
+            attrs: self.attrs.clone(),
             inputs: try_clone(&self.inputs)?,
             saved: self.saved.try_clone()?,
             outs: try_clone(&self.outs)?,
@@ -288,7 +239,7 @@ impl Node {
     /// under the arena's lock.
     #[inline]
     pub(super) fn is_plain(&self) -> bool {
-        let attrs = matches!(self.attrs, Attrs::None | Attrs::Scalars(_) | Attrs::Ints(_) | Attrs::Set(_));
+        let attrs = matches!(self.attrs, Attrs::None | Attrs::Set(_));
         attrs && self.extra.is_none() && self.saved.arrays().iter().all(|array| array.storage().is_small())
     }
 

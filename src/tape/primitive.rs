@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::node::{Attrs, Rule};
-use super::step::Saver;
+use super::node::{Attrs, Vjp};
 use super::variable::{self, Edge, Variable};
+use super::vjp_context::Saver;
 use crate::array::{Array, DType, Scalar, Shape};
 use crate::error::{Error, Result};
 
@@ -55,6 +55,17 @@ pub trait AttrSet: Any + fmt::Debug + Send + Sync {
     fn share(&self) -> Attrs;
     /// For a typed view.
     fn as_any(&self) -> &dyn Any;
+}
+
+impl dyn AttrSet {
+    /// The attributes as the struct that the primitive is called with.
+    #[must_use]
+    pub fn get<T: Any>(&self) -> &T {
+        match self.as_any().downcast_ref() {
+            Some(attrs) => attrs,
+            None => unreachable!("the attributes {self:?} are of another type"),
+        }
+    }
 }
 
 impl AttrSet for () {
@@ -211,6 +222,8 @@ pub enum Batch {
     Elementwise,
     /// A rule: mapped inputs have their batch axis in front, and so have all results.
     Rule(fn(&BatchContext<'_>) -> Result<Outputs>),
+    /// The batch of the definition.
+    Definition,
     /// The batch is taken apart, and the results are stacked.
     Loop,
 }
@@ -243,7 +256,7 @@ pub struct Primitive {
     /// Names what the gradient rule reads.
     pub saves: fn(&mut Saver<'_>),
     /// The vector-Jacobian product.
-    pub rule: Rule,
+    pub vjp: Vjp,
     /// The tangent.
     pub jvp: Jvp,
     /// The batching rule.
@@ -260,7 +273,7 @@ impl Primitive {
         name: "",
         eval: |call| unreachable!("{}: has no evaluation", call.name()),
         saves: |_| {},
-        rule: Rule::NonDifferentiable,
+        vjp: Vjp::NonDifferentiable,
         jvp: Jvp::NonDifferentiable,
         batch: Batch::Loop,
         definition: None,
@@ -534,6 +547,15 @@ impl Variable {
             return Err(Error::Grad(format!("{op}: the elements of a mapped value were read, but they differ between the samples of the batch")));
         }
         Ok(self.array())
+    }
+
+    /// The array inside all transformations: with the elements of all samples, and the axes of all batches in front.
+    #[must_use]
+    pub fn innermost(&self) -> &Array {
+        match self.edge() {
+            Edge::Lifted(l) => l.value.innermost(),
+            _ => self.array(),
+        }
     }
 
     /// Whether it has a batch axis of an active mapping.

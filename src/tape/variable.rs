@@ -7,10 +7,10 @@ use smallvec::SmallVec;
 use super::arena::{self, NodeRef};
 use super::leaf::Leaf;
 use super::mode;
-use super::node::{Attrs, Input, Meta, Op, Rule};
-use super::primitive::{AttrSet, Lifted, Operand, Outputs};
+use super::node::{Attrs, CustomRule, Input, Meta, Vjp};
+use super::primitive::{AttrSet, Lifted, Operand, Outputs, Primitive};
 use super::saved::Roles;
-use super::step::Saver;
+use super::vjp_context::Saver;
 use crate::array::{Array, DType, Shape, alloc_check, few};
 use crate::error::{Error, Result};
 
@@ -183,34 +183,16 @@ impl Variable {
     }
 }
 
-/// Puts an operation on the tape and returns its output as a tracked value.
-///
-/// Nothing is stored when this thread does not record, when no input is tracked, or when the output is not floating.
-///
-/// # Errors
-/// `Grad` when an input is tracked and the operation has no gradient rule yet.
-pub fn record(op: &'static Op, inputs: &[&Variable], out: Array, save: impl FnOnce(&mut Saver<'_>)) -> Result<Variable> {
-    let (recording, observed) = mode::recording_and_observed();
-    if !recording || !wants_record(op, inputs)? || !out.dtype().is_float() {
-        return Ok(out.into());
-    }
-    let outs = [out];
-    let node = push(op, &operands(inputs), &outs, save)?;
-    settle(&node, observed);
-    let [out] = outs;
-    Ok(Variable { array: out, edge: Edge::Node { node, output: 0 } })
-}
-
 fn operands<'a>(inputs: &[&'a Variable]) -> SmallVec<[Operand<'a>; 3]> {
     inputs.iter().map(|&v| Operand::Variable(v)).collect()
 }
 
-/// [`record`] for a caller that holds a lock: it runs no code of the user's. [`Recorded::settle`] must follow when the lock
-/// is given back.
+/// Records a primitive that was evaluated under a lock: it runs no code of the user's. [`Recorded::settle`] must follow when
+/// the lock is given back.
 ///
 /// # Errors
-/// As [`record`].
-pub fn record_under_lock(op: &'static Op, inputs: &[&Variable], out: Array, save: impl FnOnce(&mut Saver<'_>)) -> Result<Recorded> {
+/// `Grad` when an input is inside a transformation.
+pub fn record_under_lock(op: &'static Primitive, inputs: &[&Variable], out: Array, save: impl FnOnce(&mut Saver<'_>)) -> Result<Recorded> {
     let (recording, observed) = mode::recording_and_observed();
     if !recording || !wants_record(op, inputs)? || !out.dtype().is_float() {
         return Ok(Recorded { edge: Edge::None, later: None });
@@ -242,16 +224,16 @@ impl Recorded {
     }
 }
 
-/// [`record`] for an operation with several outputs.
+/// Records a call of a user's function, which has any number of results.
 ///
 /// # Errors
-/// As [`record`].
-pub fn record_many(op: &'static Op, inputs: &[&Variable], outs: Vec<Array>, save: impl FnOnce(&mut Saver<'_>)) -> Result<Vec<Variable>> {
+/// `Grad` when an input is inside a transformation.
+pub fn record_custom(op: &'static Primitive, inputs: &[&Variable], outs: Vec<Array>, rule: Arc<dyn CustomRule>) -> Result<Vec<Variable>> {
     let (recording, observed) = mode::recording_and_observed();
     if !recording || !wants_record(op, inputs)? || !outs.iter().any(|o| o.dtype().is_float()) {
         return Ok(alloc_check::collect(outs.into_iter().map(Variable::from)));
     }
-    let node = push(op, &operands(inputs), &outs, save)?;
+    let node = push(op, &operands(inputs), &outs, |s| s.attrs(Attrs::Custom(rule)))?;
     settle(&node, observed);
     let variable = |(i, array): (usize, Array)| {
         let edge =
@@ -262,15 +244,15 @@ pub fn record_many(op: &'static Op, inputs: &[&Variable], outs: Vec<Array>, save
 }
 
 /// Whether a call of `op` with tracked operands is recorded by this thread.
-pub(super) fn records(op: &'static Op) -> bool {
-    mode::is_recording() && !matches!(op.rule, Rule::NonDifferentiable)
+pub(super) fn records(op: &'static Primitive) -> bool {
+    mode::is_recording() && !matches!(op.vjp, Vjp::NonDifferentiable)
 }
 
 /// Records a call with one result, unless this thread does not record or the result carries no gradient.
 #[inline]
-pub(super) fn record_one(op: &'static Op, inputs: &[Operand<'_>], out: Array, attrs: &dyn AttrSet) -> Result<Variable> {
+pub(super) fn record_one(op: &'static Primitive, inputs: &[Operand<'_>], out: Array, attrs: &dyn AttrSet) -> Result<Variable> {
     let (recording, observed) = mode::recording_and_observed();
-    if !recording || matches!(op.rule, Rule::NonDifferentiable) || !out.dtype().is_float() {
+    if !recording || matches!(op.vjp, Vjp::NonDifferentiable) || !out.dtype().is_float() {
         return Ok(out.into());
     }
     let outs = [out];
@@ -284,7 +266,7 @@ pub(super) fn record_one(op: &'static Op, inputs: &[Operand<'_>], out: Array, at
 }
 
 /// Records a call with any number of results. Hidden ones are saved, not returned.
-pub(super) fn record_all(op: &'static Op, inputs: &[Operand<'_>], mut outs: SmallVec<[Array; 1]>, attrs: &dyn AttrSet) -> Result<Outputs> {
+pub(super) fn record_all(op: &'static Primitive, inputs: &[Operand<'_>], mut outs: SmallVec<[Array; 1]>, attrs: &dyn AttrSet) -> Result<Outputs> {
     let visible = outs.len() - op.hidden;
     let hidden: SmallVec<[Array; 1]> = outs.drain(visible..).collect();
     let node = push(op, inputs, &outs, |s| {
@@ -303,29 +285,23 @@ pub(super) fn record_all(op: &'static Op, inputs: &[Operand<'_>], mut outs: Smal
     Ok(outs.into_iter().enumerate().map(variable).collect())
 }
 
-#[cold]
-fn missing_rule(op: &'static Op, why: &str) -> Error {
-    Error::Grad(format!("{}: no gradient rule is implemented ({why}); detach() the input or wrap the call in no_grad()", op.name))
-}
-
 #[inline]
-fn wants_record(op: &'static Op, inputs: &[&Variable]) -> Result<bool> {
+fn wants_record(op: &'static Primitive, inputs: &[&Variable]) -> Result<bool> {
     if !inputs.iter().any(|v| v.is_tracked()) {
         return Ok(false);
     }
     if inputs.iter().any(|v| v.is_lifted()) {
         return Err(Error::Grad(format!("{}: has no rule for forward mode and batching", op.name)));
     }
-    match op.rule {
-        Rule::Vjp(_) | Rule::Definition => Ok(true),
-        Rule::NonDifferentiable => Ok(false),
-        Rule::Missing(why) => Err(missing_rule(op, why)),
+    match op.vjp {
+        Vjp::Rule(_) | Vjp::Definition => Ok(true),
+        Vjp::NonDifferentiable => Ok(false),
     }
 }
 
 /// Appends a node. [`settle`] must follow.
 #[inline]
-fn push(op: &'static Op, inputs: &[Operand<'_>], outs: &[Array], save: impl FnOnce(&mut Saver<'_>)) -> Result<NodeRef> {
+fn push(op: &'static Primitive, inputs: &[Operand<'_>], outs: &[Array], save: impl FnOnce(&mut Saver<'_>)) -> Result<NodeRef> {
     let mut saver = Saver { inputs, outs, roles: Roles::default(), extras: SmallVec::new(), attrs: Attrs::None };
     save(&mut saver);
     let mut arena = arena::lock();

@@ -103,6 +103,10 @@ fn spread(level: u64, size: usize, y: &Variable) -> Result<Variable> {
 
 /// Runs a primitive on a batch.
 fn run(level: u64, p: &'static Primitive, inputs: &[Operand<'_>], attrs: &dyn AttrSet) -> Result<Outputs> {
+    if let (Batch::Definition, Some(definition)) = (p.batch, p.definition) {
+        let inputs: Vec<Variable> = inputs.iter().filter_map(|i| i.variable().cloned()).collect();
+        return definition(&inputs, attrs);
+    }
     let values: SmallVec<[Option<&Variable>; 3]> = inputs.iter().map(|i| Some(&i.variable()?.at_level(level)?.value)).collect();
     let size = values.iter().flatten().map(|v| v.shape()[0]).next().unwrap_or(1);
     let mapped: SmallVec<[bool; 3]> = values.iter().map(Option::is_some).collect();
@@ -120,7 +124,7 @@ fn run(level: u64, p: &'static Primitive, inputs: &[Operand<'_>], attrs: &dyn At
             apply_all(p, &below, attrs)?
         }
         Batch::Rule(rule) => rule(&BatchContext { primitive: p, inputs: &below, mapped: &mapped, size, attrs, each })?,
-        Batch::Loop => each(&BatchContext { primitive: p, inputs: &below, mapped: &mapped, size, attrs, each })?,
+        Batch::Definition | Batch::Loop => each(&BatchContext { primitive: p, inputs: &below, mapped: &mapped, size, attrs, each })?,
     };
     Ok(outputs.into_iter().map(|y| lift(level, y)).collect())
 }

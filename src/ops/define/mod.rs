@@ -23,7 +23,7 @@ use crate::dispatch;
 use crate::error::Result;
 use crate::kernel::blocks::Input;
 use crate::kernel::map::{self, Pointwise};
-use crate::tape::Step;
+use crate::tape::VjpContext;
 
 pub use in_place::update_binary;
 pub use integer::Integer;
@@ -113,7 +113,7 @@ fn is_one_repeated(g: &Array) -> bool {
 
 /// What a gradient is made of.
 enum Cotangent<'a> {
-    /// To be added to what an input [collects](Step::collects).
+    /// To be added to what an input [collects](VjpContext::collects).
     Lent(&'a Array),
     /// To be used up.
     Given(Array),
@@ -122,7 +122,7 @@ enum Cotangent<'a> {
 /// The formula of `g` and `inputs` as the gradient of input `i`.
 #[inline]
 fn pull<P: Pointwise<M>, const N: usize, const M: usize>(
-    step: &mut Step<'_>,
+    ctx: &mut VjpContext<'_>,
     i: usize,
     g: Cotangent<'_>,
     inputs: [Input<'_>; N],
@@ -131,12 +131,12 @@ fn pull<P: Pointwise<M>, const N: usize, const M: usize>(
     match g {
         Cotangent::Lent(g) => {
             let all: [Input<'_>; M] = std::array::from_fn(|i| if i == 0 { Input::Array(g) } else { inputs[i - 1] });
-            map::accumulate::<P, M>(step.sum(i), all, p);
+            map::accumulate::<P, M>(ctx.sum(i), all, p);
             Ok(())
         }
         Cotangent::Given(mut g) => {
             apply::<P, N, M>(&mut g, inputs, p);
-            step.give(i, g)
+            ctx.add_array(i, g)
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::ops::samples::Domain;
 use crate::ops::shape::astype;
 use crate::ops::traced::{Trace, Traced};
 use crate::ops::{add, multiply};
-use crate::tape::{Batch, Call, Grads, Jvp, JvpContext, Op, Rule, Saver, Step, Variable, apply, one_gradient};
+use crate::tape::{Batch, Call, Jvp, JvpContext, Primitive, Saver, Variable, Vjp, VjpContext, apply};
 
 /// An operation on one array, element by element.
 pub trait Unary: 'static {
@@ -52,14 +52,14 @@ pub trait Unary: 'static {
         x
     }
     /// The tape's view of it.
-    const OP: &'static Op = &Op {
+    const PRIMITIVE: &'static Primitive = &Primitive {
         name: Self::NAME,
         eval: eval_unary::<Self>,
         saves: saves_unary::<Self>,
-        rule: Rule::Vjp(unary_vjp::<Self>),
+        vjp: Vjp::Rule(unary_vjp::<Self>),
         jvp: Jvp::Factor(unary_tangent::<Self>),
         batch: Batch::Elementwise,
-        ..Op::BASE
+        ..Primitive::BASE
     };
     /// Its row.
     const ENTRY: Entry = Entry {
@@ -133,9 +133,9 @@ pub fn apply_unary<U: Unary + ?Sized>(x: &Variable, p: [f64; 2]) -> Result<Varia
     let dtype = x.dtype();
     if dtype.is_float() {
         return match U::PARAMS.len() {
-            1 => apply(U::OP, &[x.into()], &()),
-            2 => apply(U::OP, &[x.into(), p[0].into()], &()),
-            _ => apply(U::OP, &[x.into(), p[0].into(), p[1].into()], &()),
+            1 => apply(U::PRIMITIVE, &[x.into()], &()),
+            2 => apply(U::PRIMITIVE, &[x.into(), p[0].into()], &()),
+            _ => apply(U::PRIMITIVE, &[x.into(), p[0].into(), p[1].into()], &()),
         };
     }
     if U::INTEGERS {
@@ -186,31 +186,30 @@ fn unary_tangent<U: Unary + ?Sized>(ctx: &JvpContext<'_>, _: usize, t: Variable)
     times_factor::<U>(t, || ctx.input(0), || ctx.outputs[0].clone(), [number(1), number(2)])
 }
 
-fn unary_vjp<U: Unary + ?Sized>(step: &mut Step<'_>) -> Result<Grads> {
-    let p = [step.number(1).unwrap_or(0.0), step.number(2).unwrap_or(0.0)];
-    if step.create_graph() {
-        let g = step.take_g();
-        let out = times_factor::<U>(g.clone(), || step.input(0), || step.output(0), p)?;
+fn unary_vjp<U: Unary + ?Sized>(ctx: &mut VjpContext<'_>) -> Result<()> {
+    let p = [ctx.number(1).unwrap_or(0.0), ctx.number(2).unwrap_or(0.0)];
+    if ctx.create_graph() {
+        let g = ctx.cotangent();
+        let out = times_factor::<U>(g.clone(), || ctx.input(0), || ctx.output(0), p)?;
         if U::LENGTH {
-            let (x, y) = (step.input(0), apply_unary::<U>(&step.input_array(0).clone().into(), p)?);
-            if let Some(tip) = tip_gradient(step, &g, y.array(), |curvature| multiply(curvature, &x))? {
-                return Ok(one_gradient(add(&out, &tip)?));
+            let (x, y) = (ctx.input(0), apply_unary::<U>(&ctx.input_array(0).clone().into(), p)?);
+            if let Some(tip) = tip_gradient(ctx, &g, y.array(), |curvature| multiply(curvature, &x))? {
+                return ctx.add(0, add(&out, &tip)?);
             }
         }
-        return Ok(one_gradient(out));
+        return ctx.add(0, out);
     }
-    let g = step.take_array();
-    let g = if step.collects(0, g.shape()) { Cotangent::Lent(&g) } else { Cotangent::Given(g) };
-    pull_back::<U>(step, g, p)?;
-    Ok(Grads::new())
+    let g = ctx.cotangent_array();
+    let g = if ctx.has_sum(0, g.shape()) { Cotangent::Lent(&g) } else { Cotangent::Given(g) };
+    pull_back::<U>(ctx, g, p)
 }
 
 /// g ⊗ the factor.
-fn pull_back<U: Unary + ?Sized>(step: &mut Step<'_>, g: Cotangent<'_>, p: [f64; 2]) -> Result<()> {
-    let (x, y) = (U::SAVES.a.then(|| step.input_array(0)), U::SAVES.y.then(|| step.output_array(0)));
+fn pull_back<U: Unary + ?Sized>(ctx: &mut VjpContext<'_>, g: Cotangent<'_>, p: [f64; 2]) -> Result<()> {
+    let (x, y) = (U::SAVES.a.then(|| ctx.input_array(0)), U::SAVES.y.then(|| ctx.output_array(0)));
     match (x, y) {
-        (None, None) => pull::<Backward<U>, 0, 1>(step, 0, g, [], p),
-        (Some(one), None) | (None, Some(one)) => pull::<Backward<U>, 1, 2>(step, 0, g, [one.into()], p),
-        (Some(x), Some(y)) => pull::<Backward<U>, 2, 3>(step, 0, g, [x.into(), y.into()], p),
+        (None, None) => pull::<Backward<U>, 0, 1>(ctx, 0, g, [], p),
+        (Some(one), None) | (None, Some(one)) => pull::<Backward<U>, 1, 2>(ctx, 0, g, [one.into()], p),
+        (Some(x), Some(y)) => pull::<Backward<U>, 2, 3>(ctx, 0, g, [x.into(), y.into()], p),
     }
 }

@@ -16,7 +16,7 @@ use crate::ops::samples::Domain;
 use crate::ops::shape::astype;
 use crate::ops::traced::{Trace, Traced};
 use crate::ops::{add, multiply};
-use crate::tape::{Batch, Call, Grads, Jvp, JvpContext, Op, Rule, Saver, Step, Variable, apply};
+use crate::tape::{Batch, Call, Jvp, JvpContext, Primitive, Saver, Variable, Vjp, VjpContext, apply};
 
 /// An operation on two arrays, element by element, with broadcasting.
 pub trait Binary: 'static {
@@ -64,14 +64,14 @@ pub trait Binary: 'static {
         Ok(())
     }
     /// The tape's view of it.
-    const OP: &'static Op = &Op {
+    const PRIMITIVE: &'static Primitive = &Primitive {
         name: Self::NAME,
         eval: eval_binary::<Self>,
         saves: saves_binary::<Self>,
-        rule: Rule::Vjp(binary_vjp::<Self>),
+        vjp: Vjp::Rule(binary_vjp::<Self>),
         jvp: Jvp::Factor(binary_tangent::<Self>),
         batch: Batch::Elementwise,
-        ..Op::BASE
+        ..Primitive::BASE
     };
     /// Its row.
     const ENTRY: Entry = Entry {
@@ -174,10 +174,10 @@ pub fn apply_binary<B: Binary + ?Sized>(a: Operand<'_>, b: Operand<'_>) -> Resul
     // What is met most: nothing to promote, nothing to broadcast.
     match (a, b) {
         (Operand::Variable(x), Operand::Variable(y)) if x.dtype() == y.dtype() && x.dtype().is_float() && same(x.shape(), y.shape()) => {
-            return apply(B::OP, &[a, b], &());
+            return apply(B::PRIMITIVE, &[a, b], &());
         }
         (Operand::Variable(x), Operand::Scalar(_)) | (Operand::Scalar(_), Operand::Variable(x)) if x.dtype().is_float() => {
-            return apply(B::OP, &[a, b], &());
+            return apply(B::PRIMITIVE, &[a, b], &());
         }
         _ => {}
     }
@@ -260,7 +260,7 @@ fn float_binary<B: Binary + ?Sized>(a: Operand<'_>, b: Operand<'_>, dtype: DType
         // Two numbers, or an integer array and a number: no gradient flows.
         return Ok(map::map::<Forward2<B>, 2>([input(&a), input(&b)], shape, dtype, [0.0; 2]).into());
     }
-    apply(B::OP, &[a.operand(), b.operand()], &())
+    apply(B::PRIMITIVE, &[a.operand(), b.operand()], &())
 }
 
 #[inline(always)]
@@ -308,70 +308,70 @@ fn binary_tangent<B: Binary + ?Sized>(ctx: &JvpContext<'_>, i: usize, t: Variabl
     if i == 0 { times_factor::<B, 0>(t, operand, y) } else { times_factor::<B, 1>(t, operand, y) }
 }
 
-fn binary_vjp<B: Binary + ?Sized>(step: &mut Step<'_>) -> Result<Grads> {
-    if step.create_graph() {
-        return recorded_vjp::<B>(step);
+fn binary_vjp<B: Binary + ?Sized>(ctx: &mut VjpContext<'_>) -> Result<()> {
+    if ctx.create_graph() {
+        return recorded_vjp::<B>(ctx);
     }
-    let g = step.take_array();
-    match (step.needs(0), step.needs(1)) {
-        (true, false) => one_side::<B, 0>(step, g)?,
-        (false, _) => one_side::<B, 1>(step, g)?,
-        (true, true) => both_sides::<B>(step, g)?,
+    let g = ctx.cotangent_array();
+    match (ctx.needs(0), ctx.needs(1)) {
+        (true, false) => one_side::<B, 0>(ctx, g),
+        (false, _) => one_side::<B, 1>(ctx, g),
+        (true, true) => both_sides::<B>(ctx, g),
     }
-    Ok(Grads::new())
 }
 
-fn recorded_vjp<B: Binary + ?Sized>(step: &mut Step<'_>) -> Result<Grads> {
-    let g = step.take_g();
-    let ga = if step.needs(0) { Some(recorded::<B, 0>(step, g.clone())?) } else { None };
-    let gb = if step.needs(1) { Some(recorded::<B, 1>(step, g)?) } else { None };
-    Ok(Grads::from_buf([ga, gb]))
+fn recorded_vjp<B: Binary + ?Sized>(ctx: &mut VjpContext<'_>) -> Result<()> {
+    let g = ctx.cotangent();
+    if ctx.needs(0) {
+        ctx.add(0, recorded::<B, 0>(ctx, g.clone())?)?;
+    }
+    if ctx.needs(1) { ctx.add(1, recorded::<B, 1>(ctx, g)?) } else { Ok(()) }
 }
 
 /// The gradients of both operands. One that is added to what was collected leaves the cotangent as it is, and the other can
 /// have its buffer.
-fn both_sides<B: Binary + ?Sized>(step: &mut Step<'_>, g: Array) -> Result<()> {
-    let added = (adds::<B, 0>(step, 0, &g), adds::<B, 1>(step, 1, &g));
+fn both_sides<B: Binary + ?Sized>(ctx: &mut VjpContext<'_>, g: Array) -> Result<()> {
+    let added = (adds::<B, 0>(ctx, 0, &g), adds::<B, 1>(ctx, 1, &g));
     if added.0 {
-        side::<B, 0>(step, 0, Cotangent::Lent(&g))?;
+        side::<B, 0>(ctx, 0, Cotangent::Lent(&g))?;
     }
     if added.1 {
-        side::<B, 1>(step, 1, Cotangent::Lent(&g))?;
+        side::<B, 1>(ctx, 1, Cotangent::Lent(&g))?;
     }
     match added {
         (true, true) => Ok(()),
-        (false, true) => side::<B, 0>(step, 0, Cotangent::Given(g)),
-        (true, false) => side::<B, 1>(step, 1, Cotangent::Given(g)),
+        (false, true) => side::<B, 0>(ctx, 0, Cotangent::Given(g)),
+        (true, false) => side::<B, 1>(ctx, 1, Cotangent::Given(g)),
         (false, false) => {
-            side::<B, 0>(step, 0, Cotangent::Given(g.clone()))?;
+            side::<B, 0>(ctx, 0, Cotangent::Given(g.clone()))?;
             // Both operands may be one value, which has collected something by now.
-            one_side::<B, 1>(step, g)
+            one_side::<B, 1>(ctx, g)
         }
     }
 }
 
 /// The gradient of one operand.
-fn one_side<B: Binary + ?Sized, const SIDE: usize>(step: &mut Step<'_>, g: Array) -> Result<()> {
-    let g = if adds::<B, SIDE>(step, SIDE, &g) { Cotangent::Lent(&g) } else { Cotangent::Given(g) };
-    side::<B, SIDE>(step, SIDE, g)
+fn one_side<B: Binary + ?Sized, const SIDE: usize>(ctx: &mut VjpContext<'_>, g: Array) -> Result<()> {
+    let g = if adds::<B, SIDE>(ctx, SIDE, &g) { Cotangent::Lent(&g) } else { Cotangent::Given(g) };
+    side::<B, SIDE>(ctx, SIDE, g)
 }
 
 /// Whether the gradient of one operand, input `i`, is added where its sum lies. Where it is the cotangent itself there
 /// is nothing to compute on the way.
-fn adds<B: Binary + ?Sized, const SIDE: usize>(step: &mut Step<'_>, i: usize, g: &Array) -> bool {
-    !Backward::<B, SIDE>::is_one() && step.collects(i, g.shape())
+fn adds<B: Binary + ?Sized, const SIDE: usize>(ctx: &mut VjpContext<'_>, i: usize, g: &Array) -> bool {
+    !Backward::<B, SIDE>::is_one() && ctx.has_sum(i, g.shape())
 }
 
 /// `g` times the factor of one side, recorded.
-fn recorded<B: Binary + ?Sized, const SIDE: usize>(step: &Step<'_>, g: Variable) -> Result<Variable> {
-    let operand = |k: usize| match step.number(k) {
+fn recorded<B: Binary + ?Sized, const SIDE: usize>(ctx: &VjpContext<'_>, g: Variable) -> Result<Variable> {
+    let operand = |k: usize| match ctx.number(k) {
         Some(value) => Err(value),
-        None => Ok(step.input(u8::from(k == 1))),
+        None => Ok(ctx.input(u8::from(k == 1))),
     };
-    let out = times_factor::<B, SIDE>(g.clone(), operand, || step.output(0))?;
+    let out = times_factor::<B, SIDE>(g.clone(), operand, || ctx.output(0))?;
     if B::LENGTH
-        && step.number(SIDE).is_none()
-        && let Some(tip) = tip_gradient(step, &g, step.output_array(0), |curvature| multiply(curvature, &step.input(u8::from(SIDE == 1))))?
+        && ctx.number(SIDE).is_none()
+        && let Some(tip) = tip_gradient(ctx, &g, ctx.output_array(0), |curvature| multiply(curvature, &ctx.input(u8::from(SIDE == 1))))?
     {
         return add(&out, &tip);
     }
@@ -397,13 +397,13 @@ fn times_factor<B: Binary + ?Sized, const SIDE: usize>(
 }
 
 /// g ⊗ the factor of one side, whose operand is input `i`; see [`pull`].
-fn side<B: Binary + ?Sized, const SIDE: usize>(step: &mut Step<'_>, i: usize, g: Cotangent<'_>) -> Result<()> {
+fn side<B: Binary + ?Sized, const SIDE: usize>(ctx: &mut VjpContext<'_>, i: usize, g: Cotangent<'_>) -> Result<()> {
     let saves = Backward::<B, SIDE>::SAVES;
-    let operand = |k: u8| match step.number(usize::from(k)) {
+    let operand = |k: u8| match ctx.number(usize::from(k)) {
         Some(value) => Input::Scalar(Scalar::Float(value)),
-        None => Input::Array(step.input_array(k)),
+        None => Input::Array(ctx.input_array(k)),
     };
-    let y = || Input::Array(step.output_array(0));
+    let y = || Input::Array(ctx.output_array(0));
     let a = || match saves {
         Saves { a: true, .. } => operand(0),
         Saves { b: true, .. } => operand(1),
@@ -412,12 +412,12 @@ fn side<B: Binary + ?Sized, const SIDE: usize>(step: &mut Step<'_>, i: usize, g:
     // All of this is known when it is compiled: one way is left. What a factor does not name may be anything: what it does name
     // costs nothing more.
     match (g, u8::from(saves.a) + u8::from(saves.b) + u8::from(saves.y)) {
-        (Cotangent::Given(g), 0) if Backward::<B, SIDE>::is_one() => step.give(i, g),
-        (g, 0) => pull::<Backward<B, SIDE>, 0, 1>(step, i, g, [], [0.0; 2]),
-        (g, 1) => pull::<Backward<B, SIDE>, 1, 2>(step, i, g, [a()], [0.0; 2]),
+        (Cotangent::Given(g), 0) if Backward::<B, SIDE>::is_one() => ctx.add_array(i, g),
+        (g, 0) => pull::<Backward<B, SIDE>, 0, 1>(ctx, i, g, [], [0.0; 2]),
+        (g, 1) => pull::<Backward<B, SIDE>, 1, 2>(ctx, i, g, [a()], [0.0; 2]),
         (g, _) => {
             let all = [a(), if saves.b { operand(1) } else { a() }, if saves.y { y() } else { a() }];
-            pull::<Backward<B, SIDE>, 3, 4>(step, i, g, all, [0.0; 2])
+            pull::<Backward<B, SIDE>, 3, 4>(ctx, i, g, all, [0.0; 2])
         }
     }
 }

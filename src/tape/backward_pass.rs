@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::arena::{self, Arena};
 use super::backward::BackwardOptions;
-use super::cotangent::{Collected, Cotangents, seed};
+use super::cotangent::{Cotangents, GradAccumulator, seed};
 use super::hooks::run_hooks;
 use super::leaf::{Hook, Leaf, accumulate_all};
 use super::mode;
 use super::node::{Input, freed_error};
-use super::step::{Grads, Sink};
+use super::node_task::{NodeTask, free_if_alive};
 use super::variable::{Edge, Variable};
-use super::work::{Work, free_if_alive};
+use super::vjp_context::GradSink;
 use crate::array::{Array, alloc_check};
 use crate::error::Result;
 
@@ -25,7 +25,7 @@ pub(super) struct Target {
     place: Place,
     /// The next target that is an output of the same node.
     next: u32,
-    pub(super) gradient: Collected,
+    pub(super) gradient: GradAccumulator,
     pub(super) hooks: Vec<Hook>,
 }
 
@@ -60,11 +60,11 @@ const NONE: u32 = u32::MAX;
 const ROOM: usize = 64;
 
 /// One pass.
-pub(super) struct Sweep {
+pub(super) struct BackwardPass {
     stamp: u64,
     options: BackwardOptions,
     pub(super) targets: Vec<Target>,
-    leaves: Vec<(Arc<Leaf>, Collected)>,
+    leaves: Vec<(Arc<Leaf>, GradAccumulator)>,
     retained: Vec<(Arc<Leaf>, Variable)>,
     /// In the order in which they were found.
     reached: Vec<Reached>,
@@ -98,7 +98,7 @@ fn number<T>(list: &[T]) -> u32 {
     u32::try_from(list.len()).unwrap_or(NONE - 1)
 }
 
-impl Sweep {
+impl BackwardPass {
     pub(super) fn new(roots: &[(Variable, Option<Variable>)], inputs: &[Variable], options: BackwardOptions) -> Result<Self> {
         static STAMP: AtomicU64 = AtomicU64::new(1);
         let mut seeds = alloc_check::with_capacity(roots.len());
@@ -107,7 +107,7 @@ impl Sweep {
         }
         let target = |x: &Variable| {
             let hooks = if let Edge::Leaf(leaf) = x.edge() { leaf.hooks() } else { Vec::new() };
-            Target { edge: x.edge().clone(), place: Place::None, next: NONE, gradient: Collected::default(), hooks }
+            Target { edge: x.edge().clone(), place: Place::None, next: NONE, gradient: GradAccumulator::default(), hooks }
         };
         let mut sweep = Self {
             stamp: STAMP.fetch_add(1, Ordering::Relaxed) << 32,
@@ -214,7 +214,7 @@ impl Sweep {
             return Ok(Place::Leaf((mark & 0xffff_ffff) as u32));
         }
         let at = number(&self.leaves);
-        push(&mut self.leaves, (Arc::clone(leaf), Collected::default()))?;
+        push(&mut self.leaves, (Arc::clone(leaf), GradAccumulator::default()))?;
         leaf.mark.store(self.stamp | u64::from(at), Ordering::Relaxed);
         Ok(Place::Leaf(at))
     }
@@ -264,7 +264,7 @@ impl Sweep {
 
     /// Where a rule may look for what input `i` of the node at work has collected.
     #[inline]
-    fn collected(&mut self, i: usize) -> Option<&mut Collected> {
+    fn collected(&mut self, i: usize) -> Option<&mut GradAccumulator> {
         // Such gradients must be seen by themselves.
         if self.options.create_graph || self.watched {
             return None;
@@ -281,7 +281,7 @@ impl Sweep {
 
     /// What is collected at a place; `None` where nothing is wanted.
     #[inline]
-    fn sum_at(&mut self, place: Place) -> Option<&mut Collected> {
+    fn sum_at(&mut self, place: Place) -> Option<&mut GradAccumulator> {
         match place {
             Place::None => None,
             Place::Leaf(at) => Some(&mut self.leaves[at as usize].1),
@@ -305,7 +305,7 @@ impl Sweep {
     pub(super) fn run(&mut self) -> Result<()> {
         let _mode = mode::recording(self.options.create_graph);
         // One for all: it is large.
-        let mut work = Work::default();
+        let mut work = NodeTask::default();
         while self.done < self.order.len() {
             self.visit(self.order[self.done], &mut work)?;
             self.base += work.node.inputs.len();
@@ -323,7 +323,7 @@ impl Sweep {
     }
 
     /// Runs the rule of the reached node `at`, and gives back this sweep's count of it.
-    fn visit(&mut self, at: u32, work: &mut Work) -> Result<()> {
+    fn visit(&mut self, at: u32, work: &mut NodeTask) -> Result<()> {
         let id = self.reached[at as usize].id;
         if !(self.options.retain_graph || self.free_late) {
             work.take(id, |i| self.wants(i))?;
@@ -343,7 +343,7 @@ impl Sweep {
         !matches!(self.places[self.base + i], Place::None)
     }
 
-    fn work(&mut self, at: u32, work: &Work) -> Result<()> {
+    fn work(&mut self, at: u32, work: &NodeTask) -> Result<()> {
         let Reached { id, state, target } = self.reached[at as usize];
         if state < FIRST {
             return Ok(()); // reached, but no gradient came
@@ -365,26 +365,11 @@ impl Sweep {
             self.catch(target, &cotangents);
         }
         if work.needs_any() {
-            let grads = work.apply(id, &mut cotangents, self.options.create_graph, self.watched, self)?;
-            if !grads.is_empty() {
-                self.arrive_all(work, grads)?;
-            }
+            work.apply(id, &mut cotangents, self.options.create_graph, self.watched, self)?;
         }
-        cotangents.iter_mut().for_each(Collected::clear);
+        cotangents.iter_mut().for_each(GradAccumulator::clear);
         self.pool[(state - FIRST) as usize] = cotangents;
         push(&mut self.unused, state - FIRST)
-    }
-
-    /// The gradients that a rule returned reach its inputs. Apart: most rules hand theirs over, and moving none costs, too.
-    fn arrive_all(&mut self, work: &Work, grads: Grads) -> Result<()> {
-        for (i, g) in grads.into_iter().enumerate() {
-            if let Some(g) = g
-                && work.needs(i)
-            {
-                self.arrive_variable(self.places[self.base + i], work.fit(i, g)?)?;
-            }
-        }
-        Ok(())
     }
 
     /// Hands a node's cotangents to its targets, from the first on.
@@ -393,7 +378,7 @@ impl Sweep {
         let mut next = first;
         while let Some(target) = self.targets.get_mut(next as usize) {
             if let Edge::Node { output, .. } = &target.edge {
-                target.gradient = cotangents[*output as usize].get().map(Collected::from).unwrap_or_default();
+                target.gradient = cotangents[*output as usize].get().map(GradAccumulator::from).unwrap_or_default();
             }
             next = target.next;
         }
@@ -403,7 +388,7 @@ impl Sweep {
     pub(super) fn take_targets(&mut self) -> Vec<Target> {
         for target in &mut self.targets {
             if let Place::Leaf(at) = target.place {
-                target.gradient = self.leaves[at as usize].1.get().map(Collected::from).unwrap_or_default();
+                target.gradient = self.leaves[at as usize].1.get().map(GradAccumulator::from).unwrap_or_default();
             }
         }
         self.leaves.clear();
@@ -440,12 +425,12 @@ fn make_slots(slots: &mut Cotangents, count: usize) {
             alloc_check::reserve_small(slots, count);
         }
         while slots.len() < count {
-            slots.push(Collected::default());
+            slots.push(GradAccumulator::default());
         }
     }
 }
 
-impl Sink for Sweep {
+impl GradSink for BackwardPass {
     fn sum(&mut self, i: usize) -> Option<&mut Array> {
         self.collected(i)?.unique()
     }
@@ -470,14 +455,18 @@ impl Sink for Sweep {
     }
 
     #[inline]
-    fn arrive(&mut self, i: usize, g: Array) {
+    fn add(&mut self, i: usize, g: Array) {
         if let Some(sum) = self.sum_at(self.places[self.base + i]) {
             sum.add(g);
         }
     }
+
+    fn add_variable(&mut self, i: usize, g: Variable) -> Result<()> {
+        self.arrive_variable(self.places[self.base + i], g)
+    }
 }
 
-impl Drop for Sweep {
+impl Drop for BackwardPass {
     fn drop(&mut self) {
         for &at in self.order.iter().skip(self.done) {
             arena::release(self.reached[at as usize].id);

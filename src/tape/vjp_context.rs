@@ -1,65 +1,57 @@
-//! What a gradient rule sees: the saver while the forward is at hand, the step while it runs backward.
+//! What a gradient rule sees: the saver while the primitive is recorded, the context while the rule runs.
 
 use smallvec::SmallVec;
 
 use super::cotangent::Cotangents;
 use super::node::{Attrs, Input, Meta};
+use super::node_task::{NodeTask, edge_of};
 use super::primitive::Operand;
 use super::saved::{Role, Roles, Saved};
 use super::variable::Variable;
-use super::work::{Work, edge_of};
 use crate::array::{Array, same};
 use crate::error::Result;
 
-/// Gradients of a node's inputs, from the first on; `None` where none is needed, it is zero, or it was handed over before.
-pub type Grads = SmallVec<[Option<Variable>; 2]>;
-
-/// The gradient of an only input.
-#[must_use]
-pub fn one_gradient(g: Variable) -> Grads {
-    Grads::from_buf_and_len([Some(g), None], 1)
-}
-
-/// Where gradients on their way are collected.
-pub(super) trait Sink {
-    /// What input `i` has collected, if that can be added to.
+/// Where the gradients of a node's inputs are summed.
+pub(super) trait GradSink {
+    /// The sum of input `i`, if it can be added to where it is.
     fn sum(&mut self, i: usize) -> Option<&mut Array>;
     /// Takes it.
     fn take(&mut self, i: usize) -> Option<Array>;
-    /// As [`Sink::take`], with its history, in a pass that is recorded.
+    /// As [`GradSink::take`], with its history, in a pass that is recorded.
     fn take_recorded(&mut self, i: usize) -> Option<Variable>;
-    /// A gradient reaches input `i`.
-    fn arrive(&mut self, i: usize, g: Array);
+    /// Adds a gradient of input `i`.
+    fn add(&mut self, i: usize, g: Array);
+    /// Adds a gradient that may be recorded.
+    fn add_variable(&mut self, i: usize, g: Variable) -> Result<()>;
 }
 
-/// One step of a backward pass: what a gradient rule gets to see.
-pub struct Step<'a> {
+/// What a gradient rule sees: the cotangents of the results, what was saved, the attributes. It delivers the gradients of the
+/// inputs by [`add`](VjpContext::add).
+pub struct VjpContext<'a> {
     pub(super) id: u64,
-    pub(super) work: &'a Work,
+    pub(super) work: &'a NodeTask,
     pub(super) cotangents: &'a mut Cotangents,
     pub(super) create_graph: bool,
     /// Whether NaN is looked for.
     pub(super) watched: bool,
-    pub(super) sink: &'a mut dyn Sink,
+    pub(super) sink: &'a mut dyn GradSink,
 }
 
-impl<'a> Step<'a> {
+impl<'a> VjpContext<'a> {
     /// The operation's name.
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.work.node.op.name
     }
 
-    /// What the operation was called with.
-    #[must_use]
-    #[inline]
-    pub fn attrs(&self) -> &'a Attrs {
+    /// The attributes as the node keeps them.
+    pub(super) fn raw_attrs(&self) -> &'a Attrs {
         &self.work.node.attrs
     }
 
     /// The typed attributes of the call.
     #[must_use]
-    pub fn attrs_of<T: std::any::Any>(&self) -> &'a T {
+    pub fn attrs<T: std::any::Any>(&self) -> &'a T {
         match self.work.node.attrs.data() {
             Some(attrs) => attrs,
             None => unreachable!("{}: recorded with attributes of another type", self.name()),
@@ -79,60 +71,100 @@ impl<'a> Step<'a> {
         self.work.needs(i)
     }
 
-    /// Whether a gradient of `shape` can be added to what input `i` has collected, where that lies: there is something, of that
-    /// shape, nobody else holds it, and the gradient need not be seen by itself.
-    #[inline]
-    pub fn collects(&mut self, i: usize, shape: &[usize]) -> bool {
-        self.sink.sum(i).is_some_and(|sum| same(sum.shape(), shape))
-    }
-
-    /// What input `i` has collected, where it [can be added to](Step::collects).
-    #[inline]
-    pub fn sum(&mut self, i: usize) -> &mut Array {
-        match self.sink.sum(i) {
-            Some(sum) => sum,
-            None => unreachable!("{}: what was collected is still there", self.work.node.op.name),
+    /// Adds `g` to the gradient of input `i`. Axes that broadcasting added are summed away; nothing happens where no gradient
+    /// is needed.
+    ///
+    /// # Errors
+    /// `Grad` when the dtype or the shape does not belong to the input, or where NaN is looked for and found.
+    pub fn add(&mut self, i: usize, g: Variable) -> Result<()> {
+        if !self.create_graph {
+            return self.add_array(i, g.into_array());
         }
+        if !self.needs(i) {
+            return Ok(());
+        }
+        if self.watched {
+            self.work.look_for_nan(i, g.array())?;
+        }
+        self.sink.add_variable(i, self.work.fit(i, g)?)
     }
 
-    /// Takes what input `i` has collected so far, with the input's shape and dtype: the gradient that the rule returns for `i`
-    /// must contain it. So a rule adds where the sum lies, instead of making an array that is then added. `None` when there
-    /// is nothing yet, and while the rule is recorded.
-    pub fn collected(&mut self, i: usize) -> Option<Array> {
-        self.sink.take(i)
+    /// [`VjpContext::add`] of an array, in a pass that is not recorded.
+    ///
+    /// # Errors
+    /// As [`VjpContext::add`].
+    #[inline]
+    pub fn add_array(&mut self, i: usize, g: Array) -> Result<()> {
+        let Some(meta) = self.work.meta(i) else { return Ok(()) };
+        if self.watched {
+            self.work.look_for_nan(i, &g)?;
+        }
+        let g = if g.dtype() == meta.dtype && same(g.shape(), &meta.shape) { g } else { self.work.fit(i, g.into())?.into_array() };
+        self.sink.add(i, g);
+        Ok(())
     }
 
-    /// As [`Step::collected_or_zeros`] in a pass that is recorded. The array may still be shared.
-    pub fn recorded_or_zeros(&mut self, i: usize) -> Variable {
+    /// Adds `f(i)` for each input that needs a gradient.
+    ///
+    /// # Errors
+    /// Those of `f`, and as [`VjpContext::add`].
+    pub fn add_each(&mut self, f: impl Fn(usize) -> Result<Variable>) -> Result<()> {
+        (0..self.input_count()).try_for_each(|i| if self.needs(i) { self.add(i, f(i)?) } else { Ok(()) })
+    }
+
+    /// Adds a gradient by a kernel that can add to a sum where it is: `f` gets the sum of input `i` so far and returns the sum
+    /// with the gradient added. The sum is `None` when there is none yet, and in a pass that is recorded.
+    ///
+    /// # Errors
+    /// Those of `f`, and as [`VjpContext::add`].
+    pub fn accumulate(&mut self, i: usize, f: impl FnOnce(Option<Array>) -> Result<Variable>) -> Result<()> {
+        let sum = self.sink.take(i);
+        let g = f(sum)?;
+        self.add(i, g)
+    }
+
+    /// [`VjpContext::accumulate`] of a gradient that is zero outside a part: `f` adds the part to the sum, which begins as zeros.
+    /// So all parts of an array together cost as much as the array. Not for a pass that is recorded.
+    ///
+    /// # Errors
+    /// As [`VjpContext::add`].
+    pub fn accumulate_part(&mut self, i: usize, f: impl FnOnce(&mut Array)) -> Result<()> {
+        let mut sum = self.sink.take(i).unwrap_or_else(|| Array::zeros(&self.meta(i).shape, self.meta(i).dtype));
+        f(&mut sum);
+        self.add_array(i, sum)
+    }
+
+    /// Adds the gradients of all inputs, found through the definition of the primitive. It saves all its inputs.
+    ///
+    /// # Errors
+    /// Those of the definition.
+    pub fn pull_definition(&mut self) -> Result<()> {
+        super::definition::vjp(self)
+    }
+
+    /// Takes the sum of input `i` in a pass that is recorded, zeros when there is none: the gradient that the rule then adds must
+    /// contain it. Its array may still be shared.
+    pub fn take_recorded(&mut self, i: usize) -> Variable {
         self.sink.take_recorded(i).unwrap_or_else(|| {
             let meta = self.meta(i);
             Array::zeros(&meta.shape, meta.dtype).into()
         })
     }
 
-    /// As [`Step::collected`], with zeros when there is nothing yet: for a gradient that is zero but for a part. What is
-    /// added then costs as much as the part, so the parts of an array cost as much as the whole, and not each as much.
-    pub fn collected_or_zeros(&mut self, i: usize) -> Array {
-        self.collected(i).unwrap_or_else(|| Array::zeros(&self.meta(i).shape, self.meta(i).dtype))
+    /// Whether a gradient of `shape` can be added to the sum of input `i` where it is: there is one, of that shape, and nothing
+    /// else holds it.
+    #[inline]
+    pub fn has_sum(&mut self, i: usize, shape: &[usize]) -> bool {
+        self.sink.sum(i).is_some_and(|sum| same(sum.shape(), shape))
     }
 
-    /// Hands over the gradient of input `i`, which the rule then need not return; nothing happens where none is needed. Not
-    /// for rules that are recorded.
-    ///
-    /// # Errors
-    /// `Grad` when it does not belong to the input, or is NaN where that is looked for.
+    /// The sum of input `i`, where it [can be added to](VjpContext::has_sum).
     #[inline]
-    pub fn give(&mut self, i: usize, g: Array) -> Result<()> {
-        if self.watched {
-            self.work.look_for_nan(i, &g)?;
+    pub fn sum(&mut self, i: usize) -> &mut Array {
+        match self.sink.sum(i) {
+            Some(sum) => sum,
+            None => unreachable!("{}: the sum is still there", self.work.node.op.name),
         }
-        let g = match self.work.meta(i) {
-            None => return Ok(()),
-            Some(meta) if g.dtype() == meta.dtype && same(g.shape(), &meta.shape) => g,
-            Some(_) => self.work.fit(i, g.into())?.into_array(),
-        };
-        self.sink.arrive(i, g);
-        Ok(())
     }
 
     /// Number of inputs.
@@ -158,16 +190,16 @@ impl<'a> Step<'a> {
 
     /// The cotangent of the only output, given away.
     #[inline]
-    pub fn take_g(&mut self) -> Variable {
+    pub fn cotangent(&mut self) -> Variable {
         match self.cotangents[0].take() {
             Some(g) => g,
             None => self.without_cotangent(),
         }
     }
 
-    /// [`Step::take_g`] as an array, for a rule that is not recorded.
+    /// [`VjpContext::cotangent`] as an array, for a rule that is not recorded.
     #[inline]
-    pub fn take_array(&mut self) -> Array {
+    pub fn cotangent_array(&mut self) -> Array {
         match self.cotangents[0].take_array() {
             Some(g) => g,
             None => self.without_cotangent(),
@@ -181,7 +213,7 @@ impl<'a> Step<'a> {
 
     /// The cotangent of output `i`; `None` is zero.
     #[must_use]
-    pub fn cotangent(&self, i: usize) -> Option<Variable> {
+    pub fn cotangent_of(&self, i: usize) -> Option<Variable> {
         self.cotangents.get(i)?.get()
     }
 

@@ -4,24 +4,24 @@ use std::sync::Arc;
 
 use super::accumulate;
 use super::arena::{self, NodeRef};
-use super::cotangent::{Collected, Cotangents, fit};
+use super::cotangent::{Cotangents, GradAccumulator, fit};
 use super::leaf::{Hook, Leaf};
-use super::node::{Attrs, Input, Meta, Node, Rule, freed_error};
-use super::step::{Grads, Sink, Step};
+use super::node::{Attrs, Input, Meta, Node, Vjp, freed_error};
 use super::variable::{Edge, Variable};
+use super::vjp_context::{GradSink, VjpContext};
 use crate::array::{Array, Shape, alloc_check, few, same};
 use crate::error::{Error, Result};
 
 /// Whether the gradient of an input is wanted, and where to look what the input is like.
 #[derive(Clone)]
-pub(super) enum Want {
+pub(super) enum GradTarget {
     No,
     /// The leaf knows.
     Leaf,
     Node(Meta),
 }
 
-impl Want {
+impl GradTarget {
     /// That of the gradient of something like `meta`. Written out here and where nodes are pushed: through a closure that both
     /// share, recording took 4 % longer.
     #[inline(always)]
@@ -36,17 +36,17 @@ impl Want {
 
 /// What a node's turn needs, taken or copied out of the arena.
 #[derive(Default)]
-pub(super) struct Work {
+pub(super) struct NodeTask {
     pub(super) node: Node,
     /// One for each input, and old ones: they are overwritten where they are, which is faster than pushing what is large.
-    wants: Vec<Want>,
+    wants: Vec<GradTarget>,
 }
 
-impl Work {
+impl NodeTask {
     /// Copies what the node holds, which stays as it is.
     ///
     /// # Errors
-    /// As [`Work::take`].
+    /// As [`NodeTask::take`].
     pub(super) fn copy(&mut self, id: u64, wants: impl Fn(usize) -> bool) -> Result<()> {
         let arena = arena::lock();
         let node = arena.node(id);
@@ -57,9 +57,9 @@ impl Work {
         self.make_room(self.node.inputs.len())?;
         for (i, (input, want)) in self.node.inputs.iter().zip(&mut self.wants).enumerate() {
             *want = match input {
-                Input::Leaf(_) if wants(i) => Want::Leaf,
-                Input::Node { id, output } if wants(i) => Want::Node(arena.node(*id).outs[*output as usize].clone()),
-                _ => Want::No,
+                Input::Leaf(_) if wants(i) => GradTarget::Leaf,
+                Input::Node { id, output } if wants(i) => GradTarget::Node(arena.node(*id).outs[*output as usize].clone()),
+                _ => GradTarget::No,
             };
         }
         Ok(())
@@ -75,9 +75,9 @@ impl Work {
         self.make_room(arena.node(id).inputs.len())?;
         arena.take(id, &mut self.node)?;
         for (i, (input, want)) in self.node.inputs.iter().zip(&mut self.wants).enumerate() {
-            *want = Want::No;
+            *want = GradTarget::No;
             match input {
-                Input::Leaf(_) if wants(i) => *want = Want::Leaf,
+                Input::Leaf(_) if wants(i) => *want = GradTarget::Leaf,
                 Input::None | Input::Number(_) | Input::Leaf(_) => {}
                 Input::Node { id, output } => {
                     let from = arena.node_mut(*id);
@@ -97,7 +97,7 @@ impl Work {
         if self.wants.len() < inputs {
             let more = inputs - self.wants.len();
             alloc_check::try_reserve("backward", &mut self.wants, more)?;
-            self.wants.resize(inputs, Want::No);
+            self.wants.resize(inputs, GradTarget::No);
         }
         Ok(())
     }
@@ -112,8 +112,8 @@ impl Work {
     #[inline]
     pub(super) fn meta(&self, i: usize) -> Option<&Meta> {
         match (self.node.inputs.get(i)?, &self.wants[i]) {
-            (_, Want::Node(meta)) => Some(meta),
-            (Input::Leaf(leaf), Want::Leaf) => Some(leaf.meta()),
+            (_, GradTarget::Node(meta)) => Some(meta),
+            (Input::Leaf(leaf), GradTarget::Leaf) => Some(leaf.meta()),
             _ => None,
         }
     }
@@ -121,13 +121,13 @@ impl Work {
     /// Whether the gradient of input `i` is wanted.
     #[inline]
     pub(super) fn needs(&self, i: usize) -> bool {
-        i < self.node.inputs.len() && !matches!(self.wants[i], Want::No)
+        i < self.node.inputs.len() && !matches!(self.wants[i], GradTarget::No)
     }
 
     /// Whether any gradient is.
     #[inline]
     pub(super) fn needs_any(&self) -> bool {
-        self.wants[..self.node.inputs.len()].iter().any(|want| !matches!(want, Want::No))
+        self.wants[..self.node.inputs.len()].iter().any(|want| !matches!(want, GradTarget::No))
     }
 
     /// The hooks on its outputs.
@@ -155,23 +155,17 @@ impl Work {
         }
     }
 
-    /// Runs its rule: what it returns are gradients of inputs, if it has not handed them to `sink`.
-    pub(super) fn apply(&self, id: u64, cotangents: &mut Cotangents, create_graph: bool, watched: bool, sink: &mut dyn Sink) -> Result<Grads> {
-        let watched = watched && !cotangents.iter().filter_map(Collected::array).any(accumulate::has_nan);
+    /// Runs its rule, which adds the gradients of the inputs to `sink`.
+    pub(super) fn apply(&self, id: u64, cotangents: &mut Cotangents, create_graph: bool, watched: bool, sink: &mut dyn GradSink) -> Result<()> {
+        let watched = watched && !cotangents.iter().filter_map(GradAccumulator::array).any(accumulate::has_nan);
         let node = &self.node;
-        let mut step = Step { id, work: self, cotangents, create_graph, watched, sink };
-        let grads = match (&node.attrs, node.op.rule) {
-            (Attrs::Custom(rule), _) => rule.vjp(&mut step)?,
-            (_, Rule::Vjp(vjp)) => vjp(&mut step)?,
-            (_, Rule::Definition) => super::definition::vjp(&mut step)?,
-            _ => unreachable!("{}: only differentiable operations are recorded", node.op.name),
-        };
-        if watched {
-            for (i, g) in grads.iter().enumerate() {
-                g.as_ref().map_or(Ok(()), |g| self.look_for_nan(i, g.array()))?;
-            }
+        let mut ctx = VjpContext { id, work: self, cotangents, create_graph, watched, sink };
+        match (&node.attrs, node.op.vjp) {
+            (Attrs::Custom(rule), _) => rule.vjp(&mut ctx),
+            (_, Vjp::Rule(rule)) => rule(&mut ctx),
+            (_, Vjp::Definition) => super::definition::vjp(&mut ctx),
+            (_, Vjp::NonDifferentiable) => unreachable!("{}: only differentiable operations are recorded", node.op.name),
         }
-        Ok(grads)
     }
 
     /// Raises where the gradient of input `i` has NaN, which its cotangents have not.
