@@ -1,8 +1,9 @@
-//! All operations, a line a family. Whatever walks operations (bindings, stubs, docs, checks) walks this.
+//! All operations and all primitives, a line a family. Bindings, stubs, docs and checks are made from these lists.
 
 use crate::loss;
 use crate::ops;
 use crate::ops::registry::Entry;
+use crate::tape::{self, Primitive};
 
 /// The families.
 pub static REGISTRY: &[&[Entry]] = &[
@@ -36,13 +37,42 @@ pub static REGISTRY: &[&[Entry]] = &[
     ops::softmax::ENTRIES,
 ];
 
+/// The primitives that rows run, and those inside of rules, a line a family. Elementwise ones stand in their rows.
+pub static PRIMITIVES: &[&[&Primitive]] = &[
+    ops::extrema::PRIMITIVES,
+    ops::join::PRIMITIVES,
+    ops::moments::PRIMITIVES,
+    ops::creation::PRIMITIVES,
+    ops::view::PRIMITIVES,
+    ops::permute::PRIMITIVES,
+    ops::cut::PRIMITIVES,
+    ops::gather::PRIMITIVES,
+    ops::matrix::PRIMITIVES,
+    ops::reduction::PRIMITIVES,
+    ops::softmax::PRIMITIVES,
+    ops::window::PRIMITIVES,
+    ops::comparison::PRIMITIVES,
+    ops::shape::PRIMITIVES,
+    ops::repeat::PRIMITIVES,
+    ops::choice::PRIMITIVES,
+    ops::norm::PRIMITIVES,
+    loss::PRIMITIVES,
+    tape::accumulate::PRIMITIVES,
+];
+
+/// All primitives.
+pub fn primitives() -> impl Iterator<Item = &'static Primitive> {
+    entries().filter_map(|e| e.primitive).chain(PRIMITIVES.iter().flat_map(|family| family.iter().copied()))
+}
+
 /// All rows.
 pub fn entries() -> impl Iterator<Item = &'static Entry> {
     REGISTRY.iter().flat_map(|family| family.iter())
 }
 
-/// The row of that name or alias.
+/// The row of that name or alias, with its namespace: `linalg.solve`.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Entry> {
-    entries().find(|e| e.name == name || e.aliases.contains(&name))
+    let (module, name) = name.rsplit_once('.').unwrap_or(("", name));
+    entries().find(|e| e.module == module && (e.name == name || e.aliases.contains(&name)))
 }

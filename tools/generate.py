@@ -105,22 +105,22 @@ def call(row: dict[str, Any], sample: tuple[Any, ...]) -> Any:
     """What the operation returns for a sample."""
     args = [a for p, a in zip(row["params"], sample, strict=True) if not p["keyword_only"]]
     kwargs = {p["name"]: a for p, a in zip(row["params"], sample, strict=True) if p["keyword_only"]}
-    f = getattr(_core if row["function"] else _core.Variable, row["name"])
+    f = _core._functions[row["path"]] if row["function"] else getattr(_core.Variable, row["name"])
     return f(*args, **kwargs)
 
 
 def returns(row: dict[str, Any]) -> str:
     """The type of the result, seen on a sample."""
-    for sample in _core.samples(row["name"])[:1]:
+    for sample in _core.samples(row["path"])[:1]:
         if isinstance(call(row, sample), tuple):
             return "tuple[Variable, ...]"
     return "Variable"
 
 
 def stub_functions(rows: list[dict[str, Any]]) -> list[str]:
-    """The functions of the module."""
+    """The functions of a namespace."""
     out = []
-    for row in (r for r in rows if r["function"]):
+    for row in rows:
         result, other = returns(row), renamed(row["params"])
         for name in [row["name"], *row["aliases"]]:
             one = f"def {name}({typed(row['params'])}) -> {result}: ..."
@@ -162,10 +162,26 @@ def stubs(rows: list[dict[str, Any]]) -> str:
         "dtypes": dtypes,
         "operators": [f"    {line}" for line in operators()],
         "methods": [f"    {line}" for line in methods],
-        "functions": stub_functions(rows),
+        "functions": stub_functions([r for r in rows if r["function"] and not r["module"]]),
     }.items():
         template = template.replace("{" + field + "}", "\n".join(lines))
     return template
+
+
+def namespace_stubs(rows: list[dict[str, Any]]) -> dict[Path, str]:
+    """The stubs of the namespaces below ``tapegrad``: `linalg.pyi`, `nn/_functional.pyi`."""
+    out = {}
+    for module in sorted({r["module"] for r in rows} - {""}):
+        lines = stub_functions([r for r in rows if r["function"] and r["module"] == module])
+        path = ROOT / "python/tapegrad" / f"{module.replace('nn.', 'nn/_')}.pyi"
+        head = f'"""Types of tapegrad.{module}. Generated from the registry by `make generate`."""\n\n'
+        used = [name for name in ("_ArrayLike", "_DTypeLike", "_Index", "_Shape") if name in "\n".join(lines)]
+        core = f"from {'.' if path.parent.name == 'tapegrad' else '..'}_core import {', '.join(['Variable', *used])}\n"
+        standard = "from builtins import bool as _bool\nfrom collections.abc import Sequence\nfrom typing import SupportsIndex, overload\n\n"
+        names = sorted(name for r in rows if r["module"] == module for name in [r["name"], *r["aliases"]])
+        everything = "__all__ = [\n" + "".join(f'    "{name}",\n' for name in names) + "]\n\n"
+        out[path] = head + standard + core + "\n" + everything + "\n".join(lines) + "\n"
+    return out
 
 
 CONSTANTS = {
@@ -196,7 +212,7 @@ def section(row: dict[str, Any]) -> str:
     """An operation's part of the page."""
     shown = signature(row["params"], lambda p: p["name"] if p["default"] is None else f"{p['name']}={p['default']}")
     head, _, example = row["doc"].strip().partition(">>> ")
-    homes = [f"tg.{row['name']}"] * row["function"] + [f"Variable.{row['name']}"] * row["method"]
+    homes = [f"tg.{row['path']}"] * row["function"] + [f"Variable.{row['name']}"] * row["method"]
     facts = [f"**Where:** {', '.join(f'`{h}`' for h in homes) or 'an operator of `Variable`'}"]
     if row["aliases"]:
         facts.append(f"**Also:** {', '.join(f'`{a}`' for a in row['aliases'])}")
@@ -205,18 +221,18 @@ def section(row: dict[str, Any]) -> str:
     facts.append(f"**Gradient:** {gradient[row['differentiable']]}" + ("; linear in each array" if row["linear"] else ""))
     lines = "\n".join(line.strip() for line in head.strip().splitlines())
     code = "\n".join(line.removeprefix(" ") for line in f">>> {example}".rstrip().splitlines())
-    return "\n\n".join([f"## {row['name']}", f"`{row['name']}({shown})`", lines, *facts, f"```pycon\n{code}\n```"])
+    return "\n\n".join([f"## {row['path']}", f"`{row['path']}({shown})`", lines, *facts, f"```pycon\n{code}\n```"])
 
 
 def page(rows: list[dict[str, Any]]) -> str:
     """The text of docs/ops.md."""
-    rows = sorted(rows, key=lambda r: r["name"])
+    rows = sorted(rows, key=lambda r: (r["module"], r["name"]))
     head = (
         "# Operations\n\n"
         "Generated from the registry by `make generate`. A gradient is the factor that the incoming gradient is multiplied by;\n"
         "`x`, `a`, `b` are inputs, `y` is the output. What happens at kinks, ties and poles stands in [numerics](numerics.md)."
     )
-    index = " · ".join(f"[{r['name']}](#{r['name']})" for r in rows)
+    index = " · ".join(f"[{r['path']}](#{r['path'].replace('.', '')})" for r in rows)
     return "\n\n".join([head, f"{len(rows)} operations: {index}", *map(section, rows)]) + "\n"
 
 
@@ -227,7 +243,7 @@ def main() -> int:
     check = parser.parse_args().check
     rows = _core.registry()
     stale = []
-    for path, text in {STUBS: stubs(rows), PAGE: page(rows)}.items():
+    for path, text in {STUBS: stubs(rows), **namespace_stubs(rows), PAGE: page(rows)}.items():
         if path.exists() and path.read_text(encoding="utf-8") == text:
             continue
         stale.append(path.relative_to(ROOT))

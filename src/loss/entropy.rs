@@ -46,6 +46,9 @@ const ENTROPY: Primitive = Primitive {
     ..Primitive::BASE
 };
 
+/// The primitives of this file.
+pub const PRIMITIVES: &[&Primitive] = &[&CROSS_ENTROPY, &NLL_LOSS, &GRADIENT];
+
 /// Over logits. The sums L are a hidden result: the gradient reads them.
 pub(super) static CROSS_ENTROPY: Primitive = Primitive { name: "cross_entropy", hidden: 1, ..ENTROPY };
 /// Over logarithms of probabilities.

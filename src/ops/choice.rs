@@ -10,6 +10,9 @@ use crate::kernel::blocks::Input;
 use crate::kernel::select::select;
 use crate::tape::{Batch, Jvp, Primitive, Variable, Vjp, VjpContext, apply};
 
+/// The primitives of this file.
+pub const PRIMITIVES: &[&Primitive] = &[&WHERE];
+
 static WHERE: Primitive = Primitive {
     name: "where",
     eval: |call| {

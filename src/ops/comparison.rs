@@ -205,6 +205,9 @@ bitwise! {
     bitwise_right_shift, |x, y| u32::try_from(y).ok().and_then(|n| x.checked_shr(n)).unwrap_or(if x.to_scalar().as_f64() < 0.0 { !0 } else { 0 }), None
 }
 
+/// The primitives of this file.
+pub const PRIMITIVES: &[&Primitive] = &[&INVERT];
+
 static INVERT: Primitive = Primitive {
     name: "bitwise_invert",
     eval: |call| {

@@ -185,6 +185,9 @@ struct Spacing {
 }
 crate::attributes!(Spacing);
 
+/// The primitives of this file.
+pub const PRIMITIVES: &[&Primitive] = &[&LINSPACE];
+
 static LINSPACE: Primitive = Primitive {
     name: "linspace",
     eval: |call| {

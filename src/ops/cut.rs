@@ -9,6 +9,9 @@ use crate::array::{Array, alloc_check, normalize_axis};
 use crate::error::{Error, Result, show_shape};
 use crate::tape::{Batch, Jvp, Primitive, Variable, Vjp, VjpContext, apply_all};
 
+/// The primitives of this file.
+pub const PRIMITIVES: &[&Primitive] = &[&SPLIT, &UNSTACK];
+
 static SPLIT: Primitive = Primitive {
     name: "split",
     eval: |call| {

@@ -15,6 +15,9 @@ use crate::kernel::positions;
 use crate::kernel::reduce::{Plan, reduce};
 use crate::tape::{Batch, Call, Jvp, Primitive, Variable, Vjp, apply};
 
+/// The primitives of this file.
+pub const PRIMITIVES: &[&Primitive] = &[&MAX, &MIN, &TIES, &ARGMAX, &ARGMIN];
+
 static MAX: Primitive = Primitive {
     name: "max",
     eval: |call| {

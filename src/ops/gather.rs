@@ -13,6 +13,9 @@ use crate::tape::{
     AttrSet, Batch, BatchContext, Jvp, Outputs, Primitive, Recorded, Variable, Vjp, VjpContext, apply, apply_update, record_under_lock,
 };
 
+/// The primitives of this file.
+pub const PRIMITIVES: &[&Primitive] = &[&GETITEM, &TAKE, &ALONG, &REPEAT, &GATHER, &INDEX_ADD, &SETITEM];
+
 pub(super) static GETITEM: Primitive = Primitive { name: "getitem", ..GATHER_BLOCKS };
 static TAKE: Primitive = Primitive { name: "take", ..GATHER_BLOCKS };
 static ALONG: Primitive = Primitive { name: "take_along_axis", ..GATHER_BLOCKS };

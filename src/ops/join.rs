@@ -11,6 +11,9 @@ use crate::error::{Error, Result, show_shape};
 use crate::kernel::region;
 use crate::tape::{Batch, BatchContext, Jvp, Operand, Outputs, Primitive, Variable, Vjp, VjpContext, apply};
 
+/// The primitives of this file.
+pub const PRIMITIVES: &[&Primitive] = &[&CONCAT, &STACK];
+
 static CONCAT: Primitive = Primitive {
     name: "concat",
     eval: |call| {

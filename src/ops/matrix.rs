@@ -16,6 +16,9 @@ use crate::error::{Error, Result, show_shape};
 use crate::kernel::contract::{Addend, Form, contract as product};
 use crate::tape::{Batch, BatchContext, Jvp, JvpContext, Outputs, Primitive, Variable, Vjp, VjpContext, apply};
 
+/// The primitives of this file.
+pub const PRIMITIVES: &[&Primitive] = &[&MATMUL, &LINEAR, &VECDOT, &DOT, &INNER, &OUTER];
+
 static MATMUL: Primitive = CONTRACTION;
 static LINEAR: Primitive = Primitive { name: "linear", jvp: Jvp::Rule(linear_jvp), ..CONTRACTION };
 static VECDOT: Primitive = Primitive { name: "vecdot", ..CONTRACTION };

@@ -15,6 +15,9 @@ use crate::kernel::moments::{centered, is_finite, scaled};
 use crate::kernel::spread::deviations;
 use crate::tape::{Batch, BatchContext, Jvp, Outputs, Primitive, Variable, Vjp, apply};
 
+/// The primitives of this file.
+pub const PRIMITIVES: &[&Primitive] = &[&CENTER, &VAR, &STD];
+
 static CENTER: Primitive = Primitive {
     name: "center",
     eval: |call| {

@@ -46,6 +46,9 @@ impl From<f64> for Power {
     }
 }
 
+/// The primitives of this file.
+pub const PRIMITIVES: &[&Primitive] = &[&NORM];
+
 static NORM: Primitive = Primitive {
     name: "vector_norm",
     eval: |call| {

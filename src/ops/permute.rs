@@ -10,6 +10,9 @@ use crate::array::{Layout, normalize_axis};
 use crate::error::{Error, Result, show_shape};
 use crate::tape::{Batch, Jvp, Primitive, Variable, Vjp, VjpContext, apply};
 
+/// The primitives of this file.
+pub const PRIMITIVES: &[&Primitive] = &[&PERMUTE, &FLIP];
+
 static PERMUTE: Primitive = Primitive {
     name: "permute_dims",
     eval: |call| {

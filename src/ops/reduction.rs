@@ -96,6 +96,9 @@ pub(crate) fn floating(x: &Variable) -> Result<Variable> {
     if x.dtype().is_float() { Ok(x.clone()) } else { astype(x, default_float()) }
 }
 
+/// The primitives of this file.
+pub const PRIMITIVES: &[&Primitive] = &[&EXPAND_REDUCED, &SUM, &MEAN, &PROD, &PROD_EXCLUDING];
+
 static EXPAND_REDUCED: Primitive = Primitive {
     name: "expand_reduced",
     eval: |call| {

@@ -4,6 +4,7 @@
 pub use super::arguments::{Arg, Args, Operand, Value};
 use super::work;
 use crate::error::{Error, Result};
+use crate::tape::Primitive;
 
 /// What a parameter takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,6 +163,10 @@ pub enum Views {
 pub struct Entry {
     /// Name in Python.
     pub name: &'static str,
+    /// The namespace below `tapegrad` in which the function is: `"linalg"`; `""` for `tapegrad` itself.
+    pub module: &'static str,
+    /// The primitive that a call runs, unless it is composed of several.
+    pub primitive: Option<&'static Primitive>,
     /// Other names of the same function.
     pub aliases: &'static [&'static str],
     /// What it does, with an example.
@@ -192,6 +197,8 @@ impl Entry {
     /// A row to fill in.
     pub const BASE: Self = Self {
         name: "",
+        module: "",
+        primitive: None,
         aliases: &[],
         doc: "",
         params: &[],
@@ -205,6 +212,12 @@ impl Entry {
         method: true,
         samples: Vec::new,
     };
+
+    /// The name with its namespace: `linalg.solve`.
+    #[must_use]
+    pub fn path(&self) -> String {
+        if self.module.is_empty() { self.name.to_owned() } else { format!("{}.{}", self.module, self.name) }
+    }
 
     /// Whether a call with these arguments takes so long that others should run meanwhile.
     #[must_use]

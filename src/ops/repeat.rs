@@ -14,6 +14,9 @@ use crate::kernel::gather::Places;
 use crate::kernel::region;
 use crate::tape::{Batch, Jvp, Primitive, Variable, Vjp, VjpContext, apply};
 
+/// The primitives of this file.
+pub const PRIMITIVES: &[&Primitive] = &[&ROLL];
+
 static ROLL: Primitive = Primitive {
     name: "roll",
     eval: |call| {

@@ -9,6 +9,9 @@ use crate::kernel::blocks::{self, Input};
 use crate::tape::accumulate::{RESHAPE, RESHAPING, ToShape};
 use crate::tape::{Batch, Jvp, Primitive, Variable, Vjp, VjpContext, accumulate, apply, is_recording};
 
+/// The primitives of this file.
+pub const PRIMITIVES: &[&Primitive] = &[&ASTYPE, &EXPAND_DIMS, &SQUEEZE];
+
 static ASTYPE: Primitive = Primitive {
     name: "astype",
     eval: |call| {

@@ -28,6 +28,9 @@ fn one_axis(op: &str, axis: isize, ndim: usize) -> Result<Axes> {
     if ndim == 0 && (axis == 0 || axis == -1) { Ok(Axes::new()) } else { normalize_axes(op, Some(&[axis]), ndim) }
 }
 
+/// The primitives of this file.
+pub const PRIMITIVES: &[&Primitive] = &[&SOFTMAX, &SOFTMAX_GRADIENT, &LOG_SOFTMAX, &LOG_SOFTMAX_GRADIENT, &LOGSUMEXP];
+
 static SOFTMAX: Primitive = Primitive {
     name: "softmax",
     eval: |call| {

@@ -11,6 +11,9 @@ use crate::error::Result;
 use crate::kernel::region;
 use crate::tape::{AttrSet, Jvp, Primitive, Recorded, Variable, Vjp, VjpContext, apply, apply_update, record_under_lock};
 
+/// The primitives of this file.
+pub const PRIMITIVES: &[&Primitive] = &[&VIEW, &COPY_PART, &VIEW_ADD, &VIEW_WRITE];
+
 static VIEW: Primitive = VIEWING;
 
 /// A part of a base, sharing its memory when that is row-major.

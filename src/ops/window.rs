@@ -134,6 +134,9 @@ impl Window {
     }
 }
 
+/// The primitives of this file.
+pub const PRIMITIVES: &[&Primitive] = &[&GETITEM, &DIAGONAL, &COPY_PART, &SETITEM];
+
 pub(super) static GETITEM: Primitive = VIEW;
 pub(super) static DIAGONAL: Primitive = Primitive { name: "diagonal", ..VIEW };
 

@@ -201,6 +201,8 @@ fn row<'py>(py: Python<'py>, e: &Entry) -> PyResult<Bound<'py, PyDict>> {
     d.set_item("differentiable", kind)?;
     d.set_item("gradient", text)?;
     d.set_item("linear", e.linear)?;
+    d.set_item("module", e.module)?;
+    d.set_item("path", e.path())?;
     d.set_item("function", e.function)?;
     d.set_item("method", e.method)?;
     Ok(d)

@@ -12,7 +12,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::ffi::{self, Py_ssize_t, PyObject};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{PyDict, PyInt, PyList, PyString, PyTuple};
 use smallvec::SmallVec;
 
 use super::arguments::{argument, default_argument, signature};
@@ -37,11 +37,11 @@ macro_rules! rows {
         $f::<{ $r * 16 + 12 }>, $f::<{ $r * 16 + 13 }>, $f::<{ $r * 16 + 14 }>, $f::<{ $r * 16 + 15 }>,
     ]),*] };
 }
-const ROWS: usize = 20;
-static FUNCTIONS: [[Fast; 16]; ROWS] = rows!(function; 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19);
-static METHODS: [[Fast; 16]; ROWS] = rows!(method; 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19);
+const ROWS: usize = 48;
+static FUNCTIONS: [[Fast; 16]; ROWS] = rows!(function; 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38 39 40 41 42 43 44 45 46 47);
+static METHODS: [[Fast; 16]; ROWS] = rows!(method; 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38 39 40 41 42 43 44 45 46 47);
 /// The most parameters an operation may have.
-const MAX: usize = 10;
+const MAX: usize = 16;
 
 /// A row with its parameter names interned: a keyword at a call site is interned too, so one pointer compare finds it.
 struct Row {
@@ -307,7 +307,8 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
             .collect()
     });
     let class = py.get_type::<PyVariable>();
-    let home = PyString::new(py, "tapegrad");
+    let functions = PyDict::new(py);
+    m.add("_functions", &functions)?;
     for (i, row) in table.iter().enumerate() {
         let entry = row.entry;
         let (Some(function), Some(method)) = (FUNCTIONS.get(i / 16), METHODS.get(i / 16)) else {
@@ -316,6 +317,7 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
         if entry.params.len() > MAX {
             return Err(PyTypeError::new_err(format!("{}: more than {MAX} parameters", entry.name)));
         }
+        let home = PyString::new(py, &if entry.module.is_empty() { "tapegrad".to_owned() } else { format!("tapegrad.{}", entry.module) });
         for name in std::iter::once(&entry.name).chain(entry.aliases) {
             if entry.function {
                 // SAFETY: the definition is leaked, so it outlives the function; its type is what its flags say.
@@ -323,7 +325,10 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
                     let d = leak(name, entry, function[i % 16], false);
                     Bound::from_owned_ptr_or_err(py, ffi::PyCFunction_NewEx(d, m.as_ptr(), home.as_ptr()))?
                 };
-                m.add(*name, f)?;
+                functions.set_item(Entry { name, ..*entry }.path(), &f)?;
+                if entry.module.is_empty() {
+                    m.add(*name, f)?;
+                }
             }
             if entry.method && !class.hasattr(*name)? {
                 // SAFETY: as above; `class` is a ready type, so the descriptor may refer to it.

@@ -52,7 +52,7 @@ def test_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
             exec(compile("\n" * line + block[2], str(page), "exec"), scope)  # noqa: S102 - our own page
 
 
-@pytest.mark.parametrize("row", _core.registry(), ids=lambda row: row["name"])
+@pytest.mark.parametrize("row", _core.registry(), ids=lambda row: row["path"])
 def test_operation(row: dict[str, Any]) -> None:
     assert ">>> " in row["doc"], f"{row['name']}: its doc has no example"
     run_doctest(row["doc"], row["name"], names())

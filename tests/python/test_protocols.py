@@ -329,7 +329,7 @@ def test_arguments_of_the_wrong_kind(call: Any, message: str) -> None:
 def test_samples_of_every_operation_are_python_values() -> None:
     core = tg._core
     for row in core.registry():
-        for sample in core.samples(row["name"]):
+        for sample in core.samples(row["path"]):
             assert len(sample) == len(row["params"]), row["name"]
     with pytest.raises(ValueError, match="there is no operation nothing"):
         core.samples("nothing")

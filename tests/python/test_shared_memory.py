@@ -530,7 +530,7 @@ def test_no_result_but_a_view_shows_the_memory_of_an_argument() -> None:
     aliased: set[str] = set()
     skipped: list[str] = []
     for row in tg._core.registry():
-        name = row["name"]
+        name = row["path"]
         if not row["function"] or name in VIEWS:
             continue
         for sample in tg._core.samples(name):

@@ -152,12 +152,12 @@ def array_parameters() -> Iterator[tuple[str, int, int]]:
     for row in core.registry():
         if row["differentiable"] == "none" or not row["function"]:
             continue
-        for s, sample in enumerate(core.samples(row["name"])):
+        for s, sample in enumerate(core.samples(row["path"])):
             for k, (p, value) in enumerate(zip(row["params"], sample, strict=True)):
                 many = p["kind"] in ("Arrays", "Each")
                 first = value[0] if many and value else value
                 if isinstance(first, tg.Variable) and first.dtype.is_floating_point and first.ndim and 0 < first.size < 40:
-                    yield row["name"], s, k
+                    yield row["path"], s, k
 
 
 #: Parameters whose values only choose or count: no gradient flows to them by their definition.
@@ -170,7 +170,7 @@ def nested(v: tg.Variable) -> Any:
 
 @pytest.mark.parametrize("name", sorted({name for name, _, _ in array_parameters()}))
 def test_every_array_parameter_takes_a_list_that_holds_a_tracked_variable(name: str) -> None:
-    row = next(r for r in core.registry() if r["name"] == name)
+    row = next(r for r in core.registry() if r["path"] == name)
     seen = set()
     for _, s, k in (t for t in array_parameters() if t[0] == name):
         p = row["params"][k]
@@ -183,7 +183,7 @@ def test_every_array_parameter_takes_a_list_that_holds_a_tracked_variable(name: 
         sample[k] = [nested(x), *sample[k][1:]] if many else nested(x)
         args = [v for v, q in zip(sample, row["params"], strict=True) if not q["keyword_only"]]
         kwargs = {q["name"]: v for v, q in zip(sample, row["params"], strict=True) if q["keyword_only"]}
-        result = getattr(core, name)(*args, **kwargs)
+        result = core._functions[name](*args, **kwargs)
         outputs = [y for y in (result if isinstance(result, tuple) else (result,)) if y.dtype.is_floating_point]
         assert any(y.requires_grad for y in outputs), (name, p["name"])
         (g,) = tg.autograd.grad(sum(tg.sum(y) for y in outputs if y.requires_grad), [x])
@@ -197,12 +197,12 @@ def number_parameters() -> Iterator[tuple[str, str]]:
     for row in core.registry():
         for p in row["params"]:
             if row["function"] and p["kind"] in ("Float", "OptFloat", "Int", "OptInt", "Axes", "Ints", "Sections", "Bool"):
-                yield row["name"], p["name"]
+                yield row["path"], p["name"]
 
 
 @pytest.mark.parametrize(("name", "parameter"), list(number_parameters()))
 def test_every_number_parameter_refuses_a_tracked_variable(name: str, parameter: str) -> None:
-    row = next(r for r in core.registry() if r["name"] == name)
+    row = next(r for r in core.registry() if r["path"] == name)
     a = leaf(1.0)
     args = {p["name"]: tg.ones((2, 2), dtype=F64) for p in row["params"] if p["kind"] in ("Array", "OptArray")}
     for p in row["params"]:
@@ -210,9 +210,9 @@ def test_every_number_parameter_refuses_a_tracked_variable(name: str, parameter:
             args[p["name"]] = {"DType": tg.float32, "Arrays": [a], "Each": [a]}.get(p["kind"], 1)
     if any(p["kind"] == "Each" for p in row["params"]):
         positional = args.pop(row["params"][0]["name"])
-        call = lambda v: getattr(core, name)(*positional, **{**args, parameter: v})  # noqa: E731
+        call = lambda v: core._functions[name](*positional, **{**args, parameter: v})  # noqa: E731
     else:
-        call = lambda v: getattr(core, name)(**{**args, parameter: v})  # noqa: E731
+        call = lambda v: core._functions[name](**{**args, parameter: v})  # noqa: E731
     with pytest.raises(tg.GradError, match=f"argument '{parameter}' must be .* detach"):
         call(a)
 

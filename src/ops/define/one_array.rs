@@ -64,6 +64,7 @@ pub trait Unary: 'static {
     /// Its row.
     const ENTRY: Entry = Entry {
         name: Self::NAME,
+        primitive: Some(Self::PRIMITIVE),
         doc: Self::DOC,
         params: Self::PARAMS,
         call: call_unary::<Self>,

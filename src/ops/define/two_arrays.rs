@@ -76,6 +76,7 @@ pub trait Binary: 'static {
     /// Its row.
     const ENTRY: Entry = Entry {
         name: Self::NAME,
+        primitive: Some(Self::PRIMITIVE),
         doc: Self::DOC,
         params: &[Param::array("a"), Param::array("b")],
         call: |a| Ok(apply_binary::<Self>(a.operand(0)?, a.operand(1)?)?.into()),
