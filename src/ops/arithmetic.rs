@@ -1,7 +1,7 @@
 //! Arithmetic: sums, products, quotients, powers, extrema, rounding.
 
 use super::define::{Binary, Unary, binary, unary};
-use super::registry::{Args, Default, Entry, Gradient, Kind, Operand, Param, Sample, Value};
+use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Operand, Param, Sample, Value};
 use super::samples::{BETWEEN_HALVES, BETWEEN_INTEGERS, Domain, NONZERO, POSITIVE, REAL};
 use super::{equal, where_};
 use crate::array::{Array, DType, Scalar};
@@ -434,7 +434,9 @@ pub const ENTRIES: &[Entry] = &[
         params: &[Param::array("x"), Param::new("decimals", Kind::Int).or(Default::Int(0))],
         call: |a| Ok(round(&a.variable(0)?, a.int(1)?)?.into()),
         gradient: Gradient::Composite("zero"),
-        samples: || Vec::new(),
+        samples: || {
+            BETWEEN_HALVES.unary_samples(&[Param::array("x")]).into_iter().map(|s| Sample { args: [s.args, vec![Arg::Int(0)]].concat() }).collect()
+        },
         ..Entry::BASE
     },
 ];

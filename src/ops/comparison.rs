@@ -1,7 +1,7 @@
 //! Comparisons, logic, bits: none of them has a derivative.
 
 use super::define::meet;
-use super::registry::{Entry, Operand, Param, Sample};
+use super::registry::{Arg, Entry, Operand, Param, Sample};
 use super::samples::{Domain, REAL};
 use super::shape::astype;
 use crate::array::{Array, DType, Element, Shape, broadcast_shapes};
@@ -237,6 +237,16 @@ pub(super) fn pairs() -> Vec<Sample> {
     Domain::binary_samples([REAL, REAL])
 }
 
+/// Pairs of integer arrays that broadcast; the second one is small enough to shift by.
+fn integer_pairs() -> Vec<Sample> {
+    let array = |values: &[i64], shape: &[usize]| Arg::Variable(Array::from_slice(values, shape).into());
+    vec![
+        Sample { args: vec![array(&[6, -3, 0, 9], &[4]), array(&[1, 2, 0, 3], &[4])] },
+        Sample { args: vec![array(&[5, 12], &[2, 1]), array(&[1, 3], &[2])] },
+        Sample { args: vec![array(&[7], &[]), array(&[2], &[])] },
+    ]
+}
+
 macro_rules! entry {
     ($name:literal, $f:path, $doc:literal) => {
         Entry {
@@ -298,7 +308,7 @@ pub const ENTRIES: &[Entry] = &[
         ..Entry::BASE
     },
     Entry {
-        samples: Vec::new,
+        samples: integer_pairs,
         ..entry!(
             "bitwise_and",
             bitwise_and,
@@ -306,7 +316,7 @@ pub const ENTRIES: &[Entry] = &[
         )
     },
     Entry {
-        samples: Vec::new,
+        samples: integer_pairs,
         ..entry!(
             "bitwise_or",
             bitwise_or,
@@ -314,7 +324,7 @@ pub const ENTRIES: &[Entry] = &[
         )
     },
     Entry {
-        samples: Vec::new,
+        samples: integer_pairs,
         ..entry!(
             "bitwise_xor",
             bitwise_xor,
@@ -322,7 +332,7 @@ pub const ENTRIES: &[Entry] = &[
         )
     },
     Entry {
-        samples: Vec::new,
+        samples: integer_pairs,
         aliases: &["left_shift"],
         ..entry!(
             "bitwise_left_shift",
@@ -331,7 +341,7 @@ pub const ENTRIES: &[Entry] = &[
         )
     },
     Entry {
-        samples: Vec::new,
+        samples: integer_pairs,
         aliases: &["right_shift"],
         ..entry!(
             "bitwise_right_shift",
@@ -345,6 +355,7 @@ pub const ENTRIES: &[Entry] = &[
         doc: "Every bit turned round, of integers or bools.\n\n>>> tg.bitwise_invert(tg.Variable([0, 5]))\nVariable([-1, -6])\n",
         params: &[Param::array("x")],
         call: |a| Ok(bitwise_invert(&a.variable(0)?)?.into()),
+        samples: || integer_pairs().into_iter().take(3).map(|s| Sample { args: s.args[..1].to_vec() }).collect(),
         ..Entry::BASE
     },
 ];

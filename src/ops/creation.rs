@@ -474,7 +474,7 @@ pub const ENTRIES: &[Entry] = &[
          integer is the last class.\n\n>>> tg.one_hot(tg.Variable([0, 2]), 3)\nVariable([[1, 0, 0],\n          [0, 0, 1]])\n",
         &[X, Param::new("num_classes", Kind::Int).or(Default::Int(-1))],
         |a| Ok(one_hot(&a.variable(0)?, a.int(1)?)?.into()),
-        Vec::new,
+        || vec![Sample { args: vec![Arg::Variable(Array::from_slice(&[0_i64, 2, 1], &[3]).into()), Arg::Int(3)] }],
     )
     .work(work::counted),
 ];

@@ -3,8 +3,8 @@
 use smallvec::smallvec;
 
 use super::reduction::{Reduced, batch_reduction, finish, normalize_axes, reduced_shape, reduction_samples, spread, spread_array, sum_over};
-use super::registry::{Args, Default, Entry, Gradient, Kind, Param, Value};
-use super::samples::REAL;
+use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Param, Sample, Value};
+use super::samples::{Draw, REAL, call_with};
 use super::shape::astype;
 use super::{annihilate, divide, equal, isnan, logical_and, logical_or, where_};
 use crate::array::{Array, DType};
@@ -205,6 +205,13 @@ const OVER_AXES: &[Param] = &[Param::array("x"), Param::axes(), Param::keepdims(
 const ONE_AXIS: &[Param] =
     &[Param::array("x"), Param { alias: Some("dim"), ..Param::new("axis", Kind::OptInt).or(Default::None) }, Param::keepdims()];
 
+/// Along one axis, or over all elements.
+fn position_samples() -> Vec<Sample> {
+    let draw = &mut Draw::new(7);
+    let all = [(REAL.array(draw, &[5]), Arg::None), (REAL.strided(draw, &[3, 4]), Arg::Int(1)), (REAL.array(draw, &[2, 3, 2]), Arg::Int(-2))];
+    all.into_iter().map(|(x, axis)| call_with(x, [axis, Arg::Bool(false)])).collect()
+}
+
 /// The rows of this file.
 pub const ENTRIES: &[Entry] = &[
     Entry {
@@ -232,6 +239,7 @@ pub const ENTRIES: &[Entry] = &[
         doc: "Where the largest element stands along an axis (None: in the flattened array), as int64: the first of equals, and the first NaN when there is one.\n\n>>> tg.argmax(tg.Variable([[1.0, 5.0, 5.0], [4.0, 3.0, 2.0]]), axis=1)\nVariable([1, 0])\n",
         params: ONE_AXIS,
         call: |a| call_position(a, argmax),
+        samples: position_samples,
         ..Entry::BASE
     },
     Entry {
@@ -239,6 +247,7 @@ pub const ENTRIES: &[Entry] = &[
         doc: "Where the smallest element stands along an axis (None: in the flattened array), as int64: the first of equals, and the first NaN when there is one.\n\n>>> tg.argmin(tg.Variable([[1.0, 5.0, 5.0], [4.0, 3.0, 2.0]]), axis=1)\nVariable([0, 2])\n",
         params: ONE_AXIS,
         call: |a| call_position(a, argmin),
+        samples: position_samples,
         ..Entry::BASE
     },
 ];
