@@ -21,17 +21,44 @@ if TYPE_CHECKING:
     from typing import Any
 
     from . import nn, optim, random, testing
+    from ._checkpoint import checkpoint
+    from ._custom import custom_jvp, custom_vjp
     from ._threads import num_threads
+    from ._transforms import (
+        grad,
+        hessian,
+        hvp,
+        jacfwd,
+        jacobian,
+        jacrev,
+        jvp,
+        linearize,
+        stop_gradient,
+        value_and_grad,
+        vjp,
+        vmap,
+    )
     from .tape import Tape
 
 __all__ = [
     "Tape",
     "__version__",
     "autograd",
+    "checkpoint",
+    "custom_jvp",
+    "custom_vjp",
     "e",
     "enable_grad",
+    "grad",
+    "hessian",
+    "hvp",
     "inf",
     "is_grad_enabled",
+    "jacfwd",
+    "jacobian",
+    "jacrev",
+    "jvp",
+    "linearize",
     "nan",
     "newaxis",
     "nn",
@@ -41,14 +68,12 @@ __all__ = [
     "pi",
     "random",
     "set_grad_enabled",
+    "stop_gradient",
     "testing",
+    "value_and_grad",
+    "vjp",
+    "vmap",
 ]
-__all__ += _core.__all__
-
-#: What indexing takes for a new axis.
-newaxis = None
-__array_api_version__ = "2024.12"
-
 # What only the Python half calls, or what has its home in a submodule.
 _INNER = (
     "HookHandle apply_function backward grad registry samples set_anomaly_raw set_grad_enabled_raw unwatch watch "
@@ -56,14 +81,20 @@ _INNER = (
     "SmoothL1Loss clip_grad_norm_ clip_grad_value_ "
     "Generator bernoulli manual_seed normal permutation rand randint randn uniform"
 )
+__all__ += [name for name in _core.__all__ if name not in _INNER.split()]
+
+#: What indexing takes for a new axis.
+newaxis = None
+__array_api_version__ = "2024.12"
+
 for _name in _INNER.split():
-    if _name in __all__:
-        __all__.remove(_name)
     globals().pop(_name, None)
 __all__ = sorted({name for name in __all__ if not name.startswith("_") or name == "__version__"})  # noqa: PLE0605
 
 _LAZY_MODULES = ("nn", "optim", "random", "tape", "testing")
-_LAZY_NAMES = {"Tape": "tape", "num_threads": "_threads"}
+_TRANSFORMS = "grad hessian hvp jacfwd jacobian jacrev jvp linearize stop_gradient value_and_grad vjp vmap".split()
+_LAZY_NAMES = {"Tape": "tape", "num_threads": "_threads", "checkpoint": "_checkpoint", "custom_jvp": "_custom", "custom_vjp": "_custom"}
+_LAZY_NAMES |= dict.fromkeys(_TRANSFORMS, "_transforms")
 
 
 def __getattr__(name: str) -> Any:

@@ -13,6 +13,7 @@ use crate::tape::{Batch, Jvp, Primitive, Variable, Vjp, VjpContext, apply_all};
 pub const PRIMITIVES: &[&Primitive] = &[&SPLIT, &UNSTACK];
 
 static SPLIT: Primitive = Primitive {
+    is_view: true,
     name: "split",
     eval: |call| {
         let (x, Pieces { axis, bounds }) = (call.array(0), call.attrs());
@@ -27,6 +28,7 @@ static SPLIT: Primitive = Primitive {
     ..Primitive::BASE
 };
 static UNSTACK: Primitive = Primitive {
+    is_view: true,
     name: "unstack",
     eval: |call| {
         let (x, axis) = (call.array(0), call.attrs::<AlongAxis>().axis);

@@ -41,7 +41,7 @@ enum Part {
     /// Nothing, but it stands between other parts.
     Gap,
     /// Positions, counted in row-major order over the next `axes` axes.
-    Rows { axes: usize, rows: Array },
+    Rows { axes: usize, rows: Variable },
 }
 
 impl Part {
@@ -59,7 +59,7 @@ struct Plan {
     /// What is cut out first, unless that is all; with row numbers it keeps all axes.
     window: Option<Window>,
     /// What is gathered then.
-    rows: Option<(Places, Array)>,
+    rows: Option<(Places, Variable)>,
     /// The shape of the result.
     shape: Shape,
 }
@@ -127,13 +127,14 @@ fn part(op: &str, shape: &[usize], axis: usize, item: &IndexItem) -> Result<Part
                 )));
             }
             let rows = nonzero(mask.values(op)?);
-            Part::Rows { axes: mask.ndim(), rows: Array::from_slice(&rows, &[rows.len()]) }
+            Part::Rows { axes: mask.ndim(), rows: Array::from_slice(&rows, &[rows.len()]).into() }
         }
+        IndexItem::Array(v) if v.is_lifted() => Part::Rows { axes: 1, rows: gather::row_numbers(op, v, axis, shape[axis])? },
         IndexItem::Array(v) => {
             let at = positions(op, v, axis, shape[axis])?;
             match at[..] {
                 [i] if v.ndim() == 0 => Part::At(usize::try_from(i).unwrap_or_default()),
-                _ => Part::Rows { axes: 1, rows: Array::from_slice(&at, v.shape()) },
+                _ => Part::Rows { axes: 1, rows: Array::from_slice(&at, v.shape()).into() },
             }
         }
     })
@@ -201,8 +202,8 @@ fn mixed(op: &str, shape: &[usize], parts: &[Part]) -> Result<Plan> {
 }
 
 /// The arrays of an index broadcast together, as one number for each place.
-fn row_numbers(op: &str, shape: &[usize], parts: &[Part]) -> Result<Array> {
-    let arrays: Vec<&Array> = parts.iter().filter_map(|p| if let Part::Rows { rows, .. } = p { Some(rows) } else { None }).collect();
+fn row_numbers(op: &str, shape: &[usize], parts: &[Part]) -> Result<Variable> {
+    let arrays: Vec<&Variable> = parts.iter().filter_map(|p| if let Part::Rows { rows, .. } = p { Some(rows) } else { None }).collect();
     let mut common = Shape::new();
     for a in &arrays {
         common = broadcast_shapes(&common, a.shape()).ok_or_else(|| {
@@ -215,6 +216,9 @@ fn row_numbers(op: &str, shape: &[usize], parts: &[Part]) -> Result<Array> {
     {
         return Ok(one.clone());
     }
+    if arrays.iter().any(|a| a.is_lifted()) {
+        return mapped_row_numbers(shape, parts, &common);
+    }
     check_memory(op, &common, DType::I64)?;
     let mut numbers = alloc_check::filled(0_i64, size_of(&common));
     let mut axis = 0;
@@ -225,13 +229,39 @@ fn row_numbers(op: &str, shape: &[usize], parts: &[Part]) -> Result<Array> {
         match part {
             Part::At(i) => numbers.iter_mut().for_each(|n| *n = *n * size + i64::try_from(*i).unwrap_or_default()),
             Part::Rows { rows, .. } => {
-                let rows = rows.broadcast_to(op, &common)?.to_vec::<i64>();
+                let rows = rows.array().broadcast_to(op, &common)?.to_vec::<i64>();
                 numbers.iter_mut().zip(rows).for_each(|(n, r)| *n = *n * size + r);
             }
             Part::Cut(_) | Part::New | Part::Gap => {}
         }
     }
-    Ok(Array::from_slice(&numbers, &common))
+    Ok(Array::from_slice(&numbers, &common).into())
+}
+
+/// [`row_numbers`] inside a mapping, where indices may differ between the samples.
+fn mapped_row_numbers(shape: &[usize], parts: &[Part], common: &[usize]) -> Result<Variable> {
+    let mut numbers: Variable = Array::zeros(common, DType::I64).into();
+    let mut axis = 0;
+    for part in parts {
+        let size = shape[axis..axis + part.axes()].iter().fold(1_i64, |n, &m| n.saturating_mul(i64::try_from(m).unwrap_or(i64::MAX)));
+        axis += part.axes();
+        let at = match part {
+            Part::At(i) => Operand::from(i64::try_from(*i).unwrap_or_default()),
+            Part::Rows { rows, .. } => rows.into(),
+            Part::Cut(_) | Part::New | Part::Gap => continue,
+        };
+        numbers = super::add(&super::multiply(&numbers, size)?, at)?;
+    }
+    Ok(numbers)
+}
+
+/// The mask, if items are a single one that differs between the samples of a mapping: its true places are not known, so a write
+/// chooses by it.
+fn mapped_mask(items: &[IndexItem]) -> Option<&Variable> {
+    match items {
+        [IndexItem::Array(mask)] if mask.dtype() == DType::Bool && mask.is_lifted() => Some(mask),
+        _ => None,
+    }
 }
 
 /// `x[items]`: a view where only ints, slices, ellipsis and new axes are used, else a copy.
@@ -245,7 +275,7 @@ pub fn get_item(x: &Variable, items: &[IndexItem]) -> Result<Variable> {
         None => x.clone(),
     };
     if let Some((places, rows)) = plan.rows {
-        out = gather(&gather::GETITEM, &out, &places, &rows.into())?;
+        out = gather(&gather::GETITEM, &out, &places, &rows)?;
     }
     reshape_to(&out, &plan.shape)
 }
@@ -263,6 +293,12 @@ pub fn set_item<'a>(x: &Variable, items: &[IndexItem], value: impl Into<Operand<
 /// # Errors
 /// As [`set_item`].
 pub fn assign_item<'a>(x: Variable, items: &[IndexItem], value: impl Into<Operand<'a>>) -> Result<Variable> {
+    if let Some(mask) = mapped_mask(items) {
+        let value = assigned(value.into(), x.dtype(), &x.shape()[mask.ndim().min(x.ndim())..], false)?;
+        let trailing: Vec<isize> = (0..x.ndim().saturating_sub(mask.ndim())).map(|_| -1).collect();
+        let wide = trailing.iter().try_fold(mask.clone(), |m, &a| super::expand_dims(&m, &[a]))?;
+        return super::where_(&wide, &value, &x);
+    }
     let plan = plan("setitem", x.shape(), items)?;
     let value = assigned(value.into(), x.dtype(), &plan.shape, plan.rows.is_some())?;
     let Some((places, rows)) = plan.rows else {
@@ -274,10 +310,10 @@ pub fn assign_item<'a>(x: Variable, items: &[IndexItem], value: impl Into<Operan
     let shape = places.out_shape(rows.shape());
     let value = if shape == plan.shape { value } else { reshape_to(&broadcast_to(&value, &plan.shape)?, &shape)? };
     match plan.window {
-        None => gather::put(x, &places, &rows.into(), &value),
+        None => gather::put(x, &places, &rows, &value),
         Some(window) => {
             let part = view(&window::GETITEM, &x, &window)?;
-            let part = gather::put(part, &places, &rows.into(), &value)?;
+            let part = gather::put(part, &places, &rows, &value)?;
             replace(x, &window, &part)
         }
     }
@@ -314,6 +350,9 @@ impl Assignment {
     /// # Errors
     /// As [`set_item`].
     pub fn new(shape: &[usize], dtype: DType, items: &[IndexItem], value: Operand<'_>) -> Result<Option<(Self, Variable)>> {
+        if mapped_mask(items).is_some() {
+            return Ok(None);
+        }
         let plan = plan("setitem", shape, items)?;
         let value = assigned(value, dtype, &plan.shape, plan.rows.is_some())?;
         Ok(match (plan.window, plan.rows) {
@@ -321,11 +360,16 @@ impl Assignment {
             (None, Some((places, rows))) => {
                 let shape = places.out_shape(rows.shape());
                 let value = if shape == plan.shape { value } else { reshape_to(&broadcast_to(&value, &plan.shape)?, &shape)? };
-                let rows = if value.is_tracked() { gather::last_of_each(&rows) } else { rows };
-                Some((Self(Place::Rows(places, rows.into())), value))
+                let rows = if value.is_tracked() && !rows.is_lifted() { gather::last_of_each(rows.array()).into() } else { rows };
+                Some((Self(Place::Rows(places, rows)), value))
             }
             _ => None,
         })
+    }
+
+    /// Whether the place itself is inside a transformation.
+    pub(super) fn is_lifted(&self) -> bool {
+        matches!(&self.0, Place::Rows(_, rows) if rows.is_lifted())
     }
 
     /// Writes `value` to its place in `array`.
@@ -333,6 +377,14 @@ impl Assignment {
         match &self.0 {
             Place::Window(window) => window.put(array, value),
             Place::Rows(places, rows) => crate::kernel::gather::put(array, places, rows.array(), value),
+        }
+    }
+
+    /// `x` with `value` at its place, as a new value.
+    pub(super) fn apply(&self, x: Variable, value: &Variable) -> Result<Variable> {
+        match &self.0 {
+            Place::Window(window) => window::replace(x, window, value),
+            Place::Rows(places, rows) => gather::put(x, places, rows, value),
         }
     }
 

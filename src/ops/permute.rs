@@ -14,6 +14,7 @@ use crate::tape::{Batch, Jvp, Primitive, Variable, Vjp, VjpContext, apply};
 pub const PRIMITIVES: &[&Primitive] = &[&PERMUTE, &FLIP];
 
 static PERMUTE: Primitive = Primitive {
+    is_view: true,
     name: "permute_dims",
     eval: |call| {
         let x = call.array(0);
@@ -29,6 +30,7 @@ static PERMUTE: Primitive = Primitive {
     ..Primitive::BASE
 };
 static FLIP: Primitive = Primitive {
+    is_view: true,
     name: "flip",
     eval: |call| {
         let x = call.array(0);

@@ -100,6 +100,7 @@ pub(crate) fn floating(x: &Variable) -> Result<Variable> {
 pub const PRIMITIVES: &[&Primitive] = &[&EXPAND_REDUCED, &SUM, &MEAN, &PROD, &PROD_EXCLUDING];
 
 static EXPAND_REDUCED: Primitive = Primitive {
+    is_view: true,
     name: "expand_reduced",
     eval: |call| {
         let a: &Expanded = call.attrs();

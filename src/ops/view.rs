@@ -5,11 +5,15 @@
 
 use std::sync::Arc;
 
+use smallvec::smallvec;
+
 use super::index::Assignment;
-use crate::array::{Array, Layout, Scalar};
+use crate::array::{Array, Layout, Scalar, Shape};
 use crate::error::Result;
 use crate::kernel::region;
-use crate::tape::{AttrSet, Jvp, Primitive, Recorded, Variable, Vjp, VjpContext, apply, apply_update, record_under_lock};
+use crate::tape::{
+    AttrSet, Batch, BatchContext, Jvp, Outputs, Primitive, Recorded, Variable, Vjp, VjpContext, apply, apply_update, record_under_lock,
+};
 
 /// The primitives of this file.
 pub const PRIMITIVES: &[&Primitive] = &[&VIEW, &COPY_PART, &VIEW_ADD, &VIEW_WRITE];
@@ -18,6 +22,7 @@ static VIEW: Primitive = VIEWING;
 
 /// A part of a base, sharing its memory when that is row-major.
 const VIEWING: Primitive = Primitive {
+    is_view: true,
     name: "view",
     eval: |call| {
         call.give(call.array(0).contiguous().window(&call.attrs::<Map>().map));
@@ -25,6 +30,7 @@ const VIEWING: Primitive = Primitive {
     },
     vjp: Vjp::Rule(view_vjp),
     jvp: Jvp::Linear,
+    batch: Batch::Rule(|ctx| ctx.apply_spread(&batched(ctx))),
     ..Primitive::BASE
 };
 
@@ -49,6 +55,7 @@ static VIEW_ADD: Primitive = Primitive {
     },
     vjp: Vjp::Rule(view_add_vjp),
     jvp: Jvp::Linear,
+    batch: Batch::Rule(batch_write),
     ..Primitive::BASE
 };
 
@@ -64,8 +71,24 @@ static VIEW_WRITE: Primitive = Primitive {
     },
     vjp: Vjp::Rule(view_write_vjp),
     jvp: Jvp::Linear,
+    batch: Batch::Rule(batch_write),
     ..Primitive::BASE
 };
+
+/// The map over a batch of bases: one more axis, whose step is the size of a base.
+fn batched(ctx: &BatchContext<'_>) -> Map {
+    let map = &ctx.attrs::<Map>().map;
+    let base = ctx.array(0);
+    let sample: usize = base.shape()[usize::from(ctx.mapped[0])..].iter().product();
+    let shape: Shape = std::iter::once(ctx.size).chain(map.shape().iter().copied()).collect();
+    let strides: Vec<isize> = std::iter::once(sample.cast_signed()).chain(map.strides().iter().copied()).collect();
+    Map { map: Arc::new(Layout::strided(&shape, &strides, map.offset())) }
+}
+
+fn batch_write(ctx: &BatchContext<'_>) -> Result<Outputs> {
+    let value = ctx.aligned(1, ctx.attrs::<Map>().map.shape().len())?;
+    Ok(smallvec![apply_update(ctx.primitive, ctx.spread(0)?, &[(&value).into()], &batched(ctx))?])
+}
 
 /// A part of a base, as a layout over the row-major positions of the base.
 #[derive(Clone, Debug)]
@@ -149,6 +172,27 @@ impl Part {
             Self::Whole => region::write(array, Layout::clone, value),
             Self::Map(map) => region::write(array, in_memory(map), value),
             Self::Item(item) => item.write(array, value),
+        }
+    }
+
+    /// Whether the part itself is inside a transformation.
+    #[must_use]
+    pub fn is_lifted(&self) -> bool {
+        matches!(self, Self::Item(item) if item.is_lifted())
+    }
+
+    /// `x` with `value` in the part, as a new value.
+    ///
+    /// # Errors
+    /// Those of recording.
+    pub fn apply(&self, x: Variable, value: &Variable) -> Result<Variable> {
+        match self {
+            Self::Whole => {
+                let map = Arc::new(Layout::contiguous(x.shape()));
+                view_write(x, &map, value)
+            }
+            Self::Map(map) => view_write(x, map, value),
+            Self::Item(item) => item.apply(x, value),
         }
     }
 

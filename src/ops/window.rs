@@ -142,6 +142,7 @@ pub(super) static DIAGONAL: Primitive = Primitive { name: "diagonal", ..VIEW };
 
 /// A part of an array as a view.
 const VIEW: Primitive = Primitive {
+    is_view: true,
     name: "getitem",
     eval: |call| {
         call.give(call.attrs::<Window>().of(call.array(0)));
@@ -174,8 +175,8 @@ static SETITEM: Primitive = Primitive {
     vjp: Vjp::Rule(replace_vjp),
     jvp: Jvp::Linear,
     batch: Batch::Rule(|ctx| {
-        let window = ctx.attrs::<Window>().batched(ctx.size);
-        let value = ctx.aligned(1, window.ndim())?;
+        let window: &Window = ctx.attrs();
+        let (value, window) = (ctx.aligned(1, window.ndim())?, window.batched(ctx.size));
         Ok(smallvec![apply_update(&SETITEM, ctx.spread(0)?, &[(&value).into()], &window)?])
     }),
     ..Primitive::BASE

@@ -191,6 +191,9 @@ fn apply_function<'py>(cls: &Bound<'py, PyType>, ctx: &Bound<'py, PyAny>, args: 
 
 fn apply<'py>(cls: &Bound<'py, PyType>, ctx: &Bound<'py, PyAny>, args: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
     let py = cls.py();
+    if args.iter().any(|a| a.cast::<PyVariable>().is_ok_and(|v| v.get().snapshot().is_lifted())) {
+        return py.import("tapegrad.autograd._lifted")?.call_method1("apply", (cls, args));
+    }
     let name = cls.name()?.to_string();
     let mut places = Vec::new();
     let mut inputs = Vec::new();

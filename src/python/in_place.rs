@@ -30,7 +30,7 @@ pub fn never(_: &mut Array, _: Operand<'_>) -> Result<bool> {
 /// Runs `f` on the array of `v` where it lies, unless the change must be recorded; tells whether `f` did it. The handle is
 /// locked meanwhile: `f` must not call Python.
 fn overwrite(v: &PyVariable, other: &Value, f: impl FnOnce(&mut Array) -> Result<bool>) -> Result<bool> {
-    if tape::is_recording() && matches!(other, Value::Variable(b) if b.is_tracked()) {
+    if matches!(other, Value::Variable(b) if b.is_lifted() || b.is_tracked() && tape::is_recording()) {
         return Ok(false);
     }
     let _changing = changing();
@@ -79,7 +79,8 @@ fn change_view(slf: &Bound<'_, PyVariable>, link: &Link, other: Value, name: &st
     link.check(name, is_tracked(&other))?;
     let old = v.snapshot();
     let size = elements(name, &old, &other);
-    if run(py, size, || link.update(|a| update(a, other.operand())))? {
+    let is_lifted = matches!(&other, Value::Variable(b) if b.is_lifted());
+    if !is_lifted && run(py, size, || link.update(|a| update(a, other.operand())))? {
         return Ok(());
     }
     let new = run(py, size, || f(Operand::Variable(&old), other.operand()))?;

@@ -11,7 +11,7 @@ use super::{dlpack, numpy, objects};
 use crate::array::{Element, Scalar};
 use crate::dispatch;
 use crate::error::show_shape;
-use crate::tape::{self, Edge};
+use crate::tape::{self, Edge, Variable};
 
 fn to_object(py: Python<'_>, s: Scalar) -> PyResult<Bound<'_, PyAny>> {
     match s {
@@ -31,6 +31,15 @@ fn nested_list<'py, T: Element>(py: Python<'py>, shape: &[usize], flat: &[T], at
 }
 
 impl PyVariable {
+    /// The value, to read its elements: not inside a mapping, where they differ between the samples.
+    pub(super) fn readable(&self, op: &str) -> PyResult<Variable> {
+        let v = self.snapshot();
+        if v.is_lifted() {
+            v.values(op)?;
+        }
+        Ok(v)
+    }
+
     /// Raises where a library without gradients would take a tracked value as data.
     fn check_leaves(&self, to: &str) -> PyResult<()> {
         if !self.snapshot().is_tracked() || !tape::is_recording() {
@@ -49,7 +58,7 @@ impl PyVariable {
     /// The elements as a NumPy array: a read-only view without a copy, or a writable copy.
     #[pyo3(signature = (*, copy = false))]
     fn numpy<'py>(&self, py: Python<'py>, copy: bool) -> PyResult<Bound<'py, PyAny>> {
-        let view = numpy::to_ndarray(py, self.snapshot().array())?;
+        let view = numpy::to_ndarray(py, self.readable("numpy")?.array())?;
         if copy { view.call_method0("copy") } else { Ok(view) }
     }
 
@@ -78,7 +87,7 @@ impl PyVariable {
         copy: Option<bool>,
     ) -> PyResult<Bound<'py, PyAny>> {
         self.check_leaves("DLPack (__dlpack__)")?;
-        dlpack::export(py, self.snapshot().array(), &dlpack::Request { stream, max_version, device: dl_device, copy })
+        dlpack::export(py, self.readable("__dlpack__")?.array(), &dlpack::Request { stream, max_version, device: dl_device, copy })
     }
 
     #[allow(clippy::unused_self, reason = "a method of the protocol")]
@@ -88,12 +97,12 @@ impl PyVariable {
 
     /// The only element as a Python number; ValueError when there is not exactly one.
     pub(super) fn item<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        to_object(py, self.snapshot().array().item()?)
+        to_object(py, self.readable("item")?.array().item()?)
     }
 
     /// The elements as nested lists of Python numbers.
     fn tolist<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let v = self.snapshot();
+        let v = self.readable("tolist")?;
         guard("tolist", || {
             let a = v.array().contiguous();
             dispatch!(a.dtype(), T => match a.as_slice::<T>() {
@@ -104,7 +113,7 @@ impl PyVariable {
     }
 
     fn __float__(&self) -> PyResult<f64> {
-        Ok(self.snapshot().array().item()?.as_f64())
+        Ok(self.readable("float")?.array().item()?.as_f64())
     }
 
     fn __int__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
@@ -128,6 +137,7 @@ impl PyVariable {
                 show_shape(v.shape())
             )));
         }
+        v.values("bool")?;
         Ok(v.array().item()?.as_f64() != 0.0)
     }
 

@@ -29,6 +29,7 @@ mod release;
 mod rows;
 mod tape;
 mod tracking;
+mod transform;
 mod variable;
 mod view;
 
@@ -48,6 +49,7 @@ mod _core {
         super::number::register(m)?;
         super::grad::register(m)?;
         super::function::register(m)?;
+        super::transform::register(m)?;
         super::tape::register(m)?;
         super::gc::register(m)?;
         super::random::register(m)?;

@@ -12,8 +12,10 @@ use super::operators::run;
 use super::variable::PyVariable;
 use crate::array::DType;
 use crate::error::Result;
+use crate::ops;
 use crate::ops::random::{Generator, default_generator};
 use crate::tape::Variable;
+use crate::transform;
 
 /// What a random number costs, in elements of an addition.
 const COST: usize = 4;
@@ -32,9 +34,14 @@ fn sizes(shape: &Bound<'_, PyAny>) -> PyResult<Vec<isize>> {
 }
 
 /// Draws numbers, letting other Python threads run when they are many.
-fn draw(py: Python<'_>, name: &str, shape: &[isize], f: impl FnOnce() -> Result<Variable> + Send) -> PyResult<PyVariable> {
-    let elements = shape.iter().fold(1_usize, |n, &m| n.saturating_mul(m.unsigned_abs()));
-    guard(name, || Ok(PyVariable::new(run(py, elements.saturating_mul(COST), f)?)))
+/// Inside a mapping each sample gets numbers of its own, or all get the same, as the mapping says.
+fn draw(py: Python<'_>, name: &str, shape: &[isize], f: impl FnOnce(&[isize]) -> Result<Variable> + Send) -> PyResult<PyVariable> {
+    guard(name, || {
+        let (shape, samples) = transform::drawn_shape(name, shape)?;
+        let elements = shape.iter().fold(1_usize, |n, &m| n.saturating_mul(m.unsigned_abs()));
+        let all = run(py, elements.saturating_mul(COST), || f(&shape))?;
+        Ok(PyVariable::new(transform::drawn(all, &samples)))
+    })
 }
 
 fn dtype_of(dtype: Option<&Bound<'_, PyAny>>) -> PyResult<Option<DType>> {
@@ -97,14 +104,14 @@ impl PyGenerator {
     #[pyo3(signature = (*size, dtype = None))]
     fn rand(&self, py: Python<'_>, size: &Bound<'_, PyTuple>, dtype: Option<&Bound<'_, PyAny>>) -> PyResult<PyVariable> {
         let (size, dtype) = (shape(size)?, dtype_of(dtype)?);
-        draw(py, "rand", &size, || self.stream().rand(&size, dtype))
+        draw(py, "rand", &size, |size| self.stream().rand(size, dtype))
     }
 
     /// Normal with mean 0 and standard deviation 1: `randn(2, 3)`.
     #[pyo3(signature = (*size, dtype = None))]
     fn randn(&self, py: Python<'_>, size: &Bound<'_, PyTuple>, dtype: Option<&Bound<'_, PyAny>>) -> PyResult<PyVariable> {
         let (size, dtype) = (shape(size)?, dtype_of(dtype)?);
-        draw(py, "randn", &size, || self.stream().randn(&size, dtype))
+        draw(py, "randn", &size, |size| self.stream().randn(size, dtype))
     }
 
     /// Integers from `low` up to but without `high`; with one bound, from 0.
@@ -119,7 +126,7 @@ impl PyGenerator {
     ) -> PyResult<PyVariable> {
         let (low, high) = high.map_or((0, low), |h| (low, h));
         let (size, dtype) = (size.map_or_else(|| Ok(Vec::new()), sizes)?, dtype_of(dtype)?);
-        draw(py, "randint", &size, || self.stream().randint(low, high, &size, dtype))
+        draw(py, "randint", &size, |size| self.stream().randint(low, high, size, dtype))
     }
 
     /// Uniform in [low, high).
@@ -133,7 +140,7 @@ impl PyGenerator {
         dtype: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<PyVariable> {
         let (size, dtype) = (size.map_or_else(|| Ok(Vec::new()), sizes)?, dtype_of(dtype)?);
-        draw(py, "uniform", &size, || self.stream().uniform(low, high, &size, dtype))
+        draw(py, "uniform", &size, |size| self.stream().uniform(low, high, size, dtype))
     }
 
     /// Normal with this mean and standard deviation.
@@ -147,7 +154,7 @@ impl PyGenerator {
         dtype: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<PyVariable> {
         let (size, dtype) = (size.map_or_else(|| Ok(Vec::new()), sizes)?, dtype_of(dtype)?);
-        draw(py, "normal", &size, || self.stream().normal(mean, std, &size, dtype))
+        draw(py, "normal", &size, |size| self.stream().normal(mean, std, size, dtype))
     }
 
     /// 1 with probability p, else 0; p is a number, or an array of probabilities. No gradient flows to p.
@@ -165,16 +172,25 @@ impl PyGenerator {
             if size.is_some() || dtype.is_some() {
                 return Err(PyTypeError::new_err("bernoulli: an array of probabilities decides size and dtype itself"));
             }
-            let elements = if v.array().is_lent() { 0 } else { v.array().size().cast_signed() };
-            return draw(py, "bernoulli", &[elements], || self.stream().bernoulli_of(&v));
+            if transform::is_mapping() {
+                let shape: Vec<isize> = v.shape().iter().map(|n| n.cast_signed()).collect();
+                let u = draw(py, "bernoulli", &shape, |shape| self.stream().rand(shape, Some(v.dtype())))?;
+                return guard("bernoulli", || Ok(PyVariable::new(ops::astype(&ops::less(&u.snapshot(), &v)?, v.dtype())?)));
+            }
+            let elements = if v.array().is_lent() { 0 } else { v.array().size() };
+            return guard("bernoulli", || Ok(PyVariable::new(run(py, elements.saturating_mul(COST), || self.stream().bernoulli_of(&v))?)));
         }
         let (size, dtype, p) = (size.map_or_else(|| Ok(Vec::new()), sizes)?, dtype_of(dtype)?, p.extract()?);
-        draw(py, "bernoulli", &size, || self.stream().bernoulli(p, &size, dtype))
+        draw(py, "bernoulli", &size, |size| self.stream().bernoulli(p, size, dtype))
     }
 
     /// The numbers 0 to n - 1 in random order.
     fn permutation(&self, py: Python<'_>, n: i64) -> PyResult<PyVariable> {
-        draw(py, "permutation", &[isize::try_from(n).unwrap_or(isize::MAX)], || self.stream().permutation(n))
+        draw(py, "permutation", &[isize::try_from(n).unwrap_or(isize::MAX)], |shape| {
+            let count = shape[..shape.len() - 1].iter().product::<isize>();
+            let all = (0..count).map(|_| self.stream().permutation(n)).collect::<Result<Vec<_>>>()?;
+            if shape.len() == 1 { self.stream().permutation(n) } else { ops::reshape(&ops::stack(&all, 0)?, shape) }
+        })
     }
 
     fn __repr__(&self) -> String {

@@ -192,12 +192,17 @@ impl PyVariable {
         let mut new = Self::fit_in_place(op, old.array(), &new)?;
         let leaf = if let State::Leaf(leaf) = &*self.state.lock() { Some(Arc::clone(leaf)) } else { None };
         if let Some(leaf) = leaf {
+            if new.is_lifted() {
+                return Err(GradError::new_err(format!(
+                    "{op}: a value inside jvp, vmap or another transformation cannot be stored in a leaf; return it from the function instead"
+                )));
+            }
             leaf.set(if leaf.requires_grad() { new.detach() } else { new });
             return Ok(());
         }
         if tape::is_recording() {
             tape::move_retained(old.edge(), new.edge());
-        } else if old.is_tracked() {
+        } else if old.is_tracked() && !old.is_lifted() && !new.is_lifted() {
             new = Variable::with_edge(new.into_array(), old.edge().clone());
         }
         let gone = std::mem::replace(&mut *self.state.lock(), State::Value(new));
@@ -240,6 +245,9 @@ impl PyVariable {
     fn text(slf: &Bound<'_, Self>) -> PyResult<String> {
         let v = slf.get().snapshot();
         let name = slf.get_type().name()?.to_string();
+        if v.values("repr").is_err() {
+            return Ok(format!("{name}(<one sample of a mapped value>, shape={}, dtype={})", show_shape(v.shape()), v.dtype()));
+        }
         let mut out = format!("{name}({}", format_array(v.array(), DisplayOptions::default(), name.len() + 1));
         if v.array().size() == 0 && v.ndim() != 1 {
             let _ = write!(out, ", shape={}", show_shape(v.shape()));
@@ -375,7 +383,7 @@ impl PyVariable {
     }
 
     fn __str__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
-        let text = guard("str", || Ok(format_array(self.snapshot().array(), DisplayOptions::default(), 0).replace(',', "")))?;
+        let text = guard("str", || Ok(format_array(self.readable("str")?.array(), DisplayOptions::default(), 0).replace(',', "")))?;
         objects::string(py, &text)
     }
 

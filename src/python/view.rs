@@ -152,13 +152,19 @@ impl Link {
     /// The value at present, recorded as a read of the base.
     fn read(&self) -> Result<(Variable, EdgeKey)> {
         let (array, key) = self.array();
-        if self.is_untracked() || key == EdgeKey::None {
+        if self.is_constant(key) {
             return Ok((array.into(), key));
         }
         let _on = tape::recording(true);
         let base = self.base.get().snapshot();
         let key = base.edge().key();
+        let base = if self.is_untracked() { base.detach() } else { base };
         Ok((view::view(&base, &self.layout())?, key))
+    }
+
+    /// Whether it reads as a value with no history, of a base with that edge. A value inside a transformation is more than its array.
+    fn is_constant(&self, key: EdgeKey) -> bool {
+        key == EdgeKey::None || self.is_untracked() && !matches!(key, EdgeKey::Lifted(_))
     }
 
     fn is_untracked(&self) -> bool {
@@ -210,7 +216,7 @@ impl Link {
         if self.map.is_some() || !silent {
             return Ok(false);
         }
-        self.base.get().modify(|v| f(v.array_mut())).unwrap_or(Ok(false))
+        self.base.get().modify(|v| if v.is_lifted() { Ok(false) } else { f(v.array_mut()) }).unwrap_or(Ok(false))
     }
 }
 
@@ -229,6 +235,9 @@ struct Written {
 /// Puts `value`, which fits, into a part of the value of `base`. The change is recorded when `record` and something is tracked; else the
 /// base keeps its history.
 pub fn put(py: Python<'_>, base: &PyVariable, part: &Part, value: Variable, record: bool) -> PyResult<()> {
+    if value.is_lifted() || part.is_lifted() || matches!(base.peek().1, EdgeKey::Lifted(_)) {
+        return put_lifted(base, part, value);
+    }
     // What shares memory with the base is copied first: it is read as it was before the write, and the base stays unshared.
     let present = base.peek().0;
     let shared = present.storage().as_ptr() == value.array().storage().as_ptr();
@@ -241,6 +250,21 @@ pub fn put(py: Python<'_>, base: &PyVariable, part: &Part, value: Variable, reco
     if let Some(recorded) = written.as_ref().and_then(|w| w.recorded.as_ref()) {
         recorded.settle();
     }
+    Ok(())
+}
+
+/// [`put`] inside a transformation: the base gets a new value.
+#[cold]
+fn put_lifted(base: &PyVariable, part: &Part, value: Variable) -> PyResult<()> {
+    if base.leaf().is_some_and(|leaf| leaf.requires_grad()) {
+        return Err(GradError::new_err(
+            "assignment: a value inside jvp, vmap or another transformation cannot be written into a leaf that requires gradients; \
+             return it from the function instead",
+        ));
+    }
+    let new = part.apply(base.snapshot(), &value)?;
+    let old = base.modify(|v| std::mem::replace(v, new));
+    drop(old);
     Ok(())
 }
 
@@ -277,7 +301,7 @@ impl PyVariable {
                 State::Leaf(leaf) => return leaf.variable(),
             };
             let (array, key) = link.array();
-            if link.is_untracked() || key == EdgeKey::None {
+            if link.is_constant(key) {
                 return array.into();
             }
             match cached {
@@ -472,7 +496,7 @@ pub fn link(source: &Bound<'_, PyVariable>, seen: &Variable, out: Variable, read
     if out.array().storage().as_ptr() != storage.as_ptr() {
         return PyVariable::new(out);
     }
-    let silent = !tape::is_recording() && seen.is_tracked();
+    let silent = !tape::is_recording() && seen.is_tracked() && !seen.is_lifted();
     let start = seen.array().layout().offset();
     let (base, origin, kind, on) = match &*source.get().state.lock() {
         State::View(view) if view.is_element() => return PyVariable::new(out),

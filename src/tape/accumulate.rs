@@ -75,6 +75,7 @@ pub(crate) static RESHAPE: Primitive = RESHAPING;
 
 /// What all reshapes share.
 pub(crate) const RESHAPING: Primitive = Primitive {
+    is_view: true,
     name: "reshape",
     eval: |call| {
         let out = call.array(0).reshape(&call.attrs::<ToShape>().shape)?;
@@ -110,6 +111,7 @@ fn sum_to_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
 
 /// A view with stretched axes.
 pub(crate) static BROADCAST_TO: Primitive = Primitive {
+    is_view: true,
     name: "broadcast_to",
     eval: |call| {
         let out = call.array(0).broadcast_to(call.name(), &call.attrs::<ToShape>().shape)?;

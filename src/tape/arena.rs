@@ -116,6 +116,11 @@ pub(super) fn look() -> impl std::ops::Deref<Target = Arena> {
 }
 
 impl Arena {
+    /// The number of the next node.
+    pub(super) fn next(&self) -> u64 {
+        self.next
+    }
+
     /// Makes room for the next node, with so many inputs, saved arrays and outputs.
     ///
     /// # Errors

@@ -78,6 +78,8 @@ pub(super) struct BackwardPass {
     pool: Vec<Cotangents>,
     unused: Vec<u32>,
     free_late: bool,
+    /// Whether rules run on Variables: the pass is recorded, or a cotangent is inside a transformation.
+    in_variables: bool,
     /// Whether NaN is looked for.
     watched: bool,
 }
@@ -123,6 +125,7 @@ impl BackwardPass {
             pool: Vec::new(),
             unused: Vec::new(),
             free_late: false,
+            in_variables: options.create_graph || seeds.iter().any(Variable::is_lifted),
             watched: mode::is_anomaly(),
         };
         let mut places = alloc_check::with_capacity(roots.len());
@@ -140,7 +143,7 @@ impl BackwardPass {
         let hooked = self.walk(&mut arena, roots, places).inspect_err(|_| arena.forget_reached())?;
         // What may fail half-way, and what may refer to a node while its rule is recorded, frees nothing before the end.
         let may_fail = hooked || arena.has_fallible() || self.watched;
-        self.free_late = !self.options.retain_graph && (self.options.create_graph || may_fail);
+        self.free_late = !self.options.retain_graph && (self.in_variables || may_fail);
         if !self.targets.is_empty() {
             self.find_node_targets(&arena);
             self.skip_side_branches(&arena);
@@ -253,7 +256,7 @@ impl BackwardPass {
 
     /// A gradient that may be recorded reaches a value.
     fn arrive_variable(&mut self, place: Place, g: Variable) -> Result<()> {
-        if !self.options.create_graph {
+        if !self.in_variables {
             if let Some(sum) = self.sum_at(place) {
                 sum.add(g.into_array());
             }
@@ -266,7 +269,7 @@ impl BackwardPass {
     #[inline]
     fn collected(&mut self, i: usize) -> Option<&mut GradAccumulator> {
         // Such gradients must be seen by themselves.
-        if self.options.create_graph || self.watched {
+        if self.in_variables || self.watched {
             return None;
         }
         match self.places[self.base + i] {
@@ -365,7 +368,7 @@ impl BackwardPass {
             self.catch(target, &cotangents);
         }
         if work.needs_any() {
-            work.apply(id, &mut cotangents, self.options.create_graph, self.watched, self)?;
+            work.apply(id, &mut cotangents, self.in_variables, self.watched, self)?;
         }
         cotangents.iter_mut().for_each(GradAccumulator::clear);
         self.pool[(state - FIRST) as usize] = cotangents;
@@ -442,7 +445,7 @@ impl GradSink for BackwardPass {
     }
 
     fn take_recorded(&mut self, i: usize) -> Option<Variable> {
-        if !self.options.create_graph || self.watched {
+        if !self.in_variables || self.watched {
             return None;
         }
         match self.places[self.base + i] {

@@ -7,6 +7,7 @@ mod backward;
 mod backward_pass;
 mod cotangent;
 mod definition;
+mod frontier;
 pub mod gc;
 mod hooks;
 mod inspect;
@@ -21,6 +22,7 @@ mod vjp_context;
 
 pub use arena::NodeRef;
 pub use backward::{BackwardOptions, backward, backward_with, grad};
+pub use frontier::{frontier, next_number, reaches_beyond};
 pub use hooks::{add_node_hook, find_retained, move_retained, remove_node_hook, retained_leaf};
 pub use inspect::{NodeInfo, Source, TapeStats, listing, op_name, tape_stats, to_dot};
 pub use leaf::{Hook, HookFn, Leaf};

@@ -265,6 +265,8 @@ pub struct Primitive {
     pub definition: Option<Definition>,
     /// Results behind those that users see: intermediate values that only rules read.
     pub hidden: usize,
+    /// Whether the results are views of the first input, wherever a layout can describe them.
+    pub is_view: bool,
 }
 
 impl Primitive {
@@ -278,6 +280,7 @@ impl Primitive {
         batch: Batch::Loop,
         definition: None,
         hidden: 0,
+        is_view: false,
     };
 }
 
@@ -544,7 +547,10 @@ impl Variable {
     /// `Grad` inside a batch, where there is no single value.
     pub fn values(&self, op: &str) -> Result<&Array> {
         if self.is_batched() {
-            return Err(Error::Grad(format!("{op}: the elements of a mapped value were read, but they differ between the samples of the batch")));
+            return Err(Error::Grad(format!(
+                "{op}: the elements of a value inside vmap were read, but they differ between the samples; choose by tg.where instead of an \
+                 if, keep to tapegrad's functions, or read the value outside of the mapped function"
+            )));
         }
         Ok(self.array())
     }

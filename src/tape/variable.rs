@@ -42,6 +42,8 @@ pub enum EdgeKey {
     Leaf(u64),
     /// A node's number, and which of its outputs.
     Node(u64, u32),
+    /// Where the value inside a transformation is in memory.
+    Lifted(usize),
 }
 
 impl Edge {
@@ -49,7 +51,8 @@ impl Edge {
     #[must_use]
     pub fn key(&self) -> EdgeKey {
         match self {
-            Self::None | Self::Lifted(_) => EdgeKey::None,
+            Self::None => EdgeKey::None,
+            Self::Lifted(lifted) => EdgeKey::Lifted(Arc::as_ptr(lifted) as usize),
             Self::Leaf(leaf) => EdgeKey::Leaf(leaf.id()),
             Self::Node { node, output } => EdgeKey::Node(node.id(), *output),
         }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use smallvec::SmallVec;
 
-use super::{Function, fresh_level};
+use super::{Function, check_active, end_level, fresh_level};
 use crate::array::{Array, DType, Scalar, Shape};
 use crate::error::{Error, Result, show_shape};
 use crate::ops;
@@ -36,23 +36,63 @@ pub fn vmap(f: Function<'_>, inputs: &[Variable], axes: &[Option<isize>]) -> Res
         lifted.push(lift(level, front));
     }
     let Some(size) = size else { return Err(Error::Value("vmap: no input is mapped, at least one axis must not be None".to_owned())) };
-    let active = Active::enter(level, size);
-    let outputs = f(&lifted)?;
+    let active = Active::enter(level, size, Randomness::Different);
+    let outputs = f(&lifted);
     drop(active);
+    end_level(level);
+    let outputs = outputs?;
     outputs.into_iter().map(|y| spread(level, size, &y)).collect()
 }
 
+/// `x` as one sample, mapped over `axis`.
+///
+/// # Errors
+/// `Axis` when the axis is out of range.
+pub fn batched(level: u64, x: &Variable, axis: isize) -> Result<Variable> {
+    Ok(lift(level, if axis == 0 && x.ndim() > 0 { x.clone() } else { ops::moveaxis(x, &[axis], &[0])? }))
+}
+
+/// All samples of a value, with the batch axis at `axis`. A value that is the same for all samples is repeated.
+///
+/// # Errors
+/// `Axis` when the axis is out of range.
+pub fn unbatched(level: u64, size: usize, y: &Variable, axis: isize) -> Result<Variable> {
+    let all = spread(level, size, y)?;
+    if axis == 0 { Ok(all) } else { ops::moveaxis(&all, &[0], &[axis]) }
+}
+
+/// Begins a mapping over `size` samples in this thread; [`leave`] must follow.
+pub fn enter(level: u64, size: usize, randomness: Randomness) {
+    std::mem::forget(Active::enter(level, size, randomness));
+}
+
+/// Ends the mapping of that level, and those inside of it.
+pub fn leave(level: u64) {
+    ACTIVE.with_borrow_mut(|all| all.retain(|&(l, _, _)| l < level));
+}
+
 thread_local! {
-    /// Levels and sizes of the mappings that this thread is inside of, outermost first.
-    static ACTIVE: RefCell<Vec<(u64, usize)>> = const { RefCell::new(Vec::new()) };
+    /// The mappings that this thread is inside of, outermost first: level, size, randomness.
+    static ACTIVE: RefCell<Vec<(u64, usize, Randomness)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What random draws inside of a mapping are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Randomness {
+    /// Each sample gets numbers of its own.
+    Different,
+    /// All samples get the same numbers.
+    Same,
+    /// A draw raises.
+    Error,
 }
 
 /// A mapping is active while it lives.
 struct Active;
 
 impl Active {
-    fn enter(level: u64, size: usize) -> Self {
-        ACTIVE.with_borrow_mut(|all| all.push((level, size)));
+    fn enter(level: u64, size: usize, randomness: Randomness) -> Self {
+        ACTIVE.with_borrow_mut(|all| all.push((level, size, randomness)));
         Self
     }
 }
@@ -63,10 +103,44 @@ impl Drop for Active {
     }
 }
 
+/// The number of samples of an active mapping; 0 for another level.
+#[must_use]
+pub fn mapping_size(level: u64) -> usize {
+    ACTIVE.with_borrow(|all| all.iter().find(|&&(l, _, _)| l == level).map_or(0, |&(_, size, _)| size))
+}
+
+/// Whether this thread is inside of a mapping.
+#[must_use]
+pub fn is_mapping() -> bool {
+    ACTIVE.with_borrow(|all| !all.is_empty())
+}
+
+/// The shape of a random draw with the axes of all samples in front, and the levels of these axes.
+///
+/// # Errors
+/// `Grad` when a mapping refuses draws.
+pub fn drawn_shape(op: &str, shape: &[isize]) -> Result<(Vec<isize>, Vec<u64>)> {
+    let active = ACTIVE.with_borrow(Vec::clone);
+    if active.iter().any(|&(_, _, r)| r == Randomness::Error) {
+        return Err(Error::Grad(format!(
+            "{op}: a random number was drawn inside vmap(randomness='error'); use 'different' or 'same', or draw outside of the function"
+        )));
+    }
+    let own = active.iter().filter(|&&(_, _, r)| r == Randomness::Different);
+    let sizes = own.clone().map(|&(_, size, _)| size.cast_signed());
+    Ok((sizes.chain(shape.iter().copied()).collect(), own.map(|&(level, _, _)| level).collect()))
+}
+
+/// A random draw, whose leading axes are those of the samples at these levels, as one sample.
+#[must_use]
+pub fn drawn(all: Variable, levels: &[u64]) -> Variable {
+    levels.iter().fold(all, |v, &level| lift(level, v))
+}
+
 /// `x` as a value of every active mapping: what is the same for all samples is repeated, as a view. So each sample has a
 /// gradient of its own.
 pub(super) fn mapped(x: &Variable) -> Result<Variable> {
-    ACTIVE.with_borrow(Vec::clone).into_iter().try_fold(x.clone(), |x, (level, size)| within(&x, level, size))
+    ACTIVE.with_borrow(Vec::clone).into_iter().try_fold(x.clone(), |x, (level, size, _)| within(&x, level, size))
 }
 
 /// `x` lifted to `level`, below the values of inner transformations.
@@ -103,6 +177,7 @@ fn spread(level: u64, size: usize, y: &Variable) -> Result<Variable> {
 
 /// Runs a primitive on a batch.
 fn run(level: u64, p: &'static Primitive, inputs: &[Operand<'_>], attrs: &dyn AttrSet) -> Result<Outputs> {
+    check_active(level, p.name)?;
     if let (Batch::Definition, Some(definition)) = (p.batch, p.definition) {
         let inputs: Vec<Variable> = inputs.iter().filter_map(|i| i.variable().cloned()).collect();
         return definition(&inputs, attrs);
@@ -126,7 +201,19 @@ fn run(level: u64, p: &'static Primitive, inputs: &[Operand<'_>], attrs: &dyn At
         Batch::Rule(rule) => rule(&BatchContext { primitive: p, inputs: &below, mapped: &mapped, size, attrs, each })?,
         Batch::Definition | Batch::Loop => each(&BatchContext { primitive: p, inputs: &below, mapped: &mapped, size, attrs, each })?,
     };
+    if p.is_view {
+        return views(level, p, inputs, outputs, attrs);
+    }
     Ok(outputs.into_iter().map(|y| lift(level, y)).collect())
+}
+
+/// Batched results of a view: each shares the memory of what the input looks like, as it would outside of the mapping.
+fn views(level: u64, p: &'static Primitive, inputs: &[Operand<'_>], outputs: Outputs, attrs: &dyn AttrSet) -> Result<Outputs> {
+    let plain: SmallVec<[Option<Variable>; 3]> = inputs.iter().map(|i| i.variable().map(|v| v.array().clone().into())).collect();
+    let operands: SmallVec<[Operand<'_>; 3]> = inputs.iter().zip(&plain).map(|(i, v)| v.as_ref().map_or(*i, Operand::Variable)).collect();
+    let examples = apply_all(p, &operands, attrs)?;
+    let lifted = |(value, example): (Variable, Variable)| Variable::lifted(example.into_array(), Lifted { level, run, value, kind: Lift::Batched });
+    Ok(outputs.into_iter().zip(examples).map(lifted).collect())
 }
 
 /// A mapped operand of an elementwise primitive with axes of size one behind its batch axis, so that all have one rank.

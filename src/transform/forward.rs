@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::{Function, fresh_level};
+use super::{Function, check_active, end_level, fresh_level};
 use crate::array::{Array, Scalar};
 use crate::error::{Error, Result, show_shape};
 use crate::ops;
@@ -18,11 +18,17 @@ pub fn jvp(f: Function<'_>, primals: &[Variable], tangents: &[Variable]) -> Resu
     }
     let level = fresh_level();
     let inputs = primals.iter().zip(tangents).map(|(x, t)| dual(level, x, t)).collect::<Result<Vec<_>>>()?;
-    let outputs = f(&inputs)?;
+    let outputs = f(&inputs);
+    end_level(level);
+    let outputs = outputs?;
     Ok(outputs.into_iter().map(|y| split(level, y)).unzip())
 }
 
-fn dual(level: u64, x: &Variable, t: &Variable) -> Result<Variable> {
+/// `x` with the tangent `t`, at a level of its own.
+///
+/// # Errors
+/// `Shape` or `DType` when the tangent does not fit.
+pub fn dual(level: u64, x: &Variable, t: &Variable) -> Result<Variable> {
     if x.shape() != t.shape() {
         return Err(Error::Shape(format!(
             "jvp: a tangent has shape {}, its primal {}; they must be equal",
@@ -40,8 +46,9 @@ fn lift(level: u64, value: Variable, tangent: Option<Variable>) -> Variable {
     Variable::lifted(value.array().clone(), Lifted { level, run, value, kind: Lift::Dual(tangent) })
 }
 
-/// A value and its tangent, zeros where it has none.
-pub(super) fn split(level: u64, y: Variable) -> (Variable, Variable) {
+/// A value and its tangent at a level, zeros where it has none.
+#[must_use]
+pub fn split(level: u64, y: Variable) -> (Variable, Variable) {
     if let Some(l) = y.at_level(level) {
         return (l.value.clone(), l.tangent().cloned().unwrap_or_else(|| zeros_like(&l.value)));
     }
@@ -55,6 +62,7 @@ fn zeros_like(x: &Variable) -> Variable {
 
 /// Runs a primitive on duals: its value, and its tangent by the primitive's own rule.
 fn run(level: u64, p: &'static Primitive, inputs: &[Operand<'_>], attrs: &dyn AttrSet) -> Result<Outputs> {
+    check_active(level, p.name)?;
     if matches!(p.jvp, Jvp::Definition)
         && let Some(definition) = p.definition
     {

@@ -10,18 +10,44 @@ mod reverse;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub use batching::vmap;
-pub use forward::jvp;
-pub use reverse::{grad, vjp};
+pub use batching::{Randomness, batched, drawn, drawn_shape, enter, is_mapping, leave, mapping_size, unbatched, vmap};
+pub use forward::{dual, jvp, split};
+pub use reverse::{begin, end, grad, pull, vjp};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::tape::Variable;
 
 /// A function of arrays.
 pub type Function<'f> = &'f dyn Fn(&[Variable]) -> Result<Vec<Variable>>;
 
+/// The levels of the transformations that run now. A value that is used after its own has ended was leaked.
+static ACTIVE_LEVELS: std::sync::Mutex<std::collections::BTreeSet<u64>> = std::sync::Mutex::new(std::collections::BTreeSet::new());
+
+fn levels() -> std::sync::MutexGuard<'static, std::collections::BTreeSet<u64>> {
+    ACTIVE_LEVELS.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Ends a level: values of it can no longer be used.
+pub fn end_level(level: u64) {
+    levels().remove(&level);
+}
+
+/// # Errors
+/// `Grad` when the transformation of that level has ended.
+fn check_active(level: u64, op: &str) -> Result<()> {
+    if levels().contains(&level) {
+        return Ok(());
+    }
+    Err(Error::Grad(format!(
+        "{op}: a value of a jvp or vmap was used after the function had returned; return it from the function instead of storing it elsewhere"
+    )))
+}
+
 /// A level that was never used before, above all that are active: perturbations of two calls are never confused.
-fn fresh_level() -> u64 {
+#[must_use]
+pub fn fresh_level() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
-    NEXT.fetch_add(1, Ordering::Relaxed)
+    let level = NEXT.fetch_add(1, Ordering::Relaxed);
+    levels().insert(level);
+    level
 }

@@ -5,6 +5,7 @@
 
 use super::Function;
 use super::batching::{example, mapped};
+use crate::array::Array;
 use crate::error::{Error, Result};
 use crate::ops;
 use crate::tape::{self, BackwardOptions, Edge, Lift, Lifted, Variable};
@@ -14,43 +15,107 @@ use crate::tape::{self, BackwardOptions, Edge, Lift, Lifted, Variable};
 /// # Errors
 /// Those of `f`; `Grad` unless it has one result of one element.
 pub fn grad(f: Function<'_>, inputs: &[Variable]) -> Result<Vec<Variable>> {
-    let one = |y: &Variable| match y.ndim() {
-        0 if y.dtype().is_float() => Ok(ops::scalar(1.0, y.dtype())),
-        _ => Err(Error::Grad("grad: the function must return one floating number (a 0-d array)".to_owned())),
-    };
-    let (_, pull) = vjp(f, inputs)?;
-    pull(&one)
+    let (y, pull) = vjp(f, inputs)?;
+    if y.ndim() > 0 || !y.dtype().is_float() {
+        return Err(Error::Grad("grad: the function must return one floating number (a 0-d array)".to_owned()));
+    }
+    pull(&ops::scalar(1.0, y.dtype()))
 }
 
-/// What turns a cotangent, made of the result, into gradients.
-type Pullback = Box<dyn Fn(&dyn Fn(&Variable) -> Result<Variable>) -> Result<Vec<Variable>>>;
+/// What turns a cotangent into gradients.
+type Pullback = Box<dyn Fn(&Variable) -> Result<Vec<Variable>>>;
 
 /// The result of `f`, and its pullback.
 ///
 /// # Errors
 /// Those of `f`.
 pub fn vjp(f: Function<'_>, inputs: &[Variable]) -> Result<(Variable, Pullback)> {
+    let (wrapped, roots) = begin(inputs)?;
     let recording = tape::recording(true);
-    let inputs = inputs.iter().map(mapped).collect::<Result<Vec<_>>>()?;
-    let roots: Vec<Variable> = inputs.iter().map(root).collect::<Result<_>>()?;
-    let wrapped: Vec<Variable> = inputs.iter().zip(&roots).map(|(x, r)| rewrap(x, r)).collect();
     let y = f(&wrapped)?.pop().ok_or_else(|| Error::Grad("vjp: the function returned nothing".to_owned()))?;
     drop(recording);
     let out = y.clone();
-    let pull = move |cotangent: &dyn Fn(&Variable) -> Result<Variable>| {
-        let c = cotangent(&out)?;
-        roots.iter().map(|r| pull(&out, &c, r)).collect()
-    };
+    let pull = move |c: &Variable| pull(std::slice::from_ref(&out), std::slice::from_ref(c), &roots, true);
     Ok((y, Box::new(pull)))
 }
 
+/// The inputs of a function whose gradient will be taken, as the function gets them, and their roots: places of their own on
+/// the tape. While recording is on, a tracked input passes the gradient on to its history.
+///
+/// # Errors
+/// Those of recording.
+pub fn begin(inputs: &[Variable]) -> Result<(Vec<Variable>, Vec<Variable>)> {
+    let outer = tape::is_recording();
+    let _recording = tape::recording(true);
+    let inputs = inputs.iter().map(mapped).collect::<Result<Vec<_>>>()?;
+    let roots: Vec<Variable> = inputs.iter().map(|x| root(x, outer)).collect::<Result<_>>()?;
+    let wrapped = inputs.iter().zip(&roots).map(|(x, r)| rewrap(x, r)).collect();
+    Ok((wrapped, roots))
+}
+
+/// The gradients of Σ ⟨cotangent, output⟩ by the roots. They are recorded when recording is on and something other than the
+/// roots is tracked. The graph is kept for another call when `retain`.
+///
+/// # Errors
+/// Those of the rules.
+pub fn pull(outputs: &[Variable], cotangents: &[Variable], roots: &[Variable], retain: bool) -> Result<Vec<Variable>> {
+    let create_graph = tape::is_recording() && (reaches_beyond(outputs, roots) || reaches_beyond(cotangents, &[]));
+    let options = BackwardOptions { retain_graph: retain || create_graph || outputs.iter().any(Variable::is_lifted), create_graph };
+    let (lifted, plain): (Vec<_>, Vec<_>) = outputs.iter().zip(cotangents).partition(|(y, _)| y.is_lifted());
+    let mut sums = pull_plain(&plain, roots, options)?;
+    for (y, c) in lifted {
+        sums = sum(sums, pull_lifted(y, c, roots, options)?)?;
+    }
+    let zero = |root: &Variable| Array::zeros(root.shape(), root.dtype()).into();
+    Ok(sums.into_iter().zip(roots).map(|(g, root)| g.unwrap_or_else(|| zero(root))).collect())
+}
+
+/// A result as it leaves the transformation: without its history, if that is of the roots alone.
+#[must_use]
+pub fn end(y: &Variable, roots: &[Variable]) -> Variable {
+    if tape::is_recording() && reaches_beyond(std::slice::from_ref(y), roots) {
+        return y.clone();
+    }
+    without_history(y)
+}
+
+/// The same value and the same lifts, with nothing of the tape.
+fn without_history(y: &Variable) -> Variable {
+    let Edge::Lifted(l) = y.edge() else { return y.array().clone().into() };
+    let kind = match &l.kind {
+        Lift::Dual(t) => Lift::Dual(t.as_ref().map(without_history)),
+        Lift::Batched => Lift::Batched,
+    };
+    Variable::lifted(y.array().clone(), Lifted { level: l.level, run: l.run, value: without_history(&l.value), kind })
+}
+
+/// Whether one of the values depends on something tracked that is none of the roots and was not made of them alone.
+fn reaches_beyond(values: &[Variable], roots: &[Variable]) -> bool {
+    let mut pieces = Vec::new();
+    values.iter().for_each(|v| each_piece(v, &mut |piece| pieces.push(piece.clone())));
+    tape::reaches_beyond(&pieces, roots)
+}
+
+/// Calls `f` for each plain value inside a lifted one.
+fn each_piece(v: &Variable, f: &mut impl FnMut(&Variable)) {
+    match v.edge() {
+        Edge::Lifted(l) => {
+            each_piece(&l.value, f);
+            if let Some(t) = l.tangent() {
+                each_piece(t, f);
+            }
+        }
+        _ => f(v),
+    }
+}
+
 /// The innermost value, at a place of the tape of its own.
-fn root(x: &Variable) -> Result<Variable> {
+fn root(x: &Variable, outer: bool) -> Result<Variable> {
     let mut v = x;
     while let Edge::Lifted(l) = v.edge() {
         v = &l.value;
     }
-    if v.is_tracked() { ops::positive(v) } else { Variable::parameter(v.array().clone()) }
+    if v.is_tracked() && outer { ops::positive(v) } else { Variable::parameter(v.array().clone()) }
 }
 
 /// `x` with another innermost value.
@@ -60,43 +125,79 @@ fn rewrap(x: &Variable, root: &Variable) -> Variable {
     Variable::lifted(x.array().clone(), Lifted { level: l.level, run: l.run, value, kind: l.kind.clone() })
 }
 
-/// The gradient of ⟨c, y⟩ by a root, in the form of `y`.
-fn pull(y: &Variable, c: &Variable, root: &Variable) -> Result<Variable> {
-    let Edge::Lifted(l) = y.edge() else { return plain(y, c, root) };
+type Sums = Vec<Option<Variable>>;
+
+fn sum(a: Sums, b: Sums) -> Result<Sums> {
+    let add = |(a, b): (Option<Variable>, Option<Variable>)| match (a, b) {
+        (Some(a), Some(b)) => ops::add(&a, &b).map(Some),
+        (a, b) => Ok(a.or(b)),
+    };
+    a.into_iter().zip(b).map(add).collect()
+}
+
+/// The gradients of ⟨c, y⟩ by the roots, in the form of `y`.
+fn pull_lifted(y: &Variable, c: &Variable, roots: &[Variable], options: BackwardOptions) -> Result<Sums> {
+    let Edge::Lifted(l) = y.edge() else { return pull_plain(&[(y, c)], roots, options) };
     let lifted = c.at_level(l.level);
     let c_value = lifted.map_or(c, |c| &c.value);
-    let wrap = |value: Variable, kind: Lift| {
-        let example = if matches!(kind, Lift::Batched) { example(&value.shape()[1..], value.dtype()) } else { value.array().clone() };
-        Variable::lifted(example, Lifted { level: l.level, run: l.run, value, kind })
-    };
     let Lift::Dual(tangent) = &l.kind else {
         // Samples are independent: the gradient of the sum of all is that of each.
         let c = ops::broadcast_to(c_value, l.value.shape())?;
-        return Ok(wrap(pull(&l.value, &c, root)?, Lift::Batched));
+        let values = pull_lifted(&l.value, &c, roots, options)?;
+        return values.into_iter().map(|v| v.map(|v| wrap(l, v, Lift::Batched)).transpose()).collect();
     };
-    let value = pull(&l.value, c_value, root)?;
-    let terms =
-        [(tangent.as_ref(), c_value), (lifted.and_then(|c| c.tangent()).map(|_| &l.value), lifted.and_then(|c| c.tangent()).unwrap_or(c_value))];
-    let mut sum: Option<Variable> = None;
-    for (y, c) in terms {
-        let Some(y) = y else { continue };
-        let g = pull(y, c, root)?;
-        sum = Some(match sum {
-            Some(s) => ops::add(&s, &g)?,
-            None => g,
-        });
+    let values = pull_lifted(&l.value, c_value, roots, options)?;
+    let mut tangents: Sums = vec![None; roots.len()];
+    if let Some(tangent) = tangent {
+        tangents = sum(tangents, pull_lifted(tangent, c_value, roots, options)?)?;
     }
-    Ok(wrap(value, Lift::Dual(sum)))
+    if let Some(c_tangent) = lifted.and_then(|c| c.tangent()) {
+        tangents = sum(tangents, pull_lifted(&l.value, c_tangent, roots, options)?)?;
+    }
+    let pair = |((value, tangent), root): ((Option<Variable>, Option<Variable>), &Variable)| {
+        if value.is_none() && tangent.is_none() {
+            return Ok(None);
+        }
+        let value = value.unwrap_or_else(|| Array::zeros(root.shape(), root.dtype()).into());
+        wrap(l, value, Lift::Dual(tangent)).map(Some)
+    };
+    values.into_iter().zip(tangents).zip(roots).map(pair).collect()
 }
 
-fn plain(y: &Variable, c: &Variable, root: &Variable) -> Result<Variable> {
-    let zero = || Ok(crate::array::Array::zeros(root.shape(), root.dtype()).into());
-    if !y.is_tracked() {
-        return zero();
+/// `value` lifted like `l`. A value that is lifted to a higher level by its cotangent stays so on the outside.
+fn wrap(l: &Lifted, value: Variable, kind: Lift) -> Result<Variable> {
+    if let Edge::Lifted(m) = value.edge()
+        && m.level > l.level
+    {
+        let (batched, inner_batched) = (matches!(kind, Lift::Batched), matches!(m.kind, Lift::Batched));
+        let below = |v: &Variable| if batched && inner_batched { ops::moveaxis(v, &[1], &[0]) } else { Ok(v.clone()) };
+        // The tangent at the level of l, and its own part at the level of m.
+        let tangent = if let Lift::Dual(t) = &kind { t.as_ref() } else { None };
+        let tangent_below = tangent.map(|t| match t.at_level(m.level) {
+            Some(t) => Ok(t.value.clone()),
+            None if inner_batched => ops::broadcast_to(t, m.value.shape()),
+            None => Ok(t.clone()),
+        });
+        let tangent_of_tangent = tangent.and_then(|t| t.at_level(m.level)?.tangent().cloned());
+        let inner_kind = if batched { Lift::Batched } else { Lift::Dual(tangent_below.transpose()?) };
+        let inner = wrap(l, below(&m.value)?, inner_kind)?;
+        let m_kind = match &m.kind {
+            Lift::Dual(Some(t)) => Lift::Dual(Some(wrap(l, t.clone(), if batched { Lift::Batched } else { Lift::Dual(tangent_of_tangent) })?)),
+            other => other.clone(),
+        };
+        let shape = if inner_batched { &inner.shape()[1..] } else { inner.shape() };
+        let outer = example(shape, inner.dtype());
+        return Ok(Variable::lifted(outer, Lifted { level: m.level, run: m.run, value: inner, kind: m_kind }));
     }
-    let options = BackwardOptions { retain_graph: true, create_graph: tape::is_recording() };
-    match tape::grad(&[(y.clone(), Some(c.clone()))], std::slice::from_ref(root), options)?.pop().flatten() {
-        Some(g) => Ok(g),
-        None => zero(),
+    let example = if matches!(kind, Lift::Batched) { example(&value.shape()[1..], value.dtype()) } else { value.array().clone() };
+    Ok(Variable::lifted(example, Lifted { level: l.level, run: l.run, value, kind }))
+}
+
+fn pull_plain(pairs: &[(&Variable, &Variable)], roots: &[Variable], options: BackwardOptions) -> Result<Sums> {
+    let pairs: Vec<(Variable, Option<Variable>)> =
+        pairs.iter().filter(|(y, _)| y.is_tracked()).map(|(y, c)| ((*y).clone(), Some((*c).clone()))).collect();
+    if pairs.is_empty() {
+        return Ok(vec![None; roots.len()]);
     }
+    tape::grad(&pairs, roots, options)
 }

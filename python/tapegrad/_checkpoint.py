@@ -1,0 +1,144 @@
+"""Recomputation: memory for time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from . import _core
+from ._core import Variable
+from ._tree import flatten, unflatten
+from .autograd import Function
+from .autograd.modes import enable_grad
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["checkpoint", "checkpoint_sequential"]
+
+
+class _Recomputed(Function):
+    """A part of a program whose inner values are computed again in the backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, run: _Run, *inputs: Variable) -> Any:
+        ctx.run = run
+        ctx.save_for_backward(*inputs[: run.count])
+        outputs, run.outputs = run.outputs, None
+        return outputs
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        return (None, *ctx.run.pull(ctx.saved_values, grads))
+
+
+class _Run:
+    """One call of a checkpointed function."""
+
+    def __init__(self, f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.f, self.found = f, []
+        self.structure = flatten((list(args), kwargs), self.found)
+        self.places = [i for i, x in enumerate(self.found) if isinstance(x, Variable)]
+        self.count = len(self.places)
+        self.state = _core.Generator.get_state(_core.manual_seed.__self__)
+        self.out: Any = None
+        self.outputs: Any = None
+        self.outside: list[Variable] = []
+
+    def call(self, values: Sequence[Variable]) -> list[Any]:
+        found = list(self.found)
+        for i, v in zip(self.places, values, strict=True):
+            found[i] = v
+        args, kwargs = unflatten(self.structure, found)
+        results: list[Any] = []
+        self.out = flatten(self.f(*args, **kwargs), results)
+        return results
+
+    def forward(self) -> Any:
+        """Runs the function once, and records it as one operation of its arguments and of what it closes over."""
+        values = [self.found[i] for i in self.places]
+        inner, roots = _core._vjp_begin([v.detach() if v.dtype.is_floating_point else v for v in values if v.dtype.is_floating_point])
+        since = _core._next_number()
+        with enable_grad():
+            results = self.call(self._fill(values, inner))
+        variables = [y for y in results if isinstance(y, Variable)]
+        self.outside = list(_core._frontier(variables, roots, since))
+        self.outputs = tuple(y.detach() for y in variables)
+        self.found = [None if i in self.places else x for i, x in enumerate(self.found)]
+        tracked = _Recomputed.apply(self, *values, *self.outside)
+        rest = list(tracked if isinstance(tracked, tuple) else (tracked,))
+        return unflatten(self.out, [rest.pop(0) if isinstance(y, Variable) else y for y in results])
+
+    @staticmethod
+    def _fill(values: Sequence[Variable], floating: Sequence[Variable]) -> list[Variable]:
+        rest = list(floating)
+        return [rest.pop(0) if v.dtype.is_floating_point else v for v in values]
+
+    def pull(self, values: Sequence[Variable], grads: Sequence[Any]) -> list[Any]:
+        """The gradients of the arguments and of what the function closes over: it runs again."""
+        generator = _core.manual_seed.__self__
+        now = generator.get_state()
+        generator.set_state(self.state)
+        try:
+            inner, roots = _core._vjp_begin([v for v in values if v.dtype.is_floating_point])
+            with enable_grad():
+                results = [y for y in self.call(self._fill(values, inner)) if isinstance(y, Variable)]
+        finally:
+            generator.set_state(now)
+        pairs = [(y, g) for y, g in zip(results, grads, strict=True) if g is not None and y.requires_grad]
+        sources = [*roots, *self.outside]
+        if not pairs or not sources:
+            return [None] * (len(values) + len(self.outside))
+        again = _core.is_grad_enabled()
+        found = list(_core.grad([y for y, _ in pairs], sources, [g for _, g in pairs], again, again, True))
+        own = [found.pop(0) if v.dtype.is_floating_point else None for v in values]
+        return own + found
+
+
+def checkpoint(f: Callable[..., Any], *args: Any, use_reentrant: bool | None = None, preserve_rng_state: bool = True, **kwargs: Any) -> Any:
+    """``f(*args, **kwargs)``, whose inner values are not kept for the backward pass but computed again there.
+
+    Memory of the values inside is exchanged for a second run of ``f``. Gradients are the same bits, also by what ``f`` closes
+    over; random numbers are drawn again as in the first run. It nests, and works under ``create_graph`` and inside the
+    transformations. ``use_reentrant`` and ``preserve_rng_state=True`` are accepted for PyTorch's sake and change nothing.
+
+    >>> x = tg.Variable([1.0, 2.0], requires_grad=True)
+    >>> tg.sum(tg.checkpoint(lambda v: tg.exp(tg.sin(v)), x)).backward()
+    >>> bool(tg.all(x.grad == tg.cos(x) * tg.exp(tg.sin(x))))
+    True
+    """
+    if not preserve_rng_state:
+        raise ValueError("checkpoint: preserve_rng_state=False is not supported: gradients would be those of other random numbers")
+    if not callable(f):
+        raise TypeError(f"checkpoint: the first argument must be a function, not {type(f).__name__}")
+    found: list[Any] = []
+    flatten((list(args), kwargs), found)
+    lifted = any(isinstance(x, Variable) and _core._lifted(x) is not None for x in found)
+    if lifted or not _core.is_grad_enabled():
+        return f(*args, **kwargs)
+    return _Run(f, args, kwargs).forward()
+
+
+def checkpoint_sequential(functions: Any, segments: int, x: Any, **options: Any) -> Any:
+    """Runs the parts of a Sequential one after the other, in ``segments`` groups, each of them a :func:`checkpoint` but the last.
+
+    >>> net = tg.nn.Sequential(tg.nn.Tanh(), tg.nn.Tanh(), tg.nn.Tanh(), tg.nn.Tanh())
+    >>> checkpoint_sequential(net, 2, tg.zeros(2))
+    Variable([0., 0.])
+    """
+    parts = list(functions.children()) if hasattr(functions, "children") else list(functions)
+    if segments < 1:
+        raise ValueError(f"checkpoint_sequential: segments is {segments}, expected 1 or more")
+    size = max(1, len(parts) // segments)
+
+    def run(group: list[Any]) -> Callable[[Any], Any]:
+        def through(v: Any) -> Any:
+            for part in group:
+                v = part(v)
+            return v
+
+        return through
+
+    last = size * (min(segments, max(len(parts), 1)) - 1)
+    for start in range(0, last, size):
+        x = checkpoint(run(parts[start : start + size]), x, **options)
+    return run(parts[last:])(x)

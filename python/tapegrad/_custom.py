@@ -1,0 +1,184 @@
+"""Functions with a derivative of their own, as decorators with JAX's signatures."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+from . import _core
+from ._core import Variable
+from ._transforms import _variable, vjp
+from ._tree import flatten, unflatten
+from .autograd import Function
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["custom_jvp", "custom_vjp"]
+
+
+class _Call:
+    """One call of a custom function: its arguments taken apart."""
+
+    def __init__(self, name: str, args: tuple[Any, ...], skipped: Sequence[int]) -> None:
+        self.skipped = [args[n] for n in skipped]
+        self.numbers = [n for n in range(len(args)) if n not in skipped]
+        self.args = args
+        found: list[Any] = []
+        self.structures = [flatten(args[n], found) for n in self.numbers]
+        self.values = [_variable(name, x) for x in found]
+        self.out: Any = None
+
+    def filled(self, values: Sequence[Any]) -> list[Any]:
+        out, rest = list(self.args), list(values)
+        for n, structure in zip(self.numbers, self.structures, strict=True):
+            out[n] = unflatten(structure, rest)
+        return out
+
+    def chosen(self, values: Sequence[Any]) -> list[Any]:
+        rest = list(values)
+        return [unflatten(s, rest) for s in self.structures]
+
+    def returned(self, out: Any) -> tuple[Variable, ...]:
+        found: list[Any] = []
+        self.out = flatten(out, found)
+        return tuple(y if isinstance(y, Variable) else _variable("custom function", y) for y in found)
+
+
+def _zeros(y: Variable, g: Any) -> Any:
+    return _core.zeros_like(y) if g is None else g
+
+
+class _CustomVjp(Function):
+    @staticmethod
+    def forward(ctx: Any, rule: custom_vjp, call: _Call, *values: Variable) -> Any:
+        out, ctx.residuals = rule.fwd(*call.filled(values))
+        ctx.call, ctx.rule = call, rule
+        ctx.outputs = call.returned(out)
+        return ctx.outputs
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        call = ctx.call
+        cotangent = unflatten(call.out, [_zeros(y, g) for y, g in zip(ctx.outputs, grads, strict=True)])
+        given = ctx.rule.bwd(*call.skipped, ctx.residuals, cotangent)
+        if not isinstance(given, tuple) or len(given) != len(call.numbers):
+            raise TypeError(f"{ctx.rule.__name__}: its bwd must return a tuple with one gradient for each of {len(call.numbers)} arguments, got {given!r}")
+        out: list[Any] = [None, None]
+        for structure, g in zip(call.structures, given, strict=True):
+            found: list[Any] = []
+            if g is None:
+                flatten(unflatten(structure, list(call.values)), found)
+                out += [None] * len(found)
+            else:
+                flatten(g, found)
+                out += found
+        return tuple(g if v is None or not v.dtype.is_floating_point or g is None else g for g, v in zip(out, [None, None, *call.values], strict=True))
+
+
+class custom_vjp:  # noqa: N801 - JAX's name
+    """A function whose vjp is given: ``f.defvjp(fwd, bwd)`` with ``fwd(*args) -> (out, residuals)`` and ``bwd(residuals, cotangent)
+    -> tuple of gradients``, one for each argument, None for zero. Arguments in ``nondiff_argnums`` come first in ``bwd``.
+
+    >>> @tg.custom_vjp
+    ... def clipped(x):
+    ...     return tg.exp(x)
+    >>> clipped.defvjp(lambda x: (tg.exp(x), tg.exp(x)), lambda y, g: (tg.clip(g * y, -1.0, 1.0),))
+    >>> tg.grad(clipped)(5.0)
+    Variable(1.)
+    """
+
+    def __init__(self, f: Callable[..., Any], nondiff_argnums: Sequence[int] = ()) -> None:
+        functools.update_wrapper(self, f)
+        self.f, self.nondiff_argnums = f, tuple(nondiff_argnums)
+        self.fwd: Any = None
+        self.bwd: Any = None
+
+    def defvjp(self, fwd: Callable[..., Any], bwd: Callable[..., Any]) -> None:
+        """Sets the two halves of the vjp."""
+        self.fwd, self.bwd = fwd, bwd
+
+    def __call__(self, *args: Any) -> Any:
+        if self.fwd is None:
+            raise TypeError(f"{self.__name__}: its vjp was not given; call {self.__name__}.defvjp(fwd, bwd)")
+        call = _Call(self.__name__, args, self.nondiff_argnums)
+        values = _CustomVjp.apply(self, call, *call.values)
+        return unflatten(call.out, list(values if isinstance(values, tuple) else (values,)))
+
+
+class _CustomJvp(Function):
+    @staticmethod
+    def forward(ctx: Any, rule: custom_jvp, call: _Call, *values: Variable) -> Any:
+        ctx.call, ctx.rule, ctx.values = call, rule, values
+        ctx.save_for_backward(*values)
+        ctx.outputs = call.returned(rule.f(*call.filled(values)))
+        return ctx.outputs
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        given = [_zeros(v, t) for v, t in zip(ctx.values, tangents[2:], strict=True)]
+        return ctx.rule.push(ctx.call, ctx.values, given)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        call, values = ctx.call, ctx.saved_values
+        places = [i for i, v in enumerate(values) if v.dtype.is_floating_point]
+
+        def push(*tangents: Any) -> Any:
+            full = [_core.zeros_like(v) for v in values]
+            for i, t in zip(places, tangents, strict=True):
+                full[i] = t
+            return ctx.rule.push(call, values, full)
+
+        _, pullback = vjp(push, *(_core.zeros_like(values[i]) for i in places))
+        out: list[Any] = [None, None, *(None for _ in values)]
+        for i, g in zip(places, pullback(tuple(_zeros(y, g) for y, g in zip(ctx.outputs, grads, strict=True))), strict=True):
+            out[i + 2] = g
+        return tuple(out)
+
+
+class custom_jvp:  # noqa: N801 - JAX's name
+    """A function whose jvp is given: ``f.defjvp(rule)`` with ``rule(primals, tangents) -> (out, tangent)``, linear in the tangents.
+
+    Reverse mode transposes it. Arguments in ``nondiff_argnums`` come first in the rule and are not among the primals.
+
+    >>> @tg.custom_jvp
+    ... def log1pexp(x):
+    ...     return tg.log1p(tg.exp(x))
+    >>> log1pexp.defjvp(lambda p, t: (log1pexp(*p), (1.0 - 1.0 / (1.0 + tg.exp(p[0]))) * t[0]))
+    >>> tg.grad(log1pexp)(100.0)
+    Variable(1.)
+    """
+
+    def __init__(self, f: Callable[..., Any], nondiff_argnums: Sequence[int] = ()) -> None:
+        functools.update_wrapper(self, f)
+        self.f, self.nondiff_argnums = f, tuple(nondiff_argnums)
+        self.rule: Any = None
+
+    def defjvp(self, rule: Callable[..., Any]) -> None:
+        """Sets the jvp."""
+        self.rule = rule
+
+    def defjvps(self, *rules: Callable[..., Any] | None) -> None:
+        """Sets the jvp as a sum: ``rules[i](tangent, out, *primals)`` for argument i, None for zero."""
+
+        def rule(primals: Any, tangents: Any) -> Any:
+            out = self(*primals)
+            terms = [r(t, out, *primals) for r, t in zip(rules, tangents, strict=True) if r is not None]
+            return out, sum(terms[1:], terms[0]) if terms else _core.zeros_like(out)
+
+        self.rule = rule
+
+    def push(self, call: _Call, values: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, ...]:
+        """The tangents of the results."""
+        _, tangent = self.rule(*call.skipped, tuple(call.chosen(values)), tuple(call.chosen(tangents)))
+        return call.returned(tangent)
+
+    def __call__(self, *args: Any) -> Any:
+        if self.rule is None:
+            raise TypeError(f"{self.__name__}: its jvp was not given; call {self.__name__}.defjvp(rule)")
+        call = _Call(self.__name__, args, self.nondiff_argnums)
+        values = _CustomJvp.apply(self, call, *call.values)
+        return unflatten(call.out, list(values if isinstance(values, tuple) else (values,)))
+
+

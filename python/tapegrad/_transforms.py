@@ -1,0 +1,458 @@
+"""Transformations of functions with JAX's signatures: grad, vjp, jvp, jacobian, hessian, vmap, linearize.
+
+Arguments and results are Variables, arrays, numbers, or nested dicts, lists, tuples, named tuples, dataclasses and Modules.
+They nest in any order. A function runs while it is transformed: it may use loops, ifs on plain values, and NumPy's functions.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+from . import _core
+from ._core import DTypeError, GradError, ShapeError, Variable
+from ._tree import Structure, flatten, leaves, tree_map, unflatten, unflatten_results
+from .autograd.modes import enable_grad
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    Function = Callable[..., Any]
+
+__all__ = ["grad", "hessian", "hvp", "jacfwd", "jacobian", "jacrev", "jvp", "linearize", "stop_gradient", "value_and_grad", "vjp", "vmap"]
+
+
+def _variable(name: str, x: Any) -> Variable:
+    try:
+        return _core.asarray(x)
+    except GradError:
+        raise
+    except (TypeError, ValueError) as e:
+        raise TypeError(
+            f"{name}: an argument holds a {type(x).__name__}, expected Variables, arrays, numbers, or nested dicts, lists, tuples, "
+            "named tuples, dataclasses and Modules of them"
+        ) from e
+
+
+def _floating(name: str, values: list[Variable]) -> list[Variable]:
+    for v in values:
+        if not v.dtype.is_floating_point:
+            raise DTypeError(
+                f"{name}: an argument has dtype {v.dtype}, which carries no gradient; pass floating values, as in 3.0 or x.astype('float32'), "
+                "or choose other arguments by argnums"
+            )
+    return values
+
+
+def _chosen(name: str, argnums: int | Sequence[int], count: int) -> list[int]:
+    numbers = [argnums] if isinstance(argnums, int) else list(argnums)
+    for n in numbers:
+        if not isinstance(n, int):
+            raise TypeError(f"{name}: argnums must be an int or a tuple of ints, not {type(n).__name__}")
+        if not -count <= n < count:
+            raise ValueError(f"{name}: argnums names argument {n}, but the call has {count} positional argument{'s' * (count != 1)}")
+    return [n % count for n in numbers]
+
+
+class _Arguments:
+    """The arguments that a function is differentiated by, taken apart."""
+
+    def __init__(self, name: str, args: tuple[Any, ...], argnums: int | Sequence[int]) -> None:
+        self.single = isinstance(argnums, int)
+        self.numbers = _chosen(name, argnums, len(args))
+        self.args = args
+        found: list[Any] = []
+        self.structures = [flatten(args[n], found) for n in self.numbers]
+        self.values = _floating(name, [_variable(name, x) for x in found])
+
+    def filled(self, values: Sequence[Any]) -> list[Any]:
+        """All arguments, with others in the places of the chosen ones."""
+        rest, out = list(values), list(self.args)
+        for n, structure in zip(self.numbers, self.structures, strict=True):
+            out[n] = unflatten(structure, rest)
+        return out
+
+    def shaped(self, values: Sequence[Any]) -> Any:
+        """Values of the chosen arguments in their containers: one container, or a tuple for several argnums."""
+        rest = list(values)
+        out = [unflatten_results(s, rest) for s in self.structures]
+        return out[0] if self.single else tuple(out)
+
+
+def _name(f: Any) -> str:
+    return getattr(f, "__name__", type(f).__name__)
+
+
+def _with_aux(name: str, f: Function, out: Any, has_aux: bool) -> tuple[Any, Any]:
+    if not has_aux:
+        return out, None
+    if not (isinstance(out, tuple) and len(out) == 2):
+        raise TypeError(f"{name}: with has_aux=True, {_name(f)} must return a pair (result, aux), it returned {type(out).__name__}")
+    return out
+
+
+def _ended(tree: Any, roots: Any) -> Any:
+    """The Variables of a result without a history that is of the roots alone."""
+    found: list[Any] = []
+    structure = flatten(tree, found)
+    places = [i for i, x in enumerate(found) if isinstance(x, Variable)]
+    for i, y in zip(places, _core._vjp_end([found[i] for i in places], roots), strict=True):
+        found[i] = y
+    return unflatten_results(structure, found)
+
+
+def value_and_grad(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Function:
+    """A function that returns the value of ``f`` and its gradient by the arguments ``argnums``.
+
+    ``f`` returns one floating number (a 0-d array), or a pair of that and anything with ``has_aux``; then the new function
+    returns ``((value, aux), gradient)``. The gradient has the containers of the arguments; of a Module it is a dict of its
+    parameters' names. No ``.grad`` changes.
+
+    >>> value, gradient = tg.value_and_grad(lambda p: tg.sum(p["w"] * p["w"]))({"w": tg.Variable([1.0, 2.0])})
+    >>> value.item(), gradient["w"].tolist()
+    (5.0, [2.0, 4.0])
+    """
+
+    @functools.wraps(f)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        arguments = _Arguments("grad", args, argnums)
+        inner, roots = _core._vjp_begin(arguments.values)
+        with enable_grad():
+            out, aux = _with_aux("grad", f, f(*arguments.filled(inner), **kwargs), has_aux)
+        y = out if isinstance(out, Variable) else _variable("grad", out)
+        if y.ndim or not y.dtype.is_floating_point:
+            got = f"an array of shape {y.shape} and dtype {y.dtype}"
+            raise GradError(f"grad: {_name(f)} must return one floating number (a 0-d array), it returned {got}; sum() it, or use tg.jacobian")
+        gradient = _core._vjp_pull([y], [_core.ones((), dtype=y.dtype)], roots, False)
+        (value,) = _core._vjp_end([y], roots)
+        result = (value, _ended(aux, roots)) if has_aux else value
+        return result, arguments.shaped(gradient)
+
+    return wrapped
+
+
+def grad(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Function:
+    """A function that returns the gradient of the scalar function ``f`` by the arguments ``argnums``.
+
+    With ``has_aux``, ``f`` returns ``(result, aux)`` and the new function ``(gradient, aux)``.
+
+    >>> tg.grad(lambda x: x**3)(2.0)
+    Variable(12.)
+    >>> tg.grad(tg.grad(lambda x: x**3))(2.0)
+    Variable(12.)
+    """
+    both = value_and_grad(f, argnums, has_aux)
+
+    @functools.wraps(f)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        value, gradient = both(*args, **kwargs)
+        return (gradient, value[1]) if has_aux else gradient
+
+    return wrapped
+
+
+def vjp(f: Function, *primals: Any, has_aux: bool = False) -> Any:
+    """``(f(*primals), pullback)``: ``pullback(cotangent)`` is the tuple of gradients of ⟨cotangent, f⟩ by the primals.
+
+    The pullback may be called any number of times. With ``has_aux``: ``(value, pullback, aux)``.
+
+    >>> y, pullback = tg.vjp(lambda x: x * x, tg.Variable([1.0, 2.0]))
+    >>> pullback(tg.Variable([1.0, 10.0]))
+    (Variable([ 2., 40.]),)
+    """
+    arguments = _Arguments("vjp", primals, tuple(range(len(primals))))
+    inner, roots = _core._vjp_begin(arguments.values)
+    with enable_grad():
+        out, aux = _with_aux("vjp", f, f(*arguments.filled(inner)), has_aux)
+    found: list[Any] = []
+    structure = flatten(out, found)
+    outputs = [y if isinstance(y, Variable) else _variable("vjp", y) for y in found]
+
+    def pullback(cotangent: Any) -> Any:
+        given: list[Any] = []
+        if flatten(cotangent, given) != structure:
+            raise TypeError(f"vjp: the cotangent is {flatten(cotangent, [])}, but the function returned {structure}")
+        cotangents = [_cotangent("vjp", y, c) for y, c in zip(outputs, given, strict=True)]
+        return arguments.shaped(_core._vjp_pull(outputs, cotangents, roots, True))
+
+    value = _ended(unflatten(structure, list(outputs)), roots)
+    return (value, pullback, _ended(aux, roots)) if has_aux else (value, pullback)
+
+
+def _cotangent(name: str, y: Variable, c: Any) -> Variable:
+    c = c if isinstance(c, Variable) else _core.asarray(c, dtype=y.dtype)
+    if c.shape != y.shape:
+        raise ShapeError(f"{name}: a cotangent has shape {c.shape}, the result of the function {y.shape}; they must be equal")
+    return c.astype(y.dtype)
+
+
+def _tangents(name: str, structures: list[Structure], primals: list[Variable], tangents: Sequence[Any]) -> list[Variable]:
+    found: list[Any] = []
+    given = [flatten(t, found) for t in tangents]
+    if given != structures:
+        raise TypeError(f"{name}: the tangents are {tuple(given)}, but the primals {tuple(structures)}")
+    out = [t if isinstance(t, Variable) else _core.asarray(t, dtype=x.dtype) for x, t in zip(primals, found, strict=True)]
+    return [t if t.dtype == x.dtype or not t.dtype.is_floating_point else t.astype(x.dtype) for x, t in zip(primals, out, strict=True)]
+
+
+def jvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False) -> Any:
+    """``(f(*primals), tangent)``: the value, and its derivative along the tangents, in one pass forward.
+
+    Nothing is recorded, so memory does not grow with the length of the program. With ``has_aux``: ``(value, tangent, aux)``.
+
+    >>> tg.jvp(tg.sin, (0.0,), (1.0,))
+    (Variable(0.), Variable(1.))
+    """
+    for what, given in (("primals", primals), ("tangents", tangents)):
+        if not isinstance(given, (tuple, list)):
+            raise TypeError(f"jvp: {what} must be a tuple with one entry for each argument, not {type(given).__name__}; write ({what[:-1]},)")
+    if len(primals) != len(tangents):
+        raise TypeError(f"jvp: {len(primals)} primals came with {len(tangents)} tangents, expected one for each")
+    arguments = _Arguments("jvp", tuple(primals), tuple(range(len(primals))))
+    directions = _tangents("jvp", arguments.structures, arguments.values, tangents)
+    level = _core._fresh_level()
+    try:
+        duals = [_core._dual(level, x, t) for x, t in zip(arguments.values, directions, strict=True)]
+        out, aux = _with_aux("jvp", f, f(*arguments.filled(duals)), has_aux)
+        value, tangent = _split(level, out)
+        if has_aux:
+            return value, tangent, _split(level, aux)[0]
+        return value, tangent
+    finally:
+        _core._end_level(level)
+
+
+def _split(level: int, tree: Any) -> tuple[Any, Any]:
+    """A result and its tangent; what is no Variable has a tangent of zero."""
+    found: list[Any] = []
+    structure = flatten(tree, found)
+    pairs = [_core._split_dual(level, y if isinstance(y, Variable) else _variable("jvp", y)) for y in found]
+    return unflatten_results(structure, [v for v, _ in pairs]), unflatten_results(structure, [t for _, t in pairs])
+
+
+def linearize(f: Function, *primals: Any) -> tuple[Any, Function]:
+    """``(f(*primals), push)``: ``push(*tangents)`` is the derivative of ``f`` at the primals along the tangents.
+
+    >>> y, push = tg.linearize(lambda x: x * x, tg.Variable([1.0, 3.0]))
+    >>> push(tg.Variable([1.0, 1.0]))
+    Variable([2., 6.])
+    """
+    value = f(*primals)
+
+    def push(*tangents: Any) -> Any:
+        return jvp(f, primals, tangents)[1]
+
+    return value, push
+
+
+def stop_gradient(x: Any) -> Any:
+    """The same values, through which no gradient and no tangent flows.
+
+    >>> tg.grad(lambda x: x * tg.stop_gradient(x))(3.0)
+    Variable(3.)
+    """
+    return tree_map(lambda v: v.detach() if isinstance(v, Variable) else v, x)
+
+
+# ---- batching ----
+
+
+def _axes_of(name: str, what: str, axes: Any, tree: Any) -> list[int | None]:
+    """One axis for each leaf of ``tree``: ``axes`` is an int, None, or a container that begins like ``tree``."""
+    if axes is None or isinstance(axes, int):
+        return [axes] * len(leaves(tree))
+    if isinstance(axes, (tuple, list)) and isinstance(tree, (tuple, list)) and len(axes) == len(tree):
+        return [a for sub, part in zip(axes, tree, strict=True) for a in _axes_of(name, what, sub, part)]
+    if isinstance(axes, dict) and isinstance(tree, dict) and axes.keys() == tree.keys():
+        return [a for key in tree for a in _axes_of(name, what, axes[key], tree[key])]
+    raise ValueError(f"{name}: {what} is {axes!r}, expected an int, None, or a container like {flatten(tree, [])}")
+
+
+def _batch_size(values: list[Variable], axes: list[int | None]) -> int:
+    sizes: dict[int, int] = {}
+    for i, (v, axis) in enumerate(zip(values, axes, strict=True)):
+        if axis is None:
+            continue
+        if not -v.ndim <= axis < v.ndim:
+            raise ValueError(f"vmap: in_axes maps axis {axis} of an argument of shape {v.shape}, which has {v.ndim} axes")
+        sizes[i] = v.shape[axis]
+    if not sizes:
+        raise ValueError("vmap: in_axes maps no argument, at least one axis must not be None")
+    if len(set(sizes.values())) > 1:
+        shapes = ", ".join(f"{values[i].shape} along axis {axes[i]}" for i in sizes)
+        raise ValueError(f"vmap: the mapped axes differ in size: {shapes}")
+    return next(iter(sizes.values()))
+
+
+def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0, randomness: str = "different") -> Function:
+    """A function that maps ``f`` over an axis of its arguments; ``f`` sees one sample, and runs once for all of them.
+
+    ``in_axes`` is an int or None (the same for all samples) for all arguments, or a tuple with one entry for each argument, in
+    which containers stand for containers. ``out_axes`` says where the axis of the samples is in the results. Random numbers
+    are drawn for each sample (``randomness="different"``), or once for all (``"same"``); ``"error"`` refuses to draw.
+    Keyword arguments are mapped along axis 0.
+
+    >>> tg.vmap(lambda x, y: tg.sum(x * y))(tg.Variable([[1.0, 2.0], [3.0, 4.0]]), tg.Variable([[1.0, 1.0], [0.0, 2.0]]))
+    Variable([3., 8.])
+    """
+    if randomness not in ("different", "same", "error"):
+        raise ValueError(f"vmap: randomness is {randomness!r}, expected 'different', 'same' or 'error'")
+
+    @functools.wraps(f)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        if isinstance(in_axes, (tuple, list)) and len(in_axes) != len(args):
+            raise ValueError(f"vmap: in_axes has {len(in_axes)} entries, but {_name(f)} was called with {len(args)} positional arguments")
+        found: list[Any] = []
+        structure = flatten((list(args), kwargs), found)
+        axes = _axes_of("vmap", "in_axes", in_axes, list(args)) + [0] * len(leaves(kwargs))
+        values = [x if axis is None else _variable("vmap", x) for x, axis in zip(found, axes, strict=True)]
+        size = _batch_size(values, axes)
+        level = _core._fresh_level()
+        _core._enter_mapping(level, size, randomness)
+        try:
+            samples = [x if axis is None else _core._batched(level, x, axis) for x, axis in zip(values, axes, strict=True)]
+            inner_args, inner_kwargs = unflatten(structure, samples)
+            out = f(*inner_args, **inner_kwargs)
+            return _unbatched(level, size, out, out_axes)
+        finally:
+            _core._leave_mapping(level)
+
+    return wrapped
+
+
+def _unbatched(level: int, size: int, tree: Any, out_axes: Any) -> Any:
+    found: list[Any] = []
+    structure = flatten(tree, found)
+    axes = _axes_of("vmap", "out_axes", out_axes, tree)
+    out = []
+    for y, axis in zip(found, axes, strict=True):
+        v = y if isinstance(y, Variable) else _variable("vmap", y)
+        if axis is None:
+            lifted = _core._lifted(v)
+            if lifted is not None and lifted[1] == level:
+                raise ValueError("vmap: out_axes is None for a result that differs between the samples")
+            out.append(v)
+        else:
+            out.append(_core._unbatched(level, size, v, axis))
+    return unflatten_results(structure, out)
+
+
+# ---- Jacobians ----
+
+
+def _basis(values: list[Variable]) -> list[Variable]:
+    """For each value all unit vectors of the space of all values, one behind the other along a new first axis."""
+    sizes = [v.size for v in values]
+    total, start, out = sum(sizes), 0, []
+    for v, n in zip(values, sizes, strict=True):
+        out.append(_core.reshape(_core.eye(total, n, -start, dtype=v.dtype), (total, *v.shape)))
+        start += n
+    return out
+
+
+def _split_rows(rows: Variable, like: list[Variable]) -> list[Variable]:
+    """Rows along the first axis, a block for each value, in its shape."""
+    start, out = 0, []
+    for v in like:
+        out.append(_core.reshape(rows[start : start + v.size], (*v.shape, *rows.shape[1:])))
+        start += v.size
+    return out
+
+
+def jacrev(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Function:
+    """The Jacobian of ``f`` by the arguments ``argnums``, by reverse mode: good for few outputs.
+
+    The shape is that of the result followed by that of the argument. Containers nest: those of the result outside, those of
+    the arguments inside.
+
+    >>> tg.jacrev(lambda x: x * x)(tg.Variable([1.0, 2.0]))
+    Variable([[2., 0.],
+              [0., 4.]])
+    """
+
+    @functools.wraps(f)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        arguments = _Arguments("jacobian", args, argnums)
+        inner, roots = _core._vjp_begin(arguments.values)
+        with enable_grad():
+            out, aux = _with_aux("jacobian", f, f(*arguments.filled(inner), **kwargs), has_aux)
+        found: list[Any] = []
+        structure = flatten(out, found)
+        outputs = [y if isinstance(y, Variable) else _variable("jacobian", y) for y in found]
+        for y in outputs:
+            if not y.dtype.is_floating_point:
+                raise DTypeError(f"jacobian: {_name(f)} returned dtype {y.dtype}, which has no derivative")
+        rows = vmap(lambda *c: _core._vjp_pull(outputs, list(c), roots, True))(*_basis(outputs))
+        parts = [_split_rows(r, outputs) for r in rows]
+        jacobians = [arguments.shaped([p[k] for p in parts]) for k in range(len(outputs))]
+        result = unflatten_results(structure, jacobians)
+        return (result, _ended(aux, roots)) if has_aux else result
+
+    return wrapped
+
+
+jacobian = jacrev
+
+
+def jacfwd(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Function:
+    """The Jacobian of ``f`` by the arguments ``argnums``, by forward mode: good for few inputs. See :func:`jacrev`.
+
+    >>> tg.jacfwd(lambda x: x * x)(tg.Variable([1.0, 2.0]))
+    Variable([[2., 0.],
+              [0., 4.]])
+    """
+
+    @functools.wraps(f)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        arguments = _Arguments("jacobian", args, argnums)
+        aux_of: list[Any] = []
+        structure: list[Structure] = []
+
+        def along(*tangents: Any) -> list[Any]:
+            def inner(*values: Any) -> Any:
+                out = f(*arguments.filled(values), **kwargs)
+                return out if not has_aux else _with_aux("jacobian", f, out, True)
+
+            if has_aux:
+                _, tangent, aux = jvp(inner, tuple(arguments.values), tangents, has_aux=True)
+                aux_of[:] = [aux]
+            else:
+                _, tangent = jvp(inner, tuple(arguments.values), tangents)
+            found: list[Any] = []
+            structure[:] = [flatten(tangent, found)]
+            return found
+
+        columns = vmap(along, out_axes=-1)(*_basis(arguments.values))
+        jacobians = []
+        for column in columns:
+            front = _core.moveaxis(column, -1, 0)
+            blocks = _split_rows(front, arguments.values)
+            moved = [_core.moveaxis(b, tuple(range(v.ndim)), tuple(range(-v.ndim, 0))) for b, v in zip(blocks, arguments.values, strict=True)]
+            jacobians.append(arguments.shaped(moved))
+        result = unflatten_results(structure[0], jacobians)
+        return (result, aux_of[0]) if has_aux else result
+
+    return wrapped
+
+
+def hessian(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Function:
+    """The Hessian of the scalar function ``f`` by the arguments ``argnums``: forward over reverse.
+
+    >>> tg.hessian(lambda x: tg.sum(x**3))(tg.Variable([1.0, 2.0]))
+    Variable([[ 6.,  0.],
+              [ 0., 12.]])
+    """
+    return jacfwd(grad(f, argnums, has_aux), argnums, has_aux)
+
+
+def hvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
+    """The product of the Hessian of the scalar function ``f`` at ``primals`` with ``tangents``, without the Hessian.
+
+    A single primal gives its product, several a tuple.
+
+    >>> tg.hvp(lambda x: tg.sum(x**3), (tg.Variable([1.0, 2.0]),), (tg.Variable([1.0, 1.0]),))
+    Variable([ 6., 12.])
+    """
+    count = len(primals)
+    argnums: int | tuple[int, ...] = 0 if count == 1 else tuple(range(count))
+    return jvp(grad(f, argnums), primals, tangents)[1]

@@ -1,0 +1,158 @@
+"""Nested containers: dicts, lists, tuples, named tuples, dataclasses and Modules, taken apart into leaves and put together again."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import sys
+from typing import Any
+
+#: Rebuilds a container from its leaves, which it takes off the front of a list.
+Rebuild = Any
+
+
+class Structure:
+    """How leaves stand in a container; two are equal when their containers have the same shape."""
+
+    __slots__ = ("children", "data", "kind")
+
+    def __init__(self, kind: str, data: Any = None, children: tuple[Structure, ...] = ()) -> None:
+        self.kind, self.data, self.children = kind, data, children
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Structure) or self.kind != other.kind or len(self.children) != len(other.children):
+            return False
+        same = self.data is other.data if self.kind == "module" else self.data == other.data
+        return same and all(a == b for a, b in zip(self.children, other.children, strict=True))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        if self.kind == "leaf":
+            return "*"
+        inner = ", ".join(map(repr, self.children))
+        if self.kind == "dict":
+            inner = ", ".join(f"{k!r}: {c!r}" for k, c in zip(self.data, self.children, strict=True))
+            return f"{{{inner}}}"
+        return {"list": f"[{inner}]", "tuple": f"({inner},)", "none": "None"}.get(self.kind, f"{self.kind}({inner})")
+
+
+LEAF = Structure("leaf")
+NONE = Structure("none")
+
+
+def _registered(x: Any) -> Any:
+    """How optree takes a type apart that a user has registered there; None for all others."""
+    optree = sys.modules.get("optree")
+    if optree is None or isinstance(x, (dict, list, tuple)):
+        return None
+    try:
+        return optree.register_pytree_node.get(type(x))
+    except Exception:  # noqa: BLE001 - another version of optree
+        return None
+
+
+def flatten(tree: Any, into: list[Any]) -> Structure:
+    """Puts the leaves of ``tree`` into a list and returns how they stand.
+
+    >>> leaves = []
+    >>> flatten({"b": 1, "a": [2, (3, None)]}, leaves)
+    {'b': *, 'a': [*, (*, None,)]}
+    >>> leaves
+    [1, 2, 3]
+    """
+    if tree is None:
+        return NONE
+    if isinstance(tree, dict):
+        return Structure("dict", tuple(tree), tuple(flatten(v, into) for v in tree.values()))
+    if isinstance(tree, list):
+        return Structure("list", None, tuple(flatten(v, into) for v in tree))
+    if isinstance(tree, tuple):
+        fields = getattr(tree, "_fields", None)
+        return Structure("tuple" if fields is None else "namedtuple", fields and type(tree), tuple(flatten(v, into) for v in tree))
+    if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
+        names = tuple(f.name for f in dataclasses.fields(tree) if f.init)
+        return Structure("dataclass", (type(tree), names), tuple(flatten(getattr(tree, n), into) for n in names))
+    if hasattr(tree, "named_parameters") and hasattr(tree, "_parameters"):
+        into.extend(p for _, p in tree.named_parameters())
+        return Structure("module", tree, tuple(LEAF for _ in tree.named_parameters()))
+    node = _registered(tree)
+    if node is not None:
+        children, data, *_ = node.flatten_func(tree)
+        return Structure("registered", (type(tree), node.unflatten_func, data), tuple(flatten(v, into) for v in children))
+    into.append(tree)
+    return LEAF
+
+
+def leaves(tree: Any) -> list[Any]:
+    """The leaves of a container.
+
+    >>> leaves([1, {"a": 2}])
+    [1, 2]
+    """
+    out: list[Any] = []
+    flatten(tree, out)
+    return out
+
+
+def _with_parameters(module: Any, values: list[Any]) -> Any:
+    """A copy of a Module with other parameters; everything else is shared."""
+    parameters = [p for _, p in module.named_parameters()]
+    memo: dict[int, Any] = {id(p): v for p, v in zip(parameters, values, strict=True)}
+    buffers = getattr(module, "named_buffers", None)
+    if buffers is not None:
+        memo |= {id(b): b for _, b in buffers()}
+    return copy.deepcopy(module, memo)
+
+
+def unflatten(structure: Structure, values: list[Any]) -> Any:
+    """The container that :func:`flatten` took apart, with other leaves, which are taken off the front of ``values``.
+
+    >>> unflatten(flatten((1, [2]), []), ["a", "b"])
+    ('a', ['b'])
+    """
+    kind, data = structure.kind, structure.data
+    if kind == "leaf":
+        return values.pop(0)
+    if kind == "none":
+        return None
+    children = [unflatten(c, values) for c in structure.children]
+    if kind == "dict":
+        return dict(zip(data, children, strict=True))
+    if kind == "list":
+        return children
+    if kind == "tuple":
+        return tuple(children)
+    if kind == "namedtuple":
+        return data(*children)
+    if kind == "dataclass":
+        return data[0](**dict(zip(data[1], children, strict=True)))
+    if kind == "module":
+        return _with_parameters(data, children)
+    return data[1](data[2], tuple(children))
+
+
+def unflatten_results(structure: Structure, values: list[Any]) -> Any:
+    """As :func:`unflatten`, but what stands for a Module is a dict of its parameters' names.
+
+    >>> unflatten_results(flatten([1], []), [2])
+    [2]
+    """
+    if structure.kind == "module":
+        return {name: values.pop(0) for name, _ in structure.data.named_parameters()}
+    if structure.kind in ("leaf", "none"):
+        return unflatten(structure, values)
+    children = [unflatten_results(c, values) for c in structure.children]
+    plain = Structure(structure.kind, structure.data, tuple(LEAF for _ in children))
+    return unflatten(plain, children)
+
+
+def tree_map(f: Any, tree: Any) -> Any:
+    """``f`` of each leaf, in the same container.
+
+    >>> tree_map(lambda x: x + 1, {"a": [1, 2]})
+    {'a': [2, 3]}
+    """
+    found: list[Any] = []
+    structure = flatten(tree, found)
+    return unflatten_results(structure, [f(x) for x in found])

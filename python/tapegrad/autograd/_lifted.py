@@ -1,0 +1,86 @@
+"""Custom functions inside forward mode and batching."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from .. import _core
+from .._core import GradError, Variable
+from .function import Function, FunctionContext
+from .modes import enable_grad, no_grad
+
+
+class VmapInfo(NamedTuple):
+    """What a ``vmap`` of a Function is told besides its arguments."""
+
+    batch_size: int
+    randomness: str
+
+
+def apply(cls: type[Function], args: tuple[Any, ...]) -> Any:
+    """Runs a Function on values inside a transformation: by its own ``jvp`` or ``vmap`` where it has one."""
+    kind, level = max((lift for a in args if isinstance(a, Variable) and (lift := _core._lifted(a))), key=lambda lift: lift[1])
+    return _batched(cls, args, level) if kind == "batched" else _dual(cls, args, level)
+
+
+def _at(level: int, a: Any) -> bool:
+    return isinstance(a, Variable) and (lift := _core._lifted(a)) is not None and lift[1] == level
+
+
+def _batched(cls: type[Function], args: tuple[Any, ...], level: int) -> Any:
+    size = _core._mapping_size(level)
+    values = [_core._unbatched(level, size, a, 0) if _at(level, a) else a for a in args]
+    mapped = [_at(level, a) for a in args]
+    if "vmap" in vars(cls) or getattr(cls, "vmap", None) is not getattr(Function, "vmap", None):
+        axes = tuple(0 if m else None for m in mapped)
+        outputs, out_axes = cls.vmap(VmapInfo(size, "different"), axes, *values)
+        many = isinstance(outputs, tuple)
+        outputs = outputs if many else (outputs,)
+        places = out_axes if isinstance(out_axes, tuple) else (out_axes,) * len(outputs)
+        lifted = tuple(y if axis is None else _core._batched(level, y, axis) for y, axis in zip(outputs, places, strict=True))
+        return lifted if many else lifted[0]
+    rows = [cls.apply(*(v[i] if m else v for v, m in zip(values, mapped, strict=True))) for i in range(size)]
+    if not rows:
+        raise GradError(f"{cls.__name__}: a batch of size 0 cannot be run sample by sample; give the Function a static method vmap")
+    if not isinstance(rows[0], tuple):
+        return _core._batched(level, _core.stack(rows), 0)
+    return tuple(_core._batched(level, _core.stack(list(column)), 0) for column in zip(*rows, strict=True))
+
+
+def _dual(cls: type[Function], args: tuple[Any, ...], level: int) -> Any:
+    pairs = [_core._split_dual(level, a) if isinstance(a, Variable) else (a, None) for a in args]
+    values, tangents = [v for v, _ in pairs], [t for _, t in pairs]
+    if getattr(cls, "jvp", None) is not None:
+        ctx = FunctionContext()
+        ctx.needs_input_grad = tuple(_at(level, a) for a in args)
+        with no_grad():
+            outputs = cls.forward(ctx, *values)
+        many = isinstance(outputs, tuple)
+        pushed = cls.jvp(ctx, *tangents)
+        pushed = pushed if isinstance(pushed, tuple) else (pushed,)
+        outputs = outputs if many else (outputs,)
+    else:
+        outputs, pushed, many = _pushed(cls, args, values, tangents, level)
+    lifted = tuple(y if t is None else _core._dual(level, y, t) for y, t in zip(outputs, pushed, strict=True))
+    return lifted if many else lifted[0]
+
+
+def _pushed(cls: type[Function], args: tuple[Any, ...], values: list[Any], tangents: list[Any], level: int) -> tuple[Any, Any, bool]:
+    """Outputs and their tangents: the pullback is linear in the cotangent, and its own pullback is the derivative."""
+    places = [i for i, a in enumerate(args) if _at(level, a)]
+    inner, roots = _core._vjp_begin([values[i] for i in places])
+    filled = list(values)
+    for i, v in zip(places, inner, strict=True):
+        filled[i] = v
+    with enable_grad():
+        outputs = cls.apply(*filled)
+        many = isinstance(outputs, tuple)
+        outputs = outputs if many else (outputs,)
+        floating = [k for k, y in enumerate(outputs) if y.dtype.is_floating_point]
+        cotangents, cotangent_roots = _core._vjp_begin([_core.zeros_like(outputs[k]) for k in floating])
+        gradients = _core._vjp_pull([outputs[k] for k in floating], list(cotangents), roots, True)
+    pushed: list[Any] = [None] * len(outputs)
+    found = _core._vjp_pull(list(gradients), [tangents[i] for i in places], cotangent_roots, False)
+    for k, t in zip(floating, found, strict=True):
+        pushed[k] = t
+    return _core._vjp_end(list(outputs), roots), pushed, many

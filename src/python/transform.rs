@@ -1,0 +1,155 @@
+//! Transformations from Python: the steps that `tapegrad/_transforms.py` puts together over nested containers.
+
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+
+use super::error::guard;
+use super::variable::{PyVariable, wrap};
+use super::{gc, objects};
+use crate::tape::{self, Edge, Variable};
+use crate::transform::{self, Randomness};
+
+fn values(all: &[Bound<'_, PyVariable>]) -> Vec<Variable> {
+    all.iter().map(|v| v.get().snapshot()).collect()
+}
+
+fn handles<'py>(py: Python<'py>, all: Vec<Variable>) -> PyResult<Bound<'py, PyTuple>> {
+    objects::tuple(py, all.into_iter().map(|v| Ok(wrap(py, v)?.into_bound(py))))
+}
+
+/// A level for one call of a transformation, above all that are active.
+#[pyfunction]
+fn _fresh_level() -> u64 {
+    transform::fresh_level()
+}
+
+/// Ends a level: values of it can no longer be used.
+#[pyfunction]
+fn _end_level(level: u64) {
+    transform::end_level(level);
+}
+
+/// A value with a tangent.
+#[pyfunction]
+fn _dual(level: u64, x: &Bound<'_, PyVariable>, tangent: &Bound<'_, PyVariable>) -> PyResult<PyVariable> {
+    guard("jvp", || Ok(PyVariable::new(transform::dual(level, &x.get().snapshot(), &tangent.get().snapshot())?)))
+}
+
+/// The value and the tangent at a level.
+#[pyfunction]
+fn _split_dual(level: u64, y: &Bound<'_, PyVariable>) -> (PyVariable, PyVariable) {
+    let (value, tangent) = transform::split(level, y.get().snapshot());
+    (PyVariable::new(value), PyVariable::new(tangent))
+}
+
+/// One sample of `x`, mapped over `axis`.
+#[pyfunction]
+fn _batched(level: u64, x: &Bound<'_, PyVariable>, axis: isize) -> PyResult<PyVariable> {
+    guard("vmap", || Ok(PyVariable::new(transform::batched(level, &x.get().snapshot(), axis)?)))
+}
+
+/// All samples of `y`.
+#[pyfunction]
+fn _unbatched(level: u64, size: usize, y: &Bound<'_, PyVariable>, axis: isize) -> PyResult<PyVariable> {
+    guard("vmap", || Ok(PyVariable::new(transform::unbatched(level, size, &y.get().snapshot(), axis)?)))
+}
+
+/// Begins a mapping over `size` samples.
+#[pyfunction]
+fn _enter_mapping(level: u64, size: usize, randomness: &str) {
+    let randomness = match randomness {
+        "same" => Randomness::Same,
+        "error" => Randomness::Error,
+        _ => Randomness::Different,
+    };
+    transform::enter(level, size, randomness);
+}
+
+/// The number of samples of a mapping.
+#[pyfunction]
+fn _mapping_size(level: u64) -> usize {
+    transform::mapping_size(level)
+}
+
+/// Ends it.
+#[pyfunction]
+fn _leave_mapping(level: u64) {
+    transform::leave(level);
+    transform::end_level(level);
+}
+
+/// The inputs as a function gets them whose gradient will be taken, and their roots.
+#[pyfunction]
+fn _vjp_begin<'py>(py: Python<'py>, inputs: Vec<Bound<'py, PyVariable>>) -> PyResult<(Bound<'py, PyTuple>, Bound<'py, PyTuple>)> {
+    guard("vjp", || {
+        let (wrapped, roots) = transform::begin(&values(&inputs))?;
+        Ok((handles(py, wrapped)?, handles(py, roots)?))
+    })
+}
+
+/// The gradients of the roots.
+#[pyfunction]
+fn _vjp_pull<'py>(
+    py: Python<'py>,
+    outputs: Vec<Bound<'py, PyVariable>>,
+    cotangents: Vec<Bound<'py, PyVariable>>,
+    roots: Vec<Bound<'py, PyVariable>>,
+    retain: bool,
+) -> PyResult<Bound<'py, PyTuple>> {
+    guard("vjp", || {
+        let (outputs, cotangents, roots) = (values(&outputs), values(&cotangents), values(&roots));
+        handles(py, gc::detach(py, move || transform::pull(&outputs, &cotangents, &roots, retain))?)
+    })
+}
+
+/// Results as they leave the transformation: without a history of the roots alone.
+#[pyfunction]
+fn _vjp_end<'py>(py: Python<'py>, outputs: Vec<Bound<'py, PyVariable>>, roots: Vec<Bound<'py, PyVariable>>) -> PyResult<Bound<'py, PyTuple>> {
+    let roots = values(&roots);
+    handles(py, values(&outputs).iter().map(|y| transform::end(y, &roots)).collect())
+}
+
+/// The kind of value inside the innermost transformation of `x`, and its level: `("dual", 3)`, `("batched", 4)`, or None.
+#[pyfunction]
+fn _lifted(x: &Bound<'_, PyVariable>) -> Option<(&'static str, u64)> {
+    match x.get().snapshot().edge() {
+        Edge::Lifted(l) => Some((if matches!(l.kind, tape::Lift::Batched) { "batched" } else { "dual" }, l.level)),
+        _ => None,
+    }
+}
+
+/// The number that the next recorded operation gets.
+#[pyfunction]
+fn _next_number() -> u64 {
+    tape::next_number()
+}
+
+/// What `outputs` depend on besides the roots: leaves, and results that are older than number `since`.
+#[pyfunction]
+fn _frontier<'py>(
+    py: Python<'py>,
+    outputs: Vec<Bound<'py, PyVariable>>,
+    roots: Vec<Bound<'py, PyVariable>>,
+    since: u64,
+) -> PyResult<Bound<'py, PyTuple>> {
+    handles(py, tape::frontier(&values(&outputs), &values(&roots), since))
+}
+
+/// Puts the steps on the module.
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(_fresh_level, m)?)?;
+    m.add_function(wrap_pyfunction!(_end_level, m)?)?;
+    m.add_function(wrap_pyfunction!(_dual, m)?)?;
+    m.add_function(wrap_pyfunction!(_split_dual, m)?)?;
+    m.add_function(wrap_pyfunction!(_batched, m)?)?;
+    m.add_function(wrap_pyfunction!(_unbatched, m)?)?;
+    m.add_function(wrap_pyfunction!(_enter_mapping, m)?)?;
+    m.add_function(wrap_pyfunction!(_leave_mapping, m)?)?;
+    m.add_function(wrap_pyfunction!(_mapping_size, m)?)?;
+    m.add_function(wrap_pyfunction!(_vjp_begin, m)?)?;
+    m.add_function(wrap_pyfunction!(_vjp_pull, m)?)?;
+    m.add_function(wrap_pyfunction!(_vjp_end, m)?)?;
+    m.add_function(wrap_pyfunction!(_lifted, m)?)?;
+    m.add_function(wrap_pyfunction!(_next_number, m)?)?;
+    m.add_function(wrap_pyfunction!(_frontier, m)?)
+}
