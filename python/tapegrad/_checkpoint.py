@@ -56,10 +56,10 @@ class _Run:
     def forward(self) -> Any:
         """Runs the function once, and records it as one operation of its arguments and of what it closes over."""
         values = [self.found[i] for i in self.places]
-        inner, roots = _core._vjp_begin([v.detach() if v.dtype.is_floating_point else v for v in values if v.dtype.is_floating_point])
+        roots = _core._plain_roots([v.detach() for v in values if v.dtype.is_floating_point])
         since = _core._next_number()
         with enable_grad():
-            results = self.call(self._fill(values, inner))
+            results = self.call(self._fill(values, roots))
         variables = [y for y in results if isinstance(y, Variable)]
         self.outside = list(_core._frontier(variables, roots, since))
         self.outputs = tuple(y.detach() for y in variables)
@@ -79,9 +79,9 @@ class _Run:
         now = generator.get_state()
         generator.set_state(self.state)
         try:
-            inner, roots = _core._vjp_begin([v for v in values if v.dtype.is_floating_point])
+            roots = _core._plain_roots([v for v in values if v.dtype.is_floating_point])
             with enable_grad():
-                results = [y for y in self.call(self._fill(values, inner)) if isinstance(y, Variable)]
+                results = [y for y in self.call(self._fill(values, roots)) if isinstance(y, Variable)]
         finally:
             generator.set_state(now)
         pairs = [(y, g) for y, g in zip(results, grads, strict=True) if g is not None and y.requires_grad]

@@ -41,6 +41,11 @@ LEAF = Structure("leaf")
 NONE = Structure("none")
 
 
+def _is_module(x: Any) -> bool:
+    module = sys.modules.get("tapegrad.nn.module")
+    return module is not None and isinstance(x, module.Module)
+
+
 def _registered(x: Any) -> Any:
     """How optree takes a type apart that a user has registered there; None for all others."""
     optree = sys.modules.get("optree")
@@ -73,7 +78,7 @@ def flatten(tree: Any, into: list[Any]) -> Structure:
     if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
         names = tuple(f.name for f in dataclasses.fields(tree) if f.init)
         return Structure("dataclass", (type(tree), names), tuple(flatten(getattr(tree, n), into) for n in names))
-    if hasattr(tree, "named_parameters") and hasattr(tree, "_parameters"):
+    if _is_module(tree):
         into.extend(p for _, p in tree.named_parameters())
         return Structure("module", tree, tuple(LEAF for _ in tree.named_parameters()))
     node = _registered(tree)

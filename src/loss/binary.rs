@@ -67,8 +67,8 @@ pub fn binary_cross_entropy(input: &Variable, target: &Variable, weight: Option<
     const OP: &str = "binary_cross_entropy";
     same_shape(OP, input, target)?;
     let (input, target) = floating(input, target)?;
-    probabilities(OP, "input", input.array())?;
-    probabilities(OP, "target", target.array())?;
+    probabilities(OP, "input", input.innermost())?;
+    probabilities(OP, "target", target.innermost())?;
     reduction.apply(&weighted(OP, bernoulli_entropy(&input, &target)?, weight)?)
 }
 

@@ -67,7 +67,7 @@ fn no_negative_exponent(_: &Operand<'_>, b: &Operand<'_>) -> Result<()> {
     let negative = match b {
         Operand::Scalar(Scalar::Int(i)) => *i < 0,
         Operand::Scalar(_) => false,
-        Operand::Variable(v) => dispatch!(integer v.dtype(), T => v.array().view::<T>().iter().any(|&x| x < T::default()), else false),
+        Operand::Variable(v) => dispatch!(integer v.dtype(), T => v.innermost().view::<T>().iter().any(|&x| x < T::default()), else false),
     };
     if negative {
         return Err(Error::Value(
@@ -368,7 +368,7 @@ pub fn round(x: &Variable, decimals: i64) -> Result<Variable> {
     }
     let digits = i32::try_from(decimals.unsigned_abs()).unwrap_or(i32::MAX);
     if !x.dtype().is_float() {
-        return Ok(round_integers(x.array(), digits).into());
+        return Ok(round_integers(x.values("round")?, digits).into());
     }
     let most = if x.dtype() == DType::F64 { 308 } else { 38 };
     let scale = 10.0_f64.powi(digits.min(most));
@@ -379,7 +379,7 @@ pub fn round(x: &Variable, decimals: i64) -> Result<Variable> {
     let rounded = divide(&rint(&scaled)?, scale)?;
     // A number that overflows here has no such decimals: it is its own rounding.
     let far = equal(&abs(&scaled.detach())?, f64::INFINITY)?;
-    let any = far.array().view::<bool>().iter().any(|&b| b);
+    let any = far.innermost().view::<bool>().iter().any(|&b| b);
     if any { where_(&far, &x.detach(), &rounded) } else { Ok(rounded) }
 }
 

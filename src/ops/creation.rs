@@ -253,7 +253,7 @@ pub fn one_hot(x: &Variable, classes: i64) -> Result<Variable> {
     if !x.dtype().is_integer() {
         return Err(Error::dtype("one_hot", x.dtype(), "integers"));
     }
-    let codes: Vec<i64> = dispatch!(integer x.dtype(), T => alloc_check::collect(x.array().to_vec::<T>().into_iter().map(|c| i64::from_scalar(c.to_scalar()))), else Vec::new());
+    let codes: Vec<i64> = dispatch!(integer x.dtype(), T => alloc_check::collect(x.innermost().to_vec::<T>().into_iter().map(|c| i64::from_scalar(c.to_scalar()))), else Vec::new());
     let classes = match (classes, codes.iter().max()) {
         (-1, Some(&largest)) => largest.saturating_add(1),
         (-1, None) => return Err(Error::Value("one_hot: num_classes must be given for an empty array".to_owned())),
@@ -261,6 +261,10 @@ pub fn one_hot(x: &Variable, classes: i64) -> Result<Variable> {
     };
     if let Some(bad) = codes.iter().find(|&&c| c < 0 || c >= classes) {
         return Err(Error::Value(format!("one_hot: {bad} is no class, expected 0 to {} (num_classes is {classes})", classes.saturating_sub(1))));
+    }
+    if x.is_lifted() {
+        let all = arange(Scalar::Int(0), Scalar::Int(classes), Scalar::Int(1), Some(DType::I64))?;
+        return astype(&super::equal(&super::expand_dims(x, &[-1])?, &all)?, DType::I64);
     }
     let mut shape: Vec<isize> = x.shape().iter().map(|n| n.cast_signed()).collect();
     shape.push(isize::try_from(classes).unwrap_or(isize::MAX));
@@ -283,7 +287,7 @@ fn number(a: &Args<'_>, i: usize) -> Result<(Scalar, Option<DType>)> {
             a.name(),
             i + 1
         ))),
-        Operand::Variable(v) if v.ndim() == 0 => Ok((v.array().item()?, Some(v.dtype()))),
+        Operand::Variable(v) if v.ndim() == 0 => Ok((v.values(a.name())?.item()?, Some(v.dtype()))),
         Operand::Variable(v) => {
             Err(Error::Type(format!("expected a number for argument {}, got an array of shape {}", i + 1, show_shape(v.shape()))))
         }

@@ -108,11 +108,11 @@ impl Window {
         region::write(x, |whole| self.layout(whole), value);
     }
 
-    /// Number of axes of the part.
-    fn ndim(&self) -> usize {
+    /// Number of axes of the part of an array with so many axes.
+    fn ndim(&self, axes: usize) -> usize {
         match self {
             Self::Region { shape, .. } => shape.len(),
-            Self::Diagonal { axes: [a, b], .. } => a.max(b) + 1,
+            Self::Diagonal { .. } => axes - 1,
         }
     }
 
@@ -176,7 +176,8 @@ static SETITEM: Primitive = Primitive {
     jvp: Jvp::Linear,
     batch: Batch::Rule(|ctx| {
         let window: &Window = ctx.attrs();
-        let (value, window) = (ctx.aligned(1, window.ndim())?, window.batched(ctx.size));
+        let axes = ctx.array(0).ndim() - usize::from(ctx.mapped[0]);
+        let (value, window) = (ctx.aligned(1, window.ndim(axes))?, window.batched(ctx.size));
         Ok(smallvec![apply_update(&SETITEM, ctx.spread(0)?, &[(&value).into()], &window)?])
     }),
     ..Primitive::BASE

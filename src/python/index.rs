@@ -42,6 +42,7 @@ fn item(key: &Bound<'_, PyAny>) -> PyResult<IndexItem> {
         && let v = v.get().snapshot()
         && v.ndim() == 0
         && v.dtype().is_integer()
+        && !v.is_lifted()
     {
         // What NumPy has as a scalar is an int here.
         let at = if let Scalar::Int(i) = v.array().item()? { i } else { 0 };

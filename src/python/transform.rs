@@ -87,6 +87,12 @@ fn _vjp_begin<'py>(py: Python<'py>, inputs: Vec<Bound<'py, PyVariable>>) -> PyRe
     })
 }
 
+/// Places of their own for plain values.
+#[pyfunction]
+fn _plain_roots<'py>(py: Python<'py>, inputs: Vec<Bound<'py, PyVariable>>) -> PyResult<Bound<'py, PyTuple>> {
+    guard("vjp", || handles(py, transform::plain_roots(&values(&inputs))?))
+}
+
 /// The gradients of the roots.
 #[pyfunction]
 fn _vjp_pull<'py>(
@@ -147,6 +153,7 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(_leave_mapping, m)?)?;
     m.add_function(wrap_pyfunction!(_mapping_size, m)?)?;
     m.add_function(wrap_pyfunction!(_vjp_begin, m)?)?;
+    m.add_function(wrap_pyfunction!(_plain_roots, m)?)?;
     m.add_function(wrap_pyfunction!(_vjp_pull, m)?)?;
     m.add_function(wrap_pyfunction!(_vjp_end, m)?)?;
     m.add_function(wrap_pyfunction!(_lifted, m)?)?;

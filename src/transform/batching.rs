@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use smallvec::SmallVec;
 
-use super::{Function, check_active, end_level, fresh_level};
+use super::{Function, check_active, end_level, fresh_level, views};
 use crate::array::{Array, DType, Scalar, Shape};
 use crate::error::{Error, Result, show_shape};
 use crate::ops;
@@ -201,19 +201,11 @@ fn run(level: u64, p: &'static Primitive, inputs: &[Operand<'_>], attrs: &dyn At
         Batch::Rule(rule) => rule(&BatchContext { primitive: p, inputs: &below, mapped: &mapped, size, attrs, each })?,
         Batch::Definition | Batch::Loop => each(&BatchContext { primitive: p, inputs: &below, mapped: &mapped, size, attrs, each })?,
     };
-    if p.is_view {
-        return views(level, p, inputs, outputs, attrs);
+    if !p.is_view {
+        return Ok(outputs.into_iter().map(|y| lift(level, y)).collect());
     }
-    Ok(outputs.into_iter().map(|y| lift(level, y)).collect())
-}
-
-/// Batched results of a view: each shares the memory of what the input looks like, as it would outside of the mapping.
-fn views(level: u64, p: &'static Primitive, inputs: &[Operand<'_>], outputs: Outputs, attrs: &dyn AttrSet) -> Result<Outputs> {
-    let plain: SmallVec<[Option<Variable>; 3]> = inputs.iter().map(|i| i.variable().map(|v| v.array().clone().into())).collect();
-    let operands: SmallVec<[Operand<'_>; 3]> = inputs.iter().zip(&plain).map(|(i, v)| v.as_ref().map_or(*i, Operand::Variable)).collect();
-    let examples = apply_all(p, &operands, attrs)?;
     let lifted = |(value, example): (Variable, Variable)| Variable::lifted(example.into_array(), Lifted { level, run, value, kind: Lift::Batched });
-    Ok(outputs.into_iter().zip(examples).map(lifted).collect())
+    Ok(outputs.into_iter().zip(views(p, inputs, attrs)?).map(lifted).collect())
 }
 
 /// A mapped operand of an elementwise primitive with axes of size one behind its batch axis, so that all have one rank.

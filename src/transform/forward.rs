@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::{Function, check_active, end_level, fresh_level};
+use super::{Function, check_active, end_level, fresh_level, views};
 use crate::array::{Array, Scalar};
 use crate::error::{Error, Result, show_shape};
 use crate::ops;
@@ -78,7 +78,12 @@ fn run(level: u64, p: &'static Primitive, inputs: &[Operand<'_>], attrs: &dyn At
     let ctx = JvpContext { primitive: p, inputs: &below, tangents: &tangents, outputs: &outputs, attrs };
     let tangents = tangents_of(p, &ctx)?;
     let mut tangents = tangents.into_iter();
-    Ok(outputs.into_iter().map(|y| if y.dtype().is_float() { lift(level, y, tangents.next()) } else { y }).collect())
+    let lifted = outputs.into_iter().map(|y| if y.dtype().is_float() { lift(level, y, tangents.next()) } else { y });
+    if !p.is_view {
+        return Ok(lifted.collect());
+    }
+    let seen = |(y, example): (Variable, Variable)| Variable::with_edge(example.into_array(), y.edge().clone());
+    Ok(lifted.zip(views(p, inputs, attrs)?).map(seen).collect())
 }
 
 /// An operand without its tangent of this level.

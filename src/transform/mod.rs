@@ -12,13 +12,26 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use batching::{Randomness, batched, drawn, drawn_shape, enter, is_mapping, leave, mapping_size, unbatched, vmap};
 pub use forward::{dual, jvp, split};
-pub use reverse::{begin, end, grad, pull, vjp};
+pub use reverse::{begin, end, grad, plain_roots, pull, vjp};
+
+use smallvec::SmallVec;
 
 use crate::error::{Error, Result};
-use crate::tape::Variable;
+use crate::tape::{AttrSet, Operand, Outputs, Primitive, Variable, apply_all};
 
 /// A function of arrays.
 pub type Function<'f> = &'f dyn Fn(&[Variable]) -> Result<Vec<Variable>>;
+
+/// What the results of a view look like: each shares the memory of what the input looks like, so that a handle of it is a view
+/// inside of a transformation, too.
+///
+/// # Errors
+/// Those of the primitive.
+fn views(p: &'static Primitive, inputs: &[Operand<'_>], attrs: &dyn AttrSet) -> Result<Outputs> {
+    let plain: SmallVec<[Option<Variable>; 3]> = inputs.iter().map(|i| i.variable().map(|v| v.array().clone().into())).collect();
+    let operands: SmallVec<[Operand<'_>; 3]> = inputs.iter().zip(&plain).map(|(i, v)| v.as_ref().map_or(*i, Operand::Variable)).collect();
+    apply_all(p, &operands, attrs)
+}
 
 /// The levels of the transformations that run now. A value that is used after its own has ended was leaked.
 static ACTIVE_LEVELS: std::sync::Mutex<std::collections::BTreeSet<u64>> = std::sync::Mutex::new(std::collections::BTreeSet::new());

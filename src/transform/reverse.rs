@@ -53,6 +53,16 @@ pub fn begin(inputs: &[Variable]) -> Result<(Vec<Variable>, Vec<Variable>)> {
     Ok((wrapped, roots))
 }
 
+/// The same plain values at places of their own on the tape, as [`begin`] makes them, whatever mapping is active.
+///
+/// # Errors
+/// Those of recording.
+pub fn plain_roots(inputs: &[Variable]) -> Result<Vec<Variable>> {
+    let outer = tape::is_recording();
+    let _recording = tape::recording(true);
+    inputs.iter().map(|x| root(x, outer)).collect()
+}
+
 /// The gradients of Σ ⟨cotangent, output⟩ by the roots. They are recorded when recording is on and something other than the
 /// roots is tracked. The graph is kept for another call when `retain`.
 ///

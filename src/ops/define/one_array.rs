@@ -52,6 +52,10 @@ pub trait Unary: 'static {
         x
     }
     /// The tape's view of it.
+    /// The same of integers, which has no derivative.
+    const OF_INTEGERS: &'static Primitive =
+        &Primitive { name: Self::NAME, eval: eval_integers::<Self>, batch: Batch::Elementwise, ..Primitive::BASE };
+    /// The primitive.
     const PRIMITIVE: &'static Primitive = &Primitive {
         name: Self::NAME,
         eval: eval_unary::<Self>,
@@ -143,11 +147,23 @@ pub fn apply_unary<U: Unary + ?Sized>(x: &Variable, p: [f64; 2]) -> Result<Varia
         if dtype == DType::Bool && !U::BOOLS {
             return Err(Error::dtype(U::NAME, dtype, "numbers; astype(int64) the operand, or use ~ for the opposite truth value"));
         }
-        let out = dispatch!(integer dtype, T => blocks::map([Input::from(x.array())], x.shape(), |[x]: [T; 1]| U::integer(x, p)),
-            else return apply_unary::<U>(&astype(x, DType::U8)?, p).and_then(|y| astype(&y, DType::Bool)));
-        return Ok(out.into());
+        if dtype == DType::Bool {
+            return apply_unary::<U>(&astype(x, DType::U8)?, p).and_then(|y| astype(&y, DType::Bool));
+        }
+        return apply(U::OF_INTEGERS, &[x.into(), p[0].into(), p[1].into()], &());
     }
     apply_unary::<U>(&astype(x, default_float())?, p)
+}
+
+/// Evaluates integers.
+fn eval_integers<U: Unary + ?Sized>(call: &mut Call<'_>) -> Result<()> {
+    let x = call.array(0);
+    let number = |i: usize| if let Operand::Scalar(s) = call.input(i) { s.as_f64() } else { 0.0 };
+    let p = [number(1), number(2)];
+    let out = dispatch!(integer x.dtype(), T => blocks::map([Input::from(x)], x.shape(), |[x]: [T; 1]| U::integer(x, p)),
+        else return Err(Error::dtype(U::NAME, x.dtype(), "integers")));
+    call.give(out);
+    Ok(())
 }
 
 #[inline(always)]

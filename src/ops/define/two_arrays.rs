@@ -64,6 +64,10 @@ pub trait Binary: 'static {
         Ok(())
     }
     /// The tape's view of it.
+    /// The same of integers and bools, which has no derivative.
+    const OF_INTEGERS: &'static Primitive =
+        &Primitive { name: Self::NAME, eval: eval_integers::<Self>, batch: Batch::Elementwise, ..Primitive::BASE };
+    /// The primitive.
     const PRIMITIVE: &'static Primitive = &Primitive {
         name: Self::NAME,
         eval: eval_binary::<Self>,
@@ -195,23 +199,35 @@ pub fn apply_binary<B: Binary + ?Sized>(a: Operand<'_>, b: Operand<'_>) -> Resul
             };
         }
         let (a, b) = (cast(a, dtype)?, cast(b, dtype)?);
-        return Ok(blocks::map([input(&a), input(&b)], &shape, |[x, y]: [bool; 2]| B::boolean(x, y)).into());
+        return apply(B::OF_INTEGERS, &[a.operand(), b.operand()], &());
     }
     if !B::INTEGERS {
         return float_binary::<B>(a, b, default_float(), &shape);
     }
     B::check_integers(&a, &b)?;
     let (a, b) = (cast(a, dtype)?, cast(b, dtype)?);
-    let inputs = [input(&a), input(&b)];
-    for i in &inputs {
+    for i in [input(&a), input(&b)] {
         if let Input::Scalar(s) = i {
             s.check(B::NAME, dtype)?;
         }
     }
-    Ok(dispatch!(integer dtype, T => {
-        blocks::map(inputs, &shape, |[x, y]: [T; 2]| B::integer(x, y))
-    }, else unreachable!("bool and float were handled"))
-    .into())
+    apply(B::OF_INTEGERS, &[a.operand(), b.operand()], &())
+}
+
+/// Evaluates integers and bools.
+fn eval_integers<B: Binary + ?Sized>(call: &mut Call<'_>) -> Result<()> {
+    let shape = |i: usize| call.input(i).variable().map_or(&[][..], Variable::shape);
+    let out_shape = broadcast_shapes(shape(0), shape(1)).ok_or_else(|| Error::broadcast(B::NAME, shape(0), shape(1)))?;
+    let input = |i: usize| match call.input(i) {
+        Operand::Variable(v) => Input::Array(v.array()),
+        Operand::Scalar(s) => Input::Scalar(s),
+    };
+    let dtype = (0..2).find_map(|i| call.input(i).variable().map(Variable::dtype)).unwrap_or(DType::I64);
+    let inputs = [input(0), input(1)];
+    let out = dispatch!(integer dtype, T => blocks::map(inputs, &out_shape, |[x, y]: [T; 2]| B::integer(x, y)),
+        else blocks::map(inputs, &out_shape, |[x, y]: [bool; 2]| B::boolean(x, y)));
+    call.give(out);
+    Ok(())
 }
 
 pub(super) fn input<'a>(o: &'a Cast<'_>) -> Input<'a> {
