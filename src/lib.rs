@@ -6,17 +6,20 @@
 //! | room | what it knows |
 //! |---|---|
 //! | [`python`](self) | the Python module (feature `python`): conversions and bindings, no arithmetic |
-//! | [`registry`] | every operation, a line a family |
+//! | [`transform`] | forward mode and batching, at the gate, while a function runs: no primitive by name |
+//! | [`registry`] | every operation and every primitive, a line a family |
 //! | [`loss`], [`optim`] | losses, and whole-step fused updates of parameters |
-//! | [`ops`] | one block an operation: forward, gradient rule, doc, samples |
-//! | [`tape`] | [`Variable`](tape::Variable), the arena of nodes, the backward engine: no operation by name |
+//! | [`ops`] | one block an operation: evaluation, gradient, tangent, batch, doc, samples |
+//! | [`tape`] | [`Variable`](tape::Variable), [`Primitive`](tape::Primitive) and [`apply`](tape::apply), the arena of nodes, the backward pass: no operation by name |
 //! | [`kernel`] | loops over slices: SIMD, threads, matrix products: no differentiation |
 //! | [`array`](mod@array) | shapes, strides, dtypes, storage, the buffer pool: no arithmetic |
 //! | [`error`], [`lock`] | what every room may name |
 //!
 //! # One backward pass
-//! 1. `ops::multiply(&x, &w)` checks shapes, and a kernel writes the product into a pooled buffer.
-//! 2. [`tape::record`], the only gate to the tape, appends a node: the operation, its inputs' places, what its rule needs.
+//! 1. `ops::multiply(&x, &w)` checks shapes and calls [`tape::apply`], the only gate, with the primitive `multiply`. Its evaluation
+//!    writes the product into a pooled buffer.
+//! 2. If an input is tracked, the gate appends a node: the primitive, its inputs' places, its attributes, and what its rule reads.
+//!    If an input is dual or batched, its transformation runs the primitive instead.
 //! 3. [`tape::backward`] marks from the root what it reaches; ids are in topological order, so nothing is sorted.
 //! 4. From the newest node to the oldest, the operation's rule turns the cotangent into its inputs' gradients.
 //! 5. An elementwise rule is one fused SIMD loop, in the cotangent's own buffer when nobody else holds it, or added to what

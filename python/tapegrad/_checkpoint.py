@@ -75,21 +75,28 @@ class _Run:
 
     def pull(self, values: Sequence[Variable], grads: Sequence[Any]) -> list[Any]:
         """The gradients of the arguments and of what the function closes over: it runs again."""
+        if _core.is_grad_enabled():
+            # The gradient is recorded as a checkpoint of its own: so the arguments are cut off from what they were made of,
+            # which may depend on what the function closes over, too.
+            return list(_Run(self.gradients, (list(values), list(grads)), {}).forward())
+        floating = _core._plain_roots([v for v in values if v.dtype.is_floating_point])
+        return self.gradients(self._fill(values, floating), grads, create_graph=False)
+
+    def gradients(self, values: Sequence[Variable], grads: Sequence[Any], create_graph: bool = True) -> list[Any]:
+        """The gradients at ``values``, which are places of their own on the tape."""
         generator = _core.manual_seed.__self__
         now = generator.get_state()
         generator.set_state(self.state)
         try:
-            roots = _core._plain_roots([v for v in values if v.dtype.is_floating_point])
             with enable_grad():
-                results = [y for y in self.call(self._fill(values, roots)) if isinstance(y, Variable)]
+                results = [y for y in self.call(values) if isinstance(y, Variable)]
         finally:
             generator.set_state(now)
         pairs = [(y, g) for y, g in zip(results, grads, strict=True) if g is not None and y.requires_grad]
-        sources = [*roots, *self.outside]
+        sources = [*(v for v in values if v.dtype.is_floating_point), *self.outside]
         if not pairs or not sources:
             return [None] * (len(values) + len(self.outside))
-        again = _core.is_grad_enabled()
-        found = list(_core.grad([y for y, _ in pairs], sources, [g for _, g in pairs], again, again, True))
+        found = list(_core.grad([y for y, _ in pairs], sources, [g for _, g in pairs], create_graph, create_graph, True))
         own = [found.pop(0) if v.dtype.is_floating_point else None for v in values]
         return own + found
 
