@@ -20,7 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from . import nn, optim, random, testing
+    from . import func, nn, optim, random, testing
     from ._checkpoint import checkpoint
     from ._custom import custom_jvp, custom_vjp
     from ._threads import num_threads
@@ -49,6 +49,7 @@ __all__ = [
     "custom_vjp",
     "e",
     "enable_grad",
+    "func",
     "grad",
     "hessian",
     "hvp",
@@ -91,7 +92,7 @@ for _name in _INNER.split():
     globals().pop(_name, None)
 __all__ = sorted({name for name in __all__ if not name.startswith("_") or name == "__version__"})  # noqa: PLE0605
 
-_LAZY_MODULES = ("nn", "optim", "random", "tape", "testing")
+_LAZY_MODULES = ("func", "nn", "optim", "random", "tape", "testing")
 _TRANSFORMS = "grad hessian hvp jacfwd jacobian jacrev jvp linearize stop_gradient value_and_grad vjp vmap".split()
 _LAZY_NAMES = {"Tape": "tape", "num_threads": "_threads", "checkpoint": "_checkpoint", "custom_jvp": "_custom", "custom_vjp": "_custom"}
 _LAZY_NAMES |= dict.fromkeys(_TRANSFORMS, "_transforms")

@@ -427,6 +427,22 @@ def test_checkpoint_with_modules_and_sequential() -> None:
         np.testing.assert_array_equal(p.grad.numpy(), e)
 
 
+def test_batched_gradients_and_other_names() -> None:
+    x = tg.Variable(X, requires_grad=True)
+    y = tg.tanh(tg.asarray(W) @ x)
+    (jacobian,) = tg.autograd.grad(y, x, tg.eye(3, dtype=F64), retain_graph=True, is_grads_batched=True)
+    np.testing.assert_allclose(jacobian.numpy(), tg.jacrev(lambda x: tg.tanh(tg.asarray(W) @ x))(tg.asarray(X)).numpy())
+    with pytest.raises(ValueError, match="is_grads_batched"):
+        tg.autograd.grad(y, x, is_grads_batched=True)
+    (first,) = tg.autograd.grad(y, x, tg.eye(3, dtype=F64), is_grads_batched=True)
+    assert first.shape == (3, 3)
+    with pytest.raises(tg.FreedError):
+        tg.sum(y).backward()
+    g, value = tg.func.grad_and_value(lambda x: tg.sum(x * x))(v(1.0, 2.0))
+    assert (g.tolist(), value.item()) == ([2.0, 4.0], 5.0)
+    assert tg.autograd.checkpoint is tg.checkpoint
+
+
 # ---- refusals ----
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+    from .._checkpoint import checkpoint
     from .gradcheck import gradcheck, gradgradcheck
     from .report import GradcheckError, GradcheckReport, Mismatch
 
@@ -25,6 +26,7 @@ __all__ = [
     "GradcheckReport",
     "Mismatch",
     "backward",
+    "checkpoint",
     "detect_anomaly",
     "enable_grad",
     "grad",
@@ -37,10 +39,15 @@ __all__ = [
 ]
 
 _LAZY = {"gradcheck": "gradcheck", "gradgradcheck": "gradcheck"}
+_OUTSIDE = {"checkpoint": "_checkpoint"}
 _LAZY |= dict.fromkeys(("GradcheckError", "GradcheckReport", "Mismatch"), "report")
 
 
 def __getattr__(name: str) -> Any:
+    if name in _OUTSIDE:
+        from importlib import import_module
+
+        return getattr(import_module(f"tapegrad.{_OUTSIDE[name]}"), name)
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
@@ -65,6 +72,18 @@ def _seeds(what: str, outputs: list[Variable], grads: Any) -> list[Any]:
     if len(seeds) != len(outputs):
         raise ValueError(f"{what}: {len(seeds)} gradients for {len(outputs)} outputs")
     return seeds
+
+
+def _batched_grad(roots: Any, inputs: Any, seeds: Any, retain: bool, create_graph: bool, allow_unused: bool) -> tuple[Any, ...]:
+    from .._transforms import vmap
+
+    if any(s is None for s in seeds):
+        raise ValueError("grad: is_grads_batched needs a gradient for each output in grad_outputs")
+    pull = vmap(lambda *g: _core.grad(roots, inputs, list(g), True, create_graph, allow_unused))
+    found = pull(*seeds)
+    if not retain:
+        _core.grad(roots, inputs, [_core.zeros_like(y) for y in roots], False, False, True)
+    return tuple(found)
 
 
 def backward(
@@ -100,11 +119,13 @@ def grad(
     retain_graph: bool | None = None,
     create_graph: bool = False,
     allow_unused: bool = False,
+    is_grads_batched: bool = False,
 ) -> tuple[Any, ...]:
     """The gradients of the sum of ``outputs`` with respect to ``inputs``, as a tuple; no ``.grad`` changes.
 
     With ``create_graph`` they can be differentiated again. An input that the outputs do not depend on raises, or is
-    ``None`` with ``allow_unused``.
+    ``None`` with ``allow_unused``. With ``is_grads_batched`` the first axis of each gradient in ``grad_outputs`` is a batch: one
+    pass gives the gradients for all of them, with that axis in front.
 
     >>> x = tg.Variable(3.0, requires_grad=True)
     >>> (first,) = tg.autograd.grad(x**3, x, create_graph=True)
@@ -115,4 +136,6 @@ def grad(
     roots = _list(outputs)
     retain = create_graph if retain_graph is None else retain_graph
     seeds = _seeds("grad", roots, grad_outputs)
+    if is_grads_batched:
+        return _batched_grad(roots, _list(inputs), seeds, retain, create_graph, allow_unused)
     return tuple(_core.grad(roots, _list(inputs), seeds, retain, create_graph, allow_unused))
