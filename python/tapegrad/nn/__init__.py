@@ -8,6 +8,7 @@ from .activation import (
     ELU,
     GELU,
     GLU,
+    SELU,
     Hardshrink,
     Hardsigmoid,
     Hardswish,
@@ -17,12 +18,11 @@ from .activation import (
     LogSoftmax,
     Mish,
     PReLU,
-    RReLU,
     ReLU,
     ReLU6,
-    SELU,
-    SiLU,
+    RReLU,
     Sigmoid,
+    SiLU,
     Softmax,
     Softmax2d,
     Softmin,
@@ -60,6 +60,10 @@ from .embedding import (
     Embedding,
     EmbeddingBag,
 )
+from .lazy import (
+    LazyLinear,
+    LazyModuleMixin,
+)
 from .linear import (
     Bilinear,
     Flatten,
@@ -78,8 +82,8 @@ from .loss import (
     HuberLoss,
     KLDivLoss,
     L1Loss,
-    MSELoss,
     MarginRankingLoss,
+    MSELoss,
     MultiLabelMarginLoss,
     MultiLabelSoftMarginLoss,
     MultiMarginLoss,
@@ -89,6 +93,9 @@ from .loss import (
     SoftMarginLoss,
     TripletMarginLoss,
     TripletMarginWithDistanceLoss,
+)
+from .module import (
+    Module,
 )
 from .normalization import (
     BatchNorm1d,
@@ -103,14 +110,26 @@ from .normalization import (
     RMSNorm,
     SyncBatchNorm,
 )
+from .parameter import (
+    Buffer,
+    Parameter,
+    UninitializedBuffer,
+    UninitializedParameter,
+)
 from .recurrent import (
     GRU,
-    GRUCell,
     LSTM,
-    LSTMCell,
     RNN,
+    GRUCell,
+    LSTMCell,
     RNNBase,
     RNNCell,
+)
+from .state import (
+    StateDictError,
+)
+from .summary import (
+    summary,
 )
 from .transformer import (
     Transformer,
@@ -119,30 +138,19 @@ from .transformer import (
     TransformerEncoder,
     TransformerEncoderLayer,
 )
-from .lazy import (
-    LazyLinear,
-    LazyModuleMixin,
-)
-from .module import (
-    Module,
-)
-from .parameter import (
-    Buffer,
-    Parameter,
-    UninitializedBuffer,
-    UninitializedParameter,
-)
-from .state import (
-    StateDictError,
-)
-from .summary import (
-    summary,
-)
 from .utils.stateless import (
     functional_call,
 )
 
 __all__ = [
+    "CELU",
+    "ELU",
+    "GELU",
+    "GLU",
+    "GRU",
+    "LSTM",
+    "RNN",
+    "SELU",
     "AlphaDropout",
     "BCELoss",
     "BCEWithLogitsLoss",
@@ -151,7 +159,6 @@ __all__ = [
     "BatchNorm3d",
     "Bilinear",
     "Buffer",
-    "CELU",
     "CosineEmbeddingLoss",
     "CosineSimilarity",
     "CrossEntropyLoss",
@@ -159,15 +166,11 @@ __all__ = [
     "Dropout1d",
     "Dropout2d",
     "Dropout3d",
-    "ELU",
     "Embedding",
     "EmbeddingBag",
     "FeatureAlphaDropout",
     "Flatten",
     "FocalLoss",
-    "GELU",
-    "GLU",
-    "GRU",
     "GRUCell",
     "GaussianNLLLoss",
     "GroupNorm",
@@ -183,7 +186,6 @@ __all__ = [
     "InstanceNorm3d",
     "KLDivLoss",
     "L1Loss",
-    "LSTM",
     "LSTMCell",
     "LayerNorm",
     "LazyLinear",
@@ -211,13 +213,11 @@ __all__ = [
     "ParameterList",
     "PoissonNLLLoss",
     "RMSNorm",
-    "RNN",
     "RNNBase",
     "RNNCell",
     "RReLU",
     "ReLU",
     "ReLU6",
-    "SELU",
     "Sequential",
     "SiLU",
     "Sigmoid",

@@ -9,7 +9,7 @@ from . import functional as F
 from . import init
 from .device import check_device
 from .functional.attention import attend
-from .linear import Linear
+from .linear import NonDynamicallyQuantizableLinear
 from .module import Module
 from .parameter import Parameter
 
@@ -67,7 +67,7 @@ class MultiheadAttention(Module):
             self.register_parameter(f"{name}_proj_weight", None if same else new(embed_dim, size))
         self.register_parameter("in_proj_weight", new(3 * embed_dim, embed_dim) if same else None)
         self.register_parameter("in_proj_bias", new(3 * embed_dim) if bias else None)
-        self.out_proj = Linear(embed_dim, embed_dim, bias, dtype=dtype)
+        self.out_proj = NonDynamicallyQuantizableLinear(embed_dim, embed_dim, bias, dtype=dtype)
         for name in ("bias_k", "bias_v"):
             self.register_parameter(name, new(1, 1, embed_dim) if add_bias_kv else None)
         self._reset_parameters()
@@ -157,9 +157,7 @@ class MultiheadAttention(Module):
         split = _core.reshape(x, (x.shape[0], x.shape[1], self.num_heads, self.head_dim))
         return _core.permute_dims(split, (0, 2, 1, 3))
 
-    def _mask(
-        self, padding: Any, mask: Any, batch: int, lengths: tuple[int, int], k: Variable
-    ) -> Variable | None:
+    def _mask(self, padding: Any, mask: Any, batch: int, lengths: tuple[int, int], k: Variable) -> Variable | None:
         """Both masks as one that is added, of a shape that broadcasts to (batch, heads, queries, keys)."""
         total = None
         if mask is not None:
@@ -176,7 +174,9 @@ class MultiheadAttention(Module):
             given = _core.asarray(padding)
             given = _core.expand_dims(given, 0) if given.ndim == 1 else given
             if given.shape != (batch, lengths[1]):
-                raise _core.ShapeError(f"MultiheadAttention: key_padding_mask has shape {given.shape}, expected {(batch, lengths[1])}")
+                raise _core.ShapeError(
+                    f"MultiheadAttention: key_padding_mask has shape {given.shape}, expected {(batch, lengths[1])}"
+                )
             added = _core.reshape(_added(given, k.dtype), (batch, 1, 1, lengths[1]))
             total = added if total is None else total + added
         if total is not None and k.shape[1] > lengths[1]:

@@ -185,7 +185,7 @@ class Sequential(_Numbered):
     def __mul__(self, times: int) -> Self:
         if not isinstance(times, int) or times < 1:
             raise ValueError(f"Sequential: it is repeated a whole number of times, at least once, not {times!r}")
-        new = self + []
+        new = self[:]
         for _ in range(times - 1):
             new.extend(self)
         return new

@@ -149,9 +149,7 @@ class EmbeddingBag(_Table):
         self.scale_grad_by_freq, self.sparse = scale_grad_by_freq, sparse
         self.mode, self.include_last_offset = mode, include_last_offset
 
-    def forward(
-        self, input: Variable, offsets: Variable | None = None, per_sample_weights: Variable | None = None
-    ) -> Variable:
+    def forward(self, input: Variable, offsets: Variable | None = None, per_sample_weights: Variable | None = None) -> Variable:
         """Computes the output."""
         return F.embedding_bag(
             input, self.weight, offsets, self.max_norm, self.norm_type, self.scale_grad_by_freq, self.mode, self.sparse,
@@ -176,14 +174,13 @@ class EmbeddingBag(_Table):
         if value.ndim != 2:
             raise _core.ShapeError(f"EmbeddingBag.from_pretrained: embeddings must have 2 dimensions, not shape {value.shape}")
         rows, columns = value.shape
-        made = cls(
-            rows, columns, max_norm, norm_type, scale_grad_by_freq, mode, sparse, value, include_last_offset, padding_idx
-        )
+        made = cls(rows, columns, max_norm, norm_type, scale_grad_by_freq, mode, sparse, value, include_last_offset, padding_idx)
         made.weight.requires_grad_(not freeze)
         return made
 
     def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, mode={self.mode!r}"
+        first, *rest = super().extra_repr().split(", padding_idx=")
+        return ", padding_idx=".join([f"{first}, mode={self.mode!r}", *rest])
 
 
 __all__ = ["Embedding", "EmbeddingBag"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from itertools import count
 
-from ..autograd import Function, is_grad_enabled
 from .._core import Variable
+from ..autograd import Function, is_grad_enabled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -152,7 +152,14 @@ class CrossEntropyLoss(_Loss):
 
     def forward(self, input: Variable, target: Variable) -> Variable:
         """The loss."""
-        return F.cross_entropy(input, target, weight=self.weight, ignore_index=self.ignore_index, label_smoothing=self.label_smoothing, reduction=self.reduction)
+        return F.cross_entropy(
+            input,
+            target,
+            weight=self.weight,
+            ignore_index=self.ignore_index,
+            label_smoothing=self.label_smoothing,
+            reduction=self.reduction,
+        )
 
 
 class NLLLoss(_Loss):
@@ -221,7 +228,9 @@ class BCEWithLogitsLoss(_Loss):
 
     def forward(self, input: Variable, target: Variable) -> Variable:
         """The loss."""
-        return F.binary_cross_entropy_with_logits(input, target, weight=self.weight, pos_weight=self.pos_weight, reduction=self.reduction)
+        return F.binary_cross_entropy_with_logits(
+            input, target, weight=self.weight, pos_weight=self.pos_weight, reduction=self.reduction
+        )
 
 
 class KLDivLoss(_Loss):
@@ -430,7 +439,9 @@ class TripletMarginLoss(_Loss):
 
     def forward(self, anchor: Variable, positive: Variable, negative: Variable) -> Variable:
         """The loss."""
-        return F.triplet_margin_loss(anchor, positive, negative, margin=self.margin, p=self.p, eps=self.eps, swap=self.swap, reduction=self.reduction)
+        return F.triplet_margin_loss(
+            anchor, positive, negative, margin=self.margin, p=self.p, eps=self.eps, swap=self.swap, reduction=self.reduction
+        )
 
 
 class TripletMarginWithDistanceLoss(_Loss):

@@ -53,6 +53,12 @@ class Module:
     _state_dict_pre_hooks: Mapping[int, Hook] = {}
     _load_state_dict_pre_hooks: Mapping[int, Hook] = {}
     _load_state_dict_post_hooks: Mapping[int, Hook] = {}
+    #: Names of attributes that hooks compute before each forward: copies and pickles take their values without a graph.
+    _computed: tuple[str, ...] = ()
+
+    if TYPE_CHECKING:
+        # Parts may be registered under any name.
+        def __getattr__(self, name: str) -> Any: ...
 
     def __init__(self) -> None:
         pass
@@ -98,7 +104,9 @@ class Module:
                 )
         elif kind == MODULE or isinstance(old, Module):
             if value is not None:
-                raise TypeError(f"{type(self).__name__}.{name} is a Module and takes a Module or None, not a {type(value).__name__}")
+                raise TypeError(
+                    f"{type(self).__name__}.{name} is a Module and takes a Module or None, not a {type(value).__name__}"
+                )
             self._mark(name, MODULE)
 
     def __delattr__(self, name: str) -> None:
@@ -409,6 +417,10 @@ class Module:
         return self.to("cuda" if device is None else device)
 
     # State
+
+    def __getstate__(self) -> dict[str, Any]:
+        own = self.__dict__
+        return {**own, **{name: own[name].detach() for name in self._computed if name in own}} if self._computed else own
 
     def state_dict(
         self, destination: dict[str, Any] | None = None, *, prefix: str = "", keep_vars: bool = False

@@ -38,6 +38,7 @@ class _ChannelNorm(Module):
         track_running_stats: bool,
         device: Any,
         dtype: Any,
+        bias: bool,
     ) -> None:
         super().__init__()
         name = type(self).__name__
@@ -46,8 +47,8 @@ class _ChannelNorm(Module):
         self.eps = _core._number(name, "eps", eps)
         self.momentum = _core._number(name, "momentum", momentum)
         self.affine, self.track_running_stats = affine, track_running_stats
-        for part in ("weight", "bias"):
-            self.register_parameter(part, Parameter(_core.zeros((num_features,), dtype=dtype)) if affine else None)
+        for part, given in {"weight": affine, "bias": affine and bias}.items():
+            self.register_parameter(part, Parameter(_core.zeros((num_features,), dtype=dtype)) if given else None)
         tracked = track_running_stats
         self.register_buffer("running_mean", _core.zeros((num_features,), dtype=dtype) if tracked else None)
         self.register_buffer("running_var", _core.ones((num_features,), dtype=dtype) if tracked else None)
@@ -64,8 +65,9 @@ class _ChannelNorm(Module):
     def reset_parameters(self) -> None:
         """Makes weights 1 and biases 0, and the running statistics new."""
         self.reset_running_stats()
-        if self.weight is not None and self.bias is not None:
+        if self.weight is not None:
             init.ones_(self.weight)
+        if self.bias is not None:
             init.zeros_(self.bias)
 
     def _check(self, input: Variable) -> None:
@@ -84,7 +86,7 @@ class _ChannelNorm(Module):
     def extra_repr(self) -> str:
         return (
             f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
-            f"track_running_stats={self.track_running_stats}"
+            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
         )
 
 
@@ -100,8 +102,10 @@ class _BatchNorm(_ChannelNorm):
         track_running_stats: bool = True,
         device: Any = None,
         dtype: Any = None,
+        *,
+        bias: bool = True,
     ) -> None:
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias)
 
     def forward(self, input: Variable) -> Variable:
         """Computes the output; in training it moves the running statistics."""
@@ -168,21 +172,23 @@ class _InstanceNorm(_ChannelNorm):
         track_running_stats: bool = False,
         device: Any = None,
         dtype: Any = None,
+        *,
+        bias: bool = True,
     ) -> None:
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias)
 
     def forward(self, input: Variable) -> Variable:
         """Computes the output; in training it moves the running statistics, where there are some."""
         self._check(input)
         single = input.ndim == self.ranks[0]
         if input.shape[0 if single else 1] != self.num_features and self.affine:
-            raise _core.ShapeError(f"{type(self).__name__}: expected {self.num_features} channels, the input has shape {input.shape}")
+            raise _core.ShapeError(
+                f"{type(self).__name__}: expected {self.num_features} channels, the input has shape {input.shape}"
+            )
         x = _core.expand_dims(input, 0) if single else input
         of_input = self.training or not self.track_running_stats
         momentum = 0.0 if self.momentum is None else self.momentum
-        out = F.instance_norm(
-            x, self.running_mean, self.running_var, self.weight, self.bias, of_input, momentum, self.eps
-        )
+        out = F.instance_norm(x, self.running_mean, self.running_var, self.weight, self.bias, of_input, momentum, self.eps)
         return _core.squeeze(out, 0) if single else out
 
 
@@ -261,7 +267,8 @@ class LayerNorm(Module):
         return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
-        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+        affine = f"elementwise_affine={self.elementwise_affine}, bias={self.bias is not None}"
+        return f"{self.normalized_shape}, eps={self.eps}, {affine}"
 
 
 class RMSNorm(Module):
@@ -321,6 +328,8 @@ class GroupNorm(Module):
         affine: bool = True,
         device: Any = None,
         dtype: Any = None,
+        *,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         check_device("GroupNorm", device)
@@ -328,14 +337,15 @@ class GroupNorm(Module):
             raise ValueError(f"GroupNorm: {num_channels} channels cannot be divided into {num_groups} groups")
         self.num_groups, self.num_channels, self.affine = num_groups, num_channels, affine
         self.eps = _core._number("GroupNorm", "eps", eps)
-        for part in ("weight", "bias"):
-            self.register_parameter(part, Parameter(_core.zeros((num_channels,), dtype=dtype)) if affine else None)
+        for part, given in {"weight": affine, "bias": affine and bias}.items():
+            self.register_parameter(part, Parameter(_core.zeros((num_channels,), dtype=dtype)) if given else None)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Makes weights 1 and biases 0."""
-        if self.weight is not None and self.bias is not None:
+        if self.weight is not None:
             init.ones_(self.weight)
+        if self.bias is not None:
             init.zeros_(self.bias)
 
     def forward(self, input: Variable) -> Variable:
@@ -343,7 +353,7 @@ class GroupNorm(Module):
         return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
-        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
+        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, bias={self.bias is not None}"
 
 
 class LocalResponseNorm(Module):

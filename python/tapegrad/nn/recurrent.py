@@ -241,7 +241,9 @@ class RNNBase(Module):
             return self._run_packed(input, hx)
         name = type(self).__name__
         if input.ndim not in (2, 3) or input.shape[-1] != self.input_size:
-            raise _core.ShapeError(f"{name}: the input must have 3 dimensions, or 2 without a batch, and {self.input_size} features; its shape is {input.shape}")
+            raise _core.ShapeError(
+                f"{name}: the input must have 3 dimensions, or 2 without a batch, and {self.input_size} features; its shape is {input.shape}"
+            )
         single = input.ndim == 2
         if single:
             x = _core.expand_dims(input, 1)
@@ -300,9 +302,7 @@ class RNNBase(Module):
             rows = outs[0] if len(outs) == 1 else _core.concat(outs, axis=1)
         return rows, tuple(_core.stack([state[i] for state in last]) for i in range(self.parts))
 
-    def _direction(
-        self, rows: Variable, counts: list[int], first: State, end: str, backwards: bool
-    ) -> tuple[Variable, State]:
+    def _direction(self, rows: Variable, counts: list[int], first: State, end: str, backwards: bool) -> tuple[Variable, State]:
         """Runs a layer in one direction. Sequences are sorted by length, so those of step t are the first ones."""
         weight_hh, bias_hh = getattr(self, f"weight_hh_{end}"), getattr(self, f"bias_hh_{end}", None)
         project = getattr(self, f"weight_hr_{end}", None)
@@ -432,9 +432,7 @@ class LSTM(RNNBase):
             "LSTM", input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size, device, dtype
         )
 
-    def forward(
-        self, input: Any, hx: tuple[Variable, Variable] | None = None
-    ) -> tuple[Any, tuple[Variable, Variable]]:
+    def forward(self, input: Any, hx: tuple[Variable, Variable] | None = None) -> tuple[Any, tuple[Variable, Variable]]:
         """Outputs and last states."""
         out, (h, c) = self._run(input, None if hx is None else tuple(hx))
         return out, (h, c)
@@ -460,9 +458,7 @@ class GRU(RNNBase):
         device: Any = None,
         dtype: Any = None,
     ) -> None:
-        super().__init__(
-            "GRU", input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, device, dtype
-        )
+        super().__init__("GRU", input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, device, dtype)
 
     def forward(self, input: Any, hx: Variable | None = None) -> tuple[Any, Variable]:
         """Outputs and last states."""

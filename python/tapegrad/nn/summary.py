@@ -41,9 +41,7 @@ class Summary:
             shape = "--" if row.output_shape is None else str(row.output_shape)
             table.append((label, shape, _number(row.parameters), _number(row.multiply_adds)))
         widths = [max(len(line[i]) for line in table) for i in range(4)]
-        lines = [
-            f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}  {d:>{widths[3]}}".rstrip() for a, b, c, d in table
-        ]
+        lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}  {d:>{widths[3]}}".rstrip() for a, b, c, d in table]
         rule = "-" * max(map(len, lines))
         totals = (
             f"Parameters: {self.total_params:,} ({self.trainable_params:,} trainable, {self.param_bytes:,} bytes)\n"

@@ -13,9 +13,7 @@ if TYPE_CHECKING:
 class Slots(MutableMapping[str, "Any"]):
     """The attributes of one kind of a module by name; writing to it writes to the module."""
 
-    def __init__(
-        self, owner: Any, pairs: Callable[[], Iterator[tuple[str, Any]]], put: Callable[[str, Any], None]
-    ) -> None:
+    def __init__(self, owner: Any, pairs: Callable[[], Iterator[tuple[str, Any]]], put: Callable[[str, Any], None]) -> None:
         self._owner, self._pairs, self._put = owner, pairs, put
 
     def __getitem__(self, name: str) -> Any:

@@ -6,7 +6,7 @@ import copy
 
 from .. import _core
 from .._core import Variable
-from .optimizer import Optimizer, loss_of
+from .optimizer import Optimizer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -564,6 +564,7 @@ class Lion(FusedOptimizer):
 
 __all__ = [
     "ASGD",
+    "SGD",
     "Adadelta",
     "Adagrad",
     "Adam",
@@ -574,5 +575,4 @@ __all__ = [
     "RAdam",
     "RMSprop",
     "Rprop",
-    "SGD",
 ]

@@ -53,6 +53,8 @@ class LBFGS(Optimizer):
         tolerance_change: float = 1e-9,
         history_size: int = 100,
         line_search_fn: str | None = None,
+        *,
+        maximize: bool = False,
     ) -> None:
         not_negative("LBFGS", lr=lr, tolerance_grad=tolerance_grad, tolerance_change=tolerance_change)
         if line_search_fn not in (None, "strong_wolfe"):
@@ -67,6 +69,7 @@ class LBFGS(Optimizer):
                 "tolerance_change": tolerance_change,
                 "history_size": history_size,
                 "line_search_fn": line_search_fn,
+                "maximize": maximize,
             },
         )
         if len(self.param_groups) != 1:
@@ -78,11 +81,13 @@ class LBFGS(Optimizer):
         return params
 
     def _gradient(self) -> Variable:
-        """All gradients as one vector; a missing one counts as zeros."""
+        """All gradients as one vector; a missing one counts as zeros. Climbing turns the sign."""
         parts = [
-            _core.zeros((p.size,), dtype=p.dtype) if p.grad is None else _core.reshape(p.grad.detach(), (-1,)) for p in self._params
+            _core.zeros((p.size,), dtype=p.dtype) if p.grad is None else _core.reshape(p.grad.detach(), (-1,))
+            for p in self._params
         ]
-        return _core.concat(parts, axis=0)
+        whole = _core.concat(parts, axis=0)
+        return -whole if self.param_groups[0]["maximize"] else whole
 
     def _move(self, direction: Variable, length: float) -> None:
         start = 0
@@ -104,8 +109,9 @@ class LBFGS(Optimizer):
 
     def _iterate(self, evaluate: Callable[[], Any]) -> Any:
         group, state = self.param_groups[0], self.state[self._params[0]]
+        sign = -1.0 if group["maximize"] else 1.0
         first = evaluate()
-        loss, evaluations = float(first), 1
+        loss, evaluations = sign * float(first), 1
         state["func_evals"] = state.get("func_evals", 0) + 1
         state.setdefault("n_iter", 0)
         gradient = self._gradient()
@@ -124,14 +130,16 @@ class LBFGS(Optimizer):
             if slope > -group["tolerance_change"]:
                 break
             if group["line_search_fn"] == "strong_wolfe":
-                loss, gradient, length, used = self._search(evaluate, length, direction, loss, gradient, slope)
+                search = self._search(lambda: sign * float(evaluate()), direction, loss, gradient, slope)
+                search.most = group["max_eval"] - evaluations
+                loss, gradient, length, used = search.run(length)
                 self._move(direction, length)
                 state["t"] = length
             else:
                 used = 0
                 self._move(direction, length)
                 if iteration != group["max_iter"]:
-                    loss, gradient, used = float(evaluate()), self._gradient(), 1
+                    loss, gradient, used = sign * float(evaluate()), self._gradient(), 1
             evaluations += used
             state["func_evals"] += used
             small = _most(gradient) <= group["tolerance_grad"] or _most(direction * length) <= group["tolerance_change"]
@@ -166,24 +174,19 @@ class LBFGS(Optimizer):
         return q
 
     def _search(
-        self,
-        evaluate: Callable[[], Any],
-        length: float,
-        direction: Variable,
-        loss: float,
-        gradient: Variable,
-        slope: float,
-    ) -> tuple[float, Variable, float, int]:
+        self, evaluate: Callable[[], float], direction: Variable, loss: float, gradient: Variable, slope: float
+    ) -> _Wolfe:
+        """A line search from where the parameters are."""
         start = [p.detach().clone() for p in self._params]
 
         def objective(t: float) -> tuple[float, Variable]:
             self._move(direction, t)
-            value, slopes = float(evaluate()), self._gradient()
+            value, slopes = evaluate(), self._gradient()
             for p, old in zip(self._params, start):
                 p.copy_(old)
             return value, slopes
 
-        return _Wolfe(objective, direction, loss, gradient, slope).run(length)
+        return _Wolfe(objective, direction, loss, gradient, slope)
 
 
 def _minimum_of_cubic(a: _Point, b: _Point, bounds: tuple[float, float] | None = None) -> float:
@@ -211,7 +214,9 @@ class _Point:
 class _Wolfe:
     """A line search for a step that fulfils the strong Wolfe conditions."""
 
-    c1, c2, tolerance, most = 1e-4, 0.9, 1e-9, 25
+    c1, c2, tolerance = 1e-4, 0.9, 1e-9
+    #: How often the interval is made smaller.
+    most: int = 25
 
     def __init__(self, objective: Objective, direction: Variable, loss: float, gradient: Variable, slope: float) -> None:
         self.objective, self.direction = objective, direction

@@ -312,9 +312,7 @@ class CosineAnnealingLR(LRScheduler):
 class CosineAnnealingWarmRestarts(LRScheduler):
     """From the first rate to ``eta_min`` along a cosine again and again: ``T_0`` epochs, then ``T_mult`` times as many."""
 
-    def __init__(
-        self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1
-    ) -> None:
+    def __init__(self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1) -> None:
         if T_0 <= 0 or not isinstance(T_0, int):
             raise ValueError(f"CosineAnnealingWarmRestarts: T_0 must be a positive int, not {T_0!r}")
         if T_mult < 1 or not isinstance(T_mult, int):
@@ -515,11 +513,9 @@ class OneCycleLR(LRScheduler):
         now = self.last_epoch
         if now > self.total_steps:
             raise ValueError(f"OneCycleLR: step {now} of {self.total_steps}: the cycle is over")
-        start = 0.0
-        for i, (end, *ends) in enumerate(self.phases):
-            if now <= end or i == len(self.phases) - 1:
-                break
-            start = end
+        number = next((i for i, phase in enumerate(self.phases) if now <= phase[0]), len(self.phases) - 1)
+        start = self.phases[number - 1][0] if number else 0.0
+        end, *ends = self.phases[number]
         share = (now - start) / (end - start) if end != start else 1.0
         rates = []
         for group in self.optimizer.param_groups:
@@ -651,7 +647,9 @@ class SequentialLR(LRScheduler):
             if scheduler.optimizer is not optimizer:
                 raise ValueError(f"SequentialLR: scheduler {i} belongs to another optimizer")
         if len(milestones) != len(schedulers) - 1:
-            raise ValueError(f"SequentialLR: {len(schedulers)} schedulers need {len(schedulers) - 1} milestones, not {len(milestones)}")
+            raise ValueError(
+                f"SequentialLR: {len(schedulers)} schedulers need {len(schedulers) - 1} milestones, not {len(milestones)}"
+            )
         self._schedulers, self._milestones = list(schedulers), list(milestones)
         self.last_epoch = last_epoch + 1
         # Every scheduler has set its first rate: all start again, and only the first one sets it.

@@ -136,9 +136,7 @@ class LARS(Optimizer):
         *,
         maximize: bool = False,
     ) -> None:
-        not_negative(
-            "LARS", lr=lr, momentum=momentum, weight_decay=weight_decay, trust_coefficient=trust_coefficient, eps=eps
-        )
+        not_negative("LARS", lr=lr, momentum=momentum, weight_decay=weight_decay, trust_coefficient=trust_coefficient, eps=eps)
         if nesterov and (momentum == 0 or dampening != 0):
             raise ValueError("LARS: nesterov needs a momentum above 0 and no dampening")
         defaults = {

@@ -6,8 +6,6 @@ from ... import _core
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from ..._core import Variable
 
 

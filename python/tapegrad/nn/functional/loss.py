@@ -213,7 +213,9 @@ def _rows(name: str, input: Any, target: Any, target_ndim: int) -> tuple[Variabl
         return _core.expand_dims(x, 0), _core.expand_dims(t, 0), True
     fits = x.ndim == 2 and t.ndim == target_ndim and t.shape == x.shape[:target_ndim]
     if not fits:
-        raise _core.ShapeError(f"{name}: input {x.shape} and target {t.shape} do not fit: expected (N, C) and (N{', C' * (target_ndim - 1)})")
+        raise _core.ShapeError(
+            f"{name}: input {x.shape} and target {t.shape} do not fit: expected (N, C) and (N{', C' * (target_ndim - 1)})"
+        )
     return x, t, False
 
 
@@ -293,7 +295,9 @@ def cosine_embedding_loss(
     a, b, t = floating(name, input1), floating(name, input2), _core.asarray(target)
     same_shape(name, "input1", a, "input2", b)
     if a.ndim not in (1, 2) or t.shape != a.shape[:-1]:
-        raise _core.ShapeError(f"{name}: inputs {a.shape} and target {t.shape} do not fit: expected (N, D) and (N), or (D) and ()")
+        raise _core.ShapeError(
+            f"{name}: inputs {a.shape} and target {t.shape} do not fit: expected (N, D) and (N), or (D) and ()"
+        )
     dot, aa, bb = (_core.sum(u * v, axis=-1) for u, v in ((a, b), (a, a), (b, b)))
     cosine = dot / _core.sqrt((aa + 1e-12) * (bb + 1e-12))
     near = _core.where(t == 1, 1.0 - cosine, 0.0)

@@ -12,9 +12,7 @@ if TYPE_CHECKING:
     from ..._core import Variable
 
 
-def get_total_norm(
-    tensors: Variable | Iterable[Variable], norm_type: float = 2.0, error_if_nonfinite: bool = False
-) -> Variable:
+def get_total_norm(tensors: Variable | Iterable[Variable], norm_type: float = 2.0, error_if_nonfinite: bool = False) -> Variable:
     """The norm of several arrays taken together as one vector.
 
     >>> tg.nn.utils.get_total_norm([tg.Variable([3.0]), tg.Variable([4.0])]).item()

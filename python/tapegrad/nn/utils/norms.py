@@ -58,6 +58,7 @@ def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Mo
     setattr(module, name, hook.value(module))
     handle = module.register_forward_pre_hook(hook)
     module.__dict__.setdefault("_norm_handles", {})[name] = handle
+    module._computed += (name,)
     return module
 
 
@@ -70,6 +71,7 @@ def remove_weight_norm(module: Module, name: str = "weight") -> Module:
     with no_grad():
         value = hook.value(module)
     handle.remove()
+    module._computed = tuple(n for n in module._computed if n != name)
     for part in (name, f"{name}_g", f"{name}_v"):
         delattr(module, part)
     module.register_parameter(name, Parameter(value))
@@ -90,9 +92,10 @@ class _SpectralNormHook:
         u, v = getattr(module, f"{self.name}_u"), getattr(module, f"{self.name}_v")
         if training:
             with no_grad():
-                new = power_iterations(self.matrix(weight.detach()), u, v, self.steps, self.eps)
-                u.copy_(new[0])
-                v.copy_(new[1])
+                # v before u here, as in PyTorch: the same iteration of the transposed matrix.
+                new = power_iterations(self.matrix(weight.detach()).mT, v, u, self.steps, self.eps)
+                v.copy_(new[0])
+                u.copy_(new[1])
         sigma = _core.sum(u.clone() * _core.matmul(self.matrix(weight), v.clone()))
         out: Variable = weight / sigma
         return out
@@ -123,6 +126,7 @@ def spectral_norm(
     module.register_buffer(f"{name}_v", v)
     handle = module.register_forward_pre_hook(hook)
     module.__dict__.setdefault("_norm_handles", {})[name] = handle
+    module._computed += (name,)
     return module
 
 
@@ -135,6 +139,7 @@ def remove_spectral_norm(module: Module, name: str = "weight") -> Module:
     with no_grad():
         value = hook.value(module, False)
     handle.remove()
+    module._computed = tuple(n for n in module._computed if n != name)
     for part in (name, f"{name}_orig", f"{name}_u", f"{name}_v"):
         delattr(module, part)
     module.register_parameter(name, Parameter(value))

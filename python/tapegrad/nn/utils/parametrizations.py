@@ -130,11 +130,13 @@ def _householder(a: Variable) -> Variable:
 class _Orthogonal(Module):
     """A matrix with orthonormal columns (or rows, where it is wide), from an unconstrained one."""
 
-    def __init__(self, weight: Variable, orthogonal_map: str, use_trivialization: bool) -> None:
+    base: Variable
+
+    def __init__(self, shape: tuple[int, ...], orthogonal_map: str, use_trivialization: bool) -> None:
         super().__init__()
-        self.orthogonal_map = orthogonal_map
-        self.base: Variable | None
-        self.register_buffer("base", _orthonormal(weight) if use_trivialization else None)
+        self.shape, self.orthogonal_map, self.based = shape, orthogonal_map, use_trivialization
+        if use_trivialization:
+            self.register_buffer("base", None)
 
     def forward(self, x: Variable) -> Variable:
         """The orthogonal matrix."""
@@ -143,31 +145,37 @@ class _Orthogonal(Module):
             x = x.mT
         n, k = x.shape[-2:]
         if self.orthogonal_map == "householder":
-            q = _householder(x)
+            # The diagonal holds signs, which are not learned.
+            signs = _core.trunc(_core.diagonal(x.detach(), axis1=-2, axis2=-1))
+            q = _householder(x) * _core.expand_dims(signs, -2)
         else:
-            lower = _core.tril(x, -1) if n == k else _core.tril(x)
+            lower = _core.tril(x)
             if n != k:
                 lower = _core.concat([lower, _core.zeros((*x.shape[:-2], n, n - k), dtype=x.dtype)], axis=-1)
             skew = lower - lower.mT
             q = (_matrix_exp(skew) if self.orthogonal_map == "matrix_exp" else _cayley(skew))[..., :k]
-        if self.base is not None:
-            base = self.base if self.base.shape[-2] >= self.base.shape[-1] else self.base.mT
-            q = _core.matmul(base, q) if n == k else _core.matmul(_completed(base), q)
+        if self.based:
+            q = _core.matmul(self.base, q)
         return q.mT if wide else q
 
     def right_inverse(self, q: Variable) -> Variable:
-        """Original values of an orthogonal matrix."""
-        if q.shape != (self.base.shape if self.base is not None else q.shape):
-            raise ValueError(f"orthogonal: expected a matrix of shape {self.base.shape if self.base is not None else ()}, got {q.shape}")
-        if self.base is None:
-            raise NotImplementedError("orthogonal: a matrix can be assigned with use_trivialization=True only")
-        with no_grad():
-            self.base.copy_(_orthonormal(q))
-        return _core.zeros(q.shape, dtype=q.dtype)
+        """Original values of a matrix, which is made orthogonal first."""
+        if q.shape != self.shape:
+            raise ValueError(f"orthogonal: expected a matrix of shape {self.shape}, got {q.shape}")
+        wide = q.shape[-2] < q.shape[-1]
+        tall = q.mT if wide else q
+        if self.based:
+            self.base = _square(tall)
+            negative = -_core.eye(*q.shape[-2:], dtype=q.dtype) + _core.zeros(q.shape, dtype=q.dtype)
+            return negative
+        if self.orthogonal_map != "householder":
+            raise NotImplementedError(f"orthogonal: with {self.orthogonal_map} a matrix can be assigned with use_trivialization=True only")
+        original = _reflections(tall)
+        return original.mT if wide else original
 
 
 def _cayley(skew: Variable) -> Variable:
-    """``(I - A/2)⁻¹ (I + A/2)``; the series of the inverse needs no solver as the matrix is solved by Newton's iteration."""
+    """``(I - A/2)⁻¹ (I + A/2)``, the inverse by Newton's iteration."""
     eye = _core.eye(skew.shape[-1], dtype=skew.dtype)
     a = eye - skew * 0.5
     # Newton's iteration for the inverse, which doubles the number of right digits each time.
@@ -177,25 +185,29 @@ def _cayley(skew: Variable) -> Variable:
     return _core.matmul(x, eye + skew * 0.5)
 
 
-def _orthonormal(weight: Variable) -> Variable:
-    """The nearest by QR: orthonormal columns, or rows where the matrix is wide."""
+def _square(tall: Variable) -> Variable:
+    """A square orthogonal matrix whose first columns are those of ``tall``, made orthonormal."""
     import numpy as np
 
-    value = weight.detach().numpy()
-    wide = value.shape[-2] < value.shape[-1]
-    q, r = np.linalg.qr(np.swapaxes(value, -1, -2) if wide else value)
-    signs = np.where(np.diagonal(r, axis1=-2, axis2=-1) < 0, -1.0, 1.0)
-    q = q * signs[..., None, :].astype(q.dtype)
-    return _core.array(np.ascontiguousarray(np.swapaxes(q, -1, -2) if wide else q))
+    q, r = np.linalg.qr(tall.detach().numpy(), mode="complete")
+    signs = np.where(np.diagonal(r, axis1=-2, axis2=-1) < 0, -1.0, 1.0).astype(q.dtype)
+    first = q[..., : tall.shape[-1]] * signs[..., None, :]
+    return _core.array(np.concatenate([first, q[..., tall.shape[-1] :]], axis=-1))
 
 
-def _completed(base: Variable) -> Variable:
-    """A square orthogonal matrix that begins with the columns of ``base``."""
+def _reflections(tall: Variable) -> Variable:
+    """The reflections of the QR decomposition below the diagonal, signs on it."""
     import numpy as np
 
-    value = base.detach().numpy()
-    q, _ = np.linalg.qr(value, mode="complete")
-    return _core.array(np.concatenate([value, q[..., value.shape[-1] :]], axis=-1))
+    value = tall.detach().numpy()
+    out = np.empty_like(value)
+    for place in np.ndindex(*value.shape[:-2]):
+        h, tau = np.linalg.qr(value[place], mode="raw")
+        a = np.ascontiguousarray(h.T)
+        signs = np.where(np.diagonal(a) < 0, -1.0, 1.0)
+        np.fill_diagonal(a, np.where(tau == 0.0, -signs, signs))
+        out[place] = a
+    return _core.array(out)
 
 
 def orthogonal(
@@ -219,7 +231,7 @@ def orthogonal(
         orthogonal_map = "matrix_exp" if weight.shape[-1] == weight.shape[-2] else "householder"
     if orthogonal_map not in ("matrix_exp", "cayley", "householder"):
         raise ValueError(f"orthogonal: orthogonal_map is {orthogonal_map!r}, expected 'matrix_exp', 'cayley' or 'householder'")
-    register_parametrization(module, name, _Orthogonal(weight, orthogonal_map, use_trivialization), unsafe=True)
+    register_parametrization(module, name, _Orthogonal(weight.shape, orthogonal_map, use_trivialization), unsafe=True)
     return module
 
 

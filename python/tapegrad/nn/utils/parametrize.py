@@ -56,8 +56,12 @@ class ParametrizationList(ModuleList):
             new: Any = original
             for module in reversed(modules):
                 inverse = getattr(module, "right_inverse", None)
-                if inverse is not None:
+                if inverse is None:
+                    continue
+                try:
                     new = inverse(new)
+                except NotImplementedError:
+                    break  # no right inverse: the value becomes the original one
         if isinstance(new, _core.Variable):
             if isinstance(original, Parameter):
                 self.original = original if new is original else Parameter(new, original.requires_grad)

@@ -61,6 +61,7 @@ def custom_from_mask(module: Module, name: str, mask: Variable) -> Module:
     module.register_buffer(f"{name}_mask", given.astype(parameter.dtype).clone())
     hook = _Mask(name)
     handles[name] = (module.register_forward_pre_hook(hook), hook)
+    module._computed += (name,)
     hook(module, ())
     return module
 
@@ -76,6 +77,7 @@ def remove(module: Module, name: str) -> Module:
     if handle is None:
         raise ValueError(f"prune.remove: {name!r} of {type(module).__name__} is not pruned")
     handle[0].remove()
+    module._computed = tuple(n for n in module._computed if n != name)
     original, mask = getattr(module, f"{name}_orig"), getattr(module, f"{name}_mask")
     with no_grad():
         original.copy_(original * mask)

@@ -75,8 +75,7 @@ class PackedSequence(tuple["Variable", "Variable", "Variable | None", "Variable 
 
     def __repr__(self) -> str:
         return (
-            f"PackedSequence(data={self[0]!r}, batch_sizes={self[1]!r}, sorted_indices={self[2]!r}, "
-            f"unsorted_indices={self[3]!r})"
+            f"PackedSequence(data={self[0]!r}, batch_sizes={self[1]!r}, sorted_indices={self[2]!r}, unsorted_indices={self[3]!r})"
         )
 
 
@@ -95,9 +94,7 @@ def invert_permutation(permutation: Variable | None) -> Variable | None:
     return _core.asarray(back, dtype=_core.int64)
 
 
-def pack_padded_sequence(
-    input: Variable, lengths: Any, batch_first: bool = False, enforce_sorted: bool = True
-) -> PackedSequence:
+def pack_padded_sequence(input: Variable, lengths: Any, batch_first: bool = False, enforce_sorted: bool = True) -> PackedSequence:
     """Packs padded sequences (steps, batch, …), or (batch, steps, …) with ``batch_first``, of these lengths.
 
     Sequences must come with the longest first, unless ``enforce_sorted=False``.
@@ -140,7 +137,7 @@ def pad_packed_sequence(
     >>> padded.tolist(), lengths.tolist()
     ([[1.0, 2.0], [3.0, 0.0]], [2, 1])
     """
-    data, _, order, back = sequence
+    data, back = sequence.data, sequence.unsorted_indices
     counts = [int(n) for n in sequence.batch_sizes.tolist()]
     steps = len(counts) if total_length is None else total_length
     if steps < len(counts):
