@@ -11,7 +11,7 @@ from .device import check_device
 from .functional.attention import attend
 from .linear import NonDynamicallyQuantizableLinear
 from .module import Module
-from .parameter import Parameter
+from .parameter import Parameter, blank
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,15 +61,14 @@ class MultiheadAttention(Module):
         self.vdim = embed_dim if vdim is None else vdim
         self.dropout, self.batch_first, self.add_zero_attn = dropout, batch_first, add_zero_attn
         self._qkv_same_embed_dim = self.kdim == embed_dim == self.vdim
-        new = lambda *shape: Parameter(_core.zeros(shape, dtype=dtype))  # noqa: E731
         same = self._qkv_same_embed_dim
         for name, size in {"q": embed_dim, "k": self.kdim, "v": self.vdim}.items():
-            self.register_parameter(f"{name}_proj_weight", None if same else new(embed_dim, size))
-        self.register_parameter("in_proj_weight", new(3 * embed_dim, embed_dim) if same else None)
-        self.register_parameter("in_proj_bias", new(3 * embed_dim) if bias else None)
+            self.register_parameter(f"{name}_proj_weight", None if same else blank(embed_dim, size, dtype=dtype))
+        self.register_parameter("in_proj_weight", blank(3 * embed_dim, embed_dim, dtype=dtype) if same else None)
+        self.register_parameter("in_proj_bias", blank(3 * embed_dim, dtype=dtype) if bias else None)
         self.out_proj = NonDynamicallyQuantizableLinear(embed_dim, embed_dim, bias, dtype=dtype)
         for name in ("bias_k", "bias_v"):
-            self.register_parameter(name, new(1, 1, embed_dim) if add_bias_kv else None)
+            self.register_parameter(name, blank(1, 1, embed_dim, dtype=dtype) if add_bias_kv else None)
         self._reset_parameters()
 
     def _reset_parameters(self) -> None:
@@ -118,7 +117,7 @@ class MultiheadAttention(Module):
             k, v = _core.concat([k, nothing], axis=1), _core.concat([v, nothing], axis=1)
         mask = self._mask(key_padding_mask, attn_mask, batch, (length, key.shape[0 if single or not self.batch_first else 1]), k)
         heads = [self._heads(x) for x in (q, k, v)]
-        out, weights = attend(*heads, mask, self.dropout if self.training else 0.0, False)
+        out, weights = attend(heads[0], heads[1], heads[2], mask, self.dropout if self.training else 0.0, False)
         joined = _core.reshape(_core.permute_dims(out, (0, 2, 1, 3)), (batch, length, self.embed_dim))
         result = self.out_proj(joined)
         shown = None

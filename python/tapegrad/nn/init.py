@@ -235,7 +235,7 @@ def eye_(tensor: V) -> V:
     """
     if tensor.ndim != 2:
         raise _core.ShapeError(f"eye_: expected 2 dimensions, got shape {tensor.shape}")
-    assign(tensor, _core.eye(*tensor.shape, dtype=tensor.dtype))
+    assign(tensor, _core.eye(tensor.shape[0], tensor.shape[1], dtype=tensor.dtype))
     return tensor
 
 

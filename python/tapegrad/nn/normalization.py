@@ -8,7 +8,7 @@ from . import functional as F
 from . import init
 from .device import check_device
 from .module import Module
-from .parameter import Parameter
+from .parameter import Parameter, blank
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -250,9 +250,9 @@ class LayerNorm(Module):
         self.normalized_shape = _sizes(normalized_shape)
         self.eps = _core._number("LayerNorm", "eps", eps)
         self.elementwise_affine = elementwise_affine
-        new = lambda given: Parameter(_core.zeros(self.normalized_shape, dtype=dtype)) if given else None  # noqa: E731
-        self.register_parameter("weight", new(elementwise_affine))
-        self.register_parameter("bias", new(elementwise_affine and bias))
+        self.register_parameter("weight", blank(*self.normalized_shape, dtype=dtype) if elementwise_affine else None)
+        with_bias = elementwise_affine and bias
+        self.register_parameter("bias", blank(*self.normalized_shape, dtype=dtype) if with_bias else None)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

@@ -47,6 +47,11 @@ class Buffer(Variable):
         self.persistent = persistent
 
 
+def blank(*shape: int, dtype: Any = None) -> Parameter:
+    """A parameter of zeros, which gets its first values later."""
+    return Parameter(zeros(shape, dtype=dtype))
+
+
 class Uninitialized:
     """What parameters and buffers have in common whose shape is not known yet."""
 
@@ -60,7 +65,7 @@ class UninitializedParameter(Uninitialized, Parameter):
 
     def __new__(cls, requires_grad: bool = True, dtype: Any = None) -> UninitializedParameter:
         """A place for a parameter."""
-        return super().__new__(cls, zeros((0,), dtype=dtype), requires_grad=requires_grad)
+        return super().__new__(cls, zeros((0,), dtype=dtype), requires_grad=requires_grad)  # type: ignore[return-value]
 
     def __repr__(self) -> str:
         return "UninitializedParameter()"

@@ -9,7 +9,7 @@ from . import functional as F
 from . import init
 from .device import check_device
 from .module import Module
-from .parameter import Parameter
+from .parameter import Parameter, blank
 from .utils.rnn import PackedSequence
 
 TYPE_CHECKING = False
@@ -203,17 +203,16 @@ class RNNBase(Module):
     def _make(self, dtype: Any) -> None:
         """The parameters, with PyTorch's names: weight_ih_l0, …, bias_hh_l1_reverse."""
         size, out = GATES[self.mode] * self.hidden_size, self.proj_size or self.hidden_size
-        new = lambda *shape: Parameter(_core.zeros(shape, dtype=dtype))  # noqa: E731
         for layer in range(self.num_layers):
             for end in self._ends(layer):
                 width = self.input_size if layer == 0 else out * (2 if self.bidirectional else 1)
-                setattr(self, f"weight_ih_{end}", new(size, width))
-                setattr(self, f"weight_hh_{end}", new(size, out))
+                setattr(self, f"weight_ih_{end}", blank(size, width, dtype=dtype))
+                setattr(self, f"weight_hh_{end}", blank(size, out, dtype=dtype))
                 if self.bias:
-                    setattr(self, f"bias_ih_{end}", new(size))
-                    setattr(self, f"bias_hh_{end}", new(size))
+                    setattr(self, f"bias_ih_{end}", blank(size, dtype=dtype))
+                    setattr(self, f"bias_hh_{end}", blank(size, dtype=dtype))
                 if self.proj_size:
-                    setattr(self, f"weight_hr_{end}", new(self.proj_size, self.hidden_size))
+                    setattr(self, f"weight_hr_{end}", blank(self.proj_size, self.hidden_size, dtype=dtype))
 
     def _ends(self, layer: int) -> list[str]:
         """What the names of a layer's parameters end with, one for each direction."""
@@ -242,7 +241,8 @@ class RNNBase(Module):
         name = type(self).__name__
         if input.ndim not in (2, 3) or input.shape[-1] != self.input_size:
             raise _core.ShapeError(
-                f"{name}: the input must have 3 dimensions, or 2 without a batch, and {self.input_size} features; its shape is {input.shape}"
+                f"{name}: the input must have 3 dimensions, or 2 without a batch, and {self.input_size} features, "
+                f"not shape {input.shape}"
             )
         single = input.ndim == 2
         if single:

@@ -126,7 +126,7 @@ def _multiply_adds(module: Module, args: Any, output: Any) -> int:
         return 0
     first = args[0] if args else None
     if hasattr(module, "all_weights") and hasattr(module, "hidden_size"):
-        data = getattr(first, "data", first)
+        data: Any = getattr(first, "data", first)
         features = data.shape[-1] or 1
         return int(data.size // features) * sum(w.size for w in weights)
     if kind == "MultiheadAttention" and isinstance(first, _core.Variable):

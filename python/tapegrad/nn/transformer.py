@@ -54,10 +54,9 @@ class _Layer(Module):
     ) -> None:
         super().__init__()
         count = 3 if cross else 2
-        attention = lambda: MultiheadAttention(d_model, nhead, dropout, bias, batch_first=batch_first, dtype=dtype)  # noqa: E731
-        self.self_attn = attention()
-        if cross:
-            self.multihead_attn = attention()
+        for name in ("self_attn", "multihead_attn")[: 2 if cross else 1]:
+            attention = MultiheadAttention(d_model, nhead, dropout, bias, batch_first=batch_first, dtype=dtype)
+            setattr(self, name, attention)
         self.linear1 = Linear(d_model, dim_feedforward, bias, dtype=dtype)
         self.dropout = Dropout(dropout)
         self.linear2 = Linear(dim_feedforward, d_model, bias, dtype=dtype)
@@ -115,7 +114,10 @@ class TransformerEncoderLayer(_Layer):
         is_causal: bool = False,
     ) -> Variable:
         """Computes the output. ``is_causal`` says that ``src_mask`` is the causal one."""
-        attend = lambda x: self._attend(self.self_attn, self.dropout1, x, x, src_mask, src_key_padding_mask)  # noqa: E731
+
+        def attend(x: Variable) -> Variable:
+            return self._attend(self.self_attn, self.dropout1, x, x, src_mask, src_key_padding_mask)
+
         x = src
         if self.norm_first:
             x = x + attend(self.norm1(x))
@@ -164,10 +166,13 @@ class TransformerDecoderLayer(_Layer):
         memory_is_causal: bool = False,
     ) -> Variable:
         """Computes the output. The ``is_causal`` flags say that masks are causal ones."""
-        own = lambda x: self._attend(self.self_attn, self.dropout1, x, x, tgt_mask, tgt_key_padding_mask)  # noqa: E731
-        other = lambda x: self._attend(  # noqa: E731
-            self.multihead_attn, self.dropout2, x, memory, memory_mask, memory_key_padding_mask
-        )
+
+        def own(x: Variable) -> Variable:
+            return self._attend(self.self_attn, self.dropout1, x, x, tgt_mask, tgt_key_padding_mask)
+
+        def other(x: Variable) -> Variable:
+            return self._attend(self.multihead_attn, self.dropout2, x, memory, memory_mask, memory_key_padding_mask)
+
         x = tgt
         if self.norm_first:
             x = x + own(self.norm1(x))
@@ -295,11 +300,11 @@ class Transformer(Module):
         options: Any = (
             d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps, batch_first, norm_first, bias, device, dtype
         )  # fmt: skip
-        norm = lambda: LayerNorm(d_model, layer_norm_eps, bias=bias, dtype=dtype)  # noqa: E731
+        norms = [LayerNorm(d_model, layer_norm_eps, bias=bias, dtype=dtype) for _ in range(2)]
         if custom_encoder is None:
-            custom_encoder = TransformerEncoder(TransformerEncoderLayer(*options), num_encoder_layers, norm())
+            custom_encoder = TransformerEncoder(TransformerEncoderLayer(*options), num_encoder_layers, norms[0])
         if custom_decoder is None:
-            custom_decoder = TransformerDecoder(TransformerDecoderLayer(*options), num_decoder_layers, norm())
+            custom_decoder = TransformerDecoder(TransformerDecoderLayer(*options), num_decoder_layers, norms[1])
         self.encoder, self.decoder = custom_encoder, custom_decoder
         self.d_model, self.nhead, self.batch_first = d_model, nhead, batch_first
         for parameter in self.parameters():

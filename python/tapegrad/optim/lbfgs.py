@@ -87,7 +87,8 @@ class LBFGS(Optimizer):
             for p in self._params
         ]
         whole = _core.concat(parts, axis=0)
-        return -whole if self.param_groups[0]["maximize"] else whole
+        turned: Variable = -whole if self.param_groups[0]["maximize"] else whole
+        return turned
 
     def _move(self, direction: Variable, length: float) -> None:
         start = 0

@@ -157,7 +157,7 @@ def _bags(input: Variable, offsets: Variable | None, include_last_offset: bool) 
         raise ValueError(f"embedding_bag: takes an input of 2 dimensions, or of 1 with offsets; its shape is {indices.shape}")
     starts = [int(i) for i in _core.asarray(offsets).tolist()]
     if include_last_offset and (not starts or starts.pop() != indices.shape[0]):
-            raise ValueError(f"embedding_bag: the last offset must be the number of indices, {indices.shape[0]}")
+        raise ValueError(f"embedding_bag: the last offset must be the number of indices, {indices.shape[0]}")
     if starts and (starts[0] != 0 or sorted(starts) != starts or starts[-1] > indices.shape[0]):
         raise ValueError(f"embedding_bag: offsets must begin with 0 and grow to at most {indices.shape[0]}, not be {starts}")
     return indices, starts

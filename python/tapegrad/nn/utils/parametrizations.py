@@ -166,10 +166,11 @@ class _Orthogonal(Module):
         tall = q.mT if wide else q
         if self.based:
             self.base = _square(tall)
-            negative = -_core.eye(*q.shape[-2:], dtype=q.dtype) + _core.zeros(q.shape, dtype=q.dtype)
-            return negative
+            return -_core.eye(q.shape[-2], q.shape[-1], dtype=q.dtype) + _core.zeros(q.shape, dtype=q.dtype)
         if self.orthogonal_map != "householder":
-            raise NotImplementedError(f"orthogonal: with {self.orthogonal_map} a matrix can be assigned with use_trivialization=True only")
+            raise NotImplementedError(
+                f"orthogonal: with {self.orthogonal_map} a matrix can be assigned with use_trivialization=True only"
+            )
         original = _reflections(tall)
         return original.mT if wide else original
 

@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import copy
 from contextlib import contextmanager
 
 from ... import _core
@@ -135,30 +134,25 @@ def _property(name: str) -> property:
     )
 
 
-def _deepcopy(self: Any, memo: dict[int, Any]) -> Any:
-    """The class of a parametrized module is its own, and is made again for the copy."""
-    base = type(self).__bases__[0]
+def _rebuild(base: Any, state: dict[str, Any]) -> Any:
+    """A parametrized module from a copy or a pickle: its class is its own, and is made again."""
     new = base.__new__(base)
-    memo[id(self)] = new
-    new.__dict__.update(copy.deepcopy(self.__dict__, memo))
+    new.__dict__.update(state)
     for name in new.__dict__["parametrizations"]:
         _make_property(new, name)
     return new
 
 
-def _refuse_pickle(self: Any) -> Any:
-    raise RuntimeError("a parametrized module cannot be pickled: save its state_dict() instead")
+def _reduce(self: Any, protocol: Any) -> Any:
+    return _rebuild, (type(self).__bases__[0], self.__getstate__())
 
 
 def _make_property(module: Module, name: str) -> None:
     cls = type(module)
     if not cls.__dict__.get("_parametrized", False):
-        cls = type(
-            f"Parametrized{cls.__name__}",
-            (cls,),
-            {"_parametrized": True, "__deepcopy__": _deepcopy, "__reduce_ex__": lambda self, _: _refuse_pickle(self)},
-        )
-        module.__class__ = cls  # type: ignore[assignment]
+        members: dict[str, Any] = {"_parametrized": True, "__reduce_ex__": _reduce}
+        cls = type(f"Parametrized{cls.__name__}", (cls,), members)
+        module.__class__ = cls
     setattr(cls, name, _property(name))
 
 
@@ -172,7 +166,7 @@ def register_parametrization(module: Module, tensor_name: str, parametrization: 
         raise TypeError(f"register_parametrization: a parametrization is a Module, not a {type(parametrization).__name__}")
     parametrization.train(module.training)
     if is_parametrized(module, tensor_name):
-        parts: Any = module.parametrizations[tensor_name]  # type: ignore[index]
+        parts: Any = module.parametrizations[tensor_name]
         before = getattr(module, tensor_name)
         with no_grad():
             inverse = getattr(parametrization, "right_inverse", None)
@@ -193,7 +187,7 @@ def register_parametrization(module: Module, tensor_name: str, parametrization: 
     delattr(module, tensor_name)
     if not is_parametrized(module):
         module.parametrizations = ModuleDict()
-    module.parametrizations[tensor_name] = made  # type: ignore[index]
+    module.parametrizations[tensor_name] = made
     _make_property(module, tensor_name)
     return module
 
@@ -216,7 +210,7 @@ def remove_parametrizations(module: Module, tensor_name: str, leave_parametrized
     """
     if not is_parametrized(module, tensor_name):
         raise ValueError(f"remove_parametrizations: {type(module).__name__} has no parametrization of {tensor_name!r}")
-    parts: Any = module.parametrizations[tensor_name]  # type: ignore[index]
+    parts: Any = module.parametrizations[tensor_name]
     originals = parts._originals()
     learned = isinstance(originals[0], Parameter)
     if leave_parametrized:
@@ -229,8 +223,8 @@ def remove_parametrizations(module: Module, tensor_name: str, leave_parametrized
         raise ValueError("remove_parametrizations: a parameter with several originals must be left parametrized")
     cls = type(module)
     delattr(cls, tensor_name)
-    del module.parametrizations[tensor_name]  # type: ignore[attr-defined]
-    if not len(module.parametrizations):  # type: ignore[arg-type]
+    del module.parametrizations[tensor_name]
+    if not len(module.parametrizations):
         delattr(module, "parametrizations")
         module.__class__ = cls.__bases__[0]
     if learned:

@@ -37,7 +37,7 @@ class PackedSequence(tuple["Variable", "Variable", "Variable | None", "Variable 
             raise ValueError("PackedSequence: batch_sizes is missing; pack_padded_sequence makes a PackedSequence")
         if unsorted_indices is None:
             unsorted_indices = invert_permutation(sorted_indices)
-        return super().__new__(cls, (data, _core.asarray(batch_sizes), sorted_indices, unsorted_indices))  # type: ignore[arg-type]
+        return super().__new__(cls, (data, _core.asarray(batch_sizes), sorted_indices, unsorted_indices))
 
     def __getnewargs__(self) -> tuple[Any, ...]:
         return tuple(self)

@@ -30,7 +30,7 @@ def functional_call(
     [[2.0]]
     """
     if hasattr(parameter_and_buffer_dicts, "keys"):
-        given = dict(parameter_and_buffer_dicts)  # type: ignore[arg-type]
+        given = dict(parameter_and_buffer_dicts)
     else:
         given = {}
         for part in parameter_and_buffer_dicts:
