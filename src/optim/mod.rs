@@ -4,9 +4,17 @@
 //! identity of its leaf: a parameter that has no gradient in a step is skipped and nobody's state moves. A step is one
 //! call; each parameter is updated in one fused pass, in place when nobody else holds its value.
 
+mod adadelta;
+mod adagrad;
 mod adam;
+mod adamax;
+mod asgd;
 mod clip;
+mod lion;
+mod nadam;
+mod radam;
 mod rmsprop;
+mod rprop;
 mod sgd;
 mod state;
 mod step;
@@ -18,9 +26,17 @@ use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
+pub use adadelta::{Adadelta, AdadeltaOptions};
+pub use adagrad::{Adagrad, AdagradOptions};
 pub use adam::{Adam, AdamOptions};
+pub use adamax::{Adamax, AdamaxOptions};
+pub use asgd::{Asgd, AsgdOptions};
 pub use clip::{clip_grad_norm, clip_grad_value};
+pub use lion::{Lion, LionOptions};
+pub use nadam::{NAdam, NAdamOptions};
+pub use radam::{RAdam, RAdamOptions};
 pub use rmsprop::{RmsProp, RmsPropOptions};
+pub use rprop::{Rprop, RpropOptions};
 pub use sgd::{Sgd, SgdOptions};
 pub use state::State;
 
@@ -37,6 +53,8 @@ pub trait Method: fmt::Debug + Send + Sync + 'static {
     const SLOTS: &'static [&'static str];
     /// Whether a parameter's state counts its steps.
     const COUNTS: bool;
+    /// Names in states saved by `PyTorch` that follow from the count of steps, and are passed over.
+    const DERIVED: &'static [&'static str] = &[];
     /// What a group of parameters is updated with.
     type Options: Clone + fmt::Debug + PartialEq + Default + Send + Sync;
 
@@ -150,7 +168,7 @@ impl<M: Method> Optimizer<M> {
     /// An optimizer of these groups.
     ///
     /// # Errors
-    /// `Value` when there are no parameters, one comes twice or requires no gradients, or an option makes no sense.
+    /// `Value` when there are no parameters, one comes twice, or an option makes no sense.
     pub fn new(groups: Vec<Group<M::Options>>) -> Result<Self> {
         if groups.iter().all(|g| g.params.is_empty()) {
             return Err(Error::Value(format!("{}: there are no parameters to optimize", M::NAME)));
@@ -160,18 +178,11 @@ impl<M: Method> Optimizer<M> {
         Ok(out)
     }
 
-    /// One group more.
+    /// One group more. A frozen parameter is passed over by steps until it requires gradients again.
     ///
     /// # Errors
     /// As [`Optimizer::new`]; then nothing is added.
     pub fn add_group(&mut self, group: Group<M::Options>) -> Result<()> {
-        if let Some(p) = group.params.iter().find(|p| !p.requires_grad()) {
-            return Err(no_gradients(M::name(&group.options), &p.meta().shape));
-        }
-        self.push(group)
-    }
-
-    fn push(&mut self, group: Group<M::Options>) -> Result<()> {
         self.check_group(&group)?;
         self.size += group.params.iter().map(|p| size_of(&p.meta().shape)).sum::<usize>();
         self.groups.push(group);
@@ -211,7 +222,7 @@ impl<M: Method> Optimizer<M> {
             return Ok(std::mem::replace(&mut self.groups, groups));
         }
         let mut new = Self { groups: Vec::new(), size: 0, state: HashMap::default() };
-        groups.into_iter().try_for_each(|g| new.push(g))?;
+        groups.into_iter().try_for_each(|g| new.add_group(g))?;
         new.state = std::mem::take(&mut self.state);
         Ok(std::mem::replace(self, new).groups)
     }
