@@ -62,7 +62,7 @@ for _name in _INNER.split():
     globals().pop(_name, None)
 __all__ = sorted({name for name in __all__ if not name.startswith("_") or name == "__version__"})  # noqa: PLE0605
 
-_LAZY_MODULES = ("nn", "optim", "random", "tape", "testing")
+_LAZY_MODULES = ("nn", "optim", "random", "tape", "testing", "utils")
 _LAZY_NAMES = {"Tape": "tape", "num_threads": "_threads"}
 
 
