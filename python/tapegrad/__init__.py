@@ -11,27 +11,35 @@ from __future__ import annotations
 
 from math import e, inf, nan, pi
 
-from . import _core, autograd
+from . import _core, _habits, _names, autograd
 from ._core import *  # noqa: F403
 from ._core import __version__
+from ._names import *  # noqa: F403
 from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from . import nn, optim, random, testing
+    from . import amp, backends, cuda, metrics, nn, optim, random, testing, train, utils
     from ._threads import num_threads
+    from .serialization import FileFormatError, load, save
     from .tape import Tape
 
 __all__ = [
+    "FileFormatError",
     "Tape",
     "__version__",
+    "amp",
     "autograd",
+    "backends",
+    "cuda",
     "e",
     "enable_grad",
     "inf",
     "is_grad_enabled",
+    "load",
+    "metrics",
     "nan",
     "newaxis",
     "nn",
@@ -40,10 +48,15 @@ __all__ = [
     "optim",
     "pi",
     "random",
+    "save",
     "set_grad_enabled",
     "testing",
+    "train",
+    "utils",
 ]
 __all__ += _core.__all__
+__all__ += _names.__all__
+_habits.attach()
 
 #: What indexing takes for a new axis.
 newaxis = None
@@ -51,10 +64,10 @@ __array_api_version__ = "2024.12"
 
 # What only the Python half calls, or what has its home in a submodule.
 _INNER = (
-    "HookHandle apply_function backward grad registry samples set_anomaly_raw set_grad_enabled_raw unwatch watch "
+    "HookHandle after_backward apply_function backward grad registry samples set_anomaly_raw set_grad_enabled_raw unwatch watch "
     "Adam AdamW Optimizer RMSprop SGD BCELoss BCEWithLogitsLoss CrossEntropyLoss HuberLoss L1Loss MSELoss NLLLoss "
     "SmoothL1Loss clip_grad_norm_ clip_grad_value_ "
-    "Generator bernoulli manual_seed normal permutation rand randint randn uniform"
+    "permutation uniform"
 )
 for _name in _INNER.split():
     if _name in __all__:
@@ -62,8 +75,19 @@ for _name in _INNER.split():
     globals().pop(_name, None)
 __all__ = sorted({name for name in __all__ if not name.startswith("_") or name == "__version__"})  # noqa: PLE0605
 
-_LAZY_MODULES = ("nn", "optim", "random", "tape", "testing", "utils")
-_LAZY_NAMES = {"Tape": "tape", "num_threads": "_threads"}
+_LAZY_MODULES = ("amp", "backends", "cuda", "metrics", "nn", "optim", "random", "tape", "testing", "train", "utils")
+_LAZY_NAMES = {
+    "Tape": "tape",
+    "num_threads": "_threads",
+    "FileFormatError": "serialization",
+    "load": "serialization",
+    "save": "serialization",
+    "mps": "backends",
+    "xpu": "backends",
+    "version": "backends",
+    **dict.fromkeys(_habits.DTYPES.keys() - set(_core.__all__), "_dtypes"),
+    **dict.fromkeys(("float16", "bfloat16", "half"), "_dtypes"),
+}
 
 
 def __getattr__(name: str) -> Any:

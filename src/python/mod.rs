@@ -29,6 +29,7 @@ mod release;
 mod rows;
 mod tape;
 mod tracking;
+mod traps;
 mod variable;
 mod view;
 
