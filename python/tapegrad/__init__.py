@@ -14,7 +14,7 @@ from math import e, inf, nan, pi
 from . import _core, _habits, _names, autograd
 from ._core import *  # noqa: F403
 from ._core import __version__
-from ._names import *  # noqa: F403
+from ._names import *  # type: ignore[assignment]  # noqa: F403
 from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 
 TYPE_CHECKING = False

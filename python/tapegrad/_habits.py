@@ -1,3 +1,4 @@
+# mypy: disable-error-code="no-any-return"
 """What PyTorch's users write: names that stand for what NumPy calls otherwise, and methods made of other operations.
 
 Two tables, which a test walks: `METHODS` is put on `Variable` when the package is imported, `FUNCTIONS` on the package. A name
@@ -13,15 +14,13 @@ from ._core import Variable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from typing import Any, TypeVar
 
     F = TypeVar("F", bound=Callable[..., Any])
 
 #: Methods of Variable by name.
 METHODS: dict[str, Any] = {}
-#: Second names of methods.
-METHOD_ALIASES: dict[str, str] = {}
 
 
 def _method(name: str) -> Callable[[F], F]:
@@ -35,7 +34,7 @@ def _method(name: str) -> Callable[[F], F]:
 # ---- one device ----
 
 
-class device(str):  # noqa: SLOT000
+class device(str):
     """The place of an array. There is one, "cpu".
 
     >>> tg.device("cpu").type, tg.ones(2).device == tg.device("cpu")
@@ -44,7 +43,7 @@ class device(str):  # noqa: SLOT000
 
     def __new__(cls, name: object = "cpu", index: int | None = None) -> device:
         text = str(name)
-        if text.split(":")[0] != "cpu" or index not in {None, 0}:
+        if text.split(":", maxsplit=1)[0] != "cpu" or index not in {None, 0}:
             raise ValueError(
                 f"device: there is one device, 'cpu', got {text!r}; ask tg.cuda.is_available(), which is False, before naming another"
             )
@@ -192,7 +191,7 @@ class Size(int):
         return int, (int(self),)
 
 
-_size_of = Variable.size.__get__  # type: ignore[attr-defined]
+_size_of = Variable.size.__get__
 
 
 def _size(self: Variable) -> Size:
@@ -248,7 +247,9 @@ def shape_of(sizes: tuple[Any, ...]) -> Any:
 def _view(self: Variable, *shape: Any) -> Variable:
     """The array in another shape, as :meth:`reshape`."""
     if len(shape) == 1 and isinstance(shape[0], _core.DType):
-        raise TypeError("view(dtype) would read the bits of one dtype as another; convert values with to(dtype), or bits with numpy().view")
+        raise TypeError(
+            "view(dtype) would read the bits of one dtype as another; convert values with to(dtype), or bits with numpy().view"
+        )
     return self.reshape(shape_of(shape))
 
 
@@ -433,7 +434,9 @@ def _addcdiv(self: Variable, tensor1: Any, tensor2: Any, *, value: Any = 1) -> V
 def _product(name: str, a: Variable, b: Any, ndims: tuple[int, int]) -> Variable:
     b = _core.asarray(b)
     if (a.ndim, b.ndim) != ndims:
-        raise _core.ShapeError(f"{name}: expected arrays of {ndims[0]} and {ndims[1]} axes, got shapes {a.shape} and {b.shape}; matmul broadcasts")
+        raise _core.ShapeError(
+            f"{name}: expected arrays of {ndims[0]} and {ndims[1]} axes, got shapes {a.shape} and {b.shape}; matmul broadcasts"
+        )
     return a @ b
 
 
@@ -563,7 +566,9 @@ def _new_tensor(self: Variable, data: Any, *, dtype: Any = None, device: Any = N
 
 
 @_method("new_full")
-def _new_full(self: Variable, size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Variable:
+def _new_full(
+    self: Variable, size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Variable:
     """An array of this shape with one value, in the dtype of this one."""
     check_device(device)
     return _leaf(_core.full(size, fill_value, dtype or self.dtype), requires_grad)
@@ -589,9 +594,13 @@ for _name in ("zeros", "ones", "empty"):
 def overwrite(name: str, x: Variable, new: Variable) -> Variable:
     """Gives ``x`` the values of ``new``, which has its shape; recorded, where it must be."""
     if new.shape != x.shape:
-        raise _core.ShapeError(f"{name}: the result has shape {new.shape}, an array that is changed in place keeps its shape {x.shape}")
+        raise _core.ShapeError(
+            f"{name}: the result has shape {new.shape}, an array that is changed in place keeps its shape {x.shape}"
+        )
     if new.dtype != x.dtype and not x.dtype.is_floating_point:
-        raise _core.DTypeError(f"{name}: the result has dtype {new.dtype}, which an array of {x.dtype} cannot hold; convert it with to() first")
+        raise _core.DTypeError(
+            f"{name}: the result has dtype {new.dtype}, which an array of {x.dtype} cannot hold; convert it with to() first"
+        )
     return x.copy_(new)
 
 
@@ -770,6 +779,12 @@ def _get_device(self: Variable) -> int:
     return -1
 
 
+@_method("pin_memory")
+def _pin_memory(self: Variable) -> Variable:
+    """The array itself: there is no device to copy to."""
+    return self
+
+
 @_method("share_memory_")
 def _share_memory_(self: Variable) -> Variable:
     """The array itself."""
@@ -820,7 +835,7 @@ ALIASES = {
     "sgn": "sign",
     "lgamma": "gammaln",
 }
-_SAME = {"nelement": "numel", "ndimension": "dim", "reshape_as": "view_as"}
+SAME = {"nelement": "numel", "ndimension": "dim", "reshape_as": "view_as"}
 
 
 def _properties() -> dict[str, Any]:
@@ -831,7 +846,9 @@ def _properties() -> dict[str, Any]:
         "is_sparse": property(lambda self: False, doc="False: arrays are dense."),
         "is_quantized": property(lambda self: False, doc="False."),
         "layout": property(lambda self: "strided", doc='"strided", the layout of dense arrays.'),
-        "H": property(lambda self: self.mT if self.dtype.is_floating_point else self.T, doc="The conjugate transpose of a matrix."),
+        "H": property(
+            lambda self: self.mT if self.dtype.is_floating_point else self.T, doc="The conjugate transpose of a matrix."
+        ),
         "mH": property(lambda self: self.mT, doc="The conjugate transpose of the last two axes."),
     }
 
@@ -847,12 +864,12 @@ def attach() -> None:
     for name in LIFTED.split():
         if name not in have and name not in METHODS and hasattr(_core, name):
             setattr(Variable, name, _lifted(name))
-    for name, target in {**ALIASES, **_SAME}.items():
+    for name, target in {**ALIASES, **SAME}.items():
         if name not in vars(Variable) and target in vars(Variable):
             setattr(Variable, name, vars(Variable)[target])
     for name, value in _properties().items():
         setattr(Variable, name, value)
-    Variable.transpose = _transpose  # type: ignore[method-assign, assignment]
+    Variable.transpose = _transpose  # type: ignore[method-assign]
 
 
 def _has_method(name: str, have: set[str]) -> bool:
@@ -900,4 +917,19 @@ class _TensorMeta(type):
         return _core.zeros(tuple(_index(n) for n in args) or (0,), dtype)
 
 
-__all__ = ["ALIASES", "CPU", "DTYPES", "METHODS", "TENSORS", "Size", "attach", "check_device", "device", "dtype_named", "shape_of"]
+__all__ = [
+    "ALIASES",
+    "CPU",
+    "DTYPES",
+    "IN_PLACE",
+    "LIFTED",
+    "METHODS",
+    "SAME",
+    "TENSORS",
+    "Size",
+    "attach",
+    "check_device",
+    "device",
+    "dtype_named",
+    "shape_of",
+]

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     IntTensor = ShortTensor = CharTensor = ByteTensor = BoolTensor = Variable
 else:
     #: Every Variable is an instance; ``Tensor(2, 3)`` and ``Tensor([1, 2])`` make one of the default dtype, as in PyTorch.
-    Tensor = _TensorMeta("Tensor", (), {"__module__": "tapegrad", "__doc__": "The arrays of the default dtype, to PyTorch's users."})
+    Tensor = _TensorMeta(
+        "Tensor", (), {"__module__": "tapegrad", "__doc__": "The arrays of the default dtype, to PyTorch's users."}
+    )
     for _name, _dtype in TENSORS.items():
         globals()[_name] = _TensorMeta(_name, (), {"__module__": "tapegrad", "__doc__": f"The arrays of dtype {_dtype}."})
 
@@ -76,7 +78,9 @@ def _sizes(name: str, args: tuple[Any, ...], dtype: Any, named: dict[str, Any]) 
         if key in named and not args:
             args = (named.pop(key),)
     if named:
-        raise TypeError(f"{name}() got an unexpected keyword argument {next(iter(named))!r}; its arguments are shape, dtype, requires_grad and device")
+        raise TypeError(
+            f"{name}() got an unexpected keyword argument {next(iter(named))!r}; its arguments are shape, dtype, requires_grad and device"
+        )
     if not args:
         raise TypeError(f"{name}() missing required argument 'shape'")
     if len(args) == 1:
@@ -228,7 +232,7 @@ def randint(
 def randperm(n: int, *, dtype: Any = None, device: Any = None, generator: Any = None) -> Variable:
     """The numbers 0 to n - 1 in random order."""
     check_device(device)
-    found = (generator or _core).permutation(n)
+    found: Variable = (generator or _core).permutation(n)
     return found if dtype is None else found.astype(dtype)
 
 
@@ -250,21 +254,26 @@ def randint_like(
     return _made(_core.randint(low, high, input.shape, dtype or input.dtype), requires_grad, device)
 
 
-def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Any = None, dtype: Any = None, device: Any = None) -> Variable:
+def normal(
+    mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Any = None, dtype: Any = None, device: Any = None
+) -> Variable:
     """Normal random numbers; mean and standard deviation are numbers or arrays, which are broadcast."""
     check_device(device)
     source = generator or _core
     if not isinstance(mean, Variable) and not isinstance(std, Variable):
-        return source.normal(mean, std, () if size is None else size, dtype)
+        drawn: Variable = source.normal(mean, std, () if size is None else size, dtype)
+        return drawn
     shape = _core.broadcast_arrays(mean, std)[0].shape
     noise = source.randn(shape, dtype=dtype or next(x.dtype for x in (mean, std) if isinstance(x, Variable)))
-    return mean + std * noise
+    found: Variable = mean + std * noise
+    return found
 
 
 def bernoulli(input: Any, p: float | None = None, *, generator: Any = None) -> Variable:
     """1 with the probabilities of an array, else 0; with ``p`` an array of this shape and one probability."""
     source = generator or _core
-    return source.bernoulli(input) if p is None else source.bernoulli(p, input.shape, input.dtype)
+    found: Variable = source.bernoulli(input) if p is None else source.bernoulli(p, input.shape, input.dtype)
+    return found
 
 
 def multinomial(input: Any, num_samples: int, replacement: bool = False, *, generator: Any = None) -> Variable:

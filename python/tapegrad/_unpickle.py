@@ -44,6 +44,8 @@ class _Stand:
     """A stand-in for something callable. It takes no state, so a pickle cannot change it."""
 
     __slots__ = ("_f", "_name")
+    _f: Any
+    _name: str
 
     def __init__(self, name: str, f: Any) -> None:
         object.__setattr__(self, "_name", name)
@@ -96,7 +98,7 @@ class _DType(_Note):
         found = np.dtype(self.text)
         if found.kind not in "biufc":
             raise FileFormatError(f"a NumPy array of dtype {found}, which holds no numbers")
-        return found.newbyteorder(self.order)
+        return found.newbyteorder(self.order)  # type: ignore[arg-type]
 
 
 def _raw(data: Any) -> bytes:
@@ -164,7 +166,9 @@ class _FromBuffer(_Note):
 
     def make(self) -> np.ndarray[Any, Any]:
         data, dtype, shape, order = self.parts
-        return np.frombuffer(bytes(data), dtype.get()).reshape(shape, order=order).astype(dtype.get().newbyteorder("="))
+        flat: Any = np.frombuffer(bytes(data), dtype.get())
+        found: np.ndarray[Any, Any] = flat.reshape(shape, order=order).astype(dtype.get().newbyteorder("="))
+        return found
 
 
 # ---- PyTorch ----
@@ -255,7 +259,9 @@ class _Tensor(_Note):
         empty = 0 in self.size
         end = self.offset + (0 if empty else 1 + sum((n - 1) * s for n, s in zip(self.size, self.stride)))
         if end > flat.size:
-            raise FileFormatError(f"a tensor of shape {self.size} with strides {self.stride} reaches over its {flat.size} elements")
+            raise FileFormatError(
+                f"a tensor of shape {self.size} with strides {self.stride} reaches over its {flat.size} elements"
+            )
         steps = [s * flat.itemsize for s in self.stride]
         return np.array(np.lib.stride_tricks.as_strided(flat[self.offset :], self.size, steps, writeable=False), order="C")
 
@@ -263,7 +269,9 @@ class _Tensor(_Note):
 class _TensorV3(_Tensor):
     """torch._utils._rebuild_tensor_v3: an untyped storage and a dtype."""
 
-    def __init__(self, storage: Any, offset: Any, size: Any, stride: Any, requires_grad: Any, hooks: Any, dtype: Any, *rest: Any) -> None:
+    def __init__(
+        self, storage: Any, offset: Any, size: Any, stride: Any, requires_grad: Any, hooks: Any, dtype: Any, *rest: Any
+    ) -> None:
         super().__init__(storage, offset, size, stride, requires_grad, hooks, *rest)
         self.kind = STORAGES[dtype.storage][0]
 
@@ -329,7 +337,9 @@ def torch_names() -> dict[tuple[str, str], Any]:
         table[module, "set"] = _Stand("set", _sequence(set))
         table[module, "frozenset"] = _Stand("frozenset", _sequence(frozenset))
         table[module, "complex"] = _Stand("complex", complex)
-        table[module, "bytearray"] = _Stand("bytearray", lambda data=b"", *_: _encode(data) if isinstance(data, str) else bytes(data))
+        table[module, "bytearray"] = _Stand(
+            "bytearray", lambda data=b"", *_: _encode(data) if isinstance(data, str) else bytes(data)
+        )
         for name in ("list", "dict", "int"):
             table[module, name] = _Stand(name, lambda *_: None)  # the factory of a defaultdict
     for name in STORAGES:
@@ -413,7 +423,9 @@ def read_torch_zip(data: bytes) -> Any:
         names = archive.namelist()
         found = [n for n in names if n.endswith("/data.pkl") or n == "data.pkl"]
         if not found:
-            raise FileFormatError("a zip archive without data.pkl is no PyTorch file; read .npz files with tg.utils.data.datasets.read_npz")
+            raise FileFormatError(
+                "a zip archive without data.pkl is no PyTorch file; read .npz files with tg.utils.data.datasets.read_npz"
+            )
         root = found[0][: -len("data.pkl")]
         if root + "byteorder" in names and archive.read(root + "byteorder").strip() == b"big":
             raise FileFormatError("a PyTorch file with big-endian data")

@@ -18,7 +18,9 @@ class autocast:
     ...     y = tg.ones(2) * 2
     """
 
-    def __init__(self, device_type: str = "cpu", dtype: Any = None, enabled: bool = True, cache_enabled: bool | None = None) -> None:
+    def __init__(
+        self, device_type: str = "cpu", dtype: Any = None, enabled: bool = True, cache_enabled: bool | None = None
+    ) -> None:
         if str(device_type).split(":")[0] not in {"cpu", "cuda"}:
             raise ValueError(f"autocast: there is one device, 'cpu', got {device_type!r}")
         if enabled:
@@ -58,7 +60,9 @@ class GradScaler:
         enabled: bool = True,
     ) -> None:
         if growth_factor <= 1 or not 0 < backoff_factor < 1 or growth_interval < 1:
-            raise ValueError("GradScaler: expected growth_factor above 1, backoff_factor between 0 and 1, growth_interval from 1 on")
+            raise ValueError(
+                "GradScaler: expected growth_factor above 1, backoff_factor between 0 and 1, growth_interval from 1 on"
+            )
         self._scale, self._enabled = float(init_scale), enabled
         self._growth, self._backoff, self._interval = growth_factor, backoff_factor, growth_interval
         self._good = 0

@@ -77,7 +77,8 @@ def _counts(predicted: Any, target: Any) -> tuple[_Array, _Array, _Array]:
 
 
 def _ratio(a: _Array, b: _Array) -> _Array:
-    return np.divide(a, b, out=np.zeros_like(a, dtype=float), where=b != 0)
+    found: _Array = np.divide(a, b, out=np.zeros_like(a, dtype=float), where=b != 0)
+    return found
 
 
 def precision_recall_f1(predicted: Any, target: Any, average: str | None = "binary") -> tuple[Any, Any, Any]:
@@ -89,7 +90,9 @@ def precision_recall_f1(predicted: Any, target: Any, average: str | None = "bina
     right, predicted_n, true_n = _counts(predicted, target)
     if average == "binary":
         if len(right) > 2:
-            raise ValueError(f"average='binary' is for two classes, got {len(right)}; choose 'macro', 'micro', 'weighted' or None")
+            raise ValueError(
+                f"average='binary' is for two classes, got {len(right)}; choose 'macro', 'micro', 'weighted' or None"
+            )
         right, predicted_n, true_n = (np.append(x, 0.0)[1:2] for x in (right, predicted_n, true_n))
     elif average == "micro":
         right, predicted_n, true_n = (np.array([x.sum()]) for x in (right, predicted_n, true_n))

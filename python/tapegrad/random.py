@@ -13,7 +13,6 @@ __all__ = [
     "manual_seed",
     "normal",
     "permutation",
-    "permutation",
     "rand",
     "randint",
     "randn",

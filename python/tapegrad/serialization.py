@@ -34,9 +34,11 @@ _KINDS = {
 
 def _library() -> Any:
     try:
-        import safetensors.numpy
+        import safetensors.numpy  # type: ignore[import-not-found, unused-ignore]
     except ImportError:
-        raise ImportError("tg.save and tg.load of safetensors files need the package safetensors: pip install safetensors") from None
+        raise ImportError(
+            "tg.save and tg.load of safetensors files need the package safetensors: pip install safetensors"
+        ) from None
     return safetensors
 
 
@@ -107,7 +109,11 @@ class _Writer:
         hint = "; save its state_dict()" if hasattr(value, "state_dict") else ""
         raise TypeError(
             f"tg.save: a {kind}{where} cannot be saved{hint or '; '}"
-            + ("" if hint else "Variables, NumPy arrays, numbers, strings, bytes, None, and dicts, lists, tuples and sets of them can")
+            + (
+                ""
+                if hint
+                else "Variables, NumPy arrays, numbers, strings, bytes, None, and dicts, lists, tuples and sets of them can"
+            )
         )
 
     def _name(self, value: Any, array: np.ndarray[Any, Any], path: str) -> str:
@@ -145,7 +151,12 @@ class _Reader:
             return {self.value(k): self.value(v) for k, v in content}
         if kind in {"variable", "parameter", "array"}:
             return self._array(kind, content, len(node) > 2 and bool(node[2]))
-        plain: dict[str, Callable[[str], Any]] = {"float": float, "complex": complex, "dtype": _core.DType, "bytes": base64.b64decode}
+        plain: dict[str, Callable[[str], Any]] = {
+            "float": float,
+            "complex": complex,
+            "dtype": _core.DType,
+            "bytes": base64.b64decode,
+        }
         if kind not in plain:
             raise FileFormatError(f"a value of unknown kind {kind!r}; a newer version of tapegrad may have written it")
         return plain[kind](content)
@@ -169,7 +180,7 @@ def _checksum(text: str, arrays: Mapping[str, np.ndarray[Any, Any]]) -> int:
     for name in sorted(arrays):
         found = arrays[name]
         total = zlib.crc32(f"{name}{found.dtype.str}{found.shape}".encode(), total)
-        total = zlib.crc32(found.reshape(-1).view(np.uint8), total)
+        total = zlib.crc32(found.reshape(-1).view(np.uint8).data, total)
     return total
 
 

@@ -67,7 +67,7 @@ def _size(batch: Any) -> int:
     first = batch[0] if isinstance(batch, (list, tuple)) and batch else batch
     if isinstance(first, Mapping) and first:
         first = next(iter(first.values()))
-    shape = getattr(first, "shape", ())
+    shape: tuple[int, ...] = getattr(first, "shape", ())
     return int(shape[0]) if len(shape) else 1
 
 
@@ -79,7 +79,7 @@ class _Bar:
         if show is False:
             return
         try:
-            from tqdm import tqdm
+            from tqdm import tqdm  # type: ignore[import-untyped, unused-ignore]
         except ImportError:
             if show:
                 raise ImportError("fit(progress=True) needs the package tqdm: pip install tqdm") from None
@@ -101,10 +101,10 @@ def _writer(folder: Any) -> Any:
     if folder is None:
         return None
     try:
-        from tensorboardX import SummaryWriter
+        from tensorboardX import SummaryWriter  # type: ignore[import-not-found, unused-ignore]
     except ImportError:
         try:
-            from tensorboard.summary import Writer as SummaryWriter
+            from tensorboard.summary import Writer as SummaryWriter  # type: ignore[import-not-found, unused-ignore]
         except ImportError:
             raise ImportError(
                 "fit(log_dir=) writes TensorBoard's event files by the package tensorboardX or tensorboard: pip install tensorboardX"
@@ -186,7 +186,13 @@ class _Run:
 
     def state(self, epoch: int, loader: Any) -> dict[str, Any]:
         """All that decides how training goes on."""
-        parts = {"model": self.model, "optimizer": self.optimizer, "scheduler": self.scheduler, "scaler": self.scaler, "loader": loader}
+        parts = {
+            "model": self.model,
+            "optimizer": self.optimizer,
+            "scheduler": self.scheduler,
+            "scaler": self.scaler,
+            "loader": loader,
+        }
         state: dict[str, Any] = {name: part.state_dict() for name, part in parts.items() if hasattr(part, "state_dict")}
         generator = _core.rand.__self__  # type: ignore[attr-defined]
         return state | {
@@ -198,7 +204,13 @@ class _Run:
 
     def restore(self, state: dict[str, Any], loader: Any) -> int:
         """Goes on from a checkpoint; returns the number of the next epoch."""
-        parts = {"model": self.model, "optimizer": self.optimizer, "scheduler": self.scheduler, "scaler": self.scaler, "loader": loader}
+        parts = {
+            "model": self.model,
+            "optimizer": self.optimizer,
+            "scheduler": self.scheduler,
+            "scaler": self.scaler,
+            "loader": loader,
+        }
         for name, part in parts.items():
             if name in state and hasattr(part, "load_state_dict"):
                 part.load_state_dict(state[name])
@@ -254,7 +266,9 @@ def _rest(loader: Any, accumulate: int) -> int:
 
 def _check(epochs: int, accumulate: int, patience: int | None, interval: str, monitor: str, validation: Any) -> None:
     if epochs < 0 or accumulate < 1 or (patience is not None and patience < 0):
-        raise ValueError(f"fit: epochs={epochs}, accumulate={accumulate}, patience={patience}; expected 0 or more, 1 or more, 0 or more")
+        raise ValueError(
+            f"fit: epochs={epochs}, accumulate={accumulate}, patience={patience}; expected 0 or more, 1 or more, 0 or more"
+        )
     if interval not in {"epoch", "batch"}:
         raise ValueError(f"fit: scheduler_interval must be 'epoch' or 'batch', got {interval!r}")
     if monitor.startswith("val_") and validation is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv as _csv
 import gzip
+import io
 import math
 import zlib
 from collections.abc import Callable, Sequence
@@ -53,7 +54,9 @@ def read_idx(path: Any) -> Variable:
         raise FileFormatError(f"{path} is a damaged IDX file: it ends in its header")
     shape = [int.from_bytes(data[i : i + 4], "big") for i in range(4, start, 4)]
     if len(data) != start + math.prod(shape) * dtype.itemsize:
-        raise FileFormatError(f"{path} is a damaged IDX file: shape {tuple(shape)} needs {math.prod(shape) * dtype.itemsize} bytes, it has {len(data) - start}")
+        raise FileFormatError(
+            f"{path} is a damaged IDX file: shape {tuple(shape)} needs {math.prod(shape) * dtype.itemsize} bytes, it has {len(data) - start}"
+        )
     return _core.asarray(_supported(np.frombuffer(data, dtype, offset=start).reshape(shape).astype(dtype.newbyteorder("="))))
 
 
@@ -92,7 +95,9 @@ def read_cifar(path: Any) -> tuple[Variable, Variable]:
     for row, labels in ((3073, 1), (3074, 2)):
         if data and len(data) % row == 0:
             rows = np.frombuffer(data, np.uint8).reshape(-1, row)
-            return _core.asarray(rows[:, labels:].reshape(-1, 3, 32, 32).copy()), _core.asarray(rows[:, labels - 1].astype(np.int64))
+            return _core.asarray(rows[:, labels:].reshape(-1, 3, 32, 32).copy()), _core.asarray(
+                rows[:, labels - 1].astype(np.int64)
+            )
     raise FileFormatError(f"{path} is no file of CIFAR: {len(data)} bytes are no number of images")
 
 
@@ -111,8 +116,16 @@ def cifar(root: Any, train: bool = True) -> TensorDataset:
     """CIFAR-10 or CIFAR-100 from its folder: float32 images of shape (n, 3, 32, 32) from 0 to 1, and int64 labels."""
     root = Path(root)
     names = [f"data_batch_{i}" for i in range(1, 6)] if train else ["test_batch"]
-    for folder in (root, *(root / n for n in ("cifar-10-batches-py", "cifar-10-batches-bin", "cifar-100-python", "cifar-100-binary"))):
-        for choice in (names, [f"{n}.bin" for n in names], ["train" if train else "test"], ["train.bin" if train else "test.bin"]):
+    for folder in (
+        root,
+        *(root / n for n in ("cifar-10-batches-py", "cifar-10-batches-bin", "cifar-100-python", "cifar-100-binary")),
+    ):
+        for choice in (
+            names,
+            [f"{n}.bin" for n in names],
+            ["train" if train else "test"],
+            ["train.bin" if train else "test.bin"],
+        ):
             files = [folder / n for n in choice if (folder / n).is_file()]
             if files:
                 images, labels = zip(*(read_cifar(f) for f in files))
@@ -126,7 +139,7 @@ def read_npz(path: Any) -> dict[str, Variable]:
     import zipfile
 
     try:
-        with np.load(path, allow_pickle=False) as found:
+        with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as found:
             if isinstance(found, np.ndarray):
                 raise FileFormatError(f"{path} is an .npy file of one array, no .npz file")
             return {name: _core.asarray(_supported(found[name])) for name in found.files}
@@ -153,7 +166,11 @@ def read_csv(
         text = _bytes_of(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise FileFormatError(f"{path} is no text in UTF-8: {error}") from error
-    rows = [(n, row) for n, row in enumerate(_csv.reader(text.splitlines(), delimiter=delimiter), 1) if row and any(map(str.strip, row))]
+    rows = [
+        (n, row)
+        for n, row in enumerate(_csv.reader(text.splitlines(), delimiter=delimiter), 1)
+        if row and any(map(str.strip, row))
+    ]
     names: list[str] = []
     if rows and (header or (header is None and not all(_is_number(field) for field in rows[0][1]))):
         names = [name.strip() for name in rows.pop(0)[1]]

@@ -119,7 +119,9 @@ class DataLoader(Generic[T_co]):
     def _check_order(self, batch_size: Any, shuffle: Any, sampler: Any, batch_sampler: Any, drop_last: bool) -> None:
         if self._iterable:
             if not hasattr(self.dataset, "__iter__"):
-                raise TypeError(f"DataLoader: a {type(self.dataset).__name__} is no dataset; it needs __getitem__ and __len__, or __iter__")
+                raise TypeError(
+                    f"DataLoader: a {type(self.dataset).__name__} is no dataset; it needs __getitem__ and __len__, or __iter__"
+                )
             for name, value in (("shuffle", shuffle), ("sampler", sampler), ("batch_sampler", batch_sampler)):
                 if value not in {None, False} if name == "shuffle" else value is not None:
                     raise ValueError(f"DataLoader: {name} does not work with an IterableDataset, which decides its order itself")
@@ -221,7 +223,6 @@ class DataLoader(Generic[T_co]):
         if pool is None:
             job = self._job()
             pool = Threads(job) if self.workers == "thread" else Processes(job, self.multiprocessing_context)
-            pool.epoch = 0
         pool.epoch += 1
         clean = False
         try:

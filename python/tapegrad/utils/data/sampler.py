@@ -1,3 +1,4 @@
+# mypy: disable-error-code="no-any-return"
 """Samplers: the order in which a loader asks a dataset for samples."""
 
 from __future__ import annotations
@@ -104,7 +105,8 @@ class RandomSampler(_Seeded):
                 raise ValueError(f"RandomSampler: {count} samples cannot be drawn from an empty dataset")
             return np.arange(0)
         if self.replacement:
-            return np.random.Generator(np.random.Philox(seed)).integers(0, n, count)
+            drawn: Order = np.random.Generator(np.random.Philox(seed)).integers(0, n, count)
+            return drawn
         rounds = [ordered(n, seed + i) for i in range(-(-count // n))]
         return np.concatenate([*rounds, np.arange(0)])[:count]
 
@@ -157,7 +159,8 @@ class WeightedRandomSampler(_Seeded):
         if self.replacement:
             sums = np.cumsum(w)
             found = np.searchsorted(sums, random.random(self.num_samples) * sums[-1], side="right")
-            return np.minimum(found, np.flatnonzero(w)[-1])
+            places: Order = np.minimum(found, np.flatnonzero(w)[-1])
+            return places
         # The order of exponential waiting times is that of successive draws without replacement.
         with np.errstate(divide="ignore"):
             waiting = random.exponential(size=len(w)) / w

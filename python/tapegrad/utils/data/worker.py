@@ -105,7 +105,7 @@ def _failure(error: BaseException) -> tuple[BaseException | None, str]:
 
 def _serve(job: Job, worker: int, receive: Callable[[], Any], send: Callable[[Any], None], own_random: bool) -> None:
     """The loop of a worker: ("epoch", number, seed) begins one, ("task", epoch, k, indices) asks for a batch."""
-    read: Callable[[Any], Any] = job.reader if not job.iterable else _nothing
+    read: Callable[[Any], Any] = _nothing
     failed: tuple[BaseException | None, str] | None = None
     seed = 0
     while (message := receive()) is not None:
@@ -158,6 +158,9 @@ def _seed_all(seed: int) -> None:
 
 class Threads:
     """Workers that are threads: they share the dataset, and what they do in Python takes turns."""
+
+    #: The number of the present epoch.
+    epoch = 0
 
     def __init__(self, job: Job) -> None:
         self._tasks: list[queue.SimpleQueue[Any]] = [queue.SimpleQueue() for _ in range(job.num_workers)]
@@ -225,6 +228,9 @@ def _process(job: Job | None, worker: int, channel: Any, others: list[Any], thre
 
 class Processes:
     """Workers that are processes, each with a copy of the dataset."""
+
+    #: The number of the present epoch.
+    epoch = 0
 
     def __init__(self, job: Job, context: Any) -> None:
         import multiprocessing
