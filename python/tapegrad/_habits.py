@@ -45,7 +45,7 @@ class device(str):
         text = str(name)
         if text.split(":", maxsplit=1)[0] != "cpu" or index not in {None, 0}:
             raise ValueError(
-                f"device: there is one device, 'cpu', got {text!r}; ask tg.cuda.is_available(), which is False, before naming another"
+                f"device: there is one device, 'cpu', got {text!r}; ask tg.cuda.is_available(), which is False, before"
             )
         return str.__new__(cls, "cpu")
 
@@ -124,7 +124,7 @@ def _to(
     copy: bool = False,
     memory_format: Any = None,
 ) -> Variable:
-    """The array in another dtype: ``to(dtype)``, ``to(device)``, ``to(device, dtype)``, ``to(other)``. There is one device, "cpu"."""
+    """The array in another dtype: ``to(dtype)``, ``to("cpu", dtype)``, ``to(other)``. There is one device, "cpu"."""
     for a in args:
         if isinstance(a, Variable):
             dtype = a.dtype
@@ -615,9 +615,9 @@ def _in_place(name: str, operation: str) -> Any:
 
 #: Methods that have a form in place.
 IN_PLACE = (
-    "abs acos asin atan ceil clamp clamp_max clamp_min cos cosh erf exp exp2 expm1 floor fmod frac lerp log log10 log1p log2 neg pow "
-    "reciprocal relu remainder round rsqrt sigmoid sign sin sinh sqrt square tan tanh trunc addcdiv addcmul addmm baddbmm floor_divide "
-    "masked_fill scatter scatter_add index_add tril triu nan_to_num cumsum cumprod"
+    "abs acos asin atan ceil clamp clamp_max clamp_min cos cosh erf exp exp2 expm1 floor fmod frac lerp log log10 log1p log2 neg "
+    "pow reciprocal relu remainder round rsqrt sigmoid sign sin sinh sqrt square tan tanh trunc addcdiv addcmul addmm baddbmm "
+    "floor_divide masked_fill scatter scatter_add index_add tril triu nan_to_num cumsum cumprod"
 )
 for _name in IN_PLACE.split():
     METHODS[f"{_name}_"] = _in_place(f"{_name}_", _name)
@@ -804,10 +804,11 @@ def _lifted(name: str) -> Any:
 
 #: Functions that are methods, too, where the compiled half has them.
 LIFTED = (
-    "isinf isfinite isposinf isneginf outer inner hypot logaddexp rot90 diag triu tril flipud fliplr softplus nan_to_num cumsum cumprod "
-    "sort argsort topk median quantile kthvalue mode histc bincount diff trace cross dist allclose isclose unique nonzero argwhere cummax "
-    "cummin erfinv lgamma digamma exp2 atan2 arctan2 copysign xlogy heaviside sinc nansum nanmean nanmedian aminmax searchsorted sgn conj "
-    "real imag cov corrcoef vdot renorm unfold masked_scatter index_put array_split hsplit vsplit take_along_axis"
+    "isinf isfinite isposinf isneginf outer inner hypot logaddexp rot90 diag triu tril flipud fliplr softplus nan_to_num "
+    "cumsum cumprod sort argsort topk median quantile kthvalue mode histc bincount diff trace cross dist allclose isclose "
+    "unique nonzero argwhere cummax cummin erfinv lgamma digamma exp2 atan2 arctan2 copysign xlogy heaviside sinc nansum nanmean "
+    "nanmedian aminmax searchsorted sgn conj real imag cov corrcoef vdot renorm unfold masked_scatter "
+    "index_put array_split hsplit vsplit take_along_axis"
 )
 #: PyTorch's names for what NumPy calls otherwise, as methods and as functions.
 ALIASES = {

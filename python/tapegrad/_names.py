@@ -1,4 +1,4 @@
-"""Functions that PyTorch's users look for at the top of the package, and creation functions that also take PyTorch's arguments."""
+"""Functions that PyTorch's users look for at the top of the package, and creation functions that take PyTorch's arguments."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _sizes(name: str, args: tuple[Any, ...], dtype: Any, named: dict[str, Any]) 
             args = (named.pop(key),)
     if named:
         raise TypeError(
-            f"{name}() got an unexpected keyword argument {next(iter(named))!r}; its arguments are shape, dtype, requires_grad and device"
+            f"{name}() got an unexpected keyword argument {next(iter(named))!r}; expected shape, dtype, requires_grad and device"
         )
     if not args:
         raise TypeError(f"{name}() missing required argument 'shape'")
@@ -345,7 +345,7 @@ def set_default_device(place: Any) -> None:
 def set_default_tensor_type(t: Any) -> None:
     """Makes the dtype of a class such as ``FloatTensor`` the default."""
     name = t.rsplit(".", 1)[-1] if isinstance(t, str) else getattr(t, "__name__", None)
-    _core.set_default_dtype(TENSORS[name] if name in TENSORS else t)
+    _core.set_default_dtype(TENSORS.get(name or "", t))
 
 
 def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
@@ -411,8 +411,8 @@ def _function(name: str) -> Any:
 
 #: Methods that are functions, too.
 FUNCTIONS = (
-    "t permute chunk narrow select sub mul div clamp clamp_min clamp_max rsqrt frac lerp addcmul addcdiv mm mv bmm addmm addmv baddbmm "
-    "addr masked_select index_select repeat_interleave scatter is_nonzero"
+    "t permute chunk narrow select sub mul div clamp clamp_min clamp_max rsqrt frac lerp addcmul addcdiv mm mv bmm "
+    "addmm addmv baddbmm addr masked_select index_select repeat_interleave scatter is_nonzero"
 )
 
 

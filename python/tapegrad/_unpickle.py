@@ -173,7 +173,7 @@ class _FromBuffer(_Note):
 
 # ---- PyTorch ----
 
-#: PyTorch's names of storages: the dtype in the file and the dtype here. Half floats are read as float32, which holds them exactly.
+#: PyTorch's names of storages: the dtype in the file and the dtype here. Half floats are read as float32, exactly.
 STORAGES = {
     "DoubleStorage": ("f8", "float64"),
     "FloatStorage": ("f4", "float32"),
@@ -361,8 +361,8 @@ class SafeUnpickler(pickle.Unpickler):
         """The stand-in of a name."""
         if (module, name) not in self._table:
             raise FileFormatError(
-                f"it asks for {module}.{name}, which is not known to be safe; only arrays, numbers, strings and containers of them are "
-                "read, and nothing is executed. Save model.state_dict() rather than the model"
+                f"it asks for {module}.{name}, which is not known to be safe; only arrays, numbers, strings and containers of "
+                "them are read, and nothing is executed. Save model.state_dict() rather than the model"
             )
         return self._table[module, name]
 

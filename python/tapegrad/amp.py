@@ -33,6 +33,7 @@ class autocast:
         pass
 
     def __call__(self, function: Any) -> Any:
+        """A function that runs in the block."""
         return function
 
 

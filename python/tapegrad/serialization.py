@@ -53,7 +53,7 @@ class _Writer:
         self._seen: dict[int, str] = {}
         self._open: set[int] = set()
 
-    def node(self, value: Any, path: str) -> Any:
+    def node(self, value: Any, path: str) -> Any:  # noqa: PLR0911 - a kind of value each
         """A value as JSON."""
         if value is None or isinstance(value, (bool, str)):
             return value if value is None or type(value) in (bool, str) else str(value)

@@ -24,7 +24,7 @@ from .serialization import load, save
 
 
 class History(dict[str, list[float]]):
-    """What was measured, one value an epoch: ``history["loss"]``, ``history["val_loss"]``, …"""
+    """What was measured, one value an epoch, by name: "loss", "val_loss", and the metrics."""
 
     #: The number of the best epoch, from 0.
     best_epoch: int = -1
@@ -106,9 +106,7 @@ def _writer(folder: Any) -> Any:
         try:
             from tensorboard.summary import Writer as SummaryWriter  # type: ignore[import-not-found, unused-ignore]
         except ImportError:
-            raise ImportError(
-                "fit(log_dir=) writes TensorBoard's event files by the package tensorboardX or tensorboard: pip install tensorboardX"
-            ) from None
+            raise ImportError("fit(log_dir=) needs the package tensorboardX or tensorboard: pip install tensorboardX") from None
     return SummaryWriter(str(folder))
 
 

@@ -79,7 +79,7 @@ def test_tensor_dataset_and_its_quick_path():
         seen = []
         for a, b in DataLoader(dataset, batch_size=4, shuffle=shuffle):
             assert (a == x[b]).all()
-            a += 1.0  # a batch has memory of its own
+            a.add_(1.0)  # a batch has memory of its own
             seen += b.tolist()
         assert sorted(seen) == list(range(10))
     assert (x == dataset.tensors[0]).all()
@@ -168,7 +168,7 @@ def test_weighted_sampler_follows_the_weights():
 
 
 def test_default_collate():
-    point = collections.namedtuple("point", "x y")  # noqa: PYI024
+    point = collections.namedtuple("point", "x y")
     assert default_collate([1, 2]).dtype == tg.int64
     assert default_collate([1.0, 2.0]).dtype == tg.get_default_dtype()
     assert default_collate([True, False]).dtype == tg.bool
@@ -458,7 +458,8 @@ def test_idx_and_mnist(tmp_path):
 def test_cifar_in_python(tmp_path, protocol, key):
     data = np.random.default_rng(0).integers(0, 256, (3, 3072)).astype(np.uint8)
     data_key = key[:0] + (b"data" if isinstance(key, bytes) else "data")
-    (tmp_path / "data_batch_1").write_bytes(pickle.dumps({data_key: data, key: [1, 2, 3], "more": np.float64(1)}, protocol=protocol))
+    batch = {data_key: data, key: [1, 2, 3], "more": np.float64(1)}
+    (tmp_path / "data_batch_1").write_bytes(pickle.dumps(batch, protocol=protocol))
     x, y = datasets.read_cifar(tmp_path / "data_batch_1")
     assert (x.numpy().reshape(3, -1) == data).all()
     assert y.tolist() == [1, 2, 3]

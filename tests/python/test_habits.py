@@ -1,4 +1,4 @@
-"""The names that PyTorch's users write: each in a table, each there, each with PyTorch's result; and those that mean something else."""
+"""The names that PyTorch's users write: each in a table, each there, each with PyTorch's result, or an error that helps."""
 
 import copy
 import pickle
@@ -331,7 +331,7 @@ def test_random_numbers_in_place():
     assert abs(x.mean().item() - 1) < 0.2
     assert abs(x.std().item() - 2) < 0.2
     x.uniform_(-3, -2)
-    assert -3 <= x.min().item()
+    assert x.min().item() >= -3
     assert x.max().item() < -2
     assert abs(x.exponential_(2).mean().item() - 0.5) < 0.05
     assert abs(x.bernoulli_(0.25).mean().item() - 0.25) < 0.05

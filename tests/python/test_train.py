@@ -29,7 +29,8 @@ def parts(lr=0.05):
 
 
 def test_metrics_of_classes():
-    assert metrics.accuracy(SCORES, TARGET) == metrics.accuracy(tg.tensor(BEST), tg.tensor(TARGET)) == sk.accuracy_score(TARGET, BEST)
+    expected = sk.accuracy_score(TARGET, BEST)
+    assert metrics.accuracy(SCORES, TARGET) == metrics.accuracy(tg.tensor(BEST), tg.tensor(TARGET)) == expected
     assert metrics.accuracy([0.2, 0.9], [0, 0]) == 0.5
     assert (metrics.confusion_matrix(SCORES, TARGET).numpy() == sk.confusion_matrix(TARGET, BEST)).all()
     assert metrics.top_k_accuracy(SCORES, TARGET, 2) == sk.top_k_accuracy_score(TARGET, SCORES, k=2)
@@ -88,7 +89,8 @@ def test_metrics_say_what_does_not_fit(call, message):
 
 def test_fit_learns_and_measures():
     model, loader, loss, optimizer = parts()
-    history = fit(model, loader, loss, optimizer, epochs=8, validation=loader, metrics={"accuracy": metrics.accuracy}, progress=False)
+    measured = {"accuracy": metrics.accuracy}
+    history = fit(model, loader, loss, optimizer, epochs=8, validation=loader, metrics=measured, progress=False)
     assert sorted(history) == ["accuracy", "loss", "val_accuracy", "val_loss"]
     assert history["val_accuracy"][-1] > 0.9
     assert model.training
@@ -110,7 +112,8 @@ def test_fit_is_the_loop_that_one_would_write():
 def test_interrupted_training_equals_uninterrupted_training(tmp_path):
     def run(epochs, **options):
         model, loader, loss, optimizer = parts()
-        return model, fit(model, loader, loss, optimizer, epochs=epochs, validation=loader, patience=10, progress=False, **options)
+        options |= {"epochs": epochs, "validation": loader, "patience": 10, "progress": False}
+        return model, fit(model, loader, loss, optimizer, **options)
 
     whole, expected = run(5)
     run(2, checkpoint=tmp_path / "c")

@@ -41,8 +41,8 @@ def default_collate(batch: Sequence[Any]) -> Any:
         parts = [default_collate(part) for part in _parts(batch)]
         return parts if type(first) in (tuple, list) else _like(first, parts)
     raise TypeError(
-        f"default_collate: a sample holds a {type(first).__name__}; expected arrays, numbers, strings, mappings, tuples or lists. "
-        "Give the loader a collate_fn that makes a batch of such samples"
+        f"default_collate: a sample holds a {type(first).__name__}; expected arrays, numbers, strings, mappings, tuples or "
+        "lists. Give the loader a collate_fn that makes a batch of such samples"
     )
 
 
@@ -90,7 +90,7 @@ def _like(first: Any, parts: Any) -> Any:
         return parts
 
 
-def default_convert(data: Any) -> Any:
+def default_convert(data: Any) -> Any:  # noqa: PLR0911 - a kind of data each
     """Arrays in a sample become Variables; all else stays as it is.
 
     >>> tg.utils.data.default_convert([np.zeros(2), "a"])

@@ -227,7 +227,7 @@ def random_split(dataset: Dataset[Any], lengths: Sequence[float], generator: Any
         sizes = [int(n) for n in lengths]
         if sum(sizes) != total or any(n < 0 for n in sizes) or list(lengths) != sizes:
             raise ValueError(
-                f"random_split: lengths {list(lengths)} must be numbers that add up to the {total} samples, or fractions that add up to 1"
+                f"random_split: lengths {list(lengths)} must be numbers that add up to {total}, or fractions that add up to 1"
             )
     order = permutation(total, generator).tolist()
     ends = list(accumulate(sizes))

@@ -55,7 +55,7 @@ def read_idx(path: Any) -> Variable:
     shape = [int.from_bytes(data[i : i + 4], "big") for i in range(4, start, 4)]
     if len(data) != start + math.prod(shape) * dtype.itemsize:
         raise FileFormatError(
-            f"{path} is a damaged IDX file: shape {tuple(shape)} needs {math.prod(shape) * dtype.itemsize} bytes, it has {len(data) - start}"
+            f"{path} is a damaged IDX file: it has {len(data) - start} bytes for shape {tuple(shape)} and dtype {dtype}"
         )
     return _core.asarray(_supported(np.frombuffer(data, dtype, offset=start).reshape(shape).astype(dtype.newbyteorder("="))))
 

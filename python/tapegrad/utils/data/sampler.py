@@ -44,6 +44,7 @@ class SequentialSampler(_Ordered):
         self.data_source = data_source
 
     def order(self) -> Order:
+        """All indices."""
         return np.arange(len(self.data_source))
 
     def __len__(self) -> int:
@@ -58,6 +59,7 @@ class _Seeded(_Ordered):
     _next: int | None = None
 
     def order(self) -> Order:
+        """The indices of the next epoch, of a new seed."""
         self._seed, self._next = draw_seed(self.generator) if self._next is None else self._next, None
         return self._from(self._seed)
 
@@ -147,7 +149,7 @@ class WeightedRandomSampler(_Seeded):
             raise ValueError("WeightedRandomSampler: weights must be finite, not negative, and not all zero")
         if not replacement and num_samples > np.count_nonzero(w):
             raise ValueError(
-                f"WeightedRandomSampler: {num_samples} different samples were asked for, {np.count_nonzero(w)} have a weight above zero"
+                f"WeightedRandomSampler: {num_samples} different samples, but {np.count_nonzero(w)} have a weight above zero"
             )
         self.weights = w
         self.replacement = replacement
@@ -218,6 +220,7 @@ class DistributedSampler(_Ordered):
         self.total_size = self.num_samples * num_replicas
 
     def order(self) -> Order:
+        """The indices of this process."""
         n = len(self.dataset)
         order = ordered(n, self.seed + self.epoch) if self.shuffle else np.arange(n)
         return np.resize(order, self.total_size)[self.rank :: self.num_replicas]

@@ -11,6 +11,7 @@ import queue
 import threading
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -220,10 +221,8 @@ def _process(job: Job | None, worker: int, channel: Any, others: list[Any], thre
         inbox.put(None)
 
     threading.Thread(target=listen, daemon=True).start()
-    try:
+    with suppress(BrokenPipeError, ConnectionResetError):  # the main process is gone
         _serve(job, worker, inbox.get, channel.send, True)
-    except (BrokenPipeError, ConnectionResetError):
-        pass  # the main process is gone
 
 
 class Processes:
