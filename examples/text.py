@@ -19,13 +19,11 @@ from tapegrad import nn
 from tapegrad.nn import functional as F
 
 CONTEXT, WIDTH, HEADS, LAYERS, BATCH = 96, 128, 4, 3, 32
-#: What a letter must not see: those after it.
 LATER = tg.triu(tg.ones(CONTEXT, CONTEXT), diagonal=1).bool()
 
 
 def norm(x: tg.Variable, weight: tg.Variable) -> tg.Variable:
-    """Each position with mean 0 and deviation 1, times a factor."""
-    x = x - x.mean(axis=-1, keepdims=True)
+    """Each position with mean square 1, times a factor."""
     return x * tg.rsqrt((x * x).mean(axis=-1, keepdims=True) + 1e-5) * weight
 
 
@@ -52,8 +50,7 @@ class Writer(nn.Module):
 
     def __init__(self, letters: int) -> None:
         super().__init__()
-        self.letters = nn.Parameter(tg.randn(letters, WIDTH) * 0.05)
-        self.places = nn.Parameter(tg.randn(CONTEXT, WIDTH) * 0.05)
+        self.letters, self.places = (nn.Parameter(tg.randn(n, WIDTH) * 0.05) for n in (letters, CONTEXT))
         self.blocks, self.scale = nn.ModuleList([Block() for _ in range(LAYERS)]), nn.Parameter(tg.ones(WIDTH))
 
     def forward(self, index: tg.Variable) -> tg.Variable:
@@ -77,8 +74,7 @@ def train(text: np.ndarray, count: int, steps: int) -> tuple[Writer, list[float]
     model, random, losses, checks = Writer(count), np.random.default_rng(0), [], []
     optimizer = tg.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.01)
     fixed = np.split(np.linspace(0, len(held) - CONTEXT - 1, 256).astype(int), 8)
-    bar = tqdm(range(1, steps + 1), desc="text", unit="step")
-    for i in bar:
+    for i in tqdm(range(1, steps + 1), desc="text", unit="step"):
         optimizer.param_groups[0]["lr"] = 2e-3 * min(1.0, i / 100) * (1.02 - i / steps)
         loss = loss_of(model, seen, random.integers(0, len(seen) - CONTEXT - 1, BATCH))
         optimizer.zero_grad()
@@ -89,7 +85,6 @@ def train(text: np.ndarray, count: int, steps: int) -> tuple[Writer, list[float]
         if i % 200 == 0 or i == steps:
             with tg.no_grad():
                 checks.append((i, float(np.mean([loss_of(model, held, starts).item() for starts in fixed]))))
-            bar.set_postfix(held_out=f"{checks[-1][1]:.3f}")
     return model, losses, checks
 
 

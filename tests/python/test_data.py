@@ -2,7 +2,9 @@
 
 import collections
 import gzip
+import multiprocessing
 import os
+import pathlib
 import pickle
 import signal
 import subprocess
@@ -355,6 +357,7 @@ def test_random_numbers_of_processes_do_not_depend_on_their_number():
     assert len({x for batch in found[0] for part in batch for x in part}) == 16
 
 
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork")
 def test_worker_init_fn_and_info():
     def init(worker):
         os.environ["WORKER"] = str(worker)
@@ -366,9 +369,42 @@ def test_worker_init_fn_and_info():
         def __getitem__(self, i):
             return int(os.environ["WORKER"]), get_worker_info().num_workers
 
-    found = list(DataLoader(Where(), 1, num_workers=2, worker_init_fn=init))
+    # The dataset is a local class, which only a forked process has.
+    found = list(DataLoader(Where(), 1, num_workers=2, worker_init_fn=init, multiprocessing_context="fork"))
     assert [a.item() for a, _ in found] == [0, 1, 0, 1]
     assert get_worker_info() is None
+
+
+def test_processes_that_are_spawned():
+    loader = DataLoader(Squares(9), 2, shuffle=True, num_workers=2, multiprocessing_context="spawn", generator=tg.Generator(1))
+    assert lists(loader) == lists(DataLoader(Squares(9), 2, shuffle=True, generator=tg.Generator(1)))
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork")
+def test_workers_end_with_the_main_process():
+    code = """
+import os, tapegrad as tg
+from tapegrad.utils.data import DataLoader
+loader = DataLoader(range(100), 2, num_workers=2, persistent_workers=True, multiprocessing_context="fork")
+next(iter(loader))
+print(*(p.pid for p in loader._pool._processes) if loader._pool else (), flush=True)
+os._exit(0)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    pids = [int(pid) for pid in done.stdout.split()]
+    deadline = time.monotonic() + 10
+    while any(_lives(pid) for pid in pids):
+        assert time.monotonic() < deadline, "a worker outlived the main process"
+        time.sleep(0.05)
+
+
+def _lives(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    stat = pathlib.Path(f"/proc/{pid}/stat")
+    return not (stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "Z")
 
 
 def test_a_large_batch_and_many_indices_do_not_block():
@@ -387,7 +423,7 @@ class Slow(Dataset):
         return i
 threading.Timer(0.7, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
 try:
-    for batch in DataLoader(Slow(), 4, num_workers=2, workers=sys.argv[1]): pass
+    for batch in DataLoader(Slow(), 4, num_workers=2, workers=sys.argv[1], multiprocessing_context="fork"): pass
 except KeyboardInterrupt:
     print("interrupted")
 """

@@ -4,12 +4,13 @@ import math
 
 import numpy as np
 import pytest
-from sklearn import metrics as sk
 
 import tapegrad as tg
 from tapegrad import metrics, nn
 from tapegrad.train import History, fit
 from tapegrad.utils.data import DataLoader, TensorDataset
+
+sk = pytest.importorskip("sklearn.metrics")
 
 RNG = np.random.default_rng(0)
 TARGET = RNG.integers(0, 4, 60)
@@ -147,6 +148,7 @@ def test_early_stopping_restores_the_best_values():
 
 
 def test_a_step_of_ones_own_and_progress(capsys):
+    pytest.importorskip("tqdm")
     model, loader, _, optimizer = parts()
     history = fit(model, loader, None, optimizer, step=lambda m, batch: (m(batch[0]) ** 2).mean(), epochs=2, progress=True)
     assert history["loss"][1] < history["loss"][0]

@@ -225,6 +225,15 @@ def _process(job: Job | None, worker: int, channel: Any, others: list[Any], thre
         _serve(job, worker, inbox.get, channel.send, True)
 
 
+def _start(process: Any) -> None:
+    import warnings
+
+    with warnings.catch_warnings():
+        # Python warns of a fork beside other threads; the locks of the compiled half survive it.
+        warnings.filterwarnings("ignore", message=".*multi-threaded.*fork", category=DeprecationWarning)
+        process.start()
+
+
 class Processes:
     """Workers that are processes, each with a copy of the dataset."""
 
@@ -247,7 +256,7 @@ class Processes:
                 # A process that is not forked gets its job by the channel: as an argument, a large job for a process
                 # that dies while it starts would block the main process for ever.
                 worker = context.Process(target=_process, args=(job if is_fork else None, i, there, others, 1), daemon=True)
-                worker.start()
+                _start(worker)
                 self._processes.append(worker)
             for _, there in pipes:
                 there.close()
