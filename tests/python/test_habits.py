@@ -380,6 +380,11 @@ def test_random_functions():
     assert tg.manual_seed(-1).initial_seed() == 2**64 - 1
 
 
+def test_limits_of_dtypes():
+    assert tg.finfo(tg.float64).max == tg.finfo(grid().dtype).max == np.finfo(np.float64).max
+    assert tg.iinfo(tg.uint8).max == 255
+
+
 def test_multinomial():
     tg.manual_seed(0)
     drawn = tg.multinomial(tg.tensor([[0.0, 1.0, 3.0], [1.0, 0.0, 0.0]]), 4000, replacement=True).numpy()
