@@ -22,7 +22,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv build develop demo wheel sdist test test-rust test-python test-wheel test-sdist stress loom lint lint-rust lint-python \
+.PHONY: help venv build develop demo examples wheel sdist test test-rust test-python test-wheel test-sdist stress loom lint lint-rust lint-python \
         typecheck generate check-generated fmt bench accuracy coverage golden docs clean
 
 help: ## List the targets
@@ -63,6 +63,9 @@ develop: $(VENV)/.extra-test ## Install in place: edits of python/ are live, edi
 
 demo: $(VENV)/.extra-examples ## Learn to read handwritten digits from a freshly built wheel
 	@$(PY) examples/digits.py
+
+examples: $(VENV)/.extra-examples ## Run all examples; their pictures go to examples/output (a quarter of an hour)
+	@for example in two_moons pendulum digits autoencoder diffusion cartpole text; do $(PY) examples/$$example.py || exit 1; done
 
 # ---- distribution ----
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import matplotlib as mpl
@@ -46,3 +47,12 @@ def save(figure: Figure, name: str, folder: Path) -> Path:
     figure.savefig(path, dpi=150, bbox_inches="tight", pad_inches=0.25)
     plt.close(figure)
     return path
+
+
+def arguments(text: str | None, **options: tuple[int, str]) -> argparse.Namespace:
+    """The options of an example, by name: a default and a meaning each; and `--output`, the folder of the picture."""
+    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, (default, meaning) in options.items():
+        parser.add_argument(f"--{name}", type=int, default=default, help=f"{meaning} (default: {default})")
+    parser.add_argument("--output", type=Path, default=OUTPUT, help="folder of the picture")
+    return parser.parse_args()

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tapegrad import _core
+from tapegrad import _core, _habits
 
 ROOT = Path(__file__).resolve().parent.parent
 STUBS = ROOT / "python/tapegrad/_core.pyi"
@@ -150,11 +150,38 @@ def stub_methods(rows: list[dict[str, Any]], template: str) -> list[str]:
     return out
 
 
+def stub_habits(template: str, methods: list[str]) -> list[str]:
+    """The methods that python/tapegrad/_habits.py puts on ``Variable``."""
+    have = set(re.findall(r"def (\w+)\(", template + "\n".join(methods)))
+    out, later = [], []
+    for name, value in vars(_core.Variable).items():
+        if name in have or name.startswith("__") or name == "transpose":
+            continue
+        if isinstance(value, property):
+            kind = {"layout": "str", "H": "Variable", "mH": "Variable"}.get(name, "_bool")
+            out += ["@property", f"def {name}(self) -> {kind}: ..."]
+        elif inspect.isfunction(value) and not inspect.signature(value).parameters.get("self"):
+            out.append(f"def {name}(self, k: int = 0, *, diagonal: int | None = None) -> Variable: ...")
+        elif value.__name__ not in {name, f"_{name}"} and name in _habits.ALIASES | _habits.SAME:
+            later.append(f"{name} = {(_habits.ALIASES | _habits.SAME)[name]}")
+        else:
+            out.append(f"def {name}{inspect.signature(value)}: ...".replace("'", "").replace("_core.", ""))
+    return out + later
+
+
+def inner(lines: list[str]) -> list[str]:
+    """Lines of the body of ``Variable``, where ``int`` and ``float`` are methods."""
+    return [re.sub(r"(?<!def )(?<![\w.])(int|float|bool)\b(?!\()", r"_\1", line) for line in lines]
+
+
 def stubs(rows: list[dict[str, Any]]) -> str:
     """The text of _core.pyi."""
     template = (ROOT / "tools/core.pyi.in").read_text(encoding="utf-8")
     dtypes = [f"{name}: DType" for name, value in inspect.getmembers(_core) if isinstance(value, _core.DType)]
+    before, class_, after = re.split(r"(?m)^(class Variable:\n(?:    .*\n|\{\w+\}\n)*)", template)
+    template = before + "\n".join(inner(class_.split("\n"))) + after
     methods = stub_methods(rows, template)
+    methods = inner(methods + stub_habits(template, methods))
     if "@overload" in methods:
         template = template.replace("TypeVar, final", "TypeVar, final, overload")
     for field, lines in {

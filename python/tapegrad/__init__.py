@@ -11,16 +11,17 @@ from __future__ import annotations
 
 from math import e, inf, nan, pi
 
-from . import _core, autograd
+from . import _core, _habits, _names, autograd
 from ._core import *  # noqa: F403
 from ._core import __version__
+from ._names import *  # type: ignore[assignment]  # noqa: F403
 from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from . import func, nn, optim, random, testing
+    from . import amp, backends, cuda, func, metrics, nn, optim, random, testing, train, utils
     from ._checkpoint import checkpoint
     from ._custom import custom_jvp, custom_vjp
     from ._threads import num_threads
@@ -38,13 +39,18 @@ if TYPE_CHECKING:
         vjp,
         vmap,
     )
+    from .serialization import FileFormatError, load, save
     from .tape import Tape
 
 __all__ = [
+    "FileFormatError",
     "Tape",
     "__version__",
+    "amp",
     "autograd",
+    "backends",
     "checkpoint",
+    "cuda",
     "custom_jvp",
     "custom_vjp",
     "e",
@@ -60,6 +66,8 @@ __all__ = [
     "jacrev",
     "jvp",
     "linearize",
+    "load",
+    "metrics",
     "nan",
     "newaxis",
     "nn",
@@ -68,20 +76,25 @@ __all__ = [
     "optim",
     "pi",
     "random",
+    "save",
     "set_grad_enabled",
     "stop_gradient",
     "testing",
+    "train",
+    "utils",
     "value_and_grad",
     "vjp",
     "vmap",
 ]
 # What only the Python half calls, or what has its home in a submodule.
 _INNER = (
-    "HookHandle apply_function backward grad registry samples set_anomaly_raw set_grad_enabled_raw unwatch watch "
+    "HookHandle after_backward apply_function backward grad registry samples set_anomaly_raw set_grad_enabled_raw unwatch watch "
     "ASGD Adadelta Adagrad Adam AdamW Adamax Lion NAdam Optimizer RAdam RMSprop Rprop SGD clip_grad_norm_ clip_grad_value_ "
-    "Generator bernoulli manual_seed normal permutation rand randint randn uniform"
+    "permutation uniform"
 )
 __all__ += [name for name in _core.__all__ if name not in _INNER.split()]
+__all__ += _names.__all__
+_habits.attach()
 
 #: What indexing takes for a new axis.
 newaxis = None
@@ -91,10 +104,24 @@ for _name in _INNER.split():
     globals().pop(_name, None)
 __all__ = sorted({name for name in __all__ if not name.startswith("_") or name == "__version__"})  # noqa: PLE0605
 
-_LAZY_MODULES = ("func", "nn", "optim", "random", "tape", "testing")
+_LAZY_MODULES = ("amp", "backends", "cuda", "func", "metrics", "nn", "optim", "random", "tape", "testing", "train", "utils")
 _TRANSFORMS = "grad hessian hvp jacfwd jacobian jacrev jvp linearize stop_gradient value_and_grad vjp vmap".split()
-_LAZY_NAMES = {"Tape": "tape", "num_threads": "_threads", "checkpoint": "_checkpoint", "custom_jvp": "_custom", "custom_vjp": "_custom"}
-_LAZY_NAMES |= dict.fromkeys(_TRANSFORMS, "_transforms")
+_LAZY_NAMES = {
+    "Tape": "tape",
+    "num_threads": "_threads",
+    "FileFormatError": "serialization",
+    "load": "serialization",
+    "save": "serialization",
+    "mps": "backends",
+    "xpu": "backends",
+    "version": "backends",
+    "checkpoint": "_checkpoint",
+    "custom_jvp": "_custom",
+    "custom_vjp": "_custom",
+    **dict.fromkeys(_TRANSFORMS, "_transforms"),
+    **dict.fromkeys(_habits.DTYPES.keys() - set(_core.__all__), "_dtypes"),
+    **dict.fromkeys(("float16", "bfloat16", "half"), "_dtypes"),
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from copyreg import pickle as _pickle
 
 from ._core import Generator, bernoulli, manual_seed, normal, permutation, rand, randint, randn, uniform
+from ._names import get_rng_state, initial_seed, seed, set_rng_state
 
 
 def _restored(state: object) -> Generator:
@@ -17,4 +18,18 @@ def _restored(state: object) -> Generator:
 # Copies and pickles draw the numbers that the original would draw.
 _pickle(Generator, lambda generator: (_restored, (generator.get_state(),)))
 
-__all__ = ["Generator", "bernoulli", "manual_seed", "normal", "permutation", "rand", "randint", "randn", "uniform"]
+__all__ = [
+    "Generator",
+    "bernoulli",
+    "get_rng_state",
+    "initial_seed",
+    "manual_seed",
+    "normal",
+    "permutation",
+    "rand",
+    "randint",
+    "randn",
+    "seed",
+    "set_rng_state",
+    "uniform",
+]

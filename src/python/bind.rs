@@ -20,6 +20,7 @@ use super::convert::Beside;
 use super::error::{check_memory, from_panic};
 use super::objects;
 use super::operators::run_if;
+use super::traps;
 use super::variable::{PyVariable, wrap};
 use super::view;
 use crate::ops::registry::{Arg, Args, Entry, Kind, Value, Views};
@@ -226,7 +227,7 @@ unsafe fn bind<'py>(
         // SAFETY: `names` is null or a tuple of str.
         let names = unsafe { Borrowed::from_ptr(py, names).cast_unchecked::<PyTuple>() };
         for (j, key) in names.iter_borrowed().enumerate() {
-            let k = position(row, &key)?;
+            let k = position(row, &key, names)?;
             if !given[k].is_null() || tail.as_ref().is_some_and(|(at, _)| *at == k) {
                 return Err(PyTypeError::new_err(format!("{}() got multiple values for argument '{}'", entry.name, entry.params[k].name)));
             }
@@ -237,14 +238,18 @@ unsafe fn bind<'py>(
     Ok((given, tail))
 }
 
-/// The parameter called `key`.
-fn position(row: &Row, key: &Bound<'_, PyAny>) -> PyResult<usize> {
+/// The parameter called `key`, one of the keywords `all`.
+fn position(row: &Row, key: &Bound<'_, PyAny>, all: Borrowed<'_, '_, PyTuple>) -> PyResult<usize> {
     let same = |n: &Option<Py<PyString>>| n.as_ref().is_some_and(|n| n.as_ptr() == key.as_ptr());
-    if let Some(k) = row.names.iter().position(|names| names.iter().any(same)) {
+    if let Some(k) = row.names.iter().position(|names| same(&names[0])) {
         return Ok(k);
     }
-    // Names made at run time are not interned.
+    // Second names, names made at run time, which are not interned, and names that mean something else to PyTorch.
     let text = key.str()?.to_string();
+    let keys: Vec<String> = all.iter().map(|k| k.to_string()).collect();
+    if let Some(advice) = traps::advice(row.entry.name, &text, &keys) {
+        return Err(PyTypeError::new_err(format!("{}({text}=): {advice}", row.entry.name)));
+    }
     let found = row.entry.params.iter().position(|p| p.name == text || p.alias == Some(text.as_str()));
     found.ok_or_else(|| {
         PyTypeError::new_err(format!("{}() got an unexpected keyword argument '{text}'; its signature is {}", row.entry.name, signature(row.entry)))

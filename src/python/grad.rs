@@ -1,6 +1,7 @@
 //! Differentiation from Python: backward passes, gradients, grad modes.
 
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::PyTuple;
 
 use super::error::{GradError, guard};
@@ -23,7 +24,24 @@ pub fn cotangent(g: &Bound<'_, PyAny>, root: &Variable) -> PyResult<Variable> {
 /// A backward pass.
 pub fn run_backward(py: Python<'_>, roots: Roots, inputs: Option<Vec<Variable>>, retain_graph: Option<bool>, create_graph: bool) -> PyResult<()> {
     let options = BackwardOptions { retain_graph: retain_graph.unwrap_or(create_graph), create_graph };
-    guard("backward", || Ok(gc::detach(py, move || tape::backward_with(&roots, inputs.as_deref(), options))?))
+    let result = guard("backward", || Ok(gc::detach(py, move || tape::backward_with(&roots, inputs.as_deref(), options))?));
+    after(py, result)
+}
+
+/// What is called when a backward pass has added to `.grad`: with true, or with false when nothing was added.
+static AFTER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+/// Calls `f` after each backward pass of the process from now on.
+#[pyfunction]
+fn after_backward(py: Python<'_>, f: Py<PyAny>) {
+    let _ = AFTER.set(py, f);
+}
+
+/// Hands `result` on, when hooks that wait for it have run.
+fn after(py: Python<'_>, result: PyResult<()>) -> PyResult<()> {
+    let Some(f) = AFTER.get(py) else { return result };
+    let called = f.call1(py, (result.is_ok(),));
+    result.and(called.map(drop))
 }
 
 /// One Variable or a sequence of them.
@@ -84,7 +102,11 @@ fn grad<'py>(
         let roots = roots(outputs, grad_outputs, "grad")?;
         let inputs = variables(inputs, "grad: every input")?;
         Ok(gc::detach(py, move || tape::grad(&roots, &inputs, options))?)
-    })?;
+    });
+    if let Some(f) = AFTER.get(py) {
+        f.call1(py, (false,))?;
+    }
+    let grads = grads?;
     if !allow_unused && let Some(i) = grads.iter().position(Option::is_none) {
         return Err(GradError::new_err(format!(
             "grad: the outputs do not depend on input {i}; pass allow_unused=True to get None for it, or check that it was used before any detach() or no_grad()"
@@ -115,6 +137,7 @@ fn set_anomaly_raw(on: bool) -> bool {
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(backward, m)?)?;
     m.add_function(wrap_pyfunction!(grad, m)?)?;
+    m.add_function(wrap_pyfunction!(after_backward, m)?)?;
     m.add_function(wrap_pyfunction!(is_grad_enabled, m)?)?;
     m.add_function(wrap_pyfunction!(set_grad_enabled_raw, m)?)?;
     m.add_function(wrap_pyfunction!(set_anomaly_raw, m)?)

@@ -5,7 +5,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
 use super::convert::{self, Value};
-use super::error::{DTypeError, ShapeError, guard};
+use super::error::{DTypeError, GradError, ShapeError, guard};
 use super::index;
 use super::operators::{BinaryFn, elements, run};
 use super::variable::{PyVariable, State};
@@ -212,6 +212,24 @@ impl PyVariable {
     /// Sets all elements to zero.
     fn zero_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
         Self::copy_(slf, 0_i32.into_pyobject(slf.py())?.as_any())
+    }
+
+    /// Drops the history of this handle: it becomes a value that nothing was recorded for, and a leaf stops collecting gradients.
+    /// A view of a tracked array raises GradError.
+    fn detach_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
+        let v = slf.get();
+        if v.link(slf.py()).is_some() {
+            if v.snapshot().is_tracked() {
+                return Err(GradError::new_err("detach_: this is a view, whose history is that of its base; use detach() to get an untracked view"));
+            }
+        } else if v.leaf().is_some() {
+            slf.setattr("requires_grad", false)?;
+        } else {
+            let new = State::Value(v.snapshot().detach());
+            let old = std::mem::replace(&mut *v.state.lock(), new);
+            drop(old); // after the lock: it may be the last holder of a graph
+        }
+        Ok(slf.clone())
     }
 
     /// The data without history: an untracked view. Writing through it changes the data alone, also of a leaf, and is not recorded; what

@@ -29,6 +29,7 @@ mod rows;
 mod tape;
 mod tracking;
 mod transform;
+mod traps;
 mod variable;
 mod view;
 

@@ -1,8 +1,8 @@
 //! Random numbers: the class `Generator` and functions over the generator of the process.
 
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyFloat, PyTuple};
+use pyo3::types::{PyFloat, PyString, PyTuple};
 
 use super::convert::{self, Value};
 use super::dtype;
@@ -19,6 +19,9 @@ use crate::transform;
 
 /// What a random number costs, in elements of an addition.
 const COST: usize = 4;
+
+/// The seed of a generator that is made without one; PyTorch's.
+const DEFAULT_SEED: u64 = 67_280_421_310_721;
 
 /// Sizes given as `rand(2, 3)` or `rand((2, 3))`.
 fn shape(given: &Bound<'_, PyTuple>) -> PyResult<Vec<isize>> {
@@ -74,13 +77,38 @@ impl PyGenerator {
 #[pymethods]
 impl PyGenerator {
     #[new]
-    fn new(seed: u64) -> Self {
-        Self(Place::Own(Generator::new(seed)))
+    #[pyo3(signature = (seed = None, device = None))]
+    fn new(seed: Option<&Bound<'_, PyAny>>, device: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
+        // PyTorch's generators take a device first.
+        let named = seed.filter(|s| s.cast::<PyString>().is_ok());
+        for place in [named, device].into_iter().flatten() {
+            if place.str()?.to_string_lossy() != "cpu" {
+                return Err(PyValueError::new_err(format!("Generator: there is one device, \"cpu\", got {place}")));
+            }
+        }
+        let seed = seed.filter(|_| named.is_none()).map_or(Ok(DEFAULT_SEED), |s| s.extract())?;
+        Ok(Self(Place::Own(Generator::new(seed))))
     }
 
-    /// Begins the stream of `seed`.
-    fn manual_seed(&self, seed: u64) {
-        self.stream().manual_seed(seed);
+    /// Begins the stream of `seed`, and returns the generator.
+    fn manual_seed<'py>(slf: &Bound<'py, Self>, seed: u64) -> Bound<'py, Self> {
+        slf.get().stream().manual_seed(seed);
+        slf.clone()
+    }
+
+    /// The seed.
+    fn initial_seed(&self) -> u64 {
+        self.seed()
+    }
+
+    /// Pickled and copied as a generator of its own, with the same seed and place.
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, (u64,), (u64, u64))> {
+        let state = slf.get().get_state();
+        Ok((slf.get_type().into_any(), (state.0,), state))
+    }
+
+    fn __setstate__(&self, state: (u64, u64)) {
+        self.set_state(state);
     }
 
     /// The seed.

@@ -44,3 +44,35 @@ def test_pendulum(tmp_path):
     value, _, error = line.split()[1:4]
     assert abs(float(value) - 9.81) < 3 * float(error)
     assert (tmp_path / "pendulum.png").read_bytes().startswith(PNG)
+
+
+def test_autoencoder(tmp_path):
+    out = run("autoencoder.py", tmp_path, "--epochs", "3")
+    before, after = out.split("nats an image: ")[1].split(",")[0].split(" -> ")
+    assert float(after) < float(before)
+    assert (tmp_path / "autoencoder.png").read_bytes().startswith(PNG)
+
+
+def test_diffusion(tmp_path):
+    out = run("diffusion.py", tmp_path, "--steps", "30")
+    before, after = out.split("loss ")[1].split(",")[0].split(" -> ")
+    assert float(after) < float(before)
+    assert (tmp_path / "diffusion.png").read_bytes().startswith(PNG)
+
+
+def test_text(tmp_path):
+    out = run("text.py", tmp_path, "--steps", "2")
+    assert float(out.split("held out ")[1].split(" nats")[0]) < 6
+    assert (tmp_path / "text.png").read_bytes().startswith(PNG)
+
+
+def test_cartpole(tmp_path):
+    pytest.importorskip("gymnasium")
+    out = run("cartpole.py", tmp_path, "--steps", "1024")
+    assert float(out.split("episodes: ")[1].split()[0]) > 8
+    assert (tmp_path / "cartpole.png").read_bytes().startswith(PNG)
+
+
+@pytest.mark.parametrize("name", ["autoencoder.py", "cartpole.py", "diffusion.py", "text.py"])
+def test_an_example_is_short(name):
+    assert len((EXAMPLES / name).read_text(encoding="utf-8").splitlines()) < 120

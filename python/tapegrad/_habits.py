@@ -1,0 +1,936 @@
+# mypy: disable-error-code="no-any-return"
+"""What PyTorch's users write: names that stand for what NumPy calls otherwise, and methods made of other operations.
+
+Two tables, which a test walks: `METHODS` is put on `Variable` when the package is imported, `FUNCTIONS` on the package. A name
+that the compiled half has, or gets later, wins over a name here.
+"""
+
+from __future__ import annotations
+
+from operator import index as _index
+
+from . import _core
+from ._core import Variable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TypeVar
+
+    F = TypeVar("F", bound=Callable[..., Any])
+
+#: Methods of Variable by name.
+METHODS: dict[str, Any] = {}
+
+
+def _method(name: str) -> Callable[[F], F]:
+    def put(f: F) -> F:
+        METHODS[name] = f
+        return f
+
+    return put
+
+
+# ---- one device ----
+
+
+class device(str):
+    """The place of an array. There is one, "cpu".
+
+    >>> tg.device("cpu").type, tg.ones(2).device == tg.device("cpu")
+    ('cpu', True)
+    """
+
+    def __new__(cls, name: object = "cpu", index: int | None = None) -> device:
+        text = str(name)
+        if text.split(":", maxsplit=1)[0] != "cpu" or index not in {None, 0}:
+            raise ValueError(
+                f"device: there is one device, 'cpu', got {text!r}; ask tg.cuda.is_available(), which is False, before"
+            )
+        return str.__new__(cls, "cpu")
+
+    @property
+    def type(self) -> str:
+        """The kind of device, "cpu"."""
+        return "cpu"
+
+    @property
+    def index(self) -> None:  # type: ignore[override]
+        """There is one device, so it has no number."""
+        return
+
+    def __repr__(self) -> str:
+        return "device(type='cpu')"
+
+
+CPU = device()
+
+
+def check_device(where: object) -> None:
+    """Raises ValueError unless this is the CPU, or None."""
+    if where is not None and where is not CPU:
+        device(where)
+
+
+# ---- dtypes ----
+
+#: PyTorch's names of dtypes and conversions.
+DTYPES = {
+    "float": "float32",
+    "double": "float64",
+    "half": "float16",
+    "bfloat16": "bfloat16",
+    "long": "int64",
+    "int": "int32",
+    "short": "int16",
+    "char": "int8",
+    "byte": "uint8",
+    "bool": "bool",
+    "cfloat": "complex64",
+    "cdouble": "complex128",
+}
+
+
+def dtype_named(name: str, what: str) -> Any:
+    """A dtype by its own name."""
+    found = getattr(_core, name, None)
+    if not isinstance(found, _core.DType):
+        instead = "; float32 holds all its values" if name in {"float16", "bfloat16"} else ""
+        raise _core.DTypeError(f"{what}: there is no dtype {name} here yet{instead}")
+    return found
+
+
+def _conversion(name: str, dtype: str) -> Any:
+    def convert(self: Variable, memory_format: Any = None) -> Variable:
+        wanted = dtype_named(dtype, name)
+        return self if self.dtype == wanted else self.astype(wanted)
+
+    convert.__name__ = convert.__qualname__ = name
+    convert.__doc__ = f"The array in {dtype}; the array itself when it has that dtype."
+    return convert
+
+
+for _name, _dtype in DTYPES.items():
+    METHODS[_name] = _conversion(_name, _dtype)
+
+
+@_method("to")
+def _to(
+    self: Variable,
+    *args: Any,
+    dtype: Any = None,
+    device: Any = None,
+    non_blocking: bool = False,
+    copy: bool = False,
+    memory_format: Any = None,
+) -> Variable:
+    """The array in another dtype: ``to(dtype)``, ``to("cpu", dtype)``, ``to(other)``. There is one device, "cpu"."""
+    for a in args:
+        if isinstance(a, Variable):
+            dtype = a.dtype
+        elif isinstance(a, _core.DType) or (isinstance(a, type) and not isinstance(a, str)):
+            dtype = a
+        elif isinstance(a, str):
+            device = a
+        elif a is not None and not isinstance(a, bool):
+            raise TypeError(f"to() takes a dtype, a device or a Variable, got {type(a).__name__}")
+    check_device(device)
+    if dtype is not None and dtype != self.dtype:
+        return self.astype(dtype)
+    return self.clone() if copy else self
+
+
+@_method("cpu")
+def _cpu(self: Variable, memory_format: Any = None) -> Variable:
+    """The array itself: it is on the CPU."""
+    return self
+
+
+@_method("cuda")
+def _cuda(self: Variable, *args: Any, **kwargs: Any) -> Variable:
+    """Raises ValueError: there is one device, "cpu"."""
+    raise ValueError("cuda(): there is one device, 'cpu'; ask tg.cuda.is_available(), which is False, before")
+
+
+@_method("type")
+def _type(self: Variable, dtype: Any = None) -> Any:
+    """The name of the array's type, as "tapegrad.FloatTensor"; with a dtype, or such a name, the array in that dtype."""
+    if dtype is None:
+        return next((f"tapegrad.{kind}" for kind, d in TENSORS.items() if d == self.dtype.name), f"tapegrad.{self.dtype.name}")
+    if isinstance(dtype, str) and dtype.rsplit(".", 1)[-1] in TENSORS:
+        dtype = dtype_named(TENSORS[dtype.rsplit(".", 1)[-1]], "type")
+    elif isinstance(dtype, _TensorMeta):
+        dtype = dtype_named(TENSORS[dtype.__name__], "type")
+    return self.to(dtype)
+
+
+@_method("type_as")
+def _type_as(self: Variable, other: Variable) -> Variable:
+    """The array in the dtype of another."""
+    return self.to(other.dtype)
+
+
+# ---- sizes ----
+
+
+class Size(int):
+    """How many elements an array has; called, it gives the shape, or the length of one axis, as in PyTorch."""
+
+    shape: tuple[int, ...]
+
+    def __call__(self, dim: int | None = None) -> Any:
+        if dim is None:
+            return self.shape
+        try:
+            return self.shape[dim]
+        except IndexError:
+            n = len(self.shape)
+            raise IndexError(f"size({dim}): the array has {n} axes, expected {-n} to {n - 1}") from None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return int, (int(self),)
+
+
+_size_of = Variable.size.__get__
+
+
+def _size(self: Variable) -> Size:
+    """Number of elements. ``x.size()`` is the shape and ``x.size(0)`` the length of an axis."""
+    found = Size(_size_of(self))
+    found.shape = self.shape
+    return found
+
+
+@_method("dim")
+def _dim(self: Variable) -> int:
+    """Number of axes."""
+    return self.ndim
+
+
+@_method("numel")
+def _numel(self: Variable) -> int:
+    """Number of elements."""
+    return int(_size_of(self))
+
+
+@_method("element_size")
+def _element_size(self: Variable) -> int:
+    """Bytes of one element."""
+    return self.itemsize
+
+
+@_method("stride")
+def _stride(self: Variable, dim: int | None = None) -> Any:
+    """How many elements lie from one place of an axis to the next."""
+    steps = tuple(s // self.itemsize for s in self.detach().numpy().strides)
+    return steps if dim is None else steps[dim]
+
+
+@_method("is_contiguous")
+def _is_contiguous(self: Variable, memory_format: Any = None) -> bool:
+    """Whether the elements lie in row-major order."""
+    return bool(self.detach().numpy().flags.c_contiguous)
+
+
+@_method("contiguous")
+def _contiguous(self: Variable, memory_format: Any = None) -> Variable:
+    """The array itself when its elements lie in row-major order, else a copy for which that is so."""
+    return self if _is_contiguous(self) else self.clone()
+
+
+def shape_of(sizes: tuple[Any, ...]) -> Any:
+    """``(2, 3)`` of ``f(2, 3)`` and of ``f((2, 3))``."""
+    return sizes[0] if len(sizes) == 1 else tuple(sizes)
+
+
+@_method("view")
+def _view(self: Variable, *shape: Any) -> Variable:
+    """The array in another shape, as :meth:`reshape`."""
+    if len(shape) == 1 and isinstance(shape[0], _core.DType):
+        raise TypeError(
+            "view(dtype) would read the bits of one dtype as another; convert values with to(dtype), or bits with numpy().view"
+        )
+    return self.reshape(shape_of(shape))
+
+
+@_method("view_as")
+def _view_as(self: Variable, other: Variable) -> Variable:
+    """The array in the shape of another."""
+    return self.reshape(other.shape)
+
+
+@_method("permute")
+def _permute(self: Variable, *dims: Any) -> Variable:
+    """The array with its axes in this order."""
+    return _core.permute_dims(self, shape_of(dims))
+
+
+@_method("expand")
+def _expand(self: Variable, *sizes: Any) -> Variable:
+    """Axes of length 1 repeated, and axes added in front, without a copy; -1 keeps an axis."""
+    wanted = shape_of(sizes)
+    wanted = [wanted] if isinstance(wanted, int) else list(wanted)
+    new = len(wanted) - self.ndim
+    for i, n in enumerate(wanted):
+        if n == -1:
+            if i < new:
+                raise _core.ShapeError(f"expand: size -1 at axis {i}, which is a new axis; expected its length")
+            wanted[i] = self.shape[i - new]
+    return self.broadcast_to(tuple(wanted))
+
+
+@_method("expand_as")
+def _expand_as(self: Variable, other: Variable) -> Variable:
+    """The array broadcast to the shape of another."""
+    return self.broadcast_to(other.shape)
+
+
+@_method("sum_to_size")
+def _sum_to_size(self: Variable, *size: Any) -> Variable:
+    """The sum over the axes that broadcasting this shape would repeat."""
+    given = shape_of(size)
+    wanted = (given,) if isinstance(given, int) else tuple(given)
+    extra = self.ndim - len(wanted)
+    if extra < 0 or any(w not in (1, n) for w, n in zip(wanted, self.shape[extra:])):
+        raise _core.ShapeError(f"sum_to_size: an array of shape {self.shape} does not come from broadcasting shape {wanted}")
+    axes = [*range(extra), *(i + extra for i, w in enumerate(wanted) if w == 1)]
+    return self.sum(axis=tuple(axes), keepdims=True).reshape(wanted) if axes else self
+
+
+@_method("t")
+def _t(self: Variable) -> Variable:
+    """The transposed matrix; an array of one axis or none stays as it is."""
+    if self.ndim > 2:
+        raise _core.ShapeError(f"t: expected two axes or fewer, got shape {self.shape}; use mT or swapaxes")
+    return self.T if self.ndim == 2 else self
+
+
+_numpy_transpose = Variable.transpose
+
+
+def _transpose(self: Variable, *axes: Any, dim0: int | None = None, dim1: int | None = None, **named: Any) -> Variable:
+    """The axes in another order: ``transpose()`` reversed, ``transpose(2, 0, 1)`` as given.
+
+    ``transpose(i, j)`` of an array with more than two axes exchanges them, as in PyTorch.
+    """
+    if dim0 is not None and dim1 is not None and not axes and not named:
+        return self.swapaxes(dim0, dim1)
+    if len(axes) == 2 and all(isinstance(a, int) for a in axes):
+        if self.ndim > 2:
+            return self.swapaxes(*axes)
+        if self.ndim == 2 and [a % 2 for a in axes if -2 <= a < 2] == [0, 1]:
+            raise ValueError(
+                f"transpose{axes} of a matrix leaves it as it is in NumPy and transposes it in PyTorch; "
+                "write x.T or x.swapaxes(0, 1) to transpose"
+            )
+    return _numpy_transpose(self, *axes, **named)
+
+
+@_method("chunk")
+def _chunk(self: Variable, chunks: int, dim: int = 0) -> tuple[Variable, ...]:
+    """The array cut along an axis into at most ``chunks`` parts of equal length, the last one perhaps shorter."""
+    if chunks < 1:
+        raise ValueError(f"chunk: {chunks} parts, expected 1 or more")
+    n = self.shape[dim]
+    step = max(-(-n // chunks), 1)
+    return _core.split(self, list(range(step, n, step)), dim)
+
+
+@_method("narrow")
+def _narrow(self: Variable, dim: int, start: int, length: int) -> Variable:
+    """``length`` places of an axis from ``start`` on."""
+    n = self.shape[dim]
+    first = start + n if start < 0 else start
+    if length < 0 or first < 0 or first + length > n:
+        raise IndexError(f"narrow: places {start} to {start + length} of axis {dim}, which has {n}")
+    return self[(slice(None),) * (dim % self.ndim) + (slice(first, first + length),)]
+
+
+@_method("select")
+def _select(self: Variable, dim: int, index: int) -> Variable:
+    """One place of an axis, which is removed."""
+    return self[(slice(None),) * (dim % self.ndim) + (index,)]
+
+
+# ---- arithmetic ----
+
+
+def _scaled(other: Any, alpha: Any) -> Any:
+    return other if alpha is None else _core.multiply(other, alpha)
+
+
+@_method("sub")
+def _sub(self: Variable, other: Any, *, alpha: Any = None) -> Variable:
+    """``self - alpha * other``."""
+    return self - _scaled(other, alpha)
+
+
+@_method("mul")
+def _mul(self: Variable, other: Any) -> Variable:
+    """``self * other``."""
+    return self * other
+
+
+@_method("div")
+def _div(self: Variable, other: Any, *, rounding_mode: str | None = None) -> Variable:
+    """``self / other``; ``rounding_mode`` is None, "trunc" or "floor"."""
+    if rounding_mode is None:
+        return self / other
+    if rounding_mode == "floor":
+        return self // other
+    if rounding_mode != "trunc":
+        raise ValueError(f"div: rounding_mode must be None, 'trunc' or 'floor', got {rounding_mode!r}")
+    return _core.trunc(self / other)
+
+
+@_method("clamp")
+def _clamp(self: Variable, min: Any = None, max: Any = None) -> Variable:
+    """Values below ``min`` become ``min``, values above ``max`` become ``max``."""
+    return _core.clip(self, min, max)
+
+
+@_method("clamp_min")
+def _clamp_min(self: Variable, min: Any) -> Variable:
+    """Values below ``min`` become ``min``."""
+    return _core.clip(self, min, None)
+
+
+@_method("clamp_max")
+def _clamp_max(self: Variable, max: Any) -> Variable:
+    """Values above ``max`` become ``max``."""
+    return _core.clip(self, None, max)
+
+
+@_method("rsqrt")
+def _rsqrt(self: Variable) -> Variable:
+    """1 / sqrt(x)."""
+    return _core.reciprocal(_core.sqrt(self))
+
+
+@_method("frac")
+def _frac(self: Variable) -> Variable:
+    """What truncation takes away."""
+    return self - _core.trunc(self)
+
+
+@_method("lerp")
+def _lerp(self: Variable, end: Any, weight: Any) -> Variable:
+    """``self + weight * (end - self)``."""
+    return self + weight * (end - self)
+
+
+@_method("addcmul")
+def _addcmul(self: Variable, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Variable:
+    """``self + value * tensor1 * tensor2``."""
+    return self + _core.multiply(tensor1, tensor2) * value
+
+
+@_method("addcdiv")
+def _addcdiv(self: Variable, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Variable:
+    """``self + value * tensor1 / tensor2``."""
+    return self + _core.divide(tensor1, tensor2) * value
+
+
+def _product(name: str, a: Variable, b: Any, ndims: tuple[int, int]) -> Variable:
+    b = _core.asarray(b)
+    if (a.ndim, b.ndim) != ndims:
+        raise _core.ShapeError(
+            f"{name}: expected arrays of {ndims[0]} and {ndims[1]} axes, got shapes {a.shape} and {b.shape}; matmul broadcasts"
+        )
+    return a @ b
+
+
+@_method("mm")
+def _mm(self: Variable, mat2: Any) -> Variable:
+    """The product of two matrices."""
+    return _product("mm", self, mat2, (2, 2))
+
+
+@_method("mv")
+def _mv(self: Variable, vec: Any) -> Variable:
+    """The product of a matrix and a vector."""
+    return _product("mv", self, vec, (2, 1))
+
+
+@_method("bmm")
+def _bmm(self: Variable, mat2: Any) -> Variable:
+    """The products of matrices in two stacks of the same length."""
+    mat2 = _core.asarray(mat2)
+    if self.ndim == mat2.ndim == 3 and len(self) != len(mat2):
+        raise _core.ShapeError(f"bmm: stacks of {len(self)} and {len(mat2)} matrices, expected the same number")
+    return _product("bmm", self, mat2, (3, 3))
+
+
+def _added(self: Variable, product: Variable, beta: Any, alpha: Any) -> Variable:
+    product = product if alpha == 1 else product * alpha
+    return product if beta == 0 else (self if beta == 1 else self * beta) + product
+
+
+@_method("addmm")
+def _addmm(self: Variable, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) -> Variable:
+    """``beta * self + alpha * (mat1 @ mat2)``."""
+    return _added(self, _mm(_core.asarray(mat1), mat2), beta, alpha)
+
+
+@_method("addmv")
+def _addmv(self: Variable, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1) -> Variable:
+    """``beta * self + alpha * (mat @ vec)``."""
+    return _added(self, _mv(_core.asarray(mat), vec), beta, alpha)
+
+
+@_method("baddbmm")
+def _baddbmm(self: Variable, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Variable:
+    """``beta * self + alpha * (batch1 @ batch2)`` for stacks of matrices."""
+    return _added(self, _bmm(_core.asarray(batch1), batch2), beta, alpha)
+
+
+@_method("addr")
+def _addr(self: Variable, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1) -> Variable:
+    """``beta * self + alpha * outer(vec1, vec2)``."""
+    return _added(self, _core.outer(vec1, vec2), beta, alpha)
+
+
+# ---- choosing ----
+
+
+@_method("where")
+def _where(self: Variable, condition: Any, other: Any) -> Variable:
+    """The elements where the condition holds, else those of ``other``."""
+    return _core.where(condition, self, other)
+
+
+@_method("masked_select")
+def _masked_select(self: Variable, mask: Any) -> Variable:
+    """The elements where the mask holds, in one axis."""
+    mask = _core.asarray(mask)
+    x, mask = _core.broadcast_arrays(self, mask)
+    return x[mask]
+
+
+@_method("index_select")
+def _index_select(self: Variable, dim: int, index: Any) -> Variable:
+    """These places of an axis."""
+    return self.take(index, dim)
+
+
+@_method("repeat_interleave")
+def _repeat_interleave(self: Variable, repeats: Any, dim: int | None = None) -> Variable:
+    """Every element, or every place of an axis, ``repeats`` times in a row."""
+    if isinstance(repeats, Variable):
+        repeats = repeats.tolist()
+    return self.repeat(repeats, dim)
+
+
+def _grid(index: Variable, dim: int) -> tuple[Variable, ...]:
+    """What advanced indexing needs to reach along one axis."""
+    n = index.ndim
+    places: list[Variable] = []
+    for i, size in enumerate(index.shape):
+        places.append(index if i == dim % n else _core.arange(size).reshape((size,) + (1,) * (n - 1 - i)))
+    return tuple(places)
+
+
+@_method("scatter")
+def _scatter(self: Variable, dim: int, index: Any, src: Any = None, *, value: Any = None, reduce: str | None = None) -> Variable:
+    """A copy in which place ``index`` of an axis has the values of ``src``, or one value; ``reduce`` is None or "add"."""
+    index = _core.asarray(index)
+    if src is None:
+        src = value
+    if src is None:
+        raise TypeError("scatter() needs src, an array, or value, a number")
+    if reduce not in {None, "add"}:
+        raise ValueError(f"scatter: reduce must be None or 'add', got {reduce!r}")
+    source = _core.asarray(src)
+    if source.ndim:
+        source = source[tuple(slice(n) for n in index.shape)]
+    if reduce == "add":
+        return self.scatter_add(dim, index, source.broadcast_to(index.shape).astype(self.dtype))
+    out = self.clone()
+    out[_grid(index, dim)] = source
+    return out
+
+
+# ---- new arrays ----
+
+
+def _leaf(x: Variable, requires_grad: bool) -> Variable:
+    return x.requires_grad_(True) if requires_grad else x
+
+
+@_method("new_tensor")
+def _new_tensor(self: Variable, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Variable:
+    """An array of a copy of ``data``, in the dtype of this one."""
+    check_device(device)
+    data = data.detach() if isinstance(data, Variable) else data
+    return _leaf(_core.array(data, dtype or self.dtype), requires_grad)
+
+
+@_method("new_full")
+def _new_full(
+    self: Variable, size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Variable:
+    """An array of this shape with one value, in the dtype of this one."""
+    check_device(device)
+    return _leaf(_core.full(size, fill_value, dtype or self.dtype), requires_grad)
+
+
+def _new(name: str) -> Any:
+    def new(self: Variable, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Variable:
+        check_device(device)
+        return _leaf(getattr(_core, name)(shape_of(size), dtype or self.dtype), requires_grad)
+
+    new.__name__ = new.__qualname__ = f"new_{name}"
+    new.__doc__ = f"As :func:`{name}`, in the dtype of this array."
+    return new
+
+
+for _name in ("zeros", "ones", "empty"):
+    METHODS[f"new_{_name}"] = _new(_name)
+
+
+# ---- in place ----
+
+
+def overwrite(name: str, x: Variable, new: Variable) -> Variable:
+    """Gives ``x`` the values of ``new``, which has its shape; recorded, where it must be."""
+    if new.shape != x.shape:
+        raise _core.ShapeError(
+            f"{name}: the result has shape {new.shape}, an array that is changed in place keeps its shape {x.shape}"
+        )
+    if new.dtype != x.dtype and not x.dtype.is_floating_point:
+        raise _core.DTypeError(
+            f"{name}: the result has dtype {new.dtype}, which an array of {x.dtype} cannot hold; convert it with to() first"
+        )
+    return x.copy_(new)
+
+
+def _in_place(name: str, operation: str) -> Any:
+    def change(self: Variable, *args: Any, **kwargs: Any) -> Variable:
+        return overwrite(name, self, getattr(self, operation)(*args, **kwargs))
+
+    change.__name__ = change.__qualname__ = name
+    change.__doc__ = f":meth:`{operation}` in place; returns the array itself."
+    return change
+
+
+#: Methods that have a form in place.
+IN_PLACE = (
+    "abs acos asin atan ceil clamp clamp_max clamp_min cos cosh erf exp exp2 expm1 floor fmod frac lerp log log10 log1p log2 neg "
+    "pow reciprocal relu remainder round rsqrt sigmoid sign sin sinh sqrt square tan tanh trunc addcdiv addcmul addmm baddbmm "
+    "floor_divide masked_fill scatter scatter_add index_add tril triu nan_to_num cumsum cumprod"
+)
+for _name in IN_PLACE.split():
+    METHODS[f"{_name}_"] = _in_place(f"{_name}_", _name)
+
+
+def _reshaping(name: str) -> Any:
+    def refuse(self: Variable, *args: Any, **kwargs: Any) -> Variable:
+        raise _core.ShapeError(f"{name}: an array keeps its shape when it is changed in place; write x = x.{name[:-1]}(...)")
+
+    refuse.__name__ = refuse.__qualname__ = name
+    refuse.__doc__ = f"Raises ShapeError: an array keeps its shape; write ``x = x.{name[:-1]}(...)``."
+    return refuse
+
+
+for _name in ("squeeze_", "unsqueeze_", "t_", "transpose_", "resize_", "swapaxes_"):
+    METHODS[_name] = _reshaping(_name)
+
+
+def _drawn(name: str, x: Variable, generator: Any, what: str, *args: Any) -> Variable:
+    if not x.dtype.is_floating_point and what != "randint":
+        raise _core.DTypeError(f"{name}: expected a floating array, got {x.dtype}")
+    source = _core if generator is None else generator
+    return x.copy_(getattr(source, what)(*args, x.shape, x.dtype))
+
+
+@_method("normal_")
+def _normal_(self: Variable, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Variable:
+    """Fills the array with numbers of the normal distribution."""
+    return _drawn("normal_", self, generator, "normal", mean, std)
+
+
+@_method("uniform_")
+def _uniform_(self: Variable, *args: float, generator: Any = None, **named: float) -> Variable:
+    """Fills the array with uniform numbers: ``uniform_(a, b)`` in [a, b), from 0 to 1 by default."""
+    low, high = (*args, *(0.0, 1.0)[len(args) :])
+    low, high = named.pop("from", low), named.pop("to", high)
+    if named:
+        raise TypeError(f"uniform_() takes 'from', 'to' and 'generator', got {sorted(named)}")
+    return _drawn("uniform_", self, generator, "uniform", low, high)
+
+
+@_method("exponential_")
+def _exponential_(self: Variable, lambd: float = 1.0, *, generator: Any = None) -> Variable:
+    """Fills the array with numbers of the exponential distribution of this rate."""
+    if not lambd > 0:
+        raise ValueError(f"exponential_: the rate is {lambd}, expected a number above 0")
+    if not self.dtype.is_floating_point:
+        raise _core.DTypeError(f"exponential_: expected a floating array, got {self.dtype}")
+    u = (_core if generator is None else generator).uniform(0.0, 1.0, self.shape, _core.float64)
+    return self.copy_(_core.log1p(-u) / -lambd)
+
+
+@_method("random_")
+def _random_(self: Variable, *args: int, generator: Any = None) -> Variable:
+    """Fills the array with integers: ``random_(n)`` below n, ``random_(a, b)`` from a up to b - 1."""
+    most = {"float32": 2**24, "float64": 2**53, "uint8": 2**8, "int8": 2**7, "int16": 2**15, "int32": 2**31, "bool": 2}
+    low, high = (0, most.get(self.dtype.name, 2**62)) if not args else (0, args[0]) if len(args) == 1 else args
+    source = _core if generator is None else generator
+    return self.copy_(source.randint(low, high, self.shape))
+
+
+@_method("bernoulli_")
+def _bernoulli_(self: Variable, p: Any = 0.5, *, generator: Any = None) -> Variable:
+    """Fills the array with ones of probability p, and zeros."""
+    source = _core if generator is None else generator
+    if isinstance(p, Variable):
+        return self.copy_(source.bernoulli(p.detach().broadcast_to(self.shape).clone()))
+    return self.copy_(source.bernoulli(p, self.shape))
+
+
+@_method("index_fill_")
+def _index_fill_(self: Variable, dim: int, index: Any, value: Any) -> Variable:
+    """Sets these places of an axis to one value."""
+    self[(slice(None),) * (dim % self.ndim) + (index,)] = value
+    return self
+
+
+@_method("index_copy_")
+def _index_copy_(self: Variable, dim: int, index: Any, source: Any) -> Variable:
+    """Sets these places of an axis to those of ``source``."""
+    self[(slice(None),) * (dim % self.ndim) + (index,)] = source
+    return self
+
+
+@_method("index_put_")
+def _index_put_(self: Variable, indices: Any, values: Any, accumulate: bool = False) -> Variable:
+    """``self[indices] = values``."""
+    if accumulate:
+        raise ValueError("index_put_: accumulate=True is not supported; use index_add or scatter_add")
+    self[tuple(indices)] = values
+    return self
+
+
+@_method("fill_diagonal_")
+def _fill_diagonal_(self: Variable, fill_value: Any) -> Variable:
+    """Sets the diagonal of a matrix to one value."""
+    places = _core.arange(min(self.shape))
+    self[(places,) * self.ndim] = fill_value
+    return self
+
+
+# ---- hooks ----
+
+_waiting: list[tuple[Any, Any]] = []
+
+
+def _run_waiting(is_done: bool) -> None:
+    found = _waiting[:]
+    _waiting.clear()
+    if is_done:
+        for leaf, hook in found:
+            x = leaf()
+            if x is not None:
+                hook(x)
+
+
+@_method("register_post_accumulate_grad_hook")
+def _register_post_accumulate_grad_hook(self: Variable, hook: Callable[[Variable], object]) -> _core.HookHandle:
+    """Calls ``hook(self)`` after each backward pass that has added to ``self.grad``.
+
+    >>> x = tg.Variable([1.0, 2.0], requires_grad=True)
+    >>> handle = x.register_post_accumulate_grad_hook(lambda x: print(x.grad))
+    >>> (x * 3).sum().backward()
+    [3. 3.]
+    """
+    from weakref import ref
+
+    if not (self.is_leaf and self.requires_grad):
+        raise _core.GradError("register_post_accumulate_grad_hook: only leaves that require gradients collect them in .grad")
+    _core.after_backward(_run_waiting)
+    leaf = ref(self)
+    return self.register_hook(lambda grad: _waiting.append((leaf, hook)))
+
+
+# ---- questions ----
+
+
+@_method("is_floating_point")
+def _is_floating_point(self: Variable) -> bool:
+    """Whether the dtype is floating."""
+    return self.dtype.is_floating_point
+
+
+@_method("is_complex")
+def _is_complex(self: Variable) -> bool:
+    """Whether the dtype is complex."""
+    return self.dtype.name.startswith("complex")
+
+
+@_method("is_nonzero")
+def _is_nonzero(self: Variable) -> bool:
+    """Whether the one element is not zero."""
+    return bool(self)
+
+
+@_method("get_device")
+def _get_device(self: Variable) -> int:
+    """-1, as for all arrays on the CPU."""
+    return -1
+
+
+@_method("pin_memory")
+def _pin_memory(self: Variable) -> Variable:
+    """The array itself: there is no device to copy to."""
+    return self
+
+
+@_method("share_memory_")
+def _share_memory_(self: Variable) -> Variable:
+    """The array itself."""
+    return self
+
+
+def _lifted(name: str) -> Any:
+    f = getattr(_core, name)
+
+    def call(self: Variable, *args: Any, **kwargs: Any) -> Any:
+        return f(self, *args, **kwargs)
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = f.__doc__
+    return call
+
+
+#: Functions that are methods, too, where the compiled half has them.
+LIFTED = (
+    "isinf isfinite isposinf isneginf outer inner hypot logaddexp rot90 diag triu tril flipud fliplr softplus nan_to_num "
+    "cumsum cumprod sort argsort topk median quantile kthvalue mode histc bincount diff trace cross dist allclose isclose "
+    "unique nonzero argwhere cummax cummin erfinv lgamma digamma exp2 atan2 arctan2 copysign xlogy heaviside sinc nansum nanmean "
+    "nanmedian aminmax searchsorted sgn conj real imag cov corrcoef vdot renorm unfold masked_scatter "
+    "index_put array_split hsplit vsplit take_along_axis"
+)
+#: PyTorch's names for what NumPy calls otherwise, as methods and as functions.
+ALIASES = {
+    "neg": "negative",
+    "eq": "equal",
+    "ne": "not_equal",
+    "lt": "less",
+    "le": "less_equal",
+    "gt": "greater",
+    "ge": "greater_equal",
+    "acos": "arccos",
+    "asin": "arcsin",
+    "atan": "arctan",
+    "acosh": "arccosh",
+    "asinh": "arcsinh",
+    "atanh": "arctanh",
+    "atan2": "arctan2",
+    "movedim": "moveaxis",
+    "swapdims": "swapaxes",
+    "ger": "outer",
+    "less_than": "less",
+    "true_divide": "divide",
+    "row_stack": "vstack",
+    "fix": "trunc",
+    "sgn": "sign",
+    "lgamma": "gammaln",
+}
+SAME = {"nelement": "numel", "ndimension": "dim", "reshape_as": "view_as"}
+
+
+def _properties() -> dict[str, Any]:
+    return {
+        "size": property(_size, doc=_size.__doc__),
+        "device": property(lambda self: CPU, doc='Where the elements are: always "cpu".'),
+        "is_cuda": property(lambda self: False, doc="False: there is one device, the CPU."),
+        "is_sparse": property(lambda self: False, doc="False: arrays are dense."),
+        "is_quantized": property(lambda self: False, doc="False."),
+        "layout": property(lambda self: "strided", doc='"strided", the layout of dense arrays.'),
+        "H": property(
+            lambda self: self.mT if self.dtype.is_floating_point else self.T, doc="The conjugate transpose of a matrix."
+        ),
+        "mH": property(lambda self: self.mT, doc="The conjugate transpose of the last two axes."),
+    }
+
+
+def attach() -> None:
+    """Puts the methods on Variable. What the compiled half has stays."""
+    have = set(vars(Variable))
+    for name, f in METHODS.items():
+        operation = name[:-1] if name.endswith("_") else None
+        is_form = operation in IN_PLACE.split() if operation else False
+        if name not in have and (not is_form or _has_method(operation or "", have)):
+            setattr(Variable, name, f)
+    for name in LIFTED.split():
+        if name not in have and name not in METHODS and hasattr(_core, name):
+            setattr(Variable, name, _lifted(name))
+    for name, target in {**ALIASES, **SAME}.items():
+        if name not in vars(Variable) and target in vars(Variable):
+            setattr(Variable, name, vars(Variable)[target])
+    for name, value in _properties().items():
+        setattr(Variable, name, value)
+    Variable.transpose = _transpose  # type: ignore[method-assign]
+
+
+def _has_method(name: str, have: set[str]) -> bool:
+    target = ALIASES.get(name, name)
+    return name in have or name in METHODS or target in have or hasattr(_core, target)
+
+
+# ---- the classes FloatTensor, … ----
+
+#: PyTorch's classes of arrays and their dtypes.
+TENSORS = {
+    "FloatTensor": "float32",
+    "DoubleTensor": "float64",
+    "HalfTensor": "float16",
+    "BFloat16Tensor": "bfloat16",
+    "LongTensor": "int64",
+    "IntTensor": "int32",
+    "ShortTensor": "int16",
+    "CharTensor": "int8",
+    "ByteTensor": "uint8",
+    "BoolTensor": "bool",
+}
+
+
+class _TensorMeta(type):
+    """``isinstance(x, tg.FloatTensor)`` looks at the dtype; a call makes an array."""
+
+    def __instancecheck__(cls, x: Any) -> bool:
+        if not isinstance(x, Variable):
+            return False
+        return cls.__name__ == "Tensor" or x.dtype.name == TENSORS[cls.__name__]
+
+    def __subclasscheck__(cls, other: Any) -> bool:
+        return issubclass(other, Variable) or type.__subclasscheck__(cls, other)
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        name = TENSORS.get(cls.__name__)
+        dtype = _core.get_default_dtype() if name is None else dtype_named(name, cls.__name__)
+        check_device(kwargs.pop("device", None))
+        if kwargs:
+            raise TypeError(f"{cls.__name__}() takes sizes or data, got the keywords {sorted(kwargs)}")
+        if len(args) == 1 and not isinstance(args[0], int):
+            data = args[0].detach() if isinstance(args[0], Variable) else args[0]
+            return _core.array(data, dtype)
+        return _core.zeros(tuple(_index(n) for n in args) or (0,), dtype)
+
+
+__all__ = [
+    "ALIASES",
+    "CPU",
+    "DTYPES",
+    "IN_PLACE",
+    "LIFTED",
+    "METHODS",
+    "SAME",
+    "TENSORS",
+    "Size",
+    "attach",
+    "check_device",
+    "device",
+    "dtype_named",
+    "shape_of",
+]

@@ -1,0 +1,520 @@
+"""Functions that PyTorch's users look for at the top of the package, and creation functions that take PyTorch's arguments."""
+
+from __future__ import annotations
+
+from operator import index
+
+from . import _core
+from ._core import Variable
+from ._habits import ALIASES, METHODS, TENSORS, Size, _TensorMeta, check_device, device
+from .autograd import is_grad_enabled, no_grad, set_grad_enabled
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any, TypeGuard
+
+    Tensor = Variable
+    FloatTensor = DoubleTensor = HalfTensor = BFloat16Tensor = LongTensor = Variable
+    IntTensor = ShortTensor = CharTensor = ByteTensor = BoolTensor = Variable
+else:
+    #: Every Variable is an instance; ``Tensor(2, 3)`` and ``Tensor([1, 2])`` make one of the default dtype, as in PyTorch.
+    Tensor = _TensorMeta(
+        "Tensor", (), {"__module__": "tapegrad", "__doc__": "The arrays of the default dtype, to PyTorch's users."}
+    )
+    for _name, _dtype in TENSORS.items():
+        globals()[_name] = _TensorMeta(_name, (), {"__module__": "tapegrad", "__doc__": f"The arrays of dtype {_dtype}."})
+
+
+# ---- creation ----
+
+
+def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Variable:
+    """An array of a copy of ``data``: numbers, nested lists, NumPy arrays, Variables (without their graph).
+
+    >>> tg.tensor([[1.0, 2.0]], requires_grad=True)
+    Variable([[1., 2.]], requires_grad=True)
+    """
+    check_device(device)
+    found = _core.array(data.detach() if isinstance(data, Variable) else data, dtype)
+    return (found.detach() if found.requires_grad else found).requires_grad_(True) if requires_grad else found
+
+
+def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Variable:
+    """An array of ``data``, shared where possible; a Variable keeps its graph.
+
+    >>> tg.as_tensor([1, 2])
+    Variable([1, 2])
+    """
+    check_device(device)
+    return _core.asarray(data, dtype)
+
+
+def from_numpy(ndarray: Any) -> Variable:
+    """An array that shares the memory of a NumPy array.
+
+    >>> import numpy as np
+    >>> tg.from_numpy(np.zeros(2))
+    Variable([0., 0.], dtype=float64)
+    """
+    if not hasattr(ndarray, "__array_interface__"):
+        raise TypeError(f"from_numpy: expected a NumPy array, got {type(ndarray).__name__}; use tg.as_tensor")
+    return _core.asarray(ndarray)
+
+
+def scalar_tensor(value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Variable:
+    """An array of one number without axes."""
+    return tensor(value, dtype=dtype, device=device, requires_grad=requires_grad)
+
+
+def _made(x: Variable, requires_grad: bool, place: Any) -> Variable:
+    check_device(place)
+    return x.requires_grad_(True) if requires_grad else x
+
+
+def _sizes(name: str, args: tuple[Any, ...], dtype: Any, named: dict[str, Any]) -> tuple[Any, Any]:
+    """The shape and the dtype of ``zeros(2, 3)``, ``zeros((2, 3), dtype)``, ``zeros(shape=…)`` and ``zeros(size=…)``."""
+    for key in ("shape", "size"):
+        if key in named and not args:
+            args = (named.pop(key),)
+    if named:
+        raise TypeError(
+            f"{name}() got an unexpected keyword argument {next(iter(named))!r}; expected shape, dtype, requires_grad and device"
+        )
+    if not args:
+        raise TypeError(f"{name}() missing required argument 'shape'")
+    if len(args) == 1:
+        return args[0], dtype
+    try:
+        return tuple(index(n) for n in args), dtype
+    except TypeError:
+        if len(args) == 2 and dtype is None:
+            return args
+        raise TypeError(f"{name}() takes a shape and a dtype, or several ints, got {len(args)} arguments") from None
+
+
+def zeros(*shape: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None, **named: Any) -> Variable:
+    """All elements 0: ``zeros((2, 3))`` or ``zeros(2, 3)``. The default dtype is ``get_default_dtype()``.
+
+    >>> tg.zeros(2)
+    Variable([0., 0.])
+    """
+    if len(shape) == 1 and not (named or requires_grad or device):
+        return _core.zeros(shape[0], dtype)
+    size, dtype = _sizes("zeros", shape, dtype, named)
+    return _made(_core.zeros(size, dtype), requires_grad, device)
+
+
+def ones(*shape: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None, **named: Any) -> Variable:
+    """All elements 1: ``ones((2, 3))`` or ``ones(2, 3)``. The default dtype is ``get_default_dtype()``.
+
+    >>> tg.ones(2)
+    Variable([1., 1.])
+    """
+    if len(shape) == 1 and not (named or requires_grad or device):
+        return _core.ones(shape[0], dtype)
+    size, dtype = _sizes("ones", shape, dtype, named)
+    return _made(_core.ones(size, dtype), requires_grad, device)
+
+
+def empty(*shape: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None, **named: Any) -> Variable:
+    """An array whose elements are not set: ``empty((2, 3))`` or ``empty(2, 3)``.
+
+    >>> tg.empty(2, 0).shape
+    (2, 0)
+    """
+    size, dtype = _sizes("empty", shape, dtype, named)
+    return _made(_core.empty(size, dtype), requires_grad, device)
+
+
+def _with_options(name: str) -> Any:
+    make = getattr(_core, name)
+
+    def create(*args: Any, requires_grad: bool = False, device: Any = None, **named: Any) -> Variable:
+        if "size" in named:
+            named["shape"] = named.pop("size")
+        return _made(make(*args, **named), requires_grad, device)
+
+    create.__name__ = create.__qualname__ = name
+    create.__module__ = "tapegrad"
+    create.__doc__ = make.__doc__
+    create.__wrapped__ = make  # type: ignore[attr-defined]
+    return create
+
+
+full = _with_options("full")
+arange = _with_options("arange")
+linspace = _with_options("linspace")
+eye = _with_options("eye")
+zeros_like = _with_options("zeros_like")
+ones_like = _with_options("ones_like")
+empty_like = _with_options("empty_like")
+full_like = _with_options("full_like")
+
+
+# ---- random numbers ----
+
+
+def manual_seed(seed: int) -> _core.Generator:
+    """Begins the stream of random numbers of this seed, and returns the generator of the process.
+
+    >>> _ = tg.manual_seed(0)
+    >>> a = tg.rand(2)
+    >>> _ = tg.manual_seed(0)
+    >>> bool((tg.rand(2) == a).all())
+    True
+    """
+    found = _default_generator()
+    found.manual_seed(index(seed) % 2**64)
+    return found
+
+
+def _default_generator() -> _core.Generator:
+    found: _core.Generator = _core.rand.__self__  # type: ignore[attr-defined]
+    return found
+
+
+def seed() -> int:
+    """Seeds the random numbers from the system, and returns the seed."""
+    import secrets
+
+    found = secrets.randbits(63)
+    manual_seed(found)
+    return found
+
+
+def initial_seed() -> int:
+    """The seed of the generator of the process."""
+    return _default_generator().seed
+
+
+def get_rng_state() -> tuple[int, int]:
+    """Where the generator of the process is: a seed and a place."""
+    return _default_generator().get_state()
+
+
+def set_rng_state(new_state: Any) -> None:
+    """Goes on where :func:`get_rng_state` was called."""
+    a, b = new_state
+    _default_generator().set_state((int(a), int(b)))
+
+
+def rand(*size: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None, generator: Any = None) -> Variable:
+    """Uniform random numbers in [0, 1): ``rand(2, 3)``."""
+    return _made((generator or _core).rand(*size, dtype=dtype), requires_grad, device)
+
+
+def randn(*size: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None, generator: Any = None) -> Variable:
+    """Normal random numbers of mean 0 and standard deviation 1: ``randn(2, 3)``."""
+    return _made((generator or _core).randn(*size, dtype=dtype), requires_grad, device)
+
+
+def randint(
+    low: int,
+    high: Any = None,
+    size: Any = None,
+    dtype: Any = None,
+    *,
+    requires_grad: bool = False,
+    device: Any = None,
+    generator: Any = None,
+) -> Variable:
+    """Random integers from ``low`` up to ``high`` - 1: ``randint(low, high, size)`` or ``randint(high, size)``.
+
+    >>> tg.randint(5, (3,)).shape
+    (3,)
+    """
+    if isinstance(high, (tuple, list)) and size is None:
+        low, high, size = 0, low, high
+    return _made((generator or _core).randint(low, high, () if size is None else size, dtype), requires_grad, device)
+
+
+def randperm(n: int, *, dtype: Any = None, device: Any = None, generator: Any = None) -> Variable:
+    """The numbers 0 to n - 1 in random order."""
+    check_device(device)
+    found: Variable = (generator or _core).permutation(n)
+    return found if dtype is None else found.astype(dtype)
+
+
+def rand_like(input: Variable, *, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Variable:
+    """Uniform random numbers in [0, 1), in the shape and dtype of ``input``."""
+    return _made(_core.rand(input.shape, dtype=dtype or input.dtype), requires_grad, device)
+
+
+def randn_like(input: Variable, *, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Variable:
+    """Normal random numbers of mean 0 and standard deviation 1, in the shape and dtype of ``input``."""
+    return _made(_core.randn(input.shape, dtype=dtype or input.dtype), requires_grad, device)
+
+
+def randint_like(
+    input: Variable, low: int, high: int | None = None, *, dtype: Any = None, requires_grad: bool = False, device: Any = None
+) -> Variable:
+    """Random integers from ``low`` up to ``high`` - 1, in the shape and dtype of ``input``."""
+    low, high = (0, low) if high is None else (low, high)
+    return _made(_core.randint(low, high, input.shape, dtype or input.dtype), requires_grad, device)
+
+
+def normal(
+    mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Any = None, dtype: Any = None, device: Any = None
+) -> Variable:
+    """Normal random numbers; mean and standard deviation are numbers or arrays, which are broadcast."""
+    check_device(device)
+    source = generator or _core
+    if not isinstance(mean, Variable) and not isinstance(std, Variable):
+        drawn: Variable = source.normal(mean, std, () if size is None else size, dtype)
+        return drawn
+    shape = _core.broadcast_arrays(mean, std)[0].shape
+    noise = source.randn(shape, dtype=dtype or next(x.dtype for x in (mean, std) if isinstance(x, Variable)))
+    found: Variable = mean + std * noise
+    return found
+
+
+def bernoulli(input: Any, p: float | None = None, *, generator: Any = None) -> Variable:
+    """1 with the probabilities of an array, else 0; with ``p`` an array of this shape and one probability."""
+    source = generator or _core
+    found: Variable = source.bernoulli(input) if p is None else source.bernoulli(p, input.shape, input.dtype)
+    return found
+
+
+def multinomial(input: Any, num_samples: int, replacement: bool = False, *, generator: Any = None) -> Variable:
+    """Indices drawn from each row of weights, which need not add up to 1.
+
+    >>> tg.multinomial(tg.tensor([0.0, 1.0, 0.0]), 1)
+    Variable([1])
+    """
+    import numpy as np
+
+    w = np.asarray(_core.asarray(input).detach().numpy(), dtype=np.float64)
+    if w.ndim not in {1, 2} or not (np.isfinite(w).all() and (w >= 0).all() and (w.sum(-1) > 0).all()):
+        raise ValueError("multinomial: weights must be a vector or a matrix, finite, not negative, and no row all zero")
+    rows = w.reshape(-1, w.shape[-1])
+    if not replacement and num_samples > np.count_nonzero(rows, axis=1).min():
+        raise ValueError(f"multinomial: {num_samples} samples without replacement, more than a row has weights above zero")
+    source = generator or _core
+    u = source.rand(len(rows), num_samples if replacement else rows.shape[1], dtype=_core.float64).numpy()
+    if replacement:
+        sums = np.cumsum(rows, axis=1)
+        last = rows.shape[1] - 1 - np.argmax(rows[:, ::-1] > 0, axis=1)
+        found = np.minimum((sums[:, None, :] <= (u * sums[:, -1:])[:, :, None]).sum(-1), last[:, None])
+    else:
+        with np.errstate(divide="ignore"):
+            found = np.argsort(-np.log1p(-u) / rows, axis=1, kind="stable")[:, :num_samples]
+    return _core.asarray(found.astype(np.int64).reshape((*w.shape[:-1], num_samples)))
+
+
+# ---- questions and settings ----
+
+
+def is_tensor(obj: Any) -> TypeGuard[Variable]:
+    """Whether this is a Variable."""
+    return isinstance(obj, Variable)
+
+
+def is_floating_point(input: Variable) -> bool:
+    """Whether the dtype is floating."""
+    return input.dtype.is_floating_point
+
+
+def is_complex(input: Variable) -> bool:
+    """Whether the dtype is complex."""
+    return input.dtype.name.startswith("complex")
+
+
+def numel(input: Variable) -> int:
+    """Number of elements."""
+    return int(input.size)
+
+
+def finfo(dtype: Any = None) -> Any:
+    """NumPy's description of a floating dtype: ``min``, ``max``, ``eps``, ``tiny``, ``bits``.
+
+    >>> float(tg.finfo(tg.float32).eps)
+    1.1920928955078125e-07
+    """
+    import numpy as np
+
+    return np.finfo(_core.DType(_core.get_default_dtype() if dtype is None else dtype).name)
+
+
+def iinfo(dtype: Any) -> Any:
+    """NumPy's description of an integer dtype: ``min``, ``max``, ``bits``.
+
+    >>> tg.iinfo(tg.int32).max
+    2147483647
+    """
+    import numpy as np
+
+    return np.iinfo(_core.DType(dtype).name)
+
+
+def inference_mode(mode: Any = True) -> Any:
+    """As :func:`no_grad`; ``inference_mode(False)`` changes nothing."""
+    if callable(mode):
+        return no_grad(mode)
+    return no_grad() if mode else set_grad_enabled(is_grad_enabled())
+
+
+def is_inference_mode_enabled() -> bool:
+    """Whether nothing is recorded now."""
+    return not is_grad_enabled()
+
+
+def set_default_device(place: Any) -> None:
+    """Accepts the one device, "cpu"."""
+    check_device(place)
+
+
+def set_default_tensor_type(t: Any) -> None:
+    """Makes the dtype of a class such as ``FloatTensor`` the default."""
+    name = t.rsplit(".", 1)[-1] if isinstance(t, str) else getattr(t, "__name__", None)
+    _core.set_default_dtype(TENSORS.get(name or "", t))
+
+
+def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
+    """Accepted: results never depend on the number of threads, so there is nothing to switch."""
+
+
+def are_deterministic_algorithms_enabled() -> bool:
+    """True: results never depend on the number of threads."""
+    return True
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """Accepts "highest", "high" and "medium"; products of float32 are always computed in full."""
+    if precision not in {"highest", "high", "medium"}:
+        raise ValueError(f"set_float32_matmul_precision: expected 'highest', 'high' or 'medium', got {precision!r}")
+
+
+# ---- functions of methods ----
+
+
+def transpose(x: Any, axes: Any = None, dim1: Any = None, *, dim0: Any = None) -> Variable:
+    """The axes in another order: reversed, or as given. ``transpose(x, i, j)`` exchanges two axes, as in PyTorch.
+
+    >>> tg.transpose(tg.ones((2, 3)), 0, 1).shape
+    (3, 2)
+    """
+    if dim1 is not None:
+        return _core.swapaxes(x, axes if dim0 is None else dim0, dim1)
+    return _core.transpose(x, axes)
+
+
+def _diagonal(name: str) -> Any:
+    f = getattr(_core, name)
+
+    def call(x: Any, k: int = 0, *, diagonal: int | None = None) -> Variable:
+        found: Variable = f(x, k if diagonal is None else diagonal)
+        return found
+
+    call.__name__ = call.__qualname__ = name
+    call.__module__ = "tapegrad"
+    call.__doc__ = f"{f.__doc__}\n\n    ``diagonal`` is PyTorch's name of ``k``."
+    return call
+
+
+triu = _diagonal("triu")
+tril = _diagonal("tril")
+diag = _diagonal("diag")
+for _f in (triu, tril, diag):
+    METHODS[_f.__name__] = _f
+
+
+def _function(name: str) -> Any:
+    method = METHODS[name]
+
+    def call(input: Any, *args: Any, **kwargs: Any) -> Any:
+        return method(_core.asarray(input), *args, **kwargs)
+
+    call.__name__ = call.__qualname__ = name
+    call.__module__ = "tapegrad"
+    call.__doc__ = method.__doc__
+    return call
+
+
+#: Methods that are functions, too.
+FUNCTIONS = (
+    "t permute chunk narrow select sub mul div clamp clamp_min clamp_max rsqrt frac lerp addcmul addcdiv mm mv bmm "
+    "addmm addmv baddbmm addr masked_select index_select repeat_interleave scatter is_nonzero"
+)
+
+
+def _missing() -> dict[str, Any]:
+    """Names of PyTorch that the compiled half does not have: functions of methods, other names, methods of rows."""
+    found = {name: _function(name) for name in FUNCTIONS.split()}
+    found |= {name: getattr(_core, target) for name, target in ALIASES.items() if hasattr(_core, target)}
+    found |= {name: _method_of(name) for name in ("clone", "detach")}
+    return {name: f for name, f in found.items() if not hasattr(_core, name)}
+
+
+def _method_of(name: str) -> Callable[[Any], Variable]:
+    def call(input: Any) -> Variable:
+        return getattr(_core.asarray(input), name)()  # type: ignore[no-any-return]
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = f"As ``input.{name}()``."
+    return call
+
+
+def broadcast_tensors(*tensors: Any) -> Sequence[Variable]:
+    """The arrays in the shape to which all of them broadcast."""
+    return _core.broadcast_arrays(*tensors)
+
+
+NAMES = _missing()
+globals().update(NAMES)
+
+__all__ = [  # noqa: PLE0604
+    "Size",
+    "Tensor",
+    "arange",
+    "are_deterministic_algorithms_enabled",
+    "as_tensor",
+    "bernoulli",
+    "broadcast_tensors",
+    "device",
+    "diag",
+    "empty",
+    "empty_like",
+    "eye",
+    "finfo",
+    "from_numpy",
+    "full",
+    "full_like",
+    "get_rng_state",
+    "iinfo",
+    "inference_mode",
+    "initial_seed",
+    "is_complex",
+    "is_floating_point",
+    "is_inference_mode_enabled",
+    "is_tensor",
+    "linspace",
+    "manual_seed",
+    "multinomial",
+    "normal",
+    "numel",
+    "ones",
+    "ones_like",
+    "rand",
+    "rand_like",
+    "randint",
+    "randint_like",
+    "randn",
+    "randn_like",
+    "randperm",
+    "scalar_tensor",
+    "seed",
+    "set_default_device",
+    "set_default_tensor_type",
+    "set_float32_matmul_precision",
+    "set_rng_state",
+    "tensor",
+    "transpose",
+    "tril",
+    "triu",
+    "use_deterministic_algorithms",
+    "zeros",
+    "zeros_like",
+    *TENSORS,
+    *NAMES,
+]

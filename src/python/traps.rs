@@ -1,0 +1,28 @@
+//! Names that NumPy and PyTorch use for different things: with PyTorch's keyword they raise an error that names the right call.
+
+/// What to write instead, when `name` was called with the keyword `key`, among all of `keys`.
+#[cold]
+pub fn advice(name: &str, key: &str, keys: &[String]) -> Option<&'static str> {
+    let given = |wanted: &[&str]| keys.iter().any(|k| wanted.contains(&k.as_str()));
+    let is_dim = matches!(key, "dim" | "keepdim");
+    Some(match name {
+        "max" | "min" | "median" if is_dim => {
+            "PyTorch's gives a pair of values and indices here. Write axis= and keepdims= for the values alone, argmax or argmin for the indices"
+        }
+        "var" | "std" if key == "unbiased" || is_dim && !given(&["correction", "ddof"]) => {
+            "PyTorch's is unbiased by default and NumPy's is not. Write axis=..., correction=1 for PyTorch's, axis=..., correction=0 for NumPy's"
+        }
+        "split" if matches!(key, "dim" | "split_size" | "split_size_or_sections") => {
+            "PyTorch takes the length of a part and NumPy the number of parts. Write split(x, number, axis=...), split(x, [places], axis=...), or chunk(number, dim)"
+        }
+        "repeat" if key == "dim" => {
+            "PyTorch's repeat tiles the array and NumPy's repeats its elements. Write tile(x, ...) for the first, repeat(x, n, axis=...) or repeat_interleave(n, dim) for the second"
+        }
+        "sort" if matches!(key, "dim" | "descending") => {
+            "PyTorch's gives a pair of values and indices. Write sort(x, axis=...) for the values, argsort(x, axis=...) for the indices"
+        }
+        "nonzero" if key == "as_tuple" => "this is NumPy's, a tuple with an array for each axis. Write stack(nonzero(x), axis=1) for one matrix",
+        "unique" if matches!(key, "dim" | "sorted") => "this is NumPy's, which is always sorted. Write unique(x, axis=...)",
+        _ => return None,
+    })
+}
