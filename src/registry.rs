@@ -12,6 +12,7 @@ pub static REGISTRY: &[&[Entry]] = &[
     ops::trigonometry::ENTRIES,
     ops::activation::ENTRIES,
     ops::comparison::ENTRIES,
+    ops::complex::ENTRIES,
     ops::choice::ENTRIES,
     ops::matrix::ENTRIES,
     ops::creation::ENTRIES,

@@ -86,8 +86,9 @@ fn tabulate<T: Element>(size: usize, f: impl Fn(usize) -> T) -> Array {
 #[allow(clippy::cast_possible_truncation, reason = "checked against the range of i64 before")]
 fn steps(start: Scalar, stop: Scalar, step: Scalar) -> Result<isize> {
     let value = |s: Scalar| match s {
-        Scalar::Float(_) => None,
+        Scalar::Float(_) | Scalar::Complex(_) => None,
         Scalar::Int(i) => Some(i128::from(i)),
+        Scalar::UInt(i) => Some(i128::from(i)),
         Scalar::Bool(b) => Some(i128::from(b)),
     };
     if step.as_f64() == 0.0 {
@@ -112,6 +113,9 @@ fn steps(start: Scalar, stop: Scalar, step: Scalar) -> Result<isize> {
 /// `Value` when `step` is 0, or when the number of elements is not finite or too large; `DType` for bools; `Overflow` for a
 /// number that an integer dtype cannot hold.
 pub fn arange(start: Scalar, stop: Scalar, step: Scalar, dtype: Option<DType>) -> Result<Variable> {
+    if [start, stop, step].iter().any(|s| matches!(s, Scalar::Complex(_))) || dtype.is_some_and(DType::is_complex) {
+        return Err(Error::Type("arange: complex numbers have no order; expected real numbers and a real dtype".to_owned()));
+    }
     let is_float = [start, stop, step].iter().any(|s| matches!(s, Scalar::Float(_)));
     let dtype = dtype.unwrap_or(if is_float { default_float() } else { DType::I64 });
     let count = steps(start, stop, step)?;
