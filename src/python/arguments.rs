@@ -229,6 +229,8 @@ fn python(py: Python<'_>, a: &Arg) -> PyResult<Py<PyAny>> {
         Arg::Variable(v) => wrap(py, v.clone())?,
         Arg::Scalar(Scalar::Float(x)) | Arg::Float(x) => any(PyFloat::new(py, *x).into_any()),
         Arg::Scalar(Scalar::Int(i)) | Arg::Int(i) => any(i.into_pyobject(py)?.into_any()),
+        Arg::Scalar(Scalar::UInt(i)) => any(i.into_pyobject(py)?.into_any()),
+        Arg::Scalar(Scalar::Complex(z)) => any(super::objects::complex(py, z.re, z.im)?),
         Arg::Scalar(Scalar::Bool(b)) | Arg::Bool(b) => any(PyBool::new(py, *b).to_owned().into_any()),
         Arg::Variables(vs) => {
             let items: Vec<Py<PyAny>> = vs.iter().map(|v| wrap(py, v.clone())).collect::<PyResult<_>>()?;

@@ -1,10 +1,10 @@
 //! dtypes as Python objects: `tg.float32` equals `"float32"` and `np.float32`.
 
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyFloat, PyInt, PyString, PyType};
+use pyo3::types::{PyBool, PyComplex, PyFloat, PyInt, PyString, PyType};
 
 use super::error::DTypeError;
-use crate::array::{DType, default_float, set_default_float};
+use crate::array::{DKind, DType, default_float, set_default_float};
 
 /// The type of an array's elements.
 ///
@@ -31,10 +31,73 @@ impl PyDType {
         self.0.size()
     }
 
-    /// Whether arrays of it can require gradients.
+    /// Whether it holds real floating-point numbers.
     #[getter]
     fn is_floating_point(&self) -> bool {
         self.0.is_float()
+    }
+
+    /// Whether it holds complex numbers.
+    #[getter]
+    fn is_complex(&self) -> bool {
+        self.0.is_complex()
+    }
+
+    /// Whether it holds negative numbers.
+    #[getter]
+    fn is_signed(&self) -> bool {
+        !matches!(self.0.kind(), DKind::Bool | DKind::Unsigned)
+    }
+
+    /// NumPy's letter of the kind: b, i, u, f or c.
+    #[getter]
+    fn kind(&self) -> char {
+        kind(self.0)
+    }
+
+    /// NumPy's letter of the dtype: f for float32, d for float64 and so on.
+    #[getter]
+    fn char<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.dtype(py)?.getattr("char")
+    }
+
+    /// NumPy's short name, as <f4.
+    #[getter]
+    fn str<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.dtype(py)?.getattr("str")
+    }
+
+    /// NumPy's class of scalars.
+    #[getter(r#type)]
+    fn scalar_type<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.dtype(py)?.getattr("type")
+    }
+
+    /// NumPy's dtype: so np.zeros(3, tg.float32) and np.finfo(x.dtype) work.
+    #[getter]
+    fn dtype<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        py.import("numpy")?.getattr("dtype")?.call1((self.0.name(),))
+    }
+
+    #[getter]
+    fn __numpy_dtype__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.dtype(py)
+    }
+
+    /// The dtype of the real and imaginary parts; of a real dtype itself.
+    fn to_real(&self) -> Self {
+        Self(self.0.real())
+    }
+
+    /// The complex dtype with parts of this dtype.
+    fn to_complex(&self) -> Self {
+        Self(self.0.complex())
+    }
+
+    /// The smallest and the largest number, for integers; None otherwise.
+    #[getter]
+    fn _bounds(&self) -> Option<(i128, i128)> {
+        self.0.bounds()
     }
 
     fn __repr__(&self) -> String {
@@ -63,8 +126,30 @@ impl PyDType {
     }
 }
 
+fn kind(dtype: DType) -> char {
+    match dtype.kind() {
+        DKind::Bool => 'b',
+        DKind::Signed => 'i',
+        DKind::Unsigned => 'u',
+        DKind::Float => 'f',
+        DKind::Complex => 'c',
+    }
+}
+
+/// A dtype by NumPy's name, by the name of a Python type, or by NumPy's letter of the kind and the bytes: `float32`, `float`, `f4`.
+fn named(name: &str) -> Option<DType> {
+    let name = name.trim_end_matches('_');
+    let by_code = |code: &str| DType::ALL.into_iter().find(|&d| code == format!("{}{}", kind(d), d.size()));
+    match name {
+        "float" => Some(DType::F64),
+        "int" => Some(DType::I64),
+        "complex" => Some(DType::C128),
+        _ => DType::from_name(name).or_else(|| by_code(name.trim_start_matches(['<', '=', '|']))),
+    }
+}
+
 /// A dtype from whatever users write for one: `tg.float32`, `"float32"`, `np.float32`, `np.dtype(...)`, and as in NumPy `float` for
-/// float64, `int` for int64.
+/// float64, `int` for int64, `complex` for complex128.
 pub fn extract(o: &Bound<'_, PyAny>) -> PyResult<DType> {
     if let Ok(d) = o.cast::<PyDType>() {
         return Ok(d.get().0);
@@ -80,6 +165,9 @@ pub fn extract(o: &Bound<'_, PyAny>) -> PyResult<DType> {
         if t.is(py.get_type::<PyBool>()) {
             return Ok(DType::Bool);
         }
+        if t.is(py.get_type::<PyComplex>()) {
+            return Ok(DType::C128);
+        }
     }
     if o.cast::<PyInt>().is_ok() {
         return Err(DTypeError::new_err(format!("{} is no dtype; the sizes of a shape go into a tuple, as in zeros((2, 3))", o.str()?)));
@@ -92,7 +180,7 @@ pub fn extract(o: &Bound<'_, PyAny>) -> PyResult<DType> {
             Err(_) => return Err(unknown(&o.repr()?.to_string())),
         },
     };
-    DType::from_name(name.trim_end_matches('_')).ok_or_else(|| unknown(&name))
+    named(&name).ok_or_else(|| unknown(&name))
 }
 
 fn unknown(name: &str) -> PyErr {

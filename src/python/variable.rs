@@ -173,7 +173,8 @@ impl PyVariable {
                 show_shape(old.shape())
             )));
         }
-        if new.dtype() != old.dtype() && (!old.dtype().is_float() || !new.dtype().is_float()) {
+        let fits = old.dtype().is_inexact() && new.dtype().is_inexact() && (old.dtype().is_complex() || !new.dtype().is_complex());
+        if new.dtype() != old.dtype() && !fits {
             return Err(DTypeError::new_err(format!(
                 "{op}: the result has dtype {}, which an array of {} cannot hold; write x = x {} ... to make a new value",
                 new.dtype(),
@@ -245,7 +246,7 @@ impl PyVariable {
             let _ = write!(out, ", shape={}", show_shape(v.shape()));
         }
         let implied = match v.dtype() {
-            d if d.is_float() => default_float() == d && v.array().size() > 0,
+            d if d.is_inexact() => default_float() == d.real() && v.array().size() > 0,
             DType::I64 | DType::Bool => v.array().size() > 0,
             _ => false,
         };
@@ -408,13 +409,13 @@ impl PyVariable {
     }
 }
 
-/// Only floating dtypes can require gradients.
+/// Only floating and complex dtypes can require gradients.
 pub fn require_float(dtype: DType) -> PyResult<()> {
-    if dtype.is_float() {
+    if dtype.is_inexact() {
         return Ok(());
     }
     Err(DTypeError::new_err(format!(
-        "only floating dtypes can require gradients, this array is {dtype}; convert it, as in Variable(data, dtype=tg.float32, requires_grad=True)"
+        "only floating and complex dtypes can require gradients, this array is {dtype}; convert it, as in Variable(data, dtype=tg.float32, requires_grad=True)"
     )))
 }
 
