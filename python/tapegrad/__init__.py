@@ -14,6 +14,7 @@ from math import e, inf, nan, pi
 from . import _core, autograd
 from ._core import *  # noqa: F403
 from ._core import __version__
+from ._dtypes import __array_namespace_info__, finfo, iinfo, isdtype
 from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 
 TYPE_CHECKING = False
@@ -26,12 +27,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Tape",
+    "__array_namespace_info__",
     "__version__",
     "autograd",
     "e",
     "enable_grad",
+    "finfo",
+    "iinfo",
     "inf",
     "is_grad_enabled",
+    "isdtype",
     "nan",
     "newaxis",
     "nn",
@@ -47,7 +52,7 @@ __all__ += _core.__all__
 
 #: What indexing takes for a new axis.
 newaxis = None
-__array_api_version__ = "2024.12"
+__array_api_version__ = "2025.12"
 
 # What only the Python half calls, or what has its home in a submodule.
 _INNER = (
@@ -60,7 +65,7 @@ for _name in _INNER.split():
     if _name in __all__:
         __all__.remove(_name)
     globals().pop(_name, None)
-__all__ = sorted({name for name in __all__ if not name.startswith("_") or name == "__version__"})  # noqa: PLE0605
+__all__ = sorted({name for name in __all__ if not name.startswith("_") or name in ("__version__", "__array_namespace_info__")})  # noqa: PLE0605
 
 _LAZY_MODULES = ("nn", "optim", "random", "tape", "testing")
 _LAZY_NAMES = {"Tape": "tape", "num_threads": "_threads"}

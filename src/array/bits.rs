@@ -110,8 +110,8 @@ impl Array {
         Self::from_storage(Handle::of(storage), Layout::strided(&shape, &strides, offset))
     }
 
-    /// Turned into `dtype` bit by bit: elements of the same size, or pairs along the last axis into complex numbers. In place when
-    /// nobody else holds the memory.
+    /// Turned into `dtype` bit by bit: elements of the same size, pairs along the last axis into complex numbers, or these into pairs.
+    /// In place when nobody else holds the memory.
     ///
     /// # Panics
     /// When the dtypes do not fit, or `dtype` is bool: bugs of the caller.
@@ -120,11 +120,13 @@ impl Array {
         if dtype == self.dtype() {
             return self;
         }
-        let parts = dtype.size() / self.dtype().size();
-        assert!(dtype != DType::Bool && (parts == 1 || dtype.real() == self.dtype()), "{} does not become {dtype}", self.dtype());
-        let mut shape = Shape::from_slice(self.shape());
-        if parts == 2 {
+        let (old, mut shape) = (self.dtype(), Shape::from_slice(self.shape()));
+        if old == dtype.real() {
             assert_eq!(shape.pop(), Some(2), "a complex number has two parts");
+        } else if old.real() == dtype {
+            shape.push(2);
+        } else {
+            assert!(dtype != DType::Bool && old.size() == dtype.size(), "{old} does not become {dtype}");
         }
         if !self.is_unique() || self.is_part() {
             self = self.copy();

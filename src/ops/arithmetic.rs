@@ -308,6 +308,7 @@ unary! {
     fn rint(x) -> y { x.round_ties_even() }
     gradient() { F::lit(0.0) }
     integer(x) { x }
+    complex Operation(super::complex::rint);
     domain BETWEEN_HALVES;
 }
 
@@ -344,6 +345,9 @@ binary! {
 /// # Errors
 /// `Shape` when the bounds do not broadcast with `x`.
 pub fn clip(x: &Variable, min: Option<Operand<'_>>, max: Option<Operand<'_>>) -> Result<Variable> {
+    if x.dtype().is_complex() {
+        return Err(super::define::undefined("clip", x.dtype()));
+    }
     let number = |o: &Option<Operand<'_>>, none: f64| match o {
         None => Some(none),
         Some(Operand::Scalar(s)) => Some(s.as_f64()),
@@ -380,6 +384,9 @@ fn clip_samples() -> Vec<Sample> {
 /// # Errors
 /// Those of recording.
 pub fn round(x: &Variable, decimals: i64) -> Result<Variable> {
+    if x.dtype().is_complex() {
+        return super::complex::by_parts(x, |part| round(part, decimals));
+    }
     if decimals == 0 || (decimals > 0 && !x.dtype().is_float()) || x.dtype() == DType::Bool {
         return rint(x);
     }

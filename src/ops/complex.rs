@@ -224,7 +224,7 @@ pub fn angle(x: &Variable) -> Result<Variable> {
     if x.dtype().is_complex() {
         return apply(&ANGLE, &[x.into()], &());
     }
-    let x = super::reduction::floating(x)?;
+    let x = super::reduction::inexact(x)?;
     // NaN has no angle; -0.0 is no negative number.
     let flat = annihilate(&zeros_like(&x), &x)?;
     where_(&less(&x, 0.0)?, PI, &where_(&isnan(&x)?, &x, &flat)?)
@@ -264,21 +264,20 @@ pub fn view_as_complex(x: &Variable) -> Result<Variable> {
     complex(&squeeze(&parts[0], Some(&[-1]))?, &squeeze(&parts[1], Some(&[-1]))?)
 }
 
-/// Whether the dtype is complex.
-#[must_use]
-pub fn is_complex(x: &Variable) -> bool {
-    x.dtype().is_complex()
+/// `f` of the real and of the imaginary parts, as complex numbers.
+///
+/// # Errors
+/// Those of `f`.
+pub(super) fn by_parts(z: &Variable, f: impl Fn(&Variable) -> Result<Variable>) -> Result<Variable> {
+    complex(&f(&real(z)?)?, &f(&imag(z)?)?)
 }
 
-/// |x|² of real or complex numbers, as real ones.
+/// Complex numbers whose parts are rounded to the nearest integers, halves to even.
 ///
 /// # Errors
 /// Those of recording.
-pub(crate) fn abs_squared(x: &Variable) -> Result<Variable> {
-    if !x.dtype().is_complex() {
-        return super::square(x);
-    }
-    add(&super::square(&real(x)?)?, &super::square(&imag(x)?)?)
+pub(super) fn rint(z: &Variable) -> Result<Variable> {
+    by_parts(z, super::rint)
 }
 
 fn one_array() -> Vec<Sample> {
@@ -346,7 +345,7 @@ pub const ENTRIES: &[Entry] = &[
         call: |a| Ok(complex(&a.variable(0)?, &a.variable(1)?)?.into()),
         gradient: Gradient::Rule("the real and the imaginary part of g"),
         linear: true,
-        samples: Vec::new,
+        samples: two_arrays,
         ..Entry::BASE
     }
     .no_method(),
@@ -356,7 +355,7 @@ pub const ENTRIES: &[Entry] = &[
         params: &[Param::array("abs"), Param::array("angle")],
         call: |a| Ok(polar(&a.variable(0)?, &a.variable(1)?)?.into()),
         gradient: Gradient::Composite("those of complex(r cos t, r sin t)"),
-        samples: Vec::new,
+        samples: two_arrays,
         ..Entry::BASE
     }
     .no_method(),
@@ -375,6 +374,7 @@ pub const ENTRIES: &[Entry] = &[
         params: &[Param::array("x")],
         call: |a| Ok(view_as_complex(&a.variable(0)?)?.into()),
         gradient: Gradient::Composite("that of complex(real, imag)"),
+        samples: pairs,
         ..Entry::BASE
     }
     .no_method(),

@@ -2,6 +2,7 @@
 
 use smallvec::{SmallVec, smallvec};
 
+use super::define::undefined;
 use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Param, Sample, Value};
 use super::samples::{Domain, Draw, REAL};
 use super::shape::astype;
@@ -91,7 +92,19 @@ fn axes_of(ctx: &VjpContext<'_>) -> Axes {
 }
 
 /// `x`, or its values in the default floating dtype.
-pub(crate) fn floating(x: &Variable) -> Result<Variable> {
+///
+/// # Errors
+/// `DType` for complex numbers.
+pub(crate) fn floating(op: &str, x: &Variable) -> Result<Variable> {
+    match x.dtype() {
+        dtype if dtype.is_float() => Ok(x.clone()),
+        dtype if dtype.is_complex() => Err(undefined(op, dtype)),
+        _ => astype(x, default_float()),
+    }
+}
+
+/// `x`, real or complex, or its values in the default floating dtype.
+pub(crate) fn inexact(x: &Variable) -> Result<Variable> {
     if x.dtype().is_inexact() { Ok(x.clone()) } else { astype(x, default_float()) }
 }
 
@@ -194,7 +207,7 @@ fn mean_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
 /// `Axis` when an axis is out of range or named twice.
 pub fn mean(x: &Variable, axes: Option<&[isize]>, keepdims: bool) -> Result<Variable> {
     let axes = normalize_axes("mean", axes, x.ndim())?;
-    let x = floating(x)?;
+    let x = inexact(x)?;
     apply(&MEAN, &[(&x).into()], &Reduced { axes, keepdims })
 }
 

@@ -216,12 +216,13 @@ const AT_LEAST: Entry = Entry {
 pub const ENTRIES: &[Entry] = &[
     Entry {
         name: "astype",
-        doc: "x in another dtype. A gradient comes back in the dtype of x; integers and bools have none.\n\n>>> tg.astype(tg.Variable([1.7, -1.7]), \"int64\")\nVariable([ 1, -1])\n",
-        params: &[Param::array("x"), Param::new("dtype", Kind::DType)],
+        doc: "x in another dtype. A gradient comes back in the dtype of x, a complex one to a real x as its real part; integers and bools\nhave none. Complex numbers become real ones by .real or abs() only. With copy=False an x of that dtype is returned as it is.\n\n>>> tg.astype(tg.Variable([1.7, -1.7]), \"int64\")\nVariable([ 1, -1])\n",
+        params: &[Param::array("x"), Param::new("dtype", Kind::DType), Param::flag("copy", true).named(), Param::device()],
         call: call_astype,
         gradient: Gradient::Rule("g.astype(x.dtype)"),
         linear: true,
         samples: || plain(&[Arg::DType(DType::F64)]),
+        // Values never change, so a result that shares memory with x is a copy to whoever writes to either.
         ..Entry::BASE
     },
     Entry {

@@ -76,6 +76,7 @@ pub fn argument(entry: &Entry, p: &Param, o: &Bound<'_, PyAny>, others: Others<'
             None => ints(o)?.map(Arg::Ints).ok_or_else(|| wrong(entry, p, o, "a number of parts or a list of places")),
         },
         Kind::DType => dtype::extract(o).map(Arg::DType),
+        Kind::Device => dtype::check_device(entry.name, Some(o)).map(|()| Arg::None),
         Kind::Text => match o.cast::<PyString>() {
             Ok(s) => Ok(Arg::Text(s.to_string())),
             Err(_) => Err(wrong(entry, p, o, "a string")),

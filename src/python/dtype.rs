@@ -1,10 +1,13 @@
 //! dtypes as Python objects: `tg.float32` equals `"float32"` and `np.float32`.
 
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyComplex, PyFloat, PyInt, PyString, PyType};
+use pyo3::types::{PyBool, PyComplex, PyFloat, PyInt, PyString, PyTuple, PyType};
 
+use super::convert;
 use super::error::DTypeError;
-use crate::array::{DKind, DType, default_float, set_default_float};
+use super::variable::PyVariable;
+use crate::array::{DKind, DType, Scalar, default_float, set_default_float};
 
 /// The type of an array's elements.
 ///
@@ -200,12 +203,82 @@ fn set_default_dtype(dtype: &Bound<'_, PyAny>) -> PyResult<()> {
     Ok(set_default_float(extract(dtype)?)?)
 }
 
+/// Raises unless `device` is None or the one device there is, `"cpu"`.
+pub fn check_device(function: &str, device: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    let Some(device) = device.filter(|d| !d.is_none()) else { return Ok(()) };
+    let name = device.str()?;
+    if matches!(name.to_string_lossy().to_ascii_lowercase().as_str(), "cpu" | "cpu:0" | "device('cpu')") {
+        return Ok(());
+    }
+    Err(PyValueError::new_err(format!("{function}(): there is one device, \"cpu\", not {}", device.repr()?)))
+}
+
+/// What takes part in a promotion: a dtype, or a number that is weak beside one.
+enum Promoted {
+    Strong(DType),
+    Weak(Scalar),
+}
+
+fn promoted(o: &Bound<'_, PyAny>) -> PyResult<Promoted> {
+    if let Ok(v) = o.cast::<PyVariable>() {
+        return Ok(Promoted::Strong(v.get().dtype_now()));
+    }
+    if let Some(s) = convert::scalar(o)? {
+        return Ok(Promoted::Weak(s));
+    }
+    if let Ok(dtype) = extract(o) {
+        return Ok(Promoted::Strong(dtype));
+    }
+    match o.getattr("dtype") {
+        Ok(dtype) => extract(&dtype).map(Promoted::Strong),
+        Err(_) => Err(PyTypeError::new_err(format!("result_type(): expected arrays, dtypes and numbers, not {}", o.get_type().name()?))),
+    }
+}
+
+/// The dtype of an operation on these arrays, dtypes and Python numbers; numbers are weak beside the others.
+///
+/// >>> tg.result_type(tg.int32, tg.float32)
+/// tapegrad.float64
+/// >>> tg.result_type(tg.float32, 1.0)
+/// tapegrad.float32
+#[pyfunction]
+#[pyo3(signature = (*arrays_and_dtypes))]
+fn result_type(arrays_and_dtypes: &Bound<'_, PyTuple>) -> PyResult<PyDType> {
+    let (mut strong, mut weak): (Option<DType>, Vec<Scalar>) = (None, Vec::new());
+    for o in arrays_and_dtypes {
+        match promoted(&o)? {
+            Promoted::Strong(d) => strong = Some(strong.map_or(d, |s| s.promote(d))),
+            Promoted::Weak(s) => weak.push(s),
+        }
+    }
+    let found = match strong {
+        Some(strong) => Some(weak.iter().fold(strong, |d, s| s.promote(d))),
+        None => weak.iter().map(|s| s.dtype()).reduce(DType::promote),
+    };
+    found.map(PyDType).ok_or_else(|| PyValueError::new_err("result_type(): expected at least one array, dtype or number"))
+}
+
+/// Whether the numbers of `from_` fit into the dtype `to`, by the table of promotions.
+///
+/// >>> tg.can_cast(tg.int32, tg.float64), tg.can_cast(tg.float64, tg.float32)
+/// (True, False)
+#[pyfunction]
+fn can_cast(from_: &Bound<'_, PyAny>, to: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let to = extract(to)?;
+    Ok(match promoted(from_)? {
+        Promoted::Strong(from) => from.promote(to) == to,
+        Promoted::Weak(s) => s.promote(to) == to,
+    })
+}
+
 /// Puts dtypes on the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<PyDType>()?;
     for d in DType::ALL {
         m.add(d.name(), PyDType(d))?;
     }
+    m.add_function(wrap_pyfunction!(result_type, m)?)?;
+    m.add_function(wrap_pyfunction!(can_cast, m)?)?;
     m.add_function(wrap_pyfunction!(get_default_dtype, m)?)?;
     m.add_function(wrap_pyfunction!(set_default_dtype, m)?)
 }

@@ -15,6 +15,10 @@ use crate::tape::{self, BackwardOptions, Edge, Lift, Lifted, Variable};
 /// Those of `f`; `Grad` unless it has one result of one element.
 pub fn grad(f: Function<'_>, inputs: &[Variable]) -> Result<Vec<Variable>> {
     let one = |y: &Variable| match y.ndim() {
+        _ if y.dtype().is_complex() => Err(Error::Grad(format!(
+            "grad: the function returned {}, expected a real number; take .real or abs() of it, or use vjp()",
+            y.dtype()
+        ))),
         0 if y.dtype().is_float() => Ok(ops::scalar(1.0, y.dtype())),
         _ => Err(Error::Grad("grad: the function must return one floating number (a 0-d array)".to_owned())),
     };

@@ -29,7 +29,7 @@ use crate::kernel::blocks::Input;
 use crate::kernel::map::{self, Pointwise};
 use crate::tape::VjpContext;
 
-pub use complex::{Complex1, Complex2};
+pub use complex::{Complex1, Complex2, undefined};
 pub use in_place::update_binary;
 pub use integer::Integer;
 pub use one_array::{Unary, apply_unary};
