@@ -9,7 +9,7 @@ use super::dtype::{self, PyDType};
 use super::number::{holds_tracked, int, ints, refuse_tracked, tracked_number};
 use super::variable::{PyVariable, wrap};
 use crate::array::{MAX_NDIM, Scalar, alloc_check};
-use crate::ops::registry::{Arg, Default, Entry, Gradient, Kind, Param};
+use crate::ops::registry::{Arg, Default, Entry, Gradient, Kind, Param, Sample};
 use crate::registry;
 
 #[cold]
@@ -220,7 +220,13 @@ pub fn registry_rows(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyDict>>> {
 #[pyfunction]
 pub fn samples<'py>(py: Python<'py>, name: &str) -> PyResult<Vec<Bound<'py, PyTuple>>> {
     let entry = registry::find(name).ok_or_else(|| PyValueError::new_err(format!("there is no operation {name}")))?;
-    (entry.samples)().iter().map(|s| PyTuple::new(py, s.args.iter().map(|a| python(py, a)).collect::<PyResult<Vec<_>>>()?)).collect()
+    let one = |sample: &Sample| {
+        let mut args = sample.args.iter().map(|a| python(py, a)).collect::<PyResult<Vec<_>>>()?;
+        // A device is left out.
+        args.resize_with(entry.params.len().max(args.len()), || py.None());
+        PyTuple::new(py, args)
+    };
+    (entry.samples)().iter().map(one).collect()
 }
 
 fn python(py: Python<'_>, a: &Arg) -> PyResult<Py<PyAny>> {

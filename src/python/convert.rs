@@ -337,7 +337,7 @@ struct Nested {
 
 /// The dtype of a list of Python numbers, of which some have dtype `a` and some `b`: floats beside ints make the default floating
 /// dtype, complex numbers the default complex one, and ints of which some are beyond int64 uint64, or floats beside negative ones.
-fn numbers_dtype(a: DType, b: DType) -> DType {
+pub fn numbers_dtype(a: DType, b: DType) -> DType {
     if a.is_complex() || b.is_complex() {
         default_float().complex()
     } else if a.is_float() || b.is_float() {

@@ -253,7 +253,7 @@ fn result_type(arrays_and_dtypes: &Bound<'_, PyTuple>) -> PyResult<PyDType> {
     }
     let found = match strong {
         Some(strong) => Some(weak.iter().fold(strong, |d, s| s.promote(d))),
-        None => weak.iter().map(|s| s.dtype()).reduce(DType::promote),
+        None => weak.iter().map(|s| s.dtype()).reduce(convert::numbers_dtype),
     };
     found.map(PyDType).ok_or_else(|| PyValueError::new_err("result_type(): expected at least one array, dtype or number"))
 }

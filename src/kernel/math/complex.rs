@@ -230,7 +230,7 @@ pub fn sinh(z: C) -> C {
         return if y.is_finite() { c(x * y.cos(), x.abs() * y.sin()) } else { c(x, NAN) };
     }
     if x == 0.0 {
-        return c(x, if y.is_finite() { y.sin() } else { NAN });
+        return if y.is_finite() { c(x * y.cos(), y.sin()) } else { c(x, NAN) };
     }
     if x.abs() > LOG_LARGE && y.is_finite() {
         let half = (x.abs() / 2.0).exp();

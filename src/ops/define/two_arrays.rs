@@ -180,7 +180,9 @@ pub fn apply_binary<B: Binary + ?Sized>(a: Operand<'_>, b: Operand<'_>) -> Resul
         (Operand::Variable(x), Operand::Variable(y)) if x.dtype() == y.dtype() && x.dtype().is_float() && same(x.shape(), y.shape()) => {
             return apply(B::PRIMITIVE, &[a, b], &());
         }
-        (Operand::Variable(x), Operand::Scalar(_)) | (Operand::Scalar(_), Operand::Variable(x)) if x.dtype().is_float() => {
+        (Operand::Variable(x), Operand::Scalar(s)) | (Operand::Scalar(s), Operand::Variable(x))
+            if x.dtype().is_float() && !matches!(s, Scalar::Complex(_)) =>
+        {
             return apply(B::PRIMITIVE, &[a, b], &());
         }
         _ => {}
