@@ -53,6 +53,7 @@ pub static PRIMITIVES: &[&[&Primitive]] = &[
     ops::softmax::PRIMITIVES,
     ops::window::PRIMITIVES,
     ops::comparison::PRIMITIVES,
+    ops::complex::PRIMITIVES,
     ops::shape::PRIMITIVES,
     ops::repeat::PRIMITIVES,
     ops::choice::PRIMITIVES,

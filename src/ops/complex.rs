@@ -17,6 +17,9 @@ use crate::kernel::complex::{self, functions};
 use crate::tape::accumulate::{CAST, ToDType};
 use crate::tape::{Batch, Jvp, Primitive, Variable, Vjp, apply};
 
+/// The primitives of this file.
+pub const PRIMITIVES: &[&Primitive] = &[&REAL_PART, &IMAG, &CONJ, &FROM_PARTS, &ABS, &ANGLE, &SIGN];
+
 static REAL_PART: Primitive = Primitive { name: "real", ..CAST };
 
 static IMAG: Primitive = Primitive {
@@ -280,8 +283,12 @@ pub(super) fn rint(z: &Variable) -> Result<Variable> {
     by_parts(z, super::rint)
 }
 
+/// Complex arrays of several layouts.
 fn one_array() -> Vec<Sample> {
-    NONZERO.unary_samples(&[Param::array("x")])
+    let draw = &mut Draw::new(43);
+    let part = |draw: &mut Draw, shape: &[usize]| NONZERO.strided(draw, shape).array().copy();
+    let shapes = [&[][..], &[4], &[2, 3], &[0, 2]];
+    shapes.map(|shape| Sample { args: vec![Arg::Variable(complex::from_parts(&part(draw, shape), &part(draw, shape)).into())] }).to_vec()
 }
 
 fn two_arrays() -> Vec<Sample> {
@@ -315,6 +322,7 @@ pub const ENTRIES: &[Entry] = &[
         call: |a| Ok(imag(&a.variable(0)?)?.into()),
         gradient: Gradient::Rule("i g"),
         linear: true,
+        samples: one_array,
         ..Entry::BASE
     }
     .no_method(),
@@ -365,6 +373,7 @@ pub const ENTRIES: &[Entry] = &[
         params: &[Param::array("x")],
         call: |a| Ok(view_as_real(&a.variable(0)?)?.into()),
         gradient: Gradient::Composite("those of stack(real, imag)"),
+        samples: one_array,
         ..Entry::BASE
     }
     .no_method(),

@@ -221,8 +221,8 @@ pub const ENTRIES: &[Entry] = &[
         call: call_astype,
         gradient: Gradient::Rule("g.astype(x.dtype)"),
         linear: true,
-        samples: || plain(&[Arg::DType(DType::F64)]),
-        // Values never change, so a result that shares memory with x is a copy to whoever writes to either.
+        // A value never changes, so a result that shares its memory with x is a copy of it.
+        samples: || plain(&[Arg::DType(DType::F64), Arg::Bool(true)]),
         ..Entry::BASE
     },
     Entry {

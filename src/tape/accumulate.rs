@@ -13,7 +13,7 @@ use crate::error::{Error, Result, show_shape};
 use crate::kernel;
 
 /// The primitives of this file.
-pub const PRIMITIVES: &[&Primitive] = &[&ADD, &SUM_TO, &RESHAPE, &BROADCAST_TO];
+pub const PRIMITIVES: &[&Primitive] = &[&ADD, &ASTYPE, &SUM_TO, &RESHAPE, &BROADCAST_TO];
 
 /// `a + b` of one shape and dtype.
 pub(crate) static ADD: Primitive = Primitive {
