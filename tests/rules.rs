@@ -3,7 +3,7 @@
 use tapegrad::array::{Array, Scalar};
 use tapegrad::ops::registry::{Arg, Args, Entry, Gradient, Value};
 use tapegrad::ops::samples::{Draw, REAL};
-use tapegrad::ops::{add, multiply, sum};
+use tapegrad::ops::{add, complex, multiply, sum};
 use tapegrad::registry::entries;
 use tapegrad::tape::{BackwardOptions, Variable, grad};
 
@@ -21,8 +21,8 @@ fn arrays(args: &[Arg]) -> Vec<Variable> {
     let mut out = Vec::new();
     for a in args {
         match a {
-            Arg::Variable(v) if v.dtype().is_float() => out.push(v.clone()),
-            Arg::Variables(vs) => out.extend(vs.iter().filter(|v| v.dtype().is_float()).cloned()),
+            Arg::Variable(v) if v.dtype().is_inexact() => out.push(v.clone()),
+            Arg::Variables(vs) => out.extend(vs.iter().filter(|v| v.dtype().is_inexact()).cloned()),
             _ => {}
         }
     }
@@ -32,7 +32,7 @@ fn arrays(args: &[Arg]) -> Vec<Variable> {
 /// The arguments with other floating arrays.
 fn with_arrays(args: &[Arg], new: &[Variable]) -> Vec<Arg> {
     let mut new = new.iter();
-    let mut swap = |v: &Variable| if v.dtype().is_float() { new.next().unwrap().clone() } else { v.clone() };
+    let mut swap = |v: &Variable| if v.dtype().is_inexact() { new.next().unwrap().clone() } else { v.clone() };
     args.iter()
         .map(|a| match a {
             Arg::Variable(v) => Arg::Variable(swap(v)),
@@ -42,8 +42,14 @@ fn with_arrays(args: &[Arg], new: &[Variable]) -> Vec<Arg> {
         .collect()
 }
 
+/// The numbers of a real array, or the parts of a complex one.
+fn parts(v: &Variable) -> Vec<f64> {
+    v.array().seen_as(v.dtype().real()).to_vec::<f64>()
+}
+
+/// The inner product of real vectors, in which a complex number is two components.
 fn dot(a: &Variable, b: &Variable) -> f64 {
-    a.array().to_vec::<f64>().iter().zip(b.array().to_vec::<f64>()).map(|(x, y)| x * y).sum()
+    parts(a).iter().zip(parts(b)).map(|(x, y)| x * y).sum()
 }
 
 fn dots(a: &[Variable], b: &[Variable]) -> f64 {
@@ -52,7 +58,11 @@ fn dots(a: &[Variable], b: &[Variable]) -> f64 {
 
 fn random(like: &[Variable], seed: u64) -> Vec<Variable> {
     let draw = &mut Draw::new(seed);
-    like.iter().map(|v| REAL.array(draw, v.shape())).collect()
+    let mut one = |v: &Variable| match v.dtype().is_complex() {
+        true => complex(&REAL.array(draw, v.shape()), &REAL.array(draw, v.shape())).unwrap(),
+        false => REAL.array(draw, v.shape()),
+    };
+    like.iter().map(&mut one).collect()
 }
 
 fn moved(xs: &[Variable], d: &[Variable], h: f64) -> Vec<Variable> {
@@ -83,18 +93,18 @@ fn check(entry: &Entry, args: &[Arg], label: &str) {
     const H: f64 = 1e-5;
     let xs = leaves(&arrays(args));
     let outs = call(entry, &with_arrays(args, &xs));
-    let floats: Vec<Variable> = outs.iter().filter(|o| o.dtype().is_float()).cloned().collect();
+    let floats: Vec<Variable> = outs.iter().filter(|o| o.dtype().is_inexact()).cloned().collect();
     if floats.is_empty() || xs.is_empty() {
         return;
     }
     let u: Vec<Variable> = outs
         .iter()
         .enumerate()
-        .map(|(i, o)| if o.dtype().is_float() { random(std::slice::from_ref(o), 11 + i as u64).remove(0) } else { o.detach() })
+        .map(|(i, o)| if o.dtype().is_inexact() { random(std::slice::from_ref(o), 11 + i as u64).remove(0) } else { o.detach() })
         .collect();
     let value = |xs: &[Variable]| -> f64 {
         let outs = call(entry, &with_arrays(args, xs));
-        outs.iter().zip(&u).filter(|(o, _)| o.dtype().is_float()).map(|(o, u)| dot(o, u)).sum()
+        outs.iter().zip(&u).filter(|(o, _)| o.dtype().is_inexact()).map(|(o, u)| dot(o, u)).sum()
     };
     let plain: Vec<Variable> = xs.iter().map(Variable::detach).collect();
 
@@ -110,7 +120,7 @@ fn check(entry: &Entry, args: &[Arg], label: &str) {
     // The recorded rule is the same text: same values, and differentiable again.
     let recorded = gradients(entry, args, &xs, &u, true);
     for (a, b) in g.iter().zip(&recorded) {
-        for (x, y) in a.array().to_vec::<f64>().iter().zip(b.array().to_vec::<f64>()) {
+        for (x, y) in parts(a).iter().zip(parts(b)) {
             assert!((x - y).abs() <= 1e-12 * (1.0 + x.abs()) || (x.is_nan() && y.is_nan()), "{label}: fused {x}, recorded {y}");
         }
     }

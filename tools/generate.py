@@ -33,6 +33,7 @@ TYPES = {
     "Ints": "_Shape",
     "Sections": "_Shape",
     "DType": "_DTypeLike | None",
+    "Device": "str | None",
     "Text": "str",
     "Index": "_Index",
 }

@@ -14,6 +14,7 @@ from math import e, inf, nan, pi
 from . import _core, _habits, _names, autograd
 from ._core import *  # noqa: F403
 from ._core import __version__
+from ._dtypes import __array_namespace_info__, finfo, iinfo, isdtype
 from ._names import *  # type: ignore[assignment]  # noqa: F403
 from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FileFormatError",
     "Tape",
+    "__array_namespace_info__",
     "__version__",
     "amp",
     "autograd",
@@ -55,12 +57,15 @@ __all__ = [
     "custom_vjp",
     "e",
     "enable_grad",
+    "finfo",
     "func",
     "grad",
     "hessian",
     "hvp",
+    "iinfo",
     "inf",
     "is_grad_enabled",
+    "isdtype",
     "jacfwd",
     "jacobian",
     "jacrev",
@@ -98,11 +103,11 @@ _habits.attach()
 
 #: What indexing takes for a new axis.
 newaxis = None
-__array_api_version__ = "2024.12"
+__array_api_version__ = "2025.12"
 
 for _name in _INNER.split():
     globals().pop(_name, None)
-__all__ = sorted({name for name in __all__ if not name.startswith("_") or name == "__version__"})  # noqa: PLE0605
+__all__ = sorted({name for name in __all__ if not name.startswith("_") or name in ("__version__", "__array_namespace_info__")})  # noqa: PLE0605
 
 _LAZY_MODULES = ("amp", "backends", "cuda", "func", "metrics", "nn", "optim", "random", "tape", "testing", "train", "utils")
 _TRANSFORMS = "grad hessian hvp jacfwd jacobian jacrev jvp linearize stop_gradient value_and_grad vjp vmap".split()
@@ -119,8 +124,8 @@ _LAZY_NAMES = {
     "custom_jvp": "_custom",
     "custom_vjp": "_custom",
     **dict.fromkeys(_TRANSFORMS, "_transforms"),
-    **dict.fromkeys(_habits.DTYPES.keys() - set(_core.__all__), "_dtypes"),
-    **dict.fromkeys(("float16", "bfloat16", "half"), "_dtypes"),
+    **dict.fromkeys(_habits.DTYPES.keys() - set(_core.__all__), "_dtype_names"),
+    **dict.fromkeys(("float16", "bfloat16", "half"), "_dtype_names"),
 }
 
 

@@ -1,14 +1,150 @@
-"""PyTorch's short names of dtypes: `tg.float` is float32, `tg.long` is int64. They are no part of ``from tapegrad import *``."""
+"""What dtypes there are and what they hold: the functions of the array API that say so."""
 
 from __future__ import annotations
 
-from ._habits import DTYPES, dtype_named
+from ._core import DType, Variable, float32, get_default_dtype, int64
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_KINDS = {
+    "bool": ("bool",),
+    "signed integer": ("int8", "int16", "int32", "int64"),
+    "unsigned integer": ("uint8", "uint16", "uint32", "uint64"),
+    "real floating": ("float32", "float64"),
+    "complex floating": ("complex64", "complex128"),
+}
+_KINDS["integral"] = _KINDS["signed integer"] + _KINDS["unsigned integer"]
+_KINDS["numeric"] = _KINDS["integral"] + _KINDS["real floating"] + _KINDS["complex floating"]
 
 
-def __getattr__(name: str) -> object:
-    if name in DTYPES or name in {"float16", "bfloat16"}:
-        try:
-            return dtype_named(DTYPES.get(name, name), f"tg.{name}")
-        except TypeError as error:
-            raise AttributeError(str(error)) from None
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def _dtype_of(function: str, value: Any) -> DType:
+    dtype = value.dtype if isinstance(value, Variable) else value
+    try:
+        return DType(dtype)
+    except TypeError:
+        dtype = getattr(value, "dtype", None)
+        if dtype is None:
+            raise TypeError(f"{function}(): expected a dtype or an array, not {type(value).__name__}") from None
+        return DType(dtype)
+
+
+class finfo:
+    """The limits of a floating dtype, as Python floats; of a complex dtype those of its parts.
+
+    >>> tg.finfo(tg.float32).eps
+    1.1920928955078125e-07
+    """
+
+    bits: int
+    eps: float
+    max: float
+    min: float
+    smallest_normal: float
+    tiny: float
+    resolution: float
+    precision: int
+    dtype: DType
+
+    def __init__(self, type: Any, /) -> None:
+        dtype = _dtype_of("finfo", type).to_real()
+        if not dtype.is_floating_point:
+            raise TypeError(f"finfo(): {dtype} is no floating dtype; iinfo() is for integers")
+        digits, exponent = (24, 128) if dtype == float32 else (53, 1024)
+        self.dtype = dtype
+        self.bits = 8 * dtype.itemsize
+        self.eps = 2.0 ** (1 - digits)
+        self.max = (2.0 - self.eps) * 2.0 ** (exponent - 1)
+        self.min = -self.max
+        self.smallest_normal = self.tiny = 2.0 ** (2 - exponent)
+        self.precision = 6 if dtype == float32 else 15
+        self.resolution = 10.0**-self.precision
+
+    def __repr__(self) -> str:
+        return f"finfo(bits={self.bits}, eps={self.eps}, max={self.max}, min={self.min}, dtype={self.dtype})"
+
+
+class iinfo:
+    """The limits of an integer dtype.
+
+    >>> tg.iinfo(tg.uint8).max
+    255
+    """
+
+    bits: int
+    max: int
+    min: int
+    dtype: DType
+
+    def __init__(self, type: Any, /) -> None:
+        self.dtype = _dtype_of("iinfo", type)
+        bounds = self.dtype._bounds
+        if bounds is None:
+            raise TypeError(f"iinfo(): {self.dtype} is no integer dtype; finfo() is for floating ones")
+        self.bits = 8 * self.dtype.itemsize
+        self.min, self.max = bounds
+
+    def __repr__(self) -> str:
+        return f"iinfo(bits={self.bits}, min={self.min}, max={self.max}, dtype={self.dtype})"
+
+
+def isdtype(dtype: Any, kind: Any) -> bool:
+    """Whether a dtype is of a kind: "bool", "signed integer", "unsigned integer", "integral", "real floating", "complex floating" or
+    "numeric", another dtype, or one of a tuple of them.
+
+    >>> tg.isdtype(tg.int8, "integral"), tg.isdtype(tg.int8, (tg.bool, "real floating"))
+    (True, False)
+    """
+    dtype = DType(dtype)
+    if isinstance(kind, tuple):
+        return any(isdtype(dtype, k) for k in kind)
+    if isinstance(kind, str):
+        if kind not in _KINDS:
+            raise ValueError(f"isdtype(): there is no kind {kind!r}; kinds are {', '.join(_KINDS)}")
+        return dtype.name in _KINDS[kind]
+    return bool(dtype == DType(kind))
+
+
+class _NamespaceInfo:
+    """What the namespace can do, as the array API asks for it."""
+
+    __module__ = "tapegrad"
+
+    def capabilities(self) -> dict[str, Any]:
+        """The optional features of the standard."""
+        return {"boolean indexing": True, "data-dependent shapes": True, "max dimensions": 64}
+
+    def default_device(self) -> str:
+        """The device of new arrays."""
+        return "cpu"
+
+    def devices(self) -> tuple[str, ...]:
+        """All devices."""
+        return ("cpu",)
+
+    def default_dtypes(self, *, device: Any = None) -> dict[str, DType]:
+        """The dtypes of what is made from Python numbers, and of indices."""
+        _check_device(device)
+        real = get_default_dtype()
+        return {"real floating": real, "complex floating": real.to_complex(), "integral": int64, "indexing": int64}
+
+    def dtypes(self, *, device: Any = None, kind: Any = None) -> dict[str, DType]:
+        """The dtypes of a kind, or of a tuple of kinds; all when there is none."""
+        _check_device(device)
+        found = {name: DType(name) for names in ("bool", "numeric") for name in _KINDS[names]}
+        return found if kind is None else {name: d for name, d in found.items() if isdtype(d, kind)}
+
+
+def _check_device(device: Any) -> None:
+    if device not in (None, "cpu"):
+        raise ValueError(f'there is one device, "cpu", not {device!r}')
+
+
+def __array_namespace_info__() -> _NamespaceInfo:
+    """The namespace's devices, dtypes and optional features, as the array API asks for them.
+
+    >>> tg.__array_namespace_info__().default_device()
+    'cpu'
+    """
+    return _NamespaceInfo()

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::cursor::{read_run, repeat};
 use super::grid::{MIN_RUN, PERIOD, Step, joined, position};
 use super::layout::Layout;
-use super::{Array, Element};
+use super::{Array, Plain};
 
 /// Bytes of an operand's part of a band: what is written out stays in the first-level cache beside the other operands.
 const BAND: usize = 8 << 10;
@@ -124,7 +124,7 @@ impl<const N: usize> Bands<N> {
     }
 
     /// Gives `body` the operands and `out`, the result from `start` on, until all is done.
-    pub fn run<T: Element, O>(&self, data: [&[T]; N], start: usize, out: &mut [O], body: &dyn Body<T, O, N>) {
+    pub fn run<T: Plain, O>(&self, data: [&[T]; N], start: usize, out: &mut [O], body: &dyn Body<T, O, N>) {
         let ((columns, steps), (n, strides)) = (self.columns, self.rows);
         let array = |room: usize| (room > 0).then(|| Array::empty(&[room], T::DTYPE));
         let mut written = Written { arrays: std::array::from_fn(|i| array(self.room(i))), last: [None; N] };
@@ -166,7 +166,7 @@ impl<const N: usize> Bands<N> {
     }
 
     /// Writes out what does not lie as it is handed over.
-    fn write<T: Element>(&self, data: [&[T]; N], firsts: &[isize; N], height: usize, written: &mut Written<N>) {
+    fn write<T: Plain>(&self, data: [&[T]; N], firsts: &[isize; N], height: usize, written: &mut Written<N>) {
         let (columns, steps) = self.columns;
         for (i, array) in written.arrays.iter_mut().enumerate() {
             let Some(array) = array else { continue };
@@ -196,7 +196,7 @@ mod tests {
     /// Puts the two operands side by side, by rows where it is asked to.
     struct Pairs(bool);
 
-    impl<T: Element> Body<T, (T, T), 2> for Pairs {
+    impl<T: Plain> Body<T, (T, T), 2> for Pairs {
         fn piece(&self, [a, b]: &[&[T]; 2], out: &mut [(T, T)]) {
             for (i, o) in out.iter_mut().enumerate() {
                 *o = (a[i % a.len()], b[i % b.len()]);
@@ -208,7 +208,7 @@ mod tests {
         }
     }
 
-    impl<T: Element> ByRows<T, (T, T), 2> for Pairs {
+    impl<T: Plain> ByRows<T, (T, T), 2> for Pairs {
         fn rows(&self, mut operands: [Rows<'_, T>; 2], columns: usize, out: &mut [(T, T)]) {
             for out in out.chunks_exact_mut(columns) {
                 self.piece(&operands.each_mut().map(Rows::next_row), out);
@@ -216,7 +216,7 @@ mod tests {
         }
     }
 
-    fn check<T: Element>(layouts: &[Layout; 2], data: &[T]) {
+    fn check<T: Plain>(layouts: &[Layout; 2], data: &[T]) {
         let wanted = layouts.each_ref().map(|l| {
             let mut all = Vec::new();
             Cursor::new(l).for_each(|p| all.push(data[p]));

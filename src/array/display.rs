@@ -40,6 +40,8 @@ struct Printer<'a> {
     options: DisplayOptions,
     cut: bool,
     style: Style,
+    /// Of complex numbers: the width of the real parts, the style of the imaginary ones and their width.
+    imag: (usize, Style, usize),
     width: usize,
 }
 
@@ -56,11 +58,18 @@ fn shown(n: usize, cut: bool, edge: usize) -> Vec<Option<usize>> {
 
 impl<'a> Printer<'a> {
     fn new(array: &'a Array, options: DisplayOptions, cut: bool) -> Self {
-        let mut p = Self { array, options, cut, style: Style::Plain, width: 0 };
+        let mut p = Self { array, options, cut, style: Style::Plain, imag: (0, Style::Plain, 0), width: 0 };
         let mut values = Vec::new();
         p.collect(array.layout(), &mut values);
-        if array.dtype().is_float() {
-            p.style = float_style(&values, array.dtype(), options.precision);
+        let dtype = array.dtype().real();
+        if dtype.is_float() {
+            p.style = float_style(&values, dtype, options.precision);
+        }
+        if array.dtype().is_complex() {
+            let parts: Vec<Scalar> = alloc_check::collect(values.iter().map(|v| Scalar::Float(v.as_complex().im)));
+            p.imag.1 = float_style(&parts, dtype, options.precision);
+            p.imag.0 = values.iter().map(|v| p.number(v.as_f64(), &p.style).len()).max().unwrap_or(0);
+            p.imag.2 = parts.iter().map(|v| p.signed(v.as_f64()).len()).max().unwrap_or(0);
         }
         p.width = values.iter().map(|v| p.entry(*v).len()).max().unwrap_or(0);
         p
@@ -86,12 +95,31 @@ impl<'a> Printer<'a> {
             (Scalar::Bool(true), _) => if self.array.ndim() > 0 { " True" } else { "True" }.to_owned(),
             (Scalar::Bool(false), _) => "False".to_owned(),
             (Scalar::Int(i), _) => i.to_string(),
-            (Scalar::Float(x), _) if x.is_nan() => "nan".to_owned(),
-            (Scalar::Float(x), _) if x.is_infinite() => if x > 0.0 { "inf" } else { "-inf" }.to_owned(),
-            (Scalar::Float(x), Style::Scientific { digits }) => scientific(x, *digits, self.array.dtype()),
-            (Scalar::Float(x), Style::Fixed { digits }) => fixed(x, *digits, self.options.precision, self.array.dtype()),
-            (Scalar::Float(x), Style::Plain) => x.to_string(),
+            (Scalar::UInt(i), _) => i.to_string(),
+            (Scalar::Float(x), style) => self.number(x, style),
+            (Scalar::Complex(z), style) => {
+                let (re, im) = (self.number(z.re, style), self.signed(z.im));
+                let end = im.trim_end().len();
+                format!("{re:>width$}{pad}{}j{}", &im[..end], &im[end..], width = self.imag.0, pad = " ".repeat(self.imag.2.saturating_sub(im.len())))
+            }
         }
+    }
+
+    fn number(&self, x: f64, style: &Style) -> String {
+        let dtype = self.array.dtype().real();
+        match style {
+            _ if x.is_nan() => "nan".to_owned(),
+            _ if x.is_infinite() => if x > 0.0 { "inf" } else { "-inf" }.to_owned(),
+            Style::Scientific { digits } => scientific(x, *digits, dtype),
+            Style::Fixed { digits } => fixed(x, *digits, self.options.precision, dtype),
+            Style::Plain => x.to_string(),
+        }
+    }
+
+    /// An imaginary part, with its sign.
+    fn signed(&self, x: f64) -> String {
+        let text = self.number(x, &self.imag.1);
+        if text.starts_with('-') { text } else { format!("+{text}") }
     }
 
     fn axis(&self, layout: &Layout, depth: usize, indent: usize, out: &mut String) {
@@ -196,6 +224,8 @@ fn fixed(x: f64, digits: usize, precision: usize, dtype: DType) -> String {
 
 #[cfg(test)]
 mod tests {
+    use num_complex::Complex;
+
     use super::*;
 
     fn show(a: &Array) -> String {
@@ -213,6 +243,9 @@ mod tests {
         assert_eq!(show(&Array::from_slice(&[1e-10_f64, 1.0], &[2])), "[1.e-10, 1.e+00]");
         assert_eq!(show(&Array::scalar(3.0_f64)), "3.");
         assert_eq!(show(&Array::zeros(&[0], DType::F32)), "[]");
+        assert_eq!(show(&Array::from_slice(&[u64::MAX], &[1])), "[18446744073709551615]");
+        let z = [Complex::new(1.5, 2.0), Complex::new(-0.25, -10.5)];
+        assert_eq!(show(&Array::from_slice(&z, &[2])), "[ 1.5  +2.j , -0.25-10.5j]");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::bands::Body;
 use super::cursor::read_run;
 use super::layout::Layout;
 use super::turn::{prefetch, turn};
-use super::{Array, Element};
+use super::{Array, Plain};
 
 /// Rows shorter than this are better read with a [`Cursor`](super::Cursor).
 pub(super) const MIN_RUN: usize = 16;
@@ -98,7 +98,7 @@ impl<const N: usize> Grid<N> {
 
     /// Gives `body` pieces of the operands and of `out`, the result from `start` on, where a row begins, until all is done. Of
     /// equal numbers there are `period`, one or [`PERIOD`], for a longer piece of the result.
-    pub fn run<T: Element, O>(&self, data: [&[T]; N], start: usize, out: &mut [O], period: usize, body: &dyn Body<T, O, N>) {
+    pub fn run<T: Plain, O>(&self, data: [&[T]; N], start: usize, out: &mut [O], period: usize, body: &dyn Body<T, O, N>) {
         let room = |step| if (0..=1).contains(&step) { 0 } else { HEIGHT * PITCH };
         let panels = std::array::from_fn(|i| Array::empty(&[room(self.columns.1[i])], T::DTYPE));
         let mut buffers = Buffers { equal: Aligned([[T::default(); PERIOD]; N]), period, panels };
@@ -122,7 +122,7 @@ impl<const N: usize> Grid<N> {
     }
 
     /// `rows` rows of all columns; the first lies at `bases`.
-    fn panel<T: Element, O>(
+    fn panel<T: Plain, O>(
         &self,
         data: [&[T]; N],
         bases: [isize; N],
@@ -186,7 +186,7 @@ mod tests {
     use super::super::Cursor;
     use super::*;
 
-    fn check<T: Element>(layouts: &[Layout; 2], data: &[T]) {
+    fn check<T: Plain>(layouts: &[Layout; 2], data: &[T]) {
         let Some(grid) = Grid::new(layouts) else { panic!("{layouts:?} has rows") };
         let wanted = layouts.each_ref().map(|l| {
             let mut all = Vec::new();

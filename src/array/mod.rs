@@ -5,6 +5,7 @@
 
 pub mod alloc_check;
 mod bands;
+mod bits;
 mod cursor;
 mod display;
 mod dtype;
@@ -23,7 +24,8 @@ pub use alloc_check::{MAX_NDIM, check_growth, check_memory};
 pub use bands::{Bands, Body, ByRows, Rows};
 pub use cursor::Cursor;
 pub use display::{DisplayOptions, format_array};
-pub use dtype::{DType, Element, Scalar, default_float, set_default_float};
+pub use bits::{Bits1, Bits2, Bits4, Bits8, Bits16, of_bits, of_bits_mut, to_bits};
+pub use dtype::{DKind, DType, Element, Plain, Scalar, default_float, set_default_float};
 pub use grid::{Aligned, Grid, PERIOD};
 pub use handle::Handle;
 pub use layout::{Layout, Shape, Strides, broadcast_shapes, dims, few, normalize_axis, same, size_of};
@@ -53,7 +55,7 @@ impl Array {
 
     /// A new array whose elements `fill` writes, all of them.
     #[must_use]
-    pub fn build<T: Element>(shape: &[usize], fill: impl FnOnce(&mut [T])) -> Self {
+    pub fn build<T: Plain>(shape: &[usize], fill: impl FnOnce(&mut [T])) -> Self {
         let mut out = Self::empty(shape, T::DTYPE);
         fill(out.fresh().as_mut_slice());
         out
@@ -118,7 +120,7 @@ impl Array {
     /// # Panics
     /// When the number of elements is not the shape's: a bug of the caller.
     #[must_use]
-    pub fn from_slice<T: Element>(data: &[T], shape: &[usize]) -> Self {
+    pub fn from_slice<T: Plain>(data: &[T], shape: &[usize]) -> Self {
         let mut out = Self::empty(shape, T::DTYPE);
         out.data_mut::<T>().copy_from_slice(data);
         out
@@ -199,14 +201,14 @@ impl Array {
     /// The whole storage, of which the layout tells the array's part.
     #[must_use]
     #[inline]
-    pub fn raw<T: Element>(&self) -> &[T] {
+    pub fn raw<T: Plain>(&self) -> &[T] {
         self.storage.as_slice()
     }
 
     /// The elements, when they lie in row-major order.
     #[must_use]
     #[inline]
-    pub fn as_slice<T: Element>(&self) -> Option<&[T]> {
+    pub fn as_slice<T: Plain>(&self) -> Option<&[T]> {
         let all = self.storage.as_slice();
         match &self.view {
             None => Some(all),
@@ -218,21 +220,21 @@ impl Array {
     /// The elements, when there are `n` and they lie in row-major order.
     #[must_use]
     #[inline(always)]
-    pub fn slice_of<T: Element>(&self, n: usize) -> Option<&[T]> {
+    pub fn slice_of<T: Plain>(&self, n: usize) -> Option<&[T]> {
         let all = if self.view.is_none() { self.storage.as_slice() } else { self.as_slice()? };
         (all.len() == n).then_some(all)
     }
 
     /// The elements in row-major order, copied when they do not lie so.
     #[must_use]
-    pub fn to_vec<T: Element>(&self) -> Vec<T> {
+    pub fn to_vec<T: Plain>(&self) -> Vec<T> {
         let mut out = alloc_check::zeros(self.size(), self.dtype());
         self.read(&mut out);
         out
     }
 
     /// Copies all elements in row-major order.
-    fn read<T: Element>(&self, out: &mut [T]) {
+    fn read<T: Plain>(&self, out: &mut [T]) {
         if out.len() > PERIOD
             && let Some(grid) = Grid::new(std::array::from_ref(self.layout()))
         {
@@ -245,7 +247,7 @@ impl Array {
     ///
     /// # Panics
     /// When `T` is not the dtype: a bug of the caller.
-    pub fn data_mut<T: Element>(&mut self) -> &mut [T] {
+    pub fn data_mut<T: Plain>(&mut self) -> &mut [T] {
         if !self.is_unique() {
             *self = self.copy();
         }
@@ -258,7 +260,7 @@ impl Array {
     ///
     /// # Panics
     /// When `T` is not the dtype: a bug of the caller.
-    pub fn raw_mut<T: Element>(&mut self) -> (&mut [T], &Layout) {
+    pub fn raw_mut<T: Plain>(&mut self) -> (&mut [T], &Layout) {
         let writable = self.storage.is_pooled() && self.storage.get_mut().is_some();
         if !writable || self.layout().strides().iter().zip(self.layout().shape()).any(|(&s, &n)| s == 0 && n > 1) {
             *self = self.copy();
@@ -323,7 +325,7 @@ impl Array {
     pub fn copy(&self) -> Self {
         let mut out = Self::empty(self.shape(), self.dtype());
         let storage = out.fresh();
-        dispatch!(self.dtype(), T => self.read::<T>(storage.as_mut_slice()));
+        dispatch!(bits self.dtype(), T => self.read::<T>(storage.as_mut_slice()));
         out
     }
 

@@ -7,7 +7,7 @@ use std::ptr::NonNull;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
-use super::dtype::{DType, Element};
+use super::dtype::{DType, Plain};
 use super::handle::Handle;
 use super::layout::Layout;
 use super::pool;
@@ -94,7 +94,7 @@ impl Storage {
     /// Storage over memory of `lender`.
     ///
     /// # Safety
-    /// `start` must be aligned for `dtype`, which is not bool, and point to the initialised elements of a row-major array of
+    /// `start` must be aligned for `dtype`, which is not bool, and to the size of an element up to eight bytes, and point to the initialised elements of a row-major array of
     /// `shape` that stay alive until `lender` is dropped. A reader of the storage, while [`Storage::is_lent`], keeps its owner
     /// from writing meanwhile (for memory that Python code can reach: by holding the GIL).
     #[must_use]
@@ -192,8 +192,8 @@ impl Storage {
     /// When `T` is not the dtype: a bug of the caller.
     #[must_use]
     #[inline]
-    pub fn as_slice<T: Element>(&self) -> &[T] {
-        assert_eq!(T::DTYPE, self.dtype, "storage read with the wrong type");
+    pub fn as_slice<T: Plain>(&self) -> &[T] {
+        assert!(T::reads(self.dtype), "storage of {} read with the wrong type", self.dtype);
         // SAFETY: `start` is aligned and holds `len` valid elements of `T` for as long as the storage lives. No one writes
         // pool memory while `&self` lives; see `Storage::lent` for lent memory.
         unsafe { std::slice::from_raw_parts(self.address().cast(), self.len) }
@@ -204,7 +204,7 @@ impl Storage {
     /// # Panics
     /// When `T` is not the dtype or the memory is lent.
     #[inline]
-    pub fn as_mut_slice<T: Element>(&mut self) -> &mut [T] {
+    pub fn as_mut_slice<T: Plain>(&mut self) -> &mut [T] {
         self.parts_mut().0
     }
 
@@ -213,11 +213,21 @@ impl Storage {
     /// # Panics
     /// As [`Storage::as_mut_slice`].
     #[inline]
-    pub fn parts_mut<T: Element>(&mut self) -> (&mut [T], &Layout) {
-        assert_eq!(T::DTYPE, self.dtype, "storage written with the wrong type");
+    pub fn parts_mut<T: Plain>(&mut self) -> (&mut [T], &Layout) {
+        assert!(T::reads(self.dtype), "storage of {} written with the wrong type", self.dtype);
         assert!(self.is_pooled(), "lent memory is read-only");
         // SAFETY: as in `as_slice`; `&mut self` is exclusive and pool memory has no other owner.
         (unsafe { std::slice::from_raw_parts_mut(self.address().cast(), self.len) }, &self.layout)
+    }
+
+    /// Makes the same bytes elements of `dtype` in row-major `layout`.
+    ///
+    /// # Panics
+    /// When they do not fit the bytes, or the memory is lent.
+    pub(super) fn turn_into(&mut self, dtype: DType, layout: Layout) {
+        assert!(self.is_pooled() && dtype != DType::Bool, "lent memory stays what it is");
+        assert_eq!(self.len * self.dtype.size(), layout.size() * dtype.size(), "the bytes stay as many");
+        (self.len, self.layout, self.dtype) = (layout.size(), layout, dtype);
     }
 
     /// How the tape may keep these contents: as they are in pool memory, else as the lender says.

@@ -2,8 +2,18 @@
 //!
 //! Contiguous operands are handed over whole, rows of others too where they lie in one piece; what is left is read a
 //! block at a time into a buffer that stays in the first-level cache. So a kernel sees nothing but slices.
+//!
+//! Formulas over floats have a loop of their own ([`zip`]). What must exist for every dtype shares one loop a size of elements: [`map`]
+//! and [`update_with`] hand it a function of pieces.
 
-use crate::array::{Aligned, Array, Bands, Body, Cursor, Element, Grid, Layout, PERIOD, Scalar, Shape, Strides, same, size_of as size_of_shape};
+#![allow(unsafe_code, reason = "pieces of bits seen as elements")]
+
+use std::marker::PhantomData;
+
+use crate::array::{
+    Aligned, Array, Bands, Body, Cursor, DType, Element, Grid, Layout, PERIOD, Plain, Scalar, Shape, Strides, of_bits, of_bits_mut, same,
+    size_of as size_of_shape, to_bits,
+};
 use crate::kernel::parallel;
 
 /// Elements that are too few to be shared among threads, whatever is done with them.
@@ -35,9 +45,12 @@ enum Source<'a, T> {
 
 /// The elements of an array that needs no broadcasting and no gathering.
 #[inline]
-fn plain<'a, T: Element>(a: &'a Array, shape: &[usize]) -> Option<&'a [T]> {
+fn plain<'a, T: Plain>(a: &'a Array, shape: &[usize]) -> Option<&'a [T]> {
     if same(a.shape(), shape) { a.as_slice() } else { None }
 }
+
+/// How a number becomes an element.
+type Number<T> = fn(Scalar) -> T;
 
 /// Numbers written out, as far as a short loop reads them.
 type Room<T, const N: usize> = Option<[[T; SHORT]; N]>;
@@ -46,7 +59,14 @@ type Room<T, const N: usize> = Option<[[T; SHORT]; N]>;
 /// broadcast, to gather or to share among threads. Numbers are written out into `room`, which is not touched without any: one
 /// element of each that is read `once`.
 #[inline(always)]
-fn few<'a, T: Element, const N: usize>(inputs: &[Input<'a>; N], n: usize, cost: f64, once: bool, room: &'a mut Room<T, N>) -> Option<[&'a [T]; N]> {
+fn few<'a, T: Plain, const N: usize>(
+    inputs: &[Input<'a>; N],
+    n: usize,
+    cost: f64,
+    once: bool,
+    number: Number<T>,
+    room: &'a mut Room<T, N>,
+) -> Option<[&'a [T]; N]> {
     if n > FEW && parallel::grain(n, cost) < n {
         return None;
     }
@@ -67,7 +87,7 @@ fn few<'a, T: Element, const N: usize>(inputs: &[Input<'a>; N], n: usize, cost: 
         let room = room.insert([[T::default(); SHORT]; N]);
         for ((slice, input), room) in slices.iter_mut().zip(inputs).zip(room) {
             if let Input::Scalar(s) = input {
-                room.fill(T::from_scalar(*s));
+                room.fill(number(*s));
                 *slice = &room[..n];
             }
         }
@@ -75,10 +95,10 @@ fn few<'a, T: Element, const N: usize>(inputs: &[Input<'a>; N], n: usize, cost: 
     Some(slices)
 }
 
-impl<'a, T: Element> Source<'a, T> {
-    fn new(input: Input<'a>, shape: &[usize]) -> Self {
+impl<'a, T: Plain> Source<'a, T> {
+    fn new(input: Input<'a>, shape: &[usize], number: Number<T>) -> Self {
         match input {
-            Input::Scalar(s) => Self::Constant(T::from_scalar(s)),
+            Input::Scalar(s) => Self::Constant(number(s)),
             Input::Array(a) => {
                 if let Some(data) = plain(a, shape) {
                     return Self::Slice(data);
@@ -131,10 +151,10 @@ pub(super) fn zip<T: Element, O: Element, const N: usize>(
     body: &(impl Body<T, O, N> + Sync),
 ) -> Array {
     let mut room = None;
-    if let Some(slices) = few(&inputs, size_of_shape(shape), cost, once, &mut room) {
+    if let Some(slices) = few(&inputs, size_of_shape(shape), cost, once, T::from_scalar, &mut room) {
         return Array::build(shape, |data: &mut [O]| body.piece(&slices, data));
     }
-    let sources = inputs.map(|i| Source::<T>::new(i, shape));
+    let sources = inputs.map(|i| Source::<T>::new(i, shape, T::from_scalar));
     Array::build(shape, |data: &mut [O]| spread(&sources, shape, data, cost, once, body))
 }
 
@@ -152,7 +172,7 @@ pub(super) fn in_step<T, O, const N: usize>(inputs: &[&[T]; N], out: &mut [O], m
 }
 
 /// The whole result, on several threads when there is enough to do.
-fn spread<T: Element, O: Send, const N: usize>(
+fn spread<T: Plain, O: Send, const N: usize>(
     sources: &[Source<'_, T>; N],
     shape: &[usize],
     data: &mut [O],
@@ -182,15 +202,15 @@ fn spread<T: Element, O: Send, const N: usize>(
 /// It is overwritten in place when nobody else holds it.
 pub fn update<T: Element, const N: usize>(target: &mut Array, inputs: [Input<'_>; N], cost: f64, f: impl Fn(&[&[T]; N], &mut [T]) + Sync) {
     let mut room = None;
-    if let Some(slices) = few(&inputs, target.size(), cost, false, &mut room) {
+    if let Some(slices) = few(&inputs, target.size(), cost, false, T::from_scalar, &mut room) {
         return f(&slices, target.data_mut());
     }
     let shape = Shape::from_slice(target.shape());
-    let sources = inputs.map(|i| Source::<T>::new(i, &shape));
+    let sources = inputs.map(|i| Source::<T>::new(i, &shape, T::from_scalar));
     spread(&sources, &shape, target.data_mut::<T>(), cost, false, &|inputs: &[&[T]; N], out: &mut [T]| in_step(inputs, out, &f));
 }
 
-fn run<T: Element, O, const N: usize>(
+fn run<T: Plain, O, const N: usize>(
     sources: &[Source<'_, T>; N],
     shape: &[usize],
     start: usize,
@@ -215,7 +235,7 @@ fn run<T: Element, O, const N: usize>(
     }
 }
 
-fn by_blocks<T: Element, O, const N: usize, const B: usize>(
+fn by_blocks<T: Plain, O, const N: usize, const B: usize>(
     sources: &[Source<'_, T>; N],
     shape: &[usize],
     start: usize,
@@ -248,15 +268,90 @@ fn by_blocks<T: Element, O, const N: usize, const B: usize>(
     }
 }
 
+/// A function of pieces of elements, to be called with their bits.
+struct Pieces<T, O, F> {
+    f: F,
+    kind: PhantomData<fn(T) -> O>,
+}
+
+impl<T: Element, O: Element, F: Fn(&[&[T]; N], &mut [O]), const N: usize> Body<T::Bits, O::Bits, N> for Pieces<T, O, F> {
+    fn piece(&self, inputs: &[&[T::Bits]; N], out: &mut [O::Bits]) {
+        // SAFETY: `map` and `update_with` make these alone, and check that the operands' dtype is `T`'s and the result's `O`'s.
+        let (inputs, out) = unsafe { (inputs.map(|s| of_bits::<T>(s)), of_bits_mut::<O>(out)) };
+        (self.f)(&inputs, out);
+    }
+}
+
+/// Whether arrays among the operands have the dtype of `T`.
+fn check_dtypes<T: Element>(inputs: &[Input<'_>]) {
+    for input in inputs {
+        if let Input::Array(a) = input {
+            assert_eq!(a.dtype(), T::DTYPE, "operands are cast before a kernel runs");
+        }
+    }
+}
+
 /// Elementwise over any elements with a plain closure; the compiler vectorises what it can.
+///
+/// # Panics
+/// When an array is not of `T`'s dtype: a bug of the caller.
 pub fn map<T: Element, O: Element, const N: usize>(inputs: [Input<'_>; N], shape: &[usize], f: impl Fn([T; N]) -> O + Sync) -> Array {
-    zip(inputs, shape, 0.5, false, &|inputs: &[&[T]; N], out: &mut [O]| {
+    check_dtypes::<T>(&inputs);
+    let f = |inputs: &[&[T]; N], out: &mut [O]| {
         in_step(inputs, out, |inputs, out| {
             for (i, o) in out.iter_mut().enumerate() {
                 *o = f(inputs.map(|s| s[i]));
             }
         });
-    })
+    };
+    map_bits(inputs, shape, O::DTYPE, |s| to_bits(T::from_scalar(s)), &Pieces { f, kind: PhantomData })
+}
+
+/// What all [`map`]s of elements of these sizes share.
+fn map_bits<T: Plain, O: Plain, const N: usize>(
+    inputs: [Input<'_>; N],
+    shape: &[usize],
+    dtype: DType,
+    number: Number<T>,
+    body: &(dyn Body<T, O, N> + Sync),
+) -> Array {
+    let mut out = Array::empty(shape, dtype);
+    let data = out.data_mut::<O>();
+    let mut room = None;
+    if let Some(slices) = few(&inputs, data.len(), 0.5, false, number, &mut room) {
+        body.piece(&slices, data);
+        return out;
+    }
+    let sources = inputs.map(|i| Source::<T>::new(i, shape, number));
+    spread(&sources, shape, data, 0.5, false, body);
+    out
+}
+
+/// As [`update`], in a loop that all dtypes of a size share: `f` changes an element, given those of the operands.
+///
+/// # Panics
+/// When an array is not of `T`'s dtype: a bug of the caller.
+pub fn update_with<T: Element, const N: usize>(target: &mut Array, inputs: [Input<'_>; N], f: impl Fn(&mut T, [T; N]) + Sync) {
+    check_dtypes::<T>(&inputs);
+    assert_eq!(target.dtype(), T::DTYPE, "operands are cast before a kernel runs");
+    let f = |inputs: &[&[T]; N], out: &mut [T]| {
+        in_step(inputs, out, |inputs, out| {
+            for (i, o) in out.iter_mut().enumerate() {
+                f(o, inputs.map(|s| s[i]));
+            }
+        });
+    };
+    update_bits(target, inputs, |s| to_bits(T::from_scalar(s)), &Pieces { f, kind: PhantomData });
+}
+
+fn update_bits<T: Plain, const N: usize>(target: &mut Array, inputs: [Input<'_>; N], number: Number<T>, body: &(dyn Body<T, T, N> + Sync)) {
+    let mut room = None;
+    if let Some(slices) = few(&inputs, target.size(), 0.5, false, number, &mut room) {
+        return body.piece(&slices, target.data_mut());
+    }
+    let shape = Shape::from_slice(target.shape());
+    let sources = inputs.map(|i| Source::<T>::new(i, &shape, number));
+    spread(&sources, &shape, target.data_mut::<T>(), 0.5, false, body);
 }
 
 #[cfg(test)]
@@ -306,12 +401,12 @@ mod tests {
         let one = numbers.with_layout(numbers.layout().slice(0, 1, 1, 1));
         for shape in [&[3, 700][..], &[1, 700], &[1], &[5, 1, 2]] {
             let wide = one.broadcast_to("test", shape).unwrap();
-            assert!(matches!(Source::<f64>::new(Input::from(&wide), shape), Source::Constant(7.0) | Source::Slice([7.0])), "{shape:?}");
+            assert!(matches!(Source::<f64>::new(Input::from(&wide), shape, f64::from_scalar), Source::Constant(7.0) | Source::Slice([7.0])), "{shape:?}");
             let x = Array::full(shape, Scalar::Int(2), crate::array::DType::F64);
             assert!(map([Input::from(&wide), Input::from(&x)], shape, |[a, b]: [f64; 2]| a * b).to_vec::<f64>().iter().all(|v| *v == 14.0));
         }
         let row = numbers.broadcast_to("test", &[2, 3]).unwrap();
-        assert!(matches!(Source::<f64>::new(Input::from(&row), &[2, 3]), Source::Strided(_)));
+        assert!(matches!(Source::<f64>::new(Input::from(&row), &[2, 3], f64::from_scalar), Source::Strided(_)));
     }
 
     #[test]

@@ -7,9 +7,11 @@
 
 use smallvec::SmallVec;
 
-use crate::array::{Array, Layout, Scalar, Shape, Strides, alloc_check, broadcast_shapes};
+use crate::array::{Array, DType, Layout, Scalar, Shape, Strides, alloc_check, broadcast_shapes};
 use crate::dispatch;
 use crate::kernel::blocks::{self, Input};
+use crate::kernel::cast::cast;
+use crate::kernel::complex;
 use crate::kernel::matmul::{BatchOffsets, MatElement, MatMut, MatRef, ProductShape, matmul, matmul_batch};
 
 /// How the last axes of an array are a matrix. The axes before them are the batch.
@@ -249,18 +251,66 @@ pub enum Addend<'a> {
 /// When shapes or dtypes do not fit: a bug of the caller.
 #[must_use]
 pub fn contract(a: (&Array, Form), b: (&Array, Form), shape: &[usize], form: Form, addend: Addend<'_>) -> Array {
+    let core = dispatch!(core a.0.dtype(), T => size_of::<T>() > 0, else false);
+    if core { contract_core(a, b, shape, form, addend) } else { contract_other(a, b, shape, form, addend) }
+}
+
+/// [`contract`] of the dtypes that have no loops of their own: complex products are four real ones, and integers are multiplied as
+/// int64, of which the low bits are theirs.
+#[cold]
+fn contract_other(a: (&Array, Form), b: (&Array, Form), shape: &[usize], form: Form, addend: Addend<'_>) -> Array {
+    let dtype = a.0.dtype();
+    let products = if dtype.is_complex() {
+        let ([ar, ai], [br, bi]) = (parts(a.0), parts(b.0));
+        let real = |x: &Array, y: &Array, addend| contract_core((x, a.1), (y, b.1), shape, form, addend);
+        let re = subtract(&real(&ar, &br, Addend::Nothing), &real(&ai, &bi, Addend::Nothing));
+        let im = real(&ai, &br, Addend::Sum(real(&ar, &bi, Addend::Nothing)));
+        complex::from_parts(&re, &im)
+    } else {
+        let [x, y] = [a.0, b.0].map(|x| cast(x, DType::I64));
+        cast(&contract_core((&x, a.1), (&y, b.1), shape, form, Addend::Nothing), dtype)
+    };
+    match addend {
+        Addend::Nothing => products,
+        Addend::Bias(other) => add(&products, other),
+        Addend::Sum(other) => add(&products, &other),
+    }
+}
+
+/// Real and imaginary part of a complex array, as views.
+fn parts(x: &Array) -> [Array; 2] {
+    let pairs = x.seen_as(x.dtype().real());
+    [0, 1].map(|i| pairs.with_layout(pairs.layout().select(x.ndim(), i)))
+}
+
+fn subtract(a: &Array, b: &Array) -> Array {
+    dispatch!(float a.dtype(), T => blocks::map([Input::from(a), Input::from(b)], a.shape(), |[x, y]: [T; 2]| x - y),
+        else unreachable!("parts are floating"))
+}
+
+/// `products + other`, which broadcasts to their shape.
+#[allow(clippy::redundant_closure_call, reason = "integers wrap, the others do not")]
+fn add(products: &Array, other: &Array) -> Array {
+    let inputs = [Input::from(products), Input::from(other)];
+    dispatch!(integer products.dtype(), T => blocks::map(inputs, products.shape(), |[x, y]: [T; 2]| x.wrapping_add(y)),
+        else dispatch!(inexact products.dtype(), T => blocks::map(inputs, products.shape(), |[x, y]: [T; 2]| x + y),
+            else unreachable!("bools have loops of their own")))
+}
+
+/// [`contract`] of the dtypes that have loops.
+fn contract_core(a: (&Array, Form), b: (&Array, Form), shape: &[usize], form: Form, addend: Addend<'_>) -> Array {
     // A transposed result is the product of the transposes, in the other order.
     if form == Form::Transposed {
-        return contract((b.0, b.1.t()), (a.0, a.1.t()), shape, Form::Matrix, addend);
+        return contract_core((b.0, b.1.t()), (a.0, a.1.t()), shape, Form::Matrix, addend);
     }
     let dtype = a.0.dtype();
     let (mut out, add) = match addend {
-        Addend::Bias(bias) => (dispatch!(dtype, T => blocks::map([Input::from(bias)], shape, |[x]: [T; 1]| x)), true),
+        Addend::Bias(bias) => (broadcast(bias, shape), true),
         Addend::Sum(sum) => (sum, true),
         Addend::Nothing => (Array::empty(shape, dtype), false),
     };
     if a.0.ndim() == a.1.axes() && b.0.ndim() == b.1.axes() {
-        dispatch!(dtype, T => one::<T>(a, b, out.data_mut(), add));
+        dispatch!(core dtype, T => one::<T>(a, b, out.data_mut(), add), else no_loop(dtype));
         return out;
     }
     let Some(full) = broadcast_shapes(a.1.batch(a.0.shape()), b.1.batch(b.0.shape())) else { unreachable!("batches are checked before") };
@@ -270,8 +320,21 @@ pub fn contract(a: (&Array, Form), b: (&Array, Form), shape: &[usize], form: For
     }
     plan.fold();
     let starts = [a.0.layout().offset(), b.0.layout().offset()];
-    dispatch!(dtype, T => run::<T>(&plan, a.0.raw(), b.0.raw(), out.data_mut(), starts, add));
+    dispatch!(core dtype, T => run::<T>(&plan, a.0.raw(), b.0.raw(), out.data_mut(), starts, add), else no_loop(dtype));
     out
+}
+
+#[cold]
+fn no_loop(dtype: DType) -> ! {
+    unreachable!("matrix products of {dtype} are made of those of other dtypes")
+}
+
+/// A copy of `x` in `shape`, to which it broadcasts.
+fn broadcast(x: &Array, shape: &[usize]) -> Array {
+    match x.broadcast_to("matmul", shape) {
+        Ok(wide) => wide.copy(),
+        Err(_) => unreachable!("a bias is checked before"),
+    }
 }
 
 /// One product: no batch to plan for.

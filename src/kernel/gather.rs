@@ -8,7 +8,7 @@ use std::ops::AddAssign;
 
 use smallvec::SmallVec;
 
-use crate::array::{Array, Cursor, Element, Layout, Shape, alloc_check, size_of};
+use crate::array::{Array, Cursor, Layout, Plain, Shape, alloc_check, size_of};
 use crate::dispatch;
 use crate::kernel::parallel;
 
@@ -134,7 +134,7 @@ pub fn gather(x: &Array, places: &Places, rows: &Array) -> Array {
     let mut out = Array::empty(&places.out_shape(rows.shape()), x.dtype());
     if out.size() > 0 {
         let rows = rows.contiguous();
-        dispatch!(x.dtype(), T => read::<T>(x, &Blocks::new(x.layout(), places), numbers(&rows), out.data_mut()));
+        dispatch!(bits x.dtype(), T => read::<T>(x, &Blocks::new(x.layout(), places), numbers(&rows), out.data_mut()));
     }
     out
 }
@@ -143,7 +143,7 @@ fn numbers(rows: &Array) -> &[i64] {
     rows.as_slice().unwrap_or_else(|| unreachable!("row numbers are contiguous"))
 }
 
-fn read<T: Element>(x: &Array, blocks: &Blocks, rows: &[i64], out: &mut [T]) {
+fn read<T: Plain>(x: &Array, blocks: &Blocks, rows: &[i64], out: &mut [T]) {
     let (data, width) = (x.raw::<T>(), blocks.after.len());
     #[allow(clippy::cast_precision_loss, reason = "an estimate")]
     let grain = parallel::grain(out.len() / width, 3.0 + 0.3 * width as f64);
@@ -177,7 +177,7 @@ enum Values<'a, T> {
 /// # Panics
 /// When dtypes differ, values do not broadcast or a row is out of range: bugs of the caller.
 pub fn put(target: &mut Array, places: &Places, rows: &Array, values: &Array) {
-    dispatch!(target.dtype(), T => update::<T>(target, places, rows, values, |old, new| *old = new));
+    dispatch!(bits target.dtype(), T => update::<T>(target, places, rows, values, |old, new| *old = new));
 }
 
 /// Adds `values`, broadcast to [`Places::out_shape`], to the blocks of `target` at `rows`; repeated rows add up.
@@ -185,7 +185,7 @@ pub fn put(target: &mut Array, places: &Places, rows: &Array, values: &Array) {
 /// # Panics
 /// As [`put`], and when the dtype is not floating.
 pub fn add(target: &mut Array, places: &Places, rows: &Array, values: &Array) {
-    dispatch!(float target.dtype(), T => update::<T>(target, places, rows, values, T::add_assign), else unreachable!("gradients are floating"));
+    dispatch!(inexact target.dtype(), T => update::<T>(target, places, rows, values, T::add_assign), else unreachable!("gradients are floating"));
 }
 
 /// Zeros of the shape of `places` with `values` added at `rows`: the transpose of [`gather`].
@@ -202,7 +202,7 @@ pub fn index_add(places: &Places, rows: &Array, values: &Array) -> Array {
     out.with_layout(out.layout().permute(&back))
 }
 
-fn update<T: Element>(target: &mut Array, places: &Places, rows: &Array, values: &Array, f: impl Fn(&mut T, T) + Sync) {
+fn update<T: Plain>(target: &mut Array, places: &Places, rows: &Array, values: &Array, f: impl Fn(&mut T, T) + Sync) {
     assert_eq!(target.dtype(), values.dtype(), "values are cast before they are written");
     let shape = places.out_shape(rows.shape());
     if size_of(&shape) == 0 {
@@ -226,7 +226,7 @@ fn update<T: Element>(target: &mut Array, places: &Places, rows: &Array, values:
 }
 
 /// Blocks that lie one behind the other: threads take ranges of the target, and each looks for its rows.
-fn update_dense<T: Element>(data: &mut [T], places: &Places, rows: &[i64], values: &Values<'_, T>, f: impl Fn(&mut T, T) + Sync) {
+fn update_dense<T: Plain>(data: &mut [T], places: &Places, rows: &[i64], values: &Values<'_, T>, f: impl Fn(&mut T, T) + Sync) {
     let count = places.rows();
     let kept = places.kept();
     let width: usize = kept[places.place..].iter().map(|&a| places.shape[a]).product();
@@ -252,14 +252,14 @@ fn update_dense<T: Element>(data: &mut [T], places: &Places, rows: &[i64], value
 }
 
 #[inline]
-fn combine<T: Element>(to: &mut [T], values: &Values<'_, T>, from: usize, f: &impl Fn(&mut T, T)) {
+fn combine<T: Plain>(to: &mut [T], values: &Values<'_, T>, from: usize, f: &impl Fn(&mut T, T)) {
     match values {
         Values::One(v) => to.iter_mut().for_each(|t| f(t, *v)),
         Values::All(data) => to.iter_mut().zip(&data[from..]).for_each(|(t, v)| f(t, *v)),
     }
 }
 
-fn update_any<T: Element>(data: &mut [T], blocks: &Blocks, rows: &[i64], values: &Values<'_, T>, f: impl Fn(&mut T, T)) {
+fn update_any<T: Plain>(data: &mut [T], blocks: &Blocks, rows: &[i64], values: &Values<'_, T>, f: impl Fn(&mut T, T)) {
     let mut from = 0;
     for before in &blocks.before {
         for &row in rows {

@@ -2,8 +2,10 @@
 
 pub mod arithmetic;
 pub mod blocks;
+pub mod cast;
 pub mod classes;
 pub mod columns;
+pub mod complex;
 pub mod contract;
 pub mod field;
 pub mod folds;

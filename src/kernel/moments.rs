@@ -12,6 +12,9 @@ use crate::kernel::reduce::{Fold, Plan, Sum, reduce};
 /// When the dtype is not floating: a bug of the caller. So for both functions here.
 #[must_use]
 pub fn mean(x: &Array, axes: &[usize]) -> Array {
+    if x.dtype().is_complex() {
+        return mean(&x.seen_as(x.dtype().real()), axes).turned_into(x.dtype());
+    }
     dispatch!(float x.dtype(), T => mean_of::<T>(x, axes), else unreachable!("means are floating"))
 }
 

@@ -13,7 +13,7 @@ use crate::dispatch;
 use crate::kernel::parallel;
 
 /// For every element of each run of `count` in `x`: the product of the others in its run, differentiated along
-/// `directions`. All arrays are of one shape and floating dtype; the result is row-major.
+/// `directions`. All arrays are of one shape and inexact dtype; the result is row-major.
 ///
 /// # Panics
 /// When shapes or dtypes differ: a bug of the caller.
@@ -23,7 +23,7 @@ pub fn others(x: &Array, directions: &[&Array], count: usize) -> Array {
     let mut out = Array::empty(x.shape(), x.dtype());
     let x = x.contiguous();
     let directions: SmallVec<[Array; 2]> = directions.iter().map(|h| h.contiguous()).collect();
-    dispatch!(float x.dtype(), T => {
+    dispatch!(inexact x.dtype(), T => {
         let slice = |a| Array::as_slice::<T>(a).unwrap_or_else(|| unreachable!("contiguous() is contiguous"));
         let (x, directions): (&[T], SmallVec<[&[T]; 2]>) = (slice(&x), directions.iter().map(slice).collect());
         let data = out.data_mut::<T>();

@@ -7,9 +7,11 @@
 
 use smallvec::SmallVec;
 
-use crate::array::{Array, Element, Layout, Shape, alloc_check, size_of};
+use crate::array::{Array, DKind, DType, Element, Layout, Shape, alloc_check, size_of};
 use crate::dispatch;
+use crate::kernel::cast::cast;
 use crate::kernel::columns::{Columns, join_rows};
+use crate::kernel::complex;
 use crate::kernel::parallel;
 use crate::kernel::rows::{fold_rows, pairwise};
 use crate::kernel::simd::{Arch, Kernel, dispatch as simd_dispatch};
@@ -266,16 +268,47 @@ fold!(@impl Prod, i32, i64, 1, |a, b| a.wrapping_mul(b));
 fold!(@impl Prod, u8, i64, 1, |a, b| a.wrapping_mul(b));
 fold!(@impl Prod, bool, i64, 1, |a, b| a.wrapping_mul(b));
 
+/// The sum over `axes`. Signed integers and bools add up in int64, unsigned ones in uint64.
+#[must_use]
+pub fn sum(x: &Array, axes: &[usize]) -> Array {
+    let dtype = x.dtype();
+    if dtype.is_complex() {
+        // Pairs add up as two numbers; their axis is the last one and stays.
+        return sum(&x.seen_as(dtype.real()), axes).turned_into(dtype);
+    }
+    let out = dispatch!(core dtype, T => reduce::<Sum, T>(x, axes), else reduce_wide::<Sum>(x, axes));
+    unsigned(out, dtype)
+}
+
+/// The product over `axes`, in dtypes as those of [`sum`].
+#[must_use]
+pub fn prod(x: &Array, axes: &[usize]) -> Array {
+    let dtype = x.dtype();
+    if dtype.is_complex() {
+        let plan = Plan::new(x.shape(), axes);
+        return complex::products(&plan.rows(x), plan.count, &plan.kept);
+    }
+    let out = dispatch!(core dtype, T => reduce::<Prod, T>(x, axes), else reduce_wide::<Prod>(x, axes));
+    unsigned(out, dtype)
+}
+
+/// Integers of the other dtypes: as int64, whose sums and products have the bits of uint64's.
+fn reduce_wide<R: Fold<i64>>(x: &Array, axes: &[usize]) -> Array {
+    let wide = if x.dtype() == DType::U64 { x.seen_as(DType::I64) } else { cast(x, DType::I64) };
+    reduce::<R, i64>(&wide, axes)
+}
+
+/// The sum or product of unsigned integers as one.
+fn unsigned(out: Array, dtype: DType) -> Array {
+    if dtype.kind() == DKind::Unsigned { out.turned_into(DType::U64) } else { out }
+}
+
 /// `x` summed down to `shape`, which broadcasts to `x`'s.
-///
-/// # Panics
-/// When the dtype is not floating: a bug of the caller.
 #[must_use]
 pub fn sum_to(x: &Array, shape: &[usize]) -> Array {
     let lead = x.ndim() - shape.len();
     let axes: SmallVec<[usize; 4]> = (0..x.ndim()).filter(|&a| a < lead || (shape[a - lead] == 1 && x.shape()[a] != 1)).collect();
-    let out = dispatch!(float x.dtype(), T => reduce::<Sum, T>(x, &axes), else unreachable!("gradients are floating"));
-    out.with_layout(Layout::contiguous(shape))
+    sum(x, &axes).with_layout(Layout::contiguous(shape))
 }
 
 #[cfg(test)]

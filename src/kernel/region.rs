@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use crate::array::{Array, Cursor, Element, Layout, Shape, alloc_check};
+use crate::array::{Array, Cursor, Layout, Plain, Shape, alloc_check};
 use crate::dispatch;
 
 /// Runs shorter than this are not worth starting a cursor for each.
@@ -15,14 +15,14 @@ const SHORT: usize = 32;
 /// When dtypes differ or the value does not broadcast to the part: bugs of the caller.
 pub fn write(target: &mut Array, part: impl FnOnce(&Layout) -> Layout, value: &Array) {
     assert_eq!(target.dtype(), value.dtype(), "values are cast before they are written");
-    dispatch!(target.dtype(), T => {
+    dispatch!(bits target.dtype(), T => {
         let (data, whole) = target.raw_mut::<T>();
         let part = part(whole);
         write_as::<T>(data, &part, value);
     });
 }
 
-fn write_as<T: Element>(data: &mut [T], part: &Layout, value: &Array) {
+fn write_as<T: Plain>(data: &mut [T], part: &Layout, value: &Array) {
     let to = Cursor::new(part);
     if value.size() == 1 {
         let v = value.raw::<T>()[value.layout().offset()];
@@ -65,10 +65,10 @@ fn store<T>(data: &mut [T], first: usize, step: isize, values: impl Iterator<Ite
 /// Adds `value` to the part of `target` that `part` makes of its layout, as [`write()`] writes it.
 ///
 /// # Panics
-/// When dtypes differ, are not floating, or the value has not the part's shape: bugs of the caller.
+/// When dtypes differ, are not inexact, or the value has not the part's shape: bugs of the caller.
 pub fn add(target: &mut Array, part: impl FnOnce(&Layout) -> Layout, value: &Array) {
     let value = value.contiguous();
-    dispatch!(float target.dtype(), T => {
+    dispatch!(inexact target.dtype(), T => {
         let Some(all) = value.as_slice::<T>() else { unreachable!("it was made contiguous") };
         let (data, whole) = target.raw_mut::<T>();
         let part = part(whole);

@@ -1,6 +1,6 @@
 //! The choice between two operands by a condition: one pass, on several threads, that broadcasts on the way.
 
-use crate::array::{Array, Cursor, DType, Element, PERIOD};
+use crate::array::{Array, Cursor, DType, PERIOD, Plain};
 use crate::dispatch;
 use crate::error::Result;
 use crate::kernel::blocks::Input;
@@ -20,7 +20,7 @@ enum Source<'a, T> {
     Strided(Cursor, &'a [T]),
 }
 
-impl<'a, T: Element> Source<'a, T> {
+impl<'a, T: Plain> Source<'a, T> {
     fn of(a: &'a Array) -> Self {
         match a.as_slice() {
             Some(data) => Self::Slice(data),
@@ -56,7 +56,7 @@ struct Select<'a, T> {
     out: &'a mut [T],
 }
 
-impl<T: Element> Kernel for Select<'_, T> {
+impl<T: Plain> Kernel for Select<'_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -81,22 +81,24 @@ pub fn select(condition: &Array, a: Input<'_>, b: Input<'_>, shape: &[usize], dt
     };
     let condition = condition.broadcast_to("where", shape)?;
     let (wide_a, wide_b) = (expand(a)?, expand(b)?);
-    Ok(dispatch!(dtype, T => {
-        let (a, b) = (source::<T>(a, wide_a.as_ref()), source::<T>(b, wide_b.as_ref()));
-        Array::build(shape, |out: &mut [T]| choose(&Source::of(&condition), &a, &b, out))
-    }))
+    let mut out = Array::empty(shape, dtype);
+    dispatch!(bits dtype, T => {
+        let (a, b) = (source::<T>(a, wide_a.as_ref(), dtype), source::<T>(b, wide_b.as_ref(), dtype));
+        choose(&Source::of(&condition), &a, &b, out.data_mut());
+    });
+    Ok(out)
 }
 
 /// An operand, whose array has been broadcast.
-fn source<'a, T: Element>(input: Input<'_>, wide: Option<&'a Array>) -> Source<'a, T> {
+fn source<'a, T: Plain>(input: Input<'_>, wide: Option<&'a Array>, dtype: DType) -> Source<'a, T> {
     match (input, wide) {
         (_, Some(wide)) => Source::of(wide),
         (Input::Array(a), None) => Source::Number(a.raw()[a.layout().offset()]),
-        (Input::Scalar(s), None) => Source::Number(T::from_scalar(s)),
+        (Input::Scalar(s), None) => Source::Number(Array::full(&[], s, dtype).raw()[0]),
     }
 }
 
-fn choose<T: Element>(condition: &Source<'_, bool>, a: &Source<'_, T>, b: &Source<'_, T>, out: &mut [T]) {
+fn choose<T: Plain>(condition: &Source<'_, bool>, a: &Source<'_, T>, b: &Source<'_, T>, out: &mut [T]) {
     parallel::for_each_chunk_mut(out, parallel::grain(out.len(), COST), |start, chunk| {
         let (mut room_c, mut room_a, mut room_b) = (condition.room(), a.room(), b.room());
         for (k, out) in chunk.chunks_mut(PERIOD).enumerate() {

@@ -111,6 +111,7 @@ fn check_input(op: &str, x: &Variable) -> Result<Variable> {
     if x.ndim() == 0 {
         return Err(Error::Shape(format!("{op}: the input needs an axis of classes, a 0-d array has none")));
     }
+    super::refuse_complex(x)?;
     if x.dtype().is_float() { Ok(x.clone()) } else { astype(x, default_float()) }
 }
 

@@ -73,7 +73,12 @@ fn text(name: &str) -> Arg {
 }
 
 /// `input` and `target` in one floating dtype: integers become the other's dtype, or the default one.
+///
+/// # Errors
+/// `DType` for complex numbers.
 fn floating(input: &Variable, target: &Variable) -> Result<(Variable, Variable)> {
+    refuse_complex(input)?;
+    refuse_complex(target)?;
     let dtype = match (input.dtype().is_float(), target.dtype().is_float()) {
         (true, true) => input.dtype().promote(target.dtype()),
         (true, false) => input.dtype(),
@@ -81,6 +86,14 @@ fn floating(input: &Variable, target: &Variable) -> Result<(Variable, Variable)>
         (false, false) => default_float(),
     };
     Ok((astype(input, dtype)?, astype(target, dtype)?))
+}
+
+/// Fails for complex numbers, for which losses are not defined.
+fn refuse_complex(x: &Variable) -> Result<()> {
+    if x.dtype().is_complex() {
+        return Err(Error::dtype("loss", x.dtype(), "real numbers; pass .real and .imag, or abs()"));
+    }
+    Ok(())
 }
 
 /// Fails unless `input` and `target` have one shape; the message proposes the likely fix.

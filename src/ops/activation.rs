@@ -6,6 +6,7 @@ use super::samples::{Draw, NONZERO, REAL};
 use super::shape::reshape_to;
 use crate::array::Shape;
 use crate::error::{Error, Result, show_shape};
+use crate::kernel::complex::functions;
 use crate::kernel::field::Field;
 use crate::tape::Variable;
 
@@ -39,6 +40,7 @@ unary! {
     /// Variable([0.5])
     fn sigmoid(x) -> y { x.sigmoid() }
     gradient(x) { x.sigmoid_slope() }
+    complex Holomorphic(functions::sigmoid);
     rule "dy/dx = y (1 - y), computed as e^-|x| / (1 + e^-|x|)²";
     domain REAL;
 }
@@ -47,6 +49,7 @@ unary! {
     /// The slope of the logistic function: σ(x) σ(-x).
     fn sigmoid_slope(x) -> y { x.sigmoid_slope() }
     gradient(x, y) { -y * (F::lit(0.5) * x).tanh() }
+    complex Holomorphic(functions::sigmoid_slope);
     domain REAL;
 }
 

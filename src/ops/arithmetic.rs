@@ -8,6 +8,7 @@ use crate::array::{Array, DType, Scalar};
 use crate::dispatch;
 use crate::error::{Error, Result};
 use crate::kernel::blocks::{self, Input};
+use crate::kernel::complex::{Arithmetic, functions};
 use crate::kernel::field::Field;
 use crate::tape::Variable;
 
@@ -23,6 +24,7 @@ binary! {
     gradient_b() { F::lit(1.0) }
     integer { a.add(b) }
     boolean { a | b }
+    complex Basic(Arithmetic::Add);
     domain REAL, REAL;
 }
 
@@ -35,6 +37,7 @@ binary! {
     gradient_a() { F::lit(1.0) }
     gradient_b() { F::lit(-1.0) }
     integer { a.sub(b) }
+    complex Basic(Arithmetic::Subtract);
     domain REAL, REAL;
 }
 
@@ -48,6 +51,7 @@ binary! {
     gradient_b(a) { a }
     integer { a.mul(b) }
     boolean { a & b }
+    complex Basic(Arithmetic::Multiply);
     domain REAL, REAL;
 }
 
@@ -59,6 +63,7 @@ binary! {
     fn divide(a, b) -> y { a / b }
     gradient_a(b) { F::lit(1.0) / b }
     gradient_b(b, y) { -(y / b) }
+    complex Holomorphic(functions::divide);
     domain REAL, NONZERO;
 }
 
@@ -89,6 +94,7 @@ binary! {
     gradient_b(a, b, y) { a.power_log(b, y) }
     integer { a.power(b) }
     check no_negative_exponent;
+    complex Holomorphic(functions::power);
     rule "dy/da = b aᵇ⁻¹, 0 where b is 0; dy/db = y log(a), 0 where a is 0 and b >= 0";
     domain POSITIVE, REAL;
 }
@@ -104,6 +110,7 @@ binary! {
     fn power_slope(a, b) -> y { a.power_slope(b) }
     gradient_a(a, b) { b.vanish((b - F::lit(1.0)).vanish(a.powf(b - F::lit(2.0)))) }
     gradient_b(a, b) { power_mixed(a, b) }
+    complex Holomorphic(functions::power_slope);
     domain POSITIVE, REAL;
 }
 
@@ -112,6 +119,7 @@ binary! {
     fn power_log(a, b) -> y { a.power_log(b, a.powf(b)) }
     gradient_a(a, b) { power_mixed(a, b) }
     gradient_b(a, y) { y.vanish(a.ln()) }
+    complex Holomorphic(functions::power_log);
     domain POSITIVE, REAL;
 }
 
@@ -160,6 +168,7 @@ binary! {
     fn annihilate(a, b) -> y { a.annihilate(b) }
     gradient_a(b) { b }
     gradient_b(a) { a }
+    complex Holomorphic(functions::annihilate);
     domain REAL, REAL;
 }
 
@@ -168,6 +177,7 @@ binary! {
     fn vanish(a, b) -> y { a.vanish(b) }
     gradient_a(b) { b }
     gradient_b(a) { a }
+    complex Holomorphic(functions::vanish);
     domain REAL, REAL;
 }
 
@@ -180,6 +190,7 @@ unary! {
     gradient() { F::lit(-1.0) }
     integer(x) { I::lit(0).sub(x) }
     bools false;
+    complex Holomorphic(|z| -z);
     domain REAL;
 }
 
@@ -191,6 +202,7 @@ unary! {
     fn positive(x) -> y { x }
     gradient() { F::lit(1.0) }
     integer(x) { x }
+    complex Holomorphic(|z| z);
     domain REAL;
 }
 
@@ -202,6 +214,7 @@ unary! {
     fn abs(x) -> y { x.abs() }
     gradient(x) { x.sign() }
     integer(x) { x.abs() }
+    complex Operation(super::complex::abs);
     length true;
     rule "dy/dx = sign(x)";
     domain NONZERO;
@@ -216,6 +229,7 @@ unary! {
     gradient() { F::lit(0.0) }
     integer(x) { x.signum() }
     bools false;
+    complex Operation(super::complex::sign);
     domain NONZERO;
 }
 
@@ -227,6 +241,7 @@ unary! {
     fn square(x) -> y { x * x }
     gradient(x) { F::lit(2.0) * x }
     integer(x) { x.mul(x) }
+    complex Holomorphic(functions::square);
     domain REAL;
 }
 
@@ -237,6 +252,7 @@ unary! {
     /// Variable([2., 3.])
     fn sqrt(x) -> y { x.sqrt() }
     gradient(y) { F::lit(0.5) / y }
+    complex Holomorphic(functions::sqrt);
     domain POSITIVE;
 }
 
@@ -247,6 +263,7 @@ unary! {
     /// Variable([0.25, 2.  ])
     fn reciprocal(x) -> y { x.recip() }
     gradient(y) { -(y * y) }
+    complex Holomorphic(functions::reciprocal);
     domain NONZERO;
 }
 
@@ -291,6 +308,7 @@ unary! {
     fn rint(x) -> y { x.round_ties_even() }
     gradient() { F::lit(0.0) }
     integer(x) { x }
+    complex Operation(super::complex::rint);
     domain BETWEEN_HALVES;
 }
 
@@ -327,6 +345,9 @@ binary! {
 /// # Errors
 /// `Shape` when the bounds do not broadcast with `x`.
 pub fn clip(x: &Variable, min: Option<Operand<'_>>, max: Option<Operand<'_>>) -> Result<Variable> {
+    if x.dtype().is_complex() {
+        return Err(super::define::undefined("clip", x.dtype()));
+    }
     let number = |o: &Option<Operand<'_>>, none: f64| match o {
         None => Some(none),
         Some(Operand::Scalar(s)) => Some(s.as_f64()),
@@ -363,6 +384,9 @@ fn clip_samples() -> Vec<Sample> {
 /// # Errors
 /// Those of recording.
 pub fn round(x: &Variable, decimals: i64) -> Result<Variable> {
+    if x.dtype().is_complex() {
+        return super::complex::by_parts(x, |part| round(part, decimals));
+    }
     if decimals == 0 || (decimals > 0 && !x.dtype().is_float()) || x.dtype() == DType::Bool {
         return rint(x);
     }

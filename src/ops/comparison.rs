@@ -14,8 +14,12 @@ use crate::tape::{Batch, Call, Primitive, Variable, apply};
 fn common_dtype(op: &str, a: Operand<'_>, b: Operand<'_>) -> Result<DType> {
     let (dtype, _) = meet(op, &a, &b)?;
     // An int beyond an integer dtype still compares by value.
-    let widened = dtype.is_integer() && dtype != DType::I64 && [a, b].iter().any(|o| matches!(o, Operand::Scalar(_)));
-    Ok(if widened { DType::I64 } else { dtype })
+    let number = [a, b].into_iter().find_map(|o| if let Operand::Scalar(s) = o { Some(s) } else { None });
+    Ok(match number {
+        Some(s) if dtype == DType::U64 => if s.check(op, dtype).is_ok() { dtype } else { DType::F64 },
+        Some(_) if dtype.is_integer() => DType::I64,
+        _ => dtype,
+    })
 }
 
 /// An operand in a dtype, without history.
@@ -42,8 +46,25 @@ fn both<'a>(call: &Call<'a>) -> Result<([Input<'a>; 2], Shape)> {
     Ok(([a.into(), b.into()], shape))
 }
 
+/// The elements of real arrays compared.
+macro_rules! real {
+    ($call:expr, $inputs:expr, $shape:expr, $op:tt) => {{
+        let dtype = $call.array(0).dtype();
+        dispatch!(real dtype, T => blocks::map($inputs, $shape, |[x, y]: [T; 2]| x $op y), else {
+            return Err(Error::dtype($call.name(), dtype, "real numbers: complex ones have no order; compare abs(), .real or .imag"))
+        })
+    }};
+}
+
+/// The elements of any arrays compared.
+macro_rules! whole {
+    ($call:expr, $inputs:expr, $shape:expr, $op:tt) => {
+        dispatch!($call.array(0).dtype(), T => blocks::map($inputs, $shape, |[x, y]: [T; 2]| x $op y))
+    };
+}
+
 macro_rules! comparison {
-    ($(#[doc = $doc:literal])+ $name:ident, $op:tt) => {
+    ($(#[doc = $doc:literal])+ $name:ident, $of:ident $op:tt) => {
         $(#[doc = $doc])+
         ///
         /// # Errors
@@ -54,7 +75,7 @@ macro_rules! comparison {
                 name: stringify!($name),
                 eval: |call| {
                     let (inputs, shape) = both(call)?;
-                    let out = dispatch!(call.array(0).dtype(), T => blocks::map(inputs, &shape, |[x, y]: [T; 2]| x $op y));
+                    let out = $of!(call, inputs, &shape, $op);
                     call.give(out);
                     Ok(())
                 },
@@ -68,27 +89,27 @@ macro_rules! comparison {
 
 comparison! {
     /// Whether a > b, element by element.
-    greater, >
+    greater, real >
 }
 comparison! {
     /// Whether a ≥ b, element by element.
-    greater_equal, >=
+    greater_equal, real >=
 }
 comparison! {
     /// Whether a < b, element by element.
-    less, <
+    less, real <
 }
 comparison! {
     /// Whether a ≤ b, element by element.
-    less_equal, <=
+    less_equal, real <=
 }
 comparison! {
     /// Whether a = b, element by element.
-    equal, ==
+    equal, whole ==
 }
 comparison! {
     /// Whether a ≠ b, element by element.
-    not_equal, !=
+    not_equal, whole !=
 }
 
 macro_rules! logical {
@@ -150,7 +171,7 @@ macro_rules! bitwise {
         /// # Errors
         /// `Shape` when the operands do not broadcast, `DType` for floating ones.
         pub fn $name<'a>(a: impl Into<Operand<'a>>, b: impl Into<Operand<'a>>) -> Result<Variable> {
-            #[allow(clippy::unnecessary_fallible_conversions, reason = "only u8 always fits into the count of a shift")]
+            #[allow(clippy::unnecessary_fallible_conversions, reason = "narrow unsigned dtypes always fit into the count of a shift")]
             static BITWISE: Primitive = Primitive {
                 name: stringify!($name),
                 eval: |call| {
@@ -171,7 +192,7 @@ macro_rules! bitwise {
             };
             let (a, b) = (a.into(), b.into());
             let (dtype, _) = meet(stringify!($name), &a, &b)?;
-            if dtype.is_float() {
+            if dtype.is_inexact() {
                 return Err(Error::dtype(stringify!($name), dtype, "integers or bool"));
             }
             for o in [a, b] {
@@ -226,7 +247,7 @@ static INVERT: Primitive = Primitive {
 /// `DType` for floating x.
 pub fn bitwise_invert(x: &Variable) -> Result<Variable> {
     let dtype = x.dtype();
-    if dtype.is_float() {
+    if dtype.is_inexact() {
         return Err(Error::dtype("bitwise_invert", dtype, "integers or bool"));
     }
     apply(&INVERT, &[x.into()], &())

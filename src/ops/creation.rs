@@ -86,8 +86,9 @@ fn tabulate<T: Element>(size: usize, f: impl Fn(usize) -> T) -> Array {
 #[allow(clippy::cast_possible_truncation, reason = "checked against the range of i64 before")]
 fn steps(start: Scalar, stop: Scalar, step: Scalar) -> Result<isize> {
     let value = |s: Scalar| match s {
-        Scalar::Float(_) => None,
+        Scalar::Float(_) | Scalar::Complex(_) => None,
         Scalar::Int(i) => Some(i128::from(i)),
+        Scalar::UInt(i) => Some(i128::from(i)),
         Scalar::Bool(b) => Some(i128::from(b)),
     };
     if step.as_f64() == 0.0 {
@@ -112,6 +113,9 @@ fn steps(start: Scalar, stop: Scalar, step: Scalar) -> Result<isize> {
 /// `Value` when `step` is 0, or when the number of elements is not finite or too large; `DType` for bools; `Overflow` for a
 /// number that an integer dtype cannot hold.
 pub fn arange(start: Scalar, stop: Scalar, step: Scalar, dtype: Option<DType>) -> Result<Variable> {
+    if [start, stop, step].iter().any(|s| matches!(s, Scalar::Complex(_))) || dtype.is_some_and(DType::is_complex) {
+        return Err(Error::Type("arange: complex numbers have no order; expected real numbers and a real dtype".to_owned()));
+    }
     let is_float = [start, stop, step].iter().any(|s| matches!(s, Scalar::Float(_)));
     let dtype = dtype.unwrap_or(if is_float { default_float() } else { DType::I64 });
     let count = steps(start, stop, step)?;
@@ -302,8 +306,24 @@ fn call_arange(a: &Args<'_>) -> Result<super::Value> {
     Ok(arange(start.0, stop.0, step.0, dtype)?.into())
 }
 
+/// [`linspace_between`] complex ends: part by part.
+fn complex_linspace(start: &Variable, stop: &Variable, num: i64, endpoint: bool, dtype: Option<DType>) -> Result<Variable> {
+    if let Some(d) = dtype.filter(|d| !d.is_complex()) {
+        return Err(Error::dtype("linspace", d, "a complex dtype between complex numbers"));
+    }
+    let part = |f: fn(&Variable) -> Result<Variable>| linspace_between(&f(start)?, &f(stop)?, num, endpoint, dtype.map(DType::real));
+    super::complex(&part(super::real)?, &part(super::imag)?)
+}
+
 fn call_linspace(a: &Args<'_>) -> Result<super::Value> {
     let (num, endpoint, dtype) = (a.int(2)?, a.flag(3)?, a.dtype(4)?);
+    let is_complex = |o: Operand<'_>| match o {
+        Operand::Scalar(s) => matches!(s, Scalar::Complex(_)),
+        Operand::Variable(v) => v.dtype().is_complex(),
+    };
+    if is_complex(a.operand(0)?) || is_complex(a.operand(1)?) {
+        return Ok(complex_linspace(&a.variable(0)?, &a.variable(1)?, num, endpoint, dtype)?.into());
+    }
     Ok(match (a.operand(0)?, a.operand(1)?) {
         (Operand::Scalar(start), Operand::Scalar(stop)) => linspace(start.as_f64(), stop.as_f64(), num, endpoint, dtype)?,
         _ => linspace_between(&a.variable(0)?, &a.variable(1)?, num, endpoint, dtype)?,
@@ -367,13 +387,16 @@ const fn row(
     Entry { name, doc, params, call, samples, ..Entry::BASE }.no_method()
 }
 
+/// `device=None`.
+const DEVICE: Param = Param::device();
+
 /// The rows of this file.
 pub const ENTRIES: &[Entry] = &[
     row(
         "zeros",
         "An array of zeros, of the default floating dtype unless another is given.\n\n>>> tg.zeros((2, 3))\n\
          Variable([[0., 0., 0.],\n          [0., 0., 0.]])\n",
-        &[SHAPE, DTYPE],
+        &[SHAPE, DTYPE, DEVICE],
         |a| Ok(zeros(a.ints(0)?, a.dtype(1)?)?.into()),
         Vec::new,
     )
@@ -381,7 +404,7 @@ pub const ENTRIES: &[Entry] = &[
     row(
         "ones",
         "An array of ones, of the default floating dtype unless another is given.\n\n>>> tg.ones(3)\nVariable([1., 1., 1.])\n",
-        &[SHAPE, DTYPE],
+        &[SHAPE, DTYPE, DEVICE],
         |a| Ok(ones(a.ints(0)?, a.dtype(1)?)?.into()),
         Vec::new,
     )
@@ -390,7 +413,7 @@ pub const ENTRIES: &[Entry] = &[
         "empty",
         "An array to be filled in later. It holds zeros, so that a forgotten element is at least the same every time.\n\n\
          >>> tg.empty((2,)).shape\n(2,)\n",
-        &[SHAPE, DTYPE],
+        &[SHAPE, DTYPE, DEVICE],
         |a| Ok(full_as("empty", a.ints(0)?, Scalar::Int(0), Some(a.dtype(1)?.unwrap_or_else(default_float)))?.into()),
         Vec::new,
     )
@@ -400,7 +423,7 @@ pub const ENTRIES: &[Entry] = &[
         "An array whose elements are all fill_value: a number, or an array that is broadcast and to which gradients flow. Without a\n\
          dtype an int gives int64, a float the default floating dtype, a bool bool, and an array keeps its dtype.\n\n\
          >>> tg.full((2,), 7)\nVariable([7, 7])\n",
-        &[SHAPE, Param::array("fill_value"), DTYPE],
+        &[SHAPE, Param::array("fill_value"), DTYPE, DEVICE],
         |a| Ok(filled("full", a.ints(0)?, a.operand(1)?, a.dtype(2)?)?.into()),
         full_samples,
     )
@@ -409,21 +432,21 @@ pub const ENTRIES: &[Entry] = &[
     row(
         "zeros_like",
         "Zeros in the shape and dtype of x.\n\n>>> tg.zeros_like(tg.Variable([1.0, 2.0]))\nVariable([0., 0.])\n",
-        &[X, DTYPE],
+        &[X, DTYPE, DEVICE],
         |a| like("zeros_like", a, Scalar::Int(0), 1),
         like_samples,
     ),
     row(
         "ones_like",
         "Ones in the shape and dtype of x.\n\n>>> tg.ones_like(tg.Variable([1.0, 2.0]))\nVariable([1., 1.])\n",
-        &[X, DTYPE],
+        &[X, DTYPE, DEVICE],
         |a| like("ones_like", a, Scalar::Int(1), 1),
         like_samples,
     ),
     row(
         "empty_like",
         "An array to be filled in later, in the shape and dtype of x; it holds zeros.\n\n>>> tg.empty_like(tg.Variable([1.0, 2.0])).shape\n(2,)\n",
-        &[X, DTYPE],
+        &[X, DTYPE, DEVICE],
         |a| like("empty_like", a, Scalar::Int(0), 1),
         like_samples,
     ),
@@ -431,7 +454,7 @@ pub const ENTRIES: &[Entry] = &[
         "full_like",
         "An array in the shape and dtype of x whose elements are all fill_value, a number or an array that is broadcast and to which\n\
          gradients flow.\n\n>>> tg.full_like(tg.Variable([1.0, 2.0]), 7)\nVariable([7., 7.])\n",
-        &[X, Param::array("fill_value"), DTYPE],
+        &[X, Param::array("fill_value"), DTYPE, DEVICE],
         call_full_like,
         full_like_samples,
     )
@@ -440,7 +463,7 @@ pub const ENTRIES: &[Entry] = &[
         "arange",
         "The numbers start, start + step, ... before stop; arange(stop) begins at 0. Ints give int64, floats the default floating\n\
          dtype.\n\n>>> tg.arange(2, 10, 3)\nVariable([2, 5, 8])\n",
-        &[Param::array("start"), Param::new("stop", Kind::OptArray).or(Default::None), Param::array("step").or(Default::Int(1)), DTYPE],
+        &[Param::array("start"), Param::new("stop", Kind::OptArray).or(Default::None), Param::array("step").or(Default::Int(1)), DTYPE, DEVICE],
         call_arange,
         Vec::new,
     )
@@ -449,7 +472,7 @@ pub const ENTRIES: &[Entry] = &[
         "linspace",
         "num numbers at equal distances from start to stop, which is one of them unless endpoint is False. Gradients flow to both ends.\n\n\
          >>> tg.linspace(0, 1, 5)\nVariable([0.  , 0.25, 0.5 , 0.75, 1.  ])\n",
-        &[Param::array("start"), Param::array("stop"), Param::new("num", Kind::Int).or(Default::Int(50)), Param::flag("endpoint", true), DTYPE],
+        &[Param::array("start"), Param::array("stop"), Param::new("num", Kind::Int).or(Default::Int(50)), Param::flag("endpoint", true), DTYPE, DEVICE],
         call_linspace,
         linspace_samples,
     )
@@ -464,6 +487,7 @@ pub const ENTRIES: &[Entry] = &[
             Param::new("n_cols", Kind::OptInt).or(Default::None),
             Param::new("k", Kind::Int).or(Default::Int(0)),
             DTYPE,
+            DEVICE,
         ],
         |a| {
             let cols = a.opt_int(1)?.map(|n| isize::try_from(n).unwrap_or(isize::MAX));

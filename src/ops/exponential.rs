@@ -3,6 +3,7 @@
 use super::define::{Binary, Unary, binary, unary};
 use super::registry::Entry;
 use super::samples::{Domain, POSITIVE, REAL};
+use crate::kernel::complex::functions;
 use crate::kernel::field::Field;
 
 unary! {
@@ -12,6 +13,7 @@ unary! {
     /// Variable([1.])
     fn exp(x) -> y { x.exp() }
     gradient(y) { y }
+    complex Holomorphic(functions::exp);
     domain REAL;
 }
 
@@ -22,6 +24,7 @@ unary! {
     /// Variable([0.])
     fn expm1(x) -> y { x.exp_m1() }
     gradient(x) { x.exp() }
+    complex Holomorphic(functions::expm1);
     domain REAL;
 }
 
@@ -32,6 +35,7 @@ unary! {
     /// Variable([0.])
     fn log(x) -> y { x.ln() }
     gradient(x) { F::lit(1.0) / x }
+    complex Holomorphic(functions::log);
     domain POSITIVE;
 }
 
@@ -42,6 +46,7 @@ unary! {
     /// Variable([0.])
     fn log1p(x) -> y { x.ln_1p() }
     gradient(x) { F::lit(1.0) / (F::lit(1.0) + x) }
+    complex Holomorphic(functions::log1p);
     domain Domain { low: -0.8, high: 4.0, avoid: &[] };
 }
 
@@ -52,6 +57,7 @@ unary! {
     /// Variable([3.])
     fn log2(x) -> y { x.log2() }
     gradient(x) { F::lit(std::f64::consts::LOG2_E) / x }
+    complex Holomorphic(functions::log2);
     domain POSITIVE;
 }
 
@@ -62,6 +68,7 @@ unary! {
     /// Variable([3.])
     fn log10(x) -> y { x.log10() }
     gradient(x) { F::lit(std::f64::consts::LOG10_E) / x }
+    complex Holomorphic(functions::log10);
     domain POSITIVE;
 }
 

@@ -10,6 +10,7 @@ use super::{annihilate, divide, equal, isnan, logical_and, logical_or, where_};
 use crate::array::{Array, DType};
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
+use crate::kernel::cast::{from_core, to_core};
 use crate::kernel::folds::{CountNonzero, Max, Min};
 use crate::kernel::positions;
 use crate::kernel::reduce::{Plan, reduce};
@@ -64,11 +65,11 @@ static TIES: Primitive = Primitive {
     eval: |call| {
         let (g, x, y, a) = (call.array(0), call.array(1), call.array(2), call.attrs::<Reduced>());
         let best = spread_array(y, &a.axes, x.shape())?;
-        let mask = dispatch!(x.dtype(), T => positions::mask::<T>(x, &best));
+        let mask = dispatch!(float x.dtype(), T => positions::mask::<T>(x, &best), else unreachable!("gradients are floating"));
         let ties = reduce::<CountNonzero, bool>(&mask, &a.axes).reshape(g.shape())?;
         let share = divide(&g.clone().into(), &astype(&ties.into(), g.dtype())?)?;
         let share = spread_array(share.array(), &a.axes, x.shape())?;
-        call.give(dispatch!(x.dtype(), T => positions::shared::<T>(&share, x, &best)));
+        call.give(dispatch!(float x.dtype(), T => positions::shared::<T>(&share, x, &best), else unreachable!("gradients are floating")));
         Ok(())
     },
     saves: |s| (0..3).for_each(|i| s.input(i)),
@@ -101,8 +102,11 @@ fn ties(x: &Variable, y: &Variable, a: &Reduced) -> Result<(Variable, Variable)>
     Ok((is_best, astype(&count, x.dtype())?))
 }
 
-/// Raises when the result would be an extremum of nothing.
+/// Raises when the result would be an extremum of nothing, or of numbers without an order.
 pub(super) fn check_empty(op: &str, x: &Variable, axes: &[usize]) -> Result<()> {
+    if x.dtype().is_complex() {
+        return Err(Error::dtype(op, x.dtype(), "real numbers: complex ones have no order; take abs(), .real or .imag first"));
+    }
     if Plan::new(x.shape(), axes).count == 0 {
         return Err(Error::Value(format!(
             "{op}: nothing to choose from: an array of shape {} is empty along the axes {axes:?}",
@@ -114,7 +118,8 @@ pub(super) fn check_empty(op: &str, x: &Variable, axes: &[usize]) -> Result<()> 
 
 /// The largest element, or the smallest, over normalised axes, with the kept axes only.
 pub(super) fn fold(x: &Array, axes: &[usize], largest: bool) -> Array {
-    dispatch!(x.dtype(), T => if largest { reduce::<Max, T>(x, axes) } else { reduce::<Min, T>(x, axes) })
+    dispatch!(core x.dtype(), T => if largest { reduce::<Max, T>(x, axes) } else { reduce::<Min, T>(x, axes) },
+        else from_core(fold(&to_core(x), axes, largest), x.dtype()))
 }
 
 fn extremum(op: &'static Primitive, x: &Variable, axes: Option<&[isize]>, keepdims: bool) -> Result<Variable> {
@@ -165,9 +170,10 @@ fn eval_position(call: &mut Call<'_>, largest: bool) {
         return;
     }
     // It is read twice, and both must see the same: not memory that another owner may write meanwhile.
-    let x = if x.is_lent() { &x.pooled() } else { x };
+    let x = to_core(&if x.is_lent() { x.pooled() } else { x.clone() });
+    let x = &x;
     let best = fold(x, &a.axes, largest);
-    let out = dispatch!(x.dtype(), T => positions::positions::<T>(x, &a.axes, &best));
+    let out = dispatch!(core x.dtype(), T => positions::positions::<T>(x, &a.axes, &best), else unreachable!("to_core() was called"));
     call.give(finish(out, x.shape(), &a.axes, a.keepdims));
 }
 

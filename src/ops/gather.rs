@@ -6,8 +6,8 @@ use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Param, Sample};
 use super::samples::{Draw, REAL, call_with, indices};
 use super::shape::{expand_dims, squeeze};
 use crate::array::{Array, Cursor, DType, Layout, Shape, alloc_check, broadcast_shapes, check_memory, normalize_axis, size_of};
-use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
+use crate::kernel::cast::cast;
 use crate::kernel::gather::{self as kernel, NOWHERE, Places};
 use crate::tape::{
     AttrSet, Batch, BatchContext, Jvp, Outputs, Primitive, Recorded, Variable, Vjp, VjpContext, apply, apply_update, record_under_lock,
@@ -160,11 +160,14 @@ pub(super) fn last_of_each(rows: &Array) -> Array {
 }
 
 /// An integer array as positions along an axis of size `n`: counted from the front, in range.
-#[allow(clippy::useless_conversion, reason = "one of the dtypes is the result's")]
 pub(super) fn positions(op: &str, index: &Variable, axis: usize, n: usize) -> Result<Vec<i64>> {
     let (index, dtype) = (index.values(op)?, index.dtype());
-    let mut all: Vec<i64> = dispatch!(integer dtype, T => alloc_check::collect(index.contiguous().as_slice::<T>().into_iter().flatten().copied().map(i64::from)),
-        else return Err(Error::Index(format!("{op}: arrays used as indices must be of an integer (or bool) dtype, got {dtype}"))));
+    if !dtype.is_integer() {
+        return Err(Error::Index(format!("{op}: arrays used as indices must be of an integer (or bool) dtype, got {dtype}")));
+    }
+    // Of uint64 what int64 does not hold becomes negative, far out of bounds.
+    let index = cast(index, DType::I64).contiguous();
+    let mut all: Vec<i64> = alloc_check::collect(index.as_slice::<i64>().into_iter().flatten().copied());
     let size = i64::try_from(n).unwrap_or(i64::MAX);
     for i in &mut all {
         if *i < -size || *i >= size {

@@ -131,11 +131,11 @@ fn contract_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
     let &Contraction { a: fa, b: fb, out: fc, .. } = ctx.attrs();
     let batch = |ctx: &VjpContext<'_>, i: usize, form: Form| Shape::from_slice(form.batch(&ctx.meta(i).shape));
     if ctx.needs(0) {
-        let (batch, b) = (batch(ctx, 0, fa), ctx.input(1));
+        let (batch, b) = (batch(ctx, 0, fa), super::conj(&ctx.input(1))?);
         ctx.accumulate(0, |sum| contract(&MATMUL, (&g, fc), (&b, fb.t()), &batch, fa, Plus::sum(sum)))?;
     }
     if ctx.needs(1) {
-        let (batch, a) = (batch(ctx, 1, fb), ctx.input(0));
+        let (batch, a) = (batch(ctx, 1, fb), super::conj(&ctx.input(0))?);
         ctx.accumulate(1, |sum| contract(&MATMUL, (&a, fa.t()), (&g, fc), &batch, fb, Plus::sum(sum)))?;
     }
     if ctx.input_count() > 2 { ctx.add(2, g) } else { Ok(()) }
@@ -292,7 +292,7 @@ pub fn outer(a: &Variable, b: &Variable) -> Result<Variable> {
     contract(&OUTER, (&a, Form::Column), (&b, Form::Row), &[], Form::Matrix, Plus::Nothing)
 }
 
-/// The dot products of the vectors along `axis` of both, the other axes broadcasting.
+/// The dot products of the vectors along `axis` of both, the other axes broadcasting; of complex numbers those of `a` are conjugated.
 ///
 /// # Errors
 /// `Axis` when an operand does not have the axis, `Shape` when the vectors differ in length or the other axes do not broadcast.
@@ -307,7 +307,7 @@ pub fn vecdot(a: &Variable, b: &Variable, axis: isize) -> Result<Variable> {
     let (a, b) = (last(a)?, last(b)?);
     check_sum("vecdot", (&a, -1), (&b, -1))?;
     let batch = common_batch("vecdot", (&a, Form::Row), (&b, Form::Column))?;
-    let (a, b) = together(&a, &b)?;
+    let (a, b) = together(&super::conj(&a)?, &b)?;
     contract(&VECDOT, (&a, Form::Row), (&b, Form::Column), &batch, Form::Single, Plus::Nothing)
 }
 
@@ -447,7 +447,7 @@ pub const ENTRIES: &[Entry] = &[
     .no_method(),
     Entry {
         name: "vecdot",
-        doc: "The dot products of the vectors along an axis of both, the other axes broadcasting.\n\
+        doc: "The dot products of the vectors along an axis of both, the other axes broadcasting. Complex numbers of a are conjugated.\n\
               \n\
               >>> tg.vecdot(tg.Variable([[1.0, 2.0], [3.0, 4.0]]), tg.Variable([1.0, 10.0]))\n\
               Variable([21., 43.])\n",

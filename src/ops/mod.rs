@@ -6,6 +6,7 @@ pub mod arguments;
 pub mod arithmetic;
 pub mod choice;
 pub mod comparison;
+pub mod complex;
 pub mod creation;
 pub mod cut;
 pub(crate) mod define;
@@ -49,6 +50,7 @@ pub use comparison::{
     bitwise_and, bitwise_invert, bitwise_left_shift, bitwise_or, bitwise_right_shift, bitwise_xor, equal, greater, greater_equal, isnan, less,
     less_equal, logical_and, logical_not, logical_or, logical_xor, not_equal,
 };
+pub use complex::{angle, complex, conj, imag, polar, real, view_as_complex, view_as_real};
 pub use creation::{arange, eye, full, linspace, one_hot, ones, zeros};
 pub use cut::{Sections, array_split, dsplit, hsplit, split, unstack, vsplit};
 pub use define::{apply_binary, update_binary};

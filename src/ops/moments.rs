@@ -6,7 +6,7 @@ use super::norm::euclidean_norm;
 use super::reduction::{Axes, OverAxes, batch_over_axes, behind_batch, count, finish, floating, normalize_axes, reduction_samples, spread, sum_over};
 use super::registry::{Arg, Args, Entry, Gradient, Param, Sample, Value};
 use super::samples::REAL;
-use super::{annihilate, divide, multiply, square};
+use super::{add, annihilate, divide, hypot, imag, multiply, real, square};
 use crate::array::{Array, DType, Element};
 use crate::dispatch;
 use crate::error::Result;
@@ -164,8 +164,13 @@ fn mend<T: Real + Element>(out: &mut Array, found: &Array, bad: impl Fn(T) -> bo
 /// # Errors
 /// `Axis` when an axis is out of range or named twice.
 pub fn var(x: &Variable, axes: Option<&[isize]>, keepdims: bool, correction: f64) -> Result<Variable> {
+    if x.dtype().is_complex() {
+        // The squared distance from the mean is that of both parts.
+        let part = |x: Variable| var(&x, axes, keepdims, correction);
+        return add(&part(real(x)?)?, &part(imag(x)?)?);
+    }
     let axes = normalize_axes("var", axes, x.ndim())?;
-    apply(&VAR, &[(&floating(x)?).into()], &Variance { axes, keepdims, correction })
+    apply(&VAR, &[(&floating("var", x)?).into()], &Variance { axes, keepdims, correction })
 }
 
 /// The square root of [`var`]. The gradient at a constant is 0.
@@ -173,8 +178,12 @@ pub fn var(x: &Variable, axes: Option<&[isize]>, keepdims: bool, correction: f64
 /// # Errors
 /// `Axis` when an axis is out of range or named twice.
 pub fn std(x: &Variable, axes: Option<&[isize]>, keepdims: bool, correction: f64) -> Result<Variable> {
+    if x.dtype().is_complex() {
+        let part = |x: Variable| std(&x, axes, keepdims, correction);
+        return hypot(&part(real(x)?)?, &part(imag(x)?)?);
+    }
     let axes = normalize_axes("std", axes, x.ndim())?;
-    apply(&STD, &[(&floating(x)?).into()], &Variance { axes, keepdims, correction })
+    apply(&STD, &[(&floating("std", x)?).into()], &Variance { axes, keepdims, correction })
 }
 
 /// x, axes, keepdims, correction.

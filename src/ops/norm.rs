@@ -206,7 +206,10 @@ pub fn vector_norm(x: &Variable, axes: Option<&[isize]>, keepdims: bool, ord: f6
         return Err(Error::Value("vector_norm: ord is NaN, expected a number".to_owned()));
     }
     let axes = normalize_axes("vector_norm", axes, x.ndim())?;
-    let x = floating(x)?;
+    if x.dtype().is_complex() {
+        return apply(&NORM, &[(&abs(x)?).into()], &Length { axes, keepdims, ord });
+    }
+    let x = floating("vector_norm", x)?;
     apply(&NORM, &[(&x).into()], &Length { axes, keepdims, ord })
 }
 

@@ -4,12 +4,13 @@ use super::registry::{Arg, Entry, Param, Sample};
 use super::samples::{Draw, REAL};
 use crate::array::Array;
 use crate::dispatch;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernel::blocks::{self, Input};
+use crate::kernel::complex;
 use crate::tape::{Batch, Primitive, Variable, apply};
 
 macro_rules! predicate {
-    ($(#[doc = $doc:literal])+ fn $name:ident($x:ident) { $float:expr } integer { $integer:expr }) => {
+    ($(#[doc = $doc:literal])+ fn $name:ident($x:ident) { $float:expr } integer { $integer:expr } complex { $complex:expr }) => {
         $(#[doc = $doc])+
         ///
         /// # Errors
@@ -21,7 +22,11 @@ macro_rules! predicate {
                     let x = call.array(0);
                     let input = [Input::from(x)];
                     let out = dispatch!(float x.dtype(), T => blocks::map(input, x.shape(), |[$x]: [T; 1]| $float), else {
-                        dispatch!(x.dtype(), T => blocks::map(input, x.shape(), |[$x]: [T; 1]| $integer($x < T::default())))
+                        dispatch!(real x.dtype(), T => blocks::map(input, x.shape(), |[$x]: [T; 1]| $integer($x < T::default())), else {
+                            let of_parts: Option<fn(bool, bool) -> bool> = $complex;
+                            let Some(of_parts) = of_parts else { return Err(Error::dtype(call.name(), x.dtype(), "real numbers")) };
+                            complex::test(x, |$x| $float, of_parts)
+                        })
                     });
                     call.give(out);
                     Ok(())
@@ -38,26 +43,31 @@ predicate! {
     /// Whether x is a number, neither infinite nor NaN.
     fn isfinite(x) { x.is_finite() }
     integer { |_| true }
+    complex { Some(|re, im| re && im) }
 }
 predicate! {
     /// Whether x is positive or negative infinity.
     fn isinf(x) { x.is_infinite() }
     integer { |_| false }
+    complex { Some(|re, im| re || im) }
 }
 predicate! {
     /// Whether x is positive infinity.
     fn isposinf(x) { x.is_infinite() && x > 0.0 }
     integer { |_| false }
+    complex { None }
 }
 predicate! {
     /// Whether x is negative infinity.
     fn isneginf(x) { x.is_infinite() && x < 0.0 }
     integer { |_| false }
+    complex { None }
 }
 predicate! {
     /// Whether the sign bit of x is set: x < 0, or x is -0.0.
     fn signbit(x) { x.is_sign_negative() }
     integer { |negative| negative }
+    complex { None }
 }
 
 fn samples() -> Vec<Sample> {

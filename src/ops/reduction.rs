@@ -2,16 +2,16 @@
 
 use smallvec::{SmallVec, smallvec};
 
+use super::define::undefined;
 use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Param, Sample, Value};
 use super::samples::{Domain, Draw, REAL};
 use super::shape::astype;
 use super::{annihilate, divide};
 use crate::array::{Array, DType, Layout, Shape, default_float, normalize_axis};
-use crate::dispatch;
 use crate::error::{Error, Result};
 use crate::kernel::moments;
 use crate::kernel::products;
-use crate::kernel::reduce::{Plan, Prod, Sum, reduce};
+use crate::kernel::reduce::{self, Plan};
 use crate::tape::{Batch, BatchContext, Jvp, JvpContext, Operand, Outputs, Primitive, Variable, Vjp, VjpContext, apply};
 
 /// Axes counted from the front, in order.
@@ -92,8 +92,20 @@ fn axes_of(ctx: &VjpContext<'_>) -> Axes {
 }
 
 /// `x`, or its values in the default floating dtype.
-pub(crate) fn floating(x: &Variable) -> Result<Variable> {
-    if x.dtype().is_float() { Ok(x.clone()) } else { astype(x, default_float()) }
+///
+/// # Errors
+/// `DType` for complex numbers.
+pub(crate) fn floating(op: &str, x: &Variable) -> Result<Variable> {
+    match x.dtype() {
+        dtype if dtype.is_float() => Ok(x.clone()),
+        dtype if dtype.is_complex() => Err(undefined(op, dtype)),
+        _ => astype(x, default_float()),
+    }
+}
+
+/// `x`, real or complex, or its values in the default floating dtype.
+pub(crate) fn inexact(x: &Variable) -> Result<Variable> {
+    if x.dtype().is_inexact() { Ok(x.clone()) } else { astype(x, default_float()) }
 }
 
 /// The primitives of this file.
@@ -143,7 +155,7 @@ static SUM: Primitive = Primitive {
     name: "sum",
     eval: |call| {
         let (x, a) = (call.array(0), call.attrs::<Reduced>());
-        let out = dispatch!(x.dtype(), T => reduce::<Sum, T>(x, &a.axes));
+        let out = reduce::sum(x, &a.axes);
         call.give(finish(out, x.shape(), &a.axes, a.keepdims));
         Ok(())
     },
@@ -163,7 +175,7 @@ pub(crate) fn sum_over(x: &Variable, axes: &[usize], keepdims: bool) -> Result<V
     apply(&SUM, &[x.into()], &Reduced { axes: axes.into(), keepdims })
 }
 
-/// The sum over `axes` (`None`: all). Integers and bools add up in int64.
+/// The sum over `axes` (`None`: all). Signed integers and bools add up in int64, unsigned ones in uint64.
 ///
 /// # Errors
 /// `Axis` when an axis is out of range or named twice.
@@ -196,7 +208,7 @@ fn mean_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
 /// `Axis` when an axis is out of range or named twice.
 pub fn mean(x: &Variable, axes: Option<&[isize]>, keepdims: bool) -> Result<Variable> {
     let axes = normalize_axes("mean", axes, x.ndim())?;
-    let x = floating(x)?;
+    let x = inexact(x)?;
     apply(&MEAN, &[(&x).into()], &Reduced { axes, keepdims })
 }
 
@@ -204,7 +216,7 @@ static PROD: Primitive = Primitive {
     name: "prod",
     eval: |call| {
         let (x, a) = (call.array(0), call.attrs::<Reduced>());
-        let out = dispatch!(x.dtype(), T => reduce::<Prod, T>(x, &a.axes));
+        let out = reduce::prod(x, &a.axes);
         call.give(finish(out, x.shape(), &a.axes, a.keepdims));
         Ok(())
     },
@@ -221,7 +233,7 @@ static PROD: Primitive = Primitive {
 
 fn prod_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
     let g = ctx.cotangent();
-    let others = others(&[&ctx.input(0)], &axes_of(ctx))?;
+    let others = super::conj(&others(&[&ctx.input(0)], &axes_of(ctx))?)?;
     ctx.add(0, annihilate(&spread_g(&g, ctx)?, &others)?)
 }
 
@@ -273,8 +285,19 @@ fn others_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
     ctx.add_each(|i| {
         let rest = inputs.iter().enumerate().filter(|&(k, _)| i == 0 || k != i).map(|(_, v)| v);
         let all: SmallVec<[&Variable; 4]> = rest.chain([&g]).collect();
-        others(&all, &axes)
+        adjoint(&all, &axes)
     })
+}
+
+/// [`others`] of the conjugates of all inputs but the last, a cotangent.
+fn adjoint(inputs: &[&Variable], axes: &[usize]) -> Result<Variable> {
+    let Some((g, rest)) = inputs.split_last() else { return others(inputs, axes) };
+    if !g.dtype().is_complex() {
+        return others(inputs, axes);
+    }
+    let rest = rest.iter().map(|x| super::conj(x)).collect::<Result<SmallVec<[Variable; 4]>>>()?;
+    let all: SmallVec<[&Variable; 4]> = rest.iter().chain([*g]).collect();
+    others(&all, axes)
 }
 
 /// For every element of the first input the product of the others along `axes`, differentiated along the remaining
@@ -284,7 +307,7 @@ fn others(inputs: &[&Variable], axes: &[usize]) -> Result<Variable> {
     apply(&PROD_EXCLUDING, &operands, &OverAxes { axes: axes.into() })
 }
 
-/// The product over `axes` (`None`: all). Integers and bools multiply in int64. Gradients are exact with any number
+/// The product over `axes` (`None`: all). Signed integers and bools multiply in int64, unsigned ones in uint64. Gradients are exact with any number
 /// of zeros.
 ///
 /// # Errors
@@ -311,9 +334,9 @@ fn in_dtype(a: &Args<'_>, dtype: usize, f: fn(&Variable, Option<&[isize]>, bool)
 
 fn call_mean(a: &Args<'_>) -> Result<Value> {
     if let Some(d) = a.dtype(3)?
-        && !d.is_float()
+        && !d.is_inexact()
     {
-        return Err(Error::dtype("mean", d, "float32 or float64"));
+        return Err(Error::dtype("mean", d, "a real or complex floating dtype"));
     }
     in_dtype(a, 3, mean)
 }
@@ -353,7 +376,7 @@ const DTYPE: Param = Param::new("dtype", Kind::DType).or(Default::None).named();
 pub const ENTRIES: &[Entry] = &[
     Entry {
         name: "sum",
-        doc: "The sum over axes (None: all). Integers and bools add up in int64; with a dtype the elements are cast to it first.\n\n>>> tg.sum(tg.Variable([[1.0, 2.0], [3.0, 4.0]]), axis=0)\nVariable([4., 6.])\n",
+        doc: "The sum over axes (None: all). Signed integers and bools add up in int64, unsigned ones in uint64; with a dtype the elements are cast to it first.\n\n>>> tg.sum(tg.Variable([[1.0, 2.0], [3.0, 4.0]]), axis=0)\nVariable([4., 6.])\n",
         params: &[Param::array("x"), Param::axes(), Param::keepdims(), DTYPE],
         call: |a| in_dtype(a, 3, sum),
         gradient: Gradient::Rule("g along the axes"),

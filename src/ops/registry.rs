@@ -35,6 +35,8 @@ pub enum Kind {
     Sections,
     /// A dtype or None.
     DType,
+    /// A device or None: there is one, so nothing is left of it.
+    Device,
     /// One of the strings in the parameter's choices.
     Text,
     /// What stands between square brackets.
@@ -120,6 +122,12 @@ impl Param {
     #[must_use]
     pub const fn keepdims() -> Self {
         Self { alias: Some("keepdim"), ..Self::flag("keepdims", false) }
+    }
+
+    /// `device=None`, given by name. Samples leave it out.
+    #[must_use]
+    pub const fn device() -> Self {
+        Self::new("device", Kind::Device).or(Default::None).named()
     }
 
     /// Given by name only.

@@ -74,10 +74,10 @@ pub fn index_add(x: &Variable, axis: isize, index: &Variable, source: &Variable,
 }
 
 fn same_float(op: &str, x: &Variable, source: &Variable) -> Result<()> {
-    if x.dtype().is_float() && x.dtype() == source.dtype() {
+    if x.dtype().is_inexact() && x.dtype() == source.dtype() {
         return Ok(());
     }
-    Err(Error::DType(format!("{op}: an array of {} and a source of {} were given, expected one floating dtype", x.dtype(), source.dtype())))
+    Err(Error::DType(format!("{op}: an array of {} and a source of {} were given, expected one floating or complex dtype", x.dtype(), source.dtype())))
 }
 
 /// `x` with `value`, a number or a 0-d array, where the mask holds.

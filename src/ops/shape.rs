@@ -2,65 +2,42 @@
 
 use super::registry::{Arg, Args, Entry, Gradient, Kind, Param, Sample, Value, Views};
 use super::samples::{Draw, REAL, call_with, ints};
-use crate::array::{Array, DType, Element, Scalar, Shape, alloc_check, broadcast_shapes, normalize_axis};
-use crate::dispatch;
+use crate::array::{Array, DType, Scalar, Shape, alloc_check, broadcast_shapes, normalize_axis};
 use crate::error::{Error, Result, show_shape};
-use crate::kernel::blocks::{self, Input};
 use crate::tape::accumulate::{RESHAPE, RESHAPING, ToShape};
-use crate::tape::{Batch, Jvp, Primitive, Variable, Vjp, VjpContext, accumulate, apply, is_recording};
+use crate::tape::{Primitive, Variable, accumulate, apply, is_recording};
 
 /// The primitives of this file.
-pub const PRIMITIVES: &[&Primitive] = &[&ASTYPE, &EXPAND_DIMS, &SQUEEZE];
+pub const PRIMITIVES: &[&Primitive] = &[&EXPAND_DIMS, &SQUEEZE];
 
-static ASTYPE: Primitive = Primitive {
-    name: "astype",
-    eval: |call| {
-        let (x, dtype) = (call.array(0), call.attrs::<ToDType>().dtype);
-        let input = [Input::from(x)];
-        let out: Array = dispatch!(x.dtype(), S => dispatch!(dtype, T => blocks::map(input, x.shape(), |[v]: [S; 1]| T::from_scalar(v.to_scalar()))));
-        call.give(out);
-        Ok(())
-    },
-    vjp: Vjp::Rule(astype_vjp),
-    jvp: Jvp::Linear,
-    batch: Batch::Elementwise,
-    ..Primitive::BASE
-};
-
-/// The dtype of the result.
-#[derive(Clone, Debug)]
-pub(super) struct ToDType {
-    pub(super) dtype: DType,
-}
-crate::attributes!(ToDType);
 static EXPAND_DIMS: Primitive = Primitive { name: "expand_dims", ..RESHAPING };
 static SQUEEZE: Primitive = Primitive { name: "squeeze", ..RESHAPING };
-
-fn astype_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
-    let dtype = ctx.meta(0).dtype;
-    let g = ctx.cotangent();
-    ctx.add(0, astype(&g, dtype)?)
-}
 
 /// `x` in another dtype; itself when it has that dtype already.
 ///
 /// # Errors
-/// Those of recording.
+/// `DType` from a complex dtype to a real one other than bool.
 pub fn astype(x: &Variable, dtype: DType) -> Result<Variable> {
     if x.dtype() == dtype {
         return Ok(x.clone());
     }
-    apply(&ASTYPE, &[x.into()], &ToDType { dtype })
+    if x.dtype().is_complex() && !dtype.is_complex() && dtype != DType::Bool {
+        return Err(Error::DType(format!(
+            "astype: {} to {dtype} would drop the imaginary parts; take .real, .imag or abs() first, or a complex dtype",
+            x.dtype()
+        )));
+    }
+    accumulate::cast(x, dtype)
 }
 
 /// [`astype`] for a value that is stored in an array of `dtype`: the dtype is not asked for, so it must carry the gradient.
 ///
 /// # Errors
-/// `Grad` when `x` requires gradients and `dtype` is not floating.
+/// `Grad` when `x` requires gradients and `dtype` is neither floating nor complex.
 pub(crate) fn stored_as(op: &str, x: &Variable, dtype: DType) -> Result<Variable> {
-    if x.is_tracked() && !dtype.is_float() && is_recording() {
+    if x.is_tracked() && !dtype.is_inexact() && is_recording() {
         return Err(Error::Grad(format!(
-            "{op}: an array of {dtype} cannot hold a value that requires gradients; detach() the value, or make the array floating"
+            "{op}: an array of {dtype} cannot hold a value that requires gradients; detach() the value, or make the array floating or complex"
         )));
     }
     astype(x, dtype)
@@ -239,12 +216,13 @@ const AT_LEAST: Entry = Entry {
 pub const ENTRIES: &[Entry] = &[
     Entry {
         name: "astype",
-        doc: "x in another dtype. A gradient comes back in the dtype of x; integers and bools have none.\n\n>>> tg.astype(tg.Variable([1.7, -1.7]), \"int64\")\nVariable([ 1, -1])\n",
-        params: &[Param::array("x"), Param::new("dtype", Kind::DType)],
+        doc: "x in another dtype. A gradient comes back in the dtype of x, a complex one to a real x as its real part; integers and bools\nhave none. Complex numbers become real ones by .real or abs() only. With copy=False an x of that dtype is returned as it is.\n\n>>> tg.astype(tg.Variable([1.7, -1.7]), \"int64\")\nVariable([ 1, -1])\n",
+        params: &[Param::array("x"), Param::new("dtype", Kind::DType), Param::flag("copy", true).named(), Param::device()],
         call: call_astype,
         gradient: Gradient::Rule("g.astype(x.dtype)"),
         linear: true,
-        samples: || plain(&[Arg::DType(DType::F64)]),
+        // A value never changes, so a result that shares its memory with x is a copy of it.
+        samples: || plain(&[Arg::DType(DType::F64), Arg::Bool(true)]),
         ..Entry::BASE
     },
     Entry {

@@ -89,7 +89,7 @@ fn softmax_over(x: &Variable, axes: &[usize]) -> Result<Variable> {
 /// # Errors
 /// `Axis` when the axis is out of range.
 pub fn softmax(x: &Variable, axis: isize) -> Result<Variable> {
-    softmax_over(&floating(x)?, &one_axis("softmax", axis, x.ndim())?)
+    softmax_over(&floating("softmax", x)?, &one_axis("softmax", axis, x.ndim())?)
 }
 
 static LOG_SOFTMAX: Primitive = Primitive {
@@ -141,7 +141,7 @@ static LOG_SOFTMAX_GRADIENT: Primitive = Primitive {
 /// `Axis` when the axis is out of range.
 pub fn log_softmax(x: &Variable, axis: isize) -> Result<Variable> {
     let over = one_axis("log_softmax", axis, x.ndim())?;
-    let x = floating(x)?;
+    let x = floating("log_softmax", x)?;
     apply(&LOG_SOFTMAX, &[(&x).into()], &OverAxes { axes: over })
 }
 
@@ -206,7 +206,7 @@ fn ones_like(x: &Variable) -> Result<Variable> {
 /// `Axis` when an axis is out of range or named twice.
 pub fn logsumexp(x: &Variable, axes: Option<&[isize]>, keepdims: bool) -> Result<Variable> {
     let axes = normalize_axes("logsumexp", axes, x.ndim())?;
-    let x = floating(x)?;
+    let x = floating("logsumexp", x)?;
     apply(&LOGSUMEXP, &[(&x).into()], &Reduced { axes, keepdims })
 }
 

@@ -85,6 +85,15 @@ impl Traced<'_> {
         }
     }
 
+    /// The complex conjugate; real values are their own.
+    #[must_use]
+    pub fn conj(self) -> Self {
+        match self {
+            Self::Value(t, _) if t.dtype.is_complex() => t.result(ops::conj(&self.variable())),
+            _ => self,
+        }
+    }
+
     /// A unary operation; constants are computed at once.
     fn unary(self, f: fn(&Variable) -> Result<Variable>) -> Self {
         match self {

@@ -3,6 +3,7 @@
 use super::define::{Binary, Unary, binary, unary};
 use super::registry::Entry;
 use super::samples::{Domain, NONZERO, REAL};
+use crate::kernel::complex::functions;
 use crate::kernel::field::Field;
 
 unary! {
@@ -12,6 +13,7 @@ unary! {
     /// Variable([0.])
     fn sin(x) -> y { x.sin() }
     gradient(x) { x.cos() }
+    complex Holomorphic(functions::sin);
     ranged true;
     domain REAL;
 }
@@ -23,6 +25,7 @@ unary! {
     /// Variable([1.])
     fn cos(x) -> y { x.cos() }
     gradient(x) { -x.sin() }
+    complex Holomorphic(functions::cos);
     ranged true;
     domain REAL;
 }
@@ -34,6 +37,7 @@ unary! {
     /// Variable([0.])
     fn tan(x) -> y { x.tan() }
     gradient(y) { F::lit(1.0) + y * y }
+    complex Holomorphic(functions::tan);
     ranged true;
     domain Domain { low: -1.2, high: 1.2, avoid: &[] };
 }
@@ -45,6 +49,7 @@ unary! {
     /// Variable([0.])
     fn tanh(x) -> y { x.tanh() }
     gradient(x) { F::lit(4.0) * (F::lit(2.0) * x).sigmoid_slope() }
+    complex Holomorphic(functions::tanh);
     rule "dy/dx = 1 - y², computed from x without cancellation";
     domain REAL;
 }
@@ -56,6 +61,7 @@ unary! {
     /// Variable([0.])
     fn sinh(x) -> y { x.sinh() }
     gradient(x) { x.cosh() }
+    complex Holomorphic(functions::sinh);
     domain REAL;
 }
 
@@ -66,6 +72,7 @@ unary! {
     /// Variable([1.])
     fn cosh(x) -> y { x.cosh() }
     gradient(x) { x.sinh() }
+    complex Holomorphic(functions::cosh);
     domain REAL;
 }
 

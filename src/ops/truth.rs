@@ -3,8 +3,10 @@
 use super::reduction::{Reduced, batch_reduction, finish, normalize_axes, reduction_samples};
 use super::registry::{Entry, Param};
 use super::samples::REAL;
+use crate::array::DType;
 use crate::dispatch;
 use crate::error::Result;
+use crate::kernel::cast::cast;
 use crate::kernel::folds::{All, Any, CountNonzero};
 use crate::kernel::reduce::reduce;
 use crate::tape::{Batch, Primitive, Variable, apply};
@@ -20,7 +22,7 @@ macro_rules! question {
                 name: $text,
                 eval: |call| {
                     let (x, a) = (call.array(0), call.attrs::<Reduced>());
-                    let out = dispatch!(x.dtype(), T => reduce::<$fold, T>(x, &a.axes));
+                    let out = dispatch!(core x.dtype(), T => reduce::<$fold, T>(x, &a.axes), else reduce::<$fold, bool>(&cast(x, DType::Bool), &a.axes));
                     call.give(finish(out, x.shape(), &a.axes, a.keepdims));
                     Ok(())
                 },

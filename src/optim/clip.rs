@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::step::are_many;
+use super::step::{are_many, turn};
 use crate::array::{Array, DType, Element, Scalar, alloc_check, default_float};
 use crate::dispatch;
 use crate::error::{Error, Result};
+use crate::kernel::complex;
 use crate::kernel::folds::{LargestAbs, WideAbs, WideSquares};
 use crate::kernel::math::Real;
 use crate::kernel::parallel;
@@ -34,7 +35,7 @@ pub fn clip_grad_norm<'a>(params: impl IntoIterator<Item = &'a Arc<Leaf>>, max_n
         return Err(Error::Value(format!("{NAME}: norm_type must be above 0, not {norm_type}")));
     }
     let places = places(params);
-    let gradients: Vec<Array> = alloc_check::collect(places.iter().map(|g| g.array()));
+    let gradients: Vec<Array> = alloc_check::collect(places.iter().map(|g| lengths(g.array())));
     let norm = norm_of(&gradients, norm_type);
     let dtype = if gradients.is_empty() {
         default_float()
@@ -52,19 +53,36 @@ pub fn clip_grad_norm<'a>(params: impl IntoIterator<Item = &'a Arc<Leaf>>, max_n
     let factor = factor(norm, max_norm);
     #[allow(clippy::float_cmp, reason = "exactly what a factor is limited to")]
     if factor != 1.0 {
-        overwrite(&places, |a| dispatch!(float a.dtype(), T => scale(a.data_mut::<T>(), factor), else unreachable!("gradients are floating")));
+        overwrite(&places, |a| change_reals(a, |a| {
+            dispatch!(float a.dtype(), T => scale(a.data_mut::<T>(), factor), else unreachable!("gradients are floating"));
+        }));
     }
     Ok(Array::full(&[], Scalar::Float(norm), dtype))
 }
 
-/// Limits every element of the gradients of these parameters to [-`value`, `value`]; NaN stays.
+/// Limits every element of the gradients of these parameters, or both parts of complex ones, to [-`value`, `value`]; NaN stays.
 ///
 /// # Errors
 /// `Value` when `value` is negative or NaN.
 pub fn clip_grad_value<'a>(params: impl IntoIterator<Item = &'a Arc<Leaf>>, value: f64) -> Result<()> {
     check("clip_grad_value_", "clip_value", value)?;
-    overwrite(&places(params), |a| dispatch!(float a.dtype(), T => limit(a.data_mut::<T>(), value), else unreachable!("gradients are floating")));
+    overwrite(&places(params), |a| change_reals(a, |a| {
+        dispatch!(float a.dtype(), T => limit(a.data_mut::<T>(), value), else unreachable!("gradients are floating"));
+    }));
     Ok(())
+}
+
+/// The elements, or the absolute values of complex ones.
+fn lengths(g: Array) -> Array {
+    if g.dtype().is_complex() { complex::map_real(&g, complex::functions::abs) } else { g }
+}
+
+/// Runs `f` on the array, or on the parts of complex numbers.
+fn change_reals(a: &mut Array, f: impl Fn(&mut Array)) {
+    let dtype = a.dtype();
+    turn(a, dtype.real());
+    f(a);
+    turn(a, dtype);
 }
 
 fn scale<T: Real + Element>(data: &mut [T], factor: f64) {
@@ -96,9 +114,9 @@ fn places<'a>(params: impl IntoIterator<Item = &'a Arc<Leaf>>) -> Vec<Arc<Leaf>>
     }))
 }
 
-/// The gradients of these parameters.
+/// The gradients of these parameters; of complex ones their absolute values, which have the same norms.
 pub(super) fn gradients<'a>(params: impl IntoIterator<Item = &'a Arc<Leaf>>) -> Vec<Array> {
-    alloc_check::collect(places(params).iter().map(|g| g.array()))
+    alloc_check::collect(places(params).iter().map(|g| lengths(g.array())))
 }
 
 /// What gradients of this norm are multiplied by: at most 1; NaN for NaN.

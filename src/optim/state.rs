@@ -1,7 +1,8 @@
 //! What an optimizer remembers of a parameter: a count of steps and arrays of the parameter's shape.
 
 use super::Method;
-use crate::array::Array;
+use super::step::turn;
+use crate::array::{Array, DType};
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::sweep::{Update, sweep};
@@ -57,6 +58,11 @@ impl State {
                 }
             }
         }
+    }
+
+    /// Turns all arrays into `dtype`: see [`turn`].
+    pub(super) fn turn(&mut self, dtype: DType) {
+        self.arrays.iter_mut().flatten().chain(&mut self.spare).for_each(|a| turn(a, dtype));
     }
 
     /// Applies `update` to a parameter and the arrays in `slots`, which begin as zeros.

@@ -1,7 +1,7 @@
 //! One step of an optimizer: what happens to each parameter, one after the other or shared out among threads.
 
 use super::{Group, Method, Optimizer, State};
-use crate::array::{alloc_check, size_of};
+use crate::array::{Array, DType, alloc_check, size_of};
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::parallel;
 use crate::tape::Meta;
@@ -31,7 +31,7 @@ impl<M: Method> Optimizer<M> {
             for p in group.params.iter().filter(|p| p.requires_grad()) {
                 p.update_by_grad(|value, g| {
                     let state = state.entry(p.id()).or_insert_with(|| State::new(M::SLOTS.len()));
-                    M::update(steps.next(i, state), state, value, g);
+                    update::<M>(steps.next(i, state), state, value, g);
                 });
             }
         }
@@ -79,11 +79,33 @@ impl<M: Method> Optimizer<M> {
         let grain = parallel::grain(items.len(), size as f64);
         parallel::for_each_chunk_mut(&mut items, grain, |_, items| {
             for (step, state, p, g) in items {
-                p.update(|p| M::update(*step, state, p, g));
+                p.update(|p| update::<M>(*step, state, p, g));
             }
         });
         state.extend(items.into_iter().map(|(_, state, p, _)| (p.id(), state)));
     }
+}
+
+/// A step of one parameter. A complex one steps as pairs of real numbers, as in `PyTorch`.
+#[inline]
+fn update<M: Method>(step: M::Step, state: &mut State, p: &mut Array, g: &Array) {
+    if p.dtype().is_complex() { update_complex::<M>(step, state, p, g) } else { M::update(step, state, p, g) }
+}
+
+#[cold]
+fn update_complex<M: Method>(step: M::Step, state: &mut State, p: &mut Array, g: &Array) {
+    let dtype = p.dtype();
+    turn(p, dtype.real());
+    state.turn(dtype.real());
+    M::update(step, state, p, &g.seen_as(dtype.real()));
+    turn(p, dtype);
+    state.turn(dtype);
+}
+
+/// [`Array::turned_into`], in the array's place.
+pub(super) fn turn(a: &mut Array, dtype: DType) {
+    let taken = std::mem::replace(a, Array::empty(&[0], DType::Bool));
+    *a = taken.turned_into(dtype);
 }
 
 /// The numbers of steps, prepared once for parameters that have the same options and have made as many.

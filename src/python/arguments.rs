@@ -9,7 +9,7 @@ use super::dtype::{self, PyDType};
 use super::number::{holds_tracked, int, ints, refuse_tracked, tracked_number};
 use super::variable::{PyVariable, wrap};
 use crate::array::{MAX_NDIM, Scalar, alloc_check};
-use crate::ops::registry::{Arg, Default, Entry, Gradient, Kind, Param};
+use crate::ops::registry::{Arg, Default, Entry, Gradient, Kind, Param, Sample};
 use crate::registry;
 
 #[cold]
@@ -76,6 +76,7 @@ pub fn argument(entry: &Entry, p: &Param, o: &Bound<'_, PyAny>, others: Others<'
             None => ints(o)?.map(Arg::Ints).ok_or_else(|| wrong(entry, p, o, "a number of parts or a list of places")),
         },
         Kind::DType => dtype::extract(o).map(Arg::DType),
+        Kind::Device => dtype::check_device(entry.name, Some(o)).map(|()| Arg::None),
         Kind::Text => match o.cast::<PyString>() {
             Ok(s) => Ok(Arg::Text(s.to_string())),
             Err(_) => Err(wrong(entry, p, o, "a string")),
@@ -219,7 +220,13 @@ pub fn registry_rows(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyDict>>> {
 #[pyfunction]
 pub fn samples<'py>(py: Python<'py>, name: &str) -> PyResult<Vec<Bound<'py, PyTuple>>> {
     let entry = registry::find(name).ok_or_else(|| PyValueError::new_err(format!("there is no operation {name}")))?;
-    (entry.samples)().iter().map(|s| PyTuple::new(py, s.args.iter().map(|a| python(py, a)).collect::<PyResult<Vec<_>>>()?)).collect()
+    let one = |sample: &Sample| {
+        let mut args = sample.args.iter().map(|a| python(py, a)).collect::<PyResult<Vec<_>>>()?;
+        // A device is left out.
+        args.resize_with(entry.params.len().max(args.len()), || py.None());
+        PyTuple::new(py, args)
+    };
+    (entry.samples)().iter().map(one).collect()
 }
 
 fn python(py: Python<'_>, a: &Arg) -> PyResult<Py<PyAny>> {
@@ -229,6 +236,8 @@ fn python(py: Python<'_>, a: &Arg) -> PyResult<Py<PyAny>> {
         Arg::Variable(v) => wrap(py, v.clone())?,
         Arg::Scalar(Scalar::Float(x)) | Arg::Float(x) => any(PyFloat::new(py, *x).into_any()),
         Arg::Scalar(Scalar::Int(i)) | Arg::Int(i) => any(i.into_pyobject(py)?.into_any()),
+        Arg::Scalar(Scalar::UInt(i)) => any(i.into_pyobject(py)?.into_any()),
+        Arg::Scalar(Scalar::Complex(z)) => any(super::objects::complex(py, z.re, z.im)?),
         Arg::Scalar(Scalar::Bool(b)) | Arg::Bool(b) => any(PyBool::new(py, *b).to_owned().into_any()),
         Arg::Variables(vs) => {
             let items: Vec<Py<PyAny>> = vs.iter().map(|v| wrap(py, v.clone())).collect::<PyResult<_>>()?;

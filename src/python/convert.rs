@@ -1,8 +1,9 @@
 //! Python values in: numbers, nested lists, arrays of others. What comes out keeps its place on the tape.
 
+use num_complex::Complex;
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyByteArray, PyBytes, PyFloat, PyInt, PyList, PyRange, PyString, PyTuple};
+use pyo3::types::{PyComplex, PyBool, PyByteArray, PyBytes, PyFloat, PyInt, PyList, PyRange, PyString, PyTuple};
 
 use super::error::{GradError, ShapeError, guard};
 use super::numpy;
@@ -44,12 +45,20 @@ pub fn scalar(o: &Bound<'_, PyAny>) -> PyResult<Option<Scalar>> {
         return Ok(Some(Scalar::Bool(b.is_true())));
     }
     if o.cast::<PyInt>().is_ok() {
-        return match o.extract::<i64>() {
-            Ok(i) => Ok(Some(Scalar::Int(i))),
-            Err(_) => Err(PyOverflowError::new_err(format!("the Python int {} does not fit into int64", o.str()?))),
+        return match (o.extract::<i64>(), o.extract::<u64>()) {
+            (Ok(i), _) => Ok(Some(Scalar::Int(i))),
+            (_, Ok(i)) => Ok(Some(Scalar::UInt(i))),
+            _ => Err(PyOverflowError::new_err(format!("the Python int {} does not fit into int64 or uint64", o.str()?))),
         };
     }
+    if let Ok(z) = o.cast_exact::<PyComplex>() {
+        return Ok(Some(complex(z)));
+    }
     Ok(None)
+}
+
+fn complex(z: &Bound<'_, PyComplex>) -> Scalar {
+    Scalar::Complex(Complex::new(z.real(), z.imag()))
 }
 
 /// Whether `o` is an int beyond int64: a floating dtype still holds it, roughly.
@@ -59,12 +68,13 @@ fn is_large(o: &Bound<'_, PyAny>) -> bool {
 
 /// A Python number for an array of `dtype`, if it is one.
 fn scalar_for(o: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<Option<Scalar>> {
-    if dtype.is_some_and(DType::is_float) && is_large(o) { Ok(Some(Scalar::Float(o.extract()?))) } else { scalar(o) }
+    if dtype.is_some_and(DType::is_inexact) && is_large(o) { Ok(Some(Scalar::Float(o.extract()?))) } else { scalar(o) }
 }
 
 /// A Python number to compare with the array of `v`: beyond int64 there is nothing but infinity for whole numbers.
 pub fn comparable<'py>(o: &Bound<'py, PyAny>, v: &PyVariable) -> PyResult<Bound<'py, PyAny>> {
-    if !is_large(o) || v.dtype_now().is_float() {
+    let dtype = v.dtype_now();
+    if !is_large(o) || dtype.is_inexact() || (dtype == DType::U64 && o.extract::<u64>().is_ok()) {
         return Ok(o.clone());
     }
     Ok(PyFloat::new(o.py(), if o.lt(0)? { f64::NEG_INFINITY } else { f64::INFINITY }).into_any())
@@ -97,8 +107,9 @@ impl Beside {
 
     fn add(&mut self, dtype: DType) {
         self.any = true;
-        if dtype.is_float() {
-            self.float = Some(self.float.map_or(dtype, |d| d.promote(dtype)));
+        if dtype.is_inexact() {
+            let float = dtype.real();
+            self.float = Some(self.float.map_or(float, |d| d.promote(float)));
         }
     }
 
@@ -127,7 +138,7 @@ pub fn operand_for(o: &Bound<'_, PyAny>, v: &PyVariable) -> PyResult<Option<Valu
     match scalar(o) {
         Ok(Some(s)) => Ok(Some(Value::Scalar(s))),
         Ok(None) => other_operand(o, &|| Beside::of(v.dtype_now())),
-        Err(_) if is_large(o) && v.dtype_now().is_float() => Ok(Some(Value::Scalar(Scalar::Float(o.extract()?)))),
+        Err(_) if is_large(o) && v.dtype_now().is_inexact() => Ok(Some(Value::Scalar(Scalar::Float(o.extract()?)))),
         Err(e) => Err(e),
     }
 }
@@ -155,6 +166,11 @@ pub fn other_operand(o: &Bound<'_, PyAny>, beside: &dyn Fn() -> Beside) -> PyRes
     {
         return Ok(Some(Value::Scalar(Scalar::Float(x.value()))));
     }
+    if let Ok(z) = o.cast::<PyComplex>()
+        && beside().any
+    {
+        return Ok(Some(Value::Scalar(complex(z))));
+    }
     if is_list(o) {
         return guard("asarray", || Ok(Some(Value::Variable(Nested::of(o, None)?.beside(&beside())?))));
     }
@@ -174,7 +190,7 @@ fn is_list(o: &Bound<'_, PyAny>) -> bool {
 
 /// Whether `o` has one of the protocols of arrays.
 fn is_array_like(o: &Bound<'_, PyAny>) -> PyResult<bool> {
-    Ok(numpy::as_ndarray(o).is_some() || o.cast::<PyFloat>().is_ok() || numpy::has_buffer(o) || o.hasattr("__array__")? || o.hasattr("__dlpack__")?)
+    Ok(numpy::as_ndarray(o).is_some() || o.cast::<PyFloat>().is_ok() || o.cast::<PyComplex>().is_ok() || numpy::has_buffer(o) || o.hasattr("__array__")? || o.hasattr("__dlpack__")?)
 }
 
 /// Whatever users put where an array is expected. A Variable keeps its history, and lists that hold Variables are stacked by
@@ -223,7 +239,11 @@ pub fn stored(o: &Bound<'_, PyAny>, dtype: DType) -> PyResult<Variable> {
 /// A number to be stored in the array of `v`, if `o` is one.
 pub fn number_for(o: &Bound<'_, PyAny>, v: &PyVariable) -> PyResult<Option<Scalar>> {
     match scalar_for(o, Some(v.dtype_now()))? {
-        None => Ok(o.cast::<PyFloat>().ok().map(|x| Scalar::Float(x.value()))),
+        None => match (o.cast::<PyFloat>(), o.cast::<PyComplex>()) {
+            (Ok(x), _) => Ok(Some(Scalar::Float(x.value()))),
+            (_, Ok(z)) => Ok(Some(complex(z))),
+            _ => Ok(None),
+        },
         found => Ok(found),
     }
 }
@@ -250,6 +270,13 @@ fn unconverted(o: &Bound<'_, PyAny>, dtype: Option<DType>, copy: Option<bool>) -
         // np.float64 keeps its precision; other subclasses are Python floats.
         no_copy(copy, "a number")?;
         return Ok(if o.hasattr("dtype")? { Array::scalar(x.value()) } else { Array::full(&[], x.value().into(), default_float()) }.into());
+    }
+    if let Ok(z) = o.cast::<PyComplex>() {
+        // As np.float64: np.complex128 keeps its precision.
+        no_copy(copy, "a number")?;
+        let s = complex(z);
+        let dtype = if o.hasattr("dtype")? { DType::C128 } else { s.dtype() };
+        return Ok(Array::full(&[], s, dtype).into());
     }
     if is_list(o) {
         no_copy(copy, "a nested list")?;
@@ -308,6 +335,20 @@ struct Nested {
     dtype: Option<DType>,
 }
 
+/// The dtype of a list of Python numbers, of which some have dtype `a` and some `b`: floats beside ints make the default floating
+/// dtype, complex numbers the default complex one, and ints of which some are beyond int64 uint64, or floats beside negative ones.
+pub fn numbers_dtype(a: DType, b: DType) -> DType {
+    if a.is_complex() || b.is_complex() {
+        default_float().complex()
+    } else if a.is_float() || b.is_float() {
+        default_float()
+    } else if a == DType::U64 || b == DType::U64 {
+        DType::U64
+    } else {
+        a.promote(b)
+    }
+}
+
 impl Nested {
     /// What is in a list, a tuple or a range.
     fn of(o: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<Self> {
@@ -329,13 +370,14 @@ impl Nested {
                 .numbers
                 .iter()
                 .map(|s| s.dtype())
-                .reduce(|d, own| if own.is_float() || d.is_float() { default_float() } else { d.promote(own) })
+                .reduce(numbers_dtype)
                 .unwrap_or_else(default_float),
         };
         match beside.float {
             // A list of numbers takes the dtype beside it; one that holds arrays is at least as wide as they are.
             Some(float) if strong.is_none() && inferred.is_float() => float,
-            Some(float) if inferred.is_float() => inferred.promote(float),
+            Some(float) if strong.is_none() && inferred.is_complex() => float.complex(),
+            Some(float) if inferred.is_inexact() => inferred.promote(float),
             _ => inferred,
         }
     }

@@ -149,11 +149,18 @@ fn capsule<'py, M: Managed>(py: Python<'py>, a: &Array, flags: u64) -> PyResult<
     let mut strides: Box<[i64]> = a.layout().strides().iter().map(|&s| s as i64).collect();
     let (code, bits) = match a.dtype() {
         DType::Bool => (6, 8),
-        DType::U8 => (1, 8),
+        DType::I8 => (0, 8),
+        DType::I16 => (0, 16),
         DType::I32 => (0, 32),
         DType::I64 => (0, 64),
+        DType::U8 => (1, 8),
+        DType::U16 => (1, 16),
+        DType::U32 => (1, 32),
+        DType::U64 => (1, 64),
         DType::F32 => (2, 32),
         DType::F64 => (2, 64),
+        DType::C64 => (5, 64),
+        DType::C128 => (5, 128),
     };
     let offset = if a.size() == 0 { 0 } else { a.layout().offset() * a.dtype().size() };
     let tensor = DlTensor {
@@ -293,11 +300,18 @@ fn check_device(kind: i64) -> PyResult<()> {
 /// The dtype of a tensor's elements; bools as the bytes that they are.
 fn dtype_of(t: &DlTensor) -> PyResult<DType> {
     Ok(match (t.code, t.bits, t.lanes) {
-        (2, 32, 1) => DType::F32,
-        (2, 64, 1) => DType::F64,
+        (0, 8, 1) => DType::I8,
+        (0, 16, 1) => DType::I16,
         (0, 32, 1) => DType::I32,
         (0, 64, 1) => DType::I64,
         (1 | 6, 8, 1) => DType::U8,
+        (1, 16, 1) => DType::U16,
+        (1, 32, 1) => DType::U32,
+        (1, 64, 1) => DType::U64,
+        (2, 32, 1) => DType::F32,
+        (2, 64, 1) => DType::F64,
+        (5, 64, 1) => DType::C64,
+        (5, 128, 1) => DType::C128,
         (code, bits, lanes) => {
             return Err(DTypeError::new_err(format!("from_dlpack: elements of type code {code}, {bits} bits, {lanes} lanes are not supported")));
         }
@@ -359,7 +373,7 @@ fn adopt(tensor: &Bound<'_, Owner>, copy: Option<bool>) -> PyResult<Array> {
     }
     let first = t.data.cast::<u8>().wrapping_add(usize::try_from(t.byte_offset).unwrap_or(usize::MAX));
     let start = first.wrapping_offset(low * dtype.size().cast_signed());
-    let aligned = !t.data.is_null() && (start as usize).is_multiple_of(dtype.size());
+    let aligned = !t.data.is_null() && (start as usize).is_multiple_of(dtype.size().min(8));
     let Some(start) = NonNull::new(start).filter(|_| aligned) else {
         return Err(PyBufferError::new_err("from_dlpack: the tensor's memory is missing or not aligned to its elements"));
     };

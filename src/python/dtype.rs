@@ -1,10 +1,13 @@
 //! dtypes as Python objects: `tg.float32` equals `"float32"` and `np.float32`.
 
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyFloat, PyInt, PyString, PyType};
+use pyo3::types::{PyBool, PyComplex, PyFloat, PyInt, PyString, PyTuple, PyType};
 
+use super::convert;
 use super::error::DTypeError;
-use crate::array::{DType, default_float, set_default_float};
+use super::variable::PyVariable;
+use crate::array::{DKind, DType, Scalar, default_float, set_default_float};
 
 /// The type of an array's elements.
 ///
@@ -31,10 +34,73 @@ impl PyDType {
         self.0.size()
     }
 
-    /// Whether arrays of it can require gradients.
+    /// Whether it holds real floating-point numbers.
     #[getter]
     fn is_floating_point(&self) -> bool {
         self.0.is_float()
+    }
+
+    /// Whether it holds complex numbers.
+    #[getter]
+    fn is_complex(&self) -> bool {
+        self.0.is_complex()
+    }
+
+    /// Whether it holds negative numbers.
+    #[getter]
+    fn is_signed(&self) -> bool {
+        !matches!(self.0.kind(), DKind::Bool | DKind::Unsigned)
+    }
+
+    /// NumPy's letter of the kind: b, i, u, f or c.
+    #[getter]
+    fn kind(&self) -> char {
+        kind(self.0)
+    }
+
+    /// NumPy's letter of the dtype: f for float32, d for float64 and so on.
+    #[getter]
+    fn char<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.dtype(py)?.getattr("char")
+    }
+
+    /// NumPy's short name, as <f4.
+    #[getter]
+    fn str<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.dtype(py)?.getattr("str")
+    }
+
+    /// NumPy's class of scalars.
+    #[getter(r#type)]
+    fn scalar_type<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.dtype(py)?.getattr("type")
+    }
+
+    /// NumPy's dtype: so np.zeros(3, tg.float32) and np.finfo(x.dtype) work.
+    #[getter]
+    fn dtype<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        py.import("numpy")?.getattr("dtype")?.call1((self.0.name(),))
+    }
+
+    #[getter]
+    fn __numpy_dtype__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.dtype(py)
+    }
+
+    /// The dtype of the real and imaginary parts; of a real dtype itself.
+    fn to_real(&self) -> Self {
+        Self(self.0.real())
+    }
+
+    /// The complex dtype with parts of this dtype.
+    fn to_complex(&self) -> Self {
+        Self(self.0.complex())
+    }
+
+    /// The smallest and the largest number, for integers; None otherwise.
+    #[getter]
+    fn _bounds(&self) -> Option<(i128, i128)> {
+        self.0.bounds()
     }
 
     fn __repr__(&self) -> String {
@@ -63,8 +129,30 @@ impl PyDType {
     }
 }
 
+fn kind(dtype: DType) -> char {
+    match dtype.kind() {
+        DKind::Bool => 'b',
+        DKind::Signed => 'i',
+        DKind::Unsigned => 'u',
+        DKind::Float => 'f',
+        DKind::Complex => 'c',
+    }
+}
+
+/// A dtype by NumPy's name, by the name of a Python type, or by NumPy's letter of the kind and the bytes: `float32`, `float`, `f4`.
+fn named(name: &str) -> Option<DType> {
+    let name = name.trim_end_matches('_');
+    let by_code = |code: &str| DType::ALL.into_iter().find(|&d| code == format!("{}{}", kind(d), d.size()));
+    match name {
+        "float" => Some(DType::F64),
+        "int" => Some(DType::I64),
+        "complex" => Some(DType::C128),
+        _ => DType::from_name(name).or_else(|| by_code(name.trim_start_matches(['<', '=', '|']))),
+    }
+}
+
 /// A dtype from whatever users write for one: `tg.float32`, `"float32"`, `np.float32`, `np.dtype(...)`, and as in NumPy `float` for
-/// float64, `int` for int64.
+/// float64, `int` for int64, `complex` for complex128.
 pub fn extract(o: &Bound<'_, PyAny>) -> PyResult<DType> {
     if let Ok(d) = o.cast::<PyDType>() {
         return Ok(d.get().0);
@@ -80,6 +168,9 @@ pub fn extract(o: &Bound<'_, PyAny>) -> PyResult<DType> {
         if t.is(py.get_type::<PyBool>()) {
             return Ok(DType::Bool);
         }
+        if t.is(py.get_type::<PyComplex>()) {
+            return Ok(DType::C128);
+        }
     }
     if o.cast::<PyInt>().is_ok() {
         return Err(DTypeError::new_err(format!("{} is no dtype; the sizes of a shape go into a tuple, as in zeros((2, 3))", o.str()?)));
@@ -92,7 +183,7 @@ pub fn extract(o: &Bound<'_, PyAny>) -> PyResult<DType> {
             Err(_) => return Err(unknown(&o.repr()?.to_string())),
         },
     };
-    DType::from_name(name.trim_end_matches('_')).ok_or_else(|| unknown(&name))
+    named(&name).ok_or_else(|| unknown(&name))
 }
 
 fn unknown(name: &str) -> PyErr {
@@ -112,12 +203,82 @@ fn set_default_dtype(dtype: &Bound<'_, PyAny>) -> PyResult<()> {
     Ok(set_default_float(extract(dtype)?)?)
 }
 
+/// Raises unless `device` is None or the one device there is, `"cpu"`.
+pub fn check_device(function: &str, device: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    let Some(device) = device.filter(|d| !d.is_none()) else { return Ok(()) };
+    let name = device.str()?;
+    if matches!(name.to_string_lossy().to_ascii_lowercase().as_str(), "cpu" | "cpu:0" | "device('cpu')") {
+        return Ok(());
+    }
+    Err(PyValueError::new_err(format!("{function}(): there is one device, \"cpu\", not {}", device.repr()?)))
+}
+
+/// What takes part in a promotion: a dtype, or a number that is weak beside one.
+enum Promoted {
+    Strong(DType),
+    Weak(Scalar),
+}
+
+fn promoted(o: &Bound<'_, PyAny>) -> PyResult<Promoted> {
+    if let Ok(v) = o.cast::<PyVariable>() {
+        return Ok(Promoted::Strong(v.get().dtype_now()));
+    }
+    if let Some(s) = convert::scalar(o)? {
+        return Ok(Promoted::Weak(s));
+    }
+    if let Ok(dtype) = extract(o) {
+        return Ok(Promoted::Strong(dtype));
+    }
+    match o.getattr("dtype") {
+        Ok(dtype) => extract(&dtype).map(Promoted::Strong),
+        Err(_) => Err(PyTypeError::new_err(format!("result_type(): expected arrays, dtypes and numbers, not {}", o.get_type().name()?))),
+    }
+}
+
+/// The dtype of an operation on these arrays, dtypes and Python numbers; numbers are weak beside the others.
+///
+/// >>> tg.result_type(tg.int32, tg.float32)
+/// tapegrad.float64
+/// >>> tg.result_type(tg.float32, 1.0)
+/// tapegrad.float32
+#[pyfunction]
+#[pyo3(signature = (*arrays_and_dtypes))]
+fn result_type(arrays_and_dtypes: &Bound<'_, PyTuple>) -> PyResult<PyDType> {
+    let (mut strong, mut weak): (Option<DType>, Vec<Scalar>) = (None, Vec::new());
+    for o in arrays_and_dtypes {
+        match promoted(&o)? {
+            Promoted::Strong(d) => strong = Some(strong.map_or(d, |s| s.promote(d))),
+            Promoted::Weak(s) => weak.push(s),
+        }
+    }
+    let found = match strong {
+        Some(strong) => Some(weak.iter().fold(strong, |d, s| s.promote(d))),
+        None => weak.iter().map(|s| s.dtype()).reduce(convert::numbers_dtype),
+    };
+    found.map(PyDType).ok_or_else(|| PyValueError::new_err("result_type(): expected at least one array, dtype or number"))
+}
+
+/// Whether the numbers of `from_` fit into the dtype `to`, by the table of promotions.
+///
+/// >>> tg.can_cast(tg.int32, tg.float64), tg.can_cast(tg.float64, tg.float32)
+/// (True, False)
+#[pyfunction]
+fn can_cast(from_: &Bound<'_, PyAny>, to: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let to = extract(to)?;
+    Ok(match promoted(from_)? {
+        Promoted::Strong(from) => from.promote(to) == to,
+        Promoted::Weak(s) => s.promote(to) == to,
+    })
+}
+
 /// Puts dtypes on the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<PyDType>()?;
     for d in DType::ALL {
         m.add(d.name(), PyDType(d))?;
     }
+    m.add_function(wrap_pyfunction!(result_type, m)?)?;
+    m.add_function(wrap_pyfunction!(can_cast, m)?)?;
     m.add_function(wrap_pyfunction!(get_default_dtype, m)?)?;
     m.add_function(wrap_pyfunction!(set_default_dtype, m)?)
 }

@@ -17,7 +17,9 @@ fn to_object(py: Python<'_>, s: Scalar) -> PyResult<Bound<'_, PyAny>> {
     match s {
         Scalar::Bool(b) => Ok(PyBool::new(py, b).to_owned().into_any()),
         Scalar::Int(i) => objects::int(py, i),
+        Scalar::UInt(i) => objects::uint(py, i),
         Scalar::Float(x) => objects::float(py, x),
+        Scalar::Complex(z) => objects::complex(py, z.re, z.im),
     }
 }
 
@@ -113,10 +115,21 @@ impl PyVariable {
     }
 
     fn __float__(&self) -> PyResult<f64> {
-        Ok(self.readable("float")?.array().item()?.as_f64())
+        match self.readable("float")?.array().item()? {
+            Scalar::Complex(z) => Err(PyTypeError::new_err(format!("float() of the complex number {z}: take .real, .imag or abs() first"))),
+            s => Ok(s.as_f64()),
+        }
+    }
+
+    fn __complex__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let z = self.readable("complex")?.array().item()?.as_complex();
+        objects::complex(py, z.re, z.im)
     }
 
     fn __int__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        if self.dtype_now().is_complex() {
+            return Err(PyTypeError::new_err("int() of a complex number: take .real, .imag or abs() first"));
+        }
         self.item(py)?.call_method0("__int__")
     }
 
@@ -138,15 +151,15 @@ impl PyVariable {
             )));
         }
         v.values("bool")?;
-        Ok(v.array().item()?.as_f64() != 0.0)
+        Ok(v.array().item()?.is_true())
     }
 
     #[pyo3(signature = (api_version = None))]
     #[allow(clippy::unused_self, reason = "a method of the protocol")]
     fn __array_namespace__<'py>(&self, py: Python<'py>, api_version: Option<&str>) -> PyResult<Bound<'py, PyModule>> {
         match api_version {
-            None | Some("2024.12" | "2023.12" | "2022.12" | "2021.12") => py.import("tapegrad"),
-            Some(v) => Err(pyo3::exceptions::PyValueError::new_err(format!("array API version {v} is not supported, the newest here is 2024.12"))),
+            None | Some("2025.12" | "2024.12" | "2023.12" | "2022.12" | "2021.12") => py.import("tapegrad"),
+            Some(v) => Err(pyo3::exceptions::PyValueError::new_err(format!("array API version {v} is not supported, the newest here is 2025.12"))),
         }
     }
 

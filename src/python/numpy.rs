@@ -50,10 +50,17 @@ pub fn dtype_of(a: &Bound<'_, PyUntypedArray>) -> PyResult<(DType, bool)> {
     let dtype = match (descr.kind(), descr.itemsize()) {
         (b'f', 4) => DType::F32,
         (b'f', 8) => DType::F64,
+        (b'c', 8) => DType::C64,
+        (b'c', 16) => DType::C128,
         (b'b', 1) => DType::Bool,
+        (b'i', 1) => DType::I8,
+        (b'i', 2) => DType::I16,
         (b'i', 4) => DType::I32,
         (b'i', 8) => DType::I64,
         (b'u', 1) => DType::U8,
+        (b'u', 2) => DType::U16,
+        (b'u', 4) => DType::U32,
+        (b'u', 8) => DType::U64,
         (b'O', _) => {
             return Err(DTypeError::new_err(
                 "an array of Python objects cannot be converted: give it a numeric dtype, as in np.asarray(a, dtype=np.float64)",
@@ -78,7 +85,7 @@ pub fn from_ndarray(a: &Bound<'_, PyUntypedArray>, copy: Option<bool>) -> PyResu
     let p = a.as_array_ptr();
     // SAFETY: `a` is an ndarray, so its C struct may be read while the interpreter is attached.
     let (flags, data) = unsafe { ((*p).fields.flags, (*p).fields.data) };
-    let shareable = native && flags & NPY_ARRAY_ALIGNED != 0 && a.is_c_contiguous() && (data as usize).is_multiple_of(dtype.size());
+    let shareable = native && flags & NPY_ARRAY_ALIGNED != 0 && a.is_c_contiguous() && (data as usize).is_multiple_of(dtype.size().min(8));
     if copy == Some(false) && (!shareable || dtype == DType::Bool) {
         let why = if shareable { "holds bools, which are checked in a copy" } else { "is not contiguous, aligned and of native byte order" };
         return Err(PyValueError::new_err(format!("asarray(copy=False): this NumPy array {why}, so it cannot be shared without a copy")));
@@ -126,17 +133,20 @@ impl Buffer {
 fn type_number(dtype: DType) -> NPY_TYPES {
     match dtype {
         DType::Bool => NPY_TYPES::NPY_BOOL,
-        DType::U8 => NPY_TYPES::NPY_UBYTE,
+        DType::I8 => NPY_TYPES::NPY_BYTE,
+        DType::I16 => NPY_TYPES::NPY_SHORT,
         DType::I32 => NPY_TYPES::NPY_INT,
-        DType::I64 => {
-            if size_of::<std::ffi::c_long>() == 8 {
-                NPY_TYPES::NPY_LONG
-            } else {
-                NPY_TYPES::NPY_LONGLONG
-            }
-        }
+        DType::I64 if size_of::<std::ffi::c_long>() == 8 => NPY_TYPES::NPY_LONG,
+        DType::I64 => NPY_TYPES::NPY_LONGLONG,
+        DType::U8 => NPY_TYPES::NPY_UBYTE,
+        DType::U16 => NPY_TYPES::NPY_USHORT,
+        DType::U32 => NPY_TYPES::NPY_UINT,
+        DType::U64 if size_of::<std::ffi::c_long>() == 8 => NPY_TYPES::NPY_ULONG,
+        DType::U64 => NPY_TYPES::NPY_ULONGLONG,
         DType::F32 => NPY_TYPES::NPY_FLOAT,
         DType::F64 => NPY_TYPES::NPY_DOUBLE,
+        DType::C64 => NPY_TYPES::NPY_CFLOAT,
+        DType::C128 => NPY_TYPES::NPY_CDOUBLE,
     }
 }
 

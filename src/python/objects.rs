@@ -22,6 +22,18 @@ pub fn int(py: Python<'_>, i: i64) -> PyResult<Bound<'_, PyAny>> {
     unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyLong_FromLongLong(i)) }
 }
 
+/// An int without a sign.
+pub fn uint(py: Python<'_>, i: u64) -> PyResult<Bound<'_, PyAny>> {
+    // SAFETY: as in `float`.
+    unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyLong_FromUnsignedLongLong(i)) }
+}
+
+/// A complex.
+pub fn complex(py: Python<'_>, re: f64, im: f64) -> PyResult<Bound<'_, PyAny>> {
+    // SAFETY: as in `float`.
+    unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyComplex_FromDoubles(re, im)) }
+}
+
 /// A str.
 pub fn string<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyString>> {
     let n = length(text.len())?;

@@ -173,7 +173,8 @@ impl PyVariable {
                 show_shape(old.shape())
             )));
         }
-        if new.dtype() != old.dtype() && (!old.dtype().is_float() || !new.dtype().is_float()) {
+        let fits = old.dtype().is_inexact() && new.dtype().is_inexact() && (old.dtype().is_complex() || !new.dtype().is_complex());
+        if new.dtype() != old.dtype() && !fits {
             return Err(DTypeError::new_err(format!(
                 "{op}: the result has dtype {}, which an array of {} cannot hold; write x = x {} ... to make a new value",
                 new.dtype(),
@@ -253,7 +254,7 @@ impl PyVariable {
             let _ = write!(out, ", shape={}", show_shape(v.shape()));
         }
         let implied = match v.dtype() {
-            d if d.is_float() => default_float() == d && v.array().size() > 0,
+            d if d.is_inexact() => default_float() == d.real() && v.array().size() > 0,
             DType::I64 | DType::Bool => v.array().size() > 0,
             _ => false,
         };
@@ -357,6 +358,29 @@ impl PyVariable {
         "cpu"
     }
 
+    /// x itself, as there is one device: "cpu". Another one raises ValueError.
+    #[pyo3(signature = (device, /, *, stream = None))]
+    fn to_device<'py>(slf: &Bound<'py, Self>, device: &Bound<'py, PyAny>, stream: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, Self>> {
+        dtype::check_device("to_device", Some(device))?;
+        if stream.is_some_and(|s| !s.is_none()) {
+            return Err(PyValueError::new_err("to_device(): the CPU has no streams, stream must be None"));
+        }
+        Ok(slf.clone())
+    }
+
+    /// The real parts; of a real array itself.
+    #[getter]
+    fn real<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
+        let v = slf.get().snapshot();
+        if v.dtype().is_complex() { Bound::new(slf.py(), Self::new(crate::ops::real(&v)?)) } else { Ok(slf.clone()) }
+    }
+
+    /// The imaginary parts; zeros of a real array.
+    #[getter]
+    fn imag(&self) -> PyResult<Self> {
+        Ok(Self::new(crate::ops::imag(&self.snapshot())?))
+    }
+
     /// Bytes of the elements.
     #[getter]
     fn nbytes(&self) -> usize {
@@ -416,27 +440,33 @@ impl PyVariable {
     }
 }
 
-/// Only floating dtypes can require gradients.
+/// Only floating and complex dtypes can require gradients.
 pub fn require_float(dtype: DType) -> PyResult<()> {
-    if dtype.is_float() {
+    if dtype.is_inexact() {
         return Ok(());
     }
     Err(DTypeError::new_err(format!(
-        "only floating dtypes can require gradients, this array is {dtype}; convert it, as in Variable(data, dtype=tg.float32, requires_grad=True)"
+        "only floating and complex dtypes can require gradients, this array is {dtype}; convert it, as in Variable(data, dtype=tg.float32, requires_grad=True)"
     )))
 }
 
 /// An array of `data`, shared with it where possible. A Variable keeps its graph, and nested lists that hold Variables are stacked
 /// by recorded operations.
 ///
-/// asarray(data, dtype=None, copy=None): copy=True always copies, copy=False raises ValueError where it must copy, and promises
+/// asarray(data, dtype=None, copy=None, *, device=None): copy=True always copies, copy=False raises ValueError where it must copy, and promises
 /// that the array is not written while the tape needs it: it is read-only meanwhile. Otherwise the tape copies what it saves.
 ///
 /// >>> tg.asarray([1, 2])
 /// Variable([1, 2])
 #[pyfunction]
-#[pyo3(signature = (data, dtype = None, copy = None))]
-fn asarray<'py>(data: &Bound<'py, PyAny>, dtype: Option<&Bound<'py, PyAny>>, copy: Option<bool>) -> PyResult<Bound<'py, PyAny>> {
+#[pyo3(signature = (data, dtype = None, copy = None, *, device = None))]
+fn asarray<'py>(
+    data: &Bound<'py, PyAny>,
+    dtype: Option<&Bound<'py, PyAny>>,
+    copy: Option<bool>,
+    device: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    dtype::check_device("asarray", device)?;
     let dtype = dtype.map(dtype::extract).transpose()?;
     if let Ok(v) = data.cast::<PyVariable>()
         && copy != Some(true)
@@ -452,8 +482,9 @@ fn asarray<'py>(data: &Bound<'py, PyAny>, dtype: Option<&Bound<'py, PyAny>>, cop
 /// >>> tg.array([[1.0, 2.0]])
 /// Variable([[1., 2.]])
 #[pyfunction]
-#[pyo3(signature = (data, dtype = None))]
-fn array(data: &Bound<'_, PyAny>, dtype: Option<&Bound<'_, PyAny>>) -> PyResult<PyVariable> {
+#[pyo3(signature = (data, dtype = None, *, device = None))]
+fn array(data: &Bound<'_, PyAny>, dtype: Option<&Bound<'_, PyAny>>, device: Option<&Bound<'_, PyAny>>) -> PyResult<PyVariable> {
+    dtype::check_device("array", device)?;
     let dtype = dtype.map(dtype::extract).transpose()?;
     Ok(PyVariable::new(convert::fresh(data, dtype)?))
 }
@@ -469,11 +500,7 @@ fn array(data: &Bound<'_, PyAny>, dtype: Option<&Bound<'_, PyAny>>) -> PyResult<
 #[pyfunction]
 #[pyo3(signature = (x, /, *, device = None, copy = None))]
 fn from_dlpack(x: &Bound<'_, PyAny>, device: Option<&Bound<'_, PyAny>>, copy: Option<bool>) -> PyResult<PyVariable> {
-    if let Some(device) = device
-        && !device.str()?.to_string_lossy().eq_ignore_ascii_case("cpu")
-    {
-        return Err(PyValueError::new_err(format!("from_dlpack: there is one device, \"cpu\", got {device}")));
-    }
+    dtype::check_device("from_dlpack", device)?;
     guard("from_dlpack", || Ok(PyVariable::new(dlpack::import(x, copy)?.into())))
 }
 

@@ -7,13 +7,13 @@ use super::variable::Variable;
 use super::vjp_context::VjpContext;
 use smallvec::smallvec;
 
-use crate::array::{Array, Shape};
+use crate::array::{Array, DType, Shape};
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
 use crate::kernel;
 
 /// The primitives of this file.
-pub const PRIMITIVES: &[&Primitive] = &[&ADD, &SUM_TO, &RESHAPE, &BROADCAST_TO];
+pub const PRIMITIVES: &[&Primitive] = &[&ADD, &ASTYPE, &SUM_TO, &RESHAPE, &BROADCAST_TO];
 
 /// `a + b` of one shape and dtype.
 pub(crate) static ADD: Primitive = Primitive {
@@ -35,6 +35,38 @@ fn add_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
     ctx.add(1, g)
 }
 
+/// Another dtype. From complex to real it takes the real part, which is the transpose of the cast from real to complex.
+pub(crate) const CAST: Primitive = Primitive {
+    name: "astype",
+    eval: |call| {
+        let out = kernel::cast::cast(call.array(0), call.attrs::<ToDType>().dtype);
+        call.give(out);
+        Ok(())
+    },
+    vjp: Vjp::Rule(cast_vjp),
+    jvp: Jvp::Linear,
+    batch: Batch::Elementwise,
+    ..Primitive::BASE
+};
+static ASTYPE: Primitive = CAST;
+
+/// The dtype of the result.
+#[derive(Clone, Debug)]
+pub(crate) struct ToDType {
+    pub(crate) dtype: DType,
+}
+
+fn cast_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
+    let dtype = ctx.meta(0).dtype;
+    let g = ctx.cotangent();
+    ctx.add(0, cast(&g, dtype)?)
+}
+
+/// `x` in another dtype; the real part where that is real and `x` complex.
+pub(crate) fn cast(x: &Variable, dtype: DType) -> Result<Variable> {
+    if x.dtype() == dtype { Ok(x.clone()) } else { apply(&ASTYPE, &[x.into()], &ToDType { dtype }) }
+}
+
 /// The sum over axes that broadcasting added or stretched.
 pub(crate) static SUM_TO: Primitive = Primitive {
     name: "sum_to",
@@ -54,7 +86,7 @@ pub(crate) static SUM_TO: Primitive = Primitive {
 pub(crate) struct ToShape {
     pub(crate) shape: Shape,
 }
-crate::attributes!(ToShape);
+crate::attributes!(ToShape, ToDType);
 
 /// The batch axis stays in front; axes of size one make room behind it where the input has fewer axes than the result.
 fn batch_to_shape(ctx: &BatchContext<'_>) -> Result<Outputs> {
@@ -162,5 +194,7 @@ pub(crate) fn broadcast_to(x: &Variable, shape: &[usize]) -> Result<Variable> {
 
 /// Whether any element is NaN.
 pub(crate) fn has_nan(a: &Array) -> bool {
-    dispatch!(float a.dtype(), T => a.view::<T>().iter().any(|x| x.is_nan()), else false)
+    #[allow(clippy::eq_op, reason = "only NaN differs from itself")]
+    let is_nan = dispatch!(inexact a.dtype(), T => a.view::<T>().iter().any(|x| x != x), else false);
+    is_nan
 }

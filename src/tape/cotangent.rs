@@ -96,6 +96,10 @@ pub(super) fn seed(root: &Variable, given: Option<&Variable>) -> Result<Variable
         ));
     }
     match given {
+        None if root.dtype().is_complex() => Err(Error::Grad(format!(
+            "backward: a real number can start a backward by itself, this value is {}; take .real or abs(), or pass gradient= of its shape",
+            root.dtype()
+        ))),
         None if root.array().size() == 1 => Ok(Array::full(root.shape(), Scalar::Int(1), root.dtype()).into()),
         None => Err(Error::Grad(format!(
             "backward: only a single element can start a backward by itself, this value has shape {}; sum() or mean() it, or pass gradient= of that shape",
@@ -116,6 +120,10 @@ pub(super) fn seed(root: &Variable, given: Option<&Variable>) -> Result<Variable
 /// A gradient as its value, which is like `meta`, needs it: broadcasting undone.
 #[cold]
 pub(super) fn fit(g: &Variable, meta: &Meta, op: &str) -> Result<Variable> {
+    if g.dtype() != meta.dtype && g.dtype().real() == meta.dtype.real() {
+        // Where real values became complex ones the real part of the gradient comes back.
+        return fit(&accumulate::cast(g, meta.dtype)?, meta, op);
+    }
     if g.dtype() != meta.dtype {
         return Err(Error::Grad(format!("{op}: its gradient rule returned dtype {} for an input of {}", g.dtype(), meta.dtype)));
     }

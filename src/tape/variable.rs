@@ -83,7 +83,7 @@ impl Variable {
     /// A new leaf that collects gradients.
     ///
     /// # Errors
-    /// `DType` unless the dtype is floating.
+    /// `DType` unless the dtype is floating or complex.
     ///
     /// ```
     /// use tapegrad::{array::Array, ops, tape::{Variable, backward}};
@@ -94,8 +94,8 @@ impl Variable {
     /// # Ok::<(), tapegrad::Error>(())
     /// ```
     pub fn parameter(array: Array) -> Result<Self> {
-        if !array.dtype().is_float() {
-            return Err(Error::DType(format!("only floating dtypes can require gradients, this array is {}", array.dtype())));
+        if !array.dtype().is_inexact() {
+            return Err(Error::DType(format!("only floating and complex dtypes can require gradients, this array is {}", array.dtype())));
         }
         Ok(Leaf::new(array.into(), true).variable())
     }
@@ -197,7 +197,7 @@ fn operands<'a>(inputs: &[&'a Variable]) -> SmallVec<[Operand<'a>; 3]> {
 /// `Grad` when an input is inside a transformation.
 pub fn record_under_lock(op: &'static Primitive, inputs: &[&Variable], out: Array, save: impl FnOnce(&mut Saver<'_>)) -> Result<Recorded> {
     let (recording, observed) = mode::recording_and_observed();
-    if !recording || !wants_record(op, inputs)? || !out.dtype().is_float() {
+    if !recording || !wants_record(op, inputs)? || !out.dtype().is_inexact() {
         return Ok(Recorded { edge: Edge::None, later: None });
     }
     let node = push(op, &operands(inputs), &[out], save)?;
@@ -233,14 +233,14 @@ impl Recorded {
 /// `Grad` when an input is inside a transformation.
 pub fn record_custom(op: &'static Primitive, inputs: &[&Variable], outs: Vec<Array>, rule: Arc<dyn CustomRule>) -> Result<Vec<Variable>> {
     let (recording, observed) = mode::recording_and_observed();
-    if !recording || !wants_record(op, inputs)? || !outs.iter().any(|o| o.dtype().is_float()) {
+    if !recording || !wants_record(op, inputs)? || !outs.iter().any(|o| o.dtype().is_inexact()) {
         return Ok(alloc_check::collect(outs.into_iter().map(Variable::from)));
     }
     let node = push(op, &operands(inputs), &outs, |s| s.attrs(Attrs::Custom(rule)))?;
     settle(&node, observed);
     let variable = |(i, array): (usize, Array)| {
         let edge =
-            if array.dtype().is_float() { Edge::Node { node: node.clone(), output: u32::try_from(i).unwrap_or(u32::MAX) } } else { Edge::None };
+            if array.dtype().is_inexact() { Edge::Node { node: node.clone(), output: u32::try_from(i).unwrap_or(u32::MAX) } } else { Edge::None };
         Variable { array, edge }
     };
     Ok(alloc_check::collect(outs.into_iter().enumerate().map(variable)))
@@ -255,7 +255,7 @@ pub(super) fn records(op: &'static Primitive) -> bool {
 #[inline]
 pub(super) fn record_one(op: &'static Primitive, inputs: &[Operand<'_>], out: Array, attrs: &dyn AttrSet) -> Result<Variable> {
     let (recording, observed) = mode::recording_and_observed();
-    if !recording || matches!(op.vjp, Vjp::NonDifferentiable) || !out.dtype().is_float() {
+    if !recording || matches!(op.vjp, Vjp::NonDifferentiable) || !out.dtype().is_inexact() {
         return Ok(out.into());
     }
     let outs = [out];
@@ -282,7 +282,7 @@ pub(super) fn record_all(op: &'static Primitive, inputs: &[Operand<'_>], mut out
     settle(&node, mode::is_observed());
     let variable = |(i, array): (usize, Array)| {
         let edge =
-            if array.dtype().is_float() { Edge::Node { node: node.clone(), output: u32::try_from(i).unwrap_or(u32::MAX) } } else { Edge::None };
+            if array.dtype().is_inexact() { Edge::Node { node: node.clone(), output: u32::try_from(i).unwrap_or(u32::MAX) } } else { Edge::None };
         Variable { array, edge }
     };
     Ok(outs.into_iter().enumerate().map(variable).collect())

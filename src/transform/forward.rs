@@ -36,7 +36,7 @@ pub fn dual(level: u64, x: &Variable, t: &Variable) -> Result<Variable> {
             show_shape(x.shape())
         )));
     }
-    if x.dtype() != t.dtype() || !x.dtype().is_float() {
+    if x.dtype() != t.dtype() || !x.dtype().is_inexact() {
         return Err(Error::DType(format!("jvp: a tangent has dtype {}, its primal {}; both must be the same floating dtype", t.dtype(), x.dtype())));
     }
     Ok(lift(level, x.clone(), Some(t.clone())))
@@ -78,7 +78,7 @@ fn run(level: u64, p: &'static Primitive, inputs: &[Operand<'_>], attrs: &dyn At
     let ctx = JvpContext { primitive: p, inputs: &below, tangents: &tangents, outputs: &outputs, attrs };
     let tangents = tangents_of(p, &ctx)?;
     let mut tangents = tangents.into_iter();
-    let lifted = outputs.into_iter().map(|y| if y.dtype().is_float() { lift(level, y, tangents.next()) } else { y });
+    let lifted = outputs.into_iter().map(|y| if y.dtype().is_inexact() { lift(level, y, tangents.next()) } else { y });
     if !p.is_view {
         return Ok(lifted.collect());
     }
@@ -109,7 +109,7 @@ fn tangents_of(p: &'static Primitive, ctx: &JvpContext<'_>) -> Result<Outputs> {
         Jvp::Linear => {
             let zeros: SmallVec<[Variable; 3]> =
                 ctx.inputs.iter().map(|i| i.variable().map_or_else(|| ops::scalar(0.0, ctx.outputs[0].dtype()), zeros_like)).collect();
-            let tangent = |i: usize, x: &Variable| if x.dtype().is_float() { Some(ctx.tangents[i].as_ref().unwrap_or(&zeros[i])) } else { None };
+            let tangent = |i: usize, x: &Variable| if x.dtype().is_inexact() { Some(ctx.tangents[i].as_ref().unwrap_or(&zeros[i])) } else { None };
             let inputs: SmallVec<[Operand<'_>; 3]> = ctx
                 .inputs
                 .iter()

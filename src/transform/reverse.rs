@@ -16,6 +16,12 @@ use crate::tape::{self, BackwardOptions, Edge, Lift, Lifted, Variable};
 /// Those of `f`; `Grad` unless it has one result of one element.
 pub fn grad(f: Function<'_>, inputs: &[Variable]) -> Result<Vec<Variable>> {
     let (y, pull) = vjp(f, inputs)?;
+    if y.dtype().is_complex() {
+        return Err(Error::Grad(format!(
+            "grad: the function returned {}, expected a real number; take .real or abs() of it, or use vjp()",
+            y.dtype()
+        )));
+    }
     if y.ndim() > 0 || !y.dtype().is_float() {
         return Err(Error::Grad("grad: the function must return one floating number (a 0-d array)".to_owned()));
     }

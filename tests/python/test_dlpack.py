@@ -181,7 +181,7 @@ WRONG = {
     "no data": ({"data": None}, "missing or not aligned"),
     "misaligned": ({"byte_offset": 3}, "missing or not aligned"),
     "another device inside": ({"device_type": 2}, "device of type 2"),
-    "complex": ({"code": 5, "bits": 128}, "type code 5"),
+    "half": ({"code": 2, "bits": 16}, "type code 2"),
     "odd bits": ({"bits": 24}, "24 bits"),
     "lanes": ({"lanes": 4}, "4 lanes"),
 }

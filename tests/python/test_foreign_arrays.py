@@ -18,14 +18,7 @@ def leaf(data: Any) -> tg.Variable:
 
 UNSUPPORTED = [
     "float16",
-    "complex64",
-    "complex128",
     "longdouble",
-    "int8",
-    "int16",
-    "uint16",
-    "uint32",
-    "uint64",
     "M8[s]",
     "U3",
     "S3",
@@ -36,7 +29,7 @@ UNSUPPORTED = [
 def test_unsupported_dtypes(dtype: str) -> None:
     a = np.zeros(2, dtype=dtype)
     for make in (tg.Variable, tg.array, tg.asarray, lambda a: tg.zeros(2) + a):
-        with pytest.raises(TypeError, match="is not supported; supported are bool, uint8, int32") as caught:
+        with pytest.raises(TypeError, match="is not supported; supported are bool, int8, int16") as caught:
             make(a)
         assert caught.type is tg.DTypeError
     if a.dtype.kind in "fciu":
@@ -61,7 +54,6 @@ def test_arrays_of_objects() -> None:
         ([[1.0, 2.0], [3.0, None]], TypeError, r"element at \[1, 1\] is NoneType"),
         (None, TypeError, "cannot make an array of NoneType"),
         ({1: 2}, TypeError, "cannot make an array of dict"),
-        (1j, TypeError, "complex"),
         ([[1, 2], [3]], tg.ShapeError, r"ragged lists: the one at \[1\] has length 1, expected 2"),
         ([1, [2]], tg.ShapeError, r"ragged lists: the element at \[1\] is a list"),
         ([[1], 2], tg.ShapeError, r"ragged lists: the element at \[1\] is a number"),

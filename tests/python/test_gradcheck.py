@@ -164,7 +164,7 @@ def test_grad_outputs_can_be_given():
 
 
 def test_misuse_has_a_message():
-    with pytest.raises(ValueError, match="no input is a floating Variable with requires_grad=True"):
+    with pytest.raises(ValueError, match="no input is a floating or complex Variable with requires_grad=True"):
         gradcheck(tg.exp, tg.Variable([1.0]))
     with pytest.raises(tg.GradError, match="no output depends"):
         gradcheck(lambda x: x.detach(), leaf(2))

@@ -59,6 +59,7 @@ KINDS = {
     "Ints": ["ints", "ints", "int", "long"],
     "Sections": ["int", "ints"],
     "DType": ["dtype", "none"],
+    "Device": ["text", "none"],
     "Text": ["text"],
     "Index": ["slice", "key", "array", "int", "ints"],
 }

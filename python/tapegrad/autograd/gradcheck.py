@@ -1,4 +1,4 @@
-"""Checks gradients against central differences in float64."""
+"""Checks gradients against central differences in float64 and complex128."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
-from .._core import GradError, Variable, float64
+from .._core import DType, GradError, Variable, complex128, float64
 from . import grad as differentiate
 from .modes import enable_grad, no_grad
 from .report import GradcheckError, GradcheckReport
@@ -34,8 +34,9 @@ def gradcheck(
 ) -> GradcheckReport:
     """Compares the gradients of ``func(*inputs)`` with central differences.
 
-    Checked are the floating Variables among ``inputs`` that require gradients; the check runs on float64 copies of
-    them, whatever their dtype. ``func`` returns a Variable or a tuple or list of them and must not be random.
+    Checked are the floating and complex Variables among ``inputs`` that require gradients; the check runs on float64 or
+    complex128 copies of them, whatever their precision. A complex number counts as two real ones: directions are complex, and the
+    gradient of z = x + iy is that by x plus i times that by y. ``func`` returns a Variable or a tuple or list of them and must not be random.
 
     :param eps: half the distance of the two points of a difference.
     :param rtol: allowed error relative to the numeric value.
@@ -82,7 +83,7 @@ def gradgradcheck(
     outputs = _outputs(name, func(*_leaves(arguments)))
     tracked = [i for i, out in enumerate(outputs) if out.requires_grad]
     if grad_outputs is None:
-        seeds = [_random(outputs[i].shape, random) for i in tracked]
+        seeds = [_random(outputs[i], random) for i in tracked]
     else:
         seeds = [grad_outputs] if isinstance(grad_outputs, Variable) else list(grad_outputs)
         if len(seeds) != len(tracked):
@@ -118,7 +119,7 @@ class _Check:
         self.eps, self.rtol, self.atol, self.random = eps, rtol, atol, random
         self.places = [i for i, a in enumerate(arguments) if _checked(a)]
         if not self.places:
-            raise ValueError(f"{kind}: no input is a floating Variable with requires_grad=True, nothing to check")
+            raise ValueError(f"{kind}: no input is a floating or complex Variable with requires_grad=True, nothing to check")
         self.arguments = _leaves(arguments)
         self.inputs: list[Variable] = [self.arguments[i] for i in self.places]
         with enable_grad():
@@ -168,10 +169,10 @@ class _Check:
 
     def along_random(self, report: GradcheckReport) -> None:
         """u·(J v) from differences against (uᵀJ)·v from the rules, for each input and output."""
-        seeds = [_random(out.shape, self.random) for _, out in self.outputs]
+        seeds = [_random(out, self.random) for _, out in self.outputs]
         gradients = [self.analytic(out, u) for (_, out), u in zip(self.outputs, seeds)]
         for which, x in enumerate(self.inputs):
-            v = _random(x.shape, self.random)
+            v = _random(x, self.random)
             slopes = self.difference(which, v)
             for k, (number, _) in enumerate(self.outputs):
                 place = (self.places[which], None, number, None)
@@ -180,16 +181,16 @@ class _Check:
     def entries(self, report: GradcheckReport, inputs: set[int] | None = None) -> None:
         """Every entry of the Jacobian of every output by every input, or by some."""
         numeric = {
-            i: [[d.reshape(-1).tolist() for d in self.difference(i, e)] for e in _basis(x)]
+            i: [[_parts(d) for d in self.difference(i, e)] for e in _basis(x)]
             for i, x in enumerate(self.inputs)
             if inputs is None or i in inputs
         }
         for k, (number, out) in enumerate(self.outputs):
-            for row, (u, out_entry) in enumerate(zip(_basis(out), _entries(out.shape))):
+            for row, (u, out_entry) in enumerate(zip(_basis(out), _entries(out))):
                 gradients = self.analytic(out, u)
                 for i, columns in numeric.items():
-                    values = gradients[i].reshape(-1).tolist()
-                    for column, entry in enumerate(_entries(self.inputs[i].shape)):
+                    values = _parts(gradients[i])
+                    for column, entry in enumerate(_entries(self.inputs[i])):
                         place = (self.places[i], entry, number, out_entry)
                         self.compare(report, place, values[column], columns[column][k][row])
 
@@ -222,8 +223,12 @@ def _checked(value: Any) -> bool:
 
 
 def _leaves(arguments: list[Any]) -> list[Any]:
-    """The arguments with fresh float64 leaves for those that are checked."""
-    return [a.detach().astype(float64).requires_grad_(True) if _checked(a) else a for a in arguments]
+    """The arguments with fresh float64 or complex128 leaves for those that are checked."""
+    return [a.detach().astype(_wide(a)).requires_grad_(True) if _checked(a) else a for a in arguments]
+
+
+def _wide(value: Variable) -> DType:
+    return complex128 if value.dtype.is_complex else float64
 
 
 def _outputs(name: str, result: Any) -> list[Variable]:
@@ -235,22 +240,42 @@ def _outputs(name: str, result: Any) -> list[Variable]:
 
 
 def _dot(a: Variable, b: Variable) -> float:
-    return float(_core.sum(a.detach() * b.detach()))
+    """The inner product of real vectors, in which a complex number is two components."""
+    return float(_core.real(_core.sum(_core.conj(a.detach()) * b.detach())))
 
 
-def _random(shape: Sequence[int], random: Random) -> Variable:
+def _random(like: Variable, random: Random) -> Variable:
     """Numbers of both signs, none so small that it hides an entry, none so equal that two errors cancel."""
-    values = [random.choice((-1.0, 1.0)) * random.uniform(0.5, 1.5) for _ in range(prod(shape))]
-    return Variable(values, dtype=float64).reshape(tuple(shape))
+    count = prod(like.shape) * (2 if like.dtype.is_complex else 1)
+    return _shaped([random.choice((-1.0, 1.0)) * random.uniform(0.5, 1.5) for _ in range(count)], like)
+
+
+def _shaped(parts: list[float], like: Variable) -> Variable:
+    """Real numbers as an array like ``like``; two make a complex number."""
+    values: list[Any] = [complex(*pair) for pair in zip(parts[::2], parts[1::2])] if like.dtype.is_complex else parts
+    return Variable(values, dtype=_wide(like)).reshape(tuple(like.shape))
+
+
+def _parts(value: Variable) -> list[float]:
+    """All components, real and imaginary parts side by side."""
+    flat = value.detach().reshape(-1)
+    if not value.dtype.is_complex:
+        return list(flat.tolist())
+    return [part for z in flat.tolist() for part in (z.real, z.imag)]
 
 
 def _basis(like: Variable) -> Iterator[Variable]:
     """The unit vectors of the space of ``like``."""
-    for i in range(like.size):
-        unit = [0.0] * like.size
+    count = like.size * (2 if like.dtype.is_complex else 1)
+    for i in range(count):
+        unit = [0.0] * count
         unit[i] = 1.0
-        yield Variable(unit, dtype=float64).reshape(tuple(like.shape))
+        yield _shaped(unit, like)
 
 
-def _entries(shape: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    return product(*map(range, shape))
+def _entries(like: Variable) -> Iterator[tuple[int, ...]]:
+    """The place of every component; those of a complex number share one."""
+    for place in product(*map(range, like.shape)):
+        yield place
+        if like.dtype.is_complex:
+            yield place

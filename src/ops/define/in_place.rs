@@ -35,8 +35,6 @@ pub fn update_binary<B: Binary + ?Sized>(a: &mut Array, b: Operand<'_>) -> Resul
     if let Input::Scalar(s) = operand {
         s.check(B::NAME, dtype)?;
     }
-    dispatch!(integer dtype, T => blocks::update(a, [operand], 1.0, |[y]: &[&[T]; 1], out: &mut [T]| {
-        out.iter_mut().zip(*y).for_each(|(x, &y)| *x = B::integer(*x, y));
-    }), else unreachable!("{dtype} is {}", DType::I64));
+    dispatch!(integer dtype, T => blocks::update_with(a, [operand], |x: &mut T, [y]: [T; 1]| *x = B::integer(*x, y)), else unreachable!("{dtype} is {}", DType::I64));
     Ok(true)
 }

@@ -88,6 +88,11 @@ macro_rules! integer {
         }
     };
 }
-integer!(u8, |x| x, |x: u8| x.min(1));
+integer!(i8, i8::wrapping_abs, i8::signum);
+integer!(i16, i16::wrapping_abs, i16::signum);
 integer!(i32, i32::wrapping_abs, i32::signum);
 integer!(i64, i64::wrapping_abs, i64::signum);
+integer!(u8, |x| x, |x: u8| x.min(1));
+integer!(u16, |x| x, |x: u16| x.min(1));
+integer!(u32, |x| x, |x: u32| x.min(1));
+integer!(u64, |x| x, |x: u64| x.min(1));

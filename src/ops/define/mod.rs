@@ -12,7 +12,11 @@
 //! `gradient` names what it needs: `y` makes the tape save the output, `x` the input. The text is compiled three
 //! times: into SIMD loops over `f32` and `f64`, and into recorded operations for gradients of gradients. Where the text
 //! does not read as mathematics, `rule "dy/dx = …";` before the domain says what the reference page shows.
+//!
+//! `complex Holomorphic(f);` defines the operation for complex numbers, too: f is its function of one, and the factor's text, recorded
+//! on complex values, its derivative.
 
+mod complex;
 mod in_place;
 mod integer;
 mod one_array;
@@ -25,6 +29,7 @@ use crate::kernel::blocks::Input;
 use crate::kernel::map::{self, Pointwise};
 use crate::tape::VjpContext;
 
+pub use complex::{Complex1, Complex2, undefined};
 pub use in_place::update_binary;
 pub use integer::Integer;
 pub use one_array::{Unary, apply_unary};
@@ -149,6 +154,7 @@ macro_rules! unary {
         gradient($($saved:ident),*) $factor:block
         $(integer($i:ident) $integer:block)?
         $(bools $bools:literal;)?
+        $(complex $complex:expr;)?
         $(ranged $ranged:literal;)?
         $(length $length:literal;)?
         $(rule $rule:literal;)?
@@ -168,6 +174,11 @@ macro_rules! unary {
             const FACTOR_IS_SAVED: bool = $crate::ops::define::same(stringify!($factor), concat!("{ ", $(stringify!($saved),)* " }"));
             const DOMAIN: $crate::ops::samples::Domain = $domain;
             $(const BOOLS: bool = $bools;)?
+            $(const COMPLEX: Option<$crate::ops::define::Complex1> = Some({
+                #[allow(unused_imports, reason = "a function by its name")]
+                use $crate::ops::define::Complex1::*;
+                $complex
+            });)?
             $(const RANGED: bool = $ranged;)?
             $(const LENGTH: bool = $length;)?
             #[inline(always)]
@@ -215,6 +226,7 @@ macro_rules! binary {
         $(integer $integer:block)?
         $(check $check:expr;)?
         $(boolean $boolean:block)?
+        $(complex $complex:expr;)?
         $(length $length:literal;)?
         $(rule $rule:literal;)?
         domain $da:expr, $db:expr;
@@ -235,6 +247,11 @@ macro_rules! binary {
                 $crate::ops::define::same(stringify!($fb), concat!("{ ", $(stringify!($sb),)* " }")),
             ];
             const DOMAIN: [$crate::ops::samples::Domain; 2] = [$da, $db];
+            $(const COMPLEX: Option<$crate::ops::define::Complex2> = Some({
+                #[allow(unused_imports, reason = "a function by its name")]
+                use $crate::ops::define::Complex2::*;
+                $complex
+            });)?
             $(const LENGTH: bool = $length;)?
             #[inline(always)]
             fn forward<F: $crate::kernel::field::Field>($a: F, $b: F) -> F $forward

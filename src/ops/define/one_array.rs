@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 
+use super::complex::{Complex1, eval_unary as eval_complex, undefined};
 use super::{Cotangent, Integer, Saves, pull};
 use crate::array::{DType, default_float};
 use crate::dispatch;
@@ -37,6 +38,8 @@ pub trait Unary: 'static {
     const INTEGERS: bool = false;
     /// Whether it is defined on bools, where it is on integers.
     const BOOLS: bool = true;
+    /// What it is on complex numbers.
+    const COMPLEX: Option<Complex1> = None;
     /// Whether a formula has a function with a fast range (sin, cos, tan).
     const RANGED: bool = false;
     /// Whether y is |x|, the length of a vector of one element.
@@ -136,6 +139,13 @@ impl<U: Unary + ?Sized> Pointwise<3> for Backward<U> {
 /// Those of recording.
 pub fn apply_unary<U: Unary + ?Sized>(x: &Variable, p: [f64; 2]) -> Result<Variable> {
     let dtype = x.dtype();
+    if dtype.is_complex() {
+        return match U::COMPLEX {
+            Some(Complex1::Holomorphic(_)) => apply(U::PRIMITIVE, &[x.into()], &()),
+            Some(Complex1::Operation(f)) => f(x),
+            None => Err(undefined(U::NAME, dtype)),
+        };
+    }
     if dtype.is_float() {
         return match U::PARAMS.len() {
             1 => apply(U::PRIMITIVE, &[x.into()], &()),
@@ -170,6 +180,10 @@ fn eval_integers<U: Unary + ?Sized>(call: &mut Call<'_>) -> Result<()> {
 #[allow(clippy::unnecessary_wraps, reason = "the signature of an evaluation")]
 fn eval_unary<U: Unary + ?Sized>(call: &mut Call<'_>) -> Result<()> {
     let x = call.array(0);
+    if x.dtype().is_complex() {
+        call.give(eval_complex(U::NAME, U::COMPLEX, x)?);
+        return Ok(());
+    }
     let mut p = [0.0; 2];
     for (i, p) in p.iter_mut().enumerate().take(U::PARAMS.len() - 1) {
         if let Operand::Scalar(s) = call.input(i + 1) {
@@ -189,25 +203,32 @@ fn saves_unary<U: Unary + ?Sized>(s: &mut Saver<'_>) {
     }
 }
 
-/// `g` times dy/dx, recorded.
-fn times_factor<U: Unary + ?Sized>(g: Variable, x: impl FnOnce() -> Variable, y: impl FnOnce() -> Variable, p: [f64; 2]) -> Result<Variable> {
+/// `g` times dy/dx, recorded; times its conjugate for a gradient.
+fn times_factor<U: Unary + ?Sized>(
+    g: Variable,
+    x: impl FnOnce() -> Variable,
+    y: impl FnOnce() -> Variable,
+    p: [f64; 2],
+    conjugate: bool,
+) -> Result<Variable> {
     let trace = Trace::new(g.dtype());
     let x = if U::SAVES.a { trace.value(x()) } else { Traced::Lit(0.0) };
     let y = if U::SAVES.y { trace.value(y()) } else { Traced::Lit(0.0) };
-    let out = trace.value(g).annihilate(U::factor(x, y, p.map(Traced::Lit)));
+    let factor = U::factor(x, y, p.map(Traced::Lit));
+    let out = trace.value(g).annihilate(if conjugate { factor.conj() } else { factor });
     trace.finish(out)
 }
 
 fn unary_tangent<U: Unary + ?Sized>(ctx: &JvpContext<'_>, _: usize, t: Variable) -> Result<Variable> {
     let number = |i: usize| ctx.inputs.get(i).map_or(0.0, |o| if let Operand::Scalar(s) = o { s.as_f64() } else { 0.0 });
-    times_factor::<U>(t, || ctx.input(0), || ctx.outputs[0].clone(), [number(1), number(2)])
+    times_factor::<U>(t, || ctx.input(0), || ctx.outputs[0].clone(), [number(1), number(2)], false)
 }
 
 fn unary_vjp<U: Unary + ?Sized>(ctx: &mut VjpContext<'_>) -> Result<()> {
     let p = [ctx.number(1).unwrap_or(0.0), ctx.number(2).unwrap_or(0.0)];
-    if ctx.create_graph() {
+    if ctx.create_graph() || ctx.out_meta(0).dtype.is_complex() {
         let g = ctx.cotangent();
-        let out = times_factor::<U>(g.clone(), || ctx.input(0), || ctx.output(0), p)?;
+        let out = times_factor::<U>(g.clone(), || ctx.input(0), || ctx.output(0), p, true)?;
         if U::LENGTH {
             let (x, y) = (ctx.input(0), apply_unary::<U>(&ctx.input_array(0).clone().into(), p)?);
             if let Some(tip) = tip_gradient(ctx, &g, y.array(), |curvature| multiply(curvature, &x))? {

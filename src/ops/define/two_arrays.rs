@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 
+use super::complex::{Complex2, apply_complex, eval_binary as eval_complex};
 use super::{Cotangent, Integer, Saves, pull};
 use crate::array::{Array, DType, Scalar, Shape, broadcast_shapes, check_growth, default_float, same};
 use crate::dispatch;
@@ -38,6 +39,8 @@ pub trait Binary: 'static {
     const INTEGERS: bool = false;
     /// Whether it is defined on bools.
     const BOOLS: bool = false;
+    /// What it is on complex numbers.
+    const COMPLEX: Option<Complex2> = None;
     /// Whether y is the length of (a, b), which has no direction where it is 0.
     const LENGTH: bool = false;
     /// Nanoseconds an element.
@@ -181,7 +184,9 @@ pub fn apply_binary<B: Binary + ?Sized>(a: Operand<'_>, b: Operand<'_>) -> Resul
         (Operand::Variable(x), Operand::Variable(y)) if x.dtype() == y.dtype() && x.dtype().is_float() && same(x.shape(), y.shape()) => {
             return apply(B::PRIMITIVE, &[a, b], &());
         }
-        (Operand::Variable(x), Operand::Scalar(_)) | (Operand::Scalar(_), Operand::Variable(x)) if x.dtype().is_float() => {
+        (Operand::Variable(x), Operand::Scalar(s)) | (Operand::Scalar(s), Operand::Variable(x))
+            if x.dtype().is_float() && !matches!(s, Scalar::Complex(_)) =>
+        {
             return apply(B::PRIMITIVE, &[a, b], &());
         }
         _ => {}
@@ -189,6 +194,9 @@ pub fn apply_binary<B: Binary + ?Sized>(a: Operand<'_>, b: Operand<'_>) -> Resul
     let (dtype, shape) = meet(B::NAME, &a, &b)?;
     if dtype.is_float() {
         return float_binary::<B>(a, b, dtype, &shape);
+    }
+    if dtype.is_complex() {
+        return apply_complex::<B>(a, b, dtype, &shape);
     }
     if dtype == DType::Bool {
         if !B::BOOLS {
@@ -246,7 +254,7 @@ pub(super) enum Cast<'a> {
 }
 
 impl Cast<'_> {
-    fn operand(&self) -> Operand<'_> {
+    pub(super) fn operand(&self) -> Operand<'_> {
         match self {
             Self::Same(v) => Operand::Variable(v),
             Self::New(v) => Operand::Variable(v),
@@ -254,7 +262,7 @@ impl Cast<'_> {
         }
     }
 
-    fn variable(&self) -> Option<&Variable> {
+    pub(super) fn variable(&self) -> Option<&Variable> {
         match self {
             Self::Same(v) => Some(v),
             Self::New(v) => Some(v),
@@ -282,6 +290,11 @@ fn float_binary<B: Binary + ?Sized>(a: Operand<'_>, b: Operand<'_>, dtype: DType
 
 #[inline(always)]
 fn eval_binary<B: Binary + ?Sized>(call: &mut Call<'_>) -> Result<()> {
+    if [call.input(0), call.input(1)].iter().any(|o| o.variable().is_some_and(|v| v.dtype().is_complex())) {
+        let out = eval_complex_call::<B>(call)?;
+        call.give(out);
+        return Ok(());
+    }
     let out = match (call.input(0), call.input(1)) {
         (Operand::Variable(x), Operand::Variable(y)) if same(x.shape(), y.shape()) => {
             map::map::<Forward2<B>, 2>([x.array().into(), y.array().into()], x.shape(), x.dtype(), [0.0; 2])
@@ -300,6 +313,18 @@ fn eval_binary<B: Binary + ?Sized>(call: &mut Call<'_>) -> Result<()> {
     };
     call.give(out);
     Ok(())
+}
+
+/// [`eval_binary`] of complex operands.
+#[cold]
+fn eval_complex_call<B: Binary + ?Sized>(call: &Call<'_>) -> Result<Array> {
+    let (a, b) = (call.input(0), call.input(1));
+    let (dtype, shape) = meet(B::NAME, &a, &b)?;
+    let inputs = [a, b].map(|o| match o {
+        Operand::Variable(v) => Input::Array(v.array()),
+        Operand::Scalar(s) => Input::Scalar(s),
+    });
+    eval_complex(B::NAME, B::COMPLEX, inputs, &shape, dtype)
 }
 
 fn saves_binary<B: Binary + ?Sized>(s: &mut Saver<'_>) {
@@ -322,11 +347,11 @@ fn binary_tangent<B: Binary + ?Sized>(ctx: &JvpContext<'_>, i: usize, t: Variabl
         Operand::Scalar(s) => Err(s.as_f64()),
     };
     let y = || ctx.outputs[0].clone();
-    if i == 0 { times_factor::<B, 0>(t, operand, y) } else { times_factor::<B, 1>(t, operand, y) }
+    if i == 0 { times_factor::<B, 0>(t, operand, y, false) } else { times_factor::<B, 1>(t, operand, y, false) }
 }
 
 fn binary_vjp<B: Binary + ?Sized>(ctx: &mut VjpContext<'_>) -> Result<()> {
-    if ctx.create_graph() {
+    if ctx.create_graph() || ctx.out_meta(0).dtype.is_complex() {
         return recorded_vjp::<B>(ctx);
     }
     let g = ctx.cotangent_array();
@@ -385,7 +410,7 @@ fn recorded<B: Binary + ?Sized, const SIDE: usize>(ctx: &VjpContext<'_>, g: Vari
         Some(value) => Err(value),
         None => Ok(ctx.input(u8::from(k == 1))),
     };
-    let out = times_factor::<B, SIDE>(g.clone(), operand, || ctx.output(0))?;
+    let out = times_factor::<B, SIDE>(g.clone(), operand, || ctx.output(0), true)?;
     if B::LENGTH
         && ctx.number(SIDE).is_none()
         && let Some(tip) = tip_gradient(ctx, &g, ctx.output_array(0), |curvature| multiply(curvature, &ctx.input(u8::from(SIDE == 1))))?
@@ -395,11 +420,12 @@ fn recorded<B: Binary + ?Sized, const SIDE: usize>(ctx: &VjpContext<'_>, g: Vari
     Ok(out)
 }
 
-/// `g` times the factor of one side, in Variable algebra. Operands are arrays, or numbers as errors.
+/// `g` times the factor of one side, or its conjugate for a gradient, in Variable algebra. Operands are arrays, or numbers as errors.
 fn times_factor<B: Binary + ?Sized, const SIDE: usize>(
     g: Variable,
     operand: impl Fn(usize) -> std::result::Result<Variable, f64>,
     y: impl FnOnce() -> Variable,
+    conjugate: bool,
 ) -> Result<Variable> {
     if Backward::<B, SIDE>::is_one() {
         return Ok(g);
@@ -409,7 +435,8 @@ fn times_factor<B: Binary + ?Sized, const SIDE: usize>(
     let value = |wanted: bool, k: usize| if wanted { operand(k).map_or_else(Traced::Lit, |v| trace.value(v)) } else { Traced::Lit(0.0) };
     let (a, b) = (value(saves.a, 0), value(saves.b, 1));
     let y = if saves.y { trace.value(y()) } else { Traced::Lit(0.0) };
-    let out = trace.value(g).annihilate(Backward::<B, SIDE>::factor(a, b, y));
+    let factor = Backward::<B, SIDE>::factor(a, b, y);
+    let out = trace.value(g).annihilate(if conjugate { factor.conj() } else { factor });
     trace.finish(out)
 }
 

@@ -1,0 +1,14 @@
+"""PyTorch's short names of dtypes: `tg.float` is float32, `tg.long` is int64. They are no part of ``from tapegrad import *``."""
+
+from __future__ import annotations
+
+from ._habits import DTYPES, dtype_named
+
+
+def __getattr__(name: str) -> object:
+    if name in DTYPES or name in {"float16", "bfloat16"}:
+        try:
+            return dtype_named(DTYPES.get(name, name), f"tg.{name}")
+        except TypeError as error:
+            raise AttributeError(str(error)) from None
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,73 @@
+//! Elementwise operations on complex numbers: one loop that calls the function, and the derivative that the factor's text is.
+
+use super::two_arrays::{Binary, Cast, cast, input};
+use crate::array::{Array, DType, Scalar};
+use crate::error::{Error, Result};
+use crate::kernel::blocks::Input;
+use crate::kernel::complex::{self, Arithmetic, Function, Function2};
+use crate::ops::registry::Operand;
+use crate::tape::{Variable, apply};
+
+/// What a unary operation is on complex numbers.
+#[derive(Clone, Copy)]
+pub enum Complex1 {
+    /// A function that has a complex derivative: the factor.
+    Holomorphic(Function),
+    /// An operation of its own.
+    Operation(fn(&Variable) -> Result<Variable>),
+}
+
+/// What a binary operation is on complex numbers.
+#[derive(Clone, Copy)]
+pub enum Complex2 {
+    /// A sum, a difference or a product.
+    Basic(Arithmetic),
+    /// A function that has complex derivatives: the factors.
+    Holomorphic(Function2),
+}
+
+/// Raises for an operation that complex numbers do not have.
+#[cold]
+pub fn undefined(op: &str, dtype: DType) -> Error {
+    Error::dtype(op, dtype, "real numbers: it is not defined on complex ones; take .real, .imag or abs() first")
+}
+
+/// A unary operation on a complex array, evaluated.
+#[cold]
+pub fn eval_unary(op: &str, form: Option<Complex1>, x: &Array) -> Result<Array> {
+    match form {
+        Some(Complex1::Holomorphic(f)) => Ok(complex::map(x, f)),
+        _ => Err(undefined(op, x.dtype())),
+    }
+}
+
+/// Applies `B` to operands that meet in a complex dtype.
+#[cold]
+pub fn apply_complex<B: Binary + ?Sized>(a: Operand<'_>, b: Operand<'_>, dtype: DType, shape: &[usize]) -> Result<Variable> {
+    if B::COMPLEX.is_none() {
+        return Err(undefined(B::NAME, dtype));
+    }
+    let (a, b) = (operand(a, dtype)?, operand(b, dtype)?);
+    if a.variable().is_none() && b.variable().is_none() {
+        return Ok(eval_binary(B::NAME, B::COMPLEX, [input(&a), input(&b)], shape, dtype)?.into());
+    }
+    apply(B::PRIMITIVE, &[a.operand(), b.operand()], &())
+}
+
+/// An operand in the common dtype. The tape keeps real numbers as numbers, complex ones as arrays.
+fn operand(o: Operand<'_>, dtype: DType) -> Result<Cast<'_>> {
+    match o {
+        Operand::Scalar(s @ Scalar::Complex(_)) => Ok(Cast::New(Array::full(&[], s, dtype).into())),
+        _ => cast(o, dtype),
+    }
+}
+
+/// A binary operation on complex operands, evaluated.
+#[cold]
+pub fn eval_binary(op: &str, form: Option<Complex2>, inputs: [Input<'_>; 2], shape: &[usize], dtype: DType) -> Result<Array> {
+    match form {
+        Some(Complex2::Basic(basic)) => Ok(complex::arithmetic(inputs, shape, dtype, basic)),
+        Some(Complex2::Holomorphic(f)) => Ok(complex::map2(inputs, shape, dtype, f)),
+        None => Err(undefined(op, dtype)),
+    }
+}
