@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _core
 from ._core import Variable
-from ._tree import flatten, unflatten
+from ._tree import flatten, is_inexact, unflatten
 from .autograd import Function
 from .autograd.modes import enable_grad
 
@@ -56,7 +56,7 @@ class _Run:
     def forward(self) -> Any:
         """Runs the function once, and records it as one operation of its arguments and of what it closes over."""
         values = [self.found[i] for i in self.places]
-        roots = _core._plain_roots([v.detach() for v in values if v.dtype.is_floating_point])
+        roots = _core._plain_roots([v.detach() for v in values if is_inexact(v.dtype)])
         since = _core._next_number()
         with enable_grad():
             results = self.call(self._fill(values, roots))
@@ -71,7 +71,7 @@ class _Run:
     @staticmethod
     def _fill(values: Sequence[Variable], floating: Sequence[Variable]) -> list[Variable]:
         rest = list(floating)
-        return [rest.pop(0) if v.dtype.is_floating_point else v for v in values]
+        return [rest.pop(0) if is_inexact(v.dtype) else v for v in values]
 
     def pull(self, values: Sequence[Variable], grads: Sequence[Any]) -> list[Any]:
         """The gradients of the arguments and of what the function closes over: it runs again."""
@@ -79,7 +79,7 @@ class _Run:
             # The gradient is recorded as a checkpoint of its own: so the arguments are cut off from what they were made of,
             # which may depend on what the function closes over, too.
             return list(_Run(self.gradients, (list(values), list(grads)), {}).forward())
-        floating = _core._plain_roots([v for v in values if v.dtype.is_floating_point])
+        floating = _core._plain_roots([v for v in values if is_inexact(v.dtype)])
         return self.gradients(self._fill(values, floating), grads, create_graph=False)
 
     def gradients(self, values: Sequence[Variable], grads: Sequence[Any], create_graph: bool = True) -> list[Any]:
@@ -93,11 +93,11 @@ class _Run:
         finally:
             generator.set_state(now)
         pairs = [(y, g) for y, g in zip(results, grads, strict=True) if g is not None and y.requires_grad]
-        sources = [*(v for v in values if v.dtype.is_floating_point), *self.outside]
+        sources = [*(v for v in values if is_inexact(v.dtype)), *self.outside]
         if not pairs or not sources:
             return [None] * (len(values) + len(self.outside))
         found = list(_core.grad([y for y, _ in pairs], sources, [g for _, g in pairs], create_graph, create_graph, True))
-        own = [found.pop(0) if v.dtype.is_floating_point else None for v in values]
+        own = [found.pop(0) if is_inexact(v.dtype) else None for v in values]
         return own + found
 
 

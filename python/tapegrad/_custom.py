@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from . import _core
 from ._core import Variable
 from ._transforms import _variable, vjp
-from ._tree import flatten, unflatten
+from ._tree import flatten, is_inexact, unflatten
 from .autograd import Function
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class _CustomVjp(Function):
             else:
                 flatten(g, found)
                 out += found
-        return tuple(g if v is None or not v.dtype.is_floating_point or g is None else g for g, v in zip(out, [None, None, *call.values], strict=True))
+        return tuple(g if v is None or not is_inexact(v.dtype) or g is None else g for g, v in zip(out, [None, None, *call.values], strict=True))
 
 
 class custom_vjp:  # noqa: N801 - JAX's name
@@ -122,7 +122,7 @@ class _CustomJvp(Function):
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         call, values = ctx.call, ctx.saved_values
-        places = [i for i, v in enumerate(values) if v.dtype.is_floating_point]
+        places = [i for i, v in enumerate(values) if is_inexact(v.dtype)]
 
         def push(*tangents: Any) -> Any:
             full = [_core.zeros_like(v) for v in values]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _core
 from ._core import DTypeError, GradError, ShapeError, Variable
-from ._tree import Structure, flatten, leaves, tree_map, unflatten, unflatten_results
+from ._tree import Structure, flatten, is_inexact, leaves, tree_map, unflatten, unflatten_results
 from .autograd.modes import enable_grad
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def _variable(name: str, x: Any) -> Variable:
 
 def _floating(name: str, values: list[Variable]) -> list[Variable]:
     for v in values:
-        if not v.dtype.is_floating_point:
+        if not is_inexact(v.dtype):
             raise DTypeError(
                 f"{name}: an argument has dtype {v.dtype}, which carries no gradient; pass floating values, as in 3.0 or x.astype('float32'), "
                 "or choose other arguments by argnums"
@@ -192,7 +192,7 @@ def _tangents(name: str, structures: list[Structure], primals: list[Variable], t
     if given != structures:
         raise TypeError(f"{name}: the tangents are {tuple(given)}, but the primals {tuple(structures)}")
     out = [t if isinstance(t, Variable) else _core.asarray(t, dtype=x.dtype) for x, t in zip(primals, found, strict=True)]
-    return [t if t.dtype == x.dtype or not t.dtype.is_floating_point else t.astype(x.dtype) for x, t in zip(primals, out, strict=True)]
+    return [t if t.dtype == x.dtype or not is_inexact(t.dtype) else t.astype(x.dtype) for x, t in zip(primals, out, strict=True)]
 
 
 def jvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False) -> Any:
@@ -380,7 +380,7 @@ def jacrev(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False)
         structure = flatten(out, found)
         outputs = [y if isinstance(y, Variable) else _variable("jacobian", y) for y in found]
         for y in outputs:
-            if not y.dtype.is_floating_point:
+            if not is_inexact(y.dtype):
                 raise DTypeError(f"jacobian: {_name(f)} returned dtype {y.dtype}, which has no derivative")
         rows = vmap(lambda *c: _core._vjp_pull(outputs, list(c), roots, True))(*_basis(outputs))
         parts = [_split_rows(r, outputs) for r in rows]

@@ -7,8 +7,14 @@ import dataclasses
 import sys
 from typing import Any
 
-#: Rebuilds a container from its leaves, which it takes off the front of a list.
-Rebuild = Any
+
+def is_inexact(dtype: Any) -> bool:
+    """Whether a dtype carries gradients: floating and complex ones do.
+
+    >>> is_inexact(tg.float32), is_inexact(tg.int64)
+    (True, False)
+    """
+    return bool(dtype.is_floating_point or dtype.is_complex)
 
 
 class Structure:

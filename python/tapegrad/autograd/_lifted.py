@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from .. import _core
 from .._core import GradError, Variable
+from .._tree import is_inexact
 from .function import Function, FunctionContext
 from .modes import enable_grad, no_grad
 
@@ -76,7 +77,7 @@ def _pushed(cls: type[Function], args: tuple[Any, ...], values: list[Any], tange
         outputs = cls.apply(*filled)
         many = isinstance(outputs, tuple)
         outputs = outputs if many else (outputs,)
-        floating = [k for k, y in enumerate(outputs) if y.dtype.is_floating_point]
+        floating = [k for k, y in enumerate(outputs) if is_inexact(y.dtype)]
         cotangents, cotangent_roots = _core._vjp_begin([_core.zeros_like(outputs[k]) for k in floating])
         gradients = _core._vjp_pull([outputs[k] for k in floating], list(cotangents), roots, True)
     pushed: list[Any] = [None] * len(outputs)
