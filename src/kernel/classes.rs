@@ -74,6 +74,7 @@ struct LogSums<'a, T> {
 
 impl<T: Logit> Kernel for LogSums<'_, T> {
     type Output = ();
+    const WIDE: bool = true;
     #[inline(always)]
     fn run<A: Arch>(self) {
         log_totals::<T, A>(self.x, self.count, |row, top, log| self.out[row] = top + log);
@@ -127,6 +128,7 @@ struct Gradients<'a, T> {
 
 impl<T: Logit> Kernel for Gradients<'_, T> {
     type Output = ();
+    const WIDE: bool = true;
     #[inline(always)]
     fn run<A: Arch>(self) {
         let (n, classes, zero) = (self.classes.count, self.classes, T::lit(0.0));

@@ -189,6 +189,7 @@ struct RowLoop<'a, R: Fold<T>, T> {
 
 impl<R: Fold<T>, T: Element> Kernel for RowLoop<'_, R, T> {
     type Output = ();
+    const WIDE: bool = T::DTYPE.is_float();
     #[inline(always)]
     fn run<A: Arch>(self) {
         fold_rows::<R, T>(&self.source[..self.out.len() * self.count], self.count, self.out);
@@ -206,6 +207,7 @@ struct ColumnLoop<'a, R: Fold<T>, T> {
 
 impl<R: Fold<T>, T: Element> Kernel for ColumnLoop<'_, R, T> {
     type Output = ();
+    const WIDE: bool = T::DTYPE.is_float();
     #[inline(always)]
     fn run<A: Arch>(self) {
         let Self { source, count, inner, mut start, mut out } = self;

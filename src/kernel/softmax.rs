@@ -89,6 +89,7 @@ struct Softmax<'a, T> {
 
 impl<T: Logit> Kernel for Softmax<'_, T> {
     type Output = ();
+    const WIDE: bool = true;
     #[inline(always)]
     fn run<A: Arch>(self) {
         let Self { x, out, count } = self;
@@ -125,6 +126,7 @@ struct LogSoftmax<'a, T> {
 
 impl<T: Logit> Kernel for LogSoftmax<'_, T> {
     type Output = ();
+    const WIDE: bool = true;
     #[inline(always)]
     fn run<A: Arch>(self) {
         let Self { x, out, count } = self;
@@ -145,6 +147,7 @@ struct LogSumExp<'a, T> {
 
 impl<T: Logit> Kernel for LogSumExp<'_, T> {
     type Output = ();
+    const WIDE: bool = true;
     #[inline(always)]
     fn run<A: Arch>(self) {
         let Self { x, out, count } = self;
@@ -163,6 +166,7 @@ struct SoftmaxGradient<'a, T> {
 
 impl<T: Logit> Kernel for SoftmaxGradient<'_, T> {
     type Output = ();
+    const WIDE: bool = true;
     #[inline(always)]
     fn run<A: Arch>(self) {
         let Self { g, y, out, count } = self;
@@ -202,6 +206,7 @@ struct LogSoftmaxGradient<'a, T> {
 
 impl<T: Logit> Kernel for LogSoftmaxGradient<'_, T> {
     type Output = ();
+    const WIDE: bool = true;
     #[inline(always)]
     fn run<A: Arch>(self) {
         let Self { g, y, out, count } = self;

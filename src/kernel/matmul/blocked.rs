@@ -98,6 +98,7 @@ struct Width(usize);
 
 impl simd::Kernel for Width {
     type Output = usize;
+    const WIDE: bool = true;
 
     #[inline(always)]
     fn run<A: Arch>(self) -> usize {
@@ -150,13 +151,15 @@ struct Pack<'a, T>(&'a Work<T>, Range<usize>);
 
 impl<T: Entry> simd::Kernel for Pack<'_, T> {
     type Output = ();
+    const WIDE: bool = true;
 
     #[inline(always)]
     fn run<A: Arch>(self) {
         match 2 * A::BYTES / size_of::<T>() {
             4 => self.copy::<4>(),
             8 => self.copy::<8>(),
-            _ => self.copy::<16>(),
+            16 => self.copy::<16>(),
+            _ => self.copy::<32>(),
         }
     }
 }
@@ -177,13 +180,15 @@ struct Tiles<'a, T>(&'a Work<T>, Range<usize>, Range<usize>);
 
 impl<T: Entry> simd::Kernel for Tiles<'_, T> {
     type Output = ();
+    const WIDE: bool = true;
 
     #[inline(always)]
     fn run<A: Arch>(self) {
         match 2 * A::BYTES / size_of::<T>() {
             4 => self.blocks::<A, 4>(),
             8 => self.blocks::<A, 8>(),
-            _ => self.blocks::<A, 16>(),
+            16 => self.blocks::<A, 16>(),
+            _ => self.blocks::<A, 32>(),
         }
     }
 }

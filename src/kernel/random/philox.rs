@@ -91,13 +91,14 @@ struct Filling<'a, S: Sink> {
 
 impl<S: Sink> Kernel for Filling<'_, S> {
     type Output = ();
+    const WIDE: bool = true;
 
     #[inline(always)]
     fn run<A: Arch>(self) {
         let keys = schedule(self.part.seed);
         #[cfg(target_arch = "x86_64")]
-        if A::BYTES == avx2::BYTES {
-            // SAFETY: registers of 32 bytes are those of `Avx2`, for which this is compiled only where AVX2 and FMA are there.
+        if A::BYTES >= avx2::BYTES {
+            // SAFETY: registers of 32 bytes are those of `Avx2`, and wider ones those of a set with AVX2, for which this is compiled only where AVX2 and FMA are there.
             return unsafe { avx2::fill(self.part, &keys, self.out, self.sink) };
         }
         let (Part { mut first, mut at, .. }, mut words) = (self.part, [0; GROUP]);
