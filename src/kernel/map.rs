@@ -14,9 +14,7 @@ use crate::dispatch;
 use crate::kernel::blocks::{self, Input};
 use crate::kernel::field::{Field, Lane};
 use crate::kernel::math::Real;
-use crate::kernel::simd::{
-    Arch, Careful, Kernel, PART, before_lines, dispatch as simd_dispatch, fence, load_part, store_part, stream,
-};
+use crate::kernel::simd::{Arch, Careful, Kernel, PART, before_lines, dispatch as simd_dispatch, fence, load_part, store_part, stream};
 
 pub use in_place::{accumulate, update};
 
@@ -123,7 +121,13 @@ impl<P: Pointwise<N>, T: Real + Element, const N: usize> Kernel for Loop<'_, P, 
         };
         // Operands that repeat themselves are as long as a stride.
         let repeats = !Of::<P, T, N>::ONCE && self.inputs.iter().any(|s| s.len() < whole);
-        let width = if far { LINES } else if P::RANGED || repeats { STRIDE } else { whole };
+        let width = if far {
+            LINES
+        } else if P::RANGED || repeats {
+            STRIDE
+        } else {
+            whole
+        };
         let first = if far { before_lines(self.out) } else { 0 };
         let (mut done, mut rest) = (0, self.out);
         while done < whole {

@@ -189,7 +189,7 @@ struct RowLoop<'a, R: Fold<T>, T> {
 
 impl<R: Fold<T>, T: Element> Kernel for RowLoop<'_, R, T> {
     type Output = ();
-    const WIDE: bool = T::DTYPE.is_float();
+    const WIDE: bool = R::WIDE;
     #[inline(always)]
     fn run<A: Arch>(self) {
         fold_rows::<R, T>(&self.source[..self.out.len() * self.count], self.count, self.out);
@@ -207,7 +207,7 @@ struct ColumnLoop<'a, R: Fold<T>, T> {
 
 impl<R: Fold<T>, T: Element> Kernel for ColumnLoop<'_, R, T> {
     type Output = ();
-    const WIDE: bool = T::DTYPE.is_float();
+    const WIDE: bool = R::WIDE;
     #[inline(always)]
     fn run<A: Arch>(self) {
         let Self { source, count, inner, mut start, mut out } = self;
@@ -234,6 +234,7 @@ macro_rules! fold {
     (@impl $name:ident, $t:ty, $acc:ty, $start:expr, $op:expr) => {
         impl Fold<$t> for $name {
             type Acc = $acc;
+            const WIDE: bool = <$t as Element>::DTYPE.is_float();
             #[inline(always)]
             fn start() -> $acc {
                 $start

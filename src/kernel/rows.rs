@@ -12,6 +12,9 @@ use crate::kernel::simd::prefetch_behind;
 pub trait Fold<T>: Send + Sync + 'static {
     /// The running value, and the type of the result.
     type Acc: Element;
+    /// Whether it gains by [wide](crate::kernel::simd::Kernel::WIDE) registers: sums of floats do. Comparisons with NaN take longer
+    /// there, and whole numbers are rare.
+    const WIDE: bool = false;
     /// Where it starts.
     fn start() -> Self::Acc;
     /// One element.

@@ -8,7 +8,10 @@ use crate::dispatch;
 use crate::kernel::blocks::{self, Input};
 use crate::kernel::field::{Field, Lane};
 use crate::kernel::math::Real;
-use crate::kernel::simd::{Arch, Kernel, dispatch as simd_dispatch};
+use crate::kernel::simd::{Arch, Kernel, PART, dispatch as simd_dispatch};
+
+/// Elements of a block when there are many: few calls, in the first-level cache.
+const BLOCK: usize = 1024;
 
 /// A loop over a result that is an operand as well, and over `N` others.
 type Onto<T, const N: usize> = fn(&[&[T]; N], &mut [T], [f64; 2]);
@@ -94,13 +97,21 @@ impl<S: Step<N>, T: Real, const N: usize> Kernel for InPlace<'_, S, T, N> {
     }
 }
 
-/// The formula with `out` as its first operand, block by block: old values are copied out of the way, as they may be needed twice.
+/// The formula with `out` as its first operand, block by block: old values are copied out of the way.
 fn onto_old<T: Element, const N: usize, const M: usize>(inputs: &[&[T]; N], out: &mut [T], params: [f64; 2], f: Piece<T, M>) {
-    let Aligned(old) = &mut Aligned([T::default(); STRIDE]);
-    for (k, out) in out.chunks_mut(STRIDE).enumerate() {
-        let n = out.len();
+    // Clearing a buffer costs more than a short loop does.
+    match out.len() {
+        ..=PART => onto_blocks::<T, N, M, PART>(inputs, out, params, f),
+        ..=STRIDE => onto_blocks::<T, N, M, STRIDE>(inputs, out, params, f),
+        _ => onto_blocks::<T, N, M, BLOCK>(inputs, out, params, f),
+    }
+}
+
+fn onto_blocks<T: Element, const N: usize, const M: usize, const B: usize>(inputs: &[&[T]; N], out: &mut [T], params: [f64; 2], f: Piece<T, M>) {
+    let Aligned(old) = &mut Aligned([T::default(); B]);
+    for (k, out) in out.chunks_mut(B).enumerate() {
+        let (at, n) = (k * B, out.len());
         old[..n].copy_from_slice(out);
-        let at = k * STRIDE;
         let all: [&[T]; M] = std::array::from_fn(|i| if i == 0 { &old[..n] } else { &inputs[i - 1][at..at + n] });
         f(&all, out, params, false);
     }
@@ -121,9 +132,17 @@ pub fn accumulate<P: Pointwise<N>, const N: usize>(sum: &mut Array, inputs: [Inp
 
 /// `out` plus the formula, block by block: its values are written first.
 fn add_written<T: Real + Element, const N: usize>(inputs: &[&[T]; N], out: &mut [T], params: [f64; 2], f: Piece<T, N>) {
-    let Aligned(values) = &mut Aligned([T::default(); STRIDE]);
-    for (k, out) in out.chunks_mut(STRIDE).enumerate() {
-        let (at, n) = (k * STRIDE, out.len());
+    match out.len() {
+        ..=PART => add_blocks::<T, N, PART>(inputs, out, params, f),
+        ..=STRIDE => add_blocks::<T, N, STRIDE>(inputs, out, params, f),
+        _ => add_blocks::<T, N, BLOCK>(inputs, out, params, f),
+    }
+}
+
+fn add_blocks<T: Real + Element, const N: usize, const B: usize>(inputs: &[&[T]; N], out: &mut [T], params: [f64; 2], f: Piece<T, N>) {
+    let Aligned(values) = &mut Aligned([T::default(); B]);
+    for (k, out) in out.chunks_mut(B).enumerate() {
+        let (at, n) = (k * B, out.len());
         let inputs = inputs.map(|s| &s[at..at + n]);
         f(&inputs, &mut values[..n], params, false);
         in_place::<Added<Same>, T, 1>(&[&values[..n]], out, params);

@@ -69,8 +69,8 @@ impl<T: Entry> simd::Kernel for Outputs<'_, T> {
         // Eight vectors of sums: as many chains hide the latency of an addition, and as many rows the latency of the memory.
         match (self.p.m < 4, A::BYTES / size_of::<T>()) {
             (true, 16) => self.dots::<A, 64>(),
-            (true, 8) | (false, 16) => self.dots::<A, 32>(),
-            (true, 4) | (false, 8) => self.dots::<A, 16>(),
+            (true, 8) => self.dots::<A, 32>(),
+            (true, 4) | (false, 8 | 16) => self.dots::<A, 16>(),
             _ => self.dots::<A, 8>(),
         }
     }
