@@ -372,6 +372,8 @@ fn width<T: Element>() -> f64 {
 mod tests {
     use super::*;
     use crate::array::Scalar;
+    #[cfg(target_arch = "x86_64")]
+    use crate::kernel::simd::{Set, dispatch_with};
 
     enum Axpy {}
     impl Pointwise<2> for Axpy {
@@ -466,6 +468,33 @@ mod tests {
             assert!(axpy(&x, &column) == all(|(x, _, z)| 2.0 * x + z), "{rows} x {columns}");
             assert!(axpy(&column, &x) == all(|(x, _, z)| 2.0 * z + x), "{rows} x {columns}");
             assert!(axpy(&column, &row) == all(|(_, y, z)| 2.0 * z + y), "{rows} x {columns}");
+        }
+    }
+
+    /// Every function that takes long.
+    enum Long {}
+    impl Pointwise<2> for Long {
+        fn eval<F: Field>([x, y]: [F; 2], _: [F; 2]) -> F {
+            x.exp() + y.ln() * x.tanh() + x.gelu() * y.sigmoid() + y.powf(x) + (x.erf() + x.silu()) / y.log2()
+        }
+    }
+
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn wide_registers_give_the_bits_of_narrow_ones() {
+        if !Set::Avx512.is_here() {
+            return;
+        }
+        for n in (0..70).chain([255, 256, 257, 1000]) {
+            let x: Vec<f32> = (0..n).map(|i| i as f32 / 50.0 - 3.0).collect();
+            let y: Vec<f32> = (0..n).map(|i| (i * 7919 % 1000) as f32 / 100.0 + 0.01).collect();
+            let out = [Set::Avx512, Set::Avx2].map(|set| {
+                let mut out = vec![0.0_f32; n];
+                let inputs = &[&x[..], &y[..]];
+                dispatch_with(set, Loop::<Long, f32, 2> { inputs, out: &mut out, params: [0.0; 2], far: false, formula: PhantomData });
+                out.iter().map(|x| x.to_bits()).collect::<Vec<_>>()
+            });
+            assert_eq!(out[0], out[1], "{n}");
         }
     }
 

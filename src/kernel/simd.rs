@@ -119,6 +119,19 @@ pub fn dispatch<K: Kernel>(kernel: K) -> K::Output {
     kernel.run::<Baseline>()
 }
 
+/// Runs `kernel` with `set`, which this processor must have, whatever is in use.
+#[cfg(test)]
+pub fn dispatch_with<K: Kernel>(set: Set, kernel: K) -> K::Output {
+    assert!(set.is_here(), "{set} is not here");
+    match set {
+        // SAFETY: just asserted, in both cases.
+        Set::Avx512 => unsafe { run_avx512(kernel) },
+        // SAFETY: as above.
+        Set::Avx2 => unsafe { run_avx2(kernel) },
+        Set::Baseline => kernel.run::<Baseline>(),
+    }
+}
+
 /// The name of the instruction set in use, for bug reports and benchmark tables.
 #[must_use]
 pub fn isa() -> &'static str {
