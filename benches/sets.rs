@@ -200,9 +200,11 @@ fn reductions() -> Vec<Row> {
     for n in [100_usize, 1000] {
         let x: Variable = ramp(&[n, 1000]).into();
         let bytes = x.array().nbytes();
-        for (name, f) in
-            [("sum", (|x| ops::sum(x, Some(&[-1]), false)) as Function), ("max", |x| ops::max(x, None, false)), ("var", |x| ops::var(x, None, false, 0.0))]
-        {
+        for (name, f) in [
+            ("sum", (|x| ops::sum(x, Some(&[-1]), false)) as Function),
+            ("max", |x| ops::max(x, None, false)),
+            ("var", |x| ops::var(x, None, false, 0.0)),
+        ] {
             let x = x.clone();
             rows.push(row(format!("{name}, {n} x 1000"), Limit::Read(bytes), move || drop(black_box(f(&x)))));
         }

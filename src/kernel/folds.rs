@@ -11,6 +11,7 @@ macro_rules! fold {
     ($wide:literal, $name:ident: $($t:ty),+ => $acc:ty, $start:expr, $lift:expr, $join:expr) => {
         $(impl Fold<$t> for $name {
             type Acc = $acc;
+            const TUNED: bool = $wide;
             const WIDE: bool = $wide;
             #[inline(always)]
             fn start() -> $acc {
@@ -42,6 +43,7 @@ macro_rules! extremum {
     (@float $name:ident, $better:tt, $infinity:ident, $($t:ident),+) => {
         $(impl Fold<$t> for $name {
             type Acc = $t;
+            const TUNED: bool = true;
             #[inline(always)]
             fn start() -> $t {
                 $t::$infinity

@@ -1,8 +1,9 @@
 //! Elementwise formulas over [`Field`] as SIMD loops.
 //!
 //! A formula is compiled into as few loops as it needs, for each type and instruction set. A [`CHEAP`](Pointwise::CHEAP) one has
-//! loops of its own beside a number, in place, and added to a sum: there each load counts. Any other has one loop, over operands
-//! as long as the result, and what is around it is shared by all formulas of a type: it is called through a pointer.
+//! loops of its own in place and added to a sum, and [some](Pointwise::BESIDE) beside a number: there each load counts. Any other
+//! has one loop, over operands as long as the result, and what is around it is shared by all formulas of a type: it is called
+//! through a pointer.
 
 mod in_place;
 
@@ -37,6 +38,8 @@ pub trait Pointwise<const N: usize>: 'static {
     const COST: f64 = 1.0;
     /// Whether its operands take longer to come than it takes: arithmetic and comparisons.
     const CHEAP: bool = false;
+    /// Whether it has loops beside a number and row by row: arithmetic that users write, not gradients.
+    const BESIDE: bool = false;
     /// Whether the formula has a function with a fast range (sin, cos, tan): then a block is repeated with care when
     /// an argument was out of that range.
     const RANGED: bool = false;
@@ -60,8 +63,8 @@ struct Loops<T: Element, const N: usize> {
 struct Of<P, T, const N: usize>(PhantomData<(P, T)>);
 
 impl<P: Pointwise<N>, T: Real + Element, const N: usize> Of<P, T, N> {
-    /// Whether a number beside an array is read once. Where a formula is dear, reading it again costs nothing beside it.
-    const ONCE: bool = N == 2 && P::CHEAP;
+    /// Whether a number beside an array is read once.
+    const ONCE: bool = N == 2 && P::BESIDE;
     const LOOPS: Loops<T, N> = Loops { piece: piece::<P, T, N>, rows: if Self::ONCE { Some(by_rows::<P, T, N>) } else { None } };
 }
 
@@ -111,7 +114,7 @@ impl<P: Pointwise<N>, T: Real + Element, const N: usize> Kernel for Loop<'_, P, 
 
     #[inline(always)]
     fn run<A: Arch>(self) {
-        let (params, whole, far) = (self.params, self.out.len(), self.far);
+        let (params, whole, far) = (self.params, self.out.len(), self.far && !A::PLAIN);
         let mut room;
         let lines: &mut [T] = if far {
             room = Aligned([T::lit(0.0); LINES]);
@@ -377,7 +380,8 @@ mod tests {
 
     enum Axpy {}
     impl Pointwise<2> for Axpy {
-        const CHEAP: bool = true; // a number beside an array has a loop of its own
+        const CHEAP: bool = true;
+        const BESIDE: bool = true;
         fn eval<F: Field>([x, y]: [F; 2], [a, _]: [F; 2]) -> F {
             a * x + y
         }

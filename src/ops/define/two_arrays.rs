@@ -87,6 +87,7 @@ pub(super) struct Forward2<B: ?Sized>(PhantomData<B>);
 impl<B: Binary + ?Sized> Pointwise<2> for Forward2<B> {
     const COST: f64 = B::COST;
     const CHEAP: bool = B::CHEAP;
+    const BESIDE: bool = B::CHEAP;
     #[inline(always)]
     fn eval<F: Field>([a, b]: [F; 2], _: [F; 2]) -> F {
         B::forward(a, b)
