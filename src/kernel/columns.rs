@@ -6,7 +6,7 @@
 #![allow(clippy::inline_always, reason = "a function that is not inlined is compiled for the wrong instruction set")]
 
 use crate::array::{Element, alloc_check};
-use crate::kernel::rows::{Fold, is_tuned};
+use crate::kernel::rows::Fold;
 use crate::kernel::simd::Arch;
 
 /// Rows folded before pairwise combination.
@@ -102,7 +102,7 @@ impl<T: Element> Columns<'_, T> {
     fn fold_part<R: Fold<T>, A: Arch>(&self, first: usize, last: usize, out: &mut [R::Acc]) {
         let width = out.len();
         let rows = &self.source[first * self.inner..last * self.inner];
-        let tuned = const { is_tuned::<R, T, A>() };
+        let tuned = const { R::TUNED && !A::PLAIN };
         if tuned && self.inner <= NARROW && width >= VECTOR {
             return narrow::<R, T>(rows, [self.inner, self.at], out);
         }

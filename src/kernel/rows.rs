@@ -6,7 +6,7 @@
 #![allow(clippy::inline_always, reason = "a function that is not inlined is compiled for the wrong instruction set")]
 
 use crate::array::Element;
-use crate::kernel::simd::{Arch, prefetch_behind};
+use crate::kernel::simd::prefetch_behind;
 
 /// A fold with a neutral start that may be split anywhere.
 pub trait Fold<T>: Send + Sync + 'static {
@@ -46,8 +46,8 @@ const SHORT: usize = LANES;
 
 /// Folds every row of `count` elements of `source` into its place in `out`.
 #[inline(always)]
-pub fn fold_rows<R: Fold<T>, T: Element, A: Arch>(source: &[T], count: usize, out: &mut [R::Acc]) {
-    if const { !is_tuned::<R, T, A>() } {
+pub fn fold_rows<R: Fold<T>, T: Element>(source: &[T], count: usize, out: &mut [R::Acc]) {
+    if const { !R::TUNED } {
         for (row, o) in source.chunks_exact(count).zip(out) {
             *o = row_by_parts::<R, T, false>(row);
         }
@@ -74,11 +74,6 @@ pub fn fold_rows<R: Fold<T>, T: Element, A: Arch>(source: &[T], count: usize, ou
     for (row, o) in last.chunks_exact(count).zip(rest) {
         *o = row.iter().fold(R::start(), |a, &x| R::step(a, x));
     }
-}
-
-/// Whether a fold has the unrolled loops: a plain set has none.
-pub const fn is_tuned<R: Fold<T>, T: Element, A: Arch>() -> bool {
-    R::TUNED && !A::PLAIN
 }
 
 /// A row: leaves, combined pairwise through a binary counter.
