@@ -1,7 +1,7 @@
 //! The largest error of every elementary function and of the gradient of every elementwise one: all 2³² `f32`, and `f64` by samples.
 //!
-//! `cargo bench --bench accuracy`, or a part of it: `cargo bench --bench accuracy -- exp tanh --stride 101`. An `f32` is
-//! judged by the same function of `f64`, which in turn is judged by thirty digits, or by a test of the library's own. Prints the tables of `docs/numerics.md`;
+//! `cargo bench --bench accuracy`, or a part of it: `cargo bench --bench accuracy -- exp tanh --stride 101`; `TAPEGRAD_SIMD` names
+//! the instruction set. An `f32` is judged by the same function of `f64`, which in turn is judged by thirty digits, or by a test of the library's own. Prints the tables of `docs/numerics.md`;
 //! fails where a limit is passed, or NaN, an infinity or the sign of a zero is wrong.
 #![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "numbers are rounded and counted")]
 
@@ -175,6 +175,7 @@ fn main() -> ExitCode {
             _ => names.push(argument),
         }
     }
+    eprintln!("under {}", isa());
     println!("| function | limit | float32 | at | float64 | at |\n|---|---|---|---|---|---|");
     // Without fused multiply-adds products are rounded, too.
     let without_fma = if isa() == "baseline" { 0.5 } else { 0.0 };

@@ -1,13 +1,14 @@
 """Side by side with other frameworks, in one run: what an operation, a chain, a kernel and a training step cost.
 
-    python benches/compare.py [--threads 1] [--groups scalars networks] [--only chain] [--budget 0.4] [--markdown OUT]
+    python benches/compare.py [--threads 1] [--groups scalars networks] [--only chain] [--simd avx2] [--budget 0.4] [--markdown OUT]
 
 A time is the minimum of many short windows, which is what the machine can do when nobody disturbs it; the windows of
 all frameworks alternate, so that a disturbance meets them alike. Each framework has a process of its own, which is stopped
 while others are measured: threads that wait by spinning would take the processors from them. Where results can be
 compared, every framework must give what ours gives before it is timed; training steps start from weights of their own and
 are timed only. Frameworks that are not installed are left out. Figures are microseconds; the last column is the best
-peer's time over ours (above 1: we are faster).
+peer's time over ours (above 1: we are faster). With `--simd`, ours runs once more in a process with that instruction set, in a
+column of its own.
 """
 
 from __future__ import annotations
@@ -58,6 +59,9 @@ def window(form: Form, n: int) -> float:
 
 def work(name: str, threads: int, groups: list[str], only: str, driver: Connection) -> None:
     """The process of one framework: names the forms that it has of a row, then measures windows until the next row."""
+    name, _, simd = name.partition(" ")
+    if simd:
+        os.environ["TAPEGRAD_SIMD"] = simd
     from rows.common import Peers
 
     p = Peers.installed({"tapegrad", name}, threads)
@@ -73,8 +77,9 @@ def work(name: str, threads: int, groups: list[str], only: str, driver: Connecti
             if row.check:
                 agree(p.np, row.name, {form: f for form, f in row.forms.items() if form == "tapegrad" or form in mine})
             counts = {form: calls(f) for form, f in mine.items()}
-            driver.send((row.name, list(mine)))
+            driver.send((row.name, [f"{form} {simd}".strip() for form in mine]))
             while (form := driver.recv()) is not None:
+                form = form.removesuffix(simd).strip()
                 driver.send(window(mine[form], counts[form]))
     driver.send(None)
 
@@ -157,31 +162,33 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--groups", nargs="+", choices=GROUPS, default=GROUPS, help="modules of rows/")
     parser.add_argument("--only", default="", help="rows whose name holds this")
+    parser.add_argument("--simd", nargs="+", default=[], help="instruction sets for ours beside the widest")
     parser.add_argument("--budget", type=float, default=0.4, help="seconds for each framework in each row")
     options = parser.parse_args()
     limit(options.threads)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that nobody stays stopped for ever
-    names = ["tapegrad", *(peer for peer in PEERS if " " not in peer)]
+    sets = [f"tapegrad {simd}" for simd in options.simd]
+    names = ["tapegrad", *sets, *(peer for peer in PEERS if " " not in peer)]
     workers = {name: Worker(name, options.threads, options.groups, options.only) for name in names}
     try:
         versions = {name: worker.answer() for name, worker in workers.items()}
         there = {name: worker for name, worker in workers.items() if versions[name]}
         table = Table(
-            f"{options.threads} thread{'s' * (options.threads > 1)}; {', '.join(versions[name] for name in there)}.",
+            f"{options.threads} thread{'s' * (options.threads > 1)}; {', '.join(versions[name] for name in there if name not in sets)}.",
             "",
-            "| work (µs) | tapegrad | " + " | ".join(PEERS) + " | best peer / ours |",
-            "|---|" + "---|" * (len(PEERS) + 2),
+            f"| work (µs) | {' | '.join(['tapegrad', *sets, *PEERS])} | best peer / ours |",
+            "|---|" + "---|" * (len(sets) + len(PEERS) + 2),
         )
         for name, taken in times(there, options.budget):
             ours = taken["tapegrad"]
-            others = [t for k, t in taken.items() if k != "tapegrad"]
-            cells = [f"{taken[peer]:.3g}" if peer in taken else "" for peer in PEERS]
+            others = [t for k, t in taken.items() if k.split()[0] != "tapegrad"]
+            cells = [f"{taken[form]:.3g}" if form in taken else "" for form in (*sets, *PEERS)]
             ratio = f"{min(others) / ours:.2f}" if others else ""
             table.add(f"| {name} | {ours:.3g} | " + " | ".join(cells) + f" | {ratio} |")
     finally:
         for worker in workers.values():
             worker.end()
-    table.write(options.markdown, f"benches/compare.py {options.threads}")
+    table.write(options.markdown, " ".join(["benches/compare.py", str(options.threads), *options.simd]))
     return 0
 
 

@@ -148,7 +148,7 @@ pub(super) fn zip<T: Element, O: Element, const N: usize>(
     shape: &[usize],
     cost: f64,
     once: bool,
-    body: &(impl Body<T, O, N> + Sync),
+    body: &(dyn Body<T, O, N> + Sync),
 ) -> Array {
     let mut room = None;
     if let Some(slices) = few(&inputs, size_of_shape(shape), cost, once, T::from_scalar, &mut room) {

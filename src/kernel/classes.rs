@@ -5,7 +5,7 @@
 
 #![allow(clippy::inline_always, reason = "a function that is not inlined is compiled for the wrong instruction set")]
 
-use crate::kernel::logits::{Logit, log_totals};
+use crate::kernel::logits::{Logit, SHORT, log_totals};
 use crate::kernel::math::{self, pick};
 use crate::kernel::parallel;
 use crate::kernel::simd::{Arch, Kernel, dispatch as simd_dispatch};
@@ -56,7 +56,11 @@ pub fn log_sums<T: Logit>(x: &[T], count: usize, out: &mut [T]) {
     let grain = parallel::grain(out.len(), cost(count));
     parallel::for_each_chunk_mut(out, grain, |start, out| {
         let x = &x[start * count..(start + out.len()) * count];
-        simd_dispatch(LogSums { x, count, out });
+        if count > SHORT {
+            simd_dispatch(LogSums::<T, true> { x, count, out });
+        } else {
+            simd_dispatch(LogSums::<T, false> { x, count, out });
+        }
     });
 }
 
@@ -66,17 +70,18 @@ fn cost(count: usize) -> f64 {
     4.0 + 0.6 * count as f64
 }
 
-struct LogSums<'a, T> {
+struct LogSums<'a, T, const LONG: bool> {
     x: &'a [T],
     count: usize,
     out: &'a mut [T],
 }
 
-impl<T: Logit> Kernel for LogSums<'_, T> {
+impl<T: Logit, const LONG: bool> Kernel for LogSums<'_, T, LONG> {
     type Output = ();
+    const WIDE: bool = LONG;
     #[inline(always)]
     fn run<A: Arch>(self) {
-        log_totals::<T, A>(self.x, self.count, |row, top, log| self.out[row] = top + log);
+        log_totals::<T, A, LONG>(self.x, self.count, |row, top, log| self.out[row] = top + log);
     }
 }
 
@@ -110,11 +115,16 @@ pub fn gradients<T: Logit>(x: &[T], log_sums: Option<&[T]>, g: &[T], classes: Cl
     let rows = parallel::grain(g.len(), cost(classes.count));
     let total = classes.total_weight();
     parallel::for_each_chunk_mut(out, rows * classes.count, |start, out| {
-        simd_dispatch(Gradients { x, log_sums, g, classes, total, start: start / classes.count, out });
+        let start = start / classes.count;
+        if classes.count > SHORT {
+            simd_dispatch(Gradients::<T, true> { x, log_sums, g, classes, total, start, out });
+        } else {
+            simd_dispatch(Gradients::<T, false> { x, log_sums, g, classes, total, start, out });
+        }
     });
 }
 
-struct Gradients<'a, T> {
+struct Gradients<'a, T, const LONG: bool> {
     x: &'a [T],
     log_sums: Option<&'a [T]>,
     g: &'a [T],
@@ -125,8 +135,9 @@ struct Gradients<'a, T> {
     out: &'a mut [T],
 }
 
-impl<T: Logit> Kernel for Gradients<'_, T> {
+impl<T: Logit, const LONG: bool> Kernel for Gradients<'_, T, LONG> {
     type Output = ();
+    const WIDE: bool = LONG;
     #[inline(always)]
     fn run<A: Arch>(self) {
         let (n, classes, zero) = (self.classes.count, self.classes, T::lit(0.0));

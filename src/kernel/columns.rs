@@ -7,6 +7,7 @@
 
 use crate::array::{Element, alloc_check};
 use crate::kernel::rows::Fold;
+use crate::kernel::simd::Arch;
 
 /// Rows folded before pairwise combination.
 const PART: usize = 256;
@@ -33,7 +34,7 @@ impl<T: Element> Columns<'_, T> {
     ///
     /// Each loop stands here once: it is compiled for every fold, type and instruction set.
     #[inline(always)]
-    pub fn fold<R: Fold<T>>(self, out: &mut [R::Acc], scratch: &mut Vec<R::Acc>) {
+    pub fn fold<R: Fold<T>, A: Arch>(self, out: &mut [R::Acc], scratch: &mut Vec<R::Acc>) {
         let (inner, count) = (self.inner, self.source.len() / self.inner);
         let limit = match inner {
             ..VECTOR => NARROW / 2,
@@ -43,7 +44,7 @@ impl<T: Element> Columns<'_, T> {
         let times = if out.len() < inner { 1 } else { (limit / inner).min(count / 8).max(1) };
         // A few narrow rows are over soon: what follows would take as long as they do.
         if times == 1 && count <= PART {
-            return self.fold_part::<R>(0, count, out);
+            return self.fold_part::<R, A>(0, count, out);
         }
         let rest = &self.source[count / times * times * inner..];
         let wide = Columns { inner: inner * times, ..self };
@@ -52,7 +53,7 @@ impl<T: Element> Columns<'_, T> {
         scratch.clear();
         alloc_check::reserve(scratch, room);
         scratch.resize(room, R::start());
-        wide.fold_parts::<R>(count / times, if times > 1 { &mut *scratch } else { &mut *out });
+        wide.fold_parts::<R, A>(count / times, if times > 1 { &mut *scratch } else { &mut *out });
         if times == 1 {
             return;
         }
@@ -73,7 +74,7 @@ impl<T: Element> Columns<'_, T> {
 
     /// The first `count` rows, in parts that are combined pairwise through a binary counter.
     #[inline(always)]
-    fn fold_parts<R: Fold<T>>(&self, count: usize, out: &mut [R::Acc]) {
+    fn fold_parts<R: Fold<T>, A: Arch>(&self, count: usize, out: &mut [R::Acc]) {
         let (parts, width) = (count.div_ceil(PART), out.len());
         // As many rows of partial results as a counter to `parts` has bits, and one to work on.
         let levels = if parts > 1 { parts.ilog2() as usize + 2 } else { 0 };
@@ -81,7 +82,7 @@ impl<T: Element> Columns<'_, T> {
         let mut depth = 0;
         for k in 0..parts {
             let place = if parts > 1 { &mut stack[depth * width..(depth + 1) * width] } else { &mut *out };
-            self.fold_part::<R>(k * PART, count.min((k + 1) * PART), place);
+            self.fold_part::<R, A>(k * PART, count.min((k + 1) * PART), place);
             depth += 1;
             // The last part joins all that are left.
             let joins = if k + 1 == parts { depth - 1 } else { (k + 1).trailing_zeros() as usize };
@@ -98,10 +99,11 @@ impl<T: Element> Columns<'_, T> {
 
     /// A few rows, eight at a time.
     #[inline(always)]
-    fn fold_part<R: Fold<T>>(&self, first: usize, last: usize, out: &mut [R::Acc]) {
+    fn fold_part<R: Fold<T>, A: Arch>(&self, first: usize, last: usize, out: &mut [R::Acc]) {
         let width = out.len();
         let rows = &self.source[first * self.inner..last * self.inner];
-        if self.inner <= NARROW && width >= VECTOR {
+        let tuned = const { R::TUNED && !A::PLAIN };
+        if tuned && self.inner <= NARROW && width >= VECTOR {
             return narrow::<R, T>(rows, [self.inner, self.at], out);
         }
         out.fill(R::start());
@@ -109,11 +111,25 @@ impl<T: Element> Columns<'_, T> {
         for group in &mut groups {
             let row = |k: usize| &group[k * self.inner + self.at..][..width];
             let rows = [row(0), row(1), row(2), row(3), row(4), row(5), row(6), row(7)];
-            let at = tiles::<R, T, 16>(&rows, out, 0);
-            let at = tiles::<R, T, 4>(&rows, out, at);
-            tiles::<R, T, 1>(&rows, out, at);
+            if tuned {
+                let at = tiles::<R, T, 16>(&rows, out, 0);
+                let at = tiles::<R, T, 4>(&rows, out, at);
+                tiles::<R, T, 1>(&rows, out, at);
+            } else {
+                for (i, o) in out.iter_mut().enumerate() {
+                    let x = |k: usize| rows[k][i];
+                    *o = R::eight(*o, [x(0), x(1), x(2), x(3), x(4), x(5), x(6), x(7)]);
+                }
+            }
         }
-        few::<R, T>(groups.remainder(), [self.inner, self.at], out);
+        if tuned {
+            return few::<R, T>(groups.remainder(), [self.inner, self.at], out);
+        }
+        for row in groups.remainder().chunks_exact(self.inner) {
+            for (o, &x) in out.iter_mut().zip(&row[self.at..]) {
+                *o = R::step(*o, x);
+            }
+        }
     }
 }
 

@@ -6,8 +6,13 @@ use crate::kernel::reduce::Fold;
 
 macro_rules! fold {
     ($name:ident: $($t:ty),+ => $acc:ty, $start:expr, $lift:expr, $join:expr) => {
+        fold!(false, $name: $($t),+ => $acc, $start, $lift, $join);
+    };
+    ($wide:literal, $name:ident: $($t:ty),+ => $acc:ty, $start:expr, $lift:expr, $join:expr) => {
         $(impl Fold<$t> for $name {
             type Acc = $acc;
+            const TUNED: bool = $wide;
+            const WIDE: bool = $wide;
             #[inline(always)]
             fn start() -> $acc {
                 $start
@@ -38,6 +43,7 @@ macro_rules! extremum {
     (@float $name:ident, $better:tt, $infinity:ident, $($t:ident),+) => {
         $(impl Fold<$t> for $name {
             type Acc = $t;
+            const TUNED: bool = true;
             #[inline(always)]
             fn start() -> $t {
                 $t::$infinity
@@ -78,26 +84,26 @@ extremum!(Min, <, MAX, INFINITY, true, &);
 /// The sum of squares.
 #[derive(Debug)]
 pub enum SumSquares {}
-fold!(SumSquares: f32 => f32, 0.0, |x| x * x, |a, b| a + b);
-fold!(SumSquares: f64 => f64, 0.0, |x| x * x, |a, b| a + b);
+fold!(true, SumSquares: f32 => f32, 0.0, |x| x * x, |a, b| a + b);
+fold!(true, SumSquares: f64 => f64, 0.0, |x| x * x, |a, b| a + b);
 
 /// The sum of absolute values.
 #[derive(Debug)]
 pub enum SumAbs {}
-fold!(SumAbs: f32 => f32, 0.0, f32::abs, |a, b| a + b);
-fold!(SumAbs: f64 => f64, 0.0, f64::abs, |a, b| a + b);
+fold!(true, SumAbs: f32 => f32, 0.0, f32::abs, |a, b| a + b);
+fold!(true, SumAbs: f64 => f64, 0.0, f64::abs, |a, b| a + b);
 
 /// The sum of squares in double precision.
 #[derive(Debug)]
 pub enum WideSquares {}
-fold!(WideSquares: f32 => f64, 0.0, |x| f64::from(x) * f64::from(x), |a, b| a + b);
-fold!(WideSquares: f64 => f64, 0.0, |x| x * x, |a, b| a + b);
+fold!(true, WideSquares: f32 => f64, 0.0, |x| f64::from(x) * f64::from(x), |a, b| a + b);
+fold!(true, WideSquares: f64 => f64, 0.0, |x| x * x, |a, b| a + b);
 
 /// The sum of absolute values in double precision.
 #[derive(Debug)]
 pub enum WideAbs {}
-fold!(WideAbs: f32 => f64, 0.0, |x| f64::from(x.abs()), |a, b| a + b);
-fold!(WideAbs: f64 => f64, 0.0, f64::abs, |a, b| a + b);
+fold!(true, WideAbs: f32 => f64, 0.0, |x| f64::from(x.abs()), |a, b| a + b);
+fold!(true, WideAbs: f64 => f64, 0.0, f64::abs, |a, b| a + b);
 
 /// The largest absolute value, 0 of nothing; NaN when there is one.
 #[derive(Debug)]

@@ -80,10 +80,10 @@ fn decays<T: Logit, A: Arch>(x: &[T; LANES], top: T) -> [T; LANES] {
     e
 }
 
-/// Calls `f(row, max, ln Σ e^(x - max))` for every row of `count`.
+/// Calls `f(row, max, ln Σ e^(x - max))` for every row of `count`, which is more than [`SHORT`] if `LONG`.
 #[inline(always)]
-pub fn log_totals<T: Logit, A: Arch>(x: &[T], count: usize, mut f: impl FnMut(usize, T, T)) {
-    if count > SHORT {
+pub fn log_totals<T: Logit, A: Arch, const LONG: bool>(x: &[T], count: usize, mut f: impl FnMut(usize, T, T)) {
+    if LONG {
         for (i, row) in x.chunks_exact(count).enumerate() {
             let top = T::largest(row);
             f(i, top, math::log::<T, A>(exp_total::<T, A>(row, top, |_, _| {})));

@@ -1,7 +1,13 @@
 //! Elementwise formulas over [`Field`] as SIMD loops.
+//!
+//! A formula is compiled into as few loops as it needs, for each type and instruction set. A [`CHEAP`](Pointwise::CHEAP) one has
+//! loops of its own in place and added to a sum, and [some](Pointwise::BESIDE) beside a number: there each load counts. Any other
+//! has one loop, over operands as long as the result, and what is around it is shared by all formulas of a type: it is called
+//! through a pointer.
 
 mod in_place;
 
+use std::hint::black_box;
 use std::marker::PhantomData;
 
 use crate::array::{Aligned, Array, Body, ByRows, DType, Element, PERIOD, Rows, size_of as size_of_shape};
@@ -9,7 +15,7 @@ use crate::dispatch;
 use crate::kernel::blocks::{self, Input};
 use crate::kernel::field::{Field, Lane};
 use crate::kernel::math::Real;
-use crate::kernel::simd::{Arch, Careful, Kernel, before_lines, dispatch as simd_dispatch, fence, stream};
+use crate::kernel::simd::{Arch, Careful, Kernel, PART, before_lines, dispatch as simd_dispatch, fence, load_part, store_part, stream};
 
 pub use in_place::{accumulate, update};
 
@@ -22,8 +28,6 @@ const LONG: usize = 4096;
 /// Bytes of a result that is not kept in the caches: more than half of a last level of 16 MB. Nobody finds its beginning
 /// there when its end is written, and what it drove out is missed.
 const FAR: usize = 8 << 20;
-/// Elements of a block when there are few.
-const SHORT: usize = 16;
 
 /// What is wrong with a formula that leaves a fast range of which it has not told.
 const UNSAID: &str = "a formula with sin, cos or tan must say that it is RANGED";
@@ -32,6 +36,10 @@ const UNSAID: &str = "a formula with sin, cos or tan must say that it is RANGED"
 pub trait Pointwise<const N: usize>: 'static {
     /// Nanoseconds an element, roughly: decides when threads pay.
     const COST: f64 = 1.0;
+    /// Whether its operands take longer to come than it takes: arithmetic and comparisons.
+    const CHEAP: bool = false;
+    /// Whether it has loops beside a number and row by row: arithmetic that users write, not gradients.
+    const BESIDE: bool = false;
     /// Whether the formula has a function with a fast range (sin, cos, tan): then a block is repeated with care when
     /// an argument was out of that range.
     const RANGED: bool = false;
@@ -39,6 +47,33 @@ pub trait Pointwise<const N: usize>: 'static {
     const PASSES: bool = false;
     /// The formula.
     fn eval<F: Field>(x: [F; N], p: [F; 2]) -> F;
+}
+
+/// A loop over operands as long as the result; the last argument says whether that goes past the caches.
+type Piece<T, const N: usize> = fn(&[&[T]; N], &mut [T], [f64; 2], bool);
+
+/// The loops of a formula, for one type.
+struct Loops<T: Element, const N: usize> {
+    piece: Piece<T, N>,
+    /// The same row by row, of a formula that reads a number beside an array once; `piece` takes such a number, too.
+    rows: Option<fn(&[f64; 2], [Rows<'_, T>; N], usize, &mut [T])>,
+}
+
+/// Where the loops of a formula are found.
+struct Of<P, T, const N: usize>(PhantomData<(P, T)>);
+
+impl<P: Pointwise<N>, T: Real + Element, const N: usize> Of<P, T, N> {
+    /// Whether a number beside an array is read once.
+    const ONCE: bool = N == 2 && P::BESIDE;
+    const LOOPS: Loops<T, N> = Loops { piece: piece::<P, T, N>, rows: if Self::ONCE { Some(by_rows::<P, T, N>) } else { None } };
+}
+
+fn piece<P: Pointwise<N>, T: Real + Element, const N: usize>(inputs: &[&[T]; N], out: &mut [T], params: [f64; 2], far: bool) {
+    simd_dispatch(Loop::<P, T, N> { inputs, out, params, far, formula: PhantomData });
+}
+
+fn by_rows<P: Pointwise<N>, T: Real + Element, const N: usize>(params: &[f64; 2], inputs: [Rows<'_, T>; N], columns: usize, out: &mut [T]) {
+    simd_dispatch(RowLoop::<P, T, N> { params, inputs, columns, out, formula: PhantomData });
 }
 
 struct Loop<'a, P, T, const N: usize> {
@@ -51,34 +86,35 @@ struct Loop<'a, P, T, const N: usize> {
     formula: PhantomData<P>,
 }
 
-impl<P: Pointwise<N>, T: Real, const N: usize> Loop<'_, P, T, N> {
-    /// Whether a number beside an array is read once. Where a formula is dear, reading it again costs nothing beside it.
-    const ONCE: bool = N == 2 && P::COST < 1.0 && !P::RANGED;
-
+impl<P: Pointwise<N>, T: Real + Element, const N: usize> Loop<'_, P, T, N> {
     /// A piece of the result, for which operands are as long, or numbers that are read once.
     #[inline(always)]
     fn piece<A: Arch>(inputs: &[&[T]; N], out: &mut [T], params: [f64; 2]) {
-        if Self::ONCE && inputs.iter().any(|s| s.len() < out.len()) {
-            return beside_number::<P, T, A, N>(inputs, out, params);
+        if const { Of::<P, T, N>::ONCE } {
+            if inputs.iter().any(|s| s.len() < out.len()) {
+                return beside_number::<P, T, A, N>(inputs, out, params);
+            }
+        }
+        if P::RANGED && A::PLAIN {
+            return careful::<P, T, N>(inputs, out, params);
         }
         let careless = pass::<P, T, A, N>(*inputs, out, params);
         debug_assert!(P::RANGED || !careless, "{}", UNSAID);
-        if P::RANGED && careless {
-            pass::<P, T, Careful<A>, N>(*inputs, out, params);
+        if const { P::RANGED } {
+            if careless {
+                careful::<P, T, N>(inputs, out, params);
+            }
         }
     }
 }
 
-impl<P: Pointwise<N>, T: Real, const N: usize> Kernel for Loop<'_, P, T, N> {
+impl<P: Pointwise<N>, T: Real + Element, const N: usize> Kernel for Loop<'_, P, T, N> {
     type Output = ();
+    const WIDE: bool = !P::CHEAP;
 
     #[inline(always)]
     fn run<A: Arch>(self) {
-        let (params, whole, far) = (self.params, self.out.len(), self.far);
-        // One piece: what is short does not repeat itself.
-        if whole <= SHORT || (!far && (!P::RANGED || whole <= STRIDE) && (Self::ONCE || self.inputs.iter().all(|s| s.len() >= whole))) {
-            return Self::piece::<A>(self.inputs, self.out, params);
-        }
+        let (params, whole, far) = (self.params, self.out.len(), self.far && !A::PLAIN);
         let mut room;
         let lines: &mut [T] = if far {
             room = Aligned([T::lit(0.0); LINES]);
@@ -86,7 +122,15 @@ impl<P: Pointwise<N>, T: Real, const N: usize> Kernel for Loop<'_, P, T, N> {
         } else {
             &mut []
         };
-        let width = if far { LINES } else { STRIDE };
+        // Operands that repeat themselves are as long as a stride.
+        let repeats = !Of::<P, T, N>::ONCE && self.inputs.iter().any(|s| s.len() < whole);
+        let width = if far {
+            LINES
+        } else if P::RANGED || repeats {
+            STRIDE
+        } else {
+            whole
+        };
         let first = if far { before_lines(self.out) } else { 0 };
         let (mut done, mut rest) = (0, self.out);
         while done < whole {
@@ -110,70 +154,59 @@ impl<P: Pointwise<N>, T: Real, const N: usize> Kernel for Loop<'_, P, T, N> {
 }
 
 /// What [`map`] does with its operands.
-struct Formula<P> {
+struct Formula<T: Element, const N: usize> {
     params: [f64; 2],
     /// Whether long pieces go past the caches.
     far: bool,
-    kind: PhantomData<fn() -> P>,
+    loops: &'static Loops<T, N>,
 }
 
-impl<P: Pointwise<N>, T: Real, const N: usize> Body<T, T, N> for Formula<P> {
+impl<T: Element, const N: usize> Body<T, T, N> for Formula<T, N> {
     fn piece(&self, inputs: &[&[T]; N], out: &mut [T]) {
         let far = self.far && out.len() >= LONG;
-        simd_dispatch(Loop::<P, T, N> { inputs, out, params: self.params, far, formula: PhantomData });
+        (self.loops.piece)(inputs, out, self.params, far);
     }
 
     fn by_rows(&self) -> Option<&dyn ByRows<T, T, N>> {
-        if Loop::<P, T, N>::ONCE { Some(self) } else { None }
+        if self.loops.rows.is_some() { Some(self) } else { None }
     }
 }
 
-impl<P: Pointwise<N>, T: Real, const N: usize> ByRows<T, T, N> for Formula<P> {
+impl<T: Element, const N: usize> ByRows<T, T, N> for Formula<T, N> {
     fn rows(&self, mut inputs: [Rows<'_, T>; N], columns: usize, out: &mut [T]) {
-        if self.far && columns >= LONG {
-            return self.pieces(&mut inputs, columns, out);
-        }
-        simd_dispatch(RowLoop { formula: self, inputs, columns, out });
-    }
-}
-
-impl<P> Formula<P> {
-    /// A piece for each row.
-    fn pieces<T: Real, const N: usize>(&self, inputs: &mut [Rows<'_, T>; N], columns: usize, out: &mut [T])
-    where
-        P: Pointwise<N>,
-    {
-        for out in out.chunks_exact_mut(columns) {
-            self.piece(&inputs.each_mut().map(Rows::next_row), out);
+        match self.loops.rows {
+            Some(rows) if !self.far || columns < LONG => rows(&self.params, inputs, columns, out),
+            _ => out.chunks_exact_mut(columns).for_each(|out| self.piece(&inputs.each_mut().map(Rows::next_row), out)),
         }
     }
 }
 
-/// The same row by row, without leaving the loop: a call for each would cost rows of a hundred elements more than half.
+/// Row by row without leaving the loop: a call for each would cost rows of a hundred elements more than half.
 struct RowLoop<'a, P, T, const N: usize> {
-    formula: &'a Formula<P>,
+    params: &'a [f64; 2],
     inputs: [Rows<'a, T>; N],
     columns: usize,
     out: &'a mut [T],
+    formula: PhantomData<P>,
 }
 
-impl<P: Pointwise<N>, T: Real, const N: usize> Kernel for RowLoop<'_, P, T, N> {
+impl<P: Pointwise<N>, T: Real + Element, const N: usize> Kernel for RowLoop<'_, P, T, N> {
     type Output = ();
 
     #[inline(always)]
     fn run<A: Arch>(self) {
         // Of its own: what is written might be where others keep theirs, for all the compiler knows.
-        let (mut rows, params) = (self.inputs, self.formula.params);
-        if cfg!(target_arch = "x86_64") && A::BYTES < 32 {
-            // Processors of long ago: not worth a megabyte of loops.
-            return self.formula.pieces(&mut rows, self.columns, self.out);
-        }
+        let (mut rows, params) = (self.inputs, *self.params);
         for out in self.out.chunks_exact_mut(self.columns) {
             let mut inputs = [&[][..]; N];
             for i in 0..N {
                 inputs[i] = rows[i].next_row();
             }
-            Loop::<P, T, N>::piece::<A>(&inputs, out, params);
+            if const { A::PLAIN } {
+                piece::<P, T, N>(&inputs, out, params, false);
+            } else {
+                Loop::<P, T, N>::piece::<A>(&inputs, out, params);
+            }
         }
     }
 }
@@ -202,24 +235,86 @@ fn each<S: Copy, R: Copy, const N: usize>(operands: &[S; N], none: R, f: impl Fn
     out
 }
 
+/// The formula; whether an argument left a fast range.
 #[inline(always)]
-fn pass<P: Pointwise<N>, T: Real, A: Arch, const N: usize>(inputs: [&[T]; N], out: &mut [T], params: [f64; 2]) -> bool {
-    let p = params.map(Lane::<T, A>::lit);
+fn pass<P: Pointwise<N>, T: Real + Element, A: Arch, const N: usize>(inputs: [&[T]; N], out: &mut [T], params: [f64; 2]) -> bool {
     let n = out.len();
     let inputs = each(&inputs, &[][..], |s| &s[..n]);
+    if const { !A::MASKS } {
+        return strip::<P, T, A, N>(inputs, out, params);
+    }
+    // Whole blocks where they lie, then the rest in a block of its own, by one and the same loop.
+    let whole = n / PART * PART;
     let mut far = false;
+    for last in [false, true] {
+        // Out of sight: of a loop over one block the compiler makes sixteen copies of the formula.
+        let last = black_box(last);
+        if (if last { n - whole } else { whole }) == 0 {
+            continue;
+        }
+        let (mut blocks, mut block) = ([[T::default(); PART]; N], [T::default(); PART]);
+        if last {
+            blocks = each(&inputs, [T::default(); PART], |s| load_part::<T, A>(&s[whole..]));
+        }
+        let (from, to) =
+            if last { (each(&std::array::from_fn(|i| &blocks[i][..]), &[][..], |s: &[T]| s), &mut block[..]) } else { (inputs, &mut out[..whole]) };
+        far |= strip::<P, T, A, N>(from, to, params);
+        if last {
+            store_part::<T, A>(&block, &mut out[whole..]);
+        }
+    }
+    far
+}
+
+/// The formula, one element after the other; of the [masked](Arch::MASKS) set whole blocks, so that the compiler makes no
+/// second loop for a rest.
+#[inline(always)]
+fn strip<P: Pointwise<N>, T: Real, A: Arch, const N: usize>(inputs: [&[T]; N], out: &mut [T], params: [f64; 2]) -> bool {
+    let p = params.map(Lane::<T, A>::lit);
+    let n = if A::MASKS { out.len() / PART * PART } else { out.len() };
+    let mut far = false;
+    let inputs = each(&inputs, &[][..], |s| &s[..n]);
     #[allow(clippy::needless_range_loop, reason = "an iterator ends at an address, from which no bound of the others follows")]
     for i in 0..n {
         let lane = P::eval(each(&inputs, Lane::lit(0.0), |s| Lane::<T, A>::new(s[i])), p);
-        out[i] = lane.value();
+        out[i] = plain::<T, A>(lane.value());
         far |= lane.far();
     }
     far
 }
 
+/// `x`; where the set is [plain](Arch::PLAIN), in a way that keeps the compiler from making a second, wide loop.
+#[inline(always)]
+fn plain<T: Real, A: Arch>(x: T) -> T {
+    if A::PLAIN { x.opaque() } else { x }
+}
+
+/// A block in which an argument left a fast range, again.
+#[cold]
+#[inline(never)]
+fn careful<P: Pointwise<N>, T: Real + Element, const N: usize>(inputs: &[&[T]; N], out: &mut [T], params: [f64; 2]) {
+    simd_dispatch(CarefulLoop::<P, T, N> { inputs, out, params, formula: PhantomData });
+}
+
+struct CarefulLoop<'a, P, T, const N: usize> {
+    inputs: &'a [&'a [T]; N],
+    out: &'a mut [T],
+    params: [f64; 2],
+    formula: PhantomData<P>,
+}
+
+impl<P: Pointwise<N>, T: Real + Element, const N: usize> Kernel for CarefulLoop<'_, P, T, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<A: Arch>(self) {
+        pass::<P, T, Careful<A>, N>(*self.inputs, self.out, self.params);
+    }
+}
+
 /// The formula of two operands, of which one at least is the same number everywhere, read once.
 #[inline(always)]
-fn beside_number<P: Pointwise<N>, T: Real, A: Arch, const N: usize>(inputs: &[&[T]; N], out: &mut [T], params: [f64; 2]) {
+fn beside_number<P: Pointwise<N>, T: Real + Element, A: Arch, const N: usize>(inputs: &[&[T]; N], out: &mut [T], params: [f64; 2]) {
     let n = out.len();
     match inputs.each_ref().map(|s| s.len() < n)[..] {
         [true, false] => number_and::<P, T, A, N, 1>(inputs, out, params),
@@ -234,7 +329,7 @@ fn beside_number<P: Pointwise<N>, T: Real, A: Arch, const N: usize>(inputs: &[&[
 
 /// The same with the other one as operand `AT`.
 #[inline(always)]
-fn number_and<P: Pointwise<N>, T: Real, A: Arch, const N: usize, const AT: usize>(inputs: &[&[T]; N], out: &mut [T], params: [f64; 2]) {
+fn number_and<P: Pointwise<N>, T: Real + Element, A: Arch, const N: usize, const AT: usize>(inputs: &[&[T]; N], out: &mut [T], params: [f64; 2]) {
     let p = params.map(Lane::<T, A>::lit);
     let number = Lane::<T, A>::new(inputs[1 - AT][0]);
     let n = out.len();
@@ -244,7 +339,7 @@ fn number_and<P: Pointwise<N>, T: Real, A: Arch, const N: usize, const AT: usize
         both[AT] = Lane::new(x[i]);
         let lane = P::eval(both, p);
         debug_assert!(!lane.far(), "{}", UNSAID);
-        out[i] = lane.value();
+        out[i] = plain::<T, A>(lane.value());
     }
 }
 
@@ -254,11 +349,20 @@ fn number_and<P: Pointwise<N>, T: Real, A: Arch, const N: usize, const AT: usize
 /// When the dtype is not floating or the shapes do not broadcast: bugs of the caller.
 #[must_use]
 pub fn map<P: Pointwise<N>, const N: usize>(inputs: [Input<'_>; N], shape: &[usize], dtype: DType, params: [f64; 2]) -> Array {
-    let far = size_of_shape(shape) * dtype.size() > FAR;
-    dispatch!(float dtype, T => {
-        let formula = Formula::<P> { params, far, kind: PhantomData };
-        blocks::zip::<T, T, N>(inputs, shape, P::COST * width::<T>(), Loop::<P, T, N>::ONCE, &formula)
-    }, else unreachable!("formulas are over floating dtypes"))
+    dispatch!(float dtype, T => with_loops::<T, N>(inputs, shape, P::COST, params, &const { Of::<P, T, N>::LOOPS }),
+        else unreachable!("formulas are over floating dtypes"))
+}
+
+/// [`map`] of any formula of so many operands.
+fn with_loops<T: Element, const N: usize>(
+    inputs: [Input<'_>; N],
+    shape: &[usize],
+    cost: f64,
+    params: [f64; 2],
+    loops: &'static Loops<T, N>,
+) -> Array {
+    let far = size_of_shape(shape) * size_of::<T>() > FAR;
+    blocks::zip::<T, T, N>(inputs, shape, cost * width::<T>(), loops.rows.is_some(), &Formula { params, far, loops })
 }
 
 /// Doubles take twice as long.
@@ -271,10 +375,13 @@ fn width<T: Element>() -> f64 {
 mod tests {
     use super::*;
     use crate::array::Scalar;
+    #[cfg(target_arch = "x86_64")]
+    use crate::kernel::simd::{Set, dispatch_with};
 
     enum Axpy {}
     impl Pointwise<2> for Axpy {
-        const COST: f64 = 0.5; // cheap: a number beside an array has a loop of its own
+        const CHEAP: bool = true;
+        const BESIDE: bool = true;
         fn eval<F: Field>([x, y]: [F; 2], [a, _]: [F; 2]) -> F {
             a * x + y
         }
@@ -365,6 +472,33 @@ mod tests {
             assert!(axpy(&x, &column) == all(|(x, _, z)| 2.0 * x + z), "{rows} x {columns}");
             assert!(axpy(&column, &x) == all(|(x, _, z)| 2.0 * z + x), "{rows} x {columns}");
             assert!(axpy(&column, &row) == all(|(_, y, z)| 2.0 * z + y), "{rows} x {columns}");
+        }
+    }
+
+    /// Every function that takes long.
+    enum Long {}
+    impl Pointwise<2> for Long {
+        fn eval<F: Field>([x, y]: [F; 2], _: [F; 2]) -> F {
+            x.exp() + y.ln() * x.tanh() + x.gelu() * y.sigmoid() + y.powf(x) + (x.erf() + x.silu()) / y.log2()
+        }
+    }
+
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn wide_registers_give_the_bits_of_narrow_ones() {
+        if !Set::Avx512.is_here() {
+            return;
+        }
+        for n in (0..70).chain([255, 256, 257, 1000]) {
+            let x: Vec<f32> = (0..n).map(|i| i as f32 / 50.0 - 3.0).collect();
+            let y: Vec<f32> = (0..n).map(|i| (i * 7919 % 1000) as f32 / 100.0 + 0.01).collect();
+            let out = [Set::Avx512, Set::Avx2].map(|set| {
+                let mut out = vec![0.0_f32; n];
+                let inputs = &[&x[..], &y[..]];
+                dispatch_with(set, Loop::<Long, f32, 2> { inputs, out: &mut out, params: [0.0; 2], far: false, formula: PhantomData });
+                out.iter().map(|x| x.to_bits()).collect::<Vec<_>>()
+            });
+            assert_eq!(out[0], out[1], "{n}");
         }
     }
 

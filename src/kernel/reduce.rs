@@ -191,6 +191,7 @@ struct RowLoop<'a, R: Fold<T>, T> {
 
 impl<R: Fold<T>, T: Element> Kernel for RowLoop<'_, R, T> {
     type Output = ();
+    const WIDE: bool = R::WIDE;
     #[inline(always)]
     fn run<A: Arch>(self) {
         fold_rows::<R, T>(&self.source[..self.out.len() * self.count], self.count, self.out);
@@ -208,6 +209,7 @@ struct ColumnLoop<'a, R: Fold<T>, T> {
 
 impl<R: Fold<T>, T: Element> Kernel for ColumnLoop<'_, R, T> {
     type Output = ();
+    const WIDE: bool = R::WIDE;
     #[inline(always)]
     fn run<A: Arch>(self) {
         let Self { source, count, inner, mut start, mut out } = self;
@@ -217,23 +219,25 @@ impl<R: Fold<T>, T: Element> Kernel for ColumnLoop<'_, R, T> {
             let (columns, rest) = out.split_at_mut((inner - at).min(TILE).min(out.len()));
             let source = &source[block * count * inner..(block + 1) * count * inner];
             start += columns.len();
-            Columns { source, inner, at }.fold::<R>(columns, &mut scratch);
+            Columns { source, inner, at }.fold::<R, A>(columns, &mut scratch);
             out = rest;
         }
     }
 }
 
 macro_rules! fold {
-    ($(#[$doc:meta])* $name:ident, $start:expr, $op:expr) => {
+    ($(#[$doc:meta])* $name:ident, tuned $tuned:literal, $start:expr, $op:expr) => {
         $(#[$doc])*
         #[derive(Debug)]
         pub enum $name {}
-        fold!(@impl $name, f32, f32, $start, $op);
-        fold!(@impl $name, f64, f64, $start, $op);
+        fold!(@impl $name, tuned $tuned, f32, f32, $start, $op);
+        fold!(@impl $name, tuned $tuned, f64, f64, $start, $op);
     };
-    (@impl $name:ident, $t:ty, $acc:ty, $start:expr, $op:expr) => {
+    (@impl $name:ident, tuned $tuned:literal, $t:ty, $acc:ty, $start:expr, $op:expr) => {
         impl Fold<$t> for $name {
             type Acc = $acc;
+            const TUNED: bool = $tuned;
+            const WIDE: bool = $tuned;
             #[inline(always)]
             fn start() -> $acc {
                 $start
@@ -253,20 +257,20 @@ macro_rules! fold {
 
 fold!(
     /// Sums; integers and bools add up in 64 bits.
-    Sum, 0.0, |a, b| a + b
+    Sum, tuned true, 0.0, |a, b| a + b
 );
-fold!(@impl Sum, i64, i64, 0, |a, b| a.wrapping_add(b));
-fold!(@impl Sum, i32, i64, 0, |a, b| a.wrapping_add(b));
-fold!(@impl Sum, u8, i64, 0, |a, b| a.wrapping_add(b));
-fold!(@impl Sum, bool, i64, 0, |a, b| a.wrapping_add(b));
+fold!(@impl Sum, tuned false, i64, i64, 0, |a, b| a.wrapping_add(b));
+fold!(@impl Sum, tuned false, i32, i64, 0, |a, b| a.wrapping_add(b));
+fold!(@impl Sum, tuned false, u8, i64, 0, |a, b| a.wrapping_add(b));
+fold!(@impl Sum, tuned false, bool, i64, 0, |a, b| a.wrapping_add(b));
 fold!(
     /// Products; integers and bools multiply in 64 bits.
-    Prod, 1.0, |a, b| a * b
+    Prod, tuned false, 1.0, |a, b| a * b
 );
-fold!(@impl Prod, i64, i64, 1, |a, b| a.wrapping_mul(b));
-fold!(@impl Prod, i32, i64, 1, |a, b| a.wrapping_mul(b));
-fold!(@impl Prod, u8, i64, 1, |a, b| a.wrapping_mul(b));
-fold!(@impl Prod, bool, i64, 1, |a, b| a.wrapping_mul(b));
+fold!(@impl Prod, tuned false, i64, i64, 1, |a, b| a.wrapping_mul(b));
+fold!(@impl Prod, tuned false, i32, i64, 1, |a, b| a.wrapping_mul(b));
+fold!(@impl Prod, tuned false, u8, i64, 1, |a, b| a.wrapping_mul(b));
+fold!(@impl Prod, tuned false, bool, i64, 1, |a, b| a.wrapping_mul(b));
 
 /// The sum over `axes`. Signed integers and bools add up in int64, unsigned ones in uint64.
 #[must_use]

@@ -12,6 +12,12 @@ use crate::kernel::simd::prefetch_behind;
 pub trait Fold<T>: Send + Sync + 'static {
     /// The running value, and the type of the result.
     type Acc: Element;
+    /// Whether its loops are unrolled into registers for every shape: sums and extrema of floats. Others are rare: they have one
+    /// loop along rows and one along columns.
+    const TUNED: bool = false;
+    /// Whether it gains by [wide](crate::kernel::simd::Kernel::WIDE) registers: sums of floats do. Comparisons with NaN take longer
+    /// there, and whole numbers are rare.
+    const WIDE: bool = false;
     /// Where it starts.
     fn start() -> Self::Acc;
     /// One element.
@@ -41,6 +47,12 @@ const SHORT: usize = LANES;
 /// Folds every row of `count` elements of `source` into its place in `out`.
 #[inline(always)]
 pub fn fold_rows<R: Fold<T>, T: Element>(source: &[T], count: usize, out: &mut [R::Acc]) {
+    if const { !R::TUNED } {
+        for (row, o) in source.chunks_exact(count).zip(out) {
+            *o = row_by_parts::<R, T, false>(row);
+        }
+        return;
+    }
     if count >= SHORT {
         for (row, o) in source.chunks_exact(count).zip(out) {
             *o = fold_row::<R, T>(row);
@@ -67,14 +79,29 @@ pub fn fold_rows<R: Fold<T>, T: Element>(source: &[T], count: usize, out: &mut [
 /// A row: leaves, combined pairwise through a binary counter.
 #[inline(always)]
 pub fn fold_row<R: Fold<T>, T: Element>(row: &[T]) -> R::Acc {
+    row_by_parts::<R, T, true>(row)
+}
+
+/// A part of a row by one loop.
+#[inline(always)]
+fn fold_simply<R: Fold<T>, T: Element>(row: &[T]) -> R::Acc {
+    let mut acc = [R::start(); LANES];
+    let rest = step_by::<R, T, LANES>(&mut acc, row);
+    let end = rest.iter().fold(R::start(), |a, &x| R::step(a, x));
+    R::join(halved(acc, R::join), end)
+}
+
+#[inline(always)]
+fn row_by_parts<R: Fold<T>, T: Element, const TUNED: bool>(row: &[T]) -> R::Acc {
     if row.len() <= LEAF {
-        return fold_leaf::<R, T>(row);
+        return if TUNED { fold_leaf::<R, T>(row) } else { fold_simply::<R, T>(row) };
     }
     let mut stack = [R::start(); 48];
     let mut depth = 0;
     let leaves = row.len().div_ceil(LEAF);
     for k in 0..leaves {
-        let mut value = fold_leaf::<R, T>(&row[k * LEAF..row.len().min((k + 1) * LEAF)]);
+        let part = &row[k * LEAF..row.len().min((k + 1) * LEAF)];
+        let mut value = if TUNED { fold_leaf::<R, T>(part) } else { fold_simply::<R, T>(part) };
         for _ in 0..(k + 1).trailing_zeros() {
             depth -= 1;
             value = R::join(stack[depth], value);

@@ -7,19 +7,28 @@
 //!
 //! | set | where | fused multiply-add |
 //! |---|---|---|
-//! | [`Avx2`] | x86-64 with AVX2 and FMA, found at run time | yes |
+//! | [`Avx512`] | x86-64 with AVX-512 (F, BW, CD, DQ, VL), for kernels that are [`WIDE`](Kernel::WIDE) | yes |
+//! | [`Avx2`] | x86-64 with AVX2 and FMA | yes |
 //! | [`Baseline`] | everywhere else (SSE2, NEON) | where the target always has it |
 //!
-//! `TAPEGRAD_ISA=baseline` in the environment forces the second, for tests and bug reports.
+//! The widest set of the processor is chosen at the start ([`Set`]). `TAPEGRAD_SIMD=avx512`, `avx2` or `baseline` in the
+//! environment chooses another, for tests, comparisons and bug reports.
 #![allow(
     unsafe_code,
-    reason = "calling a `#[target_feature]` function needs it; the one call is in `dispatch`; stores past the caches go through pointers; and `asm!` hides a constant"
+    reason = "calling a `#[target_feature]` function needs it; the calls are in `dispatch`; stores past the caches and parts of vectors go through pointers; and `asm!` hides a constant"
 )]
 
+mod part;
+mod set;
+#[cfg(test)]
+mod sets;
+
 use std::marker::PhantomData;
-use std::sync::OnceLock;
 
 use crate::array::{LINE, prefetch_line};
+
+pub use part::{PART, load_part, store_part};
+pub use set::{Set, VARIABLE, check, use_set};
 
 /// What a kernel may know of the instruction set it is compiled for.
 pub trait Arch: Copy + 'static {
@@ -27,8 +36,22 @@ pub trait Arch: Copy + 'static {
     const FMA: bool;
     /// The bytes of a vector register.
     const BYTES: usize = 16;
+    /// Parts of a vector are loaded and stored by one instruction, so the end of a slice need not be taken one by one.
+    const MASKS: bool = false;
+    /// The set of old x86-64 processors. Loops over formulas are compiled for it one element at a time: correct and small.
+    const PLAIN: bool = false;
     /// Functions with a fast range leave it when an argument asks for it, at the price of a branch.
     const CAREFUL: bool = false;
+}
+
+/// x86-64 with AVX-512: F, BW, CD, DQ and VL.
+#[derive(Clone, Copy, Debug)]
+pub struct Avx512;
+
+impl Arch for Avx512 {
+    const FMA: bool = true;
+    const BYTES: usize = 64;
+    const MASKS: bool = true;
 }
 
 /// x86-64 with AVX2 and FMA.
@@ -46,6 +69,7 @@ pub struct Baseline;
 
 impl Arch for Baseline {
     const FMA: bool = cfg!(any(target_feature = "fma", target_arch = "aarch64"));
+    const PLAIN: bool = cfg!(target_arch = "x86_64");
 }
 
 /// The same instruction set as `A`, but right for every argument, one lane at a time.
@@ -57,6 +81,8 @@ pub struct Careful<A>(PhantomData<A>);
 impl<A: Arch> Arch for Careful<A> {
     const FMA: bool = A::FMA;
     const BYTES: usize = A::BYTES;
+    const MASKS: bool = A::MASKS;
+    const PLAIN: bool = A::PLAIN;
     const CAREFUL: bool = true;
 }
 
@@ -65,29 +91,57 @@ impl<A: Arch> Arch for Careful<A> {
 pub trait Kernel {
     /// What the work returns.
     type Output;
+    /// Whether the work is compiled for AVX-512, too. Else AVX2 does it there: a third copy of a loop that waits for the memory
+    /// is not worth its size.
+    const WIDE: bool = false;
     /// Does the work.
     fn run<A: Arch>(self) -> Self::Output;
 }
 
-/// Runs `kernel` with the best instruction set of this CPU.
+/// Runs `kernel` with the instruction set [in use](Set::current).
 #[inline]
 pub fn dispatch<K: Kernel>(kernel: K) -> K::Output {
     #[cfg(target_arch = "x86_64")]
-    if has_avx2() {
-        // SAFETY: `has_avx2` is true only if this CPU has AVX2 and FMA, all that `run_avx2` requires.
-        return unsafe { run_avx2(kernel) };
+    {
+        let set = Set::current();
+        // Of its own: what is not wide is not even compiled.
+        if const { K::WIDE } {
+            if set == Set::Avx512 {
+                // SAFETY: a set is in use only if this processor has it.
+                return unsafe { run_avx512(kernel) };
+            }
+        }
+        if set >= Set::Avx2 {
+            // SAFETY: a set is in use only if this processor has it, and what has AVX-512 has AVX2 and FMA.
+            return unsafe { run_avx2(kernel) };
+        }
     }
     kernel.run::<Baseline>()
+}
+
+/// Runs `kernel` with `set`, which this processor must have, whatever is in use.
+#[cfg(test)]
+pub fn dispatch_with<K: Kernel>(set: Set, kernel: K) -> K::Output {
+    assert!(set.is_here(), "{set} is not here");
+    match set {
+        // SAFETY: just asserted, in both cases.
+        Set::Avx512 => unsafe { run_avx512(kernel) },
+        // SAFETY: as above.
+        Set::Avx2 => unsafe { run_avx2(kernel) },
+        Set::Baseline => kernel.run::<Baseline>(),
+    }
 }
 
 /// The name of the instruction set in use, for bug reports and benchmark tables.
 #[must_use]
 pub fn isa() -> &'static str {
-    #[cfg(target_arch = "x86_64")]
-    if has_avx2() {
-        return "avx2";
-    }
-    "baseline"
+    Set::current().name()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,fma")]
+fn run_avx512<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run::<Avx512>()
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -147,7 +201,7 @@ pub fn stream<T: Copy, A: Arch>(from: &[T], to: &mut [T]) {
         assert_eq!(from.len(), to.len(), "a copy has one length");
         let whole = if before_lines(to) == 0 { size_of_val(to) / LINE * LINE } else { 0 };
         let (a, b) = (from.as_ptr(), to.as_mut_ptr());
-        if A::BYTES == size_of::<__m256i>() {
+        if A::BYTES >= size_of::<__m256i>() {
             for i in 0..whole / size_of::<__m256i>() {
                 // SAFETY: both slices hold `whole` bytes; `to` begins at a cache line when there are any; `A` says that the
                 // instruction set is there.
@@ -185,16 +239,6 @@ pub fn fence() {
     }
 }
 
-#[cfg(target_arch = "x86_64")]
-#[inline]
-fn has_avx2() -> bool {
-    static FOUND: OnceLock<bool> = OnceLock::new();
-    *FOUND.get_or_init(|| {
-        let forced = std::env::var_os("TAPEGRAD_ISA").is_some_and(|isa| isa == "baseline");
-        !forced && is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,6 +247,7 @@ mod tests {
 
     impl Kernel for Sum<'_> {
         type Output = (f32, bool);
+        const WIDE: bool = true;
         #[inline(always)]
         fn run<A: Arch>(self) -> (f32, bool) {
             (self.0.iter().sum(), A::FMA)
@@ -213,13 +258,14 @@ mod tests {
     fn a_kernel_runs_with_the_set_that_isa_names() {
         let (sum, fma) = dispatch(Sum(&[1.0, 2.0, 3.5]));
         assert!((sum - 6.5).abs() < f32::EPSILON);
-        assert_eq!(fma, isa() == "avx2" || Baseline::FMA);
+        assert_eq!(fma, Set::current() >= Set::Avx2 || Baseline::FMA);
     }
 
     struct Copied<'a>(&'a [u16], &'a mut [u16]);
 
     impl Kernel for Copied<'_> {
         type Output = ();
+        const WIDE: bool = true;
         #[inline(always)]
         fn run<A: Arch>(self) {
             stream::<_, A>(self.0, self.1);

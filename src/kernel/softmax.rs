@@ -13,6 +13,13 @@ use crate::kernel::simd::{Arch, Kernel, dispatch as simd_dispatch};
 /// Rows up to this are turned round for their gradients, which take less than exponentials do.
 const FEW: usize = 16;
 
+/// Runs a kernel that is compiled apart for long and short rows: to turn short ones round takes longer in wider registers.
+macro_rules! by_length {
+    ($is_long:expr, $kernel:ident<$t:ident> $fields:tt) => {
+        if $is_long { simd_dispatch($kernel::<$t, true> $fields) } else { simd_dispatch($kernel::<$t, false> $fields) }
+    };
+}
+
 /// e^(x - max) / Σ e^(x - max) over rows of `count`.
 ///
 /// # Panics
@@ -20,7 +27,7 @@ const FEW: usize = 16;
 #[must_use]
 pub fn softmax(x: &Array, count: usize) -> Array {
     let mut out = Array::empty(x.shape(), x.dtype());
-    dispatch!(float x.dtype(), T => rows([x], &mut out, count, count, |[x], out| simd_dispatch(Softmax::<T> { x, out, count })),
+    dispatch!(float x.dtype(), T => rows([x], &mut out, count, count, |[x], out| by_length!(count > SHORT, Softmax<T> { x, out, count })),
         else unreachable!("softmax is over floating dtypes"));
     out
 }
@@ -29,7 +36,7 @@ pub fn softmax(x: &Array, count: usize) -> Array {
 #[must_use]
 pub fn log_softmax(x: &Array, count: usize) -> Array {
     let mut out = Array::empty(x.shape(), x.dtype());
-    dispatch!(float x.dtype(), T => rows([x], &mut out, count, count, |[x], out| simd_dispatch(LogSoftmax::<T> { x, out, count })),
+    dispatch!(float x.dtype(), T => rows([x], &mut out, count, count, |[x], out| by_length!(count > SHORT, LogSoftmax<T> { x, out, count })),
         else unreachable!("log_softmax is over floating dtypes"));
     out
 }
@@ -41,7 +48,7 @@ pub fn logsumexp(x: &Array, count: usize, shape: &[usize]) -> Array {
         return Array::full(shape, f64::NEG_INFINITY.into(), x.dtype());
     }
     let mut out = Array::empty(shape, x.dtype());
-    dispatch!(float x.dtype(), T => rows([x], &mut out, count, 1, |[x], out| simd_dispatch(LogSumExp::<T> { x, out, count })),
+    dispatch!(float x.dtype(), T => rows([x], &mut out, count, 1, |[x], out| by_length!(count > SHORT, LogSumExp<T> { x, out, count })),
         else unreachable!("logsumexp is over floating dtypes"));
     out
 }
@@ -50,7 +57,7 @@ pub fn logsumexp(x: &Array, count: usize, shape: &[usize]) -> Array {
 #[must_use]
 pub fn softmax_gradient(g: &Array, y: &Array, count: usize) -> Array {
     let mut out = Array::empty(y.shape(), y.dtype());
-    dispatch!(float y.dtype(), T => rows([g, y], &mut out, count, count, |[g, y], out| simd_dispatch(SoftmaxGradient::<T> { g, y, out, count })),
+    dispatch!(float y.dtype(), T => rows([g, y], &mut out, count, count, |[g, y], out| by_length!(count > FEW, SoftmaxGradient<T> { g, y, out, count })),
         else unreachable!("softmax is over floating dtypes"));
     out
 }
@@ -59,7 +66,7 @@ pub fn softmax_gradient(g: &Array, y: &Array, count: usize) -> Array {
 #[must_use]
 pub fn log_softmax_gradient(g: &Array, y: &Array, count: usize) -> Array {
     let mut out = Array::empty(y.shape(), y.dtype());
-    dispatch!(float y.dtype(), T => rows([g, y], &mut out, count, count, |[g, y], out| simd_dispatch(LogSoftmaxGradient::<T> { g, y, out, count })),
+    dispatch!(float y.dtype(), T => rows([g, y], &mut out, count, count, |[g, y], out| by_length!(count > FEW, LogSoftmaxGradient<T> { g, y, out, count })),
         else unreachable!("log_softmax is over floating dtypes"));
     out
 }
@@ -81,19 +88,20 @@ fn rows<T: Element, const N: usize>(inputs: [&Array; N], out: &mut Array, count:
     });
 }
 
-struct Softmax<'a, T> {
+struct Softmax<'a, T, const LONG: bool> {
     x: &'a [T],
     out: &'a mut [T],
     count: usize,
 }
 
-impl<T: Logit> Kernel for Softmax<'_, T> {
+impl<T: Logit, const LONG: bool> Kernel for Softmax<'_, T, LONG> {
     type Output = ();
+    const WIDE: bool = LONG;
     #[inline(always)]
     fn run<A: Arch>(self) {
         let Self { x, out, count } = self;
         let one = T::lit(1.0);
-        if count > SHORT {
+        if LONG {
             for (x, out) in x.chunks_exact(count).zip(out.chunks_exact_mut(count)) {
                 let total = exp_total::<T, A>(x, T::largest(x), |at, e| out[at..at + e.len()].copy_from_slice(e));
                 let scale = one / total;
@@ -117,18 +125,19 @@ impl<T: Logit> Kernel for Softmax<'_, T> {
     }
 }
 
-struct LogSoftmax<'a, T> {
+struct LogSoftmax<'a, T, const LONG: bool> {
     x: &'a [T],
     out: &'a mut [T],
     count: usize,
 }
 
-impl<T: Logit> Kernel for LogSoftmax<'_, T> {
+impl<T: Logit, const LONG: bool> Kernel for LogSoftmax<'_, T, LONG> {
     type Output = ();
+    const WIDE: bool = LONG;
     #[inline(always)]
     fn run<A: Arch>(self) {
         let Self { x, out, count } = self;
-        log_totals::<T, A>(x, count, |row, top, log| {
+        log_totals::<T, A, LONG>(x, count, |row, top, log| {
             let at = row * count;
             for (o, &x) in out[at..at + count].iter_mut().zip(&x[at..at + count]) {
                 *o = x - top - log;
@@ -137,36 +146,37 @@ impl<T: Logit> Kernel for LogSoftmax<'_, T> {
     }
 }
 
-struct LogSumExp<'a, T> {
+struct LogSumExp<'a, T, const LONG: bool> {
     x: &'a [T],
     out: &'a mut [T],
     count: usize,
 }
 
-impl<T: Logit> Kernel for LogSumExp<'_, T> {
+impl<T: Logit, const LONG: bool> Kernel for LogSumExp<'_, T, LONG> {
     type Output = ();
+    const WIDE: bool = LONG;
     #[inline(always)]
     fn run<A: Arch>(self) {
         let Self { x, out, count } = self;
         let infinity = T::lit(f64::INFINITY);
         // An infinite maximum is the result; its differences are not numbers.
-        log_totals::<T, A>(x, count, |row, top, log| out[row] = pick(top.abs() == infinity, top, top + log));
+        log_totals::<T, A, LONG>(x, count, |row, top, log| out[row] = pick(top.abs() == infinity, top, top + log));
     }
 }
 
-struct SoftmaxGradient<'a, T> {
+struct SoftmaxGradient<'a, T, const LONG: bool> {
     g: &'a [T],
     y: &'a [T],
     out: &'a mut [T],
     count: usize,
 }
 
-impl<T: Logit> Kernel for SoftmaxGradient<'_, T> {
+impl<T: Logit, const LONG: bool> Kernel for SoftmaxGradient<'_, T, LONG> {
     type Output = ();
     #[inline(always)]
     fn run<A: Arch>(self) {
         let Self { g, y, out, count } = self;
-        by_rows(
+        by_rows::<T, LONG>(
             g,
             y,
             out,
@@ -193,19 +203,20 @@ impl<T: Logit> Kernel for SoftmaxGradient<'_, T> {
     }
 }
 
-struct LogSoftmaxGradient<'a, T> {
+struct LogSoftmaxGradient<'a, T, const LONG: bool> {
     g: &'a [T],
     y: &'a [T],
     out: &'a mut [T],
     count: usize,
 }
 
-impl<T: Logit> Kernel for LogSoftmaxGradient<'_, T> {
+impl<T: Logit, const LONG: bool> Kernel for LogSoftmaxGradient<'_, T, LONG> {
     type Output = ();
+    const WIDE: bool = LONG;
     #[inline(always)]
     fn run<A: Arch>(self) {
         let Self { g, y, out, count } = self;
-        by_rows(
+        by_rows::<T, LONG>(
             g,
             y,
             out,
@@ -232,7 +243,7 @@ impl<T: Logit> Kernel for LogSoftmaxGradient<'_, T> {
 /// A function of two rows: `long(a, b, out)` for one pair of rows, `short(a, b)` for tiles of them, with the result in
 /// place of `a`.
 #[inline(always)]
-fn by_rows<T: Logit>(
+fn by_rows<T: Logit, const LONG: bool>(
     a: &[T],
     b: &[T],
     out: &mut [T],
@@ -240,7 +251,7 @@ fn by_rows<T: Logit>(
     long: impl Fn(&[T], &[T], &mut [T]),
     short: impl Fn(&mut [[T; LANES]], &[[T; LANES]]),
 ) {
-    if count > FEW {
+    if LONG {
         for ((a, b), out) in a.chunks_exact(count).zip(b.chunks_exact(count)).zip(out.chunks_exact_mut(count)) {
             long(a, b, out);
         }

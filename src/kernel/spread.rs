@@ -129,6 +129,7 @@ struct Groups<'a, T> {
 
 impl<T: Real + Element> Kernel for Groups<'_, T> {
     type Output = ();
+    const WIDE: bool = true;
     #[inline(always)]
     fn run<A: Arch>(self) {
         let Self { source, count, inner, far, out } = self;
@@ -156,6 +157,7 @@ struct Wide<'a, T> {
 
 impl<T: Real + Element> Kernel for Wide<'_, T> {
     type Output = ();
+    const WIDE: bool = true;
     #[inline(always)]
     fn run<A: Arch>(self) {
         columns::<T, A>(self.source, [self.inner, self.start], &mut Tile::new(self.inner, self.far), self.out);
@@ -180,6 +182,7 @@ struct Block<'a, T> {
 
 impl<T: Real + Element> Kernel for Block<'_, T> {
     type Output = ();
+    const WIDE: bool = true;
     #[inline(always)]
     fn run<A: Arch>(self) {
         if let [only] = self.moments {

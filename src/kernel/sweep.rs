@@ -47,6 +47,7 @@ struct Loop<'a, U, T, const S: usize> {
 
 impl<U: Update<S>, T: Real, const S: usize> Kernel for Loop<'_, U, T, S> {
     type Output = ();
+    const WIDE: bool = true;
     #[inline(always)]
     fn run<A: Arch>(self) {
         let update = *self.update;
@@ -120,6 +121,7 @@ struct Each<'a, T, F> {
 
 impl<T: Copy, F: Fn(T) -> T> Kernel for Each<'_, T, F> {
     type Output = ();
+    const WIDE: bool = true;
     #[inline(always)]
     fn run<A: Arch>(self) {
         for x in self.data {

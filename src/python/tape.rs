@@ -136,6 +136,7 @@ fn source() -> Option<Arc<str>> {
 /// Puts inspection on the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     tape::set_source_provider(source);
+    simd::check()?;
     m.add("_isa", simd::isa())?;
     m.add_function(wrap_pyfunction!(tape_stats, m)?)?;
     m.add_function(wrap_pyfunction!(memory_stats, m)?)?;

@@ -2,13 +2,19 @@
 
 use std::marker::PhantomData;
 
-use super::{Loop, Pointwise, STRIDE, UNSAID, each, width};
+use super::{Piece, Pointwise, STRIDE, UNSAID, each, piece, plain, width};
 use crate::array::{Aligned, Array, Element};
 use crate::dispatch;
 use crate::kernel::blocks::{self, Input};
 use crate::kernel::field::{Field, Lane};
 use crate::kernel::math::Real;
-use crate::kernel::simd::{Arch, Kernel, dispatch as simd_dispatch};
+use crate::kernel::simd::{Arch, Kernel, PART, dispatch as simd_dispatch};
+
+/// Elements of a block when there are many: few calls, in the first-level cache.
+const BLOCK: usize = 1024;
+
+/// A loop over a result that is an operand as well, and over `N` others.
+type Onto<T, const N: usize> = fn(&[&[T]; N], &mut [T], [f64; 2]);
 
 /// The formula with `target` as its first operand and its result; in place when nobody else holds it.
 ///
@@ -16,13 +22,28 @@ use crate::kernel::simd::{Arch, Kernel, dispatch as simd_dispatch};
 /// As [`map`](super::map()).
 pub fn update<P: Pointwise<M>, const N: usize, const M: usize>(target: &mut Array, inputs: [Input<'_>; N], params: [f64; 2]) {
     const { assert!(M == N + 1) };
-    dispatch!(float target.dtype(), T => blocks::update(target, inputs, P::COST * width::<T>(), |inputs: &[&[T]; N], out: &mut [T]| {
-        if P::RANGED {
-            onto_old::<P, T, N, M>(inputs, out, params);
-        } else {
-            simd_dispatch(InPlace::<First<P, M>, T, N> { inputs, out, params, step: PhantomData });
-        }
-    }), else unreachable!("formulas are over floating dtypes"));
+    dispatch!(float target.dtype(), T => if const { P::CHEAP } {
+        run_onto::<T, N>(target, inputs, P::COST, params, in_place::<First<P, M>, T, N>);
+    } else {
+        run_old::<T, N, M>(target, inputs, P::COST, params, piece::<P, T, M>);
+    }, else unreachable!("formulas are over floating dtypes"));
+}
+
+/// Calls `f` on all of `target`.
+fn run_onto<T: Element, const N: usize>(target: &mut Array, inputs: [Input<'_>; N], cost: f64, params: [f64; 2], f: Onto<T, N>) {
+    blocks::update(target, inputs, cost * width::<T>(), |inputs: &[&[T]; N], out: &mut [T]| f(inputs, out, params));
+}
+
+fn run_old<T: Element, const N: usize, const M: usize>(target: &mut Array, inputs: [Input<'_>; N], cost: f64, params: [f64; 2], f: Piece<T, M>) {
+    blocks::update(target, inputs, cost * width::<T>(), |inputs: &[&[T]; N], out: &mut [T]| onto_old(inputs, out, params, f));
+}
+
+fn run_added<T: Real + Element, const N: usize>(sum: &mut Array, inputs: [Input<'_>; N], cost: f64, params: [f64; 2], f: Piece<T, N>) {
+    blocks::update(sum, inputs, cost * width::<T>(), |inputs: &[&[T]; N], out: &mut [T]| add_written(inputs, out, params, f));
+}
+
+fn in_place<S: Step<N>, T: Real, const N: usize>(inputs: &[&[T]; N], out: &mut [T], params: [f64; 2]) {
+    simd_dispatch(InPlace::<S, T, N> { inputs, out, params, step: PhantomData });
 }
 
 /// What an element becomes of itself and of `N` operands.
@@ -71,20 +92,28 @@ impl<S: Step<N>, T: Real, const N: usize> Kernel for InPlace<'_, S, T, N> {
         for i in 0..n {
             let lane = S::next(Lane::<T, A>::new(out[i]), each(&inputs, Lane::lit(0.0), |s| Lane::<T, A>::new(s[i])), p);
             debug_assert!(!lane.far(), "{}", UNSAID);
-            out[i] = lane.value();
+            out[i] = plain::<T, A>(lane.value());
         }
     }
 }
 
-/// The formula with `out` as its first operand, block by block: old values are copied out of the way, as they may be needed twice.
-fn onto_old<P: Pointwise<M>, T: Real + Element, const N: usize, const M: usize>(inputs: &[&[T]; N], out: &mut [T], params: [f64; 2]) {
-    let Aligned(old) = &mut Aligned([T::default(); STRIDE]);
-    for (k, out) in out.chunks_mut(STRIDE).enumerate() {
-        let n = out.len();
+/// The formula with `out` as its first operand, block by block: old values are copied out of the way.
+fn onto_old<T: Element, const N: usize, const M: usize>(inputs: &[&[T]; N], out: &mut [T], params: [f64; 2], f: Piece<T, M>) {
+    // Clearing a buffer costs more than a short loop does.
+    match out.len() {
+        ..=PART => onto_blocks::<T, N, M, PART>(inputs, out, params, f),
+        ..=STRIDE => onto_blocks::<T, N, M, STRIDE>(inputs, out, params, f),
+        _ => onto_blocks::<T, N, M, BLOCK>(inputs, out, params, f),
+    }
+}
+
+fn onto_blocks<T: Element, const N: usize, const M: usize, const B: usize>(inputs: &[&[T]; N], out: &mut [T], params: [f64; 2], f: Piece<T, M>) {
+    let Aligned(old) = &mut Aligned([T::default(); B]);
+    for (k, out) in out.chunks_mut(B).enumerate() {
+        let (at, n) = (k * B, out.len());
         old[..n].copy_from_slice(out);
-        let at = k * STRIDE;
         let all: [&[T]; M] = std::array::from_fn(|i| if i == 0 { &old[..n] } else { &inputs[i - 1][at..at + n] });
-        simd_dispatch(Loop::<P, T, M> { inputs: &all, out, params, far: false, formula: PhantomData });
+        f(&all, out, params, false);
     }
 }
 
@@ -94,23 +123,29 @@ fn onto_old<P: Pointwise<M>, T: Real + Element, const N: usize, const M: usize>(
 /// # Panics
 /// As [`map`](super::map()).
 pub fn accumulate<P: Pointwise<N>, const N: usize>(sum: &mut Array, inputs: [Input<'_>; N], params: [f64; 2]) {
-    dispatch!(float sum.dtype(), T => blocks::update(sum, inputs, P::COST * width::<T>(), |inputs: &[&[T]; N], out: &mut [T]| {
-        if P::RANGED {
-            add_written::<P, T, N>(inputs, out, params);
-        } else {
-            simd_dispatch(InPlace::<Added<P>, T, N> { inputs, out, params, step: PhantomData });
-        }
-    }), else unreachable!("formulas are over floating dtypes"));
+    dispatch!(float sum.dtype(), T => if const { P::CHEAP } {
+        run_onto::<T, N>(sum, inputs, P::COST, params, in_place::<Added<P>, T, N>);
+    } else {
+        run_added::<T, N>(sum, inputs, P::COST, params, piece::<P, T, N>);
+    }, else unreachable!("formulas are over floating dtypes"));
 }
 
-/// `out` plus the formula, block by block: its values are written first, as they may have to be written twice.
-fn add_written<P: Pointwise<N>, T: Real + Element, const N: usize>(inputs: &[&[T]; N], out: &mut [T], params: [f64; 2]) {
-    let Aligned(values) = &mut Aligned([T::default(); STRIDE]);
-    for (k, out) in out.chunks_mut(STRIDE).enumerate() {
-        let (at, n) = (k * STRIDE, out.len());
+/// `out` plus the formula, block by block: its values are written first.
+fn add_written<T: Real + Element, const N: usize>(inputs: &[&[T]; N], out: &mut [T], params: [f64; 2], f: Piece<T, N>) {
+    match out.len() {
+        ..=PART => add_blocks::<T, N, PART>(inputs, out, params, f),
+        ..=STRIDE => add_blocks::<T, N, STRIDE>(inputs, out, params, f),
+        _ => add_blocks::<T, N, BLOCK>(inputs, out, params, f),
+    }
+}
+
+fn add_blocks<T: Real + Element, const N: usize, const B: usize>(inputs: &[&[T]; N], out: &mut [T], params: [f64; 2], f: Piece<T, N>) {
+    let Aligned(values) = &mut Aligned([T::default(); B]);
+    for (k, out) in out.chunks_mut(B).enumerate() {
+        let (at, n) = (k * B, out.len());
         let inputs = inputs.map(|s| &s[at..at + n]);
-        simd_dispatch(Loop::<P, T, N> { inputs: &inputs, out: &mut values[..n], params, far: false, formula: PhantomData });
-        simd_dispatch(InPlace::<Added<Same>, T, 1> { inputs: &[&values[..n]], out, params, step: PhantomData });
+        f(&inputs, &mut values[..n], params, false);
+        in_place::<Added<Same>, T, 1>(&[&values[..n]], out, params);
     }
 }
 

@@ -44,7 +44,8 @@ const ON_STACK: usize = 1024;
 pub unsafe fn product<T: Entry>(p: &Product<T>) {
     // Tiles are written by rows.
     let p = if p.c.cs != 1 && p.c.rs == 1 { &p.t() } else { p };
-    let width = simd::dispatch(Width(size_of::<T>()));
+    let size = size_of::<T>();
+    let width = if is_wide::<T>(p.n) { simd::dispatch(Width::<true>(size)) } else { simd::dispatch(Width::<false>(size)) };
     let threads = if cost::<T>(p.m, p.k, p.n) < SPLIT { 1 } else { parallel::num_threads() };
     let direct = p.b.cs == 1 && (p.m < FEW_ROWS || p.k * p.n * size_of::<T>() <= SMALL);
     let depth = depth_of(p.k);
@@ -56,10 +57,10 @@ pub unsafe fn product<T: Entry>(p: &Product<T>) {
             let packed = if direct { part.n / width * width..part.n } else { 0..part.n };
             let mut room = Room::<T>::new();
             let panels = Shared(room.take(packed.len().next_multiple_of(width) * part.k));
-            let work = Work { p: part, width, depth, packed, panels };
+            let work = Work { p: part, n: p.n, width, depth, packed, panels };
             if !work.packed.is_empty() {
                 let grain = if threads == 1 { part.k } else { CHUNK };
-                parallel::for_each_range(part.k, grain, |rows| simd::dispatch(Pack(&work, rows)));
+                parallel::for_each_range(part.k, grain, |rows| work.pack(rows));
             }
             work.run(threads);
         }
@@ -93,16 +94,22 @@ impl<T: Entry> Room<T> {
     }
 }
 
-/// The columns of a tile: two vectors.
-struct Width(usize);
+/// The columns of a tile: two vectors. With `WIDE` of the widest set, which columns that all fit in one vector of it do not repay.
+struct Width<const WIDE: bool>(usize);
 
-impl simd::Kernel for Width {
+impl<const WIDE: bool> simd::Kernel for Width<WIDE> {
     type Output = usize;
+    const WIDE: bool = WIDE;
 
     #[inline(always)]
     fn run<A: Arch>(self) -> usize {
         2 * A::BYTES / self.0
     }
+}
+
+/// Whether so many columns are worth the widest set.
+fn is_wide<T>(cols: usize) -> bool {
+    cols * size_of::<T>() > 96
 }
 
 /// A pointer that threads share: they write to disjoint places of it, then read.
@@ -114,6 +121,8 @@ unsafe impl<T: Send> Sync for Shared<T> {}
 /// A product, and where its `b` is packed. Made only where the promises of [`Product`] hold.
 struct Work<T> {
     p: Product<T>,
+    /// The columns of the whole product.
+    n: usize,
     width: usize,
     depth: usize,
     /// The columns of `b` that are packed: all, or those that do not fill a panel.
@@ -124,6 +133,14 @@ struct Work<T> {
 impl<T: Entry> Work<T> {
     fn panel(&self, left: usize, l: usize) -> *mut T {
         self.panels.0.wrapping_add((left - self.packed.start) * self.p.k + l * self.width)
+    }
+
+    fn pack(&self, rows: Range<usize>) {
+        if is_wide::<T>(self.n) { simd::dispatch(Pack::<T, true>(self, rows)) } else { simd::dispatch(Pack::<T, false>(self, rows)) }
+    }
+
+    fn tiles(&self, rows: Range<usize>, cols: Range<usize>) {
+        if is_wide::<T>(self.n) { simd::dispatch(Tiles::<T, true>(self, rows, cols)) } else { simd::dispatch(Tiles::<T, false>(self, rows, cols)) }
     }
 
     /// Computes the product from packed panels.
@@ -139,29 +156,31 @@ impl<T: Entry> Work<T> {
         parallel::for_each_range(m.div_ceil(rows) * across, 1, |range| {
             for i in range {
                 let (top, left) = (i / across * rows, i % across * cols);
-                simd::dispatch(Tiles(self, top..m.min(top + rows), left..n.min(left + cols)));
+                self.tiles(top..m.min(top + rows), left..n.min(left + cols));
             }
         });
     }
 }
 
 /// Packs these rows of `b`.
-struct Pack<'a, T>(&'a Work<T>, Range<usize>);
+struct Pack<'a, T, const WIDE: bool>(&'a Work<T>, Range<usize>);
 
-impl<T: Entry> simd::Kernel for Pack<'_, T> {
+impl<T: Entry, const WIDE: bool> simd::Kernel for Pack<'_, T, WIDE> {
     type Output = ();
+    const WIDE: bool = WIDE;
 
     #[inline(always)]
     fn run<A: Arch>(self) {
         match 2 * A::BYTES / size_of::<T>() {
             4 => self.copy::<4>(),
             8 => self.copy::<8>(),
-            _ => self.copy::<16>(),
+            16 => self.copy::<16>(),
+            _ => self.copy::<32>(),
         }
     }
 }
 
-impl<T: Entry> Pack<'_, T> {
+impl<T: Entry, const WIDE: bool> Pack<'_, T, WIDE> {
     #[inline(always)]
     fn copy<const W: usize>(self) {
         let Self(work, rows) = self;
@@ -173,22 +192,24 @@ impl<T: Entry> Pack<'_, T> {
 }
 
 /// Computes these rows and columns of `c`.
-struct Tiles<'a, T>(&'a Work<T>, Range<usize>, Range<usize>);
+struct Tiles<'a, T, const WIDE: bool>(&'a Work<T>, Range<usize>, Range<usize>);
 
-impl<T: Entry> simd::Kernel for Tiles<'_, T> {
+impl<T: Entry, const WIDE: bool> simd::Kernel for Tiles<'_, T, WIDE> {
     type Output = ();
+    const WIDE: bool = WIDE;
 
     #[inline(always)]
     fn run<A: Arch>(self) {
         match 2 * A::BYTES / size_of::<T>() {
             4 => self.blocks::<A, 4>(),
             8 => self.blocks::<A, 8>(),
-            _ => self.blocks::<A, 16>(),
+            16 => self.blocks::<A, 16>(),
+            _ => self.blocks::<A, 32>(),
         }
     }
 }
 
-impl<T: Entry> Tiles<'_, T> {
+impl<T: Entry, const WIDE: bool> Tiles<'_, T, WIDE> {
     #[inline(always)]
     fn blocks<A: Arch, const W: usize>(self) {
         let Self(Work { p, depth, .. }, rows, cols) = &self;

@@ -10,7 +10,7 @@ use std::hint::black_box;
 use std::mem::MaybeUninit;
 
 use super::product::{Entry, Strided};
-use crate::array::prefetch_line;
+use crate::array::{LINE, prefetch_line};
 use crate::kernel::simd::Arch;
 
 /// The rows of the largest tile.
@@ -18,7 +18,7 @@ pub const ROWS: usize = 6;
 /// The steps of `k` that are written out, so that the loop's own arithmetic is shared among them.
 const UNROLLED: usize = 4;
 
-/// The only width for which strides are constants.
+/// The least width for which strides are constants.
 const WRITTEN_OUT: usize = 16;
 /// From this `k` on, a tile of `c` is asked for before the sums begin: the additions at the end would wait for it.
 const LONG: usize = 128;
@@ -47,7 +47,7 @@ pub struct Tile<T> {
 #[inline(always)]
 pub unsafe fn run<A: Arch, T: Entry, const W: usize>(tile: &Tile<T>) {
     // Of the narrower ones the compiler makes shuffles of `a`, at half the speed (f64 with AVX2).
-    let panels = W == WRITTEN_OUT && tile.a.rs == 1 && tile.a.cs == ROWS.cast_signed() && tile.b_step == W.cast_signed();
+    let panels = W >= WRITTEN_OUT && tile.a.rs == 1 && tile.a.cs == ROWS.cast_signed() && tile.b_step == W.cast_signed();
     // SAFETY: the same promises.
     unsafe { if panels { height::<A, T, W, true>(tile) } else { height::<A, T, W, false>(tile) } }
 }
@@ -81,6 +81,9 @@ unsafe fn rows<A: Arch, T: Entry, const W: usize, const H: usize, const PANELS: 
         for i in 0..H {
             let row = t.c.ptr.wrapping_offset(i.cast_signed() * t.c.rs);
             prefetch_line(row.cast_const());
+            if W * size_of::<T>() > LINE {
+                prefetch_line(row.wrapping_add(W / 2).cast_const());
+            }
             prefetch_line(row.wrapping_add(W - 1).cast_const());
         }
     }

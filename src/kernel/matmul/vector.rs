@@ -59,6 +59,7 @@ struct Outputs<'a, T> {
 
 impl<T: Entry> simd::Kernel for Outputs<'_, T> {
     type Output = ();
+    const WIDE: bool = true;
 
     #[inline(always)]
     fn run<A: Arch>(self) {
@@ -67,8 +68,9 @@ impl<T: Entry> simd::Kernel for Outputs<'_, T> {
         }
         // Eight vectors of sums: as many chains hide the latency of an addition, and as many rows the latency of the memory.
         match (self.p.m < 4, A::BYTES / size_of::<T>()) {
+            (true, 16) => self.dots::<A, 64>(),
             (true, 8) => self.dots::<A, 32>(),
-            (true, 4) | (false, 8) => self.dots::<A, 16>(),
+            (true, 4) | (false, 8 | 16) => self.dots::<A, 16>(),
             _ => self.dots::<A, 8>(),
         }
     }

@@ -91,10 +91,16 @@ struct Filling<'a, S: Sink> {
 
 impl<S: Sink> Kernel for Filling<'_, S> {
     type Output = ();
+    const WIDE: bool = true;
 
     #[inline(always)]
     fn run<A: Arch>(self) {
         let keys = schedule(self.part.seed);
+        #[cfg(target_arch = "x86_64")]
+        if A::BYTES == avx512::BYTES {
+            // SAFETY: registers of 64 bytes are those of `Avx512`, for which this is compiled only where AVX-512 is there.
+            return unsafe { avx512::fill(self.part, &keys, self.out, self.sink) };
+        }
         #[cfg(target_arch = "x86_64")]
         if A::BYTES == avx2::BYTES {
             // SAFETY: registers of 32 bytes are those of `Avx2`, for which this is compiled only where AVX2 and FMA are there.
@@ -213,6 +219,99 @@ mod avx2 {
         for (pair, out) in pairs.into_iter().zip(out.as_chunks_mut::<WIDTH>().0) {
             // SAFETY: `out` has the eight words that are written; the address may be any.
             unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), pair) };
+        }
+    }
+}
+
+/// The same as [`avx2`], in registers that hold a word of all sixteen blocks.
+#[cfg(target_arch = "x86_64")]
+mod avx512 {
+    use std::arch::x86_64::{
+        __m512i, _mm512_add_epi32, _mm512_cmplt_epu32_mask, _mm512_mask_add_epi32, _mm512_mask_mov_epi32, _mm512_mul_epu32, _mm512_set1_epi32,
+        _mm512_set1_epi64, _mm512_setr_epi32, _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_slli_epi64, _mm512_srli_epi64, _mm512_storeu_si512,
+        _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64, _mm512_xor_si512,
+    };
+
+    use super::{GROUP, Keys, LANES, MULTIPLIERS, Part, ROUNDS, Sink, WORDS, halves};
+    use crate::kernel::simd::Avx512;
+
+    /// Bytes of a register.
+    pub const BYTES: usize = 64;
+
+    /// One word of each of sixteen blocks in each register.
+    type Blocks = [__m512i; WORDS];
+
+    /// What `Avx512` promises, of which the sink makes use.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,fma")]
+    pub fn fill<S: Sink>(part: Part, keys: &Keys, out: &mut [S::Item], sink: &S) {
+        let factors = [_mm512_set1_epi64(MULTIPLIERS[0].into()), _mm512_set1_epi64(MULTIPLIERS[1].into())];
+        let mut wide = [[_mm512_setzero_si512(); 2]; ROUNDS];
+        for (wide, key) in wide.iter_mut().zip(keys) {
+            *wide = [_mm512_set1_epi32(key[0].cast_signed()), _mm512_set1_epi32(key[1].cast_signed())];
+        }
+        let (Part { mut first, mut at, .. }, mut words) = (part, [0; GROUP]);
+        for out in out.chunks_mut(GROUP / S::WIDTH) {
+            let [low, high] = counters(first);
+            let mut x = [low, high, _mm512_setzero_si512(), _mm512_setzero_si512()];
+            for keys in &wide {
+                x = round(x, keys, factors);
+            }
+            store(x, &mut words);
+            sink.take::<Avx512>(at, &words, out);
+            (first, at) = (first.wrapping_add(LANES as u64), at + out.len());
+        }
+    }
+
+    /// The sixteen counters from `at` on: their lower two words, as the others are zero.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn counters(at: u64) -> [__m512i; 2] {
+        let [low, high] = halves(at).map(u32::cast_signed);
+        let (first, high) = (_mm512_set1_epi32(low), _mm512_set1_epi32(high));
+        let low = _mm512_add_epi32(first, _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+        // One more where the lower word has run over.
+        [low, _mm512_mask_add_epi32(high, _mm512_cmplt_epu32_mask(low, first), high, _mm512_set1_epi32(1))]
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn round([a, b, c, d]: Blocks, key: &[__m512i; 2], factors: [__m512i; 2]) -> Blocks {
+        let ([p_low, p_high], [q_low, q_high]) = (product(a, factors[0]), product(c, factors[1]));
+        [_mm512_xor_si512(_mm512_xor_si512(q_high, b), key[0]), q_low, _mm512_xor_si512(_mm512_xor_si512(p_high, d), key[1]), p_low]
+    }
+
+    /// The lower and the upper words of the products: those of even and of odd places are computed apart.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn product(x: __m512i, factor: __m512i) -> [__m512i; 2] {
+        const ODD: u16 = 0b1010_1010_1010_1010;
+        let (even, odd) = (_mm512_mul_epu32(x, factor), _mm512_mul_epu32(_mm512_srli_epi64::<32>(x), factor));
+        [_mm512_mask_mov_epi32(even, ODD, _mm512_slli_epi64::<32>(odd)), _mm512_mask_mov_epi32(_mm512_srli_epi64::<32>(even), ODD, odd)]
+    }
+
+    /// Block after block.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn store([a, b, c, d]: Blocks, out: &mut [u32; GROUP]) {
+        const EVEN: i32 = 0b10_00_10_00;
+        const ODD: i32 = 0b11_01_11_01;
+        let (ab, cd) = (_mm512_unpacklo_epi32(a, b), _mm512_unpacklo_epi32(c, d));
+        let (ab2, cd2) = (_mm512_unpackhi_epi32(a, b), _mm512_unpackhi_epi32(c, d));
+        // Blocks 0, 4, 8, 12; then 1, 5 and so on.
+        let (x, y) = (_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+        let (z, w) = (_mm512_unpacklo_epi64(ab2, cd2), _mm512_unpackhi_epi64(ab2, cd2));
+        let (xy, zw) = (_mm512_shuffle_i32x4::<EVEN>(x, y), _mm512_shuffle_i32x4::<EVEN>(z, w));
+        let (xy2, zw2) = (_mm512_shuffle_i32x4::<ODD>(x, y), _mm512_shuffle_i32x4::<ODD>(z, w));
+        let rows = [
+            _mm512_shuffle_i32x4::<EVEN>(xy, zw),
+            _mm512_shuffle_i32x4::<EVEN>(xy2, zw2),
+            _mm512_shuffle_i32x4::<ODD>(xy, zw),
+            _mm512_shuffle_i32x4::<ODD>(xy2, zw2),
+        ];
+        for (row, out) in rows.into_iter().zip(out.as_chunks_mut::<LANES>().0) {
+            // SAFETY: `out` has the sixteen words that are written; the address may be any.
+            unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast(), row) };
         }
     }
 }

@@ -89,6 +89,39 @@ pub const fn same(a: &str, b: &str) -> bool {
     true
 }
 
+/// What formulas name that takes longer than to bring an operand.
+const DEAR: [&str; 16] =
+    ["exp", "ln", "log", "sin", "cos", "tan", "sigmoid", "erf", "gelu", "silu", "cdf", "pow", "quotient", "fmod", "gap", "remainder"];
+
+/// Whether a formula, as text, is nothing but arithmetic and comparisons: then it is worth [more loops](Pointwise::CHEAP).
+#[must_use]
+pub const fn is_cheap(formula: &str) -> bool {
+    let mut i = 0;
+    while i < DEAR.len() {
+        if contains(formula.as_bytes(), DEAR[i].as_bytes()) {
+            return false;
+        }
+        i += 1;
+    }
+    true
+}
+
+/// Whether `text` has `part` in it, in constants.
+const fn contains(text: &[u8], part: &[u8]) -> bool {
+    let mut start = 0;
+    while start + part.len() <= text.len() {
+        let mut i = 0;
+        while i < part.len() && text[start + i] == part[i] {
+            i += 1;
+        }
+        if i == part.len() {
+            return true;
+        }
+        start += 1;
+    }
+    false
+}
+
 /// `g` becomes the formula of `g` and `inputs`, in its own buffer when nobody else holds it.
 fn apply<P: Pointwise<M>, const N: usize, const M: usize>(g: &mut Array, inputs: [Input<'_>; N], p: [f64; 2]) {
     if g.is_unique() {
@@ -172,6 +205,7 @@ macro_rules! unary {
                 &[$crate::ops::registry::Param::array("x") $(, $crate::ops::registry::Param::float(stringify!($param), $default))*];
             const SAVES: $crate::ops::define::Saves = $crate::ops::define::Saves::of(&[$(stringify!($saved)),*], stringify!($x), "");
             const FACTOR_IS_SAVED: bool = $crate::ops::define::same(stringify!($factor), concat!("{ ", $(stringify!($saved),)* " }"));
+            const CHEAP_FACTOR: bool = $crate::ops::define::is_cheap(stringify!($factor));
             const DOMAIN: $crate::ops::samples::Domain = $domain;
             $(const BOOLS: bool = $bools;)?
             $(const COMPLEX: Option<$crate::ops::define::Complex1> = Some({
@@ -246,6 +280,8 @@ macro_rules! binary {
                 $crate::ops::define::same(stringify!($fa), concat!("{ ", $(stringify!($sa),)* " }")),
                 $crate::ops::define::same(stringify!($fb), concat!("{ ", $(stringify!($sb),)* " }")),
             ];
+            const CHEAP: bool = $crate::ops::define::is_cheap(stringify!($forward));
+            const CHEAP_FACTOR: [bool; 2] = [$crate::ops::define::is_cheap(stringify!($fa)), $crate::ops::define::is_cheap(stringify!($fb))];
             const DOMAIN: [$crate::ops::samples::Domain; 2] = [$da, $db];
             $(const COMPLEX: Option<$crate::ops::define::Complex2> = Some({
                 #[allow(unused_imports, reason = "a function by its name")]
@@ -314,6 +350,8 @@ mod tests {
         assert_eq!(Saves::of(&[], "a", "b"), Saves { a: false, b: false, y: false });
         assert_eq!(Saves::of(&["b"], "a", "b"), Saves { a: false, b: true, y: false });
         assert_eq!(Saves::of(&["y", "a"], "a", "b"), Saves { a: true, b: false, y: true });
+        assert!(is_cheap("{ a * b }") && is_cheap("{ F::select(x.gt(F::lit(0.0)), x, negative_slope * x) }") && is_cheap(""));
+        assert!(!is_cheap("{ x.exp() }") && !is_cheap("{ y / a.ln_1p() }") && !is_cheap("ln"));
         assert!(!same("x", "xs") && !same("xs", "xt") && same("", ""));
     }
 }

@@ -32,6 +32,8 @@ pub trait Unary: 'static {
     const SAVES: Saves;
     /// Whether its factor is the one value that is saved.
     const FACTOR_IS_SAVED: bool;
+    /// Whether its factor is [cheap](Pointwise::CHEAP).
+    const CHEAP_FACTOR: bool;
     /// Where samples come from.
     const DOMAIN: Domain;
     /// Whether it is defined on integers.
@@ -108,6 +110,7 @@ impl<U: Unary + ?Sized> Pointwise<1> for Forward<U> {
 struct Backward<U: ?Sized>(PhantomData<U>);
 
 impl<U: Unary + ?Sized> Pointwise<1> for Backward<U> {
+    const CHEAP: bool = true;
     #[inline(always)]
     fn eval<F: Field>([g]: [F; 1], p: [F; 2]) -> F {
         g.annihilate(U::factor(g, g, p))
@@ -116,6 +119,7 @@ impl<U: Unary + ?Sized> Pointwise<1> for Backward<U> {
 
 impl<U: Unary + ?Sized> Pointwise<2> for Backward<U> {
     const COST: f64 = U::COST;
+    const CHEAP: bool = U::CHEAP_FACTOR && !U::RANGED;
     const PASSES: bool = U::FACTOR_IS_SAVED;
     const RANGED: bool = U::RANGED;
     #[inline(always)]
@@ -126,6 +130,7 @@ impl<U: Unary + ?Sized> Pointwise<2> for Backward<U> {
 
 impl<U: Unary + ?Sized> Pointwise<3> for Backward<U> {
     const COST: f64 = U::COST;
+    const CHEAP: bool = U::CHEAP_FACTOR && !U::RANGED;
     const RANGED: bool = U::RANGED;
     #[inline(always)]
     fn eval<F: Field>([g, x, y]: [F; 3], p: [F; 2]) -> F {
@@ -244,10 +249,17 @@ fn unary_vjp<U: Unary + ?Sized>(ctx: &mut VjpContext<'_>) -> Result<()> {
 
 /// g ⊗ the factor.
 fn pull_back<U: Unary + ?Sized>(ctx: &mut VjpContext<'_>, g: Cotangent<'_>, p: [f64; 2]) -> Result<()> {
-    let (x, y) = (U::SAVES.a.then(|| ctx.input_array(0)), U::SAVES.y.then(|| ctx.output_array(0)));
-    match (x, y) {
-        (None, None) => pull::<Backward<U>, 0, 1>(ctx, 0, g, [], p),
-        (Some(one), None) | (None, Some(one)) => pull::<Backward<U>, 1, 2>(ctx, 0, g, [one.into()], p),
-        (Some(x), Some(y)) => pull::<Backward<U>, 2, 3>(ctx, 0, g, [x.into(), y.into()], p),
+    // Known when it is compiled, and asked so that the loops of one way alone are.
+    if const { U::SAVES.a && U::SAVES.y } {
+        let [x, y] = [ctx.input_array(0), ctx.output_array(0)];
+        pull::<Backward<U>, 2, 3>(ctx, 0, g, [x.into(), y.into()], p)
+    } else if const { U::SAVES.a } {
+        let x = ctx.input_array(0);
+        pull::<Backward<U>, 1, 2>(ctx, 0, g, [x.into()], p)
+    } else if const { U::SAVES.y } {
+        let y = ctx.output_array(0);
+        pull::<Backward<U>, 1, 2>(ctx, 0, g, [y.into()], p)
+    } else {
+        pull::<Backward<U>, 0, 1>(ctx, 0, g, [], p)
     }
 }

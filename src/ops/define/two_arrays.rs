@@ -33,6 +33,10 @@ pub trait Binary: 'static {
     const SAVES_B: Saves;
     /// Whether these factors are the one value that is saved.
     const FACTOR_IS_SAVED: [bool; 2];
+    /// Whether it is [cheap](Pointwise::CHEAP).
+    const CHEAP: bool;
+    /// Whether these factors are.
+    const CHEAP_FACTOR: [bool; 2];
     /// Where samples of the two come from.
     const DOMAIN: [Domain; 2];
     /// Whether it is defined on integers.
@@ -98,6 +102,8 @@ pub(super) struct Forward2<B: ?Sized>(PhantomData<B>);
 
 impl<B: Binary + ?Sized> Pointwise<2> for Forward2<B> {
     const COST: f64 = B::COST;
+    const CHEAP: bool = B::CHEAP;
+    const BESIDE: bool = B::CHEAP;
     #[inline(always)]
     fn eval<F: Field>([a, b]: [F; 2], _: [F; 2]) -> F {
         B::forward(a, b)
@@ -115,6 +121,9 @@ impl<B: Binary + ?Sized, const SIDE: usize> Backward<B, SIDE> {
         if SIDE == 0 { B::factor_a(a, b, y) } else { B::factor_b(a, b, y) }
     }
 
+    /// How many values the factor needs.
+    const COUNT: u8 = Self::SAVES.a as u8 + Self::SAVES.b as u8 + Self::SAVES.y as u8;
+
     /// Whether the factor is the number one: then there is nothing to multiply.
     #[inline]
     #[allow(clippy::float_cmp, reason = "a constant of the formula")]
@@ -126,6 +135,7 @@ impl<B: Binary + ?Sized, const SIDE: usize> Backward<B, SIDE> {
 
 /// The factor is a constant.
 impl<B: Binary + ?Sized, const SIDE: usize> Pointwise<1> for Backward<B, SIDE> {
+    const CHEAP: bool = true;
     #[inline(always)]
     fn eval<F: Field>([g]: [F; 1], _: [F; 2]) -> F {
         g.annihilate(Self::factor(g, g, g))
@@ -135,6 +145,7 @@ impl<B: Binary + ?Sized, const SIDE: usize> Pointwise<1> for Backward<B, SIDE> {
 /// The factor needs one value.
 impl<B: Binary + ?Sized, const SIDE: usize> Pointwise<2> for Backward<B, SIDE> {
     const COST: f64 = B::COST;
+    const CHEAP: bool = B::CHEAP_FACTOR[SIDE];
     const PASSES: bool = B::FACTOR_IS_SAVED[SIDE];
     #[inline(always)]
     fn eval<F: Field>([g, s]: [F; 2], _: [F; 2]) -> F {
@@ -144,6 +155,7 @@ impl<B: Binary + ?Sized, const SIDE: usize> Pointwise<2> for Backward<B, SIDE> {
 
 impl<B: Binary + ?Sized, const SIDE: usize> Pointwise<4> for Backward<B, SIDE> {
     const COST: f64 = B::COST;
+    const CHEAP: bool = B::CHEAP_FACTOR[SIDE];
     #[inline(always)]
     fn eval<F: Field>([g, a, b, y]: [F; 4], _: [F; 2]) -> F {
         g.annihilate(Self::factor(a, b, y))
@@ -453,15 +465,17 @@ fn side<B: Binary + ?Sized, const SIDE: usize>(ctx: &mut VjpContext<'_>, i: usiz
         Saves { b: true, .. } => operand(1),
         _ => y(),
     };
-    // All of this is known when it is compiled: one way is left. What a factor does not name may be anything: what it does name
-    // costs nothing more.
-    match (g, u8::from(saves.a) + u8::from(saves.b) + u8::from(saves.y)) {
-        (Cotangent::Given(g), 0) if Backward::<B, SIDE>::is_one() => ctx.add_array(i, g),
-        (g, 0) => pull::<Backward<B, SIDE>, 0, 1>(ctx, i, g, [], [0.0; 2]),
-        (g, 1) => pull::<Backward<B, SIDE>, 1, 2>(ctx, i, g, [a()], [0.0; 2]),
-        (g, _) => {
-            let all = [a(), if saves.b { operand(1) } else { a() }, if saves.y { y() } else { a() }];
-            pull::<Backward<B, SIDE>, 3, 4>(ctx, i, g, all, [0.0; 2])
+    // Known when it is compiled, and asked so that the loops of one way alone are. What a factor does not name may be anything:
+    // what it does name costs nothing more.
+    if const { Backward::<B, SIDE>::COUNT == 0 } {
+        match g {
+            Cotangent::Given(g) if Backward::<B, SIDE>::is_one() => ctx.add_array(i, g),
+            g => pull::<Backward<B, SIDE>, 0, 1>(ctx, i, g, [], [0.0; 2]),
         }
+    } else if const { Backward::<B, SIDE>::COUNT == 1 } {
+        pull::<Backward<B, SIDE>, 1, 2>(ctx, i, g, [a()], [0.0; 2])
+    } else {
+        let all = [a(), if saves.b { operand(1) } else { a() }, if saves.y { y() } else { a() }];
+        pull::<Backward<B, SIDE>, 3, 4>(ctx, i, g, all, [0.0; 2])
     }
 }
