@@ -4,11 +4,11 @@
 
 use std::ptr::NonNull;
 
+use super::Array;
 use super::dtype::{DType, Element, Plain};
 use super::handle::Handle;
 use super::layout::{Layout, Shape, Strides};
 use super::storage::{Keep, Lender, Storage};
-use super::Array;
 
 macro_rules! bits {
     ($($(#[$doc:meta])* $name:ident($of:ty), $example:ident);* $(;)?) => {

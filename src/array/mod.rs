@@ -22,9 +22,9 @@ use ndarray::{ArrayD, ArrayViewD, Axis, IxDyn, ShapeBuilder};
 
 pub use alloc_check::{MAX_NDIM, check_growth, check_memory};
 pub use bands::{Bands, Body, ByRows, Rows};
+pub use bits::{Bits1, Bits2, Bits4, Bits8, Bits16, of_bits, of_bits_mut, to_bits};
 pub use cursor::Cursor;
 pub use display::{DisplayOptions, format_array};
-pub use bits::{Bits1, Bits2, Bits4, Bits8, Bits16, of_bits, of_bits_mut, to_bits};
 pub use dtype::{DKind, DType, Element, Plain, Scalar, default_float, set_default_float};
 pub use grid::{Aligned, Grid, PERIOD};
 pub use handle::Handle;

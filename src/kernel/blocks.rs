@@ -401,7 +401,10 @@ mod tests {
         let one = numbers.with_layout(numbers.layout().slice(0, 1, 1, 1));
         for shape in [&[3, 700][..], &[1, 700], &[1], &[5, 1, 2]] {
             let wide = one.broadcast_to("test", shape).unwrap();
-            assert!(matches!(Source::<f64>::new(Input::from(&wide), shape, f64::from_scalar), Source::Constant(7.0) | Source::Slice([7.0])), "{shape:?}");
+            assert!(
+                matches!(Source::<f64>::new(Input::from(&wide), shape, f64::from_scalar), Source::Constant(7.0) | Source::Slice([7.0])),
+                "{shape:?}"
+            );
             let x = Array::full(shape, Scalar::Int(2), crate::array::DType::F64);
             assert!(map([Input::from(&wide), Input::from(&x)], shape, |[a, b]: [f64; 2]| a * b).to_vec::<f64>().iter().all(|v| *v == 14.0));
         }

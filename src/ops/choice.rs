@@ -4,11 +4,11 @@ use super::comparison::pairs;
 use super::define::meet;
 use super::registry::{Arg, Entry, Gradient, Operand, Param, Sample};
 use super::shape::astype;
-use crate::tape::accumulate::ToDType;
 use crate::array::{Array, DType, Scalar, Shape, broadcast_shapes, check_growth};
 use crate::error::{Error, Result};
 use crate::kernel::blocks::Input;
 use crate::kernel::select::select;
+use crate::tape::accumulate::ToDType;
 use crate::tape::{Batch, Jvp, Primitive, Variable, Vjp, VjpContext, apply};
 
 /// The primitives of this file.

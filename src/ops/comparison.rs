@@ -16,7 +16,13 @@ fn common_dtype(op: &str, a: Operand<'_>, b: Operand<'_>) -> Result<DType> {
     // An int beyond an integer dtype still compares by value.
     let number = [a, b].into_iter().find_map(|o| if let Operand::Scalar(s) = o { Some(s) } else { None });
     Ok(match number {
-        Some(s) if dtype == DType::U64 => if s.check(op, dtype).is_ok() { dtype } else { DType::F64 },
+        Some(s) if dtype == DType::U64 => {
+            if s.check(op, dtype).is_ok() {
+                dtype
+            } else {
+                DType::F64
+            }
+        }
         Some(_) if dtype.is_integer() => DType::I64,
         _ => dtype,
     })

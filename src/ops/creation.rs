@@ -472,7 +472,14 @@ pub const ENTRIES: &[Entry] = &[
         "linspace",
         "num numbers at equal distances from start to stop, which is one of them unless endpoint is False. Gradients flow to both ends.\n\n\
          >>> tg.linspace(0, 1, 5)\nVariable([0.  , 0.25, 0.5 , 0.75, 1.  ])\n",
-        &[Param::array("start"), Param::array("stop"), Param::new("num", Kind::Int).or(Default::Int(50)), Param::flag("endpoint", true), DTYPE, DEVICE],
+        &[
+            Param::array("start"),
+            Param::array("stop"),
+            Param::new("num", Kind::Int).or(Default::Int(50)),
+            Param::flag("endpoint", true),
+            DTYPE,
+            DEVICE,
+        ],
         call_linspace,
         linspace_samples,
     )

@@ -2,18 +2,18 @@
 
 use smallvec::smallvec;
 
-use super::norm::euclidean_norm;
+use super::norm::{euclidean_norm, tip_gradient};
 use super::reduction::{Axes, OverAxes, batch_over_axes, behind_batch, count, finish, floating, normalize_axes, reduction_samples, spread, sum_over};
 use super::registry::{Arg, Args, Entry, Gradient, Param, Sample, Value};
 use super::samples::REAL;
-use super::{add, annihilate, divide, hypot, imag, multiply, real, square};
+use super::{add, annihilate, divide, equal, hypot, imag, multiply, real, square, where_};
 use crate::array::{Array, DType, Element};
 use crate::dispatch;
 use crate::error::Result;
 use crate::kernel::math::Real;
 use crate::kernel::moments::{centered, is_finite, scaled};
 use crate::kernel::spread::deviations;
-use crate::tape::{Batch, BatchContext, Jvp, Outputs, Primitive, Variable, Vjp, apply};
+use crate::tape::{Batch, BatchContext, Jvp, Outputs, Primitive, Variable, Vjp, VjpContext, apply};
 
 /// The primitives of this file.
 pub const PRIMITIVES: &[&Primitive] = &[&CENTER, &VAR, &STD];
@@ -90,8 +90,11 @@ static STD: Primitive = Primitive {
         call.give(finish(deviation(x, a), x.shape(), &a.axes, a.keepdims));
         Ok(())
     },
-    saves: |s| s.input(0),
-    vjp: Vjp::Definition,
+    saves: |s| {
+        s.input(0);
+        s.output(0);
+    },
+    vjp: Vjp::Rule(std_vjp),
     jvp: Jvp::Definition,
     batch: Batch::Rule(batch_variance),
     // The length of the deviations: its gradient at a constant is 0.
@@ -102,6 +105,22 @@ static STD: Primitive = Primitive {
     }),
     ..Primitive::BASE
 };
+
+/// The deviations over n times the standard deviation; zero at a constant, where no direction is better than another.
+fn std_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
+    let (g, x, y, a) = (ctx.cotangent(), ctx.input(0), ctx.output(0), ctx.attrs::<Variance>());
+    let wide = |v: &Variable| spread(v, &a.axes, x.shape());
+    let at_tip = equal(&y, 0.0)?;
+    let center = center(&x, &a.axes)?;
+    let slope = divide(&center, &wide(&where_(&at_tip, 1.0, &y)?)?)?;
+    let slope = where_(&wide(&at_tip)?, 0.0, &slope)?;
+    let g = multiply(&g, 1.0 / a.divisor(x.shape()))?;
+    let regular = annihilate(&wide(&g)?, &slope)?;
+    match tip_gradient(ctx, &g, ctx.output_array(0), |curvature| multiply(&wide(curvature)?, &center))? {
+        Some(tip) => ctx.add(0, add(&regular, &tip)?),
+        None => ctx.add(0, regular),
+    }
+}
 
 /// How numbers are scaled whose squares are out of range, by powers of two: the squares of the results are in range.
 fn scales(dtype: DType) -> (f64, f64) {

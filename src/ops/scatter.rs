@@ -77,7 +77,11 @@ fn same_float(op: &str, x: &Variable, source: &Variable) -> Result<()> {
     if x.dtype().is_inexact() && x.dtype() == source.dtype() {
         return Ok(());
     }
-    Err(Error::DType(format!("{op}: an array of {} and a source of {} were given, expected one floating or complex dtype", x.dtype(), source.dtype())))
+    Err(Error::DType(format!(
+        "{op}: an array of {} and a source of {} were given, expected one floating or complex dtype",
+        x.dtype(),
+        source.dtype()
+    )))
 }
 
 /// `x` with `value`, a number or a 0-d array, where the mask holds.

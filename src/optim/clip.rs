@@ -53,9 +53,11 @@ pub fn clip_grad_norm<'a>(params: impl IntoIterator<Item = &'a Arc<Leaf>>, max_n
     let factor = factor(norm, max_norm);
     #[allow(clippy::float_cmp, reason = "exactly what a factor is limited to")]
     if factor != 1.0 {
-        overwrite(&places, |a| change_reals(a, |a| {
-            dispatch!(float a.dtype(), T => scale(a.data_mut::<T>(), factor), else unreachable!("gradients are floating"));
-        }));
+        overwrite(&places, |a| {
+            change_reals(a, |a| {
+                dispatch!(float a.dtype(), T => scale(a.data_mut::<T>(), factor), else unreachable!("gradients are floating"));
+            })
+        });
     }
     Ok(Array::full(&[], Scalar::Float(norm), dtype))
 }
@@ -66,9 +68,11 @@ pub fn clip_grad_norm<'a>(params: impl IntoIterator<Item = &'a Arc<Leaf>>, max_n
 /// `Value` when `value` is negative or NaN.
 pub fn clip_grad_value<'a>(params: impl IntoIterator<Item = &'a Arc<Leaf>>, value: f64) -> Result<()> {
     check("clip_grad_value_", "clip_value", value)?;
-    overwrite(&places(params), |a| change_reals(a, |a| {
-        dispatch!(float a.dtype(), T => limit(a.data_mut::<T>(), value), else unreachable!("gradients are floating"));
-    }));
+    overwrite(&places(params), |a| {
+        change_reals(a, |a| {
+            dispatch!(float a.dtype(), T => limit(a.data_mut::<T>(), value), else unreachable!("gradients are floating"));
+        })
+    });
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use num_complex::Complex;
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyComplex, PyBool, PyByteArray, PyBytes, PyFloat, PyInt, PyList, PyRange, PyString, PyTuple};
+use pyo3::types::{PyBool, PyByteArray, PyBytes, PyComplex, PyFloat, PyInt, PyList, PyRange, PyString, PyTuple};
 
 use super::error::{GradError, ShapeError, guard};
 use super::numpy;
@@ -190,7 +190,12 @@ fn is_list(o: &Bound<'_, PyAny>) -> bool {
 
 /// Whether `o` has one of the protocols of arrays.
 fn is_array_like(o: &Bound<'_, PyAny>) -> PyResult<bool> {
-    Ok(numpy::as_ndarray(o).is_some() || o.cast::<PyFloat>().is_ok() || o.cast::<PyComplex>().is_ok() || numpy::has_buffer(o) || o.hasattr("__array__")? || o.hasattr("__dlpack__")?)
+    Ok(numpy::as_ndarray(o).is_some()
+        || o.cast::<PyFloat>().is_ok()
+        || o.cast::<PyComplex>().is_ok()
+        || numpy::has_buffer(o)
+        || o.hasattr("__array__")?
+        || o.hasattr("__dlpack__")?)
 }
 
 /// Whatever users put where an array is expected. A Variable keeps its history, and lists that hold Variables are stacked by
@@ -366,12 +371,7 @@ impl Nested {
         let strong = self.arrays.iter().map(|(_, v)| v.dtype()).reduce(DType::promote);
         let inferred = match strong {
             Some(strong) => self.numbers.iter().fold(strong, |d, v| v.promote(d)),
-            None => self
-                .numbers
-                .iter()
-                .map(|s| s.dtype())
-                .reduce(numbers_dtype)
-                .unwrap_or_else(default_float),
+            None => self.numbers.iter().map(|s| s.dtype()).reduce(numbers_dtype).unwrap_or_else(default_float),
         };
         match beside.float {
             // A list of numbers takes the dtype beside it; one that holds arrays is at least as wide as they are.

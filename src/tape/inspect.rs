@@ -62,15 +62,23 @@ pub enum Source {
 impl NodeInfo {
     pub(super) fn of(node: &Node) -> Self {
         let source = |input: &Input| match input {
-            Input::None | Input::Number(_) => Source::Constant,
-            Input::Leaf(leaf) => Source::Leaf(leaf.id(), leaf.meta().shape.clone()),
-            Input::Node { id, .. } => Source::Node(*id),
+            Input::None => Some(Source::Constant),
+            Input::Number(_) => None,
+            Input::Leaf(leaf) => Some(Source::Leaf(leaf.id(), leaf.meta().shape.clone())),
+            Input::Node { id, .. } => Some(Source::Node(*id)),
+        };
+        let numbers: Vec<f64> = node.inputs.iter().filter_map(|i| if let Input::Number(x) = i { Some(*x) } else { None }).collect();
+        let attrs = if numbers.is_empty() {
+            Text::of(format_args!("{:?}", node.attrs))
+        } else {
+            let numbers: Vec<String> = numbers.iter().map(f64::to_string).collect();
+            Text::of(format_args!("{} {:?}", numbers.join(", "), node.attrs))
         };
         Self {
             id: 0,
             op: node.name().to_owned(),
-            attrs: Text::of(format_args!("{:?}", node.attrs)),
-            inputs: alloc_check::collect(node.inputs.iter().map(source)),
+            attrs,
+            inputs: alloc_check::collect(node.inputs.iter().filter_map(source)),
             outputs: alloc_check::collect(node.outs.iter().map(|m| (m.shape.clone(), m.dtype))),
             saved_bytes: node.saved_bytes(),
             source: node.source().cloned(),

@@ -503,7 +503,9 @@ mod tests {
     fn inverses_undo() {
         for (x, y) in [(0.3, 0.2), (-0.7, 1.1), (1.5, -0.4), (-0.2, -0.9)] {
             let z = c(x, y);
-            for (f, inverse) in [(exp as fn(C) -> C, log as fn(C) -> C), (sinh, asinh), (tanh, atanh), (sin, asin), (tan, atan), (expm1, log1p), (square, sqrt)] {
+            for (f, inverse) in
+                [(exp as fn(C) -> C, log as fn(C) -> C), (sinh, asinh), (tanh, atanh), (sin, asin), (tan, atan), (expm1, log1p), (square, sqrt)]
+            {
                 let w = f(inverse(z));
                 assert!((w - z).norm() < 1e-14, "{w} {z}");
             }

@@ -31,8 +31,8 @@
 //! | [`pow`] | 1.5 | 1.17 | 1.13 | 1.39 | 1.39 |
 #![allow(clippy::needless_bitwise_bool, reason = "`&&` is a branch")]
 
-pub mod complex;
 mod coefficients;
+pub mod complex;
 mod decay;
 mod erf;
 mod exp;
