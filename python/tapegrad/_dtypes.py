@@ -31,7 +31,7 @@ def _dtype_of(function: str, value: Any) -> DType:
 
 
 class finfo:
-    """The limits of a floating dtype, as Python floats; of a complex dtype those of its parts.
+    """The limits of a floating dtype (None: the default dtype), as Python floats; of a complex dtype those of its parts.
 
     >>> tg.finfo(tg.float32).eps
     1.1920928955078125e-07
@@ -47,8 +47,8 @@ class finfo:
     precision: int
     dtype: DType
 
-    def __init__(self, type: Any, /) -> None:
-        dtype = _dtype_of("finfo", type).to_real()
+    def __init__(self, type: Any = None, /) -> None:
+        dtype = _dtype_of("finfo", get_default_dtype() if type is None else type).to_real()
         if not dtype.is_floating_point:
             raise TypeError(f"finfo(): {dtype} is no floating dtype; iinfo() is for integers")
         digits, exponent = (24, 128) if dtype == float32 else (53, 1024)

@@ -325,28 +325,6 @@ def numel(input: Variable) -> int:
     return int(input.size)
 
 
-def finfo(dtype: Any = None) -> Any:
-    """NumPy's description of a floating dtype: ``min``, ``max``, ``eps``, ``tiny``, ``bits``.
-
-    >>> float(tg.finfo(tg.float32).eps)
-    1.1920928955078125e-07
-    """
-    import numpy as np
-
-    return np.finfo(_core.DType(_core.get_default_dtype() if dtype is None else dtype).name)
-
-
-def iinfo(dtype: Any) -> Any:
-    """NumPy's description of an integer dtype: ``min``, ``max``, ``bits``.
-
-    >>> tg.iinfo(tg.int32).max
-    2147483647
-    """
-    import numpy as np
-
-    return np.iinfo(_core.DType(dtype).name)
-
-
 def inference_mode(mode: Any = True) -> Any:
     """As :func:`no_grad`; ``inference_mode(False)`` changes nothing."""
     if callable(mode):
@@ -476,12 +454,10 @@ __all__ = [  # noqa: PLE0604
     "empty",
     "empty_like",
     "eye",
-    "finfo",
     "from_numpy",
     "full",
     "full_like",
     "get_rng_state",
-    "iinfo",
     "inference_mode",
     "initial_seed",
     "is_complex",
