@@ -110,7 +110,7 @@ for _name in _INNER.split():
 __all__ = sorted({name for name in __all__ if not name.startswith("_") or name in ("__version__", "__array_namespace_info__")})  # noqa: PLE0605
 
 _LAZY_MODULES = ("amp", "backends", "cuda", "func", "metrics", "nn", "optim", "random", "tape", "testing", "train", "utils")
-_TRANSFORMS = "grad hessian hvp jacfwd jacobian jacrev jvp linearize stop_gradient value_and_grad vjp vmap".split()
+_TRANSFORMS = ["grad", "hessian", "hvp", "jacfwd", "jacobian", "jacrev", "jvp", "linearize", "stop_gradient", "value_and_grad", "vjp", "vmap"]
 _LAZY_NAMES = {
     "Tape": "tape",
     "num_threads": "_threads",
