@@ -124,6 +124,12 @@ fn _lifted(x: &Bound<'_, PyVariable>) -> Option<(&'static str, u64)> {
     }
 }
 
+/// The elements inside all transformations, with the axes of all batches in front: to check them, not to compute.
+#[pyfunction]
+fn _innermost(x: &Bound<'_, PyVariable>) -> PyVariable {
+    PyVariable::new(x.get().snapshot().innermost().clone().into())
+}
+
 /// The number that the next recorded operation gets.
 #[pyfunction]
 fn _next_number() -> u64 {
@@ -157,6 +163,7 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(_vjp_pull, m)?)?;
     m.add_function(wrap_pyfunction!(_vjp_end, m)?)?;
     m.add_function(wrap_pyfunction!(_lifted, m)?)?;
+    m.add_function(wrap_pyfunction!(_innermost, m)?)?;
     m.add_function(wrap_pyfunction!(_next_number, m)?)?;
     m.add_function(wrap_pyfunction!(_frontier, m)?)
 }

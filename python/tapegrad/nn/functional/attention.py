@@ -75,7 +75,7 @@ def softmax_masked(scores: Variable, mask: Variable | None) -> Variable:
         scores = scores + mask
         with no_grad():
             empty = _core.max(scores.detach(), axis=-1, keepdims=True) == -inf
-    if not _core.any(empty).item():
+    if not _core.any(_core._innermost(empty)).item():
         return _core.softmax(scores, -1)
     weights = _core.softmax(_core.where(empty, 0.0, scores), -1)
     return _core.where(empty, 0.0, weights)

@@ -20,8 +20,8 @@ def one_hot(tensor: Variable, num_classes: int = -1) -> Variable:
     if num_classes == -1:
         if not indices.size:
             raise ValueError("one_hot: num_classes must be given for an input without elements")
-        num_classes = int(_core.max(indices).item()) + 1
-    if indices.size and int(_core.min(indices).item()) < 0:
+        num_classes = int(_core.max(_core._innermost(indices)).item()) + 1
+    if indices.size and int(_core.min(_core._innermost(indices)).item()) < 0:
         raise ValueError("one_hot: class indices must not be negative")
     return _core.one_hot(indices, num_classes)
 
@@ -71,7 +71,7 @@ def checked_indices(name: str, input: Variable, weight: Variable) -> Variable:
     if weight.ndim != 2:
         raise _core.ShapeError(f"{name}: weight must have 2 dimensions (rows, features), not shape {weight.shape}")
     if indices.size:
-        low = int(_core.min(indices).item())
+        low = int(_core.min(_core._innermost(indices)).item())
         if low < 0:
             raise IndexError(f"{name}: index {low} is negative; indices count from 0 to {weight.shape[0] - 1}")
     return indices

@@ -268,7 +268,7 @@ def multi_margin_loss(
 
 def _check_classes(name: str, t: Variable, classes: int, low: int) -> None:
     if t.size:
-        least, most = int(_core.min(t).item()), int(_core.max(t).item())
+        least, most = int(_core.min(_core._innermost(t)).item()), int(_core.max(_core._innermost(t)).item())
         if least < low or most >= classes:
             raise ValueError(f"{name}: target {least if least < low else most} is out of range for {classes} classes")
 
@@ -400,7 +400,7 @@ def gaussian_nll_loss(
     x = floating(name, input)
     t = _like(name, "target", _core.asarray(target).astype(x.dtype), x)
     v = _core.full(x.shape, var, dtype=x.dtype) if isinstance(var, (int, float)) else _like(name, "var", floating(name, var), x)
-    if _core.any(v.detach() < 0.0).item():
+    if _core.any(_core._innermost(v) < 0.0).item():
         raise ValueError(f"{name}: var has a negative element")
     fixed = v.detach()
     v = v + (_core.clip(fixed, eps, None) - fixed)  # limited in value, not in gradient
