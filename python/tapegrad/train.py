@@ -306,6 +306,13 @@ def _check(epochs: int, accumulate: int, patience: int | None, interval: str, mo
         raise ValueError(f"fit: monitor={monitor!r} needs validation data")
 
 
+#: What is handed on to a run.
+_OPTIONS = (
+    *("scheduler", "scheduler_interval", "scaler", "step", "metrics", "accumulate", "clip_norm"),
+    *("monitor", "patience", "min_delta", "restore_best"),
+)
+
+
 def fit(  # noqa: D417 - options that belong together share an entry
     model: Any,
     loader: Any,
@@ -351,21 +358,8 @@ def fit(  # noqa: D417 - options that belong together share an entry
     """
     monitor = monitor or ("val_loss" if validation is not None else "loss")
     _check(epochs, accumulate, patience, scheduler_interval, monitor, validation)
-    names = [
-        "scheduler",
-        "scheduler_interval",
-        "scaler",
-        "step",
-        "metrics",
-        "accumulate",
-        "clip_norm",
-        "monitor",
-        "patience",
-        "min_delta",
-        "restore_best",
-    ]
     found = locals()
-    run = _Run(model, loss, optimizer, {name: found[name] for name in names.split()})
+    run = _Run(model, loss, optimizer, {name: found[name] for name in _OPTIONS})
     return run.epochs(epochs, loader, validation, checkpoint, _writer(log_dir), progress)
 
 
