@@ -1,4 +1,3 @@
-# mypy: disable-error-code="no-any-return"
 """What PyTorch's users write: names that stand for what NumPy calls otherwise, and methods made of other operations.
 
 Two tables, which a test walks: `METHODS` is put on `Variable` when the package is imported, `FUNCTIONS` on the package. A name
@@ -7,6 +6,7 @@ that the compiled half has, or gets later, wins over a name here.
 
 from __future__ import annotations
 
+# mypy: disable-error-code="no-any-return"
 from operator import index as _index
 
 from . import _core

@@ -119,6 +119,8 @@ class _Run:
         self.step, self.metrics = options["step"], options["metrics"] or {}
         self.accumulate, self.clip = options["accumulate"], options["clip_norm"]
         self.every_batch = options["scheduler_interval"] == "batch"
+        self.monitor, self.patience, self.min_delta = options["monitor"], options["patience"], options["min_delta"]
+        self.keep = self.patience is not None and options["restore_best"]
         self.history = History()
         self.best, self.best_state, self.waited = math.inf, None, 0
 
@@ -218,15 +220,46 @@ class _Run:
         generator.set_state(tuple(state["random"]))
         return int(state["epoch"])
 
-    def is_better(self, value: float, min_delta: float, epoch: int, keep: bool) -> bool:
-        """Notes the best epoch."""
-        if not value < self.best - min_delta:
+    def epochs(self, epochs: int, loader: Any, validation: Any, checkpoint: Any, writer: Any, progress: bool | None) -> History:
+        """The epochs that are left."""
+        first = self.restore(load(checkpoint), loader) if checkpoint is not None and Path(checkpoint).exists() else 0
+        for epoch in range(first, epochs):
+            if self.patience is not None and self.waited > self.patience:
+                break
+            values = self.epoch(loader, validation, _Bar(progress, _length(loader), f"epoch {epoch + 1}/{epochs}"))
+            self.history.add(values)
+            self.note(values[self.monitor], epoch)
+            if self.scheduler is not None and not self.every_batch:
+                self.scheduler.step(*([values[self.monitor]] if type(self.scheduler).__name__ == "ReduceLROnPlateau" else []))
+            if writer is not None:
+                for name, value in values.items():
+                    writer.add_scalar(name, value, epoch + 1)
+            if checkpoint is not None:
+                save(self.state(epoch + 1, loader), checkpoint)
+        if writer is not None:
+            writer.close()
+        if self.keep and self.best_state is not None:
+            self.model.load_state_dict(self.best_state)
+        return self.history
+
+    def epoch(self, loader: Any, validation: Any, bar: _Bar) -> dict[str, float]:
+        """One epoch, with validation."""
+        values = self.train(loader, bar)
+        if validation is not None:
+            values |= self.validate(validation)
+        if self.monitor not in values:
+            raise ValueError(f"fit: monitor={self.monitor!r} is not measured; there are {sorted(values)}")
+        bar.close(values)
+        return values
+
+    def note(self, value: float, epoch: int) -> None:
+        """Remembers the best epoch."""
+        if not value < self.best - self.min_delta:
             self.waited += 1
-            return False
+            return
         self.best, self.waited, self.history.best_epoch = value, 0, epoch
-        if keep:
+        if self.keep:
             self.best_state = copy.deepcopy(self.model.state_dict())
-        return True
 
 
 class _Means:
@@ -273,7 +306,14 @@ def _check(epochs: int, accumulate: int, patience: int | None, interval: str, mo
         raise ValueError(f"fit: monitor={monitor!r} needs validation data")
 
 
-def fit(
+#: What is handed on to a run.
+_OPTIONS = (
+    *("scheduler", "scheduler_interval", "scaler", "step", "metrics", "accumulate", "clip_norm"),
+    *("monitor", "patience", "min_delta", "restore_best"),
+)
+
+
+def fit(  # noqa: D417 - options that belong together share an entry
     model: Any,
     loader: Any,
     loss: Callable[..., Any] | None,
@@ -301,58 +341,26 @@ def fit(
     Args:
         model: called with the inputs of a batch.
         loader: batches ``[inputs…, target]``, such as a DataLoader.
-        loss: called with the output and the target.
-        optimizer: over the model's parameters.
+        loss: called with the output and the target; ``optimizer`` is over the model's parameters.
         epochs: how often the data is gone through, counted from the beginning also when training is resumed.
         validation: batches to measure, without learning, after each epoch.
         metrics: further measures by name, functions of output and target, as in :mod:`tapegrad.metrics`.
         step: in place of ``loss``: a function of model and batch that returns the loss.
-        scheduler: stepped after each epoch, or each batch with ``scheduler_interval="batch"``.
-        scheduler_interval: "epoch" or "batch".
+        scheduler: stepped after each epoch, or batch: ``scheduler_interval`` is "epoch" or "batch".
         accumulate: how many batches make one step of the optimizer, with the mean of their gradients.
-        clip_norm: the most that the norm of the gradients may be.
-        scaler: a :class:`tapegrad.amp.GradScaler`.
+        clip_norm: the most that the norm of the gradients may be; ``scaler`` is a :class:`tapegrad.amp.GradScaler`.
         monitor: what decides which epoch is best, the lower the better; "val_loss" with validation data, else "loss".
-        patience: stops when ``monitor`` has not become better for that many epochs.
-        min_delta: how much lower counts as better.
-        restore_best: with ``patience``, the model has the values of its best epoch at the end.
+        patience: stops when ``monitor`` has not become lower, by ``min_delta``, for that many epochs. With ``restore_best``
+            the model then has the values of its best epoch.
         checkpoint: a file that is written after each epoch; when it exists, training goes on from it, bit for bit.
         log_dir: a folder for TensorBoard's event files.
         progress: whether bars are shown; None shows them in a terminal.
     """
     monitor = monitor or ("val_loss" if validation is not None else "loss")
     _check(epochs, accumulate, patience, scheduler_interval, monitor, validation)
-    run = _Run(model, loss, optimizer, {
-        "scheduler": scheduler, "scaler": scaler, "step": step, "metrics": metrics, "accumulate": accumulate,
-        "clip_norm": clip_norm, "scheduler_interval": scheduler_interval,
-    })  # fmt: skip
-    first = run.restore(load(checkpoint), loader) if checkpoint is not None and Path(checkpoint).exists() else 0
-    writer = _writer(log_dir)
-    keep = patience is not None and restore_best
-    for epoch in range(first, epochs):
-        if patience is not None and run.waited > patience:
-            break
-        bar = _Bar(progress, _length(loader), f"epoch {epoch + 1}/{epochs}")
-        values = run.train(loader, bar)
-        if validation is not None:
-            values |= run.validate(validation)
-        if monitor not in values:
-            raise ValueError(f"fit: monitor={monitor!r} is not measured; there are {sorted(values)}")
-        bar.close(values)
-        run.history.add(values)
-        run.is_better(values[monitor], min_delta, epoch, keep)
-        if scheduler is not None and scheduler_interval == "epoch":
-            scheduler.step(*([values[monitor]] if type(scheduler).__name__ == "ReduceLROnPlateau" else []))
-        if writer is not None:
-            for name, value in values.items():
-                writer.add_scalar(name, value, epoch + 1)
-        if checkpoint is not None:
-            save(run.state(epoch + 1, loader), checkpoint)
-    if writer is not None:
-        writer.close()
-    if keep and run.best_state is not None:
-        model.load_state_dict(run.best_state)
-    return run.history
+    found = locals()
+    run = _Run(model, loss, optimizer, {name: found[name] for name in _OPTIONS})
+    return run.epochs(epochs, loader, validation, checkpoint, _writer(log_dir), progress)
 
 
 __all__ = ["History", "fit"]

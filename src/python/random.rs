@@ -20,6 +20,9 @@ use crate::transform;
 /// What a random number costs, in elements of an addition.
 const COST: usize = 4;
 
+/// A class, what it is called with, and the state that is set then.
+type Reduced<'py> = (Bound<'py, PyAny>, (u64,), (u64, u64));
+
 /// The seed of a generator that is made without one; PyTorch's.
 const DEFAULT_SEED: u64 = 67_280_421_310_721;
 
@@ -86,7 +89,7 @@ impl PyGenerator {
                 return Err(PyValueError::new_err(format!("Generator: there is one device, \"cpu\", got {place}")));
             }
         }
-        let seed = seed.filter(|_| named.is_none()).map_or(Ok(DEFAULT_SEED), |s| s.extract())?;
+        let seed = seed.filter(|_| named.is_none()).map_or(Ok(DEFAULT_SEED), PyAnyMethods::extract)?;
         Ok(Self(Place::Own(Generator::new(seed))))
     }
 
@@ -102,9 +105,9 @@ impl PyGenerator {
     }
 
     /// Pickled and copied as a generator of its own, with the same seed and place.
-    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, (u64,), (u64, u64))> {
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> Reduced<'py> {
         let state = slf.get().get_state();
-        Ok((slf.get_type().into_any(), (state.0,), state))
+        (slf.get_type().into_any(), (state.0,), state)
     }
 
     fn __setstate__(&self, state: (u64, u64)) {

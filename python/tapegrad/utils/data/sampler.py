@@ -1,8 +1,8 @@
-# mypy: disable-error-code="no-any-return"
 """Samplers: the order in which a loader asks a dataset for samples."""
 
 from __future__ import annotations
 
+# mypy: disable-error-code="no-any-return"
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from itertools import islice
 from typing import Any, Generic, TypeVar
