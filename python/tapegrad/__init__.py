@@ -52,8 +52,7 @@ __array_api_version__ = "2024.12"
 # What only the Python half calls, or what has its home in a submodule.
 _INNER = (
     "HookHandle apply_function backward grad registry samples set_anomaly_raw set_grad_enabled_raw unwatch watch "
-    "Adam AdamW Optimizer RMSprop SGD BCELoss BCEWithLogitsLoss CrossEntropyLoss HuberLoss L1Loss MSELoss NLLLoss "
-    "SmoothL1Loss clip_grad_norm_ clip_grad_value_ "
+    "ASGD Adadelta Adagrad Adam AdamW Adamax Lion NAdam Optimizer RAdam RMSprop Rprop SGD clip_grad_norm_ clip_grad_value_ "
     "Generator bernoulli manual_seed normal permutation rand randint randn uniform"
 )
 for _name in _INNER.split():

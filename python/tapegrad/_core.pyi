@@ -16,27 +16,27 @@ _Index: TypeAlias = Any
 _Shape: TypeAlias = SupportsIndex | Sequence[SupportsIndex]
 
 __all__ = [
+    "ASGD",
+    "Adadelta",
+    "Adagrad",
     "Adam",
     "AdamW",
+    "Adamax",
     "AxisError",
-    "BCELoss",
-    "BCEWithLogitsLoss",
-    "CrossEntropyLoss",
     "DType",
     "DTypeError",
     "FreedError",
     "Generator",
     "GradError",
     "HookHandle",
-    "HuberLoss",
-    "L1Loss",
-    "MSELoss",
-    "NLLLoss",
+    "Lion",
+    "NAdam",
     "Optimizer",
+    "RAdam",
     "RMSprop",
+    "Rprop",
     "SGD",
     "ShapeError",
-    "SmoothL1Loss",
     "Variable",
     "__version__",
     "_collecting",
@@ -674,91 +674,7 @@ def bernoulli(p: _ArrayLike, size: _Shape | None = None, dtype: _DTypeLike | Non
 def permutation(n: int) -> Variable: ...
 def manual_seed(seed: int) -> None: ...
 
-# ---- losses and optimizers ----
-
-class MSELoss:
-    def __new__(cls, *, reduction: str = ...) -> Self: ...
-    @property
-    def reduction(self) -> str: ...
-    def forward(self, input: Variable, target: Variable) -> Variable: ...
-    def __call__(self, input: Variable, target: Variable) -> Variable: ...
-    def options(self) -> str: ...
-
-class L1Loss:
-    def __new__(cls, *, reduction: str = ...) -> Self: ...
-    @property
-    def reduction(self) -> str: ...
-    def forward(self, input: Variable, target: Variable) -> Variable: ...
-    def __call__(self, input: Variable, target: Variable) -> Variable: ...
-    def options(self) -> str: ...
-
-class SmoothL1Loss:
-    def __new__(cls, *, reduction: str = ..., beta: float = 1.0) -> Self: ...
-    @property
-    def reduction(self) -> str: ...
-    @property
-    def beta(self) -> float: ...
-    def forward(self, input: Variable, target: Variable) -> Variable: ...
-    def __call__(self, input: Variable, target: Variable) -> Variable: ...
-    def options(self) -> str: ...
-
-class HuberLoss:
-    def __new__(cls, reduction: str = ..., delta: float = 1.0) -> Self: ...
-    @property
-    def reduction(self) -> str: ...
-    @property
-    def delta(self) -> float: ...
-    def forward(self, input: Variable, target: Variable) -> Variable: ...
-    def __call__(self, input: Variable, target: Variable) -> Variable: ...
-    def options(self) -> str: ...
-
-class BCELoss:
-    def __new__(cls, weight: Variable | None = None, *, reduction: str = ...) -> Self: ...
-    @property
-    def reduction(self) -> str: ...
-    @property
-    def weight(self) -> Variable | None: ...
-    def forward(self, input: Variable, target: Variable) -> Variable: ...
-    def __call__(self, input: Variable, target: Variable) -> Variable: ...
-    def options(self) -> str: ...
-
-class BCEWithLogitsLoss:
-    def __new__(cls, weight: Variable | None = None, pos_weight: Variable | None = None, *, reduction: str = ...) -> Self: ...
-    @property
-    def reduction(self) -> str: ...
-    @property
-    def weight(self) -> Variable | None: ...
-    @property
-    def pos_weight(self) -> Variable | None: ...
-    def forward(self, input: Variable, target: Variable) -> Variable: ...
-    def __call__(self, input: Variable, target: Variable) -> Variable: ...
-    def options(self) -> str: ...
-
-class CrossEntropyLoss:
-    def __new__(cls, weight: Variable | None = None, *, reduction: str = ..., ignore_index: int = ..., label_smoothing: float = 0.0) -> Self: ...
-    @property
-    def reduction(self) -> str: ...
-    @property
-    def weight(self) -> Variable | None: ...
-    @property
-    def ignore_index(self) -> int: ...
-    @property
-    def label_smoothing(self) -> float: ...
-    def forward(self, input: Variable, target: Variable) -> Variable: ...
-    def __call__(self, input: Variable, target: Variable) -> Variable: ...
-    def options(self) -> str: ...
-
-class NLLLoss:
-    def __new__(cls, weight: Variable | None = None, *, reduction: str = ..., ignore_index: int = ...) -> Self: ...
-    @property
-    def reduction(self) -> str: ...
-    @property
-    def weight(self) -> Variable | None: ...
-    @property
-    def ignore_index(self) -> int: ...
-    def forward(self, input: Variable, target: Variable) -> Variable: ...
-    def __call__(self, input: Variable, target: Variable) -> Variable: ...
-    def options(self) -> str: ...
+# ---- optimizers ----
 
 def clip_grad_norm_(
     parameters: Variable | Iterable[Variable],
@@ -831,6 +747,105 @@ class RMSprop(Optimizer):
         weight_decay: float = 0.0,
         momentum: float = 0.0,
         centered: _bool = False,
+        *,
+        maximize: _bool = False,
+    ) -> Self: ...
+
+class Adagrad(Optimizer):
+    def __new__(
+        cls,
+        params: Iterable[Variable] | Iterable[dict[str, Any]],
+        lr: float = 1e-2,
+        lr_decay: float = 0.0,
+        weight_decay: float = 0.0,
+        initial_accumulator_value: float = 0.0,
+        eps: float = 1e-10,
+        *,
+        maximize: _bool = False,
+    ) -> Self: ...
+
+class Adadelta(Optimizer):
+    def __new__(
+        cls,
+        params: Iterable[Variable] | Iterable[dict[str, Any]],
+        lr: float = 1.0,
+        rho: float = 0.9,
+        eps: float = 1e-6,
+        weight_decay: float = 0.0,
+        *,
+        maximize: _bool = False,
+    ) -> Self: ...
+
+class Adamax(Optimizer):
+    def __new__(
+        cls,
+        params: Iterable[Variable] | Iterable[dict[str, Any]],
+        lr: float = 2e-3,
+        betas: tuple[float, float] = ...,
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        *,
+        maximize: _bool = False,
+    ) -> Self: ...
+
+class NAdam(Optimizer):
+    def __new__(
+        cls,
+        params: Iterable[Variable] | Iterable[dict[str, Any]],
+        lr: float = 2e-3,
+        betas: tuple[float, float] = ...,
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        momentum_decay: float = 4e-3,
+        decoupled_weight_decay: _bool = False,
+        *,
+        maximize: _bool = False,
+    ) -> Self: ...
+
+class RAdam(Optimizer):
+    def __new__(
+        cls,
+        params: Iterable[Variable] | Iterable[dict[str, Any]],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = ...,
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        decoupled_weight_decay: _bool = False,
+        *,
+        maximize: _bool = False,
+    ) -> Self: ...
+
+class ASGD(Optimizer):
+    def __new__(
+        cls,
+        params: Iterable[Variable] | Iterable[dict[str, Any]],
+        lr: float = 1e-2,
+        lambd: float = 1e-4,
+        alpha: float = 0.75,
+        t0: float = 1e6,
+        weight_decay: float = 0.0,
+        *,
+        maximize: _bool = False,
+    ) -> Self: ...
+
+class Rprop(Optimizer):
+    def __new__(
+        cls,
+        params: Iterable[Variable] | Iterable[dict[str, Any]],
+        lr: float = 1e-2,
+        etas: tuple[float, float] = ...,
+        step_sizes: tuple[float, float] = ...,
+        *,
+        maximize: _bool = False,
+    ) -> Self: ...
+
+class Lion(Optimizer):
+    def __new__(
+        cls,
+        params: Iterable[Variable] | Iterable[dict[str, Any]],
+        lr: float = 1e-4,
+        betas: tuple[float, float] = ...,
+        weight_decay: float = 0.0,
         *,
         maximize: _bool = False,
     ) -> Self: ...

@@ -4,9 +4,17 @@
 //! identity of its leaf: a parameter that has no gradient in a step is skipped and nobody's state moves. A step is one
 //! call; each parameter is updated in one fused pass, in place when nobody else holds its value.
 
+mod adadelta;
+mod adagrad;
 mod adam;
+mod adamax;
+mod asgd;
 mod clip;
+mod lion;
+mod nadam;
+mod radam;
 mod rmsprop;
+mod rprop;
 mod sgd;
 mod state;
 mod step;
@@ -18,9 +26,17 @@ use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
+pub use adadelta::{Adadelta, AdadeltaOptions};
+pub use adagrad::{Adagrad, AdagradOptions};
 pub use adam::{Adam, AdamOptions};
+pub use adamax::{Adamax, AdamaxOptions};
+pub use asgd::{Asgd, AsgdOptions};
 pub use clip::{clip_grad_norm, clip_grad_value};
+pub use lion::{Lion, LionOptions};
+pub use nadam::{NAdam, NAdamOptions};
+pub use radam::{RAdam, RAdamOptions};
 pub use rmsprop::{RmsProp, RmsPropOptions};
+pub use rprop::{Rprop, RpropOptions};
 pub use sgd::{Sgd, SgdOptions};
 pub use state::State;
 
@@ -37,6 +53,8 @@ pub trait Method: fmt::Debug + Send + Sync + 'static {
     const SLOTS: &'static [&'static str];
     /// Whether a parameter's state counts its steps.
     const COUNTS: bool;
+    /// Names in states saved by `PyTorch` that follow from the count of steps, and are passed over.
+    const DERIVED: &'static [&'static str] = &[];
     /// What a group of parameters is updated with.
     type Options: Clone + fmt::Debug + PartialEq + Default + Send + Sync;
 

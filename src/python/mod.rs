@@ -16,7 +16,6 @@ mod in_place;
 mod index;
 mod interchange;
 mod lender;
-mod loss;
 mod number;
 mod numpy;
 mod objects;
@@ -51,7 +50,6 @@ mod _core {
         super::tape::register(m)?;
         super::gc::register(m)?;
         super::random::register(m)?;
-        super::loss::register(m)?;
         super::optim::register(m)?;
         super::clip::register(m)?;
         super::bind::register(m)

@@ -113,7 +113,7 @@ macro_rules! names {
 }
 names! {
     lr momentum dampening weight_decay nesterov maximize betas eps amsgrad decoupled_weight_decay alpha centered
-    delta beta ignore_index label_smoothing
+    lr_decay initial_accumulator_value rho momentum_decay lambd t0 etas step_sizes
     max_norm norm_type error_if_nonfinite clip_value clip_norm
     low high mean std
 }

@@ -19,35 +19,31 @@ use super::optim_groups::{self as groups, Dict, FromGroup};
 use super::variable::wrap;
 use crate::array::alloc_check;
 use crate::lock::{Mutex, changing};
-use crate::optim::{Adam as CoreAdam, Method, Optimizer, RmsProp, Sgd, State, zero_grad};
+use crate::optim::{self, Method, Optimizer, State, zero_grad};
 use crate::tape::{self, Leaf};
 
-/// The core's optimizer, of one of the methods.
-enum Engine {
-    Sgd(Mutex<Optimizer<Sgd>>),
-    Adam(Mutex<Optimizer<CoreAdam>>),
-    RmsProp(Mutex<Optimizer<RmsProp>>),
-}
+/// The core's optimizer of one of the methods, and `with!`, which runs a body with `$M` the method and `$core` the optimizer.
+macro_rules! engines {
+    ($d:tt $($engine:ident)*) => {
+        /// The core's optimizer, of one of the methods.
+        enum Engine {
+            $($engine(Mutex<Optimizer<optim::$engine>>),)*
+        }
 
-/// `$body` with `$M` the method and `$core` the core's optimizer.
-macro_rules! with {
-    ($engine:expr, $M:ident, $core:ident => $body:expr) => {
-        match $engine {
-            Engine::Sgd($core) => {
-                type $M = Sgd;
-                $body
-            }
-            Engine::Adam($core) => {
-                type $M = CoreAdam;
-                $body
-            }
-            Engine::RmsProp($core) => {
-                type $M = RmsProp;
-                $body
-            }
+        macro_rules! with {
+            ($d of:expr, $d M:ident, $d core:ident => $d body:expr) => {
+                match $d of {
+                    $(Engine::$engine($d core) => {
+                        type $d M = optim::$engine;
+                        $d body
+                    })*
+                }
+            };
         }
     };
 }
+
+engines! { $ Sgd Adam RmsProp Adagrad Adadelta Adamax NAdam RAdam Asgd Rprop Lion }
 
 /// The base of all optimizers: parameter groups, steps, and a state that can be saved.
 #[pyclass(frozen, subclass, weakref, name = "Optimizer", module = "tapegrad.optim")]
@@ -90,7 +86,7 @@ fn read_state<M: FromGroup>(name: &str, options: &M::Options, p: &Leaf, saved: &
         let key: String = key.extract()?;
         if key == "step" && M::COUNTS {
             step = Some(step_count(name, &value)?);
-        } else if !value.is_none() {
+        } else if !value.is_none() && !M::DERIVED.contains(&key.as_str()) {
             let array = super::convert::untracked(&format!("{name}.load_state_dict: the state '{key}'"), &value, None, Some(true))?;
             arrays.push((key, array));
         }
@@ -417,11 +413,71 @@ optimizer! {
         (params, lr = 1e-2, alpha = 0.99, eps = 1e-8, weight_decay = 0.0, momentum = 0.0, centered = false, *, maximize = false)
 }
 
+optimizer! {
+    /// The core of `tg.optim.Adagrad`.
+    Adagrad = Adagrad { lr: f64, lr_decay: f64, weight_decay: f64, initial_accumulator_value: f64, eps: f64, maximize: bool }
+        (params, lr = 1e-2, lr_decay = 0.0, weight_decay = 0.0, initial_accumulator_value = 0.0, eps = 1e-10, *, maximize = false)
+}
+
+optimizer! {
+    /// The core of `tg.optim.Adadelta`.
+    Adadelta = Adadelta { lr: f64, rho: f64, eps: f64, weight_decay: f64, maximize: bool }
+        (params, lr = 1.0, rho = 0.9, eps = 1e-6, weight_decay = 0.0, *, maximize = false)
+}
+
+optimizer! {
+    /// The core of `tg.optim.Adamax`.
+    Adamax = Adamax { lr: f64, betas: (f64, f64), eps: f64, weight_decay: f64, maximize: bool }
+        (params, lr = 2e-3, betas = (0.9, 0.999), eps = 1e-8, weight_decay = 0.0, *, maximize = false)
+}
+
+optimizer! {
+    /// The core of `tg.optim.NAdam`.
+    NAdam = NAdam {
+        lr: f64, betas: (f64, f64), eps: f64, weight_decay: f64, momentum_decay: f64, decoupled_weight_decay: bool, maximize: bool
+    } (
+        params, lr = 2e-3, betas = (0.9, 0.999), eps = 1e-8, weight_decay = 0.0, momentum_decay = 4e-3, decoupled_weight_decay = false,
+        *, maximize = false
+    )
+}
+
+optimizer! {
+    /// The core of `tg.optim.RAdam`.
+    RAdam = RAdam { lr: f64, betas: (f64, f64), eps: f64, weight_decay: f64, decoupled_weight_decay: bool, maximize: bool }
+        (params, lr = 1e-3, betas = (0.9, 0.999), eps = 1e-8, weight_decay = 0.0, decoupled_weight_decay = false, *, maximize = false)
+}
+
+optimizer! {
+    /// The core of `tg.optim.ASGD`.
+    ASGD = Asgd { lr: f64, lambd: f64, alpha: f64, t0: f64, weight_decay: f64, maximize: bool }
+        (params, lr = 1e-2, lambd = 1e-4, alpha = 0.75, t0 = 1e6, weight_decay = 0.0, *, maximize = false)
+}
+
+optimizer! {
+    /// The core of `tg.optim.Rprop`.
+    Rprop = Rprop { lr: f64, etas: (f64, f64), step_sizes: (f64, f64), maximize: bool }
+        (params, lr = 1e-2, etas = (0.5, 1.2), step_sizes = (1e-6, 50.0), *, maximize = false)
+}
+
+optimizer! {
+    /// The core of `tg.optim.Lion`.
+    Lion = Lion { lr: f64, betas: (f64, f64), weight_decay: f64, maximize: bool }
+        (params, lr = 1e-4, betas = (0.9, 0.99), weight_decay = 0.0, *, maximize = false)
+}
+
 /// Puts the classes on the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<PyOptimizer>()?;
     m.add_class::<SGD>()?;
     m.add_class::<Adam>()?;
     m.add_class::<AdamW>()?;
-    m.add_class::<RMSprop>()
+    m.add_class::<RMSprop>()?;
+    m.add_class::<Adagrad>()?;
+    m.add_class::<Adadelta>()?;
+    m.add_class::<Adamax>()?;
+    m.add_class::<NAdam>()?;
+    m.add_class::<RAdam>()?;
+    m.add_class::<ASGD>()?;
+    m.add_class::<Rprop>()?;
+    m.add_class::<Lion>()
 }

@@ -9,7 +9,10 @@ use pyo3::types::{PyDict, PyList, PySet, PyString, PyTuple};
 
 use super::number::refuse_tracked;
 use super::variable::{PyVariable, State, expect};
-use crate::optim::{Adam, AdamOptions, Group, Method, RmsProp, RmsPropOptions, Sgd, SgdOptions, leaf_of};
+use crate::optim::{
+    Adadelta, AdadeltaOptions, Adagrad, AdagradOptions, Adam, AdamOptions, Adamax, AdamaxOptions, Asgd, AsgdOptions, Group, Lion, LionOptions,
+    Method, NAdam, NAdamOptions, RAdam, RAdamOptions, RmsProp, RmsPropOptions, Rprop, RpropOptions, Sgd, SgdOptions, leaf_of,
+};
 use crate::tape::Leaf;
 
 /// The options in a group's dict.
@@ -58,45 +61,35 @@ pub trait FromGroup: Method {
     fn from_group(group: &Dict<'_, '_>) -> PyResult<Self::Options>;
 }
 
-impl FromGroup for Sgd {
-    fn from_group(g: &Dict<'_, '_>) -> PyResult<SgdOptions> {
-        Ok(SgdOptions {
-            lr: g.float("lr")?,
-            momentum: g.float("momentum")?,
-            dampening: g.float("dampening")?,
-            weight_decay: g.float("weight_decay")?,
-            nesterov: g.flag("nesterov")?,
-            maximize: g.flag("maximize")?,
-        })
-    }
+/// How the options of methods are read: each by the function of its kind.
+macro_rules! from_group {
+    ($($method:ident = $options:ident { $($option:ident: $kind:ident),* })*) => {
+        $(impl FromGroup for $method {
+            fn from_group(g: &Dict<'_, '_>) -> PyResult<$options> {
+                Ok($options { $($option: g.$kind(stringify!($option))?),* })
+            }
+        })*
+    };
 }
 
-impl FromGroup for Adam {
-    fn from_group(g: &Dict<'_, '_>) -> PyResult<AdamOptions> {
-        Ok(AdamOptions {
-            lr: g.float("lr")?,
-            betas: g.pair("betas")?,
-            eps: g.float("eps")?,
-            weight_decay: g.float("weight_decay")?,
-            amsgrad: g.flag("amsgrad")?,
-            maximize: g.flag("maximize")?,
-            decoupled_weight_decay: g.flag("decoupled_weight_decay")?,
-        })
+from_group! {
+    Sgd = SgdOptions { lr: float, momentum: float, dampening: float, weight_decay: float, nesterov: flag, maximize: flag }
+    Adam = AdamOptions {
+        lr: float, betas: pair, eps: float, weight_decay: float, amsgrad: flag, maximize: flag, decoupled_weight_decay: flag
     }
-}
-
-impl FromGroup for RmsProp {
-    fn from_group(g: &Dict<'_, '_>) -> PyResult<RmsPropOptions> {
-        Ok(RmsPropOptions {
-            lr: g.float("lr")?,
-            alpha: g.float("alpha")?,
-            eps: g.float("eps")?,
-            weight_decay: g.float("weight_decay")?,
-            momentum: g.float("momentum")?,
-            centered: g.flag("centered")?,
-            maximize: g.flag("maximize")?,
-        })
+    RmsProp = RmsPropOptions { lr: float, alpha: float, eps: float, weight_decay: float, momentum: float, centered: flag, maximize: flag }
+    Adagrad = AdagradOptions {
+        lr: float, lr_decay: float, weight_decay: float, initial_accumulator_value: float, eps: float, maximize: flag
     }
+    Adadelta = AdadeltaOptions { lr: float, rho: float, eps: float, weight_decay: float, maximize: flag }
+    Adamax = AdamaxOptions { lr: float, betas: pair, eps: float, weight_decay: float, maximize: flag }
+    NAdam = NAdamOptions {
+        lr: float, betas: pair, eps: float, weight_decay: float, momentum_decay: float, decoupled_weight_decay: flag, maximize: flag
+    }
+    RAdam = RAdamOptions { lr: float, betas: pair, eps: float, weight_decay: float, decoupled_weight_decay: flag, maximize: flag }
+    Asgd = AsgdOptions { lr: float, lambd: float, alpha: float, t0: float, weight_decay: float, maximize: flag }
+    Rprop = RpropOptions { lr: float, etas: pair, step_sizes: pair, maximize: flag }
+    Lion = LionOptions { lr: float, betas: pair, weight_decay: float, maximize: flag }
 }
 
 fn dict<'a, 'py>(name: &str, what: &str, o: &'a Bound<'py, PyAny>) -> PyResult<&'a Bound<'py, PyDict>> {

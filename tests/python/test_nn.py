@@ -93,7 +93,9 @@ def test_shared_parts_are_listed_once():
 
 def test_a_parameter_cannot_be_overwritten_by_a_value(net):
     with pytest.raises(TypeError, match=r"Net\.scale is a Parameter; a Variable would take it off"):
-        net.scale = net.scale * 2
+        net.scale = tg.Variable([2.0])
+    with pytest.raises(TypeError, match=r"Net\.first is a Module"):
+        net.first = tg.Variable([2.0])
     net.scale = nn.Parameter([3.0])
     net.scale = None
     assert "scale" not in names(net.named_parameters())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .. import _core
 from .._core import Variable
+from .parameter import Parameter, Uninitialized
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,43 +51,107 @@ class LoadResult(tuple["list[str]", "list[str]"]):
         return f"LoadResult(missing_keys={self[0]}, unexpected_keys={self[1]})"
 
 
-def state_of(module: Module) -> dict[str, Variable]:
-    """The parameters and persistent buffers of a module and its children, the objects themselves."""
-    found: dict[str, Variable] = {}
-    for prefix, part in module.named_modules(remove_duplicate=False):
-        dot = f"{prefix}." if prefix else ""
-        found.update((dot + name, p) for name, p in part._own_parameters())
-        found.update((dot + name, b) for name, b in part._own_buffers(persistent=True))
-    return found
+EXTRA = "_extra_state"
 
 
-def load(module: Module, state: Mapping[str, Any], strict: bool) -> LoadResult:
+def has_extra(module: Module) -> bool:
+    """Whether a module's class defines more state than its parameters and buffers."""
+    from .module import Module as Base
+
+    return type(module).get_extra_state is not Base.get_extra_state
+
+
+def state_of(module: Module, out: dict[str, Any], prefix: str, keep_vars: bool) -> dict[str, Any]:
+    """Adds the state of a module and its children to ``out``: own values first, hooks at the end of each module."""
+    for hook in tuple(module._state_dict_pre_hooks.values()):
+        hook(module, prefix, keep_vars)
+    for name, value in [*module._own_parameters(), *module._own_buffers(persistent=True)]:
+        out[prefix + name] = value if keep_vars else value.detach()
+    if has_extra(module):
+        out[prefix + EXTRA] = module.get_extra_state()
+    for name, child in module._slots():
+        # A child's own state_dict, which a subclass may have changed.
+        child.state_dict(out, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
+    for hook in tuple(module._state_dict_hooks.values()):
+        changed = hook(module, out, prefix, {})
+        out = out if changed is None else changed
+    return out
+
+
+class _Load:
+    """A load that is being prepared: everything is checked before anything changes."""
+
+    def __init__(self, state: dict[str, Any], strict: bool, assign: bool) -> None:
+        self.state, self.strict, self.assign = state, strict, assign
+        self.missing: list[str] = []
+        self.unexpected: list[str] = []
+        self.wrong: list[str] = []
+        self.known: set[str] = set()
+        self.new: list[tuple[Module, str, Variable, Variable]] = []
+        self.extra: list[tuple[Module, Any]] = []
+        self.modules: list[Module] = []
+
+    def visit(self, module: Module, prefix: str) -> None:
+        for hook in tuple(module._load_state_dict_pre_hooks.values()):
+            hook(module, self.state, prefix, {}, self.strict, self.missing, self.unexpected, self.wrong)
+        for name, target in [*module._own_parameters(), *module._own_buffers(persistent=True)]:
+            self.take(module, name, prefix + name, target)
+        if has_extra(module):
+            self.known.add(prefix + EXTRA)
+            if prefix + EXTRA in self.state:
+                self.extra.append((module, self.state[prefix + EXTRA]))
+            else:
+                self.missing.append(prefix + EXTRA)
+        for name, child in module._slots():
+            self.visit(child, f"{prefix}{name}.")
+        self.modules.append(module)
+
+    def take(self, module: Module, name: str, key: str, target: Variable) -> None:
+        self.known.add(key)
+        if key not in self.state:
+            self.missing.append(key)
+            return
+        try:
+            given = _core.asarray(self.state[key]).detach()
+            value = given if self.assign else given.astype(target.dtype)
+        except (TypeError, ValueError) as error:
+            self.wrong.append(f"{key}: {error}")
+            return
+        if isinstance(target, Uninitialized):
+            self.new.append((module, name, target, value))
+        elif value.shape != target.shape:
+            self.wrong.append(f"{key}: shape {value.shape} in the state, {target.shape} in the module")
+        else:
+            self.new.append((module, name, target, value))
+
+    def finish(self) -> None:
+        for module, name, target, value in self.new:
+            if not self.assign and not isinstance(target, Uninitialized):
+                assign(target, value)
+            elif isinstance(target, Parameter):
+                module.__dict__[name] = Parameter(value, target.requires_grad)
+            else:
+                module.__dict__[name] = value
+        for module, extra in self.extra:
+            module.set_extra_state(extra)
+
+
+def load(module: Module, state: Mapping[str, Any], strict: bool, assign: bool = False) -> LoadResult:
     """Checks everything, then changes values."""
     if not hasattr(state, "keys"):
         raise TypeError(f"load_state_dict takes a mapping of names to arrays, not a {type(state).__name__}")
-    own = state_of(module)
-    missing = [name for name in own if name not in state]
-    unexpected = [name for name in state if name not in own]
-    wrong: list[str] = []
-    new: list[tuple[Variable, Variable]] = []
-    for name, target in own.items():
-        if name not in state:
-            continue
-        try:
-            value = _core.asarray(state[name]).detach()
-        except (TypeError, ValueError) as error:
-            wrong.append(f"{name}: {error}")
-            continue
-        if value.shape != target.shape:
-            wrong.append(f"{name}: shape {value.shape} in the state, {target.shape} in the module")
-        else:
-            new.append((target, value.astype(target.dtype)))
-    if wrong or (strict and (missing or unexpected)):
-        shown = (missing, unexpected) if strict else ([], [])
-        raise StateDictError(type(module).__name__, *shown, wrong)
-    for target, value in new:
-        assign(target, value)
-    return LoadResult((missing, unexpected))
+    task = _Load(dict(state), strict, assign)
+    task.visit(module, "")
+    task.unexpected += [name for name in task.state if name not in task.known and name not in task.unexpected]
+    if task.wrong or (strict and (task.missing or task.unexpected)):
+        shown = (task.missing, task.unexpected) if strict else ([], [])
+        raise StateDictError(type(module).__name__, *shown, task.wrong)
+    task.finish()
+    result = LoadResult((task.missing, task.unexpected))
+    for part in task.modules:
+        for hook in tuple(part._load_state_dict_post_hooks.values()):
+            hook(part, result)
+    return result
 
 
 def assign(target: Variable, value: Any) -> None:

@@ -1,7 +1,32 @@
-"""Optimizers; a step is one call into Rust."""
+"""Optimizers, schedulers of learning rates, and averages of models."""
 
 from __future__ import annotations
 
-from .._core import SGD, Adam, AdamW, Optimizer, RMSprop
+from . import lr_scheduler, swa_utils
+from .fused import ASGD, SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Lion, NAdam, RAdam, RMSprop, Rprop
+from .lbfgs import LBFGS
+from .matrices import LARS, Adafactor, Muon, SparseAdam
+from .optimizer import Optimizer
 
-__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "RMSprop"]
+__all__ = [
+    "ASGD",
+    "LARS",
+    "LBFGS",
+    "SGD",
+    "Adadelta",
+    "Adafactor",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Lion",
+    "Muon",
+    "NAdam",
+    "Optimizer",
+    "RAdam",
+    "RMSprop",
+    "Rprop",
+    "SparseAdam",
+    "lr_scheduler",
+    "swa_utils",
+]

@@ -1,0 +1,62 @@
+"""What the functions of several families share."""
+
+from __future__ import annotations
+
+from ... import _core
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..._core import Variable
+
+
+def axis_of(name: str, dim: int | None, axis: int | None, default: int = -1) -> int:
+    """The axis that was given under one of two names."""
+    if dim is not None and axis is not None:
+        raise TypeError(f"{name}: give dim or axis, not both")
+    chosen = dim if dim is not None else axis
+    return default if chosen is None else chosen
+
+
+def finish(input: Any, output: Variable, inplace: bool) -> Variable:
+    """``output``, or with ``inplace`` the input, which takes its value."""
+    if not inplace:
+        return output
+    if not isinstance(input, _core.Variable):
+        raise TypeError(f"inplace=True needs a Variable to write to, not a {type(input).__name__}")
+    changed: Variable = input.copy_(output)
+    return changed
+
+
+def probability(name: str, p: float) -> float:
+    """``p``, which must lie between 0 and 1."""
+    _core._number(name, "p", p)
+    if not 0.0 <= p <= 1.0:
+        raise ValueError(f"{name}: p must lie between 0 and 1, not {p}")
+    return p
+
+
+def same_shape(name: str, first: str, a: Any, second: str, b: Any) -> None:
+    """Raises unless both have one shape: nothing is broadcast without a word."""
+    if a.shape != b.shape:
+        raise _core.ShapeError(f"{name}: {first} {a.shape} and {second} {b.shape} must have the same shape")
+
+
+def floating(name: str, input: Any) -> Variable:
+    """``input`` as a Variable of a floating dtype."""
+    value = _core.asarray(input)
+    if not value.dtype.is_floating_point:
+        raise _core.DTypeError(f"{name}: the input must be floating, not {value.dtype}; convert it with astype()")
+    return value
+
+
+def reduced(name: str, losses: Variable, reduction: str) -> Variable:
+    """The mean or sum of losses, or with ``"none"`` each."""
+    if reduction == "mean":
+        return _core.mean(losses)
+    if reduction == "sum":
+        return _core.sum(losses)
+    if reduction != "none":
+        raise ValueError(f"{name}: reduction is {reduction!r}, expected 'none', 'mean' or 'sum'")
+    return losses

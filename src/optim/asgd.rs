@@ -1,0 +1,92 @@
+//! Averaged stochastic gradient descent.
+
+use super::sgd::decayed;
+use super::{Method, State, not_negative};
+use crate::array::Array;
+use crate::error::Result;
+use crate::kernel::math::{Real, pick};
+use crate::kernel::sweep::Update;
+
+/// Averaged stochastic gradient descent (Polyak & Juditsky 1992).
+#[derive(Debug)]
+pub enum Asgd {}
+
+/// What [`Asgd`] is told; the defaults are PyTorch's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AsgdOptions {
+    /// Learning rate.
+    pub lr: f64,
+    /// How fast parameters decay.
+    pub lambd: f64,
+    /// The power with which the learning rate falls.
+    pub alpha: f64,
+    /// The step from which parameters are averaged.
+    pub t0: f64,
+    /// The parameter times this is added to the gradient.
+    pub weight_decay: f64,
+    /// Climb instead of descending.
+    pub maximize: bool,
+}
+
+impl Default for AsgdOptions {
+    fn default() -> Self {
+        Self { lr: 1e-2, lambd: 1e-4, alpha: 0.75, t0: 1e6, weight_decay: 0.0, maximize: false }
+    }
+}
+
+/// The numbers of one step of [`Asgd`].
+#[derive(Clone, Copy, Debug)]
+pub struct AsgdStep {
+    rate: f64,
+    share: f64,
+    lambd: f64,
+    weight_decay: f64,
+    sign: f64,
+}
+
+impl Update<1> for AsgdStep {
+    const COST: f64 = 0.6;
+    #[inline(always)]
+    fn eval<T: Real>(self, p: T, g: T, [average]: [T; 1]) -> (T, [T; 1]) {
+        let g = decayed(T::lit(self.sign) * g, p, self.weight_decay);
+        let p = p * T::lit(1.0 - self.lambd * self.rate) - T::lit(self.rate) * g;
+        let average = pick(self.share == 1.0, p, average + T::lit(self.share) * (p - average));
+        (p, [average])
+    }
+}
+
+impl Method for Asgd {
+    const NAME: &'static str = "ASGD";
+    const SLOTS: &'static [&'static str] = &["ax"];
+    const COUNTS: bool = true;
+    const DERIVED: &'static [&'static str] = &["eta", "mu"];
+    type Options = AsgdOptions;
+
+    fn check(o: &AsgdOptions) -> Result<()> {
+        not_negative(Self::NAME, "lr", o.lr)?;
+        not_negative(Self::NAME, "weight_decay", o.weight_decay)?;
+        Ok(())
+    }
+
+    fn slots(_: &AsgdOptions) -> Vec<usize> {
+        vec![0]
+    }
+
+    type Step = AsgdStep;
+
+    #[allow(clippy::cast_precision_loss, reason = "nobody makes 2^53 steps")]
+    fn prepare(o: &AsgdOptions, t: u64) -> AsgdStep {
+        let before = (t - 1) as f64;
+        let rate = o.lr / (1.0 + o.lambd * o.lr * before).powf(o.alpha);
+        let share = 1.0 / (before - o.t0).max(1.0);
+        AsgdStep { rate, share, lambd: o.lambd, weight_decay: o.weight_decay, sign: if o.maximize { -1.0 } else { 1.0 } }
+    }
+
+    fn scaled(step: AsgdStep, factor: f64) -> AsgdStep {
+        AsgdStep { sign: step.sign * factor, ..step }
+    }
+
+    fn update(step: AsgdStep, state: &mut State, p: &mut Array, g: &Array) {
+        state.sweep(step, [0], p, g);
+    }
+}

@@ -1,0 +1,92 @@
+//! Resilient backpropagation.
+
+use super::{Method, State, not_negative};
+use crate::array::Array;
+use crate::error::{Error, Result};
+use crate::kernel::math::{Real, pick};
+use crate::kernel::sweep::Update;
+
+/// Rprop (Riedmiller & Braun 1993): steps by the sign of the gradient, longer while it stays.
+#[derive(Debug)]
+pub enum Rprop {}
+
+/// What [`Rprop`] is told; the defaults are PyTorch's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RpropOptions {
+    /// The length of the first step.
+    pub lr: f64,
+    /// What a step is multiplied by when the sign changes, and when it stays.
+    pub etas: [f64; 2],
+    /// The shortest and the longest step.
+    pub step_sizes: [f64; 2],
+    /// Climb instead of descending.
+    pub maximize: bool,
+}
+
+impl Default for RpropOptions {
+    fn default() -> Self {
+        Self { lr: 1e-2, etas: [0.5, 1.2], step_sizes: [1e-6, 50.0], maximize: false }
+    }
+}
+
+/// The numbers of one step of [`Rprop`].
+#[derive(Clone, Copy, Debug)]
+pub struct RpropStep {
+    first: f64,
+    etas: [f64; 2],
+    step_sizes: [f64; 2],
+    sign: f64,
+}
+
+impl Update<2> for RpropStep {
+    const COST: f64 = 0.8;
+    #[inline(always)]
+    fn eval<T: Real>(self, p: T, g: T, [last, size]: [T; 2]) -> (T, [T; 2]) {
+        let zero = T::lit(0.0);
+        let g = T::lit(self.sign) * g;
+        let agree = g * last;
+        let factor = pick(agree > zero, T::lit(self.etas[1]), pick(agree < zero, T::lit(self.etas[0]), T::lit(1.0)));
+        let size = (size + T::lit(self.first)) * factor;
+        let (least, most) = (T::lit(self.step_sizes[0]), T::lit(self.step_sizes[1]));
+        let size = pick(size < least, least, pick(size > most, most, size));
+        let g = pick(agree < zero, zero, g);
+        let direction = pick(g > zero, T::lit(1.0), pick(g < zero, T::lit(-1.0), g));
+        (p - direction * size, [g, size])
+    }
+}
+
+impl Method for Rprop {
+    const NAME: &'static str = "Rprop";
+    const SLOTS: &'static [&'static str] = &["prev", "step_size"];
+    const COUNTS: bool = true;
+    type Options = RpropOptions;
+
+    fn check(o: &RpropOptions) -> Result<()> {
+        not_negative(Self::NAME, "lr", o.lr)?;
+        if !(0.0 < o.etas[0] && o.etas[0] < 1.0 && 1.0 < o.etas[1]) {
+            return Err(Error::Value(format!("Rprop: etas must be below and above 1, not {} and {}", o.etas[0], o.etas[1])));
+        }
+        Ok(())
+    }
+
+    fn slots(_: &RpropOptions) -> Vec<usize> {
+        vec![0, 1]
+    }
+
+    type Step = RpropStep;
+
+    #[allow(clippy::cast_precision_loss, reason = "nobody makes 2^53 steps")]
+    fn prepare(o: &RpropOptions, t: u64) -> RpropStep {
+        // Lengths begin as zeros.
+        let first = if t == 1 { o.lr } else { 0.0 };
+        RpropStep { first, etas: o.etas, step_sizes: o.step_sizes, sign: if o.maximize { -1.0 } else { 1.0 } }
+    }
+
+    fn scaled(step: RpropStep, factor: f64) -> RpropStep {
+        RpropStep { sign: step.sign * factor, ..step }
+    }
+
+    fn update(step: RpropStep, state: &mut State, p: &mut Array, g: &Array) {
+        state.sweep(step, [0, 1], p, g);
+    }
+}
