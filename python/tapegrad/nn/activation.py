@@ -269,7 +269,7 @@ class Hardsigmoid(Module):
 class Hardswish(Module):
     """``x`` times :class:`Hardsigmoid` of ``x``.
 
-    >>> tg.nn.Hardswish()(tg.Variable([-4.0, 3.0])).tolist()
+    >>> tg.nn.Hardswish()(tg.Variable([0.0, 3.0])).tolist()
     [0.0, 3.0]
     """
 

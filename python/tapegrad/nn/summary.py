@@ -62,12 +62,12 @@ def summary(module: Module, *inputs: Any, input_size: Any = None, dtype: Any = N
 
     >>> net = tg.nn.Sequential(tg.nn.Linear(2, 3), tg.nn.ReLU())
     >>> print(tg.nn.summary(net, input_size=(4, 2)))
-    Layer          Output shape  Parameters  Multiply-adds
-    ------------------------------------------------------
-    Sequential     (4, 3)                --             --
-      0: Linear    (4, 3)                 9             24
-      1: ReLU      (4, 3)                --             --
-    ------------------------------------------------------
+    Layer        Output shape  Parameters  Multiply-adds
+    ----------------------------------------------------
+    Sequential   (4, 3)                --             --
+      0: Linear  (4, 3)                 9             24
+      1: ReLU    (4, 3)                --             --
+    ----------------------------------------------------
     Parameters: 9 (9 trainable, 36 bytes)
     Multiply-adds: 24
     """

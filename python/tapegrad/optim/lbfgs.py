@@ -164,7 +164,7 @@ class LBFGS(Optimizer):
             steps.append(step)
             inverse.append(1.0 / curvature)
             state["H_diag"] = curvature / _dot(change, change)
-        q = -gradient
+        q: Variable = -gradient
         shares = [0.0] * len(changes)
         for i in reversed(range(len(changes))):
             shares[i] = _dot(steps[i], q) * inverse[i]

@@ -270,8 +270,8 @@ class SparseAdam(Optimizer):
     >>> adam = tg.optim.SparseAdam([table], lr=0.5)
     >>> table[0].sum().backward()
     >>> adam.step()
-    >>> table.tolist()
-    [[0.5], [2.0]]
+    >>> [round(v, 4) for v, in table.tolist()]
+    [0.5, 2.0]
     """
 
     def __init__(

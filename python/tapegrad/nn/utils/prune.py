@@ -42,8 +42,8 @@ def custom_from_mask(module: Module, name: str, mask: Variable) -> Module:
 
     >>> layer = tg.nn.Linear(2, 1, bias=False)
     >>> layer = tg.nn.utils.prune.custom_from_mask(layer, "weight", tg.Variable([[0.0, 1.0]]))
-    >>> layer.weight.tolist()[0][0], sorted(layer.state_dict())
-    (0.0, ['weight_mask', 'weight_orig'])
+    >>> layer.weight.tolist()[0][0] == 0.0, sorted(layer.state_dict())
+    (True, ['weight_mask', 'weight_orig'])
     """
     handles = module.__dict__.setdefault("_prune_handles", {})
     given = _core.asarray(mask)
