@@ -183,6 +183,14 @@ fn a_resumed_run_goes_on_bit_for_bit() {
     resumes::<Sgd>(&SgdOptions { momentum: 0.9, dampening: 0.1, ..SgdOptions::default() });
     resumes::<Adam>(&AdamOptions { amsgrad: true, ..AdamOptions::default() });
     resumes::<RmsProp>(&RmsPropOptions { centered: true, momentum: 0.5, ..RmsPropOptions::default() });
+    resumes::<Adagrad>(&AdagradOptions { lr_decay: 0.1, initial_accumulator_value: 0.5, ..AdagradOptions::default() });
+    resumes::<Adadelta>(&AdadeltaOptions::default());
+    resumes::<Adamax>(&AdamaxOptions::default());
+    resumes::<NAdam>(&NAdamOptions::default());
+    resumes::<RAdam>(&RAdamOptions::default());
+    resumes::<Asgd>(&AsgdOptions { t0: 3.0, ..AsgdOptions::default() });
+    resumes::<Rprop>(&RpropOptions::default());
+    resumes::<Lion>(&LionOptions::default());
 }
 
 #[test]
@@ -307,4 +315,52 @@ fn norms_are_the_same_for_any_number_of_threads() {
     };
     let norms: Vec<u64> = [1, 2, 3, 4].map(|threads| with_threads(threads, both)).concat();
     assert!(norms.chunks(2).all(|n| n == &norms[..2]));
+}
+
+/// Steps with gradients that count a quarter are steps with a quarter of the gradients, for every method.
+#[test]
+fn scaled_steps_are_steps_with_scaled_gradients() {
+    fn compare<M: Method>(options: &M::Options) {
+        let (a, b) = (parameter(&[1.5, -0.25]), parameter(&[1.5, -0.25]));
+        let (mut one, mut two) = (optimizer::<M>(options, &[&a]), optimizer::<M>(options, &[&b]));
+        for g in gradients(3) {
+            give(&a, &g);
+            give(&b, &g.map(|x| x * 0.25));
+            one.advance(0.25).unwrap();
+            two.step().unwrap();
+        }
+        assert_eq!(a.array().to_vec::<f64>(), b.array().to_vec::<f64>(), "{}", M::NAME);
+    }
+    compare::<Adagrad>(&AdagradOptions { weight_decay: 0.5, ..AdagradOptions::default() });
+    compare::<Adadelta>(&AdadeltaOptions::default());
+    compare::<Adamax>(&AdamaxOptions::default());
+    compare::<NAdam>(&NAdamOptions { weight_decay: 0.5, ..NAdamOptions::default() });
+    compare::<RAdam>(&RAdamOptions::default());
+    compare::<Asgd>(&AsgdOptions::default());
+    compare::<Rprop>(&RpropOptions::default());
+    compare::<Lion>(&LionOptions { weight_decay: 0.5, ..LionOptions::default() });
+}
+
+/// The product of momenta by its series is the product, step by step.
+#[test]
+fn nadam() {
+    let momentum = |t: i32| 0.9 * (1.0 - 0.5 * 0.96_f64.powf(f64::from(t) * 0.05));
+    let options = NAdamOptions { lr: 0.05, momentum_decay: 0.05, ..NAdamOptions::default() };
+    agrees::<NAdam>(&options, |t, p, g, s| {
+        let product: f64 = (1..=t).map(momentum).product();
+        s[0] = 0.9 * s[0] + 0.1 * g;
+        s[1] = 0.999 * s[1] + 0.001 * g * g;
+        let denominator = (s[1] / (1.0 - 0.999_f64.powi(t))).sqrt() + 1e-8;
+        let next = momentum(t + 1);
+        p - 0.05 * ((1.0 - momentum(t)) / (1.0 - product) * g + next / (1.0 - product * next) * s[0]) / denominator
+    });
+}
+
+#[test]
+fn more_options_that_make_no_sense_raise() {
+    assert!(Adadelta::check(&AdadeltaOptions { rho: 1.5, ..AdadeltaOptions::default() }).unwrap_err().to_string().contains("rho"));
+    assert!(Rprop::check(&RpropOptions { etas: [1.2, 0.5], ..RpropOptions::default() }).unwrap_err().to_string().contains("etas"));
+    assert!(Lion::check(&LionOptions { betas: [0.9, 1.0], ..LionOptions::default() }).unwrap_err().to_string().contains("betas[1]"));
+    assert!(NAdam::check(&NAdamOptions { momentum_decay: -1.0, ..NAdamOptions::default() }).is_err());
+    assert!(Adagrad::check(&AdagradOptions { initial_accumulator_value: -1.0, ..AdagradOptions::default() }).is_err());
 }
