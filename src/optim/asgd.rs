@@ -50,7 +50,7 @@ impl Update<1> for AsgdStep {
     fn eval<T: Real>(self, p: T, g: T, [average]: [T; 1]) -> (T, [T; 1]) {
         let g = decayed(T::lit(self.sign) * g, p, self.weight_decay);
         let p = p * T::lit(1.0 - self.lambd * self.rate) - T::lit(self.rate) * g;
-        let average = pick(self.share == 1.0, p, average + T::lit(self.share) * (p - average));
+        let average = pick(self.share >= 1.0, p, average + T::lit(self.share) * (p - average));
         (p, [average])
     }
 }

@@ -292,6 +292,15 @@ def test_lazy_modules() -> None:
     np.testing.assert_array_equal(copied(tg.Variable(X)).detach().numpy(), net(tg.Variable(X)).detach().numpy())
     assert repr(copied[0]) == "Linear(in_features=3, out_features=4, bias=True)"
 
+    norms = nn.Sequential(nn.LazyBatchNorm1d(), nn.LazyInstanceNorm1d(affine=True))
+    twin = copy.deepcopy(norms)
+    norms(tg.asarray(np.cos(np.arange(24.0, dtype=np.float32)).reshape(2, 3, 4)))
+    assert repr(norms[1]).startswith("InstanceNorm1d(3, eps=1e-05, momentum=0.1, affine=True")
+    assert norms[0].running_mean.detach().numpy().any()
+    twin.load_state_dict(norms.state_dict())
+    twin.eval()(tg.ones((2, 3, 4)))
+    assert twin[0].num_features == twin[1].num_features == 3
+
     class LazyScale(nn.LazyModuleMixin):
         def __init__(self) -> None:
             super().__init__()

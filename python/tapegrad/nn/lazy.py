@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from .. import _core
+from ..autograd import no_grad
 from .linear import Linear
 from .module import Module
-from .parameter import Parameter, Uninitialized, UninitializedParameter
+from .normalization import (
+    BatchNorm1d,
+    BatchNorm2d,
+    BatchNorm3d,
+    InstanceNorm1d,
+    InstanceNorm2d,
+    InstanceNorm3d,
+    _BatchNorm,
+    _InstanceNorm,
+)
+from .parameter import Parameter, Uninitialized, UninitializedBuffer, UninitializedParameter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,7 +59,7 @@ class LazyModuleMixin(Module):
 
     def _become(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self.has_uninitialized_params():
-            with _core_no_grad():
+            with no_grad():
                 self.initialize_parameters(*args, **kwargs)
         self._infer()
         if self.cls_to_become is not None:
@@ -56,12 +67,6 @@ class LazyModuleMixin(Module):
 
     def _infer(self) -> None:
         """Sets attributes that follow from the shapes of the parameters, which a state dict may have brought."""
-
-
-def _core_no_grad() -> Any:
-    from ..autograd import no_grad
-
-    return no_grad()
 
 
 class LazyLinear(LazyModuleMixin, Linear):
@@ -98,4 +103,159 @@ class LazyLinear(LazyModuleMixin, Linear):
         self.out_features, self.in_features = self.weight.shape
 
 
-__all__ = ["LazyLinear", "LazyModuleMixin"]
+def _prepare(module: Any, affine: bool, bias: bool, tracked: bool, dtype: Any) -> None:
+    """Places for the parameters and statistics of a normalisation of unknown size."""
+    for name, given in {"weight": affine, "bias": affine and bias}.items():
+        module.register_parameter(name, UninitializedParameter(dtype=dtype) if given else None)
+    for name in ("running_mean", "running_var"):
+        module.register_buffer(name, UninitializedBuffer(dtype=dtype) if tracked else None)
+    module.register_buffer("num_batches_tracked", _core.zeros((), dtype=_core.int64) if tracked else None)
+
+
+def _fill(module: Any, channels: int) -> None:
+    """The parameters and statistics for that many channels."""
+    module.num_features = channels
+    for name, value in [*module._own_parameters(), *module._own_buffers()]:
+        if isinstance(value, Uninitialized):
+            module.materialize(name, (channels,))
+    module.reset_parameters()
+
+
+class _LazyBatchNorm(LazyModuleMixin, _BatchNorm):
+    """Base of the lazy batch normalisations."""
+
+    def __init__(
+        self,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(0, eps, momentum, False, False, device, dtype)
+        self.affine, self.track_running_stats = affine, track_running_stats
+        _prepare(self, affine, bias, track_running_stats, dtype)
+
+    def initialize_parameters(self, input: Variable) -> None:
+        """Takes the number of channels from the input."""
+        _fill(self, input.shape[1])
+
+    def _infer(self) -> None:
+        known = self.weight if self.weight is not None else self.running_mean
+        if known is not None:
+            self.num_features = known.shape[0]
+
+
+class LazyBatchNorm1d(_LazyBatchNorm):
+    """A :class:`BatchNorm1d` whose number of channels is that of its first input.
+
+    >>> layer = tg.nn.LazyBatchNorm1d()
+    >>> layer(tg.ones((2, 3, 4))).shape, layer.num_features
+    ((2, 3, 4), 3)
+    """
+
+    cls_to_become = BatchNorm1d
+    ranks = BatchNorm1d.ranks
+
+
+class LazyBatchNorm2d(_LazyBatchNorm):
+    """A :class:`BatchNorm2d` whose number of channels is that of its first input.
+
+    >>> layer = tg.nn.LazyBatchNorm2d()
+    >>> layer(tg.ones((2, 3, 4, 4))).shape, layer.num_features
+    ((2, 3, 4, 4), 3)
+    """
+
+    cls_to_become = BatchNorm2d
+    ranks = BatchNorm2d.ranks
+
+
+class LazyBatchNorm3d(_LazyBatchNorm):
+    """A :class:`BatchNorm3d` whose number of channels is that of its first input.
+
+    >>> layer = tg.nn.LazyBatchNorm3d()
+    >>> layer(tg.ones((2, 3, 1, 2, 2))).shape, layer.num_features
+    ((2, 3, 1, 2, 2), 3)
+    """
+
+    cls_to_become = BatchNorm3d
+    ranks = BatchNorm3d.ranks
+
+
+class _LazyInstanceNorm(LazyModuleMixin, _InstanceNorm):
+    """Base of the lazy instance normalisations."""
+
+    def __init__(
+        self,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = False,
+        track_running_stats: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(0, eps, momentum, False, False, device, dtype)
+        self.affine, self.track_running_stats = affine, track_running_stats
+        _prepare(self, affine, bias, track_running_stats, dtype)
+
+    def initialize_parameters(self, input: Variable) -> None:
+        """Takes the number of channels from the input."""
+        _fill(self, input.shape[0 if input.ndim == self.ranks[0] else 1])
+
+    def _infer(self) -> None:
+        known = self.weight if self.weight is not None else self.running_mean
+        if known is not None:
+            self.num_features = known.shape[0]
+
+
+class LazyInstanceNorm1d(_LazyInstanceNorm):
+    """A :class:`InstanceNorm1d` whose number of channels is that of its first input.
+
+    >>> layer = tg.nn.LazyInstanceNorm1d(affine=True)
+    >>> layer(tg.ones((2, 3, 4))).shape, layer.num_features
+    ((2, 3, 4), 3)
+    """
+
+    cls_to_become = InstanceNorm1d
+    ranks = InstanceNorm1d.ranks
+
+
+class LazyInstanceNorm2d(_LazyInstanceNorm):
+    """A :class:`InstanceNorm2d` whose number of channels is that of its first input.
+
+    >>> layer = tg.nn.LazyInstanceNorm2d(affine=True)
+    >>> layer(tg.ones((2, 3, 4, 4))).shape, layer.num_features
+    ((2, 3, 4, 4), 3)
+    """
+
+    cls_to_become = InstanceNorm2d
+    ranks = InstanceNorm2d.ranks
+
+
+class LazyInstanceNorm3d(_LazyInstanceNorm):
+    """A :class:`InstanceNorm3d` whose number of channels is that of its first input.
+
+    >>> layer = tg.nn.LazyInstanceNorm3d(affine=True)
+    >>> layer(tg.ones((2, 3, 1, 2, 2))).shape, layer.num_features
+    ((2, 3, 1, 2, 2), 3)
+    """
+
+    cls_to_become = InstanceNorm3d
+    ranks = InstanceNorm3d.ranks
+
+
+__all__ = [
+    "LazyBatchNorm1d",
+    "LazyBatchNorm2d",
+    "LazyBatchNorm3d",
+    "LazyInstanceNorm1d",
+    "LazyInstanceNorm2d",
+    "LazyInstanceNorm3d",
+    "LazyLinear",
+    "LazyModuleMixin",
+]

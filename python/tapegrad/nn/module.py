@@ -45,6 +45,8 @@ class Module:
     # enough: buffers, places that hold None, and parameters that are results of operations.
     training: bool = True
     _kinds: Mapping[str, str] = {}
+    #: Whether a hook around calls was ever registered.
+    _hooked: bool = False
     _forward_hooks: Mapping[int, tuple[Hook, bool, bool]] = {}
     _forward_pre_hooks: Mapping[int, tuple[Hook, bool]] = {}
     _backward_hooks: Mapping[int, Hook] = {}
@@ -68,9 +70,7 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} defines no forward(...)")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if not (self._forward_hooks or self._forward_pre_hooks or self._backward_hooks or self._backward_pre_hooks):
-            return self.forward(*args, **kwargs)
-        return call_with_hooks(self, args, kwargs)
+        return call_with_hooks(self, args, kwargs) if self._hooked else self.forward(*args, **kwargs)
 
     # Attributes
 
@@ -512,6 +512,7 @@ class Module:
     def _add_hook(self, kind: str, hook: Hook, entry: Any, prepend: bool = False) -> HookHandle:
         if not callable(hook):
             raise TypeError(f"a hook is a function, not a {type(hook).__name__}")
+        self.__dict__["_hooked"] = self._hooked or "state_dict" not in kind
         return HookHandle(self.__dict__.setdefault(kind, {}), entry, prepend)
 
     # Show

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from ..._core import clip_grad_norm_, clip_grad_value_
 from . import parametrizations, parametrize, prune, rnn, stateless
-from .clip import clip_grads_with_norm_, get_total_norm
+from .clip import clip_grad_norm_, clip_grad_value_, clip_grads_with_norm_, get_total_norm
 from .convert import parameters_to_vector, vector_to_parameters
 from .fusion import fuse_conv_bn_eval, fuse_conv_bn_weights, fuse_linear_bn_eval, fuse_linear_bn_weights
 from .init import skip_init

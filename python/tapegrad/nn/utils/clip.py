@@ -12,8 +12,51 @@ if TYPE_CHECKING:
     from ..._core import Variable
 
 
-def get_total_norm(tensors: Variable | Iterable[Variable], norm_type: float = 2.0, error_if_nonfinite: bool = False) -> Variable:
-    """The norm of several arrays taken together as one vector.
+def clip_grad_norm_(
+    parameters: Variable | Iterable[Variable],
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
+) -> Variable:
+    """Scales the gradients of ``parameters`` so that their norm, all taken together, is at most ``max_norm``.
+
+    Returns what the norm was. Parameters without a gradient do not count. The norm is the ``norm_type``-norm (inf: the
+    largest absolute value). Longer gradients are multiplied by max_norm / (norm + 1e-6), in place and without history. With
+    ``error_if_nonfinite`` an infinite or NaN norm raises ValueError before anything changes. ``foreach`` has no effect.
+    ``Optimizer.step(clip_norm=...)`` does the same on the way.
+
+    >>> x = tg.Variable([3.0, 4.0], requires_grad=True)
+    >>> (x * x / 2).sum().backward()
+    >>> tg.nn.utils.clip_grad_norm_([x], max_norm=1.0).item()
+    5.0
+    >>> [round(g, 4) for g in x.grad.tolist()]
+    [0.6, 0.8]
+    """
+    return _core.clip_grad_norm_(parameters, max_norm, norm_type, error_if_nonfinite)
+
+
+def clip_grad_value_(parameters: Variable | Iterable[Variable], clip_value: float, foreach: bool | None = None) -> None:
+    """Limits every element of the gradients of ``parameters`` to [-clip_value, clip_value], in place; NaN stays.
+
+    Parameters without a gradient are skipped. ``foreach`` has no effect.
+
+    >>> x = tg.Variable([3.0, -0.5], requires_grad=True)
+    >>> (x * x / 2).sum().backward()
+    >>> tg.nn.utils.clip_grad_value_([x], 1.0)
+    >>> x.grad.tolist()
+    [1.0, -0.5]
+    """
+    _core.clip_grad_value_(parameters, clip_value)
+
+
+def get_total_norm(
+    tensors: Variable | Iterable[Variable],
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
+) -> Variable:
+    """The norm of several arrays taken together as one vector. ``foreach`` has no effect.
 
     >>> tg.nn.utils.get_total_norm([tg.Variable([3.0]), tg.Variable([4.0])]).item()
     5.0
@@ -28,8 +71,10 @@ def get_total_norm(tensors: Variable | Iterable[Variable], norm_type: float = 2.
     return total
 
 
-def clip_grads_with_norm_(parameters: Variable | Iterable[Variable], max_norm: float, total_norm: Variable) -> None:
-    """Scales the gradients of parameters by ``max_norm / (total_norm + 1e-6)`` where that is below 1.
+def clip_grads_with_norm_(
+    parameters: Variable | Iterable[Variable], max_norm: float, total_norm: Variable, foreach: bool | None = None
+) -> None:
+    """Scales the gradients of parameters by ``max_norm / (total_norm + 1e-6)`` where that is below 1. ``foreach`` has no effect.
 
     >>> x = tg.Variable([3.0, 4.0], requires_grad=True)
     >>> (x * x / 2).sum().backward()
@@ -45,4 +90,4 @@ def clip_grads_with_norm_(parameters: Variable | Iterable[Variable], max_norm: f
                 p.grad.mul_(factor)
 
 
-__all__ = ["clip_grads_with_norm_", "get_total_norm"]
+__all__ = ["clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm"]
