@@ -168,7 +168,7 @@ impl<M: Method> Optimizer<M> {
     /// An optimizer of these groups.
     ///
     /// # Errors
-    /// `Value` when there are no parameters, one comes twice or requires no gradients, or an option makes no sense.
+    /// `Value` when there are no parameters, one comes twice, or an option makes no sense.
     pub fn new(groups: Vec<Group<M::Options>>) -> Result<Self> {
         if groups.iter().all(|g| g.params.is_empty()) {
             return Err(Error::Value(format!("{}: there are no parameters to optimize", M::NAME)));
@@ -178,18 +178,11 @@ impl<M: Method> Optimizer<M> {
         Ok(out)
     }
 
-    /// One group more.
+    /// One group more. A frozen parameter is passed over by steps until it requires gradients again.
     ///
     /// # Errors
     /// As [`Optimizer::new`]; then nothing is added.
     pub fn add_group(&mut self, group: Group<M::Options>) -> Result<()> {
-        if let Some(p) = group.params.iter().find(|p| !p.requires_grad()) {
-            return Err(no_gradients(M::name(&group.options), &p.meta().shape));
-        }
-        self.push(group)
-    }
-
-    fn push(&mut self, group: Group<M::Options>) -> Result<()> {
         self.check_group(&group)?;
         self.size += group.params.iter().map(|p| size_of(&p.meta().shape)).sum::<usize>();
         self.groups.push(group);
@@ -229,7 +222,7 @@ impl<M: Method> Optimizer<M> {
             return Ok(std::mem::replace(&mut self.groups, groups));
         }
         let mut new = Self { groups: Vec::new(), size: 0, state: HashMap::default() };
-        groups.into_iter().try_for_each(|g| new.push(g))?;
+        groups.into_iter().try_for_each(|g| new.add_group(g))?;
         new.state = std::mem::take(&mut self.state);
         Ok(std::mem::replace(self, new).groups)
     }

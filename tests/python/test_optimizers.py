@@ -302,3 +302,23 @@ def test_averages_of_models() -> None:
     assert mean.module[1].num_batches_tracked.item() == 2
     with pytest.raises(ValueError, match="not both"):
         AveragedModel(model, avg_fn=lambda *a: a[0], multi_avg_fn=get_swa_multi_avg_fn())
+
+
+@pytest.mark.parametrize("make", [lambda p: optim.SGD(p, lr=0.1, momentum=0.9), lambda p: Lion(p, lr=0.1), lambda p: optim.Muon(p, lr=0.1)])
+def test_frozen_parameters_are_passed_over_until_they_thaw(make: Any) -> None:
+    net = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False))
+    net[0].requires_grad_(False)
+    net[1].weight = nn.Parameter(net[1].weight.detach().clone(), requires_grad=False)
+    extra = nn.Parameter(tg.ones((2, 2)))
+    opt = make([*net.parameters(), extra])
+    before = net[0].weight.numpy(copy=True)
+    (net(tg.ones((1, 2))) * extra).sum().backward()
+    opt.step()
+    np.testing.assert_array_equal(net[0].weight.numpy(), before)
+    assert extra.tolist() != [[1.0, 1.0]] * 2
+    net.requires_grad_(True)
+    opt.zero_grad()
+    net(tg.ones((1, 2))).sum().backward()
+    opt.step()
+    assert (net[0].weight.detach().numpy() != before).any()
+    copy.deepcopy((net, opt))

@@ -6,7 +6,7 @@ import copy
 
 from .. import _core
 from .._core import Variable
-from .optimizer import Optimizer
+from .optimizer import Optimizer, checked_group, groups_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ class FusedOptimizer(Optimizer):
     engine: ClassVar[Any] = None
 
     def __init__(self, params: Params, options: dict[str, Any]) -> None:
-        self._core = type(self).engine(params, **options)
+        groups = [checked_group(type(self).__name__, group) for group in groups_of(type(self).__name__, params)]
+        self._core = type(self).engine(groups, **options)
         self._start(self._core.defaults)
         self.param_groups = self._core.param_groups
 
@@ -53,7 +54,7 @@ class FusedOptimizer(Optimizer):
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Adds a group: a dict with "params" and options that differ from the defaults."""
-        self._core.add_param_group(param_group)
+        self._core.add_param_group(checked_group(type(self).__name__, param_group))
 
     def state_dict(self) -> dict[str, Any]:
         """Options and state as dicts, in PyTorch's layout: {"state": {number: …}, "param_groups": [...]}."""

@@ -10,6 +10,7 @@ from .. import _core
 from .._core import Variable
 from ..autograd import enable_grad
 from ..nn.hooks import HookHandle
+from ..nn.parameter import Parameter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -238,7 +239,10 @@ def checked_group(name: str, given: Any) -> dict[str, Any]:
                 f"{name}: a parameter of shape {p.shape} is the result of an operation; only leaves can be optimized: "
                 "pass the variables it was computed from"
             )
-        if not p.requires_grad:
+        if not p.requires_grad and isinstance(p, Parameter):
+            if p.dtype.is_floating_point:
+                p.requires_grad_(True).requires_grad_(False)  # a leaf, which may be thawed later
+        elif not p.requires_grad:
             raise ValueError(
                 f"{name}: a parameter of shape {p.shape} does not require gradients; create it with requires_grad=True"
             )
