@@ -395,3 +395,11 @@ def test_a_subclass_may_override_train(net: Net) -> None:
     net.train()
     assert net.training
     assert not net.norm.training
+
+
+def test_generators_are_copied_and_pickled() -> None:
+    generator = tg.random.Generator(3)
+    generator.rand(5)
+    others = [copy.deepcopy(generator), copy.copy(generator), pickle.loads(pickle.dumps(generator))]
+    want = generator.randn(4).tolist()
+    assert all(other.randn(4).tolist() == want for other in others)

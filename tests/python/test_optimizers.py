@@ -159,6 +159,21 @@ def test_subclasses_of_fused_ones() -> None:
     assert (opt.steps, other.steps, other.factor) == (3, 4, 2.0)
 
 
+def test_state_hooks() -> None:
+    for opt in (optim.Adam(parameters(), lr=0.1), Lion(parameters(), lr=0.1)):
+        seen: list[str] = []
+        opt.register_state_dict_pre_hook(lambda o, seen=seen: seen.append("save"))
+        handle = opt.register_state_dict_post_hook(lambda o, state: {**state, "note": 1})
+        opt.register_load_state_dict_pre_hook(lambda o, state: {k: v for k, v in state.items() if k != "note"})
+        opt.register_load_state_dict_post_hook(lambda o, seen=seen: seen.append("loaded"))
+        saved = opt.state_dict()
+        assert saved["note"] == 1
+        opt.load_state_dict(saved)
+        handle.remove()
+        assert "note" not in opt.state_dict()
+        assert seen == ["save", "loaded", "save"]
+
+
 def test_step_hooks() -> None:
     params, seen = parameters(), []
     for opt in (optim.SGD(params, lr=0.1), Lion(params, lr=0.1)):
@@ -304,7 +319,9 @@ def test_averages_of_models() -> None:
         AveragedModel(model, avg_fn=lambda *a: a[0], multi_avg_fn=get_swa_multi_avg_fn())
 
 
-@pytest.mark.parametrize("make", [lambda p: optim.SGD(p, lr=0.1, momentum=0.9), lambda p: Lion(p, lr=0.1), lambda p: optim.Muon(p, lr=0.1)])
+@pytest.mark.parametrize(
+    "make", [lambda p: optim.SGD(p, lr=0.1, momentum=0.9), lambda p: Lion(p, lr=0.1), lambda p: optim.Muon(p, lr=0.1)]
+)
 def test_frozen_parameters_are_passed_over_until_they_thaw(make: Any) -> None:
     net = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False))
     net[0].requires_grad_(False)

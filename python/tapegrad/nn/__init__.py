@@ -116,6 +116,9 @@ from .normalization import (
     RMSNorm,
     SyncBatchNorm,
 )
+from .parallel import (
+    DataParallel,
+)
 from .parameter import (
     Buffer,
     Parameter,
@@ -168,6 +171,7 @@ __all__ = [
     "CosineEmbeddingLoss",
     "CosineSimilarity",
     "CrossEntropyLoss",
+    "DataParallel",
     "Dropout",
     "Dropout1d",
     "Dropout2d",

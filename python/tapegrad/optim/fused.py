@@ -56,16 +56,11 @@ class FusedOptimizer(Optimizer):
         """Adds a group: a dict with "params" and options that differ from the defaults."""
         self._core.add_param_group(checked_group(type(self).__name__, param_group))
 
-    def state_dict(self) -> dict[str, Any]:
-        """Options and state as dicts, in PyTorch's layout: {"state": {number: …}, "param_groups": [...]}."""
+    def _saved(self) -> dict[str, Any]:
         saved: dict[str, Any] = self._core.state_dict()
         return saved
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes over what :meth:`state_dict` returned; a run that is resumed so goes on bit for bit.
-
-        Raises KeyError, ValueError or ShapeError when something is missing, unknown or does not fit; then nothing changes.
-        """
+    def _load(self, state_dict: dict[str, Any]) -> None:
         self._core.load_state_dict(state_dict)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -60,6 +60,7 @@ class Optimizer:
         self.defaults = defaults
         self._step_pre_hooks: dict[int, Any] = {}
         self._step_post_hooks: dict[int, Any] = {}
+        self._state_hooks: dict[str, dict[int, Any]] = {}
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -99,6 +100,28 @@ class Optimizer:
 
     def state_dict(self) -> dict[str, Any]:
         """Options and state as dicts, in PyTorch's layout: {"state": {number: …}, "param_groups": [...]}."""
+        for hook in tuple(self._hooks_of("state_dict_pre").values()):
+            hook(self)
+        saved = self._saved()
+        for hook in tuple(self._hooks_of("state_dict_post").values()):
+            changed = hook(self, saved)
+            saved = saved if changed is None else changed
+        return saved
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes over what :meth:`state_dict` returned; a run that is resumed so goes on bit for bit.
+
+        Raises KeyError, ValueError or ShapeError when something is missing, unknown or does not fit; then nothing changes.
+        """
+        for hook in tuple(self._hooks_of("load_pre").values()):
+            changed = hook(self, state_dict)
+            state_dict = state_dict if changed is None else changed
+        self._load(state_dict)
+        for hook in tuple(self._hooks_of("load_post").values()):
+            hook(self)
+
+    def _saved(self) -> dict[str, Any]:
+        """The state dict, before hooks change it."""
         numbers: dict[int, int] = {}
         groups = []
         for group in self.param_groups:
@@ -108,8 +131,8 @@ class Optimizer:
         state = {numbers.get(id(p), p): dict(kept) if isinstance(kept, dict) else kept for p, kept in self.state.items()}
         return {"state": state, "param_groups": groups}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes over what :meth:`state_dict` returned; a run that is resumed so goes on bit for bit."""
+    def _load(self, state_dict: dict[str, Any]) -> None:
+        """Takes over a state dict."""
         name = self._name()
         if not isinstance(state_dict, dict) or set(state_dict) != {"state", "param_groups"}:
             raise ValueError(f"{name}: a state_dict is a dict with 'state' and 'param_groups'")
@@ -136,11 +159,12 @@ class Optimizer:
     # Copies: the default would keep the hooks of the original.
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key not in ("_step_pre_hooks", "_step_post_hooks")}
+        hooks = ("_step_pre_hooks", "_step_post_hooks", "_state_hooks")
+        return {key: value for key, value in self.__dict__.items() if key not in hooks}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._step_pre_hooks, self._step_post_hooks = {}, {}
+        self._step_pre_hooks, self._step_post_hooks, self._state_hooks = {}, {}, {}
 
     # Hooks
 
@@ -151,6 +175,25 @@ class Optimizer:
     def register_step_post_hook(self, hook: Callable[..., Any]) -> HookHandle:
         """Calls ``hook(optimizer, args, kwargs)`` after each step."""
         return HookHandle(self._step_post_hooks, hook)
+
+    def _hooks_of(self, kind: str) -> dict[int, Any]:
+        return self._state_hooks.setdefault(kind, {})
+
+    def register_state_dict_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> HookHandle:
+        """Calls ``hook(optimizer)`` before ``state_dict()`` is made."""
+        return HookHandle(self._hooks_of("state_dict_pre"), hook, prepend)
+
+    def register_state_dict_post_hook(self, hook: Callable[..., Any], prepend: bool = False) -> HookHandle:
+        """Calls ``hook(optimizer, state_dict)`` after; what it returns, unless None, is the state dict."""
+        return HookHandle(self._hooks_of("state_dict_post"), hook, prepend)
+
+    def register_load_state_dict_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> HookHandle:
+        """Calls ``hook(optimizer, state_dict)`` before a load; what it returns, unless None, is loaded."""
+        return HookHandle(self._hooks_of("load_pre"), hook, prepend)
+
+    def register_load_state_dict_post_hook(self, hook: Callable[..., Any], prepend: bool = False) -> HookHandle:
+        """Calls ``hook(optimizer)`` after a load."""
+        return HookHandle(self._hooks_of("load_post"), hook, prepend)
 
     def __repr__(self) -> str:
         lines = []
