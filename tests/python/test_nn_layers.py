@@ -218,6 +218,15 @@ def test_old_flags_of_losses() -> None:
     assert nn.L1Loss(size_average=True)(x, t).item() == 1.5
 
 
+def test_weights_of_distances() -> None:
+    x, t, w = tg.Variable([1.0, 4.0]), tg.Variable([0.0, 2.0]), tg.Variable([3.0, 1.0])
+    assert F.mse_loss(x, t, weight=w).item() == 7.0 / 4.0
+    assert F.l1_loss(x, t, "sum", weight=w).item() == 5.0
+    assert F.huber_loss(x, t, "none", weight=w).tolist() == [1.5, 1.5]
+    with pytest.raises(tg.ShapeError, match="weight"):
+        F.mse_loss(x, t, weight=tg.ones(1))
+
+
 def test_losses_are_modules() -> None:
     losses = nn.ModuleDict({"a": nn.CrossEntropyLoss(weight=[1.0, 2.0]), "b": nn.BCEWithLogitsLoss(pos_weight=tg.ones(2))})
     assert list(losses.state_dict()) == ["a.weight", "b.pos_weight"]

@@ -6,7 +6,6 @@ Fans are PyTorch's: of a weight (out, in, *kernel), fan_in is in x kernel and fa
 from __future__ import annotations
 
 from math import ceil, prod, sqrt
-from statistics import NormalDist
 
 from .. import _core
 from .state import assign
@@ -188,6 +187,8 @@ def trunc_normal_(
     >>> bool(tg.all(tg.abs(tg.nn.init.trunc_normal_(tg.zeros((99,)))) <= 2.0))
     True
     """
+    from statistics import NormalDist
+
     _numbers("trunc_normal_", mean=mean, std=std, a=a, b=b)
     if not a < b:
         raise ValueError(f"trunc_normal_: a {a} must be below b {b}")
@@ -211,6 +212,8 @@ def trunc_normal_(
 
 def _by_quantiles(tensor: Variable, mean: float, std: float, a: float, b: float, generator: Generator | None) -> Variable:
     """A normal distribution cut to [a, b] by its quantiles, for a part that is hit seldom."""
+    from statistics import NormalDist
+
     draw = _core.uniform if generator is None else generator.uniform
     # The tail that is nearer is used, where the quantiles are exact.
     mirrored = a > mean

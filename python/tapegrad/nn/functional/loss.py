@@ -16,30 +16,40 @@ if TYPE_CHECKING:
     from ..._core import Variable
 
 
-def mse_loss(input: Variable, target: Variable, reduction: str = "mean") -> Variable:
+def mse_loss(input: Variable, target: Variable, reduction: str = "mean", weight: Variable | None = None) -> Variable:
     """The squared differences, which have equal shapes; their mean, sum, or with ``"none"`` each.
+
+    ``weight`` has their shape; the mean is then divided by its sum.
 
     >>> tg.nn.functional.mse_loss(tg.Variable([1.0, 2.0]), tg.Variable([0.0, 0.0])).item()
     2.5
     """
+    if weight is not None:
+        return _weighted("mse_loss", _core.mse_loss(input, target, reduction="none"), weight, reduction)
     return _core.mse_loss(input, target, reduction=reduction)
 
 
-def l1_loss(input: Variable, target: Variable, reduction: str = "mean") -> Variable:
+def l1_loss(input: Variable, target: Variable, reduction: str = "mean", weight: Variable | None = None) -> Variable:
     """The absolute differences; their mean, sum, or with ``"none"`` each.
 
     >>> tg.nn.functional.l1_loss(tg.Variable([1.0, 2.0]), tg.Variable([0.0, 0.0])).item()
     1.5
     """
+    if weight is not None:
+        return _weighted("l1_loss", _core.l1_loss(input, target, reduction="none"), weight, reduction)
     return _core.l1_loss(input, target, reduction=reduction)
 
 
-def huber_loss(input: Variable, target: Variable, reduction: str = "mean", delta: float = 1.0) -> Variable:
+def huber_loss(
+    input: Variable, target: Variable, reduction: str = "mean", delta: float = 1.0, weight: Variable | None = None
+) -> Variable:
     """Half the square of a difference up to ``delta``, its tangents beyond.
 
     >>> tg.nn.functional.huber_loss(tg.Variable([1.0, 3.0]), tg.Variable([0.0, 0.0]), reduction="none").tolist()
     [0.5, 2.5]
     """
+    if weight is not None:
+        return _weighted("huber_loss", _core.huber_loss(input, target, reduction="none", delta=delta), weight, reduction)
     return _core.huber_loss(input, target, reduction=reduction, delta=delta)
 
 
@@ -110,6 +120,14 @@ def binary_cross_entropy_with_logits(
     10000.0
     """
     return _core.binary_cross_entropy_with_logits(input, target, weight=weight, reduction=reduction, pos_weight=pos_weight)
+
+
+def _weighted(name: str, losses: Variable, weight: Any, reduction: str) -> Variable:
+    """Losses times weights, and their mean by the sum of the weights."""
+    factor = _core.asarray(weight)
+    same_shape(name, "input", losses, "weight", factor)
+    losses = losses * factor
+    return _core.sum(losses) / _core.sum(factor) if reduction == "mean" else reduced(name, losses, reduction)
 
 
 def _numbers(name: str, **parameters: Any) -> None:
