@@ -20,7 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from . import nn, optim, random, testing
+    from . import func, nn, optim, random, testing
     from ._threads import num_threads
     from .tape import Tape
 
@@ -30,6 +30,7 @@ __all__ = [
     "autograd",
     "e",
     "enable_grad",
+    "func",
     "inf",
     "is_grad_enabled",
     "nan",
@@ -61,7 +62,7 @@ for _name in _INNER.split():
     globals().pop(_name, None)
 __all__ = sorted({name for name in __all__ if not name.startswith("_") or name == "__version__"})  # noqa: PLE0605
 
-_LAZY_MODULES = ("nn", "optim", "random", "tape", "testing")
+_LAZY_MODULES = ("func", "nn", "optim", "random", "tape", "testing")
 _LAZY_NAMES = {"Tape": "tape", "num_threads": "_threads"}
 
 

@@ -343,6 +343,19 @@ def test_functional_call(net: Net) -> None:
     assert net.last.weight is before
 
 
+def test_stacked_models() -> None:
+    models = [nn.BatchNorm1d(3) for _ in range(4)]
+    parameters, buffers = tg.func.stack_module_state(models)
+    assert parameters["weight"].shape == buffers["running_mean"].shape == (4, 3)
+    assert parameters["weight"].is_leaf
+    assert parameters["weight"].requires_grad
+    one = {name: value[0] for name, value in {**parameters, **buffers}.items()}
+    assert tg.func.functional_call(models[0], one, tg.ones((2, 3))).requires_grad
+    for bad in ([], [nn.ReLU(), nn.Tanh()]):
+        with pytest.raises(ValueError, match="models"):
+            tg.func.stack_module_state(bad)
+
+
 def test_summary(net: Net) -> None:
     net.train()
     found = net.summary(tg.Variable(X))

@@ -302,6 +302,7 @@ BAD: list[tuple[Any, type[Exception], str]] = [
     (lambda: nn.MultiheadAttention(4, 2)(X, X, X), tg.ShapeError, "expected 4, 4 and 4 features"),
     (lambda: nn.MultiheadAttention(3, 1)(X, X, X, attn_mask=tg.ones((5, 5))), tg.ShapeError, "attn_mask has shape"),
     (lambda: nn.MultiheadAttention(3, 1)(X, X, X, key_padding_mask=tg.ones(5)), tg.ShapeError, "key_padding_mask"),
+    (lambda: nn.TransformerEncoderLayer(3, 1, 4)(X, is_causal=True), ValueError, "is_causal describes attn_mask"),
     (lambda: nn.TransformerEncoderLayer(4, 2, activation="swish"), ValueError, "activation is 'swish'"),
     (lambda: nn.Transformer(4, 2, 1, 1, 8)(X, X), tg.ShapeError, "must be d_model 4"),
     (lambda: nn.LSTM(3, 4)(tg.ones((2, 2, 5))), tg.ShapeError, "LSTM: the input must have 3 dimensions"),

@@ -68,9 +68,11 @@ class _Layer(Module):
         self.activation = _activation(type(self).__name__, activation)
 
     def _attend(
-        self, attention: MultiheadAttention, dropout: Any, x: Variable, memory: Variable, mask: Any, padding: Any
+        self, attention: MultiheadAttention, dropout: Any, x: Variable, memory: Variable, mask: Any, padding: Any, causal: Any
     ) -> Variable:
-        out, _ = attention(x, memory, memory, key_padding_mask=padding, need_weights=False, attn_mask=mask)
+        out, _ = attention(
+            x, memory, memory, key_padding_mask=padding, need_weights=False, attn_mask=mask, is_causal=bool(causal)
+        )
         dropped: Variable = dropout(out)
         return dropped
 
@@ -116,7 +118,7 @@ class TransformerEncoderLayer(_Layer):
         """Computes the output. ``is_causal`` says that ``src_mask`` is the causal one."""
 
         def attend(x: Variable) -> Variable:
-            return self._attend(self.self_attn, self.dropout1, x, x, src_mask, src_key_padding_mask)
+            return self._attend(self.self_attn, self.dropout1, x, x, src_mask, src_key_padding_mask, is_causal)
 
         x = src
         if self.norm_first:
@@ -168,10 +170,11 @@ class TransformerDecoderLayer(_Layer):
         """Computes the output. The ``is_causal`` flags say that masks are causal ones."""
 
         def own(x: Variable) -> Variable:
-            return self._attend(self.self_attn, self.dropout1, x, x, tgt_mask, tgt_key_padding_mask)
+            return self._attend(self.self_attn, self.dropout1, x, x, tgt_mask, tgt_key_padding_mask, tgt_is_causal)
 
         def other(x: Variable) -> Variable:
-            return self._attend(self.multihead_attn, self.dropout2, x, memory, memory_mask, memory_key_padding_mask)
+            masks = (memory_mask, memory_key_padding_mask, memory_is_causal)
+            return self._attend(self.multihead_attn, self.dropout2, x, memory, *masks)
 
         x = tgt
         if self.norm_first:
@@ -227,7 +230,7 @@ class TransformerEncoder(Module):
         """Computes the output. ``is_causal`` says that ``mask`` is the causal one."""
         out = src
         for layer in self.layers:
-            out = layer(out, src_mask=mask, src_key_padding_mask=src_key_padding_mask)
+            out = layer(out, src_mask=mask, src_key_padding_mask=src_key_padding_mask, is_causal=bool(is_causal))
         return out if self.norm is None else self.norm(out)
 
 
@@ -266,6 +269,8 @@ class TransformerDecoder(Module):
                 memory_mask=memory_mask,
                 tgt_key_padding_mask=tgt_key_padding_mask,
                 memory_key_padding_mask=memory_key_padding_mask,
+                tgt_is_causal=bool(tgt_is_causal),
+                memory_is_causal=memory_is_causal,
             )
         return out if self.norm is None else self.norm(out)
 
@@ -328,7 +333,7 @@ class Transformer(Module):
         """Computes the output. The ``is_causal`` flags say that masks are causal ones."""
         if src.shape[-1] != self.d_model or tgt.shape[-1] != self.d_model:
             raise _core.ShapeError(f"Transformer: the last axes of {src.shape} and {tgt.shape} must be d_model {self.d_model}")
-        memory = self.encoder(src, mask=src_mask, src_key_padding_mask=src_key_padding_mask)
+        memory = self.encoder(src, mask=src_mask, src_key_padding_mask=src_key_padding_mask, is_causal=src_is_causal)
         out: Variable = self.decoder(
             tgt,
             memory,
@@ -336,6 +341,8 @@ class Transformer(Module):
             memory_mask=memory_mask,
             tgt_key_padding_mask=tgt_key_padding_mask,
             memory_key_padding_mask=memory_key_padding_mask,
+            tgt_is_causal=tgt_is_causal,
+            memory_is_causal=memory_is_causal,
         )
         return out
 

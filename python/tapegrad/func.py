@@ -1,0 +1,35 @@
+"""Modules as functions of their parameters."""
+
+from __future__ import annotations
+
+from ._core import stack
+from .nn import functional_call
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ._core import Variable
+    from .nn import Module
+
+
+def stack_module_state(models: Sequence[Module]) -> tuple[dict[str, Variable], dict[str, Variable]]:
+    """The parameters and the buffers of several models of one class, each stacked along a new first axis, as new leaves.
+
+    >>> parameters, buffers = tg.func.stack_module_state([tg.nn.Linear(2, 3) for _ in range(4)])
+    >>> parameters["weight"].shape, buffers
+    ((4, 3, 2), {})
+    """
+    if not models:
+        raise ValueError("stack_module_state: there are no models")
+    if len({type(model) for model in models}) > 1 or len({model.training for model in models}) > 1:
+        raise ValueError("stack_module_state: the models must be of one class, and all in training or all in evaluation")
+    parts = [dict(model.named_parameters()) for model in models]
+    parameters = {
+        name: stack([p[name].detach() for p in parts]).requires_grad_(parts[0][name].requires_grad) for name in parts[0]
+    }
+    kept = [dict(model.named_buffers()) for model in models]
+    return parameters, {name: stack([b[name] for b in kept]) for name in kept[0]}
+
+
+__all__ = ["functional_call", "stack_module_state"]
