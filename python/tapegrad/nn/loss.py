@@ -44,7 +44,12 @@ class _Loss(Module):
     def _arrays(self, **parameters: Any) -> None:
         """Keeps options that are arrays as buffers, so that they are part of the state."""
         for name, value in parameters.items():
-            self.register_buffer(name, None if value is None else _core.asarray(value).detach())
+            self.register_buffer(name, None if value is None else _core.asarray(value))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, _core.Variable) and isinstance(self.__dict__.get(name), (int, float)):
+            value = _core._number(type(self).__name__, name, value)  # no gradient flows through an option that is a number
+        super().__setattr__(name, value)
 
 
 class MSELoss(_Loss):
@@ -148,7 +153,7 @@ class CrossEntropyLoss(_Loss):
         super().__init__(size_average, reduce, reduction)
         self._numbers(label_smoothing=label_smoothing)
         self._arrays(weight=weight)
-        self.ignore_index = ignore_index
+        self._numbers(ignore_index=ignore_index)
 
     def forward(self, input: Variable, target: Variable) -> Variable:
         """The loss."""
@@ -179,7 +184,7 @@ class NLLLoss(_Loss):
     ) -> None:
         super().__init__(size_average, reduce, reduction)
         self._arrays(weight=weight)
-        self.ignore_index = ignore_index
+        self._numbers(ignore_index=ignore_index)
 
     def forward(self, input: Variable, target: Variable) -> Variable:
         """The loss."""
@@ -539,7 +544,7 @@ class FocalLoss(_Loss):
             self.alpha = alpha
         else:
             self._arrays(alpha=alpha)
-        self.ignore_index = ignore_index
+        self._numbers(ignore_index=ignore_index)
 
     def forward(self, input: Variable, target: Variable) -> Variable:
         """The loss."""
