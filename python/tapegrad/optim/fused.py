@@ -116,7 +116,7 @@ class SGD(FusedOptimizer):
     0.0
     """
 
-    engine = _core.SGD
+    engine: ClassVar[Any] = _core.SGD
 
     def __init__(
         self,
@@ -156,7 +156,7 @@ class Adam(FusedOptimizer):
     2.5
     """
 
-    engine = _core.Adam
+    engine: ClassVar[Any] = _core.Adam
 
     def __init__(
         self,
@@ -197,7 +197,7 @@ class AdamW(FusedOptimizer):
     2.5
     """
 
-    engine = _core.AdamW
+    engine: ClassVar[Any] = _core.AdamW
 
     def __init__(
         self,
@@ -236,7 +236,7 @@ class RMSprop(FusedOptimizer):
     2.5
     """
 
-    engine = _core.RMSprop
+    engine: ClassVar[Any] = _core.RMSprop
 
     def __init__(
         self,
@@ -276,7 +276,7 @@ class Adagrad(FusedOptimizer):
     2.5
     """
 
-    engine = _core.Adagrad
+    engine: ClassVar[Any] = _core.Adagrad
 
     def __init__(
         self,
@@ -314,7 +314,7 @@ class Adadelta(FusedOptimizer):
     2.9684
     """
 
-    engine = _core.Adadelta
+    engine: ClassVar[Any] = _core.Adadelta
 
     def __init__(
         self,
@@ -350,7 +350,7 @@ class Adamax(FusedOptimizer):
     2.5
     """
 
-    engine = _core.Adamax
+    engine: ClassVar[Any] = _core.Adamax
 
     def __init__(
         self,
@@ -386,7 +386,7 @@ class NAdam(FusedOptimizer):
     2.4718
     """
 
-    engine = _core.NAdam
+    engine: ClassVar[Any] = _core.NAdam
 
     def __init__(
         self,
@@ -426,7 +426,7 @@ class RAdam(FusedOptimizer):
     1.5
     """
 
-    engine = _core.RAdam
+    engine: ClassVar[Any] = _core.RAdam
 
     def __init__(
         self,
@@ -464,7 +464,7 @@ class ASGD(FusedOptimizer):
     0.0
     """
 
-    engine = _core.ASGD
+    engine: ClassVar[Any] = _core.ASGD
 
     def __init__(
         self,
@@ -502,7 +502,7 @@ class Rprop(FusedOptimizer):
     2.5
     """
 
-    engine = _core.Rprop
+    engine: ClassVar[Any] = _core.Rprop
 
     def __init__(
         self,
@@ -536,7 +536,7 @@ class Lion(FusedOptimizer):
     2.5
     """
 
-    engine = _core.Lion
+    engine: ClassVar[Any] = _core.Lion
 
     def __init__(
         self,
