@@ -307,7 +307,10 @@ class World:
         return self.rng.choice([self.rng.choice(self.objects), self.value()])
 
     def attach(self, what: Any) -> None:
-        setattr(self.rng.choice(self.objects), f"a{self.rng.randrange(4)}", what)
+        target, name = self.rng.choice(self.objects), f"a{self.rng.randrange(4)}"
+        if hasattr(target, name):
+            delattr(target, name)  # a module refuses to lose a part to something else
+        setattr(target, name, what)
 
     def step(self) -> None:  # noqa: PLR0912 - one branch an action
         rng = self.rng
