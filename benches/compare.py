@@ -1,6 +1,7 @@
 """Side by side with other frameworks, in one run: what an operation, a chain, a kernel and a training step cost.
 
-    python benches/compare.py [--threads 1] [--groups scalars networks] [--only chain] [--simd avx2] [--budget 0.4] [--markdown OUT]
+    python benches/compare.py [--threads 1] [--groups scalars networks] [--only chain] [--simd avx2] [--budget 0.4]
+                              [--markdown OUT]
 
 A time is the minimum of many short windows, which is what the machine can do when nobody disturbs it; the windows of
 all frameworks alternate, so that a disturbance meets them alike. Each framework has a process of its own, which is stopped
@@ -173,8 +174,9 @@ def main() -> int:
     try:
         versions = {name: worker.answer() for name, worker in workers.items()}
         there = {name: worker for name, worker in workers.items() if versions[name]}
+        known = ", ".join(versions[name] for name in there if name not in sets)
         table = Table(
-            f"{options.threads} thread{'s' * (options.threads > 1)}; {', '.join(versions[name] for name in there if name not in sets)}.",
+            f"{options.threads} thread{'s' * (options.threads > 1)}; {known}.",
             "",
             f"| work (µs) | {' | '.join(['tapegrad', *sets, *PEERS])} | best peer / ours |",
             "|---|" + "---|" * (len(sets) + len(PEERS) + 2),

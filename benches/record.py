@@ -68,8 +68,8 @@ def main() -> int:
             put(NUMERICS, run("cargo", "bench", "--locked", "--quiet", "--bench", part), "cargo bench accuracy")
         elif part in CARGO:
             printed = run("cargo", "bench", "--locked", "--quiet", "--bench", part, TAPEGRAD_NUM_THREADS="1")
-            page_of = options.page if part in {"overhead", "tape"} else KERNELS
-            put(page_of, f"```text\n{printed}\n```", f"cargo bench {part}")
+            page_of = options.page if part in {"overhead", "sets", "tape"} else KERNELS
+            put(page_of, printed if part == "sets" else f"```text\n{printed}\n```", f"cargo bench {part}")
         elif part == "compare":
             for threads in range(1, 1 + min(2, os.cpu_count() or 1)):
                 run(sys.executable, "benches/compare.py", "--threads", str(threads), "--markdown", page)

@@ -28,6 +28,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("src/lock/", "the trait of locks, and handlers of forks"),
     ("src/kernel/blocks.rs", "pieces of bits seen as elements"),
     ("src/kernel/simd.rs", "calls of functions compiled for a CPU feature"),
+    ("src/kernel/simd/part.rs", "parts of vectors, loaded and stored by a mask"),
     ("src/kernel/random/philox.rs", "blocks mixed in vector registers"),
     ("src/kernel/parallel.rs", "the pool's thread that takes part"),
     ("src/kernel/matmul.rs", "the doors of the matrix product"),

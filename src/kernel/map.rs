@@ -52,11 +52,14 @@ pub trait Pointwise<const N: usize>: 'static {
 /// A loop over operands as long as the result; the last argument says whether that goes past the caches.
 type Piece<T, const N: usize> = fn(&[&[T]; N], &mut [T], [f64; 2], bool);
 
+/// The same row by row, so many columns each.
+type PieceOfRows<T, const N: usize> = fn(&[f64; 2], [Rows<'_, T>; N], usize, &mut [T]);
+
 /// The loops of a formula, for one type.
 struct Loops<T: Element, const N: usize> {
     piece: Piece<T, N>,
-    /// The same row by row, of a formula that reads a number beside an array once; `piece` takes such a number, too.
-    rows: Option<fn(&[f64; 2], [Rows<'_, T>; N], usize, &mut [T])>,
+    /// Of a formula that reads a number beside an array once; `piece` takes such a number, too.
+    rows: Option<PieceOfRows<T, N>>,
 }
 
 /// Where the loops of a formula are found.
@@ -90,6 +93,7 @@ impl<P: Pointwise<N>, T: Real + Element, const N: usize> Loop<'_, P, T, N> {
     /// A piece of the result, for which operands are as long, or numbers that are read once.
     #[inline(always)]
     fn piece<A: Arch>(inputs: &[&[T]; N], out: &mut [T], params: [f64; 2]) {
+        #[allow(clippy::collapsible_if, reason = "a condition of its own: without it the loops are not even compiled")]
         if const { Of::<P, T, N>::ONCE } {
             if inputs.iter().any(|s| s.len() < out.len()) {
                 return beside_number::<P, T, A, N>(inputs, out, params);
@@ -100,6 +104,7 @@ impl<P: Pointwise<N>, T: Real + Element, const N: usize> Loop<'_, P, T, N> {
         }
         let careless = pass::<P, T, A, N>(*inputs, out, params);
         debug_assert!(P::RANGED || !careless, "{}", UNSAID);
+        #[allow(clippy::collapsible_if, reason = "as above")]
         if const { P::RANGED } {
             if careless {
                 careful::<P, T, N>(inputs, out, params);

@@ -104,7 +104,7 @@ pub fn dispatch<K: Kernel>(kernel: K) -> K::Output {
     #[cfg(target_arch = "x86_64")]
     {
         let set = Set::current();
-        // Of its own: what is not wide is not even compiled.
+        #[allow(clippy::collapsible_if, reason = "a condition of its own: what is not wide is not even compiled")]
         if const { K::WIDE } {
             if set == Set::Avx512 {
                 // SAFETY: a set is in use only if this processor has it.
@@ -119,7 +119,10 @@ pub fn dispatch<K: Kernel>(kernel: K) -> K::Output {
     kernel.run::<Baseline>()
 }
 
-/// Runs `kernel` with `set`, which this processor must have, whatever is in use.
+/// Runs `kernel` with `set`, whatever is in use.
+///
+/// # Panics
+/// When this processor lacks it.
 #[cfg(test)]
 pub fn dispatch_with<K: Kernel>(set: Set, kernel: K) -> K::Output {
     assert!(set.is_here(), "{set} is not here");

@@ -101,8 +101,8 @@ impl<S: Step<N>, T: Real, const N: usize> Kernel for InPlace<'_, S, T, N> {
 fn onto_old<T: Element, const N: usize, const M: usize>(inputs: &[&[T]; N], out: &mut [T], params: [f64; 2], f: Piece<T, M>) {
     // Clearing a buffer costs more than a short loop does.
     match out.len() {
-        ..=PART => onto_blocks::<T, N, M, PART>(inputs, out, params, f),
-        ..=STRIDE => onto_blocks::<T, N, M, STRIDE>(inputs, out, params, f),
+        0..=PART => onto_blocks::<T, N, M, PART>(inputs, out, params, f),
+        n if n <= STRIDE => onto_blocks::<T, N, M, STRIDE>(inputs, out, params, f),
         _ => onto_blocks::<T, N, M, BLOCK>(inputs, out, params, f),
     }
 }
@@ -133,8 +133,8 @@ pub fn accumulate<P: Pointwise<N>, const N: usize>(sum: &mut Array, inputs: [Inp
 /// `out` plus the formula, block by block: its values are written first.
 fn add_written<T: Real + Element, const N: usize>(inputs: &[&[T]; N], out: &mut [T], params: [f64; 2], f: Piece<T, N>) {
     match out.len() {
-        ..=PART => add_blocks::<T, N, PART>(inputs, out, params, f),
-        ..=STRIDE => add_blocks::<T, N, STRIDE>(inputs, out, params, f),
+        0..=PART => add_blocks::<T, N, PART>(inputs, out, params, f),
+        n if n <= STRIDE => add_blocks::<T, N, STRIDE>(inputs, out, params, f),
         _ => add_blocks::<T, N, BLOCK>(inputs, out, params, f),
     }
 }

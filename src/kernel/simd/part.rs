@@ -128,7 +128,7 @@ mod tests {
         for n in 0..20 {
             let mut want = [T::default(); PART];
             want[..n.min(PART)].copy_from_slice(&from[..n.min(PART)]);
-            let mut to = vec![T::from(99); 40];
+            let mut to = [T::from(99); 40];
             assert_eq!(dispatch(Moved(&from[..n], &mut to[3..3 + n])), want);
             assert_eq!((&to[..3], &to[3..3 + n.min(PART)], to[3 + n]), (&[T::from(99); 3][..], &want[..n.min(PART)], T::from(99)));
             assert_eq!(Moved(&from[..n], &mut to[3..3 + n]).run::<Baseline>(), want);
