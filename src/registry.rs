@@ -10,6 +10,8 @@ pub static REGISTRY: &[&[Entry]] = &[
     ops::arithmetic::ENTRIES,
     ops::exponential::ENTRIES,
     ops::trigonometry::ENTRIES,
+    ops::inverse::ENTRIES,
+    ops::elementary::ENTRIES,
     ops::activation::ENTRIES,
     ops::comparison::ENTRIES,
     ops::complex::ENTRIES,

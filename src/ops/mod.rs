@@ -12,10 +12,12 @@ pub mod cut;
 pub(crate) mod define;
 pub mod diagonal;
 pub mod division;
+pub mod elementary;
 pub mod exponential;
 pub mod extrema;
 pub mod gather;
 pub mod index;
+pub mod inverse;
 pub mod join;
 pub mod matrix;
 pub mod moments;
@@ -56,10 +58,14 @@ pub use cut::{Sections, array_split, dsplit, hsplit, split, unstack, vsplit};
 pub use define::{apply_binary, update_binary};
 pub use diagonal::{diag, diagflat, diagonal, tril, triu};
 pub use division::{floor_divide, fmod, remainder};
+pub use elementary::{
+    array_equal, cbrt, copysign, deg2rad, exp2, float_power, fmax, fmin, heaviside, isclose, ldexp, lerp, nan_to_num, nextafter, rad2deg, rsqrt, sinc,
+};
 pub use exponential::{exp, exp_product, expm1, log, log1p, log2, log10, logaddexp, logaddexp2};
 pub use extrema::{argmax, argmin, max, min};
 pub use gather::{gather_rows, pick, take, take_along_axis};
 pub use index::{IndexItem, assign_item, get_item, set_item};
+pub use inverse::{acos, acosh, asin, asinh, atan, atan2, atanh};
 pub use join::{column_stack, concat, dstack, hstack, stack, vstack};
 pub use matrix::{dot, inner, linear, matmul, outer, vecdot};
 pub use moments::{std, var};
