@@ -35,6 +35,8 @@ pub static REGISTRY: &[&[Entry]] = &[
     ops::reduction::ENTRIES,
     ops::extrema::ENTRIES,
     ops::moments::ENTRIES,
+    ops::sorting::ENTRIES,
+    ops::running::ENTRIES,
     ops::norm::ENTRIES,
     ops::truth::ENTRIES,
     ops::softmax::ENTRIES,

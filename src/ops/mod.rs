@@ -2,6 +2,7 @@
 #![allow(clippy::doc_markdown, reason = "docs of operations are read in Python's help, which knows no backticks")]
 
 pub mod activation;
+mod along;
 pub mod arguments;
 pub mod arithmetic;
 pub mod choice;
@@ -28,10 +29,12 @@ pub mod random;
 pub mod reduction;
 pub mod registry;
 pub mod repeat;
+pub mod running;
 pub mod samples;
 pub mod scatter;
 pub mod shape;
 pub mod softmax;
+pub mod sorting;
 mod traced;
 pub mod trigonometry;
 pub mod truth;
@@ -75,10 +78,12 @@ pub use predicate::{isfinite, isinf, isneginf, isposinf, signbit};
 pub use reduction::{mean, prod, sum};
 pub use registry::{Entry, Sample};
 pub use repeat::{meshgrid, repeat, roll, tile};
+pub use running::{cumprod, cumsum, diff, logcumsumexp};
 pub use scatter::{gather, index_add, masked_fill, scatter_add};
 #[cfg(feature = "python")]
 pub(crate) use shape::stored_as;
 pub use shape::{astype, atleast_1d, atleast_2d, atleast_3d, broadcast_arrays, broadcast_to, expand_dims, flatten, reshape, scalar, squeeze};
 pub use softmax::{log_softmax, logsumexp, softmax};
+pub use sorting::{argpartition, argsort, digitize, partition, searchsorted, sort, topk};
 pub use trigonometry::{cos, cosh, hypot, sin, sinh, tan, tanh};
 pub use truth::{all, any, count_nonzero};
