@@ -7,7 +7,7 @@ use smallvec::smallvec;
 use crate::array::Shape;
 use crate::error::Result;
 use crate::kernel::along as kernel;
-use crate::tape::{Batch, BatchContext, Jvp, Outputs, Primitive, Rule, Variable, apply, one_gradient};
+use crate::tape::{Batch, BatchContext, Jvp, Outputs, Primitive, Variable, Vjp, apply};
 
 /// The axis along which positions count, and its size in what they are positions of.
 #[derive(Clone, Debug)]
@@ -26,9 +26,9 @@ static AT_POSITIONS: Primitive = Primitive {
         Ok(())
     },
     saves: |s| s.input(1),
-    rule: Rule::Vjp(|step| {
-        let (g, at) = (step.take_g(), step.input(1));
-        apply(&ADD_AT_POSITIONS, &[(&g).into(), (&at).into()], step.attrs_of::<Axis>()).map(one_gradient)
+    vjp: Vjp::Rule(|ctx| {
+        let (g, at) = (ctx.cotangent(), ctx.input(1));
+        ctx.add(0, apply(&ADD_AT_POSITIONS, &[(&g).into(), (&at).into()], ctx.attrs::<Axis>())?)
     }),
     jvp: Jvp::Linear,
     batch: Batch::Rule(batch),
@@ -45,9 +45,9 @@ static ADD_AT_POSITIONS: Primitive = Primitive {
         Ok(())
     },
     saves: |s| s.input(1),
-    rule: Rule::Vjp(|step| {
-        let (g, at) = (step.take_g(), step.input(1));
-        apply(&AT_POSITIONS, &[(&g).into(), (&at).into()], step.attrs_of::<Axis>()).map(one_gradient)
+    vjp: Vjp::Rule(|ctx| {
+        let (g, at) = (ctx.cotangent(), ctx.input(1));
+        ctx.add(0, apply(&AT_POSITIONS, &[(&g).into(), (&at).into()], ctx.attrs::<Axis>())?)
     }),
     jvp: Jvp::Linear,
     batch: Batch::Rule(batch),

@@ -19,7 +19,7 @@ use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::reduce::{Prod, Sum};
 use crate::kernel::scan;
-use crate::tape::{Batch, BatchContext, Jvp, JvpContext, Outputs, Primitive, Rule, Variable, apply, one_gradient};
+use crate::tape::{Batch, BatchContext, Jvp, JvpContext, Outputs, Primitive, Variable, Vjp, apply};
 
 /// The axis that is walked along, and whether from its end.
 #[derive(Clone, Debug)]
@@ -48,9 +48,9 @@ static CUMSUM: Primitive = Primitive {
         call.give(dispatch!(x.dtype(), T => scan::running::<Sum, T>(x, w.axis, w.reverse)));
         Ok(())
     },
-    rule: Rule::Vjp(|step| {
-        let g = step.take_g();
-        apply(&CUMSUM, &[(&g).into()], &step.attrs_of::<Walk>().back()).map(one_gradient)
+    vjp: Vjp::Rule(|ctx| {
+        let g = ctx.cotangent();
+        ctx.add(0, apply(&CUMSUM, &[(&g).into()], &ctx.attrs::<Walk>().back())?)
     }),
     jvp: Jvp::Linear,
     batch: Batch::Rule(batch),
@@ -71,11 +71,13 @@ static RECURRENCE: Primitive = Primitive {
         s.output(0);
     },
     // Backward, λ = g + (a behind) · (λ behind): the gradient of b, and that of a with what was multiplied.
-    rule: Rule::Vjp(|step| {
-        let (g, a, s, w) = (step.take_g(), step.input(0), step.output(0), step.attrs_of::<Walk>().clone());
+    vjp: Vjp::Rule(|ctx| {
+        let (g, a, s, w) = (ctx.cotangent(), ctx.input(0), ctx.output(0), ctx.attrs::<Walk>().clone());
         let flow = recurrence(&before(&a, &w.back(), 0.0)?, &g, &w.back())?;
-        let of_a = if step.needs(0) { Some(annihilate(&flow, &before(&s, &w, 0.0)?)?) } else { None };
-        Ok([of_a, Some(flow)].into_iter().collect())
+        if ctx.needs(0) {
+            ctx.add(0, annihilate(&flow, &before(&s, &w, 0.0)?)?)?;
+        }
+        ctx.add(1, flow)
     }),
     jvp: Jvp::Rule(|ctx| {
         let w: &Walk = ctx.attrs();
@@ -130,10 +132,10 @@ static CUMPROD: Primitive = Primitive {
         s.output(0);
     },
     // The product before each element, times what flows to it from behind.
-    rule: Rule::Vjp(|step| {
-        let (g, x, y, w) = (step.take_g(), step.input(0), step.output(0), step.attrs_of::<Walk>().clone());
+    vjp: Vjp::Rule(|ctx| {
+        let (g, x, y, w) = (ctx.cotangent(), ctx.input(0), ctx.output(0), ctx.attrs::<Walk>().clone());
         let flow = recurrence(&before(&x, &w.back(), 0.0)?, &g, &w.back())?;
-        annihilate(&flow, &before(&y, &w, 1.0)?).map(one_gradient)
+        ctx.add(0, annihilate(&flow, &before(&y, &w, 1.0)?)?)
     }),
     jvp: Jvp::Rule(|ctx| {
         let Some(t) = &ctx.tangents[0] else { return Ok(smallvec![]) };
@@ -155,10 +157,10 @@ static LOGCUMSUMEXP: Primitive = Primitive {
         s.input(0);
         s.output(0);
     },
-    rule: Rule::Vjp(|step| {
-        let (g, x, y, w) = (step.take_g(), step.input(0), step.output(0), step.attrs_of::<Walk>().clone());
+    vjp: Vjp::Rule(|ctx| {
+        let (g, x, y, w) = (ctx.cotangent(), ctx.input(0), ctx.output(0), ctx.attrs::<Walk>().clone());
         let kept = share(&y, &before(&y, &w.back(), f64::INFINITY)?)?;
-        annihilate(&recurrence(&kept, &g, &w.back())?, &share(&x, &y)?).map(one_gradient)
+        ctx.add(0, annihilate(&recurrence(&kept, &g, &w.back())?, &share(&x, &y)?)?)
     }),
     jvp: Jvp::Rule(|ctx| {
         let Some(t) = &ctx.tangents[0] else { return Ok(smallvec![]) };

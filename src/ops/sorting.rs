@@ -26,6 +26,7 @@ enum Order {
     Sorted { descending: bool },
     Top { count: usize, largest: bool },
     Partition { ranks: Vec<usize> },
+    Ranks { ranks: Vec<usize> },
     Running { largest: bool },
 }
 
@@ -44,6 +45,7 @@ static ARGSORT: Primitive = Primitive {
             Order::Sorted { descending } => kernel::argsort(x, p.axis, *descending),
             Order::Top { count, largest } => kernel::top(x, p.axis, *count, *largest),
             Order::Partition { ranks } => kernel::partitioned(x, p.axis, ranks),
+            Order::Ranks { ranks } => kernel::ranked(x, p.axis, ranks),
             Order::Running { largest } => kernel::running_extremum(x, p.axis, *largest),
         };
         call.give(out);
@@ -138,6 +140,15 @@ pub fn partition(x: &Variable, kth: &[isize], axis: Option<isize>) -> Result<Var
     let at = argpartition(x, kth, axis)?;
     let (x, axis) = lined("partition", x, axis)?;
     at_positions(&x, &at, axis)
+}
+
+/// The elements of `ranks` (ascending, distinct, in range) along the last axis.
+///
+/// # Errors
+/// Those of recording.
+pub(super) fn ranked(x: &Variable, ranks: &[usize]) -> Result<Variable> {
+    let axis = x.ndim() - 1;
+    at_positions(x, &positions(x, axis, Order::Ranks { ranks: ranks.to_vec() })?, axis)
 }
 
 /// The largest (or smallest) of the elements up to each one along `axis`. Of equals the last has the gradient.
