@@ -17,6 +17,9 @@ struct Axis {
 }
 crate::attributes!(Axis);
 
+/// The primitives of this file.
+pub const PRIMITIVES: &[&Primitive] = &[&AT_POSITIONS, &ADD_AT_POSITIONS];
+
 /// x (input 0) at positions (input 1).
 static AT_POSITIONS: Primitive = Primitive {
     name: "at_positions",

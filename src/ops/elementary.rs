@@ -86,7 +86,7 @@ unary! {
     /// sin(πx) / (πx), element by element, and 1 at 0.
     ///
     /// >>> tg.sinc(tg.Variable([0.0, 0.5]))
-    /// Variable([1.       , 0.6366198])
+    /// Variable([1.        , 0.63661975])
     fn sinc(x) -> y {
         let t = x * F::lit(std::f64::consts::PI);
         F::select(t.eq(F::lit(0.0)), F::lit(1.0), t.sin() / t)
@@ -159,6 +159,9 @@ binary! {
     rule "dy/da = 0, dy/db = 1 where a is 0, else 0";
     domain NONZERO, REAL;
 }
+
+/// The primitives of this file.
+pub const PRIMITIVES: &[&Primitive] = &[&NEXTAFTER];
 
 static NEXTAFTER: Primitive = Primitive {
     name: "nextafter",

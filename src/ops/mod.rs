@@ -2,9 +2,10 @@
 #![allow(clippy::doc_markdown, reason = "docs of operations are read in Python's help, which knows no backticks")]
 
 pub mod activation;
-mod along;
+pub mod along;
 pub mod arguments;
 pub mod arithmetic;
+pub mod calculus;
 pub mod choice;
 pub mod comparison;
 pub mod complex;
@@ -13,6 +14,7 @@ pub mod cut;
 pub(crate) mod define;
 pub mod diagonal;
 pub mod division;
+pub mod edit;
 pub mod einsum;
 pub mod elementary;
 pub mod exponential;
@@ -25,6 +27,7 @@ pub mod matrix;
 pub mod moments;
 pub mod nan;
 pub mod norm;
+pub mod pad;
 pub mod permute;
 pub mod predicate;
 pub mod products;
@@ -56,6 +59,7 @@ pub use arithmetic::{
     abs, add, annihilate, ceil, clamp, clip, divide, floor, maximum, minimum, multiply, negative, positive, power, power_log, power_slope,
     reciprocal, rint, round, sign, sqrt, square, subtract, trunc, vanish,
 };
+pub use calculus::{interp, trapezoid};
 pub use choice::where_;
 pub use comparison::{
     bitwise_and, bitwise_invert, bitwise_left_shift, bitwise_or, bitwise_right_shift, bitwise_xor, equal, greater, greater_equal, isnan, less,
@@ -67,6 +71,7 @@ pub use cut::{Sections, array_split, dsplit, hsplit, split, unstack, vsplit};
 pub use define::{apply_binary, update_binary};
 pub use diagonal::{diag, diagflat, diagonal, tril, triu};
 pub use division::{floor_divide, fmod, remainder};
+pub use edit::{append, delete, insert, resize, scatter_reduce, segment_sum, select};
 pub use einsum::einsum;
 pub use elementary::{
     array_equal, cbrt, copysign, deg2rad, exp2, float_power, fmax, fmin, heaviside, isclose, ldexp, lerp, nan_to_num, nextafter, rad2deg, rsqrt, sinc,

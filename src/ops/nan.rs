@@ -205,6 +205,7 @@ pub const ENTRIES: &[Entry] = &[
         doc: "Where the largest element of what is not NaN stands along an axis (None: in the flattened array), as int64. A slice of NaN alone raises ValueError.\n\n>>> tg.nanargmax(tg.Variable([1.0, float(\"nan\"), 3.0]))\nVariable(2)\n",
         params: ONE,
         call: |a| call_position(a, true),
+        samples: position_samples,
         ..Entry::BASE
     }
     .no_method(),
@@ -213,6 +214,7 @@ pub const ENTRIES: &[Entry] = &[
         doc: "Where the smallest element of what is not NaN stands along an axis (None: in the flattened array), as int64. A slice of NaN alone raises ValueError.\n\n>>> tg.nanargmin(tg.Variable([1.0, float(\"nan\"), 3.0]))\nVariable(0)\n",
         params: ONE,
         call: |a| call_position(a, false),
+        samples: position_samples,
         ..Entry::BASE
     }
     .no_method(),
@@ -239,6 +241,14 @@ pub const ENTRIES: &[Entry] = &[
 fn moment_samples() -> Vec<super::registry::Sample> {
     let several = |s: &super::registry::Sample| matches!((&s.args[0], &s.args[1]), (Arg::Variable(x), Arg::None) if x.ndim() > 0);
     super::reduction::reduction_samples(REAL, false, &[Arg::Float(1.0)]).into_iter().filter(several).collect()
+}
+
+fn position_samples() -> Vec<super::registry::Sample> {
+    let draw = &mut super::samples::Draw::new(342);
+    vec![
+        super::samples::call_with(REAL.strided(draw, &[2, 3]), [Arg::None, Arg::Bool(false)]),
+        super::samples::call_with(REAL.strided(draw, &[2, 3]), [Arg::Int(1), Arg::Bool(true)]),
+    ]
 }
 
 fn running_samples() -> Vec<super::registry::Sample> {

@@ -143,7 +143,8 @@ impl Quantile<'_> {
             "closest_observation" => {
                 let t = subtract(&scaled, 1.5)?.detach();
                 let low = floor(&t)?;
-                let even = equal(&super::remainder(&low, 2.0)?, 0.0)?;
+                // Ranks count from one, so even ones are odd here.
+                let even = equal(&super::remainder(&low, 2.0)?, 1.0)?;
                 where_(&super::logical_and(&equal(&t, &low)?, &even)?, &low, &add(&low, 1.0)?)?
             }
             "interpolated_inverted_cdf" => subtract(&scaled, 1.0)?,

@@ -41,6 +41,9 @@ fn batch(ctx: &BatchContext<'_>) -> Result<Outputs> {
     if ctx.inputs.len() == 1 { batch_axis(ctx, &shifted) } else { ctx.apply_spread(&shifted) }
 }
 
+/// The primitives of this file.
+pub const PRIMITIVES: &[&Primitive] = &[&CUMSUM, &RECURRENCE, &CUMPROD, &LOGCUMSUMEXP];
+
 static CUMSUM: Primitive = Primitive {
     name: "cumsum",
     eval: |call| {

@@ -252,6 +252,7 @@ pub const ENTRIES: &[Entry] = &[
         doc: "Where the elements that are not zero stand: a tuple of int64 arrays, one for each axis.\n\n>>> tg.nonzero(tg.Variable([0.0, 3.0, 4.0]))\n(Variable([1, 2]),)\n",
         params: ONE,
         call: |a| Ok(nonzero(&a.variable(0)?)?.into()),
+        samples: zero_samples,
         ..Entry::BASE
     },
     Entry {
@@ -259,6 +260,7 @@ pub const ENTRIES: &[Entry] = &[
         doc: "Where the elements that are not zero stand: a row of int64 positions for each.\n\n>>> tg.argwhere(tg.Variable([[0.0, 3.0], [4.0, 0.0]]))\nVariable([[0, 1],\n          [1, 0]])\n",
         params: ONE,
         call: |a| Ok(argwhere(&a.variable(0)?)?.into()),
+        samples: zero_samples,
         ..Entry::BASE
     }
     .no_method(),
@@ -267,6 +269,7 @@ pub const ENTRIES: &[Entry] = &[
         doc: "Where the elements of the flattened array stand that are not zero, as int64.\n\n>>> tg.flatnonzero(tg.Variable([0.0, 3.0, 4.0]))\nVariable([1, 2])\n",
         params: ONE,
         call: |a| Ok(flatnonzero(&a.variable(0)?)?.into()),
+        samples: zero_samples,
         ..Entry::BASE
     }
     .no_method(),
@@ -320,6 +323,11 @@ fn unique_samples() -> Vec<Sample> {
         call_with(REAL.strided(draw, &[3, 2]), flags(Arg::Int(0))),
         call_with(REAL.array(draw, &[0]), flags(Arg::None)),
     ]
+}
+
+fn zero_samples() -> Vec<Sample> {
+    let mask: Variable = Array::from_slice(&[true, false, true, false, false, true], &[2, 3]).into();
+    vec![call_with(Array::from_slice(&[0.0, 2.0, -1.0], &[3]).into(), []), call_with(mask, []), call_with(REAL.array(&mut Draw::new(354), &[0, 2]), [])]
 }
 
 fn plain_samples() -> Vec<Sample> {

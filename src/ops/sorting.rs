@@ -6,7 +6,7 @@
 use super::along::at_positions;
 use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Operand, Param, Sample, Value};
 use super::samples::{Draw, REAL, call_with, indices, ints};
-use super::shape::{astype, flatten, scalar};
+use super::shape::{astype, flatten, reshape_to, scalar};
 use super::{flip, subtract};
 use crate::array::{Array, DType, normalize_axis};
 use crate::error::{Error, Result, show_shape};
@@ -36,6 +36,9 @@ struct Side {
     right: bool,
 }
 crate::attributes!(Positions, Side);
+
+/// The primitives of this file.
+pub const PRIMITIVES: &[&Primitive] = &[&ARGSORT, &SEARCHSORTED];
 
 static ARGSORT: Primitive = Primitive {
     name: "argsort",
@@ -107,12 +110,16 @@ pub fn sort(x: &Variable, axis: Option<isize>, descending: bool) -> Result<Varia
 /// # Errors
 /// `Axis` when the axis is out of range, `Value` when there are not `k` elements.
 pub fn topk(x: &Variable, k: i64, axis: isize, largest: bool) -> Result<(Variable, Variable)> {
-    let (x, axis) = lined("topk", x, Some(axis))?;
-    let n = x.shape()[axis];
+    let (lines, axis) = lined("topk", x, Some(axis))?;
+    let n = lines.shape()[axis];
     let count = usize::try_from(k).ok().filter(|&k| k <= n);
     let count = count.ok_or_else(|| Error::Value(format!("topk: k is {k}, expected 0 to {n}: the size of axis {axis} of shape {}", show_shape(x.shape()))))?;
-    let at = positions(&x, axis, Order::Top { count, largest })?;
-    Ok((at_positions(&x, &at, axis)?, at))
+    let at = positions(&lines, axis, Order::Top { count, largest })?;
+    let values = at_positions(&lines, &at, axis)?;
+    if x.ndim() == 0 && count == 1 {
+        return Ok((reshape_to(&values, &[])?, reshape_to(&at, &[])?));
+    }
+    Ok((values, at))
 }
 
 /// The positions of a partition: see [`partition`].
@@ -158,7 +165,7 @@ pub(super) fn ranked(x: &Variable, ranks: &[usize]) -> Result<Variable> {
 pub fn running_extremum(op: &str, x: &Variable, axis: Option<isize>, largest: bool) -> Result<Variable> {
     let (lines, along) = lined(op, x, axis)?;
     let out = at_positions(&lines, &positions(&lines, along, Order::Running { largest })?, along)?;
-    if axis.is_some() && x.ndim() == 0 { super::shape::reshape_to(&out, &[]) } else { Ok(out) }
+    if axis.is_some() && x.ndim() == 0 { reshape_to(&out, &[]) } else { Ok(out) }
 }
 
 /// Where each element of `values` would be inserted into `sorted` to keep its order: before equal elements, or behind them with

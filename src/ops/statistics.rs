@@ -241,7 +241,7 @@ pub const ENTRIES: &[Entry] = &[
     .no_method(),
     Entry {
         name: "cov",
-        doc: "The covariance matrix of variables, one a row (a column with rowvar=False), over n - ddof (None: 1, or 0 with bias=True). Observations may have weights (aweights).\n\n>>> tg.cov(tg.Variable([[1.0, 2.0, 3.0], [3.0, 1.0, 2.0]]))\nVariable([[ 1. , -0.5],\n          [-0.5,  1. ]])\n",
+        doc: "The covariance matrix of variables, one a row (a column with rowvar=False), over n - ddof (None: 1, or 0 with bias=True). Observations may be counted several times (fweights).\n\n>>> tg.cov(tg.Variable([[1.0, 2.0, 3.0], [3.0, 1.0, 2.0]]))\nVariable([[ 1. , -0.5],\n          [-0.5,  1. ]])\n",
         params: &[
             Param::array("m"),
             optional("y"),
@@ -293,6 +293,7 @@ pub const ENTRIES: &[Entry] = &[
         doc: "The edges of the bins that histogram uses.\n\n>>> tg.histogram_bin_edges(tg.Variable([1.0, 2.0]), bins=2)\nVariable([1. , 1.5, 2. ])\n",
         params: &[Param::array("a"), BINS, RANGE],
         call: |a| Ok(edges("histogram_bin_edges", &a.variable(0)?, a.operand(1)?, range(a, 2)?)?.into()),
+        samples: || vec![call_with(REAL.array(&mut Draw::new(386), &[5]), [Arg::Int(3), Arg::None])],
         ..Entry::BASE
     }
     .no_method(),
