@@ -83,7 +83,9 @@ def broadcast_shapes(*shapes: int | Sequence[int]) -> tuple[int, ...]:
             if n < 0:
                 raise ValueError(f"broadcast_shapes: sizes must not be negative, got {s}")
             if n != 1 and out[-i] not in (1, n):
-                raise _core.ShapeError(f"broadcast_shapes: shapes {given} do not broadcast: axis {-i} has sizes {out[-i]} and {n}")
+                raise _core.ShapeError(
+                    f"broadcast_shapes: shapes {given} do not broadcast: axis {-i} has sizes {out[-i]} and {n}"
+                )
             out[-i] = n if out[-i] == 1 else out[-i]
     return tuple(out)
 
@@ -375,7 +377,7 @@ def fill_diagonal(a: Variable, val: Any, wrap: bool = False) -> None:
 
 
 def index_put(x: Any, indices: Sequence[Any], values: Any, accumulate: bool = False) -> Variable:
-    """x with values at places given by an index array for each of its first axes; with accumulate they are added, repeated ones too.
+    """x with values at places given by an index array for each of its first axes; with accumulate they are added, repeatedly too.
 
     >>> tg.index_put(tg.zeros(2), (tg.Variable([0, 0]),), tg.Variable([1.0, 2.0]), accumulate=True)
     Variable([3., 0.])

@@ -1,7 +1,7 @@
 """A backend for einops: ``rearrange``, ``reduce``, ``repeat``, ``pack`` and ``einsum`` take Variables.
 
-einops finds a backend among the subclasses of its own base class. So the class is made as soon as einops is imported, before or after
-us; without einops nothing happens.
+einops finds a backend among the subclasses of its own base class. So the class is made as soon as einops is imported, before or
+after us; without einops nothing happens.
 """
 
 from __future__ import annotations

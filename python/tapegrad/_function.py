@@ -1,7 +1,8 @@
 """NumPy's functions on Variables: ``np.sum(v, axis=0)`` finds ours, and arguments go where their names are.
 
-A function of NumPy is matched as an object, not by its name. Its arguments are bound by its own signature; those at their defaults
-are left out, the others are given to the parameters of ours that have their names. What has no counterpart raises an error that names it.
+A function of NumPy is matched as an object, not by its name. Its arguments are bound by its own signature; those at their
+defaults are left out, the others are given to the parameters of ours that have their names. What has no counterpart raises an
+error that names it.
 """
 
 from __future__ import annotations
@@ -33,11 +34,32 @@ _REDUCTIONS = {
     "any": "logical_or",
 }
 #: Functions that look at data or types: they get arrays of NumPy.
-_DATA = (
-    "array2string array_repr array_str can_cast common_type min_scalar_type may_share_memory shares_memory iscomplexobj isrealobj "
-    "ix_ diag_indices_from tril_indices_from triu_indices_from einsum_path save savez savez_compressed savetxt lexsort iscomplex isreal "
-    "ravel_multi_index unravel_index"
-).split()
+_DATA = [
+    "array2string",
+    "array_repr",
+    "array_str",
+    "can_cast",
+    "common_type",
+    "min_scalar_type",
+    "may_share_memory",
+    "shares_memory",
+    "iscomplexobj",
+    "isrealobj",
+    "ix_",
+    "diag_indices_from",
+    "tril_indices_from",
+    "triu_indices_from",
+    "einsum_path",
+    "save",
+    "savez",
+    "savez_compressed",
+    "savetxt",
+    "lexsort",
+    "iscomplex",
+    "isreal",
+    "ravel_multi_index",
+    "unravel_index",
+]
 #: Ours that have another name than NumPy's.
 _NAMES = {"concatenate": "concat", "fix": "trunc", "real": "real", "trapz": "trapezoid", "row_stack": "vstack"}
 
@@ -157,7 +179,9 @@ def _is_default(value: Any, default: Any) -> bool:
     """Whether an argument says nothing. An axis of 0 says something where ours has another default, so only None does for it."""
     import numpy as np
 
-    return value is np._NoValue or (value is None and default in (None, np._NoValue) if not isinstance(default, np.ndarray) else False)
+    return value is np._NoValue or (
+        value is None and default in (None, np._NoValue) if not isinstance(default, np.ndarray) else False
+    )
 
 
 def _before(name: str, later: dict[str, Any], keywords: dict[str, Any], mine: dict[str, Any]) -> Callable[..., Any] | None:
@@ -184,7 +208,9 @@ def _after(name: str, result: Any, later: dict[str, Any]) -> Any:
     dtype = later.pop("dtype", None)
     if later:
         key, value = next(iter(later.items()))
-        raise TypeError(f"numpy.{name}: {key}={value!r} is not available for Variables; leave it out, or use v.numpy() for data without gradients")
+        raise TypeError(
+            f"numpy.{name}: {key}={value!r} is not available for Variables; leave it out, or use v.numpy() for its data"
+        )
     if dtype is not None:
         result = result.astype(dtype)
     return result if out is None else _into(name, out, result)
@@ -236,11 +262,15 @@ def _take(a: Any, indices: Any, axis: int | None = None, out: Any = None, mode: 
 
 def _clip(a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, **options: Any) -> Any:
     low, high = options.pop("min", a_min), options.pop("max", a_max)
-    return _after("clip", _core.clip(a, low, high), {k: v for k, v in {**options, "out": out}.items() if v is not None and k not in _HOW})
+    return _after(
+        "clip", _core.clip(a, low, high), {k: v for k, v in {**options, "out": out}.items() if v is not None and k not in _HOW}
+    )
 
 
 def _like(value: Any) -> Callable[..., Any]:
-    def call(a: Any, *rest: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, device: Any = None) -> Any:
+    def call(
+        a: Any, *rest: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, device: Any = None
+    ) -> Any:
         x = _core.asarray(a)
         fill = rest[0] if value is None else value
         dtype = rest[-1] if len(rest) > (value is None) else dtype

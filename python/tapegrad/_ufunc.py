@@ -69,7 +69,7 @@ def _modf(x: Any) -> tuple[Any, Any]:
 #: Functions with two results.
 _SEVERAL: dict[str, Callable[..., Any]] = {"divmod": _divmod, "modf": _modf}
 #: How repeated places add up, where they do.
-_ADDED: dict[str, Callable[..., Any]] = {"add": lambda v: v, "subtract": lambda v: _core.negative(v)}
+_ADDED: dict[str, Callable[..., Any]] = {"add": lambda v: v, "subtract": _core.negative}
 
 
 def _at(name: str, ufunc: Any, target: Any, indices: Any, *values: Any) -> None:
@@ -77,7 +77,9 @@ def _at(name: str, ufunc: Any, target: Any, indices: Any, *values: Any) -> None:
     if not isinstance(target, Variable):
         _with_numpy(name, ufunc.at, (target, indices, *values), {}, target)
     elif ufunc.__name__ not in _ADDED:
-        raise TypeError(f"{name} is not available for Variables; there are numpy.add.at and numpy.subtract.at, and y[indices] = values")
+        raise TypeError(
+            f"{name} is not available for Variables; there are numpy.add.at and numpy.subtract.at, and y[indices] = values"
+        )
     else:
         places = indices if isinstance(indices, tuple) else (indices,)
         change = _ADDED[ufunc.__name__](_core.asarray(values[0]))

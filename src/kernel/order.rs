@@ -79,7 +79,17 @@ fn weight(count: usize) -> f64 {
 #[must_use]
 pub fn last_axis_to(x: &Array, axis: usize) -> Array {
     let last = x.ndim() - 1;
-    let order: SmallVec<[usize; 4]> = (0..x.ndim()).map(|a| if a < axis { a } else if a == axis { last } else { a - 1 }).collect();
+    let order: SmallVec<[usize; 4]> = (0..x.ndim())
+        .map(|a| {
+            if a < axis {
+                a
+            } else if a == axis {
+                last
+            } else {
+                a - 1
+            }
+        })
+        .collect();
     x.with_layout(x.layout().permute(&order)).contiguous()
 }
 

@@ -43,7 +43,10 @@ fn places(op: &str, at: &Variable, axis: usize, n: usize, end: bool) -> Result<V
     all.into_iter()
         .map(|i| {
             let k = if i < 0 { i + size } else { i };
-            usize::try_from(k).ok().filter(|_| k < most).ok_or_else(|| Error::Index(format!("{op}: index {i} is out of bounds for axis {axis} with size {n}")))
+            usize::try_from(k)
+                .ok()
+                .filter(|_| k < most)
+                .ok_or_else(|| Error::Index(format!("{op}: index {i} is out of bounds for axis {axis} with size {n}")))
         })
         .collect()
 }
@@ -122,7 +125,11 @@ pub fn resize(x: &Variable, shape: &[isize]) -> Result<Variable> {
 /// `Value` when there are not as many choices as conditions, or none.
 pub fn select(conditions: &[Variable], choices: &[Variable], default: Operand<'_>) -> Result<Variable> {
     if conditions.len() != choices.len() || conditions.is_empty() {
-        return Err(Error::Value(format!("select: {} conditions and {} choices, expected as many, and at least one", conditions.len(), choices.len())));
+        return Err(Error::Value(format!(
+            "select: {} conditions and {} choices, expected as many, and at least one",
+            conditions.len(),
+            choices.len()
+        )));
     }
     let last = choices.len() - 1;
     if let Some(c) = conditions.iter().find(|c| c.dtype() != DType::Bool) {

@@ -167,14 +167,17 @@ impl Term {
 
     /// With its axes in the order of `groups`; each group becomes one axis if `merged`, else it keeps its axes.
     fn arranged(&self, groups: &[(&[char], bool)]) -> Result<Variable> {
-        let order: SmallVec<[usize; 4]> =
-            groups.iter().flat_map(|(g, _)| *g).filter_map(|c| self.labels.iter().position(|l| l == c)).collect();
+        let order: SmallVec<[usize; 4]> = groups.iter().flat_map(|(g, _)| *g).filter_map(|c| self.labels.iter().position(|l| l == c)).collect();
         let x = permute(&self.x, &order)?;
         let mut shape = Shape::new();
         let mut at = 0;
         for (g, merged) in groups {
             let part = &x.shape()[at..at + g.len()];
-            if *merged { shape.push(part.iter().product()) } else { shape.extend_from_slice(part) }
+            if *merged {
+                shape.push(part.iter().product())
+            } else {
+                shape.extend_from_slice(part)
+            }
             at += g.len();
         }
         if shape.as_slice() == x.shape() { Ok(x) } else { reshape_to(&x, &shape) }
@@ -192,10 +195,8 @@ fn pair(a: Term, b: Term, keep: &[char]) -> Result<Term> {
     let rows = pick(&a.labels, &|c| !b.labels.contains(c));
     let columns = pick(&b.labels, &|c| !a.labels.contains(c));
     let out: Labels = [&batch[..], &rows, &columns].concat();
-    let shape: Shape = out
-        .iter()
-        .filter_map(|c| [&a, &b].into_iter().find_map(|t| t.labels.iter().position(|l| l == c).map(|i| t.x.shape()[i])))
-        .collect();
+    let shape: Shape =
+        out.iter().filter_map(|c| [&a, &b].into_iter().find_map(|t| t.labels.iter().position(|l| l == c).map(|i| t.x.shape()[i]))).collect();
     let x = if gone.is_empty() {
         let left = a.arranged(&[(&batch, false), (&rows, false)])?;
         let wide: Shape = left.shape().iter().copied().chain(columns.iter().map(|_| 1)).collect();

@@ -331,13 +331,8 @@ fn call_nan_to_num(a: &Args<'_>) -> Result<Value> {
     Ok(nan_to_num(&a.variable(0)?, a.float(2)?, a.opt_float(3)?, a.opt_float(4)?)?.into())
 }
 
-const CLOSE: &[Param] = &[
-    Param::array("a"),
-    Param::array("b"),
-    Param::float("rtol", 1e-5),
-    Param::float("atol", 1e-8),
-    Param::flag("equal_nan", false),
-];
+const CLOSE: &[Param] =
+    &[Param::array("a"), Param::array("b"), Param::float("rtol", 1e-5), Param::float("atol", 1e-8), Param::flag("equal_nan", false)];
 
 const PAIR: &[Param] = &[Param::array("a"), Param::array("b")];
 

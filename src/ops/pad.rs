@@ -111,7 +111,10 @@ fn statistic(x: &Variable, mode: &str, axis: usize, length: Option<usize>, front
     let n = x.shape()[axis];
     let length = length.unwrap_or(n).min(n);
     if length == 0 {
-        return Err(Error::Value(format!("pad: stat_length is 0, or axis {axis} of shape {} is empty; mode='{mode}' needs elements", show_shape(x.shape()))));
+        return Err(Error::Value(format!(
+            "pad: stat_length is 0, or axis {axis} of shape {} is empty; mode='{mode}' needs elements",
+            show_shape(x.shape())
+        )));
     }
     let part = piece(x, axis, if front { 0 } else { n - length }, length)?;
     let over = [axis.cast_signed()];
@@ -154,8 +157,7 @@ fn pad_axis(x: &Variable, mode: &str, axis: usize, [before, behind]: [usize; 2],
 }
 
 fn call(a: &Args<'_>) -> Result<Value> {
-    const MODES: [&str; 11] =
-        ["constant", "edge", "reflect", "symmetric", "wrap", "linear_ramp", "maximum", "minimum", "mean", "median", "empty"];
+    const MODES: [&str; 11] = ["constant", "edge", "reflect", "symmetric", "wrap", "linear_ramp", "maximum", "minimum", "mean", "median", "empty"];
     let (x, mode) = (a.variable(0)?, a.text(2)?);
     if !MODES.contains(&mode) {
         return Err(Error::Value(format!("pad: mode is '{mode}', expected one of {}", MODES.join(", "))));

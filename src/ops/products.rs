@@ -75,16 +75,8 @@ pub fn cross(a: &Variable, b: &Variable, axes: [isize; 3]) -> Result<Variable> {
         (true, true) => return minor(0, 1),
         (false, false) => [minor(1, 2)?, minor(2, 0)?, minor(0, 1)?],
         // What is missing is zero.
-        (false, true) => [
-            super::negative(&multiply(&part(&a, 2)?, &part(&b, 1)?)?)?,
-            multiply(&part(&a, 2)?, &part(&b, 0)?)?,
-            minor(0, 1)?,
-        ],
-        (true, false) => [
-            multiply(&part(&a, 1)?, &part(&b, 2)?)?,
-            super::negative(&multiply(&part(&a, 0)?, &part(&b, 2)?)?)?,
-            minor(0, 1)?,
-        ],
+        (false, true) => [super::negative(&multiply(&part(&a, 2)?, &part(&b, 1)?)?)?, multiply(&part(&a, 2)?, &part(&b, 0)?)?, minor(0, 1)?],
+        (true, false) => [multiply(&part(&a, 1)?, &part(&b, 2)?)?, super::negative(&multiply(&part(&a, 0)?, &part(&b, 2)?)?)?, minor(0, 1)?],
     };
     moveaxis(&stack(&out, -1)?, &[-1], &[axes[2]])
 }
@@ -163,7 +155,11 @@ fn call_tensordot(a: &Args<'_>) -> Result<Value> {
             let n = all[0];
             let fits = n >= 0 && n.cast_unsigned() <= x.ndim().min(y.ndim());
             let last: Vec<isize> = (0..n).map(|i| i + x.ndim().cast_signed() - n).collect();
-            if fits { Ok(tensordot(&x, &y, &last, &(0..n).collect::<Vec<_>>())?.into()) } else { Err(Error::Value(format!("tensordot: axes is {n}, expected 0 to {}", x.ndim().min(y.ndim())))) }
+            if fits {
+                Ok(tensordot(&x, &y, &last, &(0..n).collect::<Vec<_>>())?.into())
+            } else {
+                Err(Error::Value(format!("tensordot: axes is {n}, expected 0 to {}", x.ndim().min(y.ndim()))))
+            }
         }
         [2] => Ok(tensordot(&x, &y, &all[..1], &all[1..])?.into()),
         [2, n] => Ok(tensordot(&x, &y, &all[..n], &all[n..])?.into()),
@@ -388,11 +384,7 @@ fn tensordot_samples() -> Vec<Sample> {
 
 fn cross_samples() -> Vec<Sample> {
     let rest = |axis: Arg| [Arg::Int(-1), Arg::Int(-1), Arg::Int(-1), axis];
-    [
-        pairs(&[(&[3], &[3]), (&[2, 3], &[3]), (&[3], &[2]), (&[2], &[2])], &rest(Arg::None)),
-        pairs(&[(&[3, 2], &[3, 2])], &rest(Arg::Int(0))),
-    ]
-    .concat()
+    [pairs(&[(&[3], &[3]), (&[2, 3], &[3]), (&[3], &[2]), (&[2], &[2])], &rest(Arg::None)), pairs(&[(&[3, 2], &[3, 2])], &rest(Arg::Int(0)))].concat()
 }
 
 fn trace_samples() -> Vec<Sample> {

@@ -9,7 +9,9 @@ use super::samples::{Draw, REAL, call_with, ints};
 use super::shape::{astype, flatten, reshape_to, scalar};
 use super::sorting::{ranked, sort};
 use super::window::{Cut, GETITEM, Window, view};
-use super::{add, broadcast_to, ceil, clip, divide, equal, floor, greater_equal, isnan, logical_not, maximum, moveaxis, multiply, rint, subtract, where_};
+use super::{
+    add, broadcast_to, ceil, clip, divide, equal, floor, greater_equal, isnan, logical_not, maximum, moveaxis, multiply, rint, subtract, where_,
+};
 use crate::array::{Array, DType, Shape};
 use crate::error::{Error, Result};
 use crate::tape::Variable;

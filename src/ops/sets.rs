@@ -327,7 +327,11 @@ fn unique_samples() -> Vec<Sample> {
 
 fn zero_samples() -> Vec<Sample> {
     let mask: Variable = Array::from_slice(&[true, false, true, false, false, true], &[2, 3]).into();
-    vec![call_with(Array::from_slice(&[0.0, 2.0, -1.0], &[3]).into(), []), call_with(mask, []), call_with(REAL.array(&mut Draw::new(354), &[0, 2]), [])]
+    vec![
+        call_with(Array::from_slice(&[0.0, 2.0, -1.0], &[3]).into(), []),
+        call_with(mask, []),
+        call_with(REAL.array(&mut Draw::new(354), &[0, 2]), []),
+    ]
 }
 
 fn plain_samples() -> Vec<Sample> {

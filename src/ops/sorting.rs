@@ -113,7 +113,8 @@ pub fn topk(x: &Variable, k: i64, axis: isize, largest: bool) -> Result<(Variabl
     let (lines, axis) = lined("topk", x, Some(axis))?;
     let n = lines.shape()[axis];
     let count = usize::try_from(k).ok().filter(|&k| k <= n);
-    let count = count.ok_or_else(|| Error::Value(format!("topk: k is {k}, expected 0 to {n}: the size of axis {axis} of shape {}", show_shape(x.shape()))))?;
+    let count = count
+        .ok_or_else(|| Error::Value(format!("topk: k is {k}, expected 0 to {n}: the size of axis {axis} of shape {}", show_shape(x.shape()))))?;
     let at = positions(&lines, axis, Order::Top { count, largest })?;
     let values = at_positions(&lines, &at, axis)?;
     if x.ndim() == 0 && count == 1 {
@@ -398,5 +399,7 @@ fn digitize_samples() -> Vec<Sample> {
 
 fn running_samples() -> Vec<Sample> {
     let draw = &mut Draw::new(316);
-    [(&[5][..], 0), (&[3, 4], 0), (&[3, 4], -1), (&[0, 2], 0), (&[], 0)].map(|(shape, axis)| call_with(REAL.strided(draw, shape), [Arg::Int(axis)])).into()
+    [(&[5][..], 0), (&[3, 4], 0), (&[3, 4], -1), (&[0, 2], 0), (&[], 0)]
+        .map(|(shape, axis)| call_with(REAL.strided(draw, shape), [Arg::Int(axis)]))
+        .into()
 }

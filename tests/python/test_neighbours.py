@@ -1,4 +1,4 @@
-"""Libraries that take our arrays: einops, opt_einsum, array-api-compat and -extra, scikit-learn, SciPy. Each is skipped where it is absent."""
+"""Libraries that take our arrays: einops, opt_einsum, array-api-compat and -extra, scikit-learn, SciPy. Absent ones are skipped."""
 
 from __future__ import annotations
 
@@ -24,10 +24,17 @@ def test_einops_takes_variables() -> None:
     x = leaf()
     patterns = [("b (h w) c -> b c h w", {"h": 2}), ("b t c -> (b t) c", {}), ("b t c -> t b c", {})]
     for pattern, sizes in patterns:
-        np.testing.assert_array_equal(einops.rearrange(x, pattern, **sizes).detach().numpy(), einops.rearrange(X, pattern, **sizes))
+        np.testing.assert_array_equal(
+            einops.rearrange(x, pattern, **sizes).detach().numpy(), einops.rearrange(X, pattern, **sizes)
+        )
     for how in ("min", "max", "sum", "mean", "prod"):
-        np.testing.assert_allclose(einops.reduce(x, "b (t two) c -> b t c", how, two=2).detach().numpy(), einops.reduce(X, "b (t two) c -> b t c", how, two=2))
-    np.testing.assert_array_equal(einops.repeat(x, "b t c -> b t c k", k=2).detach().numpy(), einops.repeat(X, "b t c -> b t c k", k=2))
+        np.testing.assert_allclose(
+            einops.reduce(x, "b (t two) c -> b t c", how, two=2).detach().numpy(),
+            einops.reduce(X, "b (t two) c -> b t c", how, two=2),
+        )
+    np.testing.assert_array_equal(
+        einops.repeat(x, "b t c -> b t c k", k=2).detach().numpy(), einops.repeat(X, "b t c -> b t c k", k=2)
+    )
     packed, shapes = einops.pack([x, x], "b * c")
     assert packed.shape == (2, 12, 4)
     assert len(einops.unpack(packed, shapes, "b * c")) == 2
@@ -70,7 +77,13 @@ def test_array_api_extra_computes_with_us() -> None:
 
 
 def run(code: str, **environment: str) -> None:
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], env={**os.environ, **environment}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
 
 

@@ -126,13 +126,17 @@ def test_numpys_functions_answer_on_variables(name: str) -> None:
         same(CALLS[name](variable()), CALLS[name](A))
 
 
-@pytest.mark.parametrize("name", ["sum where", "take wrap", "einsum lists", "sort kind", "pad", "gradient", "add.reduceat", "norm", "select"])
+@pytest.mark.parametrize(
+    "name", ["sum where", "take wrap", "einsum lists", "sort kind", "pad", "gradient", "add.reduceat", "norm", "select"]
+)
 def test_they_record(name: str) -> None:
     x = variable(requires_grad=True)
     total = tg.sum(CALLS[name](x))
     (g,) = tg.autograd.grad([total], [x])
     step, d = 1e-6, np.random.default_rng(5).normal(size=A.shape)
-    numeric = (np.sum(plain(CALLS[name](variable(A + step * d)))) - np.sum(plain(CALLS[name](variable(A - step * d))))) / (2 * step)
+    numeric = (np.sum(plain(CALLS[name](variable(A + step * d)))) - np.sum(plain(CALLS[name](variable(A - step * d))))) / (
+        2 * step
+    )
     assert np.sum(g.numpy() * d) == pytest.approx(numeric, rel=1e-6, abs=1e-8)
 
 
@@ -200,4 +204,6 @@ def test_questions_about_types_and_memory() -> None:
 def test_functions_are_matched_as_objects() -> None:
     """A function of another module with the name of one of NumPy's is not taken for it."""
     with pytest.raises(TypeError, match=r"numpy\.ma|not available|duck"):
-        np.lib.scimath.sqrt.__wrapped__(variable()) if hasattr(np.lib.scimath.sqrt, "__wrapped__") else np.choose(INTS, variable())
+        np.lib.scimath.sqrt.__wrapped__(variable()) if hasattr(np.lib.scimath.sqrt, "__wrapped__") else np.choose(
+            INTS, variable()
+        )
