@@ -136,56 +136,47 @@ def _parameters(f: Any) -> dict[str, inspect.Parameter]:
 def _adapter(name: str, func: Any, ours: Callable[..., Any]) -> Callable[..., Any]:
     """A function with NumPy's signature that calls ours."""
     theirs, mine = inspect.signature(func), _parameters(ours)
-    positional = [p.name for p in mine.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    several = next((p.name for p in mine.values() if p.kind is p.VAR_POSITIONAL), None)
+    plain = [p.name for p in mine.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    named = {*plain, *(p.name for p in mine.values() if p.kind is p.KEYWORD_ONLY)}
+    takes_several = any(p.kind is p.VAR_POSITIONAL for p in mine.values())
 
     def call(*args: Any, **options: Any) -> Any:
-        bound = theirs.bind(*args, **options)
-        given, keywords, spread = [], {}, []
+        ready: dict[str, Any] = {}
         later: dict[str, Any] = {}
-        for i, (key, value) in enumerate(bound.arguments.items()):
-            p = theirs.parameters[key]
-            if p.kind is p.VAR_POSITIONAL:
+        spread: list[Any] = []
+        for i, (key, value) in enumerate(theirs.bind(*args, **options).arguments.items()):
+            p, known = theirs.parameters[key], _RENAMED.get(key, key)
+            if p.kind is p.VAR_POSITIONAL or (i == 0 and takes_several and known not in named):
                 spread = list(value)
             elif p.kind is p.VAR_KEYWORD:
-                keywords.update(value)
-            elif _RENAMED.get(key, key) in mine:
-                keywords[_RENAMED.get(key, key)] = value
-            elif i == 0 and several is not None:
-                spread = list(value)
-            elif i < len(positional) and p.default is p.empty:
-                given.append((positional[i], value))
+                ready |= value
+            elif known in named:
+                ready |= {} if _is_default(value, p.default) else {known: value}
+            elif p.default is p.empty and i < len(plain):
+                ready[plain[i]] = value
             elif not _is_default(value, p.default):
                 later[key] = value
-        before = _before(name, later, keywords, mine)
-        if before is not None:
-            return before(*[v for _, v in given], **keywords, **later)
-        keywords = {k: v for k, v in keywords.items() if not _is_default(v, _default_of(theirs, k))}
-        result = ours(*spread, **dict(given), **keywords) if spread else ours(**dict(given), **keywords)
-        return _after(name, result, later)
+        special = _by_ufunc(name, later)
+        if special is not None:
+            return special(ready.pop(plain[0]), **ready, **later)
+        first = [ready.pop(n) for n in plain if n in ready] if spread and plain else []
+        return _after(name, ours(*first, *spread, **ready), later)
 
     return call
-
-
-def _default_of(signature: inspect.Signature, name: str) -> Any:
-    p = signature.parameters.get(name)
-    return _ABSENT if p is None else p.default
 
 
 _ABSENT: Any = object()
 
 
 def _is_default(value: Any, default: Any) -> bool:
-    """Whether an argument says nothing. An axis of 0 says something where ours has another default, so only None does for it."""
+    """Whether an argument says nothing. None does where it is the default; elsewhere it may mean all axes."""
     import numpy as np
 
-    return value is np._NoValue or (
-        value is None and default in (None, np._NoValue) if not isinstance(default, np.ndarray) else False
-    )
+    return value is np._NoValue or (value is None and (default is None or default is np._NoValue))
 
 
-def _before(name: str, later: dict[str, Any], keywords: dict[str, Any], mine: dict[str, Any]) -> Callable[..., Any] | None:
-    """For reductions with where= or initial=: that of the ufunc."""
+def _by_ufunc(name: str, later: dict[str, Any]) -> Callable[..., Any] | None:
+    """For reductions with where= or initial=: that of the ufunc. Options that say how are left out."""
     import numpy as np
 
     for key in [k for k in later if k in _HOW or (k == "order" and later[k] in ("C", "K", "A"))]:

@@ -208,7 +208,7 @@ unsafe fn bind<'py>(
     // SAFETY: `n` positional arguments.
     let argument = |k: usize| unsafe { Bound::from_borrowed_ptr(py, *args.add(k)) };
     let is_listed = |at: usize| n == at + 1 && (argument(at).cast::<PyList>().is_ok() || argument(at).cast::<PyTuple>().is_ok());
-    if let Some(at) = each.filter(|&at| (at == 0 || n > at) && !is_listed(at)) {
+    if let Some(at) = each.filter(|&at| n >= at && !is_listed(at)) {
         tail = Some((at, PyTuple::new(py, (at..n).map(argument))?));
         taken = at;
     } else if first + n > row.positional {
