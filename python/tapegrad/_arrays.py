@@ -148,7 +148,7 @@ def polyval(p: Any, x: Any) -> Variable:
     """
     x = _core.asarray(x)
     coefficients = p if isinstance(p, (list, tuple)) else _core.unstack(_core.asarray(p))
-    total = _core.zeros_like(x)
+    total: Variable = _core.zeros_like(x)
     for c in coefficients:
         total = total * x + c
     return total
@@ -401,4 +401,5 @@ def index_put(x: Any, indices: Sequence[Any], values: Any, accumulate: bool = Fa
         rows *= n
     wide = _core.broadcast_to(_core.asarray(values).astype(x.dtype), at.shape + rest)
     flat = _core.index_add(x.reshape((rows, *rest)), 0, at.reshape(-1), wide.reshape((at.size, *rest)))
-    return flat.reshape(x.shape)
+    result: Variable = flat.reshape(x.shape)
+    return result

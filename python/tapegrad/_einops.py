@@ -7,7 +7,6 @@ after us; without einops nothing happens.
 from __future__ import annotations
 
 import sys
-from importlib.abc import Loader, MetaPathFinder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ def install() -> None:
         sys.meta_path.insert(0, _Finder())
 
 
-class _Finder(MetaPathFinder):
+class _Finder:
     """Waits for einops, and goes when it has come."""
 
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
@@ -39,11 +38,11 @@ class _Finder(MetaPathFinder):
 
         spec = find_spec(fullname)
         if spec is not None and spec.loader is not None:
-            spec.loader = _Loader(spec.loader)
+            spec.loader = _Loader(spec.loader)  # type: ignore[assignment]
         return spec
 
 
-class _Loader(Loader):
+class _Loader:
     """Loads a module and makes the backend."""
 
     def __init__(self, loader: Any) -> None:
@@ -62,7 +61,10 @@ def _define(module: Any) -> None:
     base = getattr(module, "AbstractBackend", None)
     if base is None or any(b.framework_name == "tapegrad" for b in base.__subclasses__()):
         return
-    type("TapegradBackend", (base,), {"framework_name": "tapegrad", **_METHODS, "__doc__": "Variables of tapegrad."})
+    # The module holds it: a list of subclasses does not keep them alive.
+    module.TapegradBackend = type(
+        "TapegradBackend", (base,), {"framework_name": "tapegrad", **_METHODS, "__doc__": "Variables of tapegrad."}
+    )
 
 
 def _core() -> Any:

@@ -367,7 +367,7 @@ pub const ENTRIES: &[Entry] = &[
             Param { alias: Some("dim"), ..Param::new("axis", Kind::Int) },
             Param::array("index"),
             Param { alias: Some("src"), ..Param::array("source") },
-            Param::new("reduce", Kind::Text),
+            Param::new("reduce", Kind::Text).or(Default::Text("sum")),
             Param::flag("include_self", true).named(),
         ],
         call: |a| Ok(scatter_reduce(&a.variable(0)?, a.axis(1)?, &a.variable(2)?, &a.variable(3)?, a.text(4)?, a.flag(5)?)?.into()),

@@ -1,4 +1,4 @@
-"""Libraries that take our arrays: einops, opt_einsum, array-api-compat and -extra, scikit-learn, SciPy. Absent ones are skipped."""
+"""Libraries that take our arrays: einops, opt_einsum, array-api-compat and -extra, scikit-learn, SciPy; else skipped."""
 
 from __future__ import annotations
 

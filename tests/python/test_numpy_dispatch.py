@@ -199,11 +199,3 @@ def test_questions_about_types_and_memory() -> None:
     assert np.can_cast(variable(INTS), np.float64)
     assert not np.iscomplexobj(x)
     assert "array(" in np.array_repr(x)
-
-
-def test_functions_are_matched_as_objects() -> None:
-    """A function of another module with the name of one of NumPy's is not taken for it."""
-    with pytest.raises(TypeError, match=r"numpy\.ma|not available|duck"):
-        np.lib.scimath.sqrt.__wrapped__(variable()) if hasattr(np.lib.scimath.sqrt, "__wrapped__") else np.choose(
-            INTS, variable()
-        )
