@@ -127,8 +127,8 @@ def fix(x: Any) -> Variable:
 
 
 def _floating(x: Any) -> Variable:
-    x = _core.asarray(x)
-    return x if x.dtype.is_floating_point else x.astype(_core.get_default_dtype())
+    values: Variable = _core.asarray(x)
+    return values if values.dtype.is_floating_point else values.astype(_core.get_default_dtype())
 
 
 def logspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: float = 10.0) -> Variable:
@@ -385,7 +385,7 @@ def index_put(x: Any, indices: Sequence[Any], values: Any, accumulate: bool = Fa
     x = _core.asarray(x)
     places = [_core.asarray(i) for i in indices]
     if not accumulate:
-        y = x.clone()
+        y: Variable = x.clone()
         y[tuple(places)] = values
         return y
     if any(p.dtype == bool for p in places):
