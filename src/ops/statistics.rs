@@ -123,24 +123,28 @@ fn tally(all: &[i64], size: usize) -> Array {
 /// Edges of bins: given, or `count` bins of equal width over `range` (`None`: from the smallest element to the largest).
 fn edges(op: &str, x: &Variable, bins: Operand<'_>, range: Option<[f64; 2]>) -> Result<Variable> {
     let count = match bins {
-        Operand::Variable(v) if v.ndim() == 1 => return floating(&v.detach()),
+        Operand::Variable(v) if v.ndim() == 1 => return floating(v),
         Operand::Variable(v) => v.values(op)?.item()?,
         Operand::Scalar(s) => s,
     };
     let crate::array::Scalar::Int(count @ 1..) = count else {
         return Err(Error::Value(format!("{op}: bins is {count}, expected a positive int or an array of edges")));
     };
-    let x = floating(&x.detach())?;
-    let [low, high] = match range {
-        Some(range) => range,
-        None if x.array().size() == 0 => [0.0, 1.0],
-        None => [min(&x, None, false)?.values(op)?.item()?.as_f64(), max(&x, None, false)?.values(op)?.item()?.as_f64()],
+    let x = floating(x)?;
+    let [start, stop] = match range {
+        Some(range) => range.map(|end| scalar(end, x.dtype())),
+        None if x.array().size() == 0 => [0.0, 1.0].map(|end| scalar(end, x.dtype())),
+        None => [min(&x, None, false)?, max(&x, None, false)?],
     };
+    let value = |end: &Variable| Ok::<f64, Error>(end.values(op)?.item()?.as_f64());
+    let (low, high) = (value(&start)?, value(&stop)?);
     if !(low.is_finite() && high.is_finite() && low <= high) {
         return Err(Error::Value(format!("{op}: the range from {low} to {high} is not finite and ascending")));
     }
-    let [low, high] = if low == high { [low - 0.5, high + 0.5] } else { [low, high] };
-    super::linspace(low, high, count + 1, true, Some(x.dtype()))
+    // Around a single value, bins have a width all the same.
+    let margin = if low < high { 0.0 } else { 0.5 };
+    let (start, stop) = (subtract(&start, margin)?, super::add(&stop, margin)?);
+    super::creation::linspace_between(&start, &stop, count + 1, true, Some(x.dtype()))
 }
 
 /// How many elements (or weights) each bin has, and the edges. The last bin has both its edges.

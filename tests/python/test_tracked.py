@@ -165,8 +165,6 @@ CHOOSING = {
     ("where", "condition"),
     ("masked_fill", "mask"),
     ("full_like", "x"),
-    ("histogram", "a"),
-    ("histogram", "bins"),
     ("intersect1d", "b"),
     ("setdiff1d", "b"),
     ("nextafter", "b"),
