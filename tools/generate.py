@@ -110,18 +110,32 @@ def call(row: dict[str, Any], sample: tuple[Any, ...]) -> Any:
     return f(*args, **kwargs)
 
 
+#: What has one result or several, by its options.
+BY_OPTIONS = {"unique", "average", "gradient"}
+
+
 def returns(row: dict[str, Any]) -> str:
     """The type of the result, seen on a sample."""
+    if row["name"] in BY_OPTIONS and not row["module"]:
+        return "Any"
     for sample in _core.samples(row["path"])[:1]:
-        if isinstance(call(row, sample), tuple):
-            return "tuple[Variable, ...]"
+        result = call(row, sample)
+        if isinstance(result, tuple):
+            return type(result).__name__ if row["results"] else "tuple[Variable, ...]"
     return "Variable"
+
+
+def stub_results(row: dict[str, Any]) -> list[str]:
+    """The class of results that have names."""
+    fields = [f"    {name}: Variable" for name in row["results"]]
+    return [f"class {returns(row)}(NamedTuple):", *fields] if fields else []
 
 
 def stub_functions(rows: list[dict[str, Any]]) -> list[str]:
     """The functions of a namespace."""
     out = []
     for row in rows:
+        out += stub_results(row)
         result, other = returns(row), renamed(row["params"])
         for name in [row["name"], *row["aliases"]]:
             one = f"def {name}({typed(row['params'])}) -> {result}: ..."

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from math import e, inf, nan, pi
 
-from . import _core, _habits, _names, autograd
+from . import _arrays, _core, _einops, _habits, _names, autograd
+from ._arrays import *  # noqa: F403
 from ._core import *  # noqa: F403
 from ._core import __version__
 from ._dtypes import __array_namespace_info__, finfo, iinfo, isdtype
@@ -98,6 +99,7 @@ _INNER = (
     "permutation uniform"
 )
 __all__ += [name for name in _core.__all__ if name not in _INNER.split()]
+__all__ += _arrays.__all__
 __all__ += _names.__all__
 _habits.attach()
 
@@ -129,16 +131,22 @@ _LAZY_NAMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    # Submodules load when they are asked for: `import tapegrad` itself takes a few milliseconds.
-    from importlib import import_module
+# Type checkers do not see this: to them a name that is not declared is an error.
+if not TYPE_CHECKING:
 
-    if name in _LAZY_MODULES:
-        return import_module(f"{__name__}.{name}")
-    if name in _LAZY_NAMES:
-        found = globals()[name] = getattr(import_module(f"{__name__}.{_LAZY_NAMES[name]}"), name)
-        return found
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        # Submodules load when they are asked for: `import tapegrad` itself takes a few milliseconds.
+        from importlib import import_module
+
+        if name in _LAZY_MODULES:
+            return import_module(f"{__name__}.{name}")
+        if name in _LAZY_NAMES:
+            found = globals()[name] = getattr(import_module(f"{__name__}.{_LAZY_NAMES[name]}"), name)
+            return found
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+_einops.install()
 
 
 def __dir__() -> list[str]:

@@ -5,7 +5,7 @@ Each is made of recorded operations. What has no counterpart raises an error tha
 
 from __future__ import annotations
 
-from . import _core
+from . import _arrays, _core
 from ._core import GradError, Variable
 
 TYPE_CHECKING = False
@@ -38,11 +38,13 @@ def apply(ufunc: Any, method: str, inputs: tuple[Any, ...], options: dict[str, A
     options = dict(options)
     out = options.pop("out", None)
     if method == "at":
-        return _with_numpy(name, ufunc.at, inputs, options, inputs[0])
+        return _at(name, ufunc, *inputs)
     if out is not None and any(o is not None for o in out):
         return _with_numpy(name, getattr(ufunc, method), inputs, {**options, "out": out}, *out)
-    ours = getattr(_core, ufunc.__name__, None)
-    if ours is None or method not in ("__call__", "reduce", "accumulate", "outer"):
+    ours = getattr(_core, ufunc.__name__, None) or getattr(_arrays, ufunc.__name__, None)
+    if ours is None and method == "__call__":
+        ours = _SEVERAL.get(ufunc.__name__)
+    if ours is None:
         raise TypeError(f"{name} is not available for Variables; use v.numpy() for its data without gradients")
     if method == "__call__":
         return _call(name, ours, inputs, **options)
@@ -50,7 +52,52 @@ def apply(ufunc: Any, method: str, inputs: tuple[Any, ...], options: dict[str, A
         return _call(name, ours, _outer(*inputs), **options)
     if ufunc.__name__ not in _REPEATABLE:
         raise TypeError(f"{name} is not available for Variables; apply {ufunc.__name__} in a loop over an axis")
+    if method == "reduceat":
+        return _reduceat(name, ufunc, *inputs, **options)
     return (_reduce if method == "reduce" else _accumulate)(name, ufunc, ours, _core.asarray(inputs[0]), **options)
+
+
+def _divmod(a: Any, b: Any) -> tuple[Any, Any]:
+    return _core.floor_divide(a, b), _core.remainder(a, b)
+
+
+def _modf(x: Any) -> tuple[Any, Any]:
+    whole = _core.trunc(x)
+    return _core.subtract(x, whole), whole
+
+
+#: Functions with two results.
+_SEVERAL: dict[str, Callable[..., Any]] = {"divmod": _divmod, "modf": _modf}
+#: How repeated places add up, where they do.
+_ADDED: dict[str, Callable[..., Any]] = {"add": lambda v: v, "subtract": _core.negative}
+
+
+def _at(name: str, ufunc: Any, target: Any, indices: Any, *values: Any) -> None:
+    """``target[indices] += values``, in which repeated places add up."""
+    if not isinstance(target, Variable):
+        _with_numpy(name, ufunc.at, (target, indices, *values), {}, target)
+    elif ufunc.__name__ not in _ADDED:
+        raise TypeError(
+            f"{name} is not available for Variables; there are numpy.add.at and numpy.subtract.at, and y[indices] = values"
+        )
+    else:
+        places = indices if isinstance(indices, tuple) else (indices,)
+        change = _ADDED[ufunc.__name__](_core.asarray(values[0]))
+        target[...] = _arrays.index_put(target, places, change, accumulate=True)
+
+
+def _reduceat(name: str, ufunc: Any, x: Any, indices: Any, axis: int = 0, dtype: Any = None) -> Any:
+    """Reductions from each index to the next, or the element at an index that is not below the next one."""
+    x, at = _core.asarray(x), [int(i) for i in _core.asarray(indices).tolist()]
+    x = x if dtype is None else x.astype(dtype)
+    n = x.shape[axis]
+    if any(not 0 <= i < n for i in at):
+        raise IndexError(f"{name}: indices {at} are out of bounds for axis {axis} with size {n}")
+    lines, parts = _core.moveaxis(x, axis, 0), []
+    for i, low in enumerate(at):
+        high = at[i + 1] if i + 1 < len(at) else n
+        parts.append(apply(ufunc, "reduce", (lines[low:high],), {"axis": 0}) if low < high else lines[low])
+    return _core.moveaxis(_core.stack(parts), 0, axis)
 
 
 def _with_numpy(name: str, function: Callable[..., Any], inputs: tuple[Any, ...], options: dict[str, Any], *targets: Any) -> Any:
@@ -199,6 +246,16 @@ def _bad_axis(name: str, axis: int, x: Variable) -> int:
     raise _core.AxisError(f"{name}: axis {axis} is out of range for an array of {x.ndim} dimensions")
 
 
+#: Running reductions that are operations of their own.
+_RUNNING: dict[str, Callable[..., Variable]] = {
+    "add": _core.cumsum,
+    "multiply": _core.cumprod,
+    "maximum": _core.cummax,
+    "minimum": _core.cummin,
+    "logaddexp": _core.logcumsumexp,
+}
+
+
 def _accumulate(name: str, ufunc: Any, ours: Callable[..., Any], x: Variable, axis: int = 0, dtype: Any = None) -> Variable:
     if x.ndim == 0:
         raise TypeError(f"{name}: expected an array of at least one axis, got a 0-d one")
@@ -207,6 +264,10 @@ def _accumulate(name: str, ufunc: Any, ours: Callable[..., Any], x: Variable, ax
     if ufunc.__name__.startswith("logical"):
         dtype = bool
     x = x if dtype is None else x.astype(dtype)
+    running = _RUNNING.get(ufunc.__name__)
+    if running is not None:
+        result: Variable = running(x, axis)
+        return result.astype(dtype) if dtype is not None else result
     parts = list(_core.unstack(x, axis=axis)) if x.shape[axis] else []
     for i in range(1, len(parts)):
         parts[i] = ours(parts[i - 1], parts[i])

@@ -1,5 +1,6 @@
 //! Loops over slices and views: SIMD, threads, matrix products. This room knows no differentiation.
 
+pub mod along;
 pub mod arithmetic;
 pub mod blocks;
 pub mod cast;
@@ -15,6 +16,7 @@ pub mod map;
 pub mod math;
 pub mod matmul;
 pub mod moments;
+pub mod order;
 pub mod parallel;
 pub mod positions;
 pub mod products;
@@ -22,6 +24,7 @@ pub mod random;
 pub mod reduce;
 pub mod region;
 pub mod rows;
+pub mod scan;
 pub mod select;
 pub mod simd;
 pub mod softmax;

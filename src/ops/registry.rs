@@ -197,6 +197,8 @@ pub struct Entry {
     pub function: bool,
     /// Whether it is a method of `Variable`.
     pub method: bool,
+    /// The names of its results, where they have names.
+    pub results: &'static [&'static str],
     /// Calls that are worth checking.
     pub samples: fn() -> Vec<Sample>,
 }
@@ -218,6 +220,7 @@ impl Entry {
         views: Views::No,
         function: true,
         method: true,
+        results: &[],
         samples: Vec::new,
     };
 

@@ -31,6 +31,16 @@ pub fn gather(x: &Variable, axis: isize, index: &Variable) -> Result<Variable> {
     gather_at(&GATHER, x, &places, &rows)
 }
 
+/// The part of `source` that an index of its shape or smaller stands for.
+///
+/// # Errors
+/// `Shape` when the index is larger.
+pub(super) fn inside_of(source: &Variable, index: &Variable) -> Result<Variable> {
+    inside("scatter", "source", source.shape(), index, None)?;
+    let cuts = index.shape().iter().map(|&n| Cut::whole(n)).collect();
+    view(&GETITEM, source, &Window::Region { cuts, shape: Shape::from_slice(index.shape()) })
+}
+
 /// `x` with the elements of `source` added at `index` along `axis`; those at one place add up.
 ///
 /// # Errors

@@ -248,13 +248,13 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "ravel",
-        doc: "The elements in row-major order in one axis. A view where strides allow it; flatten copies.\n\n>>> tg.ravel(tg.Variable([[1.0, 2.0], [3.0, 4.0]]))\nVariable([1., 2., 3., 4.])\n",
-        params: &[Param::array("x")],
-        call: |a| Ok(flatten(&a.variable(0)?)?.into()),
+        doc: "The elements in one axis, in row-major order ('C', 'A', 'K') or column-major ('F'). A view where strides allow it; flatten copies.\n\n>>> tg.ravel(tg.Variable([[1.0, 2.0], [3.0, 4.0]]))\nVariable([1., 2., 3., 4.])\n",
+        params: &[Param::array("x"), Param::new("order", Kind::Text).or(super::registry::Default::Text("C"))],
+        call: call_ravel,
         gradient: Gradient::Rule("reshape(g, x.shape)"),
         linear: true,
         views: Views::Writable,
-        samples: || plain(&[]),
+        samples: || ["C", "F"].iter().flat_map(|order| plain(&[Arg::Text((*order).to_owned())])).collect(),
         ..Entry::BASE
     },
     Entry {
@@ -322,6 +322,14 @@ pub const ENTRIES: &[Entry] = &[
         ..AT_LEAST
     },
 ];
+
+fn call_ravel(a: &Args<'_>) -> Result<Value> {
+    match a.text(1)? {
+        "C" | "A" | "K" => Ok(flatten(&a.variable(0)?)?.into()),
+        "F" => Ok(flatten(&super::transpose(&a.variable(0)?, None)?)?.into()),
+        other => Err(Error::Value(format!("ravel: order is '{other}', expected 'C', 'F', 'A' or 'K'"))),
+    }
+}
 
 fn call_astype(a: &Args<'_>) -> Result<Value> {
     let dtype = a.dtype(1)?.ok_or_else(|| Error::Type("astype: a dtype must be given".to_owned()))?;

@@ -202,6 +202,7 @@ fn row<'py>(py: Python<'py>, e: &Entry) -> PyResult<Bound<'py, PyDict>> {
     d.set_item("differentiable", kind)?;
     d.set_item("gradient", text)?;
     d.set_item("linear", e.linear)?;
+    d.set_item("results", e.results.to_vec())?;
     d.set_item("module", e.module)?;
     d.set_item("path", e.path())?;
     d.set_item("function", e.function)?;

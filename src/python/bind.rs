@@ -50,6 +50,8 @@ struct Row {
     names: Vec<[Option<Py<PyString>>; 2]>,
     /// Parameters that may be given by position.
     positional: usize,
+    /// The class of tuples whose results have names.
+    results: Option<Py<PyAny>>,
 }
 
 static TABLE: PyOnceLock<Vec<Row>> = PyOnceLock::new();
@@ -117,7 +119,11 @@ unsafe fn run(py: Python<'_>, row: &Row, slf: *mut PyObject, args: *const *mut P
         Value::One(v) => handle(py, entry, &bases, &values, 0, v),
         Value::Many(vs) => {
             let handles = vs.into_iter().enumerate().map(|(k, v)| Ok(handle(py, entry, &bases, &values, k, v)?.into_bound(py)));
-            Ok(objects::tuple(py, handles)?.into_any().unbind())
+            let all = objects::tuple(py, handles)?;
+            match &row.results {
+                Some(class) => class.call1(py, all),
+                None => Ok(all.into_any().unbind()),
+            }
         }
     }
 }
@@ -198,13 +204,13 @@ unsafe fn bind<'py>(
     given[0] = slf;
     let mut tail = None;
     let mut taken = n;
-    // SAFETY: read only when there is one positional argument.
-    let listed = || unsafe { Bound::from_borrowed_ptr(py, *args) };
-    if entry.params[0].kind == Kind::Each && !(n == 1 && (listed().cast::<PyList>().is_ok() || listed().cast::<PyTuple>().is_ok())) {
-        // SAFETY: `n` positional arguments.
-        let all: Vec<Bound<'py, PyAny>> = (0..n).map(|k| unsafe { Bound::from_borrowed_ptr(py, *args.add(k)) }).collect();
-        tail = Some((0, PyTuple::new(py, all)?));
-        taken = 0;
+    let each = entry.params.iter().position(|p| p.kind == Kind::Each);
+    // SAFETY: `n` positional arguments.
+    let argument = |k: usize| unsafe { Bound::from_borrowed_ptr(py, *args.add(k)) };
+    let is_listed = |at: usize| n == at + 1 && (argument(at).cast::<PyList>().is_ok() || argument(at).cast::<PyTuple>().is_ok());
+    if let Some(at) = each.filter(|&at| n >= at && !is_listed(at)) {
+        tail = Some((at, PyTuple::new(py, (at..n).map(argument))?));
+        taken = at;
     } else if first + n > row.positional {
         let last = row.positional.saturating_sub(1);
         let variadic = first == 1 && last >= 1 && matches!(entry.params[last].kind, Kind::Ints | Kind::Axes);
@@ -292,6 +298,19 @@ fn leak(name: &str, entry: &Entry, f: Fast, method: bool) -> *mut ffi::PyMethodD
     }))
 }
 
+/// A named tuple for the results of an operation, where they have names: `UniqueAllResult`. The module holds it, for pickles.
+fn named_results(m: &Bound<'_, PyModule>, entry: &Entry) -> PyResult<Option<Py<PyAny>>> {
+    if entry.results.is_empty() {
+        return Ok(None);
+    }
+    let words = entry.name.split('_').map(|w| w.chars().take(1).flat_map(char::to_uppercase).chain(w.chars().skip(1)).collect::<String>());
+    let name = format!("{}Result", words.collect::<String>());
+    let class = m.py().import("collections")?.call_method1("namedtuple", (&name, entry.results.to_vec()))?;
+    class.setattr("__module__", "tapegrad._core")?;
+    m.setattr(name.as_str(), &class)?;
+    Ok(Some(class.unbind()))
+}
+
 /// Whether the one reference to an object is the caller's own.
 pub fn is_held_once<T>(o: &Bound<'_, T>) -> bool {
     // SAFETY: attached, as there is a `Bound`, whose object is alive.
@@ -308,6 +327,7 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
                 entry,
                 names: entry.params.iter().map(|p| [Some(intern(p.name)), p.alias.map(intern)]).collect(),
                 positional: entry.params.iter().filter(|p| !p.keyword_only).count(),
+                results: named_results(m, entry).ok().flatten(),
             })
             .collect()
     });

@@ -14,6 +14,19 @@ fn function<'py>(py: Python<'py>, name: &str) -> PyResult<Option<Bound<'py, PyAn
     py.import("tapegrad._core")?.getattr_opt(name)
 }
 
+/// Whether an operand is of a class that neither NumPy nor we know and that has the protocol: then it is its turn.
+#[cold]
+fn has_foreign(inputs: &Bound<'_, PyTuple>) -> PyResult<bool> {
+    for o in inputs {
+        let module = o.get_type().module().map_or_else(|_| String::new(), |m| m.to_string());
+        let known = o.cast::<PyVariable>().is_ok() || module == "numpy" || module == "builtins";
+        if !known && o.get_type().getattr_opt("__array_ufunc__")?.is_some_and(|f| !f.is_none()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 #[pymethods]
 impl PyVariable {
     #[pyo3(signature = (ufunc, method, *inputs, **options))]
@@ -27,15 +40,18 @@ impl PyVariable {
         options: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let name = ufunc.getattr("__name__")?.to_string();
-        if method != "__call__" || options.is_some_and(|o| !o.is_empty()) {
-            let apply = py.import("tapegrad._ufunc")?.getattr("apply")?;
-            let options = options.map_or_else(|| PyDict::new(py), Clone::clone);
-            return apply.call1((ufunc, method, inputs, options));
+        if method == "__call__"
+            && options.is_none_or(|o| o.is_empty())
+            && let Some(ours) = function(py, &name)?
+        {
+            return match ours.call1(inputs.clone()) {
+                Err(e) if e.is_instance_of::<PyTypeError>(py) && has_foreign(inputs)? => Ok(py.NotImplemented().into_bound(py)),
+                result => result,
+            };
         }
-        match function(py, &name)? {
-            Some(ours) => ours.call1(inputs.clone()),
-            None => Err(PyTypeError::new_err(format!("numpy.{name} is not available for Variables; use v.numpy() for its data without gradients"))),
-        }
+        let apply = py.import("tapegrad._ufunc")?.getattr("apply")?;
+        let options = options.map_or_else(|| PyDict::new(py), Clone::clone);
+        apply.call1((ufunc, method, inputs, options))
     }
 
     #[allow(clippy::unused_self, reason = "a method of the protocol")]
@@ -47,15 +63,6 @@ impl PyVariable {
         args: &Bound<'py, PyTuple>,
         options: &Bound<'py, PyDict>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let _ = types;
-        let name = func.getattr("__name__")?.to_string();
-        let module = func.getattr("__module__").map_or_else(|_| String::new(), |m| m.to_string());
-        let ours = if module == "numpy" { function(py, &name)? } else { None };
-        match ours {
-            Some(f) => f.call(args, Some(options)),
-            None => {
-                Err(PyTypeError::new_err(format!("{module}.{name} is not available for Variables; use v.numpy() for its data without gradients")))
-            }
-        }
+        py.import("tapegrad._function")?.getattr("dispatch")?.call1((func, types, args, options))
     }
 }

@@ -1,0 +1,323 @@
+"""NumPy's functions on Variables: ``np.sum(v, axis=0)`` finds ours, and arguments go where their names are.
+
+A function of NumPy is matched as an object, not by its name. Its arguments are bound by its own signature; those at their
+defaults are left out, the others are given to the parameters of ours that have their names. What has no counterpart raises an
+error that names it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from functools import cache
+
+from . import _arrays, _core, _ufunc
+from ._core import GradError, Variable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+#: Options that say how NumPy does something, not what comes out.
+_HOW = {"kind", "overwrite_input", "subok", "optimize", "casting", "stable", "assume_unique", "copy", "like", "retstep"}
+#: NumPy's names of parameters that ours have under another name.
+_RENAMED = {"a_min": "min", "a_max": "max", "interpolation": "method", "newshape": "shape", "reps": "repetitions", "bins": "bins"}
+#: Reductions for which where= and initial= are those of a ufunc.
+_REDUCTIONS = {
+    "sum": "add",
+    "prod": "multiply",
+    "max": "maximum",
+    "amax": "maximum",
+    "min": "minimum",
+    "amin": "minimum",
+    "all": "logical_and",
+    "any": "logical_or",
+}
+#: Functions that look at data or types: they get arrays of NumPy.
+_DATA = [
+    "array2string",
+    "array_repr",
+    "array_str",
+    "can_cast",
+    "common_type",
+    "min_scalar_type",
+    "may_share_memory",
+    "shares_memory",
+    "iscomplexobj",
+    "isrealobj",
+    "ix_",
+    "diag_indices_from",
+    "tril_indices_from",
+    "triu_indices_from",
+    "einsum_path",
+    "save",
+    "savez",
+    "savez_compressed",
+    "savetxt",
+    "lexsort",
+    "iscomplex",
+    "isreal",
+    "ravel_multi_index",
+    "unravel_index",
+]
+#: Ours that have another name than NumPy's.
+_NAMES = {"concatenate": "concat", "fix": "trunc", "real": "real", "trapz": "trapezoid", "row_stack": "vstack"}
+
+
+def dispatch(func: Any, types: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    """What ``func(*args, **options)`` means when Variables are among the arguments."""
+    import numpy as np
+
+    known = (Variable, np.ndarray)
+    if not all(issubclass(t, known) for t in types):
+        return NotImplemented
+    handler = _handlers().get(func)
+    if handler is None:
+        raise _missing(func)
+    return handler(*args, **options)
+
+
+def _missing(func: Any) -> TypeError:
+    from difflib import get_close_matches
+
+    path = f"{getattr(func, '__module__', 'numpy')}.{func.__name__}"
+    near = get_close_matches(func.__name__, [n for n in dir(_core) if not n.startswith("_")], n=3)
+    hint = f"; there are {', '.join('tg.' + n for n in near)}" if near else ""
+    return TypeError(f"{path} is not available for Variables{hint}; use v.numpy() for its data without gradients")
+
+
+@cache
+def _handlers() -> dict[Any, Callable[..., Any]]:
+    """Our function for each of NumPy's, as objects."""
+    import numpy as np
+
+    table: dict[Any, Callable[..., Any]] = {}
+    for home, ours in [(np, _core), (np.linalg, _namespace("linalg")), (np.fft, _namespace("fft"))]:
+        for name in dir(home):
+            func = getattr(home, name)
+            if not callable(func) or not hasattr(func, "_implementation") or func in table:
+                continue
+            mine = _ours(ours, name)
+            if mine is not None:
+                path = name if home is np else f"{home.__name__.rpartition('.')[2]}.{name}"
+                table[func] = _adapter(path, func, mine)
+    table.update({getattr(np, name): _on_data(getattr(np, name)) for name in _DATA if hasattr(np, name)})
+    table.update({getattr(np, name): f for name, f in _SPECIAL.items() if hasattr(np, name)})
+    if np.linalg.norm not in table and hasattr(_core, "norm"):
+        table[np.linalg.norm] = _adapter("linalg.norm", np.linalg.norm, _core.norm)
+    return table
+
+
+def _namespace(name: str) -> Any:
+    from importlib import import_module
+
+    try:
+        return import_module(f"tapegrad.{name}")
+    except ModuleNotFoundError:
+        return None
+
+
+def _ours(home: Any, name: str) -> Any:
+    if home is None or name.startswith("_"):
+        return None
+    found = getattr(home, _NAMES.get(name, name), None)
+    if found is None and home is _core:
+        found = getattr(_arrays, name, None)
+    return found if callable(found) else None
+
+
+def _parameters(f: Any) -> dict[str, inspect.Parameter]:
+    try:
+        return dict(inspect.signature(f).parameters)
+    except (TypeError, ValueError):
+        return {}
+
+
+def _adapter(name: str, func: Any, ours: Callable[..., Any]) -> Callable[..., Any]:
+    """A function with NumPy's signature that calls ours."""
+    theirs, mine = inspect.signature(func), _parameters(ours)
+    plain = [p.name for p in mine.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    named = {*plain, *(p.name for p in mine.values() if p.kind is p.KEYWORD_ONLY)}
+    takes_several = any(p.kind is p.VAR_POSITIONAL for p in mine.values())
+
+    def call(*args: Any, **options: Any) -> Any:
+        ready: dict[str, Any] = {}
+        later: dict[str, Any] = {}
+        spread: list[Any] = []
+        for i, (key, value) in enumerate(theirs.bind(*args, **options).arguments.items()):
+            p, known = theirs.parameters[key], _RENAMED.get(key, key)
+            if p.kind is p.VAR_POSITIONAL or (i == 0 and takes_several and known not in named):
+                spread = list(value)
+            elif p.kind is p.VAR_KEYWORD:
+                ready |= value
+            elif known in named:
+                ready |= {} if _is_default(value, p.default) else {known: value}
+            elif p.default is p.empty and i < len(plain):
+                ready[plain[i]] = value
+            elif not _is_default(value, p.default):
+                later[key] = value
+        special = _by_ufunc(name, later)
+        if special is not None:
+            return special(ready.pop(plain[0]), **ready, **later)
+        first = [ready.pop(n) for n in plain if n in ready] if spread and plain else []
+        return _after(name, ours(*first, *spread, **ready), later)
+
+    return call
+
+
+_ABSENT: Any = object()
+
+
+def _is_default(value: Any, default: Any) -> bool:
+    """Whether an argument says nothing. None does where it is the default; elsewhere it may mean all axes."""
+    import numpy as np
+
+    return value is np._NoValue or (value is None and (default is None or default is np._NoValue))
+
+
+def _by_ufunc(name: str, later: dict[str, Any]) -> Callable[..., Any] | None:
+    """For reductions with where= or initial=: that of the ufunc. Options that say how are left out."""
+    import numpy as np
+
+    for key in [k for k in later if k in _HOW or (k == "order" and later[k] in ("C", "K", "A"))]:
+        del later[key]
+    if not {"where", "initial"} & set(later) or name not in _REDUCTIONS:
+        return None
+    ufunc = getattr(np, _REDUCTIONS[name])
+
+    def reduce(x: Any, axis: Any = None, **options: Any) -> Any:
+        out = options.pop("out", None)
+        result = _ufunc.apply(ufunc, "reduce", (x,), {"axis": axis, **options})
+        return result if out is None else _into(name, out, result)
+
+    return reduce
+
+
+def _after(name: str, result: Any, later: dict[str, Any]) -> Any:
+    """The result in the dtype and the array that were asked for."""
+    out = later.pop("out", None)
+    dtype = later.pop("dtype", None)
+    if later:
+        key, value = next(iter(later.items()))
+        raise TypeError(
+            f"numpy.{name}: {key}={value!r} is not available for Variables; leave it out, or use v.numpy() for its data"
+        )
+    if dtype is not None:
+        result = result.astype(dtype)
+    return result if out is None else _into(name, out, result)
+
+
+def _into(name: str, out: Any, result: Any) -> Any:
+    if isinstance(out, Variable):
+        raise TypeError(f"numpy.{name}: a Variable cannot be the output; assign the result, as in y[...] = result")
+    if _core.is_grad_enabled() and result.requires_grad:
+        raise GradError(
+            f"numpy.{name}: the output is a NumPy array, which cannot carry the graph of a Variable that requires gradients. "
+            "Leave out= away for a Variable, or pass x.detach() for the data without gradients"
+        )
+    out[...] = result.numpy()
+    return out
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Variable):
+        return value.numpy()
+    if isinstance(value, (list, tuple)):
+        return type(value)(_plain(v) for v in value) if type(value) in (list, tuple) else value
+    return value
+
+
+def _on_data(func: Any) -> Callable[..., Any]:
+    def call(*args: Any, **options: Any) -> Any:
+        return func(*map(_plain, args), **{k: _plain(v) for k, v in options.items()})
+
+    return call
+
+
+def _result_type(*args: Any) -> Any:
+    import numpy as np
+
+    return np.result_type(*(np.empty(a.shape, str(a.dtype)) if isinstance(a, Variable) else a for a in args))
+
+
+def _where(condition: Any, x: Any = _ABSENT, y: Any = _ABSENT) -> Any:
+    return _core.nonzero(condition) if x is _ABSENT else _core.where(condition, x, y)
+
+
+def _take(a: Any, indices: Any, axis: int | None = None, out: Any = None, mode: str = "raise") -> Any:
+    x = _core.asarray(a)
+    at = _arrays.within(indices, mode, x.size if axis is None else x.shape[axis], "numpy.take")
+    result = _core.take(x, at, axis)
+    return result if out is None else _into("take", out, result)
+
+
+def _clip(a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, **options: Any) -> Any:
+    low, high = options.pop("min", a_min), options.pop("max", a_max)
+    return _after(
+        "clip", _core.clip(a, low, high), {k: v for k, v in {**options, "out": out}.items() if v is not None and k not in _HOW}
+    )
+
+
+def _like(value: Any) -> Callable[..., Any]:
+    def call(
+        a: Any, *rest: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, device: Any = None
+    ) -> Any:
+        x = _core.asarray(a)
+        fill = rest[0] if value is None else value
+        dtype = rest[-1] if len(rest) > (value is None) else dtype
+        return _core.full(x.shape if shape is None else shape, fill, dtype=x.dtype if dtype is None else dtype)
+
+    return call
+
+
+def _einsum(*operands: Any, out: Any = None, optimize: Any = False, dtype: Any = None, **options: Any) -> Any:
+    if not isinstance(operands[0], str):
+        operands = _subscripts(operands)
+    later = {k: v for k, v in {"out": out, "dtype": dtype, **options}.items() if v is not None and k not in ("order", "casting")}
+    return _after("einsum", _core.einsum(*operands), later)
+
+
+def _subscripts(operands: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Operands with lists of numbers behind them, as operands behind a string."""
+
+    def text(labels: Any) -> str:
+        return "".join("..." if k is Ellipsis else chr(ord("a") + k) if k < 26 else chr(ord("A") + k - 26) for k in labels)
+
+    arrays, labels = operands[0 : len(operands) // 2 * 2 : 2], operands[1::2]
+    terms = ",".join(map(text, labels))
+    return (terms + (f"->{text(operands[-1])}" if len(operands) % 2 else ""), *arrays)
+
+
+def _truth(f: Callable[..., Any]) -> Callable[..., bool]:
+    return lambda *args, **options: bool(f(*args, **options))
+
+
+def _at_least(f: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *arrays: f(arrays[0]) if len(arrays) == 1 else tuple(map(f, arrays))
+
+
+def _copy(a: Any, order: str = "K", subok: bool = False) -> Variable:
+    return _arrays.copy(a)
+
+
+_SPECIAL: dict[str, Callable[..., Any]] = {
+    "allclose": _truth(_core.allclose),
+    "array_equal": lambda a1, a2, equal_nan=False: bool(_core.array_equal(a1, a2, equal_nan)),
+    "array_equiv": lambda a1, a2: bool(_core.array_equiv(a1, a2)),
+    "atleast_1d": _at_least(_core.atleast_1d),
+    "atleast_2d": _at_least(_core.atleast_2d),
+    "atleast_3d": _at_least(_core.atleast_3d),
+    "clip": _clip,
+    "copy": _copy,
+    "einsum": _einsum,
+    "empty_like": _like(0),
+    "full_like": _like(None),
+    "ndim": _arrays.ndim,
+    "ones_like": _like(1),
+    "result_type": _result_type,
+    "shape": _arrays.shape,
+    "size": _arrays.size,
+    "take": _take,
+    "where": _where,
+    "zeros_like": _like(0),
+}
