@@ -36,6 +36,11 @@ pub static REGISTRY: &[&[Entry]] = &[
     ops::norm::ENTRIES,
     ops::truth::ENTRIES,
     ops::softmax::ENTRIES,
+    ops::special::FAMILIES[0],
+    ops::special::FAMILIES[1],
+    ops::special::FAMILIES[2],
+    ops::special::FAMILIES[3],
+    ops::special::FAMILIES[4],
 ];
 
 /// The primitives that rows run, and those inside of rules, a line a family. Elementwise ones stand in their rows.

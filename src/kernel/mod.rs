@@ -25,5 +25,6 @@ pub mod rows;
 pub mod select;
 pub mod simd;
 pub mod softmax;
+pub mod special;
 pub mod spread;
 pub mod sweep;

@@ -30,6 +30,7 @@ pub mod samples;
 pub mod scatter;
 pub mod shape;
 pub mod softmax;
+pub mod special;
 mod traced;
 pub mod trigonometry;
 pub mod truth;
