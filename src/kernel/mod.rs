@@ -10,6 +10,7 @@ pub mod contract;
 pub mod field;
 pub mod folds;
 pub mod gather;
+pub mod linalg;
 pub mod logits;
 pub mod map;
 pub mod math;

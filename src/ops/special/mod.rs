@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::kernel::blocks::Input;
 use crate::kernel::field::Field;
 use crate::kernel::special::{self as kernel, Function};
-use crate::tape::{Batch, Call, Jvp, JvpContext, Primitive, Rule, Saver, Step, Variable, apply};
+use crate::tape::{Batch, Call, Jvp, JvpContext, Primitive, Saver, Variable, Vjp, VjpContext, apply};
 
 pub use entropy::{entr, expit, kl_div, lambertw, log_expit, logit, rel_entr, sinc, xlog1py, xlogy};
 
@@ -49,7 +49,7 @@ pub trait Special<const N: usize>: 'static {
         name: Self::NAME,
         eval: |call| eval(call, Self::VALUE, Self::COST),
         saves: |s| saves(s, N, Self::NEEDS_VALUE),
-        rule: Rule::Vjp(pull::<Self, N>),
+        vjp: Vjp::Rule(pull::<Self, N>),
         jvp: Jvp::Factor(push::<Self, N>),
         batch: Batch::Elementwise,
         ..Primitive::BASE
@@ -87,16 +87,12 @@ fn times_slope<S: Special<N> + ?Sized, const N: usize>(g: Variable, i: usize, x:
     trace.finish(out)
 }
 
-fn pull<S: Special<N> + ?Sized, const N: usize>(step: &mut Step<'_>) -> Result<crate::tape::Grads> {
-    let g = step.take_g();
-    let orders = step.attrs_of::<Orders>().orders;
-    let input = |i: usize| step.input(u8::try_from(i).unwrap_or(u8::MAX));
-    let mut grads = crate::tape::Grads::new();
-    for i in 0..N {
-        let y = S::NEEDS_VALUE.then(|| step.output(0));
-        grads.push(if step.needs(i) { Some(times_slope::<S, N>(g.clone(), i, std::array::from_fn(input), y, orders)?) } else { None });
-    }
-    Ok(grads)
+fn pull<S: Special<N> + ?Sized, const N: usize>(ctx: &mut VjpContext<'_>) -> Result<()> {
+    let g = ctx.cotangent();
+    let orders = ctx.attrs::<Orders>().orders;
+    let x: [Variable; N] = std::array::from_fn(|i| ctx.input(u8::try_from(i).unwrap_or(u8::MAX)));
+    let y = S::NEEDS_VALUE.then(|| ctx.output(0));
+    ctx.add_each(|i| times_slope::<S, N>(g.clone(), i, x.clone(), y.clone(), orders))
 }
 
 fn push<S: Special<N> + ?Sized, const N: usize>(ctx: &JvpContext<'_>, i: usize, t: Variable) -> Result<Variable> {
