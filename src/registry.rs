@@ -41,6 +41,13 @@ pub static REGISTRY: &[&[Entry]] = &[
     ops::special::FAMILIES[2],
     ops::special::FAMILIES[3],
     ops::special::FAMILIES[4],
+    ops::linalg::FAMILIES[0],
+    ops::linalg::FAMILIES[1],
+    ops::linalg::FAMILIES[2],
+    ops::linalg::FAMILIES[3],
+    ops::linalg::FAMILIES[4],
+    ops::linalg::FAMILIES[5],
+    ops::linalg::FAMILIES[6],
 ];
 
 /// The primitives that rows run, and those inside of rules, a line a family. Elementwise ones stand in their rows.
@@ -63,6 +70,11 @@ pub static PRIMITIVES: &[&[&Primitive]] = &[
     ops::repeat::PRIMITIVES,
     ops::choice::PRIMITIVES,
     ops::norm::PRIMITIVES,
+    ops::linalg::FAMILIES_OF_PRIMITIVES[0],
+    ops::linalg::FAMILIES_OF_PRIMITIVES[1],
+    ops::linalg::FAMILIES_OF_PRIMITIVES[2],
+    ops::linalg::FAMILIES_OF_PRIMITIVES[3],
+    ops::linalg::FAMILIES_OF_PRIMITIVES[4],
     loss::PRIMITIVES,
     tape::accumulate::PRIMITIVES,
 ];

@@ -17,6 +17,7 @@ pub mod extrema;
 pub mod gather;
 pub mod index;
 pub mod join;
+pub mod linalg;
 pub mod matrix;
 pub mod moments;
 pub mod norm;

@@ -50,12 +50,20 @@ impl PyVariable {
         let _ = types;
         let name = func.getattr("__name__")?.to_string();
         let module = func.getattr("__module__").map_or_else(|_| String::new(), |m| m.to_string());
-        let ours = if module == "numpy" { function(py, &name)? } else { None };
+        let ours = if module == "numpy" { function(py, &name)? } else { in_namespace(py, &module, &name)? };
         match ours {
             Some(f) => f.call(args, Some(options)),
             None => {
                 Err(PyTypeError::new_err(format!("{module}.{name} is not available for Variables; use v.numpy() for its data without gradients")))
             }
         }
+    }
+}
+
+/// Our counterpart of a function of `numpy.linalg` or `numpy.fft`.
+fn in_namespace<'py>(py: Python<'py>, module: &str, name: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
+    match module {
+        "numpy.linalg" => py.import("tapegrad.linalg")?.getattr_opt(name),
+        _ => Ok(None),
     }
 }

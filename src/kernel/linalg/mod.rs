@@ -2,7 +2,17 @@
 //!
 //! Small matrices go through loops of our own, which need no allocation beside the result; larger ones through `faer`, whose guards for
 //! the scale of the elements are here. All is generic over [`Number`]; single precision is computed in double.
-#![allow(clippy::float_cmp, clippy::cast_precision_loss, reason = "exact zeros; dimensions are small")]
+#![allow(clippy::float_cmp, reason = "exact zeros")]
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "dimensions are small"
+)]
+#![allow(clippy::needless_range_loop, reason = "loops over rows and columns read best by their numbers")]
+#![allow(clippy::neg_cmp_op_on_partial_ord, reason = "NaN takes the other branch")]
+#![allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools, reason = "as in LAPACK")]
 
 pub mod eigen;
 pub mod functions;
@@ -151,6 +161,16 @@ pub(super) fn largest<T: Number>(a: &[T]) -> Result<f64, Failure> {
         return Err(Failure::NotFinite);
     }
     Ok(a.iter().fold(0.0, |m, x| x.modulus().max(m)))
+}
+
+/// The sign (or phase) of the first element of a vector that is among its largest: vectors are given the one that makes it positive, since
+/// the iterations that find them leave it to chance.
+pub(super) fn phase<T: Number>(mut vector: impl Iterator<Item = T> + Clone) -> T {
+    let most = vector.clone().fold(0.0_f64, |m, x| m.max(x.modulus()));
+    match vector.find(|x| x.modulus() > 0.9 * most) {
+        Some(x) => x / T::real(x.modulus()),
+        None => T::real(1.0),
+    }
 }
 
 /// The power of two that brings the largest element near 1, when it is far from it: faer's iterations do not scale by themselves.

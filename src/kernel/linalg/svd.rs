@@ -2,7 +2,7 @@
 
 use faer::linalg::solvers::Svd;
 
-use super::{Failure, Number, columns, largest, power_of_two};
+use super::{Failure, Number, columns, largest, phase, power_of_two};
 
 /// U (m×p), the singular values (largest first) and Vᴴ (q×n) of an m×n matrix: p = m and q = n if `full`, else min(m, n).
 ///
@@ -29,6 +29,11 @@ pub fn svd<T: Number>(a: &[T], [m, n]: [usize; 2], full: bool, u: &mut [T], s: &
         for i in 0..n {
             vh[j * n + i] = v[(i, j)].conjugate();
         }
+    }
+    for j in 0..k {
+        let turn = phase(u.iter().skip(j).step_by(p).copied());
+        u.iter_mut().skip(j).step_by(p).for_each(|x| *x *= turn.conjugate());
+        vh[j * n..(j + 1) * n].iter_mut().for_each(|x| *x *= turn);
     }
     let values = f.S().column_vector();
     for (i, s) in s.iter_mut().enumerate() {

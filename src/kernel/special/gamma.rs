@@ -43,17 +43,6 @@ pub fn gamma(x: f64) -> f64 {
     if is_pole(x) { f64::NAN } else { libm::tgamma(x) }
 }
 
-/// 1/Γ(x), which has no poles.
-pub fn rgamma(x: f64) -> f64 {
-    if is_pole(x) {
-        return 0.0;
-    }
-    if x.abs() > 170.0 {
-        return gammasgn(x) * (-gammaln(x)).exp();
-    }
-    1.0 / libm::tgamma(x)
-}
-
 /// sin(πx), exact at integers.
 fn sinpi(x: f64) -> f64 {
     let r = x - 2.0 * (0.5 * x).round();
@@ -291,7 +280,6 @@ pub fn beta(a: f64, b: f64) -> f64 {
 pub fn multigammaln_constant(d: f64) -> f64 {
     d * (d - 1.0) * (PI.ln() / 4.0)
 }
-
 
 /// The derivative of order n ≤ 2 of ζ(s, q) by s, for s > 1 and q > 0, or for q = 1 and every s.
 pub fn zeta_by_s(s: f64, q: f64, n: usize) -> f64 {

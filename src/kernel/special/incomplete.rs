@@ -43,11 +43,7 @@ fn density<T: Num>(a: T, x: f64) -> T {
         // The logarithm is small: three rounded parts are no worse than one.
         return (a * T::lit(x.ln()) - (a + T::lit(1.0)).gammaln()).exp() * T::lit((-x).exp());
     }
-    let exponent = if (x - a.value()).abs() < 0.4 * a.value() {
-        a * log1pmx((T::lit(x) - a) / a)
-    } else {
-        a * (T::lit(x) / a).ln() + a - T::lit(x)
-    };
+    let exponent = if (x - a.value()).abs() < 0.4 * a.value() { a * log1pmx((T::lit(x) - a) / a) } else { a * (T::lit(x) / a).ln() + a - T::lit(x) };
     (exponent - stirling_error(a)).exp() / (T::lit(std::f64::consts::TAU) * a).sqrt()
 }
 
@@ -172,7 +168,13 @@ fn gamma_edges(a: f64, x: f64, upper: bool) -> Option<f64> {
 /// The derivative of order n = 0, 1, 2 of P(a, x) by a; that of Q is its negative.
 pub fn gammainc_by_shape(a: f64, x: f64, n: usize) -> f64 {
     if let Some(p) = gamma_edges(a, x, false) {
-        return if n == 0 { p } else if p.is_nan() { f64::NAN } else { 0.0 };
+        return if n == 0 {
+            p
+        } else if p.is_nan() {
+            f64::NAN
+        } else {
+            0.0
+        };
     }
     // The smaller one of P and Q, whose derivative keeps its digits.
     if x > a { -incomplete_gamma(Jet::first(a), x, true).derivative(n, 0) } else { incomplete_gamma(Jet::first(a), x, false).derivative(n, 0) }
@@ -188,7 +190,11 @@ fn log_beta_density<T: Num>(a: T, b: T, x: f64, y: f64) -> T {
     let distance = b * T::lit(x) - a * T::lit(y);
     let part = |shape: T, d: T, z: f64, lz: f64| {
         let u = d / shape;
-        if u.value().abs() < 0.4 { shape * log1pmx(u) } else { shape * ((s / shape).ln() + T::lit(lz)) - shape * (s * T::lit(z) / shape - T::lit(1.0)) }
+        if u.value().abs() < 0.4 {
+            shape * log1pmx(u)
+        } else {
+            shape * ((s / shape).ln() + T::lit(lz)) - shape * (s * T::lit(z) / shape - T::lit(1.0))
+        }
     };
     let exponent = part(a, distance, x, lx) + part(b, -distance, y, ly);
     let corrections = stirling_error(s) - stirling_error(a) - stirling_error(b);
@@ -296,7 +302,13 @@ pub fn betaincc(a: f64, b: f64, x: f64) -> f64 {
 /// The derivative of I_x(a, b), of order m by a and n by b, m + n ≤ 2.
 pub fn betainc_by_shape(a: f64, b: f64, x: f64, m: usize, n: usize) -> f64 {
     if let Some(p) = beta_edges(a, b, x) {
-        return if m + n == 0 { p } else if p.is_nan() { f64::NAN } else { 0.0 };
+        return if m + n == 0 {
+            p
+        } else if p.is_nan() {
+            f64::NAN
+        } else {
+            0.0
+        };
     }
     incomplete_beta(Jet::first(a), Jet::second(b), x, false).derivative(m, n)
 }
@@ -306,7 +318,13 @@ pub fn gamma_density(a: f64, x: f64) -> f64 {
     match x {
         _ if a.is_nan() || x.is_nan() || a <= 0.0 || x < 0.0 => f64::NAN,
         0.0 if a == 1.0 => 1.0,
-        0.0 => if a < 1.0 { f64::INFINITY } else { 0.0 },
+        0.0 => {
+            if a < 1.0 {
+                f64::INFINITY
+            } else {
+                0.0
+            }
+        }
         _ if x.is_infinite() || a.is_infinite() => 0.0,
         _ => density(a, x) * a / x,
     }

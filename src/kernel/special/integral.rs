@@ -110,16 +110,20 @@ pub fn lambertw(x: f64, branch: i64) -> f64 {
     }
     let p = if branch == 0 { (2.0 * q).sqrt() } else { -(2.0 * q).sqrt() };
     if q < 1e-3 {
-        let c = [1.0, -1.0 / 3.0, 11.0 / 72.0, -43.0 / 540.0, 769.0 / 17280.0, -221.0 / 8505.0, 680_863.0 / 43_545_600.0, -1963.0 / 204_120.0, 226_287_557.0 / 37_623_398_400.0];
+        let c = [
+            1.0,
+            -1.0 / 3.0,
+            11.0 / 72.0,
+            -43.0 / 540.0,
+            769.0 / 17280.0,
+            -221.0 / 8505.0,
+            680_863.0 / 43_545_600.0,
+            -1963.0 / 204_120.0,
+            226_287_557.0 / 37_623_398_400.0,
+        ];
         return -1.0 + c.iter().rev().fold(0.0, |sum, c| (sum + c) * p);
     }
-    let mut w = match (branch, x) {
-        (0, _) if x < -0.25 => -1.0 + p - p * p / 3.0 + 11.0 / 72.0 * p * p * p,
-        (0, _) if x < 2.0 => x.ln_1p() * (1.0 - x.ln_1p().ln_1p() / (2.0 + x.ln_1p())),
-        (0, _) => x.ln() - x.ln().ln().max(0.0) * (1.0 - 1.0 / (1.0 + x.ln())),
-        _ if x < -0.25 => -1.0 + p - p * p / 3.0 + 11.0 / 72.0 * p * p * p,
-        _ => (-x).ln() - (-(-x).ln()).ln(),
-    };
+    let mut w = lambert_start(x, branch, p);
     let log = x.abs().ln();
     for _ in 0..20 {
         // Newton's method for w + log|w| = log|x| with a third-order correction; near zero for w eʷ = x.
@@ -139,4 +143,15 @@ pub fn lambertw(x: f64, branch: i64) -> f64 {
         }
     }
     w
+}
+
+/// A first value: a series at the branch point, by p = ±√(2 (1 + e x)), or the leading terms for small and large x.
+fn lambert_start(x: f64, branch: i64, p: f64) -> f64 {
+    match (branch, x) {
+        (0, _) if x < -0.25 => -1.0 + p - p * p / 3.0 + 11.0 / 72.0 * p * p * p,
+        (0, _) if x < 2.0 => x.ln_1p() * (1.0 - x.ln_1p().ln_1p() / (2.0 + x.ln_1p())),
+        (0, _) => x.ln() - x.ln().ln().max(0.0) * (1.0 - 1.0 / (1.0 + x.ln())),
+        _ if x < -0.25 => -1.0 + p - p * p / 3.0 + 11.0 / 72.0 * p * p * p,
+        _ => (-x).ln() - (-(-x).ln()).ln(),
+    }
 }

@@ -106,16 +106,59 @@ const X: &[Param] = &[Param::array("x")];
 
 /// The rows of this file.
 pub const ENTRIES: &[Entry] = &[
-    row::<i0, 1>(X, "The modified Bessel function of the first kind of order 0.\n\n>>> tg.special.i0(tg.Variable([0.0]))\nVariable([1.])\n", "i1(x)", || arrays([REAL], &[])),
-    row::<i0e, 1>(X, "exp(-|x|) i0(x).\n\n>>> tg.special.i0e(tg.Variable([0.0]))\nVariable([1.])\n", "i1e(x) - sign(x) y", || arrays([crate::ops::samples::NONZERO], &[])),
-    row::<i1, 1>(X, "The modified Bessel function of the first kind of order 1.\n\n>>> tg.special.i1(tg.Variable([0.0]))\nVariable([0.])\n", "i0(x) - y / x, 1/2 at 0", || arrays([REAL], &[])),
-    row::<i1e, 1>(X, "exp(-|x|) i1(x).\n\n>>> tg.special.i1e(tg.Variable([0.0]))\nVariable([0.])\n", "i0e(x) - y (sign(x) + 1/x), 1/2 at 0", || arrays([crate::ops::samples::NONZERO], &[])),
-    row::<j0, 1>(X, "The Bessel function of the first kind of order 0.\n\n>>> tg.special.j0(tg.Variable([0.0]))\nVariable([1.])\n", "-j1(x)", || arrays([REAL], &[])),
-    row::<j1, 1>(X, "The Bessel function of the first kind of order 1.\n\n>>> tg.special.j1(tg.Variable([0.0]))\nVariable([0.])\n", "j0(x) - y / x, 1/2 at 0", || arrays([REAL], &[])),
-    row::<y0, 1>(X, "The Bessel function of the second kind of order 0; -inf at 0, NaN below.\n\n>>> tg.special.y0(tg.Variable([1.0]))\nVariable([0.088257])\n", "-y1(x)", || arrays([POSITIVE], &[])),
-    row::<y1, 1>(X, "The Bessel function of the second kind of order 1; -inf at 0, NaN below.\n\n>>> tg.special.y1(tg.Variable([1.0]))\nVariable([-0.7812128])\n", "y0(x) - y / x", || arrays([POSITIVE], &[])),
-    row::<k0, 1>(X, "The modified Bessel function of the second kind of order 0; inf at 0, NaN below.\n\n>>> tg.special.k0(tg.Variable([1.0]))\nVariable([0.4210244])\n", "-k1(x)", || arrays([POSITIVE], &[])),
+    row::<i0, 1>(
+        X,
+        "The modified Bessel function of the first kind of order 0.\n\n>>> tg.special.i0(tg.Variable([0.0]))\nVariable([1.])\n",
+        "i1(x)",
+        || arrays([REAL], &[]),
+    ),
+    row::<i0e, 1>(X, "exp(-|x|) i0(x).\n\n>>> tg.special.i0e(tg.Variable([0.0]))\nVariable([1.])\n", "i1e(x) - sign(x) y", || {
+        arrays([crate::ops::samples::NONZERO], &[])
+    }),
+    row::<i1, 1>(
+        X,
+        "The modified Bessel function of the first kind of order 1.\n\n>>> tg.special.i1(tg.Variable([0.0]))\nVariable([0.])\n",
+        "i0(x) - y / x, 1/2 at 0",
+        || arrays([REAL], &[]),
+    ),
+    row::<i1e, 1>(X, "exp(-|x|) i1(x).\n\n>>> tg.special.i1e(tg.Variable([0.0]))\nVariable([0.])\n", "i0e(x) - y (sign(x) + 1/x), 1/2 at 0", || {
+        arrays([crate::ops::samples::NONZERO], &[])
+    }),
+    row::<j0, 1>(X, "The Bessel function of the first kind of order 0.\n\n>>> tg.special.j0(tg.Variable([0.0]))\nVariable([1.])\n", "-j1(x)", || {
+        arrays([REAL], &[])
+    }),
+    row::<j1, 1>(
+        X,
+        "The Bessel function of the first kind of order 1.\n\n>>> tg.special.j1(tg.Variable([0.0]))\nVariable([0.])\n",
+        "j0(x) - y / x, 1/2 at 0",
+        || arrays([REAL], &[]),
+    ),
+    row::<y0, 1>(
+        X,
+        "The Bessel function of the second kind of order 0; -inf at 0, NaN below.\n\n>>> tg.special.y0(tg.Variable([1.0]))\nVariable([0.088257])\n",
+        "-y1(x)",
+        || arrays([POSITIVE], &[]),
+    ),
+    row::<y1, 1>(
+        X,
+        "The Bessel function of the second kind of order 1; -inf at 0, NaN below.\n\n>>> tg.special.y1(tg.Variable([1.0]))\nVariable([-0.7812128])\n",
+        "y0(x) - y / x",
+        || arrays([POSITIVE], &[]),
+    ),
+    row::<k0, 1>(
+        X,
+        "The modified Bessel function of the second kind of order 0; inf at 0, NaN below.\n\n>>> tg.special.k0(tg.Variable([1.0]))\nVariable([0.4210244])\n",
+        "-k1(x)",
+        || arrays([POSITIVE], &[]),
+    ),
     row::<k0e, 1>(X, "exp(x) k0(x).\n\n>>> tg.special.k0e(tg.Variable([1.0]))\nVariable([1.1444631])\n", "y - k1e(x)", || arrays([POSITIVE], &[])),
-    row::<k1, 1>(X, "The modified Bessel function of the second kind of order 1; inf at 0, NaN below.\n\n>>> tg.special.k1(tg.Variable([1.0]))\nVariable([0.6019072])\n", "-k0(x) - y / x", || arrays([POSITIVE], &[])),
-    row::<k1e, 1>(X, "exp(x) k1(x).\n\n>>> tg.special.k1e(tg.Variable([1.0]))\nVariable([1.6361535])\n", "y (1 - 1/x) - k0e(x)", || arrays([POSITIVE], &[])),
+    row::<k1, 1>(
+        X,
+        "The modified Bessel function of the second kind of order 1; inf at 0, NaN below.\n\n>>> tg.special.k1(tg.Variable([1.0]))\nVariable([0.6019072])\n",
+        "-k0(x) - y / x",
+        || arrays([POSITIVE], &[]),
+    ),
+    row::<k1e, 1>(X, "exp(x) k1(x).\n\n>>> tg.special.k1e(tg.Variable([1.0]))\nVariable([1.6361535])\n", "y (1 - 1/x) - k0e(x)", || {
+        arrays([POSITIVE], &[])
+    }),
 ];

@@ -99,6 +99,7 @@ const UNIT: Domain = Domain { low: 0.05, high: 0.95, avoid: &[] };
 pub const ENTRIES: &[Entry] = &[
     Entry {
         name: "expit",
+        module: "special",
         doc: "The logistic function, 1 / (1 + exp(-x)).\n\n>>> tg.special.expit(tg.Variable([0.0]))\nVariable([0.5])\n",
         params: &[Param::array("x")],
         call: |a| Ok(expit(&a.variable(0)?)?.into()),
@@ -110,6 +111,7 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "log_expit",
+        module: "special",
         doc: "The logarithm of the logistic function, -log(1 + exp(-x)).\n\n>>> tg.special.log_expit(tg.Variable([0.0]))\nVariable([-0.6931472])\n",
         params: &[Param::array("x")],
         call: |a| Ok(log_expit(&a.variable(0)?)?.into()),
@@ -119,16 +121,63 @@ pub const ENTRIES: &[Entry] = &[
         samples: || arrays([REAL], &[]),
         ..Entry::BASE
     },
-    row::<logit, 1>(&[Param::array("x")], "log(x / (1 - x)), the inverse of expit.\n\n>>> tg.special.logit(tg.Variable([0.5]))\nVariable([0.])\n", "1 / (x (1 - x))", || arrays([UNIT], &[])),
-    row::<xlogy, 2>(&[Param::array("x"), Param::array("y")], "x log(y), 0 where x is 0.\n\n>>> tg.special.xlogy(tg.Variable([0.0, 2.0]), tg.Variable([0.0, 1.0]))\nVariable([0., 0.])\n", "dz/dx = log(y), dz/dy = x / y, 0 where x is 0", || arrays([REAL, POSITIVE], &[])),
-    row::<xlog1py, 2>(&[Param::array("x"), Param::array("y")], "x log(1 + y), 0 where x is 0.\n\n>>> tg.special.xlog1py(tg.Variable([0.0]), tg.Variable([-1.0]))\nVariable([0.])\n", "dz/dx = log1p(y), dz/dy = x / (1 + y), 0 where x is 0", || arrays([REAL, POSITIVE], &[])),
-    row::<entr, 1>(&[Param::array("x")], "The entropy -x log(x), 0 at 0, -inf below.\n\n>>> tg.special.entr(tg.Variable([0.0, 1.0]))\nVariable([0., 0.])\n", "-log(x) - 1", || arrays([POSITIVE], &[])),
-    row::<rel_entr, 2>(&[Param::array("x"), Param::array("y")], "x log(x / y), 0 where x is 0 and y is not negative, inf outside of the domain.\n\n>>> tg.special.rel_entr(tg.Variable([1.0]), 1.0)\nVariable([0.])\n", "dz/dx = log(x / y) + 1, dz/dy = -x / y", || arrays([POSITIVE, POSITIVE], &[])),
-    row::<kl_div, 2>(&[Param::array("x"), Param::array("y")], "x log(x / y) - x + y, the summand of a Kullback-Leibler divergence.\n\n>>> tg.special.kl_div(tg.Variable([1.0]), 1.0)\nVariable([0.])\n", "dz/dx = log(x / y), dz/dy = 1 - x / y", || arrays([POSITIVE, POSITIVE], &[])),
-    row::<exp1, 1>(&[Param::array("x")], "The exponential integral, exp(-t)/t from x to infinity; inf at 0, NaN below.\n\n>>> tg.special.exp1(tg.Variable([1.0]))\nVariable([0.2193839])\n", "-exp(-x) / x", || arrays([POSITIVE], &[])),
-    row::<expi, 1>(&[Param::array("x")], "The exponential integral, exp(t)/t from -infinity to x as a principal value; -inf at 0.\n\n>>> tg.special.expi(tg.Variable([1.0]))\nVariable([1.8951179])\n", "exp(x) / x", || arrays([NONZERO], &[])),
+    Entry {
+        module: "special",
+        doc: "The error function.\n\n>>> tg.special.erf(tg.Variable([0.0]))\nVariable([0.])\n",
+        method: false,
+        ..<crate::ops::activation::erf as crate::ops::define::Unary>::ENTRY
+    },
+    row::<logit, 1>(
+        &[Param::array("x")],
+        "log(x / (1 - x)), the inverse of expit.\n\n>>> tg.special.logit(tg.Variable([0.5]))\nVariable([0.])\n",
+        "1 / (x (1 - x))",
+        || arrays([UNIT], &[]),
+    ),
+    row::<xlogy, 2>(
+        &[Param::array("x"), Param::array("y")],
+        "x log(y), 0 where x is 0.\n\n>>> tg.special.xlogy(tg.Variable([0.0, 2.0]), tg.Variable([0.0, 1.0]))\nVariable([0., 0.])\n",
+        "dz/dx = log(y), dz/dy = x / y, 0 where x is 0",
+        || arrays([REAL, POSITIVE], &[]),
+    ),
+    row::<xlog1py, 2>(
+        &[Param::array("x"), Param::array("y")],
+        "x log(1 + y), 0 where x is 0.\n\n>>> tg.special.xlog1py(tg.Variable([0.0]), tg.Variable([-1.0]))\nVariable([0.])\n",
+        "dz/dx = log1p(y), dz/dy = x / (1 + y), 0 where x is 0",
+        || arrays([REAL, POSITIVE], &[]),
+    ),
+    row::<entr, 1>(
+        &[Param::array("x")],
+        "The entropy -x log(x), 0 at 0, -inf below.\n\n>>> tg.special.entr(tg.Variable([0.0, 1.0]))\nVariable([0., 0.])\n",
+        "-log(x) - 1",
+        || arrays([POSITIVE], &[]),
+    ),
+    row::<rel_entr, 2>(
+        &[Param::array("x"), Param::array("y")],
+        "x log(x / y), 0 where x is 0 and y is not negative, inf outside of the domain.\n\n>>> tg.special.rel_entr(tg.Variable([1.0]), 1.0)\nVariable([0.])\n",
+        "dz/dx = log(x / y) + 1, dz/dy = -x / y",
+        || arrays([POSITIVE, POSITIVE], &[]),
+    ),
+    row::<kl_div, 2>(
+        &[Param::array("x"), Param::array("y")],
+        "x log(x / y) - x + y, the summand of a Kullback-Leibler divergence.\n\n>>> tg.special.kl_div(tg.Variable([1.0]), 1.0)\nVariable([0.])\n",
+        "dz/dx = log(x / y), dz/dy = 1 - x / y",
+        || arrays([POSITIVE, POSITIVE], &[]),
+    ),
+    row::<exp1, 1>(
+        &[Param::array("x")],
+        "The exponential integral, exp(-t)/t from x to infinity; inf at 0, NaN below.\n\n>>> tg.special.exp1(tg.Variable([1.0]))\nVariable([0.2193839])\n",
+        "-exp(-x) / x",
+        || arrays([POSITIVE], &[]),
+    ),
+    row::<expi, 1>(
+        &[Param::array("x")],
+        "The exponential integral, exp(t)/t from -infinity to x as a principal value; -inf at 0.\n\n>>> tg.special.expi(tg.Variable([1.0]))\nVariable([1.8951179])\n",
+        "exp(x) / x",
+        || arrays([NONZERO], &[]),
+    ),
     Entry {
         name: "lambertw",
+        module: "special",
         doc: "The w with w exp(w) = x on a real branch: k = 0 for x >= -1/e, k = -1 for -1/e <= x < 0; NaN elsewhere.\n\n>>> tg.special.lambertw(tg.Variable([0.0, 2.718281828459045]))\nVariable([0., 1.])\n",
         params: &[Param::array("x"), Param::new("k", Kind::Int).or(Default::Int(0))],
         call: |a| Ok(lambert(a.operand(0)?, a.int(1)?)?.into()),
@@ -142,6 +191,10 @@ pub const ENTRIES: &[Entry] = &[
         },
         ..Entry::BASE
     },
-    row::<sinc, 1>(&[Param::array("x")], "sin(pi x) / (pi x), 1 at 0.\n\n>>> tg.special.sinc(tg.Variable([0.0, 1.0]))\nVariable([1., 0.])\n", "(cos(pi x) - y) / x, 0 at 0", || arrays([REAL], &[])),
+    row::<sinc, 1>(
+        &[Param::array("x")],
+        "sin(pi x) / (pi x), 1 at 0.\n\n>>> tg.special.sinc(tg.Variable([0.0, 1.0]))\nVariable([1., 0.])\n",
+        "(cos(pi x) - y) / x, 0 at 0",
+        || arrays([REAL], &[]),
+    ),
 ];
-

@@ -1,12 +1,12 @@
 //! Gamma, its logarithm's derivatives, beta and zeta.
 
 use super::{NONE, arrays, lit, of, row, special, special_function};
+use crate::error::{Error, Result};
 use crate::kernel::special::gamma as kernel;
 use crate::ops::registry::{Arg, Args, Default, Entry, Gradient, Kind, Operand, Param, Value};
 use crate::ops::samples::{Domain, POSITIVE};
 use crate::ops::traced::Traced;
 use crate::ops::{add, subtract};
-use crate::error::{Error, Result};
 use crate::tape::Variable;
 
 special_function! {
@@ -138,6 +138,7 @@ pub const ENTRIES: &[Entry] = &[
     ).alias(&["psi"]),
     Entry {
         name: "polygamma",
+        module: "special",
         doc: "The derivative of order n of digamma.\n\n>>> tg.special.polygamma(1, tg.Variable([1.0]))\nVariable([1.6449341])\n",
         params: &[Param::new("n", Kind::Int), Param::array("x")],
         call: |a| Ok(polygamma_of(a.int(0)?, a.operand(1)?)?.into()),
@@ -152,6 +153,7 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "multigammaln",
+        module: "special",
         doc: "The logarithm of the multivariate gamma function of dimension d, for a > (d - 1) / 2.\n\n>>> tg.special.multigammaln(tg.Variable([3.0]), 1)\nVariable([0.6931472])\n",
         params: &[Param::array("a"), Param::new("d", Kind::Int)],
         call: |a| Ok(multigammaln(a.operand(0)?, a.int(1)?)?.into()),
@@ -175,6 +177,7 @@ pub const ENTRIES: &[Entry] = &[
     ),
     Entry {
         name: "zeta",
+        module: "special",
         doc: "The Hurwitz zeta function of x > 1 and q, the sum of (k + q)^-x, k = 0, 1, ...; without q the Riemann zeta function of any x. Derivatives by x are known up to the second order.\n\n>>> tg.special.zeta(tg.Variable([2.0]))\nVariable([1.6449341])\n",
         params: &[Param::array("x"), Param::new("q", Kind::OptArray).or(Default::None)],
         call: call_zeta,

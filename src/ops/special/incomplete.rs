@@ -2,8 +2,8 @@
 //!
 //! Their derivatives by the shapes are functions of their own, up to the second order; see `kernel::special::incomplete`.
 
-use super::{NONE, arrays, lit, of, row, special, special_function};
 use super::gamma::{digamma, polygamma};
+use super::{NONE, arrays, lit, of, row, special, special_function};
 use crate::error::Error;
 use crate::kernel::field::Field;
 use crate::kernel::special::incomplete as kernel;

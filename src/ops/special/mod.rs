@@ -2,6 +2,7 @@
 //!
 //! A slope is text over recorded values, so it has slopes again: gradients of any order, tangents and batches follow. Where a derivative is
 //! not made of other functions (of the incomplete functions by their shapes), it is a function of its own with the order as an attribute.
+#![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "orders are small")]
 
 mod bessel;
 mod entropy;
@@ -20,7 +21,7 @@ use crate::kernel::field::Field;
 use crate::kernel::special::{self as kernel, Function};
 use crate::tape::{Batch, Call, Jvp, JvpContext, Primitive, Saver, Variable, Vjp, VjpContext, apply};
 
-pub use entropy::{entr, expit, kl_div, lambertw, log_expit, logit, rel_entr, sinc, xlog1py, xlogy};
+pub use entropy::{expit, log_expit};
 
 /// The integers of a call: orders of derivatives, a branch.
 #[derive(Clone, Debug)]
@@ -33,7 +34,7 @@ crate::attributes!(Orders);
 const NONE: [i64; 2] = [0, 0];
 
 /// A function of `N` arrays, element by element.
-pub trait Special<const N: usize>: 'static {
+pub(crate) trait Special<const N: usize>: 'static {
     /// Its name.
     const NAME: &'static str;
     /// Nanoseconds an element.
@@ -78,7 +79,13 @@ fn saves(s: &mut Saver<'_>, inputs: usize, needs_value: bool) {
 }
 
 /// `g` times the slope by argument `i`.
-fn times_slope<S: Special<N> + ?Sized, const N: usize>(g: Variable, i: usize, x: [Variable; N], y: Option<Variable>, orders: [i64; 2]) -> Result<Variable> {
+fn times_slope<S: Special<N> + ?Sized, const N: usize>(
+    g: Variable,
+    i: usize,
+    x: [Variable; N],
+    y: Option<Variable>,
+    orders: [i64; 2],
+) -> Result<Variable> {
     let trace = Trace::new(g.dtype());
     let x = x.map(|x| trace.value(x));
     let y = y.map_or(Traced::Lit(f64::NAN), |y| trace.value(y));
@@ -104,7 +111,7 @@ fn push<S: Special<N> + ?Sized, const N: usize>(ctx: &JvpContext<'_>, i: usize, 
 ///
 /// # Errors
 /// `Shape` when the operands do not broadcast.
-pub fn special<S: Special<N> + ?Sized, const N: usize>(args: [Operand<'_>; N], orders: [i64; 2]) -> Result<Variable> {
+pub(crate) fn special<S: Special<N> + ?Sized, const N: usize>(args: [Operand<'_>; N], orders: [i64; 2]) -> Result<Variable> {
     let dtype = args.iter().fold(None::<DType>, |dtype, a| match (dtype, a) {
         (None, Operand::Variable(v)) => Some(v.dtype()),
         (Some(d), Operand::Variable(v)) => Some(d.promote(v.dtype())),
@@ -143,8 +150,25 @@ fn call<S: Special<N> + ?Sized, const N: usize>(a: &Args<'_>) -> Result<Value> {
 }
 
 /// A row of a function of `N` arrays.
-const fn row<S: Special<N> + ?Sized, const N: usize>(params: &'static [Param], doc: &'static str, gradient: &'static str, samples: fn() -> Vec<Sample>) -> Entry {
-    Entry { name: S::NAME, doc, params, call: call::<S, N>, cost: S::COST, gradient: Gradient::Rule(gradient), method: false, samples, ..Entry::BASE }
+const fn row<S: Special<N> + ?Sized, const N: usize>(
+    params: &'static [Param],
+    doc: &'static str,
+    gradient: &'static str,
+    samples: fn() -> Vec<Sample>,
+) -> Entry {
+    Entry {
+        name: S::NAME,
+        module: "special",
+        primitive: Some(S::PRIMITIVE),
+        doc,
+        params,
+        call: call::<S, N>,
+        cost: S::COST,
+        gradient: Gradient::Rule(gradient),
+        method: false,
+        samples,
+        ..Entry::BASE
+    }
 }
 
 /// Arrays of three shapes and layouts for a function of `N` arrays, then `rest`.
