@@ -1,6 +1,6 @@
 """Write src/kernel/special/tables.rs: coefficients of the special functions, from mpmath with 60 digits.
 
-    python tools/special_tables.py > src/kernel/special/tables.rs
+python tools/special_tables.py > src/kernel/special/tables.rs
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ def chebyshev(f: Callable[[mp.mpf], mp.mpf], tolerance: float = 2e-18) -> list[m
     n = 72
     nodes = [mp.cos(mp.pi * (k + mp.mpf(1) / 2) / n) for k in range(n)]
     values = [f(t) for t in nodes]
-    coefficients = [2 * mp.fsum(v * mp.cos(mp.pi * j * (k + mp.mpf(1) / 2) / n) for k, v in enumerate(values)) / n for j in range(n)]
+    coefficients = [
+        2 * mp.fsum(v * mp.cos(mp.pi * j * (k + mp.mpf(1) / 2) / n) for k, v in enumerate(values)) / n for j in range(n)
+    ]
     coefficients[0] /= 2
     scale = max(abs(c) for c in coefficients)
     while coefficients and abs(coefficients[-1]) < tolerance * scale:
@@ -26,7 +28,7 @@ def chebyshev(f: Callable[[mp.mpf], mp.mpf], tolerance: float = 2e-18) -> list[m
 
 
 def taylor(f: Callable[[mp.mpf], mp.mpf], at: mp.mpf, n: int) -> list[mp.mpf]:
-    return [c for c in mp.taylor(f, at, n)]
+    return list(mp.taylor(f, at, n))
 
 
 def show(name: str, doc: str, values: list[mp.mpf]) -> None:
@@ -48,7 +50,11 @@ def scaled_bessel() -> None:
     small = lambda t: 4 * (t + 1)  # noqa: E731 - x in [0, 8]
     large = lambda t: 16 / (t + 1)  # noqa: E731 - x in [8, inf)
     limit = 1 / mp.sqrt(2 * mp.pi)
-    show("I0E_SMALL", "exp(-x) I0(x), 0 <= x <= 8, by t = x/4 - 1.", chebyshev(lambda t: mp.exp(-small(t)) * mp.besseli(0, small(t))))
+    show(
+        "I0E_SMALL",
+        "exp(-x) I0(x), 0 <= x <= 8, by t = x/4 - 1.",
+        chebyshev(lambda t: mp.exp(-small(t)) * mp.besseli(0, small(t))),
+    )
     show(
         "I0E_LARGE",
         "sqrt(x) exp(-x) I0(x), x >= 8, by t = 16/x - 1.",
@@ -71,13 +77,21 @@ def scaled_bessel() -> None:
         "K0(x) + log(x/2) I0(x), 0 < x <= 2, by t = x²/2 - 1.",
         chebyshev(lambda t: mp.besselk(0, root(t)) + mp.log(root(t) / 2) * mp.besseli(0, root(t))),
     )
-    show("K0E_LARGE", "sqrt(x) exp(x) K0(x), x >= 2, by t = 4/x - 1.", chebyshev(lambda t: mp.sqrt(far(t)) * mp.exp(far(t)) * mp.besselk(0, far(t))))
+    show(
+        "K0E_LARGE",
+        "sqrt(x) exp(x) K0(x), x >= 2, by t = 4/x - 1.",
+        chebyshev(lambda t: mp.sqrt(far(t)) * mp.exp(far(t)) * mp.besselk(0, far(t))),
+    )
     show(
         "K1_SMALL",
         "x (K1(x) - log(x/2) I1(x)), 0 < x <= 2, by t = x²/2 - 1.",
         chebyshev(lambda t: root(t) * (mp.besselk(1, root(t)) - mp.log(root(t) / 2) * mp.besseli(1, root(t)))),
     )
-    show("K1E_LARGE", "sqrt(x) exp(x) K1(x), x >= 2, by t = 4/x - 1.", chebyshev(lambda t: mp.sqrt(far(t)) * mp.exp(far(t)) * mp.besselk(1, far(t))))
+    show(
+        "K1E_LARGE",
+        "sqrt(x) exp(x) K1(x), x >= 2, by t = 4/x - 1.",
+        chebyshev(lambda t: mp.sqrt(far(t)) * mp.exp(far(t)) * mp.besselk(1, far(t))),
+    )
     # Near zero the functions of the first kind are their power series in x²/4, which the second kind needs to the last digit.
 
 
@@ -106,7 +120,8 @@ def temme() -> None:
     for k in range(1, 6):
         last, sign = rows[-1], (-1) ** k * gammas[k]
         # (1/η) dC/dη has a pole c₁/η that the other term cancels.
-        assert abs(last[1] + sign * inverse[0]) < mp.mpf(10) ** -40
+        if abs(last[1] + sign * inverse[0]) > mp.mpf(10) ** -40:
+            raise ArithmeticError("the poles do not cancel")
         rows.append([(i + 2) * last[i + 2] + sign * inverse[i + 1] for i in range(len(last) - 2)])
     print("/// C_k(η) of Temme's expansion of the incomplete gamma function, a row for each k, by powers of η.")
     print("pub const TEMME: [[f64; 22]; 6] = [")
@@ -128,10 +143,16 @@ def main() -> None:
     scaled_bessel()
     root = mp.findroot(mp.digamma, 1.46)
     number("DIGAMMA_ROOT", "The positive root of digamma", root)
-    show("DIGAMMA_AT_ROOT", "The Taylor series of digamma at its positive root, without the constant.", taylor(mp.digamma, root, 26)[1:])
+    show(
+        "DIGAMMA_AT_ROOT",
+        "The Taylor series of digamma at its positive root, without the constant.",
+        taylor(mp.digamma, root, 26)[1:],
+    )
     root = mp.findroot(mp.digamma, -0.504)
     number("DIGAMMA_NEGATIVE_ROOT", "The root of digamma next to -1/2", root)
-    show("DIGAMMA_AT_NEGATIVE_ROOT", "The Taylor series of digamma there, without the constant.", taylor(mp.digamma, root, 24)[1:])
+    show(
+        "DIGAMMA_AT_NEGATIVE_ROOT", "The Taylor series of digamma there, without the constant.", taylor(mp.digamma, root, 24)[1:]
+    )
     number("EXPI_ROOT", "The root of the exponential integral Ei", mp.findroot(mp.ei, 0.3725))
     show("BERNOULLI", "B_2j / (2j)!, j = 1, 2, …", [mp.bernoulli(2 * j) / mp.factorial(2 * j) for j in range(1, 15)])
     temme()
