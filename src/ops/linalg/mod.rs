@@ -145,7 +145,16 @@ fn matrices(op: &str, x: &Variable) -> Result<Variable> {
         let shape = show_shape(x.shape());
         return Err(Error::LinAlg(format!("{op}: the argument has shape {shape}, expected at least two axes")));
     }
-    if x.dtype().is_float() { Ok(x.clone()) } else { astype(x, default_float()) }
+    real(op, x)
+}
+
+/// `x` in a floating dtype; complex numbers are not taken yet.
+fn real(op: &str, x: &Variable) -> Result<Variable> {
+    match x.dtype() {
+        d if d.is_float() => Ok(x.clone()),
+        d if d.is_complex() => Err(Error::dtype(op, d, "a real one")),
+        _ => astype(x, default_float()),
+    }
 }
 
 /// [`matrices`] that are square.
@@ -160,6 +169,7 @@ fn squares(op: &str, x: &Variable) -> Result<Variable> {
 
 /// Both with one batch and one dtype; the last two axes of each are its own.
 fn joined(op: &str, a: &Variable, b: &Variable) -> Result<(Variable, Variable)> {
+    let (a, b) = (&real(op, a)?, &real(op, b)?);
     let dtype = a.dtype().promote(b.dtype());
     let (ba, bb) = (&a.shape()[..a.ndim() - 2], &b.shape()[..b.ndim() - 2]);
     let batch = broadcast_shapes(ba, bb).ok_or_else(|| {

@@ -118,6 +118,9 @@ pub(crate) fn special<S: Special<N> + ?Sized, const N: usize>(args: [Operand<'_>
         (dtype, Operand::Scalar(_)) => dtype,
     });
     let dtype = args.iter().fold(dtype.unwrap_or(DType::Bool), |d, a| if let Operand::Scalar(s) = a { s.promote(d) } else { d });
+    if dtype.is_complex() {
+        return Err(Error::dtype(S::NAME, dtype, "a real one"));
+    }
     let dtype = if dtype.is_float() { dtype } else { default_float() };
     let mut arrays = Vec::with_capacity(N);
     for a in args {
