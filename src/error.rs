@@ -25,6 +25,8 @@ pub enum Error {
     Grad(String),
     /// A backward through a graph that an earlier backward has freed (`FreedError`, a `GradError`).
     Freed(String),
+    /// A matrix that a factorisation cannot take: singular, not positive definite (`LinAlgError`, a `ValueError`).
+    LinAlg(String),
     /// A name that is not there (`KeyError`).
     Key(String),
     /// An error that a caller's own code raised, passed through unchanged.
@@ -47,6 +49,7 @@ impl fmt::Display for Error {
             | Self::Type(m)
             | Self::Grad(m)
             | Self::Freed(m)
+            | Self::LinAlg(m)
             | Self::Key(m) => f.write_str(m),
             Self::External(e) => e.fmt(f),
         }

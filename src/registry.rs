@@ -49,6 +49,18 @@ pub static REGISTRY: &[&[Entry]] = &[
     ops::norm::ENTRIES,
     ops::truth::ENTRIES,
     ops::softmax::ENTRIES,
+    ops::special::FAMILIES[0],
+    ops::special::FAMILIES[1],
+    ops::special::FAMILIES[2],
+    ops::special::FAMILIES[3],
+    ops::special::FAMILIES[4],
+    ops::linalg::FAMILIES[0],
+    ops::linalg::FAMILIES[1],
+    ops::linalg::FAMILIES[2],
+    ops::linalg::FAMILIES[3],
+    ops::linalg::FAMILIES[4],
+    ops::linalg::FAMILIES[5],
+    ops::linalg::FAMILIES[6],
 ];
 
 /// The primitives that rows run, and those inside of rules, a line a family. Elementwise ones stand in their rows.
@@ -75,6 +87,11 @@ pub static PRIMITIVES: &[&[&Primitive]] = &[
     ops::running::PRIMITIVES,
     ops::sorting::PRIMITIVES,
     ops::elementary::PRIMITIVES,
+    ops::linalg::FAMILIES_OF_PRIMITIVES[0],
+    ops::linalg::FAMILIES_OF_PRIMITIVES[1],
+    ops::linalg::FAMILIES_OF_PRIMITIVES[2],
+    ops::linalg::FAMILIES_OF_PRIMITIVES[3],
+    ops::linalg::FAMILIES_OF_PRIMITIVES[4],
     loss::PRIMITIVES,
     tape::accumulate::PRIMITIVES,
 ];

@@ -166,7 +166,8 @@ fn every_row_is_complete() {
         let tested_elsewhere = entry.gradient == Gradient::None || matches!(entry.gradient, Gradient::Composite(_));
         assert!(tested_elsewhere || !(entry.samples)().is_empty(), "{}: it has a rule but no samples", entry.name);
     }
-    let mut names: Vec<&str> = entries().flat_map(|e| std::iter::once(e.name).chain(e.aliases.iter().copied())).collect();
+    let mut names: Vec<(&str, &str)> =
+        entries().flat_map(|e| std::iter::once(e.name).chain(e.aliases.iter().copied()).map(|name| (e.module, name))).collect();
     names.sort_unstable();
     let twice = names.windows(2).find(|w| w[0] == w[1]);
     assert!(twice.is_none(), "two rows share the name {:?}", twice.unwrap()[0]);

@@ -211,11 +211,12 @@ def stubs(rows: list[dict[str, Any]]) -> str:
 
 
 def namespace_stubs(rows: list[dict[str, Any]]) -> dict[Path, str]:
-    """The stubs of the namespaces below ``tapegrad``: `linalg.pyi`, `nn/_functional.pyi`."""
+    """The stubs of the namespaces below ``tapegrad``: `_linalg.pyi`, `nn/_functional.pyi`."""
     out = {}
     for module in sorted({r["module"] for r in rows} - {""}):
         lines = stub_functions([r for r in rows if r["function"] and r["module"] == module])
-        path = ROOT / "python/tapegrad" / f"{module.replace('nn.', 'nn/_')}.pyi"
+        *above, last = module.split(".")
+        path = ROOT.joinpath("python/tapegrad", *above, f"_{last}.pyi")
         head = f'"""Types of tapegrad.{module}. Generated from the registry by `make generate`."""\n\n'
         used = [name for name in ("_ArrayLike", "_DTypeLike", "_Index", "_Shape") if name in "\n".join(lines)]
         core = f"from {'.' if path.parent.name == 'tapegrad' else '..'}_core import {', '.join(['Variable', *used])}\n"

@@ -23,7 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from . import amp, backends, cuda, func, metrics, nn, optim, random, testing, train, utils
+    from . import amp, backends, cuda, func, linalg, metrics, nn, optim, random, special, testing, train, utils
     from ._checkpoint import checkpoint
     from ._custom import custom_jvp, custom_vjp
     from ._threads import num_threads
@@ -42,10 +42,12 @@ if TYPE_CHECKING:
         vmap,
     )
     from .serialization import FileFormatError, load, save
+    from .linalg import LinAlgError
     from .tape import Tape
 
 __all__ = [
     "FileFormatError",
+    "LinAlgError",
     "Tape",
     "__array_namespace_info__",
     "__version__",
@@ -71,6 +73,7 @@ __all__ = [
     "jacobian",
     "jacrev",
     "jvp",
+    "linalg",
     "linearize",
     "load",
     "metrics",
@@ -84,6 +87,7 @@ __all__ = [
     "random",
     "save",
     "set_grad_enabled",
+    "special",
     "stop_gradient",
     "testing",
     "train",
@@ -111,9 +115,25 @@ for _name in _INNER.split():
     globals().pop(_name, None)
 __all__ = sorted({name for name in __all__ if not name.startswith("_") or name in ("__version__", "__array_namespace_info__")})  # noqa: PLE0605
 
-_LAZY_MODULES = ("amp", "backends", "cuda", "func", "metrics", "nn", "optim", "random", "tape", "testing", "train", "utils")
+_LAZY_MODULES = (
+    "amp",
+    "backends",
+    "cuda",
+    "func",
+    "linalg",
+    "metrics",
+    "nn",
+    "optim",
+    "random",
+    "special",
+    "tape",
+    "testing",
+    "train",
+    "utils",
+)
 _TRANSFORMS = ["grad", "hessian", "hvp", "jacfwd", "jacobian", "jacrev", "jvp", "linearize", "stop_gradient", "value_and_grad", "vjp", "vmap"]
 _LAZY_NAMES = {
+    "LinAlgError": "linalg",
     "Tape": "tape",
     "num_threads": "_threads",
     "FileFormatError": "serialization",

@@ -105,6 +105,15 @@ impl Traced<'_> {
         }
     }
 
+    /// A function of several values and constants.
+    pub fn call<const N: usize>(args: [Self; N], f: impl FnOnce([&Variable; N]) -> Result<Variable>) -> Self {
+        let Some(t) = args.iter().find_map(|a| if let Self::Value(t, _) = a { Some(*t) } else { None }) else {
+            unreachable!("a formula has at least one value among the arguments of a function")
+        };
+        let values = args.map(|a| if let Self::Lit(v) = a { scalar(v, t.dtype) } else { a.variable() });
+        t.result(f(values.each_ref()))
+    }
+
     fn binary(self, o: Self, f: impl Fn(Operand<'_>, Operand<'_>) -> Result<Variable>) -> Self {
         match (self, o) {
             (Self::Lit(a), Self::Lit(b)) => {

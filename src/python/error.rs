@@ -44,6 +44,10 @@ impl From<Error> for PyErr {
             Error::Type(m) => PyTypeError::new_err(m),
             Error::Grad(m) => GradError::new_err(m),
             Error::Freed(m) => FreedError::new_err(m),
+            Error::LinAlg(m) => Python::attach(|py| match py.import("tapegrad.linalg").and_then(|module| module.getattr("LinAlgError")) {
+                Ok(class) => Self::from_value(class.call1((m.clone(),)).unwrap_or_else(|e| e.value(py).clone().into_any())),
+                Err(_) => PyValueError::new_err(m),
+            }),
             Error::Key(m) => PyKeyError::new_err(m),
             Error::External(e) => match e.downcast::<Self>() {
                 Ok(e) => *e,

@@ -1,0 +1,379 @@
+"""Linear algebra with gradients, under the names of NumPy's and SciPy's linalg and of the array API.
+
+Decompositions return named tuples. A singular matrix, or one that is not positive definite, raises `LinAlgError`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as _np
+
+from . import _core, _linalg
+from ._core import matmul, matrix_transpose, vecdot
+from ._linalg import (
+    block_diag,
+    cholesky,
+    cross,
+    det,
+    eigvalsh,
+    expm,
+    inv,
+    kron,
+    logm,
+    lu_factor,
+    matrix_exp,
+    matrix_power,
+    multi_dot,
+    solve,
+    sqrtm,
+    svdvals,
+    tensorinv,
+    tensorsolve,
+    toeplitz,
+    trace,
+)
+
+if TYPE_CHECKING:
+    from ._core import Variable
+
+
+class LinAlgError(_np.linalg.LinAlgError):
+    """A matrix that an operation of linear algebra cannot take."""
+
+    __module__ = "tapegrad"
+
+
+class EighResult(NamedTuple):
+    """Of `eigh`."""
+
+    eigenvalues: Any
+    eigenvectors: Any
+
+
+class SVDResult(NamedTuple):
+    """Of `svd`."""
+
+    U: Any
+    S: Any
+    Vh: Any
+
+
+class QRResult(NamedTuple):
+    """Of `qr`."""
+
+    Q: Any
+    R: Any
+
+
+class SlogdetResult(NamedTuple):
+    """Of `slogdet`."""
+
+    sign: Any
+    logabsdet: Any
+
+
+class LUResult(NamedTuple):
+    """Of `lu`."""
+
+    P: Any
+    L: Any
+    U: Any
+
+
+class LstsqResult(NamedTuple):
+    """Of `lstsq`."""
+
+    solution: Any
+    residuals: Any
+    rank: Any
+    singular_values: Any
+
+
+def slogdet(a: Any) -> SlogdetResult:
+    """The sign of the determinant and the logarithm of its absolute value.
+
+    >>> tg.linalg.slogdet(tg.Variable([[0.0, 1.0], [1.0, 0.0]])).sign
+    Variable(-1.)
+    """
+    return SlogdetResult(*_linalg.slogdet(a))
+
+
+def lu(a: Any) -> LUResult:
+    """P, L and U with ``a = P @ L @ U`` by partial pivoting.
+
+    >>> tg.linalg.lu(tg.Variable([[2.0, 1.0], [1.0, 1.0]])).U
+    Variable([[2. , 1. ],
+              [0. , 0.5]])
+    """
+    return LUResult(*_linalg.lu(a))
+
+
+def lu_solve(lu_and_piv: Any, b: Any, trans: int = 0) -> Variable:
+    """The x with ``op(a) @ x = b`` by the factors of `lu_factor`; ``trans=1`` takes the transpose.
+
+    >>> tg.linalg.lu_solve(tg.linalg.lu_factor(tg.Variable([[2.0]])), tg.Variable([4.0]))
+    Variable([2.])
+    """
+    return _linalg.lu_solve(*lu_and_piv, b, trans in (1, 2))
+
+
+def cho_factor(a: Any, lower: bool = False) -> tuple[Variable, bool]:
+    """The Cholesky factor for `cho_solve`, with the triangle that it is in.
+
+    >>> tg.linalg.cho_factor(tg.Variable([[4.0]]))
+    (Variable([[2.]]), False)
+    """
+    return _linalg.cholesky(a, upper=not lower), lower
+
+
+def cho_solve(c_and_lower: Any, b: Any) -> Variable:
+    """The x with ``a @ x = b`` by the Cholesky factor of a and its triangle: ``(c, lower)``.
+
+    >>> tg.linalg.cho_solve(tg.linalg.cho_factor(tg.Variable([[4.0]])), tg.Variable([8.0]))
+    Variable([2.])
+    """
+    c, lower = c_and_lower
+    return _linalg.cho_solve(c, b, bool(lower))
+
+
+def solve_triangular(
+    a: Any,
+    b: Any,
+    trans: int | str = 0,
+    lower: bool = False,
+    unit_diagonal: bool = False,
+    *,
+    upper: bool | None = None,
+    left: bool = True,
+    unitriangular: bool | None = None,
+) -> Variable:
+    """The x with ``op(a) @ x = b`` for the upper (or lower) triangle of a; ``left=False`` solves ``x @ op(a) = b``.
+
+    SciPy's arguments by position; ``upper``, ``left`` and ``unitriangular`` are PyTorch's.
+
+    >>> tg.linalg.solve_triangular(tg.Variable([[2.0, 1.0], [0.0, 4.0]]), tg.Variable([4.0, 4.0]))
+    Variable([1.5, 1. ])
+    """
+    if trans not in (0, 1, 2, "N", "T", "C"):
+        raise ValueError(f"solve_triangular: trans is {trans!r}, expected 0, 1 or 2 ('N', 'T' or 'C')")
+    lower = lower if upper is None else not upper
+    unit = unit_diagonal if unitriangular is None else unitriangular
+    transposed = trans not in (0, "N")
+    if left:
+        return _linalg.solve_triangular(a, b, lower, unit, transposed)
+    return matrix_transpose(_linalg.solve_triangular(a, matrix_transpose(b), lower, unit, not transposed))
+
+
+def qr(a: Any, mode: str = "reduced") -> Any:
+    """Q and R with ``a = Q @ R``; mode 'complete' gives all columns of Q, 'r' only R.
+
+    >>> tg.linalg.qr(tg.Variable([[2.0]])).R
+    Variable([[2.]])
+    """
+    parts = _linalg.qr(a, mode)
+    return parts[0] if mode == "r" else QRResult(*parts)
+
+
+def svd(
+    a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False, *, degenerate: str = "raise"
+) -> Any:
+    """U, the singular values (largest first) and Vh with ``a = U @ diag(S) @ Vh``.
+
+    Where singular values are equal, a gradient exists only for functions that treat their vectors alike; others raise, or
+    with ``degenerate="zero"`` leave this part out.
+
+    >>> tg.linalg.svd(tg.Variable([[2.0]]), full_matrices=False).S
+    Variable([2.])
+    """
+    if not compute_uv:
+        return _linalg.svdvals(a)
+    return SVDResult(*_linalg.svd(a, full_matrices, degenerate=degenerate))
+
+
+def eigh(a: Any, UPLO: str = "L", *, degenerate: str = "raise") -> EighResult:
+    """Eigenvalues (smallest first) and eigenvectors (columns) of symmetric matrices. Only the triangle UPLO of a is read.
+
+    Where eigenvalues are equal, a gradient exists only for functions that treat their vectors alike; others raise, or with
+    ``degenerate="zero"`` leave this part out.
+
+    >>> tg.linalg.eigh(tg.Variable([[2.0, 0.0], [0.0, 1.0]])).eigenvalues
+    Variable([1., 2.])
+    """
+    return EighResult(*_linalg.eigh(a, UPLO, degenerate=degenerate))
+
+
+def pinv(a: Any, rcond: float | None = None, hermitian: bool = False, *, rtol: float | None = None) -> Variable:
+    """The Moore-Penrose inverse; singular values up to ``rtol`` times the largest count as zero.
+
+    >>> tg.linalg.pinv(tg.Variable([[2.0], [0.0]]))
+    Variable([[0.5, 0. ]])
+    """
+    return _linalg.pinv(a, rcond if rtol is None else rtol)
+
+
+def matrix_rank(A: Any, tol: float | None = None, hermitian: bool = False, *, rtol: float | None = None) -> Variable:
+    """The number of singular values above ``tol``, or above ``rtol`` times the largest one.
+
+    >>> tg.linalg.matrix_rank(tg.Variable([[1.0, 1.0], [1.0, 1.0]]))
+    Variable(1, dtype=int64)
+    """
+    return _linalg.matrix_rank(A, tol, rtol)
+
+
+def lstsq(a: Any, b: Any, rcond: float | None = None) -> LstsqResult:
+    """The least-squares solution, the sums of squared residuals, the rank and the singular values, as NumPy's.
+
+    >>> tg.linalg.lstsq(tg.Variable([[1.0], [1.0]]), tg.Variable([1.0, 3.0])).solution
+    Variable([2.])
+    """
+    return LstsqResult(*_linalg.lstsq(a, b, rcond))
+
+
+def _order(ord: Any) -> str:
+    """A norm as the compiled functions take it."""
+    return ord if isinstance(ord, str) else repr(float(ord))
+
+
+def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Variable:
+    """The norm of vectors or matrices, with NumPy's orders: of all elements as one vector without ``ord`` and ``axis``.
+
+    >>> tg.linalg.norm(tg.Variable([[3.0, 4.0]]))
+    Variable(5.)
+    """
+    return _linalg.norm(x, "" if ord is None else _order(ord), axis, keepdims)
+
+
+def matrix_norm(x: Any, ord: Any = "fro", axis: Any = (-2, -1), keepdims: bool = False) -> Variable:
+    """The norm of the matrices in two axes: 'fro', 'nuc', 1, -1, 2, -2, inf or -inf.
+
+    >>> tg.linalg.matrix_norm(tg.Variable([[1.0, 2.0], [3.0, 4.0]]), ord=1)
+    Variable(6.)
+    """
+    return _linalg.matrix_norm(x, _order(ord), axis, keepdims)
+
+
+def vector_norm(x: Any, ord: Any = 2, axis: Any = None, keepdims: bool = False) -> Variable:
+    """The norm of the vectors along axes; without any of all elements.
+
+    >>> tg.linalg.vector_norm(tg.Variable([3.0, 4.0]))
+    Variable(5.)
+    """
+    return _core.vector_norm(x, axis=axis, keepdims=keepdims, ord=float(ord))
+
+
+def cond(x: Any, p: Any = None) -> Variable:
+    """The condition number: by singular values for p = None, 2 or -2, else by the norm p of x and its inverse.
+
+    >>> tg.linalg.cond(tg.Variable([[1.0, 0.0], [0.0, 4.0]]))
+    Variable(4.)
+    """
+    return _linalg.cond(x, "" if p is None else _order(p))
+
+
+def outer(x1: Any, x2: Any) -> Variable:
+    """The products of all pairs of elements of two vectors.
+
+    >>> tg.linalg.outer(tg.Variable([1.0, 2.0]), tg.Variable([1.0, 3.0]))
+    Variable([[1., 3.],
+              [2., 6.]])
+    """
+    return _core.outer(x1, x2)
+
+
+def matmul_toeplitz(c_or_cr: Any, x: Any) -> Variable:
+    """The product of a Toeplitz matrix, given by its first column or by ``(column, row)``, with a vector or a matrix.
+
+    >>> tg.linalg.matmul_toeplitz(tg.Variable([1.0, 2.0]), tg.Variable([1.0, 1.0]))
+    Variable([3., 3.])
+    """
+    c, r = c_or_cr if isinstance(c_or_cr, tuple) else (c_or_cr, None)
+    return _linalg.matmul_toeplitz(c, x, r)
+
+
+def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Variable:
+    """Sums of products over the last ``axes`` axes of x1 and the first of x2, or over pairs of axes.
+
+    >>> tg.linalg.tensordot(tg.Variable([1.0, 2.0]), tg.Variable([3.0, 4.0]), axes=1)
+    Variable(11.)
+    """
+    if not isinstance(axes, int):
+        left, right = (a if isinstance(a, int) else tuple(a) for a in axes)
+        return _linalg.tensordot(x1, x2, left, right)
+    ndim = _core.asarray(x1).ndim
+    return _linalg.tensordot(x1, x2, tuple(range(ndim - axes, ndim)), tuple(range(axes)))
+
+
+def eig(a: Any) -> Any:
+    """Eigenvalues and eigenvectors of general matrices: complex, which this version does not compute."""
+    raise _core.DTypeError("eig: the results are complex, which is not available; use eigh for symmetric matrices")
+
+
+def eigvals(a: Any) -> Any:
+    """Eigenvalues of general matrices: complex, which this version does not compute."""
+    raise _core.DTypeError("eigvals: the results are complex, which is not available; use eigvalsh for symmetric matrices")
+
+
+def diagonal(x: Any, /, *, offset: int = 0) -> Variable:
+    """The diagonal of the last two axes, ``offset`` above the main one; a view.
+
+    >>> tg.linalg.diagonal(tg.Variable([[1.0, 2.0], [3.0, 4.0]]))
+    Variable([1., 4.])
+    """
+    return _core.diagonal(x, offset, -2, -1)
+
+
+__all__ = [
+    "EighResult",
+    "LUResult",
+    "LinAlgError",
+    "LstsqResult",
+    "QRResult",
+    "SVDResult",
+    "SlogdetResult",
+    "block_diag",
+    "cho_factor",
+    "cho_solve",
+    "cholesky",
+    "cond",
+    "cross",
+    "det",
+    "diagonal",
+    "eig",
+    "eigh",
+    "eigvals",
+    "eigvalsh",
+    "expm",
+    "inv",
+    "kron",
+    "logm",
+    "lstsq",
+    "lu",
+    "lu_factor",
+    "lu_solve",
+    "matmul",
+    "matmul_toeplitz",
+    "matrix_exp",
+    "matrix_norm",
+    "matrix_power",
+    "matrix_rank",
+    "matrix_transpose",
+    "multi_dot",
+    "norm",
+    "outer",
+    "pinv",
+    "qr",
+    "slogdet",
+    "solve",
+    "solve_triangular",
+    "sqrtm",
+    "svd",
+    "svdvals",
+    "tensordot",
+    "tensorinv",
+    "tensorsolve",
+    "toeplitz",
+    "trace",
+    "vecdot",
+    "vector_norm",
+]

@@ -1,0 +1,160 @@
+"""Special functions under SciPy's names, with gradients in every argument that has one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from . import _core
+from ._special import (
+    beta,
+    betainc,
+    betaincc,
+    betaln,
+    digamma,
+    entr,
+    erf,
+    erfc,
+    erfcinv,
+    erfcx,
+    erfinv,
+    exp1,
+    expi,
+    expit,
+    gamma,
+    gammainc,
+    gammaincc,
+    gammaln,
+    i0,
+    i0e,
+    i1,
+    i1e,
+    j0,
+    j1,
+    k0,
+    k0e,
+    k1,
+    k1e,
+    kl_div,
+    lambertw,
+    lgamma,
+    log_expit,
+    log_ndtr,
+    logit,
+    multigammaln,
+    ndtr,
+    ndtri,
+    ndtri_exp,
+    polygamma,
+    psi,
+    rel_entr,
+    sinc,
+    xlog1py,
+    xlogy,
+    y0,
+    y1,
+    zeta,
+)
+
+if TYPE_CHECKING:
+    from ._core import Variable
+
+
+def _axes(x: Any, axis: Any) -> tuple[Any, Any]:
+    """The array, and its only axis: SciPy's default is all elements at once."""
+    x = _core.asarray(x)
+    return (x.reshape(-1), 0) if axis is None else (x, axis)
+
+
+def softmax(x: Any, axis: int | None = None) -> Variable:
+    """``exp(x)`` over its sum along an axis; without one over the sum of all elements, as in SciPy.
+
+    >>> tg.special.softmax(tg.Variable([[0.0, 0.0]]))
+    Variable([[0.5, 0.5]])
+    """
+    flat, one = _axes(x, axis)
+    return _core.softmax(flat, one).reshape(_core.asarray(x).shape)
+
+
+def log_softmax(x: Any, axis: int | None = None) -> Variable:
+    """The logarithm of `softmax`.
+
+    >>> tg.special.log_softmax(tg.Variable([0.0, -1000.0]))
+    Variable([    0., -1000.])
+    """
+    flat, one = _axes(x, axis)
+    return _core.log_softmax(flat, one).reshape(_core.asarray(x).shape)
+
+
+def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, return_sign: bool = False) -> Any:
+    """The logarithm of the sum of ``b exp(a)`` along axes, for a of any size; with its sign if ``return_sign``.
+
+    >>> tg.special.logsumexp(tg.Variable([1000.0, 1000.0])).round(4)
+    Variable(1000.6931)
+    """
+    if b is None and not return_sign:
+        return _core.logsumexp(a, axis=axis, keepdims=keepdims)
+    a = _core.asarray(a)
+    top = _core.max(a.detach(), axis=axis, keepdims=True) if a.size else _core.zeros((), dtype=a.dtype)
+    top = _core.where(_core.isfinite(top), top, _core.zeros_like(top))
+    terms = _core.exp(a - top)
+    if b is not None:
+        terms = terms * _core.asarray(b, dtype=a.dtype)
+    total = _core.sum(terms, axis=axis, keepdims=keepdims)
+    shift = top if keepdims else _core.max(top, axis=axis)
+    if not return_sign:
+        return _core.log(total) + shift
+    return _core.log(_core.abs(total)) + shift, _core.sign(total)
+
+
+__all__ = [
+    "beta",
+    "betainc",
+    "betaincc",
+    "betaln",
+    "digamma",
+    "entr",
+    "erf",
+    "erfc",
+    "erfcinv",
+    "erfcx",
+    "erfinv",
+    "exp1",
+    "expi",
+    "expit",
+    "gamma",
+    "gammainc",
+    "gammaincc",
+    "gammaln",
+    "i0",
+    "i0e",
+    "i1",
+    "i1e",
+    "j0",
+    "j1",
+    "k0",
+    "k0e",
+    "k1",
+    "k1e",
+    "kl_div",
+    "lambertw",
+    "lgamma",
+    "log_expit",
+    "log_ndtr",
+    "log_softmax",
+    "logit",
+    "logsumexp",
+    "multigammaln",
+    "ndtr",
+    "ndtri",
+    "ndtri_exp",
+    "polygamma",
+    "psi",
+    "rel_entr",
+    "sinc",
+    "softmax",
+    "xlog1py",
+    "xlogy",
+    "y0",
+    "y1",
+    "zeta",
+]

@@ -1,0 +1,236 @@
+//! Dense linear algebra on row-major matrices: factorisations, solves, matrix functions. One matrix a call.
+//!
+//! Small matrices go through loops of our own, which need no allocation beside the result; larger ones through `faer`, whose guards for
+//! the scale of the elements are here. All is generic over [`Number`]; single precision is computed in double.
+#![allow(clippy::float_cmp, reason = "exact zeros")]
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "dimensions are small"
+)]
+#![allow(clippy::needless_range_loop, reason = "loops over rows and columns read best by their numbers")]
+#![allow(clippy::neg_cmp_op_on_partial_ord, reason = "NaN takes the other branch")]
+#![allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools, reason = "as in LAPACK")]
+
+pub mod eigen;
+pub mod functions;
+pub mod lu;
+pub mod qr;
+pub mod svd;
+pub mod triangular;
+
+use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
+
+use faer::traits::ComplexField;
+use faer::{Mat, MatMut, MatRef};
+
+/// Up to this size matrices go through our own loops.
+pub const SMALL: usize = 16;
+
+/// The elements of matrices: real or complex doubles.
+pub trait Number:
+    ComplexField
+    + Copy
+    + Default
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Neg<Output = Self>
+    + AddAssign
+    + SubAssign
+    + MulAssign
+    + Send
+    + Sync
+    + 'static
+{
+    /// A real number.
+    fn real(v: f64) -> Self;
+    /// The real part.
+    fn re(self) -> f64;
+    /// The complex conjugate.
+    #[must_use]
+    fn conjugate(self) -> Self;
+    /// The absolute value.
+    fn modulus(self) -> f64;
+    /// Whether it is neither infinite nor NaN.
+    fn finite(self) -> bool;
+}
+
+impl Number for f64 {
+    fn real(v: f64) -> Self {
+        v
+    }
+    fn re(self) -> f64 {
+        self
+    }
+    fn conjugate(self) -> Self {
+        self
+    }
+    fn modulus(self) -> f64 {
+        self.abs()
+    }
+    fn finite(self) -> bool {
+        self.is_finite()
+    }
+}
+
+/// What stops a factorisation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The pivot of this number is zero.
+    Singular(usize),
+    /// The leading minor of this order is not positive.
+    NotPositive(usize),
+    /// An element is infinite or NaN.
+    NotFinite,
+    /// An iteration did not converge.
+    NoConvergence,
+    /// The matrix has no real logarithm or square root.
+    NotReal,
+}
+
+/// A row-major matrix as faer sees it.
+pub(super) fn view<T: Number>(a: &[T], m: usize, n: usize) -> MatRef<'_, T> {
+    MatRef::from_row_major_slice(a, m, n)
+}
+
+/// A row-major matrix as faer writes it.
+pub(super) fn view_mut<T: Number>(a: &mut [T], m: usize, n: usize) -> MatMut<'_, T> {
+    MatMut::from_row_major_slice_mut(a, m, n)
+}
+
+/// Copies a matrix of faer's to a row-major one.
+pub(super) fn read<T: Number>(from: MatRef<'_, T>, to: &mut [T]) {
+    let n = from.ncols();
+    for j in 0..n {
+        for i in 0..from.nrows() {
+            to[i * n + j] = from[(i, j)];
+        }
+    }
+}
+
+/// A column-major copy, which faer's factorisations read quickest.
+pub(super) fn columns<T: Number>(a: &[T], m: usize, n: usize) -> Mat<T> {
+    Mat::from_fn(m, n, |i, j| a[i * n + j])
+}
+
+/// out = a · b, of m×k and k×n.
+pub fn product<T: Number>(a: &[T], b: &[T], out: &mut [T], [m, k, n]: [usize; 3]) {
+    if m.max(k).max(n) > SMALL {
+        let (a, b) = (view(a, m, k), view(b, k, n));
+        faer::linalg::matmul::matmul(view_mut(out, m, n), faer::Accum::Replace, a, b, T::real(1.0), faer::Par::Seq);
+        return;
+    }
+    out.fill(T::real(0.0));
+    for i in 0..m {
+        for p in 0..k {
+            let x = a[i * k + p];
+            for (o, y) in out[i * n..(i + 1) * n].iter_mut().zip(&b[p * n..(p + 1) * n]) {
+                *o += x * *y;
+            }
+        }
+    }
+}
+
+/// The conjugate transpose of an m×n matrix.
+pub fn adjoint<T: Number>(a: &[T], m: usize, n: usize) -> Vec<T> {
+    let mut out = vec![T::real(0.0); m * n];
+    for i in 0..m {
+        for j in 0..n {
+            out[j * m + i] = a[i * n + j].conjugate();
+        }
+    }
+    out
+}
+
+/// The identity.
+pub fn identity<T: Number>(n: usize) -> Vec<T> {
+    let mut out = vec![T::real(0.0); n * n];
+    for i in 0..n {
+        out[i * n + i] = T::real(1.0);
+    }
+    out
+}
+
+/// The largest absolute value; an error when an element is not finite.
+pub(super) fn largest<T: Number>(a: &[T]) -> Result<f64, Failure> {
+    if !a.iter().all(|x| x.finite()) {
+        return Err(Failure::NotFinite);
+    }
+    Ok(a.iter().fold(0.0, |m, x| x.modulus().max(m)))
+}
+
+/// The sign (or phase) of the first element of a vector that is among its largest: vectors are given the one that makes it positive, since
+/// the iterations that find them leave it to chance.
+pub(super) fn phase<T: Number>(mut vector: impl Iterator<Item = T> + Clone) -> T {
+    let most = vector.clone().fold(0.0_f64, |m, x| m.max(x.modulus()));
+    match vector.find(|x| x.modulus() > 0.9 * most) {
+        Some(x) => x / T::real(x.modulus()),
+        None => T::real(1.0),
+    }
+}
+
+/// The power of two that brings the largest element near 1, when it is far from it: faer's iterations do not scale by themselves.
+pub(super) fn power_of_two(largest: f64) -> f64 {
+    if largest == 0.0 || (1e-100..1e100).contains(&largest) { 1.0 } else { 2.0_f64.powi(-(largest.log2().floor().clamp(-1020.0, 1020.0) as i32)) }
+}
+
+/// The Cholesky factor L of the Hermitian matrix whose lower triangle is `a`'s: A = L·Lᴴ.
+///
+/// # Errors
+/// `NotPositive`, or `NotFinite`.
+pub fn cholesky<T: Number>(a: &[T], n: usize, out: &mut [T]) -> Result<(), Failure> {
+    out.copy_from_slice(a);
+    if n > SMALL {
+        let mut lower = columns(a, n, n);
+        let need = faer::linalg::cholesky::llt::factor::cholesky_in_place_scratch::<T>(n, faer::Par::Seq, faer::Spec::default());
+        let mut memory = faer::dyn_stack::MemBuffer::new(need);
+        let done = faer::linalg::cholesky::llt::factor::cholesky_in_place(
+            lower.as_mut(),
+            faer::linalg::cholesky::llt::factor::LltRegularization::default(),
+            faer::Par::Seq,
+            faer::dyn_stack::MemStack::new(&mut memory),
+            faer::Spec::default(),
+        );
+        if done.is_err() {
+            return small_cholesky(out, n);
+        }
+        read(lower.as_ref(), out);
+        clear_above(out, n);
+        // NaN passes through faer without an error.
+        return match (0..n).find(|&i| !(out[i * n + i].re() > 0.0 && out[i * n + i].re().is_finite())) {
+            Some(i) => Err(if a.iter().all(|x| x.finite()) { Failure::NotPositive(i + 1) } else { Failure::NotFinite }),
+            None => Ok(()),
+        };
+    }
+    small_cholesky(out, n)
+}
+
+fn clear_above<T: Number>(a: &mut [T], n: usize) {
+    for i in 0..n {
+        a[i * n + i + 1..(i + 1) * n].fill(T::real(0.0));
+    }
+}
+
+/// [`cholesky`] where the matrix is, row by row.
+fn small_cholesky<T: Number>(a: &mut [T], n: usize) -> Result<(), Failure> {
+    for i in 0..n {
+        let (done, rest) = a.split_at_mut(i * n);
+        let row = &mut rest[..n];
+        for j in 0..i {
+            let other = &done[j * n..j * n + j + 1];
+            let sum = row[..j].iter().zip(other).fold(row[j], |sum, (x, y)| sum - *x * y.conjugate());
+            row[j] = sum / other[j];
+        }
+        let square = row[..i].iter().fold(row[i].re(), |sum, x| sum - (*x * x.conjugate()).re());
+        if !(square > 0.0) || !square.is_finite() {
+            return Err(if square.is_finite() { Failure::NotPositive(i + 1) } else { Failure::NotFinite });
+        }
+        row[i] = T::real(square.sqrt());
+    }
+    clear_above(a, n);
+    Ok(())
+}

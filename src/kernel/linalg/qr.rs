@@ -1,0 +1,84 @@
+//! QR by Householder reflections.
+
+use super::{Number, SMALL, columns, read};
+
+/// Q (m×p) and R (p×n) of an m×n matrix, p = m for all of Q, else min(m, n).
+pub fn qr<T: Number>(a: &[T], [m, n]: [usize; 2], p: usize, q: &mut [T], r: &mut [T]) {
+    let k = m.min(n);
+    if m.max(n) > SMALL && k > 0 {
+        let f = columns(a, m, n).qr();
+        let full = if p == k { f.compute_thin_Q() } else { f.compute_Q() };
+        read(full.as_ref(), q);
+        r.fill(T::real(0.0));
+        let upper = f.thin_R();
+        for i in 0..k {
+            for j in i..n {
+                r[i * n + j] = upper[(i, j)];
+            }
+        }
+        return;
+    }
+    let mut w = a.to_vec();
+    let mut taus = vec![T::real(0.0); k];
+    for (j, tau) in taus.iter_mut().enumerate() {
+        *tau = reflect(&mut w, [m, n], j);
+    }
+    for i in 0..p {
+        for j in 0..n {
+            r[i * n + j] = if i <= j && i < k { w[i * n + j] } else { T::real(0.0) };
+        }
+    }
+    // Q is the product of the reflections, applied to the first columns of the identity.
+    q.fill(T::real(0.0));
+    for i in 0..p {
+        q[i * p + i] = T::real(1.0);
+    }
+    for j in (0..k).rev() {
+        for c in 0..p {
+            let mut sum = q[j * p + c];
+            for i in j + 1..m {
+                sum += w[i * n + j].conjugate() * q[i * p + c];
+            }
+            let f = taus[j] * sum;
+            q[j * p + c] -= f;
+            for i in j + 1..m {
+                q[i * p + c] -= w[i * n + j] * f;
+            }
+        }
+    }
+}
+
+/// Reflects column j to a multiple of a unit vector; its vector is stored below the diagonal. LAPACK's signs.
+fn reflect<T: Number>(w: &mut [T], [m, n]: [usize; 2], j: usize) -> T {
+    let alpha = w[j * n + j];
+    let scale = (j + 1..m).fold(0.0, |s: f64, i| s.max(w[i * n + j].modulus()));
+    if !(scale > 0.0) {
+        return T::real(0.0);
+    }
+    let scale = scale.max(alpha.modulus());
+    let sum = (j..m).fold(0.0, |s, i| {
+        let x = w[i * n + j].modulus() / scale;
+        s + x * x
+    });
+    let norm = scale * sum.sqrt();
+    let beta = T::real(if alpha.re() > 0.0 { -norm } else { norm });
+    let tau = (beta - alpha) / beta;
+    let inverse = T::real(1.0) / (alpha - beta);
+    for i in j + 1..m {
+        w[i * n + j] = w[i * n + j] * inverse;
+    }
+    w[j * n + j] = beta;
+    for c in j + 1..n {
+        let mut sum = w[j * n + c];
+        for i in j + 1..m {
+            sum += w[i * n + j].conjugate() * w[i * n + c];
+        }
+        let f = tau.conjugate() * sum;
+        w[j * n + c] -= f;
+        for i in j + 1..m {
+            let v = w[i * n + j];
+            w[i * n + c] -= v * f;
+        }
+    }
+    tau
+}

@@ -1,0 +1,149 @@
+//! Singular values.
+
+use faer::linalg::solvers::Svd;
+
+use super::{Failure, Number, columns, largest, phase, power_of_two};
+
+/// U (m×p), the singular values (largest first) and Vᴴ (q×n) of an m×n matrix: p = m and q = n if `full`, else min(m, n).
+///
+/// # Errors
+/// `NotFinite`, `NoConvergence`.
+pub fn svd<T: Number>(a: &[T], [m, n]: [usize; 2], full: bool, u: &mut [T], s: &mut [f64], vh: &mut [T]) -> Result<(), Failure> {
+    let k = m.min(n);
+    let (p, q) = if full { (m, n) } else { (k, k) };
+    if k == 0 {
+        unit(u, m, p);
+        unit(vh, q, n);
+        return Ok(());
+    }
+    let scale = power_of_two(largest(a)?);
+    let mut work = columns(a, m, n);
+    if scale != 1.0 {
+        work *= faer::Scale(T::real(scale));
+    }
+    let found = if full { Svd::new(work.as_ref()) } else { Svd::new_thin(work.as_ref()) };
+    let Ok(f) = found else { return Err(Failure::NoConvergence) };
+    super::read(f.U(), u);
+    let v = f.V();
+    for j in 0..q {
+        for i in 0..n {
+            vh[j * n + i] = v[(i, j)].conjugate();
+        }
+    }
+    for j in 0..k {
+        let turn = phase(u.iter().skip(j).step_by(p).copied());
+        u.iter_mut().skip(j).step_by(p).for_each(|x| *x *= turn.conjugate());
+        vh[j * n..(j + 1) * n].iter_mut().for_each(|x| *x *= turn);
+    }
+    let values = f.S().column_vector();
+    for (i, s) in s.iter_mut().enumerate() {
+        *s = values[i].re() / scale;
+    }
+    Ok(())
+}
+
+fn unit<T: Number>(a: &mut [T], m: usize, n: usize) {
+    a.fill(T::real(0.0));
+    for i in 0..m.min(n) {
+        a[i * n + i] = T::real(1.0);
+    }
+}
+
+/// The conjugated cofactors of a square matrix, of any rank: by A = U·S·Vᴴ they are det(U) det(V) U·C·Vᴴ with the products of the other
+/// singular values in C.
+///
+/// # Errors
+/// As [`svd`].
+pub fn cofactor<T: Number>(a: &[T], n: usize, out: &mut [T]) -> Result<(), Failure> {
+    let basis = Basis::new(a, n)?;
+    let c = vec_of(n, |i| basis.others(i, i));
+    let mut scaled = basis.u.clone();
+    for i in 0..n {
+        for j in 0..n {
+            scaled[i * n + j] = scaled[i * n + j] * T::real(c[j]);
+        }
+    }
+    super::product(&scaled, &basis.vh, out, [n, n, n]);
+    out.iter_mut().for_each(|x| *x = *x * basis.sign);
+    Ok(())
+}
+
+fn vec_of(n: usize, f: impl Fn(usize) -> f64) -> Vec<f64> {
+    (0..n).map(f).collect()
+}
+
+/// A square matrix in the basis of its singular vectors.
+struct Basis<T> {
+    u: Vec<T>,
+    s: Vec<f64>,
+    vh: Vec<T>,
+    /// det(U) det(V), of modulus 1.
+    sign: T,
+}
+
+impl<T: Number> Basis<T> {
+    fn new(a: &[T], n: usize) -> Result<Self, Failure> {
+        let zero = || vec![T::real(0.0); n * n];
+        let (mut u, mut s, mut vh) = (zero(), vec![0.0; n], zero());
+        svd(a, [n, n], false, &mut u, &mut s, &mut vh)?;
+        let sign = unit_determinant(&u, n) * unit_determinant(&vh, n);
+        Ok(Self { u, s, vh, sign })
+    }
+
+    /// The product of all singular values but two (or one, if i is j).
+    fn others(&self, i: usize, j: usize) -> f64 {
+        self.s.iter().enumerate().filter(|(k, _)| *k != i && *k != j).map(|(_, s)| s).product()
+    }
+}
+
+fn unit_determinant<T: Number>(q: &[T], n: usize) -> T {
+    let (mut lu, mut rows) = (q.to_vec(), vec![0; n]);
+    let sign = super::lu::factor(&mut lu, [n, n], &mut rows);
+    let d = (0..n).fold(T::real(sign), |d, i| d * lu[i * n + i]);
+    d / T::real(d.modulus())
+}
+
+/// The derivative of [`cofactor`] along `e`, for real matrices: the Hessian of the determinant.
+///
+/// # Errors
+/// As [`svd`].
+pub fn cofactor_derivative(a: &[f64], e: &[f64], n: usize, out: &mut [f64]) -> Result<(), Failure> {
+    let basis = Basis::new(a, n)?;
+    let (ut, v) = (super::adjoint(&basis.u, n, n), super::adjoint(&basis.vh, n, n));
+    let (mut left, mut f) = (vec![0.0; n * n], vec![0.0; n * n]);
+    super::product(&ut, e, &mut left, [n, n, n]);
+    super::product(&left, &v, &mut f, [n, n, n]);
+    let mut d = vec![0.0; n * n];
+    for i in 0..n {
+        for j in 0..n {
+            if i != j {
+                let p = basis.others(i, j);
+                d[i * n + i] += f[j * n + j] * p;
+                d[i * n + j] = -f[j * n + i] * p;
+            }
+        }
+    }
+    super::product(&basis.u, &d, &mut left, [n, n, n]);
+    super::product(&left, &basis.vh, out, [n, n, n]);
+    out.iter_mut().for_each(|x| *x *= basis.sign);
+    Ok(())
+}
+
+/// The Moore-Penrose inverse (n×m); singular values up to `cut` times the largest count as zero.
+///
+/// # Errors
+/// As [`svd`].
+pub fn pinv<T: Number>(a: &[T], [m, n]: [usize; 2], cut: f64, out: &mut [T]) -> Result<(), Failure> {
+    let k = m.min(n);
+    let (mut u, mut s, mut vh) = (vec![T::real(0.0); m * k], vec![0.0; k], vec![T::real(0.0); k * n]);
+    svd(a, [m, n], false, &mut u, &mut s, &mut vh)?;
+    let least = cut * s.first().copied().unwrap_or(0.0);
+    let mut v = super::adjoint(&vh, k, n);
+    for row in v.chunks_exact_mut(k.max(1)) {
+        for (x, s) in row.iter_mut().zip(&s) {
+            *x = if *s > least { *x / T::real(*s) } else { T::real(0.0) };
+        }
+    }
+    super::product(&v, &super::adjoint(&u, m, k), out, [n, k, m]);
+    Ok(())
+}

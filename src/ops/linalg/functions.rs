@@ -1,0 +1,172 @@
+//! Functions of matrices: exponential, square root, logarithm, power.
+
+use super::{batched, cubic, join, mm, one, part, regular_samples, run, sides, squares, t, zeros_like};
+use crate::error::Result;
+use crate::kernel::linalg::{Failure, functions as kernel};
+use crate::ops::registry::{Arg, Entry, Gradient, Kind, Param, Sample};
+use crate::ops::samples::{Draw, REAL, call_with};
+use crate::tape::{Batch, Call, Jvp, JvpContext, Outputs, Primitive, Variable, Vjp, VjpContext, apply};
+
+/// The primitives of this file.
+pub const PRIMITIVES: &[&Primitive] = &[&EXPM, &SQRTM, &LOGM];
+
+static EXPM: Primitive = Primitive { name: "expm", eval: |call| eval(call, 30.0, kernel::expm), ..FUNCTION };
+static SQRTM: Primitive = Primitive { name: "sqrtm", eval: |call| eval(call, 60.0, kernel::sqrtm), ..FUNCTION };
+static LOGM: Primitive = Primitive { name: "logm", eval: |call| eval(call, 300.0, kernel::logm), ..FUNCTION };
+
+/// A function of matrices. Its derivative along E is the upper right block of f([[A, E], [0, A]]) (Higham, Functions of matrices, 3.6).
+const FUNCTION: Primitive = Primitive {
+    saves: |s| s.input(0),
+    vjp: Vjp::Rule(|ctx| {
+        let (g, a) = (ctx.cotangent(), t(&ctx.input(0))?);
+        let primitive = function(ctx);
+        ctx.add(0, block(primitive, &a, &g)?)
+    }),
+    jvp: Jvp::Rule(|ctx: &JvpContext<'_>| match &ctx.tangents[0] {
+        Some(da) => Ok(one(block(ctx.primitive, &ctx.input(0), da)?)),
+        None => Ok(Outputs::new()),
+    }),
+    batch: Batch::Rule(batched),
+    ..Primitive::BASE
+};
+
+/// The function whose gradient is asked for.
+fn function(ctx: &VjpContext<'_>) -> &'static Primitive {
+    PRIMITIVES.iter().find(|p| p.name == ctx.name()).copied().unwrap_or(&EXPM)
+}
+
+type Function = fn(&[f64], usize, &mut [f64]) -> std::result::Result<(), Failure>;
+
+fn eval(call: &mut Call<'_>, cost: f64, f: Function) -> Result<()> {
+    let a = call.array(0);
+    let n = sides(a)[0];
+    let [y] = run(call.name(), [(a, 2)], [(&[n, n], a.dtype())], cost * cubic(n), &|[a], [y]| f(a, n, y))?;
+    call.give(y);
+    Ok(())
+}
+
+/// The derivative of a function at A along E.
+fn block(p: &'static Primitive, a: &Variable, e: &Variable) -> Result<Variable> {
+    let n = sides(a.array())[0];
+    let zero = zeros_like(a)?;
+    let big = join(&[join(&[a.clone(), e.clone()], -1)?, join(&[zero, a.clone()], -1)?], -2)?;
+    let out = apply(p, &[(&big).into()], &())?;
+    part(&part(&out, -2, 0, n)?, -1, n, 2 * n)
+}
+
+/// The exponential of square matrices.
+///
+/// # Errors
+/// `LinAlg` when a matrix is not square or not finite.
+pub fn expm(a: &Variable) -> Result<Variable> {
+    apply(&EXPM, &[(&squares("expm", a)?).into()], &())
+}
+
+/// The principal square root.
+///
+/// # Errors
+/// `LinAlg` when there is no real one.
+pub fn sqrtm(a: &Variable) -> Result<Variable> {
+    apply(&SQRTM, &[(&squares("sqrtm", a)?).into()], &())
+}
+
+/// The principal logarithm.
+///
+/// # Errors
+/// `LinAlg` when there is no real one.
+pub fn logm(a: &Variable) -> Result<Variable> {
+    apply(&LOGM, &[(&squares("logm", a)?).into()], &())
+}
+
+/// Aⁿ by repeated squaring; of the inverse for n < 0.
+///
+/// # Errors
+/// `LinAlg` when a matrix is not square, or singular for n < 0.
+pub fn matrix_power(a: &Variable, n: i64) -> Result<Variable> {
+    let a = squares("matrix_power", a)?;
+    let mut base = if n < 0 { super::solve::inv(&a)? } else { a };
+    let mut rest = n.unsigned_abs();
+    let mut out: Option<Variable> = None;
+    while rest > 0 {
+        if rest % 2 == 1 {
+            out = Some(match out {
+                None => base.clone(),
+                Some(x) => mm(&x, &base)?,
+            });
+        }
+        rest /= 2;
+        if rest > 0 {
+            base = mm(&base, &base)?;
+        }
+    }
+    match out {
+        Some(x) => Ok(x),
+        None => {
+            let k = sides(base.array())[0];
+            let id = super::weights([k, k], base.dtype(), |i, j| f64::from(u8::from(i == j)));
+            // The identity, with a gradient of zero.
+            crate::ops::where_(&crate::array::Array::scalar(true).into(), &id, &base)
+        }
+    }
+}
+
+/// Matrices with eigenvalues to the right of zero.
+fn samples() -> Vec<Sample> {
+    regular_samples(&[&[3, 3], &[2, 2, 2], &[1, 1], &[0, 0]], &[])
+}
+
+/// The rows of this file.
+pub const ENTRIES: &[Entry] = &[
+    Entry {
+        name: "expm",
+        module: "linalg",
+        aliases: &["matrix_exp"],
+        doc: "The exponential of square matrices.\n\n>>> tg.linalg.expm(tg.Variable([[0.0, 1.0], [0.0, 0.0]]))\nVariable([[1., 1.],\n          [0., 1.]])\n",
+        params: &[Param::array("a")],
+        call: |a| Ok(expm(&a.variable(0)?)?.into()),
+        cost: 30.0,
+        gradient: Gradient::Rule("the upper right block of expm([[a^T, g], [0, a^T]])"),
+        method: false,
+        samples: || {
+            let draw = &mut Draw::new(70);
+            [&[3, 3][..], &[2, 2, 2], &[1, 1], &[0, 0]].map(|s| call_with(REAL.strided(draw, s), [])).into()
+        },
+        ..Entry::BASE
+    },
+    Entry {
+        name: "sqrtm",
+        module: "linalg",
+        doc: "The principal square root of square matrices without eigenvalues on the negative real axis.\n\n>>> tg.linalg.sqrtm(tg.Variable([[4.0, 0.0], [0.0, 9.0]]))\nVariable([[2., 0.],\n          [0., 3.]])\n",
+        params: &[Param::array("a")],
+        call: |a| Ok(sqrtm(&a.variable(0)?)?.into()),
+        cost: 60.0,
+        gradient: Gradient::Rule("the upper right block of sqrtm([[a^T, g], [0, a^T]])"),
+        method: false,
+        samples,
+        ..Entry::BASE
+    },
+    Entry {
+        name: "logm",
+        module: "linalg",
+        doc: "The principal logarithm of square matrices without eigenvalues on the negative real axis.\n\n>>> tg.linalg.logm(tg.Variable([[1.0, 0.0], [0.0, 1.0]]))\nVariable([[0., 0.],\n          [0., 0.]])\n",
+        params: &[Param::array("a")],
+        call: |a| Ok(logm(&a.variable(0)?)?.into()),
+        cost: 300.0,
+        gradient: Gradient::Rule("the upper right block of logm([[a^T, g], [0, a^T]])"),
+        method: false,
+        samples,
+        ..Entry::BASE
+    },
+    Entry {
+        name: "matrix_power",
+        module: "linalg",
+        doc: "Square matrices to an integer power; of their inverses if it is negative.\n\n>>> tg.linalg.matrix_power(tg.Variable([[2.0, 0.0], [0.0, 3.0]]), 2)\nVariable([[4., 0.],\n          [0., 9.]])\n",
+        params: &[Param::array("a"), Param::new("n", Kind::Int)],
+        call: |a| Ok(matrix_power(&a.variable(0)?, a.int(1)?)?.into()),
+        cost: 5.0,
+        gradient: Gradient::Composite("of the products"),
+        method: false,
+        samples: || [0, 1, 3, -2].iter().flat_map(|n| regular_samples(&[&[3, 3], &[2, 2, 2]], &[Arg::Int(*n)])).collect(),
+        ..Entry::BASE
+    },
+];

@@ -1,0 +1,388 @@
+//! Singular values, pseudoinverse, least squares, rank.
+
+use smallvec::smallvec;
+
+use super::eigen::{DEGENERATE, Gaps, first_order_at, zero};
+use super::{
+    batched, cubic, diagonal_of, give, matrices, minus, mm, mmm, multiply, neg, one, part, plus, regular_samples, run, scale_columns, scale_rows,
+    sides, t,
+};
+use crate::array::{Array, DType};
+use crate::error::{Error, Result, show_shape};
+use crate::kernel::linalg::svd as kernel;
+use crate::ops::registry::{Arg, Args, Default, Entry, Gradient, Kind, Param, Sample, Value};
+use crate::ops::samples::{Draw, REAL, call_with};
+use crate::ops::{annihilate, astype, divide, equal, expand_dims, greater, max, reciprocal, square, sum, where_};
+use crate::tape::{Batch, Jvp, JvpContext, Outputs, Primitive, Variable, Vjp, VjpContext, apply, apply_all};
+
+/// The primitives of this file.
+pub const PRIMITIVES: &[&Primitive] = &[&SVD, &PINV];
+
+#[derive(Clone, Copy, Debug)]
+struct Parts {
+    full: bool,
+    zero: bool,
+}
+crate::attributes!(Parts);
+
+static SVD: Primitive = Primitive {
+    name: "svd",
+    eval: |call| {
+        let (a, how) = (call.array(0), *call.attrs::<Parts>());
+        let [m, n] = sides(a);
+        let k = m.min(n);
+        let (p, q) = if how.full { (m, n) } else { (k, k) };
+        let cores: [(&[usize], DType); 3] = [(&[m, p], a.dtype()), (&[k], a.dtype()), (&[q, n], a.dtype())];
+        let outs = run("svd", [(a, 2)], cores, 30.0 * cubic(m.max(n)), &|[a], [u, s, vh]| kernel::svd(a, [m, n], how.full, u, s, vh))?;
+        give(call, outs);
+        Ok(())
+    },
+    saves: |s| {
+        for i in 0..3 {
+            s.output(i);
+        }
+    },
+    vjp: Vjp::Rule(pull_svd),
+    jvp: Jvp::Rule(push_svd),
+    batch: Batch::Rule(batched),
+    ..Primitive::BASE
+};
+
+/// The first `k` vectors of a cotangent; those beyond are not determined.
+fn determined(g: Option<Variable>, axis: isize, k: usize) -> Result<Option<Variable>> {
+    let Some(g) = g else { return Ok(None) };
+    let all = sides(g.array())[if axis == -1 { 1 } else { 0 }];
+    if all == k {
+        return Ok(Some(g));
+    }
+    let rest = part(&g, axis, k, all)?;
+    if !rest.is_lifted() && super::doubles(rest.array()).to_vec::<f64>().iter().any(|x| *x != 0.0) {
+        return Err(Error::Grad(
+            "svd: the gradient does not exist: full_matrices=True adds vectors that are not determined, and the result depends on them. \
+             Pass full_matrices=False"
+                .to_owned(),
+        ));
+    }
+    part(&g, axis, 0, k).map(Some)
+}
+
+/// 1/σ, 0 where it is no larger than rounding.
+fn inverse_values(s: &Variable, like: [usize; 2]) -> Result<Variable> {
+    let small = negligible(s, like)?;
+    where_(&small, 0.0, &reciprocal(&where_(&small, 1.0, s)?)?)
+}
+
+/// Which singular values are zero up to rounding.
+fn negligible(s: &Variable, [m, n]: [usize; 2]) -> Result<Variable> {
+    if s.shape().last() == Some(&0) {
+        return equal(s, 0.0);
+    }
+    let epsilon = if s.dtype() == DType::F64 { f64::EPSILON } else { f64::from(f32::EPSILON) };
+    let limit = multiply(&max(&s.detach(), Some(&[-1]), true)?, m.max(n) as f64 * epsilon)?;
+    crate::ops::less_equal(&s.detach(), &limit)
+}
+
+/// Townsend, Wan & Zhang: the part in the spaces of U and V by 1/(σ_j² - σ_i²), and the parts beyond them by 1/σ.
+fn pull_svd(ctx: &mut VjpContext<'_>) -> Result<()> {
+    let how = *ctx.attrs::<Parts>();
+    let (u, s, vh) = (ctx.output(0), ctx.output(1), ctx.output(2));
+    let k = s.shape().last().copied().unwrap_or(0);
+    let (u, vh) = (part(&u, -1, 0, k)?, part(&vh, -2, 0, k)?);
+    let (m, n) = (sides(u.array())[0], sides(vh.array())[1]);
+    let gu = determined(ctx.cotangent_of(0), -1, k)?;
+    let gv = determined(ctx.cotangent_of(2), -2, k)?.map(|g| t(&g)).transpose()?;
+    let gs = ctx.cotangent_of(1);
+    if gu.is_none() && gv.is_none() {
+        let Some(gs) = gs else { return Ok(()) };
+        let gaps = Gaps::new(&s, &s)?;
+        let u = first_order_at(&gaps, &u)?;
+        return ctx.add(0, mm(&scale_columns(&u, &gs)?, &vh)?);
+    }
+    let gaps = Gaps::new(&s, &square(&s)?)?;
+    let (u, vh) = (first_order_at(&gaps, &u)?, first_order_at(&gaps, &vh)?);
+    let v = t(&vh)?;
+    let inside = |x: &Variable, g: &Option<Variable>| -> Result<Variable> {
+        g.as_ref().map_or_else(|| super::diagonal_matrix(&super::zeros_like(&s)?), |g| mm(&t(x)?, g))
+    };
+    let odd = |inner: &Variable| -> Result<Variable> { minus(inner, &t(inner)?) };
+    let mut inner = match &gs {
+        Some(g) => super::diagonal_matrix(g)?,
+        None => super::diagonal_matrix(&super::zeros_like(&s)?)?,
+    };
+    let (a, b) = (inside(&u, &gu)?, inside(&v, &gv)?);
+    let together = plus(&scale_columns(&odd(&a)?, &s)?, &scale_rows(&s, &odd(&b)?)?)?;
+    let witness = plus(&crate::ops::abs(&a.detach())?, &crate::ops::abs(&b.detach())?)?;
+    inner = plus(&inner, &gaps.quotient("svd", &together, &witness, how.zero)?)?;
+    let mut ga = mmm(&u, &inner, &vh)?;
+    let inverse = inverse_values(&s, [m, n])?;
+    if let Some(g) = &gu
+        && m > k
+    {
+        let beyond = minus(g, &mmm(&u, &t(&u)?, g)?)?;
+        ga = plus(&ga, &mm(&scale_columns(&beyond, &inverse)?, &vh)?)?;
+    }
+    if let Some(g) = &gv
+        && n > k
+    {
+        let beyond = minus(g, &mmm(&v, &vh, g)?)?;
+        ga = plus(&ga, &mm(&scale_columns(&u, &inverse)?, &t(&beyond)?)?)?;
+    }
+    ctx.add(0, ga)
+}
+
+/// dU, dσ, dVᵀ of thin factors.
+fn push_svd(ctx: &JvpContext<'_>) -> Result<Outputs> {
+    let Some(da) = &ctx.tangents[0] else { return Ok(Outputs::new()) };
+    let how = *ctx.attrs::<Parts>();
+    let (u, s, vh) = (&ctx.outputs[0], &ctx.outputs[1], &ctx.outputs[2]);
+    let ([m, p], [q, n]) = (sides(u.array()), sides(vh.array()));
+    let k = m.min(n);
+    if p > k || q > k {
+        return Err(Error::Grad(
+            "svd: full_matrices=True adds vectors that are not determined and have no tangent; pass full_matrices=False".to_owned(),
+        ));
+    }
+    let gaps = Gaps::new(s, &square(s)?)?;
+    let (u, vh) = (first_order_at(&gaps, u)?, first_order_at(&gaps, vh)?);
+    let v = t(&vh)?;
+    let d = mmm(&t(&u)?, da, &v)?;
+    let dt = t(&d)?;
+    // (D S + S Dᵀ)/(σ_j² - σ_i²) and (S D + Dᵀ S)/(σ_j² - σ_i²)
+    let left = gaps.quotient("svd", &plus(&scale_columns(&d, s)?, &scale_rows(s, &dt)?)?, &d, how.zero)?;
+    let right = gaps.quotient("svd", &plus(&scale_rows(s, &d)?, &scale_columns(&dt, s)?)?, &d, how.zero)?;
+    let (mut du, mut dv) = (mm(&u, &left)?, mm(&v, &right)?);
+    let inverse = inverse_values(s, [m, n])?;
+    if m > k {
+        let image = mm(da, &v)?;
+        du = plus(&du, &scale_columns(&minus(&image, &mmm(&u, &t(&u)?, &image)?)?, &inverse)?)?;
+    }
+    if n > k {
+        let image = mm(&t(da)?, &u)?;
+        dv = plus(&dv, &scale_columns(&minus(&image, &mmm(&v, &vh, &image)?)?, &inverse)?)?;
+    }
+    Ok(smallvec![du, diagonal_of(&d)?, t(&dv)?])
+}
+
+/// U, the singular values (largest first) and Vᵀ.
+///
+/// # Errors
+/// `LinAlg` when a matrix is not finite, `Value` when an option is unknown.
+pub fn svd(a: &Variable, full: bool, degenerate: &str) -> Result<[Variable; 3]> {
+    let how = Parts { full, zero: zero("svd", degenerate)? };
+    let mut outs = apply_all(&SVD, &[(&matrices("svd", a)?).into()], &how)?.into_iter();
+    match (outs.next(), outs.next(), outs.next()) {
+        (Some(u), Some(s), Some(vh)) => Ok([u, s, vh]),
+        _ => unreachable!("svd has three results"),
+    }
+}
+
+/// The singular values, largest first.
+///
+/// # Errors
+/// As [`svd`].
+pub fn svdvals(a: &Variable) -> Result<Variable> {
+    let [_, s, _] = svd(a, false, "raise")?;
+    Ok(s)
+}
+
+/// Singular values up to this share of the largest one count as zero.
+#[derive(Clone, Copy, Debug)]
+struct Cut {
+    share: f64,
+}
+crate::attributes!(Cut);
+
+static PINV: Primitive = Primitive {
+    name: "pinv",
+    eval: |call| {
+        let (a, cut) = (call.array(0), call.attrs::<Cut>().share);
+        let [m, n] = sides(a);
+        let [y] = run("pinv", [(a, 2)], [(&[n, m], a.dtype())], 30.0 * cubic(m.max(n)), &|[a], [y]| kernel::pinv(a, [m, n], cut, y))?;
+        call.give(y);
+        Ok(())
+    },
+    saves: |s| {
+        s.input(0);
+        s.output(0);
+    },
+    // Golub & Pereyra: right while the rank stays the same.
+    vjp: Vjp::Rule(|ctx| {
+        let (g, a, y) = (ctx.cotangent(), ctx.input(0), ctx.output(0));
+        let (yt, gt) = (t(&y)?, t(&g)?);
+        let mut ga = neg(&mmm(&yt, &g, &yt)?)?;
+        let lead = mmm(&gt, &y, &yt)?;
+        ga = plus(&ga, &minus(&lead, &mmm(&a, &y, &lead)?)?)?;
+        let tail = mmm(&yt, &y, &gt)?;
+        ga = plus(&ga, &minus(&tail, &mmm(&tail, &y, &a)?)?)?;
+        ctx.add(0, ga)
+    }),
+    jvp: Jvp::Rule(|ctx| {
+        let Some(da) = &ctx.tangents[0] else { return Ok(Outputs::new()) };
+        let (a, y, dat) = (ctx.input(0), &ctx.outputs[0], t(da)?);
+        let yt = t(y)?;
+        let mut dy = neg(&mmm(y, da, y)?)?;
+        let lead = mmm(y, &yt, &dat)?;
+        dy = plus(&dy, &minus(&lead, &mmm(&lead, &a, y)?)?)?;
+        let tail = mmm(&dat, &yt, y)?;
+        dy = plus(&dy, &minus(&tail, &mmm(y, &a, &tail)?)?)?;
+        Ok(one(dy))
+    }),
+    batch: Batch::Rule(batched),
+    ..Primitive::BASE
+};
+
+fn default_cut(a: &Variable, given: Option<f64>) -> f64 {
+    let [m, n] = sides(a.array());
+    given.filter(|r| *r >= 0.0).unwrap_or_else(|| m.max(n) as f64 * if a.dtype() == DType::F64 { f64::EPSILON } else { f64::from(f32::EPSILON) })
+}
+
+/// The Moore-Penrose inverse; singular values up to `rtol` times the largest count as zero (`None`: max(m, n) ε).
+///
+/// # Errors
+/// As [`svd`].
+pub fn pinv(a: &Variable, rtol: Option<f64>) -> Result<Variable> {
+    let a = matrices("pinv", a)?;
+    let share = default_cut(&a, rtol);
+    apply(&PINV, &[(&a).into()], &Cut { share })
+}
+
+/// The number of singular values above a limit: `tol`, or `rtol` times the largest one.
+///
+/// # Errors
+/// As [`svd`].
+pub fn matrix_rank(a: &Variable, tol: Option<f64>, rtol: Option<f64>) -> Result<Variable> {
+    if a.ndim() < 2 {
+        let any = crate::ops::any(&crate::ops::not_equal(&a.detach(), 0.0)?, None, false)?;
+        return astype(&any, DType::I64);
+    }
+    let a = matrices("matrix_rank", &a.detach())?;
+    let s = svdvals(&a)?;
+    if s.shape().last() == Some(&0) {
+        return Ok(Array::zeros(&s.shape()[..s.ndim() - 1], DType::I64).into());
+    }
+    let above = match tol {
+        Some(tol) => greater(&s, tol)?,
+        None => greater(&s, &multiply(&max(&s, Some(&[-1]), true)?, default_cut(&a, rtol))?)?,
+    };
+    sum(&astype(&above, DType::I64)?, Some(&[-1]), false)
+}
+
+/// The x of smallest length that minimises |A·x - b|, with the squared residuals, the rank and the singular values, as NumPy's.
+///
+/// # Errors
+/// `Shape` when the shapes do not fit; as [`svd`].
+pub fn lstsq(a: &Variable, b: &Variable, rcond: Option<f64>) -> Result<[Variable; 4]> {
+    let a = matrices("lstsq", a)?;
+    let vector = b.ndim() == 1;
+    let b = if vector { expand_dims(b, &[-1])? } else { matrices("lstsq", b)? };
+    let ([m, n], [rows, _]) = (sides(a.array()), sides(b.array()));
+    if m != rows {
+        let (a, b) = (show_shape(a.shape()), show_shape(b.shape()));
+        return Err(Error::Shape(format!("lstsq: shapes {a} and {b} do not fit: {m} rows on the left, {rows} on the right; they must be equal")));
+    }
+    let (a, b) = super::joined("lstsq", &a, &b)?;
+    let x = mm(&pinv(&a, rcond)?, &b)?;
+    let rank = matrix_rank(&a, None, rcond)?;
+    let full = rank.is_lifted() || rank.array().to_vec::<i64>().iter().all(|r| *r == n as i64);
+    let residuals = if m > n && full { sum(&square(&minus(&b, &mm(&a, &x)?)?)?, Some(&[-2]), false)? } else { Array::zeros(&[0], a.dtype()).into() };
+    let s = svdvals(&a)?;
+    let x = if vector { crate::ops::squeeze(&x, Some(&[-1]))? } else { x };
+    Ok([x, residuals, rank, s])
+}
+
+/// The ratio of the largest and the smallest singular value; `inverse` for p = -2.
+pub(super) fn spectral_condition(a: &Variable, inverse: bool) -> Result<Variable> {
+    let s = svdvals(a)?;
+    let (large, small) = (max(&s, Some(&[-1]), false)?, crate::ops::min(&s, Some(&[-1]), false)?);
+    if inverse { divide(&small, &large) } else { divide(&large, &small) }
+}
+
+/// The sum of the singular values; those that are zero have no gradient.
+pub(super) fn nuclear(a: &Variable) -> Result<Variable> {
+    let s = svdvals(a)?;
+    let small = negligible(&s, sides(a.array()))?;
+    sum(&annihilate(&s, &where_(&small, &crate::ops::scalar(0.0, s.dtype()), 1.0)?)?, Some(&[-1]), false)
+}
+
+fn call_svd(a: &Args<'_>) -> Result<Value> {
+    Ok(Value::Many(svd(&a.variable(0)?, a.flag(1)?, a.text(2)?)?.into()))
+}
+
+const SHAPES: &[&[usize]] = &[&[3, 3], &[2, 2, 2], &[4, 2], &[2, 4], &[1, 1], &[0, 0], &[2, 0]];
+
+fn lstsq_samples() -> Vec<Sample> {
+    let draw = &mut Draw::new(69);
+    let cases: [(&[usize], &[usize]); 4] = [(&[4, 2], &[4]), (&[4, 2], &[4, 3]), (&[2, 3], &[2]), (&[2, 3, 2], &[3, 1])];
+    cases.map(|(a, b)| call_with(super::regular(draw, a), [Arg::Variable(REAL.array(draw, b)), Arg::None])).into()
+}
+
+/// The rows of this file.
+pub const ENTRIES: &[Entry] = &[
+    Entry {
+        name: "svd",
+        module: "linalg",
+        doc: "U, the singular values and V^T.\n\n>>> tg.linalg.svd(tg.Variable([[2.0]]))[1]\nVariable([2.])\n",
+        params: &[Param::array("a"), Param::flag("full_matrices", true), DEGENERATE],
+        call: call_svd,
+        cost: 30.0,
+        gradient: Gradient::Rule(
+            "U (F ∘ (U^T gU - gU^T U) S + S (F ∘ (V^T gV - gV^T V)) + diag(gS)) V^T and what is beyond U and V, F = 1/(s_j² - s_i²)",
+        ),
+        method: false,
+        samples: || {
+            let raise = Arg::Text("raise".to_owned());
+            let mut all = regular_samples(SHAPES, &[Arg::Bool(false), raise.clone()]);
+            all.extend(regular_samples(&[&[3, 3]], &[Arg::Bool(true), raise]));
+            all
+        },
+        ..Entry::BASE
+    },
+    Entry {
+        name: "svdvals",
+        module: "linalg",
+        doc: "The singular values, largest first.\n\n>>> tg.linalg.svdvals(tg.Variable([[0.0, 3.0], [1.0, 0.0]])).round(5)\nVariable([3., 1.])\n",
+        params: &[Param::array("x")],
+        call: |a| Ok(svdvals(&a.variable(0)?)?.into()),
+        cost: 20.0,
+        gradient: Gradient::Rule("U diag(g) V^T"),
+        method: false,
+        samples: || regular_samples(SHAPES, &[]),
+        ..Entry::BASE
+    },
+    Entry {
+        name: "pinv",
+        module: "linalg",
+        doc: "The Moore-Penrose inverse.\n\n>>> tg.linalg.pinv(tg.Variable([[2.0]]))\nVariable([[0.5]])\n",
+        params: &[Param::array("a"), Param::new("rtol", Kind::OptFloat).or(Default::None)],
+        call: |a| Ok(pinv(&a.variable(0)?, a.opt_float(1)?)?.into()),
+        cost: 30.0,
+        gradient: Gradient::Rule("-y^T g y^T + (I - a y) g^T y y^T + y^T y g^T (I - y a)"),
+        method: false,
+        samples: || regular_samples(&[&[3, 3], &[4, 2], &[2, 4], &[2, 2, 3], &[0, 2]], &[Arg::None]),
+        ..Entry::BASE
+    },
+    Entry {
+        name: "matrix_rank",
+        module: "linalg",
+        doc: "The number of singular values that are not zero.\n\n>>> tg.linalg.matrix_rank(tg.Variable([[2.0]]))\nVariable(1, dtype=int64)\n",
+        params: &[Param::array("a"), Param::new("tol", Kind::OptFloat).or(Default::None), Param::new("rtol", Kind::OptFloat).or(Default::None)],
+        call: |a| Ok(matrix_rank(&a.variable(0)?, a.opt_float(1)?, a.opt_float(2)?)?.into()),
+        cost: 20.0,
+        gradient: Gradient::None,
+        method: false,
+        samples: || regular_samples(&[&[3, 3], &[2, 2, 3], &[0, 2]], &[Arg::None, Arg::None]),
+        ..Entry::BASE
+    },
+    Entry {
+        name: "lstsq",
+        module: "linalg",
+        doc: "The least-squares solution, its residuals, the rank and the singular values.\n\n>>> tg.linalg.lstsq(tg.Variable([[2.0]]), tg.Variable([4.0]))[0]\nVariable([2.])\n",
+        params: &[Param::array("a"), Param::array("b"), Param::new("rcond", Kind::OptFloat).or(Default::None)],
+        call: |a| Ok(Value::Many(lstsq(&a.variable(0)?, &a.variable(1)?, a.opt_float(2)?)?.into())),
+        cost: 30.0,
+        gradient: Gradient::Composite("that of pinv(a) @ b, right while the rank stays the same"),
+        method: false,
+        samples: lstsq_samples,
+        ..Entry::BASE
+    },
+];
