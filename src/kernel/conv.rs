@@ -216,6 +216,38 @@ impl<T: Number> Kernel for AddPatches<'_, T> {
     }
 }
 
+/// The patches of all images: for each a matrix of channels and taps by positions. Sizes are those of one image.
+pub fn all_patches<T: Number>(images: &[T], g: &Geometry, out: &mut [T]) {
+    let (size, block) = (g.depth() * g.positions(), 0..g.positions());
+    if size == 0 {
+        return;
+    }
+    parallel::for_each_chunk_mut(out, parallel::grain(out.len() / size, copies(size)) * size, |start, chunk| {
+        for (i, out) in chunk.chunks_exact_mut(size).enumerate() {
+            read_patches(part(images, start / size + i, g.plane()), g, &block, out);
+        }
+    });
+}
+
+/// The transpose of [`all_patches`]: patches added up in images of zeros.
+pub fn sum_of_patches<T: Number>(patches: &[T], g: &Geometry, out: &mut [T]) {
+    let (size, block) = (g.plane(), 0..g.positions());
+    if size == 0 {
+        return;
+    }
+    parallel::for_each_chunk_mut(out, parallel::grain(out.len() / size, copies(g.depth() * g.positions())) * size, |start, chunk| {
+        for (i, out) in chunk.chunks_exact_mut(size).enumerate() {
+            out.fill(T::lit(0.0));
+            add_patches(out, g, &block, part(patches, start / size + i, g.depth() * g.positions()));
+        }
+    });
+}
+
+#[allow(clippy::cast_precision_loss, reason = "an estimate")]
+fn copies(n: usize) -> f64 {
+    n as f64 * 0.5
+}
+
 /// Calls `f` with the number of each group of each image and its part of `out`.
 fn each_group<T: Number>(g: &Geometry, out: &mut [T], f: impl Fn(usize, &mut [T], &mut Vec<T>) + Sync) {
     let count = g.batch * g.groups;

@@ -184,7 +184,7 @@ fn places_of_plane<T: Element + PartialOrd>(x: &[T], windows: &Windows, out: &mu
     }
 }
 
-/// out[plane, i] = x[plane, place[plane, i]].
+/// out[plane, i] = x[plane, place[plane, i]], and zero where the place is negative.
 pub fn gather<T: Element>(x: &[T], plane: usize, places: &[i64], count: usize, out: &mut [T]) {
     if count == 0 {
         return;
@@ -193,7 +193,7 @@ pub fn gather<T: Element>(x: &[T], plane: usize, places: &[i64], count: usize, o
         for (i, out) in chunk.chunks_exact_mut(count).enumerate() {
             let n = start / count + i;
             let x = &x[n * plane..(n + 1) * plane];
-            out.iter_mut().zip(&places[n * count..]).for_each(|(o, p)| *o = x[place(*p)]);
+            out.iter_mut().zip(&places[n * count..]).for_each(|(o, p)| *o = place(*p).map_or(T::default(), |p| x[p]));
         }
     });
 }
@@ -207,7 +207,11 @@ pub fn scatter<T: Element + std::ops::AddAssign>(g: &[T], plane: usize, places: 
         for (i, out) in chunk.chunks_exact_mut(plane).enumerate() {
             let at = (start / plane + i) * count;
             out.fill(T::default());
-            g[at..at + count].iter().zip(&places[at..]).for_each(|(g, p)| out[place(*p)] += *g);
+            for (g, p) in g[at..at + count].iter().zip(&places[at..]) {
+                if let Some(p) = place(*p) {
+                    out[p] += *g;
+                }
+            }
         }
     });
 }
@@ -218,9 +222,8 @@ fn grain_cost(count: usize) -> f64 {
 }
 
 #[inline]
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "places are in range, which is checked when they are made")]
-fn place(p: i64) -> usize {
-    p as usize
+fn place(p: i64) -> Option<usize> {
+    usize::try_from(p).ok()
 }
 
 #[cfg(test)]
