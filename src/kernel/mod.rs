@@ -1,11 +1,13 @@
 //! Loops over slices and views: SIMD, threads, matrix products. This room knows no differentiation.
 
 pub mod arithmetic;
+pub mod attention;
 pub mod blocks;
 pub mod classes;
 pub mod columns;
 pub mod contract;
 pub mod conv;
+pub mod ctc;
 pub mod field;
 pub mod folds;
 pub mod gather;

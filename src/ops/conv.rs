@@ -771,7 +771,7 @@ pub const ENTRIES: &[Entry] = &[
         gradient: Gradient::Rule("unfold(g)"),
         linear: true,
         method: false,
-        samples: || patch_samples(&[&[2, 8, 6], &[6, 12]], &[ints(&[3, 4])]),
+        samples: || patch_samples(&[&[2, 8, 6], &[6, 8]], &[ints(&[3, 4])]),
         ..Entry::BASE
     },
 ];
