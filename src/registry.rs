@@ -66,6 +66,13 @@ pub static PRIMITIVES: &[&[&Primitive]] = &[
     ops::choice::PRIMITIVES,
     ops::norm::PRIMITIVES,
     loss::PRIMITIVES,
+    loss::ctc::PRIMITIVES,
+    ops::conv::PRIMITIVES,
+    ops::pool::PRIMITIVES,
+    ops::resample::PRIMITIVES,
+    ops::normal::PRIMITIVES,
+    ops::dropout::PRIMITIVES,
+    ops::attention::PRIMITIVES,
     tape::accumulate::PRIMITIVES,
 ];
 

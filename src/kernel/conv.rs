@@ -70,19 +70,19 @@ impl Geometry {
     /// Taps of a weight.
     #[must_use]
     pub fn taps(&self) -> usize {
-        self.kernel.iter().product()
+        self.kernel.iter().fold(1, |n, k| n.saturating_mul(*k))
     }
 
     /// Positions of an output.
     #[must_use]
     pub fn positions(&self) -> usize {
-        self.output.iter().product()
+        self.output.iter().fold(1, |n, k| n.saturating_mul(*k))
     }
 
     /// Rows of the matrix of patches: channels and taps of a group.
     #[must_use]
     pub fn depth(&self) -> usize {
-        self.inputs * self.taps()
+        self.inputs.saturating_mul(self.taps())
     }
 
     /// Elements of the input of a group of an image.

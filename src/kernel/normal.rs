@@ -55,25 +55,28 @@ fn wide<T: Number>(x: T) -> f64 {
     x.to_scalar().as_f64()
 }
 
-/// Σ f(i) over `0..n`, in lanes; long sums in pieces.
+/// Σ f(a, b) over the elements of two slices, in lanes; long sums in pieces.
 #[inline(always)]
-fn sum<T: Number>(n: usize, f: impl Fn(usize) -> T) -> f64 {
+fn sum2<T: Number>(a: &[T], b: &[T], f: impl Fn(T, T) -> T) -> f64 {
     let mut total = 0.0;
-    let mut at = 0;
-    while at < n {
-        let end = n.min(at + BLOCK);
+    for (a, b) in a.chunks(BLOCK).zip(b.chunks(BLOCK)) {
         let mut lanes = [T::lit(0.0); LANES];
-        let whole = at + (end - at) / LANES * LANES;
-        for i in (at..whole).step_by(LANES) {
-            for (k, lane) in lanes.iter_mut().enumerate() {
-                *lane = *lane + f(i + k);
+        let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+        for (a, b) in a.iter().zip(b) {
+            for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
+                *lane = *lane + f(*a, *b);
             }
         }
-        let rest = (whole..end).fold(T::lit(0.0), |s, i| s + f(i));
+        let rest = a_rest.iter().zip(b_rest).fold(T::lit(0.0), |s, (a, b)| s + f(*a, *b));
         total += wide(lanes.iter().fold(rest, |s, x| s + *x));
-        at = end;
     }
     total
+}
+
+/// Σ f(x) over the elements of a slice.
+#[inline(always)]
+fn sum<T: Number>(x: &[T], f: impl Fn(T) -> T) -> f64 {
+    sum2(x, x, |x, _| f(x))
 }
 
 /// The mean (zero unless it is taken off) and the mean of squared deviations from it.
@@ -84,14 +87,14 @@ fn statistics<T: Number>(runs: &[&[T]], centered: bool) -> (f64, f64) {
     let mut mean = 0.0;
     if centered {
         for x in runs {
-            mean += sum(x.len(), |i| x[i]);
+            mean += sum(x, |x| x);
         }
         mean /= n;
     }
     let middle = T::lit(mean);
     let mut var = 0.0;
     for x in runs {
-        var += sum(x.len(), |i| (x[i] - middle) * (x[i] - middle));
+        var += sum(x, |x| (x - middle) * (x - middle));
     }
     var /= n;
     // The mean was rounded: what that adds to the variance is taken off.
@@ -239,8 +242,8 @@ fn add_sums<T: Number, A: Arch>(g: &[T], x: &[T], [mean, scale]: [T; 2], [dw, db
         return;
     }
     for ((g, x), (dw, db)) in g.chunks_exact(span).zip(x.chunks_exact(span)).zip(dw.iter_mut().zip(db)) {
-        *dw = *dw + T::lit(sum(span, |i| g[i] * (x[i] - mean))) * scale;
-        *db = *db + T::lit(sum(span, |i| g[i]));
+        *dw = *dw + T::lit(sum2(g, x, |g, x| g * (x - mean))) * scale;
+        *db = *db + T::lit(sum(g, |g| g));
     }
 }
 
@@ -262,8 +265,8 @@ fn weighted<T: Number>(g: &[T], w: &[T], out: &mut [T], span: usize) {
 fn project<T: Number, A: Arch>(x: &[T], mean: T, scale: T, centered: bool, out: &mut [T]) {
     let n = out.len();
     let u = &*out;
-    let total = if centered { sum(n, |i| u[i]) / n as f64 } else { 0.0 };
-    let along = sum(n, |i| u[i] * (x[i] - mean)) / n as f64;
+    let total = if centered { sum(u, |u| u) / n as f64 } else { 0.0 };
+    let along = sum2(u, x, |u, x| u * (x - mean)) / n as f64;
     let (shift, slope) = (T::lit(total), T::lit(-along * wide(scale) * wide(scale)));
     out.iter_mut().zip(x).for_each(|(o, x)| *o = fma::<T, A>(*x - mean, slope, *o - shift) * scale);
 }
@@ -396,8 +399,8 @@ impl<T: Number> Kernel for Sums<'_, T> {
         let Self { g, x, images, channel, mean } = self;
         let mut out = [0.0; 2];
         for (g, x) in images.planes(g, channel).zip(images.planes(x, channel)) {
-            out[0] += sum(g.len(), |i| g[i]);
-            out[1] += sum(g.len(), |i| g[i] * (x[i] - mean));
+            out[0] += sum(g, |g| g);
+            out[1] += sum2(g, x, |g, x| g * (x - mean));
         }
         out
     }

@@ -2,7 +2,7 @@
 
 use smallvec::smallvec;
 
-use crate::array::{Array, DType, Shape, check_memory};
+use crate::array::{Array, DType, check_memory};
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::ctc::Batch as Sequences;
@@ -14,7 +14,10 @@ use crate::ops::{
 use crate::ops::{IndexItem, astype};
 use crate::tape::{AttrSet, Batch, Jvp, Outputs, Primitive, Variable, Vjp, apply};
 
-/// The class that stands for no label, and whether the gradient is wanted.
+/// The primitives of this file.
+pub const PRIMITIVES: &[&Primitive] = &[&CTC];
+
+/// The class that stands for no label.
 #[derive(Clone, Debug)]
 struct Ctc {
     blank: usize,
@@ -56,6 +59,7 @@ static CTC: Primitive = Primitive {
     batch: Batch::Loop,
     definition: Some(definition),
     hidden: 1,
+    ..Primitive::BASE
 };
 
 /// Whole numbers of an array of int64.
@@ -191,6 +195,7 @@ fn samples() -> Vec<Sample> {
 /// The rows of this file.
 pub const ENTRIES: &[Entry] = &[Entry {
     name: "ctc_loss",
+    module: "nn.functional",
     doc: "-ln of the probability that log_probs (T, N, C), or (T, C), give to the labels targets (N, S), or all labels in a row: summed over\n\
           all ways to stretch them with blanks and repetitions (Graves, 2006). input_lengths and target_lengths (N,) say how many steps and\n\
           labels count. 'mean' divides each loss by its number of labels first. A target that is too long has the loss inf, which\n\

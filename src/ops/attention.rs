@@ -15,6 +15,9 @@ use crate::error::{Error, Result, show_shape};
 use crate::kernel::attention::{self as kernel, Head, Inputs, Mask};
 use crate::tape::{AttrSet, Batch, Call, Jvp, Operand, Outputs, Primitive, Variable, Vjp, apply};
 
+/// The primitives of this file.
+pub const PRIMITIVES: &[&Primitive] = &[&ATTENTION, &ATTENTION_GRADIENT];
+
 /// What is done with the scores.
 #[derive(Clone, Debug)]
 struct Attention {
@@ -63,6 +66,7 @@ static ATTENTION: Primitive = Primitive {
         Ok(smallvec![matmul(&p, &inputs[2])?])
     }),
     hidden: 1,
+    ..Primitive::BASE
 };
 
 /// The gradients of q, k and v. Inputs: the cotangent, the result, its logarithms, and those of [`ATTENTION`].
@@ -282,6 +286,7 @@ fn samples() -> Vec<Sample> {
 /// The rows of this file.
 pub const ENTRIES: &[Entry] = &[Entry {
     name: "scaled_dot_product_attention",
+    module: "nn.functional",
     doc: "softmax(scale query keyᵀ + mask) value, with query (..., L, E), key (..., S, E) and value (..., S, F); scale is 1 / sqrt(E) unless\n\
           given. attn_mask broadcasts to (..., L, S): bool (True takes part) or a float that is added. is_causal lets query i see keys up\n\
           to i. A query that sees no key has the result 0. enable_gqa repeats heads (axis -3) of key and value. Memory is linear in L and\n\

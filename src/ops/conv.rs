@@ -17,6 +17,9 @@ use crate::error::{Error, Result, show_shape};
 use crate::kernel::conv::{self as kernel, Geometry};
 use crate::tape::{Batch, BatchContext, Call, Jvp, JvpContext, Operand, Outputs, Primitive, Saver, Variable, Vjp, VjpContext, apply};
 
+/// The primitives of this file.
+pub const PRIMITIVES: &[&Primitive] = &[&CONVOLUTION, &TRANSPOSED, &WEIGHT, &UNFOLD, &FOLD];
+
 /// The sizes of a convolution that do not follow from its arrays. Of three axes the last ones are used.
 #[derive(Clone, Debug)]
 struct Convolution {
@@ -667,12 +670,12 @@ const TRANSPOSED_RULE: &str =
 
 /// A row of a convolution.
 const fn conv_entry(name: &'static str, doc: &'static str, call: fn(&Args<'_>) -> Result<Value>, samples: fn() -> Vec<Sample>) -> Entry {
-    Entry { name, doc, params: CONV, call, work, gradient: Gradient::Rule(CONV_RULE), samples, method: false, ..Entry::BASE }
+    Entry { name, module: "nn.functional", doc, params: CONV, call, work, gradient: Gradient::Rule(CONV_RULE), samples, method: false, ..Entry::BASE }
 }
 
 /// A row of a transposed convolution.
 const fn transposed_entry(name: &'static str, doc: &'static str, call: fn(&Args<'_>) -> Result<Value>, samples: fn() -> Vec<Sample>) -> Entry {
-    Entry { name, doc, params: CONV_TRANSPOSE, call, work, gradient: Gradient::Rule(TRANSPOSED_RULE), samples, method: false, ..Entry::BASE }
+    Entry { name, module: "nn.functional", doc, params: CONV_TRANSPOSE, call, work, gradient: Gradient::Rule(TRANSPOSED_RULE), samples, method: false, ..Entry::BASE }
 }
 
 /// The rows of this file.
@@ -683,7 +686,7 @@ pub const ENTRIES: &[Entry] = &[
          y[n, o, p] = bias[o] + Σ weight[o, c, k] input[n, c, p * stride + k * dilation - padding]. padding is numbers, 'valid' (none)\n\
          or 'same' (the result is as long as the input; stride 1 only). A kernel longer than the padded input raises ShapeError.\n\
          \n\
-         >>> tg.conv1d(tg.Variable([[1.0, 2.0, 3.0]]), tg.Variable([[[1.0, 10.0]]]))\n\
+         >>> tg.nn.functional.conv1d(tg.Variable([[1.0, 2.0, 3.0]]), tg.Variable([[[1.0, 10.0]]]))\n\
          Variable([[21., 32.]])\n",
         |a| call_convolution(a, 1),
         || conv_samples(1),
@@ -695,7 +698,7 @@ pub const ENTRIES: &[Entry] = &[
          'same' (the result is as large as the input; stride 1 only). With groups = C each channel has its own kernels (depthwise).\n\
          \n\
          >>> x = tg.reshape(tg.arange(9.0), (1, 3, 3))\n\
-         >>> tg.conv2d(x, tg.ones((1, 1, 2, 2)))\n\
+         >>> tg.nn.functional.conv2d(x, tg.ones((1, 1, 2, 2)))\n\
          Variable([[[ 8., 12.],\n           [20., 24.]]])\n",
         |a| call_convolution(a, 2),
         || conv_samples(2),
@@ -705,7 +708,7 @@ pub const ENTRIES: &[Entry] = &[
         "The convolution of volumes: input (N, C, D, H, W) or (C, D, H, W), weight (O, C / groups, KD, KH, KW), bias (O,). Options are\n\
          those of conv2d.\n\
          \n\
-         >>> tg.conv3d(tg.ones((1, 2, 2, 2)), tg.ones((1, 1, 2, 2, 2)))\n\
+         >>> tg.nn.functional.conv3d(tg.ones((1, 2, 2, 2)), tg.ones((1, 1, 2, 2, 2)))\n\
          Variable([[[[8.]]]])\n",
         |a| call_convolution(a, 3),
         || conv_samples(3),
@@ -715,7 +718,7 @@ pub const ENTRIES: &[Entry] = &[
         "The transposed convolution of a sequence: input (N, C, L) or (C, L), weight (C, O / groups, K). It is the gradient of conv1d by\n\
          its input: each element adds its multiple of the kernel. L' = (L - 1) stride - 2 padding + dilation (K - 1) + output_padding + 1.\n\
          \n\
-         >>> tg.conv_transpose1d(tg.Variable([[1.0, 2.0]]), tg.Variable([[[1.0, 10.0]]]))\n\
+         >>> tg.nn.functional.conv_transpose1d(tg.Variable([[1.0, 2.0]]), tg.Variable([[[1.0, 10.0]]]))\n\
          Variable([[ 1., 12., 20.]])\n",
         |a| call_transposed(a, 1),
         || transposed_samples(1),
@@ -724,7 +727,7 @@ pub const ENTRIES: &[Entry] = &[
         "conv_transpose2d",
         "The transposed convolution of images: input (N, C, H, W) or (C, H, W), weight (C, O / groups, KH, KW): see conv_transpose1d.\n\
          \n\
-         >>> tg.conv_transpose2d(tg.ones((1, 1, 2)), tg.ones((1, 1, 2, 2)))\n\
+         >>> tg.nn.functional.conv_transpose2d(tg.ones((1, 1, 2)), tg.ones((1, 1, 2, 2)))\n\
          Variable([[[1., 2., 1.],\n           [1., 2., 1.]]])\n",
         |a| call_transposed(a, 2),
         || transposed_samples(2),
@@ -734,13 +737,15 @@ pub const ENTRIES: &[Entry] = &[
         "The transposed convolution of volumes: input (N, C, D, H, W) or (C, D, H, W), weight (C, O / groups, KD, KH, KW): see\n\
          conv_transpose1d.\n\
          \n\
-         >>> tg.conv_transpose3d(tg.ones((1, 1, 1, 1)), tg.ones((1, 1, 1, 1, 2)))\n\
+         >>> tg.nn.functional.conv_transpose3d(tg.ones((1, 1, 1, 1)), tg.ones((1, 1, 1, 1, 2)))\n\
          Variable([[[[1., 1.]]]])\n",
         |a| call_transposed(a, 3),
         || transposed_samples(3),
     ),
     Entry {
         name: "unfold",
+        module: "nn.functional",
+        primitive: Some(&UNFOLD),
         doc: "The patches of images (N, C, H, W) or (C, H, W) as columns: (N, C * KH * KW, positions). What a convolution multiplies.\n\
               \n\
               >>> x = tg.reshape(tg.arange(4.0), (1, 1, 2, 2))\n\
@@ -759,6 +764,8 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "fold",
+        module: "nn.functional",
+        primitive: Some(&FOLD),
         doc: "Columns (N, C * KH * KW, positions) added up where unfold reads them, in images (N, C, H, W) of output_size: its transpose.\n\
               \n\
               >>> tg.nn.functional.fold(tg.ones((1, 4, 2)), (2, 3), 2)\n\

@@ -17,6 +17,9 @@ use crate::kernel::math::Real;
 use crate::kernel::random::Stream;
 use crate::tape::{Batch, Jvp, Primitive, Variable, Vjp, apply};
 
+/// The primitives of this file.
+pub const PRIMITIVES: &[&Primitive] = &[&DROPOUT, &EMBEDDING];
+
 /// Which elements stay: a function of a place in a stream of random numbers, which is kept instead of a mask.
 #[derive(Clone, Debug)]
 struct Kept {
@@ -24,6 +27,17 @@ struct Kept {
     probability: f64,
 }
 crate::attributes!(Kept);
+
+impl Kept {
+    /// A stream of its own for a batch, which needs more numbers than were set aside: that of a seed made of this place.
+    fn for_batch(&self) -> Self {
+        let Stream { seed, start } = self.stream;
+        let mut z = seed ^ start.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        Self { stream: Stream { seed: z ^ z >> 31, start: 0 }, probability: self.probability }
+    }
+}
 
 /// Linear, and its own transpose.
 static DROPOUT: Primitive = Primitive {
@@ -41,7 +55,7 @@ static DROPOUT: Primitive = Primitive {
         ctx.add(0, apply(&DROPOUT, &[(&g).into()], ctx.attrs::<Kept>())?)
     }),
     jvp: Jvp::Linear,
-    batch: Batch::Rule(|ctx| Ok(smallvec![apply(&DROPOUT, ctx.inputs, ctx.attrs::<Kept>())?])),
+    batch: Batch::Rule(|ctx| Ok(smallvec![apply(&DROPOUT, ctx.inputs, &ctx.attrs::<Kept>().for_batch())?])),
     ..Primitive::BASE
 };
 
@@ -136,23 +150,31 @@ fn has_negative(index: &Array) -> bool {
 pub const ENTRIES: &[Entry] = &[
     Entry {
         name: "_dropout",
+        module: "nn.functional",
         doc: "Each element left out with probability p, the others divided by 1 - p. With mask_axes=n, elements that share their place along\n\
               the first n axes stay or go together. The mask is a function of a place in the stream of the process's generator: it is\n\
               not stored.\n\
               \n\
-              >>> tg._core._dropout(tg.ones(3), 1.0).tolist()\n\
+              >>> tg._core._functions[\"nn.functional._dropout\"](tg.ones(3), 1.0).tolist()\n\
               [0.0, 0.0, 0.0]\n",
         params: &[Param::array("input"), Param::float("p", 0.5), Param::new("mask_axes", Kind::OptInt).or(Default::None)],
         call: |a| Ok(dropout(&a.variable(0)?, a.float(1)?, a.opt_int(2)?)?.into()),
         gradient: Gradient::Composite("g / (1 - p) where the element stays, else 0"),
+        samples: || {
+            // Probabilities that leave nothing to chance.
+            let draw = &mut Draw::new(62);
+            let mut one = |p: f64, axes: Arg| Sample { args: vec![Arg::Variable(REAL.strided(draw, &[2, 3])), Arg::Float(p), axes] };
+            vec![one(0.0, Arg::None), one(1.0, Arg::None), one(0.0, Arg::Int(1))]
+        },
         method: false,
         ..Entry::BASE
     },
     Entry {
         name: "_embedding",
+        module: "nn.functional",
         doc: "Rows of weight (rows, width) at the places input, integers of any shape from 0 on. The row padding_idx gets no gradient.\n\
               \n\
-              >>> tg._core._embedding(tg.Variable([1, 0]), tg.Variable([[1.0, 2.0], [3.0, 4.0]]))\n\
+              >>> tg._core._functions[\"nn.functional._embedding\"](tg.Variable([1, 0]), tg.Variable([[1.0, 2.0], [3.0, 4.0]]))\n\
               Variable([[3., 4.],\n          [1., 2.]])\n",
         params: &[Param::array("input"), Param::array("weight"), Param::new("padding_idx", Kind::OptInt).or(Default::None)],
         call: |a| Ok(embedding(&a.variable(0)?, &a.variable(1)?, a.opt_int(2)?)?.into()),

@@ -114,13 +114,18 @@ unary! {
     domain REAL;
 }
 
+/// A function of `nn.functional`.
+const fn functional(entry: Entry) -> Entry {
+    Entry { module: "nn.functional", method: false, ..entry }
+}
+
 /// The rows of this file.
 pub const ENTRIES: &[Entry] = &[
-    hardsigmoid::ENTRY.no_method(),
-    hardswish::ENTRY.no_method(),
-    hardtanh::ENTRY.no_method(),
-    relu6::ENTRY.no_method(),
-    mish::ENTRY.no_method(),
-    selu::ENTRY.no_method(),
-    logsigmoid::ENTRY.no_method(),
+    functional(hardsigmoid::ENTRY),
+    functional(hardswish::ENTRY),
+    functional(hardtanh::ENTRY),
+    functional(relu6::ENTRY),
+    functional(mish::ENTRY),
+    functional(selu::ENTRY),
+    functional(logsigmoid::ENTRY),
 ];

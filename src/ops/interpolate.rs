@@ -13,7 +13,7 @@ use super::{
     abs, add, astype, broadcast_to, clip, equal, expand_dims, floor, fmod, greater_equal, less, logical_and, matmul, multiply,
     permute_dims, rint, subtract, where_,
 };
-use crate::array::{Array, DType, Shape};
+use crate::array::{Array, DType, Shape, check_memory};
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::resample::Table;
 use crate::tape::Variable;
@@ -174,6 +174,10 @@ impl Interpolation<'_> {
             return Err(Error::Value("interpolate: recompute_scale_factor needs a scale_factor".to_owned()));
         }
         let all = self.resizes(&x.shape()[2..])?;
+        let shape: Shape = x.shape()[..2].iter().copied().chain(all.iter().map(|r| r.outputs)).collect();
+        check_memory("interpolate", &shape, x.dtype())?;
+        // The weights of an axis need room, too.
+        all.iter().try_for_each(|r| check_memory("interpolate", &[r.outputs, 8], DType::F64))?;
         match self.mode {
             "nearest" => pick(x, all.iter().map(|r| r.nearest(0.0)).collect(), 0.0),
             "nearest-exact" => pick(x, all.iter().map(|r| r.nearest(0.5)).collect(), 0.0),
@@ -214,12 +218,14 @@ fn padded(mode: &str, n: usize, before: isize, after: isize) -> Result<Vec<Optio
     match mode {
         "reflect" if before >= size || after >= size => return fail("below"),
         "circular" if before > size || after > size => return fail("of at most"),
-        "replicate" if n == 0 && before + after > 0 => return fail("within"),
+        "replicate" if n == 0 && (before > 0 || after > 0) => return fail("within"),
         _ => {}
     }
-    if size + before + after < 0 {
+    if before.saturating_add(after) < -size {
         return Err(Error::Value(format!("pad: ({before}, {after}) takes away more than the {n} elements of an axis")));
     }
+    let total = size.saturating_add(before).saturating_add(after).cast_unsigned();
+    check_memory("pad", &[total, 2], DType::F64)?;
     let place = |p: isize| match mode {
         "constant" => (0..size).contains(&p).then_some(p),
         "reflect" => Some(if p < 0 { -p } else if p >= size { 2 * (size - 1) - p } else { p }),
@@ -262,7 +268,8 @@ fn factor(op: &str, what: &str, x: &Variable, r: i64) -> Result<usize> {
     if x.ndim() < 3 {
         return Err(Error::Shape(format!("{op}: the input has shape {}, expected (..., C, H, W)", show_shape(x.shape()))));
     }
-    usize::try_from(r).ok().filter(|r| *r > 0).ok_or_else(|| Error::Value(format!("{op}: {what} must be at least 1, got {r}")))
+    let fits = usize::try_from(r).ok().filter(|r| (1..1 << 16).contains(r));
+    fits.ok_or_else(|| Error::Value(format!("{op}: {what} must be at least 1 (and below 65536), got {r}")))
 }
 
 /// (…, C r², H, W) as (…, C, H r, W r).
@@ -466,6 +473,7 @@ pub fn affine_grid(theta: &Variable, size: &[isize], align: bool) -> Result<Vari
     }
     let theta = floating(theta)?;
     let spatial = &sizes[2..];
+    check_memory("affine_grid", &[&sizes[..1], spatial, &[8]].concat(), DType::F64)?;
     let points: usize = spatial.iter().product();
     let along = |n: usize, i: usize| {
         let end = if align { 1.0 } else { (n as f64 - 1.0) / n as f64 };
@@ -562,7 +570,7 @@ const fn row(
     gradient: Gradient,
     samples: fn() -> Vec<Sample>,
 ) -> Entry {
-    Entry { name, doc, params, call, gradient, samples, method: false, ..Entry::BASE }
+    Entry { name, module: "nn.functional", doc, params, call, gradient, samples, method: false, ..Entry::BASE }
 }
 
 /// The rows of this file.

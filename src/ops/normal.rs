@@ -19,6 +19,9 @@ use crate::kernel::normal::{self as kernel, Images, Rows};
 use crate::kernel::resample::Table;
 use crate::tape::{AttrSet, Batch, BatchContext, Call, Jvp, Operand, Outputs, Primitive, Saver, Variable, Vjp, apply, apply_all};
 
+/// The primitives of this file.
+pub const PRIMITIVES: &[&Primitive] = &[&NORMALIZE, &NORMALIZE_GRADIENT, &BATCH_NORM, &BATCH_NORM_GRADIENT];
+
 crate::attributes!(Rows);
 
 /// Inputs: x, and perhaps a weight and a bias, one number for each channel of [`Rows`].
@@ -458,7 +461,7 @@ pub fn local_response_norm(x: &Variable, size: i64, alpha: f64, beta: f64, k: f6
     const NAME: &str = "local_response_norm";
     let x = floating(x)?;
     let channels = channels_of(NAME, &x)?;
-    let size = usize::try_from(size).ok().filter(|s| *s > 0).ok_or_else(|| Error::Value(format!("{NAME}: size must be at least 1, got {size}")))?;
+    let size = usize::try_from(size).ok().filter(|s| (1..1 << 31).contains(s)).ok_or_else(|| Error::Value(format!("{NAME}: size must be at least 1, got {size}")))?;
     let row = |c: usize| ((c + size).saturating_sub(size + size / 2)..channels.min(c + (size - 1) / 2 + 1)).map(|i| (i, 1.0));
     let flat = reshape_to(&x, &[x.shape()[0], channels, x.shape()[2..].iter().product()])?;
     let squares = moveaxis(&multiply(&flat, &flat)?, &[1], &[-1])?;
@@ -522,6 +525,7 @@ fn call_training(a: &Args<'_>) -> Result<Value> {
 pub const ENTRIES: &[Entry] = &[
     Entry {
         name: "layer_norm",
+        module: "nn.functional",
         doc: "(x - mean) / sqrt(var + eps) over the last axes, whose sizes are normalized_shape, times weight plus bias of that shape.\n\
               The variance is the biased one. A row of equal elements becomes the bias.\n\
               \n\
@@ -539,6 +543,7 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "rms_norm",
+        module: "nn.functional",
         doc: "x / sqrt(mean(x²) + eps) over the last axes, whose sizes are normalized_shape, times weight of that shape. eps is the\n\
               epsilon of the dtype unless given.\n\
               \n\
@@ -553,6 +558,7 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "group_norm",
+        module: "nn.functional",
         doc: "layer_norm over each of num_groups groups of channels of each image, x being (N, C, ...), with a weight and a bias for each\n\
               channel.\n\
               \n\
@@ -570,9 +576,10 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "_instance_norm",
+        module: "nn.functional",
         doc: "layer_norm of each channel of each image, x being (N, C, ...), with a weight and a bias for each channel.\n\
               \n\
-              >>> tg._core._instance_norm(tg.Variable([[[1.0, 3.0], [5.0, 7.0]]]), eps=0.0)\n\
+              >>> tg._core._functions[\"nn.functional._instance_norm\"](tg.Variable([[[1.0, 3.0], [5.0, 7.0]]]), eps=0.0)\n\
               Variable([[[-1.,  1.],\n           [-1.,  1.]]])\n",
         params: &[Param::array("input"), WEIGHT, BIAS, Param::float("eps", 1e-5)],
         call: |a| {
@@ -586,22 +593,25 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "_batch_norm_training",
+        module: "nn.functional",
         doc: "(x - mean) / sqrt(var + eps) of each channel over the batch, x being (N, C, ...), times weight plus bias; and the mean and the\n\
               biased variance of each channel, which carry no gradient.\n\
               \n\
-              >>> tg._core._batch_norm_training(tg.Variable([[1.0], [3.0]]), eps=0.0)\n\
+              >>> tg._core._functions[\"nn.functional._batch_norm_training\"](tg.Variable([[1.0], [3.0]]), eps=0.0)\n\
               (Variable([[-1.],\n          [ 1.]]), Variable([2.]), Variable([1.]))\n",
         params: &[Param::array("input"), WEIGHT, BIAS, Param::float("eps", 1e-5)],
         call: call_training,
         gradient: Gradient::Composite(DX),
+        samples: || channel_samples(None),
         method: false,
         ..Entry::BASE
     },
     Entry {
         name: "_batch_norm_evaluation",
+        module: "nn.functional",
         doc: "(x - mean) / sqrt(var + eps) of each channel with a given mean and variance, x being (N, C, ...), times weight plus bias.\n\
               \n\
-              >>> tg._core._batch_norm_evaluation(tg.Variable([[1.0], [3.0]]), tg.Variable([1.0]), tg.Variable([4.0]), eps=0.0)\n\
+              >>> tg._core._functions[\"nn.functional._batch_norm_evaluation\"](tg.Variable([[1.0], [3.0]]), tg.Variable([1.0]), tg.Variable([4.0]), eps=0.0)\n\
               Variable([[0.],\n          [1.]])\n",
         params: &[Param::array("input"), Param::array("mean"), Param::array("var"), WEIGHT, BIAS, Param::float("eps", 1e-5)],
         call: |a| {
@@ -616,6 +626,7 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "local_response_norm",
+        module: "nn.functional",
         doc: "x / (k + alpha mean(x²)) ** beta, the mean over size neighbouring channels, zeros beyond the first and the last (Krizhevsky, 2012).\n\
               \n\
               >>> tg.nn.functional.local_response_norm(tg.Variable([[[3.0], [4.0]]]), 2, alpha=1.0, beta=1.0, k=0.0)\n\

@@ -69,6 +69,7 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "pdist",
+        module: "nn.functional",
         doc: "The p-norms of the differences of the rows of input (N, M), for each pair once: row 0 with all behind it, row 1, and so on.\n\
               \n\
               >>> tg.nn.functional.pdist(tg.Variable([[0.0], [1.0], [3.0]]))\n\

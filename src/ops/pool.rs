@@ -18,6 +18,9 @@ use crate::kernel::resample::Table;
 use crate::kernel::windows::{Axis, Windows, maxima, places};
 use crate::tape::{Batch, Call, Jvp, Primitive, Variable, Vjp, apply};
 
+/// The primitives of this file.
+pub const PRIMITIVES: &[&Primitive] = &[&MAX_POOL, &MAX_PLACES, &LAST_PLACES, &FRACTIONAL_PLACES];
+
 /// Windows over the last `axes` axes.
 #[derive(Clone, Debug)]
 struct Pooled {
@@ -324,6 +327,7 @@ fn adaptive(op: &str, sizes: &[usize], output: &[isize]) -> Result<Vec<Axis>> {
         return Err(Error::Value(format!("{op}: output_size has {got} numbers, expected 1 or {want}")));
     }
     let counts = numbers(op, "output_size", &sized, sizes.len(), 0)?;
+    counts.iter().try_for_each(|n| check_memory(op, &[*n, 4], DType::I64))?;
     let one = |(&n, &m): (&usize, &usize)| {
         if n == 0 && m > 0 {
             return Err(Error::Shape(format!("{op}: an empty spatial axis cannot be divided into {m} windows (sizes {})", show_shape(sizes))));
@@ -536,6 +540,13 @@ fn unpool_samples(axes: usize) -> Vec<Sample> {
     vec![Sample { args: [Arg::Variable(REAL.strided(draw, &shape)), Arg::Variable(at)].into_iter().chain(rest).collect() }]
 }
 
+/// Windows that no random number can move.
+fn fractional_samples(axes: usize) -> Vec<Sample> {
+    let x = distinct(&mut Draw::new(36), &[&[2, 1][..], &[4, 4, 4][3 - axes..]].concat());
+    let rest = [ints(&[2]), ints(&[3]), Arg::None, Arg::Bool(false), Arg::None];
+    vec![Sample { args: std::iter::once(Arg::Variable(x)).chain(rest).collect() }]
+}
+
 const MAX_RULE: &str = "g at the place of the maximum of each window, summed where windows overlap";
 const SUM_RULE: &str = "g / divisor at each element of a window, summed where windows overlap";
 
@@ -548,7 +559,7 @@ const fn entry(
     rule: &'static str,
     samples: fn() -> Vec<Sample>,
 ) -> Entry {
-    Entry { name, doc, params, call, gradient: Gradient::Rule(rule), samples, method: false, ..Entry::BASE }.costs(4.0)
+    Entry { name, module: "nn.functional", doc, params, call, gradient: Gradient::Rule(rule), samples, method: false, ..Entry::BASE }.costs(4.0)
 }
 
 /// A row without samples of its own, whose gradient is that of its parts.
@@ -781,7 +792,7 @@ pub const ENTRIES: &[Entry] = &[
         FRACTIONAL_PARAMS,
         |a| call_fractional(a, 2),
         MAX_RULE,
-        Vec::new,
+        || fractional_samples(2),
     ),
     composed(
         "fractional_max_pool3d",
@@ -789,6 +800,6 @@ pub const ENTRIES: &[Entry] = &[
         FRACTIONAL_PARAMS,
         |a| call_fractional(a, 3),
         MAX_RULE,
-        Vec::new,
+        || fractional_samples(3),
     ),
 ];

@@ -12,6 +12,9 @@ use crate::kernel::resample::{Table, pick_places, resample as run};
 use crate::kernel::windows::{gather, scatter};
 use crate::tape::{Batch, Jvp, Primitive, Variable, Vjp, apply};
 
+/// The primitives of this file.
+pub const PRIMITIVES: &[&Primitive] = &[&RESAMPLE, &PICK, &GATHER, &SCATTER];
+
 /// A table for each of the last axes.
 #[derive(Clone, Debug)]
 pub(super) struct Tables(pub(super) Arc<Vec<Table>>);

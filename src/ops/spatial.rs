@@ -10,6 +10,9 @@ use crate::tape::Variable;
 /// A size that stays as it is: None among sizes.
 pub const KEEP: isize = isize::MIN;
 
+/// The largest of such numbers: products of two of them do not overflow.
+const MOST: usize = i32::MAX as usize;
+
 /// One number for each spatial axis.
 pub(super) type Numbers = SmallVec<[usize; 3]>;
 
@@ -23,8 +26,8 @@ pub(super) fn numbers(op: &str, what: &str, values: &[isize], n: usize, least: u
         let v = if values.len() == 1 { values[0] } else { values[i] };
         usize::try_from(v)
             .ok()
-            .filter(|v| *v >= least)
-            .ok_or_else(|| Error::Value(format!("{op}: {what} must be at least {least} along each axis, got {v}")))
+            .filter(|v| (least..=MOST).contains(v))
+            .ok_or_else(|| Error::Value(format!("{op}: {what} must be at least {least} (and at most {MOST}) along each axis, got {v}")))
     };
     (0..n).map(one).collect()
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .. import _core
-from .rust import *  # noqa: F403
+from ._functional import *  # noqa: F403
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
