@@ -20,6 +20,7 @@ pub static REGISTRY: &[&[Entry]] = &[
     ops::interpolate::ENTRIES,
     ops::dropout::ENTRIES,
     ops::attention::ENTRIES,
+    ops::recurrent::ENTRIES,
     ops::pairs::ENTRIES,
     ops::gates::ENTRIES,
     ops::creation::ENTRIES,
@@ -73,6 +74,7 @@ pub static PRIMITIVES: &[&[&Primitive]] = &[
     ops::normal::PRIMITIVES,
     ops::dropout::PRIMITIVES,
     ops::attention::PRIMITIVES,
+    ops::recurrent::PRIMITIVES,
     tape::accumulate::PRIMITIVES,
 ];
 

@@ -21,6 +21,7 @@ pub mod parallel;
 pub mod positions;
 pub mod products;
 pub mod random;
+pub mod recurrent;
 pub mod reduce;
 pub mod region;
 pub mod resample;

@@ -82,7 +82,7 @@ fn sum<T: Number>(x: &[T], f: impl Fn(T) -> T) -> f64 {
 /// The mean (zero unless it is taken off) and the mean of squared deviations from it.
 #[inline(always)]
 #[allow(clippy::cast_precision_loss, reason = "a number of elements")]
-fn statistics<T: Number>(runs: &[&[T]], centered: bool) -> (f64, f64) {
+fn statistics<T: Number>(runs: &[&[T]], centered: bool) -> [f64; 2] {
     let n = runs.iter().map(|r| r.len()).sum::<usize>() as f64;
     let mut mean = 0.0;
     if centered {
@@ -99,7 +99,29 @@ fn statistics<T: Number>(runs: &[&[T]], centered: bool) -> (f64, f64) {
     var /= n;
     // The mean was rounded: what that adds to the variance is taken off.
     let slip = mean - wide(middle);
-    (mean, (var - slip * slip).max(if var.is_nan() { f64::NAN } else { 0.0 }))
+    [mean, if var.is_nan() { var } else { (var - slip * slip).max(0.0) }]
+}
+
+/// Mean and scale of a row. The mean is rounded; what that leaves over is part of the shift.
+#[derive(Clone, Copy)]
+struct Standard<T> {
+    mean: T,
+    scale: T,
+    shift: T,
+}
+
+impl<T: Number> Standard<T> {
+    #[inline(always)]
+    fn new([mean, var]: [f64; 2], eps: f64) -> Self {
+        let (middle, scale) = (T::lit(mean), 1.0 / (var + eps).sqrt());
+        Self { mean: middle, scale: T::lit(scale), shift: T::lit((wide(middle) - mean) * scale) }
+    }
+
+    /// (x - mean) scale.
+    #[inline(always)]
+    fn of<A: Arch>(self, x: T) -> T {
+        fma::<T, A>(x - self.mean, self.scale, self.shift)
+    }
 }
 
 /// (x - mean) / √(variance + eps), times a weight and plus a bias if there are.
@@ -134,23 +156,23 @@ impl<T: Number> Kernel for Forward<'_, T> {
     fn run<A: Arch>(self) {
         let Self { x, weight, bias, out, rows, first } = self;
         for (i, (x, out)) in x.chunks_exact(rows.row).zip(out.chunks_exact_mut(rows.row)).enumerate() {
-            let (mean, var) = statistics(&[x], rows.centered);
-            let (mean, scale) = (T::lit(mean), T::lit(1.0 / (var + rows.eps).sqrt()));
+            let standard = Standard::<T>::new(statistics(&[x], rows.centered), rows.eps);
             let of = |all: &'_ [T], k: usize| rows.weights(all, first + i)[k];
             match (weight, bias) {
-                (None, _) => out.iter_mut().zip(x).for_each(|(o, x)| *o = (*x - mean) * scale),
+                (None, _) => out.iter_mut().zip(x).for_each(|(o, x)| *o = standard.of::<A>(*x)),
                 (Some(w), None) if rows.span == 1 => {
                     let w = rows.weights(w, first + i);
-                    out.iter_mut().zip(x.iter().zip(w)).for_each(|(o, (x, w))| *o = (*x - mean) * scale * *w);
+                    out.iter_mut().zip(x.iter().zip(w)).for_each(|(o, (x, w))| *o = standard.of::<A>(*x) * *w);
                 }
                 (Some(w), Some(b)) if rows.span == 1 => {
                     let (w, b) = (rows.weights(w, first + i), rows.weights(b, first + i));
-                    out.iter_mut().zip(x.iter().zip(w.iter().zip(b))).for_each(|(o, (x, (w, b)))| *o = fma::<T, A>((*x - mean) * scale, *w, *b));
+                    out.iter_mut().zip(x.iter().zip(w.iter().zip(b))).for_each(|(o, (x, (w, b)))| *o = fma::<T, A>(standard.of::<A>(*x), *w, *b));
                 }
                 (Some(w), bias) => {
                     for (k, (x, out)) in x.chunks_exact(rows.span).zip(out.chunks_exact_mut(rows.span)).enumerate() {
-                        let (w, b) = (scale * of(w, k), bias.map_or(T::lit(0.0), |b| of(b, k)));
-                        out.iter_mut().zip(x).for_each(|(o, x)| *o = fma::<T, A>(*x - mean, w, b));
+                        let (w, b) = (of(w, k), bias.map_or(T::lit(0.0), |b| of(b, k)));
+                        let (scale, shift) = (standard.scale * w, fma::<T, A>(standard.shift, w, b));
+                        out.iter_mut().zip(x).for_each(|(o, x)| *o = fma::<T, A>(*x - standard.mean, scale, shift));
                     }
                 }
             }
@@ -214,35 +236,34 @@ impl<T: Number> Kernel for Backward<'_, T> {
         let Self { g, x, weight, dx, part, rows, first } = self;
         let n = rows.row;
         for (i, ((g, x), dx)) in g.chunks_exact(n).zip(x.chunks_exact(n)).zip(dx.chunks_exact_mut(n)).enumerate() {
-            let (mean, var) = statistics(&[x], rows.centered);
-            let (mean, scale) = (T::lit(mean), T::lit(1.0 / (var + rows.eps).sqrt()));
+            let standard = Standard::<T>::new(statistics(&[x], rows.centered), rows.eps);
             if let Some(w) = weight {
                 let channels = part.len() / 2;
                 let (dw, db) = part.split_at_mut(channels);
                 let at = (first + i) % rows.groups * (n / rows.span);
                 let (dw, db) = (&mut dw[at..at + n / rows.span], &mut db[at..at + n / rows.span]);
-                add_sums::<T, A>(g, x, [mean, scale], [dw, db], rows.span);
+                add_sums::<T, A>(g, x, standard, [dw, db], rows.span);
                 weighted(g, rows.weights(w, first + i), dx, rows.span);
             } else {
                 dx.copy_from_slice(g);
             }
-            project::<T, A>(x, mean, scale, rows.centered, dx);
+            project::<T, A>(x, standard, rows.centered, dx);
         }
     }
 }
 
 /// Adds Σ g x̂ and Σ g to the sums of each weight.
 #[inline(always)]
-fn add_sums<T: Number, A: Arch>(g: &[T], x: &[T], [mean, scale]: [T; 2], [dw, db]: [&mut [T]; 2], span: usize) {
+fn add_sums<T: Number, A: Arch>(g: &[T], x: &[T], standard: Standard<T>, [dw, db]: [&mut [T]; 2], span: usize) {
     if span == 1 {
         for ((g, x), (dw, db)) in g.iter().zip(x).zip(dw.iter_mut().zip(db)) {
-            *dw = fma::<T, A>(*g, (*x - mean) * scale, *dw);
+            *dw = fma::<T, A>(*g, standard.of::<A>(*x), *dw);
             *db = *db + *g;
         }
         return;
     }
     for ((g, x), (dw, db)) in g.chunks_exact(span).zip(x.chunks_exact(span)).zip(dw.iter_mut().zip(db)) {
-        *dw = *dw + T::lit(sum2(g, x, |g, x| g * (x - mean))) * scale;
+        *dw = *dw + T::lit(sum2(g, x, |g, x| g * standard.of::<A>(x)));
         *db = *db + T::lit(sum(g, |g| g));
     }
 }
@@ -262,13 +283,13 @@ fn weighted<T: Number>(g: &[T], w: &[T], out: &mut [T], span: usize) {
 /// Takes u, in `out`, to r (u - mean(u) - x̂ mean(u x̂)).
 #[inline(always)]
 #[allow(clippy::cast_precision_loss, reason = "a number of elements")]
-fn project<T: Number, A: Arch>(x: &[T], mean: T, scale: T, centered: bool, out: &mut [T]) {
+fn project<T: Number, A: Arch>(x: &[T], standard: Standard<T>, centered: bool, out: &mut [T]) {
     let n = out.len();
     let u = &*out;
     let total = if centered { sum(u, |u| u) / n as f64 } else { 0.0 };
-    let along = sum2(u, x, |u, x| u * (x - mean)) / n as f64;
-    let (shift, slope) = (T::lit(total), T::lit(-along * wide(scale) * wide(scale)));
-    out.iter_mut().zip(x).for_each(|(o, x)| *o = fma::<T, A>(*x - mean, slope, *o - shift) * scale);
+    let along = sum2(u, x, |u, x| u * standard.of::<A>(x)) / n as f64;
+    let (shift, slope, scale) = (T::lit(total), T::lit(-along), standard.scale);
+    out.iter_mut().zip(x).for_each(|(o, x)| *o = fma::<T, A>(standard.of::<A>(*x), slope, *o - shift) * scale);
 }
 
 /// An array of images: `batch` of them, with `channels` planes of `plane` elements.
@@ -298,16 +319,15 @@ impl Images {
 }
 
 /// Mean and biased variance of each channel.
-pub fn channel_statistics<T: Number>(x: &[T], images: Images, mean: &mut [T], var: &mut [T]) {
+#[must_use]
+pub fn channel_statistics<T: Number>(x: &[T], images: Images) -> Vec<[f64; 2]> {
     let mut both = alloc_check::filled([0.0; 2], images.channels);
     parallel::for_each_chunk_mut(&mut both, parallel::grain(images.channels, images.cost()), |start, chunk| {
         for (i, out) in chunk.iter_mut().enumerate() {
             *out = dispatch(OfChannel { x, images, channel: start + i });
         }
     });
-    for (i, [m, v]) in both.into_iter().enumerate() {
-        (mean[i], var[i]) = (T::lit(m), T::lit(v));
-    }
+    both
 }
 
 struct OfChannel<'a, T> {
@@ -324,12 +344,10 @@ impl<T: Number> Kernel for OfChannel<'_, T> {
         if images.plane == 1 {
             // A column: its elements are gathered first.
             let column = alloc_check::collect(images.planes(x, channel).map(|p| p[0]));
-            let (mean, var) = statistics(&[&column], true);
-            return [mean, var];
+            return statistics(&[&column], true);
         }
         let runs = alloc_check::collect(images.planes(x, channel));
-        let (mean, var) = statistics(&runs, true);
-        [mean, var]
+        statistics(&runs, true)
     }
 }
 

@@ -237,7 +237,8 @@ mod tests {
     #[test]
     fn maxima_are_the_elements_at_their_places() {
         let data: Vec<f32> = (0..600_u16).map(|i| f32::from(i.wrapping_mul(7919) % 101)).collect();
-        let (twos, overlapping) = (axis(10, &[(0, 2), (2, 2), (4, 2), (6, 2), (8, 2)], 1), axis(10, &[(0, 2), (1, 3), (3, 3), (5, 3), (7, 3), (9, 1)], 1));
+        let (twos, overlapping) =
+            (axis(10, &[(0, 2), (2, 2), (4, 2), (6, 2), (8, 2)], 1), axis(10, &[(0, 2), (1, 3), (3, 3), (5, 3), (7, 3), (9, 1)], 1));
         let (dilated, uneven) = (axis(10, &[(0, 3), (1, 3), (5, 2)], 2), axis(10, &[(0, 4), (3, 4), (6, 4)], 1));
         for a in [&twos, &overlapping, &dilated, &uneven] {
             for b in [&twos, &overlapping, &dilated, &uneven] {

@@ -8,10 +8,11 @@ use crate::error::{Error, Result, show_shape};
 use crate::kernel::ctc::Batch as Sequences;
 use crate::ops::registry::{Arg, Args, Default, Entry, Gradient, Kind, Param, Sample, Value};
 use crate::ops::samples::{Draw, REAL, indices};
-use crate::ops::{
-    add, annihilate, concat, divide, equal, expand_dims, get_item, log_softmax, logaddexp, maximum, mean, negative, reshape, sum, take_along_axis, where_,
-};
 use crate::ops::{IndexItem, astype};
+use crate::ops::{
+    add, annihilate, concat, divide, equal, expand_dims, get_item, log_softmax, logaddexp, maximum, mean, negative, reshape, sum, take_along_axis,
+    where_,
+};
 use crate::tape::{AttrSet, Batch, Jvp, Outputs, Primitive, Variable, Vjp, apply};
 
 /// The primitives of this file.
@@ -44,15 +45,12 @@ static CTC: Primitive = Primitive {
         slopes.into_iter().for_each(|s| call.give(s));
         Ok(())
     },
-    saves: |s| {
-        (0..4).for_each(|i| s.input(i));
-        s.output(1);
-    },
+    saves: |s| (0..4).for_each(|i| s.input(i)),
     vjp: Vjp::Rule(|ctx| {
         if ctx.create_graph() {
             return ctx.pull_definition();
         }
-        let (g, slopes) = (ctx.cotangent(), ctx.output(1));
+        let (g, slopes): (_, Variable) = (ctx.cotangent(), ctx.extra(0).clone().into());
         ctx.add(0, annihilate(&expand_dims(&g, &[1])?, &slopes)?)
     }),
     jvp: Jvp::Definition,
@@ -133,7 +131,10 @@ fn checked_targets(targets: &Variable, lengths: &[usize], classes: usize, blank:
     let rows = targets.ndim() == 2 && targets.shape()[0] == count && targets.shape()[1] >= width;
     if targets.dtype().is_float() || !(rows || targets.ndim() == 1 && all.len() == total) {
         let shape = show_shape(targets.shape());
-        return Err(Error::Shape(format!("ctc_loss: targets are {} of shape {shape}, expected integers (N, S) or all {total} labels in a row", targets.dtype())));
+        return Err(Error::Shape(format!(
+            "ctc_loss: targets are {} of shape {shape}, expected integers (N, S) or all {total} labels in a row",
+            targets.dtype()
+        )));
     }
     let mut out = vec![0; count * width];
     let mut at = 0;
@@ -163,7 +164,7 @@ fn call_ctc(a: &Args<'_>) -> Result<Value> {
     let blank = usize::try_from(blank).ok().filter(|b| *b < classes);
     let blank = blank.ok_or_else(|| Error::Value(format!("ctc_loss: the blank must be a class from 0 to {}", classes.saturating_sub(1))))?;
     let inputs = checked_lengths("input_lengths", &a.variable(2)?, count, steps)?;
-    let lengths = checked_lengths("target_lengths", &a.variable(3)?, count, usize::MAX >> 1)?;
+    let lengths = checked_lengths("target_lengths", &a.variable(3)?, count, a.variable(1)?.array().size())?;
     let targets = checked_targets(&a.variable(1)?, &numbers(lengths.array()), classes, blank)?;
     let losses = apply(&CTC, &[(&x).into(), (&targets).into(), (&inputs).into(), (&lengths).into()], &Ctc { blank })?;
     let losses = if a.flag(6)? { where_(&equal(&losses, f64::INFINITY)?, 0.0, &losses)? } else { losses };

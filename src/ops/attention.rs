@@ -45,10 +45,9 @@ static ATTENTION: Primitive = Primitive {
     saves: |s| {
         (0..4).take(s.input_count()).for_each(|i| s.input(i));
         s.output(0);
-        s.output(1);
     },
     vjp: Vjp::Rule(|ctx| {
-        let (g, out, logs) = (ctx.cotangent(), ctx.output(0), ctx.output(1));
+        let (g, out, logs): (_, _, Variable) = (ctx.cotangent(), ctx.output(0), ctx.extra(0).clone().into());
         let inputs: SmallVec<[Variable; 4]> = (0..4).take(ctx.input_count()).map(|i| ctx.input(i)).collect();
         let all: SmallVec<[Operand<'_>; 7]> = [&g, &out, &logs].into_iter().chain(&inputs).map(Operand::from).collect();
         let grads = crate::tape::apply_all(&ATTENTION_GRADIENT, &all, ctx.attrs::<Attention>())?;

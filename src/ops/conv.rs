@@ -227,6 +227,10 @@ fn groups_of_batch(ctx: &BatchContext<'_>, i: usize, at: usize) -> Result<Variab
 /// A batch of products of images with a weight, without the bias: more images where the weight is the same, else more groups.
 fn batch_images(ctx: &BatchContext<'_>, p: &'static Primitive) -> Result<Variable> {
     let c: &Convolution = ctx.attrs();
+    if !ctx.mapped[0] && !ctx.mapped[1] {
+        // The bias alone differs between samples.
+        return super::expand_dims(&apply(p, &ctx.inputs[..2], c)?, &[0]);
+    }
     if !ctx.mapped[1] {
         let x = join_first(ctx.array(0))?;
         return split_first(&apply(p, &[(&x).into(), ctx.array(1).into()], c)?, ctx.size);
@@ -421,7 +425,10 @@ pub fn conv_transpose(
     let one = |i: usize| {
         if more[i] >= stride[i].max(dilation[i]) {
             let (stride, dilation) = (stride[i], dilation[i]);
-            return Err(Error::Value(format!("{op}: output_padding is {}, expected less than the stride {stride} or the dilation {dilation}", more[i])));
+            return Err(Error::Value(format!(
+                "{op}: output_padding is {}, expected less than the stride {stride} or the dilation {dilation}",
+                more[i]
+            )));
         }
         let whole = output[i].saturating_sub(1) * stride[i] + dilation[i] * (kernel[i] - 1) + more[i] + 1;
         whole.checked_sub(2 * low[i]).filter(|n| *n > 0 && output[i] > 0).ok_or_else(|| {
@@ -664,7 +671,8 @@ fn patch_samples(shapes: &[&[usize]], first: &[Arg]) -> Vec<Sample> {
     all.collect()
 }
 
-const CONV_RULE: &str = "dx is the transposed convolution of g with the weight, dw the convolution of x with g over the batch, db = Σ g over all but the channels";
+const CONV_RULE: &str =
+    "dx is the transposed convolution of g with the weight, dw the convolution of x with g over the batch, db = Σ g over all but the channels";
 const TRANSPOSED_RULE: &str =
     "dx is the convolution of g with the weight, dw the convolution of g with x over the batch, db = Σ g over all but the channels";
 
@@ -675,7 +683,18 @@ const fn conv_entry(name: &'static str, doc: &'static str, call: fn(&Args<'_>) -
 
 /// A row of a transposed convolution.
 const fn transposed_entry(name: &'static str, doc: &'static str, call: fn(&Args<'_>) -> Result<Value>, samples: fn() -> Vec<Sample>) -> Entry {
-    Entry { name, module: "nn.functional", doc, params: CONV_TRANSPOSE, call, work, gradient: Gradient::Rule(TRANSPOSED_RULE), samples, method: false, ..Entry::BASE }
+    Entry {
+        name,
+        module: "nn.functional",
+        doc,
+        params: CONV_TRANSPOSE,
+        call,
+        work,
+        gradient: Gradient::Rule(TRANSPOSED_RULE),
+        samples,
+        method: false,
+        ..Entry::BASE
+    }
 }
 
 /// The rows of this file.

@@ -10,8 +10,8 @@ use super::samples::{Draw, REAL, ints};
 use super::shape::reshape_to;
 use super::spatial::{Numbers, numbers};
 use super::{
-    abs, add, astype, broadcast_to, clip, equal, expand_dims, floor, fmod, greater_equal, less, logical_and, matmul, multiply,
-    permute_dims, rint, subtract, where_,
+    abs, add, astype, broadcast_to, clip, equal, expand_dims, floor, fmod, greater_equal, less, logical_and, matmul, multiply, permute_dims, rint,
+    subtract, where_,
 };
 use crate::array::{Array, DType, Shape, check_memory};
 use crate::error::{Error, Result, show_shape};
@@ -228,7 +228,13 @@ fn padded(mode: &str, n: usize, before: isize, after: isize) -> Result<Vec<Optio
     check_memory("pad", &[total, 2], DType::F64)?;
     let place = |p: isize| match mode {
         "constant" => (0..size).contains(&p).then_some(p),
-        "reflect" => Some(if p < 0 { -p } else if p >= size { 2 * (size - 1) - p } else { p }),
+        "reflect" => Some(if p < 0 {
+            -p
+        } else if p >= size {
+            2 * (size - 1) - p
+        } else {
+            p
+        }),
         "replicate" => Some(p.clamp(0, size - 1)),
         _ => Some(p.rem_euclid(size)),
     };
@@ -245,7 +251,12 @@ pub fn pad(x: &Variable, amounts: &[isize], mode: &str, value: f64) -> Result<Va
     }
     if !amounts.len().is_multiple_of(2) || amounts.len() / 2 > x.ndim() {
         let (n, shape) = (amounts.len(), show_shape(x.shape()));
-        return Err(Error::Value(format!("pad: {n} amounts do not fit an input of shape {shape}, expected two for each padded axis, the last one first")));
+        return Err(Error::Value(format!(
+            "pad: {n} amounts do not fit an input of shape {shape}, expected two for each padded axis, the last one first"
+        )));
+    }
+    if let Some(n) = amounts.iter().find(|n| n.unsigned_abs() > 1 << 31) {
+        return Err(Error::Value(format!("pad: an amount is {n}, expected at most 2147483648 elements")));
     }
     let first = x.ndim() - amounts.len() / 2;
     let one = |axis: usize| {
@@ -358,15 +369,16 @@ fn plane_places(at: &[Variable], sizes: &[usize]) -> Result<Variable> {
         #[allow(clippy::cast_precision_loss, reason = "a size")]
         let is_in = logical_and(&greater_equal(p, 0.0)?, &less(p, n as f64)?)?;
         // What is outside must not be converted: it may not be finite.
-        let p = astype(&where_(&is_in, p, 0.0)?, DType::I64)?;
-        let step = i64::try_from(n).unwrap_or(i64::MAX);
+        // float64 counts the elements of a plane exactly.
+        let p = astype(&where_(&is_in, p, 0.0)?, DType::F64)?;
         flat = Some(match flat {
             None => (is_in, p),
-            Some((all, sum)) => (logical_and(&all, &is_in)?, add(&multiply(&sum, step)?, &p)?),
+            #[allow(clippy::cast_precision_loss, reason = "a size")]
+            Some((all, sum)) => (logical_and(&all, &is_in)?, add(&multiply(&sum, n as f64)?, &p)?),
         });
     }
     let Some((is_in, sum)) = flat else { unreachable!("at least one axis") };
-    where_(&is_in, &sum, -1_i64)
+    astype(&where_(&is_in, &sum, -1.0)?.detach(), DType::I64)
 }
 
 /// The elements of each channel of x (N, C, pixels) at whole places (N, points), times weights (N, points).
@@ -431,7 +443,9 @@ pub fn grid_sample(x: &Variable, grid: &Variable, mode: &str, padding: &str, ali
     let fits = (2..=3).contains(&axes) && grid.ndim() == x.ndim() && grid.shape()[0] == x.shape()[0] && grid.shape()[axes + 1] == axes;
     if !fits || x.shape()[2..].contains(&0) {
         let (a, b) = (show_shape(x.shape()), show_shape(grid.shape()));
-        return Err(Error::Shape(format!("{NAME}: an input of shape {a} and a grid of shape {b}, expected (N, C, H, W) and (N, H', W', 2), or with depth")));
+        return Err(Error::Shape(format!(
+            "{NAME}: an input of shape {a} and a grid of shape {b}, expected (N, C, H, W) and (N, H', W', 2), or with depth"
+        )));
     }
     let border = match padding {
         "zeros" => Border::Zeros,
@@ -469,7 +483,9 @@ pub fn affine_grid(theta: &Variable, size: &[isize], align: bool) -> Result<Vari
     let sizes: Numbers = size.iter().map(|n| usize::try_from(*n).unwrap_or(0)).collect();
     if !(2..=3).contains(&axes) || theta.shape() != [sizes[0], axes, axes + 1] {
         let shape = show_shape(theta.shape());
-        return Err(Error::Shape(format!("affine_grid: theta has shape {shape}, expected (N, 2, 3) for a size (N, C, H, W), or (N, 3, 4) with depth; size is {size:?}")));
+        return Err(Error::Shape(format!(
+            "affine_grid: theta has shape {shape}, expected (N, 2, 3) for a size (N, C, H, W), or (N, 3, 4) with depth; size is {size:?}"
+        )));
     }
     let theta = floating(theta)?;
     let spatial = &sizes[2..];
@@ -547,7 +563,8 @@ fn grid_samples() -> Vec<Sample> {
     let modes = [("bilinear", "zeros", false), ("bilinear", "reflection", true), ("bicubic", "border", false), ("nearest", "border", true)];
     let mut out: Vec<Sample> = Vec::new();
     for (mode, padding, align) in modes {
-        let (x, grid) = (REAL.strided(draw, &[2, 1, 3, 4]), multiply(&REAL.array(draw, &[2, 2, 2, 2]), 0.45).unwrap_or_else(|_| REAL.array(draw, &[2, 2, 2, 2])));
+        let (x, grid) =
+            (REAL.strided(draw, &[2, 1, 3, 4]), multiply(&REAL.array(draw, &[2, 2, 2, 2]), 0.45).unwrap_or_else(|_| REAL.array(draw, &[2, 2, 2, 2])));
         out.push(Sample { args: vec![Arg::Variable(x), Arg::Variable(grid), Arg::Text(mode.into()), Arg::Text(padding.into()), Arg::Bool(align)] });
     }
     out

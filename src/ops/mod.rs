@@ -30,6 +30,7 @@ pub mod permute;
 pub mod pool;
 pub mod predicate;
 pub mod random;
+pub mod recurrent;
 pub mod reduction;
 pub mod registry;
 pub mod repeat;

@@ -240,25 +240,33 @@ fn eval_batch_norm(call: &mut Call<'_>) -> Result<()> {
     let (images, channels) = (images(&x), x.shape()[1]);
     let [mut y, mut mean, mut var] = [x.shape(), &[channels], &[channels]].map(|s| Array::empty(s, x.dtype()));
     dispatch!(float x.dtype(), T => {
-        kernel::channel_statistics::<T>(flat(&x), images, mean.data_mut(), var.data_mut());
+        let statistics = kernel::channel_statistics::<T>(flat(&x), images);
         let [w, b] = more.each_ref().map(|a| a.as_ref().map(flat::<T>));
-        let (mean, var) = (flat::<T>(&mean), flat::<T>(&var));
-        let (scale, shift) = scales(var, w, b, eps);
-        kernel::normalize_channels(flat(&x), images, [mean, &scale, &shift], y.data_mut());
+        let (scale, shift) = scales(&statistics, w, b, eps);
+        mean.data_mut::<T>().copy_from_slice(&each::<T>(&statistics, |_, [m, _]| m));
+        var.data_mut::<T>().copy_from_slice(&each::<T>(&statistics, |_, [_, v]| v));
+        kernel::normalize_channels(flat(&x), images, [flat(&mean), &scale, &shift], y.data_mut());
     }, else not_floating());
     [y, mean, var].into_iter().for_each(|a| call.give(a));
     Ok(())
 }
 
+/// A number for each channel, of its number, mean and variance.
+fn each<T: kernel::Number>(statistics: &[[f64; 2]], f: impl Fn(usize, [f64; 2]) -> f64) -> Vec<T> {
+    crate::array::alloc_check::collect(statistics.iter().enumerate().map(|(c, s)| T::lit(f(c, *s))))
+}
+
+/// What the rounded mean leaves over.
+fn left_over<T: kernel::Number>(mean: f64) -> f64 {
+    mean - T::lit(mean).to_scalar().as_f64()
+}
+
 /// weight / √(variance + eps) and the bias of each channel.
-fn scales<T: kernel::Number>(var: &[T], weight: Option<&[T]>, bias: Option<&[T]>, eps: f64) -> (Vec<T>, Vec<T>) {
-    let scale = |(i, v): (usize, &T)| {
-        let r = 1.0 / (v.to_scalar().as_f64() + eps).sqrt();
-        T::lit(r * weight.map_or(1.0, |w| w[i].to_scalar().as_f64()))
-    };
-    let scales = crate::array::alloc_check::collect(var.iter().enumerate().map(scale));
-    let shifts = bias.map_or_else(|| crate::array::alloc_check::filled(T::lit(0.0), var.len()), <[T]>::to_vec);
-    (scales, shifts)
+fn scales<T: kernel::Number>(statistics: &[[f64; 2]], weight: Option<&[T]>, bias: Option<&[T]>, eps: f64) -> (Vec<T>, Vec<T>) {
+    let of = |all: Option<&[T]>, c: usize, none: f64| all.map_or(none, |a| a[c].to_scalar().as_f64());
+    let scale = |c: usize, var: f64| of(weight, c, 1.0) / (var + eps).sqrt();
+    let shift = |c: usize, [mean, var]: [f64; 2]| of(bias, c, 0.0) - left_over::<T>(mean) * scale(c, var);
+    (each(statistics, |c, [_, var]| scale(c, var)), each(statistics, shift))
 }
 
 #[allow(clippy::cast_precision_loss, reason = "a number of elements")]
@@ -270,21 +278,19 @@ fn eval_batch_norm_gradient(call: &mut Call<'_>) -> Result<()> {
     let n = (images.batch * images.plane) as f64;
     let [mut dx, mut dw, mut db] = [x.shape(), &[channels], &[channels]].map(|s| Array::empty(s, x.dtype()));
     dispatch!(float x.dtype(), T => {
-        use crate::array::alloc_check::{collect, filled};
-        use crate::kernel::math::Real;
-        let zero = <T as Real>::lit(0.0);
-        let (mut mean, mut var) = (filled(zero, channels), filled(zero, channels));
-        kernel::channel_statistics::<T>(flat(&x), images, &mut mean, &mut var);
-        let sums = kernel::channel_sums::<T>(flat(&g), flat(&x), images, &mean);
-        let scale = collect(var.iter().map(|v| 1.0 / (f64::from(*v) + eps).sqrt()));
-        let w = collect((0..channels).map(|c| weight.as_ref().map_or(1.0, |w| f64::from(flat::<T>(w)[c]))));
-        let of = |f: &dyn Fn(usize) -> f64| collect((0..channels).map(|c| <T as Real>::lit(f(c))));
-        let a = of(&|c| w[c] * scale[c]);
-        let b = of(&|c| -w[c] * scale[c].powi(3) * sums[c][1] / n);
-        let shift = of(&|c| -w[c] * scale[c] * sums[c][0] / n);
+        let statistics = kernel::channel_statistics::<T>(flat(&x), images);
+        let mean = each::<T>(&statistics, |_, [m, _]| m);
+        let mut sums = kernel::channel_sums::<T>(flat(&g), flat(&x), images, &mean);
+        sums.iter_mut().zip(&statistics).for_each(|(s, [m, _])| s[1] -= left_over::<T>(*m) * s[0]);
+        let w = |c: usize| weight.as_ref().map_or(1.0, |w| f64::from(flat::<T>(w)[c]));
+        let scale = |var: f64| 1.0 / (var + eps).sqrt();
+        let slope = |c: usize, var: f64| -w(c) * scale(var).powi(3) * sums[c][1] / n;
+        let a = each::<T>(&statistics, |c, [_, v]| w(c) * scale(v));
+        let b = each::<T>(&statistics, |c, [_, v]| slope(c, v));
+        let shift = each::<T>(&statistics, |c, [m, v]| -w(c) * scale(v) * sums[c][0] / n - slope(c, v) * left_over::<T>(m));
         kernel::combine_channels(flat(&g), flat(&x), images, [&mean, &a, &b, &shift], dx.data_mut());
-        dw.data_mut::<T>().copy_from_slice(&of(&|c| sums[c][1] * scale[c]));
-        db.data_mut::<T>().copy_from_slice(&of(&|c| sums[c][0]));
+        dw.data_mut::<T>().copy_from_slice(&each::<T>(&statistics, |c, [_, v]| sums[c][1] * scale(v)));
+        db.data_mut::<T>().copy_from_slice(&each::<T>(&statistics, |c, _| sums[c][0]));
     }, else not_floating());
     call.give(dx);
     if weight.is_some() {
@@ -385,9 +391,10 @@ fn refuse_one_value(op: &str, x: &Variable, count: usize) -> Result<()> {
 /// `Shape` when weight or bias do not fit, `Value` when the channels cannot be divided or one value is normalised alone.
 pub fn group_norm(x: &Variable, groups: i64, weight: Option<&Variable>, bias: Option<&Variable>, eps: f64) -> Result<Variable> {
     let channels = channels_of("group_norm", x)?;
-    let groups = usize::try_from(groups).ok().filter(|g| *g > 0 && channels.is_multiple_of(*g)).ok_or_else(|| {
-        Error::Value(format!("group_norm: {channels} channels cannot be divided into {groups} groups"))
-    })?;
+    let groups = usize::try_from(groups)
+        .ok()
+        .filter(|g| *g > 0 && channels.is_multiple_of(*g))
+        .ok_or_else(|| Error::Value(format!("group_norm: {channels} channels cannot be divided into {groups} groups")))?;
     check_channels("group_norm", [("weight", weight), ("bias", bias)], channels)?;
     grouped("group_norm", x, groups, weight, bias, eps)
 }
@@ -439,7 +446,14 @@ fn channel_shape(x: &Variable) -> Shape {
 ///
 /// # Errors
 /// `Shape` when an operand is not one number for each channel.
-pub fn batch_norm_evaluation(x: &Variable, mean: &Variable, var: &Variable, weight: Option<&Variable>, bias: Option<&Variable>, eps: f64) -> Result<Variable> {
+pub fn batch_norm_evaluation(
+    x: &Variable,
+    mean: &Variable,
+    var: &Variable,
+    weight: Option<&Variable>,
+    bias: Option<&Variable>,
+    eps: f64,
+) -> Result<Variable> {
     const NAME: &str = "batch_norm";
     let channels = channels_of(NAME, x)?;
     check_channels(NAME, [("weight", weight), ("bias", bias)], channels)?;
@@ -461,7 +475,10 @@ pub fn local_response_norm(x: &Variable, size: i64, alpha: f64, beta: f64, k: f6
     const NAME: &str = "local_response_norm";
     let x = floating(x)?;
     let channels = channels_of(NAME, &x)?;
-    let size = usize::try_from(size).ok().filter(|s| (1..1 << 31).contains(s)).ok_or_else(|| Error::Value(format!("{NAME}: size must be at least 1, got {size}")))?;
+    let size = usize::try_from(size)
+        .ok()
+        .filter(|s| (1..1 << 31).contains(s))
+        .ok_or_else(|| Error::Value(format!("{NAME}: size must be at least 1, got {size}")))?;
     let row = |c: usize| ((c + size).saturating_sub(size + size / 2)..channels.min(c + (size - 1) / 2 + 1)).map(|i| (i, 1.0));
     let flat = reshape_to(&x, &[x.shape()[0], channels, x.shape()[2..].iter().product()])?;
     let squares = moveaxis(&multiply(&flat, &flat)?, &[1], &[-1])?;
@@ -499,7 +516,8 @@ fn layer_samples(with_bias: bool) -> Vec<Sample> {
 
 fn channel_samples(groups: Option<i64>) -> Vec<Sample> {
     let draw = &mut Draw::new(42);
-    let cases: [(&[usize], bool, bool); 4] = [(&[2, 4, 3], true, true), (&[1, 2, 2, 3], false, false), (&[3, 2, 4], true, false), (&[2, 2, 3], false, true)];
+    let cases: [(&[usize], bool, bool); 4] =
+        [(&[2, 4, 3], true, true), (&[1, 2, 2, 3], false, false), (&[3, 2, 4], true, false), (&[2, 2, 3], false, true)];
     let all = cases.into_iter().map(|(shape, weight, bias)| {
         let (x, w, b) = (REAL.strided(draw, shape), opt(draw, &shape[1..2], weight), opt(draw, &shape[1..2], bias));
         Sample { args: std::iter::once(Arg::Variable(x)).chain(groups.map(Arg::Int)).chain([w, b, Arg::Float(1e-3)]).collect() }
@@ -643,7 +661,9 @@ pub const ENTRIES: &[Entry] = &[
         samples: || {
             let draw = &mut Draw::new(44);
             let rest = || [Arg::Int(3), Arg::Float(0.5), Arg::Float(0.75), Arg::Float(1.0)];
-            [&[2, 4, 3][..], &[1, 2, 2, 2]].map(|s| Sample { args: std::iter::once(Arg::Variable(REAL.strided(draw, s))).chain(rest()).collect() }).to_vec()
+            [&[2, 4, 3][..], &[1, 2, 2, 2]]
+                .map(|s| Sample { args: std::iter::once(Arg::Variable(REAL.strided(draw, s))).chain(rest()).collect() })
+                .to_vec()
         },
         method: false,
         ..Entry::BASE

@@ -4,7 +4,7 @@ use super::reduction::floating;
 use super::registry::{Arg, Entry, Gradient, Param, Sample};
 use super::samples::{Draw, REAL};
 use super::{expand_dims, subtract, take, vector_norm};
-use crate::array::{Array, broadcast_shapes};
+use crate::array::{Array, DType, broadcast_shapes, check_memory};
 use crate::error::{Error, Result, show_shape};
 use crate::tape::Variable;
 
@@ -37,6 +37,7 @@ pub fn pdist(x: &Variable, p: f64) -> Result<Variable> {
     if x.ndim() != 2 {
         return Err(Error::Shape(format!("pdist: the input has shape {}, expected (N, M)", show_shape(x.shape()))));
     }
+    check_memory("pdist", &[x.shape()[0], x.shape()[0] / 2 + 1, x.shape()[1].max(2)], DType::F64)?;
     let n = i64::try_from(x.shape()[0]).unwrap_or(0);
     let (first, second): (Vec<i64>, Vec<i64>) = (0..n).flat_map(|i| (i + 1..n).map(move |j| (i, j))).unzip();
     let rows = |at: &[i64]| take(x, &Array::from_slice(at, &[at.len()]).into(), Some(0));
@@ -80,7 +81,9 @@ pub const ENTRIES: &[Entry] = &[
         method: false,
         samples: || {
             let draw = &mut Draw::new(92);
-            [(&[4, 2], 2.0), (&[3, 3], 3.0), (&[1, 2], 2.0)].map(|(s, p)| Sample { args: vec![Arg::Variable(REAL.strided(draw, s)), Arg::Float(p)] }).to_vec()
+            [(&[4, 2], 2.0), (&[3, 3], 3.0), (&[1, 2], 2.0)]
+                .map(|(s, p)| Sample { args: vec![Arg::Variable(REAL.strided(draw, s)), Arg::Float(p)] })
+                .to_vec()
         },
         ..Entry::BASE
     },

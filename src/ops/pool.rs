@@ -114,11 +114,7 @@ struct Count(usize);
 crate::attributes!(Count);
 
 /// Places of maxima in windows that random numbers (input 1, one for each axis of each plane) place.
-static FRACTIONAL_PLACES: Primitive = Primitive {
-    name: "fractional_max_pool_indices",
-    eval: eval_fractional,
-    ..Primitive::BASE
-};
+static FRACTIONAL_PLACES: Primitive = Primitive { name: "fractional_max_pool_indices", eval: eval_fractional, ..Primitive::BASE };
 
 /// Sizes of windows and of the result, for each axis.
 #[derive(Clone, Debug)]
@@ -185,7 +181,7 @@ impl Options<'_> {
         let one = |i: usize| {
             let mut w = Window { kernel: kernel[i], stride: stride[i], padding: padding[i], dilation: dilation[i], outputs: 0 };
             let span = w.dilation * (w.kernel - 1) + 1;
-            let half = if n == 1 { span } else { w.kernel } / 2;
+            let half = w.kernel / 2;
             if w.padding > half {
                 return Err(Error::Value(format!("{op}: padding is {}, expected at most half of the kernel, which is {half}", w.padding)));
             }
@@ -251,8 +247,7 @@ fn call_max_pool(a: &Args<'_>, axes: usize) -> Result<Value> {
     let (op, x) = (a.name(), a.variable(0)?);
     let sizes = spatial(op, &x, axes)?;
     let stride = a.opt_int_list(2)?.unwrap_or_default();
-    let options =
-        Options { kernel: &a.int_list(1)?, stride: &stride, padding: &a.int_list(3)?, dilation: &a.int_list(4)?, ceil_mode: a.flag(5)? };
+    let options = Options { kernel: &a.int_list(1)?, stride: &stride, padding: &a.int_list(3)?, dilation: &a.int_list(4)?, ceil_mode: a.flag(5)? };
     let windows = options.windows(op, sizes)?;
     let inside = windows.iter().zip(sizes).map(|(w, n)| w.inside(op, *n)).collect::<Result<Vec<_>>>()?;
     pool_maxima(&x, &inside, a.flag(6)?)
@@ -366,7 +361,9 @@ fn unpooled(a: &Args<'_>, op: &str, sizes: &[usize]) -> Result<Numbers> {
     let last = &asked[asked.len().saturating_sub(n)..];
     let out = numbers(op, "output_size", last, n, 0)?;
     match (0..n).find(|&i| out[i].abs_diff(usual(i)) >= stride[i]) {
-        Some(i) => Err(Error::Value(format!("{op}: output_size is {} along spatial axis {i}, expected within {} of {}", out[i], stride[i], usual(i)))),
+        Some(i) => {
+            Err(Error::Value(format!("{op}: output_size is {} along spatial axis {i}, expected within {} of {}", out[i], stride[i], usual(i))))
+        }
         None => Ok(out),
     }
 }
@@ -378,7 +375,7 @@ fn call_unpool(a: &Args<'_>, axes: usize) -> Result<Value> {
         let (got, want) = (show_shape(at.shape()), show_shape(x.shape()));
         return Err(Error::Shape(format!("{op}: indices are {} of shape {got}, expected int64 of shape {want}", at.dtype())));
     }
-    let size: usize = plane.iter().product();
+    let size = plane.iter().fold(1_usize, |n, k| n.saturating_mul(*k));
     if !at.is_lifted()
         && let Some(i) = at.array().to_vec::<i64>().into_iter().find(|i| usize::try_from(*i).map_or(true, |i| i >= size))
     {
@@ -447,13 +444,8 @@ const AVG_PARAMS: &[Param] = &[
 ];
 const AVG_PARAMS_1D: &[Param] =
     &[AVG_PARAMS[0], AVG_PARAMS[1], AVG_PARAMS[2], AVG_PARAMS[3], Param::flag("ceil_mode", false), Param::flag("count_include_pad", true)];
-const LP_PARAMS: &[Param] = &[
-    Param::array("input"),
-    Param::new("norm_type", Kind::Float),
-    Param::new("kernel_size", Kind::Ints),
-    STRIDE,
-    Param::flag("ceil_mode", false),
-];
+const LP_PARAMS: &[Param] =
+    &[Param::array("input"), Param::new("norm_type", Kind::Float), Param::new("kernel_size", Kind::Ints), STRIDE, Param::flag("ceil_mode", false)];
 const ADAPTIVE_PARAMS: &[Param] = &[Param::array("input"), Param::new("output_size", Kind::Sizes)];
 const ADAPTIVE_MAX_PARAMS: &[Param] = &[Param::array("input"), Param::new("output_size", Kind::Sizes), RETURN_INDICES];
 const UNPOOL_PARAMS: &[Param] = &[
@@ -501,9 +493,11 @@ fn max_samples(axes: usize) -> Vec<Sample> {
 
 fn avg_samples(axes: usize) -> Vec<Sample> {
     let draw = &mut Draw::new(32);
-    let options = [(2, Arg::None, 0, false, true, Arg::None), (3, ints(&[2]), 1, true, false, Arg::None), (2, ints(&[1]), 1, true, true, Arg::Int(3))];
+    let options =
+        [(2, Arg::None, 0, false, true, Arg::None), (3, ints(&[2]), 1, true, false, Arg::None), (2, ints(&[1]), 1, true, true, Arg::Int(3))];
     let all = shapes(axes).into_iter().zip(options).map(|(shape, (kernel, stride, padding, ceil, counted, divisor))| {
-        let mut args = vec![Arg::Variable(REAL.strided(draw, &shape)), ints(&[kernel]), stride, ints(&[padding]), Arg::Bool(ceil), Arg::Bool(counted)];
+        let mut args =
+            vec![Arg::Variable(REAL.strided(draw, &shape)), ints(&[kernel]), stride, ints(&[padding]), Arg::Bool(ceil), Arg::Bool(counted)];
         if axes > 1 {
             args.push(divisor);
         }
@@ -652,7 +646,10 @@ pub const ENTRIES: &[Entry] = &[
     ),
     entry(
         "max_pool2d",
-        max_doc!("(N, C, H, W) or (C, H, W)", ">>> tg.nn.functional.max_pool2d(tg.reshape(tg.arange(16.0), (1, 4, 4)), 2)\nVariable([[[ 5.,  7.],\n           [13., 15.]]])\n"),
+        max_doc!(
+            "(N, C, H, W) or (C, H, W)",
+            ">>> tg.nn.functional.max_pool2d(tg.reshape(tg.arange(16.0), (1, 4, 4)), 2)\nVariable([[[ 5.,  7.],\n           [13., 15.]]])\n"
+        ),
         MAX_PARAMS,
         |a| call_max_pool(a, 2),
         MAX_RULE,
@@ -660,7 +657,10 @@ pub const ENTRIES: &[Entry] = &[
     ),
     entry(
         "max_pool3d",
-        max_doc!("(N, C, D, H, W) or (C, D, H, W)", ">>> tg.nn.functional.max_pool3d(tg.reshape(tg.arange(8.0), (1, 2, 2, 2)), 2)\nVariable([[[[7.]]]])\n"),
+        max_doc!(
+            "(N, C, D, H, W) or (C, D, H, W)",
+            ">>> tg.nn.functional.max_pool3d(tg.reshape(tg.arange(8.0), (1, 2, 2, 2)), 2)\nVariable([[[[7.]]]])\n"
+        ),
         MAX_PARAMS,
         |a| call_max_pool(a, 3),
         MAX_RULE,
@@ -676,7 +676,10 @@ pub const ENTRIES: &[Entry] = &[
     ),
     entry(
         "avg_pool2d",
-        avg_doc!("(N, C, H, W) or (C, H, W)", ">>> tg.nn.functional.avg_pool2d(tg.reshape(tg.arange(16.0), (1, 4, 4)), 2)\nVariable([[[ 2.5,  4.5],\n           [10.5, 12.5]]])\n"),
+        avg_doc!(
+            "(N, C, H, W) or (C, H, W)",
+            ">>> tg.nn.functional.avg_pool2d(tg.reshape(tg.arange(16.0), (1, 4, 4)), 2)\nVariable([[[ 2.5,  4.5],\n           [10.5, 12.5]]])\n"
+        ),
         AVG_PARAMS,
         |a| call_avg_pool(a, 2),
         SUM_RULE,
@@ -684,7 +687,10 @@ pub const ENTRIES: &[Entry] = &[
     ),
     entry(
         "avg_pool3d",
-        avg_doc!("(N, C, D, H, W) or (C, D, H, W)", ">>> tg.nn.functional.avg_pool3d(tg.reshape(tg.arange(8.0), (1, 2, 2, 2)), 2)\nVariable([[[[3.5]]]])\n"),
+        avg_doc!(
+            "(N, C, D, H, W) or (C, D, H, W)",
+            ">>> tg.nn.functional.avg_pool3d(tg.reshape(tg.arange(8.0), (1, 2, 2, 2)), 2)\nVariable([[[[3.5]]]])\n"
+        ),
         AVG_PARAMS,
         |a| call_avg_pool(a, 3),
         SUM_RULE,
@@ -708,7 +714,10 @@ pub const ENTRIES: &[Entry] = &[
     ),
     composed(
         "lp_pool3d",
-        lp_doc!("(N, C, D, H, W) or (C, D, H, W)", ">>> tg.nn.functional.lp_pool3d(tg.ones((1, 2, 2, 4)), 2, 2)\nVariable([[[[2.828427, 2.828427]]]])\n"),
+        lp_doc!(
+            "(N, C, D, H, W) or (C, D, H, W)",
+            ">>> tg.nn.functional.lp_pool3d(tg.ones((1, 2, 2, 4)), 2, 2)\nVariable([[[[2.828427, 2.828427]]]])\n"
+        ),
         LP_PARAMS,
         |a| call_lp_pool(a, 3),
         "that of avg_pool and power",
@@ -716,7 +725,11 @@ pub const ENTRIES: &[Entry] = &[
     ),
     entry(
         "adaptive_avg_pool1d",
-        adaptive_doc!("mean", "(N, C, L) or (C, L)", ">>> tg.nn.functional.adaptive_avg_pool1d(tg.Variable([[1.0, 2.0, 6.0]]), 2)\nVariable([[1.5, 4. ]])\n"),
+        adaptive_doc!(
+            "mean",
+            "(N, C, L) or (C, L)",
+            ">>> tg.nn.functional.adaptive_avg_pool1d(tg.Variable([[1.0, 2.0, 6.0]]), 2)\nVariable([[1.5, 4. ]])\n"
+        ),
         ADAPTIVE_PARAMS,
         |a| call_adaptive_avg(a, 1),
         SUM_RULE,
@@ -724,7 +737,11 @@ pub const ENTRIES: &[Entry] = &[
     ),
     entry(
         "adaptive_avg_pool2d",
-        adaptive_doc!("mean", "(N, C, H, W) or (C, H, W)", ">>> tg.nn.functional.adaptive_avg_pool2d(tg.reshape(tg.arange(16.0), (1, 4, 4)), 1)\nVariable([[[7.5]]])\n"),
+        adaptive_doc!(
+            "mean",
+            "(N, C, H, W) or (C, H, W)",
+            ">>> tg.nn.functional.adaptive_avg_pool2d(tg.reshape(tg.arange(16.0), (1, 4, 4)), 1)\nVariable([[[7.5]]])\n"
+        ),
         ADAPTIVE_PARAMS,
         |a| call_adaptive_avg(a, 2),
         SUM_RULE,
@@ -732,7 +749,11 @@ pub const ENTRIES: &[Entry] = &[
     ),
     entry(
         "adaptive_avg_pool3d",
-        adaptive_doc!("mean", "(N, C, D, H, W) or (C, D, H, W)", ">>> tg.nn.functional.adaptive_avg_pool3d(tg.reshape(tg.arange(8.0), (1, 2, 2, 2)), (1, 1, None))\nVariable([[[[3., 4.]]]])\n"),
+        adaptive_doc!(
+            "mean",
+            "(N, C, D, H, W) or (C, D, H, W)",
+            ">>> tg.nn.functional.adaptive_avg_pool3d(tg.reshape(tg.arange(8.0), (1, 2, 2, 2)), (1, 1, None))\nVariable([[[[3., 4.]]]])\n"
+        ),
         ADAPTIVE_PARAMS,
         |a| call_adaptive_avg(a, 3),
         SUM_RULE,
@@ -740,7 +761,11 @@ pub const ENTRIES: &[Entry] = &[
     ),
     entry(
         "adaptive_max_pool1d",
-        adaptive_doc!("largest element", "(N, C, L) or (C, L)", ">>> tg.nn.functional.adaptive_max_pool1d(tg.Variable([[1.0, 2.0, 6.0]]), 2)\nVariable([[2., 6.]])\n"),
+        adaptive_doc!(
+            "largest element",
+            "(N, C, L) or (C, L)",
+            ">>> tg.nn.functional.adaptive_max_pool1d(tg.Variable([[1.0, 2.0, 6.0]]), 2)\nVariable([[2., 6.]])\n"
+        ),
         ADAPTIVE_MAX_PARAMS,
         |a| call_adaptive_max(a, 1),
         MAX_RULE,
@@ -748,7 +773,11 @@ pub const ENTRIES: &[Entry] = &[
     ),
     entry(
         "adaptive_max_pool2d",
-        adaptive_doc!("largest element", "(N, C, H, W) or (C, H, W)", ">>> tg.nn.functional.adaptive_max_pool2d(tg.reshape(tg.arange(16.0), (1, 4, 4)), 1)\nVariable([[[15.]]])\n"),
+        adaptive_doc!(
+            "largest element",
+            "(N, C, H, W) or (C, H, W)",
+            ">>> tg.nn.functional.adaptive_max_pool2d(tg.reshape(tg.arange(16.0), (1, 4, 4)), 1)\nVariable([[[15.]]])\n"
+        ),
         ADAPTIVE_MAX_PARAMS,
         |a| call_adaptive_max(a, 2),
         MAX_RULE,
@@ -756,7 +785,11 @@ pub const ENTRIES: &[Entry] = &[
     ),
     entry(
         "adaptive_max_pool3d",
-        adaptive_doc!("largest element", "(N, C, D, H, W) or (C, D, H, W)", ">>> tg.nn.functional.adaptive_max_pool3d(tg.reshape(tg.arange(8.0), (1, 2, 2, 2)), (1, 1, None))\nVariable([[[[6., 7.]]]])\n"),
+        adaptive_doc!(
+            "largest element",
+            "(N, C, D, H, W) or (C, D, H, W)",
+            ">>> tg.nn.functional.adaptive_max_pool3d(tg.reshape(tg.arange(8.0), (1, 2, 2, 2)), (1, 1, None))\nVariable([[[[6., 7.]]]])\n"
+        ),
         ADAPTIVE_MAX_PARAMS,
         |a| call_adaptive_max(a, 3),
         MAX_RULE,
@@ -764,7 +797,10 @@ pub const ENTRIES: &[Entry] = &[
     ),
     entry(
         "max_unpool1d",
-        unpool_doc!("(N, C, L) or (C, L)", ">>> tg.nn.functional.max_unpool1d(tg.Variable([[5.0, 4.0]]), tg.Variable([[1, 3]]), 2)\nVariable([[0., 5., 0., 4.]])\n"),
+        unpool_doc!(
+            "(N, C, L) or (C, L)",
+            ">>> tg.nn.functional.max_unpool1d(tg.Variable([[5.0, 4.0]]), tg.Variable([[1, 3]]), 2)\nVariable([[0., 5., 0., 4.]])\n"
+        ),
         UNPOOL_PARAMS,
         |a| call_unpool(a, 1),
         "g at the place of each element",
@@ -772,7 +808,10 @@ pub const ENTRIES: &[Entry] = &[
     ),
     entry(
         "max_unpool2d",
-        unpool_doc!("(N, C, H, W) or (C, H, W)", ">>> tg.nn.functional.max_unpool2d(tg.Variable([[[7.0]]]), tg.Variable([[[2]]]), 2)\nVariable([[[0., 0.],\n           [7., 0.]]])\n"),
+        unpool_doc!(
+            "(N, C, H, W) or (C, H, W)",
+            ">>> tg.nn.functional.max_unpool2d(tg.Variable([[[7.0]]]), tg.Variable([[[2]]]), 2)\nVariable([[[0., 0.],\n           [7., 0.]]])\n"
+        ),
         UNPOOL_PARAMS,
         |a| call_unpool(a, 2),
         "g at the place of each element",
@@ -780,7 +819,10 @@ pub const ENTRIES: &[Entry] = &[
     ),
     entry(
         "max_unpool3d",
-        unpool_doc!("(N, C, D, H, W) or (C, D, H, W)", ">>> tg.nn.functional.max_unpool3d(tg.Variable([[[[7.0]]]]), tg.Variable([[[[0]]]]), (1, 1, 2))\nVariable([[[[7., 0.]]]])\n"),
+        unpool_doc!(
+            "(N, C, D, H, W) or (C, D, H, W)",
+            ">>> tg.nn.functional.max_unpool3d(tg.Variable([[[[7.0]]]]), tg.Variable([[[[0]]]]), (1, 1, 2))\nVariable([[[[7., 0.]]]])\n"
+        ),
         UNPOOL_PARAMS,
         |a| call_unpool(a, 3),
         "g at the place of each element",
@@ -788,7 +830,10 @@ pub const ENTRIES: &[Entry] = &[
     ),
     composed(
         "fractional_max_pool2d",
-        fractional_doc!("(N, C, H, W) or (C, H, W)", ">>> tg.nn.functional.fractional_max_pool2d(tg.ones((1, 5, 5)), 2, output_size=3).shape\n(1, 3, 3)\n"),
+        fractional_doc!(
+            "(N, C, H, W) or (C, H, W)",
+            ">>> tg.nn.functional.fractional_max_pool2d(tg.ones((1, 5, 5)), 2, output_size=3).shape\n(1, 3, 3)\n"
+        ),
         FRACTIONAL_PARAMS,
         |a| call_fractional(a, 2),
         MAX_RULE,
@@ -796,7 +841,10 @@ pub const ENTRIES: &[Entry] = &[
     ),
     composed(
         "fractional_max_pool3d",
-        fractional_doc!("(N, C, D, H, W) or (C, D, H, W)", ">>> tg.nn.functional.fractional_max_pool3d(tg.ones((1, 5, 5, 5)), 2, output_ratio=0.5).shape\n(1, 2, 2, 2)\n"),
+        fractional_doc!(
+            "(N, C, D, H, W) or (C, D, H, W)",
+            ">>> tg.nn.functional.fractional_max_pool3d(tg.ones((1, 5, 5, 5)), 2, output_ratio=0.5).shape\n(1, 2, 2, 2)\n"
+        ),
         FRACTIONAL_PARAMS,
         |a| call_fractional(a, 3),
         MAX_RULE,

@@ -39,7 +39,7 @@ def conv_loop(x: np.ndarray, w: np.ndarray, stride: int, padding: int, dilation:
     return y
 
 
-@pytest.mark.parametrize(("stride", "padding", "dilation", "groups"), product((1, 2), (0, 1), (1, 2), (1, 2, 4)))
+@pytest.mark.parametrize(("stride", "padding", "dilation", "groups"), list(product((1, 2), (0, 1), (1, 2), (1, 2, 4))))
 def test_convolutions_are_their_definition_and_transposed_ones_their_transpose(
     stride: int, padding: int, dilation: int, groups: int
 ) -> None:
