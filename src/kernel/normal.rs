@@ -92,14 +92,16 @@ fn statistics<T: Number>(runs: &[&[T]], centered: bool) -> [f64; 2] {
         mean /= n;
     }
     let middle = T::lit(mean);
-    let mut var = 0.0;
+    let (mut var, mut slip) = (0.0, 0.0);
     for x in runs {
         var += sum(x, |x| (x - middle) * (x - middle));
+        if centered {
+            slip += sum(x, |x| x - middle);
+        }
     }
-    var /= n;
-    // The mean was rounded: what that adds to the variance is taken off.
-    let slip = mean - wide(middle);
-    [mean, if var.is_nan() { var } else { (var - slip * slip).max(0.0) }]
+    // The first sum was rounded, and so was the mean: the mean of what is left tells how much.
+    (var, slip) = (var / n, slip / n);
+    [wide(middle) + slip, if var.is_nan() { var } else { (var - slip * slip).max(0.0) }]
 }
 
 /// Mean and scale of a row. The mean is rounded; what that leaves over is part of the shift.

@@ -716,7 +716,7 @@ pub const ENTRIES: &[Entry] = &[
         "lp_pool3d",
         lp_doc!(
             "(N, C, D, H, W) or (C, D, H, W)",
-            ">>> tg.nn.functional.lp_pool3d(tg.ones((1, 2, 2, 4)), 2, 2)\nVariable([[[[2.828427, 2.828427]]]])\n"
+            ">>> tg.nn.functional.lp_pool3d(tg.ones((1, 2, 2, 4)), 1, 2)\nVariable([[[[8., 8.]]]])\n"
         ),
         LP_PARAMS,
         |a| call_lp_pool(a, 3),
