@@ -165,8 +165,11 @@ static BATCH_NORM: Primitive = Primitive {
     name: "batch_norm",
     eval: eval_batch_norm,
     saves: save_all,
-    // Mean and variance are for running statistics: only y is differentiated.
+    // The fused gradient is that of y alone; mean and variance mostly go into running statistics.
     vjp: Vjp::Rule(|ctx| {
+        if ctx.cotangent_of(1).is_some() || ctx.cotangent_of(2).is_some() {
+            return ctx.pull_definition();
+        }
         let Some(g) = ctx.cotangent_of(0) else { return Ok(()) };
         let x = ctx.input(0);
         let weight = if ctx.input_count() > 1 { Some(ctx.input(1)) } else { None };
@@ -418,7 +421,7 @@ pub fn instance_norm(x: &Variable, weight: Option<&Variable>, bias: Option<&Vari
     grouped("instance_norm", x, channels, weight, bias, eps)
 }
 
-/// Batch normalisation in training: the result, and mean and biased variance of each channel, without history.
+/// Batch normalisation in training: the result, and mean and biased variance of each channel.
 ///
 /// # Errors
 /// `Shape` when weight or bias do not fit, `Value` when a channel has one value.
@@ -433,7 +436,7 @@ pub fn batch_norm_training(x: &Variable, weight: Option<&Variable>, bias: Option
     let mut outputs = apply_all(&BATCH_NORM, &inputs, &Epsilon(eps))?.into_iter();
     let (Some(y), Some(mean), Some(var)) = (outputs.next(), outputs.next(), outputs.next()) else { unreachable!("batch_norm: three results") };
     let y = if w.is_none() { affine(&y, None, b.as_ref(), &channel_shape(&x))? } else { y };
-    Ok([y, mean.detach(), var.detach()])
+    Ok([y, mean, var])
 }
 
 fn channel_shape(x: &Variable) -> Shape {
@@ -613,7 +616,7 @@ pub const ENTRIES: &[Entry] = &[
         name: "_batch_norm_training",
         module: "nn.functional",
         doc: "(x - mean) / sqrt(var + eps) of each channel over the batch, x being (N, C, ...), times weight plus bias; and the mean and the\n\
-              biased variance of each channel, which carry no gradient.\n\
+              biased variance of each channel.\n\
               \n\
               >>> tg._core._functions[\"nn.functional._batch_norm_training\"](tg.Variable([[1.0], [3.0]]), eps=0.0)\n\
               (Variable([[-1.],\n          [ 1.]]), Variable([2.]), Variable([1.]))\n",
