@@ -82,7 +82,9 @@ impl Head {
         matmul(rows_of(q, row, rows, self.width), rows_of(k, key, keys, self.width).t(), product, false);
         let scale = T::lit(self.scale);
         for (i, line) in out[..rows * keys].chunks_exact_mut(keys).enumerate() {
-            line.iter_mut().for_each(|s| *s = *s * scale);
+            for s in &mut *line {
+                *s = *s * scale;
+            }
             if let Some(mask) = &x.mask {
                 let at = mask.starts[head].cast_signed() + (row + i).cast_signed() * mask.strides[0] + key.cast_signed() * mask.strides[1];
                 for (j, s) in line.iter_mut().enumerate() {
@@ -154,7 +156,9 @@ impl<T: Number> Kernel for Online<'_, T> {
         for (i, line) in scores.chunks_exact_mut(keys).enumerate() {
             let largest = largest(line, most[i]);
             let shift = if largest == T::lit(f64::NEG_INFINITY) { zero } else { largest };
-            line.iter_mut().for_each(|s| *s = exp::<T, A>(*s - shift));
+            for s in &mut *line {
+                *s = exp::<T, A>(*s - shift);
+            }
             let total = total(line);
             let before = if most[i] == T::lit(f64::NEG_INFINITY) { zero } else { exp::<T, A>(most[i] - shift) };
             sums[i] = sums[i] * before + total;
@@ -212,7 +216,9 @@ impl<T: Number> Kernel for Finish<'_, T> {
         for (i, out) in out.chunks_exact_mut(width).enumerate() {
             let zero = T::lit(0.0);
             let by = if sums[i] == zero { zero } else { T::lit(1.0) / sums[i] };
-            out.iter_mut().for_each(|o| *o = *o * by);
+            for o in out {
+                *o = *o * by;
+            }
             logs[i] = if sums[i] == zero { T::lit(f64::NEG_INFINITY) } else { most[i] + log::<T, A>(sums[i]) };
         }
     }
@@ -220,8 +226,9 @@ impl<T: Number> Kernel for Finish<'_, T> {
 
 /// The gradients of Q, K and V from the cotangent of the result, the result and its logarithms.
 pub fn backward<T: Number>(x: &Inputs<'_, T>, head: &Head, [g, out, logs]: [&[T]; 3], [dq, dk, dv]: [&mut [T]; 3]) {
-    let all = [&mut *dq, &mut *dk, &mut *dv];
-    all.into_iter().for_each(|d| d.fill(T::lit(0.0)));
+    for d in [&mut *dq, &mut *dk, &mut *dv] {
+        d.fill(T::lit(0.0));
+    }
     if head.queries * head.keys == 0 || head.values == 0 || head.width == 0 {
         return;
     }
@@ -262,7 +269,7 @@ fn rows_backward<T: Number>(
         head.scores(x, number, [row, rows], [key, keys], scores);
         let product = MatMut::new(slopes, 0, rows, keys, keys.cast_signed(), 1);
         matmul(rows_of(g, 0, rows, values), rows_of(v, key, keys, values).t(), product, false);
-        dispatch(Slopes { scores, slopes, keys, logs, along: &along, scale });
+        dispatch(ScoreSlopes { scores, cotangents: slopes, keys, logs, along: &along, scale });
         let (p, ds) = (rows_of(scores, 0, rows, keys), rows_of(slopes, 0, rows, keys));
         let into = |data, at: usize, rows, columns: usize| MatMut::new(data, at * columns, rows, columns, columns.cast_signed(), 1);
         matmul(p.t(), rows_of(g, 0, rows, values), into(&mut *dv, key, keys, values), true);
@@ -272,22 +279,22 @@ fn rows_backward<T: Number>(
 }
 
 /// Scores become P = e^(score - log), and the cotangents of P those of the products: P (dP - Σ P dP) scale.
-struct Slopes<'a, T> {
+struct ScoreSlopes<'a, T> {
     scores: &'a mut [T],
-    slopes: &'a mut [T],
+    cotangents: &'a mut [T],
     keys: usize,
     logs: &'a [T],
     along: &'a [T],
     scale: T,
 }
 
-impl<T: Number> Kernel for Slopes<'_, T> {
+impl<T: Number> Kernel for ScoreSlopes<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<A: Arch>(self) {
-        let Self { scores, slopes, keys, logs, along, scale } = self;
+        let Self { scores, cotangents, keys, logs, along, scale } = self;
         let zero = T::lit(0.0);
-        for (i, (scores, slopes)) in scores.chunks_exact_mut(keys).zip(slopes.chunks_exact_mut(keys)).enumerate() {
+        for (i, (scores, slopes)) in scores.chunks_exact_mut(keys).zip(cotangents.chunks_exact_mut(keys)).enumerate() {
             if logs[i] == T::lit(f64::NEG_INFINITY) {
                 scores.fill(zero);
                 slopes.fill(zero);

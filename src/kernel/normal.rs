@@ -307,7 +307,7 @@ pub struct Images {
 
 impl Images {
     /// The planes of a channel.
-    fn planes<'a, T>(self, all: &'a [T], channel: usize) -> impl Iterator<Item = &'a [T]> + use<'a, T> {
+    fn planes<T>(self, all: &[T], channel: usize) -> impl Iterator<Item = &[T]> + use<'_, T> {
         (0..self.batch).map(move |n| {
             let at = (n * self.channels + channel) * self.plane;
             &all[at..at + self.plane]

@@ -197,7 +197,7 @@ impl<T: Real + Element> Sink for Kept<'_, T> {
         let (limit, all) = (u32::try_from(self.limit).unwrap_or(u32::MAX), self.limit > u64::from(u32::MAX));
         let x = &self.x[at..at + out.len()];
         for ((o, x), &word) in out.iter_mut().zip(x).zip(words) {
-            *o = if all | (word < limit) { *x * self.scale } else { zero };
+            *o = if all || word < limit { *x * self.scale } else { zero };
         }
     }
 }

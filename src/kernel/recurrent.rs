@@ -87,10 +87,18 @@ impl<T: Number> Kernel for LstmGates<'_, T> {
             let (i, rest) = gates.split_at_mut(hidden);
             let (f, rest) = rest.split_at_mut(hidden);
             let (g, o) = rest.split_at_mut(hidden);
-            i.iter_mut().for_each(|x| *x = sigmoid::<T, A>(*x));
-            f.iter_mut().for_each(|x| *x = sigmoid::<T, A>(*x));
-            g.iter_mut().for_each(|x| *x = tanh::<T, A>(*x));
-            o.iter_mut().for_each(|x| *x = sigmoid::<T, A>(*x));
+            for x in &mut *i {
+                *x = sigmoid::<T, A>(*x);
+            }
+            for x in &mut *f {
+                *x = sigmoid::<T, A>(*x);
+            }
+            for x in &mut *g {
+                *x = tanh::<T, A>(*x);
+            }
+            for x in &mut *o {
+                *x = sigmoid::<T, A>(*x);
+            }
             for ((c, b), ((i, f), g)) in cells.iter_mut().zip(before).zip(i.iter().zip(f.iter()).zip(g.iter())) {
                 *c = fma::<T, A>(*f, *b, *i * *g);
             }

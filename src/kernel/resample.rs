@@ -163,7 +163,9 @@ fn mix<T: Real, A: Arch>(x: &[T], entries: &[(usize, f64)], out: &mut [T]) {
         [(i, a), (j, b), rest @ ..] => {
             let (a, b) = (T::lit(*a), T::lit(*b));
             out.iter_mut().zip(row(*i).iter().zip(row(*j))).for_each(|(o, (x, y))| *o = fma::<T, A>(b, *y, a * *x));
-            rest.iter().for_each(|(i, w)| add::<T, A>(T::lit(*w), row(*i), out));
+            for (i, w) in rest {
+                add::<T, A>(T::lit(*w), row(*i), out);
+            }
         }
         [(i, w)] => {
             let w = T::lit(*w);

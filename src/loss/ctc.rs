@@ -38,11 +38,13 @@ static CTC: Primitive = Primitive {
         let mut losses = Array::empty(&[count], x.dtype());
         let mut slopes = call.is_recorded().then(|| Array::empty(x.shape(), x.dtype()));
         dispatch!(float x.dtype(), T => {
-            let slopes = slopes.as_mut().map(|s| s.data_mut::<T>());
+            let slopes = slopes.as_mut().map(Array::data_mut::<T>);
             sequences.losses::<T>(x.as_slice().unwrap_or_default(), losses.data_mut(), slopes);
         }, else unreachable!("integers were made floating"));
         call.give(losses);
-        slopes.into_iter().for_each(|s| call.give(s));
+        if let Some(slopes) = slopes {
+            call.give(slopes);
+        }
         Ok(())
     },
     saves: |s| (0..4).for_each(|i| s.input(i)),

@@ -79,7 +79,9 @@ static ATTENTION_GRADIENT: Primitive = Primitive {
             let grads = [dq.data_mut::<T>(), dk.data_mut(), dv.data_mut()];
             kernel::backward::<T>(&p.inputs(), &p.head, [flat(&g), flat(&out), flat(&logs)], grads);
         }, else not_floating());
-        [dq, dk, dv].into_iter().for_each(|d| call.give(d));
+        for d in [dq, dk, dv] {
+            call.give(d);
+        }
         Ok(())
     },
     saves: |s| (0..7).take(s.input_count()).for_each(|i| s.input(i)),

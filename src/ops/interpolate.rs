@@ -524,8 +524,9 @@ const INTERPOLATE: &[Param] = &[
 ];
 
 fn interpolate_samples() -> Vec<Sample> {
+    type Case<'a> = (&'a [usize], Arg, Arg, &'a str, Arg, bool);
     let draw = &mut Draw::new(51);
-    let cases: [(&[usize], Arg, Arg, &str, Arg, bool); 9] = [
+    let cases: [Case<'_>; 9] = [
         (&[1, 2, 3, 4], ints(&[5, 3]), Arg::None, "bilinear", Arg::Bool(false), false),
         (&[2, 1, 3, 4], ints(&[5, 7]), Arg::None, "bilinear", Arg::Bool(true), false),
         (&[1, 2, 4], Arg::None, Arg::Float(1.6), "linear", Arg::None, false),

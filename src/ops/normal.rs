@@ -250,7 +250,9 @@ fn eval_batch_norm(call: &mut Call<'_>) -> Result<()> {
         var.data_mut::<T>().copy_from_slice(&each::<T>(&statistics, |_, [_, v]| v));
         kernel::normalize_channels(flat(&x), images, [flat(&mean), &scale, &shift], y.data_mut());
     }, else not_floating());
-    [y, mean, var].into_iter().for_each(|a| call.give(a));
+    for a in [y, mean, var] {
+        call.give(a);
+    }
     Ok(())
 }
 
@@ -285,7 +287,7 @@ fn eval_batch_norm_gradient(call: &mut Call<'_>) -> Result<()> {
         let mean = each::<T>(&statistics, |_, [m, _]| m);
         let mut sums = kernel::channel_sums::<T>(flat(&g), flat(&x), images, &mean);
         sums.iter_mut().zip(&statistics).for_each(|(s, [m, _])| s[1] -= left_over::<T>(*m) * s[0]);
-        let w = |c: usize| weight.as_ref().map_or(1.0, |w| f64::from(flat::<T>(w)[c]));
+        let w = |c: usize| weight.as_ref().map_or(1.0, |w| crate::array::Element::to_scalar(flat::<T>(w)[c]).as_f64());
         let scale = |var: f64| 1.0 / (var + eps).sqrt();
         let slope = |c: usize, var: f64| -w(c) * scale(var).powi(3) * sums[c][1] / n;
         let a = each::<T>(&statistics, |c, [_, v]| w(c) * scale(v));

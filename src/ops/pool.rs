@@ -124,6 +124,7 @@ struct Fractions {
 }
 crate::attributes!(Fractions);
 
+#[allow(clippy::unnecessary_wraps, reason = "an evaluation")]
 fn eval_fractional(call: &mut Call<'_>) -> Result<()> {
     let (f, x, samples) = (call.attrs::<Fractions>(), call.array(0).contiguous(), call.array(1).to_vec::<f64>());
     let axes = f.kernel.len();
@@ -714,10 +715,7 @@ pub const ENTRIES: &[Entry] = &[
     ),
     composed(
         "lp_pool3d",
-        lp_doc!(
-            "(N, C, D, H, W) or (C, D, H, W)",
-            ">>> tg.nn.functional.lp_pool3d(tg.ones((1, 2, 2, 4)), 1, 2)\nVariable([[[[8., 8.]]]])\n"
-        ),
+        lp_doc!("(N, C, D, H, W) or (C, D, H, W)", ">>> tg.nn.functional.lp_pool3d(tg.ones((1, 2, 2, 4)), 1, 2)\nVariable([[[[8., 8.]]]])\n"),
         LP_PARAMS,
         |a| call_lp_pool(a, 3),
         "that of avg_pool and power",

@@ -33,7 +33,7 @@ static LSTM: Primitive = Primitive {
             kernel::lstm::<T>(&s, flat(&w), [flat(&h0), flat(&c0)], gates.data_mut(), [out.data_mut(), cells.data_mut()]);
         }, else not_floating());
         call.give(out);
-        call.give(last(&cells, &c0)?);
+        call.give(last(&cells, &c0));
         if call.is_recorded() {
             call.give(cells);
             call.give(gates);
@@ -75,9 +75,11 @@ static LSTM_GRADIENT: Primitive = Primitive {
                 all: [flat(&out), flat(&cells), flat(&gates)],
                 cotangents: [flat(&g), flat(&gc)],
             };
-            kernel::lstm_backward(&s, &trace, grads.each_mut().map(|a| a.data_mut()));
+            kernel::lstm_backward(&s, &trace, grads.each_mut().map(Array::data_mut));
         }, else not_floating());
-        grads.into_iter().for_each(|a| call.give(a));
+        for a in grads {
+            call.give(a);
+        }
         Ok(())
     },
     saves: |s| (0..9).for_each(|i| s.input(i)),
@@ -134,9 +136,11 @@ static GRU_GRADIENT: Primitive = Primitive {
         let mut grads = [&z, &w, &bias, &h0].map(|a| Array::empty(a.shape(), a.dtype()));
         dispatch!(float z.dtype(), T => {
             let inputs = [flat::<T>(&w), flat(&h0), flat(&out), flat(&gates), flat(&g)];
-            kernel::gru_backward(&s, inputs, grads.each_mut().map(|a| a.data_mut()));
+            kernel::gru_backward(&s, inputs, grads.each_mut().map(Array::data_mut));
         }, else not_floating());
-        grads.into_iter().for_each(|a| call.give(a));
+        for a in grads {
+            call.give(a);
+        }
         Ok(())
     },
     saves: |s| (0..7).for_each(|i| s.input(i)),
@@ -152,10 +156,10 @@ fn sizes(z: &Array, h0: &Array) -> Sizes {
 }
 
 /// The last of the cells, or the first one where there is no step.
-fn last(cells: &Array, first: &Array) -> Result<Array> {
+fn last(cells: &Array, first: &Array) -> Array {
     match cells.shape()[0].checked_sub(1) {
-        Some(t) => Ok(cells.with_layout(cells.layout().select(0, t)).copy()),
-        None => Ok(first.copy()),
+        Some(t) => cells.with_layout(cells.layout().select(0, t)).copy(),
+        None => first.copy(),
     }
 }
 
