@@ -41,12 +41,28 @@ __all__ = [
     "ShapeError",
     "Variable",
     "__version__",
+    "_batched",
     "_collecting",
+    "_dual",
+    "_end_level",
+    "_enter_mapping",
     "_fail_allocation",
+    "_fresh_level",
+    "_frontier",
+    "_functions",
     "_isa",
+    "_leave_mapping",
+    "_lifted",
+    "_mapping_size",
+    "_next_number",
     "_number",
     "_rebuild",
     "_saved",
+    "_split_dual",
+    "_unbatched",
+    "_vjp_begin",
+    "_vjp_end",
+    "_vjp_pull",
     "abs",
     "absolute",
     "add",
@@ -82,6 +98,7 @@ __all__ = [
     "broadcast_arrays",
     "broadcast_to",
     "cat",
+    "cdist",
     "ceil",
     "clip",
     "clip_grad_norm_",
@@ -265,6 +282,7 @@ __all__ = [
 ]
 
 __version__: str
+_functions: dict[str, Callable[..., Any]]
 
 class ShapeError(ValueError): ...
 class DTypeError(TypeError): ...
@@ -1111,6 +1129,7 @@ def outer(a: _ArrayLike, b: _ArrayLike) -> Variable: ...
 def vecdot(a: _ArrayLike, b: _ArrayLike, axis: SupportsIndex = -1, *, dim: SupportsIndex = -1) -> Variable: ...
 def dot(a: _ArrayLike, b: _ArrayLike) -> Variable: ...
 def inner(a: _ArrayLike, b: _ArrayLike) -> Variable: ...
+def cdist(x1: _ArrayLike, x2: _ArrayLike, p: float = 2.0) -> Variable: ...
 def zeros(shape: _Shape, dtype: _DTypeLike | None = None) -> Variable: ...
 def ones(shape: _Shape, dtype: _DTypeLike | None = None) -> Variable: ...
 def empty(shape: _Shape, dtype: _DTypeLike | None = None) -> Variable: ...

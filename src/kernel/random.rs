@@ -67,6 +67,13 @@ impl Stream {
         self.fill(out, 1.0, &Draws { stream: self, first, rest, values: [no, yes] });
     }
 
+    /// `x` times `scale` with probability `p` (to 32 bits), else zero: each element by a word of its own.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number up to 2^32")]
+    pub fn keep<T: Real + Element>(self, p: f64, scale: T, x: &[T], out: &mut [T]) {
+        let limit = (p * 4_294_967_296.0) as u64;
+        self.fill(out, 1.0, &Kept { x, scale, limit });
+    }
+
     /// Integers from `low` on, `range` of them (0: all there are), each exactly as likely as any other.
     pub fn integers<O: Send + Sync>(self, out: &mut [O], low: i64, range: u64, f: impl Fn(i64) -> O + Sync) {
         self.fill(out, 3.0, &Integers { stream: self, low, range, f, kind: PhantomData });
@@ -168,6 +175,29 @@ impl<O: Copy> Draws<O> {
             let block = u64::try_from((at + i) / WORDS).unwrap_or(u64::MAX);
             let more = self.stream.block(block, 1)[(at + i) % WORDS];
             *o = self.values[usize::from(u64::from(more >> 11) < self.rest)];
+        }
+    }
+}
+
+/// Elements that stay, scaled, where the word is below a limit.
+struct Kept<'a, T> {
+    x: &'a [T],
+    scale: T,
+    limit: u64,
+}
+
+impl<T: Real + Element> Sink for Kept<'_, T> {
+    type Item = T;
+    const WIDTH: usize = 1;
+
+    #[inline(always)]
+    fn take<A: Arch>(&self, at: usize, words: &Group, out: &mut [T]) {
+        let zero = T::default();
+        // All words are below 2^32: then the limit does not fit in a word.
+        let (limit, all) = (u32::try_from(self.limit).unwrap_or(u32::MAX), self.limit > u64::from(u32::MAX));
+        let x = &self.x[at..at + out.len()];
+        for ((o, x), &word) in out.iter_mut().zip(x).zip(words) {
+            *o = if all || word < limit { *x * self.scale } else { zero };
         }
     }
 }

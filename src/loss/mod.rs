@@ -5,6 +5,7 @@
 
 pub mod binary;
 pub mod classes;
+pub mod ctc;
 pub mod distance;
 mod entropy;
 #[cfg(test)]

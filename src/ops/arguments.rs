@@ -25,6 +25,8 @@ pub enum Arg {
     Bool(bool),
     /// Axes, a shape, places.
     Ints(SmallVec<[isize; 4]>),
+    /// Floats.
+    Floats(SmallVec<[f64; 3]>),
     /// A dtype.
     DType(DType),
     /// A string.
@@ -199,6 +201,37 @@ impl<'a> Args<'a> {
     /// `Type` when it is neither an int nor a tuple of ints.
     pub fn ints(&self, i: usize) -> Result<&'a [isize]> {
         if let Some(Arg::Ints(v)) = self.values.get(i) { Ok(v) } else { Err(self.wrong(i, "an int or a tuple of ints")) }
+    }
+
+    /// Argument `i` as floats, or None.
+    ///
+    /// # Errors
+    /// `Type` when it is none of these.
+    pub fn opt_floats(&self, i: usize) -> Result<Option<SmallVec<[f64; 3]>>> {
+        match self.values.get(i) {
+            None | Some(Arg::None) => Ok(None),
+            Some(Arg::Floats(v)) => Ok(Some(v.clone())),
+            _ => self.float(i).map(|x| Some(SmallVec::from_slice(&[x]))),
+        }
+    }
+
+    /// Argument `i` as ints; a single one is a list of one.
+    ///
+    /// # Errors
+    /// `Type` when it is neither an int nor a tuple of ints.
+    pub fn int_list(&self, i: usize) -> Result<SmallVec<[isize; 4]>> {
+        match self.values.get(i) {
+            Some(Arg::Int(x)) => Ok(SmallVec::from_slice(&[isize::try_from(*x).unwrap_or(isize::MAX)])),
+            _ => self.ints(i).map(SmallVec::from_slice),
+        }
+    }
+
+    /// [`Args::int_list`], or None.
+    ///
+    /// # Errors
+    /// `Type` when it is none of these.
+    pub fn opt_int_list(&self, i: usize) -> Result<Option<SmallVec<[isize; 4]>>> {
+        if self.is_none(i) { Ok(None) } else { self.int_list(i).map(Some) }
     }
 
     /// Argument `i` as a dtype or None.

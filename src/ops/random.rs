@@ -95,6 +95,11 @@ impl Generator {
         part
     }
 
+    /// The next part of the stream, for one word an element.
+    pub(super) fn part(&self, count: usize) -> Stream {
+        self.take(count, 1)
+    }
+
     fn units<T: Unit, O: Element>(&self, shape: &[usize], f: impl Fn(T) -> O + Sync) -> Variable {
         filled(shape, |out: &mut [O]| self.take(out.len(), T::WIDTH).uniform(out, f))
     }

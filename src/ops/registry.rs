@@ -33,6 +33,12 @@ pub enum Kind {
     Ints,
     /// An int, which counts pieces, or a tuple of ints, which are places: told apart.
     Sections,
+    /// An int or a tuple of ints, in which None leaves a size as it is ([`KEEP`](super::spatial::KEEP)).
+    Sizes,
+    /// A float or a tuple of floats.
+    Floats,
+    /// An int, a tuple of ints or one of the strings.
+    Padding,
     /// A dtype or None.
     DType,
     /// A device or None: there is one, so nothing is left of it.

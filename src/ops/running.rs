@@ -217,7 +217,7 @@ pub fn cumprod(x: &Variable, axis: Option<isize>) -> Result<Variable> {
 /// # Errors
 /// `Axis` when the axis is out of range.
 pub fn logcumsumexp(x: &Variable, axis: Option<isize>) -> Result<Variable> {
-    running(&LOGCUMSUMEXP, &floating(x)?, axis, None)
+    running(&LOGCUMSUMEXP, &floating("cumulative", x)?, axis, None)
 }
 
 /// Differences of neighbours along `axis`, `n` times; of bools whether they differ.

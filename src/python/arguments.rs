@@ -3,6 +3,7 @@
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyList, PyString, PyTuple};
+use smallvec::SmallVec;
 
 use super::convert::{self, Beside, Value};
 use super::dtype::{self, PyDType};
@@ -10,6 +11,7 @@ use super::number::{holds_tracked, int, ints, refuse_tracked, tracked_number};
 use super::variable::{PyVariable, wrap};
 use crate::array::{MAX_NDIM, Scalar, alloc_check};
 use crate::ops::registry::{Arg, Default, Entry, Gradient, Kind, Param, Sample};
+use crate::ops::spatial::KEEP;
 use crate::registry;
 
 #[cold]
@@ -75,6 +77,12 @@ pub fn argument(entry: &Entry, p: &Param, o: &Bound<'_, PyAny>, others: Others<'
             Some(n) => Ok(Arg::Int(n as i64)),
             None => ints(o)?.map(Arg::Ints).ok_or_else(|| wrong(entry, p, o, "a number of parts or a list of places")),
         },
+        Kind::Sizes => sizes(o)?.map(Arg::Ints).ok_or_else(|| wrong(entry, p, o, "an int or a tuple of ints and None")),
+        Kind::Floats => floats(entry, p, o),
+        Kind::Padding => match o.cast::<PyString>() {
+            Ok(s) => Ok(Arg::Text(s.to_string())),
+            Err(_) => ints(o)?.map(Arg::Ints).ok_or_else(|| wrong(entry, p, o, "an int, a tuple of ints or a string")),
+        },
         Kind::DType => dtype::extract(o).map(Arg::DType),
         Kind::Device => dtype::check_device(entry.name, Some(o)).map(|()| Arg::None),
         Kind::Text => match o.cast::<PyString>() {
@@ -83,6 +91,31 @@ pub fn argument(entry: &Entry, p: &Param, o: &Bound<'_, PyAny>, others: Others<'
         },
         Kind::Index => super::index::items(o).map(Arg::Index),
     }
+}
+
+/// An int or a sequence of ints, in which None leaves a size as it is.
+fn sizes(o: &Bound<'_, PyAny>) -> PyResult<Option<SmallVec<[isize; 4]>>> {
+    if let Some(all) = ints(o)? {
+        return Ok(Some(all));
+    }
+    let (Ok(items), false) = (o.try_iter(), o.is_instance_of::<PyString>()) else { return Ok(None) };
+    let mut out = SmallVec::new();
+    for item in items {
+        let item = item?;
+        match if item.is_none() { Some(KEEP) } else { int(&item)? } {
+            Some(n) => out.push(n),
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(out))
+}
+
+/// A float or a sequence of floats.
+fn floats(entry: &Entry, p: &Param, o: &Bound<'_, PyAny>) -> PyResult<Arg> {
+    if o.is_instance_of::<PyTuple>() || o.is_instance_of::<PyList>() {
+        return o.try_iter()?.map(|x| float(entry, p, &x?)).collect::<PyResult<SmallVec<[f64; 3]>>>().map(Arg::Floats);
+    }
+    float(entry, p, o).map(|x| Arg::Floats(SmallVec::from_slice(&[x])))
 }
 
 fn float(entry: &Entry, p: &Param, o: &Bound<'_, PyAny>) -> PyResult<f64> {
@@ -246,6 +279,7 @@ fn python(py: Python<'_>, a: &Arg) -> PyResult<Py<PyAny>> {
         }
         Arg::Ints(v) if v.len() == 1 => any(v[0].into_pyobject(py)?.into_any()),
         Arg::Ints(v) => any(PyTuple::new(py, v.iter())?.into_any()),
+        Arg::Floats(v) => any(PyTuple::new(py, v.iter())?.into_any()),
         Arg::DType(d) => any(Bound::new(py, PyDType(*d))?.into_any()),
         Arg::Text(t) => any(PyString::new(py, t).into_any()),
         Arg::Index(items) => any(PyTuple::new(py, items.iter().map(|i| super::index::python(py, i)).collect::<PyResult<Vec<_>>>()?)?.into_any()),

@@ -548,7 +548,7 @@ def test_no_result_but_a_view_shows_the_memory_of_an_argument() -> None:
             call = {p["name"]: a for p, a in zip(row["params"], args) if p["kind"] != "Each"}
             rest = next((a for p, a in zip(row["params"], args) if p["kind"] == "Each"), [])
             try:
-                results = getattr(tg._core, name)(*rest, **call)
+                results = tg._core._functions[name](*rest, **call)
             except TypeError:  # a sample may leave out what a call cannot
                 skipped.append(name)
                 continue

@@ -1,0 +1,192 @@
+//! Dropout: elements left out at random, and rows of tables looked up by numbers.
+
+use smallvec::smallvec;
+
+use super::conv::{flat, not_floating};
+use super::gather::positions;
+use super::multiply;
+use super::random::default_generator;
+use super::reduction::floating;
+use super::registry::{Arg, Default, Entry, Gradient, Kind, Param, Sample};
+use super::samples::{Draw, REAL, indices};
+use crate::array::{Array, Shape, check_memory};
+use crate::dispatch;
+use crate::error::{Error, Result, show_shape};
+use crate::kernel::gather::{self as kernel, NOWHERE, Places};
+use crate::kernel::math::Real;
+use crate::kernel::random::Stream;
+use crate::tape::{Batch, Jvp, Primitive, Variable, Vjp, apply};
+
+/// The primitives of this file.
+pub const PRIMITIVES: &[&Primitive] = &[&DROPOUT, &EMBEDDING];
+
+/// Which elements stay: a function of a place in a stream of random numbers, which is kept instead of a mask.
+#[derive(Clone, Debug)]
+struct Kept {
+    stream: Stream,
+    probability: f64,
+}
+crate::attributes!(Kept);
+
+impl Kept {
+    /// A stream of its own for a batch, which needs more numbers than were set aside: that of a seed made of this place.
+    fn for_batch(&self) -> Self {
+        let Stream { seed, start } = self.stream;
+        let mut z = seed ^ start.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        Self { stream: Stream { seed: z ^ z >> 31, start: 0 }, probability: self.probability }
+    }
+}
+
+/// Linear, and its own transpose.
+static DROPOUT: Primitive = Primitive {
+    name: "dropout",
+    eval: |call| {
+        let (kept, x) = (call.attrs::<Kept>(), call.array(0).contiguous());
+        check_memory(call.name(), x.shape(), x.dtype())?;
+        let out = call.out(x.shape(), x.dtype());
+        dispatch!(float x.dtype(), T => kept.stream.keep::<T>(kept.probability, <T as Real>::lit(1.0 / kept.probability), flat(&x), out.data_mut()),
+            else not_floating());
+        Ok(())
+    },
+    vjp: Vjp::Rule(|ctx| {
+        let g = ctx.cotangent();
+        ctx.add(0, apply(&DROPOUT, &[(&g).into()], ctx.attrs::<Kept>())?)
+    }),
+    jvp: Jvp::Linear,
+    batch: Batch::Rule(|ctx| Ok(smallvec![apply(&DROPOUT, ctx.inputs, &ctx.attrs::<Kept>().for_batch())?])),
+    ..Primitive::BASE
+};
+
+/// `x` with each element left out with probability `p`, the others divided by 1 - p. With `mask_axes`, all elements that share their
+/// place along the first axes stay or go together.
+///
+/// # Errors
+/// `Value` unless 0 ≤ p ≤ 1.
+pub fn dropout(x: &Variable, p: f64, mask_axes: Option<i64>) -> Result<Variable> {
+    if !(0.0..=1.0).contains(&p) {
+        return Err(Error::Value(format!("dropout: the probability is {p}, expected 0 to 1")));
+    }
+    let x = floating("dropout", x)?;
+    if let Some(n) = mask_axes {
+        let n = usize::try_from(n).unwrap_or(0).min(x.ndim());
+        let shape: Shape = x.shape()[..n].iter().copied().chain(std::iter::repeat_n(1, x.ndim() - n)).collect();
+        let mask = dropout(&Array::ones(&shape, x.dtype()).into(), p, None)?;
+        return multiply(&x, &mask);
+    }
+    if p == 0.0 {
+        return Ok(x);
+    }
+    let stream = default_generator().part(x.array().size());
+    apply(&DROPOUT, &[(&x).into()], &Kept { stream, probability: 1.0 - p })
+}
+
+/// Rows of a table (input 0) at row numbers (input 1); the gradient goes to the rows that input 2 names.
+static EMBEDDING: Primitive = Primitive {
+    name: "embedding",
+    eval: |call| {
+        let (table, rows, places) = (call.array(0), call.array(1), call.attrs::<Places>());
+        check_memory(call.name(), &places.out_shape(rows.shape()), table.dtype())?;
+        call.give(kernel::gather(table, places, rows));
+        Ok(())
+    },
+    saves: |s| s.input(2),
+    vjp: Vjp::Rule(|ctx| {
+        let (places, rows) = (ctx.attrs::<Places>(), ctx.input(2));
+        let g = ctx.cotangent();
+        if ctx.create_graph() {
+            return ctx.add(0, super::gather::index_add(&g, places, &rows)?);
+        }
+        ctx.accumulate_part(0, |sum| kernel::add(sum, places, rows.array(), g.array()))
+    }),
+    jvp: Jvp::Rule(|ctx| match &ctx.tangents[0] {
+        Some(t) => {
+            let rows = ctx.input(2);
+            Ok(smallvec![apply(&EMBEDDING, &[t.into(), (&rows).into(), (&rows).into()], ctx.attrs::<Places>())?])
+        }
+        None => Ok(smallvec![]),
+    }),
+    batch: Batch::Loop,
+    ..Primitive::BASE
+};
+
+/// Rows of `table` (rows, width) at `index`, integers of any shape. The row `padding` gets no gradient.
+///
+/// # Errors
+/// `Index` when an index is negative, too large or not an integer; `Shape` unless the table has two axes.
+pub fn embedding(index: &Variable, table: &Variable, padding: Option<i64>) -> Result<Variable> {
+    const NAME: &str = "embedding";
+    if table.ndim() != 2 {
+        return Err(Error::Shape(format!("{NAME}: the weight has shape {}, expected (rows, width)", show_shape(table.shape()))));
+    }
+    let count = table.shape()[0];
+    let all = positions(NAME, index, 0, count)?;
+    if !index.is_lifted() && index.dtype() != crate::array::DType::Bool && has_negative(index.array()) {
+        return Err(Error::Index(format!("{NAME}: an index is negative, expected 0 to {}", count.saturating_sub(1))));
+    }
+    let rows: Variable = Array::from_slice(&all, index.shape()).into();
+    let touched = match padding {
+        None => rows.clone(),
+        Some(p) => {
+            let n = i64::try_from(count).unwrap_or(i64::MAX);
+            if !(-n..n).contains(&p) {
+                return Err(Error::Value(format!("{NAME}: padding_idx is {p}, expected a row of a weight with {count} rows")));
+            }
+            let p = if p < 0 { p + n } else { p };
+            let kept: Vec<i64> = all.iter().map(|r| if *r == p { NOWHERE } else { *r }).collect();
+            Array::from_slice(&kept, index.shape()).into()
+        }
+    };
+    let places = Places { shape: Shape::from_slice(table.shape()), axes: smallvec![0], place: 0 };
+    apply(&EMBEDDING, &[table.into(), (&rows).into(), (&touched).into()], &places)
+}
+
+fn has_negative(index: &Array) -> bool {
+    dispatch!(integer index.dtype(), T => index.contiguous().as_slice::<T>().unwrap_or_default().iter().any(|i| *i < T::default()), else false)
+}
+
+/// The rows of this file.
+pub const ENTRIES: &[Entry] = &[
+    Entry {
+        name: "_dropout",
+        module: "nn.functional",
+        doc: "Each element left out with probability p, the others divided by 1 - p. With mask_axes=n, elements that share their place along\n\
+              the first n axes stay or go together. The mask is a function of a place in the stream of the process's generator: it is\n\
+              not stored.\n\
+              \n\
+              >>> tg._core._functions[\"nn.functional._dropout\"](tg.ones(3), 1.0).tolist()\n\
+              [0.0, 0.0, 0.0]\n",
+        params: &[Param::array("input"), Param::float("p", 0.5), Param::new("mask_axes", Kind::OptInt).or(Default::None)],
+        call: |a| Ok(dropout(&a.variable(0)?, a.float(1)?, a.opt_int(2)?)?.into()),
+        gradient: Gradient::Composite("g / (1 - p) where the element stays, else 0"),
+        samples: || {
+            // Probabilities that leave nothing to chance.
+            let draw = &mut Draw::new(62);
+            let mut one = |p: f64, axes: Arg| Sample { args: vec![Arg::Variable(REAL.strided(draw, &[2, 3])), Arg::Float(p), axes] };
+            vec![one(0.0, Arg::None), one(1.0, Arg::None), one(0.0, Arg::Int(1))]
+        },
+        method: false,
+        ..Entry::BASE
+    },
+    Entry {
+        name: "_embedding",
+        module: "nn.functional",
+        doc: "Rows of weight (rows, width) at the places input, integers of any shape from 0 on. The row padding_idx gets no gradient.\n\
+              \n\
+              >>> tg._core._functions[\"nn.functional._embedding\"](tg.Variable([1, 0]), tg.Variable([[1.0, 2.0], [3.0, 4.0]]))\n\
+              Variable([[3., 4.],\n          [1., 2.]])\n",
+        params: &[Param::array("input"), Param::array("weight"), Param::new("padding_idx", Kind::OptInt).or(Default::None)],
+        call: |a| Ok(embedding(&a.variable(0)?, &a.variable(1)?, a.opt_int(2)?)?.into()),
+        gradient: Gradient::Rule("g added to the rows that were looked up"),
+        samples: || {
+            let draw = &mut Draw::new(61);
+            let one = |draw: &mut Draw, index: &[i64], shape: &[usize]| Sample {
+                args: vec![Arg::Variable(indices(index, shape)), Arg::Variable(REAL.strided(draw, &[4, 3])), Arg::None],
+            };
+            vec![one(draw, &[1, 3, 1], &[3]), one(draw, &[0, 2, 2, 1], &[2, 2]), one(draw, &[2], &[]), one(draw, &[], &[0])]
+        },
+        method: false,
+        ..Entry::BASE
+    },
+];
