@@ -77,7 +77,7 @@ pub fn interp(x: &Variable, xp: &Variable, fp: &Variable, outside: [Option<Varia
 /// # Errors
 /// `Axis` when the axis is out of range, `Shape` when x does not fit.
 pub fn trapezoid(y: &Variable, x: Option<&Variable>, dx: Operand<'_>, axis: isize) -> Result<Variable> {
-    let y = floating(y)?;
+    let y = floating("trapezoid", y)?;
     let axis = normalize_axis("trapezoid", axis, y.ndim())?;
     let n = y.shape()[axis].saturating_sub(1);
     let pairs = add(&piece(&y, axis, 0, n)?, &piece(&y, axis, usize::from(n > 0), n)?)?;
@@ -145,7 +145,7 @@ fn steps(f: &Variable, axis: usize, spacing: &Variable) -> Result<Variable> {
 }
 
 fn call_gradient(a: &Args<'_>) -> Result<Value> {
-    let (f, spacing, order) = (floating(&a.variable(0)?)?, a.variables(1)?, a.int(3)?);
+    let (f, spacing, order) = (floating("gradient", &a.variable(0)?)?, a.variables(1)?, a.int(3)?);
     if !matches!(order, 1 | 2) {
         return Err(Error::Value(format!("gradient: edge_order is {order}, expected 1 or 2")));
     }
