@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 
 use smallvec::SmallVec;
 
-use crate::array::{Array, Element, Scalar, Shape, alloc_check};
+use crate::array::{Array, DType, Element, Scalar, Shape, alloc_check};
 use crate::dispatch;
 use crate::kernel::parallel;
 use crate::kernel::reduce::Plan;
@@ -15,26 +15,33 @@ use crate::kernel::reduce::Plan;
 /// The key of NaN: the largest.
 const NAN: u64 = u64::MAX;
 
-/// The key of an element.
+/// The key of an element. Complex numbers have no order.
 #[inline]
 fn key<T: Element>(x: T) -> u64 {
     const SIGN: u64 = 1 << 63;
     match x.to_scalar() {
         Scalar::Bool(b) => u64::from(b),
+        Scalar::Int(i) if T::DTYPE == DType::U64 => i.cast_unsigned(),
         Scalar::Int(i) => i.cast_unsigned() ^ SIGN,
+        Scalar::UInt(i) => i,
         Scalar::Float(x) if x.is_nan() => NAN,
         // Zero is added to bring -0.0 to 0.0.
         Scalar::Float(x) => {
             let bits = (x + 0.0).to_bits();
             if bits & SIGN == 0 { bits ^ SIGN } else { !bits }
         }
+        Scalar::Complex(_) => unreachable!("complex numbers are refused before"),
     }
 }
 
-/// The key in descending order; NaN stays the largest.
+/// The key in descending order; NaN stays the largest, where there is one.
 #[inline]
-fn descending_key(key: u64) -> u64 {
-    if key == NAN { NAN } else { NAN - 1 - key.min(NAN - 1) }
+fn descending_key(key: u64, has_nan: bool) -> u64 {
+    match () {
+        () if !has_nan => !key,
+        () if key == NAN => NAN,
+        () => NAN - 1 - key,
+    }
 }
 
 /// An element's key and position.
@@ -46,11 +53,11 @@ type RowBody<'a> = &'a (dyn Fn(&mut [Keyed], &mut [i64]) + Sync);
 /// Calls `body` with the keyed elements of every row of `axis`; it writes `width` positions, which stand along that axis of the result.
 fn by_rows(x: &Array, axis: usize, width: usize, cost: f64, flip: bool, body: RowBody<'_>) -> Array {
     let plan = Plan::new(x.shape(), &[axis]);
-    let (rows, count) = (plan.rows(x), plan.count);
+    let (rows, count, x_is_float) = (plan.rows(x), plan.count, x.dtype().is_float());
     let shape: Shape = plan.kept.iter().copied().chain([width]).collect();
-    let mut out = Array::empty(&shape, crate::array::DType::I64);
+    let mut out = Array::empty(&shape, DType::I64);
     if out.size() > 0 {
-        dispatch!(x.dtype(), T => {
+        dispatch!(real x.dtype(), T => {
             let Some(data) = rows.as_slice::<T>() else { unreachable!("rows are contiguous") };
             let grain = parallel::grain(data.len() / count.max(1), cost * weight(count)).max(1);
             parallel::for_each_chunk_mut(out.data_mut::<i64>(), grain * width, |start, chunk| {
@@ -60,12 +67,12 @@ fn by_rows(x: &Array, axis: usize, width: usize, cost: f64, flip: bool, body: Ro
                     keyed.clear();
                     keyed.extend((0_u32..).zip(&data[first..first + count]).map(|(k, &x)| {
                         let key = key(x);
-                        (if flip { descending_key(key) } else { key }, k)
+                        (if flip { descending_key(key, x_is_float) } else { key }, k)
                     }));
                     body(&mut keyed, out);
                 }
             });
-        });
+        }, else unreachable!("complex numbers are refused before"));
     }
     last_axis_to(&out, axis)
 }
@@ -150,11 +157,14 @@ pub fn partitioned(x: &Array, axis: usize, ranks: &[usize]) -> Array {
 /// For every element the position of the largest (or smallest) one up to it along `axis`: the last of equals, and the first NaN.
 #[must_use]
 pub fn running_extremum(x: &Array, axis: usize, largest: bool) -> Array {
-    let n = x.shape()[axis];
+    let (n, has_nan) = (x.shape()[axis], x.dtype().is_float());
     by_rows(x, axis, n, 2.0, false, &|keyed, out| {
         let mut best: Option<Keyed> = None;
         for (o, &(key, k)) in out.iter_mut().zip(keyed.iter()) {
-            let better = best.is_none_or(|(b, _)| b != NAN && (key == NAN || if largest { key >= b } else { key <= b }));
+            let better = best.is_none_or(|(b, _)| {
+                let (was, is) = (has_nan && b == NAN, has_nan && key == NAN);
+                !was && (is || if largest { key >= b } else { key <= b })
+            });
             if better {
                 best = Some((key, k));
             }
@@ -170,8 +180,8 @@ pub fn searchsorted(sorted: &Array, x: &Array, right: bool) -> Array {
     let (sorted, x) = (sorted.contiguous(), x.contiguous());
     let n = sorted.shape().last().copied().unwrap_or(0);
     let width = if sorted.ndim() > 1 { x.shape().last().copied().unwrap_or(1).max(1) } else { x.size().max(1) };
-    let mut out = Array::empty(x.shape(), crate::array::DType::I64);
-    dispatch!(x.dtype(), T => {
+    let mut out = Array::empty(x.shape(), DType::I64);
+    dispatch!(real x.dtype(), T => {
         let (Some(all), Some(values)) = (sorted.as_slice::<T>(), x.as_slice::<T>()) else { unreachable!("both are contiguous") };
         let keys: Vec<u64> = alloc_check::collect(all.iter().map(|&v| key(v)));
         let grain = parallel::grain(values.len(), 5.0 * weight(n.max(2)).log2());
@@ -183,7 +193,7 @@ pub fn searchsorted(sorted: &Array, x: &Array, right: bool) -> Array {
                 *o = i64::try_from(at).unwrap_or(i64::MAX);
             }
         });
-    });
+    }, else unreachable!("complex numbers are refused before"));
     out
 }
 
@@ -202,7 +212,9 @@ pub struct Groups {
 pub fn groups(x: &Array, equal_nan: bool) -> Groups {
     let (count, width) = (x.shape()[0], x.shape()[1]);
     let x = x.contiguous();
-    let keys: Vec<u64> = dispatch!(x.dtype(), T => alloc_check::collect(x.as_slice::<T>().into_iter().flatten().map(|&v| key(v))));
+    let keys: Vec<u64> = dispatch!(real x.dtype(), T => alloc_check::collect(x.as_slice::<T>().into_iter().flatten().map(|&v| key(v))),
+        else unreachable!("complex numbers are seen as pairs"));
+    let equal_nan = equal_nan || !x.dtype().is_float();
     let row = |i: usize| &keys[i * width..(i + 1) * width];
     let mut order: Vec<usize> = alloc_check::collect(0..count);
     order.sort_unstable_by(|&a, &b| row(a).cmp(row(b)).then(a.cmp(&b)));

@@ -1,10 +1,11 @@
 //! Running sums and products along an axis, and the linear recurrence that their gradients are.
 
-use crate::array::{Array, Element, Scalar, size_of};
+use crate::array::{Array, DKind, DType, Element, Plain, Scalar, size_of};
 use crate::dispatch;
+use crate::kernel::cast::cast;
 use crate::kernel::math::Real;
 use crate::kernel::parallel;
-use crate::kernel::reduce::Fold;
+use crate::kernel::reduce::{Fold, Prod, Sum};
 
 /// A row-major block seen as (outer, count, inner), where `count` is the axis that is walked along.
 struct Lanes {
@@ -37,6 +38,53 @@ impl Lanes {
         let (count, inner) = (self.count, self.inner);
         (0..count).map(move |k| if reverse { count - 1 - k } else { k } * inner)
     }
+}
+
+/// The sums of the elements up to each one along `axis`, from the end with `reverse`; in dtypes as those of [`sum`](crate::kernel::reduce::sum).
+#[must_use]
+pub fn sums(x: &Array, axis: usize, reverse: bool) -> Array {
+    let dtype = x.dtype();
+    if dtype.is_complex() {
+        // Pairs add up as two numbers.
+        return sums(&x.seen_as(dtype.real()), axis, reverse).contiguous().turned_into(dtype);
+    }
+    let out = dispatch!(core dtype, T => running::<Sum, T>(x, axis, reverse), else running::<Sum, i64>(&wide(x), axis, reverse));
+    unsigned(out, dtype)
+}
+
+/// The products of the elements up to each one along `axis`, in dtypes as those of [`sums`].
+#[must_use]
+pub fn products(x: &Array, axis: usize) -> Array {
+    let dtype = x.dtype();
+    if dtype.is_complex() {
+        return dispatch!(inexact dtype, T => running_products::<T>(x, axis), else unreachable!("{dtype} is complex"));
+    }
+    let out = dispatch!(core dtype, T => running::<Prod, T>(x, axis, false), else running::<Prod, i64>(&wide(x), axis, false));
+    unsigned(out, dtype)
+}
+
+fn running_products<T: Element + std::ops::Mul<Output = T>>(x: &Array, axis: usize) -> Array {
+    let (x, lanes) = (x.contiguous(), Lanes::new(x.shape(), axis));
+    let Some(data) = x.as_slice::<T>() else { unreachable!("contiguous() is contiguous") };
+    let mut out = Array::empty(x.shape(), T::DTYPE);
+    lanes.blocks(out.data_mut::<T>(), 2.0, |start, out| {
+        for at in lanes.walk(false) {
+            for i in at..at + lanes.inner {
+                out[i] = if at == 0 { data[start + i] } else { out[i - lanes.inner] * data[start + i] };
+            }
+        }
+    });
+    out
+}
+
+/// Integers of other dtypes as int64, whose sums and products have the bits of uint64's.
+fn wide(x: &Array) -> Array {
+    if x.dtype() == DType::U64 { x.seen_as(DType::I64) } else { cast(x, DType::I64) }
+}
+
+/// The result for unsigned integers as one.
+fn unsigned(out: Array, dtype: DType) -> Array {
+    if dtype.kind() == DKind::Unsigned { out.turned_into(DType::U64) } else { out }
 }
 
 /// For every element the fold of the elements up to it along `axis`, from the end with `reverse`.
@@ -154,7 +202,6 @@ fn more(m: f64, s: f64, v: f64) -> (f64, f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::reduce::{Prod, Sum};
 
     fn numbers(shape: &[usize]) -> Array {
         Array::from_slice(&(1..).take(size_of(shape)).map(|i: u8| f64::from(i)).collect::<Vec<_>>(), shape)

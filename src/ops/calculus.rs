@@ -145,7 +145,7 @@ fn steps(f: &Variable, axis: usize, spacing: &Variable) -> Result<Variable> {
 }
 
 fn call_gradient(a: &Args<'_>) -> Result<Value> {
-    let (f, spacing, order) = (floating("trapezoid", &a.variable(0)?)?, a.variables(1)?, a.int(3)?);
+    let (f, spacing, order) = (floating("gradient", &a.variable(0)?)?, a.variables(1)?, a.int(3)?);
     if !matches!(order, 1 | 2) {
         return Err(Error::Value(format!("gradient: edge_order is {order}, expected 1 or 2")));
     }

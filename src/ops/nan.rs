@@ -41,7 +41,7 @@ pub fn nanprod(x: &Variable, axes: Option<&[isize]>, keepdims: bool) -> Result<V
 /// # Errors
 /// `Axis` when an axis is out of range or named twice.
 pub fn nanmean(x: &Variable, axes: Option<&[isize]>, keepdims: bool) -> Result<Variable> {
-    let x = floating("nan reductions", x)?;
+    let x = floating("nanmean", x)?;
     divide(&nansum(&x, axes, keepdims)?, &counted(&x, axes, keepdims)?)
 }
 
@@ -50,7 +50,7 @@ pub fn nanmean(x: &Variable, axes: Option<&[isize]>, keepdims: bool) -> Result<V
 /// # Errors
 /// `Axis` when an axis is out of range or named twice.
 pub fn nanvar(x: &Variable, axes: Option<&[isize]>, keepdims: bool, correction: f64) -> Result<Variable> {
-    let x = floating("nan reductions", x)?;
+    let x = floating("nanvar", x)?;
     let away = subtract(&x, &nanmean(&x, axes, true)?)?;
     let away = where_(&isnan(&x)?, 0.0, &away)?;
     let left = subtract(&counted(&x, axes, keepdims)?, correction)?;

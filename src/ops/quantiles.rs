@@ -38,7 +38,7 @@ pub(super) fn at_last(x: &Variable, i: usize) -> Result<Variable> {
 /// `Axis` when an axis is out of range or named twice.
 pub fn median(x: &Variable, axes: Option<&[isize]>, keepdims: bool) -> Result<Variable> {
     let axes = normalize_axes("median", axes, x.ndim())?;
-    let x = floating("quantile", x)?;
+    let x = floating("median", x)?;
     let lines = rows(&x, &axes)?;
     let n = lines.shape()[lines.ndim() - 1];
     if n == 0 {
@@ -94,7 +94,7 @@ impl Quantile<'_> {
     fn of(&self, x: &Variable, q: &Variable, axes: Option<&[isize]>) -> Result<Variable> {
         let axes = normalize_axes(self.op, axes, x.ndim())?;
         check_empty(self.op, x, &axes)?;
-        let x = floating("quantile", x)?;
+        let x = floating(self.op, x)?;
         let lines = sort(&rows(&x, &axes)?, Some(-1), false)?;
         let (last, n) = (lines.ndim() - 1, lines.shape()[lines.ndim() - 1]);
         let count = if self.skip_nan {

@@ -15,9 +15,7 @@ use super::sorting::lined;
 use super::window::{Cut, GETITEM, Window, view};
 use super::{add, annihilate, equal, exp, subtract, where_};
 use crate::array::{Array, DType, Scalar, Shape, normalize_axis};
-use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
-use crate::kernel::reduce::{Prod, Sum};
 use crate::kernel::scan;
 use crate::tape::{Batch, BatchContext, Jvp, JvpContext, Outputs, Primitive, Variable, Vjp, apply};
 
@@ -48,7 +46,7 @@ static CUMSUM: Primitive = Primitive {
     name: "cumsum",
     eval: |call| {
         let (x, w) = (call.array(0), call.attrs::<Walk>());
-        call.give(dispatch!(x.dtype(), T => scan::running::<Sum, T>(x, w.axis, w.reverse)));
+        call.give(scan::sums(x, w.axis, w.reverse));
         Ok(())
     },
     vjp: Vjp::Rule(|ctx| {
@@ -127,7 +125,7 @@ static CUMPROD: Primitive = Primitive {
     name: "cumprod",
     eval: |call| {
         let (x, w) = (call.array(0), call.attrs::<Walk>());
-        call.give(dispatch!(x.dtype(), T => scan::running::<Prod, T>(x, w.axis, w.reverse)));
+        call.give(scan::products(x, w.axis));
         Ok(())
     },
     saves: |s| {
@@ -186,6 +184,9 @@ fn share(part: &Variable, whole: &Variable) -> Result<Variable> {
 
 /// A running fold: of the axis, or of all elements; with a first element that stands for nothing.
 fn running(op: &'static Primitive, x: &Variable, axis: Option<isize>, initial: Option<f64>) -> Result<Variable> {
+    if op.name == "cumprod" && x.dtype().is_complex() && x.is_tracked() {
+        return Err(Error::dtype(op.name, x.dtype(), "real numbers where gradients are recorded; detach() gives the values"));
+    }
     let (lines, along) = lined(op.name, x, axis)?;
     let out = apply(op, &[(&lines).into()], &Walk { axis: along, reverse: false })?;
     let Some(initial) = initial else {
@@ -217,7 +218,7 @@ pub fn cumprod(x: &Variable, axis: Option<isize>) -> Result<Variable> {
 /// # Errors
 /// `Axis` when the axis is out of range.
 pub fn logcumsumexp(x: &Variable, axis: Option<isize>) -> Result<Variable> {
-    running(&LOGCUMSUMEXP, &floating("cumulative", x)?, axis, None)
+    running(&LOGCUMSUMEXP, &floating("logcumsumexp", x)?, axis, None)
 }
 
 /// Differences of neighbours along `axis`, `n` times; of bools whether they differ.

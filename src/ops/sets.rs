@@ -42,6 +42,13 @@ pub fn unique(op: &str, x: &Variable, axis: Option<isize>, equal_nan: bool) -> R
             (reshape_to(&front, &[n, rest])?, x.clone())
         }
     };
+    let lines = if x.dtype().is_complex() {
+        // As pairs: equal parts make equal numbers.
+        let pairs = super::complex::view_as_real(&lines.detach())?;
+        reshape_to(&pairs, &[lines.shape()[0], 2 * lines.shape()[1]])?
+    } else {
+        lines
+    };
     let Groups { first, inverse, counts } = order::groups(lines.detach().values(op)?, equal_nan);
     let first: Variable = first.into();
     let values = take(&whole, &first, Some(axis.unwrap_or(0)))?;
@@ -56,6 +63,11 @@ pub fn unique(op: &str, x: &Variable, axis: Option<isize>, equal_nan: bool) -> R
 pub fn isin(x: &Variable, among: &Variable, invert: bool) -> Result<Variable> {
     let dtype = x.dtype().promote(among.dtype());
     let (x, among) = (astype(&x.detach(), dtype)?, flatten(&astype(&among.detach(), dtype)?)?);
+    if dtype.is_complex() {
+        let wide = super::expand_dims(&x, &[-1])?;
+        let found = super::any(&super::equal(&wide, &among)?, Some(&[-1]), false)?;
+        return if invert { logical_not(&found) } else { Ok(found) };
+    }
     let found = if among.array().size() == 0 {
         not_equal(&x, &x).and_then(|nan| super::logical_and(&nan, false))?
     } else {

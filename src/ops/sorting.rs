@@ -73,7 +73,16 @@ static SEARCHSORTED: Primitive = Primitive {
     ..Primitive::BASE
 };
 
+/// Fails for complex numbers, which have no order.
+fn ordered(op: &str, x: &Variable) -> Result<()> {
+    if x.dtype().is_complex() {
+        return Err(Error::dtype(op, x.dtype(), "real numbers: complex ones have no order; take abs(), .real or .imag first"));
+    }
+    Ok(())
+}
+
 fn positions(x: &Variable, axis: usize, of: Order) -> Result<Variable> {
+    ordered("sort", x)?;
     apply(&ARGSORT, &[(&x.detach()).into()], &Positions { axis, of })
 }
 
@@ -187,6 +196,8 @@ pub fn searchsorted(sorted: &Variable, values: &Variable, right: bool, sorter: O
         Some(order) => super::take_along_axis(&sorted.detach(), order, Some(-1))?,
     };
     let dtype = sorted.dtype().promote(values.dtype());
+    ordered(NAME, &sorted)?;
+    ordered(NAME, values)?;
     let (a, b) = (astype(&sorted.detach(), dtype)?, astype(&values.detach(), dtype)?);
     apply(&SEARCHSORTED, &[(&a).into(), (&b).into()], &Side { right })
 }

@@ -18,7 +18,7 @@ use crate::tape::Variable;
 /// # Errors
 /// `Shape` when the weights have neither the shape of `x` nor that of the axes.
 pub fn average(x: &Variable, axes: Option<&[isize]>, weights: Option<&Variable>, keepdims: bool) -> Result<(Variable, Variable)> {
-    let x = floating("statistics", x)?;
+    let x = floating("average", x)?;
     let Some(w) = weights else {
         let out = mean(&x, axes, keepdims)?;
         #[allow(clippy::cast_precision_loss, reason = "a count")]
@@ -53,7 +53,7 @@ pub fn cov(x: &Variable, y: Option<&Variable>, rowvar: bool, correction: f64, we
         if x.ndim() > 2 {
             return Err(Error::Shape(format!("cov: an array of at most 2 dimensions is expected, got shape {}", show_shape(x.shape()))));
         }
-        let wide = floating("statistics", &atleast_2d(x)?)?;
+        let wide = floating("cov", &atleast_2d(x)?)?;
         if rowvar || wide.shape()[0] == 1 { Ok(wide) } else { matrix_transpose(&wide) }
     };
     let x = match y {
@@ -105,7 +105,7 @@ pub fn bincount(x: &Variable, weights: Option<&Variable>, minlength: i64) -> Res
     if w.shape() != x.shape() {
         return Err(Error::Shape(format!("{NAME}: weights of shape {} for numbers of shape {}", show_shape(w.shape()), show_shape(x.shape()))));
     }
-    let w = floating("statistics", w)?;
+    let w = floating(NAME, w)?;
     index_add(&Array::zeros(&[size], w.dtype()).into(), 0, &Array::from_slice(&all, &[all.len()]).into(), &w, 1.0)
 }
 
@@ -123,14 +123,14 @@ fn tally(all: &[i64], size: usize) -> Array {
 /// Edges of bins: given, or `count` bins of equal width over `range` (`None`: from the smallest element to the largest).
 fn edges(op: &str, x: &Variable, bins: Operand<'_>, range: Option<[f64; 2]>) -> Result<Variable> {
     let count = match bins {
-        Operand::Variable(v) if v.ndim() == 1 => return floating("statistics", v),
+        Operand::Variable(v) if v.ndim() == 1 => return floating(op, v),
         Operand::Variable(v) => v.values(op)?.item()?,
         Operand::Scalar(s) => s,
     };
     let crate::array::Scalar::Int(count @ 1..) = count else {
         return Err(Error::Value(format!("{op}: bins is {count}, expected a positive int or an array of edges")));
     };
-    let x = floating("statistics", x)?;
+    let x = floating(op, x)?;
     let [start, stop] = match range {
         Some(range) => range.map(|end| scalar(end, x.dtype())),
         None if x.array().size() == 0 => [0.0, 1.0].map(|end| scalar(end, x.dtype())),
@@ -152,7 +152,7 @@ fn edges(op: &str, x: &Variable, bins: Operand<'_>, range: Option<[f64; 2]>) -> 
 /// # Errors
 /// `Value` for bins or a range that are none, `Shape` when the weights do not have the shape of `x`.
 fn histogram(x: &Variable, edges: &Variable, weights: Option<&Variable>) -> Result<Variable> {
-    let flat = flatten(&floating("statistics", &x.detach())?)?;
+    let flat = flatten(&floating("histogram", &x.detach())?)?;
     let count = edges.shape()[0].saturating_sub(1);
     let last = take(edges, &indices(&[-1], &[]), Some(0))?;
     let at = super::add(&searchsorted(edges, &flat, true, None)?, -1_i64)?;
@@ -166,7 +166,7 @@ fn histogram(x: &Variable, edges: &Variable, weights: Option<&Variable>) -> Resu
     }
     let inside: Vec<bool> = all.iter().map(|i| (0..=top).contains(i)).collect();
     let mask: Variable = Array::from_slice(&inside, &[inside.len()]).into();
-    let w = where_(&mask, &flatten(&floating("statistics", w)?)?, 0.0)?;
+    let w = where_(&mask, &flatten(&floating("histogram", w)?)?, 0.0)?;
     let at = where_(&mask, &at, 0_i64)?;
     index_add(&Array::zeros(&[count], w.dtype()).into(), 0, &at, &w, 1.0)
 }
