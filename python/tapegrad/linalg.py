@@ -216,7 +216,7 @@ def matrix_rank(A: Any, tol: float | None = None, hermitian: bool = False, *, rt
     """The number of singular values above ``tol``, or above ``rtol`` times the largest one.
 
     >>> tg.linalg.matrix_rank(tg.Variable([[1.0, 1.0], [1.0, 1.0]]))
-    Variable(1, dtype=int64)
+    Variable(1)
     """
     return _linalg.matrix_rank(A, tol, rtol)
 

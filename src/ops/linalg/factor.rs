@@ -419,7 +419,7 @@ pub const ENTRIES: &[Entry] = &[
     Entry {
         name: "lu_factor",
         module: "linalg",
-        doc: "L and U in one matrix, and the pivots: row i was exchanged with row pivots[i].\n\n>>> lu, pivots = tg.linalg.lu_factor(tg.Variable([[1.0, 1.0], [2.0, 1.0]]))\n>>> pivots\nVariable([1, 1], dtype=int64)\n",
+        doc: "L and U in one matrix, and the pivots: row i was exchanged with row pivots[i].\n\n>>> lu, pivots = tg.linalg.lu_factor(tg.Variable([[1.0, 1.0], [2.0, 1.0]]))\n>>> pivots\nVariable([1, 1])\n",
         params: &[Param::array("a")],
         call: |a| Ok(Value::Many(lu_factor(&a.variable(0)?)?.into())),
         cost: 3.0,

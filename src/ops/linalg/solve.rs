@@ -47,7 +47,7 @@ fn eval_solve(call: &mut Call<'_>) -> Result<()> {
     let (a, b) = (call.array(0), call.array(1));
     let (n, k) = (sides(a)[0], sides(b)[1]);
     let dtype = a.dtype();
-    let cores: [(&[usize], DType); 3] = [(&[n, k], dtype), (&[n, n], dtype), (&[n], DType::I64)];
+    let cores: [(&[usize], DType); 3] = [(&[n, k], dtype), (&[n, n], dtype), (&[n], DType::F64)];
     let outs = run("solve", [(a, 2), (b, 2)], cores, cubic(n), &|[a, b], [x, factors, rows]| {
         let mut order = vec![0; n];
         factors.copy_from_slice(a);

@@ -364,7 +364,7 @@ pub const ENTRIES: &[Entry] = &[
     Entry {
         name: "matrix_rank",
         module: "linalg",
-        doc: "The number of singular values that are not zero.\n\n>>> tg.linalg.matrix_rank(tg.Variable([[2.0]]))\nVariable(1, dtype=int64)\n",
+        doc: "The number of singular values that are not zero.\n\n>>> tg.linalg.matrix_rank(tg.Variable([[2.0]]))\nVariable(1)\n",
         params: &[Param::array("a"), Param::new("tol", Kind::OptFloat).or(Default::None), Param::new("rtol", Kind::OptFloat).or(Default::None)],
         call: |a| Ok(matrix_rank(&a.variable(0)?, a.opt_float(1)?, a.opt_float(2)?)?.into()),
         cost: 20.0,

@@ -124,7 +124,7 @@ pub const ENTRIES: &[Entry] = &[
     ),
     row::<ndtri_exp, 1>(
         &[Param::array("y")],
-        "The inverse of log_ndtr.\n\n>>> tg.special.ndtri_exp(tg.Variable([-0.6931471805599453], dtype=tg.float64)).round(6).abs()\nVariable([0.])\n",
+        "The inverse of log_ndtr.\n\n>>> tg.special.ndtri_exp(tg.Variable([-0.6931471805599453], dtype=tg.float64)).round(6).abs()\nVariable([0.], dtype=float64)\n",
         "dx/dy = sqrt(2 pi) exp(x²/2 + y)",
         || arrays([Domain { low: -12.0, high: -0.1, avoid: &[] }], &[]),
     ),
