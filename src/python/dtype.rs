@@ -46,6 +46,12 @@ impl PyDType {
         self.0.is_complex()
     }
 
+    /// Whether it holds real or complex floating-point numbers: only then can arrays of it require gradients.
+    #[getter]
+    fn is_inexact(&self) -> bool {
+        self.0.is_inexact()
+    }
+
     /// Whether it holds negative numbers.
     #[getter]
     fn is_signed(&self) -> bool {
