@@ -90,8 +90,9 @@ class iinfo:
 
 
 def isdtype(dtype: Any, kind: Any) -> bool:
-    """Whether a dtype is of a kind: "bool", "signed integer", "unsigned integer", "integral", "real floating", "complex floating" or
-    "numeric", another dtype, or one of a tuple of them.
+    """Whether a dtype is of a kind, which is a name, another dtype, or a tuple of them.
+
+    The names are "bool", "signed integer", "unsigned integer", "integral", "real floating", "complex floating" and "numeric".
 
     >>> tg.isdtype(tg.int8, "integral"), tg.isdtype(tg.int8, (tg.bool, "real floating"))
     (True, False)
@@ -141,7 +142,7 @@ def _check_device(device: Any) -> None:
         raise ValueError(f'there is one device, "cpu", not {device!r}')
 
 
-def __array_namespace_info__() -> _NamespaceInfo:
+def __array_namespace_info__() -> _NamespaceInfo:  # noqa: N807
     """The namespace's devices, dtypes and optional features, as the array API asks for them.
 
     >>> tg.__array_namespace_info__().default_device()

@@ -67,25 +67,29 @@ def test_promotion_is_numpys(a):
 @pytest.mark.parametrize("dtype", ALL)
 def test_dtypes_are_numpys(dtype):
     ours, theirs = getattr(tg, dtype), np.dtype(dtype)
-    assert (
-        ours == theirs == ours and ours == dtype and ours == theirs.type and ours != ("float16" if dtype != "float16" else "int8")
-    )
+    assert ours == theirs == ours
+    assert ours == dtype
+    assert ours == theirs.type
+    assert ours != ("float16" if dtype != "float16" else "int8")
     for name in ("name", "itemsize", "kind", "char", "str", "type"):
         assert getattr(ours, name) == getattr(theirs, name), name
-    assert (
-        np.dtype(ours) == theirs
-        and np.zeros(3, ours).dtype == theirs
-        and np.empty(0, tg.zeros(1, dtype=ours).dtype).dtype == theirs
-    )
-    assert np.ones(2).astype(ours).dtype == theirs and np.result_type(ours, ours) == theirs
-    assert pickle.loads(pickle.dumps(ours)) == ours and hash(ours) == hash(getattr(tg, dtype))
+    assert np.dtype(ours) == theirs
+    assert np.zeros(3, ours).dtype == theirs
+    assert np.empty(0, tg.zeros(1, dtype=ours).dtype).dtype == theirs
+    assert np.ones(2).astype(ours).dtype == theirs
+    assert np.result_type(ours, ours) == theirs
+    assert pickle.loads(pickle.dumps(ours)) == ours
+    assert hash(ours) == hash(getattr(tg, dtype))
     assert tg.zeros(1, dtype=theirs).dtype == tg.zeros(1, dtype=theirs.str).dtype == ours
-    assert repr(ours) == f"tapegrad.{dtype}" and str(ours) == dtype
+    assert repr(ours) == f"tapegrad.{dtype}"
+    assert str(ours) == dtype
 
 
 def test_names_of_python_types():
     assert [tg.zeros(1, dtype=t).dtype.name for t in (bool, int, float, complex)] == ["bool", "int64", "float64", "complex128"]
-    assert tg.DType("f4") == tg.float32 and tg.DType("complex") == tg.complex128 and tg.DType("<i2") == tg.int16
+    assert tg.DType("f4") == tg.float32
+    assert tg.DType("complex") == tg.complex128
+    assert tg.DType("<i2") == tg.int16
     for wrong in ("float128", "object", "f", 3, None, "U8"):
         with pytest.raises(TypeError):
             tg.DType(wrong)
@@ -95,13 +99,16 @@ def test_names_of_python_types():
 def test_there_and_back(dtype):
     a = numbers(dtype)
     v = tg.Variable(a)
-    assert v.dtype == dtype and v.itemsize == a.itemsize and v.nbytes == a.nbytes
+    assert v.dtype == dtype
+    assert v.itemsize == a.itemsize
+    assert v.nbytes == a.nbytes
     np.testing.assert_array_equal(v.numpy(), a)
     assert v.numpy().dtype == a.dtype
     np.testing.assert_array_equal(np.array(v.tolist(), dtype=dtype), a)
     assert [type(x) for x in v.tolist()] == [type(x) for x in a.tolist()]
     np.testing.assert_array_equal(tg.Variable(v.tolist(), dtype=dtype).numpy(), a)
-    assert v[1].item() == a[1].item() and repr(v[1].item()) == repr(a[1].item())
+    assert v[1].item() == a[1].item()
+    assert repr(v[1].item()) == repr(a[1].item())
     np.testing.assert_array_equal(tg.from_dlpack(a).numpy(), a)
     np.testing.assert_array_equal(np.from_dlpack(v), a)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(v)).numpy(), a)
@@ -134,7 +141,8 @@ def test_casts_are_numpys(source):
             want = a.astype(target)
         np.testing.assert_array_equal(tg.Variable(a).astype(target).numpy(), want, err_msg=target)
     v = tg.Variable(numbers(source))
-    assert v.astype(source, copy=False).dtype == source and v.astype(source, device="cpu").dtype == source
+    assert v.astype(source, copy=False).dtype == source
+    assert v.astype(source, device="cpu").dtype == source
     with pytest.raises(ValueError, match="one device"):
         v.astype(source, device="cuda")
 
@@ -333,7 +341,8 @@ def test_no_gradient_for_integers(dtype):
         tg.zeros(2, dtype=dtype).requires_grad_(True)
     x = tg.Variable([1.0, 2.0], requires_grad=True)
     (x * tg.ones(2, dtype=dtype)).sum().backward()
-    assert x.grad.dtype == tg.float32 and x.grad.tolist() == [1.0, 1.0]
+    assert x.grad.dtype == tg.float32
+    assert x.grad.tolist() == [1.0, 1.0]
 
 
 def test_numbers_out_of_range():
@@ -341,15 +350,16 @@ def test_numbers_out_of_range():
         info = tg.iinfo(dtype)
         v = tg.zeros(2, dtype=dtype)
         for bad in (info.max + 1, info.min - 1):
-            for f in (
-                lambda bad=bad: v + bad,
-                lambda bad=bad: tg.full((1,), bad, dtype=dtype),
-                lambda bad=bad: tg.Variable([bad], dtype=dtype),
-            ):
-                with pytest.raises(OverflowError):
-                    f()
-        assert (v + info.max).tolist() == [info.max] * 2 and tg.full((), info.min, dtype=dtype).item() == info.min
-    assert tg.Variable(2**64 - 1).dtype == tg.uint64 and tg.Variable([2**63, 1]).dtype == tg.uint64
+            with pytest.raises(OverflowError):
+                v + bad
+            with pytest.raises(OverflowError):
+                tg.full((1,), bad, dtype=dtype)
+            with pytest.raises(OverflowError):
+                tg.Variable([bad], dtype=dtype)
+        assert (v + info.max).tolist() == [info.max] * 2
+        assert tg.full((), info.min, dtype=dtype).item() == info.min
+    assert tg.Variable(2**64 - 1).dtype == tg.uint64
+    assert tg.Variable([2**63, 1]).dtype == tg.uint64
     with pytest.raises(OverflowError):
         tg.Variable(2**64)
 
@@ -359,9 +369,12 @@ def test_limits():
         ours, theirs = tg.finfo(getattr(tg, dtype)), np.finfo(dtype)
         for name in ("bits", "eps", "max", "min", "smallest_normal", "tiny", "resolution", "precision"):
             value = getattr(ours, name)
-            assert value == pytest.approx(float(getattr(theirs, name)), rel=1e-7) and type(value) in (int, float)
-        assert ours.dtype == dtype and tg.finfo(tg.zeros(1, dtype=dtype)).eps == ours.eps
-    assert tg.finfo("complex64").dtype == tg.float32 and tg.finfo(np.float64(1)).bits == 64
+            assert value == pytest.approx(float(getattr(theirs, name)), rel=1e-7)
+            assert type(value) in (int, float)
+        assert ours.dtype == dtype
+        assert tg.finfo(tg.zeros(1, dtype=dtype)).eps == ours.eps
+    assert tg.finfo("complex64").dtype == tg.float32
+    assert tg.finfo(np.float64(1)).bits == 64
     for dtype in INTEGERS:
         ours, theirs = tg.iinfo(dtype), np.iinfo(dtype)
         assert (ours.bits, ours.min, ours.max, ours.dtype) == (theirs.bits, theirs.min, theirs.max, dtype)
@@ -385,15 +398,18 @@ def test_kinds():
     for dtype in ALL:
         for kind in KINDS:
             assert tg.isdtype(getattr(tg, dtype), kind) == np.isdtype(np.dtype(dtype), kind)
-        assert tg.isdtype(getattr(tg, dtype), ("bool", getattr(tg, dtype))) and tg.isdtype(dtype, np.dtype(dtype))
+        assert tg.isdtype(getattr(tg, dtype), ("bool", getattr(tg, dtype)))
+        assert tg.isdtype(dtype, np.dtype(dtype))
     with pytest.raises(ValueError, match="no kind"):
         tg.isdtype(tg.int8, "integer")
 
 
 def test_result_type_of_numbers():
     x = tg.ones(2, dtype="int8")
-    assert tg.result_type(x, 1) == tg.int8 and tg.result_type(x, 1.0) == tg.get_default_dtype()
-    assert tg.result_type(tg.float64, 1j) == tg.complex128 and tg.result_type(1, 2.0) == tg.float32
+    assert tg.result_type(x, 1) == tg.int8
+    assert tg.result_type(x, 1.0) == tg.get_default_dtype()
+    assert tg.result_type(tg.float64, 1j) == tg.complex128
+    assert tg.result_type(1, 2.0) == tg.float32
     assert tg.result_type(np.ones(1, "int16"), x) == tg.int16
     for wrong in ((), ("text",), (object(),)):
         with pytest.raises((TypeError, ValueError)):
@@ -403,21 +419,27 @@ def test_result_type_of_numbers():
 def test_namespace_info():
     info = tg.zeros(1).__array_namespace__(api_version="2025.12").__array_namespace_info__()
     assert tg.__array_api_version__ == "2025.12"
-    assert set(info.dtypes()) == set(ALL) and all(d == name for name, d in info.dtypes().items())
-    assert set(info.dtypes(kind="integral")) == set(INTEGERS) and set(info.dtypes(kind=("bool", "real floating"))) == {
+    assert set(info.dtypes()) == set(ALL)
+    assert all(d == name for name, d in info.dtypes().items())
+    assert set(info.dtypes(kind="integral")) == set(INTEGERS)
+    assert set(info.dtypes(kind=("bool", "real floating"))) == {
         "bool",
         *FLOATS,
     }
-    assert info.devices() == ("cpu",) and info.default_device() == "cpu"
-    assert info.default_dtypes(device="cpu")["real floating"] == tg.float32 and info.default_dtypes()["indexing"] == tg.int64
-    assert info.capabilities()["max dimensions"] == 64 and info.capabilities()["boolean indexing"] is True
-    with pytest.raises(ValueError):
+    assert info.devices() == ("cpu",)
+    assert info.default_device() == "cpu"
+    assert info.default_dtypes(device="cpu")["real floating"] == tg.float32
+    assert info.default_dtypes()["indexing"] == tg.int64
+    assert info.capabilities()["max dimensions"] == 64
+    assert info.capabilities()["boolean indexing"] is True
+    with pytest.raises(ValueError, match="one device"):
         info.dtypes(device="gpu")
 
 
 def test_devices():
     x = tg.ones(2, device="cpu")
-    assert x.to_device("cpu") is x and x.device == "cpu"
+    assert x.to_device("cpu") is x
+    assert x.device == "cpu"
     for make in (
         lambda d: tg.zeros(2, device=d),
         lambda d: tg.full(2, 1.0, device=d),
@@ -457,7 +479,7 @@ def test_every_operation_works_or_says_why(dtype):
             by_name = {p["name"]: convert(v) for p, v in zip(row["params"], sample, strict=True)}
             each = [p["name"] for p in row["params"] if p["kind"] == "Each"]
             args = by_name.pop(each[0]) if each else []
-            given = {k: v for k, v in by_name.items()}
+            given = dict(by_name.items())
             try:
                 getattr(tg, row["name"])(*args, **given)
             except RuntimeError as e:

@@ -35,8 +35,9 @@ def gradcheck(
     """Compares the gradients of ``func(*inputs)`` with central differences.
 
     Checked are the floating and complex Variables among ``inputs`` that require gradients; the check runs on float64 or
-    complex128 copies of them, whatever their precision. A complex number counts as two real ones: directions are complex, and the
-    gradient of z = x + iy is that by x plus i times that by y. ``func`` returns a Variable or a tuple or list of them and must not be random.
+    complex128 copies of them, whatever their precision.
+    A complex number counts as two real ones: directions are complex, and the gradient of z = x + iy is that by x plus i
+    times that by y. ``func`` returns a Variable or a tuple or list of them and must not be random.
 
     :param eps: half the distance of the two points of a difference.
     :param rtol: allowed error relative to the numeric value.
