@@ -222,7 +222,7 @@ pub(super) fn euclidean_norm(x: &Variable, axes: &[usize], keepdims: bool) -> Re
 fn norm(x: &Array, axes: &[usize], ord: f64) -> Result<Array> {
     Ok(match Power::from(ord) {
         Power::Count => {
-            let count = dispatch!(x.dtype(), T => reduce::<CountNonzero, T>(x, axes));
+            let count = dispatch!(float x.dtype(), T => reduce::<CountNonzero, T>(x, axes), else unreachable!("integers were made floating"));
             astype(&count.into(), x.dtype())?.into_array()
         }
         Power::Absolute => dispatch!(float x.dtype(), T => reduce::<SumAbs, T>(x, axes), else unreachable!("integers were made floating")),
