@@ -43,6 +43,11 @@ impl Pooled {
     }
 }
 
+/// Complex numbers have no largest one.
+fn unordered(op: &str, dtype: DType) -> Error {
+    Error::dtype(op, dtype, "real numbers, which have an order")
+}
+
 static MAX_POOL: Primitive = Primitive {
     name: "max_pool",
     eval: |call| {
@@ -50,7 +55,7 @@ static MAX_POOL: Primitive = Primitive {
         let shape = p.shape(x.shape());
         check_memory(call.name(), &shape, x.dtype())?;
         let out = call.out(&shape, x.dtype());
-        dispatch!(x.dtype(), T => maxima::<T>(flat(&x), &p.windows, out.data_mut()));
+        dispatch!(real x.dtype(), T => maxima::<T>(flat(&x), &p.windows, out.data_mut()), else return Err(unordered(call.name(), x.dtype())));
         Ok(())
     },
     saves: |s| s.input(0),
@@ -77,7 +82,7 @@ static MAX_PLACES: Primitive = Primitive {
         let shape = p.shape(x.shape());
         check_memory(call.name(), &shape, DType::I64)?;
         let out = call.out(&shape, DType::I64);
-        dispatch!(x.dtype(), T => places::<T>(flat(&x), &p.windows, out.data_mut()));
+        dispatch!(real x.dtype(), T => places::<T>(flat(&x), &p.windows, out.data_mut()), else return Err(unordered(call.name(), x.dtype())));
         Ok(())
     },
     batch: Batch::Rule(|ctx| Ok(smallvec![apply(&MAX_PLACES, ctx.inputs, ctx.attrs::<Pooled>())?])),
@@ -136,14 +141,14 @@ fn eval_fractional(call: &mut Call<'_>) -> Result<()> {
         return Ok(());
     }
     let data = out.data_mut::<i64>();
-    dispatch!(x.dtype(), T => for (i, out) in data.chunks_exact_mut(count).enumerate() {
+    dispatch!(real x.dtype(), T => for (i, out) in data.chunks_exact_mut(count).enumerate() {
         let windows: Vec<Axis> = (0..axes).map(|a| {
             // PyTorch's order: of two numbers the first is for the last axis.
             let at = if axes == 2 { 1 - a } else { a };
             fractional_axis(sizes[a], f.kernel[a], f.output[a], samples[i * axes + at])
         }).collect();
         places::<T>(&flat::<T>(&x)[i * plane..(i + 1) * plane], &Pooled::new(&windows).windows, out);
-    });
+    }, else return Err(unordered(call.name(), x.dtype())));
     Ok(())
 }
 
