@@ -138,7 +138,9 @@ def __getattr__(name: str) -> Any:
     if name in _LAZY_NAMES:
         found = globals()[name] = getattr(import_module(f"{__name__}.{_LAZY_NAMES[name]}"), name)
         return found
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name.startswith("__"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    raise import_module(f"{__name__}._messages").missing(__name__, name)
 
 
 def __dir__() -> list[str]:

@@ -43,7 +43,9 @@ def apply(ufunc: Any, method: str, inputs: tuple[Any, ...], options: dict[str, A
         return _with_numpy(name, getattr(ufunc, method), inputs, {**options, "out": out}, *out)
     ours = getattr(_core, ufunc.__name__, None)
     if ours is None or method not in ("__call__", "reduce", "accumulate", "outer"):
-        raise TypeError(f"{name} is not available for Variables; use v.numpy() for its data without gradients")
+        from ._messages import numpy_missing
+
+        raise TypeError(numpy_missing(name))
     if method == "__call__":
         return _call(name, ours, inputs, **options)
     if method == "outer":

@@ -14,6 +14,13 @@ fn function<'py>(py: Python<'py>, name: &str) -> PyResult<Option<Bound<'py, PyAn
     py.import("tapegrad._core")?.getattr_opt(name)
 }
 
+/// The error for a function of NumPy's that has no counterpart here.
+#[cold]
+fn missing(py: Python<'_>, name: &str) -> PyErr {
+    let text = || py.import("tapegrad._messages")?.getattr("numpy_missing")?.call1((name,))?.extract::<String>();
+    text().map_or_else(|e| e, PyTypeError::new_err)
+}
+
 #[pymethods]
 impl PyVariable {
     #[pyo3(signature = (ufunc, method, *inputs, **options))]
@@ -34,7 +41,7 @@ impl PyVariable {
         }
         match function(py, &name)? {
             Some(ours) => ours.call1(inputs.clone()),
-            None => Err(PyTypeError::new_err(format!("numpy.{name} is not available for Variables; use v.numpy() for its data without gradients"))),
+            None => Err(missing(py, &format!("numpy.{name}"))),
         }
     }
 
@@ -53,9 +60,7 @@ impl PyVariable {
         let ours = if module == "numpy" { function(py, &name)? } else { None };
         match ours {
             Some(f) => f.call(args, Some(options)),
-            None => {
-                Err(PyTypeError::new_err(format!("{module}.{name} is not available for Variables; use v.numpy() for its data without gradients")))
-            }
+            None => Err(missing(py, &format!("{module}.{name}"))),
         }
     }
 }

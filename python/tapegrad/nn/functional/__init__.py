@@ -179,3 +179,9 @@ __all__ = [
     "triplet_margin_loss",
     "triplet_margin_with_distance_loss",
 ]
+
+
+def __getattr__(name: str) -> object:
+    from ..._messages import missing
+
+    raise missing(__name__, name)
