@@ -22,7 +22,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv build develop demo examples wheel sdist test test-rust test-python test-wheel test-sdist stress loom lint lint-rust lint-python \
+.PHONY: test-all print-seed help venv build develop demo examples wheel sdist test test-rust test-python test-wheel test-sdist stress loom lint lint-rust lint-python \
         typecheck generate check-generated fmt bench accuracy coverage golden docs clean
 
 help: ## List the targets
@@ -83,7 +83,18 @@ sdist: $(VENV)/.created ## Pack the sources into dist/: what pip builds where no
 
 # ---- checks ----
 
-test: lint-rust lint-python test-rust check-generated typecheck test-python ## Everything that CI checks
+# `make test` samples the rows, layouts and nestings of the largest tests by a seed, `make test-all` runs them all.
+SEED := $(or $(SEED),$(shell date +%s))
+CHECKS := lint-rust lint-python test-rust check-generated typecheck test-python
+
+test: export TAPEGRAD_SEED := $(SEED)
+test: print-seed $(CHECKS) ## Everything that CI checks; rows and layouts are sampled by a seed that it prints (SEED=... repeats them)
+
+test-all: export TAPEGRAD_SEED :=
+test-all: $(CHECKS) ## The same with all rows and layouts
+
+print-seed:
+	@echo "rows and layouts are sampled by seed $(SEED): make test SEED=$(SEED) repeats this run, make test-all runs all"
 
 test-rust: ## cargo test: unit, integration and doc tests, gradient rules, tidy
 	@$(CARGO) test --locked
@@ -120,7 +131,7 @@ typecheck: $(VENV)/.extra-test ## mypy --strict of the package, and its stubs ag
 	@$(PY) -m mypy
 	@$(PY) -m mypy.stubtest tapegrad --concise --ignore-disjoint-bases --mypy-config-file pyproject.toml --allowlist tools/stubtest-allow.txt --ignore-unused-allowlist
 
-generate: $(VENV)/.installed ## Write the stubs and docs/ops.md from the registry
+generate: $(VENV)/.installed ## Write the stubs and the pages in docs/reference/ from the registry
 	@$(PY) tools/generate.py
 
 check-generated: $(VENV)/.installed

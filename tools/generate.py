@@ -1,4 +1,4 @@
-"""Writes what the registry of operations implies: the stubs of the compiled module, and docs/ops.md.
+"""Writes what the registry of operations implies: the stubs of the compiled module, and the pages in docs/reference/.
 
 python tools/generate.py           writes both
 python tools/generate.py --check   fails when one of them is not what it would write
@@ -7,6 +7,7 @@ python tools/generate.py --check   fails when one of them is not what it would w
 from __future__ import annotations
 
 import argparse
+import ast
 import inspect
 import re
 import sys
@@ -17,7 +18,7 @@ from tapegrad import _core, _habits
 
 ROOT = Path(__file__).resolve().parent.parent
 STUBS = ROOT / "python/tapegrad/_core.pyi"
-PAGE = ROOT / "docs/ops.md"
+REFERENCE = ROOT / "docs/reference"
 
 TYPES = {
     "Array": "_ArrayLike",
@@ -223,7 +224,8 @@ def namespace_stubs(rows: list[dict[str, Any]]) -> dict[Path, str]:
         head = f'"""Types of tapegrad.{module}. Generated from the registry by `make generate`."""\n\n'
         used = [name for name in ("_ArrayLike", "_DTypeLike", "_Index", "_Shape") if name in "\n".join(lines)]
         core = f"from {'.' if path.parent.name == 'tapegrad' else '..'}_core import {', '.join(['Variable', *used])}\n"
-        standard = "from builtins import bool as _bool\nfrom collections.abc import Sequence\nfrom typing import SupportsIndex, overload\n\n"
+        standard = "from builtins import bool as _bool\nfrom collections.abc import Sequence\n"
+        standard += "from typing import SupportsIndex, overload\n\n"
         names = sorted(name for r in rows if r["module"] == module for name in [r["name"], *r["aliases"]])
         everything = "__all__ = [\n" + "".join(f'    "{name}",\n' for name in names) + "]\n\n"
         out[path] = head + standard + core + "\n" + everything + "\n".join(lines) + "\n"
@@ -235,51 +237,127 @@ CONSTANTS = {
     "FRAC_1_SQRT_2": "1/√2",
     "LOG10_E": "log10(e)",
     "LOG2_E": "log2(e)",
-    "LN_2": "ln(2)",
-    "LN_10": "ln(10)",
+    "LN_2": "log(2)",
+    "LN_10": "log(10)",
 }
-
-
-def formula(text: str) -> str:
-    """A rule's Rust text as it reads in mathematics."""
-    text = re.sub(r"\s+", " ", text)
-    text = re.sub(r"F::lit\(\s*([^()]*?)\s*\)", lambda m: number(m[1]), text)
-    text = text.replace("F::select", "where").replace("F::", "").replace("let ", "")
-    return re.sub(r"\{ (.*?) \}", r"\1", text).strip()
+#: Operations that only gradient rules call.
+INTERNAL = {"annihilate"}
+RELATIONS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<=", "eq": "=", "ne": "!="}
+FUNCTIONS = {"ln": "log", "ln_1p": "log1p", "exp_m1": "expm1", "is_nan": "isnan", "recip": "reciprocal"}
+#: Signs of two operands, with how tightly they bind.
+SIGNS: dict[type[ast.operator], tuple[str, int]] = {
+    ast.Add: (" + ", 1),
+    ast.Sub: (" - ", 1),
+    ast.Mult: (" ", 2),
+    ast.Div: (" / ", 2),
+}
 
 
 def number(text: str) -> str:
     """A Rust constant as a person writes it."""
-    name = text.rpartition("::")[2]
-    return text.replace("_", "").removesuffix(".0") if text[:1] in "-0123456789" else CONSTANTS.get(name, name.lower())
+    name = text.strip().rpartition("::")[2]
+    return (
+        text.strip().replace("_", "").removesuffix(".0")
+        if text.strip()[:1] in "-0123456789"
+        else CONSTANTS.get(name, name.lower())
+    )
+
+
+def mathematics(code: str) -> str:
+    """A formula in Rust, as it reads in mathematics: ``1 where x > 0, else 0``."""
+    constants: list[str] = []
+
+    def constant(match: re.Match[str]) -> str:
+        constants.append(number(match[1]))
+        return f"_{len(constants) - 1}"
+
+    text = re.sub(r"F::lit\(\s*([^()]*?)\s*\)", constant, re.sub(r"\s+", " ", code)).replace("F::", "")
+    *lets, last = (part.strip().removeprefix("let ") for part in text.strip().rstrip(";").split(";"))
+    names = [tuple(part.split(" = ", 1)) for part in lets]
+    shown = term(ast.parse(last, mode="eval").body, constants)
+    given = [f"{name} = {term(ast.parse(value, mode='eval').body, constants)}" for name, value in names]
+    return shown + (f", with {', '.join(given)}" if given else "")
+
+
+def term(node: ast.expr, constants: list[str], outer: int = 0) -> str:  # noqa: PLR0911 - one for each form
+    """A node of a formula; in parentheses when what is around it binds tighter than it does."""
+
+    def inside(text: str, level: int) -> str:
+        return f"({text})" if level < outer else text
+
+    match node:
+        case ast.Name(id=name):
+            return constants[int(name[1:])] if name[:1] == "_" else name
+        case ast.Constant(value=value):
+            return str(value)
+        case ast.UnaryOp(operand=operand):
+            return inside(f"-{term(operand, constants, 2)}", 1)
+        case ast.BinOp(left=left, op=ast.Mult(), right=right) if ast.dump(left) == ast.dump(right):
+            return f"{term(left, constants, 4)}²"
+        case ast.BinOp(left=left, op=op, right=right):
+            sign, level = SIGNS[type(op)]
+            after = level + (isinstance(op, (ast.Sub, ast.Div)))
+            return inside(f"{term(left, constants, level)}{sign}{term(right, constants, after)}", level)
+        case ast.Call(func=ast.Name(id="select"), args=[condition, yes, no]):
+            return inside(f"{term(yes, constants)} where {term(condition, constants)}, else {term(no, constants)}", 0)
+        case ast.Call(func=ast.Attribute(value=value, attr="abs")):
+            return f"|{term(value, constants)}|"
+        case ast.Call(func=ast.Attribute(value=value, attr=name), args=[other]) if name in RELATIONS:
+            return f"{term(value, constants)} {RELATIONS[name]} {term(other, constants)}"
+        case ast.Call(func=ast.Attribute(value=value, attr=name), args=args):
+            return f"{FUNCTIONS.get(name, name)}({', '.join(term(a, constants) for a in [value, *args])})"
+        case ast.Call(func=ast.Name(id=name), args=args):
+            return f"{name}({', '.join(term(a, constants) for a in args)})"
+    raise ValueError(f'no mathematics for {ast.dump(node)}; give the row a text, as in `rule "dy/dx = ...";`')
+
+
+def gradient(row: dict[str, Any]) -> str:
+    """The gradient of an operation as mathematics."""
+    text = re.sub(r"\{((?:[^{}]|\{[^{}]*\})*)\}", lambda m: mathematics(m[1]), row["gradient"])
+    text = re.sub(r"\s+", " ", text).strip()
+    shown = {"rule": f"`{text}`", "composite": f"`{text}`", "none": "none"}[row["differentiable"]]
+    return shown + ("; linear in each array" if row["linear"] else "")
 
 
 def section(row: dict[str, Any]) -> str:
-    """An operation's part of the page."""
+    """An operation's part of a page."""
     shown = signature(row["params"], lambda p: p["name"] if p["default"] is None else f"{p['name']}={p['default']}")
     head, _, example = row["doc"].strip().partition(">>> ")
     homes = [f"tg.{row['path']}"] * row["function"] + [f"Variable.{row['name']}"] * row["method"]
     facts = [f"**Where:** {', '.join(f'`{h}`' for h in homes) or 'an operator of `Variable`'}"]
     if row["aliases"]:
         facts.append(f"**Also:** {', '.join(f'`{a}`' for a in row['aliases'])}")
-    text = formula(row["gradient"])
-    gradient = {"rule": f"`{text}`", "composite": f"that of its parts: `{text}`", "none": "none"}
-    facts.append(f"**Gradient:** {gradient[row['differentiable']]}" + ("; linear in each array" if row["linear"] else ""))
+    facts += [f"**{p['name']}:** {', '.join(f'`{c!r}`' for c in p['choices'])}" for p in row["params"] if p["choices"]]
+    facts.append(f"**Gradient:** {gradient(row)}")
     lines = "\n".join(line.strip() for line in head.strip().splitlines())
     code = "\n".join(line.removeprefix(" ") for line in f">>> {example}".rstrip().splitlines())
     return "\n\n".join([f"## {row['path']}", f"`{row['path']}({shown})`", lines, *facts, f"```pycon\n{code}\n```"])
 
 
-def page(rows: list[dict[str, Any]]) -> str:
-    """The text of docs/ops.md."""
-    rows = sorted(rows, key=lambda r: (r["module"], r["name"]))
-    head = (
-        "# Operations\n\n"
-        "Generated from the registry by `make generate`. A gradient is the factor that the incoming gradient is multiplied by;\n"
-        "`x`, `a`, `b` are inputs, `y` is the output. What happens at kinks, ties and poles stands in [numerics](numerics.md)."
-    )
-    index = " · ".join(f"[{r['path']}](#{r['path'].replace('.', '')})" for r in rows)
-    return "\n\n".join([head, f"{len(rows)} operations: {index}", *map(section, rows)]) + "\n"
+def anchor(row: dict[str, Any]) -> str:
+    return f"#{row['path'].replace('.', '')}"
+
+
+def pages(rows: list[dict[str, Any]]) -> dict[Path, str]:
+    """The reference: a page for each namespace, and an index."""
+    shown = sorted((r for r in rows if r["path"] not in INTERNAL), key=lambda r: r["name"])
+    modules = sorted({r["module"] for r in shown})
+    out, index = {}, []
+    for module in modules:
+        name, file = (f"tapegrad.{module}", f"{module}.md") if module else ("tapegrad", "tapegrad.md")
+        own = [r for r in shown if r["module"] == module]
+        head = (
+            f"# {name}\n\n"
+            "Generated from the registry by `make generate`. `x`, `a`, `b` are inputs, `y` is the result, and `g` is the\n"
+            "gradient of the loss by `y`. A gradient that begins with `dy/dx` is multiplied by `g`; the others hold it.\n"
+            "What happens at kinks, ties and poles stands in [numerics](../numerics.md)."
+        )
+        links = " ·\n".join(f"[{r['name']}]({anchor(r)})" for r in own)
+        out[REFERENCE / file] = "\n\n".join([head, f"{len(own)} operations: {links}", *map(section, own)]) + "\n"
+        index.append(f"## [{name}]({file})\n\n" + " ·\n".join(f"[{r['name']}]({file}{anchor(r)})" for r in own))
+    head = f"# Reference\n\n{len(shown)} operations, a page for each namespace. Generated from the registry by `make generate`."
+    out[REFERENCE / "index.md"] = "\n\n".join([head, *index]) + "\n"
+    return out
 
 
 def main() -> int:
@@ -288,12 +366,18 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="change nothing, fail when a file is not fresh")
     check = parser.parse_args().check
     rows = _core.registry()
+    texts = {STUBS: stubs(rows), **namespace_stubs(rows), **pages(rows)}
     stale = []
-    for path, text in {STUBS: stubs(rows), **namespace_stubs(rows), PAGE: page(rows)}.items():
+    for path in set(REFERENCE.glob("*.md")) - texts.keys():
+        stale.append(path.relative_to(ROOT))
+        if not check:
+            path.unlink()
+    for path, text in texts.items():
         if path.exists() and path.read_text(encoding="utf-8") == text:
             continue
         stale.append(path.relative_to(ROOT))
         if not check:
+            path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")
     for path in stale:
         print(f"{path} is not fresh: run `make generate` and commit the result" if check else f"wrote {path}", file=sys.stderr)

@@ -163,7 +163,9 @@ if not TYPE_CHECKING:
         if name in _LAZY_NAMES:
             found = globals()[name] = getattr(import_module(f"{__name__}.{_LAZY_NAMES[name]}"), name)
             return found
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        if name.startswith("__"):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise import_module(f"{__name__}._messages").missing(__name__, name)
 
 
 _einops.install()

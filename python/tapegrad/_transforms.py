@@ -79,6 +79,16 @@ class _Arguments:
         return out[0] if self.single else tuple(out)
 
 
+def _check_function(name: str, f: Any) -> None:
+    """Raises for what cannot be called, as a computed value."""
+    if callable(f):
+        return
+    fix = ""
+    if isinstance(f, Variable):
+        fix = "; of a computed value, take the gradients by y.backward() or tg.autograd.grad(y, x)"
+    raise TypeError(f"{name}: the first argument must be a function, not {type(f).__name__}{fix}")
+
+
 def _name(f: Any) -> str:
     return getattr(f, "__name__", type(f).__name__)
 
@@ -112,6 +122,7 @@ def value_and_grad(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool 
     >>> value.item(), gradient["w"].tolist()
     (5.0, [2.0, 4.0])
     """
+    _check_function("grad", f)
 
     @functools.wraps(f)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -160,6 +171,7 @@ def vjp(f: Function, *primals: Any, has_aux: bool = False) -> Any:
     >>> pullback(tg.Variable([1.0, 10.0]))
     (Variable([ 2., 40.]),)
     """
+    _check_function("vjp", f)
     arguments = _Arguments("vjp", primals, tuple(range(len(primals))))
     inner, roots = _core._vjp_begin(arguments.values)
     with enable_grad():
@@ -203,6 +215,7 @@ def jvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any], has_aux: b
     >>> tg.jvp(tg.sin, (0.0,), (1.0,))
     (Variable(0.), Variable(1.))
     """
+    _check_function("jvp", f)
     for what, given in (("primals", primals), ("tangents", tangents)):
         if not isinstance(given, (tuple, list)):
             raise TypeError(f"jvp: {what} must be a tuple with one entry for each argument, not {type(given).__name__}; write ({what[:-1]},)")
@@ -237,6 +250,7 @@ def linearize(f: Function, *primals: Any) -> tuple[Any, Function]:
     >>> push(tg.Variable([1.0, 1.0]))
     Variable([2., 6.])
     """
+    _check_function("linearize", f)
     value = f(*primals)
 
     def push(*tangents: Any) -> Any:
@@ -295,6 +309,7 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0, randomness: str = "di
     >>> tg.vmap(lambda x, y: tg.sum(x * y))(tg.Variable([[1.0, 2.0], [3.0, 4.0]]), tg.Variable([[1.0, 1.0], [0.0, 2.0]]))
     Variable([3., 8.])
     """
+    _check_function("vmap", f)
     if randomness not in ("different", "same", "error"):
         raise ValueError(f"vmap: randomness is {randomness!r}, expected 'different', 'same' or 'error'")
 
@@ -369,6 +384,7 @@ def jacrev(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False)
     Variable([[2., 0.],
               [0., 4.]])
     """
+    _check_function("jacrev", f)
 
     @functools.wraps(f)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -401,6 +417,7 @@ def jacfwd(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False)
     Variable([[2., 0.],
               [0., 4.]])
     """
+    _check_function("jacfwd", f)
 
     @functools.wraps(f)
     def wrapped(*args: Any, **kwargs: Any) -> Any:

@@ -45,7 +45,9 @@ def apply(ufunc: Any, method: str, inputs: tuple[Any, ...], options: dict[str, A
     if ours is None and method == "__call__":
         ours = _SEVERAL.get(ufunc.__name__)
     if ours is None:
-        raise TypeError(f"{name} is not available for Variables; use v.numpy() for its data without gradients")
+        from ._messages import numpy_missing
+
+        raise TypeError(numpy_missing(name))
     if method == "__call__":
         return _call(name, ours, inputs, **options)
     if method == "outer":

@@ -27,6 +27,7 @@ binary! {
         F::select(p.le(F::lit(HELD)), one - t, F::select(p.ge(one), -t, inside))
     }
     gradient_b(p) { (-p).ln_1p().max(F::lit(-100.0)) - p.ln().max(F::lit(-100.0)) }
+    rule "dy/dinput = (input - target) / (input (1 - input)), a held logarithm left out; dy/dtarget = log(1 - input) - log(input), held above -100";
     domain PROBABILITY, PROBABILITY;
 }
 
@@ -38,6 +39,7 @@ binary! {
     }
     gradient_a(x, t) { (F::lit(1.0) - t) * x.sigmoid() - t * (-x).sigmoid() }
     gradient_b(x) { -x }
+    rule "dy/dinput = sigmoid(input) - target; dy/dtarget = -input";
     domain REAL, PROBABILITY;
 }
 

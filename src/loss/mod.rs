@@ -44,7 +44,7 @@ impl Reduction {
             "none" => Ok(Self::None),
             "mean" => Ok(Self::Mean),
             "sum" => Ok(Self::Sum),
-            _ => Err(Error::Value(format!("{op}: reduction must be 'none', 'mean' or 'sum', not '{name}'"))),
+            _ => Err(Error::Value(format!("{op}: reduction is '{name}', expected 'none', 'mean' or 'sum'"))),
         }
     }
 
@@ -59,7 +59,7 @@ impl Reduction {
 }
 
 /// `reduction='mean'`.
-const REDUCTION: Param = Param::new("reduction", Kind::Text).or(Default::Text("mean"));
+const REDUCTION: Param = Param::choice("reduction", &["none", "mean", "sum"]).or(Default::Text("mean"));
 /// `weight=None`.
 const WEIGHT: Param = Param::new("weight", Kind::OptArray).or(Default::None);
 

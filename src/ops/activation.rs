@@ -1,7 +1,7 @@
 //! Activations of neural networks.
 
 use super::define::{Unary, unary};
-use super::registry::{Arg, Default, Entry, Gradient, Kind, Param, Sample};
+use super::registry::{Arg, Entry, Gradient, Param, Sample};
 use super::samples::{Draw, NONZERO, REAL};
 use super::shape::reshape_to;
 use crate::array::Shape;
@@ -167,6 +167,7 @@ unary! {
         let r = F::lit(1.0) / (F::lit(1.0) + x.abs());
         r * r
     }
+    rule "dy/dx = 1/(1 + |x|)²";
     domain NONZERO;
 }
 
@@ -255,7 +256,7 @@ pub const ENTRIES: &[Entry] = &[
         cost: 2.0,
         doc: "The Gaussian error linear unit x · Φ(x) (Hendrycks & Gimpel, 2016). With approximate='tanh', Φ is approximated by tanh,\n\
               which is faster.\n\n>>> tg.gelu(tg.Variable([0.0]))\nVariable([0.])\n",
-        params: &[Param::array("x"), Param::new("approximate", Kind::Text).or(Default::Text("none"))],
+        params: &[Param::array("x"), Param::choice("approximate", &["none", "tanh"])],
         call: |a| Ok(gelu(&a.variable(0)?, a.text(1)?)?.into()),
         gradient: Gradient::Composite("gelu_erf or gelu_tanh"),
         samples: gelu_samples,

@@ -78,7 +78,7 @@ pub const ENTRIES: &[Entry] = &[Entry {
     doc: "a where the condition holds, else b; each of a and b is an array or a number. The gradient flows to the side that was chosen and is exactly zero on the other.\n\n>>> tg.where(tg.Variable([True, False]), 1.0, 2.0)\nVariable([1., 2.])\n",
     params: &[Param::array("condition"), Param::array("a"), Param::array("b")],
     call: |a| Ok(where_(&a.variable(0)?, a.operand(1)?, a.operand(2)?)?.into()),
-    gradient: Gradient::Rule("where(condition, g, 0), where(condition, 0, g)"),
+    gradient: Gradient::Rule("a: g where condition, else 0; b: 0 where condition, else g"),
     method: false,
     samples: where_samples,
     ..Entry::BASE

@@ -79,19 +79,27 @@ pub struct Param {
     pub alias: Option<&'static str>,
     /// Given by name only.
     pub keyword_only: bool,
+    /// The strings that it takes; empty where any will do.
+    pub choices: &'static [&'static str],
 }
 
 impl Param {
     /// A parameter that must be given.
     #[must_use]
     pub const fn new(name: &'static str, kind: Kind) -> Self {
-        Self { name, kind, default: Default::Required, alias: None, keyword_only: false }
+        Self { name, kind, default: Default::Required, alias: None, keyword_only: false, choices: &[] }
     }
 
     /// An array.
     #[must_use]
     pub const fn array(name: &'static str) -> Self {
         Self::new(name, Kind::Array)
+    }
+
+    /// A string out of `choices`, whose first is the default.
+    #[must_use]
+    pub const fn choice(name: &'static str, choices: &'static [&'static str]) -> Self {
+        Self { choices, ..Self::new(name, Kind::Text).or(Default::Text(choices[0])) }
     }
 
     /// With a default.

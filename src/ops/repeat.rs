@@ -191,7 +191,7 @@ pub const ENTRIES: &[Entry] = &[
         name: "meshgrid",
         work: work::combined,
         doc: "Every array along an axis of its own, stretched over the axes of the others. With indexing='xy' the first two axes are exchanged. Views.\n\n>>> tg.meshgrid([tg.Variable([1.0, 2.0]), tg.Variable([3.0])])\n(Variable([[1., 2.]]), Variable([[3., 3.]]))\n",
-        params: &[Param::new("arrays", Kind::Each), Param::new("indexing", Kind::Text).or(Default::Text("xy")).named()],
+        params: &[Param::new("arrays", Kind::Each), Param::choice("indexing", &["xy", "ij"]).named()],
         call: call_meshgrid,
         gradient: Gradient::Composite("g, summed over the axes of the others"),
         linear: true,

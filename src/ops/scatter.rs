@@ -150,7 +150,7 @@ pub const ENTRIES: &[Entry] = &[
         doc: "x with a number where a mask holds.\n\n>>> tg.masked_fill(tg.Variable([1.0, 2.0]), tg.Variable([True, False]), 0.0)\nVariable([0., 2.])\n",
         params: &[Param::array("x"), Param::array("mask"), Param::array("value")],
         call: |a| Ok(masked_fill(&a.variable(0)?, &a.variable(1)?, a.operand(2)?)?.into()),
-        gradient: Gradient::Composite("where(mask, 0, g), the sum of where(mask, g, 0)"),
+        gradient: Gradient::Composite("x: 0 where mask, else g; value: the sum of g where mask"),
         linear: true,
         samples: fill_samples,
         ..Entry::BASE

@@ -6,6 +6,7 @@ use pyo3::types::{PyBool, PyDict, PyFloat, PyList, PyString, PyTuple};
 use smallvec::SmallVec;
 
 use super::convert::{self, Beside, Value};
+use super::describe::{describe, in_operation, too_large};
 use super::dtype::{self, PyDType};
 use super::number::{holds_tracked, int, ints, refuse_tracked, tracked_number};
 use super::variable::{PyVariable, wrap};
@@ -20,8 +21,33 @@ fn wrong(entry: &Entry, p: &Param, o: &Bound<'_, PyAny>, want: &str) -> PyErr {
     if takes_numbers && holds_tracked(o) {
         return tracked_number(entry.name, p.name, want);
     }
-    let got = o.get_type().name().map_or_else(|_| "?".to_owned(), |n| n.to_string());
-    PyTypeError::new_err(format!("{}(): argument '{}' must be {want}, not {got}", entry.name, p.name))
+    if takes_ints(p.kind)
+        && let Some(e) = too_large(entry.name, p.name, o)
+    {
+        return e;
+    }
+    let after_arrays = entry.params.first().is_some_and(|first| first.kind == Kind::Arrays) && takes_numbers && convert::is_array(o);
+    let fix = if after_arrays { format!("; the arrays are one list, as in {}([a, b])", entry.name) } else { String::new() };
+    PyTypeError::new_err(format!("{}(): argument '{}' must be {want}, not {}{fix}", entry.name, p.name, describe(o)))
+}
+
+fn takes_ints(kind: Kind) -> bool {
+    matches!(kind, Kind::Int | Kind::OptInt | Kind::Axes | Kind::Ints | Kind::Sections)
+}
+
+/// The error for a string that is none of the parameter's choices.
+#[cold]
+fn no_choice(entry: &Entry, p: &Param, text: &str) -> PyErr {
+    PyValueError::new_err(format!("{}: {} is '{text}', expected {}", entry.name, p.name, show_choices(p.choices)))
+}
+
+/// `'none', 'mean' or 'sum'`.
+pub fn show_choices(choices: &[&str]) -> String {
+    match choices.split_last() {
+        Some((last, [])) => format!("'{last}'"),
+        Some((last, others)) => format!("{} or '{last}'", others.iter().map(|c| format!("'{c}'")).collect::<Vec<_>>().join(", ")),
+        None => "a string".to_owned(),
+    }
 }
 
 /// The argument for `p` when none is given.
@@ -86,8 +112,11 @@ pub fn argument(entry: &Entry, p: &Param, o: &Bound<'_, PyAny>, others: Others<'
         Kind::DType => dtype::extract(o).map(Arg::DType),
         Kind::Device => dtype::check_device(entry.name, Some(o)).map(|()| Arg::None),
         Kind::Text => match o.cast::<PyString>() {
-            Ok(s) => Ok(Arg::Text(s.to_string())),
-            Err(_) => Err(wrong(entry, p, o, "a string")),
+            Ok(s) => {
+                let text = s.to_string();
+                if p.choices.is_empty() || p.choices.contains(&&*text) { Ok(Arg::Text(text)) } else { Err(no_choice(entry, p, &text)) }
+            }
+            Err(_) => Err(wrong(entry, p, o, &show_choices(p.choices))),
         },
         Kind::Index => super::index::items(o).map(Arg::Index),
     }
@@ -140,7 +169,7 @@ fn array(entry: &Entry, p: &Param, o: &Bound<'_, PyAny>, others: Others<'_>) -> 
     if let Some(s) = convert::scalar(o)? {
         return Ok(Arg::Scalar(s));
     }
-    match convert::other_operand(o, &|| others(o))? {
+    match convert::other_operand(o, &|| others(o)).map_err(|e| in_operation(o.py(), &format!("{}(): argument '{}'", entry.name, p.name), e))? {
         Some(Value::Variable(v)) => Ok(Arg::Variable(v)),
         Some(Value::Scalar(s)) => Ok(Arg::Scalar(s)),
         None => Err(wrong(entry, p, o, "an array or a number")),
@@ -223,6 +252,7 @@ fn row<'py>(py: Python<'py>, e: &Entry) -> PyResult<Bound<'py, PyDict>> {
             d.set_item("default", show_default(p.default))?;
             d.set_item("alias", p.alias)?;
             d.set_item("keyword_only", p.keyword_only)?;
+            d.set_item("choices", p.choices.to_vec())?;
             Ok(d)
         })
         .collect::<PyResult<_>>()?;

@@ -9,7 +9,7 @@ use super::error::guard;
 use super::number::{given, names};
 use super::operators::run;
 use super::optim_groups as groups;
-use super::variable::{PyVariable, expect, wrap};
+use super::variable::{PyVariable, wrap};
 use crate::array::{alloc_check, size_of};
 use crate::optim::{clip_grad_norm, clip_grad_value, leaf_of};
 use crate::tape::Leaf;
@@ -21,7 +21,7 @@ fn owners(name: &str, given: &Bound<'_, PyAny>) -> PyResult<Vec<Arc<Leaf>>> {
     for p in &given {
         let handle = match p.cast::<PyVariable>() {
             Ok(handle) => handle.get(),
-            Err(_) => expect(p, &format!("{name}: a parameter"))?.get(),
+            Err(_) => return Err(groups::no_parameter(name, p)),
         };
         match handle.leaf() {
             Some(leaf) => out.push(leaf),

@@ -5,6 +5,7 @@ use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyByteArray, PyBytes, PyComplex, PyFloat, PyInt, PyList, PyRange, PyString, PyTuple};
 
+use super::describe::describe;
 use super::error::{GradError, ShapeError, guard};
 use super::numpy;
 use super::variable::PyVariable;
@@ -178,6 +179,11 @@ pub fn other_operand(o: &Bound<'_, PyAny>, beside: &dyn Fn() -> Beside) -> PyRes
         return Ok(None);
     }
     Ok(Some(Value::Variable(variable(o, None, None)?)))
+}
+
+/// Whether `o` is an array: a Variable, or one of NumPy's.
+pub fn is_array(o: &Bound<'_, PyAny>) -> bool {
+    o.cast::<PyVariable>().is_ok() || numpy::as_ndarray(o).is_some()
 }
 
 fn is_text(o: &Bound<'_, PyAny>) -> bool {
@@ -440,9 +446,9 @@ impl Nested {
             return self.visit_all(items.try_iter()?, items.len()?, depth, path);
         }
         if is_text(o) || !(o.cast::<PyVariable>().is_ok() || is_array_like(o)?) {
-            let name = o.get_type().name().map_or_else(|_| "?".to_owned(), |n| n.to_string());
             return Err(PyTypeError::new_err(format!(
-                "cannot make an array: the element at {path:?} is {name}, expected numbers or nested lists of them"
+                "cannot make an array: the element at {path:?} is {}, expected numbers or nested lists of them",
+                describe(o)
             )));
         }
         let v = unconverted(o, None, None)?;

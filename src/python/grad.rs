@@ -1,9 +1,11 @@
 //! Differentiation from Python: backward passes, gradients, grad modes.
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyTuple;
 
+use super::describe::describe;
 use super::error::{GradError, guard};
 use super::variable::{PyVariable, expect, wrap};
 use super::{convert, gc, objects};
@@ -49,7 +51,11 @@ pub fn variables(o: &Bound<'_, PyAny>, what: &str) -> PyResult<Vec<Variable>> {
     if let Ok(v) = o.cast::<PyVariable>() {
         return Ok(vec![v.get().snapshot()]);
     }
-    alloc_check::try_collect(o.try_iter()?.map(|v| Ok(expect(&v?, what)?.get().snapshot())))
+    let items = o.try_iter().map_err(|e| {
+        let fits = e.is_instance_of::<PyTypeError>(o.py());
+        if fits { PyTypeError::new_err(format!("{what} must be a Variable, got {}", describe(o))) } else { e }
+    })?;
+    alloc_check::try_collect(items.map(|v| Ok(expect(&v?, what)?.get().snapshot())))
 }
 
 fn roots(outputs: &Bound<'_, PyAny>, gradients: Option<&Bound<'_, PyAny>>, op: &str) -> PyResult<Roots> {

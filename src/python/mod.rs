@@ -5,6 +5,7 @@ mod arguments;
 mod bind;
 mod clip;
 mod convert;
+mod describe;
 mod dlpack;
 mod dtype;
 mod error;

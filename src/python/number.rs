@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat, PyList, PyTuple};
 use smallvec::SmallVec;
 
+use super::describe::{describe, is_huge};
 use super::error::GradError;
 use super::variable::PyVariable;
 use crate::array::alloc_check;
@@ -52,10 +53,38 @@ pub fn refuse_tracked(function: &str, parameter: &str, o: &Bound<'_, PyAny>) -> 
     if holds_tracked(o) { Err(tracked_number(function, parameter, "a Python number")) } else { Ok(()) }
 }
 
+/// What a parameter of a Rust type takes, in words.
+pub trait Wanted {
+    /// With an article: `a float`.
+    const WANTED: &'static str;
+}
+
+macro_rules! wanted {
+    ($($ty:ty: $text:literal;)*) => { $(impl Wanted for $ty { const WANTED: &'static str = $text; })* };
+}
+wanted! {
+    f64: "a float";
+    i64: "an int";
+    bool: "a bool";
+    (f64, f64): "a pair of floats";
+    Option<f64>: "a float or None";
+    Option<i64>: "an int or None";
+}
+
 /// `o` as the number `parameter` of `function`.
-pub fn number<'a, 'py, T: FromPyObject<'a, 'py>>(function: &str, parameter: &str, o: &'a Bound<'py, PyAny>) -> PyResult<T> {
+pub fn number<'a, 'py, T: FromPyObject<'a, 'py> + Wanted>(function: &str, parameter: &str, o: &'a Bound<'py, PyAny>) -> PyResult<T> {
     refuse_tracked(function, parameter, o)?;
-    o.extract().map_err(Into::into)
+    o.extract().map_err(|e: T::Error| not_wanted::<T>(function, parameter, o, e.into()))
+}
+
+/// The error for what no `T` can be made of; an error of the object's own code is passed on.
+#[cold]
+fn not_wanted<T: Wanted>(function: &str, parameter: &str, o: &Bound<'_, PyAny>, e: PyErr) -> PyErr {
+    if !e.is_instance_of::<PyTypeError>(o.py()) && !is_huge(o) {
+        return e;
+    }
+    let function = if function.is_empty() { String::new() } else { format!("{function}(): ") };
+    PyTypeError::new_err(format!("{function}argument '{parameter}' must be {}, not {}", T::WANTED, describe(o)))
 }
 
 /// `o` as an int, when it is one or says so by `__index__`; a float is none. What its code raises is passed on, unless it says
@@ -115,11 +144,12 @@ names! {
     lr momentum dampening weight_decay nesterov maximize betas eps amsgrad decoupled_weight_decay alpha centered
     lr_decay initial_accumulator_value rho momentum_decay lambd t0 etas step_sizes
     max_norm norm_type error_if_nonfinite clip_value clip_norm
-    low high mean std
+    low high mean std n
+    randint uniform normal permutation
 }
 
 /// What PyO3 calls for the number parameter `N` of a function: [`number`] with its name.
-pub fn given<'a, 'py, N: Name, T: FromPyObject<'a, 'py>>(o: &'a Bound<'py, PyAny>) -> PyResult<T> {
+pub fn given<'a, 'py, N: Name, T: FromPyObject<'a, 'py> + Wanted>(o: &'a Bound<'py, PyAny>) -> PyResult<T> {
     number("", N::NAME, o)
 }
 
@@ -133,13 +163,13 @@ impl<N, T> Number<N, T> {
     }
 }
 
-impl<'a, 'py, N: Name, T: FromPyObject<'a, 'py>> FromPyObject<'a, 'py> for Number<N, T> {
+impl<'a, 'py, N: Name, T: FromPyObject<'a, 'py> + Wanted> FromPyObject<'a, 'py> for Number<N, T> {
     type Error = PyErr;
     fn extract(o: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
         if holds_tracked(&o) {
             return Err(tracked_number("", N::NAME, "a Python number"));
         }
-        o.extract().map(Self::new).map_err(Into::into)
+        o.extract().map(Self::new).map_err(|e: T::Error| not_wanted::<T>("", N::NAME, &o, e.into()))
     }
 }
 

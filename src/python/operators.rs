@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyFloat;
 
 use super::convert::{self, Value};
+use super::describe::in_operation;
 use super::error::guard;
 use super::variable::{PyVariable, wrap};
 use super::{gc, in_place, index, view};
@@ -77,7 +78,7 @@ fn binary(slf: &Bound<'_, PyVariable>, other: &Bound<'_, PyAny>, name: &str, f: 
         {
             return wrap(py, out?);
         }
-        let Some(other) = convert::operand_for(other, slf.get())? else { return Ok(py.NotImplemented()) };
+        let Some(other) = convert::operand_for(other, slf.get()).map_err(|e| in_operation(py, name, e))? else { return Ok(py.NotImplemented()) };
         let a = slf.get().snapshot();
         let out = run(py, elements(name, &a, &other), || {
             let (x, y) = (Operand::Variable(&a), other.operand());

@@ -242,6 +242,7 @@ impl PyOptimizer {
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let loss = match closure {
             Some(f) => {
+                groups::check_closure(self.name, &f)?;
                 let _recording = tape::recording(true);
                 Some(f.call0()?)
             }

@@ -7,8 +7,9 @@ use pyo3::exceptions::{PyKeyError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PySet, PyString, PyTuple};
 
+use super::describe::{describe, type_name};
 use super::number::refuse_tracked;
-use super::variable::{PyVariable, State, expect};
+use super::variable::{PyVariable, State};
 use crate::optim::{
     Adadelta, AdadeltaOptions, Adagrad, AdagradOptions, Adam, AdamOptions, Adamax, AdamaxOptions, Asgd, AsgdOptions, Group, Lion, LionOptions,
     Method, NAdam, NAdamOptions, RAdam, RAdamOptions, RmsProp, RmsPropOptions, Rprop, RpropOptions, Sgd, SgdOptions, leaf_of,
@@ -107,17 +108,41 @@ pub fn params<'py>(name: &str, group: &Bound<'py, PyAny>) -> PyResult<Bound<'py,
     list(name, "'params' of a parameter group", dict(name, "a parameter group", group)?.get_item("params")?)
 }
 
+/// The error for what is no parameter.
+#[cold]
+pub fn no_parameter(name: &str, p: &Bound<'_, PyAny>) -> PyErr {
+    let fix = if p.hasattr("parameters").unwrap_or(false) {
+        "; pass the parameters of a module, as in net.parameters()"
+    } else if p.cast::<PyVariable>().is_err() && p.try_iter().is_ok() && p.cast::<PyString>().is_err() {
+        "; join several iterables into one list, as in [*a.parameters(), *b.parameters()]"
+    } else {
+        ""
+    };
+    PyTypeError::new_err(format!("{name}: a parameter must be a Variable, got {}{fix}", describe(p)))
+}
+
 /// The place of a parameter.
 pub fn place(name: &str, p: &Bound<'_, PyAny>) -> PyResult<Arc<Leaf>> {
     // The message is made only when it is needed.
     let handle = match p.cast::<PyVariable>() {
         Ok(handle) => handle.get(),
-        Err(_) => expect(p, &format!("{name}: a parameter"))?.get(),
+        Err(_) => return Err(no_parameter(name, p)),
     };
     match handle.leaf() {
         Some(leaf) => Ok(leaf),
         None => Ok(leaf_of(name, &handle.snapshot())?),
     }
+}
+
+/// Fails when what was given to a step cannot be called.
+pub fn check_closure(name: &str, f: &Bound<'_, PyAny>) -> PyResult<()> {
+    if f.is_callable() {
+        return Ok(());
+    }
+    Err(PyTypeError::new_err(format!(
+        "{name}.step(): argument 'closure' must be a function that computes the loss, not {}; call loss.backward() first, then step()",
+        type_name(f)
+    )))
 }
 
 /// A group as the core takes it.
@@ -149,7 +174,15 @@ pub fn items<'py>(name: &str, o: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, 
     if o.cast::<PySet>().is_ok() {
         return Err(PyTypeError::new_err(format!("{name}: parameters come in an order, a set has none; pass a list")));
     }
-    o.try_iter().map_err(|_| PyTypeError::new_err(format!("{name}: parameters must be an iterable, not {}", o.get_type())))?.collect()
+    if let Ok(parameters) = o.getattr("parameters")
+        && parameters.is_callable()
+    {
+        let got = type_name(o);
+        return Err(PyTypeError::new_err(format!(
+            "{name}: expected an iterable of parameters, not the module {got}; pass its parameters, as in {name}(net.parameters(), ...)"
+        )));
+    }
+    o.try_iter().map_err(|_| PyTypeError::new_err(format!("{name}: expected an iterable of parameters, not {}", describe(o))))?.collect()
 }
 
 /// Puts parameters, and their names when they come in pairs, into a group.
@@ -204,7 +237,10 @@ pub fn all<'py>(name: &str, given: &Bound<'py, PyAny>, defaults: &Bound<'py, PyD
     }
     let found = items(name, given)?;
     if found.is_empty() {
-        return Err(PyValueError::new_err(format!("{name}: there are no parameters to optimize")));
+        return Err(PyValueError::new_err(format!(
+            "{name}: there are no parameters to optimize; a module has those of its attributes, of nn.ModuleList and nn.ModuleDict, \
+             not those of layers in plain lists and dicts"
+        )));
     }
     if found[0].cast::<PyDict>().is_ok() {
         return PyList::new(py, found.iter().map(|g| one(name, g, defaults)).collect::<PyResult<Vec<_>>>()?);

@@ -2,12 +2,13 @@
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyFloat, PyString, PyTuple};
+use pyo3::types::{PyFloat, PyInt, PyList, PyString, PyTuple};
 
 use super::convert::{self, Value};
+use super::describe::{describe, too_large};
 use super::dtype;
 use super::error::guard;
-use super::number::{self, given, names};
+use super::number::{self, Name, Wanted, names};
 use super::operators::run;
 use super::variable::PyVariable;
 use crate::array::DType;
@@ -27,16 +28,50 @@ type Reduced<'py> = (Bound<'py, PyAny>, (u64,), (u64, u64));
 const DEFAULT_SEED: u64 = 67_280_421_310_721;
 
 /// Sizes given as `rand(2, 3)` or `rand((2, 3))`.
-fn shape(given: &Bound<'_, PyTuple>) -> PyResult<Vec<isize>> {
-    if given.len() == 1 { sizes(&given.get_item(0)?) } else { sizes(given.as_any()) }
+fn shape(name: &str, given: &Bound<'_, PyTuple>) -> PyResult<Vec<isize>> {
+    if given.len() == 1 { sizes(name, &given.get_item(0)?) } else { sizes(name, given.as_any()) }
 }
 
 /// Sizes given as an int or as a sequence of ints.
-fn sizes(shape: &Bound<'_, PyAny>) -> PyResult<Vec<isize>> {
+fn sizes(name: &str, shape: &Bound<'_, PyAny>) -> PyResult<Vec<isize>> {
+    number::refuse_tracked(name, "size", shape)?;
     match number::ints(shape)? {
         Some(sizes) => Ok(sizes.into_vec()),
-        None => Err(PyTypeError::new_err(format!("a size must be an int or a tuple of ints, not {}", shape.get_type().name()?))),
+        None => Err(too_large(name, "size", shape).unwrap_or_else(|| {
+            PyTypeError::new_err(format!("{name}(): argument 'size' must be an int or a tuple of ints, not {}", describe(shape)))
+        })),
     }
+}
+
+/// Sizes that may be left out: one number.
+fn sizes_or_none(name: &str, shape: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<isize>> {
+    shape.map_or_else(|| Ok(Vec::new()), |s| sizes(name, s))
+}
+
+/// A bound or another number that comes before the size, which is easily mistaken for it.
+fn bound<'a, 'py, F: Name, N: Name, T: FromPyObject<'a, 'py> + Wanted>(o: &'a Bound<'py, PyAny>) -> PyResult<T> {
+    if (o.cast::<PyTuple>().is_ok() || o.cast::<PyList>().is_ok()) && !number::holds_tracked(o) {
+        return Err(PyTypeError::new_err(format!(
+            "{}(): argument '{}' must be {}, not {}; pass a size by name, as in size=(2, 3)",
+            F::NAME,
+            N::NAME,
+            T::WANTED,
+            describe(o)
+        )));
+    }
+    number::number(F::NAME, N::NAME, o)
+}
+
+/// A seed: an int of 64 bits without a sign.
+fn seed(o: &Bound<'_, PyAny>) -> PyResult<u64> {
+    number::refuse_tracked("manual_seed", "seed", o)?;
+    if o.cast::<PyFloat>().is_err()
+        && let Ok(seed) = o.extract()
+    {
+        return Ok(seed);
+    }
+    let text = format!("manual_seed(): argument 'seed' must be an int from 0 to 2**64 - 1, not {}", describe(o));
+    Err(if o.cast::<PyInt>().is_ok() { PyValueError::new_err(text) } else { PyTypeError::new_err(text) })
 }
 
 /// Draws numbers, letting other Python threads run when they are many.
@@ -89,12 +124,12 @@ impl PyGenerator {
                 return Err(PyValueError::new_err(format!("Generator: there is one device, \"cpu\", got {place}")));
             }
         }
-        let seed = seed.filter(|_| named.is_none()).map_or(Ok(DEFAULT_SEED), PyAnyMethods::extract)?;
+        let seed = seed.filter(|_| named.is_none()).map_or(Ok(DEFAULT_SEED), self::seed)?;
         Ok(Self(Place::Own(Generator::new(seed))))
     }
 
     /// Begins the stream of `seed`, and returns the generator.
-    fn manual_seed<'py>(slf: &Bound<'py, Self>, seed: u64) -> Bound<'py, Self> {
+    fn manual_seed<'py>(slf: &Bound<'py, Self>, #[pyo3(from_py_with = seed)] seed: u64) -> Bound<'py, Self> {
         slf.get().stream().manual_seed(seed);
         slf.clone()
     }
@@ -134,14 +169,14 @@ impl PyGenerator {
     /// Uniform in [0, 1): `rand(2, 3)`.
     #[pyo3(signature = (*size, dtype = None))]
     fn rand(&self, py: Python<'_>, size: &Bound<'_, PyTuple>, dtype: Option<&Bound<'_, PyAny>>) -> PyResult<PyVariable> {
-        let (size, dtype) = (shape(size)?, dtype_of(dtype)?);
+        let (size, dtype) = (shape("rand", size)?, dtype_of(dtype)?);
         draw(py, "rand", &size, |size| self.stream().rand(size, dtype))
     }
 
     /// Normal with mean 0 and standard deviation 1: `randn(2, 3)`.
     #[pyo3(signature = (*size, dtype = None))]
     fn randn(&self, py: Python<'_>, size: &Bound<'_, PyTuple>, dtype: Option<&Bound<'_, PyAny>>) -> PyResult<PyVariable> {
-        let (size, dtype) = (shape(size)?, dtype_of(dtype)?);
+        let (size, dtype) = (shape("randn", size)?, dtype_of(dtype)?);
         draw(py, "randn", &size, |size| self.stream().randn(size, dtype))
     }
 
@@ -150,13 +185,13 @@ impl PyGenerator {
     fn randint(
         &self,
         py: Python<'_>,
-        low: i64,
-        high: Option<i64>,
+        #[pyo3(from_py_with = bound::<names::randint, names::low, i64>)] low: i64,
+        #[pyo3(from_py_with = bound::<names::randint, names::high, Option<i64>>)] high: Option<i64>,
         size: Option<&Bound<'_, PyAny>>,
         dtype: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<PyVariable> {
         let (low, high) = high.map_or((0, low), |h| (low, h));
-        let (size, dtype) = (size.map_or_else(|| Ok(Vec::new()), sizes)?, dtype_of(dtype)?);
+        let (size, dtype) = (sizes_or_none("randint", size)?, dtype_of(dtype)?);
         draw(py, "randint", &size, |size| self.stream().randint(low, high, size, dtype))
     }
 
@@ -165,12 +200,12 @@ impl PyGenerator {
     fn uniform(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = given::<names::low, f64>)] low: f64,
-        #[pyo3(from_py_with = given::<names::high, f64>)] high: f64,
+        #[pyo3(from_py_with = bound::<names::uniform, names::low, f64>)] low: f64,
+        #[pyo3(from_py_with = bound::<names::uniform, names::high, f64>)] high: f64,
         size: Option<&Bound<'_, PyAny>>,
         dtype: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<PyVariable> {
-        let (size, dtype) = (size.map_or_else(|| Ok(Vec::new()), sizes)?, dtype_of(dtype)?);
+        let (size, dtype) = (sizes_or_none("uniform", size)?, dtype_of(dtype)?);
         draw(py, "uniform", &size, |size| self.stream().uniform(low, high, size, dtype))
     }
 
@@ -179,12 +214,12 @@ impl PyGenerator {
     fn normal(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = given::<names::mean, f64>)] mean: f64,
-        #[pyo3(from_py_with = given::<names::std, f64>)] std: f64,
+        #[pyo3(from_py_with = bound::<names::normal, names::mean, f64>)] mean: f64,
+        #[pyo3(from_py_with = bound::<names::normal, names::std, f64>)] std: f64,
         size: Option<&Bound<'_, PyAny>>,
         dtype: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<PyVariable> {
-        let (size, dtype) = (size.map_or_else(|| Ok(Vec::new()), sizes)?, dtype_of(dtype)?);
+        let (size, dtype) = (sizes_or_none("normal", size)?, dtype_of(dtype)?);
         draw(py, "normal", &size, |size| self.stream().normal(mean, std, size, dtype))
     }
 
@@ -211,12 +246,12 @@ impl PyGenerator {
             let elements = if v.array().is_lent() { 0 } else { v.array().size() };
             return guard("bernoulli", || Ok(PyVariable::new(run(py, elements.saturating_mul(COST), || self.stream().bernoulli_of(&v))?)));
         }
-        let (size, dtype, p) = (size.map_or_else(|| Ok(Vec::new()), sizes)?, dtype_of(dtype)?, p.extract()?);
+        let (size, dtype, p) = (sizes_or_none("bernoulli", size)?, dtype_of(dtype)?, number::number("bernoulli", "p", p)?);
         draw(py, "bernoulli", &size, |size| self.stream().bernoulli(p, size, dtype))
     }
 
     /// The numbers 0 to n - 1 in random order.
-    fn permutation(&self, py: Python<'_>, n: i64) -> PyResult<PyVariable> {
+    fn permutation(&self, py: Python<'_>, #[pyo3(from_py_with = bound::<names::permutation, names::n, i64>)] n: i64) -> PyResult<PyVariable> {
         draw(py, "permutation", &[isize::try_from(n).unwrap_or(isize::MAX)], |shape| {
             let count = shape[..shape.len() - 1].iter().product::<isize>();
             let all = (0..count).map(|_| self.stream().permutation(n)).collect::<Result<Vec<_>>>()?;

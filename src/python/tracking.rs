@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyTypeError, PyUserWarning};
 use pyo3::prelude::*;
 
 use super::error::{DTypeError, GradError, ShapeError, guard};
@@ -75,10 +75,14 @@ impl PyVariable {
         if let Edge::Node { node, .. } = self.snapshot().edge() { Some(tape::op_name(node)) } else { None }
     }
 
-    /// The gradient that backward passes collected here, or None.
+    /// The gradient that backward passes collected here, or None. Of a value that is no leaf and keeps no gradient it is None, with a warning.
     #[getter]
-    fn grad(&self) -> Option<Self> {
-        self.place().and_then(|p| p.grad()).map(Self::of_leaf)
+    fn grad(&self, py: Python<'_>) -> PyResult<Option<Self>> {
+        match self.place() {
+            Some(place) => Ok(place.grad().map(Self::of_leaf)),
+            None if self.snapshot().is_tracked() => warn_of_no_leaf(py).map(|()| None),
+            None => Ok(None),
+        }
     }
 
     #[setter(grad)]
@@ -204,6 +208,14 @@ impl PyVariable {
             State::View(view) => place_of(view.edge()),
         }
     }
+}
+
+/// Warns who reads the gradient of a computed value.
+#[cold]
+fn warn_of_no_leaf(py: Python<'_>) -> PyResult<()> {
+    let text = c"grad: this Variable is a result of operations, not a leaf, so backward() keeps no gradient for it; \
+        call retain_grad() on it before backward(), or read the grad of the leaf that it was computed from";
+    PyErr::warn(py, &py.get_type::<PyUserWarning>(), text, 1)
 }
 
 /// A result of recorded operations cannot be taken off the tape.

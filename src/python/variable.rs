@@ -8,12 +8,13 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 
+use super::describe::describe;
 use super::dtype::{self, PyDType};
 use super::error::{DTypeError, GradError, ShapeError, guard};
 use super::release::EmptyOnDrop;
 use super::rows::Rows;
 use super::view::{self, ViewBox};
-use super::{convert, dlpack, gc, objects, release};
+use super::{convert, dlpack, gc, number, objects, release};
 use crate::array::{Array, DType, DisplayOptions, default_float, format_array};
 use crate::error::show_shape;
 use crate::lock::Mutex;
@@ -281,17 +282,23 @@ pub fn wrap(py: Python<'_>, v: Variable) -> PyResult<Py<PyAny>> {
 
 /// The handle behind a Python object.
 pub fn expect<'a, 'py>(o: &'a Bound<'py, PyAny>, what: &str) -> PyResult<&'a Bound<'py, PyVariable>> {
-    o.cast::<PyVariable>().map_err(|_| {
-        let name = o.get_type().name().map_or_else(|_| "?".to_owned(), |n| n.to_string());
-        PyTypeError::new_err(format!("{what} must be a Variable, got {name}"))
-    })
+    o.cast::<PyVariable>().map_err(|_| PyTypeError::new_err(format!("{what} must be a Variable, got {}", describe(o))))
 }
 
 #[pymethods]
 impl PyVariable {
     #[new]
-    #[pyo3(signature = (data, *, dtype = None, requires_grad = false))]
-    fn py_new(data: &Bound<'_, PyAny>, dtype: Option<&Bound<'_, PyAny>>, requires_grad: bool) -> PyResult<Self> {
+    #[pyo3(signature = (data, *more, dtype = None, requires_grad = None), text_signature = "(data, *, dtype=None, requires_grad=False)")]
+    fn py_new(
+        data: &Bound<'_, PyAny>,
+        more: &Bound<'_, PyTuple>,
+        dtype: Option<&Bound<'_, PyAny>>,
+        requires_grad: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        if !more.is_empty() {
+            return Err(too_many(more.len() + 1));
+        }
+        let requires_grad = requires_grad.map_or(Ok(false), |on| number::number("Variable", "requires_grad", on))?;
         let dtype = dtype.map(dtype::extract).transpose()?;
         let a = convert::untracked("Variable(data)", data, dtype, None)?;
         if !requires_grad {
@@ -438,6 +445,15 @@ impl PyVariable {
         drop(old);
         release::empty();
     }
+}
+
+/// The error for several positional arguments of the class.
+#[cold]
+fn too_many(n: usize) -> PyErr {
+    PyTypeError::new_err(format!(
+        "Variable() takes one positional argument, data, {n} were given; put numbers into a list, as in Variable([1, 2, 3]), \
+         and name the options: Variable(data, *, dtype=None, requires_grad=False)"
+    ))
 }
 
 /// Only floating and complex dtypes can require gradients.

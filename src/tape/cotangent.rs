@@ -91,6 +91,13 @@ impl GradAccumulator {
 /// The cotangent a root starts with.
 pub(super) fn seed(root: &Variable, given: Option<&Variable>) -> Result<Variable> {
     if !root.is_tracked() {
+        if !root.dtype().is_inexact() {
+            return Err(Error::Grad(format!(
+                "backward: this value has dtype {}, which carries no gradient, as the results of comparisons, argmax and integer arrays do; \
+                 start from a floating value that was computed from Variables with requires_grad=True",
+                root.dtype()
+            )));
+        }
         return Err(Error::Grad(
             "backward: this value has no graph: nothing it was computed from requires gradients, or it was computed under no_grad() or from detach()ed values".to_owned(),
         ));

@@ -7,9 +7,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 import tapegrad as tg
+from sampling import SEED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+def pytest_report_header() -> str:
+    if not SEED:
+        return "tapegrad: all rows and layouts"
+    return f"tapegrad: rows and layouts sampled by TAPEGRAD_SEED={SEED}; without it all run"
 
 
 @pytest.fixture(autouse=True)

@@ -269,7 +269,7 @@ def test_probabilities_are_in_range(bad: float) -> None:
     p, good = leaf([0.5, bad]), leaf([0.5, 0.5])
     refused(lambda: F.binary_cross_entropy(p, ones(2)), ValueError, "input must lie between 0 and 1, it contains")
     refused(lambda: F.binary_cross_entropy(good, p.detach()), ValueError, "target must lie between 0 and 1, it contains")
-    refused(lambda: F.mse_loss(good, good, reduction="avg"), ValueError, "'none', 'mean' or 'sum', not 'avg'")
+    refused(lambda: F.mse_loss(good, good, reduction="avg"), ValueError, "reduction is 'avg', expected 'none', 'mean' or 'sum'")
 
 
 @pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop"])

@@ -18,6 +18,12 @@ import tapegrad as tg
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+# Random objects keep each other in all ways, and are asked for gradients that they do not have.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:grad. this Variable is a result:UserWarning"),
+    pytest.mark.filterwarnings("ignore:.*that holds Modules:UserWarning"),
+]
+
 
 class Held:
     """Something whose end can be watched."""

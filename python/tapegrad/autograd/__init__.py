@@ -61,8 +61,20 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-def _list(values: Any) -> list[Any]:
-    return [values] if values is None or isinstance(values, Variable) else list(values)
+def _list(function: str, what: str, values: Any) -> list[Any]:
+    """Variables as a list; raises where there are none."""
+    if isinstance(values, Variable):
+        return [values]
+    if isinstance(values, (str, dict)) or not hasattr(values, "__iter__"):
+        fix = ""
+        if callable(values):
+            fix = "; it takes computed values. Write tg.grad(f)(x) for the gradient of a function"
+        elif isinstance(values, dict):
+            fix = f"; pass the values, as in list({what}.values()), or write tg.grad(f)(params), which takes nested dicts"
+        raise TypeError(
+            f"autograd.{function}: {what} must be a Variable or a sequence of Variables, not {type(values).__name__}{fix}"
+        )
+    return list(values)
 
 
 def _seeds(what: str, outputs: list[Variable], grads: Any) -> list[Any]:
@@ -104,9 +116,9 @@ def backward(
     >>> x.grad.tolist()
     [3.0, 5.0]
     """
-    roots = _list(outputs)
+    roots = _list("backward", "outputs", outputs)
     retain = create_graph if retain_graph is None else retain_graph
-    chosen = None if inputs is None else _list(inputs)
+    chosen = None if inputs is None else _list("backward", "inputs", inputs)
     if chosen is not None and not chosen:
         raise ValueError("backward: inputs is empty; leave it out to reach every leaf")
     _core.backward(roots, _seeds("backward", roots, grad_outputs), chosen, retain, create_graph)
@@ -114,7 +126,7 @@ def backward(
 
 def grad(
     outputs: Variables,
-    inputs: Variables,
+    inputs: Variables | None = None,
     grad_outputs: Seeds = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
@@ -133,9 +145,14 @@ def grad(
     >>> first.item(), second.item()
     (27.0, 18.0)
     """
-    roots = _list(outputs)
+    roots = _list("grad", "outputs", outputs)
+    if inputs is None:
+        raise TypeError(
+            "autograd.grad: argument 'inputs' is missing; name the Variables to differentiate by, as in autograd.grad(y, [x])"
+        )
     retain = create_graph if retain_graph is None else retain_graph
     seeds = _seeds("grad", roots, grad_outputs)
+    sources = _list("grad", "inputs", inputs)
     if is_grads_batched:
-        return _batched_grad(roots, _list(inputs), seeds, retain, create_graph, allow_unused)
-    return tuple(_core.grad(roots, _list(inputs), seeds, retain, create_graph, allow_unused))
+        return _batched_grad(roots, sources, seeds, retain, create_graph, allow_unused)
+    return tuple(_core.grad(roots, sources, seeds, retain, create_graph, allow_unused))

@@ -373,3 +373,14 @@ __all__ = [
     "summary",
     "utils",
 ]
+
+# The files of the layers are no names of the package, so that `nn.linear` suggests `nn.Linear`.
+for _name in [n for n, v in globals().items() if isinstance(v, type(functional)) and n not in __all__]:
+    del globals()[_name]
+del _name
+
+
+def __getattr__(name: str) -> object:
+    from .._messages import missing
+
+    raise missing(__name__, name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from operator import index
 
 from .. import _core
+from .._messages import in_layer, not_a_module
 from .module import Module
 from .parameter import Parameter
 
@@ -150,7 +151,7 @@ class _Numbered(_Container):
 
 def _checked(owner: Module, module: Any) -> Module:
     if not isinstance(module, Module):
-        raise TypeError(f"{type(owner).__name__} holds Modules, not a {type(module).__name__}")
+        raise not_a_module(owner, module)
     return module
 
 
@@ -178,8 +179,11 @@ class Sequential(_Numbered):
 
     def forward(self, input: Any) -> Any:
         """Runs the modules in order."""
-        for module in self._modules.values():
-            input = module(input)
+        for name, module in self._modules.items():
+            try:
+                input = module(input)
+            except _core.ShapeError as error:
+                raise in_layer(self, name, module, error) from None
         return input
 
     def __mul__(self, times: int) -> Self:

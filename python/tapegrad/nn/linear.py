@@ -59,7 +59,14 @@ class Linear(Module):
 
     def forward(self, input: Variable) -> Variable:
         """Computes the output."""
-        return _core.linear(input, self.weight, self.bias)
+        try:
+            return _core.linear(input, self.weight, self.bias)
+        except _core.ShapeError as error:
+            got = getattr(input, "shape", None)
+            if not got or got[-1] == self.weight.shape[-1]:
+                raise
+            expected = f"the last axis of the input has size {got[-1]}, expected in_features = {self.weight.shape[-1]}"
+            raise _core.ShapeError(f"{error}; {expected}") from None
 
     def extra_repr(self) -> str:
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"

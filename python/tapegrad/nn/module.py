@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .. import _core
 from .._core import Variable
+from .._messages import check_constructor, warn_of_plain_container
 from .hooks import HookHandle, call_with_hooks
 from .parameter import Buffer, Parameter
 from .state import LoadResult, load, state_of
@@ -62,6 +63,11 @@ class Module:
         # Parts may be registered under any name.
         def __getattr__(self, name: str) -> Any: ...
 
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """A new module, whose ``__init__`` follows; arguments of the layers here are checked first."""
+        check_constructor(cls, args, kwargs)
+        return object.__new__(cls)
+
     def __init__(self) -> None:
         pass
 
@@ -82,6 +88,10 @@ class Module:
             self._mark(name, BUFFER if value.persistent else TRANSIENT)
         elif kind is not None or name in own:
             self._check_assignment(name, kind, own.get(name), value)
+        if isinstance(value, (list, tuple, dict)) and not name.startswith("_"):
+            items = value.values() if isinstance(value, dict) else value
+            if any(isinstance(item, Module) for item in items):
+                warn_of_plain_container(self, name, value)
         object.__setattr__(self, name, value)
 
     def _check_assignment(self, name: str, kind: str | None, old: Any, value: Any) -> None:

@@ -8,6 +8,7 @@ from itertools import chain
 
 from .. import _core
 from .._core import Variable
+from .._messages import check_closure, check_constructor, check_parameters, no_parameter, no_parameters
 from ..autograd import enable_grad
 from ..nn.hooks import HookHandle
 from ..nn.parameter import Parameter
@@ -15,7 +16,7 @@ from ..nn.parameter import Parameter
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from typing import Any
+    from typing import Any, Self
 
     Params = Iterable[Variable] | Iterable[dict[str, Any]] | Iterable[tuple[str, Variable]]
 
@@ -48,6 +49,11 @@ class Optimizer:
 
     param_groups: list[dict[str, Any]]
     defaults: dict[str, Any]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """A new optimizer, whose ``__init__`` follows; arguments of the optimizers here are checked first."""
+        check_constructor(cls, args, kwargs)
+        return object.__new__(cls)
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
         self._start(defaults)
@@ -249,9 +255,10 @@ def groups_of(name: str, params: Any) -> list[dict[str, Any]]:
         raise TypeError(f"{name}: parameters must be an iterable of Variables or of dicts, not one {got}; pass [{got}]")
     if isinstance(params, set):
         raise TypeError(f"{name}: parameters come in an order, a set has none; pass a list")
+    check_parameters(name, params)
     items = list(params)
     if not items:
-        raise ValueError(f"{name}: there are no parameters to optimize")
+        raise no_parameters(name)
     if isinstance(items[0], dict):
         return items
     return [{"params": items}]
@@ -276,7 +283,7 @@ def checked_group(name: str, given: Any) -> dict[str, Any]:
         items = [item[1] for item in items]
     for p in items:
         if not isinstance(p, Variable):
-            raise TypeError(f"{name}: a parameter must be a Variable, got {type(p).__name__}")
+            raise no_parameter(name, p)
         if not p.is_leaf:
             raise ValueError(
                 f"{name}: a parameter of shape {p.shape} is the result of an operation; only leaves can be optimized: "
@@ -297,6 +304,7 @@ def loss_of(closure: Callable[[], Any] | None) -> Any:
     """What a closure returns, called with recording on."""
     if closure is None:
         return None
+    check_closure("Optimizer", closure)
     with enable_grad():
         return closure()
 

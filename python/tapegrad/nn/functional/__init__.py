@@ -253,3 +253,9 @@ __all__ = [
     "triplet_margin_with_distance_loss",
     "unfold",
 ]
+
+
+def __getattr__(name: str) -> object:
+    from ..._messages import missing
+
+    raise missing(__name__, name)
