@@ -256,6 +256,13 @@ const fn opt_axis(default: Default) -> Param {
     Param { alias: Some("dim"), ..Param::new("axis", Kind::OptInt).or(default) }
 }
 
+/// Of sort: `dim=` is another function of PyTorch, which gives a pair.
+const VALUES: &[Param] = &[
+    Param::array("x"),
+    Param::new("axis", Kind::OptInt).or(Default::Int(-1)),
+    Param::flag("descending", false).named(),
+    Param::flag("stable", true).named(),
+];
 const SORT: &[Param] =
     &[Param::array("x"), opt_axis(Default::Int(-1)), Param::flag("descending", false).named(), Param::flag("stable", true).named()];
 
@@ -266,7 +273,7 @@ pub const ENTRIES: &[Entry] = &[
     Entry {
         name: "sort",
         doc: "x sorted along an axis (None: flattened). Equal elements stay in their order, and NaN comes last. Sorting is always stable.\n\n>>> tg.sort(tg.Variable([3.0, 1.0, 2.0]))\nVariable([1., 2., 3.])\n",
-        params: SORT,
+        params: VALUES,
         call: |a| Ok(sort(&a.variable(0)?, axis(a, 1)?, a.flag(2)?)?.into()),
         cost: 30.0,
         gradient: Gradient::Composite("g, put back where the elements came from"),

@@ -18,11 +18,11 @@ pub fn advice(name: &str, key: &str, keys: &[String]) -> Option<&'static str> {
         "repeat" if key == "dim" => {
             "PyTorch's repeat tiles the array and NumPy's repeats its elements. Write tile(x, ...) for the first, repeat(x, n, axis=...) or repeat_interleave(n, dim) for the second"
         }
-        "sort" if matches!(key, "dim" | "descending") => {
+        "sort" if key == "dim" => {
             "PyTorch's gives a pair of values and indices. Write sort(x, axis=...) for the values, argsort(x, axis=...) for the indices"
         }
         "nonzero" if key == "as_tuple" => "this is NumPy's, a tuple with an array for each axis. Write stack(nonzero(x), axis=1) for one matrix",
-        "unique" if matches!(key, "dim" | "sorted") => "this is NumPy's, which is always sorted. Write unique(x, axis=...)",
+        "unique" if key == "dim" => "this is NumPy's, which is always sorted. Write unique(x, axis=...)",
         _ => return None,
     })
 }
