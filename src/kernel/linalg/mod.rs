@@ -3,6 +3,8 @@
 //! Small matrices go through loops of our own, which need no allocation beside the result; larger ones through `faer`, whose guards for
 //! the scale of the elements are here. All is generic over [`Number`]; single precision is computed in double.
 #![allow(clippy::float_cmp, reason = "exact zeros")]
+#![allow(clippy::assign_op_pattern, clippy::needless_for_each, reason = "formulas of generic numbers")]
+#![allow(clippy::excessive_precision, reason = "coefficients as published")]
 #![allow(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,

@@ -3,6 +3,7 @@
 //! The functions are rare and slow, so they share a loop: it hands out blocks, whatever the layout and the dtype of the operands, and
 //! calls the function for each element. Single precision is computed in double and rounded once.
 #![allow(clippy::float_cmp, reason = "exact special cases")]
+#![allow(clippy::doc_markdown, reason = "mathematics, not code")]
 #![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts of terms and orders are small")]
 #![allow(
     clippy::unreadable_literal,

@@ -6,6 +6,7 @@
 //! for LU; Golub & Pereyra (1973) for the pseudoinverse; Al-Mohy & Higham (2009) for matrix functions.
 
 #![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "dimensions are small")]
+#![allow(clippy::single_match_else, reason = "both cases are results")]
 
 mod eigen;
 mod factor;

@@ -95,8 +95,8 @@ fn polygamma_of(n: i64, x: Operand<'_>) -> Result<Variable> {
 
 /// log Γ_d(a) = d (d - 1) log(π) / 4 + Σ log Γ(a - j/2).
 fn multigammaln(a: Operand<'_>, d: i64) -> Result<Variable> {
-    if d < 1 {
-        return Err(Error::Value(format!("multigammaln: d is {d}, expected a dimension of at least 1")));
+    if !(1..=10_000).contains(&d) {
+        return Err(Error::Value(format!("multigammaln: d is {d}, expected a dimension from 1 to 10000")));
     }
     let mut sum = special::<gammaln, 1>([a], NONE)?;
     for j in 1..d {

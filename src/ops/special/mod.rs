@@ -134,7 +134,7 @@ pub(crate) fn special<S: Special<N> + ?Sized, const N: usize>(args: [Operand<'_>
 }
 
 /// A special function within a slope.
-fn of<'t, S: Special<N> + ?Sized, const N: usize>(args: [Traced<'t>; N], orders: [i64; 2]) -> Traced<'t> {
+fn of<S: Special<N> + ?Sized, const N: usize>(args: [Traced<'_>; N], orders: [i64; 2]) -> Traced<'_> {
     Traced::call(args, |x| special::<S, N>(x.map(Operand::from), orders))
 }
 
