@@ -220,7 +220,6 @@ impl DType {
         let (low, high) = if (self.kind() as u8) < (other.kind() as u8) { (self, other) } else { (other, self) };
         let (narrow, wide) = if low.size() < high.size() { (low, high) } else { (high, low) };
         match (low.kind(), high.kind()) {
-            (DKind::Bool, _) => high,
             (DKind::Signed, DKind::Unsigned) => match (low.size() > high.size(), high.size()) {
                 (true, _) => low,
                 (_, 1) => Self::I16,
@@ -230,7 +229,7 @@ impl DType {
             },
             // A 32-bit float cannot hold every 32-bit integer: NumPy goes to 64 bits.
             (DKind::Signed | DKind::Unsigned, DKind::Float) if low.size() > 2 => Self::F64,
-            (DKind::Signed | DKind::Unsigned, DKind::Float) => high,
+            (DKind::Bool, _) | (DKind::Signed | DKind::Unsigned, DKind::Float) => high,
             _ if narrow.size() > wide.size() => narrow,
             _ => wide,
         }
@@ -439,6 +438,7 @@ macro_rules! element {
     ($t:ty, $bits:ty, $to:expr) => {
         #[allow(
             clippy::cast_possible_truncation,
+            clippy::cast_possible_wrap,
             clippy::cast_sign_loss,
             clippy::cast_precision_loss,
             clippy::cast_lossless,

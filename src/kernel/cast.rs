@@ -29,8 +29,8 @@ pub fn to_core(x: &Array) -> Array {
 
 /// Elements that [`to_core`] made, as `dtype` again.
 #[must_use]
-pub fn from_core(x: Array, dtype: DType) -> Array {
-    if dtype == DType::U64 && x.dtype() == DType::I64 { flip(&x).turned_into(DType::U64) } else { cast(&x, dtype) }
+pub fn from_core(x: &Array, dtype: DType) -> Array {
+    if dtype == DType::U64 && x.dtype() == DType::I64 { flip(x).turned_into(DType::U64) } else { cast(x, dtype) }
 }
 
 /// The order of uint64, by the order of int64: the sign is the highest bit, turned round.
@@ -47,9 +47,9 @@ mod tests {
         let x = Array::from_slice(&[0_u64, u64::MAX, 1 << 63, 7], &[4]);
         let core = to_core(&x).to_vec::<i64>();
         assert!(core[0] < core[3] && core[3] < core[2] && core[2] < core[1]);
-        assert_eq!(from_core(to_core(&x), DType::U64).to_vec::<u64>(), x.to_vec::<u64>());
+        assert_eq!(from_core(&to_core(&x), DType::U64).to_vec::<u64>(), x.to_vec::<u64>());
         let y = Array::from_slice(&[-3_i8, 4], &[2]);
-        assert_eq!(from_core(to_core(&y), DType::I8).to_vec::<i8>(), [-3, 4]);
+        assert_eq!(from_core(&to_core(&y), DType::I8).to_vec::<i8>(), [-3, 4]);
     }
 
     #[test]

@@ -177,7 +177,7 @@ macro_rules! bitwise {
         /// # Errors
         /// `Shape` when the operands do not broadcast, `DType` for floating ones.
         pub fn $name<'a>(a: impl Into<Operand<'a>>, b: impl Into<Operand<'a>>) -> Result<Variable> {
-            #[allow(clippy::unnecessary_fallible_conversions, reason = "narrow unsigned dtypes always fit into the count of a shift")]
+            #[allow(clippy::unnecessary_fallible_conversions, clippy::useless_conversion, reason = "narrow unsigned dtypes always fit into the count of a shift")]
             static BITWISE: Primitive = Primitive {
                 name: stringify!($name),
                 eval: |call| {

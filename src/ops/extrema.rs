@@ -119,7 +119,7 @@ pub(super) fn check_empty(op: &str, x: &Variable, axes: &[usize]) -> Result<()> 
 /// The largest element, or the smallest, over normalised axes, with the kept axes only.
 pub(super) fn fold(x: &Array, axes: &[usize], largest: bool) -> Array {
     dispatch!(core x.dtype(), T => if largest { reduce::<Max, T>(x, axes) } else { reduce::<Min, T>(x, axes) },
-        else from_core(fold(&to_core(x), axes, largest), x.dtype()))
+        else from_core(&fold(&to_core(x), axes, largest), x.dtype()))
 }
 
 fn extremum(op: &'static Primitive, x: &Variable, axes: Option<&[isize]>, keepdims: bool) -> Result<Variable> {

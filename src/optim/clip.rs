@@ -56,7 +56,7 @@ pub fn clip_grad_norm<'a>(params: impl IntoIterator<Item = &'a Arc<Leaf>>, max_n
         overwrite(&places, |a| {
             change_reals(a, |a| {
                 dispatch!(float a.dtype(), T => scale(a.data_mut::<T>(), factor), else unreachable!("gradients are floating"));
-            })
+            });
         });
     }
     Ok(Array::full(&[], Scalar::Float(norm), dtype))
@@ -71,7 +71,7 @@ pub fn clip_grad_value<'a>(params: impl IntoIterator<Item = &'a Arc<Leaf>>, valu
     overwrite(&places(params), |a| {
         change_reals(a, |a| {
             dispatch!(float a.dtype(), T => limit(a.data_mut::<T>(), value), else unreachable!("gradients are floating"));
-        })
+        });
     });
     Ok(())
 }
