@@ -194,7 +194,7 @@ pub(crate) fn broadcast_to(x: &Variable, shape: &[usize]) -> Result<Variable> {
 
 /// Whether any element is NaN.
 pub(crate) fn has_nan(a: &Array) -> bool {
-    #[allow(clippy::eq_op, reason = "only NaN differs from itself")]
+    #[allow(clippy::eq_op, clippy::float_cmp, reason = "only NaN differs from itself")]
     let is_nan = dispatch!(inexact a.dtype(), T => a.view::<T>().iter().any(|x| x != x), else false);
     is_nan
 }
