@@ -41,8 +41,8 @@ if TYPE_CHECKING:
         vjp,
         vmap,
     )
-    from .serialization import FileFormatError, load, save
     from .linalg import LinAlgError
+    from .serialization import FileFormatError, load, save
     from .tape import Tape
 
 __all__ = [
@@ -131,7 +131,20 @@ _LAZY_MODULES = (
     "train",
     "utils",
 )
-_TRANSFORMS = ["grad", "hessian", "hvp", "jacfwd", "jacobian", "jacrev", "jvp", "linearize", "stop_gradient", "value_and_grad", "vjp", "vmap"]
+_TRANSFORMS = [
+    "grad",
+    "hessian",
+    "hvp",
+    "jacfwd",
+    "jacobian",
+    "jacrev",
+    "jvp",
+    "linearize",
+    "stop_gradient",
+    "value_and_grad",
+    "vjp",
+    "vmap",
+]
 _LAZY_NAMES = {
     "LinAlgError": "linalg",
     "Tape": "tape",

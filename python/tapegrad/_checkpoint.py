@@ -101,7 +101,9 @@ class _Run:
         return own + found
 
 
-def checkpoint(f: Callable[..., Any], *args: Any, use_reentrant: bool | None = None, preserve_rng_state: bool = True, **kwargs: Any) -> Any:
+def checkpoint(
+    f: Callable[..., Any], *args: Any, use_reentrant: bool | None = None, preserve_rng_state: bool = True, **kwargs: Any
+) -> Any:
     """``f(*args, **kwargs)``, whose inner values are not kept for the backward pass but computed again there.
 
     Memory of the values inside is exchanged for a second run of ``f``. Gradients are the same bits, also by what ``f`` closes
@@ -114,7 +116,9 @@ def checkpoint(f: Callable[..., Any], *args: Any, use_reentrant: bool | None = N
     True
     """
     if not preserve_rng_state:
-        raise ValueError("checkpoint: preserve_rng_state=False is not supported: gradients would be those of other random numbers")
+        raise ValueError(
+            "checkpoint: preserve_rng_state=False is not supported: gradients would be those of other random numbers"
+        )
     if not callable(f):
         raise TypeError(f"checkpoint: the first argument must be a function, not {type(f).__name__}")
     found: list[Any] = []

@@ -63,7 +63,9 @@ class _CustomVjp(Function):
         cotangent = unflatten(call.out, [_zeros(y, g) for y, g in zip(ctx.outputs, grads, strict=True)])
         given = ctx.rule.bwd(*call.skipped, ctx.residuals, cotangent)
         if not isinstance(given, tuple) or len(given) != len(call.numbers):
-            raise TypeError(f"{ctx.rule.__name__}: its bwd must return a tuple with one gradient for each of {len(call.numbers)} arguments, got {given!r}")
+            raise TypeError(
+                f"{ctx.rule.__name__}: its bwd must return a tuple with one gradient for each of {len(call.numbers)} arguments, got {given!r}"
+            )
         out: list[Any] = [None, None]
         for structure, g in zip(call.structures, given, strict=True):
             found: list[Any] = []
@@ -79,7 +81,7 @@ class _CustomVjp(Function):
         )
 
 
-class custom_vjp:  # noqa: N801 - JAX's name
+class custom_vjp:
     """A function whose vjp is given: ``f.defvjp(fwd, bwd)`` with ``fwd(*args) -> (out, residuals)`` and ``bwd(residuals, cotangent)
     -> tuple of gradients``, one for each argument, None for zero. Arguments in ``nondiff_argnums`` come first in ``bwd``.
 
@@ -140,7 +142,7 @@ class _CustomJvp(Function):
         return tuple(out)
 
 
-class custom_jvp:  # noqa: N801 - JAX's name
+class custom_jvp:
     """A function whose jvp is given: ``f.defjvp(rule)`` with ``rule(primals, tangents) -> (out, tangent)``, linear in the tangents.
 
     Reverse mode transposes it. Arguments in ``nondiff_argnums`` come first in the rule and are not among the primals.
@@ -183,5 +185,3 @@ class custom_jvp:  # noqa: N801 - JAX's name
         call = _Call(self.__name__, args, self.nondiff_argnums)
         values = _CustomJvp.apply(self, call, *call.values)
         return unflatten(call.out, list(values if isinstance(values, tuple) else (values,)))
-
-

@@ -19,7 +19,20 @@ if TYPE_CHECKING:
 
     Function = Callable[..., Any]
 
-__all__ = ["grad", "hessian", "hvp", "jacfwd", "jacobian", "jacrev", "jvp", "linearize", "stop_gradient", "value_and_grad", "vjp", "vmap"]
+__all__ = [
+    "grad",
+    "hessian",
+    "hvp",
+    "jacfwd",
+    "jacobian",
+    "jacrev",
+    "jvp",
+    "linearize",
+    "stop_gradient",
+    "value_and_grad",
+    "vjp",
+    "vmap",
+]
 
 
 def _variable(name: str, x: Any) -> Variable:
@@ -50,7 +63,9 @@ def _chosen(name: str, argnums: int | Sequence[int], count: int) -> list[int]:
         if not isinstance(n, int):
             raise TypeError(f"{name}: argnums must be an int or a tuple of ints, not {type(n).__name__}")
         if not -count <= n < count:
-            raise ValueError(f"{name}: argnums names argument {n}, but the call has {count} positional argument{'s' * (count != 1)}")
+            raise ValueError(
+                f"{name}: argnums names argument {n}, but the call has {count} positional argument{'s' * (count != 1)}"
+            )
     return [n % count for n in numbers]
 
 
@@ -97,7 +112,9 @@ def _with_aux(name: str, f: Function, out: Any, has_aux: bool) -> tuple[Any, Any
     if not has_aux:
         return out, None
     if not (isinstance(out, tuple) and len(out) == 2):
-        raise TypeError(f"{name}: with has_aux=True, {_name(f)} must return a pair (result, aux), it returned {type(out).__name__}")
+        raise TypeError(
+            f"{name}: with has_aux=True, {_name(f)} must return a pair (result, aux), it returned {type(out).__name__}"
+        )
     return out
 
 
@@ -133,7 +150,9 @@ def value_and_grad(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool 
         y = out if isinstance(out, Variable) else _variable("grad", out)
         if y.ndim or not y.dtype.is_floating_point:
             got = f"an array of shape {y.shape} and dtype {y.dtype}"
-            raise GradError(f"grad: {_name(f)} must return one floating number (a 0-d array), it returned {got}; sum() it, or use tg.jacobian")
+            raise GradError(
+                f"grad: {_name(f)} must return one floating number (a 0-d array), it returned {got}; sum() it, or use tg.jacobian"
+            )
         gradient = _core._vjp_pull([y], [_core.ones((), dtype=y.dtype)], roots, False)
         (value,) = _core._vjp_end([y], roots)
         result = (value, _ended(aux, roots)) if has_aux else value
@@ -218,7 +237,9 @@ def jvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any], has_aux: b
     _check_function("jvp", f)
     for what, given in (("primals", primals), ("tangents", tangents)):
         if not isinstance(given, (tuple, list)):
-            raise TypeError(f"jvp: {what} must be a tuple with one entry for each argument, not {type(given).__name__}; write ({what[:-1]},)")
+            raise TypeError(
+                f"jvp: {what} must be a tuple with one entry for each argument, not {type(given).__name__}; write ({what[:-1]},)"
+            )
     if len(primals) != len(tangents):
         raise TypeError(f"jvp: {len(primals)} primals came with {len(tangents)} tangents, expected one for each")
     arguments = _Arguments("jvp", tuple(primals), tuple(range(len(primals))))
@@ -316,7 +337,9 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0, randomness: str = "di
     @functools.wraps(f)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         if isinstance(in_axes, (tuple, list)) and len(in_axes) != len(args):
-            raise ValueError(f"vmap: in_axes has {len(in_axes)} entries, but {_name(f)} was called with {len(args)} positional arguments")
+            raise ValueError(
+                f"vmap: in_axes has {len(in_axes)} entries, but {_name(f)} was called with {len(args)} positional arguments"
+            )
         found: list[Any] = []
         structure = flatten((list(args), kwargs), found)
         axes = _axes_of("vmap", "in_axes", in_axes, list(args)) + [0] * len(leaves(kwargs))
@@ -444,7 +467,10 @@ def jacfwd(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False)
         for column in columns:
             front = _core.moveaxis(column, -1, 0)
             blocks = _split_rows(front, arguments.values)
-            moved = [_core.moveaxis(b, tuple(range(v.ndim)), tuple(range(-v.ndim, 0))) for b, v in zip(blocks, arguments.values, strict=True)]
+            moved = [
+                _core.moveaxis(b, tuple(range(v.ndim)), tuple(range(-v.ndim, 0)))
+                for b, v in zip(blocks, arguments.values, strict=True)
+            ]
             jacobians.append(arguments.shaped(moved))
         result = unflatten_results(structure[0], jacobians)
         return (result, aux_of[0]) if has_aux else result

@@ -80,7 +80,9 @@ def flatten(tree: Any, into: list[Any]) -> Structure:
         return Structure("list", None, tuple(flatten(v, into) for v in tree))
     if isinstance(tree, tuple):
         fields = getattr(tree, "_fields", None)
-        return Structure("tuple" if fields is None else "namedtuple", fields and type(tree), tuple(flatten(v, into) for v in tree))
+        return Structure(
+            "tuple" if fields is None else "namedtuple", fields and type(tree), tuple(flatten(v, into) for v in tree)
+        )
     if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
         names = tuple(f.name for f in dataclasses.fields(tree) if f.init)
         return Structure("dataclass", (type(tree), names), tuple(flatten(getattr(tree, n), into) for n in names))

@@ -65,6 +65,12 @@ fn _enter_mapping(level: u64, size: usize, randomness: &str) {
     transform::enter(level, size, randomness);
 }
 
+/// Whether a function is being mapped in this thread.
+#[pyfunction]
+fn _is_mapping() -> bool {
+    transform::is_mapping()
+}
+
 /// The number of samples of a mapping.
 #[pyfunction]
 fn _mapping_size(level: u64) -> usize {
@@ -157,6 +163,7 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(_unbatched, m)?)?;
     m.add_function(wrap_pyfunction!(_enter_mapping, m)?)?;
     m.add_function(wrap_pyfunction!(_leave_mapping, m)?)?;
+    m.add_function(wrap_pyfunction!(_is_mapping, m)?)?;
     m.add_function(wrap_pyfunction!(_mapping_size, m)?)?;
     m.add_function(wrap_pyfunction!(_vjp_begin, m)?)?;
     m.add_function(wrap_pyfunction!(_plain_roots, m)?)?;

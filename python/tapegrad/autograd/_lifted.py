@@ -42,7 +42,9 @@ def _batched(cls: type[Function], args: tuple[Any, ...], level: int) -> Any:
         return lifted if many else lifted[0]
     rows = [cls.apply(*(v[i] if m else v for v, m in zip(values, mapped, strict=True))) for i in range(size)]
     if not rows:
-        raise GradError(f"{cls.__name__}: a batch of size 0 cannot be run sample by sample; give the Function a static method vmap")
+        raise GradError(
+            f"{cls.__name__}: a batch of size 0 cannot be run sample by sample; give the Function a static method vmap"
+        )
     if not isinstance(rows[0], tuple):
         return _core._batched(level, _core.stack(rows), 0)
     return tuple(_core._batched(level, _core.stack(list(column)), 0) for column in zip(*rows, strict=True))
@@ -66,7 +68,9 @@ def _dual(cls: type[Function], args: tuple[Any, ...], level: int) -> Any:
     return lifted if many else lifted[0]
 
 
-def _pushed(cls: type[Function], args: tuple[Any, ...], values: list[Any], tangents: list[Any], level: int) -> tuple[Any, Any, bool]:
+def _pushed(
+    cls: type[Function], args: tuple[Any, ...], values: list[Any], tangents: list[Any], level: int
+) -> tuple[Any, Any, bool]:
     """Outputs and their tangents: the pullback is linear in the cotangent, and its own pullback is the derivative."""
     places = [i for i, a in enumerate(args) if _at(level, a)]
     inner, roots = _core._vjp_begin([values[i] for i in places])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import sqrt
 
 from .. import _core
+from . import _functional as fused
 from . import functional as F
 from . import init
 from .device import check_device
@@ -307,6 +308,8 @@ class RNNBase(Module):
         weight_hh, bias_hh = getattr(self, f"weight_hh_{end}"), getattr(self, f"bias_hh_{end}", None)
         project = getattr(self, f"weight_hr_{end}", None)
         from_input = F.linear(rows, getattr(self, f"weight_ih_{end}"), getattr(self, f"bias_ih_{end}", None))
+        if project is None and bias_hh is not None and self.mode in ("LSTM", "GRU") and min(counts) == max(counts):
+            return self._fused(from_input, len(counts), first, weight_hh, bias_hh, backwards)
         steps = _pieces(from_input, counts)
         take = _entering(first) if backwards else _leaving(first)
         state, outs, ended = first, [], []
@@ -321,6 +324,21 @@ class RNNBase(Module):
         if ended:
             state = tuple(_core.concat(parts, axis=0) for parts in zip(state, *reversed(ended)))
         return (outs[0] if len(outs) == 1 else _core.concat(outs, axis=0)), state
+
+    def _fused(
+        self, from_input: Variable, count: int, first: State, weight: Variable, bias: Variable, backwards: bool
+    ) -> tuple[Variable, State]:
+        """A layer in one direction over sequences of one length, by one operation."""
+        z = _core.reshape(from_input, (count, -1, from_input.shape[1]))
+        z = _core.flip(z, 0) if backwards else z
+        if self.mode == "LSTM":
+            states, last = fused._lstm(z + bias, weight, first[0], first[1])
+            end: State = (states[-1], last)
+        else:
+            states = fused._gru(z, weight, bias, first[0])
+            end = (states[-1],)
+        states = _core.flip(states, 0) if backwards else states
+        return _core.reshape(states, (-1, self.hidden_size)), end
 
     def extra_repr(self) -> str:
         parts = [f"{self.input_size}, {self.hidden_size}"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ... import _core
+from .. import _functional as rows
 from .activation import SELU_ALPHA, SELU_SCALE
 from .common import finish, floating, probability
 
@@ -28,6 +29,8 @@ def _dropped(name: str, input: Variable, p: float, training: bool, inplace: bool
     x = floating(name, input)
     if p == 1.0:
         return finish(input, x * 0.0, inplace)
+    if not _core._is_mapping():
+        return finish(input, rows._dropout(x, p, mask_axes), inplace)
     shape = x.shape if mask_axes is None else (*x.shape[:mask_axes], *(1 for _ in x.shape[mask_axes:]))
     scale = _core.bernoulli(1.0 - p, shape, dtype=x.dtype) * (1.0 / (1.0 - p))
     return finish(input, x * scale, inplace)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ... import _core
 from ...autograd import no_grad
+from .. import _functional as table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ def embedding(
         padding_idx %= rows
     if max_norm is not None:
         shorten(weight, indices, max_norm, norm_type)
+    if not (scale_grad_by_freq or max_norm is not None or _core._is_mapping()):
+        return table._embedding(indices, weight, padding_idx)
     found = _core.take(weight, indices, 0)
     if scale_grad_by_freq and weight.requires_grad and indices.size:
         share = (1.0 / count(indices, rows, weight.dtype))[indices]

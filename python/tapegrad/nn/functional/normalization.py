@@ -6,6 +6,7 @@ from math import prod
 
 from ... import _core
 from ...autograd import no_grad
+from .. import _functional as rows
 from .common import axis_of, floating
 
 TYPE_CHECKING = False
@@ -17,20 +18,6 @@ if TYPE_CHECKING:
 
 #: The distance from 1 to the next number.
 EPSILON = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float32": 2.0**-23, "float64": 2.0**-52}
-
-
-def _scaled(x: Variable, weight: Any, bias: Any, shape: tuple[int, ...]) -> Variable:
-    """``x * weight + bias``, both brought to ``shape``."""
-    if weight is not None:
-        x = x * _core.reshape(weight, shape)
-    return x if bias is None else x + _core.reshape(bias, shape)
-
-
-def _standard(x: Variable, axes: tuple[int, ...], eps: float) -> Variable:
-    """``(x - mean) / sqrt(variance + eps)`` over these axes."""
-    centered = x - _core.mean(x, axis=axes, keepdims=True)
-    variance = _core.mean(centered * centered, axis=axes, keepdims=True)
-    return centered / _core.sqrt(variance + eps)
 
 
 def _expect(name: str, what: str, value: Any, count: int) -> None:
@@ -66,24 +53,17 @@ def batch_norm(
     parts = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
     for what, value in parts.items():
         _expect("batch_norm", what, value, channels)
-    shape = (1, channels, *(1 for _ in x.shape[2:]))
     if not training:
         if running_mean is None or running_var is None:
             raise ValueError("batch_norm: evaluation needs running_mean and running_var")
-        scale = 1.0 / _core.sqrt(running_var + eps)
-        scale = scale if weight is None else scale * weight
-        shift = -running_mean * scale if bias is None else bias - running_mean * scale
-        return x * _core.reshape(scale, shape) + _core.reshape(shift, shape)
+        return rows._batch_norm_evaluation(x, running_mean, running_var, weight, bias, eps)
     count = x.size // channels if channels else 0
     if count == 1:
         raise ValueError(f"batch_norm: training needs more than one value for each channel, the input has shape {x.shape}")
-    axes = (0, *range(2, x.ndim))
-    mean = _core.mean(x, axis=axes, keepdims=True)
-    centered = x - mean
-    variance = _core.mean(centered * centered, axis=axes, keepdims=True)
+    y, mean, variance = rows._batch_norm_training(x, weight, bias, eps)
     _move(running_mean, mean, momentum, 1.0)
     _move(running_var, variance, momentum, count / (count - 1) if count > 1 else 1.0)
-    return _scaled(centered / _core.sqrt(variance + eps), weight, bias, shape)
+    return y
 
 
 def _move(running: Variable | None, batch: Variable, momentum: float, factor: float) -> None:
@@ -129,39 +109,7 @@ def instance_norm(
             variances = _core.var(x, axis=axes) * (count / max(count - 1, 1))
             _move(running_mean, _core.mean(means, axis=0), momentum, 1.0)
             _move(running_var, _core.mean(variances, axis=0), momentum, 1.0)
-    return _scaled(_standard(x, axes, eps), weight, bias, (1, channels, *(1 for _ in axes)))
-
-
-def layer_norm(
-    input: Variable,
-    normalized_shape: int | Sequence[int],
-    weight: Variable | None = None,
-    bias: Variable | None = None,
-    eps: float = 1e-5,
-) -> Variable:
-    """The last axes, which have the sizes ``normalized_shape``, with mean 0 and variance 1.
-
-    >>> tg.nn.functional.layer_norm(tg.Variable([0.0, 2.0]), (2,), eps=0.0).tolist()
-    [-1.0, 1.0]
-    """
-    x = floating("layer_norm", input)
-    shape = _last_axes("layer_norm", x, normalized_shape, weight, bias)
-    return _scaled(_standard(x, tuple(range(-len(shape), 0)), eps), weight, bias, shape)
-
-
-def rms_norm(
-    input: Variable, normalized_shape: int | Sequence[int], weight: Variable | None = None, eps: float | None = None
-) -> Variable:
-    """The last axes divided by the root of their mean square; ``eps`` is that of the dtype unless given.
-
-    >>> tg.nn.functional.rms_norm(tg.Variable([3.0, 3.0]), (2,), eps=0.0).tolist()
-    [1.0, 1.0]
-    """
-    x = floating("rms_norm", input)
-    shape = _last_axes("rms_norm", x, normalized_shape, weight, None)
-    eps = EPSILON[str(x.dtype)] if eps is None else eps
-    square = _core.mean(x * x, axis=tuple(range(-len(shape), 0)), keepdims=True)
-    return _scaled(x / _core.sqrt(square + eps), weight, None, shape)
+    return rows._instance_norm(x, weight, bias, eps)
 
 
 def _last_axes(
@@ -179,53 +127,6 @@ def _last_axes(
     return shape
 
 
-def group_norm(
-    input: Variable, num_groups: int, weight: Variable | None = None, bias: Variable | None = None, eps: float = 1e-5
-) -> Variable:
-    """Groups of neighbouring channels of each sample with mean 0 and variance 1; the input is (N, C, …).
-
-    >>> tg.nn.functional.group_norm(tg.Variable([[0.0, 2.0]]), 1, eps=0.0).tolist()
-    [[-1.0, 1.0]]
-    """
-    x = floating("group_norm", input)
-    if x.ndim < 2:
-        raise _core.ShapeError(f"group_norm: the input must have at least 2 dimensions (N, C, …), not shape {x.shape}")
-    channels = x.shape[1]
-    if num_groups < 1 or channels % num_groups:
-        raise ValueError(f"group_norm: {channels} channels cannot be divided into {num_groups} groups")
-    for what, value in {"weight": weight, "bias": bias}.items():
-        _expect("group_norm", what, value, channels)
-    size = channels // num_groups * prod(x.shape[2:])
-    if x.shape[0] and size == 1:
-        raise ValueError(f"group_norm: needs more than one value for each group of a sample, the input has shape {x.shape}")
-    if not x.size:
-        return x
-    normal = _core.reshape(_standard(_core.reshape(x, (x.shape[0], num_groups, size)), (2,), eps), x.shape)
-    return _scaled(normal, weight, bias, (1, channels, *(1 for _ in x.shape[2:])))
-
-
-def local_response_norm(input: Variable, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Variable:
-    """``x / (k + alpha mean(x²))**beta`` with the mean over ``size`` neighbouring channels (Krizhevsky 2012).
-
-    >>> tg.nn.functional.local_response_norm(tg.ones((1, 1, 2)), 1, 3.0, 0.5).tolist()
-    [[[0.5, 0.5]]]
-    """
-    x = floating("local_response_norm", input)
-    if x.ndim < 3:
-        raise _core.ShapeError(f"local_response_norm: the input must have at least 3 dimensions (N, C, …), not shape {x.shape}")
-    if size < 1:
-        raise ValueError(f"local_response_norm: size must be at least 1, not {size}")
-    channels = x.shape[1]
-    square = x * x
-    before, after = size // 2, (size - 1) // 2
-    zeros = [_core.zeros((x.shape[0], n, *x.shape[2:]), dtype=x.dtype) for n in (before, after)]
-    padded = _core.concat([zeros[0], square, zeros[1]], axis=1)
-    total = padded[:, :channels]
-    for i in range(1, size):
-        total = total + padded[:, i : i + channels]
-    return x / (total * (alpha / size) + k) ** beta
-
-
 def normalize(
     input: Variable, p: float = 2.0, dim: int | None = None, eps: float = 1e-12, *, axis: int | None = None
 ) -> Variable:
@@ -239,12 +140,4 @@ def normalize(
     return x / _core.maximum(size, eps)
 
 
-__all__ = [
-    "batch_norm",
-    "group_norm",
-    "instance_norm",
-    "layer_norm",
-    "local_response_norm",
-    "normalize",
-    "rms_norm",
-]
+__all__ = ["batch_norm", "instance_norm", "normalize"]
