@@ -64,7 +64,8 @@ class _CustomVjp(Function):
         given = ctx.rule.bwd(*call.skipped, ctx.residuals, cotangent)
         if not isinstance(given, tuple) or len(given) != len(call.numbers):
             raise TypeError(
-                f"{ctx.rule.__name__}: its bwd must return a tuple with one gradient for each of {len(call.numbers)} arguments, got {given!r}"
+                f"{ctx.rule.__name__}: its bwd must return a tuple with one gradient for each of {len(call.numbers)} arguments, "
+                f"got {given!r}"
             )
         out: list[Any] = [None, None]
         for structure, g in zip(call.structures, given, strict=True):
@@ -75,15 +76,16 @@ class _CustomVjp(Function):
             else:
                 flatten(g, found)
                 out += found
-        return tuple(
-            g if v is None or not is_inexact(v.dtype) or g is None else g
-            for g, v in zip(out, [None, None, *call.values], strict=True)
-        )
+        # What is not floating has no gradient, whatever the rule gives for it.
+        own = [g if is_inexact(v.dtype) else None for g, v in zip(out[2:], call.values, strict=True)]
+        return (None, None, *own)
 
 
 class custom_vjp:
-    """A function whose vjp is given: ``f.defvjp(fwd, bwd)`` with ``fwd(*args) -> (out, residuals)`` and ``bwd(residuals, cotangent)
-    -> tuple of gradients``, one for each argument, None for zero. Arguments in ``nondiff_argnums`` come first in ``bwd``.
+    """A function whose vjp is given, by ``f.defvjp(fwd, bwd)``.
+
+    ``fwd(*args)`` returns ``(out, residuals)``, and ``bwd(residuals, cotangent)`` a tuple of gradients, one for each argument, None
+    for zero. Arguments in ``nondiff_argnums`` come first in ``bwd``.
 
     >>> @tg.custom_vjp
     ... def clipped(x):
@@ -143,9 +145,9 @@ class _CustomJvp(Function):
 
 
 class custom_jvp:
-    """A function whose jvp is given: ``f.defjvp(rule)`` with ``rule(primals, tangents) -> (out, tangent)``, linear in the tangents.
+    """A function whose jvp is given, by ``f.defjvp(rule)``.
 
-    Reverse mode transposes it. Arguments in ``nondiff_argnums`` come first in the rule and are not among the primals.
+    ``rule(primals, tangents)`` returns ``(out, tangent)`` and is linear in the tangents. Reverse mode transposes it. Arguments in ``nondiff_argnums`` come first in the rule and are not among the primals.
 
     >>> @tg.custom_jvp
     ... def log1pexp(x):

@@ -42,8 +42,8 @@ def _variable(name: str, x: Any) -> Variable:
         raise
     except (TypeError, ValueError) as e:
         raise TypeError(
-            f"{name}: an argument holds a {type(x).__name__}, expected Variables, arrays, numbers, or nested dicts, lists, tuples, "
-            "named tuples, dataclasses and Modules of them"
+            f"{name}: an argument holds a {type(x).__name__}, expected Variables, arrays, numbers, or nested dicts, lists, "
+            "tuples, named tuples, dataclasses and Modules of them"
         ) from e
 
 
@@ -51,8 +51,8 @@ def _floating(name: str, values: list[Variable]) -> list[Variable]:
     for v in values:
         if not is_inexact(v.dtype):
             raise DTypeError(
-                f"{name}: an argument has dtype {v.dtype}, which carries no gradient; pass floating values, as in 3.0 or x.astype('float32'), "
-                "or choose other arguments by argnums"
+                f"{name}: an argument has dtype {v.dtype}, which carries no gradient; pass floating values, as in 3.0 or "
+                "x.astype('float32'), or choose other arguments by argnums"
             )
     return values
 

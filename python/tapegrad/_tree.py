@@ -1,4 +1,4 @@
-"""Nested containers: dicts, lists, tuples, named tuples, dataclasses and Modules, taken apart into leaves and put together again."""
+"""Nested containers (dicts, lists, tuples, named tuples, dataclasses, Modules), taken apart into leaves and put together."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _registered(x: Any) -> Any:
         return None
 
 
-def flatten(tree: Any, into: list[Any]) -> Structure:
+def flatten(tree: Any, into: list[Any]) -> Structure:  # noqa: PLR0911 - a kind of container each
     """Puts the leaves of ``tree`` into a list and returns how they stand.
 
     >>> leaves = []
@@ -118,7 +118,7 @@ def _with_parameters(module: Any, values: list[Any]) -> Any:
     return copy.deepcopy(module, memo)
 
 
-def unflatten(structure: Structure, values: list[Any]) -> Any:
+def unflatten(structure: Structure, values: list[Any]) -> Any:  # noqa: PLR0911 - a kind of container each
     """The container that :func:`flatten` took apart, with other leaves, which are taken off the front of ``values``.
 
     >>> unflatten(flatten((1, [2]), []), ["a", "b"])

@@ -185,9 +185,13 @@ impl Interpolation<'_> {
                 let outputs: SmallVec<[isize; 3]> = all.iter().map(|r| r.outputs.cast_signed()).collect();
                 adaptive_avg_pool("interpolate", x, axes, &outputs)
             }
-            "bicubic" if self.antialias => resample(&floating("interpolate", x)?, all.iter().map(|r| r.antialiased(2.0, |t| keys(t, -0.5))).collect()),
+            "bicubic" if self.antialias => {
+                resample(&floating("interpolate", x)?, all.iter().map(|r| r.antialiased(2.0, |t| keys(t, -0.5))).collect())
+            }
             "bicubic" => resample(&floating("interpolate", x)?, all.iter().map(Resize::cubic).collect()),
-            _ if self.antialias => resample(&floating("interpolate", x)?, all.iter().map(|r| r.antialiased(1.0, |t| (1.0 - t.abs()).max(0.0))).collect()),
+            _ if self.antialias => {
+                resample(&floating("interpolate", x)?, all.iter().map(|r| r.antialiased(1.0, |t| (1.0 - t.abs()).max(0.0))).collect())
+            }
             _ => resample(&floating("interpolate", x)?, all.iter().map(Resize::linear).collect()),
         }
     }

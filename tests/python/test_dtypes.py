@@ -452,7 +452,7 @@ def test_devices():
         lambda d: tg.astype(x, "float64", device=d),
     ):
         make("cpu")
-        with pytest.raises(ValueError, match='one device'):
+        with pytest.raises(ValueError, match="one device"):
             make("cuda")
     with pytest.raises(ValueError, match="stream"):
         x.to_device("cpu", stream=1)

@@ -79,7 +79,8 @@ def test_second_orders_agree(name: str) -> None:
     x = tg.asarray(X)
     hessian = tg.hessian(f)(x).numpy()
     np.testing.assert_allclose(hessian, numeric(lambda x: tg.grad(f)(x), X), atol=1e-6)
-    others = [tg.jacrev(tg.jacrev(f)), tg.jacrev(tg.jacfwd(f)), tg.jacfwd(tg.jacfwd(f)), tg.jacrev(tg.grad(f)), tg.jacfwd(tg.jacrev(f))]
+    pairs = itertools.product((tg.jacrev, tg.jacfwd), repeat=2)
+    others = [*(outer(inner(f)) for outer, inner in pairs), tg.jacrev(tg.grad(f))]
     for other in others:
         np.testing.assert_allclose(other(x).numpy(), hessian, atol=1e-9)
     d = v(0.3, -1.0, 2.0)
@@ -135,7 +136,8 @@ def test_perturbations_are_not_confused() -> None:
 
     assert tg.jvp(lambda x: nested(10, x), (2.0,), (1.0,))[1].item() == 1.0
     results = []
-    threads = [threading.Thread(target=lambda: results.append(tg.jvp(lambda x: x * inner(x), (2.0,), (1.0,))[1].item())) for _ in range(4)]
+    work = lambda: results.append(tg.jvp(lambda x: x * inner(x), (2.0,), (1.0,))[1].item())  # noqa: E731
+    threads = [threading.Thread(target=work) for _ in range(4)]
     for t in threads:
         t.start()
     for t in threads:
@@ -554,6 +556,7 @@ def test_forward_equals_reverse_and_a_batch_a_loop(path: str) -> None:
         for k, s in enumerate(scales):
             for one, y in zip(f(*(s * x for x in arrays)), mapped, strict=True):
                 np.testing.assert_allclose(y[k].numpy(), one.numpy(), rtol=1e-12, atol=1e-12)
-        along = tg.vmap(lambda *t, f=f, arrays=arrays: tg.jvp(f, tuple(arrays), t)[1])(*(tg.stack([t, 2.0 * t]) for t in tangents))
+        twice = [tg.stack([t, 2.0 * t]) for t in tangents]
+        along = tg.vmap(lambda *t, f=f, arrays=arrays: tg.jvp(f, tuple(arrays), t)[1])(*twice)
         for y, p in zip(along, pushed, strict=True):
             np.testing.assert_allclose(y[1].numpy(), 2.0 * p.numpy(), rtol=1e-9, atol=1e-11)
