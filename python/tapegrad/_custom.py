@@ -84,8 +84,8 @@ class _CustomVjp(Function):
 class custom_vjp:
     """A function whose vjp is given, by ``f.defvjp(fwd, bwd)``.
 
-    ``fwd(*args)`` returns ``(out, residuals)``, and ``bwd(residuals, cotangent)`` a tuple of gradients, one for each argument, None
-    for zero. Arguments in ``nondiff_argnums`` come first in ``bwd``.
+    ``fwd(*args)`` returns ``(out, residuals)``, and ``bwd(residuals, cotangent)`` a tuple of gradients, one for each argument,
+    None for zero. Arguments in ``nondiff_argnums`` come first in ``bwd``.
 
     >>> @tg.custom_vjp
     ... def clipped(x):
@@ -147,7 +147,8 @@ class _CustomJvp(Function):
 class custom_jvp:
     """A function whose jvp is given, by ``f.defjvp(rule)``.
 
-    ``rule(primals, tangents)`` returns ``(out, tangent)`` and is linear in the tangents. Reverse mode transposes it. Arguments in ``nondiff_argnums`` come first in the rule and are not among the primals.
+    ``rule(primals, tangents)`` returns ``(out, tangent)`` and is linear in the tangents. Reverse mode transposes it.
+    Arguments in ``nondiff_argnums`` come first in the rule and are not among the primals.
 
     >>> @tg.custom_jvp
     ... def log1pexp(x):

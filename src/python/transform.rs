@@ -1,5 +1,7 @@
 //! Transformations from Python: the steps that `tapegrad/_transforms.py` puts together over nested containers.
 
+#![allow(clippy::needless_pass_by_value, reason = "arguments as Python hands them over")]
+
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
