@@ -176,6 +176,7 @@ fn prepared(call: &Call<'_>, weighted: bool) -> Prepared {
     Prepared { targets, weight, count: x.shape()[class_axis(x.ndim())], smoothing: call.attrs::<Spec>().smoothing }
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "the signature of an evaluation")]
 fn eval_loss(call: &mut Call<'_>) -> Result<()> {
     let (x, spec) = (call.array(0), call.attrs::<Spec>());
     let prepared = prepared(call, call.inputs().len() > 2);
@@ -196,6 +197,7 @@ fn eval_loss(call: &mut Call<'_>) -> Result<()> {
     Ok(())
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "the signature of an evaluation")]
 fn eval_gradient(call: &mut Call<'_>) -> Result<()> {
     let (x, spec, n) = (call.array(0), call.attrs::<Spec>(), call.inputs().len());
     let last = if spec.normalized { n - 1 } else { n - 2 };

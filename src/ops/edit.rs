@@ -1,4 +1,6 @@
 //! Arrays with elements added, left out, chosen or reduced at indices.
+#![allow(clippy::cast_possible_wrap, reason = "a size of an array fits in i64")]
+#![allow(clippy::needless_for_each, reason = "shorter, and as quick")]
 
 use super::gather::{row_numbers, take};
 use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Operand, Param, Sample, Value, Views};

@@ -1,4 +1,5 @@
 //! Padding: an array with elements around it, in all of NumPy's modes.
+#![allow(clippy::cast_possible_wrap, reason = "a size of an array fits in i64")]
 
 use super::gather::take;
 use super::join::join;

@@ -1,4 +1,5 @@
 //! Products of arrays beside the matrix product: over given axes, of Kronecker, of vectors, sliding along each other.
+#![allow(clippy::cast_possible_wrap, reason = "a size of an array fits in i64")]
 
 use super::gather::take;
 use super::permute::permute;

@@ -2,6 +2,7 @@
 //!
 //! The gradients of running products and of running log-sums are linear recurrences, s = b + a · (s before), and so are the gradients of
 //! a recurrence: one primitive is closed under differentiation, divides by nothing and is exact with zeros.
+#![allow(clippy::type_complexity, reason = "a table of functions")]
 
 use smallvec::smallvec;
 

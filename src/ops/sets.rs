@@ -1,4 +1,5 @@
 //! Distinct elements, membership, and the places of what is not zero.
+#![allow(clippy::needless_for_each, reason = "shorter, and as quick")]
 
 use smallvec::SmallVec;
 

@@ -1,4 +1,5 @@
 //! Averages, covariances and counts.
+#![allow(clippy::type_complexity, reason = "a table of functions")]
 
 use super::gather::take;
 use super::permute::matrix_transpose;

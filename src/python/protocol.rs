@@ -41,7 +41,7 @@ impl PyVariable {
     ) -> PyResult<Bound<'py, PyAny>> {
         let name = ufunc.getattr("__name__")?.to_string();
         if method == "__call__"
-            && options.is_none_or(|o| o.is_empty())
+            && options.is_none_or(pyo3::types::PyDictMethods::is_empty)
             && let Some(ours) = function(py, &name)?
         {
             return match ours.call1(inputs.clone()) {

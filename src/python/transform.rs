@@ -15,7 +15,7 @@ fn values(all: &[Bound<'_, PyVariable>]) -> Vec<Variable> {
     all.iter().map(|v| v.get().snapshot()).collect()
 }
 
-fn handles<'py>(py: Python<'py>, all: Vec<Variable>) -> PyResult<Bound<'py, PyTuple>> {
+fn handles(py: Python<'_>, all: Vec<Variable>) -> PyResult<Bound<'_, PyTuple>> {
     objects::tuple(py, all.into_iter().map(|v| Ok(wrap(py, v)?.into_bound(py))))
 }
 

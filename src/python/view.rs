@@ -236,7 +236,7 @@ struct Written {
 /// base keeps its history.
 pub fn put(py: Python<'_>, base: &PyVariable, part: &Part, value: Variable, record: bool) -> PyResult<()> {
     if value.is_lifted() || part.is_lifted() || matches!(base.peek().1, EdgeKey::Lifted(_)) {
-        return put_lifted(base, part, value);
+        return put_lifted(base, part, &value);
     }
     // What shares memory with the base is copied first: it is read as it was before the write, and the base stays unshared.
     let present = base.peek().0;
@@ -255,14 +255,14 @@ pub fn put(py: Python<'_>, base: &PyVariable, part: &Part, value: Variable, reco
 
 /// [`put`] inside a transformation: the base gets a new value.
 #[cold]
-fn put_lifted(base: &PyVariable, part: &Part, value: Variable) -> PyResult<()> {
+fn put_lifted(base: &PyVariable, part: &Part, value: &Variable) -> PyResult<()> {
     if base.leaf().is_some_and(|leaf| leaf.requires_grad()) {
         return Err(GradError::new_err(
             "assignment: a value inside jvp, vmap or another transformation cannot be written into a leaf that requires gradients; \
              return it from the function instead",
         ));
     }
-    let new = part.apply(base.snapshot(), &value)?;
+    let new = part.apply(base.snapshot(), value)?;
     let old = base.modify(|v| std::mem::replace(v, new));
     drop(old);
     Ok(())

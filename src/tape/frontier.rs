@@ -48,9 +48,8 @@ pub fn reaches_beyond(values: &[Variable], roots: &[Variable]) -> bool {
     while let Some(id) = walk.open.pop() {
         for input in &arena.node(id).inputs {
             match input {
-                Input::None | Input::Number(_) => {}
                 Input::Leaf(leaf) if leaf.requires_grad() && !own(leaf) => return true,
-                Input::Leaf(_) => {}
+                Input::None | Input::Number(_) | Input::Leaf(_) => {}
                 Input::Node { id, .. } => walk.add(*id),
             }
         }

@@ -108,7 +108,9 @@ fn without_history(y: &Variable) -> Variable {
 /// Whether one of the values depends on something tracked that is none of the roots and was not made of them alone.
 fn reaches_beyond(values: &[Variable], roots: &[Variable]) -> bool {
     let mut pieces = Vec::new();
-    values.iter().for_each(|v| each_piece(v, &mut |piece| pieces.push(piece.clone())));
+    for v in values {
+        each_piece(v, &mut |piece| pieces.push(piece.clone()));
+    }
     tape::reaches_beyond(&pieces, roots)
 }
 

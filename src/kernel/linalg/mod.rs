@@ -223,7 +223,7 @@ fn small_cholesky<T: Number>(a: &mut [T], n: usize) -> Result<(), Failure> {
         let (done, rest) = a.split_at_mut(i * n);
         let row = &mut rest[..n];
         for j in 0..i {
-            let other = &done[j * n..j * n + j + 1];
+            let other = &done[(j * n)..=(j * n + j)];
             let sum = row[..j].iter().zip(other).fold(row[j], |sum, (x, y)| sum - *x * y.conjugate());
             row[j] = sum / other[j];
         }

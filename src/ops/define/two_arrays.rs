@@ -417,6 +417,7 @@ fn adds<B: Binary + ?Sized, const SIDE: usize>(ctx: &mut VjpContext<'_>, i: usiz
 }
 
 /// `g` times the factor of one side, recorded.
+#[allow(clippy::needless_pass_by_value, reason = "given away by the last of two callers")]
 fn recorded<B: Binary + ?Sized, const SIDE: usize>(ctx: &VjpContext<'_>, g: Variable) -> Result<Variable> {
     let operand = |k: usize| match ctx.number(k) {
         Some(value) => Err(value),

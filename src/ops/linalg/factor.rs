@@ -1,4 +1,5 @@
 //! Factorisations: Cholesky, LU, QR.
+#![allow(clippy::comparison_chain, reason = "two of three cases")]
 
 use smallvec::smallvec;
 

@@ -4,7 +4,7 @@
 //! (2008); Murray, Differentiation of the Cholesky decomposition (2016); Townsend, Differentiating the singular value decomposition
 //! (2016); Walter & Lehmann, Algorithmic differentiation of linear algebra functions (2010); Liao et al. (2019) for QR; de Hoog et al.
 //! for LU; Golub & Pereyra (1973) for the pseudoinverse; Al-Mohy & Higham (2009) for matrix functions.
-
+#![allow(clippy::comparison_chain, reason = "two of three cases")]
 #![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "dimensions are small")]
 #![allow(clippy::single_match_else, reason = "both cases are results")]
 

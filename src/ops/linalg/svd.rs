@@ -51,7 +51,7 @@ static SVD: Primitive = Primitive {
 /// The first `k` vectors of a cotangent; those beyond are not determined.
 fn determined(g: Option<Variable>, axis: isize, k: usize) -> Result<Option<Variable>> {
     let Some(g) = g else { return Ok(None) };
-    let all = sides(g.array())[if axis == -1 { 1 } else { 0 }];
+    let all = sides(g.array())[usize::from(axis == -1)];
     if all == k {
         return Ok(Some(g));
     }
