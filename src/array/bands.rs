@@ -216,7 +216,7 @@ mod tests {
         }
     }
 
-    fn check<T: Plain>(layouts: &[Layout; 2], data: &[T]) {
+    fn check<T: Plain + PartialEq>(layouts: &[Layout; 2], data: &[T]) {
         let wanted = layouts.each_ref().map(|l| {
             let mut all = Vec::new();
             Cursor::new(l).for_each(|p| all.push(data[p]));

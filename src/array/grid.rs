@@ -186,7 +186,7 @@ mod tests {
     use super::super::Cursor;
     use super::*;
 
-    fn check<T: Plain>(layouts: &[Layout; 2], data: &[T]) {
+    fn check<T: Plain + PartialEq>(layouts: &[Layout; 2], data: &[T]) {
         let Some(grid) = Grid::new(layouts) else { panic!("{layouts:?} has rows") };
         let wanted = layouts.each_ref().map(|l| {
             let mut all = Vec::new();

@@ -465,7 +465,7 @@ pub const ENTRIES: &[Entry] = &[
          dtype.\n\n>>> tg.arange(2, 10, 3)\nVariable([2, 5, 8])\n",
         &[Param::array("start"), Param::new("stop", Kind::OptArray).or(Default::None), Param::array("step").or(Default::Int(1)), DTYPE, DEVICE],
         call_arange,
-        Vec::new,
+        || vec![Sample { args: vec![Arg::Scalar(Scalar::Int(0)), Arg::Scalar(Scalar::Int(5)), Arg::Scalar(Scalar::Int(2)), Arg::None] }],
     )
     .work(work::ranged),
     row(
