@@ -64,9 +64,12 @@ fn dots(a: &[Variable], b: &[Variable]) -> f64 {
 
 fn random(like: &[Variable], seed: u64) -> Vec<Variable> {
     let draw = &mut Draw::new(seed);
-    let mut one = |v: &Variable| match v.dtype().is_complex() {
-        true => complex(&REAL.array(draw, v.shape()), &REAL.array(draw, v.shape())).unwrap(),
-        false => REAL.array(draw, v.shape()),
+    let mut one = |v: &Variable| {
+        if v.dtype().is_complex() {
+            complex(&REAL.array(draw, v.shape()), &REAL.array(draw, v.shape())).unwrap()
+        } else {
+            REAL.array(draw, v.shape())
+        }
     };
     like.iter().map(&mut one).collect()
 }

@@ -474,6 +474,7 @@ pub fn power_log(a: C, b: C) -> C {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, clippy::excessive_precision, reason = "exact values of a table")]
 mod tests {
     use super::*;
 

@@ -255,7 +255,7 @@ mod tests {
         let [w, v] = eigh(&a, "L", "raise").unwrap();
         let total = sum(&multiply(&w, &w).unwrap(), None, false).unwrap();
         let options = BackwardOptions { retain_graph: true, ..BackwardOptions::default() };
-        let g = grad(&[(total, None)], &[a.clone()], options).unwrap();
+        let g = grad(&[(total, None)], std::slice::from_ref(&a), options).unwrap();
         let want = [2.0, 0.0, 0.0, 0.0, 2.0, 0.0, 0.0, 0.0, 2.0];
         assert!(g[0].as_ref().unwrap().array().to_vec::<f64>().iter().zip(want).all(|(x, y): (&f64, f64)| (x - y).abs() < 1e-12));
         let weights = super::super::weights([3, 3], DType::F64, |i, j| (i + 2 * j) as f64);
