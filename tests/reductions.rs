@@ -128,7 +128,7 @@ fn softmax_along_every_axis() {
 fn dtypes_of_sums_and_products() {
     let small: Variable = Array::from_slice(&[200_u8, 100], &[2]).into();
     let out = ops::sum(&small, None, false).unwrap();
-    assert_eq!((out.dtype(), out.array().to_vec::<i64>()), (DType::I64, vec![300]));
+    assert_eq!((out.dtype(), out.array().to_vec::<u64>()), (DType::U64, vec![300]));
     let truth: Variable = Array::from_slice(&[true, true, false], &[3]).into();
     assert_eq!(ops::sum(&truth, None, false).unwrap().array().to_vec::<i64>(), [2]);
     assert_eq!(ops::prod(&truth, None, false).unwrap().array().to_vec::<i64>(), [0]);

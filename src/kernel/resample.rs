@@ -222,7 +222,7 @@ mod tests {
         assert_eq!(t.transposed().transposed(), t);
         let columns = resample(&x.with_layout(x.layout().permute(&[1, 0])), &[t.clone(), Table::of_places(2, [Some(1), None])]);
         assert_eq!(columns.to_vec::<f64>(), [3.0, 0.0, 40.0, 0.0, 0.0, 0.0, 4.0, 0.0]);
-        let picked = pick_places(&Array::from_slice(&[1_i64, 2, 3, 4], &[2, 2]), &[vec![Some(1), None], vec![None, Some(0)]], 9);
+        let picked = pick_places(&Array::from_slice(&[1_i64, 2, 3, 4], &[2, 2]), &[vec![Some(1), None], vec![None, Some(0)]], 9_i64);
         assert_eq!(picked.to_vec::<i64>(), [9, 3, 9, 9]);
     }
 }

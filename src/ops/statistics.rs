@@ -299,6 +299,7 @@ pub const ENTRIES: &[Entry] = &[
         params: &[Param::array("a"), BINS, RANGE],
         call: |a| Ok(edges("histogram_bin_edges", &a.variable(0)?, a.operand(1)?, range(a, 2)?)?.into()),
         samples: || vec![call_with(REAL.array(&mut Draw::new(386), &[5]), [Arg::Int(3), Arg::None])],
+        gradient: Gradient::Composite("linear in the smallest and the largest element, or in the range"),
         ..Entry::BASE
     }
     .no_method(),
@@ -344,7 +345,7 @@ fn histogram_samples() -> Vec<Sample> {
         call_with(REAL.array(draw, &[2, 3]), [Arg::Variable(edges), Arg::None, Arg::Bool(true), Arg::None]),
         call_with(
             REAL.array(draw, &[6]),
-            [Arg::Int(4), Arg::Variable(Array::from_slice(&[-3.0, 3.0], &[2]).into()), Arg::Bool(false), Arg::Variable(REAL.array(draw, &[6]))],
+            [Arg::Int(4), Arg::Variable(Array::from_slice(&[-3_i64, 3], &[2]).into()), Arg::Bool(false), Arg::Variable(REAL.array(draw, &[6]))],
         ),
     ]
 }
