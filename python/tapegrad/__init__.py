@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ._checkpoint import checkpoint
     from ._custom import custom_jvp, custom_vjp
     from ._threads import num_threads
-    from ._transforms import (
+    from ._transforms import (  # type: ignore[assignment]
         grad,
         hessian,
         hvp,

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 __all__ = ["checkpoint", "checkpoint_sequential"]
 
 
+def _generator() -> Any:
+    """The generator of the process."""
+    return _core.manual_seed.__self__  # type: ignore[attr-defined]
+
+
 class _Recomputed(Function):
     """A part of a program whose inner values are computed again in the backward pass."""
 
@@ -35,11 +40,12 @@ class _Run:
     """One call of a checkpointed function."""
 
     def __init__(self, f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self.f, self.found = f, []
+        self.f = f
+        self.found: list[Any] = []
         self.structure = flatten((list(args), kwargs), self.found)
         self.places = [i for i, x in enumerate(self.found) if isinstance(x, Variable)]
         self.count = len(self.places)
-        self.state = _core.Generator.get_state(_core.manual_seed.__self__)
+        self.state = _generator().get_state()
         self.out: Any = None
         self.outputs: Any = None
         self.outside: list[Variable] = []
@@ -84,7 +90,7 @@ class _Run:
 
     def gradients(self, values: Sequence[Variable], grads: Sequence[Any], create_graph: bool = True) -> list[Any]:
         """The gradients at ``values``, which are places of their own on the tape."""
-        generator = _core.manual_seed.__self__
+        generator = _generator()
         now = generator.get_state()
         generator.set_state(self.state)
         try:

@@ -98,6 +98,7 @@ class custom_vjp:
     def __init__(self, f: Callable[..., Any], nondiff_argnums: Sequence[int] = ()) -> None:
         functools.update_wrapper(self, f)
         self.f, self.nondiff_argnums = f, tuple(nondiff_argnums)
+        self.__name__: str = getattr(f, "__name__", type(f).__name__)
         self.fwd: Any = None
         self.bwd: Any = None
 
@@ -161,6 +162,7 @@ class custom_jvp:
     def __init__(self, f: Callable[..., Any], nondiff_argnums: Sequence[int] = ()) -> None:
         functools.update_wrapper(self, f)
         self.f, self.nondiff_argnums = f, tuple(nondiff_argnums)
+        self.__name__: str = getattr(f, "__name__", type(f).__name__)
         self.rule: Any = None
 
     def defjvp(self, rule: Callable[..., Any]) -> None:

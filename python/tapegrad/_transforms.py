@@ -211,10 +211,10 @@ def vjp(f: Function, *primals: Any, has_aux: bool = False) -> Any:
 
 
 def _cotangent(name: str, y: Variable, c: Any) -> Variable:
-    c = c if isinstance(c, Variable) else _core.asarray(c, dtype=y.dtype)
+    c = _core.asarray(c, dtype=y.dtype)
     if c.shape != y.shape:
         raise ShapeError(f"{name}: a cotangent has shape {c.shape}, the result of the function {y.shape}; they must be equal")
-    return c.astype(y.dtype)
+    return _core.asarray(c, dtype=y.dtype)
 
 
 def _tangents(name: str, structures: list[Structure], primals: list[Variable], tangents: Sequence[Any]) -> list[Variable]:

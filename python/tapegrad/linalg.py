@@ -115,7 +115,8 @@ def lu_solve(lu_and_piv: Any, b: Any, trans: int = 0) -> Variable:
     >>> tg.linalg.lu_solve(tg.linalg.lu_factor(tg.Variable([[2.0]])), tg.Variable([4.0]))
     Variable([2.])
     """
-    return _linalg.lu_solve(*lu_and_piv, b, trans in (1, 2))
+    lu, pivots = lu_and_piv
+    return _linalg.lu_solve(lu, pivots, b, trans in (1, 2))
 
 
 def cho_factor(a: Any, lower: bool = False) -> tuple[Variable, bool]:

@@ -34,7 +34,9 @@ def _batched(cls: type[Function], args: tuple[Any, ...], level: int) -> Any:
     mapped = [_at(level, a) for a in args]
     if "vmap" in vars(cls) or getattr(cls, "vmap", None) is not getattr(Function, "vmap", None):
         axes = tuple(0 if m else None for m in mapped)
-        outputs, out_axes = cls.vmap(VmapInfo(size, "different"), axes, *values)
+        outputs, out_axes = cls.vmap(  # type: ignore[attr-defined]
+            VmapInfo(size, "different"), axes, *values
+        )
         many = isinstance(outputs, tuple)
         outputs = outputs if many else (outputs,)
         places = out_axes if isinstance(out_axes, tuple) else (out_axes,) * len(outputs)
@@ -59,7 +61,7 @@ def _dual(cls: type[Function], args: tuple[Any, ...], level: int) -> Any:
         with no_grad():
             outputs = cls.forward(ctx, *values)
         many = isinstance(outputs, tuple)
-        pushed = cls.jvp(ctx, *tangents)
+        pushed = cls.jvp(ctx, *tangents)  # type: ignore[attr-defined]
         pushed = pushed if isinstance(pushed, tuple) else (pushed,)
         outputs = outputs if many else (outputs,)
     else:

@@ -168,14 +168,16 @@ class _Transposed(_Conv):
         """Computes the output. ``output_size`` chooses among the sizes that the stride does not tell apart."""
         more = self.output_padding if output_size is None else self._left_over(input, tuple(output_size))
         function = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[self.axes - 1]
-        return function(input, self.weight, self.bias, self.stride, self.padding, more, self.groups, self.dilation)
+        padding: Any = self.padding
+        return function(input, self.weight, self.bias, self.stride, padding, more, self.groups, self.dilation)
 
     def _left_over(self, input: Variable, output_size: tuple[int, ...]) -> tuple[int, ...]:
         """The output padding that gives an output of this size."""
         sizes, want = input.shape[input.ndim - self.axes :], output_size[-self.axes :]
+        padding: Any = self.padding
         least = [
             (n - 1) * s - 2 * int(p) + d * (k - 1) + 1
-            for n, s, p, d, k in zip(sizes, self.stride, self.padding, self.dilation, self.kernel_size, strict=True)
+            for n, s, p, d, k in zip(sizes, self.stride, padding, self.dilation, self.kernel_size, strict=True)
         ]
         more = tuple(w - m for w, m in zip(want, least, strict=True))
         if any(not 0 <= m < s for m, s in zip(more, self.stride, strict=True)):
