@@ -340,7 +340,7 @@ def anchor(row: dict[str, Any]) -> str:
 
 def pages(rows: list[dict[str, Any]]) -> dict[Path, str]:
     """The reference: a page for each namespace, and an index."""
-    shown = sorted((r for r in rows if r["path"] not in INTERNAL), key=lambda r: r["name"])
+    shown = sorted((r for r in rows if r["path"] not in INTERNAL and not r["name"].startswith("_")), key=lambda r: r["name"])
     modules = sorted({r["module"] for r in shown})
     out, index = {}, []
     for module in modules:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from . import _core
-from ._core import Variable
+from ._core import GradError, Variable
 from ._tree import flatten, is_inexact, unflatten
 from .autograd import Function
 from .autograd.modes import enable_grad
@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 __all__ = ["checkpoint", "checkpoint_sequential"]
+
+
+_NESTED = (
+    "checkpoint: a Jacobian of a checkpointed function is made from a batch of gradients, which cannot be differentiated again, nor be "
+    "made where the function itself takes gradients; take the Jacobian of the function without checkpoint()"
+)
 
 
 def _generator() -> Any:
@@ -82,6 +88,8 @@ class _Run:
     def pull(self, values: Sequence[Variable], grads: Sequence[Any]) -> list[Any]:
         """The gradients of the arguments and of what the function closes over: it runs again."""
         if _core.is_grad_enabled():
+            if any(isinstance(g, Variable) and _core._lifted(g) for g in grads):
+                raise GradError(_NESTED)
             # The gradient is recorded as a checkpoint of its own: so the arguments are cut off from what they were made of,
             # which may depend on what the function closes over, too.
             return list(_Run(self.gradients, (list(values), list(grads)), {}).forward())
@@ -98,6 +106,8 @@ class _Run:
                 results = [y for y in self.call(values) if isinstance(y, Variable)]
         finally:
             generator.set_state(now)
+        if any(_core._lifted(y) for y in results):
+            raise GradError(_NESTED)
         pairs = [(y, g) for y, g in zip(results, grads, strict=True) if g is not None and y.requires_grad]
         sources = [*(v for v in values if is_inexact(v.dtype)), *self.outside]
         if not pairs or not sources:

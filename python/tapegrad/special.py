@@ -89,7 +89,7 @@ def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, r
     """The logarithm of the sum of ``b exp(a)`` along axes, for a of any size; with its sign if ``return_sign``.
 
     >>> tg.special.logsumexp(tg.Variable([1000.0, 1000.0])).round(4)
-    Variable(1000.6931)
+    Variable(1000.6932)
     """
     if b is None and not return_sign:
         return _core.logsumexp(a, axis=axis, keepdims=keepdims)

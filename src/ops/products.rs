@@ -8,7 +8,7 @@ use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Param, Sample, 
 use super::samples::{Draw, REAL, call_with, indices};
 use super::shape::{astype, flatten, reshape_to};
 use super::{concat, diagonal, dot, expand_dims, flip, matmul, moveaxis, multiply, power, squeeze, stack, subtract};
-use crate::array::{Array, DType, Shape, normalize_axis, size_of};
+use crate::array::{Array, DType, Shape, alloc_check, check_memory, normalize_axis, size_of};
 use crate::error::{Error, Result, show_shape};
 use crate::tape::Variable;
 
@@ -100,7 +100,9 @@ pub fn vander(x: &Variable, n: Option<i64>, increasing: bool) -> Result<Variable
         return Err(Error::Shape(format!("vander: an array of 1 dimension is expected, got shape {}", show_shape(x.shape()))));
     };
     let n = n.map_or(Ok(*size), |n| usize::try_from(n).map_err(|_| Error::Value(format!("vander: N is {n}, expected 0 or more"))))?;
-    let exponents: Vec<i64> = (0..n as i64).map(|i| if increasing { i } else { n as i64 - 1 - i }).collect();
+    check_memory("vander", &[*size, n], x.dtype())?;
+    check_memory("vander", &[n], DType::I64)?;
+    let exponents: Vec<i64> = alloc_check::collect((0..n as i64).map(|i| if increasing { i } else { n as i64 - 1 - i }));
     let exponents: Variable = Array::from_slice(&exponents, &[n]).into();
     let x = if x.dtype() == DType::Bool { astype(x, DType::I64)? } else { x.clone() };
     power(&expand_dims(&x, &[-1])?, &astype(&exponents, x.dtype())?)
@@ -155,12 +157,11 @@ fn call_tensordot(a: &Args<'_>) -> Result<Value> {
         [] => {
             let n = all[0];
             let fits = n >= 0 && n.cast_unsigned() <= x.ndim().min(y.ndim());
-            let last: Vec<isize> = (0..n).map(|i| i + x.ndim().cast_signed() - n).collect();
-            if fits {
-                Ok(tensordot(&x, &y, &last, &(0..n).collect::<Vec<_>>())?.into())
-            } else {
-                Err(Error::Value(format!("tensordot: axes is {n}, expected 0 to {}", x.ndim().min(y.ndim()))))
+            if !fits {
+                return Err(Error::Value(format!("tensordot: axes is {n}, expected 0 to {}", x.ndim().min(y.ndim()))));
             }
+            let last: Vec<isize> = (0..n).map(|i| i + x.ndim().cast_signed() - n).collect();
+            Ok(tensordot(&x, &y, &last, &(0..n).collect::<Vec<_>>())?.into())
         }
         [2] => Ok(tensordot(&x, &y, &all[..1], &all[1..])?.into()),
         [2, n] => Ok(tensordot(&x, &y, &all[..n], &all[n..])?.into()),

@@ -469,7 +469,7 @@ def test_every_operation_works_or_says_why(dtype):
     """Never an internal error, whatever the dtype."""
     wrong = []
     for row in samples():
-        for sample in tg._core.samples(row["name"])[:4]:
+        for sample in tg._core.samples(row["path"])[:4]:
 
             def convert(value):
                 if isinstance(value, tg.Variable) and value.dtype.is_floating_point:

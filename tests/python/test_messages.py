@@ -91,9 +91,6 @@ GRADIENTS: list[tuple[Any, type[Exception], list[str]]] = [
     (lambda: tg.vmap(3), TypeError, ["vmap: the first argument must be a function, not int"]),
 ]
 NUMPY: list[tuple[Any, type[Exception], list[str]]] = [
-    (lambda: np.heaviside(X, X), TypeError, ["numpy.heaviside is not available", "v.numpy()"]),
-    (lambda: np.logspace(X, 2.0), TypeError, ["numpy.logspace is not available", "tg.linspace"]),
-    (lambda: np.add.reduceat(A, [0]), TypeError, ["numpy.add", "not available"]),
 ]
 NAMES: list[tuple[Any, type[Exception], list[str]]] = [
     (

@@ -497,6 +497,7 @@ def test_threads_that_train_write_and_read_never_wait_for_each_other_in_a_circle
 # ---- results ----
 
 VIEWS = {
+    "chunk",
     "reshape",
     "ravel",
     "transpose",

@@ -123,7 +123,14 @@ def test_transformations_nest(names: tuple[str, ...]) -> None:
     for name in reversed(names):
         found, expected = WAYS[name](found), reference(name)(expected)
     x = v(0.3, -1.2)
-    np.testing.assert_allclose(found(x).numpy(), expected(x).numpy(), atol=1e-10)
+    try:
+        y = found(x)
+    except tg.GradError as error:
+        # The Jacobian of a checkpoint is made from a batch of gradients, which is not nested further.
+        assert "jacrev of checkpoint" in " of ".join(names)  # noqa: PT017
+        assert "checkpointed function" in str(error)  # noqa: PT017
+        return
+    np.testing.assert_allclose(y.numpy(), expected(x).numpy(), atol=1e-10)
 
 
 def test_perturbations_are_not_confused() -> None:
@@ -550,6 +557,10 @@ def test_forward_equals_reverse_and_a_batch_a_loop(path: str) -> None:
         pulled = pullback(cotangents)
         dot = lambda a, b: sum(float(np.sum(x.numpy() * y.numpy())) for x, y in zip(a, b, strict=True))  # noqa: E731
         np.testing.assert_allclose(dot(pushed, cotangents), dot(pulled, tangents), rtol=1e-8, atol=1e-9)
+        if path in READING.split():
+            with pytest.raises(tg.GradError, match="differ between the samples"):
+                tg.vmap(f)(*(tg.stack([x, x]) for x in arrays))
+            continue
         scales = [1.0, 1.01]
         batch = [tg.stack([s * x for s in scales]) for x in arrays]
         mapped = tg.vmap(f)(*batch)
