@@ -90,8 +90,7 @@ GRADIENTS: list[tuple[Any, type[Exception], list[str]]] = [
     ),
     (lambda: tg.vmap(3), TypeError, ["vmap: the first argument must be a function, not int"]),
 ]
-NUMPY: list[tuple[Any, type[Exception], list[str]]] = [
-]
+NUMPY: list[tuple[Any, type[Exception], list[str]]] = []
 NAMES: list[tuple[Any, type[Exception], list[str]]] = [
     (
         lambda: nn.linear(2, 3),

@@ -63,7 +63,11 @@ FUNCTIONS: list[tuple[str, Any, list[Any]]] = [
     ("cosine embedding", lambda a, b: F.cosine_embedding_loss(a, b, SIGNS, 0.1), [real(3, 4), real(3, 4, start=50)]),
     ("triplet", lambda a, b, c: F.triplet_margin_loss(a, b, c, swap=True), [real(3, 4, start=i) for i in (1, 30, 60)]),
     ("gaussian", lambda x, t, v: F.gaussian_nll_loss(x, t, v), [real(3, 4), real(3, 4, start=30), POSITIVE]),
-    ("poisson", lambda x, t: F.poisson_nll_loss(x, t, log_input=False, full=True), [POSITIVE, tg.Variable(POSITIVE.numpy() * 3.0, requires_grad=True)]),
+    (
+        "poisson",
+        lambda x, t: F.poisson_nll_loss(x, t, log_input=False, full=True),
+        [POSITIVE, tg.Variable(POSITIVE.numpy() * 3.0, requires_grad=True)],
+    ),
     ("focal", lambda x: F.focal_loss(x, tg.Variable([0, 3, 1]), alpha=[0.1, 0.4, 0.2, 0.3]), [real(3, 4)]),
     ("focal binary", lambda x: F.focal_loss(x, (POSITIVE.detach() > 0.8).astype(tg.float64), 1.5, 0.25), [real(3, 4)]),
     ("gumbel", lambda x: F.softmax(x, 1) * F.glu(x, 1).sum(), [real(3, 4)]),
