@@ -17,8 +17,8 @@ __all__ = ["checkpoint", "checkpoint_sequential"]
 
 
 _NESTED = (
-    "checkpoint: a Jacobian of a checkpointed function is made from a batch of gradients, which cannot be differentiated again, nor "
-    "be made where the function itself takes gradients; take the Jacobian of the function without checkpoint()"
+    "checkpoint: a Jacobian of a checkpointed function is made from a batch of gradients, which cannot be differentiated again, "
+    "nor be made where the function itself takes gradients; take the Jacobian of the function without checkpoint()"
 )
 
 
