@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 use super::node::{Attrs, Vjp};
 use super::variable::{self, Edge, Variable};
 use super::vjp_context::Saver;
-use crate::array::{Array, DType, Scalar, Shape};
+use crate::array::{Array, DType, Scalar, Shape, alloc_check};
 use crate::error::{Error, Result};
 
 /// An operand of a primitive: an array, or a number that stays one.
@@ -171,7 +171,17 @@ impl<'a> Call<'a> {
     /// The next output: a view of an input, or the result of a kernel that allocates it.
     #[inline]
     pub fn give(&mut self, out: Array) {
+        if self.outputs.len() == self.outputs.capacity() {
+            self.make_room();
+        }
         self.outputs.push(out);
+    }
+
+    /// Makes room for more results than the one that most primitives have.
+    #[cold]
+    fn make_room(&mut self) {
+        let more = self.outputs.len();
+        alloc_check::reserve_small(&mut self.outputs, more);
     }
 }
 
@@ -382,7 +392,10 @@ pub fn apply_all(p: &'static Primitive, inputs: &[Operand<'_>], attrs: &dyn Attr
     if call.is_recorded {
         return variable::record_all(p, inputs, call.outputs, attrs);
     }
-    Ok(call.outputs.into_iter().map(Variable::from).collect())
+    let mut outputs = Outputs::new();
+    alloc_check::reserve_small(&mut outputs, call.outputs.len());
+    outputs.extend(call.outputs.into_iter().map(Variable::from));
+    Ok(outputs)
 }
 
 /// [`apply`] for a primitive that changes operand 0, `x`: where it is, unless something else shares its storage.

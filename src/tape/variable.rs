@@ -285,7 +285,10 @@ pub(super) fn record_all(op: &'static Primitive, inputs: &[Operand<'_>], mut out
             if array.dtype().is_inexact() { Edge::Node { node: node.clone(), output: u32::try_from(i).unwrap_or(u32::MAX) } } else { Edge::None };
         Variable { array, edge }
     };
-    Ok(outs.into_iter().enumerate().map(variable).collect())
+    let mut all = Outputs::new();
+    alloc_check::reserve_small(&mut all, outs.len());
+    all.extend(outs.into_iter().enumerate().map(variable));
+    Ok(all)
 }
 
 #[inline]
