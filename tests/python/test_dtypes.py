@@ -481,7 +481,7 @@ def test_every_operation_works_or_says_why(dtype):
             args = by_name.pop(each[0]) if each else []
             given = dict(by_name.items())
             try:
-                getattr(tg, row["name"])(*args, **given)
+                tg._core._functions[row["path"]](*args, **given)
             except RuntimeError as e:
                 wrong.append((row["name"], str(e)[:100]))
             except (TypeError, ValueError, IndexError, OverflowError):

@@ -557,7 +557,7 @@ def test_no_result_but_a_view_shows_the_memory_of_an_argument() -> None:
                 if any(np.shares_memory(result.numpy(), a) for a in arrays):
                     aliased.add(name)
     assert not aliased
-    assert len(skipped) < 5
+    assert len(set(skipped)) < 8
 
 
 @pytest.mark.parametrize(
