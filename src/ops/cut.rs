@@ -1,6 +1,8 @@
 //! Arrays cut apart, as views. The pieces of one array are one operation with one gradient: it costs no more than the
 //! array, however many pieces there are.
 
+use smallvec::SmallVec;
+
 use super::join::{AlongAxis, Pieces, batch_along_axis, batch_pieces, join, join_new};
 use super::registry::{Arg, Args, Entry, Gradient, Kind, Param, Sample, Views};
 use super::samples::{Draw, REAL, call_with, ints};
@@ -55,7 +57,10 @@ fn all_cotangents(ctx: &VjpContext<'_>, count: usize) -> Vec<Variable> {
 /// Pieces between neighbouring `bounds`, which rise from 0 to the size of `axis`: one operation, whose gradient is one
 /// array put together of all pieces' gradients.
 fn cut(x: &Variable, axis: usize, bounds: &[usize]) -> Result<Vec<Variable>> {
-    Ok(apply_all(&SPLIT, &[x.into()], &Pieces { axis, bounds: bounds.into() })?.into_vec())
+    let mut all = SmallVec::new();
+    alloc_check::reserve_small(&mut all, bounds.len());
+    all.extend_from_slice(bounds);
+    Ok(apply_all(&SPLIT, &[x.into()], &Pieces { axis, bounds: all })?.into_vec())
 }
 
 fn split_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {

@@ -27,7 +27,6 @@ F = tg.nn.functional
 SERVED = 64 << 10
 # Rows in which an allocation that fails still ends the process, or whose samples are too slow when they are large.
 UNGUARDED = [
-    "unstack",
     "cdist",
     "nn.functional.pdist",
     "nonzero",
