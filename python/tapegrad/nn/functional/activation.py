@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ... import _core
 from ...autograd import no_grad
+from .. import _functional as rows
 from .common import axis_of, finish, floating
 
 TYPE_CHECKING = False
@@ -18,12 +19,6 @@ SELU_ALPHA, SELU_SCALE = 1.6732632423543772848170429916717, 1.050700987355480493
 
 def _cast(input: Any, dtype: Any) -> Any:
     return input if dtype is None else _core.astype(_core.asarray(input), dtype)
-
-
-def _between(input: Any, low: float, high: float) -> Variable:
-    """``input`` limited to [low, high], with gradient 0 at the limits, where :func:`tapegrad.clip` has 1."""
-    x = _core.asarray(input)
-    return _core.where(x <= low, low, _core.where(x >= high, high, x))
 
 
 def relu(input: Variable, inplace: bool = False) -> Variable:
@@ -172,7 +167,7 @@ def relu6(input: Variable, inplace: bool = False) -> Variable:
     >>> tg.nn.functional.relu6(tg.Variable([-1.0, 2.0, 7.0])).tolist()
     [0.0, 2.0, 6.0]
     """
-    return finish(input, _between(input, 0.0, 6.0), inplace)
+    return finish(input, rows.relu6(input), inplace)
 
 
 def hardtanh(input: Variable, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Variable:
@@ -185,7 +180,7 @@ def hardtanh(input: Variable, min_val: float = -1.0, max_val: float = 1.0, inpla
     _core._number("hardtanh", "max_val", max_val)
     if not min_val <= max_val:
         raise ValueError(f"hardtanh: min_val {min_val} must not be above max_val {max_val}")
-    return finish(input, _between(input, min_val, max_val), inplace)
+    return finish(input, rows.hardtanh(input, min_val, max_val), inplace)
 
 
 def hardsigmoid(input: Variable, inplace: bool = False) -> Variable:
@@ -194,7 +189,7 @@ def hardsigmoid(input: Variable, inplace: bool = False) -> Variable:
     >>> tg.nn.functional.hardsigmoid(tg.Variable([-4.0, 0.0, 4.0])).tolist()
     [0.0, 0.5, 1.0]
     """
-    return finish(input, _between(_core.add(input, 3.0), 0.0, 6.0) / 6.0, inplace)
+    return finish(input, rows.hardsigmoid(input), inplace)
 
 
 def hardswish(input: Variable, inplace: bool = False) -> Variable:
@@ -203,8 +198,7 @@ def hardswish(input: Variable, inplace: bool = False) -> Variable:
     >>> tg.nn.functional.hardswish(tg.Variable([0.0, 3.0, 4.0])).tolist()
     [0.0, 3.0, 4.0]
     """
-    # Far below -3 the limit is exactly 0, and so is the product.
-    return finish(input, _core.multiply(input, _core.clip(_core.add(input, 3.0), 0.0, 6.0)) / 6.0, inplace)
+    return finish(input, rows.hardswish(input), inplace)
 
 
 def hardshrink(input: Variable, lambd: float = 0.5) -> Variable:
@@ -255,7 +249,7 @@ def logsigmoid(input: Variable) -> Variable:
     >>> tg.nn.functional.logsigmoid(tg.Variable([-1e4])).tolist()
     [-10000.0]
     """
-    return -_core.softplus(_core.negative(input))
+    return rows.logsigmoid(input)
 
 
 def selu(input: Variable, inplace: bool = False) -> Variable:
@@ -264,7 +258,7 @@ def selu(input: Variable, inplace: bool = False) -> Variable:
     >>> round(tg.nn.functional.selu(tg.Variable(1.0)).item(), 4)
     1.0507
     """
-    return finish(input, _core.elu(input, SELU_ALPHA) * SELU_SCALE, inplace)
+    return finish(input, rows.selu(input), inplace)
 
 
 def celu(input: Variable, alpha: float = 1.0, inplace: bool = False) -> Variable:
@@ -290,7 +284,7 @@ def mish(input: Variable, inplace: bool = False) -> Variable:
     >>> tg.nn.functional.mish(tg.Variable([0.0])).tolist()
     [0.0]
     """
-    return finish(input, _core.multiply(input, _core.tanh(_core.softplus(input))), inplace)
+    return finish(input, rows.mish(input), inplace)
 
 
 def glu(input: Variable, dim: int = -1, *, axis: int | None = None) -> Variable:

@@ -11,7 +11,6 @@ from .common import axis_of, floating
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from typing import Any
 
     from ..._core import Variable
@@ -110,21 +109,6 @@ def instance_norm(
             _move(running_mean, _core.mean(means, axis=0), momentum, 1.0)
             _move(running_var, _core.mean(variances, axis=0), momentum, 1.0)
     return rows._instance_norm(x, weight, bias, eps)
-
-
-def _last_axes(
-    name: str, x: Variable, normalized_shape: int | Sequence[int], weight: Variable | None, bias: Variable | None
-) -> tuple[int, ...]:
-    """``normalized_shape`` as a tuple, which must be the end of the input's shape."""
-    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
-    if not shape:
-        raise ValueError(f"{name}: normalized_shape must name at least one axis")
-    if x.shape[-len(shape) :] != shape:
-        raise _core.ShapeError(f"{name}: the shape {x.shape} of the input must end with normalized_shape {shape}")
-    for what, value in {"weight": weight, "bias": bias}.items():
-        if value is not None and value.shape != shape:
-            raise _core.ShapeError(f"{name}: {what} must have the shape {shape} of normalized_shape, not {value.shape}")
-    return shape
 
 
 def normalize(
