@@ -199,6 +199,25 @@ def test_dropout_keeps_its_share_and_its_mask() -> None:
     assert dropout(tg.Variable([np.inf, np.nan]), 1.0).tolist() == [0.0, 0.0]
 
 
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: F.dropout(x[0], 0.5),
+        lambda x: F.scaled_dot_product_attention(x[0], x[0], x[0], dropout_p=0.5),
+        lambda x: F.fractional_max_pool2d(x, 2, 3),
+    ],
+)
+def test_draws_inside_a_mapping_follow_its_randomness(f: Callable[[tg.Variable], tg.Variable]) -> None:
+    tg.random.manual_seed(3)
+    x = tg.Variable(np.broadcast_to(draw(1, 9, 9), (4, 1, 9, 9)).copy())
+    same = tg.vmap(f, randomness="same")(x).numpy()
+    assert (same == same[:1]).all()
+    different = tg.vmap(f, randomness="different")(x).numpy()
+    assert any((a != different[0]).any() for a in different)
+    with pytest.raises(tg.GradError, match="randomness='error'"):
+        tg.vmap(f, randomness="error")(x)
+
+
 def chosen(name: str) -> list[tuple[Any, ...]]:
     """Samples of a row with floating arrays that are not empty."""
     return [

@@ -117,7 +117,11 @@ class MultiheadAttention(Module):
             k, v = _core.concat([k, nothing], axis=1), _core.concat([v, nothing], axis=1)
         mask = self._mask(key_padding_mask, attn_mask, batch, (length, key.shape[0 if single or not self.batch_first else 1]), k)
         heads = [self._heads(x) for x in (q, k, v)]
-        out, weights = attend(heads[0], heads[1], heads[2], mask, self.dropout if self.training else 0.0, False)
+        dropout = self.dropout if self.training else 0.0
+        if need_weights:
+            out, weights = attend(heads[0], heads[1], heads[2], mask, dropout, False)
+        else:
+            out = F.scaled_dot_product_attention(heads[0], heads[1], heads[2], mask, dropout)
         joined = _core.reshape(_core.permute_dims(out, (0, 2, 1, 3)), (batch, length, self.embed_dim))
         result = self.out_proj(joined)
         shown = None

@@ -22,8 +22,6 @@ from .._functional import (
     conv_transpose3d,
     ctc_loss,
     fold,
-    fractional_max_pool2d,
-    fractional_max_pool3d,
     grid_sample,
     group_norm,
     interpolate,
@@ -43,7 +41,6 @@ from .._functional import (
     pixel_shuffle,
     pixel_unshuffle,
     rms_norm,
-    scaled_dot_product_attention,
     unfold,
 )
 from .activation import (
@@ -84,6 +81,7 @@ from .activation import (
     threshold,
     threshold_,
 )
+from .attention import scaled_dot_product_attention
 from .distance import (
     cosine_similarity,
     pairwise_distance,
@@ -133,6 +131,10 @@ from .normalization import (
     batch_norm,
     instance_norm,
     normalize,
+)
+from .pooling import (
+    fractional_max_pool2d,
+    fractional_max_pool3d,
 )
 
 __all__ = [

@@ -6,6 +6,7 @@ from math import inf, sqrt
 
 from ... import _core
 from ...autograd import no_grad
+from .. import _functional as rows
 from .common import floating, probability
 from .dropout import dropout
 
@@ -34,8 +35,9 @@ def scaled_dot_product_attention(
     >>> tg.nn.functional.scaled_dot_product_attention(q, q, tg.Variable([[[1.0], [3.0]]])).tolist()
     [[[2.0], [2.0]]]
     """
-    out, _ = attend(query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa)
-    return out
+    if dropout_p and _core._is_mapping():  # the row draws one mask for all samples
+        return attend(query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa)[0]
+    return rows.scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa)
 
 
 def attend(
