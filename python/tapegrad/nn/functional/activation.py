@@ -13,9 +13,6 @@ if TYPE_CHECKING:
 
     from ..._core import Variable
 
-#: The constants of :func:`selu`, with which activations keep mean 0 and variance 1.
-SELU_ALPHA, SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
-
 
 def _cast(input: Any, dtype: Any) -> Any:
     return input if dtype is None else _core.astype(_core.asarray(input), dtype)

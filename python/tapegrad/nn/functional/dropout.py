@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from ... import _core
 from .. import _functional as rows
-from .activation import SELU_ALPHA, SELU_SCALE
 from .common import finish, floating, probability
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..._core import Variable
+
+#: The constants of :func:`selu`, with which activations keep mean 0 and variance 1.
+SELU_ALPHA, SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
+
+
+def _kept(x: Variable, p: float, mask_axes: int | None) -> Variable:
+    """1 where an element stays, else 0. With ``mask_axes`` a mask of the first axes of ``x``, one element along the others."""
+    shape = x.shape if mask_axes is None else (*x.shape[:mask_axes], *(1 for _ in x.shape[mask_axes:]))
+    return _core.bernoulli(1.0 - p, shape, dtype=x.dtype)
 
 
 def dropout(input: Variable, p: float = 0.5, training: bool = True, inplace: bool = False) -> Variable:
@@ -31,9 +39,7 @@ def _dropped(name: str, input: Variable, p: float, training: bool, inplace: bool
         return finish(input, x * 0.0, inplace)
     if not _core._is_mapping():
         return finish(input, rows._dropout(x, p, mask_axes), inplace)
-    shape = x.shape if mask_axes is None else (*x.shape[:mask_axes], *(1 for _ in x.shape[mask_axes:]))
-    scale = _core.bernoulli(1.0 - p, shape, dtype=x.dtype) * (1.0 / (1.0 - p))
-    return finish(input, x * scale, inplace)
+    return finish(input, x * (_kept(x, p, mask_axes) * (1.0 / (1.0 - p))), inplace)
 
 
 def _channels(name: str, input: Variable, p: float, training: bool, inplace: bool, ranks: tuple[int, int]) -> Variable:
@@ -80,8 +86,7 @@ def _alpha(name: str, input: Variable, p: float, training: bool, inplace: bool, 
         return finish(input, x * 0.0, inplace)
     low = -SELU_ALPHA * SELU_SCALE
     a = ((1.0 - p) * (1.0 + p * low**2)) ** -0.5
-    shape = x.shape if mask_axes is None else (*x.shape[:mask_axes], *(1 for _ in x.shape[mask_axes:]))
-    kept = _core.bernoulli(1.0 - p, shape, dtype=x.dtype)
+    kept = _kept(x, p, mask_axes)
     return finish(input, x * (kept * a) + ((1.0 - kept) * (a * low) - a * low * p), inplace)
 
 
