@@ -14,10 +14,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tapegrad import _core, _habits
+from tapegrad import _aliases, _core, _habits
 
 ROOT = Path(__file__).resolve().parent.parent
 STUBS = ROOT / "python/tapegrad/_core.pyi"
+ALIASES = ROOT / "python/tapegrad/_aliases.pyi"
 REFERENCE = ROOT / "docs/reference"
 
 TYPES = {
@@ -184,8 +185,28 @@ def stub_habits(template: str, methods: list[str]) -> list[str]:
         elif value.__name__ not in {name, f"_{name}"} and name in _habits.ALIASES | _habits.SAME:
             later.append(f"{name} = {(_habits.ALIASES | _habits.SAME)[name]}")
         else:
-            out.append(f"def {name}{inspect.signature(value)}: ...".replace("'", "").replace("_core.", ""))
+            out.append(stub_python(name, value))
     return out + later
+
+
+def stub_python(name: str, f: Any) -> str:
+    """The stub of a function that is written in Python."""
+    return f"def {name}{inspect.signature(f)}: ...".replace("'", "").replace("_core.", "")
+
+
+def alias_stubs() -> str:
+    """The text of _aliases.pyi: functions made of methods, and other names of compiled functions."""
+    made, same = [], []
+    for name in _aliases.__all__:
+        if name in _habits.ALIASES:
+            same.append(f"from ._core import {_habits.ALIASES[name]} as {name}")
+        else:
+            shown = stub_python(name, _habits.METHODS.get(name, getattr(_aliases, name)))
+            made.append(re.sub(r"\((self: Variable|input: Any)", "(input: _ArrayLike", shown))
+    head = '"""PyTorch\'s names of functions. Generated from python/tapegrad/_habits.py by `make generate`."""\n\n'
+    imports = ["from typing import Any", "", "from ._core import Variable, _ArrayLike", *same, ""]
+    names = ["__all__ = [", *(f'    "{name}",' for name in _aliases.__all__), "]", ""]
+    return head + "\n".join([*imports, *names, *made]) + "\n"
 
 
 def inner(lines: list[str]) -> list[str]:
@@ -366,7 +387,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="change nothing, fail when a file is not fresh")
     check = parser.parse_args().check
     rows = _core.registry()
-    texts = {STUBS: stubs(rows), **namespace_stubs(rows), **pages(rows)}
+    texts = {STUBS: stubs(rows), ALIASES: alias_stubs(), **namespace_stubs(rows), **pages(rows)}
     stale = []
     for path in set(REFERENCE.glob("*.md")) - texts.keys():
         stale.append(path.relative_to(ROOT))
