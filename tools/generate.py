@@ -148,14 +148,14 @@ def stub_functions(rows: list[dict[str, Any]]) -> list[str]:
     return out
 
 
-def stub_methods(rows: list[dict[str, Any]], template: str) -> list[str]:
-    """The methods of ``Variable`` that the template does not write out itself."""
+def stub_methods(rows: list[dict[str, Any]], class_: str) -> list[str]:
+    """The methods of ``Variable`` that the template of its class does not write out itself."""
     out = []
     for row in (r for r in rows if r["method"]):
         params = row["params"][1:]
         result = returns(row)
         for name in [row["name"], *row["aliases"]]:
-            if f"def {name}(self" in template:
+            if f"def {name}(self" in class_:
                 continue
             one = f"def {name}({', '.join(filter(None, ['self', typed(params)]))}) -> {result}: ..."
             other = renamed(params)
@@ -170,9 +170,9 @@ def stub_methods(rows: list[dict[str, Any]], template: str) -> list[str]:
     return out
 
 
-def stub_habits(template: str, methods: list[str]) -> list[str]:
+def stub_habits(class_: str, methods: list[str]) -> list[str]:
     """The methods that python/tapegrad/_habits.py puts on ``Variable``."""
-    have = set(re.findall(r"def (\w+)\(", template + "\n".join(methods)))
+    have = set(re.findall(r"def (\w+)\(", class_ + "\n".join(methods)))
     out, later = [], []
     for name, value in vars(_core.Variable).items():
         if name in have or name.startswith("__") or name == "transpose":
@@ -220,8 +220,8 @@ def stubs(rows: list[dict[str, Any]]) -> str:
     dtypes = [f"{name}: DType" for name, value in inspect.getmembers(_core) if isinstance(value, _core.DType)]
     before, class_, after = re.split(r"(?m)^(class Variable:\n(?:    .*\n|\{\w+\}\n)*)", template)
     template = before + "\n".join(inner(class_.split("\n"))) + after
-    methods = stub_methods(rows, template)
-    methods = inner(methods + stub_habits(template, methods))
+    methods = stub_methods(rows, class_)
+    methods = inner(methods + stub_habits(class_, methods))
     if "@overload" in methods:
         template = template.replace("TypeVar, final", "TypeVar, final, overload")
     for field, lines in {
@@ -247,7 +247,7 @@ def namespace_stubs(rows: list[dict[str, Any]]) -> dict[Path, str]:
         core = f"from {'.' if path.parent.name == 'tapegrad' else '..'}_core import {', '.join(['Variable', *used])}\n"
         standard = "from builtins import bool as _bool\nfrom collections.abc import Sequence\n"
         standard += "from typing import SupportsIndex, overload\n\n"
-        names = sorted(name for r in rows if r["module"] == module for name in [r["name"], *r["aliases"]])
+        names = sorted(name for r in rows if r["module"] == module for name in [r["name"], *r["aliases"]] if name[0] != "_")
         everything = "__all__ = [\n" + "".join(f'    "{name}",\n' for name in names) + "]\n\n"
         out[path] = head + standard + core + "\n" + everything + "\n".join(lines) + "\n"
     return out

@@ -1,6 +1,7 @@
 """The names that PyTorch's users write: each in a table, each there, each with PyTorch's result, or an error that helps."""
 
 import copy
+import inspect
 import pickle
 import re
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
-from tapegrad import _core, _habits, _names
+from tapegrad import _aliases, _core, _habits, _names
 
 STUBS = (Path(_core.__file__).parent / "_core.pyi").read_text(encoding="utf-8")
 GRID = np.arange(6.0).reshape(2, 3)
@@ -36,9 +37,14 @@ def test_every_method_of_the_table_is_there_documented_and_in_the_stubs():
 
 
 def test_every_function_is_exported_and_documented():
-    for name in _names.__all__:
+    for name in [*_names.__all__, *_aliases.__all__]:
         assert name in tg.__all__
         assert getattr(tg, name).__doc__, name
+
+
+def test_functions_of_methods_show_their_parameters():
+    assert str(inspect.signature(tg.addmm)) == "(input, mat1, mat2, *, beta=1, alpha=1)"
+    assert tg.clamp(input=[1.0, 5.0], max=2).tolist() == [1.0, 2.0]
 
 
 def test_what_the_compiled_half_has_wins():
