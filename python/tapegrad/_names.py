@@ -317,7 +317,7 @@ def is_floating_point(input: Variable) -> bool:
 
 def is_complex(input: Variable) -> bool:
     """Whether the dtype is complex."""
-    return input.dtype.name.startswith("complex")
+    return input.dtype.is_complex
 
 
 def numel(input: Variable) -> int:
