@@ -14,10 +14,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tapegrad import _core, _habits
+from tapegrad import _aliases, _core, _habits
 
 ROOT = Path(__file__).resolve().parent.parent
 STUBS = ROOT / "python/tapegrad/_core.pyi"
+ALIASES = ROOT / "python/tapegrad/_aliases.pyi"
 REFERENCE = ROOT / "docs/reference"
 
 TYPES = {
@@ -147,14 +148,14 @@ def stub_functions(rows: list[dict[str, Any]]) -> list[str]:
     return out
 
 
-def stub_methods(rows: list[dict[str, Any]], template: str) -> list[str]:
-    """The methods of ``Variable`` that the template does not write out itself."""
+def stub_methods(rows: list[dict[str, Any]], class_: str) -> list[str]:
+    """The methods of ``Variable`` that the template of its class does not write out itself."""
     out = []
     for row in (r for r in rows if r["method"]):
         params = row["params"][1:]
         result = returns(row)
         for name in [row["name"], *row["aliases"]]:
-            if f"def {name}(self" in template:
+            if f"def {name}(self" in class_:
                 continue
             one = f"def {name}({', '.join(filter(None, ['self', typed(params)]))}) -> {result}: ..."
             other = renamed(params)
@@ -169,9 +170,9 @@ def stub_methods(rows: list[dict[str, Any]], template: str) -> list[str]:
     return out
 
 
-def stub_habits(template: str, methods: list[str]) -> list[str]:
+def stub_habits(class_: str, methods: list[str]) -> list[str]:
     """The methods that python/tapegrad/_habits.py puts on ``Variable``."""
-    have = set(re.findall(r"def (\w+)\(", template + "\n".join(methods)))
+    have = set(re.findall(r"def (\w+)\(", class_ + "\n".join(methods)))
     out, later = [], []
     for name, value in vars(_core.Variable).items():
         if name in have or name.startswith("__") or name == "transpose":
@@ -184,8 +185,28 @@ def stub_habits(template: str, methods: list[str]) -> list[str]:
         elif value.__name__ not in {name, f"_{name}"} and name in _habits.ALIASES | _habits.SAME:
             later.append(f"{name} = {(_habits.ALIASES | _habits.SAME)[name]}")
         else:
-            out.append(f"def {name}{inspect.signature(value)}: ...".replace("'", "").replace("_core.", ""))
+            out.append(stub_python(name, value))
     return out + later
+
+
+def stub_python(name: str, f: Any) -> str:
+    """The stub of a function that is written in Python."""
+    return f"def {name}{inspect.signature(f)}: ...".replace("'", "").replace("_core.", "")
+
+
+def alias_stubs() -> str:
+    """The text of _aliases.pyi: functions made of methods, and other names of compiled functions."""
+    made, same = [], []
+    for name in _aliases.__all__:
+        if name in _habits.ALIASES:
+            same.append(f"from ._core import {_habits.ALIASES[name]} as {name}")
+        else:
+            shown = stub_python(name, _habits.METHODS.get(name, getattr(_aliases, name)))
+            made.append(re.sub(r"\((self: Variable|input: Any)", "(input: _ArrayLike", shown))
+    head = '"""PyTorch\'s names of functions. Generated from python/tapegrad/_habits.py by `make generate`."""\n\n'
+    imports = ["from typing import Any", "", "from ._core import Variable, _ArrayLike", *same, ""]
+    names = ["__all__ = [", *(f'    "{name}",' for name in _aliases.__all__), "]", ""]
+    return head + "\n".join([*imports, *names, *made]) + "\n"
 
 
 def inner(lines: list[str]) -> list[str]:
@@ -199,8 +220,8 @@ def stubs(rows: list[dict[str, Any]]) -> str:
     dtypes = [f"{name}: DType" for name, value in inspect.getmembers(_core) if isinstance(value, _core.DType)]
     before, class_, after = re.split(r"(?m)^(class Variable:\n(?:    .*\n|\{\w+\}\n)*)", template)
     template = before + "\n".join(inner(class_.split("\n"))) + after
-    methods = stub_methods(rows, template)
-    methods = inner(methods + stub_habits(template, methods))
+    methods = stub_methods(rows, class_)
+    methods = inner(methods + stub_habits(class_, methods))
     if "@overload" in methods:
         template = template.replace("TypeVar, final", "TypeVar, final, overload")
     for field, lines in {
@@ -226,7 +247,7 @@ def namespace_stubs(rows: list[dict[str, Any]]) -> dict[Path, str]:
         core = f"from {'.' if path.parent.name == 'tapegrad' else '..'}_core import {', '.join(['Variable', *used])}\n"
         standard = "from builtins import bool as _bool\nfrom collections.abc import Sequence\n"
         standard += "from typing import SupportsIndex, overload\n\n"
-        names = sorted(name for r in rows if r["module"] == module for name in [r["name"], *r["aliases"]])
+        names = sorted(name for r in rows if r["module"] == module for name in [r["name"], *r["aliases"]] if name[0] != "_")
         everything = "__all__ = [\n" + "".join(f'    "{name}",\n' for name in names) + "]\n\n"
         out[path] = head + standard + core + "\n" + everything + "\n".join(lines) + "\n"
     return out
@@ -366,7 +387,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="change nothing, fail when a file is not fresh")
     check = parser.parse_args().check
     rows = _core.registry()
-    texts = {STUBS: stubs(rows), **namespace_stubs(rows), **pages(rows)}
+    texts = {STUBS: stubs(rows), ALIASES: alias_stubs(), **namespace_stubs(rows), **pages(rows)}
     stale = []
     for path in set(REFERENCE.glob("*.md")) - texts.keys():
         stale.append(path.relative_to(ROOT))

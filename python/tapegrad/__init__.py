@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from math import e, inf, nan, pi
 
-from . import _arrays, _core, _einops, _habits, _names, autograd
+from . import _aliases, _arrays, _core, _einops, _habits, _names, autograd
+from ._aliases import *  # noqa: F403
 from ._arrays import *  # noqa: F403
 from ._core import *  # noqa: F403
 from ._core import __version__
@@ -104,6 +105,7 @@ _INNER = (
 )
 __all__ += [name for name in _core.__all__ if name not in _INNER.split()]
 __all__ += _arrays.__all__
+__all__ += _aliases.__all__
 __all__ += _names.__all__
 _habits.attach()
 

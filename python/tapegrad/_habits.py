@@ -1,7 +1,7 @@
 """What PyTorch's users write: names that stand for what NumPy calls otherwise, and methods made of other operations.
 
-Two tables, which a test walks: `METHODS` is put on `Variable` when the package is imported, `FUNCTIONS` on the package. A name
-that the compiled half has, or gets later, wins over a name here.
+The tables `METHODS`, `LIFTED`, `ALIASES` and `SAME` are put on `Variable` when the package is imported. A test refuses names
+that the compiled module has itself. Functions are in `_aliases.py`.
 """
 
 from __future__ import annotations
@@ -326,30 +326,32 @@ def _transpose(self: Variable, *axes: Any, dim0: int | None = None, dim1: int | 
     return _numpy_transpose(self, *axes, **named)
 
 
-@_method("chunk")
-def _chunk(self: Variable, chunks: int, dim: int = 0) -> tuple[Variable, ...]:
-    """The array cut along an axis into at most ``chunks`` parts of equal length, the last one perhaps shorter."""
-    if chunks < 1:
-        raise ValueError(f"chunk: {chunks} parts, expected 1 or more")
-    n = self.shape[dim]
-    step = max(-(-n // chunks), 1)
-    return _core.split(self, list(range(step, n, step)), dim)
+def axis_of(name: str, dim: int, ndim: int) -> int:
+    """The axis that ``dim`` counts, from the end where it is negative."""
+    if not -ndim <= dim < ndim:
+        raise _core.AxisError(f"{name}: axis {dim} is out of range for an array of {ndim} dimensions")
+    return dim % ndim
+
+
+def _at(name: str, x: Variable, dim: int, place: Any) -> tuple[Any, ...]:
+    """What indexing takes for places of one axis."""
+    return (*(slice(None),) * axis_of(name, dim, x.ndim), place)
 
 
 @_method("narrow")
 def _narrow(self: Variable, dim: int, start: int, length: int) -> Variable:
     """``length`` places of an axis from ``start`` on."""
-    n = self.shape[dim]
+    n = self.shape[axis_of("narrow", dim, self.ndim)]
     first = start + n if start < 0 else start
     if length < 0 or first < 0 or first + length > n:
         raise IndexError(f"narrow: places {start} to {start + length} of axis {dim}, which has {n}")
-    return self[(slice(None),) * (dim % self.ndim) + (slice(first, first + length),)]
+    return self[_at("narrow", self, dim, slice(first, first + length))]
 
 
 @_method("select")
 def _select(self: Variable, dim: int, index: int) -> Variable:
     """One place of an axis, which is removed."""
-    return self[(slice(None),) * (dim % self.ndim) + (index,)]
+    return self[_at("select", self, dim, index)]
 
 
 # ---- arithmetic ----
@@ -401,22 +403,10 @@ def _clamp_max(self: Variable, max: Any) -> Variable:
     return _core.clip(self, None, max)
 
 
-@_method("rsqrt")
-def _rsqrt(self: Variable) -> Variable:
-    """1 / sqrt(x)."""
-    return _core.reciprocal(_core.sqrt(self))
-
-
 @_method("frac")
 def _frac(self: Variable) -> Variable:
     """What truncation takes away."""
     return self - _core.trunc(self)
-
-
-@_method("lerp")
-def _lerp(self: Variable, end: Any, weight: Any) -> Variable:
-    """``self + weight * (end - self)``."""
-    return self + weight * (end - self)
 
 
 @_method("addcmul")
@@ -452,15 +442,6 @@ def _mv(self: Variable, vec: Any) -> Variable:
     return _product("mv", self, vec, (2, 1))
 
 
-@_method("bmm")
-def _bmm(self: Variable, mat2: Any) -> Variable:
-    """The products of matrices in two stacks of the same length."""
-    mat2 = _core.asarray(mat2)
-    if self.ndim == mat2.ndim == 3 and len(self) != len(mat2):
-        raise _core.ShapeError(f"bmm: stacks of {len(self)} and {len(mat2)} matrices, expected the same number")
-    return _product("bmm", self, mat2, (3, 3))
-
-
 def _added(self: Variable, product: Variable, beta: Any, alpha: Any) -> Variable:
     product = product if alpha == 1 else product * alpha
     return product if beta == 0 else (self if beta == 1 else self * beta) + product
@@ -481,7 +462,7 @@ def _addmv(self: Variable, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1)
 @_method("baddbmm")
 def _baddbmm(self: Variable, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Variable:
     """``beta * self + alpha * (batch1 @ batch2)`` for stacks of matrices."""
-    return _added(self, _bmm(_core.asarray(batch1), batch2), beta, alpha)
+    return _added(self, _core.bmm(batch1, batch2), beta, alpha)
 
 
 @_method("addr")
@@ -524,9 +505,10 @@ def _repeat_interleave(self: Variable, repeats: Any, dim: int | None = None) -> 
 def _grid(index: Variable, dim: int) -> tuple[Variable, ...]:
     """What advanced indexing needs to reach along one axis."""
     n = index.ndim
+    dim = axis_of("scatter", dim, n)
     places: list[Variable] = []
     for i, size in enumerate(index.shape):
-        places.append(index if i == dim % n else _core.arange(size).reshape((size,) + (1,) * (n - 1 - i)))
+        places.append(index if i == dim else _core.arange(size).reshape((size,) + (1,) * (n - 1 - i)))
     return tuple(places)
 
 
@@ -597,7 +579,7 @@ def overwrite(name: str, x: Variable, new: Variable) -> Variable:
         raise _core.ShapeError(
             f"{name}: the result has shape {new.shape}, an array that is changed in place keeps its shape {x.shape}"
         )
-    if new.dtype != x.dtype and not x.dtype.is_floating_point:
+    if new.dtype != x.dtype and not x.dtype.is_inexact:
         raise _core.DTypeError(
             f"{name}: the result has dtype {new.dtype}, which an array of {x.dtype} cannot hold; convert it with to() first"
         )
@@ -691,14 +673,14 @@ def _bernoulli_(self: Variable, p: Any = 0.5, *, generator: Any = None) -> Varia
 @_method("index_fill_")
 def _index_fill_(self: Variable, dim: int, index: Any, value: Any) -> Variable:
     """Sets these places of an axis to one value."""
-    self[(slice(None),) * (dim % self.ndim) + (index,)] = value
+    self[_at("index_fill_", self, dim, index)] = value
     return self
 
 
 @_method("index_copy_")
 def _index_copy_(self: Variable, dim: int, index: Any, source: Any) -> Variable:
     """Sets these places of an axis to those of ``source``."""
-    self[(slice(None),) * (dim % self.ndim) + (index,)] = source
+    self[_at("index_copy_", self, dim, index)] = source
     return self
 
 
@@ -764,7 +746,7 @@ def _is_floating_point(self: Variable) -> bool:
 @_method("is_complex")
 def _is_complex(self: Variable) -> bool:
     """Whether the dtype is complex."""
-    return self.dtype.name.startswith("complex")
+    return self.dtype.is_complex
 
 
 @_method("is_nonzero")
@@ -802,13 +784,10 @@ def _lifted(name: str) -> Any:
     return call
 
 
-#: Functions that are methods, too, where the compiled half has them.
+#: Compiled functions that become methods here.
 LIFTED = (
-    "isinf isfinite isposinf isneginf outer inner hypot logaddexp rot90 diag triu tril flipud fliplr softplus nan_to_num "
-    "cumsum cumprod sort argsort topk median quantile kthvalue mode histc bincount diff trace cross dist allclose isclose "
-    "unique nonzero argwhere cummax cummin erfinv lgamma digamma exp2 atan2 arctan2 copysign xlogy heaviside sinc nansum nanmean "
-    "nanmedian aminmax searchsorted sgn conj real imag cov corrcoef vdot renorm unfold masked_scatter "
-    "index_put array_split hsplit vsplit take_along_axis"
+    "isinf isfinite isposinf isneginf outer inner hypot logaddexp rot90 flipud fliplr softplus cross argwhere nanmedian cov "
+    "corrcoef vdot array_split hsplit vsplit take_along_axis"
 )
 #: PyTorch's names for what NumPy calls otherwise, as methods and as functions.
 ALIASES = {
@@ -819,24 +798,19 @@ ALIASES = {
     "le": "less_equal",
     "gt": "greater",
     "ge": "greater_equal",
-    "acos": "arccos",
-    "asin": "arcsin",
-    "atan": "arctan",
-    "acosh": "arccosh",
-    "asinh": "arcsinh",
-    "atanh": "arctanh",
-    "atan2": "arctan2",
     "movedim": "moveaxis",
     "swapdims": "swapaxes",
     "ger": "outer",
     "less_than": "less",
-    "true_divide": "divide",
     "row_stack": "vstack",
     "fix": "trunc",
     "sgn": "sign",
-    "lgamma": "gammaln",
 }
 SAME = {"nelement": "numel", "ndimension": "dim", "reshape_as": "view_as"}
+
+
+def _conjugate_transpose(self: Variable) -> Variable:
+    return self.mT.conj() if self.dtype.is_complex else self.mT
 
 
 def _properties() -> dict[str, Any]:
@@ -847,35 +821,23 @@ def _properties() -> dict[str, Any]:
         "is_sparse": property(lambda self: False, doc="False: arrays are dense."),
         "is_quantized": property(lambda self: False, doc="False."),
         "layout": property(lambda self: "strided", doc='"strided", the layout of dense arrays.'),
-        "H": property(
-            lambda self: self.mT if self.dtype.is_floating_point else self.T, doc="The conjugate transpose of a matrix."
-        ),
-        "mH": property(lambda self: self.mT, doc="The conjugate transpose of the last two axes."),
+        "H": property(_conjugate_transpose, doc="The conjugate transpose of a matrix."),
+        "mH": property(_conjugate_transpose, doc="The conjugate transpose of the last two axes."),
     }
 
 
 def attach() -> None:
-    """Puts the methods on Variable. What the compiled half has stays."""
-    have = set(vars(Variable))
+    """Puts the methods and properties on Variable."""
     for name, f in METHODS.items():
-        operation = name[:-1] if name.endswith("_") else None
-        is_form = operation in IN_PLACE.split() if operation else False
-        if name not in have and (not is_form or _has_method(operation or "", have)):
-            setattr(Variable, name, f)
+        setattr(Variable, name, f)
     for name in LIFTED.split():
-        if name not in have and name not in METHODS and hasattr(_core, name):
-            setattr(Variable, name, _lifted(name))
+        setattr(Variable, name, _lifted(name))
     for name, target in {**ALIASES, **SAME}.items():
         if name not in vars(Variable) and target in vars(Variable):
             setattr(Variable, name, vars(Variable)[target])
     for name, value in _properties().items():
         setattr(Variable, name, value)
     Variable.transpose = _transpose  # type: ignore[method-assign]
-
-
-def _has_method(name: str, have: set[str]) -> bool:
-    target = ALIASES.get(name, name)
-    return name in have or name in METHODS or target in have or hasattr(_core, target)
 
 
 # ---- the classes FloatTensor, … ----
@@ -929,6 +891,7 @@ __all__ = [
     "TENSORS",
     "Size",
     "attach",
+    "axis_of",
     "check_device",
     "device",
     "dtype_named",

@@ -1,4 +1,4 @@
-"""Functions that PyTorch's users look for at the top of the package, and creation functions that take PyTorch's arguments."""
+"""Creation functions that take PyTorch's arguments, and functions that PyTorch's users look for at the top of the package."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from operator import index
 
 from . import _core
 from ._core import Variable
-from ._habits import ALIASES, METHODS, TENSORS, Size, _TensorMeta, check_device, device
+from ._habits import METHODS, TENSORS, Size, _TensorMeta, check_device, device
 from .autograd import is_grad_enabled, no_grad, set_grad_enabled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from typing import Any, TypeGuard
 
     Tensor = Variable
@@ -317,7 +317,7 @@ def is_floating_point(input: Variable) -> bool:
 
 def is_complex(input: Variable) -> bool:
     """Whether the dtype is complex."""
-    return input.dtype.name.startswith("complex")
+    return input.dtype.is_complex
 
 
 def numel(input: Variable) -> int:
@@ -397,51 +397,22 @@ for _f in (triu, tril, diag):
     METHODS[_f.__name__] = _f
 
 
-def _function(name: str) -> Any:
-    method = METHODS[name]
-
-    def call(input: Any, *args: Any, **kwargs: Any) -> Any:
-        return method(_core.asarray(input), *args, **kwargs)
-
-    call.__name__ = call.__qualname__ = name
-    call.__module__ = "tapegrad"
-    call.__doc__ = method.__doc__
-    return call
-
-
-#: Methods that are functions, too.
-FUNCTIONS = (
-    "t permute chunk narrow select sub mul div clamp clamp_min clamp_max rsqrt frac lerp addcmul addcdiv mm mv bmm "
-    "addmm addmv baddbmm addr masked_select index_select repeat_interleave scatter is_nonzero"
-)
-
-
-def _missing() -> dict[str, Any]:
-    """Names of PyTorch that the compiled half does not have: functions of methods, other names, methods of rows."""
-    found = {name: _function(name) for name in FUNCTIONS.split()}
-    found |= {name: getattr(_core, target) for name, target in ALIASES.items() if hasattr(_core, target)}
-    found |= {name: _method_of(name) for name in ("clone", "detach")}
-    return {name: f for name, f in found.items() if not hasattr(_core, name)}
-
-
-def _method_of(name: str) -> Callable[[Any], Variable]:
-    def call(input: Any) -> Variable:
-        return getattr(_core.asarray(input), name)()  # type: ignore[no-any-return]
-
-    call.__name__ = call.__qualname__ = name
-    call.__doc__ = f"As ``input.{name}()``."
-    return call
-
-
 def broadcast_tensors(*tensors: Any) -> Sequence[Variable]:
     """The arrays in the shape to which all of them broadcast."""
     return _core.broadcast_arrays(*tensors)
 
 
-NAMES = _missing()
-globals().update(NAMES)
-
-__all__ = [  # noqa: PLE0604
+__all__ = [
+    "BFloat16Tensor",
+    "BoolTensor",
+    "ByteTensor",
+    "CharTensor",
+    "DoubleTensor",
+    "FloatTensor",
+    "HalfTensor",
+    "IntTensor",
+    "LongTensor",
+    "ShortTensor",
     "Size",
     "Tensor",
     "arange",
@@ -491,6 +462,4 @@ __all__ = [  # noqa: PLE0604
     "use_deterministic_algorithms",
     "zeros",
     "zeros_like",
-    *TENSORS,
-    *NAMES,
 ]

@@ -188,6 +188,8 @@ STORAGES = {
     "UInt16Storage": ("u2", "uint16"),
     "UInt32Storage": ("u4", "uint32"),
     "UInt64Storage": ("u8", "uint64"),
+    "ComplexFloatStorage": ("c8", "complex64"),
+    "ComplexDoubleStorage": ("c16", "complex128"),
     "UntypedStorage": ("u1", "uint8"),
 }
 _TORCH_DTYPES = {
@@ -210,6 +212,10 @@ _TORCH_DTYPES = {
     "uint16": "UInt16Storage",
     "uint32": "UInt32Storage",
     "uint64": "UInt64Storage",
+    "complex64": "ComplexFloatStorage",
+    "cfloat": "ComplexFloatStorage",
+    "complex128": "ComplexDoubleStorage",
+    "cdouble": "ComplexDoubleStorage",
 }
 
 
@@ -248,7 +254,7 @@ class _Tensor(_Note):
             raise FileFormatError(f"a tensor with properties that are unknown here: {rest[-1]}")
 
     def make(self) -> Any:
-        found = _core.asarray(self.array())
+        found = _core.array(self.array())  # a copy: strides of 0 may make much of a small file, and this asks for memory first
         return found.requires_grad_(True) if self.requires_grad else found
 
     def array(self) -> np.ndarray[Any, Any]:
@@ -263,7 +269,7 @@ class _Tensor(_Note):
                 f"a tensor of shape {self.size} with strides {self.stride} reaches over its {flat.size} elements"
             )
         steps = [s * flat.itemsize for s in self.stride]
-        return np.array(np.lib.stride_tricks.as_strided(flat[self.offset :], self.size, steps, writeable=False), order="C")
+        return np.lib.stride_tricks.as_strided(flat[self.offset :], self.size, steps, writeable=False)
 
 
 class _TensorV3(_Tensor):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from . import _core
 
 TYPE_CHECKING = False
@@ -100,7 +98,7 @@ class GradScaler:
                     if p.grad is None:
                         continue
                     p.grad.mul_(1.0 / self._scale)
-                    if not math.isfinite(_core.sum(p.grad).item()) and not bool(_core.isfinite(p.grad).all()):
+                    if not bool(_core.isfinite(_core.sum(p.grad))) and not bool(_core.isfinite(p.grad).all()):
                         self._overflowed = True
         finally:
             _core.set_grad_enabled_raw(found)

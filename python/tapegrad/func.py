@@ -62,6 +62,3 @@ def stack_module_state(models: Sequence[Module]) -> tuple[dict[str, Variable], d
     }
     kept = [dict(model.named_buffers()) for model in models]
     return parameters, {name: stack([b[name] for b in kept]) for name in kept[0]}
-
-
-__all__ = ["functional_call", "stack_module_state"]

@@ -50,7 +50,7 @@ class _Writer:
 
     def __init__(self) -> None:
         self.arrays: dict[str, np.ndarray[Any, Any]] = {}
-        self._seen: dict[int, str] = {}
+        self._seen: dict[int, tuple[Any, str]] = {}  # holds the value: its id may not be used again
         self._open: set[int] = set()
 
     def node(self, value: Any, path: str) -> Any:  # noqa: PLR0911 - a kind of value each
@@ -118,14 +118,14 @@ class _Writer:
 
     def _name(self, value: Any, array: np.ndarray[Any, Any], path: str) -> str:
         if id(value) in self._seen:
-            return self._seen[id(value)]
+            return self._seen[id(value)][1]
         if array.dtype.kind not in "biufc" or array.dtype.itemsize > 8:
             raise _core.DTypeError(f"tg.save: an array of dtype {array.dtype} at {path!r} cannot be saved")
         name = base = path or "value"
         while name in self.arrays or name == "__metadata__":
             name = f"{base}#{len(self.arrays)}"
         self.arrays[name] = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("=")).reshape(array.shape)
-        self._seen[id(value)] = name
+        self._seen[id(value)] = value, name
         return name
 
 
@@ -301,16 +301,18 @@ def _read_safetensors(data: bytes) -> Any:
         raise FileFormatError(f"the file is damaged, or no safetensors file ({error})") from error
     length = int.from_bytes(data[:8], "little")
     metadata = json.loads(data[8 : 8 + length]).get("__metadata__", {})
-    arrays = {}
+    arrays, stored = {}, {}  # a checksum is that of the elements in the file, before half floats are widened
     for name, tensor in found:
         if tensor["dtype"] not in _KINDS:
             raise FileFormatError(f"tensor {name!r} has dtype {tensor['dtype']}, which is not supported")
-        arrays[name] = widened(tensor["data"], _KINDS[tensor["dtype"]]).reshape(tensor["shape"])
+        raw, kind, shape = tensor["data"], _KINDS[tensor["dtype"]], tensor["shape"]
+        arrays[name] = widened(raw, kind).reshape(shape)
+        stored[name] = np.frombuffer(raw, "<f2").astype("=f2").reshape(shape) if kind == "f2" else arrays[name]
     text = metadata.get(KEY)
     if text is None and not any(key.endswith(".crc32") for key in metadata):
         order = json.loads(data[8 : 8 + length])
         return {name: _core.asarray(arrays[name]) for name in order if name in arrays}
-    if text is None or metadata.get(f"{KEY}.crc32") != str(_checksum(text, arrays)):
+    if text is None or metadata.get(f"{KEY}.crc32") != str(_checksum(text, stored)):
         raise FileFormatError("the file is damaged: its checksum does not match")
     return _Reader(arrays).value(json.loads(text))
 

@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from . import _core
+from ._names import get_rng_state, set_rng_state
+from .autograd import no_grad
 from .metrics import Mean
 from .serialization import load, save
 
@@ -175,49 +176,44 @@ class _Run:
         """Loss and metrics without learning."""
         self.model.eval()
         means = _Means()
-        found = _core.set_grad_enabled_raw(False)
         try:
-            for batch in loader:
-                means.add(*self.forward(batch), _size(batch), self.metrics)
+            with no_grad():
+                for batch in loader:
+                    means.add(*self.forward(batch), _size(batch), self.metrics)
         finally:
-            _core.set_grad_enabled_raw(found)
             self.model.train()
         return {f"val_{name}": value for name, value in means.compute().items()}
 
-    def state(self, epoch: int, loader: Any) -> dict[str, Any]:
-        """All that decides how training goes on."""
-        parts = {
+    def parts(self, loader: Any) -> dict[str, Any]:
+        """What may have a state of its own."""
+        return {
             "model": self.model,
             "optimizer": self.optimizer,
             "scheduler": self.scheduler,
             "scaler": self.scaler,
             "loader": loader,
         }
-        state: dict[str, Any] = {name: part.state_dict() for name, part in parts.items() if hasattr(part, "state_dict")}
-        generator = _core.rand.__self__  # type: ignore[attr-defined]
+
+    def state(self, epoch: int, loader: Any) -> dict[str, Any]:
+        """All that decides how training goes on."""
+        state: dict[str, Any] = {
+            name: part.state_dict() for name, part in self.parts(loader).items() if hasattr(part, "state_dict")
+        }
         return state | {
             "epoch": epoch,
             "history": dict(self.history),
             "best": [self.best, self.history.best_epoch, self.waited, self.best_state],
-            "random": list(generator.get_state()),
+            "random": list(get_rng_state()),
         }
 
     def restore(self, state: dict[str, Any], loader: Any) -> int:
         """Goes on from a checkpoint; returns the number of the next epoch."""
-        parts = {
-            "model": self.model,
-            "optimizer": self.optimizer,
-            "scheduler": self.scheduler,
-            "scaler": self.scaler,
-            "loader": loader,
-        }
-        for name, part in parts.items():
+        for name, part in self.parts(loader).items():
             if name in state and hasattr(part, "load_state_dict"):
                 part.load_state_dict(state[name])
         self.history.update(state["history"])
         self.best, self.history.best_epoch, self.waited, self.best_state = state["best"]
-        generator = _core.rand.__self__  # type: ignore[attr-defined]
-        generator.set_state(tuple(state["random"]))
+        set_rng_state(state["random"])
         return int(state["epoch"])
 
     def epochs(self, epochs: int, loader: Any, validation: Any, checkpoint: Any, writer: Any, progress: bool | None) -> History:
@@ -350,8 +346,8 @@ def fit(  # noqa: D417 - options that belong together share an entry
         accumulate: how many batches make one step of the optimizer, with the mean of their gradients.
         clip_norm: the most that the norm of the gradients may be; ``scaler`` is a :class:`tapegrad.amp.GradScaler`.
         monitor: what decides which epoch is best, the lower the better; "val_loss" with validation data, else "loss".
-        patience: stops when ``monitor`` has not become lower, by ``min_delta``, for that many epochs. With ``restore_best``
-            the model then has the values of its best epoch.
+        patience: stops when ``monitor`` has not become lower, by ``min_delta``, for more than that many epochs. With
+            ``restore_best`` the model then has the values of its best epoch.
         checkpoint: a file that is written after each epoch; when it exists, training goes on from it, bit for bit.
         log_dir: a folder for TensorBoard's event files.
         progress: whether bars are shown; None shows them in a terminal.

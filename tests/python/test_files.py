@@ -384,3 +384,26 @@ def test_tensors_that_reach_over_their_data_are_refused():
             tg.load(archive(wrong, data=values))
     with pytest.raises(tg.FileFormatError, match="reaches over"):
         tg.load(archive(tensor(0, 4, 1), data=values[:8]))
+
+
+def test_complex_tensors_of_pytorch():
+    storage = STORAGE.replace(b"FloatStorage", b"ComplexFloatStorage")
+    call = b"ctorch._utils\n_rebuild_tensor_v2\n" + storage + b"K\x00K\x02\x85K\x01\x85\x89}tR"
+    found = tg.load(archive(call, data=np.array([1 + 2j, 3], dtype=np.complex64).tobytes()))
+    assert found.dtype == tg.complex64
+    assert found.tolist() == [1 + 2j, 3]
+
+
+def test_an_expanded_tensor_that_does_not_fit_in_memory():
+    numbers = b"K\x00\x8a\x06" + (2**44).to_bytes(6, "little") + b"\x85K\x00\x85"
+    call = b"ctorch._utils\n_rebuild_tensor_v2\n" + STORAGE + numbers + b"\x89}tR"
+    with pytest.raises(tg.FileFormatError):
+        tg.load(archive(call, data=np.ones(1, dtype=np.float32).tobytes()))
+
+
+def test_half_floats_of_numpy():
+    halves = np.array([1.5, -0.0, np.inf, 6e-8], dtype=np.float16)
+    found = there_and_back({"h": halves, "back": halves[::-1]})
+    assert found["h"].dtype == np.float32
+    assert np.array_equal(found["h"], halves.astype(np.float32))
+    assert np.array_equal(found["back"], halves[::-1].astype(np.float32))

@@ -1,6 +1,7 @@
 """The names that PyTorch's users write: each in a table, each there, each with PyTorch's result, or an error that helps."""
 
 import copy
+import inspect
 import pickle
 import re
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
-from tapegrad import _core, _habits, _names
+from tapegrad import _aliases, _core, _habits, _names
 
 STUBS = (Path(_core.__file__).parent / "_core.pyi").read_text(encoding="utf-8")
 GRID = np.arange(6.0).reshape(2, 3)
@@ -23,28 +24,30 @@ def grid(requires_grad=False):
 
 
 def test_every_method_of_the_table_is_there_documented_and_in_the_stubs():
-    operations = set(_habits.IN_PLACE.split())
     for name in _habits.METHODS:
-        if name[:-1] in operations and not hasattr(tg.Variable, name[:-1]):
-            continue  # the form in place of an operation that is not there yet
         method = getattr(tg.Variable, name)
         assert method.__doc__, name
         assert re.search(rf"def {name}\(self|\b{name} = ", STUBS), name
     for name in [*_habits.LIFTED.split(), *_habits.SAME]:
-        if hasattr(tg.Variable, name):
-            assert re.search(rf"def {name}\(self|\b{name} = ", STUBS), name
+        assert hasattr(tg.Variable, name)
+        assert re.search(rf"def {name}\(self|\b{name} = ", STUBS), name
 
 
 def test_every_function_is_exported_and_documented():
-    for name in _names.__all__:
+    for name in [*_names.__all__, *_aliases.__all__]:
         assert name in tg.__all__
         assert getattr(tg, name).__doc__, name
 
 
-def test_what_the_compiled_half_has_wins():
-    for name in _habits.METHODS:
-        if name in {row["name"] for row in _core.registry() if row["method"]}:
-            assert getattr(tg.Variable, name) is not _habits.METHODS[name]
+def test_functions_of_methods_show_their_parameters():
+    assert str(inspect.signature(tg.addmm)) == "(input, mat1, mat2, *, beta=1, alpha=1)"
+    assert tg.clamp(input=[1.0, 5.0], max=2).tolist() == [1.0, 2.0]
+
+
+def test_no_table_repeats_a_compiled_method():
+    compiled = {name for row in _core.registry() if row["method"] for name in [row["name"], *row["aliases"]]}
+    tables = {*_habits.METHODS, *_habits.LIFTED.split(), *_habits.ALIASES, *_habits.SAME}
+    assert not tables & compiled
 
 
 # ---- creation ----
@@ -477,3 +480,30 @@ def test_names_that_mean_the_same_take_both_keywords():
     assert x.argmax(dim=1).tolist() == [2, 2]
     assert x.std(dim=1, correction=1).tolist() == [1, 1]
     assert x.softmax(dim=-1).shape == (2, 3)
+
+
+def test_conjugate_transposes():
+    z = tg.tensor([[1 + 2j, 3 - 1j]])
+    for h in (z.H, z.mH):
+        assert np.array_equal(h.numpy(), np.conj(z.numpy()).T)
+    assert grid().H.shape == (3, 2)
+
+
+def test_complex_results_in_place():
+    z = tg.ones(2, dtype="complex64")
+    assert z.addcmul_(tg.ones(2, dtype="complex128"), tg.tensor([1j, 2j])).tolist() == [1 + 1j, 1 + 2j]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: x.select(2, 0),
+        lambda x: x.narrow(-3, 0, 1),
+        lambda x: x.scatter(2, [[0]], 1.0),
+        lambda x: x.index_fill_(2, [0], 1.0),
+        lambda x: x.index_copy_(2, [0], 1.0),
+    ],
+)
+def test_axes_out_of_range(call):
+    with pytest.raises(_core.AxisError, match=r"axis -?\d is out of range for an array of 2 dimensions"):
+        call(grid())

@@ -83,6 +83,11 @@ def test_parametrizations_of_ones_own() -> None:
         parametrize.register_parametrization(part, "x", Symmetric())
 
 
+def test_weight_norm_refuses_axes_out_of_range() -> None:
+    with pytest.raises(IndexError, match="weight_norm: axis 2 is out of range for an array of 2 dimensions"):
+        parametrizations.weight_norm(layer(3, 4), dim=2)
+
+
 def test_weight_norm() -> None:
     x = tg.asarray(np.cos(np.arange(6.0)).reshape(2, 3))
     for dim in (0, 1, None):

@@ -339,3 +339,17 @@ def test_frozen_parameters_are_passed_over_until_they_thaw(make: Any) -> None:
     opt.step()
     assert (net[0].weight.detach().numpy() != before).any()
     copy.deepcopy((net, opt))
+
+
+def test_complex_parameters_are_scaled_frozen_and_averaged():
+    model = nn.Module()
+    model.w = nn.Parameter(tg.tensor([2j]))
+    optim.SGD([nn.Parameter(tg.tensor([1j]), requires_grad=False)], lr=0.1)
+    averaged = optim.swa_utils.AveragedModel(model)
+    averaged.update_parameters(model)
+    sgd, scaler = optim.SGD(model.parameters(), lr=1.0), tg.amp.GradScaler()
+    scaler.scale((model.w * model.w.conj()).real.sum() / 4).backward()
+    scaler.step(sgd)
+    averaged.update_parameters(model)
+    assert model.w.tolist() == [1j]
+    assert averaged.module.w.tolist() == [1.5j]

@@ -74,3 +74,7 @@ def test_second_names_of_parameters_are_in_signatures_and_stubs():
             assert any(f"{second}: " in line for line in lines), (row["name"], second)
     with pytest.raises(TypeError, match="multiple values"):
         tg.sum(x, axis=0, dim=0)
+
+
+def test_func_exports_every_transformation():
+    assert {"functional_call", "grad", "grad_and_value", "jvp", "stack_module_state", "vjp", "vmap"} <= set(tg.func.__all__)

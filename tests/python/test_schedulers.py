@@ -161,3 +161,12 @@ def test_a_cycle_ends() -> None:
     adam = optim.Adagrad([tg.Variable([1.0], requires_grad=True)])
     with pytest.raises(ValueError, match="cycle_momentum=False"):
         lrs.CyclicLR(adam, 0.1, 1.0)
+
+
+def test_milestones_that_a_file_brought_back():
+    sgd = optim.SGD([tg.Variable([1.0], requires_grad=True)], lr=1.0)
+    scheduler = lrs.MultiStepLR(sgd, [2, 5, 5], 0.5)
+    state = scheduler.state_dict()
+    scheduler.load_state_dict({**state, "milestones": dict(state["milestones"])})  # tg.load knows no Counter
+    scheduler.step(6)
+    assert scheduler.get_last_lr() == [0.125]

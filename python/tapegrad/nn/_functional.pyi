@@ -7,13 +7,6 @@ from typing import SupportsIndex, overload
 from .._core import Variable, _ArrayLike, _Shape
 
 __all__ = [
-    "_batch_norm_evaluation",
-    "_batch_norm_training",
-    "_dropout",
-    "_embedding",
-    "_gru",
-    "_instance_norm",
-    "_lstm",
     "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
     "adaptive_avg_pool3d",

@@ -114,7 +114,7 @@ class _Numbered(_Container):
     def append(self, module: Module) -> Self:
         """Adds a module at the end."""
         number = len(self)
-        while str(number) in self._modules:  # a name that somebody chose
+        while str(number) in self._modules:  # the caller chose this name
             number += 1
         self._modules[str(number)] = _checked(self, module)
         return self
@@ -489,3 +489,12 @@ class ParameterDict(Module):
 
     def extra_repr(self) -> str:
         return "\n".join(f"  ({key}): {_shown(v)}" for key, v in self.items() if not isinstance(v, Module))
+
+
+__all__ = [
+    "ModuleDict",
+    "ModuleList",
+    "ParameterDict",
+    "ParameterList",
+    "Sequential",
+]

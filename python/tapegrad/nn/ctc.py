@@ -27,3 +27,8 @@ class CTCLoss(Module):
         """Computes the loss."""
         options = (self.blank, self.reduction, self.zero_infinity)
         return F.ctc_loss(log_probs, targets, input_lengths, target_lengths, *options)
+
+
+__all__ = [
+    "CTCLoss",
+]

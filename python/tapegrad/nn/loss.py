@@ -9,32 +9,26 @@ from .module import Module
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, ClassVar
 
     from .._core import Variable
 
 
-def _reduction(name: str, size_average: bool | None, reduce: bool | None, reduction: str, more: tuple[str, ...] = ()) -> str:
-    """The reduction that is meant; the two flags are PyTorch's older way to say it."""
-    if size_average is not None or reduce is not None:
-        average, total = size_average is None or size_average, reduce is None or reduce
-        return ("mean" if average else "sum") if total else "none"
-    known = ("none", "mean", "sum", *more)
-    if reduction not in known:
-        raise ValueError(f"{name}: reduction is {reduction!r}, expected one of {', '.join(map(repr, known))}")
-    return reduction
-
-
 class _Loss(Module):
-    """Base of the losses."""
+    """Base of the losses. The two flags are PyTorch's older way to say the reduction."""
 
+    reductions: ClassVar[tuple[str, ...]] = ("none", "mean", "sum")
     reduction: str
 
-    def __init__(
-        self, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean", more: tuple[str, ...] = ()
-    ) -> None:
+    def __init__(self, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean") -> None:
         super().__init__()
-        self.reduction = _reduction(type(self).__name__, size_average, reduce, reduction, more)
+        if size_average is not None or reduce is not None:
+            average, total = size_average is None or size_average, reduce is None or reduce
+            reduction = ("mean" if average else "sum") if total else "none"
+        if reduction not in self.reductions:
+            known = ", ".join(map(repr, self.reductions))
+            raise ValueError(f"{type(self).__name__}: reduction is {reduction!r}, expected one of {known}")
+        self.reduction = reduction
 
     def _numbers(self, **parameters: Any) -> None:
         """Keeps options that are numbers, which have no graph."""
@@ -52,20 +46,26 @@ class _Loss(Module):
         super().__setattr__(name, value)
 
 
+class _WeightedLoss(_Loss):
+    """Base of the losses with weights, which are a buffer."""
+
+    def __init__(
+        self,
+        weight: Variable | None = None,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(size_average, reduce, reduction)
+        self._arrays(weight=weight)
+
+
 class MSELoss(_Loss):
     """The mean (or sum) of (input - target)², for equal shapes.
 
     >>> tg.nn.MSELoss()(tg.Variable([1.0, 2.0]), tg.Variable([1.0, 4.0])).item()
     2.0
     """
-
-    def __init__(
-        self,
-        size_average: bool | None = None,
-        reduce: bool | None = None,
-        reduction: str = "mean",
-    ) -> None:
-        super().__init__(size_average, reduce, reduction)
 
     def forward(self, input: Variable, target: Variable) -> Variable:
         """The loss."""
@@ -78,14 +78,6 @@ class L1Loss(_Loss):
     >>> tg.nn.L1Loss(reduction="sum")(tg.Variable([1.0, 2.0]), tg.Variable([1.0, 4.0])).item()
     2.0
     """
-
-    def __init__(
-        self,
-        size_average: bool | None = None,
-        reduce: bool | None = None,
-        reduction: str = "mean",
-    ) -> None:
-        super().__init__(size_average, reduce, reduction)
 
     def forward(self, input: Variable, target: Variable) -> Variable:
         """The loss."""
@@ -130,7 +122,7 @@ class SmoothL1Loss(_Loss):
         return F.smooth_l1_loss(input, target, beta=self.beta, reduction=self.reduction)
 
 
-class CrossEntropyLoss(_Loss):
+class CrossEntropyLoss(_WeightedLoss):
     """Cross-entropy of logits, whose classes lie on axis 1, against class indices or class probabilities.
 
     ``weight`` holds one weight for each class; targets equal to ``ignore_index`` do not count; ``label_smoothing`` is the share
@@ -150,10 +142,8 @@ class CrossEntropyLoss(_Loss):
         reduction: str = "mean",
         label_smoothing: float = 0.0,
     ) -> None:
-        super().__init__(size_average, reduce, reduction)
-        self._numbers(label_smoothing=label_smoothing)
-        self._arrays(weight=weight)
-        self._numbers(ignore_index=ignore_index)
+        super().__init__(weight, size_average, reduce, reduction)
+        self._numbers(label_smoothing=label_smoothing, ignore_index=ignore_index)
 
     def forward(self, input: Variable, target: Variable) -> Variable:
         """The loss."""
@@ -167,7 +157,7 @@ class CrossEntropyLoss(_Loss):
         )
 
 
-class NLLLoss(_Loss):
+class NLLLoss(_WeightedLoss):
     """Negative log-likelihood of an input that holds logarithms of class probabilities on axis 1.
 
     >>> tg.nn.NLLLoss()(tg.Variable([[-0.5, -1.5], [-2.0, -0.25]]), tg.Variable([0, 1])).item()
@@ -182,8 +172,7 @@ class NLLLoss(_Loss):
         reduce: bool | None = None,
         reduction: str = "mean",
     ) -> None:
-        super().__init__(size_average, reduce, reduction)
-        self._arrays(weight=weight)
+        super().__init__(weight, size_average, reduce, reduction)
         self._numbers(ignore_index=ignore_index)
 
     def forward(self, input: Variable, target: Variable) -> Variable:
@@ -191,29 +180,19 @@ class NLLLoss(_Loss):
         return F.nll_loss(input, target, weight=self.weight, ignore_index=self.ignore_index, reduction=self.reduction)
 
 
-class BCELoss(_Loss):
+class BCELoss(_WeightedLoss):
     """Cross-entropy of probabilities of yes or no; ``weight`` broadcasts to the input.
 
     >>> round(tg.nn.BCELoss()(tg.Variable([0.5, 0.5]), tg.Variable([0.0, 1.0])).item(), 4)
     0.6931
     """
 
-    def __init__(
-        self,
-        weight: Variable | None = None,
-        size_average: bool | None = None,
-        reduce: bool | None = None,
-        reduction: str = "mean",
-    ) -> None:
-        super().__init__(size_average, reduce, reduction)
-        self._arrays(weight=weight)
-
     def forward(self, input: Variable, target: Variable) -> Variable:
         """The loss."""
         return F.binary_cross_entropy(input, target, weight=self.weight, reduction=self.reduction)
 
 
-class BCEWithLogitsLoss(_Loss):
+class BCEWithLogitsLoss(_WeightedLoss):
     """Cross-entropy of logits of yes or no, exact for any logit; ``weight``, and ``pos_weight`` of yes, broadcast to the input.
 
     >>> tg.nn.BCEWithLogitsLoss(reduction="sum")(tg.Variable([1e4]), tg.Variable([0.0])).item()
@@ -228,8 +207,8 @@ class BCEWithLogitsLoss(_Loss):
         reduction: str = "mean",
         pos_weight: Variable | None = None,
     ) -> None:
-        super().__init__(size_average, reduce, reduction)
-        self._arrays(weight=weight, pos_weight=pos_weight)
+        super().__init__(weight, size_average, reduce, reduction)
+        self._arrays(pos_weight=pos_weight)
 
     def forward(self, input: Variable, target: Variable) -> Variable:
         """The loss."""
@@ -248,6 +227,8 @@ class KLDivLoss(_Loss):
     0.6931
     """
 
+    reductions: ClassVar[tuple[str, ...]] = ("none", "mean", "sum", "batchmean")
+
     def __init__(
         self,
         size_average: bool | None = None,
@@ -255,7 +236,7 @@ class KLDivLoss(_Loss):
         reduction: str = "mean",
         log_target: bool = False,
     ) -> None:
-        super().__init__(size_average, reduce, reduction, ("batchmean",))
+        super().__init__(size_average, reduce, reduction)
         self.log_target = log_target
 
     def forward(self, input: Variable, target: Variable) -> Variable:
@@ -314,14 +295,6 @@ class SoftMarginLoss(_Loss):
     10000.0
     """
 
-    def __init__(
-        self,
-        size_average: bool | None = None,
-        reduce: bool | None = None,
-        reduction: str = "mean",
-    ) -> None:
-        super().__init__(size_average, reduce, reduction)
-
     def forward(self, input: Variable, target: Variable) -> Variable:
         """The loss."""
         return F.soft_margin_loss(input, target, reduction=self.reduction)
@@ -360,35 +333,17 @@ class MultiLabelMarginLoss(_Loss):
     1.0
     """
 
-    def __init__(
-        self,
-        size_average: bool | None = None,
-        reduce: bool | None = None,
-        reduction: str = "mean",
-    ) -> None:
-        super().__init__(size_average, reduce, reduction)
-
     def forward(self, input: Variable, target: Variable) -> Variable:
         """The loss."""
         return F.multilabel_margin_loss(input, target, reduction=self.reduction)
 
 
-class MultiLabelSoftMarginLoss(_Loss):
+class MultiLabelSoftMarginLoss(_WeightedLoss):
     """The mean over classes (the last axis) of the cross-entropy of logits and yes-or-no targets.
 
     >>> round(tg.nn.MultiLabelSoftMarginLoss()(tg.zeros((1, 2)), tg.Variable([[1.0, 0.0]])).item(), 4)
     0.6931
     """
-
-    def __init__(
-        self,
-        weight: Variable | None = None,
-        size_average: bool | None = None,
-        reduce: bool | None = None,
-        reduction: str = "mean",
-    ) -> None:
-        super().__init__(size_average, reduce, reduction)
-        self._arrays(weight=weight)
 
     def forward(self, input: Variable, target: Variable) -> Variable:
         """The loss."""

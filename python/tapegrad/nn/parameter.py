@@ -84,3 +84,11 @@ class UninitializedBuffer(Uninitialized, Variable):
 
     def __repr__(self) -> str:
         return "UninitializedBuffer()"
+
+
+__all__ = [
+    "Buffer",
+    "Parameter",
+    "UninitializedBuffer",
+    "UninitializedParameter",
+]

@@ -26,8 +26,14 @@ class FusedOptimizer(Optimizer):
     #: The core's class.
     engine: ClassVar[Any] = None
 
-    def __init__(self, params: Params, options: dict[str, Any]) -> None:
-        groups = [checked_group(type(self).__name__, group) for group in groups_of(type(self).__name__, params)]
+    def __init__(self, params: Params, differentiable: bool = False, **options: Any) -> None:
+        name = type(self).__name__
+        if differentiable:
+            raise NotImplementedError(f"{name}: differentiable=True is not supported; write the update with operations instead")
+        lr = options["lr"]
+        if isinstance(lr, Variable) and lr.size == 1 and not lr.requires_grad:
+            options["lr"] = lr.item()
+        groups = [checked_group(name, group) for group in groups_of(name, params)]
         self._core = type(self).engine(groups, **options)
         self._start(self._core.defaults)
         self.param_groups = self._core.param_groups
@@ -95,13 +101,6 @@ def _constructor_options(engine: Any, defaults: dict[str, Any]) -> dict[str, Any
 DECOUPLED = {_core.AdamW}
 
 
-def plain(name: str, differentiable: bool, value: Any) -> Any:
-    """A learning rate as a number; refuses what only PyTorch's other ways of computing can do."""
-    if differentiable:
-        raise NotImplementedError(f"{name}: differentiable=True is not supported; write the update with operations instead")
-    return value.item() if isinstance(value, Variable) and value.size == 1 and not value.requires_grad else value
-
-
 class SGD(FusedOptimizer):
     """Stochastic gradient descent with momentum (Polyak 1964; Sutskever et al. 2013 for nesterov).
 
@@ -132,15 +131,16 @@ class SGD(FusedOptimizer):
         differentiable: bool = False,
         fused: bool | None = None,
     ) -> None:
-        options = {
-            "lr": plain("SGD", differentiable, lr),
-            "momentum": momentum,
-            "dampening": dampening,
-            "weight_decay": weight_decay,
-            "nesterov": nesterov,
-            "maximize": maximize,
-        }
-        super().__init__(params, options)
+        super().__init__(
+            params,
+            differentiable,
+            lr=lr,
+            momentum=momentum,
+            dampening=dampening,
+            weight_decay=weight_decay,
+            nesterov=nesterov,
+            maximize=maximize,
+        )
 
 
 class Adam(FusedOptimizer):
@@ -174,16 +174,17 @@ class Adam(FusedOptimizer):
         fused: bool | None = None,
         decoupled_weight_decay: bool = False,
     ) -> None:
-        options = {
-            "lr": plain("Adam", differentiable, lr),
-            "betas": betas,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "amsgrad": amsgrad,
-            "maximize": maximize,
-            "decoupled_weight_decay": decoupled_weight_decay,
-        }
-        super().__init__(params, options)
+        super().__init__(
+            params,
+            differentiable,
+            lr=lr,
+            betas=betas,
+            eps=eps,
+            weight_decay=weight_decay,
+            amsgrad=amsgrad,
+            maximize=maximize,
+            decoupled_weight_decay=decoupled_weight_decay,
+        )
 
 
 class AdamW(FusedOptimizer):
@@ -214,15 +215,9 @@ class AdamW(FusedOptimizer):
         differentiable: bool = False,
         fused: bool | None = None,
     ) -> None:
-        options = {
-            "lr": plain("AdamW", differentiable, lr),
-            "betas": betas,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "amsgrad": amsgrad,
-            "maximize": maximize,
-        }
-        super().__init__(params, options)
+        super().__init__(
+            params, differentiable, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad, maximize=maximize
+        )
 
 
 class RMSprop(FusedOptimizer):
@@ -253,16 +248,17 @@ class RMSprop(FusedOptimizer):
         maximize: bool = False,
         differentiable: bool = False,
     ) -> None:
-        options = {
-            "lr": plain("RMSprop", differentiable, lr),
-            "alpha": alpha,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "momentum": momentum,
-            "centered": centered,
-            "maximize": maximize,
-        }
-        super().__init__(params, options)
+        super().__init__(
+            params,
+            differentiable,
+            lr=lr,
+            alpha=alpha,
+            eps=eps,
+            weight_decay=weight_decay,
+            momentum=momentum,
+            centered=centered,
+            maximize=maximize,
+        )
 
 
 class Adagrad(FusedOptimizer):
@@ -292,15 +288,16 @@ class Adagrad(FusedOptimizer):
         differentiable: bool = False,
         fused: bool | None = None,
     ) -> None:
-        options = {
-            "lr": plain("Adagrad", differentiable, lr),
-            "lr_decay": lr_decay,
-            "weight_decay": weight_decay,
-            "initial_accumulator_value": initial_accumulator_value,
-            "eps": eps,
-            "maximize": maximize,
-        }
-        super().__init__(params, options)
+        super().__init__(
+            params,
+            differentiable,
+            lr=lr,
+            lr_decay=lr_decay,
+            weight_decay=weight_decay,
+            initial_accumulator_value=initial_accumulator_value,
+            eps=eps,
+            maximize=maximize,
+        )
 
 
 class Adadelta(FusedOptimizer):
@@ -329,14 +326,7 @@ class Adadelta(FusedOptimizer):
         maximize: bool = False,
         differentiable: bool = False,
     ) -> None:
-        options = {
-            "lr": plain("Adadelta", differentiable, lr),
-            "rho": rho,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "maximize": maximize,
-        }
-        super().__init__(params, options)
+        super().__init__(params, differentiable, lr=lr, rho=rho, eps=eps, weight_decay=weight_decay, maximize=maximize)
 
 
 class Adamax(FusedOptimizer):
@@ -365,14 +355,7 @@ class Adamax(FusedOptimizer):
         differentiable: bool = False,
         capturable: bool = False,
     ) -> None:
-        options = {
-            "lr": plain("Adamax", differentiable, lr),
-            "betas": betas,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "maximize": maximize,
-        }
-        super().__init__(params, options)
+        super().__init__(params, differentiable, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, maximize=maximize)
 
 
 class NAdam(FusedOptimizer):
@@ -403,16 +386,17 @@ class NAdam(FusedOptimizer):
         capturable: bool = False,
         differentiable: bool = False,
     ) -> None:
-        options = {
-            "lr": plain("NAdam", differentiable, lr),
-            "betas": betas,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "momentum_decay": momentum_decay,
-            "decoupled_weight_decay": decoupled_weight_decay,
-            "maximize": maximize,
-        }
-        super().__init__(params, options)
+        super().__init__(
+            params,
+            differentiable,
+            lr=lr,
+            betas=betas,
+            eps=eps,
+            weight_decay=weight_decay,
+            momentum_decay=momentum_decay,
+            decoupled_weight_decay=decoupled_weight_decay,
+            maximize=maximize,
+        )
 
 
 class RAdam(FusedOptimizer):
@@ -442,15 +426,16 @@ class RAdam(FusedOptimizer):
         capturable: bool = False,
         differentiable: bool = False,
     ) -> None:
-        options = {
-            "lr": plain("RAdam", differentiable, lr),
-            "betas": betas,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "decoupled_weight_decay": decoupled_weight_decay,
-            "maximize": maximize,
-        }
-        super().__init__(params, options)
+        super().__init__(
+            params,
+            differentiable,
+            lr=lr,
+            betas=betas,
+            eps=eps,
+            weight_decay=weight_decay,
+            decoupled_weight_decay=decoupled_weight_decay,
+            maximize=maximize,
+        )
 
 
 class ASGD(FusedOptimizer):
@@ -480,15 +465,9 @@ class ASGD(FusedOptimizer):
         differentiable: bool = False,
         capturable: bool = False,
     ) -> None:
-        options = {
-            "lr": plain("ASGD", differentiable, lr),
-            "lambd": lambd,
-            "alpha": alpha,
-            "t0": t0,
-            "weight_decay": weight_decay,
-            "maximize": maximize,
-        }
-        super().__init__(params, options)
+        super().__init__(
+            params, differentiable, lr=lr, lambd=lambd, alpha=alpha, t0=t0, weight_decay=weight_decay, maximize=maximize
+        )
 
 
 class Rprop(FusedOptimizer):
@@ -516,13 +495,7 @@ class Rprop(FusedOptimizer):
         maximize: bool = False,
         differentiable: bool = False,
     ) -> None:
-        options = {
-            "lr": plain("Rprop", differentiable, lr),
-            "etas": etas,
-            "step_sizes": step_sizes,
-            "maximize": maximize,
-        }
-        super().__init__(params, options)
+        super().__init__(params, differentiable, lr=lr, etas=etas, step_sizes=step_sizes, maximize=maximize)
 
 
 class Lion(FusedOptimizer):
@@ -549,13 +522,7 @@ class Lion(FusedOptimizer):
         foreach: bool | None = None,
         differentiable: bool = False,
     ) -> None:
-        options = {
-            "lr": plain("Lion", differentiable, lr),
-            "betas": betas,
-            "weight_decay": weight_decay,
-            "maximize": maximize,
-        }
-        super().__init__(params, options)
+        super().__init__(params, differentiable, lr=lr, betas=betas, weight_decay=weight_decay, maximize=maximize)
 
 
 __all__ = [

@@ -17,13 +17,25 @@ if TYPE_CHECKING:
     from .optimizer import Params
 
 
-def _with_gradients(group: dict[str, Any]) -> list[tuple[Variable, Variable]]:
-    """The parameters of a group that have a gradient, with it; climbing turns its sign."""
-    pairs = [(p, p.grad.detach()) for p in group["params"] if p.grad is not None and p.requires_grad]
-    return [(p, -g) for p, g in pairs] if group.get("maximize") else pairs
+class _ByParameter(Optimizer):
+    """Base of optimizers whose step updates one parameter after the other."""
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Updates every parameter that has a gradient."""
+        loss = loss_of(closure)
+        with no_grad():
+            for group in self.param_groups:
+                for p in group["params"]:
+                    if p.grad is not None and p.requires_grad:
+                        self._update(p, -p.grad.detach() if group.get("maximize") else p.grad.detach(), group)
+        return loss
+
+    def _update(self, p: Variable, g: Variable, group: dict[str, Any]) -> None:
+        """Updates ``p`` by the gradient ``g``, whose sign is turned to maximize. Subclasses define it."""
+        raise NotImplementedError
 
 
-class Muon(Optimizer):
+class Muon(_ByParameter):
     """Muon (Jordan et al. 2024): momentum made orthogonal by Newton and Schulz's iteration. For matrices alone.
 
     ``adjust_lr_fn`` scales the learning rate by the shape: "original" by √max(1, rows / columns), "match_rms_adamw" by
@@ -72,15 +84,6 @@ class Muon(Optimizer):
                 if p.ndim != 2:
                     raise ValueError(f"Muon: parameters must be matrices, not of shape {p.shape}; give others to AdamW")
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Updates every parameter that has a gradient."""
-        loss = loss_of(closure)
-        with no_grad():
-            for group in self.param_groups:
-                for p, g in _with_gradients(group):
-                    self._update(p, g, group)
-        return loss
-
     def _update(self, p: Variable, g: Variable, group: dict[str, Any]) -> None:
         state, momentum = self.state[p], group["momentum"]
         if "momentum_buffer" not in state:
@@ -110,7 +113,7 @@ def orthogonalized(x: Variable, coefficients: tuple[float, float, float], steps:
     return y.mT if tall else y
 
 
-class LARS(Optimizer):
+class LARS(_ByParameter):
     """LARS (You et al. 2017): SGD with momentum whose rate for each parameter follows from the norms of it and its gradient.
 
     The local rate is ``trust_coefficient |p| / (|g| + weight_decay |p| + eps)``, and 1 where a norm is 0.
@@ -151,15 +154,6 @@ class LARS(Optimizer):
         }
         super().__init__(params, defaults)
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Updates every parameter that has a gradient."""
-        loss = loss_of(closure)
-        with no_grad():
-            for group in self.param_groups:
-                for p, g in _with_gradients(group):
-                    self._update(p, g, group)
-        return loss
-
     def _update(self, p: Variable, g: Variable, group: dict[str, Any]) -> None:
         decay, momentum = group["weight_decay"], group["momentum"]
         size, slope = float(_core.norm(p.detach()).item()), float(_core.norm(g).item())
@@ -178,7 +172,7 @@ class LARS(Optimizer):
         p.add_(step, alpha=-group["lr"])
 
 
-class Adafactor(Optimizer):
+class Adafactor(_ByParameter):
     """Adafactor (Shazeer & Stern 2018): of the mean square of a matrix only means of rows and columns are kept.
 
     The step is limited to a root mean square of ``d``, relative to that of the parameter (at least ``eps[1]``); the learning
@@ -219,15 +213,6 @@ class Adafactor(Optimizer):
         }
         super().__init__(params, defaults)
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Updates every parameter that has a gradient."""
-        loss = loss_of(closure)
-        with no_grad():
-            for group in self.param_groups:
-                for p, g in _with_gradients(group):
-                    self._update(p, g, group)
-        return loss
-
     def _update(self, p: Variable, g: Variable, group: dict[str, Any]) -> None:
         from ..nn.functional.normalization import EPSILON
 
@@ -263,7 +248,7 @@ def _rms(x: Variable) -> float:
     return float(_core.norm(_core.reshape(x, (-1,))).item()) / sqrt(max(x.size, 1))
 
 
-class SparseAdam(Optimizer):
+class SparseAdam(_ByParameter):
     """Adam for parameters of which a step reaches a few rows: the state of rows whose gradient is zero stays as it is.
 
     >>> table = tg.Variable([[1.0], [2.0]], requires_grad=True)
@@ -285,15 +270,6 @@ class SparseAdam(Optimizer):
         not_negative("SparseAdam", lr=lr, eps=eps)
         decay_rates("SparseAdam", betas)
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "maximize": maximize})
-
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Updates the rows whose gradient is not zero."""
-        loss = loss_of(closure)
-        with no_grad():
-            for group in self.param_groups:
-                for p, g in _with_gradients(group):
-                    self._update(p, g, group)
-        return loss
 
     def _update(self, p: Variable, g: Variable, group: dict[str, Any]) -> None:
         state = self.state[p]

@@ -290,7 +290,7 @@ def checked_group(name: str, given: Any) -> dict[str, Any]:
                 "pass the variables it was computed from"
             )
         if not p.requires_grad and isinstance(p, Parameter):
-            if p.dtype.is_floating_point:
+            if p.dtype.is_inexact:
                 p.requires_grad_(True).requires_grad_(False)  # a leaf, which may be thawed later
         elif not p.requires_grad:
             raise ValueError(

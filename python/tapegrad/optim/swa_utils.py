@@ -52,7 +52,7 @@ def _for_all(average: Callable[[Variable, Variable, Variable], Variable]) -> Cal
     def averages(averaged: Iterable[Variable], current: Iterable[Variable], num_averaged: Variable) -> None:
         with no_grad():
             for old, new in zip(averaged, current):
-                if old.dtype.is_floating_point:
+                if old.dtype.is_inexact:
                     old.copy_(average(old.detach(), new.detach(), num_averaged))
                 else:
                     old.copy_(new)

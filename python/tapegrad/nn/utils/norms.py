@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ... import _core
+from ..._habits import axis_of
 from ...autograd import no_grad
 from ..functional.normalization import normalize
 from ..parameter import Parameter
@@ -17,7 +18,8 @@ def norm_except(v: Variable, dim: int | None) -> Variable:
     """The norm over all axes but ``dim``, which stay with one element; of all of it without ``dim``."""
     if dim is None or dim == -1:
         return _core.sqrt(_core.sum(v * v))
-    axes = tuple(i for i in range(v.ndim) if i != dim % v.ndim)
+    dim = axis_of("weight_norm", dim, v.ndim)
+    axes = tuple(i for i in range(v.ndim) if i != dim)
     return _core.sqrt(_core.sum(v * v, axis=axes, keepdims=True)) if axes else _core.abs(v)
 
 

@@ -290,7 +290,7 @@ class DataLoader(Generic[T_co]):
     def state_dict(self) -> dict[str, Any]:
         """Where the present epoch is, as plain data.
 
-        The order of a sampler of one's own can be resumed when the sampler has ``state_dict`` and ``load_state_dict``, or
+        The order of a custom sampler can be resumed when the sampler has ``state_dict`` and ``load_state_dict``, or
         when it yields the same again. A stream is read again up to the place. With ``generator=None`` orders come from
         the generator of the process: save ``tg.random.get_rng_state()`` too.
         """
