@@ -126,7 +126,8 @@ impl<'a, M: Method> Steps<'a, M> {
         match self.last {
             Some((i, at, step)) if (i, at) == (group, t) => step,
             _ => {
-                let step = M::scaled(M::prepare(&self.groups[group].options, t), self.factor);
+                #[allow(clippy::cast_precision_loss, reason = "far fewer than 2^53 steps")]
+                let step = M::prepare(&self.groups[group].options, t as f64, self.factor);
                 self.last = Some((group, t, step));
                 step
             }
