@@ -110,15 +110,14 @@ impl Array {
         Self::from_storage(Handle::of(storage), Layout::strided(&shape, &strides, offset))
     }
 
-    /// Turned into `dtype` bit by bit: elements of the same size, pairs along the last axis into complex numbers, or these into pairs.
-    /// In place when nobody else holds the memory.
+    /// Reinterprets the bits as `dtype`: elements of the same size, pairs along the last axis as complex numbers, or these as pairs.
+    /// In place when the storage is unshared.
     ///
     /// # Panics
     /// When the dtypes do not fit, or `dtype` is bool: bugs of the caller.
-    #[must_use]
-    pub fn turned_into(mut self, dtype: DType) -> Self {
+    pub fn turn_into(&mut self, dtype: DType) {
         if dtype == self.dtype() {
-            return self;
+            return;
         }
         let (old, mut shape) = (self.dtype(), Shape::from_slice(self.shape()));
         if old == dtype.real() {
@@ -129,11 +128,20 @@ impl Array {
             assert!(dtype != DType::Bool && old.size() == dtype.size(), "{old} does not become {dtype}");
         }
         if !self.is_unique() || self.is_part() {
-            self = self.copy();
+            *self = self.copy();
         }
         let Some(storage) = self.storage.get_mut() else { unreachable!("a copy is unshared") };
         storage.turn_into(dtype, Layout::contiguous(&shape));
         self.view = None;
+    }
+
+    /// [`Array::turn_into`], for a result.
+    ///
+    /// # Panics
+    /// As [`Array::turn_into`].
+    #[must_use]
+    pub fn turned_into(mut self, dtype: DType) -> Self {
+        self.turn_into(dtype);
         self
     }
 }
