@@ -105,7 +105,7 @@ impl Array {
         let offset = array.layout().offset() * parts;
         let Some(start) = NonNull::new(array.storage().as_ptr().cast_mut()) else { unreachable!("storage has an address") };
         // SAFETY: memory of the pool is aligned for every dtype; it holds that many elements of `dtype`, of which any bits are valid,
-        // and lives as long as the lender's handle. Nobody writes it meanwhile, as the handle shares it.
+        // and lives as long as the lender's handle, which shares it, so it is not written meanwhile.
         let storage = unsafe { Storage::lent(start, &whole, dtype, Box::new(Same(array.storage().clone()))) };
         Self::from_storage(Handle::of(storage), Layout::strided(&shape, &strides, offset))
     }

@@ -199,7 +199,7 @@ fn spread<T: Plain, O: Send, const N: usize>(
 }
 
 /// `zip` onto `target`, which is an operand as well as the result: `f` sees its old values in the last argument.
-/// It is overwritten in place when nobody else holds it.
+/// It is overwritten in place when it is unshared.
 pub fn update<T: Element, const N: usize>(target: &mut Array, inputs: [Input<'_>; N], cost: f64, f: impl Fn(&[&[T]; N], &mut [T]) + Sync) {
     let mut room = None;
     if let Some(slices) = few(&inputs, target.size(), cost, false, T::from_scalar, &mut room) {

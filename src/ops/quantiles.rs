@@ -1,4 +1,4 @@
-//! Medians and quantiles: elements of given ranks, and what lies between them.
+//! Medians and quantiles: elements of given ranks, and interpolation between them.
 
 use super::along::at_positions;
 use super::extrema::check_empty;
