@@ -1,7 +1,7 @@
 //! Arrays: shared immutable views of typed storage. This room knows no arithmetic.
 //!
-//! An [`Array`] is a share of a [`Storage`], seen through a [`Layout`]: the storage's own, or a view's. Values never change under a holder: writing goes
-//! through [`Array::data_mut`], which overwrites an unshared buffer and copies it otherwise.
+//! An [`Array`] is a share of a [`Storage`], seen through a [`Layout`]: the storage's own, or a view's. Values never
+//! change under a holder: writing goes through [`Array::data_mut`], which overwrites an unshared buffer and copies it otherwise.
 
 pub mod alloc_check;
 mod bands;

@@ -95,8 +95,8 @@ impl Storage {
     ///
     /// # Safety
     /// `start` must be aligned for `dtype`, which is not bool, and to the size of an element up to eight bytes, and point to the
-    /// initialised elements of a row-major array of `shape` that stay alive until `lender` is dropped. A reader of the storage, while [`Storage::is_lent`], keeps its owner
-    /// from writing meanwhile (for memory that Python code can reach: by holding the GIL).
+    /// initialised elements of a row-major array of `shape` that stay alive until `lender` is dropped. A reader of the storage, while
+    /// [`Storage::is_lent`], keeps its owner from writing meanwhile (for memory that Python code can reach: by holding the GIL).
     #[must_use]
     pub unsafe fn lent(start: NonNull<u8>, shape: &[usize], dtype: DType, lender: Box<dyn Lender>) -> Self {
         debug_assert_ne!(dtype, DType::Bool, "bools of others are copied: any byte but 0 and 1 is invalid");
