@@ -60,7 +60,7 @@ pub fn check_memory(op: &str, shape: &[usize], dtype: DType) -> Result<()> {
     Ok(())
 }
 
-/// [`check_memory`] for a result of `shape` that comes from one of `from` by stretching: nothing to ask where it is the same.
+/// [`check_memory`] for `from` broadcast to `shape`: nothing to check where the two are equal.
 ///
 /// # Errors
 /// As [`check_memory`].

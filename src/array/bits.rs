@@ -47,7 +47,7 @@ pub fn to_bits<T: Element>(x: T) -> T::Bits {
     unsafe { std::mem::transmute_copy(&x) }
 }
 
-/// Elements whose bits these are.
+/// The bits, seen as elements.
 ///
 /// # Safety
 /// The bits are those of valid elements: of an array of `T`'s dtype. Only `bool` has bits that are none.
@@ -69,7 +69,7 @@ pub unsafe fn of_bits_mut<T: Element>(bits: &mut [T::Bits]) -> &mut [T] {
     unsafe { std::slice::from_raw_parts_mut(bits.as_mut_ptr().cast(), bits.len()) }
 }
 
-/// What keeps memory alive that is seen as another dtype.
+/// Keeps memory alive that is seen as another dtype.
 struct Same(Handle);
 
 impl Lender for Same {

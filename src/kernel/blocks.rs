@@ -307,7 +307,7 @@ pub fn map<T: Element, O: Element, const N: usize>(inputs: [Input<'_>; N], shape
     map_bits(inputs, shape, O::DTYPE, |s| to_bits(T::from_scalar(s)), &Pieces { f, kind: PhantomData })
 }
 
-/// What all [`map`]s of elements of these sizes share.
+/// The part of [`map`] that elements of the same sizes share.
 fn map_bits<T: Plain, O: Plain, const N: usize>(
     inputs: [Input<'_>; N],
     shape: &[usize],

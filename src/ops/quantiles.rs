@@ -54,7 +54,7 @@ pub fn median(x: &Variable, axes: Option<&[isize]>, keepdims: bool) -> Result<Va
     reshape_to(&out, &reduced_shape(x.shape(), &axes, keepdims))
 }
 
-/// [`median`] of what is not NaN.
+/// [`median`], ignoring NaN.
 ///
 /// # Errors
 /// As [`median`].
