@@ -22,14 +22,14 @@
 //!    If an input is dual or batched, its transformation runs the primitive instead.
 //! 3. [`tape::backward`] marks from the root what it reaches; ids are in topological order, so nothing is sorted.
 //! 4. From the newest node to the oldest, the operation's rule turns the cotangent into its inputs' gradients.
-//! 5. An elementwise rule is one fused SIMD loop, in the cotangent's own buffer when nobody else holds it, or added to what
+//! 5. An elementwise rule is one fused SIMD loop, in the cotangent's own buffer when that is unshared, or added to what
 //!    its input has collected; the products of a matrix product are added there, too.
 //! 6. A gradient of broadcast shape is summed down once, by the engine.
 //! 7. The first gradient to arrive is moved, later ones of other rules are added in place.
 //! 8. What a node saved goes back to the pool as soon as its rule has run.
 //! 9. When all rules and hooks have run, leaves add what arrived to their `.grad`.
 //! 10. With `create_graph` the same rule text runs on recorded values, so gradients have gradients.
-//! 11. Parameters are unshared now: an optimizer overwrites them where they lie.
+//! 11. Parameters are unshared now: an optimizer overwrites them in place.
 #![deny(unsafe_code)]
 
 pub mod array;

@@ -60,7 +60,7 @@ pub fn check_memory(op: &str, shape: &[usize], dtype: DType) -> Result<()> {
     Ok(())
 }
 
-/// [`check_memory`] for a result of `shape` that comes from one of `from` by stretching: nothing to ask where it is the same.
+/// [`check_memory`] for `from` broadcast to `shape`: nothing to check where the two are equal.
 ///
 /// # Errors
 /// As [`check_memory`].
@@ -85,7 +85,7 @@ pub(super) fn no_memory(op: &str, shape: &[usize], dtype: DType) -> Error {
     Error::Memory(needs(op, shape, dtype, &format!("{bytes} bytes")))
 }
 
-/// Ends the operation at work with `e`, which Python's door raises.
+/// Ends the running operation with `e`, which Python's entry point raises.
 #[cold]
 pub(crate) fn raise(e: Error) -> ! {
     std::panic::resume_unwind(Box::new(e))
@@ -120,7 +120,7 @@ pub fn recover(op: &str) -> Result<()> {
     Ok(())
 }
 
-/// Unwinds when memory has run out for small things. Loops that make many of them, each of which cannot fail by itself, come by here.
+/// Unwinds when memory has run out for small things. For loops that make many of them, none of which can fail by itself.
 #[inline(always)]
 pub(crate) fn check_low() {
     if is_low() {

@@ -47,7 +47,7 @@ pub fn to_bits<T: Element>(x: T) -> T::Bits {
     unsafe { std::mem::transmute_copy(&x) }
 }
 
-/// Elements whose bits these are.
+/// The bits, seen as elements.
 ///
 /// # Safety
 /// The bits are those of valid elements: of an array of `T`'s dtype. Only `bool` has bits that are none.
@@ -69,7 +69,7 @@ pub unsafe fn of_bits_mut<T: Element>(bits: &mut [T::Bits]) -> &mut [T] {
     unsafe { std::slice::from_raw_parts_mut(bits.as_mut_ptr().cast(), bits.len()) }
 }
 
-/// What keeps memory alive that is seen as another dtype.
+/// Keeps memory alive that is seen as another dtype.
 struct Same(Handle);
 
 impl Lender for Same {
@@ -105,20 +105,19 @@ impl Array {
         let offset = array.layout().offset() * parts;
         let Some(start) = NonNull::new(array.storage().as_ptr().cast_mut()) else { unreachable!("storage has an address") };
         // SAFETY: memory of the pool is aligned for every dtype; it holds that many elements of `dtype`, of which any bits are valid,
-        // and lives as long as the lender's handle. Nobody writes it meanwhile, as the handle shares it.
+        // and lives as long as the lender's handle, which shares it, so it is not written meanwhile.
         let storage = unsafe { Storage::lent(start, &whole, dtype, Box::new(Same(array.storage().clone()))) };
         Self::from_storage(Handle::of(storage), Layout::strided(&shape, &strides, offset))
     }
 
-    /// Turned into `dtype` bit by bit: elements of the same size, pairs along the last axis into complex numbers, or these into pairs.
-    /// In place when nobody else holds the memory.
+    /// Reinterprets the bits as `dtype`: elements of the same size, pairs along the last axis as complex numbers, or these as pairs.
+    /// In place when the storage is unshared.
     ///
     /// # Panics
     /// When the dtypes do not fit, or `dtype` is bool: bugs of the caller.
-    #[must_use]
-    pub fn turned_into(mut self, dtype: DType) -> Self {
+    pub fn turn_into(&mut self, dtype: DType) {
         if dtype == self.dtype() {
-            return self;
+            return;
         }
         let (old, mut shape) = (self.dtype(), Shape::from_slice(self.shape()));
         if old == dtype.real() {
@@ -129,11 +128,20 @@ impl Array {
             assert!(dtype != DType::Bool && old.size() == dtype.size(), "{old} does not become {dtype}");
         }
         if !self.is_unique() || self.is_part() {
-            self = self.copy();
+            *self = self.copy();
         }
         let Some(storage) = self.storage.get_mut() else { unreachable!("a copy is unshared") };
         storage.turn_into(dtype, Layout::contiguous(&shape));
         self.view = None;
+    }
+
+    /// [`Array::turn_into`], for a result.
+    ///
+    /// # Panics
+    /// As [`Array::turn_into`].
+    #[must_use]
+    pub fn turned_into(mut self, dtype: DType) -> Self {
+        self.turn_into(dtype);
         self
     }
 }

@@ -34,7 +34,7 @@ unsafe impl Send for Handle {}
 // SAFETY: as above.
 unsafe impl Sync for Handle {}
 
-/// A block for a handle and what lies with it.
+/// A block for the cell of a handle, and for small data behind it.
 #[inline]
 fn header(bytes: usize) -> Block {
     pool::take(bytes).unwrap_or_else(|| alloc_check::raise(alloc_check::no_memory("", &[bytes], DType::U8)))
@@ -80,7 +80,7 @@ impl Handle {
     #[inline(always)]
     fn place(block: Block, storage: Storage) -> Self {
         let cell = block.start.cast::<Cell>();
-        // SAFETY: the block is at least HEADER bytes and aligned to a cache line; nobody else knows of it.
+        // SAFETY: the block is at least HEADER bytes and aligned to a cache line; it is unshared.
         unsafe { cell.write(Cell { count: AtomicUsize::new(1), block, storage }) };
         Self(cell)
     }
@@ -104,7 +104,7 @@ impl Handle {
         if self.cell().count.load(Ordering::Acquire) != 1 {
             return None;
         }
-        // SAFETY: this is the only handle, borrowed exclusively, so nobody else can reach the storage or make a handle.
+        // SAFETY: this is the only handle, borrowed exclusively, so the storage cannot be reached, nor a handle made, from elsewhere.
         Some(unsafe { &mut self.0.as_mut().storage })
     }
 }
@@ -134,7 +134,7 @@ impl Drop for Handle {
     #[inline]
     fn drop(&mut self) {
         let count = &self.cell().count;
-        // Nobody can make a second handle of the only one: then the count need not be written.
+        // No second handle can be made of the only one meanwhile: then the count need not be written.
         if count.load(Ordering::Acquire) != 1 {
             if count.fetch_sub(1, Ordering::Release) != 1 {
                 return;

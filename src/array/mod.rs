@@ -1,7 +1,7 @@
 //! Arrays: shared immutable views of typed storage. This room knows no arithmetic.
 //!
-//! An [`Array`] is a share of a [`Storage`], seen through a [`Layout`]: the storage's own, or a view's. Values never change under a holder: writing goes
-//! through [`Array::data_mut`], which overwrites a buffer that nobody else holds and copies it otherwise.
+//! An [`Array`] is a share of a [`Storage`], seen through a [`Layout`]: the storage's own, or a view's. Values never
+//! change under a holder: writing goes through [`Array::data_mut`], which overwrites an unshared buffer and copies it otherwise.
 
 pub mod alloc_check;
 mod bands;
@@ -243,7 +243,7 @@ impl Array {
         Cursor::new(self.layout()).read(self.raw(), 0, out);
     }
 
-    /// The elements in row-major order, to write: in place when nobody else holds them, else in a copy.
+    /// The elements in row-major order, to write: in place when the storage is unshared, else in a copy.
     ///
     /// # Panics
     /// When `T` is not the dtype: a bug of the caller.
@@ -329,7 +329,7 @@ impl Array {
         out
     }
 
-    /// Whether someone else may write its memory, at any time.
+    /// Whether another owner may write its memory at any time.
     #[must_use]
     #[inline]
     pub fn is_lent(&self) -> bool {

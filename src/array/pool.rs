@@ -129,7 +129,7 @@ fn from_system(class: usize) -> Option<Block> {
 fn to_system(block: Block) {
     let Some(layout) = block_layout(class_bytes(block.class())) else { return };
     SYSTEM_BYTES.fetch_sub(layout.size(), Ordering::Relaxed);
-    // SAFETY: the block came from `from_system` with the same layout, begins so far into it, and nobody else holds it.
+    // SAFETY: the block came from `from_system` with the same layout, begins so far into it, and is unshared.
     unsafe { dealloc(block.start.sub(block.shift() * ALIGN).as_ptr(), layout) };
 }
 

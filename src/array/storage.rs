@@ -1,4 +1,4 @@
-//! Storage: a buffer of the pool, or memory that somebody else owns and lends.
+//! Storage: a buffer of the pool, or memory of another owner, lent.
 #![allow(unsafe_code, reason = "typed access to raw buffers lives here and nowhere else")]
 
 use std::fmt;
@@ -22,7 +22,7 @@ pub trait Lender: Send + Sync {
 pub enum Keep {
     /// In a copy: the owner may write at any time.
     Copy,
-    /// Where it is: no one but the lender can reach the memory, now or later.
+    /// Where it is: only the lender can reach the memory, now or later.
     InPlace,
     /// Where it is: the owner promised not to write. What is returned lends the same memory and is dropped when the tape no
     /// longer needs the contents.
@@ -41,12 +41,12 @@ struct Lent {
     lender: Box<dyn Lender>,
     /// The copy that every reader sees since the tape first needed the contents.
     copy: OnceLock<Handle>,
-    /// Whether no one can write the memory any more.
+    /// Whether the memory can no longer be written.
     constant: AtomicBool,
 }
 
 /// Raw elements of one dtype, in the shape they were made with. Arrays share it through a [`Handle`](super::Handle);
-/// whoever holds it alone may write.
+/// the only holder may write.
 pub struct Storage {
     /// The first element. It changes once, for lent memory that is copied; the old memory lives as long as the storage.
     start: AtomicPtr<u8>,
@@ -94,9 +94,9 @@ impl Storage {
     /// Storage over memory of `lender`.
     ///
     /// # Safety
-    /// `start` must be aligned for `dtype`, which is not bool, and to the size of an element up to eight bytes, and point to the initialised elements of a row-major array of
-    /// `shape` that stay alive until `lender` is dropped. A reader of the storage, while [`Storage::is_lent`], keeps its owner
-    /// from writing meanwhile (for memory that Python code can reach: by holding the GIL).
+    /// `start` must be aligned for `dtype`, which is not bool, and to the size of an element up to eight bytes, and point to the
+    /// initialised elements of a row-major array of `shape` that stay alive until `lender` is dropped. A reader of the storage, while
+    /// [`Storage::is_lent`], keeps its owner from writing meanwhile (for memory that Python code can reach: by holding the GIL).
     #[must_use]
     pub unsafe fn lent(start: NonNull<u8>, shape: &[usize], dtype: DType, lender: Box<dyn Lender>) -> Self {
         debug_assert_ne!(dtype, DType::Bool, "bools of others are copied: any byte but 0 and 1 is invalid");
@@ -140,7 +140,7 @@ impl Storage {
         !matches!(self.owner, Owner::Lent(_))
     }
 
-    /// Whether someone else may write the memory, at any time.
+    /// Whether another owner may write the memory at any time.
     #[must_use]
     #[inline]
     pub fn is_lent(&self) -> bool {
@@ -194,8 +194,8 @@ impl Storage {
     #[inline]
     pub fn as_slice<T: Plain>(&self) -> &[T] {
         assert!(T::reads(self.dtype), "storage of {} read with the wrong type", self.dtype);
-        // SAFETY: `start` is aligned and holds `len` valid elements of `T` for as long as the storage lives. No one writes
-        // pool memory while `&self` lives; see `Storage::lent` for lent memory.
+        // SAFETY: `start` is aligned and holds `len` valid elements of `T` for as long as the storage lives. Pool memory is
+        // not written while `&self` lives; see `Storage::lent` for lent memory.
         unsafe { std::slice::from_raw_parts(self.address().cast(), self.len) }
     }
 
@@ -252,7 +252,7 @@ impl Storage {
         lent.copy.get_or_init(|| {
             let copy = Handle::new(self.layout.shape(), self.dtype);
             let to = copy.address();
-            // SAFETY: both hold `len` elements of the dtype; `copy` is new, so the two do not overlap and no one else knows it.
+            // SAFETY: both hold `len` elements of the dtype; `copy` is new, so the two do not overlap and is unshared.
             // The lent memory is read through its address alone: no reference to it exists here.
             unsafe { std::ptr::copy_nonoverlapping(self.address().cast_const(), to, self.len * self.dtype.size()) };
             self.start.store(to, Ordering::Release);

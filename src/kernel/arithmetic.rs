@@ -14,7 +14,7 @@ pub fn add(a: &Array, b: &Array) -> Array {
         else unreachable!("gradients are floating"))
 }
 
-/// `a += b`, in place when nobody else holds `a`.
+/// `a += b`, in place when `a` is unshared.
 ///
 /// # Panics
 /// As [`add`].

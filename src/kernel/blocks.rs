@@ -199,7 +199,7 @@ fn spread<T: Plain, O: Send, const N: usize>(
 }
 
 /// `zip` onto `target`, which is an operand as well as the result: `f` sees its old values in the last argument.
-/// It is overwritten in place when nobody else holds it.
+/// It is overwritten in place when it is unshared.
 pub fn update<T: Element, const N: usize>(target: &mut Array, inputs: [Input<'_>; N], cost: f64, f: impl Fn(&[&[T]; N], &mut [T]) + Sync) {
     let mut room = None;
     if let Some(slices) = few(&inputs, target.size(), cost, false, T::from_scalar, &mut room) {
@@ -307,7 +307,7 @@ pub fn map<T: Element, O: Element, const N: usize>(inputs: [Input<'_>; N], shape
     map_bits(inputs, shape, O::DTYPE, |s| to_bits(T::from_scalar(s)), &Pieces { f, kind: PhantomData })
 }
 
-/// What all [`map`]s of elements of these sizes share.
+/// The part of [`map`] that elements of the same sizes share.
 fn map_bits<T: Plain, O: Plain, const N: usize>(
     inputs: [Input<'_>; N],
     shape: &[usize],

@@ -15,8 +15,8 @@ pub fn cast(x: &Array, dtype: DType) -> Array {
     dispatch!(x.dtype(), S => dispatch!(dtype, T => blocks::map(input, x.shape(), |[v]: [S; 1]| T::from_scalar(v.to_scalar()))))
 }
 
-/// Elements of a dtype without loops of its own as one that has them, in the same order: extrema are found and compared there. The
-/// second is what [`from_core`] needs.
+/// Elements of a dtype without loops of its own as one that has them, in the same order: extrema are found and compared there.
+/// [`from_core`] is the inverse.
 #[must_use]
 pub fn to_core(x: &Array) -> Array {
     match x.dtype() {

@@ -5,10 +5,10 @@
 
 #![allow(clippy::inline_always, reason = "a function that is not inlined is compiled for the wrong instruction set")]
 
-use crate::kernel::logits::{Logit, SHORT, log_totals};
+use crate::kernel::logits::{Logit, SHORT, by_length, log_totals};
 use crate::kernel::math::{self, pick};
 use crate::kernel::parallel;
-use crate::kernel::simd::{Arch, Kernel, dispatch as simd_dispatch};
+use crate::kernel::simd::{Arch, Kernel};
 
 /// What rows are compared with.
 #[derive(Clone, Copy, Debug)]
@@ -56,11 +56,7 @@ pub fn log_sums<T: Logit>(x: &[T], count: usize, out: &mut [T]) {
     let grain = parallel::grain(out.len(), cost(count));
     parallel::for_each_chunk_mut(out, grain, |start, out| {
         let x = &x[start * count..(start + out.len()) * count];
-        if count > SHORT {
-            simd_dispatch(LogSums::<T, true> { x, count, out });
-        } else {
-            simd_dispatch(LogSums::<T, false> { x, count, out });
-        }
+        by_length!(count > SHORT, LogSums<T> { x, count, out });
     });
 }
 
@@ -116,11 +112,7 @@ pub fn gradients<T: Logit>(x: &[T], log_sums: Option<&[T]>, g: &[T], classes: Cl
     let total = classes.total_weight();
     parallel::for_each_chunk_mut(out, rows * classes.count, |start, out| {
         let start = start / classes.count;
-        if classes.count > SHORT {
-            simd_dispatch(Gradients::<T, true> { x, log_sums, g, classes, total, start, out });
-        } else {
-            simd_dispatch(Gradients::<T, false> { x, log_sums, g, classes, total, start, out });
-        }
+        by_length!(classes.count > SHORT, Gradients<T> { x, log_sums, g, classes, total, start, out });
     });
 }
 

@@ -15,7 +15,7 @@ pub type Function = fn(Complex<f64>) -> Complex<f64>;
 /// A function of two complex numbers.
 pub type Function2 = fn(Complex<f64>, Complex<f64>) -> Complex<f64>;
 
-/// One complex dtype as a type with its parts' type; `$other` elsewhere.
+/// Runs code for a complex dtype, given the type of its parts.
 macro_rules! complex_dispatch {
     ($d:expr, $T:ident => $body:expr) => {
         match $d {
@@ -76,7 +76,7 @@ pub fn map_real(x: &Array, f: fn(Complex<f64>) -> f64) -> Array {
     complex_dispatch!(x.dtype(), T => blocks::map([Input::from(x)], x.shape(), |[z]: [Complex<T>; 1]| T::narrow(f(T::wide(z)).into()).re))
 }
 
-/// A question to each element: what `of_parts` makes of the answers for its real and its imaginary part.
+/// A predicate of each element: `of_parts` of the predicate `part` of its real and of its imaginary part.
 #[must_use]
 pub fn test(x: &Array, part: fn(f64) -> bool, of_parts: fn(bool, bool) -> bool) -> Array {
     complex_dispatch!(x.dtype(), T => blocks::map([Input::from(x)], x.shape(), |[z]: [Complex<T>; 1]| {

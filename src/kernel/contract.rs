@@ -238,7 +238,7 @@ pub enum Addend<'a> {
     Nothing,
     /// To an array that broadcasts to the result.
     Bias(&'a Array),
-    /// To an array of the result's shape, in place when nobody else holds it.
+    /// To an array of the result's shape, in place when it is unshared.
     Sum(Array),
 }
 

@@ -172,7 +172,7 @@ enum Values<'a, T> {
 }
 
 /// Overwrites the blocks of `target` at `rows` with `values`, broadcast to [`Places::out_shape`]; of repeated rows the
-/// last one stays. In place when nobody else holds the target.
+/// last one stays. In place when the target is unshared.
 ///
 /// # Panics
 /// When dtypes differ, values do not broadcast or a row is out of range: bugs of the caller.

@@ -21,6 +21,14 @@ const BLOCK: usize = 2048;
 /// Short rows turned round: `tile[c][r]` is element c of row r.
 pub type Tile<T> = [[T; LANES]; SHORT];
 
+/// Runs a kernel that is compiled apart for long and short rows: to turn short ones round takes longer in wider registers.
+macro_rules! by_length {
+    ($is_long:expr, $kernel:ident<$t:ident> $fields:tt) => {
+        if $is_long { $crate::kernel::simd::dispatch($kernel::<$t, true> $fields) } else { $crate::kernel::simd::dispatch($kernel::<$t, false> $fields) }
+    };
+}
+pub(super) use by_length;
+
 /// A floating dtype whose rows are folded.
 pub trait Logit: Real + Element {
     /// The largest element; NaN when there is one.

@@ -25,8 +25,8 @@ const STRIDE: usize = PERIOD;
 const LINES: usize = 256;
 /// Elements of a piece that is worth it: its ends are cache lines that others share.
 const LONG: usize = 4096;
-/// Bytes of a result that is not kept in the caches: more than half of a last level of 16 MB. Nobody finds its beginning
-/// there when its end is written, and what it drove out is missed.
+/// Bytes of a result that is not kept in the caches: more than half of a last level of 16 MB. It would evict all else and
+/// its own beginning.
 const FAR: usize = 8 << 20;
 
 /// What is wrong with a formula that leaves a fast range of which it has not told.

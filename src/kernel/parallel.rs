@@ -319,7 +319,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs `test` with this many threads. The count is global: whoever relies on it comes here, one at a time.
+/// Runs `test` with this many threads. The count is global, so tests that depend on it run here, one at a time.
 #[cfg(test)]
 pub(crate) fn with_threads<R>(n: usize, test: impl FnOnce() -> R) -> R {
     static ONE: Mutex<()> = Mutex::new(());

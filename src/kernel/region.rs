@@ -9,7 +9,7 @@ use crate::dispatch;
 const SHORT: usize = 32;
 
 /// Writes `value`, broadcast, to the part of `target` that `part` makes of its layout. No place may be named twice.
-/// In place when nobody else holds the target, else in a copy.
+/// In place when the target is unshared, else in a copy.
 ///
 /// # Panics
 /// When dtypes differ or the value does not broadcast to the part: bugs of the caller.

@@ -223,8 +223,8 @@ pub fn stream<T: Copy, A: Arch>(from: &[T], to: &mut [T]) {
     to.copy_from_slice(from);
 }
 
-/// Asks for what lies some cache lines behind all of `x` to be brought near, which is read once and without end: what the
-/// processor foresees of it comes too late for loops that do more than add.
+/// Prefetches 2 KiB ahead of all of `x`, for long sequential reads: the processor's own prefetches come too late for loops that
+/// do more than add.
 #[inline(always)]
 pub fn prefetch_behind<T>(x: &[T]) {
     const AHEAD: usize = 2048;
@@ -233,7 +233,7 @@ pub fn prefetch_behind<T>(x: &[T]) {
     }
 }
 
-/// Makes what [`stream`] wrote visible to whoever is told of it after this.
+/// Makes what [`stream`] wrote visible to threads that later synchronize with this one.
 pub fn fence() {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: SSE is always there.

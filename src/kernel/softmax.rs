@@ -5,20 +5,13 @@
 
 use crate::array::{Array, Element};
 use crate::dispatch;
-use crate::kernel::logits::{LANES, Logit, SHORT, exp_total, exponentials, log_totals, turn, turn_back};
+use crate::kernel::logits::{LANES, Logit, SHORT, by_length, exp_total, exponentials, log_totals, turn, turn_back};
 use crate::kernel::math::{self, pick};
 use crate::kernel::parallel;
-use crate::kernel::simd::{Arch, Kernel, dispatch as simd_dispatch};
+use crate::kernel::simd::{Arch, Kernel};
 
 /// Rows up to this are turned round for their gradients, which take less than exponentials do.
 const FEW: usize = 16;
-
-/// Runs a kernel that is compiled apart for long and short rows: to turn short ones round takes longer in wider registers.
-macro_rules! by_length {
-    ($is_long:expr, $kernel:ident<$t:ident> $fields:tt) => {
-        if $is_long { simd_dispatch($kernel::<$t, true> $fields) } else { simd_dispatch($kernel::<$t, false> $fields) }
-    };
-}
 
 /// e^(x - max) / Σ e^(x - max) over rows of `count`.
 ///

@@ -1,6 +1,6 @@
 //! Sums of squared deviations from the mean, in one pass over memory.
 //!
-//! What lies near a mean of what came before is summed relative to it, so that nothing cancels: with k that mean and
+//! Elements near the mean of earlier ones are summed relative to it, so that nothing cancels: with k that mean and
 //! d = x - k, a leaf of n elements has the mean k + Σd/n and the squared deviations Σd² - (Σd)²/n. The distance of the
 //! leaf from k that is lost there is itself a part of the result, so the error stays at a few roundings (Chan and others
 //! 1983). Of a constant, d is zero, and so is the result.

@@ -26,7 +26,7 @@ use parking_lot::lock_api::{self, GuardNoSend, RawMutex};
 
 pub use fork::{AtFork, Changing, after_fork_in_child, at_fork, changing};
 
-/// What the protocols are made of.
+/// The atomics of the protocols; loom has its own.
 mod sync {
     pub use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 

@@ -36,7 +36,7 @@ fn indices(op: &str, x: &Variable, target: &Variable, ignore_index: i64) -> Resu
         return Err(Error::Shape(format!("{op}: {classes}, not {}{fix}", show_shape(target.shape()))));
     }
     let count = i64::try_from(x.shape()[axis]).unwrap_or(i64::MAX);
-    // In memory that no one else writes: a label that changes after its check would reach foreign memory.
+    // In memory that no other owner writes: a label that changes after its check would reach foreign memory.
     let target = astype(&target.detach(), DType::I64)?;
     if target.is_lifted() {
         check_classes(op, target.innermost(), count, ignore_index)?;

@@ -1,4 +1,4 @@
-//! Losses of the distance between input and target: squared, absolute, and what lies between the two.
+//! Losses of the distance between input and target: squared, absolute, and those between the two.
 
 use super::{REDUCTION, Reduction, floating, reduction, same_shape, text};
 use crate::error::{Error, Result};

@@ -1,4 +1,4 @@
-//! Complex numbers: their parts, conjugates, lengths and angles, and what makes them of real ones.
+//! Complex numbers: their parts, conjugates, lengths and angles, and how they are made from real ones.
 //!
 //! The gradient of a real loss L by z = x + iy is ∂L/∂x + i ∂L/∂y, the direction of steepest ascent, as in PyTorch. So a rule is the
 //! adjoint of the tangent map under Re Σ conj(a) b: a holomorphic function's is g · conj(f'(z)), and where a real value becomes a

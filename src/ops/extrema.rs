@@ -38,7 +38,7 @@ static MIN: Primitive = Primitive {
     ..EXTREMUM
 };
 
-/// What the largest and the smallest element share.
+/// The fields that [`MAX`] and [`MIN`] share.
 const EXTREMUM: Primitive = Primitive {
     saves: |s| {
         s.input(0);

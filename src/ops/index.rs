@@ -288,7 +288,7 @@ pub fn set_item<'a>(x: &Variable, items: &[IndexItem], value: impl Into<Operand<
     assign_item(x.clone(), items, value)
 }
 
-/// [`set_item`] with `x` given away: overwritten in place when nobody else holds it.
+/// [`set_item`] of an owned `x`: overwritten in place when its storage is unshared.
 ///
 /// # Errors
 /// As [`set_item`].

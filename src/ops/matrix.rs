@@ -75,15 +75,7 @@ fn batch_contraction(ctx: &BatchContext<'_>) -> Result<Outputs> {
     let c: &Contraction = ctx.attrs();
     let rank = |i: usize, form: Form| ctx.array(i).ndim() - form.axes() - usize::from(ctx.mapped[i]);
     let joint = rank(0, c.a).max(rank(1, c.b)).max(c.batch.len());
-    let aligned = |i: usize, form: Form| -> Result<Variable> {
-        let (x, n) = (ctx.array(i), rank(i, form));
-        if !ctx.mapped[i] || n == joint {
-            return Ok(x.clone());
-        }
-        let shape: Shape = x.shape()[..1].iter().copied().chain(std::iter::repeat_n(1, joint - n)).chain(x.shape()[1..].iter().copied()).collect();
-        reshape_to(x, &shape)
-    };
-    let (a, b) = (aligned(0, c.a)?, aligned(1, c.b)?);
+    let (a, b) = (ctx.aligned(0, joint + c.a.axes())?, ctx.aligned(1, joint + c.b.axes())?);
     let batch: Shape = std::iter::once(ctx.size).chain(std::iter::repeat_n(1, joint - c.batch.len())).chain(c.batch.iter().copied()).collect();
     let wide = Contraction { batch, ..c.clone() };
     let core = Shape::from_slice(&wide.shape(a.shape(), b.shape())[1 + joint..]);
@@ -93,16 +85,7 @@ fn batch_contraction(ctx: &BatchContext<'_>) -> Result<Outputs> {
         out = reshape_to(&out, &shape)?;
     }
     if ctx.inputs.len() > 2 {
-        let (bias, mapped) = (ctx.array(2), ctx.mapped[2]);
-        let rows = out.ndim().saturating_sub(bias.ndim());
-        let bias = if mapped && rows > 0 {
-            let shape: Shape =
-                bias.shape()[..1].iter().copied().chain(std::iter::repeat_n(1, rows)).chain(bias.shape()[1..].iter().copied()).collect();
-            reshape_to(bias, &shape)?
-        } else {
-            bias.clone()
-        };
-        out = super::add(&out, &bias)?;
+        out = super::add(&out, &ctx.aligned(2, out.ndim() - 1)?)?;
     }
     Ok(smallvec![out])
 }

@@ -1,4 +1,4 @@
-//! Medians and quantiles: elements of given ranks, and what lies between them.
+//! Medians and quantiles: elements of given ranks, and interpolation between them.
 
 use super::along::at_positions;
 use super::extrema::check_empty;
@@ -54,7 +54,7 @@ pub fn median(x: &Variable, axes: Option<&[isize]>, keepdims: bool) -> Result<Va
     reshape_to(&out, &reduced_shape(x.shape(), &axes, keepdims))
 }
 
-/// [`median`] of what is not NaN.
+/// [`median`], ignoring NaN.
 ///
 /// # Errors
 /// As [`median`].

@@ -1,4 +1,4 @@
-//! Questions about all elements along axes: is there one, are all, how many are not zero.
+//! Reductions over truth values along axes: any, all, count_nonzero.
 
 use super::reduction::{Reduced, batch_reduction, finish, normalize_axes, reduction_samples};
 use super::registry::{Entry, Param};

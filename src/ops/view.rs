@@ -166,7 +166,7 @@ pub enum Part {
 }
 
 impl Part {
-    /// Writes `value`, broadcast, to the part of `array`, which is row-major and held by nobody else.
+    /// Writes `value`, broadcast, to the part of `array`, which is row-major and unshared.
     pub fn write(&self, array: &mut Array, value: &Array) {
         match self {
             Self::Whole => region::write(array, Layout::clone, value),
@@ -278,7 +278,7 @@ mod tests {
     #[test]
     fn small_parts_of_a_copied_buffer_are_saved_as_copies() {
         let mut a = Array::zeros(&[16, 4], DType::F64);
-        assert!(a.make_writable().is_none(), "nobody else holds it");
+        assert!(a.make_writable().is_none(), "it is unshared");
         let row = |a: &Array| a.with_layout(a.layout().select(0, 3));
         assert!(row(&a).compact_part().is_none());
         let held = a.clone();

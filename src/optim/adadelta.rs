@@ -1,6 +1,6 @@
 //! Adadelta.
 
-use super::sgd::decayed;
+use super::formulas::{decayed, sign};
 use super::{Method, State, not_negative};
 use crate::array::Array;
 use crate::error::{Error, Result};
@@ -70,18 +70,10 @@ impl Method for Adadelta {
         Ok(())
     }
 
-    fn slots(_: &AdadeltaOptions) -> Vec<usize> {
-        vec![0, 1]
-    }
-
     type Step = AdadeltaStep;
 
-    fn prepare(o: &AdadeltaOptions, _: u64) -> AdadeltaStep {
-        AdadeltaStep { lr: o.lr, rho: o.rho, eps: o.eps, weight_decay: o.weight_decay, sign: if o.maximize { -1.0 } else { 1.0 } }
-    }
-
-    fn scaled(step: AdadeltaStep, factor: f64) -> AdadeltaStep {
-        AdadeltaStep { sign: step.sign * factor, ..step }
+    fn prepare(o: &AdadeltaOptions, _: f64, scale: f64) -> AdadeltaStep {
+        AdadeltaStep { lr: o.lr, rho: o.rho, eps: o.eps, weight_decay: o.weight_decay, sign: sign(o.maximize, scale) }
     }
 
     fn update(step: AdadeltaStep, state: &mut State, p: &mut Array, g: &Array) {

@@ -1,6 +1,6 @@
 //! Adagrad.
 
-use super::sgd::decayed;
+use super::formulas::{decayed, sign};
 use super::{Method, State, not_negative};
 use crate::array::Array;
 use crate::error::Result;
@@ -65,26 +65,16 @@ impl Method for Adagrad {
         not_negative(Self::NAME, "lr_decay", o.lr_decay)?;
         not_negative(Self::NAME, "weight_decay", o.weight_decay)?;
         not_negative(Self::NAME, "initial_accumulator_value", o.initial_accumulator_value)?;
-        not_negative(Self::NAME, "eps", o.eps)?;
-        Ok(())
-    }
-
-    fn slots(_: &AdagradOptions) -> Vec<usize> {
-        vec![0]
+        not_negative(Self::NAME, "eps", o.eps)
     }
 
     type Step = AdagradStep;
 
-    #[allow(clippy::cast_precision_loss, reason = "nobody makes 2^53 steps")]
-    fn prepare(o: &AdagradOptions, t: u64) -> AdagradStep {
-        let rate = o.lr / (1.0 + (t - 1) as f64 * o.lr_decay);
+    fn prepare(o: &AdagradOptions, t: f64, scale: f64) -> AdagradStep {
+        let rate = o.lr / (1.0 + (t - 1.0) * o.lr_decay);
         // The sum begins as zeros.
-        let initial = if t == 1 { o.initial_accumulator_value } else { 0.0 };
-        AdagradStep { rate, weight_decay: o.weight_decay, eps: o.eps, initial, sign: if o.maximize { -1.0 } else { 1.0 } }
-    }
-
-    fn scaled(step: AdagradStep, factor: f64) -> AdagradStep {
-        AdagradStep { sign: step.sign * factor, ..step }
+        let initial = if t > 1.0 { 0.0 } else { o.initial_accumulator_value };
+        AdagradStep { rate, weight_decay: o.weight_decay, eps: o.eps, initial, sign: sign(o.maximize, scale) }
     }
 
     fn update(step: AdagradStep, state: &mut State, p: &mut Array, g: &Array) {

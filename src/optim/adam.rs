@@ -1,7 +1,7 @@
 //! Adam and its sibling with decoupled weight decay.
 
-use super::sgd::decayed;
-use super::{Method, State, decay_rate, not_negative};
+use super::formulas::{decayed, lerp, mean_square, sign, split_decay};
+use super::{Method, State, decay_rates, not_negative};
 use crate::array::Array;
 use crate::error::Result;
 use crate::kernel::math::{Real, pick};
@@ -67,7 +67,7 @@ impl Step {
     fn means<T: Real>(self, p: T, g: T, mean: T, square: T) -> (T, T, T) {
         let g = decayed(T::lit(self.sign) * g, p, self.weight_decay);
         let mean = lerp(mean, g, 1.0 - self.betas[0]);
-        let square = square * T::lit(self.betas[1]) + T::lit(1.0 - self.betas[1]) * g * g;
+        let square = mean_square(square, g, self.betas[1]);
         (p * T::lit(self.shrink), mean, square)
     }
 
@@ -76,12 +76,6 @@ impl Step {
         let denominator = square.sqrt() * T::lit(self.correction) + T::lit(self.eps);
         p - T::lit(self.size) * mean / denominator
     }
-}
-
-/// a + weight · (b - a), from the nearer end as PyTorch computes it.
-#[inline(always)]
-pub(super) fn lerp<T: Real>(a: T, b: T, weight: f64) -> T {
-    pick(weight < 0.5, a + T::lit(weight) * (b - a), b - (b - a) * T::lit(1.0 - weight))
 }
 
 impl Update<2> for Step {
@@ -120,8 +114,7 @@ impl Method for Adam {
         not_negative(name, "lr", o.lr)?;
         not_negative(name, "eps", o.eps)?;
         not_negative(name, "weight_decay", o.weight_decay)?;
-        decay_rate(name, "betas[0]", o.betas[0])?;
-        decay_rate(name, "betas[1]", o.betas[1])
+        decay_rates(name, o.betas)
     }
 
     fn slots(o: &AdamOptions) -> Vec<usize> {
@@ -130,23 +123,18 @@ impl Method for Adam {
 
     type Step = Step;
 
-    #[allow(clippy::cast_precision_loss, reason = "nobody makes 2^53 steps")]
-    fn prepare(o: &AdamOptions, t: u64) -> Step {
-        let t = t as f64;
+    fn prepare(o: &AdamOptions, t: f64, scale: f64) -> Step {
+        let (shrink, weight_decay) = split_decay(o.lr, o.weight_decay, o.decoupled_weight_decay);
         Step {
             betas: o.betas,
             eps: o.eps,
             size: o.lr / (1.0 - o.betas[0].powf(t)),
             correction: 1.0 / (1.0 - o.betas[1].powf(t)).sqrt(),
-            shrink: if o.decoupled_weight_decay { 1.0 - o.lr * o.weight_decay } else { 1.0 },
-            weight_decay: if o.decoupled_weight_decay { 0.0 } else { o.weight_decay },
-            sign: if o.maximize { -1.0 } else { 1.0 },
+            shrink,
+            weight_decay,
+            sign: sign(o.maximize, scale),
             amsgrad: o.amsgrad,
         }
-    }
-
-    fn scaled(step: Step, factor: f64) -> Step {
-        Step { sign: step.sign * factor, ..step }
     }
 
     fn update(step: Step, state: &mut State, p: &mut Array, g: &Array) {

@@ -1,8 +1,7 @@
 //! Adamax.
 
-use super::adam::lerp;
-use super::sgd::decayed;
-use super::{Method, State, decay_rate, not_negative};
+use super::formulas::{decayed, lerp, sign};
+use super::{Method, State, decay_rates, not_negative};
 use crate::array::Array;
 use crate::error::Result;
 use crate::kernel::math::{Real, pick};
@@ -66,25 +65,14 @@ impl Method for Adamax {
         not_negative(Self::NAME, "lr", o.lr)?;
         not_negative(Self::NAME, "eps", o.eps)?;
         not_negative(Self::NAME, "weight_decay", o.weight_decay)?;
-        decay_rate(Self::NAME, "betas[0]", o.betas[0])?;
-        decay_rate(Self::NAME, "betas[1]", o.betas[1])?;
-        Ok(())
-    }
-
-    fn slots(_: &AdamaxOptions) -> Vec<usize> {
-        vec![0, 1]
+        decay_rates(Self::NAME, o.betas)
     }
 
     type Step = AdamaxStep;
 
-    #[allow(clippy::cast_precision_loss, reason = "nobody makes 2^53 steps")]
-    fn prepare(o: &AdamaxOptions, t: u64) -> AdamaxStep {
-        let size = o.lr / (1.0 - o.betas[0].powf(t as f64));
-        AdamaxStep { size, betas: o.betas, eps: o.eps, weight_decay: o.weight_decay, sign: if o.maximize { -1.0 } else { 1.0 } }
-    }
-
-    fn scaled(step: AdamaxStep, factor: f64) -> AdamaxStep {
-        AdamaxStep { sign: step.sign * factor, ..step }
+    fn prepare(o: &AdamaxOptions, t: f64, scale: f64) -> AdamaxStep {
+        let size = o.lr / (1.0 - o.betas[0].powf(t));
+        AdamaxStep { size, betas: o.betas, eps: o.eps, weight_decay: o.weight_decay, sign: sign(o.maximize, scale) }
     }
 
     fn update(step: AdamaxStep, state: &mut State, p: &mut Array, g: &Array) {

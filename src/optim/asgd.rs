@@ -1,6 +1,6 @@
 //! Averaged stochastic gradient descent.
 
-use super::sgd::decayed;
+use super::formulas::{decayed, sign};
 use super::{Method, State, not_negative};
 use crate::array::Array;
 use crate::error::Result;
@@ -64,26 +64,16 @@ impl Method for Asgd {
 
     fn check(o: &AsgdOptions) -> Result<()> {
         not_negative(Self::NAME, "lr", o.lr)?;
-        not_negative(Self::NAME, "weight_decay", o.weight_decay)?;
-        Ok(())
-    }
-
-    fn slots(_: &AsgdOptions) -> Vec<usize> {
-        vec![0]
+        not_negative(Self::NAME, "weight_decay", o.weight_decay)
     }
 
     type Step = AsgdStep;
 
-    #[allow(clippy::cast_precision_loss, reason = "nobody makes 2^53 steps")]
-    fn prepare(o: &AsgdOptions, t: u64) -> AsgdStep {
-        let before = (t - 1) as f64;
+    fn prepare(o: &AsgdOptions, t: f64, scale: f64) -> AsgdStep {
+        let before = t - 1.0;
         let rate = o.lr / (1.0 + o.lambd * o.lr * before).powf(o.alpha);
         let share = 1.0 / (before - o.t0).max(1.0);
-        AsgdStep { rate, share, lambd: o.lambd, weight_decay: o.weight_decay, sign: if o.maximize { -1.0 } else { 1.0 } }
-    }
-
-    fn scaled(step: AsgdStep, factor: f64) -> AsgdStep {
-        AsgdStep { sign: step.sign * factor, ..step }
+        AsgdStep { rate, share, lambd: o.lambd, weight_decay: o.weight_decay, sign: sign(o.maximize, scale) }
     }
 
     fn update(step: AsgdStep, state: &mut State, p: &mut Array, g: &Array) {

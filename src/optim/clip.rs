@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::step::{are_many, turn};
+use super::step::are_many;
 use crate::array::{Array, DType, Element, Scalar, alloc_check, default_float};
 use crate::dispatch;
 use crate::error::{Error, Result};
@@ -84,9 +84,9 @@ fn lengths(g: Array) -> Array {
 /// Runs `f` on the array, or on the parts of complex numbers.
 fn change_reals(a: &mut Array, f: impl Fn(&mut Array)) {
     let dtype = a.dtype();
-    turn(a, dtype.real());
+    a.turn_into(dtype.real());
     f(a);
-    turn(a, dtype);
+    a.turn_into(dtype);
 }
 
 fn scale<T: Real + Element>(data: &mut [T], factor: f64) {

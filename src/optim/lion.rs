@@ -1,6 +1,7 @@
 //! Lion.
 
-use super::{Method, State, decay_rate, not_negative};
+use super::formulas::sign;
+use super::{Method, State, decay_rates, not_negative};
 use crate::array::Array;
 use crate::error::Result;
 use crate::kernel::math::{Real, pick};
@@ -59,23 +60,13 @@ impl Method for Lion {
     fn check(o: &LionOptions) -> Result<()> {
         not_negative(Self::NAME, "lr", o.lr)?;
         not_negative(Self::NAME, "weight_decay", o.weight_decay)?;
-        decay_rate(Self::NAME, "betas[0]", o.betas[0])?;
-        decay_rate(Self::NAME, "betas[1]", o.betas[1])?;
-        Ok(())
-    }
-
-    fn slots(_: &LionOptions) -> Vec<usize> {
-        vec![0]
+        decay_rates(Self::NAME, o.betas)
     }
 
     type Step = LionStep;
 
-    fn prepare(o: &LionOptions, _: u64) -> LionStep {
-        LionStep { lr: o.lr, betas: o.betas, shrink: 1.0 - o.lr * o.weight_decay, sign: if o.maximize { -1.0 } else { 1.0 } }
-    }
-
-    fn scaled(step: LionStep, factor: f64) -> LionStep {
-        LionStep { sign: step.sign * factor, ..step }
+    fn prepare(o: &LionOptions, _: f64, scale: f64) -> LionStep {
+        LionStep { lr: o.lr, betas: o.betas, shrink: 1.0 - o.lr * o.weight_decay, sign: sign(o.maximize, scale) }
     }
 
     fn update(step: LionStep, state: &mut State, p: &mut Array, g: &Array) {

@@ -1,8 +1,8 @@
 //! Optimizers with PyTorch's formulas.
 //!
 //! An [`Optimizer`] holds groups of parameters, each with its options, and the state of each parameter under the
-//! identity of its leaf: a parameter that has no gradient in a step is skipped and nobody's state moves. A step is one
-//! call; each parameter is updated in one fused pass, in place when nobody else holds its value.
+//! identity of its leaf: a parameter that has no gradient in a step is skipped and its state stays as it is. A step is
+//! one call; each parameter is updated in one fused pass, in place when its value is unshared.
 
 mod adadelta;
 mod adagrad;
@@ -10,6 +10,7 @@ mod adam;
 mod adamax;
 mod asgd;
 mod clip;
+mod formulas;
 mod lion;
 mod nadam;
 mod radam;
@@ -70,8 +71,11 @@ pub trait Method: fmt::Debug + Send + Sync + 'static {
     /// `Value`, naming the option.
     fn check(options: &Self::Options) -> Result<()>;
 
-    /// Which of [`Method::SLOTS`] a step with these options needs.
-    fn slots(options: &Self::Options) -> Vec<usize>;
+    /// Which of [`Method::SLOTS`] a step with these options needs: all, unless the method says otherwise.
+    #[must_use]
+    fn slots(_: &Self::Options) -> Vec<usize> {
+        (0..Self::SLOTS.len()).collect()
+    }
 
     /// The slots that a step with these options writes.
     fn written(options: &Self::Options) -> Vec<usize> {
@@ -81,12 +85,8 @@ pub trait Method: fmt::Debug + Send + Sync + 'static {
     /// The numbers of one step, which parameters share that have the same options and have made as many steps.
     type Step: Copy + Send + Sync;
 
-    /// The numbers of step `t`, counted from one.
-    fn prepare(options: &Self::Options, t: u64) -> Self::Step;
-
-    /// The same numbers for gradients that count `factor` times.
-    #[must_use]
-    fn scaled(step: Self::Step, factor: f64) -> Self::Step;
+    /// The numbers of step `t`, counted from one, for gradients that are multiplied by `scale`. Without [`Method::COUNTS`], `t` is 0.
+    fn prepare(options: &Self::Options, t: f64, scale: f64) -> Self::Step;
 
     /// One step of one parameter.
     fn update(step: Self::Step, state: &mut State, p: &mut Array, g: &Array);
@@ -340,7 +340,10 @@ fn not_negative(name: &str, option: &str, value: f64) -> Result<()> {
     if value >= 0.0 { Ok(()) } else { Err(Error::Value(format!("{name}: {option} must not be negative, not {value}"))) }
 }
 
-/// Fails unless `value` lies in [0, 1).
-fn decay_rate(name: &str, option: &str, value: f64) -> Result<()> {
-    if (0.0..1.0).contains(&value) { Ok(()) } else { Err(Error::Value(format!("{name}: {option} must lie in [0, 1), not {value}"))) }
+/// Fails unless both rates lie in [0, 1).
+fn decay_rates(name: &str, betas: [f64; 2]) -> Result<()> {
+    match betas.iter().position(|beta| !(0.0..1.0).contains(beta)) {
+        Some(i) => Err(Error::Value(format!("{name}: betas[{i}] must lie in [0, 1), not {}", betas[i]))),
+        None => Ok(()),
+    }
 }

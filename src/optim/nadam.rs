@@ -1,8 +1,7 @@
 //! Adam with Nesterov's momentum.
 
-use super::adam::lerp;
-use super::sgd::decayed;
-use super::{Method, State, decay_rate, not_negative};
+use super::formulas::{decayed, lerp, mean_square, sign, split_decay};
+use super::{Method, State, decay_rates, not_negative};
 use crate::array::Array;
 use crate::error::Result;
 use crate::kernel::math::Real;
@@ -72,7 +71,7 @@ impl Update<2> for NAdamStep {
     fn eval<T: Real>(self, p: T, g: T, [mean, square]: [T; 2]) -> (T, [T; 2]) {
         let g = decayed(T::lit(self.sign) * g, p, self.weight_decay);
         let mean = lerp(mean, g, 1.0 - self.betas[0]);
-        let square = square * T::lit(self.betas[1]) + T::lit(1.0 - self.betas[1]) * g * g;
+        let square = mean_square(square, g, self.betas[1]);
         let denominator = (square * T::lit(self.correction)).sqrt() + T::lit(self.eps);
         let step = (T::lit(self.of_gradient) * g + T::lit(self.of_mean) * mean) / denominator;
         (p * T::lit(self.shrink) - step, [mean, square])
@@ -91,23 +90,15 @@ impl Method for NAdam {
         not_negative(Self::NAME, "eps", o.eps)?;
         not_negative(Self::NAME, "weight_decay", o.weight_decay)?;
         not_negative(Self::NAME, "momentum_decay", o.momentum_decay)?;
-        decay_rate(Self::NAME, "betas[0]", o.betas[0])?;
-        decay_rate(Self::NAME, "betas[1]", o.betas[1])?;
-        Ok(())
-    }
-
-    fn slots(_: &NAdamOptions) -> Vec<usize> {
-        vec![0, 1]
+        decay_rates(Self::NAME, o.betas)
     }
 
     type Step = NAdamStep;
 
-    #[allow(clippy::cast_precision_loss, reason = "nobody makes 2^53 steps")]
-    fn prepare(o: &NAdamOptions, t: u64) -> NAdamStep {
-        let t = t as f64;
+    fn prepare(o: &NAdamOptions, t: f64, scale: f64) -> NAdamStep {
         let momentum = |t: f64| o.betas[0] * (1.0 - 0.5 * 0.96_f64.powf(t * o.momentum_decay));
         let product = product_of_momenta(o, t);
-        let shrink = if o.decoupled_weight_decay { 1.0 - o.lr * o.weight_decay } else { 1.0 };
+        let (shrink, weight_decay) = split_decay(o.lr, o.weight_decay, o.decoupled_weight_decay);
         NAdamStep {
             of_gradient: o.lr * (1.0 - momentum(t)) / (1.0 - product),
             of_mean: o.lr * momentum(t + 1.0) / (1.0 - product * momentum(t + 1.0)),
@@ -115,13 +106,9 @@ impl Method for NAdam {
             betas: o.betas,
             eps: o.eps,
             shrink,
-            weight_decay: if o.decoupled_weight_decay { 0.0 } else { o.weight_decay },
-            sign: if o.maximize { -1.0 } else { 1.0 },
+            weight_decay,
+            sign: sign(o.maximize, scale),
         }
-    }
-
-    fn scaled(step: NAdamStep, factor: f64) -> NAdamStep {
-        NAdamStep { sign: step.sign * factor, ..step }
     }
 
     fn update(step: NAdamStep, state: &mut State, p: &mut Array, g: &Array) {

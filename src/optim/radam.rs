@@ -1,8 +1,7 @@
 //! Rectified Adam.
 
-use super::adam::lerp;
-use super::sgd::decayed;
-use super::{Method, State, decay_rate, not_negative};
+use super::formulas::{decayed, lerp, mean_square, sign, split_decay};
+use super::{Method, State, decay_rates, not_negative};
 use crate::array::Array;
 use crate::error::Result;
 use crate::kernel::math::{Real, pick};
@@ -53,7 +52,7 @@ impl Update<2> for RAdamStep {
     fn eval<T: Real>(self, p: T, g: T, [mean, square]: [T; 2]) -> (T, [T; 2]) {
         let g = decayed(T::lit(self.sign) * g, p, self.weight_decay);
         let mean = lerp(mean, g, 1.0 - self.betas[0]);
-        let square = square * T::lit(self.betas[1]) + T::lit(1.0 - self.betas[1]) * g * g;
+        let square = mean_square(square, g, self.betas[1]);
         let adapted = T::lit(self.rectified) / (square.sqrt() + T::lit(self.eps));
         let step = T::lit(self.size) * mean * pick(self.rectified > 0.0, adapted, T::lit(1.0));
         (p * T::lit(self.shrink) - step, [mean, square])
@@ -70,20 +69,12 @@ impl Method for RAdam {
         not_negative(Self::NAME, "lr", o.lr)?;
         not_negative(Self::NAME, "eps", o.eps)?;
         not_negative(Self::NAME, "weight_decay", o.weight_decay)?;
-        decay_rate(Self::NAME, "betas[0]", o.betas[0])?;
-        decay_rate(Self::NAME, "betas[1]", o.betas[1])?;
-        Ok(())
-    }
-
-    fn slots(_: &RAdamOptions) -> Vec<usize> {
-        vec![0, 1]
+        decay_rates(Self::NAME, o.betas)
     }
 
     type Step = RAdamStep;
 
-    #[allow(clippy::cast_precision_loss, reason = "nobody makes 2^53 steps")]
-    fn prepare(o: &RAdamOptions, t: u64) -> RAdamStep {
-        let t = t as f64;
+    fn prepare(o: &RAdamOptions, t: f64, scale: f64) -> RAdamStep {
         let rest = 1.0 - o.betas[1].powf(t);
         let most = 2.0 / (1.0 - o.betas[1]) - 1.0;
         let length = most - 2.0 * t * o.betas[1].powf(t) / rest;
@@ -93,20 +84,16 @@ impl Method for RAdam {
         } else {
             0.0
         };
-        let shrink = if o.decoupled_weight_decay { 1.0 - o.lr * o.weight_decay } else { 1.0 };
+        let (shrink, weight_decay) = split_decay(o.lr, o.weight_decay, o.decoupled_weight_decay);
         RAdamStep {
             size: o.lr / (1.0 - o.betas[0].powf(t)),
             rectified,
             betas: o.betas,
             eps: o.eps,
             shrink,
-            weight_decay: if o.decoupled_weight_decay { 0.0 } else { o.weight_decay },
-            sign: if o.maximize { -1.0 } else { 1.0 },
+            weight_decay,
+            sign: sign(o.maximize, scale),
         }
-    }
-
-    fn scaled(step: RAdamStep, factor: f64) -> RAdamStep {
-        RAdamStep { sign: step.sign * factor, ..step }
     }
 
     fn update(step: RAdamStep, state: &mut State, p: &mut Array, g: &Array) {

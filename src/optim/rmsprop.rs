@@ -1,7 +1,6 @@
 //! `RMSprop`.
 
-use super::adam::lerp;
-use super::sgd::decayed;
+use super::formulas::{decayed, lerp, mean_square, sign};
 use super::{Method, State, not_negative};
 use crate::array::Array;
 use crate::error::Result;
@@ -62,7 +61,7 @@ impl Step {
     #[inline(always)]
     fn square<T: Real>(self, p: T, g: T, square: T) -> (T, T) {
         let g = decayed(T::lit(self.sign) * g, p, self.weight_decay);
-        (g, square * T::lit(self.alpha) + T::lit(1.0 - self.alpha) * g * g)
+        (g, mean_square(square, g, self.alpha))
     }
 
     #[inline(always)]
@@ -152,13 +151,9 @@ impl Method for RmsProp {
 
     type Step = Step;
 
-    fn prepare(o: &RmsPropOptions, _: u64) -> Step {
-        let sign = if o.maximize { -1.0 } else { 1.0 };
+    fn prepare(o: &RmsPropOptions, _: f64, scale: f64) -> Step {
+        let sign = sign(o.maximize, scale);
         Step { lr: o.lr, alpha: o.alpha, eps: o.eps, weight_decay: o.weight_decay, momentum: o.momentum, sign, centered: o.centered }
-    }
-
-    fn scaled(step: Step, factor: f64) -> Step {
-        Step { sign: step.sign * factor, ..step }
     }
 
     fn update(step: Step, state: &mut State, p: &mut Array, g: &Array) {

@@ -1,5 +1,6 @@
 //! Resilient backpropagation.
 
+use super::formulas::sign;
 use super::{Method, State, not_negative};
 use crate::array::Array;
 use crate::error::{Error, Result};
@@ -69,21 +70,12 @@ impl Method for Rprop {
         Ok(())
     }
 
-    fn slots(_: &RpropOptions) -> Vec<usize> {
-        vec![0, 1]
-    }
-
     type Step = RpropStep;
 
-    #[allow(clippy::cast_precision_loss, reason = "nobody makes 2^53 steps")]
-    fn prepare(o: &RpropOptions, t: u64) -> RpropStep {
+    fn prepare(o: &RpropOptions, t: f64, scale: f64) -> RpropStep {
         // Lengths begin as zeros.
-        let first = if t == 1 { o.lr } else { 0.0 };
-        RpropStep { first, etas: o.etas, step_sizes: o.step_sizes, sign: if o.maximize { -1.0 } else { 1.0 } }
-    }
-
-    fn scaled(step: RpropStep, factor: f64) -> RpropStep {
-        RpropStep { sign: step.sign * factor, ..step }
+        let first = if t > 1.0 { 0.0 } else { o.lr };
+        RpropStep { first, etas: o.etas, step_sizes: o.step_sizes, sign: sign(o.maximize, scale) }
     }
 
     fn update(step: RpropStep, state: &mut State, p: &mut Array, g: &Array) {

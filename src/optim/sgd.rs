@@ -1,5 +1,6 @@
 //! Stochastic gradient descent.
 
+use super::formulas::{decayed, sign};
 use super::{Method, State, not_negative};
 use crate::array::Array;
 use crate::error::{Error, Result};
@@ -51,12 +52,6 @@ impl Step {
     }
 }
 
-/// g + `weight_decay` · p, and exactly g without decay.
-#[inline(always)]
-pub(super) fn decayed<T: Real>(g: T, p: T, weight_decay: f64) -> T {
-    pick(weight_decay == 0.0, g, g + T::lit(weight_decay) * p)
-}
-
 /// Without momentum.
 impl Update<0> for Step {
     const COST: f64 = 0.3;
@@ -106,13 +101,9 @@ impl Method for Sgd {
 
     type Step = Step;
 
-    fn prepare(o: &SgdOptions, _: u64) -> Step {
-        let sign = if o.maximize { -1.0 } else { 1.0 };
+    fn prepare(o: &SgdOptions, _: f64, scale: f64) -> Step {
+        let sign = sign(o.maximize, scale);
         Step { lr: o.lr, momentum: o.momentum, take: 1.0 - o.dampening, weight_decay: o.weight_decay, sign, nesterov: o.nesterov }
-    }
-
-    fn scaled(step: Step, factor: f64) -> Step {
-        Step { sign: step.sign * factor, ..step }
     }
 
     fn update(step: Step, state: &mut State, p: &mut Array, g: &Array) {

@@ -1,7 +1,6 @@
 //! What an optimizer remembers of a parameter: a count of steps and arrays of the parameter's shape.
 
 use super::Method;
-use super::step::turn;
 use crate::array::{Array, DType};
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
@@ -60,9 +59,9 @@ impl State {
         }
     }
 
-    /// Turns all arrays into `dtype`: see [`turn`].
-    pub(super) fn turn(&mut self, dtype: DType) {
-        self.arrays.iter_mut().flatten().chain(&mut self.spare).for_each(|a| turn(a, dtype));
+    /// [`Array::turn_into`] for all arrays.
+    pub(super) fn turn_into(&mut self, dtype: DType) {
+        self.arrays.iter_mut().flatten().chain(&mut self.spare).for_each(|a| a.turn_into(dtype));
     }
 
     /// Applies `update` to a parameter and the arrays in `slots`, which begin as zeros.

@@ -1,7 +1,7 @@
 //! One step of an optimizer: what happens to each parameter, one after the other or shared out among threads.
 
 use super::{Group, Method, Optimizer, State};
-use crate::array::{Array, DType, alloc_check, size_of};
+use crate::array::{Array, alloc_check, size_of};
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::parallel;
 use crate::tape::Meta;
@@ -95,17 +95,11 @@ fn update<M: Method>(step: M::Step, state: &mut State, p: &mut Array, g: &Array)
 #[cold]
 fn update_complex<M: Method>(step: M::Step, state: &mut State, p: &mut Array, g: &Array) {
     let dtype = p.dtype();
-    turn(p, dtype.real());
-    state.turn(dtype.real());
+    p.turn_into(dtype.real());
+    state.turn_into(dtype.real());
     M::update(step, state, p, &g.seen_as(dtype.real()));
-    turn(p, dtype);
-    state.turn(dtype);
-}
-
-/// [`Array::turned_into`], in the array's place.
-pub(super) fn turn(a: &mut Array, dtype: DType) {
-    let taken = std::mem::replace(a, Array::empty(&[0], DType::Bool));
-    *a = taken.turned_into(dtype);
+    p.turn_into(dtype);
+    state.turn_into(dtype);
 }
 
 /// The numbers of steps, prepared once for parameters that have the same options and have made as many.
@@ -126,7 +120,8 @@ impl<'a, M: Method> Steps<'a, M> {
         match self.last {
             Some((i, at, step)) if (i, at) == (group, t) => step,
             _ => {
-                let step = M::scaled(M::prepare(&self.groups[group].options, t), self.factor);
+                #[allow(clippy::cast_precision_loss, reason = "far fewer than 2^53 steps")]
+                let step = M::prepare(&self.groups[group].options, t as f64, self.factor);
                 self.last = Some((group, t, step));
                 step
             }

@@ -101,7 +101,7 @@ fn constant_gradients_do_not_make_nan() {
 }
 
 #[test]
-fn a_parameter_without_gradient_is_skipped_and_nobodys_state_moves() {
+fn a_parameter_without_gradient_is_skipped_and_its_state_stays() {
     let (a, b, alone) = (parameter(&[1.0]), parameter(&[1.0]), parameter(&[1.0]));
     let mut both = optimizer::<Adam>(&AdamOptions::default(), &[&a, &b]);
     let mut one = optimizer::<Adam>(&AdamOptions::default(), &[&alone]);

@@ -243,7 +243,7 @@ fn apply<'py>(cls: &Bound<'py, PyType>, ctx: &Bound<'py, PyAny>, args: &Bound<'p
     if many { Ok(result.into_any()) } else { result.get_item(0) }
 }
 
-/// The value of `v` at present and its place on the tape, in an object that no one else changes, and as the tape would keep it.
+/// The value of `v` at present and its place on the tape, in an object of its own, and as the tape would keep it.
 #[pyfunction]
 fn _saved(v: &Bound<'_, PyVariable>) -> PyVariable {
     let v = v.get().snapshot();

@@ -3,7 +3,7 @@
 //! CPython finds garbage in two passes. The first subtracts from each object's reference count the references that
 //! `tp_traverse` of the other objects reports; what has some left is reachable from outside. The second reports again, from
 //! those on, and marks what they reach; the rest is cleared. So:
-//! - A reference that no one reports only keeps an object alive.
+//! - A reference that is not reported only keeps an object alive.
 //! - A reference that is reported twice in the first pass, or in the first and not in the second, clears an object that is in use.
 //!
 //! A handle therefore reports the same in both passes: while a picture of the tape is true (see `tape/gc.rs`), one reference to the

@@ -77,7 +77,7 @@ struct Heap;
 #[global_allocator]
 static HEAP: Heap = Heap;
 
-// SAFETY: memory comes from the system or from units that nobody else has, and goes back to where it came from; nothing unwinds.
+// SAFETY: memory comes from the system or from units that are unshared, and goes back to where it came from; nothing unwinds.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if failure::is_due(layout) {

@@ -1,5 +1,5 @@
-//! In-place operators, item assignment and methods such as `add_`: updates of a value, which overwrite the buffer when nobody else
-//! holds it. On a view they are updates of a part of its base.
+//! In-place operators, item assignment and methods such as `add_`: updates of a value, which overwrite the buffer when it
+//! is unshared. On a view they are updates of a part of its base.
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;

@@ -18,7 +18,7 @@ use crate::array::{Keep, Lender};
 /// What the owner of lent memory may do with it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Terms {
-    /// Write at any time: the tape copies what it needs, unless no one else holds the memory.
+    /// Write at any time: the tape copies what it needs, unless the memory is unshared.
     Shared,
     /// Nothing while the tape needs the contents: the user passed `copy=False`.
     Promised,
@@ -58,7 +58,7 @@ impl Lender for PyLender {
     }
 }
 
-/// Whether no one but our reference reaches the memory: each array in the chain of bases is held once, and the last owns it.
+/// Whether our reference is the only way to the memory: each array in the chain of bases is held once, and the last owns it.
 fn is_only_ours(owner: &Bound<'_, PyAny>) -> bool {
     let py = owner.py();
     let mut next = owner.as_ptr();

@@ -124,7 +124,7 @@ pub fn from_ndarray(a: &Bound<'_, PyUntypedArray>, copy: Option<bool>) -> PyResu
 pub struct Buffer(Handle);
 
 impl Buffer {
-    /// Whether no one writes the memory: that of the pool is copied before it is written, as long as this holds it.
+    /// Whether the memory is never written: that of the pool is copied before it is written, as long as this holds it.
     pub fn is_constant(&self) -> bool {
         self.0.is_pooled()
     }

@@ -59,7 +59,7 @@ pub fn tuple<'py>(py: Python<'py>, items: impl ExactSizeIterator<Item = PyResult
     let tuple: Bound<'py, PyTuple> = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyTuple_New(length(items.len())?))?.cast_into_unchecked() };
     for (i, item) in items.enumerate().take(tuple.len()) {
         let item = item?.into_ptr();
-        // SAFETY: the tuple is new, that long, and held by nobody else; it takes the reference over.
+        // SAFETY: the tuple is new, that long, and unshared; it takes the reference over.
         unsafe { ffi::PyTuple_SetItem(tuple.as_ptr(), length(i)?, item) };
     }
     Ok(tuple)

@@ -188,7 +188,7 @@ impl PyVariable {
 
     /// Puts the result of an in-place operation here, on a handle that is no view; every holder of the handle sees it. While nothing is
     /// recorded the data changes and the history stays.
-    #[allow(clippy::needless_pass_by_value, reason = "the result of an operation, which nobody else wants")]
+    #[allow(clippy::needless_pass_by_value, reason = "the result of an operation, which ends here")]
     pub fn replace(&self, op: &str, new: Variable) -> PyResult<()> {
         let old = self.snapshot();
         let mut new = Self::fit_in_place(op, old.array(), &new)?;

@@ -444,7 +444,7 @@ impl PyVariable {
         Ok(())
     }
 
-    /// Takes the part over from a base that nobody else holds.
+    /// Takes the part over from a base that is unshared.
     fn take_over(&self, py: Python<'_>) -> bool {
         let is_alone = |state: &State| {
             let State::View(view) = state else { return false };

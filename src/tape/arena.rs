@@ -395,7 +395,7 @@ pub(super) fn release(id: u64) {
     }
 }
 
-/// Tells whoever watches this thread of a new node.
+/// Tells this thread's watchers of a new node.
 #[cold]
 pub(super) fn tell_watchers(node: &NodeRef) {
     let info = NodeInfo::of(lock().node(node.0));

@@ -27,7 +27,7 @@ impl From<Variable> for GradAccumulator {
 }
 
 impl GradAccumulator {
-    /// Adds a gradient: the first one is moved, later ones are added, in place when nobody else holds the sum.
+    /// Adds a gradient: the first one is moved, later ones are added, in place when the sum is unshared.
     #[inline]
     pub(super) fn add(&mut self, mut g: Array) {
         let Some(sum) = &mut self.array else {

@@ -22,7 +22,7 @@ pub trait HookFn: Send + Sync {
     /// # Errors
     /// Whatever the user's code raises.
     fn call(&self, gradient: &Variable) -> Result<Option<Variable>>;
-    /// For whoever made it.
+    /// For a downcast by its maker.
     fn as_any(&self) -> &dyn Any;
 }
 
@@ -40,7 +40,7 @@ pub struct Leaf {
     id: u64,
     meta: Meta,
     requires_grad: AtomicBool,
-    /// Whether there are hooks, for whoever must not take the lock.
+    /// Whether there are hooks, for callers that must not take the lock.
     hooked: AtomicBool,
     /// Whether a garbage collector is shown this leaf: see [`gc`].
     shown: AtomicBool,
@@ -152,7 +152,7 @@ impl Leaf {
         drop(old); // outside the lock: it may be the last holder of a graph
     }
 
-    /// Changes the value where it lies: in place when nobody else holds it.
+    /// Changes the value: in place when it is unshared.
     pub fn update<R>(&self, f: impl FnOnce(&mut Array) -> R) -> R {
         let _changing = changing();
         f(self.state().value.array_mut())

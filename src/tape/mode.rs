@@ -10,7 +10,7 @@ use crate::array::alloc_check;
 const RECORDING: u8 = 1;
 /// NaN in gradients is looked for.
 const ANOMALY: u8 = 2;
-/// Somebody collects descriptions of nodes.
+/// Watchers collect descriptions of nodes.
 const WATCHED: u8 = 4;
 
 thread_local! {
@@ -87,7 +87,7 @@ pub fn set_source_provider(provider: fn() -> Option<Arc<str>>) {
     let _ = SOURCE.set(provider);
 }
 
-/// Whether somebody wants to know the line that records: finding it runs Python code.
+/// Whether the line that records is needed: finding it runs Python code.
 #[must_use]
 #[inline]
 pub fn is_observed() -> bool {

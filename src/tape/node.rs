@@ -33,7 +33,7 @@ pub trait CustomRule: Send + Sync {
     /// # Errors
     /// Whatever the user's code raises.
     fn vjp(&self, ctx: &mut VjpContext<'_>) -> Result<()>;
-    /// For whoever made it.
+    /// For a downcast by its maker.
     fn as_any(&self) -> &dyn Any;
 }
 
@@ -142,7 +142,7 @@ pub(super) struct Node {
     pub(super) saved: Saved,
     pub(super) outs: SmallVec<[Meta; 1]>,
     pub(super) extra: Option<Box<Extra>>,
-    /// Handles and consumers; nobody lives here when there are none.
+    /// Number of handles and consumers; the slot is free when there are none.
     pub(super) refs: u32,
     /// Its number in the backward pass that reached it last; read and written while that pass marks.
     pub(super) number: u32,

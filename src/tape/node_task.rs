@@ -65,7 +65,7 @@ impl NodeTask {
         Ok(())
     }
 
-    /// Takes what the node holds: it is gone, or freed, and stays as a name for messages while somebody holds it. The count of the caller, who
+    /// Takes what the node holds: it is gone, or freed, and stays as a name for messages while it has holders. The count of the caller, who
     /// counts the node's inputs too, is given back.
     ///
     /// # Errors
@@ -191,7 +191,7 @@ pub(super) fn edge_of(input: &Input) -> Edge {
     }
 }
 
-/// Drops what a node saved and whom it consumes; it stays, as a name for messages, while somebody holds it.
+/// Drops what a node saved and its inputs; it stays, as a name for messages, while it has holders.
 fn free(id: u64) {
     let mut arena = arena::lock();
     let node = arena.node_mut(id);

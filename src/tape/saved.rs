@@ -89,7 +89,7 @@ impl Roles {
     }
 }
 
-/// The arrays that the gradient rule needs, in memory that no one writes (see [`Array::kept`]).
+/// The arrays that the gradient rule needs, in memory that is no longer written (see [`Array::kept`]).
 ///
 /// Roles have their own list, so that the elements of both lists are moved in registers.
 #[derive(Default)]

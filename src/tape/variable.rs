@@ -107,7 +107,7 @@ impl Variable {
         &self.array
     }
 
-    /// The value, to change; for whoever knows that it has no history.
+    /// The value, to change. The caller knows that it has no history.
     pub(crate) fn array_mut(&mut self) -> &mut Array {
         &mut self.array
     }
@@ -369,7 +369,7 @@ fn push_meta(outs: &mut SmallVec<[Meta; 1]>, out: &Array) {
     }
 }
 
-/// Somebody wants to know what is recorded, and where.
+/// Notes the line of Python that recorded the node, and tells watchers of it: see [`mode::is_observed`].
 #[cold]
 fn observe(node: &NodeRef) {
     if let Some(source) = mode::source() {

@@ -16,7 +16,7 @@ const BLOCK: usize = 1024;
 /// A loop over a result that is an operand as well, and over `N` others.
 type Onto<T, const N: usize> = fn(&[&[T]; N], &mut [T], [f64; 2]);
 
-/// The formula with `target` as its first operand and its result; in place when nobody else holds it.
+/// The formula with `target` as its first operand and its result; in place when it is unshared.
 ///
 /// # Panics
 /// As [`map`](super::map()).
@@ -117,7 +117,7 @@ fn onto_blocks<T: Element, const N: usize, const M: usize, const B: usize>(input
     }
 }
 
-/// The formula's values added to `sum`, in place when nobody else holds it. A product is rounded before it is added, as if
+/// The formula's values added to `sum`, in place when it is unshared. A product is rounded before it is added, as if
 /// it had been written first.
 ///
 /// # Panics

@@ -52,8 +52,15 @@ pub fn sign(z: C) -> C {
     if z == c(0.0, 0.0) {
         return c(0.0, 0.0);
     }
-    // Halved first where the length would overflow, raised where it would lose digits.
-    let scale = if z.re.abs().max(z.im.abs()) > LARGE { 0.25 } else { 1.0 };
+    let largest = z.re.abs().max(z.im.abs());
+    // Smaller where the length would overflow, larger where it would be subnormal and lose digits.
+    let scale = if largest > LARGE {
+        0.25
+    } else if largest < f64::MIN_POSITIVE {
+        2.0_f64.powi(108)
+    } else {
+        1.0
+    };
     let (re, im) = (z.re * scale, z.im * scale);
     let length = re.hypot(im);
     c(re / length, im / length)
@@ -476,6 +483,8 @@ pub fn power_log(a: C, b: C) -> C {
 #[cfg(test)]
 #[allow(clippy::float_cmp, clippy::excessive_precision, reason = "exact values of a table")]
 mod tests {
+    use std::f64::consts::FRAC_1_SQRT_2;
+
     use super::*;
 
     fn near(a: C, b: C) -> bool {
@@ -494,6 +503,8 @@ mod tests {
             (sqrt(c(f64::NEG_INFINITY, 1.0)), c(0.0, f64::INFINITY)),
             (reciprocal(c(1e200, 1e200)), c(5e-201, -5e-201)),
             (reciprocal(c(1e-200, 1e-200)), c(5e199, -5e199)),
+            (sign(c(5e-324, 5e-324)), c(FRAC_1_SQRT_2, FRAC_1_SQRT_2)),
+            (sign(c(f64::MAX, -f64::MAX)), c(FRAC_1_SQRT_2, -FRAC_1_SQRT_2)),
             (asin(c(2.0, 0.0)), c(FRAC_PI_2, 1.316_957_896_924_816_6)),
             (asin(c(2.0, -0.0)), c(FRAC_PI_2, -1.316_957_896_924_816_6)),
         ] {

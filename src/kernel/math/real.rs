@@ -1,6 +1,6 @@
 //! What the functions of this room need of a floating point type, and its coefficients.
 #![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_lossless, reason = "constants, and `lit`, which rounds")]
-#![allow(clippy::return_self_not_must_use, clippy::must_use_candidate, reason = "numbers: nobody computes one for nothing")]
+#![allow(clippy::return_self_not_must_use, clippy::must_use_candidate, reason = "arithmetic, whose results are always used")]
 
 use std::ops::{Add, Div, Mul, Neg, Rem, Sub};
 

@@ -20,11 +20,12 @@ fn every_kernel_test(set: Set) {
     if set == Set::current() {
         return say("run by this process");
     }
-    let program = std::env::current_exe().unwrap();
-    let done = Command::new(program).args(ROOMS).args(["--skip", "simd::sets::"]).env(VARIABLE, set.name()).output().unwrap();
+    let program = std::env::current_exe().expect("the path of this test program");
+    let done =
+        Command::new(program).args(ROOMS).args(["--skip", "simd::sets::"]).env(VARIABLE, set.name()).output().expect("this test program runs again");
     let text = String::from_utf8_lossy(&done.stdout);
     assert!(done.status.success(), "under {set}:\n{text}\n{}", String::from_utf8_lossy(&done.stderr));
-    let summary = text.lines().find(|line| line.starts_with("test result")).unwrap();
+    let summary = text.lines().find(|line| line.starts_with("test result")).expect("a summary line from the test harness");
     assert!(!summary.contains(" 0 passed"), "under {set}: {summary}");
     say(summary);
 }

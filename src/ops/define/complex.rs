@@ -1,4 +1,5 @@
-//! Elementwise operations on complex numbers: one loop that calls the function, and the derivative that the factor's text is.
+//! Elementwise operations on complex numbers: one loop that calls the function, and the derivative by the same
+//! formula as for real numbers.
 
 use super::two_arrays::{Binary, Cast, cast, input};
 use crate::array::{Array, DType, Scalar};
@@ -8,7 +9,7 @@ use crate::kernel::complex::{self, Arithmetic, Function, Function2};
 use crate::ops::registry::Operand;
 use crate::tape::{Variable, apply};
 
-/// What a unary operation is on complex numbers.
+/// Evaluation of a unary operation for complex dtypes.
 #[derive(Clone, Copy)]
 pub enum Complex1 {
     /// A function that has a complex derivative: the factor.
@@ -17,7 +18,7 @@ pub enum Complex1 {
     Operation(fn(&Variable) -> Result<Variable>),
 }
 
-/// What a binary operation is on complex numbers.
+/// Evaluation of a binary operation for complex dtypes.
 #[derive(Clone, Copy)]
 pub enum Complex2 {
     /// A sum, a difference or a product.
@@ -26,7 +27,7 @@ pub enum Complex2 {
     Holomorphic(Function2),
 }
 
-/// Raises for an operation that complex numbers do not have.
+/// The error of an operation that is undefined on complex numbers.
 #[cold]
 pub fn undefined(op: &str, dtype: DType) -> Error {
     Error::dtype(op, dtype, "real numbers: it is not defined on complex ones; take .real, .imag or abs() first")

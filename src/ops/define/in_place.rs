@@ -9,8 +9,8 @@ use crate::kernel::map;
 use crate::ops::registry::Operand;
 use crate::tape::Variable;
 
-/// `a` becomes `B` of it and `b` where it lies, without history. `false`, and nothing done, when somebody else holds the
-/// buffer or when the result has another shape or dtype.
+/// Overwrites `a` with `B` of `a` and `b`, without history. `false`, and nothing done, when the buffer is shared or when the
+/// result has another shape or dtype.
 ///
 /// # Errors
 /// As [`apply_binary`](super::apply_binary).

@@ -122,7 +122,7 @@ const fn contains(text: &[u8], part: &[u8]) -> bool {
     false
 }
 
-/// `g` becomes the formula of `g` and `inputs`, in its own buffer when nobody else holds it.
+/// `g` becomes the formula of `g` and `inputs`, in its own buffer when that is unshared.
 fn apply<P: Pointwise<M>, const N: usize, const M: usize>(g: &mut Array, inputs: [Input<'_>; N], p: [f64; 2]) {
     if g.is_unique() {
         return map::update::<P, N, M>(g, inputs, p);

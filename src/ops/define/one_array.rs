@@ -40,7 +40,7 @@ pub trait Unary: 'static {
     const INTEGERS: bool = false;
     /// Whether it is defined on bools, where it is on integers.
     const BOOLS: bool = true;
-    /// What it is on complex numbers.
+    /// Evaluation for complex dtypes; `None` where it is undefined.
     const COMPLEX: Option<Complex1> = None;
     /// Whether a formula has a function with a fast range (sin, cos, tan).
     const RANGED: bool = false;

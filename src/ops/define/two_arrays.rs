@@ -43,7 +43,7 @@ pub trait Binary: 'static {
     const INTEGERS: bool = false;
     /// Whether it is defined on bools.
     const BOOLS: bool = false;
-    /// What it is on complex numbers.
+    /// Evaluation for complex dtypes; `None` where it is undefined.
     const COMPLEX: Option<Complex2> = None;
     /// Whether y is the length of (a, b), which has no direction where it is 0.
     const LENGTH: bool = false;
