@@ -73,12 +73,20 @@ class _Run:
         with enable_grad():
             results = self.call(self._fill(values, roots))
         variables = [y for y in results if isinstance(y, Variable)]
+        if any(_core._lifted(y) for y in variables):
+            return self.unrecorded()
         self.outside = list(_core._frontier(variables, roots, since))
         self.outputs = tuple(y.detach() for y in variables)
         self.found = [None if i in self.places else x for i, x in enumerate(self.found)]
         tracked = _Recomputed.apply(self, *values, *self.outside)
         rest = list(tracked if isinstance(tracked, tuple) else (tracked,))
         return unflatten(self.out, [rest.pop(0) if isinstance(y, Variable) else y for y in results])
+
+    def unrecorded(self) -> Any:
+        """Runs the function as it is: it closes over a value inside a transformation, which the tape cannot hold."""
+        _generator().set_state(self.state)
+        args, kwargs = unflatten(self.structure, list(self.found))
+        return self.f(*args, **kwargs)
 
     @staticmethod
     def _fill(values: Sequence[Variable], floating: Sequence[Variable]) -> list[Variable]:

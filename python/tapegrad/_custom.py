@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _core
 from ._core import Variable
-from ._transforms import _variable, vjp
+from ._transforms import _result, _variable, vjp
 from ._tree import flatten, is_inexact, unflatten
 from .autograd import Function
 
@@ -42,7 +42,7 @@ class _Call:
     def returned(self, out: Any) -> tuple[Variable, ...]:
         found: list[Any] = []
         self.out = flatten(out, found)
-        return tuple(y if isinstance(y, Variable) else _variable("custom function", y) for y in found)
+        return tuple(_result("custom function", y) for y in found)
 
 
 def _zeros(y: Variable, g: Any) -> Any:

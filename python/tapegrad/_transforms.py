@@ -35,16 +35,20 @@ __all__ = [
 ]
 
 
-def _variable(name: str, x: Any) -> Variable:
+def _variable(name: str, x: Any, what: str = "an argument holds") -> Variable:
     try:
         return _core.asarray(x)
     except GradError:
         raise
     except (TypeError, ValueError) as e:
         raise TypeError(
-            f"{name}: an argument holds a {type(x).__name__}, expected Variables, arrays, numbers, or nested dicts, lists, "
+            f"{name}: {what} a {type(x).__name__}, expected Variables, arrays, numbers, or nested dicts, lists, "
             "tuples, named tuples, dataclasses and Modules of them"
         ) from e
+
+
+def _result(name: str, y: Any) -> Variable:
+    return y if isinstance(y, Variable) else _variable(name, y, "the function returned")
 
 
 def _floating(name: str, values: list[Variable]) -> list[Variable]:
@@ -147,7 +151,7 @@ def value_and_grad(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool 
         inner, roots = _core._vjp_begin(arguments.values)
         with enable_grad():
             out, aux = _with_aux("grad", f, f(*arguments.filled(inner), **kwargs), has_aux)
-        y = out if isinstance(out, Variable) else _variable("grad", out)
+        y = _result("grad", out)
         if y.ndim or not y.dtype.is_floating_point:
             got = f"an array of shape {y.shape} and dtype {y.dtype}"
             raise GradError(
@@ -197,7 +201,7 @@ def vjp(f: Function, *primals: Any, has_aux: bool = False) -> Any:
         out, aux = _with_aux("vjp", f, f(*arguments.filled(inner)), has_aux)
     found: list[Any] = []
     structure = flatten(out, found)
-    outputs = [y if isinstance(y, Variable) else _variable("vjp", y) for y in found]
+    outputs = [_result("vjp", y) for y in found]
 
     def pullback(cotangent: Any) -> Any:
         given: list[Any] = []
@@ -260,12 +264,14 @@ def _split(level: int, tree: Any) -> tuple[Any, Any]:
     """A result and its tangent; what is no Variable has a tangent of zero."""
     found: list[Any] = []
     structure = flatten(tree, found)
-    pairs = [_core._split_dual(level, y if isinstance(y, Variable) else _variable("jvp", y)) for y in found]
+    pairs = [_core._split_dual(level, _result("jvp", y)) for y in found]
     return unflatten_results(structure, [v for v, _ in pairs]), unflatten_results(structure, [t for _, t in pairs])
 
 
 def linearize(f: Function, *primals: Any) -> tuple[Any, Function]:
     """``(f(*primals), push)``: ``push(*tangents)`` is the derivative of ``f`` at the primals along the tangents.
+
+    Each push runs ``f`` again, in forward mode; so nothing is kept, and random numbers inside are drawn anew.
 
     >>> y, push = tg.linearize(lambda x: x * x, tg.Variable([1.0, 3.0]))
     >>> push(tg.Variable([1.0, 1.0]))
@@ -364,7 +370,7 @@ def _unbatched(level: int, size: int, tree: Any, out_axes: Any) -> Any:
     axes = _axes_of("vmap", "out_axes", out_axes, tree)
     out = []
     for y, axis in zip(found, axes, strict=True):
-        v = y if isinstance(y, Variable) else _variable("vmap", y)
+        v = _result("vmap", y)
         if axis is None:
             lifted = _core._lifted(v)
             if lifted is not None and lifted[1] == level:
@@ -397,11 +403,17 @@ def _split_rows(rows: Variable, like: list[Variable]) -> list[Variable]:
     return out
 
 
+def _check_derivative(f: Any, y: Variable) -> None:
+    """Raises for a result of a dtype without a derivative."""
+    if not is_inexact(y.dtype):
+        raise DTypeError(f"jacobian: {_name(f)} returned dtype {y.dtype}, which has no derivative")
+
+
 def jacrev(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Function:
     """The Jacobian of ``f`` by the arguments ``argnums``, by reverse mode: good for few outputs.
 
     The shape is that of the result followed by that of the argument. Containers nest: those of the result outside, those of
-    the arguments inside.
+    the arguments inside. A complex result raises, as its imaginary part would be lost.
 
     >>> tg.jacrev(lambda x: x * x)(tg.Variable([1.0, 2.0]))
     Variable([[2., 0.],
@@ -417,10 +429,14 @@ def jacrev(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False)
             out, aux = _with_aux("jacobian", f, f(*arguments.filled(inner), **kwargs), has_aux)
         found: list[Any] = []
         structure = flatten(out, found)
-        outputs = [y if isinstance(y, Variable) else _variable("jacobian", y) for y in found]
+        outputs = [_result("jacobian", y) for y in found]
         for y in outputs:
-            if not is_inexact(y.dtype):
-                raise DTypeError(f"jacobian: {_name(f)} returned dtype {y.dtype}, which has no derivative")
+            _check_derivative(f, y)
+            if y.dtype.is_complex:
+                raise DTypeError(
+                    f"jacrev: {_name(f)} returned dtype {y.dtype}: reverse mode would differentiate its "
+                    "real part only; use tg.jacfwd, or the function's .real and .imag"
+                )
         rows = vmap(lambda *c: _core._vjp_pull(outputs, list(c), roots, True))(*_basis(outputs))
         parts = [_split_rows(r, outputs) for r in rows]
         jacobians = [arguments.shaped([p[k] for p in parts]) for k in range(len(outputs))]
@@ -435,6 +451,8 @@ jacobian = jacrev
 
 def jacfwd(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Function:
     """The Jacobian of ``f`` by the arguments ``argnums``, by forward mode: good for few inputs. See :func:`jacrev`.
+
+    Of a complex argument it is the complex derivative, for functions that have one; a real result then raises.
 
     >>> tg.jacfwd(lambda x: x * x)(tg.Variable([1.0, 2.0]))
     Variable([[2., 0.],
@@ -460,6 +478,13 @@ def jacfwd(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False)
                 _, tangent = jvp(inner, tuple(arguments.values), tangents)
             found: list[Any] = []
             structure[:] = [flatten(tangent, found)]
+            for y in found:
+                _check_derivative(f, y)
+                if not y.dtype.is_complex and any(v.dtype.is_complex for v in arguments.values):
+                    raise DTypeError(
+                        f"jacfwd: {_name(f)} returned dtype {y.dtype} for a complex argument: forward mode would differentiate "
+                        "by its real part only; use tg.jacrev, or pass real and imaginary parts"
+                    )
             return found
 
         columns = vmap(along, out_axes=-1)(*_basis(arguments.values))

@@ -167,7 +167,10 @@ impl FunctionRule {
         if g.is_none() || !ctx.needs(i) {
             return Ok(None);
         }
-        let g = expect(g, &format!("{}.backward: gradient {k}", self.name))?.get().snapshot().pooled();
+        let what = || format!("{}.backward: gradient {k}", self.name);
+        let g = expect(g, &what())?.get().snapshot().pooled();
+        // Only a pass over Variables can carry one inside a transformation.
+        let g = if ctx.create_graph() { g } else { plain(g, what)? };
         let meta = ctx.meta(i);
         if g.shape() != meta.shape.as_slice() || g.dtype() != meta.dtype {
             return Err(GradError::new_err(format!(
@@ -181,6 +184,17 @@ impl FunctionRule {
         }
         Ok(Some(g))
     }
+}
+
+/// `v`, unless it is inside a transformation.
+fn plain(v: Variable, what: impl Fn() -> String) -> PyResult<Variable> {
+    if v.is_lifted() {
+        return Err(GradError::new_err(format!(
+            "{} is inside jvp or vmap, but no argument is: it was made of a value from around the Function; pass that to apply() as an argument",
+            what()
+        )));
+    }
+    Ok(v)
 }
 
 /// Calls `cls.forward(ctx, *args)` without recording and puts `cls.backward` on the tape.
@@ -221,7 +235,7 @@ fn apply<'py>(cls: &Bound<'py, PyType>, ctx: &Bound<'py, PyAny>, args: &Bound<'p
     let arrays: Vec<Array> = outs
         .iter()
         .map(|o| match o.cast::<PyVariable>() {
-            Ok(v) => Ok(v.get().snapshot().into_array()),
+            Ok(v) => plain(v.get().snapshot(), || format!("{name}.forward: a result")).map(Variable::into_array),
             Err(_) => Err(PyTypeError::new_err(format!("{name}.forward must return Variables, got {}", o.get_type().name()?))),
         })
         .collect::<PyResult<_>>()?;

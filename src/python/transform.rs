@@ -73,10 +73,16 @@ fn _is_mapping() -> bool {
     transform::is_mapping()
 }
 
-/// The number of samples of a mapping.
+/// The number of samples of an active mapping, and what random draws inside of it are: `(3, "same")`, or None.
 #[pyfunction]
-fn _mapping_size(level: u64) -> usize {
-    transform::mapping_size(level)
+fn _active_mapping(level: u64) -> Option<(usize, &'static str)> {
+    let (size, randomness) = transform::active_mapping(level)?;
+    let name = match randomness {
+        Randomness::Different => "different",
+        Randomness::Same => "same",
+        Randomness::Error => "error",
+    };
+    Some((size, name))
 }
 
 /// Ends it.
@@ -119,8 +125,7 @@ fn _vjp_pull<'py>(
 /// Results as they leave the transformation: without a history of the roots alone.
 #[pyfunction]
 fn _vjp_end<'py>(py: Python<'py>, outputs: Vec<Bound<'py, PyVariable>>, roots: Vec<Bound<'py, PyVariable>>) -> PyResult<Bound<'py, PyTuple>> {
-    let roots = values(&roots);
-    handles(py, values(&outputs).iter().map(|y| transform::end(y, &roots)).collect())
+    handles(py, transform::end(&values(&outputs), &values(&roots)))
 }
 
 /// The kind of value inside the innermost transformation of `x`, and its level: `("dual", 3)`, `("batched", 4)`, or None.
@@ -166,7 +171,7 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(_enter_mapping, m)?)?;
     m.add_function(wrap_pyfunction!(_leave_mapping, m)?)?;
     m.add_function(wrap_pyfunction!(_is_mapping, m)?)?;
-    m.add_function(wrap_pyfunction!(_mapping_size, m)?)?;
+    m.add_function(wrap_pyfunction!(_active_mapping, m)?)?;
     m.add_function(wrap_pyfunction!(_vjp_begin, m)?)?;
     m.add_function(wrap_pyfunction!(_plain_roots, m)?)?;
     m.add_function(wrap_pyfunction!(_vjp_pull, m)?)?;

@@ -102,6 +102,13 @@ pub(super) fn seed(root: &Variable, given: Option<&Variable>) -> Result<Variable
             "backward: this value has no graph: nothing it was computed from requires gradients, or it was computed under no_grad() or from detach()ed values".to_owned(),
         ));
     }
+    if root.is_lifted() {
+        return Err(Error::Grad(
+            "backward: this value is inside jvp or vmap, whose values the tape does not hold; take the gradient there by tg.grad() or tg.vjp() \
+             of a function, or call backward() on what jvp or vmap returns"
+                .to_owned(),
+        ));
+    }
     match given {
         None if root.dtype().is_complex() => Err(Error::Grad(format!(
             "backward: a real number can start a backward by itself, this value is {}; take .real or abs(), or pass gradient= of its shape",

@@ -11,24 +11,13 @@ use super::variable::{Edge, Variable};
 use crate::array::{Array, Scalar};
 
 /// Walks from values to what they were made of. Each node is seen once.
+#[derive(Default)]
 struct Walk {
     seen: HashSet<u64>,
     open: Vec<u64>,
 }
 
 impl Walk {
-    fn from(values: &[Variable]) -> (Self, Vec<Arc<Leaf>>) {
-        let (mut walk, mut leaves) = (Self { seen: HashSet::new(), open: Vec::new() }, Vec::new());
-        for v in values {
-            match v.edge() {
-                Edge::Leaf(leaf) => leaves.push(Arc::clone(leaf)),
-                Edge::Node { node, .. } => walk.add(node.id()),
-                Edge::None | Edge::Lifted(_) => {}
-            }
-        }
-        (walk, leaves)
-    }
-
     fn add(&mut self, id: u64) {
         if self.seen.insert(id) {
             self.open.push(id);
@@ -39,16 +28,21 @@ impl Walk {
 /// Whether one of the plain values depends on a leaf that requires gradients and is none of the roots.
 #[must_use]
 pub fn reaches_beyond(values: &[Variable], roots: &[Variable]) -> bool {
-    let own = |leaf: &Leaf| roots.iter().any(|r| matches!(r.edge(), Edge::Leaf(l) if l.id() == leaf.id()));
-    let (mut walk, leaves) = Walk::from(values);
-    if leaves.iter().any(|leaf| leaf.requires_grad() && !own(leaf)) {
-        return true;
+    let own: HashSet<u64> = roots.iter().filter_map(|r| if let Edge::Leaf(leaf) = r.edge() { Some(leaf.id()) } else { None }).collect();
+    let is_beyond = |leaf: &Leaf| leaf.requires_grad() && !own.contains(&leaf.id());
+    let mut walk = Walk::default();
+    for v in values {
+        match v.edge() {
+            Edge::Leaf(leaf) if is_beyond(leaf) => return true,
+            Edge::Node { node, .. } => walk.add(node.id()),
+            Edge::None | Edge::Leaf(_) | Edge::Lifted(_) => {}
+        }
     }
     let arena = arena::lock();
     while let Some(id) = walk.open.pop() {
         for input in &arena.node(id).inputs {
             match input {
-                Input::Leaf(leaf) if leaf.requires_grad() && !own(leaf) => return true,
+                Input::Leaf(leaf) if is_beyond(leaf) => return true,
                 Input::None | Input::Number(_) | Input::Leaf(_) => {}
                 Input::Node { id, .. } => walk.add(*id),
             }
@@ -67,8 +61,8 @@ pub fn next_number() -> u64 {
 /// Only the place on the tape, the shape and the dtype of such a Variable count; its elements are zeros.
 #[must_use]
 pub fn frontier(values: &[Variable], roots: &[Variable], since: u64) -> Vec<Variable> {
-    let (mut walk, leaves) = (Walk { seen: HashSet::new(), open: Vec::new() }, Vec::new());
-    let mut found = Found { roots, leaves, nodes: HashSet::new(), out: Vec::new() };
+    let mut walk = Walk::default();
+    let mut found = Found::without(roots);
     for v in values {
         match v.edge() {
             Edge::Leaf(leaf) => found.leaf(leaf),
@@ -92,25 +86,35 @@ pub fn frontier(values: &[Variable], roots: &[Variable], since: u64) -> Vec<Vari
 }
 
 /// Places outside of a part of the tape, each once.
-struct Found<'a> {
-    roots: &'a [Variable],
-    leaves: Vec<u64>,
+#[derive(Default)]
+struct Found {
+    leaves: HashSet<u64>,
     nodes: HashSet<(u64, u32)>,
     out: Vec<Variable>,
 }
 
-impl Found<'_> {
+impl Found {
+    /// Nothing yet. The roots count as seen.
+    fn without(roots: &[Variable]) -> Self {
+        let mut found = Self::default();
+        for r in roots {
+            match r.edge() {
+                Edge::Leaf(leaf) => _ = found.leaves.insert(leaf.id()),
+                Edge::Node { node, output } => _ = found.nodes.insert((node.id(), *output)),
+                Edge::None | Edge::Lifted(_) => {}
+            }
+        }
+        found
+    }
+
     fn leaf(&mut self, leaf: &Arc<Leaf>) {
-        let own = self.roots.iter().any(|r| matches!(r.edge(), Edge::Leaf(l) if l.id() == leaf.id()));
-        if leaf.requires_grad() && !own && !self.leaves.contains(&leaf.id()) {
-            self.leaves.push(leaf.id());
+        if leaf.requires_grad() && self.leaves.insert(leaf.id()) {
             self.out.push(leaf.variable());
         }
     }
 
     fn node(&mut self, id: u64, output: u32) {
-        let own = self.roots.iter().any(|r| matches!(r.edge(), Edge::Node { node, output: o } if node.id() == id && *o == output));
-        if own || !self.nodes.insert((id, output)) {
+        if !self.nodes.insert((id, output)) {
             return;
         }
         let meta = arena::lock().node(id).outs[output as usize].clone();

@@ -103,10 +103,10 @@ impl Drop for Active {
     }
 }
 
-/// The number of samples of an active mapping; 0 for another level.
+/// The number of samples of an active mapping, and what random draws inside of it are.
 #[must_use]
-pub fn mapping_size(level: u64) -> usize {
-    ACTIVE.with_borrow(|all| all.iter().find(|&&(l, _, _)| l == level).map_or(0, |&(_, size, _)| size))
+pub fn active_mapping(level: u64) -> Option<(usize, Randomness)> {
+    ACTIVE.with_borrow(|all| all.iter().find(|&&(l, _, _)| l == level).map(|&(_, size, randomness)| (size, randomness)))
 }
 
 /// Whether this thread is inside of a mapping.

@@ -51,10 +51,10 @@ pub fn vjp(f: Function<'_>, inputs: &[Variable]) -> Result<(Variable, Pullback)>
 /// # Errors
 /// Those of recording.
 pub fn begin(inputs: &[Variable]) -> Result<(Vec<Variable>, Vec<Variable>)> {
-    let outer = tape::is_recording();
-    let _recording = tape::recording(true);
+    let recording = tape::recording(true);
     let inputs = inputs.iter().map(mapped).collect::<Result<Vec<_>>>()?;
-    let roots: Vec<Variable> = inputs.iter().map(|x| root(x, outer)).collect::<Result<_>>()?;
+    drop(recording);
+    let roots = plain_roots(&inputs)?;
     let wrapped = inputs.iter().zip(&roots).map(|(x, r)| rewrap(x, r)).collect();
     Ok((wrapped, roots))
 }
@@ -86,13 +86,14 @@ pub fn pull(outputs: &[Variable], cotangents: &[Variable], roots: &[Variable], r
     Ok(sums.into_iter().zip(roots).map(|(g, root)| g.unwrap_or_else(|| zero(root))).collect())
 }
 
-/// A result as it leaves the transformation: without its history, if that is of the roots alone.
+/// Results as they leave the transformation: without a history that is of the roots alone.
 #[must_use]
-pub fn end(y: &Variable, roots: &[Variable]) -> Variable {
-    if tape::is_recording() && reaches_beyond(std::slice::from_ref(y), roots) {
-        return y.clone();
+pub fn end(outputs: &[Variable], roots: &[Variable]) -> Vec<Variable> {
+    // One walk for all of them usually tells that none reaches beyond the roots.
+    if !tape::is_recording() || !reaches_beyond(outputs, roots) {
+        return outputs.iter().map(without_history).collect();
     }
-    without_history(y)
+    outputs.iter().map(|y| if reaches_beyond(std::slice::from_ref(y), roots) { y.clone() } else { without_history(y) }).collect()
 }
 
 /// The same value and the same lifts, with nothing of the tape.

@@ -29,13 +29,19 @@ def _at(level: int, a: Any) -> bool:
 
 
 def _batched(cls: type[Function], args: tuple[Any, ...], level: int) -> Any:
-    size = _core._mapping_size(level)
+    mapping = _core._active_mapping(level)
+    if mapping is None:
+        raise GradError(
+            f"{cls.__name__}: a value of a vmap was used after the function had returned; return it from the function instead of "
+            "storing it elsewhere"
+        )
+    size, randomness = mapping
     values = [_core._unbatched(level, size, a, 0) if _at(level, a) else a for a in args]
     mapped = [_at(level, a) for a in args]
     if "vmap" in vars(cls) or getattr(cls, "vmap", None) is not getattr(Function, "vmap", None):
         axes = tuple(0 if m else None for m in mapped)
         outputs, out_axes = cls.vmap(  # type: ignore[attr-defined]
-            VmapInfo(size, "different"), axes, *values
+            VmapInfo(size, randomness), axes, *values
         )
         many = isinstance(outputs, tuple)
         outputs = outputs if many else (outputs,)
@@ -64,6 +70,10 @@ def _dual(cls: type[Function], args: tuple[Any, ...], level: int) -> Any:
         pushed = cls.jvp(ctx, *tangents)  # type: ignore[attr-defined]
         pushed = pushed if isinstance(pushed, tuple) else (pushed,)
         outputs = outputs if many else (outputs,)
+        if len(pushed) != len(outputs):
+            raise GradError(
+                f"{cls.__name__}.jvp returned {len(pushed)} tangents, expected {len(outputs)}: one for each result of forward"
+            )
     else:
         outputs, pushed, many = _pushed(cls, args, values, tangents, level)
     lifted = tuple(y if t is None else _core._dual(level, y, t) for y, t in zip(outputs, pushed, strict=True))
