@@ -47,6 +47,9 @@ fn rows_mut<T>(all: &mut [T], rows: usize, columns: usize) -> MatMut<'_, T> {
 
 /// Σ over all steps of slopesᵀ · (state before): the gradient of a recurrent weight.
 fn weight_gradient<T: Number>(s: &Sizes, slopes: &[T], first: &[T], states: &[T], gates: usize, out: &mut [T]) {
+    if s.steps == 0 {
+        return out.fill(T::lit(0.0));
+    }
     let one = s.batch * gates * s.hidden;
     matmul(rows(&slopes[..one], s.batch, gates * s.hidden).t(), rows(first, s.batch, s.hidden), rows_mut(out, gates * s.hidden, s.hidden), false);
     if s.steps > 1 {

@@ -138,6 +138,7 @@ fn checked_targets(targets: &Variable, lengths: &[usize], classes: usize, blank:
             targets.dtype()
         )));
     }
+    check_memory("ctc_loss", &[count, width], DType::I64)?;
     let mut out = vec![0; count * width];
     let mut at = 0;
     for (n, length) in lengths.iter().enumerate() {

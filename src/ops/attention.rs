@@ -4,7 +4,7 @@ use smallvec::{SmallVec, smallvec};
 
 use super::conv::{flat, not_floating};
 use super::dropout::dropout;
-use super::reduction::floating;
+use super::reduction::common_floating;
 use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Param, Sample, Value};
 use super::samples::{Draw, REAL, indices};
 use super::shape::{in_dtype, reshape_to};
@@ -213,7 +213,7 @@ fn check(q: &Variable, k: &Variable, v: &Variable) -> Result<()> {
 #[allow(clippy::cast_precision_loss, reason = "a width")]
 fn attention(q: &Variable, k: &Variable, v: &Variable, o: &Options<'_>) -> Result<Variable> {
     check(q, k, v)?;
-    let dtype = floating("scaled_dot_product_attention", q)?.dtype().promote(k.dtype()).promote(v.dtype());
+    let dtype = common_floating(NAME, q, [k, v])?;
     let cast = |x: &Variable| in_dtype(x, dtype, &mut None).cloned();
     let (q, mut k, mut v) = (cast(q)?, cast(k)?, cast(v)?);
     if o.grouped && [&q, &k, &v].iter().all(|x| x.ndim() >= 3) {
@@ -231,7 +231,7 @@ fn attention(q: &Variable, k: &Variable, v: &Variable, o: &Options<'_>) -> Resul
     let wide = |x: &Variable| broadcast_to(x, &[&joint, &x.shape()[x.ndim() - 2..]].concat());
     let (q, k, v) = (wide(&q)?, wide(&k)?, wide(&v)?);
     let mask = o.mask.map(|m| added_mask(m, &q, &k)).transpose()?;
-    let scale = o.scale.unwrap_or_else(|| 1.0 / (q.shape()[q.ndim() - 1] as f64).sqrt());
+    let scale = o.scale.unwrap_or_else(|| 1.0 / (q.shape()[q.ndim() - 1].max(1) as f64).sqrt());
     let attrs = Attention { scale, causal: o.causal };
     if o.dropout > 0.0 {
         return matmul(&dropout(&weights(&q, &k, mask.as_ref(), &attrs)?, o.dropout, None)?, &v);

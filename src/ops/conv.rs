@@ -5,13 +5,13 @@
 
 use smallvec::{SmallVec, smallvec};
 
-use super::reduction::{floating, sum_over};
+use super::reduction::{common_floating, floating, sum_over};
 use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Param, Sample, Value};
 use super::samples::{Draw, REAL, ints};
 use super::shape::{in_dtype, reshape_to};
 use super::spatial::{Numbers, batched, join_first, numbers, split_first, three, unbatched};
 use super::{add, broadcast_to, moveaxis};
-use crate::array::{Array, DType, Shape, check_memory};
+use crate::array::{Array, Shape, check_memory};
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::conv::{self as kernel, Geometry};
@@ -42,6 +42,20 @@ impl Convolution {
         Geometry { batch, groups, inputs, outputs, input, kernel, output, stride, dilation, low }
     }
 
+    /// Sizes along the spatial axes, in the order of the fields.
+    fn new(groups: usize, [input, kernel, output, stride, dilation, low]: [&[usize]; 6]) -> Self {
+        Self {
+            axes: input.len(),
+            groups,
+            input: three(input, 1),
+            kernel: three(kernel, 1),
+            output: three(output, 1),
+            stride: three(stride, 1),
+            dilation: three(dilation, 1),
+            low: three(low, 0),
+        }
+    }
+
     /// A shape: `front`, then the spatial axes of `sizes`.
     fn shape(&self, front: [usize; 2], sizes: [usize; 3]) -> Shape {
         front.into_iter().chain(sizes[3 - self.axes..].iter().copied()).collect()
@@ -59,19 +73,7 @@ static CONVOLUTION: Primitive = Primitive {
         })
     },
     saves: save_other,
-    vjp: Vjp::Rule(|ctx| {
-        let g = ctx.cotangent();
-        let c: &Convolution = ctx.attrs();
-        if ctx.needs(0) {
-            let w = ctx.input(1);
-            ctx.add(0, apply(&TRANSPOSED, &[(&g).into(), (&w).into()], c)?)?;
-        }
-        if ctx.needs(1) {
-            let x = ctx.input(0);
-            ctx.add(1, apply(&WEIGHT, &[(&x).into(), (&g).into()], c)?)?;
-        }
-        bias_vjp(ctx, &g)
-    }),
+    vjp: Vjp::Rule(|ctx| image_vjp(ctx, &TRANSPOSED, |x, g| [x, g])),
     jvp: Jvp::Rule(bilinear_jvp),
     batch: Batch::Rule(|ctx| batch_with_bias(ctx, |ctx| batch_images(ctx, &CONVOLUTION))),
     ..Primitive::BASE
@@ -89,19 +91,7 @@ static TRANSPOSED: Primitive = Primitive {
         })
     },
     saves: save_other,
-    vjp: Vjp::Rule(|ctx| {
-        let x = ctx.cotangent();
-        let c: &Convolution = ctx.attrs();
-        if ctx.needs(0) {
-            let w = ctx.input(1);
-            ctx.add(0, apply(&CONVOLUTION, &[(&x).into(), (&w).into()], c)?)?;
-        }
-        if ctx.needs(1) {
-            let y = ctx.input(0);
-            ctx.add(1, apply(&WEIGHT, &[(&x).into(), (&y).into()], c)?)?;
-        }
-        bias_vjp(ctx, &x)
-    }),
+    vjp: Vjp::Rule(|ctx| image_vjp(ctx, &CONVOLUTION, |y, g| [g, y])),
     jvp: Jvp::Rule(bilinear_jvp),
     batch: Batch::Rule(|ctx| batch_with_bias(ctx, |ctx| batch_images(ctx, &TRANSPOSED))),
     ..Primitive::BASE
@@ -161,8 +151,9 @@ fn bias_of<T: crate::array::Element>(bias: &Array) -> Option<&[T]> {
     if bias.size() == 0 { None } else { Some(flat(bias)) }
 }
 
+/// For the `else` of a dispatch on the dtypes that [`floating`] and [`common_floating`] give.
 pub(super) fn not_floating() -> ! {
-    unreachable!("integers were made floating")
+    unreachable!("operands of other dtypes were converted or refused")
 }
 
 /// The gradient of each factor reads the other one.
@@ -173,6 +164,22 @@ fn save_other(s: &mut Saver<'_>) {
     if s.needs(0) {
         s.input(1);
     }
+}
+
+/// The gradients of images, weight and bias: `back` maps the cotangent to the images, and `order` gives the images and the
+/// cotangent as the inputs of [`WEIGHT`].
+fn image_vjp(ctx: &mut VjpContext<'_>, back: &'static Primitive, order: for<'a> fn(&'a Variable, &'a Variable) -> [&'a Variable; 2]) -> Result<()> {
+    let g = ctx.cotangent();
+    let c: &Convolution = ctx.attrs();
+    if ctx.needs(0) {
+        let w = ctx.input(1);
+        ctx.add(0, apply(back, &[(&g).into(), (&w).into()], c)?)?;
+    }
+    if ctx.needs(1) {
+        let x = ctx.input(0);
+        ctx.add(1, apply(&WEIGHT, &order(&x, &g).map(Operand::from), c)?)?;
+    }
+    bias_vjp(ctx, &g)
 }
 
 /// The sums of a cotangent over all but the channels.
@@ -256,7 +263,7 @@ fn batch_with_bias(ctx: &BatchContext<'_>, product: fn(&BatchContext<'_>) -> Res
     Ok(smallvec![add(&y, &reshape_to(bias, &shape)?)?])
 }
 
-/// How much is padded, as users say it.
+/// How much is padded, as given by the caller.
 #[derive(Clone, Debug)]
 pub enum Padding {
     /// Zeros on both sides, a number for each axis or one for all.
@@ -287,13 +294,13 @@ pub struct Options<'a> {
     pub padding: Padding,
     /// Distance between neighbouring taps.
     pub dilation: &'a [isize],
-    /// Groups of channels that do not meet.
+    /// Groups of channels that are convolved apart.
     pub groups: i64,
 }
 
 /// Operands in one floating dtype.
-fn together(x: &Variable, w: &Variable, bias: Option<&Variable>) -> Result<(Variable, Variable, Option<Variable>)> {
-    let dtype: DType = bias.map_or(w.dtype(), |b| w.dtype().promote(b.dtype())).promote(floating("conv", x)?.dtype());
+fn together(op: &str, x: &Variable, w: &Variable, bias: Option<&Variable>) -> Result<(Variable, Variable, Option<Variable>)> {
+    let dtype = common_floating(op, x, std::iter::once(w).chain(bias))?;
     let cast = |v: &Variable| in_dtype(v, dtype, &mut None).cloned();
     Ok((cast(x)?, cast(w)?, bias.map(cast).transpose()?))
 }
@@ -379,17 +386,8 @@ pub fn convolution(axes: usize, x: &Variable, w: &Variable, bias: Option<&Variab
     let (stride, dilation) = (numbers(op, "stride", options.stride, axes, 1)?, numbers(op, "dilation", options.dilation, axes, 1)?);
     let (input, kernel) = (Numbers::from_slice(&x.shape()[2..]), Numbers::from_slice(&w.shape()[2..]));
     let (low, output) = sizes(op, &options.padding, &input, &kernel, [&stride, &dilation])?;
-    let attrs = Convolution {
-        axes,
-        groups,
-        input: three(&input, 1),
-        kernel: three(&kernel, 1),
-        output: three(&output, 1),
-        stride: three(&stride, 1),
-        dilation: three(&dilation, 1),
-        low: three(&low, 0),
-    };
-    let (x, w, bias) = together(&x, w, bias)?;
+    let attrs = Convolution::new(groups, [&input, &kernel, &output, &stride, &dilation, &low]);
+    let (x, w, bias) = together(op, &x, w, bias)?;
     unbatched(run(&CONVOLUTION, &x, &w, bias.as_ref(), &attrs)?, was_added)
 }
 
@@ -436,17 +434,8 @@ pub fn conv_transpose(
         })
     };
     let input = (0..axes).map(one).collect::<Result<Numbers>>()?;
-    let attrs = Convolution {
-        axes,
-        groups,
-        input: three(&input, 1),
-        kernel: three(&kernel, 1),
-        output: three(&output, 1),
-        stride: three(&stride, 1),
-        dilation: three(&dilation, 1),
-        low: three(&low, 0),
-    };
-    let (x, w, bias) = together(&x, w, bias)?;
+    let attrs = Convolution::new(groups, [&input, &kernel, &output, &stride, &dilation, &low]);
+    let (x, w, bias) = together(op, &x, w, bias)?;
     unbatched(run(&TRANSPOSED, &x, &w, bias.as_ref(), &attrs)?, was_added)
 }
 
@@ -522,16 +511,7 @@ fn patches(op: &str, input: &[usize], [kernel, dilation, padding, stride]: Patch
     let (kernel, dilation) = (numbers(op, "kernel_size", kernel, 2, 1)?, numbers(op, "dilation", dilation, 2, 1)?);
     let stride = numbers(op, "stride", stride, 2, 1)?;
     let (low, output) = sizes(op, &Padding::Zeros(SmallVec::from_slice(padding)), input, &kernel, [&stride, &dilation])?;
-    Ok(Patches(Convolution {
-        axes: 2,
-        groups: 1,
-        input: three(input, 1),
-        kernel: three(&kernel, 1),
-        output: three(&output, 1),
-        stride: three(&stride, 1),
-        dilation: three(&dilation, 1),
-        low: three(&low, 0),
-    }))
+    Ok(Patches(Convolution::new(1, [input, &kernel, &output, &stride, &dilation, &low])))
 }
 
 /// The patches of images (N, C, H, W) or (C, H, W) as columns: (N, C · taps, positions).
@@ -541,7 +521,7 @@ fn patches(op: &str, input: &[usize], [kernel, dilation, padding, stride]: Patch
 pub fn unfold(x: &Variable, options: PatchOptions<'_>) -> Result<Variable> {
     let (x, was_added) = batched("unfold", x, 3)?;
     let attrs = patches("unfold", &x.shape()[2..], options)?;
-    unbatched(apply(&UNFOLD, &[(&floating("conv", &x)?).into()], &attrs)?, was_added)
+    unbatched(apply(&UNFOLD, &[(&floating("unfold", &x)?).into()], &attrs)?, was_added)
 }
 
 /// Columns (N, C · taps, positions) added up where [`unfold`] reads them, in images of `output_size`: its transpose.
@@ -557,7 +537,7 @@ pub fn fold(x: &Variable, output_size: &[isize], options: PatchOptions<'_>) -> R
         let shape = show_shape(x.shape());
         return Err(Error::Shape(format!("fold: columns of shape {shape} do not fit, expected (batch, channels * {taps}, {positions})")));
     }
-    unbatched(apply(&FOLD, &[(&floating("conv", &x)?).into()], &attrs)?, was_added)
+    unbatched(apply(&FOLD, &[(&floating("fold", &x)?).into()], &attrs)?, was_added)
 }
 
 fn call_convolution(a: &Args<'_>, axes: usize) -> Result<Value> {

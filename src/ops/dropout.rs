@@ -4,11 +4,11 @@ use smallvec::smallvec;
 
 use super::conv::{flat, not_floating};
 use super::gather::positions;
-use super::multiply;
 use super::random::default_generator;
 use super::reduction::floating;
 use super::registry::{Arg, Default, Entry, Gradient, Kind, Param, Sample};
 use super::samples::{Draw, REAL, indices};
+use super::{annihilate, multiply};
 use crate::array::{Array, Shape, check_memory};
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
@@ -28,17 +28,6 @@ struct Kept {
 }
 crate::attributes!(Kept);
 
-impl Kept {
-    /// A stream of its own for a batch, which needs more numbers than were set aside: that of a seed made of this place.
-    fn for_batch(&self) -> Self {
-        let Stream { seed, start } = self.stream;
-        let mut z = seed ^ start.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        Self { stream: Stream { seed: z ^ z >> 31, start: 0 }, probability: self.probability }
-    }
-}
-
 /// Linear, and its own transpose.
 static DROPOUT: Primitive = Primitive {
     name: "dropout",
@@ -55,7 +44,12 @@ static DROPOUT: Primitive = Primitive {
         ctx.add(0, apply(&DROPOUT, &[(&g).into()], ctx.attrs::<Kept>())?)
     }),
     jvp: Jvp::Linear,
-    batch: Batch::Rule(|ctx| Ok(smallvec![apply(&DROPOUT, ctx.inputs, &ctx.attrs::<Kept>().for_batch())?])),
+    // One mask for all samples: that of the result when the batch is of cotangents.
+    batch: Batch::Rule(|ctx| {
+        let x = ctx.array(0);
+        let ones: Variable = Array::ones(&x.shape()[1..], x.dtype()).into();
+        Ok(smallvec![annihilate(&apply(&DROPOUT, &[(&ones).into()], ctx.attrs::<Kept>())?, x)?])
+    }),
     ..Primitive::BASE
 };
 

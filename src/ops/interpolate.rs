@@ -457,7 +457,7 @@ pub fn grid_sample(x: &Variable, grid: &Variable, mode: &str, padding: &str, ali
         "reflection" => Border::Reflection,
         other => return Err(Error::Value(format!("{NAME}: padding_mode '{other}' is unknown, expected 'zeros', 'border' or 'reflection'"))),
     };
-    let (x, grid) = (floating("interpolate", x)?, floating("interpolate", grid)?);
+    let (x, grid) = (floating(NAME, x)?, floating(NAME, grid)?);
     let sizes = &x.shape()[2..];
     let points: usize = grid.shape()[1..=axes].iter().product();
     let (pixels, flat) = (reshape_to(&x, &[x.shape()[0], x.shape()[1], sizes.iter().product()])?, reshape_to(&grid, &[x.shape()[0], points, axes])?);
@@ -491,9 +491,9 @@ pub fn affine_grid(theta: &Variable, size: &[isize], align: bool) -> Result<Vari
             "affine_grid: theta has shape {shape}, expected (N, 2, 3) for a size (N, C, H, W), or (N, 3, 4) with depth; size is {size:?}"
         )));
     }
-    let theta = floating("interpolate", theta)?;
+    let theta = floating("affine_grid", theta)?;
     let spatial = &sizes[2..];
-    check_memory("affine_grid", &[&sizes[..1], spatial, &[8]].concat(), DType::F64)?;
+    check_memory("affine_grid", &[&[sizes[0].max(1)], spatial, &[8]].concat(), DType::F64)?;
     let points: usize = spatial.iter().product();
     let along = |n: usize, i: usize| {
         let end = if align { 1.0 } else { (n as f64 - 1.0) / n as f64 };

@@ -6,7 +6,7 @@
 use smallvec::{SmallVec, smallvec};
 
 use super::conv::{as_channels, flat, not_floating};
-use super::reduction::{floating, sum_over};
+use super::reduction::{common_floating, floating, sum_over};
 use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Param, Sample, Value};
 use super::resample::resample;
 use super::samples::{Draw, REAL, ints};
@@ -306,17 +306,16 @@ fn eval_batch_norm_gradient(call: &mut Call<'_>) -> Result<()> {
 }
 
 /// Operands in the floating dtype of all.
-fn in_one_dtype(x: &Variable, more: [Option<&Variable>; 2]) -> Result<(Variable, [Option<Variable>; 2])> {
-    let x = floating("norm", x)?;
-    let dtype: DType = more.iter().flatten().fold(x.dtype(), |d, v| d.promote(v.dtype()));
+fn in_one_dtype(op: &str, x: &Variable, more: [Option<&Variable>; 2]) -> Result<(Variable, [Option<Variable>; 2])> {
+    let dtype = common_floating(op, x, more.into_iter().flatten())?;
     let cast = |v: &Variable| in_dtype(v, dtype, &mut None).cloned();
     let [w, b] = more;
-    Ok((cast(&x)?, [w.map(cast).transpose()?, b.map(cast).transpose()?]))
+    Ok((cast(x)?, [w.map(cast).transpose()?, b.map(cast).transpose()?]))
 }
 
 /// [`NORMALIZE`], with a bias alone added behind.
-fn normalize(x: &Variable, weight: Option<&Variable>, bias: Option<&Variable>, rows: Rows, seen: &[usize]) -> Result<Variable> {
-    let (x, [w, b]) = in_one_dtype(x, [weight, bias])?;
+fn normalize(op: &str, x: &Variable, weight: Option<&Variable>, bias: Option<&Variable>, rows: Rows, seen: &[usize]) -> Result<Variable> {
+    let (x, [w, b]) = in_one_dtype(op, x, [weight, bias])?;
     if x.array().size() == 0 {
         return affine(&x, w.as_ref(), b.as_ref(), seen);
     }
@@ -350,7 +349,7 @@ fn check_normalized(op: &str, x: &Variable, shape: &[isize], more: [(&str, Optio
 pub fn layer_norm(x: &Variable, shape: &[isize], weight: Option<&Variable>, bias: Option<&Variable>, eps: f64) -> Result<Variable> {
     let shape = check_normalized("layer_norm", x, shape, [("weight", weight), ("bias", bias)])?;
     let rows = Rows { row: shape.iter().product(), groups: 1, span: 1, centered: true, eps };
-    normalize(x, weight, bias, rows, &shape)
+    normalize("layer_norm", x, weight, bias, rows, &shape)
 }
 
 /// x / √(mean of squares + eps) over the last axes, times `weight`. `eps` is the epsilon of the dtype unless given.
@@ -359,9 +358,9 @@ pub fn layer_norm(x: &Variable, shape: &[isize], weight: Option<&Variable>, bias
 /// As [`layer_norm`].
 pub fn rms_norm(x: &Variable, shape: &[isize], weight: Option<&Variable>, eps: Option<f64>) -> Result<Variable> {
     let shape = check_normalized("rms_norm", x, shape, [("weight", weight), ("bias", None)])?;
-    let epsilon = if floating("norm", x)?.dtype() == DType::F64 { f64::EPSILON } else { f64::from(f32::EPSILON) };
+    let epsilon = if common_floating("rms_norm", x, [])? == DType::F64 { f64::EPSILON } else { f64::from(f32::EPSILON) };
     let rows = Rows { row: shape.iter().product(), groups: 1, span: 1, centered: false, eps: eps.unwrap_or(epsilon) };
-    normalize(x, weight, None, rows, &shape)
+    normalize("rms_norm", x, weight, None, rows, &shape)
 }
 
 /// Checks one number for each of so many channels.
@@ -410,7 +409,7 @@ fn grouped(op: &str, x: &Variable, groups: usize, weight: Option<&Variable>, bia
     refuse_one_value(op, x, row * if op == "group_norm" { x.shape()[0].max(1) } else { 1 })?;
     let mut seen = Shape::from_elem(1, x.ndim());
     seen[1] = x.shape()[1];
-    normalize(x, weight, bias, Rows { row, groups, span: plane, centered: true, eps }, &seen)
+    normalize(op, x, weight, bias, Rows { row, groups, span: plane, centered: true, eps }, &seen)
 }
 
 /// [`layer_norm`] of each channel of each image of x (N, C, …).
@@ -432,7 +431,7 @@ pub fn batch_norm_training(x: &Variable, weight: Option<&Variable>, bias: Option
     let channels = channels_of(NAME, x)?;
     check_channels(NAME, [("weight", weight), ("bias", bias)], channels)?;
     refuse_one_value(NAME, x, x.array().size().checked_div(channels).unwrap_or(0))?;
-    let (x, [w, b]) = in_one_dtype(x, [weight, bias])?;
+    let (x, [w, b]) = in_one_dtype(NAME, x, [weight, bias])?;
     let kernel_bias = if w.is_some() { b.as_ref() } else { None };
     let inputs: SmallVec<[Operand<'_>; 3]> = std::iter::once(&x).chain(&w).chain(kernel_bias).map(Operand::from).collect();
     let mut outputs = apply_all(&BATCH_NORM, &inputs, &Epsilon(eps))?.into_iter();
@@ -463,7 +462,7 @@ pub fn batch_norm_evaluation(
     let channels = channels_of(NAME, x)?;
     check_channels(NAME, [("weight", weight), ("bias", bias)], channels)?;
     check_channels(NAME, [("running mean", Some(mean)), ("running variance", Some(var))], channels)?;
-    let (x, [w, b]) = in_one_dtype(x, [weight, bias])?;
+    let (x, [w, b]) = in_one_dtype(NAME, x, [weight, bias])?;
     let scale = divide(1.0, &sqrt(&add(&super::astype(var, x.dtype())?, eps)?)?)?;
     let scale = w.as_ref().map_or(Ok(scale.clone()), |w| multiply(&scale, w))?;
     let n = x.ndim();
@@ -478,7 +477,7 @@ pub fn batch_norm_evaluation(
 #[allow(clippy::cast_precision_loss, reason = "a small number")]
 pub fn local_response_norm(x: &Variable, size: i64, alpha: f64, beta: f64, k: f64) -> Result<Variable> {
     const NAME: &str = "local_response_norm";
-    let x = floating("norm", x)?;
+    let x = floating(NAME, x)?;
     let channels = channels_of(NAME, &x)?;
     let size = usize::try_from(size)
         .ok()

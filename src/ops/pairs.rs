@@ -24,7 +24,7 @@ pub fn cdist(a: &Variable, b: &Variable, p: f64) -> Result<Variable> {
         let (a, b) = (show_shape(a.shape()), show_shape(b.shape()));
         return Err(Error::Shape(format!("cdist: shapes {a} and {b} do not fit, expected (..., P, M) and (..., R, M)")));
     }
-    let (a, b) = (expand_dims(&floating("pdist", a)?, &[-2])?, expand_dims(&floating("pdist", b)?, &[-3])?);
+    let (a, b) = (expand_dims(&floating("cdist", a)?, &[-2])?, expand_dims(&floating("cdist", b)?, &[-3])?);
     vector_norm(&subtract(&a, &b)?, Some(&[-1]), false, p)
 }
 

@@ -283,7 +283,7 @@ fn divided(sums: &Variable, divisors: &[Vec<usize>]) -> Result<Variable> {
 
 /// The means of windows.
 fn pool_means(op: &str, x: &Variable, options: &Options<'_>, axes: usize, with_padding: bool, divisor: Option<i64>) -> Result<Variable> {
-    let x = floating("pool", x)?;
+    let x = floating(op, x)?;
     let sizes = spatial(op, &x, axes)?;
     let windows = options.windows(op, sizes)?;
     let inside = windows.iter().zip(sizes).map(|(w, n)| w.inside(op, *n)).collect::<Result<Vec<_>>>()?;
@@ -308,7 +308,7 @@ fn call_lp_pool(a: &Args<'_>, axes: usize) -> Result<Value> {
     let (p, kernel) = (a.float(1)?, a.int_list(2)?);
     let stride = a.opt_int_list(3)?.unwrap_or_default();
     let options = Options { kernel: &kernel, stride: &stride, padding: &[0], dilation: &[1], ceil_mode: a.flag(4)? };
-    let powers = power(&floating("pool", &a.variable(0)?)?, p)?;
+    let powers = power(&floating(a.name(), &a.variable(0)?)?, p)?;
     let means = pool_means(a.name(), &powers, &options, axes, true, None)?;
     let count: usize = numbers(a.name(), "kernel_size", &kernel, axes, 1)?.iter().product();
     Ok(power(&multiply(&means, count as f64)?, 1.0 / p)?.into())
@@ -345,7 +345,7 @@ fn call_adaptive_avg(a: &Args<'_>, axes: usize) -> Result<Value> {
 
 /// The means of as many windows along each axis as `output` says.
 pub(super) fn adaptive_avg_pool(op: &str, x: &Variable, axes: usize, output: &[isize]) -> Result<Variable> {
-    let x = floating("pool", x)?;
+    let x = floating(op, x)?;
     let windows = adaptive(op, spatial(op, &x, axes)?, output)?;
     let divisors: Vec<Vec<usize>> = windows.iter().map(|a| a.windows.iter().map(|w| w.1).collect()).collect();
     divided(&window_sums(&x, &windows)?, &divisors)
@@ -375,7 +375,7 @@ fn unpooled(a: &Args<'_>, op: &str, sizes: &[usize]) -> Result<Numbers> {
 }
 
 fn call_unpool(a: &Args<'_>, axes: usize) -> Result<Value> {
-    let (op, x, at) = (a.name(), floating("pool", &a.variable(0)?)?, a.variable(1)?);
+    let (op, x, at) = (a.name(), floating(a.name(), &a.variable(0)?)?, a.variable(1)?);
     let plane = unpooled(a, op, spatial(op, &x, axes)?)?;
     if at.shape() != x.shape() || !is_places(&at) {
         let (got, want) = (show_shape(at.shape()), show_shape(x.shape()));

@@ -291,7 +291,7 @@ fn gru_gradient_definition(inputs: &[Variable], _: &dyn AttrSet) -> Result<Outpu
 
 /// Checks the shapes of a recurrence of so many gates, whose inputs are z, the weight, and others.
 fn checked(op: &str, a: &Args<'_>, gates: usize) -> Result<Vec<Variable>> {
-    let all = (0..4).map(|i| floating("rnn", &a.variable(i)?)).collect::<Result<Vec<_>>>()?;
+    let all = (0..4).map(|i| floating(op, &a.variable(i)?)).collect::<Result<Vec<_>>>()?;
     let state = if gates == 4 { &all[2] } else { &all[3] };
     let (z, w) = (&all[0], &all[1]);
     let hidden = state.shape().get(1).copied().unwrap_or(0);

@@ -103,6 +103,13 @@ pub(crate) fn floating(op: &str, x: &Variable) -> Result<Variable> {
     }
 }
 
+/// The floating dtype that `x` and all of `more` are converted to: that of `x` as [`floating`] has it, promoted with the others.
+pub(crate) fn common_floating<'a>(op: &str, x: &Variable, more: impl IntoIterator<Item = &'a Variable>) -> Result<DType> {
+    let own = if x.dtype().is_inexact() { x.dtype() } else { default_float() };
+    let dtype: DType = more.into_iter().fold(own, |d, v| d.promote(v.dtype()));
+    if dtype.is_complex() { Err(undefined(op, dtype)) } else { Ok(dtype) }
+}
+
 /// `x`, real or complex, or its values in the default floating dtype.
 pub(crate) fn inexact(x: &Variable) -> Result<Variable> {
     if x.dtype().is_inexact() { Ok(x.clone()) } else { astype(x, default_float()) }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use smallvec::smallvec;
 
+use super::complex::by_parts;
 use super::conv::flat;
 use crate::array::{DType, Scalar, Shape, check_memory};
 use crate::dispatch;
@@ -40,9 +41,11 @@ static RESAMPLE: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-/// Applies a table along each of the last axes of `x`, which is floating.
+/// Applies a table along each of the last axes of `x`, which is floating or complex.
 pub(super) fn resample(x: &Variable, tables: Vec<Table>) -> Result<Variable> {
-    apply(&RESAMPLE, &[x.into()], &Tables(Arc::new(tables)))
+    let tables = Tables(Arc::new(tables));
+    let part = |x: &Variable| apply(&RESAMPLE, &[x.into()], &tables);
+    if x.dtype().is_complex() { by_parts(x, part) } else { part(x) }
 }
 
 /// For each of the last axes the places that are read, and what stands where there is none.

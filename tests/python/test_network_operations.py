@@ -197,6 +197,25 @@ def test_dropout_keeps_its_share_and_its_mask() -> None:
     rows = dropout(tg.ones((50, 8)), 0.5, 1).numpy()
     assert (rows == rows[:, :1]).all()
     assert dropout(tg.Variable([np.inf, np.nan]), 1.0).tolist() == [0.0, 0.0]
+    x = tg.Variable(np.ones(32), requires_grad=True)
+    y = F.dropout(x, 0.5)
+    (slopes,) = tg.autograd.grad(y, [x], [tg.Variable(np.eye(32))], is_grads_batched=True)
+    np.testing.assert_array_equal(slopes.numpy(), np.diag(y.numpy()))
+
+
+@pytest.mark.parametrize(("name", "gates"), [("_lstm", 4), ("_gru", 3)])
+def test_recurrences_without_a_step(name: str, gates: int) -> None:
+    shapes = [(0, 1, 2 * gates), (2 * gates, 2), (1, 2) if gates == 4 else (2 * gates,), (1, 2)]
+    arrays = [tg.Variable(np.ones(shape), requires_grad=True) for shape in shapes]
+    out = tg._core._functions[HOME + name](*arrays)
+    total = tg.sum(out[0]) + tg.sum(out[1]) if isinstance(out, tuple) else tg.sum(out)
+    total.backward()
+    assert not arrays[1].grad.numpy().any()
+
+
+def test_attention_of_queries_without_elements() -> None:
+    out = F.scaled_dot_product_attention(tg.ones((2, 0)), tg.ones((2, 0)), tg.Variable([[1.0], [3.0]]))
+    assert out.tolist() == [[2.0], [2.0]]
 
 
 @pytest.mark.parametrize(
@@ -301,6 +320,44 @@ BAD = [
     (lambda: F.ctc_loss(tg.zeros((2, 1, 3)), tg.Variable([[3]]), tg.Variable([2]), tg.Variable([1])), "a target is 3"),
     (lambda: tg.cdist(tg.ones((2, 3)), tg.ones((2, 2))), "do not fit"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("name", "shapes"),
+    [
+        ("conv1d", [(1, 1, 3), (1, 1, 2)]),
+        ("conv_transpose1d", [(1, 1, 3), (1, 1, 2)]),
+        ("scaled_dot_product_attention", [(2, 3), (2, 3), (2, 3)]),
+        ("layer_norm", [(2, 3), (3,), (3,)]),
+        ("group_norm", [(2, 3, 2), (3,)]),
+        ("_instance_norm", [(2, 3, 2), (3,)]),
+        ("_batch_norm_training", [(2, 3, 2), (3,)]),
+        ("_lstm", [(2, 1, 4), (4, 1), (1, 1), (1, 1)]),
+        ("_gru", [(2, 1, 3), (3, 1), (3,), (1, 1)]),
+        ("grid_sample", [(1, 1, 2, 2), (1, 2, 2, 2)]),
+    ],
+)
+def test_a_complex_operand_is_refused_by_name(name: str, shapes: list[tuple[int, ...]]) -> None:
+    function = tg._core._functions[HOME + name]
+    for at in range(len(shapes)):
+        arrays: list[Any] = [tg.ones(s, dtype=tg.complex64 if i == at else tg.float32) for i, s in enumerate(shapes)]
+        if name in ("layer_norm", "group_norm"):
+            arrays.insert(1, (3,) if name == "layer_norm" else 1)
+        with pytest.raises(tg.DTypeError, match=f"{name.lstrip('_').removesuffix('_training')}: dtype complex64"):
+            function(*arrays)
+
+
+def test_gradients_of_complex_images() -> None:
+    x = tg.Variable(draw(1, 1, 3) + 1j * draw(1, 1, 3), requires_grad=True)
+    weights = tg.Variable(draw(1, 1, 6) + 1j * draw(1, 1, 6))
+    for f, places in (
+        (lambda x: F.pad(x, (1, 2), mode="circular"), [2, 0, 1, 2, 0, 1]),
+        (lambda x: F.interpolate(x, 6), [0, 0, 1, 1, 2, 2]),
+    ):
+        got, want = (
+            tg.autograd.grad(tg.sum(tg.real(y * weights)), [x])[0].numpy() for y in (f(x), tg.take(x, tg.Variable(places), 2))
+        )
+        np.testing.assert_allclose(got, want, rtol=1e-12)
 
 
 @pytest.mark.parametrize(("call", "message"), BAD)
