@@ -56,13 +56,15 @@ from ._special import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ._core import Variable
 
 
-def _axes(x: Any, axis: Any) -> tuple[Any, Any]:
-    """The array, and its only axis: SciPy's default is all elements at once."""
+def _over(f: Callable[[Any, int], Variable], x: Any, axis: int | None) -> Variable:
+    """``f`` along an axis; SciPy's default is all elements at once."""
     x = _core.asarray(x)
-    return (x.reshape(-1), 0) if axis is None else (x, axis)
+    return f(x.reshape(-1), 0).reshape(x.shape) if axis is None else f(x, axis)
 
 
 def softmax(x: Any, axis: int | None = None) -> Variable:
@@ -71,8 +73,7 @@ def softmax(x: Any, axis: int | None = None) -> Variable:
     >>> tg.special.softmax(tg.Variable([[0.0, 0.0]]))
     Variable([[0.5, 0.5]])
     """
-    flat, one = _axes(x, axis)
-    return _core.softmax(flat, one).reshape(_core.asarray(x).shape)
+    return _over(_core.softmax, x, axis)
 
 
 def log_softmax(x: Any, axis: int | None = None) -> Variable:
@@ -81,8 +82,7 @@ def log_softmax(x: Any, axis: int | None = None) -> Variable:
     >>> tg.special.log_softmax(tg.Variable([0.0, -1000.0]))
     Variable([    0., -1000.])
     """
-    flat, one = _axes(x, axis)
-    return _core.log_softmax(flat, one).reshape(_core.asarray(x).shape)
+    return _over(_core.log_softmax, x, axis)
 
 
 def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, return_sign: bool = False) -> Any:
@@ -94,13 +94,15 @@ def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, r
     if b is None and not return_sign:
         return _core.logsumexp(a, axis=axis, keepdims=keepdims)
     a = _core.asarray(a)
+    if b is not None:
+        a, b = _core.broadcast_arrays(a, b)
     top = _core.max(a.detach(), axis=axis, keepdims=True) if a.size else _core.zeros((), dtype=a.dtype)
     top = _core.where(_core.isfinite(top), top, _core.zeros_like(top))
     terms = _core.exp(a - top)
     if b is not None:
-        terms = terms * _core.asarray(b, dtype=a.dtype)
+        terms = terms * _core.astype(b, terms.dtype)
     total = _core.sum(terms, axis=axis, keepdims=keepdims)
-    shift = top if keepdims else _core.max(top, axis=axis)
+    shift = top if keepdims or not a.size else _core.max(top, axis=axis)
     if not return_sign:
         return _core.log(total) + shift
     return _core.log(_core.abs(total)) + shift, _core.sign(total)

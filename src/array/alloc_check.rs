@@ -205,6 +205,15 @@ pub fn filled<T: Clone>(item: T, n: usize) -> Vec<T> {
     out
 }
 
+/// The items of a slice; unwinds as [`with_capacity`].
+#[must_use]
+#[inline]
+pub fn copied<T: Copy>(items: &[T]) -> Vec<T> {
+    let mut out = with_capacity(items.len());
+    out.extend_from_slice(items);
+    out
+}
+
 /// Adds an item; unwinds as [`with_capacity`].
 #[inline]
 pub fn push<T>(list: &mut Vec<T>, item: T) {

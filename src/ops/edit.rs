@@ -9,8 +9,10 @@ use super::scatter::{index_add, scatter_add};
 use super::shape::{astype, broadcast_to, flatten, reshape_to, scalar};
 use super::sorting::lined;
 use super::{add, concat, divide, equal, get_item, moveaxis, where_};
+use crate::array::alloc_check::{collect, try_collect, with_capacity};
 use crate::array::{Array, DType, Scalar, Shape, check_memory, default_float, normalize_axis, size_of};
 use crate::error::{Error, Result, show_shape};
+use crate::kernel::gather::nonzero as true_places;
 use crate::ops::index::IndexItem;
 use crate::tape::Variable;
 
@@ -26,13 +28,12 @@ pub fn append(x: &Variable, values: &Variable, axis: Option<isize>) -> Result<Va
 }
 
 /// Places along an axis of size `n` from ints, a slice's places, or a mask.
-fn places(op: &str, at: &Variable, axis: usize, n: usize, end: bool) -> Result<Vec<usize>> {
+fn places(op: &str, at: &Variable, axis: usize, n: usize, end: bool) -> Result<Vec<i64>> {
     if at.dtype() == DType::Bool {
         if at.shape() != [n] {
             return Err(Error::Shape(format!("{op}: a mask of shape {} for axis {axis} with size {n}", show_shape(at.shape()))));
         }
-        let mask: Vec<bool> = at.values(op)?.to_vec();
-        return Ok((0..n).filter(|&i| mask[i]).collect());
+        return Ok(true_places(at.values(op)?));
     }
     if at.array().size() == 0 {
         return Ok(Vec::new());
@@ -42,20 +43,15 @@ fn places(op: &str, at: &Variable, axis: usize, n: usize, end: bool) -> Result<V
     }
     let (size, most) = (n as i64, n as i64 + i64::from(end));
     let all: Vec<i64> = astype(&at.detach(), DType::I64)?.values(op)?.to_vec();
-    all.into_iter()
-        .map(|i| {
-            let k = if i < 0 { i + size } else { i };
-            usize::try_from(k)
-                .ok()
-                .filter(|_| k < most)
-                .ok_or_else(|| Error::Index(format!("{op}: index {i} is out of bounds for axis {axis} with size {n}")))
-        })
-        .collect()
+    try_collect(all.into_iter().map(|i| {
+        let k = if i < 0 { i + size } else { i };
+        let inside = (0..most).contains(&k);
+        if inside { Ok(k) } else { Err(Error::Index(format!("{op}: index {i} is out of bounds for axis {axis} with size {n}"))) }
+    }))
 }
 
-fn gathered(x: &Variable, axis: usize, at: &[usize]) -> Result<Variable> {
-    let at: Vec<i64> = at.iter().map(|&i| i64::try_from(i).unwrap_or(i64::MAX)).collect();
-    take(x, &indices(&at, &[at.len()]), Some(axis.cast_signed()))
+fn gathered(x: &Variable, axis: usize, at: &[i64]) -> Result<Variable> {
+    take(x, &indices(at, &[at.len()]), Some(axis.cast_signed()))
 }
 
 /// `x` without the places `at` along `axis` (`None`: flattened).
@@ -66,9 +62,10 @@ pub fn delete(x: &Variable, at: &Variable, axis: Option<isize>) -> Result<Variab
     let (x, axis) = lined("delete", x, axis)?;
     let n = x.shape()[axis];
     let gone = places("delete", at, axis, n, false)?;
-    let mut kept = vec![true; n];
-    gone.iter().for_each(|&i| kept[i] = false);
-    gathered(&x, axis, &(0..n).filter(|&i| kept[i]).collect::<Vec<_>>())
+    let mut kept = Array::ones(&[n], DType::Bool);
+    let mask = kept.data_mut::<bool>();
+    gone.iter().filter_map(|&i| usize::try_from(i).ok()).for_each(|i| mask[i] = false);
+    gathered(&x, axis, &true_places(&kept))
 }
 
 /// `x` with `values` in front of the places `at` along `axis` (`None`: flattened).
@@ -90,16 +87,17 @@ pub fn insert(x: &Variable, at: &Variable, values: &Variable, axis: Option<isize
     let mut shape = Shape::from_slice(x.shape());
     shape[axis] = count;
     let values = broadcast_to(&values, &shape)?;
-    let starts: Vec<usize> = if single { vec![at_places[0]; count] } else { at_places };
-    let mut order: Vec<(usize, usize)> = starts.iter().enumerate().map(|(k, &i)| (i, n + k)).collect();
-    order.sort_by_key(|&(i, _)| i);
-    let mut all = Vec::new();
+    let start = |k: usize| if single { at_places[0] } else { at_places[k] };
+    // By place, then in the order of the values, whose places are behind those of `x`.
+    let mut order = collect((0..count).map(|k| (start(k), (n + k) as i64)));
+    order.sort_unstable();
+    let mut all = with_capacity(n + count);
     let mut next = order.into_iter().peekable();
-    for i in 0..=n {
+    for i in 0..=n as i64 {
         while let Some((_, k)) = next.next_if(|&(at, _)| at == i) {
             all.push(k);
         }
-        if i < n {
+        if i < n as i64 {
             all.push(i);
         }
     }
@@ -117,7 +115,7 @@ pub fn resize(x: &Variable, shape: &[isize]) -> Result<Variable> {
     if n == 0 {
         return Ok(Array::zeros(&shape, x.dtype()).into());
     }
-    let at: Vec<usize> = (0..want).map(|i| i % n).collect();
+    let at = collect((0..want).map(|i| (i % n) as i64));
     reshape_to(&gathered(&flat, 0, &at)?, &shape)
 }
 
@@ -241,12 +239,12 @@ fn axis(a: &Args<'_>, i: usize) -> Result<Option<isize>> {
 fn call_compress(a: &Args<'_>) -> Result<Value> {
     let (x, along) = lined("compress", &a.variable(1)?, axis(a, 2)?)?;
     let mask = astype(&a.variable(0)?.detach(), DType::Bool)?;
-    let mask: Vec<bool> = mask.values("compress")?.to_vec();
+    let at = true_places(mask.values("compress")?);
     let n = x.shape()[along];
-    if let Some(i) = mask.iter().skip(n).position(|m| *m) {
-        return Err(Error::Index(format!("compress: condition {} is true, but axis {along} has size {n}", i + n)));
+    if let Some(i) = at.iter().find(|&&i| i >= n as i64) {
+        return Err(Error::Index(format!("compress: condition {i} is true, but axis {along} has size {n}")));
     }
-    Ok(gathered(&x, along, &(0..n.min(mask.len())).filter(|&i| mask[i]).collect::<Vec<_>>())?.into())
+    Ok(gathered(&x, along, &at)?.into())
 }
 
 fn call_extract(a: &Args<'_>) -> Result<Value> {
@@ -260,7 +258,7 @@ fn call_chunk(a: &Args<'_>) -> Result<Value> {
     let count = usize::try_from(count).ok().filter(|&n| n > 0).ok_or_else(|| Error::Value(format!("chunk: {count} chunks, expected 1 or more")))?;
     let n = x.shape()[along];
     let size = n.div_ceil(count).max(1);
-    let bounds: Vec<isize> = (1..n.div_ceil(size).max(1)).map(|i| (i * size).cast_signed()).collect();
+    let bounds = collect((1..n.div_ceil(size).max(1)).map(|i| (i * size).cast_signed()));
     Ok(super::split(&x, super::Sections::At(&bounds), axis)?.into())
 }
 

@@ -51,8 +51,9 @@ pub fn kron(a: &Variable, b: &Variable) -> Result<Variable> {
     let wide = |x: &Variable| -> Shape { std::iter::repeat_n(1, ndim - x.ndim()).chain(x.shape().iter().copied()).collect() };
     let (sa, sb) = (wide(a), wide(b));
     let (left, right): (Shape, Shape) = (sa.iter().flat_map(|&n| [n, 1]).collect(), sb.iter().flat_map(|&n| [1, n]).collect());
-    let out: Shape = sa.iter().zip(&sb).map(|(m, n)| m * n).collect();
-    reshape_to(&multiply(&reshape_to(a, &left)?, &reshape_to(b, &right)?)?, &out)
+    let product = multiply(&reshape_to(a, &left)?, &reshape_to(b, &right)?)?;
+    let out: Shape = product.shape().chunks(2).map(size_of).collect();
+    reshape_to(&product, &out)
 }
 
 /// The cross products of vectors of three (or two) elements along `axes` of `a`, `b` and the result.
@@ -144,7 +145,8 @@ pub fn convolve(a: &Variable, v: &Variable, overlap: Overlap) -> Result<Variable
     };
     // Each row is a window of the padded array.
     let padded = concat(&[edge.clone(), a, edge], Some(0))?;
-    let at: Vec<i64> = (0..count).flat_map(|i| (0..m).map(move |k| (first + i + k) as i64)).collect();
+    check_memory("convolve", &[count, m], DType::I64)?;
+    let at = alloc_check::collect((0..count * m).map(|k| (first + k / m + k % m) as i64));
     let windows = take(&padded, &indices(&at, &[count, m]), Some(0))?;
     matmul(&windows, &flip(&v, None)?)
 }
@@ -152,7 +154,8 @@ pub fn convolve(a: &Variable, v: &Variable, overlap: Overlap) -> Result<Variable
 fn call_tensordot(a: &Args<'_>) -> Result<Value> {
     let (x, y) = (a.variable(0)?, a.variable(1)?);
     let axes = astype(&a.variable(2)?, DType::I64)?;
-    let all: Vec<isize> = axes.values("tensordot")?.to_vec::<i64>().into_iter().map(|i| isize::try_from(i).unwrap_or(isize::MAX)).collect();
+    let all = axes.values("tensordot")?.to_vec::<i64>();
+    let all: Vec<isize> = alloc_check::collect(all.into_iter().map(|i| isize::try_from(i).unwrap_or(isize::MAX)));
     match *axes.shape() {
         [] => {
             let n = all[0];

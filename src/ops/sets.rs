@@ -10,7 +10,7 @@ use super::samples::{Draw, REAL, call_with, indices};
 use super::shape::{astype, flatten, reshape_to};
 use super::sorting::sort;
 use super::{concat, get_item, logical_not, not_equal, searchsorted};
-use crate::array::{Array, DType, normalize_axis, size_of};
+use crate::array::{Array, DType, alloc_check, normalize_axis, size_of};
 use crate::error::{Error, Result};
 use crate::kernel::gather::nonzero as true_places;
 use crate::kernel::order::{self, Groups};
@@ -95,19 +95,19 @@ pub fn nonzero(x: &Variable) -> Result<Vec<Variable>> {
     if x.ndim() == 0 {
         return Err(Error::Shape("nonzero: an array of at least 1 dimension is expected, got shape (); use atleast_1d(x)".to_owned()));
     }
-    Ok(by_axis("nonzero", x)?.into_iter().map(|v| Array::from_slice(&v, &[v.len()]).into()).collect())
+    Ok(by_axis(x, places("nonzero", x)?).into_iter().map(|v| Array::from_slice(&v, &[v.len()]).into()).collect())
 }
 
-fn by_axis(op: &str, x: &Variable) -> Result<Vec<Vec<i64>>> {
-    let mut rest = places(op, x)?;
+/// The positions along each axis of row-major positions in `x`.
+fn by_axis(x: &Variable, mut rest: Vec<i64>) -> Vec<Vec<i64>> {
     let mut out: Vec<Vec<i64>> = Vec::new();
     for &n in x.shape().iter().rev() {
         let n = i64::try_from(n.max(1)).unwrap_or(i64::MAX);
-        out.push(rest.iter().map(|p| p % n).collect());
+        out.push(alloc_check::collect(rest.iter().map(|p| p % n)));
         rest.iter_mut().for_each(|p| *p /= n);
     }
     out.reverse();
-    Ok(out)
+    out
 }
 
 /// Where the elements that are not zero stand, a row of int64 positions for each.
@@ -115,9 +115,9 @@ fn by_axis(op: &str, x: &Variable) -> Result<Vec<Vec<i64>>> {
 /// # Errors
 /// `Grad` inside a mapping.
 pub fn argwhere(x: &Variable) -> Result<Variable> {
-    let count = places("argwhere", x)?.len();
-    let columns = by_axis("argwhere", x)?;
-    let mut out = Array::zeros(&[count, x.ndim()], DType::I64);
+    let all = places("argwhere", x)?;
+    let mut out = Array::zeros(&[all.len(), x.ndim()], DType::I64);
+    let columns = by_axis(x, all);
     for (i, row) in out.data_mut::<i64>().chunks_mut(x.ndim().max(1)).enumerate() {
         row.iter_mut().zip(&columns).for_each(|(o, c)| *o = c[i]);
     }

@@ -25,25 +25,10 @@ if TYPE_CHECKING:
 F = tg.nn.functional
 # What the module's reserve serves at most: smaller allocations never fail for the user.
 SERVED = 64 << 10
-# Rows in which an allocation that fails still ends the process, or whose samples are too slow when they are large.
-UNGUARDED = [
-    "cdist",
-    "nn.functional.pdist",
-    "nonzero",
-    "argwhere",
-    "tensordot",
-    "kron",
-    "convolve",
-    "correlate",
-    "insert",
-    "delete",
-    "compress",
-    "vander",
-]
 ROWS = [
     row["path"]
     for row in _core.registry()
-    if row["function"] and row["path"] not in UNGUARDED and row["module"] not in {"linalg", "special"}
+    if row["function"]
 ]
 
 

@@ -175,6 +175,14 @@ def test_sums_of_exponentials() -> None:
         )
 
 
+def test_weights_of_logsumexp_keep_their_fractions_and_broadcast() -> None:
+    a, b = np.array([1, 2]), np.array([[0.5, 0.25], [0.5, 2.0], [0.0, 0.125]])
+    for axis in (None, 0, 1):
+        np.testing.assert_allclose(special.logsumexp(a, axis=axis, b=b).numpy(), sc.logsumexp(a, axis=axis, b=b), rtol=1e-6)
+    empty = special.logsumexp(tg.Variable(np.zeros((0, 3))), axis=0, b=1.0)
+    assert empty.tolist() == [-np.inf] * 3
+
+
 def test_shapes_dtypes_and_layouts() -> None:
     x = tg.Variable(np.abs(RNG.normal(size=(40, 30))))
     np.testing.assert_allclose(special.gammaln(x.mT[::-1]).numpy(), sc.gammaln(x.numpy().T[::-1]), rtol=1e-12, atol=1e-15)

@@ -1,6 +1,7 @@
 //! Functions of matrices: exponential, square root, logarithm.
 
-use super::{Failure, Number, identity, lu, product};
+use super::{Failure, Number, identity, lu, product, zeros};
+use crate::array::alloc_check::{copied, filled};
 
 /// The one-norm.
 fn norm<T: Number>(a: &[T], n: usize) -> f64 {
@@ -8,14 +9,14 @@ fn norm<T: Number>(a: &[T], n: usize) -> f64 {
 }
 
 fn times<T: Number>(a: &[T], b: &[T], n: usize) -> Vec<T> {
-    let mut out = vec![T::real(0.0); n * n];
+    let mut out = zeros(n * n);
     product(a, b, &mut out, [n, n, n]);
     out
 }
 
 /// Σ cₖ Aₖ.
 fn combine<T: Number>(terms: &[(f64, &[T])]) -> Vec<T> {
-    let mut out = vec![T::real(0.0); terms[0].1.len()];
+    let mut out = zeros(terms[0].1.len());
     for (c, a) in terms {
         for (o, x) in out.iter_mut().zip(*a) {
             *o += T::real(*c) * *x;
@@ -26,7 +27,7 @@ fn combine<T: Number>(terms: &[(f64, &[T])]) -> Vec<T> {
 
 /// X of A·X = B.
 fn divide<T: Number>(a: Vec<T>, b: &[T], n: usize) -> Result<Vec<T>, Failure> {
-    let (mut factors, mut rows, mut x) = (a, vec![0; n], vec![T::real(0.0); n * n]);
+    let (mut factors, mut rows, mut x) = (a, filled(0, n), zeros(n * n));
     lu::factor(&mut factors, [n, n], &mut rows);
     if let Some(i) = lu::first_zero_pivot(&factors, n) {
         return Err(Failure::Singular(i));
@@ -75,8 +76,8 @@ pub fn expm<T: Number>(a: &[T], n: usize, out: &mut [T]) -> Result<(), Failure> 
     for (limit, c) in PADE {
         if size <= limit {
             let a2 = times(a, a, n);
-            let mut power = id.clone();
-            let (mut even, mut odd) = (vec![T::real(0.0); n * n], vec![T::real(0.0); n * n]);
+            let mut power = copied(&id);
+            let (mut even, mut odd) = (zeros(n * n), zeros(n * n));
             for pair in c.chunks_exact(2) {
                 even = combine(&[(1.0, &even), (pair[0], &power)]);
                 odd = combine(&[(1.0, &odd), (pair[1], &power)]);
@@ -119,10 +120,10 @@ pub fn sqrtm<T: Number>(a: &[T], n: usize, out: &mut [T]) -> Result<(), Failure>
         return Ok(());
     }
     let id = identity(n);
-    let (mut m, mut x) = (a.to_vec(), a.to_vec());
+    let (mut m, mut x) = (copied(a), copied(a));
     let mut scaling = true;
     for _ in 0..60 {
-        let inverse = divide(m.clone(), &id, n).map_err(|_| Failure::NotReal)?;
+        let inverse = divide(copied(&m), &id, n).map_err(|_| Failure::NotReal)?;
         let mu = if scaling { scale_of(&m, n) } else { 1.0 };
         // M ← (I + (μ²M + μ⁻²M⁻¹)/2)/2, X ← μX(I + μ⁻²M⁻¹)/2
         let factor = combine(&[(0.5 * mu, &id), (0.5 / mu, &inverse)]);
@@ -147,7 +148,7 @@ pub fn sqrtm<T: Number>(a: &[T], n: usize, out: &mut [T]) -> Result<(), Failure>
 
 /// |det M|^(-1/2n).
 fn scale_of<T: Number>(m: &[T], n: usize) -> f64 {
-    let (mut factors, mut rows) = (m.to_vec(), vec![0; n]);
+    let (mut factors, mut rows) = (copied(m), filled(0, n));
     lu::factor(&mut factors, [n, n], &mut rows);
     let log: f64 = (0..n).map(|i| factors[i * n + i].modulus().ln()).sum();
     (-log / (2.0 * n as f64)).exp().clamp(1e-150, 1e150)
@@ -176,20 +177,20 @@ const GAUSS: [(f64, f64); 4] = [
 pub fn logm<T: Number>(a: &[T], n: usize, out: &mut [T]) -> Result<(), Failure> {
     super::largest(a)?;
     let id = identity(n);
-    let mut x = a.to_vec();
+    let mut x = copied(a);
     let mut roots = 0;
     while norm(&combine(&[(1.0, &x), (-1.0, &id)]), n) > 0.25 {
         if roots > 60 {
             return Err(Failure::NotReal);
         }
-        let mut next = vec![T::real(0.0); n * n];
+        let mut next = zeros(n * n);
         sqrtm(&x, n, &mut next)?;
         x = next;
         roots += 1;
     }
     let e = combine(&[(1.0, &x), (-1.0, &id)]);
     // log(I + E) = ∫ E (I + tE)⁻¹ dt over [0, 1]
-    let mut sum = vec![T::real(0.0); n * n];
+    let mut sum = zeros(n * n);
     for (node, weight) in GAUSS {
         for t in [node, 1.0 - node] {
             let part = divide(combine(&[(1.0, &id), (t, &e)]), &e, n)?;

@@ -1,7 +1,8 @@
 //! LU with partial pivoting.
 
 use super::triangular::solve_in_place;
-use super::{Failure, Number, SMALL, columns, read};
+use super::{Failure, Number, SMALL, columns, read, scratch};
+use crate::array::alloc_check::{collect, copied, filled};
 
 /// Replaces an m×n matrix by its factors (L below the diagonal, U on and above it): row `i` of L·U is row `rows[i]` of A. Returns the
 /// sign of the permutation.
@@ -45,9 +46,9 @@ pub fn factor<T: Number>(a: &mut [T], [m, n]: [usize; 2], rows: &mut [i64]) -> f
 
 fn large_factor<T: Number>(a: &mut [T], [m, n]: [usize; 2], rows: &mut [i64]) -> f64 {
     let mut lu = columns(a, m, n);
-    let (mut perm, mut back) = (vec![0_usize; m], vec![0_usize; m]);
+    let (mut perm, mut back) = (filled(0_usize, m), filled(0_usize, m));
     let need = faer::linalg::lu::partial_pivoting::factor::lu_in_place_scratch::<usize, T>(m, n, faer::Par::Seq, faer::Spec::default());
-    let mut memory = faer::dyn_stack::MemBuffer::new(need);
+    let mut memory = scratch(need);
     let (info, _) = faer::linalg::lu::partial_pivoting::factor::lu_in_place(
         lu.as_mut(),
         &mut perm,
@@ -71,7 +72,7 @@ pub fn first_zero_pivot<T: Number>(lu: &[T], n: usize) -> Option<usize> {
 /// x = A⁻¹·b, or A⁻ᴴ·b, by the factors of A.
 pub fn solve<T: Number>(lu: &[T], rows: &[i64], n: usize, b: &[T], k: usize, adjoint: bool, x: &mut [T]) {
     if adjoint {
-        let mut y = b.to_vec();
+        let mut y = copied(b);
         solve_in_place(lu, n, &mut y, k, false, false, true);
         solve_in_place(lu, n, &mut y, k, true, true, true);
         for (i, &r) in rows.iter().enumerate() {
@@ -91,7 +92,7 @@ pub fn solve<T: Number>(lu: &[T], rows: &[i64], n: usize, b: &[T], k: usize, adj
 /// # Errors
 /// `Singular`.
 pub fn inverse<T: Number>(a: &[T], n: usize, out: &mut [T]) -> Result<(), Failure> {
-    let (mut lu, mut rows) = (a.to_vec(), vec![0; n]);
+    let (mut lu, mut rows) = (copied(a), filled(0, n));
     factor(&mut lu, [n, n], &mut rows);
     if let Some(i) = first_zero_pivot(&lu, n) {
         return Err(Failure::Singular(i));
@@ -103,7 +104,7 @@ pub fn inverse<T: Number>(a: &[T], n: usize, out: &mut [T]) -> Result<(), Failur
 /// LAPACK's pivots of the same permutation: row `i` was exchanged with row `pivots[i]`, one after the other.
 pub fn pivots(rows: &[i64], out: &mut [i64]) {
     let m = rows.len();
-    let (mut at, mut place): (Vec<usize>, Vec<usize>) = ((0..m).collect(), (0..m).collect());
+    let (mut at, mut place): (Vec<usize>, Vec<usize>) = (collect(0..m), collect(0..m));
     for (i, pivot) in out.iter_mut().enumerate() {
         let j = place[rows[i] as usize];
         *pivot = j as i64;

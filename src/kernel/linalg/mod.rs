@@ -2,6 +2,9 @@
 //!
 //! Small matrices go through loops of our own, which need no allocation beside the result; larger ones through `faer`, whose guards for
 //! the scale of the elements are here. All is generic over [`Number`]; single precision is computed in double.
+//!
+//! Working memory comes from `array::alloc_check` and is handed to faer's in-place functions, since faer's own solver types abort the
+//! process when an allocation fails. One buffer is left: faer's matrix product allocates packing space on its first use in a thread.
 #![allow(clippy::float_cmp, reason = "exact zeros")]
 #![allow(clippy::assign_op_pattern, clippy::needless_for_each, reason = "formulas of generic numbers")]
 #![allow(clippy::excessive_precision, reason = "coefficients as published")]
@@ -25,8 +28,11 @@ pub mod triangular;
 
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
 
+use faer::dyn_stack::{MemBuffer, StackReq};
 use faer::traits::ComplexField;
 use faer::{Mat, MatMut, MatRef};
+
+use crate::array::alloc_check;
 
 /// Up to this size matrices go through our own loops.
 pub const SMALL: usize = 16;
@@ -114,9 +120,34 @@ pub(super) fn read<T: Number>(from: MatRef<'_, T>, to: &mut [T]) {
     }
 }
 
+/// A column-major matrix of faer's; unwinds as `alloc_check::with_capacity`.
+pub(super) fn matrix<T: Number>(m: usize, n: usize, f: impl Fn(usize, usize) -> T) -> Mat<T> {
+    let mut out = Mat::new();
+    if out.try_reserve(m, n).is_err() {
+        alloc_check::raise(alloc_check::exhausted(""));
+    }
+    out.resize_with(m, n, f);
+    out
+}
+
 /// A column-major copy, which faer's factorisations read quickest.
 pub(super) fn columns<T: Number>(a: &[T], m: usize, n: usize) -> Mat<T> {
-    Mat::from_fn(m, n, |i, j| a[i * n + j])
+    matrix(m, n, |i, j| a[i * n + j])
+}
+
+/// A column-major matrix of zeros.
+pub(super) fn zero_columns<T: Number>(m: usize, n: usize) -> Mat<T> {
+    matrix(m, n, |_, _| T::real(0.0))
+}
+
+/// Working memory for one of faer's functions; unwinds as [`matrix`].
+pub(super) fn scratch(need: StackReq) -> MemBuffer {
+    MemBuffer::try_new(need).unwrap_or_else(|_| alloc_check::raise(alloc_check::exhausted("")))
+}
+
+/// `n` zeros, row-major; unwinds as [`matrix`].
+pub(super) fn zeros<T: Number>(n: usize) -> Vec<T> {
+    alloc_check::filled(T::real(0.0), n)
 }
 
 /// out = a · b, of m×k and k×n.
@@ -139,7 +170,7 @@ pub fn product<T: Number>(a: &[T], b: &[T], out: &mut [T], [m, k, n]: [usize; 3]
 
 /// The conjugate transpose of an m×n matrix.
 pub fn adjoint<T: Number>(a: &[T], m: usize, n: usize) -> Vec<T> {
-    let mut out = vec![T::real(0.0); m * n];
+    let mut out = zeros(m * n);
     for i in 0..m {
         for j in 0..n {
             out[j * m + i] = a[i * n + j].conjugate();
@@ -150,7 +181,7 @@ pub fn adjoint<T: Number>(a: &[T], m: usize, n: usize) -> Vec<T> {
 
 /// The identity.
 pub fn identity<T: Number>(n: usize) -> Vec<T> {
-    let mut out = vec![T::real(0.0); n * n];
+    let mut out = zeros(n * n);
     for i in 0..n {
         out[i * n + i] = T::real(1.0);
     }
@@ -189,7 +220,7 @@ pub fn cholesky<T: Number>(a: &[T], n: usize, out: &mut [T]) -> Result<(), Failu
     if n > SMALL {
         let mut lower = columns(a, n, n);
         let need = faer::linalg::cholesky::llt::factor::cholesky_in_place_scratch::<T>(n, faer::Par::Seq, faer::Spec::default());
-        let mut memory = faer::dyn_stack::MemBuffer::new(need);
+        let mut memory = scratch(need);
         let done = faer::linalg::cholesky::llt::factor::cholesky_in_place(
             lower.as_mut(),
             faer::linalg::cholesky::llt::factor::LltRegularization::default(),

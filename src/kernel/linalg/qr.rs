@@ -1,25 +1,21 @@
 //! QR by Householder reflections.
 
-use super::{Number, SMALL, columns, read};
+use faer::dyn_stack::MemStack;
+use faer::linalg::householder as reflections;
+use faer::linalg::qr::no_pivoting::factor;
+use faer::{Conj, Par, Spec};
+
+use super::{Number, SMALL, columns, matrix, read, scratch, zero_columns, zeros};
+use crate::array::alloc_check::copied;
 
 /// Q (m×p) and R (p×n) of an m×n matrix, p = m for all of Q, else min(m, n).
 pub fn qr<T: Number>(a: &[T], [m, n]: [usize; 2], p: usize, q: &mut [T], r: &mut [T]) {
     let k = m.min(n);
     if m.max(n) > SMALL && k > 0 {
-        let f = columns(a, m, n).qr();
-        let full = if p == k { f.compute_thin_Q() } else { f.compute_Q() };
-        read(full.as_ref(), q);
-        r.fill(T::real(0.0));
-        let upper = f.thin_R();
-        for i in 0..k {
-            for j in i..n {
-                r[i * n + j] = upper[(i, j)];
-            }
-        }
-        return;
+        return large(a, [m, n], p, q, r);
     }
-    let mut w = a.to_vec();
-    let mut taus = vec![T::real(0.0); k];
+    let mut w = copied(a);
+    let mut taus = zeros(k);
     for (j, tau) in taus.iter_mut().enumerate() {
         *tau = reflect(&mut w, [m, n], j);
     }
@@ -44,6 +40,31 @@ pub fn qr<T: Number>(a: &[T], [m, n]: [usize; 2], p: usize, q: &mut [T], r: &mut
             for i in j + 1..m {
                 q[i * p + c] -= w[i * n + j] * f;
             }
+        }
+    }
+}
+
+fn large<T: Number>(a: &[T], [m, n]: [usize; 2], p: usize, q: &mut [T], r: &mut [T]) {
+    let k = m.min(n);
+    let block = factor::recommended_block_size::<T>(m, n);
+    let (mut factors, mut coefficients) = (columns(a, m, n), zero_columns(block, k));
+    let mut memory = scratch(factor::qr_in_place_scratch::<T>(m, n, block, Par::Seq, Spec::default()));
+    factor::qr_in_place(factors.as_mut(), coefficients.as_mut(), Par::Seq, MemStack::new(&mut memory), Spec::default());
+    let mut full = matrix(m, p, |i, j| T::real(f64::from(u8::from(i == j))));
+    let mut memory = scratch(reflections::apply_block_householder_sequence_on_the_left_in_place_scratch::<T>(m, block, p));
+    reflections::apply_block_householder_sequence_on_the_left_in_place_with_conj(
+        factors.get(.., ..k),
+        coefficients.as_ref(),
+        Conj::No,
+        full.as_mut(),
+        Par::Seq,
+        MemStack::new(&mut memory),
+    );
+    read(full.as_ref(), q);
+    r.fill(T::real(0.0));
+    for i in 0..k {
+        for j in i..n {
+            r[i * n + j] = factors[(i, j)];
         }
     }
 }

@@ -1,8 +1,11 @@
 //! Singular values.
 
-use faer::linalg::solvers::Svd;
+use faer::dyn_stack::MemStack;
+use faer::linalg::svd::{ComputeSvdVectors, svd as faer_svd, svd_scratch};
+use faer::{ColMut, Par, Spec};
 
-use super::{Failure, Number, columns, largest, phase, power_of_two};
+use super::{Failure, Number, columns, largest, phase, power_of_two, scratch, zero_columns, zeros};
+use crate::array::alloc_check::{collect, copied, filled};
 
 /// U (m×p), the singular values (largest first) and Vᴴ (q×n) of an m×n matrix: p = m and q = n if `full`, else min(m, n).
 ///
@@ -21,10 +24,20 @@ pub fn svd<T: Number>(a: &[T], [m, n]: [usize; 2], full: bool, u: &mut [T], s: &
     if scale != 1.0 {
         work *= faer::Scale(T::real(scale));
     }
-    let found = if full { Svd::new(work.as_ref()) } else { Svd::new_thin(work.as_ref()) };
-    let Ok(f) = found else { return Err(Failure::NoConvergence) };
-    super::read(f.U(), u);
-    let v = f.V();
+    let (mut left, mut v, mut values) = (zero_columns::<T>(m, p), zero_columns::<T>(n, q), zeros::<T>(k));
+    let vectors = if full { ComputeSvdVectors::Full } else { ComputeSvdVectors::Thin };
+    let mut memory = scratch(svd_scratch::<T>(m, n, vectors, vectors, Par::Seq, Spec::default()));
+    faer_svd(
+        work.as_ref(),
+        ColMut::from_slice_mut(&mut values).as_diagonal_mut(),
+        Some(left.as_mut()),
+        Some(v.as_mut()),
+        Par::Seq,
+        MemStack::new(&mut memory),
+        Spec::default(),
+    )
+    .map_err(|_| Failure::NoConvergence)?;
+    super::read(left.as_ref(), u);
     for j in 0..q {
         for i in 0..n {
             vh[j * n + i] = v[(i, j)].conjugate();
@@ -35,7 +48,6 @@ pub fn svd<T: Number>(a: &[T], [m, n]: [usize; 2], full: bool, u: &mut [T], s: &
         u.iter_mut().skip(j).step_by(p).for_each(|x| *x *= turn.conjugate());
         vh[j * n..(j + 1) * n].iter_mut().for_each(|x| *x *= turn);
     }
-    let values = f.S().column_vector();
     for (i, s) in s.iter_mut().enumerate() {
         *s = values[i].re() / scale;
     }
@@ -57,7 +69,7 @@ fn unit<T: Number>(a: &mut [T], m: usize, n: usize) {
 pub fn cofactor<T: Number>(a: &[T], n: usize, out: &mut [T]) -> Result<(), Failure> {
     let basis = Basis::new(a, n)?;
     let c = vec_of(n, |i| basis.others(i, i));
-    let mut scaled = basis.u.clone();
+    let mut scaled = copied(&basis.u);
     for i in 0..n {
         for j in 0..n {
             scaled[i * n + j] = scaled[i * n + j] * T::real(c[j]);
@@ -69,7 +81,7 @@ pub fn cofactor<T: Number>(a: &[T], n: usize, out: &mut [T]) -> Result<(), Failu
 }
 
 fn vec_of(n: usize, f: impl Fn(usize) -> f64) -> Vec<f64> {
-    (0..n).map(f).collect()
+    collect((0..n).map(f))
 }
 
 /// A square matrix in the basis of its singular vectors.
@@ -83,8 +95,7 @@ struct Basis<T> {
 
 impl<T: Number> Basis<T> {
     fn new(a: &[T], n: usize) -> Result<Self, Failure> {
-        let zero = || vec![T::real(0.0); n * n];
-        let (mut u, mut s, mut vh) = (zero(), vec![0.0; n], zero());
+        let (mut u, mut s, mut vh) = (zeros(n * n), zeros(n), zeros(n * n));
         svd(a, [n, n], false, &mut u, &mut s, &mut vh)?;
         let sign = unit_determinant(&u, n) * unit_determinant(&vh, n);
         Ok(Self { u, s, vh, sign })
@@ -97,7 +108,7 @@ impl<T: Number> Basis<T> {
 }
 
 fn unit_determinant<T: Number>(q: &[T], n: usize) -> T {
-    let (mut lu, mut rows) = (q.to_vec(), vec![0; n]);
+    let (mut lu, mut rows) = (copied(q), filled(0, n));
     let sign = super::lu::factor(&mut lu, [n, n], &mut rows);
     let d = (0..n).fold(T::real(sign), |d, i| d * lu[i * n + i]);
     d / T::real(d.modulus())
@@ -110,10 +121,10 @@ fn unit_determinant<T: Number>(q: &[T], n: usize) -> T {
 pub fn cofactor_derivative(a: &[f64], e: &[f64], n: usize, out: &mut [f64]) -> Result<(), Failure> {
     let basis = Basis::new(a, n)?;
     let (ut, v) = (super::adjoint(&basis.u, n, n), super::adjoint(&basis.vh, n, n));
-    let (mut left, mut f) = (vec![0.0; n * n], vec![0.0; n * n]);
+    let (mut left, mut f) = (zeros(n * n), zeros(n * n));
     super::product(&ut, e, &mut left, [n, n, n]);
     super::product(&left, &v, &mut f, [n, n, n]);
-    let mut d = vec![0.0; n * n];
+    let mut d = zeros::<f64>(n * n);
     for i in 0..n {
         for j in 0..n {
             if i != j {
@@ -135,7 +146,7 @@ pub fn cofactor_derivative(a: &[f64], e: &[f64], n: usize, out: &mut [f64]) -> R
 /// As [`svd`].
 pub fn pinv<T: Number>(a: &[T], [m, n]: [usize; 2], cut: f64, out: &mut [T]) -> Result<(), Failure> {
     let k = m.min(n);
-    let (mut u, mut s, mut vh) = (vec![T::real(0.0); m * k], vec![0.0; k], vec![T::real(0.0); k * n]);
+    let (mut u, mut s, mut vh) = (zeros(m * k), zeros(k), zeros(k * n));
     svd(a, [m, n], false, &mut u, &mut s, &mut vh)?;
     let least = cut * s.first().copied().unwrap_or(0.0);
     let mut v = super::adjoint(&vh, k, n);

@@ -3,7 +3,7 @@
 use smallvec::smallvec;
 
 use super::{batched, cubic, diagonal_of, give, minus, mm, mmm, plus, run, scale_columns, sides, squares, symmetric, t};
-use crate::array::{Array, DType};
+use crate::array::{Array, DType, alloc_check};
 use crate::error::{Error, Result};
 use crate::kernel::linalg::eigen as kernel;
 use crate::ops::registry::{Arg, Default, Entry, Gradient, Kind, Param, Sample, Value};
@@ -90,8 +90,8 @@ fn equal_pairs(w: &Variable) -> Result<Variable> {
 /// The pairs without i = j, as numbers, if there are any.
 fn off_diagonal(pairs: &Array) -> Option<Array> {
     let n = pairs.shape().last().copied().unwrap_or(0).max(1);
-    let marks: Vec<f64> =
-        pairs.to_vec::<bool>().into_iter().enumerate().map(|(k, same)| if same && k / n % n != k % n { 1.0 } else { 0.0 }).collect();
+    let apart = |(k, same)| f64::from(u8::from(same && k / n % n != k % n));
+    let marks = alloc_check::collect(pairs.to_vec::<bool>().into_iter().enumerate().map(apart));
     marks.contains(&1.0).then(|| Array::from_slice(&marks, pairs.shape()))
 }
 

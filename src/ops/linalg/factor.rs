@@ -8,6 +8,7 @@ use super::{
     batched, cubic, give, join, matrices, minus, mm, one, part, phi, plus, regular_samples, run, sides, squares, strict_lower, symmetric, t, upper,
     weigh,
 };
+use crate::array::alloc_check::{collect, copied, filled};
 use crate::array::{Array, DType, Shape};
 use crate::error::{Error, Result};
 use crate::kernel::linalg::{cholesky as kernel_cholesky, lu as kernel_lu, qr as kernel_qr};
@@ -90,7 +91,7 @@ static LU: Primitive = Primitive {
         let (k, dtype) = (m.min(n), a.dtype());
         let cores: [(&[usize], DType); 4] = [(&[m, k], dtype), (&[k, n], dtype), (&[m], DType::I64), (&[k], DType::I64)];
         let outs = run("lu", [(a, 2)], cores, cubic(m.max(n)), &|[a], [l, u, rows, pivots]| {
-            let (mut f, mut order, mut swaps) = (a.to_vec(), vec![0; m], vec![0; k]);
+            let (mut f, mut order, mut swaps) = (copied(a), filled(0, m), filled(0, k));
             kernel_lu::factor(&mut f, [m, n], &mut order);
             kernel_lu::pivots(&order, &mut swaps);
             for i in 0..m {
@@ -244,7 +245,7 @@ pub fn lu_solve(factors: &Variable, pivots: &Variable, b: &Variable, transposed:
 fn rows_of(pivots: &Array) -> Result<Array> {
     let n = pivots.shape().last().copied().unwrap_or(0);
     let data = crate::ops::astype(&pivots.clone().into(), DType::I64)?.array().to_vec::<i64>();
-    let mut out: Vec<i64> = (0..data.len()).map(|k| (k % n.max(1)) as i64).collect();
+    let mut out = collect((0..data.len()).map(|k| (k % n.max(1)) as i64));
     for (k, p) in data.iter().enumerate() {
         let start = k / n * n;
         let Some(j) = usize::try_from(*p).ok().filter(|j| *j < n) else {

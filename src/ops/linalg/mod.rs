@@ -23,18 +23,20 @@ use super::registry::{Arg, Entry, Sample};
 use super::samples::{Domain, Draw};
 use super::shape::{astype, scalar};
 use super::{add, broadcast_to, matmul, matrix_transpose, multiply, negative, subtract};
-use crate::array::{Array, DType, Shape, broadcast_shapes, default_float};
+use crate::array::{Array, DType, Shape, alloc_check, broadcast_shapes, default_float};
 use crate::error::{Error, Result, show_shape};
+use crate::kernel::cast::cast;
 use crate::kernel::linalg::Failure;
 use crate::kernel::parallel;
 use crate::tape::{BatchContext, Call, Outputs, Primitive, Variable};
 
+pub use super::{kron, tensordot, trace};
 pub use eigen::eigh;
 pub use factor::{cho_solve, cholesky, lu, lu_factor, lu_solve, qr};
 pub use functions::{expm, logm, matrix_power, sqrtm};
 pub use norms::{cond, matrix_norm, norm};
-pub use products::{block_diag, cross, kron, matmul_toeplitz, multi_dot, tensordot, tensorinv, tensorsolve, toeplitz};
-pub use solve::{det, inv, slogdet, solve, solve_triangular, trace};
+pub use products::{block_diag, cross, matmul_toeplitz, multi_dot, tensorinv, tensorsolve, toeplitz};
+pub use solve::{det, inv, slogdet, solve, solve_triangular};
 pub use svd::{lstsq, matrix_rank, pinv, svd, svdvals};
 
 /// The rows of linear algebra, a family a file.
@@ -46,21 +48,7 @@ pub const FAMILIES_OF_PRIMITIVES: [&[&Primitive]; 5] =
 
 /// The elements in row-major order as doubles.
 fn doubles(a: &Array) -> Array {
-    if a.dtype() == DType::F64 {
-        return a.contiguous();
-    }
-    let data: Vec<f64> = a.to_vec::<f32>().into_iter().map(f64::from).collect();
-    Array::from_slice(&data, a.shape())
-}
-
-/// Doubles as an array of `dtype`.
-#[allow(clippy::cast_possible_truncation, reason = "rounding to single precision, and row numbers")]
-fn in_precision(a: Array, dtype: DType) -> Array {
-    match dtype {
-        DType::F64 => a,
-        DType::I64 => Array::from_slice(&a.to_vec::<f64>().into_iter().map(|x| x as i64).collect::<Vec<_>>(), a.shape()),
-        _ => Array::from_slice(&a.to_vec::<f64>().into_iter().map(|x| x as f32).collect::<Vec<_>>(), a.shape()),
-    }
+    cast(a, DType::F64).contiguous()
 }
 
 /// What is done with one matrix of each input, for one core of each output.
@@ -84,7 +72,7 @@ fn run<const N: usize, const M: usize>(
     {
         let mut rests = outs.each_mut().map(|a| Some(a.data_mut::<f64>()));
         let sizes = cores.map(|(core, _)| core.iter().product::<usize>());
-        let mut tasks: Vec<[&mut [f64]; M]> = (0..count).map(|_| std::array::from_fn(|j| cut(&mut rests[j], sizes[j]))).collect();
+        let mut tasks: Vec<[&mut [f64]; M]> = alloc_check::collect((0..count).map(|_| std::array::from_fn(|j| cut(&mut rests[j], sizes[j]))));
         let failure: Mutex<Option<(usize, Failure)>> = Mutex::new(None);
         let work = |start: usize, chunk: &mut [[&mut [f64]; M]]| {
             for (i, task) in chunk.iter_mut().enumerate() {
@@ -104,7 +92,7 @@ fn run<const N: usize, const M: usize>(
         }
     }
     let mut dtypes = cores.iter().map(|(_, dtype)| *dtype);
-    Ok(outs.map(|a| in_precision(a, dtypes.next().unwrap_or(DType::F64))))
+    Ok(outs.map(|a| cast(&a, dtypes.next().unwrap_or(DType::F64))))
 }
 
 /// The first `n` elements of what is left.
@@ -226,8 +214,8 @@ fn symmetric(x: &Variable) -> Result<Variable> {
 
 /// A constant matrix of weights, by row and column.
 fn weights([m, n]: [usize; 2], dtype: DType, f: impl Fn(usize, usize) -> f64) -> Variable {
-    let data: Vec<f64> = (0..m * n).map(|k| f(k / n, k % n)).collect();
-    in_precision(Array::from_slice(&data, &[m, n]), dtype).into()
+    let data = alloc_check::collect((0..m * n).map(|k| f(k / n, k % n)));
+    cast(&Array::from_slice(&data, &[m, n]), dtype).into()
 }
 
 /// x with weights on its elements.

@@ -1,11 +1,12 @@
 //! Products and arrangements of matrices.
 
 use super::mm;
-use crate::array::{Array, Shape};
+use crate::array::alloc_check::{collect, with_capacity};
+use crate::array::{Array, DType, Shape, check_memory};
 use crate::error::{Error, Result, show_shape};
 use crate::ops::registry::{Arg, Default, Entry, Gradient, Kind, Param, Sample};
 use crate::ops::samples::{Draw, REAL};
-use crate::ops::{astype, concat, expand_dims, flatten, flip, matmul, moveaxis, multiply, reshape, squeeze, subtract, take};
+use crate::ops::{astype, concat, expand_dims, flatten, flip, kron, matmul, reshape, squeeze, take, tensordot};
 use crate::tape::Variable;
 
 /// The product of two or more arrays in the cheapest order. The first and the last may be vectors.
@@ -74,8 +75,8 @@ fn chain(all: &[Variable], split: &[Vec<usize>], i: usize, j: usize) -> Result<V
 /// # Errors
 /// `Shape` when an array has more than two axes.
 pub fn block_diag(arrays: &[Variable]) -> Result<Variable> {
-    let mut blocks = Vec::with_capacity(arrays.len());
-    let dtype = arrays.iter().map(Variable::dtype).reduce(crate::array::DType::promote).unwrap_or_else(crate::array::default_float);
+    let mut blocks = with_capacity(arrays.len());
+    let dtype = arrays.iter().map(Variable::dtype).reduce(DType::promote).unwrap_or_else(crate::array::default_float);
     for a in arrays {
         if a.ndim() > 2 {
             return Err(Error::Shape(format!("block_diag: an array has shape {}, expected at most two axes", show_shape(a.shape()))));
@@ -91,7 +92,7 @@ pub fn block_diag(arrays: &[Variable]) -> Result<Variable> {
     if blocks.is_empty() {
         return Ok(zeros(1, 0));
     }
-    let (mut rows, mut before) = (Vec::with_capacity(blocks.len()), 0);
+    let (mut rows, mut before) = (with_capacity(blocks.len()), 0);
     for b in &blocks {
         let [m, n] = [b.shape()[0], b.shape()[1]];
         rows.push(concat(&[zeros(m, before), b.clone(), zeros(m, columns - before - n)], Some(1))?);
@@ -109,13 +110,14 @@ pub fn toeplitz(c: &Variable, r: Option<&Variable>) -> Result<Variable> {
     let r = r.map_or_else(|| Ok(c.clone()), flatten)?;
     let (m, n) = (c.shape()[0], r.shape()[0]);
     if m == 0 || n == 0 {
-        return reshape(&take(&c, &Array::zeros(&[0], crate::array::DType::I64).into(), Some(0))?, &[m.cast_signed(), n.cast_signed()]);
+        return reshape(&take(&c, &Array::zeros(&[0], DType::I64).into(), Some(0))?, &[m.cast_signed(), n.cast_signed()]);
     }
     let dtype = c.dtype().promote(r.dtype());
     let (c, r) = (astype(&c, dtype)?, astype(&r, dtype)?);
     // All diagonals from the last row up: c reversed, then r without its first element.
     let line = concat(&[flip(&c, Some(&[0]))?, part_of(&r, 1)?], Some(0))?;
-    let places: Vec<i64> = (0..m * n).map(|k| (m - 1 + k % n) as i64 - (k / n) as i64).collect();
+    check_memory("toeplitz", &[m, n], DType::I64)?;
+    let places = collect((0..m * n).map(|k| (m - 1 + k % n) as i64 - (k / n) as i64));
     take(&line, &Array::from_slice(&places, &[m, n]).into(), Some(0))
 }
 
@@ -135,66 +137,16 @@ pub fn matmul_toeplitz(c: &Variable, r: Option<&Variable>, x: &Variable) -> Resu
 /// The cross product of vectors of three elements along an axis; other axes broadcast.
 ///
 /// # Errors
-/// `Shape` when the vectors have other lengths.
+/// `Axis` when the axis is out of range, `Shape` when the vectors have other lengths.
 pub fn cross(a: &Variable, b: &Variable, axis: isize) -> Result<Variable> {
-    let last = |x: &Variable| if axis == -1 { Ok(x.clone()) } else { moveaxis(x, &[axis], &[-1]) };
-    let (a, b) = (last(a)?, last(b)?);
-    if a.shape().last() != Some(&3) || b.shape().last() != Some(&3) {
-        let (a, b) = (show_shape(a.shape()), show_shape(b.shape()));
-        return Err(Error::Shape(format!("cross: the vectors of shapes {a} and {b} (axis moved last) must have three elements")));
+    for x in [a, b] {
+        let size = x.shape()[crate::array::normalize_axis("cross", axis, x.ndim())?];
+        if size != 3 {
+            let shape = show_shape(x.shape());
+            return Err(Error::Shape(format!("cross: axis {axis} of shape {shape} has size {size}, expected vectors of three elements")));
+        }
     }
-    let turned = |x: &Variable, order: [i64; 3]| take(x, &Array::from_slice(&order, &[3]).into(), Some(-1));
-    let left = multiply(&turned(&a, [1, 2, 0])?, &turned(&b, [2, 0, 1])?)?;
-    let right = multiply(&turned(&a, [2, 0, 1])?, &turned(&b, [1, 2, 0])?)?;
-    let out = subtract(&left, &right)?;
-    if axis == -1 { Ok(out) } else { moveaxis(&out, &[-1], &[axis]) }
-}
-
-/// The Kronecker product of matrices: every element of `a` times all of `b`.
-///
-/// # Errors
-/// Those of recording.
-pub fn kron(a: &Variable, b: &Variable) -> Result<Variable> {
-    let n = a.ndim().max(b.ndim());
-    let wide = |x: &Variable, first: usize| -> Result<Variable> {
-        let ones = n - x.ndim();
-        let shape: Vec<isize> = std::iter::repeat_n(1, ones)
-            .chain(x.shape().iter().copied())
-            .flat_map(|s| if first == 0 { [s.cast_signed(), 1] } else { [1, s.cast_signed()] })
-            .collect();
-        reshape(x, &shape)
-    };
-    let product = multiply(&wide(a, 0)?, &wide(b, 1)?)?;
-    let joined: Vec<isize> = product.shape().chunks(2).map(|p| (p[0] * p[1]).cast_signed()).collect();
-    reshape(&product, &joined)
-}
-
-/// Sums of products over pairs of axes, all other axes of `a` before those of `b`.
-///
-/// # Errors
-/// `Axis` when an axis is out of range, `Shape` when paired axes differ.
-pub fn tensordot(a: &Variable, b: &Variable, left: &[isize], right: &[isize]) -> Result<Variable> {
-    if left.len() != right.len() {
-        return Err(Error::Value(format!("tensordot: {} axes of the left for {} of the right, expected as many", left.len(), right.len())));
-    }
-    let (free_a, sum_a) = separate("tensordot", a, left)?;
-    let (free_b, sum_b) = separate("tensordot", b, right)?;
-    let sizes = |x: &Variable, axes: &[usize]| axes.iter().map(|&i| x.shape()[i]).collect::<Shape>();
-    let (paired, other) = (sizes(a, &sum_a), sizes(b, &sum_b));
-    if paired != other {
-        let (sa, sb) = (show_shape(a.shape()), show_shape(b.shape()));
-        return Err(Error::Shape(format!(
-            "tensordot: the summed axes of shapes {sa} and {sb} have sizes {paired:?} and {other:?}; they must be equal"
-        )));
-    }
-    let order = |first: &[usize], second: &[usize]| first.iter().chain(second).map(|&i| i.cast_signed()).collect::<Vec<isize>>();
-    let count = paired.iter().product::<usize>();
-    let (sa, sb) = (sizes(a, &free_a), sizes(b, &free_b));
-    let flat = |x: &Variable, axes: &[isize], shape: [usize; 2]| reshape(&crate::ops::permute_dims(x, axes)?, &shape.map(usize::cast_signed));
-    let rows = flat(a, &order(&free_a, &sum_a), [sa.iter().product(), count])?;
-    let columns = flat(b, &order(&sum_b, &free_b), [count, sb.iter().product()])?;
-    let shape: Vec<isize> = sa.iter().chain(&sb).map(|s| s.cast_signed()).collect();
-    reshape(&matmul(&rows, &columns)?, &shape)
+    crate::ops::cross(a, b, [axis; 3])
 }
 
 /// The axes that stay, and those that are named.

@@ -4,6 +4,7 @@ use smallvec::smallvec;
 
 use super::{batched, cell, cubic, give, joined, minus, mm, mmm, neg, one, regular, regular_samples, regular_strided, run, sides, squares, t, weigh};
 use crate::array::DType;
+use crate::array::alloc_check::{collect, copied, filled};
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::linalg::{Failure, lu, svd, triangular};
 use crate::ops::registry::{Arg, Entry, Gradient, Param, Sample, Value};
@@ -49,7 +50,7 @@ fn eval_solve(call: &mut Call<'_>) -> Result<()> {
     let dtype = a.dtype();
     let cores: [(&[usize], DType); 3] = [(&[n, k], dtype), (&[n, n], dtype), (&[n], DType::F64)];
     let outs = run("solve", [(a, 2), (b, 2)], cores, cubic(n), &|[a, b], [x, factors, rows]| {
-        let mut order = vec![0; n];
+        let mut order = filled(0, n);
         factors.copy_from_slice(a);
         lu::factor(factors, [n, n], &mut order);
         if let Some(i) = lu::first_zero_pivot(factors, n) {
@@ -79,7 +80,7 @@ fn pull_solve(ctx: &mut VjpContext<'_>) -> Result<()> {
         let (factors, rows) = (ctx.extra(0), ctx.extra(1));
         let [n, k] = sides(g.array());
         let [x] = run("solve", [(factors, 2), (rows, 1), (g.array(), 2)], [(&[n, k], g.dtype())], cubic(n), &|[f, r, g], [x]| {
-            let order: Vec<i64> = r.iter().map(|r| *r as i64).collect();
+            let order = collect(r.iter().map(|r| *r as i64));
             lu::solve(f, &order, n, g, k, true, x);
             Ok(())
         })?;
@@ -229,7 +230,7 @@ static DET: Primitive = Primitive {
         let a = call.array(0);
         let n = sides(a)[0];
         let [d] = run("det", [(a, 2)], [(&[], a.dtype())], cubic(n), &|[a], [d]| {
-            let (mut f, mut rows) = (a.to_vec(), vec![0; n]);
+            let (mut f, mut rows) = (copied(a), filled(0, n));
             let sign = lu::factor(&mut f, [n, n], &mut rows);
             d[0] = (0..n).fold(sign, |d, i| d * f[i * n + i]);
             Ok(())
@@ -275,14 +276,14 @@ static COFACTOR: Primitive = Primitive {
 
 /// By the inverse where no pivot is small, else by singular values.
 fn cofactors(a: &[f64], n: usize, c: &mut [f64]) -> std::result::Result<(), Failure> {
-    let (mut f, mut rows) = (a.to_vec(), vec![0; n]);
+    let (mut f, mut rows) = (copied(a), filled(0, n));
     let sign = lu::factor(&mut f, [n, n], &mut rows);
     let largest = a.iter().fold(0.0_f64, |m, x| m.max(x.abs()));
     let regular = (0..n).all(|i| f[i * n + i].abs() > 1e-6 * largest);
     if !regular {
         return svd::cofactor(a, n, c);
     }
-    let mut y = vec![0.0; n * n];
+    let mut y = filled(0.0, n * n);
     lu::solve(&f, &rows, n, &crate::kernel::linalg::identity(n), n, false, &mut y);
     let det = (0..n).fold(sign, |d, i| d * f[i * n + i]);
     for i in 0..n {
@@ -349,7 +350,7 @@ static SLOGDET: Primitive = Primitive {
         let a = call.array(0);
         let n = sides(a)[0];
         let outs = run("slogdet", [(a, 2)], [(&[], a.dtype()), (&[], a.dtype())], cubic(n), &|[a], [sign, log]| {
-            let (mut f, mut rows) = (a.to_vec(), vec![0; n]);
+            let (mut f, mut rows) = (copied(a), filled(0, n));
             let first = lu::factor(&mut f, [n, n], &mut rows);
             (sign[0], log[0]) = (0..n).fold((first, 0.0), |(s, l), i| {
                 let d: f64 = f[i * n + i];
@@ -391,14 +392,6 @@ pub fn slogdet(a: &Variable) -> Result<[Variable; 2]> {
         (Some(sign), Some(log)) => Ok([sign, log]),
         _ => unreachable!("slogdet has two results"),
     }
-}
-
-/// The sum of the diagonal `offset` above the main one, of the last two axes or of two others.
-///
-/// # Errors
-/// `Axis` when an axis is out of range.
-pub fn trace(x: &Variable, offset: i64, axes: [isize; 2]) -> Result<Variable> {
-    sum(&crate::ops::diagonal(x, offset, axes)?, Some(&[-1]), false)
 }
 
 fn pair_samples(shapes: &[(&[usize], &[usize])], rest: &[Arg]) -> Vec<Sample> {
@@ -504,7 +497,7 @@ pub const ENTRIES: &[Entry] = &[
         module: "linalg",
         doc: "The sum of the diagonal of the last two axes, offset above the main one.\n\n>>> tg.linalg.trace(tg.Variable([[1.0, 2.0], [3.0, 4.0]]))\nVariable(5.)\n",
         params: &[Param::array("x"), Param::new("offset", crate::ops::registry::Kind::Int).or(crate::ops::registry::Default::Int(0)).named()],
-        call: |a| Ok(trace(&a.variable(0)?, a.int(1)?, [-2, -1])?.into()),
+        call: |a| Ok(crate::ops::trace(&a.variable(0)?, a.int(1)?, [-2, -1])?.into()),
         gradient: Gradient::Composite("g on the diagonal"),
         linear: true,
         method: false,
