@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ._core import DType, Variable, float32, get_default_dtype, int64
+from ._habits import check_device
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -126,20 +127,15 @@ class _NamespaceInfo:
 
     def default_dtypes(self, *, device: Any = None) -> dict[str, DType]:
         """The dtypes of what is made from Python numbers, and of indices."""
-        _check_device(device)
+        check_device(device)
         real = get_default_dtype()
         return {"real floating": real, "complex floating": real.to_complex(), "integral": int64, "indexing": int64}
 
     def dtypes(self, *, device: Any = None, kind: Any = None) -> dict[str, DType]:
         """The dtypes of a kind, or of a tuple of kinds; all when there is none."""
-        _check_device(device)
+        check_device(device)
         found = {name: DType(name) for names in ("bool", "numeric") for name in _KINDS[names]}
         return found if kind is None else {name: d for name, d in found.items() if isdtype(d, kind)}
-
-
-def _check_device(device: Any) -> None:
-    if device not in (None, "cpu"):
-        raise ValueError(f'there is one device, "cpu", not {device!r}')
 
 
 def __array_namespace_info__() -> _NamespaceInfo:  # noqa: N807

@@ -218,27 +218,43 @@ fn position_samples() -> Vec<Sample> {
     all.into_iter().map(|(x, axis)| call_with(x, [axis, Arg::Bool(false)])).collect()
 }
 
+/// The row of `max`.
+const MAX_ROW: Entry = Entry {
+    name: "max",
+    doc: "The largest element over axes (None: all); NaN when there is one. Ties share the gradient equally. An empty axis raises ValueError.\n\n>>> tg.max(tg.Variable([[1.0, 5.0], [4.0, 3.0]]), axis=0)\nVariable([4., 5.])\n",
+    params: OVER_AXES,
+    call: |a| Ok(max(&a.variable(0)?, a.axes(1)?, a.flag(2)?)?.into()),
+    gradient: Gradient::Rule("g / (number of maxima) at the maxima, else 0"),
+    samples: || reduction_samples(REAL, false, &[]),
+    ..Entry::BASE
+};
+
+/// The row of `min`.
+const MIN_ROW: Entry = Entry {
+    name: "min",
+    doc: "The smallest element over axes (None: all); NaN when there is one. Ties share the gradient equally. An empty axis raises ValueError.\n\n>>> tg.min(tg.Variable([[1.0, 5.0], [4.0, 3.0]]), axis=1)\nVariable([1., 3.])\n",
+    params: OVER_AXES,
+    call: |a| Ok(min(&a.variable(0)?, a.axes(1)?, a.flag(2)?)?.into()),
+    gradient: Gradient::Rule("g / (number of minima) at the minima, else 0"),
+    samples: || reduction_samples(REAL, false, &[]),
+    ..Entry::BASE
+};
+
 /// The rows of this file.
 pub const ENTRIES: &[Entry] = &[
+    MAX_ROW,
+    // A row of its own: `max(dim=)` is refused, as PyTorch's returns a pair, while `amax(dim=)` means the same everywhere.
     Entry {
-        name: "max",
-        aliases: &["amax"],
-        doc: "The largest element over axes (None: all); NaN when there is one. Ties share the gradient equally. An empty axis raises ValueError.\n\n>>> tg.max(tg.Variable([[1.0, 5.0], [4.0, 3.0]]), axis=0)\nVariable([4., 5.])\n",
-        params: OVER_AXES,
-        call: |a| Ok(max(&a.variable(0)?, a.axes(1)?, a.flag(2)?)?.into()),
-        gradient: Gradient::Rule("g / (number of maxima) at the maxima, else 0"),
-        samples: || reduction_samples(REAL, false, &[]),
-        ..Entry::BASE
+        name: "amax",
+        doc: "As max: the largest element over axes (None: all). Unlike max it takes PyTorch's dim= and keepdim=, which mean axis= and keepdims= here.\n\n>>> tg.amax(tg.Variable([[1.0, 5.0], [4.0, 3.0]]), dim=0)\nVariable([4., 5.])\n",
+        ..MAX_ROW
     },
+    MIN_ROW,
+    // A row of its own: `min(dim=)` is refused, as PyTorch's returns a pair, while `amin(dim=)` means the same everywhere.
     Entry {
-        name: "min",
-        aliases: &["amin"],
-        doc: "The smallest element over axes (None: all); NaN when there is one. Ties share the gradient equally. An empty axis raises ValueError.\n\n>>> tg.min(tg.Variable([[1.0, 5.0], [4.0, 3.0]]), axis=1)\nVariable([1., 3.])\n",
-        params: OVER_AXES,
-        call: |a| Ok(min(&a.variable(0)?, a.axes(1)?, a.flag(2)?)?.into()),
-        gradient: Gradient::Rule("g / (number of minima) at the minima, else 0"),
-        samples: || reduction_samples(REAL, false, &[]),
-        ..Entry::BASE
+        name: "amin",
+        doc: "As min: the smallest element over axes (None: all). Unlike min it takes PyTorch's dim= and keepdim=, which mean axis= and keepdims= here.\n\n>>> tg.amin(tg.Variable([[1.0, 5.0], [4.0, 3.0]]), dim=1)\nVariable([1., 3.])\n",
+        ..MIN_ROW
     },
     Entry {
         name: "argmax",

@@ -23,7 +23,7 @@ use super::operators::run_if;
 use super::traps;
 use super::variable::{PyVariable, wrap};
 use super::view;
-use crate::ops::registry::{Arg, Args, Entry, Kind, Value, Views};
+use crate::ops::registry::{Arg, Args, Entry, Kind, Param, Value, Views};
 use crate::registry;
 use crate::tape::Variable;
 
@@ -47,6 +47,7 @@ const MAX: usize = 16;
 /// A row with its parameter names interned: a keyword at a call site is interned too, so one pointer compare finds it.
 struct Row {
     entry: &'static Entry,
+    /// Each parameter's name and its second one, unless calls by that may be refused ([`traps`]).
     names: Vec<[Option<Py<PyString>>; 2]>,
     /// Parameters that may be given by position.
     positional: usize,
@@ -247,10 +248,10 @@ unsafe fn bind<'py>(
 /// The parameter called `key`, one of the keywords `all`.
 fn position(row: &Row, key: &Bound<'_, PyAny>, all: Borrowed<'_, '_, PyTuple>) -> PyResult<usize> {
     let same = |n: &Option<Py<PyString>>| n.as_ref().is_some_and(|n| n.as_ptr() == key.as_ptr());
-    if let Some(k) = row.names.iter().position(|names| same(&names[0])) {
+    if let Some(k) = row.names.iter().position(|names| names.iter().any(same)) {
         return Ok(k);
     }
-    // Second names, names made at run time, which are not interned, and names that mean something else to PyTorch.
+    // Names made at run time, which are not interned, and names that mean something else to PyTorch.
     let text = key.str()?.to_string();
     let keys: Vec<String> = all.iter().map(|k| k.to_string()).collect();
     if let Some(advice) = traps::advice(row.entry.name, &text, &keys) {
@@ -322,10 +323,11 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = m.py();
     let table = TABLE.get_or_init(py, || {
         let intern = |name: &str| PyString::intern(py, name).unbind();
+        let second = |entry: &Entry, p: &Param| p.alias.filter(|name| traps::advice(entry.name, name, &[]).is_none()).map(intern);
         registry::entries()
             .map(|entry| Row {
                 entry,
-                names: entry.params.iter().map(|p| [Some(intern(p.name)), p.alias.map(intern)]).collect(),
+                names: entry.params.iter().map(|p| [Some(intern(p.name)), second(entry, p)]).collect(),
                 positional: entry.params.iter().filter(|p| !p.keyword_only).count(),
                 results: named_results(m, entry).ok().flatten(),
             })
