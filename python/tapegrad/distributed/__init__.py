@@ -12,7 +12,10 @@ A job is started by ``python -m tapegrad.distributed.run -n 4 train.py``, or by 
 
 from __future__ import annotations
 
+from ..utils.data import DistributedSampler
+from .checkpoint import load_checkpoint, save_checkpoint
 from .collectives import ReduceOp, all_gather, all_reduce, all_reduce_, barrier, broadcast, broadcast_, reduce_scatter
+from .data_parallel import DistributedDataParallel, equal_steps, synchronize, weighted_mean
 from .errors import DistributedError, DistributedTimeoutError, MismatchError, RankLeftError
 from .local import run_local
 from .messages import all_gather_object, broadcast_object, recv, send
@@ -30,13 +33,17 @@ from .setup import (
     set_step,
     shutdown,
 )
+from .sharding import ShardedOptimizer, clip_grad_norm_
 
 __all__ = [
+    "DistributedDataParallel",
     "DistributedError",
+    "DistributedSampler",
     "DistributedTimeoutError",
     "MismatchError",
     "RankLeftError",
     "ReduceOp",
+    "ShardedOptimizer",
     "all_gather",
     "all_gather_object",
     "all_reduce",
@@ -45,6 +52,8 @@ __all__ = [
     "broadcast",
     "broadcast_",
     "broadcast_object",
+    "clip_grad_norm_",
+    "equal_steps",
     "generator",
     "get_backend",
     "get_rank",
@@ -53,12 +62,16 @@ __all__ = [
     "init",
     "is_available",
     "is_initialized",
+    "load_checkpoint",
     "manual_seed",
     "rank_seed",
     "recv",
     "reduce_scatter",
     "run_local",
+    "save_checkpoint",
     "send",
     "set_step",
     "shutdown",
+    "synchronize",
+    "weighted_mean",
 ]
