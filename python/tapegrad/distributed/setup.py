@@ -61,6 +61,19 @@ def is_available() -> bool:
     return find_spec("mpi4py") is not None
 
 
+def is_launched() -> bool:
+    """Whether ``mpiexec`` or the launcher has started this process: then ``init("mpi")`` finds the other ranks.
+
+    >>> tg.distributed.is_launched()
+    False
+    """
+    import os
+
+    from .faults import RANKS
+
+    return any(name in os.environ for name in RANKS)
+
+
 def is_initialized() -> bool:
     """Whether this thread or process is a rank of a job.
 
@@ -168,6 +181,7 @@ __all__ = [
     "init",
     "is_available",
     "is_initialized",
+    "is_launched",
     "manual_seed",
     "rank_seed",
     "set_step",
