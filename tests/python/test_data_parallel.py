@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import functools
+import pickle
 
 import numpy as np
 import pytest
@@ -307,6 +309,35 @@ def test_recorded_gradients_are_refused():
             (model(tg.ones((1, 1))) ** 2).sum().backward(create_graph=True)
 
     on_ranks(job, 2)
+
+
+def test_copies_and_pickles():
+    def job(r):
+        model = dist.DistributedDataParallel(nn.Linear(1, 1), average="rank")
+        twin = copy.deepcopy(model.eval())
+        assert twin.average == "rank"
+        assert not twin.training
+        twin(tg.ones((1, 1)) * (r + 1)).sum().backward()
+        with pytest.raises(TypeError, match=r"cannot be pickled.*model\.module"):
+            pickle.dumps(model)
+        return model.module.weight.grad, twin.module.weight.grad.item()
+
+    assert on_ranks(job, 2) == [(None, 1.5)] * 2
+
+
+def test_fit_trains_on_all_ranks_and_writes_on_one(tmp_path):
+    def job(r):
+        model = dist.DistributedDataParallel(network(r))
+        optimizer = dist.ShardedOptimizer(model.parameters(), tg.optim.Adam, lr=0.05)
+        data = tg.utils.data.TensorDataset(tg.asarray(X), tg.asarray(Y))
+        sampler = dist.DistributedSampler(data, shuffle=False)
+        loader = tg.utils.data.DataLoader(data, 6, sampler=sampler)
+        tg.train.fit(model, loader, nn.MSELoss(), optimizer, epochs=2, progress=False, checkpoint=tmp_path / "fit")
+        return values(model.module)
+
+    first, second = on_ranks(job, 2)
+    close(first, second, rtol=0)
+    close({f"module.{k}": v for k, v in first.items()}, {k: v.numpy() for k, v in tg.load(tmp_path / "fit")["model"].items()})
 
 
 @pytest.mark.parametrize(

@@ -215,9 +215,9 @@ def test_tangents(name):
         np.testing.assert_allclose(g, w.numpy(), rtol=1e-10)
 
 
-@pytest.mark.parametrize("name", ["sum", "mean", "max", "all_gather", "broadcast"])
+@pytest.mark.parametrize("name", ["sum", "mean", "max", "all_gather", "broadcast", "reduce_scatter"])
 def test_batches(name):
-    x = values(2, (4, 3))
+    x = values(2, (4, 6))
     got = on_ranks(lambda r: tg.vmap(lambda a: through(name, r, a, 2)[0])(tg.asarray(x[r])).numpy(), 2)
     for r in range(2):
         rows = [reference(name, [tg.asarray(x[0][i]), tg.asarray(x[1][i])])[r].numpy() for i in range(4)]
@@ -460,3 +460,27 @@ def test_a_custom_function_with_a_jvp_inside_a_gradient_inside_a_jvp():
     got, product = tg.jvp(tg.grad(lambda a: tg.sum(sine(a) ** 2)), (x,), (tg.ones(2),))
     np.testing.assert_allclose(got.numpy(), np.sin(2 * x.numpy()), rtol=1e-6)
     np.testing.assert_allclose(product.numpy(), 2 * np.cos(2 * x.numpy()), rtol=1e-6)
+
+
+# ---- the model of scale ----
+
+
+def test_the_model_of_scale_keeps_its_laws():
+    link = dist.scale.Network(1e-5, 1e9)
+    step = dist.scale.Step(0.1, 1_000_000)
+    for name, reduce in dist.scale.ALGORITHMS.items():
+        assert reduce(1e6, 1, link) == 0.0, name
+        assert reduce(1e6, 2, link) == pytest.approx(2 * (1e-5 + (1e6 if name == "tree" else 5e5) / 1e9))
+        for n in (2, 8, 1024):
+            plain = dist.scale.step_time(step, link, n, algorithm=name)
+            hidden = dist.scale.step_time(step, link, n, algorithm=name, overlap=True, buckets=4)
+            assert 0.1 < hidden <= dist.scale.step_time(step, link, n, algorithm=name, buckets=4)
+            assert plain <= dist.scale.step_time(step, link, n, algorithm=name, sharded=True)
+            assert 0 < dist.scale.efficiency(step, link, n, algorithm=name) < 1
+    # Bytes bind large messages, latency small ones.
+    assert dist.scale.ring_all_reduce(1e9, 64, link) < dist.scale.tree_all_reduce(1e9, 64, link)
+    assert dist.scale.ring_all_reduce(10, 64, link) > dist.scale.tree_all_reduce(10, 64, link)
+    assert dist.scale.step_time(step, link, 1) == 0.1
+    for bad in ({"algorithm": "star"}, {}):
+        with pytest.raises(ValueError, match=r"step_time: (algorithm|nodes) must be"):
+            dist.scale.step_time(step, link, 2 if bad else 0, **bad)

@@ -13,6 +13,7 @@ A job is started by ``python -m tapegrad.distributed.run -n 4 train.py``, or by 
 from __future__ import annotations
 
 from ..utils.data import DistributedSampler
+from . import scale
 from .checkpoint import load_checkpoint, save_checkpoint
 from .collectives import ReduceOp, all_gather, all_reduce, all_reduce_, barrier, broadcast, broadcast_, reduce_scatter
 from .data_parallel import DistributedDataParallel, equal_steps, synchronize, weighted_mean
@@ -71,6 +72,7 @@ __all__ = [
     "reduce_scatter",
     "run_local",
     "save_checkpoint",
+    "scale",
     "send",
     "set_step",
     "shutdown",

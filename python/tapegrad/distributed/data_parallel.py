@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from .errors import MismatchError
 from .group import Group, current_group
 from .messages import all_gather_object
 from .normalization import weighted_by_samples
-from .pack import text_of
+from .pack import array_of, text_of, wire_dtype
 
 AVERAGES = ("sample", "rank", "sum")
 
@@ -57,7 +58,7 @@ class _Bucket:
     def __init__(self, parameters: Sequence[Variable], places: Sequence[int]) -> None:
         self.places = list(places)
         sizes = [int(parameters[i].size) for i in places]
-        self.flat = np.zeros(sum(sizes), np.dtype(parameters[places[0]].dtype.name))
+        self.flat = np.zeros(sum(sizes), wire_dtype(parameters[places[0]]))
         ends = np.cumsum(sizes)
         self.views = [self.flat[end - n : end].reshape(tuple(parameters[i].shape)) for i, end, n in zip(self.places, ends, sizes)]
 
@@ -68,7 +69,7 @@ class _Bucket:
             if grad is None or not weight:
                 view[...] = 0  # also where an empty batch has made it NaN
             else:
-                np.multiply(grad.numpy(), view.dtype.type(weight), out=view)
+                np.multiply(array_of(grad).reshape(view.shape), view.dtype.type(weight), out=view)
 
     def empty(self, parameters: Sequence[Variable], used: Buffer) -> None:
         """Sets the gradients of the parameters that a rank used."""
@@ -77,7 +78,7 @@ class _Bucket:
                 continue
             p = parameters[i]
             if p.grad is None:
-                p.grad = _core.asarray(view.copy())
+                p.grad = _core.asarray(view.copy()).astype(p.dtype)
             else:
                 p.grad.copy_(_core.asarray(view))
 
@@ -87,7 +88,7 @@ def _buckets(parameters: Sequence[Variable], limit: int) -> list[_Bucket]:
     open_places: dict[str, list[int]] = {}
     out: list[_Bucket] = []
     for i in reversed(range(len(parameters))):
-        name = parameters[i].dtype.name
+        name = wire_dtype(parameters[i]).name
         places = open_places.setdefault(name, [])
         if places and sum(parameters[k].nbytes for k in places) + parameters[i].nbytes > limit:
             out.append(_Bucket(parameters, places))
@@ -167,6 +168,7 @@ class DistributedDataParallel(Module):
             raise ValueError(f"DistributedDataParallel: there is one device, 'cpu'; device_ids is {device_ids!r}")
         self.module = module
         self.average, self.batch_axis, self.broadcast_buffers = average, batch_axis, broadcast_buffers
+        self._bucket_cap_mb = bucket_cap_mb
         self._group = current_group("DistributedDataParallel")
         self._is_syncing, self._pending = True, False
         #: Samples since the last reduction; None when nothing went through `forward`.
@@ -206,6 +208,22 @@ class DistributedDataParallel(Module):
 
         for _, p in self._reduced:
             p.register_hook(arrived)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> DistributedDataParallel:
+        """Another replica, on every rank: all of them copy at the same time."""
+        new = type(self)(
+            copy.deepcopy(self.module, memo),
+            average=self.average,
+            batch_axis=self.batch_axis,
+            bucket_cap_mb=self._bucket_cap_mb,
+            broadcast_buffers=self.broadcast_buffers,
+        )
+        new.train(self.training)
+        return new
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Raises: a pickle cannot hold a job."""
+        raise TypeError("DistributedDataParallel cannot be pickled, as it belongs to a job; pickle model.module")
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes of this rank's share of the batch."""

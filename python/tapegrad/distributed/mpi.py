@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import _core
 from . import faults
 from .backend import Backend, Buffer, Request
 from .errors import DistributedError
@@ -17,6 +18,8 @@ from .group import Group
 _LEAVING, _WAITING = 1, 2
 #: What launchers tell a process about the number of ranks.
 _SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_SIZE", "MPI_LOCALNRANKS")
+#: What they tell it about the number of ranks on its machine.
+_LOCAL_SIZES = ("OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS")
 
 
 class _Request(Request):
@@ -164,12 +167,23 @@ def _check_launcher(mpi: Any) -> None:
         )
 
 
+def _share_cores() -> None:
+    """Takes this rank's share of the cores, unless the launcher has said how many threads to use, or has bound this process."""
+    told = [os.environ[name] for name in _LOCAL_SIZES if os.environ.get(name, "").isdigit()]
+    if "TAPEGRAD_NUM_THREADS" in os.environ or not told:
+        return
+    cores = os.cpu_count() or 1
+    if not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) == cores:
+        _core.set_num_threads(max(1, cores // int(told[0])))
+
+
 def make_group(timeout: float) -> Group:
     """The group of all ranks of this job; installs the hooks that end the job when a rank fails."""
     faults.open_status()
     with faults.limited(timeout):
         mpi = _library()
     _check_launcher(mpi)
+    _share_cores()
     group = Group(MPIBackend(mpi, *_duplicate(mpi, timeout)), timeout)
     if group.size > 1:
         faults.guard_process(group.where, mpi.COMM_WORLD.Abort, lambda: _leave(group, mpi))

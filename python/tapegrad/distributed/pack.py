@@ -35,9 +35,24 @@ def texts_of(values: Sequence[Any]) -> str:
     return f"{', '.join(texts[:8])} and {len(texts) - 8} more ({crc32(repr(texts).encode()):08x})"
 
 
+#: Half floats travel and add up as float32: MPI has no type for them, and their sums need the digits.
+_WIDENED = {"float16": "float32", "bfloat16": "float32"}
+
+
+def wire_dtype(x: Any) -> np.dtype[Any]:
+    """The dtype in which the elements of an array travel.
+
+    >>> wire_dtype(tg.zeros(2))
+    dtype('float32')
+    """
+    found: np.dtype[Any] = np.dtype(_WIDENED.get(x.dtype.name, x.dtype.name))
+    return found
+
+
 def array_of(x: Variable) -> Buffer:
     """The elements of a Variable as one contiguous axis: without a copy where it is contiguous."""
-    return np.ascontiguousarray(x.numpy()).reshape(-1)
+    wide = x.astype(_WIDENED[x.dtype.name]) if x.dtype.name in _WIDENED else x
+    return np.ascontiguousarray(wide.numpy()).reshape(-1)
 
 
 class Layout:
@@ -51,9 +66,10 @@ class Layout:
     def __init__(self, values: Sequence[Any]) -> None:
         self.shapes = [tuple(v.shape) for v in values]
         self.sizes = [int(np.prod(shape, dtype=np.int64)) for shape in self.shapes]
+        self.dtypes = [v.dtype for v in values]
         self.groups: dict[str, list[int]] = {}
         for i, v in enumerate(values):
-            self.groups.setdefault(v.dtype.name, []).append(i)
+            self.groups.setdefault(wire_dtype(v).name, []).append(i)
 
     def totals(self) -> list[int]:
         """Elements of each buffer."""
@@ -87,9 +103,10 @@ class Layout:
                     # A buffer for one array was made in its shape: it has no other owner, so the tape need not copy it.
                     whole = buffer.base if len(places) == rounds == 1 else None
                     piece = buffer[start : start + self.sizes[i]].reshape(self.shapes[i]) if whole is None else whole
-                    out[r * count + i] = _core.asarray(piece)
+                    found = _core.asarray(piece)
+                    out[r * count + i] = found.astype(self.dtypes[i]) if self.dtypes[i].name in _WIDENED else found
                     start += self.sizes[i]
         return out
 
 
-__all__ = ["Layout", "array_of", "text_of", "texts_of"]
+__all__ = ["Layout", "array_of", "text_of", "texts_of", "wire_dtype"]
