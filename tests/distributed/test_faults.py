@@ -54,7 +54,7 @@ def test_what_the_launcher_notes(what):
         assert_said(r"rank 1 of 3, step 2, call 4?.*collective all_reduce|rank 1 of 3, step 3", job.text)
 
 
-@pytest.mark.parametrize("what", ["kill", "os-exit", "sleep-before-init"])
+@pytest.mark.parametrize("what", ["kill", "sleep-before-init"])
 def test_deaths_by_plain_mpiexec(what):
     assert plain("faulty.py", what, ranks=3, limit=LIMIT).code != 0
 
