@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import NamedTuple
 
@@ -358,6 +359,40 @@ def test_one_process_is_a_group_of_one():
     finally:
         dist.shutdown()
     assert not dist.is_initialized()
+
+
+def test_threads_of_ones_own_as_ranks():
+    found = {}
+
+    def work(rank):
+        dist.init_process_group("local", timeout=5, world_size=3, rank=rank)
+        found[dist.get_rank()] = dist.all_reduce(dist.get_rank() + 1.0).item()
+        dist.destroy_process_group()
+        assert not dist.is_initialized()
+
+    for ranks in [(None, None, None), (2, 0, 1)]:
+        threads = [threading.Thread(target=work, args=(rank,)) for rank in ranks]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(10)
+        assert found == {0: 6.0, 1: 6.0, 2: 6.0}
+        found.clear()
+
+
+def test_a_place_that_is_not_ours():
+    def job(r):
+        dist.init("local", rank=r, world_size=2)
+        with pytest.raises(
+            ValueError, match=r"this is rank \d of 2, as the job was started; asked for were rank=None, world_size=3"
+        ):
+            dist.init("local", world_size=3)
+
+    on_ranks(job, 2)
+    with pytest.raises(ValueError, match=r"rank must be one of \[0, 1\]"):
+        dist.init("local", rank=2, world_size=2)
+    with pytest.raises(ValueError, match="world_size must be an int of 1 or more, got 0"):
+        dist.init("local", world_size=0)
 
 
 # ---- faults ----

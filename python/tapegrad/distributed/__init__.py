@@ -21,12 +21,14 @@ from .errors import DistributedError, DistributedTimeoutError, MismatchError, Ra
 from .local import run_local
 from .messages import all_gather_object, broadcast_object, recv, send
 from .setup import (
+    destroy_process_group,
     generator,
     get_backend,
     get_rank,
     get_step,
     get_world_size,
     init,
+    init_process_group,
     is_available,
     is_initialized,
     is_launched,
@@ -55,6 +57,7 @@ __all__ = [
     "broadcast_",
     "broadcast_object",
     "clip_grad_norm_",
+    "destroy_process_group",
     "equal_steps",
     "generator",
     "get_backend",
@@ -62,6 +65,7 @@ __all__ = [
     "get_step",
     "get_world_size",
     "init",
+    "init_process_group",
     "is_available",
     "is_initialized",
     "is_launched",

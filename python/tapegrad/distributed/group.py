@@ -166,6 +166,11 @@ def set_process_group(group: Group | None) -> None:
     _of_process[:] = [] if group is None else [group]
 
 
+def set_thread_group(group: Group | None) -> None:
+    """Sets the group of this thread."""
+    _of_thread.group = group
+
+
 @contextmanager
 def use_group(group: Group) -> Iterator[None]:
     """Sets the group of this thread for a while."""
@@ -177,4 +182,4 @@ def use_group(group: Group) -> Iterator[None]:
         _of_thread.group = before
 
 
-__all__ = ["Group", "current_group", "group_or_none", "set_process_group", "use_group"]
+__all__ = ["Group", "current_group", "group_or_none", "set_process_group", "set_thread_group", "use_group"]

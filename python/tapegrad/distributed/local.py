@@ -162,6 +162,27 @@ def _reduced(parts: list[Any], op: str) -> Buffer:
     return result
 
 
+#: Worlds that wait for further threads: by size, with the ranks that have come.
+_forming: dict[int, tuple[World, set[int]]] = {}
+_forming_lock = threading.Lock()
+
+
+def join_world(world_size: int, rank: int | None) -> LocalBackend:
+    """Makes this thread a rank among ``world_size`` threads of the process that call this."""
+    if isinstance(world_size, bool) or not isinstance(world_size, int) or world_size < 1:
+        raise ValueError(f"init: world_size must be an int of 1 or more, got {world_size!r}")
+    with _forming_lock:
+        world, taken = _forming.setdefault(world_size, (World(world_size), set()))
+        free = sorted(set(range(world_size)) - taken)
+        chosen = free[0] if rank is None else rank
+        if chosen not in free:
+            raise ValueError(f"init: rank must be one of {free}, which other threads have not taken, got {rank!r}")
+        taken.add(chosen)
+        if len(taken) == world_size:
+            del _forming[world_size]
+    return LocalBackend(world, chosen)
+
+
 class _Rank(threading.Thread):
     """A thread that is a rank."""
 
@@ -227,4 +248,4 @@ def _first(errors: list[_Rank], running: list[int]) -> BaseException:
     return error
 
 
-__all__ = ["LocalBackend", "World", "run_local"]
+__all__ = ["LocalBackend", "World", "join_world", "run_local"]

@@ -7,18 +7,21 @@ from typing import Any
 
 from .. import _core
 from .errors import DistributedError
-from .group import Group, current_group, group_or_none, set_process_group
+from .group import Group, current_group, group_or_none, set_process_group, set_thread_group
 
 BACKENDS = ("mpi", "local")
 
 
-def init(backend: str = "mpi", timeout: float = 60.0) -> None:
+def init(backend: str = "mpi", timeout: float = 60.0, *, rank: int | None = None, world_size: int | None = None) -> None:
     """Makes this process a rank of a job. A second call with the same backend only sets the time limit.
 
     Args:
         backend: "mpi": the processes that ``mpiexec`` has started, by mpi4py. "local": this process alone, or the thread
             of a :func:`run_local`.
         timeout: how many seconds a rank waits for others in a collective, and for their end at its own, before the job ends.
+        world_size: with "local": makes this thread one of so many ranks, which are the threads that call this. With "mpi" the
+            launcher decides, and another number is an error.
+        rank: the number of this rank; None takes the next one.
 
     Raises:
         ImportError: mpi4py is missing.
@@ -39,15 +42,31 @@ def init(backend: str = "mpi", timeout: float = 60.0) -> None:
         if group.backend.name != backend:
             raise DistributedError(f"init: the backend is {group.backend.name!r} already, {backend!r} was asked for")
         group.timeout = float(timeout)
+        _check_place(group, rank, world_size)
         return
     if backend == "mpi":
         from .mpi import make_group
 
-        set_process_group(make_group(float(timeout)))
+        made = make_group(float(timeout))
+        set_process_group(made)
+        _check_place(made, rank, world_size)
         return
-    from .local import LocalBackend, World
+    from .local import LocalBackend, World, join_world
 
-    set_process_group(Group(LocalBackend(World(1), 0), timeout))
+    if world_size is None:
+        made = Group(LocalBackend(World(1), 0), timeout)
+        set_process_group(made)
+        _check_place(made, rank, world_size)
+    else:
+        set_thread_group(Group(join_world(world_size, rank), timeout))
+
+
+def _check_place(group: Group, rank: int | None, world_size: int | None) -> None:
+    if rank not in (None, group.rank) or world_size not in (None, group.size):
+        raise ValueError(
+            f"init: this is rank {group.rank} of {group.size}, as the job was started; asked for were rank={rank}, "
+            f"world_size={world_size}"
+        )
 
 
 def is_available() -> bool:
@@ -169,16 +188,25 @@ def shutdown() -> None:
         return
     group.finish_sends()
     group.agree("shutdown()")
-    set_process_group(None)
+    set_thread_group(None)
+    if group_or_none() is group:
+        set_process_group(None)
+
+
+#: PyTorch's names.
+init_process_group = init
+destroy_process_group = shutdown
 
 
 __all__ = [
+    "destroy_process_group",
     "generator",
     "get_backend",
     "get_rank",
     "get_step",
     "get_world_size",
     "init",
+    "init_process_group",
     "is_available",
     "is_initialized",
     "is_launched",
