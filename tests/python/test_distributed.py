@@ -485,18 +485,6 @@ def test_a_second_pass_where_one_loss_is_linear(name):
     np.testing.assert_allclose(on_ranks(job, 2, timeout=3), expected)
 
 
-def test_a_custom_function_with_a_jvp_inside_a_gradient_inside_a_jvp():
-    @tg.custom_jvp
-    def sine(x):
-        return tg.sin(x)
-
-    sine.defjvp(lambda p, t: (sine(*p), tg.cos(p[0]) * t[0]))
-    x = tg.Variable([1.0, 2.0])
-    got, product = tg.jvp(tg.grad(lambda a: tg.sum(sine(a) ** 2)), (x,), (tg.ones(2),))
-    np.testing.assert_allclose(got.numpy(), np.sin(2 * x.numpy()), rtol=1e-6)
-    np.testing.assert_allclose(product.numpy(), 2 * np.cos(2 * x.numpy()), rtol=1e-6)
-
-
 # ---- the model of scale ----
 
 
