@@ -239,6 +239,24 @@ def test_transforms_of_functions_with_collectives():
         np.testing.assert_allclose(product.numpy(), 8.0)
 
 
+@pytest.mark.parametrize("name", ["sum", "all_gather", "broadcast", "reduce_scatter"])
+def test_hessians(name):
+    """Forward over reverse, and reverse over reverse, in batches: the rows are derivatives by the values of all ranks at once."""
+    x = values(2, (2,))
+    total = {"sum": [8.0, 8.0], "all_gather": [4.0, 4.0], "broadcast": [0.0, 4.0], "reduce_scatter": [4.0, 4.0]}[name]
+
+    def job(r):
+        def loss(a):
+            return tg.sum(through(name, r, a, 2)[0] ** 2)
+
+        mine = tg.asarray(x[r])
+        return tg.hessian(loss)(mine).numpy(), tg.jacrev(tg.grad(loss))(mine).numpy()
+
+    for (forward, reverse), want in zip(on_ranks(job, 2), total):
+        np.testing.assert_allclose(forward, want * np.eye(2), atol=1e-12)
+        np.testing.assert_allclose(reverse, want * np.eye(2), atol=1e-12)
+
+
 def test_ties_share_the_gradient():
     def job(r):
         x = tg.Variable([1.0, float(r)], requires_grad=True)

@@ -34,6 +34,10 @@ class Backend:
     name = ""
     rank = 0
     size = 1
+    #: For how many seconds what a rank has done before it ended may still be under way.
+    delay = 2.0
+    #: How often a request is asked between two looks for ranks that have ended.
+    polls = 64
 
     def all_reduce(self, x: Buffer, out: Buffer, op: str) -> Request:
         """``out`` becomes the reduction of the ``x`` of all ranks; ``out`` may be ``x``."""

@@ -275,7 +275,7 @@ class Broadcast(Function):
     @staticmethod
     def forward(ctx: Any, group: Group, src: int, what: str, anchor: Any, *values: Variable) -> Any:
         """``anchor`` is a leaf that makes the result tracked on ranks whose own value is not."""
-        ctx.group, ctx.src, ctx.specs = group, src, _specs(values)
+        ctx.group, ctx.src, ctx.specs, ctx.has_anchor = group, src, _specs(values), anchor is not None
         if _is_repeated(values):
             return tuple(values)
         return _finish(ctx, _run_broadcast(group, src, values, what))
@@ -289,7 +289,7 @@ class Broadcast(Function):
         if ctx.group.rank == ctx.src:
             return (None, None, None, None, *_spread(found, ctx.specs))
         zeros = [_nothing_of(g) for g in found]
-        link = zeros[0].sum().astype(_core.float32) if zeros and not zeros[0].dtype.is_complex else None
+        link = zeros[0].sum().astype(_core.float32) if ctx.has_anchor and not zeros[0].dtype.is_complex else None
         return (None, None, None, link, *_spread(zeros, ctx.specs))
 
     @staticmethod

@@ -67,10 +67,10 @@ class Group:
                 if waited > limit:
                     raise self._timed_out(what, waited)
                 polls += 1
-                if polls % 64 == 0 and waited > 0.005:
+                if waited > 0.005 and polls % self.backend.polls == 0:
                     # A rank that has ended may have done its part before, which arrives a little later.
                     seen = time.monotonic() if seen is None and self.backend.left() else seen
-                    if seen is not None and time.monotonic() - seen > min(2.0, limit / 4):
+                    if seen is not None and time.monotonic() - seen > min(self.backend.delay, limit / 4):
                         raise self._left_alone(what)
                 request.pause(waited)
 

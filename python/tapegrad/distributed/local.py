@@ -102,6 +102,8 @@ class LocalBackend(Backend):
     """One rank among the threads of a :class:`World`."""
 
     name = "local"
+    delay = 0.1
+    polls = 4
 
     def __init__(self, world: World, rank: int) -> None:
         self.world, self.rank, self.size = world, rank, world.size
@@ -229,7 +231,7 @@ def run_local(fn: Callable[..., Any], world_size: int, *args: Any, timeout: floa
         alive[0].join(0.05)
         if failed_at is None and any(thread.error for thread in ranks):
             failed_at = time.monotonic()
-        if failed_at is not None and time.monotonic() - failed_at > min(timeout, 2.0):
+        if failed_at is not None and time.monotonic() - failed_at > min(timeout, 5.0):
             break
     errors = [thread for thread in ranks if thread.error is not None]
     if errors:
