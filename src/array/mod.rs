@@ -346,6 +346,22 @@ impl Array {
         }
     }
 
+    /// As [`pooled`](Self::pooled), but a copy does not repeat what is broadcast: axes of stride 0 stay so.
+    #[must_use]
+    pub fn pooled_broadcast(&self) -> Self {
+        if self.storage.is_pooled() || self.storage.copied().is_some() {
+            return self.pooled();
+        }
+        let mut once = self.layout().clone();
+        for (axis, (&n, &stride)) in self.shape().iter().zip(self.layout().strides()).enumerate() {
+            if n > 1 && stride == 0 {
+                once = once.slice(axis, 0, 1, 1);
+            }
+        }
+        let copy = self.with_layout(once).copy();
+        copy.broadcast_to("copy", self.shape()).unwrap_or(copy)
+    }
+
     /// This array in the copy that replaced its lent memory, once there is one.
     #[must_use]
     pub fn moved(&self) -> Option<Self> {
