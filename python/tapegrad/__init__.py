@@ -24,7 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from . import amp, backends, cuda, func, linalg, metrics, nn, optim, random, special, testing, train, utils
+    from . import amp, backends, cuda, distributed, func, linalg, metrics, nn, optim, random, special, testing, train, utils
     from ._checkpoint import checkpoint
     from ._custom import custom_jvp, custom_vjp
     from ._threads import num_threads
@@ -59,6 +59,7 @@ __all__ = [
     "cuda",
     "custom_jvp",
     "custom_vjp",
+    "distributed",
     "e",
     "enable_grad",
     "finfo",
@@ -121,6 +122,7 @@ _LAZY_MODULES = (
     "amp",
     "backends",
     "cuda",
+    "distributed",
     "func",
     "linalg",
     "metrics",
