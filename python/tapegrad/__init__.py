@@ -24,7 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from . import amp, backends, cuda, func, linalg, metrics, nn, optim, random, special, testing, train, utils
+    from . import amp, backends, cuda, distributions, func, linalg, metrics, nn, optim, random, special, stats, testing, train, utils
     from ._checkpoint import checkpoint
     from ._custom import custom_jvp, custom_vjp
     from ._threads import num_threads
@@ -59,6 +59,7 @@ __all__ = [
     "cuda",
     "custom_jvp",
     "custom_vjp",
+    "distributions",
     "e",
     "enable_grad",
     "finfo",
@@ -89,6 +90,7 @@ __all__ = [
     "save",
     "set_grad_enabled",
     "special",
+    "stats",
     "stop_gradient",
     "testing",
     "train",
@@ -121,6 +123,7 @@ _LAZY_MODULES = (
     "amp",
     "backends",
     "cuda",
+    "distributions",
     "func",
     "linalg",
     "metrics",
@@ -128,6 +131,7 @@ _LAZY_MODULES = (
     "optim",
     "random",
     "special",
+    "stats",
     "tape",
     "testing",
     "train",
