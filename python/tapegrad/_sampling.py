@@ -31,7 +31,7 @@ def is_plain(*values: Any) -> bool:
 
 def data(x: Any) -> _Array:
     """The numbers of an array, without its graph."""
-    return x.detach().numpy() if isinstance(x, Variable) else np.asarray(x)
+    return _core._innermost(x).detach().numpy() if isinstance(x, Variable) else np.asarray(x)
 
 
 class _Draw(Function):
@@ -73,13 +73,13 @@ def align(rank: int, values: Any, mapped: Any) -> list[Variable]:
 def _made(sampler: Any, rng: Any, shape: tuple[int, ...], params: Any, dtype: Any) -> Variable:
     with np.errstate(all="ignore"):
         found = np.asarray(sampler(rng, tuple(shape), *map(data, params)))
-    return _core.asarray(np.ascontiguousarray(found)).astype(dtype)
+    return _core.asarray(np.array(found, order="C")).astype(dtype)
 
 
 def draw(sampler: Any, shape: tuple[int, ...], params: Any, dtype: Any, generator: Generator | None = None) -> Variable:
     """An array of this shape and dtype from a sampler. No gradient flows to the parameters."""
     own = source(generator)
-    if _core._is_mapping() or not is_plain(*params):
+    if _core._is_mapping():
         key = own.rand(*shape, dtype=_core.float64) if shape else own.rand((), dtype=_core.float64)
         found: Variable = _Draw.apply(sampler, dtype, key, *(p.detach() for p in params))
         return found

@@ -68,7 +68,7 @@ FAMILIES = [
     (D.Chi2, dict(df=3.0), lambda df: ss.chi2(df), [1e-9, 0.5, 3.0, 200.0]),
     (D.InverseGamma, dict(concentration=2.5, rate=1.7), lambda concentration, rate: ss.invgamma(concentration, 0, rate), [0.02, 0.5, 3.0, 1e9]),
     (D.Weibull, dict(scale=2.0, concentration=1.5), lambda scale, concentration: ss.weibull_min(concentration, 0, scale), [1e-9, 0.5, 3.0, 40.0]),
-    (D.Pareto, dict(scale=2.0, alpha=2.5), lambda scale, alpha: ss.pareto(alpha, 0, scale), [2.0000001, 3.0, 1e12]),
+    (D.Pareto, dict(scale=2.0, alpha=2.5), lambda scale, alpha: ss.pareto(alpha, 0, scale), [2.001, 3.0, 1e12]),
     (D.Beta, dict(concentration1=2.5, concentration0=0.7), lambda concentration1, concentration0: ss.beta(concentration1, concentration0), [1e-9, 0.3, 0.9, 1 - 1e-9]),
     (D.Kumaraswamy, dict(concentration1=2.5, concentration0=1.7), lambda **k: power(k.values()), [1e-5, 0.3, 0.9, 0.99]),
     (D.FisherSnedecor, dict(df1=3.0, df2=5.5), lambda df1, df2: ss.f(df1, df2), [1e-9, 0.5, 3.0, 1e6]),

@@ -14,7 +14,7 @@ from .._core import Variable
 from .._sampling import align, is_plain
 from .._special import betainc, digamma, gammainc
 from .._transforms import vjp
-from ..autograd import Function
+from ..autograd import Function, enable_grad
 
 #: Below this the first terms of a series are exact, and densities may be out of range.
 _SMALL = 1e-200
@@ -65,11 +65,23 @@ def attach(rule: Any, sample: Variable, *params: Variable) -> Variable:
     return found
 
 
+def _partials(f: Any, *args: Variable) -> tuple[Variable, ...]:
+    """The partial derivatives of an elementwise function; with recording on they can be differentiated."""
+    if not is_plain(*args):
+        y, pull = vjp(f, *args)
+        found: tuple[Variable, ...] = pull(_core.ones_like(y))
+        return found
+    # `vjp` would make values of the mappings that are active.
+    roots = _core._plain_roots(args)
+    with enable_grad():
+        y = f(*roots)
+    return _core._vjp_pull([y], [_core.ones_like(y)], roots, False)
+
+
 def gamma_slope(x: Variable, a: Variable) -> Variable:
     """dx/da of a sample of Gamma(a, 1)."""
     inside = _core.maximum(x, _SMALL)
-    y, pull = vjp(gammainc, *_core.broadcast_arrays(a, inside))
-    by_shape, density = pull(_core.ones_like(y))
+    by_shape, density = _partials(gammainc, *_core.broadcast_arrays(a, inside))
     # The series P = x^a / Γ(a + 1), of which only the first term counts.
     small = -x * (_core.log(_core.maximum(x, 5e-324)) - digamma(a + 1.0)) / a
     return _core.where((x > _SMALL) & (density > 0.0), -by_shape / _core.where(density > 0.0, density, 1.0), small)
@@ -84,8 +96,7 @@ def _beta_slopes(x: Variable, a: Variable, b: Variable) -> tuple[Variable, Varia
     """dx/da, dx/db and whether they are in range, for a sample of Beta(a, b)."""
     a, b, x = _core.broadcast_arrays(a, b, x)
     good = (x > _SMALL) & (x < 1.0)
-    y, pull = vjp(betainc, a, b, _core.where(good, x, 0.5))
-    by_a, by_b, density = pull(_core.ones_like(y))
+    by_a, by_b, density = _partials(betainc, a, b, _core.where(good, x, 0.5))
     good = good & (density > 0.0) & _core.isfinite(density)
     density = _core.where(good, density, 1.0)
     return -by_a / density, -by_b / density, good

@@ -5,6 +5,7 @@ Weights of the classes are given as ``probs``, which need not add up to 1, or as
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from .. import _core, _sampling
@@ -264,7 +265,7 @@ class Multinomial(Distribution):
         counts = Binomial(n, probs=self.probs, validate_args=False)
         k = counts.enumerate_support(expand=False)[1:]
         expected = _core.sum(_core.exp(counts.log_prob(k)) * gammaln(k + 1.0), axis=(0, -1))
-        return n * self._categorical.entropy() - float(gammaln(float(n) + 1.0).item()) + expected
+        return n * self._categorical.entropy() - math.lgamma(n + 1.0) + expected
 
     def __repr__(self) -> str:
         return repr(self._categorical).replace("Categorical(", f"{type(self).__name__}(total_count: {self.total_count}, ", 1)

@@ -104,6 +104,10 @@ class Bernoulli(_Odds):
 
     def log_prob(self, value: Any) -> Variable:
         x = self._value(value)
+        found = self._log_mass(x)
+        return found if self._validate_args else outside((x >= 0) & (x <= 1), found)
+
+    def _log_mass(self, x: Variable) -> Variable:
         if self._name == "logits":
             x, logits = _core.broadcast_arrays(x, self._logits)
             # max(l, 0) - l x + log(1 + exp(-|l|)), which loses no digits on either side.

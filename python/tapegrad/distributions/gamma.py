@@ -251,7 +251,7 @@ class Weibull(Distribution):
 
     def log_prob(self, value: Any) -> Variable:
         x, k = self._value(value), self.concentration
-        lp = xlogy(k - 1.0, _core.relu(x) / self.scale) + _core.log(k / self.scale) - self._hazard(x)
+        lp = xlogy(k - 1.0, _core.where(x >= 0, x, 0.0) / self.scale) + _core.log(k / self.scale) - self._hazard(x)
         return outside((x >= 0) & (x < float("inf")), lp)
 
     def cdf(self, value: Any) -> Variable:

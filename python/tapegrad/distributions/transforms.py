@@ -45,7 +45,7 @@ __all__ = [
 
 def _pointer(x: Variable) -> Any:
     """What tells whether a value is still the one that it was; None where that cannot be known."""
-    return x.detach().numpy().__array_interface__["data"][0] if _core._lifted(x) is None else None
+    return _core._saved(x).detach().numpy().__array_interface__["data"][0] if _core._lifted(x) is None else None
 
 
 class Transform:
@@ -118,7 +118,7 @@ class Transform:
 
     def _kept(self, x: Variable, y: Variable, result: int) -> Variable:
         # The snapshots keep the storage, so that its address names this value only.
-        self._cached = (x, y, (_pointer(x), _pointer(y)), (x.detach(), y.detach()))
+        self._cached = (x, y, (_pointer(x), _pointer(y)), (_core._saved(x), _core._saved(y)))
         return y if result else x
 
     def _call(self, x: Variable) -> Variable:
@@ -860,4 +860,10 @@ class StackTransform(Transform):
 
     def log_abs_det_jacobian(self, x: Any, y: Any) -> Variable:
         slices = zip(self.transforms, self._slices(x), self._slices(y))
-        return _core.stack([t.log_abs_det_jacobian(a, b) for t, a, b in slices], axis=self.dim)
+        logs = [t.log_abs_det_jacobian(a, b) for t, a, b in slices]
+        inner = max(t.domain.event_dim for t in self.transforms)
+        logs = [sum_rightmost(log, inner - t.domain.event_dim) for t, log in zip(self.transforms, logs)]
+        if self.domain.event_dim > inner:
+            # The axis of the slices belongs to the event.
+            return sum_rightmost(_core.stack(logs, axis=-1), 1)
+        return _core.stack(logs, axis=self.dim if self.dim >= 0 else self.dim + inner)
