@@ -24,7 +24,23 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from . import amp, backends, cuda, distributions, func, linalg, metrics, nn, optim, random, special, stats, testing, train, utils
+    from . import (
+        amp,
+        backends,
+        cuda,
+        distributions,
+        func,
+        linalg,
+        metrics,
+        nn,
+        optim,
+        random,
+        special,
+        stats,
+        testing,
+        train,
+        utils,
+    )
     from ._checkpoint import checkpoint
     from ._custom import custom_jvp, custom_vjp
     from ._threads import num_threads

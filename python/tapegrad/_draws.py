@@ -1,4 +1,4 @@
-"""Draws from the usual families, with NumPy's names and arguments: what ``tapegrad.random`` has besides the generator's own methods.
+"""Draws from the usual families, with NumPy's names and arguments, for ``tapegrad.random``.
 
 Parameters may be numbers or arrays, which broadcast; ``size`` is the shape of the result, by default that of the parameters. No
 gradient flows to the parameters: `tg.distributions` has samples that are differentiable.
@@ -101,7 +101,6 @@ def _sizes(name: str, size: Any) -> tuple[int, ...]:
     if any(n < 0 for n in sizes):
         raise ValueError(f"{name}: sizes must not be negative, got {size}")
     return sizes
-
 
 
 def random(size: Any = None, dtype: Any = None, *, generator: Generator | None = None) -> Variable:
@@ -247,9 +246,7 @@ def standard_gamma(shape: Any, size: Any = None, dtype: Any = None, *, generator
     return call.draw(_sampling.gamma, "shape")
 
 
-def gamma(
-    shape: Any, scale: Any = 1.0, size: Any = None, dtype: Any = None, *, generator: Generator | None = None
-) -> Variable:
+def gamma(shape: Any, scale: Any = 1.0, size: Any = None, dtype: Any = None, *, generator: Generator | None = None) -> Variable:
     """Gamma with this shape and scale. For small shapes it is drawn in logarithms, so that it seldom underflows.
 
     >>> tg.random.gamma(tg.Variable([0.5, 2.0]), 3.0).shape
@@ -273,7 +270,7 @@ def chisquare(df: Any, size: Any = None, dtype: Any = None, *, generator: Genera
     return 2.0 * call.draw(_sampling.gamma, "half")
 
 
-def standard_t(df: Any, size: Any = None, dtype: Any = None, *, generator: Generator | None = None) -> Variable:
+def standard_t(df: Any, size: Any = None, dtype: Any = None, *, generator: Generator | None = None) -> Any:
     """Student's t with ``df`` degrees of freedom.
 
     >>> tg.random.standard_t(3.0, size=3).shape
@@ -494,7 +491,9 @@ def choice(
     *,
     generator: Generator | None = None,
 ) -> Variable:
-    """Elements drawn from an array along an axis, or from the numbers 0 to a - 1; with probabilities ``p``, with or without replacement.
+    """Elements drawn from an array along an axis, or from the numbers 0 to a - 1.
+
+    ``p`` are their probabilities; without ``replace`` no element is drawn twice.
 
     >>> tg.random.choice([10, 20], size=3, p=[0.0, 1.0])
     Variable([20, 20, 20])
@@ -509,7 +508,9 @@ def choice(
     if n <= 0 and count:
         raise ValueError(f"choice: there is nothing to draw from, got {'a = ' + str(a) if numbers else f'an axis of size {n}'}")
     if p is not None and tuple(_core.asarray(p).shape) != (n,):
-        raise _core.ShapeError(f"choice: p must have the shape ({n},), one probability for each element, got {_core.asarray(p).shape}")
+        raise _core.ShapeError(
+            f"choice: p must have the shape ({n},), one probability for each element, got {_core.asarray(p).shape}"
+        )
     if not replace:
         at = _without_replacement(n, count, p, generator).reshape(shape)
     elif p is not None:

@@ -91,7 +91,7 @@ def draw(sampler: Any, shape: tuple[int, ...], params: Any, dtype: Any, generato
 
 
 def log_gamma(rng: Any, shape: tuple[int, ...], a: _Array) -> _Array:
-    """The logarithm of Gamma(a, 1): for a < 1 by log Gamma(a + 1) + log(U) / a, which does not underflow (Marsaglia & Tsang 2000)."""
+    """The logarithm of Gamma(a, 1): for a < 1 by log Gamma(a + 1) + log(U) / a, without underflow (Marsaglia & Tsang 2000)."""
     a = np.broadcast_to(np.asarray(a, np.float64), shape)
     good = np.where(a > 0, a, 1.0)
     small = good < 1.0
@@ -109,7 +109,8 @@ def gamma(rng: Any, shape: tuple[int, ...], a: _Array) -> _Array:
 def beta(rng: Any, shape: tuple[int, ...], a: _Array, b: _Array) -> _Array:
     """Beta(a, b), from logarithms, so that small shapes reach both ends."""
     x, y = log_gamma(rng, shape, a), log_gamma(rng, shape, b)
-    return np.exp(x - np.logaddexp(x, y))
+    found: _Array = np.exp(x - np.logaddexp(x, y))
+    return found
 
 
 def dirichlet(rng: Any, shape: tuple[int, ...], a: _Array) -> _Array:

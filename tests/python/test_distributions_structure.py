@@ -99,7 +99,9 @@ def test_samples_have_second_derivatives():
         return tg.log(D.Gamma(a, v(2.0)).rsample(generator=tg.random.Generator(5)))
 
     a = v(2.5)
-    assert tg.grad(first)(a).item() == pytest.approx((gamma_slope(x, a + 1e-5) - gamma_slope(x, a - 1e-5)).item() / 2e-5, rel=1e-6)
+    assert tg.grad(first)(a).item() == pytest.approx(
+        (gamma_slope(x, a + 1e-5) - gamma_slope(x, a - 1e-5)).item() / 2e-5, rel=1e-6
+    )
     # The level stays: the quantile is followed to both sides.
     value = tg.exp(sample(a)).item() * 2.0
     level = sp.gammainc(2.5, value)
@@ -125,9 +127,11 @@ def test_dirichlet_samples():
 def test_small_shapes_do_not_collapse():
     """Other libraries draw 1/2, or NaN, where both gammas underflow."""
     x = D.Beta(v(1e-3), v(1e-3)).sample((2000,), generator=tg.random.Generator(0)).numpy()
-    assert ((x < 1e-6) | (x > 1 - 1e-6)).mean() > 0.95 and abs((x > 0.5).mean() - 0.5) < 0.05
+    assert ((x < 1e-6) | (x > 1 - 1e-6)).mean() > 0.95
+    assert abs((x > 0.5).mean() - 0.5) < 0.05
     y = D.Dirichlet(tg.full((4,), 1e-3, dtype=F64)).sample((500,), generator=tg.random.Generator(0)).numpy()
-    assert np.isfinite(y).all() and (y.max(-1) > 0.99).mean() > 0.95
+    assert np.isfinite(y).all()
+    assert (y.max(-1) > 0.99).mean() > 0.95
     z = D.Gamma(v(1e-3), v(1.0)).sample((500,)).numpy()
     assert (z > 0).all()
 
@@ -185,7 +189,8 @@ def test_dirichlet_gradient_at_a_face():
     a = tg.tensor([1.0, 2.0, 3.0], requires_grad=True)
     x = tg.tensor([0.0, 0.5, 0.5], requires_grad=True)
     D.Dirichlet(a).log_prob(x).backward()
-    assert np.isfinite(a.grad.numpy()[1:]).all() and not np.isnan(x.grad.numpy()).any()
+    assert np.isfinite(a.grad.numpy()[1:]).all()
+    assert not np.isnan(x.grad.numpy()).any()
 
 
 def test_modes():
@@ -212,9 +217,9 @@ def test_multivariate_normal():
     loc, c, x = rng.normal(size=3), covariance(3), rng.normal(size=(5, 3))
     s = ss.multivariate_normal(loc, c)
     forms = [
-        dict(covariance_matrix=v(c)),
-        dict(precision_matrix=v(np.linalg.inv(c))),
-        dict(scale_tril=v(np.linalg.cholesky(c))),
+        {"covariance_matrix": v(c)},
+        {"precision_matrix": v(np.linalg.inv(c))},
+        {"scale_tril": v(np.linalg.cholesky(c))},
     ]
     for form in forms:
         d = D.MultivariateNormal(v(loc), **form)
@@ -234,13 +239,18 @@ def test_multivariate_normal():
 def test_multivariate_normal_batches():
     c, loc = covariance(3, 2, (4,)), np.random.default_rng(0).normal(size=(2, 4, 3))
     d = D.MultivariateNormal(v(loc), v(c))
-    assert d.batch_shape == (2, 4) and d.event_shape == (3,) and d.rsample((5,)).shape == (5, 2, 4, 3)
+    assert d.batch_shape == (2, 4)
+    assert d.event_shape == (3,)
+    assert d.rsample((5,)).shape == (5, 2, 4, 3)
     x = np.random.default_rng(3).normal(size=(5, 1, 4, 3))
-    expected = [[[ss.multivariate_normal(loc[i, j], c[j]).logpdf(x[k, 0, j]) for j in range(4)] for i in range(2)] for k in range(5)]
+    expected = [
+        [[ss.multivariate_normal(loc[i, j], c[j]).logpdf(x[k, 0, j]) for j in range(4)] for i in range(2)] for k in range(5)
+    ]
     close(d.log_prob(v(x)), expected)
     close(d.expand((6, 2, 4)).log_prob(v(x[0, 0])), np.broadcast_to(d.log_prob(v(x[0, 0])).numpy(), (6, 2, 4)))
     single = D.MultivariateNormal(v(loc[0, 0]), v(c))
-    assert single.batch_shape == (4,) and single.log_prob(v(np.zeros((7, 1, 3)))).shape == (7, 4)
+    assert single.batch_shape == (4,)
+    assert single.log_prob(v(np.zeros((7, 1, 3)))).shape == (7, 4)
     assert D.MultivariateNormal(v(np.zeros(3)), v(c[0])).log_prob(v(np.zeros((0, 3)))).shape == (0,)
 
 
@@ -251,7 +261,8 @@ def test_multivariate_normal_gradients():
         return D.MultivariateNormal(loc, (c + c.mT) / 2, validate_args=False).log_prob(x)
 
     args = [a.requires_grad_() for a in (loc, c, x)]
-    assert tg.autograd.gradcheck(f, args) and tg.autograd.gradgradcheck(f, args, atol=1e-4)
+    assert tg.autograd.gradcheck(f, args)
+    assert tg.autograd.gradgradcheck(f, args, atol=1e-4)
     g = lambda tril, x: D.MultivariateNormal(loc.detach(), scale_tril=tg.tril(tril)).log_prob(x)  # noqa: E731
     tril = v(np.linalg.cholesky(covariance(2))).requires_grad_()
     assert tg.autograd.gradcheck(g, [tril, x])
@@ -278,22 +289,28 @@ def test_categorical():
         close(d.probs, p)
         close(d.entropy(), [ss.entropy(r) for r in p])
         close(tg.exp(d.log_prob(v([[3, 0], [2, 1]]))), [[0.3, 0.25], [0.6, 0.25]])
-        assert d.enumerate_support().shape == (4, 2) and d.enumerate_support(expand=False).shape == (4, 1)
+        assert d.enumerate_support().shape == (4, 2)
+        assert d.enumerate_support(expand=False).shape == (4, 1)
         close(tg.exp(d.log_prob(d.enumerate_support())), p.T, atol=1e-200)
         x = d.sample((5000,), generator=tg.random.Generator(2))
-        assert x.dtype == tg.int64 and x.shape == (5000, 2)
+        assert x.dtype == tg.int64
+        assert x.shape == (5000, 2)
         for column, row in zip(x.numpy().T, p):
             seen = np.bincount(column, minlength=4)
-            assert seen[row == 0].sum() == 0 and ss.chisquare(seen[row > 0], row[row > 0] * 5000).pvalue > 1e-3
+            assert seen[row == 0].sum() == 0
+            assert ss.chisquare(seen[row > 0], row[row > 0] * 5000).pvalue > 1e-3
         assert d.expand((3, 2)).sample().shape == (3, 2)
     assert D.Categorical(logits=tg.zeros((3,))).log_prob([0, 1]).shape == (2,)
     one = D.Categorical(probs=tg.Variable([0.5, 0.5]))
-    assert one.cdf([0, 1]).tolist() == [0.5, 1.0] and math.isnan(one.mean.item())
+    assert one.cdf([0, 1]).tolist() == [0.5, 1.0]
+    assert math.isnan(one.mean.item())
     logits = v([[0.5, -1.0, 2.0]]).requires_grad_()
     f = lambda x: D.Categorical(logits=x).log_prob([0, 2, 1])  # noqa: E731
-    assert tg.autograd.gradcheck(f, [logits]) and tg.autograd.gradgradcheck(f, [logits])
+    assert tg.autograd.gradcheck(f, [logits])
+    assert tg.autograd.gradgradcheck(f, [logits])
     g = lambda x: D.Categorical(probs=tg.exp(x)).entropy()  # noqa: E731
-    assert tg.autograd.gradcheck(g, [logits]) and tg.autograd.gradgradcheck(g, [logits])
+    assert tg.autograd.gradcheck(g, [logits])
+    assert tg.autograd.gradgradcheck(g, [logits])
     close(tg.jvp(f, (logits.detach(),), (v([[1.0, 0.0, 0.0]]),))[1], tg.jacobian(f)(logits.detach()).numpy()[:, 0, 0])
 
 
@@ -342,7 +359,8 @@ def test_one_hot_and_multinomial():
     with pytest.raises(ValueError, match="Multinomial"):
         m.log_prob(v([3, 3, 3]))
     through = D.OneHotCategoricalStraightThrough(logits=v([0.0, 1.0]).requires_grad_()).rsample()
-    assert through.requires_grad and sorted(through.tolist()) == pytest.approx([0.0, 1.0])
+    assert through.requires_grad
+    assert sorted(through.tolist()) == pytest.approx([0.0, 1.0])
 
 
 def test_relaxed():
@@ -370,17 +388,18 @@ def test_mixtures():
     drawn = d.sample((5000,), generator=tg.random.Generator(0)).numpy()
     assert ss.kstest(drawn, lambda x: sum(a * p.cdf(x) for a, p in zip(w, parts))).pvalue > 1e-3
     assert d.expand((3,)).sample((2,)).shape == (2, 3)
-    vectors = D.MixtureSameFamily(
-        D.Categorical(logits=tg.zeros((4, 2))), D.Independent(D.Normal(tg.zeros((4, 2, 3)), 1.0), 1)
-    )
-    assert vectors.batch_shape == (4,) and vectors.event_shape == (3,)
-    assert vectors.sample((5,)).shape == (5, 4, 3) and vectors.log_prob(tg.zeros((4, 3))).shape == (4,)
+    vectors = D.MixtureSameFamily(D.Categorical(logits=tg.zeros((4, 2))), D.Independent(D.Normal(tg.zeros((4, 2, 3)), 1.0), 1))
+    assert vectors.batch_shape == (4,)
+    assert vectors.event_shape == (3,)
+    assert vectors.sample((5,)).shape == (5, 4, 3)
+    assert vectors.log_prob(tg.zeros((4, 3))).shape == (4,)
     assert vectors.mean.shape == vectors.variance.shape == (4, 3)
     with pytest.raises(tg.ShapeError, match="do not fit"):
         D.MixtureSameFamily(D.Categorical(logits=tg.zeros((3,))), D.Normal(tg.zeros((2,)), 1.0))
     f = lambda w, m, s: D.MixtureSameFamily(D.Categorical(logits=w), D.Normal(m, s)).log_prob(v(x[1:]))  # noqa: E731
     args = [v(a).requires_grad_() for a in (w, mu, sigma)]
-    assert tg.autograd.gradcheck(f, args) and tg.autograd.gradgradcheck(f, args)
+    assert tg.autograd.gradcheck(f, args)
+    assert tg.autograd.gradgradcheck(f, args)
 
 
 def test_independent():
@@ -389,7 +408,9 @@ def test_independent():
     x = tg.randn(4, 3)
     close(d.log_prob(x), base.log_prob(x).sum(-1).numpy(), rtol=1e-6)
     close(d.entropy(), base.entropy().sum(-1).numpy(), rtol=1e-6)
-    assert d.expand((2, 4)).sample().shape == (2, 4, 3) and d.has_rsample and d.support.event_dim == 1
+    assert d.expand((2, 4)).sample().shape == (2, 4, 3)
+    assert d.has_rsample
+    assert d.support.event_dim == 1
     assert D.kl_divergence(d, D.Independent(D.Normal(tg.ones((4, 3)), 1.0), 1)).tolist() == pytest.approx([1.5] * 4)
     with pytest.raises(ValueError, match="reinterpreted_batch_ndims"):
         D.Independent(base, 3)
@@ -406,9 +427,13 @@ def test_transformed():
     assert down.cdf(-5.0).item() == pytest.approx(math.exp(-4.0))
     assert down.icdf(0.25).item() == pytest.approx(1 + 3 * math.log(0.25) / 2)
     wide = D.TransformedDistribution(D.Normal(0.0, 1.0), T.AffineTransform(tg.zeros((3,)), tg.ones((3,))))
-    assert wide.batch_shape == (3,) and wide.sample((2,)).shape == (2, 3) and wide.expand((2, 3)).sample().shape == (2, 3)
+    assert wide.batch_shape == (3,)
+    assert wide.sample((2,)).shape == (2, 3)
+    assert wide.expand((2, 3)).sample().shape == (2, 3)
     simplex = D.TransformedDistribution(D.Normal(tg.zeros((2, 3)), 1.0), T.StickBreakingTransform())
-    assert simplex.batch_shape == (2,) and simplex.event_shape == (4,) and simplex.log_prob(simplex.sample()).shape == (2,)
+    assert simplex.batch_shape == (2,)
+    assert simplex.event_shape == (4,)
+    assert simplex.log_prob(simplex.sample()).shape == (2,)
     assert D.LogisticNormal(tg.zeros((3,)), tg.ones((3,))).rsample().shape == (4,)
     with pytest.raises(ValueError, match="transforms"):
         D.TransformedDistribution(D.Normal(0.0, 1.0), [math.exp])
@@ -418,15 +443,18 @@ def test_the_cache_keeps_what_tanh_loses():
     base = D.Normal(v(30.0).requires_grad_(), v(1.0))
     d = D.TransformedDistribution(base, T.TanhTransform(cache_size=1), validate_args=False)
     a = d.rsample(generator=tg.random.Generator(0))
-    assert a.item() == 1.0 and math.isfinite(d.log_prob(a).item())
+    assert a.item() == 1.0
+    assert math.isfinite(d.log_prob(a).item())
     assert d.log_prob(a.detach()).item() != d.log_prob(a).item()
     t = T.ExpTransform(cache_size=1)
     x = v([1.0, 2.0])
     y = t(x)
-    assert t.inv(y) is x and t(x) is y
+    assert t.inv(y) is x
+    assert t(x) is y
     y += 1.0
     close(t.inv(y), np.log(y.numpy()))
-    assert t.inv.inv is t and t.with_cache(0)._cache_size == 0
+    assert t.inv.inv is t
+    assert t.with_cache(0)._cache_size == 0
 
 
 def square(x):
@@ -460,8 +488,11 @@ def test_transforms(t, x):
     x = v(x)
     y = t(x)
     close(t.inv(y), x.numpy())
-    assert t.forward_shape(x.shape) == y.shape and t.inverse_shape(y.shape) == x.shape
-    assert t.bijective and bool(tg.all(t.codomain.check(y))) and bool(tg.all(t.domain.check(x)))
+    assert t.forward_shape(x.shape) == y.shape
+    assert t.inverse_shape(y.shape) == x.shape
+    assert t.bijective
+    assert bool(tg.all(t.codomain.check(y)))
+    assert bool(tg.all(t.domain.check(x)))
     found = t.log_abs_det_jacobian(x, y)
     jacobian = tg.jacobian(t)(x).numpy().reshape(y.size, x.size)
     if y.size == x.size and t.domain.event_dim == 0:
@@ -474,7 +505,8 @@ def test_transforms(t, x):
     close(t.inv.log_abs_det_jacobian(y, x), -found.numpy())
     batch = tg.stack([x, x + 0.1])
     close(t(batch)[1], t(x + 0.1).numpy())
-    assert t == copy.copy(t) and t != T.AbsTransform()
+    assert t == copy.copy(t)
+    assert t != T.AbsTransform()
 
 
 def test_transforms_that_forget():
@@ -543,11 +575,15 @@ def test_constraints():
     assert c.positive_integer.check(v([0, 1])).tolist() == [False, True]
     assert c.simplex.check(v([[0.5, 0.5], [0.6, 0.6]])).tolist() == [True, False]
     assert c.one_hot.check(v([[0, 1], [1, 1]])).tolist() == [True, False]
-    assert bool(c.symmetric.check(v([[1, 2], [2, 1]]))) and not bool(c.positive_definite.check(v([[1, 2], [2, 1]])))
-    assert not bool(c.symmetric.check(v([[1, 2], [3, 1]]))) and bool(c.square.check(v([[1, 2], [3, 1]])))
+    assert bool(c.symmetric.check(v([[1, 2], [2, 1]])))
+    assert not bool(c.positive_definite.check(v([[1, 2], [2, 1]])))
+    assert not bool(c.symmetric.check(v([[1, 2], [3, 1]])))
+    assert bool(c.square.check(v([[1, 2], [3, 1]])))
     assert bool(c.positive_semidefinite.check(v([[1, 1], [1, 1]])))
-    assert c.is_dependent(D.Uniform.support) and not c.is_dependent(D.Normal.support)
-    assert D.Uniform.support.event_dim == 0 and not D.Uniform.support.is_discrete
+    assert c.is_dependent(D.Uniform.support)
+    assert not c.is_dependent(D.Normal.support)
+    assert D.Uniform.support.event_dim == 0
+    assert not D.Uniform.support.is_discrete
     with pytest.raises(ValueError, match="instance"):
         D.Uniform.support.check(v(0.0))
 
@@ -589,7 +625,9 @@ def points(p):
     # Tanh-sinh: the ends may be far or singular.
     t = np.linspace(-6, 6, 3000)
     if type(p) in (D.Normal, D.Laplace, D.Cauchy, D.Gumbel):
-        return 0.3 + np.sinh(1.5 * np.sinh(t / 1.6)), 1.5 / 1.6 * np.cosh(t / 1.6) * np.cosh(1.5 * np.sinh(t / 1.6)) * (t[1] - t[0])
+        return 0.3 + np.sinh(1.5 * np.sinh(t / 1.6)), 1.5 / 1.6 * np.cosh(t / 1.6) * np.cosh(1.5 * np.sinh(t / 1.6)) * (
+            t[1] - t[0]
+        )
     z = np.exp(1.5 * np.sinh(t / 1.6))
     return z + (1.2 if type(p) is D.Pareto else 0.0), z * 1.5 / 1.6 * np.cosh(t / 1.6) * (t[1] - t[0])
 
@@ -646,7 +684,8 @@ def test_divergences_of_your_own():
     def rule(p, q):
         return tg.full_like(p.loc, 7.0)
 
-    assert D.kl_divergence(Mine(1.0, 1.0), n).item() == 7.0 and D.kl_divergence(n, n).item() == 0.0
+    assert D.kl_divergence(Mine(1.0, 1.0), n).item() == 7.0
+    assert D.kl_divergence(n, n).item() == 0.0
     with pytest.raises(NotImplementedError, match="register_kl"):
         D.kl_divergence(D.StudentT(3.0), n)
     with pytest.raises(TypeError, match="classes"):
@@ -669,7 +708,8 @@ def test_arguments():
         D.Normal(0.0, 1.0).sample(generator=3)
     with pytest.raises(TypeError, match="complex"):
         D.Normal(tg.Variable([1j]), 1.0)
-    assert D.Normal(0, 1).loc.dtype == tg.float32 and D.Normal(np.zeros(2), 1).loc.dtype == F64
+    assert D.Normal(0, 1).loc.dtype == tg.float32
+    assert D.Normal(np.zeros(2), 1).loc.dtype == F64
     assert D.Normal([0, 1], [1.0, 2.0]).batch_shape == (2,)
     assert D.Normal(v(0.0), tg.Variable(1.0)).scale.dtype == F64
     assert D.Normal(0.0, 1.0).sample(3).shape == (3,)
@@ -689,7 +729,7 @@ def test_a_distribution_of_your_own():
     """Written as for PyTorch."""
 
     class Triangle(D.Distribution):
-        arg_constraints = {"width": D.constraints.positive}
+        arg_constraints = {"width": D.constraints.positive}  # noqa: RUF012
         support = D.constraints.real
 
         def __init__(self, width, validate_args=None):
@@ -706,8 +746,10 @@ def test_a_distribution_of_your_own():
             return self.width * (tg.rand(shape) - tg.rand(shape))
 
     d = Triangle(tg.ones((2,)))
-    assert d.sample((3,)).shape == (3, 2) and d.log_prob(tg.zeros((2,))).tolist() == [0.0, 0.0]
-    assert d.expand((4, 2)).batch_shape == (4, 2) and D.Independent(d, 1).log_prob(tg.zeros((2,))).item() == 0.0
+    assert d.sample((3,)).shape == (3, 2)
+    assert d.log_prob(tg.zeros((2,))).tolist() == [0.0, 0.0]
+    assert d.expand((4, 2)).batch_shape == (4, 2)
+    assert D.Independent(d, 1).log_prob(tg.zeros((2,))).item() == 0.0
     with pytest.raises(ValueError, match="width"):
         Triangle(-1.0)
     with pytest.raises(NotImplementedError, match="entropy"):
@@ -753,7 +795,8 @@ def test_logits(kind, more, x):
         close(a.entropy(), b.entropy().numpy())
     f = lambda l: kind(logits=l, **more).log_prob(x)  # noqa: E731
     logits = v([-0.5, 1.5]).requires_grad_()
-    assert tg.autograd.gradcheck(f, [logits]) and tg.autograd.gradgradcheck(f, [logits])
+    assert tg.autograd.gradcheck(f, [logits])
+    assert tg.autograd.gradgradcheck(f, [logits])
     with pytest.raises(ValueError, match="expected one of probs and logits"):
         kind(**more)
 
@@ -779,7 +822,8 @@ def test_samples_inside_vmap(kind, params):
     draw = lambda *p: kind(*p).sample((20,))  # noqa: E731
     tg.manual_seed(0)
     x = tg.vmap(draw)(*table)
-    assert x.shape == (300, 20) and len(np.unique(x.numpy(), axis=0)) > 100
+    assert x.shape == (300, 20)
+    assert len(np.unique(x.numpy(), axis=0)) > 100
     exact = kind(*map(v, params))
     assert float(x.mean()) == pytest.approx(exact.mean.item(), abs=5 * math.sqrt(exact.variance.item() / 6000) + 0.02)
     same = tg.vmap(draw, randomness="same")(*table).numpy()
@@ -793,7 +837,8 @@ def test_gradients_of_samples_inside_vmap():
     f = lambda a: D.Gamma(a, v(1.0)).rsample((40,)).mean()  # noqa: E731
     tg.manual_seed(3)
     g = tg.vmap(tg.grad(f))(a)
-    assert g.shape == (3,) and (g.numpy() > 0).all()
+    assert g.shape == (3,)
+    assert (g.numpy() > 0).all()
     tg.manual_seed(3)
     h = tg.grad(lambda a: tg.vmap(f)(a).sum())(a)
     close(g, h.numpy())
@@ -854,4 +899,5 @@ def test_utilities():
     close(u.probs_to_logits(u.logits_to_probs(v([0.5, -1.0]), True), True), [0.5, -1.0])
     assert float(u.clamp_probs(v(0.0))) > 0
     names = [n for n in D.__all__ if not hasattr(D, n)]
-    assert not names and len(set(itertools.chain(D.__all__))) == len(D.__all__)
+    assert not names
+    assert len(set(itertools.chain(D.__all__))) == len(D.__all__)

@@ -44,7 +44,8 @@ COUNTS = {
 def test_continuous(name, dtype):
     args, law = CONTINUOUS[name]
     x = getattr(R, name)(*args, size=4000, dtype=dtype, generator=R.Generator(11))
-    assert x.dtype == dtype and x.shape == (4000,)
+    assert x.dtype == dtype
+    assert x.shape == (4000,)
     assert ss.kstest(x.numpy(), law.cdf).pvalue > 1e-3
     assert x.tolist() == getattr(R.Generator(11), name)(*args, size=4000, dtype=dtype).tolist()
     assert x.tolist() != getattr(R, name)(*args, size=4000, dtype=dtype, generator=R.Generator(12)).tolist()
@@ -54,30 +55,36 @@ def test_continuous(name, dtype):
 def test_counts(name):
     args, law = COUNTS[name]
     x = getattr(R, name)(*args, size=4000, generator=R.Generator(11))
-    assert x.dtype == tg.int64 and getattr(R, name)(*args, size=2, dtype=tg.float32).dtype == tg.float32
+    assert x.dtype == tg.int64
+    assert getattr(R, name)(*args, size=2, dtype=tg.float32).dtype == tg.float32
     top = int(law.ppf(0.995)) + 1
     seen = np.bincount(np.minimum(x.numpy(), top), minlength=top + 1)
     p = np.append(law.pmf(np.arange(top)), law.sf(top - 1))
     good = p > 0
-    assert seen[~good].sum() == 0 and ss.chisquare(seen[good], p[good] / p.sum() * 4000).pvalue > 1e-3
+    assert seen[~good].sum() == 0
+    assert ss.chisquare(seen[good], p[good] / p.sum() * 4000).pvalue > 1e-3
 
 
 @pytest.mark.parametrize("name", [*CONTINUOUS, *COUNTS])
 def test_shapes_and_seeds(name):
     args, _ = (CONTINUOUS | COUNTS)[name]
     f = getattr(R, name)
-    assert f(*args).shape == () and f(*args, size=()).shape == () and f(*args, size=(0, 2)).shape == (0, 2)
+    assert f(*args).shape == ()
+    assert f(*args, size=()).shape == ()
+    assert f(*args, size=(0, 2)).shape == (0, 2)
     if args:
         table = tg.full((3, 1), args[0], dtype=tg.float64, requires_grad=True)
         drawn = f(table, *args[1:])
-        assert drawn.shape == (3, 1) and not drawn.requires_grad
+        assert drawn.shape == (3, 1)
+        assert not drawn.requires_grad
         assert f(table, *args[1:], size=(2, 3, 4)).shape == (2, 3, 4)
         with pytest.raises(tg.ShapeError, match=name):
             f(table, *args[1:], size=(4, 1))
     tg.manual_seed(5)
     first = f(*args, size=20).tolist()
     tg.manual_seed(5)
-    assert f(*args, size=20).tolist() == first and f(*args, size=20).tolist() != first
+    assert f(*args, size=20).tolist() == first
+    assert f(*args, size=20).tolist() != first
     with pytest.raises(TypeError, match="generator"):
         f(*args, generator=7)
     with pytest.raises(ValueError, match="negative"):
@@ -119,21 +126,30 @@ def test_bad_parameters(name, args, key):
 
 def test_vectors():
     x = R.dirichlet([0.5, 1.0, 2.0], size=(2000,), generator=R.Generator(0), dtype=tg.float64)
-    assert x.shape == (2000, 3) and ss.kstest(x[:, 0].numpy(), ss.beta(0.5, 3.0).cdf).pvalue > 1e-3
+    assert x.shape == (2000, 3)
+    assert ss.kstest(x[:, 0].numpy(), ss.beta(0.5, 3.0).cdf).pvalue > 1e-3
     n = R.multinomial(6, [0.2, 0.3, 0.5], size=(2000,), generator=R.Generator(0)).numpy()
-    assert n.shape == (2000, 3) and (n.sum(1) == 6).all() and np.abs(n.mean(0) - [1.2, 1.8, 3.0]).max() < 0.1
+    assert n.shape == (2000, 3)
+    assert (n.sum(1) == 6).all()
+    assert np.abs(n.mean(0) - [1.2, 1.8, 3.0]).max() < 0.1
     assert R.multinomial([1, 2], [[0.5, 0.5], [0.0, 1.0]])[1].tolist() == [0, 2]
     c = [[2.0, 0.5], [0.5, 1.0]]
     m = R.multivariate_normal([1.0, -1.0], c, size=4000, generator=R.Generator(0)).numpy()
-    assert np.abs(np.cov(m.T) - c).max() < 0.15 and np.abs(m.mean(0) - [1, -1]).max() < 0.1
+    assert np.abs(np.cov(m.T) - c).max() < 0.15
+    assert np.abs(m.mean(0) - [1, -1]).max() < 0.1
 
 
 def test_categorical():
     p = np.array([0.1, 0.0, 0.6, 0.3])
-    for found in (R.categorical(probs=p * 3, size=4000, generator=R.Generator(1)), R.categorical(tg.log(tg.asarray(p)), size=(4000,), generator=R.Generator(1))):
+    for found in (
+        R.categorical(probs=p * 3, size=4000, generator=R.Generator(1)),
+        R.categorical(tg.log(tg.asarray(p)), size=(4000,), generator=R.Generator(1)),
+    ):
         seen = np.bincount(found.numpy(), minlength=4)
-        assert seen[1] == 0 and ss.chisquare(seen[p > 0], p[p > 0] * 4000).pvalue > 1e-3
-    assert R.categorical(tg.zeros((5, 3))).shape == (5,) and R.categorical(tg.zeros((5, 3)), axis=0).shape == (3,)
+        assert seen[1] == 0
+        assert ss.chisquare(seen[p > 0], p[p > 0] * 4000).pvalue > 1e-3
+    assert R.categorical(tg.zeros((5, 3))).shape == (5,)
+    assert R.categorical(tg.zeros((5, 3)), axis=0).shape == (3,)
     assert R.categorical(tg.zeros((5, 3)), size=(4, 5)).shape == (4, 5)
     with pytest.raises(ValueError, match="expected one of"):
         R.categorical()
@@ -158,7 +174,8 @@ def test_permutation_and_shuffle():
     assert w.grad.tolist() == [2.0, 2.0, 2.0]
     for box in (tg.arange(6), np.arange(6), list(range(6))):
         R.shuffle(box, generator=R.Generator(4))
-        assert sorted(int(i) for i in box) == list(range(6)) and [int(i) for i in box] != list(range(6))
+        assert sorted(int(i) for i in box) == list(range(6))
+        assert [int(i) for i in box] != list(range(6))
     counts = np.zeros((4, 4))
     g = R.Generator(0)
     for _ in range(400):
@@ -167,14 +184,17 @@ def test_permutation_and_shuffle():
 
 
 def test_choice():
-    assert R.choice(5).shape == () and R.choice(5, size=(2, 3)).shape == (2, 3)
+    assert R.choice(5).shape == ()
+    assert R.choice(5, size=(2, 3)).shape == (2, 3)
     x = R.choice(tg.Variable([1.0, 2.0, 4.0]), size=3000, p=[0.2, 0.0, 0.8], generator=R.Generator(0)).numpy()
-    assert set(x) == {1.0, 4.0} and abs((x == 4.0).mean() - 0.8) < 0.03
+    assert set(x) == {1.0, 4.0}
+    assert abs((x == 4.0).mean() - 0.8) < 0.03
     assert sorted(R.choice(6, size=6, replace=False).tolist()) == list(range(6))
     first = [R.choice(3, size=2, replace=False, p=[0.7, 0.2, 0.1], generator=R.Generator(i))[0].item() for i in range(400)]
     assert abs(np.mean(np.array(first) == 0) - 0.7) < 0.08
     assert R.choice(tg.ones((4, 3)), size=2, axis=1).shape == (4, 2)
-    assert R.choice(3, size=0).shape == (0,) and R.choice(0, size=0).shape == (0,)
+    assert R.choice(3, size=0).shape == (0,)
+    assert R.choice(0, size=0).shape == (0,)
     with pytest.raises(ValueError, match="without replacement"):
         R.choice(3, size=4, replace=False)
     with pytest.raises(ValueError, match="without replacement"):

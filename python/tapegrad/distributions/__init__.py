@@ -1,7 +1,7 @@
 """Probability distributions with PyTorch's names: log densities, samples, moments, divergences, all differentiable.
 
-Densities are accurate in the tails, samples of `has_rsample` families are differentiable in the parameters, and everything works in
-batches, in forward mode and under ``vmap``.
+Densities are accurate in the tails, samples of `has_rsample` families are differentiable in the parameters, and everything
+works in batches, in forward mode and under ``vmap``.
 
 >>> d = tg.distributions.Normal(tg.Variable([0.0, 1.0]), 1.0)
 >>> d.log_prob(0.0)

@@ -1,8 +1,8 @@
 """Gradients of samples by their parameters, by implicit differentiation of the distribution function.
 
 A sample x of a distribution function F(x; θ) moves with the parameter as ``dx/dθ = -(∂F/∂θ) / (∂F/∂x)``, where the level F stays
-(Figurnov, Mohamed & Mnih, arXiv 1805.08498). The slopes here are made of the derivatives of ``gammainc`` and ``betainc``, which are
-accurate in the tails, too, and can be differentiated once more.
+(Figurnov, Mohamed & Mnih, arXiv 1805.08498). The slopes here are made of the derivatives of ``gammainc`` and ``betainc``, which
+are accurate in the tails, too, and can be differentiated once more.
 """
 
 from __future__ import annotations

@@ -166,7 +166,7 @@ class Dirichlet(Distribution):
         return _core.sum(self.concentration, axis=-1, keepdims=True)
 
     @property
-    def mean(self) -> Variable:
+    def mean(self) -> Any:
         return self.concentration / self._total()
 
     @property
@@ -179,7 +179,7 @@ class Dirichlet(Distribution):
         return _core.where(inner, a / _core.where(total > 0, total, 1.0), top)
 
     @property
-    def variance(self) -> Variable:
+    def variance(self) -> Any:
         total = self._total()
         m = self.concentration / total
         return m * (1.0 - m) / (total + 1.0)
@@ -196,7 +196,7 @@ class Dirichlet(Distribution):
         log_norm = gammaln(_core.sum(a, axis=-1)) - _core.sum(gammaln(a), axis=-1)
         return outside(inside, _core.sum(xlogy(a - 1.0, y), axis=-1) + log_norm)
 
-    def entropy(self) -> Variable:
+    def entropy(self) -> Any:
         a, k = self.concentration, self.concentration.shape[-1]
         total = _core.sum(a, axis=-1)
         front = _core.sum(gammaln(a), axis=-1) - gammaln(total) - (k - total) * digamma(total)

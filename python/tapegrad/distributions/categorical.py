@@ -89,9 +89,7 @@ class Categorical(Distribution):
         return _core.full(self._batch_shape, float("nan"), dtype=self._dtype())
 
     def sample(self, sample_shape: Any = (), *, generator: Any = None) -> Variable:
-        return _sampling.draw(
-            _sampling.categorical, self._extended_shape(sample_shape), (self.probs,), _core.int64, generator
-        )
+        return _sampling.draw(_sampling.categorical, self._extended_shape(sample_shape), (self.probs,), _core.int64, generator)
 
     def log_prob(self, value: Any) -> Variable:
         x = self._value(value)
@@ -124,18 +122,12 @@ class Categorical(Distribution):
         return f"{type(self).__name__}({name}: array of shape {self._given().shape})"
 
 
-class OneHotCategorical(Distribution):
-    """A class as a vector with a 1 in its place.
+class _Classes(Distribution):
+    """What one-hot vectors and counts of classes share: a `Categorical` behind them."""
 
-    >>> tg.distributions.OneHotCategorical(probs=tg.Variable([1.0, 3.0])).mean
-    Variable([0.25, 0.75])
-    """
+    arg_constraints: Any = {"probs": constraints.simplex, "logits": constraints.real_vector}
 
-    arg_constraints = {"probs": constraints.simplex, "logits": constraints.real_vector}
-    support = constraints.one_hot
-    has_enumerate_support = True
-
-    def __init__(self, probs: Any = None, logits: Any = None, validate_args: bool | None = None) -> None:
+    def __init__(self, probs: Any, logits: Any, validate_args: bool | None) -> None:
         self._categorical = Categorical(probs, logits, validate_args=validate_args)
         super().__init__(self._categorical.batch_shape, self._categorical.param_shape[-1:], validate_args=validate_args)
 
@@ -164,6 +156,20 @@ class OneHotCategorical(Distribution):
     def param_shape(self) -> tuple[int, ...]:
         """The shape of the parameter that was given."""
         return self._categorical.param_shape
+
+
+class OneHotCategorical(_Classes):
+    """A class as a vector with a 1 in its place.
+
+    >>> tg.distributions.OneHotCategorical(probs=tg.Variable([1.0, 3.0])).mean
+    Variable([0.25, 0.75])
+    """
+
+    support = constraints.one_hot
+    has_enumerate_support = True
+
+    def __init__(self, probs: Any = None, logits: Any = None, validate_args: bool | None = None) -> None:
+        super().__init__(probs, logits, validate_args)
 
     @property
     def mean(self) -> Variable:
@@ -208,31 +214,20 @@ class OneHotCategoricalStraightThrough(OneHotCategorical):
         return drawn + (self.probs - self.probs.detach())
 
 
-class Multinomial(Distribution):
+class Multinomial(_Classes):
     """How often each class was drawn in ``total_count`` draws.
 
     >>> tg.distributions.Multinomial(4, probs=tg.Variable([0.5, 0.5])).mean
     Variable([2., 2.])
     """
 
-    arg_constraints = {"probs": constraints.simplex, "logits": constraints.real_vector}
     total_count: int
 
-    def __init__(
-        self, total_count: int = 1, probs: Any = None, logits: Any = None, validate_args: bool | None = None
-    ) -> None:
+    def __init__(self, total_count: int = 1, probs: Any = None, logits: Any = None, validate_args: bool | None = None) -> None:
         if not isinstance(total_count, int) or total_count < 0:
             raise ValueError(f"Multinomial: total_count must be one int from 0 on, got {total_count!r}")
         self.total_count = total_count
-        self._categorical = Categorical(probs, logits, validate_args=validate_args)
-        super().__init__(self._categorical.batch_shape, self._categorical.param_shape[-1:], validate_args=validate_args)
-
-    _check_parameters = OneHotCategorical._check_parameters
-    _dtype = OneHotCategorical._dtype
-    expand = OneHotCategorical.expand
-    probs = OneHotCategorical.probs
-    logits = OneHotCategorical.logits
-    param_shape = OneHotCategorical.param_shape
+        super().__init__(probs, logits, validate_args)
 
     @constraints.dependent_property(is_discrete=True, event_dim=1)
     def support(self) -> Any:

@@ -1,7 +1,7 @@
 """Transforms from unconstrained numbers to constrained ones.
 
-``biject_to(constraint)`` is a bijection, for densities; ``transform_to(constraint)`` may forget something and is better behaved, for
-optimisation.
+``biject_to(constraint)`` is a bijection, for densities; ``transform_to(constraint)`` may forget something and is better behaved,
+for optimisation.
 
 >>> positive = tg.distributions.constraints.positive
 >>> tg.distributions.transform_to(positive)(tg.Variable([0.0]))
@@ -17,6 +17,8 @@ from . import constraints, transforms
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    Factory = Callable[[Any], Any]
+
 __all__ = ["ConstraintRegistry", "biject_to", "transform_to"]
 
 
@@ -24,12 +26,12 @@ class ConstraintRegistry:
     """Which function makes the transform for each kind of constraint."""
 
     def __init__(self) -> None:
-        self._registry: dict[type, Callable[[Any], Any]] = {}
+        self._registry: dict[type, Factory] = {}
 
-    def register(self, constraint: Any, factory: Any = None) -> Any:
-        """Registers a function from a constraint to a transform, for the class of a constraint; a decorator without ``factory``."""
+    def register(self, constraint: Any, factory: Factory | None = None) -> Callable[[Factory], Factory]:
+        """Registers a function from a constraint to a transform, for the class of a constraint; as a decorator, too."""
         if factory is None:
-            return lambda factory: self.register(constraint, factory)
+            return lambda given: self.register(constraint, given)
         kind = constraint if isinstance(constraint, type) else type(constraint)
         if not issubclass(kind, constraints.Constraint):
             raise TypeError(f"register: expected a constraint or a class of them, got {constraint!r}")
@@ -48,10 +50,10 @@ biject_to = ConstraintRegistry()
 transform_to = ConstraintRegistry()
 
 
-def _both(*kinds: Any) -> Any:
+def _both(*kinds: Any) -> Callable[[Factory], Factory]:
     """Registers a function in both registries."""
 
-    def decorate(factory: Any) -> Any:
+    def decorate(factory: Factory) -> Factory:
         for kind in kinds:
             biject_to.register(kind, factory)
             transform_to.register(kind, factory)

@@ -39,12 +39,12 @@ class _Dependent(Constraint):
     @property
     def is_discrete(self) -> bool:  # type: ignore[override]
         """Whether the set is discrete, where that was said."""
-        return self._known(self._is_discrete, "is_discrete")
+        return bool(self._known(self._is_discrete, "is_discrete"))
 
     @property
     def event_dim(self) -> int:  # type: ignore[override]
         """The number of axes of one value, where that was said."""
-        return self._known(self._event_dim, "event_dim")
+        return int(self._known(self._event_dim, "event_dim"))
 
     @staticmethod
     def _known(value: Any, name: str) -> Any:
@@ -60,15 +60,15 @@ class _Dependent(Constraint):
         )
 
     def check(self, value: Any) -> Variable:
-        raise ValueError("the constraint depends on parameters of the distribution; ask an instance, as in d.support.check(value)")
+        raise ValueError(
+            "the constraint depends on parameters of the distribution; ask an instance, as in d.support.check(value)"
+        )
 
 
 class _DependentProperty(property, _Dependent):
     """A property of distributions whose value is a constraint; at the class it says what is known."""
 
-    def __init__(
-        self, fn: Any = None, *args: Any, is_discrete: Any = NotImplemented, event_dim: Any = NotImplemented
-    ) -> None:
+    def __init__(self, fn: Any = None, *args: Any, is_discrete: Any = NotImplemented, event_dim: Any = NotImplemented) -> None:
         property.__init__(self, fn, *args)
         _Dependent.__init__(self, is_discrete=is_discrete, event_dim=event_dim)
 
@@ -111,7 +111,7 @@ class _Independent(Constraint):
 class _Boolean(Constraint):
     is_discrete = True
 
-    def check(self, value: Any) -> Variable:
+    def check(self, value: Any) -> Any:
         return (value == 0) | (value == 1)
 
 
@@ -123,7 +123,7 @@ class _OneHot(Constraint):
         return _core.all((value == 0) | (value == 1), axis=-1) & (_core.sum(value, axis=-1) == 1)
 
 
-def _whole(value: Any) -> Variable:
+def _whole(value: Any) -> Any:
     return _core.floor(value) == value
 
 
@@ -133,7 +133,7 @@ class _IntegerInterval(Constraint):
     def __init__(self, lower_bound: Any, upper_bound: Any) -> None:
         self.lower_bound, self.upper_bound = lower_bound, upper_bound
 
-    def check(self, value: Any) -> Variable:
+    def check(self, value: Any) -> Any:
         return _whole(value) & (value >= self.lower_bound) & (value <= self.upper_bound)
 
     def __repr__(self) -> str:
@@ -146,7 +146,7 @@ class _IntegerLessThan(Constraint):
     def __init__(self, upper_bound: Any) -> None:
         self.upper_bound = upper_bound
 
-    def check(self, value: Any) -> Variable:
+    def check(self, value: Any) -> Any:
         return _whole(value) & (value <= self.upper_bound)
 
     def __repr__(self) -> str:
@@ -159,7 +159,7 @@ class _IntegerGreaterThan(Constraint):
     def __init__(self, lower_bound: Any) -> None:
         self.lower_bound = lower_bound
 
-    def check(self, value: Any) -> Variable:
+    def check(self, value: Any) -> Any:
         return _whole(value) & (value >= self.lower_bound)
 
     def __repr__(self) -> str:
@@ -239,7 +239,7 @@ class _Multinomial(Constraint):
     def __init__(self, upper_bound: Any) -> None:
         self.upper_bound = upper_bound
 
-    def check(self, x: Any) -> Variable:
+    def check(self, x: Any) -> Any:
         return _core.all(_whole(x) & (x >= 0), axis=-1) & (_core.sum(x, axis=-1) <= self.upper_bound)
 
 
@@ -317,7 +317,7 @@ class _Joined(Constraint):
     @property
     def event_dim(self) -> int:  # type: ignore[override]
         """The largest of theirs."""
-        return max(c.event_dim for c in self.cseq)
+        return max(int(c.event_dim) for c in self.cseq)
 
 
 class _Cat(_Joined):
@@ -335,10 +335,10 @@ class _Stack(_Joined):
     @property
     def event_dim(self) -> int:  # type: ignore[override]
         """The largest of theirs, and the axis of the stack if it belongs to an event."""
-        dim = max(c.event_dim for c in self.cseq)
+        dim = max(int(c.event_dim) for c in self.cseq)
         return dim + 1 if self.dim + dim < 0 else dim
 
-    def check(self, value: Any) -> Variable:
+    def check(self, value: Any) -> Any:
         parts = _core.unstack(value, axis=self.dim)
         return _core.stack([c.check(v) for c, v in zip(self.cseq, parts)], axis=self.dim)
 

@@ -1,6 +1,7 @@
 """Whole numbers: Bernoulli, binomial, geometric, negative binomial, Poisson.
 
-Where a probability is a parameter it is given as ``probs`` or as ``logits``, the log-odds; the other one is computed when asked for.
+Where a probability is a parameter it is given as ``probs`` or as ``logits``, the log-odds; the other one is computed when it is
+asked for.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class _Odds(Distribution):
         """1 - probs, without cancellation."""
         return 1.0 - self._probs if self._name == "probs" else _core.sigmoid(-self._logits)
 
-    def _log_powers(self, k: Any, m: Any) -> Variable:
+    def _log_powers(self, k: Any, m: Any) -> Any:
         """k log(probs) + m log(1 - probs), where 0 times -inf is 0."""
         if self._name == "probs":
             return xlogy(k, self._probs) + xlog1py(m, -self._probs)
@@ -98,7 +99,7 @@ class Bernoulli(_Odds):
     def variance(self) -> Variable:
         return self.probs * self._failure()
 
-    def sample(self, sample_shape: Any = (), *, generator: Any = None) -> Variable:
+    def sample(self, sample_shape: Any = (), *, generator: Any = None) -> Any:
         p = self.probs.detach()
         return _sampling.source(generator).bernoulli(_core.broadcast_to(p, self._extended_shape(sample_shape)))
 
@@ -107,7 +108,7 @@ class Bernoulli(_Odds):
         found = self._log_mass(x)
         return found if self._validate_args else outside((x >= 0) & (x <= 1), found)
 
-    def _log_mass(self, x: Variable) -> Variable:
+    def _log_mass(self, x: Variable) -> Any:
         if self._name == "logits":
             x, logits = _core.broadcast_arrays(x, self._logits)
             # max(l, 0) - l x + log(1 + exp(-|l|)), which loses no digits on either side.
@@ -128,7 +129,7 @@ class Bernoulli(_Odds):
 
 
 class Geometric(_Odds):
-    """The number of failures before the first success: 0, 1, 2, …
+    """The number of failures before the first success, from 0 on.
 
     >>> tg.distributions.Geometric(probs=0.25).mean
     Variable(3.)
@@ -168,7 +169,7 @@ class Geometric(_Odds):
         k = _core.where(inside, k, 0.0)
         return outside(inside, self._log_powers(_core.ones_like(k), k))
 
-    def log_sf(self, value: Any) -> Variable:
+    def log_sf(self, value: Any) -> Any:
         k = _core.maximum(_core.floor(self._value(value)), -1.0) + 1.0
         return self._log_powers(_core.zeros_like(k), k)
 
@@ -206,9 +207,7 @@ class Binomial(_Odds):
     }
     has_enumerate_support = True
 
-    def __init__(
-        self, total_count: Any = 1, probs: Any = None, logits: Any = None, validate_args: bool | None = None
-    ) -> None:
+    def __init__(self, total_count: Any = 1, probs: Any = None, logits: Any = None, validate_args: bool | None = None) -> None:
         p, self.total_count = self._set_odds(probs, logits, total_count)
         super().__init__(p.shape, validate_args=validate_args)
 

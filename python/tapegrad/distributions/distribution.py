@@ -19,11 +19,11 @@ def _has_arrays(constraint: Any) -> bool:
 
 
 class Distribution:
-    """Base of distributions: a family with parameters, batched over `batch_shape`; one draw has the shape `event_shape`.
+    """Base of distributions: a family with parameters of shape `batch_shape`, whose draws have the shape `event_shape`.
 
-    Parameters of a batch broadcast. With ``validate_args`` (on by default; see `set_default_validate_args`) parameters and values are
-    checked against `arg_constraints` and `support`, and what is outside raises a ValueError. Without it the density outside of the
-    support is 0: ``log_prob`` is -inf, with a gradient of zero.
+    Parameters of a batch broadcast. With ``validate_args`` (on by default; see `set_default_validate_args`) parameters and
+    values are checked against `arg_constraints` and `support`, and what is outside raises a ValueError. Without it the density
+    outside of the support is 0: ``log_prob`` is -inf, with a gradient of zero.
 
     >>> d = tg.distributions.Normal(tg.zeros((3,)), 1.0)
     >>> d.batch_shape, d.event_shape, d.sample((2,)).shape
@@ -110,8 +110,9 @@ class Distribution:
         new = self._get_checked_instance(type(self), _instance)
         for name, value in self.__dict__.items():
             if isinstance(value, Variable) and value.shape[: len(old)] == old:
-                value = _core.broadcast_to(value, (*shape, *value.shape[len(old) :]))
-            setattr(new, name, value)
+                setattr(new, name, _core.broadcast_to(value, (*shape, *value.shape[len(old) :])))
+            else:
+                setattr(new, name, value)
         new._batch_shape = shape
         return new
 
@@ -152,7 +153,7 @@ class Distribution:
         return _core.sqrt(self.variance)
 
     def sample(self, sample_shape: Any = (), *, generator: Any = None) -> Variable:
-        """Draws of shape ``sample_shape + batch_shape + event_shape``, without a gradient; from a `tg.random.Generator` if one is given."""
+        """Draws of shape ``sample_shape + batch_shape + event_shape``, without a gradient, from the generator if one is given."""
         options = {} if generator is None else {"generator": generator}
         with no_grad():
             return self.rsample(sample_shape, **options).detach()
@@ -208,7 +209,7 @@ class Distribution:
         found = next((v for v in self.__dict__.values() if isinstance(v, Variable) and v.dtype.is_floating_point), None)
         return _core.get_default_dtype() if found is None else found.dtype
 
-    def _value(self, value: Any) -> Variable:
+    def _value(self, value: Any) -> Any:
         """A value as an array of a floating dtype, checked if arguments are."""
         if isinstance(value, (int, float)):
             value = _core.asarray(float(value), dtype=self._dtype())
@@ -224,9 +225,7 @@ class Distribution:
             raise TypeError(f"{type(self).__name__}: a value must be an array, got {type(value).__name__}")
         event, batch = self._event_shape, self._batch_shape
         if value.shape[value.ndim - len(event) :] != event if len(event) <= value.ndim else True:
-            raise _core.ShapeError(
-                f"{type(self).__name__}: a value of shape {value.shape} must end with the event shape {event}"
-            )
+            raise _core.ShapeError(f"{type(self).__name__}: a value of shape {value.shape} must end with the event shape {event}")
         if batch:
             own = value.shape[: value.ndim - len(event)]
             try:
@@ -242,7 +241,7 @@ class Distribution:
             return
         self._require(support, value, "a value")
 
-    def _level(self, p: Any) -> Variable:
+    def _level(self, p: Any) -> Any:
         """A probability level for `icdf`."""
         p = as_floating(p, self._dtype()) if not isinstance(p, (int, float)) else _core.asarray(float(p), dtype=self._dtype())
         if self._validate_args:

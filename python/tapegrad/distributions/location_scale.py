@@ -36,7 +36,7 @@ class _LocationScale(Distribution):
     def mode(self) -> Variable:
         return self.loc
 
-    def _standard(self, value: Any) -> Variable:
+    def _standard(self, value: Any) -> Any:
         return (self._value(value) - self.loc) / self.scale
 
     def icdf(self, value: Any) -> Variable:
@@ -282,7 +282,7 @@ class StudentT(Distribution):
         v = _core.square(self.scale) * self.df / _core.where(self.df > 2.0, self.df - 2.0, 1.0)
         return _core.where(self.df > 2.0, v, _core.where(self.df > 1.0, float("inf"), float("nan")))
 
-    def rsample(self, sample_shape: Any = (), *, generator: Any = None) -> Variable:
+    def rsample(self, sample_shape: Any = (), *, generator: Any = None) -> Any:
         # A normal over the root of a chi-square with df degrees, divided by df.
         own = source(generator)
         shape = self._extended_shape(sample_shape)
@@ -290,7 +290,7 @@ class StudentT(Distribution):
         z = Chi2(self.df, validate_args=False).rsample(sample_shape, generator=generator)
         return self.loc + self.scale * x * _core.rsqrt(z / self.df)
 
-    def _standard(self, value: Any) -> Variable:
+    def _standard(self, value: Any) -> Any:
         return (self._value(value) - self.loc) / self.scale
 
     def log_prob(self, value: Any) -> Variable:
@@ -362,7 +362,7 @@ class Uniform(Distribution):
     def stddev(self) -> Variable:
         return (self.high - self.low) / math.sqrt(12.0)
 
-    def rsample(self, sample_shape: Any = (), *, generator: Any = None) -> Variable:
+    def rsample(self, sample_shape: Any = (), *, generator: Any = None) -> Any:
         shape = self._extended_shape(sample_shape)
         return self.low + (self.high - self.low) * source(generator).rand(*shape or ((),), dtype=self.low.dtype)
 
@@ -376,7 +376,7 @@ class Uniform(Distribution):
     def sf(self, value: Any) -> Variable:
         return _core.clip((self.high - self._value(value)) / (self.high - self.low), 0.0, 1.0)
 
-    def icdf(self, value: Any) -> Variable:
+    def icdf(self, value: Any) -> Any:
         return self.low + self._level(value) * (self.high - self.low)
 
     def entropy(self) -> Variable:

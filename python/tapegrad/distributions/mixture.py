@@ -32,13 +32,15 @@ class MixtureSameFamily(Distribution):
         if not isinstance(mixture_distribution, Categorical):
             raise ValueError(f"MixtureSameFamily: the mixture must be a Categorical, got {type(mixture_distribution).__name__}")
         if not isinstance(component_distribution, Distribution):
-            raise ValueError(f"MixtureSameFamily: the components must be a Distribution, got {type(component_distribution).__name__}")
+            raise ValueError(
+                f"MixtureSameFamily: the components must be a Distribution, got {type(component_distribution).__name__}"
+            )
         own, batch = mixture_distribution.batch_shape, component_distribution.batch_shape
         count = mixture_distribution.param_shape[-1]
         if not batch or batch[-1] != count:
             raise _core.ShapeError(
-                f"MixtureSameFamily: {count} weights and components of batch shape {batch} do not fit; expected the last batch axis "
-                "to be that of the components"
+                f"MixtureSameFamily: {count} weights and components of batch shape {batch} do not fit; expected the last "
+                "batch axis to be that of the components"
             )
         try:
             broadcast_shapes(own, batch[:-1])
@@ -95,8 +97,10 @@ class MixtureSameFamily(Distribution):
         return inner + _core.sum(w * _core.square(apart), axis=self._axis())
 
     def _inserted(self, value: Any) -> Variable:
-        value = as_floating(value, self._dtype()) if not isinstance(value, (int, float)) else _core.asarray(
-            float(value), dtype=self._dtype()
+        value = (
+            as_floating(value, self._dtype())
+            if not isinstance(value, (int, float))
+            else _core.asarray(float(value), dtype=self._dtype())
         )
         if self._validate_args:
             self._validate_sample(value)

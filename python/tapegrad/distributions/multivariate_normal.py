@@ -53,7 +53,9 @@ def _scale_from_precision(p: Variable) -> Variable:
 
 
 class MultivariateNormal(Distribution):
-    """The normal distribution of vectors with mean ``loc``, and one of ``covariance_matrix``, ``precision_matrix`` and ``scale_tril``.
+    """The normal distribution of vectors with mean ``loc``.
+
+    Its other parameter is one of ``covariance_matrix``, ``precision_matrix`` and ``scale_tril``.
 
     ``scale_tril`` is a lower triangle L with a positive diagonal; the covariance is L Lᵀ. It is the cheapest to give.
 
@@ -155,12 +157,12 @@ class MultivariateNormal(Distribution):
         v = _core.sum(_core.square(self._tril), axis=-1)
         return _core.broadcast_to(v, (*self._batch_shape, *self._event_shape))
 
-    def rsample(self, sample_shape: Any = (), *, generator: Any = None) -> Variable:
+    def rsample(self, sample_shape: Any = (), *, generator: Any = None) -> Any:
         shape = self._extended_shape(sample_shape)
         noise = source(generator).randn(*shape, dtype=self.loc.dtype)
         return self.loc + (self._tril @ noise[..., None])[..., 0] if self._tril.ndim > 2 else self.loc + noise @ self._tril.mT
 
-    def log_prob(self, value: Any) -> Variable:
+    def log_prob(self, value: Any) -> Any:
         d = self._value(value) - self.loc
         n = self._event_shape[0]
         return quadratic_form(self._tril, d) * -0.5 - (half_log_det(self._tril) + 0.5 * n * _LOG_2PI)

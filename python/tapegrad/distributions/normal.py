@@ -49,11 +49,11 @@ class Normal(Distribution):
     def variance(self) -> Variable:
         return _core.square(self.scale)
 
-    def rsample(self, sample_shape: Any = (), *, generator: Any = None) -> Variable:
+    def rsample(self, sample_shape: Any = (), *, generator: Any = None) -> Any:
         shape = self._extended_shape(sample_shape)
         return self.loc + self.scale * source(generator).randn(*shape or ((),), dtype=self.loc.dtype)
 
-    def _standard(self, value: Any) -> Variable:
+    def _standard(self, value: Any) -> Any:
         return (self._value(value) - self.loc) / self.scale
 
     def log_prob(self, value: Any) -> Variable:

@@ -1,4 +1,4 @@
-"""Continuous relaxations of discrete distributions (Maddison, Mnih & Teh, arXiv 1611.00712; Jang, Gu & Poole, arXiv 1611.01144)."""
+"""Continuous relaxations of discrete distributions (Maddison et al., arXiv 1611.00712; Jang et al., arXiv 1611.01144)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class LogitRelaxedBernoulli(_Odds):
         u = open_unit(source(generator), self._extended_shape(sample_shape), self._dtype())
         return (_core.log(u) - _core.log1p(-u) + self.logits) / self.temperature
 
-    def log_prob(self, value: Any) -> Variable:
+    def log_prob(self, value: Any) -> Any:
         d = self.logits - self._value(value) * self.temperature
         return _core.log(self.temperature) + d - 2.0 * _core.softplus(d)
 
@@ -113,7 +113,7 @@ class ExpRelaxedCategorical(Distribution):
         scores = (self.logits - _core.log(-_core.log(u))) / self.temperature
         return _core.log_softmax(scores, axis=-1)
 
-    def log_prob(self, value: Any) -> Variable:
+    def log_prob(self, value: Any) -> Any:
         x, k = self._value(value), self._event_shape[0]
         log_scale = gammaln(_core.asarray(float(k), dtype=self._dtype())) + (k - 1.0) * _core.log(self.temperature)
         score = self.logits - x * self.temperature
@@ -121,7 +121,7 @@ class ExpRelaxedCategorical(Distribution):
 
 
 class RelaxedOneHotCategorical(TransformedDistribution):
-    """Points of the simplex that are nearly one-hot at a low ``temperature``, differentiable in the probabilities (Gumbel softmax).
+    """Points of the simplex that are nearly one-hot at a low ``temperature`` (Gumbel softmax).
 
     >>> d = tg.distributions.RelaxedOneHotCategorical(0.5, logits=tg.zeros((3,)))
     >>> d.rsample((2,)).shape

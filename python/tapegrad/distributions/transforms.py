@@ -51,8 +51,8 @@ def _pointer(x: Variable) -> Any:
 class Transform:
     """Base of transforms. Subclasses define `domain`, `codomain`, ``_call``, ``_inverse`` and `log_abs_det_jacobian`.
 
-    With ``cache_size=1`` the last pair is kept: the inverse of the very array that the transform returned is then the argument itself,
-    with its graph and all its digits.
+    With ``cache_size=1`` the last pair is kept: the inverse of the very array that the transform returned is then the argument
+    itself, with its graph and all its digits.
     """
 
     bijective = False
@@ -172,12 +172,12 @@ class _InverseTransform(Transform):
         return self.transform.bijective
 
     @property
-    def domain(self) -> Any:  # type: ignore[override]
+    def domain(self) -> Any:
         """The codomain of the transform."""
         return self.transform.codomain
 
     @property
-    def codomain(self) -> Any:  # type: ignore[override]
+    def codomain(self) -> Any:
         """The domain of the transform."""
         return self.transform.domain
 
@@ -219,7 +219,7 @@ class ComposeTransform(Transform):
         self.parts = [p.with_cache(cache_size) for p in parts] if cache_size else list(parts)
 
     @property
-    def domain(self) -> Any:  # type: ignore[override]
+    def domain(self) -> Any:
         """The domain of the first part, with the event axes of all."""
         if not self.parts:
             return constraints.real
@@ -231,7 +231,7 @@ class ComposeTransform(Transform):
         return constraints.independent(found, dim - found.event_dim) if dim > found.event_dim else found
 
     @property
-    def codomain(self) -> Any:  # type: ignore[override]
+    def codomain(self) -> Any:
         """The codomain of the last part, with the event axes of all."""
         if not self.parts:
             return constraints.real
@@ -310,12 +310,12 @@ class IndependentTransform(Transform):
         self.reinterpreted_batch_ndims = int(reinterpreted_batch_ndims)
 
     @property
-    def domain(self) -> Any:  # type: ignore[override]
+    def domain(self) -> Any:
         """That of the base, with more axes."""
         return constraints.independent(self.base_transform.domain, self.reinterpreted_batch_ndims)
 
     @property
-    def codomain(self) -> Any:  # type: ignore[override]
+    def codomain(self) -> Any:
         """That of the base, with more axes."""
         return constraints.independent(self.base_transform.codomain, self.reinterpreted_batch_ndims)
 
@@ -364,12 +364,12 @@ class ReshapeTransform(Transform):
             raise _core.ShapeError(f"ReshapeTransform: {self.in_shape} and {self.out_shape} have different numbers of elements")
 
     @property
-    def domain(self) -> Any:  # type: ignore[override]
+    def domain(self) -> Any:
         """Real arrays."""
         return constraints.independent(constraints.real, len(self.in_shape))
 
     @property
-    def codomain(self) -> Any:  # type: ignore[override]
+    def codomain(self) -> Any:
         """Real arrays."""
         return constraints.independent(constraints.real, len(self.out_shape))
 
@@ -431,7 +431,7 @@ class LogTransform(_Elementwise):
     def _inverse(self, y: Variable) -> Variable:
         return _core.exp(y)
 
-    def log_abs_det_jacobian(self, x: Any, y: Any) -> Variable:
+    def log_abs_det_jacobian(self, x: Any, y: Any) -> Any:
         return -y
 
 
@@ -506,7 +506,7 @@ class TanhTransform(_Elementwise):
     def _inverse(self, y: Variable) -> Variable:
         return _core.atanh(y)
 
-    def log_abs_det_jacobian(self, x: Any, y: Any) -> Variable:
+    def log_abs_det_jacobian(self, x: Any, y: Any) -> Any:
         # log(1 - tanh²), for x of any size.
         return 2.0 * (math.log(2.0) - x - _core.softplus(-2.0 * x))
 
@@ -542,12 +542,12 @@ class AffineTransform(Transform):
         return self._event_dim
 
     @property
-    def domain(self) -> Any:  # type: ignore[override]
+    def domain(self) -> Any:
         """Real numbers, or arrays."""
         return constraints.independent(constraints.real, self._event_dim) if self._event_dim else constraints.real
 
     @property
-    def codomain(self) -> Any:  # type: ignore[override]
+    def codomain(self) -> Any:
         """Real numbers, or arrays."""
         return self.domain
 
@@ -556,10 +556,10 @@ class AffineTransform(Transform):
         """The sign of the scale."""
         return _core.sign(self.scale) if isinstance(self.scale, Variable) else (self.scale > 0) - (self.scale < 0)
 
-    def _call(self, x: Variable) -> Variable:
+    def _call(self, x: Variable) -> Any:
         return self.loc + self.scale * x
 
-    def _inverse(self, y: Variable) -> Variable:
+    def _inverse(self, y: Variable) -> Any:
         return (y - self.loc) / self.scale
 
     def log_abs_det_jacobian(self, x: Any, y: Any) -> Variable:
@@ -587,7 +587,7 @@ class CumulativeDistributionTransform(_Elementwise):
         self.distribution = distribution
 
     @property
-    def domain(self) -> Any:  # type: ignore[override]
+    def domain(self) -> Any:
         """The support of the distribution."""
         return self.distribution.support
 
@@ -602,7 +602,7 @@ class CumulativeDistributionTransform(_Elementwise):
 
 
 class SoftmaxTransform(Transform):
-    """y = softmax(x) along the last axis, which forgets a constant; its inverse is log(y). For optimisation, not for densities."""
+    """y = softmax(x) along the last axis, which forgets a constant; its inverse is log(y). Not for densities."""
 
     domain = constraints.real_vector
     codomain = constraints.simplex
@@ -656,14 +656,14 @@ class LowerCholeskyTransform(Transform):
     domain = constraints.independent(constraints.real, 2)
     codomain = constraints.lower_cholesky
 
-    def _with_diagonal(self, x: Variable, f: Any) -> Variable:
+    def _with_diagonal(self, x: Variable, f: Any) -> Any:
         d = f(_core.diagonal(x, axis1=-2, axis2=-1))
         return _core.tril(x, -1) + d[..., None] * _core.eye(x.shape[-1], dtype=x.dtype)
 
-    def _call(self, x: Variable) -> Variable:
+    def _call(self, x: Variable) -> Any:
         return self._with_diagonal(x, _core.exp)
 
-    def _inverse(self, y: Variable) -> Variable:
+    def _inverse(self, y: Variable) -> Any:
         return self._with_diagonal(y, _core.log)
 
 
@@ -767,12 +767,12 @@ class CatTransform(Transform):
         return sum(self.lengths)
 
     @property
-    def domain(self) -> Any:  # type: ignore[override]
+    def domain(self) -> Any:
         """Those of the parts."""
         return constraints.cat([t.domain for t in self.transforms], self.dim, self.lengths)
 
     @property
-    def codomain(self) -> Any:  # type: ignore[override]
+    def codomain(self) -> Any:
         """Those of the parts."""
         return constraints.cat([t.codomain for t in self.transforms], self.dim, self.lengths)
 
@@ -828,12 +828,12 @@ class StackTransform(Transform):
         self.dim = dim
 
     @property
-    def domain(self) -> Any:  # type: ignore[override]
+    def domain(self) -> Any:
         """Those of the slices."""
         return constraints.stack([t.domain for t in self.transforms], self.dim)
 
     @property
-    def codomain(self) -> Any:  # type: ignore[override]
+    def codomain(self) -> Any:
         """Those of the slices."""
         return constraints.stack([t.codomain for t in self.transforms], self.dim)
 

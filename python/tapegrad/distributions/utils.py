@@ -29,7 +29,7 @@ def _is_number(x: Any) -> bool:
     return isinstance(x, Number) and not hasattr(x, "dtype")
 
 
-def as_floating(x: Any, dtype: Any = None) -> Variable:
+def as_floating(x: Any, dtype: Any = None) -> Any:
     """An array of a floating dtype; integers and booleans get the given one, or the default."""
     x = x if isinstance(x, Variable) else _core.asarray(x)
     if x.dtype.is_complex:
@@ -37,8 +37,8 @@ def as_floating(x: Any, dtype: Any = None) -> Variable:
     return x if x.dtype.is_floating_point else x.astype(dtype or _core.get_default_dtype())
 
 
-def common(values: Any, names: Any = None, event_dims: Any = None) -> list[Variable]:
-    """Values of one floating dtype, of which numbers take that of the arrays; and their batch shapes fit, or an error names them."""
+def common(values: Any) -> list[Variable]:
+    """Values as arrays of one floating dtype, which numbers take from the arrays."""
     arrays = [as_floating(v) for v in values if not _is_number(v)]
     dtype = _core.get_default_dtype()
     if arrays:
@@ -68,7 +68,9 @@ def broadcast_all(*values: Any) -> tuple[Variable, ...]:
         shape = broadcast_shapes(*shapes)
     except ValueError:
         texts = ", ".join(str(v.shape) for v in found)
-        raise _core.ShapeError(f"distributions: parameters of shapes {texts} do not broadcast; give them shapes that do") from None
+        raise _core.ShapeError(
+            f"distributions: parameters of shapes {texts} do not broadcast; give them shapes that do"
+        ) from None
     return tuple(v if v.shape == shape else _core.broadcast_to(v, shape) for v in found)
 
 
