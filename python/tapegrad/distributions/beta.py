@@ -59,6 +59,8 @@ class Beta(Distribution):
 
     def log_prob(self, value: Any) -> Variable:
         x, a, b = self._value(value), self.concentration1, self.concentration0
+        if self._within(x, 0.0, 1.0):
+            return (a - 1.0) * _core.log(x) + (b - 1.0) * _core.log1p(-x) - betaln(a, b)
         inside = (x >= 0) & (x <= 1)
         y = _core.where(inside, x, 0.5)
         return outside(inside, xlogy(a - 1.0, y) + xlog1py(b - 1.0, -y) - betaln(a, b))

@@ -14,7 +14,7 @@ from .._core import Variable
 from .._special import gammaln
 from ..autograd import no_grad
 from . import constraints
-from .counts import Binomial
+from .counts import Binomial, log_factorial
 from .distribution import Distribution
 from .utils import as_floating, outside
 
@@ -92,9 +92,13 @@ class Categorical(Distribution):
         return _sampling.draw(_sampling.categorical, self._extended_shape(sample_shape), (self.probs,), _core.int64, generator)
 
     def log_prob(self, value: Any) -> Variable:
-        x = self._value(value)
-        inside = (x >= 0) & (x <= self._num_events - 1)
-        at = _core.where(inside, x, 0.0).astype(_core.int64)
+        if isinstance(value, Variable) and value.dtype.kind in "iu" and self._validate_args:
+            self._validate_sample(value)
+            x = value
+        else:
+            x = self._value(value)
+        inside = None if self._validate_args else (x >= 0) & (x <= self._num_events - 1)
+        at = (x if inside is None else _core.where(inside, x, 0.0)).astype(_core.int64)
         logits = self.logits
         shape = broadcast_shapes(at.shape, logits.shape[:-1])
         at = _core.broadcast_to(at, shape)
@@ -103,7 +107,7 @@ class Categorical(Distribution):
         else:
             wide = _core.broadcast_to(logits, (*shape, self._num_events))
             found = _core.take_along_axis(wide, at[..., None], axis=-1)[..., 0]
-        return found if self._validate_args else outside(inside, found)
+        return found if inside is None else outside(inside, found)
 
     def cdf(self, value: Any) -> Variable:
         k = _core.floor(self._value(value))[..., None]
@@ -250,7 +254,8 @@ class Multinomial(_Classes):
         inside = _core.all(x >= 0, axis=-1)
         y = _core.relu(x)
         powers = y * _core.where(y > 0, self.logits, 0.0)
-        lp = gammaln(_core.sum(y, axis=-1) + 1.0) + _core.sum(powers - gammaln(y + 1.0), axis=-1)
+        factorials = log_factorial(y, self._validate_args)
+        lp = gammaln(_core.sum(y, axis=-1) + 1.0) + _core.sum(powers - factorials, axis=-1)
         return outside(inside, lp)
 
     def entropy(self) -> Variable:

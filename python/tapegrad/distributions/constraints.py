@@ -108,11 +108,21 @@ class _Independent(Constraint):
         return f"Independent({self.base_constraint!r}, {self.reinterpreted_batch_ndims})"
 
 
+def _binary(value: Any) -> Any:
+    """0 or 1. One comparison costs less than the "or" of two."""
+    return value * (value - 1) == 0 if value.dtype.is_floating_point else (value == 0) | (value == 1)
+
+
+def _between(value: Any, low: Any, high: Any) -> Any:
+    """What is its own projection on a closed interval; NaN is not."""
+    return _core.minimum(_core.maximum(value, low), high) == value
+
+
 class _Boolean(Constraint):
     is_discrete = True
 
     def check(self, value: Any) -> Any:
-        return (value == 0) | (value == 1)
+        return _binary(value)
 
 
 class _OneHot(Constraint):
@@ -120,11 +130,7 @@ class _OneHot(Constraint):
     event_dim = 1
 
     def check(self, value: Any) -> Variable:
-        return _core.all((value == 0) | (value == 1), axis=-1) & (_core.sum(value, axis=-1) == 1)
-
-
-def _whole(value: Any) -> Any:
-    return _core.floor(value) == value
+        return _core.all(_binary(value), axis=-1) & (_core.sum(value, axis=-1) == 1)
 
 
 class _IntegerInterval(Constraint):
@@ -134,7 +140,7 @@ class _IntegerInterval(Constraint):
         self.lower_bound, self.upper_bound = lower_bound, upper_bound
 
     def check(self, value: Any) -> Any:
-        return _whole(value) & (value >= self.lower_bound) & (value <= self.upper_bound)
+        return _core.minimum(_core.maximum(_core.floor(value), self.lower_bound), self.upper_bound) == value
 
     def __repr__(self) -> str:
         return f"IntegerInterval(lower_bound={self.lower_bound}, upper_bound={self.upper_bound})"
@@ -147,7 +153,7 @@ class _IntegerLessThan(Constraint):
         self.upper_bound = upper_bound
 
     def check(self, value: Any) -> Any:
-        return _whole(value) & (value <= self.upper_bound)
+        return _core.minimum(_core.floor(value), self.upper_bound) == value
 
     def __repr__(self) -> str:
         return f"IntegerLessThan(upper_bound={self.upper_bound})"
@@ -160,7 +166,7 @@ class _IntegerGreaterThan(Constraint):
         self.lower_bound = lower_bound
 
     def check(self, value: Any) -> Any:
-        return _whole(value) & (value >= self.lower_bound)
+        return _core.maximum(_core.floor(value), self.lower_bound) == value
 
     def __repr__(self) -> str:
         return f"IntegerGreaterThan(lower_bound={self.lower_bound})"
@@ -206,9 +212,8 @@ class _Interval(Constraint):
     def __init__(self, lower_bound: Any, upper_bound: Any) -> None:
         self.lower_bound, self.upper_bound = lower_bound, upper_bound
 
-    def check(self, value: Any) -> Variable:
-        found: Variable = (value >= self.lower_bound) & (value <= self.upper_bound)
-        return found
+    def check(self, value: Any) -> Any:
+        return _between(value, self.lower_bound, self.upper_bound)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__.lstrip('_')}(lower_bound={self.lower_bound}, upper_bound={self.upper_bound})"
@@ -240,7 +245,7 @@ class _Multinomial(Constraint):
         self.upper_bound = upper_bound
 
     def check(self, x: Any) -> Any:
-        return _core.all(_whole(x) & (x >= 0), axis=-1) & (_core.sum(x, axis=-1) <= self.upper_bound)
+        return _core.all(_core.maximum(_core.floor(x), 0) == x, axis=-1) & (_core.sum(x, axis=-1) <= self.upper_bound)
 
 
 class _LowerTriangular(Constraint):

@@ -105,8 +105,10 @@ class Bernoulli(_Odds):
 
     def log_prob(self, value: Any) -> Variable:
         x = self._value(value)
-        found = self._log_mass(x)
-        return found if self._validate_args else outside((x >= 0) & (x <= 1), found)
+        if not self._validate_args:
+            return outside((x >= 0) & (x <= 1), self._log_mass(x))
+        # Checked to be 0 or 1: then this is log p or log(1 - p), and loses no digits.
+        return -_core.softplus((1.0 - 2.0 * x) * self._logits) if self._name == "logits" else self._log_mass(x)
 
     def _log_mass(self, x: Variable) -> Any:
         if self._name == "logits":
@@ -340,6 +342,20 @@ class NegativeBinomial(_Odds):
         return self._tail(value, upper=True)
 
 
+#: log k! of the counts below this is looked up.
+_FACTORIALS = 256
+
+
+def log_factorial(k: Variable, whole: bool) -> Any:
+    """log k!; of small counts that are known to be whole numbers, and have no derivative, it is looked up."""
+    if not whole or k.requires_grad or not k.size or _core._lifted(k) is not None or float(_core.max(k).item()) >= _FACTORIALS:
+        return gammaln(k + 1.0)
+    import numpy as np
+
+    table = np.array([math.lgamma(n + 1.0) for n in range(_FACTORIALS)]).astype(str(k.dtype))
+    return _core.asarray(table.take(k.detach().numpy().astype(np.intp), mode="clip"))
+
+
 #: From this rate on the asymptotic series of the entropy is exact to rounding.
 _LARGE_RATE = 1000.0
 
@@ -375,9 +391,15 @@ class Poisson(Distribution):
 
     def log_prob(self, value: Any) -> Variable:
         k = self._value(value)
+        if self._validate_args:
+            return self._log_power(k) - self.rate - log_factorial(k, whole=True)
         inside = k >= 0
         k = _core.where(inside, k, 0.0)
         return outside(inside, xlogy(k, self.rate) - self.rate - gammaln(k + 1.0))
+
+    def _log_power(self, k: Variable) -> Variable:
+        """k log(rate), 0 for k = 0."""
+        return k * _core.log(self.rate) if self._within(self.rate, 0.0, float("inf")) else xlogy(k, self.rate)
 
     def _shape(self, value: Any) -> tuple[Variable, Variable]:
         k = _core.floor(self._value(value))

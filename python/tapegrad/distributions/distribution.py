@@ -241,6 +241,16 @@ class Distribution:
             return
         self._require(support, value, "a value")
 
+    def _within(self, x: Variable, low: float, high: float) -> bool:
+        """Whether values are known to be strictly between bounds, so that formulas need no care for the ends.
+
+        Looked at only where values are checked anyway; inside of transformations the answer is no.
+        """
+        if not self._validate_args or not x.size or _core._lifted(x) is not None:
+            return False
+        plain = x.detach()
+        return low < float(_core.min(plain).item()) and float(_core.max(plain).item()) < high
+
     def _level(self, p: Any) -> Any:
         """A probability level for `icdf`."""
         p = as_floating(p, self._dtype()) if not isinstance(p, (int, float)) else _core.asarray(float(p), dtype=self._dtype())

@@ -114,6 +114,8 @@ class Gamma(Distribution):
     def log_prob(self, value: Any) -> Variable:
         x, a = self._value(value), self.concentration
         r = self.rate * x
+        if self._within(r, 0.0, float("inf")):
+            return (a - 1.0) * _core.log(r) - r + (_core.log(self.rate) - gammaln(a))
         lp = xlogy(a - 1.0, _core.where(x >= 0, r, 1.0)) - r + (_core.log(self.rate) - gammaln(a))
         return outside((x >= 0) & (x < float("inf")), lp)
 
@@ -251,6 +253,9 @@ class Weibull(Distribution):
 
     def log_prob(self, value: Any) -> Variable:
         x, k = self._value(value), self.concentration
+        if self._within(x, 0.0, float("inf")):
+            log = _core.log(x / self.scale)
+            return (k - 1.0) * log + _core.log(k / self.scale) - _core.exp(k * log)
         lp = xlogy(k - 1.0, _core.where(x >= 0, x, 0.0) / self.scale) + _core.log(k / self.scale) - self._hazard(x)
         return outside((x >= 0) & (x < float("inf")), lp)
 

@@ -109,7 +109,8 @@ class Cauchy(_LocationScale):
         return _core.full_like(self.loc, float("nan"))
 
     def log_prob(self, value: Any) -> Variable:
-        return -log1p_square(self._standard(value)) - (_core.log(self.scale) + math.log(math.pi))
+        z = self._standard(value)
+        return -log1p_square(z, self._within(z, -1e15, 1e15)) - (_core.log(self.scale) + math.log(math.pi))
 
     def cdf(self, value: Any) -> Variable:
         return _core.atan2(1.0, -self._standard(value)) * (1.0 / math.pi)
@@ -296,7 +297,8 @@ class StudentT(Distribution):
     def log_prob(self, value: Any) -> Variable:
         z, df = self._standard(value), self.df
         front = _core.log(self.scale) + 0.5 * _core.log(df) + betaln(0.5 * df, 0.5)
-        return -0.5 * (df + 1.0) * log1p_square(z * _core.rsqrt(df)) - front
+        t = z * _core.rsqrt(df)
+        return -0.5 * (df + 1.0) * log1p_square(t, self._within(t, -1e15, 1e15)) - front
 
     def _tail(self, z: Variable) -> Variable:
         """The probability below z (Abramowitz & Stegun 26.7.1); small parts are computed, not complements."""

@@ -179,31 +179,31 @@ class LogNormal(Distribution):
     def rsample(self, sample_shape: Any = (), *, generator: Any = None) -> Variable:
         return _core.exp(self.base_dist.rsample(sample_shape, generator=generator))
 
-    def _standard(self, x: Variable) -> tuple[Variable, Variable]:
-        log = _core.log(_core.where(x > 0, x, 1.0))
-        return log, (log - self.loc) / self.scale
+    def _standard(self, x: Variable) -> Variable:
+        return (_core.log(_core.where(x > 0, x, 1.0)) - self.loc) / self.scale
 
     def log_prob(self, value: Any) -> Variable:
         x = self._value(value)
-        log, z = self._standard(x)
-        inside = (x > 0) & (x < float("inf"))
-        return outside(inside, _core.square(z) * -0.5 - log - (_core.log(self.scale) + _LOG_ROOT_2PI))
+        inner = self._within(x, 0.0, float("inf"))
+        log = _core.log(x if inner else _core.where(x > 0, x, 1.0))
+        lp = _core.square((log - self.loc) / self.scale) * -0.5 - log - (_core.log(self.scale) + _LOG_ROOT_2PI)
+        return lp if inner else outside((x > 0) & (x < float("inf")), lp)
 
     def cdf(self, value: Any) -> Variable:
         x = self._value(value)
-        return _core.where(x > 0, ndtr(self._standard(x)[1]), 0.0)
+        return _core.where(x > 0, ndtr(self._standard(x)), 0.0)
 
     def sf(self, value: Any) -> Variable:
         x = self._value(value)
-        return _core.where(x > 0, ndtr(-self._standard(x)[1]), 1.0)
+        return _core.where(x > 0, ndtr(-self._standard(x)), 1.0)
 
     def log_cdf(self, value: Any) -> Variable:
         x = self._value(value)
-        return outside(x > 0, log_ndtr(self._standard(x)[1]))
+        return outside(x > 0, log_ndtr(self._standard(x)))
 
     def log_sf(self, value: Any) -> Variable:
         x = self._value(value)
-        return _core.where(x > 0, log_ndtr(-self._standard(x)[1]), 0.0)
+        return _core.where(x > 0, log_ndtr(-self._standard(x)), 0.0)
 
     def icdf(self, value: Any) -> Variable:
         return _core.exp(self.base_dist.icdf(self._level(value)))

@@ -154,8 +154,10 @@ def outside(inside: Any, log_prob: Variable) -> Variable:
     return _core.where(inside, log_prob, -float("inf"))
 
 
-def log1p_square(z: Variable) -> Variable:
-    """log(1 + z²) for z of any size."""
+def log1p_square(z: Variable, small: bool = False) -> Variable:
+    """log(1 + z²) for z of any size; ``small`` says that the squares are in range."""
+    if small:
+        return _core.log1p(_core.square(z))
     large = 1e15 if z.dtype == _core.float64 else 1e7
     far = _core.abs(z) > large
     near = _core.log1p(_core.square(_core.where(far, 0.0, z)))
