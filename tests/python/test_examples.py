@@ -96,6 +96,20 @@ def test_sweep(tmp_path):
     assert (tmp_path / "sweep.png").read_bytes().startswith(PNG)
 
 
-@pytest.mark.parametrize("name", ["autoencoder.py", "cartpole.py", "diffusion.py", "rods.py", "sweep.py", "text.py"])
+def test_regression(tmp_path):
+    out = run("regression.py", tmp_path, "--steps", "300")
+    own, least = out.split("error ")[1].split("\n")[0].split(", of least squares ")
+    assert float(own) < float(least)
+    assert (tmp_path / "regression.png").read_bytes().startswith(PNG)
+
+
+def test_mixture(tmp_path):
+    out = run("mixture.py", tmp_path, "--steps", "60")
+    found, best = out.split(" -> ")[1].split("\n")[0].split(", at best ")
+    assert float(best) - 0.2 < float(found) <= float(best) + 0.01
+    assert (tmp_path / "mixture.png").read_bytes().startswith(PNG)
+
+
+@pytest.mark.parametrize("name", sorted(p.name for p in EXAMPLES.glob("*.py") if p.name != "style.py"))
 def test_an_example_is_short(name):
     assert len((EXAMPLES / name).read_text(encoding="utf-8").splitlines()) < 120
