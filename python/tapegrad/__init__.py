@@ -24,9 +24,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from . import amp, backends, cuda, func, linalg, metrics, nn, optim, random, special, testing, train, utils
+    from . import amp, backends, cuda, func, linalg, metrics, nn, optim, optimize, random, special, testing, train, utils
     from ._checkpoint import checkpoint
     from ._custom import custom_jvp, custom_vjp
+    from ._explain import explain
+    from ._sparse import sparse_hessian, sparse_jacobian
     from ._threads import num_threads
     from ._transforms import (  # type: ignore[assignment]
         grad,
@@ -61,6 +63,7 @@ __all__ = [
     "custom_vjp",
     "e",
     "enable_grad",
+    "explain",
     "finfo",
     "func",
     "grad",
@@ -84,10 +87,13 @@ __all__ = [
     "no_grad",
     "num_threads",
     "optim",
+    "optimize",
     "pi",
     "random",
     "save",
     "set_grad_enabled",
+    "sparse_hessian",
+    "sparse_jacobian",
     "special",
     "stop_gradient",
     "testing",
@@ -126,6 +132,7 @@ _LAZY_MODULES = (
     "metrics",
     "nn",
     "optim",
+    "optimize",
     "random",
     "special",
     "tape",
@@ -159,6 +166,9 @@ _LAZY_NAMES = {
     "version": "backends",
     "checkpoint": "_checkpoint",
     "custom_jvp": "_custom",
+    "explain": "_explain",
+    "sparse_hessian": "_sparse",
+    "sparse_jacobian": "_sparse",
     "custom_vjp": "_custom",
     **dict.fromkeys(_TRANSFORMS, "_transforms"),
     **dict.fromkeys(_habits.DTYPES.keys() - set(_core.__all__), "_dtype_names"),

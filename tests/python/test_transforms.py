@@ -659,7 +659,9 @@ def test_forward_equals_reverse_and_a_batch_a_loop(path: str) -> None:
             np.testing.assert_allclose(y[1].numpy(), 2.0 * p.numpy(), rtol=1e-9, atol=1e-11)
 
 
-@pytest.mark.parametrize("f", [lambda y: tg.softmax(y), lambda y: tg.log_softmax(y), lambda y: tg.nn.functional.layer_norm(y, (4,))])
+@pytest.mark.parametrize(
+    "f", [lambda y: tg.softmax(y), lambda y: tg.log_softmax(y), lambda y: tg.nn.functional.layer_norm(y, (4,))]
+)
 def test_recorded_gradients_of_fused_operations_hold_their_inputs_apart(f):
     """The cotangent is made of the same value as the input: neither may count what depends on the other."""
     x = tg.Variable([0.3, -0.5, 1.2, 0.1], dtype="float64", requires_grad=True)
