@@ -73,6 +73,19 @@ def test_cartpole(tmp_path):
     assert (tmp_path / "cartpole.png").read_bytes().startswith(PNG)
 
 
-@pytest.mark.parametrize("name", ["autoencoder.py", "cartpole.py", "diffusion.py", "text.py"])
+def test_epidemic(tmp_path):
+    out = run("epidemic.py", tmp_path, "--draws", "10")
+    assert float(out.split("from the truth ")[1].split()[0]) < 4
+    assert (tmp_path / "epidemic.png").read_bytes().startswith(PNG)
+
+
+def test_calibration(tmp_path):
+    out = run("calibration.py", tmp_path, "--repeats", "5")
+    assert out.count("at its bound") == 1
+    assert int(out.split("standard errors in ")[1].split()[0]) >= 3
+    assert (tmp_path / "calibration.png").read_bytes().startswith(PNG)
+
+
+@pytest.mark.parametrize("name", ["autoencoder.py", "calibration.py", "cartpole.py", "diffusion.py", "epidemic.py", "text.py"])
 def test_an_example_is_short(name):
     assert len((EXAMPLES / name).read_text(encoding="utf-8").splitlines()) < 120

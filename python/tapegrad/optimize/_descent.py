@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..optim.lbfgs import _Point, _Wolfe
+from ._implicit import DENSE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -137,10 +138,8 @@ class _Descent:
 
     def _stuck(self) -> Stop:
         """No step along the gradient lowers the function: at a minimum as far as its rounding lets it be seen, or not."""
-        # A gradient of size g lowers the function by g² / curvature; below eps |f| that is not seen.
         size = float(np.abs(self.gradient).max())
-        good = size <= 10 * sqrt(self.eps) * max(1.0, abs(self.loss))
-        if good:
+        if is_least(self.problem, self.x, self.loss, self.gradient, np.ones(self.x.size, bool), self.eps):
             return self.stop(True, 0, "the function cannot be lowered at this precision")
         return self.stop(False, 2, f"the line search found no lower value, with a gradient of {size:.1e}")
 
@@ -152,6 +151,24 @@ class _Descent:
         except StopIteration:
             return True
         return False
+
+
+def is_least(problem: Any, x: np.ndarray, loss: float, gradient: np.ndarray, free: np.ndarray, eps: float) -> bool:
+    """Whether the function at ``x`` is as small as its rounding lets be seen, by the free components.
+
+    A Newton step lowers it by half of g H⁻¹ g: below the rounding of the function's value, no line search sees that.
+    """
+    g = gradient[free]
+    if not g.size or np.abs(g).max() <= 10 * sqrt(eps) * max(1.0, abs(loss)):
+        return True
+    if g.size > DENSE:
+        return False
+    try:
+        factor = np.linalg.cholesky(problem.hess(x)[np.ix_(free, free)])
+        step = np.linalg.solve(factor, g)
+    except np.linalg.LinAlgError:
+        return False
+    return bool(0.5 * step @ step <= 1e3 * eps * max(1.0, abs(loss)))
 
 
 def lbfgs(problem: FunctionAndGradient, x: np.ndarray, eps: float, options: dict[str, Any], callback: Any) -> Stop:

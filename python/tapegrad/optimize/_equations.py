@@ -143,7 +143,7 @@ def _iterated(problem: Residuals, xtol: float, maxiter: int, most: int) -> tuple
         residual = value - x
         size = float((np.abs(residual) / np.maximum(1.0, np.abs(value))).max(initial=0.0)) if np.isfinite(value).all() else np.inf
         if size <= within:
-            found = polished(lambda v: v - problem.equation(v), value, flat.dtype, None)
+            found = polished(lambda v: v - problem.equation(v), value, flat.dtype)
             return problem, found.astype(str(flat.dtype))
         if not np.isfinite(size):
             if not anderson.values:

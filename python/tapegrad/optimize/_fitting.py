@@ -246,7 +246,7 @@ def _solved(problem: Residuals, bounds: Any, settings: dict[str, float]) -> tupl
     # The tolerances are those of float64.
     loose = 1.0 if flat.eps < 1e-10 else 1e6
     end = marquardt(problem, low, high, {k: v * loose if k != "maxiter" else v for k, v in settings.items()})
-    x = polished(grad(problem.half_square), end.x, flat.dtype, ~end.held) if end.status > 0 else end.x
+    x = polished(grad(problem.half_square), end.x, flat.dtype, ~end.held, (low, high)) if end.status > 0 else end.x
     slope = end.jacobian.T @ end.residual
     mask = np.where(end.held, np.where(end.x <= low, -1, 1), 0)
     optimality = float(np.abs(np.clip(end.x - slope, low, high) - end.x).max(initial=0.0))

@@ -30,23 +30,31 @@ DENSE = 1000
 ORDER = 2
 
 
-def polished(equation: Equation, x: np.ndarray, dtype: Any, free: np.ndarray | None) -> np.ndarray:
+def polished(
+    equation: Equation,
+    x: np.ndarray,
+    dtype: Any,
+    free: np.ndarray | None = None,
+    limits: tuple[np.ndarray, np.ndarray] | None = None,
+) -> np.ndarray:
     """The solution after Newton steps that make the residual smaller, if its derivative is wanted, which has the same error."""
-    if x.size > DENSE or (free is not None and not free.all()):
+    if x.size > DENSE or not has_derivative(equation(Variable(x, dtype=dtype))):
         return x
-    if not has_derivative(equation(Variable(x, dtype=dtype))):
-        return x
+    places = np.arange(x.size) if free is None else np.flatnonzero(free)
 
     def residual(at: np.ndarray) -> np.ndarray:
-        return plain(equation(Variable(at, dtype=dtype))).numpy().astype(np.float64)
+        return np.asarray(plain(equation(Variable(at, dtype=dtype))).numpy().astype(np.float64)[places])
 
     with no_grad():
         now = residual(x)
         for _ in range(3):
             matrix = plain(jacfwd(equation)(Variable(x, dtype=dtype))).numpy().astype(np.float64)
+            new = x.copy()
             try:
-                new = x - np.linalg.solve(matrix, now)
+                new[places] -= np.linalg.solve(matrix[np.ix_(places, places)], now)
             except np.linalg.LinAlgError:
+                break
+            if limits is not None and not ((new >= limits[0]) & (new <= limits[1])).all():
                 break
             after = residual(new)
             if not (np.isfinite(after).all() and np.abs(after).max(initial=0.0) < 0.5 * np.abs(now).max(initial=0.0)):

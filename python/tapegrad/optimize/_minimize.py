@@ -9,7 +9,7 @@ import numpy as np
 from .._transforms import grad
 from ._bounds import bounds_of
 from ._bridge import FunctionAndGradient
-from ._descent import Stop, lbfgs, newton_cg
+from ._descent import Stop, is_least, lbfgs, newton_cg
 from ._implicit import attach, polished
 from ._result import OptimizeResult
 from ._samples import each_sample, has_derivative, message_of, one, worst
@@ -118,15 +118,20 @@ def _solved(problem: FunctionAndGradient, name: str, limits: Any, settings: dict
         end = _bounded(problem, limits, settings, step)
     else:
         end = (lbfgs if name == "L-BFGS" else newton_cg)(problem, flat.start.copy(), flat.eps, settings, step)
-    low, high = limits
-    held = ((end.x <= low) & (end.jac > 0)) | ((end.x >= high) & (end.jac < 0))
+    held = _held(end.x, end.jac, limits)
     x, used = end.x, problem.nfev
     if end.success:
         value = grad(lambda v: problem.f(flat.filled(flat.split(v)), *problem.args))
-        x = polished(value, x, flat.dtype, ~held)
+        x = polished(value, x, flat.dtype, ~held, limits)
     as_dtype = str(flat.dtype)
     found = (x.astype(as_dtype), np.asarray(end.fun), end.jac, held.astype(as_dtype))
     return flat, *found, end.nit, used, end.success, end.status, end.message
+
+
+def _held(x: np.ndarray, gradient: np.ndarray, limits: Any) -> np.ndarray:
+    """The components that stay at a bound, because the gradient pushes them outward."""
+    low, high = limits
+    return np.asarray(((x <= low) & (gradient > 0)) | ((x >= high) & (gradient < 0)))
 
 
 def _bounded(problem: FunctionAndGradient, limits: Any, settings: dict[str, Any], callback: Any) -> Stop:
@@ -142,8 +147,8 @@ def _bounded(problem: FunctionAndGradient, limits: Any, settings: dict[str, Any]
     x = np.clip(found.x, low, high)
     good, message = bool(found.success), str(found.message)
     if not good and "ABNORMAL" in message:
-        # The line search stops at the accuracy of the function: a solution if the projected gradient is as small as that allows.
-        slack = np.abs(np.clip(x - found.jac, low, high) - x).max(initial=0.0)
-        good = bool(slack <= np.sqrt(problem.flat.eps) * max(1.0, abs(found.fun)))
+        # The line search stops at the accuracy of the function: that may be a solution.
+        free = ~_held(x, np.asarray(found.jac), limits)
+        good = is_least(problem, x, float(found.fun), np.asarray(found.jac), free, problem.flat.eps)
         message = "the function cannot be lowered at this precision" if good else message
     return Stop(x, float(found.fun), np.asarray(found.jac), int(found.nit), good, 0 if good else int(found.status) or 2, message)
