@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         metrics,
         nn,
         optim,
+        optimize,
         random,
         special,
         stats,
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     )
     from ._checkpoint import checkpoint
     from ._custom import custom_jvp, custom_vjp
+    from ._explain import explain
+    from ._sparse import sparse_hessian, sparse_jacobian
     from ._threads import num_threads
     from ._transforms import (  # type: ignore[assignment]
         grad,
@@ -80,6 +83,7 @@ __all__ = [
     "distributions",
     "e",
     "enable_grad",
+    "explain",
     "finfo",
     "func",
     "grad",
@@ -103,10 +107,13 @@ __all__ = [
     "no_grad",
     "num_threads",
     "optim",
+    "optimize",
     "pi",
     "random",
     "save",
     "set_grad_enabled",
+    "sparse_hessian",
+    "sparse_jacobian",
     "special",
     "stats",
     "stop_gradient",
@@ -148,6 +155,7 @@ _LAZY_MODULES = (
     "metrics",
     "nn",
     "optim",
+    "optimize",
     "random",
     "special",
     "stats",
@@ -182,6 +190,9 @@ _LAZY_NAMES = {
     "version": "backends",
     "checkpoint": "_checkpoint",
     "custom_jvp": "_custom",
+    "explain": "_explain",
+    "sparse_hessian": "_sparse",
+    "sparse_jacobian": "_sparse",
     "custom_vjp": "_custom",
     **dict.fromkeys(_TRANSFORMS, "_transforms"),
     **dict.fromkeys(_habits.DTYPES.keys() - set(_core.__all__), "_dtype_names"),

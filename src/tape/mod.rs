@@ -17,6 +17,7 @@ mod node;
 mod node_task;
 mod primitive;
 mod saved;
+mod trace;
 mod variable;
 mod vjp_context;
 
@@ -35,5 +36,6 @@ pub use primitive::{
     apply_update,
 };
 pub use saved::Role;
+pub use trace::{Dependence, Traced, TracedInput, begin_trace, end_trace};
 pub use variable::{Edge, EdgeKey, Recorded, Variable, record_custom, record_under_lock};
 pub use vjp_context::{Saver, VjpContext};

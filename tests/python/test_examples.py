@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+#: The demo, a lecture, and the shared look of pictures.
+LONGER = ("digits.py", "pendulum.py", "style.py")
 PNG = b"\x89PNG"
 
 for needed in ("matplotlib", "sklearn", "tqdm"):
@@ -110,6 +112,22 @@ def test_mixture(tmp_path):
     assert (tmp_path / "mixture.png").read_bytes().startswith(PNG)
 
 
-@pytest.mark.parametrize("name", sorted(p.name for p in EXAMPLES.glob("*.py") if p.name != "style.py"))
+@pytest.mark.parametrize("name", sorted(p.name for p in EXAMPLES.glob("*.py") if p.name not in LONGER))
+
+
+def test_epidemic(tmp_path):
+    out = run("epidemic.py", tmp_path, "--draws", "10")
+    assert float(out.split("from the truth ")[1].split()[0]) < 4
+    assert (tmp_path / "epidemic.png").read_bytes().startswith(PNG)
+
+
+def test_calibration(tmp_path):
+    out = run("calibration.py", tmp_path, "--repeats", "5")
+    assert out.count("at its bound") == 1
+    assert int(out.split("standard errors in ")[1].split()[0]) >= 3
+    assert (tmp_path / "calibration.png").read_bytes().startswith(PNG)
+
+
+@pytest.mark.parametrize("name", sorted(p.name for p in EXAMPLES.glob("*.py") if p.name not in LONGER))
 def test_an_example_is_short(name):
     assert len((EXAMPLES / name).read_text(encoding="utf-8").splitlines()) < 120
