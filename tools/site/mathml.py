@@ -33,7 +33,7 @@ def visit_math(self: HTML5Translator, node: nodes.math) -> None:
 def visit_math_block(self: HTML5Translator, node: nodes.math_block) -> None:
     from docutils.nodes import SkipNode
 
-    self.body.append(f'<div class="math">{mathml(node, block=True)}</div>')
+    self.body.append(f'<div class="formula">{mathml(node, block=True)}</div>')
     raise SkipNode
 
 

@@ -57,11 +57,11 @@ SUBJECTS = {
     "Elementary functions": "elementary exponential trigonometry inverse define predicate work",
     "Activations": "activation softmax normal gates",
     "Comparison and logic": "comparison truth",
-    "Sums, means, extrema": "reduction moments statistics extrema nan norm quantiles running along products",
+    "Sums, means, extrema": "reduction moments statistics extrema nan norm quantiles running along",
     "Shape": "shape permute view join repeat pad diagonal window cut edit",
     "Indexing and choosing": "index gather scatter choice",
     "Sorting and sets": "sorting sets",
-    "Matrices": "matrix einsum pairs",
+    "Matrices": "matrix products einsum pairs",
     "Losses": "distance binary classes ctc entropy",
     "Numerical calculus": "calculus interpolate",
 }
@@ -105,7 +105,8 @@ def names(module: ModuleType) -> list[str]:
             if getattr(v, "__module__", None) == module.__name__ or hasattr(v, "__text_signature__")
         ]
         listed = [n for n in own if getattr(getattr(module, n), "__module__", "").startswith("tapegrad")]
-    return sorted({n for n in listed if not n.startswith("_")} | ({"__version__"} if module is tg else set()), key=str.lower)
+    public = {n for n in listed if not n.startswith("_") and n not in generate.INTERNAL}
+    return sorted(public | ({"__version__"} if module is tg else set()), key=str.lower)
 
 
 class Reference:
@@ -255,7 +256,8 @@ class Reference:
         """A method or attribute of a class; nothing for what is private or has no text."""
         raw = inspect.getattr_static(home, name)
         doc = inspect.getdoc(raw) or ""
-        if name.startswith("_") or not doc or inspect.isclass(raw):
+        described = callable(raw) or isinstance(raw, (property, staticmethod, classmethod)) or inspect.isgetsetdescriptor(raw)
+        if name.startswith("_") or not doc or inspect.isclass(raw) or not described:
             return ""
         module = path.rpartition(".")[0]
         row = next((r for r in self.rows.values() if r["method"] and name in [r["name"], *r["aliases"]]), None)
@@ -266,7 +268,7 @@ class Reference:
             )
             return block("method", f"{target}({shown})", [f"{{py:obj}}`tapegrad.{row['path']}` of this array."])
         if not callable(getattr(home, name, None)) or isinstance(raw, property):
-            return block("attribute", target, [self.markdown(doc, module)])
+            return block("attribute", target, [self.markdown(doc, module)], option=":no-contents-entry:\n")
         f = raw.__func__ if isinstance(raw, (staticmethod, classmethod)) else raw
         option = (
             ":staticmethod:\n" if isinstance(raw, staticmethod) else ":classmethod:\n" if isinstance(raw, classmethod) else ""
@@ -350,7 +352,7 @@ class Reference:
 
 GUIDE_TO_ENTRIES = """In an entry, $x$, $a$ and $b$ are inputs, $y$ is the result, and $g$ is the gradient of the loss by $y$. A gradient that is
 given as a derivative, as $\\frac{\\partial y}{\\partial x}$, is multiplied by $g$; the others hold it. *At the edges* shows the rows of
-[Numerics](../numerics.md) about this function: kinks, ties, poles. Indented values may be left out. {ref}`genindex` lists every name."""
+[Numerics](../numerics.md) about this function: kinks, ties, poles. A parameter with a value may be left out. {ref}`genindex` lists every name."""
 
 
 def toctree(pages: list[str]) -> str:
