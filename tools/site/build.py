@@ -92,7 +92,9 @@ def decisions(pages: list[Path]) -> str:
     names = [p.stem for p in pages if p.stem != "index"]
     titles = {p.stem: p.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ") for p in pages}
     lines = [f"- [{titles[n]}]({n}.md)" for n in names]
-    head = "# Decisions\n\nA page for each question that was measured: what was asked, what came out, what was chosen and what follows."
+    head = (
+        "# Decisions\n\nA page for each question that was measured: what was asked, what came out, what was chosen, what follows."
+    )
     return "\n\n".join([head, "\n".join(lines), "\n".join(["```{toctree}", ":hidden:", "", *names, "```"])]) + "\n"
 
 
@@ -105,13 +107,14 @@ def main() -> int:
     parser.add_argument("--jobs", default="auto")
     options = parser.parse_args()
     began, output = time.monotonic(), options.output.resolve()
+    shutil.rmtree(output / "html", ignore_errors=True)
     reference = Reference()
     stage(output / "source", reference)
     steps.write(output / "static/steps")
     known = [path for path, value in reference.public.items() if not isinstance(value, type(tg))]
     facts = {"version": tg.__version__, "names": known, "sources": sorted(reference.used), "static": str(output / "static")}
     put(output / "facts.json", json.dumps(facts))
-    command = [sys.executable, "-m", "sphinx", "-b", "html", "-W", "--keep-going", "-q", "-j", options.jobs, "-c", HERE]
+    command = [sys.executable, "-m", "sphinx", "-b", "html", "-E", "-W", "--keep-going", "-q", "-j", options.jobs, "-c", HERE]
     places = ["-d", output / "doctrees", output / "source", output / "html"]
     done = subprocess.run(
         [*map(str, command), *map(str, places)], check=False, env=os.environ | {"TAPEGRAD_SITE_FACTS": str(output / "facts.json")}

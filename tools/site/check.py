@@ -1,4 +1,4 @@
-"""Checks the built site: links lead to pages and anchors, nothing is fetched from elsewhere, every page is reached from the front."""
+"""Checks the built site: links lead somewhere, nothing is fetched from elsewhere, every page is reached from the front."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Writes the comparison with NumPy, PyTorch, JAX and HIPS autograd, function by function.
 
-What we have is what can be imported. What the others have stands in peers.json: public functions by namespace, listed from their packages.
+What we have is what can be imported. What the others have stands in peers.json: public functions by namespace, listed
+from their packages.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ SPACES = {
 }
 HEAD = """# Comparison
 
-Which functions there are here, in NumPy {numpy}, PyTorch {torch}, JAX {jax} and HIPS autograd {autograd}, by their names. The pages about coming from
-[PyTorch](pytorch.md), [NumPy and HIPS autograd](start/numpy.md) and [JAX](start/jax.md) say what differs where the name is the same.
+Which functions there are here, in NumPy {numpy}, PyTorch {torch}, JAX {jax} and HIPS autograd {autograd}, by their names.
+The pages about coming from [PyTorch](pytorch.md), [NumPy and HIPS autograd](start/numpy.md) and [JAX](start/jax.md) say what
+differs where the name is the same.
 [Performance](performance.md) compares times.
 
 | | tapegrad | NumPy | PyTorch | JAX | HIPS autograd |

@@ -21,8 +21,8 @@ GREEK = {
     "π": r"\pi", "α": r"\alpha", "β": r"\beta", "Φ": r"\Phi", "φ": r"\varphi", "Σ": r"\sum ",
 }  # fmt: skip
 SIGNS = {
-    "<=": r"\le ", ">=": r"\ge ", "...": r"\ldots ", "·": r"\cdot ", "*": r"\cdot ", "@": r"\,", "⊗": r"\otimes ", "±": r"\pm ", "∞": r"\infty ",
-    "×": r"\times ", "∘": r"\odot ", "≤": r"\le ", "≥": r"\ge ", "∂": r"\partial ", "%": r"\bmod ",
+    "<=": r"\le ", ">=": r"\ge ", "...": r"\ldots ", "·": r"\cdot ", "*": r"\cdot ", "@": r"\,", "⊗": r"\otimes ",
+    "±": r"\pm ", "∞": r"\infty ", "×": r"\times ", "∘": r"\odot ", "≤": r"\le ", "≥": r"\ge ", "∂": r"\partial ", "%": r"\bmod ",
 }  # fmt: skip
 #: Letters that are words of English and not variables, where they stand between words.
 WORDS = {"a"}

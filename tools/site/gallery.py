@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def page() -> str:
     parts = [
         "# Gallery",
-        "What the programs in [`examples/`](start/index.md) draw. `make examples` runs them all; each one runs by itself, as in\n"
+        "What the programs in `examples/` draw. `make examples` runs them all; each one runs by itself, as in\n"
         "`python examples/pendulum.py`, and says with `--help` what it takes.",
     ]
     for path in sorted((ROOT / "examples").glob("*.py")):

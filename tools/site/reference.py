@@ -350,9 +350,10 @@ class Reference:
         return "\n\n".join(parts) + "\n"
 
 
-GUIDE_TO_ENTRIES = """In an entry, $x$, $a$ and $b$ are inputs, $y$ is the result, and $g$ is the gradient of the loss by $y$. A gradient that is
-given as a derivative, as $\\frac{\\partial y}{\\partial x}$, is multiplied by $g$; the others hold it. *At the edges* shows the rows of
-[Numerics](../numerics.md) about this function: kinks, ties, poles. A parameter with a value may be left out. {ref}`genindex` lists every name."""
+GUIDE_TO_ENTRIES = r"""In an entry, $x$, $a$ and $b$ are inputs, $y$ is the result, and $g$ is the gradient of the loss by $y$. A
+gradient that is given as a derivative, as $\frac{\partial y}{\partial x}$, is multiplied by $g$; the others hold it. *At the edges*
+shows the rows of [Numerics](../numerics.md) about this function: kinks, ties, poles. A parameter with a value may be left out.
+{ref}`genindex` lists every name."""
 
 
 def toctree(pages: list[str]) -> str:
@@ -386,11 +387,18 @@ def subject_of(name: str, value: Any) -> str:
     if inspect.isclass(value) and issubclass(value, BaseException):
         return "Errors"
     by_module = {
-        "tapegrad._transforms": "Transformations", "tapegrad._custom": "Transformations", "tapegrad._checkpoint": "Transformations",
-        "tapegrad.serialization": "Files", "tapegrad.tape": "Recording", "tapegrad._aliases": "PyTorch's names",
-        "tapegrad._habits": "PyTorch's names", "tapegrad._threads": "Settings", "tapegrad._dtypes": "Dtypes",
-        "tapegrad._dtype_names": "Dtypes", "tapegrad.random": "Random numbers",
-    }  # fmt: skip
+        "tapegrad._transforms": "Transformations",
+        "tapegrad._custom": "Transformations",
+        "tapegrad._checkpoint": "Transformations",
+        "tapegrad.serialization": "Files",
+        "tapegrad.tape": "Recording",
+        "tapegrad._aliases": "PyTorch's names",
+        "tapegrad._habits": "PyTorch's names",
+        "tapegrad._threads": "Settings",
+        "tapegrad._dtypes": "Dtypes",
+        "tapegrad._dtype_names": "Dtypes",
+        "tapegrad.random": "Random numbers",
+    }
     if made in by_module:
         return by_module[made]
     if made.startswith("tapegrad.autograd") or name in {"tape_stats"}:
