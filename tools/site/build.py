@@ -69,7 +69,14 @@ def contents(staged: dict[str, str]) -> None:
         staged["guide/index.md"] += f"\n## Further subjects\n\n{lines}\n\n{tree}\n"
 
 
-def stage(folder: Path, reference: Reference) -> None:
+RUST = """
+## Rust
+
+The crate's own pages, made by `cargo doc`: <a href="../rust/tapegrad/index.html">tapegrad for Rust</a>.
+"""
+
+
+def stage(folder: Path, reference: Reference, rust: bool = False) -> None:
     """Lays out all pages in a folder, and removes those that are no longer there."""
     pages = [p for p in sorted((ROOT / "docs").rglob("*.md")) if p.parent != ROOT / "docs/reference"]
     staged = {p.relative_to(ROOT / "docs").as_posix(): links(p.read_text(encoding="utf-8"), p) for p in pages}
@@ -78,6 +85,7 @@ def stage(folder: Path, reference: Reference) -> None:
     staged["gallery.md"] = gallery.page()
     staged["compare.md"] = compare.page(reference)
     staged["decisions/index.md"] = decisions([p for p in pages if p.parent.name == "decisions"])
+    staged["reference/index.md"] += RUST * rust
     contents(staged)
     for name, text in staged.items():
         put(folder / name, text)
@@ -109,7 +117,8 @@ def main() -> int:
     began, output = time.monotonic(), options.output.resolve()
     shutil.rmtree(output / "html", ignore_errors=True)
     reference = Reference()
-    stage(output / "source", reference)
+    rust = (options.rust / "tapegrad").is_dir()
+    stage(output / "source", reference, rust)
     steps.write(output / "static/steps")
     known = [path for path, value in reference.public.items() if not isinstance(value, type(tg))]
     facts = {"version": tg.__version__, "names": known, "sources": sorted(reference.used), "static": str(output / "static")}
@@ -121,7 +130,7 @@ def main() -> int:
     )
     if done.returncode:
         return done.returncode
-    if (options.rust / "tapegrad").is_dir():
+    if rust:
         shutil.copytree(options.rust, output / "html/rust", dirs_exist_ok=True)
     faults = check.faults(output / "html", known)
     print("\n".join(faults), file=sys.stderr)

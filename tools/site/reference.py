@@ -351,9 +351,9 @@ class Reference:
 
 
 GUIDE_TO_ENTRIES = r"""In an entry, $x$, $a$ and $b$ are inputs, $y$ is the result, and $g$ is the gradient of the loss by $y$. A
-gradient that is given as a derivative, as $\frac{\partial y}{\partial x}$, is multiplied by $g$; the others hold it. *At the edges*
-shows the rows of [Numerics](../numerics.md) about this function: kinks, ties, poles. A parameter with a value may be left out.
-{ref}`genindex` lists every name."""
+gradient that is given as a derivative, as $\frac{\partial y}{\partial x}$, is multiplied by $g$; the others
+hold it. *At the edges* shows the rows of [Numerics](../numerics.md) about this function: kinks, ties, poles. A
+parameter with a value may be left out. {ref}`genindex` lists every name."""
 
 
 def toctree(pages: list[str]) -> str:
