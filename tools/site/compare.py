@@ -7,6 +7,7 @@ from their packages.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
     from reference import Reference
 
 PEERS = Path(__file__).resolve().with_name("peers.json")
+#: What is no function on arrays: settings, text, dates, other processors, and what only the libraries themselves call.
+APART = re.compile(
+    r"cudnn|miopen|mkldnn|fbgemm|quant|autocast|anomaly|vulkan|native|sparse|batch_norm_|fake_|unsafe_|parse_|import_|graph|busday|datetime"
+    r"|sym_|show_|printoptions|_copy$|_tensor_|merge_type|unify_type|with_indices$|^(q_|is_|set|get|init_|fork|wait|test|info|s?[dh]?s[mp]m+$)"
+)
 SHOWN = {"numpy": "NumPy", "torch": "PyTorch", "jax": "JAX", "autograd": "autograd"}
 #: Our namespaces that are compared, with what they are called elsewhere.
 SPACES = {
@@ -86,7 +92,12 @@ def lacking(reference: Reference, peer: str, names: dict[str, list[str]]) -> lis
     for space, theirs in names.items():
         ours = {path.rpartition(".")[2] for path in reference.public}
         missing = [
-            n for n in theirs if n not in ours and not n.endswith("_") and not hasattr(reference.modules["tapegrad"].Variable, n)
+            n
+            for n in theirs
+            if n not in ours
+            and not n.endswith("_")
+            and not APART.search(n)
+            and not hasattr(reference.modules["tapegrad"].Variable, n)
         ]
         if missing:
             parts.append(

@@ -235,6 +235,7 @@ class Reference:
             text = block("function", f"tapegrad.{path}{signature(value)}", body)
         else:
             doc = f"`{value!r}`" if type(value) in {float, int, str, type(None)} else doc.split("\n\n")[0]
+            doc = f"A {type(value).__name__}." if type(value) in {dict, list, tuple, set, frozenset} else doc
             text = block("data", f"tapegrad.{path}", [self.markdown(doc, module)])
         return Entry(path, value, first(self.markdown(doc, module)), text, subject_of(name, value))
 
