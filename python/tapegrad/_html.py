@@ -23,6 +23,7 @@ body{margin:0;font:14px/1.5 ui-sans-serif,system-ui,'Segoe UI',Helvetica,Arial,s
 main{display:flex;flex-wrap:wrap;gap:16px;padding:12px}
 .graph{flex:1 1 320px;min-width:0;max-height:78vh;overflow:auto;border:1px solid #e2e8f0;border-radius:12px}
 .graph svg{max-width:100%;height:auto;display:block;margin:auto}
+@media (max-width:760px){.graph{max-height:46vh}}
 .panel{flex:1 1 340px;min-width:0;overflow-x:auto}
 h1{font-size:17px;margin:0;padding:12px 14px 0}
 h2{font-size:16px;margin:4px 0 8px}h3{font-size:13px;margin:12px 0 4px;color:#475569}
@@ -231,8 +232,7 @@ def page(
         known, found = {node.id: node for node in nodes}, run(nodes, y, gradient)
         parts = [_step(step, known, names) for step in found.steps]
         parts += [_leaf(id, arrived, names) for id, arrived in found.leaves.items()]
-        labels = (("first step", "⏮"), ("step back", "◀"), ("step on", "▶"), ("last step", "⏭"))
-        buttons = "".join(f'<button type="button" aria-label="{label}" title="{label}">{sign}</button>' for label, sign in labels)
+        buttons = "".join(f'<button type="button">{word}</button>' for word in ("First", "Back", "Next", "Last"))
         panel = f'<div class="controls" hidden>{buttons}<span class="count" aria-live="polite"></span></div>{"".join(parts)}'
         script = f"<script>{_SCRIPT}</script>"
     return (

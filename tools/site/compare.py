@@ -46,7 +46,7 @@ differs where the name is the same.
 | a table of gradients at kinks, ties and poles, tested | yes | | no | no | no |
 | layers, losses, optimizers | yes | no | yes | by other packages | no |
 | GPU | no | no | yes | yes | no |
-| compiles functions | no | no | yes | yes | no |
+| compiles functions | {compiles} | no | yes | yes | no |
 | complex gradients | as PyTorch | | steepest ascent | its conjugate | its conjugate |
 | same bits with any number of threads | yes | | on request | no promise | |
 """
@@ -54,7 +54,11 @@ differs where the name is the same.
 
 def page(reference: Reference) -> str:
     peers = json.loads(PEERS.read_text(encoding="utf-8"))
-    parts = [HEAD.format(**{name: peers[name]["version"] for name in SHOWN}).rstrip()]
+    parts = [
+        HEAD.format(
+            **{name: peers[name]["version"] for name in SHOWN}, compiles="yes" if "compile" in reference.public else "no"
+        ).rstrip()
+    ]
     for space, called in SPACES.items():
         ours = functions(reference, space)
         if ours:

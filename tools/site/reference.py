@@ -417,7 +417,7 @@ def first(text: str) -> str:
     line = re.sub(r"\{py:obj\}`([^<`]*?)(?: <[^`]*)?`", r"`\1`", line)
     line = re.sub(r":\w+:`~?([^`]+)`", r"`\1`", line).replace("``", "`")
     return (
-        re.split(r"(?<=[\w)`])[.;](?: (?=[A-Z`>])|$)", line.replace(" (None: all)", ""))[0]
+        re.split(r"(?<=[\w)`])[.](?: (?=[A-Z`>])|$)", line.replace(" (None: all)", ""))[0]
         .replace("|", "\\|")
         .replace("\\\\|", "\\|")
     )
