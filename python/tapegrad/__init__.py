@@ -24,7 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from . import amp, backends, cuda, func, linalg, metrics, nn, optim, random, special, testing, train, utils
+    from . import amp, backends, cuda, distributed, func, linalg, metrics, nn, optim, random, special, testing, train, utils
     from ._checkpoint import checkpoint
     from ._custom import custom_jvp, custom_vjp
     from ._threads import num_threads
@@ -59,6 +59,7 @@ __all__ = [
     "cuda",
     "custom_jvp",
     "custom_vjp",
+    "distributed",
     "e",
     "enable_grad",
     "finfo",
@@ -100,7 +101,7 @@ __all__ = [
 # What only the Python half calls, or what has its home in a submodule.
 _INNER = (
     "HookHandle after_backward apply_function backward deliveries grad registry samples set_anomaly_raw set_grad_enabled_raw "
-    "unwatch watch "
+    "unobserve observe "
     "ASGD Adadelta Adagrad Adam AdamW Adamax Lion NAdam Optimizer RAdam RMSprop Rprop SGD clip_grad_norm_ clip_grad_value_ "
     "permutation uniform"
 )
@@ -122,6 +123,7 @@ _LAZY_MODULES = (
     "amp",
     "backends",
     "cuda",
+    "distributed",
     "func",
     "linalg",
     "metrics",

@@ -283,7 +283,8 @@ def load(f: Any, map_location: Any = None, *, weights_only: bool = True) -> Any:
 def _read(data: bytes) -> Any:
     if data[:4] == b"PK\x03\x04":
         return read_torch_zip(data)
-    if data[:1] == b"\x80" and data[1:2] in {b"\x02", b"\x03", b"\x04", b"\x05"}:
+    # A safetensors file begins with the length of its header, which may look like the opcode of a pickle.
+    if data[:1] == b"\x80" and data[1:2] in {b"\x02", b"\x03", b"\x04", b"\x05"} and data[8:9] != b"{":
         return read_torch_legacy(data)
     if data[:6] == b"\x93NUMPY":
         raise FileFormatError("a NumPy file; read it with numpy.load")

@@ -91,8 +91,8 @@ pub(super) struct BackwardPass {
     free_late: bool,
     /// Whether rules run on Variables: the pass is recorded, or a cotangent is inside a transformation.
     in_variables: bool,
-    /// Whether every gradient that a rule delivers is looked at by itself.
-    watched: bool,
+    /// Whether NaN is looked for.
+    check_nan: bool,
     /// What rules delivered, where that was asked for.
     told: Option<Vec<Delivery>>,
 }
@@ -139,7 +139,7 @@ impl BackwardPass {
             unused: Vec::new(),
             free_late: false,
             in_variables: options.create_graph || seeds.iter().any(Variable::is_lifted),
-            watched: mode::is_anomaly(),
+            check_nan: mode::is_anomaly(),
             told: None,
         };
         let mut places = alloc_check::with_capacity(roots.len());
@@ -156,7 +156,7 @@ impl BackwardPass {
         let mut arena = arena::lock();
         let hooked = self.walk(&mut arena, roots, places).inspect_err(|_| arena.forget_reached())?;
         // What may fail half-way, and what may refer to a node while its rule is recorded, frees nothing before the end.
-        let may_fail = hooked || arena.has_fallible() || self.watched;
+        let may_fail = hooked || arena.has_fallible() || self.check_nan;
         self.free_late = !self.options.retain_graph && (self.in_variables || may_fail);
         if !self.targets.is_empty() {
             self.find_node_targets(&arena);
@@ -283,7 +283,7 @@ impl BackwardPass {
     #[inline]
     fn collected(&mut self, i: usize) -> Option<&mut GradAccumulator> {
         // Such gradients must be seen by themselves.
-        if self.in_variables || self.watched {
+        if self.in_variables || self.check_nan || self.told.is_some() {
             return None;
         }
         match self.places[self.base + i] {
@@ -334,7 +334,6 @@ impl BackwardPass {
     /// Runs the rules and returns what each of them delivered. Nothing is freed, and no `.grad` changes.
     pub(super) fn run_and_tell(mut self) -> Result<Vec<Delivery>> {
         self.options.retain_graph = true;
-        self.watched = true;
         self.told = Some(Vec::new());
         self.run()?;
         let mut told = self.told.take().unwrap_or_default();
@@ -409,7 +408,7 @@ impl BackwardPass {
             self.catch(target, &cotangents);
         }
         if work.needs_any() {
-            work.apply(id, &mut cotangents, self.in_variables, self.watched && self.told.is_none(), self)?;
+            work.apply(id, &mut cotangents, self.in_variables, self.check_nan, self)?;
         }
         cotangents.iter_mut().for_each(GradAccumulator::clear);
         self.pool[(state - FIRST) as usize] = cotangents;
@@ -486,7 +485,7 @@ impl GradSink for BackwardPass {
     }
 
     fn take_recorded(&mut self, i: usize) -> Option<Variable> {
-        if !self.in_variables || self.watched {
+        if !self.in_variables || self.check_nan || self.told.is_some() {
             return None;
         }
         match self.places[self.base + i] {

@@ -73,6 +73,29 @@ def test_cartpole(tmp_path):
     assert (tmp_path / "cartpole.png").read_bytes().startswith(PNG)
 
 
-@pytest.mark.parametrize("name", ["autoencoder.py", "cartpole.py", "diffusion.py", "text.py"])
+def test_rods(tmp_path):
+    out = run("rods.py", tmp_path, "--experiments", "8")
+    for line in out.splitlines()[:3]:
+        value, _, error = line.split()[1:4]
+        true = float(line.split("true: ")[1].rstrip(")"))
+        assert abs(float(value) - true) < 4 * float(error)
+    assert (tmp_path / "rods.png").read_bytes().startswith(PNG)
+
+
+def test_digits_on_ranks_is_digits(tmp_path):
+    options = ("--seeds", "1", "--epochs", "2", "--require", "0.5")
+    one, other = run("digits.py", tmp_path, *options), run("digits_ranks.py", tmp_path, *options)
+    assert one.splitlines()[0] == other.splitlines()[0]
+    assert (tmp_path / "digits.png").read_bytes().startswith(PNG)
+
+
+def test_sweep(tmp_path):
+    out = run("sweep.py", tmp_path, "--epochs", "1", "--workers", "2")
+    assert out.count("rate ") == 10
+    assert float(out.split("best: ")[1].split("%")[0]) > 30
+    assert (tmp_path / "sweep.png").read_bytes().startswith(PNG)
+
+
+@pytest.mark.parametrize("name", ["autoencoder.py", "cartpole.py", "diffusion.py", "rods.py", "sweep.py", "text.py"])
 def test_an_example_is_short(name):
     assert len((EXAMPLES / name).read_text(encoding="utf-8").splitlines()) < 120

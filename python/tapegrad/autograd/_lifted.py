@@ -64,8 +64,13 @@ def _dual(cls: type[Function], args: tuple[Any, ...], level: int) -> Any:
     if getattr(cls, "jvp", None) is not None:
         ctx = FunctionContext()
         ctx.needs_input_grad = tuple(_at(level, a) for a in args)
-        with no_grad():
-            outputs = cls.forward(ctx, *values)
+        if any(isinstance(v, Variable) and _core._lifted(v) for v in values):
+            outputs = cls.apply(*values)
+            with no_grad():
+                cls.forward(ctx, *values)
+        else:
+            # The values may be tracked, as in the gradient of a function inside jvp.
+            outputs = _core.apply_function(cls, ctx, tuple(values))
         many = isinstance(outputs, tuple)
         pushed = cls.jvp(ctx, *tangents)  # type: ignore[attr-defined]
         pushed = pushed if isinstance(pushed, tuple) else (pushed,)
