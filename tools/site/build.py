@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import time
+from html import escape
 from pathlib import Path
 
 import check
@@ -31,23 +32,31 @@ ROOT = HERE.parents[1]
 MORE = {"CHANGELOG.md": "changes.md", "CONTRIBUTING.md": "contributing.md"}
 
 
+#: Programs that pages link to: they get a page each.
+PROGRAMS: set[str] = set()
+
+
 def links(text: str, page: Path) -> str:
     """Links that lead out of docs/ lead to the same thing on the site."""
 
     def target(match: re.Match[str]) -> str:
-        goal, mark = match[1], match[2] or ""
+        goal, mark = match[2], match[3] or ""
         place = os.path.normpath(page.parent / goal) if "://" not in goal else goal
         up = "../" * (len(page.relative_to(ROOT / "docs").parts) - 1 if page.is_relative_to(ROOT / "docs") else 0)
         for file, name in MORE.items():
             if place == str(ROOT / file):
-                return f"]({up}{name}{mark})"
+                return f"[{match[1]}]({up}{name}{mark})"
         if not page.is_relative_to(ROOT / "docs") and place.startswith(f"{ROOT / 'docs'}/"):
-            return f"]({Path(place).relative_to(ROOT / 'docs')}{mark})"
+            return f"[{match[1]}]({Path(place).relative_to(ROOT / 'docs')}{mark})"
         if place == str(ROOT / "docs/decisions"):
-            return f"]({up}decisions/index.md)"
+            return f"[{match[1]}]({up}decisions/index.md)"
+        if place.endswith((".py", ".rs")) and Path(place).is_file() and Path(place).is_relative_to(ROOT):
+            program = Path(place).relative_to(ROOT).as_posix()
+            PROGRAMS.add(program)
+            return f'<a href="{up}_source/{program}.html">{escape(match[1].replace("`", ""))}</a>'
         return match[0]
 
-    return re.sub(r"\]\(([^)#\s]+)(#[^)]*)?\)", target, text)
+    return re.sub(r"\[([^\]]*)\]\(([^)#\s]+)(#[^)]*)?\)", target, text)
 
 
 def put(path: Path, text: str) -> None:
@@ -121,7 +130,12 @@ def main() -> int:
     stage(output / "source", reference, rust)
     steps.write(output / "static/steps")
     known = [path for path, value in reference.public.items() if not isinstance(value, type(tg))]
-    facts = {"version": tg.__version__, "names": known, "sources": sorted(reference.used), "static": str(output / "static")}
+    facts = {
+        "version": tg.__version__,
+        "names": known,
+        "sources": sorted(PROGRAMS | set(reference.used)),
+        "static": str(output / "static"),
+    }
     put(output / "facts.json", json.dumps(facts))
     command = [sys.executable, "-m", "sphinx", "-b", "html", "-E", "-W", "--keep-going", "-q", "-j", options.jobs, "-c", HERE]
     places = ["-d", output / "doctrees", output / "source", output / "html"]
