@@ -183,7 +183,7 @@ docs: $(VENV)/.extra-test ## Run every example of the docs, then build the Rust 
 	@$(PY) -m pytest tests/python/test_docs.py
 	@$(CARGO) doc --locked --no-deps --document-private-items
 
-# The pages have an environment of their own: what they need, nobody else does.
+# The site has an environment of its own, as it needs packages that tests do not.
 SITE := .venv-site
 
 $(SITE)/.installed: $(VENV)/wheel/.built
