@@ -8,7 +8,7 @@ CARGO ?= cargo
 MATURIN = VIRTUAL_ENV="$(abspath $(VENV))" PATH="$(abspath $(VENV)/bin):$$PATH" $(VENV)/bin/maturin
 RUST_SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock
 PYTHON_SOURCES := $(shell find python -name '*.py' -o -name '*.pyi' -o -name 'py.typed') pyproject.toml README.md LICENSE
-PYTHON_CODE := python tests/python tests/distributed benches examples/*.py tools/*.py
+PYTHON_CODE := python tests/python tests/distributed benches examples/*.py tools/*.py tools/site
 
 # What `make wheel` promises: on Linux glibc 2.17 or newer, linked by zig, which brings the symbols of every glibc. Elsewhere the system's linker.
 PLATFORM ?= $(if $(filter Linux,$(shell uname -s)),manylinux_2_17)
@@ -23,7 +23,7 @@ endif
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: test-all print-seed help venv build develop demo examples wheel sdist test test-rust test-python test-wheel test-sdist stress loom lint lint-rust lint-python \
-        test-distributed demo-distributed typecheck generate check-generated fmt bench accuracy coverage golden docs clean
+        test-distributed demo-distributed typecheck generate check-generated fmt bench accuracy coverage golden docs site pictures clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -186,6 +186,23 @@ docs: $(VENV)/.extra-test ## Run every example of the docs, then build the Rust 
 	@$(PY) -m pytest tests/python/test_docs.py
 	@$(CARGO) doc --locked --no-deps --document-private-items
 
+# The site has an environment of its own, as it needs packages that tests do not.
+SITE := .venv-site
+
+$(SITE)/.installed: $(VENV)/wheel/.built
+	@$(PYTHON) -m venv $(SITE)
+	@$(SITE)/bin/python -m pip --quiet --disable-pip-version-check install --force-reinstall --no-deps $(VENV)/wheel/*.whl
+	@$(SITE)/bin/python -m pip --quiet --disable-pip-version-check install "$$(ls $(VENV)/wheel/*.whl)[site]"
+	@touch $@
+
+site: $(SITE)/.installed $(VENV)/.extra-test ## Run the examples of all pages and build the site into target/site/html; needs no network when installed
+	@$(PY) -m pytest --quiet tests/python/test_docs.py tests/python/test_site.py
+	@$(SITE)/bin/python tools/site/build.py
+
+pictures: $(VENV)/.extra-examples ## Run all examples and put their pictures, made small, into docs/pictures (half an hour)
+	@$(MAKE) --no-print-directory examples
+	@$(PY) tools/site/pictures.py
+
 clean: ## Remove what was built; the compiled dependencies in target/ stay
-	@rm -rf $(VENV) $(MPIS:%=.venv-%) dist coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) $(SITE) $(MPIS:%=.venv-%) dist coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@$(CARGO) clean --package tapegrad

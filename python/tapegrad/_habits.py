@@ -839,6 +839,14 @@ def _properties() -> dict[str, Any]:
     }
 
 
+@_method("_repr_html_")
+def _repr_html_(self: Variable) -> str:
+    """The array as a notebook shows it."""
+    from ._html import variable
+
+    return variable(self)
+
+
 def attach() -> None:
     """Puts the methods and properties on Variable."""
     for name, f in METHODS.items():

@@ -202,8 +202,8 @@ def _replacing(path: Path) -> Iterator[Path]:
     new = Path(name)
     try:
         yield new
-        new.chmod(mode)
         _flush(new)
+        new.chmod(mode)
         new.replace(path)
     except BaseException:
         with suppress(FileNotFoundError):
@@ -214,7 +214,8 @@ def _replacing(path: Path) -> Iterator[Path]:
 
 
 def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
+    # Windows flushes only what is open for writing, POSIX opens folders only for reading.
+    handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
