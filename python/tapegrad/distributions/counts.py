@@ -389,7 +389,7 @@ class Poisson(Distribution):
     def sample(self, sample_shape: Any = (), *, generator: Any = None) -> Variable:
         return _sampling.draw(_sampling.poisson, self._extended_shape(sample_shape), (self.rate,), self.rate.dtype, generator)
 
-    def log_prob(self, value: Any) -> Variable:
+    def log_prob(self, value: Any) -> Any:
         k = self._value(value)
         if self._validate_args:
             return self._log_power(k) - self.rate - log_factorial(k, whole=True)

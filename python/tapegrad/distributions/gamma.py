@@ -111,7 +111,7 @@ class Gamma(Distribution):
     def rsample(self, sample_shape: Any = (), *, generator: Any = None) -> Variable:
         return standard_gamma(self._extended_shape(sample_shape), self.concentration, generator) / self.rate
 
-    def log_prob(self, value: Any) -> Variable:
+    def log_prob(self, value: Any) -> Any:
         x, a = self._value(value), self.concentration
         r = self.rate * x
         if self._within(r, 0.0, float("inf")):
