@@ -249,7 +249,7 @@ class Distribution:
             return
         self._require(support, value, "a value")
 
-    def _in_double(self, x: Variable, *shapes: Variable) -> Any:
+    def _in_double(self, x: Variable, *shapes: Variable) -> Variable | None:
         """`log_prob` of float32 values by way of float64 where a shape or count is large: its terms are then large and cancel.
 
         None where that is not needed.
