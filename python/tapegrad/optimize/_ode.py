@@ -151,33 +151,30 @@ class _Solver:
                     "singularity there, or the "
                     "tolerances are below the rounding of its dtype"
                 )
-            stages, new = self._stages(new_t - self.t)
+            stages, last, new = self._stages(new_t - self.t)
             error = self._error(new_t - self.t, stages, new)
             if error <= 1.0:
                 grown = 10.0 if error == 0 else min(10.0, 0.9 * error**-0.2)
-                self.steps.append(_Step(self.t, new_t - self.t, self.y, _core.stack(stages)))
-                self.t, self.y, self.first = new_t, new, stages[-1]
+                self.steps.append(_Step(self.t, new_t - self.t, self.y, stages))
+                self.t, self.y, self.first = new_t, new, last
                 # A step that was cut short by the end says nothing against the length that was planned.
                 self.h = max(self.h if h < self.h else 0.0, h * (min(1.0, grown) if rejected else max(0.2, grown)))
                 return
             self.h = h * (max(0.2, 0.9 * error**-0.2) if isfinite(error) else 0.1)
             rejected = True
 
-    def _stages(self, h: float) -> tuple[list[Variable], Variable]:
+    def _stages(self, h: float) -> tuple[Variable, Variable, Variable]:
+        """All stages in rows, the last one, and the value at the end of the step."""
         stages = [self.first]
         for c, row in zip(_C[1:], _A[1:6]):
             stages.append(self.slope(self.t + c * h, _weighted(self.y, h * row, stages)))
         new = _weighted(self.y, h * _A[6], stages)
-        stages.append(self.slope(self.t + h, new))
-        return stages, new
+        last = self.slope(self.t + h, new)
+        return _core.stack([*stages, last]), last, new
 
-    def _error(self, h: float, stages: list[Variable], new: Variable) -> float:
+    def _error(self, h: float, stages: Variable, new: Variable) -> float:
         with np.errstate(all="ignore"):
-            error: Any = 0.0
-            for e, k in zip((h * _E).tolist(), stages):
-                if e:
-                    error = error + e * _numbers(k)
-            found = self._norm(error, self._scale(_numbers(self.y), _numbers(new)))
+            found = self._norm((h * _E) @ _numbers(stages), self._scale(_numbers(self.y), _numbers(new)))
         return found if isfinite(found) else np.inf
 
 
