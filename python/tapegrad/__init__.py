@@ -24,7 +24,25 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from . import amp, backends, cuda, func, linalg, metrics, nn, optim, optimize, random, special, testing, train, utils
+    from . import (
+        amp,
+        backends,
+        cuda,
+        distributed,
+        distributions,
+        func,
+        linalg,
+        metrics,
+        nn,
+        optim,
+        optimize,
+        random,
+        special,
+        stats,
+        testing,
+        train,
+        utils,
+    )
     from ._checkpoint import checkpoint
     from ._custom import custom_jvp, custom_vjp
     from ._explain import explain
@@ -61,6 +79,8 @@ __all__ = [
     "cuda",
     "custom_jvp",
     "custom_vjp",
+    "distributed",
+    "distributions",
     "e",
     "enable_grad",
     "explain",
@@ -95,6 +115,7 @@ __all__ = [
     "sparse_hessian",
     "sparse_jacobian",
     "special",
+    "stats",
     "stop_gradient",
     "testing",
     "train",
@@ -105,7 +126,8 @@ __all__ = [
 ]
 # What only the Python half calls, or what has its home in a submodule.
 _INNER = (
-    "HookHandle after_backward apply_function backward grad registry samples set_anomaly_raw set_grad_enabled_raw unwatch watch "
+    "HookHandle after_backward apply_function backward deliveries grad registry samples set_anomaly_raw set_grad_enabled_raw "
+    "unobserve observe "
     "ASGD Adadelta Adagrad Adam AdamW Adamax Lion NAdam Optimizer RAdam RMSprop Rprop SGD clip_grad_norm_ clip_grad_value_ "
     "permutation uniform"
 )
@@ -127,6 +149,8 @@ _LAZY_MODULES = (
     "amp",
     "backends",
     "cuda",
+    "distributed",
+    "distributions",
     "func",
     "linalg",
     "metrics",
@@ -135,6 +159,7 @@ _LAZY_MODULES = (
     "optimize",
     "random",
     "special",
+    "stats",
     "tape",
     "testing",
     "train",

@@ -435,6 +435,24 @@ def test_custom_vjp_and_custom_jvp() -> None:
         tg.custom_vjp(lambda x: x)(1.0)
 
 
+def test_a_custom_jvp_inside_a_gradient_inside_a_jvp() -> None:
+    """The gradient of what depends on the result more than linearly."""
+
+    @tg.custom_jvp
+    def sine(x: Any) -> Any:
+        return tg.sin(x)
+
+    sine.defjvp(lambda p, t: (sine(*p), tg.cos(p[0]) * t[0]))
+    x = v(0.5, -2.0)
+    got, product = tg.jvp(tg.grad(lambda a: tg.sum(sine(a) ** 2)), (x,), (tg.ones_like(x),))
+    np.testing.assert_allclose(got.numpy(), np.sin(2 * x.numpy()))
+    np.testing.assert_allclose(product.numpy(), 2 * np.cos(2 * x.numpy()))
+    second = tg.hessian(lambda a: tg.sum(sine(a) ** 2) + tg.sum(sine(a)))(x).numpy()
+    np.testing.assert_allclose(second, np.diag(2 * np.cos(2 * x.numpy()) - np.sin(x.numpy())), atol=1e-12)
+    third = tg.jvp(lambda a: tg.jvp(lambda b: sine(b) ** 2, (a,), (tg.ones_like(a),))[1], (x,), (tg.ones_like(x),))[1]
+    np.testing.assert_allclose(third.numpy(), 2 * np.cos(2 * x.numpy()))
+
+
 # ---- recomputation ----
 
 

@@ -77,7 +77,7 @@ fn pull_solve(ctx: &mut VjpContext<'_>) -> Result<()> {
     let gb = if ctx.create_graph() {
         solve_joined(&t(&ctx.input(0))?, &g)?
     } else {
-        let (factors, rows) = (ctx.extra(0), ctx.extra(1));
+        let (factors, rows) = (ctx.saved_constant(0), ctx.saved_constant(1));
         let [n, k] = sides(g.array());
         let [x] = run("solve", [(factors, 2), (rows, 1), (g.array(), 2)], [(&[n, k], g.dtype())], cubic(n), &|[f, r, g], [x]| {
             let order = collect(r.iter().map(|r| *r as i64));
