@@ -16,10 +16,10 @@ from .. import _core
 from .._core import GradError, ShapeError, Variable
 from .._transforms import _check_function
 from ..autograd import no_grad
-from ._flat import Flat, as_tree, joined
+from ._flat import Flat, as_args, as_tree, joined
 from ._minimize import chosen
 from ._result import ConvergenceError
-from ._samples import _Differs, has_derivative, plain
+from ._samples import _DiffersError, has_derivative, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -238,7 +238,7 @@ def _times(t: Any) -> tuple[Variable, np.ndarray]:
         raise ShapeError(f"odeint: t must be a vector of at least one time, got shape {v.shape}")
     try:
         numbers = plain(v).detach().numpy().astype(np.float64)
-    except _Differs:
+    except _DiffersError:
         raise GradError("odeint: the times differ between the samples of vmap; give all samples the same times") from None
     steps = np.diff(numbers)
     if not np.isfinite(numbers).all() or not ((steps > 0).all() or (steps < 0).all()):
@@ -287,7 +287,7 @@ def odeint(
     tree = as_tree(y0)
     try:
         flat = Flat("odeint", tree, "y0")
-    except _Differs:
+    except _DiffersError:
         flat = Flat("odeint", _samples_shape(tree), "y0")
     start = joined("odeint", tree, flat.dtype)
     double = flat.dtype == _core.float64
@@ -298,7 +298,7 @@ def odeint(
         "max_steps": max_steps,
     }
     times, numbers = _times(t)
-    field = _field(func, flat, args, tfirst)
+    field = _field(func, flat, as_args(args), tfirst)
     if way == "adjoint":
         from ._adjoint import solve
 
