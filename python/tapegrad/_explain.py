@@ -65,7 +65,8 @@ def explain(x: Variable, y: Any = None) -> str:
     """Says why ``x.grad`` is None, zero or NaN.
 
     With ``x`` alone it says what its state tells. ``y`` is a result, to ask for the path from ``x`` to it; or, which tells most,
-    a function without arguments that computes the result: it runs once, is recorded with its lines, and no ``.grad`` changes.
+    a function without arguments that computes the result: it runs once, is recorded with its lines, and no ``.grad`` changes:
+    ``backward()`` of a Variable inside of it is only noted.
     Then the answer names the line where ``x`` left the tape (``detach()``, ``numpy()``, ``no_grad``), the first operation that
     made NaN or infinity, forward or backward, and the operation that made the gradient zero: a branch of ``where`` that is not
     taken, ``relu`` or ``clip`` outside of their range, a factor of zero.
@@ -171,17 +172,18 @@ class _Run:
     def __init__(self, f: Callable[[], Any]) -> None:
         self.exits: list[tuple[str, Place, str]] = []
         self.switched: list[str] = []
+        self.ended: list[Variable] = []
         _core._begin_trace()
         try:
             with self._watched():
                 found = [v for v in leaves(f()) if isinstance(v, Variable)]
         finally:
             self.calls = _core._end_trace()
-        self.results = found
+        self.results = found or self.ended
 
     @contextmanager
     def _watched(self) -> Generator[None]:
-        """Notes where values leave the tape, and where recording is switched off."""
+        """Notes where values leave the tape, where recording is switched off, and what would be differentiated."""
         recording, turn = _core.set_grad_enabled_raw(True), _core.set_grad_enabled_raw
         old = {name: getattr(Variable, name) for name in _EXITS if hasattr(Variable, name)}
 
@@ -197,7 +199,12 @@ class _Run:
                 self.switched.append(_line())
             return turn(on)
 
+        def backward(v: Variable, *_: Any, **__: Any) -> None:
+            self.ended.append(v)
+
         originals = {name: vars(Variable)[name] for name in old if name in vars(Variable)}
+        ends = vars(Variable)["backward"]
+        Variable.backward = backward  # type: ignore[assignment,method-assign]
         for name, raw in originals.items():
             if callable(old[name]):
                 setattr(Variable, name, noting(name, old[name]))
@@ -208,6 +215,7 @@ class _Run:
             yield
         finally:
             _core.set_grad_enabled_raw = turn
+            Variable.backward = ends  # type: ignore[method-assign]
             for name, raw in originals.items():
                 setattr(Variable, name, raw)
             turn(recording)

@@ -168,6 +168,8 @@ class _Rule:
 
     def _filled(self, values: np.ndarray, requires_grad: bool = False) -> tuple[list[Any], list[Variable]]:
         """The inputs with other numbers in the tracked ones and zeros in other floating ones."""
+        if any(v.dtype.is_complex for v in [*self.results, *(self._input(i) for i in self.tracked)]):
+            raise TypeError("numbers are tried on real operations only")
         inputs: list[Any] = []
         for v in self.inputs:
             floating = v is not None and (v.dtype.is_floating_point or v.dtype.is_complex)

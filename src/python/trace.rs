@@ -1,5 +1,7 @@
 //! Traces from Python: recorded calls with their values, which can be run again.
 
+#![allow(clippy::needless_pass_by_value, reason = "arguments as Python hands them over")]
+
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 

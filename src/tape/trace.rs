@@ -53,6 +53,18 @@ thread_local! {
 }
 
 /// Begins to keep the calls that this thread records.
+///
+/// ```
+/// use tapegrad::{array::Array, ops, tape::{self, TracedInput, Variable}};
+/// let x = Variable::parameter(Array::from_slice(&[1.0, 2.0], &[2]))?;
+/// tape::begin_trace();
+/// let _ = ops::multiply(&x, &x)?;
+/// let calls = tape::end_trace();
+/// assert_eq!(calls[0].name(), "multiply");
+/// let three = TracedInput::Array(Array::from_slice(&[3.0, 3.0], &[2]).into());
+/// assert_eq!(calls[0].run(&[three.clone(), three])?[0].array().to_vec::<f64>(), [9.0, 9.0]);
+/// # Ok::<(), tapegrad::Error>(())
+/// ```
 pub fn begin_trace() {
     TRACES.with_borrow_mut(|all| all.push(Vec::new()));
     mode::set_traced(true);

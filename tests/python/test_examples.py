@@ -112,9 +112,6 @@ def test_mixture(tmp_path):
     assert (tmp_path / "mixture.png").read_bytes().startswith(PNG)
 
 
-@pytest.mark.parametrize("name", sorted(p.name for p in EXAMPLES.glob("*.py") if p.name not in LONGER))
-
-
 def test_epidemic(tmp_path):
     out = run("epidemic.py", tmp_path, "--draws", "10")
     assert float(out.split("from the truth ")[1].split()[0]) < 4

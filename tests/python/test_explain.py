@@ -120,9 +120,20 @@ def test_partly_zero_and_fine():
     assert "x is not a leaf (`multiply` made it)" in tg.explain(y, lambda: tg.sum(y**2))
 
 
+def test_a_training_step_is_asked_without_running_backward():
+    x = leaf(1.0, 2.0)
+
+    def step():
+        loss = tg.sum(tg.relu(-x))
+        loss.backward()
+
+    assert "The gradient of x is zero: `relu`" in tg.explain(x, step)
+    assert x.grad is None
+
+
 def test_nothing_is_left_behind():
     x = leaf(1.0)
-    methods = {name: vars(tg.Variable).get(name) for name in ("detach", "numpy", "item", "data")}
+    methods = {name: vars(tg.Variable).get(name) for name in ("detach", "numpy", "item", "data", "backward")}
     with pytest.raises(ZeroDivisionError):
         tg.explain(x, lambda: 1 / 0)
     assert {name: vars(tg.Variable).get(name) for name in methods} == methods

@@ -327,6 +327,14 @@ def test_starts_of_other_kinds():
     assert (start == 0).all()
 
 
+def test_one_argument_needs_no_tuple():
+    a = tg.Variable(2.0, dtype="float64")
+    assert optimize.minimize(lambda x, a: (x - a) ** 2, 0.0, a).x.item() == pytest.approx(2.0)
+    assert optimize.root(lambda x, a: x - a, 0.0, a).x.item() == pytest.approx(2.0)
+    assert optimize.least_squares(lambda x, a: x - a, [0.0], a).x.item() == pytest.approx(2.0)
+    assert optimize.fixed_point(lambda x, a: x / 2 + a, 0.0, a).item() == pytest.approx(4.0)
+
+
 def test_no_grad_is_touched():
     a = tg.Variable(1.0, dtype="float64", requires_grad=True)
     optimize.minimize(lambda x: (x - a) ** 2, 0.0)

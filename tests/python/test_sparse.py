@@ -76,6 +76,8 @@ FUNCTIONS = {
     "solve": (lambda x: tg.linalg.solve(tg.Variable(BAND), x), 64),
     "scalar": (lambda x: tg.exp(x[3]), 1),
     "constant": (lambda x: tg.ones(3, dtype="float64"), 0),
+    "fft": (lambda x: tg.fft.fft(grid(x), axis=1).real if hasattr(tg, "fft") else grid(x), 32),
+    "complex": (lambda x: tg.real(tg.conj(tg.complex(x, x[::-1])) * 2.0) if hasattr(tg, "complex") else x, 16),
     "batch norm by hand": (lambda x: (grid(x) - tg.mean(grid(x), axis=0)) / tg.std(grid(x), axis=0), 16),
 }
 

@@ -10,7 +10,7 @@ from .. import _core
 from .._core import GradError, ShapeError, Variable
 from .._transforms import _check_function, _name
 from ..autograd import enable_grad, grad
-from ._flat import Flat, as_tree
+from ._flat import Flat, as_args, as_tree
 from ._samples import plain
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class FunctionAndGradient:
 
     def __init__(self, f: Callable[..., Any], x0: Any = None, args: tuple[Any, ...] = (), name: str = "fun_and_grad") -> None:
         _check_function(name, f)
-        self.f, self.args, self.name = f, args, name
+        self.f, self.args, self.name = f, as_args(args), name
         self._flat = None if x0 is None else Flat(name, x0)
         #: How often the function was evaluated.
         self.nfev = 0

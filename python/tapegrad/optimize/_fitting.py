@@ -12,7 +12,7 @@ from .._core import Variable
 from .._transforms import _check_function, grad, jacfwd, jacrev
 from ..autograd import enable_grad, no_grad
 from ._bounds import sides_of
-from ._flat import Flat, joined
+from ._flat import Flat, as_args, joined
 from ._implicit import attach, polished
 from ._result import OptimizeResult
 from ._samples import each_sample, has_derivative, message_of, one, plain, worst
@@ -38,7 +38,7 @@ class Residuals:
 
     def __init__(self, name: str, fun: Callable[..., Any], x0: Any, args: tuple[Any, ...]) -> None:
         _check_function(name, fun)
-        self.name, self.fun, self.args = name, fun, args
+        self.name, self.fun, self.args = name, fun, as_args(args)
         self.flat = Flat(name, x0)
         self.nfev = self.njev = 0
 

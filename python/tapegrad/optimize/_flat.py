@@ -26,6 +26,11 @@ def as_tree(x: Any) -> Any:
     return np.asarray(x, dtype=np.float64 if not np.iscomplexobj(x) else None) if _is_numbers(x) else x
 
 
+def as_args(args: Any) -> tuple[Any, ...]:
+    """Further arguments; a single one may stand without a tuple, as in SciPy."""
+    return args if isinstance(args, tuple) else (args,)
+
+
 class Flat:
     """Containers of floating arrays, as one vector and back."""
 

@@ -10,6 +10,7 @@ from .._transforms import grad
 from ._bounds import bounds_of
 from ._bridge import FunctionAndGradient
 from ._descent import Stop, is_least, lbfgs, newton_cg
+from ._flat import as_args
 from ._implicit import attach, polished
 from ._result import OptimizeResult
 from ._samples import each_sample, has_derivative, message_of, one, worst
@@ -93,7 +94,7 @@ def minimize(
     success, reason = worst(good), message_of(good, message)
 
     def value(v: Variable) -> Any:
-        return fun(flat.filled(flat.split(v)), *args)
+        return fun(flat.filled(flat.split(v)), *as_args(args))
 
     x = attach("minimize", grad(value), x, held, "" if success else reason, symmetric=True)
     parts = flat.split(x)

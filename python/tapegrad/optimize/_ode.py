@@ -16,10 +16,10 @@ from .. import _core
 from .._core import GradError, ShapeError, Variable
 from .._transforms import _check_function
 from ..autograd import no_grad
-from ._flat import Flat, as_tree, joined
+from ._flat import Flat, as_args, as_tree, joined
 from ._minimize import chosen
 from ._result import ConvergenceError
-from ._samples import _Differs, has_derivative, plain
+from ._samples import _DiffersError, has_derivative, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -151,33 +151,30 @@ class _Solver:
                     "singularity there, or the "
                     "tolerances are below the rounding of its dtype"
                 )
-            stages, new = self._stages(new_t - self.t)
+            stages, last, new = self._stages(new_t - self.t)
             error = self._error(new_t - self.t, stages, new)
             if error <= 1.0:
                 grown = 10.0 if error == 0 else min(10.0, 0.9 * error**-0.2)
-                self.steps.append(_Step(self.t, new_t - self.t, self.y, _core.stack(stages)))
-                self.t, self.y, self.first = new_t, new, stages[-1]
+                self.steps.append(_Step(self.t, new_t - self.t, self.y, stages))
+                self.t, self.y, self.first = new_t, new, last
                 # A step that was cut short by the end says nothing against the length that was planned.
                 self.h = max(self.h if h < self.h else 0.0, h * (min(1.0, grown) if rejected else max(0.2, grown)))
                 return
             self.h = h * (max(0.2, 0.9 * error**-0.2) if isfinite(error) else 0.1)
             rejected = True
 
-    def _stages(self, h: float) -> tuple[list[Variable], Variable]:
+    def _stages(self, h: float) -> tuple[Variable, Variable, Variable]:
+        """All stages in rows, the last one, and the value at the end of the step."""
         stages = [self.first]
         for c, row in zip(_C[1:], _A[1:6]):
             stages.append(self.slope(self.t + c * h, _weighted(self.y, h * row, stages)))
         new = _weighted(self.y, h * _A[6], stages)
-        stages.append(self.slope(self.t + h, new))
-        return stages, new
+        last = self.slope(self.t + h, new)
+        return _core.stack([*stages, last]), last, new
 
-    def _error(self, h: float, stages: list[Variable], new: Variable) -> float:
+    def _error(self, h: float, stages: Variable, new: Variable) -> float:
         with np.errstate(all="ignore"):
-            error: Any = 0.0
-            for e, k in zip((h * _E).tolist(), stages):
-                if e:
-                    error = error + e * _numbers(k)
-            found = self._norm(error, self._scale(_numbers(self.y), _numbers(new)))
+            found = self._norm((h * _E) @ _numbers(stages), self._scale(_numbers(self.y), _numbers(new)))
         return found if isfinite(found) else np.inf
 
 
@@ -241,7 +238,7 @@ def _times(t: Any) -> tuple[Variable, np.ndarray]:
         raise ShapeError(f"odeint: t must be a vector of at least one time, got shape {v.shape}")
     try:
         numbers = plain(v).detach().numpy().astype(np.float64)
-    except _Differs:
+    except _DiffersError:
         raise GradError("odeint: the times differ between the samples of vmap; give all samples the same times") from None
     steps = np.diff(numbers)
     if not np.isfinite(numbers).all() or not ((steps > 0).all() or (steps < 0).all()):
@@ -290,7 +287,7 @@ def odeint(
     tree = as_tree(y0)
     try:
         flat = Flat("odeint", tree, "y0")
-    except _Differs:
+    except _DiffersError:
         flat = Flat("odeint", _samples_shape(tree), "y0")
     start = joined("odeint", tree, flat.dtype)
     double = flat.dtype == _core.float64
@@ -301,7 +298,7 @@ def odeint(
         "max_steps": max_steps,
     }
     times, numbers = _times(t)
-    field = _field(func, flat, args, tfirst)
+    field = _field(func, flat, as_args(args), tfirst)
     if way == "adjoint":
         from ._adjoint import solve
 

@@ -12,7 +12,8 @@ from .._core import Variable
 from .._transforms import _check_function, vmap
 from .._tree import flatten, unflatten_results
 from ..autograd import no_grad
-from ._samples import _Differs, has_derivative, plain
+from ._flat import as_args
+from ._samples import _DiffersError, has_derivative, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -150,7 +151,7 @@ def _limit(x: Any) -> tuple[Any, float]:
         raise ValueError(f"quad: the limits must be numbers, got shape {v.shape}")
     try:
         return v, float(plain(v).item())
-    except _Differs:
+    except _DiffersError:
         raise ValueError("quad: the limits differ between the samples of vmap; substitute so that they are the same") from None
 
 
@@ -191,7 +192,7 @@ def quad(
     (low, first), (high, last) = _limit(a), _limit(b)
     if np.isnan(first) or np.isnan(last):
         raise ValueError("quad: a limit is NaN")
-    integrand = _Integrand(func, args, _core.float64)
+    integrand = _Integrand(func, as_args(args), _core.float64)
     line = _Range(first, last)
     lows, highs, error = _halved(integrand, line, epsabs, epsrel, limit)
     total = integrand.weighted(lows, highs, line)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _core
-from .._core import Variable
+from .._core import GradError, Variable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,11 +24,15 @@ class _State(threading.local):
 _state = _State()
 
 
-class _Differs(Exception):  # noqa: N818 - a signal, never seen by users
-    """A value differs between the samples of a mapping."""
+class _DiffersError(GradError):
+    """A value differs between the samples of a mapping: solvers catch it and solve them one by one."""
 
     def __init__(self, level: int, size: int) -> None:
-        super().__init__(level, size)
+        super().__init__(
+            "a solver needs one value where a value of vmap differs between the samples; solve for each sample in a loop, or "
+            "for all of "
+            "them as one larger problem"
+        )
         self.level, self.size = level, size
 
 
@@ -51,7 +55,7 @@ def plain(y: Variable) -> Variable:
             found = _core._innermost(rows).numpy()
             at = found.ndim - rows.ndim
             if size == 0 or not np.array_equal(found, np.broadcast_to(found.take([0], at), found.shape), equal_nan=True):
-                raise _Differs(level, size)
+                raise _DiffersError(level, size)
         y = rows[_state.sample.get(level, 0)]
     return y
 
@@ -73,7 +77,7 @@ def each_sample(solve: Callable[[], Sequence[Any]]) -> list[Any]:
     """
     try:
         return [Variable(r) if isinstance(r, np.ndarray) else r for r in solve()]
-    except _Differs as e:
+    except _DiffersError as e:
         level, size = e.level, e.size
     if size == 0:
         raise ValueError("a solver inside vmap needs at least one sample")
