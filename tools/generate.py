@@ -14,7 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tapegrad import _aliases, _core, _habits
+import tapegrad
+from tapegrad import _aliases, _core, _habits, _names, _transforms
 
 ROOT = Path(__file__).resolve().parent.parent
 STUBS = ROOT / "python/tapegrad/_core.pyi"
@@ -233,7 +234,11 @@ def stubs(rows: list[dict[str, Any]]) -> str:
     if "@overload" in methods:
         template = template.replace("TypeVar, final", "TypeVar, final, overload")
     for field, lines in {
-        "all": [f'    "{name}",' for name in sorted(_core.__all__)],
+        # A star import takes no name that the package defines otherwise, as grad and zeros.
+        "all": [
+            f'    "{name}",'
+            for name in sorted({*_core.__all__} - {*tapegrad._INNER.split(), *_names.__all__, *_transforms.__all__})
+        ],
         "dtypes": dtypes,
         "operators": [f"    {line}" for line in operators()],
         "methods": [f"    {line}" for line in methods],

@@ -17,7 +17,7 @@ from ._arrays import *  # noqa: F403
 from ._core import *  # noqa: F403
 from ._core import __version__
 from ._dtypes import __array_namespace_info__, finfo, iinfo, isdtype
-from ._names import *  # type: ignore[assignment]  # noqa: F403
+from ._names import *  # noqa: F403
 from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 
 TYPE_CHECKING = False
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ._numpy_functions import *  # noqa: F403
     from ._polynomials import *  # noqa: F403
     from ._threads import num_threads
-    from ._transforms import (  # type: ignore[assignment]
+    from ._transforms import (
         grad,
         hessian,
         hvp,

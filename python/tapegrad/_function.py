@@ -318,10 +318,19 @@ def _at_least(f: Callable[..., Any]) -> Callable[..., Any]:
     return lambda *arrays: f(arrays[0]) if len(arrays) == 1 else tuple(map(f, arrays))
 
 
-def _linspace(*args: Any, **options: Any) -> Any:
+def _linspace(
+    start: Any,
+    stop: Any,
+    num: int = 50,
+    endpoint: bool = True,
+    retstep: bool = False,
+    dtype: Any = None,
+    axis: int = 0,
+    **options: Any,
+) -> Any:
     from ._names import linspace
 
-    return linspace(*args, **options)
+    return linspace(start, stop, num, endpoint, retstep=retstep, dtype=dtype, axis=axis, **options)
 
 
 def _copy(a: Any, order: str = "K", subok: bool = False) -> Variable:

@@ -165,22 +165,21 @@ def linspace(
     stop: Any,
     num: int = 50,
     endpoint: bool = True,
-    retstep: bool = False,
+    *,
     dtype: Any = None,
     axis: int = 0,
-    *,
     requires_grad: bool = False,
     device: Any = None,
     **named: Any,
-) -> Any:
+) -> Variable:
     """Evenly spaced numbers between two ends, which may be arrays: then the numbers are along a new axis.
 
-    PyTorch's name of num is steps.
+    PyTorch's name of num is steps. With NumPy's retstep=True the step comes beside the numbers.
 
     >>> tg.linspace(0.0, 1.0, 3)
     Variable([0. , 0.5, 1. ])
     """
-    num = named.pop("steps", num)
+    num, retstep = named.pop("steps", num), named.pop("retstep", False)
     if named:
         raise TypeError(f"linspace() got an unexpected keyword argument {next(iter(named))!r}")
     if _ndim(start) or _ndim(stop):
@@ -189,7 +188,7 @@ def linspace(
     else:
         x = _linspace(start, stop, num, endpoint=endpoint, dtype=dtype, requires_grad=requires_grad, device=device)
     step = (_core.asarray(stop) - start) / ((num - 1 if endpoint else num) or float("nan")) if retstep else None
-    return (x, step) if retstep else x
+    return (x, step) if retstep else x  # type: ignore[return-value]
 
 
 def _ndim(x: Any) -> int:

@@ -119,7 +119,7 @@ def poly(seq_of_zeros: Any) -> Variable:
 
 
 def roots(p: Any) -> Variable:
-    """The roots of a polynomial. Derivatives are those of two of Newton's steps at NumPy's roots, which are exact to second order.
+    """The roots of a polynomial. Derivatives are those of two steps of Newton at NumPy's roots, exact to second order.
 
     >>> tg.sort(tg.roots(tg.Variable([1.0, 0.0, -4.0])))
     Variable([-2.,  2.])
