@@ -77,9 +77,7 @@ OTHER = (
     "issubdtype iterable load loadtxt mintypecode nested_iters printoptions save savetxt savez savez_compressed "
     "set_printoptions setbufsize seterr seterrcall show_config show_runtime test typename fromiter get_array_wrap can_cast "
     "promote_types result_type min_scalar_type common_type"
-).split()
-
-
+)
 #: Functions of ours that are written in Python and have no derivative.
 CONSTANT = (
     "shape ndim size broadcast_shapes isscalar mask_indices indices identity bartlett blackman hamming hanning zeros ones "

@@ -180,21 +180,36 @@ def _adapter(name: str, func: Any, ours: Callable[..., Any]) -> Callable[..., An
     by_position = [p.name for p in mine.values() if p.kind is p.POSITIONAL_ONLY]
     full = _numpy_options.HANDLERS.get(name)
 
+    places = [p.name for p in theirs.parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    required = {p.name for p in theirs.parameters.values() if p.default is p.empty and p.kind is not p.VAR_KEYWORD}
+    defaults = {p.name: p.default for p in theirs.parameters.values()}
+    order = {p: i for i, p in enumerate(theirs.parameters)}
+
+    def bound(args: tuple[Any, ...], options: dict[str, Any]) -> dict[str, Any]:
+        """The arguments by name, as `inspect` binds them."""
+        given = {**dict(zip(places, args)), **options}
+        # What is wrong or unusual is left to inspect, which takes microseconds.
+        plain = len(args) <= len(places) and len(given) == len(args) + len(options)
+        if plain and required <= given.keys() <= defaults.keys():
+            return given
+        return theirs.bind(*args, **options).arguments
+
     def call(*args: Any, **options: Any) -> Any:
         ready: dict[str, Any] = {}
         later: dict[str, Any] = {}
         spread: list[Any] = []
-        for i, (key, value) in enumerate(theirs.bind(*args, **options).arguments.items()):
-            p, known = theirs.parameters[key], _RENAMED.get(key, key)
-            if p.kind is p.VAR_POSITIONAL or (i == 0 and takes_several and known not in named):
+        for key, value in bound(args, options).items():
+            i, kind, known = order[key], theirs.parameters[key].kind, _RENAMED.get(key, key)
+            if kind is inspect.Parameter.VAR_POSITIONAL or (i == 0 and takes_several and known not in named):
                 spread = list(value)
-            elif p.kind is p.VAR_KEYWORD:
+            elif kind is inspect.Parameter.VAR_KEYWORD:
                 ready |= value
             elif known in named:
-                ready |= {} if _is_default(value, p.default) else {known: value}
-            elif p.default is p.empty and i < len(plain_names):
+                if not _is_default(value, defaults[key]):
+                    ready[known] = value
+            elif key in required and i < len(plain_names):
                 ready[plain_names[i]] = value
-            elif not _is_default(value, p.default):
+            elif not _is_default(value, defaults[key]):
                 later[key] = value
         special = _by_ufunc(name, later)
         if special is not None:
@@ -212,19 +227,26 @@ _ABSENT: Any = object()
 
 def _is_default(value: Any, default: Any) -> bool:
     """Whether an argument says nothing. None does where it is the default; elsewhere it may mean all axes."""
+    return value is _no_value() or (value is None and (default is None or default is _no_value()))
+
+
+@cache
+def _no_value() -> Any:
     import numpy as np
 
-    return value is np._NoValue or (value is None and (default is None or default is np._NoValue))
+    return np._NoValue
 
 
 def _by_ufunc(name: str, later: dict[str, Any]) -> Callable[..., Any] | None:
     """For reductions with where= or initial=: that of the ufunc. Options that say how are left out."""
-    import numpy as np
-
+    if not later:
+        return None
     for key in [k for k in later if k in _HOW or (k == "order" and later[k] in ("C", "K", "A"))]:
         del later[key]
     if not {"where", "initial"} & set(later) or name not in _REDUCTIONS:
         return None
+    import numpy as np
+
     ufunc = getattr(np, _REDUCTIONS[name])
 
     def reduce(x: Any, axis: Any = None, **options: Any) -> Any:
