@@ -36,6 +36,9 @@ _REDUCTIONS = {
     "all": "logical_and",
     "any": "logical_or",
 }
+#: Libraries that compute on data: their compiled functions take arrays of NumPy only, so what they prepare by NumPy's
+#: functions stays NumPy's there, unless it is tracked.
+_ON_DATA = {"scipy", "matplotlib", "mpl_toolkits", "pandas", "seaborn", "sklearn", "statsmodels"}
 #: Functions that look at data or types: they get arrays of NumPy, and their results are NumPy's.
 _DATA = [
     "array2string",
@@ -77,8 +80,7 @@ def dispatch(func: Any, types: Any, args: tuple[Any, ...], options: dict[str, An
     if not all(issubclass(t, known) for t in types):
         return NotImplemented
     handler = _handlers().get(func)
-    if _getframe(1).f_globals.get("__name__", "").startswith("scipy.") and not _tracked([*args, *options.values()]):
-        # SciPy's compiled functions take arrays of NumPy only, so data that it prepares by NumPy stays NumPy's there.
+    if _getframe(1).f_globals.get("__name__", "").partition(".")[0] in _ON_DATA and not _tracked([*args, *options.values()]):
         return func(*map(plain, args), **{k: plain(v) for k, v in options.items()})
     if handler is None:
         raise _missing(func)
