@@ -283,7 +283,7 @@ unsafe fn with_numpys_keywords(
         options.set_item(key, argument(n + j))?;
     }
     let found = py.import("tapegrad._function")?.call_method1("with_keywords", (row.entry.name, PyTuple::new(py, all)?, options))?;
-    if found.is(&py.NotImplemented()) { Err(e) } else { Ok(found.unbind()) }
+    if found.is(py.NotImplemented()) { Err(e) } else { Ok(found.unbind()) }
 }
 
 /// The parameter called `key`, one of the keywords `all`.
