@@ -64,8 +64,8 @@ develop: $(VENV)/.extra-test ## Install in place: edits of python/ are live, edi
 demo: $(VENV)/.extra-examples ## Learn to read handwritten digits from a freshly built wheel
 	@$(PY) examples/digits.py
 
-examples: $(VENV)/.extra-examples ## Run all examples; their pictures go to examples/output (a quarter of an hour)
-	@for example in two_moons pendulum digits autoencoder diffusion cartpole text; do $(PY) examples/$$example.py || exit 1; done
+examples: $(VENV)/.extra-examples ## Run all examples; their pictures go to examples/output (some twenty minutes)
+	@for example in two_moons pendulum digits lenet resnet googlenet mobilenet autoencoder diffusion forecast cartpole dqn text; do $(PY) examples/$$example.py || exit 1; done
 
 # ---- distribution ----
 
