@@ -110,6 +110,24 @@ pub fn flatten(x: &Variable) -> Result<Variable> {
     shaped(&RESHAPE, x, &[x.array().size()])
 }
 
+/// One axis in place of the axes from `start` to `end`, both included.
+///
+/// # Errors
+/// `Axis` when one is out of range, or `end` comes before `start`.
+pub fn flatten_dims(x: &Variable, start: isize, end: isize) -> Result<Variable> {
+    let (shape, ndim) = (x.shape(), x.ndim().max(1));
+    let (first, last) = (normalize_axis("flatten", start, ndim)?, normalize_axis("flatten", end, ndim)?);
+    if first > last {
+        return Err(Error::Axis(format!("flatten: end_dim={end} comes before start_dim={start} in {} dimensions", x.ndim())));
+    }
+    if first == 0 && last + 1 == ndim {
+        return flatten(x);
+    }
+    let joined = shape[first..=last].iter().product();
+    let to: Shape = shape[..first].iter().copied().chain([joined]).chain(shape[last + 1..].iter().copied()).collect();
+    shaped(&RESHAPE, x, &to)
+}
+
 /// With new axes of size one, at the given places of the result.
 ///
 /// # Errors
@@ -238,12 +256,16 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "flatten",
-        doc: "A copy of the elements in row-major order in one axis.\n\n>>> tg.flatten(tg.Variable([[1.0, 2.0], [3.0, 4.0]]))\nVariable([1., 2., 3., 4.])\n",
-        params: &[Param::array("x")],
-        call: |a| Ok(flatten(&a.variable(0)?)?.into()),
+        doc: "A copy of the elements in row-major order in one axis; with start_dim and end_dim one axis in place of those from the first to the last of them.\n\n>>> tg.flatten(tg.Variable([[1.0, 2.0], [3.0, 4.0]]))\nVariable([1., 2., 3., 4.])\n>>> tg.flatten(tg.zeros((2, 3, 4)), 1).shape\n(2, 12)\n",
+        params: &[
+            Param::array("x"),
+            Param::new("start_dim", Kind::Int).or(super::registry::Default::Int(0)),
+            Param::new("end_dim", Kind::Int).or(super::registry::Default::Int(-1)),
+        ],
+        call: |a| Ok(flatten_dims(&a.variable(0)?, a.axis(1)?, a.axis(2)?)?.into()),
         gradient: Gradient::Rule("reshape(g, x.shape)"),
         linear: true,
-        samples: || plain(&[]),
+        samples: flatten_samples,
         ..Entry::BASE
     },
     Entry {
@@ -351,6 +373,13 @@ pub(super) fn plain(rest: &[Arg]) -> Vec<Sample> {
 
 fn valid_expand(s: &Sample) -> bool {
     matches!(&s.args[..], [Arg::Variable(x), Arg::Ints(axes)] if axes.iter().all(|&a| a < (x.ndim() + axes.len()).cast_signed()))
+}
+
+fn flatten_samples() -> Vec<Sample> {
+    let draw = &mut Draw::new(41);
+    let mut samples = plain(&[Arg::Int(0), Arg::Int(-1)]);
+    samples.extend([(1, -1), (0, 1), (-2, 2), (1, 1)].map(|(from, to)| call_with(REAL.strided(draw, &[2, 3, 2]), [Arg::Int(from), Arg::Int(to)])));
+    samples
 }
 
 fn reshape_samples() -> Vec<Sample> {
