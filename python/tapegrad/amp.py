@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import _core
+from ._rows import RowGradient
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -98,7 +99,8 @@ class GradScaler:
                     if p.grad is None:
                         continue
                     p.grad.mul_(1.0 / self._scale)
-                    if not bool(_core.isfinite(_core.sum(p.grad))) and not bool(_core.isfinite(p.grad).all()):
+                    values = p.grad.values if isinstance(p.grad, RowGradient) else p.grad
+                    if not bool(_core.isfinite(_core.sum(values))) and not bool(_core.isfinite(values).all()):
                         self._overflowed = True
         finally:
             _core.set_grad_enabled_raw(found)

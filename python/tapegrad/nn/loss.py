@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .. import _core
 from . import functional as F
+from .distance import PairwiseDistance
 from .module import Module
 
 TYPE_CHECKING = False
@@ -423,7 +424,8 @@ class TripletMarginWithDistanceLoss(_Loss):
     ) -> None:
         super().__init__(reduction=reduction)
         self._numbers(margin=margin)
-        self.distance_function, self.swap = distance_function, swap
+        self.distance_function = PairwiseDistance() if distance_function is None else distance_function
+        self.swap = swap
 
     def forward(self, anchor: Variable, positive: Variable, negative: Variable) -> Variable:
         """The loss."""
