@@ -139,3 +139,20 @@ def test_more_methods_in_place(name: str, args: tuple[float, ...]) -> None:
     same = getattr(x, f"{name}_")(*args)
     assert same is x
     assert x.tolist() == expected.tolist()
+
+
+def test_losses_take_the_older_flags() -> None:
+    x, y = tg.randn(3, 4), tg.tensor([0, 3, 1])
+    z = F.log_softmax(x, 1)
+    assert F.nll_loss(z, y, size_average=False).item() == F.nll_loss(z, y, reduction="sum").item()
+    assert F.cross_entropy(x, y, reduce=False).shape == (3,)
+    assert F.mse_loss(x, z, size_average=True).item() == F.mse_loss(x, z).item()
+    with pytest.raises(TypeError, match="unexpected keyword argument 'mean'"):
+        F.mse_loss(x, z, mean=True)
+
+
+def test_modules_with_duplicates() -> None:
+    layer = nn.Linear(2, 2)
+    net = nn.Sequential(layer, layer)
+    assert len(list(net.modules())) == 2
+    assert len(list(net.modules(remove_duplicate=False))) == 3
