@@ -156,3 +156,38 @@ def test_modules_with_duplicates() -> None:
     net = nn.Sequential(layer, layer)
     assert len(list(net.modules())) == 2
     assert len(list(net.modules(remove_duplicate=False))) == 3
+
+
+def test_a_gradient_penalty_as_it_is_written_for_pytorch() -> None:
+    critic = nn.Sequential(nn.Linear(4, 8), nn.LeakyReLU(0.2), nn.Linear(8, 1))
+    x = tg.randn(6, 4, requires_grad=True)
+    out = critic(x)
+    ones = tg.ones(out.size())
+    (slope,) = tg.autograd.grad(out, x, grad_outputs=ones, create_graph=True, retain_graph=True, only_inputs=True)
+    ((slope.norm(2, dim=1) - 1) ** 2).mean().backward()
+    assert critic[0].weight.grad is not None
+    with pytest.raises(ValueError, match="only_inputs=False"):
+        tg.autograd.grad(out, x, ones, only_inputs=False)
+
+
+def test_zeros_for_inputs_without_a_gradient() -> None:
+    x, y = tg.ones(2, requires_grad=True), tg.ones((3, 1), requires_grad=True)
+    found = tg.autograd.grad(x.sum(), (x, y), materialize_grads=True)
+    assert [g.tolist() for g in found] == [[1.0, 1.0], [[0.0]] * 3]
+    batch = tg.autograd.grad(x * 1, (x, y), tg.eye(2), is_grads_batched=True, materialize_grads=True)
+    assert [g.shape for g in batch] == [(2, 2), (2, 3, 1)]
+    with pytest.raises(ValueError, match="leave allow_unused out"):
+        tg.autograd.grad(x.sum(), (x, y), allow_unused=False, materialize_grads=True)
+
+
+def test_a_summary_of_a_shape() -> None:
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(144, 2))
+    assert repr(nn.summary(net, (1, 1, 8, 8))) == repr(nn.summary(net, input_size=(1, 1, 8, 8)))
+    assert "(1, 4, 6, 6)" in repr(nn.summary(net, (1, 1, 8, 8)))
+
+
+def test_autocast_to_float32_changes_nothing() -> None:
+    with tg.autocast(device_type="cpu", dtype=tg.float32):
+        assert (tg.ones(2) * 2).dtype == tg.float32
+    with pytest.raises(tg.DTypeError, match="no float16 or bfloat16"):
+        tg.autocast("cpu")
