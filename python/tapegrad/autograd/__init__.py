@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .._checkpoint import checkpoint
-    from .gradcheck import gradcheck, gradgradcheck
+    from .differences import gradcheck, gradgradcheck
     from .report import GradcheckError, GradcheckReport, Mismatch
 
     Variables = Variable | Sequence[Variable]
@@ -38,7 +38,8 @@ __all__ = [
     "set_grad_enabled",
 ]
 
-_LAZY = {"gradcheck": "gradcheck", "gradgradcheck": "gradcheck"}
+# The file has another name than the function: importing it would put the module in the place of the function.
+_LAZY = dict.fromkeys(("gradcheck", "gradgradcheck"), "differences")
 _OUTSIDE = {"checkpoint": "_checkpoint"}
 _LAZY |= dict.fromkeys(("GradcheckError", "GradcheckReport", "Mismatch"), "report")
 
