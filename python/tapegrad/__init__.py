@@ -64,6 +64,7 @@ if TYPE_CHECKING:
         vjp,
         vmap,
     )
+    from .amp import autocast
     from .linalg import LinAlgError
     from .serialization import FileFormatError, load, save
     from .tape import Tape
@@ -75,6 +76,7 @@ __all__ = [
     "__array_namespace_info__",
     "__version__",
     "amp",
+    "autocast",
     "autograd",
     "backends",
     "checkpoint",
@@ -200,6 +202,7 @@ _LAZY_NAMES = {
     "Tape": "tape",
     "num_threads": "_threads",
     "FileFormatError": "serialization",
+    "autocast": "amp",
     "load": "serialization",
     "save": "serialization",
     "mps": "backends",
