@@ -65,7 +65,8 @@ demo: $(VENV)/.extra-examples ## Learn to read handwritten digits from a freshly
 	@$(PY) examples/digits.py
 
 examples: $(VENV)/.extra-examples ## Run all examples; their pictures go to examples/output (a quarter of an hour)
-	@for example in two_moons pendulum digits autoencoder diffusion cartpole text; do $(PY) examples/$$example.py || exit 1; done
+	@for example in two_moons pendulum digits autoencoder diffusion cartpole text \
+		gaussian_process orbit kalman hidden_markov spectrum; do $(PY) examples/$$example.py || exit 1; done
 
 # ---- distribution ----
 

@@ -24,7 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from . import amp, backends, cuda, func, linalg, metrics, nn, optim, random, special, testing, train, utils
+    from . import amp, backends, cuda, fft, func, linalg, metrics, nn, optim, random, special, testing, train, utils
     from ._checkpoint import checkpoint
     from ._custom import custom_jvp, custom_vjp
     from ._threads import num_threads
@@ -61,6 +61,7 @@ __all__ = [
     "custom_vjp",
     "e",
     "enable_grad",
+    "fft",
     "finfo",
     "func",
     "grad",
@@ -121,6 +122,7 @@ _LAZY_MODULES = (
     "amp",
     "backends",
     "cuda",
+    "fft",
     "func",
     "linalg",
     "metrics",

@@ -11,6 +11,7 @@ pub mod complex;
 pub mod contract;
 pub mod conv;
 pub mod ctc;
+pub mod fft;
 pub mod field;
 pub mod folds;
 pub mod gather;

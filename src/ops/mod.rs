@@ -22,6 +22,7 @@ pub mod einsum;
 pub mod elementary;
 pub mod exponential;
 pub mod extrema;
+pub mod fft;
 pub mod gates;
 pub mod gather;
 pub mod index;
