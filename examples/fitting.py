@@ -26,7 +26,7 @@ def minimize(f: Callable[[Any], Any], start: np.ndarray, steps: int) -> tuple[np
     for _ in (bar := tqdm(range(steps), desc="L-BFGS", leave=False)):
         values.append(float(optimizer.step(closure)))
         bar.set_postfix(value=f"{values[-1]:.4f}")
-        if np.max(np.abs(p.grad.numpy())) < 1e-6:
+        if len(values) > 1 and abs(values[-2] - values[-1]) < 1e-10 * abs(values[-1]):
             break
     return p.detach().numpy(copy=True), values
 

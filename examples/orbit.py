@@ -24,9 +24,9 @@ from style import BLUE, GREEN, ORANGE, SOFT, arguments, save
 NAMES = ("x", "y", "vx", "vy", "mass")
 UNITS = ("AU", "AU", "AU/yr", "AU/yr", "suns")
 TRUE = np.array([1.0, 0.0, -0.6, 7.0, 1.1])
-START = np.array([0.9, 0.1, -0.2, 6.4, 1.0])
+START = np.array([0.95, 0.05, -0.3, 6.7, 1.05])
 GRAVITY = 4 * np.pi**2  # AU³ / (yr² sun)
-YEARS, READINGS, NOISE = 2.4, 48, 0.03
+YEARS, READINGS, NOISE = 1.5, 40, 0.03
 
 
 def acceleration(q: Any, mass: Any) -> Any:
@@ -34,7 +34,7 @@ def acceleration(q: Any, mass: Any) -> Any:
     return -GRAVITY * mass * q / np.sum(q**2) ** 1.5
 
 
-def orbit(p: Any, substeps: int = 12) -> Any:
+def orbit(p: Any, substeps: int = 8) -> Any:
     """Positions at the times of the readings, by the leapfrog method."""
     q, v, mass = p[:2], p[2:4], p[4]
     dt = YEARS / READINGS / substeps
@@ -77,7 +77,7 @@ def draw(p: np.ndarray, readings: np.ndarray, sums: list[float], folder: Path) -
 
 def main() -> None:
     """Observes, fits, compares and draws."""
-    options = arguments(__doc__, steps=(30, "steps of the fit"), substeps=(12, "steps of the integrator between two readings"))
+    options = arguments(__doc__, steps=(30, "steps of the fit"), substeps=(8, "steps of the integrator between two readings"))
     readings = reference(TRUE) + NOISE * np.random.default_rng(2).normal(size=(READINGS, 2))
 
     def residuals(p: Any) -> Any:

@@ -138,6 +138,7 @@ def _adapter(name: str, func: Any, ours: Callable[..., Any]) -> Callable[..., An
     theirs, mine = inspect.signature(func), _parameters(ours)
     plain = [p.name for p in mine.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     named = {*plain, *(p.name for p in mine.values() if p.kind is p.KEYWORD_ONLY)}
+    unnamed = [p.name for p in mine.values() if p.kind is p.POSITIONAL_ONLY]
     takes_several = any(p.kind is p.VAR_POSITIONAL for p in mine.values())
 
     def call(*args: Any, **options: Any) -> Any:
@@ -159,7 +160,7 @@ def _adapter(name: str, func: Any, ours: Callable[..., Any]) -> Callable[..., An
         special = _by_ufunc(name, later)
         if special is not None:
             return special(ready.pop(plain[0]), **ready, **later)
-        first = [ready.pop(n) for n in plain if n in ready] if spread and plain else []
+        first = [ready.pop(n) for n in (plain if spread else unnamed) if n in ready]
         return _after(name, ours(*first, *spread, **ready), later)
 
     return call

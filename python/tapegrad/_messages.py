@@ -120,7 +120,12 @@ def counterpart() -> str:
     while frame is not None:
         package, _, rest = frame.f_globals.get("__name__", "").partition(".")
         if package == "scipy":
-            running.append((rest.partition(".")[0], frame.f_code.co_name))
+            # A decorator's inner function stands for the function that it is about to call.
+            inner = frame.f_locals.get("f") or frame.f_locals.get("func")
+            if frame.f_code.co_name in ("wrapper", "inner") and callable(inner):
+                rest = getattr(inner, "__module__", "").partition(".")[2]
+            name = getattr(inner, "__name__", "") if callable(inner) else frame.f_code.co_name
+            running.append((rest.partition(".")[0], name))
         elif running:
             break  # what is outside of SciPy is the user's
         frame = frame.f_back

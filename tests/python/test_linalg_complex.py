@@ -80,7 +80,7 @@ def test_factorisations_give_their_matrix_back(shape: tuple[int, ...]) -> None:
         close(q.mH @ q, np.broadcast_to(np.eye(q.shape[-1]), (*shape[:-2], q.shape[-1], q.shape[-1])), 1e-12)
         diagonal = np.diagonal(r.numpy(), axis1=-2, axis2=-1)
         np.testing.assert_array_equal(diagonal.imag, 0.0)
-        close(diagonal, np.diagonal(np.linalg.qr(a, mode)[1], axis1=-2, axis2=-1))
+        close(np.abs(diagonal), np.abs(np.diagonal(np.linalg.qr(a, mode)[1], axis1=-2, axis2=-1)))
     k = min(shape[-2:])
     for full in (False, True):
         u, s, vh = linalg.svd(v(a), full_matrices=full)
@@ -199,15 +199,15 @@ def test_eig_at_its_edges() -> None:
         linalg.eig(v(np.ones((2, 3))))
     with pytest.raises(tg.LinAlgError, match="infinities or NaN"):
         linalg.eigvals(v(np.full((2, 2), np.nan)))
-    with pytest.raises(ValueError, match="degenerate is 'ignore'"):
+    with pytest.raises(ValueError, match="eig: degenerate is"):
         linalg.eig(v(np.eye(2)), degenerate="ignore")
     x = v(np.eye(3), requires_grad=True)
     (g,) = tg.autograd.grad(tg.sum(tg.real(linalg.eigvals(x))), x)
     close(g, np.eye(3))
-    loss = tg.sum(absolute(linalg.eig(x).eigenvectors) ** 2 * v(np.arange(9.0).reshape(3, 3)))
+    loss = tg.sum(tg.real(linalg.eig(x).eigenvectors) * v(np.arange(9.0).reshape(3, 3)))
     with pytest.raises(tg.GradError, match="degenerate='zero'"):
         tg.autograd.grad(loss, x)
-    loss = tg.sum(absolute(linalg.eig(x, degenerate="zero").eigenvectors) ** 2 * v(np.arange(9.0).reshape(3, 3)))
+    loss = tg.sum(tg.real(linalg.eig(x, degenerate="zero").eigenvectors) * v(np.arange(9.0).reshape(3, 3)))
     assert np.isfinite(tg.autograd.grad(loss, x)[0].numpy()).all()
     defective = v(np.array([[1.0, 1.0], [0.0, 1.0]]), requires_grad=True)
     with pytest.raises((tg.LinAlgError, tg.GradError)):
