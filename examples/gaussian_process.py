@@ -66,7 +66,9 @@ def draw(theta: np.ndarray, x: np.ndarray, y: np.ndarray, values: list[float], f
     left.plot(at, truth(at), color=GREEN, lw=1.5, ls="--", label="truth")
     left.scatter(x, y, s=22, color=ORANGE, edgecolor="white", linewidth=0.5, zorder=3, label="readings")
     height, length, noise = np.exp(theta)
-    left.set(title=f"height {height:.2f}, length {length:.2f}, noise {noise:.3f}", xlabel="x", xlim=(-0.5, 10.5), ylim=(-2.6, 2.6))
+    left.set(
+        title=f"height {height:.2f}, length {length:.2f}, noise {noise:.3f}", xlabel="x", xlim=(-0.5, 10.5), ylim=(-2.6, 2.6)
+    )
     left.legend(ncols=4, loc="lower center", fontsize=10)
     right.plot(range(len(values)), values, color=BLUE, lw=2, marker="o", ms=4)
     right.set(title="Marginal likelihood", xlabel="round of L-BFGS", ylabel="negative logarithm")

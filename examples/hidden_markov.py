@@ -49,20 +49,24 @@ def evidence(moves: Any, emissions: Any) -> Any:
     return np.logaddexp.reduce(forward)
 
 
-def maximise(seen: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, list[float]]:
-    """Means, spreads, moves and the probabilities of the states, by expectation maximisation."""
-    means, spreads, moves = np.quantile(seen, [0.1, 0.5, 0.9]), np.full(3, np.std(seen) / 2), np.full((3, 3), 0.1) + 0.7 * np.eye(3)
-    values = []
+def start(seen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Means, spreads and moves to begin with."""
+    return np.quantile(seen, [0.1, 0.5, 0.9]), np.full(3, np.std(seen) / 2), np.full((3, 3), 0.1) + 0.7 * np.eye(3)
+
+
+def maximise(seen: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[float]]:
+    """Means, moves and the probabilities of the states, by expectation maximisation."""
+    (means, spreads, moves), values = start(seen), []
     expectations = tg.value_and_grad(evidence, argnums=(0, 1))
     for _ in (bar := tqdm(range(steps), desc="EM", leave=False)):
-        value, (counts, chances) = expectations(tg.Variable(np.log(moves)), tg.Variable(densities(seen, means, spreads)))
-        counts, chances = counts.numpy(), chances.numpy()
+        value, expected = expectations(tg.Variable(np.log(moves)), tg.Variable(densities(seen, means, spreads)))
+        counts, chances = (e.numpy() for e in expected)
         values.append(float(value))
         bar.set_postfix(likelihood=f"{values[-1]:.3f}")
         moves = counts / counts.sum(axis=1, keepdims=True)
         means = (chances * seen[:, None]).sum(axis=0) / chances.sum(axis=0)
         spreads = np.sqrt((chances * (seen[:, None] - means) ** 2).sum(axis=0) / chances.sum(axis=0))
-    return means, spreads, moves, chances, values
+    return means, moves, chances, values
 
 
 def negative(p: np.ndarray, seen: np.ndarray) -> float:
@@ -89,14 +93,20 @@ def draw(states: np.ndarray, seen: np.ndarray, means: np.ndarray, chances: np.nd
 
 def main() -> None:
     """Observes, fits, compares and draws."""
-    options = arguments(__doc__, count=(400, "observations"), steps=(60, "steps of expectation maximisation"), scipy=(60, "steps of SciPy's"))
+    steps = {"steps": (60, "steps of expectation maximisation"), "scipy": (60, "steps of SciPy's")}
+    options = arguments(__doc__, count=(400, "observations"), **steps)
     states, seen = observe(options.count)
-    means, spreads, moves, chances, values = maximise(seen, options.steps)
-    start = np.concatenate([np.quantile(seen, [0.1, 0.5, 0.9]), np.log(np.full(3, np.std(seen) / 2)), np.log(np.full((3, 3), 0.1) + 0.7 * np.eye(3)).ravel()])
-    theirs = scipy.optimize.minimize(negative, start, args=(seen,), method="L-BFGS-B", options={"maxiter": options.scipy})
+    means, moves, chances, values = maximise(seen, options.steps)
+    m, s, a = start(seen)
+    begin = np.concatenate([m, np.log(s), np.log(a).ravel()])
+    theirs = scipy.optimize.minimize(negative, begin, args=(seen,), method="L-BFGS-B", options={"maxiter": options.scipy})
     for k in range(3):
-        print(f"state {k}: mean {means[k]:7.4f} (SciPy {theirs.x[k]:7.4f}, true {MEANS[k]:g}), stays {moves[k, k]:.3f} (true {MOVES[k, k]:g})")
-    print(f"log likelihood {values[0]:.2f} -> {values[-1]:.4f}, SciPy {-theirs.fun * seen.size:.4f} after {theirs.nfev} evaluations")
+        print(
+            f"state {k}: mean {means[k]:7.4f} (SciPy {theirs.x[k]:7.4f}, true {MEANS[k]:g}), stays {moves[k, k]:.3f} (true {MOVES[k, k]:g})"
+        )
+    print(
+        f"log likelihood {values[0]:.2f} -> {values[-1]:.4f}, SciPy {-theirs.fun * seen.size:.4f} after {theirs.nfev} evaluations"
+    )
     print(f"wrote {draw(states, seen, means, chances, values, options.output)}")
 
 

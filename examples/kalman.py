@@ -63,7 +63,9 @@ def draw(theta: np.ndarray, places: np.ndarray, readings: np.ndarray, folder: Pa
     mean, variance = np.array(kalman(theta, readings)[1]).T
     trend = np.polyval(np.polyfit(t, places, 2), t)
     spread = 2 * np.sqrt(variance)
-    left.fill_between(t, mean - spread - trend, mean + spread - trend, color=BLUE, alpha=0.18, lw=0, label="two standard deviations")
+    left.fill_between(
+        t, mean - spread - trend, mean + spread - trend, color=BLUE, alpha=0.18, lw=0, label="two standard deviations"
+    )
     left.plot(t, mean - trend, color=BLUE, lw=2, label="filter")
     left.plot(t, places - trend, color=GREEN, lw=1.6, ls="--", label="truth")
     left.scatter(t, readings - trend, s=10, color=ORANGE, alpha=0.7, label="sensor")

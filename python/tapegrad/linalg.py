@@ -193,7 +193,8 @@ def svd(
     """U, the singular values (largest first) and Vh with ``a = U @ diag(S) @ Vh``.
 
     Where singular values are equal, a gradient exists only for functions that treat their vectors alike; others raise, or
-    with ``degenerate="zero"`` leave this part out. Complex vectors are determined up to a phase: a loss that depends on it raises.
+    with ``degenerate="zero"`` leave this part out.
+    Complex vectors are determined up to a phase: a loss that depends on it raises.
 
     >>> tg.linalg.svd(tg.Variable([[2.0]]), full_matrices=False).S
     Variable([2.])
@@ -207,7 +208,8 @@ def eigh(a: Any, UPLO: str = "L", *, degenerate: str = "raise") -> EighResult:
     """Eigenvalues (smallest first) and eigenvectors (columns) of Hermitian matrices. Only the triangle UPLO of a is read.
 
     Where eigenvalues are equal, a gradient exists only for functions that treat their vectors alike; others raise, or with
-    ``degenerate="zero"`` leave this part out. Complex eigenvectors are determined up to a phase: a loss that depends on it raises.
+    ``degenerate="zero"`` leave this part out.
+    Complex eigenvectors are determined up to a phase: a loss that depends on it raises.
 
     >>> tg.linalg.eigh(tg.Variable([[2.0, 0.0], [0.0, 1.0]])).eigenvalues
     Variable([1., 2.])

@@ -154,12 +154,17 @@ def test_gradients_of_real_matrices_are_real(f: Callable[..., Any]) -> None:
     assert g.dtype == tg.float64
 
 
-@pytest.mark.parametrize("f", [lambda x: tuple(linalg.qr(x)), linalg.eigvals, linalg.det, spaces, lambda x: projectors(linalg.eig(x)[1])])
+@pytest.mark.parametrize(
+    "f", [lambda x: tuple(linalg.qr(x)), linalg.eigvals, linalg.det, spaces, lambda x: projectors(linalg.eig(x)[1])]
+)
 def test_forward_mode_agrees_with_reverse_mode(f: Callable[..., Any]) -> None:
     x, t = v(draw(3, 3, seed=4)), v(draw(3, 3, seed=5))
     values, tangents = tg.jvp(f, (x,), (t,))
     values, tangents = (values, tangents) if isinstance(values, tuple) else ((values,), (tangents,))
-    weights = [draw(*y.shape, seed=i) if str(y.dtype).startswith("c") else draw(*y.shape, seed=i).real.copy() for i, y in enumerate(values)]
+    weights = [
+        draw(*y.shape, seed=i) if str(y.dtype).startswith("c") else draw(*y.shape, seed=i).real.copy()
+        for i, y in enumerate(values)
+    ]
     along = sum(np.vdot(w, d.numpy()).real for w, d in zip(weights, tangents, strict=True))
     leaf = v(x.numpy(), requires_grad=True)
     outs = f(leaf)
@@ -214,7 +219,9 @@ def test_eig_at_its_edges() -> None:
         tg.autograd.grad(tg.sum(tg.real(linalg.eig(defective).eigenvectors)), defective)
 
 
-@pytest.mark.parametrize("f", [lambda x: linalg.eigh(hermitian(x))[1], lambda x: linalg.eig(x)[1], lambda x: linalg.svd(x, full_matrices=False)[0]])
+@pytest.mark.parametrize(
+    "f", [lambda x: linalg.eigh(hermitian(x))[1], lambda x: linalg.eig(x)[1], lambda x: linalg.svd(x, full_matrices=False)[0]]
+)
 def test_a_loss_that_depends_on_a_phase_raises(f: Callable[..., Any]) -> None:
     x = v(draw(3, 3), requires_grad=True)
     weights = v(draw(3, 3, seed=9))
