@@ -101,9 +101,8 @@ def main() -> None:
     begin = np.concatenate([m, np.log(s), np.log(a).ravel()])
     theirs = scipy.optimize.minimize(negative, begin, args=(seen,), method="L-BFGS-B", options={"maxiter": options.scipy})
     for k in range(3):
-        print(
-            f"state {k}: mean {means[k]:7.4f} (SciPy {theirs.x[k]:7.4f}, true {MEANS[k]:g}), stays {moves[k, k]:.3f} (true {MOVES[k, k]:g})"
-        )
+        print(f"state {k}: mean {means[k]:7.4f} (SciPy {theirs.x[k]:7.4f}, true {MEANS[k]:g}), ", end="")
+        print(f"stays {moves[k, k]:.3f} (true {MOVES[k, k]:g})")
     print(
         f"log likelihood {values[0]:.2f} -> {values[-1]:.4f}, SciPy {-theirs.fun * seen.size:.4f} after {theirs.nfev} evaluations"
     )
