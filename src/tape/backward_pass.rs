@@ -81,7 +81,7 @@ pub(super) struct BackwardPass {
     /// Whether rules run on Variables: the pass is recorded, or a cotangent is inside a transformation.
     in_variables: bool,
     /// Whether NaN is looked for.
-    watched: bool,
+    check_nan: bool,
 }
 
 /// Adds to a list; an error when there is no memory for it.
@@ -126,7 +126,7 @@ impl BackwardPass {
             unused: Vec::new(),
             free_late: false,
             in_variables: options.create_graph || seeds.iter().any(Variable::is_lifted),
-            watched: mode::is_anomaly(),
+            check_nan: mode::is_anomaly(),
         };
         let mut places = alloc_check::with_capacity(roots.len());
         sweep.mark(roots, &mut places)?;
@@ -142,7 +142,7 @@ impl BackwardPass {
         let mut arena = arena::lock();
         let hooked = self.walk(&mut arena, roots, places).inspect_err(|_| arena.forget_reached())?;
         // What may fail half-way, and what may refer to a node while its rule is recorded, frees nothing before the end.
-        let may_fail = hooked || arena.has_fallible() || self.watched;
+        let may_fail = hooked || arena.has_fallible() || self.check_nan;
         self.free_late = !self.options.retain_graph && (self.in_variables || may_fail);
         if !self.targets.is_empty() {
             self.find_node_targets(&arena);
@@ -269,7 +269,7 @@ impl BackwardPass {
     #[inline]
     fn collected(&mut self, i: usize) -> Option<&mut GradAccumulator> {
         // Such gradients must be seen by themselves.
-        if self.in_variables || self.watched {
+        if self.in_variables || self.check_nan {
             return None;
         }
         match self.places[self.base + i] {
@@ -368,7 +368,7 @@ impl BackwardPass {
             self.catch(target, &cotangents);
         }
         if work.needs_any() {
-            work.apply(id, &mut cotangents, self.in_variables, self.watched, self)?;
+            work.apply(id, &mut cotangents, self.in_variables, self.check_nan, self)?;
         }
         cotangents.iter_mut().for_each(GradAccumulator::clear);
         self.pool[(state - FIRST) as usize] = cotangents;
@@ -445,7 +445,7 @@ impl GradSink for BackwardPass {
     }
 
     fn take_recorded(&mut self, i: usize) -> Option<Variable> {
-        if !self.in_variables || self.watched {
+        if !self.in_variables || self.check_nan {
             return None;
         }
         match self.places[self.base + i] {

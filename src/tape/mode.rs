@@ -101,13 +101,13 @@ pub(super) fn source() -> Option<Arc<str>> {
 }
 
 /// Begins to collect descriptions of the nodes that this thread records.
-pub fn watch() {
+pub fn observe() {
     WATCHERS.with_borrow_mut(|w| w.push(Vec::new()));
     switch(WATCHED, true);
 }
 
-/// Ends the newest [`watch`] and returns what it saw.
-pub fn unwatch() -> Vec<NodeInfo> {
+/// Ends the newest [`observe`] and returns what it saw.
+pub fn unobserve() -> Vec<NodeInfo> {
     let seen = WATCHERS.with_borrow_mut(Vec::pop).unwrap_or_default();
     switch(WATCHED, WATCHERS.with_borrow(|w| !w.is_empty()));
     seen
@@ -120,10 +120,10 @@ pub(super) fn recording_and_observed() -> (bool, bool) {
     (flags & RECORDING != 0, flags & (ANOMALY | WATCHED) != 0)
 }
 
-pub(super) fn is_watched() -> bool {
+pub(super) fn is_observing() -> bool {
     has(WATCHED)
 }
 
-pub(super) fn tell_watchers(info: &NodeInfo) {
+pub(super) fn notify_observers(info: &NodeInfo) {
     WATCHERS.with_borrow_mut(|all| all.iter_mut().for_each(|w| alloc_check::push(w, info.clone())));
 }

@@ -275,7 +275,7 @@ pub(super) fn record_all(op: &'static Primitive, inputs: &[Operand<'_>], mut out
     let node = push(op, inputs, &outs, |s| {
         (op.saves)(s);
         for (i, h) in hidden.into_iter().enumerate() {
-            s.extra(u8::try_from(i).unwrap_or(u8::MAX), h);
+            s.saved_constant(u8::try_from(i).unwrap_or(u8::MAX), h);
         }
         s.attrs(attrs.share());
     })?;
@@ -369,13 +369,13 @@ fn push_meta(outs: &mut SmallVec<[Meta; 1]>, out: &Array) {
     }
 }
 
-/// Notes the line of Python that recorded the node, and tells watchers of it: see [`mode::is_observed`].
+/// Notes the line of Python that recorded the node, and tells observers of it: see [`mode::is_observed`].
 #[cold]
 fn observe(node: &NodeRef) {
     if let Some(source) = mode::source() {
         arena::lock().node_mut(node.id()).extra.get_or_insert_default().source = Some(source);
     }
-    if mode::is_watched() {
-        arena::tell_watchers(node);
+    if mode::is_observing() {
+        arena::notify_observers(node);
     }
 }

@@ -134,7 +134,7 @@ fn root(x: &Variable, outer: bool) -> Result<Variable> {
     while let Edge::Lifted(l) = v.edge() {
         v = &l.value;
     }
-    if v.is_tracked() && outer { ops::positive(v) } else { Variable::parameter(v.array().clone()) }
+    if v.is_tracked() && outer { ops::positive(v) } else { Variable::parameter(v.array().pooled_broadcast()) }
 }
 
 /// `x` with another innermost value.

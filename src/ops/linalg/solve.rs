@@ -80,7 +80,7 @@ fn pull_solve(ctx: &mut VjpContext<'_>) -> Result<()> {
     let gb = if ctx.create_graph() {
         solve_joined(&h(&ctx.input(0))?, &g)?
     } else {
-        let (factors, rows) = (ctx.extra(0), ctx.extra(1));
+        let (factors, rows) = (ctx.saved_constant(0), ctx.saved_constant(1));
         let [n, k] = sides(g.array());
         let inputs = [(factors, 2), (rows, 1), (g.array(), 2)];
         let [x] = number!(g.dtype(), T => run::<T, _, _>("solve", inputs, [(&[n, k], g.dtype())], cubic(n), &|[f, r, g], [x]| {

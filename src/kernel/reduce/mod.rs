@@ -5,18 +5,24 @@
 //! are combined pairwise, in an order that depends on the size alone.
 #![allow(clippy::inline_always, reason = "a function that is not inlined is compiled for the wrong instruction set")]
 
+pub mod argreduce;
+pub mod columns;
+pub mod ops;
+pub mod prod_grad;
+pub mod rows;
+
 use smallvec::SmallVec;
 
 use crate::array::{Array, DKind, DType, Element, Layout, Shape, alloc_check, size_of};
 use crate::dispatch;
 use crate::kernel::cast::cast;
-use crate::kernel::columns::{Columns, join_rows};
 use crate::kernel::complex;
 use crate::kernel::parallel;
-use crate::kernel::rows::{fold_rows, pairwise};
 use crate::kernel::simd::{Arch, Kernel, dispatch as simd_dispatch};
 
-pub use crate::kernel::rows::Fold;
+use columns::{Columns, join_rows};
+pub use rows::Fold;
+use rows::{fold_rows, pairwise};
 
 /// Elements of a block that one thread folds.
 const BLOCK: usize = 1 << 16;
@@ -27,7 +33,7 @@ const COST: f64 = 0.12;
 
 /// The shape of a reduction: which axes go and which stay.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct ReducePlan {
     /// The array's axes, those that stay first.
     order: SmallVec<[usize; 4]>,
     /// Shape of the result without the reduced axes.
@@ -38,7 +44,7 @@ pub struct Plan {
     pub count: usize,
 }
 
-impl Plan {
+impl ReducePlan {
     /// The plan for reducing `axes` (normalised, distinct) of `shape`.
     #[must_use]
     pub fn new(shape: &[usize], axes: &[usize]) -> Self {
@@ -78,7 +84,7 @@ impl Plan {
         x.with_layout(x.layout().permute(&self.order)).contiguous()
     }
 
-    /// An array like [`Plan::rows`], seen with its axes where they were.
+    /// An array like [`ReducePlan::rows`], seen with its axes where they were.
     #[must_use]
     pub fn back(&self, rows: &Array) -> Array {
         let mut inverse: SmallVec<[usize; 4]> = SmallVec::from_elem(0, self.order.len());
@@ -92,7 +98,7 @@ impl Plan {
 /// Folds `axes` of `x`; the result has the kept axes only.
 #[must_use]
 pub fn reduce<R: Fold<T>, T: Element>(x: &Array, axes: &[usize]) -> Array {
-    let plan = Plan::new(x.shape(), axes);
+    let plan = ReducePlan::new(x.shape(), axes);
     let (block, outer, inner) = plan.block(x);
     fold_block::<R, T>(&block, [outer, plan.count, inner], &plan.kept)
 }
@@ -289,7 +295,7 @@ pub fn sum(x: &Array, axes: &[usize]) -> Array {
 pub fn prod(x: &Array, axes: &[usize]) -> Array {
     let dtype = x.dtype();
     if dtype.is_complex() {
-        let plan = Plan::new(x.shape(), axes);
+        let plan = ReducePlan::new(x.shape(), axes);
         return complex::products(&plan.rows(x), plan.count, &plan.kept);
     }
     let out = dispatch!(core dtype, T => reduce::<Prod, T>(x, axes), else reduce_wide::<Prod>(x, axes));

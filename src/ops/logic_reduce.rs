@@ -7,7 +7,7 @@ use crate::array::DType;
 use crate::dispatch;
 use crate::error::Result;
 use crate::kernel::cast::cast;
-use crate::kernel::folds::{All, Any, CountNonzero};
+use crate::kernel::reduce::ops::{All, Any, CountNonzero};
 use crate::kernel::reduce::reduce;
 use crate::tape::{Batch, Primitive, Variable, apply};
 

@@ -6,7 +6,7 @@
 #![allow(clippy::inline_always, reason = "a function that is not inlined is compiled for the wrong instruction set")]
 
 use crate::array::{Element, alloc_check};
-use crate::kernel::rows::Fold;
+use crate::kernel::reduce::rows::Fold;
 use crate::kernel::simd::Arch;
 
 /// Rows folded before pairwise combination.

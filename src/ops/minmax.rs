@@ -2,7 +2,9 @@
 
 use smallvec::smallvec;
 
-use super::reduction::{Reduced, batch_reduction, finish, normalize_axes, reduced_shape, reduction_samples, spread, spread_array, sum_over};
+use super::reduction::{
+    Reduced, batch_reduction, expand_reduced, expand_reduced_array, finish, normalize_axes, reduced_shape, reduction_samples, sum_over,
+};
 use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Param, Sample, Value};
 use super::samples::{Draw, REAL, call_with};
 use super::shape::astype;
@@ -11,9 +13,9 @@ use crate::array::{Array, DType};
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::cast::{from_core, to_core};
-use crate::kernel::folds::{CountNonzero, Max, Min};
-use crate::kernel::positions;
-use crate::kernel::reduce::{Plan, reduce};
+use crate::kernel::reduce::argreduce;
+use crate::kernel::reduce::ops::{CountNonzero, Max, Min};
+use crate::kernel::reduce::{ReducePlan, reduce};
 use crate::tape::{Batch, Call, Jvp, Primitive, Variable, Vjp, apply};
 
 /// The primitives of this file.
@@ -64,12 +66,12 @@ static TIES: Primitive = Primitive {
     name: "share_ties",
     eval: |call| {
         let (g, x, y, a) = (call.array(0), call.array(1), call.array(2), call.attrs::<Reduced>());
-        let best = spread_array(y, &a.axes, x.shape())?;
-        let mask = dispatch!(float x.dtype(), T => positions::mask::<T>(x, &best), else unreachable!("gradients are floating"));
+        let best = expand_reduced_array(y, &a.axes, x.shape())?;
+        let mask = dispatch!(float x.dtype(), T => argreduce::mask::<T>(x, &best), else unreachable!("gradients are floating"));
         let ties = reduce::<CountNonzero, bool>(&mask, &a.axes).reshape(g.shape())?;
         let share = divide(&g.clone().into(), &astype(&ties.into(), g.dtype())?)?;
-        let share = spread_array(share.array(), &a.axes, x.shape())?;
-        call.give(dispatch!(float x.dtype(), T => positions::shared::<T>(&share, x, &best), else unreachable!("gradients are floating")));
+        let share = expand_reduced_array(share.array(), &a.axes, x.shape())?;
+        call.give(dispatch!(float x.dtype(), T => argreduce::shared::<T>(&share, x, &best), else unreachable!("gradients are floating")));
         Ok(())
     },
     saves: |s| (0..3).for_each(|i| s.input(i)),
@@ -82,7 +84,7 @@ static TIES: Primitive = Primitive {
     definition: Some(|inputs, attrs| {
         let a: &Reduced = attrs.as_any().downcast_ref().unwrap_or_else(|| unreachable!("share_ties: called with other attributes"));
         let (is_best, ties) = ties(&inputs[1], &inputs[2], a)?;
-        let share = spread(&divide(&inputs[0], &ties)?, &a.axes, inputs[1].shape())?;
+        let share = expand_reduced(&divide(&inputs[0], &ties)?, &a.axes, inputs[1].shape())?;
         Ok(smallvec![best_only(&inputs[1], &is_best, &share)?])
     }),
     ..Primitive::BASE
@@ -95,7 +97,7 @@ fn best_only(x: &Variable, is_best: &Variable, g: &Variable) -> Result<Variable>
 
 /// Which elements of x are the extremum y, and how many there are for each element of y. NaN is its own extremum.
 fn ties(x: &Variable, y: &Variable, a: &Reduced) -> Result<(Variable, Variable)> {
-    let best = spread(y, &a.axes, x.shape())?;
+    let best = expand_reduced(y, &a.axes, x.shape())?;
     let both_nan = logical_and(&isnan(x)?, &isnan(&best)?)?;
     let is_best = logical_or(&equal(x, &best)?, &both_nan)?;
     let count = sum_over(&is_best, &a.axes, a.keepdims)?;
@@ -107,7 +109,7 @@ pub(super) fn check_empty(op: &str, x: &Variable, axes: &[usize]) -> Result<()> 
     if x.dtype().is_complex() {
         return Err(Error::dtype(op, x.dtype(), "real numbers: complex ones have no order; take abs(), .real or .imag first"));
     }
-    if Plan::new(x.shape(), axes).count == 0 {
+    if ReducePlan::new(x.shape(), axes).count == 0 {
         return Err(Error::Value(format!(
             "{op}: nothing to choose from: an array of shape {} is empty along the axes {axes:?}",
             show_shape(x.shape())
@@ -173,7 +175,7 @@ fn eval_position(call: &mut Call<'_>, largest: bool) {
     let x = to_core(&if x.is_lent() { x.pooled() } else { x.clone() });
     let x = &x;
     let best = fold(x, &a.axes, largest);
-    let out = dispatch!(core x.dtype(), T => positions::positions::<T>(x, &a.axes, &best), else unreachable!("to_core() was called"));
+    let out = dispatch!(core x.dtype(), T => argreduce::positions::<T>(x, &a.axes, &best), else unreachable!("to_core() was called"));
     call.give(finish(out, x.shape(), &a.axes, a.keepdims));
 }
 

@@ -3,7 +3,9 @@
 use smallvec::smallvec;
 
 use super::norm::{euclidean_norm, tip_gradient};
-use super::reduction::{Axes, OverAxes, batch_over_axes, behind_batch, count, finish, floating, normalize_axes, reduction_samples, spread, sum_over};
+use super::reduction::{
+    Axes, OverAxes, batch_over_axes, behind_batch, count, expand_reduced, finish, floating, normalize_axes, reduction_samples, sum_over,
+};
 use super::registry::{Arg, Args, Entry, Gradient, Param, Sample, Value};
 use super::samples::REAL;
 use super::{add, annihilate, divide, equal, hypot, imag, multiply, real, square, where_};
@@ -12,7 +14,7 @@ use crate::dispatch;
 use crate::error::Result;
 use crate::kernel::math::Real;
 use crate::kernel::moments::{centered, is_finite, scaled};
-use crate::kernel::spread::deviations;
+use crate::kernel::variance::deviations;
 use crate::tape::{Batch, BatchContext, Jvp, Outputs, Primitive, Variable, Vjp, VjpContext, apply};
 
 /// The primitives of this file.
@@ -70,7 +72,7 @@ static VAR: Primitive = Primitive {
     saves: |s| s.input(0),
     vjp: Vjp::Rule(|ctx| {
         let (g, x, a) = (ctx.cotangent(), ctx.input(0), ctx.attrs::<Variance>());
-        let g = spread(&multiply(&g, 2.0 / a.divisor(x.shape()))?, &a.axes, x.shape())?;
+        let g = expand_reduced(&multiply(&g, 2.0 / a.divisor(x.shape()))?, &a.axes, x.shape())?;
         ctx.add(0, annihilate(&g, &center(&x, &a.axes)?)?)
     }),
     jvp: Jvp::Definition,
@@ -109,7 +111,7 @@ static STD: Primitive = Primitive {
 /// The deviations over n times the standard deviation; zero at a constant, where no direction is better than another.
 fn std_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
     let (g, x, y, a) = (ctx.cotangent(), ctx.input(0), ctx.output(0), ctx.attrs::<Variance>());
-    let wide = |v: &Variable| spread(v, &a.axes, x.shape());
+    let wide = |v: &Variable| expand_reduced(v, &a.axes, x.shape());
     let at_tip = equal(&y, 0.0)?;
     let center = center(&x, &a.axes)?;
     let slope = divide(&center, &wide(&where_(&at_tip, 1.0, &y)?)?)?;

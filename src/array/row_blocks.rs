@@ -6,17 +6,17 @@
 
 use smallvec::SmallVec;
 
-use super::cursor::{read_run, repeat};
-use super::grid::{MIN_RUN, PERIOD, Step, joined, position};
+use super::gathered::{MIN_RUN, PERIOD, Step, joined, position};
 use super::layout::Layout;
+use super::strided::{read_run, repeat};
 use super::{Array, Plain};
 
 /// Bytes of an operand's part of a band: what is written out stays in the first-level cache beside the other operands.
 const BAND: usize = 8 << 10;
 /// Rows that are shorter than this may be copied one by one for a band.
-const SHORT: usize = 64;
+const SHORT_ROW_LEN: usize = 64;
 /// Elements that make a band worth it.
-const LEAST: usize = 64;
+const MIN_BLOCK_LEN: usize = 64;
 
 /// What is done with the operands' elements and the place for the results.
 ///
@@ -105,9 +105,9 @@ impl<const N: usize> Bands<N> {
         };
         let high = (BAND / size / columns.0).min(rows.0);
         let in_bands = (0..N).all(|i| way(i, false) != Way::Each);
-        let worth = high > 1 && high * columns.0 >= LEAST && (columns.0 < SHORT || in_bands);
+        let worth = high > 1 && high * columns.0 >= MIN_BLOCK_LEN && (columns.0 < SHORT_ROW_LEN || in_bands);
         let height = match columns.0 >= MIN_RUN {
-            true if takes_rows && (columns.0 >= SHORT || !in_bands) => None,
+            true if takes_rows && (columns.0 >= SHORT_ROW_LEN || !in_bands) => None,
             _ if worth => Some(high),
             true => Some(1),
             false => return None,

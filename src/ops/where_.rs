@@ -1,7 +1,7 @@
 //! The choice between two arrays by a condition.
 
 use super::comparison::pairs;
-use super::define::meet;
+use super::define::result_type;
 use super::registry::{Arg, Entry, Gradient, Operand, Param, Sample};
 use super::shape::astype;
 use crate::array::{Array, DType, Scalar, Shape, broadcast_shapes, check_growth};
@@ -49,7 +49,7 @@ fn where_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
 /// `Shape` when the three do not broadcast, `Overflow` for a number that the dtype of the other side cannot hold.
 pub fn where_<'a>(condition: &Variable, a: impl Into<Operand<'a>>, b: impl Into<Operand<'a>>) -> Result<Variable> {
     let (a, b) = (a.into(), b.into());
-    let (dtype, ab) = meet("where", &a, &b)?;
+    let (dtype, ab) = result_type("where", &a, &b)?;
     let shape = broadcast_shapes(condition.shape(), &ab).ok_or_else(|| Error::broadcast("where", condition.shape(), &ab))?;
     check_growth("where", &ab, &shape, dtype)?;
     let condition = astype(&condition.detach(), DType::Bool)?;

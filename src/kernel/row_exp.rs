@@ -5,21 +5,21 @@
 #![allow(clippy::inline_always, reason = "a function that is not inlined is compiled for the wrong instruction set")]
 
 use crate::array::Element;
-use crate::kernel::folds::Max;
 use crate::kernel::math::{self, Real, is_nan, pick};
 use crate::kernel::reduce::Sum;
-use crate::kernel::rows::fold_row;
+use crate::kernel::reduce::ops::Max;
+use crate::kernel::reduce::rows::fold_row;
 use crate::kernel::simd::Arch;
 
 /// Rows of a tile, and independent accumulators of a row.
 pub const LANES: usize = 16;
 /// Rows up to this length are short.
-pub const SHORT: usize = 64;
+pub const SHORT_ROW_LEN: usize = 64;
 /// Exponentials added up before their sums are.
 const BLOCK: usize = 2048;
 
 /// Short rows turned round: `tile[c][r]` is element c of row r.
-pub type Tile<T> = [[T; LANES]; SHORT];
+pub type Tile<T> = [[T; LANES]; SHORT_ROW_LEN];
 
 /// Runs a kernel that is compiled apart for long and short rows: to turn short ones round takes longer in wider registers.
 macro_rules! by_length {
@@ -88,17 +88,17 @@ fn decays<T: Logit, A: Arch>(x: &[T; LANES], top: T) -> [T; LANES] {
     e
 }
 
-/// Calls `f(row, max, ln Σ e^(x - max))` for every row of `count`, which is more than [`SHORT`] if `LONG`.
+/// Calls `f(row, max, ln Σ e^(x - max))` for every row of `count`, which is more than [`SHORT_ROW_LEN`] if `LONG_ROWS`.
 #[inline(always)]
-pub fn log_totals<T: Logit, A: Arch, const LONG: bool>(x: &[T], count: usize, mut f: impl FnMut(usize, T, T)) {
-    if LONG {
+pub fn log_totals<T: Logit, A: Arch, const LONG_ROWS: bool>(x: &[T], count: usize, mut f: impl FnMut(usize, T, T)) {
+    if LONG_ROWS {
         for (i, row) in x.chunks_exact(count).enumerate() {
             let top = T::largest(row);
             f(i, top, math::log::<T, A>(exp_total::<T, A>(row, top, |_, _| {})));
         }
         return;
     }
-    let mut tile = [[T::lit(0.0); LANES]; SHORT];
+    let mut tile = [[T::lit(0.0); LANES]; SHORT_ROW_LEN];
     for (k, rows) in x.chunks(LANES * count).enumerate() {
         let height = turn(rows, &mut tile[..count]);
         let (tops, totals) = exponentials::<T, A>(&mut tile[..count]);

@@ -5,9 +5,9 @@
 
 #![allow(clippy::inline_always, reason = "a function that is not inlined is compiled for the wrong instruction set")]
 
-use crate::kernel::logits::{Logit, SHORT, by_length, log_totals};
 use crate::kernel::math::{self, pick};
 use crate::kernel::parallel;
+use crate::kernel::row_exp::{Logit, SHORT_ROW_LEN, by_length, log_totals};
 use crate::kernel::simd::{Arch, Kernel};
 
 /// What rows are compared with.
@@ -56,7 +56,7 @@ pub fn log_sums<T: Logit>(x: &[T], count: usize, out: &mut [T]) {
     let grain = parallel::grain(out.len(), cost(count));
     parallel::for_each_chunk_mut(out, grain, |start, out| {
         let x = &x[start * count..(start + out.len()) * count];
-        by_length!(count > SHORT, LogSums<T> { x, count, out });
+        by_length!(count > SHORT_ROW_LEN, LogSums<T> { x, count, out });
     });
 }
 
@@ -66,18 +66,18 @@ fn cost(count: usize) -> f64 {
     4.0 + 0.6 * count as f64
 }
 
-struct LogSums<'a, T, const LONG: bool> {
+struct LogSums<'a, T, const LONG_ROWS: bool> {
     x: &'a [T],
     count: usize,
     out: &'a mut [T],
 }
 
-impl<T: Logit, const LONG: bool> Kernel for LogSums<'_, T, LONG> {
+impl<T: Logit, const LONG_ROWS: bool> Kernel for LogSums<'_, T, LONG_ROWS> {
     type Output = ();
-    const WIDE: bool = LONG;
+    const WIDE: bool = LONG_ROWS;
     #[inline(always)]
     fn run<A: Arch>(self) {
-        log_totals::<T, A, LONG>(self.x, self.count, |row, top, log| self.out[row] = top + log);
+        log_totals::<T, A, LONG_ROWS>(self.x, self.count, |row, top, log| self.out[row] = top + log);
     }
 }
 
@@ -112,11 +112,11 @@ pub fn gradients<T: Logit>(x: &[T], log_sums: Option<&[T]>, g: &[T], classes: Cl
     let total = classes.total_weight();
     parallel::for_each_chunk_mut(out, rows * classes.count, |start, out| {
         let start = start / classes.count;
-        by_length!(classes.count > SHORT, Gradients<T> { x, log_sums, g, classes, total, start, out });
+        by_length!(classes.count > SHORT_ROW_LEN, Gradients<T> { x, log_sums, g, classes, total, start, out });
     });
 }
 
-struct Gradients<'a, T, const LONG: bool> {
+struct Gradients<'a, T, const LONG_ROWS: bool> {
     x: &'a [T],
     log_sums: Option<&'a [T]>,
     g: &'a [T],
@@ -127,9 +127,9 @@ struct Gradients<'a, T, const LONG: bool> {
     out: &'a mut [T],
 }
 
-impl<T: Logit, const LONG: bool> Kernel for Gradients<'_, T, LONG> {
+impl<T: Logit, const LONG_ROWS: bool> Kernel for Gradients<'_, T, LONG_ROWS> {
     type Output = ();
-    const WIDE: bool = LONG;
+    const WIDE: bool = LONG_ROWS;
     #[inline(always)]
     fn run<A: Arch>(self) {
         let (n, classes, zero) = (self.classes.count, self.classes, T::lit(0.0));

@@ -6,7 +6,7 @@ use crate::array::{Array, Cursor, Layout, Plain, Shape, alloc_check};
 use crate::dispatch;
 
 /// Runs shorter than this are not worth starting a cursor for each.
-const SHORT: usize = 32;
+const SHORT_RUN_LEN: usize = 32;
 
 /// Writes `value`, broadcast, to the part of `target` that `part` makes of its layout. No place may be named twice.
 /// In place when the target is unshared, else in a copy.
@@ -30,7 +30,7 @@ fn write_as<T: Plain>(data: &mut [T], part: &Layout, value: &Array) {
     }
     let Ok(layout) = value.layout().broadcast_to("write", part.shape()) else { unreachable!("values are checked before they are written") };
     let mut value = value.with_layout(layout);
-    if to.run() < SHORT {
+    if to.run() < SHORT_RUN_LEN {
         value = value.contiguous();
     }
     let mut done = 0;

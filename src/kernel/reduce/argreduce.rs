@@ -3,7 +3,7 @@
 use crate::array::{Array, Element};
 use crate::kernel::blocks::{self, Input};
 use crate::kernel::parallel;
-use crate::kernel::reduce::Plan;
+use crate::kernel::reduce::ReducePlan;
 
 /// Elements searched at a time: a block is first asked whether it holds a match at all, which vectorises.
 const BLOCK: usize = 256;
@@ -15,7 +15,7 @@ const BLOCK: usize = 256;
 #[must_use]
 #[allow(clippy::cast_precision_loss, reason = "an estimate")]
 pub fn positions<T: Element>(x: &Array, axes: &[usize], best: &Array) -> Array {
-    let plan = Plan::new(x.shape(), axes);
+    let plan = ReducePlan::new(x.shape(), axes);
     let (block, _, inner) = plan.block(x);
     let mut out = Array::empty(&plan.kept, crate::array::DType::I64);
     let (Some(source), Some(best)) = (block.as_slice::<T>(), best.as_slice::<T>()) else { unreachable!("blocks and folds are contiguous") };
@@ -91,7 +91,7 @@ fn position(k: usize) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::folds::Max;
+    use crate::kernel::reduce::ops::Max;
     use crate::kernel::reduce::reduce;
 
     fn argmax(x: &Array, axes: &[usize]) -> Vec<i64> {

@@ -15,20 +15,20 @@ use crate::array::{Array, Element, Scalar, alloc_check};
 use crate::dispatch;
 use crate::kernel::math::{Real, fma};
 use crate::kernel::parallel;
-use crate::kernel::reduce::Plan;
-use crate::kernel::rows::halved;
+use crate::kernel::reduce::ReducePlan;
+use crate::kernel::reduce::rows::halved;
 use crate::kernel::simd::{Arch, Kernel, dispatch as simd_dispatch, prefetch_behind};
 
 /// Elements of a block that one thread reads.
 const BLOCK: usize = 1 << 16;
 /// Rows of it at least.
-const LEAST: usize = 512;
+const MIN_BLOCK_ROWS: usize = 512;
 /// Elements of a leaf of a row, of the first one, and of those from which the first mean is guessed.
 const LEAF: usize = 4096;
 const FIRST: usize = 1024;
 const GUESS: usize = 16;
 /// Bytes of an array that comes from memory.
-const FAR: usize = 4 << 20;
+const PREFETCH_BYTES: usize = 4 << 20;
 /// Nanoseconds an element.
 const COST: f64 = 0.2;
 
@@ -69,7 +69,7 @@ fn wide<T: Element>(x: T) -> f64 {
 /// When the dtype is not floating: a bug of the caller.
 #[must_use]
 pub fn deviations(x: &Array, axes: &[usize]) -> Array {
-    let plan = Plan::new(x.shape(), axes);
+    let plan = ReducePlan::new(x.shape(), axes);
     let (block, outer, inner) = plan.block(x);
     dispatch!(float x.dtype(), T => {
         let Some(source) = block.as_slice::<T>() else { unreachable!("blocks are contiguous") };
@@ -81,34 +81,34 @@ fn fold<T: Real + Element>(source: &[T], [outer, count, inner]: [usize; 3], out:
     if count == 0 {
         return out.fill(T::default());
     }
-    let far = size_of_val(source) > FAR;
+    let prefetch = size_of_val(source) > PREFETCH_BYTES;
     if count * inner > 2 * BLOCK && inner <= TILE {
         for (rows, out) in source.chunks_exact(count * inner).zip(out.chunks_exact_mut(inner)) {
-            tall(rows, out, far);
+            tall(rows, out, prefetch);
         }
         return;
     }
     if outer == 1 && inner > TILE {
         let columns = parallel::grain(inner, COST * count as f64).max(TILE);
-        parallel::for_each_chunk_mut(out, columns, |start, out| simd_dispatch(Wide { source, inner, start, far, out }));
+        parallel::for_each_chunk_mut(out, columns, |start, out| simd_dispatch(Wide { source, inner, start, prefetch, out }));
         return;
     }
     let groups = parallel::grain(outer, COST * (count * inner) as f64);
     parallel::for_each_chunk_mut(out, groups * inner, |start, out| {
         let source = &source[start * count..(start + out.len()) * count];
-        simd_dispatch(Groups { source, count, inner, far, out });
+        simd_dispatch(Groups { source, count, inner, prefetch, out });
     });
 }
 
 /// Many rows, in blocks on all threads.
-fn tall<T: Real + Element>(source: &[T], out: &mut [T], far: bool) {
+fn tall<T: Real + Element>(source: &[T], out: &mut [T], prefetch: bool) {
     let inner = out.len();
-    let rows = (BLOCK / inner).max(LEAST);
+    let rows = (BLOCK / inner).max(MIN_BLOCK_ROWS);
     let blocks = (source.len() / inner).div_ceil(rows);
     let mut parts = alloc_check::filled(Moments::default(), blocks * inner);
     parallel::for_each_chunk_mut(&mut parts, parallel::grain(blocks, COST * (rows * inner) as f64) * inner, |start, parts| {
         for (source, moments) in source[start * rows..].chunks(rows * inner).zip(parts.chunks_exact_mut(inner)) {
-            simd_dispatch(Block { far, source, moments });
+            simd_dispatch(Block { prefetch, source, moments });
         }
     });
     let (first, rest) = parts.split_at_mut(inner);
@@ -123,7 +123,7 @@ struct Groups<'a, T> {
     source: &'a [T],
     count: usize,
     inner: usize,
-    far: bool,
+    prefetch: bool,
     out: &'a mut [T],
 }
 
@@ -132,14 +132,14 @@ impl<T: Real + Element> Kernel for Groups<'_, T> {
     const WIDE: bool = true;
     #[inline(always)]
     fn run<A: Arch>(self) {
-        let Self { source, count, inner, far, out } = self;
+        let Self { source, count, inner, prefetch, out } = self;
         if inner == 1 {
             for (x, o) in source.chunks_exact(count).zip(out) {
                 *o = T::lit(row::<T, A>(x).squares);
             }
             return;
         }
-        let mut tile = Tile::new(inner, far);
+        let mut tile = Tile::new(inner, prefetch);
         for (rows, out) in source.chunks_exact(count * inner).zip(out.chunks_exact_mut(inner)) {
             columns::<T, A>(rows, [inner, 0], &mut tile, out);
         }
@@ -151,7 +151,7 @@ struct Wide<'a, T> {
     source: &'a [T],
     inner: usize,
     start: usize,
-    far: bool,
+    prefetch: bool,
     out: &'a mut [T],
 }
 
@@ -160,7 +160,7 @@ impl<T: Real + Element> Kernel for Wide<'_, T> {
     const WIDE: bool = true;
     #[inline(always)]
     fn run<A: Arch>(self) {
-        columns::<T, A>(self.source, [self.inner, self.start], &mut Tile::new(self.inner, self.far), self.out);
+        columns::<T, A>(self.source, [self.inner, self.start], &mut Tile::new(self.inner, self.prefetch), self.out);
     }
 }
 
@@ -175,7 +175,7 @@ fn columns<T: Real + Element, A: Arch>(source: &[T], [width, start]: [usize; 2],
 
 /// The moments of each column of some rows.
 struct Block<'a, T> {
-    far: bool,
+    prefetch: bool,
     source: &'a [T],
     moments: &'a mut [Moments],
 }
@@ -189,7 +189,7 @@ impl<T: Real + Element> Kernel for Block<'_, T> {
             *only = row::<T, A>(self.source);
         } else {
             let width = self.moments.len();
-            let mut tile = Tile::new(width, self.far);
+            let mut tile = Tile::new(width, self.prefetch);
             tile.see::<A>(self.source, [width, 0, width]);
             tile.moments(self.moments);
         }

@@ -19,7 +19,7 @@ use crate::kernel::parallel;
 /// When shapes or dtypes differ: a bug of the caller.
 #[must_use]
 #[allow(clippy::cast_precision_loss, reason = "an estimate")]
-pub fn others(x: &Array, directions: &[&Array], count: usize) -> Array {
+pub fn prod_excluding(x: &Array, directions: &[&Array], count: usize) -> Array {
     let mut out = Array::empty(x.shape(), x.dtype());
     let x = x.contiguous();
     let directions: SmallVec<[Array; 2]> = directions.iter().map(|h| h.contiguous()).collect();
@@ -35,7 +35,7 @@ pub fn others(x: &Array, directions: &[&Array], count: usize) -> Array {
                 for (k, out) in chunk.chunks_mut(count).enumerate() {
                     let at = start + k * count;
                     let run = Run { x: &x[at..at + count], directions: directions.iter().map(|h| &h[at..at + count]).collect() };
-                    run.others(T::from_scalar(1_i64.into()), &mut prefix, out);
+                    run.prod_excluding(T::from_scalar(1_i64.into()), &mut prefix, out);
                 }
             });
         }
@@ -50,7 +50,7 @@ struct Run<'a, T> {
 
 impl<T: Element + Add<Output = T> + Mul<Output = T>> Run<'_, T> {
     /// `prefix` holds 2ᵏ coefficients an element; coefficient s belongs to the product of the εᵢ in the bit set s.
-    fn others(&self, one: T, prefix: &mut [T], out: &mut [T]) {
+    fn prod_excluding(&self, one: T, prefix: &mut [T], out: &mut [T]) {
         let width = 1 << self.directions.len();
         let mut product: SmallVec<[T; 8]> = SmallVec::from_elem(T::default(), width);
         product[0] = one;
@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn products_of_the_others() {
         let x = Array::from_slice(&[2.0, 0.0, 3.0, 0.0, 0.0, 5.0, 1.0, 2.0, 4.0], &[3, 3]);
-        assert_eq!(others(&x, &[], 3).to_vec::<f64>(), [0.0, 6.0, 0.0, 0.0, 0.0, 0.0, 8.0, 4.0, 2.0]);
+        assert_eq!(prod_excluding(&x, &[], 3).to_vec::<f64>(), [0.0, 6.0, 0.0, 0.0, 0.0, 0.0, 8.0, 4.0, 2.0]);
     }
 
     #[test]
@@ -97,15 +97,15 @@ mod tests {
         // f = xyz: the gradient (yz, xz, xy) along (1, 10, 100) is (z·10 + y·100, z + x·100, y + x·10).
         let x = Array::from_slice(&[2.0, 0.0, 3.0], &[3]);
         let h = Array::from_slice(&[1.0, 10.0, 100.0], &[3]);
-        assert_eq!(others(&x, &[&h], 3).to_vec::<f64>(), [30.0, 203.0, 20.0]);
+        assert_eq!(prod_excluding(&x, &[&h], 3).to_vec::<f64>(), [30.0, 203.0, 20.0]);
         // Along the same direction again: twice the mixed terms.
-        assert_eq!(others(&x, &[&h, &h], 3).to_vec::<f64>(), [2000.0, 200.0, 20.0]);
-        assert_eq!(others(&x, &[&h, &h, &h], 3).to_vec::<f64>(), [0.0; 3]);
+        assert_eq!(prod_excluding(&x, &[&h, &h], 3).to_vec::<f64>(), [2000.0, 200.0, 20.0]);
+        assert_eq!(prod_excluding(&x, &[&h, &h, &h], 3).to_vec::<f64>(), [0.0; 3]);
     }
 
     #[test]
     fn runs_of_one_and_none() {
-        assert_eq!(others(&Array::from_slice(&[7.0_f32, 8.0], &[2, 1]), &[], 1).to_vec::<f32>(), [1.0, 1.0]);
-        assert_eq!(others(&Array::from_slice::<f32>(&[], &[2, 0]), &[], 0).size(), 0);
+        assert_eq!(prod_excluding(&Array::from_slice(&[7.0_f32, 8.0], &[2, 1]), &[], 1).to_vec::<f32>(), [1.0, 1.0]);
+        assert_eq!(prod_excluding(&Array::from_slice::<f32>(&[], &[2, 0]), &[], 0).size(), 0);
     }
 }

@@ -7,10 +7,10 @@
 
 use smallvec::SmallVec;
 
-use super::bands::Body;
-use super::cursor::read_run;
 use super::layout::Layout;
-use super::turn::{prefetch, turn};
+use super::row_blocks::Body;
+use super::strided::read_run;
+use super::transpose_tile::{prefetch, transpose_tile};
 use super::{Array, Plain};
 
 /// Rows shorter than this are better read with a [`Cursor`](super::Cursor).
@@ -140,7 +140,7 @@ impl<const N: usize> Grid<N> {
                 match steps[i] {
                     0 if strides[i] == 0 => buffers.equal.0[i][..n.min(buffers.period)].fill(data[i][place(i, 0).cast_unsigned()]),
                     0 | 1 => {}
-                    step if strides[i] == 1 => turn(data[i], place(i, 0), step, panel.fresh().as_mut_slice(), PITCH, (rows, n)),
+                    step if strides[i] == 1 => transpose_tile(data[i], place(i, 0), step, panel.fresh().as_mut_slice(), PITCH, (rows, n)),
                     step => (0..rows).for_each(|r| read_run(data[i], place(i, r), step, &mut panel.fresh().as_mut_slice()[r * PITCH..][..n])),
                 }
             }

@@ -42,7 +42,7 @@ const LANES: usize = 16;
 /// Elements folded before pairwise combination.
 const LEAF: usize = 4096;
 /// Rows shorter than this are folded several at a time.
-const SHORT: usize = LANES;
+const SHORT_ROW_LEN: usize = LANES;
 
 /// Folds every row of `count` elements of `source` into its place in `out`.
 #[inline(always)]
@@ -53,7 +53,7 @@ pub fn fold_rows<R: Fold<T>, T: Element>(source: &[T], count: usize, out: &mut [
         }
         return;
     }
-    if count >= SHORT {
+    if count >= SHORT_ROW_LEN {
         for (row, o) in source.chunks_exact(count).zip(out) {
             *o = fold_row::<R, T>(row);
         }

@@ -33,7 +33,7 @@ pub(super) fn prefetch<T>(data: &[T], at: usize, n: usize) {
 ///
 /// # Panics
 /// When a place is out of range.
-pub(super) fn turn<T: Copy>(from: &[T], first: isize, step: isize, to: &mut [T], pitch: usize, (rows, columns): (usize, usize)) {
+pub(super) fn transpose_tile<T: Copy>(from: &[T], first: isize, step: isize, to: &mut [T], pitch: usize, (rows, columns): (usize, usize)) {
     if rows == 0 || columns == 0 {
         return;
     }
@@ -211,7 +211,7 @@ mod tests {
         for (rows, columns) in [(1, 1), (3, 5), (4, 8), (16, 13), (7, 2), (2, 17), (8, 8), (14, 17), (17, 16)] {
             for (first, step) in [(0, 20_isize), (1, 17), (19 * 17, -20)] {
                 let mut to = vec![T::default(); rows * 20];
-                turn(from, first, step, &mut to, 20, (rows, columns));
+                transpose_tile(from, first, step, &mut to, 20, (rows, columns));
                 for r in 0..rows {
                     for c in 0..columns {
                         let place = first + c.cast_signed() * step + r.cast_signed();
@@ -233,6 +233,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "inside its storage")]
     fn nothing_outside_the_storage_is_read() {
-        turn(&[0.0_f32; 15], 0, 4, &mut [0.0; 16], 4, (4, 4));
+        transpose_tile(&[0.0_f32; 15], 0, 4, &mut [0.0; 16], 4, (4, 4));
     }
 }

@@ -31,7 +31,7 @@ pub struct Tile<T> {
     /// Rows seen.
     seen: usize,
     /// Whether the rows come from memory.
-    far: bool,
+    prefetch: bool,
 }
 
 /// Some columns of rows of which `times` are seen as one.
@@ -48,9 +48,9 @@ struct Place {
 
 impl<T: Real + Element> Tile<T> {
     /// Room for columns of rows of `width`, which come from memory or from a cache.
-    pub fn new(width: usize, far: bool) -> Self {
+    pub fn new(width: usize, prefetch: bool) -> Self {
         let room = || alloc_check::filled(T::default(), width.clamp(TOGETHER, TILE));
-        Self { near: room(), offset: room(), squares: room(), sum: room(), square: room(), seen: 0, far }
+        Self { near: room(), offset: room(), squares: room(), sum: room(), square: room(), seen: 0, prefetch }
     }
 
     /// Sees the `n` columns from `at` on of rows of `width`, and forgets what it saw before.
@@ -63,7 +63,7 @@ impl<T: Real + Element> Tile<T> {
         self.guess(source, count, place);
         self.offset[..n].fill(T::default());
         self.squares[..n].fill(T::default());
-        let part = if self.far { (LEAF / (width.min(TILE) * times * size_of::<T>())).clamp(*FAR_ROWS.start(), *FAR_ROWS.end()) } else { PART };
+        let part = if self.prefetch { (LEAF / (width.min(TILE) * times * size_of::<T>())).clamp(*FAR_ROWS.start(), *FAR_ROWS.end()) } else { PART };
         // The first mean may be far off: what is lost then grows with the rows that are measured from it.
         let mut leaf = (part / times).max(1) * times;
         let mut rest = source;
@@ -111,7 +111,7 @@ impl<T: Real + Element> Tile<T> {
         let Place { width, n, times, .. } = place;
         let (whole, rest) = leaf.split_at(leaf.len() / (width * times) * width * times);
         // Four vectors of each sum: with fewer, additions wait for each other.
-        match (size_of::<T>(), n * times, self.far) {
+        match (size_of::<T>(), n * times, self.prefetch) {
             (4, 32.., true) => self.tiles::<A, 32, true>(whole, place),
             (4, 32.., false) => self.tiles::<A, 32, false>(whole, place),
             (_, 16.., true) => self.tiles::<A, 16, true>(whole, place),
@@ -135,7 +135,7 @@ impl<T: Real + Element> Tile<T> {
 
     /// `N` columns at a time. The last ones may overlap those before: both have the same results.
     #[inline(always)]
-    fn tiles<A: Arch, const N: usize, const FAR: bool>(&mut self, rows: &[T], Place { width, at, n, times }: Place) {
+    fn tiles<A: Arch, const N: usize, const PREFETCH: bool>(&mut self, rows: &[T], Place { width, at, n, times }: Place) {
         let (width, columns) = (width * times, n * times);
         // From memory, the leaf after this one is brought near in the order in which it lies.
         let (mut next, mut end) = (rows.len() + at, rows.len() + at + columns);
@@ -147,11 +147,11 @@ impl<T: Real + Element> Tile<T> {
                 let x = &row[at + c..][..N];
                 for i in (0..N).step_by(LINE / size_of::<T>()) {
                     prefetch_line(x.as_ptr().wrapping_add(N + i));
-                    if FAR {
+                    if PREFETCH {
                         prefetch_line(rows.as_ptr().wrapping_add(next + i));
                     }
                 }
-                if FAR {
+                if PREFETCH {
                     next += N;
                     if next >= end {
                         (next, end) = (end - columns + width, end + width);
