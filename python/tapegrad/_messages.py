@@ -130,8 +130,9 @@ def counterpart() -> str:
             break  # what is outside of SciPy is the user's
         frame = frame.f_back
     for home, name in reversed(running):
-        if name in _names(home):
-            return f"Use {_path(home, name)} instead of scipy.{home}.{name}"
+        for ours in (home, ""):
+            if name in _names(ours):
+                return f"Use {_path(ours, name)} instead of scipy.{home}.{name}"
     for home, name in reversed(running):
         if home and not home.startswith("_") and not name.startswith(("_", "<")) and name != "wrapper":
             near = _near(name, _names(home), 2, 0.75)

@@ -217,22 +217,34 @@ def eigh(a: Any, UPLO: str = "L", *, degenerate: str = "raise") -> EighResult:
     return EighResult(*_linalg.eigh(a, UPLO, degenerate=degenerate))
 
 
-def pinv(a: Any, rcond: float | None = None, hermitian: bool = False, *, rtol: float | None = None) -> Variable:
-    """The Moore-Penrose inverse; singular values up to ``rtol`` times the largest count as zero.
+def pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Variable:
+    """The Moore-Penrose inverse; singular values up to ``rtol`` (a number, or one for each matrix) times the largest count as zero.
 
     >>> tg.linalg.pinv(tg.Variable([[2.0], [0.0]]))
     Variable([[0.5, 0. ]])
     """
-    return _linalg.pinv(a, rcond if rtol is None else rtol)
+    cut = rcond if rtol is None else rtol
+    if cut is None or _core.asarray(cut).ndim == 0:
+        return _linalg.pinv(a, None if cut is None else float(cut))
+    a = _core.asarray(a)
+    limits = _core.broadcast_to(_core.asarray(cut), a.shape[:-2]).reshape(-1).tolist()
+    rows = [_linalg.pinv(x, c) for x, c in zip(a.reshape((-1, *a.shape[-2:])), limits, strict=True)]
+    return _core.stack(rows).reshape((*a.shape[:-2], a.shape[-1], a.shape[-2])) if rows else _linalg.pinv(a)
 
 
-def matrix_rank(A: Any, tol: float | None = None, hermitian: bool = False, *, rtol: float | None = None) -> Variable:
-    """The number of singular values above ``tol``, or above ``rtol`` times the largest one.
+def matrix_rank(A: Any, tol: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Variable:
+    """The number of singular values above ``tol``, or above ``rtol`` times the largest one: numbers, or one for each matrix.
 
     >>> tg.linalg.matrix_rank(tg.Variable([[1.0, 1.0], [1.0, 1.0]]))
     Variable(1)
     """
-    return _linalg.matrix_rank(A, tol, rtol)
+    cut = rtol if tol is None else tol
+    if cut is None or _core.asarray(cut).ndim == 0:
+        number = None if cut is None else float(cut)
+        return _linalg.matrix_rank(A, number, None) if tol is not None else _linalg.matrix_rank(A, None, number)
+    s = svdvals(_core.asarray(A).detach())
+    limits = _core.expand_dims(_core.asarray(cut), -1)
+    return _core.count_nonzero(s > (limits if tol is not None else limits * _core.max(s, axis=-1, keepdims=True)), axis=-1)
 
 
 def lstsq(a: Any, b: Any, rcond: float | None = None) -> LstsqResult:

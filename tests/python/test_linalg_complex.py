@@ -209,6 +209,9 @@ def test_eig_at_its_edges() -> None:
     x = v(np.eye(3), requires_grad=True)
     (g,) = tg.autograd.grad(tg.sum(tg.real(linalg.eigvals(x))), x)
     close(g, np.eye(3))
+    (g,) = tg.autograd.grad(tg.sum(tg.real(linalg.eigvals(x @ x))), x, create_graph=True)
+    with pytest.raises(tg.GradError, match="second derivative at repeated"):
+        tg.autograd.grad(tg.sum(g), x)
     loss = tg.sum(tg.real(linalg.eig(x).eigenvectors) * v(np.arange(9.0).reshape(3, 3)))
     with pytest.raises(tg.GradError, match="degenerate='zero'"):
         tg.autograd.grad(loss, x)
@@ -238,6 +241,14 @@ def test_singular_matrices() -> None:
         linalg.inv(v(np.zeros((2, 2), complex)))
     with pytest.raises(tg.LinAlgError, match="not positive definite"):
         linalg.cholesky(v(-np.eye(2) + 0j))
+
+
+def test_a_limit_for_each_matrix() -> None:
+    a = np.stack([np.diag([4.0, 1.0, 0.1]) + 0j, np.diag([4.0, 1.0, 0.1]) * 1j])
+    for rtol in (np.array([0.01, 0.1]), np.array([0.5, 1e-3]), 0.1):
+        np.testing.assert_array_equal(linalg.matrix_rank(v(a), rtol=rtol).numpy(), np.linalg.matrix_rank(a, rtol=rtol))
+        close(linalg.pinv(v(a), rtol=rtol), np.linalg.pinv(a, rtol=rtol))
+    np.testing.assert_array_equal(linalg.matrix_rank(v(a), tol=np.array([0.5, 2.0])).numpy(), np.linalg.matrix_rank(a, tol=np.array([0.5, 2.0])))
 
 
 def test_batches_agree_with_loops() -> None:

@@ -9,6 +9,7 @@ import pytest
 import scipy.fft
 import scipy.linalg
 import scipy.ndimage
+import scipy.signal
 import scipy.special
 
 import tapegrad as tg
@@ -48,6 +49,7 @@ def test_ufuncs_of_several_arguments_are_recorded() -> None:
         (lambda x: scipy.linalg.cho_factor(tg.outer(x, x)), "tg.linalg.cho_factor"),
         (scipy.fft.rfft, "tg.fft.rfft"),
         (lambda x: scipy.special.multigammaln(x, 2), "tg.special.multigammaln"),
+        (lambda x: scipy.signal.convolve(x, x), "tg.convolve"),
     ],
 )
 def test_other_functions_name_the_counterpart(call: Callable[[Any], Any], name: str) -> None:

@@ -61,17 +61,17 @@ fn inverse(v: &Variable) -> Result<Variable> {
 fn pull_eig(ctx: &mut VjpContext<'_>) -> Result<()> {
     let how = *ctx.attrs::<General>();
     let (w, v) = (ctx.output(0), ctx.output(1));
+    let gaps = Gaps::new(&w, &w)?;
+    let v = first_order_at(&gaps, &v)?;
     let vh = h(&v)?;
     let values = ctx.cotangent_of(0).map(|g| diagonal_matrix(&g)).transpose()?;
     let vectors = match ctx.cotangent_of(1) {
         None => None,
         Some(g) => {
-            let gaps = Gaps::new(&w, &w)?;
-            let v = first_order_at(&gaps, &v)?;
-            let inner = mm(&h(&v)?, &g)?;
+            let inner = mm(&vh, &g)?;
             let diagonal = diagonal_of(&inner)?;
             check_phase("eig", &diagonal)?;
-            let numerator = minus(&inner, &scale_columns(&mm(&h(&v)?, &v)?, &real(&diagonal)?)?)?;
+            let numerator = minus(&inner, &scale_columns(&mm(&vh, &v)?, &real(&diagonal)?)?)?;
             // conj(conj(numerator) / E) is numerator / conj(E).
             Some(conj(&gaps.quotient("eig", &conj(&numerator)?, &numerator, how.zero)?)?)
         }
@@ -92,9 +92,9 @@ fn push_eig(ctx: &JvpContext<'_>) -> Result<Outputs> {
     let how = *ctx.attrs::<General>();
     let (w, v) = (&ctx.outputs[0], &ctx.outputs[1]);
     let da = crate::ops::astype(da, v.dtype())?;
-    let d = mmm(&inverse(v)?, &da, v)?;
     let gaps = Gaps::new(w, w)?;
     let v = first_order_at(&gaps, v)?;
+    let d = mmm(&inverse(&v)?, &da, &v)?;
     let u = mm(&v, &gaps.quotient("eig", &d, &d, how.zero)?)?;
     let along = real(&diagonal_of(&mm(&h(&v)?, &u)?)?)?;
     Ok(smallvec![diagonal_of(&d)?, minus(&u, &scale_columns(&v, &along)?)?])
