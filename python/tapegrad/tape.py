@@ -111,8 +111,44 @@ class Tape:
 
         return draw(self.nodes, _leaf_names(names or {}), title)
 
+    def to_html(
+        self,
+        y: Variable | None = None,
+        gradient: Variable | None = None,
+        *,
+        names: Mapping[str, Variable] | None = None,
+        title: str = "",
+    ) -> str:
+        """A page that needs no other file: the drawing of the graph with the list of its operations.
+
+        With a result ``y`` of this tape the page steps through a backward pass instead: which operation's rule runs, the
+        gradient that arrived at it and where each part of that came from, and what it delivers to its inputs. Buttons and the
+        arrow keys move. The pass leaves the graph and every ``.grad`` alone. ``gradient`` is that of ``y``, needed unless it
+        has one element; ``names`` says what leaves are called.
+
+        Raises:
+            GradError: ``y`` was not recorded inside the block, or its graph was freed by a backward pass.
+
+        >>> w = tg.Variable([1.0, 2.0], requires_grad=True)
+        >>> with tg.Tape() as tape:
+        ...     loss = tg.sum(w * w)
+        >>> page = tape.to_html(loss, names={"w": w})
+        >>> page.startswith("<!DOCTYPE html>"), w.grad
+        (True, None)
+        """
+        from ._html import page
+        from ._svg import draw
+
+        called = _leaf_names(names or {})
+        return page(self.nodes, called, draw(self.nodes, called), title, y, gradient)
+
     def _repr_svg_(self) -> str:
         return self.to_svg()
+
+    def _repr_html_(self) -> str:
+        from ._html import cell
+
+        return cell(self.to_html())
 
     def gradient(
         self,

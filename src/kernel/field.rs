@@ -111,17 +111,20 @@ pub trait Field: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = S
     fn exp_product(self, other: Self) -> Self;
     /// self · other, but zero where either is zero, even if the other is infinite or NaN. Its derivatives are those of a product.
     #[must_use]
+    #[inline(always)]
     fn vanish(self, other: Self) -> Self {
         Self::select(other.eq(Self::lit(0.0)), Self::lit(0.0), self.annihilate(other))
     }
     /// The derivative of self to the power `exponent` by self; zero for an exponent of zero.
     #[must_use]
+    #[inline(always)]
     fn power_slope(self, exponent: Self) -> Self {
         exponent.vanish(self.powf(exponent - Self::lit(1.0)))
     }
     /// The derivative of self to the power `exponent`, whose value is `power`, by the exponent; zero where self is zero and the
     /// exponent is not negative.
     #[must_use]
+    #[inline(always)]
     fn power_log(self, exponent: Self, power: Self) -> Self {
         let zero = Self::lit(0.0);
         let flat = Self::and(self.eq(zero), exponent.ge(zero));

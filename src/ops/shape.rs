@@ -227,9 +227,14 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "reshape",
-        doc: "The elements in row-major order with another shape; one size may be -1. A view where strides allow it.\n\n>>> tg.reshape(tg.Variable([1.0, 2.0, 3.0, 4.0]), (2, -1))\nVariable([[1., 2.],\n          [3., 4.]])\n",
-        params: &[Param::array("x"), Param::new("shape", Kind::Ints)],
-        call: |a| Ok(reshape(&a.variable(0)?, a.ints(1)?)?.into()),
+        doc: "The elements in row-major order with another shape; one size may be -1. A view where strides allow it.\n\nThe order 'F' reads and writes in column-major order. With copy=True the result is never a view, with copy=False always, or an error.\n\n>>> tg.reshape(tg.Variable([1.0, 2.0, 3.0, 4.0]), (2, -1))\nVariable([[1., 2.],\n          [3., 4.]])\n",
+        params: &[
+            Param::array("x"),
+            Param::new("shape", Kind::Ints),
+            ORDER.named(),
+            Param::new("copy", Kind::Bool).or(super::registry::Default::None).named(),
+        ],
+        call: call_reshape,
         gradient: Gradient::Rule("reshape(g, x.shape)"),
         linear: true,
         views: Views::Writable,
@@ -238,12 +243,12 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "flatten",
-        doc: "A copy of the elements in row-major order in one axis.\n\n>>> tg.flatten(tg.Variable([[1.0, 2.0], [3.0, 4.0]]))\nVariable([1., 2., 3., 4.])\n",
-        params: &[Param::array("x")],
-        call: |a| Ok(flatten(&a.variable(0)?)?.into()),
+        doc: "A copy of the elements in row-major order in one axis; in column-major order for the order 'F'.\n\n>>> tg.flatten(tg.Variable([[1.0, 2.0], [3.0, 4.0]]))\nVariable([1., 2., 3., 4.])\n",
+        params: &[Param::array("x"), ORDER],
+        call: |a| Ok(if is_columns(a, 1)? { flatten(&super::transpose(&a.variable(0)?, None)?)? } else { flatten(&a.variable(0)?)? }.into()),
         gradient: Gradient::Rule("reshape(g, x.shape)"),
         linear: true,
-        samples: || plain(&[]),
+        samples: || [plain(&[Arg::None]), plain(&[Arg::Text("F".to_owned())])].concat(),
         ..Entry::BASE
     },
     Entry {
@@ -323,6 +328,37 @@ pub const ENTRIES: &[Entry] = &[
     },
 ];
 
+/// NumPy's `order`: 'C' and 'A' are row-major, 'F' is column-major.
+const ORDER: Param = Param { choices: &["C", "F", "A", "K"], ..Param::new("order", Kind::Text).or(super::registry::Default::None) };
+
+fn is_columns(a: &Args<'_>, i: usize) -> Result<bool> {
+    Ok(!a.is_none(i) && a.text(i)? == "F")
+}
+
+fn call_reshape(a: &Args<'_>) -> Result<Value> {
+    let (x, shape) = (a.variable(0)?, a.ints(1)?);
+    let out = if is_columns(a, 2)? { reshape_columns(&x, shape)? } else { reshape(&x, shape)? };
+    if a.is_none(3) {
+        return Ok(out.into());
+    }
+    let shared = out.array().storage().as_ptr() == x.array().storage().as_ptr();
+    match a.flag(3)? {
+        true if shared => Ok(super::positive(&out)?.into()),
+        false if !shared && x.array().size() > 0 => Err(Error::Value(format!(
+            "reshape: copy=False, but the elements of shape {} cannot be seen in the shape {} without a copy; leave copy out",
+            show_shape(x.shape()),
+            show_shape(out.shape())
+        ))),
+        _ => Ok(out.into()),
+    }
+}
+
+/// Reshapes in column-major order.
+fn reshape_columns(x: &Variable, shape: &[isize]) -> Result<Variable> {
+    let turned: Vec<isize> = shape.iter().rev().copied().collect();
+    super::transpose(&reshape(&super::transpose(x, None)?, &turned)?, None)
+}
+
 fn call_ravel(a: &Args<'_>) -> Result<Value> {
     match a.text(1)? {
         "C" | "A" | "K" => Ok(flatten(&a.variable(0)?)?.into()),
@@ -359,7 +395,10 @@ fn reshape_samples() -> Vec<Sample> {
         [(&[], &[1, 1]), (&[6], &[2, -1]), (&[2, 3, 2], &[-1]), (&[2, 3, 2], &[3, 4]), (&[0, 3], &[3, 0]), (&[1], &[])];
     cases
         .into_iter()
-        .flat_map(|(from, to)| [call_with(REAL.array(draw, from), [ints(to)]), call_with(REAL.strided(draw, from), [ints(to)])])
+        .flat_map(|(from, to)| {
+            let rest = |order: Arg| [ints(to), order, Arg::None];
+            [call_with(REAL.array(draw, from), rest(Arg::None)), call_with(REAL.strided(draw, from), rest(Arg::Text("F".to_owned())))]
+        })
         .collect()
 }
 

@@ -64,6 +64,13 @@ fn handed_over(to: &str) -> PyErr {
     ))
 }
 
+impl PyVariable {
+    /// The only element as a Python number.
+    pub(super) fn only_item<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        to_object(py, self.readable("item")?.array().item()?)
+    }
+}
+
 #[pymethods]
 impl PyVariable {
     /// The elements as a NumPy array: a read-only view without a copy, or a writable copy.
@@ -106,9 +113,15 @@ impl PyVariable {
         dlpack::CPU
     }
 
-    /// The only element as a Python number; ValueError when there is not exactly one.
-    pub(super) fn item<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        to_object(py, self.readable("item")?.array().item()?)
+    /// The only element as a Python number; ValueError when there is not exactly one. Of a larger array the element at an index, as
+    /// in item(3), which counts in row-major order, or item(1, 0).
+    #[pyo3(signature = (*args))]
+    fn item<'py>(&self, py: Python<'py>, args: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
+        if args.is_empty() {
+            return self.only_item(py);
+        }
+        self.readable("item")?;
+        self.numpy(py, false)?.call_method1("item", args)
     }
 
     /// The elements as nested lists of Python numbers.
@@ -139,13 +152,13 @@ impl PyVariable {
         if self.dtype_now().is_complex() {
             return Err(PyTypeError::new_err("int() of a complex number: take .real, .imag or abs() first"));
         }
-        self.item(py)?.call_method0("__int__")
+        self.only_item(py)?.call_method0("__int__")
     }
 
     fn __index__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let v = self.snapshot();
         if v.ndim() == 0 && v.dtype().is_integer() {
-            self.item(py)
+            self.only_item(py)
         } else {
             Err(PyTypeError::new_err("only 0-d integer arrays can be used as an index"))
         }

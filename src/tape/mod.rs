@@ -17,11 +17,13 @@ mod node;
 mod node_task;
 mod primitive;
 mod saved;
+mod trace;
 mod variable;
 mod vjp_context;
 
 pub use arena::NodeRef;
-pub use backward::{BackwardOptions, backward, backward_with, grad};
+pub use backward::{BackwardOptions, backward, backward_with, deliveries, grad};
+pub use backward_pass::Delivery;
 pub use frontier::{frontier, next_number, reaches_beyond};
 pub use hooks::{add_node_hook, find_retained, move_retained, remove_node_hook, retained_leaf};
 pub use inspect::{NodeInfo, Source, TapeStats, listing, op_name, tape_stats, to_dot};
@@ -35,5 +37,6 @@ pub use primitive::{
     apply_update,
 };
 pub use saved::Role;
+pub use trace::{Dependence, Traced, TracedInput, begin_trace, end_trace};
 pub use variable::{Edge, EdgeKey, Recorded, Variable, record_custom, record_under_lock};
 pub use vjp_context::{Saver, VjpContext};

@@ -12,6 +12,8 @@ const RECORDING: u8 = 1;
 const ANOMALY: u8 = 2;
 /// Watchers collect descriptions of nodes.
 const WATCHED: u8 = 4;
+/// Calls are kept with their values.
+const TRACED: u8 = 8;
 
 thread_local! {
     /// All that an operation asks, in one place: reading it costs a call.
@@ -91,7 +93,7 @@ pub fn set_source_provider(provider: fn() -> Option<Arc<str>>) {
 #[must_use]
 #[inline]
 pub fn is_observed() -> bool {
-    has(ANOMALY | WATCHED)
+    has(ANOMALY | WATCHED | TRACED)
 }
 
 /// The running line.
@@ -117,7 +119,15 @@ pub fn unobserve() -> Vec<NodeInfo> {
 #[inline]
 pub(super) fn recording_and_observed() -> (bool, bool) {
     let flags = FLAGS.get();
-    (flags & RECORDING != 0, flags & (ANOMALY | WATCHED) != 0)
+    (flags & RECORDING != 0, flags & (ANOMALY | WATCHED | TRACED) != 0)
+}
+
+pub(super) fn is_traced() -> bool {
+    has(TRACED)
+}
+
+pub(super) fn set_traced(on: bool) {
+    switch(TRACED, on);
 }
 
 pub(super) fn is_observing() -> bool {
