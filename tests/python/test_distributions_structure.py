@@ -902,3 +902,47 @@ def test_utilities():
     names = [n for n in D.__all__ if not hasattr(D, n)]
     assert not names
     assert len(set(itertools.chain(D.__all__))) == len(D.__all__)
+
+
+@pytest.mark.parametrize("shape", [1e-3, 0.3, 2.5, 1e4])
+def test_quantiles_of_gamma(shape):
+    p = np.array([1e-100, 1e-12, 0.01, 0.5, 0.99, 1 - 2.0**-40])
+    d = D.Gamma(v(shape), v(2.0))
+    x = d.icdf(v(p))
+    low = (p < 0.5) & (x.numpy() > 1e-290)
+    close(d.cdf(x)[low], p[low], rtol=1e-9)
+    close(d.sf(x)[p >= 0.5], 1 - p[p >= 0.5], rtol=1e-9)
+    close(D.InverseGamma(v(shape), v(2.0)).icdf(v(p[2:4])), 1 / x.numpy()[[4, 3]], rtol=1e-9)
+
+
+@pytest.mark.parametrize(("a", "b"), [(0.01, 0.5), (0.3, 30.0), (5.0, 1.0), (1e4, 30.0)])
+def test_quantiles_of_beta(a, b):
+    p = np.array([1e-30, 1e-12, 0.01, 0.5, 0.7])
+    d = D.Beta(v(a), v(b))
+    x = d.icdf(v(p))
+    inside = (x.numpy() > 1e-290) & (x.numpy() < 1 - 1e-9)
+    close(d.cdf(x)[inside], p[inside], rtol=1e-8)
+    mirrored = D.Beta(v(b), v(a)).icdf(v(1 - p))
+    close(x[2:], 1 - mirrored.numpy()[2:], rtol=1e-6, atol=1e-15)
+
+
+def test_quantiles_are_differentiable():
+    for f, args in [
+        (lambda p, a: D.Gamma(a, v(2.0)).icdf(p), (0.3, 2.5)),
+        (lambda p, a, b: D.Beta(a, b).icdf(p), (0.3, 2.5, 0.7)),
+        (lambda p, a: D.StudentT(a).icdf(p), (0.3, 2.5)),
+        (lambda p, a, b: D.FisherSnedecor(a, b).icdf(p), (0.3, 2.5, 4.5)),
+        (lambda p, a: D.InverseGamma(a, v(2.0)).icdf(p), (0.3, 2.5)),
+    ]:
+        leaves = [v(x).requires_grad_() for x in args]
+        assert tg.autograd.gradcheck(f, leaves)
+        assert tg.autograd.gradgradcheck(f, leaves, atol=1e-4)
+        plain = [x.detach() for x in leaves]
+        _, dy = tg.jvp(f, plain, [v(1.0)] * len(plain))
+        close(dy, sum(g.item() for g in tg.vjp(f, *plain)[1](v(1.0))))
+        many = tg.vmap(f)(*(tg.stack([x, x * 1.1]) for x in plain))
+        close(many, [f(*plain).item(), f(*(x * 1.1 for x in plain)).item()])
+    ends = v([0.0, 1.0])
+    assert D.Gamma(v(2.0), v(1.0)).icdf(ends).tolist() == [0.0, math.inf]
+    assert D.StudentT(v(2.0)).icdf(ends).tolist() == [-math.inf, math.inf]
+    assert D.Beta(v(2.0), v(1.0)).icdf(ends).tolist() == [0.0, 1.0]

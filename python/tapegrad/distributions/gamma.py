@@ -11,6 +11,7 @@ from .._sampling import source
 from .._special import digamma, gammainc, gammaincc, gammaln, xlogy
 from . import constraints
 from ._implicit import attach, gamma_rule
+from ._quantile import gamma_quantile, gamma_upper_quantile, quantile
 from .distribution import Distribution
 from .utils import broadcast_all, euler_constant, log1mexp, open_unit, outside
 
@@ -128,6 +129,9 @@ class Gamma(Distribution):
     def sf(self, value: Any) -> Variable:
         return gammaincc(self.concentration, self.rate * _core.relu(self._value(value)))
 
+    def icdf(self, value: Any) -> Variable:
+        return quantile(gamma_quantile, gammainc, self._level(value), self.concentration) / self.rate
+
     def entropy(self) -> Variable:
         a = self.concentration
         return a - _core.log(self.rate) + gammaln(a) + (1.0 - a) * digamma(a)
@@ -209,6 +213,9 @@ class InverseGamma(Distribution):
 
     def sf(self, value: Any) -> Variable:
         return gammainc(self.concentration, self._inverse(value))
+
+    def icdf(self, value: Any) -> Variable:
+        return self.rate / quantile(gamma_upper_quantile, gammaincc, self._level(value), self.concentration)
 
     def entropy(self) -> Variable:
         a = self.concentration
