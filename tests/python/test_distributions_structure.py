@@ -610,6 +610,7 @@ PAIRS = {
     D.Geometric: [(0.3,), (0.6,)],
     D.Poisson: [(1.5,), (2.5,)],
     D.Binomial: [(4.0, 0.3), (4.0, 0.6)],
+    D.ContinuousBernoulli: [(0.3,), (0.6,)],
 }
 CLOSED = [pair for pair in _RULES if pair[0] in PAIRS and pair[1] in PAIRS]
 
@@ -620,7 +621,8 @@ def points(p):
     if type(p) in (D.Bernoulli, D.Geometric, D.Poisson, D.Binomial):
         top = {D.Bernoulli: 2, D.Binomial: 5}.get(type(p), 150)
         return np.arange(float(top)), np.ones(top)
-    low, high = {D.Beta: (0, 1), D.VonMises: (-np.pi, np.pi), D.Uniform: (0.2, 0.8)}.get(type(p), (None, None))
+    ends = {D.Beta: (0, 1), D.ContinuousBernoulli: (0, 1), D.VonMises: (-np.pi, np.pi), D.Uniform: (0.2, 0.8)}
+    low, high = ends.get(type(p), (None, None))
     if low is not None:
         return low + (high - low) * (u + 1) / 2, w * (high - low) / 2
     # Tanh-sinh: the ends may be far or singular.
@@ -946,3 +948,120 @@ def test_quantiles_are_differentiable():
     assert D.Gamma(v(2.0), v(1.0)).icdf(ends).tolist() == [0.0, math.inf]
     assert D.StudentT(v(2.0)).icdf(ends).tolist() == [-math.inf, math.inf]
     assert D.Beta(v(2.0), v(1.0)).icdf(ends).tolist() == [0.0, 1.0]
+
+
+def test_low_rank():
+    rng = np.random.default_rng(0)
+    loc, w, diagonal = rng.normal(size=4), rng.normal(size=(4, 2)), rng.uniform(0.5, 1.5, 4)
+    d = D.LowRankMultivariateNormal(v(loc), v(w), v(diagonal))
+    c = w @ w.T + np.diag(diagonal)
+    full = D.MultivariateNormal(v(loc), v(c))
+    x = rng.normal(size=(5, 4))
+    for name in ("covariance_matrix", "precision_matrix", "scale_tril", "variance", "mean"):
+        close(getattr(d, name), getattr(full, name).numpy())
+    close(d.log_prob(v(x)), full.log_prob(v(x)).numpy())
+    close(d.entropy(), full.entropy().numpy())
+    close(D.kl_divergence(d, full), 0.0)
+    assert d.expand((3,)).rsample((2,)).shape == (2, 3, 4)
+    close(np.cov(d.sample((20000,), generator=tg.random.Generator(0)).numpy().T), c, rtol=0.1, atol=0.1)
+    f = lambda loc, w, diagonal: D.LowRankMultivariateNormal(loc, w, diagonal).log_prob(v(x))  # noqa: E731
+    assert tg.autograd.gradcheck(f, [v(a).requires_grad_() for a in (loc, w, diagonal)])
+    with pytest.raises(tg.ShapeError, match="rank"):
+        D.LowRankMultivariateNormal(v(loc), v(w.T), v(diagonal))
+
+
+def test_wishart():
+    c, x = covariance(3), covariance(3, 4)
+    s = ss.wishart(5.5, c)
+    d = D.Wishart(v(5.5), covariance_matrix=v(c))
+    close(d.log_prob(v(x)), s.logpdf(x))
+    close(d.entropy(), s.entropy())
+    close(d.mean, s.mean())
+    close(d.mode, s.mode())
+    close(d.variance, s.var())
+    close(D.Wishart(v(5.5), precision_matrix=v(np.linalg.inv(c))).log_prob(v(x)), s.logpdf(x), rtol=1e-8)
+    close(d.rsample((20000,), generator=tg.random.Generator(0)).mean(0), s.mean(), rtol=0.05, atol=0.1)
+    assert d.expand((2,)).sample((3,)).shape == (3, 2, 3, 3)
+    f = lambda df, tril: D.Wishart(df, scale_tril=tg.tril(tril)).log_prob(v(x))  # noqa: E731
+    assert tg.autograd.gradcheck(f, [v(5.5).requires_grad_(), v(np.linalg.cholesky(c)).requires_grad_()])
+    with pytest.raises(ValueError, match="df"):
+        D.Wishart(1.5, tg.eye(3))
+    with pytest.raises(ValueError, match="expected one of"):
+        D.Wishart(4.0)
+
+
+def test_lkj():
+    d = D.LKJCholesky(3, v([0.5, 2.0]))
+    x = d.sample((4000,), generator=tg.random.Generator(0))
+    assert x.shape == (4000, 2, 3, 3)
+    assert bool(tg.all(d.support.check(x)))
+    correlation = (x @ x.mT).numpy()
+    for i, c in enumerate((0.5, 2.0)):
+        # Each correlation is a beta number, scaled to (-1, 1).
+        shape = c - 1 + 1.5
+        for j, k in ((1, 0), (2, 0), (2, 1)):
+            assert ss.kstest((correlation[:, i, j, k] + 1) / 2, ss.beta(shape, shape).cdf).pvalue > 1e-3
+    # The density of a 2 by 2 factor integrates to one over its correlation, x -> (x, sqrt(1 - x²)).
+    two = D.LKJCholesky(2, v(1.5))
+    r = np.linspace(-1, 1, 4001)[1:-1]
+    factor = np.zeros((len(r), 2, 2))
+    factor[:, 0, 0], factor[:, 1, 0], factor[:, 1, 1] = 1, r, np.sqrt(1 - r**2)
+    assert float(tg.exp(two.log_prob(v(factor))).sum()) * (r[1] - r[0]) == pytest.approx(1.0, abs=1e-3)
+    with pytest.raises(ValueError, match="dim"):
+        D.LKJCholesky(1)
+
+
+def test_continuous_bernoulli():
+    x = np.linspace(0, 1, 200001)
+    for p in (0.02, 0.4999999, 0.50001, 0.51, 0.9):
+        d = D.ContinuousBernoulli(probs=v(p))
+        density = np.exp(x * math.log(p) + (1 - x) * math.log1p(-p))
+        density /= scipy.integrate.simpson(density, x=x)
+        close(d.log_prob(v(x[::50000])), np.log(density[::50000]), rtol=1e-8, atol=1e-9)
+        close(d.mean, scipy.integrate.simpson(density * x, x=x), rtol=1e-9)
+        close(d.variance, scipy.integrate.simpson(density * x * x, x=x) - d.mean.item() ** 2, rtol=1e-8)
+        close(d.entropy(), -scipy.integrate.simpson(density * np.log(density), x=x), atol=1e-9)
+        close(d.cdf(v(0.3)), scipy.integrate.simpson(density[:60001], x=x[:60001]), rtol=1e-9)
+        close(d.icdf(d.cdf(v([0.01, 0.3, 0.99]))), [0.01, 0.3, 0.99], rtol=1e-9)
+    assert ss.kstest(d.sample((4000,), generator=tg.random.Generator(0)).numpy(), lambda y: d.cdf(v(y)).numpy()).pvalue > 1e-3
+    f = lambda t: D.ContinuousBernoulli(logits=t).log_prob(v(0.3))  # noqa: E731
+    for t in (-40.0, 0.0, 0.01, 2.0):
+        assert tg.autograd.gradcheck(f, [v(t).requires_grad_()])
+        assert tg.autograd.gradgradcheck(f, [v(t).requires_grad_()], atol=1e-4)
+
+
+@pytest.mark.parametrize("c", [-0.4, 0.0, 1e-9, 0.3])
+def test_generalized_pareto(c):
+    s, d = ss.genpareto(c, 0.5, 2.0), D.GeneralizedPareto(v(0.5), v(2.0), v(c))
+    x = np.array([0.5, 0.50001, 1.0, 4.0])
+    close(d.log_prob(v(x)), s.logpdf(x))
+    close(d.cdf(v(x)), s.cdf(x), rtol=1e-9)
+    close(d.sf(v(x)), s.sf(x))
+    close(d.icdf(v([0.1, 0.99])), s.ppf([0.1, 0.99]))
+    for name, value in (("mean", s.mean()), ("variance", s.var())):
+        close(getattr(d, name), value, rtol=1e-6)
+    close(d.entropy(), s.entropy())
+    f = lambda a, b, c: D.GeneralizedPareto(a, b, c, validate_args=False).log_prob(v([1.0, 3.0]))  # noqa: E731
+    args = [v(a).requires_grad_() for a in (0.5, 2.0, c)]
+    assert tg.autograd.gradcheck(f, args)
+
+
+def test_exponential_family():
+    class Mine(D.ExponentialFamily):
+        """A Poisson-free family: the exponential distribution."""
+
+        def __init__(self, rate):
+            (self.rate,) = D.utils.broadcast_all(rate)
+            super().__init__(self.rate.shape)
+
+        arg_constraints = {"rate": D.constraints.positive}  # noqa: RUF012
+        _mean_carrier_measure = 0
+
+        @property
+        def _natural_params(self):
+            return (-self.rate,)
+
+        def _log_normalizer(self, x):
+            return -tg.log(-x)
+
+    close(Mine(v([0.5, 2.0])).entropy(), D.Exponential(v([0.5, 2.0])).entropy().numpy())

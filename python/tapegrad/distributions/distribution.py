@@ -288,3 +288,35 @@ class Distribution:
                 plain = value.size == 1 and _core._lifted(value) is None
                 parts.append(f"{name}: {value.item() if plain else f'array of shape {value.shape}'}")
         return f"{type(self).__name__}({', '.join(parts)})"
+
+
+class ExponentialFamily(Distribution):
+    """Base of distributions of your own whose density is ``exp(θ·t(x) - F(θ) + k(x))``.
+
+    They define ``_natural_params`` (θ), ``_log_normalizer(*θ)`` (F) and ``_mean_carrier_measure`` (the mean of
+    k); the entropy follows.
+    """
+
+    @property
+    def _natural_params(self) -> tuple[Variable, ...]:
+        raise NotImplementedError(f"{type(self).__name__} does not define _natural_params")
+
+    def _log_normalizer(self, *natural_params: Variable) -> Variable:
+        raise NotImplementedError(f"{type(self).__name__} does not define _log_normalizer(*natural_params)")
+
+    @property
+    def _mean_carrier_measure(self) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} does not define _mean_carrier_measure")
+
+    def entropy(self) -> Any:
+        """F(θ) - θ·F'(θ), less the mean of k (Nielsen & Nock 2010)."""
+        from .._transforms import vjp
+
+        theta = self._natural_params
+        normalizer, pull = vjp(self._log_normalizer, *theta)
+        found = normalizer - self._mean_carrier_measure
+        for t, slope in zip(theta, pull(_core.ones_like(normalizer)), strict=True):
+            term = t * slope
+            extra = term.ndim - len(self._batch_shape)
+            found = found - (_core.sum(term, axis=tuple(range(-extra, 0))) if extra else term)
+        return found
