@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from math import e, inf, nan, pi
 
-from . import _aliases, _arrays, _core, _einops, _habits, _names, autograd
+from . import _aliases, _arrays, _core, _einops, _generator, _habits, _names, autograd
 from ._aliases import *  # noqa: F403
 from ._arrays import *  # noqa: F403
 from ._core import *  # noqa: F403

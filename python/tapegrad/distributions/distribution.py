@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import index
 from typing import Any
 
 from .. import _core
@@ -105,7 +106,12 @@ class Distribution:
         return self._event_shape
 
     def _extended_shape(self, sample_shape: Any = ()) -> tuple[int, ...]:
-        shape = (sample_shape,) if isinstance(sample_shape, int) else tuple(int(n) for n in sample_shape)
+        try:
+            shape = tuple(index(n) for n in ((sample_shape,) if isinstance(sample_shape, int) else sample_shape))
+        except TypeError:
+            raise TypeError(
+                f"{type(self).__name__}: sample_shape must be a tuple of ints, as in sample((100,)), got {sample_shape!r}"
+            ) from None
         return (*shape, *self._batch_shape, *self._event_shape)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
@@ -280,9 +286,14 @@ class Distribution:
             self._require(constraints.unit_interval, p, "a probability")
         return p
 
+    def _shown(self) -> list[str]:
+        """The parameters that `repr` names: those that are kept."""
+        names = list(getattr(self, "arg_constraints", {}))
+        return [n for n in names if n in self.__dict__] or names
+
     def __repr__(self) -> str:
         parts = []
-        for name in getattr(self, "arg_constraints", {}):
+        for name in self._shown():
             value = getattr(self, name, None)
             if isinstance(value, Variable):
                 plain = value.size == 1 and _core._lifted(value) is None

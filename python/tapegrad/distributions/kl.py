@@ -71,6 +71,9 @@ def kl_divergence(p: Distribution, q: Distribution) -> Variable:
     >>> D.kl_divergence(D.Normal(1.0, 1.0), D.Normal(0.0, 1.0))
     Variable(0.5)
     """
+    for d in (p, q):
+        if not isinstance(d, Distribution):
+            raise TypeError(f"kl_divergence: expected two distributions, got {type(d).__name__}")
     rule = _rule(type(p), type(q))
     if rule is None:
         raise NotImplementedError(

@@ -109,7 +109,7 @@ class MultivariateNormal(Distribution):
         self.loc = loc if loc.shape == (*batch, n) else _core.broadcast_to(loc, (*batch, n))
         # The factor keeps its own batch shape: it is not factored, nor solved with, more often than it was given.
         self._check_matrix(name, matrix, validate_args)
-        self._tril = factor_of("MultivariateNormal", name, matrix)
+        self._tril, self._form = factor_of("MultivariateNormal", name, matrix), name
         super().__init__(batch, (n,), validate_args=validate_args)
 
     def _check_matrix(self, name: str, matrix: Variable, validate_args: bool | None) -> None:
@@ -119,6 +119,9 @@ class MultivariateNormal(Distribution):
 
     def _check_parameters(self) -> None:
         self._require(constraints.real_vector, self.loc, "the parameter loc")
+
+    def _shown(self) -> list[str]:
+        return ["loc", self._form]
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
         new = self._get_checked_instance(type(self), _instance)
