@@ -126,6 +126,7 @@ __all__ += _arrays.__all__
 __all__ += _aliases.__all__
 __all__ += _names.__all__
 _habits.attach()
+_generator.attach()
 
 #: What indexing takes for a new axis.
 newaxis = None

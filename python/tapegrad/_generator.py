@@ -56,5 +56,9 @@ def _method(name: str) -> Any:
 
 #: The method for numbers, before ours takes its place.
 permutation_of_numbers: Any = Generator.permutation
-for _name in DRAWS:
-    setattr(Generator, _name, _method(_name))
+
+
+def attach() -> None:
+    """Puts them on the class."""
+    for name in DRAWS:
+        setattr(Generator, name, _method(name))
