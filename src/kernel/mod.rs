@@ -25,6 +25,7 @@ pub mod order;
 pub mod parallel;
 pub mod positions;
 pub mod products;
+pub mod radix;
 pub mod random;
 pub mod recurrent;
 pub mod reduce;
