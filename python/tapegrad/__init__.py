@@ -11,24 +11,47 @@ from __future__ import annotations
 
 from math import e, inf, nan, pi
 
-from . import _aliases, _arrays, _core, _einops, _habits, _names, autograd
+from . import _aliases, _arrays, _core, _einops, _habits, _names, _ndarray, autograd
 from ._aliases import *  # noqa: F403
 from ._arrays import *  # noqa: F403
 from ._core import *  # noqa: F403
 from ._core import __version__
 from ._dtypes import __array_namespace_info__, finfo, iinfo, isdtype
-from ._names import *  # type: ignore[assignment]  # noqa: F403
+from ._names import *  # noqa: F403
 from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from . import amp, backends, cuda, func, linalg, metrics, nn, optim, random, special, testing, train, utils
+    from . import (
+        amp,
+        backends,
+        cuda,
+        distributed,
+        distributions,
+        fft,
+        func,
+        linalg,
+        metrics,
+        nn,
+        optim,
+        optimize,
+        random,
+        special,
+        stats,
+        testing,
+        train,
+        utils,
+    )
     from ._checkpoint import checkpoint
     from ._custom import custom_jvp, custom_vjp
+    from ._explain import explain
+    from ._numpy_functions import *  # noqa: F403
+    from ._polynomials import *  # noqa: F403
+    from ._sparse import sparse_hessian, sparse_jacobian
     from ._threads import num_threads
-    from ._transforms import (  # type: ignore[assignment]
+    from ._transforms import (
         grad,
         hessian,
         hvp,
@@ -61,8 +84,12 @@ __all__ = [
     "cuda",
     "custom_jvp",
     "custom_vjp",
+    "distributed",
+    "distributions",
     "e",
     "enable_grad",
+    "explain",
+    "fft",
     "finfo",
     "func",
     "grad",
@@ -86,11 +113,15 @@ __all__ = [
     "no_grad",
     "num_threads",
     "optim",
+    "optimize",
     "pi",
     "random",
     "save",
     "set_grad_enabled",
+    "sparse_hessian",
+    "sparse_jacobian",
     "special",
+    "stats",
     "stop_gradient",
     "testing",
     "train",
@@ -101,15 +132,30 @@ __all__ = [
 ]
 # What only the Python half calls, or what has its home in a submodule.
 _INNER = (
-    "HookHandle after_backward apply_function backward grad registry samples set_anomaly_raw set_grad_enabled_raw unwatch watch "
+    "HookHandle after_backward apply_function backward deliveries grad registry samples set_anomaly_raw set_grad_enabled_raw "
+    "unobserve observe "
     "ASGD Adadelta Adagrad Adam AdamW Adamax Lion NAdam Optimizer RAdam RMSprop Rprop SGD clip_grad_norm_ clip_grad_value_ "
     "permutation uniform"
 )
+#: NumPy's names that are not in the array API, by the modules that define them.
+_NUMPY = {
+    "_numpy_functions": (
+        "asanyarray asarray_chkfinite ascontiguousarray asfortranarray bartlett bitwise_count blackman choose "
+        "common_type diag_indices diag_indices_from divmod einsum_path frexp fromfunction gcd geomspace hamming hanning "
+        "histogram2d histogramdd i0 identity indices iscomplex iscomplexobj isreal isrealobj isscalar ix_ kaiser lcm "
+        "lexsort mask_indices may_share_memory min_scalar_type modf packbits promote_types ravel_multi_index "
+        "real_if_close require shares_memory sort_complex spacing tril_indices tril_indices_from trim_zeros "
+        "triu_indices triu_indices_from unpackbits unravel_index unwrap vectorize"
+    ),
+    "_polynomials": "poly polyadd polyder polydiv polyfit polyint polymul polysub roots",
+}
 __all__ += [name for name in _core.__all__ if name not in _INNER.split()]
 __all__ += _arrays.__all__
 __all__ += _aliases.__all__
 __all__ += _names.__all__
+__all__ += [name for names in _NUMPY.values() for name in names.split()]
 _habits.attach()
+_ndarray.attach()
 
 #: What indexing takes for a new axis.
 newaxis = None
@@ -123,13 +169,18 @@ _LAZY_MODULES = (
     "amp",
     "backends",
     "cuda",
+    "distributed",
+    "distributions",
+    "fft",
     "func",
     "linalg",
     "metrics",
     "nn",
     "optim",
+    "optimize",
     "random",
     "special",
+    "stats",
     "tape",
     "testing",
     "train",
@@ -162,7 +213,11 @@ _LAZY_NAMES = {
     "version": "backends",
     "checkpoint": "_checkpoint",
     "custom_jvp": "_custom",
+    "explain": "_explain",
+    "sparse_hessian": "_sparse",
+    "sparse_jacobian": "_sparse",
     "custom_vjp": "_custom",
+    **{name: home for home, names in _NUMPY.items() for name in names.split()},
     **dict.fromkeys(_TRANSFORMS, "_transforms"),
     **dict.fromkeys(_habits.DTYPES.keys() - set(_core.__all__), "_dtype_names"),
     **dict.fromkeys(("float16", "bfloat16", "half"), "_dtype_names"),

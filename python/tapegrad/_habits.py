@@ -7,6 +7,7 @@ that the compiled module has itself. Functions are in `_aliases.py`.
 from __future__ import annotations
 
 # mypy: disable-error-code="no-any-return"
+from _thread import _local
 from operator import index as _index
 
 from . import _core
@@ -735,17 +736,30 @@ def _fill_diagonal_(self: Variable, fill_value: Any) -> Variable:
 
 # ---- hooks ----
 
-_waiting: list[tuple[Any, Any]] = []
+
+class _Waiting(_local):
+    """What each thread calls at the end of its backward pass."""
+
+    def __init__(self) -> None:
+        self.calls: dict[object, tuple[Any, Any]] = {}
+
+
+_waiting = _Waiting()
 
 
 def _run_waiting(is_done: bool) -> None:
-    found = _waiting[:]
-    _waiting.clear()
+    found, _waiting.calls = _waiting.calls, {}
     if is_done:
-        for leaf, hook in found:
-            x = leaf()
+        for owner, hook in found.values():
+            x = owner()
             if x is not None:
                 hook(x)
+
+
+def call_after_backward(key: object, owner: Any, hook: Callable[[Any], object]) -> None:
+    """Calls ``hook(owner())`` when the backward pass that is running has added to ``.grad``: once for each ``key``."""
+    _core.after_backward(_run_waiting)
+    _waiting.calls.setdefault(key, (owner, hook))
 
 
 @_method("register_post_accumulate_grad_hook")
@@ -761,9 +775,8 @@ def _register_post_accumulate_grad_hook(self: Variable, hook: Callable[[Variable
 
     if not (self.is_leaf and self.requires_grad):
         raise _core.GradError("register_post_accumulate_grad_hook: only leaves that require gradients collect them in .grad")
-    _core.after_backward(_run_waiting)
     leaf = ref(self)
-    return self.register_hook(lambda grad: _waiting.append((leaf, hook)))
+    return self.register_hook(lambda grad: call_after_backward(object(), leaf, hook))
 
 
 # ---- questions ----
@@ -856,6 +869,14 @@ def _properties() -> dict[str, Any]:
         "H": property(_conjugate_transpose, doc="The conjugate transpose of a matrix."),
         "mH": property(_conjugate_transpose, doc="The conjugate transpose of the last two axes."),
     }
+
+
+@_method("_repr_html_")
+def _repr_html_(self: Variable) -> str:
+    """The array as a notebook shows it."""
+    from ._html import variable
+
+    return variable(self)
 
 
 def attach() -> None:

@@ -55,24 +55,24 @@ class Tape:
     def __init__(self) -> None:
         self._nodes: tuple[TapeNode, ...] | None = None
         self._listing = self._dot = ""
-        self._watching = False
+        self._observing = False
 
     def __enter__(self) -> Tape:
-        if self._watching:
+        if self._observing:
             raise GradError("this Tape is already recording: make another one for an inner block")
-        _core.watch()
-        self._watching = True
+        _core.observe()
+        self._observing = True
         return self
 
     def __exit__(self, *exc: object) -> None:
-        nodes, self._listing, self._dot = _core.unwatch()
-        self._watching = False
+        nodes, self._listing, self._dot = _core.unobserve()
+        self._observing = False
         self._nodes = tuple(map(_node, nodes))
 
     @property
     def nodes(self) -> tuple[TapeNode, ...]:
         """The recorded operations in order."""
-        if self._nodes is None or self._watching:
+        if self._nodes is None or self._observing:
             raise GradError("a Tape is read after its with block")
         return self._nodes
 
@@ -88,12 +88,12 @@ class Tape:
         return sum(node.saved_bytes for node in self.nodes)
 
     def __repr__(self) -> str:
-        if self._nodes is None or self._watching:
-            return "<Tape: recording>" if self._watching else "<Tape: not used yet>"
+        if self._nodes is None or self._observing:
+            return "<Tape: recording>" if self._observing else "<Tape: not used yet>"
         return f"<Tape: {len(self)} operations, {self.saved_bytes} bytes saved>"
 
     def __str__(self) -> str:
-        if self._nodes is None or self._watching:
+        if self._nodes is None or self._observing:
             return repr(self)
         return self._listing.rstrip("\n")
 
@@ -111,8 +111,44 @@ class Tape:
 
         return draw(self.nodes, _leaf_names(names or {}), title)
 
+    def to_html(
+        self,
+        y: Variable | None = None,
+        gradient: Variable | None = None,
+        *,
+        names: Mapping[str, Variable] | None = None,
+        title: str = "",
+    ) -> str:
+        """A page that needs no other file: the drawing of the graph with the list of its operations.
+
+        With a result ``y`` of this tape the page steps through a backward pass instead: which operation's rule runs, the
+        gradient that arrived at it and where each part of that came from, and what it delivers to its inputs. Buttons and the
+        arrow keys move. The pass leaves the graph and every ``.grad`` alone. ``gradient`` is that of ``y``, needed unless it
+        has one element; ``names`` says what leaves are called.
+
+        Raises:
+            GradError: ``y`` was not recorded inside the block, or its graph was freed by a backward pass.
+
+        >>> w = tg.Variable([1.0, 2.0], requires_grad=True)
+        >>> with tg.Tape() as tape:
+        ...     loss = tg.sum(w * w)
+        >>> page = tape.to_html(loss, names={"w": w})
+        >>> page.startswith("<!DOCTYPE html>"), w.grad
+        (True, None)
+        """
+        from ._html import page
+        from ._svg import draw
+
+        called = _leaf_names(names or {})
+        return page(self.nodes, called, draw(self.nodes, called), title, y, gradient)
+
     def _repr_svg_(self) -> str:
         return self.to_svg()
+
+    def _repr_html_(self) -> str:
+        from ._html import cell
+
+        return cell(self.to_html())
 
     def gradient(
         self,
@@ -143,11 +179,11 @@ def _leaf_names(names: Mapping[str, Variable]) -> dict[int, str]:
         if not isinstance(value, Variable):
             raise TypeError(f"to_svg: the name {name!r} stands for a {type(value).__name__}, not a Variable")
         recording = _core.set_grad_enabled_raw(True)
-        _core.watch()
+        _core.observe()
         try:
             _core.reshape(value, value.shape)
         finally:
-            nodes = _core.unwatch()[0]
+            nodes = _core.unobserve()[0]
             _core.set_grad_enabled_raw(recording)
         found.update((source[1], name) for node in nodes for source in node["inputs"] if source[0] == "leaf")
     return found

@@ -213,7 +213,7 @@ pub fn nextafter<'a>(a: impl Into<Operand<'a>>, b: impl Into<Operand<'a>>) -> Re
 
 /// Two operands as arrays of their common floating dtype (`dtype` if given).
 fn paired(op: &str, a: Operand<'_>, b: Operand<'_>, dtype: Option<DType>) -> Result<(Variable, Variable)> {
-    let (met, _) = super::define::meet(op, &a, &b)?;
+    let (met, _) = super::define::result_type(op, &a, &b)?;
     let to = dtype.unwrap_or(if met.is_float() { met } else { default_float() });
     let array = |o: Operand<'_>| match o {
         Operand::Variable(v) => astype(v, to),

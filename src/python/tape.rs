@@ -75,8 +75,8 @@ fn set_num_threads(n: &Bound<'_, PyAny>) -> PyResult<()> {
 
 /// Begins to collect descriptions of what this thread records.
 #[pyfunction]
-fn watch() {
-    tape::watch();
+fn observe() {
+    tape::observe();
 }
 
 fn describe<'py>(py: Python<'py>, n: &NodeInfo) -> PyResult<Bound<'py, PyDict>> {
@@ -105,10 +105,10 @@ fn describe<'py>(py: Python<'py>, n: &NodeInfo) -> PyResult<Bound<'py, PyDict>> 
     Ok(d)
 }
 
-/// Ends the newest `watch` and returns (nodes as dicts, a listing, DOT).
+/// Ends the newest `observe` and returns (nodes as dicts, a listing, DOT).
 #[pyfunction]
-fn unwatch(py: Python<'_>) -> PyResult<(Bound<'_, PyList>, String, String)> {
-    let nodes = tape::unwatch();
+fn unobserve(py: Python<'_>) -> PyResult<(Bound<'_, PyList>, String, String)> {
+    let nodes = tape::unobserve();
     guard("Tape", || {
         let dicts = objects::list(py, nodes.len(), |i| Ok(describe(py, &nodes[i])?.into_any()))?;
         Ok((dicts, tape::listing(&nodes), tape::to_dot(&nodes)))
@@ -143,6 +143,6 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(empty_cache, m)?)?;
     m.add_function(wrap_pyfunction!(get_num_threads, m)?)?;
     m.add_function(wrap_pyfunction!(set_num_threads, m)?)?;
-    m.add_function(wrap_pyfunction!(watch, m)?)?;
-    m.add_function(wrap_pyfunction!(unwatch, m)?)
+    m.add_function(wrap_pyfunction!(observe, m)?)?;
+    m.add_function(wrap_pyfunction!(unobserve, m)?)
 }

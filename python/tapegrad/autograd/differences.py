@@ -124,11 +124,11 @@ class _Check:
         self.arguments = _leaves(arguments)
         self.inputs: list[Variable] = [self.arguments[i] for i in self.places]
         with enable_grad():
-            _core.watch()
+            _core.observe()
             try:
                 outputs = _outputs(name, func(*self.arguments))
             finally:
-                nodes = _core.unwatch()[0]
+                nodes = _core.unobserve()[0]
         self.outputs = [(i, out) for i, out in enumerate(outputs) if out.requires_grad]
         self.ops = tuple(dict.fromkeys(node["op"] for node in nodes))
         if not self.outputs:

@@ -230,6 +230,10 @@ class _Wolfe:
         loss, gradient = self.objective(t)
         return _Point(t, loss, gradient, _dot(gradient, self.direction))
 
+    def size(self) -> float:
+        """The largest component of the direction."""
+        return _most(self.direction)
+
     def too_high(self, p: _Point) -> bool:
         return p.loss > self.start.loss + self.c1 * p.t * self.start.slope
 
@@ -256,7 +260,7 @@ class _Wolfe:
     def run(self, t: float) -> tuple[float, Variable, float, int]:
         points = self.bracket(t)
         low = 0 if points[0].loss <= points[-1].loss else 1
-        size, stuck = _most(self.direction), False
+        size, stuck = self.size(), False
         while not self.done and self.rounds < self.most:
             ends = [p.t for p in points]
             if abs(ends[1] - ends[0]) * size < self.tolerance:
