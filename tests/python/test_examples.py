@@ -127,7 +127,6 @@ def test_calibration(tmp_path):
     assert (tmp_path / "calibration.png").read_bytes().startswith(PNG)
 
 
-@pytest.mark.parametrize("name", sorted(p.name for p in EXAMPLES.glob("*.py")))
 def test_dqn(tmp_path):
     pytest.importorskip("gymnasium")
     out = run("dqn.py", tmp_path, "--steps", "512")
