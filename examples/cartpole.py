@@ -43,8 +43,7 @@ class Carts:
             self.score[i] += reward
             if fell or over:
                 self.returns.append(self.score[i])
-                self.score[i], ended[i] = 0, 1
-                self.state[i] = cart.reset()[0]
+                self.score[i], ended[i], self.state[i] = 0, 1, cart.reset()[0]
         return ended
 
 
@@ -96,14 +95,15 @@ def train(steps: int, seed: int) -> list[float]:
     return carts.returns
 
 
-def draw(returns: list[float], title: str) -> Figure:
-    """The return of each episode, and means of 100."""
+def draw(returns: list[float], title: str, window: int = 100) -> Figure:
+    """The return of each episode, and means of some."""
     figure, axes = plt.subplots(figsize=(10, 5), layout="constrained")
     axes.scatter(range(len(returns)), returns, s=6, color=SOFT, linewidth=0, label="episode")
-    axes.plot([np.mean(returns[max(i - 99, 0) : i + 1]) for i in range(len(returns))], color=BLUE, lw=2, label="mean of 100")
+    means = [np.mean(returns[max(i - window, 0) : i]) for i in range(1, len(returns) + 1)]
+    axes.plot(means, color=BLUE, lw=2, label=f"mean of {window}")
     axes.axhline(475, color=GREEN, ls="--", label="solved")
     axes.set(xlabel="episode", ylabel="return", title=title)
-    axes.legend(loc="lower right")
+    axes.legend(loc="center left")
     return figure
 
 

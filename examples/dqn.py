@@ -109,7 +109,8 @@ def main() -> None:
     options = arguments(__doc__, steps=(60000, "steps at most"), seed=(0, "of the network and the cart"))
     returns, mark = train(options.steps, options.seed)
     print(f"{len(returns)} episodes; the mean return of ten more without exploration: {mark:.1f}")
-    print(f"wrote {save(draw(returns, 'CartPole-v1 by DQN'), 'dqn.png', options.output)}")
+    title = f"CartPole-v1 by DQN: {mark:.0f} of 500 without exploration"
+    print(f"wrote {save(draw(returns, title, window=10), 'dqn.png', options.output)}")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -191,3 +192,25 @@ def test_autocast_to_float32_changes_nothing() -> None:
         assert (tg.ones(2) * 2).dtype == tg.float32
     with pytest.raises(tg.DTypeError, match="no float16 or bfloat16"):
         tg.autocast("cpu")
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "text"),
+    [
+        ({"kernel_size": 0}, ValueError, "kernel_size must be at least 1"),
+        ({"kernel_size": 2.5}, TypeError, "kernel_size must be an int or 2 ints, got 2.5"),
+        ({"kernel_size": (3, "3")}, TypeError, "kernel_size must be an int or 2 ints"),
+        ({"kernel_size": (3,)}, ValueError, "kernel_size has 1 numbers, expected 1 or 2"),
+        ({"kernel_size": 3, "stride": 0}, ValueError, "stride must be at least 1"),
+        ({"kernel_size": 3, "padding": -1}, ValueError, "padding must be at least 0"),
+        ({"kernel_size": 3, "dilation": (1, 0)}, ValueError, "dilation must be at least 1"),
+    ],
+)
+def test_sizes_of_convolutions_are_checked_when_they_are_made(options: Any, error: type[Exception], text: str) -> None:
+    with pytest.raises(error, match=re.escape(text)):
+        nn.Conv2d(1, 1, **options)
+
+
+def test_sizes_of_convolutions_may_be_numpys_ints() -> None:
+    layer = nn.Conv2d(1, 1, np.int64(3), padding=[np.int32(1), 2])
+    assert repr(layer) == "Conv2d(1, 1, kernel_size=(3, 3), stride=(1, 1), padding=(1, 2))"

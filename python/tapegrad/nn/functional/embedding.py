@@ -147,8 +147,8 @@ def embedding_bag(
         rows = rows * _core.expand_dims(per_sample_weights, 1)
     if keep is not None:
         rows = _core.where(_core.expand_dims(keep, 1), rows, 0.0)
-    numbers = [i for i, (a, b) in enumerate(zip(starts, ends)) for _ in range(b - a)]
-    bag = _core.asarray(numbers, dtype=_core.int64)
+    sizes = [b - a for a, b in zip(starts, ends)]
+    bag = _core.repeat(_core.arange(bags), _core.asarray(sizes, dtype=_core.int64))
     total = _core.index_add(_core.zeros((bags, weight.shape[1]), dtype=rows.dtype), 0, bag, rows)
     if mode == "sum":
         return total
