@@ -10,6 +10,7 @@ pub mod contract;
 pub mod conv;
 pub mod cross_entropy;
 pub mod ctc;
+pub mod fft;
 pub mod field;
 pub mod gather;
 pub(crate) mod linalg;

@@ -43,11 +43,17 @@ UNARY = [
     "positive",
     "sign",
     "conj",
+    "asin",
+    "acos",
+    "atan",
+    "asinh",
+    "acosh",
+    "atanh",
 ]
 
 
 def numpy_of(name):
-    return {"conj": np.conj}.get(name) or getattr(np, name)
+    return {"conj": np.conj}.get(name) or getattr(np, name.replace("a", "arc", 1) if name[0] == "a" else name)
 
 
 @pytest.mark.parametrize("dtype", ["complex64", "complex128"])
@@ -77,7 +83,10 @@ def same(a, b, sign=True):
     return abs(a - b) <= 1e-14 * abs(b)
 
 
-@pytest.mark.parametrize("name", ["exp", "log", "sqrt", "sin", "cos", "tan", "sinh", "cosh", "tanh"])
+C99 = ["exp", "log", "sqrt", "sin", "cos", "tan", "sinh", "cosh", "tanh", "asin", "acos", "atan", "asinh", "acosh", "atanh"]
+
+
+@pytest.mark.parametrize("name", C99)
 def test_special_values_are_c99s(name):
     wrong = []
     for x, y in itertools.product(SPECIAL, SPECIAL):
@@ -89,6 +98,8 @@ def test_special_values_are_c99s(name):
         got = getattr(tg, name)(tg.Variable(np.array(z))).item()
         if name in ("tan", "tanh") and math.isnan(want.real) and math.isnan(want.imag):
             continue  # C11 has a zero where C99 had NaN
+        if name == "acosh" and x == 0 and math.isnan(y):
+            continue  # C11 has a right angle where C99 had NaN
         # Signs of zeros and infinities beside NaN or for infinite arguments are unspecified.
         loose = not (cmath.isfinite(z) and not cmath.isnan(want))
         parts = [(got.real, want.real), (got.imag, want.imag)]

@@ -59,6 +59,9 @@ class Beta(Distribution):
 
     def log_prob(self, value: Any) -> Variable:
         x, a, b = self._value(value), self.concentration1, self.concentration0
+        wide = self._in_double(x, a, b)
+        if wide is not None:
+            return wide
         if self._within(x, 0.0, 1.0):
             return (a - 1.0) * _core.log(x) + (b - 1.0) * _core.log1p(-x) - betaln(a, b)
         inside = (x >= 0) & (x <= 1)
@@ -193,6 +196,9 @@ class Dirichlet(Distribution):
 
     def log_prob(self, value: Any) -> Variable:
         x, a = self._value(value), self.concentration
+        wide = self._in_double(x, a)
+        if wide is not None:
+            return wide
         inside = _core.all(x >= 0, axis=-1)
         y = _core.where(x >= 0, x, 1.0)
         log_norm = gammaln(_core.sum(a, axis=-1)) - _core.sum(gammaln(a), axis=-1)

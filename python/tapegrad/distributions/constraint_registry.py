@@ -10,14 +10,14 @@ Variable([1.])
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import constraints, transforms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Factory = Callable[[Any], Any]
+_Factory = TypeVar("_Factory")
 
 __all__ = ["ConstraintRegistry", "biject_to", "transform_to"]
 
@@ -26,17 +26,23 @@ class ConstraintRegistry:
     """Which function makes the transform for each kind of constraint."""
 
     def __init__(self) -> None:
-        self._registry: dict[type, Factory] = {}
+        self._registry: dict[type, Callable[[Any], Any]] = {}
 
-    def register(self, constraint: Any, factory: Factory | None = None) -> Callable[[Factory], Factory]:
+    def register(self, constraint: Any, factory: Any = None) -> Callable[[_Factory], _Factory]:
         """Registers a function from a constraint to a transform, for the class of a constraint; as a decorator, too."""
         if factory is None:
-            return lambda given: self.register(constraint, given)
+
+            def decorate(given: _Factory) -> _Factory:
+                self.register(constraint, given)
+                return given
+
+            return decorate
         kind = constraint if isinstance(constraint, type) else type(constraint)
         if not issubclass(kind, constraints.Constraint):
             raise TypeError(f"register: expected a constraint or a class of them, got {constraint!r}")
         self._registry[kind] = factory
-        return factory
+        found: Callable[[_Factory], _Factory] = factory
+        return found
 
     def __call__(self, constraint: Any) -> Any:
         """The transform for a constraint."""
@@ -50,10 +56,10 @@ biject_to = ConstraintRegistry()
 transform_to = ConstraintRegistry()
 
 
-def _both(*kinds: Any) -> Callable[[Factory], Factory]:
+def _both(*kinds: Any) -> Callable[[_Factory], _Factory]:
     """Registers a function in both registries."""
 
-    def decorate(factory: Factory) -> Factory:
+    def decorate(factory: _Factory) -> _Factory:
         for kind in kinds:
             biject_to.register(kind, factory)
             transform_to.register(kind, factory)

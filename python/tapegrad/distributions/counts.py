@@ -239,6 +239,9 @@ class Binomial(_Odds):
 
     def log_prob(self, value: Any) -> Variable:
         k, n = self._value(value), self.total_count
+        wide = self._in_double(k, n)
+        if wide is not None:
+            return wide
         inside = (k >= 0) & (k <= n)
         k = _core.where(inside, k, 0.0)
         return outside(inside, log_choose(n, k) + self._log_powers(k, n - k))
@@ -318,6 +321,9 @@ class NegativeBinomial(_Odds):
 
     def log_prob(self, value: Any) -> Variable:
         k, r = self._value(value), self.total_count
+        wide = self._in_double(k, k, r)
+        if wide is not None:
+            return wide
         inside = k >= 0
         k = _core.where(inside, k, 0.0)
         # log Γ(r + k) / (Γ(r) k!) = -log((r + k) B(r, k + 1)); at k = 0 it is 0 for every r.
@@ -389,8 +395,11 @@ class Poisson(Distribution):
     def sample(self, sample_shape: Any = (), *, generator: Any = None) -> Variable:
         return _sampling.draw(_sampling.poisson, self._extended_shape(sample_shape), (self.rate,), self.rate.dtype, generator)
 
-    def log_prob(self, value: Any) -> Variable:
+    def log_prob(self, value: Any) -> Any:
         k = self._value(value)
+        wide = self._in_double(k, k, self.rate)
+        if wide is not None:
+            return wide
         if self._validate_args:
             return self._log_power(k) - self.rate - log_factorial(k, whole=True)
         inside = k >= 0

@@ -18,6 +18,14 @@ def _has_arrays(constraint: Any) -> bool:
     return any(isinstance(p, (Variable, list)) or (isinstance(p, constraints.Constraint) and _has_arrays(p)) for p in parts)
 
 
+#: Shapes and counts from which on float32 would lose digits.
+_LARGE = 30.0
+
+
+def _largest(x: Variable) -> float:
+    return float(_core.max(_core._innermost(x).detach()).item()) if x.size else 0.0
+
+
 class Distribution:
     """Base of distributions: a family with parameters of shape `batch_shape`, whose draws have the shape `event_shape`.
 
@@ -240,6 +248,20 @@ class Distribution:
         except NotImplementedError:
             return
         self._require(support, value, "a value")
+
+    def _in_double(self, x: Variable, *shapes: Variable) -> Variable | None:
+        """`log_prob` of float32 values by way of float64 where a shape or count is large: its terms are then large and cancel.
+
+        None where that is not needed.
+        """
+        if x.dtype != _core.float32 or not any(_largest(s) > _LARGE for s in shapes):
+            return None
+        wide = type(self).__new__(type(self))
+        for name, value in self.__dict__.items():
+            floating = isinstance(value, Variable) and value.dtype == _core.float32
+            setattr(wide, name, value.astype(_core.float64) if floating else value)
+        wide._validate_args = False
+        return wide.log_prob(x.astype(_core.float64)).astype(_core.float32)
 
     def _within(self, x: Variable, low: float, high: float) -> bool:
         """Whether values are known to be strictly between bounds, so that formulas need no care for the ends.

@@ -111,8 +111,11 @@ class Gamma(Distribution):
     def rsample(self, sample_shape: Any = (), *, generator: Any = None) -> Variable:
         return standard_gamma(self._extended_shape(sample_shape), self.concentration, generator) / self.rate
 
-    def log_prob(self, value: Any) -> Variable:
+    def log_prob(self, value: Any) -> Any:
         x, a = self._value(value), self.concentration
+        wide = self._in_double(x, a)
+        if wide is not None:
+            return wide
         r = self.rate * x
         if self._within(r, 0.0, float("inf")):
             return (a - 1.0) * _core.log(r) - r + (_core.log(self.rate) - gammaln(a))
@@ -191,6 +194,9 @@ class InverseGamma(Distribution):
 
     def log_prob(self, value: Any) -> Variable:
         x, a = self._value(value), self.concentration
+        wide = self._in_double(x, a)
+        if wide is not None:
+            return wide
         inside = (x > 0) & (x < float("inf"))
         r = self.rate / _core.where(inside, x, 1.0)
         return outside(inside, (a + 1.0) * _core.log(r) - r - _core.log(self.rate) - gammaln(a))

@@ -16,7 +16,7 @@ from .counts import Bernoulli, Binomial, Geometric, Poisson
 from .distribution import Distribution
 from .gamma import Exponential, Gamma, InverseGamma, Pareto, Weibull
 from .independent import Independent, sum_rightmost
-from .location_scale import Cauchy, Gumbel, Laplace, Uniform
+from .location_scale import Cauchy, Gumbel, HalfCauchy, Laplace, Uniform
 from .multivariate_normal import MultivariateNormal, half_log_det, quadratic_form
 from .normal import HalfNormal, LogNormal, Normal
 from .transformed import TransformedDistribution
@@ -231,6 +231,11 @@ def _cauchy(p: Any, q: Any) -> Variable:
     # Chyzak & Nielsen (2019).
     total = _core.square(p.scale + q.scale) + _core.square(p.loc - q.loc)
     return _core.log(total / (4.0 * p.scale * q.scale))
+
+
+@register_kl(HalfCauchy, HalfCauchy)
+def _half_cauchy(p: Any, q: Any) -> Any:
+    return _core.log(_core.square(p.scale + q.scale) / (4.0 * p.scale * q.scale))
 
 
 @register_kl(Uniform, Uniform)

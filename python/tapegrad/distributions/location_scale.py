@@ -94,7 +94,7 @@ class Laplace(_LocationScale):
 
 
 class Cauchy(_LocationScale):
-    """The Cauchy (Lorentz) distribution, which has no mean and no variance.
+    """The Cauchy (Lorentz) distribution, which has no mean and an infinite variance.
 
     >>> tg.distributions.Cauchy(0.0, 1.0).cdf(-1e30)
     Variable(3.1830988e-31)
@@ -106,7 +106,7 @@ class Cauchy(_LocationScale):
 
     @property
     def variance(self) -> Variable:
-        return _core.full_like(self.loc, float("nan"))
+        return _core.full_like(self.loc, float("inf"))
 
     def log_prob(self, value: Any) -> Variable:
         z = self._standard(value)

@@ -32,6 +32,8 @@ class _Conv(Module):
 
     axes: ClassVar[int] = 0
     transposed: ClassVar[bool] = False
+    #: 0 where the first input says how many channels there are.
+    least_channels: ClassVar[int] = 1
     bias: Parameter | None
 
     def __init__(
@@ -54,9 +56,9 @@ class _Conv(Module):
             raise ValueError(f"{name}: padding_mode is {padding_mode!r}, expected 'zeros', 'reflect', 'replicate' or 'circular'")
         if self.transposed and padding_mode != "zeros":
             raise ValueError(f"{name}: padding_mode must be 'zeros'")
-        for what, value in (("in_channels", in_channels), ("out_channels", out_channels), ("groups", groups)):
+        for what, value in (("groups", groups), ("in_channels", in_channels), ("out_channels", out_channels)):
             _core._number(name, what, value)
-            if value < 1 or value % groups:
+            if value < (1 if what == "groups" else self.least_channels) or value % groups:
                 raise ValueError(f"{name}: {what} is {value}, expected a positive multiple of groups, which is {groups}")
         if isinstance(padding, str) and padding not in ("same", "valid"):
             raise ValueError(f"{name}: padding is {padding!r}, expected 'same', 'valid' or numbers")
