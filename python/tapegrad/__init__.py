@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
     from . import amp, backends, cuda, func, linalg, metrics, nn, optim, random, special, testing, train, utils
     from ._checkpoint import checkpoint
+    from ._compile import compile
     from ._custom import custom_jvp, custom_vjp
+    from ._scan import scan
     from ._threads import num_threads
     from ._transforms import (  # type: ignore[assignment]
         grad,
@@ -56,6 +58,7 @@ __all__ = [
     "autograd",
     "backends",
     "checkpoint",
+    "compile",
     "cuda",
     "custom_jvp",
     "custom_vjp",
@@ -87,6 +90,7 @@ __all__ = [
     "pi",
     "random",
     "save",
+    "scan",
     "set_grad_enabled",
     "special",
     "stop_gradient",
@@ -158,6 +162,8 @@ _LAZY_NAMES = {
     "xpu": "backends",
     "version": "backends",
     "checkpoint": "_checkpoint",
+    "compile": "_compile",
+    "scan": "_scan",
     "custom_jvp": "_custom",
     "custom_vjp": "_custom",
     **dict.fromkeys(_TRANSFORMS, "_transforms"),

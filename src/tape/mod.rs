@@ -5,6 +5,7 @@ pub(crate) mod accumulate;
 mod arena;
 mod backward;
 mod backward_pass;
+pub mod capture;
 mod cotangent;
 mod definition;
 mod frontier;
@@ -16,11 +17,12 @@ mod mode;
 mod node;
 mod node_task;
 mod primitive;
+mod rule_call;
 mod saved;
 mod variable;
 mod vjp_context;
 
-pub use arena::NodeRef;
+pub use arena::{NodeRef, is_freed};
 pub use backward::{BackwardOptions, backward, backward_with, grad};
 pub use frontier::{frontier, next_number, reaches_beyond};
 pub use hooks::{add_node_hook, find_retained, move_retained, remove_node_hook, retained_leaf};
@@ -30,8 +32,9 @@ pub use mode::{RecordingGuard, is_anomaly, is_observed, is_recording, recording,
 pub use node::{Attrs, CustomRule, Meta, Vjp};
 pub use primitive::{
     AttrSet, Batch, BatchContext, Call, Definition, Jvp, JvpContext, Lift, Lifted, Operand, Outputs, Primitive, Transformation, apply, apply_all,
-    apply_update,
+    apply_update, evaluate,
 };
+pub use rule_call::RuleCall;
 pub use saved::Role;
 pub use variable::{Edge, EdgeKey, Recorded, Variable, record_custom, record_under_lock};
 pub use vjp_context::{Saver, VjpContext};
