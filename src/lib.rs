@@ -9,6 +9,7 @@
 //! | [`transform`] | forward mode and batching, at the gate, while a function runs: no primitive by name |
 //! | [`registry`] | every operation and every primitive, a line a family |
 //! | [`loss`], [`optim`] | losses, and whole-step fused updates of parameters |
+//! | [`program`] | recorded calls as flat programs, run again without a tape or Python |
 //! | [`ops`] | one block an operation: evaluation, gradient, tangent, batch, doc, samples |
 //! | [`tape`] | [`Variable`](tape::Variable), [`Primitive`](tape::Primitive) and [`apply`](tape::apply), the arena of nodes, the backward pass: no operation by name |
 //! | [`kernel`] | loops over slices: SIMD, threads, matrix products: no differentiation |
@@ -39,6 +40,7 @@ pub mod lock;
 pub mod loss;
 pub mod ops;
 pub mod optim;
+pub mod program;
 #[cfg(feature = "python")]
 mod python;
 pub mod registry;

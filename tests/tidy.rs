@@ -48,6 +48,7 @@ const ROOMS: &[(&str, u8)] = &[
     ("loss", 5),
     ("optim", 5),
     ("transform", 5),
+    ("program", 5),
     ("registry", 6),
     ("python", 7),
 ];

@@ -45,10 +45,12 @@ if TYPE_CHECKING:
         utils,
     )
     from ._checkpoint import checkpoint
+    from ._compile import compile
     from ._custom import custom_jvp, custom_vjp
     from ._explain import explain
     from ._numpy_functions import *  # noqa: F403
     from ._polynomials import *  # noqa: F403
+    from ._scan import scan
     from ._sparse import sparse_hessian, sparse_jacobian
     from ._threads import num_threads
     from ._transforms import (
@@ -81,6 +83,7 @@ __all__ = [
     "autograd",
     "backends",
     "checkpoint",
+    "compile",
     "cuda",
     "custom_jvp",
     "custom_vjp",
@@ -117,6 +120,7 @@ __all__ = [
     "pi",
     "random",
     "save",
+    "scan",
     "set_grad_enabled",
     "sparse_hessian",
     "sparse_jacobian",
@@ -213,6 +217,8 @@ _LAZY_NAMES = {
     "xpu": "backends",
     "version": "backends",
     "checkpoint": "_checkpoint",
+    "compile": "_compile",
+    "scan": "_scan",
     "custom_jvp": "_custom",
     "explain": "_explain",
     "sparse_hessian": "_sparse",

@@ -91,6 +91,19 @@ impl Handle {
         self.0 == other.0
     }
 
+    /// What tells its storage from all others that live.
+    #[must_use]
+    #[inline]
+    pub fn id(&self) -> usize {
+        self.0.as_ptr() as usize
+    }
+
+    /// How many handles the storage has at this moment.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.cell().count.load(Ordering::Acquire)
+    }
+
     #[inline]
     fn cell(&self) -> &Cell {
         // SAFETY: the cell lives while a handle does.

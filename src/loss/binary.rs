@@ -1,5 +1,7 @@
 //! Cross-entropy of two classes, from probabilities and from logits.
 
+use smallvec::SmallVec;
+
 use super::{REDUCTION, Reduction, WEIGHT, fits, floating, reduction, same_shape, text};
 use crate::array::{Array, Element};
 use crate::dispatch;
@@ -8,7 +10,7 @@ use crate::ops::define::{Binary, binary};
 use crate::ops::registry::{Arg, Default, Entry, Gradient, Kind, Param, Sample};
 use crate::ops::samples::{Domain, Draw, REAL};
 use crate::ops::{add, annihilate, astype, multiply, negative, softplus, subtract};
-use crate::tape::Variable;
+use crate::tape::{Variable, capture};
 
 /// Between 0 and 1, away from both.
 const PROBABILITY: Domain = Domain { low: 0.1, high: 0.9, avoid: &[] };
@@ -45,6 +47,15 @@ binary! {
 
 /// Fails when an element lies outside [0, 1].
 fn probabilities(op: &str, what: &str, x: &Array) -> Result<()> {
+    if !capture::is_on() {
+        return check_probabilities(op, what, x);
+    }
+    let (op, what) = (op.to_owned(), what.to_owned());
+    capture::computed(format!("{op}: {what} between 0 and 1"), &[x], move |a| check_probabilities(&op, &what, &a[0]).map(|()| SmallVec::new()))?;
+    Ok(())
+}
+
+fn check_probabilities(op: &str, what: &str, x: &Array) -> Result<()> {
     let first = dispatch!(float x.dtype(), T => x.view::<T>().iter().find(|v| !(0.0..=1.0).contains(*v)).map(|v| v.to_scalar().as_f64()), else None);
     let Some(value) = first else { return Ok(()) };
     let hint = if what == "input" { "; for logits use binary_cross_entropy_with_logits, or apply sigmoid first" } else { "" };

@@ -1,5 +1,7 @@
 //! Cross-entropy of many classes: from logits, and from logarithms of probabilities.
 
+use smallvec::smallvec;
+
 use super::entropy::{CROSS_ENTROPY, NLL_LOSS, Target, class_axis, entropies, slice};
 use super::{REDUCTION, Reduction, WEIGHT, reduction, text};
 use crate::array::{Array, DType, Shape, alloc_check, default_float};
@@ -7,7 +9,7 @@ use crate::error::{Error, Result, show_shape};
 use crate::ops::registry::{Arg, Args, Default, Entry, Gradient, Kind, Param, Sample};
 use crate::ops::samples::{Domain, Draw, REAL};
 use crate::ops::{astype, divide, equal, expand_dims, greater_equal, maximum, mean, multiply, reshape, squeeze, sum, take, where_};
-use crate::tape::Variable;
+use crate::tape::{Variable, capture};
 
 /// The options of [`cross_entropy`] and [`nll_loss`]; the defaults are PyTorch's.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,14 +44,24 @@ fn indices(op: &str, x: &Variable, target: &Variable, ignore_index: i64) -> Resu
         check_classes(op, target.innermost(), count, ignore_index)?;
         return where_(&equal(&target, ignore_index)?, -1, &target);
     }
-    let mut out = target.into_array().pooled().contiguous();
+    if capture::is_on() {
+        let (name, op) = (format!("{op}: classes below {count}, ignoring {ignore_index}"), op.to_owned());
+        let checked = capture::computed(name, &[target.array()], move |a| Ok(smallvec![checked_classes(&op, a[0].clone(), count, ignore_index)?]))?;
+        return Ok(checked.into_iter().next().map_or(target, Variable::from));
+    }
+    Ok(checked_classes(op, target.into_array(), count, ignore_index)?.into())
+}
+
+/// Targets that were checked, in memory that nothing else writes; -1 for those that do not count.
+fn checked_classes(op: &str, target: Array, count: i64, ignore_index: i64) -> Result<Array> {
+    let mut out = target.pooled().contiguous();
     check_classes(op, &out, count, ignore_index)?;
     if slice::<i64>(&out).contains(&ignore_index) {
         for t in out.data_mut::<i64>() {
             *t = if *t == ignore_index { -1 } else { *t };
         }
     }
-    Ok(out.into())
+    Ok(out)
 }
 
 /// Each target is a class, or `ignore_index`.
@@ -79,6 +91,7 @@ fn class_weight(op: &str, x: &Variable, weight: &Variable) -> Result<Variable> {
 fn reduced(losses: &Variable, target: Option<&Variable>, w: Option<&Variable>, count: usize, how: Reduction) -> Result<Variable> {
     match (how, target) {
         (Reduction::None, _) => squeeze(losses, Some(&[class_axis(losses.ndim()).cast_signed()])),
+        (Reduction::Mean, Some(target)) if capture::is_on() && !target.is_lifted() => captured_mean(losses, target, w, count),
         (Reduction::Mean, Some(target)) if target.is_lifted() => mean_of_counted(losses, target, w),
         (Reduction::Mean, Some(target)) => {
             let counted = slice::<i64>(target.array()).iter().filter_map(|&t| usize::try_from(t).ok());
@@ -95,6 +108,23 @@ fn reduced(losses: &Variable, target: Option<&Variable>, w: Option<&Variable>, c
         }
         _ => how.apply(losses),
     }
+}
+
+/// The mean while it is captured: which targets count is found by a step of the program.
+#[cold]
+#[allow(clippy::cast_precision_loss, reason = "a mean divides by the count")]
+fn captured_mean(losses: &Variable, target: &Variable, w: Option<&Variable>, count: usize) -> Result<Variable> {
+    let total = sum(losses, None, false)?;
+    let counts = capture::computed(format!("targets of each of {count} classes"), &[target.array()], move |a| {
+        let mut times = alloc_check::filled(0.0, count);
+        slice::<i64>(&a[0]).iter().filter_map(|&t| usize::try_from(t).ok()).for_each(|t| times[t] += 1.0);
+        let all: f64 = times.iter().sum();
+        Ok(smallvec![Array::from_slice(&times, &[count]), Array::scalar(all)])
+    })?;
+    let Some(w) = w else { return divide(&total, &astype(&counts[1].clone().into(), losses.dtype())?) };
+    let times = reshape(&counts[0].clone().into(), &w.shape().iter().map(|n| n.cast_signed()).collect::<Vec<_>>())?;
+    let weights = multiply(w, &astype(&times, w.dtype())?)?;
+    divide(&total, &sum(&weights, None, false)?)
 }
 
 /// The sum of the losses over the weights of the targets that count, where targets differ between the samples of a batch.

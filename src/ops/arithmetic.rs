@@ -67,12 +67,18 @@ binary! {
     domain REAL, NONZERO;
 }
 
+/// The array, whose elements decide how a program goes on.
+fn seen(a: &crate::array::Array) -> &crate::array::Array {
+    crate::tape::capture::read(a, "power");
+    a
+}
+
 /// NumPy's rule: an integer to a negative power is no integer.
 fn no_negative_exponent(_: &Operand<'_>, b: &Operand<'_>) -> Result<()> {
     let negative = match b {
         Operand::Scalar(Scalar::Int(i)) => *i < 0,
         Operand::Scalar(_) => false,
-        Operand::Variable(v) => dispatch!(integer v.dtype(), T => v.innermost().view::<T>().iter().any(|&x| x < T::default()), else false),
+        Operand::Variable(v) => dispatch!(integer v.dtype(), T => seen(v.innermost()).view::<T>().iter().any(|&x| x < T::default()), else false),
     };
     if negative {
         return Err(Error::Value(
@@ -404,7 +410,7 @@ pub fn round(x: &Variable, decimals: i64) -> Result<Variable> {
     // A number that overflows here has no such decimals: it is its own rounding.
     let far = equal(&abs(&scaled.detach())?, f64::INFINITY)?;
     let any = far.innermost().view::<bool>().iter().any(|&b| b);
-    if any { where_(&far, &x.detach(), &rounded) } else { Ok(rounded) }
+    if any || crate::tape::capture::is_on() { where_(&far, &x.detach(), &rounded) } else { Ok(rounded) }
 }
 
 /// Integers rounded to 10 to the power `digits`, halves to even, in exact arithmetic. What leaves the dtype wraps around.

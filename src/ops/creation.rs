@@ -49,12 +49,14 @@ pub fn full_of(shape: &[isize], value: &Variable, dtype: Option<DType>) -> Resul
 fn filled(op: &str, shape: &[isize], value: Operand<'_>, dtype: Option<DType>) -> Result<Variable> {
     match value {
         Operand::Scalar(s) => full_as(op, shape, s, dtype),
-        Operand::Variable(v) if v.ndim() == 0 && !v.is_tracked() => full_as(op, shape, v.array().item()?, Some(dtype.unwrap_or_else(|| v.dtype()))),
+        Operand::Variable(v) if v.ndim() == 0 && !v.is_tracked() && !crate::tape::capture::is_on() => {
+            full_as(op, shape, v.array().item()?, Some(dtype.unwrap_or_else(|| v.dtype())))
+        }
         Operand::Variable(v) => {
             let dtype = dtype.unwrap_or_else(|| v.dtype());
             let sizes = checked_shape(op, shape, dtype)?;
             let view = broadcast_to(&stored_as(op, v, dtype)?, &sizes)?;
-            if view.is_tracked() { super::positive(&view) } else { Ok(view.array().copy().into()) }
+            if view.is_tracked() || crate::tape::capture::is_on() { super::positive(&view) } else { Ok(view.array().copy().into()) }
         }
     }
 }
@@ -257,6 +259,7 @@ pub fn one_hot(x: &Variable, classes: i64) -> Result<Variable> {
     if !x.dtype().is_integer() {
         return Err(Error::dtype("one_hot", x.dtype(), "integers"));
     }
+    crate::tape::capture::read(x.innermost(), "one_hot");
     let codes: Vec<i64> = dispatch!(integer x.dtype(), T => alloc_check::collect(x.innermost().to_vec::<T>().into_iter().map(|c| i64::from_scalar(c.to_scalar()))), else Vec::new());
     let classes = match (classes, codes.iter().max()) {
         (-1, Some(&largest)) => largest.saturating_add(1),

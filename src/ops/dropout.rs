@@ -1,21 +1,21 @@
 //! Dropout: elements left out at random, and rows of tables looked up by numbers.
 
-use smallvec::smallvec;
+use smallvec::{SmallVec, smallvec};
 
 use super::conv::{flat, not_floating};
-use super::gather::positions;
+use super::gather::{positions, row_numbers};
 use super::random::default_generator;
 use super::reduction::floating;
 use super::registry::{Arg, Default, Entry, Gradient, Kind, Param, Sample};
 use super::samples::{Draw, REAL, indices};
-use super::{annihilate, multiply};
+use super::{annihilate, equal, multiply, where_};
 use crate::array::{Array, Shape, check_memory};
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::gather::{self as kernel, Places, SKIP};
 use crate::kernel::math::Real;
 use crate::kernel::random::Stream;
-use crate::tape::{Batch, Jvp, Primitive, Variable, Vjp, apply};
+use crate::tape::{Batch, Jvp, Operand, Primitive, Variable, Vjp, apply, capture};
 
 /// The primitives of this file.
 pub const PRIMITIVES: &[&Primitive] = &[&DROPOUT, &EMBEDDING];
@@ -28,27 +28,48 @@ struct Kept {
 }
 crate::attributes!(Kept);
 
+/// The place in a stream that an array holds.
+fn stream_at(place: &Array) -> Stream {
+    let words = place.to_vec::<i64>();
+    Stream { seed: words[0].cast_unsigned(), start: words[1].cast_unsigned() }
+}
+
 /// Linear, and its own transpose.
 static DROPOUT: Primitive = Primitive {
     name: "dropout",
     eval: |call| {
         let (kept, x) = (call.attrs::<Kept>(), call.array(0).contiguous());
+        let stream = if call.inputs().len() > 1 { stream_at(call.array(1)) } else { kept.stream };
         check_memory(call.name(), x.shape(), x.dtype())?;
         let out = call.out(x.shape(), x.dtype());
-        dispatch!(float x.dtype(), T => kept.stream.keep::<T>(kept.probability, <T as Real>::lit(1.0 / kept.probability), flat(&x), out.data_mut()),
+        dispatch!(float x.dtype(), T => stream.keep::<T>(kept.probability, <T as Real>::lit(1.0 / kept.probability), flat(&x), out.data_mut()),
             else not_floating());
         Ok(())
     },
+    saves: |s| {
+        if s.input_count() > 1 {
+            s.input(1);
+        }
+    },
     vjp: Vjp::Rule(|ctx| {
         let g = ctx.cotangent();
-        ctx.add(0, apply(&DROPOUT, &[(&g).into()], ctx.attrs::<Kept>())?)
+        let place = (ctx.input_count() > 1).then(|| ctx.input(1));
+        let inputs: SmallVec<[Operand<'_>; 2]> = std::iter::once(&g).chain(&place).map(Operand::from).collect();
+        ctx.add(0, apply(&DROPOUT, &inputs, ctx.attrs::<Kept>())?)
     }),
-    jvp: Jvp::Linear,
+    jvp: Jvp::Rule(|ctx| match &ctx.tangents[0] {
+        Some(t) => {
+            let inputs: SmallVec<[Operand<'_>; 2]> = std::iter::once(t.into()).chain(ctx.inputs[1..].iter().copied()).collect();
+            Ok(smallvec![apply(ctx.primitive, &inputs, ctx.attrs)?])
+        }
+        None => Ok(smallvec![]),
+    }),
     // One mask for all samples: that of the result when the batch is of cotangents.
     batch: Batch::Rule(|ctx| {
         let x = ctx.array(0);
         let ones: Variable = Array::ones(&x.shape()[1..], x.dtype()).into();
-        Ok(smallvec![annihilate(&apply(&DROPOUT, &[(&ones).into()], ctx.attrs::<Kept>())?, x)?])
+        let inputs: SmallVec<[Operand<'_>; 2]> = std::iter::once((&ones).into()).chain(ctx.inputs[1..].iter().copied()).collect();
+        Ok(smallvec![annihilate(&apply(&DROPOUT, &inputs, ctx.attrs::<Kept>())?, x)?])
     }),
     ..Primitive::BASE
 };
@@ -71,6 +92,11 @@ pub fn dropout(x: &Variable, p: f64, mask_axes: Option<i64>) -> Result<Variable>
     }
     if p == 0.0 {
         return Ok(x);
+    }
+    if capture::is_on() {
+        // The place in the stream differs from call to call: it is drawn by a step of the program.
+        let place = default_generator().place(x.array().size())?;
+        return apply(&DROPOUT, &[(&x).into(), (&place).into()], &Kept { stream: Stream { seed: 0, start: 0 }, probability: 1.0 - p });
     }
     let stream = default_generator().part(x.array().size());
     apply(&DROPOUT, &[(&x).into()], &Kept { stream, probability: 1.0 - p })
@@ -115,6 +141,9 @@ pub fn embedding(index: &Variable, table: &Variable, padding: Option<i64>) -> Re
         return Err(Error::Shape(format!("{NAME}: the weight has shape {}, expected (rows, width)", show_shape(table.shape()))));
     }
     let count = table.shape()[0];
+    if capture::is_on() && !index.is_lifted() {
+        return embedding_seen(index, table, padding, count);
+    }
     let all = positions(NAME, index, 0, count)?;
     if !index.is_lifted() && index.dtype() != crate::array::DType::Bool && has_negative(index.array()) {
         return Err(Error::Index(format!("{NAME}: an index is negative, expected 0 to {}", count.saturating_sub(1))));
@@ -130,6 +159,31 @@ pub fn embedding(index: &Variable, table: &Variable, padding: Option<i64>) -> Re
             let p = if p < 0 { p + n } else { p };
             let kept: Vec<i64> = all.iter().map(|r| if *r == p { SKIP } else { *r }).collect();
             Array::from_slice(&kept, index.shape()).into()
+        }
+    };
+    let places = Places { shape: Shape::from_slice(table.shape()), axes: smallvec![0], place: 0 };
+    apply(&EMBEDDING, &[table.into(), (&rows).into(), (&touched).into()], &places)
+}
+
+/// [`embedding`] while it is captured: the checks of the indices are steps of the program.
+#[cold]
+fn embedding_seen(index: &Variable, table: &Variable, padding: Option<i64>, count: usize) -> Result<Variable> {
+    const NAME: &str = "embedding";
+    capture::computed(format!("{NAME}: indices below {count}"), &[index.array()], move |a| {
+        if has_negative(&a[0]) {
+            return Err(Error::Index(format!("{NAME}: an index is negative, expected 0 to {}", count.saturating_sub(1))));
+        }
+        Ok(smallvec![])
+    })?;
+    let rows = row_numbers(NAME, index, 0, count)?;
+    let touched = match padding {
+        None => rows.clone(),
+        Some(p) => {
+            let n = i64::try_from(count).unwrap_or(i64::MAX);
+            if !(-n..n).contains(&p) {
+                return Err(Error::Value(format!("{NAME}: padding_idx is {p}, expected a row of a weight with {count} rows")));
+            }
+            where_(&equal(&rows, if p < 0 { p + n } else { p })?, SKIP, &rows)?
         }
     };
     let places = Places { shape: Shape::from_slice(table.shape()), axes: smallvec![0], place: 0 };

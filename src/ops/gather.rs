@@ -10,11 +10,11 @@ use crate::error::{Error, Result, show_shape};
 use crate::kernel::cast::cast;
 use crate::kernel::gather::{self as kernel, Places, SKIP};
 use crate::tape::{
-    AttrSet, Batch, BatchContext, Jvp, Outputs, Primitive, Recorded, Variable, Vjp, VjpContext, apply, apply_update, record_under_lock,
+    AttrSet, Batch, BatchContext, Jvp, Outputs, Primitive, Recorded, Variable, Vjp, VjpContext, apply, apply_update, capture, record_under_lock,
 };
 
 /// The primitives of this file.
-pub const PRIMITIVES: &[&Primitive] = &[&GETITEM, &TAKE, &ALONG, &REPEAT, &GATHER, &INDEX_ADD, &SETITEM];
+pub const PRIMITIVES: &[&Primitive] = &[&GETITEM, &TAKE, &ALONG, &REPEAT, &GATHER, &INDEX_ADD, &SETITEM, &POSITIONS];
 
 pub(super) static GETITEM: Primitive = Primitive { name: "getitem", ..GATHER_BLOCKS };
 static TAKE: Primitive = Primitive { name: "take", ..GATHER_BLOCKS };
@@ -122,7 +122,14 @@ pub(super) fn index_add(g: &Variable, places: &Places, rows: &Variable) -> Resul
 
 /// `x` with the blocks at row numbers replaced; of repeated ones the last value stays, and it alone has a gradient.
 pub(super) fn put(x: Variable, places: &Places, rows: &Variable, value: &Variable) -> Result<Variable> {
-    let last = if value.is_tracked() && !rows.is_lifted() { Some(last_of_each(rows.array()).into()) } else { None };
+    let last = if value.is_tracked() && !rows.is_lifted() && !capture::is_on() {
+        Some(last_of_each(rows.array()).into())
+    } else if value.is_tracked() && !rows.is_lifted() {
+        let found = capture::computed("last_of_each".to_owned(), &[rows.array()], |a| Ok(smallvec![last_of_each(&a[0])]))?.pop();
+        found.map(Variable::from)
+    } else {
+        None
+    };
     apply_update(&SETITEM, x, &[value.into(), last.as_ref().unwrap_or(rows).into()], places)
 }
 
@@ -161,7 +168,32 @@ pub(super) fn last_of_each(rows: &Array) -> Array {
 
 /// An integer array as positions along an axis of size `n`: counted from the front, in range.
 pub(super) fn positions(op: &str, index: &Variable, axis: usize, n: usize) -> Result<Vec<i64>> {
-    let (index, dtype) = (index.values(op)?, index.dtype());
+    positions_of(op, index.values(op)?, axis, n)
+}
+
+/// Where an index must lie.
+#[derive(Clone, Debug)]
+struct Bounds {
+    op: Box<str>,
+    axis: usize,
+    size: usize,
+}
+crate::attributes!(Bounds);
+
+/// [`positions`] as a step of a program, which checks them in every call.
+static POSITIONS: Primitive = Primitive {
+    name: "positions",
+    eval: |call| {
+        let (index, to) = (call.array(0), call.attrs::<Bounds>());
+        let all = positions_of(&to.op, index, to.axis, to.size)?;
+        call.give(Array::from_slice(&all, index.shape()));
+        Ok(())
+    },
+    ..Primitive::BASE
+};
+
+fn positions_of(op: &str, index: &Array, axis: usize, n: usize) -> Result<Vec<i64>> {
+    let dtype = index.dtype();
     if !dtype.is_integer() {
         return Err(Error::Index(format!("{op}: arrays used as indices must be of an integer (or bool) dtype, got {dtype}")));
     }
@@ -180,6 +212,9 @@ pub(super) fn positions(op: &str, index: &Variable, axis: usize, n: usize) -> Re
 
 /// [`positions`] in the shape of `index`. Inside a mapping they may differ between the samples.
 pub(super) fn row_numbers(op: &str, index: &Variable, axis: usize, n: usize) -> Result<Variable> {
+    if capture::is_on() && !index.is_lifted() {
+        return apply(&POSITIONS, &[(&index.detach()).into()], &Bounds { op: op.into(), axis, size: n });
+    }
     if !index.is_lifted() {
         return Ok(Array::from_slice(&positions(op, index, axis, n)?, index.shape()).into());
     }
@@ -239,7 +274,7 @@ pub(super) fn along(op: &str, shape: &[usize], indices: &Variable, axis: usize, 
     let others = Layout::strided(out, &(0..shape.len()).map(step).collect::<Vec<_>>(), 0);
     let along = whole.strides()[axis] as i64;
     let places = Places { shape: Shape::from_slice(shape), axes: (0..shape.len()).collect(), place: 0 };
-    if at.is_lifted() {
+    if at.is_lifted() || capture::is_on() {
         let mut fixed = Vec::with_capacity(size_of(out));
         if size_of(out) > 0 {
             Cursor::new(&others).for_each(|p| fixed.push(p.cast_signed() as i64));

@@ -13,7 +13,7 @@ use super::work;
 use crate::array::{Array, DType, Shape, alloc_check, broadcast_shapes, check_memory, size_of};
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::gather::{Places, nonzero};
-use crate::tape::{Recorded, Variable};
+use crate::tape::{Recorded, Variable, capture};
 
 /// One item between square brackets.
 #[derive(Clone, Debug)]
@@ -129,7 +129,9 @@ fn part(op: &str, shape: &[usize], axis: usize, item: &IndexItem) -> Result<Part
             let rows = nonzero(mask.values(op)?);
             Part::Rows { axes: mask.ndim(), rows: Array::from_slice(&rows, &[rows.len()]).into() }
         }
-        IndexItem::Array(v) if v.is_lifted() => Part::Rows { axes: 1, rows: gather::row_numbers(op, v, axis, shape[axis])? },
+        IndexItem::Array(v) if v.is_lifted() || v.ndim() > 0 && capture::is_on() => {
+            Part::Rows { axes: 1, rows: gather::row_numbers(op, v, axis, shape[axis])? }
+        }
         IndexItem::Array(v) => {
             let at = positions(op, v, axis, shape[axis])?;
             match at[..] {
@@ -216,7 +218,7 @@ fn row_numbers(op: &str, shape: &[usize], parts: &[Part]) -> Result<Variable> {
     {
         return Ok(one.clone());
     }
-    if arrays.iter().any(|a| a.is_lifted()) {
+    if arrays.iter().any(|a| a.is_lifted()) || capture::is_on() {
         return mapped_row_numbers(shape, parts, &common);
     }
     check_memory(op, &common, DType::I64)?;

@@ -115,7 +115,7 @@ pub(super) fn tip_gradient(
     y: &Array,
     of: impl FnOnce(&Variable) -> Result<Variable>,
 ) -> Result<Option<Variable>> {
-    let any = || dispatch!(float y.dtype(), T => y.view::<T>().iter().any(|&v| v == 0.0), else false);
+    let any = || dispatch!(float { crate::tape::capture::read(y, "the second derivative of a length"); y.dtype() }, T => y.view::<T>().iter().any(|&v| v == 0.0), else false);
     if !ctx.create_graph() || !g.is_tracked() || !any() {
         return Ok(None);
     }

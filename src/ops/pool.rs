@@ -383,7 +383,7 @@ fn call_unpool(a: &Args<'_>, axes: usize) -> Result<Value> {
     }
     let size = plane.iter().fold(1_usize, |n, k| n.saturating_mul(*k));
     if !at.is_lifted()
-        && let Some(i) = at.array().to_vec::<i64>().into_iter().find(|i| usize::try_from(*i).map_or(true, |i| i >= size))
+        && let Some(i) = at.values(op)?.to_vec::<i64>().into_iter().find(|i| usize::try_from(*i).map_or(true, |i| i >= size))
     {
         return Err(Error::Index(format!("{op}: index {i} is out of bounds for an output of {size} elements a channel")));
     }

@@ -2,7 +2,9 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
+
+use smallvec::SmallVec;
 
 use super::creation::checked_shape;
 use crate::array::{Array, DType, Element, Scalar, default_float};
@@ -11,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::kernel::random::{Stream, Unit, blocks};
 use crate::lock::ShortMutex;
 use crate::tape::Variable;
+use crate::tape::capture::{self, Effect};
 
 /// A stream of random numbers. Threads may share it; what it makes does not depend on how many threads make it.
 ///
@@ -20,8 +23,8 @@ use crate::tape::Variable;
 /// assert_eq!(a.randn(&[3], None)?.array().to_vec::<f32>(), b.randn(&[3], None)?.array().to_vec::<f32>());
 /// # Ok::<(), tapegrad::Error>(())
 /// ```
-#[derive(Debug)]
-pub struct Generator(ShortMutex<Stream>);
+#[derive(Clone, Debug)]
+pub struct Generator(Arc<ShortMutex<Stream>>);
 
 /// The generator that is used when none is given. Its seed differs from process to process until [`manual_seed`].
 #[must_use]
@@ -57,16 +60,42 @@ fn check_probability(p: f64) -> Result<()> {
     Err(Error::Value(format!("bernoulli: {p} is no probability, expected 0 to 1")))
 }
 
+/// Random numbers, or another seed, as a step of a program.
+struct Drawing<F> {
+    name: String,
+    generator: Generator,
+    draw: F,
+}
+
+impl<F: Fn(&Generator) -> Result<Option<Array>> + Send + Sync> Effect for Drawing<F> {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn describe(&self) -> String {
+        format!("{} of {:p}", self.name, Arc::as_ptr(&self.generator.0))
+    }
+
+    fn run(&self, _: &[Array]) -> Result<SmallVec<[Array; 1]>> {
+        Ok((self.draw)(&self.generator)?.into_iter().collect())
+    }
+
+    fn backup(&self) -> Option<Box<dyn FnOnce() + Send>> {
+        let (generator, state) = (self.generator.clone(), self.generator.state());
+        Some(Box::new(move || generator.set_state(state)))
+    }
+}
+
 impl Generator {
     /// The beginning of the stream of `seed`.
     #[must_use]
-    pub const fn new(seed: u64) -> Self {
-        Self(ShortMutex::new(Stream { seed, start: 0 }))
+    pub fn new(seed: u64) -> Self {
+        Self(Arc::new(ShortMutex::new(Stream { seed, start: 0 })))
     }
 
     /// Begins the stream of `seed`.
     pub fn manual_seed(&self, seed: u64) {
-        *self.0.lock() = Stream { seed, start: 0 };
+        self.set_state([seed, 0]);
     }
 
     /// The seed.
@@ -85,6 +114,29 @@ impl Generator {
     /// Goes on where a generator with this [`Generator::state`] was.
     pub fn set_state(&self, [seed, start]: [u64; 2]) {
         *self.0.lock() = Stream { seed, start };
+        if capture::is_anywhere() {
+            let (generator, draw) = (self.clone(), move |g: &Self| -> Result<Option<Array>> {
+                *g.0.lock() = Stream { seed, start };
+                Ok(None)
+            });
+            capture::note_effect(|| Arc::new(Drawing { name: format!("seed {seed} {start}"), generator, draw }), &[], &[]);
+        }
+    }
+
+    /// What `draw` makes of this generator; a program draws again.
+    fn seen(&self, name: String, draw: impl Fn(&Self) -> Result<Option<Array>> + Send + Sync + 'static) -> Result<Variable> {
+        let Some(out) = draw(self)? else { return Err(Error::Value(format!("{name}: nothing was drawn"))) };
+        let generator = self.clone();
+        capture::note_effect(|| Arc::new(Drawing { name, generator, draw }), &[], &[&out]);
+        Ok(out.into())
+    }
+
+    /// The next part of the stream for one word an element, as an array that holds its seed and start.
+    pub(super) fn place(&self, count: usize) -> Result<Variable> {
+        self.seen(format!("place {count}"), move |g| {
+            let Stream { seed, start } = g.part(count);
+            Ok(Some(Array::from_slice(&[seed.cast_signed(), start.cast_signed()], &[2])))
+        })
     }
 
     /// The next part of the stream, for `count` elements of `words` words.
@@ -109,6 +161,14 @@ impl Generator {
     /// # Errors
     /// `Value` for a shape that is negative or too large, `DType` unless `dtype` is floating.
     pub fn rand(&self, shape: &[isize], dtype: Option<DType>) -> Result<Variable> {
+        if capture::is_on() {
+            let shape: Vec<isize> = shape.to_vec();
+            return self.seen(format!("rand {shape:?} {dtype:?}"), move |g| Ok(Some(g.draw_rand(&shape, dtype)?.into_array())));
+        }
+        self.draw_rand(shape, dtype)
+    }
+
+    fn draw_rand(&self, shape: &[isize], dtype: Option<DType>) -> Result<Variable> {
         let dtype = float("rand", dtype)?;
         let shape = checked_shape("rand", shape, dtype)?;
         Ok(dispatch!(float dtype, T => self.units(&shape, |u: T| u), else unreachable!("just checked")))
@@ -119,6 +179,14 @@ impl Generator {
     /// # Errors
     /// As [`Generator::rand`].
     pub fn randn(&self, shape: &[isize], dtype: Option<DType>) -> Result<Variable> {
+        if capture::is_on() {
+            let shape: Vec<isize> = shape.to_vec();
+            return self.seen(format!("randn {shape:?} {dtype:?}"), move |g| Ok(Some(g.draw_randn(&shape, dtype)?.into_array())));
+        }
+        self.draw_randn(shape, dtype)
+    }
+
+    fn draw_randn(&self, shape: &[isize], dtype: Option<DType>) -> Result<Variable> {
         self.gauss("randn", 0.0, 1.0, shape, dtype)
     }
 
@@ -127,6 +195,15 @@ impl Generator {
     /// # Errors
     /// As [`Generator::rand`], and `Value` when `std` is negative or NaN.
     pub fn normal(&self, mean: f64, std: f64, shape: &[isize], dtype: Option<DType>) -> Result<Variable> {
+        if capture::is_on() {
+            let shape: Vec<isize> = shape.to_vec();
+            return self
+                .seen(format!("normal {mean} {std} {shape:?} {dtype:?}"), move |g| Ok(Some(g.draw_normal(mean, std, &shape, dtype)?.into_array())));
+        }
+        self.draw_normal(mean, std, shape, dtype)
+    }
+
+    fn draw_normal(&self, mean: f64, std: f64, shape: &[isize], dtype: Option<DType>) -> Result<Variable> {
         if std.is_nan() || std < 0.0 {
             return Err(Error::Value(format!("normal: std is {std}, expected 0 or more")));
         }
@@ -148,6 +225,16 @@ impl Generator {
     /// # Errors
     /// As [`Generator::rand`], and `Value` unless low ≤ high and both are finite.
     pub fn uniform(&self, low: f64, high: f64, shape: &[isize], dtype: Option<DType>) -> Result<Variable> {
+        if capture::is_on() {
+            let shape: Vec<isize> = shape.to_vec();
+            return self.seen(format!("uniform {low} {high} {shape:?} {dtype:?}"), move |g| {
+                Ok(Some(g.draw_uniform(low, high, &shape, dtype)?.into_array()))
+            });
+        }
+        self.draw_uniform(low, high, shape, dtype)
+    }
+
+    fn draw_uniform(&self, low: f64, high: f64, shape: &[isize], dtype: Option<DType>) -> Result<Variable> {
         if !(low <= high && (high - low).is_finite()) {
             return Err(Error::Value(format!("uniform: low is {low} and high is {high}, expected finite numbers, low not above high")));
         }
@@ -166,6 +253,16 @@ impl Generator {
     /// # Errors
     /// As [`Generator::rand`], and `Value` when there is no such integer or when the dtype cannot hold all of them.
     pub fn randint(&self, low: i64, high: i64, shape: &[isize], dtype: Option<DType>) -> Result<Variable> {
+        if capture::is_on() {
+            let shape: Vec<isize> = shape.to_vec();
+            return self.seen(format!("randint {low} {high} {shape:?} {dtype:?}"), move |g| {
+                Ok(Some(g.draw_randint(low, high, &shape, dtype)?.into_array()))
+            });
+        }
+        self.draw_randint(low, high, shape, dtype)
+    }
+
+    fn draw_randint(&self, low: i64, high: i64, shape: &[isize], dtype: Option<DType>) -> Result<Variable> {
         let dtype = dtype.unwrap_or(DType::I64);
         if low >= high {
             return Err(Error::Value(format!("randint: low is {low} and high is {high}, expected low below high")));
@@ -189,6 +286,14 @@ impl Generator {
     /// # Errors
     /// As [`Generator::rand`], and `Value` unless 0 ≤ p ≤ 1.
     pub fn bernoulli(&self, p: f64, shape: &[isize], dtype: Option<DType>) -> Result<Variable> {
+        if capture::is_on() {
+            let shape: Vec<isize> = shape.to_vec();
+            return self.seen(format!("bernoulli {p} {shape:?} {dtype:?}"), move |g| Ok(Some(g.draw_bernoulli(p, &shape, dtype)?.into_array())));
+        }
+        self.draw_bernoulli(p, shape, dtype)
+    }
+
+    fn draw_bernoulli(&self, p: f64, shape: &[isize], dtype: Option<DType>) -> Result<Variable> {
         check_probability(p)?;
         let dtype = dtype.unwrap_or_else(default_float);
         let shape = checked_shape("bernoulli", shape, dtype)?;
@@ -203,6 +308,7 @@ impl Generator {
     /// # Errors
     /// `DType` unless `p` is floating, `Value` unless all its elements are probabilities.
     pub fn bernoulli_of(&self, p: &Variable) -> Result<Variable> {
+        capture::refuse(|| "bernoulli draws with probabilities that an array holds".to_owned());
         let dtype = p.dtype();
         dispatch!(float dtype, T => {
             let probabilities = p.array().view::<T>();
@@ -221,6 +327,13 @@ impl Generator {
     /// # Errors
     /// `Value` when `n` is negative or too large.
     pub fn permutation(&self, n: i64) -> Result<Variable> {
+        if capture::is_on() {
+            return self.seen(format!("permutation {n}"), move |g| Ok(Some(g.draw_permutation(n)?.into_array())));
+        }
+        self.draw_permutation(n)
+    }
+
+    fn draw_permutation(&self, n: i64) -> Result<Variable> {
         let n = checked_shape("permutation", &[isize::try_from(n).unwrap_or(isize::MAX)], DType::I64)?[0];
         let stream = self.take(n, 2);
         Ok(filled(&[n], |out: &mut [i64]| {

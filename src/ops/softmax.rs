@@ -193,6 +193,7 @@ fn pull_logsumexp(g: &Variable, x: &Variable, y: &Variable, axes: &[usize]) -> R
 
 /// Whether an element is infinite.
 fn has_infinity(y: &Array) -> bool {
+    crate::tape::capture::read(y, "the gradient of logsumexp");
     dispatch!(float y.dtype(), T => y.view::<T>().iter().any(|v| v.is_infinite()), else false)
 }
 

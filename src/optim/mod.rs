@@ -297,6 +297,20 @@ impl<M: Method> Optimizer<M> {
         State::read::<M>(options, p.meta(), step, arrays)
     }
 
+    /// The states of all parameters that have one: what [`Optimizer::restore_states`] puts back.
+    #[must_use]
+    pub fn saved_states(&self) -> Vec<(u64, State)> {
+        self.state.iter().map(|(id, state)| (*id, state.clone())).collect()
+    }
+
+    /// Puts back states that were saved for these parameters; those of others stay.
+    pub fn restore_states(&mut self, params: &[Arc<Leaf>], saved: Vec<(u64, State)>) {
+        for p in params {
+            self.state.remove(&p.id());
+        }
+        self.state.extend(saved.into_iter().filter(|(id, _)| params.iter().any(|p| p.id() == *id)));
+    }
+
     /// Replaces the state of all parameters, and returns the old ones; those not named here begin anew.
     ///
     /// # Errors

@@ -5,14 +5,18 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 
+use smallvec::SmallVec;
+
 use super::error::guard;
 use super::number::{given, names};
 use super::operators::run;
 use super::optim_groups as groups;
 use super::variable::{PyVariable, wrap};
-use crate::array::{alloc_check, size_of};
+use crate::array::{Array, alloc_check, size_of};
+use crate::error::Result;
 use crate::optim::{clip_grad_norm, clip_grad_value, leaf_of};
 use crate::tape::Leaf;
+use crate::tape::capture::{self, Effect, LeafGrad, Place};
 
 /// Places of gradients' owners: one Variable, or an iterable of some. Those that collect no gradients have none.
 fn owners(name: &str, given: &Bound<'_, PyAny>) -> PyResult<Vec<Arc<Leaf>>> {
@@ -31,6 +35,44 @@ fn owners(name: &str, given: &Bound<'_, PyAny>) -> PyResult<Vec<Arc<Leaf>>> {
             None => {}
         }
     }
+    Ok(out)
+}
+
+/// Clipping as a step of a program.
+struct Clipping<F> {
+    name: String,
+    places: Vec<Arc<Leaf>>,
+    clip: F,
+}
+
+impl<F: Fn(&[Arc<Leaf>]) -> Result<Option<Array>> + Send + Sync> Effect for Clipping<F> {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn describe(&self) -> String {
+        format!("{} {:?}", self.name, self.places.iter().map(|p| p.id()).collect::<Vec<_>>())
+    }
+
+    fn run(&self, _: &[Array]) -> Result<SmallVec<[Array; 1]>> {
+        Ok((self.clip)(&self.places)?.into_iter().collect())
+    }
+
+    fn touches(&self) -> Vec<Arc<dyn Place>> {
+        self.places.iter().map(|p| Arc::new(LeafGrad(Arc::clone(p))) as Arc<dyn Place>).collect()
+    }
+}
+
+/// Clips gradients so that a capture sees it.
+#[cold]
+fn seen(name: String, places: Vec<Arc<Leaf>>, clip: impl Fn(&[Arc<Leaf>]) -> Result<Option<Array>> + Send + Sync + 'static) -> Result<Option<Array>> {
+    capture::before_effect();
+    let out = {
+        let _mute = capture::mute();
+        clip(&places)?
+    };
+    let results: Vec<&Array> = out.iter().collect();
+    capture::note_effect(|| Arc::new(Clipping { name, places, clip }), &[], &results);
     Ok(out)
 }
 
@@ -59,8 +101,13 @@ fn clip_grad_norm_(
     guard("clip_grad_norm_", || {
         let places = owners("clip_grad_norm_", parameters)?;
         let size = places.iter().map(|p| size_of(&p.meta().shape)).sum();
-        let norm = run(py, size, || clip_grad_norm(&places, max_norm, norm_type, error_if_nonfinite))?;
-        Ok(wrap(py, norm.into())?.into_any())
+        let clip = move |places: &[Arc<Leaf>]| clip_grad_norm(places, max_norm, norm_type, error_if_nonfinite).map(Some);
+        let norm = if capture::is_on() {
+            seen(format!("clip_grad_norm_ {max_norm} {norm_type} {error_if_nonfinite}"), places, clip)?
+        } else {
+            run(py, size, || clip(&places))?
+        };
+        Ok(wrap(py, norm.unwrap_or_else(|| Array::scalar(0.0)).into())?.into_any())
     })
 }
 
@@ -82,6 +129,10 @@ fn clip_grad_value_(
     guard("clip_grad_value_", || {
         let places = owners("clip_grad_value_", parameters)?;
         let size = places.iter().map(|p| size_of(&p.meta().shape)).sum();
+        if capture::is_on() {
+            seen(format!("clip_grad_value_ {clip_value}"), places, move |places| clip_grad_value(places, clip_value).map(|()| None))?;
+            return Ok(());
+        }
         run(py, size, || clip_grad_value(&places, clip_value))
     })
 }

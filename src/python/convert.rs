@@ -260,7 +260,7 @@ pub fn number_for(o: &Bound<'_, PyAny>, v: &PyVariable) -> PyResult<Option<Scala
 }
 
 fn copied(v: &Variable) -> PyResult<Variable> {
-    Ok(if v.is_tracked() { ops::positive(v)? } else { v.array().copy().into() })
+    Ok(if v.is_tracked() || crate::tape::capture::is_on() { ops::positive(v)? } else { v.array().copy().into() })
 }
 
 fn unconverted(o: &Bound<'_, PyAny>, dtype: Option<DType>, copy: Option<bool>) -> PyResult<Variable> {

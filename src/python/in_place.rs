@@ -16,7 +16,7 @@ use crate::lock::changing;
 use crate::ops::index::Assignment;
 use crate::ops::view::Part;
 use crate::ops::{self, IndexItem, Operand, apply_binary, update_binary, work};
-use crate::tape;
+use crate::tape::{self, capture};
 
 /// Overwrites its first operand and says so, or leaves it to the operation that makes a new array.
 pub type UpdateFn = fn(&mut Array, Operand<'_>) -> Result<bool>;
@@ -31,6 +31,9 @@ pub fn never(_: &mut Array, _: Operand<'_>) -> Result<bool> {
 /// locked meanwhile: `f` must not call Python.
 fn overwrite(v: &PyVariable, other: &Value, f: impl FnOnce(&mut Array) -> Result<bool>) -> Result<bool> {
     if matches!(other, Value::Variable(b) if b.is_lifted() || b.is_tracked() && tape::is_recording()) {
+        return Ok(false);
+    }
+    if capture::is_on() {
         return Ok(false);
     }
     let _changing = changing();

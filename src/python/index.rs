@@ -45,7 +45,7 @@ fn item(key: &Bound<'_, PyAny>) -> PyResult<IndexItem> {
         && !v.is_lifted()
     {
         // What NumPy has as a scalar is an int here.
-        let at = if let Scalar::Int(i) = v.array().item()? { i } else { 0 };
+        let at = if let Scalar::Int(i) = v.values("index")?.item()? { i } else { 0 };
         return Ok(IndexItem::Int(isize::try_from(at).unwrap_or(isize::MAX)));
     }
     if let Ok(s) = key.cast::<PySlice>() {

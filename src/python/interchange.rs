@@ -11,7 +11,7 @@ use super::{dlpack, numpy, objects};
 use crate::array::{Element, Scalar};
 use crate::dispatch;
 use crate::error::show_shape;
-use crate::tape::{self, Edge, Variable};
+use crate::tape::{self, Edge, Variable, capture};
 
 fn to_object(py: Python<'_>, s: Scalar) -> PyResult<Bound<'_, PyAny>> {
     match s {
@@ -36,7 +36,7 @@ impl PyVariable {
     /// The value, to read its elements: not inside a mapping, where they differ between the samples.
     pub(super) fn readable(&self, op: &str) -> PyResult<Variable> {
         let v = self.snapshot();
-        if v.is_lifted() {
+        if v.is_lifted() || capture::is_anywhere() {
             v.values(op)?;
         }
         Ok(v)

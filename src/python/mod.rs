@@ -4,6 +4,7 @@
 mod arguments;
 mod bind;
 mod clip;
+mod compile;
 mod convert;
 mod describe;
 mod dlpack;
@@ -58,6 +59,7 @@ mod _core {
         super::random::register(m)?;
         super::optim::register(m)?;
         super::clip::register(m)?;
+        super::compile::register(m)?;
         super::bind::register(m)
     }
 }

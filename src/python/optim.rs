@@ -11,15 +11,20 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use super::error::guard;
+use smallvec::SmallVec;
+
+use super::error::{external, guard};
 use super::gc;
 use super::number::{self, names};
 use super::operators::run;
 use super::optim_groups::{self as groups, Dict, FromGroup};
+use super::release::Held;
 use super::variable::wrap;
-use crate::array::alloc_check;
+use crate::array::{Array, alloc_check};
+use crate::error::Result;
 use crate::lock::{Mutex, changing};
 use crate::optim::{self, Method, Optimizer, State, zero_grad};
+use crate::tape::capture::{self, Effect, LeafValue, Place};
 use crate::tape::{self, Leaf};
 
 /// The core's optimizer of one of the methods, and `with!`, which runs a body with `$M` the method and `$core` the optimizer.
@@ -132,6 +137,39 @@ impl PyOptimizer {
         Ok(size)
     }
 
+    /// The states of all parameters.
+    fn saved(&self) -> Vec<(u64, State)> {
+        with!(&self.engine, M, core => {
+            let core: &Mutex<Optimizer<M>> = core;
+            core.lock().saved_states()
+        })
+    }
+
+    /// Puts back states of these parameters.
+    fn put_back(&self, params: &[Arc<Leaf>], saved: Vec<(u64, State)>) {
+        with!(&self.engine, M, core => {
+            let core: &Mutex<Optimizer<M>> = core;
+            core.lock().restore_states(params, saved);
+        });
+    }
+
+    /// One step.
+    fn advance(&self, py: Python<'_>, clip_norm: Option<f64>) -> PyResult<()> {
+        guard(self.name, || {
+            with!(&self.engine, M, core => {
+                let size = self.refresh::<M>(py, core)?;
+                run(py, size, || {
+                    let _changing = changing();
+                    let mut core = core.lock();
+                    match clip_norm {
+                        None => core.step(),
+                        Some(most) => core.step_clipped(most).map(drop),
+                    }
+                })
+            })
+        })
+    }
+
     /// The parameters, group after group: the objects and their places.
     fn params<'py>(&self, py: Python<'py>) -> PyResult<Vec<(Bound<'py, PyAny>, Arc<Leaf>)>> {
         let mut out = Vec::new();
@@ -201,6 +239,53 @@ impl PyOptimizer {
     }
 }
 
+/// A step as a part of a program: it reads the groups in each call.
+struct Stepping {
+    optimizer: Held<PyOptimizer>,
+    clip_norm: Option<f64>,
+    params: Vec<Arc<Leaf>>,
+}
+
+impl Effect for Stepping {
+    fn name(&self) -> &str {
+        self.optimizer.get().name
+    }
+
+    fn describe(&self) -> String {
+        let ids: Vec<u64> = self.params.iter().map(|p| p.id()).collect();
+        format!("step of {} {:p} clipped {:?} {ids:?}", self.name(), self.optimizer.as_ptr(), self.clip_norm)
+    }
+
+    fn run(&self, _: &[Array]) -> Result<SmallVec<[Array; 1]>> {
+        Python::attach(|py| self.optimizer.get().advance(py, self.clip_norm)).map_err(external)?;
+        Ok(SmallVec::new())
+    }
+
+    fn touches(&self) -> Vec<Arc<dyn Place>> {
+        self.params.iter().map(|p| Arc::new(LeafValue(Arc::clone(p))) as Arc<dyn Place>).collect()
+    }
+
+    fn backup(&self) -> Option<Box<dyn FnOnce() + Send>> {
+        let (saved, params) = (self.optimizer.get().saved(), self.params.clone());
+        let optimizer = Python::attach(|py| Held::new(self.optimizer.clone_ref(py)));
+        Some(Box::new(move || optimizer.get().put_back(&params, saved)))
+    }
+}
+
+/// A step that a capture sees.
+#[cold]
+fn seen(optimizer: &Bound<'_, PyOptimizer>, clip_norm: Option<f64>) -> PyResult<()> {
+    let py = optimizer.py();
+    let params = optimizer.get().params(py)?.into_iter().map(|(_, leaf)| leaf).collect();
+    capture::before_effect();
+    {
+        let _mute = capture::mute();
+        optimizer.get().advance(py, clip_norm)?;
+    }
+    capture::note_effect(|| Arc::new(Stepping { optimizer: Held::new(optimizer.clone().unbind()), clip_norm, params }), &[], &[]);
+    Ok(())
+}
+
 #[pymethods]
 impl PyOptimizer {
     /// The groups: dicts with 'params' and the options, which may be changed and are honoured by the next step.
@@ -235,32 +320,25 @@ impl PyOptimizer {
     /// ([1.5, 2.0], [3.0, 4.0])
     #[pyo3(signature = (closure = None, *, clip_norm = None))]
     fn step<'py>(
-        &self,
+        slf: &Bound<'py, Self>,
         py: Python<'py>,
         closure: Option<Bound<'py, PyAny>>,
         #[pyo3(from_py_with = number::given::<names::clip_norm, Option<f64>>)] clip_norm: Option<f64>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let this = slf.get();
         let loss = match closure {
             Some(f) => {
-                groups::check_closure(self.name, &f)?;
+                groups::check_closure(this.name, &f)?;
                 let _recording = tape::recording(true);
                 Some(f.call0()?)
             }
             None => None,
         };
-        guard(self.name, || {
-            with!(&self.engine, M, core => {
-                let size = self.refresh::<M>(py, core)?;
-                run(py, size, || {
-                    let _changing = changing();
-                    let mut core = core.lock();
-                    match clip_norm {
-                        None => core.step(),
-                        Some(most) => core.step_clipped(most).map(drop),
-                    }
-                })
-            })
-        })?;
+        if capture::is_on() {
+            seen(slf, clip_norm)?;
+            return Ok(loss);
+        }
+        this.advance(py, clip_norm)?;
         Ok(loss)
     }
 
@@ -312,7 +390,7 @@ impl PyOptimizer {
         groups::show(&name, slf.get().param_groups.bind(slf.py()))
     }
 
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
         visit.call(&self.param_groups)?;
         visit.call(&self.defaults)?;
         if !gc::is_shown() {

@@ -24,7 +24,7 @@ use crate::error::Result;
 use crate::lock::changing;
 use crate::ops::view::{self, Part};
 use crate::ops::work::LONG_CALL;
-use crate::tape::{self, Edge, EdgeKey, Recorded, Variable};
+use crate::tape::{self, Edge, EdgeKey, Recorded, Variable, capture};
 
 /// What a view may be used for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -213,7 +213,7 @@ impl Link {
     /// Changes the whole base where it lies, when this shows all of it and the change need not be recorded; tells whether `f` did it.
     pub fn update(&self, f: impl FnOnce(&mut Array) -> Result<bool>) -> Result<bool> {
         let silent = self.kind.detached || !tape::is_recording();
-        if self.map.is_some() || !silent {
+        if capture::is_on() || self.map.is_some() || !silent {
             return Ok(false);
         }
         self.base.get().modify(|v| if v.is_lifted() { Ok(false) } else { f(v.array_mut()) }).unwrap_or(Ok(false))
@@ -237,6 +237,9 @@ struct Written {
 pub fn put(py: Python<'_>, base: &PyVariable, part: &Part, value: Variable, record: bool) -> PyResult<()> {
     if value.is_lifted() || part.is_lifted() || matches!(base.peek().1, EdgeKey::Lifted(_)) {
         return put_lifted(base, part, &value);
+    }
+    if capture::is_on() {
+        return put_seen(base, part, &value, record);
     }
     // What shares memory with the base is copied first: it is read as it was before the write, and the base stays unshared.
     let present = base.peek().0;
@@ -265,6 +268,26 @@ fn put_lifted(base: &PyVariable, part: &Part, value: &Variable) -> PyResult<()> 
     let new = part.apply(base.snapshot(), value)?;
     let old = base.modify(|v| std::mem::replace(v, new));
     drop(old);
+    Ok(())
+}
+
+/// [`put`] that a capture sees: the base gets a new value.
+#[cold]
+fn put_seen(base: &PyVariable, part: &Part, value: &Variable, record: bool) -> PyResult<()> {
+    let old = base.snapshot();
+    let _mode = tape::recording(record);
+    let (x, value) = if record { (old.clone(), value.clone()) } else { (old.detach(), value.detach()) };
+    let mut new = part.apply(x, &value)?;
+    if !record {
+        new = Variable::with_edge(new.into_array(), old.edge().clone());
+    }
+    tape::move_retained(old.edge(), new.edge());
+    if let Some(leaf) = base.leaf() {
+        leaf.set(if leaf.requires_grad() { new.detach() } else { new });
+        return Ok(());
+    }
+    let gone = base.modify(|v| std::mem::replace(v, new));
+    drop(gone);
     Ok(())
 }
 
@@ -352,6 +375,7 @@ impl PyVariable {
     fn make_row_major(&self) {
         let _old = self.modify(|v| {
             let new = (!v.array().is_contiguous()).then(|| v.array().copy())?;
+            capture::note_copy(v.array(), &new);
             Some(std::mem::replace(v.array_mut(), new))
         });
     }
@@ -435,7 +459,9 @@ impl PyVariable {
             return Ok(());
         }
         let (v, _) = link.read()?;
-        let v = Variable::with_edge(v.array().copy(), v.edge().clone());
+        let copy = v.array().copy();
+        capture::note_copy(v.array(), &copy);
+        let v = Variable::with_edge(copy, v.edge().clone());
         let old = match &mut *self.state.lock() {
             State::View(view) => view.element.replace(v),
             _ => None,
@@ -511,7 +537,11 @@ pub fn link(source: &Bound<'_, PyVariable>, seen: &Variable, out: Variable, read
         _ => Arc::new(out.array().layout().shifted_back(origin)),
     };
     let kind = Kind { constant: kind.constant || silent && !kind.detached, read_only: kind.read_only || read_only, ..kind };
-    let value = element.then(|| Variable::with_edge(out.array().copy(), out.edge().clone()));
+    let value = element.then(|| {
+        let copy = out.array().copy();
+        capture::note_copy(out.array(), &copy);
+        Variable::with_edge(copy, out.edge().clone())
+    });
     let edge = if element || out.edge().key() == seen.edge().key() { Edge::None } else { out.edge().clone() };
     let view = View { link: Link { base, map: Some(map), kind }, edge, on, element: value };
     PyVariable::with_state(State::View(ViewBox::new(view)))

@@ -454,3 +454,8 @@ impl Drop for NodeRef {
         release(self.0);
     }
 }
+/// Whether a backward pass has used up what the node saved.
+#[must_use]
+pub fn is_freed(node: &NodeRef) -> bool {
+    lock().node(node.id()).freed
+}

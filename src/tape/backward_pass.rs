@@ -11,11 +11,11 @@ use super::backward::BackwardOptions;
 use super::cotangent::{Cotangents, GradAccumulator, seed};
 use super::hooks::run_hooks;
 use super::leaf::{Hook, Leaf, accumulate_all};
-use super::mode;
 use super::node::{Input, freed_error};
 use super::node_task::{NodeTask, free_if_alive};
 use super::variable::{Edge, Variable};
 use super::vjp_context::GradSink;
+use super::{capture, mode};
 use crate::array::{Array, alloc_check};
 use crate::error::Result;
 
@@ -95,6 +95,8 @@ pub(super) struct BackwardPass {
     check_nan: bool,
     /// What rules delivered, where that was asked for.
     told: Option<Vec<Delivery>>,
+    /// Whether this thread captures what it evaluates.
+    captured: bool,
 }
 
 /// Adds to a list; an error when there is no memory for it.
@@ -141,6 +143,7 @@ impl BackwardPass {
             in_variables: options.create_graph || seeds.iter().any(Variable::is_lifted),
             check_nan: mode::is_anomaly(),
             told: None,
+            captured: capture::is_on(),
         };
         let mut places = alloc_check::with_capacity(roots.len());
         sweep.mark(roots, &mut places)?;
@@ -271,12 +274,27 @@ impl BackwardPass {
     /// A gradient that may be recorded reaches a value.
     fn arrive_variable(&mut self, place: Place, g: Variable) -> Result<()> {
         if !self.in_variables {
-            if let Some(sum) = self.sum_at(place) {
-                sum.add(g.into_array());
-            }
-            return Ok(());
+            let captured = self.captured;
+            return match self.sum_at(place) {
+                Some(sum) if captured => sum.add_seen(g.into_array()),
+                Some(sum) => {
+                    sum.add(g.into_array());
+                    Ok(())
+                }
+                None => Ok(()),
+            };
         }
         self.sum_at(place).map_or(Ok(()), |sum| sum.add_recorded(g))
+    }
+
+    /// [`GradSink::add`] that a capture sees.
+    #[cold]
+    fn add_captured(&mut self, i: usize, g: Array) {
+        if let Some(sum) = self.sum_at(self.places[self.base + i])
+            && let Err(e) = sum.add_seen(g)
+        {
+            capture::refuse(|| e.to_string());
+        }
     }
 
     /// Where a rule may look for what input `i` of the node at work has collected.
@@ -499,12 +517,24 @@ impl GradSink for BackwardPass {
 
     #[inline]
     fn add(&mut self, i: usize, g: Array) {
+        if self.captured {
+            return self.add_captured(i, g);
+        }
         if self.told.is_some() {
             self.tell(i, Variable::from(g.clone()));
         }
         if let Some(sum) = self.sum_at(self.places[self.base + i]) {
             sum.add(g);
         }
+    }
+
+    fn lend(&mut self, i: usize) -> Option<(u64, Option<Array>)> {
+        let key = match self.places[self.base + i] {
+            Place::None => return None,
+            Place::Leaf(at) => u64::from(at) << 1,
+            Place::Node { at, output } => (u64::from(at) << 32 | u64::from(output) << 1) | 1,
+        };
+        Some((key, self.collected(i).and_then(GradAccumulator::take_array)))
     }
 
     fn add_variable(&mut self, i: usize, g: Variable) -> Result<()> {

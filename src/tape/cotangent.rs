@@ -2,9 +2,9 @@
 
 use smallvec::SmallVec;
 
-use super::accumulate;
 use super::node::Meta;
 use super::variable::{Edge, Variable};
+use super::{accumulate, capture};
 use crate::array::{Array, Scalar};
 use crate::error::{Error, Result, show_shape};
 
@@ -38,6 +38,21 @@ impl GradAccumulator {
             std::mem::swap(sum, &mut g);
         }
         accumulate::add_in_place(sum, &g);
+    }
+
+    /// What was collected so far, without history.
+    pub(super) fn of(array: Option<Array>) -> Self {
+        Self { array, edge: Edge::None }
+    }
+
+    /// [`GradAccumulator::add`] by the gate, which a capture sees.
+    #[cold]
+    pub(super) fn add_seen(&mut self, g: Array) -> Result<()> {
+        self.array = Some(match self.array.take() {
+            None => g,
+            Some(sum) => accumulate::add(&sum.into(), &g.into())?.into_array(),
+        });
+        Ok(())
     }
 
     /// [`GradAccumulator::add`] of a recorded gradient, by a recorded operation.
@@ -146,5 +161,10 @@ pub(super) fn fit(g: &Variable, meta: &Meta, op: &str) -> Result<Variable> {
 
 /// A gradient in a buffer of its own, in row-major order, as `.grad` keeps it.
 pub(super) fn own(g: Variable) -> Variable {
-    if g.array().is_contiguous() || g.is_tracked() { g } else { g.array().copy().into() }
+    if g.array().is_contiguous() || g.is_tracked() {
+        return g;
+    }
+    let copy = g.array().copy();
+    capture::note_copy(g.array(), &copy);
+    copy.into()
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::arena::{self, NodeRef};
+use super::capture;
 use super::leaf::{self, Hook, Leaf};
 use super::variable::{Edge, Variable};
 use crate::error::{Error, Result, show_shape};
@@ -72,6 +73,7 @@ pub fn remove_node_hook(node: u64, id: u64) {
 /// Passes a gradient through hooks, each of which may replace it.
 pub(super) fn run_hooks(hooks: &[Hook], mut g: Variable) -> Result<Variable> {
     for hook in hooks {
+        capture::refuse(|| "a gradient hook runs".to_owned());
         if let Some(new) = hook.call(&g)? {
             if new.shape() != g.shape() || new.dtype() != g.dtype() {
                 return Err(Error::Grad(format!(

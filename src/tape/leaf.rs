@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use super::cotangent::own;
 use super::node::Meta;
 use super::variable::{Edge, EdgeKey, Variable};
-use super::{accumulate, gc};
+use super::{accumulate, capture, gc};
 use crate::array::{Array, alloc_check};
 use crate::error::Result;
 use crate::lock::{Mutex, MutexGuard, changing};
@@ -178,6 +178,7 @@ impl Leaf {
             state.value.array().clone()
         };
         let mut copy = old.copy();
+        capture::note_copy(&old, &copy);
         let _changing = changing();
         let mut state = self.state();
         let value = state.value.array_mut();
@@ -256,6 +257,16 @@ impl Leaf {
         drop(old);
     }
 
+    /// Replaces the value of the collected gradient. Its place stays when nothing else holds it.
+    pub fn put_grad(self: &Arc<Self>, value: Option<Array>) {
+        let Some(value) = value else { return self.set_grad(None) };
+        match self.grad() {
+            // Held by this leaf and here.
+            Some(slot) if Arc::strong_count(&slot) == 2 && slot.meta() == &Meta::of(&value) => slot.set(value.into()),
+            _ => self.set_grad(Some(Self::new(value.into(), false))),
+        }
+    }
+
     /// What must be done to add `g` to the collected gradient; all that needs memory is done here.
     fn prepare(&self, g: Variable) -> Result<Addition> {
         let g = own(g);
@@ -265,7 +276,7 @@ impl Leaf {
                 let sum = accumulate::add(&slot.variable(), &g)?;
                 Addition::Sum(slot, sum)
             }
-            Some(slot) if slot.state().value.array_mut().is_unique() => Addition::InPlace(slot, g),
+            Some(slot) if !capture::is_on() && slot.state().value.array_mut().is_unique() => Addition::InPlace(slot, g),
             Some(slot) => {
                 let sum = accumulate::add(&slot.array().into(), &g)?;
                 Addition::Sum(slot, sum)

@@ -5,6 +5,7 @@ pub(crate) mod accumulate;
 mod arena;
 mod backward;
 mod backward_pass;
+pub mod capture;
 mod cotangent;
 mod definition;
 mod frontier;
@@ -16,12 +17,13 @@ mod mode;
 mod node;
 mod node_task;
 mod primitive;
+mod rule_call;
 mod saved;
 mod trace;
 mod variable;
 mod vjp_context;
 
-pub use arena::NodeRef;
+pub use arena::{NodeRef, is_freed};
 pub use backward::{BackwardOptions, backward, backward_with, deliveries, grad};
 pub use backward_pass::Delivery;
 pub use frontier::{frontier, next_number, reaches_beyond};
@@ -34,8 +36,9 @@ pub use mode::{
 pub use node::{Attrs, CustomRule, Meta, Vjp};
 pub use primitive::{
     AttrSet, Batch, BatchContext, Call, Definition, Jvp, JvpContext, Lift, Lifted, Operand, Outputs, Primitive, Transformation, apply, apply_all,
-    apply_update,
+    apply_update, evaluate,
 };
+pub use rule_call::RuleCall;
 pub use saved::Role;
 pub use trace::{Dependence, Traced, TracedInput, begin_trace, end_trace};
 pub use variable::{Edge, EdgeKey, Recorded, Variable, record_custom, record_under_lock};

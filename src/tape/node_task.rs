@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::accumulate;
 use super::arena::{self, NodeRef};
 use super::cotangent::{Cotangents, GradAccumulator, fit};
 use super::leaf::{Hook, Leaf};
 use super::node::{Attrs, Input, Meta, Node, Vjp, freed_error};
 use super::variable::{Edge, Variable};
 use super::vjp_context::{GradSink, VjpContext};
+use super::{accumulate, capture, rule_call};
 use crate::array::{Array, Shape, alloc_check, few, same};
 use crate::error::{Error, Result};
 
@@ -159,6 +159,9 @@ impl NodeTask {
     pub(super) fn apply(&self, id: u64, cotangents: &mut Cotangents, create_graph: bool, check_nan: bool, sink: &mut dyn GradSink) -> Result<()> {
         let check_nan = check_nan && !cotangents.iter().filter_map(GradAccumulator::array).any(accumulate::has_nan);
         let node = &self.node;
+        if !create_graph && capture::is_on() && !matches!(node.attrs, Attrs::Custom(_)) && matches!(node.op.vjp, Vjp::Rule(_)) {
+            return rule_call::captured(self, id, cotangents, sink);
+        }
         let mut ctx = VjpContext { id, work: self, cotangents, create_graph, check_nan, sink };
         match (&node.attrs, node.op.vjp) {
             (Attrs::Custom(rule), _) => rule.vjp(&mut ctx),
@@ -166,6 +169,18 @@ impl NodeTask {
             (_, Vjp::Definition) => super::definition::vjp(&mut ctx),
             (_, Vjp::NonDifferentiable) => unreachable!("{}: only differentiable operations are recorded", node.op.name),
         }
+    }
+
+    /// Runs its rule on arrays.
+    pub(super) fn run_rule(&self, id: u64, cotangents: &mut Cotangents, sink: &mut dyn GradSink) -> Result<()> {
+        let Vjp::Rule(rule) = self.node.op.vjp else { unreachable!("{}: has a rule", self.node.op.name) };
+        rule(&mut VjpContext { id, work: self, cotangents, create_graph: false, check_nan: false, sink })
+    }
+
+    /// A turn of a node that is in no arena: the gradients of inputs like those in `wanted` are asked for.
+    pub(super) fn with_wanted(node: Node, wanted: &[Option<Meta>]) -> Self {
+        let wants = wanted.iter().map(|m| m.clone().map_or(GradTarget::No, GradTarget::Node)).collect();
+        Self { node, wants }
     }
 
     /// Raises where the gradient of input `i` has NaN, which its cotangents have not.

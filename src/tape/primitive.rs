@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::capture;
 use super::node::{Attrs, Vjp};
 use super::variable::{self, Edge, Variable};
 use super::vjp_context::Saver;
@@ -356,6 +357,9 @@ pub fn apply(p: &'static Primitive, inputs: &[Operand<'_>], attrs: &dyn AttrSet)
     if is_tracked(inputs) {
         return apply_tracked(p, inputs, attrs);
     }
+    if capture::is_anywhere() {
+        return apply_seen(p, inputs, attrs);
+    }
     let mut call = Call::new(p, inputs, attrs, false);
     (p.eval)(&mut call)?;
     match call.outputs.pop() {
@@ -367,7 +371,7 @@ pub fn apply(p: &'static Primitive, inputs: &[Operand<'_>], attrs: &dyn AttrSet)
 /// [`apply`] with a tracked input.
 #[inline(always)]
 fn apply_tracked(p: &'static Primitive, inputs: &[Operand<'_>], attrs: &dyn AttrSet) -> Result<Variable> {
-    if is_lifted(inputs) || p.hidden > 0 {
+    if is_lifted(inputs) || p.hidden > 0 || capture::is_anywhere() {
         return first(p, apply_all(p, inputs, attrs)?);
     }
     let mut call = Call::new(p, inputs, attrs, true);
@@ -376,6 +380,13 @@ fn apply_tracked(p: &'static Primitive, inputs: &[Operand<'_>], attrs: &dyn Attr
         Some(out) => variable::record_one(p, inputs, out, attrs),
         None => no_result(p),
     }
+}
+
+/// [`apply`] while a thread captures.
+#[cold]
+#[inline(never)]
+fn apply_seen(p: &'static Primitive, inputs: &[Operand<'_>], attrs: &dyn AttrSet) -> Result<Variable> {
+    first(p, apply_all(p, inputs, attrs)?)
 }
 
 /// [`apply`] for a primitive with any number of results.
@@ -389,13 +400,28 @@ pub fn apply_all(p: &'static Primitive, inputs: &[Operand<'_>], attrs: &dyn Attr
     }
     let mut call = Call::new(p, inputs, attrs, tracked && variable::records(p));
     (p.eval)(&mut call)?;
-    if call.is_recorded {
+    if capture::is_anywhere() {
+        capture::note_eval(p, inputs, &call.outputs, attrs, call.is_recorded, false);
+    }
+    if call.is_recorded && (p.hidden > 0 || call.outputs.iter().any(|out| out.dtype().is_inexact())) {
         return variable::record_all(p, inputs, call.outputs, attrs);
     }
     let mut outputs = Outputs::new();
     alloc_check::reserve_small(&mut outputs, call.outputs.len());
     outputs.extend(call.outputs.into_iter().map(Variable::from));
     Ok(outputs)
+}
+
+/// Evaluates a primitive, and does no more. `owned` is the value of operand 0 when the primitive may overwrite it.
+///
+/// # Errors
+/// Those of the evaluation.
+pub fn evaluate(p: &'static Primitive, inputs: &[Operand<'_>], attrs: &Attrs, recorded: bool, owned: Option<Array>) -> Result<SmallVec<[Array; 1]>> {
+    let attrs: &dyn AttrSet = if let Attrs::Set(set) = attrs { &**set } else { &() };
+    let mut call = Call::new(p, inputs, attrs, recorded);
+    call.owned = owned;
+    (p.eval)(&mut call)?;
+    Ok(call.outputs)
 }
 
 /// [`apply`] for a primitive that changes operand 0, `x`: where it is, unless something else shares its storage.
@@ -407,6 +433,9 @@ pub fn apply_update(p: &'static Primitive, x: Variable, rest: &[Operand<'_>], at
         let inputs = in_front(Operand::Variable(&x), rest);
         if is_lifted(&inputs) {
             return first(p, transformed(p, &inputs, attrs)?);
+        }
+        if capture::is_on() {
+            return first(p, apply_all(p, &inputs, attrs)?);
         }
         is_tracked(&inputs)
     };
@@ -564,6 +593,9 @@ impl Variable {
                 "{op}: the elements of a value inside vmap were read, but they differ between the samples; choose by tg.where instead of an \
                  if, keep to tapegrad's functions, or read the value outside of the mapped function"
             )));
+        }
+        if capture::is_anywhere() {
+            capture::note_read(self.array(), op);
         }
         Ok(self.array())
     }

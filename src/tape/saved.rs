@@ -131,6 +131,11 @@ impl Saved {
         self.roles.iter().position(|r| r == role).and_then(|i| self.arrays.get(i))
     }
 
+    /// What the arrays are.
+    pub(super) fn roles(&self) -> impl Iterator<Item = Role> {
+        self.roles.iter()
+    }
+
     pub(super) fn arrays(&self) -> &[Array] {
         &self.arrays
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::arena::{self, NodeRef};
+use super::capture;
 use super::leaf::Leaf;
 use super::mode;
 use super::node::{Attrs, CustomRule, Input, Meta, Vjp};
@@ -174,7 +175,12 @@ impl Variable {
     #[must_use]
     #[inline]
     pub fn pooled(self) -> Self {
-        if self.array.storage().is_pooled() { self } else { Self { array: self.array.pooled(), edge: self.edge } }
+        if self.array.storage().is_pooled() {
+            return self;
+        }
+        let array = self.array.pooled();
+        capture::note_copy(&self.array, &array);
+        Self { array, edge: self.edge }
     }
 
     /// The gradient that backward passes collected, for a leaf.

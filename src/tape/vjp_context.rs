@@ -2,6 +2,7 @@
 
 use smallvec::SmallVec;
 
+use super::capture;
 use super::cotangent::Cotangents;
 use super::node::{Attrs, Input, Meta};
 use super::node_task::{NodeTask, edge_of};
@@ -23,6 +24,10 @@ pub(super) trait GradSink {
     fn add(&mut self, i: usize, g: Array);
     /// Adds a gradient that may be recorded.
     fn add_variable(&mut self, i: usize, g: Variable) -> Result<()>;
+    /// What tells the sum of input `i` from those of others, and the sum itself, taken; `None` where none is wanted.
+    fn lend(&mut self, _: usize) -> Option<(u64, Option<Array>)> {
+        None
+    }
 }
 
 /// What a gradient rule sees: the cotangents of the results, what was saved, the attributes. It delivers the gradients of the
@@ -346,6 +351,7 @@ impl<'a> Saver<'a> {
             return self.keep_lent(role);
         }
         if self.array(role).is_part()
+            && !capture::is_on()
             && let Some(compact) = self.array(role).compact_part()
         {
             self.extras.push((role, compact));
@@ -358,6 +364,7 @@ impl<'a> Saver<'a> {
     #[cold]
     fn keep_lent(&mut self, role: Role) {
         let array = self.array(role).kept();
+        capture::note_copy(self.array(role), &array);
         self.extras.push((role, array));
     }
 

@@ -293,7 +293,7 @@ pub(super) fn cast(o: Operand<'_>, dtype: DType) -> Result<Cast<'_>> {
 
 fn float_binary<B: Binary + ?Sized>(a: Operand<'_>, b: Operand<'_>, dtype: DType, shape: &[usize]) -> Result<Variable> {
     let (a, b) = (cast(a, dtype)?, cast(b, dtype)?);
-    if a.variable().is_none() || b.variable().is_none() {
+    if a.variable().is_none() && b.variable().is_none() || !crate::tape::capture::is_on() && (a.variable().is_none() || b.variable().is_none()) {
         // Two numbers, or an integer array and a number: no gradient flows.
         return Ok(map::map::<Forward2<B>, 2>([input(&a), input(&b)], shape, dtype, [0.0; 2]).into());
     }

@@ -101,6 +101,7 @@ fn equal_pairs(w: &Variable) -> Result<Variable> {
 
 /// The pairs without i = j, as numbers, if there are any.
 fn off_diagonal(pairs: &Array) -> Option<Array> {
+    crate::tape::capture::read(pairs, "the gradient of eigenvectors");
     let n = pairs.shape().last().copied().unwrap_or(0).max(1);
     let apart = |(k, same)| f64::from(u8::from(same && k / n % n != k % n));
     let marks = alloc_check::collect(pairs.to_vec::<bool>().into_iter().enumerate().map(apart));
@@ -109,6 +110,7 @@ fn off_diagonal(pairs: &Array) -> Option<Array> {
 
 /// Fails where a cotangent is not zero at a pair of equal values.
 fn check_ties(op: &str, ties: &Array, witness: &Array) -> Result<()> {
+    crate::tape::capture::read(ties, op);
     let epsilon = if witness.dtype().real() == DType::F64 { 1e-9 } else { 1e-3 };
     let (ties, x) = (ties.to_vec::<f64>(), super::doubles(witness));
     let size = x.iter().fold(0.0_f64, |m, x| m.max(x.abs()));

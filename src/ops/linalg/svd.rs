@@ -62,7 +62,7 @@ fn determined(g: Option<Variable>, axis: isize, k: usize) -> Result<Option<Varia
         return Ok(Some(g));
     }
     let rest = part(&g, axis, k, all)?;
-    if !rest.is_lifted() && super::doubles(rest.array()).iter().any(|x| *x != 0.0) {
+    if !rest.is_lifted() && super::doubles(rest.values("svd")?).iter().any(|x| *x != 0.0) {
         return Err(Error::Grad(
             "svd: the gradient does not exist: full_matrices=True adds vectors that are not determined, and the result depends on them. \
              Pass full_matrices=False"
@@ -309,7 +309,7 @@ pub fn lstsq(a: &Variable, b: &Variable, rcond: Option<f64>) -> Result<[Variable
     let (a, b) = super::joined("lstsq", &a, &b)?;
     let x = mm(&pinv(&a, rcond)?, &b)?;
     let rank = matrix_rank(&a, None, rcond)?;
-    let full = rank.is_lifted() || rank.array().to_vec::<i64>().iter().all(|r| *r == n as i64);
+    let full = rank.is_lifted() || rank.values("lstsq")?.to_vec::<i64>().iter().all(|r| *r == n as i64);
     let residuals = if m > n && full {
         sum(&square(&abs(&minus(&b, &mm(&a, &x)?)?)?)?, Some(&[-2]), false)?
     } else {

@@ -1,0 +1,97 @@
+//! Whether two recordings of a function are one program.
+
+use crate::array::Array;
+use crate::dispatch;
+use crate::tape::capture::{Arg, Source, Trace};
+
+/// The bytes of an array in row-major order.
+fn bytes(a: &Array) -> Vec<u8> {
+    let a = a.contiguous();
+    dispatch!(bits a.dtype(), T => a.as_slice::<T>().map_or_else(Vec::new, |s| {
+        // Debug output of bits is the same exactly when the bits are.
+        s.iter().flat_map(|x| format!("{x:?},").into_bytes()).collect()
+    }))
+}
+
+/// Whether two constants have the same bits.
+fn same_constant(a: &Array, b: &Array) -> bool {
+    if a.dtype() != b.dtype() || a.shape() != b.shape() {
+        return false;
+    }
+    let one_memory = a.storage().as_ptr() == b.storage().as_ptr() && a.layout() == b.layout();
+    one_memory || bytes(a) == bytes(b)
+}
+
+/// The first element in which two constants of a shape and a dtype differ, as text.
+fn show_difference(a: &Array, b: &Array) -> String {
+    if a.dtype() != b.dtype() || a.shape() != b.shape() {
+        return format!("an array of shape {:?} and dtype {} was of shape {:?} and dtype {}", b.shape(), b.dtype(), a.shape(), a.dtype());
+    }
+    let show = |a: &Array, i: usize| dispatch!(a.dtype(), T => format!("{:?}", a.to_vec::<T>()[i]));
+    let differs = (0..a.size()).find(|&i| show(a, i) != show(b, i)).unwrap_or(0);
+    if a.size() == 0 { String::new() } else { format!("{} was {}", show(b, differs), show(a, differs)) }
+}
+
+fn same_number(a: Arg, b: Arg) -> bool {
+    match (a, b) {
+        (Arg::Number(x), Arg::Number(y)) => format!("{x:?}") == format!("{y:?}"),
+        _ => a == b,
+    }
+}
+
+/// Why the second recording is not the program of the first; `None` when it is.
+#[must_use]
+pub fn difference(first: &Trace, second: &Trace) -> Option<String> {
+    for (k, (a, b)) in first.steps.iter().zip(&second.steps).enumerate() {
+        let (x, y) = (format!("{:?}", a.op), format!("{:?}", b.op));
+        if x != y {
+            return Some(format!("step {k} was {x} in one call and {y} in the next: the function goes other ways for the same arguments"));
+        }
+        for (&x, &y) in a.inputs.iter().zip(&b.inputs) {
+            if !same_number(x, y) {
+                return Some(match (x, y) {
+                    (Arg::Number(x), Arg::Number(y)) => {
+                        format!("the number {y:?} of step {k} ({:?}) was {x:?} in the call before: pass it as an argument or a Variable", a.op)
+                    }
+                    _ => format!("step {k} ({:?}) works on other values than in the call before", a.op),
+                });
+            }
+        }
+        if a.outputs != b.outputs {
+            return Some(format!("step {k} ({:?}) has other results than in the call before", a.op));
+        }
+    }
+    if first.steps.len() != second.steps.len() {
+        return Some(format!("one call took {} steps, the next {}", first.steps.len(), second.steps.len()));
+    }
+    sources_differ(first, second)
+}
+
+fn sources_differ(first: &Trace, second: &Trace) -> Option<String> {
+    for ((s, a), (t, b)) in first.sources.iter().zip(&second.sources) {
+        let same = s == t
+            && match (a, b) {
+                (Source::Input(i), Source::Input(j)) => i == j,
+                (Source::Place(i), Source::Place(j)) => first.places[*i].id() == second.places[*j].id(),
+                (Source::Constant(x, line), Source::Constant(y, _)) => {
+                    if same_constant(x, y) {
+                        true
+                    } else {
+                        let line = line.as_deref().map(|l| format!("{l}: ")).unwrap_or_default();
+                        return Some(format!(
+                            "{line}a constant changed between calls: {}. Pass it as an argument or a Variable",
+                            show_difference(x, y)
+                        ));
+                    }
+                }
+                _ => false,
+            };
+        if !same {
+            return Some("a value came from another place than in the call before".to_owned());
+        }
+    }
+    if first.outputs != second.outputs || first.sources.len() != second.sources.len() || first.slots != second.slots {
+        return Some("the results come from other steps than in the call before".to_owned());
+    }
+    None
+}

@@ -1,0 +1,169 @@
+//! Replay: a recorded call as a flat program that runs without Python and without a tape.
+//!
+//! A [`Program`] is made of a [`Trace`] (see [`tape::capture`](crate::tape::capture)): instructions over numbered values, each
+//! assigned once. Making one drops instructions whose results nothing needs, merges those that compute the same, evaluates those of
+//! constants, and works out which instruction is the last to use a value: there the value is given away, so its buffer goes back to
+//! the pool at once or is overwritten where it lies.
+//!
+//! Long elementwise instructions that follow each other are run as a [group](group): block by block, so that the values between them
+//! stay in the first-level cache.
+
+mod compare;
+mod group;
+mod plan;
+mod run;
+
+use std::fmt;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+pub use compare::difference;
+pub use run::{Rest, Tick};
+
+use crate::array::{Array, DType, Layout};
+use crate::lock::Mutex;
+use crate::tape::Variable;
+use crate::tape::capture::{Arg, Op, Place, Slot, Trace};
+
+/// An instruction: a step, and which of its operands nothing needs afterwards.
+pub(crate) struct Instr {
+    kind: Kind,
+    inputs: SmallVec<[Arg; 4]>,
+    outputs: SmallVec<[Option<Slot>; 2]>,
+    /// For each operand, whether this is the last use of the value.
+    last: SmallVec<[bool; 4]>,
+    /// Whether something that can fail comes after it.
+    can_fail_later: bool,
+}
+
+/// What an instruction does.
+pub(crate) enum Kind {
+    /// A step by itself.
+    One(Op),
+    /// Elementwise steps, block by block.
+    Group(group::Group),
+}
+
+/// A value that no instruction makes: its number, and how it lay in memory when it was recorded.
+struct Given {
+    slot: Slot,
+    from: usize,
+    layout: Layout,
+    dtype: DType,
+}
+
+/// A recorded call that can be run again.
+///
+/// ```
+/// use tapegrad::{array::Array, ops, program::Program, tape::{Variable, capture}};
+/// let x = Array::from_slice(&[1.0, 2.0], &[2]);
+/// let on = capture::begin(&[x.clone()], vec![]).unwrap();
+/// let y = ops::multiply(&Variable::from(x), 3.0)?;
+/// let program = Program::new(on.finish(&[y.into_array()]).unwrap())?;
+/// let out = program.run(&[Array::from_slice(&[5.0, 7.0], &[2])])?;
+/// assert_eq!(out[0].to_vec::<f64>(), [15.0, 21.0]);
+/// # Ok::<(), tapegrad::Error>(())
+/// ```
+pub struct Program {
+    instrs: Vec<Instr>,
+    slots: usize,
+    inputs: Vec<Given>,
+    input_count: usize,
+    loads: Vec<Given>,
+    constants: Vec<(Slot, Array)>,
+    places: Vec<Arc<dyn Place>>,
+    /// What the places that it uses were like when it was recorded.
+    states: Vec<(usize, u64)>,
+    /// Elements that all instructions make.
+    work: usize,
+    outputs: Vec<Slot>,
+    /// Results that belong to the second part, which follows instruction `split`: the gradients.
+    split: Option<(usize, Vec<Slot>)>,
+    /// Tables of values of calls that have ended.
+    tables: Mutex<Vec<Vec<Option<Variable>>>>,
+    /// Steps of the recording.
+    recorded: usize,
+}
+
+impl Program {
+    /// Number of steps that were recorded, and of instructions that are left of them.
+    #[must_use]
+    pub fn size(&self) -> (usize, usize) {
+        (self.recorded, self.instrs.len())
+    }
+
+    /// Elements that all instructions make together: a measure of the time of a call.
+    #[must_use]
+    pub fn work(&self) -> usize {
+        self.work
+    }
+
+    /// Whether its places are as they were when it was recorded: gradients there or not, leaves frozen or not.
+    #[must_use]
+    pub fn places_fit(&self) -> bool {
+        self.states.iter().all(|(at, state)| self.places[*at].state() == *state)
+    }
+
+    /// Number of inputs.
+    #[must_use]
+    pub fn input_count(&self) -> usize {
+        self.input_count
+    }
+
+    /// The instructions, a line each.
+    #[must_use]
+    pub fn listing(&self) -> String {
+        let mut out = String::new();
+        for i in &self.instrs {
+            out += &format!("{i:?}\n");
+        }
+        out
+    }
+
+    /// A program of a recording.
+    ///
+    /// # Errors
+    /// Those of evaluating constants.
+    pub fn new(trace: Trace) -> crate::Result<Self> {
+        plan::program(trace, None)
+    }
+
+    /// A program of a recording in two parts: the function, and from step `split` on its pullback, whose results are the last
+    /// `gradients` outputs.
+    ///
+    /// # Errors
+    /// Those of evaluating constants.
+    pub fn with_pullback(trace: Trace, split: usize, gradients: usize) -> crate::Result<Self> {
+        plan::program(trace, Some((split, gradients)))
+    }
+}
+
+impl fmt::Debug for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Program({} instructions)", self.instrs.len())
+    }
+}
+
+impl fmt::Debug for Instr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, o) in self.outputs.iter().enumerate() {
+            match o {
+                Some(slot) => write!(f, "{}%{slot}", if i > 0 { ", " } else { "" })?,
+                None => write!(f, "{}_", if i > 0 { ", " } else { "" })?,
+            }
+        }
+        match &self.kind {
+            Kind::One(op) => write!(f, " = {op:?}")?,
+            Kind::Group(group) => write!(f, " = {group:?}")?,
+        }
+        for a in &self.inputs {
+            match a {
+                Arg::None => write!(f, " _")?,
+                Arg::Slot(s) => write!(f, " %{s}")?,
+                Arg::Number(x) => write!(f, " {x:?}")?,
+            }
+        }
+        Ok(())
+    }
+}

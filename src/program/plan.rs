@@ -1,0 +1,235 @@
+//! From a recording to a program: dead code, common subexpressions, constants, last uses, groups.
+
+use std::collections::HashMap;
+
+use smallvec::SmallVec;
+
+use super::{Given, Kind, Program, group};
+use crate::array::Array;
+use crate::error::Result;
+use crate::lock::Mutex;
+use crate::tape::capture::{Arg, Op, Slot, Source, Step, Trace};
+use crate::tape::{Attrs, Variable, evaluate};
+
+/// Bytes of a result that is worth keeping instead of computing it in every call.
+const FOLDED_BYTES: usize = 1 << 16;
+
+/// Whether a step is a function of its operands and nothing more.
+fn is_pure(op: &Op) -> bool {
+    matches!(op, Op::Eval { .. } | Op::Rule(_) | Op::View(..) | Op::Copy)
+}
+
+/// Whether a step can fail: all but moving values to their places.
+fn can_fail(op: &Op) -> bool {
+    !matches!(op, Op::Store(_) | Op::Clear(_))
+}
+
+/// The program of a recording.
+pub(super) fn program(trace: Trace, pullback: Option<(usize, usize)>) -> Result<Program> {
+    let touched: std::collections::HashSet<usize> = trace.stores().collect();
+    let Trace { mut steps, mut sources, places, states, slots, outputs, metas, inputs, .. } = trace;
+    let recorded = steps.len();
+    let mut split = pullback.map(|(at, _)| at);
+    let mut outputs = outputs;
+    fold(&mut steps, &mut sources, &mut split)?;
+    merge(&mut steps, &mut outputs);
+    drop_dead(&mut steps, &outputs, &mut split);
+    let gradients = pullback.map_or(0, |(_, gradients)| gradients);
+    let gradients = outputs.split_off(outputs.len() - gradients);
+    let split = split.map(|at| (at, gradients));
+    let mut out = Program {
+        instrs: Vec::new(),
+        slots,
+        inputs: Vec::new(),
+        input_count: inputs,
+        loads: Vec::new(),
+        constants: Vec::new(),
+        places,
+        states: Vec::new(),
+        work: 0,
+        outputs,
+        split: None,
+        tables: Mutex::new(Vec::new()),
+        recorded,
+    };
+    let used: std::collections::HashSet<Slot> =
+        uses(&steps).chain(out.outputs.iter().copied()).chain(split.iter().flat_map(|s| s.1.clone())).collect();
+    for (slot, source) in sources {
+        if !used.contains(&slot) {
+            continue;
+        }
+        let given = |from| Given { slot, from, layout: metas[slot].0.clone(), dtype: metas[slot].1 };
+        match source {
+            Source::Input(i) => out.inputs.push(given(i)),
+            Source::Place(i) => out.loads.push(given(i)),
+            Source::Constant(a, _) => out.constants.push((slot, a)),
+        }
+    }
+    let (first, second) = match &split {
+        Some((at, _)) => steps.split_at(*at),
+        None => steps.split_at(steps.len()),
+    };
+    // What the second part uses and the results of the first outlive the first.
+    let kept: Vec<Slot> = out.outputs.iter().copied().chain(uses(second)).chain(split.iter().flat_map(|s| s.1.clone())).collect();
+    let mut instrs = group::form(first, &metas, &kept);
+    let at = instrs.len();
+    instrs.extend(group::form(second, &metas, split.as_ref().map_or(&[][..], |s| &s.1[..])));
+    out.instrs = instrs;
+    out.split = split.map(|(_, gradients)| (at, gradients));
+    last_uses(&mut out);
+    let read: std::collections::HashSet<usize> = out.loads.iter().map(|g| g.from).collect();
+    out.states = states.into_iter().enumerate().filter(|(at, _)| read.contains(at) || touched.contains(at)).collect();
+    out.work = out.instrs.iter().flat_map(|i| i.outputs.iter().flatten()).map(|s| metas[*s].0.size()).sum();
+    Ok(out)
+}
+
+fn uses(steps: &[Step]) -> impl Iterator<Item = Slot> + '_ {
+    steps.iter().flat_map(|s| s.inputs.iter().filter_map(|a| a.slot()))
+}
+
+/// Evaluates steps of constants alone.
+fn fold(steps: &mut Vec<Step>, sources: &mut Vec<(Slot, Source)>, split: &mut Option<usize>) -> Result<()> {
+    let mut known: HashMap<Slot, Array> = HashMap::new();
+    for (slot, source) in sources.iter() {
+        if let Source::Constant(a, _) = source
+            && !a.is_lent()
+        {
+            known.insert(*slot, a.clone());
+        }
+    }
+    let mut keep = vec![true; steps.len()];
+    for (step, keep) in steps.iter().zip(&mut keep) {
+        let constant = step.inputs.iter().all(|a| match a {
+            Arg::Slot(s) => known.contains_key(s),
+            Arg::Number(_) => true,
+            Arg::None => false,
+        });
+        if constant && let Some(outs) = constant_results(step, &known)? {
+            *keep = false;
+            for (slot, a) in step.outputs.iter().zip(outs) {
+                if let Some(slot) = slot {
+                    sources.push((*slot, Source::Constant(a.clone(), None)));
+                    known.insert(*slot, a);
+                }
+            }
+        }
+    }
+    retain(steps, &keep, split);
+    Ok(())
+}
+
+/// Drops the steps that are not to be kept; the second part begins where it began.
+fn retain(steps: &mut Vec<Step>, keep: &[bool], split: &mut Option<usize>) {
+    if let Some(at) = split {
+        *at = keep[..*at].iter().filter(|k| **k).count();
+    }
+    let mut keep = keep.iter();
+    steps.retain(|_| keep.next().is_none_or(|k| *k));
+}
+
+fn constant_results(step: &Step, known: &HashMap<Slot, Array>) -> Result<Option<SmallVec<[Array; 1]>>> {
+    let arrays = || step.inputs.iter().filter_map(|a| known.get(&a.slot()?));
+    let outs: SmallVec<[Array; 1]> = match &step.op {
+        Op::Eval { primitive, attrs, recorded, .. } => {
+            let all: Vec<Option<Variable>> = step.inputs.iter().map(|a| a.slot().and_then(|s| known.get(&s)).map(|a| a.clone().into())).collect();
+            let operands: SmallVec<[_; 4]> = step
+                .inputs
+                .iter()
+                .zip(&all)
+                .filter_map(|(a, v)| match a {
+                    Arg::Number(x) => Some((*x).into()),
+                    _ => v.as_ref().map(crate::tape::Operand::Variable),
+                })
+                .collect();
+            if operands.is_empty() {
+                return Ok(None);
+            }
+            evaluate(*primitive, &operands, attrs, *recorded, None)?
+        }
+        Op::Copy => arrays().map(Array::copy).collect(),
+        _ => return Ok(None),
+    };
+    Ok(if outs.iter().map(Array::nbytes).sum::<usize>() <= FOLDED_BYTES { Some(outs) } else { None })
+}
+
+/// Merges steps that compute the same.
+fn merge(steps: &mut [Step], outputs: &mut [Slot]) {
+    let mut seen: HashMap<(usize, bool, String, String), SmallVec<[Option<Slot>; 2]>> = HashMap::new();
+    let mut same: HashMap<Slot, Slot> = HashMap::new();
+    for step in steps.iter_mut() {
+        for a in &mut step.inputs {
+            if let Arg::Slot(s) = a
+                && let Some(other) = same.get(s)
+            {
+                *s = *other;
+            }
+        }
+        let Op::Eval { primitive, attrs, recorded, .. } = &step.op else { continue };
+        let text = if matches!(attrs, Attrs::None) { String::new() } else { format!("{attrs:?}") };
+        let id = (std::ptr::from_ref::<crate::tape::Primitive>(primitive) as usize, *recorded, text, format!("{:?}", step.inputs));
+        match seen.get(&id) {
+            Some(outs) => {
+                for (mine, theirs) in step.outputs.iter().zip(outs) {
+                    if let (Some(mine), Some(theirs)) = (mine, theirs) {
+                        same.insert(*mine, *theirs);
+                    }
+                }
+            }
+            None => {
+                seen.insert(id, step.outputs.clone());
+            }
+        }
+    }
+    for o in outputs {
+        if let Some(other) = same.get(o) {
+            *o = *other;
+        }
+    }
+}
+
+/// Drops pure steps whose results nothing needs.
+fn drop_dead(steps: &mut Vec<Step>, outputs: &[Slot], split: &mut Option<usize>) {
+    let mut live: std::collections::HashSet<Slot> = outputs.iter().copied().collect();
+    let mut keep = vec![false; steps.len()];
+    for (k, step) in steps.iter().enumerate().rev() {
+        let needed = !is_pure(&step.op) || step.outputs.iter().flatten().any(|s| live.contains(s));
+        keep[k] = needed;
+        if needed {
+            live.extend(step.inputs.iter().filter_map(|a| a.slot()));
+        }
+    }
+    retain(steps, &keep, split);
+    // A result that nothing reads need not be kept for a moment.
+    for step in steps {
+        for o in &mut step.outputs {
+            if o.is_some_and(|s| !live.contains(&s)) {
+                *o = None;
+            }
+        }
+    }
+}
+
+/// Marks which operands are used for the last time, and after which instructions something can fail.
+fn last_uses(p: &mut Program) {
+    let mut seen = vec![false; p.slots];
+    let gradients = p.split.as_ref().map_or(&[][..], |(_, g)| &g[..]);
+    for slot in p.outputs.iter().chain(gradients) {
+        seen[*slot] = true;
+    }
+    let mut fails = false;
+    for instr in p.instrs.iter_mut().rev() {
+        instr.can_fail_later = fails;
+        fails |= match &instr.kind {
+            Kind::One(op) => can_fail(op),
+            Kind::Group(_) => true,
+        };
+        instr.last = SmallVec::from_elem(false, instr.inputs.len());
+        for (i, a) in instr.inputs.iter().enumerate().rev() {
+            if let Arg::Slot(s) = a
+                && !std::mem::replace(&mut seen[*s], true)
+            {
+                instr.last[i] = true;
+            }
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! Runs programs: instruction after instruction over a table of values.
+
+use smallvec::SmallVec;
+
+use super::{Given, Instr, Kind, Program};
+use crate::array::Array;
+use crate::error::{Error, Result};
+use crate::tape::capture::{Arg, Op, Slot};
+use crate::tape::{self, Operand, Variable, evaluate};
+
+/// Called between instructions until the first place has changed: an error ends the call with nothing changed.
+pub type Tick<'a> = Option<&'a (dyn Fn() -> Result<()> + 'a)>;
+
+/// Instructions between two ticks.
+const TICKS: usize = 64;
+
+type Table = Vec<Option<Variable>>;
+
+/// What the function of a program with a pullback leaves to it.
+pub struct Rest {
+    table: Table,
+}
+
+/// What an unfinished call has changed, to be put back if it fails.
+#[derive(Default)]
+struct Undo {
+    places: Vec<(usize, Option<Array>)>,
+    others: Vec<Box<dyn FnOnce() + Send>>,
+    changed: bool,
+}
+
+impl Undo {
+    fn put_back(self, p: &Program) {
+        for back in self.others {
+            back();
+        }
+        for (at, old) in self.places.into_iter().rev() {
+            // A place that took the value before takes it again.
+            let _ = p.places[at].store(old);
+        }
+    }
+}
+
+impl Program {
+    /// Runs the program on `inputs`, which have the shapes and dtypes of the recording.
+    ///
+    /// # Errors
+    /// `Shape` or `DType` when an input differs from the recording, and those of the instructions; then nothing has changed.
+    pub fn run(&self, inputs: &[Array]) -> Result<Vec<Array>> {
+        let (out, rest) = self.run_first(inputs, None)?;
+        self.recycle(rest.table);
+        Ok(out)
+    }
+
+    /// [`Program::run`] with a tick, and what the pullback needs.
+    ///
+    /// # Errors
+    /// As [`Program::run`], and those of the tick.
+    pub fn run_first(&self, inputs: &[Array], tick: Tick<'_>) -> Result<(Vec<Array>, Rest)> {
+        let mut table = self.table();
+        match self.run_part(&mut table, inputs, tick) {
+            Ok(out) => Ok((out, Rest { table })),
+            Err(e) => {
+                self.recycle(table);
+                Err(e)
+            }
+        }
+    }
+
+    fn run_part(&self, table: &mut Table, inputs: &[Array], tick: Tick<'_>) -> Result<Vec<Array>> {
+        self.fill(table, inputs)?;
+        let end = self.split.as_ref().map_or(self.instrs.len(), |(at, _)| *at);
+        self.execute(&self.instrs[..end], table, tick)?;
+        Ok(self.outputs.iter().map(|s| result(table, *s)).collect())
+    }
+
+    /// Runs the pullback: the gradients, for the cotangents of the results.
+    ///
+    /// # Errors
+    /// Those of the instructions.
+    pub fn pull(&self, rest: &Rest, cotangents: &[Array], first: usize) -> Result<Vec<Array>> {
+        let Some((at, gradients)) = &self.split else { return Ok(Vec::new()) };
+        let mut table = rest.table.clone();
+        for given in self.inputs.iter().filter(|g| g.from >= first) {
+            if let Some(g) = cotangents.get(given.from - first) {
+                table[given.slot] = Some(fitted(given, g)?.into());
+            }
+        }
+        self.execute(&self.instrs[*at..], &mut table, None)?;
+        let out = gradients.iter().map(|s| result(&table, *s)).collect();
+        self.recycle(table);
+        Ok(out)
+    }
+
+    /// Gives back the table of a call.
+    pub fn finish(&self, rest: Rest) {
+        self.recycle(rest.table);
+    }
+
+    fn table(&self) -> Table {
+        let used = self.tables.try_lock().and_then(|mut tables| tables.pop());
+        used.unwrap_or_else(|| vec![None; self.slots])
+    }
+
+    fn recycle(&self, mut table: Table) {
+        for v in &mut table {
+            if v.is_some() {
+                *v = None;
+            }
+        }
+        if let Some(mut tables) = self.tables.try_lock()
+            && tables.len() < 8
+        {
+            tables.push(table);
+        }
+    }
+
+    /// Puts what is given into the table.
+    fn fill(&self, table: &mut Table, inputs: &[Array]) -> Result<()> {
+        for (slot, a) in &self.constants {
+            table[*slot] = Some(a.clone().into());
+        }
+        for given in &self.inputs {
+            match inputs.get(given.from) {
+                Some(a) => table[given.slot] = Some(fitted(given, a)?.into()),
+                // A cotangent, which comes with the pullback.
+                None if self.split.is_some() => {}
+                None => return Err(Error::Value(format!("program: {} inputs were given, expected {}", inputs.len(), self.input_count))),
+            }
+        }
+        for given in &self.loads {
+            match self.places[given.from].load() {
+                Some(a) => table[given.slot] = Some(fitted(given, &a)?.into()),
+                None => return Err(Error::Value("program: a gradient that the program reads is not there".to_owned())),
+            }
+        }
+        Ok(())
+    }
+
+    fn execute(&self, instrs: &[Instr], table: &mut Table, tick: Tick<'_>) -> Result<()> {
+        let _off = tape::recording(false);
+        let mut undo = Undo::default();
+        for (k, instr) in instrs.iter().enumerate() {
+            if k % TICKS == TICKS - 1
+                && !undo.changed
+                && let Some(tick) = tick
+            {
+                tick()?;
+            }
+            if let Err(e) = self.step(instr, table, &mut undo) {
+                undo.put_back(self);
+                return Err(e);
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn step(&self, instr: &Instr, table: &mut Table, undo: &mut Undo) -> Result<()> {
+        match &instr.kind {
+            Kind::One(Op::Eval { primitive, attrs, recorded, update }) => {
+                let owned = if *update { take_if_last(instr, 0, table) } else { None };
+                let outs = {
+                    let table: &Table = table;
+                    let operands: SmallVec<[Operand<'_>; 4]> = instr.inputs.iter().map(|a| operand(*a, table)).collect();
+                    evaluate(*primitive, &operands, attrs, *recorded, owned)?
+                };
+                put(instr, table, outs.into_iter().map(Some));
+            }
+            Kind::One(Op::Rule(call)) => {
+                let (saved, gs) = (call.saved_count(), call.cotangent_count());
+                let mut all: SmallVec<[Option<Array>; 8]> = (0..instr.inputs.len()).map(|i| take(instr, i, table)).collect();
+                let sums = all.drain(saved + gs..).collect::<SmallVec<[_; 4]>>();
+                let gs = all.drain(saved..).collect::<SmallVec<[_; 4]>>();
+                let outs = call.run(all.into_iter().flatten(), gs.into_iter(), sums.into_iter())?;
+                put(instr, table, outs.into_iter());
+            }
+            Kind::One(Op::View(layout, delta)) => {
+                let Some(a) = take(instr, 0, table) else { return Err(missing()) };
+                let offset = a.layout().offset().cast_signed() + delta;
+                let at = layout.shifted_back(layout.offset()).shifted(usize::try_from(offset).unwrap_or(0));
+                put(instr, table, std::iter::once(Some(a.with_layout(at))));
+            }
+            Kind::One(Op::Copy) => {
+                let Some(a) = take(instr, 0, table) else { return Err(missing()) };
+                put(instr, table, std::iter::once(Some(a.copy())));
+            }
+            Kind::One(op) => self.change(op, instr, table, undo)?,
+            Kind::Group(group) => group.run(instr, table)?,
+        }
+        drop_last(instr, table);
+        Ok(())
+    }
+
+    /// A step that changes places.
+    fn change(&self, op: &Op, instr: &Instr, table: &mut Table, undo: &mut Undo) -> Result<()> {
+        undo.changed |= !matches!(op, Op::Effect(e) if !e.is_state());
+        let mut remember = |at: usize| {
+            if instr.can_fail_later {
+                undo.places.push((at, self.places[at].load()));
+            }
+        };
+        match op {
+            Op::Store(at) => {
+                remember(*at);
+                let value = take(instr, 0, table);
+                self.places[*at].store(value)
+            }
+            Op::Clear(at) => {
+                remember(*at);
+                self.places[*at].store(None)
+            }
+            Op::Effect(effect) => {
+                let touched = effect.touches();
+                if instr.can_fail_later {
+                    for place in &touched {
+                        if let Some(at) = self.places.iter().position(|p| p.id() == place.id()) {
+                            remember(at);
+                        }
+                    }
+                    undo.others.extend(effect.backup());
+                }
+                let inputs: SmallVec<[Array; 2]> = (0..instr.inputs.len()).filter_map(|i| take(instr, i, table)).collect();
+                let outs = effect.run(&inputs)?;
+                let count = outs.len();
+                put(instr, table, outs.into_iter().map(Some));
+                for (slot, place) in instr.outputs[count..].iter().zip(&touched) {
+                    if let Some(slot) = slot {
+                        table[*slot] = place.load().map(Variable::from);
+                    }
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cold]
+fn missing() -> Error {
+    Error::Value("program: an instruction reads a value that was not made".to_owned())
+}
+
+fn result(table: &Table, slot: Slot) -> Array {
+    match &table[slot] {
+        Some(v) => v.array().clone(),
+        None => unreachable!("a program makes its results"),
+    }
+}
+
+/// A value as the recording had it: in row-major order where it was so.
+fn fitted(given: &Given, a: &Array) -> Result<Array> {
+    if a.shape() != given.layout.shape() {
+        return Err(Error::Shape(format!("program: a value has shape {:?}, it was recorded with {:?}", a.shape(), given.layout.shape())));
+    }
+    if a.dtype() != given.dtype {
+        return Err(Error::DType(format!("program: a value has dtype {}, it was recorded with {}", a.dtype(), given.dtype)));
+    }
+    if a.layout().strides() == given.layout.strides() {
+        return Ok(a.clone());
+    }
+    if given.layout.is_contiguous() {
+        return Ok(a.contiguous());
+    }
+    Err(Error::Shape(format!("program: a value has strides {:?}, it was recorded with {:?}", a.layout().strides(), given.layout.strides())))
+}
+
+#[inline]
+fn operand<'a>(a: Arg, table: &'a Table) -> Operand<'a> {
+    match a {
+        Arg::Slot(s) => match &table[s] {
+            Some(v) => Operand::Variable(v),
+            // Given away to be updated.
+            None => Operand::Scalar(crate::array::Scalar::Int(0)),
+        },
+        Arg::Number(x) => Operand::Scalar(x),
+        Arg::None => Operand::Scalar(crate::array::Scalar::Int(0)),
+    }
+}
+
+/// Operand `i`: given away by its last use, shared before.
+#[inline]
+fn take(instr: &Instr, i: usize, table: &mut Table) -> Option<Array> {
+    let slot = instr.inputs[i].slot()?;
+    if instr.last[i] { table[slot].take().map(Variable::into_array) } else { table[slot].as_ref().map(|v| v.array().clone()) }
+}
+
+/// Operand `i` if nothing needs it afterwards.
+fn take_if_last(instr: &Instr, i: usize, table: &mut Table) -> Option<Array> {
+    if instr.last[i] { take(instr, i, table) } else { None }
+}
+
+#[inline]
+fn put(instr: &Instr, table: &mut Table, outs: impl Iterator<Item = Option<Array>>) {
+    for (slot, a) in instr.outputs.iter().zip(outs) {
+        if let Some(slot) = slot {
+            table[*slot] = a.map(Variable::from);
+        }
+    }
+}
+
+/// Drops the operands that were used for the last time.
+#[inline]
+fn drop_last(instr: &Instr, table: &mut Table) {
+    for (a, last) in instr.inputs.iter().zip(&instr.last) {
+        if let (true, Arg::Slot(s)) = (*last, a) {
+            table[*s] = None;
+        }
+    }
+}

@@ -1,0 +1,685 @@
+//! Recording and replay of Python functions: what `tapegrad.compile` is made of.
+#![allow(clippy::doc_markdown, reason = "the docs of classes are read in Python")]
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use pyo3::exceptions::PyValueError;
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyBytes, PyComplex, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+
+use super::error::{external, guard};
+use super::gc;
+use super::numpy;
+use super::release::Held;
+use super::variable::{PyVariable, State, wrap};
+use crate::array::{Array, Shape};
+use crate::error::{Error, Result};
+use crate::ops::work::LONG_CALL;
+use crate::program::{Program, Rest, difference};
+use crate::tape::capture::{self, Capturing, LeafGrad, LeafValue, Place, Source, Trace};
+use crate::tape::{self, BackwardOptions, CustomRule, Edge, EdgeKey, Leaf, Primitive, Variable, Vjp, VjpContext};
+
+thread_local! {
+    static ON: RefCell<Option<(Capturing, u64)>> = const { RefCell::new(None) };
+}
+
+/// A handle whose value a program reads or changes.
+struct HandlePlace(Held<PyVariable>);
+
+impl Place for HandlePlace {
+    fn load(&self) -> Option<Array> {
+        match &*self.0.get().state.lock() {
+            State::Value(v) => Some(v.array().clone()),
+            State::Leaf(leaf) => Some(leaf.array()),
+            State::View(_) => None,
+        }
+    }
+
+    fn store(&self, value: Option<Array>) -> Result<()> {
+        let Some(a) = value else { return Ok(()) };
+        let old = match &mut *self.0.get().state.lock() {
+            State::Value(v) => Some(std::mem::replace(v, a.into())),
+            State::Leaf(leaf) => {
+                leaf.set(a.into());
+                None
+            }
+            State::View(_) => None,
+        };
+        drop(old); // after the lock
+        Ok(())
+    }
+
+    fn id(&self) -> (u8, u64) {
+        (2, self.0.as_ptr() as u64)
+    }
+
+    fn state(&self) -> u64 {
+        match &*self.0.get().state.lock() {
+            State::Value(v) => u64::from(v.is_tracked()),
+            State::Leaf(_) => 2,
+            State::View(_) => 3,
+        }
+    }
+}
+
+/// The places of handles.
+fn places(handles: &Bound<'_, PyList>) -> Vec<Arc<dyn Place>> {
+    let mut out: Vec<Arc<dyn Place>> = Vec::new();
+    for h in handles {
+        let Ok(h) = h.cast::<PyVariable>() else { continue };
+        if let Some(leaf) = h.get().leaf() {
+            out.push(Arc::new(LeafValue(Arc::clone(&leaf))));
+            out.push(Arc::new(LeafGrad(leaf)));
+        } else if matches!(&*h.get().state.lock(), State::Value(v) if !v.is_lifted()) {
+            out.push(Arc::new(HandlePlace(Held::new(h.clone().unbind()))));
+        }
+    }
+    out
+}
+
+/// Begins to record what this thread evaluates. `inputs` are the Variables that the function gets, `handles` all that it may find.
+/// False when a recording is on already.
+#[pyfunction]
+fn _capture_begin(inputs: &Bound<'_, PyList>, handles: &Bound<'_, PyList>) -> PyResult<bool> {
+    let arrays = snapshots(inputs)?.iter().map(|v| v.array().clone()).collect::<Vec<_>>();
+    let Some(on) = capture::begin(&arrays, places(handles)) else { return Ok(false) };
+    capture::own_inputs(inputs.iter().map(|v| v.cast::<PyVariable>().map_or_else(|_| Vec::new(), ids)).collect());
+    ON.with_borrow_mut(|slot| *slot = Some((on, tape::next_number())));
+    Ok(true)
+}
+
+/// Ends a recording without a result.
+#[pyfunction]
+fn _capture_abort() {
+    let gone = ON.with_borrow_mut(Option::take);
+    drop(gone);
+}
+
+/// Whether this thread records for a replay.
+#[pyfunction]
+fn _is_capturing() -> bool {
+    capture::is_begun()
+}
+
+/// Says why the call that is being recorded cannot be replayed.
+#[pyfunction]
+fn _capture_refuse(reason: String) {
+    capture::refuse(|| reason);
+}
+
+/// The places of a handle's value and gradient.
+fn ids(v: &Bound<'_, PyVariable>) -> Vec<(u8, u64)> {
+    match v.get().leaf() {
+        Some(leaf) => vec![(0, leaf.id()), (1, leaf.id())],
+        None => vec![(2, v.as_ptr() as u64)],
+    }
+}
+
+fn snapshots(list: &Bound<'_, PyList>) -> PyResult<Vec<Variable>> {
+    list.iter().map(|v| Ok(v.cast::<PyVariable>()?.get().snapshot())).collect()
+}
+
+/// A value that gradients of a program go to.
+#[derive(Clone)]
+enum Target {
+    Argument(usize),
+    Leaf(Arc<Leaf>),
+}
+
+/// The differentiable results of a program, and where their gradients go.
+#[derive(Clone)]
+struct Pullback {
+    /// The step at which it begins.
+    split: usize,
+    /// Which results are tracked.
+    live: Vec<usize>,
+    targets: Vec<Target>,
+    /// The number of each target's gradient among the gradients; none for a target that no result depends on.
+    gradients: Vec<Option<usize>>,
+}
+
+/// A recording.
+#[pyclass(frozen, module = "tapegrad")]
+struct _Trace {
+    trace: crate::lock::Mutex<Option<Trace>>,
+    pullback: Option<Pullback>,
+    results: usize,
+}
+
+/// Records the pullback of the tracked results.
+fn record_pullback(outs: &[Variable], inputs: &[Variable], since: u64) -> PyResult<(Option<Pullback>, Vec<Array>)> {
+    let live: Vec<usize> = (0..outs.len()).filter(|&i| matches!(outs[i].edge(), Edge::Node { node, .. } if !tape::is_freed(node))).collect();
+    if live.is_empty() {
+        return Ok((None, Vec::new()));
+    }
+    let tracked: Vec<Variable> = live.iter().map(|&i| outs[i].clone()).collect();
+    let found = tape::frontier(&tracked, &[], since);
+    let mut targets = Vec::new();
+    for v in &found {
+        let key = v.edge().key();
+        match (inputs.iter().position(|x| x.edge().key() == key), v.edge()) {
+            (Some(i), _) => targets.push(Target::Argument(i)),
+            (None, Edge::Leaf(leaf)) => targets.push(Target::Leaf(Arc::clone(leaf))),
+            _ => capture::refuse(|| "it uses a value with a history that is no argument; pass the value as an argument, or detach() it".to_owned()),
+        }
+    }
+    if targets.len() < found.len() {
+        return Ok((None, Vec::new()));
+    }
+    let split = capture::step_count();
+    let ones: Vec<Array> = tracked.iter().map(|v| Array::ones(v.shape(), v.dtype())).collect();
+    capture::add_inputs(&ones);
+    let roots: Vec<(Variable, Option<Variable>)> = tracked.into_iter().zip(ones).map(|(v, g)| (v, Some(g.into()))).collect();
+    let options = BackwardOptions { retain_graph: true, create_graph: false };
+    let (mut gradients, mut arrays) = (Vec::new(), Vec::new());
+    for g in tape::grad(&roots, &found, options)? {
+        gradients.push(g.map(|g| {
+            arrays.push(g.into_array());
+            arrays.len() - 1
+        }));
+    }
+    Ok((Some(Pullback { split, live, targets, gradients }), arrays))
+}
+
+/// Ends a recording of a function with these results and arguments: the recording, or the reason why there is none.
+#[pyfunction]
+fn _capture_finish<'py>(
+    py: Python<'py>,
+    outputs: &Bound<'py, PyList>,
+    inputs: &Bound<'py, PyList>,
+    handles: &Bound<'py, PyList>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let Some((on, since)) = ON.with_borrow_mut(Option::take) else {
+        return Err(PyValueError::new_err("compile: no recording is on in this thread"));
+    };
+    guard("compile", || {
+        let (outs, ins) = (snapshots(outputs)?, snapshots(inputs)?);
+        if outs.iter().any(Variable::is_lifted) {
+            capture::refuse(|| "a result is inside a transformation".to_owned());
+        }
+        for h in handles {
+            if let Ok(h) = h.cast::<PyVariable>()
+                && let State::Value(v) = &*h.get().state.lock()
+                && let Edge::Node { node, .. } = v.edge()
+                && node.id() >= since
+                && !tape::is_freed(node)
+            {
+                capture::refuse(|| "it leaves a value with a history in a Variable that was there before; detach() what is kept".to_owned());
+            }
+        }
+        capture::before_effect();
+        let (pullback, gradients) = record_pullback(&outs, &ins, since)?;
+        let arrays: Vec<Array> = outs.iter().map(|v| v.array().clone()).chain(gradients).collect();
+        match on.finish(&arrays) {
+            Err(reason) => Ok(PyString::new(py, &reason).into_any()),
+            Ok(trace) => {
+                let out = _Trace { trace: crate::lock::Mutex::new(Some(trace)), pullback, results: outs.len() };
+                Ok(Bound::new(py, out)?.into_any())
+            }
+        }
+    })
+}
+
+#[pymethods]
+impl _Trace {
+    /// Why another recording is not the same program; None when it is.
+    fn difference(&self, other: &Bound<'_, Self>) -> Option<String> {
+        let other = other.get();
+        let (a, b) = (self.trace.lock(), other.trace.lock());
+        match (&*a, &*b) {
+            (Some(a), Some(b)) => difference(a, b),
+            _ => Some("a recording was used up".to_owned()),
+        }
+    }
+
+    /// Numbers of the arguments that must be the very same objects in each call: they are changed, or share memory.
+    fn fixed(&self) -> Vec<usize> {
+        self.trace.lock().as_ref().map_or_else(Vec::new, |t| t.aliased.clone())
+    }
+
+    /// Whether the place of a Variable's value or gradient is changed.
+    fn changes(&self, v: &Bound<'_, PyVariable>) -> bool {
+        let ids = ids(v);
+        self.trace.lock().as_ref().is_some_and(|t| t.stores().any(|at| ids.contains(&t.places[at].id())))
+    }
+
+    /// The program.
+    fn program(&self) -> PyResult<_Program> {
+        let Some(trace) = self.trace.lock().take() else { return Err(PyValueError::new_err("compile: the recording was used up")) };
+        let kept = trace.clone();
+        let program = guard("compile", || {
+            Ok(match &self.pullback {
+                None => Program::new(trace)?,
+                Some(p) => Program::with_pullback(trace, p.split, p.gradients.iter().flatten().count())?,
+            })
+        })?;
+        Ok(_Program { program: Arc::new(program), pullback: self.pullback.clone().map(Arc::new), results: self.results, trace: kept })
+    }
+}
+
+/// A recorded function that runs without Python.
+#[pyclass(frozen, module = "tapegrad")]
+pub struct _Program {
+    pub program: Arc<Program>,
+    pullback: Option<Arc<Pullback>>,
+    results: usize,
+    trace: Trace,
+}
+
+static COMPILED: Primitive = Primitive { name: "compiled", vjp: Vjp::Rule(|_| Ok(())), ..Primitive::BASE };
+
+/// The pullback of one call.
+struct Pull {
+    program: Arc<Program>,
+    pullback: Arc<Pullback>,
+    rest: Rest,
+    outs: Vec<(Shape, crate::array::DType)>,
+    first: usize,
+}
+
+impl CustomRule for Pull {
+    fn name(&self) -> &'static str {
+        "compiled"
+    }
+
+    fn vjp(&self, ctx: &mut VjpContext<'_>) -> Result<()> {
+        if ctx.create_graph() {
+            return Err(Error::Grad(
+                "compile: gradients of gradients through a compiled function are not recorded; take them inside of the function that is compiled"
+                    .to_owned(),
+            ));
+        }
+        let mut cotangents = Vec::with_capacity(self.outs.len());
+        for (j, (shape, dtype)) in self.outs.iter().enumerate() {
+            cotangents.push(ctx.cotangent_of(j).map_or_else(|| Array::zeros(shape, *dtype), Variable::into_array));
+        }
+        let gradients = self.program.pull(&self.rest, &cotangents, self.first)?;
+        for (i, at) in self.pullback.gradients.iter().enumerate() {
+            if let Some(at) = at
+                && ctx.needs(i)
+            {
+                ctx.add(i, gradients[*at].clone().into())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// Lets Ctrl-C end a replay.
+fn tick() -> Result<()> {
+    Python::attach(|py| py.check_signals()).map_err(external)
+}
+
+impl _Program {
+    /// The results for these arguments.
+    fn run(&self, py: Python<'_>, args: &[Variable]) -> PyResult<Vec<Variable>> {
+        let arrays: Vec<Array> = args.iter().map(|v| v.array().clone()).collect();
+        let lent = arrays.iter().any(Array::is_lent);
+        let go = || self.program.run_first(&arrays, Some(&tick));
+        let (outs, rest) = if self.program.work() >= LONG_CALL && !lent { gc::detach(py, go)? } else { go()? };
+        let Some(p) = self.pullback.as_ref().filter(|_| tape::is_recording()) else {
+            self.program.finish(rest);
+            return Ok(outs.into_iter().map(Variable::from).collect());
+        };
+        let targets: Vec<Variable> = p
+            .targets
+            .iter()
+            .map(|t| match t {
+                Target::Argument(i) => args[*i].clone(),
+                Target::Leaf(leaf) => leaf.variable(),
+            })
+            .collect();
+        let live: Vec<Array> = p.live.iter().map(|&i| outs[i].clone()).collect();
+        let shapes = live.iter().map(|a| (Shape::from_slice(a.shape()), a.dtype())).collect();
+        let pull = Pull { program: Arc::clone(&self.program), pullback: Arc::clone(p), rest, outs: shapes, first: args.len() };
+        let refs: Vec<&Variable> = targets.iter().collect();
+        let tracked = tape::record_custom(&COMPILED, &refs, live, Arc::new(pull))?;
+        let mut out: Vec<Variable> = outs.into_iter().map(Variable::from).collect();
+        for (&i, v) in p.live.iter().zip(tracked) {
+            out[i] = v;
+        }
+        Ok(out)
+    }
+}
+
+#[pymethods]
+impl _Program {
+    /// Runs the program: a list of results, for a list of Variables.
+    fn call<'py>(&self, py: Python<'py>, args: &Bound<'py, PyList>) -> PyResult<Bound<'py, PyList>> {
+        guard("compile", || {
+            let args = snapshots(args)?;
+            let outs = self.run(py, &args)?;
+            PyList::new(py, outs.into_iter().map(|v| wrap(py, v)).collect::<PyResult<Vec<_>>>()?)
+        })
+    }
+
+    /// Whether the places that the program reads and writes are as they were: gradients there or not, leaves frozen or not.
+    fn fits(&self) -> bool {
+        self.program.places_fit()
+    }
+
+    /// The program with the present values of parameters and buffers as constants, and without a pullback.
+    fn freeze(&self) -> PyResult<Self> {
+        guard("freeze", || {
+            let mut trace = self.trace.frozen()?;
+            if let Some(p) = &self.pullback {
+                trace.steps.truncate(p.split);
+                trace.outputs.truncate(self.results);
+                trace.inputs -= p.live.len();
+                let inputs = trace.inputs;
+                trace.sources.retain(|(_, s)| !matches!(s, Source::Input(i) if *i >= inputs));
+            }
+            let program = Arc::new(Program::new(trace.clone())?);
+            Ok(Self { program, pullback: None, results: self.results, trace })
+        })
+    }
+
+    /// Number of steps recorded, and of instructions left of them.
+    fn size(&self) -> (usize, usize) {
+        self.program.size()
+    }
+
+    /// Number of results.
+    fn result_count(&self) -> usize {
+        self.results
+    }
+
+    /// The instructions, a line each.
+    fn listing(&self) -> String {
+        self.program.listing()
+    }
+}
+
+/// Writes what tells one call from another into `key`, and puts the Variables into `found`. False for what must be converted first.
+fn sign<'py>(o: &Bound<'py, PyAny>, key: &mut Vec<u8>, found: &Bound<'py, PyList>, keep: &Bound<'py, PyList>, depth: usize) -> PyResult<bool> {
+    if let Ok(v) = o.cast::<PyVariable>() {
+        let v = v.get().snapshot();
+        let kind = match v.edge().key() {
+            EdgeKey::None => b'n',
+            EdgeKey::Leaf(_) => b'l',
+            EdgeKey::Node(..) => b't',
+            EdgeKey::Lifted(_) => return Ok(false),
+        };
+        key.extend([b'V', kind, v.dtype() as u8]);
+        key.push(u8::try_from(v.ndim()).unwrap_or(u8::MAX));
+        v.shape().iter().for_each(|n| key.extend(n.to_le_bytes()));
+        found.append(o)?;
+        return Ok(true);
+    }
+    if o.is_none() {
+        key.push(b'N');
+    } else if let Ok(b) = o.cast::<PyBool>() {
+        key.extend([b'B', u8::from(b.is_true())]);
+    } else if let Ok(x) = o.cast_exact::<PyFloat>() {
+        key.push(b'F');
+        key.extend(x.value().to_bits().to_le_bytes());
+    } else if o.cast_exact::<PyInt>().is_ok() || o.cast_exact::<PyComplex>().is_ok() {
+        key.push(b'I');
+        text(&o.repr()?, key)?;
+    } else if let Ok(s) = o.cast_exact::<PyString>() {
+        key.push(b'S');
+        text(s, key)?;
+    } else if let Ok(t) = o.cast_exact::<PyTuple>() {
+        key.push(b'T');
+        return all(t.len(), t.iter(), key, found, keep, depth);
+    } else if let Ok(l) = o.cast_exact::<PyList>() {
+        key.push(b'L');
+        return all(l.len(), l.iter(), key, found, keep, depth);
+    } else if let Ok(d) = o.cast_exact::<PyDict>() {
+        key.push(b'D');
+        let flat: Vec<Bound<'py, PyAny>> = d.iter().flat_map(|(k, v)| [k, v]).collect();
+        return all(flat.len(), flat.into_iter(), key, found, keep, depth);
+    } else if numpy::as_ndarray(o).is_some() || o.hasattr("__array__")? || o.hasattr("__dlpack__")? {
+        return Ok(false);
+    } else {
+        // By identity: the caller keeps it alive.
+        key.push(b'O');
+        key.extend((o.as_ptr() as usize).to_le_bytes());
+        keep.append(o)?;
+    }
+    Ok(true)
+}
+
+fn text(s: &Bound<'_, PyString>, key: &mut Vec<u8>) -> PyResult<()> {
+    let s = s.to_cow()?;
+    key.extend(s.len().to_le_bytes());
+    key.extend(s.as_bytes());
+    Ok(())
+}
+
+fn all<'py>(
+    n: usize,
+    mut items: impl Iterator<Item = Bound<'py, PyAny>>,
+    key: &mut Vec<u8>,
+    found: &Bound<'py, PyList>,
+    keep: &Bound<'py, PyList>,
+    depth: usize,
+) -> PyResult<bool> {
+    if depth > 64 {
+        return Err(PyValueError::new_err("compile: arguments are nested deeper than 64"));
+    }
+    key.extend(n.to_le_bytes());
+    items.try_fold(true, |ok, o| Ok::<bool, PyErr>(ok && sign(&o, key, found, keep, depth + 1)?))
+}
+
+/// The modes that a call depends on.
+fn start_key() -> Vec<u8> {
+    let mut key = Vec::with_capacity(64);
+    key.push(u8::from(tape::is_recording()) | u8::from(tape::is_anomaly()) << 1 | (crate::array::default_float() as u8) << 2);
+    key
+}
+
+fn sign_all<'py>(
+    args: &Bound<'py, PyTuple>,
+    kwargs: &Bound<'py, PyDict>,
+    key: &mut Vec<u8>,
+    found: &Bound<'py, PyList>,
+    keep: &Bound<'py, PyList>,
+) -> PyResult<bool> {
+    Ok(sign(args.as_any(), key, found, keep, 0)? && (kwargs.is_empty() || sign(kwargs.as_any(), key, found, keep, 0)?))
+}
+
+/// What tells this call from others: a key, the Variables among the arguments, and the objects that the key names by identity.
+/// None for arguments that must be converted first, or are inside a transformation.
+#[pyfunction]
+fn _signature<'py>(
+    args: &Bound<'py, PyTuple>,
+    kwargs: &Bound<'py, PyDict>,
+) -> PyResult<Option<(Bound<'py, PyBytes>, Bound<'py, PyList>, Bound<'py, PyList>)>> {
+    let py = args.py();
+    let (mut key, found, keep) = (start_key(), PyList::empty(py), PyList::empty(py));
+    let ok = sign_all(args, kwargs, &mut key, &found, &keep)?;
+    Ok(ok.then(|| (PyBytes::new(py, &key), found, keep)))
+}
+
+/// What a function was found to depend on besides its arguments.
+#[pyclass(frozen, module = "tapegrad")]
+struct _Guards(Vec<Guard>);
+
+struct Guard {
+    /// A dict, or an object and the name of its attribute.
+    holder: Py<PyAny>,
+    key: Py<PyAny>,
+    value: Py<PyAny>,
+    /// Whether an equal value of the same type will do.
+    by_value: bool,
+    /// The items of a container, by identity.
+    items: Option<Vec<Py<PyAny>>>,
+    name: String,
+}
+
+impl Guard {
+    fn now<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        match self.holder.bind(py).cast::<PyDict>() {
+            Ok(d) => d.get_item(self.key.bind(py)),
+            Err(_) => Ok(self.holder.bind(py).getattr(self.key.bind(py).cast::<PyString>()?).ok()),
+        }
+    }
+
+    fn holds(&self, py: Python<'_>) -> PyResult<bool> {
+        let Some(now) = self.now(py)? else { return Ok(false) };
+        let value = self.value.bind(py);
+        if !now.is(value) && !(self.by_value && now.get_type().is(value.get_type()) && now.eq(value)?) {
+            return Ok(false);
+        }
+        let Some(items) = &self.items else { return Ok(true) };
+        if now.len()? != items.len() {
+            return Ok(false);
+        }
+        let values = if now.cast::<PyDict>().is_ok() { now.call_method0("values")? } else { now };
+        for (a, b) in values.try_iter()?.zip(items) {
+            let (a, b) = (a?, b.bind(py));
+            let plain = a.cast_exact::<PyFloat>().is_ok() || a.cast_exact::<PyInt>().is_ok() || a.cast_exact::<PyString>().is_ok();
+            if !a.is(b) && !(plain && a.get_type().is(b.get_type()) && a.eq(b)?) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+#[pymethods]
+impl _Guards {
+    /// From tuples of a holder (a dict, or an object with attributes), a key, the value, whether equality counts, items or None, and a name.
+    #[new]
+    fn new(all: &Bound<'_, PyList>) -> PyResult<Self> {
+        let one = |t: Bound<'_, PyAny>| -> PyResult<Guard> {
+            let (holder, key, value, by_value, items, name) = t.extract()?;
+            Ok(Guard { holder, key, value, by_value, items, name })
+        };
+        Ok(Self(all.iter().map(one).collect::<PyResult<_>>()?))
+    }
+
+    /// The name of the first that does not hold any more; None when all do.
+    fn broken(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        for g in &self.0 {
+            if !g.holds(py)? {
+                let now = g.now(py)?.map_or_else(|| Ok("gone".to_owned()), |now| Ok::<_, PyErr>(now.repr()?.to_string()))?;
+                let was = g.value.bind(py).repr()?.to_string();
+                let short = |s: String| if s.len() > 60 { s.chars().take(57).collect::<String>() + "..." } else { s };
+                return Ok(Some(format!("{} is {}, it was {}", g.name, short(now), short(was))));
+            }
+        }
+        Ok(None)
+    }
+
+    fn __len__(&self) -> usize {
+        self.0.len()
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
+        for g in &self.0 {
+            visit.call(&g.holder)?;
+            visit.call(&g.key)?;
+            visit.call(&g.value)?;
+            g.items.iter().flatten().try_for_each(|item| visit.call(item))?;
+        }
+        Ok(())
+    }
+}
+
+/// A program with what must hold for it.
+struct Entry {
+    program: Py<_Program>,
+    guards: Py<_Guards>,
+    fixed: Vec<(usize, Py<PyAny>)>,
+    single: bool,
+    /// The Python object that nests the results.
+    variant: Py<PyAny>,
+}
+
+impl Entry {
+    fn fits(&self, py: Python<'_>, found: &Bound<'_, PyList>) -> PyResult<bool> {
+        for (i, v) in &self.fixed {
+            if !found.get_item(*i)?.is(v.bind(py)) {
+                return Ok(false);
+            }
+        }
+        for g in &self.guards.get().0 {
+            if !g.holds(py)? {
+                return Ok(false);
+            }
+        }
+        Ok(self.program.get().program.places_fit())
+    }
+}
+
+/// The programs of a function, by the signatures of its calls.
+#[pyclass(frozen, module = "tapegrad")]
+struct _Table(crate::lock::Mutex<HashMap<Vec<u8>, Vec<Arc<Entry>>>>);
+
+#[pymethods]
+impl _Table {
+    #[new]
+    fn new() -> Self {
+        Self(crate::lock::Mutex::new(HashMap::new()))
+    }
+
+    /// Adds a program for a signature.
+    fn add(&self, key: Vec<u8>, program: Py<_Program>, guards: Py<_Guards>, fixed: Vec<(usize, Py<PyAny>)>, single: bool, variant: Py<PyAny>) {
+        let entry = Arc::new(Entry { program, guards, fixed, single, variant });
+        self.0.lock().entry(key).or_default().push(entry);
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
+        let Some(table) = self.0.try_lock() else { return Ok(()) };
+        for entry in table.values().flatten() {
+            visit.call(&entry.program)?;
+            visit.call(&entry.guards)?;
+            visit.call(&entry.variant)?;
+            entry.fixed.iter().try_for_each(|(_, v)| visit.call(v))?;
+        }
+        Ok(())
+    }
+
+    /// The result of a program that fits the call; NotImplemented when none does.
+    fn replay<'py>(&self, py: Python<'py>, args: &Bound<'py, PyTuple>, kwargs: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyAny>> {
+        let none = || Ok(py.NotImplemented().into_bound(py));
+        if capture::is_begun() {
+            return none();
+        }
+        let (mut key, found, keep) = (start_key(), PyList::empty(py), PyList::empty(py));
+        if !sign_all(args, kwargs, &mut key, &found, &keep)? {
+            return none();
+        }
+        let entries = self.0.lock().get(&key).cloned().unwrap_or_default();
+        for entry in entries {
+            if !entry.fits(py, &found)? {
+                continue;
+            }
+            return guard("compile", || {
+                let arguments = snapshots(&found)?;
+                let mut outs = entry.program.get().run(py, &arguments)?;
+                if entry.single {
+                    let Some(out) = outs.pop() else { return none() };
+                    return Ok(wrap(py, out)?.into_bound(py));
+                }
+                let values = PyList::new(py, outs.into_iter().map(|v| wrap(py, v)).collect::<PyResult<Vec<_>>>()?)?;
+                entry.variant.bind(py).call_method1("result", (values, found))
+            });
+        }
+        none()
+    }
+}
+
+/// Puts recording and replay on the module.
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_class::<_Trace>()?;
+    m.add_class::<_Program>()?;
+    m.add_class::<_Guards>()?;
+    m.add_class::<_Table>()?;
+    m.add_function(wrap_pyfunction!(_capture_begin, m)?)?;
+    m.add_function(wrap_pyfunction!(_capture_abort, m)?)?;
+    m.add_function(wrap_pyfunction!(_capture_finish, m)?)?;
+    m.add_function(wrap_pyfunction!(_capture_refuse, m)?)?;
+    m.add_function(wrap_pyfunction!(_is_capturing, m)?)?;
+    m.add_function(wrap_pyfunction!(_signature, m)?)
+}

@@ -1,0 +1,750 @@
+//! A recording of what a thread evaluates: a flat program of primitives, gradient rules and changes of places.
+//!
+//! While a capture is on in a thread, the gate and the backward pass tell it of each evaluation. Values are told apart by their
+//! storages, which the capture holds: so no storage is overwritten and none is used twice, and every value is assigned once.
+//! A value that the capture has not seen is an input, the content of a [`Place`] before the call, or a constant.
+//!
+//! Code outside of the gate that reads elements of a value, and so may decide by them, says so by
+//! [`Variable::values`](super::Variable::values) or [`refuse`]: such a call cannot be replayed.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use smallvec::SmallVec;
+
+use super::leaf::Leaf;
+use super::mode;
+use super::node::Attrs;
+use super::primitive::{AttrSet, Operand, Primitive};
+use super::rule_call::RuleCall;
+use super::variable::Edge;
+use crate::array::{Array, DType, Layout, Scalar};
+use crate::error::{Error, Result};
+
+/// The number of a value of a program.
+pub type Slot = usize;
+
+/// Something that holds a value from call to call: a parameter, a gradient, a buffer.
+pub trait Place: Send + Sync {
+    /// The value; `None` for a gradient that is not there.
+    fn load(&self) -> Option<Array>;
+    /// Another value.
+    ///
+    /// # Errors
+    /// Those of the place.
+    fn store(&self, value: Option<Array>) -> Result<()>;
+    /// What tells it from other places.
+    fn id(&self) -> (u8, u64);
+    /// What must be as it was for a program to fit: whether there is a gradient, whether a leaf collects one.
+    fn state(&self) -> u64 {
+        0
+    }
+}
+
+/// A step of a program that is more than a function of arrays: it changes places, or draws random numbers.
+pub trait Effect: Send + Sync {
+    /// Its name.
+    fn name(&self) -> &str;
+    /// What two recordings compare.
+    fn describe(&self) -> String;
+    /// Runs it; the results are values of the program.
+    ///
+    /// # Errors
+    /// Those of what it does.
+    fn run(&self, inputs: &[Array]) -> Result<SmallVec<[Array; 1]>>;
+    /// The places that it may change, besides returning results.
+    fn touches(&self) -> Vec<Arc<dyn Place>> {
+        Vec::new()
+    }
+    /// Whether it changes anything but its results.
+    fn is_state(&self) -> bool {
+        true
+    }
+    /// Takes a copy of the state that it changes and no place shows, and returns what puts it back.
+    fn backup(&self) -> Option<Box<dyn FnOnce() + Send>> {
+        None
+    }
+}
+
+/// What a step does.
+#[derive(Clone)]
+pub enum Op {
+    /// Evaluates a primitive.
+    Eval {
+        /// The primitive.
+        primitive: &'static Primitive,
+        /// Its attributes.
+        attrs: Attrs,
+        /// Whether hidden results are computed.
+        recorded: bool,
+        /// Whether operand 0 may be overwritten by the result.
+        update: bool,
+    },
+    /// Runs a gradient rule.
+    Rule(Arc<RuleCall>),
+    /// Another layout of the same elements; the offset counts from that of the operand.
+    View(Layout, isize),
+    /// The elements in a row-major buffer of their own.
+    Copy,
+    /// Changes places or draws random numbers.
+    Effect(Arc<dyn Effect>),
+    /// Puts the operand into the place of that number.
+    Store(usize),
+    /// Empties the place of that number.
+    Clear(usize),
+}
+
+/// An operand of a step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Arg {
+    /// Nothing: a cotangent or a sum that is zero.
+    None,
+    /// A value.
+    Slot(Slot),
+    /// A number.
+    Number(Scalar),
+}
+
+impl Arg {
+    /// The value's number.
+    #[must_use]
+    pub fn slot(self) -> Option<Slot> {
+        if let Self::Slot(s) = self { Some(s) } else { None }
+    }
+}
+
+/// One step of a program.
+#[derive(Clone)]
+pub struct Step {
+    /// What is done.
+    pub op: Op,
+    /// To what.
+    pub inputs: SmallVec<[Arg; 4]>,
+    /// The results; `None` where there is none.
+    pub outputs: SmallVec<[Option<Slot>; 2]>,
+}
+
+/// Where a value comes from that no step makes.
+#[derive(Clone)]
+pub enum Source {
+    /// An input of the call.
+    Input(usize),
+    /// The place of that number, before the call.
+    Place(usize),
+    /// A constant, and the line of the user's program that used it first.
+    Constant(Array, Option<Arc<str>>),
+}
+
+/// A finished recording.
+#[derive(Clone)]
+pub struct Trace {
+    /// What was done, in order.
+    pub steps: Vec<Step>,
+    /// Values that are no step's result.
+    pub sources: Vec<(Slot, Source)>,
+    /// Places that are read or written.
+    pub places: Vec<Arc<dyn Place>>,
+    /// What the places were like before the call.
+    pub states: Vec<u64>,
+    /// Number of values.
+    pub slots: usize,
+    /// The results of the call.
+    pub outputs: Vec<Slot>,
+    /// Layout and dtype of each value when it was recorded.
+    pub metas: Vec<(Layout, DType)>,
+    /// Number of inputs.
+    pub inputs: usize,
+    /// Numbers of the inputs that share memory with another input or place that is used.
+    pub aliased: Vec<usize>,
+}
+
+impl Trace {
+    /// The same with the present values of all places as constants.
+    ///
+    /// # Errors
+    /// `Value` for a program that changes places or draws random numbers, or reads a gradient that is not there.
+    pub fn frozen(&self) -> Result<Self> {
+        let changes = |s: &&Step| matches!(&s.op, Op::Store(_) | Op::Clear(_)) || matches!(&s.op, Op::Effect(e) if e.is_state());
+        if let Some(step) = self.steps.iter().find(changes) {
+            return Err(Error::Value(format!(
+                "freeze: the program changes state ({:?}); freeze a function that computes results alone, as a model in eval mode",
+                step.op
+            )));
+        }
+        let mut out = self.clone();
+        for (_, source) in &mut out.sources {
+            if let Source::Place(at) = source {
+                let value = self.places[*at].load();
+                let Some(a) = value else { return Err(Error::Value("freeze: the program reads a gradient that is not there".to_owned())) };
+                *source = Source::Constant(a.pooled(), None);
+            }
+        }
+        Ok(out)
+    }
+
+    /// The numbers of the places that it changes.
+    pub fn stores(&self) -> impl Iterator<Item = usize> + '_ {
+        let touched = move |s: &Step| match &s.op {
+            Op::Store(at) | Op::Clear(at) => vec![*at],
+            Op::Effect(e) => {
+                let ids: Vec<_> = e.touches().iter().map(|p| p.id()).collect();
+                (0..self.places.len()).filter(|&i| ids.contains(&self.places[i].id())).collect()
+            }
+            _ => Vec::new(),
+        };
+        self.steps.iter().flat_map(touched)
+    }
+}
+
+/// Where a value was before the call.
+#[derive(Clone, Copy)]
+enum Before {
+    Input(usize),
+    Place(usize),
+}
+
+/// A recording on its way.
+struct Capture {
+    steps: Vec<Step>,
+    sources: Vec<(Slot, Source)>,
+    metas: Vec<(Layout, DType)>,
+    /// Values by the storage they are in.
+    known: HashMap<usize, Vec<(Layout, Slot)>>,
+    /// One array of each storage that was seen.
+    keep: Vec<Array>,
+    kept: HashMap<usize, ()>,
+    before: HashMap<usize, Vec<(Array, Before)>>,
+    places: Vec<Arc<dyn Place>>,
+    states: Vec<u64>,
+    ids: HashMap<(u8, u64), usize>,
+    /// The value that each place has as far as the program knows: its array, `None` for an empty place.
+    content: Vec<Option<Array>>,
+    inputs: usize,
+    /// The places that hold the inputs, as far as they are known.
+    owners: Vec<Vec<(u8, u64)>>,
+    refused: Option<String>,
+}
+
+/// Captures in the process: while there is none, nothing else is asked.
+static ACTIVE: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    static CAPTURE: RefCell<Option<Box<Capture>>> = const { RefCell::new(None) };
+    static MUTED: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Whether some thread captures: what the gate asks first.
+#[must_use]
+#[inline(always)]
+pub fn is_anywhere() -> bool {
+    ACTIVE.load(Ordering::Relaxed) != 0
+}
+
+/// Whether this thread captures.
+#[must_use]
+#[inline]
+pub fn is_on() -> bool {
+    is_anywhere() && is_here()
+}
+
+#[cold]
+fn is_here() -> bool {
+    MUTED.get() == 0 && CAPTURE.with(|c| c.try_borrow().is_ok_and(|c| c.is_some()))
+}
+
+/// Whether this thread has begun a capture, be it muted.
+#[must_use]
+pub fn is_begun() -> bool {
+    is_anywhere() && CAPTURE.with(|c| c.try_borrow().is_ok_and(|c| c.is_some()))
+}
+
+/// Keeps the capture from seeing what is evaluated while it lives.
+#[derive(Debug)]
+pub struct Mute(());
+
+/// Mutes the capture of this thread until the guard is dropped.
+#[must_use]
+pub fn mute() -> Mute {
+    MUTED.set(MUTED.get() + 1);
+    Mute(())
+}
+
+impl Drop for Mute {
+    fn drop(&mut self) {
+        MUTED.set(MUTED.get() - 1);
+    }
+}
+
+/// Runs `f` on the capture of this thread.
+fn with(f: impl FnOnce(&mut Capture)) {
+    if MUTED.get() == 0 {
+        CAPTURE.with(|c| {
+            // Taken: by what a constant's line or a place runs, which is no part of the program.
+            if let Ok(mut c) = c.try_borrow_mut()
+                && let Some(c) = c.as_deref_mut()
+            {
+                f(c);
+            }
+        });
+    }
+}
+
+/// A capture that is on; it ends without a result when it is dropped.
+#[derive(Debug)]
+pub struct Capturing(());
+
+/// Begins a capture in this thread. `inputs` are the values that the call gets; `places` hold values that it may read or change.
+/// `None` when one is on already.
+#[must_use]
+pub fn begin(inputs: &[Array], places: Vec<Arc<dyn Place>>) -> Option<Capturing> {
+    if is_begun() {
+        return None;
+    }
+    let mut c = Capture {
+        steps: Vec::new(),
+        sources: Vec::new(),
+        metas: Vec::new(),
+        known: HashMap::new(),
+        keep: Vec::new(),
+        kept: HashMap::new(),
+        before: HashMap::new(),
+        places: Vec::new(),
+        states: Vec::new(),
+        ids: HashMap::new(),
+        content: Vec::new(),
+        inputs: inputs.len(),
+        owners: Vec::new(),
+        refused: None,
+    };
+    for (i, a) in inputs.iter().enumerate() {
+        c.begin_with(a, Before::Input(i));
+    }
+    for place in places {
+        c.add_place(place);
+    }
+    CAPTURE.with_borrow_mut(|slot| *slot = Some(Box::new(c)));
+    ACTIVE.fetch_add(1, Ordering::Relaxed);
+    Some(Capturing(()))
+}
+
+impl Capturing {
+    /// Ends the capture: the program that makes `outputs`.
+    ///
+    /// # Errors
+    /// The reason why the call cannot be replayed.
+    #[allow(clippy::missing_panics_doc, reason = "a capture is on while this lives")]
+    pub fn finish(self, outputs: &[Array]) -> std::result::Result<Trace, String> {
+        with(Capture::sync);
+        let Some(mut c) = CAPTURE.with_borrow_mut(Option::take) else { return Err("the recording was ended by another one".to_owned()) };
+        ACTIVE.fetch_sub(1, Ordering::Relaxed);
+        std::mem::forget(self);
+        let outputs = outputs.iter().map(|a| c.slot_of(a, None)).collect();
+        if let Some(reason) = c.refused.take() {
+            return Err(reason);
+        }
+        Ok(c.into_trace(outputs))
+    }
+}
+
+impl Drop for Capturing {
+    fn drop(&mut self) {
+        let gone = CAPTURE.with_borrow_mut(Option::take);
+        if gone.is_some() {
+            ACTIVE.fetch_sub(1, Ordering::Relaxed);
+        }
+        drop(gone);
+    }
+}
+
+fn key(a: &Array) -> usize {
+    a.storage().id()
+}
+
+impl Capture {
+    fn begin_with(&mut self, a: &Array, before: Before) {
+        self.before.entry(key(a)).or_default().push((a.clone(), before));
+    }
+
+    fn keep(&mut self, a: &Array) {
+        if self.kept.insert(key(a), ()).is_none() && !self.before.contains_key(&key(a)) {
+            self.keep.push(a.clone());
+        }
+    }
+
+    fn add_place(&mut self, place: Arc<dyn Place>) -> usize {
+        let id = place.id();
+        if let Some(&at) = self.ids.get(&id) {
+            return at;
+        }
+        let at = self.places.len();
+        let content = place.load();
+        if let Some(a) = &content {
+            self.begin_with(a, Before::Place(at));
+        }
+        self.states.push(place.state());
+        self.places.push(place);
+        self.content.push(content);
+        self.ids.insert(id, at);
+        at
+    }
+
+    /// A new value.
+    fn new_slot(&mut self, a: &Array) -> Slot {
+        let slot = self.metas.len();
+        self.metas.push((a.layout().clone(), a.dtype()));
+        slot
+    }
+
+    /// The value that is in `a` from now on.
+    fn define(&mut self, a: &Array) -> Slot {
+        let slot = self.new_slot(a);
+        self.keep(a);
+        let all = self.known.entry(key(a)).or_default();
+        match all.iter_mut().find(|(layout, _)| layout == a.layout()) {
+            Some((_, s)) => *s = slot,
+            None => all.push((a.layout().clone(), slot)),
+        }
+        slot
+    }
+
+    /// The number of the value in `a`; one that was never seen is an input, the content of a place, or a constant.
+    fn slot_of(&mut self, a: &Array, edge: Option<&Edge>) -> Slot {
+        let known = self.known.get(&key(a));
+        if let Some((_, slot)) = known.and_then(|all| all.iter().find(|(layout, _)| layout == a.layout())) {
+            return *slot;
+        }
+        let base = known.map(|all| (all[0].0.clone(), all[0].1));
+        if let Some(candidates) = self.before.get(&key(a)) {
+            let exact = candidates.iter().find(|(b, _)| b.layout() == a.layout());
+            if let Some((b, before)) = exact.or_else(|| candidates.first().filter(|_| base.is_none())).cloned() {
+                self.source(&b, before);
+                return self.slot_of(a, None);
+            }
+        }
+        if let Some((layout, from)) = base {
+            return self.view_of(&layout, from, a);
+        }
+        if let Some(Edge::Leaf(leaf)) = edge {
+            let at = self.add_place(Arc::new(LeafValue(Arc::clone(leaf))));
+            if self.content[at].as_ref().is_some_and(|b| key(b) == key(a)) {
+                self.source(a, Before::Place(at));
+                return self.slot_of(a, None);
+            }
+        }
+        let slot = self.define(a);
+        self.sources.push((slot, Source::Constant(a.clone(), mode::source())));
+        slot
+    }
+
+    fn source(&mut self, a: &Array, before: Before) {
+        let slot = self.define(a);
+        let source = match before {
+            Before::Input(i) => Source::Input(i),
+            Before::Place(i) => Source::Place(i),
+        };
+        self.sources.push((slot, source));
+    }
+
+    /// A view of a known value that was made outside of the gate.
+    fn view_of(&mut self, base: &Layout, from: Slot, a: &Array) -> Slot {
+        let delta = a.layout().offset().cast_signed() - base.offset().cast_signed();
+        let layout = a.layout().clone();
+        let slot = self.define(a);
+        self.steps.push(Step {
+            op: Op::View(layout, delta),
+            inputs: std::iter::once(Arg::Slot(from)).collect(),
+            outputs: std::iter::once(Some(slot)).collect(),
+        });
+        slot
+    }
+
+    fn args(&mut self, inputs: &[Operand<'_>]) -> SmallVec<[Arg; 4]> {
+        inputs
+            .iter()
+            .map(|i| match i {
+                Operand::Variable(v) => Arg::Slot(self.slot_of(v.array(), Some(v.edge()))),
+                Operand::Scalar(s) => Arg::Number(*s),
+            })
+            .collect()
+    }
+
+    /// Writes down how places changed since they were looked at last.
+    fn sync(&mut self) {
+        for at in 0..self.places.len() {
+            let now = self.places[at].load();
+            let same = match (&now, &self.content[at]) {
+                (None, None) => true,
+                (Some(a), Some(b)) => key(a) == key(b) && a.layout() == b.layout(),
+                _ => false,
+            };
+            if same {
+                continue;
+            }
+            let (op, inputs) = match &now {
+                Some(a) => (Op::Store(at), std::iter::once(Arg::Slot(self.slot_of(a, None))).collect()),
+                None => (Op::Clear(at), SmallVec::new()),
+            };
+            self.steps.push(Step { op, inputs, outputs: SmallVec::new() });
+            self.content[at] = now;
+        }
+    }
+
+    fn effect(&mut self, effect: Arc<dyn Effect>, inputs: &[&Array], results: &[&Array]) {
+        let inputs = inputs.iter().map(|a| Arg::Slot(self.slot_of(a, None))).collect();
+        let mut outputs: SmallVec<[Option<Slot>; 2]> = results.iter().map(|a| Some(self.define(a))).collect();
+        for place in effect.touches() {
+            let at = self.add_place(place);
+            let now = self.places[at].load();
+            let changed = now.as_ref().is_some_and(|a| self.content[at].as_ref().is_none_or(|b| key(a) != key(b)));
+            outputs.push(now.as_ref().filter(|_| changed).map(|a| self.define(a)));
+            self.content[at] = now;
+        }
+        self.steps.push(Step { op: Op::Effect(effect), inputs, outputs });
+    }
+
+    fn into_trace(self, outputs: Vec<Slot>) -> Trace {
+        let mut aliased = Vec::new();
+        let mut used: Vec<usize> = self.sources.iter().filter_map(|(_, s)| if let Source::Place(at) = s { Some(*at) } else { None }).collect();
+        used.extend(self.steps.iter().filter_map(|s| if let Op::Store(at) | Op::Clear(at) = s.op { Some(at) } else { None }));
+        for all in self.before.values().filter(|all| all.len() > 1) {
+            let inputs = || all.iter().filter_map(|(_, b)| if let Before::Input(i) = b { Some(*i) } else { None });
+            let foreign = |i: usize, b: &Before| match b {
+                Before::Input(j) => *j != i,
+                Before::Place(at) => used.contains(at) && !self.owners.get(i).is_some_and(|own| own.contains(&self.places[*at].id())),
+            };
+            aliased.extend(inputs().filter(|&i| all.iter().any(|(_, b)| foreign(i, b))));
+        }
+        aliased.sort_unstable();
+        Trace {
+            slots: self.metas.len(),
+            steps: self.steps,
+            sources: self.sources,
+            places: self.places,
+            states: self.states,
+            outputs,
+            metas: self.metas,
+            inputs: self.inputs,
+            aliased,
+        }
+    }
+}
+
+/// Says why what this thread does now cannot be replayed; nothing happens while it captures nothing.
+#[inline]
+pub fn refuse(reason: impl FnOnce() -> String) {
+    if is_anywhere() {
+        refuse_here(reason);
+    }
+}
+
+#[cold]
+fn refuse_here(reason: impl FnOnce() -> String) {
+    with(|c| {
+        if c.refused.is_none() {
+            let line = mode::source().map(|s| format!("{s}: ")).unwrap_or_default();
+            c.refused = Some(format!("{line}{}", reason()));
+        }
+    });
+}
+
+/// Tells of a read of the elements of `a` outside of the gate: it is fine for a constant alone.
+#[cold]
+pub(super) fn note_read(a: &Array, op: &str) {
+    let mut traced = false;
+    with(|c| {
+        let constant = |slot: &Slot| c.sources.iter().any(|(s, source)| s == slot && matches!(source, Source::Constant(..)));
+        traced = match c.known.get(&key(a)) {
+            Some(all) => !all.iter().all(|(_, slot)| constant(slot)),
+            None => c.before.contains_key(&key(a)),
+        };
+    });
+    if traced {
+        refuse_here(|| format!("{op} reads the elements of a value, by which the program might go on differently"));
+    }
+}
+
+/// Tells of an evaluation.
+#[cold]
+pub(super) fn note_eval(primitive: &'static Primitive, inputs: &[Operand<'_>], outs: &[Array], attrs: &dyn AttrSet, recorded: bool, update: bool) {
+    with(|c| {
+        let inputs = c.args(inputs);
+        let outputs = outs.iter().map(|a| Some(c.define(a))).collect();
+        c.steps.push(Step { op: Op::Eval { primitive, attrs: attrs.share(), recorded, update }, inputs, outputs });
+    });
+}
+
+/// Tells of a copy in row-major order.
+pub fn note_copy(from: &Array, to: &Array) {
+    if is_anywhere() {
+        with(|c| {
+            let inputs = std::iter::once(Arg::Slot(c.slot_of(from, None))).collect();
+            let outputs = std::iter::once(Some(c.define(to))).collect();
+            c.steps.push(Step { op: Op::Copy, inputs, outputs });
+        });
+    }
+}
+
+/// Tells of a rule: what it read and what it made.
+pub(super) fn note_rule(call: RuleCall, inputs: &[Option<&Array>], outs: &[Option<Array>]) {
+    with(|c| {
+        let inputs = inputs.iter().map(|a| a.map_or(Arg::None, |a| Arg::Slot(c.slot_of(a, None)))).collect();
+        let outputs = outs.iter().map(|a| a.as_ref().map(|a| c.define(a))).collect();
+        c.steps.push(Step { op: Op::Rule(Arc::new(call)), inputs, outputs });
+    });
+}
+
+/// Writes down how places have changed, before an effect changes them further. To be called before [`note_effect`].
+pub fn before_effect() {
+    if is_anywhere() {
+        with(Capture::sync);
+    }
+}
+
+/// How many steps were recorded so far.
+#[must_use]
+pub fn step_count() -> usize {
+    let mut n = 0;
+    with(|c| n = c.steps.len());
+    n
+}
+
+/// Tells which places hold the inputs themselves: an input shares memory with these as a matter of course.
+pub fn own_inputs(owners: Vec<Vec<(u8, u64)>>) {
+    with(|c| c.owners = owners);
+}
+
+/// More inputs, behind those that the capture began with.
+pub fn add_inputs(arrays: &[Array]) {
+    with(|c| {
+        for a in arrays {
+            c.begin_with(a, Before::Input(c.inputs));
+            c.inputs += 1;
+        }
+    });
+}
+
+/// Tells of a read of elements that decides how the program goes on.
+#[inline]
+pub fn read(a: &Array, op: &str) {
+    if is_anywhere() {
+        note_read(a, op);
+    }
+}
+
+/// A function of arrays that is no primitive: it checks elements, or makes indices of them.
+struct Computed<F> {
+    name: String,
+    f: F,
+}
+
+impl<F: Fn(&[Array]) -> Result<SmallVec<[Array; 1]>> + Send + Sync> Effect for Computed<F> {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn describe(&self) -> String {
+        self.name.clone()
+    }
+
+    fn run(&self, inputs: &[Array]) -> Result<SmallVec<[Array; 1]>> {
+        (self.f)(inputs)
+    }
+
+    fn is_state(&self) -> bool {
+        false
+    }
+}
+
+/// The results of `f`, which reads elements of arrays outside of the gate. A program runs it again. `name` holds all that it depends
+/// on besides `inputs`.
+///
+/// # Errors
+/// Those of `f`.
+pub fn computed(
+    name: String,
+    inputs: &[&Array],
+    f: impl Fn(&[Array]) -> Result<SmallVec<[Array; 1]>> + Send + Sync + 'static,
+) -> Result<SmallVec<[Array; 1]>> {
+    let arrays: Vec<Array> = inputs.iter().map(|a| (*a).clone()).collect();
+    let outs = f(&arrays)?;
+    let results: Vec<&Array> = outs.iter().collect();
+    note_effect(|| Arc::new(Computed { name, f }), inputs, &results);
+    Ok(outs)
+}
+
+/// Tells of an effect that has run.
+pub fn note_effect(effect: impl FnOnce() -> Arc<dyn Effect>, inputs: &[&Array], results: &[&Array]) {
+    if is_anywhere() {
+        with(|c| c.effect(effect(), inputs, results));
+    }
+}
+
+/// Whether, but for the capture, `a` alone holds its storage.
+pub(super) fn is_unique_but_for_capture(a: &Array) -> bool {
+    let mut held = 0;
+    with(|c| held = usize::from(c.kept.contains_key(&key(a)) || c.before.contains_key(&key(a))));
+    a.is_contiguous() && a.storage().is_pooled() && a.storage().count() == 1 + held
+}
+
+/// The value of a leaf.
+pub struct LeafValue(pub Arc<Leaf>);
+
+impl Place for LeafValue {
+    fn load(&self) -> Option<Array> {
+        Some(self.0.array())
+    }
+
+    fn store(&self, value: Option<Array>) -> Result<()> {
+        if let Some(a) = value {
+            self.0.set(a.into());
+        }
+        Ok(())
+    }
+
+    fn id(&self) -> (u8, u64) {
+        (0, self.0.id())
+    }
+
+    fn state(&self) -> u64 {
+        u64::from(self.0.requires_grad()) | u64::from(self.0.has_hooks()) << 1
+    }
+}
+
+/// The collected gradient of a leaf.
+pub struct LeafGrad(pub Arc<Leaf>);
+
+impl Place for LeafGrad {
+    fn load(&self) -> Option<Array> {
+        self.0.grad().map(|g| g.array())
+    }
+
+    fn store(&self, value: Option<Array>) -> Result<()> {
+        self.0.put_grad(value);
+        Ok(())
+    }
+
+    fn id(&self) -> (u8, u64) {
+        (1, self.0.id())
+    }
+
+    fn state(&self) -> u64 {
+        u64::from(self.0.with_grad(|_| ()).is_some())
+    }
+}
+
+impl fmt::Debug for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Eval { primitive, attrs, recorded, .. } => write!(f, "{}{}({attrs:?})", primitive.name, if *recorded { "*" } else { "" }),
+            Self::Rule(call) => write!(f, "rule of {call:?}"),
+            Self::View(layout, delta) => write!(f, "view({:?}, {:?}, {delta})", layout.shape(), layout.strides()),
+            Self::Copy => f.write_str("copy"),
+            Self::Effect(e) => f.write_str(&e.describe()),
+            Self::Store(at) => write!(f, "store({at})"),
+            Self::Clear(at) => write!(f, "clear({at})"),
+        }
+    }
+}

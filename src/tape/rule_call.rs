@@ -1,0 +1,245 @@
+//! A gradient rule as an instruction: what it is called with besides arrays.
+//!
+//! In a backward pass a rule finds its saved values, cotangents and sums by the node at work. Here they are operands: the saved
+//! values in the order of their roles, then the cotangents of all results, then the sums that the inputs have collected so far.
+//! The results are the sums with the gradients added. Inputs that are one value share a sum.
+
+use std::fmt;
+
+use smallvec::SmallVec;
+
+use super::capture;
+use super::cotangent::{Cotangents, GradAccumulator};
+use super::node::{Attrs, Input, Meta, Node, Vjp};
+use super::node_task::NodeTask;
+use super::primitive::Primitive;
+use super::saved::Role;
+use super::variable::Variable;
+use super::vjp_context::{GradSink, VjpContext};
+use crate::array::{Array, Shape};
+use crate::error::Result;
+use crate::lock::Mutex;
+
+/// Sums that the inputs of a rule have collected; several inputs may have one.
+pub(super) struct Sums<'a> {
+    /// The sum of each input; none is wanted for [`Sums::NONE`].
+    pub(super) of: &'a [u8],
+    pub(super) all: &'a mut [GradAccumulator],
+}
+
+impl Sums<'_> {
+    pub(super) const NONE: u8 = u8::MAX;
+
+    fn at(&mut self, i: usize) -> Option<&mut GradAccumulator> {
+        self.all.get_mut(usize::from(*self.of.get(i)?))
+    }
+}
+
+impl GradSink for Sums<'_> {
+    fn sum(&mut self, i: usize) -> Option<&mut Array> {
+        self.at(i)?.unique()
+    }
+
+    fn take(&mut self, i: usize) -> Option<Array> {
+        let sum = self.at(i)?;
+        sum.unique()?;
+        sum.take_array()
+    }
+
+    fn take_recorded(&mut self, _: usize) -> Option<Variable> {
+        None
+    }
+
+    fn add(&mut self, i: usize, g: Array) {
+        if let Some(sum) = self.at(i) {
+            sum.add(g);
+        }
+    }
+
+    fn add_variable(&mut self, i: usize, g: Variable) -> Result<()> {
+        self.add(i, g.into_array());
+        Ok(())
+    }
+}
+
+/// A rule and what it is called with besides arrays.
+pub struct RuleCall {
+    op: &'static Primitive,
+    attrs: Attrs,
+    roles: SmallVec<[Role; 2]>,
+    /// The inputs that were numbers.
+    numbers: SmallVec<[Option<f64>; 2]>,
+    /// Shape and dtype of the inputs whose gradients are wanted.
+    wanted: SmallVec<[Option<Meta>; 2]>,
+    outs: SmallVec<[Meta; 1]>,
+    /// Which sum each input adds to.
+    sums: SmallVec<[u8; 4]>,
+    sum_count: usize,
+    /// What a call needs, made once; a second call at the same time makes its own.
+    ready: Mutex<Option<Box<NodeTask>>>,
+}
+
+impl RuleCall {
+    /// The rule of the node of `task`, as it is called now.
+    pub(super) fn of(task: &NodeTask, sums: SmallVec<[u8; 4]>, sum_count: usize) -> Self {
+        let node = &task.node;
+        let number = |i: &Input| if let Input::Number(x) = i { Some(*x) } else { None };
+        Self {
+            op: node.op,
+            attrs: node.attrs.clone(),
+            roles: node.saved.roles().collect(),
+            numbers: node.inputs.iter().map(number).collect(),
+            wanted: (0..node.inputs.len()).map(|i| task.meta(i).cloned()).collect(),
+            outs: node.outs.iter().cloned().collect(),
+            sums,
+            sum_count,
+            ready: Mutex::new(None),
+        }
+    }
+
+    /// The primitive whose rule it is.
+    #[must_use]
+    pub fn primitive(&self) -> &'static Primitive {
+        self.op
+    }
+
+    /// The attributes.
+    #[must_use]
+    pub fn attrs(&self) -> &Attrs {
+        &self.attrs
+    }
+
+    /// Whether all results of the primitive, and all inputs whose gradients are wanted, are of `shape`.
+    #[must_use]
+    pub fn is_of_shape(&self, shape: &[usize]) -> bool {
+        self.outs.iter().chain(self.wanted.iter().flatten()).all(|m| m.shape.as_slice() == shape)
+    }
+
+    /// The same rule for results and inputs of another shape.
+    #[must_use]
+    pub fn resized(&self, shape: &[usize]) -> Self {
+        let other = |m: &Meta| Meta { shape: Shape::from_slice(shape), dtype: m.dtype };
+        Self {
+            op: self.op,
+            attrs: self.attrs.clone(),
+            roles: self.roles.clone(),
+            numbers: self.numbers.clone(),
+            wanted: self.wanted.iter().map(|m| m.as_ref().map(other)).collect(),
+            outs: self.outs.iter().map(other).collect(),
+            sums: self.sums.clone(),
+            sum_count: self.sum_count,
+            ready: Mutex::new(None),
+        }
+    }
+
+    /// How many saved values come first among the operands.
+    #[must_use]
+    pub fn saved_count(&self) -> usize {
+        self.roles.len()
+    }
+
+    /// How many cotangents come next.
+    #[must_use]
+    pub fn cotangent_count(&self) -> usize {
+        self.outs.len()
+    }
+
+    /// How many sums come last; as many are the results.
+    #[must_use]
+    pub fn sum_count(&self) -> usize {
+        self.sum_count
+    }
+
+    fn task(&self) -> Box<NodeTask> {
+        let mut node = Node { op: self.op, attrs: self.attrs.clone(), ..Node::default() };
+        node.inputs.extend(self.numbers.iter().map(|n| n.map_or(Input::None, Input::Number)));
+        node.outs.extend(self.outs.iter().cloned());
+        Box::new(NodeTask::with_wanted(node, &self.wanted))
+    }
+
+    /// Runs the rule: `saved` values, the cotangents, the sums so far. Sums that nothing else holds are added to in place.
+    ///
+    /// # Errors
+    /// Those of the rule.
+    pub fn run(
+        &self,
+        saved: impl Iterator<Item = Array>,
+        cotangents: impl Iterator<Item = Option<Array>>,
+        sums: impl Iterator<Item = Option<Array>>,
+    ) -> Result<SmallVec<[Option<Array>; 2]>> {
+        let ready = self.ready.try_lock().and_then(|mut ready| ready.take());
+        let mut task = ready.unwrap_or_else(|| self.task());
+        for (role, array) in self.roles.iter().zip(saved) {
+            task.node.saved.push_with(*role, array);
+        }
+        let mut cotangents: Cotangents = cotangents.map(GradAccumulator::of).collect();
+        let mut all: SmallVec<[GradAccumulator; 4]> = sums.map(GradAccumulator::of).collect();
+        let done = self.call(&task, &mut cotangents, &mut all);
+        task.node.saved.clear();
+        if let Some(mut ready) = self.ready.try_lock() {
+            *ready = Some(task);
+        }
+        done?;
+        Ok(all.iter_mut().map(GradAccumulator::take_array).collect())
+    }
+
+    fn call(&self, task: &NodeTask, cotangents: &mut Cotangents, all: &mut [GradAccumulator]) -> Result<()> {
+        let Vjp::Rule(rule) = self.op.vjp else { unreachable!("{}: has a rule", self.op.name) };
+        let mut sink = Sums { of: &self.sums, all };
+        rule(&mut VjpContext { id: 0, work: task, cotangents, create_graph: false, check_nan: false, sink: &mut sink })
+    }
+}
+
+impl fmt::Debug for RuleCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, attrs) = (self.op.name, &self.attrs);
+        write!(f, "{name}({attrs:?}) {:?} {:?} {:?} {:?}", self.numbers, self.wanted, self.roles, self.sums)
+    }
+}
+
+/// Runs the rule of the node of `task` while this thread captures, and tells the capture of it.
+#[cold]
+pub(super) fn captured(task: &NodeTask, id: u64, cotangents: &mut Cotangents, sink: &mut dyn GradSink) -> Result<()> {
+    let count = task.node.inputs.len();
+    let (mut keys, mut of) = (Vec::new(), SmallVec::<[u8; 4]>::new());
+    let mut all: Vec<GradAccumulator> = Vec::new();
+    let mut first = Vec::new();
+    for i in 0..count {
+        let Some((key, sum)) = sink.lend(i).filter(|_| task.needs(i)) else {
+            of.push(Sums::NONE);
+            continue;
+        };
+        let at = keys.iter().position(|k| *k == key).unwrap_or_else(|| {
+            keys.push(key);
+            first.push(i);
+            all.push(GradAccumulator::of(sum));
+            keys.len() - 1
+        });
+        of.push(u8::try_from(at).unwrap_or(Sums::NONE - 1));
+    }
+    let call = RuleCall::of(task, of.clone(), all.len());
+    let saved: Vec<Array> = task.node.saved.arrays().to_vec();
+    let gradients: Vec<Option<Array>> = cotangents.iter().map(|g| g.array().cloned()).collect();
+    let sums: Vec<Option<Array>> = all.iter().map(|g| g.array().cloned()).collect();
+    // The capture holds every value. What the rule may overwrite in an eager pass, it overwrites in a copy here.
+    for (given, copy) in sums.iter().zip(&mut all).chain(gradients.iter().zip(cotangents.iter_mut())) {
+        if let Some(given) = given {
+            copy.clear();
+            let free = capture::is_unique_but_for_capture(given);
+            copy.add(if free { given.copy() } else { given.clone() });
+        }
+    }
+    {
+        let _mute = capture::mute();
+        task.run_rule(id, cotangents, &mut Sums { of: &of, all: &mut all })?;
+    }
+    let outs: Vec<Option<Array>> = all.iter_mut().map(GradAccumulator::take_array).collect();
+    let inputs: Vec<Option<&Array>> = saved.iter().map(Some).chain(gradients.iter().chain(&sums).map(Option::as_ref)).collect();
+    capture::note_rule(call, &inputs, &outs);
+    for (i, sum) in first.into_iter().zip(outs) {
+        if let Some(sum) = sum {
+            sink.add(i, sum);
+        }
+    }
+    Ok(())
+}
