@@ -13,6 +13,10 @@ from . import constraints
 from .utils import as_floating, lazy_property
 
 
+def _plainly_within(constraint: Any, value: Variable) -> bool:
+    return isinstance(constraint, constraints.Constraint) and constraint._all_within(value)
+
+
 def _has_arrays(constraint: Any) -> bool:
     """Whether a constraint has bounds that are arrays."""
     parts = vars(constraint).values()
@@ -80,6 +84,8 @@ class Distribution:
             return
         plain = _core._innermost(value) if lifted else value
         with no_grad():
+            if plain.size and plain.dtype.is_floating_point and _plainly_within(constraint, plain):
+                return
             valid = constraint.check(plain)
             if _core._lifted(valid) is not None or bool(_core.all(valid)):
                 return

@@ -59,7 +59,8 @@ class Exponential(Distribution):
 
     def log_prob(self, value: Any) -> Variable:
         x = self._value(value)
-        return outside(x >= 0, _core.log(self.rate) - self.rate * x)
+        lp = _core.log(self.rate) - self.rate * x
+        return lp if self._validate_args else outside(x >= 0, lp)
 
     def cdf(self, value: Any) -> Variable:
         return -_core.expm1(self.log_sf(value))

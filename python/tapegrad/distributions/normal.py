@@ -112,8 +112,8 @@ class HalfNormal(Distribution):
 
     def log_prob(self, value: Any) -> Variable:
         x = self._value(value)
-        z = x / self.scale
-        return outside(x >= 0, _core.square(z) * -0.5 - (_core.log(self.scale) + (_LOG_ROOT_2PI - math.log(2.0))))
+        lp = _core.square(x / self.scale) * -0.5 - (_core.log(self.scale) + (_LOG_ROOT_2PI - math.log(2.0)))
+        return lp if self._validate_args else outside(x >= 0, lp)
 
     def cdf(self, value: Any) -> Variable:
         return erf(_core.relu(self._value(value)) / (self.scale * _ROOT_2))
