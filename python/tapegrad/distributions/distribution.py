@@ -275,12 +275,21 @@ class Distribution:
         wide._validate_args = False
         return wide.log_prob(x.astype(_core.float64)).astype(_core.float32)
 
+    def _inside(self, x: Variable) -> bool:
+        """Whether values are known to be in the support, which is the same for all parameters."""
+        if self._validate_args:
+            return True
+        if not x.size or _core._lifted(x) is not None:
+            return False
+        plain, support = x.detach(), self.support
+        return bool(support._all_within(plain) or _core.all(support.check(plain)))
+
     def _within(self, x: Variable, low: float, high: float) -> bool:
         """Whether values are known to be strictly between bounds, so that formulas need no care for the ends.
 
-        Looked at only where values are checked anyway; inside of transformations the answer is no.
+        Inside of transformations the answer is no.
         """
-        if not self._validate_args or not x.size or _core._lifted(x) is not None:
+        if not x.size or _core._lifted(x) is not None:
             return False
         plain = x.detach()
         return low < float(_core.min(plain).item()) and float(_core.max(plain).item()) < high

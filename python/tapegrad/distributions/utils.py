@@ -153,9 +153,12 @@ def vec_to_tril_matrix(vec: Variable, diag: int = 0) -> Variable:
 # ---- formulas that several families share ----
 
 
-def outside(inside: Any, log_prob: Variable) -> Variable:
-    """The logarithm of a density: -inf, with a gradient of zero, where a value is not in the support."""
-    return _core.where(inside, log_prob, -float("inf"))
+def outside(inside: Any, log_prob: Variable, value: Variable | None = None) -> Variable:
+    """The logarithm of a density: -inf, with a gradient of zero, where a value is not in the support; NaN where it is NaN."""
+    beyond: Any = -float("inf")
+    if value is not None:
+        beyond = _core.where(_core.isnan(value), float("nan"), beyond)
+    return _core.where(inside, log_prob, beyond)
 
 
 def log1p_square(z: Variable, small: bool = False) -> Variable:
