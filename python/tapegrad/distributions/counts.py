@@ -100,8 +100,9 @@ class Bernoulli(_Odds):
         return self.probs * self._failure()
 
     def sample(self, sample_shape: Any = (), *, generator: Any = None) -> Any:
-        p = self.probs.detach()
-        return _sampling.source(generator).bernoulli(_core.broadcast_to(p, self._extended_shape(sample_shape)))
+        p, shape = self.probs.detach(), self._extended_shape(sample_shape)
+        u = _sampling.source(generator).rand(*shape or ((),), dtype=p.dtype)
+        return (u < p).astype(p.dtype)
 
     def log_prob(self, value: Any) -> Variable:
         x = self._value(value)
