@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import wraps
 from operator import index
 from typing import Any
 
@@ -10,7 +11,22 @@ from .._arrays import broadcast_shapes
 from .._core import Variable
 from ..autograd import no_grad
 from . import constraints
-from .utils import as_floating, lazy_property
+from .utils import as_floating, exact_numbers, lazy_property
+
+
+def _with_exact_numbers(method: Any) -> Any:
+    """A method of one value that uses parameters of float64 for a value of float64, if they were given as Python numbers."""
+
+    @wraps(method)
+    def call(self: Any, *args: Any, **options: Any) -> Any:
+        exact = self.__dict__.get("_exact")
+        if exact:
+            value = args[0] if args else next(iter(options.values()), None)
+            if not isinstance(value, float) and str(getattr(value, "dtype", "")).endswith("float64"):
+                self = self._of_double()
+        return method(self, *args, **options)
+
+    return call
 
 
 def _plainly_within(constraint: Any, value: Variable) -> bool:
@@ -49,6 +65,12 @@ class Distribution:
     has_enumerate_support = False
     _validate_args: bool = __debug__
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name in ("log_prob", "cdf", "sf", "log_cdf", "log_sf", "icdf"):
+            if callable(vars(cls).get(name)):
+                setattr(cls, name, _with_exact_numbers(vars(cls)[name]))
+
     @staticmethod
     def set_default_validate_args(value: bool) -> None:
         """Sets whether arguments are checked where a distribution is not told; on by default, off under ``python -O``."""
@@ -58,6 +80,8 @@ class Distribution:
 
     def __init__(self, batch_shape: Any = (), event_shape: Any = (), validate_args: bool | None = None) -> None:
         self._batch_shape, self._event_shape = tuple(batch_shape), tuple(event_shape)
+        # Python numbers are weak, as in arithmetic: float64 values meet them with all their digits.
+        self._exact = exact_numbers(self.__dict__)
         if validate_args is not None:
             self._validate_args = bool(validate_args)
         if self._validate_args:
@@ -283,6 +307,16 @@ class Distribution:
             return False
         plain, support = x.detach(), self.support
         return bool(support._all_within(plain) or _core.all(support.check(plain)))
+
+    def _of_double(self) -> Any:
+        """The same distribution with parameters of float64, made again of the Python numbers that they were given as."""
+        new = type(self).__new__(type(self))
+        new.__dict__.update(self.__dict__)
+        new._exact = {}
+        for name, number in self._exact.items():
+            value = _core.asarray(number, dtype=_core.float64)
+            setattr(new, name, _core.broadcast_to(value, self.__dict__[name].shape))
+        return new
 
     def _within(self, x: Variable, low: float, high: float) -> bool:
         """Whether values are known to be strictly between bounds, so that formulas need no care for the ends.
