@@ -280,3 +280,12 @@ def test_exponential_family():
             return -tg.log(-x)
 
     close(Mine(v([0.5, 2.0])).entropy(), D.Exponential(v([0.5, 2.0])).entropy().numpy())
+
+
+def test_modules_of_pytorch():
+    from tapegrad.distributions.bernoulli import Bernoulli
+    from tapegrad.distributions.transformed_distribution import TransformedDistribution
+
+    from tapegrad.distributions.normal import Normal
+
+    assert (Bernoulli, Normal, TransformedDistribution) == (D.Bernoulli, D.Normal, D.TransformedDistribution)
