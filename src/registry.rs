@@ -64,6 +64,7 @@ pub static REGISTRY: &[&[Entry]] = &[
     ops::special::FAMILIES[2],
     ops::special::FAMILIES[3],
     ops::special::FAMILIES[4],
+    ops::fft::ENTRIES,
     ops::linalg::FAMILIES[0],
     ops::linalg::FAMILIES[1],
     ops::linalg::FAMILIES[2],
@@ -71,6 +72,7 @@ pub static REGISTRY: &[&[Entry]] = &[
     ops::linalg::FAMILIES[4],
     ops::linalg::FAMILIES[5],
     ops::linalg::FAMILIES[6],
+    ops::linalg::FAMILIES[7],
 ];
 
 /// The primitives that rows run, and those inside of rules, a line a family. Elementwise ones stand in their rows.
@@ -97,11 +99,13 @@ pub static PRIMITIVES: &[&[&Primitive]] = &[
     ops::running::PRIMITIVES,
     ops::sorting::PRIMITIVES,
     ops::elementary::PRIMITIVES,
+    ops::fft::PRIMITIVES,
     ops::linalg::FAMILIES_OF_PRIMITIVES[0],
     ops::linalg::FAMILIES_OF_PRIMITIVES[1],
     ops::linalg::FAMILIES_OF_PRIMITIVES[2],
     ops::linalg::FAMILIES_OF_PRIMITIVES[3],
     ops::linalg::FAMILIES_OF_PRIMITIVES[4],
+    ops::linalg::FAMILIES_OF_PRIMITIVES[5],
     loss::PRIMITIVES,
     loss::ctc::PRIMITIVES,
     ops::conv::PRIMITIVES,

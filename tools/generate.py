@@ -14,7 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tapegrad import _aliases, _core, _habits
+import tapegrad
+from tapegrad import _aliases, _core, _habits, _names, _transforms
 
 ROOT = Path(__file__).resolve().parent.parent
 STUBS = ROOT / "python/tapegrad/_core.pyi"
@@ -161,13 +162,18 @@ def stub_methods(rows: list[dict[str, Any]], class_: str) -> list[str]:
             other = renamed(params)
             if other:
                 out += ["@overload", f"def {name}(self, {other}) -> {result}: ..."]
-            if params and params[-1]["kind"] in VARIADIC and not params[-1]["keyword_only"]:
-                before = [parameter(p) for p in params[:-1]]
-                many = ", ".join(["self", *before, f"*{params[-1]['name']}: SupportsIndex"])
+            places = [p for p in params if not p["keyword_only"]]
+            if places and places[-1]["kind"] in VARIADIC:
+                before, after = [parameter(p) for p in places[:-1]], [parameter(p) for p in params[len(places) :]]
+                many = ", ".join(["self", *before, f"*{places[-1]['name']}: SupportsIndex", *after])
                 out += ["@overload", one, "@overload", f"def {name}({many}) -> {result}: ..."]
             else:
                 out += ["@overload", one] if other else [one]
     return out
+
+
+#: Types of the properties that are written in Python; the others are bools.
+PROPERTIES = {"layout": "str", "H": "Variable", "mH": "Variable", "flat": "Any", "strides": "tuple[_int, ...]"}
 
 
 def stub_habits(class_: str, methods: list[str]) -> list[str]:
@@ -178,7 +184,9 @@ def stub_habits(class_: str, methods: list[str]) -> list[str]:
         if name in have or name.startswith("__") or name == "transpose":
             continue
         if isinstance(value, property):
-            kind = {"layout": "str", "H": "Variable", "mH": "Variable"}.get(name, "_bool")
+            kind = {"layout": "str", "H": "Variable", "mH": "Variable", "flat": "Any", "strides": "tuple[_int, ...]"}.get(
+                name, "_bool"
+            )
             out += ["@property", f"def {name}(self) -> {kind}: ..."]
         elif inspect.isfunction(value) and not inspect.signature(value).parameters.get("self"):
             out.append(f"def {name}(self, k: int = 0, *, diagonal: int | None = None) -> Variable: ...")
@@ -191,7 +199,8 @@ def stub_habits(class_: str, methods: list[str]) -> list[str]:
 
 def stub_python(name: str, f: Any) -> str:
     """The stub of a function that is written in Python."""
-    return f"def {name}{inspect.signature(f)}: ...".replace("'", "").replace("_core.", "")
+    signature = re.sub(r"= '([^']*)'", r'= "\1"', str(inspect.signature(f)))
+    return f"def {name}{signature}: ...".replace("'", "").replace("_core.", "")
 
 
 def alias_stubs() -> str:
@@ -225,7 +234,11 @@ def stubs(rows: list[dict[str, Any]]) -> str:
     if "@overload" in methods:
         template = template.replace("TypeVar, final", "TypeVar, final, overload")
     for field, lines in {
-        "all": [f'    "{name}",' for name in sorted(_core.__all__)],
+        # A star import takes no name that the package defines otherwise, as grad and zeros.
+        "all": [
+            f'    "{name}",'
+            for name in sorted({*_core.__all__} - {*tapegrad._INNER.split(), *_names.__all__, *_transforms.__all__})
+        ],
         "dtypes": dtypes,
         "operators": [f"    {line}" for line in operators()],
         "methods": [f"    {line}" for line in methods],

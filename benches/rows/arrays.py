@@ -132,6 +132,64 @@ def products(p: Peers, normal: Any) -> Iterator[Row]:
         yield from_arrays(p, name, arrays, matmul, numpy=matmul, torch=matmul, jax=matmul)
 
 
+def orders(p: Peers, normal: Any) -> Iterator[Row]:
+    """Running sums, sorted arrays, and places in them."""
+    line, square = normal(1_000_000), normal(1024, 1024)
+    for name, x, axis in (("1,000,000", line, 0), ("axis 0, 1024 squared", square, 0), ("axis 1, 1024 squared", square, 1)):
+        along = lambda a, axis=axis: a.cumsum(axis)  # noqa: E731
+        yield from_arrays(p, f"cumsum, {name}", [x], along, numpy=along, torch=along, jax=along)
+    jnp = p.jax and p.jax.numpy
+    for name, x in (("1,000,000", line), ("rows of 1024 squared", square)):
+        yield from_arrays(p, f"sort, {name}", [x], p.tg.sort, numpy=p.np.sort, torch=lambda a: a.sort()[0], jax=jnp and jnp.sort)
+    yield from_arrays(
+        p,
+        "argsort, 1,000,000",
+        [line],
+        p.tg.argsort,
+        numpy=lambda a: a.argsort(kind="stable"),
+        torch=lambda a: a.argsort(stable=True),
+    )
+    few = p.np.random.default_rng(2).integers(0, 1000, 1_000_000)
+    for name, x in (("1,000,000 of 1,000 integers", few), ("1,000,000 floats", line)):
+        yield from_arrays(p, f"unique, {name}", [x], p.tg.unique, numpy=p.np.unique, torch=p.torch and p.torch.unique)
+    for n in (1_000, 1_000_000):
+        yield from_arrays(
+            p,
+            f"searchsorted, 100,000 in {n:,}",
+            [p.np.sort(line[:n]), line[:100_000][::-1].copy()],
+            p.tg.searchsorted,
+            numpy=p.np.searchsorted,
+            torch=p.torch and p.torch.searchsorted,
+        )
+
+
+def contraction(home: Any, text: str) -> Any:
+    """A function of two arrays: einsum of a framework by these subscripts."""
+    return lambda x, y: home.einsum(text, x, y)
+
+
+def contractions(p: Peers, normal: Any) -> Iterator[Row]:
+    """einsum of two operands: products of matrices, of rows, of batches, and what is none of them."""
+    a, batch = normal(256, 256), normal(32, 64, 64)
+    for text, x, y in (
+        ("ij,jk->ik", a, a),
+        ("ij,kj->ik", a, a),
+        ("ij,ij->i", a, a),
+        ("i,j->ij", normal(1024), normal(1024)),
+        ("bij,bjk->bik", batch, batch),
+        ("bij,bkj->bki", batch, batch),
+        ("ijk,jl->ilk", normal(64, 64, 64), normal(64, 64)),
+    ):
+        yield from_arrays(
+            p,
+            f"einsum {text}, {' and '.join(' x '.join(map(str, z.shape)) for z in (x, y))}",
+            [x, y],
+            contraction(p.tg, text),
+            numpy=lambda x, y, text=text: p.np.einsum(text, x, y, optimize=True),
+            torch=p.torch and contraction(p.torch, text),
+        )
+
+
 def random(p: Peers) -> Iterator[Row]:
     """A million random numbers. They differ by design, so there is nothing to compare but time."""
     n, generator = 1_000_000, p.np.random.default_rng(0)
@@ -192,6 +250,8 @@ def rows(p: Peers) -> Iterator[Row]:
     yield cross_entropy(p, normal)
     yield fused(p, normal)
     yield from products(p, normal)
+    yield from contractions(p, normal)
+    yield from orders(p, normal)
     yield from random(p)
     yield slices(p, normal)
     yield from optimizers(p)

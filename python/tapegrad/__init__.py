@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from math import e, inf, nan, pi
 
-from . import _aliases, _arrays, _core, _einops, _habits, _names, autograd
+from . import _aliases, _arrays, _core, _einops, _generator, _habits, _names, _ndarray, autograd
 from ._aliases import *  # noqa: F403
 from ._arrays import *  # noqa: F403
 from ._core import *  # noqa: F403
 from ._core import __version__
 from ._dtypes import __array_namespace_info__, finfo, iinfo, isdtype
-from ._names import *  # type: ignore[assignment]  # noqa: F403
+from ._names import *  # noqa: F403
 from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 
 TYPE_CHECKING = False
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         cuda,
         distributed,
         distributions,
+        fft,
         func,
         linalg,
         metrics,
@@ -46,9 +47,11 @@ if TYPE_CHECKING:
     from ._checkpoint import checkpoint
     from ._custom import custom_jvp, custom_vjp
     from ._explain import explain
+    from ._numpy_functions import *  # noqa: F403
+    from ._polynomials import *  # noqa: F403
     from ._sparse import sparse_hessian, sparse_jacobian
     from ._threads import num_threads
-    from ._transforms import (  # type: ignore[assignment]
+    from ._transforms import (
         grad,
         hessian,
         hvp,
@@ -62,6 +65,7 @@ if TYPE_CHECKING:
         vjp,
         vmap,
     )
+    from .amp import autocast
     from .linalg import LinAlgError
     from .serialization import FileFormatError, load, save
     from .tape import Tape
@@ -73,6 +77,7 @@ __all__ = [
     "__array_namespace_info__",
     "__version__",
     "amp",
+    "autocast",
     "autograd",
     "backends",
     "checkpoint",
@@ -84,6 +89,7 @@ __all__ = [
     "e",
     "enable_grad",
     "explain",
+    "fft",
     "finfo",
     "func",
     "grad",
@@ -131,11 +137,26 @@ _INNER = (
     "ASGD Adadelta Adagrad Adam AdamW Adamax Lion NAdam Optimizer RAdam RMSprop Rprop SGD clip_grad_norm_ clip_grad_value_ "
     "permutation uniform"
 )
+#: NumPy's names that are not in the array API, by the modules that define them.
+_NUMPY = {
+    "_numpy_functions": (
+        "asanyarray asarray_chkfinite ascontiguousarray asfortranarray bartlett bitwise_count blackman choose "
+        "common_type diag_indices diag_indices_from divmod einsum_path frexp fromfunction gcd geomspace hamming hanning "
+        "histogram2d histogramdd i0 identity indices iscomplex iscomplexobj isreal isrealobj isscalar ix_ kaiser lcm "
+        "lexsort mask_indices may_share_memory min_scalar_type modf packbits promote_types ravel_multi_index "
+        "real_if_close require shares_memory sort_complex spacing tril_indices tril_indices_from trim_zeros "
+        "triu_indices triu_indices_from unpackbits unravel_index unwrap vectorize"
+    ),
+    "_polynomials": "poly polyadd polyder polydiv polyfit polyint polymul polysub roots",
+}
 __all__ += [name for name in _core.__all__ if name not in _INNER.split()]
 __all__ += _arrays.__all__
 __all__ += _aliases.__all__
 __all__ += _names.__all__
+__all__ += [name for names in _NUMPY.values() for name in names.split()]
 _habits.attach()
+_ndarray.attach()
+_generator.attach()
 
 #: What indexing takes for a new axis.
 newaxis = None
@@ -151,6 +172,7 @@ _LAZY_MODULES = (
     "cuda",
     "distributed",
     "distributions",
+    "fft",
     "func",
     "linalg",
     "metrics",
@@ -184,6 +206,7 @@ _LAZY_NAMES = {
     "Tape": "tape",
     "num_threads": "_threads",
     "FileFormatError": "serialization",
+    "autocast": "amp",
     "load": "serialization",
     "save": "serialization",
     "mps": "backends",
@@ -195,6 +218,7 @@ _LAZY_NAMES = {
     "sparse_hessian": "_sparse",
     "sparse_jacobian": "_sparse",
     "custom_vjp": "_custom",
+    **{name: home for home, names in _NUMPY.items() for name in names.split()},
     **dict.fromkeys(_TRANSFORMS, "_transforms"),
     **dict.fromkeys(_habits.DTYPES.keys() - set(_core.__all__), "_dtype_names"),
     **dict.fromkeys(("float16", "bfloat16", "half"), "_dtype_names"),

@@ -19,26 +19,12 @@ _Index: TypeAlias = Any
 _Shape: TypeAlias = SupportsIndex | Sequence[SupportsIndex]
 
 __all__ = [
-    "ASGD",
-    "Adadelta",
-    "Adagrad",
-    "Adam",
-    "AdamW",
-    "Adamax",
     "AxisError",
     "DType",
     "DTypeError",
     "FreedError",
     "Generator",
     "GradError",
-    "HookHandle",
-    "Lion",
-    "NAdam",
-    "Optimizer",
-    "RAdam",
-    "RMSprop",
-    "Rprop",
-    "SGD",
     "ShapeError",
     "Variable",
     "_TracedCall",
@@ -76,7 +62,6 @@ __all__ = [
     "acos",
     "acosh",
     "add",
-    "after_backward",
     "all",
     "allclose",
     "amax",
@@ -85,8 +70,6 @@ __all__ = [
     "annihilate",
     "any",
     "append",
-    "apply_function",
-    "arange",
     "arccos",
     "arccosh",
     "arcsin",
@@ -114,8 +97,6 @@ __all__ = [
     "atleast_2d",
     "atleast_3d",
     "average",
-    "backward",
-    "bernoulli",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "bincount",
@@ -137,8 +118,6 @@ __all__ = [
     "ceil",
     "chunk",
     "clip",
-    "clip_grad_norm_",
-    "clip_grad_value_",
     "column_stack",
     "complex",
     "complex128",
@@ -167,8 +146,6 @@ __all__ = [
     "deg2rad",
     "degrees",
     "delete",
-    "deliveries",
-    "diag",
     "diagflat",
     "diagonal",
     "diff",
@@ -179,9 +156,7 @@ __all__ = [
     "dstack",
     "einsum",
     "elu",
-    "empty",
     "empty_cache",
-    "empty_like",
     "equal",
     "erf",
     "exp",
@@ -189,7 +164,6 @@ __all__ = [
     "expand_dims",
     "expm1",
     "extract",
-    "eye",
     "flatnonzero",
     "flatten",
     "flip",
@@ -204,15 +178,12 @@ __all__ = [
     "fmin",
     "fmod",
     "from_dlpack",
-    "full",
-    "full_like",
     "gather",
     "gelu",
     "gelu_erf",
     "gelu_tanh",
     "get_default_dtype",
     "get_num_threads",
-    "grad",
     "gradient",
     "greater",
     "greater_equal",
@@ -251,7 +222,6 @@ __all__ = [
     "less",
     "less_equal",
     "linear",
-    "linspace",
     "log",
     "log10",
     "log1p",
@@ -265,7 +235,6 @@ __all__ = [
     "logical_or",
     "logical_xor",
     "logsumexp",
-    "manual_seed",
     "masked_fill",
     "matmul",
     "matrix_transpose",
@@ -302,16 +271,12 @@ __all__ = [
     "nll_loss",
     "nonzero",
     "norm",
-    "normal",
     "not_equal",
     "one_hot",
-    "ones",
-    "ones_like",
     "outer",
     "pad",
     "partition",
     "percentile",
-    "permutation",
     "permute_dims",
     "polar",
     "positive",
@@ -323,13 +288,9 @@ __all__ = [
     "quantile",
     "rad2deg",
     "radians",
-    "rand",
-    "randint",
-    "randn",
     "ravel",
     "real",
     "reciprocal",
-    "registry",
     "relu",
     "remainder",
     "repeat",
@@ -342,15 +303,12 @@ __all__ = [
     "rot90",
     "round",
     "rsqrt",
-    "samples",
     "scatter_add",
     "scatter_reduce",
     "searchsorted",
     "segment_sum",
     "select",
-    "set_anomaly_raw",
     "set_default_dtype",
-    "set_grad_enabled_raw",
     "set_num_threads",
     "setdiff1d",
     "setxor1d",
@@ -384,11 +342,8 @@ __all__ = [
     "tile",
     "topk",
     "trace",
-    "transpose",
     "trapezoid",
     "tri",
-    "tril",
-    "triu",
     "true_divide",
     "trunc",
     "uint16",
@@ -396,7 +351,6 @@ __all__ = [
     "uint64",
     "uint8",
     "unbind",
-    "uniform",
     "union1d",
     "unique",
     "unique_all",
@@ -405,7 +359,6 @@ __all__ = [
     "unique_values",
     "unsqueeze",
     "unstack",
-    "unobserve",
     "vander",
     "var",
     "vdot",
@@ -416,10 +369,7 @@ __all__ = [
     "view_as_real",
     "vsplit",
     "vstack",
-    "observe",
     "where",
-    "zeros",
-    "zeros_like",
 ]
 
 __version__: str
@@ -587,7 +537,7 @@ class Variable:
     def zero_grad(self) -> None: ...
     def register_hook(self, hook: Callable[[Variable], Variable | None]) -> HookHandle: ...
     def numpy(self, *, copy: _bool = False) -> npt.NDArray[Any]: ...
-    def item(self) -> Any: ...
+    def item(self, *args: Any) -> Any: ...
     def tolist(self) -> Any: ...
     def __array__(self, dtype: np.dtype[Any] | None = None, copy: _bool | None = None) -> npt.NDArray[Any]: ...
     def __array_namespace__(self, api_version: str | None = None) -> ModuleType: ...
@@ -613,6 +563,9 @@ class Variable:
     def __format__(self, spec: str, /) -> str: ...
     def __copy__(self) -> Self: ...
     def __reduce__(self) -> tuple[Any, ...]: ...
+    def __contains__(self, value: object, /) -> _bool: ...
+    def __divmod__(self, other: _ArrayLike, /) -> tuple[Variable, Variable]: ...
+    def __rdivmod__(self, other: _ArrayLike, /) -> tuple[Variable, Variable]: ...
     def __getitem__(self, key: _Index, /) -> Variable: ...
     def __setitem__(self, key: _Index, value: _ArrayLike, /) -> None: ...
     def __delitem__(self, key: _Index, /) -> None: ...
@@ -772,10 +725,10 @@ class Variable:
     def fmod(self, b: _ArrayLike) -> Variable: ...
     def astype(self, dtype: _DTypeLike | None, *, copy: _bool = True, device: str | None = None) -> Variable: ...
     @overload
-    def reshape(self, shape: _Shape) -> Variable: ...
+    def reshape(self, shape: _Shape, *, order: str | None = None, copy: _bool | None = None) -> Variable: ...
     @overload
-    def reshape(self, *shape: SupportsIndex) -> Variable: ...
-    def flatten(self) -> Variable: ...
+    def reshape(self, *shape: SupportsIndex, order: str | None = None, copy: _bool | None = None) -> Variable: ...
+    def flatten(self, order: str | None = None) -> Variable: ...
     def ravel(self, order: str = 'C') -> Variable: ...
     @overload
     def expand_dims(self, *, dim: _Shape) -> Variable: ...
@@ -870,7 +823,10 @@ class Variable:
     def logcumsumexp(self, axis: SupportsIndex | None = None, *, dim: SupportsIndex | None = None) -> Variable: ...
     def diff(self, n: SupportsIndex = 1, axis: SupportsIndex = -1, prepend: _ArrayLike | None = None, append: _ArrayLike | None = None, *, dim: SupportsIndex = -1) -> Variable: ...
     def median(self, axis: SupportsIndex | Sequence[SupportsIndex] | None = None, keepdims: _bool = False, *, dim: SupportsIndex | Sequence[SupportsIndex] | None = None, keepdim: _bool = False) -> Variable: ...
+    @overload
     def quantile(self, q: _ArrayLike, axis: SupportsIndex | Sequence[SupportsIndex] | None = None, *, method: str = 'linear', keepdims: _bool = False, dim: SupportsIndex | Sequence[SupportsIndex] | None = None, interpolation: str = 'linear', keepdim: _bool = False) -> Variable: ...
+    @overload
+    def quantile(self, q: _ArrayLike, *axis: SupportsIndex, method: str = 'linear', keepdims: _bool = False) -> Variable: ...
     def nansum(self, axis: SupportsIndex | Sequence[SupportsIndex] | None = None, keepdims: _bool = False, *, dtype: _DTypeLike | None = None, dim: SupportsIndex | Sequence[SupportsIndex] | None = None, keepdim: _bool = False) -> Variable: ...
     def nanmean(self, axis: SupportsIndex | Sequence[SupportsIndex] | None = None, keepdims: _bool = False, *, dtype: _DTypeLike | None = None, dim: SupportsIndex | Sequence[SupportsIndex] | None = None, keepdim: _bool = False) -> Variable: ...
     def unique(self, return_index: _bool = False, return_inverse: _bool = False, return_counts: _bool = False, axis: SupportsIndex | None = None, *, equal_nan: _bool = True, sorted: _bool = True) -> Any: ...
@@ -1025,6 +981,13 @@ class Variable:
     def triu(self, k: _int = 0, *, diagonal: _int | None = None) -> Variable: ...
     def tril(self, k: _int = 0, *, diagonal: _int | None = None) -> Variable: ...
     def diag(self, k: _int = 0, *, diagonal: _int | None = None) -> Variable: ...
+    def copy(self: Variable, order: str = "C") -> Variable: ...
+    def fill(self: Variable, value: Any) -> None: ...
+    def put(self: Variable, indices: Any, values: Any, mode: str = "raise") -> None: ...
+    def compress(self: Variable, condition: Any, axis: _int | None = None) -> Variable: ...
+    def choose(self: Variable, choices: Any, out: None = None, mode: str = "raise") -> Variable: ...
+    def ptp(self: Variable, axis: _int | None = None, keepdims: _bool = False) -> Variable: ...
+    def tobytes(self: Variable, order: Any = "C") -> bytes: ...
     def isinf(self: Variable, *args: Any, **kwargs: Any) -> Any: ...
     def isfinite(self: Variable, *args: Any, **kwargs: Any) -> Any: ...
     def isposinf(self: Variable, *args: Any, **kwargs: Any) -> Any: ...
@@ -1059,6 +1022,10 @@ class Variable:
     def H(self) -> Variable: ...
     @property
     def mH(self) -> Variable: ...
+    @property
+    def flat(self) -> Any: ...
+    @property
+    def strides(self) -> tuple[_int, ...]: ...
     neg = negative
     eq = equal
     ne = not_equal
@@ -1489,7 +1456,7 @@ def complex(real: _ArrayLike, imag: _ArrayLike) -> Variable: ...
 def polar(abs: _ArrayLike, angle: _ArrayLike) -> Variable: ...
 def view_as_real(x: _ArrayLike) -> Variable: ...
 def view_as_complex(x: _ArrayLike) -> Variable: ...
-def where(condition: _ArrayLike, a: _ArrayLike, b: _ArrayLike) -> Variable: ...
+def where(condition: _ArrayLike, a: _ArrayLike | None = None, b: _ArrayLike | None = None) -> Variable: ...
 def matmul(a: _ArrayLike, b: _ArrayLike) -> Variable: ...
 def linear(x: _ArrayLike, weight: _ArrayLike, bias: _ArrayLike | None = None) -> Variable: ...
 def outer(a: _ArrayLike, b: _ArrayLike) -> Variable: ...
@@ -1514,8 +1481,8 @@ def remainder(a: _ArrayLike, b: _ArrayLike) -> Variable: ...
 def mod(a: _ArrayLike, b: _ArrayLike) -> Variable: ...
 def fmod(a: _ArrayLike, b: _ArrayLike) -> Variable: ...
 def astype(x: _ArrayLike, dtype: _DTypeLike | None, *, copy: _bool = True, device: str | None = None) -> Variable: ...
-def reshape(x: _ArrayLike, shape: _Shape) -> Variable: ...
-def flatten(x: _ArrayLike) -> Variable: ...
+def reshape(x: _ArrayLike, shape: _Shape, *, order: str | None = None, copy: _bool | None = None) -> Variable: ...
+def flatten(x: _ArrayLike, order: str | None = None) -> Variable: ...
 def ravel(x: _ArrayLike, order: str = 'C') -> Variable: ...
 @overload
 def expand_dims(x: _ArrayLike, axis: _Shape) -> Variable: ...

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import inspect
 from functools import cache
+from sys import _getframe
 
-from . import _arrays, _core, _ufunc
-from ._core import GradError, Variable
+from . import _arrays, _core, _numpy_functions, _numpy_options, _polynomials, _ufunc
+from ._core import Variable
+from ._numpy_functions import plain
+from ._numpy_options import into
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +36,10 @@ _REDUCTIONS = {
     "all": "logical_and",
     "any": "logical_or",
 }
-#: Functions that look at data or types: they get arrays of NumPy.
+#: Libraries that compute on data: their compiled functions take arrays of NumPy only, so what they prepare by NumPy's
+#: functions stays NumPy's there, unless it is tracked.
+_ON_DATA = {"scipy", "matplotlib", "mpl_toolkits", "pandas", "seaborn", "sklearn", "statsmodels"}
+#: Functions that look at data or types: they get arrays of NumPy, and their results are NumPy's.
 _DATA = [
     "array2string",
     "array_repr",
@@ -59,6 +65,8 @@ _DATA = [
     "isreal",
     "ravel_multi_index",
     "unravel_index",
+    "packbits",
+    "unpackbits",
 ]
 #: Ours that have another name than NumPy's.
 _NAMES = {"concatenate": "concat", "fix": "trunc", "real": "real", "trapz": "trapezoid", "row_stack": "vstack"}
@@ -72,9 +80,42 @@ def dispatch(func: Any, types: Any, args: tuple[Any, ...], options: dict[str, An
     if not all(issubclass(t, known) for t in types):
         return NotImplemented
     handler = _handlers().get(func)
+    if _getframe(1).f_globals.get("__name__", "").partition(".")[0] in _ON_DATA and not _tracked([*args, *options.values()]):
+        return func(*map(plain, args), **{k: plain(v) for k, v in options.items()})
     if handler is None:
         raise _missing(func)
     return handler(*args, **options)
+
+
+def _tracked(values: Any) -> bool:
+    """Whether a Variable among values, also in lists, is tracked or inside a transformation."""
+    for v in values:
+        if isinstance(v, Variable):
+            if v.requires_grad or _core._lifted(v) is not None:
+                return True
+        elif isinstance(v, (list, tuple)) and _tracked(v):
+            return True
+    return False
+
+
+def with_keywords(name: str, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    """``tg.name(*args, **options)`` with keywords that NumPy's function of that name has and ours does not."""
+    import numpy as np
+
+    func = getattr(np, name, None)
+    if name == "astype":
+        return _numpy_options.astype(*args, **options)
+    if isinstance(func, np.ufunc):
+        if set(options) - {"out", "where", "casting", "order", "dtype", "subok"}:
+            return NotImplemented
+        out = options.get("out")
+        return _ufunc.apply(func, "__call__", args, {**options, "out": out if isinstance(out, tuple) else (out,)})
+    handler = _handlers().get(func)
+    try:
+        inspect.signature(func).bind(*args, **options)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return NotImplemented
+    return NotImplemented if handler is None else handler(*args, **options)
 
 
 def _missing(func: Any) -> TypeError:
@@ -97,7 +138,8 @@ def _handlers() -> dict[Any, Callable[..., Any]]:
             func = getattr(home, name)
             if not callable(func) or not hasattr(func, "_implementation") or func in table:
                 continue
-            mine = _ours(ours, name)
+            # NumPy has one object under several names, as permute_dims for transpose: its own name comes first.
+            mine = _ours(ours, func.__name__) or _ours(ours, name)
             if mine is not None:
                 path = name if home is np else f"{home.__name__.rpartition('.')[2]}.{name}"
                 table[func] = _adapter(path, func, mine)
@@ -120,10 +162,8 @@ def _namespace(name: str) -> Any:
 def _ours(home: Any, name: str) -> Any:
     if home is None or name.startswith("_"):
         return None
-    found = getattr(home, _NAMES.get(name, name), None)
-    if found is None and home is _core:
-        found = getattr(_arrays, name, None)
-    return found if callable(found) else None
+    homes = (_core, _arrays, _numpy_functions, _polynomials) if home is _core else (home,)
+    return next((f for h in homes if callable(f := getattr(h, _NAMES.get(name, name), None))), None)
 
 
 def _parameters(f: Any) -> dict[str, inspect.Parameter]:
@@ -136,30 +176,49 @@ def _parameters(f: Any) -> dict[str, inspect.Parameter]:
 def _adapter(name: str, func: Any, ours: Callable[..., Any]) -> Callable[..., Any]:
     """A function with NumPy's signature that calls ours."""
     theirs, mine = inspect.signature(func), _parameters(ours)
-    plain = [p.name for p in mine.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    named = {*plain, *(p.name for p in mine.values() if p.kind is p.KEYWORD_ONLY)}
+    plain_names = [p.name for p in mine.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    named = {*plain_names, *(p.name for p in mine.values() if p.kind is p.KEYWORD_ONLY)}
     takes_several = any(p.kind is p.VAR_POSITIONAL for p in mine.values())
+    by_position = [p.name for p in mine.values() if p.kind is p.POSITIONAL_ONLY]
+    full = _numpy_options.HANDLERS.get(name)
+
+    places = [p.name for p in theirs.parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    required = {p.name for p in theirs.parameters.values() if p.default is p.empty and p.kind is not p.VAR_KEYWORD}
+    defaults = {p.name: p.default for p in theirs.parameters.values()}
+    order = {p: i for i, p in enumerate(theirs.parameters)}
+
+    def bound(args: tuple[Any, ...], options: dict[str, Any]) -> dict[str, Any]:
+        """The arguments by name, as `inspect` binds them."""
+        given = {**dict(zip(places, args)), **options}
+        # What is wrong or unusual is left to inspect, which takes microseconds.
+        plain = len(args) <= len(places) and len(given) == len(args) + len(options)
+        if plain and required <= given.keys() <= defaults.keys():
+            return given
+        return theirs.bind(*args, **options).arguments
 
     def call(*args: Any, **options: Any) -> Any:
         ready: dict[str, Any] = {}
         later: dict[str, Any] = {}
         spread: list[Any] = []
-        for i, (key, value) in enumerate(theirs.bind(*args, **options).arguments.items()):
-            p, known = theirs.parameters[key], _RENAMED.get(key, key)
-            if p.kind is p.VAR_POSITIONAL or (i == 0 and takes_several and known not in named):
+        for key, value in bound(args, options).items():
+            i, kind, known = order[key], theirs.parameters[key].kind, _RENAMED.get(key, key)
+            if kind is inspect.Parameter.VAR_POSITIONAL or (i == 0 and takes_several and known not in named):
                 spread = list(value)
-            elif p.kind is p.VAR_KEYWORD:
+            elif kind is inspect.Parameter.VAR_KEYWORD:
                 ready |= value
             elif known in named:
-                ready |= {} if _is_default(value, p.default) else {known: value}
-            elif p.default is p.empty and i < len(plain):
-                ready[plain[i]] = value
-            elif not _is_default(value, p.default):
+                if not _is_default(value, defaults[key]):
+                    ready[known] = value
+            elif key in required and i < len(plain_names):
+                ready[plain_names[i]] = value
+            elif not _is_default(value, defaults[key]):
                 later[key] = value
         special = _by_ufunc(name, later)
         if special is not None:
-            return special(ready.pop(plain[0]), **ready, **later)
-        first = [ready.pop(n) for n in plain if n in ready] if spread and plain else []
+            return special(ready.pop(plain_names[0]), **ready, **later)
+        if full is not None and (set(later) - {"out", "dtype"} or any(isinstance(v, slice) for v in ready.values())):
+            return full(*args, **options)
+        first = [ready.pop(n) for n in (plain_names if takes_several else by_position) if n in ready]
         return _after(name, ours(*first, *spread, **ready), later)
 
     return call
@@ -170,25 +229,32 @@ _ABSENT: Any = object()
 
 def _is_default(value: Any, default: Any) -> bool:
     """Whether an argument says nothing. None does where it is the default; elsewhere it may mean all axes."""
+    return value is _no_value() or (value is None and (default is None or default is _no_value()))
+
+
+@cache
+def _no_value() -> Any:
     import numpy as np
 
-    return value is np._NoValue or (value is None and (default is None or default is np._NoValue))
+    return np._NoValue
 
 
 def _by_ufunc(name: str, later: dict[str, Any]) -> Callable[..., Any] | None:
     """For reductions with where= or initial=: that of the ufunc. Options that say how are left out."""
-    import numpy as np
-
+    if not later:
+        return None
     for key in [k for k in later if k in _HOW or (k == "order" and later[k] in ("C", "K", "A"))]:
         del later[key]
     if not {"where", "initial"} & set(later) or name not in _REDUCTIONS:
         return None
+    import numpy as np
+
     ufunc = getattr(np, _REDUCTIONS[name])
 
     def reduce(x: Any, axis: Any = None, **options: Any) -> Any:
         out = options.pop("out", None)
         result = _ufunc.apply(ufunc, "reduce", (x,), {"axis": axis, **options})
-        return result if out is None else _into(name, out, result)
+        return result if out is None else into(name, out, result)
 
     return reduce
 
@@ -204,32 +270,12 @@ def _after(name: str, result: Any, later: dict[str, Any]) -> Any:
         )
     if dtype is not None:
         result = result.astype(dtype)
-    return result if out is None else _into(name, out, result)
-
-
-def _into(name: str, out: Any, result: Any) -> Any:
-    if isinstance(out, Variable):
-        raise TypeError(f"numpy.{name}: a Variable cannot be the output; assign the result, as in y[...] = result")
-    if _core.is_grad_enabled() and result.requires_grad:
-        raise GradError(
-            f"numpy.{name}: the output is a NumPy array, which cannot carry the graph of a Variable that requires gradients. "
-            "Leave out= away for a Variable, or pass x.detach() for the data without gradients"
-        )
-    out[...] = result.numpy()
-    return out
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Variable):
-        return value.numpy()
-    if isinstance(value, (list, tuple)):
-        return type(value)(_plain(v) for v in value) if type(value) in (list, tuple) else value
-    return value
+    return result if out is None else into(name, out, result)
 
 
 def _on_data(func: Any) -> Callable[..., Any]:
     def call(*args: Any, **options: Any) -> Any:
-        return func(*map(_plain, args), **{k: _plain(v) for k, v in options.items()})
+        return func(*map(plain, args), **{k: plain(v) for k, v in options.items()})
 
     return call
 
@@ -248,7 +294,7 @@ def _take(a: Any, indices: Any, axis: int | None = None, out: Any = None, mode: 
     x = _core.asarray(a)
     at = _arrays.within(indices, mode, x.size if axis is None else x.shape[axis], "numpy.take")
     result = _core.take(x, at, axis)
-    return result if out is None else _into("take", out, result)
+    return result if out is None else into("take", out, result)
 
 
 def _clip(a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, **options: Any) -> Any:
@@ -296,6 +342,21 @@ def _at_least(f: Callable[..., Any]) -> Callable[..., Any]:
     return lambda *arrays: f(arrays[0]) if len(arrays) == 1 else tuple(map(f, arrays))
 
 
+def _linspace(
+    start: Any,
+    stop: Any,
+    num: int = 50,
+    endpoint: bool = True,
+    retstep: bool = False,
+    dtype: Any = None,
+    axis: int = 0,
+    **options: Any,
+) -> Any:
+    from ._names import linspace
+
+    return linspace(start, stop, num, endpoint, retstep=retstep, dtype=dtype, axis=axis, **options)
+
+
 def _copy(a: Any, order: str = "K", subok: bool = False) -> Variable:
     return _arrays.copy(a)
 
@@ -312,6 +373,7 @@ _SPECIAL: dict[str, Callable[..., Any]] = {
     "einsum": _einsum,
     "empty_like": _like(0),
     "full_like": _like(None),
+    "linspace": _linspace,
     "ndim": _arrays.ndim,
     "ones_like": _like(1),
     "result_type": _result_type,

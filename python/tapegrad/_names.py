@@ -93,6 +93,11 @@ def _sizes(name: str, args: tuple[Any, ...], dtype: Any, named: dict[str, Any]) 
         raise TypeError(f"{name}() takes a shape and a dtype, or several ints, got {len(args)} arguments") from None
 
 
+def _shaped(shape: Any, dtype: Any = None, *, requires_grad: bool = False, device: Any = None) -> Variable:
+    """The signature of zeros, ones and empty. Several ints, as PyTorch writes them, are taken beside it."""
+    return zeros(shape, dtype=dtype, requires_grad=requires_grad, device=device)
+
+
 def zeros(*shape: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None, **named: Any) -> Variable:
     """All elements 0: ``zeros((2, 3))`` or ``zeros(2, 3)``. The default dtype is ``get_default_dtype()``.
 
@@ -127,6 +132,9 @@ def empty(*shape: Any, dtype: Any = None, requires_grad: bool = False, device: A
     return _made(_core.empty(size, dtype), requires_grad, device)
 
 
+zeros.__wrapped__ = ones.__wrapped__ = empty.__wrapped__ = _shaped  # type: ignore[attr-defined]
+
+
 def _with_options(name: str) -> Any:
     make = getattr(_core, name)
 
@@ -144,12 +152,56 @@ def _with_options(name: str) -> Any:
 
 full = _with_options("full")
 arange = _with_options("arange")
-linspace = _with_options("linspace")
+_linspace = _with_options("linspace")
 eye = _with_options("eye")
 zeros_like = _with_options("zeros_like")
 ones_like = _with_options("ones_like")
 empty_like = _with_options("empty_like")
 full_like = _with_options("full_like")
+
+
+def linspace(
+    start: Any,
+    stop: Any,
+    num: int = 50,
+    endpoint: bool = True,
+    *,
+    dtype: Any = None,
+    axis: int = 0,
+    requires_grad: bool = False,
+    device: Any = None,
+    **named: Any,
+) -> Variable:
+    """Evenly spaced numbers between two ends, which may be arrays: then the numbers are along a new axis.
+
+    PyTorch's name of num is steps. With NumPy's retstep=True the step comes beside the numbers.
+
+    >>> tg.linspace(0.0, 1.0, 3)
+    Variable([0. , 0.5, 1. ])
+    """
+    num, retstep = named.pop("steps", num), named.pop("retstep", False)
+    if named:
+        raise TypeError(f"linspace() got an unexpected keyword argument {next(iter(named))!r}")
+    if _ndim(start) or _ndim(stop):
+        x = _lines(start, stop, num, endpoint, axis)
+        x = _made(x if dtype is None else x.astype(dtype), requires_grad, device)
+    else:
+        x = _linspace(start, stop, num, endpoint=endpoint, dtype=dtype, requires_grad=requires_grad, device=device)
+    step = (_core.asarray(stop) - start) / ((num - 1 if endpoint else num) or float("nan")) if retstep else None
+    return (x, step) if retstep else x  # type: ignore[return-value]
+
+
+def _ndim(x: Any) -> int:
+    return 0 if isinstance(x, (int, float, complex)) else _core.asarray(x).ndim
+
+
+def _lines(start: Any, stop: Any, num: int, endpoint: bool, axis: int) -> Variable:
+    """Numbers between arrays of starts and stops, along a new axis; both ends are exact."""
+    start, stop = _core.broadcast_arrays(_core.asarray(start) + 0.0, _core.asarray(stop) + 0.0)
+    t = _core.linspace(0.0, 1.0, num, endpoint=endpoint, dtype=_core.float64).reshape((num,) + (1,) * start.ndim)
+    wide = _core.result_type(start, stop)
+    t = t.astype(_core.float32) if wide in (_core.float32, _core.complex64) else t
+    return _core.moveaxis(start * (1.0 - t) + stop * t, 0, axis)
 
 
 # ---- random numbers ----

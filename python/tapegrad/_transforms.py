@@ -512,11 +512,26 @@ def jacfwd(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False)
 def hessian(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Function:
     """The Hessian of the scalar function ``f`` by the arguments ``argnums``: forward over reverse.
 
+    A function that chooses its path by values, as with ``if x[0] > 0``, runs once more: reverse over reverse.
+
     >>> tg.hessian(lambda x: tg.sum(x**3))(tg.Variable([1.0, 2.0]))
     Variable([[ 6.,  0.],
               [ 0., 12.]])
     """
-    return jacfwd(grad(f, argnums, has_aux), argnums, has_aux)
+    gradient = grad(f, argnums, has_aux)
+    forward = jacfwd(gradient, argnums, has_aux)
+
+    @functools.wraps(f)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return forward(*args, **kwargs)
+        except GradError as e:
+            # The samples of the mapping are the directions, so no value differs between them: reverse mode needs no mapping.
+            if "inside vmap were read" not in str(e):
+                raise
+        return jacrev(gradient, argnums, has_aux)(*args, **kwargs)
+
+    return wrapped
 
 
 def hvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> Any:

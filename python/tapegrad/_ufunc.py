@@ -5,7 +5,7 @@ Each is made of recorded operations. What has no counterpart raises an error tha
 
 from __future__ import annotations
 
-from . import _arrays, _core
+from . import _arrays, _core, _numpy_functions
 from ._core import GradError, Variable
 
 TYPE_CHECKING = False
@@ -25,33 +25,41 @@ _REDUCTIONS = {
 #: Functions of two arrays that give their own type again, so that they can be repeated along an axis.
 _REPEATABLE = {
     *_REDUCTIONS,
-    *("subtract", "divide", "power", "floor_divide", "remainder", "fmod", "hypot", "logaddexp", "logaddexp2"),
-    *("logical_xor", "bitwise_and", "bitwise_or", "bitwise_xor"),
+    *("subtract", "divide", "power", "float_power", "floor_divide", "remainder", "fmod", "hypot", "logaddexp", "logaddexp2"),
+    *("logical_xor", "bitwise_and", "bitwise_or", "bitwise_xor", "left_shift", "right_shift"),
+    *("fmax", "fmin", "gcd", "lcm", "arctan2", "copysign", "heaviside", "nextafter"),
 }
 #: Those of them whose result depends on the order of the elements.
-_ORDERED = {"subtract", "divide", "power", "floor_divide", "remainder", "fmod"}
+_ORDERED = {
+    *("subtract", "divide", "power", "float_power", "floor_divide", "remainder", "fmod", "left_shift", "right_shift"),
+    *("arctan2", "copysign", "heaviside", "nextafter"),
+}
 
 
 def apply(ufunc: Any, method: str, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
     """What ``getattr(ufunc, method)(*inputs, **options)`` means when Variables are among the arguments."""
-    name = f"numpy.{ufunc.__name__}" if method == "__call__" else f"numpy.{ufunc.__name__}.{method}"
+    special = _of_scipy(ufunc)
+    name = f"numpy.{ufunc.__name__}" if special is None else f"scipy.special.{ufunc.__name__}"
+    name += "" if method == "__call__" else f".{method}"
     options = dict(options)
     out = options.pop("out", None)
     if method == "at":
         return _at(name, ufunc, *inputs)
     if out is not None and any(o is not None for o in out):
-        return _with_numpy(name, getattr(ufunc, method), inputs, {**options, "out": out}, *out)
-    ours = getattr(_core, ufunc.__name__, None) or getattr(_arrays, ufunc.__name__, None)
-    if ours is None and method == "__call__":
-        ours = _SEVERAL.get(ufunc.__name__)
+        ours_alone = any(isinstance(o, Variable) for o in out)
+        return (_into if ours_alone else _with_numpy)(name, ufunc, method, inputs, options, out)
+    if special is None:
+        ours = _ours(ufunc.__name__)
+    else:
+        from . import special as functions
+
+        ours = getattr(functions, ufunc.__name__, None)
     if ours is None:
         from ._messages import numpy_missing
 
         raise TypeError(numpy_missing(name))
-    if method == "__call__":
-        return _call(name, ours, inputs, **options)
-    if method == "outer":
-        return _call(name, ours, _outer(*inputs), **options)
+    if method in ("__call__", "outer"):
+        return _call(name, ours, inputs if method == "__call__" else _outer(*inputs), **options)
     if ufunc.__name__ not in _REPEATABLE:
         raise TypeError(f"{name} is not available for Variables; apply {ufunc.__name__} in a loop over an axis")
     if method == "reduceat":
@@ -59,17 +67,45 @@ def apply(ufunc: Any, method: str, inputs: tuple[Any, ...], options: dict[str, A
     return (_reduce if method == "reduce" else _accumulate)(name, ufunc, ours, _core.asarray(inputs[0]), **options)
 
 
-def _divmod(a: Any, b: Any) -> tuple[Any, Any]:
-    return _core.floor_divide(a, b), _core.remainder(a, b)
+def _of_scipy(ufunc: Any) -> Any:
+    """The module ``scipy.special``, if the ufunc is one of its functions."""
+    import sys
+
+    theirs = sys.modules.get("scipy.special")
+    return theirs if theirs is not None and getattr(theirs, ufunc.__name__, None) is ufunc else None
 
 
-def _modf(x: Any) -> tuple[Any, Any]:
-    whole = _core.trunc(x)
-    return _core.subtract(x, whole), whole
+def _ours(name: str) -> Callable[..., Any] | None:
+    """Our function for a ufunc."""
+    for home in (_core, _arrays, _numpy_functions):
+        found: Callable[..., Any] | None = getattr(home, name, None)
+        if found is not None:
+            return found
+    return None
 
 
-#: Functions with two results.
-_SEVERAL: dict[str, Callable[..., Any]] = {"divmod": _divmod, "modf": _modf}
+def _into(name: str, ufunc: Any, method: str, inputs: tuple[Any, ...], options: dict[str, Any], out: tuple[Any, ...]) -> Any:
+    """The results, written into Variables as by ``y[...] = result``, where a mask holds."""
+    if not all(o is None or isinstance(o, Variable) for o in out):
+        raise TypeError(f"{name}: some outputs are Variables and some are not; give Variables alone")
+    mask = options.pop("where", True) if method == "__call__" else True
+    results = apply(ufunc, method, inputs, options)
+    single = not isinstance(results, tuple)
+    done = [assign(name, o, r, mask) for o, r in zip(out, (results,) if single else results, strict=True)]
+    return done[0] if single else tuple(done)
+
+
+def assign(name: str, target: Variable | None, result: Any, mask: Any = True) -> Any:
+    """A result written into an output of its shape, where a mask holds."""
+    if target is None:
+        return result
+    n = len(result.shape)
+    if n > target.ndim or any(r not in (1, t) for r, t in zip(result.shape, target.shape[target.ndim - n :], strict=True)):
+        raise _core.ShapeError(f"{name}: the output has shape {target.shape}, expected {result.shape}")
+    target[...] = result if mask is True else _core.where(mask, result, target)
+    return target
+
+
 #: How repeated places add up, where they do.
 _ADDED: dict[str, Callable[..., Any]] = {"add": lambda v: v, "subtract": _core.negative}
 
@@ -77,7 +113,7 @@ _ADDED: dict[str, Callable[..., Any]] = {"add": lambda v: v, "subtract": _core.n
 def _at(name: str, ufunc: Any, target: Any, indices: Any, *values: Any) -> None:
     """``target[indices] += values``, in which repeated places add up."""
     if not isinstance(target, Variable):
-        _with_numpy(name, ufunc.at, (target, indices, *values), {}, target)
+        _with_numpy(name, ufunc, "at", (target, indices, *values), {})
     elif ufunc.__name__ not in _ADDED:
         raise TypeError(
             f"{name} is not available for Variables; there are numpy.add.at and numpy.subtract.at, and y[indices] = values"
@@ -102,18 +138,16 @@ def _reduceat(name: str, ufunc: Any, x: Any, indices: Any, axis: int = 0, dtype:
     return _core.moveaxis(_core.stack(parts), 0, axis)
 
 
-def _with_numpy(name: str, function: Callable[..., Any], inputs: tuple[Any, ...], options: dict[str, Any], *targets: Any) -> Any:
+def _with_numpy(name: str, ufunc: Any, method: str, inputs: tuple[Any, ...], options: dict[str, Any], out: Any = None) -> Any:
     """The result in arrays of NumPy, which hold numbers only."""
-    if any(isinstance(t, Variable) for t in targets):
-        raise TypeError(f"{name}: a Variable cannot be the output; assign the result, as in y[...] = result or y += value")
     values = [*inputs, *options.values()]
     if _core.is_grad_enabled() and any(isinstance(v, Variable) and v.requires_grad for v in values):
         raise GradError(
             f"{name}: the output is a NumPy array, which cannot carry the graph of a Variable that requires gradients. "
             "Write it without an output, as in y = y + x, for a Variable; or pass x.detach() for the data without gradients"
         )
-    plain = {k: v.numpy() if isinstance(v, Variable) else v for k, v in options.items()}
-    return function(*(v.numpy() if isinstance(v, Variable) else v for v in inputs), **plain)
+    data = {k: _numpy_functions.plain(v) for k, v in options.items()} | ({} if out is None else {"out": out})
+    return getattr(ufunc, method)(*map(_numpy_functions.plain, inputs), **data)
 
 
 def _call(
@@ -128,10 +162,10 @@ def _call(
     subok: bool = True,
     **options: Any,
 ) -> Any:
-    if where is not True:
+    if where is not True and not _is_true(where):
         raise TypeError(f"{name}: where= leaves elements undefined without out=; use tg.where(mask, result, other)")
-    if order not in ("K", "A", "C"):
-        raise TypeError(f"{name}: order={order!r} is not available for Variables, whose results are in C order")
+    if order not in ("K", "A", "C", "F"):
+        raise ValueError(f"{name}: order={order!r}, expected 'K', 'A', 'C' or 'F' (which say how elements stand in memory)")
     if dtype is None:
         return ours(*inputs, **options)
     wanted = _core.DType(dtype)
@@ -141,10 +175,14 @@ def _call(
     return result
 
 
+def _is_true(mask: Any) -> bool:
+    return bool(_core.all(_core.asarray(mask)))
+
+
 def _cast(name: str, value: Any, dtype: Any, casting: str) -> Any:
     import numpy as np
 
-    if isinstance(value, (bool, int, float)):
+    if isinstance(value, (bool, int, float, complex)):
         return value
     array = _core.asarray(value)
     if not np.can_cast(str(array.dtype), str(dtype), casting):  # type: ignore[arg-type]

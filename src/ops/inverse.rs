@@ -8,7 +8,10 @@ use std::f64::consts::{FRAC_PI_2, FRAC_PI_4, LN_2, PI};
 use super::define::{Binary, Unary, binary, unary};
 use super::registry::Entry;
 use super::samples::{Domain, NONZERO, REAL};
+use crate::error::Result;
+use crate::kernel::complex::functions;
 use crate::kernel::field::Field;
+use crate::tape::Variable;
 
 /// Inside of the interval on which asin, acos and atanh are smooth.
 const INNER: Domain = Domain { low: -0.9, high: 0.9, avoid: &[] };
@@ -73,6 +76,7 @@ unary! {
         odd(x, half + half)
     }
     gradient(x) { (F::lit(1.0) - x).sqrt().recip() * (F::lit(1.0) + x).sqrt().recip() }
+    complex Holomorphic(functions::asin);
     rule "dy/dx = 1 / sqrt(1 - x²)";
     domain INNER;
 }
@@ -88,6 +92,7 @@ unary! {
         half + half
     }
     gradient(x) { -((F::lit(1.0) - x).sqrt().recip() * (F::lit(1.0) + x).sqrt().recip()) }
+    complex Holomorphic(functions::acos);
     rule "dy/dx = -1 / sqrt(1 - x²)";
     domain INNER;
 }
@@ -99,6 +104,7 @@ unary! {
     /// Variable([0.       , 0.7853982])
     fn atan(x) -> y { odd(x, positive_atan(x.abs())) }
     gradient(x) { bell(x) }
+    complex Holomorphic(functions::atan);
     rule "dy/dx = 1 / (1 + x²)";
     domain REAL;
 }
@@ -114,8 +120,15 @@ unary! {
         odd(x, F::select(a.gt(F::lit(HUGE)), far_logarithm(a), near))
     }
     gradient(x) { F::select(x.abs().gt(F::lit(HUGE)), x.abs().recip(), (x * x + F::lit(1.0)).sqrt().recip()) }
+    complex Operation(complex_asinh);
     rule "dy/dx = 1 / sqrt(x² + 1)";
     domain REAL;
+}
+
+/// The inverse hyperbolic sine of complex numbers: asin(i z) / i. The slope above chooses by the length of a real number.
+fn complex_asinh(z: &Variable) -> Result<Variable> {
+    let w = asin(&super::complex(&super::negative(&super::imag(z)?)?, &super::real(z)?)?)?;
+    super::complex(&super::imag(&w)?, &super::negative(&super::real(&w)?)?)
 }
 
 unary! {
@@ -129,6 +142,7 @@ unary! {
         F::select(x.lt(one), F::lit(f64::NAN), F::select(x.gt(F::lit(HUGE)), far_logarithm(x), near))
     }
     gradient(x) { (x - F::lit(1.0)).sqrt().recip() * (x + F::lit(1.0)).sqrt().recip() }
+    complex Holomorphic(functions::acosh);
     rule "dy/dx = 1 / sqrt(x² - 1)";
     domain ABOVE_ONE;
 }
@@ -143,6 +157,7 @@ unary! {
         odd(x, F::lit(0.5) * ((a + a) / (F::lit(1.0) - a)).ln_1p())
     }
     gradient(x) { F::lit(1.0) / ((F::lit(1.0) - x) * (F::lit(1.0) + x)) }
+    complex Holomorphic(functions::atanh);
     rule "dy/dx = 1 / (1 - x²)";
     domain INNER;
 }

@@ -20,6 +20,7 @@ pub mod edit;
 pub mod einsum;
 pub mod elementary;
 pub mod exponential;
+pub mod fft;
 pub mod gates;
 pub mod gather;
 pub mod index;

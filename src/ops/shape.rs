@@ -110,6 +110,24 @@ pub fn flatten(x: &Variable) -> Result<Variable> {
     shaped(&RESHAPE, x, &[x.array().size()])
 }
 
+/// One axis in place of the axes from `start` to `end`, both included.
+///
+/// # Errors
+/// `Axis` when one is out of range, or `end` comes before `start`.
+pub fn flatten_dims(x: &Variable, start: isize, end: isize) -> Result<Variable> {
+    let (shape, ndim) = (x.shape(), x.ndim().max(1));
+    let (first, last) = (normalize_axis("flatten", start, ndim)?, normalize_axis("flatten", end, ndim)?);
+    if first > last {
+        return Err(Error::Axis(format!("flatten: end_dim={end} comes before start_dim={start} in {} dimensions", x.ndim())));
+    }
+    if first == 0 && last + 1 == ndim {
+        return flatten(x);
+    }
+    let joined = shape[first..=last].iter().product();
+    let to: Shape = shape[..first].iter().copied().chain([joined]).chain(shape[last + 1..].iter().copied()).collect();
+    shaped(&RESHAPE, x, &to)
+}
+
 /// With new axes of size one, at the given places of the result.
 ///
 /// # Errors
@@ -227,9 +245,14 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "reshape",
-        doc: "The elements in row-major order with another shape; one size may be -1. A view where strides allow it.\n\n>>> tg.reshape(tg.Variable([1.0, 2.0, 3.0, 4.0]), (2, -1))\nVariable([[1., 2.],\n          [3., 4.]])\n",
-        params: &[Param::array("x"), Param::new("shape", Kind::Ints)],
-        call: |a| Ok(reshape(&a.variable(0)?, a.ints(1)?)?.into()),
+        doc: "The elements in row-major order with another shape; one size may be -1. A view where strides allow it.\n\nThe order 'F' reads and writes in column-major order. With copy=True the result is never a view, with copy=False always, or an error.\n\n>>> tg.reshape(tg.Variable([1.0, 2.0, 3.0, 4.0]), (2, -1))\nVariable([[1., 2.],\n          [3., 4.]])\n",
+        params: &[
+            Param::array("x"),
+            Param::new("shape", Kind::Ints),
+            ORDER.named(),
+            Param::new("copy", Kind::Bool).or(super::registry::Default::None).named(),
+        ],
+        call: call_reshape,
         gradient: Gradient::Rule("reshape(g, x.shape)"),
         linear: true,
         views: Views::Writable,
@@ -238,12 +261,17 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "flatten",
-        doc: "A copy of the elements in row-major order in one axis.\n\n>>> tg.flatten(tg.Variable([[1.0, 2.0], [3.0, 4.0]]))\nVariable([1., 2., 3., 4.])\n",
-        params: &[Param::array("x")],
-        call: |a| Ok(flatten(&a.variable(0)?)?.into()),
+        doc: "A copy of the elements in one axis, in row-major order; in column-major order for the order 'F'. With start_dim and end_dim one axis in place of those from the first to the last of them. The first argument may be the order, as in NumPy.\n\n>>> tg.flatten(tg.Variable([[1.0, 2.0], [3.0, 4.0]]), 'F')\nVariable([1., 3., 2., 4.])\n>>> tg.flatten(tg.zeros((2, 3, 4)), 1).shape\n(2, 12)\n",
+        params: &[
+            Param::array("x"),
+            Param::new("start_dim", Kind::Padding).or(super::registry::Default::Int(0)),
+            Param::new("end_dim", Kind::Int).or(super::registry::Default::Int(-1)),
+            ORDER.named(),
+        ],
+        call: call_flatten,
         gradient: Gradient::Rule("reshape(g, x.shape)"),
         linear: true,
-        samples: || plain(&[]),
+        samples: flatten_samples,
         ..Entry::BASE
     },
     Entry {
@@ -323,6 +351,56 @@ pub const ENTRIES: &[Entry] = &[
     },
 ];
 
+/// NumPy's `order`: 'C' and 'A' are row-major, 'F' is column-major.
+const ORDER: Param = Param { choices: &["C", "F", "A", "K"], ..Param::new("order", Kind::Text).or(super::registry::Default::None) };
+
+fn is_columns(a: &Args<'_>, i: usize) -> Result<bool> {
+    Ok(!a.is_none(i) && a.text(i)? == "F")
+}
+
+fn call_flatten(a: &Args<'_>) -> Result<Value> {
+    let (x, end) = (a.variable(0)?, a.axis(2)?);
+    let (start, by_columns) = match a.text(1) {
+        Ok(order) if ORDER.choices.contains(&order) => (0, order == "F"),
+        Ok(order) => return Err(Error::Value(format!("flatten: start_dim is {order:?}, expected an axis or one of the orders {:?}", ORDER.choices))),
+        Err(_) => match a.int_list(1)?[..] {
+            [start] => (start, is_columns(a, 3)?),
+            _ => return Err(Error::Value("flatten: start_dim must be one axis".to_owned())),
+        },
+    };
+    if !by_columns {
+        return Ok(flatten_dims(&x, start, end)?.into());
+    }
+    if (start, end) != (0, -1) {
+        return Err(Error::Value(format!("flatten: the order 'F' is for all axes, got start_dim={start}, end_dim={end}")));
+    }
+    Ok(flatten(&super::transpose(&x, None)?)?.into())
+}
+
+fn call_reshape(a: &Args<'_>) -> Result<Value> {
+    let (x, shape) = (a.variable(0)?, a.ints(1)?);
+    let out = if is_columns(a, 2)? { reshape_columns(&x, shape)? } else { reshape(&x, shape)? };
+    if a.is_none(3) {
+        return Ok(out.into());
+    }
+    let shared = out.array().storage().as_ptr() == x.array().storage().as_ptr();
+    match a.flag(3)? {
+        true if shared => Ok(super::positive(&out)?.into()),
+        false if !shared && x.array().size() > 0 => Err(Error::Value(format!(
+            "reshape: copy=False, but the elements of shape {} cannot be seen in the shape {} without a copy; leave copy out",
+            show_shape(x.shape()),
+            show_shape(out.shape())
+        ))),
+        _ => Ok(out.into()),
+    }
+}
+
+/// Reshapes in column-major order.
+fn reshape_columns(x: &Variable, shape: &[isize]) -> Result<Variable> {
+    let turned: Vec<isize> = shape.iter().rev().copied().collect();
+    super::transpose(&reshape(&super::transpose(x, None)?, &turned)?, None)
+}
+
 fn call_ravel(a: &Args<'_>) -> Result<Value> {
     match a.text(1)? {
         "C" | "A" | "K" => Ok(flatten(&a.variable(0)?)?.into()),
@@ -353,13 +431,23 @@ fn valid_expand(s: &Sample) -> bool {
     matches!(&s.args[..], [Arg::Variable(x), Arg::Ints(axes)] if axes.iter().all(|&a| a < (x.ndim() + axes.len()).cast_signed()))
 }
 
+fn flatten_samples() -> Vec<Sample> {
+    let draw = &mut Draw::new(41);
+    let mut samples = [plain(&[Arg::Int(0), Arg::Int(-1)]), plain(&[Arg::Text("F".to_owned()), Arg::Int(-1)])].concat();
+    samples.extend([(1, -1), (0, 1), (-2, 2), (1, 1)].map(|(from, to)| call_with(REAL.strided(draw, &[2, 3, 2]), [Arg::Int(from), Arg::Int(to)])));
+    samples
+}
+
 fn reshape_samples() -> Vec<Sample> {
     let draw = &mut Draw::new(32);
     let cases: [(&[usize], &[isize]); 6] =
         [(&[], &[1, 1]), (&[6], &[2, -1]), (&[2, 3, 2], &[-1]), (&[2, 3, 2], &[3, 4]), (&[0, 3], &[3, 0]), (&[1], &[])];
     cases
         .into_iter()
-        .flat_map(|(from, to)| [call_with(REAL.array(draw, from), [ints(to)]), call_with(REAL.strided(draw, from), [ints(to)])])
+        .flat_map(|(from, to)| {
+            let rest = |order: Arg| [ints(to), order, Arg::None];
+            [call_with(REAL.array(draw, from), rest(Arg::None)), call_with(REAL.strided(draw, from), rest(Arg::Text("F".to_owned())))]
+        })
         .collect()
 }
 

@@ -2,7 +2,7 @@
 
 use super::comparison::pairs;
 use super::define::result_type;
-use super::registry::{Arg, Entry, Gradient, Operand, Param, Sample};
+use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Operand, Param, Sample, Value};
 use super::shape::astype;
 use crate::array::{Array, DType, Scalar, Shape, broadcast_shapes, check_growth};
 use crate::error::{Error, Result};
@@ -75,14 +75,22 @@ fn side(o: Operand<'_>) -> Input<'_> {
 /// The rows of this file.
 pub const ENTRIES: &[Entry] = &[Entry {
     name: "where",
-    doc: "a where the condition holds, else b; each of a and b is an array or a number. The gradient flows to the side that was chosen and is exactly zero on the other.\n\n>>> tg.where(tg.Variable([True, False]), 1.0, 2.0)\nVariable([1., 2.])\n",
-    params: &[Param::array("condition"), Param::array("a"), Param::array("b")],
-    call: |a| Ok(where_(&a.variable(0)?, a.operand(1)?, a.operand(2)?)?.into()),
+    doc: "a where the condition holds, else b; each of a and b is an array or a number. The gradient flows to the side that was chosen and is exactly zero on the other.\n\nWith the condition alone it is nonzero(condition), as in NumPy.\n\n>>> tg.where(tg.Variable([True, False]), 1.0, 2.0)\nVariable([1., 2.])\n",
+    params: &[Param::array("condition"), Param::new("a", Kind::OptArray).or(Default::None), Param::new("b", Kind::OptArray).or(Default::None)],
+    call: call_where,
     gradient: Gradient::Rule("a: g where condition, else 0; b: 0 where condition, else g"),
     method: false,
     samples: where_samples,
     ..Entry::BASE
 }];
+
+fn call_where(a: &Args<'_>) -> Result<Value> {
+    match (a.is_none(1), a.is_none(2)) {
+        (false, false) => Ok(where_(&a.variable(0)?, a.operand(1)?, a.operand(2)?)?.into()),
+        (true, true) => Ok(super::nonzero(&a.variable(0)?)?.into()),
+        _ => Err(Error::Type("where: one value came with the condition, expected two or none, as in where(condition, a, b)".to_owned())),
+    }
+}
 
 fn where_samples() -> Vec<Sample> {
     let condition = || Arg::Variable(Array::from_slice(&[true, false, true], &[3]).into());

@@ -93,7 +93,11 @@ unsafe fn run(py: Python<'_>, row: &Row, slf: *mut PyObject, args: *const *mut P
     let entry = row.entry;
     check_memory(entry.name)?;
     // SAFETY: passed on from the caller.
-    let (given, tail) = unsafe { bind(py, row, slf, args, n, names)? };
+    let (given, tail) = match unsafe { bind(py, row, slf, args, n, names) } {
+        Ok(bound) => bound,
+        // SAFETY: passed on from the caller.
+        Err(e) => return unsafe { with_numpys_keywords(py, row, slf, args, n, names, e) },
+    };
     let others = |o: &Bound<'_, PyAny>| {
         let arrays = given.iter().zip(entry.params).filter(|(o, p)| !o.is_null() && matches!(p.kind, Kind::Array | Kind::OptArray));
         // SAFETY: non-null slots are borrowed arguments that the interpreter keeps alive during the call.
@@ -243,6 +247,43 @@ unsafe fn bind<'py>(
         }
     }
     Ok((given, tail))
+}
+
+/// A call with a keyword that only NumPy's function of this name has, as `where=` and `out=`; else the error `e` of the binding.
+///
+/// # Safety
+/// As for [`call`].
+#[cold]
+unsafe fn with_numpys_keywords(
+    py: Python<'_>,
+    row: &Row,
+    slf: *mut PyObject,
+    args: *const *mut PyObject,
+    n: usize,
+    names: *mut PyObject,
+    e: PyErr,
+) -> PyResult<Py<PyAny>> {
+    if names.is_null() || !row.entry.module.is_empty() || !e.is_instance_of::<PyTypeError>(py) {
+        return Err(e);
+    }
+    // SAFETY: not null, so a tuple of str.
+    let names = unsafe { Borrowed::from_ptr(py, names).cast_unchecked::<PyTuple>() };
+    let keys: Vec<String> = names.iter().map(|k| k.to_string()).collect();
+    let is_known = |key: &String| row.entry.params.iter().any(|p| p.name == *key || p.alias == Some(key.as_str()));
+    if keys.iter().all(is_known) || keys.iter().any(|key| traps::advice(row.entry.name, key, &keys).is_some()) {
+        return Err(e);
+    }
+    // SAFETY: `n` positional arguments, and one for each name behind them.
+    let argument = |k: usize| unsafe { Bound::from_borrowed_ptr(py, *args.add(k)) };
+    // SAFETY: null or a Variable.
+    let first = unsafe { Bound::from_borrowed_ptr_or_opt(py, slf) };
+    let all: Vec<Bound<'_, PyAny>> = first.into_iter().chain((0..n).map(argument)).collect();
+    let options = PyDict::new(py);
+    for (j, key) in names.iter().enumerate() {
+        options.set_item(key, argument(n + j))?;
+    }
+    let found = py.import("tapegrad._function")?.call_method1("with_keywords", (row.entry.name, PyTuple::new(py, all)?, options))?;
+    if found.is(py.NotImplemented()) { Err(e) } else { Ok(found.unbind()) }
 }
 
 /// The parameter called `key`, one of the keywords `all`.

@@ -47,11 +47,27 @@ impl PyVariable {
         if !self.snapshot().is_tracked() || !tape::is_recording() {
             return Ok(());
         }
-        Err(GradError::new_err(format!(
-            "a Variable that requires gradients is handed to {to}, which cannot carry its graph. Use the counterpart in tapegrad, as \
-             tg.asarray([a, b]) for np.array([a, b]) and tg.sin(x) for scipy's or math's functions, or pass x.detach() or x.numpy() for the \
-             data without gradients"
-        )))
+        Err(handed_over(to))
+    }
+}
+
+/// The error for a tracked value that another library takes as data. The Python half knows which function of SciPy is running.
+#[cold]
+fn handed_over(to: &str) -> PyErr {
+    let known = Python::attach(|py| py.import("tapegrad._messages")?.call_method0("counterpart")?.extract::<String>());
+    let instead = known.ok().filter(|text| !text.is_empty()).unwrap_or_else(|| {
+        "Use the counterpart in tapegrad, as tg.asarray([a, b]) for np.array([a, b]) and tg.sin(x) for scipy's or math's functions".to_owned()
+    });
+    GradError::new_err(format!(
+        "a Variable that requires gradients is handed to {to}, which cannot carry its graph. {instead}, or pass x.detach() or x.numpy() for the \
+         data without gradients"
+    ))
+}
+
+impl PyVariable {
+    /// The only element as a Python number.
+    pub(super) fn only_item<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        to_object(py, self.readable("item")?.array().item()?)
     }
 }
 
@@ -97,9 +113,15 @@ impl PyVariable {
         dlpack::CPU
     }
 
-    /// The only element as a Python number; ValueError when there is not exactly one.
-    pub(super) fn item<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        to_object(py, self.readable("item")?.array().item()?)
+    /// The only element as a Python number; ValueError when there is not exactly one. Of a larger array the element at an index, as
+    /// in item(3), which counts in row-major order, or item(1, 0).
+    #[pyo3(signature = (*args))]
+    fn item<'py>(&self, py: Python<'py>, args: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
+        if args.is_empty() {
+            return self.only_item(py);
+        }
+        self.readable("item")?;
+        self.numpy(py, false)?.call_method1("item", args)
     }
 
     /// The elements as nested lists of Python numbers.
@@ -130,13 +152,13 @@ impl PyVariable {
         if self.dtype_now().is_complex() {
             return Err(PyTypeError::new_err("int() of a complex number: take .real, .imag or abs() first"));
         }
-        self.item(py)?.call_method0("__int__")
+        self.only_item(py)?.call_method0("__int__")
     }
 
     fn __index__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let v = self.snapshot();
         if v.ndim() == 0 && v.dtype().is_integer() {
-            self.item(py)
+            self.only_item(py)
         } else {
             Err(PyTypeError::new_err("only 0-d integer arrays can be used as an index"))
         }

@@ -425,7 +425,7 @@ impl PyVariable {
         if slf.get().snapshot().ndim() > 0 {
             return Err(PyTypeError::new_err("only 0-d arrays take a format; use item() or tolist()"));
         }
-        slf.get().item(slf.py())?.call_method1("__format__", (spec,))
+        slf.get().only_item(slf.py())?.call_method1("__format__", (spec,))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

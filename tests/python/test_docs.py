@@ -130,3 +130,17 @@ def test_contributing_quotes_the_sources() -> None:
     assert len(blocks) >= 5
     for block in blocks:
         assert block in sources, f"CONTRIBUTING.md quotes what is not in src:\n{block}"
+
+
+def test_functions_that_the_comparison_names_are_there() -> None:
+    homes = {"numpy": tg, "numpy.linalg": tg.linalg, "scipy.special": tg.special}
+    homes |= {"numpy.fft": tg.fft} if hasattr(tg, "fft") else {}
+    home, found = None, 0
+    for line in (ROOT / "docs/comparison.md").read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip() for cell in line.split("|")[1:-1]]
+        if len(cells) == 5 and cells[1] == "tapegrad":
+            home = homes.get(cells[0].strip("`"))
+        elif len(cells) == 5 and cells[1] in ("∂", "yes") and home is not None:
+            assert callable(getattr(home, cells[0].strip("`"))), line
+            found += 1
+    assert found > 400

@@ -1,4 +1,5 @@
-"""Libraries that take our arrays: einops, opt_einsum, array-api-compat and -extra, scikit-learn, SciPy; else skipped."""
+"""Libraries that take our arrays: einops, opt_einsum, array-api-compat, scikit-learn, SciPy, pandas, matplotlib; and those
+with which we exchange memory: PyTorch, JAX, MLX. Each is skipped where it is not installed."""
 
 from __future__ import annotations
 
@@ -103,6 +104,41 @@ def test_scipy_takes_arrays_of_the_standard() -> None:
     )
 
 
+def test_scipy_computes_on_our_arrays() -> None:
+    pytest.importorskip("scipy", minversion="1.15")
+    run(
+        """
+        import numpy as np, scipy.linalg, scipy.special, scipy.stats, scipy.integrate, scipy.optimize
+        import tapegrad as tg
+        a = np.random.default_rng(0).normal(size=(8, 5))
+        calls = [
+            lambda x: scipy.special.logsumexp(x, axis=1),
+            lambda x: scipy.special.erf(x),
+            lambda x: scipy.special.gammaln(abs(x) + 1),
+            lambda x: scipy.stats.zscore(x),
+            lambda x: scipy.stats.skew(x),
+            lambda x: scipy.stats.gmean(abs(x)),
+            lambda x: scipy.stats.ttest_1samp(x, 0.0).statistic,
+            lambda x: scipy.integrate.trapezoid(x),
+            lambda x: scipy.optimize.rosen(x[0]),
+        ]
+        for call in calls:
+            x = tg.Variable(a.copy())
+            got, want = call(x), call(a)
+            np.testing.assert_allclose(np.asarray(got), want, rtol=1e-10, atol=1e-12)
+        x = tg.Variable(a.copy(), requires_grad=True)
+        for call in (calls[0], calls[4], calls[5], calls[7], calls[8]):
+            assert call(x).requires_grad
+        for call in calls:
+            try:
+                assert call(x).requires_grad  # kept, or refused: never lost
+            except tg.GradError:
+                pass
+        """,
+        SCIPY_ARRAY_API="1",
+    )
+
+
 def test_scikit_learn_dispatches_to_arrays_of_the_standard() -> None:
     pytest.importorskip("sklearn")
     pytest.importorskip("array_api_compat")
@@ -121,3 +157,100 @@ def test_scikit_learn_dispatches_to_arrays_of_the_standard() -> None:
         """,
         SCIPY_ARRAY_API="1",
     )
+
+
+def test_estimators_of_scikit_learn_take_our_arrays() -> None:
+    pytest.importorskip("sklearn", minversion="1.6")
+    pytest.importorskip("array_api_compat")
+    run(
+        """
+        import numpy as np, sklearn
+        from sklearn import decomposition, discriminant_analysis, linear_model, metrics, pipeline, preprocessing
+        import tapegrad as tg
+        a = np.random.default_rng(0).normal(size=(30, 4))
+        t = a @ np.arange(4.0)
+        y = (t > 0).astype(int)
+        def both(call):
+            want = call(a, t, y)
+            with sklearn.config_context(array_api_dispatch=True):
+                got = call(tg.asarray(a), tg.asarray(t), tg.asarray(y))
+            np.testing.assert_allclose(np.abs(np.asarray(got)), np.abs(want), rtol=1e-8, atol=1e-9)
+            return got
+        assert isinstance(both(lambda x, t, y: preprocessing.StandardScaler().fit_transform(x)), tg.Variable)
+        both(lambda x, t, y: preprocessing.MinMaxScaler().fit_transform(x))
+        assert isinstance(both(lambda x, t, y: decomposition.PCA(2, svd_solver="full").fit_transform(x)), tg.Variable)
+        both(lambda x, t, y: linear_model.Ridge(solver="svd").fit(x, t).predict(x))
+        both(lambda x, t, y: discriminant_analysis.LinearDiscriminantAnalysis(solver="svd").fit(x, y).predict(x))
+        both(lambda x, t, y: pipeline.make_pipeline(preprocessing.StandardScaler(), decomposition.PCA(2)).fit_transform(x))
+        for name in ("mean_squared_error", "mean_absolute_error", "r2_score"):
+            both(lambda x, t, y: getattr(metrics, name)(t, t + x[:, 0]))
+        for name in ("accuracy_score", "f1_score", "confusion_matrix"):
+            both(lambda x, t, y: getattr(metrics, name)(y, 1 - y))
+        both(lambda x, t, y: metrics.roc_auc_score(y, t))
+        both(lambda x, t, y: metrics.pairwise.rbf_kernel(x, x))
+        """,
+        SCIPY_ARRAY_API="1",
+    )
+
+
+def test_pandas_takes_our_arrays_and_we_take_its() -> None:
+    pd = pytest.importorskip("pandas")
+    x = tg.Variable(np.array([1.0, 2.0, 3.0]))
+    frame = pd.DataFrame({"a": x, "b": [4, 5, 6]}).assign(c=2 * x)
+    assert frame["c"].tolist() == [2.0, 4.0, 6.0]
+    assert pd.Series(x).dtype == np.float64
+    assert tg.asarray(frame).shape == (3, 3)
+    assert tg.asarray(frame["b"]).dtype == tg.int64
+    assert x[frame["a"] > 1.5].tolist() == [2.0, 3.0]
+    w = tg.Variable(np.ones(3), requires_grad=True)
+    (g,) = tg.autograd.grad([tg.sum(w * frame["a"])], [w])
+    assert g.tolist() == [1.0, 2.0, 3.0]
+    with pytest.raises(tg.GradError, match="detach"):
+        pd.Series(w)
+
+
+def test_matplotlib_draws_our_arrays() -> None:
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    from matplotlib.figure import Figure
+
+    ax = Figure().add_subplot()
+    x, image = tg.Variable([1.0, 2.0, 3.0]), tg.ones((4, 4))
+    (line,) = ax.plot(x, x**2)
+    np.testing.assert_array_equal(line.get_ydata(), [1.0, 4.0, 9.0])
+    ax.plot(list(x), "o")
+    ax.scatter(x, x, c=x)
+    ax.bar(x, x)
+    ax.errorbar(x, x, yerr=0.1 * x)
+    ax.fill_between(x, x, -x)
+    ax.imshow(image)
+    ax.pcolormesh(image)
+    assert ax.hist(x)[0].sum() == 3
+    ax.set_xlim(x[0], x[2])
+    ax.figure.canvas.draw()
+    with pytest.raises(tg.GradError, match="detach"):
+        ax.plot(tg.Variable([1.0], requires_grad=True))
+
+
+DTYPES = ["bool", "int8", "int64", "uint8", "float32", "float64", "complex64"]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ["torch", "jax.numpy", "mlx.core"])
+def test_memory_is_exchanged_by_dlpack(name: str, dtype: str) -> None:
+    other = pytest.importorskip(name)
+    if dtype in ("int64", "float64") and name != "torch":
+        pytest.skip("of 32 bits by default there")
+    values = np.array([[0, 1, 1], [1, 0, 1]]).astype(dtype)
+    x = tg.asarray(values.copy())
+    there = other.from_dlpack(x) if hasattr(other, "from_dlpack") else other.array(x.numpy())
+    back = tg.from_dlpack(there)
+    assert back.dtype == x.dtype
+    np.testing.assert_array_equal(back.numpy(), values)
+    np.testing.assert_array_equal(tg.asarray(there).numpy(), values)
+    if name == "torch":
+        np.testing.assert_array_equal(tg.from_dlpack(there.T).numpy(), values.T)
+        np.testing.assert_array_equal(other.from_dlpack(x.T).numpy(), values.T)
+    if dtype == "float32":
+        with pytest.raises(tg.GradError, match="detach"):
+            x.requires_grad_(True).__dlpack__()

@@ -157,19 +157,45 @@ def test_an_output_is_an_array_of_numpy() -> None:
     np.testing.assert_allclose(out, A.sum(0))
     with pytest.raises(tg.GradError, match=r"numpy\.cumsum: the output is a NumPy array"):
         np.cumsum(variable(requires_grad=True), axis=0, out=np.empty((3, 4)))
-    with pytest.raises(TypeError, match="a Variable cannot be the output"):
-        np.cumsum(variable(), axis=0, out=variable())
+
+
+def test_an_output_that_is_a_variable_is_written_and_records() -> None:
+    x = variable(requires_grad=True)
+    y = tg.zeros((3, 4), dtype=tg.float64)
+    view = y[0]
+    assert np.cumsum(x, axis=1, out=y) is y
+    np.testing.assert_allclose(plain(view), np.cumsum(A, axis=1)[0])
+    (g,) = tg.autograd.grad([tg.sum(y)], [x])
+    np.testing.assert_array_equal(g.numpy(), np.tile([4.0, 3.0, 2.0, 1.0], (3, 1)))
+
+    z = tg.ones((3, 4), dtype=tg.float64)
+    assert np.exp(x, out=z, where=A > 0) is z
+    np.testing.assert_allclose(plain(z), np.where(A > 0, np.exp(A), 1.0))
+    (g,) = tg.autograd.grad([tg.sum(z)], [x])
+    np.testing.assert_allclose(g.numpy(), np.where(A > 0, np.exp(A), 0.0))
+    a, b = tg.zeros(4, dtype=tg.float64), tg.zeros(4, dtype=tg.float64)
+    assert np.divmod(x[0].detach(), 0.5, out=(a, b)) == (a, b)
+    np.testing.assert_allclose(plain(b), A[0] % 0.5)
+    assert tg.add(x, 1.0, out=tg.zeros((3, 4), dtype=tg.float64)).requires_grad
+    assert np.sum(x, axis=0, out=tg.zeros(4, dtype=tg.float64)).requires_grad
+    with pytest.raises(tg.ShapeError, match=r"numpy\.sum: the output has shape \(3,\), expected \(4,\)"):
+        np.sum(x, axis=0, out=tg.zeros(3, dtype=tg.float64))
+    with pytest.raises(TypeError, match="some outputs are Variables"):
+        np.divmod(x.detach(), 0.5, out=(y, np.zeros((3, 4))))
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda x: np.sort(x, order="a"), "order='a' is not available"),
-        (lambda x: np.mean(x, where=A > 0), "where="),
-        (lambda x: np.unwrap(x), r"numpy\.unwrap is not available for Variables; .*use v\.numpy\(\)"),
-        (lambda x: np.nanargmaxx(x) if hasattr(np, "nanargmaxx") else np.choose(INTS, x), r"numpy\.choose is not available"),
-        (lambda x: np.gcd(x, x), r"numpy\.gcd is not available"),
-        (lambda x: np.frexp(x), r"numpy\.frexp is not available"),
+        (lambda x: np.exp(x, where=A > 0), "where= leaves elements undefined without out="),
+        (lambda x: tg.exp(x, where=A > 0), "where= leaves elements undefined without out="),
+        (lambda x: np.busday_count(x, x), r"numpy\.busday_count is not available for Variables; .*use v\.numpy\(\)"),
+        (lambda x: np.isnat(x), r"numpy\.isnat is not available"),
+        (lambda x: np.quantile(x, 0.5, weights=A, method="inverted_cdf"), r"numpy\.quantile: weights="),
+        (lambda x: np.polyfit(x[0], x[1], 1, full=True), "full=, cov= and rcond= are not available; tg.linalg.lstsq"),
+        (lambda x: x.sum(nothing=1), "unexpected keyword argument 'nothing'; its signature is sum"),
+        (lambda x: x.max(dim=0), "PyTorch's gives a pair"),
         (lambda x: np.median(x, nothing=1), "nothing"),
     ],
 )

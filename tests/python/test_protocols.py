@@ -53,12 +53,11 @@ def test_reductions_of_ufuncs(name: str, result: float) -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda x: np.spacing(x), r"numpy\.spacing is not available"),
-        (lambda x: np.spacing(x, dtype=np.float32), r"numpy\.spacing is not available"),
+        (lambda x: np.isnat(x), r"numpy\.isnat is not available"),
+        (lambda x: np.isnat(x, dtype=np.float32), r"numpy\.isnat is not available"),
         (lambda x: np.less.reduce(x), r"numpy\.less\.reduce is not available"),
-        (lambda x: np.exp(x, out=x), r"numpy\.exp: a Variable cannot be the output"),
         (lambda x: np.fft.fft(x), r"numpy\.fft\.fft is not available for Variables"),
-        (lambda x: np.unwrap(x), r"numpy\.unwrap is not available for Variables"),
+        (lambda x: np.busday_count(x, x), r"numpy\.busday_count is not available for Variables"),
     ],
 )
 def test_numpy_functions_that_are_not_there(call: Any, message: str) -> None:

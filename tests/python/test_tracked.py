@@ -365,8 +365,8 @@ def test_creation_with_tracked_values() -> None:
     for call in (lambda: tg.arange(a), lambda: tg.arange(0.0, b), lambda: tg.arange(0.0, 1.0, a)):
         with pytest.raises(tg.GradError, match=r"number of elements.*detach"):
             call()
-    with pytest.raises(tg.ShapeError, match="start has shape"):
-        tg.linspace(leaf([1.0, 2.0]), 1.0)
+    x = leaf([1.0, 2.0])
+    assert gradients(tg.sum(tg.linspace(x, 1.0, 3)), x) == [[1.5, 1.5]]
     with pytest.raises(tg.GradError, match="int64 cannot hold"):
         tg.full_like(tg.asarray([1, 2]), a)
 
@@ -513,8 +513,8 @@ def test_in_place_operators_of_numpy_arrays() -> None:
     with tg.no_grad():
         nd += t
     assert nd.tolist() == [7.0, 5.0]
-    with pytest.raises(TypeError, match="a Variable cannot be the output"):
-        np.exp(x, out=x)
+    assert np.exp(x, out=x) is x
+    np.testing.assert_allclose(x.numpy(), np.exp([1.0, 2.0]))
 
 
 # ---- ufuncs ----

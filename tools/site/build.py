@@ -19,7 +19,6 @@ from html import escape
 from pathlib import Path
 
 import check
-import compare
 import gallery
 import steps
 from reference import Reference
@@ -92,7 +91,6 @@ def stage(folder: Path, reference: Reference, rust: bool = False) -> None:
     staged |= {place: links((ROOT / file).read_text(encoding="utf-8"), ROOT / file) for file, place in MORE.items()}
     staged |= {f"reference/{name}.md": text for name, text in reference.pages().items()}
     staged["gallery.md"] = gallery.page()
-    staged["compare.md"] = compare.page(reference)
     staged["decisions/index.md"] = decisions([p for p in pages if p.parent.name == "decisions"])
     staged["reference/index.md"] += RUST * rust
     contents(staged)

@@ -45,7 +45,7 @@ html_static_path = [str(HERE / "static"), facts["static"]]
 html_css_files = ["site.css"]
 html_favicon = str(HERE / "static/tapegrad.svg")
 # Pages with no others below them need no list of those.
-alone = ["index", "gallery", "numerics", "performance", "benches", "compare", "catalogue", "changes", "contributing"]
+alone = ["index", "gallery", "numerics", "performance", "benches", "comparison", "catalogue", "changes", "contributing"]
 html_sidebars: dict[str, list[str]] = {name: [] for name in alone}
 html_show_sourcelink = False
 html_copy_source = False
