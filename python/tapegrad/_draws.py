@@ -442,13 +442,11 @@ def multivariate_normal(
     return found if dtype is None else found.astype(dtype)
 
 
-#: The method of generators for numbers, before `attach` puts ours in its place.
-_NUMBERS = Generator.permutation
-
-
 def _order(n: Any, generator: Generator | None) -> Variable:
     """The numbers 0 to n - 1 in random order."""
-    return _core.permutation(n) if _sampling.source(generator) is _core else _NUMBERS(generator, n)  # type: ignore[arg-type]
+    from ._generator import permutation_of_numbers
+
+    return _core.permutation(n) if _sampling.source(generator) is _core else permutation_of_numbers(generator, n)
 
 
 def permutation(x: Any, axis: int = 0, *, generator: Generator | None = None) -> Variable:
@@ -533,23 +531,3 @@ def _without_replacement(n: int, count: int, p: Any, generator: Generator | None
         return _order(n, generator)[:count]
     clocks = -_core.log1p(-_sampling.source(generator).rand(n, dtype=_core.float64)) / p
     return _core.argsort(_core.where(p > 0, clocks, float("inf")))[:count]
-
-
-def _method(f: Any) -> Any:
-    def method(self: Generator, *args: Any, **options: Any) -> Any:
-        return f(*args, generator=self, **options)
-
-    for name in ("__name__", "__doc__"):
-        setattr(method, name, getattr(f, name))
-    method.__qualname__ = f"Generator.{f.__name__}"
-    return method
-
-
-#: Draws that are methods of generators, too; `permutation` of these takes arrays.
-METHODS = tuple(name for name in __all__)
-
-
-def attach() -> None:
-    """Makes the draws methods of generators: ``rng.gamma(2.0)``."""
-    for name in METHODS:
-        setattr(Generator, name, _method(globals()[name]))

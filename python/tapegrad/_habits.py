@@ -260,6 +260,14 @@ def _view_as(self: Variable, other: Variable) -> Variable:
     return self.reshape(other.shape)
 
 
+@_method("unflatten")
+def _unflatten(self: Variable, dim: int, sizes: Any) -> Variable:
+    """Several axes in place of the axis ``dim``; one size may be -1."""
+    from .nn import Unflatten
+
+    return Unflatten(dim, sizes)(self)
+
+
 @_method("permute")
 def _permute(self: Variable, *dims: Any) -> Variable:
     """The array with its axes in this order."""
@@ -596,11 +604,35 @@ def _in_place(name: str, operation: str) -> Any:
     return change
 
 
+def _elsewhere(module: str, name: str, own: str) -> Any:
+    def method(self: Variable, *args: Any, **kwargs: Any) -> Any:
+        import importlib
+
+        return getattr(importlib.import_module(f".{module}", __package__), name)(self, *args, **kwargs)
+
+    method.__name__ = method.__qualname__ = own
+    method.__doc__ = f"``tg.{module}.{name}`` of the array."
+    return method
+
+
+#: Methods that are functions of a namespace.
+for _module, _names in {
+    "linalg": "cholesky det slogdet matrix_exp matrix_power inverse=inv pinverse=pinv",
+    "special": "digamma lgamma erfc erfinv logit xlogy",
+}.items():
+    for _name in _names.split():
+        _own, _, _other = _name.partition("=")
+        METHODS[_own] = _elsewhere(_module, _other or _own, _own)
+
+
 #: Methods that have a form in place.
 IN_PLACE = (
     "abs acos asin atan ceil clamp clamp_max clamp_min cos cosh erf exp exp2 expm1 floor fmod frac lerp log log10 log1p log2 neg "
     "pow reciprocal relu remainder round rsqrt sigmoid sign sin sinh sqrt square tan tanh trunc addcdiv addcmul addmm baddbmm "
-    "floor_divide masked_fill scatter scatter_add index_add tril triu nan_to_num cumsum cumprod"
+    "floor_divide masked_fill scatter scatter_add index_add tril triu nan_to_num cumsum cumprod acosh asinh atanh "
+    "atan2 addmv addr copysign hypot ldexp float_power heaviside nextafter sinc deg2rad rad2deg fix sgn negative absolute clip "
+    "subtract multiply divide true_divide bitwise_and bitwise_or bitwise_xor bitwise_not "
+    "logical_and logical_or logical_xor logical_not eq ne lt le gt ge"
 )
 for _name in IN_PLACE.split():
     METHODS[f"{_name}_"] = _in_place(f"{_name}_", _name)

@@ -218,7 +218,7 @@ def eigh(a: Any, UPLO: str = "L", *, degenerate: str = "raise") -> EighResult:
 
 
 def pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Variable:
-    """The Moore-Penrose inverse; singular values up to ``rtol`` (one for all, or for each matrix) times the largest are zero.
+    """The Moore-Penrose inverse; singular values up to ``rtol`` (a number, or one for each matrix) times the largest are zero.
 
     >>> tg.linalg.pinv(tg.Variable([[2.0], [0.0]]))
     Variable([[0.5, 0. ]])

@@ -3,39 +3,10 @@
 from __future__ import annotations
 
 from copyreg import pickle as _pickle
+from typing import TYPE_CHECKING, Any
 
-from . import _draws
 from ._core import Generator, bernoulli, manual_seed, normal, rand, randint, randn, uniform
-from ._draws import (
-    beta,
-    binomial,
-    categorical,
-    cauchy,
-    chisquare,
-    choice,
-    dirichlet,
-    exponential,
-    gamma,
-    geometric,
-    gumbel,
-    laplace,
-    logistic,
-    lognormal,
-    multinomial,
-    multivariate_normal,
-    negative_binomial,
-    permutation,
-    poisson,
-    random,
-    shuffle,
-    standard_cauchy,
-    standard_exponential,
-    standard_gamma,
-    standard_normal,
-    standard_t,
-    vonmises,
-    weibull,
-)
+from ._generator import DRAWS
 from ._names import get_rng_state, initial_seed, seed, set_rng_state
 
 
@@ -46,7 +17,47 @@ def _restored(state: object) -> Generator:
     return generator
 
 
-_draws.attach()
+if TYPE_CHECKING:
+    from ._draws import (
+        beta,
+        binomial,
+        categorical,
+        cauchy,
+        chisquare,
+        choice,
+        dirichlet,
+        exponential,
+        gamma,
+        geometric,
+        gumbel,
+        laplace,
+        logistic,
+        lognormal,
+        multinomial,
+        multivariate_normal,
+        negative_binomial,
+        permutation,
+        poisson,
+        random,
+        shuffle,
+        standard_cauchy,
+        standard_exponential,
+        standard_gamma,
+        standard_normal,
+        standard_t,
+        vonmises,
+        weibull,
+    )
+else:
+
+    def __getattr__(name: str) -> Any:
+        if name in DRAWS:
+            from . import _draws
+
+            found = globals()[name] = getattr(_draws, name)
+            return found
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 # Copies and pickles draw the numbers that the original would draw.
 _pickle(Generator, lambda generator: (_restored, (generator.get_state(),)))
@@ -93,3 +104,7 @@ __all__ = [
     "vonmises",
     "weibull",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted({*(n for n in globals() if not n.startswith("_")), *__all__})

@@ -143,7 +143,7 @@ class _Family:
         return found
 
     def ppf(self, q: Any, *args: Any, **named: Any) -> Variable:
-        """The quantile, the inverse of `cdf`; NotImplementedError where it has no closed form."""
+        """The quantile, the inverse of `cdf`; NotImplementedError for families of whole numbers but `geom`, and for angles."""
         d, loc, scale, q = self._standard(args, named, q)
         found: Variable = loc + scale * d.icdf(q)
         return found

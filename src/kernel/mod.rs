@@ -22,6 +22,7 @@ pub mod normal;
 pub mod optimizer_update;
 pub mod order;
 pub mod parallel;
+pub mod radix;
 pub mod random;
 pub mod recurrent;
 pub mod reduce;

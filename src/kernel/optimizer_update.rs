@@ -16,6 +16,9 @@ const SMALL: usize = 4096;
 pub trait Update<const S: usize>: Copy + Sync {
     /// Nanoseconds an element, roughly.
     const COST: f64;
+    /// Whether the loop is compiled for AVX-512, too: not where it waits for the memory. There the compiler also leaves short
+    /// formulas with a condition to scalar code, ten times slower than with AVX2.
+    const WIDE: bool = true;
     /// The new parameter and the new state.
     fn eval<T: Real>(self, p: T, g: T, state: [T; S]) -> (T, [T; S]);
 }
@@ -47,7 +50,7 @@ struct Loop<'a, U, T, const S: usize> {
 
 impl<U: Update<S>, T: Real, const S: usize> Kernel for Loop<'_, U, T, S> {
     type Output = ();
-    const WIDE: bool = true;
+    const WIDE: bool = U::WIDE;
     #[inline(always)]
     fn run<A: Arch>(self) {
         let update = *self.update;

@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 use crate::array::{Array, DType, Element, Scalar, Shape, alloc_check};
 use crate::dispatch;
 use crate::kernel::parallel;
+use crate::kernel::radix::{Scratch, Sortable};
 use crate::kernel::reduce::ReducePlan;
 
 /// The key of NaN: the largest.
@@ -111,6 +112,40 @@ pub fn argsort(x: &Array, axis: usize, descending: bool) -> Array {
     })
 }
 
+/// The elements of `x` sorted along `axis`, as by [`argsort`].
+#[must_use]
+pub fn sorted(x: &Array, axis: usize, descending: bool) -> Array {
+    let plan = ReducePlan::new(x.shape(), &[axis]);
+    let (rows, count) = (plan.rows(x), plan.count);
+    let shape: Shape = plan.kept.iter().copied().chain([count]).collect();
+    dispatch!(real x.dtype(), T => {
+        let Some(data) = rows.as_slice::<T>() else { unreachable!("rows are contiguous") };
+        let mut out = Array::empty(&shape, x.dtype());
+        if out.size() > 0 {
+            let grain = parallel::grain(data.len() / count, 10.0 * weight(count)).max(1);
+            parallel::for_each_chunk_mut(out.data_mut::<T>(), grain * count, |start, chunk| {
+                chunk.copy_from_slice(&data[start..start + chunk.len()]);
+                let mut scratch = Scratch::new(&chunk[..count]);
+                chunk.chunks_exact_mut(count).for_each(|row| scratch.sort(row, descending));
+            });
+        }
+        last_axis_to(&out, axis)
+    }, else unreachable!("complex numbers are refused before"))
+}
+
+/// The distinct elements of `x` in ascending order, in one axis. NaN equals NaN if `equal_nan`.
+#[must_use]
+pub fn distinct(x: &Array, equal_nan: bool) -> Array {
+    let (x, is_float) = (x.contiguous(), x.dtype().is_float());
+    dispatch!(real x.dtype(), T => {
+        let mut all: Vec<T> = alloc_check::copied(x.as_slice::<T>().unwrap_or_default());
+        Scratch::new(&all).sort(&mut all, false);
+        let is_nan = |v: T| is_float && key(v) == NAN;
+        all.dedup_by(|next, last| next.number() == last.number() && (equal_nan || !is_nan(*next)));
+        Array::from_slice(&all, &[all.len()])
+    }, else unreachable!("complex numbers are seen as pairs"))
+}
+
 /// The positions along `axis` of the elements of given `ranks` (in order, distinct, in range), NaN last.
 #[must_use]
 pub fn ranked(x: &Array, axis: usize, ranks: &[usize]) -> Array {
@@ -187,15 +222,38 @@ pub fn searchsorted(sorted: &Array, x: &Array, right: bool) -> Array {
         let keys: Vec<u64> = alloc_check::collect(all.iter().map(|&v| key(v)));
         let grain = parallel::grain(values.len(), 5.0 * weight(n.max(2)).log2());
         parallel::for_each_chunk_mut(out.data_mut::<i64>(), grain, |start, chunk| {
-            for (i, o) in chunk.iter_mut().enumerate() {
-                let (row, key) = ((start + i) / width, key(values[start + i]));
-                let keys = &keys[row * n..(row + 1) * n];
-                let at = keys.partition_point(|&k| k < key || (right && k == key));
-                *o = i64::try_from(at).unwrap_or(i64::MAX);
+            for (i, places) in chunk.chunks_mut(SEARCHES).enumerate() {
+                let first = start + i * SEARCHES;
+                search(&keys, n, right, places, |j| ((first + j) / width * n, key(values[first + j])));
             }
         });
     }, else unreachable!("complex numbers are refused before"));
     out
+}
+
+/// So many searches run side by side: each waits for memory most of the time.
+const SEARCHES: usize = 8;
+
+/// Binary searches in rows of `n` sorted keys, side by side: `wanted` gives the start of the row and the key of each.
+fn search(keys: &[u64], n: usize, right: bool, places: &mut [i64], wanted: impl Fn(usize) -> (usize, u64)) {
+    let (mut base, mut key, mut start) = ([0; SEARCHES], [0; SEARCHES], [0; SEARCHES]);
+    for j in 0..places.len() {
+        (start[j], key[j]) = wanted(j);
+        base[j] = start[j];
+    }
+    let is_before = |k: u64, key: u64| k < key || (right && k == key);
+    let mut left = n;
+    while left > 1 {
+        let half = left / 2;
+        for j in 0..places.len() {
+            base[j] += if is_before(keys[base[j] + half - 1], key[j]) { half } else { 0 };
+        }
+        left -= half;
+    }
+    for (j, place) in places.iter_mut().enumerate() {
+        let last = usize::from(n > 0 && is_before(keys[base[j]], key[j]));
+        *place = number(base[j] - start[j] + last);
+    }
 }
 
 /// The distinct rows of a matrix, whose rows are compared element by element.
@@ -217,8 +275,7 @@ pub fn groups(x: &Array, equal_nan: bool) -> Groups {
         else unreachable!("complex numbers are seen as pairs"));
     let equal_nan = equal_nan || !x.dtype().is_float();
     let row = |i: usize| &keys[i * width..(i + 1) * width];
-    let mut order: Vec<usize> = alloc_check::collect(0..count);
-    order.sort_unstable_by(|&a, &b| row(a).cmp(row(b)).then(a.cmp(&b)));
+    let order = sorted_rows(&keys, count, width);
     let same = |a: usize, b: usize| row(a).cmp(row(b)) == Ordering::Equal && (equal_nan || !row(a).contains(&NAN));
     let (mut first, mut counts): (Vec<i64>, Vec<i64>) = (Vec::new(), Vec::new());
     let mut inverse: Vec<i64> = alloc_check::filled(0, count);
@@ -234,6 +291,20 @@ pub fn groups(x: &Array, equal_nan: bool) -> Groups {
     }
     let [first, counts] = [&first, &counts].map(|v| Array::from_slice(v, &[v.len()]));
     Groups { first, inverse: Array::from_slice(&inverse, &[count]), counts }
+}
+
+/// The positions that sort rows of keys.
+fn sorted_rows(keys: &[u64], count: usize, width: usize) -> Vec<usize> {
+    if width == 1 {
+        // Keys beside positions are compared without a look elsewhere.
+        let mut keyed: Vec<(u64, usize)> = alloc_check::collect(keys.iter().copied().zip(0..count));
+        keyed.sort_unstable();
+        return alloc_check::collect(keyed.into_iter().map(|(_, i)| i));
+    }
+    let row = |i: usize| &keys[i * width..(i + 1) * width];
+    let mut order: Vec<usize> = alloc_check::collect(0..count);
+    order.sort_unstable_by(|&a, &b| row(a).cmp(row(b)).then(a.cmp(&b)));
+    order
 }
 
 fn number(i: usize) -> i64 {

@@ -3,7 +3,7 @@
 use super::along::at_positions;
 use super::gather::take;
 use super::join::join;
-use super::reduction::{floating, sum_over};
+use super::reduction::{inexact, sum_over};
 use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Operand, Param, Sample, Value};
 use super::samples::{Draw, REAL, call_with, indices};
 use super::shape::{astype, flatten, reshape_to, scalar};
@@ -77,7 +77,7 @@ pub fn interp(x: &Variable, xp: &Variable, fp: &Variable, outside: [Option<Varia
 /// # Errors
 /// `Axis` when the axis is out of range, `Shape` when x does not fit.
 pub fn trapezoid(y: &Variable, x: Option<&Variable>, dx: Operand<'_>, axis: isize) -> Result<Variable> {
-    let y = floating("trapezoid", y)?;
+    let y = inexact(y)?;
     let axis = normalize_axis("trapezoid", axis, y.ndim())?;
     let n = y.shape()[axis].saturating_sub(1);
     let pairs = add(&piece(&y, axis, 0, n)?, &piece(&y, axis, usize::from(n > 0), n)?)?;
@@ -145,7 +145,7 @@ fn steps(f: &Variable, axis: usize, spacing: &Variable) -> Result<Variable> {
 }
 
 fn call_gradient(a: &Args<'_>) -> Result<Value> {
-    let (f, spacing, order) = (floating("gradient", &a.variable(0)?)?, a.variables(1)?, a.int(3)?);
+    let (f, spacing, order) = (inexact(&a.variable(0)?)?, a.variables(1)?, a.int(3)?);
     if !matches!(order, 1 | 2) {
         return Err(Error::Value(format!("gradient: edge_order is {order}, expected 1 or 2")));
     }

@@ -1,7 +1,7 @@
 //! Reductions that leave NaN out.
 
 use super::minmax::{argmax, argmin, max, min};
-use super::reduction::{floating, prod, sum};
+use super::reduction::{floating, inexact, prod, sum};
 use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Param, Value};
 use super::running::{cumprod, cumsum};
 use super::samples::REAL;
@@ -41,7 +41,7 @@ pub fn nanprod(x: &Variable, axes: Option<&[isize]>, keepdims: bool) -> Result<V
 /// # Errors
 /// `Axis` when an axis is out of range or named twice.
 pub fn nanmean(x: &Variable, axes: Option<&[isize]>, keepdims: bool) -> Result<Variable> {
-    let x = floating("nanmean", x)?;
+    let x = inexact(x)?;
     divide(&nansum(&x, axes, keepdims)?, &counted(&x, axes, keepdims)?)
 }
 

@@ -100,7 +100,7 @@ fn ramp(x: &Variable, axis: usize, count: usize, end: &Variable, rising: bool) -
     let share: Vec<f64> = (0..count).map(|i| if rising { i as f64 } else { (count - 1 - i) as f64 } / count as f64).collect();
     let mut shape = Shape::from_elem(1, x.ndim());
     shape[axis] = count;
-    let dtype = if x.dtype().is_float() { x.dtype() } else { DType::F64 };
+    let dtype = if x.dtype().is_inexact() { x.dtype() } else { DType::F64 };
     let share = astype(&Array::from_slice(&share, &shape).into(), dtype)?;
     let end = astype(end, dtype)?;
     let out = add(&end, &multiply(&subtract(&astype(&edge, dtype)?, &end)?, &share)?)?;
@@ -125,7 +125,7 @@ fn statistic(x: &Variable, mode: &str, axis: usize, length: Option<usize>, front
         "mean" => mean(&part, Some(&over), true),
         _ => median(&part, Some(&over), true),
     }
-    .and_then(|v| if x.dtype().is_float() { Ok(v) } else { super::rint(&v) })
+    .and_then(|v| if x.dtype().is_inexact() { Ok(v) } else { super::rint(&v) })
 }
 
 /// What the options say for each axis and end.

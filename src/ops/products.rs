@@ -195,7 +195,7 @@ fn overlap(a: &Args<'_>) -> Result<Overlap> {
 }
 
 fn call_correlate(a: &Args<'_>) -> Result<Value> {
-    let (x, v, mode) = (a.variable(0)?, a.variable(1)?, overlap(a)?);
+    let (x, v, mode) = (a.variable(0)?, super::conj(&a.variable(1)?)?, overlap(a)?);
     let (n, m) = (vector("correlate", &x)?, vector("correlate", &v)?);
     if m > n {
         return Ok(flip(&convolve(&v, &flip(&x, None)?, mode)?, None)?.into());
@@ -210,7 +210,7 @@ fn stacked(a: &Args<'_>, first_is_vector: bool) -> Result<Value> {
         return Err(Error::Shape(format!("{}: operands need axes, got shapes {} and {}", a.name(), show_shape(x.shape()), show_shape(y.shape()))));
     }
     let out = if first_is_vector {
-        squeeze(&matmul(&expand_dims(&x, &[-2])?, &y)?, Some(&[-2]))?
+        squeeze(&matmul(&expand_dims(&super::conj(&x)?, &[-2])?, &y)?, Some(&[-2]))?
     } else {
         squeeze(&matmul(&x, &expand_dims(&y, &[-1])?)?, Some(&[-1]))?
     };
@@ -328,9 +328,9 @@ pub const ENTRIES: &[Entry] = &[
     .no_method(),
     Entry {
         name: "vdot",
-        doc: "The sum of the products of all elements of two arrays, both flattened.\n\n>>> tg.vdot(tg.Variable([1.0, 2.0]), tg.Variable([3.0, 4.0]))\nVariable(11.)\n",
+        doc: "The sum of the products of all elements of two arrays, both flattened; complex numbers of the first are conjugated.\n\n>>> tg.vdot(tg.Variable([1.0, 2.0]), tg.Variable([3.0, 4.0]))\nVariable(11.)\n",
         params: PAIR,
-        call: |a| Ok(dot(&flatten(&a.variable(0)?)?, &flatten(&a.variable(1)?)?)?.into()),
+        call: |a| Ok(dot(&super::conj(&flatten(&a.variable(0)?)?)?, &flatten(&a.variable(1)?)?)?.into()),
         gradient: OTHER,
         samples: || pairs(&[(&[2, 3], &[2, 3]), (&[4], &[4])], &[]),
         ..Entry::BASE
@@ -348,7 +348,7 @@ pub const ENTRIES: &[Entry] = &[
     .no_method(),
     Entry {
         name: "vecmat",
-        doc: "Products of vectors (the last axis of x1) and matrices (the last two axes of x2), whose other axes broadcast.\n\n>>> tg.vecmat(tg.Variable([1.0, 10.0]), tg.Variable([[1.0, 2.0], [3.0, 4.0]]))\nVariable([31., 42.])\n",
+        doc: "Products of vectors (the last axis of x1, conjugated) and matrices (the last two axes of x2), whose other axes broadcast.\n\n>>> tg.vecmat(tg.Variable([1.0, 10.0]), tg.Variable([[1.0, 2.0], [3.0, 4.0]]))\nVariable([31., 42.])\n",
         params: STACKS,
         call: |a| stacked(a, true),
         gradient: OTHER,

@@ -8,6 +8,7 @@ use super::permute::moveaxis;
 use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Param, Sample, Value};
 use super::samples::{Draw, REAL, call_with, indices};
 use super::shape::{astype, flatten, reshape_to};
+use super::sorting::is_constant;
 use super::sorting::sort;
 use super::{concat, get_item, logical_not, not_equal, searchsorted};
 use crate::array::{Array, DType, alloc_check, normalize_axis, size_of};
@@ -55,6 +56,14 @@ pub fn unique(op: &str, x: &Variable, axis: Option<isize>, equal_nan: bool) -> R
     let values = take(&whole, &first, Some(axis.unwrap_or(0)))?;
     let inverse = if axis.is_none() { inverse.reshape(x.shape())? } else { inverse };
     Ok(Unique { values, first, inverse: inverse.into(), counts: counts.into() })
+}
+
+/// The distinct elements of `x` alone.
+fn unique_values(op: &str, x: &Variable, equal_nan: bool) -> Result<Variable> {
+    if is_constant(x) && !x.dtype().is_complex() {
+        return Ok(order::distinct(x.values(op)?, equal_nan).into());
+    }
+    Ok(unique(op, x, None, equal_nan)?.values)
 }
 
 /// Which elements of `x` are among those of `among`; NaN never is. With `invert` the others.
@@ -156,6 +165,9 @@ fn call_xor(a: &Args<'_>) -> Result<Value> {
 
 fn call_unique(a: &Args<'_>) -> Result<Value> {
     let axis = if a.is_none(4) { None } else { Some(a.axis(4)?) };
+    if axis.is_none() && !a.flag(1)? && !a.flag(2)? && !a.flag(3)? {
+        return Ok(unique_values("unique", &a.variable(0)?, a.flag(5)?)?.into());
+    }
     let u = unique("unique", &a.variable(0)?, axis, a.flag(5)?)?;
     a.flag(6)?;
     let wanted = [a.flag(1)?, a.flag(2)?, a.flag(3)?];
@@ -235,7 +247,7 @@ pub const ENTRIES: &[Entry] = &[
         name: "unique_values",
         doc: "The distinct elements in ascending order. Every NaN is distinct.\n\n>>> tg.unique_values(tg.Variable([2.0, 1.0, 2.0]))\nVariable([1., 2.])\n",
         params: ONE,
-        call: |a| Ok(unique("unique_values", &a.variable(0)?, None, false)?.values.into()),
+        call: |a| Ok(unique_values("unique_values", &a.variable(0)?, false)?.into()),
         cost: 50.0,
         gradient: TAKEN,
         samples: plain_samples,

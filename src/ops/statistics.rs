@@ -3,7 +3,7 @@
 
 use super::gather::take;
 use super::permute::matrix_transpose;
-use super::reduction::{floating, normalize_axes};
+use super::reduction::{floating, inexact, normalize_axes};
 use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Operand, Param, Sample, Value};
 use super::samples::{Draw, POSITIVE, REAL, call_with, indices, ints};
 use super::scatter::index_add;
@@ -19,7 +19,7 @@ use crate::tape::Variable;
 /// # Errors
 /// `Shape` when the weights have neither the shape of `x` nor that of the axes.
 pub fn average(x: &Variable, axes: Option<&[isize]>, weights: Option<&Variable>, keepdims: bool) -> Result<(Variable, Variable)> {
-    let x = floating("average", x)?;
+    let x = inexact(x)?;
     let Some(w) = weights else {
         let out = mean(&x, axes, keepdims)?;
         #[allow(clippy::cast_precision_loss, reason = "a count")]
@@ -54,7 +54,7 @@ pub fn cov(x: &Variable, y: Option<&Variable>, rowvar: bool, correction: f64, we
         if x.ndim() > 2 {
             return Err(Error::Shape(format!("cov: an array of at most 2 dimensions is expected, got shape {}", show_shape(x.shape()))));
         }
-        let wide = floating("cov", &atleast_2d(x)?)?;
+        let wide = inexact(&atleast_2d(x)?)?;
         if rowvar || wide.shape()[0] == 1 { Ok(wide) } else { matrix_transpose(&wide) }
     };
     let x = match y {
@@ -66,7 +66,7 @@ pub fn cov(x: &Variable, y: Option<&Variable>, rowvar: bool, correction: f64, we
     let weighted = weights.map_or(Ok(away.clone()), |w| multiply(&away, w))?;
     #[allow(clippy::cast_precision_loss, reason = "a count")]
     let total = weights.map_or(Ok(scalar(x.shape()[1] as f64, x.dtype())), |w| sum(&astype(w, x.dtype())?, None, false))?;
-    let products = divide(&matmul(&weighted, &matrix_transpose(&away)?)?, &subtract(&total, correction)?)?;
+    let products = divide(&matmul(&weighted, &matrix_transpose(&super::conj(&away)?)?)?, &subtract(&total, correction)?)?;
     if products.shape() == [1, 1] { squeeze(&products, None) } else { Ok(products) }
 }
 
@@ -79,7 +79,7 @@ pub fn corrcoef(x: &Variable, y: Option<&Variable>, rowvar: bool) -> Result<Vari
     if c.ndim() == 0 {
         return divide(&c, &c);
     }
-    let spread = sqrt(&diagonal(&c, 0, [0, 1])?)?;
+    let spread = sqrt(&super::real(&diagonal(&c, 0, [0, 1])?)?)?;
     divide(&divide(&c, &expand_dims(&spread, &[1])?)?, &expand_dims(&spread, &[0])?)
 }
 

@@ -46,6 +46,7 @@ pub struct AsgdStep {
 
 impl Update<1> for AsgdStep {
     const COST: f64 = 0.6;
+    const WIDE: bool = false;
     #[inline(always)]
     fn eval<T: Real>(self, p: T, g: T, [average]: [T; 1]) -> (T, [T; 1]) {
         let g = decayed(T::lit(self.sign) * g, p, self.weight_decay);

@@ -2,16 +2,31 @@
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
 
 use super::variable::PyVariable;
 
-/// Our function of that name.
-fn function<'py>(py: Python<'py>, name: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
-    if name.starts_with('_') {
-        return Ok(None);
+/// Our functions for NumPy's ufuncs, as objects; None for those that we do not have. A look here is part of every `np.sin(v)`.
+static FUNCTIONS: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
+static APPLY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static DISPATCH: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+/// Our function for a ufunc.
+fn function<'py>(py: Python<'py>, ufunc: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let known = FUNCTIONS.get_or_init(py, || PyDict::new(py).unbind()).bind(py);
+    if let Some(found) = known.get_item(ufunc)? {
+        return Ok(if found.is_none() { None } else { Some(found) });
     }
-    py.import("tapegrad._core")?.getattr_opt(name)
+    let name = ufunc.getattr("__name__")?.to_string();
+    let found = if name.starts_with('_') { None } else { py.import("tapegrad._core")?.getattr_opt(name.as_str())? };
+    known.set_item(ufunc, &found)?;
+    Ok(found)
+}
+
+/// A function of a module of the package, which is looked up once.
+fn found<'py>(py: Python<'py>, cell: &'static PyOnceLock<Py<PyAny>>, module: &str, name: &str) -> PyResult<&'py Bound<'py, PyAny>> {
+    Ok(cell.get_or_try_init(py, || PyResult::Ok(py.import(module)?.getattr(name)?.unbind()))?.bind(py))
 }
 
 /// Whether an operand is of a class that neither NumPy nor we know and that has the protocol: then it is its turn.
@@ -39,17 +54,16 @@ impl PyVariable {
         inputs: &Bound<'py, PyTuple>,
         options: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let name = ufunc.getattr("__name__")?.to_string();
         if method == "__call__"
             && options.is_none_or(pyo3::types::PyDictMethods::is_empty)
-            && let Some(ours) = function(py, &name)?
+            && let Some(ours) = function(py, ufunc)?
         {
             return match ours.call1(inputs.clone()) {
                 Err(e) if e.is_instance_of::<PyTypeError>(py) && has_foreign(inputs)? => Ok(py.NotImplemented().into_bound(py)),
                 result => result,
             };
         }
-        let apply = py.import("tapegrad._ufunc")?.getattr("apply")?;
+        let apply = found(py, &APPLY, "tapegrad._ufunc", "apply")?;
         let options = options.map_or_else(|| PyDict::new(py), Clone::clone);
         apply.call1((ufunc, method, inputs, options))
     }
@@ -63,6 +77,6 @@ impl PyVariable {
         args: &Bound<'py, PyTuple>,
         options: &Bound<'py, PyDict>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        py.import("tapegrad._function")?.getattr("dispatch")?.call1((func, types, args, options))
+        found(py, &DISPATCH, "tapegrad._function", "dispatch")?.call1((func, types, args, options))
     }
 }

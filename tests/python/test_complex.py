@@ -521,3 +521,48 @@ def test_transforms():
         pytest.skip("transforms are not public yet")
     _value, slope = jvp(f, (z,), (tangent,))
     np.testing.assert_allclose(slope.numpy(), np.sum(2 * (z.numpy().conj() * tangent.numpy()).real), rtol=1e-12)
+
+
+#: NumPy's functions in which complex numbers are conjugated, weighted, or taken apart.
+MIXED = {
+    "vdot": lambda xp, a, b: xp.vdot(a, b),
+    "vecmat": lambda xp, a, b: xp.vecmat(a[0], b),
+    "matvec": lambda xp, a, b: xp.matvec(a, b[0]),
+    "correlate": lambda xp, a, b: xp.correlate(a[0], b[0][:2], "full"),
+    "correlate, the longer one second": lambda xp, a, b: xp.correlate(a[0][:2], b[0], "same"),
+    "convolve": lambda xp, a, b: xp.convolve(a[0], b[0][:2]),
+    "average": lambda xp, a, b: xp.average(a, axis=0, weights=abs(b)),
+    "cov": lambda xp, a, b: xp.cov(a, b),
+    "corrcoef": lambda xp, a, b: xp.corrcoef(a),
+    "gradient": lambda xp, a, b: xp.gradient(a, 0.5, axis=1),
+    "trapezoid": lambda xp, a, b: xp.trapezoid(a, axis=0),
+    "nanmean": lambda xp, a, b: xp.nanmean(a, axis=1),
+    "pad mean": lambda xp, a, b: xp.pad(a[0], 2, mode="mean"),
+    "pad ramp": lambda xp, a, b: xp.pad(a[0], 2, mode="linear_ramp"),
+    "float_power": lambda xp, a, b: xp.float_power(a, b),
+    "isclose": lambda xp, a, b: xp.isclose(a, a + 1e-12),
+    "diff": lambda xp, a, b: xp.diff(a),
+    "einsum": lambda xp, a, b: xp.einsum("ij,kj->ik", a, b),
+}
+
+
+@pytest.mark.parametrize("name", MIXED)
+def test_functions_of_complex_arrays_are_numpys_and_differentiate(name):
+    if not hasattr(np, name.split(",")[0].split()[0]):
+        pytest.skip("newer than this NumPy")
+    a, b = numbers(3, 4), numbers(4, 4) if name == "vecmat" else numbers(3, 4)
+    if name == "vecmat":
+        a = numbers(2, 4)
+    call = MIXED[name]
+    got, want = call(tg, tg.Variable(a), tg.Variable(b)), call(np, a, b)
+    assert got.dtype == want.dtype
+    np.testing.assert_allclose(got.numpy(), want, rtol=1e-12, atol=1e-12)
+    if want.dtype == bool:
+        return
+    x, y = (tg.Variable(v, requires_grad=True) for v in (a, b))
+    weights = tg.Variable(numbers(*want.shape))
+    loss = lambda p, q: tg.sum(tg.real(weights * call(tg, p, q)))  # noqa: E731
+    da = numbers(*a.shape)
+    ends = [loss(tg.Variable(a + step * da), tg.Variable(b)).item() for step in (1e-6, -1e-6)]
+    (g,) = tg.autograd.grad([loss(x, y)], [x])
+    assert np.sum((np.conj(g.numpy()) * da).real) == pytest.approx((ends[0] - ends[1]) / 2e-6, rel=1e-5, abs=1e-6)

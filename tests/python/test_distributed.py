@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import time
 from typing import NamedTuple
@@ -11,6 +13,7 @@ import pytest
 
 import tapegrad as tg
 from tapegrad import distributed as dist
+from tapegrad.distributed import faults, run
 
 OPS = {"sum": np.sum, "mean": np.mean, "max": np.max, "min": np.min, "prod": np.prod}
 
@@ -525,3 +528,72 @@ def test_the_model_of_scale_keeps_its_laws():
     for bad in ({"algorithm": "star"}, {}):
         with pytest.raises(ValueError, match=r"step_time: (algorithm|nodes) must be"):
             dist.scale.step_time(step, link, 2 if bad else 0, **bad)
+
+
+# ---- the launcher, without an MPI ----
+
+
+def fake_mpiexec(folder, text):
+    path = folder / "mpiexec"
+    path.write_text(f"#!/bin/sh\necho '{text}'\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the program is a shell script")
+@pytest.mark.parametrize(
+    ("told", "flavour", "version"),
+    [
+        ("mpiexec (Open MPI) 5.0.11", "openmpi", "Open MPI 5.0.11"),
+        ("HYDRA build details: Version: 5.0.2", "mpich", "MPICH 5.0.2"),
+        ("Intel(R) MPI Library for Linux* OS, Version 2021.12", "mpich", "Intel MPI 2021.12"),
+        ("something else", "unknown", "an unknown MPI"),
+    ],
+)
+def test_plans_of_the_launcher(told, flavour, version, tmp_path):
+    path = fake_mpiexec(tmp_path, told)
+    cores = run.cores()
+    one, many = run.plan(1, path), run.plan(4 * cores, path)
+    assert (one.flavour, one.version, one.threads, many.threads) == (flavour, version, cores, 1)
+    assert one.variables["TAPEGRAD_NUM_THREADS"] == str(cores)
+    assert version in one.sentence()
+    assert "share cores" in many.sentence()
+    assert "share cores" not in one.sentence()
+    if flavour == "openmpi":
+        assert "mpi_yield_when_idle" in many.options
+        assert ":OVERSUBSCRIBE" in many.options
+        assert ":OVERSUBSCRIBE" not in run.plan(4, path, several_machines=True).options
+    if flavour == "mpich":
+        assert many.variables["MPIR_CVAR_ENABLE_HEAVY_YIELD"] == "1"
+    assert run.plan(2, path, threads=3).variables["TAPEGRAD_NUM_THREADS"] == "3"
+
+
+def test_where_mpiexec_is_looked_for(tmp_path, monkeypatch):
+    path = fake_mpiexec(tmp_path, "")
+    monkeypatch.setenv("MPIEXEC", path)
+    assert run.find_mpiexec() == path
+    monkeypatch.delenv("MPIEXEC")
+    monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
+    assert run.find_mpiexec() == path  # beside this Python
+    (tmp_path / "mpiexec").unlink()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=r"there is no mpiexec; pip install"):
+        run.find_mpiexec()
+    with pytest.raises(FileNotFoundError, match="there is no program /no/mpiexec"):
+        run.find_mpiexec("/no/mpiexec")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_a_job_is_ended_after_its_time_limit_and_judged(tmp_path, capsys):
+    assert run.start([sys.executable, "-c", "import sys; sys.exit(7)"], {}, 60.0) == 7
+    assert run.start([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"], {}, 60.0) == 137
+    start = time.monotonic()
+    assert run.start([sys.executable, "-c", "import time; time.sleep(60)"], {}, 0.3) == run.TIMED_OUT
+    assert time.monotonic() - start < 30
+    faults.Status(tmp_path, 0).write(faults.ENDED)
+    faults.Status(tmp_path, 1).write("rank 1 of 2, step 3, collective all_reduce")
+    assert run._judge(0, 2, tmp_path) == 1
+    said = capsys.readouterr().err
+    assert "ranks [1] did not come to the end of the job, though mpiexec returned 0" in said
+    assert "rank 0: ended" in said
+    assert "rank 1 of 2, step 3" in said

@@ -3,17 +3,19 @@
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-#: The demo, a lecture, and the shared look of pictures.
-LONGER = ("digits.py", "pendulum.py", "style.py")
 PNG = b"\x89PNG"
 
 for needed in ("matplotlib", "sklearn", "tqdm"):
     pytest.importorskip(needed)
+
+from sklearn.datasets import load_digits  # noqa: E402 - sklearn may be missing
 
 
 def run(script, folder, *options):
@@ -125,7 +127,50 @@ def test_calibration(tmp_path):
     assert (tmp_path / "calibration.png").read_bytes().startswith(PNG)
 
 
-@pytest.mark.parametrize("name", sorted(p.name for p in EXAMPLES.glob("*.py") if p.name not in LONGER))
+def test_dqn(tmp_path):
+    pytest.importorskip("gymnasium")
+    out = run("dqn.py", tmp_path, "--steps", "512")
+    assert float(out.split("exploration: ")[1].split()[0]) >= 8
+    assert (tmp_path / "dqn.png").read_bytes().startswith(PNG)
+
+
+def test_forecast(tmp_path):
+    if find_spec("statsmodels") is None:
+        pytest.skip("statsmodels is not installed")
+    out = run("forecast.py", tmp_path, "--steps", "60")
+    found, _, before = (float(part.split()[-1]) for part in out.splitlines()[0].split(", "))
+    assert found < before
+    assert (tmp_path / "forecast.png").read_bytes().startswith(PNG)
+
+
+@pytest.fixture(scope="module")
+def small_mnist(tmp_path_factory):
+    """200 of scikit-learn's digits in files of MNIST's format."""
+    folder = tmp_path_factory.mktemp("mnist")
+    digits = load_digits()
+    images = np.kron(digits.images[:200] * 15.9, np.ones((1, 3, 3))).astype(np.uint8)
+    images = np.pad(images, ((0, 0), (2, 2), (2, 2)))
+    for part, cut in (("train", slice(0, 160)), ("t10k", slice(160, 200))):
+        for kind, array in (("images-idx3", images[cut]), ("labels-idx1", digits.target[:200][cut].astype(np.uint8))):
+            sizes = b"".join(n.to_bytes(4, "big") for n in array.shape)
+            (folder / f"{part}-{kind}-ubyte").write_bytes(bytes([0, 0, 8, array.ndim]) + sizes + array.tobytes())
+    return folder
+
+
+@pytest.mark.parametrize("name", ["lenet", "resnet", "googlenet", "mobilenet"])
+def test_networks_of_convolutions(name, tmp_path, small_mnist):
+    out = run(f"{name}.py", tmp_path, "--seeds", "1", "--epochs", "2", "--require", "0", "--data", str(small_mnist))
+    assert "of 40 held-out digits read right" in out
+    assert (tmp_path / f"{name}.png").read_bytes().startswith(PNG)
+
+
+def test_a_folder_without_mnist_says_so(tmp_path):
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        run("lenet.py", tmp_path, "--data", str(tmp_path))
+    assert "nothing is downloaded" in caught.value.stderr
+
+
+@pytest.mark.parametrize("name", sorted(p.name for p in EXAMPLES.glob("*.py")))
 def test_an_example_is_short(name):
     assert len((EXAMPLES / name).read_text(encoding="utf-8").splitlines()) < 120
 

@@ -248,8 +248,9 @@ def test_a_limit_for_each_matrix() -> None:
     for rtol in (np.array([0.01, 0.1]), np.array([0.5, 1e-3]), 0.1):
         np.testing.assert_array_equal(linalg.matrix_rank(v(a), rtol=rtol).numpy(), np.linalg.matrix_rank(a, rtol=rtol))
         close(linalg.pinv(v(a), rtol=rtol), np.linalg.pinv(a, rtol=rtol))
-    tol = np.array([0.5, 2.0])
-    np.testing.assert_array_equal(linalg.matrix_rank(v(a), tol=tol).numpy(), np.linalg.matrix_rank(a, tol=tol))
+    np.testing.assert_array_equal(
+        linalg.matrix_rank(v(a), tol=np.array([0.5, 2.0])).numpy(), np.linalg.matrix_rank(a, tol=np.array([0.5, 2.0]))
+    )
 
 
 def test_batches_agree_with_loops() -> None:

@@ -215,6 +215,7 @@ def test_integrals(f, a, b, value):
 
 def test_integrands_are_any_container():
     found, _ = quad(lambda x: {"a": x, "b": tg.stack([x, x**2])}, 0, 2)
+    assert quad(lambda x: 3.0, 0, 2)[0].item() == 6.0
     assert found["a"].item() == pytest.approx(2.0)
     np.testing.assert_allclose(found["b"].numpy(), [2.0, 8 / 3])
     weights = var([1.0, 2.0, 3.0])

@@ -223,6 +223,17 @@ def test_the_value_is_differentiable():
     assert tg.autograd.grad(found.cost, theta)[0].item() == pytest.approx(4.0)
 
 
+def test_what_only_the_value_depends_on():
+    theta = tg.Variable(2.0, dtype="float64", requires_grad=True)
+    result = optimize.minimize(lambda x: (x - 1.0) ** 2 + theta**2, 0.0)
+    assert tg.autograd.grad(result.fun, theta)[0].item() == pytest.approx(4.0)
+    held = optimize.minimize(lambda x: tg.sum(x) * theta, [0.5, 0.5], bounds=(0.0, 1.0))
+    assert held.fun.item() == 0.0
+    assert tg.autograd.grad(held.fun, theta)[0].item() == 0.0
+    with pytest.raises(tg.GradError, match="bounds carry no gradient"):
+        optimize.minimize(lambda x: (x - 1.0) ** 2, 0.0, bounds=(None, theta))
+
+
 def test_many_unknowns_use_products():
     n = optimize._implicit.DENSE + 50
     a = tg.Variable(np.linspace(0.5, 1.5, n), requires_grad=True)
@@ -264,6 +275,8 @@ def test_what_did_not_converge():
     with pytest.raises(optimize.ConvergenceError, match=r"fixed_point: did not converge within maxiter = 20"):
         optimize.fixed_point(lambda x: x + 1.0, 0.0, maxiter=20)
     assert not optimize.minimize(lambda x: tg.log(x), -1.0).success
+    assert not optimize.minimize(lambda x: x, 0.0).success
+    assert not optimize.minimize(lambda x: tg.sum(tg.abs(x)), [1.0, -2.0]).success
     assert not optimize.least_squares(rosenbrock_residuals, [-1.2, 1.0], max_nfev=1).success
 
 
@@ -322,6 +335,8 @@ def test_starts_of_other_kinds():
     assert single.success
     assert single.x.dtype == tg.float32
     assert optimize.minimize(lambda x: tg.sum((x - 1.0) ** 2), np.zeros((2, 0, 3))).x.shape == (2, 0, 3)
+    nested = optimize.root(lambda x: {"u": x["a"] - 1, "v": x["b"] * 2 - 3}, {"a": 0.0, "b": [0.0, 0.0]}).x
+    assert nested["b"].tolist() == [1.5, 1.5]
     start = np.zeros(3)
     optimize.minimize(rosenbrock, start)
     assert (start == 0).all()

@@ -21,7 +21,7 @@ import generate  # noqa: E402 - beside this folder
 from formula import typeset  # noqa: E402
 
 import tapegrad as tg  # noqa: E402
-from tapegrad import _core  # noqa: E402
+from tapegrad import _aliases, _core, _habits, _names  # noqa: E402
 
 #: The order of the namespaces; others follow by their names.
 ORDER = [
@@ -54,18 +54,40 @@ ORDER = [
 SUBJECTS = {
     "Creation": "creation random",
     "Arithmetic": "arithmetic division complex",
-    "Elementary functions": "elementary exponential trigonometry inverse define predicate work",
+    "Elementary functions": "elementary exponential trigonometry inverse define work",
     "Activations": "activation softmax normal gates",
-    "Comparison and logic": "comparison truth",
-    "Sums, means, extrema": "reduction moments statistics extrema nan norm quantiles running along",
+    "Comparison and logic": "comparison logic_reduce predicate",
+    "Sums, means, extrema": "reduction variance statistics minmax nan norm quantiles running along",
     "Shape": "shape permute view join repeat pad diagonal window cut edit",
-    "Indexing and choosing": "index gather scatter choice",
+    "Indexing and choosing": "index gather scatter where_",
     "Sorting and sets": "sorting sets",
     "Matrices": "matrix products einsum pairs",
     "Losses": "distance binary classes ctc entropy",
     "Numerical calculus": "calculus interpolate",
 }
 LAST = "More functions"
+#: Names that are no operations of the registry, and whose module says nothing.
+BY_NAME = {
+    "Creation": "array asarray block copy from_dlpack logspace",
+    "Transformations": "sparse_jacobian sparse_hessian",
+    "Recording": "explain is_grad_enabled tape_stats",
+    "Settings": "get_num_threads set_num_threads empty_cache memory_stats",
+}
+
+#: The subject of what a module makes.
+BY_MODULE = {
+    "tapegrad._transforms": "Transformations",
+    "tapegrad._custom": "Transformations",
+    "tapegrad._checkpoint": "Transformations",
+    "tapegrad.serialization": "Files",
+    "tapegrad.tape": "Recording",
+    "tapegrad._aliases": "PyTorch's names",
+    "tapegrad._habits": "PyTorch's names",
+    "tapegrad._threads": "Settings",
+    "tapegrad._dtypes": "Dtypes",
+    "tapegrad._dtype_names": "Dtypes",
+    "tapegrad.random": "Random numbers",
+}
 
 
 @dataclass
@@ -387,28 +409,16 @@ def subject_of(name: str, value: Any) -> str:
     made = getattr(value, "__module__", "") or ""
     if inspect.isclass(value) and issubclass(value, BaseException):
         return "Errors"
-    by_module = {
-        "tapegrad._transforms": "Transformations",
-        "tapegrad._custom": "Transformations",
-        "tapegrad._checkpoint": "Transformations",
-        "tapegrad.serialization": "Files",
-        "tapegrad.tape": "Recording",
-        "tapegrad._aliases": "PyTorch's names",
-        "tapegrad._habits": "PyTorch's names",
-        "tapegrad._threads": "Settings",
-        "tapegrad._dtypes": "Dtypes",
-        "tapegrad._dtype_names": "Dtypes",
-        "tapegrad.random": "Random numbers",
-    }
-    if made in by_module:
-        return by_module[made]
-    if made.startswith("tapegrad.autograd") or name in {"tape_stats"}:
-        return "Recording"
+    if by_name := [subject for subject, listed in BY_NAME.items() if name in listed.split()]:
+        return by_name[0]
+    if made in BY_MODULE or made.startswith("tapegrad.autograd"):
+        return BY_MODULE.get(made, "Recording")
     if isinstance(value, tg.DType) or name in {"DType", "result_type", "can_cast", "get_default_dtype", "set_default_dtype"}:
         return "Dtypes"
     if type(value) in {float, str, type(None)}:
         return "Constants"
-    return "PyTorch's names" if made == "tapegrad._names" else LAST
+    habit = name in {*_aliases.__all__, *_names.__all__, *_habits.TENSORS, "Tensor"}
+    return "PyTorch's names" if made == "tapegrad._names" or habit else LAST
 
 
 def first(text: str) -> str:
@@ -494,7 +504,7 @@ def mention(name: str) -> tuple[str, int] | None:
     """Where a row that a macro makes names its operation."""
     for path in sorted((ROOT / "src/ops").glob("*.rs")):
         for i, line in enumerate(path.read_text(encoding="utf-8").splitlines()):
-            if path.stem != "mod" and re.search(rf'"{name}"|pub fn {name}\b|\b{name}::ENTRY', line):
+            if path.stem != "mod" and re.search(rf'"{name}"|pub fn {name}\b|\b{name}::ENTRY|^    fn {name}\(x\)', line):
                 return path.relative_to(ROOT).as_posix(), i + 1
     return None
 

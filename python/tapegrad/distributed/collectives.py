@@ -44,13 +44,13 @@ def _op(name: str, op: Any, values: Sequence[Variable]) -> str:
     return str(op)
 
 
-def _rank(name: str, what: str, rank: Any, group: Group) -> int:
+def checked_rank(name: str, what: str, rank: Any, group: Group) -> int:
     if isinstance(rank, bool) or not isinstance(rank, (int, np.integer)) or not 0 <= rank < group.size:
         raise ValueError(f"{name}: {what} must be a rank from 0 to {group.size - 1}, got {rank!r}")
     return int(rank)
 
 
-def _leaves(name: str, tree: Any) -> tuple[list[Variable], Structure]:
+def leaves_of(name: str, tree: Any) -> tuple[list[Variable], Structure]:
     found: list[Any] = []
     structure = flatten(tree, found)
     values = []
@@ -62,7 +62,7 @@ def _leaves(name: str, tree: Any) -> tuple[list[Variable], Structure]:
     return values, structure
 
 
-def _kind(x: Variable) -> str:
+def kind_of(x: Variable) -> str:
     """How a derivative is taken with respect to a value: ranks must agree on it, or one would wait for the other."""
     lifted = _core._lifted(x)
     if lifted is not None:
@@ -71,7 +71,7 @@ def _kind(x: Variable) -> str:
 
 
 def _describe(name: str, options: str, values: Sequence[Variable]) -> str:
-    kinds = [_kind(x) for x in values]
+    kinds = [kind_of(x) for x in values]
     tracked = "" if all(k == "plain" for k in kinds) else f" [{', '.join(kinds[:8])}]"
     return f"{name}({options}) of {texts_of(values)}{tracked}"
 
@@ -79,7 +79,7 @@ def _describe(name: str, options: str, values: Sequence[Variable]) -> str:
 # ---- without derivatives ----
 
 
-def _is_repeated(values: Sequence[Variable]) -> bool:
+def is_repeated(values: Sequence[Variable]) -> bool:
     """Whether a forward only sets its context again: inside nested transforms the values went through ``apply`` before."""
     return any(_core._lifted(x) is not None for x in values)
 
@@ -116,7 +116,7 @@ def _run_reduce_scatter(group: Group, op: str, values: Sequence[Variable], what:
     return layout.unpack(outs)
 
 
-def _run_broadcast(group: Group, src: int, values: Sequence[Variable], what: str) -> list[Variable]:
+def run_broadcast(group: Group, src: int, values: Sequence[Variable], what: str) -> list[Variable]:
     layout = Layout(values)
     buffers = [b.copy() for b in layout.pack(values)] if group.rank == src else layout.empty()
     group.wait([group.backend.broadcast(b, src) for b in buffers], what)
@@ -126,38 +126,38 @@ def _run_broadcast(group: Group, src: int, values: Sequence[Variable], what: str
 # ---- with derivatives ----
 
 
-def _filled(grads: Sequence[Any], specs: Sequence[Any]) -> list[Variable]:
+def fill_zeros(grads: Sequence[Any], specs: Sequence[Any]) -> list[Variable]:
     """Cotangents or tangents of the floating values, zeros where none is given."""
     pairs = [(g, s) for g, s in zip(grads, specs, strict=True) if is_inexact(s[1])]
     return [_core.zeros(shape, dtype) if g is None else g for g, (shape, dtype) in pairs]
 
 
-def _finish(ctx: Any, outputs: Sequence[Variable]) -> tuple[Variable, ...]:
-    """Keeps outputs through which a gradient will come; see :func:`_cotangents`."""
+def keep_outputs(ctx: Any, outputs: Sequence[Variable]) -> tuple[Variable, ...]:
+    """Keeps outputs through which a gradient will come; see :func:`tied_cotangents`."""
     if any(ctx.needs_input_grad):
         ctx.save_for_backward(*(y for y in outputs if is_inexact(y.dtype)))
     return tuple(outputs)
 
 
-def _cotangents(ctx: Any, grads: Sequence[Any], specs: Sequence[Any]) -> list[Variable]:
+def tied_cotangents(ctx: Any, grads: Sequence[Any], specs: Sequence[Any]) -> list[Variable]:
     """The cotangents of the floating outputs. Where they are recorded, they depend on the outputs, by zeros.
 
     So a second backward pass that comes to the collective of the cotangents comes to the first collective, too, on every rank,
     also on those whose own loss does not depend on its result a second time.
     """
-    filled = _filled(grads, specs)
+    filled = fill_zeros(grads, specs)
     if not _core.is_grad_enabled() or not ctx.saved_values:
         return filled
     return [g + _nothing_of(y) for g, y in zip(filled, ctx.saved_values, strict=True)]
 
 
-def _spread(found: Sequence[Any], specs: Sequence[Any]) -> tuple[Any, ...]:
+def place_back(found: Sequence[Any], specs: Sequence[Any]) -> tuple[Any, ...]:
     """What belongs to the floating values at their places, None at those of the others."""
     rest = iter(found)
     return tuple(next(rest) if is_inexact(dtype) else None for _, dtype in specs)
 
 
-def _specs(values: Sequence[Variable]) -> list[tuple[tuple[int, ...], Any]]:
+def specs_of(values: Sequence[Variable]) -> list[tuple[tuple[int, ...], Any]]:
     return [(tuple(x.shape), x.dtype) for x in values]
 
 
@@ -172,26 +172,26 @@ class AllReduce(Function):
     @staticmethod
     def forward(ctx: Any, group: Group, op: str, what: str, *values: Variable) -> Any:
         """Reduces all values in one go."""
-        ctx.group, ctx.op, ctx.specs = group, op, _specs(values)
-        if _is_repeated(values):
+        ctx.group, ctx.op, ctx.specs = group, op, specs_of(values)
+        if is_repeated(values):
             return tuple(values)
         group.agree(what)
-        return _finish(ctx, _run_all_reduce(group, op, values, what))
+        return keep_outputs(ctx, _run_all_reduce(group, op, values, what))
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         """The same reduction of the cotangents."""
-        return (None, None, None, *AllReduce._of(ctx, "backward", _cotangents(ctx, grads, ctx.specs)))
+        return (None, None, None, *AllReduce._of(ctx, "backward", tied_cotangents(ctx, grads, ctx.specs)))
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
         """The same reduction of the tangents."""
-        return AllReduce._of(ctx, "tangent", _filled(tangents[3:], ctx.specs))
+        return AllReduce._of(ctx, "tangent", fill_zeros(tangents[3:], ctx.specs))
 
     @staticmethod
     def _of(ctx: Any, way: str, values: Sequence[Variable]) -> tuple[Any, ...]:
         what = f"{way} of all_reduce({ctx.op}) of {texts_of(values)}"
-        return _spread(_apply(AllReduce, ctx.group, ctx.op, what, *values), ctx.specs)
+        return place_back(_apply(AllReduce, ctx.group, ctx.op, what, *values), ctx.specs)
 
     @staticmethod
     def vmap(info: Any, axes: Any, group: Group, op: str, what: str, *values: Variable) -> Any:
@@ -205,25 +205,25 @@ class AllGather(Function):
     @staticmethod
     def forward(ctx: Any, group: Group, what: str, *values: Variable) -> Any:
         """As many times the values as there are ranks."""
-        ctx.group, ctx.specs = group, _specs(values)
-        if _is_repeated(values):
+        ctx.group, ctx.specs = group, specs_of(values)
+        if is_repeated(values):
             return tuple(values) * group.size
         group.agree(what)
-        return _finish(ctx, _run_all_gather(group, values, what))
+        return keep_outputs(ctx, _run_all_gather(group, values, what))
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         """Reduces and scatters the cotangents."""
-        values = _cotangents(ctx, grads, ctx.specs * ctx.group.size)
+        values = tied_cotangents(ctx, grads, ctx.specs * ctx.group.size)
         what = f"backward of all_gather of {texts_of(values)}"
-        return (None, None, *_spread(_apply(ReduceScatter, ctx.group, "sum", what, *values), ctx.specs))
+        return (None, None, *place_back(_apply(ReduceScatter, ctx.group, "sum", what, *values), ctx.specs))
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
         """Gathers the tangents."""
-        values = _filled(tangents[2:], ctx.specs)
+        values = fill_zeros(tangents[2:], ctx.specs)
         found = _apply(AllGather, ctx.group, f"tangent of all_gather of {texts_of(values)}", *values)
-        return _spread(found, ctx.specs * ctx.group.size)
+        return place_back(found, ctx.specs * ctx.group.size)
 
     @staticmethod
     def vmap(info: Any, axes: Any, group: Group, what: str, *values: Variable) -> Any:
@@ -237,29 +237,29 @@ class ReduceScatter(Function):
     @staticmethod
     def forward(ctx: Any, group: Group, op: str, what: str, *values: Variable) -> Any:
         """``values`` are those for rank 0, those for rank 1, and so on."""
-        ctx.group, ctx.op, ctx.specs = group, op, _specs(values)
-        if _is_repeated(values):
+        ctx.group, ctx.op, ctx.specs = group, op, specs_of(values)
+        if is_repeated(values):
             return tuple(values[: len(values) // group.size])
         group.agree(what)
-        return _finish(ctx, _run_reduce_scatter(group, op, values, what))
+        return keep_outputs(ctx, _run_reduce_scatter(group, op, values, what))
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         """Gathers the cotangents."""
         own = ctx.specs[: len(grads)]
-        values = _cotangents(ctx, grads, own)
+        values = tied_cotangents(ctx, grads, own)
         found = _apply(AllGather, ctx.group, f"backward of reduce_scatter({ctx.op}) of {texts_of(values)}", *values)
         if ctx.op == "mean":
             found = [g / ctx.group.size for g in found]
-        return (None, None, None, *_spread(found, ctx.specs))
+        return (None, None, None, *place_back(found, ctx.specs))
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
         """The same reduction of the tangents."""
-        values = _filled(tangents[3:], ctx.specs)
+        values = fill_zeros(tangents[3:], ctx.specs)
         what = f"tangent of reduce_scatter({ctx.op}) of {texts_of(values)}"
         found = _apply(ReduceScatter, ctx.group, ctx.op, what, *values)
-        return _spread(found, ctx.specs[: len(ctx.specs) // ctx.group.size])
+        return place_back(found, ctx.specs[: len(ctx.specs) // ctx.group.size])
 
     @staticmethod
     def vmap(info: Any, axes: Any, group: Group, op: str, what: str, *values: Variable) -> Any:
@@ -275,30 +275,30 @@ class Broadcast(Function):
     @staticmethod
     def forward(ctx: Any, group: Group, src: int, what: str, anchor: Any, *values: Variable) -> Any:
         """``anchor`` is a leaf that makes the result tracked on ranks whose own value is not."""
-        ctx.group, ctx.src, ctx.specs, ctx.has_anchor = group, src, _specs(values), anchor is not None
-        if _is_repeated(values):
+        ctx.group, ctx.src, ctx.specs, ctx.has_anchor = group, src, specs_of(values), anchor is not None
+        if is_repeated(values):
             return tuple(values)
-        return _finish(ctx, _run_broadcast(group, src, values, what))
+        return keep_outputs(ctx, run_broadcast(group, src, values, what))
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         """Adds up the cotangents."""
-        values = _cotangents(ctx, grads, ctx.specs)
+        values = tied_cotangents(ctx, grads, ctx.specs)
         what = f"backward of broadcast({ctx.src}) of {texts_of(values)}"
         found = _apply(AllReduce, ctx.group, "sum", what, *values) if values else []
         if ctx.group.rank == ctx.src:
-            return (None, None, None, None, *_spread(found, ctx.specs))
+            return (None, None, None, None, *place_back(found, ctx.specs))
         zeros = [_nothing_of(g) for g in found]
         link = zeros[0].sum().astype(_core.float32) if ctx.has_anchor and not zeros[0].dtype.is_complex else None
-        return (None, None, None, link, *_spread(zeros, ctx.specs))
+        return (None, None, None, link, *place_back(zeros, ctx.specs))
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
         """Broadcasts the tangents."""
-        values = _filled(tangents[4:], ctx.specs)
+        values = fill_zeros(tangents[4:], ctx.specs)
         what = f"tangent of broadcast({ctx.src}) of {texts_of(values)}"
         ctx.group.agree(what)
-        return _spread(_apply(Broadcast, ctx.group, ctx.src, what, None, *values), ctx.specs)
+        return place_back(_apply(Broadcast, ctx.group, ctx.src, what, None, *values), ctx.specs)
 
     @staticmethod
     def vmap(info: Any, axes: Any, group: Group, src: int, what: str, anchor: Any, *values: Variable) -> Any:
@@ -337,13 +337,13 @@ def all_reduce(x: Any, op: str = "sum") -> Any:
     [[0.0, 0.0], [4.0, 8.0]]
     """
     group = current_group("all_reduce")
-    values, structure = _leaves("all_reduce", x)
+    values, structure = leaves_of("all_reduce", x)
     op = _op("all_reduce", op, values)
     what = _describe("all_reduce", op, values)
     if not values:
         group.agree(what)
         return x
-    if op in ("sum", "mean") or all(_kind(v) == "plain" for v in values):
+    if op in ("sum", "mean") or all(kind_of(v) == "plain" for v in values):
         return unflatten(structure, _apply(AllReduce, group, op, what, *values))
     found = _apply(AllGather, group, what, *values)
     count = len(values)
@@ -374,7 +374,7 @@ def all_gather(x: Any) -> list[Any]:
     [Variable(0), Variable(1)]
     """
     group = current_group("all_gather")
-    values, structure = _leaves("all_gather", x)
+    values, structure = leaves_of("all_gather", x)
     what = _describe("all_gather", "", values)
     if not values:
         group.agree(what)
@@ -394,16 +394,16 @@ def reduce_scatter(x: Any, op: str = "sum") -> Any:
     """
     group = current_group("reduce_scatter")
     pieces = _pieces(x, group.size)
-    parts = [_leaves("reduce_scatter", piece) for piece in pieces]
+    parts = [leaves_of("reduce_scatter", piece) for piece in pieces]
     values = [v for found, _ in parts for v in found]
-    if any(structure != parts[0][1] or _specs(found) != _specs(parts[0][0]) for found, structure in parts):
+    if any(structure != parts[0][1] or specs_of(found) != specs_of(parts[0][0]) for found, structure in parts):
         raise ShapeError("reduce_scatter: the pieces must have the same structure, shapes and dtypes")
     op = _op("reduce_scatter", op, values)
     what = _describe("reduce_scatter", op, values)
     if not values:
         group.agree(what)
         return pieces[group.rank]
-    if op in ("sum", "mean") or all(_kind(v) == "plain" for v in values):
+    if op in ("sum", "mean") or all(kind_of(v) == "plain" for v in values):
         return unflatten(parts[0][1], _apply(ReduceScatter, group, op, what, *values))
     return all_reduce(list(pieces), op)[group.rank]
 
@@ -432,17 +432,17 @@ def broadcast(x: Any, src: int = 0) -> Any:
     [Variable(1), Variable(1)]
     """
     group = current_group("broadcast")
-    src = _rank("broadcast", "src", src, group)
-    values, structure = _leaves("broadcast", x)
+    src = checked_rank("broadcast", "src", src, group)
+    values, structure = leaves_of("broadcast", x)
     what = f"broadcast({src}) of {texts_of(values)}"
     group.agree(what)
     if not values:
         return x
-    code = np.array([max(_CODES.index(_kind(v)) for v in values)], np.int8)
+    code = np.array([max(_CODES.index(kind_of(v)) for v in values)], np.int8)
     group.wait([group.backend.broadcast(code, src)], what)
     kind = _CODES[int(code[0])]
     if kind == "plain":
-        return unflatten(structure, _run_broadcast(group, src, [_bare(v) for v in values], what))
+        return unflatten(structure, run_broadcast(group, src, [_bare(v) for v in values], what))
     if group.rank != src and kind == "tracked" and not _core.is_grad_enabled():
         raise GradError(f"broadcast: rank {src} records gradients, this rank does not: call it under enable_grad on all ranks")
     if kind in ("dual", "batched") and all(_core._lifted(v) is None for v in values):

@@ -17,7 +17,7 @@ from .._tree import flatten, is_inexact, tree_map
 from ..autograd import is_grad_enabled, no_grad
 from ..nn import Module
 from .backend import Buffer
-from .collectives import _run_broadcast
+from .collectives import run_broadcast
 from .errors import MismatchError
 from .group import Group, current_group
 from .messages import all_gather_object
@@ -45,7 +45,7 @@ def synchronize(values: Sequence[Variable], src: int = 0, what: str = "synchroni
 def _synchronize(group: Group, values: Sequence[Variable], src: int, what: str) -> None:
     if group.size == 1 or not values:
         return
-    found = _run_broadcast(group, src, [v.detach() for v in values], what)
+    found = run_broadcast(group, src, [v.detach() for v in values], what)
     if group.rank != src:
         with no_grad():
             for v, new in zip(values, found):

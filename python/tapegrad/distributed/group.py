@@ -121,7 +121,13 @@ class Group:
         for rank, row in enumerate(all_of_them.reshape(self.size, _TOLD)):
             told.setdefault(bytes(row).rstrip(b"\0").decode(errors="replace"), []).append(rank)
         lines = "".join(f"\n  ranks {ranks}: {text}" for text, ranks in told.items())
-        return MismatchError(f"the ranks disagree at {self.where()}:{lines}")
+        bare = {text.partition(" [")[0] for text in told}
+        hint = (
+            ""
+            if len(bare) > 1
+            else "\n  gradients are recorded on some ranks only: detach() the value there, or record it on all"
+        )
+        return MismatchError(f"the ranks disagree at {self.where()}:{lines}{hint}")
 
     # Sending
 

@@ -13,7 +13,17 @@ from .. import _core
 from .._core import GradError, ShapeError, Variable
 from .._tree import is_inexact, unflatten
 from ..autograd import Function
-from .collectives import _cotangents, _filled, _finish, _is_repeated, _kind, _leaves, _rank, _specs, _spread
+from .collectives import (
+    checked_rank,
+    fill_zeros,
+    is_repeated,
+    keep_outputs,
+    kind_of,
+    leaves_of,
+    place_back,
+    specs_of,
+    tied_cotangents,
+)
 from .errors import DistributedError
 from .group import Group, current_group
 from .pack import Layout, text_of, texts_of
@@ -65,14 +75,14 @@ class Send(Function):
     @staticmethod
     def forward(ctx: Any, group: Group, dst: int, tag: int, order: int, kind: str, *values: Variable) -> Any:
         """Starts to send."""
-        ctx.group, ctx.dst, ctx.tag, ctx.order, ctx.specs = group, dst, tag, order, _specs(values)
+        ctx.group, ctx.dst, ctx.tag, ctx.order, ctx.specs = group, dst, tag, order, specs_of(values)
         token = _token(values)
-        if _is_repeated(values):
+        if is_repeated(values):
             return token
         what = f"send(dst={dst}, tag={tag}) of {texts_of(values)}"
         group.begin(what)
         _send_values(group, dst, _channel(tag, order), kind, values, what)
-        return _finish(ctx, [token])[0]
+        return keep_outputs(ctx, [token])[0]
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
@@ -80,12 +90,12 @@ class Send(Function):
         (token,) = ctx.saved_values
         like = [_core.zeros(shape, dtype) + token.astype(dtype) for shape, dtype in ctx.specs if is_inexact(dtype)]
         found = _receive(ctx.group, ctx.dst, ctx.tag, ctx.order + 1, like, f"gradient of send(dst={ctx.dst}, tag={ctx.tag})")
-        return (None, None, None, None, None, *_spread(found, ctx.specs))
+        return (None, None, None, None, None, *place_back(found, ctx.specs))
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
         """Sends the tangents."""
-        values = _filled(tangents[5:], ctx.specs)
+        values = fill_zeros(tangents[5:], ctx.specs)
         return _send(ctx.group, ctx.dst, ctx.tag, ctx.order + 1, values)
 
 
@@ -95,26 +105,26 @@ class Recv(Function):
     @staticmethod
     def forward(ctx: Any, group: Group, src: int, tag: int, order: int, specs: Specs, anchor: Any, *templates: Variable) -> Any:
         """Waits for the values. ``anchor`` is a leaf that makes them tracked where no template is."""
-        ctx.group, ctx.src, ctx.tag, ctx.order, ctx.specs, ctx.like = group, src, tag, order, specs, _specs(templates)
+        ctx.group, ctx.src, ctx.tag, ctx.order, ctx.specs, ctx.like = group, src, tag, order, specs, specs_of(templates)
         ctx.has_anchor = anchor is not None
-        if _is_repeated(templates):
+        if is_repeated(templates):
             return tuple(templates)
-        return _finish(ctx, _receive_values(group, src, _channel(tag, order), specs, f"recv(src={src}, tag={tag})"))
+        return keep_outputs(ctx, _receive_values(group, src, _channel(tag, order), specs, f"recv(src={src}, tag={tag})"))
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         """Sends the cotangents back."""
-        token = _send(ctx.group, ctx.src, ctx.tag, ctx.order + 1, _cotangents(ctx, grads, ctx.specs))
+        token = _send(ctx.group, ctx.src, ctx.tag, ctx.order + 1, tied_cotangents(ctx, grads, ctx.specs))
         link = token.astype(_core.float32) if ctx.has_anchor and not token.dtype.is_complex else None
         zeros = [_core.zeros(shape, dtype) + token.astype(dtype) for shape, dtype in ctx.like if is_inexact(dtype)]
-        return (None, None, None, None, None, link, *_spread(zeros, ctx.like))
+        return (None, None, None, None, None, link, *place_back(zeros, ctx.like))
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
         """Receives the tangents."""
         what = f"tangent of recv(src={ctx.src}, tag={ctx.tag})"
         like = [_core.zeros(shape, dtype) for shape, dtype in ctx.specs if is_inexact(dtype)]
-        return _spread(_receive(ctx.group, ctx.src, ctx.tag, ctx.order + 1, like, what), ctx.specs)
+        return place_back(_receive(ctx.group, ctx.src, ctx.tag, ctx.order + 1, like, what), ctx.specs)
 
 
 def _token(values: Sequence[Variable]) -> Variable:
@@ -123,7 +133,7 @@ def _token(values: Sequence[Variable]) -> Variable:
 
 
 def _send(group: Group, dst: int, tag: int, order: int, values: Sequence[Variable]) -> Variable:
-    kinds = [_kind(x) for x in values]
+    kinds = [kind_of(x) for x in values]
     if "batched" in kinds:
         raise GradError("send: it does not work inside vmap; send the batch as a whole, outside")
     kind = "dual" if "dual" in kinds else "tracked" if "tracked" in kinds else "plain"
@@ -134,10 +144,10 @@ def _send(group: Group, dst: int, tag: int, order: int, values: Sequence[Variabl
 def _receive(group: Group, src: int, tag: int, order: int, templates: Sequence[Variable] | None, what: str) -> list[Variable]:
     group.begin(what)
     kind, specs = _receive_header(group, src, _channel(tag, order), what)
-    if templates is not None and specs != _specs(templates):
+    if templates is not None and specs != specs_of(templates):
         got = ", ".join(text_of(_Spec(*s)) for s in specs)
         raise ShapeError(f"recv: rank {src} has sent {got} with tag {tag}, expected {texts_of(templates)}")
-    kinds = {_kind(x) for x in templates or ()}
+    kinds = {kind_of(x) for x in templates or ()}
     if "batched" in kinds:
         raise GradError("recv: it does not work inside vmap; receive the batch as a whole, outside")
     if kind == "dual" and "dual" not in kinds:
@@ -156,7 +166,7 @@ def _tag(name: str, tag: Any) -> int:
 
 
 def _other(name: str, what: str, rank: Any, group: Group) -> int:
-    found = _rank(name, what, rank, group)
+    found = checked_rank(name, what, rank, group)
     if found == group.rank:
         raise ValueError(f"{name}: {what} is rank {found} itself")
     return found
@@ -181,7 +191,7 @@ def send(x: Any, dst: int, tag: int = 0) -> Variable:
     [6.0, None]
     """
     group = current_group("send")
-    values, _ = _leaves("send", x)
+    values, _ = leaves_of("send", x)
     return _send(group, _other("send", "dst", dst, group), _tag("send", tag), 0, values)
 
 
@@ -208,7 +218,7 @@ def recv(x: Any = None, src: int = 0, tag: int = 0) -> Any:
         if len(found) != 1:
             raise ShapeError(f"recv: rank {src} has sent {len(found)} arrays; pass an x of the same structure")
         return found[0]
-    values, structure = _leaves("recv", x)
+    values, structure = leaves_of("recv", x)
     return unflatten(structure, _receive(group, src, tag, 0, values, what))
 
 
@@ -241,7 +251,7 @@ def broadcast_object(obj: Any = None, src: int = 0) -> Any:
     [1, 1]
     """
     group = current_group("broadcast_object")
-    src = _rank("broadcast_object", "src", src, group)
+    src = checked_rank("broadcast_object", "src", src, group)
     data = np.frombuffer(pickle.dumps(obj if group.rank == src else None), np.uint8).copy()
     group.agree(f"broadcast_object({src})")
     size = np.array([data.size])

@@ -11,6 +11,7 @@ from .._sampling import source
 from .._special import betainc, betaincc, betaln, digamma, gammaln, xlog1py, xlogy
 from . import constraints
 from ._implicit import attach, beta_rule, dirichlet_rule
+from ._quantile import beta_quantile, fisher_quantile, quantile
 from .distribution import Distribution
 from .gamma import standard_gamma
 from .utils import as_floating, broadcast_all, euler_constant, open_unit, outside
@@ -73,6 +74,9 @@ class Beta(Distribution):
 
     def sf(self, value: Any) -> Variable:
         return betaincc(self.concentration1, self.concentration0, _core.clip(self._value(value), 0.0, 1.0))
+
+    def icdf(self, value: Any) -> Variable:
+        return quantile(beta_quantile, betainc, self._level(value), self.concentration1, self.concentration0)
 
     def entropy(self) -> Variable:
         a, b = self.concentration1, self.concentration0
@@ -263,3 +267,9 @@ class FisherSnedecor(Distribution):
     def sf(self, value: Any) -> Variable:
         x = _core.relu(self._value(value))
         return betainc(0.5 * self.df2, 0.5 * self.df1, self.df2 / (self.df1 * x + self.df2))
+
+    def icdf(self, value: Any) -> Variable:
+        def cdf(df1: Variable, df2: Variable, x: Variable) -> Variable:
+            return betainc(0.5 * df1, 0.5 * df2, df1 * x / (df1 * x + df2))
+
+        return quantile(fisher_quantile, cdf, self._level(value), self.df1, self.df2)

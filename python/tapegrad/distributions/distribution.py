@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import index
 from typing import Any
 
 from .. import _core
@@ -105,7 +106,12 @@ class Distribution:
         return self._event_shape
 
     def _extended_shape(self, sample_shape: Any = ()) -> tuple[int, ...]:
-        shape = (sample_shape,) if isinstance(sample_shape, int) else tuple(int(n) for n in sample_shape)
+        try:
+            shape = tuple(index(n) for n in ((sample_shape,) if isinstance(sample_shape, int) else sample_shape))
+        except TypeError:
+            raise TypeError(
+                f"{type(self).__name__}: sample_shape must be a tuple of ints, as in sample((100,)), got {sample_shape!r}"
+            ) from None
         return (*shape, *self._batch_shape, *self._event_shape)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
@@ -280,11 +286,48 @@ class Distribution:
             self._require(constraints.unit_interval, p, "a probability")
         return p
 
+    def _shown(self) -> list[str]:
+        """The parameters that `repr` names: those that are kept."""
+        names = list(getattr(self, "arg_constraints", {}))
+        return [n for n in names if n in self.__dict__] or names
+
     def __repr__(self) -> str:
         parts = []
-        for name in getattr(self, "arg_constraints", {}):
+        for name in self._shown():
             value = getattr(self, name, None)
             if isinstance(value, Variable):
                 plain = value.size == 1 and _core._lifted(value) is None
                 parts.append(f"{name}: {value.item() if plain else f'array of shape {value.shape}'}")
         return f"{type(self).__name__}({', '.join(parts)})"
+
+
+class ExponentialFamily(Distribution):
+    """Base of distributions of your own whose density is ``exp(θ·t(x) - F(θ) + k(x))``.
+
+    They define ``_natural_params`` (θ), ``_log_normalizer(*θ)`` (F) and ``_mean_carrier_measure`` (the mean of
+    k); the entropy follows.
+    """
+
+    @property
+    def _natural_params(self) -> tuple[Variable, ...]:
+        raise NotImplementedError(f"{type(self).__name__} does not define _natural_params")
+
+    def _log_normalizer(self, *natural_params: Variable) -> Variable:
+        raise NotImplementedError(f"{type(self).__name__} does not define _log_normalizer(*natural_params)")
+
+    @property
+    def _mean_carrier_measure(self) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} does not define _mean_carrier_measure")
+
+    def entropy(self) -> Any:
+        """F(θ) - θ·F'(θ), less the mean of k (Nielsen & Nock 2010)."""
+        from .._transforms import vjp
+
+        theta = self._natural_params
+        normalizer, pull = vjp(self._log_normalizer, *theta)
+        found = normalizer - self._mean_carrier_measure
+        for t, slope in zip(theta, pull(_core.ones_like(normalizer)), strict=True):
+            term = t * slope
+            extra = term.ndim - len(self._batch_shape)
+            found = found - (_core.sum(term, axis=tuple(range(-extra, 0))) if extra else term)
+        return found

@@ -11,6 +11,7 @@ from .._sampling import source
 from .._special import digamma, gammainc, gammaincc, gammaln, xlogy
 from . import constraints
 from ._implicit import attach, gamma_rule
+from ._quantile import gamma_quantile, gamma_upper_quantile, quantile
 from .distribution import Distribution
 from .utils import broadcast_all, euler_constant, log1mexp, open_unit, outside
 
@@ -128,6 +129,9 @@ class Gamma(Distribution):
     def sf(self, value: Any) -> Variable:
         return gammaincc(self.concentration, self.rate * _core.relu(self._value(value)))
 
+    def icdf(self, value: Any) -> Variable:
+        return quantile(gamma_quantile, gammainc, self._level(value), self.concentration) / self.rate
+
     def entropy(self) -> Variable:
         a = self.concentration
         return a - _core.log(self.rate) + gammaln(a) + (1.0 - a) * digamma(a)
@@ -209,6 +213,9 @@ class InverseGamma(Distribution):
 
     def sf(self, value: Any) -> Variable:
         return gammainc(self.concentration, self._inverse(value))
+
+    def icdf(self, value: Any) -> Variable:
+        return self.rate / quantile(gamma_upper_quantile, gammaincc, self._level(value), self.concentration)
 
     def entropy(self) -> Variable:
         a = self.concentration
@@ -350,3 +357,89 @@ class Pareto(Distribution):
 
     def entropy(self) -> Variable:
         return _core.log(self.scale / self.alpha) + (1.0 + 1.0 / self.alpha)
+
+
+class GeneralizedPareto(Distribution):
+    """Excesses over a threshold ``loc``: exponential for ``concentration`` 0, with a heavy tail above it, with an end below.
+
+    >>> tg.distributions.GeneralizedPareto(0.0, 2.0, 0.0).log_prob(2.0)
+    Variable(-1.6931472)
+    """
+
+    arg_constraints = {"loc": constraints.real, "scale": constraints.positive, "concentration": constraints.real}
+    has_rsample = True
+
+    def __init__(self, loc: Any, scale: Any, concentration: Any, validate_args: bool | None = None) -> None:
+        self.loc, self.scale, self.concentration = broadcast_all(loc, scale, concentration)
+        super().__init__(self.loc.shape, validate_args=validate_args)
+
+    def _end(self) -> Variable:
+        """The largest value."""
+        c = self.concentration
+        return _core.where(c < 0, self.loc - self.scale / _core.where(c < 0, c, -1.0), float("inf"))
+
+    @constraints.dependent_property(is_discrete=False, event_dim=0)
+    def support(self) -> Any:
+        return constraints.interval(self.loc, self._end())
+
+    def _moment(self, limit: float, value: Variable, beyond: float) -> Variable:
+        return _core.where(self.concentration < limit, value, beyond)
+
+    @property
+    def mean(self) -> Variable:
+        c = _core.where(self.concentration < 1.0, self.concentration, 0.0)
+        return self._moment(1.0, self.loc + self.scale / (1.0 - c), float("inf"))
+
+    @property
+    def mode(self) -> Variable:
+        return self.loc
+
+    @property
+    def variance(self) -> Variable:
+        c = _core.where(self.concentration < 0.5, self.concentration, 0.0)
+        return self._moment(0.5, _core.square(self.scale / (1.0 - c)) / (1.0 - 2.0 * c), float("inf"))
+
+    def _log_tail(self, z: Variable) -> Variable:
+        """log(1 - cdf) at z = (x - loc) / scale: -log(1 + c z) / c, by its series for small c."""
+        c, z = _core.broadcast_arrays(self.concentration, z)
+        small = _core.abs(c * z) < 1e-5
+        t = _core.where(small, c, 0.0) * z
+        far = _core.log1p(_core.where(small, 0.0, _core.maximum(c * z, -1.0))) / _core.where(small, 1.0, c)
+        return -_core.where(small, z * (1.0 - t * (0.5 - t / 3.0)), far)
+
+    def _standard(self, value: Any) -> tuple[Variable, Variable]:
+        x = self._value(value)
+        return x, _core.relu(x - self.loc) / self.scale
+
+    def log_prob(self, value: Any) -> Variable:
+        x, z = self._standard(value)
+        lp = (1.0 + self.concentration) * self._log_tail(z) - _core.log(self.scale)
+        return outside((x >= self.loc) & (x <= self._end()), lp)
+
+    def log_sf(self, value: Any) -> Variable:
+        return self._log_tail(self._standard(value)[1])
+
+    def sf(self, value: Any) -> Variable:
+        return _core.exp(self.log_sf(value))
+
+    def cdf(self, value: Any) -> Variable:
+        return -_core.expm1(self.log_sf(value))
+
+    def log_cdf(self, value: Any) -> Variable:
+        return log1mexp(self.log_sf(value))
+
+    def _quantile(self, p: Variable) -> Variable:
+        c, log = _core.broadcast_arrays(self.concentration, _core.log1p(-p))
+        small = _core.abs(c * log) < 1e-5
+        t = -_core.where(small, c, 0.0) * log
+        far = _core.expm1(-_core.where(small, 0.0, c) * log) / _core.where(small, 1.0, c)
+        return self.loc + self.scale * _core.where(small, -log * (1.0 + t * (0.5 + t / 6.0)), far)
+
+    def icdf(self, value: Any) -> Variable:
+        return self._quantile(self._level(value))
+
+    def rsample(self, sample_shape: Any = (), *, generator: Any = None) -> Variable:
+        return self._quantile(open_unit(source(generator), self._extended_shape(sample_shape), self.loc.dtype))
+
+    def entropy(self) -> Variable:
+        return _core.log(self.scale) + self.concentration + 1.0

@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any
 from .. import _core
 from .._arrays import broadcast_shapes
 from .._core import Variable
-from .._special import betaln, digamma, gammaln, ndtr, xlogy
+from .._special import betaln, digamma, gammaln, multigammaln, ndtr, xlogy
 from ..linalg import solve_triangular
 from .beta import Beta, Dirichlet
 from .categorical import Categorical, Multinomial, OneHotCategorical
+from .continuous_bernoulli import ContinuousBernoulli
 from .counts import Bernoulli, Binomial, Geometric, Poisson
 from .distribution import Distribution
 from .gamma import Exponential, Gamma, InverseGamma, Pareto, Weibull
 from .independent import Independent, sum_rightmost
 from .location_scale import Cauchy, Gumbel, HalfCauchy, Laplace, Uniform
-from .multivariate_normal import MultivariateNormal, half_log_det, quadratic_form
+from .matrices import Wishart
+from .multivariate_normal import LowRankMultivariateNormal, MultivariateNormal, half_log_det, quadratic_form
 from .normal import HalfNormal, LogNormal, Normal
 from .transformed import TransformedDistribution
 from .utils import euler_constant
@@ -69,6 +71,9 @@ def kl_divergence(p: Distribution, q: Distribution) -> Variable:
     >>> D.kl_divergence(D.Normal(1.0, 1.0), D.Normal(0.0, 1.0))
     Variable(0.5)
     """
+    for d in (p, q):
+        if not isinstance(d, Distribution):
+            raise TypeError(f"kl_divergence: expected two distributions, got {type(d).__name__}")
     rule = _rule(type(p), type(q))
     if rule is None:
         raise NotImplementedError(
@@ -125,6 +130,34 @@ def _multivariate_normal(p: Any, q: Any) -> Any:
     inner = solve_triangular(_core.broadcast_to(lq, (*batch, n, n)), _core.broadcast_to(lp, (*batch, n, n)), upper=False)
     trace = _core.sum(_core.square(inner), axis=(-2, -1))
     return half_log_det(lq) - half_log_det(lp) + 0.5 * (trace + quadratic_form(lq, q.loc - p.loc) - n)
+
+
+@register_kl(LowRankMultivariateNormal, LowRankMultivariateNormal)
+@register_kl(LowRankMultivariateNormal, MultivariateNormal)
+@register_kl(MultivariateNormal, LowRankMultivariateNormal)
+def _low_rank(p: Any, q: Any) -> Any:
+    full = (d if isinstance(d, MultivariateNormal) else _full(d) for d in (p, q))
+    return _multivariate_normal(*full)
+
+
+def _full(d: Any) -> MultivariateNormal:
+    return MultivariateNormal(d.loc, scale_tril=d.scale_tril, validate_args=False)
+
+
+@register_kl(Wishart, Wishart)
+def _wishart(p: Any, q: Any) -> Any:
+    lp, lq, n = p._tril, q._tril, p.event_shape[-1]
+    shape = broadcast_shapes(lp.shape, lq.shape)
+    inner = solve_triangular(_core.broadcast_to(lq, shape), _core.broadcast_to(lp, shape), upper=False)
+    trace = _core.sum(_core.square(inner), axis=(-2, -1))
+    slopes = _core.sum(digamma(0.5 * (p.df[..., None] - _core.arange(n, dtype=p.df.dtype))), axis=-1)
+    front = q.df * (half_log_det(lq) - half_log_det(lp)) + 0.5 * p.df * (trace - n)
+    return front + multigammaln(0.5 * q.df, n) - multigammaln(0.5 * p.df, n) + 0.5 * (p.df - q.df) * slopes
+
+
+@register_kl(ContinuousBernoulli, ContinuousBernoulli)
+def _continuous_bernoulli(p: Any, q: Any) -> Any:
+    return p.mean * (p.logits - q.logits) - p._log_norm() + q._log_norm()
 
 
 @register_kl(Bernoulli, Bernoulli)

@@ -10,6 +10,7 @@ from .._core import Variable
 from .._sampling import source
 from .._special import betainc, betaln, digamma, log_expit
 from . import constraints
+from ._quantile import quantile, student_quantile
 from .distribution import Distribution
 from .gamma import Chi2
 from .utils import broadcast_all, euler_constant, log1mexp, log1p_square, open_unit, outside
@@ -255,6 +256,20 @@ class Logistic(_LocationScale):
         return _core.log(self.scale) + 2.0
 
 
+def _student_tail(df: Variable, z: Variable) -> Variable:
+    """The probability below z (Abramowitz & Stegun 26.7.1); small parts are computed, not complements."""
+    df, z = _core.broadcast_arrays(df, z)
+    z2 = _core.square(z)
+    near = z2 < df
+    # I_{df/(df+z²)}(df/2, 1/2) is the mass of both tails, I_{z²/(df+z²)}(1/2, df/2) what is between.
+    far_z2, near_z2 = _core.where(near, 2.0 * df, z2), _core.where(near & (z != 0), z2, 0.5 * df)
+    tails = 0.5 * betainc(0.5 * df, 0.5, df / (df + far_z2))
+    between = 0.5 * betainc(0.5, 0.5 * df, near_z2 / (df + near_z2))
+    at_zero = z * _core.exp(-0.5 * _core.log(df) - betaln(0.5 * df, 0.5))
+    central = _core.where(z == 0, 0.5 + at_zero, 0.5 + _core.where(z < 0, -between, between))
+    return _core.where(near, central, _core.where(z < 0, tails, 1.0 - tails))
+
+
 class StudentT(Distribution):
     """Student's t distribution with ``df`` degrees of freedom, moved and scaled.
 
@@ -300,24 +315,14 @@ class StudentT(Distribution):
         t = z * _core.rsqrt(df)
         return -0.5 * (df + 1.0) * log1p_square(t, self._within(t, -1e15, 1e15)) - front
 
-    def _tail(self, z: Variable) -> Variable:
-        """The probability below z (Abramowitz & Stegun 26.7.1); small parts are computed, not complements."""
-        df, z = _core.broadcast_arrays(self.df, z)
-        z2 = _core.square(z)
-        near = z2 < df
-        # I_{df/(df+z²)}(df/2, 1/2) is the mass of both tails, I_{z²/(df+z²)}(1/2, df/2) what is between.
-        far_z2, near_z2 = _core.where(near, 2.0 * df, z2), _core.where(near & (z != 0), z2, 0.5 * df)
-        tails = 0.5 * betainc(0.5 * df, 0.5, df / (df + far_z2))
-        between = 0.5 * betainc(0.5, 0.5 * df, near_z2 / (df + near_z2))
-        at_zero = z * _core.exp(-0.5 * _core.log(df) - betaln(0.5 * df, 0.5))
-        central = _core.where(z == 0, 0.5 + at_zero, 0.5 + _core.where(z < 0, -between, between))
-        return _core.where(near, central, _core.where(z < 0, tails, 1.0 - tails))
-
     def cdf(self, value: Any) -> Variable:
-        return self._tail(self._standard(value))
+        return _student_tail(self.df, self._standard(value))
 
     def sf(self, value: Any) -> Variable:
-        return self._tail(-self._standard(value))
+        return _student_tail(self.df, -self._standard(value))
+
+    def icdf(self, value: Any) -> Variable:
+        return self.loc + self.scale * quantile(student_quantile, _student_tail, self._level(value), self.df)
 
     def entropy(self) -> Variable:
         half = 0.5 * self.df

@@ -37,7 +37,7 @@ def half_log_det(scale_tril: Variable) -> Variable:
     return _core.sum(_core.log(_core.diagonal(scale_tril, axis1=-2, axis2=-1)), axis=-1)
 
 
-def _inverse(scale_tril: Variable) -> Variable:
+def inverse_of(scale_tril: Variable) -> Variable:
     """(L Lᵀ)⁻¹."""
     eye = _core.broadcast_to(_core.eye(scale_tril.shape[-1], dtype=scale_tril.dtype), scale_tril.shape)
     inner = solve_triangular(scale_tril, eye, upper=False)
@@ -50,6 +50,17 @@ def _scale_from_precision(p: Variable) -> Variable:
     upper = _core.flip(flipped, axis=(-2, -1)).mT
     eye = _core.broadcast_to(_core.eye(p.shape[-1], dtype=p.dtype), p.shape)
     return solve_triangular(upper, eye, upper=False)
+
+
+def factor_of(family: str, name: str, matrix: Variable) -> Variable:
+    """The Cholesky factor of the covariance, from the form that was given."""
+    if name == "scale_tril":
+        return matrix
+    try:
+        found: Variable = cholesky(matrix) if name == "covariance_matrix" else _scale_from_precision(matrix)
+    except LinAlgError as error:
+        raise ValueError(f"{family}: {name} is not positive definite: {error}") from error
+    return found
 
 
 class MultivariateNormal(Distribution):
@@ -98,10 +109,7 @@ class MultivariateNormal(Distribution):
         self.loc = loc if loc.shape == (*batch, n) else _core.broadcast_to(loc, (*batch, n))
         # The factor keeps its own batch shape: it is not factored, nor solved with, more often than it was given.
         self._check_matrix(name, matrix, validate_args)
-        try:
-            self._tril = self._factor(name, matrix)
-        except LinAlgError as error:
-            raise ValueError(f"MultivariateNormal: {name} is not positive definite: {error}") from error
+        self._tril, self._form = factor_of("MultivariateNormal", name, matrix), name
         super().__init__(batch, (n,), validate_args=validate_args)
 
     def _check_matrix(self, name: str, matrix: Variable, validate_args: bool | None) -> None:
@@ -112,12 +120,8 @@ class MultivariateNormal(Distribution):
     def _check_parameters(self) -> None:
         self._require(constraints.real_vector, self.loc, "the parameter loc")
 
-    @staticmethod
-    def _factor(name: str, matrix: Variable) -> Variable:
-        if name == "scale_tril":
-            return matrix
-        found: Variable = cholesky(matrix) if name == "covariance_matrix" else _scale_from_precision(matrix)
-        return found
+    def _shown(self) -> list[str]:
+        return ["loc", self._form]
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
         new = self._get_checked_instance(type(self), _instance)
@@ -142,7 +146,7 @@ class MultivariateNormal(Distribution):
     @property
     def precision_matrix(self) -> Variable:
         """The inverse of the covariance."""
-        return self._matrices(_inverse(self._tril))
+        return self._matrices(inverse_of(self._tril))
 
     @property
     def mean(self) -> Variable:
@@ -170,3 +174,87 @@ class MultivariateNormal(Distribution):
     def entropy(self) -> Variable:
         found = half_log_det(self._tril) + 0.5 * self._event_shape[0] * (1.0 + _LOG_2PI)
         return _core.broadcast_to(found, self._batch_shape)
+
+
+class LowRankMultivariateNormal(Distribution):
+    """The normal distribution of vectors with covariance ``cov_factor cov_factorᵀ + diag(cov_diag)``.
+
+    A density costs a factorisation of the size of the rank (Woodbury).
+
+    >>> d = tg.distributions.LowRankMultivariateNormal(tg.zeros((2,)), tg.ones((2, 1)), tg.ones((2,)))
+    >>> d.covariance_matrix.tolist()
+    [[2.0, 1.0], [1.0, 2.0]]
+    """
+
+    arg_constraints = {
+        "loc": constraints.real_vector,
+        "cov_factor": constraints.independent(constraints.real, 2),
+        "cov_diag": constraints.independent(constraints.positive, 1),
+    }
+    support = constraints.real_vector
+    has_rsample = True
+
+    def __init__(self, loc: Any, cov_factor: Any, cov_diag: Any, validate_args: bool | None = None) -> None:
+        loc, factor, diagonal = common([loc, cov_factor, cov_diag])
+        n = loc.shape[-1] if loc.ndim else 0
+        if factor.ndim < 2 or diagonal.ndim < 1 or factor.shape[-2] != n or diagonal.shape[-1] != n:
+            raise _core.ShapeError(
+                f"LowRankMultivariateNormal: loc, cov_factor and cov_diag of shapes {loc.shape}, {factor.shape} and "
+                f"{diagonal.shape} do not fit; expected (..., n), (..., n, rank) and (..., n)"
+            )
+        batch = broadcast_shapes(loc.shape[:-1], factor.shape[:-2], diagonal.shape[:-1])
+        self.loc = _core.broadcast_to(loc, (*batch, n))
+        self.cov_factor = _core.broadcast_to(factor, (*batch, *factor.shape[-2:]))
+        self.cov_diag = _core.broadcast_to(diagonal, (*batch, n))
+        super().__init__(batch, (n,), validate_args=validate_args)
+
+    def _capacitance(self) -> tuple[Variable, Variable]:
+        """Wᵀ D⁻¹, and the Cholesky factor of I + Wᵀ D⁻¹ W."""
+        scaled = (self.cov_factor / self.cov_diag[..., None]).mT
+        return scaled, cholesky(scaled @ self.cov_factor + _core.eye(scaled.shape[-2], dtype=scaled.dtype))
+
+    @property
+    def mean(self) -> Variable:
+        return self.loc
+
+    @property
+    def mode(self) -> Variable:
+        return self.loc
+
+    @property
+    def variance(self) -> Variable:
+        return _core.sum(_core.square(self.cov_factor), axis=-1) + self.cov_diag
+
+    @property
+    def covariance_matrix(self) -> Any:
+        """The covariance."""
+        diagonal = self.cov_diag[..., None] * _core.eye(self._event_shape[0], dtype=self.loc.dtype)
+        return self.cov_factor @ self.cov_factor.mT + diagonal
+
+    @property
+    def scale_tril(self) -> Any:
+        """The Cholesky factor of the covariance."""
+        return cholesky(self.covariance_matrix)
+
+    @property
+    def precision_matrix(self) -> Any:
+        """The inverse of the covariance."""
+        return inverse_of(self.scale_tril)
+
+    def rsample(self, sample_shape: Any = (), *, generator: Any = None) -> Any:
+        shape, own = self._extended_shape(sample_shape), source(generator)
+        low = own.randn(*shape[:-1], self.cov_factor.shape[-1], 1, dtype=self.loc.dtype)
+        return self.loc + (self.cov_factor @ low)[..., 0] + _core.sqrt(self.cov_diag) * own.randn(*shape, dtype=self.loc.dtype)
+
+    def log_prob(self, value: Any) -> Any:
+        d = self._value(value) - self.loc
+        scaled, root = self._capacitance()
+        inner = quadratic_form(root, (scaled @ d[..., None])[..., 0])
+        outer = _core.sum(_core.square(d) / self.cov_diag, axis=-1)
+        return -0.5 * (outer - inner + self._event_shape[0] * _LOG_2PI) - self._half_log_det(root)
+
+    def _half_log_det(self, root: Variable) -> Any:
+        return half_log_det(root) + 0.5 * _core.sum(_core.log(self.cov_diag), axis=-1)
+
+    def entropy(self) -> Any:
+        return self._half_log_det(self._capacitance()[1]) + 0.5 * self._event_shape[0] * (1.0 + _LOG_2PI)

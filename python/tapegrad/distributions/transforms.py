@@ -113,8 +113,13 @@ class Transform:
         """The other one of the last pair, if this is the same object and was not written to."""
         if self._cached is None or self._cached[side] is not given:
             return None
+        other = self._cached[1 - side]
+        # A value that became a leaf since, or that a transformation follows, is not what the other one was connected with.
+        cut = given.requires_grad and not other.requires_grad
+        if cut or (_core._lifted(given) is None) != (_core._lifted(other) is None):
+            return None
         fresh = all(_pointer(v) == p for v, p in zip(self._cached[:2], self._cached[2]))
-        return self._cached[1 - side] if fresh else None
+        return other if fresh else None
 
     def _kept(self, x: Variable, y: Variable, result: int) -> Variable:
         # The snapshots keep the storage, so that its address names this value only.

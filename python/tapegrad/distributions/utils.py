@@ -31,7 +31,11 @@ def _is_number(x: Any) -> bool:
 
 def as_floating(x: Any, dtype: Any = None) -> Any:
     """An array of a floating dtype; integers and booleans get the given one, or the default."""
-    x = x if isinstance(x, Variable) else _core.asarray(x)
+    if not isinstance(x, Variable):
+        try:
+            x = _core.asarray(x)
+        except TypeError as error:
+            raise TypeError(f"distributions: parameters and values are numbers or arrays: {error}") from None
     if x.dtype.is_complex:
         raise _core.DTypeError(f"distributions: parameters and values are real, got {x.dtype}; take their real parts")
     return x if x.dtype.is_floating_point else x.astype(dtype or _core.get_default_dtype())

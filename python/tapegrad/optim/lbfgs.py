@@ -198,10 +198,13 @@ def _minimum_of_cubic(a: _Point, b: _Point, bounds: tuple[float, float] | None =
     if square < 0:
         return (low + high) / 2.0
     d2 = sqrt(square)
-    if a.t <= b.t:
-        place = b.t - (b.t - a.t) * ((b.slope + d2 - d1) / (b.slope - a.slope + 2 * d2))
-    else:
-        place = a.t - (a.t - b.t) * ((a.slope + d2 - d1) / (a.slope - b.slope + 2 * d2))
+    if a.t > b.t:
+        a, b = b, a
+    curve = b.slope - a.slope + 2 * d2
+    if curve == 0:
+        # A straight line: as far as allowed, or to the middle.
+        return high if bounds else (low + high) / 2.0
+    place = b.t - (b.t - a.t) * ((b.slope + d2 - d1) / curve)
     return min(max(place, low), high)
 
 

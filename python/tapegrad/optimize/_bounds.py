@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._core import Variable
+from .. import _core
+from .._core import GradError, Variable
 
 if TYPE_CHECKING:
     from .._tree import Structure
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 def _array(x: Any, missing: float) -> np.ndarray:
     """One side of a bound; None is no bound."""
     if isinstance(x, Variable):
+        if x.requires_grad and _core.is_grad_enabled():
+            raise GradError("bounds carry no gradient: pass detach() of a bound that requires gradients")
         x = x.detach().numpy()
     if isinstance(x, (list, tuple)):
         x = [missing if v is None else v for v in x]

@@ -159,7 +159,7 @@ def is_least(problem: Any, x: np.ndarray, loss: float, gradient: np.ndarray, fre
     A Newton step lowers it by half of g H⁻¹ g: below the rounding of the function's value, no line search sees that.
     """
     g = gradient[free]
-    if not g.size or np.abs(g).max() <= 10 * sqrt(eps) * max(1.0, abs(loss)):
+    if not g.size or np.abs(g).max() * max(1.0, np.abs(x).max()) <= 10 * sqrt(eps) * max(1.0, abs(loss)):
         return True
     if g.size > DENSE:
         return False

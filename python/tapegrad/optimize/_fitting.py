@@ -222,9 +222,12 @@ def least_squares(
     problem = problem[0] if isinstance(problem, list) else problem
     success, reason = worst(good), message_of(good, message)
     x = attach("least_squares", grad(problem.half_square), x, held, "" if success else reason, symmetric=True)
+    # The residuals may depend on what the solution does not depend on.
+    at = problem.equation(x)
+    residual = at if has_derivative(at) else residual
     return OptimizeResult(
         x=problem.flat.shaped(problem.flat.split(x)),
-        cost=problem.half_square(x) if has_derivative(x) else 0.5 * _core.sum(residual * residual),
+        cost=0.5 * _core.sum(residual * residual),
         fun=residual,
         jac=jacobian,
         grad=slope,

@@ -22,8 +22,12 @@ def _is_numbers(x: Any) -> bool:
 
 
 def as_tree(x: Any) -> Any:
-    """A start as users write it: numbers and lists of numbers become float64 arrays."""
-    return np.asarray(x, dtype=np.float64 if not np.iscomplexobj(x) else None) if _is_numbers(x) else x
+    """A start as users write it: numbers and lists of numbers become float64 arrays, also inside of containers."""
+    if _is_numbers(x):
+        return np.asarray(x, dtype=np.float64 if not np.iscomplexobj(x) else None)
+    if type(x) is dict:
+        return {k: as_tree(v) for k, v in x.items()}
+    return type(x)(map(as_tree, x)) if type(x) in (list, tuple) else x
 
 
 def as_args(args: Any) -> tuple[Any, ...]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._core import Variable
 from .._transforms import grad
 from ._bounds import bounds_of
 from ._bridge import FunctionAndGradient
@@ -17,8 +18,6 @@ from ._samples import each_sample, has_derivative, message_of, one, worst
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from .._core import Variable
 
 _OPTIONS: dict[str, dict[str, Any]] = {
     "L-BFGS": {"maxiter": 15000, "gtol": 1e-8, "ftol": 1e-15, "maxcor": 10, "maxls": 25},
@@ -97,10 +96,11 @@ def minimize(
         return fun(flat.filled(flat.split(v)), *as_args(args))
 
     x = attach("minimize", grad(value), x, held, "" if success else reason, symmetric=True)
-    parts = flat.split(x)
+    # The value may depend on what the solution does not depend on.
+    at = value(x)
     return OptimizeResult(
-        x=flat.shaped(parts),
-        fun=value(x) if has_derivative(x) else least.astype(flat.dtype),
+        x=flat.shaped(flat.split(x)),
+        fun=at if isinstance(at, Variable) and has_derivative(at) else least.astype(flat.dtype),
         jac=flat.shaped(flat.split(slope.astype(flat.dtype))),
         nit=one(nit),
         nfev=one(nfev),

@@ -10,7 +10,7 @@ import numpy as np
 from .. import _core
 from .._core import Variable
 from .._transforms import _check_function, vmap
-from .._tree import flatten, unflatten_results
+from .._tree import flatten, tree_map, unflatten_results
 from ..autograd import no_grad
 from ._flat import as_args
 from ._samples import _DiffersError, has_derivative, plain
@@ -107,8 +107,12 @@ class _Integrand:
     def at(self, x: Variable) -> list[Variable]:
         """The values at a vector of points, which stand in front; the leaves of a container."""
         found: list[Any] = []
-        self.structure = flatten(vmap(lambda v: self.f(v, *self.args))(x), found)
+        self.structure = flatten(vmap(lambda v: tree_map(self._double, self.f(v, *self.args)))(x), found)
         return found
+
+    def _double(self, y: Any) -> Any:
+        """Numbers of Python and NumPy in float64."""
+        return y if isinstance(y, Variable) else _core.asarray(y, dtype=self.dtype)
 
     def weighted(self, lows: np.ndarray, highs: np.ndarray, line: _Range) -> list[Variable]:
         """The integral over the intervals of [0, 1], recorded."""

@@ -136,6 +136,7 @@ from .pooling import (
     fractional_max_pool2d,
     fractional_max_pool3d,
 )
+from .resizing import upsample, upsample_bilinear, upsample_nearest
 
 __all__ = [
     "adaptive_avg_pool1d",
@@ -254,6 +255,9 @@ __all__ = [
     "triplet_margin_loss",
     "triplet_margin_with_distance_loss",
     "unfold",
+    "upsample",
+    "upsample_bilinear",
+    "upsample_nearest",
 ]
 
 
