@@ -6,6 +6,7 @@
 //!
 //! The results and the scratch memory come from `array::alloc_check`. The plans are allocated by the crates, which abort the process when
 //! there is no memory: room for a plan is asked for before it is made.
+#![allow(clippy::float_cmp, reason = "a factor of exactly one")]
 
 use std::any::Any;
 use std::sync::Arc;
