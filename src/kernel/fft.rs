@@ -147,7 +147,9 @@ where
             let mut scratch = filled(Complex::new(T::zero(), T::zero()), plan.get_immutable_scratch_len());
             plan.process_immutable_with_scratch(&data[start..start + chunk.len()], chunk, &mut scratch);
             if line.scale != 1.0 {
-                chunk.iter_mut().for_each(|z| *z = *z * scale);
+                for z in chunk {
+                    *z = *z * scale;
+                }
             }
         });
     })
