@@ -41,6 +41,13 @@ def scaled_dot_product_attention(
     return rows.scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa)
 
 
+def _check_given(query: Variable, features: int, static_k: Any, static_v: Any) -> None:
+    if static_k is not None or static_v is not None:
+        raise ValueError("multi_head_attention_forward: static_k and static_v are not supported; project the key and the value")
+    if query.shape[-1] != features:
+        raise _core.ShapeError(f"multi_head_attention_forward: the query has shape {query.shape}, expected {features} features")
+
+
 def multi_head_attention_forward(
     query: Variable,
     key: Variable,
@@ -79,12 +86,7 @@ def multi_head_attention_forward(
     """
     from ..attention import MultiheadAttention
 
-    if static_k is not None or static_v is not None:
-        raise ValueError("multi_head_attention_forward: static_k and static_v are not supported; project the key and the value")
-    if query.shape[-1] != embed_dim_to_check:
-        raise _core.ShapeError(
-            f"multi_head_attention_forward: the query has shape {query.shape}, expected {embed_dim_to_check} features"
-        )
+    _check_given(query, embed_dim_to_check, static_k, static_v)
     layer = object.__new__(MultiheadAttention)
     separate = (q_proj_weight, k_proj_weight, v_proj_weight) if use_separate_proj_weight else (None, None, None)
     layer.__dict__.update(
@@ -97,10 +99,8 @@ def multi_head_attention_forward(
         dropout=dropout_p,
         training=training,
         batch_first=False,
-        embed_dim=embed_dim_to_check,
-        kdim=key.shape[-1],
-        vdim=value.shape[-1],
         num_heads=num_heads,
+        **{"embed_dim": embed_dim_to_check, "kdim": key.shape[-1], "vdim": value.shape[-1]},
         head_dim=embed_dim_to_check // num_heads,
         out_proj=lambda x: linear(x, out_proj_weight, out_proj_bias),
     )
