@@ -13,6 +13,8 @@ from .linear import linear
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ..._core import Variable
 
 
@@ -100,7 +102,9 @@ def multi_head_attention_forward(
         training=training,
         batch_first=False,
         num_heads=num_heads,
-        **{"embed_dim": embed_dim_to_check, "kdim": key.shape[-1], "vdim": value.shape[-1]},
+        embed_dim=embed_dim_to_check,
+        kdim=key.shape[-1],
+        vdim=value.shape[-1],
         head_dim=embed_dim_to_check // num_heads,
         out_proj=lambda x: linear(x, out_proj_weight, out_proj_bias),
     )
