@@ -137,7 +137,7 @@ __all__ = [
 # What only the Python half calls, or what has its home in a submodule.
 _INNER = (
     "HookHandle after_backward apply_function backward deliveries grad registry samples set_anomaly_raw set_grad_enabled_raw "
-    "unobserve observe "
+    "unobserve observe history "
     "ASGD Adadelta Adagrad Adam AdamW Adamax Lion NAdam Optimizer RAdam RMSprop Rprop SGD clip_grad_norm_ clip_grad_value_ "
     "permutation uniform"
 )

@@ -65,9 +65,31 @@ class Tape:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        nodes, self._listing, self._dot = _core.unobserve()
         self._observing = False
-        self._nodes = tuple(map(_node, nodes))
+        self._take(*_core.unobserve())
+
+    def _take(self, nodes: list[dict[str, Any]], listing: str, dot: str) -> None:
+        self._nodes, self._listing, self._dot = tuple(map(_node, nodes)), listing, dot
+
+    @classmethod
+    def of(cls, *results: Variable) -> Tape:
+        """The Tape of what is recorded already: the operations that these results come from.
+
+        Lines of the program are known only of what was recorded inside a ``with tg.Tape()`` or ``detect_anomaly()`` block, and
+        a backward pass frees the graph unless it is told to retain it.
+
+        >>> w = tg.Variable([1.0, 2.0], requires_grad=True)
+        >>> loss = tg.sum(tg.exp(w) * 3.0)
+        >>> print(tg.Tape.of(loss))  # doctest: +ELLIPSIS
+        %... = exp(leaf...) -> float32(2,)  saves 8 B
+        ...
+        """
+        for result in results:
+            if not isinstance(result, Variable):
+                raise TypeError(f"Tape.of: expected Variables, got a {type(result).__name__}")
+        tape = cls()
+        tape._take(*_core.history(results))
+        return tape
 
     @property
     def nodes(self) -> tuple[TapeNode, ...]:
@@ -97,10 +119,14 @@ class Tape:
             return repr(self)
         return self._listing.rstrip("\n")
 
-    def to_dot(self) -> str:
-        """The graph in Graphviz's DOT language."""
+    def to_dot(self, names: Mapping[str, Variable] | None = None) -> str:
+        """The graph in Graphviz's DOT language; ``names`` says what leaves are called, as in :meth:`to_svg`."""
         _ = self.nodes
-        return self._dot
+        dot = self._dot
+        for leaf, name in _leaf_names(names or {}).items():
+            shown = name.replace("\\", "\\\\").replace('"', '\\"')
+            dot = dot.replace(f'label="leaf {leaf}\\n', f'label="{shown}\\n')
+        return dot
 
     def to_svg(self, names: Mapping[str, Variable] | None = None, title: str = "") -> str:
         """A drawing of the graph as the text of an SVG file; it needs no other program.

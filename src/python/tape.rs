@@ -9,6 +9,7 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 use super::error::guard;
 use super::gc::Scope;
 use super::objects;
+use super::variable::PyVariable;
 use crate::array::pool;
 use crate::kernel::{parallel, simd};
 use crate::tape::{self, NodeInfo, Source};
@@ -108,10 +109,22 @@ fn describe<'py>(py: Python<'py>, n: &NodeInfo) -> PyResult<Bound<'py, PyDict>> 
 /// Ends the newest `observe` and returns (nodes as dicts, a listing, DOT).
 #[pyfunction]
 fn unobserve(py: Python<'_>) -> PyResult<(Bound<'_, PyList>, String, String)> {
-    let nodes = tape::unobserve();
+    shown(py, &tape::unobserve())
+}
+
+/// The operations that results were recorded from, as `unobserve` returns them.
+#[pyfunction]
+#[allow(clippy::needless_pass_by_value, reason = "arguments of Python")]
+fn history<'py>(py: Python<'py>, results: Vec<Bound<'py, PyVariable>>) -> PyResult<(Bound<'py, PyList>, String, String)> {
+    let values: Vec<tape::Variable> = results.iter().map(|v| v.get().snapshot()).collect();
+    let nodes = guard("Tape.of", || Ok(tape::history(&values)))?;
+    shown(py, &nodes)
+}
+
+fn shown<'py>(py: Python<'py>, nodes: &[NodeInfo]) -> PyResult<(Bound<'py, PyList>, String, String)> {
     guard("Tape", || {
         let dicts = objects::list(py, nodes.len(), |i| Ok(describe(py, &nodes[i])?.into_any()))?;
-        Ok((dicts, tape::listing(&nodes), tape::to_dot(&nodes)))
+        Ok((dicts, tape::listing(nodes), tape::to_dot(nodes)))
     })
 }
 
@@ -144,5 +157,6 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(get_num_threads, m)?)?;
     m.add_function(wrap_pyfunction!(set_num_threads, m)?)?;
     m.add_function(wrap_pyfunction!(observe, m)?)?;
+    m.add_function(wrap_pyfunction!(history, m)?)?;
     m.add_function(wrap_pyfunction!(unobserve, m)?)
 }

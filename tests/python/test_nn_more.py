@@ -214,3 +214,20 @@ def test_sizes_of_convolutions_are_checked_when_they_are_made(options: Any, erro
 def test_sizes_of_convolutions_may_be_numpys_ints() -> None:
     layer = nn.Conv2d(1, 1, np.int64(3), padding=[np.int32(1), 2])
     assert repr(layer) == "Conv2d(1, 1, kernel_size=(3, 3), stride=(1, 1), padding=(1, 2))"
+
+
+@pytest.mark.parametrize("separate", [False, True])
+def test_attention_of_several_heads_as_a_function(separate: bool) -> None:
+    tg.manual_seed(0)
+    layer = nn.MultiheadAttention(6, 2, kdim=4 if separate else None, vdim=5 if separate else None, add_bias_kv=True)
+    q = tg.randn(3, 2, 6)
+    k, v = (tg.randn(4, 2, 4), tg.randn(4, 2, 5)) if separate else (tg.randn(4, 2, 6), tg.randn(4, 2, 6))
+    fixed = (6, 2, layer.in_proj_weight, layer.in_proj_bias, layer.bias_k, layer.bias_v, False, 0.0)
+    own = {f"{n}_proj_weight": getattr(layer, f"{n}_proj_weight") for n in "qkv"} if separate else {}
+    out = F.multi_head_attention_forward(
+        *(q, k, v), *fixed, layer.out_proj.weight, layer.out_proj.bias, use_separate_proj_weight=separate, **own
+    )
+    for ours, expected in zip(out, layer(q, k, v), strict=True):
+        assert ours.tolist() == expected.tolist()
+    with pytest.raises(tg.ShapeError, match="expected 7 features"):
+        F.multi_head_attention_forward(q, k, v, 7, *fixed[1:], layer.out_proj.weight, layer.out_proj.bias)

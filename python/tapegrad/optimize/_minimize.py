@@ -88,12 +88,17 @@ def minimize(
         problem = FunctionAndGradient(fun, x0, args, name="minimize")
         return _solved(problem, name, bounds_of("minimize", bounds, problem.flat), settings, callback)
 
-    flat, x, least, slope, held, nit, nfev, good, status, message = each_sample(solve)
+    return _result(fun, as_args(args), each_sample(solve))
+
+
+def _result(fun: Callable[..., Any], args: tuple[Any, ...], solved: list[Any]) -> OptimizeResult:
+    """What :func:`minimize` returns, with the derivatives of the solution."""
+    flat, x, least, slope, held, nit, nfev, good, status, message = solved
     flat = flat[0] if isinstance(flat, list) else flat
     success, reason = worst(good), message_of(good, message)
 
     def value(v: Variable) -> Any:
-        return fun(flat.filled(flat.split(v)), *as_args(args))
+        return fun(flat.filled(flat.split(v)), *args)
 
     x = attach("minimize", grad(value), x, held, "" if success else reason, symmetric=True)
     # The value may depend on what the solution does not depend on.

@@ -290,13 +290,9 @@ def odeint(
     except _DiffersError:
         flat = Flat("odeint", _samples_shape(tree), "y0")
     start = joined("odeint", tree, flat.dtype)
-    double = flat.dtype == _core.float64
-    options = {
-        "rtol": (1.5e-8 if double else 1e-4) if rtol is None else rtol,
-        "atol": (1.5e-8 if double else 1e-4) if atol is None else atol,
-        "first_step": first_step,
-        "max_steps": max_steps,
-    }
+    tol = 1.5e-8 if flat.dtype == _core.float64 else 1e-4
+    options: dict[str, Any] = {"rtol": tol if rtol is None else rtol, "atol": tol if atol is None else atol}
+    options.update(first_step=first_step, max_steps=max_steps)
     times, numbers = _times(t)
     field = _field(func, flat, as_args(args), tfirst)
     if way == "adjoint":
