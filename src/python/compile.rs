@@ -315,7 +315,9 @@ impl CustomRule for Pull {
 
 /// Lets Ctrl-C end a replay.
 fn tick() -> Result<()> {
-    Python::attach(Python::check_signals).map_err(external)
+    #[allow(clippy::redundant_closure_for_method_calls, clippy::redundant_closure, reason = "the method by itself is not general enough")]
+    let done = Python::attach(|py| py.check_signals());
+    done.map_err(external)
 }
 
 impl PyProgram {
