@@ -544,6 +544,7 @@ def test_frozen_programs() -> None:
     with pytest.raises(tg.ShapeError):
         frozen(normal(4, 3, dtype=tg.float32))
     _, step = _training("sgd", compiled=True)
+    assert step.programs(), step.explain()
     with pytest.raises(ValueError, match="changes state"):
         step.programs()[0].freeze()
 
