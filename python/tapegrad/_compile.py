@@ -210,10 +210,13 @@ class _Site:
         self.given_up: str | None = None
 
 
-def _handles() -> tuple[list[Variable], set[int]]:
-    """All living Variables, and the identities of all objects that the collector knows."""
+def _handles() -> tuple[list[Variable], set[int], list[Any]]:
+    """All living Variables, the identities of all objects that the collector knows, and these objects.
+
+    While the last list lives, no new object gets the identity of an old one.
+    """
     objects = gc.get_objects()
-    return [o for o in objects if isinstance(o, Variable)], {id(o) for o in objects}
+    return [o for o in objects if isinstance(o, Variable)], {id(o) for o in objects}, objects
 
 
 def _rates() -> list[Any]:
@@ -337,7 +340,7 @@ class Compiled:
             site.given_up = reason
 
     def _record(self, site: _Site, arguments: list[Any], args: Any, kwargs: Any) -> Any:
-        handles, old = _handles()
+        handles, old, alive = _handles()
         rates = _rates()
         if not _core._capture_begin(arguments, handles):
             return self._function(*args, **kwargs)
@@ -354,6 +357,7 @@ class Compiled:
             sys.setprofile(profile)
             sys.stdout, sys.stderr = out, err
         self._end(site, arguments, result, watch, handles, old, rates)
+        alive.clear()
         return result
 
     def _end(

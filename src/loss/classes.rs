@@ -46,14 +46,14 @@ fn indices(op: &str, x: &Variable, target: &Variable, ignore_index: i64) -> Resu
     }
     if capture::is_on() {
         let (name, op) = (format!("{op}: classes below {count}, ignoring {ignore_index}"), op.to_owned());
-        let checked = capture::computed(name, &[target.array()], move |a| Ok(smallvec![checked_classes(&op, a[0].clone(), count, ignore_index)?]))?;
+        let checked = capture::computed(name, &[target.array()], move |a| Ok(smallvec![checked_classes(&op, &a[0], count, ignore_index)?]))?;
         return Ok(checked.into_iter().next().map_or(target, Variable::from));
     }
-    Ok(checked_classes(op, target.into_array(), count, ignore_index)?.into())
+    Ok(checked_classes(op, target.array(), count, ignore_index)?.into())
 }
 
 /// Targets that were checked, in memory that nothing else writes; -1 for those that do not count.
-fn checked_classes(op: &str, target: Array, count: i64, ignore_index: i64) -> Result<Array> {
+fn checked_classes(op: &str, target: &Array, count: i64, ignore_index: i64) -> Result<Array> {
     let mut out = target.pooled().contiguous();
     check_classes(op, &out, count, ignore_index)?;
     if slice::<i64>(&out).contains(&ignore_index) {

@@ -2,7 +2,7 @@
 
 use crate::array::Array;
 use crate::dispatch;
-use crate::tape::capture::{Arg, Source, Trace};
+use crate::tape::capture::{Arg, Op, Source, Trace};
 
 /// The bytes of an array in row-major order.
 fn bytes(a: &Array) -> Vec<u8> {
@@ -39,11 +39,20 @@ fn same_number(a: Arg, b: Arg) -> bool {
     }
 }
 
+/// A step as text, which is the same for the same step: places by what tells them from others.
+fn show(trace: &Trace, op: &Op) -> String {
+    match op {
+        Op::Store(at) => format!("store {:?}", trace.places[*at].id()),
+        Op::Clear(at) => format!("clear {:?}", trace.places[*at].id()),
+        op => format!("{op:?}"),
+    }
+}
+
 /// Why the second recording is not the program of the first; `None` when it is.
 #[must_use]
 pub fn difference(first: &Trace, second: &Trace) -> Option<String> {
     for (k, (a, b)) in first.steps.iter().zip(&second.steps).enumerate() {
-        let (x, y) = (format!("{:?}", a.op), format!("{:?}", b.op));
+        let (x, y) = (show(first, &a.op), show(second, &b.op));
         if x != y {
             return Some(format!("step {k} was {x} in one call and {y} in the next: the function goes other ways for the same arguments"));
         }

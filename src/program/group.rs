@@ -48,7 +48,7 @@ enum What {
         recorded: bool,
     },
     /// The rule for blocks of full length and for the last one.
-    Rule(RuleCall, RuleCall),
+    Rule(Box<[RuleCall; 2]>),
 }
 
 /// How an operand from outside is handed to a block.
@@ -80,7 +80,7 @@ impl fmt::Debug for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = |n: &Node| match &n.what {
             What::Eval { primitive, .. } => primitive.name.to_owned(),
-            What::Rule(call, _) => format!("rule of {}", call.primitive().name),
+            What::Rule(calls) => format!("rule of {}", calls[0].primitive().name),
         };
         write!(f, "group[{}]", self.nodes.iter().map(name).collect::<Vec<_>>().join(", "))
     }
@@ -174,7 +174,7 @@ impl Group {
                 sink.write(v.array());
             }
         }
-        table.iter_mut().for_each(|v| *v = None);
+        table.fill(None);
         Ok(())
     }
 }
@@ -194,12 +194,12 @@ impl Node {
                             Local::None => Operand::Scalar(0_i64.into()),
                         })
                         .collect();
-                    evaluate(*primitive, &operands, attrs, *recorded, None)?.pop()
+                    evaluate(primitive, &operands, attrs, *recorded, None)?.pop()
                 };
                 self.put(table, out);
             }
-            What::Rule(whole, last) => {
-                let call = if full { whole } else { last };
+            What::Rule(calls) => {
+                let call = &calls[usize::from(!full)];
                 let (saved, gs) = (call.saved_count(), call.cotangent_count());
                 let mut all: SmallVec<[Option<Array>; 8]> = self.args.iter().map(|a| take(*a, table)).collect();
                 let sums = all.drain(saved + gs..).collect::<SmallVec<[_; 4]>>();
@@ -374,8 +374,8 @@ fn group(steps: &[Step], metas: &[(Layout, DType)], uses: &HashMap<Slot, usize>)
         });
         let outs = outs.collect();
         let what = match &step.op {
-            Op::Eval { primitive, attrs, recorded, .. } => What::Eval { primitive: *primitive, attrs: attrs.clone(), recorded: *recorded },
-            Op::Rule(call) => What::Rule(call.resized(&block_shape(block)), call.resized(&block_shape(rest))),
+            Op::Eval { primitive, attrs, recorded, .. } => What::Eval { primitive, attrs: attrs.clone(), recorded: *recorded },
+            Op::Rule(call) => What::Rule(Box::new([block, rest].map(|n| call.resized(&block_shape(n))))),
             _ => return None,
         };
         nodes.push(Node { what, args, outs });

@@ -13,7 +13,7 @@ mod group;
 mod plan;
 mod run;
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -116,7 +116,7 @@ impl Program {
     pub fn listing(&self) -> String {
         let mut out = String::new();
         for i in &self.instrs {
-            out += &format!("{i:?}\n");
+            let _ = writeln!(out, "{i:?}");
         }
         out
     }

@@ -144,7 +144,7 @@ fn constant_results(step: &Step, known: &HashMap<Slot, Array>) -> Result<Option<
             if operands.is_empty() {
                 return Ok(None);
             }
-            evaluate(*primitive, &operands, attrs, *recorded, None)?
+            evaluate(primitive, &operands, attrs, *recorded, None)?
         }
         Op::Copy => arrays().map(Array::copy).collect(),
         _ => return Ok(None),
@@ -152,9 +152,12 @@ fn constant_results(step: &Step, known: &HashMap<Slot, Array>) -> Result<Option<
     Ok(if outs.iter().map(Array::nbytes).sum::<usize>() <= FOLDED_BYTES { Some(outs) } else { None })
 }
 
+/// What tells a step from others that compute something else: primitive, hidden results, attributes, operands.
+type StepKey = (usize, bool, String, String);
+
 /// Merges steps that compute the same.
 fn merge(steps: &mut [Step], outputs: &mut [Slot]) {
-    let mut seen: HashMap<(usize, bool, String, String), SmallVec<[Option<Slot>; 2]>> = HashMap::new();
+    let mut seen: HashMap<StepKey, SmallVec<[Option<Slot>; 2]>> = HashMap::new();
     let mut same: HashMap<Slot, Slot> = HashMap::new();
     for step in steps.iter_mut() {
         for a in &mut step.inputs {

@@ -163,7 +163,7 @@ impl Program {
                 let outs = {
                     let table: &Table = table;
                     let operands: SmallVec<[Operand<'_>; 4]> = instr.inputs.iter().map(|a| operand(*a, table)).collect();
-                    evaluate(*primitive, &operands, attrs, *recorded, owned)?
+                    evaluate(primitive, &operands, attrs, *recorded, owned)?
                 };
                 put(instr, table, outs.into_iter().map(Some));
             }
@@ -266,7 +266,7 @@ fn fitted(given: &Given, a: &Array) -> Result<Array> {
 }
 
 #[inline]
-fn operand<'a>(a: Arg, table: &'a Table) -> Operand<'a> {
+fn operand(a: Arg, table: &Table) -> Operand<'_> {
     match a {
         Arg::Slot(s) => match &table[s] {
             Some(v) => Operand::Variable(v),

@@ -143,8 +143,8 @@ struct Pullback {
 }
 
 /// A recording.
-#[pyclass(frozen, module = "tapegrad")]
-struct _Trace {
+#[pyclass(frozen, name = "_Trace", module = "tapegrad")]
+struct PyTrace {
     trace: crate::lock::Mutex<Option<Trace>>,
     pullback: Option<Pullback>,
     results: usize,
@@ -217,7 +217,7 @@ fn _capture_finish<'py>(
         match on.finish(&arrays) {
             Err(reason) => Ok(PyString::new(py, &reason).into_any()),
             Ok(trace) => {
-                let out = _Trace { trace: crate::lock::Mutex::new(Some(trace)), pullback, results: outs.len() };
+                let out = PyTrace { trace: crate::lock::Mutex::new(Some(trace)), pullback, results: outs.len() };
                 Ok(Bound::new(py, out)?.into_any())
             }
         }
@@ -225,7 +225,7 @@ fn _capture_finish<'py>(
 }
 
 #[pymethods]
-impl _Trace {
+impl PyTrace {
     /// Why another recording is not the same program; None when it is.
     fn difference(&self, other: &Bound<'_, Self>) -> Option<String> {
         let other = other.get();
@@ -248,7 +248,7 @@ impl _Trace {
     }
 
     /// The program.
-    fn program(&self) -> PyResult<_Program> {
+    fn program(&self) -> PyResult<PyProgram> {
         let Some(trace) = self.trace.lock().take() else { return Err(PyValueError::new_err("compile: the recording was used up")) };
         let kept = trace.clone();
         let program = guard("compile", || {
@@ -257,13 +257,13 @@ impl _Trace {
                 Some(p) => Program::with_pullback(trace, p.split, p.gradients.iter().flatten().count())?,
             })
         })?;
-        Ok(_Program { program: Arc::new(program), pullback: self.pullback.clone().map(Arc::new), results: self.results, trace: kept })
+        Ok(PyProgram { program: Arc::new(program), pullback: self.pullback.clone().map(Arc::new), results: self.results, trace: kept })
     }
 }
 
 /// A recorded function that runs without Python.
-#[pyclass(frozen, module = "tapegrad")]
-pub struct _Program {
+#[pyclass(frozen, name = "_Program", module = "tapegrad")]
+pub struct PyProgram {
     pub program: Arc<Program>,
     pullback: Option<Arc<Pullback>>,
     results: usize,
@@ -315,10 +315,12 @@ impl CustomRule for Pull {
 
 /// Lets Ctrl-C end a replay.
 fn tick() -> Result<()> {
-    Python::attach(|py| py.check_signals()).map_err(external)
+    #[allow(clippy::redundant_closure_for_method_calls, clippy::redundant_closure, reason = "the method by itself is not general enough")]
+    let done = Python::attach(|py| py.check_signals());
+    done.map_err(external)
 }
 
-impl _Program {
+impl PyProgram {
     /// The results for these arguments.
     fn run(&self, py: Python<'_>, args: &[Variable]) -> PyResult<Vec<Variable>> {
         let arrays: Vec<Array> = args.iter().map(|v| v.array().clone()).collect();
@@ -351,7 +353,7 @@ impl _Program {
 }
 
 #[pymethods]
-impl _Program {
+impl PyProgram {
     /// Runs the program: a list of results, for a list of Variables.
     fn call<'py>(&self, py: Python<'py>, args: &Bound<'py, PyList>) -> PyResult<Bound<'py, PyList>> {
         guard("compile", || {
@@ -487,13 +489,13 @@ fn sign_all<'py>(
     Ok(sign(args.as_any(), key, found, keep, 0)? && (kwargs.is_empty() || sign(kwargs.as_any(), key, found, keep, 0)?))
 }
 
+/// A key, the Variables among the arguments, and the objects that the key names by identity.
+type Signature<'py> = (Bound<'py, PyBytes>, Bound<'py, PyList>, Bound<'py, PyList>);
+
 /// What tells this call from others: a key, the Variables among the arguments, and the objects that the key names by identity.
 /// None for arguments that must be converted first, or are inside a transformation.
 #[pyfunction]
-fn _signature<'py>(
-    args: &Bound<'py, PyTuple>,
-    kwargs: &Bound<'py, PyDict>,
-) -> PyResult<Option<(Bound<'py, PyBytes>, Bound<'py, PyList>, Bound<'py, PyList>)>> {
+fn _signature<'py>(args: &Bound<'py, PyTuple>, kwargs: &Bound<'py, PyDict>) -> PyResult<Option<Signature<'py>>> {
     let py = args.py();
     let (mut key, found, keep) = (start_key(), PyList::empty(py), PyList::empty(py));
     let ok = sign_all(args, kwargs, &mut key, &found, &keep)?;
@@ -501,8 +503,8 @@ fn _signature<'py>(
 }
 
 /// What a function was found to depend on besides its arguments.
-#[pyclass(frozen, module = "tapegrad")]
-struct _Guards(Vec<Guard>);
+#[pyclass(frozen, name = "_Guards", module = "tapegrad")]
+struct PyGuards(Vec<Guard>);
 
 struct Guard {
     /// A dict, or an object and the name of its attribute.
@@ -527,7 +529,8 @@ impl Guard {
     fn holds(&self, py: Python<'_>) -> PyResult<bool> {
         let Some(now) = self.now(py)? else { return Ok(false) };
         let value = self.value.bind(py);
-        if !now.is(value) && !(self.by_value && now.get_type().is(value.get_type()) && now.eq(value)?) {
+        let same = now.is(value) || self.by_value && now.get_type().is(value.get_type()) && now.eq(value)?;
+        if !same {
             return Ok(false);
         }
         let Some(items) = &self.items else { return Ok(true) };
@@ -538,7 +541,8 @@ impl Guard {
         for (a, b) in values.try_iter()?.zip(items) {
             let (a, b) = (a?, b.bind(py));
             let plain = a.cast_exact::<PyFloat>().is_ok() || a.cast_exact::<PyInt>().is_ok() || a.cast_exact::<PyString>().is_ok();
-            if !a.is(b) && !(plain && a.get_type().is(b.get_type()) && a.eq(b)?) {
+            let same = a.is(b) || plain && a.get_type().is(b.get_type()) && a.eq(b)?;
+            if !same {
                 return Ok(false);
             }
         }
@@ -547,7 +551,7 @@ impl Guard {
 }
 
 #[pymethods]
-impl _Guards {
+impl PyGuards {
     /// From tuples of a holder (a dict, or an object with attributes), a key, the value, whether equality counts, items or None, and a name.
     #[new]
     fn new(all: &Bound<'_, PyList>) -> PyResult<Self> {
@@ -588,8 +592,8 @@ impl _Guards {
 
 /// A program with what must hold for it.
 struct Entry {
-    program: Py<_Program>,
-    guards: Py<_Guards>,
+    program: Py<PyProgram>,
+    guards: Py<PyGuards>,
     fixed: Vec<(usize, Py<PyAny>)>,
     single: bool,
     /// The Python object that nests the results.
@@ -613,18 +617,18 @@ impl Entry {
 }
 
 /// The programs of a function, by the signatures of its calls.
-#[pyclass(frozen, module = "tapegrad")]
-struct _Table(crate::lock::Mutex<HashMap<Vec<u8>, Vec<Arc<Entry>>>>);
+#[pyclass(frozen, name = "_Table", module = "tapegrad")]
+struct PyTable(crate::lock::Mutex<HashMap<Vec<u8>, Vec<Arc<Entry>>>>);
 
 #[pymethods]
-impl _Table {
+impl PyTable {
     #[new]
     fn new() -> Self {
         Self(crate::lock::Mutex::new(HashMap::new()))
     }
 
     /// Adds a program for a signature.
-    fn add(&self, key: Vec<u8>, program: Py<_Program>, guards: Py<_Guards>, fixed: Vec<(usize, Py<PyAny>)>, single: bool, variant: Py<PyAny>) {
+    fn add(&self, key: Vec<u8>, program: Py<PyProgram>, guards: Py<PyGuards>, fixed: Vec<(usize, Py<PyAny>)>, single: bool, variant: Py<PyAny>) {
         let entry = Arc::new(Entry { program, guards, fixed, single, variant });
         self.0.lock().entry(key).or_default().push(entry);
     }
@@ -672,10 +676,10 @@ impl _Table {
 
 /// Puts recording and replay on the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    m.add_class::<_Trace>()?;
-    m.add_class::<_Program>()?;
-    m.add_class::<_Guards>()?;
-    m.add_class::<_Table>()?;
+    m.add_class::<PyTrace>()?;
+    m.add_class::<PyProgram>()?;
+    m.add_class::<PyGuards>()?;
+    m.add_class::<PyTable>()?;
     m.add_function(wrap_pyfunction!(_capture_begin, m)?)?;
     m.add_function(wrap_pyfunction!(_capture_abort, m)?)?;
     m.add_function(wrap_pyfunction!(_capture_finish, m)?)?;

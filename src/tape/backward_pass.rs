@@ -71,6 +71,7 @@ const NONE: u32 = u32::MAX;
 const ROOM: usize = 64;
 
 /// One pass.
+#[allow(clippy::struct_excessive_bools, reason = "what is asked once for a pass")]
 pub(super) struct BackwardPass {
     stamp: u64,
     options: BackwardOptions,

@@ -8,7 +8,7 @@
 //! [`Variable::values`](super::Variable::values) or [`refuse`]: such a call cannot be replayed.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -215,7 +215,7 @@ struct Capture {
     known: HashMap<usize, Vec<(Layout, Slot)>>,
     /// One array of each storage that was seen.
     keep: Vec<Array>,
-    kept: HashMap<usize, ()>,
+    kept: HashSet<usize>,
     before: HashMap<usize, Vec<(Array, Before)>>,
     places: Vec<Arc<dyn Place>>,
     states: Vec<u64>,
@@ -309,7 +309,7 @@ pub fn begin(inputs: &[Array], places: Vec<Arc<dyn Place>>) -> Option<Capturing>
         metas: Vec::new(),
         known: HashMap::new(),
         keep: Vec::new(),
-        kept: HashMap::new(),
+        kept: HashSet::new(),
         before: HashMap::new(),
         places: Vec::new(),
         states: Vec::new(),
@@ -369,7 +369,7 @@ impl Capture {
     }
 
     fn keep(&mut self, a: &Array) {
-        if self.kept.insert(key(a), ()).is_none() && !self.before.contains_key(&key(a)) {
+        if self.kept.insert(key(a)) && !self.before.contains_key(&key(a)) {
             self.keep.push(a.clone());
         }
     }
@@ -471,8 +471,9 @@ impl Capture {
             .collect()
     }
 
-    /// Writes down how places changed since they were looked at last.
+    /// Writes down how places changed since they were looked at last, in an order that is the same in each recording.
     fn sync(&mut self) {
+        let mut changed: Vec<(usize, Option<Array>)> = Vec::new();
         for at in 0..self.places.len() {
             let now = self.places[at].load();
             let same = match (&now, &self.content[at]) {
@@ -480,9 +481,12 @@ impl Capture {
                 (Some(a), Some(b)) => key(a) == key(b) && a.layout() == b.layout(),
                 _ => false,
             };
-            if same {
-                continue;
+            if !same {
+                changed.push((at, now));
             }
+        }
+        changed.sort_by_key(|(at, _)| self.places[*at].id());
+        for (at, now) in changed {
             let (op, inputs) = match &now {
                 Some(a) => (Op::Store(at), std::iter::once(Arg::Slot(self.slot_of(a, None))).collect()),
                 None => (Op::Clear(at), SmallVec::new()),
@@ -685,7 +689,7 @@ pub fn note_effect(effect: impl FnOnce() -> Arc<dyn Effect>, inputs: &[&Array], 
 /// Whether, but for the capture, `a` alone holds its storage.
 pub(super) fn is_unique_but_for_capture(a: &Array) -> bool {
     let mut held = 0;
-    with(|c| held = usize::from(c.kept.contains_key(&key(a)) || c.before.contains_key(&key(a))));
+    with(|c| held = usize::from(c.kept.contains(&key(a)) || c.before.contains_key(&key(a))));
     a.is_contiguous() && a.storage().is_pooled() && a.storage().count() == 1 + held
 }
 

@@ -154,6 +154,92 @@ def test_training_by_replay_is_eager_training(name: str) -> None:
     assert replay == eager
 
 
+class _Text(tg.nn.Module):
+    """A small model of sequences: an embedding, a recurrent layer, attention."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = tg.nn.Embedding(10, 8)
+        self.recurrent = tg.nn.GRU(8, 8, batch_first=True)
+        self.block = tg.nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+        self.out = tg.nn.Linear(8, 10)
+
+    def forward(self, x: tg.Variable) -> tg.Variable:
+        return self.out(self.block(self.recurrent(self.table(x))[0])).reshape(-1, 10)
+
+
+def test_a_model_of_sequences_trains_by_replay() -> None:
+    def train(compiled: bool) -> tuple[list[bytes], Any]:
+        tg.manual_seed(1)
+        net = _Text()
+        optimizer = tg.optim.AdamW(net.parameters(), lr=0.01)
+
+        def step(x: tg.Variable, y: tg.Variable) -> tg.Variable:
+            optimizer.zero_grad()
+            loss = tg.nn.functional.cross_entropy(net(x), y, ignore_index=0)
+            loss.backward()
+            optimizer.step()
+            return loss.detach()
+
+        run = tg.compile(step) if compiled else step
+        rng = np.random.default_rng(0)
+        seen: list[bytes] = []
+        for _ in range(5):
+            x, y = tg.asarray(rng.integers(0, 10, size=(2, 5))), tg.asarray(rng.integers(0, 10, size=10))
+            seen += bits(run(x, y))
+        return seen + bits(list(net.parameters())), run
+
+    eager, _ = train(compiled=False)
+    replay, run = train(compiled=True)
+    assert run.programs(), run.explain()
+    assert replay == eager
+    with pytest.raises(IndexError, match="negative"):
+        run(tg.asarray(np.full((2, 5), -1)), tg.asarray(np.zeros(10, dtype=int)))
+    with pytest.raises(ValueError, match="out of range"):
+        run(tg.asarray(np.ones((2, 5), dtype=int)), tg.asarray(np.full(10, 99)))
+
+
+def test_slices_of_a_data_set_share_a_program() -> None:
+    data = normal(32, 3)
+    f = lambda x: (x * x).sum(axis=0)  # noqa: E731
+    compiled = tg.compile(f)
+    for i in range(0, 32, 4):
+        assert bits(compiled(data[i : i + 4])) == bits(f(data[i : i + 4]))
+    assert len(compiled.programs()) == 1
+
+
+def test_two_optimizers_and_averages_in_one_step() -> None:
+    def run(compiled: bool) -> list[bytes]:
+        tg.manual_seed(0)
+        a, b = tg.nn.Linear(2, 2), tg.nn.Linear(2, 1)
+        average = [p.detach().clone() for p in a.parameters()]
+        first, second = tg.optim.Adam(a.parameters(), lr=0.01), tg.optim.SGD(b.parameters(), lr=0.1)
+
+        def step(x: tg.Variable) -> tuple[tg.Variable, tg.Variable]:
+            second.zero_grad()
+            y = (b(a(x + tg.randn(4, 2)).detach()) ** 2).mean()
+            y.backward()
+            second.step()
+            first.zero_grad()
+            z = ((b(a(x)) - 1) ** 2).mean()
+            z.backward()
+            first.step()
+            with tg.no_grad():
+                for old, new in zip(average, a.parameters(), strict=True):
+                    old.mul_(0.9).add_(new, alpha=0.1)
+            return y.detach(), z.detach()
+
+        f = tg.compile(step) if compiled else step
+        out: list[bytes] = []
+        for i in range(6):
+            out += bits(f(tg.full((4, 2), float(i))))
+        if compiled:
+            assert f.programs(), f.explain()
+        return out + bits([*a.parameters(), *b.parameters(), *average])
+
+    assert run(compiled=True) == run(compiled=False)
+
+
 def test_updates_by_hand_and_gradients_that_stay() -> None:
     def make() -> tuple[Any, tg.Variable]:
         w = tg.Variable([1.0, -2.0, 0.5], requires_grad=True)
@@ -458,6 +544,7 @@ def test_frozen_programs() -> None:
     with pytest.raises(tg.ShapeError):
         frozen(normal(4, 3, dtype=tg.float32))
     _, step = _training("sgd", compiled=True)
+    assert step.programs(), step.explain()
     with pytest.raises(ValueError, match="changes state"):
         step.programs()[0].freeze()
 

@@ -13,8 +13,8 @@ from tapegrad._tree import flatten, leaves, unflatten
 #: What reads elements, and so is no program.
 READS = (
     "max_unpool1d max_unpool2d max_unpool3d one_hot ctc_loss digitize nanargmax nanargmin unique_all unique_counts "
-    "unique_inverse unique_values nonzero argwhere flatnonzero union1d intersect1d setdiff1d setxor1d tensordot bincount histogram "
-    "histogram_bin_edges insert delete compress extract segment_sum lu_solve lstsq"
+    "unique_inverse unique_values nonzero argwhere flatnonzero union1d intersect1d setdiff1d setxor1d tensordot bincount "
+    "histogram histogram_bin_edges insert delete compress extract segment_sum lu_solve lstsq"
 )
 
 

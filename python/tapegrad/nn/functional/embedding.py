@@ -46,7 +46,9 @@ def embedding(
     >>> tg.nn.functional.embedding(tg.Variable([1, 0]), tg.Variable([[1.0], [2.0]])).tolist()
     [[2.0], [1.0]]
     """
-    indices = checked_indices("embedding", input, weight)
+    plain = not (scale_grad_by_freq or max_norm is not None or _core._is_mapping())
+    # In a program the operation itself checks its indices, in each call.
+    indices = checked_indices("embedding", input, weight, read=not (plain and _core._is_capturing()))
     rows = weight.shape[0]
     if padding_idx is not None:
         if not -rows <= padding_idx < rows:
@@ -56,7 +58,7 @@ def embedding(
         shorten(weight, indices, max_norm, norm_type)
     if sparse and isinstance(weight, TableParameter) and by_rows(weight, scale_grad_by_freq):
         return weight.look_up(indices, padding_idx)
-    if not (scale_grad_by_freq or max_norm is not None or _core._is_mapping()):
+    if plain:
         return table._embedding(indices, weight, padding_idx)
     found = _core.take(weight, indices, 0)
     if scale_grad_by_freq and weight.requires_grad and indices.size:
@@ -74,14 +76,14 @@ def by_rows(weight: Variable, scale_grad_by_freq: bool) -> bool:
     return weight.requires_grad and _core.is_grad_enabled() and not (scale_grad_by_freq or _core._is_mapping())
 
 
-def checked_indices(name: str, input: Variable, weight: Variable) -> Variable:
-    """``input`` as an array of indices of rows of ``weight``."""
+def checked_indices(name: str, input: Variable, weight: Variable, read: bool = True) -> Variable:
+    """``input`` as an array of indices of rows of ``weight``; ``read`` tells whether to look for negative ones."""
     indices = _core.asarray(input)
     if indices.dtype.is_floating_point or str(indices.dtype) == "bool":
         raise _core.DTypeError(f"{name}: indices must be integers, not {indices.dtype}")
     if weight.ndim != 2:
         raise _core.ShapeError(f"{name}: weight must have 2 dimensions (rows, features), not shape {weight.shape}")
-    if indices.size:
+    if read and indices.size:
         low = int(_core.min(_core._innermost(indices)).item())
         if low < 0:
             raise IndexError(f"{name}: index {low} is negative; indices count from 0 to {weight.shape[0] - 1}")
