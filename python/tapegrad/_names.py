@@ -153,10 +153,11 @@ def _with_options(name: str) -> Any:
 full = _with_options("full")
 arange = _with_options("arange")
 _linspace = _with_options("linspace")
-_eye = _with_options("eye")
 
 
-def eye(n_rows: Any, n_cols: Any = None, k: int = 0, dtype: Any = None, **named: Any) -> Variable:
+def eye(
+    n_rows: int, n_cols: int | None = None, k: int = 0, dtype: Any = None, *, requires_grad: bool = False, device: Any = None
+) -> Variable:
     """The identity matrix: ones on its diagonal k, which may lie outside of it, and zeros.
 
     >>> tg.eye(2)
@@ -164,7 +165,7 @@ def eye(n_rows: Any, n_cols: Any = None, k: int = 0, dtype: Any = None, **named:
               [0., 1.]])
     """
     far = 2**62
-    return _eye(n_rows, n_cols, max(-far, min(k, far)), dtype, **named)  # type: ignore[no-any-return]
+    return _made(_core.eye(n_rows, n_cols, max(-far, min(k, far)), dtype), requires_grad, device)
 
 
 zeros_like = _with_options("zeros_like")
