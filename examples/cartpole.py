@@ -2,8 +2,7 @@
 
     python examples/cartpole.py [--steps 400000] [--seed 0]
 
-The task counts as solved when the mean return of the last 100 episodes reaches 475 of 500. The returns go to
-examples/output/cartpole.png.
+It ends when the last 100 episodes have a mean return of 475 of 500. The returns go to examples/output/cartpole.png.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from __future__ import annotations
 import gymnasium as gym
 import numpy as np
 from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 from tqdm import tqdm
 
 import tapegrad as tg
@@ -43,8 +43,7 @@ class Carts:
             self.score[i] += reward
             if fell or over:
                 self.returns.append(self.score[i])
-                self.score[i], ended[i] = 0, 1
-                self.state[i] = cart.reset()[0]
+                self.score[i], ended[i], self.state[i] = 0, 1, cart.reset()[0]
         return ended
 
 
@@ -75,8 +74,7 @@ def train(steps: int, seed: int) -> list[float]:
     parameters = [*policy.parameters(), *critic.parameters()]
     optimizer = tg.optim.Adam(parameters, lr=1e-3, eps=1e-5)
     rounds = max(steps // (CARTS * LENGTH), 1)
-    bar = tqdm(range(rounds), desc="cartpole", unit="round")
-    for i in bar:
+    for i in (bar := tqdm(range(rounds), desc="cartpole", unit="round")):
         optimizer.param_groups[0]["lr"] = 1e-3 * (1 - i / rounds)
         data = tg.utils.data.TensorDataset(*play(carts, policy, critic))
         for _ in range(6):
@@ -91,25 +89,30 @@ def train(steps: int, seed: int) -> list[float]:
                 loss.backward()
                 nn.utils.clip_grad_norm_(parameters, 0.5)
                 optimizer.step()
-        last = np.mean(carts.returns[-100:] or [0])
-        bar.set_postfix(last_100=f"{last:.0f}")
+        bar.set_postfix(last_100=f"{(last := np.mean(carts.returns[-100:] or [0])):.0f}")
         if len(carts.returns) >= 100 and last >= 475:
             break
     return carts.returns
 
 
-def main() -> None:
-    """Learns and draws."""
-    options = arguments(__doc__, steps=(400000, "steps of all carts at most"), seed=(0, "of the network and the carts"))
-    returns = train(options.steps, options.seed)
-    print(f"mean return of the last 100 of {len(returns)} episodes: {np.mean(returns[-100:]):.1f}")
+def draw(returns: list[float], title: str, window: int = 100) -> Figure:
+    """The return of each episode, and means of some."""
     figure, axes = plt.subplots(figsize=(10, 5), layout="constrained")
     axes.scatter(range(len(returns)), returns, s=6, color=SOFT, linewidth=0, label="episode")
-    axes.plot([np.mean(returns[max(i - 99, 0) : i + 1]) for i in range(len(returns))], color=BLUE, lw=2, label="mean of 100")
+    means = [np.mean(returns[max(i - window, 0) : i]) for i in range(1, len(returns) + 1)]
+    axes.plot(means, color=BLUE, lw=2, label=f"mean of {window}")
     axes.axhline(475, color=GREEN, ls="--", label="solved")
-    axes.set(xlabel="episode", ylabel="return", title="CartPole-v1 by PPO")
-    axes.legend()
-    print(f"wrote {save(figure, 'cartpole.png', options.output)}")
+    axes.set(xlabel="episode", ylabel="return", title=title)
+    axes.legend(loc="center left")
+    return figure
+
+
+def main() -> None:
+    """Learns and draws."""
+    options = arguments(__doc__, steps=(400000, "steps of all carts at most"), seed=(0, "of networks and carts"))
+    returns = train(options.steps, options.seed)
+    print(f"mean return of the last 100 of {len(returns)} episodes: {np.mean(returns[-100:]):.1f}")
+    print(f"wrote {save(draw(returns, 'CartPole-v1 by PPO'), 'cartpole.png', options.output)}")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ w and c give the acceleration of gravity. The fit goes to examples/output/pendul
 
 from __future__ import annotations
 
-import argparse
 from math import sqrt
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 import tapegrad as tg
-from style import BLUE, INK, ORANGE, OUTPUT, SOFT, save
+from style import BLUE, INK, ORANGE, SOFT, arguments, save
 from tapegrad.autograd import grad
 
 NAMES = ("amplitude", "damping", "frequency", "phase", "offset")
@@ -101,9 +100,7 @@ def draw(t: tg.Variable, y: tg.Variable, p: np.ndarray, errors: np.ndarray, titl
 
 def main() -> None:
     """Measures, fits and draws."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=OUTPUT, help="folder of the picture")
-    options = parser.parse_args()
+    options = arguments(__doc__)
     tg.random.manual_seed(1)
     t, y = measure()
     p, hessian, losses = fit(t, y, start=np.array([8.0, 0.02, 2.6, 0.0, 0.0]))

@@ -49,10 +49,10 @@ def save(figure: Figure, name: str, folder: Path) -> Path:
     return path
 
 
-def arguments(text: str | None, **options: tuple[int, str]) -> argparse.Namespace:
+def arguments(text: str | None, **options: tuple[int | float | str, str]) -> argparse.Namespace:
     """The options of an example, by name: a default and a meaning each; and `--output`, the folder of the picture."""
     parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, (default, meaning) in options.items():
-        parser.add_argument(f"--{name}", type=int, default=default, help=f"{meaning} (default: {default})")
+        parser.add_argument(f"--{name}", type=type(default), default=default, help=f"{meaning} (default: {default!r})")
     parser.add_argument("--output", type=Path, default=OUTPUT, help="folder of the picture")
     return parser.parse_args()

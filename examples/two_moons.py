@@ -8,7 +8,6 @@ examples/output/two_moons.png.
 
 from __future__ import annotations
 
-import argparse
 from math import pi
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 import tapegrad as tg
-from style import BLUE, INK, ORANGE, OUTPUT, save
+from style import BLUE, INK, ORANGE, arguments, save
 
 
 def moons(count: int, noise: float) -> tuple[tg.Variable, tg.Variable]:
@@ -99,10 +98,7 @@ def draw(parameters: list[tg.Variable], losses: list[float], accuracy: float, fo
 
 def main() -> None:
     """Trains and draws."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=1500, help="steps of gradient descent (default: 1500)")
-    parser.add_argument("--output", type=Path, default=OUTPUT, help="folder of the picture")
-    options = parser.parse_args()
+    options = arguments(__doc__, steps=(1500, "steps of gradient descent"))
     parameters, losses, accuracy = train(options.steps)
     print(f"loss {losses[0]:.3f} -> {losses[-1]:.4f}, accuracy on new points {accuracy:.2%}")
     print(f"wrote {draw(parameters, losses, accuracy, options.output)}")

@@ -3,7 +3,7 @@
 use tapegrad::array::{Array, DType, Scalar, size_of};
 use tapegrad::ops::samples::{Draw, REAL};
 use tapegrad::ops::{dot, inner, linear, matmul, multiply, outer, vecdot};
-use tapegrad::tape::{BackwardOptions, Variable, backward, grad, unwatch, watch};
+use tapegrad::tape::{BackwardOptions, Variable, backward, grad, observe, unobserve};
 
 fn ints(shape: &[usize]) -> Variable {
     let data: Vec<i64> = (0..size_of(shape)).map(|i| i64::try_from(i).unwrap() - 4).collect();
@@ -103,9 +103,9 @@ fn only_what_a_gradient_needs_is_kept() {
     let parameter = |draw: &mut Draw, shape: &[usize]| Variable::parameter(REAL.array(draw, shape).into_array()).unwrap();
     let (x, w) = (REAL.array(draw, &[8, 16]), parameter(draw, &[4, 16]));
     let saved = |f: &dyn Fn() -> Variable| -> usize {
-        watch();
+        observe();
         drop(f());
-        unwatch().iter().map(|node| node.saved_bytes).sum()
+        unobserve().iter().map(|node| node.saved_bytes).sum()
     };
     // The weight's gradient needs x, and nobody asks for that of x.
     assert_eq!(saved(&|| linear(&x, &w, None).unwrap()), 8 * 16 * 8);

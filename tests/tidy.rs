@@ -22,10 +22,10 @@ const NOT_BY_HAND: &[&str] =
 /// Where `unsafe` may be, and what for. Everywhere else `#![deny(unsafe_code)]` holds.
 const UNSAFE_FILES: &[(&str, &str)] = &[
     ("src/array/pool.rs", "allocation"),
-    ("src/array/handle.rs", "shared ownership of blocks"),
+    ("src/array/storage_rc.rs", "shared ownership of blocks"),
     ("src/array/bits.rs", "elements moved by their bits"),
     ("src/array/storage.rs", "buffers seen as slices of their dtype"),
-    ("src/array/turn.rs", "panels turned in vector registers"),
+    ("src/array/transpose_tile.rs", "panels turned in vector registers"),
     ("src/lock/", "the trait of locks, and handlers of forks"),
     ("src/kernel/blocks.rs", "pieces of bits seen as elements"),
     ("src/kernel/simd.rs", "calls of functions compiled for a CPU feature"),

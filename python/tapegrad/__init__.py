@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from math import e, inf, nan, pi
 
-from . import _aliases, _arrays, _core, _einops, _habits, _names, _ndarray, autograd
+from . import _aliases, _arrays, _core, _einops, _generator, _habits, _names, _ndarray, autograd
 from ._aliases import *  # noqa: F403
 from ._arrays import *  # noqa: F403
 from ._core import *  # noqa: F403
@@ -24,11 +24,32 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from . import amp, backends, cuda, func, linalg, metrics, nn, optim, random, special, testing, train, utils
+    from . import (
+        amp,
+        backends,
+        cuda,
+        distributed,
+        distributions,
+        fft,
+        func,
+        linalg,
+        metrics,
+        nn,
+        optim,
+        optimize,
+        random,
+        special,
+        stats,
+        testing,
+        train,
+        utils,
+    )
     from ._checkpoint import checkpoint
     from ._custom import custom_jvp, custom_vjp
+    from ._explain import explain
     from ._numpy_functions import *  # noqa: F403
     from ._polynomials import *  # noqa: F403
+    from ._sparse import sparse_hessian, sparse_jacobian
     from ._threads import num_threads
     from ._transforms import (
         grad,
@@ -44,6 +65,7 @@ if TYPE_CHECKING:
         vjp,
         vmap,
     )
+    from .amp import autocast
     from .linalg import LinAlgError
     from .serialization import FileFormatError, load, save
     from .tape import Tape
@@ -55,14 +77,19 @@ __all__ = [
     "__array_namespace_info__",
     "__version__",
     "amp",
+    "autocast",
     "autograd",
     "backends",
     "checkpoint",
     "cuda",
     "custom_jvp",
     "custom_vjp",
+    "distributed",
+    "distributions",
     "e",
     "enable_grad",
+    "explain",
+    "fft",
     "finfo",
     "func",
     "grad",
@@ -86,11 +113,15 @@ __all__ = [
     "no_grad",
     "num_threads",
     "optim",
+    "optimize",
     "pi",
     "random",
     "save",
     "set_grad_enabled",
+    "sparse_hessian",
+    "sparse_jacobian",
     "special",
+    "stats",
     "stop_gradient",
     "testing",
     "train",
@@ -101,7 +132,8 @@ __all__ = [
 ]
 # What only the Python half calls, or what has its home in a submodule.
 _INNER = (
-    "HookHandle after_backward apply_function backward grad registry samples set_anomaly_raw set_grad_enabled_raw unwatch watch "
+    "HookHandle after_backward apply_function backward deliveries grad registry samples set_anomaly_raw set_grad_enabled_raw "
+    "unobserve observe history "
     "ASGD Adadelta Adagrad Adam AdamW Adamax Lion NAdam Optimizer RAdam RMSprop Rprop SGD clip_grad_norm_ clip_grad_value_ "
     "permutation uniform"
 )
@@ -124,6 +156,7 @@ __all__ += _names.__all__
 __all__ += [name for names in _NUMPY.values() for name in names.split()]
 _habits.attach()
 _ndarray.attach()
+_generator.attach()
 
 #: What indexing takes for a new axis.
 newaxis = None
@@ -137,13 +170,18 @@ _LAZY_MODULES = (
     "amp",
     "backends",
     "cuda",
+    "distributed",
+    "distributions",
+    "fft",
     "func",
     "linalg",
     "metrics",
     "nn",
     "optim",
+    "optimize",
     "random",
     "special",
+    "stats",
     "tape",
     "testing",
     "train",
@@ -168,6 +206,7 @@ _LAZY_NAMES = {
     "Tape": "tape",
     "num_threads": "_threads",
     "FileFormatError": "serialization",
+    "autocast": "amp",
     "load": "serialization",
     "save": "serialization",
     "mps": "backends",
@@ -175,6 +214,9 @@ _LAZY_NAMES = {
     "version": "backends",
     "checkpoint": "_checkpoint",
     "custom_jvp": "_custom",
+    "explain": "_explain",
+    "sparse_hessian": "_sparse",
+    "sparse_jacobian": "_sparse",
     "custom_vjp": "_custom",
     **{name: home for home, names in _NUMPY.items() for name in names.split()},
     **dict.fromkeys(_TRANSFORMS, "_transforms"),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 #: Methods of the table that are functions, too.
 FUNCTIONS = (
     "t permute narrow sub mul div clamp clamp_min clamp_max frac addcmul addcdiv mm mv addmm addmv baddbmm addr "
-    "masked_select index_select repeat_interleave scatter is_nonzero"
+    "masked_select index_select repeat_interleave scatter is_nonzero unflatten"
 )
 
 

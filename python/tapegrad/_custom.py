@@ -9,7 +9,7 @@ from . import _core
 from ._core import Variable
 from ._transforms import _result, _variable, vjp
 from ._tree import flatten, is_inexact, unflatten
-from .autograd import Function
+from .autograd import Function, enable_grad
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -138,9 +138,19 @@ class _CustomJvp(Function):
                 full[i] = t
             return ctx.rule.push(call, values, full)
 
-        _, pullback = vjp(push, *(_core.zeros_like(values[i]) for i in places))
+        zeros = [_core.zeros_like(values[i]) for i in places]
+        cotangents = [_zeros(y, g) for y, g in zip(ctx.outputs, grads, strict=True)]
+        if any(_core._lifted(x) for x in (*values, *cotangents)):
+            _, pullback = vjp(push, *zeros)
+            found = pullback(tuple(cotangents))
+        else:
+            # Plain values stay plain, also where a vmap around this pass maps what is new to it.
+            roots = list(_core._plain_roots(zeros))
+            with enable_grad():
+                tangents = push(*roots)
+            found = _core._vjp_pull(list(tangents), cotangents, roots, False)
         out: list[Any] = [None, None, *(None for _ in values)]
-        for i, g in zip(places, pullback(tuple(_zeros(y, g) for y, g in zip(ctx.outputs, grads, strict=True))), strict=True):
+        for i, g in zip(places, found, strict=True):
             out[i + 2] = g
         return tuple(out)
 

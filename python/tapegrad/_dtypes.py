@@ -114,8 +114,8 @@ class _NamespaceInfo:
     __module__ = "tapegrad"
 
     def capabilities(self) -> dict[str, Any]:
-        """The optional features of the standard."""
-        return {"boolean indexing": True, "data-dependent shapes": True, "max dimensions": 64}
+        """The optional features of the standard, and its extensions that are complete."""
+        return {"boolean indexing": True, "data-dependent shapes": True, "max dimensions": 64, "extensions": ("fft", "linalg")}
 
     def default_device(self) -> str:
         """The device of new arrays."""

@@ -7,6 +7,7 @@ that the compiled module has itself. Functions are in `_aliases.py`.
 from __future__ import annotations
 
 # mypy: disable-error-code="no-any-return"
+from _thread import _local
 from operator import index as _index
 
 from . import _core
@@ -257,6 +258,14 @@ def _view(self: Variable, *shape: Any) -> Variable:
 def _view_as(self: Variable, other: Variable) -> Variable:
     """The array in the shape of another."""
     return self.reshape(other.shape)
+
+
+@_method("unflatten")
+def _unflatten(self: Variable, dim: int, sizes: Any) -> Variable:
+    """Several axes in place of the axis ``dim``; one size may be -1."""
+    from .nn import Unflatten
+
+    return Unflatten(dim, sizes)(self)
 
 
 @_method("permute")
@@ -595,11 +604,35 @@ def _in_place(name: str, operation: str) -> Any:
     return change
 
 
+def _elsewhere(module: str, name: str, own: str) -> Any:
+    def method(self: Variable, *args: Any, **kwargs: Any) -> Any:
+        import importlib
+
+        return getattr(importlib.import_module(f".{module}", __package__), name)(self, *args, **kwargs)
+
+    method.__name__ = method.__qualname__ = own
+    method.__doc__ = f"``tg.{module}.{name}`` of the array."
+    return method
+
+
+#: Methods that are functions of a namespace.
+for _module, _names in {
+    "linalg": "cholesky det slogdet matrix_exp matrix_power inverse=inv pinverse=pinv",
+    "special": "digamma lgamma erfc erfinv logit xlogy",
+}.items():
+    for _name in _names.split():
+        _own, _, _other = _name.partition("=")
+        METHODS[_own] = _elsewhere(_module, _other or _own, _own)
+
+
 #: Methods that have a form in place.
 IN_PLACE = (
     "abs acos asin atan ceil clamp clamp_max clamp_min cos cosh erf exp exp2 expm1 floor fmod frac lerp log log10 log1p log2 neg "
     "pow reciprocal relu remainder round rsqrt sigmoid sign sin sinh sqrt square tan tanh trunc addcdiv addcmul addmm baddbmm "
-    "floor_divide masked_fill scatter scatter_add index_add tril triu nan_to_num cumsum cumprod"
+    "floor_divide masked_fill scatter scatter_add index_add tril triu nan_to_num cumsum cumprod acosh asinh atanh "
+    "atan2 addmv addr copysign hypot ldexp float_power heaviside nextafter sinc deg2rad rad2deg fix sgn negative absolute clip "
+    "subtract multiply divide true_divide bitwise_and bitwise_or bitwise_xor bitwise_not "
+    "logical_and logical_or logical_xor logical_not eq ne lt le gt ge"
 )
 for _name in IN_PLACE.split():
     METHODS[f"{_name}_"] = _in_place(f"{_name}_", _name)
@@ -703,17 +736,30 @@ def _fill_diagonal_(self: Variable, fill_value: Any) -> Variable:
 
 # ---- hooks ----
 
-_waiting: list[tuple[Any, Any]] = []
+
+class _Waiting(_local):
+    """What each thread calls at the end of its backward pass."""
+
+    def __init__(self) -> None:
+        self.calls: dict[object, tuple[Any, Any]] = {}
+
+
+_waiting = _Waiting()
 
 
 def _run_waiting(is_done: bool) -> None:
-    found = _waiting[:]
-    _waiting.clear()
+    found, _waiting.calls = _waiting.calls, {}
     if is_done:
-        for leaf, hook in found:
-            x = leaf()
+        for owner, hook in found.values():
+            x = owner()
             if x is not None:
                 hook(x)
+
+
+def call_after_backward(key: object, owner: Any, hook: Callable[[Any], object]) -> None:
+    """Calls ``hook(owner())`` when the backward pass that is running has added to ``.grad``: once for each ``key``."""
+    _core.after_backward(_run_waiting)
+    _waiting.calls.setdefault(key, (owner, hook))
 
 
 @_method("register_post_accumulate_grad_hook")
@@ -729,9 +775,8 @@ def _register_post_accumulate_grad_hook(self: Variable, hook: Callable[[Variable
 
     if not (self.is_leaf and self.requires_grad):
         raise _core.GradError("register_post_accumulate_grad_hook: only leaves that require gradients collect them in .grad")
-    _core.after_backward(_run_waiting)
     leaf = ref(self)
-    return self.register_hook(lambda grad: _waiting.append((leaf, hook)))
+    return self.register_hook(lambda grad: call_after_backward(object(), leaf, hook))
 
 
 # ---- questions ----
@@ -824,6 +869,14 @@ def _properties() -> dict[str, Any]:
         "H": property(_conjugate_transpose, doc="The conjugate transpose of a matrix."),
         "mH": property(_conjugate_transpose, doc="The conjugate transpose of the last two axes."),
     }
+
+
+@_method("_repr_html_")
+def _repr_html_(self: Variable) -> str:
+    """The array as a notebook shows it."""
+    from ._html import variable
+
+    return variable(self)
 
 
 def attach() -> None:

@@ -106,11 +106,39 @@ def _hint(module: str, name: str) -> str:
 def numpy_missing(name: str) -> str:
     """The message for a function of NumPy that has no counterpart of its name."""
     short = name.rpartition(".")[2]
-    near = _near(short, [*_names(""), *_names("linalg")], 2, 0.75)
+    homes = {n: home for home in ("fft", "special", "linalg", "") for n in _names(home)}
     known = _KNOWN.get(short)
-    there = known or " and ".join(_path("", n) if n in _names("") else _path("linalg", n) for n in near)
+    there = known or " and ".join(_path(homes[n], n) for n in _near(short, homes, 2, 0.75))
     instead = f"there is {there}; or " if there else ""
     return f"{name} is not available for Variables: {instead}use v.numpy() for the data, without gradients"
+
+
+def counterpart() -> str:
+    """Which function of ours to use instead of the one of SciPy that is running, as the beginning of a sentence; else nothing."""
+    frame: Any = sys._getframe()
+    running: list[tuple[str, str]] = []
+    while frame is not None:
+        package, _, rest = frame.f_globals.get("__name__", "").partition(".")
+        if package == "scipy":
+            # A decorator's inner function stands for the function that it is about to call.
+            inner = frame.f_locals.get("f") or frame.f_locals.get("func")
+            if frame.f_code.co_name in ("wrapper", "inner") and callable(inner):
+                rest = getattr(inner, "__module__", "").partition(".")[2]
+            name = getattr(inner, "__name__", "") if callable(inner) else frame.f_code.co_name
+            running.append((rest.partition(".")[0], name))
+        elif running:
+            break  # what is outside of SciPy is the user's
+        frame = frame.f_back
+    for home, name in reversed(running):
+        for ours in (home, ""):
+            if name in _names(ours):
+                return f"Use {_path(ours, name)} instead of scipy.{home}.{name}"
+    for home, name in reversed(running):
+        if home and not home.startswith("_") and not name.startswith(("_", "<")) and name != "wrapper":
+            near = _near(name, _names(home), 2, 0.75)
+            there = f"tg.{home} has {' and '.join(near)}" if near else "Write it with functions of tapegrad"
+            return f"scipy.{home}.{name} has no counterpart here. {there}"
+    return ""
 
 
 # ---- constructors ----

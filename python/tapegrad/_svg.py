@@ -39,6 +39,8 @@ class _Box(NamedTuple):
     hint: str
     fill: str
     line: str
+    #: What it stands for: "node-7", "leaf-3".
+    key: str = ""
 
     @property
     def width(self) -> float:
@@ -84,7 +86,8 @@ def draw(nodes: Sequence[TapeNode], names: dict[int, str], title: str = "") -> s
         (x, layer), *rest = [(x + shift, layer) for x, layer in points]
         start, end = y(layer) + boxes[a].height / 2, y(rest[-1][1]) - boxes[b].height / 2 - 2
         middle = [(x, y(layer)) for x, layer in rest[:-1]]
-        parts.append(_edge([(x, start), *middle, (rest[-1][0], end)], dashed=boxes[a].kind == "constant"))
+        ends = f"{boxes[a].key} {boxes[b].key}"
+        parts.append(_edge([(x, start), *middle, (rest[-1][0], end)], ends, dashed=boxes[a].kind == "constant"))
     for box, x, layer in zip(boxes, layout.x, layout.layer):
         parts.append(_draw_box(box, x + shift, y(layer)))
     return "\n".join([*parts, "</svg>"]) + "\n"
@@ -107,17 +110,18 @@ def _boxes(nodes: Sequence[TapeNode], names: dict[int, str]) -> tuple[list[_Box]
             if key in at:
                 sources.append(at[key])
             elif source[0] == "leaf":
-                at[key] = add(_Box("leaf", names.get(source[1], f"leaf {source[1]}"), _shape(source[2]), "a leaf", *_LEAF))
+                name = names.get(source[1], f"leaf {source[1]}")
+                at[key] = add(_Box("leaf", name, _shape(source[2]), "a leaf", *_LEAF, f"leaf-{source[1]}"))
                 sources.append(at[key])
             elif source[0] == "const":
                 sources.append(add(_Box("constant", "constant", "", "a value that is not tracked", *_CONST)))
             else:  # recorded before the tape began to look
-                at[key] = add(_Box("constant", f"%{source[1]}", "recorded earlier", "", *_CONST))
+                at[key] = add(_Box("constant", f"%{source[1]}", "recorded earlier", "", *_CONST, f"node-{source[1]}"))
                 sources.append(at[key])
         kind, fill, line = _family(node.op)
         detail = _shape(node.shape) + (f" · {_bytes(node.saved_bytes)}" if node.saved_bytes else "")
         hint = f"%{node.id} {node.op}, saves {node.saved_bytes} bytes" + (f", {node.source}" if node.source else "")
-        at["node", node.id] = add(_Box(kind, node.op, detail, hint, fill, line))
+        at["node", node.id] = add(_Box(kind, node.op, detail, hint, fill, line, f"node-{node.id}"))
         edges += [(source, at["node", node.id]) for source in dict.fromkeys(sources)]
     return boxes, edges
 
@@ -168,10 +172,11 @@ def _draw_box(box: _Box, x: float, y: float) -> str:
     lines = _text(x, y - 3 if box.detail else y + 4.5, box.title, 13.5, "#0f172a", weight=600)
     if box.detail:
         lines += _text(x, y + 14, box.detail, 11.5, "#475569")
-    return f"<g><title>{escape(box.hint)}</title>{shape}{lines}</g>"
+    key = f' data-key="{box.key}"' if box.key else ""
+    return f"<g{key}><title>{escape(box.hint)}</title>{shape}{lines}</g>"
 
 
-def _edge(points: list[tuple[float, float]], dashed: bool) -> str:
+def _edge(points: list[tuple[float, float]], ends: str, dashed: bool) -> str:
     """A smooth line through its points: x as a cubic spline of y that begins and ends vertically."""
     slopes = [0.0, *((q[0] - p[0]) / (q[1] - p[1]) for p, q in zip(points, points[2:])), 0.0]
     x, y = points[0]
@@ -183,4 +188,5 @@ def _edge(points: list[tuple[float, float]], dashed: bool) -> str:
         )
         x, y = to_x, to_y
     dash = ' stroke-dasharray="4 4"' if dashed else ""
-    return f'<path d="{" ".join(path)}" fill="none" stroke="#94a3b8" stroke-width="1.5"{dash} marker-end="url(#arrow)"/>'
+    line = f'fill="none" stroke="#94a3b8" stroke-width="1.5"{dash} marker-end="url(#arrow)"'
+    return f'<path d="{" ".join(path)}" data-edge="{ends}" {line}/>'

@@ -91,6 +91,12 @@ class _Arguments:
             out[n] = unflatten(structure, rest)
         return out
 
+    def pulled(self, outputs: list[Variable], cotangents: list[Variable], roots: Any, retain: bool) -> list[Variable]:
+        """The gradients by the chosen arguments."""
+        found = _core._vjp_pull(outputs, cotangents, roots, retain)
+        # Zeros for a root that no output uses have the axes of the samples of vmap, which the argument does not show.
+        return [g if g.shape == v.shape else _core.zeros_like(v) for g, v in zip(found, self.values, strict=True)]
+
     def shaped(self, values: Sequence[Any]) -> Any:
         """Values of the chosen arguments in their containers: one container, or a tuple for several argnums."""
         rest = list(values)
@@ -157,7 +163,7 @@ def value_and_grad(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool 
             raise GradError(
                 f"grad: {_name(f)} must return one floating number (a 0-d array), it returned {got}; sum() it, or use tg.jacobian"
             )
-        gradient = _core._vjp_pull([y], [_core.ones((), dtype=y.dtype)], roots, False)
+        gradient = arguments.pulled([y], [_core.ones((), dtype=y.dtype)], roots, False)
         (value,) = _core._vjp_end([y], roots)
         result = (value, _ended(aux, roots)) if has_aux else value
         return result, arguments.shaped(gradient)
@@ -208,7 +214,7 @@ def vjp(f: Function, *primals: Any, has_aux: bool = False) -> Any:
         if flatten(cotangent, given) != structure:
             raise TypeError(f"vjp: the cotangent is {flatten(cotangent, [])}, but the function returned {structure}")
         cotangents = [_cotangent("vjp", y, c) for y, c in zip(outputs, given, strict=True)]
-        return arguments.shaped(_core._vjp_pull(outputs, cotangents, roots, True))
+        return arguments.shaped(arguments.pulled(outputs, cotangents, roots, True))
 
     value = _ended(unflatten(structure, list(outputs)), roots)
     return (value, pullback, _ended(aux, roots)) if has_aux else (value, pullback)
@@ -437,7 +443,7 @@ def jacrev(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False)
                     f"jacrev: {_name(f)} returned dtype {y.dtype}: reverse mode would differentiate its "
                     "real part only; use tg.jacfwd, or the function's .real and .imag"
                 )
-        rows = vmap(lambda *c: _core._vjp_pull(outputs, list(c), roots, True))(*_basis(outputs))
+        rows = vmap(lambda *c: tuple(arguments.pulled(outputs, list(c), roots, True)))(*_basis(outputs))
         parts = [_split_rows(r, outputs) for r in rows]
         jacobians = [arguments.shaped([p[k] for p in parts]) for k in range(len(outputs))]
         result = unflatten_results(structure, jacobians)

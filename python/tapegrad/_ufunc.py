@@ -38,7 +38,9 @@ _ORDERED = {
 
 def apply(ufunc: Any, method: str, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
     """What ``getattr(ufunc, method)(*inputs, **options)`` means when Variables are among the arguments."""
-    name = f"numpy.{ufunc.__name__}" if method == "__call__" else f"numpy.{ufunc.__name__}.{method}"
+    special = _of_scipy(ufunc)
+    name = f"numpy.{ufunc.__name__}" if special is None else f"scipy.special.{ufunc.__name__}"
+    name += "" if method == "__call__" else f".{method}"
     options = dict(options)
     out = options.pop("out", None)
     if method == "at":
@@ -46,7 +48,12 @@ def apply(ufunc: Any, method: str, inputs: tuple[Any, ...], options: dict[str, A
     if out is not None and any(o is not None for o in out):
         ours_alone = any(isinstance(o, Variable) for o in out)
         return (_into if ours_alone else _with_numpy)(name, ufunc, method, inputs, options, out)
-    ours = _ours(ufunc.__name__)
+    if special is None:
+        ours = _ours(ufunc.__name__)
+    else:
+        from . import special as functions
+
+        ours = getattr(functions, ufunc.__name__, None)
     if ours is None:
         from ._messages import numpy_missing
 
@@ -58,6 +65,14 @@ def apply(ufunc: Any, method: str, inputs: tuple[Any, ...], options: dict[str, A
     if method == "reduceat":
         return _reduceat(name, ufunc, *inputs, **options)
     return (_reduce if method == "reduce" else _accumulate)(name, ufunc, ours, _core.asarray(inputs[0]), **options)
+
+
+def _of_scipy(ufunc: Any) -> Any:
+    """The module ``scipy.special``, if the ufunc is one of its functions."""
+    import sys
+
+    theirs = sys.modules.get("scipy.special")
+    return theirs if theirs is not None and getattr(theirs, ufunc.__name__, None) is ufunc else None
 
 
 def _ours(name: str) -> Callable[..., Any] | None:

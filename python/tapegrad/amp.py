@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import _core
+from ._rows import RowGradient
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -10,7 +11,9 @@ if TYPE_CHECKING:
 
 
 class autocast:
-    """A block, or a decorated function, in which operations would run in a smaller dtype; only ``enabled=False`` works yet.
+    """A block, or a decorated function, in which operations would run in a smaller dtype.
+
+    Only ``enabled=False`` and ``dtype=tg.float32``, which change nothing, work yet.
 
     >>> with tg.amp.autocast("cpu", enabled=False):
     ...     y = tg.ones(2) * 2
@@ -21,7 +24,7 @@ class autocast:
     ) -> None:
         if str(device_type).split(":")[0] not in {"cpu", "cuda"}:
             raise ValueError(f"autocast: there is one device, 'cpu', got {device_type!r}")
-        if enabled:
+        if enabled and (dtype is None or dtype != _core.float32):
             raise _core.DTypeError("autocast: there is no float16 or bfloat16 here yet; pass enabled=False to run in float32")
 
     def __enter__(self) -> Self:
@@ -98,7 +101,8 @@ class GradScaler:
                     if p.grad is None:
                         continue
                     p.grad.mul_(1.0 / self._scale)
-                    if not bool(_core.isfinite(_core.sum(p.grad))) and not bool(_core.isfinite(p.grad).all()):
+                    values = p.grad.values if isinstance(p.grad, RowGradient) else p.grad
+                    if not bool(_core.isfinite(_core.sum(values))) and not bool(_core.isfinite(values).all()):
                         self._overflowed = True
         finally:
             _core.set_grad_enabled_raw(found)

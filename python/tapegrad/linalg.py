@@ -16,6 +16,7 @@ from ._linalg import (
     cholesky,
     cross,
     det,
+    eigvals,
     eigvalsh,
     expm,
     inv,
@@ -31,7 +32,6 @@ from ._linalg import (
     tensorinv,
     tensorsolve,
     toeplitz,
-    trace,
 )
 
 if TYPE_CHECKING:
@@ -42,6 +42,13 @@ class LinAlgError(_np.linalg.LinAlgError):
     """A matrix that an operation of linear algebra cannot take."""
 
     __module__ = "tapegrad"
+
+
+class EigResult(NamedTuple):
+    """Of `eig`."""
+
+    eigenvalues: Any
+    eigenvectors: Any
 
 
 class EighResult(NamedTuple):
@@ -110,13 +117,15 @@ def lu(a: Any) -> LUResult:
 
 
 def lu_solve(lu_and_piv: Any, b: Any, trans: int = 0) -> Variable:
-    """The x with ``op(a) @ x = b`` by the factors of `lu_factor`; ``trans=1`` takes the transpose.
+    """The x with ``op(a) @ x = b`` by the factors of `lu_factor`; ``trans=1`` takes the transpose, 2 the conjugate transpose.
 
     >>> tg.linalg.lu_solve(tg.linalg.lu_factor(tg.Variable([[2.0]])), tg.Variable([4.0]))
     Variable([2.])
     """
+    if trans not in (0, 1, 2):
+        raise ValueError(f"lu_solve: trans is {trans!r}, expected 0, 1 or 2")
     lu, pivots = lu_and_piv
-    return _linalg.lu_solve(lu, pivots, b, trans in (1, 2))
+    return _linalg.lu_solve(_core.conj(lu) if trans == 2 else lu, pivots, b, trans != 0)
 
 
 def cho_factor(a: Any, lower: bool = False) -> tuple[Variable, bool]:
@@ -161,6 +170,8 @@ def solve_triangular(
     lower = lower if upper is None else not upper
     unit = unit_diagonal if unitriangular is None else unitriangular
     transposed = trans not in (0, "N")
+    if trans in (2, "C"):
+        a = _core.conj(a)
     if left:
         return _linalg.solve_triangular(a, b, lower, unit, transposed)
     return matrix_transpose(_linalg.solve_triangular(a, matrix_transpose(b), lower, unit, not transposed))
@@ -183,6 +194,7 @@ def svd(
 
     Where singular values are equal, a gradient exists only for functions that treat their vectors alike; others raise, or
     with ``degenerate="zero"`` leave this part out.
+    Complex vectors are determined up to a phase: a loss that depends on it raises.
 
     >>> tg.linalg.svd(tg.Variable([[2.0]]), full_matrices=False).S
     Variable([2.])
@@ -193,10 +205,11 @@ def svd(
 
 
 def eigh(a: Any, UPLO: str = "L", *, degenerate: str = "raise") -> EighResult:
-    """Eigenvalues (smallest first) and eigenvectors (columns) of symmetric matrices. Only the triangle UPLO of a is read.
+    """Eigenvalues (smallest first) and eigenvectors (columns) of Hermitian matrices. Only the triangle UPLO of a is read.
 
     Where eigenvalues are equal, a gradient exists only for functions that treat their vectors alike; others raise, or with
     ``degenerate="zero"`` leave this part out.
+    Complex eigenvectors are determined up to a phase: a loss that depends on it raises.
 
     >>> tg.linalg.eigh(tg.Variable([[2.0, 0.0], [0.0, 1.0]])).eigenvalues
     Variable([1., 2.])
@@ -204,22 +217,34 @@ def eigh(a: Any, UPLO: str = "L", *, degenerate: str = "raise") -> EighResult:
     return EighResult(*_linalg.eigh(a, UPLO, degenerate=degenerate))
 
 
-def pinv(a: Any, rcond: float | None = None, hermitian: bool = False, *, rtol: float | None = None) -> Variable:
-    """The Moore-Penrose inverse; singular values up to ``rtol`` times the largest count as zero.
+def pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Variable:
+    """The Moore-Penrose inverse; singular values up to ``rtol`` (a number, or one for each matrix) times the largest are zero.
 
     >>> tg.linalg.pinv(tg.Variable([[2.0], [0.0]]))
     Variable([[0.5, 0. ]])
     """
-    return _linalg.pinv(a, rcond if rtol is None else rtol)
+    cut = rcond if rtol is None else rtol
+    if cut is None or _core.asarray(cut).ndim == 0:
+        return _linalg.pinv(a, None if cut is None else float(cut))
+    a = _core.asarray(a)
+    limits = _core.broadcast_to(_core.asarray(cut), a.shape[:-2]).reshape(-1).tolist()
+    rows = [_linalg.pinv(x, c) for x, c in zip(a.reshape((-1, *a.shape[-2:])), limits, strict=True)]
+    return _core.stack(rows).reshape((*a.shape[:-2], a.shape[-1], a.shape[-2])) if rows else _linalg.pinv(a)
 
 
-def matrix_rank(A: Any, tol: float | None = None, hermitian: bool = False, *, rtol: float | None = None) -> Variable:
-    """The number of singular values above ``tol``, or above ``rtol`` times the largest one.
+def matrix_rank(A: Any, tol: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Variable:
+    """The number of singular values above ``tol``, or above ``rtol`` times the largest one: numbers, or one for each matrix.
 
     >>> tg.linalg.matrix_rank(tg.Variable([[1.0, 1.0], [1.0, 1.0]]))
     Variable(1)
     """
-    return _linalg.matrix_rank(A, tol, rtol)
+    cut = rtol if tol is None else tol
+    if cut is None or _core.asarray(cut).ndim == 0:
+        number = None if cut is None else float(cut)
+        return _linalg.matrix_rank(A, number, None) if tol is not None else _linalg.matrix_rank(A, None, number)
+    s = svdvals(_core.asarray(A).detach())
+    limits = _core.expand_dims(_core.asarray(cut), -1)
+    return _core.count_nonzero(s > (limits if tol is not None else limits * _core.max(s, axis=-1, keepdims=True)), axis=-1)
 
 
 def lstsq(a: Any, b: Any, rcond: float | None = None) -> LstsqResult:
@@ -305,14 +330,26 @@ def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Variable:
     return _linalg.tensordot(x1, x2, tuple(range(ndim - axes, ndim)), tuple(range(axes)))
 
 
-def eig(a: Any) -> Any:
-    """Eigenvalues and eigenvectors of general matrices: complex, which this version does not compute."""
-    raise _core.DTypeError("eig: the results are complex, which is not available; use eigh for symmetric matrices")
+def eig(a: Any, *, degenerate: str = "raise") -> EigResult:
+    """Eigenvalues and eigenvectors (columns) of general matrices: complex, also where NumPy's are real.
+
+    Eigenvectors have length 1, and their largest element is real. They are determined up to a phase: a loss that depends on it
+    raises. Where eigenvalues are equal, the gradient of eigenvectors raises, or with ``degenerate="zero"`` this part is left out.
+    A defective matrix, which has fewer eigenvectors than rows, has no gradient.
+
+    >>> tg.linalg.eig(tg.Variable([[0.0, 1.0], [-1.0, 0.0]])).eigenvalues.imag
+    Variable([ 1., -1.])
+    """
+    return EigResult(*_linalg.eig(a, degenerate=degenerate))
 
 
-def eigvals(a: Any) -> Any:
-    """Eigenvalues of general matrices: complex, which this version does not compute."""
-    raise _core.DTypeError("eigvals: the results are complex, which is not available; use eigvalsh for symmetric matrices")
+def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Variable:
+    """The sum of the diagonal of the last two axes, ``offset`` above the main one.
+
+    >>> tg.linalg.trace(tg.Variable([[1.0, 2.0], [3.0, 4.0]]))
+    Variable(5.)
+    """
+    return _linalg.trace(x if dtype is None else _core.astype(x, dtype), offset=offset)
 
 
 def diagonal(x: Any, /, *, offset: int = 0) -> Variable:
@@ -325,6 +362,7 @@ def diagonal(x: Any, /, *, offset: int = 0) -> Variable:
 
 
 __all__ = [
+    "EigResult",
     "EighResult",
     "LUResult",
     "LinAlgError",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from copyreg import pickle as _pickle
+from typing import TYPE_CHECKING, Any
 
-from ._core import Generator, bernoulli, manual_seed, normal, permutation, rand, randint, randn, uniform
+from ._core import Generator, bernoulli, manual_seed, normal, rand, randint, randn, uniform
+from ._generator import DRAWS
 from ._names import get_rng_state, initial_seed, seed, set_rng_state
 
 
@@ -15,21 +17,94 @@ def _restored(state: object) -> Generator:
     return generator
 
 
+if TYPE_CHECKING:
+    from ._draws import (
+        beta,
+        binomial,
+        categorical,
+        cauchy,
+        chisquare,
+        choice,
+        dirichlet,
+        exponential,
+        gamma,
+        geometric,
+        gumbel,
+        laplace,
+        logistic,
+        lognormal,
+        multinomial,
+        multivariate_normal,
+        negative_binomial,
+        permutation,
+        poisson,
+        random,
+        shuffle,
+        standard_cauchy,
+        standard_exponential,
+        standard_gamma,
+        standard_normal,
+        standard_t,
+        vonmises,
+        weibull,
+    )
+else:
+
+    def __getattr__(name: str) -> Any:
+        if name in DRAWS:
+            from . import _draws
+
+            found = globals()[name] = getattr(_draws, name)
+            return found
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 # Copies and pickles draw the numbers that the original would draw.
 _pickle(Generator, lambda generator: (_restored, (generator.get_state(),)))
 
 __all__ = [
     "Generator",
     "bernoulli",
+    "beta",
+    "binomial",
+    "categorical",
+    "cauchy",
+    "chisquare",
+    "choice",
+    "dirichlet",
+    "exponential",
+    "gamma",
+    "geometric",
     "get_rng_state",
+    "gumbel",
     "initial_seed",
+    "laplace",
+    "logistic",
+    "lognormal",
     "manual_seed",
+    "multinomial",
+    "multivariate_normal",
+    "negative_binomial",
     "normal",
     "permutation",
+    "poisson",
     "rand",
     "randint",
     "randn",
+    "random",
     "seed",
     "set_rng_state",
+    "shuffle",
+    "standard_cauchy",
+    "standard_exponential",
+    "standard_gamma",
+    "standard_normal",
+    "standard_t",
     "uniform",
+    "vonmises",
+    "weibull",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted({*(n for n in globals() if not n.startswith("_")), *__all__})

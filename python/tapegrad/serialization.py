@@ -202,8 +202,8 @@ def _replacing(path: Path) -> Iterator[Path]:
     new = Path(name)
     try:
         yield new
-        new.chmod(mode)
         _flush(new)
+        new.chmod(mode)
         new.replace(path)
     except BaseException:
         with suppress(FileNotFoundError):
@@ -214,7 +214,8 @@ def _replacing(path: Path) -> Iterator[Path]:
 
 
 def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
+    # Windows flushes only what is open for writing, POSIX opens folders only for reading.
+    handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
@@ -282,7 +283,8 @@ def load(f: Any, map_location: Any = None, *, weights_only: bool = True) -> Any:
 def _read(data: bytes) -> Any:
     if data[:4] == b"PK\x03\x04":
         return read_torch_zip(data)
-    if data[:1] == b"\x80" and data[1:2] in {b"\x02", b"\x03", b"\x04", b"\x05"}:
+    # A safetensors file begins with the length of its header, which may look like the opcode of a pickle.
+    if data[:1] == b"\x80" and data[1:2] in {b"\x02", b"\x03", b"\x04", b"\x05"} and data[8:9] != b"{":
         return read_torch_legacy(data)
     if data[:6] == b"\x93NUMPY":
         raise FileFormatError("a NumPy file; read it with numpy.load")

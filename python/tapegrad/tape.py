@@ -55,24 +55,46 @@ class Tape:
     def __init__(self) -> None:
         self._nodes: tuple[TapeNode, ...] | None = None
         self._listing = self._dot = ""
-        self._watching = False
+        self._observing = False
 
     def __enter__(self) -> Tape:
-        if self._watching:
+        if self._observing:
             raise GradError("this Tape is already recording: make another one for an inner block")
-        _core.watch()
-        self._watching = True
+        _core.observe()
+        self._observing = True
         return self
 
     def __exit__(self, *exc: object) -> None:
-        nodes, self._listing, self._dot = _core.unwatch()
-        self._watching = False
-        self._nodes = tuple(map(_node, nodes))
+        self._observing = False
+        self._take(*_core.unobserve())
+
+    def _take(self, nodes: list[dict[str, Any]], listing: str, dot: str) -> None:
+        self._nodes, self._listing, self._dot = tuple(map(_node, nodes)), listing, dot
+
+    @classmethod
+    def of(cls, *results: Variable) -> Tape:
+        """The Tape of what is recorded already: the operations that these results come from.
+
+        Lines of the program are known only of what was recorded inside a ``with tg.Tape()`` or ``detect_anomaly()`` block, and
+        a backward pass frees the graph unless it is told to retain it.
+
+        >>> w = tg.Variable([1.0, 2.0], requires_grad=True)
+        >>> loss = tg.sum(tg.exp(w) * 3.0)
+        >>> print(tg.Tape.of(loss))  # doctest: +ELLIPSIS
+        %... = exp(leaf...) -> float32(2,)  saves 8 B
+        ...
+        """
+        for result in results:
+            if not isinstance(result, Variable):
+                raise TypeError(f"Tape.of: expected Variables, got a {type(result).__name__}")
+        tape = cls()
+        tape._take(*_core.history(results))
+        return tape
 
     @property
     def nodes(self) -> tuple[TapeNode, ...]:
         """The recorded operations in order."""
-        if self._nodes is None or self._watching:
+        if self._nodes is None or self._observing:
             raise GradError("a Tape is read after its with block")
         return self._nodes
 
@@ -88,19 +110,23 @@ class Tape:
         return sum(node.saved_bytes for node in self.nodes)
 
     def __repr__(self) -> str:
-        if self._nodes is None or self._watching:
-            return "<Tape: recording>" if self._watching else "<Tape: not used yet>"
+        if self._nodes is None or self._observing:
+            return "<Tape: recording>" if self._observing else "<Tape: not used yet>"
         return f"<Tape: {len(self)} operations, {self.saved_bytes} bytes saved>"
 
     def __str__(self) -> str:
-        if self._nodes is None or self._watching:
+        if self._nodes is None or self._observing:
             return repr(self)
         return self._listing.rstrip("\n")
 
-    def to_dot(self) -> str:
-        """The graph in Graphviz's DOT language."""
+    def to_dot(self, names: Mapping[str, Variable] | None = None) -> str:
+        """The graph in Graphviz's DOT language; ``names`` says what leaves are called, as in :meth:`to_svg`."""
         _ = self.nodes
-        return self._dot
+        dot = self._dot
+        for leaf, name in _leaf_names(names or {}).items():
+            shown = name.replace("\\", "\\\\").replace('"', '\\"')
+            dot = dot.replace(f'label="leaf {leaf}\\n', f'label="{shown}\\n')
+        return dot
 
     def to_svg(self, names: Mapping[str, Variable] | None = None, title: str = "") -> str:
         """A drawing of the graph as the text of an SVG file; it needs no other program.
@@ -111,8 +137,44 @@ class Tape:
 
         return draw(self.nodes, _leaf_names(names or {}), title)
 
+    def to_html(
+        self,
+        y: Variable | None = None,
+        gradient: Variable | None = None,
+        *,
+        names: Mapping[str, Variable] | None = None,
+        title: str = "",
+    ) -> str:
+        """A page that needs no other file: the drawing of the graph with the list of its operations.
+
+        With a result ``y`` of this tape the page steps through a backward pass instead: which operation's rule runs, the
+        gradient that arrived at it and where each part of that came from, and what it delivers to its inputs. Buttons and the
+        arrow keys move. The pass leaves the graph and every ``.grad`` alone. ``gradient`` is that of ``y``, needed unless it
+        has one element; ``names`` says what leaves are called.
+
+        Raises:
+            GradError: ``y`` was not recorded inside the block, or its graph was freed by a backward pass.
+
+        >>> w = tg.Variable([1.0, 2.0], requires_grad=True)
+        >>> with tg.Tape() as tape:
+        ...     loss = tg.sum(w * w)
+        >>> page = tape.to_html(loss, names={"w": w})
+        >>> page.startswith("<!DOCTYPE html>"), w.grad
+        (True, None)
+        """
+        from ._html import page
+        from ._svg import draw
+
+        called = _leaf_names(names or {})
+        return page(self.nodes, called, draw(self.nodes, called), title, y, gradient)
+
     def _repr_svg_(self) -> str:
         return self.to_svg()
+
+    def _repr_html_(self) -> str:
+        from ._html import cell
+
+        return cell(self.to_html())
 
     def gradient(
         self,
@@ -143,11 +205,11 @@ def _leaf_names(names: Mapping[str, Variable]) -> dict[int, str]:
         if not isinstance(value, Variable):
             raise TypeError(f"to_svg: the name {name!r} stands for a {type(value).__name__}, not a Variable")
         recording = _core.set_grad_enabled_raw(True)
-        _core.watch()
+        _core.observe()
         try:
             _core.reshape(value, value.shape)
         finally:
-            nodes = _core.unwatch()[0]
+            nodes = _core.unobserve()[0]
             _core.set_grad_enabled_raw(recording)
         found.update((source[1], name) for node in nodes for source in node["inputs"] if source[0] == "leaf")
     return found

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import copy
 import math
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ class _Bar:
 
     def __init__(self, show: bool | None, total: int | None, title: str) -> None:
         self._bar: Any = None
-        if show is False:
+        if show is False or (show is None and not _leads()):
             return
         try:
             from tqdm import tqdm  # type: ignore[import-untyped, unused-ignore]
@@ -98,8 +99,15 @@ class _Bar:
             self._bar.close()
 
 
+def _leads() -> bool:
+    """Whether this process writes: of a job of several ranks only the first one does."""
+    distributed = sys.modules.get("tapegrad.distributed.group")
+    group = None if distributed is None else distributed.group_or_none()
+    return group is None or group.rank == 0
+
+
 def _writer(folder: Any) -> Any:
-    if folder is None:
+    if folder is None or not _leads():
         return None
     try:
         from tensorboardX import SummaryWriter  # type: ignore[import-not-found, unused-ignore]
@@ -231,7 +239,9 @@ class _Run:
                 for name, value in values.items():
                     writer.add_scalar(name, value, epoch + 1)
             if checkpoint is not None:
-                save(self.state(epoch + 1, loader), checkpoint)
+                state = self.state(epoch + 1, loader)  # on all ranks: a divided optimizer gathers its state
+                if _leads():
+                    save(state, checkpoint)
         if writer is not None:
             writer.close()
         if self.keep and self.best_state is not None:

@@ -6,9 +6,9 @@ use std::ptr::NonNull;
 
 use super::Array;
 use super::dtype::{DType, Element, Plain};
-use super::handle::Handle;
 use super::layout::{Layout, Shape, Strides};
 use super::storage::{Keep, Lender, Storage};
+use super::storage_rc::Handle;
 
 macro_rules! bits {
     ($($(#[$doc:meta])* $name:ident($of:ty), $example:ident);* $(;)?) => {

@@ -4,33 +4,33 @@
 //! change under a holder: writing goes through [`Array::data_mut`], which overwrites an unshared buffer and copies it otherwise.
 
 pub mod alloc_check;
-mod bands;
 mod bits;
-mod cursor;
 mod display;
 mod dtype;
-mod grid;
-mod handle;
+mod gathered;
 mod layout;
 pub mod pool;
+mod row_blocks;
 mod storage;
-mod turn;
+mod storage_rc;
+mod strided;
+mod transpose_tile;
 
 use std::sync::Arc;
 
 use ndarray::{ArrayD, ArrayViewD, Axis, IxDyn, ShapeBuilder};
 
 pub use alloc_check::{MAX_NDIM, check_growth, check_memory};
-pub use bands::{Bands, Body, ByRows, Rows};
 pub use bits::{Bits1, Bits2, Bits4, Bits8, Bits16, of_bits, of_bits_mut, to_bits};
-pub use cursor::Cursor;
 pub use display::{DisplayOptions, format_array};
 pub use dtype::{DKind, DType, Element, Plain, Scalar, default_float, set_default_float};
-pub use grid::{Aligned, Grid, PERIOD};
-pub use handle::Handle;
+pub use gathered::{Aligned, Grid, PERIOD};
 pub use layout::{Layout, Shape, Strides, broadcast_shapes, dims, few, normalize_axis, same, size_of};
+pub use row_blocks::{Bands, Body, ByRows, Rows};
 pub use storage::{Keep, Lender, Storage};
-pub use turn::{LINE, prefetch_line};
+pub use storage_rc::Handle;
+pub use strided::Cursor;
+pub use transpose_tile::{LINE, prefetch_line};
 
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
@@ -344,6 +344,22 @@ impl Array {
             None if self.storage.is_pooled() => self.clone(),
             None => self.copy(),
         }
+    }
+
+    /// As [`pooled`](Self::pooled), but a copy does not repeat what is broadcast: axes of stride 0 stay so.
+    #[must_use]
+    pub fn pooled_broadcast(&self) -> Self {
+        if self.storage.is_pooled() || self.storage.copied().is_some() {
+            return self.pooled();
+        }
+        let mut once = self.layout().clone();
+        for (axis, (&n, &stride)) in self.shape().iter().zip(self.layout().strides()).enumerate() {
+            if n > 1 && stride == 0 {
+                once = once.slice(axis, 0, 1, 1);
+            }
+        }
+        let copy = self.with_layout(once).copy();
+        copy.broadcast_to("copy", self.shape()).unwrap_or(copy)
     }
 
     /// This array in the copy that replaced its lent memory, once there is one.

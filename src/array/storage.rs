@@ -8,9 +8,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use super::dtype::{DType, Plain};
-use super::handle::Handle;
 use super::layout::Layout;
 use super::pool;
+use super::storage_rc::Handle;
 
 /// Memory of another owner (a NumPy array, a DLPack tensor). It is never written through an array.
 pub trait Lender: Send + Sync {

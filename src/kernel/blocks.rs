@@ -17,9 +17,9 @@ use crate::array::{
 use crate::kernel::parallel;
 
 /// Elements that are too few to be shared among threads, whatever is done with them.
-const FEW: usize = 512;
+const MIN_SHARED_LEN: usize = 512;
 /// Elements of a block when there are few.
-const SHORT: usize = 16;
+const SMALL_BLOCK_LEN: usize = 16;
 
 /// An operand: an array, or a number that never becomes one.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +53,7 @@ fn plain<'a, T: Plain>(a: &'a Array, shape: &[usize]) -> Option<&'a [T]> {
 type Number<T> = fn(Scalar) -> T;
 
 /// Numbers written out, as far as a short loop reads them.
-type Room<T, const N: usize> = Option<[[T; SHORT]; N]>;
+type Room<T, const N: usize> = Option<[[T; SMALL_BLOCK_LEN]; N]>;
 
 /// The operands as slices when there are few elements for their `cost`: what is left of [`zip`] when there is nothing to
 /// broadcast, to gather or to share among threads. Numbers are written out into `room`, which is not touched without any: one
@@ -67,7 +67,7 @@ fn few<'a, T: Plain, const N: usize>(
     number: Number<T>,
     room: &'a mut Room<T, N>,
 ) -> Option<[&'a [T]; N]> {
-    if n > FEW && parallel::grain(n, cost) < n {
+    if n > MIN_SHARED_LEN && parallel::grain(n, cost) < n {
         return None;
     }
     let mut slices = [&[][..]; N];
@@ -81,10 +81,10 @@ fn few<'a, T: Plain, const N: usize>(
     }
     if numbers {
         let n = if once { 1 } else { n };
-        if n > SHORT {
+        if n > SMALL_BLOCK_LEN {
             return None;
         }
-        let room = room.insert([[T::default(); SHORT]; N]);
+        let room = room.insert([[T::default(); SMALL_BLOCK_LEN]; N]);
         for ((slice, input), room) in slices.iter_mut().zip(inputs).zip(room) {
             if let Input::Scalar(s) = input {
                 room.fill(number(*s));
@@ -180,7 +180,7 @@ fn spread<T: Plain, O: Send, const N: usize>(
     once: bool,
     body: &(dyn Body<T, O, N> + Sync),
 ) {
-    if data.len() <= FEW {
+    if data.len() <= MIN_SHARED_LEN {
         return run(sources, shape, 0, data, once, body);
     }
     let grain = parallel::grain(data.len(), cost);
@@ -230,7 +230,7 @@ fn run<T: Plain, O, const N: usize>(
     // Clearing buffers costs more than a short loop does.
     match out.len() {
         _ if whole => body.piece(&slices, out),
-        ..=SHORT => by_blocks::<_, _, _, SHORT>(sources, shape, start, out, body),
+        ..=SMALL_BLOCK_LEN => by_blocks::<_, _, _, SMALL_BLOCK_LEN>(sources, shape, start, out, body),
         _ => by_blocks::<_, _, _, PERIOD>(sources, shape, start, out, body),
     }
 }

@@ -7,18 +7,18 @@
 //!
 //! # The loop around a rule
 //! `sin`, `cos` and `tan` of huge arguments need another algorithm. A [`Lane`] remembers whether it stems
-//! from such an argument ([`Lane::far`]); a loop works in blocks, collects that flag, and repeats a block that
+//! from such an argument ([`Lane::out_of_range`]); a loop works in blocks, collects that flag, and repeats a block that
 //! raised it with [`Careful`](crate::kernel::simd::Careful) lanes, which agree bit for bit wherever the flag
 //! stays down. For a rule without these functions the flag is constant and the repetition vanishes.
 //! ```ignore
 //! fn pass<R: Rule, T: Real, A: Arch>(x: &[T], y: &mut [T]) -> bool {
-//!     let mut far = false;
+//!     let mut out_of_range = false;
 //!     for (x, y) in x.iter().zip(y) {
 //!         let lane = R::forward(Lane::<T, A>::new(*x));
 //!         *y = lane.value();
-//!         far |= lane.far();
+//!         out_of_range |= lane.out_of_range();
 //!     }
-//!     far
+//!     out_of_range
 //! }
 //! // per block: if pass::<R, T, A>(x, y) { pass::<R, T, Careful<A>>(x, y); }
 //! ```
@@ -111,17 +111,20 @@ pub trait Field: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = S
     fn exp_product(self, other: Self) -> Self;
     /// self · other, but zero where either is zero, even if the other is infinite or NaN. Its derivatives are those of a product.
     #[must_use]
+    #[inline(always)]
     fn vanish(self, other: Self) -> Self {
         Self::select(other.eq(Self::lit(0.0)), Self::lit(0.0), self.annihilate(other))
     }
     /// The derivative of self to the power `exponent` by self; zero for an exponent of zero.
     #[must_use]
+    #[inline(always)]
     fn power_slope(self, exponent: Self) -> Self {
         exponent.vanish(self.powf(exponent - Self::lit(1.0)))
     }
     /// The derivative of self to the power `exponent`, whose value is `power`, by the exponent; zero where self is zero and the
     /// exponent is not negative.
     #[must_use]
+    #[inline(always)]
     fn power_log(self, exponent: Self, power: Self) -> Self {
         let zero = Self::lit(0.0);
         let flat = Self::and(self.eq(zero), exponent.ge(zero));
@@ -173,7 +176,7 @@ pub trait Field: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = S
 #[derive(Clone, Copy, Debug)]
 pub struct Lane<T, A> {
     value: T,
-    far: bool,
+    out_of_range: bool,
     arch: PhantomData<A>,
 }
 
@@ -181,7 +184,7 @@ pub struct Lane<T, A> {
 #[derive(Clone, Copy, Debug)]
 pub struct LaneMask {
     holds: bool,
-    far: bool,
+    out_of_range: bool,
 }
 
 impl<T: Real, A: Arch> Lane<T, A> {
@@ -191,7 +194,7 @@ impl<T: Real, A: Arch> Lane<T, A> {
         Self::with(value, false)
     }
 
-    /// Its value; meaningless if [`Lane::far`], unless `A::CAREFUL`.
+    /// Its value; meaningless if [`Lane::out_of_range`], unless `A::CAREFUL`.
     #[inline(always)]
     pub fn value(self) -> T {
         self.value
@@ -199,23 +202,23 @@ impl<T: Real, A: Arch> Lane<T, A> {
 
     /// Whether an argument left the fast range of a function on the way here.
     #[inline(always)]
-    pub fn far(self) -> bool {
-        self.far
+    pub fn out_of_range(self) -> bool {
+        self.out_of_range
     }
 
     #[inline(always)]
-    fn with(value: T, far: bool) -> Self {
-        Self { value, far, arch: PhantomData }
+    fn with(value: T, out_of_range: bool) -> Self {
+        Self { value, out_of_range, arch: PhantomData }
     }
 
     #[inline(always)]
     fn zip(self, other: Self, f: impl Fn(T, T) -> T) -> Self {
-        Self::with(f(self.value, other.value), self.far | other.far)
+        Self::with(f(self.value, other.value), self.out_of_range | other.out_of_range)
     }
 
     #[inline(always)]
     fn compare(self, other: Self, f: impl Fn(T, T) -> bool) -> LaneMask {
-        LaneMask { holds: f(self.value, other.value), far: self.far | other.far }
+        LaneMask { holds: f(self.value, other.value), out_of_range: self.out_of_range | other.out_of_range }
     }
 
     /// Whether this leaves the fast range of a function.
@@ -243,7 +246,7 @@ impl<T: Real, A: Arch> Neg for Lane<T, A> {
     type Output = Self;
     #[inline(always)]
     fn neg(self) -> Self {
-        Self::with(-self.value, self.far)
+        Self::with(-self.value, self.out_of_range)
     }
 }
 
@@ -257,10 +260,10 @@ macro_rules! lanewise {
         })*
     };
     (@map $x:ident, $f:expr) => {
-        Self::with($f($x.value), $x.far)
+        Self::with($f($x.value), $x.out_of_range)
     };
     (@ranged $x:ident, $f:expr) => {
-        Self::with($f($x.value), $x.far | $x.leaves())
+        Self::with($f($x.value), $x.out_of_range | $x.leaves())
     };
 }
 
@@ -311,15 +314,15 @@ impl<T: Real, A: Arch> Field for Lane<T, A> {
 
     #[inline(always)]
     fn recip(self) -> Self {
-        Self::with(T::lit(1.0) / self.value, self.far)
+        Self::with(T::lit(1.0) / self.value, self.out_of_range)
     }
     #[inline(always)]
     fn powf(self, exponent: Self) -> Self {
-        Self::with(math::pow::<T, A>(self.value, exponent.value), self.far | exponent.far)
+        Self::with(math::pow::<T, A>(self.value, exponent.value), self.out_of_range | exponent.out_of_range)
     }
     #[inline(always)]
     fn exp_product(self, other: Self) -> Self {
-        Self::with(math::exp_product::<T, A>(self.value, other.value), self.far | other.far)
+        Self::with(math::exp_product::<T, A>(self.value, other.value), self.out_of_range | other.out_of_range)
     }
     #[inline(always)]
     fn max(self, other: Self) -> Self {
@@ -351,19 +354,19 @@ impl<T: Real, A: Arch> Field for Lane<T, A> {
     }
     #[inline(always)]
     fn and(a: LaneMask, b: LaneMask) -> LaneMask {
-        LaneMask { holds: a.holds & b.holds, far: a.far | b.far }
+        LaneMask { holds: a.holds & b.holds, out_of_range: a.out_of_range | b.out_of_range }
     }
     #[inline(always)]
     fn or(a: LaneMask, b: LaneMask) -> LaneMask {
-        LaneMask { holds: a.holds | b.holds, far: a.far | b.far }
+        LaneMask { holds: a.holds | b.holds, out_of_range: a.out_of_range | b.out_of_range }
     }
     #[inline(always)]
     fn not(mask: LaneMask) -> LaneMask {
-        LaneMask { holds: !mask.holds, far: mask.far }
+        LaneMask { holds: !mask.holds, out_of_range: mask.out_of_range }
     }
     #[inline(always)]
     fn select(mask: LaneMask, a: Self, b: Self) -> Self {
-        Self::with(pick(mask.holds, a.value, b.value), mask.far | a.far | b.far)
+        Self::with(pick(mask.holds, a.value, b.value), mask.out_of_range | a.out_of_range | b.out_of_range)
     }
     #[inline(always)]
     fn annihilate(self, factor: Self) -> Self {
@@ -422,12 +425,12 @@ mod tests {
     #[test]
     fn a_far_argument_is_remembered_through_everything() {
         for x in [1e300, -1e10, f64::INFINITY] {
-            assert!((lane(1.0) + lane(x).tan().annihilate(lane(0.0))).far());
-            assert!(hidden(lane(x)).far());
-            assert!(!hidden(Slow::new(x)).far());
+            assert!((lane(1.0) + lane(x).tan().annihilate(lane(0.0))).out_of_range());
+            assert!(hidden(lane(x)).out_of_range());
+            assert!(!hidden(Slow::new(x)).out_of_range());
         }
         assert!((hidden(Slow::new(1e300)).value() - 1e300_f64.sin().signum()).abs() < f64::EPSILON);
-        assert!(!lane(1e300).exp().far() && !lane(1.0).sin().far() && !lane(f64::NAN).cos().far());
+        assert!(!lane(1e300).exp().out_of_range() && !lane(1.0).sin().out_of_range() && !lane(f64::NAN).cos().out_of_range());
     }
 
     #[test]

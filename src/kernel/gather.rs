@@ -13,7 +13,7 @@ use crate::dispatch;
 use crate::kernel::parallel;
 
 /// The row number of no place: it reads zero, and writing there does nothing.
-pub const NOWHERE: i64 = -1;
+pub const SKIP: i64 = -1;
 /// Chunks of a target that are written at a time, at most: each looks through all row numbers.
 const CHUNKS: usize = 16;
 
@@ -152,7 +152,7 @@ fn read<T: Plain>(x: &Array, blocks: &Blocks, rows: &[i64], out: &mut [T]) {
         for out in chunk.chunks_exact_mut(width) {
             let at = blocks.base + blocks.before[i] + blocks.row(rows[j].max(0));
             match out {
-                out if rows[j] == NOWHERE => out.fill(T::default()),
+                out if rows[j] == SKIP => out.fill(T::default()),
                 [out] => *out = data[at.cast_unsigned()],
                 out if blocks.dense => out.copy_from_slice(&data[at.cast_unsigned()..at.cast_unsigned() + width]),
                 out => out.iter_mut().zip(&blocks.after).for_each(|(o, p)| *o = data[(at + p).cast_unsigned()]),
@@ -238,7 +238,7 @@ fn update_dense<T: Plain>(data: &mut [T], places: &Places, rows: &[i64], values:
         let (low, high) = (start / width, (start + chunk.len()) / width);
         for i in low / count..high.div_ceil(count) {
             for (j, &row) in rows.iter().enumerate() {
-                if row == NOWHERE {
+                if row == SKIP {
                     continue;
                 }
                 let at = i * count + place(row).cast_unsigned();
@@ -263,7 +263,7 @@ fn update_any<T: Plain>(data: &mut [T], blocks: &Blocks, rows: &[i64], values: &
     let mut from = 0;
     for before in &blocks.before {
         for &row in rows {
-            if row != NOWHERE {
+            if row != SKIP {
                 let at = blocks.base + before + blocks.row(row);
                 for (k, p) in blocks.after.iter().enumerate() {
                     let v = if let Values::All(all) = values { all[from + k] } else { one(values) };
@@ -310,7 +310,7 @@ mod tests {
     #[test]
     fn nowhere_reads_zero_and_writes_nothing() {
         let (x, at) = (arange(&[2, 3]), places(&[2, 3], &[1], 1));
-        let rows = Array::from_slice(&[2, NOWHERE, 2], &[3]);
+        let rows = Array::from_slice(&[2, SKIP, 2], &[3]);
         assert_eq!(gather(&x, &at, &rows).to_vec::<f64>(), [2.0, 0.0, 2.0, 5.0, 0.0, 5.0]);
         assert_eq!(index_add(&at, &rows, &x).to_vec::<f64>(), [0.0, 0.0, 2.0, 0.0, 0.0, 8.0]);
         let mut y = x.clone();

@@ -24,10 +24,10 @@ const STRIDE: usize = PERIOD;
 /// Elements that are computed before they go to memory past the caches.
 const LINES: usize = 256;
 /// Elements of a piece that is worth it: its ends are cache lines that others share.
-const LONG: usize = 4096;
+const MIN_PIECE_LEN: usize = 4096;
 /// Bytes of a result that is not kept in the caches: more than half of a last level of 16 MB. It would evict all else and
 /// its own beginning.
-const FAR: usize = 8 << 20;
+const NON_TEMPORAL_BYTES: usize = 8 << 20;
 
 /// What is wrong with a formula that leaves a fast range of which it has not told.
 const UNSAID: &str = "a formula with sin, cos or tan must say that it is RANGED";
@@ -71,8 +71,8 @@ impl<P: Pointwise<N>, T: Real + Element, const N: usize> Of<P, T, N> {
     const LOOPS: Loops<T, N> = Loops { piece: piece::<P, T, N>, rows: if Self::ONCE { Some(by_rows::<P, T, N>) } else { None } };
 }
 
-fn piece<P: Pointwise<N>, T: Real + Element, const N: usize>(inputs: &[&[T]; N], out: &mut [T], params: [f64; 2], far: bool) {
-    simd_dispatch(Loop::<P, T, N> { inputs, out, params, far, formula: PhantomData });
+fn piece<P: Pointwise<N>, T: Real + Element, const N: usize>(inputs: &[&[T]; N], out: &mut [T], params: [f64; 2], non_temporal: bool) {
+    simd_dispatch(Loop::<P, T, N> { inputs, out, params, non_temporal, formula: PhantomData });
 }
 
 fn by_rows<P: Pointwise<N>, T: Real + Element, const N: usize>(params: &[f64; 2], inputs: [Rows<'_, T>; N], columns: usize, out: &mut [T]) {
@@ -85,7 +85,7 @@ struct Loop<'a, P, T, const N: usize> {
     out: &'a mut [T],
     params: [f64; 2],
     /// Whether the result goes past the caches.
-    far: bool,
+    non_temporal: bool,
     formula: PhantomData<P>,
 }
 
@@ -119,9 +119,9 @@ impl<P: Pointwise<N>, T: Real + Element, const N: usize> Kernel for Loop<'_, P, 
 
     #[inline(always)]
     fn run<A: Arch>(self) {
-        let (params, whole, far) = (self.params, self.out.len(), self.far && !A::PLAIN);
+        let (params, whole, non_temporal) = (self.params, self.out.len(), self.non_temporal && !A::PLAIN);
         let mut room;
-        let lines: &mut [T] = if far {
+        let lines: &mut [T] = if non_temporal {
             room = Aligned([T::lit(0.0); LINES]);
             &mut room.0
         } else {
@@ -129,14 +129,14 @@ impl<P: Pointwise<N>, T: Real + Element, const N: usize> Kernel for Loop<'_, P, 
         };
         // Operands that repeat themselves are as long as a stride.
         let repeats = !Of::<P, T, N>::ONCE && self.inputs.iter().any(|s| s.len() < whole);
-        let width = if far {
+        let width = if non_temporal {
             LINES
         } else if P::RANGED || repeats {
             STRIDE
         } else {
             whole
         };
-        let first = if far { before_lines(self.out) } else { 0 };
+        let first = if non_temporal { before_lines(self.out) } else { 0 };
         let (mut done, mut rest) = (0, self.out);
         while done < whole {
             let n = if done < first { first } else { width.min(whole - done) };
@@ -146,13 +146,13 @@ impl<P: Pointwise<N>, T: Real + Element, const N: usize> Kernel for Loop<'_, P, 
                 m if m < whole => &s[..n],
                 _ => &s[done..done + n],
             });
-            Self::piece::<A>(&inputs, if far { &mut lines[..n] } else { &mut *out }, params);
-            if far {
+            Self::piece::<A>(&inputs, if non_temporal { &mut lines[..n] } else { &mut *out }, params);
+            if non_temporal {
                 stream::<T, A>(&lines[..n], out);
             }
             (done, rest) = (done + n, tail);
         }
-        if far {
+        if non_temporal {
             fence();
         }
     }
@@ -162,14 +162,14 @@ impl<P: Pointwise<N>, T: Real + Element, const N: usize> Kernel for Loop<'_, P, 
 struct Formula<T: Element, const N: usize> {
     params: [f64; 2],
     /// Whether long pieces go past the caches.
-    far: bool,
+    non_temporal: bool,
     loops: &'static Loops<T, N>,
 }
 
 impl<T: Element, const N: usize> Body<T, T, N> for Formula<T, N> {
     fn piece(&self, inputs: &[&[T]; N], out: &mut [T]) {
-        let far = self.far && out.len() >= LONG;
-        (self.loops.piece)(inputs, out, self.params, far);
+        let non_temporal = self.non_temporal && out.len() >= MIN_PIECE_LEN;
+        (self.loops.piece)(inputs, out, self.params, non_temporal);
     }
 
     fn by_rows(&self) -> Option<&dyn ByRows<T, T, N>> {
@@ -180,7 +180,7 @@ impl<T: Element, const N: usize> Body<T, T, N> for Formula<T, N> {
 impl<T: Element, const N: usize> ByRows<T, T, N> for Formula<T, N> {
     fn rows(&self, mut inputs: [Rows<'_, T>; N], columns: usize, out: &mut [T]) {
         match self.loops.rows {
-            Some(rows) if !self.far || columns < LONG => rows(&self.params, inputs, columns, out),
+            Some(rows) if !self.non_temporal || columns < MIN_PIECE_LEN => rows(&self.params, inputs, columns, out),
             _ => out.chunks_exact_mut(columns).for_each(|out| self.piece(&inputs.each_mut().map(Rows::next_row), out)),
         }
     }
@@ -250,7 +250,7 @@ fn pass<P: Pointwise<N>, T: Real + Element, A: Arch, const N: usize>(inputs: [&[
     }
     // Whole blocks where they lie, then the rest in a block of its own, by one and the same loop.
     let whole = n / PART * PART;
-    let mut far = false;
+    let mut out_of_range = false;
     for last in [false, true] {
         // Out of sight: of a loop over one block the compiler makes sixteen copies of the formula.
         let last = black_box(last);
@@ -263,12 +263,12 @@ fn pass<P: Pointwise<N>, T: Real + Element, A: Arch, const N: usize>(inputs: [&[
         }
         let (from, to) =
             if last { (each(&std::array::from_fn(|i| &blocks[i][..]), &[][..], |s: &[T]| s), &mut block[..]) } else { (inputs, &mut out[..whole]) };
-        far |= strip::<P, T, A, N>(from, to, params);
+        out_of_range |= strip::<P, T, A, N>(from, to, params);
         if last {
             store_part::<T, A>(&block, &mut out[whole..]);
         }
     }
-    far
+    out_of_range
 }
 
 /// The formula, one element after the other; of the [masked](Arch::MASKS) set whole blocks, so that the compiler makes no
@@ -277,15 +277,15 @@ fn pass<P: Pointwise<N>, T: Real + Element, A: Arch, const N: usize>(inputs: [&[
 fn strip<P: Pointwise<N>, T: Real, A: Arch, const N: usize>(inputs: [&[T]; N], out: &mut [T], params: [f64; 2]) -> bool {
     let p = params.map(Lane::<T, A>::lit);
     let n = if A::MASKS { out.len() / PART * PART } else { out.len() };
-    let mut far = false;
+    let mut out_of_range = false;
     let inputs = each(&inputs, &[][..], |s| &s[..n]);
     #[allow(clippy::needless_range_loop, reason = "an iterator ends at an address, from which no bound of the others follows")]
     for i in 0..n {
         let lane = P::eval(each(&inputs, Lane::lit(0.0), |s| Lane::<T, A>::new(s[i])), p);
         out[i] = plain::<T, A>(lane.value());
-        far |= lane.far();
+        out_of_range |= lane.out_of_range();
     }
-    far
+    out_of_range
 }
 
 /// `x`; where the set is [plain](Arch::PLAIN), in a way that keeps the compiler from making a second, wide loop.
@@ -343,7 +343,7 @@ fn number_and<P: Pointwise<N>, T: Real + Element, A: Arch, const N: usize, const
         let mut both = [number; N];
         both[AT] = Lane::new(x[i]);
         let lane = P::eval(both, p);
-        debug_assert!(!lane.far(), "{}", UNSAID);
+        debug_assert!(!lane.out_of_range(), "{}", UNSAID);
         out[i] = plain::<T, A>(lane.value());
     }
 }
@@ -366,8 +366,8 @@ fn with_loops<T: Element, const N: usize>(
     params: [f64; 2],
     loops: &'static Loops<T, N>,
 ) -> Array {
-    let far = size_of_shape(shape) * size_of::<T>() > FAR;
-    blocks::zip::<T, T, N>(inputs, shape, cost * width::<T>(), loops.rows.is_some(), &Formula { params, far, loops })
+    let non_temporal = size_of_shape(shape) * size_of::<T>() > NON_TEMPORAL_BYTES;
+    blocks::zip::<T, T, N>(inputs, shape, cost * width::<T>(), loops.rows.is_some(), &Formula { params, non_temporal, loops })
 }
 
 /// Doubles take twice as long.
@@ -500,7 +500,7 @@ mod tests {
             let out = [Set::Avx512, Set::Avx2].map(|set| {
                 let mut out = vec![0.0_f32; n];
                 let inputs = &[&x[..], &y[..]];
-                dispatch_with(set, Loop::<Long, f32, 2> { inputs, out: &mut out, params: [0.0; 2], far: false, formula: PhantomData });
+                dispatch_with(set, Loop::<Long, f32, 2> { inputs, out: &mut out, params: [0.0; 2], non_temporal: false, formula: PhantomData });
                 out.iter().map(|x| x.to_bits()).collect::<Vec<_>>()
             });
             assert_eq!(out[0], out[1], "{n}");

@@ -4,7 +4,7 @@ use crate::array::{Array, Element};
 use crate::dispatch;
 use crate::kernel::blocks::{self, Input};
 use crate::kernel::math::Real;
-use crate::kernel::reduce::{Fold, Plan, Sum, reduce};
+use crate::kernel::reduce::{Fold, ReducePlan, Sum, reduce};
 
 /// The mean over `axes`, with the kept axes only; NaN of nothing.
 ///
@@ -23,7 +23,7 @@ fn mean_of<T: Real + Element>(x: &Array, axes: &[usize]) -> Array
 where
     Sum: Fold<T, Acc = T>,
 {
-    let n = T::lit(Plan::new(x.shape(), axes).count as f64);
+    let n = T::lit(ReducePlan::new(x.shape(), axes).count as f64);
     let mut out = reduce::<Sum, T>(x, axes);
     let mut overflow = false;
     for m in out.data_mut::<T>() {
@@ -42,7 +42,7 @@ fn mend_means<T: Real + Element>(x: &Array, axes: &[usize], out: &mut Array)
 where
     Sum: Fold<T, Acc = T>,
 {
-    let count = Plan::new(x.shape(), axes).count;
+    let count = ReducePlan::new(x.shape(), axes).count;
     let shift = f64::from(usize::BITS - count.leading_zeros());
     let small = scaled::<T>(x, (-shift).exp2());
     let sums = reduce::<Sum, T>(&small, axes);
@@ -73,7 +73,7 @@ pub fn is_finite<T: Real>(x: T) -> bool {
 /// constant is exactly zero.
 #[must_use]
 pub fn centered(x: &Array, axes: &[usize]) -> Array {
-    let keepdims = Plan::new(x.shape(), axes).keepdims;
+    let keepdims = ReducePlan::new(x.shape(), axes).keepdims;
     let spread = |m: Array| match m.reshape(&keepdims).and_then(|m| m.broadcast_to("centered", x.shape())) {
         Ok(m) => m,
         Err(_) => unreachable!("a mean broadcasts to what it is the mean of"),

@@ -12,7 +12,7 @@ use crate::array::{Array, DType, Element, Scalar, Shape, alloc_check};
 use crate::dispatch;
 use crate::kernel::parallel;
 use crate::kernel::radix::{Scratch, Sortable};
-use crate::kernel::reduce::Plan;
+use crate::kernel::reduce::ReducePlan;
 
 /// The key of NaN: the largest.
 const NAN: u64 = u64::MAX;
@@ -54,7 +54,7 @@ type RowBody<'a> = &'a (dyn Fn(&mut [Keyed], &mut [i64]) + Sync);
 
 /// Calls `body` with the keyed elements of every row of `axis`; it writes `width` positions, which stand along that axis of the result.
 fn by_rows(x: &Array, axis: usize, width: usize, cost: f64, flip: bool, body: RowBody<'_>) -> Array {
-    let plan = Plan::new(x.shape(), &[axis]);
+    let plan = ReducePlan::new(x.shape(), &[axis]);
     let (rows, count, x_is_float) = (plan.rows(x), plan.count, x.dtype().is_float());
     let shape: Shape = plan.kept.iter().copied().chain([width]).collect();
     let mut out = Array::empty(&shape, DType::I64);
@@ -115,7 +115,7 @@ pub fn argsort(x: &Array, axis: usize, descending: bool) -> Array {
 /// The elements of `x` sorted along `axis`, as by [`argsort`].
 #[must_use]
 pub fn sorted(x: &Array, axis: usize, descending: bool) -> Array {
-    let plan = Plan::new(x.shape(), &[axis]);
+    let plan = ReducePlan::new(x.shape(), &[axis]);
     let (rows, count) = (plan.rows(x), plan.count);
     let shape: Shape = plan.kept.iter().copied().chain([count]).collect();
     dispatch!(real x.dtype(), T => {

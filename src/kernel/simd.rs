@@ -123,7 +123,7 @@ pub fn dispatch<K: Kernel>(kernel: K) -> K::Output {
 ///
 /// # Panics
 /// When this processor lacks it.
-#[cfg(test)]
+#[cfg(all(test, target_arch = "x86_64"))]
 pub fn dispatch_with<K: Kernel>(set: Set, kernel: K) -> K::Output {
     assert!(set.is_here(), "{set} is not here");
     match set {

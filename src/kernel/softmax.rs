@@ -5,13 +5,13 @@
 
 use crate::array::{Array, Element};
 use crate::dispatch;
-use crate::kernel::logits::{LANES, Logit, SHORT, by_length, exp_total, exponentials, log_totals, turn, turn_back};
 use crate::kernel::math::{self, pick};
 use crate::kernel::parallel;
+use crate::kernel::row_exp::{LANES, Logit, SHORT_ROW_LEN, by_length, exp_total, exponentials, log_totals, turn, turn_back};
 use crate::kernel::simd::{Arch, Kernel};
 
 /// Rows up to this are turned round for their gradients, which take less than exponentials do.
-const FEW: usize = 16;
+const SHORT_GRADIENT_ROW_LEN: usize = 16;
 
 /// e^(x - max) / Σ e^(x - max) over rows of `count`.
 ///
@@ -20,7 +20,7 @@ const FEW: usize = 16;
 #[must_use]
 pub fn softmax(x: &Array, count: usize) -> Array {
     let mut out = Array::empty(x.shape(), x.dtype());
-    dispatch!(float x.dtype(), T => rows([x], &mut out, count, count, |[x], out| by_length!(count > SHORT, Softmax<T> { x, out, count })),
+    dispatch!(float x.dtype(), T => rows([x], &mut out, count, count, |[x], out| by_length!(count > SHORT_ROW_LEN, Softmax<T> { x, out, count })),
         else unreachable!("softmax is over floating dtypes"));
     out
 }
@@ -29,7 +29,7 @@ pub fn softmax(x: &Array, count: usize) -> Array {
 #[must_use]
 pub fn log_softmax(x: &Array, count: usize) -> Array {
     let mut out = Array::empty(x.shape(), x.dtype());
-    dispatch!(float x.dtype(), T => rows([x], &mut out, count, count, |[x], out| by_length!(count > SHORT, LogSoftmax<T> { x, out, count })),
+    dispatch!(float x.dtype(), T => rows([x], &mut out, count, count, |[x], out| by_length!(count > SHORT_ROW_LEN, LogSoftmax<T> { x, out, count })),
         else unreachable!("log_softmax is over floating dtypes"));
     out
 }
@@ -41,7 +41,7 @@ pub fn logsumexp(x: &Array, count: usize, shape: &[usize]) -> Array {
         return Array::full(shape, f64::NEG_INFINITY.into(), x.dtype());
     }
     let mut out = Array::empty(shape, x.dtype());
-    dispatch!(float x.dtype(), T => rows([x], &mut out, count, 1, |[x], out| by_length!(count > SHORT, LogSumExp<T> { x, out, count })),
+    dispatch!(float x.dtype(), T => rows([x], &mut out, count, 1, |[x], out| by_length!(count > SHORT_ROW_LEN, LogSumExp<T> { x, out, count })),
         else unreachable!("logsumexp is over floating dtypes"));
     out
 }
@@ -50,7 +50,7 @@ pub fn logsumexp(x: &Array, count: usize, shape: &[usize]) -> Array {
 #[must_use]
 pub fn softmax_gradient(g: &Array, y: &Array, count: usize) -> Array {
     let mut out = Array::empty(y.shape(), y.dtype());
-    dispatch!(float y.dtype(), T => rows([g, y], &mut out, count, count, |[g, y], out| by_length!(count > FEW, SoftmaxGradient<T> { g, y, out, count })),
+    dispatch!(float y.dtype(), T => rows([g, y], &mut out, count, count, |[g, y], out| by_length!(count > SHORT_GRADIENT_ROW_LEN, SoftmaxGradient<T> { g, y, out, count })),
         else unreachable!("softmax is over floating dtypes"));
     out
 }
@@ -59,7 +59,7 @@ pub fn softmax_gradient(g: &Array, y: &Array, count: usize) -> Array {
 #[must_use]
 pub fn log_softmax_gradient(g: &Array, y: &Array, count: usize) -> Array {
     let mut out = Array::empty(y.shape(), y.dtype());
-    dispatch!(float y.dtype(), T => rows([g, y], &mut out, count, count, |[g, y], out| by_length!(count > FEW, LogSoftmaxGradient<T> { g, y, out, count })),
+    dispatch!(float y.dtype(), T => rows([g, y], &mut out, count, count, |[g, y], out| by_length!(count > SHORT_GRADIENT_ROW_LEN, LogSoftmaxGradient<T> { g, y, out, count })),
         else unreachable!("log_softmax is over floating dtypes"));
     out
 }
@@ -81,20 +81,20 @@ fn rows<T: Element, const N: usize>(inputs: [&Array; N], out: &mut Array, count:
     });
 }
 
-struct Softmax<'a, T, const LONG: bool> {
+struct Softmax<'a, T, const LONG_ROWS: bool> {
     x: &'a [T],
     out: &'a mut [T],
     count: usize,
 }
 
-impl<T: Logit, const LONG: bool> Kernel for Softmax<'_, T, LONG> {
+impl<T: Logit, const LONG_ROWS: bool> Kernel for Softmax<'_, T, LONG_ROWS> {
     type Output = ();
-    const WIDE: bool = LONG;
+    const WIDE: bool = LONG_ROWS;
     #[inline(always)]
     fn run<A: Arch>(self) {
         let Self { x, out, count } = self;
         let one = T::lit(1.0);
-        if LONG {
+        if LONG_ROWS {
             for (x, out) in x.chunks_exact(count).zip(out.chunks_exact_mut(count)) {
                 let total = exp_total::<T, A>(x, T::largest(x), |at, e| out[at..at + e.len()].copy_from_slice(e));
                 let scale = one / total;
@@ -104,7 +104,7 @@ impl<T: Logit, const LONG: bool> Kernel for Softmax<'_, T, LONG> {
             }
             return;
         }
-        let mut tile = [[T::lit(0.0); LANES]; SHORT];
+        let mut tile = [[T::lit(0.0); LANES]; SHORT_ROW_LEN];
         let tile = &mut tile[..count];
         for (x, out) in x.chunks(LANES * count).zip(out.chunks_mut(LANES * count)) {
             turn(x, tile);
@@ -118,19 +118,19 @@ impl<T: Logit, const LONG: bool> Kernel for Softmax<'_, T, LONG> {
     }
 }
 
-struct LogSoftmax<'a, T, const LONG: bool> {
+struct LogSoftmax<'a, T, const LONG_ROWS: bool> {
     x: &'a [T],
     out: &'a mut [T],
     count: usize,
 }
 
-impl<T: Logit, const LONG: bool> Kernel for LogSoftmax<'_, T, LONG> {
+impl<T: Logit, const LONG_ROWS: bool> Kernel for LogSoftmax<'_, T, LONG_ROWS> {
     type Output = ();
-    const WIDE: bool = LONG;
+    const WIDE: bool = LONG_ROWS;
     #[inline(always)]
     fn run<A: Arch>(self) {
         let Self { x, out, count } = self;
-        log_totals::<T, A, LONG>(x, count, |row, top, log| {
+        log_totals::<T, A, LONG_ROWS>(x, count, |row, top, log| {
             let at = row * count;
             for (o, &x) in out[at..at + count].iter_mut().zip(&x[at..at + count]) {
                 *o = x - top - log;
@@ -139,37 +139,37 @@ impl<T: Logit, const LONG: bool> Kernel for LogSoftmax<'_, T, LONG> {
     }
 }
 
-struct LogSumExp<'a, T, const LONG: bool> {
+struct LogSumExp<'a, T, const LONG_ROWS: bool> {
     x: &'a [T],
     out: &'a mut [T],
     count: usize,
 }
 
-impl<T: Logit, const LONG: bool> Kernel for LogSumExp<'_, T, LONG> {
+impl<T: Logit, const LONG_ROWS: bool> Kernel for LogSumExp<'_, T, LONG_ROWS> {
     type Output = ();
-    const WIDE: bool = LONG;
+    const WIDE: bool = LONG_ROWS;
     #[inline(always)]
     fn run<A: Arch>(self) {
         let Self { x, out, count } = self;
         let infinity = T::lit(f64::INFINITY);
         // An infinite maximum is the result; its differences are not numbers.
-        log_totals::<T, A, LONG>(x, count, |row, top, log| out[row] = pick(top.abs() == infinity, top, top + log));
+        log_totals::<T, A, LONG_ROWS>(x, count, |row, top, log| out[row] = pick(top.abs() == infinity, top, top + log));
     }
 }
 
-struct SoftmaxGradient<'a, T, const LONG: bool> {
+struct SoftmaxGradient<'a, T, const LONG_ROWS: bool> {
     g: &'a [T],
     y: &'a [T],
     out: &'a mut [T],
     count: usize,
 }
 
-impl<T: Logit, const LONG: bool> Kernel for SoftmaxGradient<'_, T, LONG> {
+impl<T: Logit, const LONG_ROWS: bool> Kernel for SoftmaxGradient<'_, T, LONG_ROWS> {
     type Output = ();
     #[inline(always)]
     fn run<A: Arch>(self) {
         let Self { g, y, out, count } = self;
-        by_rows::<T, LONG>(
+        by_rows::<T, LONG_ROWS>(
             g,
             y,
             out,
@@ -196,20 +196,20 @@ impl<T: Logit, const LONG: bool> Kernel for SoftmaxGradient<'_, T, LONG> {
     }
 }
 
-struct LogSoftmaxGradient<'a, T, const LONG: bool> {
+struct LogSoftmaxGradient<'a, T, const LONG_ROWS: bool> {
     g: &'a [T],
     y: &'a [T],
     out: &'a mut [T],
     count: usize,
 }
 
-impl<T: Logit, const LONG: bool> Kernel for LogSoftmaxGradient<'_, T, LONG> {
+impl<T: Logit, const LONG_ROWS: bool> Kernel for LogSoftmaxGradient<'_, T, LONG_ROWS> {
     type Output = ();
-    const WIDE: bool = LONG;
+    const WIDE: bool = LONG_ROWS;
     #[inline(always)]
     fn run<A: Arch>(self) {
         let Self { g, y, out, count } = self;
-        by_rows::<T, LONG>(
+        by_rows::<T, LONG_ROWS>(
             g,
             y,
             out,
@@ -236,7 +236,7 @@ impl<T: Logit, const LONG: bool> Kernel for LogSoftmaxGradient<'_, T, LONG> {
 /// A function of two rows: `long(a, b, out)` for one pair of rows, `short(a, b)` for tiles of them, with the result in
 /// place of `a`.
 #[inline(always)]
-fn by_rows<T: Logit, const LONG: bool>(
+fn by_rows<T: Logit, const LONG_ROWS: bool>(
     a: &[T],
     b: &[T],
     out: &mut [T],
@@ -244,13 +244,13 @@ fn by_rows<T: Logit, const LONG: bool>(
     long: impl Fn(&[T], &[T], &mut [T]),
     short: impl Fn(&mut [[T; LANES]], &[[T; LANES]]),
 ) {
-    if LONG {
+    if LONG_ROWS {
         for ((a, b), out) in a.chunks_exact(count).zip(b.chunks_exact(count)).zip(out.chunks_exact_mut(count)) {
             long(a, b, out);
         }
         return;
     }
-    let mut tiles = [[[T::lit(0.0); LANES]; FEW]; 2];
+    let mut tiles = [[[T::lit(0.0); LANES]; SHORT_GRADIENT_ROW_LEN]; 2];
     let [left, right] = &mut tiles;
     let (left, right) = (&mut left[..count], &mut right[..count]);
     let step = LANES * count;

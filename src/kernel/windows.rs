@@ -60,6 +60,14 @@ impl Windows {
         self.0.iter().map(|a| a.windows.len()).product()
     }
 
+    /// The first elements of the rows that the windows of line `i` of the result reach.
+    #[inline(always)]
+    fn rows(&self, i: usize) -> impl Iterator<Item = usize> + '_ {
+        let [depth, height, width] = &self.0;
+        let (d, h) = (depth.windows[i / height.windows.len()], height.windows[i % height.windows.len()]);
+        depth.elements(d).flat_map(move |d| height.elements(h).map(move |h| (d * height.size + h) * width.size))
+    }
+
     /// Nanoseconds for a plane, roughly.
     #[allow(clippy::cast_precision_loss, reason = "an estimate")]
     fn cost(&self) -> f64 {
@@ -109,12 +117,10 @@ impl<T: Element + PartialOrd> Kernel for Maxima<'_, T> {
     #[inline(always)]
     fn run<A: Arch>(self) {
         let Self { x, windows, line, out } = self;
-        let [depth, height, width] = &windows.0;
+        let width = &windows.0[2];
         let regular = width.regular();
-        let columns = width.windows.len();
-        for (i, out) in out.chunks_exact_mut(columns).enumerate() {
-            let (d, h) = (depth.windows[i / height.windows.len()], height.windows[i % height.windows.len()]);
-            let mut rows = depth.elements(d).flat_map(|d| height.elements(h).map(move |h| (d * height.size + h) * width.size));
+        for (i, out) in out.chunks_exact_mut(width.windows.len()).enumerate() {
+            let mut rows = windows.rows(i);
             let first = rows.next().unwrap_or(0);
             line.copy_from_slice(&x[first..first + width.size]);
             for row in rows {
@@ -159,28 +165,75 @@ pub fn places<T: Element + PartialOrd>(x: &[T], windows: &Windows, out: &mut [i6
         return;
     }
     let grain = parallel::grain(out.len() / count, 2.0 * windows.cost());
+    let width = windows.0[2].size;
     parallel::for_each_chunk_mut(out, grain * count, |start, chunk| {
+        let mut numbers = alloc_check::filled(0_i64, width);
+        numbers.iter_mut().zip(0..).for_each(|(n, i)| *n = i);
+        let (mut best, mut at) = (alloc_check::filled(T::default(), width), alloc_check::filled(0_i64, width));
         for (i, out) in chunk.chunks_exact_mut(count).enumerate() {
-            let at = (start / count + i) * plane;
-            places_of_plane(&x[at..at + plane], windows, out);
+            let from = (start / count + i) * plane;
+            dispatch(Places { x: &x[from..from + plane], windows, numbers: &numbers, best: &mut best, at: &mut at, out });
         }
     });
 }
 
-fn places_of_plane<T: Element + PartialOrd>(x: &[T], windows: &Windows, out: &mut [i64]) {
-    let [depth, height, width] = &windows.0;
-    let columns = width.windows.len();
-    for (i, out) in out.chunks_exact_mut(columns).enumerate() {
-        let (d, h) = (depth.windows[i / height.windows.len()], height.windows[i % height.windows.len()]);
-        for (o, &w) in out.iter_mut().zip(&width.windows) {
-            let mut best = (d.0 * height.size + h.0) * width.size + w.0;
-            for row in depth.elements(d).flat_map(|d| height.elements(h).map(move |h| (d * height.size + h) * width.size)) {
-                for at in width.elements(w).map(|w| row + w) {
-                    best = if wins(x[at], x[best]) { at } else { best };
+struct Places<'a, T> {
+    x: &'a [T],
+    windows: &'a Windows,
+    /// 0, 1, 2, … for each column.
+    numbers: &'a [i64],
+    /// The largest element of the window's rows in each column, and its place.
+    best: &'a mut [T],
+    at: &'a mut [i64],
+    out: &'a mut [i64],
+}
+
+impl<T: Element + PartialOrd> Kernel for Places<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<A: Arch>(self) {
+        let Self { x, windows, numbers, best, at, out } = self;
+        let width = &windows.0[2];
+        let halves = width.step == 1 && width.windows.iter().zip((0..).step_by(2)).all(|(w, start)| *w == (start, 2));
+        for (i, out) in out.chunks_exact_mut(width.windows.len()).enumerate() {
+            let mut rows = windows.rows(i);
+            let first = rows.next().unwrap_or(0);
+            best.copy_from_slice(&x[first..first + width.size]);
+            let base = i64::try_from(first).unwrap_or(i64::MAX);
+            at.iter_mut().zip(numbers).for_each(|(at, n)| *at = base + n);
+            for row in rows {
+                let (base, x) = (i64::try_from(row).unwrap_or(i64::MAX), &x[row..row + width.size]);
+                for (((best, at), x), n) in best.iter_mut().zip(&mut *at).zip(x).zip(numbers) {
+                    let new = wins(*x, *best);
+                    *best = if new { *x } else { *best };
+                    *at = if new { base + n } else { *at };
                 }
             }
-            *o = i64::try_from(best).unwrap_or(i64::MAX);
+            if halves {
+                let pairs = best.as_chunks::<2>().0.iter().zip(at.as_chunks::<2>().0);
+                out.iter_mut().zip(pairs).for_each(|(o, ([a, b], [i, j]))| *o = if beats((*b, *j), (*a, *i)) { *j } else { *i });
+            } else {
+                place_along(best, at, width, out);
+            }
         }
+    }
+}
+
+/// Whether a candidate comes before another one: it is larger, or equal and earlier; a NaN before numbers and earlier NaNs.
+#[inline(always)]
+fn beats<T: PartialOrd + Copy>((new, at): (T, i64), (old, was): (T, i64)) -> bool {
+    #[allow(clippy::eq_op, reason = "NaN differs from itself")]
+    let (new_nan, old_nan) = (new != new, old != old);
+    (new > old) | ((new == old) & (at < was)) | (new_nan & (!old_nan | (at > was)))
+}
+
+/// The place of the largest element of each window, of those that are the largest of their columns.
+#[inline(always)]
+fn place_along<T: PartialOrd + Copy>(best: &[T], at: &[i64], axis: &Axis, out: &mut [i64]) {
+    for (o, w) in out.iter_mut().zip(&axis.windows) {
+        let mut candidates = axis.elements(*w).map(|i| (best[i], at[i]));
+        let Some(first) = candidates.next() else { continue };
+        *o = candidates.fold(first, |old, new| if beats(new, old) { new } else { old }).1;
     }
 }
 
@@ -251,6 +304,29 @@ mod tests {
                 assert!(values.iter().zip(&there).all(|(a, b)| a.to_bits() == b.to_bits()));
                 scatter(&values, 200, &at, n / 3, &mut back);
                 assert!((back.iter().sum::<f32>() - values.iter().sum::<f32>()).abs() < 0.5);
+            }
+        }
+    }
+
+    #[test]
+    fn places_are_those_of_a_search_in_row_major_order() {
+        let data: Vec<f32> = (0..600_u16).map(|i| if i % 11 == 0 { f32::NAN } else { f32::from(i.wrapping_mul(7919) % 5) }).collect();
+        let (halves, overlapping) = (axis(10, &[(0, 2), (2, 2), (4, 2), (6, 2), (8, 2)], 1), axis(10, &[(0, 2), (1, 3), (3, 3), (7, 3)], 1));
+        for a in [&halves, &overlapping] {
+            for b in [&halves, &overlapping, &axis(10, &[(0, 3), (1, 3), (5, 2)], 2)] {
+                let windows = Windows([axis(2, &[(0, 2)], 1), a.clone(), b.clone()]);
+                let mut at = vec![0; windows.count() * 3];
+                places(&data, &windows, &mut at);
+                let want = data.chunks(200).flat_map(|x| {
+                    let windows = &windows.0;
+                    let outputs = a.windows.iter().flat_map(|h| b.windows.iter().map(move |w| (h, w)));
+                    outputs.map(move |(h, w)| {
+                        let all =
+                            (0..2).flat_map(|d| a.elements(*h).flat_map(move |h| b.elements(*w).map(move |w| (d * 10 + h) * windows[2].size + w)));
+                        all.reduce(|best, i| if wins(x[i], x[best]) { i } else { best }).unwrap()
+                    })
+                });
+                assert!(at.iter().copied().eq(want.map(|i| i64::try_from(i).unwrap())));
             }
         }
     }

@@ -26,9 +26,11 @@ pub enum AtFork {
     Released,
     /// The shared lists of the buffer pool.
     Pool,
+    /// The plans of Fourier transforms.
+    Plans,
 }
 
-const LOCKS: usize = AtFork::Pool as usize + 1;
+const LOCKS: usize = AtFork::Plans as usize + 1;
 static GLOBAL: [AtomicPtr<SpinLock<false>>; LOCKS] = [const { AtomicPtr::new(std::ptr::null_mut()) }; LOCKS];
 static CHILD: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
 static GATE: Gate = Gate(AtomicUsize::new(0));

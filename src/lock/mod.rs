@@ -44,9 +44,9 @@ const YIELDS_WITH_GIL: u32 = 16;
 /// How long it sleeps: the holder works for long, or has lost its processor.
 const SLEEP: Duration = Duration::from_micros(50);
 
-/// A spin lock; `LONG` if its holder may take long.
+/// A spin lock; `LONG_SECTIONS` if its holder may take long.
 #[derive(Debug)]
-pub struct SpinLock<const LONG: bool>(AtomicU32);
+pub struct SpinLock<const LONG_SECTIONS: bool>(AtomicU32);
 
 /// A value behind a lock whose waiters give up the GIL.
 pub type Mutex<T> = lock_api::Mutex<SpinLock<true>, T>;
@@ -59,7 +59,7 @@ pub type ShortMutexGuard<'a, T> = lock_api::MutexGuard<'a, SpinLock<false>, T>;
 
 // SAFETY: one caller alone changes the word from free to taken, and it stays so until `unlock`. What `acquire_or_take_over` takes over
 // has no holder in this process.
-unsafe impl<const LONG: bool> RawMutex for SpinLock<LONG> {
+unsafe impl<const LONG_SECTIONS: bool> RawMutex for SpinLock<LONG_SECTIONS> {
     #[allow(clippy::declare_interior_mutable_const, reason = "the trait's way to begin")]
     const INIT: Self = Self(AtomicU32::new(protocol::FREE));
     type GuardMarker = GuardNoSend;
@@ -96,7 +96,7 @@ pub fn set_wait(wait: Wait) {
     let _ = WAIT.set(wait); // a second module instance brings the same function
 }
 
-impl<const LONG: bool> SpinLock<LONG> {
+impl<const LONG_SECTIONS: bool> SpinLock<LONG_SECTIONS> {
     #[cold]
     fn wait(&self) {
         let epoch = fork::epoch();
@@ -115,8 +115,8 @@ impl<const LONG: bool> SpinLock<LONG> {
             }
             let mut sleep = || self.sleep_while_held(epoch);
             match WAIT.get() {
-                Some(wait) if LONG => fork::outside(|| wait(&mut sleep)),
-                _ if LONG => fork::outside(sleep),
+                Some(wait) if LONG_SECTIONS => fork::outside(|| wait(&mut sleep)),
+                _ if LONG_SECTIONS => fork::outside(sleep),
                 _ => sleep(),
             }
         }

@@ -52,7 +52,7 @@ static CTC: Primitive = Primitive {
         if ctx.create_graph() {
             return ctx.pull_definition();
         }
-        let (g, slopes): (_, Variable) = (ctx.cotangent(), ctx.extra(0).clone().into());
+        let (g, slopes): (_, Variable) = (ctx.cotangent(), ctx.saved_constant(0).clone().into());
         ctx.add(0, annihilate(&expand_dims(&g, &[1])?, &slopes)?)
     }),
     jvp: Jvp::Definition,

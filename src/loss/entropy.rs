@@ -10,7 +10,7 @@ use super::stretched;
 use crate::array::{Array, DType, Element, Layout, Scalar, Shape};
 use crate::dispatch;
 use crate::error::Result;
-use crate::kernel::classes::{self, Classes, Targets};
+use crate::kernel::cross_entropy::{self as kernel, Classes, Targets};
 use crate::ops::{add, annihilate, arange, astype, equal, expand_dims, greater_equal, log_softmax, multiply, negative, softmax, subtract, sum};
 use crate::tape::{Batch, Call, Jvp, Operand, Primitive, Variable, Vjp, VjpContext, apply};
 
@@ -162,7 +162,7 @@ fn entropy_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
     let mut inputs: Vec<Variable> = (0..ctx.input_count()).map(|i| ctx.input(u8::try_from(i).unwrap_or(u8::MAX))).collect();
     inputs.push(g);
     if !spec.normalized {
-        inputs.push(ctx.extra(0).clone().into());
+        inputs.push(ctx.saved_constant(0).clone().into());
     }
     let operands: Vec<Operand<'_>> = inputs.iter().map(Operand::from).collect();
     ctx.add(0, apply(&GRADIENT, &operands, spec)?)
@@ -185,10 +185,10 @@ fn eval_loss(call: &mut Call<'_>) -> Result<()> {
     dispatch!(float x.dtype(), T => {
         if !spec.normalized {
             let mut l = Array::empty(&shape, x.dtype());
-            classes::log_sums::<T>(slice(&block), prepared.count, l.data_mut());
+            kernel::log_sums::<T>(slice(&block), prepared.count, l.data_mut());
             levels = Some(l);
         }
-        classes::losses::<T>(slice(&block), levels.as_ref().map(slice), prepared.classes(), out.data_mut());
+        kernel::losses::<T>(slice(&block), levels.as_ref().map(slice), prepared.classes(), out.data_mut());
     }, else unreachable!("logits are floating"));
     call.give(out);
     if let Some(levels) = levels.filter(|_| call.is_recorded()) {
@@ -206,7 +206,7 @@ fn eval_gradient(call: &mut Call<'_>) -> Result<()> {
     let levels = (!spec.normalized).then(|| call.array(n - 1).contiguous());
     let mut out = Array::empty(block.shape(), x.dtype());
     dispatch!(float x.dtype(), T => {
-        classes::gradients::<T>(slice(&block), levels.as_ref().map(slice), slice(&g), prepared.classes(), out.data_mut());
+        kernel::gradients::<T>(slice(&block), levels.as_ref().map(slice), slice(&g), prepared.classes(), out.data_mut());
     }, else unreachable!("logits are floating"));
     call.give(unrows(&out, x.shape()));
     Ok(())

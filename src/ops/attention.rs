@@ -47,7 +47,7 @@ static ATTENTION: Primitive = Primitive {
         s.output(0);
     },
     vjp: Vjp::Rule(|ctx| {
-        let (g, out, logs): (_, _, Variable) = (ctx.cotangent(), ctx.output(0), ctx.extra(0).clone().into());
+        let (g, out, logs): (_, _, Variable) = (ctx.cotangent(), ctx.output(0), ctx.saved_constant(0).clone().into());
         let inputs: SmallVec<[Variable; 4]> = (0..4).take(ctx.input_count()).map(|i| ctx.input(i)).collect();
         let all: SmallVec<[Operand<'_>; 7]> = [&g, &out, &logs].into_iter().chain(&inputs).map(Operand::from).collect();
         let grads = crate::tape::apply_all(&ATTENTION_GRADIENT, &all, ctx.attrs::<Attention>())?;

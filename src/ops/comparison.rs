@@ -1,6 +1,6 @@
 //! Comparisons, logic, bits: none of them has a derivative.
 
-use super::define::meet;
+use super::define::result_type;
 use super::registry::{Arg, Entry, Operand, Param, Sample};
 use super::samples::{Domain, REAL};
 use super::shape::astype;
@@ -12,7 +12,7 @@ use crate::tape::{Batch, Call, Primitive, Variable, apply};
 
 /// The dtype in which two operands are compared.
 fn common_dtype(op: &str, a: Operand<'_>, b: Operand<'_>) -> Result<DType> {
-    let (dtype, _) = meet(op, &a, &b)?;
+    let (dtype, _) = result_type(op, &a, &b)?;
     // An int beyond an integer dtype still compares by value.
     let number = [a, b].into_iter().find_map(|o| if let Operand::Scalar(s) = o { Some(s) } else { None });
     Ok(match number {
@@ -135,7 +135,7 @@ macro_rules! logical {
                 ..WITHOUT_DERIVATIVE
             };
             let (a, b) = (a.into(), b.into());
-            meet(stringify!($name), &a, &b)?;
+            result_type(stringify!($name), &a, &b)?;
             pairwise(&LOGICAL, a, b, DType::Bool)
         }
     };
@@ -197,7 +197,7 @@ macro_rules! bitwise {
                 ..WITHOUT_DERIVATIVE
             };
             let (a, b) = (a.into(), b.into());
-            let (dtype, _) = meet(stringify!($name), &a, &b)?;
+            let (dtype, _) = result_type(stringify!($name), &a, &b)?;
             if dtype.is_inexact() {
                 return Err(Error::dtype(stringify!($name), dtype, "integers or bool"));
             }

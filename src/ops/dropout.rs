@@ -12,7 +12,7 @@ use super::{annihilate, multiply};
 use crate::array::{Array, Shape, check_memory};
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
-use crate::kernel::gather::{self as kernel, NOWHERE, Places};
+use crate::kernel::gather::{self as kernel, Places, SKIP};
 use crate::kernel::math::Real;
 use crate::kernel::random::Stream;
 use crate::tape::{Batch, Jvp, Primitive, Variable, Vjp, apply};
@@ -128,7 +128,7 @@ pub fn embedding(index: &Variable, table: &Variable, padding: Option<i64>) -> Re
                 return Err(Error::Value(format!("{NAME}: padding_idx is {p}, expected a row of a weight with {count} rows")));
             }
             let p = if p < 0 { p + n } else { p };
-            let kept: Vec<i64> = all.iter().map(|r| if *r == p { NOWHERE } else { *r }).collect();
+            let kept: Vec<i64> = all.iter().map(|r| if *r == p { SKIP } else { *r }).collect();
             Array::from_slice(&kept, index.shape()).into()
         }
     };

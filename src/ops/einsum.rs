@@ -213,13 +213,13 @@ fn pair(a: Term, b: Term, keep: &[char]) -> Result<Term> {
 }
 
 /// What an order of pairs costs, and the order: positions in a list to whose end each result goes.
-struct Plan<'a> {
+struct ContractionPlan<'a> {
     labels: Vec<Labels>,
     out: &'a [char],
     sizes: &'a BTreeMap<char, usize>,
 }
 
-impl Plan<'_> {
+impl ContractionPlan<'_> {
     #[allow(clippy::cast_precision_loss, reason = "an estimate")]
     fn size<'c>(&self, labels: impl Iterator<Item = &'c char>) -> f64 {
         labels.map(|c| self.sizes[c] as f64).product()
@@ -272,7 +272,7 @@ impl Plan<'_> {
 }
 
 /// The product of the operands in the set `of`, by the splits.
-fn product(terms: &[Term], plan: &Plan<'_>, splits: &[usize], of: usize) -> Result<Term> {
+fn product(terms: &[Term], plan: &ContractionPlan<'_>, splits: &[usize], of: usize) -> Result<Term> {
     if of.is_power_of_two() {
         return Ok(terms[of.trailing_zeros() as usize].clone());
     }
@@ -315,7 +315,7 @@ pub fn einsum(subscripts: &str, operands: &[Variable]) -> Result<Variable> {
     let total = if terms.len() > SEARCHED {
         greedy(terms, &out, &sizes)?
     } else {
-        let plan = Plan { labels: terms.iter().map(|t| t.labels.clone()).collect(), out: &out, sizes: &sizes };
+        let plan = ContractionPlan { labels: terms.iter().map(|t| t.labels.clone()).collect(), out: &out, sizes: &sizes };
         product(&terms, &plan, &plan.splits(), (1 << terms.len()) - 1)?
     };
     let total = total.summed(&out)?;

@@ -32,7 +32,7 @@ unary! {
     /// x hardsigmoid(x), element by element.
     ///
     /// >>> tg.nn.functional.hardswish(tg.Variable([-4.0, 0.0, 3.0]))
-    /// Variable([-0.,  0.,  3.])
+    /// Variable([0., 0., 3.])
     fn hardswish(x) -> y {
         let middle = x * (x + F::lit(3.0)) / F::lit(6.0);
         F::select(x.ge(F::lit(3.0)), x, F::select(x.le(F::lit(-3.0)), F::lit(0.0), middle))

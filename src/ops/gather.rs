@@ -8,7 +8,7 @@ use super::shape::{expand_dims, squeeze};
 use crate::array::{Array, Cursor, DType, Layout, Shape, alloc_check, broadcast_shapes, check_memory, normalize_axis, size_of};
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::cast::cast;
-use crate::kernel::gather::{self as kernel, NOWHERE, Places};
+use crate::kernel::gather::{self as kernel, Places, SKIP};
 use crate::tape::{
     AttrSet, Batch, BatchContext, Jvp, Outputs, Primitive, Recorded, Variable, Vjp, VjpContext, apply, apply_update, record_under_lock,
 };
@@ -152,8 +152,8 @@ pub(super) fn last_of_each(rows: &Array) -> Array {
         alloc_check::raise(alloc_check::exhausted("setitem"));
     }
     for r in all.iter_mut().rev() {
-        if *r != NOWHERE && !seen.insert(*r) {
-            *r = NOWHERE;
+        if *r != SKIP && !seen.insert(*r) {
+            *r = SKIP;
         }
     }
     Array::from_slice(&all, rows.shape())

@@ -55,7 +55,7 @@ impl Part {
 }
 
 /// How an index reads.
-struct Plan {
+struct IndexPlan {
     /// What is cut out first, unless that is all; with row numbers it keeps all axes.
     window: Option<Window>,
     /// What is gathered then.
@@ -140,13 +140,13 @@ fn part(op: &str, shape: &[usize], axis: usize, item: &IndexItem) -> Result<Part
     })
 }
 
-fn plan(op: &str, shape: &[usize], items: &[IndexItem]) -> Result<Plan> {
+fn plan(op: &str, shape: &[usize], items: &[IndexItem]) -> Result<IndexPlan> {
     let parts = parts(op, shape, items)?;
     if parts.iter().any(|p| matches!(p, Part::Rows { .. })) { mixed(op, shape, &parts) } else { Ok(basic(&parts)) }
 }
 
 /// Ints, slices, new axes: a view.
-fn basic(parts: &[Part]) -> Plan {
+fn basic(parts: &[Part]) -> IndexPlan {
     let (mut cuts, mut shape) = (SmallVec::new(), Shape::new());
     for part in parts {
         match part {
@@ -159,12 +159,12 @@ fn basic(parts: &[Part]) -> Plan {
             Part::Gap | Part::Rows { .. } => {}
         }
     }
-    Plan { window: Some(Window::Region { cuts, shape: shape.clone() }), rows: None, shape }
+    IndexPlan { window: Some(Window::Region { cuts, shape: shape.clone() }), rows: None, shape }
 }
 
 /// With arrays: ints count as 0-d ones. The axes of the arrays, broadcast together, stand where the arrays stand when
 /// nothing stands between them, else first.
-fn mixed(op: &str, shape: &[usize], parts: &[Part]) -> Result<Plan> {
+fn mixed(op: &str, shape: &[usize], parts: &[Part]) -> Result<IndexPlan> {
     let is_array = |p: &Part| matches!(p, Part::Rows { .. } | Part::At(_));
     let first = parts.iter().position(is_array).unwrap_or(0);
     let last = parts.iter().rposition(is_array).unwrap_or(0);
@@ -198,7 +198,7 @@ fn mixed(op: &str, shape: &[usize], parts: &[Part]) -> Result<Plan> {
     }
     let whole = cuts.iter().zip(shape).all(|(c, &n)| *c == Cut::whole(n));
     let window = if whole { None } else { Some(Window::Region { cuts, shape: kept.clone() }) };
-    Ok(Plan { window, rows: Some((Places { shape: kept, axes, place }, rows)), shape: out })
+    Ok(IndexPlan { window, rows: Some((Places { shape: kept, axes, place }, rows)), shape: out })
 }
 
 /// The arrays of an index broadcast together, as one number for each place.

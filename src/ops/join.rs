@@ -8,7 +8,7 @@ use super::shape::{astype, atleast_1d, atleast_2d, atleast_3d, flatten, reshape_
 use super::window::{Cut, GETITEM, Window, view};
 use crate::array::{DType, Shape, alloc_check, check_memory, normalize_axis};
 use crate::error::{Error, Result, show_shape};
-use crate::kernel::region;
+use crate::kernel::slice_write;
 use crate::tape::{Batch, BatchContext, Jvp, Operand, Outputs, Primitive, Variable, Vjp, VjpContext, apply};
 
 /// The primitives of this file.
@@ -24,7 +24,7 @@ static CONCAT: Primitive = Primitive {
             shape[axis] = parts.iter().fold(0, |n: usize, p| n.saturating_add(p.shape()[axis]));
             check_memory(call.name(), &shape, first.dtype())?;
         }
-        call.give(region::concat(&parts, axis));
+        call.give(slice_write::concat(&parts, axis));
         Ok(())
     },
     vjp: Vjp::Rule(concat_vjp),
@@ -37,7 +37,7 @@ static STACK: Primitive = Primitive {
     eval: |call| {
         let axis = call.attrs::<AlongAxis>().axis;
         let parts = alloc_check::collect((0..call.inputs().len()).map(|i| call.array(i)).map(|x| x.with_layout(x.layout().insert_axis(axis))));
-        call.give(region::concat(&parts, axis));
+        call.give(slice_write::concat(&parts, axis));
         Ok(())
     },
     vjp: Vjp::Rule(stack_vjp),

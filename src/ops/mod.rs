@@ -7,7 +7,6 @@ pub mod arguments;
 pub mod arithmetic;
 pub mod attention;
 pub mod calculus;
-pub mod choice;
 pub mod comparison;
 pub mod complex;
 pub mod conv;
@@ -21,7 +20,7 @@ pub mod edit;
 pub mod einsum;
 pub mod elementary;
 pub mod exponential;
-pub mod extrema;
+pub mod fft;
 pub mod gates;
 pub mod gather;
 pub mod index;
@@ -29,8 +28,9 @@ pub mod interpolate;
 pub mod inverse;
 pub mod join;
 pub mod linalg;
+pub mod logic_reduce;
 pub mod matrix;
-pub mod moments;
+pub mod minmax;
 pub mod nan;
 pub mod norm;
 pub mod normal;
@@ -59,8 +59,9 @@ pub mod special;
 pub mod statistics;
 mod traced;
 pub mod trigonometry;
-pub mod truth;
+pub mod variance;
 pub mod view;
+pub mod where_;
 pub mod window;
 pub mod work;
 
@@ -73,7 +74,6 @@ pub use arithmetic::{
     reciprocal, rint, round, sign, sqrt, square, subtract, trunc, vanish,
 };
 pub use calculus::{interp, trapezoid};
-pub use choice::where_;
 pub use comparison::{
     bitwise_and, bitwise_invert, bitwise_left_shift, bitwise_or, bitwise_right_shift, bitwise_xor, equal, greater, greater_equal, isnan, less,
     less_equal, logical_and, logical_not, logical_or, logical_xor, not_equal,
@@ -90,13 +90,13 @@ pub use elementary::{
     array_equal, cbrt, copysign, deg2rad, exp2, float_power, fmax, fmin, heaviside, isclose, ldexp, lerp, nan_to_num, nextafter, rad2deg, rsqrt, sinc,
 };
 pub use exponential::{exp, exp_product, expm1, log, log1p, log2, log10, logaddexp, logaddexp2};
-pub use extrema::{argmax, argmin, max, min};
 pub use gather::{gather_rows, pick, take, take_along_axis};
 pub use index::{IndexItem, assign_item, get_item, set_item};
 pub use inverse::{acos, acosh, asin, asinh, atan, atan2, atanh};
 pub use join::{column_stack, concat, dstack, hstack, stack, vstack};
+pub use logic_reduce::{all, any, count_nonzero};
 pub use matrix::{dot, inner, linear, matmul, outer, vecdot};
-pub use moments::{std, var};
+pub use minmax::{argmax, argmin, max, min};
 pub use nan::{nanmean, nanprod, nanstd, nansum, nanvar};
 pub use norm::vector_norm;
 pub use permute::{flip, fliplr, flipud, matrix_transpose, moveaxis, permute_dims, rot90, swapaxes, transpose};
@@ -116,4 +116,5 @@ pub use softmax::{log_softmax, logsumexp, softmax};
 pub use sorting::{argpartition, argsort, digitize, partition, searchsorted, sort, topk};
 pub use statistics::{average, bincount, corrcoef, cov};
 pub use trigonometry::{cos, cosh, hypot, sin, sinh, tan, tanh};
-pub use truth::{all, any, count_nonzero};
+pub use variance::{std, var};
+pub use where_::where_;

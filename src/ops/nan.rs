@@ -1,6 +1,6 @@
 //! Reductions that leave NaN out.
 
-use super::extrema::{argmax, argmin, max, min};
+use super::minmax::{argmax, argmin, max, min};
 use super::reduction::{floating, inexact, prod, sum};
 use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Param, Value};
 use super::running::{cumprod, cumsum};

@@ -2,8 +2,8 @@
 
 use smallvec::smallvec;
 
-use super::extrema::{check_empty, fold};
-use super::reduction::{Axes, behind_batch, finish, floating, normalize_axes, reduction_samples, spread, spread_array, sum_over};
+use super::minmax::{check_empty, fold};
+use super::reduction::{Axes, behind_batch, expand_reduced, expand_reduced_array, finish, floating, normalize_axes, reduction_samples, sum_over};
 use super::registry::{Arg, Default, Entry, Gradient, Kind, Param, Sample};
 use super::samples::{Domain, NONZERO};
 use super::shape::astype;
@@ -11,8 +11,8 @@ use super::{abs, add, annihilate, divide, equal, isnan, logical_or, multiply, po
 use crate::array::Array;
 use crate::dispatch;
 use crate::error::{Error, Result};
-use crate::kernel::folds::{CountNonzero, Max, Min, SumAbs, SumSquares};
-use crate::kernel::reduce::{Plan, Sum, reduce};
+use crate::kernel::reduce::ops::{CountNonzero, Max, Min, SumAbs, SumSquares};
+use crate::kernel::reduce::{ReducePlan, Sum, reduce};
 use crate::tape::{BackwardOptions, Batch, Jvp, Primitive, Variable, Vjp, VjpContext, apply, grad};
 
 /// Over which axes, and of which power.
@@ -77,7 +77,7 @@ static NORM: Primitive = Primitive {
 
 fn norm_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
     let (g, x, y, a) = (ctx.cotangent(), ctx.input(0), ctx.output(0), ctx.attrs::<Length>());
-    let wide = |v: &Variable| spread(v, &a.axes, x.shape());
+    let wide = |v: &Variable| expand_reduced(v, &a.axes, x.shape());
     let regular = annihilate(&wide(&g)?, &slope(&x, &y, a)?)?;
     if matches!(Power::from(a.ord), Power::Count) {
         return ctx.add(0, regular);
@@ -130,19 +130,19 @@ pub(super) fn tip_gradient(
 
 /// x over the norm: zero where the norm is, ±1 where x is infinite.
 fn direction(x: &Variable, y: &Variable, axes: &[usize]) -> Result<Variable> {
-    let y_wide = spread(&where_(&equal(y, 0.0)?, 1.0, y)?, axes, x.shape())?;
+    let y_wide = expand_reduced(&where_(&equal(y, 0.0)?, 1.0, y)?, axes, x.shape())?;
     let ratio = divide(x, &y_wide)?;
     let signs = sign(&x.detach())?;
     let ratio = where_(&equal(&abs(&x.detach())?, f64::INFINITY)?, &signs, &ratio)?;
-    where_(&equal(&spread(&y.detach(), axes, x.shape())?, 0.0)?, 0.0, &ratio)
+    where_(&equal(&expand_reduced(&y.detach(), axes, x.shape())?, 0.0)?, 0.0, &ratio)
 }
 
 /// sign x, shared equally by the elements whose absolute value is the norm; NaN where an element is NaN.
 fn extreme_slope(x: &Variable, y: &Variable, axes: &[usize]) -> Result<Variable> {
-    let (x, y) = (x.detach(), spread(&y.detach(), axes, x.shape())?);
+    let (x, y) = (x.detach(), expand_reduced(&y.detach(), axes, x.shape())?);
     let is_extreme = logical_or(&equal(&abs(&x)?, &y)?, &isnan(&x)?)?;
     let ties = sum_over(&astype(&is_extreme, x.dtype())?, axes, false)?;
-    let share = divide(&sign(&x)?, &spread(&ties, axes, x.shape())?)?;
+    let share = divide(&sign(&x)?, &expand_reduced(&ties, axes, x.shape())?)?;
     where_(&is_extreme, &share, 0.0)
 }
 
@@ -152,14 +152,14 @@ fn power_slope(x: &Variable, y: &Variable, axes: &[usize], p: f64) -> Result<Var
     if p > 1.0 {
         return Ok(slope);
     }
-    let y = spread(&y.detach(), axes, x.shape())?;
+    let y = expand_reduced(&y.detach(), axes, x.shape())?;
     where_(&logical_or(&equal(x, 0.0)?, &equal(&y, 0.0)?)?, 0.0, &slope)
 }
 
 /// The element of x ≥ 0 that dominates a sum of powers, to measure the others in: nothing overflows on the way. One
 /// where there is no such element.
 fn scale(x: &Array, axes: &[usize], largest: bool) -> Array {
-    let plan = Plan::new(x.shape(), axes);
+    let plan = ReducePlan::new(x.shape(), axes);
     if plan.count == 0 {
         return Array::ones(&plan.kept, x.dtype());
     }
@@ -175,7 +175,7 @@ fn scale(x: &Array, axes: &[usize], largest: bool) -> Array {
 fn power_norm(x: &Array, axes: &[usize], p: f64) -> Result<Array> {
     let x = abs(&x.clone().into())?;
     let scale = scale(x.array(), axes, p > 0.0);
-    let ratio = divide(&x, &spread_array(&scale, axes, x.shape())?.into())?;
+    let ratio = divide(&x, &expand_reduced_array(&scale, axes, x.shape())?.into())?;
     let ratio = if p == 2.0 { square(&ratio)? } else { power(&ratio, p)? };
     let total = dispatch!(float x.dtype(), T => reduce::<Sum, T>(ratio.array(), axes), else unreachable!("integers were made floating")).into();
     let root = if p == 2.0 { sqrt(&total)? } else { power(&total, 1.0 / p)? };

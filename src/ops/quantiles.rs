@@ -1,7 +1,7 @@
 //! Medians and quantiles: elements of given ranks, and interpolation between them.
 
 use super::along::at_positions;
-use super::extrema::check_empty;
+use super::minmax::check_empty;
 use super::permute::permute;
 use super::reduction::{Axes, floating, normalize_axes, reduced_shape, sum_over};
 use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Operand, Param, Sample, Value};

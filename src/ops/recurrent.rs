@@ -47,7 +47,7 @@ static LSTM: Primitive = Primitive {
     vjp: Vjp::Rule(|ctx| {
         let (w, h0, c0) = (ctx.input(1), ctx.input(2), ctx.input(3));
         let (out, z) = (ctx.output(0), ctx.input(0));
-        let [cells, gates]: [Variable; 2] = [ctx.extra(0).clone().into(), ctx.extra(1).clone().into()];
+        let [cells, gates]: [Variable; 2] = [ctx.saved_constant(0).clone().into(), ctx.saved_constant(1).clone().into()];
         let zeros = |like: &Variable| -> Variable { Array::zeros(like.shape(), like.dtype()).into() };
         let g = ctx.cotangent_of(0).unwrap_or_else(|| zeros(&out));
         let gc = ctx.cotangent_of(1).unwrap_or_else(|| zeros(&c0));
@@ -116,7 +116,7 @@ static GRU: Primitive = Primitive {
     vjp: Vjp::Rule(|ctx| {
         let g = ctx.cotangent();
         let (z, w, bias, h0) = (ctx.input(0), ctx.input(1), ctx.input(2), ctx.input(3));
-        let (out, gates): (_, Variable) = (ctx.output(0), ctx.extra(0).clone().into());
+        let (out, gates): (_, Variable) = (ctx.output(0), ctx.saved_constant(0).clone().into());
         let all: [Operand<'_>; 7] = [&z, &w, &bias, &h0, &out, &gates, &g].map(Operand::from);
         apply_all(&GRU_GRADIENT, &all, &())?.into_iter().enumerate().try_for_each(|(i, g)| ctx.add(i, g))
     }),

@@ -10,8 +10,8 @@ use super::{annihilate, divide};
 use crate::array::{Array, DType, Layout, Shape, default_float, normalize_axis};
 use crate::error::{Error, Result};
 use crate::kernel::moments;
-use crate::kernel::products;
-use crate::kernel::reduce::{self, Plan};
+use crate::kernel::reduce::prod_grad;
+use crate::kernel::reduce::{self, ReducePlan};
 use crate::tape::{Batch, BatchContext, Jvp, JvpContext, Operand, Outputs, Primitive, Variable, Vjp, VjpContext, apply};
 
 /// Axes counted from the front, in order.
@@ -33,7 +33,7 @@ pub(crate) fn normalize_axes(op: &str, axes: Option<&[isize]>, ndim: usize) -> R
 
 /// `shape` after a reduction over `axes`.
 pub(crate) fn reduced_shape(shape: &[usize], axes: &[usize], keepdims: bool) -> Shape {
-    let plan = Plan::new(shape, axes);
+    let plan = ReducePlan::new(shape, axes);
     if keepdims { plan.keepdims } else { plan.kept }
 }
 
@@ -45,7 +45,7 @@ pub(crate) fn finish(out: Array, shape: &[usize], axes: &[usize], keepdims: bool
 /// Number of elements that become one.
 #[allow(clippy::cast_precision_loss, reason = "a count")]
 pub(crate) fn count(shape: &[usize], axes: &[usize]) -> f64 {
-    Plan::new(shape, axes).count as f64
+    ReducePlan::new(shape, axes).count as f64
 }
 
 /// The axes that an operation works over, counted from the front.
@@ -123,7 +123,7 @@ static EXPAND_REDUCED: Primitive = Primitive {
     name: "expand_reduced",
     eval: |call| {
         let a: &Expanded = call.attrs();
-        let out = spread_array(call.array(0), &a.axes, &a.shape)?;
+        let out = expand_reduced_array(call.array(0), &a.axes, &a.shape)?;
         call.give(out);
         Ok(())
     },
@@ -144,18 +144,18 @@ fn spread_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
 }
 
 /// A reduced value seen with the shape from which `axes` were reduced: the transpose of a sum.
-pub(crate) fn spread(g: &Variable, axes: &[usize], shape: &[usize]) -> Result<Variable> {
+pub(crate) fn expand_reduced(g: &Variable, axes: &[usize], shape: &[usize]) -> Result<Variable> {
     apply(&EXPAND_REDUCED, &[g.into()], &Expanded { axes: axes.into(), shape: Shape::from_slice(shape) })
 }
 
 /// [`spread`] of an array.
-pub(crate) fn spread_array(a: &Array, axes: &[usize], shape: &[usize]) -> Result<Array> {
+pub(crate) fn expand_reduced_array(a: &Array, axes: &[usize], shape: &[usize]) -> Result<Array> {
     a.reshape(&reduced_shape(shape, axes, true))?.broadcast_to("spread", shape)
 }
 
 /// The cotangent of a reduction, seen with the shape of the input.
 pub(crate) fn spread_g(g: &Variable, ctx: &VjpContext<'_>) -> Result<Variable> {
-    spread(g, &axes_of(ctx), &ctx.meta(0).shape)
+    expand_reduced(g, &axes_of(ctx), &ctx.meta(0).shape)
 }
 
 static SUM: Primitive = Primitive {
@@ -249,10 +249,10 @@ static PROD_EXCLUDING: Primitive = Primitive {
     name: "prod_excluding",
     eval: |call| {
         let axes = &call.attrs::<OverAxes>().axes;
-        let plan = Plan::new(call.array(0).shape(), axes);
+        let plan = ReducePlan::new(call.array(0).shape(), axes);
         let rows: SmallVec<[Array; 4]> = (0..call.inputs().len()).map(|i| plan.rows(call.array(i))).collect();
         let directions: SmallVec<[&Array; 4]> = rows[1..].iter().collect();
-        call.give(plan.back(&products::others(&rows[0], &directions, plan.count)));
+        call.give(plan.back(&prod_grad::prod_excluding(&rows[0], &directions, plan.count)));
         Ok(())
     },
     saves: |s| (0..s.input_count()).for_each(|i| s.input(u8::try_from(i).unwrap_or(u8::MAX))),

@@ -248,7 +248,7 @@ impl Entry {
     #[must_use]
     #[allow(clippy::cast_precision_loss, reason = "an estimate")]
     pub fn is_long(&self, args: &[Arg]) -> bool {
-        (self.work)(args) as f64 * self.cost.max(1.0) >= work::LONG as f64
+        (self.work)(args) as f64 * self.cost.max(1.0) >= work::LONG_CALL as f64
     }
 
     /// With what an element costs, in nanoseconds.

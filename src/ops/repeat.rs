@@ -11,7 +11,7 @@ use super::work;
 use crate::array::{Array, DType, Shape, alloc_check, check_growth, check_memory, normalize_axis, size_of};
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::gather::Places;
-use crate::kernel::region;
+use crate::kernel::slice_write;
 use crate::tape::{Batch, Jvp, Primitive, Variable, Vjp, VjpContext, apply};
 
 /// The primitives of this file.
@@ -20,7 +20,7 @@ pub const PRIMITIVES: &[&Primitive] = &[&ROLL];
 static ROLL: Primitive = Primitive {
     name: "roll",
     eval: |call| {
-        let out = region::roll(call.array(0), &call.attrs::<Turns>().turns);
+        let out = slice_write::roll(call.array(0), &call.attrs::<Turns>().turns);
         call.give(out);
         Ok(())
     },

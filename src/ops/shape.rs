@@ -110,6 +110,24 @@ pub fn flatten(x: &Variable) -> Result<Variable> {
     shaped(&RESHAPE, x, &[x.array().size()])
 }
 
+/// One axis in place of the axes from `start` to `end`, both included.
+///
+/// # Errors
+/// `Axis` when one is out of range, or `end` comes before `start`.
+pub fn flatten_dims(x: &Variable, start: isize, end: isize) -> Result<Variable> {
+    let (shape, ndim) = (x.shape(), x.ndim().max(1));
+    let (first, last) = (normalize_axis("flatten", start, ndim)?, normalize_axis("flatten", end, ndim)?);
+    if first > last {
+        return Err(Error::Axis(format!("flatten: end_dim={end} comes before start_dim={start} in {} dimensions", x.ndim())));
+    }
+    if first == 0 && last + 1 == ndim {
+        return flatten(x);
+    }
+    let joined = shape[first..=last].iter().product();
+    let to: Shape = shape[..first].iter().copied().chain([joined]).chain(shape[last + 1..].iter().copied()).collect();
+    shaped(&RESHAPE, x, &to)
+}
+
 /// With new axes of size one, at the given places of the result.
 ///
 /// # Errors
@@ -243,12 +261,17 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "flatten",
-        doc: "A copy of the elements in row-major order in one axis; in column-major order for the order 'F'.\n\n>>> tg.flatten(tg.Variable([[1.0, 2.0], [3.0, 4.0]]))\nVariable([1., 2., 3., 4.])\n",
-        params: &[Param::array("x"), ORDER],
-        call: |a| Ok(if is_columns(a, 1)? { flatten(&super::transpose(&a.variable(0)?, None)?)? } else { flatten(&a.variable(0)?)? }.into()),
+        doc: "A copy of the elements in one axis, in row-major order; in column-major order for the order 'F'. With start_dim and end_dim one axis in place of those from the first to the last of them. The first argument may be the order, as in NumPy.\n\n>>> tg.flatten(tg.Variable([[1.0, 2.0], [3.0, 4.0]]), 'F')\nVariable([1., 3., 2., 4.])\n>>> tg.flatten(tg.zeros((2, 3, 4)), 1).shape\n(2, 12)\n",
+        params: &[
+            Param::array("x"),
+            Param::new("start_dim", Kind::Padding).or(super::registry::Default::Int(0)),
+            Param::new("end_dim", Kind::Int).or(super::registry::Default::Int(-1)),
+            ORDER.named(),
+        ],
+        call: call_flatten,
         gradient: Gradient::Rule("reshape(g, x.shape)"),
         linear: true,
-        samples: || [plain(&[Arg::None]), plain(&[Arg::Text("F".to_owned())])].concat(),
+        samples: flatten_samples,
         ..Entry::BASE
     },
     Entry {
@@ -335,6 +358,25 @@ fn is_columns(a: &Args<'_>, i: usize) -> Result<bool> {
     Ok(!a.is_none(i) && a.text(i)? == "F")
 }
 
+fn call_flatten(a: &Args<'_>) -> Result<Value> {
+    let (x, end) = (a.variable(0)?, a.axis(2)?);
+    let (start, by_columns) = match a.text(1) {
+        Ok(order) if ORDER.choices.contains(&order) => (0, order == "F"),
+        Ok(order) => return Err(Error::Value(format!("flatten: start_dim is {order:?}, expected an axis or one of the orders {:?}", ORDER.choices))),
+        Err(_) => match a.int_list(1)?[..] {
+            [start] => (start, is_columns(a, 3)?),
+            _ => return Err(Error::Value("flatten: start_dim must be one axis".to_owned())),
+        },
+    };
+    if !by_columns {
+        return Ok(flatten_dims(&x, start, end)?.into());
+    }
+    if (start, end) != (0, -1) {
+        return Err(Error::Value(format!("flatten: the order 'F' is for all axes, got start_dim={start}, end_dim={end}")));
+    }
+    Ok(flatten(&super::transpose(&x, None)?)?.into())
+}
+
 fn call_reshape(a: &Args<'_>) -> Result<Value> {
     let (x, shape) = (a.variable(0)?, a.ints(1)?);
     let out = if is_columns(a, 2)? { reshape_columns(&x, shape)? } else { reshape(&x, shape)? };
@@ -387,6 +429,13 @@ pub(super) fn plain(rest: &[Arg]) -> Vec<Sample> {
 
 fn valid_expand(s: &Sample) -> bool {
     matches!(&s.args[..], [Arg::Variable(x), Arg::Ints(axes)] if axes.iter().all(|&a| a < (x.ndim() + axes.len()).cast_signed()))
+}
+
+fn flatten_samples() -> Vec<Sample> {
+    let draw = &mut Draw::new(41);
+    let mut samples = [plain(&[Arg::Int(0), Arg::Int(-1)]), plain(&[Arg::Text("F".to_owned()), Arg::Int(-1)])].concat();
+    samples.extend([(1, -1), (0, 1), (-2, 2), (1, 1)].map(|(from, to)| call_with(REAL.strided(draw, &[2, 3, 2]), [Arg::Int(from), Arg::Int(to)])));
+    samples
 }
 
 fn reshape_samples() -> Vec<Sample> {

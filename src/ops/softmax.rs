@@ -1,7 +1,7 @@
 //! Softmax, its logarithm, and the logarithm of a sum of exponentials: stable for logits of any size.
 
 use super::reduction::{
-    Axes, OverAxes, Reduced, batch_over_axes, batch_reduction, finish, floating, normalize_axes, reduction_samples, spread, sum_over,
+    Axes, OverAxes, Reduced, batch_over_axes, batch_reduction, expand_reduced, finish, floating, normalize_axes, reduction_samples, sum_over,
 };
 use smallvec::smallvec;
 
@@ -12,13 +12,13 @@ use super::{annihilate, equal, exp, multiply, subtract, where_};
 use crate::array::Array;
 use crate::dispatch;
 use crate::error::Result;
-use crate::kernel::reduce::Plan;
+use crate::kernel::reduce::ReducePlan;
 use crate::kernel::softmax as kernel;
 use crate::tape::{Batch, Jvp, Primitive, Variable, Vjp, apply};
 
 /// A kernel over rows, with the axes of a row moved to the end and back.
 fn by_rows<const N: usize>(inputs: [&Array; N], axes: &[usize], f: impl Fn([&Array; N], usize) -> Array) -> Array {
-    let plan = Plan::new(inputs[0].shape(), axes);
+    let plan = ReducePlan::new(inputs[0].shape(), axes);
     let rows = inputs.map(|a| plan.rows(a));
     plan.back(&f(rows.each_ref(), plan.count))
 }
@@ -149,7 +149,7 @@ static LOGSUMEXP: Primitive = Primitive {
     name: "logsumexp",
     eval: |call| {
         let (x, a) = (call.array(0), call.attrs::<Reduced>());
-        let plan = Plan::new(x.shape(), &a.axes);
+        let plan = ReducePlan::new(x.shape(), &a.axes);
         let out = kernel::logsumexp(&plan.rows(x), plan.count, &plan.kept);
         call.give(finish(out, x.shape(), &a.axes, a.keepdims));
         Ok(())
@@ -180,14 +180,14 @@ static LOGSUMEXP: Primitive = Primitive {
 /// The softmax is taken anew: e^(x - y) would lose the digits that a large y has lost.
 fn pull_logsumexp(g: &Variable, x: &Variable, y: &Variable, axes: &[usize]) -> Result<Variable> {
     if !y.is_lifted() && !has_infinity(y.array()) {
-        return annihilate(&spread(g, axes, x.shape())?, &softmax_over(x, axes)?);
+        return annihilate(&expand_reduced(g, axes, x.shape())?, &softmax_over(x, axes)?);
     }
     let (void, full) = (equal(y, f64::NEG_INFINITY)?, equal(y, f64::INFINITY)?);
-    let g = spread(&where_(&void, 0.0, g)?, axes, x.shape())?;
-    let shares = where_(&spread(&void, axes, x.shape())?, 0.0, x)?;
+    let g = expand_reduced(&where_(&void, 0.0, g)?, axes, x.shape())?;
+    let shares = where_(&expand_reduced(&void, axes, x.shape())?, 0.0, x)?;
     // The infinite elements share the gradient equally.
     let limit = where_(&equal(x, f64::INFINITY)?, &scalar(0.0, x.dtype()), f64::NEG_INFINITY)?;
-    let shares = where_(&spread(&full, axes, x.shape())?, &limit, &shares)?;
+    let shares = where_(&expand_reduced(&full, axes, x.shape())?, &limit, &shares)?;
     annihilate(&g, &softmax_over(&shares, axes)?)
 }
 

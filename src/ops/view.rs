@@ -10,7 +10,7 @@ use smallvec::smallvec;
 use super::index::Assignment;
 use crate::array::{Array, Layout, Scalar, Shape};
 use crate::error::Result;
-use crate::kernel::region;
+use crate::kernel::slice_write;
 use crate::tape::{
     AttrSet, Batch, BatchContext, Jvp, Outputs, Primitive, Recorded, Variable, Vjp, VjpContext, apply, apply_update, record_under_lock,
 };
@@ -50,7 +50,7 @@ static VIEW_ADD: Primitive = Primitive {
         let (value, map) = (call.array(1), call.attrs::<Map>());
         let out = call.update();
         *out = std::mem::replace(out, value.clone()).contiguous();
-        region::add(out, in_memory(&map.map), value);
+        slice_write::add(out, in_memory(&map.map), value);
         Ok(())
     },
     vjp: Vjp::Rule(view_add_vjp),
@@ -66,7 +66,7 @@ static VIEW_WRITE: Primitive = Primitive {
         let (value, map) = (call.array(1), call.attrs::<Map>());
         let out = call.update();
         *out = std::mem::replace(out, value.clone()).contiguous();
-        region::write(out, in_memory(&map.map), value);
+        slice_write::write(out, in_memory(&map.map), value);
         Ok(())
     },
     vjp: Vjp::Rule(view_write_vjp),
@@ -120,7 +120,7 @@ fn view_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
         let sum = ctx.take_recorded(0);
         return ctx.add(0, view_add(sum, map, &g)?);
     }
-    ctx.accumulate_part(0, |sum| region::add(sum, in_memory(map), g.array()))
+    ctx.accumulate_part(0, |sum| slice_write::add(sum, in_memory(map), g.array()))
 }
 
 /// `base` with `value` added to the part that `map` describes; places that the map repeats collect all of it. `base` is overwritten
@@ -169,8 +169,8 @@ impl Part {
     /// Writes `value`, broadcast, to the part of `array`, which is row-major and unshared.
     pub fn write(&self, array: &mut Array, value: &Array) {
         match self {
-            Self::Whole => region::write(array, Layout::clone, value),
-            Self::Map(map) => region::write(array, in_memory(map), value),
+            Self::Whole => slice_write::write(array, Layout::clone, value),
+            Self::Map(map) => slice_write::write(array, in_memory(map), value),
             Self::Item(item) => item.write(array, value),
         }
     }

@@ -6,7 +6,7 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::array::{Array, DType, Layout, Scalar, Shape};
 use crate::error::{Error, Result, show_shape};
-use crate::kernel::region;
+use crate::kernel::slice_write;
 use crate::tape::{AttrSet, Batch, Jvp, Primitive, Recorded, Variable, Vjp, VjpContext, apply, apply_update, record_under_lock};
 
 use super::shape::stored_as;
@@ -99,13 +99,13 @@ impl Window {
                 }
                 part.reshape(shape).unwrap_or_else(|| unreachable!("axes of size one never need a copy"))
             }
-            Self::Diagonal { offset, axes } => region::diagonal(whole, *offset, *axes),
+            Self::Diagonal { offset, axes } => slice_write::diagonal(whole, *offset, *axes),
         }
     }
 
     /// Writes `value`, broadcast, over the part of `x`.
     pub(super) fn put(&self, x: &mut Array, value: &Array) {
-        region::write(x, |whole| self.layout(whole), value);
+        slice_write::write(x, |whole| self.layout(whole), value);
     }
 
     /// Number of axes of the part of an array with so many axes.
@@ -195,7 +195,7 @@ fn view_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
         let sum = ctx.take_recorded(0);
         return ctx.add(0, super::view::view_add(sum, &map, &g)?);
     }
-    ctx.accumulate_part(0, |sum| region::add(sum, |whole| window.layout(whole), g.array()))
+    ctx.accumulate_part(0, |sum| slice_write::add(sum, |whole| window.layout(whole), g.array()))
 }
 
 /// `value` as it can be written to a place of `shape`: in the dtype of the target, without leading axes of size one

@@ -1,6 +1,6 @@
 //! What a call costs before it runs, roughly: elements that are read or written, times what an element costs.
 //!
-//! Who calls from Python lets other threads run meanwhile when the number is large ([`LONG`]). It may be a few times off: that is
+//! Who calls from Python lets other threads run meanwhile when the number is large ([`LONG_CALL`]). It may be a few times off: that is
 //! some hundred nanoseconds for nothing, or some ten microseconds in which others wait.
 
 use super::index::IndexItem;
@@ -9,7 +9,7 @@ use crate::array::DType;
 use crate::tape::Variable;
 
 /// From here on a call is long: some 20 microseconds.
-pub const LONG: usize = 1 << 16;
+pub const LONG_CALL: usize = 1 << 16;
 /// Multiplications of a matrix product that cost as much as an element of an addition.
 const PRODUCTS: usize = 16;
 

@@ -5,7 +5,7 @@ use super::{Method, State, not_negative};
 use crate::array::Array;
 use crate::error::{Error, Result};
 use crate::kernel::math::Real;
-use crate::kernel::sweep::Update;
+use crate::kernel::optimizer_update::Update;
 
 /// Adadelta (Zeiler 2012): steps in the units of the parameter.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use super::{Method, State, not_negative};
 use crate::array::Array;
 use crate::error::Result;
 use crate::kernel::math::Real;
-use crate::kernel::sweep::Update;
+use crate::kernel::optimizer_update::Update;
 
 /// Adagrad (Duchi et al. 2011): steps shrink with the sum of squared gradients.
 #[derive(Debug)]

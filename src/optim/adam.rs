@@ -5,7 +5,7 @@ use super::{Method, State, decay_rates, not_negative};
 use crate::array::Array;
 use crate::error::Result;
 use crate::kernel::math::{Real, pick};
-use crate::kernel::sweep::Update;
+use crate::kernel::optimizer_update::Update;
 
 /// Adam (Kingma & Ba 2015), `AMSGrad` (Reddi et al. 2018), and `AdamW` (Loshchilov & Hutter 2019) with
 /// [`AdamOptions::decoupled_weight_decay`].

@@ -5,7 +5,7 @@ use super::{Method, State, decay_rates, not_negative};
 use crate::array::Array;
 use crate::error::Result;
 use crate::kernel::math::{Real, pick};
-use crate::kernel::sweep::Update;
+use crate::kernel::optimizer_update::Update;
 
 /// Adamax (Kingma & Ba 2015): Adam with the largest gradient in the place of the mean square.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use super::{Method, State, not_negative};
 use crate::array::Array;
 use crate::error::Result;
 use crate::kernel::math::{Real, pick};
-use crate::kernel::sweep::Update;
+use crate::kernel::optimizer_update::Update;
 
 /// Averaged stochastic gradient descent (Polyak & Juditsky 1992).
 #[derive(Debug)]
@@ -46,6 +46,7 @@ pub struct AsgdStep {
 
 impl Update<1> for AsgdStep {
     const COST: f64 = 0.6;
+    const WIDE: bool = false;
     #[inline(always)]
     fn eval<T: Real>(self, p: T, g: T, [average]: [T; 1]) -> (T, [T; 1]) {
         let g = decayed(T::lit(self.sign) * g, p, self.weight_decay);

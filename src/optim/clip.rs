@@ -8,11 +8,11 @@ use crate::array::{Array, DType, Element, Scalar, alloc_check, default_float};
 use crate::dispatch;
 use crate::error::{Error, Result};
 use crate::kernel::complex;
-use crate::kernel::folds::{LargestAbs, WideAbs, WideSquares};
 use crate::kernel::math::Real;
+use crate::kernel::optimizer_update::change;
 use crate::kernel::parallel;
 use crate::kernel::reduce::fold_all;
-use crate::kernel::sweep::change;
+use crate::kernel::reduce::ops::{LargestAbs, WideAbs, WideSquares};
 use crate::ops::vector_norm;
 use crate::tape::Leaf;
 

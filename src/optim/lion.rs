@@ -5,7 +5,7 @@ use super::{Method, State, decay_rates, not_negative};
 use crate::array::Array;
 use crate::error::Result;
 use crate::kernel::math::{Real, pick};
-use crate::kernel::sweep::Update;
+use crate::kernel::optimizer_update::Update;
 
 /// Lion (Chen et al. 2023): steps by the sign of a mean of gradients.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use super::{Method, State, decay_rates, not_negative};
 use crate::array::Array;
 use crate::error::Result;
 use crate::kernel::math::Real;
-use crate::kernel::sweep::Update;
+use crate::kernel::optimizer_update::Update;
 
 /// `NAdam` (Dozat 2016): Adam with Nesterov's momentum, which grows in the first steps.
 #[derive(Debug)]

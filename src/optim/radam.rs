@@ -5,7 +5,7 @@ use super::{Method, State, decay_rates, not_negative};
 use crate::array::Array;
 use crate::error::Result;
 use crate::kernel::math::{Real, pick};
-use crate::kernel::sweep::Update;
+use crate::kernel::optimizer_update::Update;
 
 /// `RAdam` (Liu et al. 2019): Adam that leaves the mean square out until it can be trusted.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use super::{Method, State, not_negative};
 use crate::array::Array;
 use crate::error::Result;
 use crate::kernel::math::{Real, pick};
-use crate::kernel::sweep::Update;
+use crate::kernel::optimizer_update::Update;
 
 /// `RMSprop` (Hinton 2012), centered as Graves (2013) has it.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use super::{Method, State, not_negative};
 use crate::array::Array;
 use crate::error::{Error, Result};
 use crate::kernel::math::{Real, pick};
-use crate::kernel::sweep::Update;
+use crate::kernel::optimizer_update::Update;
 
 /// Rprop (Riedmiller & Braun 1993): steps by the sign of the gradient, longer while it stays.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use super::{Method, State, not_negative};
 use crate::array::Array;
 use crate::error::{Error, Result};
 use crate::kernel::math::{Real, pick};
-use crate::kernel::sweep::Update;
+use crate::kernel::optimizer_update::Update;
 
 /// Stochastic gradient descent with momentum (Polyak 1964; Sutskever et al. 2013 for Nesterov's).
 #[derive(Debug)]
@@ -55,6 +55,7 @@ impl Step {
 /// Without momentum.
 impl Update<0> for Step {
     const COST: f64 = 0.3;
+    const WIDE: bool = false;
     #[inline(always)]
     fn eval<T: Real>(self, p: T, g: T, _: [T; 0]) -> (T, [T; 0]) {
         (p - T::lit(self.lr) * self.gradient(p, g), [])
@@ -64,6 +65,7 @@ impl Update<0> for Step {
 /// With momentum.
 impl Update<1> for Step {
     const COST: f64 = 0.5;
+    const WIDE: bool = false;
     #[inline(always)]
     fn eval<T: Real>(self, p: T, g: T, [buffer]: [T; 1]) -> (T, [T; 1]) {
         let g = self.gradient(p, g);

@@ -4,7 +4,7 @@ use super::Method;
 use crate::array::{Array, DType};
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
-use crate::kernel::sweep::{Update, sweep};
+use crate::kernel::optimizer_update::{Update, sweep};
 use crate::ops::astype;
 use crate::tape::Meta;
 

@@ -121,6 +121,24 @@ fn grad<'py>(
     objects::tuple(py, grads.into_iter().map(|g| Ok(g.map_or_else(|| Ok(py.None()), |g| wrap(py, g))?.into_bound(py))))
 }
 
+/// The node of `root` (None for a leaf), and what each rule delivers in a backward pass from it: (node, input, gradient). The graph
+/// stays, and no `.grad` changes.
+#[pyfunction]
+fn deliveries<'py>(py: Python<'py>, root: &Bound<'py, PyVariable>, gradient: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyTuple>> {
+    let root = root.get().snapshot();
+    let node = if let tape::Edge::Node { node, .. } = root.edge() { Some(node.id()) } else { None };
+    let found = guard("deliveries", || {
+        let seed = cotangent(gradient, &root)?;
+        Ok(gc::detach(py, move || tape::deliveries(&root, &seed))?)
+    })?;
+    let list = objects::list(py, found.len(), |i| {
+        let one = &found[i];
+        let parts = [one.node.into_pyobject(py)?.into_any(), one.input.into_pyobject(py)?.into_any(), wrap(py, one.gradient.clone())?.into_bound(py)];
+        Ok(PyTuple::new(py, parts)?.into_any())
+    })?;
+    PyTuple::new(py, [node.into_pyobject(py)?.into_any(), list.into_any()])
+}
+
 /// Whether operations on tracked values are recorded in this thread.
 #[pyfunction]
 fn is_grad_enabled() -> bool {
@@ -143,6 +161,7 @@ fn set_anomaly_raw(on: bool) -> bool {
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(backward, m)?)?;
     m.add_function(wrap_pyfunction!(grad, m)?)?;
+    m.add_function(wrap_pyfunction!(deliveries, m)?)?;
     m.add_function(wrap_pyfunction!(after_backward, m)?)?;
     m.add_function(wrap_pyfunction!(is_grad_enabled, m)?)?;
     m.add_function(wrap_pyfunction!(set_grad_enabled_raw, m)?)?;

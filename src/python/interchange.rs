@@ -47,12 +47,21 @@ impl PyVariable {
         if !self.snapshot().is_tracked() || !tape::is_recording() {
             return Ok(());
         }
-        Err(GradError::new_err(format!(
-            "a Variable that requires gradients is handed to {to}, which cannot carry its graph. Use the counterpart in tapegrad, as \
-             tg.asarray([a, b]) for np.array([a, b]) and tg.sin(x) for scipy's or math's functions, or pass x.detach() or x.numpy() for the \
-             data without gradients"
-        )))
+        Err(handed_over(to))
     }
+}
+
+/// The error for a tracked value that another library takes as data. The Python half knows which function of SciPy is running.
+#[cold]
+fn handed_over(to: &str) -> PyErr {
+    let known = Python::attach(|py| py.import("tapegrad._messages")?.call_method0("counterpart")?.extract::<String>());
+    let instead = known.ok().filter(|text| !text.is_empty()).unwrap_or_else(|| {
+        "Use the counterpart in tapegrad, as tg.asarray([a, b]) for np.array([a, b]) and tg.sin(x) for scipy's or math's functions".to_owned()
+    });
+    GradError::new_err(format!(
+        "a Variable that requires gradients is handed to {to}, which cannot carry its graph. {instead}, or pass x.detach() or x.numpy() for the \
+         data without gradients"
+    ))
 }
 
 impl PyVariable {

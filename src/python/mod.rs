@@ -28,6 +28,7 @@ mod random;
 mod release;
 mod rows;
 mod tape;
+mod trace;
 mod tracking;
 mod transform;
 mod traps;
@@ -52,6 +53,7 @@ mod _core {
         super::function::register(m)?;
         super::transform::register(m)?;
         super::tape::register(m)?;
+        super::trace::register(m)?;
         super::gc::register(m)?;
         super::random::register(m)?;
         super::optim::register(m)?;

@@ -13,19 +13,19 @@ use super::variable::{PyVariable, wrap};
 use super::{gc, in_place, index, view};
 use crate::array::same;
 use crate::error::Result;
-use crate::ops::work::{self, LONG};
+use crate::ops::work::{self, LONG_CALL};
 use crate::ops::{self, IndexItem, Operand, apply_binary, update_binary};
 use crate::tape::{self, Variable};
 
 pub type BinaryFn = fn(Operand<'_>, Operand<'_>) -> Result<Variable>;
 
 /// Elements below which an operation is so short that copying its operands' handles shows.
-const SHORT: usize = 1 << 10;
+const SMALL_OPERAND_LEN: usize = 1 << 10;
 
 /// Runs `f`, letting other Python threads run when it does something to many elements.
 #[inline]
 pub fn run<T: Send>(py: Python<'_>, elements: usize, f: impl FnOnce() -> Result<T> + Send) -> PyResult<T> {
-    run_if(py, elements >= LONG, f)
+    run_if(py, elements >= LONG_CALL, f)
 }
 
 /// Runs `f`, letting other Python threads run when it is `long`.
@@ -54,7 +54,7 @@ pub fn elements(name: &str, a: &Variable, b: &Value) -> usize {
 #[inline(always)]
 fn is_short(x: &Variable, y: &Variable) -> bool {
     let (n, m) = (x.array().size(), y.array().size());
-    n.max(m) < SHORT && (n * m < LONG || same(x.shape(), y.shape()))
+    n.max(m) < SMALL_OPERAND_LEN && (n * m < LONG_CALL || same(x.shape(), y.shape()))
 }
 
 /// The operation on few elements, without copying the operands' handles; `None` when it is another one.
@@ -63,7 +63,7 @@ fn short(a: &PyVariable, other: &Bound<'_, PyAny>, f: BinaryFn, reflected: bool)
     // The float comes first: testing its type is one comparison, and a cast that fails makes an error object with a reference.
     if other.is_exact_instance_of::<PyFloat>() {
         let number = other.cast_exact::<PyFloat>().ok()?.value().into();
-        return a.with(|x| (x.array().size() < SHORT).then(|| if reflected { f(number, x.into()) } else { f(x.into(), number) }));
+        return a.with(|x| (x.array().size() < SMALL_OPERAND_LEN).then(|| if reflected { f(number, x.into()) } else { f(x.into(), number) }));
     }
     let b = other.cast_exact::<PyVariable>().ok()?;
     a.with_both(b.get(), |x, y| is_short(x, y).then(|| if reflected { f(y.into(), x.into()) } else { f(x.into(), y.into()) }))

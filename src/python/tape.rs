@@ -9,6 +9,7 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 use super::error::guard;
 use super::gc::Scope;
 use super::objects;
+use super::variable::PyVariable;
 use crate::array::pool;
 use crate::kernel::{parallel, simd};
 use crate::tape::{self, NodeInfo, Source};
@@ -75,8 +76,8 @@ fn set_num_threads(n: &Bound<'_, PyAny>) -> PyResult<()> {
 
 /// Begins to collect descriptions of what this thread records.
 #[pyfunction]
-fn watch() {
-    tape::watch();
+fn observe() {
+    tape::observe();
 }
 
 fn describe<'py>(py: Python<'py>, n: &NodeInfo) -> PyResult<Bound<'py, PyDict>> {
@@ -105,13 +106,25 @@ fn describe<'py>(py: Python<'py>, n: &NodeInfo) -> PyResult<Bound<'py, PyDict>> 
     Ok(d)
 }
 
-/// Ends the newest `watch` and returns (nodes as dicts, a listing, DOT).
+/// Ends the newest `observe` and returns (nodes as dicts, a listing, DOT).
 #[pyfunction]
-fn unwatch(py: Python<'_>) -> PyResult<(Bound<'_, PyList>, String, String)> {
-    let nodes = tape::unwatch();
+fn unobserve(py: Python<'_>) -> PyResult<(Bound<'_, PyList>, String, String)> {
+    shown(py, &tape::unobserve())
+}
+
+/// The operations that results were recorded from, as `unobserve` returns them.
+#[pyfunction]
+#[allow(clippy::needless_pass_by_value, reason = "arguments of Python")]
+fn history<'py>(py: Python<'py>, results: Vec<Bound<'py, PyVariable>>) -> PyResult<(Bound<'py, PyList>, String, String)> {
+    let values: Vec<tape::Variable> = results.iter().map(|v| v.get().snapshot()).collect();
+    let nodes = guard("Tape.of", || Ok(tape::history(&values)))?;
+    shown(py, &nodes)
+}
+
+fn shown<'py>(py: Python<'py>, nodes: &[NodeInfo]) -> PyResult<(Bound<'py, PyList>, String, String)> {
     guard("Tape", || {
         let dicts = objects::list(py, nodes.len(), |i| Ok(describe(py, &nodes[i])?.into_any()))?;
-        Ok((dicts, tape::listing(&nodes), tape::to_dot(&nodes)))
+        Ok((dicts, tape::listing(nodes), tape::to_dot(nodes)))
     })
 }
 
@@ -143,6 +156,7 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(empty_cache, m)?)?;
     m.add_function(wrap_pyfunction!(get_num_threads, m)?)?;
     m.add_function(wrap_pyfunction!(set_num_threads, m)?)?;
-    m.add_function(wrap_pyfunction!(watch, m)?)?;
-    m.add_function(wrap_pyfunction!(unwatch, m)?)
+    m.add_function(wrap_pyfunction!(observe, m)?)?;
+    m.add_function(wrap_pyfunction!(history, m)?)?;
+    m.add_function(wrap_pyfunction!(unobserve, m)?)
 }

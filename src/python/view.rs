@@ -23,7 +23,7 @@ use crate::array::{Array, DType, Layout, Shape, alloc_check, dims};
 use crate::error::Result;
 use crate::lock::changing;
 use crate::ops::view::{self, Part};
-use crate::ops::work::LONG;
+use crate::ops::work::LONG_CALL;
 use crate::tape::{self, Edge, EdgeKey, Recorded, Variable};
 
 /// What a view may be used for.
@@ -246,7 +246,7 @@ pub fn put(py: Python<'_>, base: &PyVariable, part: &Part, value: Variable, reco
     drop(present);
     let value = if shared { Variable::with_edge(value.array().copy(), value.edge().clone()) } else { value };
     let write = || base.modify(|v| write(v, part, &value, record)).transpose();
-    let written = if record || lent || value.array().size() < LONG { write()? } else { gc::detach(py, write)? };
+    let written = if record || lent || value.array().size() < LONG_CALL { write()? } else { gc::detach(py, write)? };
     if let Some(recorded) = written.as_ref().and_then(|w| w.recorded.as_ref()) {
         recorded.settle();
     }

@@ -395,11 +395,11 @@ pub(super) fn release(id: u64) {
     }
 }
 
-/// Tells this thread's watchers of a new node.
+/// Tells this thread's observers of a new node.
 #[cold]
-pub(super) fn tell_watchers(node: &NodeRef) {
+pub(super) fn notify_observers(node: &NodeRef) {
     let info = NodeInfo::of(lock().node(node.0));
-    mode::tell_watchers(&NodeInfo { id: node.0, ..info });
+    mode::notify_observers(&NodeInfo { id: node.0, ..info });
 }
 
 /// A counted handle of a node.

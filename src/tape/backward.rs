@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::backward_pass::BackwardPass;
+use super::backward_pass::{BackwardPass, Delivery};
 use super::hooks::{retained_leaf, run_hooks};
 use super::leaf::accumulate_all;
 use super::variable::{Edge, Variable};
@@ -76,4 +76,14 @@ pub fn grad(roots: &[(Variable, Option<Variable>)], inputs: &[Variable], options
     }
     sweep.finish();
     Ok(grads)
+}
+
+/// What each rule delivers in a backward pass from `root`: for every input of every operation its gradient, in the order of the
+/// pass. The graph stays, and no `.grad` changes.
+///
+/// # Errors
+/// As [`backward_with`].
+pub fn deliveries(root: &Variable, gradient: &Variable) -> Result<Vec<Delivery>> {
+    let options = BackwardOptions { retain_graph: true, create_graph: false };
+    BackwardPass::new(&[(root.clone(), Some(gradient.clone()))], &[], options)?.run_and_tell()
 }

@@ -40,6 +40,17 @@ enum Place {
     Node { at: u32, output: u32 },
 }
 
+/// A gradient that a rule has delivered.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// The node of the rule.
+    pub node: u64,
+    /// The input that it belongs to, numbers not counted, as in [`NodeInfo`](super::NodeInfo).
+    pub input: usize,
+    /// The gradient, before what others deliver is added.
+    pub gradient: Variable,
+}
+
 /// A node that the roots reach, counted by this pass.
 struct Reached {
     id: u64,
@@ -81,7 +92,9 @@ pub(super) struct BackwardPass {
     /// Whether rules run on Variables: the pass is recorded, or a cotangent is inside a transformation.
     in_variables: bool,
     /// Whether NaN is looked for.
-    watched: bool,
+    check_nan: bool,
+    /// What rules delivered, where that was asked for.
+    told: Option<Vec<Delivery>>,
 }
 
 /// Adds to a list; an error when there is no memory for it.
@@ -126,7 +139,8 @@ impl BackwardPass {
             unused: Vec::new(),
             free_late: false,
             in_variables: options.create_graph || seeds.iter().any(Variable::is_lifted),
-            watched: mode::is_anomaly(),
+            check_nan: mode::is_anomaly(),
+            told: None,
         };
         let mut places = alloc_check::with_capacity(roots.len());
         sweep.mark(roots, &mut places)?;
@@ -142,7 +156,7 @@ impl BackwardPass {
         let mut arena = arena::lock();
         let hooked = self.walk(&mut arena, roots, places).inspect_err(|_| arena.forget_reached())?;
         // What may fail half-way, and what may refer to a node while its rule is recorded, frees nothing before the end.
-        let may_fail = hooked || arena.has_fallible() || self.watched;
+        let may_fail = hooked || arena.has_fallible() || self.check_nan;
         self.free_late = !self.options.retain_graph && (self.in_variables || may_fail);
         if !self.targets.is_empty() {
             self.find_node_targets(&arena);
@@ -269,7 +283,7 @@ impl BackwardPass {
     #[inline]
     fn collected(&mut self, i: usize) -> Option<&mut GradAccumulator> {
         // Such gradients must be seen by themselves.
-        if self.in_variables || self.watched {
+        if self.in_variables || self.check_nan || self.told.is_some() {
             return None;
         }
         match self.places[self.base + i] {
@@ -315,6 +329,32 @@ impl BackwardPass {
             work.clear();
         }
         Ok(())
+    }
+
+    /// Runs the rules and returns what each of them delivered. Nothing is freed, and no `.grad` changes.
+    pub(super) fn run_and_tell(mut self) -> Result<Vec<Delivery>> {
+        self.options.retain_graph = true;
+        self.told = Some(Vec::new());
+        self.run()?;
+        let mut told = self.told.take().unwrap_or_default();
+        let arena = arena::lock();
+        for one in &mut told {
+            let before = arena.node(one.node).inputs.iter().take(one.input);
+            one.input = before.filter(|input| !matches!(input, Input::Number(_))).count();
+        }
+        drop(arena);
+        Ok(told)
+    }
+
+    /// Notes a gradient for input `i` of the node at work.
+    #[cold]
+    fn tell(&mut self, i: usize, gradient: Variable) {
+        // With the graph retained, a node counts as done after its rule.
+        let at_work = self.order.get(self.done).and_then(|&at| self.reached.get(at as usize));
+        let node = at_work.filter(|_| self.wants(i)).map(|reached| reached.id);
+        if let (Some(node), Some(told)) = (node, &mut self.told) {
+            alloc_check::push(told, Delivery { node, input: i, gradient });
+        }
     }
 
     /// Frees what could not be freed on the way: nothing of the user's can fail any more. Counts were given back by `run`;
@@ -368,7 +408,7 @@ impl BackwardPass {
             self.catch(target, &cotangents);
         }
         if work.needs_any() {
-            work.apply(id, &mut cotangents, self.in_variables, self.watched, self)?;
+            work.apply(id, &mut cotangents, self.in_variables, self.check_nan, self)?;
         }
         cotangents.iter_mut().for_each(GradAccumulator::clear);
         self.pool[(state - FIRST) as usize] = cotangents;
@@ -445,7 +485,7 @@ impl GradSink for BackwardPass {
     }
 
     fn take_recorded(&mut self, i: usize) -> Option<Variable> {
-        if !self.in_variables || self.watched {
+        if !self.in_variables || self.check_nan || self.told.is_some() {
             return None;
         }
         match self.places[self.base + i] {
@@ -459,12 +499,18 @@ impl GradSink for BackwardPass {
 
     #[inline]
     fn add(&mut self, i: usize, g: Array) {
+        if self.told.is_some() {
+            self.tell(i, Variable::from(g.clone()));
+        }
         if let Some(sum) = self.sum_at(self.places[self.base + i]) {
             sum.add(g);
         }
     }
 
     fn add_variable(&mut self, i: usize, g: Variable) -> Result<()> {
+        if self.told.is_some() {
+            self.tell(i, g.detach());
+        }
         self.arrive_variable(self.places[self.base + i], g)
     }
 }

@@ -1,5 +1,6 @@
 //! The vjp of a fused primitive: that of its definition.
 
+use super::accumulate;
 use super::backward::{self, BackwardOptions};
 use super::mode;
 use super::node::Attrs;
@@ -10,18 +11,23 @@ use crate::error::Result;
 
 /// Runs the definition of the recorded primitive on its saved inputs, and pulls the cotangents back through it.
 ///
-/// Where the rule itself is recorded, the inputs stand at their places on the tape, and so do the gradients.
+/// Where the rule itself is recorded, each input is a view of what stands at its place on the tape: gradients are recorded, and an
+/// input that was made of another one is still held fixed while the other one varies.
 pub(super) fn vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
     let primitive = ctx.work.node.op;
     let Some(definition) = primitive.definition else { unreachable!("{}: has a definition", primitive.name) };
     let again = ctx.create_graph();
+    let recording = mode::recording(true);
     let inputs = (0..ctx.input_count())
         .map(|i| {
             let at = u8::try_from(i).unwrap_or(u8::MAX);
-            if ctx.needs(i) && !again { Variable::parameter(ctx.input_array(at).clone()) } else { Ok(ctx.input(at)) }
+            match (ctx.needs(i), again) {
+                (false, _) => Ok(ctx.input(at)),
+                (true, false) => Variable::parameter(ctx.input_array(at).clone()),
+                (true, true) => apart(&ctx.input(at)),
+            }
         })
         .collect::<Result<Vec<_>>>()?;
-    let recording = mode::recording(true);
     let outputs = definition(&inputs, attrs(ctx.raw_attrs()))?;
     drop(recording);
     let roots: Vec<(Variable, Option<Variable>)> =
@@ -33,6 +39,11 @@ pub(super) fn vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
     }
     let found = backward::grad(&roots, &targets, BackwardOptions { create_graph: again, retain_graph: again })?;
     wanted.into_iter().zip(found).try_for_each(|(i, g)| g.map_or(Ok(()), |g| ctx.add(i, g)))
+}
+
+/// The same value at a place of its own.
+fn apart(x: &Variable) -> Result<Variable> {
+    accumulate::broadcast_to(x, x.shape())
 }
 
 fn attrs(attrs: &Attrs) -> &dyn AttrSet {

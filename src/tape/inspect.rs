@@ -1,10 +1,12 @@
 //! Looking at the tape: what is on it, and what it costs.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use super::arena;
 use super::node::{Input, Node};
+use super::{Edge, Variable};
 use crate::array::{DType, Shape, alloc_check, pool};
 use crate::error::show_shape;
 
@@ -108,6 +110,32 @@ pub fn tape_stats() -> TapeStats {
 #[must_use]
 pub fn op_name(node: &super::NodeRef) -> String {
     arena::lock().node(node.id()).name().to_owned()
+}
+
+/// Descriptions of the operations that results were recorded from, oldest first. What a backward pass has freed has no inputs.
+#[must_use]
+pub fn history(results: &[Variable]) -> Vec<NodeInfo> {
+    let mut found = BTreeMap::new();
+    let roots = results.iter().filter_map(|v| if let Edge::Node { node, .. } = v.edge() { Some(node.id()) } else { None });
+    let mut waiting: Vec<u64> = alloc_check::collect(roots);
+    while let Some(id) = waiting.pop() {
+        if found.contains_key(&id) {
+            continue;
+        }
+        // Locked for one node at a time: another thread may free the rest meanwhile.
+        let info = {
+            let arena = arena::lock();
+            arena.is_alive(id).then(|| NodeInfo::of(arena.node(id)))
+        };
+        let Some(info) = info else { continue };
+        for input in &info.inputs {
+            if let Source::Node(from) = input {
+                alloc_check::push(&mut waiting, *from);
+            }
+        }
+        found.insert(id, NodeInfo { id, ..info });
+    }
+    alloc_check::collect(found.into_values())
 }
 
 /// Recorded operations as text, a line each.

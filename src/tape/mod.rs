@@ -17,21 +17,26 @@ mod node;
 mod node_task;
 mod primitive;
 mod saved;
+mod trace;
 mod variable;
 mod vjp_context;
 
 pub use arena::NodeRef;
-pub use backward::{BackwardOptions, backward, backward_with, grad};
+pub use backward::{BackwardOptions, backward, backward_with, deliveries, grad};
+pub use backward_pass::Delivery;
 pub use frontier::{frontier, next_number, reaches_beyond};
 pub use hooks::{add_node_hook, find_retained, move_retained, remove_node_hook, retained_leaf};
-pub use inspect::{NodeInfo, Source, TapeStats, listing, op_name, tape_stats, to_dot};
+pub use inspect::{NodeInfo, Source, TapeStats, history, listing, op_name, tape_stats, to_dot};
 pub use leaf::{Hook, HookFn, Leaf};
-pub use mode::{RecordingGuard, is_anomaly, is_observed, is_recording, recording, set_anomaly, set_recording, set_source_provider, unwatch, watch};
+pub use mode::{
+    RecordingGuard, is_anomaly, is_observed, is_recording, observe, recording, set_anomaly, set_recording, set_source_provider, unobserve,
+};
 pub use node::{Attrs, CustomRule, Meta, Vjp};
 pub use primitive::{
     AttrSet, Batch, BatchContext, Call, Definition, Jvp, JvpContext, Lift, Lifted, Operand, Outputs, Primitive, Transformation, apply, apply_all,
     apply_update,
 };
 pub use saved::Role;
+pub use trace::{Dependence, Traced, TracedInput, begin_trace, end_trace};
 pub use variable::{Edge, EdgeKey, Recorded, Variable, record_custom, record_under_lock};
 pub use vjp_context::{Saver, VjpContext};

@@ -12,6 +12,8 @@ const RECORDING: u8 = 1;
 const ANOMALY: u8 = 2;
 /// Watchers collect descriptions of nodes.
 const WATCHED: u8 = 4;
+/// Calls are kept with their values.
+const TRACED: u8 = 8;
 
 thread_local! {
     /// All that an operation asks, in one place: reading it costs a call.
@@ -91,7 +93,7 @@ pub fn set_source_provider(provider: fn() -> Option<Arc<str>>) {
 #[must_use]
 #[inline]
 pub fn is_observed() -> bool {
-    has(ANOMALY | WATCHED)
+    has(ANOMALY | WATCHED | TRACED)
 }
 
 /// The running line.
@@ -101,13 +103,13 @@ pub(super) fn source() -> Option<Arc<str>> {
 }
 
 /// Begins to collect descriptions of the nodes that this thread records.
-pub fn watch() {
+pub fn observe() {
     WATCHERS.with_borrow_mut(|w| w.push(Vec::new()));
     switch(WATCHED, true);
 }
 
-/// Ends the newest [`watch`] and returns what it saw.
-pub fn unwatch() -> Vec<NodeInfo> {
+/// Ends the newest [`observe`] and returns what it saw.
+pub fn unobserve() -> Vec<NodeInfo> {
     let seen = WATCHERS.with_borrow_mut(Vec::pop).unwrap_or_default();
     switch(WATCHED, WATCHERS.with_borrow(|w| !w.is_empty()));
     seen
@@ -117,13 +119,21 @@ pub fn unwatch() -> Vec<NodeInfo> {
 #[inline]
 pub(super) fn recording_and_observed() -> (bool, bool) {
     let flags = FLAGS.get();
-    (flags & RECORDING != 0, flags & (ANOMALY | WATCHED) != 0)
+    (flags & RECORDING != 0, flags & (ANOMALY | WATCHED | TRACED) != 0)
 }
 
-pub(super) fn is_watched() -> bool {
+pub(super) fn is_traced() -> bool {
+    has(TRACED)
+}
+
+pub(super) fn set_traced(on: bool) {
+    switch(TRACED, on);
+}
+
+pub(super) fn is_observing() -> bool {
     has(WATCHED)
 }
 
-pub(super) fn tell_watchers(info: &NodeInfo) {
+pub(super) fn notify_observers(info: &NodeInfo) {
     WATCHERS.with_borrow_mut(|all| all.iter_mut().for_each(|w| alloc_check::push(w, info.clone())));
 }

@@ -125,7 +125,7 @@ pub(super) enum Input {
 
 /// What few nodes have.
 #[derive(Clone, Default)]
-pub(super) struct Extra {
+pub(super) struct NodeExtras {
     /// The line of the user's program.
     pub(super) source: Option<Arc<str>>,
     /// Called with the gradient of an output.
@@ -141,7 +141,7 @@ pub(super) struct Node {
     pub(super) inputs: SmallVec<[Input; 2]>,
     pub(super) saved: Saved,
     pub(super) outs: SmallVec<[Meta; 1]>,
-    pub(super) extra: Option<Box<Extra>>,
+    pub(super) extra: Option<Box<NodeExtras>>,
     /// Number of handles and consumers; the slot is free when there are none.
     pub(super) refs: u32,
     /// Its number in the backward pass that reached it last; read and written while that pass marks.

@@ -156,10 +156,10 @@ impl NodeTask {
     }
 
     /// Runs its rule, which adds the gradients of the inputs to `sink`.
-    pub(super) fn apply(&self, id: u64, cotangents: &mut Cotangents, create_graph: bool, watched: bool, sink: &mut dyn GradSink) -> Result<()> {
-        let watched = watched && !cotangents.iter().filter_map(GradAccumulator::array).any(accumulate::has_nan);
+    pub(super) fn apply(&self, id: u64, cotangents: &mut Cotangents, create_graph: bool, check_nan: bool, sink: &mut dyn GradSink) -> Result<()> {
+        let check_nan = check_nan && !cotangents.iter().filter_map(GradAccumulator::array).any(accumulate::has_nan);
         let node = &self.node;
-        let mut ctx = VjpContext { id, work: self, cotangents, create_graph, watched, sink };
+        let mut ctx = VjpContext { id, work: self, cotangents, create_graph, check_nan, sink };
         match (&node.attrs, node.op.vjp) {
             (Attrs::Custom(rule), _) => rule.vjp(&mut ctx),
             (_, Vjp::Rule(rule)) => rule(&mut ctx),

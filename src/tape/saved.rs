@@ -32,7 +32,7 @@ impl Role {
     /// Something the forward computed on the way: a constant for differentiation.
     #[must_use]
     #[inline]
-    pub const fn extra(i: u8) -> Self {
+    pub const fn saved_constant(i: u8) -> Self {
         Self(Self::EXTRA | i as u16)
     }
 
@@ -54,12 +54,12 @@ pub(super) struct Roles {
 
 impl Roles {
     /// How many the word holds.
-    const FEW: usize = 4;
+    const INLINE_ROLES: usize = 4;
 
     /// Adds one.
     #[inline(always)]
     pub(super) fn push(&mut self, role: Role) {
-        if self.count < Self::FEW {
+        if self.count < Self::INLINE_ROLES {
             self.word |= u64::from(role.0) << (16 * self.count);
         } else {
             self.more.push(role);
@@ -78,7 +78,7 @@ impl Roles {
     pub(super) fn iter(&self) -> impl Iterator<Item = Role> {
         (0..self.count).map(|i| {
             #[allow(clippy::cast_possible_truncation, reason = "the lowest bits")]
-            if i < Self::FEW { Role((self.word >> (16 * i)) as u16) } else { self.more[i - Self::FEW] }
+            if i < Self::INLINE_ROLES { Role((self.word >> (16 * i)) as u16) } else { self.more[i - Self::INLINE_ROLES] }
         })
     }
 
@@ -155,7 +155,7 @@ mod tests {
     fn roles_have_places() {
         assert_eq!(Role::output(5).place(), (true, 5));
         assert_eq!(Role::input(255).place(), (false, 255));
-        assert_ne!(Role::input(0), Role::extra(0));
+        assert_ne!(Role::input(0), Role::saved_constant(0));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::mode;
 use super::node::{Attrs, CustomRule, Input, Meta, Vjp};
 use super::primitive::{AttrSet, Lifted, Operand, Outputs, Primitive};
 use super::saved::Roles;
+use super::trace;
 use super::vjp_context::Saver;
 use crate::array::{Array, DType, Shape, alloc_check, few};
 use crate::error::{Error, Result};
@@ -200,8 +201,13 @@ pub fn record_under_lock(op: &'static Primitive, inputs: &[&Variable], out: Arra
     if !recording || !wants_record(op, inputs)? || !out.dtype().is_inexact() {
         return Ok(Recorded { edge: Edge::None, later: None });
     }
-    let node = push(op, &operands(inputs), &[out], save)?;
-    let later = observed.then(|| node.clone());
+    let operands = operands(inputs);
+    let outs = [out];
+    let node = push(op, &operands, &outs, save)?;
+    let later = observed.then(|| {
+        trace::note(&node, &operands, &outs);
+        node.clone()
+    });
     Ok(Recorded { edge: Edge::Node { node, output: 0 }, later })
 }
 
@@ -222,7 +228,7 @@ impl Recorded {
     /// Does what had to wait for the end of the lock.
     pub fn settle(&self) {
         if let Some(node) = &self.later {
-            settle(node, true);
+            observe(node);
         }
     }
 }
@@ -236,8 +242,9 @@ pub fn record_custom(op: &'static Primitive, inputs: &[&Variable], outs: Vec<Arr
     if !recording || !wants_record(op, inputs)? || !outs.iter().any(|o| o.dtype().is_inexact()) {
         return Ok(alloc_check::collect(outs.into_iter().map(Variable::from)));
     }
-    let node = push(op, &operands(inputs), &outs, |s| s.attrs(Attrs::Custom(rule)))?;
-    settle(&node, observed);
+    let operands = operands(inputs);
+    let node = push(op, &operands, &outs, |s| s.attrs(Attrs::Custom(rule)))?;
+    settle(&node, observed, &operands, &outs);
     let variable = |(i, array): (usize, Array)| {
         let edge =
             if array.dtype().is_inexact() { Edge::Node { node: node.clone(), output: u32::try_from(i).unwrap_or(u32::MAX) } } else { Edge::None };
@@ -263,7 +270,7 @@ pub(super) fn record_one(op: &'static Primitive, inputs: &[Operand<'_>], out: Ar
         (op.saves)(s);
         s.attrs(attrs.share());
     })?;
-    settle(&node, observed);
+    settle(&node, observed, inputs, &outs);
     let [out] = outs;
     Ok(Variable { array: out, edge: Edge::Node { node, output: 0 } })
 }
@@ -275,11 +282,11 @@ pub(super) fn record_all(op: &'static Primitive, inputs: &[Operand<'_>], mut out
     let node = push(op, inputs, &outs, |s| {
         (op.saves)(s);
         for (i, h) in hidden.into_iter().enumerate() {
-            s.extra(u8::try_from(i).unwrap_or(u8::MAX), h);
+            s.saved_constant(u8::try_from(i).unwrap_or(u8::MAX), h);
         }
         s.attrs(attrs.share());
     })?;
-    settle(&node, mode::is_observed());
+    settle(&node, mode::is_observed(), inputs, &outs);
     let variable = |(i, array): (usize, Array)| {
         let edge =
             if array.dtype().is_inexact() { Edge::Node { node: node.clone(), output: u32::try_from(i).unwrap_or(u32::MAX) } } else { Edge::None };
@@ -353,8 +360,9 @@ fn push(op: &'static Primitive, inputs: &[Operand<'_>], outs: &[Array], save: im
 
 /// What may run code of the user's once a node has been recorded.
 #[inline(always)]
-fn settle(node: &NodeRef, observed: bool) {
+fn settle(node: &NodeRef, observed: bool, inputs: &[Operand<'_>], outs: &[Array]) {
     if observed {
+        trace::note(node, inputs, outs);
         observe(node);
     }
 }
@@ -369,13 +377,13 @@ fn push_meta(outs: &mut SmallVec<[Meta; 1]>, out: &Array) {
     }
 }
 
-/// Notes the line of Python that recorded the node, and tells watchers of it: see [`mode::is_observed`].
+/// Notes the line of Python that recorded the node, and tells observers of it: see [`mode::is_observed`].
 #[cold]
 fn observe(node: &NodeRef) {
     if let Some(source) = mode::source() {
         arena::lock().node_mut(node.id()).extra.get_or_insert_default().source = Some(source);
     }
-    if mode::is_watched() {
-        arena::tell_watchers(node);
+    if mode::is_observing() {
+        arena::notify_observers(node);
     }
 }

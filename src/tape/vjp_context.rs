@@ -33,7 +33,7 @@ pub struct VjpContext<'a> {
     pub(super) cotangents: &'a mut Cotangents,
     pub(super) create_graph: bool,
     /// Whether NaN is looked for.
-    pub(super) watched: bool,
+    pub(super) check_nan: bool,
     pub(super) sink: &'a mut dyn GradSink,
 }
 
@@ -83,7 +83,7 @@ impl<'a> VjpContext<'a> {
         if !self.needs(i) {
             return Ok(());
         }
-        if self.watched {
+        if self.check_nan {
             self.work.look_for_nan(i, g.array())?;
         }
         self.sink.add_variable(i, self.work.fit(i, g)?)
@@ -96,7 +96,7 @@ impl<'a> VjpContext<'a> {
     #[inline]
     pub fn add_array(&mut self, i: usize, g: Array) -> Result<()> {
         let Some(meta) = self.work.meta(i) else { return Ok(()) };
-        if self.watched {
+        if self.check_nan {
             self.work.look_for_nan(i, &g)?;
         }
         let g = if g.dtype() == meta.dtype && same(g.shape(), &meta.shape) { g } else { self.work.fit(i, g.into())?.into_array() };
@@ -251,8 +251,8 @@ impl<'a> VjpContext<'a> {
 
     /// Saved extra value `i`.
     #[must_use]
-    pub fn extra(&self, i: u8) -> &'a Array {
-        self.saved(Role::extra(i)).unwrap_or_else(|| unreachable!("{}: extra value {i} was not saved", self.name()))
+    pub fn saved_constant(&self, i: u8) -> &'a Array {
+        self.saved(Role::saved_constant(i)).unwrap_or_else(|| unreachable!("{}: extra value {i} was not saved", self.name()))
     }
 
     /// Saved input `i`, on the tape when the rule is recorded.
@@ -324,9 +324,9 @@ impl<'a> Saver<'a> {
 
     /// Keeps something else, number `i`.
     #[allow(clippy::needless_pass_by_value, reason = "a value made for the tape")]
-    pub fn extra(&mut self, i: u8, array: Array) {
+    pub fn saved_constant(&mut self, i: u8, array: Array) {
         let array = if array.storage().is_pooled() { array } else { array.kept() };
-        self.extras.push((Role::extra(i), array));
+        self.extras.push((Role::saved_constant(i), array));
     }
 
     /// Keeps what the operation was called with.

@@ -75,8 +75,11 @@ pub fn plain_roots(inputs: &[Variable]) -> Result<Vec<Variable>> {
 /// # Errors
 /// Those of the rules.
 pub fn pull(outputs: &[Variable], cotangents: &[Variable], roots: &[Variable], retain: bool) -> Result<Vec<Variable>> {
-    let create_graph = tape::is_recording() && (reaches_beyond(outputs, roots) || reaches_beyond(cotangents, &[]));
-    let options = BackwardOptions { retain_graph: retain || create_graph || outputs.iter().any(Variable::is_lifted), create_graph };
+    let beyond = reaches_beyond(outputs, roots);
+    let create_graph = tape::is_recording() && (beyond || reaches_beyond(cotangents, &[]));
+    // What the function closes over may have a graph of its own, which someone else will walk.
+    let retain_graph = retain || beyond || create_graph || outputs.iter().any(Variable::is_lifted);
+    let options = BackwardOptions { retain_graph, create_graph };
     let (lifted, plain): (Vec<_>, Vec<_>) = outputs.iter().zip(cotangents).partition(|(y, _)| y.is_lifted());
     let mut sums = pull_plain(&plain, roots, options)?;
     for (y, c) in lifted {
@@ -134,7 +137,7 @@ fn root(x: &Variable, outer: bool) -> Result<Variable> {
     while let Edge::Lifted(l) = v.edge() {
         v = &l.value;
     }
-    if v.is_tracked() && outer { ops::positive(v) } else { Variable::parameter(v.array().clone()) }
+    if v.is_tracked() && outer { ops::positive(v) } else { Variable::parameter(v.array().pooled_broadcast()) }
 }
 
 /// `x` with another innermost value.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
+import sys
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,9 @@ def gradient(f: Any, *values: Any) -> list[np.ndarray]:
 
 
 def resident_bytes() -> int:
+    """Of this process; 0 where the kernel does not say."""
+    if not sys.platform.startswith("linux"):
+        return 0
     with open("/proc/self/statm", encoding="ascii") as f:  # noqa: PTH123 - a file of the kernel
         return int(f.read().split()[1]) * 4096
 

@@ -127,6 +127,17 @@ def test_there_and_back(name):
     same(EVERYTHING[name], there_and_back(EVERYTHING[name]))
 
 
+def test_headers_of_every_length():
+    """Some lengths, in the first eight bytes of a file, look like the beginning of a pickle."""
+    starts = set()
+    for n in range(0, 1500, 8):
+        file = io.BytesIO()
+        tg.save({"x": tg.ones(2), "text": "x" * n}, file)
+        starts.add(file.getvalue()[:2])
+        assert len(tg.load(io.BytesIO(file.getvalue()))["text"]) == n
+    assert {b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"} <= starts
+
+
 def test_all_at_once_by_path(tmp_path):
     tg.save(EVERYTHING, tmp_path / "a")
     same(EVERYTHING, tg.load(tmp_path / "a"))

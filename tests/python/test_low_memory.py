@@ -25,11 +25,7 @@ if TYPE_CHECKING:
 F = tg.nn.functional
 # What the module's reserve serves at most: smaller allocations never fail for the user.
 SERVED = 64 << 10
-ROWS = [
-    row["path"]
-    for row in _core.registry()
-    if row["function"]
-]
+ROWS = [row["path"] for row in _core.registry() if row["function"]]
 
 
 def each_failure(work: Callable[[], object], check: Callable[[], None], size: int, step: int = 1, most: int = 400) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import resource
 import threading
 import weakref
 from pathlib import Path
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 STATM = Path("/proc/self/statm")
+resource = pytest.importorskip("resource")
 F64 = tg.float64
 MILLION = 1_000_000
 LONG = 100_000

@@ -67,7 +67,7 @@ CREATION: list[tuple[Any, type[Exception], list[str]]] = [
     (lambda: tg.random.uniform(0.0, 1.0, 2.5), TypeError, ["uniform(): argument 'size'", "not float (2.5)"]),
     (lambda: tg.random.randint(5, (3,)), TypeError, ["randint(): argument 'high'", "not tuple", "size=(2, 3)"]),
     (lambda: tg.random.randint(2.5), TypeError, ["randint(): argument 'low' must be an int, not float (2.5)"]),
-    (lambda: tg.random.permutation([1, 2]), TypeError, ["permutation(): argument 'n' must be an int, not list"]),
+    (lambda: tg.random.permutation(1.5), TypeError, ["permutation(): argument 'n' must be an int, not float"]),
     (lambda: tg.random.bernoulli("a"), TypeError, ["bernoulli(): argument 'p' must be a float, not str ('a')"]),
     (lambda: tg.random.manual_seed(-1), ValueError, ["manual_seed()", "from 0 to 2**64 - 1", "-1"]),
     (lambda: tg.random.manual_seed(2**64), ValueError, ["from 0 to 2**64 - 1"]),

@@ -39,7 +39,7 @@ def test_every_operation_is_exported():
     assert missing == []
 
 
-@pytest.mark.parametrize("name", ["backward", "apply_function", "SGD", "CrossEntropyLoss", "watch", "uniform", "samples"])
+@pytest.mark.parametrize("name", ["backward", "apply_function", "SGD", "CrossEntropyLoss", "observe", "uniform", "samples"])
 def test_inner_names_are_not_at_the_top(name):
     assert name not in tg.__all__
     with pytest.raises(AttributeError, match=f"module 'tapegrad' has no attribute '{name}'"):

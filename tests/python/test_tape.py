@@ -166,3 +166,37 @@ def test_layout_undoes_crossings():
     # Two chains whose vertices are listed crosswise.
     layout = layered([10.0] * 4, [(0, 3), (1, 2)], gap=5.0)
     assert (layout.x[0] - layout.x[1]) * (layout.x[3] - layout.x[2]) > 0
+
+
+def test_a_tape_of_what_is_recorded_already():
+    w = tg.Variable([1.0, 2.0], requires_grad=True)
+    a = tg.exp(w)
+    loss, other = (a * 3.0 + w).sum(), a.mean()
+    tape = tg.Tape.of(loss)
+    assert [node.op for node in tape] == ["exp", "multiply", "add", "sum"]
+    assert tape.nodes[0].inputs[0][0] == "leaf"
+    assert tape.nodes[1].inputs[0] == ("node", tape.nodes[0].id)
+    assert "exp" in str(tape)
+    assert len(tg.Tape.of(loss, other)) == 5
+    assert tape.gradient(loss, w, retain_graph=True).shape == (2,)
+    loss.backward()
+    assert w.grad is not None
+    assert len(tg.Tape.of(w)) == len(tg.Tape.of(tg.ones(2))) == len(tg.Tape.of()) == 0
+    with pytest.raises(TypeError, match=r"Tape.of: expected Variables, got a int"):
+        tg.Tape.of(3)
+
+
+def test_a_long_tape_of_what_is_recorded_already():
+    x = tg.Variable(1.0, requires_grad=True)
+    y = x
+    for _ in range(20_000):
+        y = y * 1.0
+    assert len(tg.Tape.of(y)) == 20_000
+
+
+def test_leaves_have_names_in_dot():
+    w, b = tg.ones(2, requires_grad=True), tg.ones(2, requires_grad=True)
+    dot = tg.Tape.of((w * b).sum()).to_dot(names={"weight": w, 'the "bias"': b})
+    assert 'label="weight\\n(2,)"' in dot
+    assert 'label="the \\"bias\\"\\n(2,)"' in dot
+    assert "leaf 0" not in dot

@@ -435,6 +435,24 @@ def test_custom_vjp_and_custom_jvp() -> None:
         tg.custom_vjp(lambda x: x)(1.0)
 
 
+def test_a_custom_jvp_inside_a_gradient_inside_a_jvp() -> None:
+    """The gradient of what depends on the result more than linearly."""
+
+    @tg.custom_jvp
+    def sine(x: Any) -> Any:
+        return tg.sin(x)
+
+    sine.defjvp(lambda p, t: (sine(*p), tg.cos(p[0]) * t[0]))
+    x = v(0.5, -2.0)
+    got, product = tg.jvp(tg.grad(lambda a: tg.sum(sine(a) ** 2)), (x,), (tg.ones_like(x),))
+    np.testing.assert_allclose(got.numpy(), np.sin(2 * x.numpy()))
+    np.testing.assert_allclose(product.numpy(), 2 * np.cos(2 * x.numpy()))
+    second = tg.hessian(lambda a: tg.sum(sine(a) ** 2) + tg.sum(sine(a)))(x).numpy()
+    np.testing.assert_allclose(second, np.diag(2 * np.cos(2 * x.numpy()) - np.sin(x.numpy())), atol=1e-12)
+    third = tg.jvp(lambda a: tg.jvp(lambda b: sine(b) ** 2, (a,), (tg.ones_like(a),))[1], (x,), (tg.ones_like(x),))[1]
+    np.testing.assert_allclose(third.numpy(), 2 * np.cos(2 * x.numpy()))
+
+
 # ---- recomputation ----
 
 
@@ -657,3 +675,35 @@ def test_forward_equals_reverse_and_a_batch_a_loop(path: str) -> None:
         along = tg.vmap(lambda *t, f=f, arrays=arrays: tg.jvp(f, tuple(arrays), t)[1])(*twice)
         for y, p in zip(along, pushed, strict=True):
             np.testing.assert_allclose(y[1].numpy(), 2.0 * p.numpy(), rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize(
+    "f", [lambda y: tg.softmax(y), lambda y: tg.log_softmax(y), lambda y: tg.nn.functional.layer_norm(y, (4,))]
+)
+def test_recorded_gradients_of_fused_operations_hold_their_inputs_apart(f):
+    """The cotangent is made of the same value as the input: neither may count what depends on the other."""
+    x = tg.Variable([0.3, -0.5, 1.2, 0.1], dtype="float64", requires_grad=True)
+    (g,) = tg.autograd.grad(tg.sum(f(x) ** 3), x, create_graph=True)
+    rows = [tg.autograd.grad(g[i], x, retain_graph=True)[0].tolist() for i in range(4)]
+    recorded = [tg.autograd.grad(g[i], x, create_graph=True)[0].tolist() for i in range(4)]
+    (batched,) = tg.autograd.grad(g, x, tg.eye(4, dtype="float64"), is_grads_batched=True)
+    assert recorded == pytest.approx(np.array(rows), rel=1e-12, abs=1e-14)
+    assert batched.numpy() == pytest.approx(np.array(rows), rel=1e-12, abs=1e-14)
+
+
+def test_what_a_function_closes_over_keeps_its_graph():
+    """Also where nothing is recorded, so that nothing looks beyond the arguments."""
+    a = tg.Variable(3.0, requires_grad=True)
+    b = a * a
+    with tg.no_grad():
+        assert tg.grad(lambda x: x * b)(1.0).item() == 9.0
+        assert tg.vjp(lambda x: x * b, 1.0)[1](1.0)[0].item() == 9.0
+    b.backward()
+    assert a.grad.item() == 6.0
+
+
+def test_zero_gradients_inside_vmap_have_the_shape_of_a_sample():
+    x = tg.ones((3, 2))
+    assert tg.vmap(tg.grad(lambda v: tg.sum(v.detach())))(x).tolist() == [[0.0, 0.0]] * 3
+    assert tg.vmap(tg.grad(lambda v, w: tg.sum(v), argnums=(0, 1)))(x, tg.ones((3, 4)))[1].shape == (3, 4)
+    assert tg.hessian(lambda v: tg.sum(v.detach()))(tg.ones(3)).tolist() == [[0.0] * 3] * 3

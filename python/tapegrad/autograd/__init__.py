@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .._checkpoint import checkpoint
-    from .gradcheck import gradcheck, gradgradcheck
+    from .differences import gradcheck, gradgradcheck
     from .report import GradcheckError, GradcheckReport, Mismatch
 
     Variables = Variable | Sequence[Variable]
@@ -38,7 +38,8 @@ __all__ = [
     "set_grad_enabled",
 ]
 
-_LAZY = {"gradcheck": "gradcheck", "gradgradcheck": "gradcheck"}
+# The file has another name than the function: importing it would put the module in the place of the function.
+_LAZY = dict.fromkeys(("gradcheck", "gradgradcheck"), "differences")
 _OUTSIDE = {"checkpoint": "_checkpoint"}
 _LAZY |= dict.fromkeys(("GradcheckError", "GradcheckReport", "Mismatch"), "report")
 
@@ -130,14 +131,17 @@ def grad(
     grad_outputs: Seeds = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
-    allow_unused: bool = False,
+    allow_unused: bool | None = None,
     is_grads_batched: bool = False,
+    materialize_grads: bool = False,
+    *,
+    only_inputs: bool = True,
 ) -> tuple[Any, ...]:
     """The gradients of the sum of ``outputs`` with respect to ``inputs``, as a tuple; no ``.grad`` changes.
 
     With ``create_graph`` they can be differentiated again. An input that the outputs do not depend on raises, or is
-    ``None`` with ``allow_unused``. With ``is_grads_batched`` the first axis of each gradient in ``grad_outputs`` is a batch: one
-    pass gives the gradients for all of them, with that axis in front.
+    ``None`` with ``allow_unused``, or zeros with ``materialize_grads``. With ``is_grads_batched`` the first axis of each
+    gradient in ``grad_outputs`` is a batch: one pass gives the gradients for all of them, with that axis in front.
 
     >>> x = tg.Variable(3.0, requires_grad=True)
     >>> (first,) = tg.autograd.grad(x**3, x, create_graph=True)
@@ -150,9 +154,19 @@ def grad(
         raise TypeError(
             "autograd.grad: argument 'inputs' is missing; name the Variables to differentiate by, as in autograd.grad(y, [x])"
         )
+    if not only_inputs:
+        raise ValueError("autograd.grad: only_inputs=False would change .grad of other leaves; call backward() for that")
+    if materialize_grads and allow_unused is False:
+        raise ValueError("autograd.grad: materialize_grads=True gives zeros for unused inputs; leave allow_unused out")
     retain = create_graph if retain_graph is None else retain_graph
     seeds = _seeds("grad", roots, grad_outputs)
     sources = _list("grad", "inputs", inputs)
+    unused = materialize_grads or bool(allow_unused)
     if is_grads_batched:
-        return _batched_grad(roots, sources, seeds, retain, create_graph, allow_unused)
-    return tuple(_core.grad(roots, sources, seeds, retain, create_graph, allow_unused))
+        found = _batched_grad(roots, sources, seeds, retain, create_graph, unused)
+    else:
+        found = tuple(_core.grad(roots, sources, seeds, retain, create_graph, unused))
+    if not materialize_grads:
+        return found
+    front = next((s.shape[:1] for s in seeds if s is not None), ()) if is_grads_batched else ()
+    return tuple(_core.zeros((*front, *x.shape), dtype=x.dtype) if g is None else g for g, x in zip(found, sources))

@@ -64,8 +64,13 @@ def _dual(cls: type[Function], args: tuple[Any, ...], level: int) -> Any:
     if getattr(cls, "jvp", None) is not None:
         ctx = FunctionContext()
         ctx.needs_input_grad = tuple(_at(level, a) for a in args)
-        with no_grad():
-            outputs = cls.forward(ctx, *values)
+        if any(isinstance(v, Variable) and _core._lifted(v) for v in values):
+            outputs = cls.apply(*values)
+            with no_grad():
+                cls.forward(ctx, *values)
+        else:
+            # The values may be tracked, as in the gradient of a function inside jvp.
+            outputs = _core.apply_function(cls, ctx, tuple(values))
         many = isinstance(outputs, tuple)
         pushed = cls.jvp(ctx, *tangents)  # type: ignore[attr-defined]
         pushed = pushed if isinstance(pushed, tuple) else (pushed,)
@@ -80,12 +85,19 @@ def _dual(cls: type[Function], args: tuple[Any, ...], level: int) -> Any:
     return lifted if many else lifted[0]
 
 
+def _plain_begin(values: list[Variable]) -> tuple[Any, Any]:
+    """Places of their own on the tape for plain values, which stay plain whatever mapping is active around the Function."""
+    roots = _core._plain_roots(values)
+    return roots, roots
+
+
 def _pushed(
     cls: type[Function], args: tuple[Any, ...], values: list[Any], tangents: list[Any], level: int
 ) -> tuple[Any, Any, bool]:
     """Outputs and their tangents: the pullback is linear in the cotangent, and its own pullback is the derivative."""
     places = [i for i, a in enumerate(args) if _at(level, a)]
-    inner, roots = _core._vjp_begin([values[i] for i in places])
+    begin = _core._vjp_begin if any(isinstance(v, Variable) and _core._lifted(v) for v in values) else _plain_begin
+    inner, roots = begin([values[i] for i in places])
     filled = list(values)
     for i, v in zip(places, inner, strict=True):
         filled[i] = v
@@ -94,7 +106,7 @@ def _pushed(
         many = isinstance(outputs, tuple)
         outputs = outputs if many else (outputs,)
         floating = [k for k, y in enumerate(outputs) if is_inexact(y.dtype)]
-        cotangents, cotangent_roots = _core._vjp_begin([_core.zeros_like(outputs[k]) for k in floating])
+        cotangents, cotangent_roots = begin([_core.zeros_like(outputs[k]) for k in floating])
         gradients = _core._vjp_pull([outputs[k] for k in floating], list(cotangents), roots, True)
     pushed: list[Any] = [None] * len(outputs)
     found = _core._vjp_pull(list(gradients), [tangents[i] for i in places], cotangent_roots, False)

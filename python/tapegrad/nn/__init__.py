@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import (
     activation,
+    adaptive,
     attention,
     container,
     conv,
@@ -25,6 +26,7 @@ from . import (
     utils,
 )
 from .activation import *  # noqa: F403
+from .adaptive import *  # noqa: F403
 from .attention import *  # noqa: F403
 from .container import *  # noqa: F403
 from .conv import *  # noqa: F403
@@ -41,6 +43,7 @@ from .parallel import *  # noqa: F403
 from .parameter import *  # noqa: F403
 from .pooling import *  # noqa: F403
 from .recurrent import *  # noqa: F403
+from .rows import RowGradient, TableParameter
 from .spatial import *  # noqa: F403
 from .state import StateDictError
 from .summary import summary
@@ -53,7 +56,9 @@ __all__ = [
     "Identity",
     "Linear",
     "Module",
+    "RowGradient",
     "StateDictError",
+    "TableParameter",
     "Unflatten",
     "functional",
     "functional_call",
@@ -62,6 +67,7 @@ __all__ = [
     "utils",
 ]
 __all__ += activation.__all__
+__all__ += adaptive.__all__
 __all__ += attention.__all__
 __all__ += container.__all__
 __all__ += conv.__all__

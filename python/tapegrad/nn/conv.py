@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import prod, sqrt
+from operator import index
 
 from .. import _core
 from . import functional as F
@@ -19,11 +20,17 @@ if TYPE_CHECKING:
     Size = int | tuple[int, ...]
 
 
-def per_axis(name: str, what: str, value: Any, axes: int) -> tuple[int, ...]:
-    """``value`` as one int for each axis."""
-    values = (value,) * axes if isinstance(value, int) else tuple(int(v) for v in value)
+def per_axis(name: str, what: str, value: Any, axes: int, least: int | None = None) -> tuple[int, ...]:
+    """``value`` as one int for each axis, none of them below ``least``."""
+    given = value if isinstance(value, (tuple, list)) else (value,) * axes
+    try:
+        values = tuple(index(v) for v in given)
+    except TypeError:
+        raise TypeError(f"{name}: {what} must be an int or {axes} ints, got {value!r}") from None
     if len(values) != axes:
         raise ValueError(f"{name}: {what} has {len(values)} numbers, expected 1 or {axes}")
+    if least is not None and any(v < least for v in values):
+        raise ValueError(f"{name}: {what} must be at least {least} along each axis, got {value!r}")
     return values
 
 
@@ -32,6 +39,8 @@ class _Conv(Module):
 
     axes: ClassVar[int] = 0
     transposed: ClassVar[bool] = False
+    #: 0 where the first input says how many channels there are.
+    least_channels: ClassVar[int] = 1
     bias: Parameter | None
 
     def __init__(
@@ -54,18 +63,18 @@ class _Conv(Module):
             raise ValueError(f"{name}: padding_mode is {padding_mode!r}, expected 'zeros', 'reflect', 'replicate' or 'circular'")
         if self.transposed and padding_mode != "zeros":
             raise ValueError(f"{name}: padding_mode must be 'zeros'")
-        for what, value in (("in_channels", in_channels), ("out_channels", out_channels), ("groups", groups)):
+        for what, value in (("groups", groups), ("in_channels", in_channels), ("out_channels", out_channels)):
             _core._number(name, what, value)
-            if value < 1 or value % groups:
+            if value < (1 if what == "groups" else self.least_channels) or value % groups:
                 raise ValueError(f"{name}: {what} is {value}, expected a positive multiple of groups, which is {groups}")
         if isinstance(padding, str) and padding not in ("same", "valid"):
             raise ValueError(f"{name}: padding is {padding!r}, expected 'same', 'valid' or numbers")
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
-        self.kernel_size = per_axis(name, "kernel_size", kernel_size, self.axes)
-        self.stride = per_axis(name, "stride", stride, self.axes)
-        self.padding = padding if isinstance(padding, str) else per_axis(name, "padding", padding, self.axes)
-        self.dilation = per_axis(name, "dilation", dilation, self.axes)
-        self.output_padding = per_axis(name, "output_padding", output_padding, self.axes)
+        self.kernel_size = per_axis(name, "kernel_size", kernel_size, self.axes, 1)
+        self.stride = per_axis(name, "stride", stride, self.axes, 1)
+        self.padding = padding if isinstance(padding, str) else per_axis(name, "padding", padding, self.axes, 0)
+        self.dilation = per_axis(name, "dilation", dilation, self.axes, 1)
+        self.output_padding = per_axis(name, "output_padding", output_padding, self.axes, 0)
         self.padding_mode = padding_mode
         if padding == "same" and any(s != 1 for s in self.stride):
             raise ValueError(f"{name}: padding='same' needs a stride of 1, got {self.stride}")

@@ -8,6 +8,7 @@ from . import init
 from .device import check_device
 from .module import Module
 from .parameter import Parameter
+from .rows import TableParameter
 from .state import assign
 
 TYPE_CHECKING = False
@@ -23,7 +24,14 @@ class _Table(Module):
     weight: Parameter
 
     def __init__(
-        self, num_embeddings: int, embedding_dim: int, padding_idx: int | None, given: Variable | None, freeze: bool, dtype: Any
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        padding_idx: int | None,
+        given: Variable | None,
+        freeze: bool,
+        dtype: Any,
+        sparse: bool,
     ) -> None:
         super().__init__()
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
@@ -32,15 +40,16 @@ class _Table(Module):
             if not -num_embeddings <= padding_idx < num_embeddings:
                 raise ValueError(f"{name}: padding_idx {padding_idx} is out of range for {num_embeddings} rows")
             padding_idx %= num_embeddings
-        self.padding_idx = padding_idx
+        self.padding_idx, self.sparse = padding_idx, sparse
+        kind = TableParameter if sparse else Parameter
         if given is None:
-            self.weight = Parameter(_core.zeros((num_embeddings, embedding_dim), dtype=dtype), not freeze)
+            self.weight = kind(_core.zeros((num_embeddings, embedding_dim), dtype=dtype), not freeze)
             self.reset_parameters()
         else:
             value = _core.asarray(given)
             if value.shape != (num_embeddings, embedding_dim):
                 raise _core.ShapeError(f"{name}: the weight must have shape {(num_embeddings, embedding_dim)}, not {value.shape}")
-            self.weight = Parameter(value, not freeze)
+            self.weight = kind(value, not freeze)
 
     def reset_parameters(self) -> None:
         """Draws the rows anew from a normal distribution; the row of ``padding_idx`` is zero."""
@@ -63,7 +72,9 @@ class Embedding(_Table):
 
     The vector of ``padding_idx`` starts as zeros and gets no gradient. With ``max_norm`` the vectors that are looked up are
     first shortened to that norm. With ``scale_grad_by_freq`` a gradient is divided by how often its vector is looked up.
-    ``sparse`` is a hint that changes no value.
+    With ``sparse`` the gradient of the weight is a :class:`RowGradient` of the rows that were looked up: a step of ``SGD``
+    without momentum or of ``SparseAdam`` then costs those rows and not the table. It is first-order, and goes to ``.grad``
+    alone: for ``autograd.grad`` and higher orders leave it off.
 
     >>> table = tg.nn.Embedding(10, 3)
     >>> table(tg.Variable([[1, 2], [4, 5]])).shape
@@ -85,9 +96,8 @@ class Embedding(_Table):
         dtype: Any = None,
     ) -> None:
         check_device("Embedding", device)
-        super().__init__(num_embeddings, embedding_dim, padding_idx, _weight, _freeze, dtype)
-        self.max_norm, self.norm_type = max_norm, norm_type
-        self.scale_grad_by_freq, self.sparse = scale_grad_by_freq, sparse
+        super().__init__(num_embeddings, embedding_dim, padding_idx, _weight, _freeze, dtype, sparse)
+        self.max_norm, self.norm_type, self.scale_grad_by_freq = max_norm, norm_type, scale_grad_by_freq
 
     def forward(self, input: Variable) -> Variable:
         """Computes the output."""
@@ -144,9 +154,8 @@ class EmbeddingBag(_Table):
         check_device("EmbeddingBag", device)
         if mode not in ("sum", "mean", "max"):
             raise ValueError(f"EmbeddingBag: mode is {mode!r}, expected 'sum', 'mean' or 'max'")
-        super().__init__(num_embeddings, embedding_dim, padding_idx, _weight, False, dtype)
-        self.max_norm, self.norm_type = max_norm, norm_type
-        self.scale_grad_by_freq, self.sparse = scale_grad_by_freq, sparse
+        super().__init__(num_embeddings, embedding_dim, padding_idx, _weight, False, dtype, sparse)
+        self.max_norm, self.norm_type, self.scale_grad_by_freq = max_norm, norm_type, scale_grad_by_freq
         self.mode, self.include_last_offset = mode, include_last_offset
 
     def forward(self, input: Variable, offsets: Variable | None = None, per_sample_weights: Variable | None = None) -> Variable:

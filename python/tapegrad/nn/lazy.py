@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .. import _core
 from ..autograd import no_grad
+from .conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, _Conv, _Forward, _Transposed
 from .linear import Linear
 from .module import Module
 from .normalization import (
@@ -192,8 +193,8 @@ class _LazyInstanceNorm(LazyModuleMixin, _InstanceNorm):
         self,
         eps: float = 1e-5,
         momentum: float | None = 0.1,
-        affine: bool = False,
-        track_running_stats: bool = False,
+        affine: bool = True,
+        track_running_stats: bool = True,
         device: Any = None,
         dtype: Any = None,
         *,
@@ -249,10 +250,164 @@ class LazyInstanceNorm3d(_LazyInstanceNorm):
     ranks = InstanceNorm3d.ranks
 
 
+class _LazyConv(LazyModuleMixin, _Conv):
+    """Base of the lazy convolutions: ``in_channels`` is that of the first input."""
+
+    least_channels = 0
+
+    def _forget(self, bias: bool, dtype: Any) -> None:
+        """Puts parameters without shapes into the places of those without channels."""
+        self.weight = UninitializedParameter(dtype=dtype)
+        if bias:
+            self.bias = UninitializedParameter(dtype=dtype)
+
+    def reset_parameters(self) -> None:
+        """Draws the parameters anew, once they are there."""
+        if not self.has_uninitialized_params():
+            super().reset_parameters()
+
+    def initialize_parameters(self, input: Variable, *_: Any) -> None:
+        """Takes the number of channels from the input."""
+        name = type(self).__name__
+        if input.ndim not in (self.axes + 1, self.axes + 2):
+            raise _core.ShapeError(
+                f"{name}: input of shape {input.shape}, expected {self.axes + 1} or {self.axes + 2} dimensions"
+            )
+        channels = input.shape[-self.axes - 1]
+        if channels < 1 or channels % self.groups:
+            raise _core.ShapeError(f"{name}: input of {channels} channels, expected a positive multiple of groups={self.groups}")
+        self.in_channels = channels
+        first, second = (channels, self.out_channels) if self.transposed else (self.out_channels, channels)
+        self.materialize("weight", (first, second // self.groups, *self.kernel_size))
+        if self.bias is not None:
+            self.materialize("bias", (self.out_channels,))
+        self.reset_parameters()
+
+    def _infer(self) -> None:
+        first, second = self.weight.shape[:2]
+        second *= self.groups
+        self.in_channels, self.out_channels = (first, second) if self.transposed else (second, first)
+
+
+class _LazyForward(_LazyConv, _Forward):
+    """Base of the lazy convolutions that are not transposed."""
+
+    def __init__(
+        self,
+        out_channels: int,
+        kernel_size: Any,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        sizes = (kernel_size, stride, padding, dilation, groups)
+        super().__init__(0, out_channels, *sizes, False, padding_mode, device, dtype)
+        self._forget(bias, dtype)
+
+
+class _LazyTransposed(_LazyConv, _Transposed):
+    """Base of the lazy transposed convolutions."""
+
+    def __init__(
+        self,
+        out_channels: int,
+        kernel_size: Any,
+        stride: Any = 1,
+        padding: Any = 0,
+        output_padding: Any = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: Any = 1,
+        padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        sizes = (kernel_size, stride, padding, output_padding, groups)
+        super().__init__(0, out_channels, *sizes, False, dilation, padding_mode, device, dtype)
+        self._forget(bias, dtype)
+
+
+class LazyConv1d(_LazyForward, Conv1d):
+    """A :class:`Conv1d` whose ``in_channels`` is that of its first input.
+
+    >>> layer = tg.nn.LazyConv1d(4, 3)
+    >>> layer(tg.ones((2, 3, 5))).shape, layer.in_channels
+    ((2, 4, 3), 3)
+    """
+
+    cls_to_become = Conv1d
+
+
+class LazyConv2d(_LazyForward, Conv2d):
+    """A :class:`Conv2d` whose ``in_channels`` is that of its first input.
+
+    >>> layer = tg.nn.LazyConv2d(4, 3)
+    >>> layer(tg.ones((2, 3, 5, 5))).shape, layer.in_channels
+    ((2, 4, 3, 3), 3)
+    """
+
+    cls_to_become = Conv2d
+
+
+class LazyConv3d(_LazyForward, Conv3d):
+    """A :class:`Conv3d` whose ``in_channels`` is that of its first input.
+
+    >>> layer = tg.nn.LazyConv3d(4, 3)
+    >>> layer(tg.ones((2, 3, 5, 5, 5))).shape, layer.in_channels
+    ((2, 4, 3, 3, 3), 3)
+    """
+
+    cls_to_become = Conv3d
+
+
+class LazyConvTranspose1d(_LazyTransposed, ConvTranspose1d):
+    """A :class:`ConvTranspose1d` whose ``in_channels`` is that of its first input.
+
+    >>> layer = tg.nn.LazyConvTranspose1d(4, 3)
+    >>> layer(tg.ones((2, 3, 5))).shape, layer.in_channels
+    ((2, 4, 7), 3)
+    """
+
+    cls_to_become = ConvTranspose1d
+
+
+class LazyConvTranspose2d(_LazyTransposed, ConvTranspose2d):
+    """A :class:`ConvTranspose2d` whose ``in_channels`` is that of its first input.
+
+    >>> layer = tg.nn.LazyConvTranspose2d(4, 3)
+    >>> layer(tg.ones((2, 3, 5, 5))).shape, layer.in_channels
+    ((2, 4, 7, 7), 3)
+    """
+
+    cls_to_become = ConvTranspose2d
+
+
+class LazyConvTranspose3d(_LazyTransposed, ConvTranspose3d):
+    """A :class:`ConvTranspose3d` whose ``in_channels`` is that of its first input.
+
+    >>> layer = tg.nn.LazyConvTranspose3d(4, 3)
+    >>> layer(tg.ones((2, 3, 5, 5, 5))).shape, layer.in_channels
+    ((2, 4, 7, 7, 7), 3)
+    """
+
+    cls_to_become = ConvTranspose3d
+
+
 __all__ = [
     "LazyBatchNorm1d",
     "LazyBatchNorm2d",
     "LazyBatchNorm3d",
+    "LazyConv1d",
+    "LazyConv2d",
+    "LazyConv3d",
+    "LazyConvTranspose1d",
+    "LazyConvTranspose2d",
+    "LazyConvTranspose3d",
     "LazyInstanceNorm1d",
     "LazyInstanceNorm2d",
     "LazyInstanceNorm3d",

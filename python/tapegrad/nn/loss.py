@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from .. import _core
 from . import functional as F
+from .distance import PairwiseDistance
+from .functional.common import older_reduction
 from .module import Module
 
 TYPE_CHECKING = False
@@ -23,8 +25,7 @@ class _Loss(Module):
     def __init__(self, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean") -> None:
         super().__init__()
         if size_average is not None or reduce is not None:
-            average, total = size_average is None or size_average, reduce is None or reduce
-            reduction = ("mean" if average else "sum") if total else "none"
+            reduction = older_reduction(size_average, reduce)
         if reduction not in self.reductions:
             known = ", ".join(map(repr, self.reductions))
             raise ValueError(f"{type(self).__name__}: reduction is {reduction!r}, expected one of {known}")
@@ -423,7 +424,8 @@ class TripletMarginWithDistanceLoss(_Loss):
     ) -> None:
         super().__init__(reduction=reduction)
         self._numbers(margin=margin)
-        self.distance_function, self.swap = distance_function, swap
+        self.distance_function = PairwiseDistance() if distance_function is None else distance_function
+        self.swap = swap
 
     def forward(self, anchor: Variable, positive: Variable, negative: Variable) -> Variable:
         """The loss."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from .. import _core
 from .._core import Variable
 from .._messages import check_constructor, warn_of_plain_container
+from .._rows import whole
 from .hooks import HookHandle, call_with_hooks
 from .parameter import Buffer, Parameter
+from .rows import renewed
 from .state import LoadResult, load, state_of
 from .views import Slots
 
@@ -216,9 +218,9 @@ class Module:
         for name, child in self._slots():
             yield from child._named_modules(f"{prefix}.{name}" if prefix else name, seen, once)
 
-    def modules(self) -> Iterator[Module]:
+    def modules(self, remove_duplicate: bool = True) -> Iterator[Module]:
         """This module and all below it."""
-        return (module for _, module in self.named_modules())
+        return (module for _, module in self.named_modules(remove_duplicate=remove_duplicate))
 
     def named_parameters(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
@@ -563,9 +565,9 @@ def _converted(value: Variable, fn: Callable[[Variable], Variable]) -> Variable:
     if new is plain:
         return value
     if isinstance(value, Parameter):
-        made = Parameter(new, value.requires_grad)
+        made = renewed(value, new)
         if value.is_leaf and value.grad is not None:
-            made.grad = fn(value.grad.detach())
+            made.grad = fn(whole(value.grad))
         return made
     return new
 

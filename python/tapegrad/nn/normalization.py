@@ -151,13 +151,66 @@ class BatchNorm3d(_BatchNorm):
 
 
 class SyncBatchNorm(_BatchNorm):
-    """:class:`BatchNorm1d` of inputs of any rank: there is one process here, so there is nothing to synchronise.
+    """:class:`BatchNorm1d` of inputs of any rank, in training by the statistics of all ranks of ``tg.distributed``.
+
+    Without a job of several ranks it is batch normalisation. ``process_group`` is accepted and has no effect.
 
     >>> tg.nn.SyncBatchNorm(3)(tg.ones((2, 3, 4))).shape
     (2, 3, 4)
     """
 
     ranks = (2, 3, 4, 5)
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        process_group: Any = None,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
+
+    def forward(self, input: Variable) -> Variable:
+        """Computes the output; in training it moves the running statistics."""
+        import sys
+
+        distributed = sys.modules.get("tapegrad.distributed.group")
+        group = None if distributed is None or not self.training else distributed.group_or_none()
+        if group is None or group.size == 1:
+            return super().forward(input)
+        from ..distributed.normalization import sync_batch_norm
+
+        self._check(input)
+        if input.shape[1] != self.num_features:
+            raise _core.ShapeError(f"SyncBatchNorm: expected {self.num_features} channels, the input has shape {input.shape}")
+        return sync_batch_norm(group, input, self, self.track_running_stats, self._count())
+
+    @classmethod
+    def convert_sync_batchnorm(cls, module: Module, process_group: Any = None) -> Module:
+        """``module`` with a SyncBatchNorm in place of each batch normalisation in it; parameters and buffers are the same.
+
+        >>> net = tg.nn.Sequential(tg.nn.Linear(2, 3), tg.nn.BatchNorm1d(3))
+        >>> type(tg.nn.SyncBatchNorm.convert_sync_batchnorm(net)[1]).__name__
+        'SyncBatchNorm'
+        """
+        if isinstance(module, _BatchNorm) and not isinstance(module, cls):
+            new = cls(module.num_features, module.eps, module.momentum, False, False)
+            new.affine, new.track_running_stats = module.affine, module.track_running_stats
+            for name in ("weight", "bias"):
+                new.register_parameter(name, getattr(module, name))
+            for name in ("running_mean", "running_var", "num_batches_tracked"):
+                new.register_buffer(name, getattr(module, name))
+            new.train(module.training)
+            return new
+        for name, child in list(module.named_children()):
+            setattr(module, name, cls.convert_sync_batchnorm(child, process_group))
+        return module
 
 
 class _InstanceNorm(_ChannelNorm):

@@ -27,4 +27,12 @@ class DataParallel(Module):
         return self.module(*args, **kwargs)
 
 
+def __getattr__(name: str) -> Any:
+    if name == "DistributedDataParallel":
+        from ..distributed import DistributedDataParallel
+
+        return DistributedDataParallel
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 __all__ = ["DataParallel"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import functional as F
+from .conv import per_axis
 from .module import Module
 
 TYPE_CHECKING = False
@@ -51,6 +52,12 @@ class _MaxPool(Module):
         )
 
 
+def _as_tuples(pool: Any, axes: int) -> None:
+    """Makes the sizes tuples, as PyTorch does for some of the poolings."""
+    for what in ("kernel_size", "stride", "padding"):
+        setattr(pool, what, per_axis(type(pool).__name__, what, getattr(pool, what), axes))
+
+
 class _AvgPool(Module):
     """The mean of each window."""
 
@@ -68,6 +75,8 @@ class _AvgPool(Module):
         super().__init__()
         self.kernel_size, self.padding = kernel_size, padding
         self.stride = kernel_size if stride is None else stride
+        if self.axes == 1:
+            _as_tuples(self, 1)
         self.ceil_mode, self.count_include_pad, self.divisor_override = ceil_mode, count_include_pad, divisor_override
 
     def forward(self, input: Variable) -> Variable:
@@ -143,6 +152,7 @@ class _MaxUnpool(Module):
         super().__init__()
         self.kernel_size, self.padding = kernel_size, padding
         self.stride = kernel_size if stride is None else stride
+        _as_tuples(self, self.axes)
 
     def forward(self, input: Variable, indices: Variable, output_size: Any = None) -> Variable:
         """Computes the output."""

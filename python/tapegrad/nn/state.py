@@ -5,6 +5,7 @@ from __future__ import annotations
 from .. import _core
 from .._core import Variable
 from .parameter import Parameter, Uninitialized
+from .rows import renewed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ class _Load:
             if not self.assign and not isinstance(target, Uninitialized):
                 assign(target, value)
             elif isinstance(target, Parameter):
-                module.__dict__[name] = Parameter(value, target.requires_grad)
+                module.__dict__[name] = renewed(target, value)
             else:
                 module.__dict__[name] = value
         for module, extra in self.extra:

@@ -58,7 +58,8 @@ def summary(module: Module, *inputs: Any, input_size: Any = None, dtype: Any = N
     """Shapes, parameters and multiply-adds of a model for these inputs, or for random ones of ``input_size``.
 
     Inputs are those of the model's call. ``input_size`` is a shape, with the batch axis, or a list of shapes, and ``dtype``
-    theirs. Without inputs there are parameters only. The model runs once, in evaluation and without a tape.
+    theirs; a shape in the place of the inputs is one, too. Without inputs there are parameters only. The model runs once, in
+    evaluation and without a tape.
 
     >>> net = tg.nn.Sequential(tg.nn.Linear(2, 3), tg.nn.ReLU())
     >>> print(tg.nn.summary(net, input_size=(4, 2)))
@@ -71,6 +72,8 @@ def summary(module: Module, *inputs: Any, input_size: Any = None, dtype: Any = N
     Parameters: 9 (9 trainable, 36 bytes)
     Multiply-adds: 24
     """
+    if len(inputs) == 1 and isinstance(inputs[0], tuple) and all(isinstance(n, int) for n in inputs[0]):
+        (input_size,), inputs = inputs, ()
     if input_size is not None:
         if inputs:
             raise ValueError("summary: give inputs or input_size, not both")

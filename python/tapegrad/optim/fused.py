@@ -6,7 +6,9 @@ import copy
 
 from .. import _core
 from .._core import Variable
-from .optimizer import Optimizer, checked_group, groups_of
+from .._rows import RowGradient, row_gradients
+from ..autograd import no_grad
+from .optimizer import Optimizer, checked_group, groups_of, loss_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,13 +52,39 @@ class FusedOptimizer(Optimizer):
         the loss. With ``clip_norm`` the step is the one that ``tg.nn.utils.clip_grad_norm_(parameters, clip_norm)`` before
         it would give, for all parameters of the optimizer together; the gradients themselves stay as they are.
         """
+        if RowGradient.used:
+            return self._step_with_tables(closure, clip_norm)
         if closure is None and clip_norm is None:
             return self._core.step()
         return self._core.step(closure, clip_norm=clip_norm)
 
+    def _step_with_tables(self, closure: Callable[[], Any] | None, clip_norm: float | None) -> Any:
+        """A step where gradients may be those of rows: they are updated alone, or become arrays for the core."""
+        loss = loss_of(closure)
+        kept: list[tuple[Any, Any]] = []
+        for group in self.param_groups:
+            for p in row_gradients(group["params"]):
+                if clip_norm is None and self._update_rows(p, group):
+                    continue
+                kept.append((p, p.grad))
+                p.grad = p.grad.to_dense()
+        try:
+            self._core.step(None, clip_norm=clip_norm)
+        finally:
+            for p, grad in kept:
+                p.grad = grad
+        return loss
+
+    def _update_rows(self, p: Any, group: dict[str, Any]) -> bool:
+        """Updates the rows that have a gradient, where that is the whole step; otherwise False."""
+        return False
+
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forgets the gradients of all parameters, or with ``set_to_none=False`` overwrites them with zeros."""
         self._core.zero_grad(set_to_none)
+        for group in self.param_groups if RowGradient.used else ():
+            for p in row_gradients(group["params"]):
+                p.grad = None if set_to_none else _core.zeros_like(p)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Adds a group: a dict with "params" and options that differ from the defaults."""
@@ -141,6 +169,14 @@ class SGD(FusedOptimizer):
             nesterov=nesterov,
             maximize=maximize,
         )
+
+    def _update_rows(self, p: Any, group: dict[str, Any]) -> bool:
+        if group["momentum"] or group["weight_decay"]:
+            return False
+        grad = p.grad.coalesce()
+        with no_grad():
+            p[grad.rows] = p[grad.rows] + grad.values * (group["lr"] if group["maximize"] else -group["lr"])
+        return True
 
 
 class Adam(FusedOptimizer):

@@ -198,10 +198,13 @@ def _minimum_of_cubic(a: _Point, b: _Point, bounds: tuple[float, float] | None =
     if square < 0:
         return (low + high) / 2.0
     d2 = sqrt(square)
-    if a.t <= b.t:
-        place = b.t - (b.t - a.t) * ((b.slope + d2 - d1) / (b.slope - a.slope + 2 * d2))
-    else:
-        place = a.t - (a.t - b.t) * ((a.slope + d2 - d1) / (a.slope - b.slope + 2 * d2))
+    if a.t > b.t:
+        a, b = b, a
+    curve = b.slope - a.slope + 2 * d2
+    if curve == 0:
+        # A straight line: as far as allowed, or to the middle.
+        return high if bounds else (low + high) / 2.0
+    place = b.t - (b.t - a.t) * ((b.slope + d2 - d1) / curve)
     return min(max(place, low), high)
 
 
@@ -230,6 +233,10 @@ class _Wolfe:
         loss, gradient = self.objective(t)
         return _Point(t, loss, gradient, _dot(gradient, self.direction))
 
+    def size(self) -> float:
+        """The largest component of the direction."""
+        return _most(self.direction)
+
     def too_high(self, p: _Point) -> bool:
         return p.loss > self.start.loss + self.c1 * p.t * self.start.slope
 
@@ -256,7 +263,7 @@ class _Wolfe:
     def run(self, t: float) -> tuple[float, Variable, float, int]:
         points = self.bracket(t)
         low = 0 if points[0].loss <= points[-1].loss else 1
-        size, stuck = _most(self.direction), False
+        size, stuck = self.size(), False
         while not self.done and self.rounds < self.most:
             ends = [p.t for p in points]
             if abs(ends[1] - ends[0]) * size < self.tolerance:

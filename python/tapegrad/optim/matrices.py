@@ -5,13 +5,14 @@ from __future__ import annotations
 from math import sqrt
 
 from .. import _core
+from .._rows import RowGradient, whole
 from ..autograd import no_grad
 from .optimizer import Optimizer, decay_rates, loss_of, not_negative
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, ClassVar
 
     from .._core import Variable
     from .optimizer import Params
@@ -20,14 +21,20 @@ if TYPE_CHECKING:
 class _ByParameter(Optimizer):
     """Base of optimizers whose step updates one parameter after the other."""
 
+    #: Whether ``_update`` takes gradients by rows.
+    takes_rows: ClassVar[bool] = False
+
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Updates every parameter that has a gradient."""
         loss = loss_of(closure)
         with no_grad():
             for group in self.param_groups:
                 for p in group["params"]:
-                    if p.grad is not None and p.requires_grad:
-                        self._update(p, -p.grad.detach() if group.get("maximize") else p.grad.detach(), group)
+                    g = p.grad
+                    if g is None or not p.requires_grad:
+                        continue
+                    g = g.detach() if self.takes_rows else whole(g)
+                    self._update(p, -g if group.get("maximize") else g, group)
         return loss
 
     def _update(self, p: Variable, g: Variable, group: dict[str, Any]) -> None:
@@ -251,6 +258,8 @@ def _rms(x: Variable) -> float:
 class SparseAdam(_ByParameter):
     """Adam for parameters of which a step reaches a few rows: the state of rows whose gradient is zero stays as it is.
 
+    With the gradients by rows of ``nn.Embedding(sparse=True)`` a step costs those rows and not the table.
+
     >>> table = tg.Variable([[1.0], [2.0]], requires_grad=True)
     >>> adam = tg.optim.SparseAdam([table], lr=0.5)
     >>> table[0].sum().backward()
@@ -271,18 +280,28 @@ class SparseAdam(_ByParameter):
         decay_rates("SparseAdam", betas)
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "maximize": maximize})
 
-    def _update(self, p: Variable, g: Variable, group: dict[str, Any]) -> None:
+    takes_rows = True
+
+    def _update(self, p: Variable, g: Any, group: dict[str, Any]) -> None:
         state = self.state[p]
         state["step"] = state.get("step", 0) + 1
         for name in ("exp_avg", "exp_avg_sq"):
             if name not in state:
-                state[name] = _core.zeros_like(g)
+                state[name] = _core.zeros(p.shape, dtype=p.dtype)
         b1, b2 = group["betas"]
         mean, square = state["exp_avg"], state["exp_avg_sq"]
+        size = group["lr"] * sqrt(1.0 - b2 ** state["step"]) / (1.0 - b1 ** state["step"])
+        if isinstance(g, RowGradient):
+            g = g.coalesce()
+            at, values = g.rows, g.values
+            m, s = mean[at], square[at]
+            mean[at] = m = m + (values - m) * (1.0 - b1)
+            square[at] = s = s + (values * values - s) * (1.0 - b2)
+            p[at] = p[at] - m / (_core.sqrt(s) + group["eps"]) * size
+            return
         touched = _core.any(g != 0.0, axis=tuple(range(1, g.ndim)), keepdims=True) if g.ndim > 1 else g != 0.0
         mean.copy_(_core.where(touched, mean + (g - mean) * (1.0 - b1), mean))
         square.copy_(_core.where(touched, square + (g * g - square) * (1.0 - b2), square))
-        size = group["lr"] * sqrt(1.0 - b2 ** state["step"]) / (1.0 - b1 ** state["step"])
         p.add_(_core.where(touched, mean / (_core.sqrt(square) + group["eps"]), 0.0), alpha=-size)
 
 

@@ -1,7 +1,7 @@
-"""Tools around training; ``tg.utils.data`` feeds it."""
+"""Tools around training; ``tg.utils.data`` feeds it, ``tg.utils.checkpoint`` saves its memory."""
 
 from __future__ import annotations
 
-from . import data
+from . import checkpoint, data
 
-__all__ = ["data"]
+__all__ = ["checkpoint", "data"]

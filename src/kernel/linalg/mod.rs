@@ -31,6 +31,7 @@ use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
 use faer::dyn_stack::{MemBuffer, StackReq};
 use faer::traits::ComplexField;
 use faer::{Mat, MatMut, MatRef};
+use num_complex::Complex;
 
 use crate::array::alloc_check;
 
@@ -65,6 +66,11 @@ pub trait Number:
     fn modulus(self) -> f64;
     /// Whether it is neither infinite nor NaN.
     fn finite(self) -> bool;
+    /// The eigenvalues and eigenvectors of a matrix, as an algorithm finds them.
+    ///
+    /// # Errors
+    /// `NoConvergence`.
+    fn eigen(a: &[Self], n: usize, w: &mut [Complex<f64>], v: &mut [Complex<f64>]) -> Result<(), Failure>;
 }
 
 impl Number for f64 {
@@ -83,6 +89,30 @@ impl Number for f64 {
     fn finite(self) -> bool {
         self.is_finite()
     }
+    fn eigen(a: &[Self], n: usize, w: &mut [Complex<f64>], v: &mut [Complex<f64>]) -> Result<(), Failure> {
+        eigen::real(a, n, w, v)
+    }
+}
+
+impl Number for Complex<f64> {
+    fn real(v: f64) -> Self {
+        v.into()
+    }
+    fn re(self) -> f64 {
+        self.re
+    }
+    fn conjugate(self) -> Self {
+        self.conj()
+    }
+    fn modulus(self) -> f64 {
+        self.norm()
+    }
+    fn finite(self) -> bool {
+        self.is_finite()
+    }
+    fn eigen(a: &[Self], n: usize, w: &mut [Self], v: &mut [Self]) -> Result<(), Failure> {
+        eigen::complex(a, n, w, v)
+    }
 }
 
 /// What stops a factorisation.
@@ -96,7 +126,7 @@ pub enum Failure {
     NotFinite,
     /// An iteration did not converge.
     NoConvergence,
-    /// The matrix has no real logarithm or square root.
+    /// The matrix has no real logarithm or square root, or none at all.
     NotReal,
 }
 

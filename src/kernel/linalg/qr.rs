@@ -67,13 +67,31 @@ fn large<T: Number>(a: &[T], [m, n]: [usize; 2], p: usize, q: &mut [T], r: &mut 
             r[i * n + j] = factors[(i, j)];
         }
     }
+    for i in 0..k {
+        make_real(q, r, [p, n], i);
+    }
+}
+
+/// Turns a column of Q and a row of R so that the diagonal is real, of the sign that its real part has.
+fn make_real<T: Number>(q: &mut [T], r: &mut [T], [p, n]: [usize; 2], i: usize) {
+    let d = r[i * n + i];
+    let size = d.modulus();
+    if !(size > d.re().abs()) {
+        return;
+    }
+    let signed = if d.re() > 0.0 { size } else { -size };
+    let turn = d / T::real(signed);
+    r[i * n..(i + 1) * n].iter_mut().for_each(|x| *x *= turn.conjugate());
+    r[i * n + i] = T::real(signed);
+    q.iter_mut().skip(i).step_by(p).for_each(|x| *x *= turn);
 }
 
 /// Reflects column j to a multiple of a unit vector; its vector is stored below the diagonal. LAPACK's signs.
 fn reflect<T: Number>(w: &mut [T], [m, n]: [usize; 2], j: usize) -> T {
     let alpha = w[j * n + j];
     let scale = (j + 1..m).fold(0.0, |s: f64, i| s.max(w[i * n + j].modulus()));
-    if !(scale > 0.0) {
+    // A complex number on the diagonal is turned to a real one even if there is nothing below it.
+    if !(scale > 0.0) && !(alpha.modulus() > alpha.re().abs()) {
         return T::real(0.0);
     }
     let scale = scale.max(alpha.modulus());

@@ -61,8 +61,8 @@ fn unit<T: Number>(a: &mut [T], m: usize, n: usize) {
     }
 }
 
-/// The conjugated cofactors of a square matrix, of any rank: by A = U·S·Vᴴ they are det(U) det(V) U·C·Vᴴ with the products of the other
-/// singular values in C.
+/// The conjugated cofactors of a square matrix, of any rank: by A = U·S·Vᴴ they are conj(det(U) det(Vᴴ)) U·C·Vᴴ with the products of the
+/// other singular values in C.
 ///
 /// # Errors
 /// As [`svd`].
@@ -89,7 +89,7 @@ struct Basis<T> {
     u: Vec<T>,
     s: Vec<f64>,
     vh: Vec<T>,
-    /// det(U) det(V), of modulus 1.
+    /// The conjugate of det(U) det(Vᴴ), of modulus 1.
     sign: T,
 }
 
@@ -97,7 +97,7 @@ impl<T: Number> Basis<T> {
     fn new(a: &[T], n: usize) -> Result<Self, Failure> {
         let (mut u, mut s, mut vh) = (zeros(n * n), zeros(n), zeros(n * n));
         svd(a, [n, n], false, &mut u, &mut s, &mut vh)?;
-        let sign = unit_determinant(&u, n) * unit_determinant(&vh, n);
+        let sign = (unit_determinant(&u, n) * unit_determinant(&vh, n)).conjugate();
         Ok(Self { u, s, vh, sign })
     }
 
@@ -114,29 +114,29 @@ fn unit_determinant<T: Number>(q: &[T], n: usize) -> T {
     d / T::real(d.modulus())
 }
 
-/// The derivative of [`cofactor`] along `e`, for real matrices: the Hessian of the determinant.
+/// The conjugated derivative of the cofactors along `e`: the Hessian of the determinant.
 ///
 /// # Errors
 /// As [`svd`].
-pub fn cofactor_derivative(a: &[f64], e: &[f64], n: usize, out: &mut [f64]) -> Result<(), Failure> {
+pub fn cofactor_derivative<T: Number>(a: &[T], e: &[T], n: usize, out: &mut [T]) -> Result<(), Failure> {
     let basis = Basis::new(a, n)?;
     let (ut, v) = (super::adjoint(&basis.u, n, n), super::adjoint(&basis.vh, n, n));
     let (mut left, mut f) = (zeros(n * n), zeros(n * n));
     super::product(&ut, e, &mut left, [n, n, n]);
     super::product(&left, &v, &mut f, [n, n, n]);
-    let mut d = zeros::<f64>(n * n);
+    let mut d = zeros::<T>(n * n);
     for i in 0..n {
         for j in 0..n {
             if i != j {
-                let p = basis.others(i, j);
-                d[i * n + i] += f[j * n + j] * p;
-                d[i * n + j] = -f[j * n + i] * p;
+                let p = T::real(basis.others(i, j));
+                d[i * n + i] += f[j * n + j].conjugate() * p;
+                d[i * n + j] = -f[j * n + i].conjugate() * p;
             }
         }
     }
     super::product(&basis.u, &d, &mut left, [n, n, n]);
     super::product(&left, &basis.vh, out, [n, n, n]);
-    out.iter_mut().for_each(|x| *x *= basis.sign);
+    out.iter_mut().for_each(|x| *x = *x * basis.sign);
     Ok(())
 }
 

@@ -91,7 +91,7 @@ impl<S: Step<N>, T: Real, const N: usize> Kernel for InPlace<'_, S, T, N> {
         let inputs = each(self.inputs, &[][..], |s| &s[..n]);
         for i in 0..n {
             let lane = S::next(Lane::<T, A>::new(out[i]), each(&inputs, Lane::lit(0.0), |s| Lane::<T, A>::new(s[i])), p);
-            debug_assert!(!lane.far(), "{}", UNSAID);
+            debug_assert!(!lane.out_of_range(), "{}", UNSAID);
             out[i] = plain::<T, A>(lane.value());
         }
     }

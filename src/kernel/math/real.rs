@@ -281,16 +281,16 @@ pub fn long_poly<T: Real, A: Arch>(x: T, coefficients: &'static [T]) -> T {
     parts::<T, A, true>(x, coefficients)
 }
 
-/// The polynomial; with `LONG`, of coefficients [out of sight](Opaque::opaque).
+/// The polynomial; with `FROM_MEMORY`, of coefficients [out of sight](Opaque::opaque).
 #[inline(always)]
-fn parts<T: Real, A: Arch, const LONG: bool>(x: T, coefficients: &'static [T]) -> T {
+fn parts<T: Real, A: Arch, const FROM_MEMORY: bool>(x: T, coefficients: &'static [T]) -> T {
     match coefficients.len() {
-        0..=3 => horner::<T, A, LONG>(x, coefficients, 0, 1),
-        4..=11 => halves::<T, A, LONG>(x, x * x, coefficients, 0, 1),
+        0..=3 => horner::<T, A, FROM_MEMORY>(x, coefficients, 0, 1),
+        4..=11 => halves::<T, A, FROM_MEMORY>(x, x * x, coefficients, 0, 1),
         _ => {
             let (z, even, odd) = (x * x, 0, 1);
-            let even = halves::<T, A, LONG>(z, z * z, coefficients, even, 2);
-            let odd = halves::<T, A, LONG>(z, z * z, coefficients, odd, 2);
+            let even = halves::<T, A, FROM_MEMORY>(z, z * z, coefficients, even, 2);
+            let odd = halves::<T, A, FROM_MEMORY>(z, z * z, coefficients, odd, 2);
             fma::<T, A>(odd, x, even)
         }
     }
@@ -298,29 +298,29 @@ fn parts<T: Real, A: Arch, const LONG: bool>(x: T, coefficients: &'static [T]) -
 
 /// Every `step`-th coefficient from `first` on, as two polynomials in z = x².
 #[inline(always)]
-fn halves<T: Real, A: Arch, const LONG: bool>(x: T, z: T, coefficients: &'static [T], first: usize, step: usize) -> T {
-    let even = horner::<T, A, LONG>(z, coefficients, first, 2 * step);
-    let odd = horner::<T, A, LONG>(z, coefficients, first + step, 2 * step);
+fn halves<T: Real, A: Arch, const FROM_MEMORY: bool>(x: T, z: T, coefficients: &'static [T], first: usize, step: usize) -> T {
+    let even = horner::<T, A, FROM_MEMORY>(z, coefficients, first, 2 * step);
+    let odd = horner::<T, A, FROM_MEMORY>(z, coefficients, first + step, 2 * step);
     fma::<T, A>(odd, x, even)
 }
 
 /// Every `step`-th coefficient from `first` on, by Horner's rule.
 #[inline(always)]
-fn horner<T: Real, A: Arch, const LONG: bool>(x: T, coefficients: &'static [T], first: usize, step: usize) -> T {
+fn horner<T: Real, A: Arch, const FROM_MEMORY: bool>(x: T, coefficients: &'static [T], first: usize, step: usize) -> T {
     let last = first + (coefficients.len() - 1 - first) / step * step;
-    let mut sum = hidden::<T, LONG>(coefficients[last]);
+    let mut sum = hidden::<T, FROM_MEMORY>(coefficients[last]);
     let mut next = last;
     while next > first {
         next -= step;
-        sum = fma::<T, A>(sum, x, hidden::<T, LONG>(coefficients[next]));
+        sum = fma::<T, A>(sum, x, hidden::<T, FROM_MEMORY>(coefficients[next]));
     }
     sum
 }
 
-/// `c`, with `LONG` out of sight.
+/// `c`, with `FROM_MEMORY` out of sight.
 #[inline(always)]
-fn hidden<T: Real, const LONG: bool>(c: T) -> T {
-    if LONG { c.opaque() } else { c }
+fn hidden<T: Real, const FROM_MEMORY: bool>(c: T) -> T {
+    if FROM_MEMORY { c.opaque() } else { c }
 }
 
 /// `a` or `b`, both computed already: a blend, never a branch.

@@ -93,13 +93,13 @@ impl<F: Function, T: Real> Kernel for Map<'_, F, T> {
 
 #[inline(always)]
 fn pass<F: Function, T: Real, A: Arch>(x: &[T], y: &mut [T]) -> bool {
-    let mut far = false;
+    let mut out_of_range = false;
     for (x, y) in x.iter().zip(y) {
         let lane = F::eval(Lane::<T, A>::new(*x));
         *y = lane.value();
-        far |= lane.far();
+        out_of_range |= lane.out_of_range();
     }
-    far
+    out_of_range
 }
 
 /// What the best instruction set and the baseline make of `x`.

@@ -10,8 +10,8 @@ use super::product::{Entry, Strided};
 use super::tile::ROWS;
 
 /// The rows that are copied at a time when they lie apart: rows a page apart share a cache set, which has eight lines.
-const FEW: usize = 8;
-/// The rows that are copied at a time when columns lie apart, of [`FEW`] columns.
+const ROWS_AT_A_TIME: usize = 8;
+/// The rows that are copied at a time when columns lie apart, of [`ROWS_AT_A_TIME`] columns.
 const MANY: usize = 64;
 
 /// Copies `k` rows of each panel: some columns of `b`, at most `W`, and where its first row goes.
@@ -20,7 +20,7 @@ const MANY: usize = 64;
 /// `b` has `k` rows of these columns, and each place has room for `k` by `W`.
 #[inline(always)]
 pub unsafe fn panels<T: Entry, const W: usize>(b: Strided<*const T>, k: usize, panels: &(impl Iterator<Item = (Range<usize>, *mut T)> + Clone)) {
-    let chunk = if b.cs == 1 { FEW } else { MANY };
+    let chunk = if b.cs == 1 { ROWS_AT_A_TIME } else { MANY };
     for l in (0..k).step_by(chunk) {
         for (cols, out) in panels.clone() {
             // SAFETY: the caller's promise, for fewer rows.
@@ -35,10 +35,10 @@ pub unsafe fn panels<T: Entry, const W: usize>(b: Strided<*const T>, k: usize, p
 unsafe fn panel<T: Entry, const W: usize>(b: Strided<*const T>, k: usize, cols: usize, out: *mut T) {
     // SAFETY: the same promises, for some of the columns at a time.
     unsafe {
-        if cols == W && (b.cs == 1 || W <= FEW) {
+        if cols == W && (b.cs == 1 || W <= ROWS_AT_A_TIME) {
             columns::<T, W, W>(b, k, out);
         } else if cols == W {
-            (0..W).step_by(FEW).for_each(|j| columns::<T, W, FEW>(b.from(0, j), k, out.add(j)));
+            (0..W).step_by(ROWS_AT_A_TIME).for_each(|j| columns::<T, W, ROWS_AT_A_TIME>(b.from(0, j), k, out.add(j)));
         } else {
             (0..k).for_each(|l| out.add(l * W).cast::<[T; W]>().write([T::ZERO; W]));
             // Most tiles of a block that are not of `ROWS` have one row less.

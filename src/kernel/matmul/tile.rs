@@ -21,7 +21,7 @@ const UNROLLED: usize = 4;
 /// The least width for which strides are constants.
 const WRITTEN_OUT: usize = 16;
 /// From this `k` on, a tile of `c` is asked for before the sums begin: the additions at the end would wait for it.
-const LONG: usize = 128;
+const PREFETCH_MIN_K: usize = 128;
 
 /// A tile of `c` and what it is the product of.
 #[derive(Clone, Copy)]
@@ -77,7 +77,7 @@ unsafe fn height<A: Arch, T: Entry, const W: usize, const PANELS: bool>(tile: &T
 unsafe fn rows<A: Arch, T: Entry, const W: usize, const H: usize, const PANELS: bool>(t: &Tile<T>) {
     let mut sums = [[T::ZERO; W]; H];
     let mut at = Step { column: t.a.ptr, row: t.b };
-    if t.k >= LONG {
+    if t.k >= PREFETCH_MIN_K {
         for i in 0..H {
             let row = t.c.ptr.wrapping_offset(i.cast_signed() * t.c.rs);
             prefetch_line(row.cast_const());

@@ -20,7 +20,7 @@ const BLOCK: usize = 2048;
 /// The columns that are read side by side.
 const TOGETHER: usize = 8;
 /// Rows shorter than this are summed one by one, several at a time: a vector of sums for each would only be added up.
-const SHORT: usize = 32;
+const SHORT_ROW_LEN: usize = 32;
 
 /// Computes `p` if one side of it is a vector and the other lies by rows or by columns; says whether it did.
 ///
@@ -80,7 +80,7 @@ impl<T: Entry> Outputs<'_, T> {
     #[inline(always)]
     fn dots<A: Arch, const W: usize>(&self) {
         let mut i = self.rows.start;
-        if self.x.len() < SHORT {
+        if self.x.len() < SHORT_ROW_LEN {
             while i + 8 <= self.rows.end {
                 self.write::<8>(i, self.short::<A, 8>(i));
                 i += 8;

@@ -25,83 +25,97 @@ pub fn erfcx(x: f64) -> f64 {
     chebyshev((x - 3.75) / (x + 3.75), &ERFCX) / (1.0 + 2.0 * x)
 }
 
-/// The inverse of erf: Giles (2010), then two steps of Halley's method.
+/// Wichura's approximation of the quantile function of the normal distribution (algorithm AS 241, 1988), PPND16: by the distance from 1/2 near
+/// it, else by the probability of the smaller side, each given exactly.
+fn quantile(from_half: f64, tail: f64) -> f64 {
+    let ratio = |x: f64, above: &[f64; 8], below: &[f64; 8]| {
+        let sum = |c: &[f64; 8]| c.iter().rev().fold(0.0, |sum: f64, c| sum.mul_add(x, *c));
+        sum(above) / sum(below)
+    };
+    if from_half.abs() <= 0.425 {
+        return from_half * ratio(from_half.mul_add(-from_half, 0.180_625), &CENTRE[0], &CENTRE[1]);
+    }
+    let r = (-tail.ln()).sqrt();
+    let x = if r <= 5.0 { ratio(r - 1.6, &SIDE[0], &SIDE[1]) } else { ratio(r - 5.0, &FAR[0], &FAR[1]) };
+    x.copysign(from_half)
+}
+
+/// Coefficients of numerators and denominators, the constant first.
+const CENTRE: [[f64; 8]; 2] = [
+    [
+        3.387_132_872_796_366_5,
+        133.141_667_891_784_38,
+        1_971.590_950_306_551_3,
+        13_731.693_765_509_46,
+        45_921.953_931_549_87,
+        67_265.770_927_008_7,
+        33_430.575_583_588_13,
+        2_509.080_928_730_122_7,
+    ],
+    [
+        1.0,
+        42.313_330_701_600_91,
+        687.187_007_492_057_9,
+        5_394.196_021_424_751,
+        21_213.794_301_586_597,
+        39_307.895_800_092_71,
+        28_729.085_735_721_943,
+        5_226.495_278_852_854,
+    ],
+];
+const SIDE: [[f64; 8]; 2] = [
+    [
+        1.423_437_110_749_683_5,
+        4.630_337_846_156_546,
+        5.769_497_221_460_691,
+        3.647_848_324_763_204_5,
+        1.270_458_252_452_368_4,
+        0.241_780_725_177_450_6,
+        0.022_723_844_989_269_184,
+        0.000_774_545_014_278_341_4,
+    ],
+    [
+        1.0,
+        2.053_191_626_637_759,
+        1.676_384_830_183_803_8,
+        0.689_767_334_985_1,
+        0.148_103_976_427_480_08,
+        0.015_198_666_563_616_457,
+        0.000_547_593_808_499_534_5,
+        1.050_750_071_644_416_9e-9,
+    ],
+];
+const FAR: [[f64; 8]; 2] = [
+    [
+        6.657_904_643_501_103,
+        5.463_784_911_164_114,
+        1.784_826_539_917_291_3,
+        0.296_560_571_828_504_87,
+        0.026_532_189_526_576_124,
+        0.001_242_660_947_388_078_4,
+        2.711_555_568_743_487_6e-5,
+        2.010_334_399_292_288_1e-7,
+    ],
+    [
+        1.0,
+        0.599_832_206_555_888,
+        0.136_929_880_922_735_8,
+        0.014_875_361_290_850_615,
+        0.000_786_869_131_145_613_3,
+        1.846_318_317_510_054_8e-5,
+        1.421_511_758_316_446e-7,
+        2.044_263_103_389_939_8e-15,
+    ],
+];
+
+/// The inverse of erf.
 pub fn erfinv(y: f64) -> f64 {
     let a = y.abs();
     if !(a < 1.0) {
         return if a == 1.0 { f64::INFINITY.copysign(y) } else { f64::NAN };
     }
-    if a < 1e-9 {
-        return y / FRAC_2_SQRT_PI;
-    }
-    if a > 0.5 {
-        // 1 - a is exact.
-        return inverse_erfc_tail(1.0 - a).copysign(y);
-    }
-    let mut x = start((1.0 - a) * (1.0 + a)) * a;
-    for _ in 0..2 {
-        let error = libm::erf(x) - a;
-        let step = error / (FRAC_2_SQRT_PI * exp_square(x, -1.0));
-        x -= step / (1.0 + x * step);
-    }
-    x.copysign(y)
-}
-
-/// Giles' approximation of erfinv(y)/y by 1 - y².
-fn start(one_minus_square: f64) -> f64 {
-    let w = -one_minus_square.ln();
-    let c: [f64; 9];
-    let t;
-    if w < 5.0 {
-        t = w - 2.5;
-        c = [
-            2.810_226_36e-8,
-            3.432_739_39e-7,
-            -3.523_387_7e-6,
-            -4.391_506_54e-6,
-            2.185_808_7e-4,
-            -1.253_725_03e-3,
-            -4.177_681_64e-3,
-            0.246_640_727,
-            1.501_409_41,
-        ];
-    } else {
-        t = w.sqrt() - 3.0;
-        c = [
-            -2.002_142_57e-4,
-            1.009_505_58e-4,
-            1.349_343_22e-3,
-            -3.673_428_44e-3,
-            5.739_507_73e-3,
-            -7.622_461_3e-3,
-            9.438_870_47e-3,
-            1.001_674_06,
-            2.832_976_82,
-        ];
-    }
-    c.iter().fold(0.0, |sum, c| sum * t + c)
-}
-
-/// x > 0 of which erfc(x) = q, 0 < q < 1/2: Newton's method for log erfc, which is nearly a parabola.
-fn inverse_erfc_tail(q: f64) -> f64 {
-    let target = q.ln();
-    let mut x = if q > 1e-15 { start(q * (2.0 - q)) } else { (-target - 0.5 * (-target * PI).ln()).max(1.0).sqrt() };
-    for _ in 0..8 {
-        let scaled = erfcx(x);
-        // erfc(x)/q - 1 by logarithms where erfc underflows.
-        let log = scaled.ln() - x * x - target;
-        let step = log / (-FRAC_2_SQRT_PI / scaled);
-        x -= step;
-        if step.abs() <= 1e-13 * x {
-            break;
-        }
-    }
-    if q > 1e-290 {
-        // One step by values: the logarithm has lost digits of x².
-        let scaled = erfcx(x);
-        x += (libm::erfc(x) / q - 1.0) * scaled / FRAC_2_SQRT_PI;
-    }
-    x
+    // 1 - a is exact wherever it is used.
+    FRAC_1_SQRT_2 * quantile(0.5 * y, 0.5 * (1.0 - a))
 }
 
 /// The inverse of erfc.
@@ -110,9 +124,7 @@ pub fn erfcinv(q: f64) -> f64 {
         _ if q.is_nan() || !(0.0..=2.0).contains(&q) => f64::NAN,
         0.0 => f64::INFINITY,
         2.0 => f64::NEG_INFINITY,
-        _ if q > 1.5 => -inverse_erfc_tail(2.0 - q),
-        _ if q >= 0.5 => erfinv(1.0 - q),
-        _ => inverse_erfc_tail(q),
+        _ => FRAC_1_SQRT_2 * quantile(0.5 * (1.0 - q), 0.5 * q.min(2.0 - q)),
     }
 }
 
@@ -157,9 +169,7 @@ pub fn ndtri(p: f64) -> f64 {
         _ if p.is_nan() || !(0.0..=1.0).contains(&p) => f64::NAN,
         0.0 => f64::NEG_INFINITY,
         1.0 => f64::INFINITY,
-        _ if p < 0.25 => -std::f64::consts::SQRT_2 * inverse_erfc_tail(2.0 * p),
-        _ if p > 0.75 => std::f64::consts::SQRT_2 * inverse_erfc_tail(2.0 * (1.0 - p)),
-        _ => std::f64::consts::SQRT_2 * erfinv(2.0 * (p - 0.5)),
+        _ => quantile(p - 0.5, p.min(1.0 - p)),
     }
 }
 

@@ -1,6 +1,6 @@
 //! A binary operation that overwrites its first operand.
 
-use super::two_arrays::{Binary, Forward2, cast, input, meet};
+use super::two_arrays::{Binary, Forward2, cast, input, result_type};
 use crate::array::{Array, DType};
 use crate::dispatch;
 use crate::error::Result;
@@ -20,7 +20,7 @@ pub fn update_binary<B: Binary + ?Sized>(a: &mut Array, b: Operand<'_>) -> Resul
     if !is_known || !a.is_unique() {
         return Ok(false);
     }
-    let (to, shape) = meet(B::NAME, &Operand::Variable(&Variable::from(a.clone())), &b)?;
+    let (to, shape) = result_type(B::NAME, &Operand::Variable(&Variable::from(a.clone())), &b)?;
     if to != dtype || shape.as_slice() != a.shape() {
         return Ok(false);
     }

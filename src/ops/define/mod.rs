@@ -33,7 +33,7 @@ pub use complex::{Complex1, Complex2, undefined};
 pub use in_place::update_binary;
 pub use integer::Integer;
 pub use one_array::{Unary, apply_unary};
-pub use two_arrays::{Binary, apply_binary, meet};
+pub use two_arrays::{Binary, apply_binary, result_type};
 
 /// Which values a factor needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

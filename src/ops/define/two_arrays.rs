@@ -166,7 +166,7 @@ impl<B: Binary + ?Sized, const SIDE: usize> Pointwise<4> for Backward<B, SIDE> {
 ///
 /// # Errors
 /// `Shape` when they do not broadcast, `Memory` or `Value` when the result is too large.
-pub fn meet(op: &str, a: &Operand<'_>, b: &Operand<'_>) -> Result<(DType, Shape)> {
+pub fn result_type(op: &str, a: &Operand<'_>, b: &Operand<'_>) -> Result<(DType, Shape)> {
     Ok(match (a, b) {
         (Operand::Variable(a), Operand::Variable(b)) => {
             let dtype = a.dtype().promote(b.dtype());
@@ -203,7 +203,7 @@ pub fn apply_binary<B: Binary + ?Sized>(a: Operand<'_>, b: Operand<'_>) -> Resul
         }
         _ => {}
     }
-    let (dtype, shape) = meet(B::NAME, &a, &b)?;
+    let (dtype, shape) = result_type(B::NAME, &a, &b)?;
     if dtype.is_float() {
         return float_binary::<B>(a, b, dtype, &shape);
     }
@@ -331,7 +331,7 @@ fn eval_binary<B: Binary + ?Sized>(call: &mut Call<'_>) -> Result<()> {
 #[cold]
 fn eval_complex_call<B: Binary + ?Sized>(call: &Call<'_>) -> Result<Array> {
     let (a, b) = (call.input(0), call.input(1));
-    let (dtype, shape) = meet(B::NAME, &a, &b)?;
+    let (dtype, shape) = result_type(B::NAME, &a, &b)?;
     let inputs = [a, b].map(|o| match o {
         Operand::Variable(v) => Input::Array(v.array()),
         Operand::Scalar(s) => Input::Scalar(s),

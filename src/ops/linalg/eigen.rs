@@ -1,14 +1,16 @@
-//! Eigenvalues and eigenvectors of symmetric matrices.
+//! Eigenvalues and eigenvectors of Hermitian matrices.
 
 use smallvec::smallvec;
 
-use super::{batched, cubic, diagonal_of, give, minus, mm, mmm, plus, run, scale_columns, sides, squares, symmetric, t};
-use crate::array::{Array, DType, alloc_check};
+use super::{batched, cubic, diagonal_of, give, h, hermitian, minus, mm, mmm, plus, run, scale_columns, sides, squares};
+use crate::array::alloc_check::{self, filled};
+use crate::array::{Array, DType};
 use crate::error::{Error, Result};
+use crate::kernel::linalg::Number;
 use crate::kernel::linalg::eigen as kernel;
 use crate::ops::registry::{Arg, Default, Entry, Gradient, Kind, Param, Sample, Value};
 use crate::ops::samples::{Draw, REAL, call_with};
-use crate::ops::{abs, annihilate, expand_dims, less_equal, max, multiply, where_};
+use crate::ops::{abs, annihilate, expand_dims, imag, less_equal, max, multiply, real, where_};
 use crate::tape::{Batch, Jvp, JvpContext, Outputs, Primitive, Variable, Vjp, VjpContext, apply, apply_all};
 
 /// The primitives of this file.
@@ -28,8 +30,13 @@ static EIGH: Primitive = Primitive {
     eval: |call| {
         let (a, how) = (call.array(0), *call.attrs::<Symmetric>());
         let n = sides(a)[0];
-        let cores: [(&[usize], DType); 2] = [(&[n], a.dtype()), (&[n, n], a.dtype())];
-        let outs = run("eigh", [(a, 2)], cores, 20.0 * cubic(n), &|[a], [w, v]| kernel::eigh(a, n, how.lower, w, v))?;
+        let cores: [(&[usize], DType); 2] = [(&[n], a.dtype().real()), (&[n, n], a.dtype())];
+        let outs = number!(a.dtype(), T => run::<T, _, _>("eigh", [(a, 2)], cores, 20.0 * cubic(n), &|[a], [w, v]| {
+            let mut values = filled(0.0, n);
+            kernel::eigh(a, n, how.lower, &mut values, v)?;
+            w.iter_mut().zip(values).for_each(|(to, from)| *to = T::real(from));
+            Ok(())
+        }))?;
         give(call, outs);
         Ok(())
     },
@@ -75,10 +82,15 @@ impl Gaps {
     }
 }
 
+/// The distance of 1 and the next number.
+pub(super) fn epsilon(dtype: DType) -> f64 {
+    if dtype.real() == DType::F64 { f64::EPSILON } else { f64::from(f32::EPSILON) }
+}
+
 /// The pairs (i, j) of values that are equal up to rounding, i = j among them.
 fn equal_pairs(w: &Variable) -> Result<Variable> {
     let n = w.shape().last().copied().unwrap_or(0);
-    let epsilon = if w.dtype() == DType::F64 { f64::EPSILON } else { f64::from(f32::EPSILON) };
+    let epsilon = epsilon(w.dtype());
     let difference = abs(&minus(&expand_dims(w, &[-2])?, &expand_dims(w, &[-1])?)?)?;
     if n == 0 {
         return less_equal(&difference, 0.0);
@@ -97,13 +109,30 @@ fn off_diagonal(pairs: &Array) -> Option<Array> {
 
 /// Fails where a cotangent is not zero at a pair of equal values.
 fn check_ties(op: &str, ties: &Array, witness: &Array) -> Result<()> {
-    let epsilon = if witness.dtype() == DType::F64 { 1e-9 } else { 1e-3 };
-    let (ties, x) = (ties.to_vec::<f64>(), super::doubles(witness).to_vec::<f64>());
+    let epsilon = if witness.dtype().real() == DType::F64 { 1e-9 } else { 1e-3 };
+    let (ties, x) = (ties.to_vec::<f64>(), super::doubles(witness));
     let size = x.iter().fold(0.0_f64, |m, x| m.max(x.abs()));
     if ties.iter().zip(&x).any(|(t, x)| *t != 0.0 && x.abs() > epsilon * size) {
         return Err(Error::Grad(format!(
             "{op}: the gradient cannot be found from the vectors of a repeated value, which are not determined. Use expm, logm, sqrtm, inv \
              or pinv for functions of the matrix; or pass degenerate='zero' to leave this part out"
+        )));
+    }
+    Ok(())
+}
+
+/// Fails where a loss depends on the phase of complex vectors: `part` is the diagonal of Vᴴ gV, imaginary along a change of phase.
+pub(super) fn check_phase(op: &str, part: &Variable) -> Result<()> {
+    if !part.dtype().is_complex() || part.is_lifted() {
+        return Ok(());
+    }
+    let limit = if part.dtype() == DType::C128 { 1e-6 } else { 1e-2 };
+    let (all, turn) = (super::doubles(part.array()), super::doubles(imag(&part.detach())?.array()));
+    let size = all.iter().fold(1.0_f64, |m, x| m.max(*x));
+    if turn.iter().any(|x| x.abs() > limit * size) {
+        return Err(Error::Grad(format!(
+            "{op}: the loss depends on the phase of complex vectors, which is not determined. Use a function of them that has none, as abs(v) or \
+             v @ v.mH"
         )));
     }
     Ok(())
@@ -137,7 +166,7 @@ pub(super) fn first_order_at(ties: &Gaps, x: &Variable) -> Result<Variable> {
     if ties.ties.is_some() && x.is_tracked() { apply(&WITHOUT_SECOND, &[x.into()], &()) } else { Ok(x.clone()) }
 }
 
-/// gA = V (diag(gλ) + (Vᵀ gV) / (λ_j - λ_i)) Vᵀ, made symmetric (Giles 3.1).
+/// gA = V (diag(gλ) + (Vᴴ gV) / (λ_j - λ_i)) Vᴴ, made Hermitian (Giles 3.1).
 fn pull_eigh(ctx: &mut VjpContext<'_>) -> Result<()> {
     let how = *ctx.attrs::<Symmetric>();
     let (w, v) = (ctx.output(0), ctx.output(1));
@@ -147,9 +176,10 @@ fn pull_eigh(ctx: &mut VjpContext<'_>) -> Result<()> {
     let vectors = match ctx.cotangent_of(1) {
         None => None,
         Some(g) => {
-            let inner = mm(&t(&v)?, &g)?;
-            // Only the antisymmetric part counts.
-            let odd = multiply(&minus(&inner, &t(&inner)?)?, 0.5)?;
+            let inner = mm(&h(&v)?, &g)?;
+            check_phase("eigh", &diagonal_of(&inner)?)?;
+            // Only the anti-Hermitian part counts.
+            let odd = multiply(&minus(&inner, &h(&inner)?)?, 0.5)?;
             Some(mm(&v, &gaps.quotient("eigh", &odd, &inner, how.zero)?)?)
         }
     };
@@ -158,21 +188,21 @@ fn pull_eigh(ctx: &mut VjpContext<'_>) -> Result<()> {
         (Some(a), None) | (None, Some(a)) => a,
         (None, None) => return Ok(()),
     };
-    ctx.add(0, symmetric(&mm(&total, &t(&v)?)?)?)
+    ctx.add(0, hermitian(&mm(&total, &h(&v)?)?)?)
 }
 
-/// dλ = diag(Vᵀ dA V), dV = V ((Vᵀ dA V) / (λ_j - λ_i)).
+/// dλ = diag(Vᴴ dA V), dV = V ((Vᴴ dA V) / (λ_j - λ_i)).
 fn push_eigh(ctx: &JvpContext<'_>) -> Result<Outputs> {
     let Some(da) = &ctx.tangents[0] else { return Ok(Outputs::new()) };
     let how = *ctx.attrs::<Symmetric>();
     let (w, v) = (&ctx.outputs[0], &ctx.outputs[1]);
     let gaps = Gaps::new(w, w)?;
     let v = first_order_at(&gaps, v)?;
-    let inner = mmm(&t(&v)?, &symmetric(da)?, &v)?;
-    Ok(smallvec![diagonal_of(&inner)?, mm(&v, &gaps.quotient("eigh", &inner, &inner, how.zero)?)?])
+    let inner = mmm(&h(&v)?, &hermitian(da)?, &v)?;
+    Ok(smallvec![real(&diagonal_of(&inner)?)?, mm(&v, &gaps.quotient("eigh", &inner, &inner, how.zero)?)?])
 }
 
-/// The eigenvalues (smallest first) and eigenvectors (columns) of symmetric matrices, of which one triangle is read.
+/// The eigenvalues (smallest first) and eigenvectors (columns) of Hermitian matrices, of which one triangle is read.
 ///
 /// # Errors
 /// `LinAlg` when the matrices are not square or not finite, `Value` when an option is unknown.
@@ -217,11 +247,11 @@ pub const ENTRIES: &[Entry] = &[
     Entry {
         name: "eigh",
         module: "linalg",
-        doc: "Eigenvalues and eigenvectors of symmetric matrices.\n\n>>> tg.linalg.eigh(tg.Variable([[2.0]]))[0]\nVariable([2.])\n",
+        doc: "Eigenvalues and eigenvectors of Hermitian matrices.\n\n>>> tg.linalg.eigh(tg.Variable([[2.0]]))[0]\nVariable([2.])\n",
         params: &[Param::array("a"), UPLO, DEGENERATE],
         call: |a| Ok(Value::Many(eigh(&a.variable(0)?, a.text(1)?, a.text(2)?)?.into())),
         cost: 20.0,
-        gradient: Gradient::Rule("V (diag(gw) + V^T gV / (w_j - w_i)) V^T, symmetric"),
+        gradient: Gradient::Rule("V (diag(gw) + V^H gV / (w_j - w_i)) V^H, Hermitian"),
         method: false,
         samples: || samples(&[Arg::Text("L".to_owned()), Arg::Text("raise".to_owned())]),
         ..Entry::BASE
@@ -229,14 +259,14 @@ pub const ENTRIES: &[Entry] = &[
     Entry {
         name: "eigvalsh",
         module: "linalg",
-        doc: "The eigenvalues of symmetric matrices, smallest first. Only the triangle UPLO of a is read; the gradient is symmetric.\n\n>>> tg.linalg.eigvalsh(tg.Variable([[2.0, 1.0], [1.0, 2.0]])).round(5)\nVariable([1., 3.])\n",
+        doc: "The eigenvalues of Hermitian matrices, smallest first. Only the triangle UPLO of a is read; the gradient is Hermitian.\n\n>>> tg.linalg.eigvalsh(tg.Variable([[2.0, 1.0], [1.0, 2.0]])).round(5)\nVariable([1., 3.])\n",
         params: &[Param::array("a"), UPLO],
         call: |a| {
-            let [w, _] = eigh(&a.variable(0)?, a.text(1)?, "raise")?;
+            let [w, _] = eigh(&a.variable(0)?, a.text(1)?, "zero")?;
             Ok(w.into())
         },
         cost: 20.0,
-        gradient: Gradient::Rule("V diag(g) V^T"),
+        gradient: Gradient::Rule("V diag(g) V^H"),
         method: false,
         samples: || samples(&[Arg::Text("U".to_owned())]),
         ..Entry::BASE

@@ -3,15 +3,15 @@
 
 use smallvec::smallvec;
 
-use super::solve::{Triangle, solve_triangular, triangular_solve};
+use super::solve::{Triangle, solve_adjoint, solve_triangular, triangular_solve};
 use super::{
-    batched, cubic, give, join, matrices, minus, mm, one, part, phi, plus, regular_samples, run, sides, squares, strict_lower, symmetric, t, upper,
-    weigh,
+    batched, complex_samples, cubic, give, h, hermitian, join, matrices, minus, mm, one, part, phi, plus, regular_samples, run, sides, squares,
+    strict_lower, upper, weigh,
 };
 use crate::array::alloc_check::{collect, copied, filled};
 use crate::array::{Array, DType, Shape};
 use crate::error::{Error, Result};
-use crate::kernel::linalg::{cholesky as kernel_cholesky, lu as kernel_lu, qr as kernel_qr};
+use crate::kernel::linalg::{Number, cholesky as kernel_cholesky, lu as kernel_lu, qr as kernel_qr};
 use crate::ops::registry::{Arg, Default, Entry, Gradient, Kind, Param, Sample, Value};
 use crate::ops::samples::{Domain, Draw, REAL, call_with};
 use crate::ops::{add, matrix_transpose, take, take_along_axis, tril};
@@ -20,21 +20,21 @@ use crate::tape::{Batch, Jvp, JvpContext, Outputs, Primitive, Variable, Vjp, Vjp
 /// The primitives of this file.
 pub const PRIMITIVES: &[&Primitive] = &[&CHOLESKY, &LU, &QR];
 
-const LOWER: Triangle = Triangle { lower: true, unit: false, transposed: false };
-const UPPER: Triangle = Triangle { lower: false, unit: false, transposed: false };
+const LOWER: Triangle = Triangle { lower: true, unit: false, adjoint: false };
+const UPPER: Triangle = Triangle { lower: false, unit: false, adjoint: false };
 
 /// op(T)⁻¹ · x.
 fn left(triangle: &Variable, x: &Variable, how: Triangle) -> Result<Variable> {
     triangular_solve(triangle, x, how)
 }
 
-/// x · op(T)⁻¹, by the transposed system.
+/// x · op(T)⁻¹, by the conjugate transpose of the system.
 fn right(x: &Variable, triangle: &Variable, how: Triangle) -> Result<Variable> {
-    t(&triangular_solve(triangle, &t(x)?, Triangle { transposed: !how.transposed, ..how })?)
+    h(&triangular_solve(triangle, &h(x)?, Triangle { adjoint: !how.adjoint, ..how })?)
 }
 
-fn transposed(how: Triangle) -> Triangle {
-    Triangle { transposed: true, ..how }
+fn adjoint(how: Triangle) -> Triangle {
+    Triangle { adjoint: true, ..how }
 }
 
 static CHOLESKY: Primitive = Primitive {
@@ -42,36 +42,37 @@ static CHOLESKY: Primitive = Primitive {
     eval: |call| {
         let a = call.array(0);
         let n = sides(a)[0];
-        let [l] = run("cholesky", [(a, 2)], [(&[n, n], a.dtype())], 0.5 * cubic(n), &|[a], [l]| kernel_cholesky(a, n, l))?;
+        let cores: [(&[usize], DType); 1] = [(&[n, n], a.dtype())];
+        let [l] = number!(a.dtype(), T => run::<T, _, _>("cholesky", [(a, 2)], cores, 0.5 * cubic(n), &|[a], [l]| kernel_cholesky(a, n, l)))?;
         call.give(l);
         Ok(())
     },
     saves: |s| s.output(0),
-    // Murray: gA = L⁻ᵀ (P + Pᵀ) L⁻¹ / 2, P = Φ(Lᵀ gL). A full symmetric gradient: only symmetric matrices have a factor.
+    // Murray: gA = L⁻ᴴ (P + Pᴴ) L⁻¹ / 2, P = Φ(Lᴴ gL). A full Hermitian gradient: only Hermitian matrices have a factor.
     vjp: Vjp::Rule(|ctx| {
         let (g, l) = (ctx.cotangent(), ctx.output(0));
-        let p = symmetric(&phi(&mm(&t(&l)?, &g)?)?)?;
-        ctx.add(0, right(&left(&l, &p, transposed(LOWER))?, &l, LOWER)?)
+        let p = hermitian(&phi(&mm(&h(&l)?, &g)?)?)?;
+        ctx.add(0, right(&left(&l, &p, adjoint(LOWER))?, &l, LOWER)?)
     }),
-    // dL = L Φ(L⁻¹ dA L⁻ᵀ)
+    // dL = L Φ(L⁻¹ dA L⁻ᴴ)
     jvp: Jvp::Rule(|ctx| {
         let Some(da) = &ctx.tangents[0] else { return Ok(Outputs::new()) };
         let l = &ctx.outputs[0];
-        let inner = right(&left(l, &symmetric(da)?, LOWER)?, l, transposed(LOWER))?;
+        let inner = right(&left(l, &hermitian(da)?, LOWER)?, l, adjoint(LOWER))?;
         Ok(one(mm(l, &phi(&inner)?)?))
     }),
     batch: Batch::Rule(batched),
     ..Primitive::BASE
 };
 
-/// The lower triangular L with A = L·Lᵀ, or with `upper` its transpose, of symmetric positive definite matrices, of which the lower (or
-/// the upper) triangle is read.
+/// The lower triangular L with A = L·Lᴴ, or with `upper` its conjugate transpose, of Hermitian positive definite matrices, of which the
+/// lower (or the upper) triangle is read.
 ///
 /// # Errors
 /// `LinAlg` when a matrix is not positive definite.
 pub fn cholesky(a: &Variable, upper: bool) -> Result<Variable> {
     let a = squares("cholesky", a)?;
-    if upper { matrix_transpose(&apply(&CHOLESKY, &[(&matrix_transpose(&a)?).into()], &())?) } else { apply(&CHOLESKY, &[(&a).into()], &()) }
+    if upper { h(&apply(&CHOLESKY, &[(&h(&a)?).into()], &())?) } else { apply(&CHOLESKY, &[(&a).into()], &()) }
 }
 
 /// The x with A·x = b by the Cholesky factor of A, lower or upper.
@@ -79,7 +80,8 @@ pub fn cholesky(a: &Variable, upper: bool) -> Result<Variable> {
 /// # Errors
 /// As `solve_triangular`.
 pub fn cho_solve(c: &Variable, b: &Variable, lower: bool) -> Result<Variable> {
-    solve_triangular(c, &solve_triangular(c, b, lower, false, !lower)?, lower, false, lower)
+    let half = |b: &Variable, adjoint: bool| solve_adjoint(c, b, Triangle { lower, unit: false, adjoint });
+    half(&half(b, !lower)?, lower)
 }
 
 /// L (m×k), U (k×n), the rows of A in the order of L·U, and LAPACK's pivots.
@@ -90,24 +92,24 @@ static LU: Primitive = Primitive {
         let [m, n] = sides(a);
         let (k, dtype) = (m.min(n), a.dtype());
         let cores: [(&[usize], DType); 4] = [(&[m, k], dtype), (&[k, n], dtype), (&[m], DType::I64), (&[k], DType::I64)];
-        let outs = run("lu", [(a, 2)], cores, cubic(m.max(n)), &|[a], [l, u, rows, pivots]| {
+        let outs = number!(dtype, T => run::<T, _, _>("lu", [(a, 2)], cores, cubic(m.max(n)), &|[a], [l, u, rows, pivots]| {
             let (mut f, mut order, mut swaps) = (copied(a), filled(0, m), filled(0, k));
             kernel_lu::factor(&mut f, [m, n], &mut order);
             kernel_lu::pivots(&order, &mut swaps);
             for i in 0..m {
                 for j in 0..k {
-                    l[i * k + j] = if i > j { f[i * n + j] } else { f64::from(u8::from(i == j)) };
+                    l[i * k + j] = if i > j { f[i * n + j] } else { T::real(f64::from(u8::from(i == j))) };
                 }
             }
             for i in 0..k {
                 for j in 0..n {
-                    u[i * n + j] = if i <= j { f[i * n + j] } else { 0.0 };
+                    u[i * n + j] = if i <= j { f[i * n + j] } else { T::real(0.0) };
                 }
             }
-            rows.iter_mut().zip(order).for_each(|(to, from)| *to = from as f64);
-            pivots.iter_mut().zip(swaps).for_each(|(to, from)| *to = from as f64);
+            rows.iter_mut().zip(order).for_each(|(to, from)| *to = T::real(from as f64));
+            pivots.iter_mut().zip(swaps).for_each(|(to, from)| *to = T::real(from as f64));
             Ok(())
-        })?;
+        }))?;
         give(call, outs);
         Ok(())
     },
@@ -125,7 +127,7 @@ static LU: Primitive = Primitive {
 /// Rows of `x` in the order `rows`, or back.
 fn reorder(x: &Variable, rows: &Variable, back: bool) -> Result<Variable> {
     if back {
-        return mm(&t(&permutation(rows, x.dtype())?)?, x);
+        return mm(&matrix_transpose(&permutation(rows, x.dtype())?)?, x);
     }
     let order = crate::ops::broadcast_to(&crate::ops::expand_dims(rows, &[-1])?, x.shape())?;
     take_along_axis(x, &order, Some(-2))
@@ -146,21 +148,21 @@ fn pull_lu(ctx: &mut VjpContext<'_>) -> Result<()> {
     let (l1, u1) = (part(&l, -2, 0, k)?, part(&u, -1, 0, k)?);
     let unit = Triangle { unit: true, ..LOWER };
     // de Hoog et al.: the square part, from which what L₂ or U₂ have of it is taken.
-    let mut low = mm(&t(&l1)?, &part(&gl, -2, 0, k)?)?;
-    let mut high = mm(&part(&gu, -1, 0, k)?, &t(&u1)?)?;
+    let mut low = mm(&h(&l1)?, &part(&gl, -2, 0, k)?)?;
+    let mut high = mm(&part(&gu, -1, 0, k)?, &h(&u1)?)?;
     if n > k {
-        low = minus(&low, &mm(&part(&gu, -1, k, n)?, &t(&part(&u, -1, k, n)?)?)?)?;
+        low = minus(&low, &mm(&part(&gu, -1, k, n)?, &h(&part(&u, -1, k, n)?)?)?)?;
     }
     if m > k {
-        high = minus(&high, &mm(&t(&part(&l, -2, k, m)?)?, &part(&gl, -2, k, m)?)?)?;
+        high = minus(&high, &mm(&h(&part(&l, -2, k, m)?)?, &part(&gl, -2, k, m)?)?)?;
     }
     let inner = plus(&strict_lower(&low)?, &upper(&high)?)?;
-    let mut ga = right(&left(&l1, &inner, transposed(unit))?, &u1, transposed(UPPER))?;
+    let mut ga = right(&left(&l1, &inner, adjoint(unit))?, &u1, adjoint(UPPER))?;
     if n > k {
-        ga = join(&[ga, left(&l1, &part(&gu, -1, k, n)?, transposed(unit))?], -1)?;
+        ga = join(&[ga, left(&l1, &part(&gu, -1, k, n)?, adjoint(unit))?], -1)?;
     }
     if m > k {
-        ga = join(&[ga, right(&part(&gl, -2, k, m)?, &u1, transposed(UPPER))?], -2)?;
+        ga = join(&[ga, right(&part(&gl, -2, k, m)?, &u1, adjoint(UPPER))?], -2)?;
     }
     ctx.add(0, reorder(&ga, &rows, true)?)
 }
@@ -270,10 +272,10 @@ static QR: Primitive = Primitive {
         let [m, n] = sides(a);
         let p = if mode.complete { m } else { m.min(n) };
         let cores: [(&[usize], DType); 2] = [(&[m, p], a.dtype()), (&[p, n], a.dtype())];
-        let outs = run("qr", [(a, 2)], cores, 3.0 * cubic(m.max(n)), &|[a], [q, r]| {
+        let outs = number!(a.dtype(), T => run::<T, _, _>("qr", [(a, 2)], cores, 3.0 * cubic(m.max(n)), &|[a], [q, r]| {
             kernel_qr::qr(a, [m, n], p, q, r);
             Ok(())
-        })?;
+        }))?;
         give(call, outs);
         Ok(())
     },
@@ -297,7 +299,7 @@ fn check_qr(q: &Variable, r: &Variable) -> Result<()> {
     Ok(())
 }
 
-/// Liao et al. and Walter & Lehmann: gA = (gQ + Q C) R⁻ᵀ with C the upper triangle of gR Rᵀ - Qᵀ gQ, mirrored.
+/// Liao et al. and Walter & Lehmann: gA = (gQ + Q C) R⁻ᴴ with C the upper triangle of gR Rᴴ - Qᴴ gQ, mirrored; its diagonal is real.
 fn pull_qr(ctx: &mut VjpContext<'_>) -> Result<()> {
     let (q, r) = (ctx.output(0), ctx.output(1));
     check_qr(&q, &r)?;
@@ -312,13 +314,13 @@ fn pull_qr(ctx: &mut VjpContext<'_>) -> Result<()> {
     let (r1, r2) = (part(&r, -1, 0, k)?, part(&r, -1, k, n)?);
     let (g1, g2) = (part(&gr, -1, 0, k)?, part(&gr, -1, k, n)?);
     let a2 = mm(&q, &r2)?;
-    let gq = plus(&gq, &mm(&a2, &t(&g2)?)?)?;
+    let gq = plus(&gq, &mm(&a2, &h(&g2)?)?)?;
     let ga1 = pull_square(&q, &r1, &gq, &g1)?;
     ctx.add(0, join(&[ga1, mm(&q, &g2)?], -1)?)
 }
 
 fn pull_square(q: &Variable, r: &Variable, gq: &Variable, gr: &Variable) -> Result<Variable> {
-    let m = minus(&mm(gr, &t(r)?)?, &mm(&t(q)?, gq)?)?;
+    let m = minus(&mm(gr, &h(r)?)?, &mm(&h(q)?, gq)?)?;
     let half = weigh(&m, |i, j| {
         if i < j {
             1.0
@@ -328,11 +330,12 @@ fn pull_square(q: &Variable, r: &Variable, gq: &Variable, gr: &Variable) -> Resu
             0.0
         }
     })?;
-    let mirrored = plus(&half, &t(&half)?)?;
-    right(&plus(gq, &mm(q, &mirrored)?)?, r, transposed(UPPER))
+    let mirrored = plus(&half, &h(&half)?)?;
+    right(&plus(gq, &mm(q, &mirrored)?)?, r, adjoint(UPPER))
 }
 
-/// dQ = dA R⁻¹ - Q (B - Ω), dR = (B - Ω) R with B = Qᵀ dA R⁻¹ and Ω its antisymmetric part below the diagonal.
+/// dQ = dA R⁻¹ - Q (B - Ω), dR = (B - Ω) R with B = Qᴴ dA R⁻¹ and Ω the anti-Hermitian matrix with the part of B below the diagonal, and with
+/// its imaginary diagonal, since that of R stays real.
 fn push_qr(ctx: &JvpContext<'_>) -> Result<Outputs> {
     let Some(da) = &ctx.tangents[0] else { return Ok(Outputs::new()) };
     let (q, r) = (&ctx.outputs[0], &ctx.outputs[1]);
@@ -340,15 +343,20 @@ fn push_qr(ctx: &JvpContext<'_>) -> Result<Outputs> {
     let [k, n] = sides(r.array());
     let r1 = part(r, -1, 0, k)?;
     let c = right(&part(da, -1, 0, k)?, &r1, UPPER)?;
-    let b = mm(&t(q)?, &c)?;
+    let b = mm(&h(q)?, &c)?;
     let low = strict_lower(&b)?;
-    let triangle = minus(&b, &minus(&low, &t(&low)?)?)?;
+    let mut omega = minus(&low, &h(&low)?)?;
+    if b.dtype().is_complex() {
+        let diagonal = weigh(&b, |i, j| f64::from(u8::from(i == j)))?;
+        omega = plus(&omega, &super::multiply(&minus(&diagonal, &h(&diagonal)?)?, 0.5)?)?;
+    }
+    let triangle = minus(&b, &omega)?;
     let dq = minus(&c, &mm(q, &triangle)?)?;
     let dr = mm(&triangle, &r1)?;
     if n <= k {
         return Ok(smallvec![dq, dr]);
     }
-    let rest = mm(&t(q)?, &minus(&part(da, -1, k, n)?, &mm(&dq, &part(r, -1, k, n)?)?)?)?;
+    let rest = mm(&h(q)?, &minus(&part(da, -1, k, n)?, &mm(&dq, &part(r, -1, k, n)?)?)?)?;
     Ok(smallvec![dq, join(&[dr, rest], -1)?])
 }
 
@@ -382,11 +390,11 @@ pub const ENTRIES: &[Entry] = &[
     Entry {
         name: "cholesky",
         module: "linalg",
-        doc: "The lower triangular L with a = L @ L.mT of symmetric positive definite matrices, or with upper its transpose. Only that triangle of a is read; the gradient is symmetric. A matrix that is not positive definite raises LinAlgError.\n\n>>> tg.linalg.cholesky(tg.Variable([[4.0, 2.0], [2.0, 5.0]]))\nVariable([[2., 0.],\n          [1., 2.]])\n",
+        doc: "The lower triangular L with a = L @ L.mH of Hermitian positive definite matrices, or with upper its conjugate transpose. Only that triangle of a is read; the gradient is Hermitian. A matrix that is not positive definite raises LinAlgError.\n\n>>> tg.linalg.cholesky(tg.Variable([[4.0, 2.0], [2.0, 5.0]]))\nVariable([[2., 0.],\n          [1., 2.]])\n",
         params: &[Param::array("a"), Param::flag("upper", false).named()],
         call: |a| Ok(cholesky(&a.variable(0)?, a.flag(1)?)?.into()),
         cost: 2.0,
-        gradient: Gradient::Rule("L^-T (P + P^T) L^-1 / 2, P the lower triangle of L^T g with half of its diagonal"),
+        gradient: Gradient::Rule("L^-H (P + P^H) L^-1 / 2, P the lower triangle of L^H g with half of its diagonal"),
         method: false,
         samples: || positive(&[Arg::Bool(false)]).into_iter().chain(positive(&[Arg::Bool(true)])).collect(),
         ..Entry::BASE
@@ -402,7 +410,13 @@ pub const ENTRIES: &[Entry] = &[
         method: false,
         samples: || {
             let draw = &mut Draw::new(66);
-            [false, true].map(|lower| call_with(super::regular(draw, &[3, 3]), [Arg::Variable(REAL.array(draw, &[3, 2])), Arg::Bool(lower)])).into()
+            let mut all = Vec::new();
+            for lower in [false, true] {
+                let rest = |b| [Arg::Variable(b), Arg::Bool(lower)];
+                all.push(call_with(super::regular(draw, &[3, 3]), rest(REAL.array(draw, &[3, 2]))));
+                all.push(call_with(super::regular_complex(draw, &[2, 2]), rest(super::regular_complex(draw, &[2, 2]))));
+            }
+            all
         },
         ..Entry::BASE
     },
@@ -413,9 +427,9 @@ pub const ENTRIES: &[Entry] = &[
         params: &[Param::array("a")],
         call: |a| Ok(Value::Many(lu(&a.variable(0)?)?.into())),
         cost: 3.0,
-        gradient: Gradient::Rule("P L^-T (tril(L^T gL, -1) + triu(gU U^T)) U^-T of square matrices"),
+        gradient: Gradient::Rule("P L^-H (tril(L^H gL, -1) + triu(gU U^H)) U^-H of square matrices"),
         method: false,
-        samples: || regular_samples(SHAPES, &[]),
+        samples: || [regular_samples(SHAPES, &[]), complex_samples(&SHAPES[..4], &[])].concat(),
         ..Entry::BASE
     },
     Entry {
@@ -427,7 +441,7 @@ pub const ENTRIES: &[Entry] = &[
         cost: 3.0,
         gradient: Gradient::Composite("as lu"),
         method: false,
-        samples: || regular_samples(&[&[3, 3], &[2, 2, 2], &[0, 0]], &[]),
+        samples: || [regular_samples(&[&[3, 3], &[2, 2, 2], &[0, 0]], &[]), complex_samples(&[&[3, 3]], &[])].concat(),
         ..Entry::BASE
     },
     Entry {
@@ -457,12 +471,13 @@ pub const ENTRIES: &[Entry] = &[
         params: &[Param::array("a"), Param::new("mode", Kind::Text).or(Default::Text("reduced"))],
         call: |a| Ok(Value::Many(qr(&a.variable(0)?, a.text(1)?)?)),
         cost: 6.0,
-        gradient: Gradient::Rule("(gQ + Q C) R^-T, C the upper triangle of gR R^T - Q^T gQ, mirrored"),
+        gradient: Gradient::Rule("(gQ + Q C) R^-H, C the upper triangle of gR R^H - Q^H gQ, mirrored"),
         method: false,
         samples: || {
             let mut all = regular_samples(SHAPES, &[Arg::Text("reduced".to_owned())]);
             all.extend(regular_samples(&[&[3, 3], &[2, 4]], &[Arg::Text("complete".to_owned())]));
             all.extend(regular_samples(&[&[3, 2]], &[Arg::Text("r".to_owned())]));
+            all.extend(complex_samples(SHAPES, &[Arg::Text("reduced".to_owned())]));
             all
         },
         ..Entry::BASE

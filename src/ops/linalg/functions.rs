@@ -1,6 +1,9 @@
 //! Functions of matrices: exponential, square root, logarithm, power.
 
-use super::{batched, cubic, join, mm, one, part, regular_samples, run, sides, squares, t, zeros_like};
+use super::{batched, complex_samples, cubic, h, join, mm, one, part, regular_samples, run, sides, squares, zeros_like};
+use num_complex::Complex;
+
+use crate::array::DType;
 use crate::error::Result;
 use crate::kernel::linalg::{Failure, functions as kernel};
 use crate::ops::registry::{Arg, Entry, Gradient, Kind, Param, Sample};
@@ -10,15 +13,15 @@ use crate::tape::{Batch, Call, Jvp, JvpContext, Outputs, Primitive, Variable, Vj
 /// The primitives of this file.
 pub const PRIMITIVES: &[&Primitive] = &[&EXPM, &SQRTM, &LOGM];
 
-static EXPM: Primitive = Primitive { name: "expm", eval: |call| eval(call, 30.0, kernel::expm), ..FUNCTION };
-static SQRTM: Primitive = Primitive { name: "sqrtm", eval: |call| eval(call, 60.0, kernel::sqrtm), ..FUNCTION };
-static LOGM: Primitive = Primitive { name: "logm", eval: |call| eval(call, 300.0, kernel::logm), ..FUNCTION };
+static EXPM: Primitive = Primitive { name: "expm", eval: |call| eval(call, 30.0, kernel::expm, kernel::expm), ..FUNCTION };
+static SQRTM: Primitive = Primitive { name: "sqrtm", eval: |call| eval(call, 60.0, kernel::sqrtm, kernel::sqrtm), ..FUNCTION };
+static LOGM: Primitive = Primitive { name: "logm", eval: |call| eval(call, 300.0, kernel::logm, kernel::logm), ..FUNCTION };
 
-/// A function of matrices. Its derivative along E is the upper right block of f([[A, E], [0, A]]) (Higham, Functions of matrices, 3.6).
+/// A function of matrices, which is real on real ones, so that that of Aᴴ is the conjugate transpose. Its derivative along E is the upper right block of f([[A, E], [0, A]]) (Higham, Functions of matrices, 3.6).
 const FUNCTION: Primitive = Primitive {
     saves: |s| s.input(0),
     vjp: Vjp::Rule(|ctx| {
-        let (g, a) = (ctx.cotangent(), t(&ctx.input(0))?);
+        let (g, a) = (ctx.cotangent(), h(&ctx.input(0))?);
         let primitive = function(ctx);
         ctx.add(0, block(primitive, &a, &g)?)
     }),
@@ -35,12 +38,18 @@ fn function(ctx: &VjpContext<'_>) -> &'static Primitive {
     PRIMITIVES.iter().find(|p| p.name == ctx.name()).copied().unwrap_or(&EXPM)
 }
 
-type Function = fn(&[f64], usize, &mut [f64]) -> std::result::Result<(), Failure>;
+type Function<T> = fn(&[T], usize, &mut [T]) -> std::result::Result<(), Failure>;
 
-fn eval(call: &mut Call<'_>, cost: f64, f: Function) -> Result<()> {
+/// By the function of real or of complex matrices.
+fn eval(call: &mut Call<'_>, cost: f64, real: Function<f64>, complex: Function<Complex<f64>>) -> Result<()> {
     let a = call.array(0);
     let n = sides(a)[0];
-    let [y] = run(call.name(), [(a, 2)], [(&[n, n], a.dtype())], cost * cubic(n), &|[a], [y]| f(a, n, y))?;
+    let (inputs, cores, cost): (_, [(&[usize], DType); 1], f64) = ([(a, 2)], [(&[n, n], a.dtype())], cost * cubic(n));
+    let [y] = if a.dtype().is_complex() {
+        run(call.name(), inputs, cores, cost, &|[a], [y]| complex(a, n, y))?
+    } else {
+        run(call.name(), inputs, cores, cost, &|[a], [y]| real(a, n, y))?
+    };
     call.give(y);
     Ok(())
 }
@@ -65,7 +74,7 @@ pub fn expm(a: &Variable) -> Result<Variable> {
 /// The principal square root.
 ///
 /// # Errors
-/// `LinAlg` when there is no real one.
+/// `LinAlg` when an eigenvalue is zero or on the negative real axis.
 pub fn sqrtm(a: &Variable) -> Result<Variable> {
     apply(&SQRTM, &[(&squares("sqrtm", a)?).into()], &())
 }
@@ -73,7 +82,7 @@ pub fn sqrtm(a: &Variable) -> Result<Variable> {
 /// The principal logarithm.
 ///
 /// # Errors
-/// `LinAlg` when there is no real one.
+/// `LinAlg` when an eigenvalue is zero or on the negative real axis.
 pub fn logm(a: &Variable) -> Result<Variable> {
     apply(&LOGM, &[(&squares("logm", a)?).into()], &())
 }
@@ -112,7 +121,7 @@ pub fn matrix_power(a: &Variable, n: i64) -> Result<Variable> {
 
 /// Matrices with eigenvalues to the right of zero.
 fn samples() -> Vec<Sample> {
-    regular_samples(&[&[3, 3], &[2, 2, 2], &[1, 1], &[0, 0]], &[])
+    [regular_samples(&[&[3, 3], &[2, 2, 2], &[1, 1], &[0, 0]], &[]), complex_samples(&[&[3, 3], &[1, 1]], &[])].concat()
 }
 
 /// The rows of this file.
@@ -125,11 +134,12 @@ pub const ENTRIES: &[Entry] = &[
         params: &[Param::array("a")],
         call: |a| Ok(expm(&a.variable(0)?)?.into()),
         cost: 30.0,
-        gradient: Gradient::Rule("the upper right block of expm([[a^T, g], [0, a^T]])"),
+        gradient: Gradient::Rule("the upper right block of expm([[a^H, g], [0, a^H]])"),
         method: false,
         samples: || {
             let draw = &mut Draw::new(70);
-            [&[3, 3][..], &[2, 2, 2], &[1, 1], &[0, 0]].map(|s| call_with(REAL.strided(draw, s), [])).into()
+            let real = [&[3, 3][..], &[2, 2, 2], &[1, 1], &[0, 0]].map(|s| call_with(REAL.strided(draw, s), []));
+            [real.to_vec(), complex_samples(&[&[3, 3]], &[])].concat()
         },
         ..Entry::BASE
     },
@@ -140,7 +150,7 @@ pub const ENTRIES: &[Entry] = &[
         params: &[Param::array("a")],
         call: |a| Ok(sqrtm(&a.variable(0)?)?.into()),
         cost: 60.0,
-        gradient: Gradient::Rule("the upper right block of sqrtm([[a^T, g], [0, a^T]])"),
+        gradient: Gradient::Rule("the upper right block of sqrtm([[a^H, g], [0, a^H]])"),
         method: false,
         samples,
         ..Entry::BASE
@@ -152,7 +162,7 @@ pub const ENTRIES: &[Entry] = &[
         params: &[Param::array("a")],
         call: |a| Ok(logm(&a.variable(0)?)?.into()),
         cost: 300.0,
-        gradient: Gradient::Rule("the upper right block of logm([[a^T, g], [0, a^T]])"),
+        gradient: Gradient::Rule("the upper right block of logm([[a^H, g], [0, a^H]])"),
         method: false,
         samples,
         ..Entry::BASE
@@ -166,7 +176,15 @@ pub const ENTRIES: &[Entry] = &[
         cost: 5.0,
         gradient: Gradient::Composite("of the products"),
         method: false,
-        samples: || [0, 1, 3, -2].iter().flat_map(|n| regular_samples(&[&[3, 3], &[2, 2, 2]], &[Arg::Int(*n)])).collect(),
+        samples: || {
+            [0, 1, 3, -2]
+                .iter()
+                .flat_map(|n| {
+                    let shapes: &[&[usize]] = &[&[3, 3], &[2, 2, 2]];
+                    [regular_samples(shapes, &[Arg::Int(*n)]), complex_samples(&shapes[1..], &[Arg::Int(*n)])].concat()
+                })
+                .collect()
+        },
         ..Entry::BASE
     },
 ];

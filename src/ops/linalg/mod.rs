@@ -3,11 +3,30 @@
 //! Rules are algebra on Variables, so they have gradients again. Sources: Giles, An extended collection of matrix derivative results
 //! (2008); Murray, Differentiation of the Cholesky decomposition (2016); Townsend, Differentiating the singular value decomposition
 //! (2016); Walter & Lehmann, Algorithmic differentiation of linear algebra functions (2010); Liao et al. (2019) for QR; de Hoog et al.
-//! for LU; Golub & Pereyra (1973) for the pseudoinverse; Al-Mohy & Higham (2009) for matrix functions.
+//! for LU; Golub & Pereyra (1973) for the pseudoinverse; Al-Mohy & Higham (2009) for matrix functions; Boeddeker et al. (2017) for
+//! complex matrices.
+//!
+//! The gradient of a real loss by a complex z = x + iy is ∂L/∂x + i ∂L/∂y. So a rule is the adjoint of the tangent map, with conjugate
+//! transposes where real matrices have transposes. Eigenvectors and singular vectors of complex matrices are determined up to a phase; a loss
+//! that depends on it has no gradient, and raises.
 #![allow(clippy::comparison_chain, reason = "two of three cases")]
 #![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "dimensions are small")]
 #![allow(clippy::single_match_else, reason = "both cases are results")]
 
+/// Runs code with the type that a dtype is computed in: double precision, real or complex.
+macro_rules! number {
+    ($dtype:expr, $T:ident => $body:expr) => {
+        if $dtype.is_complex() {
+            type $T = num_complex::Complex<f64>;
+            $body
+        } else {
+            type $T = f64;
+            $body
+        }
+    };
+}
+
+mod eig;
 mod eigen;
 mod factor;
 mod functions;
@@ -19,18 +38,20 @@ mod svd;
 use parking_lot::Mutex;
 use smallvec::{SmallVec, smallvec};
 
+use super::reduction::inexact;
 use super::registry::{Arg, Entry, Sample};
 use super::samples::{Domain, Draw};
 use super::shape::{astype, scalar};
-use super::{add, broadcast_to, matmul, matrix_transpose, multiply, negative, subtract};
-use crate::array::{Array, DType, Shape, alloc_check, broadcast_shapes, default_float};
+use super::{add, broadcast_to, conj, matmul, matrix_transpose, multiply, negative, subtract};
+use crate::array::{Array, DType, Plain, Shape, alloc_check, broadcast_shapes};
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::cast::cast;
-use crate::kernel::linalg::Failure;
+use crate::kernel::linalg::{Failure, Number};
 use crate::kernel::parallel;
 use crate::tape::{BatchContext, Call, Outputs, Primitive, Variable};
 
 pub use super::{kron, tensordot, trace};
+pub use eig::eig;
 pub use eigen::eigh;
 pub use factor::{cho_solve, cholesky, lu, lu_factor, lu_solve, qr};
 pub use functions::{expm, logm, matrix_power, sqrtm};
@@ -40,41 +61,53 @@ pub use solve::{det, inv, slogdet, solve, solve_triangular};
 pub use svd::{lstsq, matrix_rank, pinv, svd, svdvals};
 
 /// The rows of linear algebra, a family a file.
-pub const FAMILIES: [&[Entry]; 7] =
-    [solve::ENTRIES, factor::ENTRIES, eigen::ENTRIES, svd::ENTRIES, functions::ENTRIES, norms::ENTRIES, products::ENTRIES];
+pub const FAMILIES: [&[Entry]; 8] =
+    [solve::ENTRIES, factor::ENTRIES, eigen::ENTRIES, svd::ENTRIES, functions::ENTRIES, norms::ENTRIES, products::ENTRIES, eig::ENTRIES];
 /// Their primitives.
-pub const FAMILIES_OF_PRIMITIVES: [&[&Primitive]; 5] =
-    [solve::PRIMITIVES, factor::PRIMITIVES, eigen::PRIMITIVES, svd::PRIMITIVES, functions::PRIMITIVES];
+pub const FAMILIES_OF_PRIMITIVES: [&[&Primitive]; 6] =
+    [solve::PRIMITIVES, factor::PRIMITIVES, eigen::PRIMITIVES, svd::PRIMITIVES, functions::PRIMITIVES, eig::PRIMITIVES];
 
-/// The elements in row-major order as doubles.
-fn doubles(a: &Array) -> Array {
-    cast(a, DType::F64).contiguous()
+/// The elements in row-major order as doubles; of complex numbers their lengths.
+fn doubles(a: &Array) -> Vec<f64> {
+    let z = cast(a, if a.dtype().is_complex() { DType::C128 } else { DType::F64 });
+    if z.dtype().is_complex() { alloc_check::collect(z.to_vec::<num_complex::Complex<f64>>().iter().map(|z| z.norm())) } else { z.to_vec::<f64>() }
 }
 
 /// What is done with one matrix of each input, for one core of each output.
-type Kernel<'a, const N: usize, const M: usize> = &'a (dyn Fn([&[f64]; N], [&mut [f64]; M]) -> std::result::Result<(), Failure> + Sync);
+type Kernel<'a, T, O, const N: usize, const M: usize> = &'a (dyn Fn([&[T]; N], [&mut [O]; M]) -> std::result::Result<(), Failure> + Sync);
 
-/// Runs a kernel on each matrix of a batch: inputs with the same leading axes and `axes` axes of a core, outputs of `cores`. `cost` is an
-/// estimate of nanoseconds a matrix.
-fn run<const N: usize, const M: usize>(
+/// Runs a kernel on each matrix of a batch: inputs with the same leading axes and `axes` axes of a core, outputs of `cores`. The kernel
+/// works in double precision, on numbers `T`, which a dtype says by [`number`]. `cost` is an estimate of nanoseconds a matrix.
+fn run<T: Number + Plain, const N: usize, const M: usize>(
     name: &str,
     inputs: [(&Array, usize); N],
     cores: [(&[usize], DType); M],
     cost: f64,
-    kernel: Kernel<'_, N, M>,
+    kernel: Kernel<'_, T, T, N, M>,
+) -> Result<[Array; M]> {
+    run_to(name, inputs, cores, cost, kernel)
+}
+
+/// [`run`] with results of another type.
+fn run_to<T: Number + Plain, O: Number + Plain, const N: usize, const M: usize>(
+    name: &str,
+    inputs: [(&Array, usize); N],
+    cores: [(&[usize], DType); M],
+    cost: f64,
+    kernel: Kernel<'_, T, O, N, M>,
 ) -> Result<[Array; M]> {
     let batch = Shape::from_slice(&inputs[0].0.shape()[..inputs[0].0.ndim() - inputs[0].1]);
     let count: usize = batch.iter().product();
-    let inputs_64 = inputs.map(|(a, axes)| (doubles(a), a.shape()[a.ndim() - axes..].iter().product::<usize>()));
-    let slices = inputs_64.each_ref().map(|(a, size)| (a.as_slice::<f64>().unwrap_or(&[]), *size));
+    let wide = inputs.map(|(a, axes)| (cast(a, T::DTYPE).contiguous(), a.shape()[a.ndim() - axes..].iter().product::<usize>()));
+    let slices = wide.each_ref().map(|(a, size)| (a.as_slice::<T>().unwrap_or(&[]), *size));
     let shape = |core: &[usize]| batch.iter().chain(core).copied().collect::<Shape>();
-    let mut outs = cores.map(|(core, _)| Array::empty(&shape(core), DType::F64));
+    let mut outs = cores.map(|(core, _)| Array::empty(&shape(core), O::DTYPE));
     {
-        let mut rests = outs.each_mut().map(|a| Some(a.data_mut::<f64>()));
+        let mut rests = outs.each_mut().map(|a| Some(a.data_mut::<O>()));
         let sizes = cores.map(|(core, _)| core.iter().product::<usize>());
-        let mut tasks: Vec<[&mut [f64]; M]> = alloc_check::collect((0..count).map(|_| std::array::from_fn(|j| cut(&mut rests[j], sizes[j]))));
+        let mut tasks: Vec<[&mut [O]; M]> = alloc_check::collect((0..count).map(|_| std::array::from_fn(|j| cut(&mut rests[j], sizes[j]))));
         let failure: Mutex<Option<(usize, Failure)>> = Mutex::new(None);
-        let work = |start: usize, chunk: &mut [[&mut [f64]; M]]| {
+        let work = |start: usize, chunk: &mut [[&mut [O]; M]]| {
             for (i, task) in chunk.iter_mut().enumerate() {
                 let at = start + i;
                 let done = kernel(slices.map(|(s, size)| &s[at * size..(at + 1) * size]), task.each_mut().map(|s| &mut **s));
@@ -92,11 +125,11 @@ fn run<const N: usize, const M: usize>(
         }
     }
     let mut dtypes = cores.iter().map(|(_, dtype)| *dtype);
-    Ok(outs.map(|a| cast(&a, dtypes.next().unwrap_or(DType::F64))))
+    Ok(outs.map(|a| cast(&a, dtypes.next().unwrap_or(O::DTYPE))))
 }
 
 /// The first `n` elements of what is left.
-fn cut<'a>(rest: &mut Option<&'a mut [f64]>, n: usize) -> &'a mut [f64] {
+fn cut<'a, T>(rest: &mut Option<&'a mut [T]>, n: usize) -> &'a mut [T] {
     let (first, others) = rest.take().unwrap_or(&mut []).split_at_mut(n);
     *rest = Some(others);
     first
@@ -112,7 +145,7 @@ fn explain(name: &str, failure: Failure, at: Option<usize>) -> Error {
         }
         Failure::NotFinite => format!("{name}: {which} holds infinities or NaN, expected finite numbers"),
         Failure::NoConvergence => format!("{name}: the iteration did not converge for {which}"),
-        Failure::NotReal => format!("{name}: {which} has no real {name}: an eigenvalue is zero or on the negative real axis"),
+        Failure::NotReal => format!("{name}: {which} has no principal {name}: an eigenvalue is zero or on the negative real axis"),
     })
 }
 
@@ -128,22 +161,13 @@ fn cubic(n: usize) -> f64 {
     n * n * n * 0.25 + 50.0
 }
 
-/// `x` in a floating dtype, if it has at least two axes.
+/// `x` in a floating or complex dtype, if it has at least two axes.
 fn matrices(op: &str, x: &Variable) -> Result<Variable> {
     if x.ndim() < 2 {
         let shape = show_shape(x.shape());
         return Err(Error::LinAlg(format!("{op}: the argument has shape {shape}, expected at least two axes")));
     }
-    real(op, x)
-}
-
-/// `x` in a floating dtype; complex numbers are not taken yet.
-fn real(op: &str, x: &Variable) -> Result<Variable> {
-    match x.dtype() {
-        d if d.is_float() => Ok(x.clone()),
-        d if d.is_complex() => Err(Error::dtype(op, d, "a real one")),
-        _ => astype(x, default_float()),
-    }
+    inexact(x)
 }
 
 /// [`matrices`] that are square.
@@ -158,7 +182,7 @@ fn squares(op: &str, x: &Variable) -> Result<Variable> {
 
 /// Both with one batch and one dtype; the last two axes of each are its own.
 fn joined(op: &str, a: &Variable, b: &Variable) -> Result<(Variable, Variable)> {
-    let (a, b) = (&real(op, a)?, &real(op, b)?);
+    let (a, b) = (&inexact(a)?, &inexact(b)?);
     let dtype = a.dtype().promote(b.dtype());
     let (ba, bb) = (&a.shape()[..a.ndim() - 2], &b.shape()[..b.ndim() - 2]);
     let batch = broadcast_shapes(ba, bb).ok_or_else(|| {
@@ -186,6 +210,11 @@ fn t(x: &Variable) -> Result<Variable> {
     matrix_transpose(x)
 }
 
+/// The conjugate transpose.
+fn h(x: &Variable) -> Result<Variable> {
+    conj(&matrix_transpose(x)?)
+}
+
 fn mm(a: &Variable, b: &Variable) -> Result<Variable> {
     matmul(a, b)
 }
@@ -207,9 +236,9 @@ fn neg(a: &Variable) -> Result<Variable> {
     negative(a)
 }
 
-/// (x + xᵀ)/2.
-fn symmetric(x: &Variable) -> Result<Variable> {
-    multiply(&plus(x, &t(x)?)?, 0.5)
+/// (x + xᴴ)/2.
+fn hermitian(x: &Variable) -> Result<Variable> {
+    multiply(&plus(x, &h(x)?)?, 0.5)
 }
 
 /// A constant matrix of weights, by row and column.
@@ -306,6 +335,12 @@ fn regular(draw: &mut Draw, shape: &[usize]) -> Variable {
     add(&x, &shift).unwrap_or(x)
 }
 
+/// [`regular`] matrices with imaginary parts.
+fn regular_complex(draw: &mut Draw, shape: &[usize]) -> Variable {
+    let (re, im) = (regular(draw, shape), Domain { low: -1.0, high: 1.0, avoid: &[] }.array(draw, shape));
+    super::complex(&re, &im).unwrap_or(re)
+}
+
 /// A strided view of [`regular`].
 fn regular_strided(draw: &mut Draw, shape: &[usize]) -> Variable {
     let x = regular(draw, shape);
@@ -320,4 +355,10 @@ fn regular_strided(draw: &mut Draw, shape: &[usize]) -> Variable {
 fn regular_samples(shapes: &[&[usize]], rest: &[Arg]) -> Vec<Sample> {
     let draw = &mut Draw::new(61);
     shapes.iter().map(|s| super::samples::call_with(regular_strided(draw, s), rest.iter().cloned())).collect()
+}
+
+/// [`regular_samples`] of complex matrices.
+fn complex_samples(shapes: &[&[usize]], rest: &[Arg]) -> Vec<Sample> {
+    let draw = &mut Draw::new(71);
+    shapes.iter().map(|s| super::samples::call_with(regular_complex(draw, s), rest.iter().cloned())).collect()
 }

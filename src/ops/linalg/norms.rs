@@ -1,7 +1,7 @@
 //! Norms of matrices and condition numbers.
 
 use super::svd::{nuclear, spectral_condition, svdvals};
-use super::{matrices, regular_samples, sides};
+use super::{complex_samples, matrices, regular_samples, sides};
 use crate::array::normalize_axis;
 use crate::error::{Error, Result, show_shape};
 use crate::ops::registry::{Arg, Default, Entry, Gradient, Kind, Param, Sample};
@@ -101,7 +101,8 @@ const ORDERS: [&str; 8] = ["fro", "nuc", "1", "-1", "inf", "-inf", "2", "-2"];
 
 fn samples(shapes: &[&[usize]], orders: &[&str], rest: &[Arg]) -> Vec<Sample> {
     let call = |ord: &&str| regular_samples(shapes, &[&[Arg::Text((*ord).to_owned())][..], rest].concat());
-    orders.iter().flat_map(call).collect()
+    let complex = |ord: &&str| complex_samples(&shapes[..1], &[&[Arg::Text((*ord).to_owned())][..], rest].concat());
+    orders.iter().flat_map(call).chain(orders.iter().flat_map(complex)).collect()
 }
 
 /// The rows of this file.

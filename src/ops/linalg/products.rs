@@ -6,7 +6,7 @@ use crate::array::{Array, DType, Shape, check_memory};
 use crate::error::{Error, Result, show_shape};
 use crate::ops::registry::{Arg, Default, Entry, Gradient, Kind, Param, Sample};
 use crate::ops::samples::{Draw, REAL};
-use crate::ops::{astype, concat, expand_dims, flatten, flip, kron, matmul, reshape, squeeze, take, tensordot};
+use crate::ops::{astype, concat, conj, expand_dims, flatten, flip, kron, matmul, reshape, squeeze, take, tensordot};
 use crate::tape::Variable;
 
 /// The product of two or more arrays in the cheapest order. The first and the last may be vectors.
@@ -101,13 +101,13 @@ pub fn block_diag(arrays: &[Variable]) -> Result<Variable> {
     concat(&rows, Some(0))
 }
 
-/// The matrix with first column `c` and first row `r` (`None`: c), constant along its diagonals. The first element of `r` does not count.
+/// The matrix with first column `c` and first row `r` (`None`: the conjugate of c), constant along its diagonals. The first element of `r` does not count.
 ///
 /// # Errors
 /// Those of recording.
 pub fn toeplitz(c: &Variable, r: Option<&Variable>) -> Result<Variable> {
     let c = flatten(c)?;
-    let r = r.map_or_else(|| Ok(c.clone()), flatten)?;
+    let r = r.map_or_else(|| conj(&c), flatten)?;
     let (m, n) = (c.shape()[0], r.shape()[0]);
     if m == 0 || n == 0 {
         return reshape(&take(&c, &Array::zeros(&[0], DType::I64).into(), Some(0))?, &[m.cast_signed(), n.cast_signed()]);

@@ -2,14 +2,17 @@
 
 use smallvec::smallvec;
 
-use super::{batched, cell, cubic, give, joined, minus, mm, mmm, neg, one, regular, regular_samples, regular_strided, run, sides, squares, t, weigh};
+use super::{
+    batched, cell, complex_samples, cubic, give, h, joined, minus, mm, mmm, neg, one, regular, regular_complex, regular_samples, regular_strided,
+    run, sides, squares, t, weigh,
+};
 use crate::array::DType;
 use crate::array::alloc_check::{collect, copied, filled};
 use crate::error::{Error, Result, show_shape};
-use crate::kernel::linalg::{Failure, lu, svd, triangular};
+use crate::kernel::linalg::{Failure, Number, lu, svd, triangular};
 use crate::ops::registry::{Arg, Entry, Gradient, Param, Sample, Value};
 use crate::ops::samples::{Domain, Draw, REAL};
-use crate::ops::{expand_dims, multiply, squeeze, sum};
+use crate::ops::{conj, expand_dims, imag, multiply, real, squeeze, sum};
 use crate::tape::{Batch, Call, Jvp, JvpContext, Outputs, Primitive, Variable, Vjp, VjpContext, apply};
 
 /// The primitives of this file.
@@ -49,7 +52,7 @@ fn eval_solve(call: &mut Call<'_>) -> Result<()> {
     let (n, k) = (sides(a)[0], sides(b)[1]);
     let dtype = a.dtype();
     let cores: [(&[usize], DType); 3] = [(&[n, k], dtype), (&[n, n], dtype), (&[n], DType::F64)];
-    let outs = run("solve", [(a, 2), (b, 2)], cores, cubic(n), &|[a, b], [x, factors, rows]| {
+    let outs = number!(dtype, T => run::<T, _, _>("solve", [(a, 2), (b, 2)], cores, cubic(n), &|[a, b], [x, factors, rows]| {
         let mut order = filled(0, n);
         factors.copy_from_slice(a);
         lu::factor(factors, [n, n], &mut order);
@@ -58,10 +61,10 @@ fn eval_solve(call: &mut Call<'_>) -> Result<()> {
         }
         lu::solve(factors, &order, n, b, k, false, x);
         for (to, from) in rows.iter_mut().zip(order) {
-            *to = from as f64;
+            *to = T::real(from as f64);
         }
         Ok(())
-    })?;
+    }))?;
     if call.is_recorded() {
         give(call, outs);
     } else {
@@ -71,24 +74,25 @@ fn eval_solve(call: &mut Call<'_>) -> Result<()> {
     Ok(())
 }
 
-/// gB = A⁻ᵀ gX, gA = -gB Xᵀ (Giles 2.3.1).
+/// gB = A⁻ᴴ gX, gA = -gB Xᴴ (Giles 2.3.1).
 fn pull_solve(ctx: &mut VjpContext<'_>) -> Result<()> {
     let g = ctx.cotangent();
     let gb = if ctx.create_graph() {
-        solve_joined(&t(&ctx.input(0))?, &g)?
+        solve_joined(&h(&ctx.input(0))?, &g)?
     } else {
-        let (factors, rows) = (ctx.extra(0), ctx.extra(1));
+        let (factors, rows) = (ctx.saved_constant(0), ctx.saved_constant(1));
         let [n, k] = sides(g.array());
-        let [x] = run("solve", [(factors, 2), (rows, 1), (g.array(), 2)], [(&[n, k], g.dtype())], cubic(n), &|[f, r, g], [x]| {
-            let order = collect(r.iter().map(|r| *r as i64));
+        let inputs = [(factors, 2), (rows, 1), (g.array(), 2)];
+        let [x] = number!(g.dtype(), T => run::<T, _, _>("solve", inputs, [(&[n, k], g.dtype())], cubic(n), &|[f, r, g], [x]| {
+            let order = collect(r.iter().map(|r| r.re() as i64));
             lu::solve(f, &order, n, g, k, true, x);
             Ok(())
-        })?;
+        }))?;
         x.into()
     };
     if ctx.needs(0) {
         let x = ctx.output(0);
-        ctx.add(0, neg(&mm(&gb, &t(&x)?)?)?)?;
+        ctx.add(0, neg(&mm(&gb, &h(&x)?)?)?)?;
     }
     ctx.add(1, gb)
 }
@@ -123,12 +127,12 @@ pub fn solve(a: &Variable, b: &Variable) -> Result<Variable> {
     with_columns("solve", a, b, solve_joined)
 }
 
-/// Which triangle, whether its diagonal counts as ones, whether it is transposed.
+/// Which triangle, whether its diagonal counts as ones, whether its conjugate transpose is meant.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Triangle {
     pub(super) lower: bool,
     pub(super) unit: bool,
-    pub(super) transposed: bool,
+    pub(super) adjoint: bool,
 }
 crate::attributes!(Triangle);
 
@@ -137,16 +141,17 @@ static SOLVE_TRIANGULAR: Primitive = Primitive {
     eval: |call| {
         let (a, b, how) = (call.array(0), call.array(1), *call.attrs::<Triangle>());
         let [n, k] = sides(b);
-        let [x] = run("solve_triangular", [(a, 2), (b, 2)], [(&[n, k], a.dtype())], cubic(n), &|[a, b], [x]| {
+        let cores: [(&[usize], DType); 1] = [(&[n, k], a.dtype())];
+        let [x] = number!(a.dtype(), T => run::<T, _, _>("solve_triangular", [(a, 2), (b, 2)], cores, cubic(n), &|[a, b], [x]| {
             if !how.unit
                 && let Some(i) = triangular::first_zero(a, n)
             {
                 return Err(Failure::Singular(i));
             }
             x.copy_from_slice(b);
-            triangular::solve_in_place(a, n, x, k, how.lower, how.unit, how.transposed);
+            triangular::solve_in_place(a, n, x, k, how.lower, how.unit, how.adjoint);
             Ok(())
-        })?;
+        }))?;
         call.give(x);
         Ok(())
     },
@@ -157,9 +162,9 @@ static SOLVE_TRIANGULAR: Primitive = Primitive {
     vjp: Vjp::Rule(|ctx| {
         let how = *ctx.attrs::<Triangle>();
         let (g, a, x) = (ctx.cotangent(), ctx.input(0), ctx.output(0));
-        let gb = triangular_solve(&a, &g, Triangle { transposed: !how.transposed, ..how })?;
+        let gb = triangular_solve(&a, &g, Triangle { adjoint: !how.adjoint, ..how })?;
         if ctx.needs(0) {
-            let ga = if how.transposed { mm(&x, &t(&gb)?)? } else { mm(&gb, &t(&x)?)? };
+            let ga = if how.adjoint { mm(&x, &h(&gb)?)? } else { mm(&gb, &h(&x)?)? };
             ctx.add(0, neg(&masked(&ga, how)?)?)?;
         }
         ctx.add(1, gb)
@@ -168,7 +173,7 @@ static SOLVE_TRIANGULAR: Primitive = Primitive {
         let how = *ctx.attrs::<Triangle>();
         let right = right_side(ctx, |da| {
             let da = masked(da, how)?;
-            mm(&if how.transposed { t(&da)? } else { da }, &ctx.outputs[0])
+            mm(&if how.adjoint { h(&da)? } else { da }, &ctx.outputs[0])
         })?;
         Ok(one(triangular_solve(&ctx.input(0), &right, how)?))
     }),
@@ -181,17 +186,23 @@ fn masked(x: &Variable, how: Triangle) -> Result<Variable> {
     weigh(x, |i, j| f64::from(u8::from(if i == j { !how.unit } else { (i > j) == how.lower })))
 }
 
-/// X of T·X = B or Tᵀ·X = B; batches and dtypes are equal.
+/// X of T·X = B or Tᴴ·X = B; batches and dtypes are equal.
 pub(super) fn triangular_solve(a: &Variable, b: &Variable, how: Triangle) -> Result<Variable> {
     apply(&SOLVE_TRIANGULAR, &[a.into(), b.into()], &how)
 }
 
-/// X of op(T)·X = B for the lower or upper triangle T of `a`.
+/// X of op(T)·X = B for the lower or upper triangle T of `a`, which is transposed (not conjugated) if `transposed`.
 ///
 /// # Errors
 /// As [`solve`].
 pub fn solve_triangular(a: &Variable, b: &Variable, lower: bool, unit: bool, transposed: bool) -> Result<Variable> {
-    with_columns("solve_triangular", a, b, |a, b| triangular_solve(a, b, Triangle { lower, unit, transposed }))
+    let how = Triangle { lower, unit, adjoint: transposed };
+    if transposed { solve_adjoint(&conj(a)?, b, how) } else { solve_adjoint(a, b, how) }
+}
+
+/// [`solve_triangular`] with the conjugate transpose.
+pub(super) fn solve_adjoint(a: &Variable, b: &Variable, how: Triangle) -> Result<Variable> {
+    with_columns("solve_triangular", a, b, |a, b| triangular_solve(a, b, how))
 }
 
 static INV: Primitive = Primitive {
@@ -199,13 +210,14 @@ static INV: Primitive = Primitive {
     eval: |call| {
         let a = call.array(0);
         let n = sides(a)[0];
-        let [y] = run("inv", [(a, 2)], [(&[n, n], a.dtype())], 2.0 * cubic(n), &|[a], [y]| lu::inverse(a, n, y))?;
+        let cores: [(&[usize], DType); 1] = [(&[n, n], a.dtype())];
+        let [y] = number!(a.dtype(), T => run::<T, _, _>("inv", [(a, 2)], cores, 2.0 * cubic(n), &|[a], [y]| lu::inverse(a, n, y)))?;
         call.give(y);
         Ok(())
     },
     saves: |s| s.output(0),
     vjp: Vjp::Rule(|ctx| {
-        let (g, y) = (ctx.cotangent(), t(&ctx.output(0))?);
+        let (g, y) = (ctx.cotangent(), h(&ctx.output(0))?);
         ctx.add(0, neg(&mmm(&y, &g, &y)?)?)
     }),
     jvp: Jvp::Rule(|ctx| match &ctx.tangents[0] {
@@ -229,12 +241,12 @@ static DET: Primitive = Primitive {
     eval: |call| {
         let a = call.array(0);
         let n = sides(a)[0];
-        let [d] = run("det", [(a, 2)], [(&[], a.dtype())], cubic(n), &|[a], [d]| {
+        let [d] = number!(a.dtype(), T => run::<T, _, _>("det", [(a, 2)], [(&[], a.dtype())], cubic(n), &|[a], [d]| {
             let (mut f, mut rows) = (copied(a), filled(0, n));
             let sign = lu::factor(&mut f, [n, n], &mut rows);
-            d[0] = (0..n).fold(sign, |d, i| d * f[i * n + i]);
+            d[0] = (0..n).fold(T::real(sign), |d, i| d * f[i * n + i]);
             Ok(())
-        })?;
+        }))?;
         call.give(d);
         Ok(())
     },
@@ -244,20 +256,26 @@ static DET: Primitive = Primitive {
         ctx.add(0, multiply(&cell(&g)?, &cofactor(&a)?)?)
     }),
     jvp: Jvp::Rule(|ctx| match &ctx.tangents[0] {
-        Some(da) => Ok(one(sum(&multiply(&cofactor(&ctx.input(0))?, da)?, Some(&[-2, -1]), false)?)),
+        Some(da) => Ok(one(inner(&cofactor(&ctx.input(0))?, da)?)),
         None => Ok(Outputs::new()),
     }),
     batch: Batch::Rule(batched),
     ..Primitive::BASE
 };
 
-/// The matrix of cofactors, the gradient of det: det(A) A⁻ᵀ where A is regular, and right where it is not.
+/// Σ conj(a) b over matrices.
+fn inner(a: &Variable, b: &Variable) -> Result<Variable> {
+    sum(&multiply(&conj(a)?, b)?, Some(&[-2, -1]), false)
+}
+
+/// The matrix of conjugated cofactors, the gradient of det: conj(det(A)) A⁻ᴴ where A is regular, and right where it is not.
 static COFACTOR: Primitive = Primitive {
     name: "cofactor",
     eval: |call| {
         let a = call.array(0);
         let n = sides(a)[0];
-        let [c] = run("det", [(a, 2)], [(&[n, n], a.dtype())], 20.0 * cubic(n), &|[a], [c]| cofactors(a, n, c))?;
+        let cores: [(&[usize], DType); 1] = [(&[n, n], a.dtype())];
+        let [c] = number!(a.dtype(), T => run::<T, _, _>("det", [(a, 2)], cores, 20.0 * cubic(n), &|[a], [c]| cofactors(a, n, c)))?;
         call.give(c);
         Ok(())
     },
@@ -275,20 +293,20 @@ static COFACTOR: Primitive = Primitive {
 };
 
 /// By the inverse where no pivot is small, else by singular values.
-fn cofactors(a: &[f64], n: usize, c: &mut [f64]) -> std::result::Result<(), Failure> {
+fn cofactors<T: Number>(a: &[T], n: usize, c: &mut [T]) -> std::result::Result<(), Failure> {
     let (mut f, mut rows) = (copied(a), filled(0, n));
     let sign = lu::factor(&mut f, [n, n], &mut rows);
-    let largest = a.iter().fold(0.0_f64, |m, x| m.max(x.abs()));
-    let regular = (0..n).all(|i| f[i * n + i].abs() > 1e-6 * largest);
+    let largest = a.iter().fold(0.0_f64, |m, x| m.max(x.modulus()));
+    let regular = (0..n).all(|i| f[i * n + i].modulus() > 1e-6 * largest);
     if !regular {
         return svd::cofactor(a, n, c);
     }
-    let mut y = filled(0.0, n * n);
+    let mut y = filled(T::real(0.0), n * n);
     lu::solve(&f, &rows, n, &crate::kernel::linalg::identity(n), n, false, &mut y);
-    let det = (0..n).fold(sign, |d, i| d * f[i * n + i]);
+    let det = (0..n).fold(T::real(sign), |d, i| d * f[i * n + i]);
     for i in 0..n {
         for j in 0..n {
-            c[i * n + j] = det * y[j * n + i];
+            c[i * n + j] = (det * y[j * n + i]).conjugate();
         }
     }
     Ok(())
@@ -298,13 +316,16 @@ fn cofactor(a: &Variable) -> Result<Variable> {
     apply(&COFACTOR, &[a.into()], &())
 }
 
-/// The derivative of the cofactors along E: the Hessian of det, symmetric and linear in E.
+/// The conjugated derivative of the cofactors along E: the Hessian of det, which is symmetric, so that this is its own gradient.
 static COFACTOR_DERIVATIVE: Primitive = Primitive {
     name: "cofactor_derivative",
     eval: |call| {
         let (a, e) = (call.array(0), call.array(1));
         let n = sides(a)[0];
-        let [d] = run("det", [(a, 2), (e, 2)], [(&[n, n], a.dtype())], 30.0 * cubic(n), &|[a, e], [d]| svd::cofactor_derivative(a, e, n, d))?;
+        let cores: [(&[usize], DType); 1] = [(&[n, n], a.dtype())];
+        let [d] = number!(a.dtype(), T => {
+            run::<T, _, _>("det", [(a, 2), (e, 2)], cores, 30.0 * cubic(n), &|[a, e], [d]| svd::cofactor_derivative(a, e, n, d))
+        })?;
         call.give(d);
         Ok(())
     },
@@ -322,12 +343,12 @@ static COFACTOR_DERIVATIVE: Primitive = Primitive {
     jvp: Jvp::Definition,
     batch: Batch::Rule(batched),
     definition: Some(|inputs, _| {
-        // det(A) (tr(A⁻¹E) A⁻ᵀ - A⁻ᵀ Eᵀ A⁻ᵀ), of regular matrices.
+        // The conjugate of det(A) (tr(A⁻¹E) A⁻ᵀ - A⁻ᵀ Eᵀ A⁻ᵀ), of regular matrices.
         let (a, e) = (&inputs[0], &inputs[1]);
         let y = t(&inv(a)?)?;
         let trace = sum(&multiply(&y, e)?, Some(&[-2, -1]), true)?;
         let inner = minus(&multiply(&trace, &y)?, &mmm(&y, &t(e)?, &y)?)?;
-        Ok(smallvec![multiply(&cell(&det(a)?)?, &inner)?])
+        Ok(smallvec![conj(&multiply(&cell(&det(a)?)?, &inner)?)?])
     }),
     ..Primitive::BASE
 };
@@ -349,29 +370,54 @@ static SLOGDET: Primitive = Primitive {
     eval: |call| {
         let a = call.array(0);
         let n = sides(a)[0];
-        let outs = run("slogdet", [(a, 2)], [(&[], a.dtype()), (&[], a.dtype())], cubic(n), &|[a], [sign, log]| {
+        let cores: [(&[usize], DType); 2] = [(&[], a.dtype()), (&[], a.dtype().real())];
+        let outs = number!(a.dtype(), T => run::<T, _, _>("slogdet", [(a, 2)], cores, cubic(n), &|[a], [sign, log]| {
             let (mut f, mut rows) = (copied(a), filled(0, n));
             let first = lu::factor(&mut f, [n, n], &mut rows);
-            (sign[0], log[0]) = (0..n).fold((first, 0.0), |(s, l), i| {
-                let d: f64 = f[i * n + i];
-                (if d == 0.0 { 0.0 } else { s * d.signum() }, l + d.abs().ln())
+            let (s, l) = (0..n).fold((T::real(first), 0.0), |(s, l), i| {
+                let (d, size) = (f[i * n + i], f[i * n + i].modulus());
+                (if size == 0.0 { T::real(0.0) } else { s * (d / T::real(size)) }, l + size.ln())
             });
+            (sign[0], log[0]) = (s, T::real(l));
             Ok(())
-        })?;
+        }))?;
         give(call, outs);
         Ok(())
     },
-    saves: |s| s.input(0),
+    saves: |s| {
+        s.input(0);
+        s.output(0);
+    },
+    // (g_log - i Im(conj(g_s) s)) A⁻ᴴ; the sign of a real determinant is constant wherever there is a gradient.
     vjp: Vjp::Rule(|ctx| {
-        // The sign is constant wherever there is a gradient.
-        let Some(g) = ctx.cotangent_of(1) else { return Ok(()) };
-        let y = t(&regular_inverse("slogdet", &ctx.input(0))?)?;
-        ctx.add(0, multiply(&cell(&g)?, &y)?)
+        let log = ctx.cotangent_of(1);
+        let turn = match ctx.cotangent_of(0) {
+            Some(g) if g.dtype().is_complex() => Some(imag(&multiply(&conj(&g)?, &ctx.output(0))?)?),
+            _ => None,
+        };
+        let factor = match (log, turn) {
+            (log, Some(turn)) => {
+                let re = log.map_or_else(|| super::zeros_like(&turn), Ok)?;
+                crate::ops::complex(&re, &neg(&turn)?)?
+            }
+            (Some(log), None) => log,
+            (None, None) => return Ok(()),
+        };
+        let y = h(&regular_inverse("slogdet", &ctx.input(0))?)?;
+        ctx.add(0, multiply(&cell(&factor)?, &y)?)
     }),
+    // dlog = Re tr(A⁻¹ dA), ds = i s Im tr(A⁻¹ dA)
     jvp: Jvp::Rule(|ctx| {
         let Some(da) = &ctx.tangents[0] else { return Ok(Outputs::new()) };
-        let y = t(&regular_inverse("slogdet", &ctx.input(0))?)?;
-        Ok(smallvec![super::zeros_like(&ctx.outputs[0])?, sum(&multiply(&y, da)?, Some(&[-2, -1]), false)?])
+        let y = h(&regular_inverse("slogdet", &ctx.input(0))?)?;
+        let trace = inner(&y, da)?;
+        let sign = &ctx.outputs[0];
+        if !sign.dtype().is_complex() {
+            return Ok(smallvec![super::zeros_like(sign)?, trace]);
+        }
+        let turn = imag(&trace)?;
+        let ds = multiply(sign, &crate::ops::complex(&super::zeros_like(&turn)?, &turn)?)?;
+        Ok(smallvec![ds, real(&trace)?])
     }),
     batch: Batch::Rule(batched),
     ..Primitive::BASE
@@ -400,6 +446,15 @@ fn pair_samples(shapes: &[(&[usize], &[usize])], rest: &[Arg]) -> Vec<Sample> {
     shapes.iter().map(|(a, b)| Sample { args: pair(draw, a, b).into_iter().chain(rest.iter().cloned()).collect() }).collect()
 }
 
+/// Systems of complex matrices, and of a real matrix with a complex right side.
+fn complex_pairs(rest: &[Arg]) -> Vec<Sample> {
+    let draw = &mut Draw::new(72);
+    let (a, b) = (regular_complex(draw, &[3, 3]), regular_complex(draw, &[3, 2]));
+    let (c, d) = (regular(draw, &[2, 2, 2]), regular_complex(draw, &[2, 2]));
+    let call = |a: Variable, b: Variable| Sample { args: [Arg::Variable(a), Arg::Variable(b)].into_iter().chain(rest.iter().cloned()).collect() };
+    vec![call(a, b), call(c, d)]
+}
+
 const SYSTEMS: &[(&[usize], &[usize])] = &[
     (&[3, 3], &[3]),
     (&[3, 3], &[3, 2]),
@@ -411,6 +466,10 @@ const SYSTEMS: &[(&[usize], &[usize])] = &[
 ];
 const SQUARE: &[&[usize]] = &[&[3, 3], &[2, 2, 2], &[1, 1], &[0, 0], &[0, 2, 2]];
 
+fn squares_of_both_kinds() -> Vec<Sample> {
+    [regular_samples(SQUARE, &[]), complex_samples(&SQUARE[..4], &[])].concat()
+}
+
 /// The rows of this file.
 pub const ENTRIES: &[Entry] = &[
     Entry {
@@ -420,9 +479,9 @@ pub const ENTRIES: &[Entry] = &[
         params: &[Param::array("a"), Param::array("b")],
         call: |a| Ok(solve(&a.variable(0)?, &a.variable(1)?)?.into()),
         cost: 5.0,
-        gradient: Gradient::Rule("db = a^-T g, da = -db x^T"),
+        gradient: Gradient::Rule("db = a^-H g, da = -db x^H"),
         method: false,
-        samples: || pair_samples(SYSTEMS, &[]),
+        samples: || pair_samples(SYSTEMS, &[]).into_iter().chain(complex_pairs(&[])).collect(),
         ..Entry::BASE
     },
     Entry {
@@ -438,11 +497,11 @@ pub const ENTRIES: &[Entry] = &[
         ],
         call: |a| Ok(solve_triangular(&a.variable(0)?, &a.variable(1)?, a.flag(2)?, a.flag(3)?, a.flag(4)?)?.into()),
         cost: 3.0,
-        gradient: Gradient::Rule("db = a^-T g, da = the triangle of -db x^T"),
+        gradient: Gradient::Rule("db = a^-H g, da = the triangle of -db x^H"),
         method: false,
         samples: || {
             let flags = [[false, false, false], [true, false, false], [false, true, true], [true, true, false], [true, false, true]];
-            flags.iter().flat_map(|f| pair_samples(&SYSTEMS[1..5], &f.map(Arg::Bool))).collect()
+            flags.iter().flat_map(|f| [pair_samples(&SYSTEMS[1..5], &f.map(Arg::Bool)), complex_pairs(&f.map(Arg::Bool))].concat()).collect()
         },
         ..Entry::BASE
     },
@@ -453,9 +512,9 @@ pub const ENTRIES: &[Entry] = &[
         params: &[Param::array("a")],
         call: |a| Ok(inv(&a.variable(0)?)?.into()),
         cost: 5.0,
-        gradient: Gradient::Rule("-y^T g y^T"),
+        gradient: Gradient::Rule("-y^H g y^H"),
         method: false,
-        samples: || regular_samples(SQUARE, &[]),
+        samples: squares_of_both_kinds,
         ..Entry::BASE
     },
     Entry {
@@ -465,10 +524,10 @@ pub const ENTRIES: &[Entry] = &[
         params: &[Param::array("a")],
         call: |a| Ok(det(&a.variable(0)?)?.into()),
         cost: 3.0,
-        gradient: Gradient::Rule("g times the matrix of cofactors"),
+        gradient: Gradient::Rule("g times the conjugated matrix of cofactors"),
         method: false,
         samples: || {
-            let mut all = regular_samples(SQUARE, &[]);
+            let mut all = squares_of_both_kinds();
             let draw = &mut Draw::new(63);
             let row = REAL.array(draw, &[3]);
             // Rank one, and zeros.
@@ -487,9 +546,9 @@ pub const ENTRIES: &[Entry] = &[
         params: &[Param::array("a")],
         call: |a| Ok(Value::Many(slogdet(&a.variable(0)?)?.into())),
         cost: 3.0,
-        gradient: Gradient::Rule("g a^-T"),
+        gradient: Gradient::Rule("(g_log - i Im(conj(g_sign) sign)) a^-H"),
         method: false,
-        samples: || regular_samples(SQUARE, &[]),
+        samples: squares_of_both_kinds,
         ..Entry::BASE
     },
     Entry {

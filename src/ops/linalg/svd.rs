@@ -2,17 +2,18 @@
 
 use smallvec::smallvec;
 
-use super::eigen::{DEGENERATE, Gaps, first_order_at, zero};
+use super::eigen::{DEGENERATE, Gaps, check_phase, epsilon, first_order_at, zero};
 use super::{
-    batched, cubic, diagonal_of, give, matrices, minus, mm, mmm, multiply, neg, one, part, plus, regular_samples, run, scale_columns, scale_rows,
-    sides, t,
+    batched, complex_samples, cubic, diagonal_of, give, h, matrices, minus, mm, mmm, multiply, neg, one, part, plus, regular_samples, run,
+    scale_columns, scale_rows, sides,
 };
+use crate::array::alloc_check::filled;
 use crate::array::{Array, DType};
 use crate::error::{Error, Result, show_shape};
-use crate::kernel::linalg::svd as kernel;
+use crate::kernel::linalg::{Number, svd as kernel};
 use crate::ops::registry::{Arg, Args, Default, Entry, Gradient, Kind, Param, Sample, Value};
 use crate::ops::samples::{Draw, REAL, call_with};
-use crate::ops::{annihilate, astype, divide, equal, expand_dims, greater, max, reciprocal, square, sum, where_};
+use crate::ops::{abs, annihilate, astype, complex, divide, equal, expand_dims, greater, imag, max, real, reciprocal, square, sum, where_};
 use crate::tape::{Batch, Jvp, JvpContext, Outputs, Primitive, Variable, Vjp, VjpContext, apply, apply_all};
 
 /// The primitives of this file.
@@ -32,8 +33,13 @@ static SVD: Primitive = Primitive {
         let [m, n] = sides(a);
         let k = m.min(n);
         let (p, q) = if how.full { (m, n) } else { (k, k) };
-        let cores: [(&[usize], DType); 3] = [(&[m, p], a.dtype()), (&[k], a.dtype()), (&[q, n], a.dtype())];
-        let outs = run("svd", [(a, 2)], cores, 30.0 * cubic(m.max(n)), &|[a], [u, s, vh]| kernel::svd(a, [m, n], how.full, u, s, vh))?;
+        let cores: [(&[usize], DType); 3] = [(&[m, p], a.dtype()), (&[k], a.dtype().real()), (&[q, n], a.dtype())];
+        let outs = number!(a.dtype(), T => run::<T, _, _>("svd", [(a, 2)], cores, 30.0 * cubic(m.max(n)), &|[a], [u, s, vh]| {
+            let mut values = filled(0.0, k);
+            kernel::svd(a, [m, n], how.full, u, &mut values, vh)?;
+            s.iter_mut().zip(values).for_each(|(to, from)| *to = T::real(from));
+            Ok(())
+        }))?;
         give(call, outs);
         Ok(())
     },
@@ -56,7 +62,7 @@ fn determined(g: Option<Variable>, axis: isize, k: usize) -> Result<Option<Varia
         return Ok(Some(g));
     }
     let rest = part(&g, axis, k, all)?;
-    if !rest.is_lifted() && super::doubles(rest.array()).to_vec::<f64>().iter().any(|x| *x != 0.0) {
+    if !rest.is_lifted() && super::doubles(rest.array()).iter().any(|x| *x != 0.0) {
         return Err(Error::Grad(
             "svd: the gradient does not exist: full_matrices=True adds vectors that are not determined, and the result depends on them. \
              Pass full_matrices=False"
@@ -77,12 +83,12 @@ fn negligible(s: &Variable, [m, n]: [usize; 2]) -> Result<Variable> {
     if s.shape().last() == Some(&0) {
         return equal(s, 0.0);
     }
-    let epsilon = if s.dtype() == DType::F64 { f64::EPSILON } else { f64::from(f32::EPSILON) };
-    let limit = multiply(&max(&s.detach(), Some(&[-1]), true)?, m.max(n) as f64 * epsilon)?;
+    let limit = multiply(&max(&s.detach(), Some(&[-1]), true)?, m.max(n) as f64 * epsilon(s.dtype()))?;
     crate::ops::less_equal(&s.detach(), &limit)
 }
 
-/// Townsend, Wan & Zhang: the part in the spaces of U and V by 1/(σ_j² - σ_i²), and the parts beyond them by 1/σ.
+/// Townsend, Wan & Zhang: the part in the spaces of U and V by 1/(σ_j² - σ_i²), and the parts beyond them by 1/σ. Of complex matrices the
+/// phases of U and V change together, so that only the difference of the imaginary diagonals counts, by 1/σ.
 fn pull_svd(ctx: &mut VjpContext<'_>) -> Result<()> {
     let how = *ctx.attrs::<Parts>();
     let (u, s, vh) = (ctx.output(0), ctx.output(1), ctx.output(2));
@@ -90,7 +96,7 @@ fn pull_svd(ctx: &mut VjpContext<'_>) -> Result<()> {
     let (u, vh) = (part(&u, -1, 0, k)?, part(&vh, -2, 0, k)?);
     let (m, n) = (sides(u.array())[0], sides(vh.array())[1]);
     let gu = determined(ctx.cotangent_of(0), -1, k)?;
-    let gv = determined(ctx.cotangent_of(2), -2, k)?.map(|g| t(&g)).transpose()?;
+    let gv = determined(ctx.cotangent_of(2), -2, k)?.map(|g| h(&g)).transpose()?;
     let gs = ctx.cotangent_of(1);
     if gu.is_none() && gv.is_none() {
         let Some(gs) = gs else { return Ok(()) };
@@ -100,16 +106,19 @@ fn pull_svd(ctx: &mut VjpContext<'_>) -> Result<()> {
     }
     let gaps = Gaps::new(&s, &square(&s)?)?;
     let (u, vh) = (first_order_at(&gaps, &u)?, first_order_at(&gaps, &vh)?);
-    let v = t(&vh)?;
+    let v = h(&vh)?;
     let inside = |x: &Variable, g: &Option<Variable>| -> Result<Variable> {
-        g.as_ref().map_or_else(|| super::diagonal_matrix(&super::zeros_like(&s)?), |g| mm(&t(x)?, g))
+        g.as_ref().map_or_else(|| super::diagonal_matrix(&super::zeros_like(&s)?), |g| mm(&h(x)?, g))
     };
-    let odd = |inner: &Variable| -> Result<Variable> { minus(inner, &t(inner)?) };
+    let odd = |inner: &Variable| -> Result<Variable> { minus(inner, &h(inner)?) };
     let mut inner = match &gs {
         Some(g) => super::diagonal_matrix(g)?,
         None => super::diagonal_matrix(&super::zeros_like(&s)?)?,
     };
     let (a, b) = (inside(&u, &gu)?, inside(&v, &gv)?);
+    if u.dtype().is_complex() {
+        inner = plus(&inner, &phases(&a, &b, &inverse_values(&s, [m, n])?)?)?;
+    }
     let together = plus(&scale_columns(&odd(&a)?, &s)?, &scale_rows(&s, &odd(&b)?)?)?;
     let witness = plus(&crate::ops::abs(&a.detach())?, &crate::ops::abs(&b.detach())?)?;
     inner = plus(&inner, &gaps.quotient("svd", &together, &witness, how.zero)?)?;
@@ -118,19 +127,30 @@ fn pull_svd(ctx: &mut VjpContext<'_>) -> Result<()> {
     if let Some(g) = &gu
         && m > k
     {
-        let beyond = minus(g, &mmm(&u, &t(&u)?, g)?)?;
+        let beyond = minus(g, &mmm(&u, &h(&u)?, g)?)?;
         ga = plus(&ga, &mm(&scale_columns(&beyond, &inverse)?, &vh)?)?;
     }
     if let Some(g) = &gv
         && n > k
     {
         let beyond = minus(g, &mmm(&v, &vh, g)?)?;
-        ga = plus(&ga, &mm(&scale_columns(&u, &inverse)?, &t(&beyond)?)?)?;
+        ga = plus(&ga, &mm(&scale_columns(&u, &inverse)?, &h(&beyond)?)?)?;
     }
     ctx.add(0, ga)
 }
 
-/// dU, dσ, dVᵀ of thin factors.
+/// The part of the gradient by the phases, i Im(diag(Uᴴ gU))/σ; those of U and V must cancel.
+fn phases(a: &Variable, b: &Variable, inverse: &Variable) -> Result<Variable> {
+    let (a, b) = (diagonal_of(a)?, diagonal_of(b)?);
+    check_phase("svd", &plus(&a, &b)?)?;
+    if !a.dtype().is_complex() {
+        return super::diagonal_matrix(&super::zeros_like(inverse)?);
+    }
+    let turn = multiply(&imag(&a)?, inverse)?;
+    super::diagonal_matrix(&complex(&super::zeros_like(&turn)?, &turn)?)
+}
+
+/// dU, dσ, dVᴴ of thin factors. The imaginary diagonal of Uᴴ dA V turns U and V by equal parts.
 fn push_svd(ctx: &JvpContext<'_>) -> Result<Outputs> {
     let Some(da) = &ctx.tangents[0] else { return Ok(Outputs::new()) };
     let how = *ctx.attrs::<Parts>();
@@ -144,26 +164,31 @@ fn push_svd(ctx: &JvpContext<'_>) -> Result<Outputs> {
     }
     let gaps = Gaps::new(s, &square(s)?)?;
     let (u, vh) = (first_order_at(&gaps, u)?, first_order_at(&gaps, vh)?);
-    let v = t(&vh)?;
-    let d = mmm(&t(&u)?, da, &v)?;
-    let dt = t(&d)?;
-    // (D S + S Dᵀ)/(σ_j² - σ_i²) and (S D + Dᵀ S)/(σ_j² - σ_i²)
-    let left = gaps.quotient("svd", &plus(&scale_columns(&d, s)?, &scale_rows(s, &dt)?)?, &d, how.zero)?;
-    let right = gaps.quotient("svd", &plus(&scale_rows(s, &d)?, &scale_columns(&dt, s)?)?, &d, how.zero)?;
-    let (mut du, mut dv) = (mm(&u, &left)?, mm(&v, &right)?);
+    let v = h(&vh)?;
+    let d = mmm(&h(&u)?, da, &v)?;
+    let dt = h(&d)?;
+    // (D S + S Dᴴ)/(σ_j² - σ_i²) and (S D + Dᴴ S)/(σ_j² - σ_i²)
+    let mut left = gaps.quotient("svd", &plus(&scale_columns(&d, s)?, &scale_rows(s, &dt)?)?, &d, how.zero)?;
+    let mut right = gaps.quotient("svd", &plus(&scale_rows(s, &d)?, &scale_columns(&dt, s)?)?, &d, how.zero)?;
     let inverse = inverse_values(s, [m, n])?;
+    if d.dtype().is_complex() {
+        let turn = multiply(&multiply(&imag(&diagonal_of(&d)?)?, &inverse)?, 0.5)?;
+        let turn = super::diagonal_matrix(&complex(&super::zeros_like(&turn)?, &turn)?)?;
+        (left, right) = (plus(&left, &turn)?, minus(&right, &turn)?);
+    }
+    let (mut du, mut dv) = (mm(&u, &left)?, mm(&v, &right)?);
     if m > k {
         let image = mm(da, &v)?;
-        du = plus(&du, &scale_columns(&minus(&image, &mmm(&u, &t(&u)?, &image)?)?, &inverse)?)?;
+        du = plus(&du, &scale_columns(&minus(&image, &mmm(&u, &h(&u)?, &image)?)?, &inverse)?)?;
     }
     if n > k {
-        let image = mm(&t(da)?, &u)?;
+        let image = mm(&h(da)?, &u)?;
         dv = plus(&dv, &scale_columns(&minus(&image, &mmm(&v, &vh, &image)?)?, &inverse)?)?;
     }
-    Ok(smallvec![du, diagonal_of(&d)?, t(&dv)?])
+    Ok(smallvec![du, real(&diagonal_of(&d)?)?, h(&dv)?])
 }
 
-/// U, the singular values (largest first) and Vᵀ.
+/// U, the singular values (largest first) and Vᴴ.
 ///
 /// # Errors
 /// `LinAlg` when a matrix is not finite, `Value` when an option is unknown.
@@ -181,7 +206,7 @@ pub fn svd(a: &Variable, full: bool, degenerate: &str) -> Result<[Variable; 3]> 
 /// # Errors
 /// As [`svd`].
 pub fn svdvals(a: &Variable) -> Result<Variable> {
-    let [_, s, _] = svd(a, false, "raise")?;
+    let [_, s, _] = svd(a, false, "zero")?;
     Ok(s)
 }
 
@@ -197,7 +222,8 @@ static PINV: Primitive = Primitive {
     eval: |call| {
         let (a, cut) = (call.array(0), call.attrs::<Cut>().share);
         let [m, n] = sides(a);
-        let [y] = run("pinv", [(a, 2)], [(&[n, m], a.dtype())], 30.0 * cubic(m.max(n)), &|[a], [y]| kernel::pinv(a, [m, n], cut, y))?;
+        let (cores, cost): ([(&[usize], DType); 1], f64) = ([(&[n, m], a.dtype())], 30.0 * cubic(m.max(n)));
+        let [y] = number!(a.dtype(), T => run::<T, _, _>("pinv", [(a, 2)], cores, cost, &|[a], [y]| kernel::pinv(a, [m, n], cut, y)))?;
         call.give(y);
         Ok(())
     },
@@ -208,22 +234,22 @@ static PINV: Primitive = Primitive {
     // Golub & Pereyra: right while the rank stays the same.
     vjp: Vjp::Rule(|ctx| {
         let (g, a, y) = (ctx.cotangent(), ctx.input(0), ctx.output(0));
-        let (yt, gt) = (t(&y)?, t(&g)?);
-        let mut ga = neg(&mmm(&yt, &g, &yt)?)?;
-        let lead = mmm(&gt, &y, &yt)?;
+        let (yh, gh) = (h(&y)?, h(&g)?);
+        let mut ga = neg(&mmm(&yh, &g, &yh)?)?;
+        let lead = mmm(&gh, &y, &yh)?;
         ga = plus(&ga, &minus(&lead, &mmm(&a, &y, &lead)?)?)?;
-        let tail = mmm(&yt, &y, &gt)?;
+        let tail = mmm(&yh, &y, &gh)?;
         ga = plus(&ga, &minus(&tail, &mmm(&tail, &y, &a)?)?)?;
         ctx.add(0, ga)
     }),
     jvp: Jvp::Rule(|ctx| {
         let Some(da) = &ctx.tangents[0] else { return Ok(Outputs::new()) };
-        let (a, y, dat) = (ctx.input(0), &ctx.outputs[0], t(da)?);
-        let yt = t(y)?;
+        let (a, y, dah) = (ctx.input(0), &ctx.outputs[0], h(da)?);
+        let yh = h(y)?;
         let mut dy = neg(&mmm(y, da, y)?)?;
-        let lead = mmm(y, &yt, &dat)?;
+        let lead = mmm(y, &yh, &dah)?;
         dy = plus(&dy, &minus(&lead, &mmm(&lead, &a, y)?)?)?;
-        let tail = mmm(&dat, &yt, y)?;
+        let tail = mmm(&dah, &yh, y)?;
         dy = plus(&dy, &minus(&tail, &mmm(y, &a, &tail)?)?)?;
         Ok(one(dy))
     }),
@@ -233,7 +259,7 @@ static PINV: Primitive = Primitive {
 
 fn default_cut(a: &Variable, given: Option<f64>) -> f64 {
     let [m, n] = sides(a.array());
-    given.filter(|r| *r >= 0.0).unwrap_or_else(|| m.max(n) as f64 * if a.dtype() == DType::F64 { f64::EPSILON } else { f64::from(f32::EPSILON) })
+    given.filter(|r| *r >= 0.0).unwrap_or_else(|| m.max(n) as f64 * epsilon(a.dtype()))
 }
 
 /// The Moore-Penrose inverse; singular values up to `rtol` times the largest count as zero (`None`: max(m, n) ε).
@@ -284,7 +310,11 @@ pub fn lstsq(a: &Variable, b: &Variable, rcond: Option<f64>) -> Result<[Variable
     let x = mm(&pinv(&a, rcond)?, &b)?;
     let rank = matrix_rank(&a, None, rcond)?;
     let full = rank.is_lifted() || rank.array().to_vec::<i64>().iter().all(|r| *r == n as i64);
-    let residuals = if m > n && full { sum(&square(&minus(&b, &mm(&a, &x)?)?)?, Some(&[-2]), false)? } else { Array::zeros(&[0], a.dtype()).into() };
+    let residuals = if m > n && full {
+        sum(&square(&abs(&minus(&b, &mm(&a, &x)?)?)?)?, Some(&[-2]), false)?
+    } else {
+        Array::zeros(&[0], a.dtype().real()).into()
+    };
     let s = svdvals(&a)?;
     let x = if vector { crate::ops::squeeze(&x, Some(&[-1]))? } else { x };
     Ok([x, residuals, rank, s])
@@ -321,12 +351,12 @@ pub const ENTRIES: &[Entry] = &[
     Entry {
         name: "svd",
         module: "linalg",
-        doc: "U, the singular values and V^T.\n\n>>> tg.linalg.svd(tg.Variable([[2.0]]))[1]\nVariable([2.])\n",
+        doc: "U, the singular values and V^H.\n\n>>> tg.linalg.svd(tg.Variable([[2.0]]))[1]\nVariable([2.])\n",
         params: &[Param::array("a"), Param::flag("full_matrices", true), DEGENERATE],
         call: call_svd,
         cost: 30.0,
         gradient: Gradient::Rule(
-            "U (F ∘ (U^T gU - gU^T U) S + S (F ∘ (V^T gV - gV^T V)) + diag(gS)) V^T and what is beyond U and V, F = 1/(s_j² - s_i²)",
+            "U (F ∘ (U^H gU - gU^H U) S + S (F ∘ (V^H gV - gV^H V)) + diag(gS)) V^H and what is beyond U and V, F = 1/(s_j² - s_i²)",
         ),
         method: false,
         samples: || {
@@ -344,9 +374,9 @@ pub const ENTRIES: &[Entry] = &[
         params: &[Param::array("x")],
         call: |a| Ok(svdvals(&a.variable(0)?)?.into()),
         cost: 20.0,
-        gradient: Gradient::Rule("U diag(g) V^T"),
+        gradient: Gradient::Rule("U diag(g) V^H"),
         method: false,
-        samples: || regular_samples(SHAPES, &[]),
+        samples: || [regular_samples(SHAPES, &[]), complex_samples(SHAPES, &[])].concat(),
         ..Entry::BASE
     },
     Entry {
@@ -356,9 +386,12 @@ pub const ENTRIES: &[Entry] = &[
         params: &[Param::array("a"), Param::new("rtol", Kind::OptFloat).or(Default::None)],
         call: |a| Ok(pinv(&a.variable(0)?, a.opt_float(1)?)?.into()),
         cost: 30.0,
-        gradient: Gradient::Rule("-y^T g y^T + (I - a y) g^T y y^T + y^T y g^T (I - y a)"),
+        gradient: Gradient::Rule("-y^H g y^H + (I - a y) g^H y y^H + y^H y g^H (I - y a)"),
         method: false,
-        samples: || regular_samples(&[&[3, 3], &[4, 2], &[2, 4], &[2, 2, 3], &[0, 2]], &[Arg::None]),
+        samples: || {
+            let shapes: &[&[usize]] = &[&[3, 3], &[4, 2], &[2, 4], &[2, 2, 3], &[0, 2]];
+            [regular_samples(shapes, &[Arg::None]), complex_samples(&shapes[..3], &[Arg::None])].concat()
+        },
         ..Entry::BASE
     },
     Entry {

@@ -9,6 +9,7 @@ from ...autograd import no_grad
 from .. import _functional as rows
 from .common import floating, probability
 from .dropout import dropout
+from .linear import linear
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,6 +39,75 @@ def scaled_dot_product_attention(
     if dropout_p and _core._is_mapping():  # the row draws one mask for all samples
         return attend(query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa)[0]
     return rows.scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa)
+
+
+def multi_head_attention_forward(
+    query: Variable,
+    key: Variable,
+    value: Variable,
+    embed_dim_to_check: int,
+    num_heads: int,
+    in_proj_weight: Variable | None,
+    in_proj_bias: Variable | None,
+    bias_k: Variable | None,
+    bias_v: Variable | None,
+    add_zero_attn: bool,
+    dropout_p: float,
+    out_proj_weight: Variable,
+    out_proj_bias: Variable | None,
+    training: bool = True,
+    key_padding_mask: Variable | None = None,
+    need_weights: bool = True,
+    attn_mask: Variable | None = None,
+    use_separate_proj_weight: bool = False,
+    q_proj_weight: Variable | None = None,
+    k_proj_weight: Variable | None = None,
+    v_proj_weight: Variable | None = None,
+    static_k: None = None,
+    static_v: None = None,
+    average_attn_weights: bool = True,
+    is_causal: bool = False,
+) -> tuple[Variable, Variable | None]:
+    """:class:`tapegrad.nn.MultiheadAttention` with weights that are given; inputs are (positions, batch, features).
+
+    With ``use_separate_proj_weight`` the three projections have matrices of their own in place of ``in_proj_weight``.
+
+    >>> x, w = tg.ones((3, 1, 2)), tg.ones((6, 2))
+    >>> args = (2, 1, w, None, None, None, False, 0.0, tg.eye(2), None)
+    >>> tg.nn.functional.multi_head_attention_forward(x, x, x, *args)[0].shape
+    (3, 1, 2)
+    """
+    from ..attention import MultiheadAttention
+
+    if static_k is not None or static_v is not None:
+        raise ValueError("multi_head_attention_forward: static_k and static_v are not supported; project the key and the value")
+    if query.shape[-1] != embed_dim_to_check:
+        raise _core.ShapeError(
+            f"multi_head_attention_forward: the query has shape {query.shape}, expected {embed_dim_to_check} features"
+        )
+    layer = object.__new__(MultiheadAttention)
+    separate = (q_proj_weight, k_proj_weight, v_proj_weight) if use_separate_proj_weight else (None, None, None)
+    layer.__dict__.update(
+        **dict(zip(("q_proj_weight", "k_proj_weight", "v_proj_weight"), separate)),
+        in_proj_weight=None if use_separate_proj_weight else in_proj_weight,
+        in_proj_bias=in_proj_bias,
+        bias_k=bias_k,
+        bias_v=bias_v,
+        add_zero_attn=add_zero_attn,
+        dropout=dropout_p,
+        training=training,
+        batch_first=False,
+        embed_dim=embed_dim_to_check,
+        kdim=key.shape[-1],
+        vdim=value.shape[-1],
+        num_heads=num_heads,
+        head_dim=embed_dim_to_check // num_heads,
+        out_proj=lambda x: linear(x, out_proj_weight, out_proj_bias),
+    )
+    found: tuple[Variable, Variable | None] = layer.forward(
+        query, key, value, key_padding_mask, need_weights, attn_mask, average_attn_weights, is_causal
+    )
+    return found
 
 
 def attend(
@@ -100,4 +170,4 @@ def _check(name: str, q: Variable, k: Variable, v: Variable) -> None:
         raise _core.ShapeError(f"{name}: key {k.shape} and value {v.shape} must have as many positions (axis -2)")
 
 
-__all__ = ["scaled_dot_product_attention"]
+__all__ = ["multi_head_attention_forward", "scaled_dot_product_attention"]

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from functools import wraps
+
 from ... import _core
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Callable
+    from typing import Any, TypeVar
 
     from ..._core import Variable
+
+    F = TypeVar("F", bound=Callable[..., Any])
 
 
 def axis_of(name: str, dim: int | None, axis: int | None, default: int = -1) -> int:
@@ -60,3 +65,21 @@ def reduced(name: str, losses: Variable, reduction: str) -> Variable:
     if reduction != "none":
         raise ValueError(f"{name}: reduction is {reduction!r}, expected 'none', 'mean' or 'sum'")
     return losses
+
+
+def older_reduction(size_average: bool | None, reduce: bool | None) -> str:
+    """The reduction that PyTorch's older two flags say."""
+    average, total = size_average is None or size_average, reduce is None or reduce
+    return ("mean" if average else "sum") if total else "none"
+
+
+def with_older_flags(loss: F) -> F:
+    """A loss that takes ``size_average=`` and ``reduce=`` too, PyTorch's older way to say the reduction."""
+
+    @wraps(loss)
+    def call(*args: Any, size_average: bool | None = None, reduce: bool | None = None, **options: Any) -> Any:
+        if size_average is not None or reduce is not None:
+            options["reduction"] = older_reduction(size_average, reduce)
+        return loss(*args, **options)
+
+    return call  # type: ignore[return-value]

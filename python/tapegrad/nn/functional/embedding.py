@@ -5,6 +5,7 @@ from __future__ import annotations
 from ... import _core
 from ...autograd import no_grad
 from .. import _functional as table
+from ..rows import TableParameter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def embedding(
 
     The row ``padding_idx`` gets no gradient. With ``max_norm`` the rows that are looked up are first shortened to that
     ``norm_type``-norm, in place. With ``scale_grad_by_freq`` the gradient of a row is divided by how often it is looked
-    up. ``sparse`` is a hint that changes no value: gradients are dense here.
+    up. ``sparse`` makes the gradient of the weight of an ``nn.Embedding(sparse=True)`` one by rows; others stay dense.
 
     >>> tg.nn.functional.embedding(tg.Variable([1, 0]), tg.Variable([[1.0], [2.0]])).tolist()
     [[2.0], [1.0]]
@@ -53,6 +54,8 @@ def embedding(
         padding_idx %= rows
     if max_norm is not None:
         shorten(weight, indices, max_norm, norm_type)
+    if sparse and isinstance(weight, TableParameter) and by_rows(weight, scale_grad_by_freq):
+        return weight.look_up(indices, padding_idx)
     if not (scale_grad_by_freq or max_norm is not None or _core._is_mapping()):
         return table._embedding(indices, weight, padding_idx)
     found = _core.take(weight, indices, 0)
@@ -64,6 +67,11 @@ def embedding(
         mask = _core.expand_dims(indices == padding_idx, -1)
         found = _core.where(mask, weight.detach()[padding_idx], found)
     return found
+
+
+def by_rows(weight: Variable, scale_grad_by_freq: bool) -> bool:
+    """Whether a lookup may leave the tape, for a gradient by rows."""
+    return weight.requires_grad and _core.is_grad_enabled() and not (scale_grad_by_freq or _core._is_mapping())
 
 
 def checked_indices(name: str, input: Variable, weight: Variable) -> Variable:
@@ -139,8 +147,8 @@ def embedding_bag(
         rows = rows * _core.expand_dims(per_sample_weights, 1)
     if keep is not None:
         rows = _core.where(_core.expand_dims(keep, 1), rows, 0.0)
-    numbers = [i for i, (a, b) in enumerate(zip(starts, ends)) for _ in range(b - a)]
-    bag = _core.asarray(numbers, dtype=_core.int64)
+    sizes = [b - a for a, b in zip(starts, ends)]
+    bag = _core.repeat(_core.arange(bags), _core.asarray(sizes, dtype=_core.int64))
     total = _core.index_add(_core.zeros((bags, weight.shape[1]), dtype=rows.dtype), 0, bag, rows)
     if mode == "sum":
         return total

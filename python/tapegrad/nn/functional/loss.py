@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import log, pi
 
 from ... import _core
-from .common import floating, reduced, same_shape
+from .common import floating, reduced, same_shape, with_older_flags
 from .distance import pairwise_distance
 
 TYPE_CHECKING = False
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..._core import Variable
 
 
+@with_older_flags
 def mse_loss(input: Variable, target: Variable, reduction: str = "mean", weight: Variable | None = None) -> Variable:
     """The squared differences, which have equal shapes; their mean, sum, or with ``"none"`` each.
 
@@ -29,6 +30,7 @@ def mse_loss(input: Variable, target: Variable, reduction: str = "mean", weight:
     return _core.mse_loss(input, target, reduction=reduction)
 
 
+@with_older_flags
 def l1_loss(input: Variable, target: Variable, reduction: str = "mean", weight: Variable | None = None) -> Variable:
     """The absolute differences; their mean, sum, or with ``"none"`` each.
 
@@ -53,6 +55,7 @@ def huber_loss(
     return _core.huber_loss(input, target, reduction=reduction, delta=delta)
 
 
+@with_older_flags
 def smooth_l1_loss(input: Variable, target: Variable, reduction: str = "mean", beta: float = 1.0) -> Variable:
     """:func:`huber_loss` divided by ``beta``; with ``beta=0`` it is :func:`l1_loss`.
 
@@ -62,6 +65,7 @@ def smooth_l1_loss(input: Variable, target: Variable, reduction: str = "mean", b
     return _core.smooth_l1_loss(input, target, reduction=reduction, beta=beta)
 
 
+@with_older_flags
 def nll_loss(
     input: Variable,
     target: Variable,
@@ -77,6 +81,7 @@ def nll_loss(
     return _core.nll_loss(input, target, weight=weight, ignore_index=ignore_index, reduction=reduction)
 
 
+@with_older_flags
 def cross_entropy(
     input: Variable,
     target: Variable,
@@ -98,6 +103,7 @@ def cross_entropy(
     )
 
 
+@with_older_flags
 def binary_cross_entropy(input: Variable, target: Variable, weight: Variable | None = None, reduction: str = "mean") -> Variable:
     """The cross-entropy of probabilities ``input`` and ``target`` of yes or no.
 
@@ -107,6 +113,7 @@ def binary_cross_entropy(input: Variable, target: Variable, weight: Variable | N
     return _core.binary_cross_entropy(input, target, weight=weight, reduction=reduction)
 
 
+@with_older_flags
 def binary_cross_entropy_with_logits(
     input: Variable,
     target: Variable,
@@ -153,6 +160,7 @@ def _entropy_term(target: Variable) -> Variable:
     return _core.where(zero, 0.0, target * _core.log(_core.where(zero, 1.0, target)))
 
 
+@with_older_flags
 def kl_div(input: Variable, target: Variable, reduction: str = "mean", log_target: bool = False) -> Variable:
     """``target (log(target) - input)``, where ``input`` holds logarithms, and with ``log_target`` so does ``target``.
 
@@ -167,6 +175,7 @@ def kl_div(input: Variable, target: Variable, reduction: str = "mean", log_targe
     return _batchmean("kl_div", losses, reduction, x.shape[0] if x.ndim else 1)
 
 
+@with_older_flags
 def hinge_embedding_loss(input: Variable, target: Variable, margin: float = 1.0, reduction: str = "mean") -> Variable:
     """``x`` where the target is 1, and ``max(0, margin - x)`` where it is -1.
 
@@ -180,6 +189,7 @@ def hinge_embedding_loss(input: Variable, target: Variable, margin: float = 1.0,
     return reduced("hinge_embedding_loss", far + near, reduction)
 
 
+@with_older_flags
 def margin_ranking_loss(
     input1: Variable, input2: Variable, target: Variable, margin: float = 0.0, reduction: str = "mean"
 ) -> Variable:
@@ -195,6 +205,7 @@ def margin_ranking_loss(
     return reduced("margin_ranking_loss", _core.clip(-t * (x1 - x2) + margin, 0.0, None), reduction)
 
 
+@with_older_flags
 def soft_margin_loss(input: Variable, target: Variable, reduction: str = "mean") -> Variable:
     """``log(1 + exp(-target x))``, exact for any ``x``; the target is 1 or -1.
 
@@ -205,6 +216,7 @@ def soft_margin_loss(input: Variable, target: Variable, reduction: str = "mean")
     return reduced("soft_margin_loss", _core.softplus(-t * x), reduction)
 
 
+@with_older_flags
 def multilabel_soft_margin_loss(
     input: Variable, target: Variable, weight: Variable | None = None, reduction: str = "mean"
 ) -> Variable:
@@ -237,6 +249,7 @@ def _rows(name: str, input: Any, target: Any, target_ndim: int) -> tuple[Variabl
     return x, t, False
 
 
+@with_older_flags
 def multi_margin_loss(
     input: Variable,
     target: Variable,
@@ -273,6 +286,7 @@ def _check_classes(name: str, t: Variable, classes: int, low: int) -> None:
             raise ValueError(f"{name}: target {least if least < low else most} is out of range for {classes} classes")
 
 
+@with_older_flags
 def multilabel_margin_loss(input: Variable, target: Variable, reduction: str = "mean") -> Variable:
     """``Σ max(0, 1 - (x[j] - x[i])) / C`` over the target classes j and the other classes i.
 
@@ -299,6 +313,7 @@ def multilabel_margin_loss(input: Variable, target: Variable, reduction: str = "
     return reduced("multilabel_margin_loss", total[0] if single and reduction == "none" else total, reduction)
 
 
+@with_older_flags
 def cosine_embedding_loss(
     input1: Variable, input2: Variable, target: Variable, margin: float = 0.0, reduction: str = "mean"
 ) -> Variable:
@@ -323,6 +338,7 @@ def cosine_embedding_loss(
     return reduced(name, near + far, reduction)
 
 
+@with_older_flags
 def triplet_margin_loss(
     anchor: Variable,
     positive: Variable,
@@ -418,6 +434,7 @@ def _like(name: str, what: str, value: Variable, x: Variable) -> Variable:
     return value
 
 
+@with_older_flags
 def poisson_nll_loss(
     input: Variable,
     target: Variable,

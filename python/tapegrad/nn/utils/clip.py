@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ... import _core
+from ..._rows import values_in_place
 from ...autograd import no_grad
 
 TYPE_CHECKING = False
@@ -33,7 +34,8 @@ def clip_grad_norm_(
     >>> [round(g, 4) for g in x.grad.tolist()]
     [0.6, 0.8]
     """
-    return _core.clip_grad_norm_(parameters, max_norm, norm_type, error_if_nonfinite)
+    with values_in_place(parameters) as parts:
+        return _core.clip_grad_norm_(parts, max_norm, norm_type, error_if_nonfinite)
 
 
 def clip_grad_value_(parameters: Variable | Iterable[Variable], clip_value: float, foreach: bool | None = None) -> None:
@@ -47,7 +49,12 @@ def clip_grad_value_(parameters: Variable | Iterable[Variable], clip_value: floa
     >>> x.grad.tolist()
     [1.0, -0.5]
     """
-    _core.clip_grad_value_(parameters, clip_value)
+    with values_in_place(parameters) as parts:
+        _core.clip_grad_value_(parts, clip_value)
+
+
+def _listed(parameters: Variable | Iterable[Variable]) -> list[Variable]:
+    return [parameters] if isinstance(parameters, _core.Variable) else list(parameters)
 
 
 def get_total_norm(
@@ -61,7 +68,7 @@ def get_total_norm(
     >>> tg.nn.utils.get_total_norm([tg.Variable([3.0]), tg.Variable([4.0])]).item()
     5.0
     """
-    parts = [tensors] if isinstance(tensors, _core.Variable) else list(tensors)
+    parts = _listed(tensors)
     if not parts:
         return _core.zeros(())
     norms = _core.stack([_core.norm(_core.reshape(p.detach(), (-1,)), norm_type) for p in parts])
@@ -82,7 +89,7 @@ def clip_grads_with_norm_(
     >>> [round(g, 3) for g in x.grad.tolist()]
     [0.3, 0.4]
     """
-    parts = [parameters] if isinstance(parameters, _core.Variable) else list(parameters)
+    parts = _listed(parameters)
     factor = min(max_norm / (float(total_norm) + 1e-6), 1.0)
     with no_grad():
         for p in parts:

@@ -199,18 +199,30 @@ class BatchSampler(Sampler["list[int]"]):
 class DistributedSampler(_Ordered):
     """The share of one process among several: every ``num_replicas``-th place from ``rank`` on.
 
-    Call :meth:`set_epoch` before each epoch, so that all processes shuffle alike and epochs differ.
+    Without ``num_replicas`` and ``rank`` they are those of the job of ``tg.distributed``; a process alone has all places.
+    Shares are made equally long: places from the beginning are repeated, or with ``drop_last`` the last ones are left out. With
+    ``pad=False`` neither happens, and some shares have one place less; then use ``tg.distributed.equal_steps``.
+
+    Call :meth:`set_epoch` before each epoch: all processes then have the same order, another one in each epoch.
+
+    >>> list(tg.utils.data.DistributedSampler(range(5), num_replicas=2, rank=1, shuffle=False))
+    [1, 3, 0]
     """
 
     def __init__(
         self,
         dataset: Sized,
-        num_replicas: int = 1,
-        rank: int = 0,
+        num_replicas: int | None = None,
+        rank: int | None = None,
         shuffle: bool = True,
         seed: int = 0,
         drop_last: bool = False,
+        *,
+        pad: bool = True,
     ) -> None:
+        mine, count = _place_in_job()
+        num_replicas = count if num_replicas is None else num_replicas
+        rank = mine if rank is None else rank
         if not 0 <= rank < num_replicas:
             raise ValueError(f"DistributedSampler: rank {rank} must be from 0 to {num_replicas - 1}")
         self.dataset, self.num_replicas, self.rank = dataset, num_replicas, rank
@@ -218,6 +230,8 @@ class DistributedSampler(_Ordered):
         n = len(dataset)
         self.num_samples = n // num_replicas if drop_last else -(-n // num_replicas)
         self.total_size = self.num_samples * num_replicas
+        if not pad and not drop_last:
+            self.num_samples, self.total_size = len(range(rank, n, num_replicas)), n
 
     def order(self) -> Order:
         """The indices of this process."""
@@ -231,6 +245,15 @@ class DistributedSampler(_Ordered):
     def set_epoch(self, epoch: int) -> None:
         """Another epoch has another order."""
         self.epoch = epoch
+
+
+def _place_in_job() -> tuple[int, int]:
+    """Rank and number of ranks of the job of ``tg.distributed``, when there is one."""
+    import sys
+
+    distributed = sys.modules.get("tapegrad.distributed.group")
+    group = None if distributed is None else distributed.group_or_none()
+    return (0, 1) if group is None else (group.rank, group.size)
 
 
 def order_of(sampler: Any) -> Order | None:

@@ -1,0 +1,36 @@
+"""Solvers whose results are differentiable: minimisation, equations, least squares, differential equations, integrals.
+
+Unknowns are arrays or nested containers of them, as everywhere. The solution depends on whatever Variables the function uses,
+passed in ``args`` or closed over: its derivatives, in reverse and in forward mode, come from the implicit function theorem, so no
+iteration is recorded.
+
+>>> a = tg.Variable(2.0, dtype="float64", requires_grad=True)
+>>> result = tg.optimize.minimize(lambda x: (x - a) ** 2 + x**4, 1.0)
+>>> result.x.backward()  # 2 (x - a) + 4 x³ = 0, so dx/da = 2 / (2 + 12 x²)
+>>> abs(a.grad.item() - 2 / (2 + 12 * result.x.item() ** 2)) < 1e-9
+True
+"""
+
+from __future__ import annotations
+
+from ._bridge import FunctionAndGradient, fun_and_grad
+from ._equations import fixed_point, root
+from ._fitting import least_squares
+from ._minimize import minimize
+from ._ode import OdeSolution, odeint
+from ._quad import quad
+from ._result import ConvergenceError, OptimizeResult
+
+__all__ = [
+    "ConvergenceError",
+    "FunctionAndGradient",
+    "OdeSolution",
+    "OptimizeResult",
+    "fixed_point",
+    "fun_and_grad",
+    "least_squares",
+    "minimize",
+    "odeint",
+    "quad",
+    "root",
+]

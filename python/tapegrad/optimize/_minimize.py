@@ -1,0 +1,160 @@
+"""Minimisation of scalar functions of nested arrays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._core import Variable
+from .._transforms import grad
+from ._bounds import bounds_of
+from ._bridge import FunctionAndGradient
+from ._descent import Stop, is_least, lbfgs, newton_cg
+from ._flat import as_args
+from ._implicit import attach, polished
+from ._result import OptimizeResult
+from ._samples import each_sample, has_derivative, message_of, one, worst
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "L-BFGS": {"maxiter": 15000, "gtol": 1e-8, "ftol": 1e-15, "maxcor": 10, "maxls": 25},
+    "Newton-CG": {"maxiter": 1000, "gtol": 1e-8, "ftol": 1e-15, "maxls": 25},
+    "L-BFGS-B": {"maxiter": 15000, "maxfun": 150000, "gtol": 1e-8, "ftol": 1e-15, "maxcor": 10, "maxls": 25},
+}
+
+
+def chosen(name: str, kind: str, given: str | None, default: str, known: Any) -> str:
+    """A method by its name, whatever its case."""
+    for method in known:
+        if (given or default).lower() == method.lower():
+            return str(method)
+    raise ValueError(f"{name}: {kind} is {given!r}, expected {', '.join(map(repr, known))}")
+
+
+def options_of(name: str, given: dict[str, Any] | None, known: dict[str, Any]) -> dict[str, Any]:
+    """Options with their defaults; raises for one that the method does not have."""
+    for key in given or {}:
+        if key not in known:
+            raise ValueError(f"{name}: unknown option {key!r}; there are {', '.join(known)}")
+    return {**known, **(given or {})}
+
+
+def minimize(
+    fun: Callable[..., Any],
+    x0: Any,
+    args: tuple[Any, ...] = (),
+    method: str | None = None,
+    bounds: Any = None,
+    tol: float | None = None,
+    callback: Callable[[Any], Any] | None = None,
+    options: dict[str, Any] | None = None,
+) -> OptimizeResult:
+    """The ``x`` near ``x0`` where the scalar function ``fun(x, *args)`` is least.
+
+    ``x0`` is a number, an array, a list of numbers, or a nested container of arrays; ``fun`` gets ``x`` in the same containers,
+    and numbers become float64 arrays. Gradients and Hessian products are taken from ``fun``.
+
+    ``method`` is "L-BFGS" (the default: limited memory, strong Wolfe line search), "Newton-CG" (Hessian products, few
+    iterations), or "L-BFGS-B" (the default with ``bounds``; it runs SciPy's). ``bounds`` is a list of pairs ``(low, high)``, one
+    for each element of a vector; one pair for all elements; or containers like ``x0`` with a pair at each array. None is no
+    bound. ``tol`` sets the option ``gtol``: the largest component of the (projected) gradient. Options: ``maxiter``, ``gtol``,
+    ``ftol`` (relative decrease), ``maxcor`` (pairs kept), ``maxls`` (steps of a line search), ``maxfun``. ``callback(x)`` is
+    called after each iteration; when it raises ``StopIteration`` the solver stops.
+
+    The result has ``x, fun, jac, nit, nfev, success, status, message``, as SciPy's. Where ``fun`` uses tracked Variables, passed
+    or closed over, ``x`` and ``fun`` can be differentiated by them, twice, in reverse and forward mode; components held by a
+    bound are constant. Then it raises :class:`ConvergenceError` unless the solver succeeded, and ``LinAlgError`` where the
+    Hessian is singular. Without tracked Variables a failure is ``success=False``.
+
+    >>> def rosenbrock(x):
+    ...     return tg.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2)
+    >>> result = tg.optimize.minimize(rosenbrock, [-1.2, 1.0, 1.0])
+    >>> result.success, [round(v, 6) for v in result.x.tolist()]
+    (True, [1.0, 1.0, 1.0])
+    >>> tg.optimize.minimize(rosenbrock, [0.0, 0.0], bounds=[(None, 0.5), (None, None)]).x.tolist()
+    [0.5, 0.25]
+    """
+    name = chosen("minimize", "method", method, "L-BFGS" if bounds is None else "L-BFGS-B", _OPTIONS)
+    if bounds is not None and name != "L-BFGS-B":
+        raise ValueError(f"minimize: method {name!r} takes no bounds; use 'L-BFGS-B'")
+    settings = options_of("minimize", options, _OPTIONS[name])
+    if tol is not None:
+        settings["gtol"] = tol
+
+    def solve() -> tuple[Any, ...]:
+        problem = FunctionAndGradient(fun, x0, args, name="minimize")
+        return _solved(problem, name, bounds_of("minimize", bounds, problem.flat), settings, callback)
+
+    return _result(fun, as_args(args), each_sample(solve))
+
+
+def _result(fun: Callable[..., Any], args: tuple[Any, ...], solved: list[Any]) -> OptimizeResult:
+    """What :func:`minimize` returns, with the derivatives of the solution."""
+    flat, x, least, slope, held, nit, nfev, good, status, message = solved
+    flat = flat[0] if isinstance(flat, list) else flat
+    success, reason = worst(good), message_of(good, message)
+
+    def value(v: Variable) -> Any:
+        return fun(flat.filled(flat.split(v)), *args)
+
+    x = attach("minimize", grad(value), x, held, "" if success else reason, symmetric=True)
+    # The value may depend on what the solution does not depend on.
+    at = value(x)
+    return OptimizeResult(
+        x=flat.shaped(flat.split(x)),
+        fun=at if isinstance(at, Variable) and has_derivative(at) else least.astype(flat.dtype),
+        jac=flat.shaped(flat.split(slope.astype(flat.dtype))),
+        nit=one(nit),
+        nfev=one(nfev),
+        njev=one(nfev),
+        success=success,
+        status=status,
+        message=reason,
+    )
+
+
+def _solved(problem: FunctionAndGradient, name: str, limits: Any, settings: dict[str, Any], callback: Any) -> tuple[Any, ...]:
+    """One run: the unknowns, where it ended, and how."""
+    flat = problem.flat
+    step = None if callback is None else lambda v: callback(flat.shaped(flat.leaves(v.copy())))
+    if name == "L-BFGS-B":
+        end = _bounded(problem, limits, settings, step)
+    else:
+        end = (lbfgs if name == "L-BFGS" else newton_cg)(problem, flat.start.copy(), flat.eps, settings, step)
+    held = _held(end.x, end.jac, limits)
+    x, used = end.x, problem.nfev
+    if end.success:
+        value = grad(lambda v: problem.f(flat.filled(flat.split(v)), *problem.args))
+        x = polished(value, x, flat.dtype, ~held, limits)
+    as_dtype = str(flat.dtype)
+    found = (x.astype(as_dtype), np.asarray(end.fun), end.jac, held.astype(as_dtype))
+    return flat, *found, end.nit, used, end.success, end.status, end.message
+
+
+def _held(x: np.ndarray, gradient: np.ndarray, limits: Any) -> np.ndarray:
+    """The components that stay at a bound, because the gradient pushes them outward."""
+    low, high = limits
+    return np.asarray(((x <= low) & (gradient > 0)) | ((x >= high) & (gradient < 0)))
+
+
+def _bounded(problem: FunctionAndGradient, limits: Any, settings: dict[str, Any], callback: Any) -> Stop:
+    try:
+        from scipy.optimize import minimize as scipy_minimize
+    except ImportError as e:
+        raise ImportError("minimize: method 'L-BFGS-B' runs SciPy's solver; install scipy") from e
+    low, high = limits
+    start = np.clip(problem.x0, low, high)
+    found = scipy_minimize(
+        problem, start, jac=True, method="L-BFGS-B", bounds=list(zip(low, high)), options=settings, callback=callback
+    )
+    x = np.clip(found.x, low, high)
+    good, message = bool(found.success), str(found.message)
+    if not good and "ABNORMAL" in message:
+        # The line search stops at the accuracy of the function: that may be a solution.
+        free = ~_held(x, np.asarray(found.jac), limits)
+        good = is_least(problem, x, float(found.fun), np.asarray(found.jac), free, problem.flat.eps)
+        message = "the function cannot be lowered at this precision" if good else message
+    return Stop(x, float(found.fun), np.asarray(found.jac), int(found.nit), good, 0 if good else int(found.status) or 2, message)

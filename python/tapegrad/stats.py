@@ -1,0 +1,446 @@
+"""Densities and distribution functions under SciPy's names, with gradients: for programs that were written with ``scipy.stats``.
+
+Each family has SciPy's shape parameters, then ``loc`` and ``scale``; called with parameters, it is frozen. Outside of the
+support the density is 0. For samples with gradients, divergences and transforms see `tg.distributions`.
+
+>>> tg.stats.norm.logpdf(0.0, loc=1.0, scale=2.0)
+Variable(-1.7370857)
+>>> tg.stats.gamma(2.0, scale=3.0).mean()
+Variable(6.)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from . import _core
+from . import distributions as D
+from ._core import Variable
+from .distributions.utils import as_floating, outside
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "bernoulli",
+    "beta",
+    "binom",
+    "cauchy",
+    "chi2",
+    "dirichlet",
+    "expon",
+    "f",
+    "gamma",
+    "geom",
+    "gumbel_r",
+    "halfcauchy",
+    "halfnorm",
+    "invgamma",
+    "laplace",
+    "logistic",
+    "lognorm",
+    "multinomial",
+    "multivariate_normal",
+    "nbinom",
+    "norm",
+    "pareto",
+    "poisson",
+    "t",
+    "uniform",
+    "vonmises",
+    "weibull_min",
+]
+
+
+def _arrays(*values: Any) -> list[Any]:
+    """Arrays of any kind as Variables. Numbers get their dtype; those that are 0 and 1 stay numbers, which saves operations."""
+    found = [float(x) if isinstance(x, (int, float)) else as_floating(x) for x in values]
+    dtypes = {x.dtype for x in found if isinstance(x, Variable)}
+    dtype = _core.float64 if _core.float64 in dtypes else next(iter(dtypes), None)
+    return [_core.asarray(x, dtype=dtype) if isinstance(x, float) and x not in (0.0, 1.0) else x for x in found]
+
+
+def _is(x: Any, value: float) -> bool:
+    return isinstance(x, float) and x == value
+
+
+class _Family:
+    """A family of distributions: SciPy's name, the names of its shapes, and what makes the distribution of loc 0 and scale 1."""
+
+    #: Parameters behind the shapes, with their defaults.
+    _more: dict[str, float] = {}
+
+    def __init__(self, name: str, shapes: str, make: Callable[..., Any]) -> None:
+        self.name, self.shapes, self._make = name, shapes.split(), make
+        self.numargs = len(self.shapes)
+
+    def _bound(self, args: tuple[Any, ...], named: dict[str, Any], x: Any = 0.0) -> list[Any]:
+        """The shapes, loc and scale of a call, and x behind them."""
+        names = [*self.shapes, *self._more]
+        if len(args) > len(names):
+            raise TypeError(f"{self.name}: takes the parameters {', '.join(names)}, got {len(args)} of them")
+        values = dict(zip(names, args))
+        for key, value in named.items():
+            if key not in names:
+                raise TypeError(f"{self.name}: there is no parameter {key!r}; it takes {', '.join(names)}")
+            if key in values:
+                raise TypeError(f"{self.name}: the parameter {key!r} is given twice")
+            values[key] = value
+        missing = [n for n in self.shapes if n not in values]
+        if missing:
+            raise TypeError(f"{self.name}: the parameter {missing[0]!r} is missing")
+        return _arrays(*(values.get(n, self._more.get(n)) for n in names), x)
+
+    def _standard(self, args: tuple[Any, ...], named: dict[str, Any], x: Any = 0.0) -> tuple[Any, Any, Any, Any]:
+        """The distribution of loc 0 and scale 1, loc and scale, and x as an array."""
+        *params, x = self._bound(args, named, x)
+        *shapes, loc, scale = params if "scale" in self._more else [*params, 1.0]
+        return self._make_in((x, loc, scale), *shapes), loc, scale, x
+
+    def _make_in(self, others: tuple[Any, ...], *shapes: Any) -> Any:
+        """The distribution; shapes that are numbers, and constants, get the dtype of the arrays."""
+        like = next((a for a in (*shapes, *others) if isinstance(a, Variable)), None)
+        if like is None:
+            return self._make(*shapes, 1.0)
+        one = _core.ones((), dtype=like.dtype)
+        return self._make(*(one * a if isinstance(a, float) else a for a in shapes), one)
+
+    def __call__(self, *args: Any, **named: Any) -> _Frozen:
+        """The family with these parameters."""
+        self._bound(args, named)
+        return _Frozen(self, args, named)
+
+    def __repr__(self) -> str:
+        return f"tapegrad.stats.{self.name}"
+
+    def _at(self, x: Any, args: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, Any, Any]:
+        d, loc, scale, x = self._standard(args, named, x)
+        z = x if _is(loc, 0.0) else x - loc
+        return d, z if _is(scale, 1.0) else z / scale, scale
+
+    def cdf(self, x: Any, *args: Any, **named: Any) -> Variable:
+        """The probability up to x."""
+        d, z, _ = self._at(x, args, named)
+        found: Variable = d.cdf(z)
+        return found
+
+    def sf(self, x: Any, *args: Any, **named: Any) -> Variable:
+        """The probability above x."""
+        d, z, _ = self._at(x, args, named)
+        found: Variable = d.sf(z)
+        return found
+
+    def logcdf(self, x: Any, *args: Any, **named: Any) -> Variable:
+        """The logarithm of `cdf`."""
+        d, z, _ = self._at(x, args, named)
+        found: Variable = d.log_cdf(z)
+        return found
+
+    def logsf(self, x: Any, *args: Any, **named: Any) -> Variable:
+        """The logarithm of `sf`."""
+        d, z, _ = self._at(x, args, named)
+        found: Variable = d.log_sf(z)
+        return found
+
+    def ppf(self, q: Any, *args: Any, **named: Any) -> Variable:
+        """The quantile, the inverse of `cdf`; NotImplementedError for families of whole numbers but `geom`, and for angles."""
+        d, loc, scale, q = self._standard(args, named, q)
+        found: Variable = loc + scale * d.icdf(q)
+        return found
+
+    def isf(self, q: Any, *args: Any, **named: Any) -> Variable:
+        """The inverse of `sf`: the quantile of ``1 - q``."""
+        return self.ppf(1.0 - (q if isinstance(q, (int, float)) else as_floating(q)), *args, **named)
+
+    def median(self, *args: Any, **named: Any) -> Variable:
+        """The quantile of 1/2."""
+        return self.ppf(0.5, *args, **named)
+
+    def mean(self, *args: Any, **named: Any) -> Variable:
+        """The mean."""
+        d, loc, scale, _ = self._standard(args, named)
+        found: Variable = loc + scale * d.mean
+        return found
+
+    def var(self, *args: Any, **named: Any) -> Variable:
+        """The variance."""
+        d, loc, scale, _ = self._standard(args, named)
+        found: Variable = scale * scale * d.variance + 0.0 * loc
+        return found
+
+    def std(self, *args: Any, **named: Any) -> Variable:
+        """The standard deviation."""
+        return _core.sqrt(self.var(*args, **named))
+
+    def rvs(self, *args: Any, size: Any = None, random_state: Any = None, **named: Any) -> Variable:
+        """Draws without a gradient, of shape ``size``, by default that of the parameters; ``random_state`` is a generator."""
+        d, loc, scale, _ = self._standard(args, named)
+        shape = (_core.zeros(d.batch_shape) + 0.0 * loc + 0.0 * scale).shape
+        if size is not None:
+            shape = (size,) if isinstance(size, int) else tuple(size)
+        drawn = d.expand(shape).sample(generator=random_state)
+        found: Variable = (loc + scale * drawn).detach()
+        return found
+
+
+class _Continuous(_Family):
+    _more = {"loc": 0.0, "scale": 1.0}
+
+    def logpdf(self, x: Any, *args: Any, **named: Any) -> Variable:
+        """The logarithm of the density; -inf outside of the support."""
+        d, z, scale = self._at(x, args, named)
+        found: Variable = d.log_prob(z)
+        return found if _is(scale, 1.0) else found - _core.log(scale)
+
+    def pdf(self, x: Any, *args: Any, **named: Any) -> Variable:
+        """The density."""
+        return _core.exp(self.logpdf(x, *args, **named))
+
+    def entropy(self, *args: Any, **named: Any) -> Variable:
+        """The entropy in nats."""
+        d, loc, scale, _ = self._standard(args, named)
+        found: Variable = d.entropy() + 0.0 * loc
+        return found if _is(scale, 1.0) else found + _core.log(scale)
+
+    def interval(self, confidence: Any, *args: Any, **named: Any) -> tuple[Variable, Variable]:
+        """The ends of the central interval with this probability."""
+        tail = 0.5 * (1.0 - (confidence if isinstance(confidence, (int, float)) else as_floating(confidence)))
+        return self.ppf(tail, *args, **named), self.ppf(1.0 - tail, *args, **named)
+
+
+class _LocScale(_Continuous):
+    """A family whose distribution takes loc and scale itself, which saves operations."""
+
+    def _standard(self, args: tuple[Any, ...], named: dict[str, Any], x: Any = 0.0) -> tuple[Any, Any, Any, Any]:
+        *params, x = self._bound(args, named, x)
+        return self._make_in((x,), *params), 0.0, 1.0, x
+
+
+class _Discrete(_Family):
+    _more = {"loc": 0.0}
+
+    def logpmf(self, k: Any, *args: Any, **named: Any) -> Variable:
+        """The logarithm of the probability of k; -inf for what is not a whole number in the support."""
+        d, z, _ = self._at(k, args, named)
+        z = z if isinstance(z, Variable) else _core.asarray(z, dtype=d._dtype())
+        whole = _core.floor(z)
+        return outside(z == whole, d.log_prob(whole), z)
+
+    def pmf(self, k: Any, *args: Any, **named: Any) -> Variable:
+        """The probability of k."""
+        return _core.exp(self.logpmf(k, *args, **named))
+
+    def entropy(self, *args: Any, **named: Any) -> Variable:
+        """The entropy in nats."""
+        d, loc, _, _ = self._standard(args, named)
+        found: Variable = d.entropy() + 0.0 * loc
+        return found
+
+
+class _Frozen:
+    """A family with its parameters: its methods take the value only."""
+
+    def __init__(self, family: Any, args: tuple[Any, ...], named: dict[str, Any]) -> None:
+        self.dist, self.args, self.kwds = family, args, named
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name not in _METHODS or not hasattr(self.dist, name):
+            raise AttributeError(f"{self.dist!r} has no attribute {name!r}")
+        method, args, named = getattr(self.dist, name), self.args, self.kwds
+        if name in ("mean", "var", "std", "entropy", "median", "cov"):
+            return lambda: method(*args, **named)
+        if name == "rvs":
+            return lambda size=None, random_state=None: method(*args, size=size, random_state=random_state, **named)
+        return lambda x: method(x, *args, **named)
+
+    def __repr__(self) -> str:
+        return f"{self.dist!r}{self.args}"
+
+
+_METHODS = frozenset(
+    [
+        "pdf",
+        "logpdf",
+        "pmf",
+        "logpmf",
+        "cdf",
+        "logcdf",
+        "sf",
+        "logsf",
+        "ppf",
+        "isf",
+        "mean",
+        "var",
+        "std",
+        "median",
+        "entropy",
+        "interval",
+        "rvs",
+        "cov",
+    ]
+)
+
+
+class _Shifted(D.Distribution):
+    """A discrete distribution moved by one: SciPy's geometric starts at 1."""
+
+    def __init__(self, base: Any) -> None:
+        self.base = base
+        super().__init__(base.batch_shape, validate_args=False)
+
+    arg_constraints: Any = {}
+
+    def _dtype(self) -> Any:
+        return self.base._dtype()
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
+        return _Shifted(self.base.expand(batch_shape))
+
+    @property
+    def mean(self) -> Variable:
+        found: Variable = self.base.mean + 1.0
+        return found
+
+    @property
+    def variance(self) -> Variable:
+        found: Variable = self.base.variance
+        return found
+
+    def entropy(self) -> Variable:
+        found: Variable = self.base.entropy()
+        return found
+
+    def sample(self, sample_shape: Any = (), *, generator: Any = None) -> Variable:
+        found: Variable = self.base.sample(sample_shape, generator=generator) + 1.0
+        return found
+
+    def log_prob(self, value: Any) -> Variable:
+        found: Variable = self.base.log_prob(value - 1.0)
+        return found
+
+    def cdf(self, value: Any) -> Variable:
+        found: Variable = self.base.cdf(value - 1.0)
+        return found
+
+    def sf(self, value: Any) -> Variable:
+        found: Variable = self.base.sf(value - 1.0)
+        return found
+
+    def log_cdf(self, value: Any) -> Variable:
+        found: Variable = self.base.log_cdf(value - 1.0)
+        return found
+
+    def log_sf(self, value: Any) -> Variable:
+        found: Variable = self.base.log_sf(value - 1.0)
+        return found
+
+    def icdf(self, value: Any) -> Variable:
+        # The smallest k with 1 - (1 - p)^k ≥ q.
+        k = _core.ceil(_core.log1p(-value) / _core.log1p(-self.base.probs) - 1e-12)
+        return _core.maximum(k, 1.0)
+
+
+def _free(kind: Any) -> Any:
+    """A distribution of its shapes, without checks: what is outside of the support has the density 0."""
+    return lambda *shapes: kind(*shapes[:-1], validate_args=False)
+
+
+norm = _LocScale("norm", "", _free(D.Normal))
+laplace = _LocScale("laplace", "", _free(D.Laplace))
+cauchy = _LocScale("cauchy", "", _free(D.Cauchy))
+logistic = _LocScale("logistic", "", _free(D.Logistic))
+gumbel_r = _LocScale("gumbel_r", "", _free(D.Gumbel))
+t = _LocScale("t", "df", _free(D.StudentT))
+uniform = _LocScale("uniform", "", lambda loc, scale, one: D.Uniform(loc, loc + scale, validate_args=False))
+expon = _Continuous("expon", "", lambda one: D.Exponential(one, validate_args=False))
+gamma = _Continuous("gamma", "a", lambda a, one: D.Gamma(a, one, validate_args=False))
+beta = _Continuous("beta", "a b", _free(D.Beta))
+chi2 = _Continuous("chi2", "df", _free(D.Chi2))
+f = _Continuous("f", "dfn dfd", _free(D.FisherSnedecor))
+halfcauchy = _Continuous("halfcauchy", "", lambda one: D.HalfCauchy(one, validate_args=False))
+halfnorm = _Continuous("halfnorm", "", lambda one: D.HalfNormal(one, validate_args=False))
+invgamma = _Continuous("invgamma", "a", lambda a, one: D.InverseGamma(a, one, validate_args=False))
+lognorm = _Continuous("lognorm", "s", lambda s, one: D.LogNormal(0.0 * s, s, validate_args=False))
+pareto = _Continuous("pareto", "b", lambda b, one: D.Pareto(one, b, validate_args=False))
+vonmises = _Continuous("vonmises", "kappa", lambda kappa, one: D.VonMises(0.0 * kappa, kappa, validate_args=False))
+weibull_min = _Continuous("weibull_min", "c", lambda c, one: D.Weibull(one, c, validate_args=False))
+
+bernoulli = _Discrete("bernoulli", "p", _free(D.Bernoulli))
+binom = _Discrete("binom", "n p", _free(D.Binomial))
+geom = _Discrete("geom", "p", lambda p, one: _Shifted(D.Geometric(p, validate_args=False)))
+nbinom = _Discrete("nbinom", "n p", lambda n, p, one: D.NegativeBinomial(n, probs=1.0 - p, validate_args=False))
+poisson = _Discrete("poisson", "mu", _free(D.Poisson))
+
+
+class _Vectors:
+    """A family of vectors, with SciPy's parameters."""
+
+    def __init__(self, name: str, make: Callable[..., Any]) -> None:
+        self.name, self._make = name, make
+
+    def __call__(self, *args: Any, **named: Any) -> _Frozen:
+        """The family with these parameters."""
+        return _Frozen(self, args, named)
+
+    def __repr__(self) -> str:
+        return f"tapegrad.stats.{self.name}"
+
+    def mean(self, *args: Any, **named: Any) -> Variable:
+        """The mean."""
+        found: Variable = self._make(*args, **named).mean
+        return found
+
+    def entropy(self, *args: Any, **named: Any) -> Variable:
+        """The entropy in nats."""
+        found: Variable = self._make(*args, **named).entropy()
+        return found
+
+    def rvs(self, *args: Any, size: Any = (), random_state: Any = None, **named: Any) -> Variable:
+        """Draws; ``size`` comes before the axes of the parameters, and ``random_state`` is a `tg.random.Generator`."""
+        found: Variable = self._make(*args, **named).sample(() if size is None else size, generator=random_state)
+        return found
+
+
+class _Densities(_Vectors):
+    def logpdf(self, x: Any, *args: Any, **named: Any) -> Variable:
+        """The logarithm of the density; the last axis of x is that of the vectors."""
+        found: Variable = self._make(*args, **named).log_prob(as_floating(x))
+        return found
+
+    def pdf(self, x: Any, *args: Any, **named: Any) -> Variable:
+        """The density."""
+        return _core.exp(self.logpdf(x, *args, **named))
+
+    def var(self, *args: Any, **named: Any) -> Variable:
+        """The variance of each component."""
+        found: Variable = self._make(*args, **named).variance
+        return found
+
+
+class _Counts(_Vectors):
+    def logpmf(self, x: Any, *args: Any, **named: Any) -> Variable:
+        """The logarithm of the probability of counts; -inf where they do not add up to n, or are no whole numbers."""
+        d, x = self._make(*args, **named), as_floating(x)
+        inside = _core.all(_core.floor(x) == x, axis=-1) & (_core.sum(x, axis=-1) == d.total_count)
+        return outside(inside, d.log_prob(x))
+
+    def pmf(self, x: Any, *args: Any, **named: Any) -> Variable:
+        """The probability of counts."""
+        return _core.exp(self.logpmf(x, *args, **named))
+
+
+def _multivariate_normal(mean: Any = None, cov: Any = 1.0) -> Any:
+    """SciPy's parameters: a number is a multiple of the identity, a vector a diagonal."""
+    cov = as_floating(cov) if not isinstance(cov, (int, float)) else _core.asarray(float(cov))
+    if mean is None:
+        mean = _core.zeros(cov.shape[-1:] or (1,), dtype=cov.dtype)
+    mean = as_floating(mean) if not isinstance(mean, (int, float)) else _core.asarray([float(mean)])
+    n = mean.shape[-1]
+    if cov.ndim < 2:
+        cov = _core.broadcast_to(cov, (n,))[:, None] * _core.eye(n, dtype=cov.dtype)
+    return D.MultivariateNormal(mean, cov, validate_args=False)
+
+
+multivariate_normal = _Densities("multivariate_normal", _multivariate_normal)
+dirichlet = _Densities("dirichlet", lambda alpha: D.Dirichlet(alpha, validate_args=False))
+multinomial = _Counts("multinomial", lambda n, p: D.Multinomial(int(n), probs=p, validate_args=False))

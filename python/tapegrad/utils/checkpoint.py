@@ -1,0 +1,7 @@
+"""Recomputation in the place where PyTorch has it: :func:`tapegrad.checkpoint`."""
+
+from __future__ import annotations
+
+from .._checkpoint import checkpoint, checkpoint_sequential
+
+__all__ = ["checkpoint", "checkpoint_sequential"]

@@ -1,0 +1,151 @@
+"""The site: every public name has an entry, every page is listed, formulas become mathematics, a release says one version."""
+
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import tapegrad as tg
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = ROOT / "tools/site"
+if not HERE.exists():
+    pytest.skip("tools/ is not part of a source distribution", allow_module_level=True)
+
+
+@pytest.fixture(scope="module")
+def site():
+    """The modules in tools/site."""
+    sys.path.insert(0, str(HERE))
+    yield __import__("build")
+    sys.path.remove(str(HERE))
+
+
+@pytest.fixture(scope="module")
+def reference(site):
+    return site.Reference()
+
+
+@pytest.fixture(scope="module")
+def pages(reference):
+    return reference.pages()
+
+
+def test_every_public_name_has_one_entry(reference, pages):
+    found = re.findall(
+        r"^:{4,5}\{py:(?:function|class|exception|data)\} tapegrad\.([\w.]+)", "\n".join(pages.values()), re.MULTILINE
+    )
+    assert len(found) == len(set(found)), sorted({name for name in found if found.count(name) > 1})
+    names = {path for path, value in reference.public.items() if not isinstance(value, type(tg))}
+    assert len(names) > 1000
+    assert names - set(found) == set()
+
+
+def test_namespaces_are_those_that_can_be_imported(reference):
+    assert {"nn", "nn.functional", "optim", "optim.lr_scheduler", "autograd", "linalg", "special", "random", "utils.data"} <= set(
+        reference.modules
+    )
+    assert all(not part.startswith("_") for name in reference.modules for part in name.split("."))
+
+
+def test_an_entry_says_what_matters(pages):
+    softmax = re.search(r"::::\{py:function\} tapegrad\.softmax\(x, axis=-1\)\n(.*?)\n::::", pages["activations"], re.DOTALL)[1]
+    assert "**Gradient:** $y\\, (g - \\operatorname{sum}(g\\, y))$" in softmax
+    assert "**At the edges**" in softmax
+    assert "```pycon\n>>> tg.softmax" in softmax
+    assert "_source/src/ops/softmax.rs.html#L-" in softmax
+    linear = pages["nn"].split("{py:class} tapegrad.nn.Linear(in_features, out_features")[1].split("\n:::::\n")[0]
+    assert "_source/python/tapegrad/nn/linear.py.html#L-" in linear
+
+
+def test_methods_of_variable_are_listed(pages):
+    for name in ("backward", "reshape", "add_", "grad", "numpy"):
+        assert re.search(rf"\{{py:(method|attribute)\}} tapegrad\.Variable\.{name}\b", pages["variable"]), name
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("dy/dx = 1/(1 + |x|)²", r"$\frac{\partial y}{\partial x} = 1/(1 + |x|)^{2}$"),
+        ("dy/da = 1 where a > b, else 0", r"$\frac{\partial y}{\partial a} = 1$ where $a > b$, else $0$"),
+        ("y (g - sum(g y))", r"$y\, (g - \operatorname{sum}(g\, y))$"),
+        ("-1 / sqrt(1 - x²)", r"$-1 / \sqrt{1 - x^{2}}$"),
+        ("b aᵇ⁻¹", r"$b\, a^{b-1}$"),
+        ("g along the axes", r"$g$ along the axes"),
+        ("none", "none"),
+    ],
+)
+def test_formulas(site, text, shown):
+    from formula import typeset
+
+    assert typeset(text, set()) == shown
+
+
+def test_every_page_is_in_a_list(site, reference, tmp_path):
+    site.stage(tmp_path, reference)
+    pages = {p.relative_to(tmp_path).as_posix(): p.read_text(encoding="utf-8") for p in tmp_path.rglob("*.md")}
+    assert site.listed(pages) == set(pages) - {"index.md"}
+
+
+def test_a_new_page_is_found(site):
+    staged = {
+        "index.md": "# i\n```{toctree}\n:hidden:\n\nguide/index\nnumerics\nreference/index\n```",
+        "reference/index.md": "# r\n```{toctree}\nstats\n```",
+        "guide/index.md": "# g",
+        "numerics.md": "# n",
+        "sparse.md": "# Sparse\n",
+        "stats.md": "# Stats\n",
+    }
+    site.contents(staged)
+    assert "[Sparse](../sparse.md)" in staged["guide/index.md"]
+    assert "[Stats](../stats.md)" in staged["guide/index.md"], "a page of the reference has the same name"
+    assert "numerics" not in staged["guide/index.md"]
+
+
+def test_links_out_of_docs_lead_to_the_site(site):
+    page = ROOT / "docs/guide/operations.md"
+    assert site.links("[c](../../CONTRIBUTING.md)", page) == "[c](../contributing.md)"
+    assert site.links("[n](docs/numerics.md)", ROOT / "CHANGELOG.md") == "[n](numerics.md)"
+    assert site.links("[n](../numerics.md#nan)", page) == "[n](../numerics.md#nan)"
+
+
+def test_faults_are_found(site, tmp_path):
+    (tmp_path / "index.html").write_text('<a href="a.html#no">a</a><script src="https://far/x.js"></script>', encoding="utf-8")
+    (tmp_path / "a.html").write_text('<a href="gone.html">b</a>', encoding="utf-8")
+    (tmp_path / "lost.html").write_text('<b id="tapegrad.abs"></b>', encoding="utf-8")
+    found = "\n".join(site.check.faults(tmp_path, ["abs", "exp"]))
+    for fault in (
+        "no such anchor",
+        "fetches https://far/x.js",
+        "gone.html, which is not there",
+        "lost.html is not reached",
+        "tapegrad.exp has no entry",
+    ):
+        assert fault in found
+    assert "tapegrad.abs" not in found
+
+
+def test_one_version_everywhere():
+    version = tomllib.loads((ROOT / "Cargo.toml").read_text(encoding="utf-8"))["package"]["version"]
+    assert f'name = "tapegrad"\nversion = "{version}"' in (ROOT / "Cargo.lock").read_text(encoding="utf-8")
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert re.search(
+        rf"^## {re.escape(version)} - \d{{4}}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+
+
+def test_links_of_the_readme_work_outside_of_the_repository():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    addresses = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]
+    found = re.findall(r"\]\(([^)]+)\)", text)
+    assert found
+    for link in found:
+        assert link.startswith("https://"), link
+        if page := link.removeprefix(addresses["Documentation"]):
+            made = {"changes", "contributing"}
+            source = ROOT / "docs" / page.replace(".html", ".md")
+            assert not link.startswith(addresses["Documentation"]) or source.exists() or page.removesuffix(".html") in made, link
+        if "/docs/pictures/" in link:
+            assert (ROOT / "docs/pictures" / link.rpartition("/")[2]).exists()

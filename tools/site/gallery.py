@@ -1,0 +1,33 @@
+"""Writes the gallery: every example with what it says about itself, its picture and a link to its text."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def page() -> str:
+    parts = [
+        "# Gallery",
+        "What the programs in `examples/` draw. `make examples` runs them all; each one runs by itself, as in\n"
+        "`python examples/pendulum.py`, and says with `--help` what it takes.",
+    ]
+    for path in sorted((ROOT / "examples").glob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        doc = ast.get_docstring(ast.parse(text)) or ""
+        if path.stem.startswith("_") or "def main" not in text or not doc:
+            continue
+        picture = next((p for p in (ROOT / "docs/pictures").glob(f"{path.stem}.*")), None)
+        parts.append(f"## {path.stem.replace('_', ' ').capitalize()}")
+        parts.append(doc.split("\n\n")[0])
+        if picture:
+            parts.append(f"![What examples/{path.name} draws](pictures/{picture.name})")
+        parts.append(code(path.name, text))
+    return "\n\n".join(parts) + "\n"
+
+
+def code(name: str, text: str) -> str:
+    """The program, folded."""
+    return f"<details><summary>examples/{name}</summary>\n\n```python\n{text.rstrip()}\n```\n\n</details>"
