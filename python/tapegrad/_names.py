@@ -153,7 +153,21 @@ def _with_options(name: str) -> Any:
 full = _with_options("full")
 arange = _with_options("arange")
 _linspace = _with_options("linspace")
-eye = _with_options("eye")
+
+
+def eye(
+    n_rows: int, n_cols: int | None = None, k: int = 0, dtype: Any = None, *, requires_grad: bool = False, device: Any = None
+) -> Variable:
+    """The identity matrix: ones on its diagonal k, which may lie outside of it, and zeros.
+
+    >>> tg.eye(2)
+    Variable([[1., 0.],
+              [0., 1.]])
+    """
+    far = 2**62
+    return _made(_core.eye(n_rows, n_cols, max(-far, min(k, far)), dtype), requires_grad, device)
+
+
 zeros_like = _with_options("zeros_like")
 ones_like = _with_options("ones_like")
 empty_like = _with_options("empty_like")

@@ -127,7 +127,8 @@ pub fn exp(z: C) -> C {
 pub fn expm1(z: C) -> C {
     let (x, y) = (z.re, z.im);
     if y == 0.0 {
-        return c(x.exp_m1(), y);
+        // The array API wants +0 at both zeros.
+        return c(x.exp_m1() + 0.0, y);
     }
     let e = exp(z);
     if !x.is_finite() || !y.is_finite() || x > LOG_LARGE {
