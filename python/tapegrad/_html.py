@@ -54,6 +54,9 @@ function show(k){
     b.classList.toggle('done',done.indexOf(key)>=0&&on.indexOf(key)<0&&to.indexOf(key)<0);});
   lines.forEach(function(l){var e=l.dataset.edge.split(' ');
     l.classList.toggle('flow',to.indexOf(e[0])>=0&&on.indexOf(e[1])>=0);});
+  var box=root.querySelector('g.on'),graph=root.querySelector('.graph');
+  if(box){var r=box.getBoundingClientRect(),c=graph.getBoundingClientRect();
+    graph.scrollTop+=r.top+r.height/2-c.top-c.height/2;graph.scrollLeft+=r.left+r.width/2-c.left-c.width/2;}
   count.textContent='step '+(at+1)+' of '+steps.length;
   buttons[0].disabled=buttons[1].disabled=at===0;buttons[2].disabled=buttons[3].disabled=at===steps.length-1;
 }

@@ -224,7 +224,7 @@ class _Discrete(_Family):
         d, z, _ = self._at(k, args, named)
         z = z if isinstance(z, Variable) else _core.asarray(z, dtype=d._dtype())
         whole = _core.floor(z)
-        return outside(z == whole, d.log_prob(whole))
+        return outside(z == whole, d.log_prob(whole), z)
 
     def pmf(self, k: Any, *args: Any, **named: Any) -> Variable:
         """The probability of k."""

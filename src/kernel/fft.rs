@@ -6,6 +6,7 @@
 //!
 //! The results and the scratch memory come from `array::alloc_check`. The plans are allocated by the crates, which abort the process when
 //! there is no memory: room for a plan is asked for before it is made.
+#![allow(clippy::float_cmp, reason = "a factor of exactly one")]
 
 use std::any::Any;
 use std::sync::Arc;
@@ -146,7 +147,9 @@ where
             let mut scratch = filled(Complex::new(T::zero(), T::zero()), plan.get_immutable_scratch_len());
             plan.process_immutable_with_scratch(&data[start..start + chunk.len()], chunk, &mut scratch);
             if line.scale != 1.0 {
-                chunk.iter_mut().for_each(|z| *z = *z * scale);
+                for z in chunk {
+                    *z = *z * scale;
+                }
             }
         });
     })

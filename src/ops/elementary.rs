@@ -228,7 +228,7 @@ fn paired(op: &str, a: Operand<'_>, b: Operand<'_>, dtype: Option<DType>) -> Res
 /// As `power`.
 pub fn float_power<'a>(a: impl Into<Operand<'a>>, b: impl Into<Operand<'a>>) -> Result<Variable> {
     let (a, b) = (a.into(), b.into());
-    let (met, _) = super::define::meet("float_power", &a, &b)?;
+    let (met, _) = super::define::result_type("float_power", &a, &b)?;
     let (a, b) = paired("float_power", a, b, Some(if met.is_complex() { DType::C128 } else { DType::F64 }))?;
     power(&a, &b)
 }
@@ -290,7 +290,7 @@ pub fn nan_to_num(x: &Variable, nan: f64, posinf: Option<f64>, neginf: Option<f6
 /// `Shape` when the two do not broadcast.
 pub fn isclose<'a>(a: impl Into<Operand<'a>>, b: impl Into<Operand<'a>>, rtol: f64, atol: f64, equal_nan: bool) -> Result<Variable> {
     let (a, b) = (a.into(), b.into());
-    let (met, _) = super::define::meet("isclose", &a, &b)?;
+    let (met, _) = super::define::result_type("isclose", &a, &b)?;
     let (a, b) = paired("isclose", a, b, met.is_complex().then_some(met))?;
     let (a, b) = (a.detach(), b.detach());
     let bound = add(&multiply(&super::abs(&b)?, rtol)?, atol)?;

@@ -76,7 +76,7 @@ static FFT: Primitive = Primitive {
     },
     vjp: Vjp::Rule(|ctx| {
         let (g, how) = (ctx.cotangent(), ctx.attrs::<Full>().clone());
-        ctx.add(0, full(&g, Full { inverse: !how.inverse, ..how })?)
+        ctx.add(0, full(&g, &Full { inverse: !how.inverse, ..how })?)
     }),
     jvp: Jvp::Linear,
     batch: Batch::Rule(|ctx| {
@@ -131,8 +131,8 @@ fn batch_half(ctx: &BatchContext<'_>) -> Result<Outputs> {
     ctx.apply_spread(&Half { axis: how.axis + 1, ..*how })
 }
 
-fn full(x: &Variable, how: Full) -> Result<Variable> {
-    if how.axes.is_empty() { Ok(x.clone()) } else { apply(&FFT, &[x.into()], &how) }
+fn full(x: &Variable, how: &Full) -> Result<Variable> {
+    if how.axes.is_empty() { Ok(x.clone()) } else { apply(&FFT, &[x.into()], how) }
 }
 
 fn to_half(x: &Variable, how: Half) -> Result<Variable> {
@@ -249,7 +249,7 @@ fn complex_line(op: &str, x: &Variable, n: Option<i64>, axis: isize, norm: Norm,
     let axis = normalize_axis(op, axis, x.ndim())?;
     let n = length(op, n.unwrap_or(size(x, axis)))?;
     let x = fitted(op, &as_complex(x)?, axis, n)?;
-    full(&x, Full { axes: smallvec![axis], inverse, scale: norm.scale(inverse, n) })
+    full(&x, &Full { axes: smallvec![axis], inverse, scale: norm.scale(inverse, n) })
 }
 
 /// The first half of the transform of real numbers: `n / 2 + 1` elements.
@@ -352,7 +352,7 @@ impl Grid {
             scale *= norm.scale(inverse, n);
             x = fitted(op, &x, axis, n)?;
         }
-        full(&x, Full { axes: self.axes.clone(), inverse, scale })
+        full(&x, &Full { axes: self.axes.clone(), inverse, scale })
     }
 }
 

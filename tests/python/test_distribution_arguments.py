@@ -111,6 +111,20 @@ def test_arguments():
     assert D.Normal(0.0, 1.0).sample(3).shape == (3,)
 
 
+def test_numbers_are_weak():
+    """Parameters that are Python numbers keep their digits for values of float64."""
+    x = np.array([0.3, 1.7])
+    close(D.Normal(0.1, 2.1).log_prob(x), ss.norm.logpdf(x, 0.1, 2.1), rtol=1e-14)
+    close(D.Gamma(2.3, 1.7).log_prob(v(x)), ss.gamma.logpdf(x, 2.3, scale=1 / 1.7), rtol=1e-13)
+    close(D.StudentT(3.3).cdf(value=x), ss.t.cdf(x, 3.3), rtol=1e-13)
+    close(D.Normal(0.1, 2.1).expand((2,)).icdf(v([0.1, 0.2])), ss.norm.ppf([0.1, 0.2], 0.1, 2.1), rtol=1e-13)
+    shifted = D.TransformedDistribution(D.Normal(0.1, 2.1), D.ExpTransform())
+    close(shifted.log_prob(v(x)), ss.lognorm.logpdf(x, 2.1, scale=math.exp(0.1)), rtol=1e-13)
+    d = D.Normal(0.1, 2.1)
+    assert d.log_prob(0.3).dtype == d.sample().dtype == d.loc.dtype == tg.float32
+    assert D.Normal(tg.Variable(0.1), 2.1).log_prob(x).dtype == F64
+
+
 def test_default_checks():
     try:
         D.Distribution.set_default_validate_args(False)
@@ -266,3 +280,12 @@ def test_exponential_family():
             return -tg.log(-x)
 
     close(Mine(v([0.5, 2.0])).entropy(), D.Exponential(v([0.5, 2.0])).entropy().numpy())
+
+
+def test_modules_of_pytorch():
+    from tapegrad.distributions.bernoulli import Bernoulli
+    from tapegrad.distributions.transformed_distribution import TransformedDistribution
+
+    from tapegrad.distributions.normal import Normal
+
+    assert (Bernoulli, Normal, TransformedDistribution) == (D.Bernoulli, D.Normal, D.TransformedDistribution)

@@ -140,6 +140,10 @@ def made(kind, params, dtype=F64):
     return kind(**{k: tg.Variable(x, dtype=dtype) for k, x in params.items()})
 
 
+def made_freely(kind, params):
+    return kind(**{k: v(x) for k, x in params.items()}, validate_args=False)
+
+
 def close(ours, theirs, rtol=1e-12, atol=0.0):
     np.testing.assert_allclose(ours.numpy(), theirs, rtol=rtol, atol=atol)
 
@@ -307,6 +311,7 @@ def test_outside_of_the_support(kind, params, scipy, values):
             assert x > 0
     with pytest.raises(ValueError, match=kind.__name__):
         d.log_prob(math.nan)
+    assert math.isnan(made_freely(kind, params).log_prob(v(math.nan)).item())
 
 
 @families

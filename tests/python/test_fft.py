@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+import threading
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -212,3 +216,30 @@ def test_the_namespace_has_the_names_of_the_standard() -> None:
     theirs = {name for name in dir(np.fft) if callable(getattr(np.fft, name)) and not name.startswith("_")}
     assert theirs - {"test"} <= set(tg.fft.__all__)
     assert "fft" in tg.__array_namespace_info__().capabilities()["extensions"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_has_whole_plans() -> None:
+    stop = threading.Event()
+
+    def busy(seed: int) -> None:
+        lengths = itertools.cycle(range(seed, seed + 150))
+        while not stop.is_set():
+            tg.fft.fft(tg.ones(next(lengths)))
+
+    threads = [threading.Thread(target=busy, args=(1 + 7 * i,)) for i in range(3)]
+    for t in threads:
+        t.start()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads
+            for n in range(10):
+                child = os.fork()
+                if child == 0:
+                    right = all(float(tg.fft.rfft(tg.ones(k)).real[0]) == k for k in range(1, 40 + n))
+                    os._exit(0 if right else 1)
+                assert os.waitpid(child, 0)[1] == 0
+    finally:
+        stop.set()
+        for t in threads:
+            t.join()

@@ -85,27 +85,22 @@ def test_formulas(site, text, shown):
 
 def test_every_page_is_in_a_list(site, reference, tmp_path):
     site.stage(tmp_path, reference)
-    pages = {
-        p.relative_to(tmp_path).as_posix().removesuffix(".md"): p.read_text(encoding="utf-8") for p in tmp_path.rglob("*.md")
-    }
-    listed = {"index"}
-    for name, text in pages.items():
-        for tree in re.findall(r"```\{toctree\}\n(.*?)```", text, re.DOTALL):
-            for line in filter(None, (x.strip() for x in tree.splitlines())):
-                if not line.startswith(":"):
-                    listed.add(line[1:] if line.startswith("/") else f"{name.rpartition('/')[0]}/{line}".lstrip("/"))
-    assert listed == set(pages)
+    pages = {p.relative_to(tmp_path).as_posix(): p.read_text(encoding="utf-8") for p in tmp_path.rglob("*.md")}
+    assert site.listed(pages) == set(pages) - {"index.md"}
 
 
 def test_a_new_page_is_found(site):
     staged = {
-        "index.md": "# i\n```{toctree}\nguide/index\nnumerics\n```",
+        "index.md": "# i\n```{toctree}\n:hidden:\n\nguide/index\nnumerics\nreference/index\n```",
+        "reference/index.md": "# r\n```{toctree}\nstats\n```",
         "guide/index.md": "# g",
         "numerics.md": "# n",
         "sparse.md": "# Sparse\n",
+        "stats.md": "# Stats\n",
     }
     site.contents(staged)
     assert "[Sparse](../sparse.md)" in staged["guide/index.md"]
+    assert "[Stats](../stats.md)" in staged["guide/index.md"], "a page of the reference has the same name"
     assert "numerics" not in staged["guide/index.md"]
 
 

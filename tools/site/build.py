@@ -65,11 +65,19 @@ def put(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
 
 
+def listed(staged: dict[str, str]) -> set[str]:
+    """The pages that a list of contents names, as `guide/arrays.md`."""
+    found = set()
+    for name, text in staged.items():
+        for tree in re.findall(r"```\{toctree\}\n(.*?)```", text, re.DOTALL):
+            lines = [line.strip() for line in tree.splitlines() if line.strip() and not line.strip().startswith(":")]
+            found |= {line[1:] if line.startswith("/") else os.path.normpath(Path(name).parent / line) for line in lines}
+    return {f"{name}.md" for name in found}
+
+
 def contents(staged: dict[str, str]) -> None:
     """Fills the list of the guide with pages of docs/ that no other list names, so that a new page needs no line anywhere."""
-    listed = "\n".join(re.findall(r"```\{toctree\}\n(.*?)```", "\n".join(staged.values()), re.DOTALL))
-    rest = [name for name in sorted(staged) if "/" not in name and name != "index.md" and f"/{name[:-3]}\n" not in f"{listed}\n"]
-    rest = [name for name in rest if not re.search(rf"^{name[:-3]}$", listed, re.MULTILINE)]
+    rest = sorted(name for name in staged.keys() - listed(staged) if "/" not in name and name != "index.md")
     titles = {name: staged[name].partition("\n")[0].removeprefix("# ") for name in rest}
     lines = "\n".join(f"- [{title}](../{name})" for name, title in titles.items())
     tree = "\n".join(["```{toctree}", ":hidden:", "", *(f"/{name[:-3]}" for name in rest), "```"])

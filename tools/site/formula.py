@@ -1,7 +1,7 @@
-r"""Turns the formulas of the registry, which are lines of text, into mathematics between dollar signs.
+"""Turns the formulas of the registry, which are lines of text, into mathematics between dollar signs.
 
-`dy/da = 1 where a > b, else 0` becomes `$\frac{\partial y}{\partial a} = 1$ where $a > b$, else $0$`: words stay words, so that a
-line can still break between them.
+In `dy/da = 1 where a > b, else 0` the formulas `dy/da = 1`, `a > b` and `0` become TeX; words stay words, so that a line can
+still break between them.
 """
 
 from __future__ import annotations

@@ -10,7 +10,27 @@ Variable([-0.9189385, -1.4189385])
 
 from __future__ import annotations
 
-from . import constraint_registry, constraints, kl, transforms, utils
+from sys import modules as _modules
+
+from . import (
+    beta,
+    categorical,
+    constraint_registry,
+    constraints,
+    counts,
+    distribution,
+    gamma,
+    kl,
+    location_scale,
+    matrices,
+    mixture,
+    multivariate_normal,
+    normal,
+    relaxed,
+    transformed,
+    transforms,
+    utils,
+)
 from .beta import Beta, Dirichlet, FisherSnedecor, Kumaraswamy
 from .categorical import Categorical, Multinomial, OneHotCategorical, OneHotCategoricalStraightThrough
 from .constraint_registry import biject_to, transform_to
@@ -129,3 +149,22 @@ __all__ = [
     "transforms",
     "utils",
 ]
+
+# PyTorch has a module for each class: imports from `distributions.bernoulli` and the like find ours.
+_HOMES = {
+    beta: "dirichlet fishersnedecor kumaraswamy",
+    categorical: "multinomial one_hot_categorical",
+    counts: "bernoulli binomial geometric negative_binomial poisson",
+    distribution: "exp_family",
+    gamma: "chi2 exponential generalized_pareto inverse_gamma pareto weibull",
+    location_scale: "cauchy gumbel half_cauchy laplace studentT uniform",
+    matrices: "lkj_cholesky wishart",
+    mixture: "mixture_same_family",
+    multivariate_normal: "lowrank_multivariate_normal",
+    normal: "half_normal log_normal",
+    relaxed: "relaxed_bernoulli relaxed_categorical",
+    transformed: "logistic_normal transformed_distribution",
+}
+for _module, _names in _HOMES.items():
+    for _name in _names.split():
+        _modules[f"{__name__}.{_name}"] = _module

@@ -67,7 +67,7 @@ class Beta(Distribution):
             return (a - 1.0) * _core.log(x) + (b - 1.0) * _core.log1p(-x) - betaln(a, b)
         inside = (x >= 0) & (x <= 1)
         y = _core.where(inside, x, 0.5)
-        return outside(inside, xlogy(a - 1.0, y) + xlog1py(b - 1.0, -y) - betaln(a, b))
+        return outside(inside, xlogy(a - 1.0, y) + xlog1py(b - 1.0, -y) - betaln(a, b), x)
 
     def cdf(self, value: Any) -> Variable:
         return betainc(self.concentration1, self.concentration0, _core.clip(self._value(value), 0.0, 1.0))
@@ -134,7 +134,7 @@ class Kumaraswamy(Distribution):
         x, a, b = self._value(value), self.concentration1, self.concentration0
         inside = (x >= 0) & (x <= 1)
         y = _core.where(inside, x, 0.5)
-        return outside(inside, _core.log(a * b) + xlogy(a - 1.0, y) + xlogy(b - 1.0, self._complement(y)))
+        return outside(inside, _core.log(a * b) + xlogy(a - 1.0, y) + xlogy(b - 1.0, self._complement(y)), x)
 
     def cdf(self, value: Any) -> Variable:
         x = _core.clip(self._value(value), 0.0, 1.0)
@@ -259,7 +259,7 @@ class FisherSnedecor(Distribution):
         inside = (x >= 0) & (x < float("inf"))
         r = _core.where(inside, x, 1.0) * (self.df1 / self.df2)
         lp = xlogy(a - 1.0, r) - (a + b) * _core.log1p(r) + _core.log(self.df1 / self.df2) - betaln(a, b)
-        return outside(inside, lp)
+        return outside(inside, lp, x)
 
     def cdf(self, value: Any) -> Variable:
         return betainc(0.5 * self.df1, 0.5 * self.df2, self._fractions(_core.relu(self._value(value))))

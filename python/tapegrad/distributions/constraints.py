@@ -26,8 +26,16 @@ class Constraint:
         """Whether values are in the set, one boolean for each event."""
         raise NotImplementedError(f"{type(self).__name__} does not define check(value)")
 
+    def _all_within(self, value: Variable) -> bool:
+        """Whether one or two reductions show that all values are in the set; False where that takes `check`."""
+        return False
+
     def __repr__(self) -> str:
         return type(self).__name__.lstrip("_") + "()"
+
+
+def _number(x: Variable) -> float:
+    return float(x.item())
 
 
 class _Dependent(Constraint):
@@ -96,6 +104,9 @@ class _Independent(Constraint):
     def event_dim(self) -> int:  # type: ignore[override]
         """That of the base, and the axes that were taken in."""
         return self.base_constraint.event_dim + self.reinterpreted_batch_ndims
+
+    def _all_within(self, value: Variable) -> bool:
+        return value.ndim >= self.event_dim and self.base_constraint._all_within(value)
 
     def check(self, value: Any) -> Variable:
         result = self.base_constraint.check(value)
@@ -173,6 +184,10 @@ class _IntegerGreaterThan(Constraint):
 
 
 class _Real(Constraint):
+    def _all_within(self, value: Variable) -> bool:
+        total = _number(_core.sum(value))
+        return total == total
+
     def check(self, value: Any) -> Variable:
         found: Variable = value == value
         return found
@@ -181,6 +196,10 @@ class _Real(Constraint):
 class _GreaterThan(Constraint):
     def __init__(self, lower_bound: Any) -> None:
         self.lower_bound = lower_bound
+
+    def _all_within(self, value: Variable) -> bool:
+        # NaN makes the smallest value NaN, which is not greater.
+        return isinstance(self.lower_bound, float) and _number(_core.min(value)) > self.lower_bound
 
     def check(self, value: Any) -> Variable:
         found: Variable = value > self.lower_bound
@@ -191,6 +210,9 @@ class _GreaterThan(Constraint):
 
 
 class _GreaterThanEq(_GreaterThan):
+    def _all_within(self, value: Variable) -> bool:
+        return isinstance(self.lower_bound, float) and _number(_core.min(value)) >= self.lower_bound
+
     def check(self, value: Any) -> Variable:
         found: Variable = value >= self.lower_bound
         return found
@@ -212,6 +234,11 @@ class _Interval(Constraint):
     def __init__(self, lower_bound: Any, upper_bound: Any) -> None:
         self.lower_bound, self.upper_bound = lower_bound, upper_bound
 
+    def _all_within(self, value: Variable) -> bool:
+        if not (isinstance(self.lower_bound, float) and isinstance(self.upper_bound, float)):
+            return False
+        return self.lower_bound <= _number(_core.min(value)) and _number(_core.max(value)) <= self.upper_bound
+
     def check(self, value: Any) -> Any:
         return _between(value, self.lower_bound, self.upper_bound)
 
@@ -220,6 +247,9 @@ class _Interval(Constraint):
 
 
 class _HalfOpenInterval(_Interval):
+    def _all_within(self, value: Variable) -> bool:
+        return False
+
     def check(self, value: Any) -> Variable:
         found: Variable = (value >= self.lower_bound) & (value < self.upper_bound)
         return found

@@ -61,7 +61,7 @@ class ContinuousBernoulli(_Odds):
 
     def log_prob(self, value: Any) -> Variable:
         x = self._value(value)
-        return outside((x >= 0) & (x <= 1), self.logits * x - self._log_norm())
+        return outside((x >= 0) & (x <= 1), self.logits * x - self._log_norm(), x)
 
     def _tiny(self) -> float:
         """Where the series of second order are exact to rounding."""

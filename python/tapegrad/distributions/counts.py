@@ -100,14 +100,15 @@ class Bernoulli(_Odds):
         return self.probs * self._failure()
 
     def sample(self, sample_shape: Any = (), *, generator: Any = None) -> Any:
-        p = self.probs.detach()
-        return _sampling.source(generator).bernoulli(_core.broadcast_to(p, self._extended_shape(sample_shape)))
+        p, shape = self.probs.detach(), self._extended_shape(sample_shape)
+        u = _sampling.source(generator).rand(*shape or ((),), dtype=p.dtype)
+        return (u < p).astype(p.dtype)
 
     def log_prob(self, value: Any) -> Variable:
         x = self._value(value)
-        if not self._validate_args:
-            return outside((x >= 0) & (x <= 1), self._log_mass(x))
-        # Checked to be 0 or 1: then this is log p or log(1 - p), and loses no digits.
+        if not self._inside(x):
+            return outside((x >= 0) & (x <= 1), self._log_mass(x), x)
+        # 0 or 1: then this is log p or log(1 - p), and loses no digits.
         return -_core.softplus((1.0 - 2.0 * x) * self._logits) if self._name == "logits" else self._log_mass(x)
 
     def _log_mass(self, x: Variable) -> Any:
@@ -167,9 +168,9 @@ class Geometric(_Odds):
 
     def log_prob(self, value: Any) -> Variable:
         k = self._value(value)
-        inside = k >= 0
+        x, inside = k, k >= 0
         k = _core.where(inside, k, 0.0)
-        return outside(inside, self._log_powers(_core.ones_like(k), k))
+        return outside(inside, self._log_powers(_core.ones_like(k), k), x)
 
     def log_sf(self, value: Any) -> Any:
         k = _core.maximum(_core.floor(self._value(value)), -1.0) + 1.0
@@ -242,9 +243,9 @@ class Binomial(_Odds):
         wide = self._in_double(k, n)
         if wide is not None:
             return wide
-        inside = (k >= 0) & (k <= n)
+        x, inside = k, (k >= 0) & (k <= n)
         k = _core.where(inside, k, 0.0)
-        return outside(inside, log_choose(n, k) + self._log_powers(k, n - k))
+        return outside(inside, log_choose(n, k) + self._log_powers(k, n - k), x)
 
     def _tail(self, value: Any, upper: bool) -> Variable:
         k, n, p = _core.broadcast_arrays(_core.floor(self._value(value)), self.total_count, self.probs)
@@ -324,14 +325,14 @@ class NegativeBinomial(_Odds):
         wide = self._in_double(k, k, r)
         if wide is not None:
             return wide
-        inside = k >= 0
+        x, inside = k, k >= 0
         k = _core.where(inside, k, 0.0)
         # log Γ(r + k) / (Γ(r) k!) = -log((r + k) B(r, k + 1)); at k = 0 it is 0 for every r.
         positive = k > 0
         m = _core.where(positive, k, 1.0)
         coefficient = _core.where(positive, -_core.log(r + m) - betaln(_core.where(r > 0, r, 1.0), m + 1.0), 0.0)
         lp = outside(~(positive & (r == 0)), coefficient + self._log_powers(k, r))
-        return outside(inside, lp)
+        return outside(inside, lp, x)
 
     def _tail(self, value: Any, upper: bool) -> Variable:
         k, r, p = _core.broadcast_arrays(_core.floor(self._value(value)), self.total_count, self.probs)
@@ -400,11 +401,11 @@ class Poisson(Distribution):
         wide = self._in_double(k, k, self.rate)
         if wide is not None:
             return wide
-        if self._validate_args:
+        if self._inside(k):
             return self._log_power(k) - self.rate - log_factorial(k, whole=True)
-        inside = k >= 0
+        x, inside = k, k >= 0
         k = _core.where(inside, k, 0.0)
-        return outside(inside, xlogy(k, self.rate) - self.rate - gammaln(k + 1.0))
+        return outside(inside, xlogy(k, self.rate) - self.rate - gammaln(k + 1.0), x)
 
     def _log_power(self, k: Variable) -> Variable:
         """k log(rate), 0 for k = 0."""

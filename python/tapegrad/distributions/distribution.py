@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import wraps
 from operator import index
 from typing import Any
 
@@ -10,7 +11,26 @@ from .._arrays import broadcast_shapes
 from .._core import Variable
 from ..autograd import no_grad
 from . import constraints
-from .utils import as_floating, lazy_property
+from .utils import as_floating, exact_numbers, lazy_property
+
+
+def _with_exact_numbers(method: Any) -> Any:
+    """A method of one value that uses parameters of float64 for a value of float64, if they were given as Python numbers."""
+
+    @wraps(method)
+    def call(self: Any, *args: Any, **options: Any) -> Any:
+        exact = self.__dict__.get("_exact")
+        if exact:
+            value = args[0] if args else next(iter(options.values()), None)
+            if not isinstance(value, float) and str(getattr(value, "dtype", "")).endswith("float64"):
+                self = self._of_double()
+        return method(self, *args, **options)
+
+    return call
+
+
+def _plainly_within(constraint: Any, value: Variable) -> bool:
+    return isinstance(constraint, constraints.Constraint) and constraint._all_within(value)
 
 
 def _has_arrays(constraint: Any) -> bool:
@@ -45,6 +65,12 @@ class Distribution:
     has_enumerate_support = False
     _validate_args: bool = __debug__
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name in ("log_prob", "cdf", "sf", "log_cdf", "log_sf", "icdf"):
+            if callable(vars(cls).get(name)):
+                setattr(cls, name, _with_exact_numbers(vars(cls)[name]))
+
     @staticmethod
     def set_default_validate_args(value: bool) -> None:
         """Sets whether arguments are checked where a distribution is not told; on by default, off under ``python -O``."""
@@ -54,6 +80,8 @@ class Distribution:
 
     def __init__(self, batch_shape: Any = (), event_shape: Any = (), validate_args: bool | None = None) -> None:
         self._batch_shape, self._event_shape = tuple(batch_shape), tuple(event_shape)
+        # Python numbers are weak, as in arithmetic: float64 values meet them with all their digits.
+        self._exact = exact_numbers(self.__dict__)
         if validate_args is not None:
             self._validate_args = bool(validate_args)
         if self._validate_args:
@@ -80,6 +108,8 @@ class Distribution:
             return
         plain = _core._innermost(value) if lifted else value
         with no_grad():
+            if plain.size and plain.dtype.is_floating_point and _plainly_within(constraint, plain):
+                return
             valid = constraint.check(plain)
             if _core._lifted(valid) is not None or bool(_core.all(valid)):
                 return
@@ -269,12 +299,31 @@ class Distribution:
         wide._validate_args = False
         return wide.log_prob(x.astype(_core.float64)).astype(_core.float32)
 
+    def _inside(self, x: Variable) -> bool:
+        """Whether values are known to be in the support, which is the same for all parameters."""
+        if self._validate_args:
+            return True
+        if not x.size or _core._lifted(x) is not None:
+            return False
+        plain, support = x.detach(), self.support
+        return bool(support._all_within(plain) or _core.all(support.check(plain)))
+
+    def _of_double(self) -> Any:
+        """The same distribution with parameters of float64, made again of the Python numbers that they were given as."""
+        new = type(self).__new__(type(self))
+        new.__dict__.update(self.__dict__)
+        new._exact = {}
+        for name, number in self._exact.items():
+            value = _core.asarray(number, dtype=_core.float64)
+            setattr(new, name, _core.broadcast_to(value, self.__dict__[name].shape))
+        return new
+
     def _within(self, x: Variable, low: float, high: float) -> bool:
         """Whether values are known to be strictly between bounds, so that formulas need no care for the ends.
 
-        Looked at only where values are checked anyway; inside of transformations the answer is no.
+        Inside of transformations the answer is no.
         """
-        if not self._validate_args or not x.size or _core._lifted(x) is not None:
+        if not x.size or _core._lifted(x) is not None:
             return False
         plain = x.detach()
         return low < float(_core.min(plain).item()) and float(_core.max(plain).item()) < high

@@ -59,7 +59,8 @@ class Exponential(Distribution):
 
     def log_prob(self, value: Any) -> Variable:
         x = self._value(value)
-        return outside(x >= 0, _core.log(self.rate) - self.rate * x)
+        lp = _core.log(self.rate) - self.rate * x
+        return lp if self._inside(x) else outside(x >= 0, lp, x)
 
     def cdf(self, value: Any) -> Variable:
         return -_core.expm1(self.log_sf(value))
@@ -121,7 +122,7 @@ class Gamma(Distribution):
         if self._within(r, 0.0, float("inf")):
             return (a - 1.0) * _core.log(r) - r + (_core.log(self.rate) - gammaln(a))
         lp = xlogy(a - 1.0, _core.where(x >= 0, r, 1.0)) - r + (_core.log(self.rate) - gammaln(a))
-        return outside((x >= 0) & (x < float("inf")), lp)
+        return outside((x >= 0) & (x < float("inf")), lp, x)
 
     def cdf(self, value: Any) -> Variable:
         return gammainc(self.concentration, self.rate * _core.relu(self._value(value)))
@@ -203,7 +204,7 @@ class InverseGamma(Distribution):
             return wide
         inside = (x > 0) & (x < float("inf"))
         r = self.rate / _core.where(inside, x, 1.0)
-        return outside(inside, (a + 1.0) * _core.log(r) - r - _core.log(self.rate) - gammaln(a))
+        return outside(inside, (a + 1.0) * _core.log(r) - r - _core.log(self.rate) - gammaln(a), x)
 
     def _inverse(self, value: Any) -> Variable:
         return self.rate / _core.relu(self._value(value))
@@ -270,7 +271,7 @@ class Weibull(Distribution):
             log = _core.log(x / self.scale)
             return (k - 1.0) * log + _core.log(k / self.scale) - _core.exp(k * log)
         lp = xlogy(k - 1.0, _core.where(x >= 0, x, 0.0) / self.scale) + _core.log(k / self.scale) - self._hazard(x)
-        return outside((x >= 0) & (x < float("inf")), lp)
+        return outside((x >= 0) & (x < float("inf")), lp, x)
 
     def cdf(self, value: Any) -> Variable:
         return -_core.expm1(self.log_sf(value))
@@ -338,7 +339,7 @@ class Pareto(Distribution):
     def log_prob(self, value: Any) -> Variable:
         x = self._value(value)
         ratio = _core.log1p(_core.where(x >= self.scale, x - self.scale, 0.0) / self.scale)
-        return outside(x >= self.scale, _core.log(self.alpha / self.scale) - (self.alpha + 1.0) * ratio)
+        return outside(x >= self.scale, _core.log(self.alpha / self.scale) - (self.alpha + 1.0) * ratio, x)
 
     def cdf(self, value: Any) -> Variable:
         return -_core.expm1(self.log_sf(value))
@@ -414,7 +415,7 @@ class GeneralizedPareto(Distribution):
     def log_prob(self, value: Any) -> Variable:
         x, z = self._standard(value)
         lp = (1.0 + self.concentration) * self._log_tail(z) - _core.log(self.scale)
-        return outside((x >= self.loc) & (x <= self._end()), lp)
+        return outside((x >= self.loc) & (x <= self._end()), lp, x)
 
     def log_sf(self, value: Any) -> Variable:
         return self._log_tail(self._standard(value)[1])

@@ -160,7 +160,7 @@ class HalfCauchy(Distribution):
 
     def log_prob(self, value: Any) -> Variable:
         x = self._value(value)
-        return outside(x >= 0, -log1p_square(x / self.scale) - (_core.log(self.scale) + math.log(math.pi / 2)))
+        return outside(x >= 0, -log1p_square(x / self.scale) - (_core.log(self.scale) + math.log(math.pi / 2)), x)
 
     def cdf(self, value: Any) -> Variable:
         return _core.atan(_core.relu(self._value(value)) / self.scale) * (2.0 / math.pi)
@@ -375,7 +375,7 @@ class Uniform(Distribution):
 
     def log_prob(self, value: Any) -> Variable:
         x = self._value(value)
-        return outside((x >= self.low) & (x <= self.high), -_core.log(self.high - self.low))
+        return outside((x >= self.low) & (x <= self.high), -_core.log(self.high - self.low), x)
 
     def cdf(self, value: Any) -> Variable:
         return _core.clip((self._value(value) - self.low) / (self.high - self.low), 0.0, 1.0)

@@ -27,6 +27,10 @@ def quadratic_form(scale_tril: Variable, d: Variable) -> Variable:
     # The batch of the matrices may have been broadcast itself: then sizes differ and the matrix is repeated as a view.
     batch = d.shape[len(lead) : -1]
     count = math.prod(lead)
+    if not batch:
+        # Many vectors for one matrix: a product with its inverse, which is a triangle, too, is quicker than many short solutions.
+        inverse = solve_triangular(scale_tril, _core.eye(n, dtype=scale_tril.dtype), upper=False)
+        return _core.sum(_core.square(inverse @ d.reshape((count, n)).mT), axis=0).reshape(lead)
     columns = _core.moveaxis(d.reshape((count, *batch, n)), 0, -1)
     solved = solve_triangular(_core.broadcast_to(scale_tril, (*batch, n, n)), columns, upper=False)
     return _core.moveaxis(_core.sum(_core.square(solved), axis=-2), -1, 0).reshape((*lead, *batch))

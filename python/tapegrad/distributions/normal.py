@@ -112,8 +112,8 @@ class HalfNormal(Distribution):
 
     def log_prob(self, value: Any) -> Variable:
         x = self._value(value)
-        z = x / self.scale
-        return outside(x >= 0, _core.square(z) * -0.5 - (_core.log(self.scale) + (_LOG_ROOT_2PI - math.log(2.0))))
+        lp = _core.square(x / self.scale) * -0.5 - (_core.log(self.scale) + (_LOG_ROOT_2PI - math.log(2.0)))
+        return lp if self._inside(x) else outside(x >= 0, lp, x)
 
     def cdf(self, value: Any) -> Variable:
         return erf(_core.relu(self._value(value)) / (self.scale * _ROOT_2))
@@ -187,7 +187,7 @@ class LogNormal(Distribution):
         inner = self._within(x, 0.0, float("inf"))
         log = _core.log(x if inner else _core.where(x > 0, x, 1.0))
         lp = _core.square((log - self.loc) / self.scale) * -0.5 - log - (_core.log(self.scale) + _LOG_ROOT_2PI)
-        return lp if inner else outside((x > 0) & (x < float("inf")), lp)
+        return lp if inner else outside((x > 0) & (x < float("inf")), lp, x)
 
     def cdf(self, value: Any) -> Variable:
         x = self._value(value)
@@ -199,7 +199,7 @@ class LogNormal(Distribution):
 
     def log_cdf(self, value: Any) -> Variable:
         x = self._value(value)
-        return outside(x > 0, log_ndtr(self._standard(x)))
+        return outside(x > 0, log_ndtr(self._standard(x)), x)
 
     def log_sf(self, value: Any) -> Variable:
         x = self._value(value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import deque
 from numbers import Number
 from typing import Any
 
@@ -41,6 +43,28 @@ def as_floating(x: Any, dtype: Any = None) -> Any:
     return x if x.dtype.is_floating_point else x.astype(dtype or _core.get_default_dtype())
 
 
+class _Recent(threading.local):
+    """The last parameters that were made of Python numbers, and these: a distribution finds its own when it is made."""
+
+    def __init__(self) -> None:
+        self.pairs: deque[tuple[Variable, float]] = deque(maxlen=8)
+
+
+_recent = _Recent()
+
+
+def exact_numbers(found: dict[str, Any]) -> dict[str, float]:
+    """The Python numbers that all of the given Variables were made of, by name; nothing if one of them was not."""
+    out = {}
+    for name, value in found.items():
+        if isinstance(value, Variable):
+            number = next((n for v, n in _recent.pairs if v is value), None)
+            if number is None:
+                return {}
+            out[name] = number
+    return out
+
+
 def common(values: Any) -> list[Variable]:
     """Values as arrays of one floating dtype, which numbers take from the arrays."""
     arrays = [as_floating(v) for v in values if not _is_number(v)]
@@ -50,7 +74,10 @@ def common(values: Any) -> list[Variable]:
     out, rest = [], iter(arrays)
     for v in values:
         if _is_number(v):
-            out.append(_core.asarray(float(_core._number("distributions", "a parameter", v)), dtype=dtype))
+            number = float(_core._number("distributions", "a parameter", v))
+            out.append(_core.asarray(number, dtype=dtype))
+            if not arrays:
+                _recent.pairs.append((out[-1], number))
         else:
             a = next(rest)
             out.append(a if a.dtype == dtype else a.astype(dtype))
@@ -153,9 +180,12 @@ def vec_to_tril_matrix(vec: Variable, diag: int = 0) -> Variable:
 # ---- formulas that several families share ----
 
 
-def outside(inside: Any, log_prob: Variable) -> Variable:
-    """The logarithm of a density: -inf, with a gradient of zero, where a value is not in the support."""
-    return _core.where(inside, log_prob, -float("inf"))
+def outside(inside: Any, log_prob: Variable, value: Variable | None = None) -> Variable:
+    """The logarithm of a density: -inf, with a gradient of zero, where a value is not in the support; NaN where it is NaN."""
+    beyond: Any = -float("inf")
+    if value is not None:
+        beyond = _core.where(_core.isnan(value), float("nan"), beyond)
+    return _core.where(inside, log_prob, beyond)
 
 
 def log1p_square(z: Variable, small: bool = False) -> Variable:
