@@ -221,6 +221,7 @@ impl<T: Element + PartialOrd> Kernel for Places<'_, T> {
 
 /// Whether a candidate comes before another one: it is larger, or equal and earlier; a NaN before numbers and earlier NaNs.
 #[inline(always)]
+#[allow(clippy::needless_bitwise_bool, reason = "no branches, so that loops over it vectorise")]
 fn beats<T: PartialOrd + Copy>((new, at): (T, i64), (old, was): (T, i64)) -> bool {
     #[allow(clippy::eq_op, reason = "NaN differs from itself")]
     let (new_nan, old_nan) = (new != new, old != old);
