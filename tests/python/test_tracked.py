@@ -449,7 +449,7 @@ def scipy_sum(x: Any) -> Any:
 )
 def test_numpy_and_dlpack_get_no_tracked_value(call: Any) -> None:
     x = leaf([1.0, 2.0])
-    with pytest.raises(tg.GradError, match=r"asarray.*detach\(\)"):
+    with pytest.raises(tg.GradError, match=r"(asarray|special\.logsumexp).*detach\(\)"):
         call(x)
     call(x.detach())
     with tg.no_grad():

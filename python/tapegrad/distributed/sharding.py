@@ -98,7 +98,7 @@ class ShardedOptimizer(Optimizer):
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Updates this rank's parameters, then takes over those of the others."""
-        loss = loss_of(closure)
+        loss = loss_of(closure, type(self).__name__)
         self._pass_options()
         if self.shard is not None:
             self.shard.step()

@@ -60,7 +60,7 @@ class FusedOptimizer(Optimizer):
 
     def _step_with_tables(self, closure: Callable[[], Any] | None, clip_norm: float | None) -> Any:
         """A step where gradients may be those of rows: they are updated alone, or become arrays for the core."""
-        loss = loss_of(closure)
+        loss = loss_of(closure, type(self).__name__)
         kept: list[tuple[Any, Any]] = []
         for group in self.param_groups:
             for p in row_gradients(group["params"]):

@@ -26,7 +26,7 @@ class _ByParameter(Optimizer):
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Updates every parameter that has a gradient."""
-        loss = loss_of(closure)
+        loss = loss_of(closure, type(self).__name__)
         with no_grad():
             for group in self.param_groups:
                 for p in group["params"]:

@@ -300,11 +300,11 @@ def checked_group(name: str, given: Any) -> dict[str, Any]:
     return group
 
 
-def loss_of(closure: Callable[[], Any] | None) -> Any:
-    """What a closure returns, called with recording on."""
+def loss_of(closure: Callable[[], Any] | None, name: str) -> Any:
+    """What the closure of a step returns, called with recording on. ``name`` is that of the optimizer, for the error."""
     if closure is None:
         return None
-    check_closure("Optimizer", closure)
+    check_closure(name, closure)
     with enable_grad():
         return closure()
 
