@@ -31,7 +31,8 @@ fn each_static_primitive_stands_in_the_list_of_its_file() {
             // Those of one function or of a test are indented.
             let Some((head, _)) = line.split_once(": Primitive = ") else { continue };
             let Some(name) = head.rsplit_once("static ").map(|(_, name)| name) else { continue };
-            if line.starts_with(' ') || name == "FUNCTION" {
+            // A Function of the user and a compiled one bring a rule of their own to each call.
+            if line.starts_with(' ') || ["FUNCTION", "COMPILED"].contains(&name) {
                 continue;
             }
             found += 1;

@@ -4,6 +4,7 @@ use super::reduction::floating;
 use super::registry::{Arg, Entry, Gradient, Param, Sample};
 use super::samples::{Draw, REAL};
 use super::{expand_dims, subtract, take, vector_norm};
+use crate::array::alloc_check::with_capacity;
 use crate::array::{Array, DType, broadcast_shapes, check_memory};
 use crate::error::{Error, Result, show_shape};
 use crate::tape::Variable;
@@ -39,7 +40,12 @@ pub fn pdist(x: &Variable, p: f64) -> Result<Variable> {
     }
     check_memory("pdist", &[x.shape()[0], x.shape()[0] / 2 + 1, x.shape()[1].max(2)], DType::F64)?;
     let n = i64::try_from(x.shape()[0]).unwrap_or(0);
-    let (first, second): (Vec<i64>, Vec<i64>) = (0..n).flat_map(|i| (i + 1..n).map(move |j| (i, j))).unzip();
+    let count = usize::try_from(n * (n - 1) / 2).unwrap_or(0);
+    let (mut first, mut second) = (with_capacity(count), with_capacity(count));
+    for i in 0..n {
+        first.extend(std::iter::repeat_n(i, usize::try_from(n - 1 - i).unwrap_or(0)));
+        second.extend(i + 1..n);
+    }
     let rows = |at: &[i64]| take(x, &Array::from_slice(at, &[at.len()]).into(), Some(0));
     vector_norm(&floating("pdist", &subtract(&rows(&first)?, &rows(&second)?)?)?, Some(&[-1]), false, p)
 }

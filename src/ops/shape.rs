@@ -433,8 +433,10 @@ fn valid_expand(s: &Sample) -> bool {
 
 fn flatten_samples() -> Vec<Sample> {
     let draw = &mut Draw::new(41);
-    let mut samples = [plain(&[Arg::Int(0), Arg::Int(-1)]), plain(&[Arg::Text("F".to_owned()), Arg::Int(-1)])].concat();
-    samples.extend([(1, -1), (0, 1), (-2, 2), (1, 1)].map(|(from, to)| call_with(REAL.strided(draw, &[2, 3, 2]), [Arg::Int(from), Arg::Int(to)])));
+    let mut samples = [plain(&[Arg::Int(0), Arg::Int(-1), Arg::None]), plain(&[Arg::Text("F".to_owned()), Arg::Int(-1), Arg::None])].concat();
+    samples.extend(
+        [(1, -1), (0, 1), (-2, 2), (1, 1)].map(|(from, to)| call_with(REAL.strided(draw, &[2, 3, 2]), [Arg::Int(from), Arg::Int(to), Arg::None])),
+    );
     samples
 }
 

@@ -50,7 +50,26 @@ def each_failure(work: Callable[[], object], check: Callable[[], None], size: in
 
 
 # Rows whose result has more elements than all arguments: these grow less.
-PRODUCTS = {"outer", "meshgrid", "diag", "diagflat", "tile", "repeat", "inner", "dot", "matmul", "linear", "one_hot"}
+PRODUCTS = {
+    "cdist",
+    "convolve",
+    "correlate",
+    "diag",
+    "diagflat",
+    "dot",
+    "inner",
+    "kron",
+    "linear",
+    "matmul",
+    "meshgrid",
+    "nn.functional.pdist",
+    "one_hot",
+    "outer",
+    "repeat",
+    "tensordot",
+    "tile",
+    *(row["path"] for row in _core.registry() if row["module"] == "linalg"),
+}
 
 
 def grown(value: Any, elements: int) -> Any:

@@ -89,28 +89,17 @@ def multi_head_attention_forward(
     from ..attention import MultiheadAttention
 
     _check_given(query, embed_dim_to_check, static_k, static_v)
+    sizes = {"embed_dim": embed_dim_to_check, "kdim": key.shape[-1], "vdim": value.shape[-1], "num_heads": num_heads}
+    biases = {"in_proj_bias": in_proj_bias, "bias_k": bias_k, "bias_v": bias_v, "add_zero_attn": add_zero_attn}
+    weights = {"q_proj_weight": None, "k_proj_weight": None, "v_proj_weight": None, "in_proj_weight": in_proj_weight}
+    if use_separate_proj_weight:
+        names = ("q_proj_weight", "k_proj_weight", "v_proj_weight", "in_proj_weight")
+        weights = dict(zip(names, (q_proj_weight, k_proj_weight, v_proj_weight, None), strict=True))
+    modes = {"dropout": dropout_p, "training": training, "batch_first": False, "head_dim": embed_dim_to_check // num_heads}
     layer = object.__new__(MultiheadAttention)
-    separate = (q_proj_weight, k_proj_weight, v_proj_weight) if use_separate_proj_weight else (None, None, None)
-    layer.__dict__.update(
-        **dict(zip(("q_proj_weight", "k_proj_weight", "v_proj_weight"), separate)),
-        in_proj_weight=None if use_separate_proj_weight else in_proj_weight,
-        in_proj_bias=in_proj_bias,
-        bias_k=bias_k,
-        bias_v=bias_v,
-        add_zero_attn=add_zero_attn,
-        dropout=dropout_p,
-        training=training,
-        batch_first=False,
-        num_heads=num_heads,
-        embed_dim=embed_dim_to_check,
-        kdim=key.shape[-1],
-        vdim=value.shape[-1],
-        head_dim=embed_dim_to_check // num_heads,
-        out_proj=lambda x: linear(x, out_proj_weight, out_proj_bias),
-    )
-    found: tuple[Variable, Variable | None] = layer.forward(
-        query, key, value, key_padding_mask, need_weights, attn_mask, average_attn_weights, is_causal
-    )
+    layer.__dict__.update(sizes | biases | weights | modes, out_proj=lambda x: linear(x, out_proj_weight, out_proj_bias))
+    options = (key_padding_mask, need_weights, attn_mask, average_attn_weights, is_causal)
+    found: tuple[Variable, Variable | None] = layer.forward(query, key, value, *options)
     return found
 
 
