@@ -8,7 +8,7 @@ use super::batching::{example, mapped};
 use crate::array::Array;
 use crate::error::{Error, Result};
 use crate::ops;
-use crate::tape::{self, BackwardOptions, Edge, Lift, Lifted, Variable};
+use crate::tape::{self, BackwardOptions, Edge, Lift, Lifted, Variable, capture};
 
 /// The gradients of a scalar function.
 ///
@@ -137,7 +137,11 @@ fn root(x: &Variable, outer: bool) -> Result<Variable> {
     while let Edge::Lifted(l) = v.edge() {
         v = &l.value;
     }
-    if v.is_tracked() && outer { ops::positive(v) } else { Variable::parameter(v.array().pooled_broadcast()) }
+    if v.is_tracked() && outer {
+        return ops::positive(v);
+    }
+    // A recording for a replay must see the copy that a parameter makes of lent memory.
+    Variable::parameter(if capture::is_on() { v.array().clone() } else { v.array().pooled_broadcast() })
 }
 
 /// `x` with another innermost value.
