@@ -53,7 +53,9 @@ def each_failure(work: Callable[[], object], check: Callable[[], None], size: in
 PRODUCTS = {
     "cdist",
     "convolve",
+    "corrcoef",
     "correlate",
+    "cov",
     "diag",
     "diagflat",
     "dot",
