@@ -283,6 +283,14 @@ def check_closure(name: str, closure: Any) -> None:
         )
 
 
+def check_scipy(name: str) -> None:
+    """Raises where SciPy, which is no requirement of the package, is not installed."""
+    try:
+        import scipy  # noqa: F401
+    except ImportError:
+        raise ImportError(f"{name} needs SciPy: pip install scipy") from None
+
+
 # ---- modules ----
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from . import _core
 from ._coloring import columns, star, star_entries
 from ._core import GradError, ShapeError, Variable
+from ._messages import check_scipy
 from ._sparsity import dependence, trace
 from ._transforms import _Arguments, _check_function, _name, _result, jvp, vmap
 from ._tree import flatten
@@ -128,6 +129,7 @@ class _SparseDerivative:
     name = ""
 
     def __init__(self, f: Callable[..., Any], argnums: int | Sequence[int], pattern: Any) -> None:
+        check_scipy(self.name)
         _check_function(self.name, f)
         self.f, self.argnums = f, argnums
         self._given: Any = None if pattern is None else self._as_pattern(pattern)

@@ -1,5 +1,7 @@
 """Sparse derivatives: patterns and values against dense ones, colours, and random programs."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -255,3 +257,9 @@ def test_colours(seed):
     i, j, element, color = star_entries(both, colors)
     np.testing.assert_allclose((values @ seeds)[element, color], values[i, j])
     assert colors.max() <= columns(both).max()
+
+
+def test_without_scipy_the_error_says_so(monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    with pytest.raises(ImportError, match="sparse_hessian needs SciPy: pip install scipy"):
+        tg.sparse_hessian(lambda x: (x * x).sum())

@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import _core, linalg
 from .._core import Variable
+from .._messages import check_scipy
 from .._transforms import jacfwd
 from ..autograd import Function, enable_grad, grad, no_grad
 from ._result import ConvergenceError
@@ -155,6 +156,7 @@ class _Products:
         return np.asarray(found.detach().numpy().astype(np.float64)[self.places])
 
     def inverse(self, b: np.ndarray, transposed: bool) -> np.ndarray:
+        check_scipy("the gradient of a solution of many components")
         from scipy.sparse.linalg import LinearOperator, cg, gmres
 
         out, n = np.zeros(b.size), self.places.size

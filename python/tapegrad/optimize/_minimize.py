@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._core import Variable
+from .._messages import check_scipy
 from .._transforms import grad
 from ._bounds import bounds_of
 from ._bridge import FunctionAndGradient
@@ -141,10 +142,9 @@ def _held(x: np.ndarray, gradient: np.ndarray, limits: Any) -> np.ndarray:
 
 
 def _bounded(problem: FunctionAndGradient, limits: Any, settings: dict[str, Any], callback: Any) -> Stop:
-    try:
-        from scipy.optimize import minimize as scipy_minimize
-    except ImportError as e:
-        raise ImportError("minimize: method 'L-BFGS-B' runs SciPy's solver; install scipy") from e
+    check_scipy("minimize: method 'L-BFGS-B', which runs SciPy's solver,")
+    from scipy.optimize import minimize as scipy_minimize
+
     low, high = limits
     start = np.clip(problem.x0, low, high)
     found = scipy_minimize(
