@@ -17,7 +17,7 @@ pub struct NodeInfo {
     pub id: u64,
     /// Name of the operation.
     pub op: String,
-    /// What it was called with besides arrays.
+    /// The arguments of its call that are not arrays.
     pub attrs: String,
     /// Where its inputs came from.
     pub inputs: Vec<Source>,

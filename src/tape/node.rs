@@ -37,7 +37,7 @@ pub trait CustomRule: Send + Sync {
     fn as_any(&self) -> &dyn Any;
 }
 
-/// What a primitive was called with, besides arrays and numbers.
+/// The arguments of a primitive that are neither arrays nor numbers.
 #[derive(Clone, Default)]
 pub enum Attrs {
     /// Nothing.

@@ -1,4 +1,4 @@
-//! A gradient rule as an instruction: what it is called with besides arrays.
+//! A gradient rule as an instruction of a program. Arrays are its operands; all other arguments of the call are kept in it.
 //!
 //! In a backward pass a rule finds its saved values, cotangents and sums by the node at work. Here they are operands: the saved
 //! values in the order of their roles, then the cotangents of all results, then the sums that the inputs have collected so far.
@@ -62,7 +62,7 @@ impl GradSink for Sums<'_> {
     }
 }
 
-/// A rule and what it is called with besides arrays.
+/// A gradient rule, and the arguments of its call that are not arrays.
 pub struct RuleCall {
     op: &'static Primitive,
     attrs: Attrs,

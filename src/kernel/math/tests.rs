@@ -142,7 +142,8 @@ fn sweep<F: Function>(stride: u64) {
     while start < 1 << 32 {
         let end = (start + CHUNK * stride).min(1 << 32);
         #[allow(clippy::cast_possible_truncation, reason = "the range ends at 2³²")]
-        let x: Vec<f32> = (start..end).step_by(usize::try_from(stride).unwrap()).map(|i| f32::from_bits(i as u32)).collect();
+        let x: Vec<f32> =
+            (start..end).step_by(usize::try_from(stride).expect("a stride below the address space")).map(|i| f32::from_bits(i as u32)).collect();
         let [best, base] = both::<F, f32>(&x);
         for i in 0..x.len() {
             let expected = F::double(f64::from(x[i]));
