@@ -10,10 +10,11 @@ from .._dtypes import finfo
 from .._sampling import source
 from .._special import digamma, gammainc, gammaincc, gammaln, xlogy
 from . import constraints
+from ._families import BySurvival
 from ._implicit import attach, gamma_rule
 from ._quantile import gamma_quantile, gamma_upper_quantile, quantile
 from .distribution import Distribution
-from .utils import broadcast_all, euler_constant, log1mexp, open_unit, outside
+from .utils import broadcast_all, euler_constant, open_unit, outside
 
 
 def standard_gamma(shape: tuple[int, ...], a: Variable, generator: Any) -> Variable:
@@ -22,7 +23,7 @@ def standard_gamma(shape: tuple[int, ...], a: Variable, generator: Any) -> Varia
     return attach(gamma_rule, _core.maximum(z, float(finfo(a.dtype).smallest_normal)), a)
 
 
-class Exponential(Distribution):
+class Exponential(BySurvival):
     """Waiting times at a constant ``rate``: rate exp(-rate x).
 
     >>> tg.distributions.Exponential(2.0).log_prob(1.0)
@@ -62,17 +63,8 @@ class Exponential(Distribution):
         lp = _core.log(self.rate) - self.rate * x
         return lp if self._inside(x) else outside(x >= 0, lp, x)
 
-    def cdf(self, value: Any) -> Variable:
-        return -_core.expm1(self.log_sf(value))
-
-    def sf(self, value: Any) -> Variable:
-        return _core.exp(self.log_sf(value))
-
     def log_sf(self, value: Any) -> Variable:
         return -self.rate * _core.relu(self._value(value))
-
-    def log_cdf(self, value: Any) -> Variable:
-        return log1mexp(self.log_sf(value))
 
     def icdf(self, value: Any) -> Variable:
         return -_core.log1p(-self._level(value)) / self.rate
@@ -223,7 +215,7 @@ class InverseGamma(Distribution):
         return a + _core.log(self.rate) + gammaln(a) - (1.0 + a) * digamma(a)
 
 
-class Weibull(Distribution):
+class Weibull(BySurvival):
     """The Weibull distribution, whose survival function is exp(-(x / scale)^concentration).
 
     >>> tg.distributions.Weibull(2.0, 1.0).mean
@@ -273,17 +265,8 @@ class Weibull(Distribution):
         lp = xlogy(k - 1.0, _core.where(x >= 0, x, 0.0) / self.scale) + _core.log(k / self.scale) - self._hazard(x)
         return outside((x >= 0) & (x < float("inf")), lp, x)
 
-    def cdf(self, value: Any) -> Variable:
-        return -_core.expm1(self.log_sf(value))
-
-    def sf(self, value: Any) -> Variable:
-        return _core.exp(self.log_sf(value))
-
     def log_sf(self, value: Any) -> Variable:
         return -self._hazard(self._value(value))
-
-    def log_cdf(self, value: Any) -> Variable:
-        return log1mexp(self.log_sf(value))
 
     def icdf(self, value: Any) -> Variable:
         return self._quantile(self._level(value))
@@ -293,7 +276,7 @@ class Weibull(Distribution):
         return euler_constant * (1.0 - 1.0 / k) + _core.log(self.scale / k) + 1.0
 
 
-class Pareto(Distribution):
+class Pareto(BySurvival):
     """The Pareto distribution: the probability above x is (scale / x)^alpha, for x from ``scale`` on.
 
     >>> tg.distributions.Pareto(1.0, 3.0).mean
@@ -341,17 +324,8 @@ class Pareto(Distribution):
         ratio = _core.log1p(_core.where(x >= self.scale, x - self.scale, 0.0) / self.scale)
         return outside(x >= self.scale, _core.log(self.alpha / self.scale) - (self.alpha + 1.0) * ratio, x)
 
-    def cdf(self, value: Any) -> Variable:
-        return -_core.expm1(self.log_sf(value))
-
-    def sf(self, value: Any) -> Variable:
-        return _core.exp(self.log_sf(value))
-
     def log_sf(self, value: Any) -> Variable:
         return -self.alpha * self._log_ratio(self._value(value))
-
-    def log_cdf(self, value: Any) -> Variable:
-        return log1mexp(self.log_sf(value))
 
     def icdf(self, value: Any) -> Variable:
         return self._quantile(self._level(value))
@@ -360,7 +334,7 @@ class Pareto(Distribution):
         return _core.log(self.scale / self.alpha) + (1.0 + 1.0 / self.alpha)
 
 
-class GeneralizedPareto(Distribution):
+class GeneralizedPareto(BySurvival):
     """Excesses over a threshold ``loc``: exponential for ``concentration`` 0, with a heavy tail above it, with an end below.
 
     >>> tg.distributions.GeneralizedPareto(0.0, 2.0, 0.0).log_prob(2.0)
@@ -419,15 +393,6 @@ class GeneralizedPareto(Distribution):
 
     def log_sf(self, value: Any) -> Variable:
         return self._log_tail(self._standard(value)[1])
-
-    def sf(self, value: Any) -> Variable:
-        return _core.exp(self.log_sf(value))
-
-    def cdf(self, value: Any) -> Variable:
-        return -_core.expm1(self.log_sf(value))
-
-    def log_cdf(self, value: Any) -> Variable:
-        return log1mexp(self.log_sf(value))
 
     def _quantile(self, p: Variable) -> Variable:
         c, log = _core.broadcast_arrays(self.concentration, _core.log1p(-p))

@@ -10,6 +10,7 @@ from .._core import Variable
 from .._sampling import source
 from .._special import betainc, betaln, digamma, log_expit
 from . import constraints
+from ._families import LocationScale
 from ._quantile import quantile, student_quantile
 from .distribution import Distribution
 from .gamma import Chi2
@@ -18,41 +19,7 @@ from .utils import broadcast_all, euler_constant, log1mexp, log1p_square, open_u
 _LOG_2 = math.log(2.0)
 
 
-class _LocationScale(Distribution):
-    """What these families share."""
-
-    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
-    support = constraints.real
-    has_rsample = True
-
-    def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:
-        self.loc, self.scale = broadcast_all(loc, scale)
-        super().__init__(self.loc.shape, validate_args=validate_args)
-
-    @property
-    def mean(self) -> Variable:
-        return self.loc
-
-    @property
-    def mode(self) -> Variable:
-        return self.loc
-
-    def _standard(self, value: Any) -> Any:
-        return (self._value(value) - self.loc) / self.scale
-
-    def icdf(self, value: Any) -> Variable:
-        return self.loc + self.scale * self._quantile(self._level(value))
-
-    def _quantile(self, p: Variable) -> Variable:
-        """The quantile for loc 0 and scale 1."""
-        raise NotImplementedError(f"{type(self).__name__} does not define icdf")
-
-    def rsample(self, sample_shape: Any = (), *, generator: Any = None) -> Variable:
-        u = open_unit(source(generator), self._extended_shape(sample_shape), self.loc.dtype)
-        return self.loc + self.scale * self._quantile(u)
-
-
-class Laplace(_LocationScale):
+class Laplace(LocationScale):
     """The double exponential distribution: exp(-|x - loc| / scale) / (2 scale).
 
     >>> tg.distributions.Laplace(0.0, 1.0).log_prob(2.0)
@@ -94,7 +61,7 @@ class Laplace(_LocationScale):
         return 1.0 + _core.log(2.0 * self.scale)
 
 
-class Cauchy(_LocationScale):
+class Cauchy(LocationScale):
     """The Cauchy (Lorentz) distribution, which has no mean and an infinite variance.
 
     >>> tg.distributions.Cauchy(0.0, 1.0).cdf(-1e30)
@@ -180,7 +147,7 @@ class HalfCauchy(Distribution):
         return _core.log(2.0 * math.pi * self.scale)
 
 
-class Gumbel(_LocationScale):
+class Gumbel(LocationScale):
     """The limit distribution of maxima (type I): exp(-exp(-z)) with z = (x - loc) / scale.
 
     >>> tg.distributions.Gumbel(0.0, 1.0).mean
@@ -222,7 +189,7 @@ class Gumbel(_LocationScale):
         return _core.log(self.scale) + (1.0 + euler_constant)
 
 
-class Logistic(_LocationScale):
+class Logistic(LocationScale):
     """The logistic distribution, whose distribution function is the sigmoid of (x - loc) / scale.
 
     >>> tg.distributions.Logistic(0.0, 1.0).log_prob(0.0)

@@ -10,6 +10,7 @@ from .._core import Variable
 from .._sampling import source
 from .._special import erf, erfinv, log_ndtr, ndtr, ndtri
 from . import constraints
+from ._families import LocationScale
 from .distribution import Distribution
 from .utils import broadcast_all, outside
 
@@ -17,29 +18,13 @@ _LOG_ROOT_2PI = 0.5 * math.log(2 * math.pi)
 _ROOT_2 = math.sqrt(2.0)
 
 
-class Normal(Distribution):
+class Normal(LocationScale):
     """The normal (Gaussian) distribution with mean ``loc`` and standard deviation ``scale``.
 
     >>> d = tg.distributions.Normal(0.0, 1.0)
     >>> d.log_prob(0.0), d.cdf(0.0)
     (Variable(-0.9189385), Variable(0.5))
     """
-
-    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
-    support = constraints.real
-    has_rsample = True
-
-    def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:
-        self.loc, self.scale = broadcast_all(loc, scale)
-        super().__init__(self.loc.shape, validate_args=validate_args)
-
-    @property
-    def mean(self) -> Variable:
-        return self.loc
-
-    @property
-    def mode(self) -> Variable:
-        return self.loc
 
     @property
     def stddev(self) -> Variable:
@@ -52,9 +37,6 @@ class Normal(Distribution):
     def rsample(self, sample_shape: Any = (), *, generator: Any = None) -> Any:
         shape = self._extended_shape(sample_shape)
         return self.loc + self.scale * source(generator).randn(*shape or ((),), dtype=self.loc.dtype)
-
-    def _standard(self, value: Any) -> Any:
-        return (self._value(value) - self.loc) / self.scale
 
     def log_prob(self, value: Any) -> Variable:
         z = self._standard(value)
@@ -72,8 +54,8 @@ class Normal(Distribution):
     def log_sf(self, value: Any) -> Variable:
         return log_ndtr(-self._standard(value))
 
-    def icdf(self, value: Any) -> Variable:
-        return self.loc + self.scale * ndtri(self._level(value))
+    def _quantile(self, p: Variable) -> Variable:
+        return ndtri(p)
 
     def entropy(self) -> Variable:
         return _core.log(self.scale) + (0.5 + _LOG_ROOT_2PI)
