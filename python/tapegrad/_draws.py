@@ -1,7 +1,7 @@
 """Draws from the usual families, with NumPy's names and arguments, for ``tapegrad.random``.
 
 Parameters may be numbers or arrays, which broadcast; ``size`` is the shape of the result, by default that of the parameters. No
-gradient flows to the parameters: `tg.distributions` has samples that are differentiable.
+gradient flows to the parameters: `tg.distributions` has samples that are differentiable. `_generator.DRAWS` lists the public names.
 """
 
 from __future__ import annotations
@@ -12,37 +12,6 @@ from typing import Any
 from . import _core, _sampling
 from ._core import Generator, Variable
 from ._dtypes import finfo
-
-__all__ = [
-    "beta",
-    "binomial",
-    "categorical",
-    "cauchy",
-    "chisquare",
-    "choice",
-    "dirichlet",
-    "exponential",
-    "gamma",
-    "geometric",
-    "gumbel",
-    "laplace",
-    "logistic",
-    "lognormal",
-    "multinomial",
-    "multivariate_normal",
-    "negative_binomial",
-    "permutation",
-    "poisson",
-    "random",
-    "shuffle",
-    "standard_cauchy",
-    "standard_exponential",
-    "standard_gamma",
-    "standard_normal",
-    "standard_t",
-    "vonmises",
-    "weibull",
-]
 
 
 class _Call:
