@@ -1,7 +1,8 @@
 """Draws from the usual families, with NumPy's names and arguments, for ``tapegrad.random``.
 
 Parameters may be numbers or arrays, which broadcast; ``size`` is the shape of the result, by default that of the parameters. No
-gradient flows to the parameters: `tg.distributions` has samples that are differentiable. `_generator.DRAWS` lists the public names.
+gradient flows to the parameters: `tg.distributions` has samples that are differentiable.
+`_generator.DRAWS` lists the public names.
 """
 
 from __future__ import annotations
