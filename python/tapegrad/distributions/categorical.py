@@ -126,7 +126,7 @@ class Categorical(Distribution):
         return f"{type(self).__name__}({name}: array of shape {self._given().shape})"
 
 
-class _Classes(Distribution):
+class Classes(Distribution):
     """What one-hot vectors and counts of classes share: a `Categorical` behind them."""
 
     arg_constraints: Any = {"probs": constraints.simplex, "logits": constraints.real_vector}
@@ -162,7 +162,7 @@ class _Classes(Distribution):
         return self._categorical.param_shape
 
 
-class OneHotCategorical(_Classes):
+class OneHotCategorical(Classes):
     """A class as a vector with a 1 in its place.
 
     >>> tg.distributions.OneHotCategorical(probs=tg.Variable([1.0, 3.0])).mean
@@ -218,7 +218,7 @@ class OneHotCategoricalStraightThrough(OneHotCategorical):
         return drawn + (self.probs - self.probs.detach())
 
 
-class Multinomial(_Classes):
+class Multinomial(Classes):
     """How often each class was drawn in ``total_count`` draws.
 
     >>> tg.distributions.Multinomial(4, probs=tg.Variable([0.5, 0.5])).mean

@@ -14,7 +14,7 @@ from ..linalg import solve_triangular
 from . import constraints
 from .distribution import Distribution
 from .gamma import standard_gamma
-from .multivariate_normal import factor_of, half_log_det, inverse_of
+from .multivariate_normal import factor_of, half_log_det, inverse_of, one_of
 from .utils import as_floating, common
 
 
@@ -85,17 +85,14 @@ class Wishart(Distribution):
         scale_tril: Any = None,
         validate_args: bool | None = None,
     ) -> None:
-        forms = {"covariance_matrix": covariance_matrix, "precision_matrix": precision_matrix, "scale_tril": scale_tril}
-        given = [(name, m) for name, m in forms.items() if m is not None]
-        if len(given) != 1:
-            raise ValueError(f"Wishart: expected one of {', '.join(forms)}, got {', '.join(n for n, _ in given) or 'none'}")
-        df, matrix = common([df, given[0][1]])
+        form, matrix = one_of("Wishart", covariance_matrix, precision_matrix, scale_tril)
+        df, matrix = common([df, matrix])
         if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2]:
-            raise _core.ShapeError(f"Wishart: {given[0][0]} must be square matrices, got the shape {matrix.shape}")
+            raise _core.ShapeError(f"Wishart: {form} must be square matrices, got the shape {matrix.shape}")
         n = matrix.shape[-1]
         batch = broadcast_shapes(df.shape, matrix.shape[:-2])
         self.df = _core.broadcast_to(df, batch)
-        self._tril = _core.broadcast_to(factor_of("Wishart", given[0][0], matrix), (*batch, n, n))
+        self._tril = _core.broadcast_to(factor_of("Wishart", form, matrix), (*batch, n, n))
         super().__init__(batch, (n, n), validate_args=validate_args)
 
     def _check_parameters(self) -> None:

@@ -56,6 +56,15 @@ def _scale_from_precision(p: Variable) -> Variable:
     return solve_triangular(upper, eye, upper=False)
 
 
+def one_of(name: str, covariance_matrix: Any, precision_matrix: Any, scale_tril: Any) -> tuple[str, Any]:
+    """The one form of the covariance that was given, and what it is called."""
+    forms = {"covariance_matrix": covariance_matrix, "precision_matrix": precision_matrix, "scale_tril": scale_tril}
+    given = [(form, m) for form, m in forms.items() if m is not None]
+    if len(given) != 1:
+        raise ValueError(f"{name}: expected one of {', '.join(forms)}, got {', '.join(form for form, _ in given) or 'none'}")
+    return given[0]
+
+
 def factor_of(family: str, name: str, matrix: Variable) -> Variable:
     """The Cholesky factor of the covariance, from the form that was given."""
     if name == "scale_tril":
@@ -96,12 +105,7 @@ class MultivariateNormal(Distribution):
         scale_tril: Any = None,
         validate_args: bool | None = None,
     ) -> None:
-        forms = {"covariance_matrix": covariance_matrix, "precision_matrix": precision_matrix, "scale_tril": scale_tril}
-        given = {name: m for name, m in forms.items() if m is not None}
-        if len(given) != 1:
-            names = ", ".join(given) or "none"
-            raise ValueError(f"MultivariateNormal: expected one of {', '.join(forms)}, got {names}")
-        ((name, matrix),) = given.items()
+        name, matrix = one_of("MultivariateNormal", covariance_matrix, precision_matrix, scale_tril)
         loc, matrix = common([loc, matrix])
         if loc.ndim < 1 or matrix.ndim < 2 or matrix.shape[-2:] != (loc.shape[-1],) * 2:
             raise _core.ShapeError(

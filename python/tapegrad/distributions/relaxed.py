@@ -9,9 +9,8 @@ from .._core import Variable
 from .._sampling import source
 from .._special import gammaln
 from . import constraints
-from .categorical import Categorical
+from .categorical import Classes
 from .counts import _Odds
-from .distribution import Distribution
 from .transformed import TransformedDistribution
 from .transforms import ExpTransform, SigmoidTransform
 from .utils import as_floating, open_unit
@@ -74,39 +73,24 @@ class RelaxedBernoulli(TransformedDistribution):
         return self.base_dist.logits
 
 
-class ExpRelaxedCategorical(Distribution):
+class ExpRelaxedCategorical(Classes):
     """The logarithms of a `RelaxedOneHotCategorical`."""
 
-    arg_constraints = {"probs": constraints.simplex, "logits": constraints.real_vector}
     support = constraints.real_vector
     has_rsample = True
 
     def __init__(self, temperature: Any, probs: Any = None, logits: Any = None, validate_args: bool | None = None) -> None:
-        self._categorical = Categorical(probs, logits, validate_args=validate_args)
         self.temperature = as_floating(temperature)
-        super().__init__(self._categorical.batch_shape, self._categorical.param_shape[-1:], validate_args=validate_args)
+        super().__init__(probs, logits, validate_args)
 
     def _check_parameters(self) -> None:
         self._require(constraints.positive, self.temperature, "the parameter temperature")
-
-    def _dtype(self) -> Any:
-        return self._categorical._dtype()
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
         new = self._get_checked_instance(type(self), _instance)
         new.__dict__.update(self.__dict__)
         new._categorical, new._batch_shape = self._categorical.expand(batch_shape), tuple(batch_shape)
         return new
-
-    @property
-    def probs(self) -> Variable:
-        """The probabilities, which add up to 1."""
-        return self._categorical.probs
-
-    @property
-    def logits(self) -> Variable:
-        """The logarithms of the probabilities."""
-        return self._categorical.logits
 
     def rsample(self, sample_shape: Any = (), *, generator: Any = None) -> Variable:
         u = open_unit(source(generator), self._extended_shape(sample_shape), self._dtype())
