@@ -145,24 +145,19 @@ pub fn embedding(index: &Variable, table: &Variable, padding: Option<i64>) -> Re
         return embedding_seen(index, table, padding, count);
     }
     let all = positions(NAME, index, 0, count)?;
-    if !index.is_lifted() && index.dtype() != crate::array::DType::Bool && has_negative(index.array()) {
-        return Err(Error::Index(format!("{NAME}: an index is negative, expected 0 to {}", count.saturating_sub(1))));
+    if !index.is_lifted() && index.dtype() != crate::array::DType::Bool {
+        refuse_negative(index.array(), count)?;
     }
     let rows: Variable = Array::from_slice(&all, index.shape()).into();
     let touched = match padding {
         None => rows.clone(),
         Some(p) => {
-            let n = i64::try_from(count).unwrap_or(i64::MAX);
-            if !(-n..n).contains(&p) {
-                return Err(Error::Value(format!("{NAME}: padding_idx is {p}, expected a row of a weight with {count} rows")));
-            }
-            let p = if p < 0 { p + n } else { p };
+            let p = padding_row(p, count)?;
             let kept: Vec<i64> = all.iter().map(|r| if *r == p { SKIP } else { *r }).collect();
             Array::from_slice(&kept, index.shape()).into()
         }
     };
-    let places = Places { shape: Shape::from_slice(table.shape()), axes: smallvec![0], place: 0 };
-    apply(&EMBEDDING, &[table.into(), (&rows).into(), (&touched).into()], &places)
+    look_up(table, &rows, &touched)
 }
 
 /// [`embedding`] while it is captured: the checks of the indices are steps of the program.
@@ -170,28 +165,38 @@ pub fn embedding(index: &Variable, table: &Variable, padding: Option<i64>) -> Re
 fn embedding_seen(index: &Variable, table: &Variable, padding: Option<i64>, count: usize) -> Result<Variable> {
     const NAME: &str = "embedding";
     capture::computed(format!("{NAME}: indices below {count}"), &[index.array()], move |a| {
-        if has_negative(&a[0]) {
-            return Err(Error::Index(format!("{NAME}: an index is negative, expected 0 to {}", count.saturating_sub(1))));
-        }
+        refuse_negative(&a[0], count)?;
         Ok(smallvec![])
     })?;
     let rows = row_numbers(NAME, index, 0, count)?;
     let touched = match padding {
         None => rows.clone(),
-        Some(p) => {
-            let n = i64::try_from(count).unwrap_or(i64::MAX);
-            if !(-n..n).contains(&p) {
-                return Err(Error::Value(format!("{NAME}: padding_idx is {p}, expected a row of a weight with {count} rows")));
-            }
-            where_(&equal(&rows, if p < 0 { p + n } else { p })?, SKIP, &rows)?
-        }
+        Some(p) => where_(&equal(&rows, padding_row(p, count)?)?, SKIP, &rows)?,
     };
-    let places = Places { shape: Shape::from_slice(table.shape()), axes: smallvec![0], place: 0 };
-    apply(&EMBEDDING, &[table.into(), (&rows).into(), (&touched).into()], &places)
+    look_up(table, &rows, &touched)
 }
 
-fn has_negative(index: &Array) -> bool {
-    dispatch!(integer index.dtype(), T => index.contiguous().as_slice::<T>().unwrap_or_default().iter().any(|i| *i < T::default()), else false)
+/// The row that gets no gradient.
+fn padding_row(p: i64, count: usize) -> Result<i64> {
+    let n = i64::try_from(count).unwrap_or(i64::MAX);
+    if !(-n..n).contains(&p) {
+        return Err(Error::Value(format!("embedding: padding_idx is {p}, expected a row of a weight with {count} rows")));
+    }
+    Ok(if p < 0 { p + n } else { p })
+}
+
+fn look_up(table: &Variable, rows: &Variable, touched: &Variable) -> Result<Variable> {
+    let places = Places { shape: Shape::from_slice(table.shape()), axes: smallvec![0], place: 0 };
+    apply(&EMBEDDING, &[table.into(), rows.into(), touched.into()], &places)
+}
+
+fn refuse_negative(index: &Array, count: usize) -> Result<()> {
+    let negative =
+        dispatch!(integer index.dtype(), T => index.contiguous().as_slice::<T>().unwrap_or_default().iter().any(|i| *i < T::default()), else false);
+    if negative {
+        return Err(Error::Index(format!("embedding: an index is negative, expected 0 to {}", count.saturating_sub(1))));
+    }
+    Ok(())
 }
 
 /// The rows of this file.

@@ -13,17 +13,10 @@ import scipy.integrate
 import scipy.stats as ss
 
 import tapegrad as tg
+from comparing import close, v
 
 D = tg.distributions
 F64 = tg.float64
-
-
-def v(x):
-    return tg.asarray(np.asarray(x, dtype=np.float64))
-
-
-def close(ours, theirs, rtol=1e-10, atol=1e-12):
-    np.testing.assert_allclose(ours.numpy() if isinstance(ours, tg.Variable) else ours, theirs, rtol=rtol, atol=atol)
 
 
 def test_tails_where_others_lose_them():

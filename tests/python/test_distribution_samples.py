@@ -10,18 +10,11 @@ import scipy.special as sp
 import scipy.stats as ss
 
 import tapegrad as tg
+from comparing import close, v
 from tapegrad.distributions._implicit import beta_rule, dirichlet_rule, gamma_slope
 
 D = tg.distributions
 F64 = tg.float64
-
-
-def v(x):
-    return tg.asarray(np.asarray(x, dtype=np.float64))
-
-
-def close(ours, theirs, rtol=1e-10, atol=1e-12):
-    np.testing.assert_allclose(ours.numpy() if isinstance(ours, tg.Variable) else ours, theirs, rtol=rtol, atol=atol)
 
 
 #: a, x, dx/da of Gamma(a, 1), by mpmath with 60 digits.

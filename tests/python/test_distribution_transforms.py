@@ -9,18 +9,11 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
+from comparing import close, v
 
 D = tg.distributions
 T = D.transforms
 F64 = tg.float64
-
-
-def v(x):
-    return tg.asarray(np.asarray(x, dtype=np.float64))
-
-
-def close(ours, theirs, rtol=1e-10, atol=1e-12):
-    np.testing.assert_allclose(ours.numpy() if isinstance(ours, tg.Variable) else ours, theirs, rtol=rtol, atol=atol)
 
 
 def test_transformed():
