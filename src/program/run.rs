@@ -226,7 +226,7 @@ impl Program {
                 put(instr, table, outs.into_iter().map(Some));
                 for (slot, place) in instr.outputs[count..].iter().zip(&touched) {
                     if let Some(slot) = slot {
-                        table[*slot] = place.load().map(Variable::from);
+                        table[*slot] = place.load().map(|a| a.contiguous().into());
                     }
                 }
                 Ok(())

@@ -499,11 +499,17 @@ impl Capture {
     fn effect(&mut self, effect: Arc<dyn Effect>, inputs: &[&Array], results: &[&Array]) {
         let inputs = inputs.iter().map(|a| Arg::Slot(self.slot_of(a, None))).collect();
         let mut outputs: SmallVec<[Option<Slot>; 2]> = results.iter().map(|a| Some(self.define(a))).collect();
+        // Whether an effect changes a place may depend on values, so what it may change is another value in each call.
         for place in effect.touches() {
             let at = self.add_place(place);
-            let now = self.places[at].load();
-            let changed = now.as_ref().is_some_and(|a| self.content[at].as_ref().is_none_or(|b| key(a) != key(b)));
-            outputs.push(now.as_ref().filter(|_| changed).map(|a| self.define(a)));
+            let mut now = self.places[at].load();
+            if let Some(a) = now.as_ref().filter(|a| !a.is_contiguous()) {
+                let rows = a.contiguous();
+                if self.places[at].store(Some(rows.clone())).is_ok() {
+                    now = Some(rows);
+                }
+            }
+            outputs.push(now.as_ref().map(|a| self.define(a)));
             self.content[at] = now;
         }
         self.steps.push(Step { op: Op::Effect(effect), inputs, outputs });
