@@ -34,6 +34,8 @@ def clip_grad_norm_(
     >>> [round(g, 4) for g in x.grad.tolist()]
     [0.6, 0.8]
     """
+    for name, value in (("max_norm", max_norm), ("norm_type", norm_type)):
+        _core._number("clip_grad_norm_", name, value)
     with values_in_place(parameters) as parts:
         return _core.clip_grad_norm_(parts, max_norm, norm_type, error_if_nonfinite)
 
@@ -49,6 +51,7 @@ def clip_grad_value_(parameters: Variable | Iterable[Variable], clip_value: floa
     >>> x.grad.tolist()
     [1.0, -0.5]
     """
+    _core._number("clip_grad_value_", "clip_value", clip_value)
     with values_in_place(parameters) as parts:
         _core.clip_grad_value_(parts, clip_value)
 
