@@ -8,12 +8,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    Place = tuple[str, int]
-
 _VERTEX = re.compile(r'^  (n|leaf)(\d+) \[(.*)label="(.*?)\\n(.*)"\];$', re.MULTILINE)
 
 
-def labelled(dot: str, names: Mapping[Place, str], values: Mapping[Place, str]) -> str:
+def labelled(dot: str, names: Mapping[tuple[str, int], str], values: Mapping[tuple[str, int], str]) -> str:
     """The graph with names of leaves and results, and a line with the values of each vertex that has some."""
 
     def label(found: re.Match[str]) -> str:

@@ -5,8 +5,6 @@ A call comes here when ours has refused its arguments. First keywords get our na
 
 from __future__ import annotations
 
-from functools import cache
-
 from . import _core
 from ._habits import METHODS
 
@@ -36,15 +34,17 @@ _RENAMED = {
 }
 
 
-@cache
+_PARAMETERS: dict[str, list[str]] = {}
+
+
 def _parameters() -> dict[str, list[str]]:
     """Names of parameters, by function and its aliases."""
-    table: dict[str, list[str]] = {}
-    for row in _core.registry():
-        if not row["module"]:
-            names = [p["name"] for p in row["params"]]
-            table |= dict.fromkeys([row["name"], *row["aliases"]], names)
-    return table
+    if not _PARAMETERS:
+        for row in _core.registry():
+            if not row["module"]:
+                names = [p["name"] for p in row["params"]]
+                _PARAMETERS.update(dict.fromkeys([row["name"], *row["aliases"]], names))
+    return _PARAMETERS
 
 
 def _renamed(name: str, options: dict[str, Any]) -> dict[str, Any]:
