@@ -56,7 +56,7 @@ def _renamed(name: str, options: dict[str, Any]) -> dict[str, Any]:
         if key not in ours:
             if key in _FIRST and ours:
                 new = ours[0]
-            elif key in _SECOND and len(ours) > 1:
+            elif key in _SECOND and len(ours) > 1 and ours[1] != "axis":
                 new = ours[1]
             else:
                 new = next((n for n in _RENAMED.get(key, ()) if n in ours), key)
@@ -99,8 +99,8 @@ def _alpha(name: str) -> Any:
 
 def _extremum(name: str, elementwise: str) -> Any:
     def call(args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        values = [*args, *(options[k] for k in ("x", "other", "axis") if k in options)]
-        if len(values) != 2 or {*options} - {"x", "other", "axis"} or not _is_array(values[1]):
+        values = [*args, *(options[k] for k in ("x", "other") if k in options)]
+        if len(values) != 2 or {*options} - {"x", "other"} or not _is_array(values[1]):
             return NotImplemented
         return getattr(_core, elementwise)(*values)
 
