@@ -131,13 +131,18 @@ def _floating(x: Any) -> Variable:
     return values if values.dtype.is_floating_point else values.astype(_core.get_default_dtype())
 
 
-def logspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: float = 10.0) -> Variable:
+def logspace(
+    start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10.0, dtype: Any = None, axis: int = 0
+) -> Variable:
     """Powers of a base whose exponents are evenly spaced.
 
     >>> tg.logspace(0, 2, 3)
     Variable([  1.,  10., 100.])
     """
-    return _core.power(base, _core.linspace(start, stop, num, endpoint=endpoint))
+    from ._names import linspace
+
+    out = _core.power(base, linspace(start, stop, num, endpoint=endpoint, axis=axis))
+    return out if dtype is None else out.astype(dtype)
 
 
 def polyval(p: Any, x: Any) -> Variable:
@@ -147,7 +152,9 @@ def polyval(p: Any, x: Any) -> Variable:
     Variable([3., 8.])
     """
     x = _core.asarray(x)
-    coefficients = p if isinstance(p, (list, tuple)) else _core.unstack(_core.asarray(p))
+    # Numbers of a list take the precision of a floating x; beside integers they are an array, as NumPy's.
+    weak = isinstance(p, (list, tuple)) and (x.dtype.is_floating_point or x.dtype.is_complex)
+    coefficients = p if weak else _core.unstack(_core.asarray(p))
     total: Variable = _core.zeros_like(x)
     for c in coefficients:
         total = total * x + c
