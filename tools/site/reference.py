@@ -42,6 +42,8 @@ ORDER = [
     "distributions",
     "stats",
     "optimize",
+    "integrate",
+    "signal",
     "sparse",
     "utils.data",
     "distributed",
