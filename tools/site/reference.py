@@ -43,6 +43,7 @@ ORDER = [
     "stats",
     "optimize",
     "integrate",
+    "interpolate",
     "signal",
     "sparse",
     "utils.data",
