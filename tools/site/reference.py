@@ -44,6 +44,7 @@ ORDER = [
     "optimize",
     "integrate",
     "interpolate",
+    "ndimage",
     "signal",
     "sparse",
     "utils.data",

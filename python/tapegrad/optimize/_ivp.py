@@ -63,30 +63,14 @@ def solve_ivp(
     start = _core.asarray(y0 if isinstance(y0, Variable) else np.asarray(y0) if not _holds(y0) else y0)
     if start.ndim != 1:
         raise ShapeError(f"solve_ivp: y0 has shape {start.shape}, expected a vector; odeint takes other shapes and containers")
-    begin, end = t_span
-    times = [begin, end]
-    if t_eval is not None:
-        times = list(_core.unstack(_core.asarray(t_eval))) if isinstance(t_eval, Variable) else np.asarray(t_eval).tolist()
-        times, first = ([begin, *times], True) if _number(times[0]) != _number(begin) else (times, False)
-    found = odeint(
-        fun,
-        start,
-        times,
-        args or (),
-        tfirst=True,
-        rtol=rtol,
-        atol=atol,
-        first_step=first_step,
-        gradient=gradient,
-        dense_output=True,
-    )
-    values, solution = found
+    times, extra = _times(t_span, t_eval)
+    options = {"rtol": rtol, "atol": atol, "first_step": first_step, "gradient": gradient}
+    values, solution = odeint(fun, start, times, args or (), tfirst=True, dense_output=True, **options)
     if t_eval is None:
         at: Any = solution.steps
         values = solution(at)
     else:
-        at = np.array([_number(t) for t in (times[1:] if first else times)])
-        values = values[1:] if first else values
+        at, values = np.array([_number(t) for t in times[extra:]]), values[extra:]
     return OptimizeResult(
         t=at,
         y=_core.moveaxis(values, 0, -1),
@@ -100,6 +84,15 @@ def solve_ivp(
         message="The solver successfully reached the end of the integration interval.",
         success=True,
     )
+
+
+def _times(t_span: tuple[Any, Any], t_eval: Any) -> tuple[list[Any], int]:
+    """The times that are computed, and how many of them in front were not asked for."""
+    begin, end = t_span
+    if t_eval is None:
+        return [begin, end], 0
+    times = list(_core.unstack(_core.asarray(t_eval))) if isinstance(t_eval, Variable) else np.asarray(t_eval).tolist()
+    return (times, 0) if _number(times[0]) == _number(begin) else ([begin, *times], 1)
 
 
 def _holds(y0: Any) -> bool:
