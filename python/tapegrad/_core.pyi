@@ -56,15 +56,18 @@ __all__ = [
     "_isa",
     "_leave_mapping",
     "_lifted",
+    "_mapping_depth",
     "_next_number",
     "_number",
     "_place",
     "_plain_roots",
+    "_pull_between",
     "_rebuild",
     "_saved",
     "_set_display_options",
     "_signature",
     "_split_dual",
+    "_suspend_mappings",
     "_unbatched",
     "_vjp_begin",
     "_vjp_end",
@@ -399,6 +402,12 @@ def _enter_mapping(level: int, size: int, randomness: str) -> None: ...
 def _leave_mapping(level: int) -> None: ...
 def _is_mapping() -> _bool: ...
 def _active_mapping(level: int) -> tuple[int, str] | None: ...
+def _mapping_depth() -> int: ...
+def _suspend_mappings(depth: int) -> list[tuple[int, int, str]]: ...
+def _pull_between(
+    outputs: Sequence[Variable], cotangents: Sequence[Variable], sources: Sequence[Variable], create_graph: _bool
+) -> tuple[Variable | None, ...]: ...
+
 def _vjp_begin(inputs: Sequence[Variable]) -> tuple[tuple[Variable, ...], tuple[Variable, ...]]: ...
 def _plain_roots(inputs: Sequence[Variable]) -> tuple[Variable, ...]: ...
 def _vjp_pull(
