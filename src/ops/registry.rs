@@ -207,6 +207,8 @@ pub struct Entry {
     pub linear: bool,
     /// Whether its results are views.
     pub views: Views,
+    /// Whether it moves elements and does not compute with them: then it takes floating numbers of 16 bits as they are. Views do.
+    pub moves: bool,
     /// Whether it is a function of the module.
     pub function: bool,
     /// Whether it is a method of `Variable`.
@@ -232,6 +234,7 @@ impl Entry {
         gradient: Gradient::None,
         linear: false,
         views: Views::No,
+        moves: false,
         function: true,
         method: true,
         results: &[],
