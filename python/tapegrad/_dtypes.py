@@ -135,7 +135,10 @@ class _NamespaceInfo:
         return {"real floating": real, "complex floating": real.to_complex(), "integral": int64, "indexing": int64}
 
     def dtypes(self, *, device: Any = None, kind: Any = None) -> dict[str, DType]:
-        """The dtypes of a kind, or of a tuple of kinds; all of the standard, which has no float16 and bfloat16, when there is none."""
+        """The standard's dtypes of a kind, or of a tuple of kinds; all when there is none.
+
+        The standard has no float16 and bfloat16.
+        """
         check_device(device)
         found = {name: DType(name) for names in ("bool", "numeric") for name in _KINDS[names] if name not in _EXTENDED}
         return found if kind is None else {name: d for name, d in found.items() if isdtype(d, kind)}

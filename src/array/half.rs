@@ -77,7 +77,7 @@ impl BF16 {
 /// odd last digit.
 #[must_use]
 #[inline(always)]
-#[allow(clippy::cast_possible_truncation, reason = "the rounding is mended")]
+#[allow(clippy::cast_possible_truncation, clippy::float_cmp, reason = "the rounding is mended where it is not exact")]
 pub fn odd_f32(x: f64) -> f32 {
     let y = x as f32;
     let (wide, bits) = (f64::from(y), y.to_bits());
@@ -130,8 +130,9 @@ macro_rules! half {
 half!(F16);
 half!(BF16);
 
-/// The shortest text that reads back as the 16-bit number `x`: the fewest digits that round to it.
+/// The number with the fewest decimal digits that rounds to the 16-bit number `x`: what is shown for it.
 #[must_use]
+#[allow(clippy::float_cmp, reason = "the same number is meant")]
 pub fn shortest(x: f64, dtype: DType) -> f64 {
     let stored =
         |y: f64| if dtype == DType::F16 { F16::from_scalar(Scalar::Float(y)).to_f32() } else { BF16::from_scalar(Scalar::Float(y)).to_f32() };
@@ -140,6 +141,7 @@ pub fn shortest(x: f64, dtype: DType) -> f64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "exact numbers")]
 mod tests {
     use super::*;
 

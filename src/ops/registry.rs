@@ -182,6 +182,7 @@ pub enum Views {
 
 /// A row of the registry.
 #[derive(Clone, Copy)]
+#[allow(clippy::struct_excessive_bools, reason = "properties that have nothing to do with each other")]
 pub struct Entry {
     /// Name in Python.
     pub name: &'static str,

@@ -81,7 +81,8 @@ impl PyVariable {
     }
 
     /// The elements as a read-only NumPy array over the memory; of bfloat16, which NumPy does not have, their bits as uint16.
-    fn _memory<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    #[pyo3(name = "_memory")]
+    fn memory<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         numpy::memory_of(py, self.readable("numpy")?.array())
     }
 
@@ -218,7 +219,7 @@ impl PyVariable {
         if matches!(v.edge(), Edge::Node { .. }) {
             return Err(GradError::new_err("a Variable with a graph cannot be pickled or deep-copied; detach() it first"));
         }
-        let data = slf.get()._memory(py)?.call_method0("copy")?;
+        let data = slf.get().memory(py)?.call_method0("copy")?;
         let rebuild = py.import("tapegrad._core")?.getattr("_rebuild")?;
         let grad = slf.getattr(intern!(py, "grad"))?;
         let mut args = vec![slf.get_type().into_any(), data, PyBool::new(py, v.is_tracked()).to_owned().into_any(), grad];

@@ -148,13 +148,12 @@ fn type_number(dtype: DType) -> NPY_TYPES {
         DType::I64 if size_of::<std::ffi::c_long>() == 8 => NPY_TYPES::NPY_LONG,
         DType::I64 => NPY_TYPES::NPY_LONGLONG,
         DType::U8 => NPY_TYPES::NPY_UBYTE,
-        DType::U16 => NPY_TYPES::NPY_USHORT,
+        // Of bfloat16, which NumPy does not have, the bits.
+        DType::U16 | DType::BF16 => NPY_TYPES::NPY_USHORT,
         DType::U32 => NPY_TYPES::NPY_UINT,
         DType::U64 if size_of::<std::ffi::c_long>() == 8 => NPY_TYPES::NPY_ULONG,
         DType::U64 => NPY_TYPES::NPY_ULONGLONG,
         DType::F16 => NPY_TYPES::NPY_HALF,
-        // Its bits: NumPy has no such dtype.
-        DType::BF16 => NPY_TYPES::NPY_USHORT,
         DType::F32 => NPY_TYPES::NPY_FLOAT,
         DType::F64 => NPY_TYPES::NPY_DOUBLE,
         DType::C64 => NPY_TYPES::NPY_CFLOAT,
