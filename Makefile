@@ -197,7 +197,7 @@ $(SITE)/.installed: $(VENV)/wheel/.built
 
 site: $(SITE)/.installed $(VENV)/.extra-test ## Run the examples of all pages and build the site into target/site/html; needs no network when installed
 	@$(PY) -m pytest --quiet tests/python/test_docs.py tests/python/test_site.py
-	@$(SITE)/bin/python tools/site/build.py
+	@$(SITE)/bin/python tools/site/build.py $(SITE_OPTIONS)
 
 pictures: $(VENV)/.extra-examples ## Run all examples and put their pictures, made small, into docs/pictures (half an hour)
 	@$(MAKE) --no-print-directory examples

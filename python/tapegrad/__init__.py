@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from ._scan import scan
     from ._sparse import sparse_hessian, sparse_jacobian
     from ._threads import num_threads
+    from ._torch_names import *  # noqa: F403
     from ._transforms import (
         grad,
         hessian,
@@ -141,7 +142,7 @@ _INNER = (
     "ASGD Adadelta Adagrad Adam AdamW Adamax Lion NAdam Optimizer RAdam RMSprop Rprop SGD clip_grad_norm_ clip_grad_value_ "
     "permutation uniform"
 )
-#: NumPy's names that are not in the array API, by the modules that define them.
+#: Names that are loaded when they are asked for, by their modules: NumPy's that are not in the array API, and PyTorch's.
 _NUMPY = {
     "_numpy_functions": (
         "asanyarray asarray_chkfinite ascontiguousarray asfortranarray bartlett bitwise_count blackman choose "
@@ -150,6 +151,22 @@ _NUMPY = {
         "lexsort mask_indices may_share_memory min_scalar_type modf packbits promote_types ravel_multi_index "
         "real_if_close require shares_memory sort_complex spacing tril_indices tril_indices_from trim_zeros "
         "triu_indices triu_indices_from unpackbits unravel_index unwrap vectorize"
+    ),
+    # PyTorch's, which NumPy has not.
+    "_torch_names": (
+        "abs_ acos_ acosh_ adaptive_avg_pool1d adaptive_max_pool1d addbmm alpha_dropout aminmax asin_ asinh_ atan_ "
+        "atanh_ avg_pool1d bartlett_window bilinear blackman_window block_diag bucketize cartesian_prod ceil_ celu "
+        "chain_matmul channel_shuffle cholesky cholesky_inverse cholesky_solve clamp_ clamp_max_ clamp_min_ clip_ "
+        "combinations conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d cos_ cosh_ "
+        "cosine_similarity cumulative_trapezoid deg2rad_ det detach_ diag_embed diagonal_scatter digamma dist dropout "
+        "erf_ erfc erfinv exp2_ exp_ expm1_ feature_alpha_dropout fill_ fix_ floor_ frac_ group_norm hamming_window "
+        "hann_window hardshrink histc igamma igammac index_copy index_fill inverse kaiser_window kthvalue layer_norm "
+        "ldexp_ lgamma log10_ log1p_ log2_ log_ logdet logit masked_scatter matrix_exp matrix_power max_pool1d "
+        "max_pool2d max_pool3d mode msort mvlgamma nan_to_num_ neg_ negative_ pairwise_distance pdist pinverse "
+        "pixel_shuffle pixel_unshuffle poisson polygamma qr rad2deg_ range reciprocal_ relu_ renorm rms_norm round_ "
+        "rrelu rsqrt_ rsub select_scatter selu sigmoid_ sin_ sinc_ sinh_ slice_scatter slogdet split_with_sizes sqrt_ "
+        "square_ std_mean take_along_dim tan_ tanh_ tensor_split threshold trapz trunc_ unique_consecutive var_mean "
+        "xlogy zero_"
     ),
     "_polynomials": "poly polyadd polyder polydiv polyfit polyint polymul polysub roots",
 }

@@ -40,7 +40,7 @@ def _function(name: str) -> Callable[..., Any]:
     return call
 
 
-def clone(input: Any) -> _core.Variable:
+def clone(input: Any, *, memory_format: Any = None) -> _core.Variable:
     """As ``input.clone()``."""
     return _core.asarray(input).clone()
 

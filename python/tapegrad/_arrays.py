@@ -131,13 +131,22 @@ def _floating(x: Any) -> Variable:
     return values if values.dtype.is_floating_point else values.astype(_core.get_default_dtype())
 
 
-def logspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: float = 10.0) -> Variable:
-    """Powers of a base whose exponents are evenly spaced.
+def logspace(
+    start: Any, stop: Any = None, num: int = 50, endpoint: bool = True, base: float = 10.0, dtype: Any = None, **named: Any
+) -> Variable:
+    """Powers of a base whose exponents are evenly spaced. PyTorch's names of stop and num are end and steps.
 
     >>> tg.logspace(0, 2, 3)
     Variable([  1.,  10., 100.])
     """
-    return _core.power(base, _core.linspace(start, stop, num, endpoint=endpoint))
+    num, stop = named.pop("steps", num), named.pop("end", stop)
+    if named or stop is None:
+        key = next(iter(named), None)
+        raise TypeError(
+            f"logspace() got an unexpected keyword argument {key!r}" if named else "logspace() missing required argument 'stop'"
+        )
+    found: Variable = _core.power(base, _core.linspace(start, stop, num, endpoint=endpoint))
+    return found if dtype is None else found.astype(dtype)
 
 
 def polyval(p: Any, x: Any) -> Variable:

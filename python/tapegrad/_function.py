@@ -11,7 +11,7 @@ import inspect
 from functools import cache
 from sys import _getframe
 
-from . import _arrays, _core, _numpy_functions, _numpy_options, _polynomials, _ufunc
+from . import _arrays, _core, _numpy_functions, _numpy_options, _polynomials, _torch_calls, _ufunc
 from ._core import Variable
 from ._numpy_functions import plain
 from ._numpy_options import into
@@ -99,7 +99,10 @@ def _tracked(values: Any) -> bool:
 
 
 def with_keywords(name: str, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-    """``tg.name(*args, **options)`` with keywords that NumPy's function of that name has and ours does not."""
+    """``tg.name(*args, **options)`` with arguments that PyTorch's or NumPy's function of that name takes and ours does not."""
+    found = _torch_calls.with_arguments(name, args, dict(options))
+    if found is not NotImplemented or not options:
+        return found
     import numpy as np
 
     func = getattr(np, name, None)

@@ -175,9 +175,15 @@ def _type_as(self: Variable, other: Variable) -> Variable:
 
 
 class Size(int):
-    """How many elements an array has; called, it gives the shape, or the length of one axis, as in PyTorch."""
+    """How many elements an array has; called, it gives the shape, or the length of one axis, as in PyTorch.
+
+    A call with sizes is a shape, ``tg.Size([2, 3]) == (2, 3)``: shapes are tuples.
+    """
 
     shape: tuple[int, ...]
+
+    def __new__(cls, n: Any = 0) -> Any:
+        return tuple(_index(i) for i in n) if isinstance(n, (list, tuple)) else int.__new__(cls, n)
 
     def __call__(self, dim: int | None = None) -> Any:
         if dim is None:
@@ -218,6 +224,24 @@ def _numel(self: Variable) -> int:
 def _element_size(self: Variable) -> int:
     """Bytes of one element."""
     return self.itemsize
+
+
+@_method("storage_offset")
+def _storage_offset(self: Variable) -> int:
+    """0: an array begins where its elements begin."""
+    return 0
+
+
+@_method("data_ptr")
+def _data_ptr(self: Variable) -> int:
+    """The address of the first element at present. The next write may move it; nothing may be written there."""
+    return int(self.detach().numpy().__array_interface__["data"][0])
+
+
+@_method("is_same_size")
+def _is_same_size(self: Variable, other: Variable) -> bool:
+    """Whether two arrays have one shape."""
+    return self.shape == other.shape
 
 
 @_method("stride")
@@ -391,7 +415,11 @@ def _div(self: Variable, other: Any, *, rounding_mode: str | None = None) -> Var
         return self // other
     if rounding_mode != "trunc":
         raise ValueError(f"div: rounding_mode must be None, 'trunc' or 'floor', got {rounding_mode!r}")
-    return _core.trunc(self / other)
+    found = _core.result_type(self, other)
+    if found.is_inexact:
+        return _core.trunc(self / other)
+    # Of integers: exact, and an integer. The remainder of fmod has the sign of the dividend.
+    return (self - _core.fmod(self, other)) // other
 
 
 @_method("clamp")
@@ -611,14 +639,19 @@ def _elsewhere(module: str, name: str, own: str) -> Any:
         return getattr(importlib.import_module(f".{module}", __package__), name)(self, *args, **kwargs)
 
     method.__name__ = method.__qualname__ = own
-    method.__doc__ = f"``tg.{module}.{name}`` of the array."
+    method.__doc__ = f"``tg.{name if module[0] == '_' else f'{module}.{name}'}`` of the array."
     return method
 
 
 #: Methods that are functions of a namespace.
 for _module, _names in {
     "linalg": "cholesky det slogdet matrix_exp matrix_power inverse=inv pinverse=pinv",
-    "special": "digamma lgamma erfc erfinv logit xlogy",
+    "special": "digamma lgamma erfc erfinv xlogy mvlgamma=multigammaln igamma=gammainc igammac=gammaincc",
+    "_torch_names": (
+        "addbmm aminmax cholesky_inverse cholesky_solve diag_embed diagonal_scatter dist histc index_copy index_fill kthvalue "
+        "logdet logit masked_scatter mode msort renorm select_scatter slice_scatter split_with_sizes take_along_dim "
+        "tensor_split unique_consecutive"
+    ),
 }.items():
     for _name in _names.split():
         _own, _, _other = _name.partition("=")
@@ -631,8 +664,10 @@ IN_PLACE = (
     "pow reciprocal relu remainder round rsqrt sigmoid sign sin sinh sqrt square tan tanh trunc addcdiv addcmul addmm baddbmm "
     "floor_divide masked_fill scatter scatter_add index_add tril triu nan_to_num cumsum cumprod acosh asinh atanh "
     "atan2 addmv addr copysign hypot ldexp float_power heaviside nextafter sinc deg2rad rad2deg fix sgn negative absolute clip "
+    "digamma erfc erfinv index_fill lgamma logaddexp logit masked_scatter mvlgamma igamma igammac renorm scatter_reduce xlogy "
     "subtract multiply divide true_divide bitwise_and bitwise_or bitwise_xor bitwise_not "
-    "logical_and logical_or logical_xor logical_not eq ne lt le gt ge"
+    "logical_and logical_or logical_xor logical_not eq ne lt le gt ge "
+    "greater greater_equal less less_equal not_equal"
 )
 for _name in IN_PLACE.split():
     METHODS[f"{_name}_"] = _in_place(f"{_name}_", _name)
@@ -703,13 +738,6 @@ def _bernoulli_(self: Variable, p: Any = 0.5, *, generator: Any = None) -> Varia
     return self.copy_(source.bernoulli(p, self.shape))
 
 
-@_method("index_fill_")
-def _index_fill_(self: Variable, dim: int, index: Any, value: Any) -> Variable:
-    """Sets these places of an axis to one value."""
-    self[_at("index_fill_", self, dim, index)] = value
-    return self
-
-
 @_method("index_copy_")
 def _index_copy_(self: Variable, dim: int, index: Any, source: Any) -> Variable:
     """Sets these places of an axis to those of ``source``."""
@@ -721,9 +749,19 @@ def _index_copy_(self: Variable, dim: int, index: Any, source: Any) -> Variable:
 def _index_put_(self: Variable, indices: Any, values: Any, accumulate: bool = False) -> Variable:
     """``self[indices] = values``."""
     if accumulate:
-        raise ValueError("index_put_: accumulate=True is not supported; use index_add or scatter_add")
+        from ._arrays import index_put
+
+        return overwrite("index_put_", self, index_put(self, indices, values, accumulate=True))
     self[tuple(indices)] = values
     return self
+
+
+@_method("index_put")
+def _index_put(self: Variable, indices: Any, values: Any, accumulate: bool = False) -> Variable:
+    """A copy with ``values`` at ``indices``."""
+    from ._arrays import index_put
+
+    return index_put(self, indices, values, accumulate)
 
 
 @_method("fill_diagonal_")
@@ -818,6 +856,18 @@ def _share_memory_(self: Variable) -> Variable:
     return self
 
 
+@_method("unfold")
+def _unfold(self: Variable, dimension: int, size: int, step: int) -> Variable:
+    """All windows of ``size`` places of an axis, ``step`` places apart, each along a new last axis: a copy."""
+    axis = axis_of("unfold", dimension, self.ndim)
+    if size < 0 or step < 1 or size > self.shape[axis]:
+        raise ValueError(
+            f"unfold: size is {size} and step is {step}, expected a size of 0 to {self.shape[axis]} and a step above 0"
+        )
+    starts = _core.arange(0, self.shape[axis] - size + 1, step)
+    return _core.moveaxis(self[_at("unfold", self, axis, starts[:, None] + _core.arange(size))], axis + 1, -1)
+
+
 def _lifted(name: str) -> Any:
     f = getattr(_core, name)
 
@@ -832,7 +882,7 @@ def _lifted(name: str) -> Any:
 #: Compiled functions that become methods here.
 LIFTED = (
     "isinf isfinite isposinf isneginf outer inner hypot logaddexp rot90 flipud fliplr softplus cross argwhere nanmedian cov "
-    "corrcoef vdot array_split hsplit vsplit take_along_axis"
+    "corrcoef vdot array_split hsplit vsplit dsplit take_along_axis kron logaddexp2 signbit diagflat nanquantile prelu"
 )
 #: PyTorch's names for what NumPy calls otherwise, as methods and as functions.
 ALIASES = {
@@ -858,10 +908,28 @@ def _conjugate_transpose(self: Variable) -> Variable:
     return self.mT.conj() if self.dtype.is_complex else self.mT
 
 
+def _refuses(name: str) -> property:
+    """PyTorch's field of a pair, which a result here is not: AttributeError that says what to write."""
+
+    def field(self: Variable) -> Any:
+        raise AttributeError(
+            f"a Variable has no {name}: where PyTorch's max, min, median, sort, cummax and cummin along an axis give a pair of "
+            "values and indices, this is the values. Write x.argmax(dim), argmin or argsort for the indices"
+        )
+
+    return property(
+        field, doc="Raises AttributeError: results along an axis are the values alone; argmax, argmin and argsort give indices."
+    )
+
+
 def _properties() -> dict[str, Any]:
     return {
+        "indices": _refuses("indices"),
+        "values": _refuses("values"),
         "size": property(_size, doc=_size.__doc__),
         "device": property(lambda self: CPU, doc='Where the elements are: always "cpu".'),
+        "is_cpu": property(lambda self: True, doc="True: there is one device, the CPU."),
+        "is_meta": property(lambda self: False, doc="False: arrays have data."),
         "is_cuda": property(lambda self: False, doc="False: there is one device, the CPU."),
         "is_sparse": property(lambda self: False, doc="False: arrays are dense."),
         "is_quantized": property(lambda self: False, doc="False."),

@@ -67,6 +67,10 @@ def scalar_tensor(value: Any, *, dtype: Any = None, device: Any = None, requires
     return tensor(value, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
+#: Keywords that say how PyTorch lays memory out, not what an array is.
+_HOW = ("layout", "pin_memory", "memory_format")
+
+
 def _made(x: Variable, requires_grad: bool, place: Any) -> Variable:
     check_device(place)
     return x.requires_grad_(True) if requires_grad else x
@@ -74,6 +78,8 @@ def _made(x: Variable, requires_grad: bool, place: Any) -> Variable:
 
 def _sizes(name: str, args: tuple[Any, ...], dtype: Any, named: dict[str, Any]) -> tuple[Any, Any]:
     """The shape and the dtype of ``zeros(2, 3)``, ``zeros((2, 3), dtype)``, ``zeros(shape=…)`` and ``zeros(size=…)``."""
+    for key in _HOW:
+        named.pop(key, None)
     for key in ("shape", "size"):
         if key in named and not args:
             args = (named.pop(key),)
@@ -139,6 +145,8 @@ def _with_options(name: str) -> Any:
     make = getattr(_core, name)
 
     def create(*args: Any, requires_grad: bool = False, device: Any = None, **named: Any) -> Variable:
+        for key in _HOW:
+            named.pop(key, None)
         if "size" in named:
             named["shape"] = named.pop("size")
         return _made(make(*args, **named), requires_grad, device)
@@ -176,7 +184,7 @@ full_like = _with_options("full_like")
 
 def linspace(
     start: Any,
-    stop: Any,
+    stop: Any = None,
     num: int = 50,
     endpoint: bool = True,
     *,
@@ -188,14 +196,16 @@ def linspace(
 ) -> Variable:
     """Evenly spaced numbers between two ends, which may be arrays: then the numbers are along a new axis.
 
-    PyTorch's name of num is steps. With NumPy's retstep=True the step comes beside the numbers.
+    PyTorch's names of stop and num are end and steps. With NumPy's retstep=True the step comes beside the numbers.
 
     >>> tg.linspace(0.0, 1.0, 3)
     Variable([0. , 0.5, 1. ])
     """
-    num, retstep = named.pop("steps", num), named.pop("retstep", False)
+    num, stop, retstep = named.pop("steps", num), named.pop("end", stop), named.pop("retstep", False)
     if named:
         raise TypeError(f"linspace() got an unexpected keyword argument {next(iter(named))!r}")
+    if stop is None:
+        raise TypeError("linspace() missing required argument 'stop'")
     if _ndim(start) or _ndim(stop):
         x = _lines(start, stop, num, endpoint, axis)
         x = _made(x if dtype is None else x.astype(dtype), requires_grad, device)
@@ -371,6 +381,62 @@ def multinomial(input: Any, num_samples: int, replacement: bool = False, *, gene
 # ---- questions and settings ----
 
 
+#: The class of dtypes, and PyTorch's names of layouts, which are strings here.
+dtype = _core.DType
+strided = "strided"
+contiguous_format, preserve_format = "contiguous_format", "preserve_format"
+channels_last, channels_last_3d = "channels_last", "channels_last_3d"
+
+
+def get_default_device() -> device:
+    """The one device, "cpu"."""
+    return device()
+
+
+def get_printoptions() -> dict[str, Any]:
+    """How arrays are printed: see set_printoptions."""
+    names = ("precision", "threshold", "edgeitems", "linewidth", "suppress")
+    return dict(zip(names, _core._display_options(), strict=True))
+
+
+def set_printoptions(
+    precision: int | None = None,
+    threshold: float | None = None,
+    edgeitems: int | None = None,
+    linewidth: int | None = None,
+    suppress: bool | None = None,
+    *,
+    profile: str | None = None,
+    sci_mode: bool | None = None,
+) -> None:
+    """How arrays are printed: digits after the point, from how many elements on arrays are cut, to how many at each end; columns.
+
+    ``suppress=True`` writes no exponents; PyTorch's ``sci_mode=False`` is the same. ``profile`` is "default", "short" or "full".
+
+    >>> tg.set_printoptions(precision=2)
+    >>> tg.tensor([3.14159])
+    Variable([3.14])
+    >>> tg.set_printoptions(profile="default")
+    """
+    profiles: dict[str, tuple[Any, ...]] = {
+        "default": (8, 1000, 3, 75, False),
+        "short": (2, 1000, 2, 75, False),
+        "full": (8, 2**62, 3, 75, False),
+    }
+    if profile not in {None, *profiles}:
+        raise ValueError(f"set_printoptions: profile is {profile!r}, expected 'default', 'short' or 'full'")
+    if sci_mode:
+        raise ValueError("set_printoptions: sci_mode=True is not available; numbers get exponents where their sizes ask for them")
+    options = list(_core._display_options() if profile is None else profiles[profile])
+    for i, value in enumerate((precision, threshold, edgeitems, linewidth)):
+        if value is not None:
+            if not value >= 0:
+                raise ValueError(f"set_printoptions: expected numbers of at least 0, got {value}")
+            options[i] = int(min(value, 2**62))
+    options[4] = (sci_mode is False or options[4]) if suppress is None else bool(suppress)
+    _core._set_display_options(*options)
+
+
 def is_tensor(obj: Any) -> TypeGuard[Variable]:
     """Whether this is a Variable."""
     return isinstance(obj, Variable)
@@ -486,14 +552,20 @@ __all__ = [
     "as_tensor",
     "bernoulli",
     "broadcast_tensors",
+    "channels_last",
+    "channels_last_3d",
+    "contiguous_format",
     "device",
     "diag",
+    "dtype",
     "empty",
     "empty_like",
     "eye",
     "from_numpy",
     "full",
     "full_like",
+    "get_default_device",
+    "get_printoptions",
     "get_rng_state",
     "inference_mode",
     "initial_seed",
@@ -508,6 +580,7 @@ __all__ = [
     "numel",
     "ones",
     "ones_like",
+    "preserve_format",
     "rand",
     "rand_like",
     "randint",
@@ -520,7 +593,9 @@ __all__ = [
     "set_default_device",
     "set_default_tensor_type",
     "set_float32_matmul_precision",
+    "set_printoptions",
     "set_rng_state",
+    "strided",
     "tensor",
     "transpose",
     "tril",

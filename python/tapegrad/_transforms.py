@@ -331,18 +331,31 @@ def _batch_size(values: list[Variable], axes: list[int | None]) -> int:
     return next(iter(sizes.values()))
 
 
-def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0, randomness: str = "different") -> Function:
+def vmap(
+    f: Function,
+    in_axes: Any = 0,
+    out_axes: Any = 0,
+    randomness: str = "different",
+    chunk_size: int | None = None,
+    *,
+    in_dims: Any = None,
+    out_dims: Any = None,
+) -> Function:
     """A function that maps ``f`` over an axis of its arguments; ``f`` sees one sample, and runs once for all of them.
 
     ``in_axes`` is an int or None (the same for all samples) for all arguments, or a tuple with one entry for each argument, in
     which containers stand for containers. ``out_axes`` says where the axis of the samples is in the results. Random numbers
     are drawn for each sample (``randomness="different"``), or once for all (``"same"``); ``"error"`` refuses to draw.
-    Keyword arguments are mapped along axis 0.
+    Keyword arguments are mapped along axis 0. With ``chunk_size`` so many samples run at a time, which bounds the memory.
+    ``in_dims`` and ``out_dims`` are PyTorch's names of the axes.
 
     >>> tg.vmap(lambda x, y: tg.sum(x * y))(tg.Variable([[1.0, 2.0], [3.0, 4.0]]), tg.Variable([[1.0, 1.0], [0.0, 2.0]]))
     Variable([3., 8.])
     """
     _check_function("vmap", f)
+    in_axes, out_axes = in_axes if in_dims is None else in_dims, out_axes if out_dims is None else out_dims
+    if chunk_size is not None:
+        return _in_chunks(vmap(f, in_axes, out_axes, randomness), chunk_size, in_axes, out_axes)
     if randomness not in ("different", "same", "error"):
         raise ValueError(f"vmap: randomness is {randomness!r}, expected 'different', 'same' or 'error'")
 
@@ -366,6 +379,38 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0, randomness: str = "di
             return _unbatched(level, size, out, out_axes)
         finally:
             _core._leave_mapping(level)
+
+    return wrapped
+
+
+def _in_chunks(mapped: Function, size: int, in_axes: Any, out_axes: Any) -> Function:
+    """A mapped function that runs for ``size`` samples at a time."""
+    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+        raise ValueError(f"vmap: chunk_size is {size!r}, expected None or an int above 0")
+
+    @functools.wraps(mapped)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        found: list[Any] = []
+        structure = flatten((list(args), kwargs), found)
+        axes = _axes_of("vmap", "in_axes", in_axes, list(args)) + [0] * len(leaves(kwargs))
+        values = [x if axis is None else _variable("vmap", x) for x, axis in zip(found, axes, strict=True)]
+        count = _batch_size(values, axes)
+        results: list[list[Any]] = []
+        shape: Any = None
+        for start in range(0, max(count, 1), size):
+            part = [
+                x if axis is None else x[(*(slice(None),) * (axis % x.ndim), slice(start, start + size))]
+                for x, axis in zip(values, axes, strict=True)
+            ]
+            inner_args, inner_kwargs = unflatten(structure, part)
+            results.append([])
+            out = mapped(*inner_args, **inner_kwargs)
+            shape = flatten(out, results[-1])
+        to = _axes_of("vmap", "out_axes", out_axes, out)
+        joined = [
+            ys[0] if axis is None else _core.concat(list(ys), axis=axis) for ys, axis in zip(zip(*results), to, strict=True)
+        ]
+        return unflatten_results(shape, joined)
 
     return wrapped
 

@@ -5,7 +5,9 @@ Decompositions return named tuples. A singular matrix, or one that is not positi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as _np
 
@@ -36,6 +38,9 @@ from ._linalg import (
 
 if TYPE_CHECKING:
     from ._core import Variable
+
+
+_F = TypeVar("_F", bound=Callable[..., Any])
 
 
 class LinAlgError(_np.linalg.LinAlgError):
@@ -261,6 +266,24 @@ def _order(ord: Any) -> str:
     return ord if isinstance(ord, str) else repr(float(ord))
 
 
+def _with_dim(f: _F) -> _F:
+    """Takes PyTorch's ``dim`` and ``keepdim`` for axis and keepdims, too."""
+
+    @wraps(f)
+    def call(*args: Any, **options: Any) -> Any:
+        for theirs, ours in (("dim", "axis"), ("keepdim", "keepdims")):
+            if theirs in options:
+                if ours in options:
+                    raise TypeError(f"{f.__name__}() got both {theirs}= and {ours}=, which are one argument")
+                options[ours] = options.pop(theirs)
+        if isinstance(options.get("axis"), list):
+            options["axis"] = tuple(options["axis"])
+        return f(*args, **options)
+
+    return call  # type: ignore[return-value]
+
+
+@_with_dim
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Variable:
     """The norm of vectors or matrices, with NumPy's orders: of all elements as one vector without ``ord`` and ``axis``.
 
@@ -270,6 +293,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> V
     return _linalg.norm(x, "" if ord is None else _order(ord), axis, keepdims)
 
 
+@_with_dim
 def matrix_norm(x: Any, ord: Any = "fro", axis: Any = (-2, -1), keepdims: bool = False) -> Variable:
     """The norm of the matrices in two axes: 'fro', 'nuc', 1, -1, 2, -2, inf or -inf.
 
@@ -279,6 +303,7 @@ def matrix_norm(x: Any, ord: Any = "fro", axis: Any = (-2, -1), keepdims: bool =
     return _linalg.matrix_norm(x, _order(ord), axis, keepdims)
 
 
+@_with_dim
 def vector_norm(x: Any, ord: Any = 2, axis: Any = None, keepdims: bool = False) -> Variable:
     """The norm of the vectors along axes; without any of all elements.
 

@@ -18,6 +18,9 @@ def _restored(state: object) -> Generator:
 
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
     from ._draws import (
         beta,
         binomial,
@@ -59,6 +62,31 @@ else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
+def fork_rng(devices: Any = (), enabled: bool = True, device_type: str = "cpu") -> AbstractContextManager[None]:
+    """A block after which the generator of the process goes on as if the block had drawn nothing.
+
+    >>> _ = tg.random.manual_seed(0)
+    >>> with tg.random.fork_rng():
+    ...     _ = tg.rand(3)
+    >>> after = tg.rand(1)
+    >>> _ = tg.random.manual_seed(0)
+    >>> bool(after == tg.rand(1))
+    True
+    """
+    from contextlib import contextmanager
+
+    @contextmanager
+    def forked() -> Iterator[None]:
+        state = get_rng_state()
+        try:
+            yield
+        finally:
+            if enabled:
+                set_rng_state(state)
+
+    return forked()
+
+
 # Copies and pickles draw the numbers that the original would draw.
 _pickle(Generator, lambda generator: (_restored, (generator.get_state(),)))
 
@@ -73,6 +101,7 @@ __all__ = [
     "choice",
     "dirichlet",
     "exponential",
+    "fork_rng",
     "gamma",
     "geometric",
     "get_rng_state",

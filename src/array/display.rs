@@ -15,11 +15,18 @@ pub struct DisplayOptions {
     pub edge_items: usize,
     /// Columns of a line.
     pub line_width: usize,
+    /// Whether numbers are never written with an exponent.
+    pub suppress: bool,
+}
+
+impl DisplayOptions {
+    /// NumPy's options.
+    pub const NUMPY: Self = Self { precision: 8, threshold: 1000, edge_items: 3, line_width: 75, suppress: false };
 }
 
 impl Default for DisplayOptions {
     fn default() -> Self {
-        Self { precision: 8, threshold: 1000, edge_items: 3, line_width: 75 }
+        Self::NUMPY
     }
 }
 
@@ -64,11 +71,11 @@ impl<'a> Printer<'a> {
         p.collect(array.layout(), &mut values);
         let dtype = array.dtype().real();
         if dtype.is_real_floating() {
-            p.style = float_style(&values, dtype, options.precision);
+            p.style = float_style(&values, dtype, options);
         }
         if array.dtype().is_complex() {
             let parts: Vec<Scalar> = alloc_check::collect(values.iter().map(|v| Scalar::Float(v.as_complex().im)));
-            p.imag.1 = float_style(&parts, dtype, options.precision);
+            p.imag.1 = float_style(&parts, dtype, options);
             p.imag.0 = values.iter().map(|v| p.number(v.as_f64(), &p.style).len()).max().unwrap_or(0);
             p.imag.2 = parts.iter().map(|v| p.signed(v.as_f64()).len()).max().unwrap_or(0);
         }
@@ -185,11 +192,12 @@ fn shortest(x: f64, dtype: DType) -> String {
     if dtype == DType::F32 { (x as f32).to_string() } else { x.to_string() }
 }
 
-fn float_style(values: &[Scalar], dtype: DType, precision: usize) -> Style {
+fn float_style(values: &[Scalar], dtype: DType, options: DisplayOptions) -> Style {
+    let precision = options.precision;
     let finite: Vec<f64> = alloc_check::collect(values.iter().map(|v| v.as_f64()).filter(|x| x.is_finite()));
     let nonzero = || finite.iter().map(|x| x.abs()).filter(|&x| x > 0.0);
     let (low, high) = (nonzero().fold(f64::INFINITY, f64::min), nonzero().fold(0.0, f64::max));
-    if high > 0.0 && (high >= 1e8 || low < 1e-4 || high / low > 1e3) {
+    if !options.suppress && high > 0.0 && (high >= 1e8 || low < 1e-4 || high / low > 1e3) {
         let digits = finite.iter().map(|&x| mantissa_digits(x, dtype, precision)).max().unwrap_or(0);
         return Style::Scientific { digits };
     }

@@ -88,7 +88,9 @@ fn cut_sections(op: &str, x: &Variable, sections: Sections<'_>, axis: isize, eve
                 .filter(|&c| c > 0)
                 .ok_or_else(|| Error::Value(format!("{op}: the number of sections must be larger than 0, got {count}")))?;
             if even && !n.is_multiple_of(count) {
-                return Err(Error::Value(format!("{op}: axis {axis} of size {n} cannot be cut into {count} equal sections; array_split can")));
+                return Err(Error::Value(format!(
+                    "{op}: axis {axis} of size {n} cannot be cut into {count} equal sections; array_split can, and chunk or split_with_sizes cut by length"
+                )));
             }
             // NumPy's: the first n mod count pieces are one longer.
             let (size, longer) = (n / count, n % count);

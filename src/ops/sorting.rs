@@ -313,7 +313,8 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "topk",
-        doc: "The k largest elements along an axis in descending order, or the smallest in ascending order, and their positions. NaN is the largest.\n\n>>> tg.topk(tg.Variable([3.0, 1.0, 2.0]), 2)\n(Variable([3., 2.]), Variable([0, 2]))\n",
+        doc: "The k largest elements along an axis in descending order, or the smallest in ascending order, and their positions. NaN is the largest.\n\n>>> tg.topk(tg.Variable([3.0, 1.0, 2.0]), 2)\nTopkResult(values=Variable([3., 2.]), indices=Variable([0, 2]))\n",
+        results: &["values", "indices"],
         params: &[Param::array("x"), Param::new("k", Kind::Int), Param::axis(-1), Param::flag("largest", true), Param::flag("sorted", true)],
         call: call_topk,
         cost: 10.0,

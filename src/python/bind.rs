@@ -17,7 +17,7 @@ use smallvec::SmallVec;
 
 use super::arguments::{argument, default_argument, signature};
 use super::convert::Beside;
-use super::error::{check_memory, from_panic};
+use super::error::{GradError, check_memory, from_panic};
 use super::objects;
 use super::operators::run_if;
 use super::traps;
@@ -97,7 +97,7 @@ unsafe fn run(py: Python<'_>, row: &Row, slf: *mut PyObject, args: *const *mut P
     let (given, tail) = match unsafe { bind(py, row, slf, args, n, names) } {
         Ok(bound) => bound,
         // SAFETY: passed on from the caller.
-        Err(e) => return unsafe { with_numpys_keywords(py, row, slf, args, n, names, e) },
+        Err(e) => return unsafe { in_other_form(py, row, slf, args, n, names, e) },
     };
     let others = |o: &Bound<'_, PyAny>| {
         let arrays = given.iter().zip(entry.params).filter(|(o, p)| !o.is_null() && matches!(p.kind, Kind::Array | Kind::OptArray));
@@ -113,11 +113,15 @@ unsafe fn run(py: Python<'_>, row: &Row, slf: *mut PyObject, args: *const *mut P
     for (k, p) in entry.params.iter().enumerate() {
         // SAFETY: slots are null or borrowed arguments that the interpreter keeps alive during the call.
         let value = match (&tail, unsafe { Borrowed::from_ptr_or_opt(py, given[k]) }) {
-            (Some((at, t)), _) if *at == k => argument(entry, p, t.as_any(), &others)?,
-            (_, None) => default_argument(entry, p)?,
-            (_, Some(o)) => argument(entry, p, &o, &others)?,
+            (Some((at, t)), _) if *at == k => argument(entry, p, t.as_any(), &others),
+            (_, None) => default_argument(entry, p),
+            (_, Some(o)) => argument(entry, p, &o, &others),
         };
-        values.push(value);
+        match value {
+            Ok(value) => values.push(value),
+            // SAFETY: passed on from the caller.
+            Err(e) => return unsafe { in_other_form(py, row, slf, args, n, names, e) },
+        }
     }
     // Lent memory is read with the interpreter held: its owner may write it whenever a Python thread runs.
     let long = !values.iter().flat_map(variables).any(|v| v.array().is_lent()) && entry.is_long(&values);
@@ -254,12 +258,13 @@ unsafe fn bind<'py>(
     Ok((given, tail))
 }
 
-/// A call with a keyword that only NumPy's function of this name has, as `where=` and `out=`; else the error `e` of the binding.
+/// A call with arguments that NumPy's or PyTorch's function of this name takes and ours does not, as `where=`, `out=`, `add(x, y, alpha=2)`
+/// and `max(x, y)`; else the error `e`.
 ///
 /// # Safety
 /// As for [`call`].
 #[cold]
-unsafe fn with_numpys_keywords(
+unsafe fn in_other_form(
     py: Python<'_>,
     row: &Row,
     slf: *mut PyObject,
@@ -268,14 +273,18 @@ unsafe fn with_numpys_keywords(
     names: *mut PyObject,
     e: PyErr,
 ) -> PyResult<Py<PyAny>> {
-    if names.is_null() || !row.entry.module.is_empty() || !e.is_instance_of::<PyTypeError>(py) {
+    let is_error_of_a_call = e.is_instance_of::<PyTypeError>(py) || e.is_instance_of::<GradError>(py);
+    if !row.entry.module.is_empty() || !is_error_of_a_call {
         return Err(e);
     }
-    // SAFETY: not null, so a tuple of str.
-    let names = unsafe { Borrowed::from_ptr(py, names).cast_unchecked::<PyTuple>() };
+    // SAFETY: null or a borrowed tuple of str.
+    let names = unsafe { Bound::from_borrowed_ptr_or_opt(py, names) };
+    let names = names.and_then(|names| names.cast_into::<PyTuple>().ok()).unwrap_or_else(|| PyTuple::empty(py));
     let keys: Vec<String> = names.iter().map(|k| k.to_string()).collect();
     let is_known = |key: &String| row.entry.params.iter().any(|p| p.name == *key || p.alias == Some(key.as_str()));
-    if keys.iter().all(is_known) || keys.iter().any(|key| traps::advice(row.entry.name, key, &keys).is_some()) {
+    if keys.iter().all(is_known) && !traps::has_form_by_position(row.entry.name)
+        || keys.iter().any(|key| traps::advice(row.entry.name, key, &keys).is_some())
+    {
         return Err(e);
     }
     // SAFETY: `n` positional arguments, and one for each name behind them.

@@ -2,6 +2,7 @@
 
 use pyo3::exceptions::{PyAttributeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyComplex, PyFloat, PyInt, PyString, PyTuple, PyType};
 
 use super::convert;
@@ -208,10 +209,20 @@ fn unknown(name: &str) -> PyErr {
     DTypeError::new_err(format!("dtype {name} is not supported; supported are {}", all.join(", ")))
 }
 
+/// The Python object of a dtype: one for each, so `x.dtype is tg.float32` holds.
+pub fn object(py: Python<'_>, dtype: DType) -> PyResult<Py<PyDType>> {
+    static OBJECTS: PyOnceLock<Vec<(DType, Py<PyDType>)>> = PyOnceLock::new();
+    let all = OBJECTS.get_or_try_init(py, || DType::ALL.iter().map(|&d| Ok::<_, PyErr>((d, Py::new(py, PyDType(d))?))).collect())?;
+    match all.iter().find(|(d, _)| *d == dtype) {
+        Some((_, found)) => Ok(found.clone_ref(py)),
+        None => Py::new(py, PyDType(dtype)),
+    }
+}
+
 /// The dtype of what is made from Python floats: float32 unless changed.
 #[pyfunction]
-fn get_default_dtype() -> PyDType {
-    PyDType(default_float())
+fn get_default_dtype(py: Python<'_>) -> PyResult<Py<PyDType>> {
+    object(py, default_float())
 }
 
 /// Sets the dtype of what is made from Python floats to float32 or float64.
@@ -223,18 +234,18 @@ fn set_default_dtype(dtype: &Bound<'_, PyAny>) -> PyResult<()> {
 /// Sets the dtype of 16 bits that products are rounded to in this thread, or None, and returns what it was.
 #[pyfunction]
 #[pyo3(signature = (dtype = None))]
-fn _set_autocast(dtype: Option<&Bound<'_, PyAny>>) -> PyResult<Option<PyDType>> {
+fn _set_autocast(py: Python<'_>, dtype: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Py<PyDType>>> {
     let dtype = dtype.map(extract).transpose()?;
     if let Some(other) = dtype.filter(|d| !d.is_half()) {
         return Err(DTypeError::new_err(format!("autocast: expected float16 or bfloat16, got {other}")));
     }
-    Ok(autocast::set(dtype).map(PyDType))
+    autocast::set(dtype).map(|d| object(py, d)).transpose()
 }
 
 /// The dtype of 16 bits that products are rounded to in this thread.
 #[pyfunction]
-fn _get_autocast() -> Option<PyDType> {
-    autocast::dtype().map(PyDType)
+fn _get_autocast(py: Python<'_>) -> PyResult<Option<Py<PyDType>>> {
+    autocast::dtype().map(|d| object(py, d)).transpose()
 }
 
 /// Raises unless `device` is None or the one device there is, `"cpu"`.
@@ -277,7 +288,7 @@ fn promoted(o: &Bound<'_, PyAny>) -> PyResult<Promoted> {
 /// tapegrad.float32
 #[pyfunction]
 #[pyo3(signature = (*arrays_and_dtypes))]
-fn result_type(arrays_and_dtypes: &Bound<'_, PyTuple>) -> PyResult<PyDType> {
+fn result_type(arrays_and_dtypes: &Bound<'_, PyTuple>) -> PyResult<Py<PyDType>> {
     let (mut strong, mut weak): (Option<DType>, Vec<Scalar>) = (None, Vec::new());
     for o in arrays_and_dtypes {
         match promoted(&o)? {
@@ -289,7 +300,8 @@ fn result_type(arrays_and_dtypes: &Bound<'_, PyTuple>) -> PyResult<PyDType> {
         Some(strong) => Some(weak.iter().fold(strong, |d, s| s.promote(d))),
         None => weak.iter().map(|s| s.dtype()).reduce(convert::numbers_dtype),
     };
-    found.map(PyDType).ok_or_else(|| PyValueError::new_err("result_type(): expected at least one array, dtype or number"))
+    let found = found.ok_or_else(|| PyValueError::new_err("result_type(): expected at least one array, dtype or number"))?;
+    object(arrays_and_dtypes.py(), found)
 }
 
 /// Whether the numbers of `from_` fit into the dtype `to`, by the table of promotions.
@@ -309,7 +321,7 @@ fn can_cast(from_: &Bound<'_, PyAny>, to: &Bound<'_, PyAny>) -> PyResult<bool> {
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<PyDType>()?;
     for d in DType::ALL {
-        m.add(d.name(), PyDType(d))?;
+        m.add(d.name(), object(m.py(), d)?)?;
     }
     m.add_function(wrap_pyfunction!(_set_autocast, m)?)?;
     m.add_function(wrap_pyfunction!(_get_autocast, m)?)?;

@@ -264,7 +264,7 @@ impl PyVariable {
                     link.put(slf.py(), new)?;
                     v.reload(&link)
                 }
-                None => v.replace("data", new),
+                None => view::replace_data(slf, new),
             }
         })
     }

@@ -43,7 +43,7 @@ impl PyVariable {
     }
 
     /// Raises where a library without gradients would take a tracked value as data.
-    fn check_leaves(&self, to: &str) -> PyResult<()> {
+    pub(super) fn check_leaves(&self, to: &str) -> PyResult<()> {
         if !self.snapshot().is_tracked() || !tape::is_recording() {
             return Ok(());
         }

@@ -7,13 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use numpy::npyffi::{self, NPY_ARRAY_ALIGNED, NPY_TYPES, NpyTypes, npy_intp};
 use numpy::{PY_ARRAY_API, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyBufferError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::error::DTypeError;
 use super::lender::{PyLender, Terms};
+use super::variable::PyVariable;
 use crate::array::{Array, DType, Handle, Layout, Storage};
 
 /// Whether NumPy is imported: the crate's own type test would import it.
@@ -206,5 +207,22 @@ pub fn memory_of<'py>(py: Python<'py>, a: &Array) -> PyResult<Bound<'py, PyAny>>
             return Err(PyErr::fetch(py));
         }
         Ok(array)
+    }
+}
+
+#[pymethods]
+impl PyVariable {
+    /// The elements as a read-only buffer: `memoryview(x)`, `bytes(x)`, hashes and writes of x to files need no copy where its layout allows.
+    /// The buffer is that of a NumPy array, which it keeps alive and which releases it.
+    unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
+        slf.get().check_leaves("the buffer protocol (memoryview)")?;
+        if flags & ffi::PyBUF_WRITABLE != 0 {
+            return Err(PyBufferError::new_err(
+                "the memory of a Variable is lent read-only; let the other side write into x.numpy(copy=True), and make a Variable of that",
+            ));
+        }
+        let array = to_ndarray(slf.py(), slf.get().readable("memoryview")?.array())?;
+        // SAFETY: the interpreter's buffer, to be filled; NumPy makes its own array the owner of what it fills in.
+        if unsafe { ffi::PyObject_GetBuffer(array.as_ptr(), view, flags) } < 0 { Err(PyErr::fetch(slf.py())) } else { Ok(()) }
     }
 }

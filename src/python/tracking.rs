@@ -88,6 +88,13 @@ impl PyVariable {
     #[setter(grad)]
     fn set_grad(&self, grad: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let Some(leaf) = self.leaf().filter(|l| l.requires_grad()) else {
+            // It has none: what a loop over frozen parameters writes.
+            if grad.is_none() && !self.snapshot().is_tracked() {
+                if let Some(leaf) = self.leaf() {
+                    leaf.set_grad(None);
+                }
+                return Ok(());
+            }
             return Err(GradError::new_err("grad can only be set on a leaf that requires gradients"));
         };
         let Some(grad) = grad else {
@@ -153,7 +160,9 @@ impl PyVariable {
     }
 
     /// A copy of the value in memory of its own; gradients flow through it.
-    fn clone(&self, py: Python<'_>) -> PyResult<Self> {
+    #[pyo3(signature = (*, memory_format = None))]
+    #[allow(unused_variables, reason = "how PyTorch lays a copy out")]
+    fn clone(&self, py: Python<'_>, memory_format: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
         guard("clone", || {
             let v = self.snapshot();
             Ok(Self::new(run(py, load(&v), || crate::ops::positive(&v))?))

@@ -9,7 +9,7 @@ pub fn advice(name: &str, key: &str, keys: &[String]) -> Option<&'static str> {
         "max" | "min" | "median" if is_dim => {
             "PyTorch's gives a pair of values and indices here. Write axis= and keepdims= for the values alone, argmax or argmin for the indices"
         }
-        "var" | "std" if key == "unbiased" || is_dim && !given(&["correction", "ddof"]) => {
+        "var" | "std" if is_dim && !given(&["correction", "ddof", "unbiased"]) => {
             "PyTorch's is unbiased by default and NumPy's is not. Write axis=..., correction=1 for PyTorch's, axis=..., correction=0 for NumPy's"
         }
         "split" if matches!(key, "dim" | "split_size" | "split_size_or_sections") => {
@@ -21,8 +21,12 @@ pub fn advice(name: &str, key: &str, keys: &[String]) -> Option<&'static str> {
         "sort" if key == "dim" => {
             "PyTorch's gives a pair of values and indices. Write sort(x, axis=...) for the values, argsort(x, axis=...) for the indices"
         }
-        "nonzero" if key == "as_tuple" => "this is NumPy's, a tuple with an array for each axis. Write stack(nonzero(x), axis=1) for one matrix",
         "unique" if key == "dim" => "this is NumPy's, which is always sorted. Write unique(x, axis=...)",
         _ => return None,
     })
+}
+
+/// Whether PyTorch's function takes arguments by position that ours refuses, as `max(x, y)`.
+pub fn has_form_by_position(name: &str) -> bool {
+    matches!(name, "max" | "min" | "norm" | "repeat" | "select")
 }

@@ -242,6 +242,24 @@ impl PyVariable {
     }
 }
 
+/// How arrays are printed.
+static DISPLAY: Mutex<DisplayOptions> = Mutex::new(DisplayOptions::NUMPY);
+
+/// Precision, threshold, edge items, line width and whether exponents are suppressed: how arrays are printed.
+#[pyfunction]
+fn _display_options() -> (usize, usize, usize, usize, bool) {
+    let o = *DISPLAY.lock();
+    (o.precision, o.threshold, o.edge_items, o.line_width, o.suppress)
+}
+
+/// Sets what [`_display_options`] gives.
+#[pyfunction]
+fn _set_display_options(precision: usize, threshold: usize, edge_items: usize, line_width: usize, suppress: bool) {
+    // More digits than any float has are no use.
+    let precision = precision.min(1100);
+    *DISPLAY.lock() = DisplayOptions { precision, threshold, edge_items, line_width, suppress };
+}
+
 impl PyVariable {
     /// What `repr` shows.
     fn text(slf: &Bound<'_, Self>) -> PyResult<String> {
@@ -250,7 +268,7 @@ impl PyVariable {
         if v.values("repr").is_err() {
             return Ok(format!("{name}(<one sample of a mapped value>, shape={}, dtype={})", show_shape(v.shape()), v.dtype()));
         }
-        let mut out = format!("{name}({}", format_array(v.array(), DisplayOptions::default(), name.len() + 1));
+        let mut out = format!("{name}({}", format_array(v.array(), *DISPLAY.lock(), name.len() + 1));
         if v.array().size() == 0 && v.ndim() != 1 {
             let _ = write!(out, ", shape={}", show_shape(v.shape()));
         }
@@ -354,8 +372,8 @@ impl PyVariable {
 
     /// Type of the elements.
     #[getter]
-    fn dtype(&self) -> PyDType {
-        PyDType(self.snapshot().dtype())
+    fn dtype(&self, py: Python<'_>) -> PyResult<Py<PyDType>> {
+        dtype::object(py, self.dtype_now())
     }
 
     /// Where the elements are: always "cpu".
@@ -414,7 +432,7 @@ impl PyVariable {
     }
 
     fn __str__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
-        let text = guard("str", || Ok(format_array(self.readable("str")?.array(), DisplayOptions::default(), 0).replace(',', "")))?;
+        let text = guard("str", || Ok(format_array(self.readable("str")?.array(), *DISPLAY.lock(), 0).replace(',', "")))?;
         objects::string(py, &text)
     }
 
@@ -522,6 +540,8 @@ fn from_dlpack(x: &Bound<'_, PyAny>, device: Option<&Bound<'_, PyAny>>, copy: Op
 
 /// Puts the class and its functions on the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(_display_options, m)?)?;
+    m.add_function(wrap_pyfunction!(_set_display_options, m)?)?;
     m.add_class::<PyVariable>()?;
     m.add_function(wrap_pyfunction!(asarray, m)?)?;
     m.add_function(wrap_pyfunction!(array, m)?)?;

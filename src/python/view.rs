@@ -9,7 +9,7 @@
 //! nothing of the user's runs there, and what a write drops is dropped after it.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use pyo3::exceptions::PyValueError;
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -24,7 +24,7 @@ use crate::error::Result;
 use crate::lock::changing;
 use crate::ops::view::{self, Part};
 use crate::ops::work::LONG_CALL;
-use crate::tape::{self, Edge, EdgeKey, Recorded, Variable, capture};
+use crate::tape::{self, Edge, EdgeKey, Leaf, Recorded, Variable, capture};
 
 /// What a view may be used for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,10 +37,17 @@ pub struct Kind {
     pub read_only: bool,
 }
 
+/// The data of a leaf, as untracked views know it. `x.data = y` gives the leaf other data; views that were made before keep the old
+/// data, in a handle of their own.
+#[derive(Default)]
+struct LeafData(OnceLock<Py<PyVariable>>);
+
 /// What a view shows: a part of a handle.
 pub struct Link {
     /// Never a view itself.
     pub base: Py<PyVariable>,
+    /// Of an untracked view of a leaf: the data that it shows.
+    data: Option<Arc<LeafData>>,
     /// Where its elements are, by the row-major positions of the base; `None` for the whole base.
     map: Option<Arc<Layout>>,
     pub kind: Kind,
@@ -116,9 +123,13 @@ impl View {
 }
 
 impl Link {
-    /// Another reference to the same part.
+    /// Another reference to the same part: of the old data, if the base has been given other data since.
     pub fn clone_ref(&self, py: Python<'_>) -> Self {
-        Self { base: self.base.clone_ref(py), map: self.map.clone(), kind: self.kind }
+        let (base, data) = match self.data.as_ref().and_then(|data| data.0.get()) {
+            Some(kept) => (kept, None),
+            None => (&self.base, self.data.clone()),
+        };
+        Self { base: base.clone_ref(py), data, map: self.map.clone(), kind: self.kind }
     }
 
     /// Whether two views show the same elements in the same way.
@@ -524,14 +535,15 @@ pub fn link(source: &Bound<'_, PyVariable>, seen: &Variable, out: Variable, read
     }
     let silent = !tape::is_recording() && seen.is_tracked() && !seen.is_lifted();
     let start = seen.array().layout().offset();
-    let (base, origin, kind, on) = match &*source.get().state.lock() {
+    let (from, origin, on) = match &*source.get().state.lock() {
         State::View(view) if view.is_element() => return PyVariable::new(out),
         State::View(view) => {
             let first = view.link.map.as_ref().map_or(0, |map| map.offset());
-            (view.link.base.clone_ref(py), start.saturating_sub(first), view.link.kind, view.on)
+            (view.link.clone_ref(py), start.saturating_sub(first), view.on)
         }
-        _ => (source.clone().unbind(), start, Kind::default(), seen.edge().key()),
+        _ => (whole(source), start, seen.edge().key()),
     };
+    let kind = from.kind;
     let map = match out.array().shared_layout() {
         Some(layout) if origin == 0 => Arc::clone(layout),
         _ => Arc::new(out.array().layout().shifted_back(origin)),
@@ -543,13 +555,29 @@ pub fn link(source: &Bound<'_, PyVariable>, seen: &Variable, out: Variable, read
         Variable::with_edge(copy, out.edge().clone())
     });
     let edge = if element || out.edge().key() == seen.edge().key() { Edge::None } else { out.edge().clone() };
-    let view = View { link: Link { base, map: Some(map), kind }, edge, on, element: value };
+    let view = View { link: Link { map: Some(map), kind, ..from }, edge, on, element: value };
     PyVariable::with_state(State::View(ViewBox::new(view)))
 }
 
 /// All of a handle that is no view.
 pub fn whole(source: &Bound<'_, PyVariable>) -> Link {
-    Link { base: source.clone().unbind(), map: None, kind: Kind::default() }
+    Link { base: source.clone().unbind(), data: None, map: None, kind: Kind::default() }
+}
+
+/// [`whole`], for an untracked view of a leaf: it keeps the present data when the leaf is given other data.
+fn whole_of_leaf(source: &Bound<'_, PyVariable>, leaf: &Leaf) -> Link {
+    let data = Arc::downcast(leaf.attached(|| Arc::new(LeafData::default()))).ok();
+    Link { data, ..whole(source) }
+}
+
+/// Gives a handle that is no view other data, which fits. Untracked views that were made before keep the old data.
+pub fn replace_data(source: &Bound<'_, PyVariable>, new: Variable) -> PyResult<()> {
+    let (py, v) = (source.py(), source.get());
+    let data = v.leaf().and_then(|leaf| leaf.take_attached()).and_then(|data| Arc::downcast::<LeafData>(data).ok());
+    if let Some(data) = data.filter(|data| Arc::strong_count(data) > 1) {
+        let _ = data.0.set(Py::new(py, PyVariable::new(v.snapshot().detach()))?);
+    }
+    v.replace("data", new)
 }
 
 /// A view of all that `source` shows, without its history.
@@ -559,7 +587,8 @@ pub fn detached(source: &Bound<'_, PyVariable>) -> PyVariable {
     let link = match &*source.get().state.lock() {
         State::View(view) if view.is_element() => None,
         State::View(view) => Some(view.link.clone_ref(py)),
-        _ => Some(whole(source)),
+        State::Leaf(leaf) => Some(whole_of_leaf(source, leaf)),
+        State::Value(_) => Some(whole(source)),
     };
     let Some(link) = link else { return PyVariable::new(source.get().snapshot().detach()) };
     let kind = Kind { detached: true, constant: false, ..link.kind };

@@ -33,6 +33,8 @@ struct State {
     value: Variable,
     grad: Option<Arc<Leaf>>,
     hooks: Vec<(u64, Hook)>,
+    /// See [`Leaf::attached`].
+    attached: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 /// A named place for a value, its gradient and its hooks.
@@ -69,7 +71,7 @@ impl Leaf {
             hooked: AtomicBool::new(false),
             shown: AtomicBool::new(value.is_tracked()),
             mark: AtomicU64::new(0),
-            state: Mutex::new(State { value, grad: None, hooks: Vec::new() }),
+            state: Mutex::new(State { value, grad: None, hooks: Vec::new(), attached: None }),
         });
         if leaf.is_shown() {
             gc::add_leaf(&leaf);
@@ -95,6 +97,16 @@ impl Leaf {
         if !self.shown.swap(true, Ordering::Relaxed) {
             gc::add_leaf(self);
         }
+    }
+
+    /// What its handle keeps with the present data, for untracked views of it; made by `make` when there is nothing yet.
+    pub fn attached(&self, make: impl FnOnce() -> Arc<dyn Any + Send + Sync>) -> Arc<dyn Any + Send + Sync> {
+        Arc::clone(self.state().attached.get_or_insert_with(make))
+    }
+
+    /// Takes away what is [`Leaf::attached`], before other data comes.
+    pub fn take_attached(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        self.state().attached.take()
     }
 
     /// Its number, the same for its whole life.

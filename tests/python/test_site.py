@@ -1,5 +1,6 @@
 """The site: every public name has an entry, every page is listed, formulas become mathematics, a release says one version."""
 
+import json
 import re
 import sys
 import tomllib
@@ -149,3 +150,21 @@ def test_links_of_the_readme_work_outside_of_the_repository():
             assert not link.startswith(addresses["Documentation"]) or source.exists() or page.removesuffix(".html") in made, link
         if "/docs/pictures/" in link:
             assert (ROOT / "docs/pictures" / link.rpartition("/")[2]).exists()
+
+
+def test_versions_of_the_site_stand_beside_each_other(site, tmp_path):
+    """A release adds its pages, is named first if it is the newest, and leaves those of others alone."""
+    versions = __import__("versions")
+    html = tmp_path / "html"
+    html.mkdir()
+    for version in ("0.9.0", "0.10.0", "0.2.0", "0.10.0"):
+        (html / "index.html").write_text(f"pages of {version}")
+        versions.add(html, tmp_path / "pages", version, "https://example.org/")
+    entries = json.loads((tmp_path / "pages/versions.json").read_text())
+    assert [e["version"] for e in entries] == ["0.10.0", "0.9.0", "0.2.0"]
+    assert [e["preferred"] for e in entries] == [True, False, False]
+    assert entries[1]["url"] == "https://example.org/0.9.0/"
+    assert (tmp_path / "pages/0.9.0/index.html").read_text() == "pages of 0.9.0"
+    assert 'href="0.10.0/"' in (tmp_path / "pages/index.html").read_text()
+    with pytest.raises(ValueError, match="invalid literal"):
+        versions.add(html, tmp_path / "pages", "next", "https://example.org/")

@@ -1,6 +1,6 @@
 """Builds the site: lays out the pages of docs/ with the generated reference, runs Sphinx, and checks every link of the result.
 
-    python tools/site/build.py [--output target/site] [--rust target/doc]
+    python tools/site/build.py [--output target/site] [--rust target/doc] [--published]
 
 Needs no network. The pages are at OUTPUT/html/index.html.
 """
@@ -127,6 +127,7 @@ def main() -> int:
     parser.add_argument(
         "--rust", type=Path, default=ROOT / "target/doc", help="the pages of `cargo doc`, taken along if they are there"
     )
+    parser.add_argument("--published", action="store_true", help="with the list of versions, which needs the address of the site")
     parser.add_argument("--jobs", default="auto")
     options = parser.parse_args()
     began, output = time.monotonic(), options.output.resolve()
@@ -138,6 +139,7 @@ def main() -> int:
     known = [path for path, value in reference.public.items() if not isinstance(value, type(tg))]
     facts = {
         "version": tg.__version__,
+        "published": options.published,
         "names": known,
         "sources": sorted(PROGRAMS | set(reference.used)),
         "static": str(output / "static"),

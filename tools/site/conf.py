@@ -16,6 +16,7 @@ addresses = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 project = "tapegrad"
 copyright = "the tapegrad developers, MIT licence"
 version = release = facts["version"]
+published = facts["published"]
 
 extensions = ["myst_parser", "sphinx_copybutton", "sphinx.ext.intersphinx", "links", "mathml", "sources"]
 myst_enable_extensions = ["colon_fence", "dollarmath", "deflist"]
@@ -49,13 +50,17 @@ alone = ["index", "gallery", "numerics", "performance", "benches", "comparison",
 html_sidebars: dict[str, list[str]] = {name: [] for name in alone}
 html_show_sourcelink = False
 html_copy_source = False
-html_baseurl = addresses["Documentation"]
+html_baseurl = f"{addresses['Documentation']}{release}/"
 html_theme_options = {
     "logo": {
-        "text": f"tapegrad {release}",
+        "text": "tapegrad" if published else f"tapegrad {release}",
         "image_light": str(HERE / "static/tapegrad.svg"),
         "image_dark": str(HERE / "static/tapegrad.svg"),
     },
+    # A published site has a list of versions, which stands beside their folders: tools/site/versions.py writes it.
+    **({"switcher": {"json_url": f"{addresses['Documentation']}versions.json", "version_match": release}} if published else {}),
+    "check_switcher": False,
+    "navbar_start": ["navbar-logo", "version-switcher"] if published else ["navbar-logo"],
     "navbar_end": ["theme-switcher", "navbar-icon-links"],
     "icon_links": [{"name": "Source", "url": addresses["Source"], "icon": "fa-brands fa-github"}],
     "header_links_before_dropdown": 6,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .. import _core
 from .._core import Variable
 from .function import Function, FunctionContext, once_differentiable
-from .modes import detect_anomaly, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from .modes import detect_anomaly, enable_grad, is_grad_enabled, no_grad, set_detect_anomaly, set_grad_enabled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .._checkpoint import checkpoint
+    from .._names import inference_mode
+    from . import forward_ad, functional, graph
     from .differences import gradcheck, gradgradcheck
     from .report import GradcheckError, GradcheckReport, Mismatch
 
@@ -29,18 +31,24 @@ __all__ = [
     "checkpoint",
     "detect_anomaly",
     "enable_grad",
+    "forward_ad",
+    "functional",
     "grad",
     "gradcheck",
     "gradgradcheck",
+    "graph",
+    "inference_mode",
     "is_grad_enabled",
     "no_grad",
     "once_differentiable",
+    "set_detect_anomaly",
     "set_grad_enabled",
 ]
 
 # The file has another name than the function: importing it would put the module in the place of the function.
 _LAZY = dict.fromkeys(("gradcheck", "gradgradcheck"), "differences")
-_OUTSIDE = {"checkpoint": "_checkpoint"}
+_OUTSIDE = {"checkpoint": "_checkpoint", "inference_mode": "_names"}
+_MODULES = {"forward_ad", "functional", "graph"}
 _LAZY |= dict.fromkeys(("GradcheckError", "GradcheckReport", "Mismatch"), "report")
 
 
@@ -49,6 +57,10 @@ def __getattr__(name: str) -> Any:
         from importlib import import_module
 
         return getattr(import_module(f"tapegrad.{_OUTSIDE[name]}"), name)
+    if name in _MODULES:
+        from importlib import import_module
+
+        return import_module(f"{__name__}.{name}")
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

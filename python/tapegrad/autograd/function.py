@@ -27,6 +27,9 @@ class FunctionContext:
         self._non_differentiable: set[int] = set()
         # Keeps the marked outputs alive, so that an id in the set cannot come to name another object.
         self._marked: tuple[Variable, ...] = ()
+        self._materialize = True
+        # Shape and dtype of each output, None for those through which no gradient flows.
+        self._metas: tuple[tuple[Any, Any] | None, ...] = ()
 
     def save_for_backward(self, *values: Variable | None) -> None:
         """Keeps inputs, outputs or intermediate values for the backward, which finds them in :attr:`saved_values`."""
@@ -57,6 +60,33 @@ class FunctionContext:
         self._saved = tuple(_core._saved(recorded[id(v)]) if id(v) in recorded else kept for v, kept in pairs)
         self._originals = self._raw_outputs = ()
 
+    def set_materialize_grads(self, value: bool) -> None:
+        """Whether the backward gets zeros, as it does unless this says False, or None for an output without a gradient."""
+        self._materialize = bool(value)
+
+    def mark_dirty(self, *inputs: Variable) -> None:
+        """Raises NotImplementedError: a forward returns new values."""
+        raise NotImplementedError(
+            "mark_dirty: a Function does not change its inputs; return a new value from the forward, and write x = F.apply(x) "
+            "where it is called"
+        )
+
+    def _note_outputs(self, outputs: Any) -> None:
+        """What the forward returned, to recognise saved outputs and to make gradients of zeros."""
+        self._raw_outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        self._metas = tuple(
+            (v.shape, v.dtype)
+            if isinstance(v, Variable) and v.dtype.is_inexact and id(v) not in self._non_differentiable
+            else None
+            for v in self._raw_outputs
+        )
+
+    def _zeros_for_none(self, grads: tuple[Any, ...]) -> tuple[Any, ...]:
+        if not self._materialize:
+            return grads
+        metas = self._metas + (None,) * (len(grads) - len(self._metas))
+        return tuple(_core.zeros(*meta) if g is None and meta is not None else g for g, meta in zip(grads, metas))
+
     def mark_non_differentiable(self, *outputs: Variable) -> None:
         """Declares outputs of the forward through which no gradient flows; they are never tracked."""
         for i, output in enumerate(outputs):
@@ -70,8 +100,10 @@ class Function:
     """Base of functions with a gradient rule of their own. Subclasses define two static methods; call ``apply``.
 
     ``forward(ctx, *args)`` computes a Variable or a tuple of them; it is not recorded. ``backward(ctx, *grads)`` gets
-    the gradient of each output (``None`` where none flows) and returns one for each argument of the forward, ``None``
-    for those without. Written in operations on Variables, it can be differentiated again.
+    the gradient of each output (zeros where none flows, or ``None`` after ``ctx.set_materialize_grads(False)`` and for
+    outputs that are marked as not differentiable) and returns one for each argument of the forward, ``None`` for those
+    without. Written in operations on Variables, it can be differentiated again. A ``forward(*args)`` without ``ctx`` goes
+    with a ``setup_context(ctx, inputs, output)``.
 
     >>> class Cube(tg.autograd.Function):
     ...     @staticmethod
@@ -90,9 +122,14 @@ class Function:
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        forward = cls.__dict__.get("forward")
+        forward, backward = cls.__dict__.get("forward"), cls.__dict__.get("backward")
+        if isinstance(backward, staticmethod):
+            cls.backward = staticmethod(_with_zeros(backward.__func__))  # type: ignore[method-assign]
         if isinstance(forward, staticmethod):
-            cls.forward = staticmethod(_noting_outputs(forward.__func__))  # type: ignore[method-assign]
+            inner = forward.__func__
+            if cls.setup_context is not Function.setup_context:
+                inner = _with_setup(cls, inner)
+            cls.forward = staticmethod(_noting_outputs(inner))  # type: ignore[method-assign]
         elif forward is not None:
             raise TypeError(f"{cls.__name__}.forward must be a @staticmethod: forward(ctx, *args)")
 
@@ -103,6 +140,10 @@ class Function:
     def forward(ctx: Any, *args: Any) -> Any:
         """Computes the outputs."""
         raise NotImplementedError("a Function defines a static method forward(ctx, *args)")
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        """Saves what the backward needs, for a forward without ``ctx``."""
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
@@ -123,14 +164,40 @@ def _noting_outputs(forward: Callable[..., Any]) -> Callable[..., Any]:
     def noting(ctx: Any, *args: Any) -> Any:
         outputs = forward(ctx, *args)
         if isinstance(ctx, FunctionContext):
-            ctx._raw_outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+            ctx._note_outputs(outputs)
         return outputs
 
+    return _named_as(forward, noting)
+
+
+def _named_as(function: Callable[..., Any], wrapper: Callable[..., Any]) -> Callable[..., Any]:
     # By hand, because functools takes longer to load than everything else here.
     for name in ("__module__", "__name__", "__qualname__", "__doc__"):
-        setattr(noting, name, getattr(forward, name))
-    noting.__wrapped__ = forward  # type: ignore[attr-defined]
-    return noting
+        setattr(wrapper, name, getattr(function, name))
+    wrapper.__wrapped__ = function  # type: ignore[attr-defined]
+    return wrapper
+
+
+def _with_setup(cls: type[Function], forward: Callable[..., Any]) -> Callable[..., Any]:
+    """A forward with a context, of one without and the method that fills the context."""
+
+    def call(ctx: Any, *args: Any) -> Any:
+        outputs = forward(*args)
+        cls.setup_context(ctx, args, outputs)
+        return outputs
+
+    return _named_as(forward, call)
+
+
+def _with_zeros(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """A backward that gets zeros where no gradient flows."""
+
+    def call(ctx: Any, *grads: Any) -> Any:
+        if isinstance(ctx, FunctionContext) and any(g is None for g in grads):
+            grads = ctx._zeros_for_none(grads)
+        return backward(ctx, *grads)
+
+    return _named_as(backward, call)
 
 
 class _Undifferentiable(Function):

@@ -144,19 +144,11 @@ def enable_grad(function: Any = None) -> Any:
     return switch if function is None else switch(function)
 
 
-class set_grad_enabled(Switch):
-    """Switches recording on or off: from now on as a call, or for a ``with`` block or a decorated function.
+class CalledSwitch(Switch):
+    """A switch that acts when it is made, too."""
 
-    >>> x = tg.Variable(2.0, requires_grad=True)
-    >>> training = False
-    >>> with tg.set_grad_enabled(training):
-    ...     y = x * 3
-    >>> y.requires_grad
-    False
-    """
-
-    def __init__(self, mode: bool) -> None:
-        super().__init__(_core.set_grad_enabled_raw, mode, "set_grad_enabled")
+    def __init__(self, turn: Callable[[bool], bool], mode: bool, name: str) -> None:
+        super().__init__(turn, mode, name)
         # A bare call acts at once; a following `with` or decoration takes that back or over.
         self._called: tuple[int, bool] | None = (get_ident(), self._turn(self._value))
 
@@ -177,7 +169,22 @@ class set_grad_enabled(Switch):
         return super().__call__(function)
 
     def __repr__(self) -> str:
-        return f"set_grad_enabled({self._value})"
+        return f"{self._name}({self._value})"
+
+
+class set_grad_enabled(CalledSwitch):
+    """Switches recording on or off: from now on as a call, or for a ``with`` block or a decorated function.
+
+    >>> x = tg.Variable(2.0, requires_grad=True)
+    >>> training = False
+    >>> with tg.set_grad_enabled(training):
+    ...     y = x * 3
+    >>> y.requires_grad
+    False
+    """
+
+    def __init__(self, mode: bool) -> None:
+        super().__init__(_core.set_grad_enabled_raw, mode, "set_grad_enabled")
 
 
 if TYPE_CHECKING:
@@ -188,7 +195,7 @@ if TYPE_CHECKING:
     def detect_anomaly(function: F) -> F: ...
 
 
-def detect_anomaly(function: Any = None) -> Any:
+def detect_anomaly(function: Any = None, *, check_nan: bool = True) -> Any:
     """Names the Python line behind every recorded operation, and raises where a gradient becomes NaN.
 
     Record and differentiate inside it. It costs time: for the search, not for training.
@@ -202,8 +209,29 @@ def detect_anomaly(function: Any = None) -> Any:
     ...         print(str(error).split(",")[0])
     detect_anomaly: the gradient of `multiply` with respect to its input 0 is NaN
     """
+    _check_nan("detect_anomaly", check_nan)
+    if isinstance(function, bool):  # PyTorch's first parameter is check_nan
+        _check_nan("detect_anomaly", function)
+        function = None
     switch = Switch(_core.set_anomaly_raw, True, "detect_anomaly")
     return switch if function is None else switch(function)
+
+
+def _check_nan(name: str, check_nan: bool) -> None:
+    if not check_nan:
+        raise ValueError(f"{name}: check_nan=False is not available; the search is for gradients that become NaN")
+
+
+class set_detect_anomaly(CalledSwitch):
+    """Switches :func:`detect_anomaly` on or off: from now on as a call, or for a ``with`` block.
+
+    >>> with tg.autograd.set_detect_anomaly(True):
+    ...     pass
+    """
+
+    def __init__(self, mode: bool, check_nan: bool = True) -> None:
+        _check_nan("set_detect_anomaly", check_nan)
+        super().__init__(_core.set_anomaly_raw, mode, "set_detect_anomaly")
 
 
 is_grad_enabled = _core.is_grad_enabled

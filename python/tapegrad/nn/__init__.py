@@ -92,6 +92,10 @@ del _name
 
 
 def __getattr__(name: str) -> object:
+    if name == "modules":
+        from importlib import import_module
+
+        return import_module(f"{__name__}.modules")
     from .._messages import missing
 
     raise missing(__name__, name)

@@ -366,13 +366,15 @@ class Threshold(Module):
 
 
 class Softplus(Module):
-    """``log(1 + exp(beta x)) / beta``, a smooth ReLU, exact for any ``x`` unless a ``threshold`` makes it linear above.
+    """``log(1 + exp(beta x)) / beta``, a smooth ReLU, and ``x`` itself where ``beta x`` is above the threshold, as in PyTorch.
+
+    ``threshold=None`` is exact for any ``x``.
 
     >>> round(tg.nn.Softplus()(tg.Variable(0.0)).item(), 4)
     0.6931
     """
 
-    def __init__(self, beta: float = 1.0, threshold: float | None = None) -> None:
+    def __init__(self, beta: float = 1.0, threshold: float | None = 20.0) -> None:
         super().__init__()
         self.beta = _core._number("Softplus", "beta", beta)
         self.threshold = _core._number("Softplus", "threshold", threshold)
@@ -382,7 +384,7 @@ class Softplus(Module):
         return F.softplus(input, self.beta, self.threshold)
 
     def extra_repr(self) -> str:
-        return f"beta={self.beta}" + ("" if self.threshold is None else f", threshold={self.threshold}")
+        return f"beta={self.beta}, threshold={self.threshold}"
 
 
 class ELU(Module):

@@ -267,6 +267,9 @@ class ConvTranspose3d(_Transposed):
     axes = 3
 
 
+#: PyTorch's name of the base, which programs ask for: ``isinstance(m, nn.modules.conv._ConvNd)``.
+_ConvNd = _Conv
+
 __all__ = [
     "Conv1d",
     "Conv2d",

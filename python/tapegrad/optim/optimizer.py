@@ -21,6 +21,17 @@ if TYPE_CHECKING:
     Params = Iterable[Variable] | Iterable[dict[str, Any]] | Iterable[tuple[str, Variable]]
 
 
+class _Required:
+    """Stands for an option that has no default: `Optimizer(params, dict(lr=required))`."""
+
+    def __repr__(self) -> str:
+        return "<required parameter>"
+
+
+#: The default of an option that each group must have.
+required = _Required()
+
+
 class Optimizer:
     """Base of optimizers: parameter groups, state, saving and restoring.
 
@@ -94,6 +105,10 @@ class Optimizer:
         """Adds a group: a dict with "params" and options that differ from the defaults."""
         group = checked_group(self._name(), param_group)
         for key, value in self.defaults.items():
+            if value is required and key not in group:
+                raise ValueError(
+                    f"{self._name()}: a parameter group has no {key!r}, which has no default; pass {key}=, or put it there"
+                )
             group.setdefault(key, value)
         known = {id(p) for other in self.param_groups for p in other["params"]}
         for p in group["params"]:

@@ -8,7 +8,11 @@
 
 from __future__ import annotations
 
+from sys import modules as _modules
+
 from . import datasets
+from . import loader as dataloader
+from . import sampler as distributed
 from .collate import default_collate, default_convert
 from .dataset import (
     ChainDataset,
@@ -55,3 +59,7 @@ __all__ = [
     "get_worker_info",
     "random_split",
 ]
+
+# Where PyTorch's users import these from, too.
+_modules[f"{__name__}.distributed"] = distributed
+_modules[f"{__name__}.dataloader"] = dataloader

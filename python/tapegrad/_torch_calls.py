@@ -1,0 +1,196 @@
+"""Arguments of PyTorch's functions that ours of the same name do not take: `add(x, y, alpha=2)`, `max(x, y)`, `flip(x, dims=…)`.
+
+A call comes here when ours has refused its arguments. First keywords get our names; then `HANDLERS` has what is more than a name.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+from . import _core
+from ._habits import METHODS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+#: PyTorch's names of the first and of the second parameter, whatever ours are called.
+_FIRST = {"input", "self", "tensors", "tensor"}
+_SECOND = {"other", "mat2", "vec2", "tensor2", "exponent", "end"}
+#: PyTorch's names of other parameters, and ours.
+_RENAMED = {
+    "dims": ("axis", "axes"),
+    "dim": ("axis",),
+    "keepdim": ("keepdims",),
+    "shifts": ("shift",),
+    "diagonal": ("k",),
+    "p": ("ord",),
+    "size": ("shape",),
+    "start_dim": ("start_dim",),
+    "src": ("source",),
+    "min_value": ("min",),
+    "max_value": ("max",),
+    "boundaries": ("bins",),
+    "sorted_sequence": ("x1",),
+}
+
+
+@cache
+def _parameters() -> dict[str, list[str]]:
+    """Names of parameters, by function and its aliases."""
+    table: dict[str, list[str]] = {}
+    for row in _core.registry():
+        if not row["module"]:
+            names = [p["name"] for p in row["params"]]
+            table |= dict.fromkeys([row["name"], *row["aliases"]], names)
+    return table
+
+
+def _renamed(name: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The options with our names for PyTorch's."""
+    ours = _parameters().get(name, [])
+    found: dict[str, Any] = {}
+    for key, value in options.items():
+        new = key
+        if key not in ours:
+            if key in _FIRST and ours:
+                new = ours[0]
+            elif key in _SECOND and len(ours) > 1:
+                new = ours[1]
+            else:
+                new = next((n for n in _RENAMED.get(key, ()) if n in ours), key)
+        if new in found:
+            raise TypeError(f"{name}() got multiple values for argument {new!r}, as {key!r} is a name of it")
+        found[new] = value
+    return found
+
+
+def with_arguments(name: str, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    """``tg.name(*args, **options)`` as PyTorch means it; NotImplemented where that is no call of PyTorch's either."""
+    new = _renamed(name, options)
+    handler = HANDLERS.get(name)
+    if handler is not None:
+        found = handler(args, new)
+        if found is not NotImplemented:
+            return found
+    if new != options and set(new) <= set(_parameters()[name]):
+        return getattr(_core, name)(*args, **new)
+    return NotImplemented
+
+
+def _is_array(x: Any) -> bool:
+    return isinstance(x, _core.Variable) or (hasattr(x, "__array_interface__") and getattr(x, "ndim", 0) > 0)
+
+
+def _alpha(name: str) -> Any:
+    """`add` and `subtract` with a factor of the second operand."""
+
+    def call(args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        if "alpha" not in options or {*options} - {"a", "b", "alpha"}:
+            return NotImplemented
+        values = [*args, *(options[k] for k in ("a", "b") if k in options)]
+        if len(values) != 2:
+            return NotImplemented
+        return getattr(_core, name)(values[0], _core.multiply(values[1], options["alpha"]))
+
+    return call
+
+
+def _extremum(name: str, elementwise: str) -> Any:
+    def call(args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        values = [*args, *(options[k] for k in ("x", "other", "axis") if k in options)]
+        if len(values) != 2 or {*options} - {"x", "other", "axis"} or not _is_array(values[1]):
+            return NotImplemented
+        return getattr(_core, elementwise)(*values)
+
+    call.__name__ = name
+    return call
+
+
+def _norm(args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    """PyTorch's `norm(input, p="fro", dim=None, keepdim=False, dtype=None)`."""
+    names = ("x", "ord", "axis", "keepdims")
+    given = dict(zip(names, args, strict=False)) | options
+    dtype = given.pop("dtype", None)
+    x = _core.asarray(given.pop("x")) if dtype is None else _core.asarray(given.pop("x")).astype(dtype)
+    order, axis = given.pop("ord", None), given.pop("axis", None)
+    keepdims = given.pop("keepdims", False)
+    if given or (order not in {"fro", "nuc", None} and isinstance(order, str)):
+        return NotImplemented
+    if order == "nuc":
+        from .linalg import norm
+
+        return norm(x, "nuc", axis=axis, keepdims=keepdims)
+    return _core.vector_norm(x, axis=axis, keepdims=keepdims, ord=2 if order in {"fro", None} else order)
+
+
+def _spread(name: str) -> Any:
+    """`var` and `std` with `unbiased=`."""
+
+    def call(args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        if "unbiased" not in options or {"correction", "ddof"} & {*options}:
+            return NotImplemented
+        unbiased = options.pop("unbiased")
+        if not isinstance(unbiased, bool):
+            raise TypeError(f"{name}(): argument 'unbiased' must be a bool, not {type(unbiased).__name__}")
+        return getattr(_core, name)(*args, correction=int(unbiased), **options)
+
+    return call
+
+
+def _nonzero(args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    if len(args) + ("x" in options) != 1 or {*options} - {"x", "as_tuple"} or "as_tuple" not in options:
+        return NotImplemented
+    x = args[0] if args else options["x"]
+    return _core.nonzero(x) if options["as_tuple"] else _core.argwhere(x)
+
+
+def _repeat(args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    if len(args) > 3 and not options:
+        raise TypeError(
+            f"repeat{args[1:]}: PyTorch's repeat tiles the array and NumPy's repeats its elements. "
+            f"Write x.tile({args[1:]}) for the first, x.repeat(n, axis=...) or x.repeat_interleave(n, dim) for the second"
+        )
+    return NotImplemented
+
+
+def _select(args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    """PyTorch's `select(input, dim, index)`; NumPy's takes lists."""
+    given = dict(zip(("input", "dim", "index"), args, strict=False)) | options
+    if "condlist" in given:
+        given["input"] = given.pop("condlist")
+    if {*given} != {"input", "dim", "index"} or not isinstance(given["dim"], int):
+        return NotImplemented
+    return METHODS["select"](_core.asarray(given["input"]), given["dim"], given["index"])
+
+
+def _searchsorted(args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    right = options.pop("right", None)
+    out_int32 = options.pop("out_int32", False)
+    if "input" in options:
+        options["x2"] = options.pop("input")
+    if right is not None:
+        if options.get("side", "left" if not right else "right") != ("right" if right else "left"):
+            raise ValueError(f"searchsorted: side={options['side']!r} and right={right} contradict each other")
+        options["side"] = "right" if right else "left"
+    if {*options} - {"x1", "x2", "side", "sorter"}:
+        return NotImplemented
+    found = _core.searchsorted(*args, **options)
+    return found.astype(_core.int32) if out_int32 else found
+
+
+#: What is more than another name, by function: takes the arguments, gives the result or NotImplemented.
+HANDLERS: dict[str, Callable[[tuple[Any, ...], dict[str, Any]], Any]] = {
+    "add": _alpha("add"),
+    "subtract": _alpha("subtract"),
+    "select": _select,
+    "max": _extremum("max", "maximum"),
+    "min": _extremum("min", "minimum"),
+    "nonzero": _nonzero,
+    "norm": _norm,
+    "repeat": _repeat,
+    "searchsorted": _searchsorted,
+    "std": _spread("std"),
+    "var": _spread("var"),
+}

@@ -1,0 +1,340 @@
+"""What programs written for PyTorch rely on: data that is replaced, Functions, functional derivatives, places of names."""
+
+import copy
+
+import numpy as np
+import pytest
+
+import tapegrad as tg
+from tapegrad import nn
+from tapegrad.autograd import forward_ad, functional
+
+# ---- x.data = y ----
+
+
+def test_averages_of_weights_are_put_in_and_taken_out():
+    """The averages that public scripts keep: shadow, backup, restore."""
+    model = nn.Linear(3, 2)
+    shadow = {n: p.data.clone() for n, p in model.named_parameters()}
+    with tg.no_grad():
+        for p in model.parameters():
+            p.add_(1.0)
+    trained = {n: p.detach().clone() for n, p in model.named_parameters()}
+    backup = {}
+    for n, p in model.named_parameters():
+        backup[n] = p.data
+        p.data = shadow[n]
+    for n, p in model.named_parameters():
+        assert (p == shadow[n]).all()
+        assert (backup[n] == trained[n]).all()
+        p.data = backup[n]
+    for n, p in model.named_parameters():
+        assert (p == trained[n]).all()
+
+
+def test_views_made_before_keep_the_old_data():
+    x = tg.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    whole, row, same = x.data, x.detach()[1], x.data
+    x.data = tg.zeros(2, 2)
+    after = x.data
+    assert whole.tolist() == [[1, 2], [3, 4]]
+    assert row.tolist() == [3, 4]
+    row.mul_(2)
+    whole[0] = 9.0
+    assert whole.tolist() == same.tolist() == [[9, 9], [6, 8]]
+    assert x.tolist() == [[0, 0], [0, 0]]
+    after.add_(1)
+    assert x.tolist() == [[1, 1], [1, 1]]
+    assert whole.tolist() == [[9, 9], [6, 8]]
+    whole.fill_(7)
+    x.data = whole
+    whole.fill_(8)
+    assert x.tolist() == [[7, 7], [7, 7]]
+
+
+def test_a_state_dict_keeps_the_weights_that_were_replaced():
+    layer = nn.Linear(2, 2)
+    state = layer.state_dict()
+    old = layer.weight.detach().clone()
+    layer.weight.data = tg.zeros(2, 2)
+    assert (state["weight"] == old).all()
+    layer.load_state_dict(state)
+    assert (layer.weight == old).all()
+
+
+def test_replaced_data_is_freed_when_no_view_is_left():
+    x = tg.zeros(500_000, requires_grad=True)
+    most = 0
+    for step in range(30):
+        view = x.data
+        x.data = tg.full((500_000,), float(step))
+        if step == 5:
+            most = tg.memory_stats()["system_bytes"]
+    assert view[0] == 28
+    assert x[0] == 29
+    assert tg.memory_stats()["system_bytes"] <= most
+
+
+def test_replaced_data_and_gradients():
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    y = (x * x).sum()
+    view = x.data
+    x.data = tg.tensor([5.0, 5.0])
+    y.backward()
+    assert x.grad.tolist() == [2, 4]
+    assert view.tolist() == [1, 2]
+    assert not view.requires_grad
+    assert copy.deepcopy(x).tolist() == [5, 5]
+
+
+def test_frozen_parameters_take_none_for_a_gradient():
+    p = nn.Parameter([1.0], requires_grad=False)
+    p.grad = None
+    assert p.grad is None
+    layer = nn.Linear(2, 2).requires_grad_(False).double()
+    layer.zero_grad()
+    with pytest.raises(tg.GradError, match="leaf that requires gradients"):
+        p.grad = tg.ones(1)
+
+
+# ---- Functions ----
+
+
+class Pair(tg.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x * 2, x * 3
+
+    @staticmethod
+    def backward(ctx, g2, g3):
+        return g2 * 2 + g3 * 3
+
+
+class Bare(Pair):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.set_materialize_grads(False)
+        return x * 2, x * 3
+
+    @staticmethod
+    def backward(ctx, g2, g3):
+        assert g3 is None
+        return g2 * 2
+
+
+def test_gradients_that_do_not_flow_are_zeros():
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    Pair.apply(x)[0].sum().backward()
+    assert x.grad.tolist() == [2, 2]
+    Bare.apply(x)[0].sum().backward()
+    assert x.grad.tolist() == [4, 4]
+
+
+class Cube(tg.autograd.Function):
+    @staticmethod
+    def forward(x, power):
+        return x**power
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        x, ctx.power = inputs
+        ctx.save_for_backward(x)
+
+    @staticmethod
+    def backward(ctx, g):
+        (x,) = ctx.saved_tensors
+        return g * ctx.power * x ** (ctx.power - 1), None
+
+
+def test_a_forward_without_a_context():
+    x = tg.tensor([1.0, 2.0], dtype=tg.float64, requires_grad=True)
+    (g,) = tg.autograd.grad(Cube.apply(x, 3).sum(), x, create_graph=True)
+    g.sum().backward()
+    assert g.tolist() == [3, 12]
+    assert x.grad.tolist() == [6, 12]
+    assert tg.autograd.gradcheck(lambda x: Cube.apply(x, 3), (x,))
+
+
+def test_a_function_changes_no_input():
+    class Dirty(Pair):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.mark_dirty(x)
+            return x, x
+
+    with pytest.raises(NotImplementedError, match="return a new value"):
+        Dirty.apply(tg.ones(1, requires_grad=True))
+
+
+# ---- derivatives of functions ----
+
+X = tg.tensor([0.5, -1.0, 2.0], dtype=tg.float64)
+Y = tg.tensor([1.0, 3.0, -2.0], dtype=tg.float64)
+
+
+def test_functional_derivatives():
+    f = lambda x: x.exp().sum() * x  # noqa: E731
+    e = np.exp(X.numpy())
+    jacobian = np.outer(X.numpy(), e) + e.sum() * np.eye(3)
+    for strategy in ("reverse-mode", "forward-mode"):
+        np.testing.assert_allclose(functional.jacobian(f, X, strategy=strategy).numpy(), jacobian)
+    value, product = functional.vjp(f, X, Y)
+    np.testing.assert_allclose(value.numpy(), e.sum() * X.numpy())
+    np.testing.assert_allclose(product.numpy(), Y.numpy() @ jacobian)
+    np.testing.assert_allclose(functional.jvp(f, X, Y)[1].numpy(), jacobian @ Y.numpy())
+    cubes = lambda x: (x**3).sum()  # noqa: E731
+    np.testing.assert_allclose(functional.hessian(cubes, X).numpy(), np.diag(6 * X.numpy()))
+    for product in (functional.hvp, functional.vhp):
+        value, found = product(cubes, X, Y)
+        assert value.item() == (X**3).sum().item()
+        np.testing.assert_allclose(found.numpy(), 6 * X.numpy() * Y.numpy())
+    assert functional.vjp(cubes, X)[1].tolist() == (3 * X * X).tolist()
+
+
+def test_functional_derivatives_of_several_arguments():
+    f = lambda x, y: (x * y, x.sum())  # noqa: E731
+    (to_x, to_y), (sums, none) = functional.jacobian(f, (X, Y))
+    assert to_x.tolist() == np.diag(Y.numpy()).tolist()
+    assert to_y.tolist() == np.diag(X.numpy()).tolist()
+    assert (sums.tolist(), none.tolist()) == ([1, 1, 1], [0, 0, 0])
+    blocks = functional.hessian(lambda x, y: (x * y).sum(), (X, Y))
+    assert blocks[0][1].tolist() == blocks[1][0].tolist() == np.eye(3).tolist()
+    assert not blocks[0][0].any()
+    _, (gx, gy) = functional.vjp(lambda x, y: x * y, (X, Y), X)
+    assert (gx.tolist(), gy.tolist()) == ((X * Y).tolist(), (X * X).tolist())
+
+
+def test_functional_derivatives_keep_a_graph_when_asked_to():
+    x = X.clone().requires_grad_()
+    assert not functional.jacobian(lambda v: v**2, x).requires_grad
+    functional.jacobian(lambda v: v**2, x, create_graph=True).sum().backward()
+    assert x.grad.tolist() == [2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: functional.jacobian(tg.sin, [1.0]), TypeError, "must be a Variable or a tuple of Variables, not list"),
+        (lambda: functional.jacobian(tg.sin, X, strategy="both"), ValueError, "'reverse-mode' or 'forward-mode'"),
+        (lambda: functional.hessian(tg.sum, X, strict=True), ValueError, "strict=True is not available"),
+        (lambda: functional.vjp(tg.sin, X), ValueError, "v is needed, as the result has more than one element"),
+        (lambda: functional.jvp(tg.sin, X, X[:2]), tg.ShapeError, r"\[\(2,\)\], expected those of the input, \[\(3,\)\]"),
+    ],
+)
+def test_functional_derivatives_of_bad_arguments(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_dual_numbers_by_hand():
+    with forward_ad.dual_level():
+        dual = forward_ad.make_dual(X, Y)
+        value, tangent = forward_ad.unpack_dual(tg.sin(dual) * X)
+        assert value.tolist() == (tg.sin(X) * X).tolist()
+        np.testing.assert_allclose(tangent.numpy(), (tg.cos(X) * X * Y).numpy())
+        assert forward_ad.unpack_dual(X).tangent is None
+        with forward_ad.dual_level():
+            inner = forward_ad.make_dual(dual * dual, tg.ones(3, dtype=tg.float64))
+            assert forward_ad.unpack_dual(inner * 2.0).tangent.tolist() == [2, 2, 2]
+        with pytest.raises(tg.ShapeError, match=r"\(2,\), expected that of the value, \(3,\)"):
+            forward_ad.make_dual(X, Y[:2])
+    with pytest.raises(tg.GradError, match="there is no level"):
+        forward_ad.make_dual(X, Y)
+
+
+def test_switches_of_pytorch():
+    x = tg.tensor(0.0, requires_grad=True)
+    with tg.autograd.set_detect_anomaly(True), pytest.raises(tg.GradError, match="NaN"):
+        tg.sqrt(x * x).backward()
+    tg.sqrt(x * x).backward()
+    tg.autograd.set_detect_anomaly(True)
+    try:
+        with pytest.raises(tg.GradError, match="NaN"):
+            tg.sqrt(x * x).backward()
+    finally:
+        tg.autograd.set_detect_anomaly(False)
+    with pytest.raises(ValueError, match="check_nan=False is not available"):
+        tg.autograd.set_detect_anomaly(True, check_nan=False)
+    with tg.autograd.inference_mode(), tg.autograd.graph.save_on_cpu():
+        assert not (x * 2).requires_grad
+    with pytest.raises(NotImplementedError, match="checkpoint"):
+        tg.autograd.graph.saved_tensors_hooks(id, id)
+
+
+def test_mapping_by_names_of_pytorch():
+    a, b = tg.tensor(np.arange(6.0).reshape(2, 3)), tg.tensor(np.arange(6.0).reshape(3, 2))
+    found = tg.func.vmap(lambda x, y: (x * y, x + y), in_dims=(0, 1), out_dims=(1, 0))(a, b)
+    assert found[0].tolist() == (a * b.T).T.tolist()
+    assert found[1].tolist() == (a + b.T).tolist()
+    many = tg.tensor(np.arange(14.0).reshape(7, 2))
+    for size in (1, 3, 7, 100):
+        in_parts = tg.vmap(lambda x: {"sum": x.sum(), "twice": x * 2}, chunk_size=size, out_dims=-1)(many)
+        assert in_parts["sum"].tolist() == many.sum(1).tolist()
+        assert in_parts["twice"].tolist() == (many * 2).T.tolist()
+    with pytest.raises(ValueError, match="chunk_size is 0, expected None or an int above 0"):
+        tg.vmap(tg.sum, chunk_size=0)
+
+
+# ---- places ----
+
+
+def test_names_where_pytorch_has_them():
+    from tapegrad.nn.modules.batchnorm import _BatchNorm
+    from tapegrad.nn.modules.conv import _ConvNd
+    from tapegrad.nn.modules.loss import _Loss
+    from tapegrad.nn.modules.utils import _pair
+    from tapegrad.utils.data.dataloader import DataLoader, default_collate
+    from tapegrad.utils.data.distributed import DistributedSampler
+
+    from tapegrad.optim.optimizer import required
+
+    assert isinstance(nn.BatchNorm2d(2), _BatchNorm)
+    assert isinstance(nn.ConvTranspose1d(1, 1, 1), _ConvNd)
+    assert isinstance(nn.MSELoss(), _Loss)
+    assert (_pair(3), _pair([1, 2])) == ((3, 3), (1, 2))
+    assert nn.modules.Module is nn.Module
+    assert nn.modules.Linear is nn.Linear
+    assert nn.modules.rnn.LSTM is nn.LSTM
+    assert DataLoader is tg.utils.data.DataLoader
+    assert default_collate is tg.utils.data.default_collate
+    assert tg.utils.data.distributed.DistributedSampler is DistributedSampler
+
+    class Own(tg.optim.Optimizer):
+        def __init__(self, params, lr=required):
+            super().__init__(params, {"lr": lr})
+
+    w = tg.ones(1, requires_grad=True)
+    assert Own([{"params": [w], "lr": 0.5}]).param_groups[0]["lr"] == 0.5
+    with pytest.raises(ValueError, match="a parameter group has no 'lr', which has no default"):
+        Own([w])
+
+
+def test_the_stream_of_random_numbers_can_be_forked():
+    tg.manual_seed(1)
+    with tg.random.fork_rng():
+        tg.manual_seed(5)
+        tg.rand(7)
+    after = tg.rand(3)
+    tg.manual_seed(1)
+    assert after.tolist() == tg.rand(3).tolist()
+    with tg.random.fork_rng(enabled=False):
+        moved = tg.rand(3)
+    assert moved.tolist() != tg.rand(3).tolist()
+
+
+def test_softplus_is_linear_above_its_threshold():
+    x = tg.tensor([19.0, 21.0], dtype=tg.float64, requires_grad=True)
+    y = nn.Softplus()(x)
+    y.sum().backward()
+    assert y[1].item() == 21
+    assert x.grad[1].item() == 1
+    assert y[0].item() == pytest.approx(19 + np.log1p(np.exp(-19)), abs=1e-14) != 19
+    assert nn.functional.softplus(x, threshold=None)[1].item() > 21
+    assert nn.functional.softplus(x, 2.0, 30).tolist() == [pytest.approx(19 + np.log1p(np.exp(-38)) / 2), 21]
+    single = tg.tensor([17.5, 19.9, 20.1, 200.0])
+    assert (
+        nn.functional.softplus(single).tolist()
+        == tg.softplus(single).tolist()
+        == nn.functional.softplus(single, threshold=20).tolist()
+    )
+    assert repr(nn.Softplus()) == "Softplus(beta=1.0, threshold=20.0)"
