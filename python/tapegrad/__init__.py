@@ -256,7 +256,6 @@ _LAZY_NAMES = {
     **{name: home for home, names in _NUMPY.items() for name in names.split()},
     **dict.fromkeys(_TRANSFORMS, "_transforms"),
     **dict.fromkeys(_habits.DTYPES.keys() - set(_core.__all__), "_dtype_names"),
-    **dict.fromkeys(("float16", "bfloat16", "half"), "_dtype_names"),
 }
 
 

@@ -50,6 +50,7 @@ __all__ = [
     "_fresh_level",
     "_frontier",
     "_functions",
+    "_get_autocast",
     "_innermost",
     "_is_capturing",
     "_is_mapping",
@@ -59,11 +60,13 @@ __all__ = [
     "_mapping_depth",
     "_next_number",
     "_number",
+    "_of_bits",
     "_place",
     "_plain_roots",
     "_pull_between",
     "_rebuild",
     "_saved",
+    "_set_autocast",
     "_set_display_options",
     "_signature",
     "_split_dual",
@@ -112,6 +115,7 @@ __all__ = [
     "atleast_2d",
     "atleast_3d",
     "average",
+    "bfloat16",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "bincount",
@@ -184,6 +188,7 @@ __all__ = [
     "flip",
     "fliplr",
     "flipud",
+    "float16",
     "float32",
     "float64",
     "float_power",
@@ -475,9 +480,11 @@ class DType:
     def __ne__(self, other: object, /) -> _bool: ...
     def __hash__(self) -> int: ...
 
+bfloat16: DType
 bool: DType
 complex128: DType
 complex64: DType
+float16: DType
 float32: DType
 float64: DType
 int16: DType
@@ -560,6 +567,7 @@ class Variable:
     def zero_grad(self) -> None: ...
     def register_hook(self, hook: Callable[[Variable], Variable | None]) -> HookHandle: ...
     def numpy(self, *, copy: _bool = False) -> npt.NDArray[Any]: ...
+    def _memory(self) -> npt.NDArray[Any]: ...
     def item(self, *args: Any) -> Any: ...
     def tolist(self) -> Any: ...
     def __array__(self, dtype: np.dtype[Any] | None = None, copy: _bool | None = None) -> npt.NDArray[Any]: ...
@@ -1182,7 +1190,12 @@ class Variable:
     reshape_as = view_as
 
 def _fail_allocation(left: int, size: int = 0) -> int: ...
-def _rebuild(class_: type[Variable], data: npt.NDArray[Any], requires_grad: _bool, grad: Variable | None = None) -> Variable: ...
+def _rebuild(
+    class_: type[Variable], data: npt.NDArray[Any], requires_grad: _bool, grad: Variable | None = None, dtype: _DTypeLike | None = None
+) -> Variable: ...
+def _of_bits(bits: npt.NDArray[Any], dtype: _DTypeLike) -> Variable: ...
+def _set_autocast(dtype: _DTypeLike | None = None) -> DType | None: ...
+def _get_autocast() -> DType | None: ...
 def asarray(data: _ArrayLike, dtype: _DTypeLike | None = None, copy: _bool | None = None, *, device: Any = None) -> Variable: ...
 def array(data: _ArrayLike, dtype: _DTypeLike | None = None, *, device: Any = None) -> Variable: ...
 def result_type(*arrays_and_dtypes: _ArrayLike | _DTypeLike) -> DType: ...

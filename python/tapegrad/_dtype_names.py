@@ -6,9 +6,6 @@ from ._habits import DTYPES, dtype_named
 
 
 def __getattr__(name: str) -> object:
-    if name in DTYPES or name in {"float16", "bfloat16"}:
-        try:
-            return dtype_named(DTYPES.get(name, name), f"tg.{name}")
-        except TypeError as error:
-            raise AttributeError(str(error)) from None
+    if name in DTYPES:
+        return dtype_named(DTYPES[name])
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._core import DType, Variable, float32, get_default_dtype, int64
+from ._core import DType, Variable, get_default_dtype, int64
 from ._habits import check_device
 
 TYPE_CHECKING = False
@@ -13,10 +13,14 @@ _KINDS = {
     "bool": ("bool",),
     "signed integer": ("int8", "int16", "int32", "int64"),
     "unsigned integer": ("uint8", "uint16", "uint32", "uint64"),
-    "real floating": ("float32", "float64"),
+    "real floating": ("float16", "bfloat16", "float32", "float64"),
     "complex floating": ("complex64", "complex128"),
 }
 _KINDS["integral"] = _KINDS["signed integer"] + _KINDS["unsigned integer"]
+#: Floating dtypes that the array API does not know.
+_EXTENDED = {"float16", "bfloat16"}
+#: Digits of the significand, with the hidden one, the end of the exponents, and decimal digits.
+_FLOATS = {"float16": (11, 16, 3), "bfloat16": (8, 128, 2), "float32": (24, 128, 6), "float64": (53, 1024, 15)}
 _KINDS["numeric"] = _KINDS["integral"] + _KINDS["real floating"] + _KINDS["complex floating"]
 
 
@@ -52,14 +56,13 @@ class finfo:
         dtype = _dtype_of("finfo", get_default_dtype() if type is None else type).to_real()
         if not dtype.is_floating_point:
             raise TypeError(f"finfo(): {dtype} is no floating dtype; iinfo() is for integers")
-        digits, exponent = (24, 128) if dtype == float32 else (53, 1024)
+        digits, exponent, self.precision = _FLOATS[dtype.name]
         self.dtype = dtype
         self.bits = 8 * dtype.itemsize
         self.eps = 2.0 ** (1 - digits)
         self.max = (2.0 - self.eps) * 2.0 ** (exponent - 1)
         self.min = -self.max
         self.smallest_normal = self.tiny = 2.0 ** (2 - exponent)
-        self.precision = 6 if dtype == float32 else 15
         self.resolution = 10.0**-self.precision
 
     def __repr__(self) -> str:
@@ -132,9 +135,12 @@ class _NamespaceInfo:
         return {"real floating": real, "complex floating": real.to_complex(), "integral": int64, "indexing": int64}
 
     def dtypes(self, *, device: Any = None, kind: Any = None) -> dict[str, DType]:
-        """The dtypes of a kind, or of a tuple of kinds; all when there is none."""
+        """The standard's dtypes of a kind, or of a tuple of kinds; all when there is none.
+
+        The standard has no float16 and bfloat16.
+        """
         check_device(device)
-        found = {name: DType(name) for names in ("bool", "numeric") for name in _KINDS[names]}
+        found = {name: DType(name) for names in ("bool", "numeric") for name in _KINDS[names] if name not in _EXTENDED}
         return found if kind is None else {name: d for name, d in found.items() if isdtype(d, kind)}
 
 

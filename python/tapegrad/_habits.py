@@ -92,18 +92,14 @@ DTYPES = {
 }
 
 
-def dtype_named(name: str, what: str) -> Any:
+def dtype_named(name: str) -> Any:
     """A dtype by its own name."""
-    found = getattr(_core, name, None)
-    if not isinstance(found, _core.DType):
-        instead = "; float32 holds all its values" if name in {"float16", "bfloat16"} else ""
-        raise _core.DTypeError(f"{what}: there is no dtype {name} here yet{instead}")
-    return found
+    return getattr(_core, name)
 
 
 def _conversion(name: str, dtype: str) -> Any:
     def convert(self: Variable, memory_format: Any = None) -> Variable:
-        wanted = dtype_named(dtype, name)
+        wanted = dtype_named(dtype)
         return self if self.dtype == wanted else self.astype(wanted)
 
     convert.__name__ = convert.__qualname__ = name
@@ -113,6 +109,10 @@ def _conversion(name: str, dtype: str) -> Any:
 
 for _name, _dtype in DTYPES.items():
     METHODS[_name] = _conversion(_name, _dtype)
+
+
+#: How names of dtypes begin, and those of devices do not.
+_NUMERIC = ("float", "bfloat", "int", "uint", "complex", "bool")
 
 
 @_method("to")
@@ -129,7 +129,7 @@ def _to(
     for a in args:
         if isinstance(a, Variable):
             dtype = a.dtype
-        elif isinstance(a, _core.DType) or (isinstance(a, type) and not isinstance(a, str)):
+        elif isinstance(a, (_core.DType, type)) or (isinstance(a, str) and a.startswith(_NUMERIC)):
             dtype = a
         elif isinstance(a, str):
             device = a
@@ -159,9 +159,9 @@ def _type(self: Variable, dtype: Any = None) -> Any:
     if dtype is None:
         return next((f"tapegrad.{kind}" for kind, d in TENSORS.items() if d == self.dtype.name), f"tapegrad.{self.dtype.name}")
     if isinstance(dtype, str) and dtype.rsplit(".", 1)[-1] in TENSORS:
-        dtype = dtype_named(TENSORS[dtype.rsplit(".", 1)[-1]], "type")
+        dtype = dtype_named(TENSORS[dtype.rsplit(".", 1)[-1]])
     elif isinstance(dtype, _TensorMeta):
-        dtype = dtype_named(TENSORS[dtype.__name__], "type")
+        dtype = dtype_named(TENSORS[dtype.__name__])
     return self.to(dtype)
 
 
@@ -247,14 +247,14 @@ def _is_same_size(self: Variable, other: Variable) -> bool:
 @_method("stride")
 def _stride(self: Variable, dim: int | None = None) -> Any:
     """How many elements lie from one place of an axis to the next."""
-    steps = tuple(s // self.itemsize for s in self.detach().numpy().strides)
+    steps = tuple(s // self.itemsize for s in self._memory().strides)
     return steps if dim is None else steps[dim]
 
 
 @_method("is_contiguous")
 def _is_contiguous(self: Variable, memory_format: Any = None) -> bool:
     """Whether the elements lie in row-major order."""
-    return bool(self.detach().numpy().flags.c_contiguous)
+    return bool(self._memory().flags.c_contiguous)
 
 
 @_method("contiguous")
@@ -991,7 +991,7 @@ class _TensorMeta(type):
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         name = TENSORS.get(cls.__name__)
-        dtype = _core.get_default_dtype() if name is None else dtype_named(name, cls.__name__)
+        dtype = _core.get_default_dtype() if name is None else dtype_named(name)
         check_device(kwargs.pop("device", None))
         if kwargs:
             raise TypeError(f"{cls.__name__}() takes sizes or data, got the keywords {sorted(kwargs)}")

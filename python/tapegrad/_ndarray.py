@@ -57,7 +57,7 @@ def _ptp(self: Variable, axis: int | None = None, keepdims: bool = False) -> Var
 @_method("tobytes")
 def _tobytes(self: Variable, order: Any = "C") -> bytes:
     """The bytes of the elements."""
-    return self.numpy().tobytes(order)
+    return self._memory().tobytes(order)
 
 
 class Flat:
@@ -106,5 +106,5 @@ def attach() -> None:
     cls.flat = property(
         Flat, lambda self, value: self.__setitem__(..., _core.resize(_core.asarray(value), self.shape)), doc=Flat.__doc__
     )
-    cls.strides = property(lambda self: self.numpy().strides, doc="The bytes from an element to the next along each axis.")
+    cls.strides = property(lambda self: self._memory().strides, doc="The bytes from an element to the next along each axis.")
     cls.__contains__, cls.__divmod__, cls.__rdivmod__ = _contains, _divmod, _rdivmod

@@ -173,12 +173,12 @@ class _FromBuffer(_Note):
 
 # ---- PyTorch ----
 
-#: PyTorch's names of storages: the dtype in the file and the dtype here. Half floats are read as float32, exactly.
+#: PyTorch's names of storages: the dtype in the file and the dtype here.
 STORAGES = {
     "DoubleStorage": ("f8", "float64"),
     "FloatStorage": ("f4", "float32"),
-    "HalfStorage": ("f2", "float32"),
-    "BFloat16Storage": ("bf16", "float32"),
+    "HalfStorage": ("f2", "float16"),
+    "BFloat16Storage": ("bf16", "bfloat16"),
     "LongStorage": ("i8", "int64"),
     "IntStorage": ("i4", "int32"),
     "ShortStorage": ("i2", "int16"),
@@ -219,12 +219,10 @@ _TORCH_DTYPES = {
 }
 
 
-def widened(raw: Any, kind: str) -> np.ndarray[Any, Any]:
-    """Elements as they are in a file; float16 and bfloat16 become float32, exactly."""
-    if kind == "bf16":
-        return (np.frombuffer(raw, "<u2").astype(np.uint32) << 16).view(np.float32)
-    found = np.frombuffer(raw, np.dtype(kind).newbyteorder("<"))
-    return found.astype(np.float32) if kind == "f2" else found.astype(found.dtype.newbyteorder("="))
+def elements(raw: Any, kind: str) -> np.ndarray[Any, Any]:
+    """Elements as they are in a file; bfloat16, which NumPy does not have, as its bits."""
+    found = np.frombuffer(raw, np.dtype("u2" if kind == "bf16" else kind).newbyteorder("<"))
+    return found.astype(found.dtype.newbyteorder("="))
 
 
 class _Storage:
@@ -237,7 +235,7 @@ class _Storage:
     def elements(self, kind: str) -> np.ndarray[Any, Any]:
         if self.raw is None:
             raise FileFormatError("a tensor without data")
-        return widened(self.raw, kind)
+        return elements(self.raw, kind)
 
     def __setstate__(self, state: Any) -> None:
         raise FileFormatError("a storage with a state")
@@ -254,7 +252,8 @@ class _Tensor(_Note):
             raise FileFormatError(f"a tensor with properties that are unknown here: {rest[-1]}")
 
     def make(self) -> Any:
-        found = _core.array(self.array())  # a copy: strides of 0 may make much of a small file, and this asks for memory first
+        # A copy: strides of 0 may make much of a small file, and this asks for memory first.
+        found = _core._of_bits(self.array(), "bfloat16") if self.kind == "bf16" else _core.array(self.array())
         return found.requires_grad_(True) if self.requires_grad else found
 
     def array(self) -> np.ndarray[Any, Any]:
@@ -478,4 +477,4 @@ def read_torch_legacy(data: bytes) -> Any:
     return resolve(found)
 
 
-__all__ = ["DAMAGE", "FileFormatError", "SafeUnpickler", "read_pickle", "read_torch_legacy", "read_torch_zip", "widened"]
+__all__ = ["DAMAGE", "FileFormatError", "SafeUnpickler", "elements", "read_pickle", "read_torch_legacy", "read_torch_zip"]

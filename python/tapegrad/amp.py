@@ -1,41 +1,84 @@
-"""Mixed precision. There are no 16-bit dtypes here yet: scaling of losses works, `autocast` to them raises an error."""
+"""Mixed precision: float16 and bfloat16 store arrays, and every operation computes in float32."""
 
 from __future__ import annotations
+
+from functools import wraps
 
 from . import _core
 from ._rows import RowGradient
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, Self
 
 
 class autocast:
-    """A block, or a decorated function, in which operations would run in a smaller dtype.
+    """A block, or a decorated function, in which products of float32 arrays give ``dtype``: bfloat16, or float16.
 
-    Only ``enabled=False`` and ``dtype=tg.float32``, which change nothing, work yet.
+    Matrix products, convolutions and attention round their operands and their results. Losses, normalisations, softmax, sums,
+    powers, exponentials and logarithms take float32 and give it. Other operations promote dtypes as elsewhere. Arrays of float64
+    and of integers are left alone. As everywhere the arithmetic is that of float32: a block saves memory, not time.
 
-    >>> with tg.amp.autocast("cpu", enabled=False):
-    ...     y = tg.ones(2) * 2
+    ``dtype`` is bfloat16 by default, float16 for the device "cuda", which is accepted here for programs that name it.
+    ``enabled=False`` and ``dtype=tg.float32`` end the rounding in a block inside another. ``cache_enabled`` has no effect.
+
+    >>> with tg.autocast("cpu", dtype=tg.bfloat16):
+    ...     y = tg.ones((2, 3)) @ tg.ones((3, 2))
+    >>> y.dtype, tg.softmax(y, 1).dtype
+    (tapegrad.bfloat16, tapegrad.bfloat16)
     """
 
     def __init__(
         self, device_type: str = "cpu", dtype: Any = None, enabled: bool = True, cache_enabled: bool | None = None
     ) -> None:
-        if str(device_type).split(":")[0] not in {"cpu", "cuda"}:
+        device = str(device_type).split(":")[0]
+        if device not in {"cpu", "cuda"}:
             raise ValueError(f"autocast: there is one device, 'cpu', got {device_type!r}")
-        if enabled and (dtype is None or dtype != _core.float32):
-            raise _core.DTypeError("autocast: there is no float16 or bfloat16 here yet; pass enabled=False to run in float32")
+        wanted = (_core.bfloat16 if device == "cpu" else _core.float16) if dtype is None else _core.DType(dtype)
+        if wanted not in (_core.float16, _core.bfloat16, _core.float32):
+            raise _core.DTypeError(f"autocast: expected bfloat16 or float16, or float32 for no rounding, got {wanted}")
+        self._dtype = wanted if enabled and wanted != _core.float32 else None
+        self._before: list[Any] = []
 
     def __enter__(self) -> Self:
+        self._before.append(_core._set_autocast(self._dtype))
         return self
 
     def __exit__(self, *exc: object) -> None:
-        pass
+        _core._set_autocast(self._before.pop())
 
-    def __call__(self, function: Any) -> Any:
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """A function that runs in the block."""
-        return function
+
+        @wraps(function)
+        def run(*args: Any, **kwargs: Any) -> Any:
+            before = _core._set_autocast(self._dtype)
+            try:
+                return function(*args, **kwargs)
+            finally:
+                _core._set_autocast(before)
+
+        return run
+
+
+def is_autocast_enabled(device_type: str = "cpu") -> bool:
+    """Whether this thread is in a block of :class:`autocast`.
+
+    >>> tg.amp.is_autocast_enabled()
+    False
+    """
+    return _core._get_autocast() is not None
+
+
+def get_autocast_dtype(device_type: str = "cpu") -> Any:
+    """The dtype that products give in the block of :class:`autocast` that this thread is in; bfloat16 outside of one."""
+    return _core._get_autocast() or _core.bfloat16
+
+
+def is_autocast_available(device_type: str) -> bool:
+    """Whether :class:`autocast` works for a device: for the CPU."""
+    return device_type == "cpu"
 
 
 class GradScaler:
@@ -153,4 +196,4 @@ class GradScaler:
         self._good = state_dict["_growth_tracker"]
 
 
-__all__ = ["GradScaler", "autocast"]
+__all__ = ["GradScaler", "autocast", "get_autocast_dtype", "is_autocast_available", "is_autocast_enabled"]

@@ -18,7 +18,9 @@ _Array = np.ndarray[Any, Any]
 
 
 def _numpy(x: Any) -> _Array:
-    return x.detach().numpy() if isinstance(x, Variable) else np.asarray(x)
+    if not isinstance(x, Variable):
+        return np.asarray(x)
+    return (x.detach().float() if x.itemsize == 2 and x.dtype.is_floating_point else x.detach()).numpy()
 
 
 def _classes(name: str, predicted: Any, target: Any) -> tuple[_Array, _Array]:

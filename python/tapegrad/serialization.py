@@ -23,7 +23,7 @@ import numpy as np
 
 from . import _core
 from ._core import Variable
-from ._unpickle import DAMAGE, FileFormatError, read_torch_legacy, read_torch_zip, widened
+from ._unpickle import DAMAGE, FileFormatError, elements, read_torch_legacy, read_torch_zip
 
 #: The entry of the header that describes the containers.
 KEY = "tapegrad"
@@ -51,6 +51,8 @@ class _Writer:
 
     def __init__(self) -> None:
         self.arrays: dict[str, np.ndarray[Any, Any]] = {}
+        #: The dtypes of arrays that hold bits.
+        self.kinds: dict[str, str] = {}
         self._seen: dict[int, tuple[Any, str]] = {}  # holds the value: its id may not be used again
         self._open: set[int] = set()
 
@@ -62,7 +64,7 @@ class _Writer:
             from .nn import Parameter
 
             kind = "parameter" if isinstance(value, Parameter) else "variable"
-            return [kind, self._name(value, value.numpy(), path), value.requires_grad]
+            return [kind, self._name(value, value._memory(), path), value.requires_grad]
         if isinstance(value, np.ndarray):
             return ["array", self._name(value, value, path)]
         if isinstance(value, (int, float, complex, np.generic)):
@@ -126,15 +128,25 @@ class _Writer:
         while name in self.arrays or name == "__metadata__":
             name = f"{base}#{len(self.arrays)}"
         self.arrays[name] = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("=")).reshape(array.shape)
+        if isinstance(value, Variable) and value.dtype == _core.bfloat16:
+            self.kinds[name] = "bfloat16"
         self._seen[id(value)] = value, name
         return name
+
+    def specs(self) -> dict[str, Any]:
+        """The arrays as safetensors takes them."""
+        spec = _library().TensorSpec
+        return {
+            name: spec(dtype=self.kinds.get(name, a.dtype.name), shape=a.shape, data_ptr=a.ctypes.data, data_len=a.nbytes)
+            for name, a in self.arrays.items()
+        }
 
 
 class _Reader:
     """Puts arrays back into containers."""
 
-    def __init__(self, arrays: dict[str, np.ndarray[Any, Any]]) -> None:
-        self._arrays = arrays
+    def __init__(self, arrays: dict[str, np.ndarray[Any, Any]], bits: set[str]) -> None:
+        self._arrays, self._bits = arrays, bits
         self._made: dict[tuple[str, str], Any] = {}
 
     def value(self, node: Any) -> Any:
@@ -162,11 +174,15 @@ class _Reader:
             raise FileFormatError(f"a value of unknown kind {kind!r}; a newer version of tapegrad may have written it")
         return plain[kind](content)
 
+    def made(self, name: str) -> Variable:
+        """An array as a Variable."""
+        found = self._arrays[name]
+        return _core._of_bits(found, "bfloat16") if name in self._bits else _core.asarray(found)
+
     def _array(self, kind: str, name: str, requires_grad: bool) -> Any:
         if (kind, name) not in self._made:
-            found: Any = self._arrays[name]
+            found: Any = self._arrays[name] if kind == "array" else self.made(name)
             if kind == "variable":
-                found = _core.asarray(found)
                 found = found.requires_grad_(True) if requires_grad else found
             elif kind == "parameter":
                 from .nn import Parameter
@@ -245,16 +261,16 @@ def save(obj: Any, f: Any) -> None:
     header = {"format": "pt", KEY: text, f"{KEY}.crc32": str(_checksum(text, writer.arrays))}
     library = _library()
     if hasattr(f, "write"):
-        f.write(library.numpy.save(writer.arrays, header))
+        f.write(bytes(library.serialize(writer.specs(), metadata=header)))
         return
     path = _path("save", f)
     if path.is_dir():
         raise IsADirectoryError(f"tg.save: {path} is a folder; expected the path of a file")
     if path.exists() and not path.is_file():
-        path.write_bytes(library.numpy.save(writer.arrays, header))  # a device or a pipe
+        path.write_bytes(bytes(library.serialize(writer.specs(), metadata=header)))  # a device or a pipe
         return
     with _replacing(path) as new:
-        library.numpy.save_file(writer.arrays, str(new), header)
+        library.serialize_file(writer.specs(), str(new), metadata=header)
 
 
 def _path(name: str, f: Any) -> Path:
@@ -267,8 +283,7 @@ def load(f: Any, map_location: Any = None, *, weights_only: bool = True) -> Any:
     """Reads what :func:`save` wrote, any other safetensors file, or a file of PyTorch's ``torch.save``.
 
     Pickles in PyTorch's files are read by a reader that knows tensors, numbers, strings and containers; anything else is an
-    error, and nothing is executed, whatever ``weights_only`` says. ``map_location`` may only lead to the CPU. float16 and
-    bfloat16 are read as float32, which holds their values exactly.
+    error, and nothing is executed, whatever ``weights_only`` says. ``map_location`` may only lead to the CPU.
 
     Raises:
         FileFormatError: the file is damaged or of another format; nothing was loaded.
@@ -312,20 +327,22 @@ def _read_safetensors(data: bytes) -> Any:
         raise FileFormatError(f"the file is damaged, or no safetensors file ({error})") from error
     length = int.from_bytes(data[:8], "little")
     metadata = json.loads(data[8 : 8 + length]).get("__metadata__", {})
-    arrays, stored = {}, {}  # a checksum is that of the elements in the file, before half floats are widened
+    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    bits: set[str] = set()
     for name, tensor in found:
         if tensor["dtype"] not in _KINDS:
             raise FileFormatError(f"tensor {name!r} has dtype {tensor['dtype']}, which is not supported")
-        raw, kind, shape = tensor["data"], _KINDS[tensor["dtype"]], tensor["shape"]
-        arrays[name] = widened(raw, kind).reshape(shape)
-        stored[name] = np.frombuffer(raw, "<f2").astype("=f2").reshape(shape) if kind == "f2" else arrays[name]
-    text = metadata.get(KEY)
+        kind = _KINDS[tensor["dtype"]]
+        arrays[name] = elements(tensor["data"], kind).reshape(tensor["shape"])
+        if kind == "bf16":
+            bits.add(name)
+    reader, text = _Reader(arrays, bits), metadata.get(KEY)
     if text is None and not any(key.endswith(".crc32") for key in metadata):
         order = json.loads(data[8 : 8 + length])
-        return {name: _core.asarray(arrays[name]) for name in order if name in arrays}
-    if text is None or metadata.get(f"{KEY}.crc32") != str(_checksum(text, stored)):
+        return {name: reader.made(name) for name in order if name in arrays}
+    if text is None or metadata.get(f"{KEY}.crc32") != str(_checksum(text, arrays)):
         raise FileFormatError("the file is damaged: its checksum does not match")
-    return _Reader(arrays).value(json.loads(text))
+    return reader.value(json.loads(text))
 
 
 def _check_location(where: Any) -> None:

@@ -1,5 +1,6 @@
 //! Printing as NumPy prints: aligned columns, at most eight digits, long arrays cut in the middle.
 
+use super::half;
 use super::{Array, DType, Element, Layout, Scalar, alloc_check};
 use crate::dispatch;
 
@@ -69,7 +70,7 @@ impl<'a> Printer<'a> {
         let mut values = Vec::new();
         p.collect(array.layout(), &mut values);
         let dtype = array.dtype().real();
-        if dtype.is_float() {
+        if dtype.is_real_floating() {
             p.style = float_style(&values, dtype, options);
         }
         if array.dtype().is_complex() {
@@ -93,7 +94,12 @@ impl<'a> Printer<'a> {
     }
 
     fn at(&self, layout: &Layout) -> Scalar {
-        dispatch!(self.array.dtype(), T => self.array.raw::<T>()[layout.offset()].to_scalar())
+        let dtype = self.array.dtype();
+        let value = dispatch!(dtype, T => self.array.raw::<T>()[layout.offset()].to_scalar());
+        match value {
+            Scalar::Float(x) if dtype.is_half() && x.is_finite() => Scalar::Float(half::shortest(x, dtype)),
+            value => value,
+        }
     }
 
     fn entry(&self, value: Scalar) -> String {
@@ -247,6 +253,8 @@ mod tests {
         assert_eq!(show(&Array::from_slice(&[true, false], &[2])), "[ True, False]");
         assert_eq!(show(&Array::from_slice(&[true, true], &[2])), "[ True,  True]");
         assert_eq!(show(&Array::from_slice(&[0.1_f32], &[1])), "[0.1]");
+        assert_eq!(show(&Array::full(&[1], Scalar::Float(0.1), DType::F16)), "[0.1]");
+        assert_eq!(show(&Array::full(&[], Scalar::Float(1.0 / 3.0), DType::BF16)), "0.334");
         assert_eq!(show(&Array::from_slice(&[f64::NAN, 1.0], &[2])), "[nan,  1.]");
         assert_eq!(show(&Array::from_slice(&[1e-10_f64, 1.0], &[2])), "[1.e-10, 1.e+00]");
         assert_eq!(show(&Array::scalar(3.0_f64)), "3.");

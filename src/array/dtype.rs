@@ -29,6 +29,10 @@ pub enum DType {
     U32,
     /// Unsigned, 64 bits.
     U64,
+    /// IEEE half precision, for storage: operations are made in single precision.
+    F16,
+    /// The upper half of a number of single precision, for storage.
+    BF16,
     /// IEEE single precision.
     F32,
     /// IEEE double precision.
@@ -56,7 +60,7 @@ pub enum DKind {
 
 impl DType {
     /// All dtypes, kind by kind, narrow ones first.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Bool,
         Self::I8,
         Self::I16,
@@ -66,6 +70,8 @@ impl DType {
         Self::U16,
         Self::U32,
         Self::U64,
+        Self::F16,
+        Self::BF16,
         Self::F32,
         Self::F64,
         Self::C64,
@@ -85,6 +91,8 @@ impl DType {
             Self::U16 => "uint16",
             Self::U32 => "uint32",
             Self::U64 => "uint64",
+            Self::F16 => "float16",
+            Self::BF16 => "bfloat16",
             Self::F32 => "float32",
             Self::F64 => "float64",
             Self::C64 => "complex64",
@@ -104,7 +112,7 @@ impl DType {
     pub const fn size(self) -> usize {
         match self {
             Self::Bool | Self::I8 | Self::U8 => 1,
-            Self::I16 | Self::U16 => 2,
+            Self::I16 | Self::U16 | Self::F16 | Self::BF16 => 2,
             Self::I32 | Self::U32 | Self::F32 => 4,
             Self::I64 | Self::U64 | Self::F64 | Self::C64 => 8,
             Self::C128 => 16,
@@ -118,12 +126,26 @@ impl DType {
             Self::Bool => DKind::Bool,
             Self::I8 | Self::I16 | Self::I32 | Self::I64 => DKind::Signed,
             Self::U8 | Self::U16 | Self::U32 | Self::U64 => DKind::Unsigned,
-            Self::F32 | Self::F64 => DKind::Float,
+            Self::F16 | Self::BF16 | Self::F32 | Self::F64 => DKind::Float,
             Self::C64 | Self::C128 => DKind::Complex,
         }
     }
 
-    /// Real floating dtypes.
+    /// Floating dtypes of 16 bits: arrays store them, and operations compute in float32.
+    #[must_use]
+    #[inline]
+    pub const fn is_half(self) -> bool {
+        matches!(self, Self::F16 | Self::BF16)
+    }
+
+    /// Real floating dtypes, those of 16 bits among them.
+    #[must_use]
+    #[inline]
+    pub const fn is_real_floating(self) -> bool {
+        self.is_float() || self.is_half()
+    }
+
+    /// Real floating dtypes that have arithmetic: float32 and float64.
     #[must_use]
     #[inline]
     pub const fn is_float(self) -> bool {
@@ -141,7 +163,7 @@ impl DType {
     #[must_use]
     #[inline]
     pub const fn is_inexact(self) -> bool {
-        self.is_float() || self.is_complex()
+        self.is_real_floating() || self.is_complex()
     }
 
     /// Signed or unsigned integers; `bool` is not one.
@@ -165,7 +187,7 @@ impl DType {
     #[must_use]
     pub const fn complex(self) -> Self {
         match self {
-            Self::C64 | Self::F32 | Self::Bool | Self::I8 | Self::U8 | Self::I16 | Self::U16 => Self::C64,
+            Self::C64 | Self::F16 | Self::BF16 | Self::F32 | Self::Bool | Self::I8 | Self::U8 | Self::I16 | Self::U16 => Self::C64,
             _ => Self::C128,
         }
     }
@@ -195,7 +217,7 @@ impl DType {
     }
 
     /// The dtype of an operation on both, as NumPy's `result_type`: the smallest that holds the numbers of both, and float64 for
-    /// uint64 with a signed integer.
+    /// uint64 with a signed integer. Of float16 and bfloat16 it is float32, and integers leave either as it is, as in PyTorch.
     ///
     /// ```
     /// use tapegrad::array::DType;
@@ -227,6 +249,10 @@ impl DType {
                 (_, 4) => Self::I64,
                 _ => Self::F64,
             },
+            // Neither of the two holds the numbers of the other.
+            (DKind::Float, DKind::Float) if low.is_half() && high.is_half() && low as u8 != high as u8 => Self::F32,
+            // As in PyTorch, integers leave a 16-bit dtype as it is.
+            (DKind::Bool | DKind::Signed | DKind::Unsigned, DKind::Float) if high.is_half() => high,
             // A 32-bit float cannot hold every 32-bit integer: NumPy goes to 64 bits.
             (DKind::Signed | DKind::Unsigned, DKind::Float) if low.size() > 2 => Self::F64,
             (DKind::Bool, _) | (DKind::Signed | DKind::Unsigned, DKind::Float) => high,
@@ -515,7 +541,8 @@ impl Element for Complex<f64> {
 /// | `float` | float32, float64 |
 /// | `inexact` | these and the complex ones |
 /// | `integer` | the signed and unsigned integers |
-/// | `real` | all but the complex ones |
+/// | `real` | all but the complex ones and the floating ones of 16 bits |
+/// | `number` | all but the floating ones of 16 bits |
 /// | `core` | bool, uint8, int32, int64, float32, float64: the ones that reductions and matrix products are compiled for |
 ///
 /// `dispatch!(bits dtype, B => expr)` is for code that moves elements and does not look at them: one body for all dtypes of a size.
@@ -544,6 +571,11 @@ macro_rules! dispatch {
         $crate::dispatch!(@arms $d, $T => $body,
             [Bool bool, I8 i8, I16 i16, I32 i32, I64 i64, U8 u8, U16 u16, U32 u32, U64 u64, F32 f32, F64 f64], _ => $other)
     };
+    (number $d:expr, $T:ident => $body:expr, else $other:expr) => {
+        $crate::dispatch!(@arms $d, $T => $body,
+            [Bool bool, I8 i8, I16 i16, I32 i32, I64 i64, U8 u8, U16 u16, U32 u32, U64 u64, F32 f32, F64 f64,
+             C64 num_complex::Complex<f32>, C128 num_complex::Complex<f64>], _ => $other)
+    };
     (bits $d:expr, $T:ident => $body:expr) => {
         match $d.size() {
             1 => { type $T = $crate::array::Bits1; $body }
@@ -555,8 +587,8 @@ macro_rules! dispatch {
     };
     ($d:expr, $T:ident => $body:expr) => {
         $crate::dispatch!(@arms $d, $T => $body,
-            [Bool bool, I8 i8, I16 i16, I32 i32, I64 i64, U8 u8, U16 u16, U32 u32, U64 u64, F32 f32, F64 f64,
-             C64 num_complex::Complex<f32>, C128 num_complex::Complex<f64>])
+            [Bool bool, I8 i8, I16 i16, I32 i32, I64 i64, U8 u8, U16 u16, U32 u32, U64 u64, F16 $crate::array::F16, BF16 $crate::array::BF16,
+             F32 f32, F64 f64, C64 num_complex::Complex<f32>, C128 num_complex::Complex<f64>])
     };
 }
 
@@ -566,7 +598,7 @@ mod tests {
 
     #[test]
     fn promotion_is_numpys() {
-        use DType::{Bool, C64, C128, F32, F64, I8, I16, I32, I64, U8, U16, U32, U64};
+        use DType::{BF16, Bool, C64, C128, F16, F32, F64, I8, I16, I32, I64, U8, U16, U32, U64};
         for (a, b, c) in [
             (Bool, U8, U8),
             (U8, I32, I32),
@@ -587,6 +619,14 @@ mod tests {
             (C64, C128, C128),
             (U8, U64, U64),
             (Bool, C64, C64),
+            (F16, BF16, F32),
+            (F16, F32, F32),
+            (BF16, F64, F64),
+            (F16, I64, F16),
+            (BF16, U64, BF16),
+            (Bool, F16, F16),
+            (F16, C64, C64),
+            (BF16, C128, C128),
         ] {
             assert_eq!(a.promote(b), c);
             assert_eq!(b.promote(a), c);

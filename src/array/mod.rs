@@ -8,6 +8,7 @@ mod bits;
 mod display;
 mod dtype;
 mod gathered;
+mod half;
 mod layout;
 pub mod pool;
 mod row_blocks;
@@ -25,6 +26,7 @@ pub use bits::{Bits1, Bits2, Bits4, Bits8, Bits16, of_bits, of_bits_mut, to_bits
 pub use display::{DisplayOptions, format_array};
 pub use dtype::{DKind, DType, Element, Plain, Scalar, default_float, set_default_float};
 pub use gathered::{Aligned, Grid, PERIOD};
+pub use half::{BF16, F16, odd_f32};
 pub use layout::{Layout, Shape, Strides, broadcast_shapes, dims, few, normalize_axis, same, size_of};
 pub use row_blocks::{Bands, Body, ByRows, Rows};
 pub use storage::{Keep, Lender, Storage};

@@ -3,6 +3,7 @@
 use crate::array::Array;
 use crate::dispatch;
 use crate::kernel::blocks::{self, Input};
+use crate::kernel::cast::in_single;
 
 /// `a + b` of one shape and dtype.
 ///
@@ -10,8 +11,11 @@ use crate::kernel::blocks::{self, Input};
 /// When shapes or dtypes differ or the dtype is not inexact: bugs of the caller.
 #[must_use]
 pub fn add(a: &Array, b: &Array) -> Array {
-    dispatch!(inexact a.dtype(), T => blocks::map([Input::from(a), Input::from(b)], a.shape(), |[x, y]: [T; 2]| x + y),
-        else unreachable!("gradients are floating"))
+    dispatch!(inexact a.dtype(), T => blocks::map([Input::from(a), Input::from(b)], a.shape(), |[x, y]: [T; 2]| x + y), else {
+        let mut sum = a.clone();
+        in_single(&mut sum, b, add_in_place);
+        sum
+    })
 }
 
 /// `a += b`, in place when `a` is unshared.
@@ -25,5 +29,5 @@ pub fn add_in_place(a: &mut Array, b: &Array) {
     }
     dispatch!(float a.dtype(), T => blocks::update(a, [Input::from(b)], 1.0, |inputs: &[&[T]; 1], out: &mut [T]| {
         blocks::in_step(inputs, out, |[x], out| out.iter_mut().zip(*x).for_each(|(o, x)| *o += x));
-    }), else unreachable!("gradients are floating"));
+    }), else in_single(a, b, add_in_place));
 }

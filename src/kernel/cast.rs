@@ -1,6 +1,6 @@
 //! Elements of one dtype as another.
 
-use crate::array::{Array, DType, Element};
+use crate::array::{Array, BF16, DType, Element, F16, odd_f32};
 use crate::dispatch;
 use crate::kernel::blocks::{self, Input};
 
@@ -12,7 +12,40 @@ pub fn cast(x: &Array, dtype: DType) -> Array {
         return x.clone();
     }
     let input = [Input::from(x)];
-    dispatch!(x.dtype(), S => dispatch!(dtype, T => blocks::map(input, x.shape(), |[v]: [S; 1]| T::from_scalar(v.to_scalar()))))
+    let of_half = |x: &Array| cast(&from_half(x), dtype);
+    dispatch!(number x.dtype(), S => {
+        dispatch!(number dtype, T => blocks::map(input, x.shape(), |[v]: [S; 1]| T::from_scalar(v.to_scalar())), else to_half(x, dtype))
+    }, else of_half(x))
+}
+
+/// Numbers of 16 bits in float32.
+fn from_half(x: &Array) -> Array {
+    let input = [Input::from(x)];
+    match x.dtype() {
+        DType::F16 => blocks::map(input, x.shape(), |[v]: [F16; 1]| v.to_f32()),
+        _ => blocks::map(input, x.shape(), |[v]: [BF16; 1]| v.to_f32()),
+    }
+}
+
+/// `x` in a dtype of 16 bits: rounded once, by way of float32 or float64.
+fn to_half(x: &Array, dtype: DType) -> Array {
+    let input = [Input::from(x)];
+    match (x.dtype(), dtype) {
+        (DType::F32, DType::F16) => blocks::map(input, x.shape(), |[v]: [f32; 1]| F16::from_f32(v)),
+        (DType::F32, _) => blocks::map(input, x.shape(), |[v]: [f32; 1]| BF16::from_f32(v)),
+        (DType::F64, DType::F16) => blocks::map(input, x.shape(), |[v]: [f64; 1]| F16::from_f32(odd_f32(v))),
+        (DType::F64, _) => blocks::map(input, x.shape(), |[v]: [f64; 1]| BF16::from_f32(odd_f32(v))),
+        (DType::C64, _) => cast(&cast(x, DType::F32), dtype),
+        _ => cast(&cast(x, DType::F64), dtype),
+    }
+}
+
+/// Runs `f` on `target` and `values`, which have a dtype of 16 bits, in float32.
+#[cold]
+pub fn in_single(target: &mut Array, values: &Array, f: impl FnOnce(&mut Array, &Array)) {
+    let mut wide = cast(target, DType::F32);
+    f(&mut wide, &cast(values, DType::F32));
+    *target = cast(&wide, target.dtype());
 }
 
 /// Elements of a dtype without loops of its own as one that has them, in the same order: extrema are found and compared there.

@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 
 use crate::array::{Array, Cursor, Layout, Plain, Shape, alloc_check, size_of};
 use crate::dispatch;
+use crate::kernel::cast::in_single;
 use crate::kernel::parallel;
 
 /// The row number of no place: it reads zero, and writing there does nothing.
@@ -185,7 +186,8 @@ pub fn put(target: &mut Array, places: &Places, rows: &Array, values: &Array) {
 /// # Panics
 /// As [`put`], and when the dtype is not floating.
 pub fn add(target: &mut Array, places: &Places, rows: &Array, values: &Array) {
-    dispatch!(inexact target.dtype(), T => update::<T>(target, places, rows, values, T::add_assign), else unreachable!("gradients are floating"));
+    dispatch!(inexact target.dtype(), T => update::<T>(target, places, rows, values, T::add_assign),
+        else in_single(target, values, |target, values| add(target, places, rows, values)));
 }
 
 /// Zeros of the shape of `places` with `values` added at `rows`: the transpose of [`gather`].

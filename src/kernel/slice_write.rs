@@ -4,6 +4,7 @@ use smallvec::SmallVec;
 
 use crate::array::{Array, Cursor, Layout, Plain, Shape, alloc_check};
 use crate::dispatch;
+use crate::kernel::cast::in_single;
 
 /// Runs shorter than this are not worth starting a cursor for each.
 const SHORT_RUN_LEN: usize = 32;
@@ -67,6 +68,9 @@ fn store<T>(data: &mut [T], first: usize, step: isize, values: impl Iterator<Ite
 /// # Panics
 /// When dtypes differ, are not inexact, or the value has not the part's shape: bugs of the caller.
 pub fn add(target: &mut Array, part: impl FnOnce(&Layout) -> Layout, value: &Array) {
+    if target.dtype().is_half() {
+        return in_single(target, value, |target, value| add(target, part, value));
+    }
     let value = value.contiguous();
     dispatch!(inexact target.dtype(), T => {
         let Some(all) = value.as_slice::<T>() else { unreachable!("it was made contiguous") };

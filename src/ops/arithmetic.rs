@@ -393,6 +393,9 @@ pub fn round(x: &Variable, decimals: i64) -> Result<Variable> {
     if x.dtype().is_complex() {
         return super::complex::by_parts(x, |part| round(part, decimals));
     }
+    if x.dtype().is_half() {
+        return super::half::of_one(x, |x| round(x, decimals));
+    }
     if decimals == 0 || (decimals > 0 && !x.dtype().is_float()) || x.dtype() == DType::Bool {
         return rint(x);
     }

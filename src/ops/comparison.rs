@@ -24,6 +24,7 @@ fn common_dtype(op: &str, a: Operand<'_>, b: Operand<'_>) -> Result<DType> {
             }
         }
         Some(_) if dtype.is_integer() => DType::I64,
+        _ if dtype.is_half() => DType::F32,
         _ => dtype,
     })
 }

@@ -24,6 +24,7 @@ pub(super) static GATHER: Primitive = Primitive { name: "gather", ..GATHER_BLOCK
 
 /// The blocks of x (input 0) at row numbers (input 1).
 const GATHER_BLOCKS: Primitive = Primitive {
+    moves: true,
     name: "gather",
     eval: |call| {
         let (x, rows, places) = (call.array(0), call.array(1), call.attrs::<Places>());
@@ -59,6 +60,7 @@ static INDEX_ADD: Primitive = Primitive {
 
 /// x (input 0) with blocks (input 1) at row numbers (input 2) instead of its own.
 static SETITEM: Primitive = Primitive {
+    moves: true,
     name: "setitem",
     eval: |call| {
         let (value, rows, places) = (call.array(1), call.array(2), call.attrs::<Places>());
@@ -323,6 +325,7 @@ pub fn gather_rows(x: &Variable, index: &Variable) -> Result<Variable> {
 /// The rows of this file.
 pub const ENTRIES: &[Entry] = &[
     Entry {
+        moves: true,
         name: "take",
         doc: "The elements at indices along an axis, whose place the axes of the indices take. Without an axis x is counted in row-major order. Negative indices count from the end; one that is out of bounds raises IndexError.\n\n>>> tg.take(tg.Variable([1.0, 2.0, 3.0]), [2, 0, -1])\nVariable([3., 1., 3.])\n",
         params: &[Param::array("x"), Param::array("indices"), Param { alias: Some("dim"), ..Param::new("axis", Kind::OptInt).or(Default::None) }],
@@ -333,6 +336,7 @@ pub const ENTRIES: &[Entry] = &[
         ..Entry::BASE
     },
     Entry {
+        moves: true,
         name: "take_along_axis",
         doc: "The element at indices along an axis, for every place of the other axes, which broadcast.\n\n>>> tg.take_along_axis(tg.Variable([[1.0, 2.0], [3.0, 4.0]]), [[1], [0]], axis=1)\nVariable([[2.],\n          [3.]])\n",
         params: &[Param::array("x"), Param::array("indices"), Param { alias: Some("dim"), ..Param::new("axis", Kind::OptInt).or(Default::Int(-1)) }],

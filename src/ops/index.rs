@@ -419,6 +419,7 @@ pub fn is_element(items: &[IndexItem], ndim: usize) -> bool {
 /// The rows of this file.
 pub const ENTRIES: &[Entry] = &[
     Entry {
+        moves: true,
         name: "getitem",
         work: work::index,
         doc: "x[key] in all of NumPy's forms: ints, slices with any step, ..., None, integer arrays, masks, and mixes of them. A view unless arrays are used; bounds are always checked.\n\n>>> tg.Variable([1.0, 2.0, 3.0])[::-2]\nVariable([3., 1.])\n",
@@ -433,6 +434,7 @@ pub const ENTRIES: &[Entry] = &[
         ..Entry::BASE
     },
     Entry {
+        moves: true,
         name: "setitem",
         work: work::index,
         doc: "x[key] = value in all of NumPy's forms, as a new value: other holders of the old one keep it. Gradients flow to value and, where it is not overwritten, to x.\n\n>>> x = tg.Variable([1.0, 2.0, 3.0])\n>>> x[1:] = 0.0\n>>> x\nVariable([1., 0., 0.])\n",

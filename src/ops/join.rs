@@ -15,6 +15,7 @@ use crate::tape::{Batch, BatchContext, Jvp, Operand, Outputs, Primitive, Variabl
 pub const PRIMITIVES: &[&Primitive] = &[&CONCAT, &STACK];
 
 static CONCAT: Primitive = Primitive {
+    moves: true,
     name: "concat",
     eval: |call| {
         let axis = call.attrs::<Pieces>().axis;
@@ -33,6 +34,7 @@ static CONCAT: Primitive = Primitive {
     ..Primitive::BASE
 };
 static STACK: Primitive = Primitive {
+    moves: true,
     name: "stack",
     eval: |call| {
         let axis = call.attrs::<AlongAxis>().axis;
@@ -209,6 +211,7 @@ const STACKS: Entry = Entry {
 /// The rows of this file.
 pub const ENTRIES: &[Entry] = &[
     Entry {
+        moves: true,
         name: "concat",
         aliases: &["concatenate", "cat"],
         doc: "Arrays side by side along an axis; axis=None flattens them first. Dtypes promote.\n\n>>> tg.concat([tg.Variable([1.0, 2.0]), tg.Variable([3.0])])\nVariable([1., 2., 3.])\n",
@@ -221,6 +224,7 @@ pub const ENTRIES: &[Entry] = &[
         ..Entry::BASE
     },
     Entry {
+        moves: true,
         name: "stack",
         doc: "Arrays of one shape along a new axis.\n\n>>> tg.stack([tg.Variable([1.0, 2.0]), tg.Variable([3.0, 4.0])], axis=1)\nVariable([[1., 3.],\n          [2., 4.]])\n",
         params: &[Param::new("arrays", Kind::Arrays), Param::axis(0)],
@@ -232,24 +236,28 @@ pub const ENTRIES: &[Entry] = &[
         ..Entry::BASE
     },
     Entry {
+        moves: true,
         name: "hstack",
         doc: "Arrays side by side along the second axis; 1-d ones one behind the other.\n\n>>> tg.hstack([tg.Variable([1.0]), tg.Variable([2.0])])\nVariable([1., 2.])\n",
         call: |a| Ok(hstack(a.variables(0)?)?.into()),
         ..STACKS
     },
     Entry {
+        moves: true,
         name: "vstack",
         doc: "Arrays one below the other; 1-d ones are rows.\n\n>>> tg.vstack([tg.Variable([1.0, 2.0]), tg.Variable([3.0, 4.0])])\nVariable([[1., 2.],\n          [3., 4.]])\n",
         call: |a| Ok(vstack(a.variables(0)?)?.into()),
         ..STACKS
     },
     Entry {
+        moves: true,
         name: "dstack",
         doc: "Arrays one behind the other along the third axis.\n\n>>> tg.dstack([tg.Variable([1.0]), tg.Variable([2.0])]).shape\n(1, 1, 2)\n",
         call: |a| Ok(dstack(a.variables(0)?)?.into()),
         ..STACKS
     },
     Entry {
+        moves: true,
         name: "column_stack",
         doc: "Arrays side by side along the second axis; 1-d ones are columns.\n\n>>> tg.column_stack([tg.Variable([1.0, 2.0]), tg.Variable([3.0, 4.0])])\nVariable([[1., 3.],\n          [2., 4.]])\n",
         call: |a| Ok(column_stack(a.variables(0)?)?.into()),

@@ -224,6 +224,9 @@ pub fn matmul(a: &Variable, b: &Variable) -> Result<Variable> {
     check_sum("matmul", (a, -1), (b, if fb == Form::Column { -1 } else { -2 }))?;
     let batch = common_batch("matmul", (a, fa), (b, fb))?;
     let dtype = a.dtype().promote(b.dtype());
+    if dtype.is_half() {
+        return super::half::product(a, b, dtype, matmul);
+    }
     let (mut at_a, mut at_b) = (None, None);
     let (a, b) = (in_dtype(a, dtype, &mut at_a)?, in_dtype(b, dtype, &mut at_b)?);
     contract(&MATMUL, (a, fa), (b, fb), &batch, form, Plus::Nothing)

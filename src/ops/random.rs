@@ -6,7 +6,10 @@ use std::sync::{Arc, LazyLock};
 
 use smallvec::SmallVec;
 
+use super::comparison::less;
 use super::creation::checked_shape;
+use super::shape::astype;
+use super::where_::where_;
 use crate::array::{Array, DType, Element, Scalar, default_float};
 use crate::dispatch;
 use crate::error::{Error, Result};
@@ -14,6 +17,7 @@ use crate::kernel::random::{Stream, Unit, blocks};
 use crate::lock::ShortMutex;
 use crate::tape::Variable;
 use crate::tape::capture::{self, Effect};
+use crate::tape::half::{narrow, widen};
 
 /// A stream of random numbers. Threads may share it; what it makes does not depend on how many threads make it.
 ///
@@ -44,6 +48,17 @@ fn float(op: &str, dtype: Option<DType>) -> Result<DType> {
         dtype if dtype.is_float() => Ok(dtype),
         other => Err(Error::dtype(op, other, "float32 or float64")),
     }
+}
+
+/// A dtype of 16 bits, for which float32 numbers are drawn and rounded.
+fn half(dtype: Option<DType>) -> Option<DType> {
+    dtype.filter(|d| d.is_half())
+}
+
+/// Numbers in [low, high) in a dtype of 16 bits: `low` where rounding reaches `high`, as in PyTorch.
+fn below(x: &Variable, to: DType, low: f64, high: f64) -> Result<Variable> {
+    let x = astype(x, to)?;
+    if low < high { where_(&less(&x, high)?, &x, low) } else { Ok(x) }
 }
 
 /// Runs `f` on the elements of a new array.
@@ -169,6 +184,9 @@ impl Generator {
     }
 
     fn draw_rand(&self, shape: &[isize], dtype: Option<DType>) -> Result<Variable> {
+        if let Some(to) = half(dtype) {
+            return below(&self.draw_rand(shape, Some(DType::F32))?, to, 0.0, 1.0);
+        }
         let dtype = float("rand", dtype)?;
         let shape = checked_shape("rand", shape, dtype)?;
         Ok(dispatch!(float dtype, T => self.units(&shape, |u: T| u), else unreachable!("just checked")))
@@ -211,6 +229,9 @@ impl Generator {
     }
 
     fn gauss(&self, op: &str, mean: f64, std: f64, shape: &[isize], dtype: Option<DType>) -> Result<Variable> {
+        if let Some(to) = half(dtype) {
+            return astype(&self.gauss(op, mean, std, shape, Some(DType::F32))?, to);
+        }
         let dtype = float(op, dtype)?;
         let shape = checked_shape(op, shape, dtype)?;
         let scale = [mean, std].map(Scalar::Float);
@@ -237,6 +258,9 @@ impl Generator {
     fn draw_uniform(&self, low: f64, high: f64, shape: &[isize], dtype: Option<DType>) -> Result<Variable> {
         if !(low <= high && (high - low).is_finite()) {
             return Err(Error::Value(format!("uniform: low is {low} and high is {high}, expected finite numbers, low not above high")));
+        }
+        if let Some(to) = half(dtype) {
+            return below(&self.draw_uniform(low, high, shape, Some(DType::F32))?, to, low, high);
         }
         let dtype = float("uniform", dtype)?;
         let shape = checked_shape("uniform", shape, dtype)?;
@@ -310,6 +334,9 @@ impl Generator {
     pub fn bernoulli_of(&self, p: &Variable) -> Result<Variable> {
         capture::refuse(|| "bernoulli draws with probabilities that an array holds".to_owned());
         let dtype = p.dtype();
+        if dtype.is_half() {
+            return narrow(self.bernoulli_of(&widen(p)?)?, Some(dtype));
+        }
         dispatch!(float dtype, T => {
             let probabilities = p.array().view::<T>();
             probabilities.iter().try_for_each(|&p| check_probability(p.to_scalar().as_f64()))?;

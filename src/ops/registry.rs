@@ -182,6 +182,7 @@ pub enum Views {
 
 /// A row of the registry.
 #[derive(Clone, Copy)]
+#[allow(clippy::struct_excessive_bools, reason = "properties that have nothing to do with each other")]
 pub struct Entry {
     /// Name in Python.
     pub name: &'static str,
@@ -207,6 +208,8 @@ pub struct Entry {
     pub linear: bool,
     /// Whether its results are views.
     pub views: Views,
+    /// Whether it moves elements and does not compute with them: then it takes floating numbers of 16 bits as they are. Views do.
+    pub moves: bool,
     /// Whether it is a function of the module.
     pub function: bool,
     /// Whether it is a method of `Variable`.
@@ -232,6 +235,7 @@ impl Entry {
         gradient: Gradient::None,
         linear: false,
         views: Views::No,
+        moves: false,
         function: true,
         method: true,
         results: &[],

@@ -18,6 +18,7 @@ use crate::tape::{Batch, Jvp, Primitive, Variable, Vjp, VjpContext, apply};
 pub const PRIMITIVES: &[&Primitive] = &[&ROLL];
 
 static ROLL: Primitive = Primitive {
+    moves: true,
     name: "roll",
     eval: |call| {
         let out = slice_write::roll(call.array(0), &call.attrs::<Turns>().turns);
@@ -152,6 +153,7 @@ pub fn meshgrid(arrays: &[Variable], xy: bool) -> Result<Vec<Variable>> {
 /// The rows of this file.
 pub const ENTRIES: &[Entry] = &[
     Entry {
+        moves: true,
         name: "roll",
         doc: "Elements moved along axes; what leaves at one end comes in at the other. Without an axis the array is flattened for it.\n\n>>> tg.roll(tg.Variable([1.0, 2.0, 3.0]), 1)\nVariable([3., 1., 2.])\n",
         params: &[Param::array("x"), Param::new("shift", Kind::Ints), Param::axes()],
@@ -162,6 +164,7 @@ pub const ENTRIES: &[Entry] = &[
         ..Entry::BASE
     },
     Entry {
+        moves: true,
         name: "tile",
         work: work::repeated,
         doc: "x repeated as a whole along each axis.\n\n>>> tg.tile(tg.Variable([1.0, 2.0]), 2)\nVariable([1., 2., 1., 2.])\n",
@@ -173,6 +176,7 @@ pub const ENTRIES: &[Entry] = &[
         ..Entry::BASE
     },
     Entry {
+        moves: true,
         name: "repeat",
         work: work::repeated,
         doc: "Every element repeated along an axis: the same number of times, or a number for each position. Without an axis the array is flattened.\n\n>>> tg.repeat(tg.Variable([1.0, 2.0]), 2)\nVariable([1., 1., 2., 2.])\n",

@@ -233,6 +233,7 @@ const AT_LEAST: Entry = Entry {
 /// The rows of this file.
 pub const ENTRIES: &[Entry] = &[
     Entry {
+        moves: true,
         name: "astype",
         doc: "x in another dtype. A gradient comes back in the dtype of x, a complex one to a real x as its real part; integers and bools\nhave none. Complex numbers become real ones by .real or abs() only. With copy=False an x of that dtype is returned as it is.\n\n>>> tg.astype(tg.Variable([1.7, -1.7]), \"int64\")\nVariable([ 1, -1])\n",
         params: &[Param::array("x"), Param::new("dtype", Kind::DType), Param::flag("copy", true).named(), Param::device()],

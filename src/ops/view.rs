@@ -61,6 +61,7 @@ static VIEW_ADD: Primitive = Primitive {
 
 /// A base (input 0) with a value (input 1) in a part.
 static VIEW_WRITE: Primitive = Primitive {
+    moves: true,
     name: "view_write",
     eval: |call| {
         let (value, map) = (call.array(1), call.attrs::<Map>());

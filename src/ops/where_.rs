@@ -15,6 +15,7 @@ use crate::tape::{Batch, Jvp, Primitive, Variable, Vjp, VjpContext, apply};
 pub const PRIMITIVES: &[&Primitive] = &[&WHERE];
 
 static WHERE: Primitive = Primitive {
+    moves: true,
     name: "where",
     eval: |call| {
         let (condition, dtype) = (call.array(0), call.attrs::<ToDType>().dtype);
@@ -74,6 +75,7 @@ fn side(o: Operand<'_>) -> Input<'_> {
 
 /// The rows of this file.
 pub const ENTRIES: &[Entry] = &[Entry {
+    moves: true,
     name: "where",
     doc: "a where the condition holds, else b; each of a and b is an array or a number. The gradient flows to the side that was chosen and is exactly zero on the other.\n\nWith the condition alone it is nonzero(condition), as in NumPy.\n\n>>> tg.where(tg.Variable([True, False]), 1.0, 2.0)\nVariable([1., 2.])\n",
     params: &[Param::array("condition"), Param::new("a", Kind::OptArray).or(Default::None), Param::new("b", Kind::OptArray).or(Default::None)],

@@ -7,6 +7,7 @@ use super::step::are_many;
 use crate::array::{Array, DType, Element, Scalar, alloc_check, default_float};
 use crate::dispatch;
 use crate::error::{Error, Result};
+use crate::kernel::cast::cast;
 use crate::kernel::complex;
 use crate::kernel::math::Real;
 use crate::kernel::optimizer_update::change;
@@ -76,14 +77,26 @@ pub fn clip_grad_value<'a>(params: impl IntoIterator<Item = &'a Arc<Leaf>>, valu
     Ok(())
 }
 
-/// The elements, or the absolute values of complex ones.
+/// The elements, or the absolute values of complex ones; of 16 bits in float32.
 fn lengths(g: Array) -> Array {
-    if g.dtype().is_complex() { complex::map_real(&g, complex::functions::abs) } else { g }
+    if g.dtype().is_half() {
+        cast(&g, DType::F32)
+    } else if g.dtype().is_complex() {
+        complex::map_real(&g, complex::functions::abs)
+    } else {
+        g
+    }
 }
 
 /// Runs `f` on the array, or on the parts of complex numbers.
 fn change_reals(a: &mut Array, f: impl Fn(&mut Array)) {
     let dtype = a.dtype();
+    if dtype.is_half() {
+        let mut wide = cast(a, DType::F32);
+        f(&mut wide);
+        *a = cast(&wide, dtype);
+        return;
+    }
     a.turn_into(dtype.real());
     f(a);
     a.turn_into(dtype);

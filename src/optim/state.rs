@@ -49,7 +49,7 @@ impl State {
         self.spare.clear();
         for &slot in slots {
             match &mut self.arrays[slot] {
-                None => self.spare.push(Array::empty(&p.shape, p.dtype)),
+                None => self.spare.push(Array::empty(&p.shape, dtype_of(p))),
                 Some(array) => {
                     if !array.is_unique() {
                         *array = array.copy();
@@ -98,13 +98,18 @@ impl State {
                 let shapes = format!("'{name}' has shape {}, its parameter {}", show_shape(array.shape()), show_shape(&p.shape));
                 return Err(Error::Shape(format!("{method}: {shapes}")));
             }
-            out.arrays[slot] = Some(astype(&array.clone().into(), p.dtype)?.into_array());
+            out.arrays[slot] = Some(astype(&array.clone().into(), dtype_of(p))?.into_array());
         }
         match M::slots(options).into_iter().find(|&s| !out.has(s)) {
             Some(s) => Err(Error::Key(format!("{method}: the state of a parameter lacks '{}'", M::SLOTS[s]))),
             None => Ok(out),
         }
     }
+}
+
+/// The dtype of a parameter's state: float32 for one of 16 bits.
+fn dtype_of(p: &Meta) -> DType {
+    if p.dtype.is_half() { DType::F32 } else { p.dtype }
 }
 
 /// An array of zeros like `p`, in memory that was kept for it.

@@ -1,8 +1,9 @@
 //! One step of an optimizer: what happens to each parameter, one after the other or shared out among threads.
 
 use super::{Group, Method, Optimizer, State};
-use crate::array::{Array, alloc_check, size_of};
+use crate::array::{Array, DType, alloc_check, size_of};
 use crate::error::{Error, Result, show_shape};
+use crate::kernel::cast::cast;
 use crate::kernel::parallel;
 use crate::tape::Meta;
 
@@ -89,7 +90,16 @@ impl<M: Method> Optimizer<M> {
 /// A step of one parameter. A complex one steps as pairs of real numbers, as in `PyTorch`.
 #[inline]
 fn update<M: Method>(step: M::Step, state: &mut State, p: &mut Array, g: &Array) {
-    if p.dtype().is_complex() { update_complex::<M>(step, state, p, g) } else { M::update(step, state, p, g) }
+    match p.dtype() {
+        DType::F32 | DType::F64 => M::update(step, state, p, g),
+        dtype if dtype.is_complex() => update_complex::<M>(step, state, p, g),
+        dtype => {
+            // Its state is kept in float32, and only the parameter is rounded.
+            let mut wide = cast(p, DType::F32);
+            M::update(step, state, &mut wide, &cast(g, DType::F32));
+            *p = cast(&wide, dtype);
+        }
+    }
 }
 
 #[cold]

@@ -23,6 +23,7 @@ use super::operators::run_if;
 use super::traps;
 use super::variable::{PyVariable, wrap};
 use super::view;
+use crate::ops::half;
 use crate::ops::registry::{Arg, Args, Entry, Kind, Param, Value, Views};
 use crate::registry;
 use crate::tape::Variable;
@@ -124,7 +125,11 @@ unsafe fn run(py: Python<'_>, row: &Row, slf: *mut PyObject, args: *const *mut P
     }
     // Lent memory is read with the interpreter held: its owner may write it whenever a Python thread runs.
     let long = !values.iter().flat_map(variables).any(|v| v.array().is_lent()) && entry.is_long(&values);
-    match run_if(py, long, || (entry.call)(&Args::new(entry.name, &values)))? {
+    match run_if(
+        py,
+        long,
+        || if half::is_met(entry, &values) { half::call(entry, &mut values) } else { (entry.call)(&Args::new(entry.name, &values)) },
+    )? {
         Value::One(v) => handle(py, entry, &bases, &values, 0, v),
         Value::Many(vs) => {
             let handles = vs.into_iter().enumerate().map(|(k, v)| Ok(handle(py, entry, &bases, &values, k, v)?.into_bound(py)));

@@ -476,6 +476,7 @@ fn all<'py>(
 fn start_key() -> Vec<u8> {
     let mut key = Vec::with_capacity(64);
     key.push(u8::from(tape::is_recording()) | u8::from(tape::is_anomaly()) << 1 | (crate::array::default_float() as u8) << 2);
+    key.push(crate::ops::autocast::dtype().map_or(u8::MAX, |d| d as u8));
     key
 }
 

@@ -351,7 +351,7 @@ struct Nested {
 pub fn numbers_dtype(a: DType, b: DType) -> DType {
     if a.is_complex() || b.is_complex() {
         default_float().complex()
-    } else if a.is_float() || b.is_float() {
+    } else if a.is_real_floating() || b.is_real_floating() {
         default_float()
     } else if a == DType::U64 || b == DType::U64 {
         DType::U64
@@ -381,7 +381,7 @@ impl Nested {
         };
         match beside.float {
             // A list of numbers takes the dtype beside it; one that holds arrays is at least as wide as they are.
-            Some(float) if strong.is_none() && inferred.is_float() => float,
+            Some(float) if strong.is_none() && inferred.is_real_floating() => float,
             Some(float) if strong.is_none() && inferred.is_complex() => float.complex(),
             Some(float) if inferred.is_inexact() => inferred.promote(float),
             _ => inferred,

@@ -1,6 +1,6 @@
 //! dtypes as Python objects: `tg.float32` equals `"float32"` and `np.float32`.
 
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::{PyAttributeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyComplex, PyFloat, PyInt, PyString, PyTuple, PyType};
@@ -9,6 +9,7 @@ use super::convert;
 use super::error::DTypeError;
 use super::variable::PyVariable;
 use crate::array::{DKind, DType, Scalar, default_float, set_default_float};
+use crate::ops::autocast;
 
 /// The type of an array's elements.
 ///
@@ -35,10 +36,10 @@ impl PyDType {
         self.0.size()
     }
 
-    /// Whether it holds real floating-point numbers.
+    /// Whether it holds real floating-point numbers, also of 16 bits.
     #[getter]
     fn is_floating_point(&self) -> bool {
-        self.0.is_float()
+        self.0.is_real_floating()
     }
 
     /// Whether it holds complex numbers.
@@ -68,24 +69,34 @@ impl PyDType {
     /// NumPy's letter of the dtype: f for float32, d for float64 and so on.
     #[getter]
     fn char<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        if self.0 == DType::BF16 {
+            return Ok(PyString::new(py, "E").into_any());
+        }
         self.dtype(py)?.getattr("char")
     }
 
     /// NumPy's short name, as <f4.
     #[getter]
     fn str<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        if self.0 == DType::BF16 {
+            return Ok(PyString::new(py, "<V2").into_any());
+        }
         self.dtype(py)?.getattr("str")
     }
 
     /// NumPy's class of scalars.
     #[getter(r#type)]
     fn scalar_type<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.dtype(py)?.getattr("type")
+        let dtype = self.dtype(py).map_err(|e| if self.0 == DType::BF16 { PyAttributeError::new_err(e.to_string()) } else { e })?;
+        dtype.getattr("type")
     }
 
     /// NumPy's dtype: so np.zeros(3, tg.float32) and np.finfo(x.dtype) work.
     #[getter]
     fn dtype<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        if self.0 == DType::BF16 {
+            return super::numpy::bfloat16(py);
+        }
         py.import("numpy")?.getattr("dtype")?.call1((self.0.name(),))
     }
 
@@ -220,6 +231,23 @@ fn set_default_dtype(dtype: &Bound<'_, PyAny>) -> PyResult<()> {
     Ok(set_default_float(extract(dtype)?)?)
 }
 
+/// Sets the dtype of 16 bits that products are rounded to in this thread, or None, and returns what it was.
+#[pyfunction]
+#[pyo3(signature = (dtype = None))]
+fn _set_autocast(py: Python<'_>, dtype: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Py<PyDType>>> {
+    let dtype = dtype.map(extract).transpose()?;
+    if let Some(other) = dtype.filter(|d| !d.is_half()) {
+        return Err(DTypeError::new_err(format!("autocast: expected float16 or bfloat16, got {other}")));
+    }
+    autocast::set(dtype).map(|d| object(py, d)).transpose()
+}
+
+/// The dtype of 16 bits that products are rounded to in this thread.
+#[pyfunction]
+fn _get_autocast(py: Python<'_>) -> PyResult<Option<Py<PyDType>>> {
+    autocast::dtype().map(|d| object(py, d)).transpose()
+}
+
 /// Raises unless `device` is None or the one device there is, `"cpu"`.
 pub fn check_device(function: &str, device: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
     let Some(device) = device.filter(|d| !d.is_none()) else { return Ok(()) };
@@ -295,6 +323,8 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     for d in DType::ALL {
         m.add(d.name(), object(m.py(), d)?)?;
     }
+    m.add_function(wrap_pyfunction!(_set_autocast, m)?)?;
+    m.add_function(wrap_pyfunction!(_get_autocast, m)?)?;
     m.add_function(wrap_pyfunction!(result_type, m)?)?;
     m.add_function(wrap_pyfunction!(can_cast, m)?)?;
     m.add_function(wrap_pyfunction!(get_default_dtype, m)?)?;

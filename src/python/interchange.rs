@@ -8,7 +8,7 @@ use pyo3::types::{PyBool, PyDict, PyString, PyTuple};
 use super::error::{GradError, guard};
 use super::variable::{PyVariable, State};
 use super::{dlpack, numpy, objects};
-use crate::array::{Element, Scalar};
+use crate::array::{Array, DType, Element, Scalar};
 use crate::dispatch;
 use crate::error::show_shape;
 use crate::tape::{self, Edge, Variable, capture};
@@ -80,10 +80,23 @@ impl PyVariable {
         if copy { view.call_method0("copy") } else { Ok(view) }
     }
 
+    /// The elements as a read-only NumPy array over the memory; of bfloat16, which NumPy does not have, their bits as uint16.
+    #[pyo3(name = "_memory")]
+    fn memory<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        numpy::memory_of(py, self.readable("numpy")?.array())
+    }
+
     #[pyo3(signature = (dtype = None, copy = None))]
     fn __array__<'py>(&self, py: Python<'py>, dtype: Option<&Bound<'py, PyAny>>, copy: Option<bool>) -> PyResult<Bound<'py, PyAny>> {
         self.check_leaves("NumPy (__array__)")?;
-        let view = self.numpy(py, copy == Some(true))?;
+        let view = match dtype {
+            // NumPy knows another dtype than bfloat16 for it: the numbers as float32 hold them all.
+            Some(d) if !d.is_none() && self.dtype_now() == DType::BF16 => {
+                let wide = crate::ops::astype(&self.readable("numpy")?.detach(), DType::F32)?;
+                numpy::to_ndarray(py, wide.array())?
+            }
+            _ => self.numpy(py, copy == Some(true))?,
+        };
         match dtype {
             Some(d) if !d.is_none() => {
                 let options = PyDict::new(py);
@@ -120,8 +133,9 @@ impl PyVariable {
         if args.is_empty() {
             return self.only_item(py);
         }
-        self.readable("item")?;
-        self.numpy(py, false)?.call_method1("item", args)
+        let v = self.readable("item")?;
+        let wide = if v.dtype().is_half() { crate::ops::astype(&v.detach(), DType::F32)? } else { v };
+        numpy::to_ndarray(py, wide.array())?.call_method1("item", args)
     }
 
     /// The elements as nested lists of Python numbers.
@@ -205,10 +219,14 @@ impl PyVariable {
         if matches!(v.edge(), Edge::Node { .. }) {
             return Err(GradError::new_err("a Variable with a graph cannot be pickled or deep-copied; detach() it first"));
         }
-        let data = slf.get().numpy(py, true)?;
+        let data = slf.get().memory(py)?.call_method0("copy")?;
         let rebuild = py.import("tapegrad._core")?.getattr("_rebuild")?;
         let grad = slf.getattr(intern!(py, "grad"))?;
-        let args = PyTuple::new(py, [slf.get_type().into_any(), data, PyBool::new(py, v.is_tracked()).to_owned().into_any(), grad])?;
+        let mut args = vec![slf.get_type().into_any(), data, PyBool::new(py, v.is_tracked()).to_owned().into_any(), grad];
+        if v.dtype() == DType::BF16 {
+            args.push(PyString::new(py, v.dtype().name()).into_any());
+        }
+        let args = PyTuple::new(py, args)?;
         PyTuple::new(py, [rebuild, args.into_any(), attributes(slf.as_any())?])
     }
 }
@@ -253,17 +271,22 @@ fn set_attributes(o: &Bound<'_, PyAny>, state: &Bound<'_, PyAny>) -> PyResult<()
 }
 
 /// A Variable from its parts, for pickle and copy. `class` makes no arguments of its own necessary: its `__init__` is not called,
-/// and its attributes follow.
+/// and its attributes follow. With `dtype` the data are bits.
 #[pyfunction]
-#[pyo3(signature = (class, data, requires_grad, grad = None))]
+#[pyo3(signature = (class, data, requires_grad, grad = None, dtype = None))]
 fn _rebuild<'py>(
     class: &Bound<'py, PyAny>,
     data: &Bound<'py, PyAny>,
     requires_grad: bool,
     grad: Option<&Bound<'py, PyAny>>,
+    dtype: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = class.py();
-    let value = PyVariable::new(super::convert::untracked("_rebuild", data, None, Some(true))?.into());
+    let data = match dtype {
+        Some(dtype) => of_bits(data, super::dtype::extract(dtype)?)?,
+        None => super::convert::untracked("_rebuild", data, None, Some(true))?,
+    };
+    let value = PyVariable::new(data.into());
     let options = PyDict::new(py);
     options.set_item("requires_grad", requires_grad || grad.is_some())?;
     let v = py.get_type::<PyVariable>().call_method("__new__", (class, value), Some(&options))?;
@@ -274,7 +297,22 @@ fn _rebuild<'py>(
     Ok(v)
 }
 
+fn of_bits(bits: &Bound<'_, PyAny>, dtype: DType) -> PyResult<Array> {
+    let bits = super::convert::untracked("_of_bits", bits, None, Some(true))?;
+    if bits.dtype() != DType::U16 || !dtype.is_half() {
+        return Err(PyTypeError::new_err(format!("_of_bits: expected uint16 and a floating dtype of 16 bits, got {} and {dtype}", bits.dtype())));
+    }
+    Ok(bits.turned_into(dtype))
+}
+
+/// An array of a floating dtype of 16 bits from its bits as uint16, which are copied.
+#[pyfunction]
+fn _of_bits(bits: &Bound<'_, PyAny>, dtype: &Bound<'_, PyAny>) -> PyResult<PyVariable> {
+    guard("_of_bits", || Ok(PyVariable::new(of_bits(bits, super::dtype::extract(dtype)?)?.into())))
+}
+
 /// Puts the rebuilding of pickles on the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(_of_bits, m)?)?;
     m.add_function(wrap_pyfunction!(_rebuild, m)?)
 }

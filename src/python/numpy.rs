@@ -49,6 +49,8 @@ pub fn dtype_of(a: &Bound<'_, PyUntypedArray>) -> PyResult<(DType, bool)> {
     let descr = a.dtype();
     let native = descr.is_native_byteorder().unwrap_or(true);
     let dtype = match (descr.kind(), descr.itemsize()) {
+        (b'f', 2) => DType::F16,
+        (b'V', 2) if descr.getattr("name").is_ok_and(|name| name.eq("bfloat16").unwrap_or(false)) => DType::BF16,
         (b'f', 4) => DType::F32,
         (b'f', 8) => DType::F64,
         (b'c', 8) => DType::C64,
@@ -83,6 +85,13 @@ pub fn dtype_of(a: &Bound<'_, PyUntypedArray>) -> PyResult<(DType, bool)> {
 /// needs it.
 pub fn from_ndarray(a: &Bound<'_, PyUntypedArray>, copy: Option<bool>) -> PyResult<Array> {
     let (dtype, native) = dtype_of(a)?;
+    if dtype == DType::BF16 {
+        if copy == Some(false) {
+            return Err(PyValueError::new_err("asarray(copy=False): an array of bfloat16 cannot be shared without a copy"));
+        }
+        let bits = a.call_method1("view", ("uint16",))?;
+        return Ok(from_ndarray(bits.cast::<PyUntypedArray>()?, Some(true))?.turned_into(dtype));
+    }
     let p = a.as_array_ptr();
     // SAFETY: `a` is an ndarray, so its C struct may be read while the interpreter is attached.
     let (flags, data) = unsafe { ((*p).fields.flags, (*p).fields.data) };
@@ -140,10 +149,12 @@ fn type_number(dtype: DType) -> NPY_TYPES {
         DType::I64 if size_of::<std::ffi::c_long>() == 8 => NPY_TYPES::NPY_LONG,
         DType::I64 => NPY_TYPES::NPY_LONGLONG,
         DType::U8 => NPY_TYPES::NPY_UBYTE,
-        DType::U16 => NPY_TYPES::NPY_USHORT,
+        // Of bfloat16, which NumPy does not have, the bits.
+        DType::U16 | DType::BF16 => NPY_TYPES::NPY_USHORT,
         DType::U32 => NPY_TYPES::NPY_UINT,
         DType::U64 if size_of::<std::ffi::c_long>() == 8 => NPY_TYPES::NPY_ULONG,
         DType::U64 => NPY_TYPES::NPY_ULONGLONG,
+        DType::F16 => NPY_TYPES::NPY_HALF,
         DType::F32 => NPY_TYPES::NPY_FLOAT,
         DType::F64 => NPY_TYPES::NPY_DOUBLE,
         DType::C64 => NPY_TYPES::NPY_CFLOAT,
@@ -151,9 +162,25 @@ fn type_number(dtype: DType) -> NPY_TYPES {
     }
 }
 
-/// A read-only NumPy array over the memory of `a`, which it keeps alive.
-#[allow(clippy::cast_possible_wrap, clippy::cast_possible_truncation, reason = "sizes fit, memory is addressable")]
+/// A read-only NumPy array over the memory of `a`, which it keeps alive. NumPy knows bfloat16 by the package `ml_dtypes` alone.
 pub fn to_ndarray<'py>(py: Python<'py>, a: &Array) -> PyResult<Bound<'py, PyAny>> {
+    let memory = memory_of(py, a)?;
+    if a.dtype() == DType::BF16 { memory.call_method1("view", (bfloat16(py)?,)) } else { Ok(memory) }
+}
+
+/// The dtype for bfloat16 that the package `ml_dtypes` gives to NumPy.
+pub fn bfloat16(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    let Ok(package) = py.import("ml_dtypes") else {
+        return Err(DTypeError::new_err(
+            "NumPy has no bfloat16: convert the array first, as in x.float().numpy(), or install the package ml_dtypes, which adds it",
+        ));
+    };
+    py.import("numpy")?.getattr("dtype")?.call1((package.getattr("bfloat16")?,))
+}
+
+/// As [`to_ndarray`]; of bfloat16 the bits, as uint16.
+#[allow(clippy::cast_possible_wrap, clippy::cast_possible_truncation, reason = "sizes fit, memory is addressable")]
+pub fn memory_of<'py>(py: Python<'py>, a: &Array) -> PyResult<Bound<'py, PyAny>> {
     if a.ndim() > 32 {
         return Err(PyValueError::new_err("numpy: arrays of more than 32 dimensions cannot be shared"));
     }
@@ -187,6 +214,7 @@ pub fn to_ndarray<'py>(py: Python<'py>, a: &Array) -> PyResult<Bound<'py, PyAny>
 impl PyVariable {
     /// The elements as a read-only buffer: `memoryview(x)`, `bytes(x)`, hashes and writes of x to files need no copy where its layout allows.
     /// The buffer is that of a NumPy array, which it keeps alive and which releases it.
+    // SAFETY: called by the interpreter alone, with a view that may be written.
     #[allow(clippy::needless_pass_by_value, reason = "the signature of the protocol")]
     unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
         slf.get().check_leaves("the buffer protocol (memoryview)")?;

@@ -99,7 +99,10 @@ fn unary(slf: &Bound<'_, PyVariable>, name: &str, f: fn(&Variable) -> Result<Var
 
 fn matmul(a: Operand<'_>, b: Operand<'_>) -> Result<Variable> {
     match (a, b) {
-        (Operand::Variable(a), Operand::Variable(b)) => ops::matmul(a, b),
+        (Operand::Variable(a), Operand::Variable(b)) => match ops::autocast::dtype() {
+            Some(to) => ops::half::cast_product(a, b, to, ops::matmul),
+            None => ops::matmul(a, b),
+        },
         _ => Err(crate::error::Error::Shape("matmul: an operand is a number, expected arrays of at least one dimension; use * to scale".to_owned())),
     }
 }

@@ -37,6 +37,7 @@ fn add_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
 
 /// Another dtype. From complex to real it takes the real part, which is the transpose of the cast from real to complex.
 pub(crate) const CAST: Primitive = Primitive {
+    moves: true,
     name: "astype",
     eval: |call| {
         let out = kernel::cast::cast(call.array(0), call.attrs::<ToDType>().dtype);
@@ -195,6 +196,8 @@ pub(crate) fn broadcast_to(x: &Variable, shape: &[usize]) -> Result<Variable> {
 /// Whether any element is NaN.
 pub(crate) fn has_nan(a: &Array) -> bool {
     #[allow(clippy::eq_op, clippy::float_cmp, reason = "only NaN differs from itself")]
-    let is_nan = dispatch!(inexact a.dtype(), T => a.view::<T>().iter().any(|x| x != x), else false);
+    let is_nan = dispatch!(inexact a.dtype(), T => a.view::<T>().iter().any(|x| x != x), else {
+        a.dtype().is_half() && has_nan(&kernel::cast::cast(a, DType::F32))
+    });
     is_nan
 }

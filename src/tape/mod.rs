@@ -10,6 +10,7 @@ mod cotangent;
 mod definition;
 mod frontier;
 pub mod gc;
+pub mod half;
 mod hooks;
 mod inspect;
 mod leaf;
@@ -36,7 +37,7 @@ pub use mode::{
 pub use node::{Attrs, CustomRule, Meta, Vjp};
 pub use primitive::{
     AttrSet, Batch, BatchContext, Call, Definition, Jvp, JvpContext, Lift, Lifted, Operand, Outputs, Primitive, Transformation, apply, apply_all,
-    apply_update, evaluate,
+    apply_native, apply_update, evaluate,
 };
 pub use rule_call::RuleCall;
 pub use saved::Role;

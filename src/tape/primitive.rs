@@ -11,6 +11,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::capture;
+use super::half;
 use super::node::{Attrs, Vjp};
 use super::variable::{self, Edge, Variable};
 use super::vjp_context::Saver;
@@ -278,6 +279,8 @@ pub struct Primitive {
     pub hidden: usize,
     /// Whether the results are views of the first input, wherever a layout can describe them.
     pub is_view: bool,
+    /// Whether it moves elements and does not compute with them: then it takes floating numbers of 16 bits as they are. Views do.
+    pub moves: bool,
 }
 
 impl Primitive {
@@ -292,6 +295,7 @@ impl Primitive {
         definition: None,
         hidden: 0,
         is_view: false,
+        moves: false,
     };
 }
 
@@ -350,10 +354,25 @@ impl fmt::Debug for Lifted {
 
 /// Runs a primitive with one result: evaluates it, and records it when an input is tracked.
 ///
+/// Floating numbers of 16 bits are converted to float32, unless the primitive [moves](Primitive::moves) them, and its results back;
+/// both are recorded.
+///
 /// # Errors
 /// Those of the evaluation.
 #[inline(always)]
 pub fn apply(p: &'static Primitive, inputs: &[Operand<'_>], attrs: &dyn AttrSet) -> Result<Variable> {
+    if half::is_met(p, inputs) {
+        return first(p, half::apply_all(p, inputs, attrs)?);
+    }
+    apply_native(p, inputs, attrs)
+}
+
+/// [`apply`] to operands none of which is a floating number of 16 bits.
+///
+/// # Errors
+/// As [`apply`].
+#[inline(always)]
+pub fn apply_native(p: &'static Primitive, inputs: &[Operand<'_>], attrs: &dyn AttrSet) -> Result<Variable> {
     if is_tracked(inputs) {
         return apply_tracked(p, inputs, attrs);
     }
@@ -394,6 +413,9 @@ fn apply_seen(p: &'static Primitive, inputs: &[Operand<'_>], attrs: &dyn AttrSet
 /// # Errors
 /// As [`apply`].
 pub fn apply_all(p: &'static Primitive, inputs: &[Operand<'_>], attrs: &dyn AttrSet) -> Result<Outputs> {
+    if half::is_met(p, inputs) {
+        return half::apply_all(p, inputs, attrs);
+    }
     let tracked = is_tracked(inputs);
     if tracked && is_lifted(inputs) {
         return transformed(p, inputs, attrs);
@@ -431,6 +453,9 @@ pub fn evaluate(p: &'static Primitive, inputs: &[Operand<'_>], attrs: &Attrs, re
 pub fn apply_update(p: &'static Primitive, x: Variable, rest: &[Operand<'_>], attrs: &dyn AttrSet) -> Result<Variable> {
     let tracked = {
         let inputs = in_front(Operand::Variable(&x), rest);
+        if half::is_met(p, &inputs) {
+            return first(p, half::apply_all(p, &inputs, attrs)?);
+        }
         if is_lifted(&inputs) {
             return first(p, transformed(p, &inputs, attrs)?);
         }

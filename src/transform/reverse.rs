@@ -22,7 +22,7 @@ pub fn grad(f: Function<'_>, inputs: &[Variable]) -> Result<Vec<Variable>> {
             y.dtype()
         )));
     }
-    if y.ndim() > 0 || !y.dtype().is_float() {
+    if y.ndim() > 0 || !y.dtype().is_real_floating() {
         return Err(Error::Grad("grad: the function must return one floating number (a 0-d array)".to_owned()));
     }
     pull(&ops::scalar(1.0, y.dtype()))

@@ -181,7 +181,7 @@ WRONG = {
     "no data": ({"data": None}, "missing or not aligned"),
     "misaligned": ({"byte_offset": 3}, "missing or not aligned"),
     "another device inside": ({"device_type": 2}, "device of type 2"),
-    "half": ({"code": 2, "bits": 16}, "type code 2"),
+    "quarter": ({"code": 2, "bits": 8}, "type code 2"),
     "odd bits": ({"bits": 24}, "24 bits"),
     "lanes": ({"lanes": 4}, "4 lanes"),
 }

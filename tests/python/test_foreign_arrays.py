@@ -17,7 +17,6 @@ def leaf(data: Any) -> tg.Variable:
 
 
 UNSUPPORTED = [
-    "float16",
     "longdouble",
     "M8[s]",
     "U3",

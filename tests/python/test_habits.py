@@ -159,14 +159,14 @@ def test_conversions():
     assert y.grad.dtype == tg.float64
 
 
-@pytest.mark.skipif(hasattr(_core, "float16"), reason="float16 exists")
-def test_half_says_that_it_is_not_there():
-    with pytest.raises(tg.DTypeError, match="no dtype float16 here yet; float32 holds all its values"):
-        grid().half()
-    with pytest.raises(AttributeError, match="float16"):
-        _ = tg.half
-    with pytest.raises(tg.DTypeError, match="autocast"):
-        tg.amp.autocast("cpu")
+def test_half_floats():
+    x = grid()
+    assert x.half().dtype == x.to(tg.half).dtype == x.type("torch.HalfTensor").dtype == tg.HalfTensor([1.0]).dtype == tg.float16
+    assert x.bfloat16().dtype == tg.BFloat16Tensor([1.0]).dtype == tg.bfloat16
+    assert isinstance(x.half(), tg.HalfTensor)
+    assert x.bfloat16().T.stride() == (1, 3)
+    assert not x.bfloat16().T.is_contiguous()
+    assert x.bfloat16().element_size() == 2
 
 
 # ---- sizes and shapes ----

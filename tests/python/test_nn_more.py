@@ -190,8 +190,6 @@ def test_a_summary_of_a_shape() -> None:
 def test_autocast_to_float32_changes_nothing() -> None:
     with tg.autocast(device_type="cpu", dtype=tg.float32):
         assert (tg.ones(2) * 2).dtype == tg.float32
-    with pytest.raises(tg.DTypeError, match="no float16 or bfloat16"):
-        tg.autocast("cpu")
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,14 @@ use crate::error::{Error, Result};
 use crate::kernel::blocks::{self, Input};
 use crate::kernel::field::Field;
 use crate::kernel::map::{self, Pointwise};
+use crate::ops::half;
 use crate::ops::norm::tip_gradient;
 use crate::ops::registry::{Args, Entry, Gradient, Operand, Param, Value};
 use crate::ops::samples::Domain;
 use crate::ops::shape::astype;
 use crate::ops::traced::{Trace, Traced};
 use crate::ops::{add, multiply};
-use crate::tape::{Batch, Call, Jvp, JvpContext, Primitive, Saver, Variable, Vjp, VjpContext, apply};
+use crate::tape::{Batch, Call, Jvp, JvpContext, Primitive, Saver, Variable, Vjp, VjpContext, apply, apply_native};
 
 /// An operation on one array, element by element.
 pub trait Unary: 'static {
@@ -153,10 +154,13 @@ pub fn apply_unary<U: Unary + ?Sized>(x: &Variable, p: [f64; 2]) -> Result<Varia
     }
     if dtype.is_float() {
         return match U::PARAMS.len() {
-            1 => apply(U::PRIMITIVE, &[x.into()], &()),
-            2 => apply(U::PRIMITIVE, &[x.into(), p[0].into()], &()),
-            _ => apply(U::PRIMITIVE, &[x.into(), p[0].into(), p[1].into()], &()),
+            1 => apply_native(U::PRIMITIVE, &[x.into()], &()),
+            2 => apply_native(U::PRIMITIVE, &[x.into(), p[0].into()], &()),
+            _ => apply_native(U::PRIMITIVE, &[x.into(), p[0].into(), p[1].into()], &()),
         };
+    }
+    if dtype.is_half() {
+        return half::of_one(x, |x| apply_unary::<U>(x, p));
     }
     if U::INTEGERS {
         if dtype == DType::Bool && !U::BOOLS {

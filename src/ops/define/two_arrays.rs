@@ -17,7 +17,8 @@ use crate::ops::samples::Domain;
 use crate::ops::shape::astype;
 use crate::ops::traced::{Trace, Traced};
 use crate::ops::{add, multiply};
-use crate::tape::{Batch, Call, Jvp, JvpContext, Primitive, Saver, Variable, Vjp, VjpContext, apply};
+use crate::tape::half::narrow;
+use crate::tape::{Batch, Call, Jvp, JvpContext, Primitive, Saver, Variable, Vjp, VjpContext, apply, apply_native};
 
 /// An operation on two arrays, element by element, with broadcasting.
 pub trait Binary: 'static {
@@ -194,12 +195,12 @@ pub fn apply_binary<B: Binary + ?Sized>(a: Operand<'_>, b: Operand<'_>) -> Resul
     // What is met most: nothing to promote, nothing to broadcast.
     match (a, b) {
         (Operand::Variable(x), Operand::Variable(y)) if x.dtype() == y.dtype() && x.dtype().is_float() && same(x.shape(), y.shape()) => {
-            return apply(B::PRIMITIVE, &[a, b], &());
+            return apply_native(B::PRIMITIVE, &[a, b], &());
         }
         (Operand::Variable(x), Operand::Scalar(s)) | (Operand::Scalar(s), Operand::Variable(x))
             if x.dtype().is_float() && !matches!(s, Scalar::Complex(_)) =>
         {
-            return apply(B::PRIMITIVE, &[a, b], &());
+            return apply_native(B::PRIMITIVE, &[a, b], &());
         }
         _ => {}
     }
@@ -209,6 +210,10 @@ pub fn apply_binary<B: Binary + ?Sized>(a: Operand<'_>, b: Operand<'_>) -> Resul
     }
     if dtype.is_complex() {
         return apply_complex::<B>(a, b, dtype, &shape);
+    }
+    if dtype.is_half() {
+        let (a, b) = (cast(a, DType::F32)?, cast(b, DType::F32)?);
+        return narrow(apply_binary::<B>(a.operand(), b.operand())?, Some(dtype));
     }
     if dtype == DType::Bool {
         if !B::BOOLS {
