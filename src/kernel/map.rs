@@ -7,6 +7,7 @@
 
 mod formulas;
 mod in_place;
+mod pairs;
 
 use std::hint::black_box;
 use std::marker::PhantomData;
@@ -20,6 +21,7 @@ use crate::kernel::simd::{Arch, Careful, Kernel, PART, before_lines, dispatch as
 
 pub use formulas::{BlockLoop, Floating, Formulas};
 pub use in_place::{accumulate, update};
+pub use pairs::{Simple, pair};
 
 /// Elements after which a loop checks whether an argument left a function's fast range.
 const STRIDE: usize = PERIOD;

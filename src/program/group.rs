@@ -16,7 +16,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::lower::{Item, Metas, Point};
-use super::{Instr, Kind, View};
+use super::{Instr, Kind, View, pairs};
 use crate::array::{Array, Cursor, DType, Layout, Scalar, Shape, size_of};
 use crate::error::{Error, Result};
 use crate::kernel::map::{BlockLoop, Floating};
@@ -419,10 +419,11 @@ fn group(mut points: Vec<Point>, metas: &Metas, uses: &HashMap<Slot, usize>, out
         out.extend(points.pop().and_then(|p| p.step).map(|step| one(*step)));
         return;
     }
-    let mut rest = points;
+    let shape = Shape::from_slice(layout.shape());
+    let mut rest = pairs::join(points, uses);
     while !rest.is_empty() {
         let tail = if rest.len() > MOST { rest.split_off(MOST) } else { Vec::new() };
-        out.push(Builder::new(layout.shape(), metas, uses).instruction(&rest, *dtype));
+        out.push(Builder::new(&shape, metas, uses).instruction(&rest, *dtype));
         rest = tail;
     }
 }
@@ -493,7 +494,7 @@ impl<'a> Builder<'a> {
             }
             drafts.push(Draft { what: Ok((k, from)), to });
         }
-        let names = points.iter().map(|p| p.name).collect();
+        let names = points.iter().flat_map(|p| std::iter::once(p.name).chain(p.and)).collect();
         let cost = points.iter().map(|p| p.formulas.cost).sum::<f64>();
         let (size, outputs) = (size_of(self.shape), self.outputs.len());
         let body = match dtype {

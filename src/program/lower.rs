@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use smallvec::{SmallVec, smallvec};
 
 use crate::array::{Array, DType, Layout, Scalar, Shape, size_of};
-use crate::kernel::map::Formulas;
+use crate::kernel::map::{Formulas, Simple};
 use crate::ops::define::Binary;
 use crate::ops::{self, add, divide, reduction};
 use crate::tape::accumulate::{SUM_TO, ToShape};
@@ -22,6 +22,10 @@ pub(super) type Metas = Vec<(Layout, DType)>;
 /// A formula of values and numbers, which broadcast to the result's shape.
 pub(super) struct Point {
     pub(super) name: &'static str,
+    /// The name of the second formula of a pair.
+    pub(super) and: Option<&'static str>,
+    /// What it is in pairs.
+    pub(super) op: Option<Simple>,
     pub(super) formulas: Formulas,
     pub(super) params: [f64; 2],
     pub(super) inputs: SmallVec<[Arg; 4]>,
@@ -62,6 +66,17 @@ pub(super) struct Lowering {
 fn blocks(p: &'static Primitive) -> Option<&'static Blocks> {
     // The engine's own sum has another evaluation, but the same bits.
     if p.name == "add" && p.blocks.is_none() { add::PRIMITIVE.blocks } else { p.blocks }
+}
+
+/// The operation that is part of pairs.
+fn simple(name: &str) -> Option<Simple> {
+    match name {
+        "add" => Some(Simple::Add),
+        "subtract" => Some(Simple::Subtract),
+        "multiply" => Some(Simple::Multiply),
+        "annihilate" => Some(Simple::Annihilate),
+        _ => None,
+    }
 }
 
 impl Lowering {
@@ -123,6 +138,8 @@ impl Lowering {
         let is_real = |a: &Arg| !matches!(a, Arg::Number(Scalar::Complex(_)));
         arrays.iter().all(is_real).then(|| Point {
             name: primitive.name,
+            and: None,
+            op: simple(primitive.name),
             formulas: blocks.forward,
             params,
             inputs: arrays.iter().copied().collect(),
@@ -175,7 +192,9 @@ impl Lowering {
                 gradient = self.value(&meta.shape, meta.dtype);
                 let inputs = std::iter::once(Arg::Slot(g)).chain(factor.of.iter().map(value)).collect();
                 let name = call.primitive().name;
-                out.push(Item::Point(Point { name, formulas: factor.formulas, params, inputs, output: gradient, step: None }));
+                // The factors of a product are its operands.
+                let op = (name == "multiply").then_some(Simple::Annihilate);
+                out.push(Item::Point(Point { name, and: None, op, formulas: factor.formulas, params, inputs, output: gradient, step: None }));
             }
             let gradient = self.fitted(gradient, &wanted.shape, out);
             so_far[*at] = Arg::Slot(match so_far[*at] {
@@ -242,7 +261,7 @@ impl Lowering {
         }
         let output = self.value(&shape, dtype);
         let (formulas, inputs) = (divide::BLOCKS.forward, smallvec![Arg::Slot(g), Arg::Number(number)]);
-        out.push(Item::Point(Point { name: "divide", formulas, params: [0.0; 2], inputs, output, step: None }));
+        out.push(Item::Point(Point { name: "divide", and: None, op: None, formulas, params: [0.0; 2], inputs, output, step: None }));
         Some(output)
     }
 
@@ -269,6 +288,8 @@ impl Lowering {
         let formulas = add::BLOCKS.forward;
         out.push(Item::Point(Point {
             name: "add",
+            and: None,
+            op: Some(Simple::Add),
             formulas,
             params: [0.0; 2],
             inputs: smallvec![Arg::Slot(sum), Arg::Slot(g)],

@@ -11,6 +11,7 @@
 mod compare;
 mod group;
 mod lower;
+mod pairs;
 mod plan;
 mod run;
 

@@ -61,7 +61,7 @@ def random_formula(seed: int) -> Any:
     return f
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("shapes", [((),), ((1,),), ((7,), (7,)), ((3, 5), (5,)), ((4, 1), (3,)), ((300, 5), (300, 1))])
 def test_random_formulas_and_their_gradients(seed: int, shapes: tuple[tuple[int, ...], ...]) -> None:
     dtype = DTYPES[seed % 2]
@@ -116,6 +116,18 @@ def test_an_operand_that_is_used_twice_and_has_a_sum() -> None:
         check(lambda x: tg.value_and_grad(total)(x), normal(6, dtype=dtype))
 
 
+def test_pairs_of_operations() -> None:
+    def f(x: tg.Variable, y: tg.Variable) -> Any:
+        a = (x * y + 1, 1 - x * 2, (x + y) * y, (2 - x) * 3, y - (x - 0.5), (x * 0.9 + 0.1) * y - x)
+        b = (-0.0 + x * -0.0, (x - y) * 0.3, 3 * (x + 2), x * y - x * y, (x * x) * (y + y), (x * 7 - 2**60) + 1)
+        return (*a, *b)
+
+    for dtype in DTYPES:
+        check(f, normal(700, dtype=dtype), normal(700, dtype=dtype))
+        total = lambda x, y: sum((t * t).sum() for t in f(x, y)[:11])  # noqa: E731
+        check(lambda x, y: tg.grad(total, (0, 1))(x, y), normal(70, dtype=dtype), normal(70, dtype=dtype))
+
+
 def test_numbers_on_either_side() -> None:
     check(lambda x: (2 - x, 3 / (x * x + 1), 2.0**x, x - 2, x / 3, tg.maximum(x, 0) + 1), normal(33))
     check(lambda x: (x * 0.0 + 1, x * -0.0 - 1), normal(33))
@@ -167,7 +179,7 @@ def test_squares_are_products(dtype: Any) -> None:
     g = tg.grad(lambda z: (z**2).sum())(x)
     np.testing.assert_array_equal(g.numpy(), 2 * x.numpy())
     edges = tg.Variable([np.inf, -np.inf, np.nan, 0.0, -0.0, 1e308], dtype=tg.float64)
-    np.testing.assert_array_equal((edges**2).numpy(), edges.numpy() * edges.numpy())
+    np.testing.assert_array_equal((edges**2).numpy(), [np.inf, np.inf, np.nan, 0.0, 0.0, np.inf])
 
 
 def test_long_programs_are_numbered() -> None:
@@ -181,9 +193,5 @@ def test_long_programs_are_numbered() -> None:
 
 
 def test_threads_share_a_group_out() -> None:
-    threads = tg.num_threads()
-    try:
-        tg.num_threads(2)
+    with tg.num_threads(2):
         check(lambda x, y: tg.grad(lambda z: (tg.tanh(z * y) * tg.exp(z)).sum())(x), normal(200_001), normal(200_001))
-    finally:
-        tg.num_threads(threads)
