@@ -2,8 +2,8 @@
 
     taskset -c 1 python benches/replay.py [--jax] [--rows WORD]    # one thread
 
-Every row's functions take turns, best of many rounds. JAX runs in the same process when it is asked for and installed; its compilation
-is not counted.
+Every row's functions take turns, best of many rounds. JAX runs in the same process when it is asked for and installed; its
+compilation is not counted.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ def main() -> None:
     options.add_argument("--rows", default="")
     options.add_argument("--rounds", type=int, default=15)
     chosen = options.parse_args()
-    tg.num_threads(1)
+    tg.set_num_threads(1)
     head = f"{'':44}{'eager, us':>12}{'replay, us':>12}{'share':>8}"
     print(head + (f"{'jax jit, us':>14}{'share':>8}" if chosen.jax else ""))
     for at, (name, f, args) in enumerate(ROWS):

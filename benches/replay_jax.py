@@ -16,7 +16,8 @@ jax.config.update("jax_platforms", "cpu")
 def network(sizes: list[int], adam: bool) -> Any:
     rng = np.random.default_rng(0)
     weights = [
-        (jnp.asarray(rng.normal(size=(a, b)).astype("float32") / a**0.5), jnp.zeros(b, "float32")) for a, b in itertools.pairwise(sizes)
+        (jnp.asarray(rng.normal(size=(a, b)).astype("float32") / a**0.5), jnp.zeros(b, "float32"))
+        for a, b in itertools.pairwise(sizes)
     ]
 
     def loss(p: Any, x: Any, y: Any) -> Any:

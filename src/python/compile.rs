@@ -459,13 +459,7 @@ fn text(s: &Bound<'_, PyString>, key: &mut Vec<u8>) -> PyResult<()> {
     Ok(())
 }
 
-fn all<'py>(
-    n: usize,
-    mut items: impl Iterator<Item = Bound<'py, PyAny>>,
-    key: &mut Vec<u8>,
-    found: &mut Found<'py>,
-    depth: usize,
-) -> PyResult<bool> {
+fn all<'py>(n: usize, mut items: impl Iterator<Item = Bound<'py, PyAny>>, key: &mut Vec<u8>, found: &mut Found<'py>, depth: usize) -> PyResult<bool> {
     if depth > 64 {
         return Err(PyValueError::new_err("compile: arguments are nested deeper than 64"));
     }
