@@ -1,15 +1,20 @@
-"""What tg.compile is worth: the time of a replay as a share of an eager call.
+"""What tg.compile is worth: the time of a replay as a share of an eager call, and of JAX's compiled function.
 
-    python benches/replay.py            # one thread
+    taskset -c 1 python benches/replay.py [--jax] [--rows WORD]    # one thread
 
-Each row is run in turn, best of several rounds.
+Every row's functions take turns, best of many rounds. JAX runs in the same process when it is asked for and installed; its
+compilation is not counted.
 """
 
 from __future__ import annotations
 
+import argparse
 import itertools
+import os
 import time
 from typing import TYPE_CHECKING, Any
+
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
 
 import numpy as np
 
@@ -22,7 +27,7 @@ RNG = np.random.default_rng(0)
 
 
 def array(*shape: int, dtype: str = "float32") -> tg.Variable:
-    return tg.asarray(RNG.normal(size=shape).astype(dtype))
+    return tg.Variable(RNG.normal(size=shape).astype(dtype)).clone()
 
 
 def network(sizes: list[int], make: Callable[[Any], Any]) -> Callable[..., Any]:
@@ -42,8 +47,8 @@ def network(sizes: list[int], make: Callable[[Any], Any]) -> Callable[..., Any]:
     return step
 
 
-def rosenbrock(x: tg.Variable) -> tg.Variable:
-    return tg.grad(lambda z: (100.0 * (z[1:] - z[:-1] ** 2) ** 2 + (1.0 - z[:-1]) ** 2).sum())(x)
+def rosenbrock(x: tg.Variable) -> Any:
+    return tg.value_and_grad(lambda z: (100.0 * (z[1:] - z[:-1] ** 2) ** 2 + (1.0 - z[:-1]) ** 2).sum())(x)
 
 
 def formula(x: tg.Variable, y: tg.Variable) -> Any:
@@ -78,51 +83,97 @@ def chain(x: tg.Variable) -> tg.Variable:
     return x
 
 
+def product(x: tg.Variable, v: tg.Variable) -> Any:
+    return tg.hvp(lambda z: (tg.sin(z) * z**2).sum(), (x,), (v,))
+
+
+def lstm(x: tg.Variable, wx: tg.Variable, wh: tg.Variable, b: tg.Variable) -> Any:
+    def loss(wx: tg.Variable, wh: tg.Variable, b: tg.Variable) -> tg.Variable:
+        n = wh.shape[0]
+        h = c = tg.zeros((x.shape[1], n))
+        for t in range(x.shape[0]):
+            z = x[t] @ wx + h @ wh + b
+            i, f, g, o = z[:, :n], z[:, n : 2 * n], z[:, 2 * n : 3 * n], z[:, 3 * n :]
+            c = tg.sigmoid(f) * c + tg.sigmoid(i) * tg.tanh(g)
+            h = tg.sigmoid(o) * tg.tanh(c)
+        return (h * h).sum()
+
+    return tg.grad(loss, (0, 1, 2))(wx, wh, b)
+
+
+def sgd(parameters: Any) -> Any:
+    return tg.optim.SGD(parameters, lr=0.01)
+
+
 ROWS: list[tuple[str, Any, tuple[Any, ...]]] = [
-    ("MLP 2-16-16-1, batch 32, SGD", network([2, 16, 16, 1], lambda p: tg.optim.SGD(p, lr=0.01)), (array(32, 2), array(32, 1))),
+    ("an empty function", lambda x: x, (array(3),)),
+    ("MLP 2-16-16-1, batch 32, SGD", network([2, 16, 16, 1], sgd), (array(32, 2), array(32, 1))),
+    ("MLP 2-16-16-1, batch 32, Adam", network([2, 16, 16, 1], tg.optim.Adam), (array(32, 2), array(32, 1))),
+    ("MLP 784-256-10, batch 128, Adam", network([784, 256, 10], tg.optim.Adam), (array(128, 784), array(128, 10))),
     ("MLP 784-512-256-10, batch 128, Adam", network([784, 512, 256, 10], tg.optim.Adam), (array(128, 784), array(128, 10))),
     ("Rosenbrock, 1,000 numbers, float64", rosenbrock, (array(1000, dtype="float64"),)),
+    ("5 bodies, 20 steps, float64", bodies, (array(5, 3, dtype="float64"),)),
     ("64 bodies, 20 steps, float64", bodies, (array(64, 3, dtype="float64"),)),
     ("formula, 10^4, both gradients", formula, (array(10**4), array(10**4))),
     ("formula, 10^6, both gradients", formula, (array(10**6), array(10**6))),
     ("200 operations on one element, gradient", scalars, (array(1),)),
     ("20 cheap operations on 10^6", chain, (array(10**6),)),
+    ("Hessian-vector product, 1,000", product, (array(1000), array(1000))),
     (
-        "Hessian-vector product, 1,000",
-        lambda x, v: tg.hvp(lambda z: (tg.sin(z) * z**2).sum(), (x,), (v,)),
-        (array(1000), array(1000)),
+        "LSTM of 64 steps from cells, batch 32, 128",
+        lstm,
+        (array(64, 32, 64), 0.1 * array(64, 512), 0.1 * array(128, 512), array(512)),
     ),
 ]
 
 
-def best(f: Any, args: tuple[Any, ...]) -> float:
-    """Seconds of a call, best of several rounds."""
-    f(*args)
+def window(f: Any, args: tuple[Any, ...], count: int) -> float:
+    """Seconds of a call, mean of `count`."""
     start = time.perf_counter()
-    f(*args)
-    once = max(time.perf_counter() - start, 1e-7)
-    count = max(1, int(0.02 / once))
-    times = []
-    for _ in range(7):
-        start = time.perf_counter()
-        for _ in range(count):
-            f(*args)
-        times.append((time.perf_counter() - start) / count)
-    return min(times)
+    for _ in range(count):
+        f(*args)
+    return (time.perf_counter() - start) / count
+
+
+def best(all_functions: list[tuple[Any, tuple[Any, ...]]], rounds: int) -> list[float]:
+    """Seconds of a call of each, which take turns: best of several rounds."""
+    counts = [max(1, int(0.01 / max(window(f, args, 2), 1e-7))) for f, args in all_functions]
+    out = [float("inf")] * len(all_functions)
+    for _ in range(rounds):
+        for i, ((f, args), count) in enumerate(zip(all_functions, counts, strict=True)):
+            out[i] = min(out[i], window(f, args, count))
+    return out
+
+
+def peer(at: int, args: tuple[Any, ...]) -> Any:
+    """JAX's function of a row, to be called like ours, and its arguments."""
+    import replay_jax
+
+    return replay_jax.function(at, [np.asarray(a.numpy()) for a in args])
 
 
 def main() -> None:
-    tg.num_threads(1)
-    print(f"{'':44}{'eager, us':>12}{'replay, us':>12}{'share':>8}")
-    for name, f, args in ROWS:
+    options = argparse.ArgumentParser()
+    options.add_argument("--jax", action="store_true")
+    options.add_argument("--rows", default="")
+    options.add_argument("--rounds", type=int, default=15)
+    chosen = options.parse_args()
+    tg.set_num_threads(1)
+    head = f"{'':44}{'eager, us':>12}{'replay, us':>12}{'share':>8}"
+    print(head + (f"{'jax jit, us':>14}{'share':>8}" if chosen.jax else ""))
+    for at, (name, f, args) in enumerate(ROWS):
+        if chosen.rows not in name:
+            continue
         compiled = tg.compile(f)
         for _ in range(4):
             compiled(*args)
         if not compiled.programs():
             print(f"{name:44}{compiled.explain()}")
             continue
-        eager, replay = best(f, args), best(compiled, args)
-        print(f"{name:44}{eager * 1e6:12.1f}{replay * 1e6:12.1f}{replay / eager:8.2f}")
+        functions = [(f, args), (compiled, args), *([peer(at, args)] if chosen.jax else [])]
+        eager, replay, *others = best(functions, chosen.rounds)
+        line = f"{name:44}{eager * 1e6:12.1f}{replay * 1e6:12.1f}{replay / eager:8.2f}"
+        print(line + "".join(f"{t * 1e6:14.1f}{replay / t:8.2f}" for t in others), flush=True)
 
 
 if __name__ == "__main__":

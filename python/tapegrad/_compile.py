@@ -225,7 +225,7 @@ def _rates() -> list[Any]:
     return [(id(o), [{k: v for k, v in g.items() if k != "params"} for g in o.param_groups]) for o in found]
 
 
-class Compiled:
+class Compiled(_core._Table):
     """A function that :func:`compile` made: call it as the function itself.
 
     ``explain()`` says in words what became of its calls.
@@ -236,7 +236,6 @@ class Compiled:
             raise TypeError(f"compile: expected a function or a Module, got {type(function).__name__}")
         self._function, self._explain = function, explain
         self._sites: dict[bytes, _Site] = {}
-        self._table = _core._Table()
         self._reasons: list[str] = []
         self._lock = threading.RLock()
         self._warned = False
@@ -254,11 +253,8 @@ class Compiled:
             raise AttributeError(name)
         return getattr(self._function, name)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Runs the function, or replays its program."""
-        result = self._table.replay(args, kwargs)
-        if result is not NotImplemented:
-            return result
+    def _call(self, *args: Any, **kwargs: Any) -> Any:
+        """A call that no program fits."""
         if _core._is_capturing():
             return self._function(*args, **kwargs)
         signature = _core._signature(args, kwargs)
@@ -404,7 +400,7 @@ class Compiled:
         site.first = None
         variant = _Variant(recording, arguments)
         site.variants.append(variant)
-        self._table.add(site.key, variant.program, variant.guards, variant.fixed, variant.single, variant)
+        self._add(site.key, variant.program, variant.guards, variant.fixed, variant.single, variant)
         steps, left = variant.program.size()
         self._say(f"recorded: {steps} steps, {left} instructions, {len(variant.guards)} guards")
 

@@ -18,7 +18,7 @@ class Program:
     >>> p(tg.Variable([1.0, 3.0]))
     {'y': Variable([3., 7.])}
     >>> len(p)
-    2
+    1
     """
 
     def __init__(self, variant: Any, core: Any = None) -> None:

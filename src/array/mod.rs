@@ -402,6 +402,17 @@ impl Array {
         Self::from_storage(self.storage.clone(), layout)
     }
 
+    /// [`with_layout`](Self::with_layout) of a layout that several arrays share.
+    ///
+    /// # Panics
+    /// When the layout reaches outside the storage: a bug of the caller.
+    #[must_use]
+    pub(crate) fn with_shared_layout(&self, layout: &Arc<Layout>) -> Self {
+        assert!(layout.extent().is_none_or(|(_, end)| end <= self.storage.len()), "layout reaches outside its storage");
+        let view = (**layout != *self.storage.layout()).then(|| Arc::clone(layout));
+        Self { storage: self.storage.clone(), view }
+    }
+
     /// The elements in row-major order with another shape of the same size; a view where possible.
     ///
     /// # Errors

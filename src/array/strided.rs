@@ -47,6 +47,24 @@ impl Cursor {
         }
         let mut done = 0;
         loop {
+            if column == 0
+                && self.run <= SHORT
+                && let (Some(&(n, s)), Some(i)) = (self.outer.last(), index.last_mut())
+            {
+                let rows = (n - *i).min((out.len() - done) / self.run);
+                read_rows(data, [base, s, self.step], self.run, &mut out[done..done + rows * self.run]);
+                done += rows * self.run;
+                if done == out.len() {
+                    return;
+                }
+                // None when what is left is a part of a row.
+                if rows > 0 {
+                    *i += rows - 1;
+                    base += (rows - 1).cast_signed() * s;
+                    next(&mut index, &self.outer, &mut base);
+                    continue;
+                }
+            }
             let count = (self.run - column).min(out.len() - done);
             let first = base + column.cast_signed() * self.step;
             read_run(data, first, self.step, &mut out[done..done + count]);
@@ -55,15 +73,7 @@ impl Cursor {
                 return;
             }
             column = 0;
-            for (i, &(n, s)) in index.iter_mut().zip(&self.outer).rev() {
-                *i += 1;
-                base += s;
-                if *i < n {
-                    break;
-                }
-                *i = 0;
-                base -= n.cast_signed() * s;
-            }
+            next(&mut index, &self.outer, &mut base);
         }
     }
 
@@ -102,6 +112,53 @@ impl Cursor {
     #[must_use]
     pub fn run(&self) -> usize {
         self.run
+    }
+}
+
+/// Elements of a run up to which rows of them are read together.
+const SHORT: usize = 8;
+
+/// The next row.
+#[inline]
+fn next(index: &mut [usize], outer: &[(usize, isize)], base: &mut isize) {
+    for (i, &(n, s)) in index.iter_mut().zip(outer).rev() {
+        *i += 1;
+        *base += s;
+        if *i < n {
+            return;
+        }
+        *i = 0;
+        *base -= n.cast_signed() * s;
+    }
+}
+
+/// Whole rows of `run` elements that are `step` apart, from `first` on, the rows `pitch` apart.
+fn read_rows<T: Copy>(data: &[T], [first, pitch, step]: [isize; 3], run: usize, out: &mut [T]) {
+    if pitch == 0 {
+        return repeat(data, first, step, run, out);
+    }
+    match run {
+        1 => read_run(data, first, pitch, out),
+        2 => rows_of::<T, 2>(data, [first, pitch, step], out),
+        3 => rows_of::<T, 3>(data, [first, pitch, step], out),
+        4 => rows_of::<T, 4>(data, [first, pitch, step], out),
+        _ => {
+            for (k, row) in out.chunks_exact_mut(run).enumerate() {
+                read_run(data, first + k.cast_signed() * pitch, step, row);
+            }
+        }
+    }
+}
+
+/// [`read_rows`] of a length that is known when it is compiled.
+#[inline(always)]
+fn rows_of<T: Copy, const N: usize>(data: &[T], [first, pitch, step]: [isize; 3], out: &mut [T]) {
+    let (rows, _) = out.as_chunks_mut::<N>();
+    for (k, row) in rows.iter_mut().enumerate() {
+        let at = first + k.cast_signed() * pitch;
+        for (j, o) in row.iter_mut().enumerate() {
+            *o = data[(at + j.cast_signed() * step).cast_unsigned()];
+        }
     }
 }
 

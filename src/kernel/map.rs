@@ -5,7 +5,9 @@
 //! has one loop, over operands as long as the result, and what is around it is shared by all formulas of a type: it is called
 //! through a pointer.
 
+mod formulas;
 mod in_place;
+mod pairs;
 
 use std::hint::black_box;
 use std::marker::PhantomData;
@@ -17,7 +19,9 @@ use crate::kernel::field::{Field, Lane};
 use crate::kernel::math::Real;
 use crate::kernel::simd::{Arch, Careful, Kernel, PART, before_lines, dispatch as simd_dispatch, fence, load_part, store_part, stream};
 
+pub use formulas::{BlockLoop, Floating, Formulas};
 pub use in_place::{accumulate, update};
+pub use pairs::{Simple, pair};
 
 /// Elements after which a loop checks whether an argument left a function's fast range.
 const STRIDE: usize = PERIOD;

@@ -88,6 +88,17 @@ fn no_negative_exponent(_: &Operand<'_>, b: &Operand<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Squares are products, as in NumPy: exactly rounded, and a tenth of the time.
+#[allow(clippy::float_cmp, reason = "two is exact")]
+fn square_of(exponent: Scalar) -> Option<fn(&Variable) -> Result<Variable>> {
+    let is_two = match exponent {
+        Scalar::Int(i) => i == 2,
+        Scalar::Float(x) => x == 2.0,
+        _ => false,
+    };
+    is_two.then_some(square)
+}
+
 binary! {
     /// Power, element by element: aᵇ. The derivative of x**0 at 0 is 0.
     ///
@@ -100,6 +111,7 @@ binary! {
     gradient_b(a, b, y) { a.power_log(b, y) }
     integer { a.power(b) }
     check no_negative_exponent;
+    shortcut square_of;
     complex Holomorphic(functions::power);
     rule "dy/da = b aᵇ⁻¹, 0 where b is 0; dy/db = y log(a), 0 where a is 0 and b >= 0";
     domain POSITIVE, REAL;

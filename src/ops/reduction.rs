@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::kernel::moments;
 use crate::kernel::reduce::prod_grad;
 use crate::kernel::reduce::{self, ReducePlan};
-use crate::tape::{Batch, BatchContext, Jvp, JvpContext, Operand, Outputs, Primitive, Variable, Vjp, VjpContext, apply};
+use crate::tape::{AttrSet, Attrs, Batch, BatchContext, Jvp, JvpContext, Operand, Outputs, Primitive, Variable, Vjp, VjpContext, apply};
 
 /// Axes counted from the front, in order.
 pub(crate) type Axes = SmallVec<[usize; 4]>;
@@ -150,6 +150,14 @@ fn spread_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
 /// A reduced value seen with the shape from which `axes` were reduced: the transpose of a sum.
 pub(crate) fn expand_reduced(g: &Variable, axes: &[usize], shape: &[usize]) -> Result<Variable> {
     apply(&EXPAND_REDUCED, &[g.into()], &Expanded { axes: axes.into(), shape: Shape::from_slice(shape) })
+}
+
+/// The view that a sum's gradient is of a cotangent with `layout`, as a primitive, its attributes and its layout. `shape` is that of the
+/// input.
+pub(crate) fn spreading(sum: &dyn AttrSet, layout: &Layout, shape: &[usize]) -> Option<(&'static Primitive, Attrs, Layout)> {
+    let axes = sum.as_any().downcast_ref::<Reduced>()?.axes.clone();
+    let layout = layout.reshape(&reduced_shape(shape, &axes, true))?.broadcast_to("spread", shape).ok()?;
+    Some((&EXPAND_REDUCED, Expanded { axes, shape: Shape::from_slice(shape) }.share(), layout))
 }
 
 /// [`spread`] of an array.

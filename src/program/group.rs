@@ -1,129 +1,147 @@
-//! Elementwise instructions that are run together, block by block.
+//! Formulas that are run together, block by block.
 //!
-//! Long elementwise steps that follow each other are one instruction: a block of some kilobytes of every operand goes through all of
-//! them before the next block does, so that what is between them never leaves the caches and takes no memory of its own. A block is
-//! evaluated by the primitives themselves, through the kernels that an eager call uses, so results have the same bits. Operands of
-//! the result's shape are cut along their first axis, or anywhere when all are in row-major order; numbers, and arrays that broadcast
-//! along the first axis, are handed over whole. Blocks are shared out among threads.
+//! Formulas of one shape and dtype are one instruction: a block of every operand, small enough for all blocks at hand to stay in the
+//! first-level cache, goes through all formulas before the next block does. What is between them lies in registers, blocks of scratch
+//! memory that are used again when their values have been read for the last time. The loops are those of an eager call, so results have
+//! the same bits. Operands in row-major order are read where they are, numbers as numbers; any other is gathered into a register, a
+//! block at a time.
+//!
+//! A formula joins the last group of its shape that comes after all that it reads, and views move up behind what they are views of: so
+//! a gradient rule meets the forward pass when nothing but their cotangent was between them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::{Instr, Kind};
-use crate::array::{Array, DType, Layout, Plain, Shape, size_of};
-use crate::dispatch;
+use super::lower::{Item, Metas, Point};
+use super::{Instr, Kind, View, pairs};
+use crate::array::{Array, Cursor, DType, Layout, Scalar, Shape, size_of};
 use crate::error::{Error, Result};
+use crate::kernel::map::{BlockLoop, Floating};
 use crate::kernel::parallel;
-use crate::lock::Mutex;
 use crate::tape::capture::{Arg, Op, Slot, Step};
-use crate::tape::{Attrs, Batch, Operand, Primitive, RuleCall, Variable, evaluate, recording};
+use crate::tape::{self, Variable, evaluate};
 
-/// Bytes of a block.
-const BLOCK_BYTES: usize = 1 << 15;
-/// Bytes of a result below which steps are run one by one.
-const LEAST_BYTES: usize = 1 << 18;
+/// Bytes that the blocks at hand of a group may take together.
+const CACHE_BYTES: usize = 1 << 15;
+/// Elements of a block at most, and of its steps.
+const MAX_BLOCK: usize = 4096;
+const STEP: usize = 256;
+/// Elements between the registers: not a power of two from one to the next.
+const GAP: usize = 16;
+/// Bytes of a result from which a formula by itself is run by the step that it came from.
+const LONE_BYTES: usize = 1 << 14;
 
-/// What an operand of a step in a block is.
-#[derive(Clone, Copy)]
-enum Local {
-    None,
-    Number(crate::array::Scalar),
-    /// A value of the block's table, and whether it is used for the last time.
-    Value(usize, bool),
+/// An instruction on blocks.
+struct Code<T: 'static> {
+    what: What<T>,
+    /// The register or result that it writes.
+    to: u16,
 }
 
-/// A step on blocks.
-struct Node {
-    what: What,
-    args: SmallVec<[Local; 4]>,
-    outs: SmallVec<[Option<usize>; 2]>,
+enum What<T: 'static> {
+    /// A formula of operands and registers.
+    Formula { run: BlockLoop<T>, params: [f64; 2], from: [u16; 4] },
+    /// A block of the operand of that number.
+    Gather(u16),
 }
 
-enum What {
-    Eval {
-        primitive: &'static Primitive,
-        attrs: Attrs,
-        recorded: bool,
-    },
-    /// The rule for blocks of full length and for the last one.
-    Rule(Box<[RuleCall; 2]>),
-}
-
-/// How an operand from outside is handed to a block.
+/// How an operand lies in memory, as far as it is known.
 #[derive(Clone, Copy, PartialEq)]
-enum Cut {
-    /// As it is.
-    Whole,
-    /// Its part of a row-major array.
+enum How {
+    /// In row-major order.
     Flat,
-    /// Some rows of its first axis.
-    Rows,
+    /// One number.
+    Number,
+    /// In any other way.
+    Strided,
 }
 
-/// Steps that are run together.
-pub(crate) struct Group {
-    nodes: Vec<Node>,
-    cuts: SmallVec<[Cut; 8]>,
-    /// The table place and the dtype of each value that is needed outside.
-    exports: SmallVec<[(usize, DType); 4]>,
-    shape: Shape,
-    /// What is cut: elements, or rows of so many elements.
-    length: usize,
-    row: usize,
+/// A number that formulas read.
+#[derive(Clone, Copy, PartialEq)]
+enum Number {
+    Literal(Scalar),
+    /// The element of an operand.
+    Of(u16),
+}
+
+/// What formulas read besides registers.
+#[derive(Clone, Copy, PartialEq)]
+enum Read {
+    /// A block of an operand in row-major order.
+    Flat(u16),
+    /// One number, and whether it is written out.
+    Number(Number, bool),
+}
+
+struct Body<T: 'static> {
+    code: Vec<Code<T>>,
+    operands: SmallVec<[How; 8]>,
+    reads: Vec<Read>,
+    registers: usize,
     block: usize,
-    places: usize,
+    cost: f64,
+}
+
+enum Typed {
+    F32(Body<f32>),
+    F64(Body<f64>),
+}
+
+/// Formulas that are run together.
+pub(crate) struct Group {
+    body: Typed,
+    shape: Shape,
+    size: usize,
+    outputs: usize,
+    names: Vec<&'static str>,
 }
 
 impl fmt::Debug for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = |n: &Node| match &n.what {
-            What::Eval { primitive, .. } => primitive.name.to_owned(),
-            What::Rule(calls) => format!("rule of {}", calls[0].primitive().name),
-        };
-        write!(f, "group[{}]", self.nodes.iter().map(name).collect::<Vec<_>>().join(", "))
+        write!(f, "group[{}]", self.names.join(", "))
     }
 }
 
-/// Where the blocks of a result are written.
-trait Sink: Send {
-    fn write(&mut self, block: &Array);
+/// An operand of a group as its blocks read it.
+enum Operand<'a, T> {
+    Flat(&'a [T]),
+    Number(T),
+    Strided(&'a [T], Cursor),
 }
 
-impl<T: Plain> Sink for &mut [T] {
-    fn write(&mut self, block: &Array) {
-        match block.as_slice::<T>() {
-            Some(s) if s.len() == self.len() => self.copy_from_slice(s),
-            // A number that a block of one row of them repeats.
-            _ => {
-                let all = block.to_vec::<T>();
-                let n = all.len().max(1);
-                for (i, x) in self.iter_mut().enumerate() {
-                    *x = all[i % n];
-                }
-            }
-        }
+impl<'a, T: Copy + Default> Operand<'a, T> {
+    fn flat(&self) -> Option<&'a [T]> {
+        if let Self::Flat(data) = self { Some(data) } else { None }
+    }
+
+    fn number(&self) -> T {
+        if let Self::Number(x) = self { *x } else { T::default() }
     }
 }
 
-/// The work of one block: its number, and where its results go.
-struct Task<'a> {
-    at: usize,
-    sinks: SmallVec<[Box<dyn Sink + 'a>; 4]>,
+/// What a formula reads, while it runs.
+enum Source<'a, T> {
+    /// Another block each time.
+    Moving(&'a [T]),
+    Fixed(&'a [T]),
 }
 
 impl Group {
-    /// Runs the steps over the table of a program.
+    /// Runs the formulas over the table of a program.
     pub(super) fn run(&self, instr: &Instr, table: &mut [Option<Variable>]) -> Result<()> {
-        let mut given: SmallVec<[Array; 8]> = SmallVec::new();
-        for (a, cut) in instr.inputs.iter().zip(&self.cuts) {
-            let Some(a) = a.slot().and_then(|s| table[s].as_ref()) else { return Err(Error::Value("program: a group lacks an operand".to_owned())) };
-            let a = if *cut == Cut::Flat { a.array().contiguous().reshape(&[self.length])? } else { a.array().clone() };
-            given.push(a);
+        let mut given: SmallVec<[&Array; 8]> = SmallVec::new();
+        for a in &instr.inputs {
+            let Some(v) = a.slot().and_then(|s| table[s].as_ref()) else { return Err(Error::Value("program: a group lacks an operand".to_owned())) };
+            given.push(v.array());
         }
-        let mut results: SmallVec<[Array; 4]> = self.exports.iter().map(|(_, dtype)| Array::empty(&self.shape, *dtype)).collect();
-        self.run_blocks(&given, &mut results)?;
+        let results = match &self.body {
+            Typed::F32(body) => body.run(self, &given)?,
+            Typed::F64(body) => body.run(self, &given)?,
+        };
+        drop(given);
         for (slot, a) in instr.outputs.iter().zip(results) {
             if let Some(slot) = slot {
                 table[*slot] = Some(a.into());
@@ -131,274 +149,461 @@ impl Group {
         }
         Ok(())
     }
+}
 
-    fn run_blocks(&self, given: &[Array], results: &mut [Array]) -> Result<()> {
-        let count = self.length.div_ceil(self.block);
-        let mut tasks: Vec<Task<'_>> = (0..count).map(|at| Task { at, sinks: SmallVec::new() }).collect();
-        for a in results.iter_mut() {
-            dispatch!(bits a.dtype(), T => {
-                for (task, chunk) in tasks.iter_mut().zip(a.data_mut::<T>().chunks_mut(self.block * self.row)) {
-                    task.sinks.push(Box::new(chunk));
-                }
+impl<T: Floating> Body<T> {
+    fn run(&self, group: &Group, given: &[&Array]) -> Result<SmallVec<[Array; 4]>> {
+        let n = group.size;
+        let mut copies: Vec<(usize, Array)> = Vec::new();
+        for (i, (a, how)) in given.iter().zip(&self.operands).enumerate() {
+            // A value may lie in another way than when it was recorded.
+            let fits = match how {
+                How::Flat => a.slice_of::<T>(n).is_some(),
+                How::Number => a.layout().is_number(),
+                How::Strided => true,
+            };
+            if !fits {
+                copies.push((i, a.broadcast_to("program", &group.shape)?.copy()));
+            }
+        }
+        let mut operands: SmallVec<[Operand<'_, T>; 8]> = SmallVec::new();
+        for (i, (a, how)) in given.iter().zip(&self.operands).enumerate() {
+            let a = if copies.is_empty() { a } else { copies.iter().find(|c| c.0 == i).map_or(*a, |c| &c.1) };
+            operands.push(match (how, a.slice_of::<T>(n)) {
+                (How::Number, _) if a.layout().is_number() => Operand::Number(a.raw::<T>()[a.layout().offset()]),
+                (_, Some(data)) => Operand::Flat(data),
+                (_, None) => Operand::Strided(a.raw(), Cursor::new(&a.layout().broadcast_to("program", &group.shape)?)),
             });
         }
-        let failed: Mutex<Option<Error>> = Mutex::new(None);
-        let grain = count.div_ceil(4 * parallel::num_threads()).max(1);
-        parallel::for_each_chunk_mut(&mut tasks, grain, |_, tasks| {
-            let _off = recording(false);
-            let mut table: Vec<Option<Variable>> = vec![None; self.places];
-            for task in tasks {
-                if let Err(e) = self.block(task, given, &mut table) {
-                    *failed.lock() = Some(e);
-                    return;
-                }
+        let mut results: SmallVec<[Array; 4]> = (0..group.outputs).map(|_| Array::empty(&group.shape, T::DTYPE)).collect();
+        let outs: SmallVec<[&mut [T]; 4]> = results.iter_mut().map(Array::data_mut).collect();
+        let grain = parallel::grain(n, self.cost);
+        if grain >= n || parallel::num_threads() == 1 {
+            self.range(&operands, 0, n, outs);
+        } else {
+            self.shared_out(&operands, n, grain.next_multiple_of(self.block), outs);
+        }
+        Ok(results)
+    }
+
+    /// All blocks, by several threads.
+    fn shared_out(&self, operands: &[Operand<'_, T>], n: usize, grain: usize, outs: SmallVec<[&mut [T]; 4]>) {
+        let mut tasks: Vec<(usize, SmallVec<[&mut [T]; 4]>)> = (0..n).step_by(grain).map(|at| (at, SmallVec::new())).collect();
+        for out in outs {
+            for (task, chunk) in tasks.iter_mut().zip(out.chunks_mut(grain)) {
+                task.1.push(chunk);
+            }
+        }
+        parallel::for_each_chunk_mut(&mut tasks, 1, |_, tasks| {
+            for (at, outs) in tasks {
+                self.range(operands, *at, grain.min(n - *at), std::mem::take(outs));
             }
         });
-        let failed = failed.lock().take();
-        failed.map_or(Ok(()), Err)
     }
 
-    /// Runs the steps on one block.
-    fn block(&self, task: &mut Task<'_>, given: &[Array], table: &mut [Option<Variable>]) -> Result<()> {
-        let start = task.at * self.block;
-        let n = self.block.min(self.length - start);
-        for ((a, cut), place) in given.iter().zip(&self.cuts).zip(table.iter_mut()) {
-            let part = if *cut == Cut::Whole { a.clone() } else { a.with_layout(a.layout().slice(0, start, n, 1)) };
-            *place = Some(part.into());
+    /// The elements from `start` on, `len` of them.
+    fn range(&self, operands: &[Operand<'_, T>], start: usize, len: usize, mut rest: SmallVec<[&mut [T]; 4]>) {
+        let block = self.block.min(len);
+        let numbers = self.reads.iter().map(|r| if let Read::Number(_, true) = r { block } else { 1 }).sum::<usize>();
+        let pitch = if block < GAP { block } else { block + GAP };
+        let mut scratch = Array::empty(&[numbers + self.registers * pitch], T::DTYPE);
+        let (registers, mut numbers) = scratch.data_mut::<T>().split_at_mut(self.registers * pitch);
+        let mut sources: SmallVec<[Source<'_, T>; 16]> = SmallVec::new();
+        for read in &self.reads {
+            sources.push(match read {
+                Read::Flat(i) | Read::Number(Number::Of(i), _) if operands[usize::from(*i)].flat().is_some() => {
+                    Source::Moving(operands[usize::from(*i)].flat().unwrap_or_default())
+                }
+                Read::Number(x, wide) => {
+                    let x = match x {
+                        Number::Literal(x) => T::from_scalar(*x),
+                        Number::Of(i) => operands[usize::from(*i)].number(),
+                    };
+                    let (place, others) = numbers.split_at_mut(if *wide { block } else { 1 });
+                    place.fill(x);
+                    numbers = others;
+                    Source::Fixed(place)
+                }
+                Read::Flat(_) => Source::Fixed(&[]),
+            });
         }
-        for node in &self.nodes {
-            node.run(table, n == self.block)?;
-        }
-        for ((place, _), sink) in self.exports.iter().zip(&mut task.sinks) {
-            if let Some(v) = &table[*place] {
-                sink.write(v.array());
+        let mut work: SmallVec<[&mut [T]; 24]> = registers.chunks_mut(pitch.max(1)).collect();
+        let count = work.len();
+        work.extend(rest.iter_mut().map(|_| &mut [][..]));
+        let mut done = 0;
+        while done < len {
+            let n = block.min(len - done);
+            for (k, out) in rest.iter_mut().enumerate() {
+                let (head, tail) = std::mem::take(out).split_at_mut(n);
+                work[count + k] = head;
+                *out = tail;
             }
+            self.block(operands, &sources, start + done, n, &mut work);
+            done += n;
         }
-        table.fill(None);
-        Ok(())
+    }
+
+    /// One block.
+    #[inline]
+    fn block(&self, operands: &[Operand<'_, T>], sources: &[Source<'_, T>], at: usize, n: usize, work: &mut [&mut [T]]) {
+        for code in &self.code {
+            let to = usize::from(code.to);
+            let whole = std::mem::take(&mut work[to]);
+            let out = &mut whole[..n];
+            match &code.what {
+                What::Formula { run, params, from } => {
+                    let find = |i: usize| {
+                        let i = usize::from(from[i]);
+                        match sources.get(i) {
+                            Some(Source::Moving(data)) => &data[at..at + n],
+                            Some(Source::Fixed(data)) if data.len() > n => &data[..n],
+                            Some(Source::Fixed(data)) => data,
+                            None => &work[i - sources.len()][..n],
+                        }
+                    };
+                    run.run(find, out, *params);
+                }
+                What::Gather(i) => match &operands[usize::from(*i)] {
+                    Operand::Flat(data) => out.copy_from_slice(&data[at..at + n]),
+                    Operand::Number(x) => out.fill(*x),
+                    Operand::Strided(data, cursor) => cursor.read(data, at, out),
+                },
+            }
+            work[to] = whole;
+        }
     }
 }
 
-impl Node {
-    fn run(&self, table: &mut [Option<Variable>], full: bool) -> Result<()> {
-        match &self.what {
-            What::Eval { primitive, attrs, recorded } => {
-                let out = {
-                    let table: &[Option<Variable>] = table;
-                    let operands: SmallVec<[Operand<'_>; 4]> = self
-                        .args
-                        .iter()
-                        .map(|a| match a {
-                            Local::Value(at, _) => table[*at].as_ref().map_or(Operand::Scalar(0_i64.into()), Operand::Variable),
-                            Local::Number(x) => Operand::Scalar(*x),
-                            Local::None => Operand::Scalar(0_i64.into()),
-                        })
-                        .collect();
-                    evaluate(primitive, &operands, attrs, *recorded, None)?.pop()
-                };
-                self.put(table, out);
+/// Instructions in the making: steps and groups in order, and views behind what they are views of.
+#[derive(Default)]
+struct Schedule {
+    main: Vec<Main>,
+    /// Views that follow the instruction before; the first ones come before all.
+    views: Vec<Vec<Step>>,
+    /// When each value is there: odd for an instruction, even for views.
+    times: HashMap<Slot, usize>,
+    /// The last group of each shape and dtype.
+    groups: HashMap<(Shape, DType), usize>,
+}
+
+enum Main {
+    Step(Step),
+    Group(Vec<Point>),
+}
+
+impl Schedule {
+    /// When all operands are there.
+    fn after(&self, inputs: &[Arg]) -> usize {
+        inputs.iter().filter_map(|a| self.times.get(&a.slot()?)).copied().max().unwrap_or(0)
+    }
+
+    fn push(&mut self, main: Main) -> usize {
+        self.main.push(main);
+        self.views.push(Vec::new());
+        self.main.len() - 1
+    }
+
+    fn add(&mut self, item: Item, metas: &Metas) {
+        match item {
+            Item::Step(step) if is_view(&step.op) => {
+                let bucket = self.after(&step.inputs).div_ceil(2);
+                self.define(&step.outputs, 2 * bucket);
+                self.views[bucket].push(step);
             }
-            What::Rule(calls) => {
-                let call = &calls[usize::from(!full)];
-                let (saved, gs) = (call.saved_count(), call.cotangent_count());
-                let mut all: SmallVec<[Option<Array>; 8]> = self.args.iter().map(|a| take(*a, table)).collect();
-                let sums = all.drain(saved + gs..).collect::<SmallVec<[_; 4]>>();
-                let gs = all.drain(saved..).collect::<SmallVec<[_; 4]>>();
-                let outs = call.run(all.into_iter().flatten(), gs.into_iter(), sums.into_iter())?;
-                for (place, a) in self.outs.iter().zip(outs) {
-                    if let Some(place) = place {
-                        table[*place] = a.map(Variable::from);
-                    }
+            Item::Step(step) => {
+                let outputs = step.outputs.clone();
+                let at = self.push(Main::Step(step));
+                self.define(&outputs, 2 * at + 1);
+            }
+            Item::Point(point) => {
+                let (layout, dtype) = &metas[point.output];
+                let key = (Shape::from_slice(layout.shape()), *dtype);
+                let after = self.after(&point.inputs);
+                let at = match self.groups.get(&key) {
+                    Some(&at) if 2 * at + 1 >= after => at,
+                    _ => self.push(Main::Group(Vec::new())),
+                };
+                self.groups.insert(key, at);
+                self.times.insert(point.output, 2 * at + 1);
+                if let Main::Group(points) = &mut self.main[at] {
+                    points.push(point);
                 }
             }
         }
-        for a in &self.args {
-            if let Local::Value(at, true) = a {
-                table[*at] = None;
-            }
-        }
-        Ok(())
     }
 
-    fn put(&self, table: &mut [Option<Variable>], out: Option<Array>) {
-        if let Some(Some(place)) = self.outs.first() {
-            table[*place] = out.map(Variable::from);
+    fn define(&mut self, outputs: &[Option<Slot>], time: usize) {
+        for s in outputs.iter().flatten() {
+            self.times.insert(*s, time);
         }
     }
 }
 
-fn take(a: Local, table: &mut [Option<Variable>]) -> Option<Array> {
-    match a {
-        Local::Value(at, true) => table[at].take().map(Variable::into_array),
-        Local::Value(at, false) => table[at].as_ref().map(|v| v.array().clone()),
-        Local::Number(_) | Local::None => None,
+/// Whether a step makes another layout of its operand.
+fn is_view(op: &Op) -> bool {
+    match op {
+        Op::View(..) => true,
+        // A sum over broadcast axes follows what it sums as well.
+        Op::Eval { primitive, update, .. } => (primitive.is_view || primitive.name == "sum_to") && !update,
+        _ => false,
     }
 }
 
-/// The shape that an elementwise step of a group has; `None` for a step that is run by itself.
-fn shape_of<'a>(step: &Step, metas: &'a [(Layout, DType)]) -> Option<&'a [usize]> {
-    let primitive = match &step.op {
-        Op::Eval { primitive, attrs, update, .. } if !update && primitive.hidden == 0 && step.outputs.len() == 1 && matches!(attrs, Attrs::None) => {
-            *primitive
-        }
-        Op::Rule(call) if matches!(call.attrs(), Attrs::None) => call.primitive(),
-        _ => return None,
-    };
-    if !matches!(primitive.batch, Batch::Elementwise) {
-        return None;
+/// Instructions of these items, formulas in groups. `kept` are values that are needed after all of them.
+pub(super) fn form(items: Vec<Item>, metas: &Metas, kept: &[Slot]) -> Vec<Instr> {
+    let mut schedule = Schedule { views: vec![Vec::new()], ..Schedule::default() };
+    for item in items {
+        schedule.add(item, metas);
     }
-    let (layout, dtype) = &metas[step.outputs.iter().flatten().next().copied()?];
-    let shape = layout.shape();
-    let alike = |s: &Slot| metas[*s].0.shape() == shape && metas[*s].0.is_contiguous() && !metas[*s].1.is_complex();
-    if size_of(shape) * dtype.size() < LEAST_BYTES || !step.outputs.iter().flatten().all(alike) {
-        return None;
-    }
-    if let Op::Rule(call) = &step.op {
-        // Cotangents and sums are of the shape; broadcasting is not undone in a group.
-        let rest = &step.inputs[call.saved_count()..];
-        if !call.is_of_shape(shape) || !rest.iter().filter_map(|a| a.slot()).all(|s| metas[s].0.shape() == shape) {
-            return None;
-        }
-    }
-    Some(shape)
-}
-
-/// How operands of these layouts are cut for results of `shape`; `None` when they cannot be.
-fn cuts(slots: &[Slot], shape: &[usize], metas: &[(Layout, DType)]) -> Option<(SmallVec<[Cut; 8]>, bool)> {
-    let layout = |s: &Slot| &metas[*s].0;
-    let flat = |s: &Slot| {
-        let l = layout(s);
-        if l.shape() == shape && l.is_contiguous() {
-            Some(Cut::Flat)
-        } else if l.size() == 1 && l.ndim() <= 1 {
-            Some(Cut::Whole)
-        } else {
-            None
-        }
-    };
-    if let Some(all) = slots.iter().map(flat).collect::<Option<SmallVec<_>>>() {
-        return Some((all, true));
-    }
-    let (&first, rest) = shape.split_first()?;
-    if first < 8 || size_of(rest) * 8 > BLOCK_BYTES {
-        return None;
-    }
-    let rows = |s: &Slot| {
-        let l = layout(s);
-        if l.ndim() == shape.len() && l.shape()[0] == first {
-            Some(Cut::Rows)
-        } else if l.ndim() < shape.len() || l.shape()[0] == 1 {
-            Some(Cut::Whole)
-        } else {
-            None
-        }
-    };
-    slots.iter().map(rows).collect::<Option<SmallVec<_>>>().map(|all| (all, false))
-}
-
-/// The values that steps take from outside of themselves.
-fn externals(steps: &[Step]) -> Vec<Slot> {
-    let made: HashSet<Slot> = steps.iter().flat_map(|s| s.outputs.iter().flatten().copied()).collect();
-    let mut seen = HashSet::new();
-    let used = steps.iter().flat_map(|s| s.inputs.iter().filter_map(|a| a.slot()));
-    used.filter(|s| !made.contains(s) && seen.insert(*s)).collect()
-}
-
-/// Instructions of steps, long elementwise ones in groups. `kept` are values that are needed after all steps.
-pub(super) fn form(steps: &[Step], metas: &[(Layout, DType)], kept: &[Slot]) -> Vec<Instr> {
     let mut uses: HashMap<Slot, usize> = HashMap::new();
-    for s in steps.iter().flat_map(|s| s.inputs.iter().filter_map(|a| a.slot())).chain(kept.iter().copied()) {
-        *uses.entry(s).or_default() += 1;
-    }
-    let mut out = Vec::new();
-    let mut at = 0;
-    while at < steps.len() {
-        let n = run_length(&steps[at..], metas);
-        if n >= 2
-            && let Some(instr) = group(&steps[at..at + n], metas, &uses)
-        {
-            out.push(instr);
-            at += n;
-            continue;
+    let mut count = |inputs: &[Arg]| inputs.iter().filter_map(|a| a.slot()).for_each(|s| *uses.entry(s).or_default() += 1);
+    for main in &schedule.main {
+        match main {
+            Main::Step(step) => count(&step.inputs),
+            Main::Group(points) => points.iter().for_each(|p| count(&p.inputs)),
         }
-        out.push(instr(Kind::One(steps[at].op.clone()), steps[at].inputs.clone(), steps[at].outputs.clone()));
-        at += 1;
+    }
+    schedule.views.iter().flatten().for_each(|step| count(&step.inputs));
+    kept.iter().for_each(|s| *uses.entry(*s).or_default() += 1);
+    let mut out = Vec::new();
+    let mut views = schedule.views.into_iter();
+    out.extend(views.next().into_iter().flatten().map(|step| view(step, metas)));
+    for (main, views) in schedule.main.into_iter().zip(views) {
+        match main {
+            Main::Step(step) => out.push(one(step)),
+            Main::Group(points) => group(points, metas, &uses, &mut out),
+        }
+        out.extend(views.into_iter().map(|step| view(step, metas)));
     }
     out
+}
+
+fn one(step: Step) -> Instr {
+    instr(Kind::One(step.op), step.inputs, step.outputs)
+}
+
+/// The instruction of a view: one of a known layout when it shares the memory of an operand that lies as it was recorded.
+fn view(step: Step, metas: &Metas) -> Instr {
+    match known_view(&step, metas) {
+        Some((from, to)) => instr(Kind::View(Box::new(View { op: step.op, from, to })), step.inputs, step.outputs),
+        None => one(step),
+    }
+}
+
+fn known_view(step: &Step, metas: &Metas) -> Option<(Layout, Arc<Layout>)> {
+    /// Elements of an operand beyond which the time of making a view does not count.
+    const MOST: usize = 1 << 16;
+    let (Op::Eval { primitive, attrs, recorded, .. }, &[Arg::Slot(from)]) = (&step.op, &step.inputs[..]) else { return None };
+    if !primitive.is_view {
+        return None;
+    }
+    let (layout, dtype) = &metas[from];
+    let end = layout.extent().filter(|(_, end)| *end <= MOST)?.1;
+    let example = Array::empty(&[end], *dtype).with_layout(layout.clone());
+    let out = evaluate(primitive, &[tape::Operand::from(&Variable::from(example.clone()))], attrs, *recorded, None).ok()?;
+    let [out] = &out[..] else { return None };
+    out.storage().is(example.storage()).then(|| (layout.clone(), Arc::new(out.layout().clone())))
 }
 
 fn instr(kind: Kind, inputs: SmallVec<[Arg; 4]>, outputs: SmallVec<[Option<Slot>; 2]>) -> Instr {
     Instr { kind, inputs, outputs, last: SmallVec::new(), can_fail_later: false }
 }
 
-/// How many steps from the first on are elementwise, of one shape, and can be cut in one way.
-fn run_length(steps: &[Step], metas: &[(Layout, DType)]) -> usize {
-    let Some(shape) = steps.first().and_then(|s| shape_of(s, metas)) else { return 0 };
-    let mut n = steps.iter().take_while(|s| shape_of(s, metas) == Some(shape)).count();
-    while n > 1 && cuts(&externals(&steps[..n]), shape, metas).is_none() {
-        n -= 1;
+/// The instruction of a group; several when registers cannot be numbered.
+fn group(mut points: Vec<Point>, metas: &Metas, uses: &HashMap<Slot, usize>, out: &mut Vec<Instr>) {
+    /// Formulas of a group at most.
+    const MOST: usize = 8192;
+    let Some(first) = points.first() else { return };
+    let (layout, dtype) = &metas[first.output];
+    if points.len() == 1 && layout.size() * dtype.size() >= LONE_BYTES && first.step.is_some() {
+        out.extend(points.pop().and_then(|p| p.step).map(|step| one(*step)));
+        return;
     }
-    n
+    let shape = Shape::from_slice(layout.shape());
+    let mut rest = pairs::join(points, uses);
+    while !rest.is_empty() {
+        let tail = if rest.len() > MOST { rest.split_off(MOST) } else { Vec::new() };
+        out.push(Builder::new(&shape, metas, uses).instruction(&rest, *dtype));
+        rest = tail;
+    }
 }
 
-/// One instruction of elementwise steps.
-fn group(steps: &[Step], metas: &[(Layout, DType)], uses: &HashMap<Slot, usize>) -> Option<Instr> {
-    let shape = shape_of(&steps[0], metas)?;
-    let inputs = externals(steps);
-    let (cuts, flat) = cuts(&inputs, shape, metas)?;
-    let (length, row) = if flat { (size_of(shape), 1) } else { (shape[0], size_of(&shape[1..])) };
-    let widest = steps.iter().flat_map(|s| s.outputs.iter().flatten()).map(|s| metas[*s].1.size()).max().unwrap_or(8);
-    let block = (BLOCK_BYTES / (widest * row.max(1))).max(1);
-    let rest = if length % block == 0 { block } else { length % block };
-    let block_shape =
-        |n: usize| -> Shape { if flat { std::iter::once(n).collect() } else { std::iter::once(n).chain(shape[1..].iter().copied()).collect() } };
-    let mut places: HashMap<Slot, usize> = inputs.iter().enumerate().map(|(i, s)| (*s, i)).collect();
-    let mut inside: HashMap<Slot, usize> = HashMap::new();
-    let mut nodes = Vec::new();
-    for step in steps {
-        let args = step.inputs.iter().map(|a| match a {
-            Arg::None => Local::None,
-            Arg::Number(x) => Local::Number(*x),
-            Arg::Slot(s) => {
-                *inside.entry(*s).or_default() += 1;
-                Local::Value(places[s], false)
+/// A group in the making.
+struct Builder<'a> {
+    shape: &'a [usize],
+    metas: &'a Metas,
+    uses: &'a HashMap<Slot, usize>,
+    inputs: SmallVec<[Arg; 4]>,
+    operands: SmallVec<[How; 8]>,
+    reads: Vec<Read>,
+    /// Where values are that are no reads: registers count from 0, results from [`RESULTS`].
+    places: HashMap<Slot, u16>,
+    /// How often each value of the group is still to be read in it.
+    left: HashMap<Slot, usize>,
+    free: Vec<u16>,
+    registers: u16,
+    outputs: SmallVec<[Option<Slot>; 2]>,
+}
+
+/// The place of the first result, until the number of registers is known.
+const RESULTS: u16 = 1 << 14;
+/// The number of the first register or result among what formulas read, until that of other reads is known.
+const WORK: u16 = 1 << 15;
+
+/// A formula of a group in the making.
+struct Draft {
+    what: std::result::Result<(usize, SmallVec<[u16; 4]>), u16>,
+    to: u16,
+}
+
+impl<'a> Builder<'a> {
+    fn new(shape: &'a [usize], metas: &'a Metas, uses: &'a HashMap<Slot, usize>) -> Self {
+        Self {
+            shape,
+            metas,
+            uses,
+            inputs: SmallVec::new(),
+            operands: SmallVec::new(),
+            reads: Vec::new(),
+            places: HashMap::new(),
+            left: HashMap::new(),
+            free: Vec::new(),
+            registers: 0,
+            outputs: SmallVec::new(),
+        }
+    }
+
+    fn instruction(mut self, points: &[Point], dtype: DType) -> Instr {
+        for p in points {
+            p.inputs.iter().filter_map(|a| a.slot()).for_each(|s| *self.left.entry(s).or_default() += 1);
+        }
+        let inside = self.left.clone();
+        let mut drafts = Vec::new();
+        for (k, p) in points.iter().enumerate() {
+            let from: SmallVec<[u16; 4]> = p.inputs.iter().map(|a| self.read(*a, p.formulas.takes_numbers, &mut drafts)).collect();
+            // Operands that are read for the last time give their registers away after the result has its own.
+            let to = if self.uses.get(&p.output).copied().unwrap_or(0) > inside.get(&p.output).copied().unwrap_or(0) {
+                self.outputs.push(Some(p.output));
+                RESULTS + u16::try_from(self.outputs.len() - 1).unwrap_or(0)
+            } else {
+                self.register()
+            };
+            self.places.insert(p.output, to);
+            for s in p.inputs.iter().filter_map(|a| a.slot()) {
+                self.release(s);
             }
-        });
-        let args = args.collect();
-        let outs = step.outputs.iter().map(|o| {
-            o.map(|s| {
-                let at = places.len();
-                places.insert(s, at);
-                at
-            })
-        });
-        let outs = outs.collect();
-        let what = match &step.op {
-            Op::Eval { primitive, attrs, recorded, .. } => What::Eval { primitive, attrs: attrs.clone(), recorded: *recorded },
-            Op::Rule(call) => What::Rule(Box::new([block, rest].map(|n| call.resized(&block_shape(n))))),
-            _ => return None,
+            drafts.push(Draft { what: Ok((k, from)), to });
+        }
+        let names = points.iter().flat_map(|p| std::iter::once(p.name).chain(p.and)).collect();
+        let cost = points.iter().map(|p| p.formulas.cost).sum::<f64>();
+        let (size, outputs) = (size_of(self.shape), self.outputs.len());
+        let body = match dtype {
+            DType::F64 => Typed::F64(self.body(points, &drafts, 2.0 * cost)),
+            _ => Typed::F32(self.body(points, &drafts, cost)),
         };
-        nodes.push(Node { what, args, outs });
+        let group = Group { body, shape: Shape::from_slice(self.shape), size, outputs, names };
+        instr(Kind::Group(group), self.inputs, self.outputs)
     }
-    let made = || steps.iter().flat_map(|s| s.outputs.iter().flatten().copied());
-    let outside: Vec<Slot> = made().filter(|s| uses.get(s).copied().unwrap_or(0) > inside.get(s).copied().unwrap_or(0)).collect();
-    let exports: SmallVec<[(usize, DType); 4]> = outside.iter().map(|s| (places[s], metas[*s].1)).collect();
-    mark_last(&mut nodes, &exports, places.len());
-    let group = Group { nodes, cuts, exports, shape: Shape::from_slice(shape), length, row, block, places: places.len() };
-    Some(instr(Kind::Group(group), inputs.into_iter().map(Arg::Slot).collect(), outside.into_iter().map(Some).collect()))
-}
 
-/// Marks the last use of each value in a block.
-fn mark_last(nodes: &mut [Node], exports: &[(usize, DType)], places: usize) {
-    let mut seen = vec![false; places];
-    for (place, _) in exports {
-        seen[*place] = true;
+    fn register(&mut self) -> u16 {
+        self.free.pop().unwrap_or_else(|| {
+            self.registers += 1;
+            self.registers - 1
+        })
     }
-    for node in nodes.iter_mut().rev() {
-        for a in node.args.iter_mut().rev() {
-            if let Local::Value(at, last) = a {
-                *last = !std::mem::replace(&mut seen[*at], true);
+
+    /// A value has been read once more.
+    fn release(&mut self, s: Slot) {
+        let left = self.left.entry(s).or_insert(1);
+        *left -= 1;
+        if *left == 0
+            && let Some(&place) = self.places.get(&s)
+            && place < RESULTS
+        {
+            self.free.push(place);
+        }
+    }
+
+    /// Where a formula finds an operand.
+    fn read(&mut self, a: Arg, takes_numbers: bool, drafts: &mut Vec<Draft>) -> u16 {
+        match a {
+            Arg::Slot(s) => self.value(s, takes_numbers, drafts),
+            Arg::Number(x) => self.known(Read::Number(Number::Literal(x), !takes_numbers)),
+            Arg::None => 0,
+        }
+    }
+
+    fn value(&mut self, s: Slot, takes_numbers: bool, drafts: &mut Vec<Draft>) -> u16 {
+        if let Some(place) = self.places.get(&s) {
+            return WORK + place;
+        }
+        let input = self.inputs.iter().position(|a| *a == Arg::Slot(s)).unwrap_or_else(|| {
+            self.inputs.push(Arg::Slot(s));
+            self.operands.push(how(&self.metas[s].0, self.shape));
+            self.inputs.len() - 1
+        });
+        let i = u16::try_from(input).unwrap_or(0);
+        match self.operands[input] {
+            How::Flat => self.known(Read::Flat(i)),
+            How::Number => self.known(Read::Number(Number::Of(i), !takes_numbers)),
+            How::Strided => {
+                let to = self.register();
+                self.places.insert(s, to);
+                drafts.push(Draft { what: Err(i), to });
+                WORK + to
             }
         }
+    }
+
+    fn known(&mut self, read: Read) -> u16 {
+        let same = |r: &Read| match (r, &read) {
+            // By its bits: 0 is no -0.
+            (Read::Number(Number::Literal(x), a), Read::Number(Number::Literal(y), b)) => a == b && format!("{x:?}") == format!("{y:?}"),
+            _ => *r == read,
+        };
+        let at = self.reads.iter().position(same).unwrap_or_else(|| {
+            self.reads.push(read);
+            self.reads.len() - 1
+        });
+        u16::try_from(at).unwrap_or(0)
+    }
+
+    fn body<T: Floating>(&self, points: &[Point], drafts: &[Draft], cost: f64) -> Body<T> {
+        let reads = u16::try_from(self.reads.len()).unwrap_or(0);
+        let place = |to: u16| if to >= RESULTS { to - RESULTS + self.registers } else { to };
+        let find = |from: u16| if from >= WORK { reads + place(from - WORK) } else { from };
+        let code = |d: &Draft| {
+            let what = match &d.what {
+                Ok((k, from)) => {
+                    let mut all = [0; 4];
+                    all.iter_mut().zip(from).for_each(|(a, f)| *a = find(*f));
+                    What::Formula { run: T::of(&points[*k].formulas), params: points[*k].params, from: all }
+                }
+                Err(i) => What::Gather(*i),
+            };
+            Code { what, to: place(d.to) }
+        };
+        let wide = self.reads.iter().filter(|r| matches!(r, Read::Flat(_) | Read::Number(_, true))).count();
+        let live = usize::from(self.registers) + self.outputs.len() + wide;
+        let block = (CACHE_BYTES / (live.max(1) * T::DTYPE.size())).clamp(STEP, MAX_BLOCK) / STEP * STEP;
+        Body {
+            code: drafts.iter().map(code).collect(),
+            operands: self.operands.clone(),
+            reads: self.reads.clone(),
+            registers: self.registers.into(),
+            block,
+            cost,
+        }
+    }
+}
+
+/// How an operand of this layout is read for results of `shape`.
+fn how(layout: &Layout, shape: &[usize]) -> How {
+    if layout.is_number() {
+        How::Number
+    } else if layout.size() == size_of(shape) && layout.is_contiguous() {
+        How::Flat
+    } else {
+        How::Strided
     }
 }

@@ -5,11 +5,13 @@
 //! constants, and works out which instruction is the last to use a value: there the value is given away, so its buffer goes back to
 //! the pool at once or is overwritten where it lies.
 //!
-//! Long elementwise instructions that follow each other are run as a [group](group): block by block, so that the values between them
-//! stay in the first-level cache.
+//! Elementwise instructions and the rules of such are taken apart into [formulas](lower), which run together as [groups](group): block by
+//! block, so that the values between them stay in the first-level cache.
 
 mod compare;
 mod group;
+mod lower;
+mod pairs;
 mod plan;
 mod run;
 
@@ -41,8 +43,17 @@ pub(crate) struct Instr {
 pub(crate) enum Kind {
     /// A step by itself.
     One(Op),
-    /// Elementwise steps, block by block.
+    /// Formulas, block by block.
     Group(group::Group),
+    /// A view whose layout is known.
+    View(Box<View>),
+}
+
+/// A step that makes a view: of an operand with layout `from` it is the one with layout `to`.
+pub(crate) struct View {
+    op: Op,
+    from: Layout,
+    to: Arc<Layout>,
 }
 
 /// A value that no instruction makes: its number, and how it lay in memory when it was recorded.
@@ -155,6 +166,7 @@ impl fmt::Debug for Instr {
         }
         match &self.kind {
             Kind::One(op) => write!(f, " = {op:?}")?,
+            Kind::View(view) => write!(f, " = {:?}", view.op)?,
             Kind::Group(group) => write!(f, " = {group:?}")?,
         }
         for a in &self.inputs {

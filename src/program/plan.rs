@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use smallvec::SmallVec;
 
+use super::lower::{Item, Lowering};
 use super::{Given, Kind, Program, group};
-use crate::array::Array;
+use crate::array::{Array, Scalar};
 use crate::error::Result;
 use crate::lock::Mutex;
 use crate::tape::capture::{Arg, Op, Slot, Source, Step, Trace};
@@ -27,7 +28,7 @@ fn can_fail(op: &Op) -> bool {
 /// The program of a recording.
 pub(super) fn program(trace: Trace, pullback: Option<(usize, usize)>) -> Result<Program> {
     let touched: std::collections::HashSet<usize> = trace.stores().collect();
-    let Trace { mut steps, mut sources, places, states, slots, outputs, metas, inputs, .. } = trace;
+    let Trace { mut steps, mut sources, places, states, outputs, metas, inputs, .. } = trace;
     let recorded = steps.len();
     let mut split = pullback.map(|(at, _)| at);
     let mut outputs = outputs;
@@ -36,10 +37,17 @@ pub(super) fn program(trace: Trace, pullback: Option<(usize, usize)>) -> Result<
     drop_dead(&mut steps, &outputs, &mut split);
     let gradients = pullback.map_or(0, |(_, gradients)| gradients);
     let gradients = outputs.split_off(outputs.len() - gradients);
-    let split = split.map(|at| (at, gradients));
+    let mut lowering = Lowering::new(metas, &steps, known_constants(&sources));
+    let second = steps.split_off(split.unwrap_or(steps.len()));
+    let (first, second) = (lowering.lower(steps), lowering.lower(second));
+    let outputs: Vec<Slot> = outputs.into_iter().map(|s| lowering.of(s)).collect();
+    let gradients: Vec<Slot> = gradients.into_iter().map(|s| lowering.of(s)).collect();
+    sources.extend(lowering.made.drain(..).map(|(slot, a)| (slot, Source::Constant(a, None))));
+    let metas = lowering.metas;
+    let split = split.map(|_| gradients);
     let mut out = Program {
         instrs: Vec::new(),
-        slots,
+        slots: metas.len(),
         inputs: Vec::new(),
         input_count: inputs,
         loads: Vec::new(),
@@ -53,7 +61,7 @@ pub(super) fn program(trace: Trace, pullback: Option<(usize, usize)>) -> Result<
         recorded,
     };
     let used: std::collections::HashSet<Slot> =
-        uses(&steps).chain(out.outputs.iter().copied()).chain(split.iter().flat_map(|s| s.1.clone())).collect();
+        uses(&first).chain(uses(&second)).chain(out.outputs.iter().copied()).chain(split.iter().flatten().copied()).collect();
     for (slot, source) in sources {
         if !used.contains(&slot) {
             continue;
@@ -65,17 +73,13 @@ pub(super) fn program(trace: Trace, pullback: Option<(usize, usize)>) -> Result<
             Source::Constant(a, _) => out.constants.push((slot, a)),
         }
     }
-    let (first, second) = match &split {
-        Some((at, _)) => steps.split_at(*at),
-        None => steps.split_at(steps.len()),
-    };
     // What the second part uses and the results of the first outlive the first.
-    let kept: Vec<Slot> = out.outputs.iter().copied().chain(uses(second)).chain(split.iter().flat_map(|s| s.1.clone())).collect();
+    let kept: Vec<Slot> = out.outputs.iter().copied().chain(uses(&second)).chain(split.iter().flatten().copied()).collect();
     let mut instrs = group::form(first, &metas, &kept);
     let at = instrs.len();
-    instrs.extend(group::form(second, &metas, split.as_ref().map_or(&[][..], |s| &s.1[..])));
+    instrs.extend(group::form(second, &metas, split.as_deref().unwrap_or_default()));
     out.instrs = instrs;
-    out.split = split.map(|(_, gradients)| (at, gradients));
+    out.split = split.map(|gradients| (at, gradients));
     last_uses(&mut out);
     let read: std::collections::HashSet<usize> = out.loads.iter().map(|g| g.from).collect();
     out.states = states.into_iter().enumerate().filter(|(at, _)| read.contains(at) || touched.contains(at)).collect();
@@ -83,20 +87,22 @@ pub(super) fn program(trace: Trace, pullback: Option<(usize, usize)>) -> Result<
     Ok(out)
 }
 
-fn uses(steps: &[Step]) -> impl Iterator<Item = Slot> + '_ {
-    steps.iter().flat_map(|s| s.inputs.iter().filter_map(|a| a.slot()))
+fn uses(items: &[Item]) -> impl Iterator<Item = Slot> + '_ {
+    items.iter().flat_map(|i| i.inputs().iter().filter_map(|a| a.slot()))
+}
+
+/// Constants whose memory is our own.
+fn known_constants(sources: &[(Slot, Source)]) -> HashMap<Slot, Array> {
+    let constant = |(slot, source): &(Slot, Source)| match source {
+        Source::Constant(a, _) if !a.is_lent() => Some((*slot, a.clone())),
+        _ => None,
+    };
+    sources.iter().filter_map(constant).collect()
 }
 
 /// Evaluates steps of constants alone.
 fn fold(steps: &mut Vec<Step>, sources: &mut Vec<(Slot, Source)>, split: &mut Option<usize>) -> Result<()> {
-    let mut known: HashMap<Slot, Array> = HashMap::new();
-    for (slot, source) in sources.iter() {
-        if let Source::Constant(a, _) = source
-            && !a.is_lent()
-        {
-            known.insert(*slot, a.clone());
-        }
-    }
+    let mut known = known_constants(sources);
     let mut keep = vec![true; steps.len()];
     for (step, keep) in steps.iter().zip(&mut keep) {
         let constant = step.inputs.iter().all(|a| match a {
@@ -153,7 +159,21 @@ fn constant_results(step: &Step, known: &HashMap<Slot, Array>) -> Result<Option<
 }
 
 /// What tells a step from others that compute something else: primitive, hidden results, attributes, operands.
-type StepKey = (usize, bool, String, String);
+type StepKey = (usize, bool, String, SmallVec<[(u8, u64); 4]>);
+
+/// An operand, by the bits of numbers.
+fn operand_key(a: &Arg) -> (u8, u64) {
+    match a {
+        Arg::None => (0, 0),
+        Arg::Slot(s) => (1, *s as u64),
+        Arg::Number(Scalar::Bool(b)) => (2, u64::from(*b)),
+        Arg::Number(Scalar::Int(i)) => (3, i.cast_unsigned()),
+        Arg::Number(Scalar::UInt(i)) => (4, *i),
+        Arg::Number(Scalar::Float(x)) => (5, x.to_bits()),
+        // These are left out.
+        Arg::Number(Scalar::Complex(_)) => (6, 0),
+    }
+}
 
 /// Merges steps that compute the same.
 fn merge(steps: &mut [Step], outputs: &mut [Slot]) {
@@ -168,8 +188,11 @@ fn merge(steps: &mut [Step], outputs: &mut [Slot]) {
             }
         }
         let Op::Eval { primitive, attrs, recorded, .. } = &step.op else { continue };
+        if step.inputs.iter().any(|a| matches!(a, Arg::Number(Scalar::Complex(_)))) {
+            continue;
+        }
         let text = if matches!(attrs, Attrs::None) { String::new() } else { format!("{attrs:?}") };
-        let id = (std::ptr::from_ref::<crate::tape::Primitive>(primitive) as usize, *recorded, text, format!("{:?}", step.inputs));
+        let id = (std::ptr::from_ref::<crate::tape::Primitive>(primitive) as usize, *recorded, text, step.inputs.iter().map(operand_key).collect());
         match seen.get(&id) {
             Some(outs) => {
                 for (mine, theirs) in step.outputs.iter().zip(outs) {
@@ -224,7 +247,7 @@ fn last_uses(p: &mut Program) {
         instr.can_fail_later = fails;
         fails |= match &instr.kind {
             Kind::One(op) => can_fail(op),
-            Kind::Group(_) => true,
+            Kind::Group(_) | Kind::View(_) => true,
         };
         instr.last = SmallVec::from_elem(false, instr.inputs.len());
         for (i, a) in instr.inputs.iter().enumerate().rev() {

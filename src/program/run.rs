@@ -158,15 +158,14 @@ impl Program {
     #[inline]
     fn step(&self, instr: &Instr, table: &mut Table, undo: &mut Undo) -> Result<()> {
         match &instr.kind {
-            Kind::One(Op::Eval { primitive, attrs, recorded, update }) => {
-                let owned = if *update { take_if_last(instr, 0, table) } else { None };
-                let outs = {
-                    let table: &Table = table;
-                    let operands: SmallVec<[Operand<'_>; 4]> = instr.inputs.iter().map(|a| operand(*a, table)).collect();
-                    evaluate(primitive, &operands, attrs, *recorded, owned)?
-                };
-                put(instr, table, outs.into_iter().map(Some));
-            }
+            Kind::One(op @ Op::Eval { .. }) => evaluated(op, instr, table)?,
+            Kind::View(view) => match &table[instr.inputs[0].slot().unwrap_or(0)] {
+                Some(v) if *v.array().layout() == view.from => {
+                    let out = v.array().with_shared_layout(&view.to);
+                    put(instr, table, std::iter::once(Some(out)));
+                }
+                _ => evaluated(&view.op, instr, table)?,
+            },
             Kind::One(Op::Rule(call)) => {
                 let (saved, gs) = (call.saved_count(), call.cotangent_count());
                 let mut all: SmallVec<[Option<Array>; 8]> = (0..instr.inputs.len()).map(|i| take(instr, i, table)).collect();
@@ -211,7 +210,8 @@ impl Program {
                 self.places[*at].store(None)
             }
             Op::Effect(effect) => {
-                let touched = effect.touches();
+                let is_asked = instr.can_fail_later || instr.outputs.iter().any(Option::is_some);
+                let touched = if is_asked { effect.touches() } else { Vec::new() };
                 if instr.can_fail_later {
                     for place in &touched {
                         if let Some(at) = self.places.iter().position(|p| p.id() == place.id()) {
@@ -234,6 +234,20 @@ impl Program {
             _ => Ok(()),
         }
     }
+}
+
+/// Evaluates a primitive.
+#[inline]
+fn evaluated(op: &Op, instr: &Instr, table: &mut Table) -> Result<()> {
+    let Op::Eval { primitive, attrs, recorded, update } = op else { return Ok(()) };
+    let owned = if *update { take_if_last(instr, 0, table) } else { None };
+    let outs = {
+        let table: &Table = table;
+        let operands: SmallVec<[Operand<'_>; 4]> = instr.inputs.iter().map(|a| operand(*a, table)).collect();
+        evaluate(primitive, &operands, attrs, *recorded, owned)?
+    };
+    put(instr, table, outs.into_iter().map(Some));
+    Ok(())
 }
 
 #[cold]

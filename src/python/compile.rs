@@ -10,6 +10,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyComplex, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+use smallvec::SmallVec;
 
 use super::error::{external, guard};
 use super::gc;
@@ -323,7 +324,7 @@ fn tick() -> Result<()> {
 impl PyProgram {
     /// The results for these arguments.
     fn run(&self, py: Python<'_>, args: &[Variable]) -> PyResult<Vec<Variable>> {
-        let arrays: Vec<Array> = args.iter().map(|v| v.array().clone()).collect();
+        let arrays: SmallVec<[Array; 4]> = args.iter().map(|v| v.array().clone()).collect();
         let lent = arrays.iter().any(Array::is_lent);
         let go = || self.program.run_first(&arrays, Some(&tick));
         let (outs, rest) = if self.program.work() >= LONG_CALL && !lent { gc::detach(py, go)? } else { go()? };
@@ -401,9 +402,9 @@ impl PyProgram {
 }
 
 /// Writes what tells one call from another into `key`, and puts the Variables into `found`. False for what must be converted first.
-fn sign<'py>(o: &Bound<'py, PyAny>, key: &mut Vec<u8>, found: &Bound<'py, PyList>, keep: &Bound<'py, PyList>, depth: usize) -> PyResult<bool> {
-    if let Ok(v) = o.cast::<PyVariable>() {
-        let v = v.get().snapshot();
+fn sign<'py>(o: &Bound<'py, PyAny>, key: &mut Vec<u8>, found: &mut Found<'py>, depth: usize) -> PyResult<bool> {
+    if let Ok(handle) = o.cast::<PyVariable>() {
+        let v = handle.get().snapshot();
         let kind = match v.edge().key() {
             EdgeKey::None => b'n',
             EdgeKey::Leaf(_) => b'l',
@@ -413,7 +414,8 @@ fn sign<'py>(o: &Bound<'py, PyAny>, key: &mut Vec<u8>, found: &Bound<'py, PyList
         key.extend([b'V', kind, v.dtype() as u8]);
         key.push(u8::try_from(v.ndim()).unwrap_or(u8::MAX));
         v.shape().iter().for_each(|n| key.extend(n.to_le_bytes()));
-        found.append(o)?;
+        found.handles.push(handle.clone());
+        found.values.push(v);
         return Ok(true);
     }
     if o.is_none() {
@@ -431,21 +433,21 @@ fn sign<'py>(o: &Bound<'py, PyAny>, key: &mut Vec<u8>, found: &Bound<'py, PyList
         text(s, key)?;
     } else if let Ok(t) = o.cast_exact::<PyTuple>() {
         key.push(b'T');
-        return all(t.len(), t.iter(), key, found, keep, depth);
+        return all(t.len(), t.iter(), key, found, depth);
     } else if let Ok(l) = o.cast_exact::<PyList>() {
         key.push(b'L');
-        return all(l.len(), l.iter(), key, found, keep, depth);
+        return all(l.len(), l.iter(), key, found, depth);
     } else if let Ok(d) = o.cast_exact::<PyDict>() {
         key.push(b'D');
         let flat: Vec<Bound<'py, PyAny>> = d.iter().flat_map(|(k, v)| [k, v]).collect();
-        return all(flat.len(), flat.into_iter(), key, found, keep, depth);
+        return all(flat.len(), flat.into_iter(), key, found, depth);
     } else if numpy::as_ndarray(o).is_some() || o.hasattr("__array__")? || o.hasattr("__dlpack__")? {
         return Ok(false);
     } else {
         // By identity: the caller keeps it alive.
         key.push(b'O');
         key.extend((o.as_ptr() as usize).to_le_bytes());
-        keep.append(o)?;
+        found.keep.push(o.clone());
     }
     Ok(true)
 }
@@ -457,19 +459,12 @@ fn text(s: &Bound<'_, PyString>, key: &mut Vec<u8>) -> PyResult<()> {
     Ok(())
 }
 
-fn all<'py>(
-    n: usize,
-    mut items: impl Iterator<Item = Bound<'py, PyAny>>,
-    key: &mut Vec<u8>,
-    found: &Bound<'py, PyList>,
-    keep: &Bound<'py, PyList>,
-    depth: usize,
-) -> PyResult<bool> {
+fn all<'py>(n: usize, mut items: impl Iterator<Item = Bound<'py, PyAny>>, key: &mut Vec<u8>, found: &mut Found<'py>, depth: usize) -> PyResult<bool> {
     if depth > 64 {
         return Err(PyValueError::new_err("compile: arguments are nested deeper than 64"));
     }
     key.extend(n.to_le_bytes());
-    items.try_fold(true, |ok, o| Ok::<bool, PyErr>(ok && sign(&o, key, found, keep, depth + 1)?))
+    items.try_fold(true, |ok, o| Ok::<bool, PyErr>(ok && sign(&o, key, found, depth + 1)?))
 }
 
 /// The modes that a call depends on.
@@ -480,14 +475,18 @@ fn start_key() -> Vec<u8> {
     key
 }
 
-fn sign_all<'py>(
-    args: &Bound<'py, PyTuple>,
-    kwargs: &Bound<'py, PyDict>,
-    key: &mut Vec<u8>,
-    found: &Bound<'py, PyList>,
-    keep: &Bound<'py, PyList>,
-) -> PyResult<bool> {
-    Ok(sign(args.as_any(), key, found, keep, 0)? && (kwargs.is_empty() || sign(kwargs.as_any(), key, found, keep, 0)?))
+/// What is found among the arguments of a call.
+#[derive(Default)]
+struct Found<'py> {
+    handles: SmallVec<[Bound<'py, PyVariable>; 4]>,
+    values: SmallVec<[Variable; 4]>,
+    /// Objects that the key names by identity.
+    keep: Vec<Bound<'py, PyAny>>,
+}
+
+fn sign_all<'py>(args: &Bound<'py, PyTuple>, kwargs: Option<&Bound<'py, PyDict>>, key: &mut Vec<u8>, found: &mut Found<'py>) -> PyResult<bool> {
+    let named = kwargs.filter(|k| !k.is_empty());
+    Ok(sign(args.as_any(), key, found, 0)? && named.map_or(Ok(true), |k| sign(k.as_any(), key, found, 0))?)
 }
 
 /// A key, the Variables among the arguments, and the objects that the key names by identity.
@@ -498,9 +497,11 @@ type Signature<'py> = (Bound<'py, PyBytes>, Bound<'py, PyList>, Bound<'py, PyLis
 #[pyfunction]
 fn _signature<'py>(args: &Bound<'py, PyTuple>, kwargs: &Bound<'py, PyDict>) -> PyResult<Option<Signature<'py>>> {
     let py = args.py();
-    let (mut key, found, keep) = (start_key(), PyList::empty(py), PyList::empty(py));
-    let ok = sign_all(args, kwargs, &mut key, &found, &keep)?;
-    Ok(ok.then(|| (PyBytes::new(py, &key), found, keep)))
+    let (mut key, mut found) = (start_key(), Found::default());
+    if !sign_all(args, Some(kwargs), &mut key, &mut found)? {
+        return Ok(None);
+    }
+    Ok(Some((PyBytes::new(py, &key), PyList::new(py, found.handles)?, PyList::new(py, found.keep)?)))
 }
 
 /// What a function was found to depend on besides its arguments.
@@ -602,11 +603,9 @@ struct Entry {
 }
 
 impl Entry {
-    fn fits(&self, py: Python<'_>, found: &Bound<'_, PyList>) -> PyResult<bool> {
-        for (i, v) in &self.fixed {
-            if !found.get_item(*i)?.is(v.bind(py)) {
-                return Ok(false);
-            }
+    fn fits(&self, py: Python<'_>, found: &[Bound<'_, PyVariable>]) -> PyResult<bool> {
+        if !self.fixed.iter().all(|(i, v)| found.get(*i).is_some_and(|f| f.is(v.bind(py)))) {
+            return Ok(false);
         }
         for g in &self.guards.get().0 {
             if !g.holds(py)? {
@@ -617,26 +616,27 @@ impl Entry {
     }
 }
 
-/// The programs of a function, by the signatures of its calls.
-#[pyclass(frozen, name = "_Table", module = "tapegrad")]
-struct PyTable(crate::lock::Mutex<HashMap<Vec<u8>, Vec<Arc<Entry>>>>);
+/// The programs of a function, by the signatures of its calls. A call replays a program that fits, or goes to `_call` of the subclass.
+#[pyclass(frozen, subclass, name = "_Table", module = "tapegrad")]
+struct PyTable(crate::lock::Mutex<HashMap<Vec<u8>, Arc<Vec<Arc<Entry>>>>>);
 
 #[pymethods]
 impl PyTable {
     #[new]
-    fn new() -> Self {
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
         Self(crate::lock::Mutex::new(HashMap::new()))
     }
 
     /// Adds a program for a signature.
-    fn add(&self, key: Vec<u8>, program: Py<PyProgram>, guards: Py<PyGuards>, fixed: Vec<(usize, Py<PyAny>)>, single: bool, variant: Py<PyAny>) {
+    fn _add(&self, key: Vec<u8>, program: Py<PyProgram>, guards: Py<PyGuards>, fixed: Vec<(usize, Py<PyAny>)>, single: bool, variant: Py<PyAny>) {
         let entry = Arc::new(Entry { program, guards, fixed, single, variant });
-        self.0.lock().entry(key).or_default().push(entry);
+        Arc::make_mut(self.0.lock().entry(key).or_default()).push(entry);
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
         let Some(table) = self.0.try_lock() else { return Ok(()) };
-        for entry in table.values().flatten() {
+        for entry in table.values().flat_map(|all| all.iter()) {
             visit.call(&entry.program)?;
             visit.call(&entry.guards)?;
             visit.call(&entry.variant)?;
@@ -645,33 +645,42 @@ impl PyTable {
         Ok(())
     }
 
-    /// The result of a program that fits the call; NotImplemented when none does.
-    fn replay<'py>(&self, py: Python<'py>, args: &Bound<'py, PyTuple>, kwargs: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyAny>> {
-        let none = || Ok(py.NotImplemented().into_bound(py));
+    /// Runs the function, or replays its program.
+    #[pyo3(signature = (*args, **kwargs))]
+    fn __call__<'py>(slf: &Bound<'py, Self>, args: &Bound<'py, PyTuple>, kwargs: Option<&Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyAny>> {
+        match slf.get().replay(slf.py(), args, kwargs)? {
+            Some(out) => Ok(out),
+            None => slf.call_method("_call", args, kwargs),
+        }
+    }
+}
+
+impl PyTable {
+    /// The result of a program that fits the call; none when there is no such program.
+    fn replay<'py>(&self, py: Python<'py>, args: &Bound<'py, PyTuple>, kwargs: Option<&Bound<'py, PyDict>>) -> PyResult<Option<Bound<'py, PyAny>>> {
         if capture::is_begun() {
-            return none();
+            return Ok(None);
         }
-        let (mut key, found, keep) = (start_key(), PyList::empty(py), PyList::empty(py));
-        if !sign_all(args, kwargs, &mut key, &found, &keep)? {
-            return none();
+        let (mut key, mut found) = (start_key(), Found::default());
+        if !sign_all(args, kwargs, &mut key, &mut found)? {
+            return Ok(None);
         }
-        let entries = self.0.lock().get(&key).cloned().unwrap_or_default();
-        for entry in entries {
-            if !entry.fits(py, &found)? {
+        let Some(entries) = self.0.lock().get(&key).cloned() else { return Ok(None) };
+        for entry in entries.iter() {
+            if !entry.fits(py, &found.handles)? {
                 continue;
             }
             return guard("compile", || {
-                let arguments = snapshots(&found)?;
-                let mut outs = entry.program.get().run(py, &arguments)?;
+                let mut outs = entry.program.get().run(py, &found.values)?;
                 if entry.single {
-                    let Some(out) = outs.pop() else { return none() };
-                    return Ok(wrap(py, out)?.into_bound(py));
+                    return outs.pop().map(|out| Ok(wrap(py, out)?.into_bound(py))).transpose();
                 }
                 let values = PyList::new(py, outs.into_iter().map(|v| wrap(py, v)).collect::<PyResult<Vec<_>>>()?)?;
-                entry.variant.bind(py).call_method1("result", (values, found))
+                let handles = PyList::new(py, &found.handles)?;
+                entry.variant.bind(py).call_method1("result", (values, handles)).map(Some)
             });
         }
-        none()
+        Ok(None)
     }
 }
 

@@ -36,8 +36,8 @@ pub use mode::{
 };
 pub use node::{Attrs, CustomRule, Meta, Vjp};
 pub use primitive::{
-    AttrSet, Batch, BatchContext, Call, Definition, Jvp, JvpContext, Lift, Lifted, Operand, Outputs, Primitive, Transformation, apply, apply_all,
-    apply_native, apply_update, evaluate,
+    AttrSet, Batch, BatchContext, Blocks, Call, Definition, Factor, Jvp, JvpContext, Lift, Lifted, Operand, Outputs, Place, Primitive,
+    Transformation, apply, apply_all, apply_native, apply_update, evaluate,
 };
 pub use rule_call::RuleCall;
 pub use saved::Role;

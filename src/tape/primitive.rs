@@ -17,6 +17,7 @@ use super::variable::{self, Edge, Variable};
 use super::vjp_context::Saver;
 use crate::array::{Array, DType, Scalar, Shape, alloc_check};
 use crate::error::{Error, Result};
+use crate::kernel::map::Formulas;
 
 /// An operand of a primitive: an array, or a number that stays one.
 #[derive(Clone, Copy, Debug)]
@@ -281,6 +282,37 @@ pub struct Primitive {
     pub is_view: bool,
     /// Whether it moves elements and does not compute with them: then it takes floating numbers of 16 bits as they are. Views do.
     pub moves: bool,
+    /// The loops of an elementwise formula, for programs.
+    pub blocks: Option<&'static Blocks>,
+}
+
+/// The loops of an elementwise primitive and of its gradient rule. They work on floating elements of one dtype.
+pub struct Blocks {
+    /// The formula of the operands.
+    pub forward: Formulas,
+    /// How many operands may be arrays; those behind them are numbers of the formula.
+    pub arrays: usize,
+    /// The gradients of the operands.
+    pub factors: [Option<Factor>; 2],
+}
+
+/// The gradient of one operand, as a loop over the cotangent and values of the operation.
+pub struct Factor {
+    /// The formula of the cotangent and of the values in `of`.
+    pub formulas: Formulas,
+    /// The values.
+    pub of: &'static [Place],
+    /// Whether it is the cotangent as it is.
+    pub is_cotangent: fn() -> bool,
+}
+
+/// A value of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Operand of that number.
+    Input(u8),
+    /// The result.
+    Output,
 }
 
 impl Primitive {
@@ -296,6 +328,7 @@ impl Primitive {
         hidden: 0,
         is_view: false,
         moves: false,
+        blocks: None,
     };
 }
 

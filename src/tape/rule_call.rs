@@ -12,11 +12,11 @@ use super::capture;
 use super::cotangent::{Cotangents, GradAccumulator};
 use super::node::{Attrs, Input, Meta, Node, Vjp};
 use super::node_task::NodeTask;
-use super::primitive::Primitive;
+use super::primitive::{Place, Primitive};
 use super::saved::Role;
 use super::variable::Variable;
 use super::vjp_context::{GradSink, VjpContext};
-use crate::array::{Array, Shape};
+use crate::array::Array;
 use crate::error::Result;
 use crate::lock::Mutex;
 
@@ -109,27 +109,33 @@ impl RuleCall {
         &self.attrs
     }
 
-    /// Whether all results of the primitive, and all inputs whose gradients are wanted, are of `shape`.
+    /// Shape and dtype of result `i`.
     #[must_use]
-    pub fn is_of_shape(&self, shape: &[usize]) -> bool {
-        self.outs.iter().chain(self.wanted.iter().flatten()).all(|m| m.shape.as_slice() == shape)
+    pub fn out_meta(&self, i: usize) -> &Meta {
+        &self.outs[i]
     }
 
-    /// The same rule for results and inputs of another shape.
+    /// Shape and dtype of input `i` when its gradient is wanted, and the number of the sum that it is added to.
     #[must_use]
-    pub fn resized(&self, shape: &[usize]) -> Self {
-        let other = |m: &Meta| Meta { shape: Shape::from_slice(shape), dtype: m.dtype };
-        Self {
-            op: self.op,
-            attrs: self.attrs.clone(),
-            roles: self.roles.clone(),
-            numbers: self.numbers.clone(),
-            wanted: self.wanted.iter().map(|m| m.as_ref().map(other)).collect(),
-            outs: self.outs.iter().map(other).collect(),
-            sums: self.sums.clone(),
-            sum_count: self.sum_count,
-            ready: Mutex::new(None),
-        }
+    pub fn wanted(&self, i: usize) -> Option<(&Meta, usize)> {
+        let meta = self.wanted.get(i)?.as_ref()?;
+        self.sums.get(i).filter(|&&at| at != Sums::NONE).map(|&at| (meta, usize::from(at)))
+    }
+
+    /// The number that was input `i`.
+    #[must_use]
+    pub fn number(&self, i: usize) -> Option<f64> {
+        self.numbers.get(i).copied().flatten()
+    }
+
+    /// Which saved value holds a value of the operation.
+    #[must_use]
+    pub fn saved(&self, place: Place) -> Option<usize> {
+        let role = match place {
+            Place::Input(i) => Role::input(i),
+            Place::Output => Role::output(0),
+        };
+        self.roles.iter().position(|r| *r == role)
     }
 
     /// How many saved values come first among the operands.

@@ -97,7 +97,7 @@ def test_long_gradients_have_the_bits_of_eager() -> None:
         return tg.value_and_grad(lambda z: (tg.tanh(z) * tg.exp(-z * z) / (1 + z.abs())).sum())(x)
 
     compiled = replayed(f, normal(200_003, dtype=tg.float32))
-    assert "rule of" in compiled.programs()[0].listing()
+    assert "group[" in compiled.programs()[0].listing()
     x = normal(200_003, dtype=tg.float32)
     assert bits(compiled(x)) == bits(f(x))
 

@@ -16,6 +16,12 @@ use crate::tape::Variable;
 /// As [`apply_binary`](super::apply_binary).
 pub fn update_binary<B: Binary + ?Sized>(a: &mut Array, b: Operand<'_>) -> Result<bool> {
     let dtype = a.dtype();
+    if let (Some(shortcut), Operand::Scalar(s)) = (B::SHORTCUT, b)
+        && dtype.is_float()
+        && shortcut(s).is_some()
+    {
+        return Ok(false);
+    }
     let is_known = dtype.is_float() || (B::INTEGERS && dtype.is_integer());
     if !is_known || !a.is_unique() {
         return Ok(false);

@@ -33,7 +33,7 @@ pub use complex::{Complex1, Complex2, undefined};
 pub use in_place::update_binary;
 pub use integer::Integer;
 pub use one_array::{Unary, apply_unary};
-pub use two_arrays::{Binary, apply_binary, result_type};
+pub use two_arrays::{Binary, Shortcut, apply_binary, result_type};
 
 /// Which values a factor needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -259,6 +259,7 @@ macro_rules! binary {
         gradient_b($($sb:ident),*) $fb:block
         $(integer $integer:block)?
         $(check $check:expr;)?
+        $(shortcut $shortcut:expr;)?
         $(boolean $boolean:block)?
         $(complex $complex:expr;)?
         $(length $length:literal;)?
@@ -289,6 +290,7 @@ macro_rules! binary {
                 $complex
             });)?
             $(const LENGTH: bool = $length;)?
+            $(const SHORTCUT: Option<$crate::ops::define::Shortcut> = Some($shortcut);)?
             #[inline(always)]
             fn forward<F: $crate::kernel::field::Field>($a: F, $b: F) -> F $forward
             #[inline(always)]

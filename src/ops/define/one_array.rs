@@ -9,7 +9,7 @@ use crate::dispatch;
 use crate::error::{Error, Result};
 use crate::kernel::blocks::{self, Input};
 use crate::kernel::field::Field;
-use crate::kernel::map::{self, Pointwise};
+use crate::kernel::map::{self, Formulas, Pointwise};
 use crate::ops::half;
 use crate::ops::norm::tip_gradient;
 use crate::ops::registry::{Args, Entry, Gradient, Operand, Param, Value};
@@ -17,7 +17,7 @@ use crate::ops::samples::Domain;
 use crate::ops::shape::astype;
 use crate::ops::traced::{Trace, Traced};
 use crate::ops::{add, multiply};
-use crate::tape::{Batch, Call, Jvp, JvpContext, Primitive, Saver, Variable, Vjp, VjpContext, apply, apply_native};
+use crate::tape::{Batch, Blocks, Call, Factor, Jvp, JvpContext, Place, Primitive, Saver, Variable, Vjp, VjpContext, apply, apply_native};
 
 /// An operation on one array, element by element.
 pub trait Unary: 'static {
@@ -69,7 +69,22 @@ pub trait Unary: 'static {
         vjp: Vjp::Rule(unary_vjp::<Self>),
         jvp: Jvp::Factor(unary_tangent::<Self>),
         batch: Batch::Elementwise,
+        blocks: Some(Self::BLOCKS),
         ..Primitive::BASE
+    };
+    /// Its loops.
+    const BLOCKS: &'static Blocks = &Blocks {
+        forward: Formulas::one::<Forward<Self>>(),
+        arrays: 1,
+        factors: [
+            Some(match Self::SAVES {
+                Saves { a: true, y: true, .. } => gradient(Formulas::three::<Backward<Self>>(), &[Place::Input(0), Place::Output]),
+                Saves { a: true, .. } => gradient(Formulas::two::<Backward<Self>>(), &[Place::Input(0)]),
+                Saves { y: true, .. } => gradient(Formulas::two::<Backward<Self>>(), &[Place::Output]),
+                _ => gradient(Formulas::one::<Backward<Self>>(), &[]),
+            }),
+            None,
+        ],
     };
     /// Its row.
     const ENTRY: Entry = Entry {
@@ -83,6 +98,11 @@ pub trait Unary: 'static {
         samples: || Self::DOMAIN.unary_samples(Self::PARAMS),
         ..Entry::BASE
     };
+}
+
+/// A gradient, which is no cotangent as it is.
+const fn gradient(formulas: Formulas, of: &'static [Place]) -> Factor {
+    Factor { formulas, of, is_cotangent: || false }
 }
 
 fn call_unary<U: Unary + ?Sized>(a: &Args<'_>) -> Result<Value> {

@@ -9,7 +9,7 @@ use crate::dispatch;
 use crate::error::{Error, Result};
 use crate::kernel::blocks::{self, Input};
 use crate::kernel::field::{Field, Lane};
-use crate::kernel::map::{self, Pointwise};
+use crate::kernel::map::{self, Formulas, Pointwise};
 use crate::kernel::simd::Baseline;
 use crate::ops::norm::tip_gradient;
 use crate::ops::registry::{Entry, Gradient, Operand, Param};
@@ -18,7 +18,7 @@ use crate::ops::shape::astype;
 use crate::ops::traced::{Trace, Traced};
 use crate::ops::{add, multiply};
 use crate::tape::half::narrow;
-use crate::tape::{Batch, Call, Jvp, JvpContext, Primitive, Saver, Variable, Vjp, VjpContext, apply, apply_native};
+use crate::tape::{Batch, Blocks, Call, Factor, Jvp, JvpContext, Place, Primitive, Saver, Variable, Vjp, VjpContext, apply, apply_native};
 
 /// An operation on two arrays, element by element, with broadcasting.
 pub trait Binary: 'static {
@@ -64,6 +64,8 @@ pub trait Binary: 'static {
     fn boolean(a: bool, _b: bool) -> bool {
         a
     }
+    /// Another operation that it is for a floating array and some number.
+    const SHORTCUT: Option<Shortcut> = None;
     /// What integers must satisfy beyond their dtype.
     ///
     /// # Errors
@@ -83,7 +85,14 @@ pub trait Binary: 'static {
         vjp: Vjp::Rule(binary_vjp::<Self>),
         jvp: Jvp::Factor(binary_tangent::<Self>),
         batch: Batch::Elementwise,
+        blocks: Some(Self::BLOCKS),
         ..Primitive::BASE
+    };
+    /// Its loops.
+    const BLOCKS: &'static Blocks = &Blocks {
+        forward: Formulas::two::<Forward2<Self>>(),
+        arrays: 2,
+        factors: [Some(Backward::<Self, 0>::BLOCK), Some(Backward::<Self, 1>::BLOCK)],
     };
     /// Its row.
     const ENTRY: Entry = Entry {
@@ -98,6 +107,9 @@ pub trait Binary: 'static {
         ..Entry::BASE
     };
 }
+
+/// The operation that takes the place of another one beside some number.
+pub type Shortcut = fn(Scalar) -> Option<fn(&Variable) -> Result<Variable>>;
 
 pub(super) struct Forward2<B: ?Sized>(PhantomData<B>);
 
@@ -124,6 +136,26 @@ impl<B: Binary + ?Sized, const SIDE: usize> Backward<B, SIDE> {
 
     /// How many values the factor needs.
     const COUNT: u8 = Self::SAVES.a as u8 + Self::SAVES.b as u8 + Self::SAVES.y as u8;
+
+    /// Its loop and what that is over, as [`side`] calls it.
+    const BLOCK: Factor = Factor {
+        formulas: match Self::COUNT {
+            0 => Formulas::one::<Self>(),
+            1 => Formulas::two::<Self>(),
+            _ => Formulas::four::<Self>(),
+        },
+        of: match Self::SAVES {
+            Saves { a: false, b: false, y: false } => &[],
+            Saves { a: true, b: false, y: false } => &[Place::Input(0)],
+            Saves { a: false, b: true, y: false } => &[Place::Input(1)],
+            Saves { a: false, b: false, y: true } => &[Place::Output],
+            Saves { a: true, b: true, y: false } => &[Place::Input(0), Place::Input(1), Place::Input(0)],
+            Saves { a: true, b: false, y: true } => &[Place::Input(0), Place::Input(0), Place::Output],
+            Saves { a: false, b: true, y: true } => &[Place::Input(1), Place::Input(1), Place::Output],
+            Saves { a: true, b: true, y: true } => &[Place::Input(0), Place::Input(1), Place::Output],
+        },
+        is_cotangent: Self::is_one,
+    };
 
     /// Whether the factor is the number one: then there is nothing to multiply.
     #[inline]
@@ -200,6 +232,11 @@ pub fn apply_binary<B: Binary + ?Sized>(a: Operand<'_>, b: Operand<'_>) -> Resul
         (Operand::Variable(x), Operand::Scalar(s)) | (Operand::Scalar(s), Operand::Variable(x))
             if x.dtype().is_float() && !matches!(s, Scalar::Complex(_)) =>
         {
+            if let (Some(shortcut), Operand::Scalar(s)) = (B::SHORTCUT, b)
+                && let Some(other) = shortcut(s)
+            {
+                return other(x);
+            }
             return apply_native(B::PRIMITIVE, &[a, b], &());
         }
         _ => {}
