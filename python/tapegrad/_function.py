@@ -115,7 +115,7 @@ def with_keywords(name: str, args: tuple[Any, ...], options: dict[str, Any]) -> 
         return _ufunc.apply(func, "__call__", args, {**options, "out": out if isinstance(out, tuple) else (out,)})
     handler = _handlers().get(func)
     try:
-        inspect.signature(func).bind(*args, **options)  # type: ignore[arg-type]
+        _signature(func).bind(*args, **options)
     except (TypeError, ValueError):
         return NotImplemented
     return NotImplemented if handler is None else handler(*args, **options)
@@ -177,9 +177,45 @@ def _parameters(f: Any) -> dict[str, inspect.Parameter]:
         return {}
 
 
+#: Signatures of NumPy's functions in C, which say their own from NumPy 2.4 on only.
+_IN_C: dict[str, Any] = {
+    "bincount": lambda x, /, weights=None, minlength=0: ...,
+    "busday_count": lambda begindates, enddates, weekmask="1111100", holidays=(), busdaycal=None, out=None: ...,
+    "busday_offset": lambda dates, offsets, roll="raise", weekmask="1111100", holidays=None, busdaycal=None, out=None: ...,
+    "can_cast": lambda from_, to, casting="safe": ...,
+    "concatenate": lambda arrays, /, axis=0, out=None, *, dtype=None, casting="same_kind": ...,
+    "copyto": lambda dst, src, casting="same_kind", where=True: ...,
+    "datetime_as_string": lambda arr, unit=None, timezone="naive", casting="same_kind": ...,
+    "dot": lambda a, b, out=None: ...,
+    "empty_like": lambda prototype, /, dtype=None, order="K", subok=True, shape=None, *, device=None: ...,
+    "inner": lambda a, b, /: ...,
+    "is_busday": lambda dates, weekmask="1111100", holidays=None, busdaycal=None, out=None: ...,
+    "lexsort": lambda keys, axis=-1: ...,
+    "may_share_memory": lambda a, b, /, max_work=0: ...,
+    "min_scalar_type": lambda a, /: ...,
+    "packbits": lambda a, /, axis=None, bitorder="big": ...,
+    "putmask": lambda a, /, mask, values: ...,
+    "ravel_multi_index": lambda multi_index, dims, mode="raise", order="C": ...,
+    "result_type": lambda *arrays_and_dtypes: ...,
+    "shares_memory": lambda a, b, /, max_work=-1: ...,
+    "unpackbits": lambda a, /, axis=None, count=None, bitorder="big": ...,
+    "unravel_index": lambda indices, shape, order="C": ...,
+    "vdot": lambda a, b, /: ...,
+    "where": lambda condition, x=None, y=None, /: ...,
+}
+
+
+def _signature(func: Any) -> inspect.Signature:
+    """The signature of a function of NumPy's."""
+    try:
+        return inspect.signature(func)
+    except ValueError:
+        return inspect.signature(_IN_C[func.__name__])
+
+
 def _adapter(name: str, func: Any, ours: Callable[..., Any]) -> Callable[..., Any]:
     """A function with NumPy's signature that calls ours."""
-    theirs, mine = inspect.signature(func), _parameters(ours)
+    theirs, mine = _signature(func), _parameters(ours)
     plain_names = [p.name for p in mine.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     named = {*plain_names, *(p.name for p in mine.values() if p.kind is p.KEYWORD_ONLY)}
     takes_several = any(p.kind is p.VAR_POSITIONAL for p in mine.values())
