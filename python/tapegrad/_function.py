@@ -101,7 +101,7 @@ def _tracked(values: Any) -> bool:
 def with_keywords(name: str, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
     """``tg.name(*args, **options)`` with arguments that PyTorch's or NumPy's function of that name takes and ours does not."""
     found = _torch_calls.with_arguments(name, args, dict(options))
-    if found is not NotImplemented or not options:
+    if found is not NotImplemented or not options or "." in name:
         return found
     import numpy as np
 

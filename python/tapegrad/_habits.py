@@ -293,9 +293,9 @@ def _unflatten(self: Variable, dim: int, sizes: Any) -> Variable:
 
 
 @_method("permute")
-def _permute(self: Variable, *dims: Any) -> Variable:
+def _permute(self: Variable, *axes: Any, dims: Any = None) -> Variable:
     """The array with its axes in this order."""
-    return _core.permute_dims(self, shape_of(dims))
+    return _core.permute_dims(self, shape_of(axes) if dims is None else dims)
 
 
 @_method("expand")

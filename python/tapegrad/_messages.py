@@ -36,6 +36,19 @@ _KNOWN = {
     "concatenate": "tg.concat",
     "vstack": "tg.concat(arrays, axis=0)",
     "GradientTape": "y.backward(), or tg.grad(f)(x)",
+    "jit": "tg.compile(f), which replays a function without Python",
+    "fx": "tg.compile(f), or tg.Tape() to look at a graph",
+    "export": "tg.save(model.state_dict(), path) for the weights",
+    "onnx": "tg.save(model.state_dict(), path) for the weights",
+    "hub": "model.load_state_dict(tg.load(path)) for weights of PyTorch",
+    "multiprocessing": "tg.utils.data.DataLoader(num_workers=...), or the module multiprocessing of Python",
+    "sparse": "tg.Tensor.index_add or scatter_add for products with sparse matrices, and tg.sparse_jacobian",
+    "sparse_coo_tensor": "tg.zeros(shape) and index_put(..., accumulate=True): arrays are dense",
+    "sparse_csr_tensor": "tg.zeros(shape) and index_put(..., accumulate=True): arrays are dense",
+    "profiler": "tg.Tape() for what is recorded, or cProfile for the time",
+    "quantization": "an autograd.Function that rounds, and hands gradients on",
+    "stft": "x.unfold(-1, size, step), a window and tg.fft.rfft",
+    "istft": "tg.fft.irfft and index_add",
 }
 #: Names of options in other libraries.
 _OPTIONS = {

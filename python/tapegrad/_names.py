@@ -11,8 +11,10 @@ from .autograd import is_grad_enabled, no_grad, set_grad_enabled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import Any, TypeGuard
+    from collections.abc import Callable, Sequence
+    from typing import Any, TypeGuard, TypeVar
+
+    _F = TypeVar("_F", bound=Callable[..., Any])
 
     Tensor = Variable
     FloatTensor = DoubleTensor = HalfTensor = BFloat16Tensor = LongTensor = Variable
@@ -104,6 +106,40 @@ def _shaped(shape: Any, dtype: Any = None, *, requires_grad: bool = False, devic
     return zeros(shape, dtype=dtype, requires_grad=requires_grad, device=device)
 
 
+def _takes(names: str) -> Callable[[_F], _F]:
+    """A function that takes PyTorch's names of its parameters, too: words as ``input=x``."""
+    pairs = [word.split("=") for word in names.split()]
+
+    def decorate(f: _F) -> _F:
+        def call(*args: Any, **options: Any) -> Any:
+            for theirs, ours in pairs:
+                if theirs in options:
+                    if ours in options:
+                        raise TypeError(f"{f.__name__}() got both {theirs}= and {ours}=, which are one argument")
+                    options[ours] = options.pop(theirs)
+            return f(*args, **options)
+
+        return _like(f, call)
+
+    return decorate
+
+
+def _takes_size(f: _F) -> _F:
+    """A function of sizes that takes them as ``size=``, too."""
+
+    def call(*args: Any, size: Any = None, **options: Any) -> Any:
+        return f(*args, **options) if size is None else f(size, *args, **options)
+
+    return _like(f, call)
+
+
+def _like(f: _F, call: Any) -> _F:
+    for name in ("__module__", "__name__", "__qualname__", "__doc__"):
+        setattr(call, name, getattr(f, name))
+    call.__wrapped__ = f
+    return call  # type: ignore[no-any-return]
+
+
 def zeros(*shape: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None, **named: Any) -> Variable:
     """All elements 0: ``zeros((2, 3))`` or ``zeros(2, 3)``. The default dtype is ``get_default_dtype()``.
 
@@ -149,6 +185,8 @@ def _with_options(name: str) -> Any:
             named.pop(key, None)
         if "size" in named:
             named["shape"] = named.pop("size")
+        if name == "arange" and not args and "end" in named and "start" not in named:
+            args = (named.pop("end"),)
         return _made(make(*args, **named), requires_grad, device)
 
     create.__name__ = create.__qualname__ = name
@@ -163,6 +201,7 @@ arange = _with_options("arange")
 _linspace = _with_options("linspace")
 
 
+@_takes("n=n_rows m=n_cols")
 def eye(
     n_rows: int, n_cols: int | None = None, k: int = 0, dtype: Any = None, *, requires_grad: bool = False, device: Any = None
 ) -> Variable:
@@ -277,11 +316,13 @@ def set_rng_state(new_state: Any) -> None:
     _default_generator().set_state((int(a), int(b)))
 
 
+@_takes_size
 def rand(*size: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None, generator: Any = None) -> Variable:
     """Uniform random numbers in [0, 1): ``rand(2, 3)``."""
     return _made((generator or _core).rand(*size, dtype=dtype), requires_grad, device)
 
 
+@_takes_size
 def randn(*size: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None, generator: Any = None) -> Variable:
     """Normal random numbers of mean 0 and standard deviation 1: ``randn(2, 3)``."""
     return _made((generator or _core).randn(*size, dtype=dtype), requires_grad, device)
@@ -500,6 +541,7 @@ def set_float32_matmul_precision(precision: str) -> None:
 # ---- functions of methods ----
 
 
+@_takes("input=x")
 def transpose(x: Any, axes: Any = None, dim1: Any = None, *, dim0: Any = None) -> Variable:
     """The axes in another order: reversed, or as given. ``transpose(x, i, j)`` exchanges two axes, as in PyTorch.
 
@@ -514,6 +556,7 @@ def transpose(x: Any, axes: Any = None, dim1: Any = None, *, dim0: Any = None) -
 def _diagonal(name: str) -> Any:
     f = getattr(_core, name)
 
+    @_takes("input=x")
     def call(x: Any, k: int = 0, *, diagonal: int | None = None) -> Variable:
         found: Variable = f(x, k if diagonal is None else diagonal)
         return found

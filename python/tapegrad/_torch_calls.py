@@ -14,8 +14,18 @@ if TYPE_CHECKING:
     from typing import Any
 
 #: PyTorch's names of the first and of the second parameter, whatever ours are called.
-_FIRST = {"input", "self", "tensors", "tensor"}
-_SECOND = {"other", "mat2", "vec2", "tensor2", "exponent", "end"}
+_FIRST = {"input", "self", "tensors", "tensor", "A"}
+_SECOND = {"other", "mat2", "vec2", "tensor2", "exponent", "end", "B"}
+#: Of single functions.
+_OWN = {
+    "searchsorted": {"sorted_sequence": "x1", "input": "x2"},
+    "where": {"input": "a", "other": "b"},
+    "swapaxes": {"axis0": "axis1", "axis1": "axis2", "dim0": "axis1", "dim1": "axis2"},
+    "isin": {"elements": "x1", "test_elements": "x2"},
+    "dot": {"input": "a", "tensor": "b"},
+    "heaviside": {"input": "a", "values": "b"},
+    "tile": {"input": "x", "dims": "repetitions"},
+}
 #: PyTorch's names of other parameters, and ours.
 _RENAMED = {
     "dims": ("axis", "axes"),
@@ -29,8 +39,6 @@ _RENAMED = {
     "src": ("source",),
     "min_value": ("min",),
     "max_value": ("max",),
-    "boundaries": ("bins",),
-    "sorted_sequence": ("x1",),
 }
 
 
@@ -41,19 +49,20 @@ def _parameters() -> dict[str, list[str]]:
     """Names of parameters, by function and its aliases."""
     if not _PARAMETERS:
         for row in _core.registry():
-            if not row["module"]:
-                names = [p["name"] for p in row["params"]]
-                _PARAMETERS.update(dict.fromkeys([row["name"], *row["aliases"]], names))
+            home = f"{row['module']}." if row["module"] else ""
+            names = [p["name"] for p in row["params"]]
+            _PARAMETERS.update(dict.fromkeys([home + name for name in (row["name"], *row["aliases"])], names))
     return _PARAMETERS
 
 
 def _renamed(name: str, options: dict[str, Any]) -> dict[str, Any]:
     """The options with our names for PyTorch's."""
-    ours = _parameters().get(name, [])
+    ours, own = _parameters().get(name, []), _OWN.get(name, {})
+    own = own if set(own) & set(options) - set(ours) else {}
     found: dict[str, Any] = {}
     for key, value in options.items():
-        new = key
-        if key not in ours:
+        new = own.get(key, key)
+        if new not in ours:
             if key in _FIRST and ours:
                 new = ours[0]
             elif key in _SECOND and len(ours) > 1 and ours[1] != "axis":
@@ -75,7 +84,7 @@ def with_arguments(name: str, args: tuple[Any, ...], options: dict[str, Any]) ->
         if found is not NotImplemented:
             return found
     if new != options and set(new) <= set(_parameters()[name]):
-        return getattr(_core, name)(*args, **new)
+        return _core._functions[name](*args, **new)
     return NotImplemented
 
 
@@ -168,8 +177,6 @@ def _select(args: tuple[Any, ...], options: dict[str, Any]) -> Any:
 def _searchsorted(args: tuple[Any, ...], options: dict[str, Any]) -> Any:
     right = options.pop("right", None)
     out_int32 = options.pop("out_int32", False)
-    if "input" in options:
-        options["x2"] = options.pop("input")
     if right is not None:
         if options.get("side", "left" if not right else "right") != ("right" if right else "left"):
             raise ValueError(f"searchsorted: side={options['side']!r} and right={right} contradict each other")

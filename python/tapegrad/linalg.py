@@ -103,6 +103,28 @@ class LstsqResult(NamedTuple):
     singular_values: Any
 
 
+def _torchs(f: _F) -> _F:
+    """Takes PyTorch's names of arguments, too: ``A`` or ``input``, ``B``, ``dim`` and ``keepdim``."""
+    first, second = (*f.__code__.co_varnames[: f.__code__.co_argcount], "", "")[:2]
+    names = {"A": first, "input": first, "B": second, "dim": "axis", "keepdim": "keepdims"}
+
+    @wraps(f)
+    def call(*args: Any, **options: Any) -> Any:
+        for theirs in names.keys() & options.keys():
+            ours = names[theirs]
+            if ours == theirs or ours not in f.__code__.co_varnames:
+                continue
+            if ours in options:
+                raise TypeError(f"{f.__name__}() got both {theirs}= and {ours}=, which are one argument")
+            options[ours] = options.pop(theirs)
+        if isinstance(options.get("axis"), list):
+            options["axis"] = tuple(options["axis"])
+        return f(*args, **options)
+
+    return call  # type: ignore[return-value]
+
+
+@_torchs
 def slogdet(a: Any) -> SlogdetResult:
     """The sign of the determinant and the logarithm of its absolute value.
 
@@ -153,6 +175,7 @@ def cho_solve(c_and_lower: Any, b: Any) -> Variable:
     return _linalg.cho_solve(c, b, bool(lower))
 
 
+@_torchs
 def solve_triangular(
     a: Any,
     b: Any,
@@ -183,6 +206,7 @@ def solve_triangular(
     return matrix_transpose(_linalg.solve_triangular(a, matrix_transpose(b), lower, unit, not transposed))
 
 
+@_torchs
 def qr(a: Any, mode: str = "reduced") -> Any:
     """Q and R with ``a = Q @ R``; mode 'complete' gives all columns of Q, 'r' only R.
 
@@ -193,6 +217,7 @@ def qr(a: Any, mode: str = "reduced") -> Any:
     return parts[0] if mode == "r" else QRResult(*parts)
 
 
+@_torchs
 def svd(
     a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False, *, degenerate: str = "raise"
 ) -> Any:
@@ -210,6 +235,7 @@ def svd(
     return SVDResult(*_linalg.svd(a, full_matrices, degenerate=degenerate))
 
 
+@_torchs
 def eigh(a: Any, UPLO: str = "L", *, degenerate: str = "raise") -> EighResult:
     """Eigenvalues (smallest first) and eigenvectors (columns) of Hermitian matrices. Only the triangle UPLO of a is read.
 
@@ -223,6 +249,7 @@ def eigh(a: Any, UPLO: str = "L", *, degenerate: str = "raise") -> EighResult:
     return EighResult(*_linalg.eigh(a, UPLO, degenerate=degenerate))
 
 
+@_torchs
 def pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Variable:
     """The Moore-Penrose inverse; singular values up to ``rtol`` (a number, or one for each matrix) times the largest are zero.
 
@@ -238,6 +265,7 @@ def pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = None
     return _core.stack(rows).reshape((*a.shape[:-2], a.shape[-1], a.shape[-2])) if rows else _linalg.pinv(a)
 
 
+@_torchs
 def matrix_rank(A: Any, tol: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Variable:
     """The number of singular values above ``tol``, or above ``rtol`` times the largest one: numbers, or one for each matrix.
 
@@ -253,6 +281,7 @@ def matrix_rank(A: Any, tol: Any = None, hermitian: bool = False, *, rtol: Any =
     return _core.count_nonzero(s > (limits if tol is not None else limits * _core.max(s, axis=-1, keepdims=True)), axis=-1)
 
 
+@_torchs
 def lstsq(a: Any, b: Any, rcond: float | None = None) -> LstsqResult:
     """The least-squares solution, the sums of squared residuals, the rank and the singular values, as NumPy's.
 
@@ -267,24 +296,7 @@ def _order(ord: Any) -> str:
     return ord if isinstance(ord, str) else repr(float(ord))
 
 
-def _with_dim(f: _F) -> _F:
-    """Takes PyTorch's ``dim`` and ``keepdim`` for axis and keepdims, too."""
-
-    @wraps(f)
-    def call(*args: Any, **options: Any) -> Any:
-        for theirs, ours in (("dim", "axis"), ("keepdim", "keepdims")):
-            if theirs in options:
-                if ours in options:
-                    raise TypeError(f"{f.__name__}() got both {theirs}= and {ours}=, which are one argument")
-                options[ours] = options.pop(theirs)
-        if isinstance(options.get("axis"), list):
-            options["axis"] = tuple(options["axis"])
-        return f(*args, **options)
-
-    return call  # type: ignore[return-value]
-
-
-@_with_dim
+@_torchs
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Variable:
     """The norm of vectors or matrices, with NumPy's orders: of all elements as one vector without ``ord`` and ``axis``.
 
@@ -294,7 +306,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> V
     return _linalg.norm(x, "" if ord is None else _order(ord), axis, keepdims)
 
 
-@_with_dim
+@_torchs
 def matrix_norm(x: Any, ord: Any = "fro", axis: Any = (-2, -1), keepdims: bool = False) -> Variable:
     """The norm of the matrices in two axes: 'fro', 'nuc', 1, -1, 2, -2, inf or -inf.
 
@@ -304,7 +316,7 @@ def matrix_norm(x: Any, ord: Any = "fro", axis: Any = (-2, -1), keepdims: bool =
     return _linalg.matrix_norm(x, _order(ord), axis, keepdims)
 
 
-@_with_dim
+@_torchs
 def vector_norm(x: Any, ord: Any = 2, axis: Any = None, keepdims: bool = False) -> Variable:
     """The norm of the vectors along axes; without any of all elements.
 
@@ -314,6 +326,7 @@ def vector_norm(x: Any, ord: Any = 2, axis: Any = None, keepdims: bool = False) 
     return _core.vector_norm(x, axis=axis, keepdims=keepdims, ord=float(ord))
 
 
+@_torchs
 def cond(x: Any, p: Any = None) -> Variable:
     """The condition number: by singular values for p = None, 2 or -2, else by the norm p of x and its inverse.
 
@@ -356,6 +369,7 @@ def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Variable:
     return _linalg.tensordot(x1, x2, tuple(range(ndim - axes, ndim)), tuple(range(axes)))
 
 
+@_torchs
 def eig(a: Any, *, degenerate: str = "raise") -> EigResult:
     """Eigenvalues and eigenvectors (columns) of general matrices: complex, also where NumPy's are real.
 

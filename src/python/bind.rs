@@ -274,7 +274,7 @@ unsafe fn in_other_form(
     e: PyErr,
 ) -> PyResult<Py<PyAny>> {
     let is_error_of_a_call = e.is_instance_of::<PyTypeError>(py) || e.is_instance_of::<GradError>(py);
-    if !row.entry.module.is_empty() || !is_error_of_a_call {
+    if !is_error_of_a_call {
         return Err(e);
     }
     // SAFETY: null or a borrowed tuple of str.
@@ -296,7 +296,7 @@ unsafe fn in_other_form(
     for (j, key) in names.iter().enumerate() {
         options.set_item(key, argument(n + j))?;
     }
-    let found = py.import("tapegrad._function")?.call_method1("with_keywords", (row.entry.name, PyTuple::new(py, all)?, options))?;
+    let found = py.import("tapegrad._function")?.call_method1("with_keywords", (row.entry.path(), PyTuple::new(py, all)?, options))?;
     if found.is(py.NotImplemented()) { Err(e) } else { Ok(found.unbind()) }
 }
 

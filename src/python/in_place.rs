@@ -239,7 +239,10 @@ impl PyVariable {
     /// the tape saved keeps its values. It can be assigned: ``x.data = y`` gives ``x`` the data of ``y``, of the same shape and dtype.
     #[getter]
     fn data(slf: &Bound<'_, Self>) -> PyResult<Self> {
-        guard("data", || Ok(view::detached(slf)))
+        guard("data", || {
+            view::make_place(slf.get());
+            Ok(view::detached(slf))
+        })
     }
 
     #[setter(data)]

@@ -570,6 +570,21 @@ fn whole_of_leaf(source: &Bound<'_, PyVariable>, leaf: &Leaf) -> Link {
     Link { data, ..whole(source) }
 }
 
+/// Makes a handle of an untracked value a place of its own, which knows the untracked views of its data: see [`LeafData`].
+pub fn make_place(v: &PyVariable) {
+    let old = {
+        let mut state = v.state.lock();
+        match &*state {
+            State::Value(value) if value.edge().key() == EdgeKey::None && value.array().storage().is_pooled() && !capture::is_on() => {
+                let leaf = Leaf::new(value.clone(), false);
+                Some(std::mem::replace(&mut *state, State::Leaf(leaf)))
+            }
+            _ => None,
+        }
+    };
+    drop(old); // after the lock
+}
+
 /// Gives a handle that is no view other data, which fits. Untracked views that were made before keep the old data.
 pub fn replace_data(source: &Bound<'_, PyVariable>, new: Variable) -> PyResult<()> {
     let (py, v) = (source.py(), source.get());

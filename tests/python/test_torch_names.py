@@ -299,3 +299,45 @@ def test_print_options():
             tg.set_printoptions(precision=-1)
     finally:
         tg.set_printoptions(**before)
+
+
+KEYWORDS = {
+    "where": (lambda x: tg.where(condition=x > 0, input=x, other=-x), np.abs),
+    "dot": (lambda x: tg.dot(input=x[0], tensor=x[1]), lambda a: a[0] @ a[1]),
+    "transpose": (lambda x: tg.transpose(input=x, dim0=0, dim1=1), np.transpose),
+    "swapaxes": (lambda x: tg.swapaxes(x, axis0=0, axis1=1), np.transpose),
+    "swapdims": (lambda x: tg.swapdims(x, dim0=0, dim1=1), np.transpose),
+    "permute": (lambda x: tg.permute(input=x, dims=(1, 0)), np.transpose),
+    "triu": (lambda x: tg.triu(input=x, diagonal=1), lambda a: np.triu(a, 1)),
+    "diag": (lambda x: tg.diag(input=x[0]), lambda a: np.diag(a[0])),
+    "tile": (lambda x: tg.tile(input=x, dims=(2, 1)), lambda a: np.tile(a, (2, 1))),
+    "searchsorted": (
+        lambda x: tg.searchsorted(sorted_sequence=tg.tensor([0.0, 1.0], dtype=tg.float64), input=x),
+        lambda a: np.searchsorted([0.0, 1.0], a),
+    ),
+    "heaviside": (lambda x: tg.heaviside(input=x, values=0.5), lambda a: np.heaviside(a, 0.5)),
+    "isin": (lambda x: tg.isin(elements=x, test_elements=x[0]), lambda a: np.isin(a, a[0])),
+    "solve": (lambda x: tg.linalg.solve(A=tg.tensor(SPD), B=x), lambda a: np.linalg.solve(SPD, a)),
+    "inv": (lambda x: tg.linalg.inv(A=tg.tensor(SPD)), lambda a: np.linalg.inv(SPD)),
+    "slogdet": (lambda x: tg.linalg.slogdet(A=tg.tensor(SPD))[1], lambda a: np.linalg.slogdet(SPD)[1]),
+    "qr": (lambda x: abs(tg.linalg.qr(A=x)[1]), lambda a: abs(np.linalg.qr(a)[1])),
+    "fft": (lambda x: abs(tg.fft.fft(input=x, dim=0)), lambda a: abs(np.fft.fft(a, axis=0))),
+    "eye": (lambda x: tg.eye(n=2, m=3), lambda a: np.eye(2, 3)),
+    "arange": (lambda x: tg.arange(end=4), lambda a: np.arange(4)),
+}
+
+
+@pytest.mark.parametrize("name", KEYWORDS)
+def test_keywords_of_pytorch(name):
+    ours, numpys = KEYWORDS[name]
+    found, expected = ours(tg.tensor(X)), np.asarray(numpys(X))
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_sizes_by_keyword():
+    assert tg.rand(size=(2, 3)).shape == tg.randn(size=(2, 3)).shape == (2, 3)
+    with pytest.raises(TypeError, match="both input= and x="):
+        tg.triu(input=tg.ones(2, 2), x=tg.ones(2, 2))
+    with pytest.raises(TypeError, match="multiple values"):
+        tg.linalg.inv(tg.eye(2), a=tg.eye(2))

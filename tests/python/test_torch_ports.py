@@ -52,6 +52,20 @@ def test_views_made_before_keep_the_old_data():
     assert x.tolist() == [[7, 7], [7, 7]]
 
 
+def test_views_of_what_requires_no_gradients_keep_the_old_data_too():
+    for x in (tg.ones(2), nn.Parameter(tg.ones(2), requires_grad=False), nn.Parameter(tg.ones(2)).requires_grad_(False)):
+        view = x.data
+        x.data = tg.zeros(2)
+        assert (view.tolist(), x.tolist()) == ([1, 1], [0, 0])
+        x.add_(1)
+        assert (x * 2).tolist() == [2, 2]
+        assert view.tolist() == [1, 1]
+        assert not x.requires_grad
+        x.requires_grad_(True)
+        (x * 3).sum().backward()
+        assert x.grad.tolist() == [3, 3]
+
+
 def test_a_state_dict_keeps_the_weights_that_were_replaced():
     layer = nn.Linear(2, 2)
     state = layer.state_dict()
