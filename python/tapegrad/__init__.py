@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         func,
         integrate,
         interpolate,
+        lax,
         linalg,
         metrics,
         ndimage,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
         stats,
         testing,
         train,
+        tree,
         utils,
     )
     from ._checkpoint import checkpoint
@@ -112,6 +114,7 @@ __all__ = [
     "jacobian",
     "jacrev",
     "jvp",
+    "lax",
     "linalg",
     "linearize",
     "load",
@@ -137,6 +140,7 @@ __all__ = [
     "stop_gradient",
     "testing",
     "train",
+    "tree",
     "utils",
     "value_and_grad",
     "vjp",
@@ -188,6 +192,7 @@ _LAZY_MODULES = (
     "func",
     "integrate",
     "interpolate",
+    "lax",
     "linalg",
     "metrics",
     "ndimage",
@@ -201,6 +206,7 @@ _LAZY_MODULES = (
     "tape",
     "testing",
     "train",
+    "tree",
     "utils",
 )
 _TRANSFORMS = [

@@ -137,6 +137,16 @@ def test_borders_that_mirror_at_a_point() -> None:
         tg.pad(tg.asarray(x), 1, mode="reflect", reflect_type="other")
 
 
+def test_ramps_of_integers_and_of_nothing() -> None:
+    x = np.array([[0, -3, 2], [3, 127, -128]], dtype="int8")
+    for end in (5, -7):
+        got = tg.pad(tg.asarray(x), 3, mode="linear_ramp", end_values=end)
+        np.testing.assert_array_equal(got.numpy(), np.pad(x, 3, mode="linear_ramp", end_values=end))
+    for mode in ("linear_ramp", "edge", "mean"):
+        with pytest.raises(ValueError, match="is empty"):
+            tg.pad(tg.zeros((0, 3)), 1, mode=mode)
+
+
 def test_sliding_windows_record() -> None:
     windows = np.lib.stride_tricks.sliding_window_view
     x = np.arange(24.0).reshape(4, 6)
