@@ -123,9 +123,7 @@ def associative_scan(fn: Callable[[Any, Any], Any], elems: Any, reverse: bool = 
     elems = tree_map(_core.asarray, elems)
     sizes = {x.shape[axis] if x.ndim else -1 for x in leaves(elems)}
     if len(sizes) != 1 or -1 in sizes:
-        raise ShapeError(
-            f"associative_scan: the arrays have {sorted(sizes)} entries along axis {axis}, expected one size"
-        )
+        raise ShapeError(f"associative_scan: the arrays have {sorted(sizes)} entries along axis {axis}, expected one size")
     front = tree_map(lambda x: _core.moveaxis(x, axis, 0), elems)
     if reverse:
         front = tree_map(lambda x: _core.flip(x, axis=0), front)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import _core
+from . import _core, _special_more
 from ._special import (
     beta,
     betainc,
@@ -54,6 +54,7 @@ from ._special import (
     y1,
     zeta,
 )
+from ._special_more import *  # noqa: F403
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -160,3 +161,4 @@ __all__ = [
     "y1",
     "zeta",
 ]
+__all__ += _special_more.__all__
