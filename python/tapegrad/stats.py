@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import _core
+from . import _core, _stats_more
 from . import distributions as D
 from ._core import Variable
+from ._stats_more import *  # noqa: F403
 from .distributions.utils import as_floating, outside
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ __all__ = [
     "vonmises",
     "weibull_min",
 ]
+__all__ += [name for table in (_stats_more.CONTINUOUS, _stats_more.DISCRETE) for name in table]
+__all__ += _stats_more.__all__
 
 
 def _arrays(*values: Any) -> list[Any]:
@@ -370,6 +373,28 @@ binom = _Discrete("binom", "n p", _free(D.Binomial))
 geom = _Discrete("geom", "p", lambda p, one: _Shifted(D.Geometric(p, validate_args=False)))
 nbinom = _Discrete("nbinom", "n p", lambda n, p, one: D.NegativeBinomial(n, probs=1.0 - p, validate_args=False))
 poisson = _Discrete("poisson", "mu", _free(D.Poisson))
+
+
+def _given(name: str, kind: Any, table: dict[str, Any]) -> Any:
+    """A family by its formulas."""
+    shapes, formulas = table[name]
+    return kind(name, shapes, _stats_more.made(formulas))
+
+
+exponnorm = _given("exponnorm", _Continuous, _stats_more.CONTINUOUS)
+gennorm = _given("gennorm", _Continuous, _stats_more.CONTINUOUS)
+gumbel_l = _given("gumbel_l", _Continuous, _stats_more.CONTINUOUS)
+loguniform = _given("loguniform", _Continuous, _stats_more.CONTINUOUS)
+lomax = _given("lomax", _Continuous, _stats_more.CONTINUOUS)
+maxwell = _given("maxwell", _Continuous, _stats_more.CONTINUOUS)
+powerlaw = _given("powerlaw", _Continuous, _stats_more.CONTINUOUS)
+rayleigh = _given("rayleigh", _Continuous, _stats_more.CONTINUOUS)
+skewnorm = _given("skewnorm", _Continuous, _stats_more.CONTINUOUS)
+triang = _given("triang", _Continuous, _stats_more.CONTINUOUS)
+truncnorm = _given("truncnorm", _Continuous, _stats_more.CONTINUOUS)
+wrapcauchy = _given("wrapcauchy", _Continuous, _stats_more.CONTINUOUS)
+betabinom = _given("betabinom", _Discrete, _stats_more.DISCRETE)
+zipf = _given("zipf", _Discrete, _stats_more.DISCRETE)
 
 
 class _Vectors:
