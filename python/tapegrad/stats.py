@@ -16,7 +16,19 @@ from typing import TYPE_CHECKING, Any
 from . import _core, _stats_more
 from . import distributions as D
 from ._core import Variable
-from ._stats_more import *  # noqa: F403
+from ._stats_more import (
+    entropy,
+    gaussian_kde,
+    gmean,
+    hmean,
+    kurtosis,
+    moment,
+    pearsonr,
+    sem,
+    skew,
+    variation,
+    zscore,
+)
 from .distributions.utils import as_floating, outside
 
 if TYPE_CHECKING:
@@ -25,34 +37,57 @@ if TYPE_CHECKING:
 __all__ = [
     "bernoulli",
     "beta",
+    "betabinom",
     "binom",
     "cauchy",
     "chi2",
     "dirichlet",
+    "entropy",
     "expon",
+    "exponnorm",
     "f",
     "gamma",
+    "gaussian_kde",
+    "gennorm",
     "geom",
+    "gmean",
+    "gumbel_l",
     "gumbel_r",
     "halfcauchy",
     "halfnorm",
+    "hmean",
     "invgamma",
+    "kurtosis",
     "laplace",
     "logistic",
     "lognorm",
+    "loguniform",
+    "lomax",
+    "maxwell",
+    "moment",
     "multinomial",
     "multivariate_normal",
     "nbinom",
     "norm",
     "pareto",
+    "pearsonr",
     "poisson",
+    "powerlaw",
+    "rayleigh",
+    "sem",
+    "skew",
+    "skewnorm",
     "t",
+    "triang",
+    "truncnorm",
     "uniform",
+    "variation",
     "vonmises",
     "weibull_min",
+    "wrapcauchy",
+    "zipf",
+    "zscore",
 ]
-__all__ += [name for table in (_stats_more.CONTINUOUS, _stats_more.DISCRETE) for name in table]
-__all__ += _stats_more.__all__
 
 
 def _arrays(*values: Any) -> list[Any]:
