@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         func,
         integrate,
         interpolate,
+        lax,
         linalg,
         metrics,
         ndimage,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
         stats,
         testing,
         train,
+        tree,
         utils,
     )
     from ._checkpoint import checkpoint
@@ -113,6 +115,7 @@ __all__ = [
     "jacobian",
     "jacrev",
     "jvp",
+    "lax",
     "linalg",
     "linearize",
     "load",
@@ -138,6 +141,7 @@ __all__ = [
     "stop_gradient",
     "testing",
     "train",
+    "tree",
     "utils",
     "value_and_grad",
     "vjp",
@@ -205,6 +209,7 @@ _LAZY_MODULES = (
     "func",
     "integrate",
     "interpolate",
+    "lax",
     "linalg",
     "metrics",
     "ndimage",
@@ -218,6 +223,7 @@ _LAZY_MODULES = (
     "tape",
     "testing",
     "train",
+    "tree",
     "utils",
 )
 _TRANSFORMS = [

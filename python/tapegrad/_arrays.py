@@ -340,7 +340,7 @@ def put(a: Variable, ind: Any, v: Any, mode: str = "raise") -> None:
     Variable([5., 0., 6.])
     """
     at = within(ind, mode, size(a), "put").reshape(-1)
-    flat = a.reshape(-1).clone()
+    flat = _core.array(a.reshape(-1))
     flat[at] = _core.resize(_core.asarray(v).reshape(-1).astype(a.dtype), (at.size,))
     a[...] = flat.reshape(a.shape)
 

@@ -148,6 +148,10 @@ def _handlers() -> dict[Any, Callable[..., Any]]:
                 table[func] = _adapter(path, func, mine)
     table.update({getattr(np, name): _on_data(getattr(np, name)) for name in _DATA if hasattr(np, name)})
     table.update({getattr(np, name): f for name, f in _SPECIAL.items() if hasattr(np, name)})
+    for name, outside in _COMPLEX_OUTSIDE.items():
+        table[getattr(np.emath, name)] = _complex_outside(getattr(_core, name), outside)
+    table[np.emath.logn] = lambda n, x: np.emath.log(x) / np.emath.log(n)
+    table[np.emath.power] = _emath_power
     table[np.lib.stride_tricks.sliding_window_view] = _sliding_window_view
     if np.linalg.norm not in table and hasattr(_core, "norm"):
         table[np.linalg.norm] = _adapter("linalg.norm", np.linalg.norm, _core.norm)
@@ -324,6 +328,40 @@ def _result_type(*args: Any) -> Any:
     import numpy as np
 
     return np.result_type(*(np.empty(a.shape, str(a.dtype)) if isinstance(a, Variable) else a for a in args))
+
+
+def _is_negative(x: Variable) -> Any:
+    return x < 0.0
+
+
+def _is_large(x: Variable) -> Any:
+    return _core.abs(x) > 1.0
+
+
+#: NumPy's functions that turn complex when an element is outside of the real domain.
+_COMPLEX_OUTSIDE: dict[str, Callable[[Variable], Any]] = {
+    **dict.fromkeys(("sqrt", "log", "log2", "log10"), _is_negative),
+    **dict.fromkeys(("arccos", "arcsin", "arctanh"), _is_large),
+}
+
+
+def _widened(x: Any, outside: Callable[[Variable], Any]) -> Variable:
+    """The array, complex when one of its elements is outside of a real domain."""
+    v: Variable = _core.asarray(x)
+    if v.dtype.is_complex or not bool(_core.any(outside(v.detach()))):
+        return v
+    return v.astype(_core.complex64 if v.dtype == _core.float32 else _core.complex128)
+
+
+def _complex_outside(f: Callable[..., Variable], outside: Callable[[Variable], Any]) -> Callable[..., Any]:
+    return lambda x: f(_widened(x, outside))
+
+
+def _emath_power(x: Any, p: Any) -> Variable:
+    p = _core.asarray(p)
+    if not p.dtype.is_floating_point and not p.dtype.is_complex and bool(_core.any(p < 0)):
+        p = p.astype(_core.float64)
+    return _core.power(_widened(x, _is_negative), p)
 
 
 def _sliding_window_view(

@@ -7,8 +7,17 @@
 
 from __future__ import annotations
 
-from . import _cosine
-from ._cosine import *  # noqa: F403
+from ._cosine import (
+    dct,
+    dctn,
+    dst,
+    dstn,
+    idct,
+    idctn,
+    idst,
+    idstn,
+    next_fast_len,
+)
 from ._fft import (
     fft,
     fft2,
@@ -31,12 +40,20 @@ from ._fft import (
 )
 
 __all__ = [
+    "dct",
+    "dctn",
+    "dst",
+    "dstn",
     "fft",
     "fft2",
     "fftfreq",
     "fftn",
     "fftshift",
     "hfft",
+    "idct",
+    "idctn",
+    "idst",
+    "idstn",
     "ifft",
     "ifft2",
     "ifftn",
@@ -45,9 +62,9 @@ __all__ = [
     "irfft",
     "irfft2",
     "irfftn",
+    "next_fast_len",
     "rfft",
     "rfft2",
     "rfftfreq",
     "rfftn",
 ]
-__all__ += _cosine.__all__

@@ -13,9 +13,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import _core
+from . import _core, _stats_more
 from . import distributions as D
 from ._core import Variable
+from ._stats_more import (
+    entropy,
+    gaussian_kde,
+    gmean,
+    hmean,
+    kurtosis,
+    moment,
+    pearsonr,
+    sem,
+    skew,
+    variation,
+    zscore,
+)
 from .distributions.utils import as_floating, outside
 
 if TYPE_CHECKING:
@@ -24,31 +37,56 @@ if TYPE_CHECKING:
 __all__ = [
     "bernoulli",
     "beta",
+    "betabinom",
     "binom",
     "cauchy",
     "chi2",
     "dirichlet",
+    "entropy",
     "expon",
+    "exponnorm",
     "f",
     "gamma",
+    "gaussian_kde",
+    "gennorm",
     "geom",
+    "gmean",
+    "gumbel_l",
     "gumbel_r",
     "halfcauchy",
     "halfnorm",
+    "hmean",
     "invgamma",
+    "kurtosis",
     "laplace",
     "logistic",
     "lognorm",
+    "loguniform",
+    "lomax",
+    "maxwell",
+    "moment",
     "multinomial",
     "multivariate_normal",
     "nbinom",
     "norm",
     "pareto",
+    "pearsonr",
     "poisson",
+    "powerlaw",
+    "rayleigh",
+    "sem",
+    "skew",
+    "skewnorm",
     "t",
+    "triang",
+    "truncnorm",
     "uniform",
+    "variation",
     "vonmises",
     "weibull_min",
+    "wrapcauchy",
+    "zipf",
+    "zscore",
 ]
 
 
@@ -370,6 +408,28 @@ binom = _Discrete("binom", "n p", _free(D.Binomial))
 geom = _Discrete("geom", "p", lambda p, one: _Shifted(D.Geometric(p, validate_args=False)))
 nbinom = _Discrete("nbinom", "n p", lambda n, p, one: D.NegativeBinomial(n, probs=1.0 - p, validate_args=False))
 poisson = _Discrete("poisson", "mu", _free(D.Poisson))
+
+
+def _given(name: str, kind: Any, table: dict[str, Any]) -> Any:
+    """A family by its formulas."""
+    shapes, formulas = table[name]
+    return kind(name, shapes, _stats_more.made(formulas))
+
+
+exponnorm = _given("exponnorm", _Continuous, _stats_more.CONTINUOUS)
+gennorm = _given("gennorm", _Continuous, _stats_more.CONTINUOUS)
+gumbel_l = _given("gumbel_l", _Continuous, _stats_more.CONTINUOUS)
+loguniform = _given("loguniform", _Continuous, _stats_more.CONTINUOUS)
+lomax = _given("lomax", _Continuous, _stats_more.CONTINUOUS)
+maxwell = _given("maxwell", _Continuous, _stats_more.CONTINUOUS)
+powerlaw = _given("powerlaw", _Continuous, _stats_more.CONTINUOUS)
+rayleigh = _given("rayleigh", _Continuous, _stats_more.CONTINUOUS)
+skewnorm = _given("skewnorm", _Continuous, _stats_more.CONTINUOUS)
+triang = _given("triang", _Continuous, _stats_more.CONTINUOUS)
+truncnorm = _given("truncnorm", _Continuous, _stats_more.CONTINUOUS)
+wrapcauchy = _given("wrapcauchy", _Continuous, _stats_more.CONTINUOUS)
+betabinom = _given("betabinom", _Discrete, _stats_more.DISCRETE)
+zipf = _given("zipf", _Discrete, _stats_more.DISCRETE)
 
 
 class _Vectors:

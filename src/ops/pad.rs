@@ -74,7 +74,7 @@ fn repeated(x: &Variable, mode: &str, axis: usize, [before, behind]: [usize; 2])
         return Ok(x.clone());
     }
     if n == 0 {
-        return Err(Error::Value(format!("pad: axis {axis} of shape {} is empty; only mode='constant' can pad it", show_shape(x.shape()))));
+        return Err(empty_axis(x, axis));
     }
     let (n, low, high) = (n as i64, before as i64, behind as i64);
     let at: Vec<i64> = (-low..n + high).map(|i| fold(mode, i, n)).collect();
@@ -92,9 +92,16 @@ fn piece(x: &Variable, axis: usize, start: usize, count: usize) -> Result<Variab
     view(&GETITEM, x, &Window::along(x.shape(), axis, Cut { start, count, step: 1 }))
 }
 
+fn empty_axis(x: &Variable, axis: usize) -> Error {
+    Error::Value(format!("pad: axis {axis} of shape {} is empty; only mode='constant' can pad it", show_shape(x.shape())))
+}
+
 /// A way from an end value to the edge, in `count` steps.
 fn ramp(x: &Variable, axis: usize, count: usize, end: &Variable, rising: bool) -> Result<Variable> {
     let n = x.shape()[axis];
+    if n == 0 {
+        return Err(empty_axis(x, axis));
+    }
     let edge = piece(x, axis, if rising { 0 } else { n - 1 }, 1)?;
     #[allow(clippy::cast_precision_loss, reason = "a count")]
     let share: Vec<f64> = (0..count).map(|i| if rising { i as f64 } else { (count - 1 - i) as f64 } / count as f64).collect();
@@ -104,7 +111,8 @@ fn ramp(x: &Variable, axis: usize, count: usize, end: &Variable, rising: bool) -
     let share = astype(&Array::from_slice(&share, &shape).into(), dtype)?;
     let end = astype(end, dtype)?;
     let out = add(&end, &multiply(&subtract(&astype(&edge, dtype)?, &end)?, &share)?)?;
-    astype(&out, x.dtype())
+    // As NumPy, whole numbers are rounded down.
+    if x.dtype().is_inexact() { Ok(out) } else { astype(&super::floor(&out)?, x.dtype()) }
 }
 
 /// The elements near one end of `axis`, reduced to one.

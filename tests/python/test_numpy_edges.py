@@ -137,6 +137,38 @@ def test_borders_that_mirror_at_a_point() -> None:
         tg.pad(tg.asarray(x), 1, mode="reflect", reflect_type="other")
 
 
+def test_ramps_of_integers_and_of_nothing() -> None:
+    x = np.array([[0, -3, 2], [3, 127, -128]], dtype="int8")
+    for end in (5, -7):
+        got = tg.pad(tg.asarray(x), 3, mode="linear_ramp", end_values=end)
+        np.testing.assert_array_equal(got.numpy(), np.pad(x, 3, mode="linear_ramp", end_values=end))
+    for mode in ("linear_ramp", "edge", "mean"):
+        with pytest.raises(ValueError, match="is empty"):
+            tg.pad(tg.zeros((0, 3)), 1, mode=mode)
+
+
+def test_functions_that_turn_complex_outside_of_the_real_domain() -> None:
+    x, inside = np.array([-2.0, 0.5, 3.0]), np.array([0.2, 0.5, 0.7])
+    for name in ("sqrt", "log", "log2", "log10", "arccos", "arcsin", "arctanh"):
+        f = getattr(np.emath, name)
+        for values in (x, inside):
+            got, want = f(tg.asarray(values)), f(values)
+            assert got.shape == want.shape
+            assert got.numpy().dtype == want.dtype
+            np.testing.assert_allclose(np.real(got.numpy()), np.real(want), atol=1e-12)
+    same(np.emath.power(tg.asarray(x), 0.5), np.emath.power(x, 0.5))
+    same(np.emath.power(tg.asarray(inside), np.array([-1, 2, -2])), np.emath.power(inside, np.array([-1, 2, -2])))
+    same(np.emath.logn(2, tg.asarray(inside)), np.emath.logn(2, inside))
+
+
+def test_values_are_put_into_arrays_of_numpy() -> None:
+    target = np.zeros(3)
+    np.put(target, [0, 2], tg.asarray(np.array([1.0, 2.0])))
+    assert target.tolist() == [1.0, 0.0, 2.0]
+    with pytest.raises(tg.GradError, match="cannot carry its graph"):
+        np.put(target, [0], tg.Variable([1.0], requires_grad=True))
+
+
 def test_sliding_windows_record() -> None:
     windows = np.lib.stride_tricks.sliding_window_view
     x = np.arange(24.0).reshape(4, 6)

@@ -62,8 +62,8 @@ def test_other_functions_name_the_counterpart(call: Callable[[Any], Any], name: 
 
 def test_functions_without_a_counterpart_say_so() -> None:
     x = tg.Variable(X, requires_grad=True)
-    with pytest.raises(tg.GradError, match=r"scipy\.ndimage\.gaussian_filter.* has no counterpart"):
-        scipy.ndimage.gaussian_filter1d(x, 1.0)
+    with pytest.raises(tg.GradError, match=r"scipy\.ndimage\.fourier_shift.* has no counterpart"):
+        scipy.ndimage.fourier_shift(x, 1.0)
     with pytest.raises(TypeError, match=r"scipy\.special\.hyp0f1 is not available for Variables"):
         scipy.special.hyp0f1(1.0, x)
     with pytest.raises(tg.GradError, match=r"tg\.asarray"):

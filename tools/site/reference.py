@@ -35,6 +35,8 @@ ORDER = [
     "optim.swa_utils",
     "autograd",
     "func",
+    "lax",
+    "tree",
     "linalg",
     "fft",
     "special",

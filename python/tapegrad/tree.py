@@ -1,0 +1,85 @@
+"""Functions of nested containers under the names of ``jax.tree``: dicts, lists, tuples, named tuples, dataclasses and Modules.
+
+>>> tg.tree.map(lambda x: 2 * x, {"a": 1, "b": [2, 3]})
+{'a': 2, 'b': [4, 6]}
+"""
+
+from __future__ import annotations
+
+from functools import reduce as _reduce
+from typing import TYPE_CHECKING, Any
+
+from ._tree import Structure
+from ._tree import flatten as _flatten
+from ._tree import unflatten as _unflatten
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+__all__ = ["all", "flatten", "leaves", "map", "reduce", "structure", "unflatten"]
+
+_all, _map = all, map
+
+
+def flatten(tree: Any) -> tuple[list[Any], Structure]:
+    """The leaves of a container, and its structure.
+
+    >>> leaves, structure = tg.tree.flatten({"a": 1, "b": (2, 3)})
+    >>> leaves, tg.tree.unflatten(structure, leaves)
+    ([1, 2, 3], {'a': 1, 'b': (2, 3)})
+    """
+    found: list[Any] = []
+    return found, _flatten(tree, found)
+
+
+def unflatten(structure: Structure, leaves: Iterable[Any]) -> Any:
+    """A container of a structure with these leaves."""
+    return _unflatten(structure, list(leaves))
+
+
+def leaves(tree: Any) -> list[Any]:
+    """The leaves of a container.
+
+    >>> tg.tree.leaves({"a": 1, "b": [2, 3]})
+    [1, 2, 3]
+    """
+    return flatten(tree)[0]
+
+
+def structure(tree: Any) -> Structure:
+    """What a container is without its leaves."""
+    return flatten(tree)[1]
+
+
+def map(f: Callable[..., Any], tree: Any, *rest: Any) -> Any:
+    """``f`` of the leaves of containers of one structure, in such a container.
+
+    >>> tg.tree.map(lambda p, g: p - 0.5 * g, {"w": 1.0}, {"w": 2.0})
+    {'w': 0.0}
+    """
+    first, shape = flatten(tree)
+    others = []
+    for other in rest:
+        values, own = flatten(other)
+        if own != shape:
+            raise ValueError(f"tree.map: the containers differ: {shape} and {own}; expected one structure")
+        others.append(values)
+    return _unflatten(shape, [f(*values) for values in zip(first, *others, strict=True)])
+
+
+def reduce(function: Callable[[Any, Any], Any], tree: Any, *initializer: Any) -> Any:
+    """The leaves combined by a function of two, from the first on, or from ``initializer``.
+
+    >>> tg.tree.reduce(lambda a, b: a + b, {"a": 1, "b": [2, 3]})
+    6
+    """
+    return _reduce(function, leaves(tree), *initializer)
+
+
+def all(tree: Any) -> bool:
+    """Whether all leaves are true.
+
+    >>> tg.tree.all([True, {"a": False}])
+    False
+    """
+    return _all(_map(bool, leaves(tree)))
