@@ -103,7 +103,7 @@ fn only_what_a_gradient_needs_is_kept() {
     let parameter = |draw: &mut Draw, shape: &[usize]| Variable::parameter(REAL.array(draw, shape).into_array()).unwrap();
     let (x, w) = (REAL.array(draw, &[8, 16]), parameter(draw, &[4, 16]));
     let saved = |f: &dyn Fn() -> Variable| -> usize {
-        observe();
+        observe(false);
         drop(f());
         unobserve().iter().map(|node| node.saved_bytes).sum()
     };

@@ -132,21 +132,30 @@ def _floating(x: Any) -> Variable:
 
 
 def logspace(
-    start: Any, stop: Any = None, num: int = 50, endpoint: bool = True, base: float = 10.0, dtype: Any = None, **named: Any
+    start: Any,
+    stop: Any = None,
+    num: int = 50,
+    endpoint: bool = True,
+    base: Any = 10.0,
+    dtype: Any = None,
+    axis: int = 0,
+    **named: Any,
 ) -> Variable:
     """Powers of a base whose exponents are evenly spaced. PyTorch's names of stop and num are end and steps.
 
     >>> tg.logspace(0, 2, 3)
     Variable([  1.,  10., 100.])
     """
+    from ._names import linspace
+
     num, stop = named.pop("steps", num), named.pop("end", stop)
     if named or stop is None:
         key = next(iter(named), None)
         raise TypeError(
             f"logspace() got an unexpected keyword argument {key!r}" if named else "logspace() missing required argument 'stop'"
         )
-    found: Variable = _core.power(base, _core.linspace(start, stop, num, endpoint=endpoint))
-    return found if dtype is None else found.astype(dtype)
+    out = _core.power(base, linspace(start, stop, num, endpoint=endpoint, axis=axis))
+    return out if dtype is None else out.astype(dtype)
 
 
 def polyval(p: Any, x: Any) -> Variable:
@@ -156,7 +165,9 @@ def polyval(p: Any, x: Any) -> Variable:
     Variable([3., 8.])
     """
     x = _core.asarray(x)
-    coefficients = p if isinstance(p, (list, tuple)) else _core.unstack(_core.asarray(p))
+    # Numbers of a list take the precision of a floating x; beside integers they are an array, as NumPy's.
+    weak = isinstance(p, (list, tuple)) and (x.dtype.is_floating_point or x.dtype.is_complex)
+    coefficients = p if weak else _core.unstack(_core.asarray(p))
     total: Variable = _core.zeros_like(x)
     for c in coefficients:
         total = total * x + c

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from . import _core
-from ._core import GradError, Variable
+from ._core import Variable
 from ._tree import flatten, is_inexact, unflatten
 from .autograd import Function
 from .autograd.modes import enable_grad
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 __all__ = ["checkpoint", "checkpoint_sequential"]
-
-
-_NESTED = (
-    "checkpoint: a Jacobian of a checkpointed function is made from a batch of gradients, which cannot be differentiated again, "
-    "nor be made where the function itself takes gradients; take the Jacobian of the function without checkpoint()"
-)
 
 
 def _generator() -> Any:
     """The generator of the process."""
     return _core.manual_seed.__self__  # type: ignore[attr-defined]
+
+
+@contextmanager
+def _outside_mappings(depth: int) -> Iterator[None]:
+    """Runs the block as inside of the first ``depth`` active mappings only, as the function ran at first."""
+    suspended = _core._suspend_mappings(depth)
+    try:
+        yield
+    finally:
+        for mapping in suspended:
+            _core._enter_mapping(*mapping)
 
 
 class _Recomputed(Function):
@@ -52,6 +58,7 @@ class _Run:
         self.places = [i for i, x in enumerate(self.found) if isinstance(x, Variable)]
         self.count = len(self.places)
         self.state = _generator().get_state()
+        self.depth = _core._mapping_depth()
         self.out: Any = None
         self.outputs: Any = None
         self.outside: list[Variable] = []
@@ -95,14 +102,15 @@ class _Run:
 
     def pull(self, values: Sequence[Variable], grads: Sequence[Any]) -> list[Any]:
         """The gradients of the arguments and of what the function closes over: it runs again."""
-        if _core.is_grad_enabled():
-            if any(isinstance(g, Variable) and _core._lifted(g) for g in grads):
-                raise GradError(_NESTED)
-            # The gradient is recorded as a checkpoint of its own: so the arguments are cut off from what they were made of,
-            # which may depend on what the function closes over, too.
-            return list(_Run(self.gradients, (list(values), list(grads)), {}).forward())
-        floating = _core._plain_roots([v for v in values if is_inexact(v.dtype)])
-        return self.gradients(self._fill(values, floating), grads, create_graph=False)
+        with _outside_mappings(self.depth):
+            again = _core.is_grad_enabled()
+            if again and not any(isinstance(g, Variable) and _core._lifted(g) for g in grads):
+                # The gradient is recorded as a checkpoint of its own: so the arguments are cut off from what they were made of,
+                # which may depend on what the function closes over, too.
+                return list(_Run(self.gradients, (list(values), list(grads)), {}).forward())
+            # The tape does not hold a batch of cotangents, so a recorded gradient of one is kept whole.
+            floating = _core._plain_roots([v for v in values if is_inexact(v.dtype)])
+            return self.gradients(self._fill(values, floating), grads, create_graph=again)
 
     def gradients(self, values: Sequence[Variable], grads: Sequence[Any], create_graph: bool = True) -> list[Any]:
         """The gradients at ``values``, which are places of their own on the tape."""
@@ -114,13 +122,11 @@ class _Run:
                 results = [y for y in self.call(values) if isinstance(y, Variable)]
         finally:
             generator.set_state(now)
-        if any(_core._lifted(y) for y in results):
-            raise GradError(_NESTED)
         pairs = [(y, g) for y, g in zip(results, grads, strict=True) if g is not None and y.requires_grad]
         sources = [*(v for v in values if is_inexact(v.dtype)), *self.outside]
         if not pairs or not sources:
             return [None] * (len(values) + len(self.outside))
-        found = list(_core.grad([y for y, _ in pairs], sources, [g for _, g in pairs], create_graph, create_graph, True))
+        found = list(_core._pull_between([y for y, _ in pairs], [g for _, g in pairs], sources, create_graph))
         own = [found.pop(0) if is_inexact(v.dtype) else None for v in values]
         return own + found
 

@@ -148,6 +148,7 @@ def _handlers() -> dict[Any, Callable[..., Any]]:
                 table[func] = _adapter(path, func, mine)
     table.update({getattr(np, name): _on_data(getattr(np, name)) for name in _DATA if hasattr(np, name)})
     table.update({getattr(np, name): f for name, f in _SPECIAL.items() if hasattr(np, name)})
+    table[np.lib.stride_tricks.sliding_window_view] = _sliding_window_view
     if np.linalg.norm not in table and hasattr(_core, "norm"):
         table[np.linalg.norm] = _adapter("linalg.norm", np.linalg.norm, _core.norm)
     return table
@@ -219,7 +220,7 @@ def _adapter(name: str, func: Any, ours: Callable[..., Any]) -> Callable[..., An
         special = _by_ufunc(name, later)
         if special is not None:
             return special(ready.pop(plain_names[0]), **ready, **later)
-        if full is not None and (set(later) - {"out", "dtype"} or any(isinstance(v, slice) for v in ready.values())):
+        if full is not None and (set(later) - {"out"} or any(isinstance(v, slice) for v in ready.values())):
             return full(*args, **options)
         first = [ready.pop(n) for n in (plain_names if takes_several else by_position) if n in ready]
         return _after(name, ours(*first, *spread, **ready), later)
@@ -287,6 +288,31 @@ def _result_type(*args: Any) -> Any:
     import numpy as np
 
     return np.result_type(*(np.empty(a.shape, str(a.dtype)) if isinstance(a, Variable) else a for a in args))
+
+
+def _sliding_window_view(
+    x: Any, window_shape: Any, axis: Any = None, *, subok: bool = False, writeable: bool = False
+) -> Variable:
+    """All windows of a shape, with their axes behind. It is a copy, so it cannot be written through."""
+    import numpy as np
+
+    if writeable:
+        raise ValueError("sliding_window_view: writeable=True is not available for Variables: the windows are a copy")
+    out: Variable = _core.asarray(x)
+    sizes = (window_shape,) if isinstance(window_shape, int) else tuple(window_shape)
+    axes = tuple(range(out.ndim)) if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
+    if any(not -out.ndim <= a < out.ndim for a in axes):
+        raise _core.AxisError(f"sliding_window_view: axis {axis} is out of range for shape {out.shape}")
+    axes = tuple(a % out.ndim for a in axes)
+    if len(sizes) != len(axes):
+        raise ValueError(f"sliding_window_view: window_shape {sizes} and axis {axes} differ in length")
+    for size, a in zip(sizes, axes, strict=True):
+        n = out.shape[a] - size + 1
+        if size < 0 or n < 1:
+            raise ValueError(f"sliding_window_view: a window of {size} is larger than axis {a} of shape {out.shape}")
+        place = np.arange(n)[:, None] + np.arange(size)
+        out = _core.moveaxis(_core.take(out, place, axis=a), a + 1, -1)
+    return out
 
 
 def _where(condition: Any, x: Any = _ABSENT, y: Any = _ABSENT) -> Any:
@@ -379,6 +405,7 @@ _SPECIAL: dict[str, Callable[..., Any]] = {
     "linspace": _linspace,
     "ndim": _arrays.ndim,
     "ones_like": _like(1),
+    "pad": _numpy_options.pad,
     "result_type": _result_type,
     "shape": _arrays.shape,
     "size": _arrays.size,

@@ -240,6 +240,8 @@ def manual_seed(seed: int) -> _core.Generator:
     >>> bool((tg.rand(2) == a).all())
     True
     """
+    if not hasattr(seed, "__index__"):
+        raise TypeError(f"manual_seed: expected an int, not {type(seed).__name__}")
     found = _default_generator()
     found.manual_seed(index(seed) % 2**64)
     return found

@@ -209,7 +209,15 @@ def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype
     start, stop = _core.asarray(start) + 0.0, _core.asarray(stop) + 0.0
     sign = _core.sign(start.detach())
     low, high = _core.log(_core.multiply(start, sign)), _core.log(_core.multiply(stop, sign))
+    if sign.ndim:
+        sign = _core.expand_dims(sign, axis)
     out = _core.multiply(sign, _core.exp(linspace(low, high, num, endpoint=endpoint, axis=axis)))
+    # The ends are exact, so that a cast to integers keeps them.
+    place = _core.reshape(_core.arange(num), tuple(num if a == axis % out.ndim else 1 for a in range(out.ndim)))
+    first, last = (_core.expand_dims(v, axis) if out.ndim > v.ndim else v for v in (start, stop))
+    out = _core.where(place == 0, first, out)
+    if endpoint and num > 1:
+        out = _core.where(place == num - 1, last, out)
     return out if dtype is None else out.astype(dtype)
 
 
@@ -231,6 +239,8 @@ def modf(x: Any) -> tuple[Variable, Variable]:
     >>> tg.modf(tg.Variable([1.5]))
     (Variable([0.5]), Variable([1.]))
     """
+    x = _core.asarray(x)
+    x = x if x.dtype.is_floating_point else x.astype(_core.get_default_dtype())
     whole = _core.trunc(x)
     return _core.where(_core.isinf(x), _core.copysign(0.0, x), _core.subtract(x, whole)), whole
 

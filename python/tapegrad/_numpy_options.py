@@ -187,6 +187,31 @@ def delete(arr: Any, obj: Any, axis: int | None = None) -> Variable:
     return _core.delete(arr, obj, axis)
 
 
+def pad(array: Any, pad_width: Any, mode: Any = "constant", *, reflect_type: str = "even", **options: Any) -> Variable:
+    """The array with borders; `reflect_type="odd"` mirrors at the points of the edges."""
+    if reflect_type not in ("even", "odd"):
+        raise ValueError(f"pad: reflect_type is {reflect_type!r}, expected 'even' or 'odd'")
+    x = _core.asarray(array)
+    if reflect_type == "even" or mode not in ("reflect", "symmetric"):
+        return _core.pad(x, pad_width, mode=mode, **options)
+    import numpy as np
+
+    for axis, width in enumerate(np.broadcast_to(pad_width, (x.ndim, 2)).tolist()):
+        before, after = width
+        while before or after:
+            n = x.shape[axis]
+            most = max(n - (mode == "reflect"), 1)
+            a, b = min(before, most), min(after, most)
+            if min(before, after) < 0 or n == 0:
+                raise ValueError(f"pad: cannot pad axis {axis} of shape {x.shape} by {(before, after)}")
+            place = np.arange(-a, n + b).reshape([-1 if i == axis else 1 for i in range(x.ndim)])
+            even = _core.pad(x, [(a, b) if i == axis else (0, 0) for i in range(x.ndim)], mode=mode if n > 1 else "edge")
+            first, last = (_core.take(x, [i], axis=axis) for i in (0, n - 1))
+            x = _core.where(place < 0, 2 * first - even, _core.where(place >= n, 2 * last - even, even))
+            before, after = before - a, after - b
+    return x
+
+
 def astype(x: Any, dtype: Any, order: str = "K", casting: str = "unsafe", subok: bool = True, copy: bool = True) -> Variable:
     """`ndarray.astype` with a rule for casts."""
     import numpy as np

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import weakref
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from . import _core
@@ -16,20 +16,24 @@ __all__ = ["scan"]
 
 #: Steps from which on the body is worth recording.
 _LONG = 16
-_bodies: weakref.WeakKeyDictionary[Any, Compiled] = weakref.WeakKeyDictionary()
+#: The attribute of a function that keeps its compiled form, as long as the function lives.
+_KEPT = "_tapegrad_scan_body"
 
 
 def _body(f: Any, length: int) -> Any:
-    """The compiled body; the same for the same function."""
+    """The compiled body, where it pays; the same for the same function."""
     if isinstance(f, Compiled):
         return f
-    try:
-        known = _bodies.get(f)
-        if known is None and length >= _LONG:
-            known = _bodies[f] = Compiled(f)
-    except TypeError:  # no weak reference
+    known = getattr(f, _KEPT, None)
+    # A copy that functools.wraps made has the attributes of another function.
+    if isinstance(known, Compiled) and known._function is f:
+        return known
+    if length < _LONG:
         return f
-    return known or f
+    known = Compiled(f)
+    if isinstance(f, FunctionType):
+        setattr(f, _KEPT, known)
+    return known
 
 
 def _length(xs: Any, length: int | None) -> int:

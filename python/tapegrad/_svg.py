@@ -55,9 +55,14 @@ class _Box(NamedTuple):
         return self.kind in ("leaf", "constant")
 
 
-def draw(nodes: Sequence[TapeNode], names: dict[int, str], title: str = "") -> str:
-    """The SVG text for these operations; ``names`` are those of leaves."""
-    boxes, edges = _boxes(nodes, names)
+def draw(
+    nodes: Sequence[TapeNode],
+    names: dict[tuple[str, int], str],
+    title: str = "",
+    values: dict[tuple[str, int], str] | None = None,
+) -> str:
+    """The SVG text for these operations; names and values are by ("leaf", number) and ("node", number)."""
+    boxes, edges = _boxes(nodes, names, values or {})
     # Results stay in line; leaves stand beside.
     pulls = [0.02 if boxes[a].is_pill else 1.0 for a, _ in edges]
     layout = layered([box.width for box in boxes], edges, _GAP, pulls)
@@ -93,7 +98,9 @@ def draw(nodes: Sequence[TapeNode], names: dict[int, str], title: str = "") -> s
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
-def _boxes(nodes: Sequence[TapeNode], names: dict[int, str]) -> tuple[list[_Box], list[tuple[int, int]]]:
+def _boxes(
+    nodes: Sequence[TapeNode], names: dict[tuple[str, int], str], values: dict[tuple[str, int], str]
+) -> tuple[list[_Box], list[tuple[int, int]]]:
     """Vertices in an order where inputs come first, and edges between their numbers."""
     boxes: list[_Box] = []
     edges: list[tuple[int, int]] = []
@@ -110,8 +117,9 @@ def _boxes(nodes: Sequence[TapeNode], names: dict[int, str]) -> tuple[list[_Box]
             if key in at:
                 sources.append(at[key])
             elif source[0] == "leaf":
-                name = names.get(source[1], f"leaf {source[1]}")
-                at[key] = add(_Box("leaf", name, _shape(source[2]), "a leaf", *_LEAF, f"leaf-{source[1]}"))
+                name = names.get(key, f"leaf {source[1]}")
+                detail = _shape(source[2]) + (f" · {values[key]}" if key in values else "")
+                at[key] = add(_Box("leaf", name, detail, "a leaf", *_LEAF, f"leaf-{source[1]}"))
                 sources.append(at[key])
             elif source[0] == "const":
                 sources.append(add(_Box("constant", "constant", "", "a value that is not tracked", *_CONST)))
@@ -119,9 +127,12 @@ def _boxes(nodes: Sequence[TapeNode], names: dict[int, str]) -> tuple[list[_Box]
                 at[key] = add(_Box("constant", f"%{source[1]}", "recorded earlier", "", *_CONST, f"node-{source[1]}"))
                 sources.append(at[key])
         kind, fill, line = _family(node.op)
+        key = ("node", node.id)
         detail = _shape(node.shape) + (f" · {_bytes(node.saved_bytes)}" if node.saved_bytes else "")
+        detail += f" · {values[key]}" if key in values else ""
         hint = f"%{node.id} {node.op}, saves {node.saved_bytes} bytes" + (f", {node.source}" if node.source else "")
-        at["node", node.id] = add(_Box(kind, node.op, detail, hint, fill, line, f"node-{node.id}"))
+        name = f"{names[key]}: {node.op}" if key in names else node.op
+        at[key] = add(_Box(kind, name, detail, hint, fill, line, f"node-{node.id}"))
         edges += [(source, at["node", node.id]) for source in dict.fromkeys(sources)]
     return boxes, edges
 

@@ -5,8 +5,6 @@ A call comes here when ours has refused its arguments. First keywords get our na
 
 from __future__ import annotations
 
-from functools import cache
-
 from . import _core
 from ._habits import METHODS
 
@@ -36,15 +34,17 @@ _RENAMED = {
 }
 
 
-@cache
+_PARAMETERS: dict[str, list[str]] = {}
+
+
 def _parameters() -> dict[str, list[str]]:
     """Names of parameters, by function and its aliases."""
-    table: dict[str, list[str]] = {}
-    for row in _core.registry():
-        if not row["module"]:
-            names = [p["name"] for p in row["params"]]
-            table |= dict.fromkeys([row["name"], *row["aliases"]], names)
-    return table
+    if not _PARAMETERS:
+        for row in _core.registry():
+            if not row["module"]:
+                names = [p["name"] for p in row["params"]]
+                _PARAMETERS.update(dict.fromkeys([row["name"], *row["aliases"]], names))
+    return _PARAMETERS
 
 
 def _renamed(name: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def _renamed(name: str, options: dict[str, Any]) -> dict[str, Any]:
         if key not in ours:
             if key in _FIRST and ours:
                 new = ours[0]
-            elif key in _SECOND and len(ours) > 1:
+            elif key in _SECOND and len(ours) > 1 and ours[1] != "axis":
                 new = ours[1]
             else:
                 new = next((n for n in _RENAMED.get(key, ()) if n in ours), key)
@@ -99,8 +99,8 @@ def _alpha(name: str) -> Any:
 
 def _extremum(name: str, elementwise: str) -> Any:
     def call(args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        values = [*args, *(options[k] for k in ("x", "other", "axis") if k in options)]
-        if len(values) != 2 or {*options} - {"x", "other", "axis"} or not _is_array(values[1]):
+        values = [*args, *(options[k] for k in ("x", "other") if k in options)]
+        if len(values) != 2 or {*options} - {"x", "other"} or not _is_array(values[1]):
             return NotImplemented
         return getattr(_core, elementwise)(*values)
 

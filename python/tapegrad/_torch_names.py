@@ -5,6 +5,8 @@ The module is loaded when one of them is asked for.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from . import _core
 from ._core import Variable
 from ._habits import axis_of, check_device
@@ -18,18 +20,25 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def _named(name: str, *fields: str) -> Any:
-    from collections import namedtuple
+class KthvalueResult(NamedTuple):
+    """What :func:`kthvalue` gives."""
 
-    made = namedtuple(name, fields)  # type: ignore[misc]
-    made.__module__ = __name__
-    globals()[name] = made
-    return made
+    values: Variable
+    indices: Variable
 
 
-_KthValue = _named("KthvalueResult", "values", "indices")
-_Mode = _named("ModeResult", "values", "indices")
-_AMinMax = _named("AminmaxResult", "min", "max")
+class ModeResult(NamedTuple):
+    """What :func:`mode` gives."""
+
+    values: Variable
+    indices: Variable
+
+
+class AminmaxResult(NamedTuple):
+    """What :func:`aminmax` gives."""
+
+    min: Variable
+    max: Variable
 
 
 # ---- parts ----
@@ -177,7 +186,7 @@ def _at_rank(x: Variable, order: Variable, rank: Any, axis: int, keepdim: bool) 
     return (values, at) if keepdim else (_core.squeeze(values, axis), _core.squeeze(at, axis))
 
 
-def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False) -> Any:
+def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False) -> KthvalueResult:
     """The k-th smallest element along an axis, from 1 on, and its index, as a named tuple of values and indices.
 
     >>> tg.kthvalue(tg.tensor([3.0, 1.0, 2.0]), 2)
@@ -189,10 +198,10 @@ def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False) -> Any:
     axis = axis_of("kthvalue", dim, x.ndim)
     if not 1 <= k <= x.shape[axis]:
         raise ValueError(f"kthvalue: k is {k}, expected 1 to {x.shape[axis]}, the length of axis {dim}")
-    return _KthValue(*_at_rank(x, _core.argsort(x, axis), [k - 1], axis, keepdim))
+    return KthvalueResult(*_at_rank(x, _core.argsort(x, axis), [k - 1], axis, keepdim))
 
 
-def mode(input: Any, dim: int = -1, keepdim: bool = False) -> Any:
+def mode(input: Any, dim: int = -1, keepdim: bool = False) -> ModeResult:
     """The most frequent element along an axis, the smallest one where several are, and an index of it.
 
     >>> tg.mode(tg.tensor([2, 1, 2, 1, 3])).values
@@ -212,17 +221,17 @@ def mode(input: Any, dim: int = -1, keepdim: bool = False) -> Any:
     rank = _core.moveaxis(first + _core.take_along_axis(count, first, -1) - 1, -1, axis)
     at = _core.take_along_axis(order, rank, axis)
     values = _core.take_along_axis(x, at, axis)
-    return _Mode(values, at) if keepdim else _Mode(_core.squeeze(values, axis), _core.squeeze(at, axis))
+    return ModeResult(values, at) if keepdim else ModeResult(_core.squeeze(values, axis), _core.squeeze(at, axis))
 
 
-def aminmax(input: Any, *, dim: int | None = None, keepdim: bool = False) -> Any:
+def aminmax(input: Any, *, dim: int | None = None, keepdim: bool = False) -> AminmaxResult:
     """The smallest and the largest elements, as a named tuple of min and max.
 
     >>> tg.aminmax(tg.tensor([3.0, 1.0, 2.0]))
     AminmaxResult(min=Variable(1.), max=Variable(3.))
     """
     x = _core.asarray(input)
-    return _AMinMax(_core.amin(x, dim, keepdims=keepdim), _core.amax(x, dim, keepdims=keepdim))
+    return AminmaxResult(_core.amin(x, dim, keepdims=keepdim), _core.amax(x, dim, keepdims=keepdim))
 
 
 def msort(input: Any) -> Variable:

@@ -231,6 +231,8 @@ def _reduce(
         return reduction(x, axis=axis, keepdims=keepdims)
     if x.size == 0 and ufunc.identity is None:
         x = _with_initial(x, axis, initial)
+    if ufunc.identity is None and x.dtype == bool:
+        initial = bool(initial)
     result: Variable = ours(reduction(x, axis=axis, keepdims=keepdims), initial)
     return result
 

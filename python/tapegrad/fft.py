@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+from . import _cosine
+from ._cosine import *  # noqa: F403
 from ._fft import (
     fft,
     fft2,
@@ -48,3 +50,4 @@ __all__ = [
     "rfftfreq",
     "rfftn",
 ]
+__all__ += _cosine.__all__

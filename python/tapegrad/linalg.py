@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as _np
 
-from . import _core, _linalg
+from . import _core, _linalg, _linalg_more
 from ._core import matmul, matrix_transpose, vecdot
 from ._linalg import (
     block_diag,
@@ -35,6 +35,7 @@ from ._linalg import (
     tensorsolve,
     toeplitz,
 )
+from ._linalg_more import *  # noqa: F403
 
 if TYPE_CHECKING:
     from ._core import Variable
@@ -441,3 +442,4 @@ __all__ = [
     "vecdot",
     "vector_norm",
 ]
+__all__ += _linalg_more.__all__

@@ -15,6 +15,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from errno import ENOENT
 from pathlib import Path
 from typing import Any
 
@@ -213,6 +214,8 @@ def _replacing(path: Path) -> Iterator[Path]:
         mask = os.umask(0)
         os.umask(mask)
         mode = 0o666 & ~mask
+    if not path.parent.is_dir():
+        raise FileNotFoundError(ENOENT, "tg.save: there is no such folder; make it first, with os.makedirs", str(path.parent))
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     os.close(handle)
     new = Path(name)
@@ -260,7 +263,7 @@ def save(obj: Any, f: Any) -> None:
     if hasattr(f, "write"):
         f.write(bytes(library.serialize(writer.specs(), metadata=header)))
         return
-    path = Path(os.fspath(f))
+    path = _path("save", f)
     if path.is_dir():
         raise IsADirectoryError(f"tg.save: {path} is a folder; expected the path of a file")
     if path.exists() and not path.is_file():
@@ -268,6 +271,12 @@ def save(obj: Any, f: Any) -> None:
         return
     with _replacing(path) as new:
         library.serialize_file(writer.specs(), str(new), metadata=header)
+
+
+def _path(name: str, f: Any) -> Path:
+    if not isinstance(f, (str, os.PathLike)):
+        raise TypeError(f"tg.{name}: expected the name of a file, or an open file, not {type(f).__name__}")
+    return Path(os.fspath(f))
 
 
 def load(f: Any, map_location: Any = None, *, weights_only: bool = True) -> Any:
@@ -283,7 +292,7 @@ def load(f: Any, map_location: Any = None, *, weights_only: bool = True) -> Any:
     if hasattr(f, "read"):
         data, name = f.read(), getattr(f, "name", "the file")
     else:
-        path = Path(os.fspath(f))
+        path = _path("load", f)
         data, name = path.read_bytes(), str(path)
     if not isinstance(data, bytes):
         raise TypeError("tg.load: the file is open for text; open it with mode 'rb'")

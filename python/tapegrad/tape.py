@@ -31,6 +31,8 @@ class TapeNode(NamedTuple):
     saved_bytes: int
     #: File and line of the program that called it.
     source: str | None
+    #: Its results, of a tape that keeps values.
+    values: tuple[Variable, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -52,15 +54,17 @@ class Tape:
     (2,)
     """
 
-    def __init__(self) -> None:
+    def __init__(self, values: bool = False) -> None:
         self._nodes: tuple[TapeNode, ...] | None = None
         self._listing = self._dot = ""
         self._observing = False
+        self._values = bool(values)
+        self._leaves: dict[int, Variable] = {}
 
     def __enter__(self) -> Tape:
         if self._observing:
             raise GradError("this Tape is already recording: make another one for an inner block")
-        _core.observe()
+        _core.observe(self._values)
         self._observing = True
         return self
 
@@ -69,12 +73,14 @@ class Tape:
         self._take(*_core.unobserve())
 
     def _take(self, nodes: list[dict[str, Any]], listing: str, dot: str) -> None:
+        self._leaves = {id: value for node in nodes for id, value in node["leaves"]}
         self._nodes, self._listing, self._dot = tuple(map(_node, nodes)), listing, dot
 
     @classmethod
-    def of(cls, *results: Variable) -> Tape:
+    def of(cls, *results: Variable, values: bool = False) -> Tape:
         """The Tape of what is recorded already: the operations that these results come from.
 
+        With ``values`` drawings show those of the results and of leaves; others are known only to a ``Tape(values=True)``.
         Lines of the program are known only of what was recorded inside a ``with tg.Tape()`` or ``detect_anomaly()`` block, and
         a backward pass frees the graph unless it is told to retain it.
 
@@ -87,8 +93,8 @@ class Tape:
         for result in results:
             if not isinstance(result, Variable):
                 raise TypeError(f"Tape.of: expected Variables, got a {type(result).__name__}")
-        tape = cls()
-        tape._take(*_core.history(results))
+        tape = cls(values)
+        tape._take(*_core.history(results, values))
         return tape
 
     @property
@@ -119,23 +125,38 @@ class Tape:
             return repr(self)
         return self._listing.rstrip("\n")
 
-    def to_dot(self, names: Mapping[str, Variable] | None = None) -> str:
-        """The graph in Graphviz's DOT language; ``names`` says what leaves are called, as in :meth:`to_svg`."""
-        _ = self.nodes
-        dot = self._dot
-        for leaf, name in _leaf_names(names or {}).items():
-            shown = name.replace("\\", "\\\\").replace('"', '\\"')
-            dot = dot.replace(f'label="leaf {leaf}\\n', f'label="{shown}\\n')
-        return dot
+    def _shown(self, values: bool | None) -> dict[tuple[str, int], str]:
+        """The values of leaves and operations as short texts, if they are to be shown."""
+        if values is False or (values is None and not self._values):
+            return {}
+        if not self._values:
+            raise GradError("this Tape keeps no values: make it with tg.Tape(values=True), or tg.Tape.of(y, values=True)")
+        found = {("leaf", id): brief(value) for id, value in self._leaves.items()}
+        return found | {("node", node.id): brief(node.values[0]) for node in self.nodes if node.values}
 
-    def to_svg(self, names: Mapping[str, Variable] | None = None, title: str = "") -> str:
+    def to_dot(self, names: Mapping[str, Variable] | None = None, values: bool | None = None) -> str:
+        """The graph in Graphviz's DOT language; ``names`` and ``values`` are as in :meth:`to_svg`.
+
+        >>> w = tg.Variable(3.0, requires_grad=True)
+        >>> with tg.Tape(values=True) as tape:
+        ...     y = w * w
+        >>> "y: multiply" in tape.to_dot({"w": w, "y": y})
+        True
+        """
+        from ._dot import labelled
+
+        _ = self.nodes
+        return labelled(self._dot, _names(names or {}), self._shown(values))
+
+    def to_svg(self, names: Mapping[str, Variable] | None = None, title: str = "", values: bool | None = None) -> str:
         """A drawing of the graph as the text of an SVG file; it needs no other program.
 
-        ``names`` says what leaves are called: for a module, ``dict(module.named_parameters())``.
+        ``names`` says what leaves and results are called: for a module, ``dict(module.named_parameters())``. ``values`` shows a
+        number, or the smallest and the largest one, of each leaf and operation; unless it is False a ``Tape(values=True)`` does.
         """
         from ._svg import draw
 
-        return draw(self.nodes, _leaf_names(names or {}), title)
+        return draw(self.nodes, _names(names or {}), title, self._shown(values))
 
     def to_html(
         self,
@@ -144,13 +165,14 @@ class Tape:
         *,
         names: Mapping[str, Variable] | None = None,
         title: str = "",
+        values: bool | None = None,
     ) -> str:
         """A page that needs no other file: the drawing of the graph with the list of its operations.
 
         With a result ``y`` of this tape the page steps through a backward pass instead: which operation's rule runs, the
         gradient that arrived at it and where each part of that came from, and what it delivers to its inputs. Buttons and the
         arrow keys move. The pass leaves the graph and every ``.grad`` alone. ``gradient`` is that of ``y``, needed unless it
-        has one element; ``names`` says what leaves are called.
+        has one element; ``names`` and ``values`` are as in :meth:`to_svg`.
 
         Raises:
             GradError: ``y`` was not recorded inside the block, or its graph was freed by a backward pass.
@@ -165,8 +187,9 @@ class Tape:
         from ._html import page
         from ._svg import draw
 
-        called = _leaf_names(names or {})
-        return page(self.nodes, called, draw(self.nodes, called), title, y, gradient)
+        called = _names(names or {})
+        drawing = draw(self.nodes, called, "", self._shown(values))
+        return page(self.nodes, _of_leaves(called), drawing, title, y, gradient)
 
     def _repr_svg_(self) -> str:
         return self.to_svg()
@@ -194,13 +217,35 @@ class Tape:
 
 
 def _node(d: dict[str, Any]) -> TapeNode:
-    d = {**d, "inputs": tuple(d["inputs"]), "shapes": tuple(d["shapes"]), "dtypes": tuple(d["dtypes"])}
+    d = {name: tuple(value) if isinstance(value, list) else value for name, value in d.items() if name != "leaves"}
     return TapeNode(**d)
 
 
+def brief(x: Variable) -> str:
+    """The values of an array in one line: some numbers, or the smallest and the largest."""
+    value = x.detach()
+    if value.size <= 3 or value.dtype.is_complex or value.dtype == _core.bool:
+        shown = ", ".join(_short(v) for v in value.reshape(-1)[:3].tolist())
+        return shown if not value.ndim else f"[{shown}{', …' if value.size > 3 else ''}]"
+    return f"{_short(value.min().item())} … {_short(value.max().item())}"
+
+
+def _short(v: Any) -> str:
+    return str(v) if isinstance(v, (bool, int)) else f"{v:.4g}"
+
+
+def _of_leaves(names: Mapping[tuple[str, int], str]) -> dict[int, str]:
+    return {id: name for (kind, id), name in names.items() if kind == "leaf"}
+
+
 def _leaf_names(names: Mapping[str, Variable]) -> dict[int, str]:
-    """The numbers of leaves on the tape: what a probing operation reports as its input."""
-    found: dict[int, str] = {}
+    """The names of leaves, by their numbers on the tape."""
+    return _of_leaves(_names(names))
+
+
+def _names(names: Mapping[str, Variable]) -> dict[tuple[str, int], str]:
+    """Names by places on the tape, ("leaf", number) or ("node", number): what a probing operation reports as its input."""
+    found: dict[tuple[str, int], str] = {}
     for name, value in names.items():
         if not isinstance(value, Variable):
             raise TypeError(f"to_svg: the name {name!r} stands for a {type(value).__name__}, not a Variable")
@@ -211,5 +256,5 @@ def _leaf_names(names: Mapping[str, Variable]) -> dict[int, str]:
         finally:
             nodes = _core.unobserve()[0]
             _core.set_grad_enabled_raw(recording)
-        found.update((source[1], name) for node in nodes for source in node["inputs"] if source[0] == "leaf")
+        found.update(((source[0], source[1]), name) for node in nodes for source in node["inputs"] if source[0] != "const")
     return found

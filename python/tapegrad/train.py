@@ -364,6 +364,9 @@ def fit(  # noqa: D417 - options that belong together share an entry
     """
     monitor = monitor or ("val_loss" if validation is not None else "loss")
     _check(epochs, accumulate, patience, scheduler_interval, monitor, validation)
+    for what, given in (("loader", loader), ("validation", validation)):
+        if given is not None and not hasattr(given, "__iter__") and not hasattr(given, "__getitem__"):
+            raise TypeError(f"fit: {what} must give batches, as a DataLoader does, not {type(given).__name__}")
     found = locals()
     run = _Run(model, loss, optimizer, {name: found[name] for name in _OPTIONS})
     return run.epochs(epochs, loader, validation, checkpoint, _writer(log_dir), progress)

@@ -104,7 +104,8 @@ fn nothing_counts() {
     let loss = cross_entropy(&x, &ignored, None, options(Reduction::Sum)).unwrap();
     assert_eq!(values(&loss), [0.0]);
     for create_graph in [false, true] {
-        let g = grad(&[(loss.clone(), None)], std::slice::from_ref(&x), BackwardOptions { create_graph, retain_graph: true }).unwrap();
+        let options = BackwardOptions { create_graph, retain_graph: true, ..BackwardOptions::default() };
+        let g = grad(&[(loss.clone(), None)], std::slice::from_ref(&x), options).unwrap();
         assert_eq!(values(g[0].as_ref().unwrap()), [0.0, 0.0]);
     }
     let empty: Variable = Array::zeros(&[0, 3], DType::F32).into();

@@ -105,9 +105,10 @@ fn slope(f: &Variable, axis: usize, spacing: &Variable, order: i64) -> Result<Va
     let step = |i: usize| if steps.ndim() == 0 { Ok(steps.clone()) } else { piece(&steps, axis, i, 1) };
     let inner = |start: usize| piece(f, axis, start, n - 2);
     // The weights of the neighbours of a point between steps a and b.
-    let middle = {
-        let (a, b) =
-            if steps.ndim() == 0 { (steps.clone(), steps.clone()) } else { (piece(&steps, axis, 0, n - 2)?, piece(&steps, axis, 1, n - 2)?) };
+    let middle = if steps.ndim() == 0 {
+        divide(&subtract(&inner(2)?, &inner(0)?)?, &multiply(&steps, 2.0)?)?
+    } else {
+        let (a, b) = (piece(&steps, axis, 0, n - 2)?, piece(&steps, axis, 1, n - 2)?);
         let ahead = divide(&subtract(&inner(2)?, &inner(1)?)?, &b)?;
         let behind = divide(&subtract(&inner(1)?, &inner(0)?)?, &a)?;
         divide(&add(&multiply(&ahead, &a)?, &multiply(&behind, &b)?)?, &add(&a, &b)?)?

@@ -34,11 +34,15 @@ fn opposite<F: Field>(rest: F, b: F) -> F::Mask {
 binary! {
     /// The quotient rounded down, element by element: a // b, as Python's. Its derivative is 0.
     ///
-    /// Floats divided by zero follow IEEE's rules; integers divided by zero give 0, as NumPy's.
+    /// Floats divided by zero follow IEEE's rules; integers divided by zero give 0, as NumPy's. Of infinities it is the
+    /// quotient, as the array API says: inf // 2 is inf and 1 // -inf is -0, where NumPy has NaN and -1.
     ///
     /// >>> tg.floor_divide(tg.Variable([7.0, -7.0]), 2.0)
     /// Variable([ 3., -4.])
-    fn floor_divide(a, b) -> y { floor_quotient(a, b) }
+    fn floor_divide(a, b) -> y {
+        let infinity = F::lit(f64::INFINITY);
+        F::select(F::or(a.abs().eq(infinity), b.abs().eq(infinity)), a / b, floor_quotient(a, b))
+    }
     gradient_a() { F::lit(0.0) }
     gradient_b() { F::lit(0.0) }
     integer { a.floor_div(b) }

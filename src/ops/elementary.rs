@@ -251,15 +251,17 @@ pub fn ldexp<'a>(x: impl Into<Operand<'a>>, n: impl Into<Operand<'a>>) -> Result
         Operand::Variable(v) => astype(v, default_float())?,
         Operand::Scalar(s) => scalar(s, default_float()),
     };
-    // In two steps: 2ⁿ itself may be out of range where the result is not.
+    // In three steps: 2ⁿ itself may be out of range where the result is not.
     let n = match n {
-        Operand::Variable(v) => v.detach(),
+        Operand::Variable(v) => astype(&v.detach(), DType::I64)?,
         Operand::Scalar(s) => scalar(s, DType::I64),
     };
-    let half = super::floor_divide(&n, 2_i64)?;
-    let rest = subtract(&n, &half)?;
-    let [half, rest] = [astype(&half, x.dtype())?, astype(&rest, x.dtype())?];
-    multiply(&multiply(&x, &exp2(&half)?)?, &exp2(&rest)?)
+    let most = if x.dtype() == DType::F64 { 3 * 1022 } else { 3 * 126_i64 };
+    let n = super::clip(&n, Some((-most).into()), Some(most.into()))?;
+    let third = super::floor_divide(&n, 3_i64)?;
+    let rest = subtract(&n, &multiply(&third, 2_i64)?)?;
+    let [third, rest] = [exp2(&astype(&third, x.dtype())?)?, exp2(&astype(&rest, x.dtype())?)?];
+    multiply(&multiply(&multiply(&x, &third)?, &third)?, &rest)
 }
 
 /// a + weight · (b - a).
@@ -275,6 +277,10 @@ pub fn lerp<'a>(a: &Variable, b: &Variable, weight: impl Into<Operand<'a>>) -> R
 /// # Errors
 /// Those of recording.
 pub fn nan_to_num(x: &Variable, nan: f64, posinf: Option<f64>, neginf: Option<f64>) -> Result<Variable> {
+    if x.dtype().is_complex() {
+        let part = |x: Variable| nan_to_num(&x, nan, posinf, neginf);
+        return super::complex(&part(super::real(x)?)?, &part(super::imag(x)?)?);
+    }
     if !x.dtype().is_float() {
         return Ok(x.clone());
     }

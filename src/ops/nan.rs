@@ -12,7 +12,7 @@ use crate::tape::Variable;
 
 /// `x` with `value` in the places of NaN.
 fn filled(x: &Variable, value: f64) -> Result<Variable> {
-    if x.dtype().is_float() { where_(&isnan(x)?, value, x) } else { Ok(x.clone()) }
+    if x.dtype().is_float() || x.dtype().is_complex() { where_(&isnan(x)?, value, x) } else { Ok(x.clone()) }
 }
 
 /// How many elements are not NaN, in the dtype of `x`.

@@ -122,7 +122,7 @@ pub(super) fn tip_gradient(
     let at_tip = equal(&Variable::from(y.clone()), 0.0)?;
     // One seed for all elements that are 0: if the cotangent of one depended on another, there would be a kink.
     let seed = astype(&at_tip, g.dtype())?;
-    let options = BackwardOptions { retain_graph: true, create_graph: true };
+    let options = BackwardOptions { retain_graph: true, create_graph: true, ..BackwardOptions::default() };
     let mut curvature = grad(&[(g.clone(), Some(seed))], &[ctx.output_from(0, y.clone())], options)?;
     let Some(curvature) = curvature.pop().flatten() else { return Ok(None) };
     of(&where_(&at_tip, &curvature, 0.0)?).map(Some)

@@ -10,7 +10,8 @@ use super::shape::{astype, flatten, reshape_to, scalar};
 use super::sorting::{ranked, sort};
 use super::window::{Cut, GETITEM, Window, view};
 use super::{
-    add, broadcast_to, ceil, clip, divide, equal, floor, greater_equal, isnan, logical_not, maximum, moveaxis, multiply, rint, subtract, where_,
+    add, broadcast_to, ceil, clip, divide, equal, floor, greater_equal, isfinite, isnan, logical_and, logical_not, logical_or, maximum, moveaxis,
+    multiply, rint, subtract, where_,
 };
 use crate::array::{Array, DType, Shape};
 use crate::error::{Error, Result};
@@ -117,6 +118,9 @@ impl Quantile<'_> {
         // From the nearer end, as NumPy: so both ends are met exactly.
         let (up, down) = (add(&a, &multiply(&step, &t)?)?, subtract(&b, &multiply(&step, &subtract(1.0, &t)?)?)?);
         let mut out = where_(&greater_equal(&t, 0.5)?, &down, &up)?;
+        // Between infinities there is no step to go, and none is needed at an element or between equal ones.
+        let at_element = logical_or(&equal(&t, 0.0)?, &equal(&a, &b)?)?;
+        out = where_(&logical_and(&logical_not(&isfinite(&step)?)?, &at_element)?, &a, &out)?;
         if !self.skip_nan {
             let worst = super::expand_dims(&at_last(&lines, n - 1)?, &[-1])?;
             out = where_(&isnan(&worst)?, f64::NAN, &out)?;

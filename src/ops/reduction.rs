@@ -23,6 +23,10 @@ pub(crate) type Axes = SmallVec<[usize; 4]>;
 /// `Axis` when one is out of range or named twice.
 pub(crate) fn normalize_axes(op: &str, axes: Option<&[isize]>, ndim: usize) -> Result<Axes> {
     let Some(named) = axes else { return Ok((0..ndim).collect()) };
+    // As NumPy, a single number may be reduced along its axis 0 or -1, as a vector of one element.
+    if let (0, [0 | -1]) = (ndim, named) {
+        return Ok(Axes::new());
+    }
     let mut out = named.iter().map(|&a| normalize_axis(op, a, ndim)).collect::<Result<Axes>>()?;
     out.sort_unstable();
     if let Some((twice, _)) = out.iter().zip(&out[1.min(out.len())..]).find(|(a, b)| a == b) {

@@ -5,7 +5,7 @@ use super::registry::{Arg, Entry, Gradient, Kind, Operand, Param, Sample};
 use super::samples::{Draw, REAL, call_with, indices};
 use super::shape::stored_as;
 use super::window::{Cut, GETITEM, Window, view};
-use crate::array::{Array, Shape, normalize_axis};
+use crate::array::{Array, Shape, broadcast_shapes, normalize_axis};
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::gather::Places;
 use crate::tape::Variable;
@@ -99,6 +99,10 @@ fn same_float(op: &str, x: &Variable, source: &Variable) -> Result<()> {
 /// # Errors
 /// `Shape` when the mask and `x` do not broadcast or `value` is no single number, `Overflow` when the dtype cannot hold it.
 pub fn masked_fill<'a>(x: &Variable, mask: &Variable, value: impl Into<Operand<'a>>) -> Result<Variable> {
+    if broadcast_shapes(mask.shape(), x.shape()).is_none() {
+        let (m, x) = (show_shape(mask.shape()), show_shape(x.shape()));
+        return Err(Error::Shape(format!("masked_fill: a mask of shape {m} does not broadcast with an array of shape {x}")));
+    }
     match value.into() {
         Operand::Variable(v) if v.ndim() == 0 => super::where_(mask, &stored_as("masked_fill", v, x.dtype())?, x),
         Operand::Variable(v) => {

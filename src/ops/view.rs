@@ -254,14 +254,14 @@ mod tests {
         let part = view(&y, &map()).unwrap();
         let loss = sum(&multiply(&multiply(&y, &y).unwrap(), &y).unwrap(), None, false).unwrap();
         let loss = crate::ops::add(&loss, &sum(&multiply(&part, &part).unwrap(), None, false).unwrap()).unwrap();
-        let options = BackwardOptions { retain_graph: true, create_graph: true };
+        let options = BackwardOptions { retain_graph: true, create_graph: true, ..BackwardOptions::default() };
         let first = grad(&[(loss, None)], &[x.clone(), v.clone()], options).unwrap();
         let [Some(gx), Some(gv)] = &first[..] else { panic!("both have gradients") };
         // 6 x**5 where x stays, 0 where it was written; 6 v**5 + 4 v**3.
         assert_eq!(gx.array().to_vec::<f64>(), [0.0, 0.0, 192.0, 0.0, 6144.0, 0.0]);
         assert_eq!(gv.array().to_vec::<f64>(), [0.0, 10.0, 224.0]);
         let total = crate::ops::add(&sum(gx, None, false).unwrap(), &sum(gv, None, false).unwrap()).unwrap();
-        let second = grad(&[(total, None)], &[x, v], BackwardOptions { retain_graph: false, create_graph: false }).unwrap();
+        let second = grad(&[(total, None)], &[x, v], BackwardOptions::default()).unwrap();
         assert_eq!(second[0].as_ref().unwrap().array().to_vec::<f64>(), [0.0, 0.0, 480.0, 0.0, 7680.0, 0.0]);
         assert_eq!(second[1].as_ref().unwrap().array().to_vec::<f64>(), [0.0, 42.0, 528.0]);
     }
@@ -271,7 +271,7 @@ mod tests {
         let x = Variable::parameter(arange(&[2])).unwrap();
         let repeated = Arc::new(Layout::strided(&[3, 2], &[0, 1], 0));
         let loss = sum(&view(&x, &repeated).unwrap(), None, false).unwrap();
-        let options = BackwardOptions { retain_graph: false, create_graph: false };
+        let options = BackwardOptions::default();
         let g = grad(&[(loss, None)], &[x], options).unwrap();
         assert_eq!(g[0].as_ref().unwrap().array().to_vec::<f64>(), [3.0, 3.0]);
     }

@@ -174,7 +174,7 @@ fn record_pullback(outs: &[Variable], inputs: &[Variable], since: u64) -> PyResu
     let ones: Vec<Array> = tracked.iter().map(|v| Array::ones(v.shape(), v.dtype())).collect();
     capture::add_inputs(&ones);
     let roots: Vec<(Variable, Option<Variable>)> = tracked.into_iter().zip(ones).map(|(v, g)| (v, Some(g.into()))).collect();
-    let options = BackwardOptions { retain_graph: true, create_graph: false };
+    let options = BackwardOptions { retain_graph: true, ..BackwardOptions::default() };
     let (mut gradients, mut arrays) = (Vec::new(), Vec::new());
     for g in tape::grad(&roots, &found, options)? {
         gradients.push(g.map(|g| {

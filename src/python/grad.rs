@@ -25,7 +25,7 @@ pub fn cotangent(g: &Bound<'_, PyAny>, root: &Variable) -> PyResult<Variable> {
 
 /// A backward pass.
 pub fn run_backward(py: Python<'_>, roots: Roots, inputs: Option<Vec<Variable>>, retain_graph: Option<bool>, create_graph: bool) -> PyResult<()> {
-    let options = BackwardOptions { retain_graph: retain_graph.unwrap_or(create_graph), create_graph };
+    let options = BackwardOptions { retain_graph: retain_graph.unwrap_or(create_graph), create_graph, ..BackwardOptions::default() };
     let result = guard("backward", || Ok(gc::detach(py, move || tape::backward_with(&roots, inputs.as_deref(), options))?));
     after(py, result)
 }
@@ -103,7 +103,7 @@ fn grad<'py>(
     create_graph: bool,
     allow_unused: bool,
 ) -> PyResult<Bound<'py, PyTuple>> {
-    let options = BackwardOptions { retain_graph: retain_graph.unwrap_or(create_graph), create_graph };
+    let options = BackwardOptions { retain_graph: retain_graph.unwrap_or(create_graph), create_graph, ..BackwardOptions::default() };
     let grads = guard("grad", || {
         let roots = roots(outputs, grad_outputs, "grad")?;
         let inputs = variables(inputs, "grad: every input")?;

@@ -215,6 +215,7 @@ impl PyVariable {
     /// The elements as a read-only buffer: `memoryview(x)`, `bytes(x)`, hashes and writes of x to files need no copy where its layout allows.
     /// The buffer is that of a NumPy array, which it keeps alive and which releases it.
     // SAFETY: called by the interpreter alone, with a view that may be written.
+    #[allow(clippy::needless_pass_by_value, reason = "the signature of the protocol")]
     unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
         slf.get().check_leaves("the buffer protocol (memoryview)")?;
         if flags & ffi::PyBUF_WRITABLE != 0 {

@@ -9,7 +9,7 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 use super::error::guard;
 use super::gc::Scope;
 use super::objects;
-use super::variable::PyVariable;
+use super::variable::{PyVariable, wrap};
 use crate::array::pool;
 use crate::kernel::{parallel, simd};
 use crate::tape::{self, NodeInfo, Source};
@@ -74,10 +74,11 @@ fn set_num_threads(n: &Bound<'_, PyAny>) -> PyResult<()> {
     Ok(())
 }
 
-/// Begins to collect descriptions of what this thread records.
+/// Begins to collect descriptions of what this thread records, with values if asked to.
 #[pyfunction]
-fn observe() {
-    tape::observe();
+#[pyo3(signature = (values = false))]
+fn observe(values: bool) {
+    tape::observe(values);
 }
 
 fn describe<'py>(py: Python<'py>, n: &NodeInfo) -> PyResult<Bound<'py, PyDict>> {
@@ -103,6 +104,8 @@ fn describe<'py>(py: Python<'py>, n: &NodeInfo) -> PyResult<Bound<'py, PyDict>> 
     d.set_item("dtypes", n.outputs.iter().map(|(_, t)| t.name()).collect::<Vec<_>>())?;
     d.set_item("saved_bytes", n.saved_bytes)?;
     d.set_item("source", n.source.as_deref())?;
+    d.set_item("values", n.values.iter().map(|a| wrap(py, a.clone().into())).collect::<PyResult<Vec<_>>>()?)?;
+    d.set_item("leaves", n.leaves.iter().map(|(id, a)| Ok((*id, wrap(py, a.clone().into())?))).collect::<PyResult<Vec<_>>>()?)?;
     Ok(d)
 }
 
@@ -114,10 +117,11 @@ fn unobserve(py: Python<'_>) -> PyResult<(Bound<'_, PyList>, String, String)> {
 
 /// The operations that results were recorded from, as `unobserve` returns them.
 #[pyfunction]
+#[pyo3(signature = (results, values = false))]
 #[allow(clippy::needless_pass_by_value, reason = "arguments of Python")]
-fn history<'py>(py: Python<'py>, results: Vec<Bound<'py, PyVariable>>) -> PyResult<(Bound<'py, PyList>, String, String)> {
-    let values: Vec<tape::Variable> = results.iter().map(|v| v.get().snapshot()).collect();
-    let nodes = guard("Tape.of", || Ok(tape::history(&values)))?;
+fn history<'py>(py: Python<'py>, results: Vec<Bound<'py, PyVariable>>, values: bool) -> PyResult<(Bound<'py, PyList>, String, String)> {
+    let results: Vec<tape::Variable> = results.iter().map(|v| v.get().snapshot()).collect();
+    let nodes = guard("Tape.of", || Ok(tape::history(&results, values)))?;
     shown(py, &nodes)
 }
 

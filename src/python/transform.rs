@@ -8,7 +8,7 @@ use pyo3::types::PyTuple;
 use super::error::guard;
 use super::variable::{PyVariable, wrap};
 use super::{gc, objects};
-use crate::tape::{self, Edge, Variable};
+use crate::tape::{self, BackwardOptions, Edge, Variable};
 use crate::transform::{self, Randomness};
 
 fn values(all: &[Bound<'_, PyVariable>]) -> Vec<Variable> {
@@ -77,12 +77,46 @@ fn _is_mapping() -> bool {
 #[pyfunction]
 fn _active_mapping(level: u64) -> Option<(usize, &'static str)> {
     let (size, randomness) = transform::active_mapping(level)?;
-    let name = match randomness {
+    Some((size, name_of(randomness)))
+}
+
+fn name_of(randomness: Randomness) -> &'static str {
+    match randomness {
         Randomness::Different => "different",
         Randomness::Same => "same",
         Randomness::Error => "error",
-    };
-    Some((size, name))
+    }
+}
+
+/// The number of mappings that this thread is inside of.
+#[pyfunction]
+fn _mapping_depth() -> usize {
+    transform::mapping_depth()
+}
+
+/// Takes this thread out of the mappings beyond the first `depth`, and returns the arguments with which `_enter_mapping` brings each back.
+#[pyfunction]
+fn _suspend_mappings(depth: usize) -> Vec<(u64, usize, &'static str)> {
+    transform::suspend(depth).into_iter().map(|(level, size, randomness)| (level, size, name_of(randomness))).collect()
+}
+
+/// The gradients of Σ ⟨cotangent, output⟩ by `sources`, None for one that no output depends on. The pass is recorded when
+/// `create_graph`. None of them passes through another source.
+#[pyfunction]
+fn _pull_between<'py>(
+    py: Python<'py>,
+    outputs: Vec<Bound<'py, PyVariable>>,
+    cotangents: Vec<Bound<'py, PyVariable>>,
+    sources: Vec<Bound<'py, PyVariable>>,
+    create_graph: bool,
+) -> PyResult<Bound<'py, PyTuple>> {
+    let options = BackwardOptions { retain_graph: create_graph, create_graph, stop_at_inputs: true };
+    let found = guard("checkpoint", || {
+        let pairs: Vec<_> = values(&outputs).into_iter().zip(values(&cotangents).into_iter().map(Some)).collect();
+        let sources = values(&sources);
+        Ok(gc::detach(py, move || tape::grad(&pairs, &sources, options))?)
+    })?;
+    objects::tuple(py, found.into_iter().map(|g| Ok(g.map_or_else(|| Ok(py.None()), |g| wrap(py, g))?.into_bound(py))))
 }
 
 /// Ends it.
@@ -172,6 +206,9 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(_leave_mapping, m)?)?;
     m.add_function(wrap_pyfunction!(_is_mapping, m)?)?;
     m.add_function(wrap_pyfunction!(_active_mapping, m)?)?;
+    m.add_function(wrap_pyfunction!(_mapping_depth, m)?)?;
+    m.add_function(wrap_pyfunction!(_suspend_mappings, m)?)?;
+    m.add_function(wrap_pyfunction!(_pull_between, m)?)?;
     m.add_function(wrap_pyfunction!(_vjp_begin, m)?)?;
     m.add_function(wrap_pyfunction!(_plain_roots, m)?)?;
     m.add_function(wrap_pyfunction!(_vjp_pull, m)?)?;

@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::inspect::NodeInfo;
+use super::inspect::{self, NodeInfo};
 use super::leaf::Leaf;
 use super::node::{Input, Node, freed_error};
 use super::primitive::Primitive;
 use super::variable::EdgeKey;
 use super::{gc, mode};
-use crate::array::alloc_check;
+use crate::array::{Array, alloc_check};
 use crate::error::Result;
 use crate::lock::{AtFork, ShortMutex, ShortMutexGuard, at_fork};
 
@@ -397,9 +397,15 @@ pub(super) fn release(id: u64) {
 
 /// Tells this thread's observers of a new node.
 #[cold]
-pub(super) fn notify_observers(node: &NodeRef) {
-    let info = NodeInfo::of(lock().node(node.0));
-    mode::notify_observers(&NodeInfo { id: node.0, ..info });
+pub(super) fn notify_observers(node: &NodeRef, outs: &[Array]) {
+    let values = mode::is_asked_for_values();
+    let (info, leaves) = {
+        let arena = lock();
+        let node = arena.node(node.0);
+        (NodeInfo::of(node), if values { inspect::leaves_of(node) } else { Vec::new() })
+    };
+    let outs = if values { outs.to_vec() } else { Vec::new() };
+    mode::notify_observers(&NodeInfo { id: node.0, values: outs, leaves: inspect::values_of(&leaves), ..info });
 }
 
 /// A counted handle of a node.

@@ -19,6 +19,8 @@ pub struct BackwardOptions {
     pub retain_graph: bool,
     /// Record the pass itself, so that gradients can be differentiated.
     pub create_graph: bool,
+    /// Gradients stop at the inputs that are asked for: none passes through one of them to another.
+    pub stop_at_inputs: bool,
 }
 
 /// Gradients of the leaves behind a scalar, added to their `.grad`; the graph is freed.
@@ -84,6 +86,6 @@ pub fn grad(roots: &[(Variable, Option<Variable>)], inputs: &[Variable], options
 /// # Errors
 /// As [`backward_with`].
 pub fn deliveries(root: &Variable, gradient: &Variable) -> Result<Vec<Delivery>> {
-    let options = BackwardOptions { retain_graph: true, create_graph: false };
+    let options = BackwardOptions { retain_graph: true, ..BackwardOptions::default() };
     BackwardPass::new(&[(root.clone(), Some(gradient.clone()))], &[], options)?.run_and_tell()
 }

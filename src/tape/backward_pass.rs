@@ -258,6 +258,9 @@ impl BackwardPass {
         for &at in self.order.iter().rev() {
             let start = end - arena.node(self.reached[at as usize].id).inputs.len();
             let mut leads = false;
+            if self.options.stop_at_inputs && self.reached[at as usize].target != NONE {
+                self.places[start..end].fill(Place::None);
+            }
             for place in &mut self.places[start..end] {
                 if matches!(*place, Place::Node { at, .. } if self.reached[at as usize].state == SKIPPED) {
                     *place = Place::None;

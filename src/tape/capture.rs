@@ -185,6 +185,32 @@ impl Trace {
         Ok(out)
     }
 
+    /// Lets go of places that it neither reads nor changes: a capture begins with all that there are.
+    fn drop_unused_places(&mut self) {
+        let mut used: HashSet<usize> = self.stores().collect();
+        used.extend(self.sources.iter().filter_map(|(_, s)| if let Source::Place(at) = s { Some(*at) } else { None }));
+        let mut new = vec![usize::MAX; self.places.len()];
+        let mut count = 0;
+        for (at, new) in new.iter_mut().enumerate().filter(|(at, _)| used.contains(at)) {
+            self.places.swap(count, at);
+            self.states.swap(count, at);
+            *new = count;
+            count += 1;
+        }
+        self.places.truncate(count);
+        self.states.truncate(count);
+        for step in &mut self.steps {
+            if let Op::Store(at) | Op::Clear(at) = &mut step.op {
+                *at = new[*at];
+            }
+        }
+        for (_, source) in &mut self.sources {
+            if let Source::Place(at) = source {
+                *at = new[*at];
+            }
+        }
+    }
+
     /// The numbers of the places that it changes.
     pub fn stores(&self) -> impl Iterator<Item = usize> + '_ {
         let touched = move |s: &Step| match &s.op {
@@ -528,8 +554,9 @@ impl Capture {
             aliased.extend(inputs().filter(|&i| all.iter().any(|(_, b)| foreign(i, b))));
         }
         aliased.sort_unstable();
-        Trace {
-            slots: self.metas.len(),
+        let slots = self.metas.len();
+        let mut trace = Trace {
+            slots,
             steps: self.steps,
             sources: self.sources,
             places: self.places,
@@ -538,7 +565,9 @@ impl Capture {
             metas: self.metas,
             inputs: self.inputs,
             aliased,
-        }
+        };
+        trace.drop_unused_places();
+        trace
     }
 }
 

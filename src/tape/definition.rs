@@ -37,7 +37,7 @@ pub(super) fn vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
     if roots.is_empty() {
         return Ok(());
     }
-    let found = backward::grad(&roots, &targets, BackwardOptions { create_graph: again, retain_graph: again })?;
+    let found = backward::grad(&roots, &targets, BackwardOptions { create_graph: again, retain_graph: again, ..BackwardOptions::default() })?;
     wanted.into_iter().zip(found).try_for_each(|(i, g)| g.map_or(Ok(()), |g| ctx.add(i, g)))
 }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::arena;
 use super::node::{Input, Node};
-use super::{Edge, Variable};
-use crate::array::{DType, Shape, alloc_check, pool};
+use super::{Edge, Leaf, Variable};
+use crate::array::{Array, DType, Shape, alloc_check, pool};
 use crate::error::show_shape;
 
 /// A description of a recorded operation, taken when it was recorded.
@@ -27,6 +27,10 @@ pub struct NodeInfo {
     pub saved_bytes: usize,
     /// The line of the user's program.
     pub source: Option<Arc<str>>,
+    /// Its results, where they were asked for.
+    pub values: Vec<Array>,
+    /// The values of leaves among its inputs, by their numbers, where they were asked for.
+    pub leaves: Vec<(u64, Array)>,
 }
 
 /// Text that may be long: it unwinds with the error when there is no memory for it.
@@ -84,8 +88,19 @@ impl NodeInfo {
             outputs: alloc_check::collect(node.outs.iter().map(|m| (m.shape.clone(), m.dtype))),
             saved_bytes: node.saved_bytes(),
             source: node.source().cloned(),
+            values: Vec::new(),
+            leaves: Vec::new(),
         }
     }
+}
+
+/// The leaves among the inputs of a node; their values are read when the arena is unlocked.
+pub(super) fn leaves_of(node: &Node) -> Vec<Arc<Leaf>> {
+    alloc_check::collect(node.inputs.iter().filter_map(|input| if let Input::Leaf(leaf) = input { Some(Arc::clone(leaf)) } else { None }))
+}
+
+pub(super) fn values_of(leaves: &[Arc<Leaf>]) -> Vec<(u64, Array)> {
+    alloc_check::collect(leaves.iter().map(|leaf| (leaf.id(), leaf.array())))
 }
 
 /// What the tape and the pool hold now.
@@ -112,9 +127,10 @@ pub fn op_name(node: &super::NodeRef) -> String {
     arena::lock().node(node.id()).name().to_owned()
 }
 
-/// Descriptions of the operations that results were recorded from, oldest first. What a backward pass has freed has no inputs.
+/// Descriptions of the operations that results were recorded from, oldest first. What a backward pass has freed has no inputs. With
+/// `values` those of the results and of leaves come along.
 #[must_use]
-pub fn history(results: &[Variable]) -> Vec<NodeInfo> {
+pub fn history(results: &[Variable], values: bool) -> Vec<NodeInfo> {
     let mut found = BTreeMap::new();
     let roots = results.iter().filter_map(|v| if let Edge::Node { node, .. } = v.edge() { Some(node.id()) } else { None });
     let mut waiting: Vec<u64> = alloc_check::collect(roots);
@@ -125,9 +141,14 @@ pub fn history(results: &[Variable]) -> Vec<NodeInfo> {
         // Locked for one node at a time: another thread may free the rest meanwhile.
         let info = {
             let arena = arena::lock();
-            arena.is_alive(id).then(|| NodeInfo::of(arena.node(id)))
+            arena.is_alive(id).then(|| (NodeInfo::of(arena.node(id)), if values { leaves_of(arena.node(id)) } else { Vec::new() }))
         };
-        let Some(info) = info else { continue };
+        let Some((mut info, leaves)) = info else { continue };
+        info.leaves = values_of(&leaves);
+        if values && info.outputs.len() == 1 {
+            let is_result = |v: &&Variable| matches!(v.edge(), Edge::Node { node, .. } if node.id() == id);
+            info.values = results.iter().find(is_result).map(|v| v.array().clone()).into_iter().collect();
+        }
         for input in &info.inputs {
             if let Source::Node(from) = input {
                 alloc_check::push(&mut waiting, *from);

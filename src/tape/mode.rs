@@ -18,7 +18,7 @@ const TRACED: u8 = 8;
 thread_local! {
     /// All that an operation asks, in one place: reading it costs a call.
     static FLAGS: Cell<u8> = const { Cell::new(RECORDING) };
-    static WATCHERS: RefCell<Vec<Vec<NodeInfo>>> = const { RefCell::new(Vec::new()) };
+    static WATCHERS: RefCell<Vec<Watcher>> = const { RefCell::new(Vec::new()) };
 }
 
 fn has(flag: u8) -> bool {
@@ -102,15 +102,21 @@ pub(super) fn source() -> Option<Arc<str>> {
     SOURCE.get().and_then(|provider| provider())
 }
 
-/// Begins to collect descriptions of the nodes that this thread records.
-pub fn observe() {
-    WATCHERS.with_borrow_mut(|w| w.push(Vec::new()));
+/// What an [`observe`] has seen, and whether it keeps values.
+struct Watcher {
+    seen: Vec<NodeInfo>,
+    values: bool,
+}
+
+/// Begins to collect descriptions of the nodes that this thread records, with their values if asked to.
+pub fn observe(values: bool) {
+    WATCHERS.with_borrow_mut(|w| w.push(Watcher { seen: Vec::new(), values }));
     switch(WATCHED, true);
 }
 
 /// Ends the newest [`observe`] and returns what it saw.
 pub fn unobserve() -> Vec<NodeInfo> {
-    let seen = WATCHERS.with_borrow_mut(Vec::pop).unwrap_or_default();
+    let seen = WATCHERS.with_borrow_mut(Vec::pop).map(|w| w.seen).unwrap_or_default();
     switch(WATCHED, WATCHERS.with_borrow(|w| !w.is_empty()));
     seen
 }
@@ -135,5 +141,15 @@ pub(super) fn is_observing() -> bool {
 }
 
 pub(super) fn notify_observers(info: &NodeInfo) {
-    WATCHERS.with_borrow_mut(|all| all.iter_mut().for_each(|w| alloc_check::push(w, info.clone())));
+    WATCHERS.with_borrow_mut(|all| {
+        for w in all.iter_mut() {
+            let (values, leaves) = if w.values { (info.values.clone(), info.leaves.clone()) } else { (Vec::new(), Vec::new()) };
+            alloc_check::push(&mut w.seen, NodeInfo { values, leaves, ..info.clone() });
+        }
+    });
+}
+
+/// Whether an observer of this thread keeps values.
+pub(super) fn is_asked_for_values() -> bool {
+    WATCHERS.with_borrow(|all| all.iter().any(|w| w.values))
 }

@@ -234,7 +234,7 @@ impl Recorded {
     /// Does what had to wait for the end of the lock.
     pub fn settle(&self) {
         if let Some(node) = &self.later {
-            observe(node);
+            observe(node, &[]);
         }
     }
 }
@@ -369,7 +369,7 @@ fn push(op: &'static Primitive, inputs: &[Operand<'_>], outs: &[Array], save: im
 fn settle(node: &NodeRef, observed: bool, inputs: &[Operand<'_>], outs: &[Array]) {
     if observed {
         trace::note(node, inputs, outs);
-        observe(node);
+        observe(node, outs);
     }
 }
 
@@ -385,11 +385,11 @@ fn push_meta(outs: &mut SmallVec<[Meta; 1]>, out: &Array) {
 
 /// Notes the line of Python that recorded the node, and tells observers of it: see [`mode::is_observed`].
 #[cold]
-fn observe(node: &NodeRef) {
+fn observe(node: &NodeRef, outs: &[Array]) {
     if let Some(source) = mode::source() {
         arena::lock().node_mut(node.id()).extra.get_or_insert_default().source = Some(source);
     }
     if mode::is_observing() {
-        arena::notify_observers(node);
+        arena::notify_observers(node, outs);
     }
 }

@@ -71,6 +71,19 @@ pub fn leave(level: u64) {
     ACTIVE.with_borrow_mut(|all| all.retain(|&(l, _, _)| l < level));
 }
 
+/// The number of mappings that this thread is inside of.
+#[must_use]
+pub fn mapping_depth() -> usize {
+    ACTIVE.with_borrow(Vec::len)
+}
+
+/// Takes this thread out of the mappings beyond the first `depth`, and returns these: level, size and randomness. Their values stay in
+/// use; each [`enter`] brings one back.
+#[must_use]
+pub fn suspend(depth: usize) -> Vec<(u64, usize, Randomness)> {
+    ACTIVE.with_borrow_mut(|all| if depth < all.len() { all.split_off(depth) } else { Vec::new() })
+}
+
 thread_local! {
     /// The mappings that this thread is inside of, outermost first: level, size, randomness.
     static ACTIVE: RefCell<Vec<(u64, usize, Randomness)>> = const { RefCell::new(Vec::new()) };

@@ -10,7 +10,7 @@ mod reverse;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub use batching::{Randomness, active_mapping, batched, drawn, drawn_shape, enter, is_mapping, leave, unbatched, vmap};
+pub use batching::{Randomness, active_mapping, batched, drawn, drawn_shape, enter, is_mapping, leave, mapping_depth, suspend, unbatched, vmap};
 pub use forward::{dual, jvp, split};
 pub use reverse::{begin, end, grad, plain_roots, pull, vjp};
 

@@ -79,7 +79,7 @@ pub fn pull(outputs: &[Variable], cotangents: &[Variable], roots: &[Variable], r
     let create_graph = tape::is_recording() && (beyond || reaches_beyond(cotangents, &[]));
     // What the function closes over may have a graph of its own, which someone else will walk.
     let retain_graph = retain || beyond || create_graph || outputs.iter().any(Variable::is_lifted);
-    let options = BackwardOptions { retain_graph, create_graph };
+    let options = BackwardOptions { retain_graph, create_graph, ..BackwardOptions::default() };
     let (lifted, plain): (Vec<_>, Vec<_>) = outputs.iter().zip(cotangents).partition(|(y, _)| y.is_lifted());
     let mut sums = pull_plain(&plain, roots, options)?;
     for (y, c) in lifted {

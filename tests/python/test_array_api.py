@@ -236,12 +236,69 @@ def test_special_values_of_functions_of_two_numbers(name: str) -> None:
     agree(getattr(tg, name)(tg.asarray(a), tg.asarray(b)), want, list(zip(a, b, strict=True)), name not in ("maximum", "minimum"))
 
 
-def test_floor_division_of_infinities_follows_python() -> None:
-    # The standard prefers floor(a / b) and allows this: NaN for an infinite dividend, -1 for a small negative quotient.
-    for a, b in itertools.product([math.inf, -math.inf], [2.0, -2.0]):
-        assert math.isnan(tg.floor_divide(tg.Variable(a), b).item())
-    assert tg.floor_divide(tg.Variable(1.0), -math.inf).item() == 1.0 // -math.inf == -1.0
-    assert tg.floor_divide(tg.Variable(1.0), math.inf).item() == 0.0
+#: The standard's rows for // where an operand is infinite or a zero: x1, x2, result. It is floor(x1 / x2) of IEEE's quotient.
+FLOOR_DIVIDE = [
+    (math.inf, math.inf, math.nan),
+    (-math.inf, math.inf, math.nan),
+    (0.0, 0.0, math.nan),
+    (-0.0, 0.0, math.nan),
+    (0.0, 2.0, 0.0),
+    (-0.0, 2.0, -0.0),
+    (0.0, -2.0, -0.0),
+    (-0.0, -2.0, 0.0),
+    (3.0, 0.0, math.inf),
+    (3.0, -0.0, -math.inf),
+    (-3.0, 0.0, -math.inf),
+    (-3.0, -0.0, math.inf),
+    (math.inf, 2.0, math.inf),
+    (math.inf, -2.0, -math.inf),
+    (-math.inf, 2.0, -math.inf),
+    (-math.inf, -2.0, math.inf),
+    (3.0, math.inf, 0.0),
+    (3.0, -math.inf, -0.0),
+    (-3.0, math.inf, -0.0),
+    (-3.0, -math.inf, 0.0),
+    (math.nan, 2.0, math.nan),
+    (2.0, math.nan, math.nan),
+    (-7.0, 2.0, -4.0),
+]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("size", [1, 37])
+def test_special_values_of_floor_divide(dtype: str, size: int) -> None:
+    a, b, want = (np.repeat(np.array(column, dtype=dtype), size) for column in zip(*FLOOR_DIVIDE, strict=True))
+    ways = [
+        tg.floor_divide(tg.asarray(a), tg.asarray(b)),
+        tg.stack([tg.asarray(x) // float(y) for x, y in zip(a, b, strict=True)]),
+        tg.stack([float(x) // tg.asarray(y) for x, y in zip(a, b, strict=True)]),
+        tg.asarray(np.stack([a, a], axis=1)[:, 0]) // tg.asarray(np.stack([b, b], axis=1)[:, 0]),
+    ]
+    for got in ways:
+        agree(got, want, FLOOR_DIVIDE)
+
+
+def test_infinities_under_floor_divide_leave_gradients_alone() -> None:
+    a = tg.asarray(np.array([math.inf, 3.0, 7.0])).requires_grad_(True)
+    b = tg.asarray(np.array([2.0, -math.inf, 2.0])).requires_grad_(True)
+    found = tg.autograd.grad(tg.sum(a // b + a), [a, b])
+    assert [g.tolist() for g in found] == [[1.0, 1.0, 1.0], [0.0, 0.0, 0.0]]
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+def test_complex_tanh_at_infinities(dtype: str) -> None:
+    for y in (0.5, 2.5, 4.0, math.inf, -0.5, -2.5):
+        for x in (math.inf, -math.inf):
+            got = tg.tanh(tg.asarray(np.array(complex(x, y), dtype=dtype))).item()
+            assert got.real == math.copysign(1.0, x)
+            assert got.imag == 0.0
+            assert math.isinf(y) or math.copysign(1.0, got.imag) == math.copysign(1.0, y)
+    for y in (math.inf, math.nan):
+        first, second = (tg.tanh(tg.asarray(np.array(complex(x, y), dtype=dtype))).item() for x in (0.0, 2.0))
+        assert first.real == 0.0
+        assert math.isnan(first.imag)
+        assert math.isnan(second.real)
+        assert math.isnan(second.imag)
 
 
 COMPLEX_SPECIAL = [0.0, 1.0, 2.5, math.inf, math.nan]

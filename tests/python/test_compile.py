@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import warnings
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -647,6 +649,28 @@ def test_scan_is_a_loop() -> None:
         ((tg.stack(all_ys) ** 2).sum() + h.sum()).backward()
         np.testing.assert_allclose(got, w.grad.numpy(), rtol=1e-5)
         np.testing.assert_array_equal(ys.detach().numpy(), tg.stack(all_ys).detach().numpy())
+
+
+def test_programs_keep_no_values_that_they_do_not_use() -> None:
+    """All Variables of the process, with their histories, were kept by each program; and scan kept each function for ever."""
+    w = tg.Variable([0.5, -0.3], requires_grad=True)
+    history = tg.exp(w) * 2.0
+    f = replayed(lambda x: tg.tanh(w * x), tg.ones(2))
+    g = replayed(lambda x: x + 1, tg.ones(2))
+    gone = weakref.ref(history)
+    del history
+    gc.collect()
+    assert gone() is None
+    assert len(f.programs()) == len(g.programs()) == 1
+
+    def step(carry: Any, x: Any) -> Any:
+        return carry + w * x, carry
+
+    tg.scan(step, tg.zeros(2), tg.ones(30, 2))
+    gone = weakref.ref(step)
+    del step
+    gc.collect()
+    assert gone() is None
 
 
 def test_scan_checks_what_it_gets() -> None:

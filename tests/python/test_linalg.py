@@ -189,7 +189,7 @@ def test_singular_and_indefinite_matrices_raise() -> None:
         linalg.inv(tg.ones((2, 3)))
     with pytest.raises(tg.LinAlgError, match="infinities or NaN"):
         linalg.eigh(tg.Variable([[np.nan, 0.0], [0.0, 1.0]]))
-    with pytest.raises(tg.LinAlgError, match="no principal"):
+    with pytest.raises(tg.LinAlgError, match=r"no real principal.*complex"):
         linalg.sqrtm(tg.Variable([[-1.0, 0.0], [0.0, -2.0]], dtype=F64))
     with pytest.raises(tg.ShapeError, match="do not fit"):
         linalg.solve(tg.eye(2), tg.ones((3,)))

@@ -313,3 +313,37 @@ def test_the_namespace_has_the_names_of_the_standard() -> None:
     assert set(standard.split()) <= set(linalg.__all__)
     assert "linalg" in tg.__array_namespace_info__().capabilities()["extensions"]
     assert linalg.trace(v(np.eye(2, dtype=np.float32)), dtype=tg.float64).dtype == tg.float64
+
+
+@pytest.mark.parametrize("name", ["sqrtm", "logm"])
+def test_functions_on_the_negative_axis_have_the_value_of_the_upper_side(name: str) -> None:
+    a = np.array([[-1.0, 3.0, 0.0], [0.0, 4.0, 1.0], [0.0, 0.0, -2.5]], dtype=complex)
+    near = a + 1e-9j * np.eye(3)
+    f, reference = getattr(linalg, name), getattr(scipy.linalg, name)
+    np.testing.assert_allclose(f(v(a)).numpy(), reference(near), atol=1e-8)
+    np.testing.assert_allclose(f(v(a.astype(np.complex64))).numpy(), reference(near), rtol=1e-4, atol=1e-5)
+    # Along a direction that keeps the eigenvalues on the axis: a multiple of the matrix.
+    g = np.arange(9.0).reshape(3, 3) + 1j
+    x = v(a).requires_grad_(True)
+    (found,) = tg.autograd.grad(tg.sum(tg.real(tg.conj(v(g)) * f(x))), x)
+    slope = np.vdot(g, (reference(near * (1 + 1e-6)) - reference(near * (1 - 1e-6))) / 2e-6).real
+    assert np.vdot(found.numpy(), a).real == pytest.approx(slope, rel=1e-5)
+    # Beside it any direction will do.
+    assert tg.autograd.gradcheck(f, (v(a + 0.2j * np.eye(3)).requires_grad_(True),))
+
+
+def test_functions_of_hermitian_matrices() -> None:
+    state = np.array([1.0, 1.0j, 0.5])
+    density = np.outer(state, state.conj()) / np.vdot(state, state).real
+    np.testing.assert_allclose(linalg.sqrtm(v(density)).numpy(), density, atol=1e-8)
+    flat = np.array([[2.0, 2.0], [2.0, 2.0]])
+    np.testing.assert_allclose(linalg.sqrtm(v(flat)).numpy(), np.ones((2, 2)), atol=1e-8)
+    mirrored = np.array([[0.0, 1.0], [1.0, 0.0]], dtype=complex)
+    for name in ("sqrtm", "logm"):
+        w, u = np.linalg.eigh(mirrored)
+        values = np.sqrt(w.astype(complex)) if name == "sqrtm" else np.log(w.astype(complex))
+        np.testing.assert_allclose(getattr(linalg, name)(v(mirrored)).numpy(), (u * values) @ u.conj().T, atol=1e-12)
+        with pytest.raises(tg.LinAlgError, match="pass a complex matrix"):
+            getattr(linalg, name)(v(mirrored.real))
+    with pytest.raises(tg.LinAlgError, match="eigenvalue is zero"):
+        linalg.logm(v(density))

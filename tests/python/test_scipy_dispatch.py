@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import scipy.fft
+import scipy.integrate
 import scipy.linalg
 import scipy.ndimage
 import scipy.signal
@@ -49,7 +50,9 @@ def test_ufuncs_of_several_arguments_are_recorded() -> None:
         (lambda x: scipy.linalg.cho_factor(tg.outer(x, x)), "tg.linalg.cho_factor"),
         (scipy.fft.rfft, "tg.fft.rfft"),
         (lambda x: scipy.special.multigammaln(x, 2), "tg.special.multigammaln"),
-        (lambda x: scipy.signal.convolve(x, x), "tg.convolve"),
+        (lambda x: scipy.signal.convolve(x, x), "tg.signal.convolve"),
+        (lambda x: scipy.signal.lfilter([1.0], [1.0, 0.5], x), "tg.signal.lfilter"),
+        (lambda x: scipy.integrate.simpson(x), "tg.integrate.simpson"),
     ],
 )
 def test_other_functions_name_the_counterpart(call: Callable[[Any], Any], name: str) -> None:

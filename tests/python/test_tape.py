@@ -200,3 +200,77 @@ def test_leaves_have_names_in_dot():
     assert 'label="weight\\n(2,)"' in dot
     assert 'label="the \\"bias\\"\\n(2,)"' in dot
     assert "leaf 0" not in dot
+
+
+# ---- names and values in drawings ----
+
+
+def drawn():
+    w = tg.tensor([[1.0, -2.0], [3.0, 0.25]], requires_grad=True)
+    with tg.Tape(values=True) as tape:
+        hidden = w * 2.0
+        loss = hidden.sum()
+    return w, hidden, loss, tape
+
+
+def test_values_and_names_in_dot():
+    w, hidden, loss, tape = drawn()
+    dot = tape.to_dot({"w": w, "hidden": hidden, "loss": loss})
+    assert 'label="w\\n(2, 2)\\n-2 … 3"' in dot
+    assert 'label="hidden: multiply\\n(2, 2)\\n-4 … 6"' in dot
+    assert 'label="loss: sum\\n()\\n4.5"' in dot
+    bare = tape.to_dot(values=False)
+    assert "…" not in bare
+    assert "4.5" not in bare
+    assert dot.count("->") == bare.count("->") == 2
+
+
+def test_values_in_svg_and_html():
+    w, hidden, loss, tape = drawn()
+    for text in (tape.to_svg({"w": w, "hidden": hidden}), tape.to_html(loss, names={"w": w, "hidden": hidden})):
+        assert "2×2 · -2 … 3" in text
+        assert "hidden: multiply" in text
+        assert "4.5" in text
+    assert "-2 … 3" not in tape.to_svg(values=False)
+    assert [v.tolist() for v in tape.nodes[0].values] == [hidden.tolist()]
+    assert not tape.nodes[0].values[0].requires_grad
+
+
+def test_values_are_those_of_the_time():
+    w = tg.tensor([1.0, 2.0], requires_grad=True)
+    with tg.Tape(values=True) as tape:
+        y = w * 3.0
+    with tg.no_grad():
+        w.zero_()
+        y.fill_(7.0)
+    assert "[1, 2]" in tape.to_dot({"w": w})
+    assert "[3, 6]" in tape.to_dot()
+
+
+def test_values_of_what_is_recorded_already():
+    w = tg.tensor(3.0, requires_grad=True)
+    y = (w * w).exp()
+    dot = tg.Tape.of(y, values=True).to_dot({"w": w})
+    assert 'label="w\\n()\\n3"' in dot
+    assert "8103" in dot
+    assert "8103" not in tg.Tape.of(y).to_dot()
+    with pytest.raises(tg.GradError, match=r"make it with tg.Tape\(values=True\)"):
+        tg.Tape.of(y).to_dot(values=True)
+
+
+def test_values_of_all_kinds_in_one_line():
+    from tapegrad.tape import brief
+
+    assert brief(tg.tensor(True)) == "True"
+    assert brief(tg.tensor([1 + 2j] * 5)) == "[1+2j, 1+2j, 1+2j, …]"
+    assert brief(tg.zeros(0)) == "[]"
+    assert brief(tg.tensor([1, 2, 3, 4])) == "1 … 4"
+    assert brief(tg.tensor([float("nan"), 1.0, 2.0, 3.0])) == "nan … nan"
+
+
+def test_an_inner_tape_without_values_keeps_none():
+    w = tg.ones(2, requires_grad=True)
+    with tg.Tape(values=True) as outer, tg.Tape() as inner:
+        (w * 2).sum()
+    assert all(node.values for node in outer.nodes)
+    assert not any(node.values for node in inner.nodes)

@@ -81,6 +81,7 @@ VALUES = {
     "add alpha": (lambda x: tg.add(x, x * x, alpha=3), lambda a: a + 3 * a * a),
     "subtract alpha": (lambda x: tg.subtract(x, x * x, alpha=3), lambda a: a - 3 * a * a),
     "max of two": (lambda x: tg.max(x, x[0]), lambda a: np.maximum(a, a[0])),
+    "max by keyword": (lambda x: tg.max(x, other=x[0]), lambda a: np.maximum(a, a[0])),
     "min of two": (lambda x: x.min(x[0]), lambda a: np.minimum(a, a[0])),
     "flip dims": (lambda x: tg.flip(x, dims=(0, 1)), lambda a: a[::-1, ::-1]),
     "roll": (lambda x: x.roll(shifts=(1, 2), dims=(0, 1)), lambda a: np.roll(a, (1, 2), (0, 1))),

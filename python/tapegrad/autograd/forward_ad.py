@@ -41,7 +41,7 @@ class dual_level:
     >>> with forward_ad.dual_level():
     ...     x = forward_ad.make_dual(tg.tensor(3.0), tg.tensor(1.0))
     ...     print(forward_ad.unpack_dual(x * x).tangent)
-    6.0
+    6.
     """
 
     def __enter__(self) -> int:

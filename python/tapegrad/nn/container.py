@@ -56,10 +56,8 @@ class _Container(Module):
         else:
             super().__delattr__(name)
 
-    def _checked_name(self, name: str) -> str:
-        if isinstance(name, str) and name in self._modules:
-            return name
-        return super()._checked_name(name)
+    def _checked_name(self, name: str, is_replaced: bool) -> str:
+        return super()._checked_name(name, is_replaced or (isinstance(name, str) and name in self._modules))
 
 
 class _Numbered(_Container):
@@ -408,7 +406,7 @@ class ParameterDict(Module):
         if not isinstance(key, str):
             raise TypeError(f"ParameterDict: keys are strings, not {type(key).__name__}")
         if key not in self._keys:
-            self._checked_name(key)
+            self._checked_name(key, False)
         self._keys[key] = None
         setattr(self, key, _as_parameter(value))
 

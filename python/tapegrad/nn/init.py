@@ -55,7 +55,7 @@ def fans(tensor: Variable) -> tuple[int, int]:
     """
     shape = tensor.shape
     if len(shape) < 2:
-        raise _core.ShapeError(f"fan in and fan out need a weight of at least 2 dimensions, got shape {shape}")
+        raise _core.ShapeError(f"nn.init: fan in and fan out need a weight of at least 2 dimensions, got shape {shape}")
     kernel = prod(shape[2:])
     return shape[1] * kernel, shape[0] * kernel
 
@@ -174,7 +174,7 @@ def _xavier_std(tensor: Variable, gain: float) -> float:
 
 def _kaiming_std(tensor: Variable, a: float, mode: str, nonlinearity: str) -> float:
     if mode not in ("fan_in", "fan_out"):
-        raise ValueError(f"mode must be 'fan_in' or 'fan_out', got {mode!r}")
+        raise ValueError(f"nn.init: mode must be 'fan_in' or 'fan_out', got {mode!r}")
     fan = fans(tensor)[mode == "fan_out"]
     return calculate_gain(nonlinearity, a) / sqrt(fan) if fan else 0.0
 

@@ -6,6 +6,7 @@ from .. import _core
 from . import functional as F
 from .distance import PairwiseDistance
 from .functional.common import older_reduction
+from .functional.loss import _positive_margin
 from .module import Module
 
 TYPE_CHECKING = False
@@ -396,6 +397,7 @@ class TripletMarginLoss(_Loss):
     ) -> None:
         super().__init__(size_average, reduce, reduction)
         self._numbers(margin=margin, p=p, eps=eps)
+        _positive_margin(type(self).__name__, margin)
         self.swap = swap
 
     def forward(self, anchor: Variable, positive: Variable, negative: Variable) -> Variable:
@@ -424,6 +426,7 @@ class TripletMarginWithDistanceLoss(_Loss):
     ) -> None:
         super().__init__(reduction=reduction)
         self._numbers(margin=margin)
+        _positive_margin(type(self).__name__, margin)
         self.distance_function = PairwiseDistance() if distance_function is None else distance_function
         self.swap = swap
 

@@ -302,7 +302,7 @@ class Module:
         """Assigns a parameter, or ``None`` for one that is left out, to an attribute."""
         if param is not None and not isinstance(param, Parameter):
             raise TypeError(f"register_parameter: {name} must be a Parameter or None, not a {type(param).__name__}")
-        self._checked_name(name)
+        self._checked_name(name, self._kinds.get(name) == PARAMETER or isinstance(self.__dict__.get(name), Parameter))
         if param is None:
             self.__dict__.pop(name, None)
             self._mark(name, PARAMETER)
@@ -312,8 +312,7 @@ class Module:
         """Assigns a Variable that is not learned; a persistent one is part of ``state_dict()``."""
         if tensor is not None and not isinstance(tensor, Variable):
             raise TypeError(f"register_buffer: {name} must be a Variable or None, not a {type(tensor).__name__}")
-        if self._kinds.get(name) not in (BUFFER, TRANSIENT):
-            self._checked_name(name)
+        self._checked_name(name, self._kinds.get(name) in (BUFFER, TRANSIENT))
         self._mark(name, BUFFER if persistent else TRANSIENT)
         setattr(self, name, tensor)
 
@@ -321,18 +320,19 @@ class Module:
         """Assigns a module to an attribute."""
         if module is not None and not isinstance(module, Module):
             raise TypeError(f"add_module: {name} must be a Module or None, not a {type(module).__name__}")
-        self._checked_name(name)
+        self._checked_name(name, self._kinds.get(name) == MODULE or isinstance(self.__dict__.get(name), Module))
         if module is None:
             self._mark(name, MODULE)
         setattr(self, name, module)
 
     register_module = add_module
 
-    def _checked_name(self, name: str) -> str:
+    def _checked_name(self, name: str, is_replaced: bool) -> str:
+        """A name that is free, or that of a part of the same kind, which is replaced."""
         if not isinstance(name, str) or not name or "." in name:
             raise KeyError(f"{name!r} cannot name a part of a module: it must be a string without dots")
-        if hasattr(self, name) and name not in self.__dict__:
-            raise KeyError(f"{type(self).__name__} already has an attribute {name!r}")
+        if not is_replaced and hasattr(self, name):
+            raise KeyError(f"{type(self).__name__} already has an attribute {name!r}; delete it first, or take another name")
         return name
 
     # What is done to all of it

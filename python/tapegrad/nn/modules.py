@@ -47,37 +47,41 @@ utils = ModuleType(f"{__name__}.utils", "A number as a pair, or as a triple; a s
 for _n, _word in enumerate(("single", "pair", "triple", "quadruple"), 1):
     setattr(utils, f"_{_word}", _ntuple(_n))
 
-_PLACES = {
-    "activation": activation,
-    "adaptive": adaptive,
-    "batchnorm": normalization,
-    "container": container,
-    "conv": conv,
-    "distance": distance,
-    "dropout": dropout,
-    "flatten": linear,
-    "fold": spatial,
-    "instancenorm": normalization,
-    "lazy": lazy,
-    "linear": linear,
-    "loss": loss,
-    "module": module,
-    "normalization": normalization,
-    "padding": spatial,
-    "pixelshuffle": spatial,
-    "pooling": pooling,
-    "rnn": recurrent,
-    "sparse": embedding,
-    "transformer": transformer,
-    "upsampling": spatial,
-    "utils": utils,
-}
-globals().update(_PLACES)
+batchnorm = instancenorm = normalization
+flatten = linear
+fold = padding = pixelshuffle = upsampling = spatial
+rnn = recurrent
+sparse = embedding
+
+__all__ = [
+    "Module",
+    "activation",
+    "adaptive",
+    "batchnorm",
+    "container",
+    "conv",
+    "distance",
+    "dropout",
+    "flatten",
+    "fold",
+    "instancenorm",
+    "lazy",
+    "linear",
+    "loss",
+    "module",
+    "normalization",
+    "padding",
+    "pixelshuffle",
+    "pooling",
+    "rnn",
+    "sparse",
+    "transformer",
+    "upsampling",
+    "utils",
+]
 #: A package to the import system, whose modules are these.
 __path__: list[str] = []
-sys.modules.update({f"{__name__}.{_name}": _module for _name, _module in _PLACES.items()})
-
-__all__ = ["Module", *_PLACES]  # noqa: PLE0604
+sys.modules.update({f"{__name__}.{_name}": globals()[_name] for _name in __all__ if _name != "Module"})
 
 
 def __getattr__(name: str) -> Any:

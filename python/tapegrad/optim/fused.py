@@ -36,7 +36,12 @@ class FusedOptimizer(Optimizer):
         if isinstance(lr, Variable) and lr.size == 1 and not lr.requires_grad:
             options["lr"] = lr.item()
         groups = [checked_group(name, group) for group in groups_of(name, params)]
-        self._core = type(self).engine(groups, **options)
+        try:
+            self._core = type(self).engine(groups, **options)
+        except TypeError as error:
+            if str(error).startswith("argument '"):
+                raise TypeError(f"{name}(): {str(error).partition(chr(10))[0]}") from None
+            raise
         self._start(self._core.defaults)
         self.param_groups = self._core.param_groups
 

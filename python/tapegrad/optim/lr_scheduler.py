@@ -122,7 +122,13 @@ class LambdaLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, lr_lambda: Any, last_epoch: int = -1) -> None:
-        self.lr_lambdas = _per_group(type(self).__name__, "lr_lambda", checked(type(self).__name__, optimizer), lr_lambda)
+        name = type(self).__name__
+        self.lr_lambdas = _per_group(name, "lr_lambda", checked(name, optimizer), lr_lambda)
+        for f in self.lr_lambdas:
+            if not callable(f):
+                raise TypeError(
+                    f"{name}: lr_lambda must be a function of the epoch, or one for each group, not {type(f).__name__}"
+                )
         super().__init__(optimizer, last_epoch)
 
     _left_out = ("optimizer", "lr_lambdas")
@@ -160,11 +166,20 @@ class MultiplicativeLR(LambdaLR):
         return [rate * f(self.last_epoch) for rate, f in zip(self._rates(), self.lr_lambdas)]
 
 
+def positive(name: str, what: str, value: Any) -> Any:
+    """A number of steps, checked."""
+    if isinstance(value, bool) or not hasattr(value, "__lt__") or isinstance(value, str):
+        raise TypeError(f"{name}: {what} must be a number of steps above 0, not {type(value).__name__}")
+    if not value > 0:
+        raise ValueError(f"{name}: {what} is {value}, expected a number of steps above 0")
+    return value
+
+
 class StepLR(LRScheduler):
     """The rate times ``gamma`` every ``step_size`` epochs."""
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
-        self.step_size, self.gamma = step_size, gamma
+        self.step_size, self.gamma = positive("StepLR", "step_size", step_size), gamma
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
@@ -232,7 +247,8 @@ class LinearLR(LRScheduler):
             raise ValueError(f"LinearLR: start_factor must be above 0 and at most 1, not {start_factor}")
         if not 0 <= end_factor <= 1:
             raise ValueError(f"LinearLR: end_factor must lie between 0 and 1, not {end_factor}")
-        self.start_factor, self.end_factor, self.total_iters = start_factor, end_factor, total_iters
+        self.start_factor, self.end_factor = start_factor, end_factor
+        self.total_iters = positive("LinearLR", "total_iters", total_iters)
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
@@ -269,7 +285,7 @@ class PolynomialLR(LRScheduler):
     """The first rate times ``(1 - epoch / total_iters)**power``, which reaches 0."""
 
     def __init__(self, optimizer: Optimizer, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1) -> None:
-        self.total_iters, self.power = total_iters, power
+        self.total_iters, self.power = positive("PolynomialLR", "total_iters", total_iters), power
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
@@ -289,7 +305,7 @@ class CosineAnnealingLR(LRScheduler):
     """From the first rate to ``eta_min`` in ``T_max`` epochs along a cosine, and back."""
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
-        self.T_max, self.eta_min = T_max, eta_min
+        self.T_max, self.eta_min = positive("CosineAnnealingLR", "T_max", T_max), eta_min
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:

@@ -16,6 +16,7 @@ from __future__ import annotations
 from ._bridge import FunctionAndGradient, fun_and_grad
 from ._equations import fixed_point, root
 from ._fitting import least_squares
+from ._ivp import solve_ivp
 from ._minimize import minimize
 from ._ode import OdeSolution, odeint
 from ._quad import quad
@@ -33,4 +34,5 @@ __all__ = [
     "odeint",
     "quad",
     "root",
+    "solve_ivp",
 ]

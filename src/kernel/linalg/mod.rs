@@ -22,6 +22,7 @@
 pub mod eigen;
 pub mod functions;
 pub mod lu;
+pub mod principal;
 pub mod qr;
 pub mod svd;
 pub mod triangular;

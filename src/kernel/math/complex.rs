@@ -275,8 +275,8 @@ pub fn tanh(z: C) -> C {
         return c(x.tanh(), y);
     }
     if x.is_infinite() {
-        let zero = if y.is_finite() { 0.0_f64.copysign((2.0 * y).sin()) } else { 0.0_f64.copysign(y) };
-        return c(1.0_f64.copysign(x), zero);
+        // C gives the zero the sign of sin 2y; the array API says +0 for all positive y.
+        return c(1.0_f64.copysign(x), 0.0_f64.copysign(y));
     }
     if x == 0.0 {
         return c(x, if y.is_finite() { y.tan() } else { NAN });
@@ -407,7 +407,7 @@ pub fn atan(z: C) -> C {
 }
 
 /// a to the power b: by multiplication where b is a small whole number, else e to the power b log a. Of zero it is 1 for a power
-/// of 0, 0 for a positive power and NaN else, as in NumPy.
+/// of 0, 0 for a power with a positive real part and NaN else, as in NumPy.
 #[must_use]
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small whole numbers")]
 pub fn power(a: C, b: C) -> C {
@@ -415,7 +415,7 @@ pub fn power(a: C, b: C) -> C {
         return c(1.0, 0.0);
     }
     if a == c(0.0, 0.0) {
-        return if b.re > 0.0 && b.im == 0.0 { c(0.0, 0.0) } else { c(NAN, NAN) };
+        return if b.re > 0.0 { c(0.0, 0.0) } else { c(NAN, NAN) };
     }
     if b.im == 0.0 && b.re.fract() == 0.0 && b.re.abs() < 100.0 {
         let (mut left, mut base, mut out) = (b.re.abs() as u32, a, c(1.0, 0.0));
@@ -475,7 +475,7 @@ pub fn power_slope(a: C, b: C) -> C {
 /// The derivative of a power by its exponent; of 0 it is 0 for a power that is 0 or positive.
 #[must_use]
 pub fn power_log(a: C, b: C) -> C {
-    if a == c(0.0, 0.0) && b.re >= 0.0 && b.im == 0.0 {
+    if a == c(0.0, 0.0) && (b.re > 0.0 || b == c(0.0, 0.0)) {
         return c(0.0, 0.0);
     }
     vanish(power(a, b), log(a))

@@ -5,7 +5,7 @@ use num_complex::Complex;
 
 use crate::array::DType;
 use crate::error::Result;
-use crate::kernel::linalg::{Failure, functions as kernel};
+use crate::kernel::linalg::{Failure, functions::expm as expm_kernel, principal};
 use crate::ops::registry::{Arg, Entry, Gradient, Kind, Param, Sample};
 use crate::ops::samples::{Draw, REAL, call_with};
 use crate::tape::{Batch, Call, Jvp, JvpContext, Outputs, Primitive, Variable, Vjp, VjpContext, apply};
@@ -13,17 +13,19 @@ use crate::tape::{Batch, Call, Jvp, JvpContext, Outputs, Primitive, Variable, Vj
 /// The primitives of this file.
 pub const PRIMITIVES: &[&Primitive] = &[&EXPM, &SQRTM, &LOGM];
 
-static EXPM: Primitive = Primitive { name: "expm", eval: |call| eval(call, 30.0, kernel::expm, kernel::expm), ..FUNCTION };
-static SQRTM: Primitive = Primitive { name: "sqrtm", eval: |call| eval(call, 60.0, kernel::sqrtm, kernel::sqrtm), ..FUNCTION };
-static LOGM: Primitive = Primitive { name: "logm", eval: |call| eval(call, 300.0, kernel::logm, kernel::logm), ..FUNCTION };
+static EXPM: Primitive = Primitive { name: "expm", eval: |call| eval(call, 30.0, expm_kernel, expm_kernel), ..FUNCTION };
+static SQRTM: Primitive = Primitive { name: "sqrtm", eval: |call| eval(call, 60.0, principal::sqrtm_real, principal::sqrtm_complex), ..FUNCTION };
+static LOGM: Primitive = Primitive { name: "logm", eval: |call| eval(call, 300.0, principal::logm_real, principal::logm_complex), ..FUNCTION };
 
 /// A function of matrices, which is real on real ones, so that that of Aᴴ is the conjugate transpose. Its derivative along E is the upper right block of f([[A, E], [0, A]]) (Higham, Functions of matrices, 3.6).
 const FUNCTION: Primitive = Primitive {
     saves: |s| s.input(0),
     vjp: Vjp::Rule(|ctx| {
-        let (g, a) = (ctx.cotangent(), h(&ctx.input(0))?);
+        // The derivative along E is a sum of terms AⁱEAʲ, symmetric in i and j. So its adjoint at G is the adjoint of that along Gᴴ,
+        // which, unlike the function at Aᴴ, is also right where the function has a cut.
+        let (g, a) = (h(&ctx.cotangent())?, ctx.input(0));
         let primitive = function(ctx);
-        ctx.add(0, block(primitive, &a, &g)?)
+        ctx.add(0, h(&block(primitive, &a, &g)?)?)
     }),
     jvp: Jvp::Rule(|ctx: &JvpContext<'_>| match &ctx.tangents[0] {
         Some(da) => Ok(one(block(ctx.primitive, &ctx.input(0), da)?)),
@@ -74,7 +76,7 @@ pub fn expm(a: &Variable) -> Result<Variable> {
 /// The principal square root.
 ///
 /// # Errors
-/// `LinAlg` when an eigenvalue is zero or on the negative real axis.
+/// `LinAlg` when an eigenvalue of a real matrix is negative, or one is zero and the matrix is not Hermitian.
 pub fn sqrtm(a: &Variable) -> Result<Variable> {
     apply(&SQRTM, &[(&squares("sqrtm", a)?).into()], &())
 }
@@ -82,7 +84,7 @@ pub fn sqrtm(a: &Variable) -> Result<Variable> {
 /// The principal logarithm.
 ///
 /// # Errors
-/// `LinAlg` when an eigenvalue is zero or on the negative real axis.
+/// `LinAlg` when an eigenvalue is zero, or one of a real matrix is negative.
 pub fn logm(a: &Variable) -> Result<Variable> {
     apply(&LOGM, &[(&squares("logm", a)?).into()], &())
 }
@@ -146,11 +148,11 @@ pub const ENTRIES: &[Entry] = &[
     Entry {
         name: "sqrtm",
         module: "linalg",
-        doc: "The principal square root of square matrices without eigenvalues on the negative real axis.\n\n>>> tg.linalg.sqrtm(tg.Variable([[4.0, 0.0], [0.0, 9.0]]))\nVariable([[2., 0.],\n          [0., 3.]])\n",
+        doc: "The principal square root of square matrices. Of real matrices with eigenvalues on the negative real axis pass complex copies: the root is complex.\n\nA singular matrix has one when it is Hermitian; its gradient does not exist.\n\n>>> tg.linalg.sqrtm(tg.Variable([[4.0, 0.0], [0.0, 9.0]]))\nVariable([[2., 0.],\n          [0., 3.]])\n",
         params: &[Param::array("a")],
         call: |a| Ok(sqrtm(&a.variable(0)?)?.into()),
         cost: 60.0,
-        gradient: Gradient::Rule("the upper right block of sqrtm([[a^H, g], [0, a^H]])"),
+        gradient: Gradient::Rule("the conjugate transpose of the upper right block of sqrtm([[a, g^H], [0, a]])"),
         method: false,
         samples,
         ..Entry::BASE
@@ -158,11 +160,11 @@ pub const ENTRIES: &[Entry] = &[
     Entry {
         name: "logm",
         module: "linalg",
-        doc: "The principal logarithm of square matrices without eigenvalues on the negative real axis.\n\n>>> tg.linalg.logm(tg.Variable([[1.0, 0.0], [0.0, 1.0]]))\nVariable([[0., 0.],\n          [0., 0.]])\n",
+        doc: "The principal logarithm of square matrices. Of real matrices with eigenvalues on the negative real axis pass complex copies: the logarithm is complex.\n\n>>> tg.linalg.logm(tg.Variable([[1.0, 0.0], [0.0, 1.0]]))\nVariable([[0., 0.],\n          [0., 0.]])\n",
         params: &[Param::array("a")],
         call: |a| Ok(logm(&a.variable(0)?)?.into()),
         cost: 300.0,
-        gradient: Gradient::Rule("the upper right block of logm([[a^H, g], [0, a^H]])"),
+        gradient: Gradient::Rule("the conjugate transpose of the upper right block of logm([[a, g^H], [0, a]])"),
         method: false,
         samples,
         ..Entry::BASE

@@ -145,7 +145,9 @@ fn explain(name: &str, failure: Failure, at: Option<usize>) -> Error {
         }
         Failure::NotFinite => format!("{name}: {which} holds infinities or NaN, expected finite numbers"),
         Failure::NoConvergence => format!("{name}: the iteration did not converge for {which}"),
-        Failure::NotReal => format!("{name}: {which} has no principal {name}: an eigenvalue is zero or on the negative real axis"),
+        Failure::NotReal => format!(
+            "{name}: {which} has no real principal {name}: an eigenvalue is zero or on the negative real axis; pass a complex matrix for negative ones, as a.astype('complex128')"
+        ),
     })
 }
 

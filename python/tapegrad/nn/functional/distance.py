@@ -20,7 +20,12 @@ def cosine_similarity(
     """
     dim = axis_of("cosine_similarity", dim, axis, 1)
     a, b = floating("cosine_similarity", x1), floating("cosine_similarity", x2)
-    a, b = _core.broadcast_arrays(a, b)
+    try:
+        a, b = _core.broadcast_arrays(a, b)
+    except _core.ShapeError:
+        raise _core.ShapeError(
+            f"cosine_similarity: shapes {a.shape} and {b.shape} do not broadcast; expected equal shapes"
+        ) from None
     sizes = [_core.maximum(_core.norm(x, 2, axis=dim, keepdims=True), eps) for x in (a, b)]
     return _core.sum((a / sizes[0]) * (b / sizes[1]), axis=dim)
 

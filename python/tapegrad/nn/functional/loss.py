@@ -339,6 +339,11 @@ def cosine_embedding_loss(
 
 
 @with_older_flags
+def _positive_margin(name: str, margin: float) -> None:
+    if not margin > 0:
+        raise ValueError(f"{name}: margin is {margin}, expected a number above 0")
+
+
 def triplet_margin_loss(
     anchor: Variable,
     positive: Variable,
@@ -358,6 +363,7 @@ def triplet_margin_loss(
     2.4142
     """
     _numbers("triplet_margin_loss", margin=margin, p=p, eps=eps)
+    _positive_margin("triplet_margin_loss", margin)
     distance = lambda a, b: pairwise_distance(a, b, p, eps)  # noqa: E731
     return _triplet("triplet_margin_loss", (anchor, positive, negative), distance, margin, swap, reduction)
 
@@ -380,6 +386,7 @@ def triplet_margin_with_distance_loss(
     3.0
     """
     _numbers("triplet_margin_with_distance_loss", margin=margin)
+    _positive_margin("triplet_margin_with_distance_loss", margin)
     distance = pairwise_distance if distance_function is None else distance_function
     return _triplet("triplet_margin_with_distance_loss", (anchor, positive, negative), distance, margin, swap, reduction)
 

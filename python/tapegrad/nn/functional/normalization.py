@@ -120,7 +120,10 @@ def normalize(
     True
     """
     x = floating("normalize", input)
-    size = _core.norm(x, p, axis=axis_of("normalize", dim, axis, 1), keepdims=True)
+    along = axis_of("normalize", dim, axis, 1)
+    if isinstance(along, int) and not -x.ndim <= along < x.ndim:
+        raise _core.AxisError(f"normalize: dim {along} is out of bounds for an input of shape {x.shape}")
+    size = _core.norm(x, p, axis=along, keepdims=True)
     return x / _core.maximum(size, eps)
 
 

@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from ..._core import Variable
 
 
+def _check_number(function: str, name: str, value: object) -> None:
+    _core._number(function, name, value)
+    if isinstance(value, str) or not hasattr(value, "__float__"):
+        raise TypeError(f"{function}(): argument '{name}' must be a float, not {type(value).__name__} ({value!r})")
+
+
 def clip_grad_norm_(
     parameters: Variable | Iterable[Variable],
     max_norm: float,
@@ -34,6 +40,8 @@ def clip_grad_norm_(
     >>> [round(g, 4) for g in x.grad.tolist()]
     [0.6, 0.8]
     """
+    for name, value in (("max_norm", max_norm), ("norm_type", norm_type)):
+        _check_number("clip_grad_norm_", name, value)
     with values_in_place(parameters) as parts:
         return _core.clip_grad_norm_(parts, max_norm, norm_type, error_if_nonfinite)
 
@@ -49,6 +57,7 @@ def clip_grad_value_(parameters: Variable | Iterable[Variable], clip_value: floa
     >>> x.grad.tolist()
     [1.0, -0.5]
     """
+    _check_number("clip_grad_value_", "clip_value", clip_value)
     with values_in_place(parameters) as parts:
         _core.clip_grad_value_(parts, clip_value)
 

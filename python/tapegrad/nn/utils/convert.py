@@ -18,6 +18,12 @@ def parameters_to_vector(parameters: Iterable[Variable]) -> Variable:
     >>> tg.nn.utils.parameters_to_vector(tg.nn.Linear(2, 3).parameters()).shape
     (9,)
     """
+    if hasattr(parameters, "parameters"):
+        name = type(parameters).__name__
+        raise TypeError(
+            f"parameters_to_vector: expected an iterable of parameters, not the module {name}; pass its parameters, as in "
+            "parameters_to_vector(net.parameters())"
+        )
     parts = [_core.reshape(p, (-1,)) for p in parameters]
     if not parts:
         raise ValueError("parameters_to_vector: there are no parameters")

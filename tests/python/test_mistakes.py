@@ -1,0 +1,69 @@
+"""Mistakes that are easy to make: the message names the operation, what came, what was expected."""
+
+import pytest
+
+import tapegrad as tg
+from tapegrad import nn
+from tapegrad.optim import lr_scheduler
+
+F = nn.functional
+
+
+def sgd():
+    return tg.optim.SGD([tg.ones(1, requires_grad=True)], lr=0.1)
+
+
+def layer():
+    return nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+
+
+X = tg.ones(4, 3)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: lr_scheduler.StepLR(sgd(), 0), ValueError, "StepLR: step_size is 0, expected a number of steps above 0"),
+        (lambda: lr_scheduler.StepLR(sgd(), "3"), TypeError, "StepLR: step_size must be a number of steps above 0, not str"),
+        (lambda: lr_scheduler.CosineAnnealingLR(sgd(), 0), ValueError, "CosineAnnealingLR: T_max is 0"),
+        (lambda: lr_scheduler.LinearLR(sgd(), total_iters=-1), ValueError, "LinearLR: total_iters is -1"),
+        (lambda: lr_scheduler.PolynomialLR(sgd(), 0), ValueError, "PolynomialLR: total_iters is 0"),
+        (lambda: lr_scheduler.LambdaLR(sgd(), 0.9), TypeError, "LambdaLR: lr_lambda must be a function .* not float"),
+        (lambda: layer()[0].register_buffer("weight", X), KeyError, "Linear already has an attribute 'weight'"),
+        (lambda: layer()[1].register_parameter("running_mean", nn.Parameter([1.0])), KeyError, "already has an attribute"),
+        (lambda: layer()[0].add_module("weight", nn.ReLU()), KeyError, "already has an attribute 'weight'"),
+        (lambda: layer()[0].register_buffer("forward", X), KeyError, "already has an attribute 'forward'"),
+        (lambda: nn.TripletMarginLoss(margin=-1), ValueError, "TripletMarginLoss: margin is -1, expected a number above 0"),
+        (lambda: nn.TripletMarginWithDistanceLoss(margin=0), ValueError, "margin is 0, expected a number above 0"),
+        (lambda: F.triplet_margin_loss(X, X, X, margin=0), ValueError, "triplet_margin_loss: margin is 0"),
+        (lambda: F.cosine_similarity(X, tg.ones(4, 2)), tg.ShapeError, r"cosine_similarity: shapes \(4, 3\) and \(4, 2\)"),
+        (lambda: F.normalize(X, dim=5), IndexError, r"normalize: dim 5 is out of bounds for an input of shape \(4, 3\)"),
+        (lambda: nn.utils.parameters_to_vector(layer()), TypeError, r"pass its parameters, as in parameters_to_vector\(net"),
+        (lambda: nn.init.xavier_uniform_(tg.ones(3)), tg.ShapeError, r"nn.init: fan in .* got shape \(3,\)"),
+        (lambda: nn.init.kaiming_normal_(X, mode="fan"), ValueError, "nn.init: mode must be 'fan_in' or 'fan_out', got 'fan'"),
+        (lambda: tg.load(None), TypeError, "tg.load: expected the name of a file, or an open file, not NoneType"),
+        (lambda: tg.save({}, 3), TypeError, "tg.save: expected the name of a file, or an open file, not int"),
+        (lambda: tg.save({}, "no/such/folder/x.pt"), FileNotFoundError, "tg.save: there is no such folder; make it first"),
+        (lambda: tg.train.fit(layer(), 5, F.cross_entropy, sgd(), epochs=1), TypeError, "fit: loader must give batches"),
+        (lambda: tg.optim.Adam([X.clone().requires_grad_()], betas=0.9), TypeError, "Adam.*betas.*pair of floats"),
+        (lambda: nn.utils.clip_grad_value_(layer().parameters(), "a"), TypeError, "clip_grad_value_.*clip_value"),
+        (lambda: tg.manual_seed("a"), TypeError, "manual_seed"),
+        (lambda: X.masked_fill(tg.ones(3, 4).bool(), 0), tg.ShapeError, "masked_fill"),
+        (lambda: lr_scheduler.ReduceLROnPlateau(sgd()).step(), TypeError, "metrics"),
+    ],
+)
+def test_messages(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_parts_of_the_same_kind_are_replaced():
+    model = layer()
+    model[0].register_parameter("weight", nn.Parameter(tg.zeros(2, 3)))
+    model[1].register_buffer("running_mean", tg.ones(2))
+    model.add_module("0", nn.Identity())
+    assert model[1].running_mean.tolist() == [1, 1]
+    assert isinstance(model[0], nn.Identity)
+    model[1].register_buffer("extra", None)
+    model[1].register_buffer("extra", tg.ones(1))
+    assert "1.extra" in model.state_dict()

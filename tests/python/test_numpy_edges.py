@@ -1,0 +1,151 @@
+"""Rare arguments of functions with NumPy's names: infinities, complex NaN, 0-d arrays along an axis, small integers, options."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import tapegrad as tg
+
+INF, NAN = np.inf, np.nan
+
+
+def same(got: tg.Variable, want: object) -> None:
+    want = np.asarray(want)
+    assert got.shape == want.shape
+    assert got.numpy().dtype == want.dtype
+    np.testing.assert_allclose(got.numpy(), want, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sum",
+        "prod",
+        "mean",
+        "std",
+        "var",
+        "max",
+        "min",
+        "all",
+        "any",
+        "argmax",
+        "argmin",
+        "median",
+        "nansum",
+        "nanmean",
+        "nanmax",
+        "ptp",
+    ],
+)
+def test_a_number_can_be_reduced_along_its_axis(name: str) -> None:
+    for axis in (0, -1):
+        for x in (2.5, 0.0):
+            # NumPy does it for some of them only.
+            same(getattr(tg, name)(tg.asarray(np.array(x)), axis=axis), getattr(np, name)(np.array([x]), axis=axis))
+    x = tg.Variable(3.0, dtype="float64", requires_grad=True)
+    assert tg.autograd.grad(tg.sum(x, axis=0, keepdims=True), x)[0].item() == 1.0
+    for axis in (1, -2):
+        with pytest.raises(tg.AxisError, match="out of bounds"):
+            getattr(tg, name)(x.detach(), axis=axis)
+
+
+def test_quantiles_of_infinities() -> None:
+    x = np.array([1.0, INF, INF, -INF, 2.0, 3.0])
+    got = tg.quantile(tg.asarray(x), [0.0, 0.2, 0.4, 0.8, 0.9, 1.0])
+    assert got.tolist() == [-INF, 1.0, 2.0, INF, INF, INF]
+    assert tg.percentile(tg.asarray(x), 100).item() == INF
+    rows = np.array([[NAN, INF], [NAN, -INF], [1.0, NAN]])
+    assert tg.nanmedian(tg.asarray(rows), axis=1).tolist() == [INF, -INF, 1.0]
+    # The derivative by the probability stays at an element.
+    assert tg.grad(lambda q: tg.quantile(tg.asarray([1.0, 2.0, 4.0]), q))(tg.Variable(0.5)).item() == 4.0
+
+
+def test_complex_nan_is_left_out() -> None:
+    z = np.array([1 + 1j, complex(NAN, 2.0), 2 - 1j, complex(0.0, NAN)])
+    v = tg.asarray(z)
+    same(tg.nansum(v), np.nansum(z))
+    same(tg.nanmean(v), np.nanmean(z))
+    same(tg.nanprod(v), np.nanprod(z))
+    same(tg.nancumsum(v), np.nancumsum(z))
+    special = np.array([complex(NAN, 2.0), complex(INF, -INF), 1 - 2j])
+    same(tg.nan_to_num(tg.asarray(special)), np.nan_to_num(special))
+    same(
+        tg.nan_to_num(tg.asarray(special), nan=3.0, posinf=4.0, neginf=5.0),
+        np.nan_to_num(special, nan=3.0, posinf=4.0, neginf=5.0),
+    )
+    (gradient,) = tg.autograd.grad(tg.sum(tg.real(tg.nansum(v.requires_grad_(True)))), v)
+    assert gradient.tolist() == [1, 0, 1, 0]
+
+
+def test_zero_to_a_complex_power() -> None:
+    for b in (1 + 1j, 0.5 - 2j, 2 + 0j, 0j):
+        same(tg.power(tg.asarray(np.array(0j)), tg.asarray(np.array(b))), np.power(0j, b))
+    assert np.isnan(tg.power(tg.asarray(0j), tg.asarray(-1 + 1j)).item())
+    x = tg.asarray(np.array(0j)).requires_grad_(True)
+    assert tg.autograd.grad(tg.real(x ** (2 + 1j)), x)[0].item() == 0
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_ldexp_of_any_exponent(dtype: str) -> None:
+    info = np.finfo(dtype)
+    x = np.array([0.0, -0.0, 1.0, 1.0, info.smallest_subnormal, info.max, 3.0, INF, 1.0], dtype=dtype)
+    n = np.array([2**62, -(2**62), 10**6, -(10**6), info.maxexp - info.minexp, info.minexp - info.maxexp, -3, -9, info.minexp])
+    with np.errstate(all="ignore"):
+        want = np.ldexp(x, np.clip(n, -(10**6), 10**6).astype("int32"))
+    np.testing.assert_array_equal(tg.ldexp(tg.asarray(x), tg.asarray(n)).numpy(), want)
+
+
+def test_slopes_beside_an_infinity() -> None:
+    x = np.array([1.0, INF, 2.0, 3.0, 5.0])
+    with np.errstate(invalid="ignore"):
+        same(tg.gradient(tg.asarray(x)), np.gradient(x))
+        same(tg.gradient(tg.asarray(x), 0.5, edge_order=2), np.gradient(x, 0.5, edge_order=2))
+
+
+def test_integers_are_computed_with_in_numpys_dtypes() -> None:
+    small = np.array([100, 3], dtype="int8")
+    same(tg.polyval([1, 2, 3], tg.asarray(small)), np.polyval([1, 2, 3], small))
+    for options in ({"dtype": int}, {"num": 4, "dtype": int}, {"num": 5, "endpoint": False}, {"num": 1}):
+        np.testing.assert_allclose(tg.geomspace(1, 1000, **options).numpy(), np.geomspace(1, 1000, **options), rtol=1e-5)
+    same(tg.logspace(0, 3, 4, dtype=int), np.logspace(0, 3, 4, dtype=int))
+    ends = np.array([1.0, 2.0]), np.array([8.0, 54.0])
+    same(tg.geomspace(*map(tg.asarray, ends), 4, axis=1), np.geomspace(*ends, 4, axis=1))
+    same(tg.logspace(*map(tg.asarray, (ends[0], ends[0] + 1)), 3), np.logspace(ends[0], ends[0] + 1, 3))
+    flags = np.array([[True, False], [False, False]])
+    same(tg.max(tg.asarray(flags), axis=1, initial=0), np.max(flags, axis=1, initial=0))
+    single = np.random.default_rng(0).normal(size=(2, 3)).astype("float32")
+    for name in ("std", "var"):
+        same(getattr(tg, name)(tg.asarray(single), dtype="float64"), getattr(np, name)(single, dtype="float64"))
+        same(getattr(np, name)(tg.asarray(single), dtype="float64"), getattr(np, name)(single, dtype="float64"))
+    whole, rest = tg.modf(tg.asarray(np.array([3, -2])))[1], tg.modf(tg.asarray(np.array([3, -2])))[0]
+    assert whole.tolist() == [3.0, -2.0]
+    assert rest.tolist() == [0.0, 0.0]
+
+
+def test_borders_that_mirror_at_a_point() -> None:
+    x = np.random.default_rng(1).normal(size=(4, 3))
+    for mode in ("reflect", "symmetric"):
+        for width in (1, ((1, 2), (3, 0)), 9):
+            want = np.pad(x, width, mode=mode, reflect_type="odd")
+            same(tg.pad(tg.asarray(x), width, mode=mode, reflect_type="odd"), want)
+            same(np.pad(tg.asarray(x), width, mode=mode, reflect_type="odd"), want)
+    assert tg.autograd.gradcheck(
+        lambda x: tg.pad(x, 5, mode="reflect", reflect_type="odd"), (tg.asarray(x).clone().requires_grad_(True),)
+    )
+    with pytest.raises(ValueError, match="reflect_type is 'other'"):
+        tg.pad(tg.asarray(x), 1, mode="reflect", reflect_type="other")
+
+
+def test_sliding_windows_record() -> None:
+    windows = np.lib.stride_tricks.sliding_window_view
+    x = np.arange(24.0).reshape(4, 6)
+    for args in (((2, 3),), (3, 1), (2, -2), ((2, 2), (1, 0)), ((4, 6),)):
+        same(windows(tg.asarray(x), *args), windows(x, *args))
+    v = tg.asarray(x).clone().requires_grad_(True)
+    (gradient,) = tg.autograd.grad(tg.sum(windows(v, 3, axis=1)), v)
+    assert gradient[0].tolist() == [1.0, 2.0, 3.0, 3.0, 2.0, 1.0]
+    with pytest.raises(ValueError, match="larger than axis"):
+        windows(v, 9, axis=1)
+    with pytest.raises(tg.AxisError):
+        windows(v, 2, axis=2)
