@@ -104,15 +104,42 @@ class GradScaler:
         growth_interval: int = 2000,
         enabled: bool = True,
     ) -> None:
-        if growth_factor <= 1 or not 0 < backoff_factor < 1 or growth_interval < 1:
-            raise ValueError(
-                "GradScaler: expected growth_factor above 1, backoff_factor between 0 and 1, growth_interval from 1 on"
-            )
         self._scale, self._enabled = float(init_scale), enabled
-        self._growth, self._backoff, self._interval = growth_factor, backoff_factor, growth_interval
+        self._configure(growth_factor, backoff_factor, growth_interval)
         self._good = 0
         self._overflowed: bool = False
         self._unscaled: set[int] = set()
+
+    def _configure(self, growth: float, backoff: float, interval: int) -> None:
+        if growth <= 1 or not 0 < backoff < 1 or interval < 1:
+            raise ValueError(
+                "GradScaler: expected growth_factor above 1, backoff_factor between 0 and 1, growth_interval from 1 on"
+            )
+        self._growth, self._backoff, self._interval = growth, backoff, interval
+
+    def get_growth_factor(self) -> float:
+        """What the factor is multiplied by after ``growth_interval`` steps without an overflow."""
+        return self._growth
+
+    def set_growth_factor(self, new_factor: float) -> None:
+        """Sets :meth:`get_growth_factor`."""
+        self._configure(new_factor, self._backoff, self._interval)
+
+    def get_backoff_factor(self) -> float:
+        """What the factor is multiplied by after an overflow."""
+        return self._backoff
+
+    def set_backoff_factor(self, new_factor: float) -> None:
+        """Sets :meth:`get_backoff_factor`."""
+        self._configure(self._growth, new_factor, self._interval)
+
+    def get_growth_interval(self) -> int:
+        """How many steps without an overflow make the factor grow."""
+        return self._interval
+
+    def set_growth_interval(self, new_interval: int) -> None:
+        """Sets :meth:`get_growth_interval`."""
+        self._configure(self._growth, self._backoff, new_interval)
 
     def is_enabled(self) -> bool:
         """Whether it scales at all."""

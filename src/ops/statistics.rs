@@ -145,7 +145,7 @@ fn edges(op: &str, x: &Variable, bins: Operand<'_>, range: Option<[f64; 2]>) -> 
     // Around a single value, bins have a width all the same.
     let margin = if low < high { 0.0 } else { 0.5 };
     let (start, stop) = (subtract(&start, margin)?, super::add(&stop, margin)?);
-    super::creation::linspace_between(&start, &stop, count + 1, true, Some(x.dtype()))
+    super::creation::linspace_between(&start, &stop, count.saturating_add(1), true, Some(x.dtype()))
 }
 
 /// How many elements (or weights) each bin has, and the edges. The last bin has both its edges.

@@ -587,3 +587,15 @@ def test_a_scaler_with_parameters_of_16_bits() -> None:
     scaler.update()
     assert p.tolist() == [0.0, 0.0]
     assert scaler.get_scale() == 2.0
+
+
+def test_the_settings_of_a_scaler() -> None:
+    scaler = tg.amp.GradScaler()
+    scaler.set_growth_factor(4.0)
+    scaler.set_backoff_factor(0.25)
+    scaler.set_growth_interval(10)
+    assert (scaler.get_growth_factor(), scaler.get_backoff_factor(), scaler.get_growth_interval()) == (4.0, 0.25, 10)
+    assert scaler.state_dict()["growth_interval"] == 10
+    with pytest.raises(ValueError, match="above 1"):
+        scaler.set_growth_factor(1.0)
+    assert copy.deepcopy(scaler).state_dict() == scaler.state_dict()
