@@ -287,7 +287,7 @@ struct Schedule {
 }
 
 enum Main {
-    Step(Step),
+    Step(Box<Step>),
     Group(Vec<Point>),
 }
 
@@ -312,7 +312,7 @@ impl Schedule {
             }
             Item::Step(step) => {
                 let outputs = step.outputs.clone();
-                let at = self.push(Main::Step(step));
+                let at = self.push(Main::Step(Box::new(step)));
                 self.define(&outputs, 2 * at + 1);
             }
             Item::Point(point) => {
@@ -364,13 +364,15 @@ pub(super) fn form(items: Vec<Item>, metas: &Metas, kept: &[Slot]) -> Vec<Instr>
         }
     }
     schedule.views.iter().flatten().for_each(|step| count(&step.inputs));
-    kept.iter().for_each(|s| *uses.entry(*s).or_default() += 1);
+    for s in kept {
+        *uses.entry(*s).or_default() += 1;
+    }
     let mut out = Vec::new();
     let mut views = schedule.views.into_iter();
     out.extend(views.next().into_iter().flatten().map(|step| view(step, metas)));
     for (main, views) in schedule.main.into_iter().zip(views) {
         match main {
-            Main::Step(step) => out.push(one(step)),
+            Main::Step(step) => out.push(one(*step)),
             Main::Group(points) => group(points, metas, &uses, &mut out),
         }
         out.extend(views.into_iter().map(|step| view(step, metas)));
