@@ -339,10 +339,10 @@ impl Schedule {
     }
 }
 
-/// Whether a step makes another layout of its operand.
+/// Whether a step does little but follow its operand: another layout, or a copy.
 fn is_view(op: &Op) -> bool {
     match op {
-        Op::View(..) => true,
+        Op::View(..) | Op::Copy => true,
         // A sum over broadcast axes follows what it sums as well.
         Op::Eval { primitive, update, .. } => (primitive.is_view || primitive.name == "sum_to") && !update,
         _ => false,
