@@ -136,8 +136,8 @@ def window(f: Any, args: tuple[Any, ...], count: int) -> float:
 
 
 def best(all_functions: list[tuple[Any, tuple[Any, ...]]], rounds: int) -> list[float]:
-    """Seconds of a call of each, which take turns: best of several rounds."""
-    counts = [max(1, int(0.01 / max(window(f, args, 2), 1e-7))) for f, args in all_functions]
+    """Seconds of a call of each, which take turns: best of many windows, short ones, which others do not interrupt."""
+    counts = [max(1, int(0.001 / max(window(f, args, 2), 1e-7))) for f, args in all_functions]
     out = [float("inf")] * len(all_functions)
     for _ in range(rounds):
         for i, ((f, args), count) in enumerate(zip(all_functions, counts, strict=True)):
@@ -156,7 +156,7 @@ def main() -> None:
     options = argparse.ArgumentParser()
     options.add_argument("--jax", action="store_true")
     options.add_argument("--rows", default="")
-    options.add_argument("--rounds", type=int, default=15)
+    options.add_argument("--rounds", type=int, default=150)
     chosen = options.parse_args()
     tg.set_num_threads(1)
     head = f"{'':44}{'eager, us':>12}{'replay, us':>12}{'share':>8}"

@@ -287,7 +287,7 @@ struct Schedule {
 }
 
 enum Main {
-    Step(Step),
+    Step(Box<Step>),
     Group(Vec<Point>),
 }
 
@@ -312,7 +312,7 @@ impl Schedule {
             }
             Item::Step(step) => {
                 let outputs = step.outputs.clone();
-                let at = self.push(Main::Step(step));
+                let at = self.push(Main::Step(Box::new(step)));
                 self.define(&outputs, 2 * at + 1);
             }
             Item::Point(point) => {
@@ -339,10 +339,10 @@ impl Schedule {
     }
 }
 
-/// Whether a step makes another layout of its operand.
+/// Whether a step does little but follow its operand: another layout, or a copy.
 fn is_view(op: &Op) -> bool {
     match op {
-        Op::View(..) => true,
+        Op::View(..) | Op::Copy => true,
         // A sum over broadcast axes follows what it sums as well.
         Op::Eval { primitive, update, .. } => (primitive.is_view || primitive.name == "sum_to") && !update,
         _ => false,
@@ -364,13 +364,15 @@ pub(super) fn form(items: Vec<Item>, metas: &Metas, kept: &[Slot]) -> Vec<Instr>
         }
     }
     schedule.views.iter().flatten().for_each(|step| count(&step.inputs));
-    kept.iter().for_each(|s| *uses.entry(*s).or_default() += 1);
+    for s in kept {
+        *uses.entry(*s).or_default() += 1;
+    }
     let mut out = Vec::new();
     let mut views = schedule.views.into_iter();
     out.extend(views.next().into_iter().flatten().map(|step| view(step, metas)));
     for (main, views) in schedule.main.into_iter().zip(views) {
         match main {
-            Main::Step(step) => out.push(one(step)),
+            Main::Step(step) => out.push(one(*step)),
             Main::Group(points) => group(points, metas, &uses, &mut out),
         }
         out.extend(views.into_iter().map(|step| view(step, metas)));

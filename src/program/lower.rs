@@ -68,6 +68,12 @@ fn blocks(p: &'static Primitive) -> Option<&'static Blocks> {
     if p.name == "add" && p.blocks.is_none() { add::PRIMITIVE.blocks } else { p.blocks }
 }
 
+/// Whether the gradient of operand `i` has a formula whose values are saved or numbers.
+fn is_known(blocks: &Blocks, call: &RuleCall, i: usize) -> bool {
+    let found = |place: &Place| matches!(place, Place::Input(k) if call.number(usize::from(*k)).is_some()) || call.saved(*place).is_some();
+    blocks.factors[i].as_ref().is_some_and(|factor| factor.of.iter().all(found))
+}
+
 /// The operation that is part of pairs.
 fn simple(name: &str) -> Option<Simple> {
     match name {
@@ -159,18 +165,8 @@ impl Lowering {
             return None;
         }
         let sides = [0, 1].map(|i| call.wanted(i).filter(|(_, at)| step.outputs[*at].is_some()));
-        for (i, side) in sides.iter().enumerate() {
-            let Some((wanted, _)) = side else { continue };
-            if wanted.dtype != meta.dtype {
-                return None;
-            }
-            let factor = blocks.factors[i].as_ref()?;
-            let found = |place: &Place| matches!(place, Place::Input(k) if call.number(usize::from(*k)).is_some()) || call.saved(*place).is_some();
-            if !factor.of.iter().all(found) {
-                return None;
-            }
-        }
-        if step.outputs.iter().flatten().any(|s| self.viewed.contains(s)) {
+        let known = |i: usize| sides[i].is_none_or(|(wanted, _)| wanted.dtype == meta.dtype && is_known(blocks, call, i));
+        if !known(0) || !known(1) || step.outputs.iter().flatten().any(|s| self.viewed.contains(s)) {
             return None;
         }
         let before = out.len();
@@ -207,8 +203,13 @@ impl Lowering {
                 self.same.insert(*output, s);
             }
         }
-        // One formula and nothing more is as well the rule, which may write to the cotangent's buffer.
-        if let [Item::Point(p)] = &mut out[before..]
+        self.keep_step(step, &mut out[before..]);
+        Some(())
+    }
+
+    /// One formula and nothing more is as well the rule, which may write to the cotangent's buffer.
+    fn keep_step(&self, step: &Step, items: &mut [Item]) {
+        if let [Item::Point(p)] = items
             && let [Some(output)] = step.outputs.iter().filter(|o| o.is_some()).collect::<SmallVec<[_; 2]>>()[..]
             && self.of(*output) == p.output
         {
@@ -218,7 +219,6 @@ impl Lowering {
             }
             p.step = Some(Box::new(step));
         }
-        Some(())
     }
 
     /// The gradient of a sum or a mean: a view of the cotangent, which is divided first.

@@ -618,7 +618,10 @@ impl Entry {
 
 /// The programs of a function, by the signatures of its calls. A call replays a program that fits, or goes to `_call` of the subclass.
 #[pyclass(frozen, subclass, name = "_Table", module = "tapegrad")]
-struct PyTable(crate::lock::Mutex<HashMap<Vec<u8>, Arc<Vec<Arc<Entry>>>>>);
+struct PyTable(crate::lock::Mutex<HashMap<Vec<u8>, Entries>>);
+
+/// The programs for a signature.
+type Entries = Arc<Vec<Arc<Entry>>>;
 
 #[pymethods]
 impl PyTable {
@@ -643,6 +646,11 @@ impl PyTable {
             entry.fixed.iter().try_for_each(|(_, v)| visit.call(v))?;
         }
         Ok(())
+    }
+
+    fn __clear__(&self) {
+        let gone = std::mem::take(&mut *self.0.lock());
+        drop(gone); // after the lock
     }
 
     /// Runs the function, or replays its program.
