@@ -30,7 +30,7 @@ fn a_cycle_of_the_tape_alone_is_shown_and_broken() {
     let _ = retained_leaf(node, *output, &y);
     let z = ops::multiply(&y, &y).unwrap();
     assert!(picture().is_none());
-    backward_with(&[(z.clone(), None)], None, BackwardOptions { retain_graph: true, create_graph: true }).unwrap();
+    backward_with(&[(z.clone(), None)], None, BackwardOptions { retain_graph: true, create_graph: true, ..BackwardOptions::default() }).unwrap();
 
     let seen = picture().unwrap();
     let all = seen.entries().len();

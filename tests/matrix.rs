@@ -125,7 +125,7 @@ fn third_derivatives_agree_with_differences() {
         let mut root = multiply(&square, &square).unwrap();
         let mut seed: Variable = Array::ones(root.shape(), DType::F64).into();
         for _ in 0..order {
-            let options = BackwardOptions { create_graph: true, retain_graph: true };
+            let options = BackwardOptions { create_graph: true, retain_graph: true, ..BackwardOptions::default() };
             root = grad(&[(root, Some(seed))], std::slice::from_ref(&leaf), options).unwrap().remove(0).unwrap();
             seed = d.clone();
         }

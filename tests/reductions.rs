@@ -208,7 +208,7 @@ fn products_with_zeros() {
     same(&gradient(&[0.0, 0.0, 3.0], &[3], |x| ops::prod(x, None, false)), &[0.0; 3], "two zeros");
     // The Hessian of xyz at (2, 0, 0), third derivatives, and again through the same rule.
     let x = leaf(&[2.0, 0.0, 0.0], &[3]);
-    let options = BackwardOptions { create_graph: true, retain_graph: true };
+    let options = BackwardOptions { create_graph: true, retain_graph: true, ..BackwardOptions::default() };
     let along = |y: &Variable, d: &[f64]| grad(&[(y.clone(), Some(array(d, &[3])))], std::slice::from_ref(&x), options).unwrap().remove(0).unwrap();
     let first = grad(&[(ops::prod(&x, None, false).unwrap(), None)], std::slice::from_ref(&x), options).unwrap().remove(0).unwrap();
     same(&values(&first), &[0.0; 3], "first");
@@ -278,7 +278,7 @@ fn infinite_logits() {
     same(&gradient(&x, &[2, 2], f), &[0.0, 0.0, 1.0, 0.0], "gradient");
     // A gradient of the gradient is clean as well.
     let x = leaf(&x, &[2, 2]);
-    let options = BackwardOptions { create_graph: true, retain_graph: true };
+    let options = BackwardOptions { create_graph: true, retain_graph: true, ..BackwardOptions::default() };
     let root = ops::sum(&f(&x).unwrap(), None, false).unwrap();
     let first = grad(&[(root, None)], std::slice::from_ref(&x), options).unwrap().remove(0).unwrap();
     let ones = Array::full(&[2, 2], Scalar::Float(1.0), DType::F64).into();

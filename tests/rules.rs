@@ -89,7 +89,7 @@ fn gradients(entry: &Entry, args: &[Arg], xs: &[Variable], u: &[Variable], creat
     if roots.is_empty() {
         return xs.iter().map(|x| Array::full(x.shape(), Scalar::Int(0), x.dtype()).into()).collect();
     }
-    let grads = grad(&roots, xs, BackwardOptions { create_graph, retain_graph: create_graph }).unwrap();
+    let grads = grad(&roots, xs, BackwardOptions { create_graph, retain_graph: create_graph, ..BackwardOptions::default() }).unwrap();
     grads.into_iter().zip(xs).map(|(g, x)| g.unwrap_or_else(|| Array::full(x.shape(), Scalar::Int(0), x.dtype()).into())).collect()
 }
 
