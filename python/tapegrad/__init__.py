@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         linalg,
         metrics,
         nn,
+        onnx,
         optim,
         optimize,
         random,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from ._explain import explain
     from ._numpy_functions import *  # noqa: F403
     from ._polynomials import *  # noqa: F403
+    from ._program import load_program
     from ._scan import scan
     from ._sparse import sparse_hessian, sparse_jacobian
     from ._threads import num_threads
@@ -109,12 +111,14 @@ __all__ = [
     "linalg",
     "linearize",
     "load",
+    "load_program",
     "metrics",
     "nan",
     "newaxis",
     "nn",
     "no_grad",
     "num_threads",
+    "onnx",
     "optim",
     "optimize",
     "pi",
@@ -181,6 +185,7 @@ _LAZY_MODULES = (
     "linalg",
     "metrics",
     "nn",
+    "onnx",
     "optim",
     "optimize",
     "random",
@@ -212,6 +217,7 @@ _LAZY_NAMES = {
     "FileFormatError": "serialization",
     "autocast": "amp",
     "load": "serialization",
+    "load_program": "_program",
     "save": "serialization",
     "mps": "backends",
     "xpu": "backends",

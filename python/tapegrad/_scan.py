@@ -21,8 +21,8 @@ _bodies: weakref.WeakKeyDictionary[Any, Compiled] = weakref.WeakKeyDictionary()
 
 def _body(f: Any, length: int) -> Any:
     """The compiled body; the same for the same function."""
-    if isinstance(f, Compiled):
-        return f
+    if isinstance(f, Compiled) or _core._is_capturing():
+        return f  # unrolled in a recording
     try:
         known = _bodies.get(f)
         if known is None and length >= _LONG:

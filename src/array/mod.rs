@@ -9,6 +9,7 @@ mod display;
 mod dtype;
 mod gathered;
 mod layout;
+pub(crate) mod number_text;
 pub mod pool;
 mod row_blocks;
 mod storage;
