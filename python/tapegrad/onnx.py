@@ -139,7 +139,7 @@ _UNARY = {
     "ceil": "Ceil", "cos": "Cos", "cosh": "Cosh", "erf": "Erf", "exp": "Exp", "floor": "Floor", "isnan": "IsNaN",
     "isinf": "IsInf", "log": "Log", "logical_not": "Not", "negative": "Neg", "reciprocal": "Reciprocal", "relu": "Relu",
     "round": "Round", "sigmoid": "Sigmoid", "expit": "Sigmoid", "sign": "Sign", "sin": "Sin", "sinh": "Sinh", "sqrt": "Sqrt",
-    "tan": "Tan", "tanh": "Tanh", "softplus": "Softplus", "mish": "Mish", "softsign": "Softsign", "copy": "Identity",
+    "tan": "Tan", "tanh": "Tanh", "mish": "Mish", "softsign": "Softsign", "copy": "Identity",
 }  # fmt: skip
 _BINARY = {
     "add": "Add", "subtract": "Sub", "multiply": "Mul", "divide": "Div", "power": "Pow", "maximum": "Max", "minimum": "Min",
@@ -212,6 +212,11 @@ _FORMULAS: dict[str, Callable[..., str]] = {
     "prelu": lambda g, t, x, slope: _where_positive(g, t, x, g.op("Mul", x, slope)),
     "elu": lambda g, t, x, a: _where_positive(g, t, x, g.op("Mul", a, g.op("Sub", g.op("Exp", x), g.const(1.0, t)))),
     "clip": lambda g, _, x, low, high: g.op("Min", g.op("Max", x, low), high),
+    "selu": lambda g, _, x: g.op("Selu", x),
+    "softplus": lambda g, _, x, beta: g.op("Div", g.op("Softplus", g.op("Mul", x, beta)), beta),
+    "clamp": lambda g, _, x, low, high: g.op("Min", g.op("Max", x, low), high),
+    "clip_below": lambda g, _, x, low: g.op("Max", x, low),
+    "clip_above": lambda g, _, x, high: g.op("Min", x, high),
     "hardtanh": lambda g, _, x, low, high: g.op("Min", g.op("Max", x, low), high),
 }
 
@@ -399,6 +404,37 @@ def _softmax(g: _Graph, step: _Step) -> str:
 def _logsumexp(g: _Graph, step: _Step) -> str:
     x, a = g.arg(step, 0, _result(g, step)), step.attrs
     return str(g.op("ReduceLogSumExp", x, g.ints(a["axes"]), keepdims=int(a["keepdims"]), noop_with_empty_axes=1))
+
+
+def _norm(g: _Graph, step: _Step) -> str:
+    order, a = float(step.attrs["ord"]), step.attrs
+    kinds = {1.0: "ReduceL1", 2.0: "ReduceL2", math.inf: "ReduceMax", -math.inf: "ReduceMin"}
+    if order not in kinds:
+        raise NotImplementedError(f"onnx.export: {step} is a norm of order {order}; ONNX has 1, 2 and infinity")
+    x = g.arg(step, 0, _result(g, step))
+    x = g.op("Abs", x) if math.isinf(order) else x
+    return str(g.op(kinds[order], x, g.ints(a["axes"]), keepdims=int(a["keepdims"]), noop_with_empty_axes=1))
+
+
+def _cumsum(g: _Graph, step: _Step) -> str:
+    x, axis = g.arg(step, 0, _result(g, step)), g.const(step.attrs["axis"], np.int64)
+    return str(g.op("CumSum", x, axis, reverse=int(step.attrs["reverse"])))
+
+
+def _remainder(g: _Graph, step: _Step) -> str:
+    dtype = _result(g, step)
+    a, b = (g.arg(step, i, dtype) for i in range(2))
+    if dtype.kind in "iu":
+        return str(g.op("Mod", a, b))
+    return str(g.op("Sub", a, g.op("Mul", g.op("Floor", g.op("Div", a, b)), b)))
+
+
+def _floor_divide(g: _Graph, step: _Step) -> str:
+    dtype = _result(g, step)
+    a, b = (g.arg(step, i, dtype) for i in range(2))
+    if dtype.kind in "iu":  # ONNX divides integers towards zero
+        return str(g.op("Div", g.op("Sub", a, g.op("Mod", a, b)), b))
+    return str(g.op("Floor", g.op("Div", a, b)))
 
 
 def _normalize(g: _Graph, step: _Step) -> str:
@@ -613,7 +649,7 @@ _RULES: dict[str, Callable[[_Graph, _Step], Any]] = {
     **dict.fromkeys(("reshape", "expand_dims", "squeeze"), _to_shape),
     **dict.fromkeys(("astype", "cast"), lambda g, s: g.cast(g.arg(s, 0), s.attrs["dtype"])),
     "diagonal": _getitem,
-    **dict.fromkeys(("take", "gather", "embedding", "repeat"), _gather),
+    **dict.fromkeys(("take", "take_along_axis", "gather", "embedding", "repeat"), _gather),
     "not_equal": _not_equal,
     "where": _where,
     "convolution": _convolution,
@@ -624,6 +660,10 @@ _RULES: dict[str, Callable[[_Graph, _Step], Any]] = {
     "center": _center,
     "logsumexp": _logsumexp,
     "normalize_rows": _normalize,
+    "vector_norm": _norm,
+    "cumsum": _cumsum,
+    "remainder": _remainder,
+    "floor_divide": _floor_divide,
     "scaled_dot_product_attention": _attention,
     "lstm": _lstm,
     "gru": _gru,

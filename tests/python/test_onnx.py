@@ -107,7 +107,24 @@ def elementwise(x: tg.Variable) -> Any:
         F.hardswish(x),
         F.relu6(x),
     ]
-    return y, *z, *acts, tg.expm1(x), 1 / (1 + x * x), -x, tg.floor(x), tg.square(x), F.mish(x), F.logsigmoid(x)
+    acts += [F.softplus(x, 2.0), F.selu(x), F.celu(x, 0.5), F.softsign(x), F.normalize(x, dim=1), tg.cumsum(x, axis=0)]
+    whole = x.astype(tg.int64) * 3
+    return (
+        y,
+        *z,
+        *acts,
+        x % 0.75,
+        x // 0.75,
+        whole % 2,
+        whole // 2,
+        tg.expm1(x),
+        1 / (1 + x * x),
+        -x,
+        tg.floor(x),
+        tg.square(x),
+        F.mish(x),
+        F.logsigmoid(x),
+    )
 
 
 CASES: dict[str, Any] = {
