@@ -96,7 +96,7 @@ enum Action {
     Rule {
         name: String,
         attributes: Option<Named>,
-        call: RuleParts,
+        call: Box<RuleParts>,
     },
     /// Another layout, and how many elements it begins behind the operand.
     View(Layout, isize),
@@ -294,7 +294,7 @@ fn instruction(k: usize, step: &Step) -> Result<Instruction> {
         }
         Op::Rule(call) => {
             let name = primitive_name(call.primitive(), k)?;
-            Action::Rule { attributes: attributes(call.attrs(), k, &name)?, name, call: call.parts() }
+            Action::Rule { attributes: attributes(call.attrs(), k, &name)?, name, call: Box::new(call.parts()) }
         }
         Op::View(layout, delta) => Action::View(layout.clone(), *delta),
         Op::Copy => Action::Copy,
@@ -448,6 +448,13 @@ fn damaged(what: impl std::fmt::Display) -> Error {
     Error::Value(format!("load_program: the file is damaged: {what}"))
 }
 
+/// What every version of the format has.
+#[derive(Deserialize)]
+struct Version {
+    format: u32,
+    library: String,
+}
+
 fn unpack(bytes: &[u8]) -> Result<(Document, Tensors)> {
     let foreign = |e: &dyn std::fmt::Display| Error::Value(format!("load_program: the file is damaged, or no safetensors file ({e})"));
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| foreign(&e))?;
@@ -459,11 +466,6 @@ fn unpack(bytes: &[u8]) -> Result<(Document, Tensors)> {
     let tensors: Tensors = file.tensors().into_iter().map(|(name, t)| (name, (t.dtype(), t.shape().to_vec(), t.data().to_vec()))).collect();
     if entry(CHECKSUM) != Some(checksum(&text, &tensors).to_string()) {
         return Err(damaged("its checksum does not match"));
-    }
-    #[derive(Deserialize)]
-    struct Version {
-        format: u32,
-        library: String,
     }
     let version: Version = serde_json::from_str(&text).map_err(damaged)?;
     if version.format > FORMAT {
@@ -500,7 +502,7 @@ fn read_step(k: usize, i: &Instruction) -> Result<Step> {
             update: *update && i.inputs.first().is_some_and(|a| matches!(a, Argument::Value(_))),
         },
         Action::Rule { name, attributes, call } => {
-            let copy = serde_json::to_value(call).and_then(serde_json::from_value).map_err(damaged)?;
+            let copy = serde_json::to_value(&**call).and_then(serde_json::from_value).map_err(damaged)?;
             let call = RuleCall::from_parts(find(name, k)?, read_attributes(attributes.as_ref(), k, name)?, copy)?;
             counts(call.saved_count() + call.cotangent_count() + call.sum_count(), call.sum_count())?;
             if i.inputs[..call.saved_count()].iter().any(|a| !matches!(a, Argument::Value(_))) {

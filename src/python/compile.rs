@@ -265,6 +265,9 @@ impl PyTrace {
     }
 }
 
+/// The text of a program, and its constants by their numbers.
+type Described = (String, Vec<(usize, Py<PyAny>)>);
+
 /// A recorded function that runs without Python.
 #[pyclass(frozen, name = "_Program", module = "tapegrad")]
 pub struct PyProgram {
@@ -391,9 +394,9 @@ impl PyProgram {
 impl PyProgram {
     /// Runs the program: a list of results, for a list of Variables. `owner.again(arguments)` runs the function itself.
     #[pyo3(signature = (args, owner=None))]
-    fn call<'py>(&self, py: Python<'py>, args: &Bound<'py, PyList>, owner: Option<Py<PyAny>>) -> PyResult<Bound<'py, PyList>> {
+    fn call<'py>(&self, py: Python<'py>, args: &Bound<'py, PyList>, owner: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyList>> {
         guard("compile", || {
-            let outs = self.run(py, snapshots(args)?, owner.as_ref())?;
+            let outs = self.run(py, snapshots(args)?, owner.map(Bound::as_unbound))?;
             PyList::new(py, outs.into_iter().map(|v| wrap(py, v)).collect::<PyResult<Vec<_>>>()?)
         })
     }
@@ -424,7 +427,7 @@ impl PyProgram {
     }
 
     /// The program as JSON text, and its constants by their numbers.
-    fn describe(&self, py: Python<'_>) -> PyResult<(String, Vec<(usize, Py<PyAny>)>)> {
+    fn describe(&self, py: Python<'_>) -> PyResult<Described> {
         guard("describe", || {
             let (text, constants) = self.program.describe()?;
             let constants = constants.into_iter().map(|(slot, a)| Ok((slot, wrap(py, a.into())?.into_any()))).collect::<PyResult<Vec<_>>>()?;

@@ -80,7 +80,7 @@ fn changed_programs_are_refused() {
     assert!(refused(|j| j["steps"][0]["outputs"] = serde_json::json!([null, null])).contains("makes 1 values"));
     assert!(refused(|j| j["outputs"] = serde_json::json!([77_777])).contains("77777"));
     assert!(refused(|j| j["sources"] = serde_json::json!([])).contains("before it is made"));
-    assert!(refused(|j| j["values"][0]["layout"]["shape"] = serde_json::json!([1_usize << 40, 1 << 40])).contains("no array"));
+    assert!(refused(|j| j["values"][0]["layout"]["shape"] = serde_json::json!([1_u64 << 40, 1_u64 << 40])).contains("no array"));
     assert!(refused(|j| j["values"][0]["layout"]["strides"] = serde_json::json!([-3, 1])).contains("no array"));
     assert!(refused(|j| j["values"][0]["dtype"] = "float8".into()).contains("float8"));
     assert!(refused(|j| j["extra"] = 1.into()).contains("extra"));
