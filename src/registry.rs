@@ -1,9 +1,12 @@
 //! All operations and all primitives, a line a family. Bindings, stubs, docs and checks are made from these lists.
 
+use std::collections::{HashMap, HashSet};
+use std::sync::OnceLock;
+
 use crate::loss;
 use crate::ops;
 use crate::ops::registry::Entry;
-use crate::tape::{self, Primitive};
+use crate::tape::{self, AttrKind, Primitive};
 
 /// The families.
 pub static REGISTRY: &[&[Entry]] = &[
@@ -117,6 +120,103 @@ pub static PRIMITIVES: &[&[&Primitive]] = &[
     ops::recurrent::PRIMITIVES,
     tape::accumulate::PRIMITIVES,
 ];
+
+/// Rows of functions inside of rules, which users do not see.
+static INNER: &[&[Entry]] = &[ops::arithmetic::INNER, ops::exponential::INNER, ops::activation::INNER];
+
+/// Primitives that have no derivative, and stand in no row.
+static WITHOUT_RULES: &[&[&Primitive]] = &[ops::comparison::WITHOUT_RULES, ops::predicate::WITHOUT_RULES, ops::logic_reduce::WITHOUT_RULES];
+
+/// The attributes of all primitives, a line a family.
+pub static ATTRIBUTES: &[&[AttrKind]] = &[
+    ops::join::ATTRIBUTES,
+    ops::creation::ATTRIBUTES,
+    ops::view::ATTRIBUTES,
+    ops::fft::ATTRIBUTES,
+    ops::pool::ATTRIBUTES,
+    ops::variance::ATTRIBUTES,
+    ops::special::ATTRIBUTES,
+    ops::gather::ATTRIBUTES,
+    ops::linalg::FAMILIES_OF_ATTRIBUTES[0],
+    ops::linalg::FAMILIES_OF_ATTRIBUTES[1],
+    ops::linalg::FAMILIES_OF_ATTRIBUTES[2],
+    ops::linalg::FAMILIES_OF_ATTRIBUTES[3],
+    ops::linalg::FAMILIES_OF_ATTRIBUTES[4],
+    ops::matrix::ATTRIBUTES,
+    ops::reduction::ATTRIBUTES,
+    ops::attention::ATTRIBUTES,
+    ops::running::ATTRIBUTES,
+    ops::dropout::ATTRIBUTES,
+    ops::resample::ATTRIBUTES,
+    ops::normal::ATTRIBUTES,
+    ops::window::ATTRIBUTES,
+    ops::conv::ATTRIBUTES,
+    ops::repeat::ATTRIBUTES,
+    ops::sorting::ATTRIBUTES,
+    ops::along::ATTRIBUTES,
+    ops::norm::ATTRIBUTES,
+    loss::ATTRIBUTES,
+    loss::ctc::ATTRIBUTES,
+    tape::accumulate::ATTRIBUTES,
+];
+
+/// The attributes of that name.
+#[must_use]
+pub fn attributes(name: &str) -> Option<&'static AttrKind> {
+    ATTRIBUTES.iter().flat_map(|family| family.iter()).find(|a| a.name == name)
+}
+
+/// A primitive as files name it.
+struct Named {
+    name: String,
+    primitive: &'static Primitive,
+    /// Whether it stands in a row: such a primitive is a constant, which may have several addresses.
+    in_row: bool,
+}
+
+/// Names of primitives in files: a primitive's own, that of a row's primitive of integers with `.integers` behind it; where several
+/// have one name, a number follows from the second on (`getitem.2`).
+fn names() -> &'static [Named] {
+    static NAMES: OnceLock<Vec<Named>> = OnceLock::new();
+    NAMES.get_or_init(|| {
+        let rows = || entries().chain(INNER.iter().flat_map(|family| family.iter()));
+        let of_integers = rows().filter_map(|e| e.integers).map(|p| (p, format!("{}.integers", p.name), true));
+        let rows = rows().filter_map(|e| e.primitive).map(|p| (p, p.name.to_owned(), true));
+        let others = PRIMITIVES.iter().chain(WITHOUT_RULES).flat_map(|family| family.iter()).map(|p| (*p, p.name.to_owned(), false));
+        let mut counts: HashMap<String, usize> = HashMap::new();
+        let mut seen: HashSet<*const Primitive> = HashSet::new();
+        let mut out = Vec::new();
+        for (primitive, name, in_row) in rows.chain(of_integers).chain(others) {
+            if seen.insert(std::ptr::from_ref(primitive)) {
+                let n = counts.entry(name.clone()).or_default();
+                *n += 1;
+                out.push(Named { name: if *n == 1 { name } else { format!("{name}.{n}") }, primitive, in_row });
+            }
+        }
+        out
+    })
+}
+
+/// The name of a primitive in files; none for one that is in no list.
+#[must_use]
+pub fn name_of(p: &Primitive) -> Option<&'static str> {
+    if let Some(same) = names().iter().find(|n| std::ptr::eq(p, n.primitive)) {
+        return Some(&same.name);
+    }
+    let alike: Vec<&Named> = names().iter().filter(|n| n.in_row && n.primitive.name == p.name).collect();
+    let one = |test: &dyn Fn(&Primitive) -> bool| {
+        let mut found = alike.iter().filter(|n| test(n.primitive));
+        found.next().filter(|_| found.next().is_none())
+    };
+    let found = one(&|q| std::ptr::fn_addr_eq(p.eval, q.eval));
+    found.or_else(|| one(&|q| std::mem::discriminant(&p.vjp) == std::mem::discriminant(&q.vjp))).map(|n| n.name.as_str())
+}
+
+/// The primitive of that name in files.
+#[must_use]
+pub fn primitive(name: &str) -> Option<&'static Primitive> {
+    names().iter().find(|n| n.name == name).map(|n| n.primitive)
+}
 
 /// All primitives.
 pub fn primitives() -> impl Iterator<Item = &'static Primitive> {

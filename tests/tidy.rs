@@ -48,9 +48,9 @@ const ROOMS: &[(&str, u8)] = &[
     ("loss", 5),
     ("optim", 5),
     ("transform", 5),
-    ("program", 5),
     ("registry", 6),
-    ("python", 7),
+    ("program", 7),
+    ("python", 8),
 ];
 
 fn root() -> &'static Path {

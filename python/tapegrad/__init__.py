@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         metrics,
         ndimage,
         nn,
+        onnx,
         optim,
         optimize,
         random,
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from ._explain import explain
     from ._numpy_functions import *  # noqa: F403
     from ._polynomials import *  # noqa: F403
+    from ._program import load_program
     from ._scan import scan
     from ._sparse import sparse_hessian, sparse_jacobian
     from ._threads import num_threads
@@ -119,6 +121,7 @@ __all__ = [
     "linalg",
     "linearize",
     "load",
+    "load_program",
     "metrics",
     "nan",
     "ndimage",
@@ -126,6 +129,7 @@ __all__ = [
     "nn",
     "no_grad",
     "num_threads",
+    "onnx",
     "optim",
     "optimize",
     "pi",
@@ -214,6 +218,7 @@ _LAZY_MODULES = (
     "metrics",
     "ndimage",
     "nn",
+    "onnx",
     "optim",
     "optimize",
     "random",
@@ -247,6 +252,7 @@ _LAZY_NAMES = {
     "FileFormatError": "serialization",
     "autocast": "amp",
     "load": "serialization",
+    "load_program": "_program",
     "save": "serialization",
     "mps": "backends",
     "xpu": "backends",

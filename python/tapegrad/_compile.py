@@ -165,10 +165,40 @@ class _Recording:
         return None
 
 
+def _refill(x: Any, arguments: Any) -> Any:
+    """An argument with other Variables, in the order in which a signature lists them."""
+    if isinstance(x, Variable):
+        return next(arguments)
+    if type(x) in (list, tuple):
+        return type(x)(_refill(item, arguments) for item in x)
+    if type(x) is dict:
+        return {k: _refill(v, arguments) for k, v in x.items()}
+    return x
+
+
+def _without_values(call: tuple[Any, Any]) -> tuple[Any, Any]:
+    """The arguments of a call with one small Variable in place of each: a place that `_refill` finds, without the memory."""
+    args, kwargs = call
+    return _refill(args, _Empty()), _refill(kwargs, _Empty())
+
+
+class _Empty:
+    """Small Variables without end."""
+
+    def __iter__(self) -> _Empty:
+        return self
+
+    def __next__(self) -> Variable:
+        return _core.asarray(0)
+
+
 class _Variant:
     """A program, and what must hold for it to be run."""
 
-    def __init__(self, recording: _Recording, arguments: list[Any]) -> None:
+    def __init__(self, recording: _Recording, arguments: list[Any], call: tuple[Any, Any, Any]) -> None:
+        #: The function and the arguments of a call, to run it once more.
+        self.function, self.args, self.kwargs = call
+        self.pure = recording.trace.is_pure()
         fixed = sorted({*recording.trace.fixed(), *recording.changed})
         self.fixed = [(i, arguments[i]) for i in fixed if i < len(arguments)]
         self.guards = _core._Guards(recording.guards)
@@ -187,8 +217,21 @@ class _Variant:
             reason = "a gradient is there that was not there before, or the other way round, or a parameter was frozen or freed"
         return reason
 
+    def again(self, arguments: list[Variable]) -> list[Variable]:
+        """The Variables that the function itself makes of these arguments: for gradients of gradients."""
+        if not self.pure:
+            raise _core.GradError(
+                "compile: gradients of gradients go through a compiled function only if it changes nothing and draws no random "
+                "numbers; take them inside of the function that is compiled"
+            )
+        rest = iter(arguments)
+        args, kwargs = _refill(self.args, rest), _refill(self.kwargs, rest)
+        found: list[Any] = []
+        flatten(self.function(*args, **kwargs), found)
+        return [x for x, (kind, _) in zip(found, self.results, strict=True) if kind == "slot"]
+
     def run(self, arguments: list[Any]) -> Any:
-        values = self.program.call(arguments)
+        values = self.program.call(arguments, self)
         return values[0] if self.single else self.result(values, arguments)
 
     def result(self, values: list[Variable], arguments: list[Any]) -> Any:
@@ -352,12 +395,20 @@ class Compiled(_core._Table):
         finally:
             sys.setprofile(profile)
             sys.stdout, sys.stderr = out, err
-        self._end(site, arguments, result, watch, handles, old, rates)
+        self._end(site, arguments, result, watch, handles, old, rates, (args, kwargs))
         alive.clear()
         return result
 
     def _end(
-        self, site: _Site, arguments: list[Any], result: Any, watch: _Watch, handles: list[Variable], old: set[int], rates: Any
+        self,
+        site: _Site,
+        arguments: list[Any],
+        result: Any,
+        watch: _Watch,
+        handles: list[Variable],
+        old: set[int],
+        rates: Any,
+        call: tuple[Any, Any],
     ) -> None:
         found: list[Any] = []
         structure = flatten(result, found)
@@ -398,7 +449,7 @@ class Compiled(_core._Table):
             self._fail(site, f"it changes what it depends on: {broken}")
             return
         site.first = None
-        variant = _Variant(recording, arguments)
+        variant = _Variant(recording, arguments, (self._function, *_without_values(call)))
         site.variants.append(variant)
         self._add(site.key, variant.program, variant.guards, variant.fixed, variant.single, variant)
         steps, left = variant.program.size()
@@ -438,11 +489,22 @@ def _walk(structure: Structure) -> Iterator[Structure]:
 def _escaped(old: set[int], results: list[Variable], known: Any) -> Variable | None:
     """A Variable that was made in the call, is no result, and is still alive."""
     mine = {id(v) for v in results}
+    # A result that is a view holds its base; that is fine where nothing else holds it.
+    bases = {id(b) for v in results for b in gc.get_referents(v) if isinstance(b, Variable)}
+
+    def is_held(o: Variable) -> bool:
+        holders = [h for h in gc.get_referrers(o) if id(h) not in mine and not isinstance(h, types.FrameType)]
+        return any(h is not objects for h in holders)
+
+    objects: list[Any] = []
 
     def find() -> Variable | None:
-        for o in gc.get_objects():
-            if isinstance(o, Variable) and id(o) not in old and id(o) not in mine:
+        objects[:] = gc.get_objects()
+        for o in objects:
+            if isinstance(o, Variable) and id(o) not in old and id(o) not in mine and (id(o) not in bases or is_held(o)):
+                objects.clear()
                 return o
+        objects.clear()
         return None
 
     if find() is None:

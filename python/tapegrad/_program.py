@@ -2,10 +2,61 @@
 
 from __future__ import annotations
 
+import json
+import os
+from pathlib import Path
 from typing import Any
 
 from . import _core
-from ._tree import flatten
+from ._tree import LEAF, NONE, Structure, flatten, unflatten
+from ._unpickle import FileFormatError
+
+__all__ = ["Program", "load_program"]
+
+
+class _Results:
+    """How the results of a program from a file are nested."""
+
+    def __init__(self, structure: Structure, results: list[Any]) -> None:
+        self.structure, self.results = structure, results
+
+    def result(self, values: list[Any], arguments: list[Any]) -> Any:
+        """The results of a call, nested."""
+        of = {"slot": values, "argument": arguments}
+        return unflatten(self.structure, [of[kind][what] if kind in of else what for kind, what in self.results])
+
+
+def _to_json(s: Structure) -> Any:
+    if s.kind in ("leaf", "none"):
+        return s.kind
+    children = [_to_json(c) for c in s.children]
+    if s.kind in ("list", "tuple"):
+        return [s.kind, children]
+    if s.kind == "dict" and all(type(k) in (str, int) for k in s.data):
+        return ["dict", children, list(s.data)]
+    raise TypeError(f"save: results nested in a {s.kind} cannot be saved; return tuples, lists, or dicts with keys of text")
+
+
+def _from_json(node: Any) -> Structure:
+    if node in ("leaf", "none"):
+        return LEAF if node == "leaf" else NONE
+    kind, children = node[0], tuple(_from_json(c) for c in node[1])
+    if kind not in ("list", "tuple", "dict") or (kind == "dict" and len(node[2]) != len(children)):
+        raise ValueError(f"unknown nesting {kind!r}")
+    return Structure(kind, tuple(node[2]) if kind == "dict" else None, children)
+
+
+def _read_notes(text: str | None, count: int) -> _Results:
+    """The nesting of the results; a tuple of all for a file that Rust wrote."""
+    if text is None:
+        leaves = tuple(LEAF for _ in range(count))
+        return _Results(LEAF if count == 1 else Structure("tuple", None, leaves), [("slot", i) for i in range(count)])
+    notes = json.loads(text)
+    structure, results = _from_json(notes["structure"]), [(str(kind), what) for kind, what in notes["results"]]
+    slots = [what for kind, what in results if kind == "slot"]
+    if any(type(i) is not int or not 0 <= i < count for i in slots):
+        raise ValueError("a result is out of range")
+    return _Results(structure, results)
 
 
 class Program:
@@ -35,7 +86,8 @@ class Program:
         """
         found: list[Any] = []
         flatten(list(args), found)
-        arguments = [x if isinstance(x, _core.Variable) else _core.asarray(x) for x in found]
+        arrays = [x for x in found if hasattr(x, "__array__") or hasattr(x, "__dlpack__")]  # numbers are part of the program
+        arguments = [x if isinstance(x, _core.Variable) else _core.asarray(x) for x in arrays]
         return self._variant.result(self._core.call(arguments), arguments)
 
     def listing(self) -> str:
@@ -49,8 +101,9 @@ class Program:
     def freeze(self) -> Program:
         """The program for inference.
 
-        Present values of parameters and buffers become constants, and what depends on them alone is computed once. Its results
-        are not tracked.
+        Present values of parameters and buffers become constants, and what depends on them alone is computed once. What adds to
+        or multiplies the channels behind a convolution or a linear layer, as batch normalisation in evaluation mode does, is
+        folded into its weight and bias: there results may differ in their last bits. They are not tracked.
 
         Raises ValueError when the program changes state, as a training step does.
 
@@ -62,3 +115,57 @@ class Program:
         1
         """
         return Program(self._variant, self._core.freeze())
+
+    def save(self, path: Any) -> None:
+        """Writes the program to a file that :func:`load_program`, and ``tapegrad::program::Program::load`` in Rust, read.
+
+        One safetensors file holds the steps as text in its header, and constants, parameters and buffers with their present
+        values. A file of that name is replaced when the new one is complete. The loaded program gives the same bits; its results
+        are not tracked.
+
+        Raises ValueError when the program changes state (as a training step does), draws random numbers or calls Python, and
+        TypeError when its results are nested in anything but tuples, lists and dicts. The message names the step.
+
+        >>> import tempfile, os.path
+        >>> path = os.path.join(tempfile.mkdtemp(), "double.safetensors")
+        >>> f = tg.compile(lambda x: {"y": x * 2})
+        >>> for _ in range(3):
+        ...     y = f(tg.ones(2))
+        >>> f.programs()[0].save(path)
+        >>> tg.load_program(path)(tg.Variable([1.0, 3.0]))
+        {'y': Variable([2., 6.])}
+        """
+        from .serialization import _replacing
+
+        for kind, what in self._variant.results:
+            if kind == "constant" and type(what) not in (bool, int, float, str, type(None)):
+                raise TypeError(
+                    f"save: a result of type {type(what).__name__} was made before the call and cannot be saved; "
+                    "return a new Variable"
+                )
+        notes = {"structure": _to_json(self._variant.structure), "results": self._variant.results}
+        data = self._core.to_bytes(json.dumps(notes))
+        with _replacing(Path(os.fspath(path))) as new:
+            new.write_bytes(data)
+
+    def to_onnx(self, path: Any = None, **options: Any) -> Any:
+        """The program as an ONNX model, which is written to ``path`` if there is one. See :func:`tapegrad.onnx.export`."""
+        from .onnx import export
+
+        return export(self, path, **options)
+
+
+def load_program(path: Any) -> Program:
+    """Reads a program that :meth:`Program.save` wrote.
+
+    The file is checked first, and nothing in it can run anything but tapegrad's operations.
+
+    Raises FileFormatError (a ValueError) for a file that is damaged, of another kind, or of a newer version.
+    """
+    path = Path(os.fspath(path))
+    data = path.read_bytes()
+    try:
+        core, notes = _core._Program.from_bytes(data)
+        return Program(_read_notes(notes, core.result_count()), core)
+    except (ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
+        raise FileFormatError(f"load_program: {path}: {str(error).removeprefix('load_program: ')}") from None

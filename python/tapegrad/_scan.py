@@ -22,8 +22,8 @@ _KEPT = "_tapegrad_scan_body"
 
 def _body(f: Any, length: int) -> Any:
     """The compiled body, where it pays; the same for the same function."""
-    if isinstance(f, Compiled):
-        return f
+    if isinstance(f, Compiled) or _core._is_capturing():
+        return f  # unrolled in a recording
     known = getattr(f, _KEPT, None)
     # A copy that functools.wraps made has the attributes of another function.
     if isinstance(known, Compiled) and known._function is f:

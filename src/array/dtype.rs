@@ -3,12 +3,14 @@
 use std::fmt;
 
 use num_complex::Complex;
+use serde::{Deserialize, Serialize};
 
 use super::bits::{Bits1, Bits2, Bits4, Bits8, Bits16};
 use crate::error::{Error, Result};
 
 /// The type of an array's elements.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(into = "&str", try_from = "String")]
 #[repr(u8)]
 pub enum DType {
     /// One byte, `false` or `true`.
@@ -56,6 +58,20 @@ pub enum DKind {
     Float,
     /// Complex floating point.
     Complex,
+}
+
+impl From<DType> for &'static str {
+    fn from(d: DType) -> Self {
+        d.name()
+    }
+}
+
+impl TryFrom<String> for DType {
+    type Error = String;
+
+    fn try_from(name: String) -> std::result::Result<Self, String> {
+        Self::from_name(&name).ok_or_else(|| format!("there is no dtype {name:?}"))
+    }
 }
 
 impl DType {

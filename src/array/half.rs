@@ -90,6 +90,20 @@ pub fn odd_f32(x: f64) -> f32 {
 
 macro_rules! half {
     ($t:ident) => {
+        impl $t {
+            /// Its bytes in a file, the lowest first.
+            #[must_use]
+            pub const fn to_le_bytes(self) -> [u8; 2] {
+                self.0.to_le_bytes()
+            }
+
+            /// The number with these bytes.
+            #[must_use]
+            pub const fn from_le_bytes(bytes: [u8; 2]) -> Self {
+                Self(u16::from_le_bytes(bytes))
+            }
+        }
+
         impl PartialEq for $t {
             fn eq(&self, other: &Self) -> bool {
                 self.to_f32() == other.to_f32()

@@ -1,5 +1,6 @@
 //! Shape, strides and offset: integers only, no data.
 
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use crate::error::{Error, Result, show_shape};
@@ -32,11 +33,43 @@ pub fn same(a: &[usize], b: &[usize]) -> bool {
 }
 
 /// Where the elements of an array lie in its storage.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Parts")]
 pub struct Layout {
     shape: Shape,
     strides: Strides,
     offset: usize,
+}
+
+/// A layout as a file has it, unchecked.
+#[derive(Deserialize)]
+struct Parts {
+    shape: Shape,
+    strides: Strides,
+    offset: usize,
+}
+
+impl TryFrom<Parts> for Layout {
+    type Error = String;
+
+    /// Refuses what no array can have: its places must be numbers, and none before the start of the storage.
+    fn try_from(p: Parts) -> std::result::Result<Self, String> {
+        let fail = || format!("a layout of shape {:?}, strides {:?} and offset {} describes no array", p.shape, p.strides, p.offset);
+        if p.shape.len() != p.strides.len() || p.shape.len() > super::alloc_check::MAX_NDIM {
+            return Err(fail());
+        }
+        let (mut size, mut low, mut high) = (1_isize, isize::try_from(p.offset).map_err(|_| fail())?, p.offset.cast_signed());
+        for (&n, &s) in p.shape.iter().zip(&p.strides) {
+            size = isize::try_from(n.max(1)).ok().and_then(|n| size.checked_mul(n)).ok_or_else(fail)?;
+            let reach = s.checked_mul(n.max(1).cast_signed() - 1).ok_or_else(fail)?;
+            let end = if reach < 0 { &mut low } else { &mut high };
+            *end = end.checked_add(reach).ok_or_else(fail)?;
+        }
+        if low < 0 && !p.shape.contains(&0) {
+            return Err(fail());
+        }
+        Ok(Self { shape: p.shape, strides: p.strides, offset: p.offset })
+    }
 }
 
 impl Clone for Layout {

@@ -10,6 +10,7 @@ mod dtype;
 mod gathered;
 mod half;
 mod layout;
+pub(crate) mod number_text;
 pub mod pool;
 mod row_blocks;
 mod storage;

@@ -5,6 +5,7 @@
 //! rows, the columns or the summed axis of a product are folded into it, so that a stack of matrices times one matrix is
 //! a single large product, and so is the gradient of that one matrix.
 
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use crate::array::{Array, DType, Layout, Scalar, Shape, Strides, alloc_check, broadcast_shapes};
@@ -15,7 +16,7 @@ use crate::kernel::complex;
 use crate::kernel::matmul::{BatchOffsets, MatElement, MatMut, MatRef, ProductShape, matmul, matmul_batch};
 
 /// How the last axes of an array are a matrix. The axes before them are the batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum Form {
     /// The last two axes are rows and columns.

@@ -4,6 +4,7 @@
 //! number there is a block of the remaining axes. Loops go over the row numbers in order, so repeated ones add up (or
 //! overwrite each other) in the same order for any number of threads.
 
+use serde::{Deserialize, Serialize};
 use std::ops::AddAssign;
 
 use smallvec::SmallVec;
@@ -19,7 +20,7 @@ pub const SKIP: i64 = -1;
 const CHUNKS: usize = 16;
 
 /// Which axes the row numbers count, and where the axes of the row numbers stand among those that remain.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Places {
     /// Shape of the array.
     pub shape: Shape,

@@ -8,6 +8,7 @@ use crate::array::{Element, alloc_check};
 use crate::kernel::math::{Real, fma};
 use crate::kernel::parallel;
 use crate::kernel::simd::{Arch, Kernel, dispatch};
+use serde::{Deserialize, Serialize};
 
 /// Running sums side by side.
 const LANES: usize = 16;
@@ -17,7 +18,7 @@ const BLOCK: usize = 4096;
 const PARTS: usize = 32;
 
 /// How elements are normalised together, and which weight each has.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rows {
     /// Elements that are normalised together: neighbours.
     pub row: usize,

@@ -397,7 +397,7 @@ mod tests {
                 set_num_threads(1 + (n + first) % 5);
                 let data: Vec<usize> = (first..first + n).collect();
                 let sums = map_ranges(n, 7, |range| data[range].iter().sum::<usize>());
-                assert_eq!(sums.iter().sum::<usize>(), data.iter().sum());
+                assert_eq!(sums.iter().sum::<usize>(), data.iter().sum::<usize>());
             }
         };
         with_threads(4, || {

@@ -6,6 +6,7 @@
 
 mod philox;
 
+use serde::{Deserialize, Serialize};
 use std::marker::PhantomData;
 
 use crate::array::Element;
@@ -17,7 +18,7 @@ pub use philox::philox;
 use philox::{GROUP, Group, Part, Sink, WORDS, halves};
 
 /// A part of the stream of a seed: its blocks from number `start` on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stream {
     /// The seed.
     pub seed: u64,

@@ -6,9 +6,10 @@ use crate::dispatch;
 use crate::kernel::math::{Real, fma};
 use crate::kernel::parallel;
 use crate::kernel::simd::{Arch, Kernel, dispatch};
+use serde::{Deserialize, Serialize};
 
 /// A matrix with few entries a row: row o says which elements of an axis output o is made of.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Table {
     /// Size of the axis that is read.
     size: usize,

@@ -1,5 +1,6 @@
 //! Windows that slide over the last axes of an array: the largest element of each, and where it is.
 
+use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
 use crate::array::{Element, alloc_check};
@@ -7,7 +8,7 @@ use crate::kernel::parallel;
 use crate::kernel::simd::{Arch, Kernel, dispatch};
 
 /// The windows along one axis.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Axis {
     /// Size of the axis.
     pub size: usize,
@@ -44,7 +45,7 @@ impl Axis {
 }
 
 /// Windows over three axes; an axis that is not there has one element.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Windows(pub [Axis; 3]);
 
 impl Windows {

@@ -1,5 +1,6 @@
 //! Connectionist temporal classification.
 
+use serde::{Deserialize, Serialize};
 use smallvec::smallvec;
 
 use crate::array::{Array, DType, check_memory};
@@ -19,7 +20,7 @@ use crate::tape::{AttrSet, Batch, Jvp, Outputs, Primitive, Variable, Vjp, apply}
 pub const PRIMITIVES: &[&Primitive] = &[&CTC];
 
 /// The class that stands for no label.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Ctc {
     blank: usize,
 }

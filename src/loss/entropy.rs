@@ -4,6 +4,7 @@
 //! The loss and its gradient by the logits are fused kernels. Both are primitives with a definition: second orders, tangents
 //! and batches go through it, and so do gradients by probability targets and weights.
 
+use serde::{Deserialize, Serialize};
 use smallvec::smallvec;
 
 use super::stretched;
@@ -23,7 +24,7 @@ pub(super) enum Target {
 }
 
 /// The attributes. The inputs are x, the targets, and the class weights if there are any.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Spec {
     /// Whether the input holds logarithms of probabilities already.
     normalized: bool,

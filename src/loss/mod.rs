@@ -14,7 +14,7 @@ mod tests;
 pub use binary::{binary_cross_entropy, binary_cross_entropy_with_logits};
 pub use classes::{ClassOptions, cross_entropy, nll_loss};
 pub use distance::{huber_loss, l1_loss, mse_loss, smooth_l1_loss};
-pub use entropy::PRIMITIVES;
+pub use entropy::{ATTRIBUTES, PRIMITIVES};
 
 use crate::array::{Shape, broadcast_shapes, default_float};
 use crate::error::{Error, Result, show_shape};

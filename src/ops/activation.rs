@@ -235,6 +235,9 @@ fn gelu_samples() -> Vec<Sample> {
     ["none", "tanh"].map(|how| Sample { args: vec![Arg::Variable(REAL.strided(draw, &[2, 3])), Arg::Text(how.to_owned())] }).to_vec()
 }
 
+/// Functions inside of rules: no rows for users, but primitives that files name.
+pub const INNER: &[Entry] = &[sigmoid_slope::ENTRY, normal_cdf::ENTRY, gelu_tanh_cdf::ENTRY, <pointwise::prelu as super::define::Binary>::ENTRY];
+
 /// The rows of this file.
 pub const ENTRIES: &[Entry] = &[
     relu::ENTRY,

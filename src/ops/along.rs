@@ -2,6 +2,7 @@
 //!
 //! Unlike the indices that users give, positions are in range and may be mapped, so this is one primitive and its transpose.
 
+use serde::{Deserialize, Serialize};
 use smallvec::smallvec;
 
 use crate::array::Shape;
@@ -10,7 +11,7 @@ use crate::kernel::along as kernel;
 use crate::tape::{Batch, BatchContext, Jvp, Outputs, Primitive, Variable, Vjp, apply};
 
 /// The axis along which positions count, and its size in what they are positions of.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Axis {
     axis: usize,
     size: usize,

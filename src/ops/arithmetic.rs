@@ -443,6 +443,9 @@ fn round_integers(x: &Array, digits: i32) -> Array {
     out
 }
 
+/// Functions inside of rules: no rows for users, but primitives that files name.
+pub const INNER: &[Entry] = &[power_slope::ENTRY, power_log::ENTRY, vanish::ENTRY, clamp::ENTRY, clip_below::ENTRY, clip_above::ENTRY];
+
 /// The rows of this file.
 pub const ENTRIES: &[Entry] = &[
     add::ENTRY,

@@ -1,5 +1,6 @@
 //! Scaled dot-product attention.
 
+use serde::{Deserialize, Serialize};
 use smallvec::{SmallVec, smallvec};
 
 use super::conv::{flat, not_floating};
@@ -19,7 +20,7 @@ use crate::tape::{AttrSet, Batch, Call, Jvp, Operand, Outputs, Primitive, Variab
 pub const PRIMITIVES: &[&Primitive] = &[&ATTENTION, &ATTENTION_GRADIENT];
 
 /// What is done with the scores.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Attention {
     scale: f64,
     causal: bool,

@@ -77,19 +77,29 @@ macro_rules! comparison {
         /// # Errors
         /// `Shape` when the operands do not broadcast.
         pub fn $name<'a>(a: impl Into<Operand<'a>>, b: impl Into<Operand<'a>>) -> Result<Variable> {
-            #[allow(clippy::float_cmp, reason = "it is what was asked for")]
-            static COMPARE: Primitive = Primitive {
-                name: stringify!($name),
-                eval: |call| {
-                    let (inputs, shape) = both(call)?;
-                    let out = $of!(call, inputs, &shape, $op);
-                    call.give(out);
-                    Ok(())
-                },
-                ..WITHOUT_DERIVATIVE
-            };
             let (a, b) = (a.into(), b.into());
-            pairwise(&COMPARE, a, b, common_dtype(stringify!($name), a, b)?)
+            pairwise($name::PRIMITIVE, a, b, common_dtype(stringify!($name), a, b)?)
+        }
+
+        #[allow(non_camel_case_types, missing_docs, reason = "it has the name of its function, and carries the primitive")]
+        pub enum $name {}
+
+        impl $name {
+            /// The primitive.
+            pub(crate) const PRIMITIVE: &'static Primitive = {
+                #[allow(clippy::float_cmp, reason = "it is what was asked for")]
+                static COMPARE: Primitive = Primitive {
+                    name: stringify!($name),
+                    eval: |call| {
+                        let (inputs, shape) = both(call)?;
+                        let out = $of!(call, inputs, &shape, $op);
+                        call.give(out);
+                        Ok(())
+                    },
+                    ..WITHOUT_DERIVATIVE
+                };
+                &COMPARE
+            };
         }
     };
 }
@@ -126,18 +136,28 @@ macro_rules! logical {
         /// # Errors
         /// `Shape` when the operands do not broadcast.
         pub fn $name<'a>(a: impl Into<Operand<'a>>, b: impl Into<Operand<'a>>) -> Result<Variable> {
-            static LOGICAL: Primitive = Primitive {
-                name: stringify!($name),
-                eval: |call| {
-                    let (inputs, shape) = both(call)?;
-                    call.give(blocks::map(inputs, &shape, |[$x, $y]: [bool; 2]| $formula));
-                    Ok(())
-                },
-                ..WITHOUT_DERIVATIVE
-            };
             let (a, b) = (a.into(), b.into());
             result_type(stringify!($name), &a, &b)?;
-            pairwise(&LOGICAL, a, b, DType::Bool)
+            pairwise($name::PRIMITIVE, a, b, DType::Bool)
+        }
+
+        #[allow(non_camel_case_types, missing_docs, reason = "it has the name of its function, and carries the primitive")]
+        pub enum $name {}
+
+        impl $name {
+            /// The primitive.
+            pub(crate) const PRIMITIVE: &'static Primitive = {
+                static LOGICAL: Primitive = Primitive {
+                    name: stringify!($name),
+                    eval: |call| {
+                        let (inputs, shape) = both(call)?;
+                        call.give(blocks::map(inputs, &shape, |[$x, $y]: [bool; 2]| $formula));
+                        Ok(())
+                    },
+                    ..WITHOUT_DERIVATIVE
+                };
+                &LOGICAL
+            };
         }
     };
 }
@@ -178,25 +198,6 @@ macro_rules! bitwise {
         /// # Errors
         /// `Shape` when the operands do not broadcast, `DType` for floating ones.
         pub fn $name<'a>(a: impl Into<Operand<'a>>, b: impl Into<Operand<'a>>) -> Result<Variable> {
-            #[allow(clippy::unnecessary_fallible_conversions, clippy::useless_conversion, reason = "narrow unsigned dtypes always fit into the count of a shift")]
-            static BITWISE: Primitive = Primitive {
-                name: stringify!($name),
-                eval: |call| {
-                    let (inputs, shape) = both(call)?;
-                    let dtype = call.array(0).dtype();
-                    let boolean: Option<fn(bool, bool) -> bool> = $boolean;
-                    let out = dispatch!(integer dtype, T => blocks::map(inputs, &shape, |[x, y]: [T; 2]| {
-                        let f: fn(T, T) -> T = $integer;
-                        f(x, y)
-                    }), else match boolean {
-                        Some(f) => blocks::map(inputs, &shape, |[x, y]: [bool; 2]| f(x, y)),
-                        None => return Err(Error::dtype(call.name(), dtype, "integers")),
-                    });
-                    call.give(out);
-                    Ok(())
-                },
-                ..WITHOUT_DERIVATIVE
-            };
             let (a, b) = (a.into(), b.into());
             let (dtype, _) = result_type(stringify!($name), &a, &b)?;
             if dtype.is_inexact() {
@@ -207,7 +208,36 @@ macro_rules! bitwise {
                     s.check(stringify!($name), dtype)?;
                 }
             }
-            pairwise(&BITWISE, a, b, dtype)
+            pairwise($name::PRIMITIVE, a, b, dtype)
+        }
+
+        #[allow(non_camel_case_types, missing_docs, reason = "it has the name of its function, and carries the primitive")]
+        pub enum $name {}
+
+        impl $name {
+            /// The primitive.
+            pub(crate) const PRIMITIVE: &'static Primitive = {
+                #[allow(clippy::unnecessary_fallible_conversions, clippy::useless_conversion, reason = "narrow unsigned dtypes always fit into the count of a shift")]
+                static BITWISE: Primitive = Primitive {
+                    name: stringify!($name),
+                    eval: |call| {
+                        let (inputs, shape) = both(call)?;
+                        let dtype = call.array(0).dtype();
+                        let boolean: Option<fn(bool, bool) -> bool> = $boolean;
+                        let out = dispatch!(integer dtype, T => blocks::map(inputs, &shape, |[x, y]: [T; 2]| {
+                            let f: fn(T, T) -> T = $integer;
+                            f(x, y)
+                        }), else match boolean {
+                            Some(f) => blocks::map(inputs, &shape, |[x, y]: [bool; 2]| f(x, y)),
+                            None => return Err(Error::dtype(call.name(), dtype, "integers")),
+                        });
+                        call.give(out);
+                        Ok(())
+                    },
+                    ..WITHOUT_DERIVATIVE
+                };
+                &BITWISE
+            };
         }
     };
 }
@@ -287,6 +317,24 @@ macro_rules! entry {
         }
     };
 }
+
+/// Primitives of functions that have no derivative.
+pub const WITHOUT_RULES: &[&Primitive] = &[
+    greater::PRIMITIVE,
+    greater_equal::PRIMITIVE,
+    less::PRIMITIVE,
+    less_equal::PRIMITIVE,
+    equal::PRIMITIVE,
+    not_equal::PRIMITIVE,
+    logical_and::PRIMITIVE,
+    logical_or::PRIMITIVE,
+    logical_xor::PRIMITIVE,
+    bitwise_and::PRIMITIVE,
+    bitwise_or::PRIMITIVE,
+    bitwise_xor::PRIMITIVE,
+    bitwise_left_shift::PRIMITIVE,
+    bitwise_right_shift::PRIMITIVE,
+];
 
 /// The rows of this file.
 pub const ENTRIES: &[Entry] = &[

@@ -3,6 +3,7 @@
 //! Three primitives stand for the three maps of one trilinear form: the convolution, the gradient of its input (which is the
 //! transposed convolution) and the gradient of its weight. Each is bilinear, and its gradients are the other two.
 
+use serde::{Deserialize, Serialize};
 use smallvec::{SmallVec, smallvec};
 
 use super::reduction::{common_floating, floating, sum_over};
@@ -21,7 +22,7 @@ use crate::tape::{Batch, BatchContext, Call, Jvp, JvpContext, Operand, Outputs, 
 pub const PRIMITIVES: &[&Primitive] = &[&CONVOLUTION, &TRANSPOSED, &WEIGHT, &UNFOLD, &FOLD];
 
 /// The sizes of a convolution that do not follow from its arrays. Of three axes the last ones are used.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Convolution {
     /// Number of spatial axes.
     axes: usize,
@@ -34,7 +35,7 @@ struct Convolution {
     /// Zeros before the input.
     low: [usize; 3],
 }
-crate::attributes!(Convolution);
+crate::attributes!(Convolution, Patches);
 
 impl Convolution {
     fn geometry(&self, batch: usize, inputs: usize, outputs: usize) -> Geometry {
@@ -440,9 +441,8 @@ pub fn conv_transpose(
 }
 
 /// The sizes of patches. Axes in front of the channels are a batch.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Patches(Convolution);
-crate::attributes!(Patches);
 
 impl Patches {
     fn geometry(&self, batch: usize, channels: usize) -> Geometry {

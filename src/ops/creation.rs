@@ -9,6 +9,7 @@ use crate::array::{Array, DType, Element, Scalar, Shape, alloc_check, check_memo
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
 use crate::tape::{Jvp, Primitive, Variable, Vjp, apply, is_recording};
+use serde::{Deserialize, Serialize};
 
 /// `shape` as sizes, when an array of it fits into memory.
 ///
@@ -183,7 +184,7 @@ pub fn linspace(start: f64, stop: f64, num: i64, endpoint: bool, dtype: Option<D
 }
 
 /// The attributes of [`linspace_between`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Spacing {
     num: i64,
     endpoint: bool,

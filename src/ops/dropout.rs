@@ -1,9 +1,10 @@
 //! Dropout: elements left out at random, and rows of tables looked up by numbers.
 
+use serde::{Deserialize, Serialize};
 use smallvec::{SmallVec, smallvec};
 
 use super::conv::{flat, not_floating};
-use super::gather::{positions, row_numbers};
+use super::gather::{positions, refuse_negative, rows_from_start};
 use super::random::default_generator;
 use super::reduction::floating;
 use super::registry::{Arg, Default, Entry, Gradient, Kind, Param, Sample};
@@ -21,7 +22,7 @@ use crate::tape::{Batch, Jvp, Operand, Primitive, Variable, Vjp, apply, capture}
 pub const PRIMITIVES: &[&Primitive] = &[&DROPOUT, &EMBEDDING];
 
 /// Which elements stay: a function of a place in a stream of random numbers, which is kept instead of a mask.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Kept {
     stream: Stream,
     probability: f64,
@@ -146,7 +147,7 @@ pub fn embedding(index: &Variable, table: &Variable, padding: Option<i64>) -> Re
     }
     let all = positions(NAME, index, 0, count)?;
     if !index.is_lifted() && index.dtype() != crate::array::DType::Bool {
-        refuse_negative(index.array(), count)?;
+        refuse_negative(NAME, index.array(), count)?;
     }
     let rows: Variable = Array::from_slice(&all, index.shape()).into();
     let touched = match padding {
@@ -164,11 +165,7 @@ pub fn embedding(index: &Variable, table: &Variable, padding: Option<i64>) -> Re
 #[cold]
 fn embedding_seen(index: &Variable, table: &Variable, padding: Option<i64>, count: usize) -> Result<Variable> {
     const NAME: &str = "embedding";
-    capture::computed(format!("{NAME}: indices below {count}"), &[index.array()], move |a| {
-        refuse_negative(&a[0], count)?;
-        Ok(smallvec![])
-    })?;
-    let rows = row_numbers(NAME, index, 0, count)?;
+    let rows = rows_from_start(NAME, index, count)?;
     let touched = match padding {
         None => rows.clone(),
         Some(p) => where_(&equal(&rows, padding_row(p, count)?)?, SKIP, &rows)?,
@@ -188,15 +185,6 @@ fn padding_row(p: i64, count: usize) -> Result<i64> {
 fn look_up(table: &Variable, rows: &Variable, touched: &Variable) -> Result<Variable> {
     let places = Places { shape: Shape::from_slice(table.shape()), axes: smallvec![0], place: 0 };
     apply(&EMBEDDING, &[table.into(), rows.into(), touched.into()], &places)
-}
-
-fn refuse_negative(index: &Array, count: usize) -> Result<()> {
-    let negative =
-        dispatch!(integer index.dtype(), T => index.contiguous().as_slice::<T>().unwrap_or_default().iter().any(|i| *i < T::default()), else false);
-    if negative {
-        return Err(Error::Index(format!("embedding: an index is negative, expected 0 to {}", count.saturating_sub(1))));
-    }
-    Ok(())
 }
 
 /// The rows of this file.

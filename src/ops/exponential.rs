@@ -127,6 +127,9 @@ binary! {
     domain REAL, REAL;
 }
 
+/// Functions inside of rules: no rows for users, but primitives that files name.
+pub const INNER: &[Entry] = &[exp_product::ENTRY];
+
 /// The rows of this file.
 pub const ENTRIES: &[Entry] = &[
     exp::ENTRY.costs(2.0),

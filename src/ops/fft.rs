@@ -5,6 +5,7 @@
 //! are conjugates of others, so the gradient of `rfft` counts its interior numbers half as much as `irfft` does, and that of `irfft`
 //! counts them twice (Boeddeker et al., On the computation of complex-valued gradients, 2017).
 
+use serde::{Deserialize, Serialize};
 use smallvec::{SmallVec, smallvec};
 
 use super::join::join;
@@ -25,7 +26,7 @@ pub const PRIMITIVES: &[&Primitive] = &[&FFT, &TO_HALF, &FROM_HALF];
 type Axes = SmallVec<[usize; 4]>;
 
 /// The axes of a complex transform, its sign, and what the result is multiplied by.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Full {
     axes: Axes,
     inverse: bool,
@@ -34,7 +35,7 @@ struct Full {
 
 /// The axis of a real transform, the length of its real side, what the result is multiplied by, and the weight of the numbers inside of the
 /// half spectrum.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Half {
     axis: usize,
     n: usize,

@@ -1,11 +1,13 @@
 //! Elements at places given by integer arrays: `take`, `take_along_axis`, and what indexing by arrays is made of.
 
+use serde::{Deserialize, Serialize};
 use smallvec::{SmallVec, smallvec};
 
 use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Param, Sample};
 use super::samples::{Draw, REAL, call_with, indices};
 use super::shape::{expand_dims, squeeze};
 use crate::array::{Array, Cursor, DType, Layout, Shape, alloc_check, broadcast_shapes, check_memory, normalize_axis, size_of};
+use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::cast::cast;
 use crate::kernel::gather::{self as kernel, Places, SKIP};
@@ -73,7 +75,7 @@ static SETITEM: Primitive = Primitive {
     batch: Batch::Rule(batch_put),
     ..Primitive::BASE
 };
-crate::attributes!(Places);
+crate::attributes!(Places, Bounds);
 
 impl Places {
     /// The same places in every array of a batch of size `n`, whose axis is in front.
@@ -174,25 +176,44 @@ pub(super) fn positions(op: &str, index: &Variable, axis: usize, n: usize) -> Re
 }
 
 /// Where an index must lie.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Bounds {
     op: Box<str>,
     axis: usize,
     size: usize,
+    /// Whether negative ones count from the end.
+    from_end: bool,
 }
-crate::attributes!(Bounds);
 
 /// [`positions`] as a step of a program, which checks them in every call.
 static POSITIONS: Primitive = Primitive {
     name: "positions",
     eval: |call| {
         let (index, to) = (call.array(0), call.attrs::<Bounds>());
+        if !to.from_end {
+            refuse_negative(&to.op, index, to.size)?;
+        }
         let all = positions_of(&to.op, index, to.axis, to.size)?;
         call.give(Array::from_slice(&all, index.shape()));
         Ok(())
     },
     ..Primitive::BASE
 };
+
+/// Refuses negative indices, where none count from the end.
+pub(super) fn refuse_negative(op: &str, index: &Array, count: usize) -> Result<()> {
+    let negative =
+        dispatch!(integer index.dtype(), T => index.contiguous().as_slice::<T>().unwrap_or_default().iter().any(|i| *i < T::default()), else false);
+    if negative {
+        return Err(Error::Index(format!("{op}: an index is negative, expected 0 to {}", count.saturating_sub(1))));
+    }
+    Ok(())
+}
+
+/// An index that counts rows from the start only, as row numbers: a step of a program, which checks it in every call.
+pub(super) fn rows_from_start(op: &str, index: &Variable, count: usize) -> Result<Variable> {
+    apply(&POSITIONS, &[(&index.detach()).into()], &Bounds { op: op.into(), axis: 0, size: count, from_end: false })
+}
 
 fn positions_of(op: &str, index: &Array, axis: usize, n: usize) -> Result<Vec<i64>> {
     let dtype = index.dtype();
@@ -215,7 +236,7 @@ fn positions_of(op: &str, index: &Array, axis: usize, n: usize) -> Result<Vec<i6
 /// [`positions`] in the shape of `index`. Inside a mapping they may differ between the samples.
 pub(super) fn row_numbers(op: &str, index: &Variable, axis: usize, n: usize) -> Result<Variable> {
     if capture::is_on() && !index.is_lifted() {
-        return apply(&POSITIONS, &[(&index.detach()).into()], &Bounds { op: op.into(), axis, size: n });
+        return apply(&POSITIONS, &[(&index.detach()).into()], &Bounds { op: op.into(), axis, size: n, from_end: true });
     }
     if !index.is_lifted() {
         return Ok(Array::from_slice(&positions(op, index, axis, n)?, index.shape()).into());

@@ -1,5 +1,6 @@
 //! Arrays put together.
 
+use serde::{Deserialize, Serialize};
 use smallvec::{SmallVec, smallvec};
 
 use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Param, Sample, Value};
@@ -49,13 +50,13 @@ static STACK: Primitive = Primitive {
 };
 
 /// The new axis along which arrays are stacked or taken apart.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct AlongAxis {
     pub(super) axis: usize,
 }
 
 /// Pieces side by side along an axis: piece `i` lies between `bounds[i]` and `bounds[i + 1]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Pieces {
     pub(super) axis: usize,
     pub(super) bounds: SmallVec<[usize; 4]>,

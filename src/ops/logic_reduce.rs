@@ -18,19 +18,29 @@ macro_rules! question {
         /// # Errors
         /// `Axis` when an axis is out of range or named twice.
         pub fn $name(x: &Variable, axes: Option<&[isize]>, keepdims: bool) -> Result<Variable> {
-            static QUESTION: Primitive = Primitive {
-                name: $text,
-                eval: |call| {
-                    let (x, a) = (call.array(0), call.attrs::<Reduced>());
-                    let out = dispatch!(core x.dtype(), T => reduce::<$fold, T>(x, &a.axes), else reduce::<$fold, bool>(&cast(x, DType::Bool), &a.axes));
-                    call.give(finish(out, x.shape(), &a.axes, a.keepdims));
-                    Ok(())
-                },
-                batch: Batch::Rule(batch_reduction),
-                ..Primitive::BASE
-            };
             let axes = normalize_axes($text, axes, x.ndim())?;
-            apply(&QUESTION, &[x.into()], &Reduced { axes, keepdims })
+            apply($name::PRIMITIVE, &[x.into()], &Reduced { axes, keepdims })
+        }
+
+        #[allow(non_camel_case_types, missing_docs, reason = "it has the name of its function, and carries the primitive")]
+        pub enum $name {}
+
+        impl $name {
+            /// The primitive.
+            pub(crate) const PRIMITIVE: &'static Primitive = {
+                static QUESTION: Primitive = Primitive {
+                    name: $text,
+                    eval: |call| {
+                        let (x, a) = (call.array(0), call.attrs::<Reduced>());
+                        let out = dispatch!(core x.dtype(), T => reduce::<$fold, T>(x, &a.axes), else reduce::<$fold, bool>(&cast(x, DType::Bool), &a.axes));
+                        call.give(finish(out, x.shape(), &a.axes, a.keepdims));
+                        Ok(())
+                    },
+                    batch: Batch::Rule(batch_reduction),
+                    ..Primitive::BASE
+                };
+                &QUESTION
+            };
         }
     };
 }
@@ -60,6 +70,9 @@ macro_rules! entry {
         }
     };
 }
+
+/// Primitives of functions that have no derivative.
+pub const WITHOUT_RULES: &[&Primitive] = &[any::PRIMITIVE, all::PRIMITIVE, count_nonzero::PRIMITIVE];
 
 /// The rows of this file.
 pub const ENTRIES: &[Entry] = &[

@@ -4,6 +4,7 @@
 //! transposed, a row, a column, a number). Its gradients are contractions again, A' = C' · Bᵀ and B' = Aᵀ · C', summed to
 //! the batch of A and B: so there is one rule, which is closed under differentiation and never transposes an array.
 
+use serde::{Deserialize, Serialize};
 use smallvec::{SmallVec, smallvec};
 
 use super::registry::{Arg, Entry, Gradient, Kind, Param, Sample};
@@ -54,7 +55,7 @@ const CONTRACTION: Primitive = Primitive {
 };
 
 /// How the operands of a contraction hold their matrices, and the batch of the result.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Contraction {
     a: Form,
     b: Form,

@@ -1,5 +1,6 @@
 //! Vector norms over axes.
 
+use serde::{Deserialize, Serialize};
 use smallvec::smallvec;
 
 use super::minmax::{check_empty, fold};
@@ -16,10 +17,11 @@ use crate::kernel::reduce::{ReducePlan, Sum, reduce};
 use crate::tape::{BackwardOptions, Batch, Jvp, Primitive, Variable, Vjp, VjpContext, apply, grad};
 
 /// Over which axes, and of which power.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Length {
     axes: Axes,
     keepdims: bool,
+    #[serde(with = "crate::array::number_text")]
     ord: f64,
 }
 crate::attributes!(Length);

@@ -3,6 +3,7 @@
 //! The kernels recompute mean and deviation instead of saving them. The definitions are functions of the input alone, so that
 //! derivatives of any order see what the statistics depend on.
 
+use serde::{Deserialize, Serialize};
 use smallvec::{SmallVec, smallvec};
 
 use super::conv::{as_channels, flat, not_floating};
@@ -22,7 +23,7 @@ use crate::tape::{AttrSet, Batch, BatchContext, Call, Jvp, Operand, Outputs, Pri
 /// The primitives of this file.
 pub const PRIMITIVES: &[&Primitive] = &[&NORMALIZE, &NORMALIZE_GRADIENT, &BATCH_NORM, &BATCH_NORM_GRADIENT];
 
-crate::attributes!(Rows);
+crate::attributes!(Rows, Epsilon);
 
 /// Inputs: x, and perhaps a weight and a bias, one number for each channel of [`Rows`].
 static NORMALIZE: Primitive = Primitive {
@@ -156,9 +157,8 @@ fn batch_rows(ctx: &BatchContext<'_>) -> Result<Outputs> {
 }
 
 /// What is added to a variance.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Epsilon(f64);
-crate::attributes!(Epsilon);
 
 /// Batch normalisation in training: x (N, C, …), and perhaps weight and bias. Results: y, and mean and variance of each channel.
 static BATCH_NORM: Primitive = Primitive {

@@ -1,5 +1,6 @@
 //! Pooling: the largest element or the mean of windows, windows that adapt to a size, and the way back.
 
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 use smallvec::{SmallVec, smallvec};
@@ -22,12 +23,12 @@ use crate::tape::{Batch, Call, Jvp, Primitive, Variable, Vjp, apply};
 pub const PRIMITIVES: &[&Primitive] = &[&MAX_POOL, &MAX_PLACES, &LAST_PLACES, &FRACTIONAL_PLACES];
 
 /// Windows over the last `axes` axes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Pooled {
     axes: usize,
     windows: Arc<Windows>,
 }
-crate::attributes!(Pooled);
+crate::attributes!(Pooled, Count, Fractions);
 
 impl Pooled {
     fn new(windows: &[Axis]) -> Self {
@@ -114,20 +115,18 @@ static LAST_PLACES: Primitive = Primitive {
 };
 
 /// A number of places in a plane.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Count(usize);
-crate::attributes!(Count);
 
 /// Places of maxima in windows that random numbers (input 1, one for each axis of each plane) place.
 static FRACTIONAL_PLACES: Primitive = Primitive { name: "fractional_max_pool_indices", eval: eval_fractional, ..Primitive::BASE };
 
 /// Sizes of windows and of the result, for each axis.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Fractions {
     kernel: Numbers,
     output: Numbers,
 }
-crate::attributes!(Fractions);
 
 #[allow(clippy::unnecessary_wraps, reason = "an evaluation")]
 fn eval_fractional(call: &mut Call<'_>) -> Result<()> {

@@ -16,25 +16,35 @@ macro_rules! predicate {
         /// # Errors
         /// None in practice.
         pub fn $name(x: &Variable) -> Result<Variable> {
-            static PREDICATE: Primitive = Primitive {
-                name: stringify!($name),
-                eval: |call| {
-                    let x = call.array(0);
-                    let input = [Input::from(x)];
-                    let out = dispatch!(float x.dtype(), T => blocks::map(input, x.shape(), |[$x]: [T; 1]| $float), else {
-                        dispatch!(real x.dtype(), T => blocks::map(input, x.shape(), |[$x]: [T; 1]| $integer($x < T::default())), else {
-                            let of_parts: Option<fn(bool, bool) -> bool> = $complex;
-                            let Some(of_parts) = of_parts else { return Err(Error::dtype(call.name(), x.dtype(), "real numbers")) };
-                            complex::test(x, |$x| $float, of_parts)
-                        })
-                    });
-                    call.give(out);
-                    Ok(())
-                },
-                batch: Batch::Elementwise,
-                ..Primitive::BASE
+            apply($name::PRIMITIVE, &[x.into()], &())
+        }
+
+        #[allow(non_camel_case_types, missing_docs, reason = "it has the name of its function, and carries the primitive")]
+        pub enum $name {}
+
+        impl $name {
+            /// The primitive.
+            pub(crate) const PRIMITIVE: &'static Primitive = {
+                static PREDICATE: Primitive = Primitive {
+                    name: stringify!($name),
+                    eval: |call| {
+                        let x = call.array(0);
+                        let input = [Input::from(x)];
+                        let out = dispatch!(float x.dtype(), T => blocks::map(input, x.shape(), |[$x]: [T; 1]| $float), else {
+                            dispatch!(real x.dtype(), T => blocks::map(input, x.shape(), |[$x]: [T; 1]| $integer($x < T::default())), else {
+                                let of_parts: Option<fn(bool, bool) -> bool> = $complex;
+                                let Some(of_parts) = of_parts else { return Err(Error::dtype(call.name(), x.dtype(), "real numbers")) };
+                                complex::test(x, |$x| $float, of_parts)
+                            })
+                        });
+                        call.give(out);
+                        Ok(())
+                    },
+                    batch: Batch::Elementwise,
+                    ..Primitive::BASE
+                };
+                &PREDICATE
             };
-            apply(&PREDICATE, &[x.into()], &())
         }
     };
 }
@@ -81,6 +91,9 @@ macro_rules! entry {
             .no_method()
     };
 }
+
+/// Primitives of functions that have no derivative.
+pub const WITHOUT_RULES: &[&Primitive] = &[isfinite::PRIMITIVE, isinf::PRIMITIVE, isposinf::PRIMITIVE, isneginf::PRIMITIVE, signbit::PRIMITIVE];
 
 /// The rows of this file.
 pub const ENTRIES: &[Entry] = &[

@@ -1,5 +1,6 @@
 //! Sums, means and products over axes, and what all reductions share.
 
+use serde::{Deserialize, Serialize};
 use smallvec::{SmallVec, smallvec};
 
 use super::define::undefined;
@@ -53,20 +54,20 @@ pub(crate) fn count(shape: &[usize], axes: &[usize]) -> f64 {
 }
 
 /// The axes that an operation works over, counted from the front.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct OverAxes {
     pub(crate) axes: Axes,
 }
 
 /// The axes of a reduction, and whether they stay with size one.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Reduced {
     pub(crate) axes: Axes,
     pub(crate) keepdims: bool,
 }
 
 /// The axes that a reduction removed, and the shape that it had before.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Expanded {
     axes: Axes,
     shape: Shape,

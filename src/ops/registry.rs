@@ -190,6 +190,8 @@ pub struct Entry {
     pub module: &'static str,
     /// The primitive that a call runs, unless it is composed of several.
     pub primitive: Option<&'static Primitive>,
+    /// The primitive that a call runs on integers, where that is another one.
+    pub integers: Option<&'static Primitive>,
     /// Other names of the same function.
     pub aliases: &'static [&'static str],
     /// What it does, with an example.
@@ -226,6 +228,7 @@ impl Entry {
         name: "",
         module: "",
         primitive: None,
+        integers: None,
         aliases: &[],
         doc: "",
         params: &[],

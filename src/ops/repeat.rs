@@ -1,5 +1,6 @@
 //! The same elements at other places, or several times.
 
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::gather::{REPEAT, gather};
@@ -35,7 +36,7 @@ static ROLL: Primitive = Primitive {
 };
 
 /// Axes, and by how many places their elements move.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Turns {
     turns: SmallVec<[(usize, isize); 2]>,
 }

@@ -1,5 +1,6 @@
 //! Sparse linear maps along the last axes: what pooling by means, interpolation and padding are made of.
 
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 use smallvec::smallvec;
@@ -17,9 +18,9 @@ use crate::tape::{Batch, Jvp, Primitive, Variable, Vjp, apply};
 pub const PRIMITIVES: &[&Primitive] = &[&RESAMPLE, &PICK, &GATHER, &SCATTER];
 
 /// A table for each of the last axes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Tables(pub(super) Arc<Vec<Table>>);
-crate::attributes!(Tables);
+crate::attributes!(Tables, Picked, Plane);
 
 static RESAMPLE: Primitive = Primitive {
     name: "resample",
@@ -49,12 +50,12 @@ pub(super) fn resample(x: &Variable, tables: Vec<Table>) -> Result<Variable> {
 }
 
 /// For each of the last axes the places that are read, and what stands where there is none.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Picked {
     places: Arc<Vec<Vec<Option<usize>>>>,
+    #[serde(with = "crate::array::number_text")]
     fill: f64,
 }
-crate::attributes!(Picked);
 
 static PICK: Primitive = Primitive {
     name: "pick",
@@ -88,12 +89,11 @@ pub(super) fn pick(x: &Variable, places: Vec<Vec<Option<usize>>>, fill: f64) -> 
 }
 
 /// A plane of some axes, counted in row-major order, and the shape of what is read from it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Plane {
     plane: Shape,
     out: Shape,
 }
-crate::attributes!(Plane);
 
 static GATHER: Primitive = Primitive {
     name: "gather_places",

@@ -4,6 +4,7 @@
 //! a recurrence: one primitive is closed under differentiation, divides by nothing and is exact with zeros.
 #![allow(clippy::type_complexity, reason = "a table of functions")]
 
+use serde::{Deserialize, Serialize};
 use smallvec::smallvec;
 
 use super::along::batch_axis;
@@ -21,7 +22,7 @@ use crate::kernel::scan;
 use crate::tape::{Batch, BatchContext, Jvp, JvpContext, Outputs, Primitive, Variable, Vjp, apply};
 
 /// The axis that is walked along, and whether from its end.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Walk {
     axis: usize,
     reverse: bool,

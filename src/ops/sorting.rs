@@ -12,16 +12,17 @@ use crate::array::{Array, DType, normalize_axis};
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::order as kernel;
 use crate::tape::{Batch, BatchContext, Outputs, Primitive, Variable, apply, is_recording};
+use serde::{Deserialize, Serialize};
 
 /// What positions are asked for, along which axis.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Positions {
     axis: usize,
     of: Order,
 }
 
 /// What the elements at the positions are.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 enum Order {
     Sorted { descending: bool },
     Top { count: usize, largest: bool },
@@ -31,7 +32,7 @@ enum Order {
 }
 
 /// Whether equal elements of the searched array count, too.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Side {
     right: bool,
 }

@@ -1,5 +1,6 @@
 //! Variance and standard deviation over axes.
 
+use serde::{Deserialize, Serialize};
 use smallvec::smallvec;
 
 use super::norm::{euclidean_norm, tip_gradient};
@@ -43,7 +44,7 @@ pub(crate) fn center(x: &Variable, axes: &[usize]) -> Result<Variable> {
 }
 
 /// The attributes of a variance: the sum of squared deviations is divided by the number of elements minus `correction`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Variance {
     axes: Axes,
     keepdims: bool,

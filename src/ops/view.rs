@@ -3,6 +3,7 @@
 //! A part is a layout over the *row-major positions* of the base, whatever its memory looks like: any chain of slices,
 //! transpositions, reshapes and diagonals is one such map. Both operations are linear in all their inputs.
 
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 use smallvec::smallvec;
@@ -92,7 +93,7 @@ fn batch_write(ctx: &BatchContext<'_>) -> Result<Outputs> {
 }
 
 /// A part of a base, as a layout over the row-major positions of the base.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Map {
     map: Arc<Layout>,
 }

@@ -1,5 +1,6 @@
 //! Parts of an array that a layout can describe: read as a view, written as a copy with that part replaced.
 
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 use smallvec::{SmallVec, smallvec};
@@ -12,7 +13,7 @@ use crate::tape::{AttrSet, Batch, Jvp, Primitive, Recorded, Variable, Vjp, VjpCo
 use super::shape::stored_as;
 
 /// `count` positions of an axis from `start` on, `step` apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cut {
     /// The first position.
     pub start: usize,
@@ -59,7 +60,7 @@ impl Cut {
 }
 
 /// A part of an array in which no element appears twice.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Window {
     /// A cut along every axis, seen with axes of size one added or left out.
     Region {

@@ -9,6 +9,8 @@
 //! block, so that the values between them stay in the first-level cache.
 
 mod compare;
+mod file;
+mod freeze;
 mod group;
 mod lower;
 mod pairs;
@@ -93,15 +95,27 @@ pub struct Program {
     split: Option<(usize, Vec<Slot>)>,
     /// Tables of values of calls that have ended.
     tables: Mutex<Vec<Vec<Option<Variable>>>>,
-    /// Steps of the recording.
-    recorded: usize,
+    /// The recording.
+    trace: Arc<Trace>,
+    /// Where the second part of the recording begins, how many gradients it makes, and of how many cotangents.
+    pullback: Option<Pullback>,
+    /// Whether it came from a file: then a step that fails for a reason that no checked program has is an error of the file.
+    loaded: bool,
+}
+
+/// The second part of a recording.
+#[derive(Clone, Copy)]
+struct Pullback {
+    split: usize,
+    gradients: usize,
+    cotangents: usize,
 }
 
 impl Program {
     /// Number of steps that were recorded, and of instructions that are left of them.
     #[must_use]
     pub fn size(&self) -> (usize, usize) {
-        (self.recorded, self.instrs.len())
+        (self.trace.steps.len(), self.instrs.len())
     }
 
     /// Elements that all instructions make together: a measure of the time of a call.
@@ -114,6 +128,12 @@ impl Program {
     #[must_use]
     pub fn places_fit(&self) -> bool {
         self.states.iter().all(|(at, state)| self.places[*at].state() == *state)
+    }
+
+    /// Number of results.
+    #[must_use]
+    pub fn output_count(&self) -> usize {
+        self.outputs.len()
     }
 
     /// Number of inputs.
@@ -141,12 +161,12 @@ impl Program {
     }
 
     /// A program of a recording in two parts: the function, and from step `split` on its pullback, whose results are the last
-    /// `gradients` outputs.
+    /// `gradients` outputs, and whose cotangents are the last `cotangents` inputs.
     ///
     /// # Errors
     /// Those of evaluating constants.
-    pub fn with_pullback(trace: Trace, split: usize, gradients: usize) -> crate::Result<Self> {
-        plan::program(trace, Some((split, gradients)))
+    pub fn with_pullback(trace: Trace, split: usize, gradients: usize, cotangents: usize) -> crate::Result<Self> {
+        plan::program(trace, Some(Pullback { split, gradients, cotangents }))
     }
 }
 

@@ -1,11 +1,12 @@
 //! From a recording to a program: dead code, common subexpressions, constants, last uses, groups.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use smallvec::SmallVec;
 
 use super::lower::{Item, Lowering};
-use super::{Given, Kind, Program, group};
+use super::{Given, Kind, Program, Pullback, group};
 use crate::array::{Array, Scalar};
 use crate::error::Result;
 use crate::lock::Mutex;
@@ -26,16 +27,16 @@ fn can_fail(op: &Op) -> bool {
 }
 
 /// The program of a recording.
-pub(super) fn program(trace: Trace, pullback: Option<(usize, usize)>) -> Result<Program> {
+pub(super) fn program(trace: Trace, pullback: Option<Pullback>) -> Result<Program> {
+    let whole = Arc::new(trace.clone());
     let touched: std::collections::HashSet<usize> = trace.stores().collect();
     let Trace { mut steps, mut sources, places, states, outputs, metas, inputs, .. } = trace;
-    let recorded = steps.len();
-    let mut split = pullback.map(|(at, _)| at);
+    let mut split = pullback.map(|p| p.split);
     let mut outputs = outputs;
-    fold(&mut steps, &mut sources, &mut split)?;
+    fold(&mut steps, &mut sources, &mut split, FOLDED_BYTES)?;
     merge(&mut steps, &mut outputs);
     drop_dead(&mut steps, &outputs, &mut split);
-    let gradients = pullback.map_or(0, |(_, gradients)| gradients);
+    let gradients = pullback.map_or(0, |p| p.gradients);
     let gradients = outputs.split_off(outputs.len() - gradients);
     let mut lowering = Lowering::new(metas, &steps, known_constants(&sources));
     let second = steps.split_off(split.unwrap_or(steps.len()));
@@ -58,7 +59,9 @@ pub(super) fn program(trace: Trace, pullback: Option<(usize, usize)>) -> Result<
         outputs,
         split: None,
         tables: Mutex::new(Vec::new()),
-        recorded,
+        trace: whole,
+        pullback,
+        loaded: false,
     };
     let used: std::collections::HashSet<Slot> =
         uses(&first).chain(uses(&second)).chain(out.outputs.iter().copied()).chain(split.iter().flatten().copied()).collect();
@@ -100,8 +103,8 @@ fn known_constants(sources: &[(Slot, Source)]) -> HashMap<Slot, Array> {
     sources.iter().filter_map(constant).collect()
 }
 
-/// Evaluates steps of constants alone.
-fn fold(steps: &mut Vec<Step>, sources: &mut Vec<(Slot, Source)>, split: &mut Option<usize>) -> Result<()> {
+/// Evaluates steps of constants alone, whose results take at most `most` bytes.
+pub(super) fn fold(steps: &mut Vec<Step>, sources: &mut Vec<(Slot, Source)>, split: &mut Option<usize>, most: usize) -> Result<()> {
     let mut known = known_constants(sources);
     let mut keep = vec![true; steps.len()];
     for (step, keep) in steps.iter().zip(&mut keep) {
@@ -110,7 +113,7 @@ fn fold(steps: &mut Vec<Step>, sources: &mut Vec<(Slot, Source)>, split: &mut Op
             Arg::Number(_) => true,
             Arg::None => false,
         });
-        if constant && let Some(outs) = constant_results(step, &known)? {
+        if constant && let Some(outs) = constant_results(step, &known, most)? {
             *keep = false;
             for (slot, a) in step.outputs.iter().zip(outs) {
                 if let Some(slot) = slot {
@@ -133,7 +136,7 @@ fn retain(steps: &mut Vec<Step>, keep: &[bool], split: &mut Option<usize>) {
     steps.retain(|_| keep.next().is_none_or(|k| *k));
 }
 
-fn constant_results(step: &Step, known: &HashMap<Slot, Array>) -> Result<Option<SmallVec<[Array; 1]>>> {
+fn constant_results(step: &Step, known: &HashMap<Slot, Array>, most: usize) -> Result<Option<SmallVec<[Array; 1]>>> {
     let arrays = || step.inputs.iter().filter_map(|a| known.get(&a.slot()?));
     let outs: SmallVec<[Array; 1]> = match &step.op {
         Op::Eval { primitive, attrs, recorded, .. } => {
@@ -155,7 +158,7 @@ fn constant_results(step: &Step, known: &HashMap<Slot, Array>) -> Result<Option<
         Op::Copy => arrays().map(Array::copy).collect(),
         _ => return Ok(None),
     };
-    Ok(if outs.iter().map(Array::nbytes).sum::<usize>() <= FOLDED_BYTES { Some(outs) } else { None })
+    Ok(if outs.iter().map(Array::nbytes).sum::<usize>() <= most { Some(outs) } else { None })
 }
 
 /// What tells a step from others that compute something else: primitive, hidden results, attributes, operands.
@@ -176,7 +179,7 @@ fn operand_key(a: &Arg) -> (u8, u64) {
 }
 
 /// Merges steps that compute the same.
-fn merge(steps: &mut [Step], outputs: &mut [Slot]) {
+pub(super) fn merge(steps: &mut [Step], outputs: &mut [Slot]) {
     let mut seen: HashMap<StepKey, SmallVec<[Option<Slot>; 2]>> = HashMap::new();
     let mut same: HashMap<Slot, Slot> = HashMap::new();
     for step in steps.iter_mut() {
@@ -214,7 +217,7 @@ fn merge(steps: &mut [Step], outputs: &mut [Slot]) {
 }
 
 /// Drops pure steps whose results nothing needs.
-fn drop_dead(steps: &mut Vec<Step>, outputs: &[Slot], split: &mut Option<usize>) {
+pub(super) fn drop_dead(steps: &mut Vec<Step>, outputs: &[Slot], split: &mut Option<usize>) {
     let mut live: std::collections::HashSet<Slot> = outputs.iter().copied().collect();
     let mut keep = vec![false; steps.len()];
     for (k, step) in steps.iter().enumerate().rev() {

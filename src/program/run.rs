@@ -58,7 +58,12 @@ impl Program {
     /// As [`Program::run`], and those of the tick.
     pub fn run_first(&self, inputs: &[Array], tick: Tick<'_>) -> Result<(Vec<Array>, Rest)> {
         let mut table = self.table();
-        match self.run_part(&mut table, inputs, tick) {
+        let done = if self.loaded {
+            super::file::guarded("program", || self.run_part(&mut table, inputs, tick))
+        } else {
+            self.run_part(&mut table, inputs, tick)
+        };
+        match done {
             Ok(out) => Ok((out, Rest { table })),
             Err(e) => {
                 self.recycle(table);

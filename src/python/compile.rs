@@ -21,7 +21,7 @@ use crate::array::{Array, Shape};
 use crate::error::{Error, Result};
 use crate::ops::work::LONG_CALL;
 use crate::program::{Program, Rest, difference};
-use crate::tape::capture::{self, Capturing, LeafGrad, LeafValue, Place, Source, Trace};
+use crate::tape::capture::{self, Capturing, LeafGrad, LeafValue, Place, Trace};
 use crate::tape::{self, BackwardOptions, CustomRule, Edge, EdgeKey, Leaf, Primitive, Variable, Vjp, VjpContext};
 
 thread_local! {
@@ -248,19 +248,26 @@ impl PyTrace {
         self.trace.lock().as_ref().is_some_and(|t| t.stores().any(|at| ids.contains(&t.places[at].id())))
     }
 
+    /// Whether it computes results and does nothing else: no state changes, no random number is drawn.
+    fn is_pure(&self) -> bool {
+        self.trace.lock().as_ref().is_some_and(|t| t.changing().is_none())
+    }
+
     /// The program.
     fn program(&self) -> PyResult<PyProgram> {
         let Some(trace) = self.trace.lock().take() else { return Err(PyValueError::new_err("compile: the recording was used up")) };
-        let kept = trace.clone();
         let program = guard("compile", || {
             Ok(match &self.pullback {
                 None => Program::new(trace)?,
-                Some(p) => Program::with_pullback(trace, p.split, p.gradients.iter().flatten().count())?,
+                Some(p) => Program::with_pullback(trace, p.split, p.gradients.iter().flatten().count(), p.live.len())?,
             })
         })?;
-        Ok(PyProgram { program: Arc::new(program), pullback: self.pullback.clone().map(Arc::new), results: self.results, trace: kept })
+        Ok(PyProgram { program: Arc::new(program), pullback: self.pullback.clone().map(Arc::new), results: self.results })
     }
 }
+
+/// The text of a program, and its constants by their numbers.
+type Described = (String, Vec<(usize, Py<PyAny>)>);
 
 /// A recorded function that runs without Python.
 #[pyclass(frozen, name = "_Program", module = "tapegrad")]
@@ -268,7 +275,6 @@ pub struct PyProgram {
     pub program: Arc<Program>,
     pullback: Option<Arc<Pullback>>,
     results: usize,
-    trace: Trace,
 }
 
 static COMPILED: Primitive = Primitive { name: "compiled", vjp: Vjp::Rule(|_| Ok(())), ..Primitive::BASE };
@@ -279,7 +285,42 @@ struct Pull {
     pullback: Arc<Pullback>,
     rest: Rest,
     outs: Vec<(Shape, crate::array::DType)>,
-    first: usize,
+    args: Vec<Variable>,
+    targets: Vec<Variable>,
+    /// The Python object that can run the function once more.
+    owner: Option<Held<PyAny>>,
+}
+
+impl Pull {
+    /// The gradients with their history: of the function itself, which runs once more and is recorded.
+    #[cold]
+    fn again(&self, ctx: &mut VjpContext<'_>) -> Result<()> {
+        let Some(owner) = &self.owner else {
+            return Err(Error::Grad("compile: gradients of gradients through this program are not recorded".to_owned()));
+        };
+        let run = |py: Python<'_>| {
+            let handles = self.args.iter().map(|v| wrap(py, v.clone())).collect::<PyResult<Vec<_>>>()?;
+            let outs = owner.bind(py).call_method1("again", (PyList::new(py, handles)?,))?;
+            snapshots(outs.cast::<PyList>()?)
+        };
+        let outs = Python::attach(run).map_err(external)?;
+        let mut roots = Vec::new();
+        for (j, &i) in self.pullback.live.iter().enumerate() {
+            let (Some(g), Some(out)) = (ctx.cotangent_of(j), outs.get(i)) else { continue };
+            if out.is_tracked() {
+                roots.push((out.clone(), Some(g)));
+            }
+        }
+        // An argument may be made of another one, whose gradient does not go through it.
+        let options = BackwardOptions { retain_graph: true, create_graph: true, stop_at_inputs: true };
+        let gradients = tape::grad(&roots, &self.targets, options)?;
+        for (i, g) in gradients.into_iter().enumerate() {
+            if let Some(g) = g.filter(|_| ctx.needs(i)) {
+                ctx.add(i, g)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl CustomRule for Pull {
@@ -289,16 +330,13 @@ impl CustomRule for Pull {
 
     fn vjp(&self, ctx: &mut VjpContext<'_>) -> Result<()> {
         if ctx.create_graph() {
-            return Err(Error::Grad(
-                "compile: gradients of gradients through a compiled function are not recorded; take them inside of the function that is compiled"
-                    .to_owned(),
-            ));
+            return self.again(ctx);
         }
         let mut cotangents = Vec::with_capacity(self.outs.len());
         for (j, (shape, dtype)) in self.outs.iter().enumerate() {
             cotangents.push(ctx.cotangent_of(j).map_or_else(|| Array::zeros(shape, *dtype), Variable::into_array));
         }
-        let gradients = self.program.pull(&self.rest, &cotangents, self.first)?;
+        let gradients = self.program.pull(&self.rest, &cotangents, self.args.len())?;
         for (i, at) in self.pullback.gradients.iter().enumerate() {
             if let Some(at) = at
                 && ctx.needs(i)
@@ -322,8 +360,8 @@ fn tick() -> Result<()> {
 }
 
 impl PyProgram {
-    /// The results for these arguments.
-    fn run(&self, py: Python<'_>, args: &[Variable]) -> PyResult<Vec<Variable>> {
+    /// The results for these arguments. `owner` can run the function once more.
+    fn run(&self, py: Python<'_>, args: &[Variable], owner: Option<&Py<PyAny>>) -> PyResult<Vec<Variable>> {
         let arrays: SmallVec<[Array; 4]> = args.iter().map(|v| v.array().clone()).collect();
         let lent = arrays.iter().any(Array::is_lent);
         let go = || self.program.run_first(&arrays, Some(&tick));
@@ -342,7 +380,10 @@ impl PyProgram {
             .collect();
         let live: Vec<Array> = p.live.iter().map(|&i| outs[i].clone()).collect();
         let shapes = live.iter().map(|a| (Shape::from_slice(a.shape()), a.dtype())).collect();
-        let pull = Pull { program: Arc::clone(&self.program), pullback: Arc::clone(p), rest, outs: shapes, first: args.len() };
+        let owner = owner.map(|o| Held::new(o.clone_ref(py)));
+        let kept = targets.clone();
+        let pull =
+            Pull { program: Arc::clone(&self.program), pullback: Arc::clone(p), rest, outs: shapes, args: args.to_vec(), targets: kept, owner };
         let refs: Vec<&Variable> = targets.iter().collect();
         let tracked = tape::record_custom(&COMPILED, &refs, live, Arc::new(pull))?;
         let mut out: Vec<Variable> = outs.into_iter().map(Variable::from).collect();
@@ -355,11 +396,11 @@ impl PyProgram {
 
 #[pymethods]
 impl PyProgram {
-    /// Runs the program: a list of results, for a list of Variables.
-    fn call<'py>(&self, py: Python<'py>, args: &Bound<'py, PyList>) -> PyResult<Bound<'py, PyList>> {
+    /// Runs the program: a list of results, for a list of Variables. `owner.again(arguments)` runs the function itself.
+    #[pyo3(signature = (args, owner=None))]
+    fn call<'py>(&self, py: Python<'py>, args: &Bound<'py, PyList>, owner: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyList>> {
         guard("compile", || {
-            let args = snapshots(args)?;
-            let outs = self.run(py, &args)?;
+            let outs = self.run(py, &snapshots(args)?, owner.map(Bound::as_unbound))?;
             PyList::new(py, outs.into_iter().map(|v| wrap(py, v)).collect::<PyResult<Vec<_>>>()?)
         })
     }
@@ -369,19 +410,32 @@ impl PyProgram {
         self.program.places_fit()
     }
 
-    /// The program with the present values of parameters and buffers as constants, and without a pullback.
+    /// The program for inference: present values of parameters and buffers are constants, and there is no pullback.
     fn freeze(&self) -> PyResult<Self> {
-        guard("freeze", || {
-            let mut trace = self.trace.frozen()?;
-            if let Some(p) = &self.pullback {
-                trace.steps.truncate(p.split);
-                trace.outputs.truncate(self.results);
-                trace.inputs -= p.live.len();
-                let inputs = trace.inputs;
-                trace.sources.retain(|(_, s)| !matches!(s, Source::Input(i) if *i >= inputs));
-            }
-            let program = Arc::new(Program::new(trace.clone())?);
-            Ok(Self { program, pullback: None, results: self.results, trace })
+        guard("freeze", || Ok(Self { program: Arc::new(self.program.freeze()?), pullback: None, results: self.results }))
+    }
+
+    /// The bytes of a file of the program, with notes of its owner.
+    fn to_bytes<'py>(&self, py: Python<'py>, notes: Option<String>) -> PyResult<Bound<'py, PyBytes>> {
+        guard("save", || Ok(PyBytes::new(py, &self.program.to_bytes(notes)?)))
+    }
+
+    /// The program in the bytes of a file, and the notes of its owner.
+    #[staticmethod]
+    fn from_bytes(bytes: &[u8]) -> PyResult<(Self, Option<String>)> {
+        guard("load_program", || {
+            let (program, notes) = Program::from_bytes(bytes)?;
+            let results = program.output_count();
+            Ok((Self { program: Arc::new(program), pullback: None, results }, notes))
+        })
+    }
+
+    /// The program as JSON text, and its constants by their numbers.
+    fn describe(&self, py: Python<'_>) -> PyResult<Described> {
+        guard("describe", || {
+            let (text, constants) = self.program.describe()?;
+            let constants = constants.into_iter().map(|(slot, a)| Ok((slot, wrap(py, a.into())?.into_any()))).collect::<PyResult<Vec<_>>>()?;
+            Ok((text, constants))
         })
     }
 
@@ -679,7 +733,7 @@ impl PyTable {
                 continue;
             }
             return guard("compile", || {
-                let mut outs = entry.program.get().run(py, &found.values)?;
+                let mut outs = entry.program.get().run(py, &found.values, Some(&entry.variant))?;
                 if entry.single {
                     return outs.pop().map(|out| Ok(wrap(py, out)?.into_bound(py))).transpose();
                 }

@@ -5,6 +5,7 @@ use super::node::Vjp;
 use super::primitive::{Batch, BatchContext, Jvp, Outputs, Primitive, apply};
 use super::variable::Variable;
 use super::vjp_context::VjpContext;
+use serde::{Deserialize, Serialize};
 use smallvec::smallvec;
 
 use crate::array::{Array, DType, Shape};
@@ -52,7 +53,7 @@ pub(crate) const CAST: Primitive = Primitive {
 static ASTYPE: Primitive = CAST;
 
 /// The dtype of the result.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct ToDType {
     pub(crate) dtype: DType,
 }
@@ -83,7 +84,7 @@ pub(crate) static SUM_TO: Primitive = Primitive {
 };
 
 /// The shape of the result.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct ToShape {
     pub(crate) shape: Shape,
 }

@@ -167,8 +167,7 @@ impl Trace {
     /// # Errors
     /// `Value` for a program that changes places or draws random numbers, or reads a gradient that is not there.
     pub fn frozen(&self) -> Result<Self> {
-        let changes = |s: &&Step| matches!(&s.op, Op::Store(_) | Op::Clear(_)) || matches!(&s.op, Op::Effect(e) if e.is_state());
-        if let Some(step) = self.steps.iter().find(changes) {
+        if let Some(step) = self.changing() {
             return Err(Error::Value(format!(
                 "freeze: the program changes state ({:?}); freeze a function that computes results alone, as a model in eval mode",
                 step.op
@@ -211,6 +210,13 @@ impl Trace {
         }
     }
 
+    /// The first step that changes places or draws random numbers.
+    #[must_use]
+    pub fn changing(&self) -> Option<&Step> {
+        let changes = |s: &&Step| matches!(&s.op, Op::Store(_) | Op::Clear(_)) || matches!(&s.op, Op::Effect(e) if e.is_state());
+        self.steps.iter().find(changes)
+    }
+
     /// The numbers of the places that it changes.
     pub fn stores(&self) -> impl Iterator<Item = usize> + '_ {
         let touched = move |s: &Step| match &s.op {
@@ -236,6 +242,8 @@ enum Before {
 struct Capture {
     steps: Vec<Step>,
     sources: Vec<(Slot, Source)>,
+    /// Values that follow from constants alone.
+    fixed: HashSet<Slot>,
     metas: Vec<(Layout, DType)>,
     /// Values by the storage they are in.
     known: HashMap<usize, Vec<(Layout, Slot)>>,
@@ -332,6 +340,7 @@ pub fn begin(inputs: &[Array], places: Vec<Arc<dyn Place>>) -> Option<Capturing>
     let mut c = Capture {
         steps: Vec::new(),
         sources: Vec::new(),
+        fixed: HashSet::new(),
         metas: Vec::new(),
         known: HashMap::new(),
         keep: Vec::new(),
@@ -462,6 +471,7 @@ impl Capture {
         }
         let slot = self.define(a);
         self.sources.push((slot, Source::Constant(a.clone(), mode::source())));
+        self.fixed.insert(slot);
         slot
     }
 
@@ -479,6 +489,9 @@ impl Capture {
         let delta = a.layout().offset().cast_signed() - base.offset().cast_signed();
         let layout = a.layout().clone();
         let slot = self.define(a);
+        if self.fixed.contains(&from) {
+            self.fixed.insert(slot);
+        }
         self.steps.push(Step {
             op: Op::View(layout, delta),
             inputs: std::iter::once(Arg::Slot(from)).collect(),
@@ -589,12 +602,12 @@ fn refuse_here(reason: impl FnOnce() -> String) {
     });
 }
 
-/// Tells of a read of the elements of `a` outside of the gate: it is fine for a constant alone.
+/// Tells of a read of the elements of `a` outside of the gate: it is fine for what follows from constants alone.
 #[cold]
 pub(super) fn note_read(a: &Array, op: &str) {
     let mut traced = false;
     with(|c| {
-        let constant = |slot: &Slot| c.sources.iter().any(|(s, source)| s == slot && matches!(source, Source::Constant(..)));
+        let constant = |slot: &Slot| c.fixed.contains(slot);
         traced = match c.known.get(&key(a)) {
             Some(all) => !all.iter().all(|(_, slot)| constant(slot)),
             None => c.before.contains_key(&key(a)),
@@ -610,7 +623,10 @@ pub(super) fn note_read(a: &Array, op: &str) {
 pub(super) fn note_eval(primitive: &'static Primitive, inputs: &[Operand<'_>], outs: &[Array], attrs: &dyn AttrSet, recorded: bool, update: bool) {
     with(|c| {
         let inputs = c.args(inputs);
-        let outputs = outs.iter().map(|a| Some(c.define(a))).collect();
+        let outputs: SmallVec<[Option<Slot>; 2]> = outs.iter().map(|a| Some(c.define(a))).collect();
+        if !inputs.is_empty() && inputs.iter().filter_map(|a| a.slot()).all(|s| c.fixed.contains(&s)) {
+            c.fixed.extend(outputs.iter().flatten());
+        }
         c.steps.push(Step { op: Op::Eval { primitive, attrs: attrs.share(), recorded, update }, inputs, outputs });
     });
 }

@@ -36,10 +36,10 @@ pub use mode::{
 };
 pub use node::{Attrs, CustomRule, Meta, Vjp};
 pub use primitive::{
-    AttrSet, Batch, BatchContext, Blocks, Call, Definition, Factor, Jvp, JvpContext, Lift, Lifted, Operand, Outputs, Place, Primitive,
+    AttrKind, AttrSet, Batch, BatchContext, Blocks, Call, Definition, Factor, Jvp, JvpContext, Lift, Lifted, Operand, Outputs, Place, Primitive,
     Transformation, apply, apply_all, apply_native, apply_update, evaluate,
 };
-pub use rule_call::RuleCall;
+pub use rule_call::{RuleCall, RuleParts};
 pub use saved::Role;
 pub use trace::{Dependence, Traced, TracedInput, begin_trace, end_trace};
 pub use variable::{Edge, EdgeKey, Recorded, Variable, record_custom, record_under_lock};

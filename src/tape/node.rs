@@ -4,6 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::leaf::{Hook, Leaf};
@@ -86,7 +87,7 @@ impl fmt::Debug for Attrs {
 }
 
 /// Shape and dtype of a value.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Meta {
     /// Sizes of the axes.
     pub shape: Shape,

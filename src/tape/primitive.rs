@@ -58,6 +58,21 @@ pub trait AttrSet: Any + fmt::Debug + Send + Sync {
     fn share(&self) -> Attrs;
     /// For a typed view.
     fn as_any(&self) -> &dyn Any;
+    /// The name of the struct.
+    fn kind(&self) -> &'static str;
+    /// The attributes by name, as files have them.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    fn to_json(&self) -> serde_json::Result<serde_json::Value>;
+}
+
+/// A struct of attributes, as the readers of files find it.
+pub struct AttrKind {
+    /// Its name.
+    pub name: &'static str,
+    /// Reads attributes by name.
+    pub read: fn(serde_json::Value) -> serde_json::Result<Attrs>,
 }
 
 impl dyn AttrSet {
@@ -78,18 +93,35 @@ impl AttrSet for () {
     fn as_any(&self) -> &dyn Any {
         self
     }
+    fn kind(&self) -> &'static str {
+        ""
+    }
+    fn to_json(&self) -> serde_json::Result<serde_json::Value> {
+        Ok(serde_json::Value::Null)
+    }
 }
 
-/// Attributes of a primitive: a struct whose fields are their names.
+/// Attributes of a primitive: a struct whose fields are their names, once a file. `ATTRIBUTES` lists them for the registry.
 #[macro_export]
 macro_rules! attributes {
-    ($($name:ty),*) => {
+    ($($name:ident),*) => {
+        /// The attributes of this file.
+        pub const ATTRIBUTES: &[$crate::tape::AttrKind] = &[$($crate::tape::AttrKind {
+            name: stringify!($name),
+            read: |v| Ok($crate::tape::AttrSet::share(&serde_json::from_value::<$name>(v)?)),
+        }),*];
         $(impl $crate::tape::AttrSet for $name {
             fn share(&self) -> $crate::tape::Attrs {
                 $crate::tape::Attrs::Set(std::sync::Arc::new(self.clone()))
             }
             fn as_any(&self) -> &dyn std::any::Any {
                 self
+            }
+            fn kind(&self) -> &'static str {
+                stringify!($name)
+            }
+            fn to_json(&self) -> serde_json::Result<serde_json::Value> {
+                serde_json::to_value(self)
             }
         })*
     };

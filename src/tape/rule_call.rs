@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::capture;
@@ -17,7 +18,7 @@ use super::saved::Role;
 use super::variable::Variable;
 use super::vjp_context::{GradSink, VjpContext};
 use crate::array::Array;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::lock::Mutex;
 
 /// Sums that the inputs of a rule have collected; several inputs may have one.
@@ -79,7 +80,46 @@ pub struct RuleCall {
     ready: Mutex<Option<Box<NodeTask>>>,
 }
 
+/// The arguments of a rule besides its primitive, its attributes and its arrays, as files have them.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuleParts {
+    roles: SmallVec<[Role; 2]>,
+    numbers: SmallVec<[Option<f64>; 2]>,
+    wanted: SmallVec<[Option<Meta>; 2]>,
+    outs: SmallVec<[Meta; 1]>,
+    sums: SmallVec<[u8; 4]>,
+    sum_count: usize,
+}
+
 impl RuleCall {
+    /// What a file holds of it.
+    #[must_use]
+    pub fn parts(&self) -> RuleParts {
+        RuleParts {
+            roles: self.roles.clone(),
+            numbers: self.numbers.clone(),
+            wanted: self.wanted.clone(),
+            outs: self.outs.clone(),
+            sums: self.sums.clone(),
+            sum_count: self.sum_count,
+        }
+    }
+
+    /// The rule of `op` with these arguments.
+    ///
+    /// # Errors
+    /// `Value` when `op` has no rule, or the parts do not fit each other.
+    pub fn from_parts(op: &'static Primitive, attrs: Attrs, parts: RuleParts) -> Result<Self> {
+        let RuleParts { roles, numbers, wanted, outs, sums, sum_count } = parts;
+        let fits = wanted.len() == numbers.len() && sums.len() == numbers.len() && !outs.is_empty();
+        let known = sums.iter().all(|s| *s == Sums::NONE || usize::from(*s) < sum_count);
+        if !matches!(op.vjp, Vjp::Rule(_)) || !fits || !known || sum_count > sums.len() {
+            return Err(Error::Value(format!("{}: it has no gradient rule that is called in this way", op.name)));
+        }
+        Ok(Self { op, attrs, roles, numbers, wanted, outs, sums, sum_count, ready: Mutex::new(None) })
+    }
+
     /// The rule of the node of `task`, as it is called now.
     pub(super) fn of(task: &NodeTask, sums: SmallVec<[u8; 4]>, sum_count: usize) -> Self {
         let node = &task.node;

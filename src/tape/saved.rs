@@ -1,5 +1,6 @@
 //! What a node saves for its gradient rule: arrays, and which values of the operation they are.
 
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::node::try_clone;
@@ -7,7 +8,7 @@ use crate::array::{Array, alloc_check};
 use crate::error::Result;
 
 /// Which value of the operation a saved array is: its kind above its place. None is zero.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Role(u16);
 
 impl Role {

@@ -90,6 +90,7 @@ pub trait Unary: 'static {
     const ENTRY: Entry = Entry {
         name: Self::NAME,
         primitive: Some(Self::PRIMITIVE),
+        integers: Some(Self::OF_INTEGERS),
         doc: Self::DOC,
         params: Self::PARAMS,
         call: call_unary::<Self>,

@@ -98,6 +98,7 @@ pub trait Binary: 'static {
     const ENTRY: Entry = Entry {
         name: Self::NAME,
         primitive: Some(Self::PRIMITIVE),
+        integers: Some(Self::OF_INTEGERS),
         doc: Self::DOC,
         params: &[Param::array("a"), Param::array("b")],
         call: |a| Ok(apply_binary::<Self>(a.operand(0)?, a.operand(1)?)?.into()),

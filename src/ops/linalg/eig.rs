@@ -1,6 +1,7 @@
 //! Eigenvalues and eigenvectors of general matrices: complex numbers, of real matrices too.
 
 use num_complex::Complex;
+use serde::{Deserialize, Serialize};
 use smallvec::smallvec;
 
 use super::eigen::{DEGENERATE, Gaps, check_phase, first_order_at, zero};
@@ -19,7 +20,7 @@ use crate::tape::{Batch, Jvp, JvpContext, Outputs, Primitive, Variable, Vjp, Vjp
 pub const PRIMITIVES: &[&Primitive] = &[&EIG];
 
 /// What happens at a gradient that does not exist.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct General {
     /// Whether the part of a gradient that does not exist at repeated eigenvalues counts as zero.
     zero: bool,

@@ -1,5 +1,6 @@
 //! Eigenvalues and eigenvectors of Hermitian matrices.
 
+use serde::{Deserialize, Serialize};
 use smallvec::smallvec;
 
 use super::{batched, cubic, diagonal_of, give, h, hermitian, minus, mm, mmm, plus, run, scale_columns, sides, squares};
@@ -17,7 +18,7 @@ use crate::tape::{Batch, Jvp, JvpContext, Outputs, Primitive, Variable, Vjp, Vjp
 pub const PRIMITIVES: &[&Primitive] = &[&EIGH, &WITHOUT_SECOND];
 
 /// The triangle that is read, and what happens at a gradient that does not exist.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Symmetric {
     lower: bool,
     /// Whether the part of a gradient that does not exist at repeated eigenvalues counts as zero.

@@ -1,6 +1,7 @@
 //! Factorisations: Cholesky, LU, QR.
 #![allow(clippy::comparison_chain, reason = "two of three cases")]
 
+use serde::{Deserialize, Serialize};
 use smallvec::smallvec;
 
 use super::solve::{Triangle, solve_adjoint, solve_triangular, triangular_solve};
@@ -259,7 +260,7 @@ fn rows_of(pivots: &Array) -> Result<Array> {
 }
 
 /// Whether Q has all of its columns.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Mode {
     complete: bool,
 }

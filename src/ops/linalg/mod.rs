@@ -48,7 +48,7 @@ use crate::error::{Error, Result, show_shape};
 use crate::kernel::cast::cast;
 use crate::kernel::linalg::{Failure, Number};
 use crate::kernel::parallel;
-use crate::tape::{BatchContext, Call, Outputs, Primitive, Variable};
+use crate::tape::{AttrKind, BatchContext, Call, Outputs, Primitive, Variable};
 
 pub use super::{kron, tensordot, trace};
 pub use eig::eig;
@@ -66,6 +66,9 @@ pub const FAMILIES: [&[Entry]; 8] =
 /// Their primitives.
 pub const FAMILIES_OF_PRIMITIVES: [&[&Primitive]; 6] =
     [solve::PRIMITIVES, factor::PRIMITIVES, eigen::PRIMITIVES, svd::PRIMITIVES, functions::PRIMITIVES, eig::PRIMITIVES];
+
+/// Their attributes.
+pub const FAMILIES_OF_ATTRIBUTES: [&[AttrKind]; 5] = [solve::ATTRIBUTES, factor::ATTRIBUTES, eigen::ATTRIBUTES, svd::ATTRIBUTES, eig::ATTRIBUTES];
 
 /// The elements in row-major order as doubles; of complex numbers their lengths.
 fn doubles(a: &Array) -> Vec<f64> {

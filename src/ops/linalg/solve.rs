@@ -1,5 +1,6 @@
 //! Solves, inverses and determinants.
 
+use serde::{Deserialize, Serialize};
 use smallvec::smallvec;
 
 use super::{
@@ -128,7 +129,7 @@ pub fn solve(a: &Variable, b: &Variable) -> Result<Variable> {
 }
 
 /// Which triangle, whether its diagonal counts as ones, whether its conjugate transpose is meant.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Triangle {
     pub(super) lower: bool,
     pub(super) unit: bool,

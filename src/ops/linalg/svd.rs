@@ -1,5 +1,6 @@
 //! Singular values, pseudoinverse, least squares, rank.
 
+use serde::{Deserialize, Serialize};
 use smallvec::smallvec;
 
 use super::eigen::{DEGENERATE, Gaps, check_phase, epsilon, first_order_at, zero};
@@ -19,12 +20,12 @@ use crate::tape::{Batch, Jvp, JvpContext, Outputs, Primitive, Variable, Vjp, Vjp
 /// The primitives of this file.
 pub const PRIMITIVES: &[&Primitive] = &[&SVD, &PINV];
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Parts {
     full: bool,
     zero: bool,
 }
-crate::attributes!(Parts);
+crate::attributes!(Parts, Cut);
 
 static SVD: Primitive = Primitive {
     name: "svd",
@@ -211,11 +212,10 @@ pub fn svdvals(a: &Variable) -> Result<Variable> {
 }
 
 /// Singular values up to this share of the largest one count as zero.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Cut {
     share: f64,
 }
-crate::attributes!(Cut);
 
 static PINV: Primitive = Primitive {
     name: "pinv",

@@ -20,11 +20,12 @@ use crate::kernel::blocks::Input;
 use crate::kernel::field::Field;
 use crate::kernel::special::{self as kernel, Function};
 use crate::tape::{Batch, Call, Jvp, JvpContext, Primitive, Saver, Variable, Vjp, VjpContext, apply};
+use serde::{Deserialize, Serialize};
 
 pub use entropy::{expit, log_expit};
 
 /// The integers of a call: orders of derivatives, a branch.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Orders {
     orders: [i64; 2],
 }
