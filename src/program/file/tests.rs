@@ -1,3 +1,5 @@
+//! Files of programs: written and read, cut, changed, and changed with a checksum that fits.
+
 use super::*;
 use crate::ops;
 use crate::tape::capture;
