@@ -1,6 +1,6 @@
 //! Arithmetic: sums, products, quotients, powers, extrema, rounding.
 
-use super::define::{Binary, Unary, binary, unary};
+use super::define::{Binary, Other, Unary, binary, unary, update_unary};
 use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Operand, Param, Sample, Value};
 use super::samples::{BETWEEN_HALVES, BETWEEN_INTEGERS, Domain, NONZERO, POSITIVE, REAL};
 use super::{equal, where_};
@@ -90,13 +90,13 @@ fn no_negative_exponent(_: &Operand<'_>, b: &Operand<'_>) -> Result<()> {
 
 /// Squares are products, as in NumPy: exactly rounded, and a tenth of the time.
 #[allow(clippy::float_cmp, reason = "two is exact")]
-fn square_of(exponent: Scalar) -> Option<fn(&Variable) -> Result<Variable>> {
+fn square_of(exponent: Scalar) -> Option<Other> {
     let is_two = match exponent {
         Scalar::Int(i) => i == 2,
         Scalar::Float(x) => x == 2.0,
         _ => false,
     };
-    is_two.then_some(square)
+    is_two.then_some(Other { apply: square, update: update_unary::<square> })
 }
 
 binary! {

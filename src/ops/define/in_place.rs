@@ -16,15 +16,16 @@ use crate::tape::Variable;
 /// As [`apply_binary`](super::apply_binary).
 pub fn update_binary<B: Binary + ?Sized>(a: &mut Array, b: Operand<'_>) -> Result<bool> {
     let dtype = a.dtype();
-    if let (Some(shortcut), Operand::Scalar(s)) = (B::SHORTCUT, b)
-        && dtype.is_float()
-        && shortcut(s).is_some()
-    {
-        return Ok(false);
-    }
     let is_known = dtype.is_float() || (B::INTEGERS && dtype.is_integer());
     if !is_known || !a.is_unique() {
         return Ok(false);
+    }
+    if let (Some(shortcut), Operand::Scalar(s)) = (B::SHORTCUT, b)
+        && dtype.is_float()
+        && let Some(other) = shortcut(s)
+    {
+        (other.update)(a);
+        return Ok(true);
     }
     let (to, shape) = result_type(B::NAME, &Operand::Variable(&Variable::from(a.clone())), &b)?;
     if to != dtype || shape.as_slice() != a.shape() {

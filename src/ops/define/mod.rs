@@ -32,8 +32,8 @@ use crate::tape::VjpContext;
 pub use complex::{Complex1, Complex2, undefined};
 pub use in_place::update_binary;
 pub use integer::Integer;
-pub use one_array::{Unary, apply_unary};
-pub use two_arrays::{Binary, Shortcut, apply_binary, result_type};
+pub use one_array::{Unary, apply_unary, update_unary};
+pub use two_arrays::{Binary, Other, Shortcut, apply_binary, result_type};
 
 /// Which values a factor needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

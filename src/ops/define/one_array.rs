@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 
 use super::complex::{Complex1, eval_unary as eval_complex, undefined};
 use super::{Cotangent, Integer, Saves, pull};
+use crate::array::Array;
 use crate::array::{DType, default_float};
 use crate::dispatch;
 use crate::error::{Error, Result};
@@ -118,6 +119,11 @@ fn call_unary<U: Unary + ?Sized>(a: &Args<'_>) -> Result<Value> {
 }
 
 struct Forward<U: ?Sized>(PhantomData<U>);
+
+/// Overwrites a floating array with `U` of it.
+pub fn update_unary<U: Unary + ?Sized>(a: &mut Array) {
+    map::update::<Forward<U>, 0, 1>(a, [], [0.0; 2]);
+}
 
 impl<U: Unary + ?Sized> Pointwise<1> for Forward<U> {
     const COST: f64 = U::COST;

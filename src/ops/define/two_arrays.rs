@@ -110,7 +110,15 @@ pub trait Binary: 'static {
 }
 
 /// The operation that takes the place of another one beside some number.
-pub type Shortcut = fn(Scalar) -> Option<fn(&Variable) -> Result<Variable>>;
+pub type Shortcut = fn(Scalar) -> Option<Other>;
+
+/// An operation on one array in the place of one on an array and a number.
+pub struct Other {
+    /// Its result.
+    pub apply: fn(&Variable) -> Result<Variable>,
+    /// Overwrites a floating array with it.
+    pub update: fn(&mut Array),
+}
 
 pub(super) struct Forward2<B: ?Sized>(PhantomData<B>);
 
@@ -236,7 +244,7 @@ pub fn apply_binary<B: Binary + ?Sized>(a: Operand<'_>, b: Operand<'_>) -> Resul
             if let (Some(shortcut), Operand::Scalar(s)) = (B::SHORTCUT, b)
                 && let Some(other) = shortcut(s)
             {
-                return other(x);
+                return (other.apply)(x);
             }
             return apply_native(B::PRIMITIVE, &[a, b], &());
         }
