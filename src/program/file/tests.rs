@@ -73,7 +73,10 @@ fn refused(change: impl Fn(&mut Json)) -> String {
 
 #[test]
 fn changed_programs_are_refused() {
-    let step = |json: &Json, name: &str| (0..).find(|&k| json["steps"][k]["what"]["call"]["name"] == name).unwrap();
+    let step = |json: &Json, name: &str| {
+        let steps = json["steps"].as_array().expect("a program has steps");
+        steps.iter().position(|s| s["what"]["call"]["name"] == name).expect("a step of that name")
+    };
     assert!(Program::from_bytes(&with_text(|_| {})).is_ok());
     assert!(refused(|j| j["format"] = 99.into()).contains("format 99"));
     assert!(refused(|j| j["steps"][0]["what"]["call"]["name"] = "evil".into()).contains("evil"));
