@@ -1,12 +1,17 @@
-//! `floor_divide`, `remainder` and fmod against the rule of Python and NumPy, with every special value.
+//! `floor_divide`, `remainder` and fmod against the rules of Python and of the array API, with every special value.
 
 use tapegrad::array::{Array, DType, Scalar};
 use tapegrad::ops::{floor_divide, fmod, remainder};
 use tapegrad::tape::Variable;
 
-/// Python's `divmod` of floats, as NumPy applies it: by cases, where the library selects.
+/// Python's `divmod` of floats by cases, where the library selects; quotients of infinities are those of the array API.
 fn divmod(a: f64, b: f64) -> (f64, f64) {
     let mut rest = a % b;
+    if b.is_infinite() || a.is_infinite() {
+        let wraps = a.is_finite() && a != 0.0 && (a < 0.0) != (b < 0.0);
+        let zero = if a == 0.0 { 0.0_f64.copysign(b) } else { rest };
+        return (a / b, if wraps { b } else { zero });
+    }
     if b == 0.0 {
         return (a / b, rest);
     }
@@ -29,7 +34,7 @@ fn same(what: &str, got: f64, want: f64, a: f64, b: f64) {
 }
 
 #[test]
-fn floats_follow_python_at_every_special_value() {
+fn floats_follow_the_rules_at_every_special_value() {
     let inf = f64::INFINITY;
     let values =
         [0.0, -0.0, 1.0, -1.0, 0.1, -0.1, 0.3, 2.5, -2.5, 7.0, -7.0, 2.0, -2.0, 1e300, -1e300, 1e-300, -1e-300, 5e-324, -5e-324, inf, -inf, f64::NAN];

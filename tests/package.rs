@@ -46,6 +46,7 @@ fn the_package_holds_nothing_else() {
         "README.md",
         "clippy.toml",
         "rustfmt.toml",
+        "tests/golden/program.safetensors",
     ];
     let is_rust = |name: &str| Path::new(name).extension().is_some_and(|e| e == "rs");
     let rust = |name: &str| name.starts_with("src/") || (["benches/", "tests/"].iter().any(|f| name.starts_with(f)) && is_rust(name));

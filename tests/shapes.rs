@@ -143,7 +143,7 @@ fn adding_at_indices_checks_what_it_is_given() {
     assert_eq!(error(ops::gather(&x, 0, &at(&[2], &[1, 1]))), "gather: index 2 is out of bounds for axis 0 with size 2");
     assert!(error(ops::index_add(&x, 0, &at(&[1], &[1]), &x, 1.0)).contains("expected 1-d and (1, 3)"));
     assert!(error(ops::scatter_add(&at(&[0], &[1]), 0, &at(&[0], &[1]), &at(&[0], &[1]))).contains("expected one floating or complex dtype"));
-    assert!(error(ops::masked_fill(&x, &at(&[1, 0], &[2]), 0.0)).contains("do not broadcast"));
+    assert!(error(ops::masked_fill(&x, &at(&[1, 0], &[2]), 0.0)).contains("does not broadcast"));
 }
 
 #[test]

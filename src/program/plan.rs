@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::lower::{Item, Lowering};
+use super::lower::{Item, Lowering, Metas};
 use super::{Given, Kind, Program, Pullback, group};
 use crate::array::{Array, Scalar};
 use crate::error::Result;
@@ -65,17 +65,7 @@ pub(super) fn program(trace: Trace, pullback: Option<Pullback>) -> Result<Progra
     };
     let used: std::collections::HashSet<Slot> =
         uses(&first).chain(uses(&second)).chain(out.outputs.iter().copied()).chain(split.iter().flatten().copied()).collect();
-    for (slot, source) in sources {
-        if !used.contains(&slot) {
-            continue;
-        }
-        let given = |from| Given { slot, from, layout: metas[slot].0.clone(), dtype: metas[slot].1 };
-        match source {
-            Source::Input(i) => out.inputs.push(given(i)),
-            Source::Place(i) => out.loads.push(given(i)),
-            Source::Constant(a, _) => out.constants.push((slot, a)),
-        }
-    }
+    give(&mut out, sources, &used, &metas);
     // What the second part uses and the results of the first outlive the first.
     let kept: Vec<Slot> = out.outputs.iter().copied().chain(uses(&second)).chain(split.iter().flatten().copied()).collect();
     let mut instrs = group::form(first, &metas, &kept);
@@ -88,6 +78,21 @@ pub(super) fn program(trace: Trace, pullback: Option<Pullback>) -> Result<Progra
     out.states = states.into_iter().enumerate().filter(|(at, _)| read.contains(at) || touched.contains(at)).collect();
     out.work = out.instrs.iter().flat_map(|i| i.outputs.iter().flatten()).map(|s| metas[*s].0.size()).sum();
     Ok(out)
+}
+
+/// Puts what comes from outside into a program, as far as it is used.
+fn give(out: &mut Program, sources: Vec<(Slot, Source)>, used: &std::collections::HashSet<Slot>, metas: &Metas) {
+    for (slot, source) in sources {
+        if !used.contains(&slot) {
+            continue;
+        }
+        let given = |from| Given { slot, from, layout: metas[slot].0.clone(), dtype: metas[slot].1 };
+        match source {
+            Source::Input(i) => out.inputs.push(given(i)),
+            Source::Place(i) => out.loads.push(given(i)),
+            Source::Constant(a, _) => out.constants.push((slot, a)),
+        }
+    }
 }
 
 fn uses(items: &[Item]) -> impl Iterator<Item = Slot> + '_ {
