@@ -176,7 +176,7 @@ mod tests {
         }
     }
 
-    /// Between two neighbours the middle goes to the even one, and what lies beside it to the nearer one.
+    /// A number halfway between two neighbours rounds to the even one; any other number rounds to the nearer one.
     #[test]
     fn ties_go_to_even() {
         for bits in 0..0x7bff_u16 {

@@ -688,7 +688,7 @@ fn outcome(step: &Step, table: &[Option<Array>]) -> Result<SmallVec<[Option<Arra
     })
 }
 
-/// The layout of a view, which must stay inside of what it is a view of.
+/// The layout of a view of `a`. Every element of the view must be an element of `a`.
 fn view(a: &Array, layout: &Layout, delta: isize) -> Result<Layout> {
     let fail = || damaged(format!("a view of shape {} reaches outside of an array of shape {}", show_shape(layout.shape()), show_shape(a.shape())));
     let start = a.layout().offset().checked_add_signed(delta).ok_or_else(fail)?;

@@ -24,7 +24,7 @@ pub(super) struct Point {
     pub(super) name: &'static str,
     /// The name of the second formula of a pair.
     pub(super) and: Option<&'static str>,
-    /// What it is in pairs.
+    /// The arithmetic operation, for formulas that can be joined with another one.
     pub(super) op: Option<Simple>,
     pub(super) formulas: Formulas,
     pub(super) params: [f64; 2],

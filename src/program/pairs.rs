@@ -22,7 +22,7 @@ fn parameter(a: Arg) -> Option<f64> {
     }
 }
 
-/// An operation with its array first: what it is then, the array, and the other operand.
+/// Operand `first` as the first operand of an operation: the operation with its operands in that order, the array, and the other operand.
 fn with_first(op: Simple, inputs: &[Arg], first: usize) -> Option<(Simple, Arg, Arg)> {
     let (a, b) = (*inputs.get(first)?, *inputs.get(1 - first)?);
     let op = match (op, first) {
