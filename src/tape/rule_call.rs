@@ -67,6 +67,15 @@ impl GradSink for Sums<'_> {
 pub struct RuleCall {
     op: &'static Primitive,
     attrs: Attrs,
+    parts: RuleParts,
+    /// What a call needs, made once; a second call at the same time makes its own.
+    ready: Mutex<Option<Box<NodeTask>>>,
+}
+
+/// The arguments of a rule besides its primitive, its attributes and its arrays.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuleParts {
     roles: SmallVec<[Role; 2]>,
     /// The inputs that were numbers.
     numbers: SmallVec<[Option<f64>; 2]>,
@@ -76,34 +85,13 @@ pub struct RuleCall {
     /// Which sum each input adds to.
     sums: SmallVec<[u8; 4]>,
     sum_count: usize,
-    /// What a call needs, made once; a second call at the same time makes its own.
-    ready: Mutex<Option<Box<NodeTask>>>,
-}
-
-/// The arguments of a rule besides its primitive, its attributes and its arrays, as files have them.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RuleParts {
-    roles: SmallVec<[Role; 2]>,
-    numbers: SmallVec<[Option<f64>; 2]>,
-    wanted: SmallVec<[Option<Meta>; 2]>,
-    outs: SmallVec<[Meta; 1]>,
-    sums: SmallVec<[u8; 4]>,
-    sum_count: usize,
 }
 
 impl RuleCall {
     /// What a file holds of it.
     #[must_use]
     pub fn parts(&self) -> RuleParts {
-        RuleParts {
-            roles: self.roles.clone(),
-            numbers: self.numbers.clone(),
-            wanted: self.wanted.clone(),
-            outs: self.outs.clone(),
-            sums: self.sums.clone(),
-            sum_count: self.sum_count,
-        }
+        self.parts.clone()
     }
 
     /// The rule of `op` with these arguments.
@@ -111,30 +99,28 @@ impl RuleCall {
     /// # Errors
     /// `Value` when `op` has no rule, or the parts do not fit each other.
     pub fn from_parts(op: &'static Primitive, attrs: Attrs, parts: RuleParts) -> Result<Self> {
-        let RuleParts { roles, numbers, wanted, outs, sums, sum_count } = parts;
+        let RuleParts { numbers, wanted, outs, sums, sum_count, .. } = &parts;
         let fits = wanted.len() == numbers.len() && sums.len() == numbers.len() && !outs.is_empty();
-        let known = sums.iter().all(|s| *s == Sums::NONE || usize::from(*s) < sum_count);
-        if !matches!(op.vjp, Vjp::Rule(_)) || !fits || !known || sum_count > sums.len() {
+        let known = sums.iter().all(|s| *s == Sums::NONE || usize::from(*s) < *sum_count);
+        if !matches!(op.vjp, Vjp::Rule(_)) || !fits || !known || *sum_count > sums.len() {
             return Err(Error::Value(format!("{}: it has no gradient rule that is called in this way", op.name)));
         }
-        Ok(Self { op, attrs, roles, numbers, wanted, outs, sums, sum_count, ready: Mutex::new(None) })
+        Ok(Self { op, attrs, parts, ready: Mutex::new(None) })
     }
 
     /// The rule of the node of `task`, as it is called now.
     pub(super) fn of(task: &NodeTask, sums: SmallVec<[u8; 4]>, sum_count: usize) -> Self {
         let node = &task.node;
         let number = |i: &Input| if let Input::Number(x) = i { Some(*x) } else { None };
-        Self {
-            op: node.op,
-            attrs: node.attrs.clone(),
+        let parts = RuleParts {
             roles: node.saved.roles().collect(),
             numbers: node.inputs.iter().map(number).collect(),
             wanted: (0..node.inputs.len()).map(|i| task.meta(i).cloned()).collect(),
             outs: node.outs.iter().cloned().collect(),
             sums,
             sum_count,
-            ready: Mutex::new(None),
-        }
+        };
+        Self { op: node.op, attrs: node.attrs.clone(), parts, ready: Mutex::new(None) }
     }
 
     /// The primitive whose rule it is.
@@ -152,20 +138,20 @@ impl RuleCall {
     /// Shape and dtype of result `i`.
     #[must_use]
     pub fn out_meta(&self, i: usize) -> &Meta {
-        &self.outs[i]
+        &self.parts.outs[i]
     }
 
     /// Shape and dtype of input `i` when its gradient is wanted, and the number of the sum that it is added to.
     #[must_use]
     pub fn wanted(&self, i: usize) -> Option<(&Meta, usize)> {
-        let meta = self.wanted.get(i)?.as_ref()?;
-        self.sums.get(i).filter(|&&at| at != Sums::NONE).map(|&at| (meta, usize::from(at)))
+        let meta = self.parts.wanted.get(i)?.as_ref()?;
+        self.parts.sums.get(i).filter(|&&at| at != Sums::NONE).map(|&at| (meta, usize::from(at)))
     }
 
     /// The number that was input `i`.
     #[must_use]
     pub fn number(&self, i: usize) -> Option<f64> {
-        self.numbers.get(i).copied().flatten()
+        self.parts.numbers.get(i).copied().flatten()
     }
 
     /// Which saved value holds a value of the operation.
@@ -175,32 +161,32 @@ impl RuleCall {
             Place::Input(i) => Role::input(i),
             Place::Output => Role::output(0),
         };
-        self.roles.iter().position(|r| *r == role)
+        self.parts.roles.iter().position(|r| *r == role)
     }
 
     /// How many saved values come first among the operands.
     #[must_use]
     pub fn saved_count(&self) -> usize {
-        self.roles.len()
+        self.parts.roles.len()
     }
 
     /// How many cotangents come next.
     #[must_use]
     pub fn cotangent_count(&self) -> usize {
-        self.outs.len()
+        self.parts.outs.len()
     }
 
     /// How many sums come last; as many are the results.
     #[must_use]
     pub fn sum_count(&self) -> usize {
-        self.sum_count
+        self.parts.sum_count
     }
 
     fn task(&self) -> Box<NodeTask> {
         let mut node = Node { op: self.op, attrs: self.attrs.clone(), ..Node::default() };
-        node.inputs.extend(self.numbers.iter().map(|n| n.map_or(Input::None, Input::Number)));
-        node.outs.extend(self.outs.iter().cloned());
-        Box::new(NodeTask::with_wanted(node, &self.wanted))
+        node.inputs.extend(self.parts.numbers.iter().map(|n| n.map_or(Input::None, Input::Number)));
+        node.outs.extend(self.parts.outs.iter().cloned());
+        Box::new(NodeTask::with_wanted(node, &self.parts.wanted))
     }
 
     /// Runs the rule: `saved` values, the cotangents, the sums so far. Sums that nothing else holds are added to in place.
@@ -215,7 +201,7 @@ impl RuleCall {
     ) -> Result<SmallVec<[Option<Array>; 2]>> {
         let ready = self.ready.try_lock().and_then(|mut ready| ready.take());
         let mut task = ready.unwrap_or_else(|| self.task());
-        for (role, array) in self.roles.iter().zip(saved) {
+        for (role, array) in self.parts.roles.iter().zip(saved) {
             task.node.saved.push_with(*role, array);
         }
         let mut cotangents: Cotangents = cotangents.map(GradAccumulator::of).collect();
@@ -231,7 +217,7 @@ impl RuleCall {
 
     fn call(&self, task: &NodeTask, cotangents: &mut Cotangents, all: &mut [GradAccumulator]) -> Result<()> {
         let Vjp::Rule(rule) = self.op.vjp else { unreachable!("{}: has a rule", self.op.name) };
-        let mut sink = Sums { of: &self.sums, all };
+        let mut sink = Sums { of: &self.parts.sums, all };
         rule(&mut VjpContext { id: 0, work: task, cotangents, create_graph: false, check_nan: false, sink: &mut sink })
     }
 }
@@ -239,7 +225,7 @@ impl RuleCall {
 impl fmt::Debug for RuleCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, attrs) = (self.op.name, &self.attrs);
-        write!(f, "{name}({attrs:?}) {:?} {:?} {:?} {:?}", self.numbers, self.wanted, self.roles, self.sums)
+        write!(f, "{name}({attrs:?}) {:?} {:?} {:?} {:?}", self.parts.numbers, self.parts.wanted, self.parts.roles, self.parts.sums)
     }
 }
 
