@@ -30,13 +30,11 @@ pub fn sqrtm_complex(a: &[C], n: usize, out: &mut [C]) -> Result<(), Failure> {
     if hermitian(a, n, out, root)? {
         return Ok(());
     }
-    let angle = turn(a, n)?;
-    if angle == 0.0 {
-        return functions::sqrtm(a, n, out);
+    let angle = turned(functions::sqrtm, a, n, out)?;
+    if angle != 0.0 {
+        let back = C::from_polar(1.0, angle / 2.0);
+        out.iter_mut().for_each(|x| *x *= back);
     }
-    functions::sqrtm(&scaled(a, C::from_polar(1.0, -angle)), n, out)?;
-    let back = C::from_polar(1.0, angle / 2.0);
-    out.iter_mut().for_each(|x| *x *= back);
     Ok(())
 }
 
@@ -58,13 +56,22 @@ pub fn logm_complex(a: &[C], n: usize, out: &mut [C]) -> Result<(), Failure> {
     if hermitian(a, n, out, log)? {
         return Ok(());
     }
+    let angle = turned(functions::logm, a, n, out)?;
+    if angle != 0.0 {
+        out.iter_mut().step_by(n + 1).for_each(|x| x.im += angle);
+    }
+    Ok(())
+}
+
+/// `f` of the matrix times e⁻ⁱᵃ, which has no eigenvalue on the negative axis: the angle a.
+fn turned(f: fn(&[C], usize, &mut [C]) -> Result<(), Failure>, a: &[C], n: usize, out: &mut [C]) -> Result<f64, Failure> {
     let angle = turn(a, n)?;
     if angle == 0.0 {
-        return functions::logm(a, n, out);
+        f(a, n, out)?;
+    } else {
+        f(&scaled(a, C::from_polar(1.0, -angle)), n, out)?;
     }
-    functions::logm(&scaled(a, C::from_polar(1.0, -angle)), n, out)?;
-    out.iter_mut().step_by(n + 1).for_each(|x| x.im += angle);
-    Ok(())
+    Ok(angle)
 }
 
 fn scaled(a: &[C], by: C) -> Vec<C> {
