@@ -1,6 +1,6 @@
 //! Comparisons, logic, bits: none of them has a derivative.
 
-use super::define::result_type;
+use super::define::{carrier, result_type};
 use super::registry::{Arg, Entry, Operand, Param, Sample};
 use super::samples::{Domain, REAL};
 use super::shape::astype;
@@ -81,25 +81,18 @@ macro_rules! comparison {
             pairwise($name::PRIMITIVE, a, b, common_dtype(stringify!($name), a, b)?)
         }
 
-        #[allow(non_camel_case_types, missing_docs, reason = "it has the name of its function, and carries the primitive")]
-        pub enum $name {}
-
-        impl $name {
-            /// The primitive.
-            pub(crate) const PRIMITIVE: &'static Primitive = {
-                #[allow(clippy::float_cmp, reason = "it is what was asked for")]
-                static COMPARE: Primitive = Primitive {
-                    name: stringify!($name),
-                    eval: |call| {
-                        let (inputs, shape) = both(call)?;
-                        let out = $of!(call, inputs, &shape, $op);
-                        call.give(out);
-                        Ok(())
-                    },
-                    ..WITHOUT_DERIVATIVE
-                };
-                &COMPARE
-            };
+        carrier! {
+            #[allow(clippy::float_cmp, reason = "it is what was asked for")]
+            $name = Primitive {
+                name: stringify!($name),
+                eval: |call| {
+                    let (inputs, shape) = both(call)?;
+                    let out = $of!(call, inputs, &shape, $op);
+                    call.give(out);
+                    Ok(())
+                },
+                ..WITHOUT_DERIVATIVE
+            }
         }
     };
 }
@@ -141,23 +134,16 @@ macro_rules! logical {
             pairwise($name::PRIMITIVE, a, b, DType::Bool)
         }
 
-        #[allow(non_camel_case_types, missing_docs, reason = "it has the name of its function, and carries the primitive")]
-        pub enum $name {}
-
-        impl $name {
-            /// The primitive.
-            pub(crate) const PRIMITIVE: &'static Primitive = {
-                static LOGICAL: Primitive = Primitive {
-                    name: stringify!($name),
-                    eval: |call| {
-                        let (inputs, shape) = both(call)?;
-                        call.give(blocks::map(inputs, &shape, |[$x, $y]: [bool; 2]| $formula));
-                        Ok(())
-                    },
-                    ..WITHOUT_DERIVATIVE
-                };
-                &LOGICAL
-            };
+        carrier! {
+            $name = Primitive {
+                name: stringify!($name),
+                eval: |call| {
+                    let (inputs, shape) = both(call)?;
+                    call.give(blocks::map(inputs, &shape, |[$x, $y]: [bool; 2]| $formula));
+                    Ok(())
+                },
+                ..WITHOUT_DERIVATIVE
+            }
         }
     };
 }
@@ -211,33 +197,26 @@ macro_rules! bitwise {
             pairwise($name::PRIMITIVE, a, b, dtype)
         }
 
-        #[allow(non_camel_case_types, missing_docs, reason = "it has the name of its function, and carries the primitive")]
-        pub enum $name {}
-
-        impl $name {
-            /// The primitive.
-            pub(crate) const PRIMITIVE: &'static Primitive = {
-                #[allow(clippy::unnecessary_fallible_conversions, clippy::useless_conversion, reason = "narrow unsigned dtypes always fit into the count of a shift")]
-                static BITWISE: Primitive = Primitive {
-                    name: stringify!($name),
-                    eval: |call| {
-                        let (inputs, shape) = both(call)?;
-                        let dtype = call.array(0).dtype();
-                        let boolean: Option<fn(bool, bool) -> bool> = $boolean;
-                        let out = dispatch!(integer dtype, T => blocks::map(inputs, &shape, |[x, y]: [T; 2]| {
-                            let f: fn(T, T) -> T = $integer;
-                            f(x, y)
-                        }), else match boolean {
-                            Some(f) => blocks::map(inputs, &shape, |[x, y]: [bool; 2]| f(x, y)),
-                            None => return Err(Error::dtype(call.name(), dtype, "integers")),
-                        });
-                        call.give(out);
-                        Ok(())
-                    },
-                    ..WITHOUT_DERIVATIVE
-                };
-                &BITWISE
-            };
+        carrier! {
+            #[allow(clippy::unnecessary_fallible_conversions, clippy::useless_conversion, reason = "narrow unsigned dtypes always fit into the count of a shift")]
+            $name = Primitive {
+                name: stringify!($name),
+                eval: |call| {
+                    let (inputs, shape) = both(call)?;
+                    let dtype = call.array(0).dtype();
+                    let boolean: Option<fn(bool, bool) -> bool> = $boolean;
+                    let out = dispatch!(integer dtype, T => blocks::map(inputs, &shape, |[x, y]: [T; 2]| {
+                        let f: fn(T, T) -> T = $integer;
+                        f(x, y)
+                    }), else match boolean {
+                        Some(f) => blocks::map(inputs, &shape, |[x, y]: [bool; 2]| f(x, y)),
+                        None => return Err(Error::dtype(call.name(), dtype, "integers")),
+                    });
+                    call.give(out);
+                    Ok(())
+                },
+                ..WITHOUT_DERIVATIVE
+            }
         }
     };
 }

@@ -1,5 +1,6 @@
 //! Reductions over truth values along axes: any, all, count_nonzero.
 
+use super::define::carrier;
 use super::reduction::{Reduced, batch_reduction, finish, normalize_axes, reduction_samples};
 use super::registry::{Entry, Param};
 use super::samples::REAL;
@@ -22,25 +23,18 @@ macro_rules! question {
             apply($name::PRIMITIVE, &[x.into()], &Reduced { axes, keepdims })
         }
 
-        #[allow(non_camel_case_types, missing_docs, reason = "it has the name of its function, and carries the primitive")]
-        pub enum $name {}
-
-        impl $name {
-            /// The primitive.
-            pub(crate) const PRIMITIVE: &'static Primitive = {
-                static QUESTION: Primitive = Primitive {
-                    name: $text,
-                    eval: |call| {
-                        let (x, a) = (call.array(0), call.attrs::<Reduced>());
-                        let out = dispatch!(core x.dtype(), T => reduce::<$fold, T>(x, &a.axes), else reduce::<$fold, bool>(&cast(x, DType::Bool), &a.axes));
-                        call.give(finish(out, x.shape(), &a.axes, a.keepdims));
-                        Ok(())
-                    },
-                    batch: Batch::Rule(batch_reduction),
-                    ..Primitive::BASE
-                };
-                &QUESTION
-            };
+        carrier! {
+            $name = Primitive {
+                name: $text,
+                eval: |call| {
+                    let (x, a) = (call.array(0), call.attrs::<Reduced>());
+                    let out = dispatch!(core x.dtype(), T => reduce::<$fold, T>(x, &a.axes), else reduce::<$fold, bool>(&cast(x, DType::Bool), &a.axes));
+                    call.give(finish(out, x.shape(), &a.axes, a.keepdims));
+                    Ok(())
+                },
+                batch: Batch::Rule(batch_reduction),
+                ..Primitive::BASE
+            }
         }
     };
 }

@@ -1,5 +1,6 @@
 //! Questions about single numbers: finite, infinite, signed. None of them has a derivative.
 
+use super::define::carrier;
 use super::registry::{Arg, Entry, Param, Sample};
 use super::samples::{Draw, REAL};
 use crate::array::Array;
@@ -19,32 +20,25 @@ macro_rules! predicate {
             apply($name::PRIMITIVE, &[x.into()], &())
         }
 
-        #[allow(non_camel_case_types, missing_docs, reason = "it has the name of its function, and carries the primitive")]
-        pub enum $name {}
-
-        impl $name {
-            /// The primitive.
-            pub(crate) const PRIMITIVE: &'static Primitive = {
-                static PREDICATE: Primitive = Primitive {
-                    name: stringify!($name),
-                    eval: |call| {
-                        let x = call.array(0);
-                        let input = [Input::from(x)];
-                        let out = dispatch!(float x.dtype(), T => blocks::map(input, x.shape(), |[$x]: [T; 1]| $float), else {
-                            dispatch!(real x.dtype(), T => blocks::map(input, x.shape(), |[$x]: [T; 1]| $integer($x < T::default())), else {
-                                let of_parts: Option<fn(bool, bool) -> bool> = $complex;
-                                let Some(of_parts) = of_parts else { return Err(Error::dtype(call.name(), x.dtype(), "real numbers")) };
-                                complex::test(x, |$x| $float, of_parts)
-                            })
-                        });
-                        call.give(out);
-                        Ok(())
-                    },
-                    batch: Batch::Elementwise,
-                    ..Primitive::BASE
-                };
-                &PREDICATE
-            };
+        carrier! {
+            $name = Primitive {
+                name: stringify!($name),
+                eval: |call| {
+                    let x = call.array(0);
+                    let input = [Input::from(x)];
+                    let out = dispatch!(float x.dtype(), T => blocks::map(input, x.shape(), |[$x]: [T; 1]| $float), else {
+                        dispatch!(real x.dtype(), T => blocks::map(input, x.shape(), |[$x]: [T; 1]| $integer($x < T::default())), else {
+                            let of_parts: Option<fn(bool, bool) -> bool> = $complex;
+                            let Some(of_parts) = of_parts else { return Err(Error::dtype(call.name(), x.dtype(), "real numbers")) };
+                            complex::test(x, |$x| $float, of_parts)
+                        })
+                    });
+                    call.give(out);
+                    Ok(())
+                },
+                batch: Batch::Elementwise,
+                ..Primitive::BASE
+            }
         }
     };
 }

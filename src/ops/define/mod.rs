@@ -341,7 +341,24 @@ macro_rules! binary {
     };
 }
 
-pub(crate) use {binary, unary};
+/// An enum of the name of a function, which carries its primitive.
+macro_rules! carrier {
+    ($(#[$attribute:meta])* $name:ident = $primitive:expr) => {
+        #[allow(non_camel_case_types, missing_docs, reason = "it has the name of its function, and carries the primitive")]
+        pub enum $name {}
+
+        impl $name {
+            /// The primitive.
+            pub(crate) const PRIMITIVE: &'static $crate::tape::Primitive = {
+                $(#[$attribute])*
+                static PRIMITIVE: $crate::tape::Primitive = $primitive;
+                &PRIMITIVE
+            };
+        }
+    };
+}
+
+pub(crate) use {binary, carrier, unary};
 
 #[cfg(test)]
 mod tests {
