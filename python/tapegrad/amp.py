@@ -25,8 +25,9 @@ class autocast:
 
     >>> with tg.autocast("cpu", dtype=tg.bfloat16):
     ...     y = tg.ones((2, 3)) @ tg.ones((3, 2))
-    >>> y.dtype, tg.softmax(y, 1).dtype
-    (tapegrad.bfloat16, tapegrad.bfloat16)
+    ...     p = tg.softmax(y, 1)
+    >>> y.dtype, p.dtype
+    (tapegrad.bfloat16, tapegrad.float32)
     """
 
     def __init__(

@@ -74,7 +74,10 @@ class _Graph:
 
     def dtype(self, slot: int) -> np.dtype[Any]:
         """The dtype of a value."""
-        found: np.dtype[Any] = np.dtype(self.text["values"][slot]["dtype"])
+        name = self.text["values"][slot]["dtype"]
+        if name == "bfloat16":
+            raise NotImplementedError("onnx.export: values in bfloat16 cannot be exported; record the program in float32")
+        found: np.dtype[Any] = np.dtype(name)
         return found
 
     def const(self, value: Any, dtype: Any = None) -> str:
