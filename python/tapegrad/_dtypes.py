@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._core import DType, Variable, get_default_dtype, int64
+from ._core import DType, Variable, asarray, get_default_dtype, int64
 from ._habits import check_device
 
 TYPE_CHECKING = False
@@ -151,3 +151,14 @@ def __array_namespace_info__() -> _NamespaceInfo:  # noqa: N807
     'cpu'
     """
     return _NamespaceInfo()
+
+
+def inexact(x: Any) -> Variable:
+    """An array of a floating or complex dtype: integers and booleans get the default one.
+
+    >>> from tapegrad._dtypes import inexact
+    >>> inexact([1, 2]).dtype
+    tapegrad.float32
+    """
+    values: Variable = asarray(x)
+    return values if values.dtype.is_inexact else values.astype(get_default_dtype())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _core, _linalg
 from ._core import ShapeError, Variable
-from ._dtypes import finfo
+from ._dtypes import finfo, inexact
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,13 +55,8 @@ __all__ = [
 ]
 
 
-def _floating(x: Any) -> Variable:
-    v: Variable = _core.asarray(x)
-    return v if v.dtype.is_floating_point or v.dtype.is_complex else v.astype(_core.get_default_dtype())
-
-
 def _matrix(name: str, x: Any, square: bool = True) -> Variable:
-    v = _floating(x)
+    v = inexact(x)
     if v.ndim != 2 or (square and v.shape[0] != v.shape[1]):
         raise ShapeError(f"{name}: expected a {'square ' if square else ''}matrix, got shape {v.shape}")
     return v
@@ -187,7 +182,7 @@ def solve_banded(l_and_u: tuple[int, int], ab: Any, b: Any) -> Variable:
         raise ShapeError(f"solve_banded: ab has {ab.shape[0]} rows, expected {lower} + {upper} + 1")
     n = ab.shape[1]
     rows = {upper - i: ab[i, max(upper - i, 0) : n + min(upper - i, 0)] for i in range(lower + upper + 1) if abs(upper - i) < n}
-    return _linalg.solve(_from_diagonals(rows, n), _floating(b))
+    return _linalg.solve(_from_diagonals(rows, n), inexact(b))
 
 
 def solveh_banded(ab: Any, b: Any, lower: bool = False) -> Variable:
@@ -206,7 +201,7 @@ def solveh_banded(ab: Any, b: Any, lower: bool = False) -> Variable:
         d = ab[i, : n - k] if lower else ab[i, k:]
         conjugate = _core.conj(d) if d.dtype.is_complex else d
         rows[-k], rows[k] = (d, conjugate) if lower else (conjugate, d)
-    return _linalg.solve(_from_diagonals(rows, n), _floating(b))
+    return _linalg.solve(_from_diagonals(rows, n), inexact(b))
 
 
 def solve_toeplitz(c_or_cr: Any, b: Any) -> Variable:
@@ -218,10 +213,10 @@ def solve_toeplitz(c_or_cr: Any, b: Any) -> Variable:
     from .linalg import toeplitz
 
     column, row = c_or_cr if isinstance(c_or_cr, tuple) else (c_or_cr, None)
-    column = _floating(column)
+    column = inexact(column)
     if row is None:
         row = _core.conj(column) if column.dtype.is_complex else column
-    return _linalg.solve(toeplitz(column, _floating(row)), _floating(b))
+    return _linalg.solve(toeplitz(column, inexact(row)), inexact(b))
 
 
 def solve_circulant(c: Any, b: Any) -> Variable:
@@ -232,7 +227,7 @@ def solve_circulant(c: Any, b: Any) -> Variable:
     """
     from .fft import fft, ifft
 
-    c, b = _floating(c), _floating(b)
+    c, b = inexact(c), inexact(b)
     spectrum = fft(c)
     x = ifft(fft(b, axis=0) / (spectrum if b.ndim == 1 else spectrum[:, None]), axis=0)
     return x if c.dtype.is_complex or b.dtype.is_complex else _core.real(x)
@@ -462,7 +457,7 @@ def eigh_tridiagonal(d: Any, e: Any, eigvals_only: bool = False) -> Any:
     >>> tg.linalg.eigh_tridiagonal([2.0, 3.0], [0.0], eigvals_only=True)
     Variable([2., 3.])
     """
-    d, e = _floating(d), _floating(e)
+    d, e = inexact(d), inexact(e)
     a = _from_diagonals({0: d, 1: e, -1: e}, d.shape[0])
     return _linalg.eigvalsh(a) if eigvals_only else tuple(_linalg.eigh(a))
 
@@ -503,7 +498,7 @@ def circulant(c: Any) -> Variable:
     """
     import numpy as np
 
-    c = _floating(c)
+    c = inexact(c)
     n = c.shape[-1]
     return _core.take(c, (np.arange(n)[:, None] - np.arange(n)) % max(n, 1), axis=-1)
 
@@ -517,8 +512,8 @@ def hankel(c: Any, r: Any = None) -> Variable:
     """
     import numpy as np
 
-    c = _core.reshape(_floating(c), (-1,))
-    r = _core.zeros_like(c) if r is None else _core.reshape(_floating(r), (-1,))
+    c = _core.reshape(inexact(c), (-1,))
+    r = _core.zeros_like(c) if r is None else _core.reshape(inexact(r), (-1,))
     values = _core.concat([c, r[1:]])
     return _core.take(values, np.arange(c.shape[0])[:, None] + np.arange(r.shape[0]))
 
@@ -530,7 +525,7 @@ def companion(a: Any) -> Variable:
     Variable([[ 3., -2.],
               [ 1.,  0.]])
     """
-    a = _floating(a)
+    a = inexact(a)
     if a.ndim != 1 or a.shape[0] < 2:
         raise ShapeError(f"companion: expected a vector of at least two coefficients, got shape {a.shape}")
     n = a.shape[0] - 1
@@ -547,7 +542,7 @@ def convolution_matrix(a: Any, n: int, mode: str = "full") -> Variable:
     """
     import numpy as np
 
-    a = _floating(a)
+    a = inexact(a)
     if mode not in ("full", "same", "valid"):
         raise ValueError(f"convolution_matrix: mode is {mode!r}, expected 'full', 'same' or 'valid'")
     m = a.shape[0]
@@ -568,7 +563,7 @@ def leslie(f: Any, s: Any) -> Variable:
     Variable([[0. , 2. ],
               [0.5, 0. ]])
     """
-    f, s = _floating(f), _floating(s)
+    f, s = inexact(f), inexact(s)
     if f.ndim != 1 or s.shape != (f.shape[0] - 1,):
         raise ShapeError(f"leslie: f has shape {f.shape} and s {s.shape}, expected a vector and one of one element less")
     n = f.shape[0]

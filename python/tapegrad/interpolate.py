@@ -13,6 +13,7 @@ import numpy as np
 
 from . import _core
 from ._core import ShapeError, Variable
+from ._dtypes import inexact
 from .linalg import solve
 
 if TYPE_CHECKING:
@@ -30,15 +31,10 @@ __all__ = [
 ]
 
 
-def _floating(x: Any) -> Variable:
-    v: Variable = _core.asarray(x)
-    return v if v.dtype.is_floating_point or v.dtype.is_complex else v.astype(_core.get_default_dtype())
-
-
 def _data(name: str, x: Any, y: Any, axis: int) -> tuple[Variable, Variable]:
     """The points, and the values with their axis in front."""
-    y = _core.moveaxis(_floating(y), axis, 0)
-    x = _floating(x) if isinstance(x, Variable) else _core.asarray(x, dtype=y.dtype.to_real())
+    y = _core.moveaxis(inexact(y), axis, 0)
+    x = inexact(x) if isinstance(x, Variable) else _core.asarray(x, dtype=y.dtype.to_real())
     if x.ndim != 1 or y.shape[0] != x.shape[0]:
         raise ShapeError(f"{name}: x has shape {x.shape} and y {y.shape[0]} values along the axis, expected as many points")
     if x.shape[0] < 2:
@@ -61,15 +57,15 @@ class PPoly:
     """
 
     def __init__(self, c: Any, x: Any, extrapolate: bool | str | None = None, axis: int = 0) -> None:
-        self.c = _floating(c)
-        self.x = _floating(x) if isinstance(x, Variable) else _core.asarray(x, dtype=self.c.dtype.to_real())
+        self.c = inexact(c)
+        self.x = inexact(x) if isinstance(x, Variable) else _core.asarray(x, dtype=self.c.dtype.to_real())
         self.extrapolate: bool | str = True if extrapolate is None else extrapolate
         self.axis = axis
         if self.c.ndim < 2 or self.c.shape[1] != self.x.shape[0] - 1:
             raise ShapeError(f"PPoly: c has shape {self.c.shape} and x {self.x.shape}, expected a piece between each two points")
 
     def _places(self, x: Any) -> Variable:
-        v = _floating(x) if isinstance(x, Variable) else _core.asarray(x, dtype=self.x.dtype)
+        v = inexact(x) if isinstance(x, Variable) else _core.asarray(x, dtype=self.x.dtype)
         if self.extrapolate == "periodic":
             return self.x[0] + _core.remainder(v - self.x[0], self.x[-1] - self.x[0])
         return v
@@ -137,7 +133,7 @@ class CubicHermiteSpline(PPoly):
 
     def __init__(self, x: Any, y: Any, dydx: Any, axis: int = 0, extrapolate: bool | str | None = None) -> None:
         points, values = _data(type(self).__name__, x, y, axis)
-        self._build(points, values, _core.moveaxis(_floating(dydx), axis, 0), axis, extrapolate)
+        self._build(points, values, _core.moveaxis(inexact(dydx), axis, 0), axis, extrapolate)
 
     def _build(self, x: Variable, y: Variable, slopes: Variable, axis: int, extrapolate: Any) -> None:
         h = _beside(_core.diff(x), y)
@@ -283,8 +279,8 @@ class BSpline:
     """
 
     def __init__(self, t: Any, c: Any, k: int, extrapolate: bool = True, axis: int = 0) -> None:
-        self.c = _core.moveaxis(_floating(c), axis, 0)
-        self.t = _floating(t) if isinstance(t, Variable) else _core.asarray(t, dtype=self.c.dtype.to_real())
+        self.c = _core.moveaxis(inexact(c), axis, 0)
+        self.t = inexact(t) if isinstance(t, Variable) else _core.asarray(t, dtype=self.c.dtype.to_real())
         self.k, self.extrapolate = int(k), extrapolate
         if self.t.ndim != 1 or self.c.shape[0] < self.t.shape[0] - k - 1 or self.t.shape[0] < 2 * k + 2:
             raise ShapeError(f"BSpline: {self.t.shape[0]} knots and {self.c.shape[0]} coefficients do not fit degree {k}")
@@ -310,8 +306,8 @@ class BSpline:
     @classmethod
     def design_matrix(cls, x: Any, t: Any, k: int) -> Variable:
         """The values of all B-splines at the places ``x``, a row for each: dense."""
-        flat = _floating(x)
-        t = _floating(t) if isinstance(t, Variable) else _core.asarray(t, dtype=flat.dtype)
+        flat = inexact(x)
+        t = inexact(t) if isinstance(t, Variable) else _core.asarray(t, dtype=flat.dtype)
         first, values = cls._basis(t, flat, k)
         n = t.shape[0] - k - 1
         place = first[:, None] + _core.arange(k + 1)
@@ -322,7 +318,7 @@ class BSpline:
         """The value, or the derivative of order ``nu``, at ``x``."""
         if nu > 0:
             return self.derivative()(x, nu - 1, extrapolate)
-        v = _floating(x) if isinstance(x, Variable) else _core.asarray(x, dtype=self.t.dtype)
+        v = inexact(x) if isinstance(x, Variable) else _core.asarray(x, dtype=self.t.dtype)
         flat = _core.reshape(v, (-1,))
         first, values = self._basis(self.t, flat, self.k)
         rows = _core.take(self.c, first[:, None] + _core.arange(self.k + 1), axis=0)
@@ -384,7 +380,7 @@ class interp1d:
     ) -> None:
         if kind not in ("linear", "nearest", "previous", "next", "zero", "cubic"):
             raise ValueError(f"interp1d: kind is {kind!r}, expected 'linear', 'nearest', 'previous', 'next', 'zero' or 'cubic'")
-        y = _floating(y)
+        y = inexact(y)
         if not assume_sorted:
             order = _core.argsort(_core.asarray(x).detach())
             x, y = _core.take(_core.asarray(x), order), _core.take(y, order, axis=axis)
@@ -417,7 +413,7 @@ class interp1d:
 
     def __call__(self, x: Any) -> Variable:
         """The values at ``x``, whose axes stand where the axis of the points stood."""
-        v = _floating(x) if isinstance(x, Variable) else _core.asarray(x, dtype=self.x.dtype)
+        v = inexact(x) if isinstance(x, Variable) else _core.asarray(x, dtype=self.x.dtype)
         flat = _core.reshape(v, (-1,))
         out = self._value(flat)
         below, above = flat.detach() < self.x.detach()[0], flat.detach() > self.x.detach()[-1]
@@ -452,7 +448,7 @@ class RegularGridInterpolator:
     ) -> None:
         if method not in ("linear", "nearest"):
             raise ValueError(f"RegularGridInterpolator: method is {method!r}, expected 'linear' or 'nearest'")
-        self.values = _floating(values)
+        self.values = inexact(values)
         self.grid = [_data("RegularGridInterpolator", p, _core.zeros((len(p),), dtype=self.values.dtype), 0)[0] for p in points]
         sizes = tuple(g.shape[0] for g in self.grid)
         if sizes != self.values.shape[: len(sizes)]:
@@ -462,8 +458,8 @@ class RegularGridInterpolator:
     def __call__(self, xi: Any) -> Variable:
         """The values at places whose coordinates are in the last axis, or in a tuple of arrays."""
         if isinstance(xi, tuple):
-            xi = _core.stack(list(_core.broadcast_arrays(*map(_floating, xi))), axis=-1)
-        xi = _floating(xi) if isinstance(xi, Variable) else _core.asarray(xi, dtype=self.values.dtype.to_real())
+            xi = _core.stack(list(_core.broadcast_arrays(*map(inexact, xi))), axis=-1)
+        xi = inexact(xi) if isinstance(xi, Variable) else _core.asarray(xi, dtype=self.values.dtype.to_real())
         if xi.shape[-1:] != (len(self.grid),):
             raise ShapeError(f"RegularGridInterpolator: places of shape {xi.shape}, expected {len(self.grid)} coordinates")
         flat = _core.reshape(xi, (-1, len(self.grid)))

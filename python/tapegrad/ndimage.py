@@ -12,6 +12,7 @@ import numpy as np
 
 from . import _core
 from ._core import ShapeError, Variable
+from ._dtypes import inexact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -47,11 +48,6 @@ _BORDERS = {
     "constant": "constant",
     "grid-constant": "constant",
 }
-
-
-def _floating(x: Any) -> Variable:
-    v: Variable = _core.asarray(x)
-    return v if v.dtype.is_floating_point or v.dtype.is_complex else v.astype(_core.get_default_dtype())
 
 
 def _padded(name: str, x: Variable, width: Sequence[tuple[int, int]], mode: str, cval: float) -> Variable:
@@ -98,7 +94,7 @@ def correlate1d(
     >>> tg.ndimage.correlate1d(tg.Variable([1.0, 2.0, 3.0]), [0.0, 0.0, 1.0])
     Variable([2., 3., 3.])
     """
-    x = _floating(input)
+    x = inexact(input)
     _no_output("correlate1d", output)
     w = _weights("correlate1d", weights, x, 1)
     return _windows("correlate1d", x, w.shape[0], axis, mode, cval, origin) @ w
@@ -117,7 +113,7 @@ def convolve1d(
     >>> tg.ndimage.convolve1d(tg.Variable([1.0, 2.0, 3.0]), [1.0, 0.0, 0.0])
     Variable([2., 3., 3.])
     """
-    w = _core.flip(_weights("convolve1d", weights, _floating(input), 1))
+    w = _core.flip(_weights("convolve1d", weights, inexact(input), 1))
     return correlate1d(input, w, axis, output, mode, cval, -origin - (w.shape[0] % 2 == 0))
 
 
@@ -131,7 +127,7 @@ def correlate(
               [4., 4.]])
     """
     _no_output("correlate", output)
-    x = _floating(input)
+    x = inexact(input)
     w = _weights("correlate", weights, x, x.ndim)
     origins = [origin] * x.ndim if isinstance(origin, int) else list(origin)
     wide = _padded("correlate", x, [_span("correlate", n, o) for n, o in zip(w.shape, origins, strict=True)], mode, cval)
@@ -149,7 +145,7 @@ def convolve(
     Variable([[4., 4.],
               [4., 4.]])
     """
-    x = _floating(input)
+    x = inexact(input)
     w = _weights("convolve", weights, x, x.ndim)
     origins = [origin] * x.ndim if isinstance(origin, int) else list(origin)
     turned = [-o - (n % 2 == 0) for n, o in zip(w.shape, origins, strict=True)]
@@ -222,7 +218,7 @@ def gaussian_filter(
               [1., 1.]])
     """
     _no_output("gaussian_filter", output)
-    x = _floating(input)
+    x = inexact(input)
     chosen = _axes(x, axes)
     options = (_each(v, len(chosen)) for v in (sigma, order, mode, radius))
     for axis, s, o, m, r in zip(chosen, *options, strict=True):
@@ -240,7 +236,7 @@ def uniform_filter1d(
     Variable([1., 1., 1.])
     """
     _no_output("uniform_filter1d", output)
-    return _core.mean(_windows("uniform_filter1d", _floating(input), size, axis, mode, cval, origin), axis=-1)
+    return _core.mean(_windows("uniform_filter1d", inexact(input), size, axis, mode, cval, origin), axis=-1)
 
 
 def uniform_filter(
@@ -253,7 +249,7 @@ def uniform_filter(
               [1., 1.]])
     """
     _no_output("uniform_filter", output)
-    x = _floating(input)
+    x = inexact(input)
     chosen = _axes(x, axes)
     for axis, n, m, o in zip(chosen, *(_each(v, len(chosen)) for v in (size, mode, origin)), strict=True):
         x = uniform_filter1d(x, int(n), axis, None, m, cval, o)
@@ -261,7 +257,7 @@ def uniform_filter(
 
 
 def _ranked(name: str, choose: Callable[..., Variable], input: Any, size: Any, mode: str, cval: float, origin: Any) -> Variable:
-    x = _floating(input)
+    x = inexact(input)
     if size is None:
         raise ValueError(f"{name}: pass size=; a footprint is not available")
     sizes, origins = _each(size, x.ndim), _each(origin, x.ndim)
@@ -340,7 +336,7 @@ def laplace(input: Any, output: None = None, mode: str = "reflect", cval: float 
     Variable([ 1.,  2., -3.])
     """
     _no_output("laplace", output)
-    x = _floating(input)
+    x = inexact(input)
     parts = [correlate1d(x, [1.0, -2.0, 1.0], a, None, mode, cval) for a in range(x.ndim)]
     out = parts[0]
     for part in parts[1:]:
@@ -357,7 +353,7 @@ def gaussian_laplace(
     Variable([0., 0., 0.])
     """
     _no_output("gaussian_laplace", output)
-    x = _floating(input)
+    x = inexact(input)
     orders = [[2 * (a == b) for b in range(x.ndim)] for a in range(x.ndim)]
     out = gaussian_filter(x, sigma, orders[0], None, mode, cval, **options)
     for order in orders[1:]:
@@ -374,7 +370,7 @@ def gaussian_gradient_magnitude(
     Variable(0.)
     """
     _no_output("gaussian_gradient_magnitude", output)
-    x = _floating(input)
+    x = inexact(input)
     orders = [[int(a == b) for b in range(x.ndim)] for a in range(x.ndim)]
     slopes = [gaussian_filter(x, sigma, order, None, mode, cval, **options) for order in orders]
     return _core.norm(_core.stack(slopes), axis=0)
@@ -397,12 +393,12 @@ def map_coordinates(
     Variable([1. , 2.5])
     """
     _no_output("map_coordinates", output)
-    x = _floating(input)
+    x = inexact(input)
     if order not in (0, 1):
         raise ValueError(f"map_coordinates: order is {order}, expected 0 or 1; for cubic splines see tg.interpolate")
     if isinstance(coordinates, (list, tuple)) and any(isinstance(c, Variable) for c in coordinates):
-        coordinates = _core.stack([_floating(c) for c in coordinates])
-    at = _floating(coordinates) if isinstance(coordinates, Variable) else _core.asarray(coordinates, dtype=x.dtype.to_real())
+        coordinates = _core.stack([inexact(c) for c in coordinates])
+    at = inexact(coordinates) if isinstance(coordinates, Variable) else _core.asarray(coordinates, dtype=x.dtype.to_real())
     if at.ndim == 0 or at.shape[0] != x.ndim:
         raise ShapeError(
             f"map_coordinates: coordinates of shape {at.shape} for an array of {x.ndim} axes, expected a row for each"

@@ -8,20 +8,15 @@ import numpy as np
 
 from .. import _core
 from .._core import ShapeError, Variable
+from .._dtypes import inexact
 from ..fft import fftn, ifftn, irfftn, next_fast_len, rfftn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def floating(x: Any) -> Variable:
-    """An array of a floating or complex dtype."""
-    v: Variable = _core.asarray(x)
-    return v if v.dtype.is_floating_point or v.dtype.is_complex else v.astype(_core.get_default_dtype())
-
-
 def _pair(name: str, in1: Any, in2: Any) -> tuple[Variable, Variable]:
-    a, b = floating(in1), floating(in2)
+    a, b = inexact(in1), inexact(in2)
     if a.ndim != b.ndim:
         raise ShapeError(f"{name}: the arrays have {a.ndim} and {b.ndim} axes, expected as many")
     return a, b

@@ -9,9 +9,9 @@ import numpy as np
 
 from .. import _core
 from .._core import ShapeError, Variable
+from .._dtypes import inexact
 from ..fft import fft, ifft
 from ..linalg import inv, solve
-from ._convolution import floating
 
 #: Samples that a recursive filter computes at once, by one triangular matrix.
 _BLOCK = 128
@@ -76,14 +76,14 @@ def lfilter(b: Any, a: Any, x: Any, axis: int = -1, zi: Any = None) -> Any:
     >>> tg.signal.lfilter([1.0], [1.0, -0.5], tg.Variable([1.0, 0.0, 0.0]))
     Variable([1.  , 0.5 , 0.25])
     """
-    x = floating(x)
+    x = inexact(x)
     b, a = _normalised("lfilter", b, a, x)
     x = _core.moveaxis(x.astype(b.dtype), axis, -1)
     n, order = x.shape[-1], max(a.shape[0], b.shape[0]) - 1
     u = _forced(b, x)
     if zi is None:
         return _core.moveaxis(_recursive(a, u) if n else u, -1, axis)
-    state = _core.moveaxis(floating(zi).astype(b.dtype), axis, -1)
+    state = _core.moveaxis(inexact(zi).astype(b.dtype), axis, -1)
     if state.shape[-1] != order:
         raise ShapeError(f"lfilter: zi has {state.shape[-1]} entries along the axis, expected {order}")
     state = _core.broadcast_to(state, (*x.shape[:-1], order))
@@ -117,7 +117,7 @@ def lfilter_zi(b: Any, a: Any) -> Variable:
     >>> tg.signal.lfilter_zi([1.0], [1.0, -0.5])
     Variable([1.])
     """
-    like = floating(b if isinstance(b, Variable) else a)
+    like = inexact(b if isinstance(b, Variable) else a)
     b, a = _normalised("lfilter_zi", b, a, like)
     n = max(a.shape[0], b.shape[0])
     b, a = (_core.concat([v, _core.zeros((n - v.shape[0],), dtype=v.dtype)]) for v in (b, a))
@@ -134,7 +134,7 @@ def filtfilt(b: Any, a: Any, x: Any, axis: int = -1, padtype: str | None = "odd"
     >>> tg.signal.filtfilt([1.0], [1.0], tg.Variable([1.0, 2.0, 3.0, 4.0]))
     Variable([1., 2., 3., 4.])
     """
-    x = floating(x)
+    x = inexact(x)
     coefficients = _normalised("filtfilt", b, a, x)
     x = _core.moveaxis(x, axis, -1)
     edge = 0 if padtype is None else 3 * max(v.shape[0] for v in coefficients) if padlen is None else padlen
@@ -168,7 +168,7 @@ def sosfilt(sos: Any, x: Any, axis: int = -1) -> Variable:
     sections = _core.atleast_2d(_core.asarray(sos))
     if sections.ndim != 2 or sections.shape[1] != 6:
         raise ShapeError(f"sosfilt: sos has shape {sections.shape}, expected rows of six coefficients")
-    out = floating(x)
+    out = inexact(x)
     for row in _core.unstack(sections):
         out = lfilter(row[:3], row[3:], out, axis)
     return out
@@ -181,13 +181,13 @@ def freqz(b: Any, a: Any = 1.0, worN: Any = 512, whole: bool = False, fs: float 
     >>> h[0]
     Variable(2.+0.j)
     """
-    b = floating(b)
+    b = inexact(b)
     b = _core.atleast_1d(b)
     a = _core.atleast_1d(_core.asarray(a).astype(b.dtype) if not isinstance(a, Variable) else a)
     if isinstance(worN, int):
         w = _core.asarray(np.linspace(0.0, 2 * np.pi if whole else np.pi, worN, endpoint=False), dtype=b.dtype.to_real())
     else:
-        w = floating(worN) * (2 * np.pi / fs)
+        w = inexact(worN) * (2 * np.pi / fs)
 
     def at(c: Variable) -> Variable:
         phases = w[..., None] * _core.asarray(np.arange(c.shape[0]), dtype=w.dtype)
@@ -202,7 +202,7 @@ def hilbert(x: Any, N: int | None = None, axis: int = -1) -> Variable:
     >>> tg.signal.hilbert(tg.Variable([1.0, 0.0, -1.0, 0.0])).imag.round(4)
     Variable([ 0.,  1.,  0., -1.])
     """
-    x = floating(x)
+    x = inexact(x)
     if x.dtype.is_complex:
         raise _core.DTypeError(f"hilbert: expected a real signal, got dtype {x.dtype}")
     n = x.shape[axis] if N is None else N
@@ -221,7 +221,7 @@ def detrend(data: Any, axis: int = -1, type: str = "linear", bp: Any = 0) -> Var
     >>> tg.signal.detrend(tg.Variable([1.0, 2.0, 3.0]), type="constant")
     Variable([-1.,  0.,  1.])
     """
-    x = floating(data)
+    x = inexact(data)
     if type in ("constant", "c"):
         return x - _core.mean(x, axis=axis, keepdims=True)
     if type not in ("linear", "l"):
@@ -271,7 +271,7 @@ def savgol_filter(
     modes = {"mirror": "reflect", "constant": "constant", "nearest": "edge", "wrap": "wrap", "interp": "constant"}
     if mode not in modes:
         raise ValueError(f"savgol_filter: mode is {mode!r}, expected one of {', '.join(modes)}")
-    x = _core.moveaxis(floating(x), axis, -1)
+    x = _core.moveaxis(inexact(x), axis, -1)
     n, half = x.shape[-1], window_length // 2
     if mode == "interp" and window_length > n:
         raise ValueError(f"savgol_filter: window_length is {window_length}, expected at most the {n} samples for mode='interp'")
@@ -297,7 +297,7 @@ def medfilt(volume: Any, kernel_size: Any = None) -> Variable:
     >>> tg.signal.medfilt(tg.Variable([1.0, 9.0, 2.0, 3.0]), 3)
     Variable([1., 2., 3., 2.])
     """
-    x = floating(volume)
+    x = inexact(volume)
     sizes = [3] * x.ndim if kernel_size is None else np.broadcast_to(kernel_size, (x.ndim,)).tolist()
     if any(s % 2 == 0 for s in sizes):
         raise ValueError(f"medfilt: kernel_size is {kernel_size!r}, expected odd sizes")
@@ -314,7 +314,7 @@ def resample(x: Any, num: int, axis: int = 0) -> Variable:
     >>> tg.signal.resample(tg.Variable([1.0, 0.0, -1.0, 0.0]), 2).round(4)
     Variable([ 1., -1.])
     """
-    x = _core.moveaxis(floating(x), axis, -1)
+    x = _core.moveaxis(inexact(x), axis, -1)
     n = x.shape[-1]
     spectrum = fft(x)
     kept = min(n, num)

@@ -8,8 +8,8 @@ import numpy as np
 
 from .. import _core
 from .._core import Variable
+from .._dtypes import inexact
 from ..fft import fft, ifft, irfft, rfft
-from ._convolution import floating
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,7 +92,7 @@ class _Plan:
 
 
 def _last(x: Any, axis: int) -> Variable:
-    return _core.moveaxis(floating(x), axis, -1)
+    return _core.moveaxis(inexact(x), axis, -1)
 
 
 def _powers(
@@ -273,7 +273,7 @@ def istft(
     >>> tg.signal.istft(tg.signal.stft(x, nperseg=4)[2])[1].round(4)
     Variable([1., 2., 3., 4., 5., 6., 7., 8.])
     """
-    z = floating(Zxx)
+    z = inexact(Zxx)
     bins, count = z.shape[-2:]
     points = 2 * (bins - 1) if input_onesided else bins
     size = points if nperseg is None else int(nperseg)
