@@ -64,7 +64,7 @@ pub fn logm_complex(a: &[C], n: usize, out: &mut [C]) -> Result<(), Failure> {
 }
 
 /// `f` of the matrix times e⁻ⁱᵃ, which has no eigenvalue on the negative axis: the angle a.
-fn turned(f: fn(&[C], usize, &mut [C]) -> Result<(), Failure>, a: &[C], n: usize, out: &mut [C]) -> Result<f64, Failure> {
+fn turned(f: impl Fn(&[C], usize, &mut [C]) -> Result<(), Failure>, a: &[C], n: usize, out: &mut [C]) -> Result<f64, Failure> {
     let angle = turn(a, n)?;
     if angle == 0.0 {
         f(a, n, out)?;
