@@ -384,8 +384,10 @@ class Compiled(_core._Table):
         if not _core._capture_begin(arguments, handles):
             return self._function(*args, **kwargs)
         watch = _Watch(self._function, old)
-        out, err, profile = sys.stdout, sys.stderr, sys.getprofile()
+        out, err, profile, collects = sys.stdout, sys.stderr, sys.getprofile(), gc.isenabled()
         sys.stdout, sys.stderr = _Print(out), _Print(err)
+        # What the collector runs at any moment, callbacks and finalizers, is no part of the function.
+        gc.disable()
         sys.setprofile(watch)
         try:
             result = self._function(*args, **kwargs)
@@ -394,6 +396,8 @@ class Compiled(_core._Table):
             raise
         finally:
             sys.setprofile(profile)
+            if collects:
+                gc.enable()
             sys.stdout, sys.stderr = out, err
         self._end(site, arguments, result, watch, handles, old, rates, (args, kwargs))
         alive.clear()

@@ -666,6 +666,30 @@ def test_second_order_when_an_argument_is_made_of_another_one() -> None:
     assert compiled.programs()
 
 
+_collections = 0
+
+
+def test_what_the_collector_runs_is_no_part_of_a_function() -> None:
+    """A callback of the collector was watched, and what it changes was guarded."""
+
+    def count(phase: str, info: Any) -> None:
+        global _collections  # noqa: PLW0603
+        _collections += 1
+
+    def f(x: tg.Variable) -> tg.Variable:
+        made = [[i] for i in range(20_000)]
+        return x * len(made)
+
+    gc.callbacks.append(count)
+    try:
+        compiled = replayed(f, tg.ones(2))
+    finally:
+        gc.callbacks.remove(count)
+    assert _collections > 0
+    assert gc.isenabled()
+    assert compiled(tg.ones(2)).tolist() == [20_000.0, 20_000.0]
+
+
 def test_programs_keep_no_values_that_they_do_not_use() -> None:
     """All Variables of the process, with their histories, were kept by each program; and scan kept each function for ever."""
     w = tg.Variable([0.5, -0.3], requires_grad=True)

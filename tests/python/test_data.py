@@ -421,6 +421,7 @@ class Slow(Dataset):
     def __getitem__(self, i):
         time.sleep(0.05)
         return i
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background begins without it
 threading.Timer(0.7, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
 try:
     for batch in DataLoader(Slow(), 4, num_workers=2, workers=sys.argv[1], multiprocessing_context="fork"): pass
