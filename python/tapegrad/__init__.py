@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from ._custom import custom_jvp, custom_vjp
     from ._explain import explain
     from ._numpy_functions import *  # noqa: F403
+    from ._numpy_helpers import *  # noqa: F403
     from ._polynomials import *  # noqa: F403
     from ._program import load_program
     from ._scan import scan
@@ -170,19 +171,24 @@ _NUMPY = {
     ),
     # PyTorch's, which NumPy has not.
     "_torch_names": (
-        "abs_ acos_ acosh_ adaptive_avg_pool1d adaptive_max_pool1d addbmm alpha_dropout aminmax asin_ asinh_ atan_ "
+        "abs_ acos_ acosh_ adaptive_avg_pool1d adaptive_max_pool1d addbmm alpha_dropout aminmax as_strided asin_ asinh_ atan_ "
         "atanh_ avg_pool1d bartlett_window bilinear blackman_window block_diag bucketize cartesian_prod ceil_ celu "
         "chain_matmul channel_shuffle cholesky cholesky_inverse cholesky_solve clamp_ clamp_max_ clamp_min_ clip_ "
         "combinations conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d cos_ cosh_ "
         "cosine_similarity cumulative_trapezoid deg2rad_ det detach_ diag_embed diagonal_scatter digamma dist dropout "
         "erf_ erfc erfinv exp2_ exp_ expm1_ feature_alpha_dropout fill_ fix_ floor_ frac_ group_norm hamming_window "
-        "hann_window hardshrink histc igamma igammac index_copy index_fill inverse kaiser_window kthvalue layer_norm "
+        "hann_window hardshrink histc igamma igammac index_copy index_fill inverse istft kaiser_window kthvalue layer_norm "
         "ldexp_ lgamma log10_ log1p_ log2_ log_ logdet logit masked_scatter matrix_exp matrix_power max_pool1d "
         "max_pool2d max_pool3d mode msort mvlgamma nan_to_num_ neg_ negative_ pairwise_distance pdist pinverse "
         "pixel_shuffle pixel_unshuffle poisson polygamma qr rad2deg_ range reciprocal_ relu_ renorm rms_norm round_ "
         "rrelu rsqrt_ rsub select_scatter selu sigmoid_ sin_ sinc_ sinh_ slice_scatter slogdet split_with_sizes sqrt_ "
-        "square_ std_mean take_along_dim tan_ tanh_ tensor_split threshold trapz trunc_ unique_consecutive var_mean "
+        "square_ std_mean stft take_along_dim tan_ tanh_ tensor_split threshold trapz trunc_ unique_consecutive var_mean "
         "xlogy zero_"
+    ),
+    "_numpy_helpers": (
+        "bool_ c_ complexfloating csingle errstate euler_gamma floating frombuffer fromiter generic genfromtxt index_exp "
+        "inexact int_ intc integer intp issubdtype iterable loadtxt longlong mgrid ndarray ndenumerate ndindex number ogrid r_ "
+        "s_ savetxt signedinteger single ubyte uint uintc uintp ulonglong unsignedinteger ushort"
     ),
     "_polynomials": "poly polyadd polyder polydiv polyfit polyint polymul polysub roots",
 }

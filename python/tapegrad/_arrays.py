@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import _core
 from ._core import Variable
+from ._habits import check_device
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -149,13 +150,16 @@ def logspace(
     from ._names import linspace
 
     num, stop = named.pop("steps", num), named.pop("end", stop)
+    check_device(named.pop("device", None))
+    track = named.pop("requires_grad", False)
     if named or stop is None:
         key = next(iter(named), None)
         raise TypeError(
             f"logspace() got an unexpected keyword argument {key!r}" if named else "logspace() missing required argument 'stop'"
         )
     out = _core.power(base, linspace(start, stop, num, endpoint=endpoint, axis=axis))
-    return out if dtype is None else out.astype(dtype)
+    out = out if dtype is None else out.astype(dtype)
+    return out.requires_grad_(True) if track else out
 
 
 def polyval(p: Any, x: Any) -> Variable:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 # mypy: disable-error-code="no-any-return"
 from _thread import _local
+from math import pi
 from operator import index as _index
 
 from . import _core
@@ -709,15 +710,45 @@ def _uniform_(self: Variable, *args: float, generator: Any = None, **named: floa
     return _drawn("uniform_", self, generator, "uniform", low, high)
 
 
+def _even(name: str, x: Variable, generator: Any) -> Variable:
+    """Uniform numbers of [0, 1) in double precision, for a distribution that is drawn by its quantiles."""
+    if not x.dtype.is_floating_point:
+        raise _core.DTypeError(f"{name}: expected a floating array, got {x.dtype}")
+    return (_core if generator is None else generator).uniform(0.0, 1.0, x.shape, _core.float64)
+
+
 @_method("exponential_")
 def _exponential_(self: Variable, lambd: float = 1.0, *, generator: Any = None) -> Variable:
     """Fills the array with numbers of the exponential distribution of this rate."""
     if not lambd > 0:
         raise ValueError(f"exponential_: the rate is {lambd}, expected a number above 0")
-    if not self.dtype.is_floating_point:
-        raise _core.DTypeError(f"exponential_: expected a floating array, got {self.dtype}")
-    u = (_core if generator is None else generator).uniform(0.0, 1.0, self.shape, _core.float64)
-    return self.copy_(_core.log1p(-u) / -lambd)
+    return self.copy_(_core.log1p(-_even("exponential_", self, generator)) / -lambd)
+
+
+@_method("cauchy_")
+def _cauchy_(self: Variable, median: float = 0.0, sigma: float = 1.0, *, generator: Any = None) -> Variable:
+    """Fills the array with numbers of the Cauchy distribution of this median and width."""
+    if not sigma > 0:
+        raise ValueError(f"cauchy_: sigma is {sigma}, expected a number above 0")
+    return self.copy_(median + sigma * _core.tan(pi * (_even("cauchy_", self, generator) - 0.5)))
+
+
+@_method("log_normal_")
+def _log_normal_(self: Variable, mean: float = 1.0, std: float = 2.0, *, generator: Any = None) -> Variable:
+    """Fills the array with numbers whose logarithms have this mean and standard deviation."""
+    if not std > 0:
+        raise ValueError(f"log_normal_: std is {std}, expected a number above 0")
+    return self.copy_(_core.exp(_drawn("log_normal_", self, generator, "normal", mean, std)))
+
+
+@_method("geometric_")
+def _geometric_(self: Variable, p: float, *, generator: Any = None) -> Variable:
+    """Fills the array with numbers of trials up to the first success of probability p, from 1 on."""
+    if not 0 < p < 1:
+        raise ValueError(f"geometric_: p is {p}, expected a number between 0 and 1")
+    source = _core if generator is None else generator
+    even = source.uniform(0.0, 1.0, self.shape, _core.float64)
+    return self.copy_(_core.maximum(_core.ceil(_core.log1p(-even) / _core.log1p(_core.asarray(-p, _core.float64))), 1.0))
 
 
 @_method("random_")

@@ -47,8 +47,6 @@ _KNOWN = {
     "sparse_csr_tensor": "tg.zeros(shape) and index_put(..., accumulate=True): arrays are dense",
     "profiler": "tg.Tape() for what is recorded, or cProfile for the time",
     "quantization": "an autograd.Function that rounds, and hands gradients on",
-    "stft": "x.unfold(-1, size, step), a window and tg.fft.rfft",
-    "istft": "tg.fft.irfft and index_add",
 }
 #: Names of options in other libraries.
 _OPTIONS = {

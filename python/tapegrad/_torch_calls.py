@@ -187,9 +187,39 @@ def _searchsorted(args: tuple[Any, ...], options: dict[str, Any]) -> Any:
     return found.astype(_core.int32) if out_int32 else found
 
 
+def _cast_first(name: str) -> Any:
+    """`softmax` and `log_softmax` with ``dtype=``, which the array is converted to before."""
+
+    def call(args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        given = dict(zip(("x", "axis"), args, strict=False)) | options
+        if "dtype" not in given or "x" not in given or {*given} - {"x", "axis", "dtype"}:
+            return NotImplemented
+        x, dtype = _core.asarray(given.pop("x")), given.pop("dtype")
+        return getattr(_core, name)(x if dtype is None else x.astype(dtype), **given)
+
+    return call
+
+
+def _cov(args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    """PyTorch's `cov(input, correction=1, fweights=None, aweights=None)`."""
+    if (
+        "correction" not in options
+        or len(args) + ("m" in options) != 1
+        or {*options} - {"m", "correction", "fweights", "aweights"}
+    ):
+        return NotImplemented
+    from ._numpy_options import cov
+
+    m = args[0] if args else options.pop("m")
+    return cov(m, ddof=options.pop("correction"), **options)
+
+
 #: What is more than another name, by function: takes the arguments, gives the result or NotImplemented.
 HANDLERS: dict[str, Callable[[tuple[Any, ...], dict[str, Any]], Any]] = {
     "add": _alpha("add"),
+    "cov": _cov,
+    "log_softmax": _cast_first("log_softmax"),
+    "softmax": _cast_first("softmax"),
     "subtract": _alpha("subtract"),
     "select": _select,
     "max": _extremum("max", "maximum"),

@@ -576,6 +576,136 @@ def poisson(input: Any, generator: Any = None) -> Variable:
     return _core.asarray(drawn).astype(x.dtype)
 
 
+# ---- windows of signals ----
+
+
+def as_strided(input: Any, size: Sequence[int], stride: Sequence[int], storage_offset: int = 0) -> Variable:
+    """The elements at ``storage_offset + i * stride[0] + j * stride[1] + …`` of the elements in row-major order: a copy, no view.
+
+    Raises IndexError for a place that is not there.
+
+    >>> tg.as_strided(tg.arange(5), (3, 2), (1, 1))
+    Variable([[0, 1],
+              [1, 2],
+              [2, 3]])
+    """
+    if len(size) != len(stride):
+        raise _core.ShapeError(f"as_strided: size has {len(size)} numbers and stride {len(stride)}, expected as many")
+    places = _core.asarray(int(storage_offset))
+    for n, step in zip(size, stride, strict=True):
+        steps = _core.arange(int(n)) * int(step)
+        places = places[..., None] + steps
+    return _core.take(_core.asarray(input).reshape(-1), places.reshape(tuple(size)), axis=0)
+
+
+def _frame_options(name: str, n_fft: int, hop: int | None, length: int | None, window: Any, x: Variable) -> tuple[int, Variable]:
+    """The step between frames, and the window in the middle of ``n_fft`` numbers."""
+    hop = n_fft // 4 if hop is None else int(hop)
+    length = n_fft if length is None else int(length)
+    if n_fft < 1 or hop < 1 or not 1 <= length <= n_fft:
+        raise ValueError(
+            f"{name}: n_fft={n_fft}, hop_length={hop} and win_length={length} do not fit: expected positive numbers and "
+            "win_length <= n_fft"
+        )
+    real = x.dtype.to_real()
+    w = _core.ones(length, real) if window is None else _core.asarray(window, real)
+    if w.shape != (length,):
+        raise _core.ShapeError(f"{name}: the window has shape {w.shape}, expected ({length},)")
+    before = (n_fft - length) // 2
+    return hop, _core.pad(w, (before, n_fft - length - before))
+
+
+def stft(
+    input: Any,
+    n_fft: int,
+    hop_length: int | None = None,
+    win_length: int | None = None,
+    window: Any = None,
+    center: bool = True,
+    pad_mode: str = "reflect",
+    normalized: bool = False,
+    onesided: bool | None = None,
+    return_complex: bool = True,
+) -> Variable:
+    """The short-time Fourier transform of signals of shape ``(..., time)``: complex, of shape ``(..., frequencies, frames)``.
+
+    As PyTorch's; the result is always complex. SciPy's is :func:`tg.signal.stft`.
+
+    Raises ValueError for lengths that do not fit, and for ``return_complex=False``.
+
+    >>> tg.stft(tg.ones(8), 4, window=tg.hann_window(4)).shape
+    (3, 9)
+    """
+    from . import fft
+
+    if not return_complex:
+        raise ValueError("stft: the result is complex; pass return_complex=True, and take view_as_real of it")
+    x = _core.asarray(input)
+    if not (x.dtype.is_floating_point or x.dtype.is_complex):
+        raise _core.DTypeError(f"stft: expected a floating or complex array, got {x.dtype}")
+    hop, w = _frame_options("stft", n_fft, hop_length, win_length, window, x)
+    if center:
+        x = _core.pad(x, [(0, 0)] * (x.ndim - 1) + [(n_fft // 2, n_fft // 2)], mode=pad_mode)
+    if x.shape[-1] < n_fft:
+        raise _core.ShapeError(f"stft: a signal of {x.shape[-1]} numbers has no frame of n_fft={n_fft}")
+    frames = x.unfold(-1, n_fft, hop) * w
+    half = not x.dtype.is_complex if onesided is None else onesided
+    if half and x.dtype.is_complex:
+        raise ValueError("stft: onesided=True needs a real signal")
+    found = (fft.rfft if half else fft.fft)(frames, norm="ortho" if normalized else None)
+    return _core.swapaxes(found, -1, -2)
+
+
+def istft(
+    input: Any,
+    n_fft: int,
+    hop_length: int | None = None,
+    win_length: int | None = None,
+    window: Any = None,
+    center: bool = True,
+    normalized: bool = False,
+    onesided: bool | None = None,
+    length: int | None = None,
+    return_complex: bool = False,
+) -> Variable:
+    """The signals whose :func:`stft` is ``input``, of shape ``(..., time)``: frames are windowed again, added up and divided.
+
+    Raises ValueError where the windows leave a place without weight.
+
+    >>> x = tg.arange(8.0)
+    >>> w = tg.hann_window(4)
+    >>> bool(tg.allclose(tg.istft(tg.stft(x, 4, window=w), 4, window=w), x, atol=1e-5))
+    True
+    """
+    from . import fft
+
+    z = _core.asarray(input)
+    if not z.dtype.is_complex or z.ndim < 2:
+        raise _core.DTypeError(f"istft: expected a complex array of frequencies and frames, got {z.dtype} of shape {z.shape}")
+    hop, w = _frame_options("istft", n_fft, hop_length, win_length, window, z)
+    half = not return_complex if onesided is None else onesided
+    rows = n_fft // 2 + 1 if half else n_fft
+    if z.shape[-2] != rows:
+        raise _core.ShapeError(f"istft: expected {rows} frequencies for n_fft={n_fft}, got {z.shape[-2]}")
+    frames = (fft.irfft if half else fft.ifft)(_core.swapaxes(z, -1, -2), n_fft, norm="ortho" if normalized else None)
+    if not return_complex and not half:
+        frames = _core.real(frames)
+    count = z.shape[-1]
+    total = n_fft + hop * (count - 1)
+    places = _core.arange(count)[:, None] * hop + _core.arange(n_fft)
+    batch = z.shape[:-2]
+    added = _core.zeros((*batch, total), frames.dtype).index_add(-1, places.reshape(-1), (frames * w).reshape((*batch, -1)))
+    weight = _core.zeros(total, w.dtype).index_add(0, places.reshape(-1), _core.broadcast_to(w * w, (count, n_fft)).reshape(-1))
+    start = n_fft // 2 if center else 0
+    end = total - start if length is None else min(total, start + length)
+    weight = weight[start:end]
+    if weight.size and float(_core.min(_core.abs(weight.detach()))) < 1e-11:
+        raise ValueError("istft: the windows leave a place of the signal without weight; choose a smaller hop_length")
+    out = added[..., start:end] / weight
+    missing = 0 if length is None else length - (end - start)
+    return _core.pad(out, [(0, 0)] * len(batch) + [(0, missing)]) if missing > 0 else out
+
+
 # ---- the same function elsewhere ----
 
 

@@ -235,6 +235,9 @@ pub fn diff(x: &Variable, n: i64, axis: isize, prepend: Option<&Variable>, appen
         return Err(Error::Shape("diff: an array of at least 1 dimension is expected, got shape ()".to_owned()));
     }
     let along = normalize_axis("diff", axis, x.ndim())?;
+    if n == 0 {
+        return Ok(x.clone());
+    }
     let side = |v: &Variable| -> Result<Variable> {
         let mut shape = Shape::from_slice(x.shape());
         shape[along] = 1;

@@ -331,3 +331,16 @@ BAD: list[tuple[Any, type[Exception], str]] = [
 def test_bad_input_says_what_is_wrong(call: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         call()
+
+
+def test_variances_along_one_axis() -> None:
+    var = tg.Variable([[0.5, 1.0, 2.0]])
+    whole = F.gaussian_nll_loss(X, X + 1.0, tg.broadcast_to(var, X.shape))
+    assert F.gaussian_nll_loss(X, X + 1.0, var).item() == pytest.approx(whole.item())
+
+
+def test_an_empty_batch_leaves_running_statistics() -> None:
+    layer = nn.BatchNorm1d(3)
+    assert layer(tg.zeros(0, 3)).shape == (0, 3)
+    assert layer.running_mean.tolist() == [0.0, 0.0, 0.0]
+    assert layer.running_var.tolist() == [1.0, 1.0, 1.0]

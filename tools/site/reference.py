@@ -335,7 +335,8 @@ class Reference:
         made = getattr(value, "__module__", "") or ""
         below = [p for p in same if p.rpartition(".")[0] and made.startswith(f"tapegrad.{p.rpartition('.')[0]}")]
         rows = [p for p in same if p in self.rows]
-        return (rows or below or sorted(same, key=lambda p: (p.count("."), len(p))))[0]
+        own = getattr(value, "__name__", "")
+        return (rows or below or sorted(same, key=lambda p: (p.count("."), p.rpartition(".")[2] != own, len(p))))[0]
 
     def page(self, module: str, listed: list[Entry]) -> str:
         doc = self.markdown(inspect.getdoc(self.modules[module]) or "", module)

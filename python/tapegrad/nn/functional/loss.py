@@ -413,7 +413,8 @@ def gaussian_nll_loss(
 ) -> Variable:
     """``(log(var) + (input - target)² / var) / 2``, with ``full`` the constant too; variances below ``eps`` count as ``eps``.
 
-    ``var`` is a number, or has the shape of the input, or that shape without the last axis or with 1 there; so may ``target``.
+    ``var`` is a number, or has the shape of the input, or that shape without the last axis or with 1 along one axis; so may
+    ``target``.
 
     >>> tg.nn.functional.gaussian_nll_loss(tg.Variable([1.0]), tg.Variable([3.0]), tg.ones(1)).item()
     2.0
@@ -432,11 +433,12 @@ def gaussian_nll_loss(
 
 
 def _like(name: str, what: str, value: Variable, x: Variable) -> Variable:
-    """``value``, which has the shape of ``x``, or that shape without the last axis or with 1 there."""
+    """``value``, which has the shape of ``x``, or that shape without the last axis or with 1 along one axis."""
     if value.shape != x.shape:
         if value.shape == x.shape[:-1]:
             return _core.expand_dims(value, -1)
-        if value.shape != (*x.shape[:-1], 1):
+        other = [n for n, m in zip(value.shape, x.shape, strict=False) if n != m]
+        if value.ndim != x.ndim or other != [1]:
             raise _core.ShapeError(f"{name}: {what} {value.shape} does not fit the input {x.shape}")
     return value
 

@@ -60,6 +60,8 @@ def batch_norm(
     if count == 1:
         raise ValueError(f"batch_norm: training needs more than one value for each channel, the input has shape {x.shape}")
     y, mean, variance = rows._batch_norm_training(x, weight, bias, eps)
+    if not count:
+        return y  # a batch without samples says nothing about them
     _move(running_mean, mean, momentum, 1.0)
     _move(running_var, variance, momentum, count / (count - 1) if count > 1 else 1.0)
     return y
