@@ -52,10 +52,19 @@ def machine() -> str:
     return "\n".join(f"- {key}: {value}" for key, value in facts.items())
 
 
+def size(page: str) -> None:
+    """The table of the wheels that were built."""
+    wheels = sorted(str(w) for folder in (".venv/wheel", "dist") for w in (ROOT / folder).glob("*.whl"))
+    if wheels and shutil.which("readelf"):
+        run(sys.executable, "benches/size.py", *wheels, "--markdown", page)
+    else:
+        print("there is no wheel, or no readelf: the size is not measured")
+
+
 def main() -> int:
     """Runs what was asked for; each part replaces its own table only."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parts = ["machine", *CARGO, "compare", "process", "sharing", "instructions"]
+    parts = ["machine", *CARGO, "compare", "replay", "process", "size", "sharing", "instructions"]
     usual = [part for part in parts if part != "accuracy"]
     parser.add_argument("--only", nargs="+", choices=parts, default=usual)
     parser.add_argument("--page", type=Path, default=PAGE)
@@ -70,9 +79,11 @@ def main() -> int:
             printed = run("cargo", "bench", "--locked", "--quiet", "--bench", part, TAPEGRAD_NUM_THREADS="1")
             page_of = options.page if part in {"overhead", "sets", "tape"} else KERNELS
             put(page_of, printed if part == "sets" else f"```text\n{printed}\n```", f"cargo bench {part}")
-        elif part == "compare":
+        elif part in {"compare", "replay"}:
             for threads in range(1, 1 + min(2, os.cpu_count() or 1)):
-                run(sys.executable, "benches/compare.py", "--threads", str(threads), "--markdown", page)
+                run(sys.executable, f"benches/{part}.py", "--threads", str(threads), "--markdown", page)
+        elif part == "size":
+            size(page)
         elif part == "process":
             run(sys.executable, "benches/process.py", "--markdown", page)
         elif part == "sharing":

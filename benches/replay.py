@@ -1,22 +1,22 @@
 """What tg.compile is worth: the time of a replay as a share of an eager call, and of JAX's compiled function.
 
-    taskset -c 1 python benches/replay.py [--jax] [--rows WORD]    # one thread
+    python benches/replay.py [--threads 1] [--rows WORD] [--rounds 150] [--without-jax] [--markdown OUT]
 
-Every row's functions take turns, best of many rounds. JAX runs in the same process when it is asked for and installed; its
-compilation is not counted.
+Every row's functions take turns in one process on as many processors as threads, best of many rounds. JAX is left out where it is
+not installed; its compilation is not counted. Figures are microseconds, shares are those of the replay.
 """
 
 from __future__ import annotations
 
-import argparse
+import importlib.util
 import itertools
 import os
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
-
 import numpy as np
+from table import Table, arguments
 
 import tapegrad as tg
 
@@ -152,29 +152,37 @@ def peer(at: int, args: tuple[Any, ...]) -> Any:
     return replay_jax.function(at, [np.asarray(a.numpy()) for a in args])
 
 
-def main() -> None:
-    options = argparse.ArgumentParser()
-    options.add_argument("--jax", action="store_true")
-    options.add_argument("--rows", default="")
-    options.add_argument("--rounds", type=int, default=150)
-    chosen = options.parse_args()
-    tg.set_num_threads(1)
-    head = f"{'':44}{'eager, us':>12}{'replay, us':>12}{'share':>8}"
-    print(head + (f"{'jax jit, us':>14}{'share':>8}" if chosen.jax else ""))
+def main() -> int:
+    """Measures the rows that were asked for."""
+    parser = arguments(__doc__)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rows", default="", help="rows whose names hold this word")
+    parser.add_argument("--rounds", type=int, default=150)
+    parser.add_argument("--without-jax", action="store_true")
+    options = parser.parse_args()
+    if hasattr(os, "sched_setaffinity"):
+        # What JAX, which makes as many threads as there are processors, understands as well.
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-options.threads :])
+    tg.set_num_threads(options.threads)
+    has_jax = not options.without_jax and importlib.util.find_spec("jax") is not None
+    head = "| work | eager (µs) | replay (µs) | replay / eager |" + (" JAX (µs) | replay / JAX |" if has_jax else "")
+    table = Table(head, "|---" * head.count(" |") + "|")
     for at, (name, f, args) in enumerate(ROWS):
-        if chosen.rows not in name:
+        if options.rows not in name:
             continue
         compiled = tg.compile(f)
         for _ in range(4):
             compiled(*args)
         if not compiled.programs():
-            print(f"{name:44}{compiled.explain()}")
+            table.add(f"| {name} | {compiled.explain()} |")
             continue
-        functions = [(f, args), (compiled, args), *([peer(at, args)] if chosen.jax else [])]
-        eager, replay, *others = best(functions, chosen.rounds)
-        line = f"{name:44}{eager * 1e6:12.1f}{replay * 1e6:12.1f}{replay / eager:8.2f}"
-        print(line + "".join(f"{t * 1e6:14.1f}{replay / t:8.2f}" for t in others), flush=True)
+        functions = [(f, args), (compiled, args), *([peer(at, args)] if has_jax else [])]
+        eager, replay, *others = best(functions, options.rounds)
+        line = f"| {name} | {eager * 1e6:.3g} | {replay * 1e6:.3g} | {replay / eager:.2f} |"
+        table.add(line + "".join(f" {t * 1e6:.3g} | {replay / t:.2f} |" for t in others))
+    table.write(options.markdown, f"benches/replay.py {options.threads}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
