@@ -124,6 +124,13 @@ def numpy_missing(name: str) -> str:
     return f"{name} is not available for Variables: {instead}use v.numpy() for the data, without gradients"
 
 
+def _of_family(distribution: Any, method: str) -> str:
+    """A method of one of SciPy's distributions with the name of the distribution: ``norm.pdf``."""
+    distribution = getattr(distribution, "dist", distribution)  # of one whose parameters are fixed
+    family = getattr(distribution, "name", None) or type(distribution).__name__.removesuffix("_gen")
+    return f"{family}.{method}" if method[0] != "_" and family in _names("stats") else method
+
+
 def counterpart() -> str:
     """Which function of ours to use instead of the one of SciPy that is running, as the beginning of a sentence; else nothing."""
     frame: Any = sys._getframe()
@@ -132,17 +139,17 @@ def counterpart() -> str:
         package, _, rest = frame.f_globals.get("__name__", "").partition(".")
         if package == "scipy":
             # A decorator's inner function stands for the function that it is about to call.
-            inner = frame.f_locals.get("f") or frame.f_locals.get("func")
-            if frame.f_code.co_name in ("wrapper", "inner") and callable(inner):
-                rest = getattr(inner, "__module__", "").partition(".")[2]
-            name = getattr(inner, "__name__", "") if callable(inner) else frame.f_code.co_name
-            running.append((rest.partition(".")[0], name))
+            name, inner = frame.f_code.co_name, frame.f_locals.get("f") or frame.f_locals.get("func")
+            if name in ("wrapper", "inner") and callable(inner):
+                rest, name = getattr(inner, "__module__", "").partition(".")[2], getattr(inner, "__name__", "")
+            home = rest.partition(".")[0]
+            running.append((home, _of_family(frame.f_locals.get("self"), name) if home == "stats" else name))
         elif running:
             break  # what is outside of SciPy is the user's
         frame = frame.f_back
     for home, name in reversed(running):
         for ours in (home, ""):
-            if name in _names(ours):
+            if name.partition(".")[0] in _names(ours):
                 return f"Use {_path(ours, name)} instead of scipy.{home}.{name}"
     for home, name in reversed(running):
         if home and not home.startswith("_") and not name.startswith(("_", "<")) and name != "wrapper":

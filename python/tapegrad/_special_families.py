@@ -6,7 +6,7 @@ functions (DLMF 8.17, 8.2). Degrees are whole numbers; gradients flow through al
 
 from __future__ import annotations
 
-from math import pi
+from math import exp, factorial, lgamma, pi
 from typing import TYPE_CHECKING, Any
 
 from . import _core, _special
@@ -266,6 +266,133 @@ def stdtr(df: Any, t: Any) -> Variable:
     near = 0.5 + _core.where(t == 0, t * density, middle)
     tail = 0.5 * _special.betainc(df / 2.0, half, df / (df + t * t))
     return _core.where(t * t < df, near, _core.where(t > 0, 1.0 - tail, tail))
+
+
+# ---- Bessel functions of whole orders ----
+
+
+def _order(name: str, v: Any, x: Any) -> tuple[int, Variable, Any]:
+    """The order, the argument in double precision, and the dtype of the result."""
+    if isinstance(v, _core.Variable):
+        raise TypeError(f"{name}: the order must be a Python number: no gradient flows to it")
+    if int(v) != v:
+        raise ValueError(f"{name}: the order is {v!r}, expected a whole number")
+    (x,) = _floating(x)
+    return int(v), x.astype(_core.float64), x.dtype
+
+
+def _bessel_j(n: int, x: Variable) -> Variable:
+    """J_n for n >= 2 and x >= 0: its series, Miller's recursion downwards, or the recursion upwards, where each is stable."""
+    small, large = x < 2.0, x > n
+    # DLMF 10.2.2.
+    s = _core.where(small, x, 1.0)
+    term = power = (s / 2.0) ** n / float(factorial(n))
+    for k in range(1, 20):
+        power = power * (s * s / -4.0) / float(k * (n + k))
+        term = term + power
+    # DLMF 10.6.1, and 10.12.4 for the sum.
+    m = _core.where(small | large, 2.0, x)
+    last = 2 * ((n + 40) // 2)
+    # The values grow by up to last! on the way down: they begin at the root of that, so that squares are numbers, too.
+    start = exp(-lgamma(last + 1.0) / 2.0)
+    above, here, total, found = _core.zeros_like(m), _core.full_like(m, start), _core.zeros_like(m), _core.zeros_like(m)
+    for k in range(last, 0, -1):
+        above, here = here, 2.0 * k / m * here - above
+        found = here if k - 1 == n else found
+        total = total + (2.0 * here if (k - 1) % 2 == 0 and k > 1 else 0.0)
+    middle = found / (total + here)
+    u = _core.where(large, x, float(n) + 1.0)
+    return _core.where(small, term, _core.where(large, _upwards(n, u, _special.j0(u), _special.j1(u), -1.0), middle))
+
+
+def _upwards(n: int, x: Variable, zeroth: Variable, first: Variable, sign: float) -> Variable:
+    """The function of order n >= 0 from those of orders 0 and 1, as it is stable for Y and K."""
+    if n == 0:
+        return zeroth
+    for k in range(1, n):
+        zeroth, first = first, 2.0 * k / x * first + sign * zeroth
+    return first
+
+
+def jv(v: float, z: Any) -> Variable:
+    """The Bessel function of the first kind of a whole order v. Raises ValueError for another order.
+
+    >>> tg.special.jv(2, 1.0)
+    Variable(0.11490349)
+    """
+    n, x, dtype = _order("jv", v, z)
+    if abs(n) < 2:
+        value = _special.j0(x) if n == 0 else _special.j1(x)
+    else:
+        value = _bessel_j(abs(n), _core.abs(x)) * (_core.where(x < 0, -1.0, 1.0) if n % 2 else 1.0)
+    return (-value if n < 0 and n % 2 else value).astype(dtype)
+
+
+def yv(v: float, z: Any) -> Variable:
+    """The Bessel function of the second kind of a whole order v. Raises ValueError for another order.
+
+    >>> tg.special.yv(2, 1.0)
+    Variable(-1.6506826)
+    """
+    n, x, dtype = _order("yv", v, z)
+    value = _upwards(abs(n), x, _special.y0(x), _special.y1(x), -1.0)
+    return (-value if n < 0 and n % 2 else value).astype(dtype)
+
+
+def kv(v: float, z: Any) -> Variable:
+    """The modified Bessel function of the second kind of a whole order v. Raises ValueError for another order.
+
+    >>> tg.special.kv(2, 1.0)
+    Variable(1.6248389)
+    """
+    n, x, dtype = _order("kv", v, z)
+    return _upwards(abs(n), x, _special.k0(x), _special.k1(x), 1.0).astype(dtype)
+
+
+def kve(v: float, z: Any) -> Variable:
+    """``exp(z) kv(v, z)``.
+
+    >>> tg.special.kve(2, 1.0)
+    Variable(4.41677)
+    """
+    n, x, dtype = _order("kve", v, z)
+    return _upwards(abs(n), x, _special.k0e(x), _special.k1e(x), 1.0).astype(dtype)
+
+
+def _ratios(n: int, x: Variable) -> Variable:
+    """``I_n / I_0`` as the product of ratios of neighbours, which a continued fraction gives (DLMF 10.33.1)."""
+    last = n + 150
+    # Amos's bounds of the ratio of orders `last` and `last - 1`.
+    ratio = x / (last - 0.5 + _core.sqrt((last + 0.5) ** 2 + x * x))
+    out = _core.ones_like(x)
+    for k in range(last - 1, 0, -1):
+        ratio = x / (2.0 * k + x * ratio)
+        out = out * ratio if k <= n else out
+    return out
+
+
+def iv(v: float, z: Any) -> Variable:
+    """The modified Bessel function of the first kind of a whole order v. Raises ValueError for another order.
+
+    >>> tg.special.iv(2, 1.0)
+    Variable(0.13574767)
+    """
+    n, x, dtype = _order("iv", v, z)
+    return (_special.i0(x) * _ratios(abs(n), x)).astype(dtype)
+
+
+def ive(v: float, z: Any) -> Variable:
+    """``exp(-|z|) iv(v, z)``.
+
+    >>> tg.special.ive(2, 1.0)
+    Variable(0.04993878)
+    """
+    n, x, dtype = _order("ive", v, z)
+    return (_special.i0e(x) * _ratios(abs(n), x)).astype(dtype)
+
+
+#: SciPy's names of those of whole orders.
+jn, yn, kn = jv, yv, kv
 
 
 # ---- small ones ----

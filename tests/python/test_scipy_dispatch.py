@@ -12,6 +12,7 @@ import scipy.linalg
 import scipy.ndimage
 import scipy.signal
 import scipy.special
+import scipy.stats
 
 import tapegrad as tg
 
@@ -53,6 +54,10 @@ def test_ufuncs_of_several_arguments_are_recorded() -> None:
         (lambda x: scipy.signal.convolve(x, x), "tg.signal.convolve"),
         (lambda x: scipy.signal.lfilter([1.0], [1.0, 0.5], x), "tg.signal.lfilter"),
         (lambda x: scipy.integrate.simpson(x), "tg.integrate.simpson"),
+        (lambda x: scipy.integrate.odeint(lambda y, t: -y, x, [0.0, 1.0]), "tg.integrate.odeint"),
+        (scipy.stats.norm.pdf, "tg.stats.norm.pdf"),
+        (scipy.stats.norm(0.0, 1.0).logpdf, "tg.stats.norm.logpdf"),
+        (lambda x: scipy.stats.dirichlet.logpdf(x / x.sum(), X), "tg.stats.dirichlet.logpdf"),
     ],
 )
 def test_other_functions_name_the_counterpart(call: Callable[[Any], Any], name: str) -> None:

@@ -77,6 +77,21 @@ def test_values_and_gradients(name: str, fixed: tuple[Any, ...], values: tuple[n
     gradgradcheck(lambda *x: f(*fixed, *x), xs)
 
 
+@pytest.mark.parametrize("name", ["jv", "yv", "kv", "kve", "iv", "ive"])
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 7, 25, -1, -2])
+def test_bessel_functions_of_whole_orders(name: str, n: int) -> None:
+    x = np.array([1e-3, 0.5, 1.99, 2.01, 6.9, 7.1, 24.0, 26.0, 120.0])
+    x = np.concatenate([x, -x, [0.0]]) if name in {"jv", "iv", "ive"} else x
+    expected = getattr(scipy.special, name)(n, x)
+    f = getattr(special, name)
+    np.testing.assert_allclose(f(n, tg.Variable(x)).numpy(), expected, rtol=1e-9, atol=1e-14 if name == "jv" else 0)
+    assert f(n, tg.ones(2)).dtype == tg.float32
+    near = tg.Variable(np.array([0.5, 2.5, 7.0, 12.0]), requires_grad=True)
+    if abs(n) < 25:
+        gradcheck(lambda v: f(n, v), (near,))
+        gradgradcheck(lambda v: f(n, v), (near,))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_names_of_pytorch(name: str) -> None:
     np.testing.assert_allclose(getattr(special, name)(tg.Variable(POSITIVE)).numpy(), NAMES[name](POSITIVE), rtol=1e-9)
@@ -122,6 +137,7 @@ def test_gauss_rules(name: str) -> None:
     ("call", "message"),
     [
         (lambda: special.roots_legendre(0), "roots_legendre: the number of nodes is 0, expected a whole number from 1 on"),
+        (lambda: special.jv(0.5, 1.0), "jv: the order is 0.5, expected a whole number"),
         (lambda: special.diric(1.0, 0), "diric: n is 0, expected a whole number from 1 on"),
         (lambda: special.eval_jacobi(-1, 0.0, 0.0, 1.0), "the degree is -1, expected a whole number from 0 on"),
     ],
