@@ -14,6 +14,7 @@ True
 from __future__ import annotations
 
 from ._bridge import FunctionAndGradient, fun_and_grad
+from ._curve import curve_fit
 from ._equations import fixed_point, root
 from ._fitting import least_squares
 from ._ivp import solve_ivp
@@ -21,18 +22,25 @@ from ._minimize import minimize
 from ._ode import OdeSolution, odeint
 from ._quad import quad
 from ._result import ConvergenceError, OptimizeResult
+from ._scalar import brentq, fsolve, minimize_scalar, newton, root_scalar
 
 __all__ = [
     "ConvergenceError",
     "FunctionAndGradient",
     "OdeSolution",
     "OptimizeResult",
+    "brentq",
+    "curve_fit",
     "fixed_point",
+    "fsolve",
     "fun_and_grad",
     "least_squares",
     "minimize",
+    "minimize_scalar",
+    "newton",
     "odeint",
     "quad",
     "root",
+    "root_scalar",
     "solve_ivp",
 ]

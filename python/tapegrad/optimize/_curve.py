@@ -1,0 +1,93 @@
+"""Fits of curves to data."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import _core
+from .._core import ShapeError, Variable
+from ._fitting import least_squares
+from ._result import ConvergenceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def curve_fit(
+    f: Callable[..., Any],
+    xdata: Any,
+    ydata: Any,
+    p0: Any = None,
+    sigma: Any = None,
+    absolute_sigma: bool = False,
+    bounds: Any = (None, None),
+) -> tuple[Variable, Variable]:
+    """The parameters p for which ``f(xdata, *p)`` is nearest to ``ydata``, and their covariance.
+
+    ``p0`` is where the search begins, ones unless given. ``sigma`` holds the standard deviations of the data, one for each or
+    their covariance matrix; without ``absolute_sigma`` only their ratios count, and the size is that of the residuals. ``bounds``
+    is as in :func:`least_squares`, whose method is used.
+
+    The parameters are a float64 array of one axis, differentiable by all that the data and ``f`` depend on; the covariance,
+    ``(J' J)⁻¹`` with the Jacobian J of the weighted residuals, is a number for number, without derivatives. It is infinite where
+    the data do not determine the parameters.
+
+    Raises ShapeError for data that do not fit, and ConvergenceError where no fit was found.
+
+    >>> t = tg.linspace(0.0, 3.0, 20, dtype=tg.float64)
+    >>> p, covariance = tg.optimize.curve_fit(lambda t, a, b: a * tg.exp(-b * t), t, 2.0 * tg.exp(-0.5 * t))
+    >>> [round(v, 6) for v in p.tolist()], covariance.shape
+    ([2.0, 0.5], (2, 2))
+    """
+    start = np.ones(_count(f)) if p0 is None else np.asarray(_core.asarray(p0).detach().numpy(), dtype=np.float64).reshape(-1)
+    x = _core.asarray(xdata) if hasattr(xdata, "__array__") or isinstance(xdata, (list, float, int)) else xdata
+    y = _core.asarray(ydata)
+    y = y if y.dtype.is_floating_point else y.astype(_core.float64)
+    weight = _weights(sigma, y)
+
+    def residuals(p: Variable) -> Variable:
+        found = f(x, *_core.unstack(p))
+        if _core.asarray(found).shape != y.shape:
+            raise ShapeError(f"curve_fit: the function returned shape {_core.asarray(found).shape}, ydata has shape {y.shape}")
+        return weight(found - y)
+
+    fit = least_squares(residuals, start, bounds=bounds)
+    if not fit.success:
+        raise ConvergenceError(f"curve_fit: did not converge ({fit.message})", fit)
+    jacobian = _core._innermost(fit.jac).numpy().astype(np.float64)
+    _u, s, vt = np.linalg.svd(jacobian, full_matrices=False)
+    spare = y.size - start.size
+    known = (
+        s.size == start.size and s[-1] > np.finfo(np.float64).eps * max(jacobian.shape) * s[0] and (absolute_sigma or spare > 0)
+    )
+    if not known:
+        return fit.x, _core.full((start.size, start.size), np.inf, dtype=_core.float64)
+    scale = 1.0 if absolute_sigma else 2.0 * float(_core._innermost(fit.cost).numpy()) / spare
+    return fit.x, Variable((vt.T / s**2) @ vt * scale)
+
+
+def _count(f: Callable[..., Any]) -> int:
+    """How many parameters a curve has, by its signature."""
+    kinds = [p.kind for p in inspect.signature(f).parameters.values()]
+    named = [k for k in kinds if k in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)]
+    if len(named) < 2 or inspect.Parameter.VAR_POSITIONAL in kinds:
+        raise ValueError("curve_fit: the number of parameters does not follow from the function; pass p0")
+    return len(named) - 1
+
+
+def _weights(sigma: Any, y: Variable) -> Callable[[Variable], Variable]:
+    """What residuals are multiplied by."""
+    if sigma is None:
+        return lambda r: r
+    sigma = _core.asarray(sigma)
+    if sigma.shape in ((), y.shape):
+        return lambda r: r / sigma
+    if sigma.shape != (y.size, y.size):
+        raise ShapeError(f"curve_fit: sigma has shape {sigma.shape}, expected {y.shape} or ({y.size}, {y.size})")
+    from ..linalg import cholesky, solve_triangular
+
+    factor = cholesky(sigma)
+    return lambda r: solve_triangular(factor, r.reshape(-1).astype(factor.dtype), lower=True)
