@@ -22,7 +22,12 @@ BRACKETS: list[tuple[Any, float, float]] = [
     (lambda x: x, 0.0, 1.0),
     (lambda x: x - 1.0, 0.0, 1.0),
 ]
-MINIMA: list[Any] = [lambda x: (x - 2) ** 2, lambda x: x**4 - x, lambda x: -np.exp(-((x - 5) ** 2)) + 0.001 * (x - 5) ** 2, np.cos]
+MINIMA: list[Any] = [
+    lambda x: (x - 2) ** 2,
+    lambda x: x**4 - x,
+    lambda x: -np.exp(-((x - 5) ** 2)) + 0.001 * (x - 5) ** 2,
+    np.cos,
+]
 
 
 @pytest.mark.parametrize(("f", "a", "b"), BRACKETS)
@@ -121,7 +126,11 @@ def test_fits_that_data_do_not_determine() -> None:
     [
         (lambda: optimize.brentq(lambda x: x * x + 1.0, 0, 1), ValueError, "the same sign at both ends of the bracket"),
         (lambda: optimize.brentq(lambda x: x, -1.0, np.inf), ValueError, "a, b must be finite"),
-        (lambda: optimize.brentq(lambda x: x**2 - 2.0, 0, 2, maxiter=2), tg.optimize.ConvergenceError, "brentq: did not converge"),
+        (
+            lambda: optimize.brentq(lambda x: x**2 - 2.0, 0, 2, maxiter=2),
+            tg.optimize.ConvergenceError,
+            "brentq: did not converge",
+        ),
         (lambda: optimize.root_scalar(lambda x: x), ValueError, "pass bracket=\\[a, b\\], or x0"),
         (lambda: optimize.root_scalar(lambda x: x, method="secant", x0=1.0), ValueError, "method is 'secant'"),
         (lambda: optimize.fsolve(lambda x: x**2 + 1.0, 1.0), tg.optimize.ConvergenceError, "fsolve: did not converge"),

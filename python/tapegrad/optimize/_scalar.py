@@ -22,10 +22,10 @@ from ._samples import each_sample, has_derivative, message_of, one, plain, worst
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Scalar = Callable[[float], float]
 
-
-def _bracketed(f: Scalar, a: float, b: float, xtol: float, rtol: float, maxiter: int) -> tuple[float, int, bool]:
+def _bracketed(
+    f: Callable[[float], float], a: float, b: float, xtol: float, rtol: float, maxiter: int
+) -> tuple[float, int, bool]:
     """A root between ``a`` and ``b``, by Chandrupatla's method: bisection, or inverse quadratic interpolation where it is safe.
 
     (T. R. Chandrupatla, A new hybrid quadratic/bisection algorithm, Advances in Engineering Software 28, 1997.)
@@ -185,7 +185,7 @@ def fsolve(func: Callable[..., Any], x0: Any, args: tuple[Any, ...] = (), xtol: 
 _GOLDEN = (3.0 - sqrt(5.0)) / 2.0
 
 
-def _downhill(f: Scalar, a: float, b: float) -> tuple[float, float]:
+def _downhill(f: Callable[[float], float], a: float, b: float) -> tuple[float, float]:
     """An interval with a minimum inside: from ``a`` over ``b``, or back, by growing steps until the function rises."""
     fa, fb = f(a), f(b)
     if fb > fa:
@@ -203,7 +203,7 @@ def _downhill(f: Scalar, a: float, b: float) -> tuple[float, float]:
     raise ConvergenceError("minimize_scalar: the function falls without end; pass bounds=(low, high)")
 
 
-def _lowest(f: Scalar, a: float, b: float, xtol: float, maxiter: int) -> tuple[float, float, int, bool]:
+def _lowest(f: Callable[[float], float], a: float, b: float, xtol: float, maxiter: int) -> tuple[float, float, int, bool]:
     """A minimum between ``a`` and ``b`` by Brent's method: golden sections, and parabolas where they are safe.
 
     (R. P. Brent, Algorithms for Minimization without Derivatives, 1973, chapter 5.)
