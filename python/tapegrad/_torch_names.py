@@ -683,13 +683,17 @@ def istft(
     if not z.dtype.is_complex or z.ndim < 2:
         raise _core.DTypeError(f"istft: expected a complex array of frequencies and frames, got {z.dtype} of shape {z.shape}")
     hop, w = _frame_options("istft", n_fft, hop_length, win_length, window, z)
-    half = not return_complex if onesided is None else onesided
+    half = z.shape[-2] != n_fft if onesided is None else onesided
+    if half and return_complex:
+        raise ValueError("istft: a complex signal needs all frequencies, onesided=False")
     rows = n_fft // 2 + 1 if half else n_fft
     if z.shape[-2] != rows:
         raise _core.ShapeError(f"istft: expected {rows} frequencies for n_fft={n_fft}, got {z.shape[-2]}")
-    frames = (fft.irfft if half else fft.ifft)(_core.swapaxes(z, -1, -2), n_fft, norm="ortho" if normalized else None)
-    if not return_complex and not half:
-        frames = _core.real(frames)
+    norm = "ortho" if normalized else None
+    spectra = _core.swapaxes(z, -1, -2)
+    # Of a real signal the first half of the frequencies says all.
+    half_spectra = spectra[..., : n_fft // 2 + 1]
+    frames = fft.ifft(spectra, n_fft, norm=norm) if return_complex else fft.irfft(half_spectra, n_fft, norm=norm)
     count = z.shape[-1]
     total = n_fft + hop * (count - 1)
     places = _core.arange(count)[:, None] * hop + _core.arange(n_fft)

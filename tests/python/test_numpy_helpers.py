@@ -100,6 +100,20 @@ def test_mistakes_with_spectra() -> None:
         tg.istft(tg.stft(x, 4, 4, window=tg.hann_window(4), center=False), 4, 4, window=tg.hann_window(4), center=False)
     with pytest.raises(tg.ShapeError, match="expected 3 frequencies for n_fft=4, got 2"):
         tg.istft(tg.stft(x, 4)[:2], 4)
+    with pytest.raises(ValueError, match="a complex signal needs all frequencies"):
+        tg.istft(tg.stft(x, 4), 4, return_complex=True)
+
+
+def test_spectra_of_complex_signals() -> None:
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=24) + 1j * rng.normal(size=24)
+    window = np.hanning(8) + 0.1
+    z = tg.stft(tg.Variable(x), 8, 2, window=window)
+    assert z.shape[0] == 8
+    np.testing.assert_allclose(tg.istft(z, 8, 2, window=window, return_complex=True).numpy(), x, atol=1e-12)
+    # All frequencies of a real signal are told by their number.
+    whole = tg.stft(tg.Variable(x.real), 8, 2, window=window, onesided=False)
+    np.testing.assert_allclose(tg.istft(whole, 8, 2, window=window).numpy(), x.real, atol=1e-12)
 
 
 def test_places_by_strides() -> None:
