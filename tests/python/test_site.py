@@ -144,10 +144,10 @@ def test_links_of_the_readme_work_outside_of_the_repository():
     assert found
     for link in found:
         assert link.startswith("https://"), link
-        if page := link.removeprefix(addresses["Documentation"]):
-            made = {"changes", "contributing"}
-            source = ROOT / "docs" / page.replace(".html", ".md")
-            assert not link.startswith(addresses["Documentation"]) or source.exists() or page.removesuffix(".html") in made, link
+        if link.startswith(addresses["Documentation"]):
+            home, _, page = link.removeprefix(addresses["Documentation"]).partition("/")
+            assert home == "stable", f"{link}: pages stand in a folder for each version"
+            assert (ROOT / "docs" / page.replace(".html", ".md")).exists() or page in {"changes.html", "contributing.html"}, link
         if "/docs/pictures/" in link:
             assert (ROOT / "docs/pictures" / link.rpartition("/")[2]).exists()
 
@@ -165,6 +165,8 @@ def test_versions_of_the_site_stand_beside_each_other(site, tmp_path):
     assert [e["preferred"] for e in entries] == [True, False, False]
     assert entries[1]["url"] == "https://example.org/0.9.0/"
     assert (tmp_path / "pages/0.9.0/index.html").read_text() == "pages of 0.9.0"
-    assert 'href="0.10.0/"' in (tmp_path / "pages/index.html").read_text()
+    assert entries[0]["url"] == "https://example.org/stable/"
+    assert (tmp_path / "pages/stable/index.html").read_text() == "pages of 0.10.0"
+    assert 'href="stable/"' in (tmp_path / "pages/index.html").read_text()
     with pytest.raises(ValueError, match="invalid literal"):
         versions.add(html, tmp_path / "pages", "next", "https://example.org/")
