@@ -71,13 +71,15 @@ SUBJECTS = {
     "Losses": "distance binary classes ctc entropy",
     "Numerical calculus": "calculus interpolate",
 }
-LAST = "More functions"
+LAST = "More of NumPy's functions"
 #: Names that are no operations of the registry, and whose module says nothing.
 BY_NAME = {
     "Creation": "array asarray block copy from_dlpack logspace",
     "Transformations": "sparse_jacobian sparse_hessian",
     "Recording": "explain is_grad_enabled tape_stats",
     "Settings": "get_num_threads set_num_threads empty_cache memory_stats",
+    "Dtypes": "autocast common_type promote_types min_scalar_type",
+    "Polynomials": "polyval",
 }
 
 #: The subject of what a module makes.
@@ -93,6 +95,11 @@ BY_MODULE = {
     "tapegrad._dtypes": "Dtypes",
     "tapegrad._dtype_names": "Dtypes",
     "tapegrad.random": "Random numbers",
+    "tapegrad._compile": "Compiled functions",
+    "tapegrad._scan": "Compiled functions",
+    "tapegrad._program": "Compiled functions",
+    "tapegrad._polynomials": "Polynomials",
+    "tapegrad._torch_names": "PyTorch's names",
 }
 
 
@@ -250,11 +257,14 @@ class Reference:
             return self.operation(path, self.rows[path])
         if path in self.aliases:
             return None
-        other = self.homes.get(id(value))
+        named = re.fullmatch(r"As ``tg\.([\w.]+)``\.", value.__doc__ or "")
+        other = named[1] if named else self.homes.get(id(value))
         if other and other != path and (callable(value) or inspect.isclass(value)):
             text = f"The same as {{py:obj}}`tapegrad.{other}`."
             kind = "class" if inspect.isclass(value) else "function"
-            return Entry(path, value, f"The same as `{other}`.", block(kind, f"tapegrad.{path}", [text]), subject_of(name, value))
+            # At the top these are the names under which PyTorch has functions of other namespaces.
+            found = subject_of(name, value).replace(LAST, "PyTorch's names")
+            return Entry(path, value, f"The same as `{other}`.", block(kind, f"tapegrad.{path}", [text]), found)
         doc = inspect.getdoc(value) or ""
         if inspect.isclass(value):
             text = self.class_(path, value)
@@ -346,11 +356,8 @@ class Reference:
 
     def top(self, listed: list[Entry]) -> dict[str, str]:
         """The pages of the namespace `tapegrad` itself: one for each subject."""
-        out, subjects = (
-            {},
-            [*SUBJECTS, "PyTorch's names", "Transformations", "Recording", "Random numbers", "Files", "Settings", "Dtypes"],
-        )
-        order = [*subjects, "Errors", "Constants", LAST]
+        out = {}
+        order = list(dict.fromkeys([*SUBJECTS, "PyTorch's names", *BY_NAME, *BY_MODULE.values(), "Errors", "Constants", LAST]))
         for one in order:
             own = [e for e in listed if e.subject == one]
             if own:
@@ -424,7 +431,7 @@ def subject_of(name: str, value: Any) -> str:
     if type(value) in {float, str, type(None)}:
         return "Constants"
     habit = name in {*_aliases.__all__, *_names.__all__, *_habits.TENSORS, "Tensor"}
-    return "PyTorch's names" if made == "tapegrad._names" or habit else LAST
+    return "PyTorch's names" if made == "tapegrad._names" or habit or name.endswith("_") else LAST
 
 
 def first(text: str) -> str:
