@@ -61,6 +61,20 @@ def test_an_entry_says_what_matters(pages):
     assert "_source/python/tapegrad/nn/linear.py.html#L-" in linear
 
 
+def test_every_entry_says_something(pages):
+    entry = re.compile(r"^(:{4,5})\{py:\w+\} ([^\n]+)\n(?::[^\n]*\n)*\n(.*?)\n\1$", re.MULTILINE | re.DOTALL)
+    found = [(m[2], m[3].strip()) for text in pages.values() for m in entry.finditer(text)]
+    assert len(found) > 1000
+    assert [name for name, text in found if not text or text.startswith("<a ")] == []
+
+
+def test_objects_of_private_classes_share_a_table_of_methods(pages):
+    page = pages["stats"]
+    assert ":{py:function} tapegrad.stats.gamma(a, loc=0.0, scale=1.0)\n\nThe gamma distribution with the shape a." in page
+    methods = re.search(r"## Methods of .*`gamma`.*\n\n(?:\|.*\n?)*", page)[0]
+    assert "| `logpdf(x, *args, **named)` | The logarithm of the density; -inf outside of the support |" in methods
+
+
 def test_methods_of_variable_are_listed(pages):
     for name in ("backward", "reshape", "add_", "grad", "numpy"):
         assert re.search(rf"\{{py:(method|attribute)\}} tapegrad\.Variable\.{name}\b", pages["variable"]), name

@@ -352,7 +352,23 @@ class Reference:
         head = f"# tapegrad.{module}\n\n```{{py:module}} tapegrad.{module}\n```\n\n```{{py:currentmodule}} None\n```\n\n{doc}"
         below = [m for m in self.modules if m.startswith(f"{module}.")]
         more = ["Below: " + ", ".join(f"[{m}]({m}.md)" for m in below)] if below else []
-        return "\n\n".join([head, *more, table(listed), *(e.text for e in listed)]) + "\n"
+        return "\n\n".join([head, *more, table(listed), *(e.text for e in listed), *self.shared(module, listed)]) + "\n"
+
+    def shared(self, module: str, listed: list[Entry]) -> list[str]:
+        """The methods of objects whose classes are not public, once for all objects that have the same ones."""
+        groups: dict[tuple[Any, ...], list[str]] = {}
+        for e in listed:
+            kind = type(e.value)
+            if kind.__module__.startswith("tapegrad") and kind.__name__.startswith("_"):
+                own = {n: f for base in reversed(kind.__mro__) for n, f in vars(base).items() if inspect.isfunction(f)}
+                methods = tuple((n, f) for n, f in sorted(own.items()) if not n.startswith("_") and f.__doc__)
+                groups.setdefault(methods, []).append(e.path.rpartition(".")[2])
+        out = []
+        for methods, found in groups.items():
+            rows = [f"| `{n}{signature(f, bound=True)}` | {self.inline(first(f.__doc__ or ''), module)} |" for n, f in methods]
+            names_ = ", ".join(f"`{n}`" for n in found)
+            out += [f"## Methods of {names_}", "\n".join(["| method | |", "|---|---|", *rows])] if rows else []
+        return out
 
     def top(self, listed: list[Entry]) -> dict[str, str]:
         """The pages of the namespace `tapegrad` itself: one for each subject."""
