@@ -11,7 +11,7 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -274,6 +274,7 @@ class Reference:
         else:
             doc = f"`{value!r}`" if type(value) in {float, int, str, type(None)} else doc.split("\n\n")[0]
             doc = f"A {type(value).__name__}." if type(value) in {dict, list, tuple, set, frozenset} else doc
+            doc = f"Has {', '.join(f'`{name}`' for name in vars(value))}." if isinstance(value, SimpleNamespace) else doc
             text = block("data", f"tapegrad.{path}", [self.markdown(doc, module)])
         return Entry(path, value, first(self.markdown(doc, module)), text, subject_of(name, value))
 
@@ -282,7 +283,8 @@ class Reference:
         module = path.rpartition(".")[0]
         bases = [b for b in value.__mro__[1:] if b is not object]
         public = [b for b in bases if any(b is v for v in self.public.values()) or b.__module__ == "builtins"]
-        lines = [self.markdown(inspect.getdoc(value) or "", module), self.source(value, path)]
+        doc = re.sub(rf"^{value.__name__}\(.*\)\n+", "", inspect.getdoc(value) or "", flags=re.MULTILINE)
+        lines = [self.markdown(doc, module), self.source(value, path)]
         if public:
             lines.insert(1, f"Base: {self.link(public[0].__name__, module)}")
         inherited = {n for b in public for n in vars(b)} if value is not tg.Variable else set()
@@ -345,7 +347,9 @@ class Reference:
         made = getattr(value, "__module__", "") or ""
         below = [p for p in same if p.rpartition(".")[0] and made.startswith(f"tapegrad.{p.rpartition('.')[0]}")]
         rows = [p for p in same if p in self.rows]
-        return (rows or below or sorted(same, key=lambda p: (p.count("."), len(p))))[0]
+        own = getattr(value, "__name__", "")
+        by_name = sorted(below, key=lambda p: p.rpartition(".")[2] != own)
+        return (rows or by_name or sorted(same, key=lambda p: (p.count("."), len(p))))[0]
 
     def page(self, module: str, listed: list[Entry]) -> str:
         doc = self.markdown(inspect.getdoc(self.modules[module]) or "", module)
