@@ -75,6 +75,14 @@ def test_objects_of_private_classes_share_a_table_of_methods(pages):
     assert "| `logpdf(x, *args, **named)` | The logarithm of the density; -inf outside of the support |" in methods
 
 
+def test_the_gallery_shows_every_program_with_its_picture(site):
+    """What programs share is no program; the digits on several ranks draw the picture of the digits."""
+    page = site.gallery.page()
+    programs = {p.stem for p in (ROOT / "examples").glob("*.py") if "__main__" in p.read_text(encoding="utf-8")}
+    assert set(re.findall(r"<summary>examples/(\w+)\.py", page)) == programs
+    assert set(re.findall(r"pictures/(\w+)\.png", page)) == programs - {"digits_ranks"}
+
+
 def test_methods_of_variable_are_listed(pages):
     for name in ("backward", "reshape", "add_", "grad", "numpy"):
         assert re.search(rf"\{{py:(method|attribute)\}} tapegrad\.Variable\.{name}\b", pages["variable"]), name
@@ -145,10 +153,9 @@ def test_faults_are_found(site, tmp_path):
 def test_one_version_everywhere():
     version = tomllib.loads((ROOT / "Cargo.toml").read_text(encoding="utf-8"))["package"]["version"]
     assert f'name = "tapegrad"\nversion = "{version}"' in (ROOT / "Cargo.lock").read_text(encoding="utf-8")
-    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
-    assert re.search(
-        rf"^## {re.escape(version)} - \d{{4}}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE
-    )
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    day = re.search(rf"^## {re.escape(version)} - (\d{{4}}-\d\d-\d\d)$", changes, re.MULTILINE)[1]
+    assert f"\nversion: {version}\ndate-released: {day}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
 
 
 def test_links_of_the_readme_work_outside_of_the_repository():
