@@ -18,23 +18,29 @@ if TYPE_CHECKING:
 _SHOWN = 6
 
 _STYLE = """
-:root{color-scheme:light}*{box-sizing:border-box}
-body{margin:0;font:14px/1.5 ui-sans-serif,system-ui,'Segoe UI',Helvetica,Arial,sans-serif;color:#0f172a;background:#fff}
+:root{color-scheme:light dark;--text:#0f172a;--soft:#475569;--page:#fff;--raised:#f8fafc;--line:#e2e8f0;--edge:#cbd5e1;
+--bad:#b91c1c}
+@media (prefers-color-scheme:dark){:root{--text:#e2e8f0;--soft:#a3b1c4;--page:#14181e;--raised:#222832;--line:#3a4350;
+--edge:#566273;--bad:#f87171}}
+*{box-sizing:border-box}
+body{margin:0;font:14px/1.5 ui-sans-serif,system-ui,'Segoe UI',Helvetica,Arial,sans-serif;color:var(--text);
+background:var(--page)}
 main{display:flex;flex-wrap:wrap;gap:16px;padding:12px}
-.graph{flex:1 1 320px;min-width:0;max-height:78vh;overflow:auto;border:1px solid #e2e8f0;border-radius:12px}
+.graph{flex:1 1 320px;min-width:0;max-height:78vh;overflow:auto;border:1px solid var(--line);border-radius:12px;background:#fff}
 .graph svg{max-width:100%;height:auto;display:block;margin:auto}
-@media (max-width:760px){.graph{max-height:46vh}}
+@media (max-width:700px){.graph{max-height:46vh}}
 .panel{flex:1 1 340px;min-width:0;overflow-x:auto}
 h1{font-size:17px;margin:0;padding:12px 14px 0}
-h2{font-size:16px;margin:4px 0 8px}h3{font-size:13px;margin:12px 0 4px;color:#475569}
-button{font:inherit;padding:4px 12px;margin-right:4px;border:1px solid #cbd5e1;border-radius:8px;background:#f8fafc;
-cursor:pointer}
+h2{font-size:16px;margin:4px 0 8px}h3{font-size:13px;margin:12px 0 4px;color:var(--soft)}
+button{font:inherit;color:inherit;padding:4px 12px;margin-right:4px;border:1px solid var(--edge);border-radius:8px;
+background:var(--raised);cursor:pointer}
 button:disabled{opacity:.4;cursor:default}button:focus-visible{outline:2px solid #0b6e8a}
-.count{margin-left:8px;color:#475569}
+.count{margin-left:8px;color:var(--soft)}
 table{border-collapse:collapse;margin:2px 0 8px}
-td,th{padding:1px 8px;text-align:right;font-variant-numeric:tabular-nums;border:1px solid #e2e8f0}
-th{background:#f8fafc;font-weight:600}td.text,th.text{text-align:left}code{background:#f1f5f9;border-radius:4px;padding:0 4px}
-.fact{color:#475569}.bad{color:#b91c1c;font-weight:600}
+td,th{padding:1px 8px;text-align:right;font-variant-numeric:tabular-nums;border:1px solid var(--line)}
+th{background:var(--raised);font-weight:600}td.text,th.text{text-align:left}
+code{background:var(--raised);border-radius:4px;padding:0 4px}
+.fact{color:var(--soft)}.bad{color:var(--bad);font-weight:600}
 g.on rect{stroke:#b91c1c;stroke-width:3.2}g.to rect{stroke:#0b6e8a;stroke-width:3.2}g.done{opacity:.45}
 path.flow{stroke:#b91c1c;stroke-width:3}
 """

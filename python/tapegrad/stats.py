@@ -11,6 +11,7 @@ Variable(6.)
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 from . import _core, _stats_more
@@ -90,6 +91,62 @@ __all__ = [
 ]
 
 
+#: What the families are, for their help and the reference.
+_TITLES = {
+    "bernoulli": "The Bernoulli distribution: 1 with probability p, else 0",
+    "beta": "The beta distribution with the shapes a and b",
+    "betabinom": "The beta-binomial distribution: successes in n trials whose probability has a beta distribution",
+    "binom": "The binomial distribution: successes in n trials of probability p",
+    "cauchy": "The Cauchy distribution",
+    "chi2": "The chi-squared distribution with df degrees of freedom",
+    "dirichlet": "The Dirichlet distribution of vectors that add up to 1",
+    "expon": "The exponential distribution; its mean is loc + scale",
+    "exponnorm": "The sum of a normal number and an exponential one of mean K",
+    "f": "The F distribution with dfn and dfd degrees of freedom",
+    "gamma": "The gamma distribution with the shape a",
+    "gennorm": "The generalised normal distribution, whose density falls as exp(-|x|^beta)",
+    "geom": "The geometric distribution: trials up to the first success",
+    "gumbel_l": "The Gumbel distribution of minima",
+    "gumbel_r": "The Gumbel distribution of maxima",
+    "halfcauchy": "The absolute value of a Cauchy number",
+    "halfnorm": "The absolute value of a normal number",
+    "invgamma": "The inverse of a gamma number with the shape a",
+    "laplace": "The Laplace distribution",
+    "logistic": "The logistic distribution",
+    "lognorm": "The exponential of a normal number with the standard deviation s",
+    "loguniform": "Numbers from a to b whose logarithm is uniform",
+    "lomax": "The Pareto distribution with the shape c, moved to begin at 0",
+    "maxwell": "The Maxwell distribution: the length of three normal numbers",
+    "multinomial": "The multinomial distribution: counts of n draws from classes of probabilities p",
+    "multivariate_normal": "The normal distribution of vectors",
+    "nbinom": "The negative binomial distribution: failures before n successes of probability p",
+    "norm": "The normal distribution with mean loc and standard deviation scale",
+    "pareto": "The Pareto distribution with the shape b",
+    "poisson": "The Poisson distribution with mean mu",
+    "powerlaw": "Numbers from 0 to 1 with the density a x^(a-1)",
+    "rayleigh": "The Rayleigh distribution: the length of two normal numbers",
+    "skewnorm": "The skew normal distribution with the shape a",
+    "t": "Student's t distribution with df degrees of freedom",
+    "triang": "The triangular distribution from 0 to 1 with its peak at c",
+    "truncnorm": "The standard normal distribution cut off at a and b",
+    "uniform": "The uniform distribution from loc to loc + scale",
+    "vonmises": "The von Mises distribution of angles with the concentration kappa",
+    "weibull_min": "The Weibull distribution with the shape c",
+    "wrapcauchy": "The Cauchy distribution wrapped around the circle, with the shape c",
+    "zipf": "The Zipf distribution: k with a probability in proportion to k^(-a)",
+}
+
+
+def _described(family: Any, parameters: dict[str, Any]) -> None:
+    """Gives a family the text and the signature that `help` and the reference show."""
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    shown = [inspect.Parameter(name, kind, default=default) for name, default in parameters.items()]
+    family.__signature__ = inspect.Signature(shown)
+    family.__doc__ = (
+        f"{_TITLES[family.name]}.\n\nPass the parameters to its methods, or call it with them once for a frozen distribution."
+    )
+
+
 def _arrays(*values: Any) -> list[Any]:
     """Arrays of any kind as Variables. Numbers get their dtype; those that are 0 and 1 stay numbers, which saves operations."""
     found = [float(x) if isinstance(x, (int, float)) else as_floating(x) for x in values]
@@ -111,6 +168,7 @@ class _Family:
     def __init__(self, name: str, shapes: str, make: Callable[..., Any]) -> None:
         self.name, self.shapes, self._make = name, shapes.split(), make
         self.numargs = len(self.shapes)
+        _described(self, dict.fromkeys(self.shapes, inspect.Parameter.empty) | self._more)
 
     def _bound(self, args: tuple[Any, ...], named: dict[str, Any], x: Any = 0.0) -> list[Any]:
         """The shapes, loc and scale of a call, and x behind them."""
@@ -437,6 +495,7 @@ class _Vectors:
 
     def __init__(self, name: str, make: Callable[..., Any]) -> None:
         self.name, self._make = name, make
+        _described(self, {name: p.default for name, p in inspect.signature(make).parameters.items()})
 
     def __call__(self, *args: Any, **named: Any) -> _Frozen:
         """The family with these parameters."""

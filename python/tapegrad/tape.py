@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
+__all__ = ["Tape", "TapeNode", "brief"]
+
 
 class TapeNode(NamedTuple):
     """A recorded operation."""

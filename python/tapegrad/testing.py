@@ -10,6 +10,8 @@ from ._core import Variable
 if TYPE_CHECKING:
     from typing import Any
 
+__all__ = ["assert_close", "place"]
+
 # Relative and absolute tolerance by dtype; other dtypes must be equal.
 _TOLERANCE = {"float32": (1.3e-6, 1e-5), "float64": (1e-7, 1e-7)}
 _SHOWN = 5

@@ -198,21 +198,33 @@ document.body.setAttribute('data-seen',seen.join('|'));
 """
 
 
-@pytest.mark.skipif(not BROWSER or sys.platform == "win32", reason="needs Chromium")
+def dom(page, folder, *options):
+    """The page after a headless browser has run its script."""
+    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}", "--dump-dom"]
+    return subprocess.run([*command, *options, page.as_uri()], capture_output=True, text=True, timeout=120, check=True).stdout
+
+
+needs_browser = pytest.mark.skipif(not BROWSER or sys.platform == "win32", reason="needs Chromium")
+
+
+@needs_browser
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_browser_reads_text_on_dark_and_light_pages(tmp_path, dark):
+    """Text and page differ in brightness in both schemes, and the browser's scheme is the page's."""
+    _, loss, tape = recorded()
+    page, script = tmp_path / "page.html", "var s=getComputedStyle(document.body);document.title=s.color+'|'+s.backgroundColor"
+    page.write_text(tape.to_html(loss).replace("</body>", f"<script>{script}</script></body>"), encoding="utf-8")
+    found = dom(page, tmp_path, f"--blink-settings=preferredColorScheme={0 if dark else 1}")
+    text, back = (sum(map(int, re.findall(r"\d+", part))) for part in re.search("<title>(.*?)</title>", found)[1].split("|"))
+    assert (text - back > 400) if dark else (back - text > 400)
+
+
+@needs_browser
 def test_a_browser_steps_through(tmp_path):
     w, loss, tape = recorded()
     page = tmp_path / "page.html"
     page.write_text(tape.to_html(loss, names={"w": w}).replace("</body>", CLICKS), encoding="utf-8")
-    options = [
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        f"--user-data-dir={tmp_path / 'profile'}",
-        "--dump-dom",
-        page.as_uri(),
-    ]
-    done = subprocess.run([BROWSER, *options], capture_output=True, text=True, timeout=120, check=True)
-    seen = re.search(r'data-seen="([^"]*)"', done.stdout)[1].split("|")
+    seen = re.search(r'data-seen="([^"]*)"', dom(page, tmp_path))[1].split("|")
     ids = {node.op: f"node-{node.id}" for node in tape.nodes}
     order = [ids["sum"], ids["multiply"], ids["tanh"]]
     assert [one.split(":")[1] for one in seen[:3]] == order

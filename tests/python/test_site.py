@@ -61,6 +61,28 @@ def test_an_entry_says_what_matters(pages):
     assert "_source/python/tapegrad/nn/linear.py.html#L-" in linear
 
 
+def test_every_entry_says_something(pages):
+    entry = re.compile(r"^(:{4,5})\{py:\w+\} ([^\n]+)\n(?::[^\n]*\n)*\n(.*?)\n\1$", re.MULTILINE | re.DOTALL)
+    found = [(m[2], m[3].strip()) for text in pages.values() for m in entry.finditer(text)]
+    assert len(found) > 1000
+    assert [name for name, text in found if not text or text.startswith("<a ")] == []
+
+
+def test_objects_of_private_classes_share_a_table_of_methods(pages):
+    page = pages["stats"]
+    assert ":{py:function} tapegrad.stats.gamma(a, loc=0.0, scale=1.0)\n\nThe gamma distribution with the shape a." in page
+    methods = re.search(r"## Methods of .*`gamma`.*\n\n(?:\|.*\n?)*", page)[0]
+    assert "| `logpdf(x, *args, **named)` | The logarithm of the density; -inf outside of the support |" in methods
+
+
+def test_the_gallery_shows_every_program_with_its_picture(site):
+    """What programs share is no program; the digits on several ranks draw the picture of the digits."""
+    page = site.gallery.page()
+    programs = {p.stem for p in (ROOT / "examples").glob("*.py") if "__main__" in p.read_text(encoding="utf-8")}
+    assert set(re.findall(r"<summary>examples/(\w+)\.py", page)) == programs
+    assert set(re.findall(r"pictures/(\w+)\.png", page)) == programs - {"digits_ranks"}
+
+
 def test_methods_of_variable_are_listed(pages):
     for name in ("backward", "reshape", "add_", "grad", "numpy"):
         assert re.search(rf"\{{py:(method|attribute)\}} tapegrad\.Variable\.{name}\b", pages["variable"]), name
@@ -131,10 +153,9 @@ def test_faults_are_found(site, tmp_path):
 def test_one_version_everywhere():
     version = tomllib.loads((ROOT / "Cargo.toml").read_text(encoding="utf-8"))["package"]["version"]
     assert f'name = "tapegrad"\nversion = "{version}"' in (ROOT / "Cargo.lock").read_text(encoding="utf-8")
-    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
-    assert re.search(
-        rf"^## {re.escape(version)} - \d{{4}}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE
-    )
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    day = re.search(rf"^## {re.escape(version)} - (\d{{4}}-\d\d-\d\d)$", changes, re.MULTILINE)[1]
+    assert f"\nversion: {version}\ndate-released: {day}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
 
 
 def test_links_of_the_readme_work_outside_of_the_repository():
@@ -144,10 +165,10 @@ def test_links_of_the_readme_work_outside_of_the_repository():
     assert found
     for link in found:
         assert link.startswith("https://"), link
-        if page := link.removeprefix(addresses["Documentation"]):
-            made = {"changes", "contributing"}
-            source = ROOT / "docs" / page.replace(".html", ".md")
-            assert not link.startswith(addresses["Documentation"]) or source.exists() or page.removesuffix(".html") in made, link
+        if link.startswith(addresses["Documentation"]):
+            home, _, page = link.removeprefix(addresses["Documentation"]).partition("/")
+            assert home == "stable", f"{link}: pages stand in a folder for each version"
+            assert (ROOT / "docs" / page.replace(".html", ".md")).exists() or page in {"changes.html", "contributing.html"}, link
         if "/docs/pictures/" in link:
             assert (ROOT / "docs/pictures" / link.rpartition("/")[2]).exists()
 
@@ -165,6 +186,8 @@ def test_versions_of_the_site_stand_beside_each_other(site, tmp_path):
     assert [e["preferred"] for e in entries] == [True, False, False]
     assert entries[1]["url"] == "https://example.org/0.9.0/"
     assert (tmp_path / "pages/0.9.0/index.html").read_text() == "pages of 0.9.0"
-    assert 'href="0.10.0/"' in (tmp_path / "pages/index.html").read_text()
+    assert entries[0]["url"] == "https://example.org/stable/"
+    assert (tmp_path / "pages/stable/index.html").read_text() == "pages of 0.10.0"
+    assert 'href="stable/"' in (tmp_path / "pages/index.html").read_text()
     with pytest.raises(ValueError, match="invalid literal"):
         versions.add(html, tmp_path / "pages", "next", "https://example.org/")

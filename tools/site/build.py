@@ -71,6 +71,7 @@ def listed(staged: dict[str, str]) -> set[str]:
     for name, text in staged.items():
         for tree in re.findall(r"```\{toctree\}\n(.*?)```", text, re.DOTALL):
             lines = [line.strip() for line in tree.splitlines() if line.strip() and not line.strip().startswith(":")]
+            lines = [re.sub(r".*<(.*)>", r"\1", line) for line in lines]  # a title of its own: `Title <page>`
             found |= {line[1:] if line.startswith("/") else os.path.normpath(Path(name).parent / line) for line in lines}
     return {f"{name}.md" for name in found}
 

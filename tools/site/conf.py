@@ -50,7 +50,8 @@ alone = ["index", "gallery", "numerics", "performance", "benches", "comparison",
 html_sidebars: dict[str, list[str]] = {name: [] for name in alone}
 html_show_sourcelink = False
 html_copy_source = False
-html_baseurl = f"{addresses['Documentation']}{release}/"
+# The copy of the newest version is the one that search engines should name.
+html_baseurl = f"{addresses['Documentation']}stable/"
 html_theme_options = {
     "logo": {
         "text": "tapegrad" if published else f"tapegrad {release}",

@@ -6,6 +6,18 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+#: Headings of programs whose file names are names of models.
+TITLES = {
+    "cartpole": "CartPole",
+    "digits_ranks": "Digits on several ranks",
+    "dqn": "DQN",
+    "googlenet": "GoogLeNet",
+    "hidden_markov": "Hidden Markov model",
+    "kalman": "Kalman filter",
+    "lenet": "LeNet",
+    "mobilenet": "MobileNet",
+    "resnet": "ResNet",
+}
 
 
 def page() -> str:
@@ -17,10 +29,10 @@ def page() -> str:
     for path in sorted((ROOT / "examples").glob("*.py")):
         text = path.read_text(encoding="utf-8")
         doc = ast.get_docstring(ast.parse(text)) or ""
-        if path.stem.startswith("_") or "def main" not in text or not doc:
+        if "__main__" not in text:  # what programs share
             continue
         picture = next((p for p in (ROOT / "docs/pictures").glob(f"{path.stem}.*")), None)
-        parts.append(f"## {path.stem.replace('_', ' ').capitalize()}")
+        parts.append(f"## {TITLES.get(path.stem) or path.stem.replace('_', ' ').capitalize()}")
         parts.append(doc.split("\n\n")[0])
         if picture:
             parts.append(f"![What examples/{path.name} draws](pictures/{picture.name})")

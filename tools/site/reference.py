@@ -11,7 +11,7 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,13 +71,15 @@ SUBJECTS = {
     "Losses": "distance binary classes ctc entropy",
     "Numerical calculus": "calculus interpolate",
 }
-LAST = "More functions"
+LAST = "More of NumPy's functions"
 #: Names that are no operations of the registry, and whose module says nothing.
 BY_NAME = {
     "Creation": "array asarray block copy from_dlpack logspace",
     "Transformations": "sparse_jacobian sparse_hessian",
     "Recording": "explain is_grad_enabled tape_stats",
     "Settings": "get_num_threads set_num_threads empty_cache memory_stats",
+    "Dtypes": "autocast common_type promote_types min_scalar_type",
+    "Polynomials": "polyval",
 }
 
 #: The subject of what a module makes.
@@ -93,6 +95,11 @@ BY_MODULE = {
     "tapegrad._dtypes": "Dtypes",
     "tapegrad._dtype_names": "Dtypes",
     "tapegrad.random": "Random numbers",
+    "tapegrad._compile": "Compiled functions",
+    "tapegrad._scan": "Compiled functions",
+    "tapegrad._program": "Compiled functions",
+    "tapegrad._polynomials": "Polynomials",
+    "tapegrad._torch_names": "PyTorch's names",
 }
 
 
@@ -250,11 +257,14 @@ class Reference:
             return self.operation(path, self.rows[path])
         if path in self.aliases:
             return None
-        other = self.homes.get(id(value))
+        named = re.fullmatch(r"As ``tg\.([\w.]+)``\.", value.__doc__ or "")
+        other = named[1] if named else self.homes.get(id(value))
         if other and other != path and (callable(value) or inspect.isclass(value)):
             text = f"The same as {{py:obj}}`tapegrad.{other}`."
             kind = "class" if inspect.isclass(value) else "function"
-            return Entry(path, value, f"The same as `{other}`.", block(kind, f"tapegrad.{path}", [text]), subject_of(name, value))
+            # At the top these are the names under which PyTorch has functions of other namespaces.
+            found = subject_of(name, value).replace(LAST, "PyTorch's names")
+            return Entry(path, value, f"The same as `{other}`.", block(kind, f"tapegrad.{path}", [text]), found)
         doc = inspect.getdoc(value) or ""
         if inspect.isclass(value):
             text = self.class_(path, value)
@@ -264,6 +274,7 @@ class Reference:
         else:
             doc = f"`{value!r}`" if type(value) in {float, int, str, type(None)} else doc.split("\n\n")[0]
             doc = f"A {type(value).__name__}." if type(value) in {dict, list, tuple, set, frozenset} else doc
+            doc = f"Has {', '.join(f'`{name}`' for name in vars(value))}." if isinstance(value, SimpleNamespace) else doc
             text = block("data", f"tapegrad.{path}", [self.markdown(doc, module)])
         return Entry(path, value, first(self.markdown(doc, module)), text, subject_of(name, value))
 
@@ -272,7 +283,8 @@ class Reference:
         module = path.rpartition(".")[0]
         bases = [b for b in value.__mro__[1:] if b is not object]
         public = [b for b in bases if any(b is v for v in self.public.values()) or b.__module__ == "builtins"]
-        lines = [self.markdown(inspect.getdoc(value) or "", module), self.source(value, path)]
+        doc = re.sub(rf"^{value.__name__}\(.*\)\n+", "", inspect.getdoc(value) or "", flags=re.MULTILINE)
+        lines = [self.markdown(doc, module), self.source(value, path)]
         if public:
             lines.insert(1, f"Base: {self.link(public[0].__name__, module)}")
         inherited = {n for b in public for n in vars(b)} if value is not tg.Variable else set()
@@ -336,22 +348,36 @@ class Reference:
         below = [p for p in same if p.rpartition(".")[0] and made.startswith(f"tapegrad.{p.rpartition('.')[0]}")]
         rows = [p for p in same if p in self.rows]
         own = getattr(value, "__name__", "")
-        return (rows or below or sorted(same, key=lambda p: (p.count("."), p.rpartition(".")[2] != own, len(p))))[0]
+        by_name = sorted(below, key=lambda p: p.rpartition(".")[2] != own)
+        return (rows or by_name or sorted(same, key=lambda p: (p.count("."), p.rpartition(".")[2] != own, len(p))))[0]
 
     def page(self, module: str, listed: list[Entry]) -> str:
         doc = self.markdown(inspect.getdoc(self.modules[module]) or "", module)
         head = f"# tapegrad.{module}\n\n```{{py:module}} tapegrad.{module}\n```\n\n```{{py:currentmodule}} None\n```\n\n{doc}"
         below = [m for m in self.modules if m.startswith(f"{module}.")]
         more = ["Below: " + ", ".join(f"[{m}]({m}.md)" for m in below)] if below else []
-        return "\n\n".join([head, *more, table(listed), *(e.text for e in listed)]) + "\n"
+        return "\n\n".join([head, *more, table(listed), *(e.text for e in listed), *self.shared(module, listed)]) + "\n"
+
+    def shared(self, module: str, listed: list[Entry]) -> list[str]:
+        """The methods of objects whose classes are not public, once for all objects that have the same ones."""
+        groups: dict[tuple[Any, ...], list[str]] = {}
+        for e in listed:
+            kind = type(e.value)
+            if kind.__module__.startswith("tapegrad") and kind.__name__.startswith("_"):
+                own = {n: f for base in reversed(kind.__mro__) for n, f in vars(base).items() if inspect.isfunction(f)}
+                methods = tuple((n, f) for n, f in sorted(own.items()) if not n.startswith("_") and f.__doc__)
+                groups.setdefault(methods, []).append(e.path.rpartition(".")[2])
+        out = []
+        for methods, found in groups.items():
+            rows = [f"| `{n}{signature(f, bound=True)}` | {self.inline(first(f.__doc__ or ''), module)} |" for n, f in methods]
+            names_ = ", ".join(f"`{n}`" for n in found)
+            out += [f"## Methods of {names_}", "\n".join(["| method | |", "|---|---|", *rows])] if rows else []
+        return out
 
     def top(self, listed: list[Entry]) -> dict[str, str]:
         """The pages of the namespace `tapegrad` itself: one for each subject."""
-        out, subjects = (
-            {},
-            [*SUBJECTS, "PyTorch's names", "Transformations", "Recording", "Random numbers", "Files", "Settings", "Dtypes"],
-        )
-        order = [*subjects, "Errors", "Constants", LAST]
+        out = {}
+        order = list(dict.fromkeys([*SUBJECTS, "PyTorch's names", *BY_NAME, *BY_MODULE.values(), "Errors", "Constants", LAST]))
         for one in order:
             own = [e for e in listed if e.subject == one]
             if own:
@@ -425,7 +451,7 @@ def subject_of(name: str, value: Any) -> str:
     if type(value) in {float, str, type(None)}:
         return "Constants"
     habit = name in {*_aliases.__all__, *_names.__all__, *_habits.TENSORS, "Tensor"}
-    return "PyTorch's names" if made == "tapegrad._names" or habit else LAST
+    return "PyTorch's names" if made == "tapegrad._names" or habit or name.endswith("_") else LAST
 
 
 def first(text: str) -> str:

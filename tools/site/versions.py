@@ -2,8 +2,9 @@
 
     python tools/site/versions.py target/site/html PAGES
 
-PAGES/X.Y.Z gets the pages, PAGES/versions.json is what the site's list of versions reads, and PAGES/index.html leads to the
-newest version. Versions that are there already stay; the same version again is replaced.
+PAGES/X.Y.Z gets the pages, PAGES/stable is a copy of the newest version, which links from elsewhere name, PAGES/versions.json is
+what the site's list of versions reads, and PAGES/index.html leads to PAGES/stable. Versions that are there already stay; the same
+version again is replaced.
 """
 
 from __future__ import annotations
@@ -36,15 +37,19 @@ def add(html: Path, pages: Path, version: str, address: str) -> None:
     shutil.rmtree(pages / version, ignore_errors=True)
     shutil.copytree(html, pages / version)
     present = versions(pages)
+    shutil.rmtree(pages / "stable", ignore_errors=True)
+    shutil.copytree(pages / present[0], pages / "stable")
     entries = [
-        {"version": v, "name": f"{v} (newest)" if v == present[0] else v, "url": f"{address}{v}/", "preferred": v == present[0]}
+        {"version": v, "name": f"{v} (newest)", "url": f"{address}stable/", "preferred": True}
+        if v == present[0]
+        else {"version": v, "name": v, "url": f"{address}{v}/", "preferred": False}
         for v in present
     ]
     (pages / "versions.json").write_text(json.dumps(entries, indent=2) + "\n", encoding="utf-8")
     (pages / "index.html").write_text(
         '<!doctype html>\n<meta charset="utf-8">\n<title>tapegrad</title>\n'
-        f'<meta http-equiv="refresh" content="0; url={present[0]}/">\n'
-        f'<a href="{present[0]}/">tapegrad {present[0]}</a>\n',
+        '<meta http-equiv="refresh" content="0; url=stable/">\n'
+        '<a href="stable/">tapegrad</a>\n',
         encoding="utf-8",
     )
     (pages / ".nojekyll").touch()

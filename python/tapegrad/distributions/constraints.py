@@ -130,6 +130,8 @@ def _between(value: Any, low: Any, high: Any) -> Any:
 
 
 class _Boolean(Constraint):
+    """Booleans, or the numbers 0 and 1."""
+
     is_discrete = True
 
     def check(self, value: Any) -> Any:
@@ -137,6 +139,8 @@ class _Boolean(Constraint):
 
 
 class _OneHot(Constraint):
+    """Vectors with one 1 and zeros."""
+
     is_discrete = True
     event_dim = 1
 
@@ -145,6 +149,8 @@ class _OneHot(Constraint):
 
 
 class _IntegerInterval(Constraint):
+    """Whole numbers from ``lower_bound`` to ``upper_bound``, both included."""
+
     is_discrete = True
 
     def __init__(self, lower_bound: Any, upper_bound: Any) -> None:
@@ -158,6 +164,8 @@ class _IntegerInterval(Constraint):
 
 
 class _IntegerLessThan(Constraint):
+    """Whole numbers up to ``upper_bound``, which is included."""
+
     is_discrete = True
 
     def __init__(self, upper_bound: Any) -> None:
@@ -171,6 +179,8 @@ class _IntegerLessThan(Constraint):
 
 
 class _IntegerGreaterThan(Constraint):
+    """Whole numbers from ``lower_bound`` on, which is included."""
+
     is_discrete = True
 
     def __init__(self, lower_bound: Any) -> None:
@@ -184,6 +194,8 @@ class _IntegerGreaterThan(Constraint):
 
 
 class _Real(Constraint):
+    """All numbers but NaN."""
+
     def _all_within(self, value: Variable) -> bool:
         total = _number(_core.sum(value))
         return total == total
@@ -194,6 +206,8 @@ class _Real(Constraint):
 
 
 class _GreaterThan(Constraint):
+    """Numbers above ``lower_bound``."""
+
     def __init__(self, lower_bound: Any) -> None:
         self.lower_bound = lower_bound
 
@@ -210,6 +224,8 @@ class _GreaterThan(Constraint):
 
 
 class _GreaterThanEq(_GreaterThan):
+    """Numbers from ``lower_bound`` on, which is included."""
+
     def _all_within(self, value: Variable) -> bool:
         return isinstance(self.lower_bound, float) and _number(_core.min(value)) >= self.lower_bound
 
@@ -219,6 +235,8 @@ class _GreaterThanEq(_GreaterThan):
 
 
 class _LessThan(Constraint):
+    """Numbers below ``upper_bound``."""
+
     def __init__(self, upper_bound: Any) -> None:
         self.upper_bound = upper_bound
 
@@ -231,6 +249,8 @@ class _LessThan(Constraint):
 
 
 class _Interval(Constraint):
+    """Numbers from ``lower_bound`` to ``upper_bound``, both included."""
+
     def __init__(self, lower_bound: Any, upper_bound: Any) -> None:
         self.lower_bound, self.upper_bound = lower_bound, upper_bound
 
@@ -247,6 +267,8 @@ class _Interval(Constraint):
 
 
 class _HalfOpenInterval(_Interval):
+    """Numbers from ``lower_bound``, which is included, to ``upper_bound``, which is not."""
+
     def _all_within(self, value: Variable) -> bool:
         return False
 
@@ -261,6 +283,8 @@ def _near(x: Any, y: Any, tolerance: float | None = None) -> Variable:
 
 
 class _Simplex(Constraint):
+    """Vectors of numbers that are not negative and add up to 1."""
+
     event_dim = 1
 
     def check(self, value: Any) -> Variable:
@@ -268,6 +292,8 @@ class _Simplex(Constraint):
 
 
 class _Multinomial(Constraint):
+    """Vectors of counts that add up to ``upper_bound`` at most."""
+
     is_discrete = True
     event_dim = 1
 
@@ -279,6 +305,8 @@ class _Multinomial(Constraint):
 
 
 class _LowerTriangular(Constraint):
+    """Matrices with zeros above the diagonal."""
+
     event_dim = 2
 
     def check(self, value: Any) -> Variable:
@@ -286,6 +314,8 @@ class _LowerTriangular(Constraint):
 
 
 class _LowerCholesky(Constraint):
+    """Lower triangular matrices with a positive diagonal."""
+
     event_dim = 2
 
     def check(self, value: Any) -> Variable:
@@ -294,6 +324,8 @@ class _LowerCholesky(Constraint):
 
 
 class _CorrCholesky(Constraint):
+    """Cholesky factors of correlation matrices: lower triangular, rows of length 1, a positive diagonal."""
+
     event_dim = 2
 
     def check(self, value: Any) -> Variable:
@@ -303,6 +335,8 @@ class _CorrCholesky(Constraint):
 
 
 class _Square(Constraint):
+    """Square matrices."""
+
     event_dim = 2
 
     def check(self, value: Any) -> Variable:
@@ -310,6 +344,8 @@ class _Square(Constraint):
 
 
 class _Symmetric(_Square):
+    """Symmetric matrices."""
+
     def check(self, value: Any) -> Variable:
         if value.shape[-2] != value.shape[-1]:
             return super().check(value)
@@ -318,6 +354,8 @@ class _Symmetric(_Square):
 
 
 class _PositiveSemidefinite(_Symmetric):
+    """Symmetric matrices without a negative eigenvalue."""
+
     def check(self, value: Any) -> Variable:
         symmetric = super().check(value)
         if not bool(_core.all(symmetric)):
@@ -331,6 +369,8 @@ class _PositiveSemidefinite(_Symmetric):
 
 
 class _PositiveDefinite(_PositiveSemidefinite):
+    """Symmetric matrices with positive eigenvalues."""
+
     def _enough(self, least: Any) -> Variable:
         found: Variable = least > 0
         return found
@@ -356,6 +396,8 @@ class _Joined(Constraint):
 
 
 class _Cat(_Joined):
+    """Constraints of the parts that were concatenated along ``dim``, of the given ``lengths``."""
+
     def __init__(self, cseq: Any, dim: int = 0, lengths: Any = None) -> None:
         super().__init__(cseq, dim)
         self.lengths = [1] * len(self.cseq) if lengths is None else list(lengths)
@@ -367,6 +409,8 @@ class _Cat(_Joined):
 
 
 class _Stack(_Joined):
+    """Constraints of the parts that were stacked along ``dim``."""
+
     @property
     def event_dim(self) -> int:  # type: ignore[override]
         """The largest of theirs, and the axis of the stack if it belongs to an event."""
