@@ -81,7 +81,8 @@ OTHER = (
 #: Functions of ours that are written in Python and have no derivative.
 CONSTANT = (
     "shape ndim size broadcast_shapes isscalar mask_indices indices identity bartlett blackman hamming hanning zeros ones "
-    "empty zeros_like ones_like empty_like eye arange putmask tri matrix_rank"
+    "empty zeros_like ones_like empty_like eye arange putmask tri matrix_rank roots_legendre roots_hermite roots_hermitenorm "
+    "roots_laguerre roots_chebyt"
 )
 
 
