@@ -407,7 +407,7 @@ fn known_view(step: &Step, metas: &Metas) -> Option<(Layout, Arc<Layout>)> {
     out.storage().is(example.storage()).then(|| (layout.clone(), Arc::new(out.layout().clone())))
 }
 
-fn instr(kind: Kind, inputs: SmallVec<[Arg; 4]>, outputs: SmallVec<[Option<Slot>; 2]>) -> Instr {
+pub(super) fn instr(kind: Kind, inputs: SmallVec<[Arg; 4]>, outputs: SmallVec<[Option<Slot>; 2]>) -> Instr {
     Instr { kind, inputs, outputs, last: SmallVec::new(), can_fail_later: false }
 }
 

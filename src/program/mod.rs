@@ -49,6 +49,8 @@ pub(crate) enum Kind {
     Group(group::Group),
     /// A view whose layout is known.
     View(Box<View>),
+    /// Drops the value of a place, which the call replaces.
+    Drop(usize),
 }
 
 /// A step that makes a view: of an operand with layout `from` it is the one with layout `to`.
@@ -188,6 +190,7 @@ impl fmt::Debug for Instr {
             Kind::One(op) => write!(f, " = {op:?}")?,
             Kind::View(view) => write!(f, " = {:?}", view.op)?,
             Kind::Group(group) => write!(f, " = {group:?}")?,
+            Kind::Drop(at) => write!(f, " = drop({at})")?,
         }
         for a in &self.inputs {
             match a {

@@ -434,6 +434,25 @@ def test_a_replayed_step_takes_little_more_memory(kind: str) -> None:
     assert peaks[1] <= 1.2 * peaks[0], peaks
 
 
+def test_gradients_that_a_call_replaces_survive_what_is_refused() -> None:
+    w = normal(4, 3).requires_grad_()
+
+    def step(rows: tg.Variable) -> None:
+        w.grad = None
+        (tg.take(w, rows, axis=0) * 2).sum().backward()
+
+    compiled = tg.compile(step)
+    for _ in range(5):
+        compiled(tg.asarray([1, 2]))
+    assert compiled.programs(), compiled.explain()
+    before = w.grad.numpy().tobytes()
+    with pytest.raises(IndexError):
+        compiled(tg.asarray([1, 9]))
+    assert w.grad.numpy().tobytes() == before
+    compiled(tg.asarray([0, 0]))
+    assert w.grad.tolist() == [[4.0] * 3, [0.0] * 3, [0.0] * 3, [0.0] * 3]
+
+
 def _momentum(rounds: int) -> tuple[Any, Any]:
     """A training step, and what it changes."""
     w = tg.asarray(np.ones((24, 24))).requires_grad_()
