@@ -8,8 +8,10 @@
 //! Elementwise instructions and the rules of such are taken apart into [formulas](lower), which run together as [groups](group): block by
 //! block, so that the values between them stay in the first-level cache.
 
+mod choices;
 mod compare;
 mod file;
+mod folds;
 mod freeze;
 mod group;
 mod lower;
