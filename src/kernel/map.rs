@@ -5,6 +5,7 @@
 //! has one loop, over operands as long as the result, and what is around it is shared by all formulas of a type: it is called
 //! through a pointer.
 
+mod choices;
 mod formulas;
 mod in_place;
 mod pairs;
@@ -19,6 +20,7 @@ use crate::kernel::field::{Field, Lane};
 use crate::kernel::math::Real;
 use crate::kernel::simd::{Arch, Careful, Kernel, PART, before_lines, dispatch as simd_dispatch, fence, load_part, store_part, stream};
 
+pub use choices::{CHOOSE, COMPARE};
 pub use formulas::{BlockLoop, Floating, Formulas};
 pub use in_place::{accumulate, update};
 pub use pairs::{Simple, pair};

@@ -18,22 +18,49 @@ pub fn mean(x: &Array, axes: &[usize]) -> Array {
     dispatch!(float x.dtype(), T => mean_of::<T>(x, axes), else unreachable!("means are floating"))
 }
 
-#[allow(clippy::cast_precision_loss, reason = "a count")]
 fn mean_of<T: Real + Element>(x: &Array, axes: &[usize]) -> Array
 where
     Sum: Fold<T, Acc = T>,
 {
-    let n = T::lit(ReducePlan::new(x.shape(), axes).count as f64);
+    let count = ReducePlan::new(x.shape(), axes).count;
     let mut out = reduce::<Sum, T>(x, axes);
-    let mut overflow = false;
-    for m in out.data_mut::<T>() {
-        *m = *m / n;
-        overflow |= !is_finite(*m);
-    }
-    if overflow {
+    if !sums_to_means(out.data_mut::<T>(), count) {
         mend_means::<T>(x, axes, &mut out);
     }
     out
+}
+
+/// Divides sums of `count` elements by that; whether all means are finite.
+#[allow(clippy::cast_precision_loss, reason = "a count")]
+pub fn sums_to_means<T: Real>(sums: &mut [T], count: usize) -> bool {
+    let n = T::lit(count as f64);
+    let mut overflow = false;
+    for m in sums {
+        *m = *m / n;
+        overflow |= !is_finite(*m);
+    }
+    !overflow
+}
+
+/// What elements are multiplied with whose sum may overflow where the mean of `count` of them does not.
+#[must_use]
+pub fn small_factor(count: usize) -> f64 {
+    (-shift(count)).exp2()
+}
+
+fn shift(count: usize) -> f64 {
+    f64::from(usize::BITS - count.leading_zeros())
+}
+
+/// Puts means in place of those that are not finite, made of sums of elements times [`small_factor`].
+#[allow(clippy::cast_precision_loss, reason = "a count")]
+pub fn mend<T: Real>(means: &mut [T], sums: &[T], count: usize) {
+    let unit = T::lit(shift(count).exp2() / count as f64);
+    for (m, &s) in means.iter_mut().zip(sums) {
+        if !is_finite(*m) {
+            *m = s * unit;
+        }
+    }
 }
 
 /// Computes the means that are not finite again, from smaller numbers: a sum may overflow where the mean does not.
@@ -43,16 +70,8 @@ where
     Sum: Fold<T, Acc = T>,
 {
     let count = ReducePlan::new(x.shape(), axes).count;
-    let shift = f64::from(usize::BITS - count.leading_zeros());
-    let small = scaled::<T>(x, (-shift).exp2());
-    let sums = reduce::<Sum, T>(&small, axes);
-    #[allow(clippy::cast_precision_loss, reason = "a count")]
-    let unit = T::lit(shift.exp2() / count as f64);
-    for (m, &s) in out.data_mut::<T>().iter_mut().zip(sums.as_slice::<T>().unwrap_or_default()) {
-        if !is_finite(*m) {
-            *m = s * unit;
-        }
-    }
+    let sums = reduce::<Sum, T>(&scaled::<T>(x, small_factor(count)), axes);
+    mend(out.data_mut(), sums.as_slice::<T>().unwrap_or_default(), count);
 }
 
 /// `x` times a factor, such as a power of two, which is exact.

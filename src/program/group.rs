@@ -6,21 +6,28 @@
 //! the same bits. Operands in row-major order are read where they are, numbers as numbers; any other is gathered into a register, a
 //! block at a time.
 //!
+//! Truth values are ones and zeros there (see [`choices`](super::choices)); sums and means of results take their blocks (see
+//! [`folds`](super::folds)). A result takes the place of an operand that nothing else needs or holds: an element is written after the
+//! last formula that reads its block.
+//!
 //! A formula joins the last group of its shape that comes after all that it reads, and views move up behind what they are views of: so
 //! a gradient rule meets the forward pass when nothing but their cotangent was between them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::folds::{FoldStep, Folded, Folding};
 use super::lower::{Item, Metas, Point};
 use super::{Instr, Kind, View, pairs};
 use crate::array::{Array, Cursor, DType, Layout, Scalar, Shape, size_of};
 use crate::error::{Error, Result};
 use crate::kernel::map::{BlockLoop, Floating};
-use crate::kernel::parallel;
+use crate::kernel::reduce::parts::{self, Parts};
+use crate::kernel::reduce::{Fold, Sum};
+use crate::kernel::{moments, parallel};
 use crate::tape::capture::{Arg, Op, Slot, Step};
 use crate::tape::{self, Variable, evaluate};
 
@@ -31,6 +38,8 @@ const MAX_BLOCK: usize = 4096;
 const STEP: usize = 256;
 /// Elements between the registers: not a power of two from one to the next.
 const GAP: usize = 16;
+/// Bytes of a result from which it takes the place of an operand.
+const REUSED_BYTES: usize = 1 << 12;
 /// Bytes of a result from which a formula by itself is run by the step that it came from.
 const LONE_BYTES: usize = 1 << 14;
 
@@ -46,6 +55,10 @@ enum What<T: 'static> {
     Formula { run: BlockLoop<T>, params: [f64; 2], from: [u16; 4] },
     /// A block of the operand of that number.
     Gather(u16),
+    /// The truth values of a register.
+    Truth(u16),
+    /// A sum that takes the block of a register or result.
+    Fold(u16),
 }
 
 /// How an operand lies in memory, as far as it is known.
@@ -57,6 +70,8 @@ enum How {
     Number,
     /// In any other way.
     Strided,
+    /// Truth values, in whatever way.
+    Truth,
 }
 
 /// A number that formulas read.
@@ -80,6 +95,9 @@ struct Body<T: 'static> {
     code: Vec<Code<T>>,
     operands: SmallVec<[How; 8]>,
     reads: Vec<Read>,
+    /// Operands that are used up, and the results that may take their places: an element of the result is written after the last
+    /// formula that reads the block of the operand.
+    reuses: SmallVec<[(u16, u16); 2]>,
     registers: usize,
     block: usize,
     cost: f64,
@@ -95,7 +113,11 @@ pub(crate) struct Group {
     body: Typed,
     shape: Shape,
     size: usize,
+    /// Results of the dtype, and results that are truth values, which follow them.
     outputs: usize,
+    truths: usize,
+    /// Sums and means of formulas' results, which follow these.
+    folds: Vec<Folding>,
     names: Vec<&'static str>,
 }
 
@@ -110,6 +132,9 @@ enum Operand<'a, T> {
     Flat(&'a [T]),
     Number(T),
     Strided(&'a [T], Cursor),
+    /// Where the result of that number lies.
+    Taken(usize),
+    Truth(&'a [bool], Cursor),
 }
 
 impl<'a, T: Copy + Default> Operand<'a, T> {
@@ -120,6 +145,10 @@ impl<'a, T: Copy + Default> Operand<'a, T> {
     fn number(&self) -> T {
         if let Self::Number(x) = self { *x } else { T::default() }
     }
+
+    fn taken(&self) -> usize {
+        if let Self::Taken(k) = self { *k } else { 0 }
+    }
 }
 
 /// What a formula reads, while it runs.
@@ -127,19 +156,71 @@ enum Source<'a, T> {
     /// Another block each time.
     Moving(&'a [T]),
     Fixed(&'a [T]),
+    /// The place of a result that is not written yet.
+    Result(usize),
 }
+
+/// Places of results.
+struct Outs<'a, T> {
+    values: SmallVec<[&'a mut [T]; 4]>,
+    truths: SmallVec<[&'a mut [bool]; 2]>,
+    /// Places of sums, and what they are sums of.
+    sums: SmallVec<[(Folded, &'a mut [T]); 2]>,
+}
+
+impl<T> Default for Outs<'_, T> {
+    fn default() -> Self {
+        Self { values: SmallVec::new(), truths: SmallVec::new(), sums: SmallVec::new() }
+    }
+}
+
+impl<T> Outs<'_, T> {
+    /// Cuts off what belongs to the first `n` elements.
+    fn split_off(&mut self, n: usize) -> Self {
+        Self {
+            values: self.values.iter_mut().map(|out| front(out, n)).collect(),
+            truths: self.truths.iter_mut().map(|out| front(out, n)).collect(),
+            sums: self.sums.iter_mut().map(|(of, out)| (*of, front(out, of.places(n)))).collect(),
+        }
+    }
+}
+
+/// Where blocks go that are no results.
+struct Sinks<'a, 'b, T> {
+    truths: &'a mut [&'b mut [bool]],
+    sums: &'a mut [Parts<'b, T>],
+    /// What elements are multiplied with before they are added up: for means whose sums overflow.
+    factors: &'a [T],
+}
+
+/// Cuts off the first `n` elements.
+fn front<'a, T>(rest: &mut &'a mut [T], n: usize) -> &'a mut [T] {
+    let (head, tail) = std::mem::take(rest).split_at_mut(n);
+    *rest = tail;
+    head
+}
+
+/// Arrays that a group overwrites, by the number of the operand and of the result.
+type Taken = SmallVec<[(usize, usize, Array); 2]>;
 
 impl Group {
     /// Runs the formulas over the table of a program.
     pub(super) fn run(&self, instr: &Instr, table: &mut [Option<Variable>]) -> Result<()> {
-        let mut given: SmallVec<[&Array; 8]> = SmallVec::new();
-        for a in &instr.inputs {
-            let Some(v) = a.slot().and_then(|s| table[s].as_ref()) else { return Err(Error::Value("program: a group lacks an operand".to_owned())) };
-            given.push(v.array());
+        let taken = match &self.body {
+            Typed::F32(body) => body.take(self.size, instr, table),
+            Typed::F64(body) => body.take(self.size, instr, table),
+        };
+        let mut given: SmallVec<[Option<&Array>; 8]> = SmallVec::new();
+        for (i, a) in instr.inputs.iter().enumerate() {
+            let found = a.slot().and_then(|s| table[s].as_ref());
+            if found.is_none() && taken.iter().all(|t| t.0 != i) {
+                return Err(Error::Value("program: a group lacks an operand".to_owned()));
+            }
+            given.push(found.map(Variable::array));
         }
         let results = match &self.body {
-            Typed::F32(body) => body.run(self, &given)?,
-            Typed::F64(body) => body.run(self, &given)?,
+            Typed::F32(body) => body.run(self, &given, taken)?,
+            Typed::F64(body) => body.run(self, &given, taken)?,
         };
         drop(given);
         for (slot, a) in instr.outputs.iter().zip(results) {
@@ -151,58 +232,127 @@ impl Group {
     }
 }
 
-impl<T: Floating> Body<T> {
-    fn run(&self, group: &Group, given: &[&Array]) -> Result<SmallVec<[Array; 4]>> {
+impl<T: Floating> Body<T>
+where
+    Sum: Fold<T, Acc = T>,
+{
+    /// The operands that a result replaces: those that nothing else needs or holds.
+    fn take(&self, n: usize, instr: &Instr, table: &mut [Option<Variable>]) -> Taken {
+        let mut out = Taken::new();
+        for &(operand, result) in &self.reuses {
+            let (i, k) = (usize::from(operand), usize::from(result));
+            if let Arg::Slot(s) = instr.inputs[i]
+                && instr.last[i]
+                && let Some(v) = table[s].take()
+            {
+                let mut a = v.into_array();
+                if a.is_unique() && a.storage().len() == n {
+                    out.push((i, k, a));
+                } else {
+                    table[s] = Some(a.into());
+                }
+            }
+        }
+        out
+    }
+
+    fn run(&self, group: &Group, given: &[Option<&Array>], taken: Taken) -> Result<SmallVec<[Array; 4]>> {
         let n = group.size;
         let mut copies: Vec<(usize, Array)> = Vec::new();
         for (i, (a, how)) in given.iter().zip(&self.operands).enumerate() {
             // A value may lie in another way than when it was recorded.
-            let fits = match how {
+            let fits = |a: &Array| match how {
                 How::Flat => a.slice_of::<T>(n).is_some(),
                 How::Number => a.layout().is_number(),
-                How::Strided => true,
+                How::Strided | How::Truth => true,
             };
-            if !fits {
+            if let Some(a) = a
+                && *how != How::Truth
+                && !fits(a)
+            {
                 copies.push((i, a.broadcast_to("program", &group.shape)?.copy()));
             }
         }
         let mut operands: SmallVec<[Operand<'_, T>; 8]> = SmallVec::new();
         for (i, (a, how)) in given.iter().zip(&self.operands).enumerate() {
-            let a = if copies.is_empty() { a } else { copies.iter().find(|c| c.0 == i).map_or(*a, |c| &c.1) };
+            let Some(a) = *a else {
+                operands.push(Operand::Taken(taken.iter().find(|t| t.0 == i).map_or(0, |t| t.1)));
+                continue;
+            };
+            if *how == How::Truth {
+                operands.push(Operand::Truth(a.raw(), Cursor::new(&a.layout().broadcast_to("program", &group.shape)?)));
+                continue;
+            }
+            let a = if copies.is_empty() { a } else { copies.iter().find(|c| c.0 == i).map_or(a, |c| &c.1) };
             operands.push(match (how, a.slice_of::<T>(n)) {
                 (How::Number, _) if a.layout().is_number() => Operand::Number(a.raw::<T>()[a.layout().offset()]),
                 (_, Some(data)) => Operand::Flat(data),
                 (_, None) => Operand::Strided(a.raw(), Cursor::new(&a.layout().broadcast_to("program", &group.shape)?)),
             });
         }
-        let mut results: SmallVec<[Array; 4]> = (0..group.outputs).map(|_| Array::empty(&group.shape, T::DTYPE)).collect();
-        let outs: SmallVec<[&mut [T]; 4]> = results.iter_mut().map(Array::data_mut).collect();
-        let grain = parallel::grain(n, self.cost);
-        if grain >= n || parallel::num_threads() == 1 {
-            self.range(&operands, 0, n, outs);
-        } else {
-            self.shared_out(&operands, n, grain.next_multiple_of(self.block), outs);
+        let mut results: SmallVec<[Array; 4]> = SmallVec::new();
+        let mut taken = taken;
+        for k in 0..group.outputs {
+            let used = taken.iter().position(|t| t.1 == k).map(|at| taken.swap_remove(at).2);
+            results.push(used.map_or_else(|| Array::empty(&group.shape, T::DTYPE), |a| a.with_layout(Layout::contiguous(&group.shape))));
         }
+        let mut truths: SmallVec<[Array; 2]> = (0..group.truths).map(|_| Array::empty(&group.shape, DType::Bool)).collect();
+        let mut sums = self.all(group, &operands, &mut results, &mut truths, &[]);
+        let finite = |(f, sums): (&Folding, &mut Array)| f.mean.is_none_or(|count| moments::sums_to_means(sums.data_mut::<T>(), count));
+        // All of them are divided.
+        if group.folds.iter().zip(&mut sums).map(finite).filter(|finite| !finite).count() > 0 {
+            let factors: SmallVec<[T; 2]> = group.folds.iter().map(|f| T::lit(f.mean.map_or(1.0, moments::small_factor))).collect();
+            let small = self.all(group, &operands, &mut results, &mut truths, &factors);
+            for ((f, sums), small) in group.folds.iter().zip(&mut sums).zip(&small) {
+                if let Some(count) = f.mean {
+                    moments::mend(sums.data_mut::<T>(), small.raw(), count);
+                }
+            }
+        }
+        results.extend(truths.into_iter().chain(sums));
         Ok(results)
     }
 
-    /// All blocks, by several threads.
-    fn shared_out(&self, operands: &[Operand<'_, T>], n: usize, grain: usize, outs: SmallVec<[&mut [T]; 4]>) {
-        let mut tasks: Vec<(usize, SmallVec<[&mut [T]; 4]>)> = (0..n).step_by(grain).map(|at| (at, SmallVec::new())).collect();
-        for out in outs {
-            for (task, chunk) in tasks.iter_mut().zip(out.chunks_mut(grain)) {
-                task.1.push(chunk);
+    /// Writes all results; returns the sums.
+    fn all(&self, group: &Group, operands: &[Operand<'_, T>], values: &mut [Array], truths: &mut [Array], factors: &[T]) -> SmallVec<[Array; 2]> {
+        let n = group.size;
+        let empty = |f: &Folding| match f.of {
+            Folded::Rows(_) => Array::empty(&f.shape, T::DTYPE),
+            Folded::All => Array::empty(&[f.of.places(n)], T::DTYPE),
+        };
+        let mut sums: SmallVec<[Array; 2]> = group.folds.iter().map(empty).collect();
+        let outs = Outs {
+            values: values.iter_mut().map(Array::data_mut).collect(),
+            truths: truths.iter_mut().map(Array::data_mut).collect(),
+            sums: group.folds.iter().zip(&mut sums).map(|(f, a)| (f.of, a.data_mut())).collect(),
+        };
+        let grain = parallel::grain(n, self.cost);
+        if grain >= n || parallel::num_threads() == 1 {
+            self.range(operands, 0, n, outs, factors);
+        } else {
+            let step = if group.folds.iter().any(|f| f.of == Folded::All) { parts::SHARED } else { self.block };
+            self.shared_out(operands, n, grain.next_multiple_of(step), outs, factors);
+        }
+        for (f, sum) in group.folds.iter().zip(&mut sums) {
+            if f.of == Folded::All {
+                *sum = Array::from_slice(&[parts::total(sum.raw::<T>())], &f.shape);
             }
         }
+        sums
+    }
+
+    /// All blocks, by several threads.
+    fn shared_out(&self, operands: &[Operand<'_, T>], n: usize, grain: usize, mut outs: Outs<'_, T>, factors: &[T]) {
+        let mut tasks: Vec<(usize, Outs<'_, T>)> = (0..n).step_by(grain).map(|at| (at, outs.split_off(grain.min(n - at)))).collect();
         parallel::for_each_chunk_mut(&mut tasks, 1, |_, tasks| {
             for (at, outs) in tasks {
-                self.range(operands, *at, grain.min(n - *at), std::mem::take(outs));
+                self.range(operands, *at, grain.min(n - *at), std::mem::take(outs), factors);
             }
         });
     }
 
     /// The elements from `start` on, `len` of them.
-    fn range(&self, operands: &[Operand<'_, T>], start: usize, len: usize, mut rest: SmallVec<[&mut [T]; 4]>) {
+    fn range(&self, operands: &[Operand<'_, T>], start: usize, len: usize, mut rest: Outs<'_, T>, factors: &[T]) {
         let block = self.block.min(len);
         let numbers = self.reads.iter().map(|r| if let Read::Number(_, true) = r { block } else { 1 }).sum::<usize>();
         let pitch = if block < GAP { block } else { block + GAP };
@@ -224,30 +374,47 @@ impl<T: Floating> Body<T> {
                     numbers = others;
                     Source::Fixed(place)
                 }
-                Read::Flat(_) => Source::Fixed(&[]),
+                Read::Flat(i) => Source::Result(self.registers + operands[usize::from(*i)].taken()),
             });
         }
         let mut work: SmallVec<[&mut [T]; 24]> = registers.chunks_mut(pitch.max(1)).collect();
         let count = work.len();
-        work.extend(rest.iter_mut().map(|_| &mut [][..]));
+        let mut sums: SmallVec<[Parts<'_, T>; 2]> = std::mem::take(&mut rest.sums).into_iter().map(|(of, out)| of.parts(out)).collect();
+        work.extend(rest.values.iter_mut().map(|_| &mut [][..]));
         let mut done = 0;
         while done < len {
             let n = block.min(len - done);
-            for (k, out) in rest.iter_mut().enumerate() {
-                let (head, tail) = std::mem::take(out).split_at_mut(n);
-                work[count + k] = head;
-                *out = tail;
+            let mut outs = rest.split_off(n);
+            for (place, out) in work[count..].iter_mut().zip(outs.values) {
+                *place = out;
             }
-            self.block(operands, &sources, start + done, n, &mut work);
+            let sinks = Sinks { truths: &mut outs.truths, sums: &mut sums, factors };
+            self.block(operands, &sources, start + done, n, &mut work, sinks);
             done += n;
         }
     }
 
     /// One block.
     #[inline]
-    fn block(&self, operands: &[Operand<'_, T>], sources: &[Source<'_, T>], at: usize, n: usize, work: &mut [&mut [T]]) {
+    fn block(&self, operands: &[Operand<'_, T>], sources: &[Source<'_, T>], at: usize, n: usize, work: &mut [&mut [T]], sinks: Sinks<'_, '_, T>) {
         for code in &self.code {
             let to = usize::from(code.to);
+            match &code.what {
+                What::Truth(from) => {
+                    let zero = T::default();
+                    sinks.truths[to].iter_mut().zip(&work[usize::from(*from)][..n]).for_each(|(out, x)| *out = *x != zero);
+                    continue;
+                }
+                What::Fold(from) => {
+                    let block = &work[usize::from(*from)][..n];
+                    match sinks.factors.get(to) {
+                        Some(factor) => sinks.sums[to].feed(&block.iter().map(|x| *x * *factor).collect::<Vec<T>>()),
+                        None => sinks.sums[to].feed(block),
+                    }
+                    continue;
+                }
+                What::Formula { .. } | What::Gather(_) => {}
+            }
             let whole = std::mem::take(&mut work[to]);
             let out = &mut whole[..n];
             match &code.what {
@@ -258,6 +425,7 @@ impl<T: Floating> Body<T> {
                             Some(Source::Moving(data)) => &data[at..at + n],
                             Some(Source::Fixed(data)) if data.len() > n => &data[..n],
                             Some(Source::Fixed(data)) => data,
+                            Some(Source::Result(k)) => &work[*k][..n],
                             None => &work[i - sources.len()][..n],
                         }
                     };
@@ -267,10 +435,23 @@ impl<T: Floating> Body<T> {
                     Operand::Flat(data) => out.copy_from_slice(&data[at..at + n]),
                     Operand::Number(x) => out.fill(*x),
                     Operand::Strided(data, cursor) => cursor.read(data, at, out),
+                    Operand::Truth(data, cursor) => read_truths(data, cursor, at, out),
+                    Operand::Taken(k) => out.copy_from_slice(&work[self.registers + k][..n]),
                 },
+                What::Truth(_) | What::Fold(_) => {}
             }
             work[to] = whole;
         }
+    }
+}
+
+/// Truth values as ones and zeros.
+fn read_truths<T: Floating>(data: &[bool], cursor: &Cursor, at: usize, out: &mut [T]) {
+    let (zero, one, mut room) = (T::lit(0.0), T::lit(1.0), [false; STEP]);
+    for (k, out) in out.chunks_mut(STEP).enumerate() {
+        let truths = &mut room[..out.len()];
+        cursor.read(data, at + k * STEP, truths);
+        out.iter_mut().zip(truths).for_each(|(out, truth)| *out = if *truth { one } else { zero });
     }
 }
 
@@ -288,7 +469,7 @@ struct Schedule {
 
 enum Main {
     Step(Box<Step>),
-    Group(Vec<Point>),
+    Group(Vec<Point>, Vec<FoldStep>),
 }
 
 impl Schedule {
@@ -311,25 +492,39 @@ impl Schedule {
                 self.views[bucket].push(step);
             }
             Item::Step(step) => {
+                if let Some((at, fold)) = self.fold(&step, metas)
+                    && let Main::Group(_, folds) = &mut self.main[at]
+                {
+                    folds.push(fold);
+                    return self.define(&step.outputs, 2 * at + 2);
+                }
                 let outputs = step.outputs.clone();
                 let at = self.push(Main::Step(Box::new(step)));
                 self.define(&outputs, 2 * at + 1);
             }
             Item::Point(point) => {
-                let (layout, dtype) = &metas[point.output];
-                let key = (Shape::from_slice(layout.shape()), *dtype);
+                let key = (Shape::from_slice(metas[point.output].0.shape()), point.dtype);
                 let after = self.after(&point.inputs);
                 let at = match self.groups.get(&key) {
                     Some(&at) if 2 * at + 1 >= after => at,
-                    _ => self.push(Main::Group(Vec::new())),
+                    _ => self.push(Main::Group(Vec::new(), Vec::new())),
                 };
                 self.groups.insert(key, at);
                 self.times.insert(point.output, 2 * at + 1);
-                if let Main::Group(points) = &mut self.main[at] {
+                if let Main::Group(points, _) = &mut self.main[at] {
                     points.push(point);
                 }
             }
         }
+    }
+
+    /// The group that makes what `step` adds up, when it can do so, too.
+    fn fold(&self, step: &Step, metas: &Metas) -> Option<(usize, FoldStep)> {
+        let (fold, of) = FoldStep::of(step, metas)?;
+        let at = self.times.get(&of).filter(|time| *time % 2 == 1)? / 2;
+        let Main::Group(points, folds) = &self.main[at] else { return None };
+        let is_made = points.last().is_some_and(|p| p.dtype == metas[of].1);
+        (is_made && folds.iter().all(|f| f.folding.of == fold.folding.of)).then_some((at, fold))
     }
 
     fn define(&mut self, outputs: &[Option<Slot>], time: usize) {
@@ -360,20 +555,24 @@ pub(super) fn form(items: Vec<Item>, metas: &Metas, kept: &[Slot]) -> Vec<Instr>
     for main in &schedule.main {
         match main {
             Main::Step(step) => count(&step.inputs),
-            Main::Group(points) => points.iter().for_each(|p| count(&p.inputs)),
+            Main::Group(points, folds) => {
+                points.iter().for_each(|p| count(&p.inputs));
+                folds.iter().for_each(|f| count(&f.step.inputs));
+            }
         }
     }
     schedule.views.iter().flatten().for_each(|step| count(&step.inputs));
     for s in kept {
         *uses.entry(*s).or_default() += 1;
     }
+    let fresh: HashSet<Slot> = schedule.times.keys().copied().collect();
     let mut out = Vec::new();
     let mut views = schedule.views.into_iter();
     out.extend(views.next().into_iter().flatten().map(|step| view(step, metas)));
     for (main, views) in schedule.main.into_iter().zip(views) {
         match main {
             Main::Step(step) => out.push(one(*step)),
-            Main::Group(points) => group(points, metas, &uses, &mut out),
+            Main::Group(points, folds) => group(points, folds, metas, &uses, &fresh, &mut out),
         }
         out.extend(views.into_iter().map(|step| view(step, metas)));
     }
@@ -407,17 +606,18 @@ fn known_view(step: &Step, metas: &Metas) -> Option<(Layout, Arc<Layout>)> {
     out.storage().is(example.storage()).then(|| (layout.clone(), Arc::new(out.layout().clone())))
 }
 
-fn instr(kind: Kind, inputs: SmallVec<[Arg; 4]>, outputs: SmallVec<[Option<Slot>; 2]>) -> Instr {
+pub(super) fn instr(kind: Kind, inputs: SmallVec<[Arg; 4]>, outputs: SmallVec<[Option<Slot>; 2]>) -> Instr {
     Instr { kind, inputs, outputs, last: SmallVec::new(), can_fail_later: false }
 }
 
 /// The instruction of a group; several when registers cannot be numbered.
-fn group(mut points: Vec<Point>, metas: &Metas, uses: &HashMap<Slot, usize>, out: &mut Vec<Instr>) {
+fn group(mut points: Vec<Point>, mut folds: Vec<FoldStep>, metas: &Metas, uses: &HashMap<Slot, usize>, fresh: &HashSet<Slot>, out: &mut Vec<Instr>) {
     /// Formulas of a group at most.
     const MOST: usize = 8192;
     let Some(first) = points.first() else { return };
-    let (layout, dtype) = &metas[first.output];
-    if points.len() == 1 && layout.size() * dtype.size() >= LONE_BYTES && first.step.is_some() {
+    let (layout, dtype) = (&metas[first.output].0, first.dtype);
+    let is_long = layout.size() * dtype.size() >= LONE_BYTES || first.reads_or_makes_truth(metas);
+    if points.len() == 1 && folds.is_empty() && is_long && first.step.is_some() {
         out.extend(points.pop().and_then(|p| p.step).map(|step| one(*step)));
         return;
     }
@@ -425,7 +625,9 @@ fn group(mut points: Vec<Point>, metas: &Metas, uses: &HashMap<Slot, usize>, out
     let mut rest = pairs::join(points, uses);
     while !rest.is_empty() {
         let tail = if rest.len() > MOST { rest.split_off(MOST) } else { Vec::new() };
-        out.push(Builder::new(&shape, metas, uses).instruction(&rest, *dtype));
+        let (now, later) = folds.into_iter().partition(|f| rest.iter().any(|p| Arg::Slot(p.output) == f.step.inputs[0]));
+        out.push(Builder::new(&shape, metas, uses, fresh).instruction(&rest, now, dtype));
+        folds = later;
         rest = tail;
     }
 }
@@ -435,6 +637,8 @@ struct Builder<'a> {
     shape: &'a [usize],
     metas: &'a Metas,
     uses: &'a HashMap<Slot, usize>,
+    /// Values that instructions make.
+    fresh: &'a HashSet<Slot>,
     inputs: SmallVec<[Arg; 4]>,
     operands: SmallVec<[How; 8]>,
     reads: Vec<Read>,
@@ -445,6 +649,9 @@ struct Builder<'a> {
     free: Vec<u16>,
     registers: u16,
     outputs: SmallVec<[Option<Slot>; 2]>,
+    /// Results that are truth values.
+    truths: SmallVec<[Option<Slot>; 2]>,
+    reuses: SmallVec<[(u16, u16); 2]>,
 }
 
 /// The place of the first result, until the number of registers is known.
@@ -454,16 +661,28 @@ const WORK: u16 = 1 << 15;
 
 /// A formula of a group in the making.
 struct Draft {
-    what: std::result::Result<(usize, SmallVec<[u16; 4]>), u16>,
+    what: DraftOf,
     to: u16,
 }
 
+enum DraftOf {
+    /// The formula of that number, of these operands.
+    Point(usize, SmallVec<[u16; 4]>),
+    /// A block of the operand of that number.
+    Gather(u16),
+    /// The truth values of a register.
+    Truth(u16),
+    /// A sum of what lies in a place.
+    Fold(u16),
+}
+
 impl<'a> Builder<'a> {
-    fn new(shape: &'a [usize], metas: &'a Metas, uses: &'a HashMap<Slot, usize>) -> Self {
+    fn new(shape: &'a [usize], metas: &'a Metas, uses: &'a HashMap<Slot, usize>, fresh: &'a HashSet<Slot>) -> Self {
         Self {
             shape,
             metas,
             uses,
+            fresh,
             inputs: SmallVec::new(),
             operands: SmallVec::new(),
             reads: Vec::new(),
@@ -472,19 +691,24 @@ impl<'a> Builder<'a> {
             free: Vec::new(),
             registers: 0,
             outputs: SmallVec::new(),
+            truths: SmallVec::new(),
+            reuses: SmallVec::new(),
         }
     }
 
-    fn instruction(mut self, points: &[Point], dtype: DType) -> Instr {
-        for p in points {
-            p.inputs.iter().filter_map(|a| a.slot()).for_each(|s| *self.left.entry(s).or_default() += 1);
+    fn instruction(mut self, points: &[Point], folds: Vec<FoldStep>, dtype: DType) -> Instr {
+        for inputs in points.iter().map(|p| &p.inputs).chain(folds.iter().map(|f| &f.step.inputs)) {
+            inputs.iter().filter_map(|a| a.slot()).for_each(|s| *self.left.entry(s).or_default() += 1);
         }
         let inside = self.left.clone();
         let mut drafts = Vec::new();
         for (k, p) in points.iter().enumerate() {
             let from: SmallVec<[u16; 4]> = p.inputs.iter().map(|a| self.read(*a, p.formulas.takes_numbers, &mut drafts)).collect();
             // Operands that are read for the last time give their registers away after the result has its own.
-            let to = if self.uses.get(&p.output).copied().unwrap_or(0) > inside.get(&p.output).copied().unwrap_or(0) {
+            let here = inside.get(&p.output).copied().unwrap_or(0);
+            let is_needed = self.uses.get(&p.output).copied().unwrap_or(0) > here;
+            let is_truth = self.metas[p.output].1 == DType::Bool;
+            let to = if is_needed && !is_truth {
                 self.outputs.push(Some(p.output));
                 RESULTS + u16::try_from(self.outputs.len() - 1).unwrap_or(0)
             } else {
@@ -494,17 +718,87 @@ impl<'a> Builder<'a> {
             for s in p.inputs.iter().filter_map(|a| a.slot()) {
                 self.release(s);
             }
-            drafts.push(Draft { what: Ok((k, from)), to });
+            drafts.push(Draft { what: DraftOf::Point(k, from), to });
+            if is_needed && is_truth {
+                self.truths.push(Some(p.output));
+                drafts.push(Draft { what: DraftOf::Truth(to), to: u16::try_from(self.truths.len() - 1).unwrap_or(0) });
+                if here == 0 {
+                    self.free.push(to);
+                }
+            }
+            for (at, _) in folds.iter().enumerate().filter(|(_, f)| f.step.inputs[0] == Arg::Slot(p.output)) {
+                drafts.push(Draft { what: DraftOf::Fold(to), to: u16::try_from(at).unwrap_or(0) });
+                self.release(p.output);
+            }
         }
-        let names = points.iter().flat_map(|p| std::iter::once(p.name).chain(p.and)).collect();
+        // A mean is computed twice where its sum overflows: operands must last.
+        if folds.iter().all(|f| f.folding.mean.is_none()) {
+            self.reuse(&inside, dtype, &mut drafts);
+        }
+        let reduction = |f: &FoldStep| if f.folding.mean.is_some() { "mean" } else { "sum" };
+        let names = points.iter().flat_map(|p| std::iter::once(p.name).chain(p.and)).chain(folds.iter().map(reduction)).collect();
         let cost = points.iter().map(|p| p.formulas.cost).sum::<f64>();
-        let (size, outputs) = (size_of(self.shape), self.outputs.len());
+        let (size, outputs, truths) = (size_of(self.shape), self.outputs.len(), self.truths.len());
+        let row = folds.iter().find_map(|f| if let Folded::Rows(count) = f.folding.of { Some(count) } else { None });
         let body = match dtype {
-            DType::F64 => Typed::F64(self.body(points, &drafts, 2.0 * cost)),
-            _ => Typed::F32(self.body(points, &drafts, cost)),
+            DType::F64 => Typed::F64(self.body(points, &drafts, row, 2.0 * cost)),
+            _ => Typed::F32(self.body(points, &drafts, row, cost)),
         };
-        let group = Group { body, shape: Shape::from_slice(self.shape), size, outputs, names };
+        let group = Group {
+            body,
+            shape: Shape::from_slice(self.shape),
+            size,
+            outputs,
+            truths,
+            folds: folds.iter().map(|f| f.folding.clone()).collect(),
+            names,
+        };
+        self.outputs.extend(self.truths.into_iter().chain(folds.iter().map(|f| f.step.outputs[0])));
         instr(Kind::Group(group), self.inputs, self.outputs)
+    }
+
+    /// Finds for each result an operand in whose place it can be written: one that nothing needs after the group, nor a formula after
+    /// the one that writes the result. Where that formula reads it, too, its block is moved out of the way.
+    fn reuse(&mut self, inside: &HashMap<Slot, usize>, dtype: DType, drafts: &mut Vec<Draft>) {
+        if size_of(self.shape) * dtype.size() < REUSED_BYTES {
+            return;
+        }
+        let mut spare = None;
+        for result in 0..self.outputs.len() {
+            let to = RESULTS + u16::try_from(result).unwrap_or(0);
+            let Some(written) = drafts.iter().position(|d| d.to == to && matches!(d.what, DraftOf::Point(..))) else { continue };
+            let Some((operand, read, last)) = self.dying(inside, written, drafts) else { continue };
+            self.reuses.push((operand, to - RESULTS));
+            if last == written {
+                let spare = *spare.get_or_insert_with(|| {
+                    self.registers += 1;
+                    self.registers - 1
+                });
+                if let DraftOf::Point(_, from) = &mut drafts[written].what {
+                    from.iter_mut().filter(|f| **f == read).for_each(|f| *f = WORK + spare);
+                }
+                drafts.insert(written, Draft { what: DraftOf::Gather(operand), to: spare });
+            }
+        }
+    }
+
+    /// An operand that no formula behind `written` reads, and nothing else does, as its number, its read, and the last formula that
+    /// reads it: best one before that.
+    fn dying(&self, inside: &HashMap<Slot, usize>, written: usize, drafts: &[Draft]) -> Option<(u16, u16, usize)> {
+        let mut found = None;
+        for (i, (a, how)) in self.inputs.iter().zip(&self.operands).enumerate() {
+            let (Arg::Slot(s), Ok(i)) = (a, u16::try_from(i)) else { continue };
+            let dies = *how == How::Flat && self.fresh.contains(s) && self.uses.get(s) == inside.get(s) && self.reuses.iter().all(|r| r.0 != i);
+            let Some(read) = self.reads.iter().position(|r| dies && *r == Read::Flat(i)) else { continue };
+            let read = u16::try_from(read).unwrap_or(0);
+            let last = drafts.iter().rposition(|d| matches!(&d.what, DraftOf::Point(_, from) if from.contains(&read)));
+            match last {
+                Some(k) if k < written => return Some((i, read, k)),
+                Some(k) if k == written => found = Some((i, read, k)),
+                _ => {}
+            }
+        }
+        found
     }
 
     fn register(&mut self) -> u16 {
@@ -541,17 +835,17 @@ impl<'a> Builder<'a> {
         }
         let input = self.inputs.iter().position(|a| *a == Arg::Slot(s)).unwrap_or_else(|| {
             self.inputs.push(Arg::Slot(s));
-            self.operands.push(how(&self.metas[s].0, self.shape));
+            self.operands.push(how(&self.metas[s], self.shape));
             self.inputs.len() - 1
         });
         let i = u16::try_from(input).unwrap_or(0);
         match self.operands[input] {
             How::Flat => self.known(Read::Flat(i)),
             How::Number => self.known(Read::Number(Number::Of(i), !takes_numbers)),
-            How::Strided => {
+            How::Strided | How::Truth => {
                 let to = self.register();
                 self.places.insert(s, to);
-                drafts.push(Draft { what: Err(i), to });
+                drafts.push(Draft { what: DraftOf::Gather(i), to });
                 WORK + to
             }
         }
@@ -570,28 +864,33 @@ impl<'a> Builder<'a> {
         u16::try_from(at).unwrap_or(0)
     }
 
-    fn body<T: Floating>(&self, points: &[Point], drafts: &[Draft], cost: f64) -> Body<T> {
+    fn body<T: Floating>(&self, points: &[Point], drafts: &[Draft], row: Option<usize>, cost: f64) -> Body<T> {
         let reads = u16::try_from(self.reads.len()).unwrap_or(0);
         let place = |to: u16| if to >= RESULTS { to - RESULTS + self.registers } else { to };
         let find = |from: u16| if from >= WORK { reads + place(from - WORK) } else { from };
         let code = |d: &Draft| {
             let what = match &d.what {
-                Ok((k, from)) => {
+                DraftOf::Point(k, from) => {
                     let mut all = [0; 4];
                     all.iter_mut().zip(from).for_each(|(a, f)| *a = find(*f));
                     What::Formula { run: T::of(&points[*k].formulas), params: points[*k].params, from: all }
                 }
-                Err(i) => What::Gather(*i),
+                DraftOf::Gather(i) => What::Gather(*i),
+                DraftOf::Truth(from) => What::Truth(*from),
+                DraftOf::Fold(from) => What::Fold(place(*from)),
             };
             Code { what, to: place(d.to) }
         };
         let wide = self.reads.iter().filter(|r| matches!(r, Read::Flat(_) | Read::Number(_, true))).count();
         let live = usize::from(self.registers) + self.outputs.len() + wide;
         let block = (CACHE_BYTES / (live.max(1) * T::DTYPE.size())).clamp(STEP, MAX_BLOCK) / STEP * STEP;
+        // Of whole rows where these are added up.
+        let block = row.map_or(block, |count| (block / count).max(1) * count);
         Body {
             code: drafts.iter().map(code).collect(),
             operands: self.operands.clone(),
             reads: self.reads.clone(),
+            reuses: self.reuses.clone(),
             registers: self.registers.into(),
             block,
             cost,
@@ -599,9 +898,11 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// How an operand of this layout is read for results of `shape`.
-fn how(layout: &Layout, shape: &[usize]) -> How {
-    if layout.is_number() {
+/// How an operand of this layout and dtype is read for results of `shape`.
+fn how((layout, dtype): &(Layout, DType), shape: &[usize]) -> How {
+    if *dtype == DType::Bool {
+        How::Truth
+    } else if layout.is_number() {
         How::Number
     } else if layout.size() == size_of(shape) && layout.is_contiguous() {
         How::Flat

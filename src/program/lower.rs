@@ -30,8 +30,17 @@ pub(super) struct Point {
     pub(super) params: [f64; 2],
     pub(super) inputs: SmallVec<[Arg; 4]>,
     pub(super) output: Slot,
+    /// What it computes in: not the dtype of its result where that is a truth value.
+    pub(super) dtype: DType,
     /// The step that it is the whole of.
     pub(super) step: Option<Box<Step>>,
+}
+
+impl Point {
+    /// Whether a truth value is an operand or the result.
+    pub(super) fn reads_or_makes_truth(&self, metas: &Metas) -> bool {
+        std::iter::once(self.output).chain(self.inputs.iter().filter_map(|a| a.slot())).any(|s| metas[s].1 == DType::Bool)
+    }
 }
 
 /// A step of a program on its way.
@@ -57,6 +66,8 @@ pub(super) struct Lowering {
     viewed: HashSet<Slot>,
     /// Values that are others.
     same: HashMap<Slot, Slot>,
+    /// Truth values that formulas make, and what those compute in.
+    pub(super) truths: HashMap<Slot, DType>,
     constants: HashMap<Slot, Array>,
     /// Constants that were computed.
     pub(super) made: Vec<(Slot, Array)>,
@@ -88,7 +99,7 @@ fn simple(name: &str) -> Option<Simple> {
 impl Lowering {
     pub(super) fn new(metas: Metas, steps: &[Step], constants: HashMap<Slot, Array>) -> Self {
         let viewed = steps.iter().filter(|s| matches!(s.op, Op::View(..))).flat_map(|s| s.inputs.iter().filter_map(|a| a.slot())).collect();
-        Self { metas, viewed, same: HashMap::new(), constants, made: Vec::new() }
+        Self { metas, viewed, same: HashMap::new(), truths: HashMap::new(), constants, made: Vec::new() }
     }
 
     /// The value that stands for `slot`.
@@ -106,8 +117,11 @@ impl Lowering {
                 }
             }
             let done = match &step.op {
-                Op::Eval { .. } => self.evaluation(&step).map(|p| out.push(Item::Point(p))),
-                Op::Rule(call) => self.rule(call, &step, &mut out).or_else(|| self.spread(call, &step, &mut out)),
+                Op::Eval { .. } => self.evaluation(&step).map(|p| out.push(Item::Point(p))).or_else(|| self.truth(&step, &mut out)),
+                Op::Rule(call) => self
+                    .rule(call, &step, &mut out)
+                    .or_else(|| self.choice_rule(call, &step, &mut out))
+                    .or_else(|| self.spread(call, &step, &mut out)),
                 _ => None,
             };
             if done.is_none() {
@@ -117,12 +131,12 @@ impl Lowering {
         out
     }
 
-    fn shape(&self, slot: Slot) -> &[usize] {
+    pub(super) fn shape(&self, slot: Slot) -> &[usize] {
         self.metas[slot].0.shape()
     }
 
     /// Whether all arrays among the operands are of a floating dtype.
-    fn are(&self, inputs: &[Arg], dtype: DType) -> bool {
+    pub(super) fn are(&self, inputs: &[Arg], dtype: DType) -> bool {
         dtype.is_float() && inputs.iter().all(|a| a.slot().is_none_or(|s| self.metas[s].1 == dtype))
     }
 
@@ -150,6 +164,7 @@ impl Lowering {
             params,
             inputs: arrays.iter().copied().collect(),
             output,
+            dtype: *dtype,
             step: Some(Box::new(step.clone())),
         })
     }
@@ -166,7 +181,7 @@ impl Lowering {
         }
         let sides = [0, 1].map(|i| call.wanted(i).filter(|(_, at)| step.outputs[*at].is_some()));
         let known = |i: usize| sides[i].is_none_or(|(wanted, _)| wanted.dtype == meta.dtype && is_known(blocks, call, i));
-        if !known(0) || !known(1) || step.outputs.iter().flatten().any(|s| self.viewed.contains(s)) {
+        if !known(0) || !known(1) || self.are_viewed(step) {
             return None;
         }
         let before = out.len();
@@ -190,7 +205,17 @@ impl Lowering {
                 let name = call.primitive().name;
                 // The factors of a product are its operands.
                 let op = (name == "multiply").then_some(Simple::Annihilate);
-                out.push(Item::Point(Point { name, and: None, op, formulas: factor.formulas, params, inputs, output: gradient, step: None }));
+                out.push(Item::Point(Point {
+                    name,
+                    and: None,
+                    op,
+                    formulas: factor.formulas,
+                    params,
+                    inputs,
+                    output: gradient,
+                    dtype: meta.dtype,
+                    step: None,
+                }));
             }
             let gradient = self.fitted(gradient, &wanted.shape, out);
             so_far[*at] = Arg::Slot(match so_far[*at] {
@@ -198,13 +223,23 @@ impl Lowering {
                 _ => gradient,
             });
         }
-        for (output, sum) in step.outputs.iter().zip(so_far) {
+        self.close(step, so_far, before, out);
+        Some(())
+    }
+
+    /// Whether a result is seen through layouts of its own.
+    pub(super) fn are_viewed(&self, step: &Step) -> bool {
+        step.outputs.iter().flatten().any(|s| self.viewed.contains(s))
+    }
+
+    /// Puts the sums of a rule, whose formulas begin at `before`, in place of its results.
+    pub(super) fn close(&mut self, step: &Step, sums: SmallVec<[Arg; 2]>, before: usize, out: &mut [Item]) {
+        for (output, sum) in step.outputs.iter().zip(sums) {
             if let (Some(output), Arg::Slot(s)) = (output, sum) {
                 self.same.insert(*output, s);
             }
         }
         self.keep_step(step, &mut out[before..]);
-        Some(())
     }
 
     /// One formula and nothing more is as well the rule, which may write to the cotangent's buffer.
@@ -261,18 +296,18 @@ impl Lowering {
         }
         let output = self.value(&shape, dtype);
         let (formulas, inputs) = (divide::BLOCKS.forward, smallvec![Arg::Slot(g), Arg::Number(number)]);
-        out.push(Item::Point(Point { name: "divide", and: None, op: None, formulas, params: [0.0; 2], inputs, output, step: None }));
+        out.push(Item::Point(Point { name: "divide", and: None, op: None, formulas, params: [0.0; 2], inputs, output, dtype, step: None }));
         Some(output)
     }
 
     /// A new value.
-    fn value(&mut self, shape: &[usize], dtype: DType) -> Slot {
+    pub(super) fn value(&mut self, shape: &[usize], dtype: DType) -> Slot {
         self.metas.push((Layout::contiguous(shape), dtype));
         self.metas.len() - 1
     }
 
     /// A gradient summed over the axes that broadcasting added.
-    fn fitted(&mut self, g: Slot, shape: &Shape, out: &mut Vec<Item>) -> Slot {
+    pub(super) fn fitted(&mut self, g: Slot, shape: &Shape, out: &mut Vec<Item>) -> Slot {
         if self.shape(g) == &shape[..] {
             return g;
         }
@@ -282,7 +317,7 @@ impl Lowering {
         sum
     }
 
-    fn sum(&mut self, sum: Slot, g: Slot, out: &mut Vec<Item>) -> Slot {
+    pub(super) fn sum(&mut self, sum: Slot, g: Slot, out: &mut Vec<Item>) -> Slot {
         let (shape, dtype) = (Shape::from_slice(self.shape(g)), self.metas[g].1);
         let output = self.value(&shape, dtype);
         let formulas = add::BLOCKS.forward;
@@ -294,6 +329,7 @@ impl Lowering {
             params: [0.0; 2],
             inputs: smallvec![Arg::Slot(sum), Arg::Slot(g)],
             output,
+            dtype,
             step: None,
         }));
         output

@@ -8,8 +8,10 @@
 //! Elementwise instructions and the rules of such are taken apart into [formulas](lower), which run together as [groups](group): block by
 //! block, so that the values between them stay in the first-level cache.
 
+mod choices;
 mod compare;
 mod file;
+mod folds;
 mod freeze;
 mod group;
 mod lower;
@@ -49,6 +51,8 @@ pub(crate) enum Kind {
     Group(group::Group),
     /// A view whose layout is known.
     View(Box<View>),
+    /// Drops the value of a place, which the call replaces.
+    Drop(usize),
 }
 
 /// A step that makes a view: of an operand with layout `from` it is the one with layout `to`.
@@ -188,6 +192,7 @@ impl fmt::Debug for Instr {
             Kind::One(op) => write!(f, " = {op:?}")?,
             Kind::View(view) => write!(f, " = {:?}", view.op)?,
             Kind::Group(group) => write!(f, " = {group:?}")?,
+            Kind::Drop(at) => write!(f, " = drop({at})")?,
         }
         for a in &self.inputs {
             match a {

@@ -67,6 +67,7 @@ fn joined(point: &Point, made: &HashMap<Slot, usize>, out: &mut [Option<Point>],
         params: [y, z].map(|a| parameter(a).unwrap_or(0.0)),
         inputs,
         output: point.output,
+        dtype: point.dtype,
         op: None,
         step: None,
     };

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::lower::{Item, Lowering, Metas};
-use super::{Given, Kind, Program, Pullback, group};
+use super::run::TICKS;
+use super::{Given, Instr, Kind, Program, Pullback, group};
 use crate::array::{Array, Scalar};
 use crate::error::Result;
 use crate::lock::Mutex;
+use crate::ops::linalg::FAMILIES_OF_PRIMITIVES;
 use crate::tape::capture::{Arg, Op, Slot, Source, Step, Trace};
 use crate::tape::{Attrs, Variable, evaluate};
 
@@ -73,6 +75,7 @@ pub(super) fn program(trace: Trace, pullback: Option<Pullback>) -> Result<Progra
     instrs.extend(group::form(second, &metas, split.as_deref().unwrap_or_default()));
     out.instrs = instrs;
     out.split = split.map(|gradients| (at, gradients));
+    drop_early(&mut out, &metas);
     last_uses(&mut out);
     let read: std::collections::HashSet<usize> = out.loads.iter().map(|g| g.from).collect();
     out.states = states.into_iter().enumerate().filter(|(at, _)| read.contains(at) || touched.contains(at)).collect();
@@ -243,6 +246,48 @@ pub(super) fn drop_dead(steps: &mut Vec<Step>, outputs: &[Slot], split: &mut Opt
     }
 }
 
+/// Whether an instruction may refuse what it is given: indices, or matrices.
+fn refuses(instr: &Instr, metas: &Metas) -> bool {
+    match &instr.kind {
+        Kind::One(Op::Effect(e)) => e.refuses(),
+        Kind::One(Op::Eval { primitive, .. }) => {
+            let is_index = |a: &Arg| a.slot().is_some_and(|s| metas[s].1.is_integer());
+            instr.inputs.iter().any(is_index) || FAMILIES_OF_PRIMITIVES.iter().flat_map(|f| f.iter()).any(|p| p.name == primitive.name)
+        }
+        _ => false,
+    }
+}
+
+/// Drops the gradients that the call replaces before it makes new ones, as the function did that did not read them. After all that may
+/// refuse what it is given, and where no tick follows: such a call leaves the gradients as they were.
+fn drop_early(p: &mut Program, metas: &Metas) {
+    let end = p.split.as_ref().map_or(p.instrs.len(), |(at, _)| *at);
+    let instrs = &p.instrs[..end];
+    let mut replaced: Vec<(usize, usize)> = Vec::new();
+    for (k, instr) in instrs.iter().enumerate() {
+        match &instr.kind {
+            Kind::One(Op::Store(at)) if !replaced.iter().any(|(other, _)| other == at) => replaced.push((*at, k)),
+            // What changes places may read others.
+            Kind::One(Op::Effect(e)) if !e.touches().is_empty() => break,
+            _ => {}
+        }
+    }
+    replaced.retain(|(at, _)| p.places[*at].may_drop() && p.loads.iter().all(|g| g.from != *at));
+    let position = |f: fn(&Instr) -> bool| instrs.iter().position(f);
+    let Some(backward) = position(|i| matches!(i.kind, Kind::One(Op::Rule(_)))).or_else(|| position(|i| matches!(i.kind, Kind::One(Op::Store(_)))))
+    else {
+        return;
+    };
+    let refused = instrs.iter().rposition(|i| refuses(i, metas)).map_or(0, |k| k + 1);
+    let at = refused.max(backward / TICKS * TICKS);
+    let clear = |(place, store): (usize, usize)| (store > at).then(|| group::instr(Kind::Drop(place), SmallVec::new(), SmallVec::new()));
+    let clears: Vec<Instr> = replaced.into_iter().filter_map(clear).collect();
+    if let Some((split, _)) = &mut p.split {
+        *split += clears.len();
+    }
+    p.instrs.splice(at..at, clears);
+}
+
 /// Marks which operands are used for the last time, and after which instructions something can fail.
 fn last_uses(p: &mut Program) {
     let mut seen = vec![false; p.slots];
@@ -255,6 +300,7 @@ fn last_uses(p: &mut Program) {
         instr.can_fail_later = fails;
         fails |= match &instr.kind {
             Kind::One(op) => can_fail(op),
+            Kind::Drop(_) => false,
             Kind::Group(_) | Kind::View(_) => true,
         };
         instr.last = SmallVec::from_elem(false, instr.inputs.len());

@@ -12,7 +12,7 @@ use crate::tape::{self, Operand, Variable, evaluate};
 pub type Tick<'a> = Option<&'a (dyn Fn() -> Result<()> + 'a)>;
 
 /// Instructions between two ticks.
-const TICKS: usize = 64;
+pub(super) const TICKS: usize = 64;
 
 type Table = Vec<Option<Variable>>;
 
@@ -191,6 +191,10 @@ impl Program {
             }
             Kind::One(op) => self.change(op, instr, table, undo)?,
             Kind::Group(group) => group.run(instr, table)?,
+            Kind::Drop(at) => {
+                undo.changed = true;
+                self.places[*at].store(None)?;
+            }
         }
         drop_last(instr, table);
         Ok(())

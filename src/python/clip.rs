@@ -42,6 +42,8 @@ fn owners(name: &str, given: &Bound<'_, PyAny>) -> PyResult<Vec<Arc<Leaf>>> {
 struct Clipping<F> {
     name: String,
     places: Vec<Arc<Leaf>>,
+    /// Whether it raises for some gradients.
+    refuses: bool,
     clip: F,
 }
 
@@ -61,18 +63,27 @@ impl<F: Fn(&[Arc<Leaf>]) -> Result<Option<Array>> + Send + Sync> Effect for Clip
     fn touches(&self) -> Vec<Arc<dyn Place>> {
         self.places.iter().map(|p| Arc::new(LeafGrad(Arc::clone(p))) as Arc<dyn Place>).collect()
     }
+
+    fn refuses(&self) -> bool {
+        self.refuses
+    }
 }
 
 /// Clips gradients so that a capture sees it.
 #[cold]
-fn seen(name: String, places: Vec<Arc<Leaf>>, clip: impl Fn(&[Arc<Leaf>]) -> Result<Option<Array>> + Send + Sync + 'static) -> Result<Option<Array>> {
+fn seen(
+    name: String,
+    refuses: bool,
+    places: Vec<Arc<Leaf>>,
+    clip: impl Fn(&[Arc<Leaf>]) -> Result<Option<Array>> + Send + Sync + 'static,
+) -> Result<Option<Array>> {
     capture::before_effect();
     let out = {
         let _mute = capture::mute();
         clip(&places)?
     };
     let results: Vec<&Array> = out.iter().collect();
-    capture::note_effect(|| Arc::new(Clipping { name, places, clip }), &[], &results);
+    capture::note_effect(|| Arc::new(Clipping { name, places, refuses, clip }), &[], &results);
     Ok(out)
 }
 
@@ -103,7 +114,7 @@ fn clip_grad_norm_(
         let size = places.iter().map(|p| size_of(&p.meta().shape)).sum();
         let clip = move |places: &[Arc<Leaf>]| clip_grad_norm(places, max_norm, norm_type, error_if_nonfinite).map(Some);
         let norm = if capture::is_on() {
-            seen(format!("clip_grad_norm_ {max_norm} {norm_type} {error_if_nonfinite}"), places, clip)?
+            seen(format!("clip_grad_norm_ {max_norm} {norm_type} {error_if_nonfinite}"), error_if_nonfinite, places, clip)?
         } else {
             run(py, size, || clip(&places))?
         };
@@ -130,7 +141,7 @@ fn clip_grad_value_(
         let places = owners("clip_grad_value_", parameters)?;
         let size = places.iter().map(|p| size_of(&p.meta().shape)).sum();
         if capture::is_on() {
-            seen(format!("clip_grad_value_ {clip_value}"), places, move |places| clip_grad_value(places, clip_value).map(|()| None))?;
+            seen(format!("clip_grad_value_ {clip_value}"), false, places, move |places| clip_grad_value(places, clip_value).map(|()| None))?;
             return Ok(());
         }
         run(py, size, || clip_grad_value(&places, clip_value))

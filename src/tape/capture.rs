@@ -42,6 +42,10 @@ pub trait Place: Send + Sync {
     fn state(&self) -> u64 {
         0
     }
+    /// Whether its value may be dropped early in a call that replaces it.
+    fn may_drop(&self) -> bool {
+        false
+    }
 }
 
 /// A step of a program that is more than a function of arrays: it changes places, or draws random numbers.
@@ -62,6 +66,10 @@ pub trait Effect: Send + Sync {
     /// Whether it changes anything but its results.
     fn is_state(&self) -> bool {
         true
+    }
+    /// Whether it may refuse what it is given, as a check of elements does.
+    fn refuses(&self) -> bool {
+        false
     }
     /// Takes a copy of the state that it changes and no place shows, and returns what puts it back.
     fn backup(&self) -> Option<Box<dyn FnOnce() + Send>> {
@@ -711,6 +719,10 @@ impl<F: Fn(&[Array]) -> Result<SmallVec<[Array; 1]>> + Send + Sync> Effect for C
     fn is_state(&self) -> bool {
         false
     }
+
+    fn refuses(&self) -> bool {
+        true
+    }
 }
 
 /// The results of `f`, which reads elements of arrays outside of the gate. A program runs it again. `name` holds all that it depends
@@ -787,6 +799,10 @@ impl Place for LeafGrad {
 
     fn state(&self) -> u64 {
         u64::from(self.0.with_grad(|_| ()).is_some())
+    }
+
+    fn may_drop(&self) -> bool {
+        true
     }
 }
 

@@ -8,6 +8,7 @@
 pub mod argreduce;
 pub mod columns;
 pub mod ops;
+pub mod parts;
 pub mod prod_grad;
 pub mod rows;
 

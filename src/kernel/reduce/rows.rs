@@ -38,11 +38,13 @@ pub trait Fold<T>: Send + Sync + 'static {
 }
 
 /// Independent accumulators of a row.
-const LANES: usize = 16;
+pub(super) const LANES: usize = 16;
+/// Elements that the accumulators take at a time.
+pub(super) const GROUP: usize = 8 * LANES;
 /// Elements folded before pairwise combination.
-const LEAF: usize = 4096;
+pub(super) const LEAF: usize = 4096;
 /// Rows shorter than this are folded several at a time.
-const SHORT_ROW_LEN: usize = LANES;
+pub(super) const SHORT_ROW_LEN: usize = LANES;
 
 /// Folds every row of `count` elements of `source` into its place in `out`.
 #[inline(always)]
@@ -115,7 +117,14 @@ fn row_by_parts<R: Fold<T>, T: Element, const TUNED: bool>(row: &[T]) -> R::Acc 
 #[inline(always)]
 fn fold_leaf<R: Fold<T>, T: Element>(row: &[T]) -> R::Acc {
     let mut acc = [R::start(); LANES];
-    let (groups, rest) = row.as_chunks::<{ 8 * LANES }>();
+    let rest = step_leaf::<R, T>(&mut acc, row);
+    end_leaf::<R, T>(acc, rest)
+}
+
+/// Takes all whole groups into the accumulators; returns what is left.
+#[inline(always)]
+pub(super) fn step_leaf<'a, R: Fold<T>, T: Element>(acc: &mut [R::Acc; LANES], row: &'a [T]) -> &'a [T] {
+    let (groups, rest) = row.as_chunks::<GROUP>();
     for x in groups {
         prefetch_behind(x);
         for (i, a) in acc.iter_mut().enumerate() {
@@ -123,6 +132,12 @@ fn fold_leaf<R: Fold<T>, T: Element>(row: &[T]) -> R::Acc {
             *a = R::eight(*a, [x(0), x(1), x(2), x(3), x(4), x(5), x(6), x(7)]);
         }
     }
+    rest
+}
+
+/// The accumulators and the elements behind the last group as one.
+#[inline(always)]
+pub(super) fn end_leaf<R: Fold<T>, T: Element>(mut acc: [R::Acc; LANES], rest: &[T]) -> R::Acc {
     let rest = step_by::<R, T, LANES>(&mut acc, rest);
     let rest = step_by::<R, T, { LANES / 2 }>(&mut acc, rest);
     // Accumulators that are picked by a variable would have to lie in memory.

@@ -1,0 +1,80 @@
+//! Sums and means of what a group makes.
+//!
+//! They take the blocks of the group in the order of the sum of an array that lies in memory, so results have the same bits: sums
+//! over all elements, and over last axes that are short enough for whole rows to be one block.
+
+use super::lower::Metas;
+use crate::array::Element;
+use crate::array::{Shape, size_of};
+use crate::kernel::reduce::parts::{self, Parts};
+use crate::kernel::reduce::{Fold, Sum};
+use crate::ops::reduction::Reduced;
+use crate::tape::Attrs;
+use crate::tape::capture::{Op, Slot, Step};
+
+/// Which elements are added up.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Folded {
+    /// All of them.
+    All,
+    /// Rows of so many.
+    Rows(usize),
+}
+
+/// A sum or mean.
+#[derive(Clone)]
+pub(super) struct Folding {
+    pub(super) of: Folded,
+    /// Of a mean, the number of elements that become one.
+    pub(super) mean: Option<usize>,
+    pub(super) shape: Shape,
+}
+
+/// A step that is a sum or mean.
+pub(super) struct FoldStep {
+    pub(super) step: Step,
+    pub(super) folding: Folding,
+}
+
+impl Folded {
+    /// Places of sums for `n` elements.
+    pub(super) fn places(self, n: usize) -> usize {
+        match self {
+            Self::All => n.div_ceil(parts::PART),
+            Self::Rows(count) => n / count,
+        }
+    }
+
+    /// What takes blocks.
+    pub(super) fn parts<T: Element>(self, out: &mut [T]) -> Parts<'_, T>
+    where
+        Sum: Fold<T, Acc = T>,
+    {
+        match self {
+            Self::All => parts::long(out),
+            Self::Rows(count) => parts::rows(count, out),
+        }
+    }
+}
+
+impl FoldStep {
+    /// A step as a sum, and what it is of.
+    pub(super) fn of(step: &Step, metas: &Metas) -> Option<(Self, Slot)> {
+        let Op::Eval { primitive, attrs: Attrs::Set(attrs), update: false, .. } = &step.op else { return None };
+        let (is_mean, &[Some(output)], Some(of)) = (primitive.name == "mean", &step.outputs[..], step.inputs[0].slot()) else { return None };
+        if !is_mean && primitive.name != "sum" {
+            return None;
+        }
+        let (layout, dtype) = &metas[of];
+        let shape = layout.shape();
+        let axes = &attrs.as_any().downcast_ref::<Reduced>()?.axes;
+        let is_last = !axes.is_empty() && axes.iter().rev().zip((0..shape.len()).rev()).all(|(a, b)| *a == b);
+        if !is_last || !dtype.is_float() || layout.size() == 0 || !layout.is_contiguous() {
+            return None;
+        }
+        let count = size_of(&shape[shape.len() - axes.len()..]);
+        let folded = if count == layout.size() { Folded::All } else { Folded::Rows(count) };
+        let folding = Folding { of: folded, mean: is_mean.then_some(count), shape: Shape::from_slice(metas[output].0.shape()) };
+        (folded == Folded::All || count <= parts::MAX_ROW).then(|| (Self { step: step.clone(), folding }, of))
+    }
+}
