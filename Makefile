@@ -33,7 +33,7 @@ help: ## List the targets
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else f"tapegrad needs Python 3.11 or newer, {sys.executable} is {v[0]}.{v[1]}; say which: make PYTHON=python3.12")'
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "Python's venv module is incomplete here (on Debian: the package python3-venv)" >&2; exit 1; }
-	@$(PIP) install --upgrade pip 'maturin>=1.9.4,<2'
+	@$(PIP) install --upgrade pip 'maturin>=1.13,<2'
 	@touch $@
 
 # The system's linker makes it: quick, and good for this machine. What others install is `make wheel`.
@@ -94,7 +94,7 @@ examples: $(VENV)/.extra-examples ## Run all examples; their pictures go to exam
 dist/.wheel: $(RUST_SOURCES) $(PYTHON_SOURCES) | $(VENV)/.created
 	@rm -f dist/*.whl
 	@$(if $(PLATFORM),$(PIP) install $(ZIG))
-	@$(MATURIN) build --release --locked $(if $(PLATFORM),--zig --compatibility $(PLATFORM)) --target-dir target/wheel --out dist --interpreter $(PY)
+	@$(MATURIN) build --release --locked $(if $(PLATFORM),--zig --compatibility $(PLATFORM)) --compression-level 9 --target-dir target/wheel --out dist --interpreter $(PY)
 	@touch $@
 
 wheel: dist/.wheel ## Build the wheel for others into dist/: CPython 3.11 and newer, on Linux glibc 2.17 and newer

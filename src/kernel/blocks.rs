@@ -158,16 +158,14 @@ pub(super) fn zip<T: Element, O: Element, const N: usize>(
     Array::build(shape, |data: &mut [O]| spread(&sources, shape, data, cost, once, body))
 }
 
-/// Calls `f` with pieces of equal length of operands that may repeat themselves.
+/// Calls `f` with pieces of equal length of operands that may repeat themselves. In one place, as `f` is a loop that is compiled there.
 #[inline(always)]
 pub(super) fn in_step<T, O, const N: usize>(inputs: &[&[T]; N], out: &mut [O], mut f: impl FnMut(&[&[T]; N], &mut [O])) {
     let n = out.len();
-    if inputs.iter().all(|s| s.len() >= n) {
-        return f(inputs, out);
-    }
-    for (k, chunk) in out.chunks_mut(PERIOD).enumerate() {
-        let m = chunk.len();
-        f(&inputs.map(|s| if s.len() < n { &s[..m] } else { &s[k * PERIOD..k * PERIOD + m] }), chunk);
+    let width = if inputs.iter().all(|s| s.len() >= n) { n.max(1) } else { PERIOD };
+    for (k, chunk) in out.chunks_mut(width).enumerate() {
+        let (at, m) = (k * width, chunk.len());
+        f(&inputs.map(|s| if s.len() < n { &s[..m] } else { &s[at..at + m] }), chunk);
     }
 }
 

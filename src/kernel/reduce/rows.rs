@@ -6,7 +6,7 @@
 #![allow(clippy::inline_always, reason = "a function that is not inlined is compiled for the wrong instruction set")]
 
 use crate::array::Element;
-use crate::kernel::simd::prefetch_behind;
+use crate::kernel::simd::{Arch, prefetch_behind};
 
 /// A fold with a neutral start that may be split anywhere.
 pub trait Fold<T>: Send + Sync + 'static {
@@ -48,10 +48,11 @@ pub(super) const SHORT_ROW_LEN: usize = LANES;
 
 /// Folds every row of `count` elements of `source` into its place in `out`.
 #[inline(always)]
-pub fn fold_rows<R: Fold<T>, T: Element>(source: &[T], count: usize, out: &mut [R::Acc]) {
-    if const { !R::TUNED } {
+pub fn fold_rows<R: Fold<T>, T: Element, A: Arch>(source: &[T], count: usize, out: &mut [R::Acc]) {
+    if const { !R::TUNED || A::PLAIN } {
         for (row, o) in source.chunks_exact(count).zip(out) {
-            *o = row_by_parts::<R, T, false>(row);
+            // Rare folds need no parts: they are exact, but for products, where each factor adds its error in any order.
+            *o = if const { R::TUNED } { row_by_parts::<R, T, false>(row) } else { fold_simply::<R, T>(row) };
         }
         return;
     }
@@ -95,8 +96,8 @@ fn fold_simply<R: Fold<T>, T: Element>(row: &[T]) -> R::Acc {
 
 #[inline(always)]
 fn row_by_parts<R: Fold<T>, T: Element, const TUNED: bool>(row: &[T]) -> R::Acc {
-    if row.len() <= LEAF {
-        return if TUNED { fold_leaf::<R, T>(row) } else { fold_simply::<R, T>(row) };
+    if TUNED && row.len() <= LEAF {
+        return fold_leaf::<R, T>(row);
     }
     let mut stack = [R::start(); 48];
     let mut depth = 0;
