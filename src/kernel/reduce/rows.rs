@@ -90,6 +90,12 @@ pub fn fold_row<R: Fold<T>, T: Element>(row: &[T]) -> R::Acc {
 fn fold_simply<R: Fold<T>, T: Element>(row: &[T]) -> R::Acc {
     let mut acc = [R::start(); LANES];
     let rest = step_by::<R, T, LANES>(&mut acc, row);
+    end_simply::<R, T>(acc, rest)
+}
+
+/// The accumulators of one loop and the elements behind it as one.
+#[inline(always)]
+pub(super) fn end_simply<R: Fold<T>, T: Element>(acc: [R::Acc; LANES], rest: &[T]) -> R::Acc {
     let end = rest.iter().fold(R::start(), |a, &x| R::step(a, x));
     R::join(halved(acc, R::join), end)
 }
@@ -142,8 +148,7 @@ pub(super) fn end_leaf<R: Fold<T>, T: Element>(mut acc: [R::Acc; LANES], rest: &
     let rest = step_by::<R, T, LANES>(&mut acc, rest);
     let rest = step_by::<R, T, { LANES / 2 }>(&mut acc, rest);
     // Accumulators that are picked by a variable would have to lie in memory.
-    let end = rest.iter().fold(R::start(), |a, &x| R::step(a, x));
-    R::join(halved(acc, R::join), end)
+    end_simply::<R, T>(acc, rest)
 }
 
 /// The join of all lanes, the upper half with the lower one until one is left.
@@ -161,7 +166,7 @@ pub fn halved<A: Copy, const N: usize>(mut lanes: [A; N], join: impl Fn(A, A) ->
 
 /// Takes `N` elements at a time into the first `N` accumulators; returns what is left.
 #[inline(always)]
-fn step_by<'a, R: Fold<T>, T: Element, const N: usize>(acc: &mut [R::Acc; LANES], row: &'a [T]) -> &'a [T] {
+pub(super) fn step_by<'a, R: Fold<T>, T: Element, const N: usize>(acc: &mut [R::Acc; LANES], row: &'a [T]) -> &'a [T] {
     let (vectors, rest) = row.as_chunks::<N>();
     for x in vectors {
         for (i, &x) in x.iter().enumerate() {
