@@ -194,6 +194,7 @@ struct Sinks<'a, 'b, T> {
 }
 
 /// Cuts off the first `n` elements.
+#[allow(clippy::mut_mut, reason = "the slice itself moves on")]
 fn front<'a, T>(rest: &mut &'a mut [T], n: usize) -> &'a mut [T] {
     let (head, tail) = std::mem::take(rest).split_at_mut(n);
     *rest = tail;
@@ -388,15 +389,23 @@ where
             for (place, out) in work[count..].iter_mut().zip(outs.values) {
                 *place = out;
             }
-            let sinks = Sinks { truths: &mut outs.truths, sums: &mut sums, factors };
-            self.block(operands, &sources, start + done, n, &mut work, sinks);
+            let mut sinks = Sinks { truths: &mut outs.truths, sums: &mut sums, factors };
+            self.block(operands, &sources, start + done, n, &mut work, &mut sinks);
             done += n;
         }
     }
 
     /// One block.
     #[inline]
-    fn block(&self, operands: &[Operand<'_, T>], sources: &[Source<'_, T>], at: usize, n: usize, work: &mut [&mut [T]], sinks: Sinks<'_, '_, T>) {
+    fn block(
+        &self,
+        operands: &[Operand<'_, T>],
+        sources: &[Source<'_, T>],
+        at: usize,
+        n: usize,
+        work: &mut [&mut [T]],
+        sinks: &mut Sinks<'_, '_, T>,
+    ) {
         for code in &self.code {
             let to = usize::from(code.to);
             match &code.what {
@@ -556,8 +565,12 @@ pub(super) fn form(items: Vec<Item>, metas: &Metas, kept: &[Slot]) -> Vec<Instr>
         match main {
             Main::Step(step) => count(&step.inputs),
             Main::Group(points, folds) => {
-                points.iter().for_each(|p| count(&p.inputs));
-                folds.iter().for_each(|f| count(&f.step.inputs));
+                for p in points {
+                    count(&p.inputs);
+                }
+                for f in folds {
+                    count(&f.step.inputs);
+                }
             }
         }
     }
@@ -625,8 +638,9 @@ fn group(mut points: Vec<Point>, mut folds: Vec<FoldStep>, metas: &Metas, uses: 
     let mut rest = pairs::join(points, uses);
     while !rest.is_empty() {
         let tail = if rest.len() > MOST { rest.split_off(MOST) } else { Vec::new() };
-        let (now, later) = folds.into_iter().partition(|f| rest.iter().any(|p| Arg::Slot(p.output) == f.step.inputs[0]));
-        out.push(Builder::new(&shape, metas, uses, fresh).instruction(&rest, now, dtype));
+        let (now, later): (Vec<FoldStep>, Vec<FoldStep>) =
+            folds.into_iter().partition(|f| rest.iter().any(|p| Arg::Slot(p.output) == f.step.inputs[0]));
+        out.push(Builder::new(&shape, metas, uses, fresh).instruction(&rest, &now, dtype));
         folds = later;
         rest = tail;
     }
@@ -696,7 +710,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn instruction(mut self, points: &[Point], folds: Vec<FoldStep>, dtype: DType) -> Instr {
+    fn instruction(mut self, points: &[Point], folds: &[FoldStep], dtype: DType) -> Instr {
         for inputs in points.iter().map(|p| &p.inputs).chain(folds.iter().map(|f| &f.step.inputs)) {
             inputs.iter().filter_map(|a| a.slot()).for_each(|s| *self.left.entry(s).or_default() += 1);
         }
