@@ -394,7 +394,7 @@ REFUSED = {
     "branch": (lambda x: x if x.sum() > 0 else -x, "bool"),
     "print": (lambda x: print("loud") or x * 2, "prints"),
     "numpy": (lambda x: tg.asarray(np.sin(x.numpy())), "numpy"),
-    "clock": (lambda x: x * next(COUNTER), "constant|number"),
+    "clock": (lambda x: x * next(COUNTER), "constant|number|iterator"),
 }
 COUNTER = iter(float(i) for i in range(1, 100))
 
