@@ -78,7 +78,7 @@ class Watch:
         self.dynamic = False
         self.catches = False
         for x in (function, *objects):
-            self.objects[id(x)] = (x, getattr(x, "__name__", None) or f"the {type(x).__name__}")
+            self.objects[id(x)] = (x, x.__name__ if isinstance(x, types.FunctionType) else f"the {type(x).__name__}")
 
     def __call__(self, frame: types.FrameType, event: str, what: Any) -> None:
         if event == "c_call":
@@ -145,7 +145,7 @@ class Watch:
         for c in owner.__mro__:
             if _home(c.__module__) not in _FIXED:
                 for key, member in vars(c).items():
-                    if getattr(member, "__code__", None) is code:
+                    if isinstance(member, types.FunctionType) and member.__code__ is code:
                         self._root(owner, key, f"{owner.__name__}.{key}")
 
     def _closure(self, code: types.CodeType, local: Any) -> None:
@@ -202,6 +202,14 @@ def _reason(owner: Any, name: str, module: Any) -> str | None:
 
 def guards(watch: Watch) -> tuple[list[tuple[Any, ...]], list[tuple[Any, int]]]:
     """What the watched code depends on, as it is now, for `_core._Guards`; and the NumPy arrays among it, by their guards."""
+    try:
+        return _guards(watch)
+    except Exception as error:  # noqa: BLE001 - of a method of the user's that looks like an attribute
+        _core._capture_refuse(f"what it depends on cannot be read: {type(error).__name__}: {error}")
+        return [], []
+
+
+def _guards(watch: Watch) -> tuple[list[tuple[Any, ...]], list[tuple[Any, int]]]:
     dynamic = watch.dynamic
     walk = _Walk(watch)
     for holder, key, name in watch.roots.values():
@@ -218,7 +226,7 @@ def guards(watch: Watch) -> tuple[list[tuple[Any, ...]], list[tuple[Any, int]]]:
         walk.todo.append((x, name))
     walk.run()
     if watch.dynamic != dynamic:
-        return guards(watch)  # an object that looks up attributes by name was found
+        return _guards(watch)  # an object that looks up attributes by name was found
     return walk.guards, walk.arrays
 
 
@@ -303,7 +311,9 @@ class _Walk:
             self._module(x, name)
         elif not self._callable(x, name):
             self._state(x, name)
-            if isinstance(getattr(x, "_core", None), _core.Optimizer) and "param_groups" not in self.watch.own:
+            held = getattr(x, "__dict__", None)
+            fused = type(held) is dict and isinstance(held.get("_core"), _core.Optimizer)
+            if fused and "param_groups" not in self.watch.own:
                 self._optimizer(x, name)
             elif not isinstance(x, _core.Optimizer):
                 self._attributes(x, name)

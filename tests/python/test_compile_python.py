@@ -232,6 +232,21 @@ def _sign_of_zero() -> Any:
     return (lambda x: x * o.rate), lambda i: setattr(o, "rate", -0.0)
 
 
+class Hooked:
+    """Any attribute is looked up in a dict, and one that is not there is a KeyError."""
+
+    def __init__(self) -> None:
+        self.table = {"rate": 1.0}
+
+    def __getattr__(self, name: str) -> Any:
+        return self.table[name]
+
+
+def _hooked() -> Any:
+    o = Hooked()
+    return (lambda x: x * o.rate), lambda i: o.table.update(rate=value(i))
+
+
 def _twins() -> Any:
     """Two functions of one code."""
 
@@ -296,6 +311,7 @@ DEPENDS: dict[str, Callable[[], Any]] = {
     "sign of zero": _sign_of_zero,
     "argument": _as_argument,
     "two functions of one code": _twins,
+    "attributes by a hook": _hooked,
 }
 
 
