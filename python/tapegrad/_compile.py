@@ -413,7 +413,7 @@ class Compiled(_core._Table):
         >>> for _ in range(3):
         ...     y = f(tg.ones(2))
         >>> f.explain()
-        'recorded: 1 steps, 1 instructions, 0 guards'
+        'recorded: 1 steps, 1 instructions, 1 guards'
         """
         return "\n".join(self._reasons)
 
