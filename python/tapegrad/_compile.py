@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, overload
 from . import _core
 from ._core import Variable
 from ._tree import LEAF, Structure, flatten, tree_map, unflatten
+from ._watch import Watch, guards, is_plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,126 +31,19 @@ _VARIANTS = 8
 _SIGNATURES = 64
 #: Recordings of a signature that may fail before calls stay as they are.
 _ATTEMPTS = 3
-_PLAIN = (type(None), bool, int, float, complex, str, bytes, type(_core.float32))
-_LIBRARY = __name__.partition(".")[0]
-#: Elements of a NumPy array or a container that a guard looks at.
-_SMALL = 1024
-
-
-class _Print:
-    """Stands for a stream while a function is recorded: writing to it cannot be replayed."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream, self._thread = stream, threading.get_ident()
-
-    def write(self, text: str) -> Any:
-        if threading.get_ident() == self._thread:
-            _core._capture_refuse("it prints")
-        return self._stream.write(text)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-
-def _is_plain(x: Any) -> bool:
-    return isinstance(x, _PLAIN) or (type(x) in (tuple, frozenset) and all(map(_is_plain, x)))
-
-
-class _Watch:
-    """Notes what the functions that run depend on: names in globals and closures, attributes of objects."""
-
-    def __init__(self, function: Any, old: set[int]) -> None:
-        self.guards: list[tuple[Any, Any, Any, bool, list[Any] | None, str]] = []
-        self._old, self._seen, self._noted = old, set[Any](), set[Any]()
-        self._objects(function, getattr(function, "__name__", "the function"))
-
-    def __call__(self, frame: types.FrameType, event: str, _: Any) -> None:
-        if event != "call":
-            return
-        code = frame.f_code
-        local = frame.f_locals
-        first = local.get(code.co_varnames[0]) if code.co_argcount else None
-        if code.co_name not in ("<listcomp>", "<genexpr>") and first is not None:
-            self._objects(first, code.co_varnames[0])
-            if id(first) in self._old and not isinstance(first, Variable):
-                self._attributes(code, first, code.co_varnames[0])
-        if (code, id(first)) in self._seen or frame.f_globals.get("__name__", "").partition(".")[0] == _LIBRARY:
-            return
-        self._seen.add((code, id(first)))
-        names = frame.f_globals
-        for name in code.co_names:
-            if name in names:
-                self.note(names, name, names[name], name)
-                self._attributes(code, names[name], name)
-        self._closure(code, local)
-
-    def _attributes(self, code: types.CodeType, value: Any, of: str) -> None:
-        """Plain values in modules and classes of the user's, as in ``config.rate``."""
-        is_module = isinstance(value, types.ModuleType)
-        owner = value if is_module or isinstance(value, type) else type(value)
-        home = owner.__name__ if is_module else getattr(owner, "__module__", "")
-        if str(home).partition(".")[0] in (_LIBRARY, "builtins", "numpy"):
-            return
-        places = [vars(owner)] if is_module else [vars(c) for c in owner.__mro__[:-1]]
-        for name in code.co_names:
-            held = next((p[name] for p in places if name in p), None)
-            if name.startswith("__") or not (_is_plain(held) or isinstance(held, Variable)) or held is None:
-                continue
-            self.note(owner, name, held, f"{of}.{name}")
-
-    def _closure(self, code: types.CodeType, local: Any) -> None:
-        if not code.co_freevars:
-            return
-        for f in gc.get_referrers(code):
-            if isinstance(f, types.FunctionType) and id(f) in self._old:
-                for name, cell in zip(code.co_freevars, f.__closure__ or (), strict=False):
-                    try:
-                        value = cell.cell_contents
-                    except ValueError:
-                        continue
-                    if name in local and local[name] is value:
-                        self.note(cell, "cell_contents", value, name)
-                        self._attributes(code, value, name)
-
-    def note(self, holder: Any, key: Any, value: Any, name: str) -> None:
-        """A value that must be what it is: by equality when it is plain, else by identity and, of a container, its items."""
-        if (id(holder), key) in self._noted:
-            return
-        self._noted.add((id(holder), key))
-        items = None
-        if isinstance(value, (list, dict, set)) and len(value) <= _SMALL:
-            items = list(value.values()) if isinstance(value, dict) else list(value)
-        self.guards.append((holder, key, value, _is_plain(value), items, name))
-        self._objects(value, name)
-
-    def _objects(self, x: Any, name: str) -> None:
-        """Guards the attributes of an object that was there before the call, and how many it has."""
-        if id(x) not in self._old or id(x) in self._seen or isinstance(x, (type, types.ModuleType, types.FunctionType)):
-            return
-        self._seen.add(id(x))
-        if isinstance(x, types.MethodType):
-            self._objects(x.__self__, name)
-            return
-        if isinstance(x, (list, tuple, dict)):
-            for item in list(x.values()) if isinstance(x, dict) else list(x):
-                self._objects(item, name)
-            return
-        if isinstance(x, functools.partial):
-            self._objects(x.func, name)
-        held = getattr(x, "__dict__", None)
-        if isinstance(x, (_core.Optimizer, Compiled)) or type(held) is not dict:
-            return
-        self.note({name: held}, name, held, f"an attribute of {name}")
-        for key, value in list(held.items()):
-            if not _is_plain(value):
-                self.note(held, key, value, f"{name}.{key}")
+#: Held by the thread that records: there is one recording at a time in a process.
+_RECORDING = threading.Lock()
 
 
 class _Recording:
     """One recorded call."""
 
-    def __init__(self, trace: Any, guards: list[Any], structure: Structure, results: list[Any], changed: list[int]) -> None:
-        self.trace, self.guards, self.structure, self.results, self.changed = trace, guards, structure, results, changed
+    def __init__(self, trace: Any, watch: Watch, structure: Structure, results: list[Any], changed: list[int]) -> None:
+        self.trace, self.watch, self.structure, self.results, self.changed = trace, watch, structure, results, changed
+        #: Dicts of plain values among the results, which the collector does not know.
+        self.dicts: list[Any] = []
+        #: Why a program has other results than the function: these are views, which change with their base.
+        self.shared: str | None = None
 
     def difference(self, other: _Recording) -> str | None:
         """Why another recording is no other run of this one."""
@@ -158,8 +52,10 @@ class _Recording:
             return reason
         if self.structure != other.structure or len(self.results) != len(other.results):
             return "the results are nested in another way than in the call before"
+        if any(a is b for a, b in zip(self.dicts, other.dicts, strict=True)):
+            return "it returns one dict in each call; return a new one"
         for a, b in zip(self.results, other.results, strict=True):
-            same = a[0] == b[0] and (a[1] is b[1] or (_is_plain(a[1]) and type(a[1]) is type(b[1]) and repr(a[1]) == repr(b[1])))
+            same = a[0] == b[0] and (a[1] is b[1] or (is_plain(a[1]) and type(a[1]) is type(b[1]) and repr(a[1]) == repr(b[1])))
             if not same:
                 return f"it returns the Python value {b[1]!r}, in the call before {a[1]!r}: return a Variable instead"
         return None
@@ -195,13 +91,16 @@ class _Empty:
 class _Variant:
     """A program, and what must hold for it to be run."""
 
-    def __init__(self, recording: _Recording, arguments: list[Any], call: tuple[Any, Any, Any]) -> None:
+    def __init__(self, recording: _Recording, guards: Any, arguments: list[Any], call: tuple[Any, Any, Any]) -> None:
         #: The function and the arguments of a call, to run it once more.
         self.function, self.args, self.kwargs = call
         self.pure = recording.trace.is_pure()
         fixed = sorted({*recording.trace.fixed(), *recording.changed})
         self.fixed = [(i, arguments[i]) for i in fixed if i < len(arguments)]
-        self.guards = _core._Guards(recording.guards)
+        self.guards = guards
+        #: Whether the function may catch what a step raises: then it runs itself where one fails.
+        self.catches = recording.watch.catches
+        self.replays = recording.shared is None
         self.program = recording.trace.program()
         self.structure, self.results = recording.structure, recording.results
         #: One Variable and nothing else is the most common result.
@@ -228,16 +127,18 @@ class _Variant:
         args, kwargs = _refill(self.args, rest), _refill(self.kwargs, rest)
         found: list[Any] = []
         flatten(self.function(*args, **kwargs), found)
-        return [x for x, (kind, _) in zip(found, self.results, strict=True) if kind == "slot"]
+        slots = {at: x for x, (kind, at) in zip(found, self.results, strict=True) if kind == "slot"}
+        return [slots[at] for at in sorted(slots)]
 
     def run(self, arguments: list[Any]) -> Any:
         values = self.program.call(arguments, self)
         return values[0] if self.single else self.result(values, arguments)
 
     def result(self, values: list[Variable], arguments: list[Any]) -> Any:
-        """The result of a call: Variables that were made, arguments, and constants, as they were nested."""
+        """The result of a call: Variables that were made, arguments, gradients, and constants, as they were nested."""
         of = {"slot": values, "argument": arguments}
-        return unflatten(self.structure, [of[kind][what] if kind in of else what for kind, what in self.results])
+        found = [of[kind][what] if kind in of else what.grad if kind == "gradient" else what for kind, what in self.results]
+        return unflatten(self.structure, found)
 
 
 class _Site:
@@ -262,10 +163,34 @@ def _handles() -> tuple[list[Variable], set[int], list[Any]]:
     return [o for o in objects if isinstance(o, Variable)], {id(o) for o in objects}, objects
 
 
-def _rates() -> list[Any]:
-    """The options of all optimizers."""
-    found = [o for o in gc.get_objects() if isinstance(o, _core.Optimizer)]
-    return [(id(o), [{k: v for k, v in g.items() if k != "params"} for g in o.param_groups]) for o in found]
+def _outer_state() -> list[tuple[str, Any]]:
+    """What a program does not change, and so its function must not: modes, options of optimizers, draws of NumPy."""
+    optimizers = [o for o in gc.get_objects() if isinstance(o, _core.Optimizer)]
+    options = {id(o): [{k: v for k, v in g.items() if k != "params"} for g in o.param_groups] for o in optimizers}
+    numpy_random = sys.modules.get("numpy.random")
+    state = None if numpy_random is None else numpy_random.get_state()
+    draws = state and (state[1].tobytes(), state[2:])
+    signature = _core._signature((), {})
+    return [
+        ("options of an optimizer (a scheduler's step)", options),
+        ("a mode (gradients on or off, default dtype, autocast)", signature and signature[0]),
+        ("the number of threads", _core.get_num_threads()),
+        ("the state of numpy.random (it draws from it; draw from tg.random)", draws),
+    ]
+
+
+def _guarded(recording: _Recording, found: list[Any], arrays: list[tuple[Any, int]]) -> tuple[Any, str | None]:
+    """The guards of a function, or why it has none that hold."""
+    drop = set()
+    for array, at in arrays:
+        memory = getattr(array, "__array_interface__", None)
+        if memory and recording.trace.reads(memory["data"][0], array.nbytes):
+            drop.add(at)  # such memory is read in each call
+        elif found[at][4] == b"" and memoryview(array).nbytes:
+            return None, f"it reads {found[at][5]}, a large array that is no Variable; make a Variable of it"
+    checked = _core._Guards([(*g[:4], None, g[5]) if i in drop else g for i, g in enumerate(found)])
+    broken = checked.broken()
+    return checked, None if broken is None else f"it changes what it depends on: {broken}"
 
 
 class Compiled(_core._Table):
@@ -280,9 +205,16 @@ class Compiled(_core._Table):
         self._function, self._explain = function, explain
         self._sites: dict[bytes, _Site] = {}
         self._reasons: list[str] = []
-        self._lock = threading.RLock()
         self._warned = False
         functools.update_wrapper(self, function, updated=())
+
+    def __reduce__(self) -> Any:
+        """Copies and pickles have no programs of their own yet; a decorated function of a module goes by its name."""
+        name = getattr(self._function, "__qualname__", None)
+        home = sys.modules.get(getattr(self._function, "__module__", None) or "")
+        if name is not None and getattr(home, name, None) is self:
+            return name
+        return Compiled, (self._function, self._explain)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else types.MethodType(self, instance)
@@ -311,7 +243,7 @@ class Compiled(_core._Table):
         site = self._sites.get(key)
         if converted_now and site is not None:
             for variant in site.variants:
-                if variant.broken(arguments) is None:
+                if variant.replays and variant.broken(arguments) is None:
                     return variant.run(arguments)
         return self._learn(key, site, arguments, keep, args, kwargs)
 
@@ -321,11 +253,16 @@ class Compiled(_core._Table):
 
         def one(x: Any) -> Any:
             is_array = hasattr(x, "__array__") or hasattr(x, "__dlpack__")
-            return _core.asarray(x) if is_array and not isinstance(x, Variable) else x
+            is_number = type(x).__module__ == "numpy" and not hasattr(x, "__setitem__")
+            return _core.asarray(x) if is_array and not isinstance(x, Variable) and not is_number else x
 
         args, kwargs = tuple(tree_map(one, a) for a in args), {k: tree_map(one, v) for k, v in kwargs.items()}
         signature = _core._signature(args, kwargs)
         return None if signature is None else (args, kwargs, signature)
+
+    def _plain(self, *args: Any, **kwargs: Any) -> Any:
+        """A call of the function itself, after a step of its program has failed: it may catch the error."""
+        return self._function(*args, **kwargs)
 
     def _say(self, text: str) -> None:
         name = getattr(self._function, "__qualname__", type(self._function).__name__)
@@ -364,32 +301,32 @@ class Compiled(_core._Table):
                     f"{site.given_up}, and no one fits: {site.variants[-1].broken(arguments)}; calls that none fits run as ever"
                 )
                 return self._function(*args, **kwargs)
-        if not self._lock.acquire(blocking=False):
+        if not _RECORDING.acquire(blocking=False):
             return self._function(*args, **kwargs)
         try:
             return self._record(site, arguments, args, kwargs)
         finally:
-            self._lock.release()
+            _RECORDING.release()
 
     def _fail(self, site: _Site, reason: str) -> None:
         site.first = None
-        site.failures += 1
+        site.failures += not reason.startswith("another thread")
         self._say(f"not replayed: {reason}")
         if site.failures >= _ATTEMPTS:
             site.given_up = reason
 
     def _record(self, site: _Site, arguments: list[Any], args: Any, kwargs: Any) -> Any:
         handles, old, alive = _handles()
-        rates = _rates()
+        before = _outer_state()
         if not _core._capture_begin(arguments, handles):
             return self._function(*args, **kwargs)
-        watch = _Watch(self._function, old)
-        out, err, profile, collects = sys.stdout, sys.stderr, sys.getprofile(), gc.isenabled()
-        sys.stdout, sys.stderr = _Print(out), _Print(err)
+        profile, collects = sys.getprofile(), gc.isenabled()
+        watch = Watch(self._function, site.keep, old)
         # What the collector runs at any moment, callbacks and finalizers, is no part of the function.
         gc.disable()
-        sys.setprofile(watch)
         try:
+            found = None if site.first is None else guards(site.first.watch)
+            sys.setprofile(watch)
             result = self._function(*args, **kwargs)
         except BaseException:
             _core._capture_abort()
@@ -398,22 +335,19 @@ class Compiled(_core._Table):
             sys.setprofile(profile)
             if collects:
                 gc.enable()
-            sys.stdout, sys.stderr = out, err
-        self._end(site, arguments, result, watch, handles, old, rates, (args, kwargs))
+        for was, now in zip(before, _outer_state(), strict=True):
+            if was[1] != now[1]:
+                _core._capture_refuse(f"it changes {was[0]}; do that outside")
+        recording = self._end(site, arguments, result, watch, handles, old)
+        if recording is not None:
+            self._compare(site, recording, found, arguments, (args, kwargs))
         alive.clear()
         return result
 
     def _end(
-        self,
-        site: _Site,
-        arguments: list[Any],
-        result: Any,
-        watch: _Watch,
-        handles: list[Variable],
-        old: set[int],
-        rates: Any,
-        call: tuple[Any, Any],
-    ) -> None:
+        self, site: _Site, arguments: list[Any], result: Any, watch: Watch, handles: list[Variable], old: set[int]
+    ) -> _Recording | None:
+        """What was recorded; None when it cannot be replayed."""
         found: list[Any] = []
         structure = flatten(result, found)
         slots: list[Variable] = []
@@ -421,6 +355,10 @@ class Compiled(_core._Table):
         for x in found:
             if (at := next((i for i, v in enumerate(arguments) if v is x), None)) is not None:
                 results.append(("argument", at))
+            elif (at := next((i for i, v in enumerate(slots) if v is x), None)) is not None:
+                results.append(("slot", at))
+            elif isinstance(x, Variable) and (owner := _core._gradient_owner(x, handles)) is not None:
+                results.append(("gradient", owner))
             elif isinstance(x, Variable) and id(x) not in old:
                 results.append(("slot", len(slots)))
                 slots.append(x)
@@ -428,34 +366,43 @@ class Compiled(_core._Table):
                 results.append(("constant", x))
         if any(s.kind == "module" for s in _walk(structure)):
             _core._capture_refuse("it returns a Module")
-        if _rates() != rates:
-            _core._capture_refuse("it changes options of an optimizer (a scheduler's step); do that outside")
-        kept = _escaped(old, slots, (handles, found, result, arguments))
+        reason = _unlike(result, old)
+        if reason is not None:
+            _core._capture_refuse(reason)
+        shared = _shared(slots, old)
+        kept = _escaped(old, [x for x in found if isinstance(x, Variable)], (handles, found, result, arguments))
         if kept is not None:
             _core._capture_refuse(f"it keeps a new Variable of shape {kept.shape} outside of its results")
         trace = _core._capture_finish(slots, arguments, handles)
         if isinstance(trace, str):
             self._fail(site, trace)
-            return
-        named = {id(g[2]) for g in watch.guards}
+            return None
+        named = {id(value) for value in watch.named()}
         changed = [i for i, v in enumerate(arguments) if id(v) in named or trace.changes(v)]
-        recording = _Recording(trace, watch.guards, structure, results, changed)
+        recording = _Recording(trace, watch, structure, results, changed)
+        recording.dicts, recording.shared = list(_plain_dicts(result)), shared
+        return recording
+
+    def _compare(self, site: _Site, recording: _Recording, found: Any, arguments: list[Any], call: tuple[Any, Any]) -> None:
+        """Makes a program of the second of two recordings that are the same."""
         first, site.first = site.first, recording
         if first is None:
             return
-        reason = first.difference(recording)
+        reason = first.difference(recording) or recording.watch.beyond(first.watch)
+        if reason is None:
+            guarded, reason = _guarded(recording, *found)
         if reason is not None:
             self._fail(site, reason)
             site.first = recording
             return
-        broken = _core._Guards(recording.guards).broken()
-        if broken is not None:
-            self._fail(site, f"it changes what it depends on: {broken}")
-            return
         site.first = None
-        variant = _Variant(recording, arguments, (self._function, *_without_values(call)))
+        variant = _Variant(recording, guarded, arguments, (self._function, *_without_values(call)))
         site.variants.append(variant)
-        self._add(site.key, variant.program, variant.guards, variant.fixed, variant.single, variant)
+        if variant.replays:
+            self._add(site.key, variant)
+        else:
+            site.given_up = recording.shared
+            self._say(f"calls run as ever: {recording.shared}")
         steps, left = variant.program.size()
         self._say(f"recorded: {steps} steps, {left} instructions, {len(variant.guards)} guards")
 
@@ -466,7 +413,7 @@ class Compiled(_core._Table):
         >>> for _ in range(3):
         ...     y = f(tg.ones(2))
         >>> f.explain()
-        'recorded: 1 steps, 1 instructions, 0 guards'
+        'recorded: 1 steps, 1 instructions, 1 guards'
         """
         return "\n".join(self._reasons)
 
@@ -482,6 +429,38 @@ class Compiled(_core._Table):
         from ._program import Program
 
         return [Program(v) for site in self._sites.values() for v in site.variants]
+
+
+def _unlike(result: Any, old: set[int]) -> str | None:
+    """Why a result cannot be made anew from its leaves."""
+    if isinstance(result, (list, dict)):
+        if type(result) not in (list, dict):
+            return f"it returns a {type(result).__name__}; return a dict or a list"
+        if id(result) in old:
+            return f"it returns a {type(result).__name__} that was there before the call; return a new one"
+    if isinstance(result, (list, tuple, dict)):
+        items = result.values() if isinstance(result, dict) else result
+        return next((reason for item in items if (reason := _unlike(item, old)) is not None), None)
+    return None
+
+
+def _plain_dicts(result: Any) -> Iterator[Any]:
+    if isinstance(result, dict) and not gc.is_tracked(result):
+        yield result
+    elif isinstance(result, (list, tuple, dict)):
+        for item in result.values() if isinstance(result, dict) else result:
+            yield from _plain_dicts(item)
+
+
+def _shared(results: list[Variable], old: set[int]) -> str | None:
+    """Why a result is no value of its own: a view of another Variable that the caller has."""
+    mine = {id(v) for v in results}
+    for v in results:
+        for base in gc.get_referents(v):
+            if isinstance(base, Variable) and (id(base) in old or id(base) in mine):
+                other = "another result" if id(base) in mine else "a Variable that was there before the call"
+                return f"it returns a view of {other}; return a copy (clone())"
+    return None
 
 
 def _walk(structure: Structure) -> Iterator[Structure]:
@@ -501,11 +480,14 @@ def _escaped(old: set[int], results: list[Variable], known: Any) -> Variable | N
         return any(h is not objects for h in holders)
 
     objects: list[Any] = []
+    others = threading.active_count() > 1
 
     def find() -> Variable | None:
         objects[:] = gc.get_objects()
         for o in objects:
             if isinstance(o, Variable) and id(o) not in old and id(o) not in mine and (id(o) not in bases or is_held(o)):
+                if others and not _core._capture_knows(o):
+                    continue  # another thread has made it
                 objects.clear()
                 return o
         objects.clear()

@@ -53,8 +53,14 @@ fn show(trace: &Trace, op: &Op) -> String {
 pub fn difference(first: &Trace, second: &Trace) -> Option<String> {
     for (k, (a, b)) in first.steps.iter().zip(&second.steps).enumerate() {
         let (x, y) = (show(first, &a.op), show(second, &b.op));
+        if x != y && matches!((&a.op, &b.op), (Op::Store(_), Op::Store(_))) {
+            return Some(
+                "it changes another Variable in place than in the call before; pass the same Variable in each call, or return the new value"
+                    .to_owned(),
+            );
+        }
         if x != y {
-            return Some(format!("step {k} was {x} in one call and {y} in the next: the function goes other ways for the same arguments"));
+            return Some(format!("step {k} was {x} in one call and {y} in the next: the function goes other ways for the same kind of arguments"));
         }
         for (&x, &y) in a.inputs.iter().zip(&b.inputs) {
             if !same_number(x, y) {

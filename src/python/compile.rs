@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyException, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyComplex, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
@@ -112,6 +112,20 @@ fn _capture_refuse(reason: String) {
     capture::refuse(|| reason);
 }
 
+/// The Variable among `handles` whose collected gradient `v` is; None when `v` is no gradient.
+#[pyfunction]
+fn _gradient_owner<'py>(v: &Bound<'py, PyVariable>, handles: &Bound<'py, PyList>) -> Option<Bound<'py, PyAny>> {
+    let place = v.get().leaf().filter(|leaf| !leaf.requires_grad())?;
+    let owns = |h: &Bound<'py, PyAny>| h.cast::<PyVariable>().ok().and_then(|h| h.get().leaf()?.grad()).is_some_and(|g| Arc::ptr_eq(&g, &place));
+    handles.iter().find(owns)
+}
+
+/// Whether the recording has seen the value of a Variable.
+#[pyfunction]
+fn _capture_knows(v: &Bound<'_, PyVariable>) -> bool {
+    capture::knows(v.get().snapshot().array())
+}
+
 /// The places of a handle's value and gradient.
 fn ids(v: &Bound<'_, PyVariable>) -> Vec<(u8, u64)> {
     match v.get().leaf() {
@@ -148,6 +162,8 @@ struct Pullback {
 struct PyTrace {
     trace: crate::lock::Mutex<Option<Trace>>,
     pullback: Option<Pullback>,
+    /// The results whose graph a backward pass inside of the function has freed.
+    spent: Vec<usize>,
     results: usize,
 }
 
@@ -175,7 +191,8 @@ fn record_pullback(outs: &[Variable], inputs: &[Variable], since: u64) -> PyResu
     let ones: Vec<Array> = tracked.iter().map(|v| Array::ones(v.shape(), v.dtype())).collect();
     capture::add_inputs(&ones);
     let roots: Vec<(Variable, Option<Variable>)> = tracked.into_iter().zip(ones).map(|(v, g)| (v, Some(g.into()))).collect();
-    let options = BackwardOptions { retain_graph: true, ..BackwardOptions::default() };
+    // An argument may be made of another one, whose gradient does not go through it.
+    let options = BackwardOptions { retain_graph: true, stop_at_inputs: true, ..BackwardOptions::default() };
     let (mut gradients, mut arrays) = (Vec::new(), Vec::new());
     for g in tape::grad(&roots, &found, options)? {
         gradients.push(g.map(|g| {
@@ -199,6 +216,11 @@ fn _capture_finish<'py>(
     };
     guard("compile", || {
         let (outs, ins) = (snapshots(outputs)?, snapshots(inputs)?);
+        for out in outputs {
+            if matches!(&*out.cast::<PyVariable>()?.get().state.lock(), State::Leaf(leaf) if !leaf.requires_grad()) {
+                capture::refuse(|| "it returns another name of a value that was there before the call; return a copy (clone())".to_owned());
+            }
+        }
         if outs.iter().any(Variable::is_lifted) {
             capture::refuse(|| "a result is inside a transformation".to_owned());
         }
@@ -212,13 +234,22 @@ fn _capture_finish<'py>(
                 capture::refuse(|| "it leaves a value with a history in a Variable that was there before; detach() what is kept".to_owned());
             }
         }
+        if outs.iter().any(|v| matches!(v.edge(), Edge::Leaf(_))) {
+            capture::refuse(|| {
+                "it returns a new leaf (requires_grad_() was called on it); return it as it was before, or make it outside".to_owned()
+            });
+        }
+        if outs.iter().any(|v| matches!(v.edge(), Edge::Node { node, output } if tape::find_retained(node, *output).is_some())) {
+            capture::refuse(|| "it calls retain_grad() on a result; call it on what the compiled function returns".to_owned());
+        }
+        let spent = (0..outs.len()).filter(|&i| matches!(outs[i].edge(), Edge::Node { node, .. } if tape::is_freed(node))).collect();
         capture::before_effect();
         let (pullback, gradients) = record_pullback(&outs, &ins, since)?;
         let arrays: Vec<Array> = outs.iter().map(|v| v.array().clone()).chain(gradients).collect();
         match on.finish(&arrays) {
             Err(reason) => Ok(PyString::new(py, &reason).into_any()),
             Ok(trace) => {
-                let out = PyTrace { trace: crate::lock::Mutex::new(Some(trace)), pullback, results: outs.len() };
+                let out = PyTrace { trace: crate::lock::Mutex::new(Some(trace)), pullback, spent, results: outs.len() };
                 Ok(Bound::new(py, out)?.into_any())
             }
         }
@@ -248,6 +279,13 @@ impl PyTrace {
         self.trace.lock().as_ref().is_some_and(|t| t.stores().any(|at| ids.contains(&t.places[at].id())))
     }
 
+    /// Whether it reads memory that starts in these bytes as a Variable: such memory is read in each call.
+    fn reads(&self, address: usize, bytes: usize) -> bool {
+        let within = |a: &Array| a.is_lent() && (address..address + bytes.max(1)).contains(&(a.storage().as_ptr() as usize));
+        let trace = self.trace.lock();
+        trace.as_ref().is_some_and(|t| t.sources.iter().any(|(_, s)| matches!(s, capture::Source::Constant(a, _) if within(a))))
+    }
+
     /// Whether it computes results and does nothing else: no state changes, no random number is drawn.
     fn is_pure(&self) -> bool {
         self.trace.lock().as_ref().is_some_and(|t| t.changing().is_none())
@@ -262,7 +300,8 @@ impl PyTrace {
                 Some(p) => Program::with_pullback(trace, p.split, p.gradients.iter().flatten().count(), p.live.len())?,
             })
         })?;
-        Ok(PyProgram { program: Arc::new(program), pullback: self.pullback.clone().map(Arc::new), results: self.results })
+        let pullback = self.pullback.clone().map(Arc::new);
+        Ok(PyProgram { program: Arc::new(program), pullback, spent: self.spent.clone(), results: self.results })
     }
 }
 
@@ -274,10 +313,29 @@ type Described = (String, Vec<(usize, Py<PyAny>)>);
 pub struct PyProgram {
     pub program: Arc<Program>,
     pullback: Option<Arc<Pullback>>,
+    /// The results whose graph a backward pass inside of the function has freed: they are tracked, and a backward from them fails.
+    spent: Vec<usize>,
     results: usize,
 }
 
 static COMPILED: Primitive = Primitive { name: "compiled", vjp: Vjp::Rule(|_| Ok(())), ..Primitive::BASE };
+
+/// The rule of a node that is freed before anyone can call it.
+struct Gone;
+
+impl CustomRule for Gone {
+    fn name(&self) -> &'static str {
+        "compiled"
+    }
+
+    fn vjp(&self, _: &mut VjpContext<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
 
 /// The pullback of one call.
 struct Pull {
@@ -366,10 +424,12 @@ impl PyProgram {
         let lent = arrays.iter().any(Array::is_lent);
         let go = || self.program.run_first(&arrays, Some(&tick));
         let (outs, rest) = if self.program.work() >= LONG_CALL && !lent { gc::detach(py, go)? } else { go()? };
-        let Some(p) = self.pullback.as_ref().filter(|_| tape::is_recording()) else {
+        let Some(p) = &self.pullback else {
             self.program.finish(rest);
-            return Ok(outs.into_iter().map(Variable::from).collect());
+            return self.with_spent(outs.into_iter().map(Variable::from).collect());
         };
+        // The mode is part of the signature: what is tracked here was made under enable_grad() if it is off now.
+        let _on = tape::recording(true);
         let targets: Vec<Variable> = p
             .targets
             .iter()
@@ -390,7 +450,23 @@ impl PyProgram {
         for (&i, v) in p.live.iter().zip(tracked) {
             out[i] = v;
         }
-        Ok(out)
+        self.with_spent(out)
+    }
+
+    /// Puts the results whose graph is gone behind a node that is freed.
+    fn with_spent(&self, mut outs: Vec<Variable>) -> PyResult<Vec<Variable>> {
+        if self.spent.is_empty() {
+            return Ok(outs);
+        }
+        let _on = tape::recording(true);
+        let gone: Vec<Array> = self.spent.iter().map(|&i| outs[i].array().clone()).collect();
+        let input = Variable::parameter(Array::zeros(&[], gone[0].dtype()))?;
+        let tracked = tape::record_custom(&COMPILED, &[&input], gone, Arc::new(Gone))?;
+        tracked.first().into_iter().for_each(tape::forget);
+        for (&i, v) in self.spent.iter().zip(tracked) {
+            outs[i] = v;
+        }
+        Ok(outs)
     }
 }
 
@@ -412,7 +488,7 @@ impl PyProgram {
 
     /// The program for inference: present values of parameters and buffers are constants, and there is no pullback.
     fn freeze(&self) -> PyResult<Self> {
-        guard("freeze", || Ok(Self { program: Arc::new(self.program.freeze()?), pullback: None, results: self.results }))
+        guard("freeze", || Ok(Self { program: Arc::new(self.program.freeze()?), pullback: None, spent: Vec::new(), results: self.results }))
     }
 
     /// The bytes of a file of the program, with notes of its owner.
@@ -426,7 +502,7 @@ impl PyProgram {
         guard("load_program", || {
             let (program, notes) = Program::from_bytes(bytes)?;
             let results = program.output_count();
-            Ok((Self { program: Arc::new(program), pullback: None, results }, notes))
+            Ok((Self { program: Arc::new(program), pullback: None, spent: Vec::new(), results }, notes))
         })
     }
 
@@ -495,6 +571,12 @@ fn sign<'py>(o: &Bound<'py, PyAny>, key: &mut Vec<u8>, found: &mut Found<'py>, d
         key.push(b'D');
         let flat: Vec<Bound<'py, PyAny>> = d.iter().flat_map(|(k, v)| [k, v]).collect();
         return all(flat.len(), flat.into_iter(), key, found, depth);
+    } else if is_numpy_scalar(o)? {
+        key.push(b'G');
+        text(&o.get_type().name()?, key)?;
+        let bytes = o.call_method0("tobytes")?.extract::<Vec<u8>>()?;
+        key.extend(bytes.len().to_le_bytes());
+        key.extend(bytes);
     } else if numpy::as_ndarray(o).is_some() || o.hasattr("__array__")? || o.hasattr("__dlpack__")? {
         return Ok(false);
     } else {
@@ -504,6 +586,15 @@ fn sign<'py>(o: &Bound<'py, PyAny>, key: &mut Vec<u8>, found: &mut Found<'py>, d
         found.keep.push(o.clone());
     }
     Ok(true)
+}
+
+/// Whether `o` is a number of NumPy's, which is no array: it cannot be written to.
+fn is_numpy_scalar(o: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = o.py();
+    let kind = o.get_type();
+    Ok(kind.getattr(pyo3::intern!(py, "__module__"))?.eq(pyo3::intern!(py, "numpy"))?
+        && o.hasattr(pyo3::intern!(py, "tobytes"))?
+        && !o.hasattr(pyo3::intern!(py, "__setitem__"))?)
 }
 
 fn text(s: &Bound<'_, PyString>, key: &mut Vec<u8>) -> PyResult<()> {
@@ -569,9 +660,36 @@ struct Guard {
     value: Py<PyAny>,
     /// Whether an equal value of the same type will do.
     by_value: bool,
-    /// The items of a container, by identity.
-    items: Option<Vec<Py<PyAny>>>,
+    content: Content,
     name: String,
+}
+
+/// What a guard knows of the content of a value.
+enum Content {
+    Any,
+    /// The items of a list, a set or another container; the keys and values of a dict.
+    Items(Vec<Py<PyAny>>),
+    /// The bytes of a NumPy array or another buffer.
+    Bytes(Py<PyBytes>),
+    /// How many items there are.
+    Count(usize),
+}
+
+/// Whether two values are one, or equal numbers or texts of one type; numbers that differ in their sign or are NaN are told apart.
+fn is_equal(a: &Bound<'_, PyAny>, b: &Bound<'_, PyAny>) -> PyResult<bool> {
+    if a.is(b) {
+        return Ok(true);
+    }
+    if !a.get_type().is(b.get_type()) {
+        return Ok(false);
+    }
+    if let (Ok(a), Ok(b)) = (a.cast_exact::<PyFloat>(), b.cast_exact::<PyFloat>()) {
+        return Ok(a.value().to_bits() == b.value().to_bits());
+    }
+    if a.cast_exact::<PyInt>().is_ok() || a.cast_exact::<PyString>().is_ok() || a.cast_exact::<PyBytes>().is_ok() {
+        return a.eq(b);
+    }
+    Ok(false)
 }
 
 impl Guard {
@@ -585,47 +703,89 @@ impl Guard {
     fn holds(&self, py: Python<'_>) -> PyResult<bool> {
         let Some(now) = self.now(py)? else { return Ok(false) };
         let value = self.value.bind(py);
-        let same = now.is(value) || self.by_value && now.get_type().is(value.get_type()) && now.eq(value)?;
-        if !same {
-            return Ok(false);
-        }
-        let Some(items) = &self.items else { return Ok(true) };
-        if now.len()? != items.len() {
-            return Ok(false);
-        }
-        let values = if now.cast::<PyDict>().is_ok() { now.call_method0("values")? } else { now };
-        for (a, b) in values.try_iter()?.zip(items) {
-            let (a, b) = (a?, b.bind(py));
-            let plain = a.cast_exact::<PyFloat>().is_ok() || a.cast_exact::<PyInt>().is_ok() || a.cast_exact::<PyString>().is_ok();
-            let same = a.is(b) || plain && a.get_type().is(b.get_type()) && a.eq(b)?;
-            if !same {
+        if !is_equal(&now, value)? {
+            // What is made of plain values, as a tuple is, or a bound method, which is made anew each time.
+            let same = self.by_value && now.get_type().is(value.get_type()) && now.eq(value)?;
+            let is_tuple = now.cast::<PyTuple>().is_ok();
+            if !same || now.cast_exact::<PyFloat>().is_ok() || (is_tuple && now.repr()?.to_string() != value.repr()?.to_string()) {
                 return Ok(false);
             }
         }
-        Ok(true)
+        match &self.content {
+            Content::Any => Ok(true),
+            Content::Items(items) => same_items(&now, items),
+            Content::Bytes(bytes) => same_bytes(&now, bytes.bind(py)),
+            Content::Count(n) => Ok(now.len()? == *n),
+        }
     }
+}
+
+/// Whether a buffer has these bytes.
+fn same_bytes(now: &Bound<'_, PyAny>, bytes: &Bound<'_, PyBytes>) -> PyResult<bool> {
+    let found = now.call_method0("tobytes").or_else(|_| now.py().get_type::<PyBytes>().call1((now,)));
+    found.map_or(Ok(false), |found| found.eq(bytes))
+}
+
+/// Whether a container has these items: keys and values of a dict.
+fn same_items(now: &Bound<'_, PyAny>, items: &[Py<PyAny>]) -> PyResult<bool> {
+    let py = now.py();
+    if let Ok(d) = now.cast::<PyDict>() {
+        if 2 * d.len() != items.len() {
+            return Ok(false);
+        }
+        for ((k, v), was) in d.iter().zip(items.chunks_exact(2)) {
+            if !is_equal(&k, was[0].bind(py))? || !is_equal(&v, was[1].bind(py))? {
+                return Ok(false);
+            }
+        }
+        return Ok(true);
+    }
+    if now.len()? != items.len() {
+        return Ok(false);
+    }
+    for (a, b) in now.try_iter()?.zip(items) {
+        if !is_equal(&a?, b.bind(py))? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 #[pymethods]
 impl PyGuards {
-    /// From tuples of a holder (a dict, or an object with attributes), a key, the value, whether equality counts, items or None, and a name.
+    /// From tuples of a holder (a dict, or an object with attributes), a key, the value, whether equality counts, the content (a list of items, bytes, a number of items, or None), and a name.
     #[new]
     fn new(all: &Bound<'_, PyList>) -> PyResult<Self> {
         let one = |t: Bound<'_, PyAny>| -> PyResult<Guard> {
-            let (holder, key, value, by_value, items, name) = t.extract()?;
-            Ok(Guard { holder, key, value, by_value, items, name })
+            let (holder, key, value, by_value, content, name): (_, _, _, _, Bound<'_, PyAny>, _) = t.extract()?;
+            let content = match content.cast::<PyBytes>() {
+                Ok(bytes) => Content::Bytes(bytes.clone().unbind()),
+                Err(_) if content.is_none() => Content::Any,
+                Err(_) if content.cast::<PyInt>().is_ok() => Content::Count(content.extract()?),
+                Err(_) => Content::Items(content.extract()?),
+            };
+            Ok(Guard { holder, key, value, by_value, content, name })
         };
         Ok(Self(all.iter().map(one).collect::<PyResult<_>>()?))
     }
 
-    /// The name of the first that does not hold any more; None when all do.
+    /// What the first one that does not hold any more says; None when all do.
     fn broken(&self, py: Python<'_>) -> PyResult<Option<String>> {
         for g in &self.0 {
             if !g.holds(py)? {
-                let now = g.now(py)?.map_or_else(|| Ok("gone".to_owned()), |now| Ok::<_, PyErr>(now.repr()?.to_string()))?;
-                let was = g.value.bind(py).repr()?.to_string();
-                let short = |s: String| if s.len() > 60 { s.chars().take(57).collect::<String>() + "..." } else { s };
-                return Ok(Some(format!("{} is {}, it was {}", g.name, short(now), short(was))));
+                let short = |x: &Bound<'_, PyAny>| -> PyResult<String> {
+                    let s = x.repr()?.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+                    Ok(if s.chars().count() > 60 { s.chars().take(57).collect::<String>() + "..." } else { s })
+                };
+                let was = g.value.bind(py);
+                return Ok(Some(match g.now(py)? {
+                    None => format!("{} is gone", g.name),
+                    Some(now) if now.is(was) => format!("the content of {} has changed", g.name),
+                    Some(now) => {
+                        let (now, was) = (short(&now)?, short(was)?);
+                        if now == was { format!("{} is another object than before", g.name) } else { format!("{} is {now}, it was {was}", g.name) }
+                    }
+                }));
             }
         }
         Ok(None)
@@ -640,7 +800,9 @@ impl PyGuards {
             visit.call(&g.holder)?;
             visit.call(&g.key)?;
             visit.call(&g.value)?;
-            g.items.iter().flatten().try_for_each(|item| visit.call(item))?;
+            if let Content::Items(items) = &g.content {
+                items.iter().try_for_each(|item| visit.call(item))?;
+            }
         }
         Ok(())
     }
@@ -652,6 +814,8 @@ struct Entry {
     guards: Py<PyGuards>,
     fixed: Vec<(usize, Py<PyAny>)>,
     single: bool,
+    /// Whether the function catches errors: then it runs itself where a step fails.
+    catches: bool,
     /// The Python object that nests the results.
     variant: Py<PyAny>,
 }
@@ -667,6 +831,17 @@ impl Entry {
             }
         }
         Ok(self.program.get().program.places_fit())
+    }
+
+    fn run<'py>(&self, py: Python<'py>, found: &Found<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let mut outs = self.program.get().run(py, &found.values, Some(&self.variant))?;
+        if self.single
+            && let Some(out) = outs.pop()
+        {
+            return Ok(wrap(py, out)?.into_bound(py));
+        }
+        let values = PyList::new(py, outs.into_iter().map(|v| wrap(py, v)).collect::<PyResult<Vec<_>>>()?)?;
+        self.variant.bind(py).call_method1("result", (values, PyList::new(py, &found.handles)?))
     }
 }
 
@@ -686,9 +861,14 @@ impl PyTable {
     }
 
     /// Adds a program for a signature.
-    fn _add(&self, key: Vec<u8>, program: Py<PyProgram>, guards: Py<PyGuards>, fixed: Vec<(usize, Py<PyAny>)>, single: bool, variant: Py<PyAny>) {
-        let entry = Arc::new(Entry { program, guards, fixed, single, variant });
+    fn _add(&self, py: Python<'_>, key: Vec<u8>, variant: Py<PyAny>) -> PyResult<()> {
+        let get = |name: &str| variant.bind(py).getattr(name);
+        let program = get("program")?.cast_into::<PyProgram>()?.unbind();
+        let guards = get("guards")?.cast_into::<PyGuards>()?.unbind();
+        let (fixed, single, catches) = (get("fixed")?.extract()?, get("single")?.extract()?, get("catches")?.extract()?);
+        let entry = Arc::new(Entry { program, guards, fixed, single, catches, variant });
         Arc::make_mut(self.0.lock().entry(key).or_default()).push(entry);
+        Ok(())
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
@@ -711,38 +891,43 @@ impl PyTable {
     #[pyo3(signature = (*args, **kwargs))]
     fn __call__<'py>(slf: &Bound<'py, Self>, args: &Bound<'py, PyTuple>, kwargs: Option<&Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyAny>> {
         match slf.get().replay(slf.py(), args, kwargs)? {
-            Some(out) => Ok(out),
-            None => slf.call_method("_call", args, kwargs),
+            Replay::Done(out) => Ok(out),
+            Replay::None => slf.call_method("_call", args, kwargs),
+            Replay::Failed => slf.call_method("_plain", args, kwargs),
         }
     }
 }
 
+/// What became of the attempt to replay a call.
+enum Replay<'py> {
+    /// The result.
+    Done(Bound<'py, PyAny>),
+    /// No program fits.
+    None,
+    /// A step failed, all is as it was before, and the function may catch the error.
+    Failed,
+}
+
 impl PyTable {
-    /// The result of a program that fits the call; none when there is no such program.
-    fn replay<'py>(&self, py: Python<'py>, args: &Bound<'py, PyTuple>, kwargs: Option<&Bound<'py, PyDict>>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    /// Replays a program that fits the call.
+    fn replay<'py>(&self, py: Python<'py>, args: &Bound<'py, PyTuple>, kwargs: Option<&Bound<'py, PyDict>>) -> PyResult<Replay<'py>> {
         if capture::is_begun() {
-            return Ok(None);
+            return Ok(Replay::None);
         }
         let (mut key, mut found) = (start_key(), Found::default());
         if !sign_all(args, kwargs, &mut key, &mut found)? {
-            return Ok(None);
+            return Ok(Replay::None);
         }
-        let Some(entries) = self.0.lock().get(&key).cloned() else { return Ok(None) };
+        let Some(entries) = self.0.lock().get(&key).cloned() else { return Ok(Replay::None) };
         for entry in entries.iter() {
-            if !entry.fits(py, &found.handles)? {
-                continue;
+            if entry.fits(py, &found.handles)? {
+                return match guard("compile", || entry.run(py, &found)) {
+                    Err(e) if entry.catches && e.is_instance_of::<PyException>(py) => Ok(Replay::Failed),
+                    done => done.map(Replay::Done),
+                };
             }
-            return guard("compile", || {
-                let mut outs = entry.program.get().run(py, &found.values, Some(&entry.variant))?;
-                if entry.single {
-                    return outs.pop().map(|out| Ok(wrap(py, out)?.into_bound(py))).transpose();
-                }
-                let values = PyList::new(py, outs.into_iter().map(|v| wrap(py, v)).collect::<PyResult<Vec<_>>>()?)?;
-                let handles = PyList::new(py, &found.handles)?;
-                entry.variant.bind(py).call_method1("result", (values, handles)).map(Some)
-            });
         }
-        Ok(None)
+        Ok(Replay::None)
     }
 }
 
@@ -756,6 +941,8 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(_capture_abort, m)?)?;
     m.add_function(wrap_pyfunction!(_capture_finish, m)?)?;
     m.add_function(wrap_pyfunction!(_capture_refuse, m)?)?;
+    m.add_function(wrap_pyfunction!(_capture_knows, m)?)?;
+    m.add_function(wrap_pyfunction!(_gradient_owner, m)?)?;
     m.add_function(wrap_pyfunction!(_is_capturing, m)?)?;
     m.add_function(wrap_pyfunction!(_signature, m)?)
 }

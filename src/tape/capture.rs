@@ -268,7 +268,12 @@ struct Capture {
     /// The places that hold the inputs, as far as they are known.
     owners: Vec<Vec<(u8, u64)>>,
     refused: Option<String>,
+    /// Changes of leaves by other threads before it began.
+    foreign: usize,
 }
+
+/// Changes of leaves by threads that capture nothing, while another thread captures.
+static FOREIGN: AtomicUsize = AtomicUsize::new(0);
 
 /// Captures in the process: while there is none, nothing else is asked.
 static ACTIVE: AtomicUsize = AtomicUsize::new(0);
@@ -361,6 +366,7 @@ pub fn begin(inputs: &[Array], places: Vec<Arc<dyn Place>>) -> Option<Capturing>
         inputs: inputs.len(),
         owners: Vec::new(),
         refused: None,
+        foreign: FOREIGN.load(Ordering::Relaxed),
     };
     for (i, a) in inputs.iter().enumerate() {
         c.begin_with(a, Before::Input(i));
@@ -385,6 +391,9 @@ impl Capturing {
         ACTIVE.fetch_sub(1, Ordering::Relaxed);
         std::mem::forget(self);
         let outputs = outputs.iter().map(|a| c.slot_of(a, None)).collect();
+        if FOREIGN.load(Ordering::Relaxed) != c.foreign {
+            return Err(OTHER_THREAD.to_owned());
+        }
         if let Some(reason) = c.refused.take() {
             return Err(reason);
         }
@@ -592,6 +601,17 @@ impl Capture {
     }
 }
 
+/// The reason why there is no program after another thread has changed parameters or gradients.
+pub const OTHER_THREAD: &str = "another thread changed a parameter or a gradient meanwhile";
+
+/// Tells of a change of a leaf: whether another thread captures, which could not tell it from its own.
+#[inline]
+pub(super) fn note_change() {
+    if is_anywhere() && !is_begun() {
+        FOREIGN.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 /// Says why what this thread does now cannot be replayed; nothing happens while it captures nothing.
 #[inline]
 pub fn refuse(reason: impl FnOnce() -> String) {
@@ -622,7 +642,9 @@ pub(super) fn note_read(a: &Array, op: &str) {
         };
     });
     if traced {
-        refuse_here(|| format!("{op} reads the elements of a value, by which the program might go on differently"));
+        refuse_here(|| {
+            format!("{op} reads the elements of a value, which only runs of the function itself do; return the value and read it outside")
+        });
     }
 }
 
@@ -747,6 +769,14 @@ pub fn note_effect(effect: impl FnOnce() -> Arc<dyn Effect>, inputs: &[&Array], 
     if is_anywhere() {
         with(|c| c.effect(effect(), inputs, results));
     }
+}
+
+/// Whether the capture has made or read what is in `a`.
+#[must_use]
+pub fn knows(a: &Array) -> bool {
+    let mut known = false;
+    with(|c| known = c.known.contains_key(&key(a)));
+    known
 }
 
 /// Whether, but for the capture, `a` alone holds its storage.

@@ -13,7 +13,7 @@ use super::variable::{Edge, EdgeKey, Variable};
 use super::{accumulate, capture, gc};
 use crate::array::{Array, alloc_check};
 use crate::error::Result;
-use crate::lock::{Mutex, MutexGuard, changing};
+use crate::lock::{Changing, Mutex, MutexGuard, changing};
 
 /// A function that sees a gradient on its way and may replace it.
 pub trait HookFn: Send + Sync {
@@ -56,6 +56,12 @@ static NEXT: AtomicU64 = AtomicU64::new(1);
 /// A number that was never given before.
 pub(super) fn fresh_id() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// To be held while a leaf is changed.
+fn change() -> Changing {
+    capture::note_change();
+    changing()
 }
 
 impl Leaf {
@@ -158,7 +164,7 @@ impl Leaf {
             self.show();
         }
         let old = {
-            let _changing = changing();
+            let _changing = change();
             std::mem::replace(&mut self.state().value, value)
         };
         drop(old); // outside the lock: it may be the last holder of a graph
@@ -166,7 +172,7 @@ impl Leaf {
 
     /// Changes the value: in place when it is unshared.
     pub fn update<R>(&self, f: impl FnOnce(&mut Array) -> R) -> R {
-        let _changing = changing();
+        let _changing = change();
         f(self.state().value.array_mut())
     }
 
@@ -191,7 +197,7 @@ impl Leaf {
         };
         let mut copy = old.copy();
         capture::note_copy(&old, &copy);
-        let _changing = changing();
+        let _changing = change();
         let mut state = self.state();
         let value = state.value.array_mut();
         // Another thread may have put another value here.
@@ -212,7 +218,7 @@ impl Leaf {
     /// Runs `f` on the value and its history. The leaf is locked: `f` must be short, call nothing of the user's, and return what
     /// it takes away.
     pub fn modify<R>(self: &Arc<Self>, f: impl FnOnce(&mut Variable) -> R) -> R {
-        let _changing = changing();
+        let _changing = change();
         let mut state = self.state();
         let out = f(&mut state.value);
         let tracked = state.value.is_tracked();
@@ -225,7 +231,7 @@ impl Leaf {
 
     /// [`Leaf::update`] of a value without history; `None` for one with.
     pub fn overwrite<R>(&self, f: impl FnOnce(&mut Array) -> R) -> Option<R> {
-        let _changing = changing();
+        let _changing = change();
         let mut state = self.state();
         if state.value.is_tracked() { None } else { Some(f(state.value.array_mut())) }
     }
@@ -243,7 +249,7 @@ impl Leaf {
 
     /// Changes the value by the collected gradient, both where they lie; `None` when there is no gradient.
     pub fn update_by_grad<R>(&self, f: impl FnOnce(&mut Array, &Array) -> R) -> Option<R> {
-        let _changing = changing();
+        let _changing = change();
         let mut state = self.state();
         let State { value, grad, .. } = &mut *state;
         let slot = grad.as_ref()?;
@@ -263,7 +269,7 @@ impl Leaf {
             self.show();
         }
         let old = {
-            let _changing = changing();
+            let _changing = change();
             std::mem::replace(&mut self.state().grad, grad)
         };
         drop(old);
@@ -318,7 +324,7 @@ impl Leaf {
     pub fn add_hook(self: &Arc<Self>, hook: Hook) -> u64 {
         let id = fresh_id();
         self.show();
-        let _changing = changing();
+        let _changing = change();
         self.state().hooks.push((id, hook));
         self.hooked.store(true, Ordering::Relaxed);
         id
@@ -327,7 +333,7 @@ impl Leaf {
     /// Removes a hook.
     pub fn remove_hook(&self, id: u64) {
         let gone: Vec<_> = {
-            let _changing = changing();
+            let _changing = change();
             let mut state = self.state();
             let gone = state.hooks.extract_if(.., |(i, _)| *i == id).collect();
             self.hooked.store(!state.hooks.is_empty(), Ordering::Relaxed);
@@ -357,7 +363,7 @@ impl Leaf {
     /// Drops the hooks, the gradient and the history of the value: what may be part of a cycle, when a garbage collector breaks one.
     pub(super) fn clear(&self) {
         let gone = {
-            let _changing = changing();
+            let _changing = change();
             let mut state = self.state();
             self.hooked.store(false, Ordering::Relaxed);
             let value = state.value.detach();

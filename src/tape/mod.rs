@@ -35,6 +35,7 @@ pub use mode::{
     RecordingGuard, is_anomaly, is_observed, is_recording, observe, recording, set_anomaly, set_recording, set_source_provider, unobserve,
 };
 pub use node::{Attrs, CustomRule, Meta, Vjp};
+pub use node_task::forget;
 pub use primitive::{
     AttrKind, AttrSet, Batch, BatchContext, Blocks, Call, Definition, Factor, Jvp, JvpContext, Lift, Lifted, Operand, Outputs, Place, Primitive,
     Transformation, apply, apply_all, apply_native, apply_update, evaluate,

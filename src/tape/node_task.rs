@@ -226,6 +226,13 @@ fn free(id: u64) {
     }
 }
 
+/// Makes `v` a value whose graph is gone, as after a backward pass.
+pub fn forget(v: &Variable) {
+    if let Edge::Node { node, .. } = v.edge() {
+        free(node.id());
+    }
+}
+
 /// As [`free`], unless the node is gone already.
 pub(super) fn free_if_alive(id: u64) {
     let alive = arena::lock().is_alive(id);
