@@ -251,7 +251,8 @@ pub(super) fn captured(task: &NodeTask, id: u64, cotangents: &mut Cotangents, si
     }
     let call = RuleCall::of(task, of.clone(), all.len());
     let saved: Vec<Array> = task.node.saved.arrays().to_vec();
-    let gradients: Vec<Option<Array>> = cotangents.iter().map(|g| g.array().cloned()).collect();
+    // The list may be longer: it was another node's before.
+    let gradients: Vec<Option<Array>> = cotangents.iter().take(task.node.outs.len()).map(|g| g.array().cloned()).collect();
     let sums: Vec<Option<Array>> = all.iter().map(|g| g.array().cloned()).collect();
     // The capture holds every value. What the rule may overwrite in an eager pass, it overwrites in a copy here.
     for (given, copy) in sums.iter().zip(&mut all).chain(gradients.iter().zip(cotangents.iter_mut())) {
