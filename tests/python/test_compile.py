@@ -685,6 +685,16 @@ def test_rules_of_one_result_after_rules_of_several(kind: str) -> None:
     assert bits(compiled(xs)) == bits(step(xs))
 
 
+def test_many_cotangents_at_once() -> None:
+    """Cotangents inside of a transformation met a function that ran without being recorded: the gradients were zero."""
+    f = lambda h: tg.tanh(h * 2) * h  # noqa: E731
+    x = normal(3)
+    compiled = replayed(f, x.requires_grad_())
+    x.requires_grad_(False)
+    for _ in range(4):
+        np.testing.assert_allclose(tg.jacrev(compiled)(x).numpy(), tg.jacrev(f)(x).numpy(), rtol=1e-12)
+
+
 _collections = 0
 
 
