@@ -361,7 +361,11 @@ impl Pull {
             let outs = owner.bind(py).call_method1("again", (PyList::new(py, handles)?,))?;
             snapshots(outs.cast::<PyList>()?)
         };
+        // A pass with cotangents inside of a transformation comes here, too, and is not recorded itself.
+        let create_graph = tape::is_recording();
+        let recording = tape::recording(true);
         let outs = Python::attach(run).map_err(external)?;
+        drop(recording);
         let mut roots = Vec::new();
         for (j, &i) in self.pullback.live.iter().enumerate() {
             let (Some(g), Some(out)) = (ctx.cotangent_of(j), outs.get(i)) else { continue };
@@ -370,7 +374,7 @@ impl Pull {
             }
         }
         // An argument may be made of another one, whose gradient does not go through it.
-        let options = BackwardOptions { retain_graph: true, create_graph: true, stop_at_inputs: true };
+        let options = BackwardOptions { retain_graph: true, create_graph, stop_at_inputs: true };
         let gradients = tape::grad(&roots, &self.targets, options)?;
         for (i, g) in gradients.into_iter().enumerate() {
             if let Some(g) = g.filter(|_| ctx.needs(i)) {

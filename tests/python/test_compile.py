@@ -666,6 +666,35 @@ def test_second_order_when_an_argument_is_made_of_another_one() -> None:
     assert compiled.programs()
 
 
+@pytest.mark.parametrize("kind", ["RNNCell", "GRUCell", "LSTMCell"])
+def test_rules_of_one_result_after_rules_of_several(kind: str) -> None:
+    """A rule was recorded with the cotangents of another node, and took them for sums: gradients of cells were wrong."""
+    cell = getattr(tg.nn, kind)(3, 4)
+    parameters = list(cell.parameters())
+
+    def step(xs: tg.Variable) -> Any:
+        zero = tg.zeros(2, 4)
+        state: Any = (zero, zero) if kind == "LSTMCell" else zero
+        for i in range(3):
+            state = cell(xs[i], state)
+        h = state[0] if kind == "LSTMCell" else state
+        return tg.autograd.grad((h**2).sum(), parameters)
+
+    xs = normal(3, 2, 3, dtype=tg.float32)
+    compiled = replayed(step, xs)
+    assert bits(compiled(xs)) == bits(step(xs))
+
+
+def test_many_cotangents_at_once() -> None:
+    """Cotangents inside of a transformation met a function that ran without being recorded: the gradients were zero."""
+    f = lambda h: tg.tanh(h * 2) * h  # noqa: E731
+    x = normal(3)
+    compiled = replayed(f, x.requires_grad_())
+    x.requires_grad_(False)
+    for _ in range(4):
+        np.testing.assert_allclose(tg.jacrev(compiled)(x).numpy(), tg.jacrev(f)(x).numpy(), rtol=1e-12)
+
+
 _collections = 0
 
 
