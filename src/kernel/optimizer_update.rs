@@ -53,23 +53,26 @@ impl<U: Update<S>, T: Real, const S: usize> Kernel for Loop<'_, U, T, S> {
     const WIDE: bool = U::WIDE;
     #[inline(always)]
     fn run<A: Arch>(self) {
-        let update = *self.update;
-        let rest = blocks::<U, T, S, LANES>(update, self.piece);
-        let rest = blocks::<U, T, S, 4>(update, rest);
-        blocks::<U, T, S, 1>(update, rest);
+        let (update, mut rest) = (*self.update, self.piece);
+        if const { !A::PLAIN } {
+            rest = blocks::<U, T, A, S, LANES>(update, rest);
+            rest = blocks::<U, T, A, S, 4>(update, rest);
+        }
+        blocks::<U, T, A, S, 1>(update, rest);
     }
 }
 
-/// Blocks of `N` elements, in registers; returns what is left.
+/// Blocks of `N` elements, in registers; returns what is left. Where the set is [plain](Arch::PLAIN), the compiler is kept from making
+/// wide loops of it.
 #[inline(always)]
-fn blocks<U: Update<S>, T: Real, const S: usize, const N: usize>(update: U, piece: Piece<'_, T, S>) -> Piece<'_, T, S> {
+fn blocks<U: Update<S>, T: Real, A: Arch, const S: usize, const N: usize>(update: U, piece: Piece<'_, T, S>) -> Piece<'_, T, S> {
     let (blocks, p) = piece.p.as_chunks_mut::<N>();
     let (gradients, g) = piece.g.as_chunks::<N>();
     let state = piece.state.map(|s| s.as_chunks_mut::<N>());
     for (i, (p, g)) in blocks.iter_mut().zip(gradients).enumerate() {
         let old = std::array::from_fn(|k| state[k].0[i]);
         let (new, kept) = block(update, p, g, old);
-        *p = new;
+        *p = if A::PLAIN { new.map(T::opaque) } else { new };
         for (k, kept) in kept.into_iter().enumerate() {
             state[k].0[i] = kept;
         }

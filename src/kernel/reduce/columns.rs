@@ -5,6 +5,8 @@
 //! at a time as one. Blocks of rows are combined pairwise, in an order that depends on the sizes alone.
 #![allow(clippy::inline_always, reason = "a function that is not inlined is compiled for the wrong instruction set")]
 
+use std::hint::black_box;
+
 use crate::array::{Element, alloc_check};
 use crate::kernel::reduce::rows::Fold;
 use crate::kernel::simd::Arch;
@@ -42,8 +44,8 @@ impl<T: Element> Columns<'_, T> {
             _ => WIDE,
         };
         let times = if out.len() < inner { 1 } else { (limit / inner).min(count / 8).max(1) };
-        // A few narrow rows are over soon: what follows would take as long as they do.
-        if times == 1 && count <= PART {
+        // A few narrow rows are over soon: what follows would take as long as they do. Rare folds are not worth a second loop.
+        if const { R::TUNED && !A::PLAIN } && times == 1 && count <= PART {
             return self.fold_part::<R, A>(0, count, out);
         }
         let rest = &self.source[count / times * times * inner..];
@@ -118,7 +120,7 @@ impl<T: Element> Columns<'_, T> {
             } else {
                 for (i, o) in out.iter_mut().enumerate() {
                     let x = |k: usize| rows[k][i];
-                    *o = R::eight(*o, [x(0), x(1), x(2), x(3), x(4), x(5), x(6), x(7)]);
+                    *o = plain::<_, A>(R::eight(*o, [x(0), x(1), x(2), x(3), x(4), x(5), x(6), x(7)]));
                 }
             }
         }
@@ -127,10 +129,16 @@ impl<T: Element> Columns<'_, T> {
         }
         for row in groups.remainder().chunks_exact(self.inner) {
             for (o, &x) in out.iter_mut().zip(&row[self.at..]) {
-                *o = R::step(*o, x);
+                *o = plain::<_, A>(R::step(*o, x));
             }
         }
     }
+}
+
+/// `x`; where the set is [plain](Arch::PLAIN), in a way that keeps the compiler from making a second, wide loop.
+#[inline(always)]
+fn plain<X, A: Arch>(x: X) -> X {
+    if A::PLAIN { black_box(x) } else { x }
 }
 
 /// Where tiles begin that cover at least `VECTOR` columns, and whether they are two vectors wide. The last one may overlap the

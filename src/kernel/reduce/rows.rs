@@ -49,7 +49,8 @@ const SHORT_ROW_LEN: usize = LANES;
 pub fn fold_rows<R: Fold<T>, T: Element>(source: &[T], count: usize, out: &mut [R::Acc]) {
     if const { !R::TUNED } {
         for (row, o) in source.chunks_exact(count).zip(out) {
-            *o = row_by_parts::<R, T, false>(row);
+            // Rare folds need no parts: they are exact, but for products, where each factor adds its error in any order.
+            *o = fold_simply::<R, T>(row);
         }
         return;
     }
@@ -79,29 +80,14 @@ pub fn fold_rows<R: Fold<T>, T: Element>(source: &[T], count: usize, out: &mut [
 /// A row: leaves, combined pairwise through a binary counter.
 #[inline(always)]
 pub fn fold_row<R: Fold<T>, T: Element>(row: &[T]) -> R::Acc {
-    row_by_parts::<R, T, true>(row)
-}
-
-/// A part of a row by one loop.
-#[inline(always)]
-fn fold_simply<R: Fold<T>, T: Element>(row: &[T]) -> R::Acc {
-    let mut acc = [R::start(); LANES];
-    let rest = step_by::<R, T, LANES>(&mut acc, row);
-    let end = rest.iter().fold(R::start(), |a, &x| R::step(a, x));
-    R::join(halved(acc, R::join), end)
-}
-
-#[inline(always)]
-fn row_by_parts<R: Fold<T>, T: Element, const TUNED: bool>(row: &[T]) -> R::Acc {
     if row.len() <= LEAF {
-        return if TUNED { fold_leaf::<R, T>(row) } else { fold_simply::<R, T>(row) };
+        return fold_leaf::<R, T>(row);
     }
     let mut stack = [R::start(); 48];
     let mut depth = 0;
     let leaves = row.len().div_ceil(LEAF);
     for k in 0..leaves {
-        let part = &row[k * LEAF..row.len().min((k + 1) * LEAF)];
-        let mut value = if TUNED { fold_leaf::<R, T>(part) } else { fold_simply::<R, T>(part) };
+        let mut value = fold_leaf::<R, T>(&row[k * LEAF..row.len().min((k + 1) * LEAF)]);
         for _ in 0..(k + 1).trailing_zeros() {
             depth -= 1;
             value = R::join(stack[depth], value);
@@ -110,6 +96,15 @@ fn row_by_parts<R: Fold<T>, T: Element, const TUNED: bool>(row: &[T]) -> R::Acc 
         depth += 1;
     }
     stack[..depth].iter().rev().copied().reduce(|right, left| R::join(left, right)).unwrap_or_else(R::start)
+}
+
+/// A row by one loop.
+#[inline(always)]
+fn fold_simply<R: Fold<T>, T: Element>(row: &[T]) -> R::Acc {
+    let mut acc = [R::start(); LANES];
+    let rest = step_by::<R, T, LANES>(&mut acc, row);
+    let end = rest.iter().fold(R::start(), |a, &x| R::step(a, x));
+    R::join(halved(acc, R::join), end)
 }
 
 #[inline(always)]
