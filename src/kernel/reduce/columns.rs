@@ -43,7 +43,7 @@ impl<T: Element> Columns<'_, T> {
             VECTOR..=NARROW => inner,
             _ => WIDE,
         };
-        let times = if A::PLAIN || out.len() < inner { 1 } else { (limit / inner).min(count / 8).max(1) };
+        let times = if out.len() < inner { 1 } else { (limit / inner).min(count / 8).max(1) };
         // A few narrow rows are over soon: what follows would take as long as they do. Rare folds are not worth a second loop.
         if const { R::TUNED && !A::PLAIN } && times == 1 && count <= PART {
             return self.fold_part::<R, A>(0, count, out);

@@ -1,6 +1,6 @@
 //! Sums of elements that come block by block: the same tree of additions as of an array that lies in memory.
 
-use super::rows::{GROUP, LANES, LEAF, SHORT_ROW_LEN, end_leaf, end_simply, pairwise, step_by, step_leaf};
+use super::rows::{GROUP, LANES, LEAF, SHORT_ROW_LEN, end_leaf, pairwise, step_leaf};
 use super::{BLOCK, Fold, RowLoop, Sum};
 use crate::array::Element;
 use crate::kernel::simd::{Arch, Kernel, dispatch as simd_dispatch};
@@ -84,10 +84,6 @@ where
     fn run<A: Arch>(self) -> T {
         if self.is_short {
             return self.block.iter().fold(<Sum as Fold<T>>::start(), |a, &x| <Sum as Fold<T>>::step(a, x));
-        }
-        if const { A::PLAIN } {
-            let rest = step_by::<Sum, T, LANES>(self.acc, self.block);
-            return end_simply::<Sum, T>(*self.acc, rest);
         }
         let rest = step_leaf::<Sum, T>(self.acc, self.block);
         end_leaf::<Sum, T>(*self.acc, rest)

@@ -6,7 +6,7 @@
 #![allow(clippy::inline_always, reason = "a function that is not inlined is compiled for the wrong instruction set")]
 
 use crate::array::Element;
-use crate::kernel::simd::{Arch, prefetch_behind};
+use crate::kernel::simd::prefetch_behind;
 
 /// A fold with a neutral start that may be split anywhere.
 pub trait Fold<T>: Send + Sync + 'static {
@@ -48,11 +48,11 @@ pub(super) const SHORT_ROW_LEN: usize = LANES;
 
 /// Folds every row of `count` elements of `source` into its place in `out`.
 #[inline(always)]
-pub fn fold_rows<R: Fold<T>, T: Element, A: Arch>(source: &[T], count: usize, out: &mut [R::Acc]) {
-    if const { !R::TUNED || A::PLAIN } {
+pub fn fold_rows<R: Fold<T>, T: Element>(source: &[T], count: usize, out: &mut [R::Acc]) {
+    if const { !R::TUNED } {
         for (row, o) in source.chunks_exact(count).zip(out) {
             // Rare folds need no parts: they are exact, but for products, where each factor adds its error in any order.
-            *o = if const { R::TUNED } { row_by_parts::<R, T, false>(row) } else { fold_simply::<R, T>(row) };
+            *o = fold_simply::<R, T>(row);
         }
         return;
     }
@@ -82,35 +82,14 @@ pub fn fold_rows<R: Fold<T>, T: Element, A: Arch>(source: &[T], count: usize, ou
 /// A row: leaves, combined pairwise through a binary counter.
 #[inline(always)]
 pub fn fold_row<R: Fold<T>, T: Element>(row: &[T]) -> R::Acc {
-    row_by_parts::<R, T, true>(row)
-}
-
-/// A part of a row by one loop.
-#[inline(always)]
-fn fold_simply<R: Fold<T>, T: Element>(row: &[T]) -> R::Acc {
-    let mut acc = [R::start(); LANES];
-    let rest = step_by::<R, T, LANES>(&mut acc, row);
-    end_simply::<R, T>(acc, rest)
-}
-
-/// The accumulators of one loop and the elements behind it as one.
-#[inline(always)]
-pub(super) fn end_simply<R: Fold<T>, T: Element>(acc: [R::Acc; LANES], rest: &[T]) -> R::Acc {
-    let end = rest.iter().fold(R::start(), |a, &x| R::step(a, x));
-    R::join(halved(acc, R::join), end)
-}
-
-#[inline(always)]
-fn row_by_parts<R: Fold<T>, T: Element, const TUNED: bool>(row: &[T]) -> R::Acc {
-    if TUNED && row.len() <= LEAF {
+    if row.len() <= LEAF {
         return fold_leaf::<R, T>(row);
     }
     let mut stack = [R::start(); 48];
     let mut depth = 0;
     let leaves = row.len().div_ceil(LEAF);
     for k in 0..leaves {
-        let part = &row[k * LEAF..row.len().min((k + 1) * LEAF)];
-        let mut value = if TUNED { fold_leaf::<R, T>(part) } else { fold_simply::<R, T>(part) };
+        let mut value = fold_leaf::<R, T>(&row[k * LEAF..row.len().min((k + 1) * LEAF)]);
         for _ in 0..(k + 1).trailing_zeros() {
             depth -= 1;
             value = R::join(stack[depth], value);
@@ -119,6 +98,15 @@ fn row_by_parts<R: Fold<T>, T: Element, const TUNED: bool>(row: &[T]) -> R::Acc 
         depth += 1;
     }
     stack[..depth].iter().rev().copied().reduce(|right, left| R::join(left, right)).unwrap_or_else(R::start)
+}
+
+/// A row by one loop.
+#[inline(always)]
+fn fold_simply<R: Fold<T>, T: Element>(row: &[T]) -> R::Acc {
+    let mut acc = [R::start(); LANES];
+    let rest = step_by::<R, T, LANES>(&mut acc, row);
+    let end = rest.iter().fold(R::start(), |a, &x| R::step(a, x));
+    R::join(halved(acc, R::join), end)
 }
 
 #[inline(always)]
@@ -148,7 +136,8 @@ pub(super) fn end_leaf<R: Fold<T>, T: Element>(mut acc: [R::Acc; LANES], rest: &
     let rest = step_by::<R, T, LANES>(&mut acc, rest);
     let rest = step_by::<R, T, { LANES / 2 }>(&mut acc, rest);
     // Accumulators that are picked by a variable would have to lie in memory.
-    end_simply::<R, T>(acc, rest)
+    let end = rest.iter().fold(R::start(), |a, &x| R::step(a, x));
+    R::join(halved(acc, R::join), end)
 }
 
 /// The join of all lanes, the upper half with the lower one until one is left.
@@ -166,7 +155,7 @@ pub fn halved<A: Copy, const N: usize>(mut lanes: [A; N], join: impl Fn(A, A) ->
 
 /// Takes `N` elements at a time into the first `N` accumulators; returns what is left.
 #[inline(always)]
-pub(super) fn step_by<'a, R: Fold<T>, T: Element, const N: usize>(acc: &mut [R::Acc; LANES], row: &'a [T]) -> &'a [T] {
+fn step_by<'a, R: Fold<T>, T: Element, const N: usize>(acc: &mut [R::Acc; LANES], row: &'a [T]) -> &'a [T] {
     let (vectors, rest) = row.as_chunks::<N>();
     for x in vectors {
         for (i, &x) in x.iter().enumerate() {
