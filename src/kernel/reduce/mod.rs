@@ -201,7 +201,7 @@ impl<R: Fold<T>, T: Element> Kernel for RowLoop<'_, R, T> {
     const WIDE: bool = R::WIDE;
     #[inline(always)]
     fn run<A: Arch>(self) {
-        fold_rows::<R, T, A>(&self.source[..self.out.len() * self.count], self.count, self.out);
+        fold_rows::<R, T>(&self.source[..self.out.len() * self.count], self.count, self.out);
     }
 }
 
