@@ -274,7 +274,7 @@ where
         let mut copies: Vec<(usize, Array)> = Vec::new();
         for (i, (a, how)) in given.iter().zip(&self.operands).enumerate() {
             if let Some(a) = a
-                && !self.fits(*how, a, n)
+                && !Self::fits(*how, a, n)
             {
                 copies.push((i, a.broadcast_to("program", &group.shape)?.copy()));
             }
@@ -286,7 +286,7 @@ where
                 continue;
             };
             let a = if copies.is_empty() { a } else { copies.iter().find(|c| c.0 == i).map_or(a, |c| &c.1) };
-            operands.push(self.operand(*how, a, group)?);
+            operands.push(Self::operand(*how, a, group)?);
         }
         let mut results: SmallVec<[Array; 4]> = SmallVec::new();
         let mut taken = taken;
@@ -312,7 +312,7 @@ where
     }
 
     /// Whether an operand lies as it did when it was recorded.
-    fn fits(&self, how: How, a: &Array, n: usize) -> bool {
+    fn fits(how: How, a: &Array, n: usize) -> bool {
         match how {
             How::Flat => a.slice_of::<T>(n).is_some(),
             How::Number => a.layout().is_number(),
@@ -321,7 +321,7 @@ where
     }
 
     /// An operand as blocks read it.
-    fn operand<'a>(&self, how: How, a: &'a Array, group: &Group) -> Result<Operand<'a, T>> {
+    fn operand<'a>(how: How, a: &'a Array, group: &Group) -> Result<Operand<'a, T>> {
         let cursor = || Ok::<_, Error>(Cursor::new(&a.layout().broadcast_to("program", &group.shape)?));
         if how == How::Truth {
             return Ok(Operand::Truth(a.raw(), cursor()?));

@@ -159,15 +159,14 @@ impl Product {
         // Panels are for rows without gaps.
         let a = if self.packed { a.contiguous() } else { a.clone() };
         let right = if self.packed { &self.b.0 } else { b.layout() };
-        match Planned::new((a.layout(), self.a.1), (right, self.b.1), &self.shape, self.form) {
-            Some(planned) => planned.run::<T>(&a, b, self.packed, out.data_mut::<T>(), self.has_bias, after),
-            None => {
-                let addend = if self.has_bias { Addend::Sum(out) } else { Addend::Nothing };
-                out = contract((&a, self.a.1), (b, self.b.1), &self.shape, self.form, addend);
-                if let Some(after) = after {
-                    (after.finish)(0, out.data_mut::<T>(), after.others);
-                }
-            }
+        if let Some(planned) = Planned::new((a.layout(), self.a.1), (right, self.b.1), &self.shape, self.form) {
+            planned.run::<T>(&a, b, self.packed, out.data_mut::<T>(), self.has_bias, after);
+            return Ok(out);
+        }
+        let addend = if self.has_bias { Addend::Sum(out) } else { Addend::Nothing };
+        let mut out = contract((&a, self.a.1), (b, self.b.1), &self.shape, self.form, addend);
+        if let Some(after) = after {
+            (after.finish)(0, out.data_mut::<T>(), after.others);
         }
         Ok(out)
     }

@@ -120,7 +120,7 @@ where
         arrays.insert(at, None);
         for (i, (a, how)) in arrays.iter().zip(&self.operands).enumerate() {
             if let Some(a) = a
-                && !self.fits(*how, a, group.size)
+                && !Self::fits(*how, a, group.size)
             {
                 copies.push((i, a.broadcast_to("program", &group.shape)?.copy()));
             }
@@ -129,7 +129,7 @@ where
         for (i, (a, how)) in arrays.iter().zip(&self.operands).enumerate() {
             operands.push(match copies.iter().find(|c| c.0 == i).map(|c| &c.1).or(*a) {
                 None => in_place.map_or(Operand::Rows, Operand::Taken),
-                Some(a) => self.operand(*how, a, group)?,
+                Some(a) => Self::operand(*how, a, group)?,
             });
         }
         results.extend((usize::from(in_place.is_some())..group.outputs).map(|_| Array::empty(&group.shape, T::DTYPE)));
