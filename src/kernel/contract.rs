@@ -13,7 +13,7 @@ use crate::dispatch;
 use crate::kernel::blocks::{self, Input};
 use crate::kernel::cast::cast;
 use crate::kernel::complex;
-use crate::kernel::matmul::{BatchOffsets, MatElement, MatMut, MatRef, ProductShape, matmul, matmul_batch};
+use crate::kernel::matmul::{self, After, BatchOffsets, MatElement, MatMut, MatRef, ProductShape, Right, matmul, matmul_batch, matmul_then};
 
 /// How the last axes of an array are a matrix. The axes before them are the batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -230,6 +230,82 @@ fn run<T: MatElement>(plan: &Plan, a: &[T], b: &[T], c: &mut [T], starts: [usize
         let [oa, ob, oc] = places(&plan.kept, [ra, rb, 0]);
         matmul_batch(a, b, c, &shape, BatchOffsets { a: &oa, b: &ob, c: &oc }, add || i > 0);
     }
+}
+
+/// A contraction that is planned once for operands that lie in one way. Its result has rows without gaps.
+#[derive(Debug)]
+pub struct Planned {
+    plan: Plan,
+    shape: ProductShape,
+    /// Whether there is one right matrix for all products, and whether its rows are neighbours in memory.
+    right: Option<bool>,
+}
+
+impl Planned {
+    /// The contraction of operands with these layouts; `None` when shapes do not fit, when it sums over a batch in parts, when there is
+    /// nothing to multiply, or when the result is transposed.
+    #[must_use]
+    pub fn new(a: (&Layout, Form), b: (&Layout, Form), shape: &[usize], form: Form) -> Option<Self> {
+        if a.0.ndim() < a.1.axes() || b.0.ndim() < b.1.axes() || shape.len() < form.axes() || form == Form::Transposed {
+            return None;
+        }
+        let full = broadcast_shapes(a.1.batch(a.0.shape()), b.1.batch(b.0.shape()))?;
+        let ((m, k), (depth, n)) = (a.1.matrix(a.0.shape()), b.1.matrix(b.0.shape()));
+        let batch = form.batch(shape);
+        let is_part = batch.len() <= full.len() && batch.iter().rev().zip(full.iter().rev()).all(|(part, all)| part == all || *part == 1);
+        if k != depth || !is_part || form.shape(batch, m, n) != Shape::from_slice(shape) || k == 0 || shape.contains(&0) || full.contains(&0) {
+            return None;
+        }
+        let mut plan = Plan::new(a, b, &Layout::contiguous(shape), form, &full);
+        let sums = !plan.summed.is_empty();
+        plan.fold();
+        // Not when a batch of right matrices became columns.
+        let is_single = !sums && plan.b != (0, 0) && plan.n == n && plan.kept.iter().all(|axis| axis.b == 0);
+        let (shape, right) = (plan.shape(), is_single.then_some(plan.b.1 == 1));
+        plan.summed.is_empty().then_some(Self { plan, shape, right })
+    }
+
+    /// Whether it is worth several threads.
+    #[must_use]
+    pub fn is_split(&self) -> bool {
+        let count = self.plan.kept.iter().map(|axis| axis.size).product::<usize>();
+        matmul::is_split(count, self.shape.m, self.shape.k, self.shape.n)
+    }
+
+    /// The elements of the panels of the right operand, where panels of an operand that never changes are worth it.
+    #[must_use]
+    pub fn panels<T: MatElement>(&self) -> Option<usize> {
+        let ProductShape { m, k, n, .. } = self.shape;
+        let has_rows = self.right?;
+        let worth = matmul::reads_panels::<T>(m, k, n) && matmul::packs::<T>(k, n, has_rows);
+        worth.then(|| matmul::panels_len::<T>(k, n))
+    }
+
+    /// What tells panels of one right operand from each other: rows, columns, steps.
+    #[must_use]
+    pub fn right(&self) -> (usize, usize, (isize, isize)) {
+        (self.shape.k, self.shape.n, self.shape.b_strides)
+    }
+
+    /// The products, with `b` as it lies or `packed`, written or added to `c`; `after` sees rows as soon as they are complete.
+    ///
+    /// # Panics
+    /// When operands lie in another way than was planned.
+    pub fn run<T: MatElement>(&self, a: &Array, b: &Array, packed: bool, c: &mut [T], add: bool, after: Option<After<'_, T>>) {
+        let right = if packed { 0 } else { b.layout().offset() };
+        let [oa, ob, oc] = places(&self.plan.kept, [a.layout().offset(), right, 0]);
+        let b = if packed { Right::Panels(b.raw()) } else { Right::Plain(b.raw()) };
+        matmul_then(a.raw(), b, c, &self.shape, BatchOffsets { a: &oa, b: &ob, c: &oc }, add, after);
+    }
+}
+
+/// A right operand, one matrix, in panels.
+#[must_use]
+pub fn pack<T: MatElement>(b: &Array, form: Form) -> Array {
+    let ((k, n), (down, right)) = (form.matrix(b.shape()), form.strides(b.layout().strides()));
+    let mut out = Array::empty(&[matmul::panels_len::<T>(k, n)], T::DTYPE);
+    matmul::pack(MatRef::new(b.raw(), b.layout().offset(), k, n, down, right), out.data_mut::<T>());
+    out
 }
 
 /// What products are added to.

@@ -21,7 +21,10 @@ mod view;
 
 use std::ops::Range;
 
-use self::product::Entry;
+use smallvec::SmallVec;
+
+pub use self::product::Finish;
+use self::product::{Entry, Extras, Strided, Then};
 use self::split::run;
 pub use self::view::{MatMut, MatRef};
 use self::view::{Reach, assert_no_overlap};
@@ -53,7 +56,7 @@ pub fn matmul<T: MatElement>(a: MatRef<T>, b: MatRef<T>, c: MatMut<T>, accumulat
     };
     let offsets = BatchOffsets { a: &[a.offset], b: &[b.offset], c: &[offset] };
     // SAFETY: the views hold only elements inside their slices, and `c` does not overlap.
-    unsafe { run(a.data, b.data, data, &shape, offsets, accumulate) }
+    unsafe { run(a.data, b.data, data, &shape, offsets, accumulate, &Extras::NONE) }
 }
 
 /// The size of each product of a batch, `m` by `k` times `k` by `n`, and the (row, column) strides of its
@@ -93,6 +96,108 @@ pub struct BatchOffsets<'a> {
 /// When the lists differ in length, when an element lies outside its slice, or when outputs overlap: each `c`
 /// must end before the next begins.
 pub fn matmul_batch<T: MatElement>(a: &[T], b: &[T], c: &mut [T], shape: &ProductShape, offsets: BatchOffsets, accumulate: bool) {
+    check_batch(a, Some(b), c, shape, offsets);
+    if !offsets.c.is_empty() {
+        // SAFETY: just checked: all elements are inside their slices, and those of `c` do not overlap.
+        unsafe { run(a, b, c, shape, offsets, accumulate, &Extras::NONE) }
+    }
+}
+
+/// The right operand of products.
+#[derive(Clone, Copy, Debug)]
+pub enum Right<'a, T> {
+    /// As it lies in memory.
+    Plain(&'a [T]),
+    /// One matrix, the same for all products, as [`pack()`] copied it. Strides and places do not matter.
+    Panels(&'a [T]),
+}
+
+/// Other arrays of the size of a result, and what is done with rows of all of them.
+pub struct After<'a, T> {
+    /// The arrays.
+    pub others: SmallVec<[&'a mut [T]; 4]>,
+    /// Called, by several threads perhaps, with every element in one part or another.
+    pub finish: &'a Finish<'a, T>,
+}
+
+/// [`matmul_batch`] into results that follow each other without gaps, with `b` in panels perhaps, and with something that is done
+/// with rows as soon as they are complete, while they are in the cache.
+///
+/// # Panics
+/// As [`matmul_batch`]; also when there are panels and [`reads_panels`] is false, and when other arrays differ in size.
+pub fn matmul_then<T: MatElement>(
+    a: &[T],
+    b: Right<'_, T>,
+    c: &mut [T],
+    shape: &ProductShape,
+    offsets: BatchOffsets,
+    accumulate: bool,
+    after: Option<After<'_, T>>,
+) {
+    let ProductShape { m, k, n, .. } = *shape;
+    let (plain, panels) = match b {
+        Right::Plain(b) => (Some(b), None),
+        Right::Panels(b) => (None, Some(b)),
+    };
+    check_batch(a, plain, c, shape, offsets);
+    assert!(panels.is_none_or(|b| reads_panels::<T>(m, k, n) && b.len() == panels_len::<T>(k, n)), "matmul: panels of {m}, {k}, {n}");
+    let is_dense = shape.c_strides == (n.cast_signed(), 1) && offsets.c.iter().enumerate().all(|(i, at)| *at == i * m * n);
+    assert!(is_dense && c.len() == offsets.c.len() * m * n, "matmul: results with gaps");
+    let size = c.len();
+    let first = |other: &mut [T]| {
+        assert!(other.len() == size, "matmul: another array of {} elements", other.len());
+        other.as_mut_ptr()
+    };
+    let then = after.map(|after| {
+        let others = after.others.into_iter().map(first).collect();
+        Then { finish: after.finish, c: std::ptr::null_mut(), others, start: 0 }
+    });
+    if c.is_empty() {
+        return;
+    }
+    // SAFETY: just checked: all elements are inside their slices, those of `c` do not overlap, panels are as long as they must be.
+    unsafe { run(a, plain.unwrap_or_default(), c, shape, offsets, accumulate, &Extras { panels, then }) }
+}
+
+/// Whether products of these sizes may read the right operand from panels.
+#[must_use]
+pub fn reads_panels<T: MatElement>(m: usize, k: usize, n: usize) -> bool {
+    split::reads_panels::<T>(m, k, n)
+}
+
+/// Whether so many products of these sizes are worth several threads.
+#[must_use]
+pub fn is_split(count: usize, m: usize, k: usize, n: usize) -> bool {
+    split::is_split(count, m, k, n)
+}
+
+/// The elements of the panels of a matrix of `k` rows and `n` columns. It depends on the instruction set, as panels do.
+#[must_use]
+pub fn panels_len<T: MatElement>(k: usize, n: usize) -> usize {
+    blocked::panels_len::<T>(k, n)
+}
+
+/// Whether panels of a right operand that never changes are worth it.
+#[must_use]
+pub fn packs<T: MatElement>(k: usize, n: usize, has_rows: bool) -> bool {
+    blocked::packs::<T>(k, n, has_rows)
+}
+
+/// Copies a right operand to panels.
+///
+/// # Panics
+/// When `out` does not have [`panels_len`] elements.
+pub fn pack<T: MatElement>(b: MatRef<T>, out: &mut [T]) {
+    assert!(out.len() == panels_len::<T>(b.rows, b.cols), "matmul: panels of {} elements", out.len());
+    if !out.is_empty() {
+        let first = Strided { ptr: b.data[b.offset..].as_ptr(), rs: b.row_stride, cs: b.col_stride };
+        // SAFETY: the view holds only elements inside its slice, and there is room for all panels.
+        unsafe { blocked::pack_all(first, b.rows, b.cols, out) }
+    }
+}
+
+/// Asserts what [`matmul_batch`] promises to.
+fn check_batch<T>(a: &[T], b: Option<&[T]>, c: &[T], shape: &ProductShape, offsets: BatchOffsets) {
     let ProductShape { m, k, n, .. } = *shape;
     let lengths = [offsets.a.len(), offsets.b.len(), offsets.c.len()];
     let same = lengths[0] == lengths[2] && lengths[1] == lengths[2];
@@ -104,13 +209,12 @@ pub fn matmul_batch<T: MatElement>(a: &[T], b: &[T], c: &mut [T], shape: &Produc
     let c_reach = reach([m, n], shape.c_strides);
     let of_a = reach([m, k], shape.a_strides);
     of_a.assert_inside("batch of a", bounds(offsets.a), a.len());
-    let of_b = reach([k, n], shape.b_strides);
-    of_b.assert_inside("batch of b", bounds(offsets.b), b.len());
+    if let Some(b) = b {
+        reach([k, n], shape.b_strides).assert_inside("batch of b", bounds(offsets.b), b.len());
+    }
     c_reach.assert_inside("batch of c", bounds(offsets.c), c.len());
     assert_no_overlap([m, n], [shape.c_strides.0, shape.c_strides.1]);
     assert_apart(offsets.c, c_reach);
-    // SAFETY: just checked: all elements are inside their slices, and those of `c` do not overlap.
-    unsafe { run(a, b, c, shape, offsets, accumulate) }
 }
 
 fn bounds(offsets: &[usize]) -> Range<usize> {

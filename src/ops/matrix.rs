@@ -15,7 +15,7 @@ use super::{flatten, moveaxis, multiply};
 use crate::array::{Array, Shape, broadcast_shapes, check_memory, normalize_axis};
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::contract::{Addend, Form, contract as product};
-use crate::tape::{Batch, BatchContext, Jvp, JvpContext, Outputs, Primitive, Variable, Vjp, VjpContext, apply};
+use crate::tape::{Attrs, Batch, BatchContext, Jvp, JvpContext, Outputs, Primitive, Variable, Vjp, VjpContext, apply};
 
 /// The primitives of this file.
 pub const PRIMITIVES: &[&Primitive] = &[&MATMUL, &LINEAR, &VECDOT, &DOT, &INNER, &OUTER];
@@ -69,6 +69,12 @@ impl Contraction {
     fn shape(&self, a: &[usize], b: &[usize]) -> Shape {
         self.out.shape(&self.batch, self.a.matrix(a).0, self.b.matrix(b).1)
     }
+}
+
+/// The forms of the operands and of the result of a contraction, for programs.
+pub(crate) fn forms(attrs: &Attrs) -> Option<[Form; 3]> {
+    let Attrs::Set(set) = attrs else { return None };
+    set.as_any().downcast_ref::<Contraction>().map(|c| [c.a, c.b, c.out])
 }
 
 /// A product with a batch axis in front of the batch that it has: axes of size one align the others.

@@ -13,14 +13,18 @@
 //! A formula joins the last group of its shape that comes after all that it reads, and views move up behind what they are views of: so
 //! a gradient rule meets the forward pass when nothing but their cotangent was between them.
 
+mod epilogue;
+
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+pub(super) use self::epilogue::{Epilogue, join};
 use super::folds::{FoldStep, Folded, Folding};
 use super::lower::{Item, Metas, Point};
+use super::product::is_product;
 use super::{Instr, Kind, View, pairs};
 use crate::array::{Array, Cursor, DType, Layout, Scalar, Shape, size_of};
 use crate::error::{Error, Result};
@@ -135,6 +139,8 @@ enum Operand<'a, T> {
     /// Where the result of that number lies.
     Taken(usize),
     Truth(&'a [bool], Cursor),
+    /// The rows at hand of a product.
+    Rows,
 }
 
 impl<'a, T: Copy + Default> Operand<'a, T> {
@@ -158,6 +164,8 @@ enum Source<'a, T> {
     Fixed(&'a [T]),
     /// The place of a result that is not written yet.
     Result(usize),
+    /// Another block each time, of rows that begin where the range does.
+    Rows(&'a [T]),
 }
 
 /// Places of results.
@@ -205,6 +213,10 @@ fn front<'a, T>(rest: &mut &'a mut [T], n: usize) -> &'a mut [T] {
 type Taken = SmallVec<[(usize, usize, Array); 2]>;
 
 impl Group {
+    fn dtype(&self) -> DType {
+        if matches!(self.body, Typed::F64(_)) { DType::F64 } else { DType::F32 }
+    }
+
     /// Runs the formulas over the table of a program.
     pub(super) fn run(&self, instr: &Instr, table: &mut [Option<Variable>]) -> Result<()> {
         let taken = match &self.body {
@@ -261,15 +273,8 @@ where
         let n = group.size;
         let mut copies: Vec<(usize, Array)> = Vec::new();
         for (i, (a, how)) in given.iter().zip(&self.operands).enumerate() {
-            // A value may lie in another way than when it was recorded.
-            let fits = |a: &Array| match how {
-                How::Flat => a.slice_of::<T>(n).is_some(),
-                How::Number => a.layout().is_number(),
-                How::Strided | How::Truth => true,
-            };
             if let Some(a) = a
-                && *how != How::Truth
-                && !fits(a)
+                && !Self::fits(*how, a, n)
             {
                 copies.push((i, a.broadcast_to("program", &group.shape)?.copy()));
             }
@@ -280,16 +285,8 @@ where
                 operands.push(Operand::Taken(taken.iter().find(|t| t.0 == i).map_or(0, |t| t.1)));
                 continue;
             };
-            if *how == How::Truth {
-                operands.push(Operand::Truth(a.raw(), Cursor::new(&a.layout().broadcast_to("program", &group.shape)?)));
-                continue;
-            }
             let a = if copies.is_empty() { a } else { copies.iter().find(|c| c.0 == i).map_or(a, |c| &c.1) };
-            operands.push(match (how, a.slice_of::<T>(n)) {
-                (How::Number, _) if a.layout().is_number() => Operand::Number(a.raw::<T>()[a.layout().offset()]),
-                (_, Some(data)) => Operand::Flat(data),
-                (_, None) => Operand::Strided(a.raw(), Cursor::new(&a.layout().broadcast_to("program", &group.shape)?)),
-            });
+            operands.push(Self::operand(*how, a, group)?);
         }
         let mut results: SmallVec<[Array; 4]> = SmallVec::new();
         let mut taken = taken;
@@ -314,6 +311,28 @@ where
         Ok(results)
     }
 
+    /// Whether an operand lies as it did when it was recorded.
+    fn fits(how: How, a: &Array, n: usize) -> bool {
+        match how {
+            How::Flat => a.slice_of::<T>(n).is_some(),
+            How::Number => a.layout().is_number(),
+            How::Strided | How::Truth => true,
+        }
+    }
+
+    /// An operand as blocks read it.
+    fn operand<'a>(how: How, a: &'a Array, group: &Group) -> Result<Operand<'a, T>> {
+        let cursor = || Ok::<_, Error>(Cursor::new(&a.layout().broadcast_to("program", &group.shape)?));
+        if how == How::Truth {
+            return Ok(Operand::Truth(a.raw(), cursor()?));
+        }
+        Ok(match (how, a.slice_of::<T>(group.size)) {
+            (How::Number, _) if a.layout().is_number() => Operand::Number(a.raw::<T>()[a.layout().offset()]),
+            (_, Some(data)) => Operand::Flat(data),
+            (_, None) => Operand::Strided(a.raw(), cursor()?),
+        })
+    }
+
     /// Writes all results; returns the sums.
     fn all(&self, group: &Group, operands: &[Operand<'_, T>], values: &mut [Array], truths: &mut [Array], factors: &[T]) -> SmallVec<[Array; 2]> {
         let n = group.size;
@@ -329,7 +348,7 @@ where
         };
         let grain = parallel::grain(n, self.cost);
         if grain >= n || parallel::num_threads() == 1 {
-            self.range(operands, 0, n, outs, factors);
+            self.range(operands, [0, n], &[], outs, factors);
         } else {
             let step = if group.folds.iter().any(|f| f.of == Folded::All) { parts::SHARED } else { self.block };
             self.shared_out(operands, n, grain.next_multiple_of(step), outs, factors);
@@ -347,13 +366,13 @@ where
         let mut tasks: Vec<(usize, Outs<'_, T>)> = (0..n).step_by(grain).map(|at| (at, outs.split_off(grain.min(n - at)))).collect();
         parallel::for_each_chunk_mut(&mut tasks, 1, |_, tasks| {
             for (at, outs) in tasks {
-                self.range(operands, *at, grain.min(n - *at), std::mem::take(outs), factors);
+                self.range(operands, [*at, grain.min(n - *at)], &[], std::mem::take(outs), factors);
             }
         });
     }
 
-    /// The elements from `start` on, `len` of them.
-    fn range(&self, operands: &[Operand<'_, T>], start: usize, len: usize, mut rest: Outs<'_, T>, factors: &[T]) {
+    /// The elements from `start` on, `len` of them; `rows` are those of a product.
+    fn range(&self, operands: &[Operand<'_, T>], [start, len]: [usize; 2], rows: &[T], mut rest: Outs<'_, T>, factors: &[T]) {
         let block = self.block.min(len);
         let numbers = self.reads.iter().map(|r| if let Read::Number(_, true) = r { block } else { 1 }).sum::<usize>();
         let pitch = if block < GAP { block } else { block + GAP };
@@ -365,6 +384,7 @@ where
                 Read::Flat(i) | Read::Number(Number::Of(i), _) if operands[usize::from(*i)].flat().is_some() => {
                     Source::Moving(operands[usize::from(*i)].flat().unwrap_or_default())
                 }
+                Read::Flat(i) if matches!(operands[usize::from(*i)], Operand::Rows) => Source::Rows(rows),
                 Read::Number(x, wide) => {
                     let x = match x {
                         Number::Literal(x) => T::from_scalar(*x),
@@ -390,18 +410,18 @@ where
                 *place = out;
             }
             let mut sinks = Sinks { truths: &mut outs.truths, sums: &mut sums, factors };
-            self.block(operands, &sources, start + done, n, &mut work, &mut sinks);
+            self.block(operands, &sources, [start, start + done], n, &mut work, &mut sinks);
             done += n;
         }
     }
 
-    /// One block.
+    /// One block, of the range that begins at `start`.
     #[inline]
     fn block(
         &self,
         operands: &[Operand<'_, T>],
         sources: &[Source<'_, T>],
-        at: usize,
+        [start, at]: [usize; 2],
         n: usize,
         work: &mut [&mut [T]],
         sinks: &mut Sinks<'_, '_, T>,
@@ -432,6 +452,7 @@ where
                         let i = usize::from(from[i]);
                         match sources.get(i) {
                             Some(Source::Moving(data)) => &data[at..at + n],
+                            Some(Source::Rows(data)) => &data[at - start..at - start + n],
                             Some(Source::Fixed(data)) if data.len() > n => &data[..n],
                             Some(Source::Fixed(data)) => data,
                             Some(Source::Result(k)) => &work[*k][..n],
@@ -446,6 +467,7 @@ where
                     Operand::Strided(data, cursor) => cursor.read(data, at, out),
                     Operand::Truth(data, cursor) => read_truths(data, cursor, at, out),
                     Operand::Taken(k) => out.copy_from_slice(&work[self.registers + k][..n]),
+                    Operand::Rows => {}
                 },
                 What::Truth(_) | What::Fold(_) => {}
             }
@@ -579,13 +601,19 @@ pub(super) fn form(items: Vec<Item>, metas: &Metas, kept: &[Slot]) -> Vec<Instr>
         *uses.entry(*s).or_default() += 1;
     }
     let fresh: HashSet<Slot> = schedule.times.keys().copied().collect();
+    let made = |main: &Main| match main {
+        Main::Step(step) if is_product(&step.op) => step.outputs.first().copied().flatten(),
+        _ => None,
+    };
+    let products: HashSet<Slot> = schedule.main.iter().filter_map(made).collect();
+    let known = Known { metas, uses: &uses, fresh: &fresh, products: &products };
     let mut out = Vec::new();
     let mut views = schedule.views.into_iter();
     out.extend(views.next().into_iter().flatten().map(|step| view(step, metas)));
     for (main, views) in schedule.main.into_iter().zip(views) {
         match main {
             Main::Step(step) => out.push(one(*step)),
-            Main::Group(points, folds) => group(points, folds, metas, &uses, &fresh, &mut out),
+            Main::Group(points, folds) => group(points, folds, &known, &mut out),
         }
         out.extend(views.into_iter().map(|step| view(step, metas)));
     }
@@ -623,24 +651,36 @@ pub(super) fn instr(kind: Kind, inputs: SmallVec<[Arg; 4]>, outputs: SmallVec<[O
     Instr { kind, inputs, outputs, last: SmallVec::new(), can_fail_later: false }
 }
 
+/// What is known of the values of a program.
+struct Known<'a> {
+    metas: &'a Metas,
+    uses: &'a HashMap<Slot, usize>,
+    /// Those that instructions make, and those that products make.
+    fresh: &'a HashSet<Slot>,
+    products: &'a HashSet<Slot>,
+}
+
 /// The instruction of a group; several when registers cannot be numbered.
-fn group(mut points: Vec<Point>, mut folds: Vec<FoldStep>, metas: &Metas, uses: &HashMap<Slot, usize>, fresh: &HashSet<Slot>, out: &mut Vec<Instr>) {
+fn group(mut points: Vec<Point>, mut folds: Vec<FoldStep>, known: &Known<'_>, out: &mut Vec<Instr>) {
     /// Formulas of a group at most.
     const MOST: usize = 8192;
     let Some(first) = points.first() else { return };
+    let metas = known.metas;
     let (layout, dtype) = (&metas[first.output].0, first.dtype);
     let is_long = layout.size() * dtype.size() >= LONE_BYTES || first.reads_or_makes_truth(metas);
-    if points.len() == 1 && folds.is_empty() && is_long && first.step.is_some() {
+    // Behind a product it runs on rows of that.
+    let is_behind = || first.inputs.iter().any(|a| a.slot().is_some_and(|s| known.products.contains(&s) && metas[s].0.shape() == layout.shape()));
+    if points.len() == 1 && folds.is_empty() && is_long && first.step.is_some() && (first.reads_or_makes_truth(metas) || !is_behind()) {
         out.extend(points.pop().and_then(|p| p.step).map(|step| one(*step)));
         return;
     }
     let shape = Shape::from_slice(layout.shape());
-    let mut rest = pairs::join(points, uses);
+    let mut rest = pairs::join(points, known.uses);
     while !rest.is_empty() {
         let tail = if rest.len() > MOST { rest.split_off(MOST) } else { Vec::new() };
         let (now, later): (Vec<FoldStep>, Vec<FoldStep>) =
             folds.into_iter().partition(|f| rest.iter().any(|p| Arg::Slot(p.output) == f.step.inputs[0]));
-        out.push(Builder::new(&shape, metas, uses, fresh).instruction(&rest, &now, dtype));
+        out.push(Builder::new(&shape, known).instruction(&rest, &now, dtype));
         folds = later;
         rest = tail;
     }
@@ -691,12 +731,12 @@ enum DraftOf {
 }
 
 impl<'a> Builder<'a> {
-    fn new(shape: &'a [usize], metas: &'a Metas, uses: &'a HashMap<Slot, usize>, fresh: &'a HashSet<Slot>) -> Self {
+    fn new(shape: &'a [usize], known: &Known<'a>) -> Self {
         Self {
             shape,
-            metas,
-            uses,
-            fresh,
+            metas: known.metas,
+            uses: known.uses,
+            fresh: known.fresh,
             inputs: SmallVec::new(),
             operands: SmallVec::new(),
             reads: Vec::new(),

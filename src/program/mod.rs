@@ -6,7 +6,8 @@
 //! the pool at once or is overwritten where it lies.
 //!
 //! Elementwise instructions and the rules of such are taken apart into [formulas](lower), which run together as [groups](group): block by
-//! block, so that the values between them stay in the first-level cache.
+//! block, so that the values between them stay in the first-level cache. [Matrix products](product) are planned once, and a group behind one
+//! runs on its rows.
 
 mod choices;
 mod compare;
@@ -17,6 +18,7 @@ mod group;
 mod lower;
 mod pairs;
 mod plan;
+mod product;
 mod run;
 
 use std::fmt::{self, Write as _};
@@ -53,6 +55,8 @@ pub(crate) enum Kind {
     View(Box<View>),
     /// Drops the value of a place, which the call replaces.
     Drop(usize),
+    /// A matrix product, perhaps with a group behind it.
+    Product(Box<product::Product>),
 }
 
 /// A step that makes a view: of an operand with layout `from` it is the one with layout `to`.
@@ -193,6 +197,7 @@ impl fmt::Debug for Instr {
             Kind::View(view) => write!(f, " = {:?}", view.op)?,
             Kind::Group(group) => write!(f, " = {group:?}")?,
             Kind::Drop(at) => write!(f, " = drop({at})")?,
+            Kind::Product(product) => write!(f, " = {product:?}")?,
         }
         for a in &self.inputs {
             match a {

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use super::lower::{Item, Lowering, Metas};
 use super::run::TICKS;
-use super::{Given, Instr, Kind, Program, Pullback, group};
+use super::{Given, Instr, Kind, Program, Pullback, group, product};
 use crate::array::{Array, Scalar};
 use crate::error::Result;
 use crate::lock::Mutex;
@@ -46,7 +46,7 @@ pub(super) fn program(trace: Trace, pullback: Option<Pullback>) -> Result<Progra
     let outputs: Vec<Slot> = outputs.into_iter().map(|s| lowering.of(s)).collect();
     let gradients: Vec<Slot> = gradients.into_iter().map(|s| lowering.of(s)).collect();
     sources.extend(lowering.made.drain(..).map(|(slot, a)| (slot, Source::Constant(a, None))));
-    let metas = lowering.metas;
+    let mut metas = lowering.metas;
     let split = split.map(|_| gradients);
     let mut out = Program {
         instrs: Vec::new(),
@@ -70,11 +70,13 @@ pub(super) fn program(trace: Trace, pullback: Option<Pullback>) -> Result<Progra
     give(&mut out, sources, &used, &metas);
     // What the second part uses and the results of the first outlive the first.
     let kept: Vec<Slot> = out.outputs.iter().copied().chain(uses(&second)).chain(split.iter().flatten().copied()).collect();
-    let mut instrs = group::form(first, &metas, &kept);
+    let mut instrs = product::form(group::form(first, &metas, &kept), &metas, &kept);
     let at = instrs.len();
-    instrs.extend(group::form(second, &metas, split.as_deref().unwrap_or_default()));
+    let kept = split.as_deref().unwrap_or_default();
+    instrs.extend(product::form(group::form(second, &metas, kept), &metas, kept));
     out.instrs = instrs;
     out.split = split.map(|gradients| (at, gradients));
+    product::pack_constants(&mut out, &mut metas);
     drop_early(&mut out, &metas);
     last_uses(&mut out);
     let read: std::collections::HashSet<usize> = out.loads.iter().map(|g| g.from).collect();
@@ -301,7 +303,7 @@ fn last_uses(p: &mut Program) {
         fails |= match &instr.kind {
             Kind::One(op) => can_fail(op),
             Kind::Drop(_) => false,
-            Kind::Group(_) | Kind::View(_) => true,
+            Kind::Group(_) | Kind::View(_) | Kind::Product(_) => true,
         };
         instr.last = SmallVec::from_elem(false, instr.inputs.len());
         for (i, a) in instr.inputs.iter().enumerate().rev() {

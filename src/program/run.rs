@@ -195,6 +195,7 @@ impl Program {
                 undo.changed = true;
                 self.places[*at].store(None)?;
             }
+            Kind::Product(product) => product.run(instr, table)?,
         }
         drop_last(instr, table);
         Ok(())

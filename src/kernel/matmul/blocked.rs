@@ -8,12 +8,13 @@
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::pack;
-use super::product::{Entry, Product, Strided};
+use super::product::{Entry, Extras, Product, Strided, Then};
 use super::split::{SPLIT, cost};
 use super::tile::{self, ROWS, Tile};
-use crate::array::{Aligned, Array};
+use crate::array::{Aligned, Array, alloc_check};
 use crate::kernel::parallel;
 use crate::kernel::simd::{self, Arch};
 
@@ -28,6 +29,8 @@ const EACH: usize = 8;
 /// The most elements of `b` that are packed at a time, and the rows that one thread packs at a time.
 const PACKED: usize = 1 << 22;
 const CHUNK: usize = 64;
+/// The elements from which panels are copied by several threads.
+const SHARED: usize = 1 << 18;
 /// Fewer rows than this do not repay packing `b`, unless it is given by columns.
 const FEW_ROWS: usize = 24;
 /// The bytes of `b` that stay in an L1 cache unpacked.
@@ -41,14 +44,17 @@ const ON_STACK: usize = 1024;
 ///
 /// # Safety
 /// As for [`Entry::product`].
-pub unsafe fn product<T: Entry>(p: &Product<T>) {
+pub unsafe fn product<T: Entry>(p: &Product<T>, extras: &Extras<'_, T>) {
+    let (width, depth) = (width_of::<T>(p.n), depth_of(p.k));
+    let threads = if cost::<T>(p.m, p.k, p.n) < SPLIT { 1 } else { parallel::num_threads() };
+    if let Some(panels) = extras.panels {
+        let panels = Shared(panels.as_ptr().cast_mut());
+        return Work { p: *p, n: p.n, width, depth, packed: 0..p.n, panels }.run(threads, extras.then.as_ref());
+    }
     // Tiles are written by rows.
     let p = if p.c.cs != 1 && p.c.rs == 1 { &p.t() } else { p };
-    let size = size_of::<T>();
-    let width = if is_wide::<T>(p.n) { simd::dispatch(Width::<true>(size)) } else { simd::dispatch(Width::<false>(size)) };
-    let threads = if cost::<T>(p.m, p.k, p.n) < SPLIT { 1 } else { parallel::num_threads() };
-    let direct = p.b.cs == 1 && (p.m < FEW_ROWS || p.k * p.n * size_of::<T>() <= SMALL);
-    let depth = depth_of(p.k);
+    let width = width_of::<T>(p.n);
+    let direct = p.b.cs == 1 && (p.m < FEW_ROWS || is_small::<T>(p.k, p.n));
     let cols = if direct { p.n } else { p.n.min(PACKED / depth / width * width) };
     let depths = if direct { p.k.max(1) } else { (PACKED / cols.next_multiple_of(width) / depth).max(1) * depth };
     for left in (0..p.n).step_by(cols) {
@@ -62,9 +68,47 @@ pub unsafe fn product<T: Entry>(p: &Product<T>) {
                 let grain = if threads == 1 { part.k } else { CHUNK };
                 parallel::for_each_range(part.k, grain, |rows| work.pack(rows));
             }
-            work.run(threads);
+            let is_last = part.n == p.n && l + depths >= p.k;
+            work.run(threads, extras.then.as_ref().filter(|_| is_last));
         }
     }
+    if let Some(then) = extras.then.as_ref().filter(|_| cols < p.n) {
+        // SAFETY: all is complete.
+        unsafe { then.call(0..p.m * p.n) };
+    }
+}
+
+/// The columns of a tile of a product of so many.
+fn width_of<T>(cols: usize) -> usize {
+    let size = size_of::<T>();
+    if is_wide::<T>(cols) { simd::dispatch(Width::<true>(size)) } else { simd::dispatch(Width::<false>(size)) }
+}
+
+/// Whether so many elements of `b` stay in an L1 cache unpacked.
+fn is_small<T>(k: usize, n: usize) -> bool {
+    k * n * size_of::<T>() <= SMALL
+}
+
+/// The elements of the panels of all of a matrix of `k` rows.
+pub fn panels_len<T>(k: usize, n: usize) -> usize {
+    n.next_multiple_of(width_of::<T>(n)) * k
+}
+
+/// Whether panels that are made once are worth it: for all but small matrices of rows.
+pub fn packs<T>(k: usize, n: usize, has_rows: bool) -> bool {
+    !has_rows || !is_small::<T>(k, n)
+}
+
+/// Copies all of `b`, of `k` rows and `n` columns, to panels.
+///
+/// # Safety
+/// `b` has as many elements.
+pub unsafe fn pack_all<T: Entry>(b: Strided<*const T>, k: usize, n: usize, out: &mut [T]) {
+    let c = Strided { ptr: out.as_mut_ptr(), rs: 0, cs: 0 };
+    let p = Product { m: 0, k, n, a: Strided { ptr: b.ptr, rs: 0, cs: 0 }, b, c, accumulate: false };
+    let work = Work { p, n, width: width_of::<T>(n), depth: depth_of(k), packed: 0..n, panels: Shared(out.as_mut_ptr()) };
+    let grain = if k * n < SHARED { k } else { CHUNK };
+    parallel::for_each_range(k, grain, |rows| work.pack(rows));
 }
 
 /// The part of `k` that is added at a time.
@@ -139,12 +183,22 @@ impl<T: Entry> Work<T> {
         if is_wide::<T>(self.n) { simd::dispatch(Pack::<T, true>(self, rows)) } else { simd::dispatch(Pack::<T, false>(self, rows)) }
     }
 
-    fn tiles(&self, rows: Range<usize>, cols: Range<usize>) {
-        if is_wide::<T>(self.n) { simd::dispatch(Tiles::<T, true>(self, rows, cols)) } else { simd::dispatch(Tiles::<T, false>(self, rows, cols)) }
+    fn tiles(&self, rows: Range<usize>, cols: Range<usize>, then: Option<&Then<'_, T>>) {
+        if is_wide::<T>(self.n) {
+            simd::dispatch(Tiles::<T, true>(self, rows, cols, then));
+        } else {
+            simd::dispatch(Tiles::<T, false>(self, rows, cols, then));
+        }
     }
 
-    /// Computes the product from packed panels.
-    fn run(&self, threads: usize) {
+    /// These rows are complete.
+    fn finish(&self, rows: &Range<usize>, then: &Then<'_, T>) {
+        // SAFETY: rows of the result, which their last writer finishes.
+        unsafe { then.call(rows.start * self.n..rows.end * self.n) };
+    }
+
+    /// Computes the product from packed panels, and does with whole rows what is to be done.
+    fn run(&self, threads: usize, then: Option<&Then<'_, T>>) {
         let (m, n) = (self.p.m, self.p.n);
         let mut parts = [1, 1];
         if threads > 1 {
@@ -152,11 +206,20 @@ impl<T: Entry> Work<T> {
             parts[1] = (EACH * threads).div_ceil(parts[0]).min(n.div_ceil(4 * self.width));
         }
         let (rows, cols) = (m.div_ceil(parts[0]).next_multiple_of(ROWS), n.div_ceil(parts[1]).next_multiple_of(self.width));
-        let across = n.div_ceil(cols);
-        parallel::for_each_range(m.div_ceil(rows) * across, 1, |range| {
+        let (across, down) = (n.div_ceil(cols), m.div_ceil(rows));
+        // Parts of each band of rows that are still to be computed.
+        let left_over: Vec<AtomicUsize> =
+            alloc_check::collect((0..if across > 1 && then.is_some() { down } else { 0 }).map(|_| AtomicUsize::new(across)));
+        parallel::for_each_range(down * across, 1, |range| {
             for i in range {
                 let (top, left) = (i / across * rows, i % across * cols);
-                self.tiles(top..m.min(top + rows), left..n.min(left + cols));
+                let band = top..m.min(top + rows);
+                self.tiles(band.clone(), left..n.min(left + cols), then.filter(|_| across == 1));
+                if let Some(then) = then
+                    && left_over.get(i / across).is_some_and(|parts| parts.fetch_sub(1, Ordering::AcqRel) == 1)
+                {
+                    self.finish(&band, then);
+                }
             }
         });
     }
@@ -191,8 +254,8 @@ impl<T: Entry, const WIDE: bool> Pack<'_, T, WIDE> {
     }
 }
 
-/// Computes these rows and columns of `c`.
-struct Tiles<'a, T, const WIDE: bool>(&'a Work<T>, Range<usize>, Range<usize>);
+/// Computes these rows and columns of `c`. Where something is done with rows, the columns are all.
+struct Tiles<'a, T, const WIDE: bool>(&'a Work<T>, Range<usize>, Range<usize>, Option<&'a Then<'a, T>>);
 
 impl<T: Entry, const WIDE: bool> simd::Kernel for Tiles<'_, T, WIDE> {
     type Output = ();
@@ -212,7 +275,7 @@ impl<T: Entry, const WIDE: bool> simd::Kernel for Tiles<'_, T, WIDE> {
 impl<T: Entry, const WIDE: bool> Tiles<'_, T, WIDE> {
     #[inline(always)]
     fn blocks<A: Arch, const W: usize>(self) {
-        let Self(Work { p, depth, .. }, rows, cols) = &self;
+        let Self(work @ Work { p, depth, .. }, rows, cols, then) = &self;
         // Equal blocks of whole tiles.
         let tiles_of = rows.len().div_ceil(ROWS);
         let height = tiles_of.div_ceil(tiles_of.div_ceil(HEIGHT / ROWS)) * ROWS;
@@ -233,13 +296,16 @@ impl<T: Entry, const WIDE: bool> Tiles<'_, T, WIDE> {
                 }
                 self.block::<A, W>(panels, block.clone(), part);
             }
+            if let Some(then) = then {
+                work.finish(&block, then);
+            }
         }
     }
 
     /// Adds the products of these rows and this part of `k`, with `a` from panels or as it is.
     #[inline(always)]
     fn block<A: Arch, const W: usize>(&self, panels: Option<*const T>, rows: Range<usize>, part: Range<usize>) {
-        let Self(work @ Work { p, packed, .. }, _, cols) = self;
+        let Self(work @ Work { p, packed, .. }, _, cols, _) = self;
         for left in cols.clone().step_by(W) {
             let (b, b_step) = if packed.contains(&left) {
                 (work.panel(left, part.start).cast_const(), W.cast_signed())

@@ -168,3 +168,68 @@ fn an_element_has_the_same_bits_in_a_product_of_any_size() {
         });
     }
 }
+
+/// Products with `b` in panels have the bits of others, and what is done with rows sees all of them once, complete.
+fn panels_and_rows<T: Float>([count, m, k, n]: [usize; 4], by_columns: bool, accumulate: bool) {
+    let mut random = Random(5);
+    let (a, b, old) = (random.values::<T>(count * m * k), random.values::<T>(k * n), random.values::<T>(count * m * n));
+    let (k_step, n_step) = (k.cast_signed(), n.cast_signed());
+    let b_strides = if by_columns { (1, k_step) } else { (n_step, 1) };
+    let shape = ProductShape { m, k, n, a_strides: (k_step, 1), b_strides, c_strides: (n_step, 1) };
+    let (of_a, of_b): (Vec<usize>, Vec<usize>) = ((0..count).map(|i| i * m * k).collect(), vec![0; count]);
+    let of_c: Vec<usize> = (0..count).map(|i| i * m * n).collect();
+    let offsets = BatchOffsets { a: &of_a, b: &of_b, c: &of_c };
+    let mut want = old.clone();
+    matmul_batch(&a, &b, &mut want, &shape, offsets, accumulate);
+    let mut panels = vec![T::ZERO; panels_len::<T>(k, n)];
+    pack(MatRef::new(&b, 0, k, n, b_strides.0, b_strides.1), &mut panels);
+    let ways = [Some(Right::Plain(&b[..])), reads_panels::<T>(m, k, n).then_some(Right::Panels(&panels[..]))];
+    for right in ways.into_iter().flatten() {
+        let (mut got, mut seen) = (old.clone(), vec![T::ZERO; old.len()]);
+        let finish = |start: usize, rows: &mut [T], mut others: SmallVec<[&mut [T]; 4]>| {
+            for (i, (x, other)) in rows.iter_mut().zip(others[0].iter_mut()).enumerate() {
+                assert!(x.bits() == want[start + i].bits(), "{m}x{k}x{n}: {x:?} at {}", start + i);
+                assert!(*other == T::ZERO, "{m}x{k}x{n}: element {} was seen before", start + i);
+                *other = T::ONE;
+                *x = x.plus(T::ONE);
+            }
+        };
+        let after = After { others: SmallVec::from_iter([&mut seen[..]]), finish: &finish };
+        matmul_then(&a, right, &mut got, &shape, offsets, accumulate, Some(after));
+        assert!(seen.iter().all(|x| *x == T::ONE), "{m}x{k}x{n}: not all rows were seen");
+        assert!(got.iter().zip(&want).all(|(x, y)| x.bits() == y.plus(T::ONE).bits()), "{m}x{k}x{n}");
+        got.copy_from_slice(&old);
+        matmul_then(&a, right, &mut got, &shape, offsets, accumulate, None);
+        assert!(got.iter().zip(&want).all(|(x, y)| x.bits() == y.bits()), "{m}x{k}x{n}");
+    }
+}
+
+#[test]
+fn panels_that_are_given_and_rows_that_are_complete() {
+    let shapes = [
+        [1, 1, 5, 7],
+        [1, 7, 5, 1],
+        [1, 3, 0, 4],
+        [0, 3, 2, 4],
+        [1, 2, 3, 4],
+        [1, 6, 300, 16],
+        [1, 8, 700, 33],
+        [1, 100, 20, 97],
+        [1, 97, 513, 130],
+        [1, 257, 259, 263],
+        [1, 2, 5000, 9],
+        [5, 4, 9, 3],
+        [40, 33, 64, 40],
+        [2, 131, 300, 140],
+    ];
+    for threads in [1, 3] {
+        parallel::with_threads(threads, || {
+            for shape in shapes {
+                for (by_columns, accumulate) in [(false, false), (true, false), (false, true), (true, true)] {
+                    panels_and_rows::<f32>(shape, by_columns, accumulate);
+                    panels_and_rows::<f64>(shape, by_columns, accumulate);
+                }
+            }
+        });
+    }
+}

@@ -7,6 +7,8 @@
 use std::ops::Range;
 use std::slice::{from_raw_parts, from_raw_parts_mut};
 
+use smallvec::SmallVec;
+
 use super::{blocked, split, vector};
 use crate::array::Element;
 use crate::kernel::simd::{self, Arch, Baseline};
@@ -126,6 +128,53 @@ impl<T: Copy> Product<T> {
 // blocks of `c`.
 unsafe impl<T: Sync> Sync for Product<T> {}
 
+/// Called with rows of a result that are complete: where they begin, counted in elements, the rows, and the same part of other arrays.
+pub type Finish<'a, T> = dyn Fn(usize, &mut [T], SmallVec<[&mut [T]; 4]>) + Sync + 'a;
+
+/// What is done with rows of a result, which has no gaps, as soon as they are complete.
+#[derive(Clone)]
+pub struct Then<'a, T> {
+    pub finish: &'a Finish<'a, T>,
+    /// The first element of the result (`split::run` knows it), and of other arrays of its size.
+    pub c: *mut T,
+    pub others: SmallVec<[*mut T; 4]>,
+    /// Where this product's result begins.
+    pub start: usize,
+}
+
+// SAFETY: stands for exclusive borrows; threads that share it finish disjoint parts of them.
+unsafe impl<T: Send + Sync> Sync for Then<'_, T> {}
+
+impl<T> Then<'_, T> {
+    /// For the product whose result begins at `start`.
+    pub fn starting_at(&self, start: usize) -> Self {
+        Self { start, others: self.others.clone(), ..*self }
+    }
+
+    /// Finishes these elements.
+    ///
+    /// # Safety
+    /// They are inside the result, complete, and nothing else touches them, here or in the other arrays.
+    pub unsafe fn call(&self, elements: Range<usize>) {
+        let (start, len) = (self.start + elements.start, elements.len());
+        // SAFETY: the caller's promise.
+        let part = |first: *mut T| unsafe { from_raw_parts_mut(first.add(start), len) };
+        (self.finish)(start, part(self.c), self.others.iter().map(|first| part(*first)).collect());
+    }
+}
+
+/// What a product has besides its matrices.
+#[derive(Clone)]
+pub struct Extras<'a, T> {
+    /// All of `b` as [`blocked::pack_all()`] copies it; then nothing reads `b`.
+    pub panels: Option<&'a [T]>,
+    pub then: Option<Then<'a, T>>,
+}
+
+impl<T> Extras<'_, T> {
+    pub const NONE: Self = Self { panels: None, then: None };
+}
+
 /// The element types of matrix products. Sealed: this module is private.
 pub trait Entry: Element {
     /// The empty sum.
@@ -143,13 +192,21 @@ pub trait Entry: Element {
     fn plus(self, other: Self) -> Self {
         Self::mul_add::<Baseline>(self, other, Self::ONE)
     }
+    /// Whether its products are computed in blocks, which read panels.
+    const BLOCKED: bool = false;
     /// Computes `p`, with as many threads as it is worth.
     ///
     /// # Safety
-    /// The promises of [`Product`] hold, and no other thread touches the elements of `p.c` meanwhile.
-    unsafe fn product(p: &Product<Self>) {
+    /// The promises of [`Product`] hold, and no other thread touches the elements of `p.c` meanwhile. Panels are those of `p.b`; where
+    /// something is done with rows, `p.c` has none but rows without gaps.
+    unsafe fn product(p: &Product<Self>, extras: &Extras<'_, Self>) {
         // SAFETY: same promises, and tiles are disjoint.
-        split::by_tiles(p, |tile| unsafe { plain(tile) });
+        unsafe {
+            split::by_tiles(p, |tile| plain(tile));
+            if let Some(then) = &extras.then {
+                then.call(0..p.m * p.n);
+            }
+        }
     }
 }
 
@@ -221,11 +278,13 @@ fn add_rows<A: Arch, T: Entry, const N: usize>(p: &Product<T>, i: usize, l: usiz
 
 /// # Safety
 /// As for [`Entry::product`].
-unsafe fn float<T: Entry>(p: &Product<T>) {
+unsafe fn float<T: Entry>(p: &Product<T>, extras: &Extras<'_, T>) {
     // SAFETY: same promises.
     unsafe {
-        if p.m.min(p.n) > 1 || !vector::product(p) {
-            blocked::product(p);
+        if p.m.min(p.n) > 1 || extras.panels.is_some() || !vector::product(p) {
+            blocked::product(p, extras);
+        } else if let Some(then) = &extras.then {
+            then.call(0..p.m * p.n);
         }
     }
 }
@@ -240,9 +299,10 @@ macro_rules! float_kernel {
             fn mul_add<A: Arch>(sum: Self, x: Self, y: Self) -> Self {
                 if A::FMA { x.mul_add(y, sum) } else { sum + x * y }
             }
-            unsafe fn product(p: &Product<Self>) {
+            const BLOCKED: bool = true;
+            unsafe fn product(p: &Product<Self>, extras: &Extras<'_, Self>) {
                 // SAFETY: same promises.
-                unsafe { float(p) }
+                unsafe { float(p, extras) }
             }
         }
     };

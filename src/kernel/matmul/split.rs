@@ -6,7 +6,7 @@
 
 #![allow(unsafe_code, reason = "the parts are written by several threads: see `product`")]
 
-use super::product::{Entry, Product, Strided};
+use super::product::{Entry, Extras, Product, Strided, Then};
 use super::{BatchOffsets, ProductShape};
 use crate::array::alloc_check;
 use crate::kernel::parallel;
@@ -16,14 +16,24 @@ pub const SPLIT: usize = 1 << 22;
 /// The cost from which a batch is worth two threads, and what one range of it should cost at least.
 const BATCH: usize = 1 << 21;
 const RANGE: usize = 1 << 19;
+/// The most elements of an output of matrices that is cut along the sums.
+const DEEP: usize = 8192;
 
 /// Computes `c = a @ b`, or `c += a @ b`, for every product of a batch.
 ///
 /// # Safety
-/// Every element of every matrix is inside its slice, and no two elements of the `c`s share a place.
-pub unsafe fn run<T: Entry>(a: &[T], b: &[T], c: &mut [T], shape: &ProductShape, offsets: BatchOffsets, accumulate: bool) {
+/// Every element of every matrix is inside its slice, and no two elements of the `c`s share a place. Panels are those of every `b`, and
+/// sizes are such as [`reads_panels`] takes. Where something is done with rows, the `c`s follow each other without gaps, and other arrays
+/// have their size.
+pub unsafe fn run<T: Entry>(a: &[T], b: &[T], c: &mut [T], shape: &ProductShape, offsets: BatchOffsets, accumulate: bool, extras: &Extras<'_, T>) {
     let ProductShape { m, k, n, .. } = *shape;
+    let (count, result) = (offsets.c.len(), c.as_mut_ptr());
+    let extras = &Extras { then: extras.then.clone().map(|then| Then { c: result, ..then }), ..*extras };
     if m == 0 || n == 0 || (k == 0 && accumulate) {
+        if let Some(then) = &extras.then {
+            // SAFETY: nothing is added, so all is complete.
+            unsafe { then.call(0..count * m * n) };
+        }
         return;
     }
     let input = |ptr, (rs, cs)| Strided { ptr, rs, cs };
@@ -33,28 +43,42 @@ pub unsafe fn run<T: Entry>(a: &[T], b: &[T], c: &mut [T], shape: &ProductShape,
         n,
         a: input(a.as_ptr(), shape.a_strides),
         b: input(b.as_ptr(), shape.b_strides),
-        c: Strided { ptr: c.as_mut_ptr(), rs: shape.c_strides.0, cs: shape.c_strides.1 },
+        c: Strided { ptr: result, rs: shape.c_strides.0, cs: shape.c_strides.1 },
         accumulate,
     };
-    let count = offsets.c.len();
     let each = |i: usize| first.starting_at(offsets.a[i], offsets.b[i], offsets.c[i]);
     let cost = cost::<T>(m, k, n);
     if count > 1 && cost < SPLIT {
         let grain = if cost.saturating_mul(count) < BATCH { count } else { RANGE.div_ceil(cost.max(1)) };
-        // SAFETY: the caller's promise.
-        parallel::for_each_range(count, grain, |range| range.for_each(|i| unsafe { T::product(&each(i)) }));
+        let alone = Extras { then: None, ..extras.clone() };
+        // SAFETY: the caller's promise; the results of a range are neighbours.
+        parallel::for_each_range(count, grain, |range| unsafe {
+            range.clone().for_each(|i| T::product(&each(i), &alone));
+            if let Some(then) = &extras.then {
+                then.call(range.start * m * n..range.end * m * n);
+            }
+        });
         return;
     }
-    for p in (0..count).map(each) {
+    for (i, p) in (0..count).map(each).enumerate() {
+        let then = extras.then.as_ref().map(|then| then.starting_at(i * m * n));
         // SAFETY: the caller's promise.
         unsafe {
             if is_deep(&p, parts_of(cost)) {
                 run_by_depth(&p, parts_of(cost));
+                if let Some(then) = then {
+                    then.call(0..m * n);
+                }
             } else {
-                T::product(&p);
+                T::product(&p, &Extras { then, ..*extras });
             }
         }
     }
+}
+
+/// Whether a product of these sizes, or each of a batch of them, is computed in blocks and may read `b` from panels.
+pub fn reads_panels<T: Entry>(m: usize, k: usize, n: usize) -> bool {
+    T::BLOCKED && m > 1 && n > 1 && k > 0 && !is_too_deep(m * n, k, DEEP, parts_of(cost::<T>(m, k, n)))
 }
 
 /// Calls `f` on tiles of the output, on several threads if that pays.
@@ -75,7 +99,7 @@ unsafe fn run_by_depth<T: Entry>(p: &Product<T>, parts: usize) {
         let i = start / size;
         let part = p.part(p.k.min(i * depth)..p.k.min((i + 1) * depth), out);
         // SAFETY: the caller's promise, and `out` is this thread's own.
-        unsafe { T::product(&part) }
+        unsafe { T::product(&part, &Extras::NONE) }
     });
     // The sum of the parts, in their order, is a product as well.
     let ones = alloc_check::filled(T::ONE, parts);
@@ -85,7 +109,7 @@ unsafe fn run_by_depth<T: Entry>(p: &Product<T>, parts: usize) {
         (row.a.ptr, row.a.cs) = (ones.as_ptr(), 1);
         row.b = Strided { ptr: sums[i * p.n..].as_ptr(), rs: size.cast_signed(), cs: 1 };
         // SAFETY: the caller's promise for `c`, and each part has `size` elements.
-        unsafe { T::product(&row) }
+        unsafe { T::product(&row, &Extras::NONE) }
     }
 }
 
@@ -122,12 +146,22 @@ impl Tiles {
     }
 }
 
+/// Whether so many products, of `f32`, are cut for the threads.
+pub fn is_split(count: usize, m: usize, k: usize, n: usize) -> bool {
+    let one = cost::<f32>(m, k, n);
+    if count > 1 && one < SPLIT { one.saturating_mul(count) >= BATCH } else { one >= SPLIT }
+}
+
 /// Whether the output is so small, and the sums so long, that they should be cut instead. A vector times
 /// neighbours is cut into outputs if there are enough.
 fn is_deep<T>(p: &Product<T>, parts: usize) -> bool {
     let dots = (p.n == 1 && p.a.cs == 1) || (p.m == 1 && p.b.rs == 1);
-    let largest = if dots { 64 } else { 8192 };
-    parts > 1 && p.m * p.n <= largest && p.k / 256 >= parts
+    is_too_deep(p.m * p.n, p.k, if dots { 64 } else { DEEP }, parts)
+}
+
+/// Whether an output of so many elements, `largest` at most, is cut along the sums.
+fn is_too_deep(outputs: usize, k: usize, largest: usize, parts: usize) -> bool {
+    parts > 1 && outputs <= largest && k / 256 >= parts
 }
 
 /// How many parts a product of this cost should have: the side of a cube of this cost, over 64.

@@ -125,7 +125,7 @@ mod tests {
     #[test]
     #[allow(clippy::cast_precision_loss, reason = "small numbers")]
     fn parts_add_up_to_the_bits_of_the_whole() {
-        for n in [1, 7, 15, 16, 17, 127, 128, 129, 300, 4095, 4096, 4097, 5000, 65_535, 65_536, 65_537, 65_551, 65_552, 70_000, 200_005] {
+        for n in [1_usize, 7, 15, 16, 17, 127, 128, 129, 300, 4095, 4096, 4097, 5000, 65_535, 65_536, 65_537, 65_551, 65_552, 70_000, 200_005] {
             let x: Vec<f32> = (0..n).map(|i| (i * 7919 % 1009) as f32 / 7.0 - 50.0).collect();
             for block in [256, 768, 4096] {
                 let mut places = vec![0.0; n.div_ceil(PART)];
