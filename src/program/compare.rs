@@ -5,7 +5,7 @@ use crate::dispatch;
 use crate::tape::capture::{Arg, Op, Source, Trace};
 
 /// The bytes of an array in row-major order.
-fn bytes(a: &Array) -> Vec<u8> {
+pub(super) fn bytes(a: &Array) -> Vec<u8> {
     let a = a.contiguous();
     dispatch!(bits a.dtype(), T => a.as_slice::<T>().map_or_else(Vec::new, |s| {
         // Debug output of bits is the same exactly when the bits are.

@@ -12,6 +12,7 @@ mod compare;
 mod file;
 mod freeze;
 mod group;
+mod looped;
 mod lower;
 mod pairs;
 mod plan;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 pub use compare::difference;
+pub use looped::{Again, Body, Gradients, Loop, SCAN, set_tick};
 pub use run::{Rest, Tick};
 
 use crate::array::{Array, DType, Layout};
@@ -93,6 +95,8 @@ pub struct Program {
     outputs: Vec<Slot>,
     /// Results that belong to the second part, which follows instruction `split`: the gradients.
     split: Option<(usize, Vec<Slot>)>,
+    /// What the second part reads of the first and of the inputs.
+    shared: Vec<(Slot, Layout, DType)>,
     /// Tables of values of calls that have ended.
     tables: Mutex<Vec<Vec<Option<Variable>>>>,
     /// The recording.

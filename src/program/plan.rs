@@ -6,7 +6,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::lower::{Item, Lowering, Metas};
-use super::{Given, Kind, Program, Pullback, group};
+use super::{Given, Kind, Program, Pullback, group, looped};
 use crate::array::{Array, Scalar};
 use crate::error::Result;
 use crate::lock::Mutex;
@@ -17,7 +17,7 @@ use crate::tape::{Attrs, Variable, evaluate};
 const FOLDED_BYTES: usize = 1 << 16;
 
 /// Whether a step is a function of its operands and nothing more.
-fn is_pure(op: &Op) -> bool {
+pub(super) fn is_pure(op: &Op) -> bool {
     matches!(op, Op::Eval { .. } | Op::Rule(_) | Op::View(..) | Op::Copy)
 }
 
@@ -27,7 +27,8 @@ fn can_fail(op: &Op) -> bool {
 }
 
 /// The program of a recording.
-pub(super) fn program(trace: Trace, pullback: Option<Pullback>) -> Result<Program> {
+pub(super) fn program(mut trace: Trace, pullback: Option<Pullback>) -> Result<Program> {
+    looped::forget_functions(&mut trace);
     let whole = Arc::new(trace.clone());
     let touched: std::collections::HashSet<usize> = trace.stores().collect();
     let Trace { mut steps, mut sources, places, states, outputs, metas, inputs, .. } = trace;
@@ -58,6 +59,7 @@ pub(super) fn program(trace: Trace, pullback: Option<Pullback>) -> Result<Progra
         work: 0,
         outputs,
         split: None,
+        shared: Vec::new(),
         tables: Mutex::new(Vec::new()),
         trace: whole,
         pullback,
@@ -74,6 +76,7 @@ pub(super) fn program(trace: Trace, pullback: Option<Pullback>) -> Result<Progra
     out.instrs = instrs;
     out.split = split.map(|gradients| (at, gradients));
     last_uses(&mut out);
+    out.shared = looped::shared(&out, &metas);
     let read: std::collections::HashSet<usize> = out.loads.iter().map(|g| g.from).collect();
     out.states = states.into_iter().enumerate().filter(|(at, _)| read.contains(at) || touched.contains(at)).collect();
     out.work = out.instrs.iter().flat_map(|i| i.outputs.iter().flatten()).map(|s| metas[*s].0.size()).sum();

@@ -68,7 +68,7 @@ impl Place for HandlePlace {
 }
 
 /// The places of handles.
-fn places(handles: &Bound<'_, PyList>) -> Vec<Arc<dyn Place>> {
+pub(super) fn places(handles: &Bound<'_, PyList>) -> Vec<Arc<dyn Place>> {
     let mut out: Vec<Arc<dyn Place>> = Vec::new();
     for h in handles {
         let Ok(h) = h.cast::<PyVariable>() else { continue };
@@ -113,14 +113,14 @@ fn _capture_refuse(reason: String) {
 }
 
 /// The places of a handle's value and gradient.
-fn ids(v: &Bound<'_, PyVariable>) -> Vec<(u8, u64)> {
+pub(super) fn ids(v: &Bound<'_, PyVariable>) -> Vec<(u8, u64)> {
     match v.get().leaf() {
         Some(leaf) => vec![(0, leaf.id()), (1, leaf.id())],
         None => vec![(2, v.as_ptr() as u64)],
     }
 }
 
-fn snapshots(list: &Bound<'_, PyList>) -> PyResult<Vec<Variable>> {
+pub(super) fn snapshots(list: &Bound<'_, PyList>) -> PyResult<Vec<Variable>> {
     list.iter().map(|v| Ok(v.cast::<PyVariable>()?.get().snapshot())).collect()
 }
 
@@ -357,7 +357,7 @@ impl CustomRule for Pull {
 }
 
 /// Lets Ctrl-C end a replay.
-fn tick() -> Result<()> {
+pub(super) fn tick() -> Result<()> {
     #[allow(clippy::redundant_closure_for_method_calls, clippy::redundant_closure, reason = "the method by itself is not general enough")]
     let done = Python::attach(|py| py.check_signals());
     done.map_err(external)
