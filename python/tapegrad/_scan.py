@@ -297,9 +297,12 @@ class _Scan:
         signature = _core._signature((self.start, self.x(0)), {})
         if signature is None or _core._is_anomaly():
             return None
-        self.loops, self.key = _attribute(self.f, _LOOPS, lambda _: self.loops), signature[0]
-        # A recording around this one watches the function, so it must run.
-        return None if _core._is_capturing() else self.loops.run(self.key, self.carries, self.xs, self.n)
+        self.key = signature[0]
+        if _core._is_capturing():
+            # A recording around this one watches the function, so it must run. What is kept from call to call is none of its business.
+            return None
+        self.loops = _attribute(self.f, _LOOPS, lambda _: self.loops)
+        return self.loops.run(self.key, self.carries, self.xs, self.n)
 
     def recorder(self) -> _Recorder | None:
         return _Recorder(self.f) if self.key is not None and self.loops.may_record(self.key) else None

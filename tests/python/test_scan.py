@@ -302,6 +302,17 @@ def test_one_instruction_of_a_compiled_function() -> None:
     assert sizes[0] == sizes[1] < 20
 
 
+def test_a_compiled_function_is_recorded_once_for_a_body_that_is_kept() -> None:
+    xs = normal(N, 2, 3)
+    tg.scan(rnn, normal(2, 3), xs)
+    compiled = tg.compile(lambda h, xs: tg.scan(rnn, h, xs))
+    for i in range(5):
+        h = normal(2, 3, seed=i)
+        assert bits(compiled(h, xs)) == bits(written_out(rnn, h, xs))
+    assert "anew" not in compiled.explain()
+    assert compiled.programs()[0].listing().count("scan") == 1
+
+
 def test_training_with_a_scan_in_a_compiled_step() -> None:
     def train(compiled: bool) -> Any:
         tg.manual_seed(1)
