@@ -130,6 +130,7 @@ def _recorded(f: Any, carry: Any, x: Any, last: _Step | None) -> tuple[Any, _Ste
     try:
         return _recorded_by(profile, f, carry, x, last)
     finally:
+        _core._loop_abort()  # of a recording that an error has ended
         sys.setprofile(profile)
         if collects:
             gc.enable()
@@ -148,12 +149,8 @@ def _recorded_by(outer: Any, f: Any, carry: Any, x: Any, last: _Step | None) -> 
     carry, x = unflatten(carry_form, inputs[:count]), unflatten(x_form, inputs[count:])
     held = [sys.getrefcount(v) for v in inputs]
     _core._loop_begin(inputs, handles)
-    try:
-        known = ([], []) if last is None else guards(last.watch)
-        result = _watched(f, carry, x, watch, outer)
-    except BaseException:
-        _core._loop_abort()
-        raise
+    known = ([], []) if last is None else guards(last.watch)
+    result = _watched(f, carry, x, watch, outer)
     if changed := _core._loop_changed(inputs):
         # What it did to copies it did to the arguments.
         _core._loop_abort()
@@ -299,7 +296,7 @@ class _Scan:
             return None
         self.key = signature[0]
         if _core._is_capturing():
-            # A recording around this one watches the function, so it must run. What is kept from call to call is none of its business.
+            # A recording around this one watches the function, so it must run; what is kept of it is not looked at.
             return None
         self.loops = _attribute(self.f, _LOOPS, lambda _: self.loops)
         return self.loops.run(self.key, self.carries, self.xs, self.n)

@@ -232,7 +232,8 @@ impl Body {
     /// gradients.
     ///
     /// # Errors
-    /// `Value` for a recording that changes state, reads places, has too many values or a carry that was broadcast; `Shape` and `DType` when a carry changes what it is like.
+    /// `Value` for a recording that changes state, reads places, has too many values or a carry that was broadcast; `Shape` and `DType` when a
+    /// carry changes what it is like.
     pub fn new(mut trace: Trace, operands: Vec<(Layout, DType)>, carries: usize, xs: usize, gradients: Option<Gradients>) -> Result<Self> {
         let count = operands.len();
         let fail = |what: &str| Err(Error::Value(format!("scan: the body {what}")));
