@@ -5,9 +5,9 @@ use std::sync::Arc;
 use tapegrad::Result;
 use tapegrad::array::{Array, DType};
 use tapegrad::ops;
-use tapegrad::program::{Program, difference};
+use tapegrad::program::{Body, Gradients, Loop, Program, SCAN, difference};
 use tapegrad::tape::capture::{self, LeafGrad, LeafValue, Place, Trace};
-use tapegrad::tape::{BackwardOptions, Edge, Leaf, Variable, backward, grad};
+use tapegrad::tape::{BackwardOptions, Edge, Leaf, Operand, Variable, apply_all, backward, grad};
 
 fn array(values: &[f64]) -> Array {
     Array::from_slice(values, &[values.len()])
@@ -104,4 +104,75 @@ fn reads_end_a_recording() {
     y.values("item").unwrap();
     assert!(on.finish(&[y.into_array()]).is_err_and(|reason| reason.contains("item")));
     assert!(!capture::is_begun());
+}
+
+fn cell(h: &Variable, x: &Variable, w: &Variable) -> Result<Variable> {
+    // The sine of w is the same in all steps.
+    ops::tanh(&ops::add(&ops::multiply(&ops::sin(w)?, h)?, x)?)
+}
+
+/// The body of a loop over `cell`, whose state is its result, too.
+fn recorded_cell() -> Arc<Body> {
+    let given = [array(&[0.1, 0.2]), array(&[0.3, 0.4]), array(&[0.5, -0.6])];
+    let on = capture::begin(&given, vec![]).unwrap();
+    let inputs = given.clone().map(|a| Variable::parameter(a).unwrap());
+    let y = cell(&inputs[0], &inputs[1], &inputs[2]).unwrap();
+    let split = capture::step_count();
+    let ones = [Array::ones(&[2], DType::F64), Array::ones(&[2], DType::F64)];
+    capture::add_inputs(&ones);
+    let roots = ones.map(|g| (y.clone(), Some(g.into())));
+    let found = grad(&roots, &inputs, BackwardOptions::default()).unwrap();
+    let outputs: Vec<Array> = [y.clone(), y].into_iter().chain(found.into_iter().flatten()).map(Variable::into_array).collect();
+    let trace = on.finish(&outputs).unwrap();
+    let layouts = given.iter().map(|a| (a.layout().clone(), a.dtype())).collect();
+    let gradients = Gradients { split, live: vec![0, 1], of: vec![Some(0), Some(1), Some(2)] };
+    Arc::new(Body::new(trace, layouts, 1, 1, Some(gradients)).unwrap())
+}
+
+#[test]
+fn a_loop_runs_its_body_and_its_pullbacks() {
+    let body = recorded_cell();
+    let values = (0..10).map(|i| f64::from(i).cos()).collect::<Vec<_>>();
+    let inputs = [array(&[0.5, -1.0]), Array::from_slice(&values, &[5, 2]), array(&[0.75, 2.0])].map(|a| Variable::parameter(a).unwrap());
+    let value = |outs: &[Variable]| ops::sum(&ops::multiply(&outs[0], &outs[1]).unwrap(), None, false).unwrap();
+    let gradients = |y: Variable| {
+        let found = grad(&[(y, None)], &inputs, BackwardOptions::default()).unwrap();
+        found.into_iter().map(|g| g.unwrap().into_array().to_vec::<f64>()).collect::<Vec<_>>()
+    };
+    let operands: Vec<Operand<'_>> = inputs.iter().map(Operand::from).collect();
+    let got = apply_all(&SCAN, &operands, &Loop::new(Arc::clone(&body), 5, None)).unwrap();
+    let (mut h, mut ys) = (inputs[0].clone(), Vec::new());
+    for i in 0..5 {
+        h = cell(&h, &ops::get_item(&inputs[1], &[ops::IndexItem::Int(i)]).unwrap(), &inputs[2]).unwrap();
+        ys.push(h.clone());
+    }
+    let want = [h, ops::stack(&ys, 0).unwrap()];
+    for (a, b) in got.iter().zip(&want) {
+        assert_eq!(a.array().to_vec::<f64>(), b.array().to_vec::<f64>());
+    }
+    let (got, want) = (gradients(value(&got)), gradients(value(&want)));
+    for (a, b) in got.iter().flatten().zip(want.iter().flatten()) {
+        assert!((a - b).abs() < 1e-14, "{a} {b}");
+    }
+
+    let wrong = Loop::new(body, 4, None);
+    assert!(apply_all(&SCAN, &operands, &wrong).is_err_and(|e| e.to_string().contains("4 rows")));
+    assert!(apply_all(&SCAN, &operands[..2], &wrong).is_err());
+}
+
+#[test]
+fn captures_inside_of_another_one_see_what_it_sees() {
+    let x = array(&[1.0, 2.0]);
+    let outer = capture::begin(std::slice::from_ref(&x), vec![]).unwrap();
+    let y = ops::exp(&x.into()).unwrap();
+    let inner = capture::begin_inside(std::slice::from_ref(y.array()), vec![], 0);
+    let z = ops::sin(&y).unwrap();
+    let alone = capture::alone();
+    ops::cos(&z).unwrap();
+    drop(alone);
+    let (inner, outer) = (inner.finish(&[z.array().clone()]).unwrap(), outer.finish(&[z.into_array()]).unwrap());
+    assert_eq!((inner.steps.len(), outer.steps.len()), (2, 2));
+    assert!(!capture::is_begun());
+    let program = Program::new(inner).unwrap();
+    assert_eq!(program.run(&[array(&[0.5, 1.0])]).unwrap()[0].to_vec::<f64>(), [0.5_f64.sin(), 1.0_f64.sin()]);
 }

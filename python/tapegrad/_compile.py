@@ -179,7 +179,7 @@ def _outer_state() -> list[tuple[str, Any]]:
     ]
 
 
-def _guarded(recording: _Recording, found: list[Any], arrays: list[tuple[Any, int]]) -> tuple[Any, str | None]:
+def _guarded(recording: Any, found: list[Any], arrays: list[tuple[Any, int]]) -> tuple[Any, str | None]:
     """The guards of a function, or why it has none that hold."""
     drop = set()
     for array, at in arrays:

@@ -5,7 +5,7 @@ use crate::dispatch;
 use crate::tape::capture::{Arg, Op, Source, Trace};
 
 /// The bytes of an array in row-major order.
-fn bytes(a: &Array) -> Vec<u8> {
+pub(super) fn bytes(a: &Array) -> Vec<u8> {
     let a = a.contiguous();
     dispatch!(bits a.dtype(), T => a.as_slice::<T>().map_or_else(Vec::new, |s| {
         // Debug output of bits is the same exactly when the bits are.
@@ -13,8 +13,9 @@ fn bytes(a: &Array) -> Vec<u8> {
     }))
 }
 
-/// Whether two constants have the same bits.
-fn same_constant(a: &Array, b: &Array) -> bool {
+/// Whether two arrays have the same dtype, shape and bits.
+#[must_use]
+pub fn is_same_array(a: &Array, b: &Array) -> bool {
     if a.dtype() != b.dtype() || a.shape() != b.shape() {
         return false;
     }
@@ -89,7 +90,7 @@ fn sources_differ(first: &Trace, second: &Trace) -> Option<String> {
                 (Source::Input(i), Source::Input(j)) => i == j,
                 (Source::Place(i), Source::Place(j)) => first.places[*i].id() == second.places[*j].id(),
                 (Source::Constant(x, line), Source::Constant(y, _)) => {
-                    if same_constant(x, y) {
+                    if is_same_array(x, y) {
                         true
                     } else {
                         let line = line.as_deref().map(|l| format!("{l}: ")).unwrap_or_default();

@@ -285,6 +285,9 @@ fn attributes(attrs: &Attrs, k: usize, name: &str) -> Result<Option<Named>> {
 }
 
 fn primitive_name(p: &'static Primitive, k: usize) -> Result<String> {
+    if std::ptr::eq(p, &raw const super::SCAN) {
+        return Err(Error::Value(format!("save: step {k} is a loop (scan), which no file can hold")));
+    }
     registry::name_of(p).map(str::to_owned).ok_or_else(|| Error::Value(format!("save: step {k} ({}) calls Python, which no file can hold", p.name)))
 }
 

@@ -15,6 +15,7 @@ mod file;
 mod folds;
 mod freeze;
 mod group;
+mod looped;
 mod lower;
 mod pairs;
 mod plan;
@@ -26,7 +27,8 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-pub use compare::difference;
+pub use compare::{difference, is_same_array};
+pub use looped::{Again, Body, Gradients, Loop, SCAN, set_tick};
 pub use run::{Rest, Tick};
 
 use crate::array::{Array, DType, Layout};
@@ -101,6 +103,8 @@ pub struct Program {
     outputs: Vec<Slot>,
     /// Results that belong to the second part, which follows instruction `split`: the gradients.
     split: Option<(usize, Vec<Slot>)>,
+    /// What the second part reads of the first and of the inputs.
+    shared: Vec<(Slot, Layout, DType)>,
     /// Tables of values of calls that have ended.
     tables: Mutex<Vec<Vec<Option<Variable>>>>,
     /// The recording.

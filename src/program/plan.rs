@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use super::lower::{Item, Lowering, Metas};
 use super::run::TICKS;
-use super::{Given, Instr, Kind, Program, Pullback, group, product};
+use super::{Given, Instr, Kind, Program, Pullback, group, looped, product};
 use crate::array::{Array, Scalar};
 use crate::error::Result;
 use crate::lock::Mutex;
@@ -19,7 +19,7 @@ use crate::tape::{Attrs, Variable, evaluate};
 const FOLDED_BYTES: usize = 1 << 16;
 
 /// Whether a step is a function of its operands and nothing more.
-fn is_pure(op: &Op) -> bool {
+pub(super) fn is_pure(op: &Op) -> bool {
     matches!(op, Op::Eval { .. } | Op::Rule(_) | Op::View(..) | Op::Copy)
 }
 
@@ -60,6 +60,7 @@ pub(super) fn program(trace: Trace, pullback: Option<Pullback>) -> Result<Progra
         work: 0,
         outputs,
         split: None,
+        shared: Vec::new(),
         tables: Mutex::new(Vec::new()),
         trace: whole,
         pullback,
@@ -79,6 +80,7 @@ pub(super) fn program(trace: Trace, pullback: Option<Pullback>) -> Result<Progra
     product::pack_constants(&mut out, &mut metas);
     drop_early(&mut out, &metas);
     last_uses(&mut out);
+    out.shared = looped::shared(&out, &metas);
     let read: std::collections::HashSet<usize> = out.loads.iter().map(|g| g.from).collect();
     out.states = states.into_iter().enumerate().filter(|(at, _)| read.contains(at) || touched.contains(at)).collect();
     out.work = out.instrs.iter().flat_map(|i| i.outputs.iter().flatten()).map(|s| metas[*s].0.size()).sum();

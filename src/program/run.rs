@@ -3,8 +3,9 @@
 use smallvec::SmallVec;
 
 use super::{Given, Instr, Kind, Program};
-use crate::array::Array;
+use crate::array::{Array, Layout};
 use crate::error::{Error, Result};
+use crate::kernel::slice_write;
 use crate::tape::capture::{Arg, Op, Slot};
 use crate::tape::{self, Operand, Variable, evaluate};
 
@@ -14,7 +15,7 @@ pub type Tick<'a> = Option<&'a (dyn Fn() -> Result<()> + 'a)>;
 /// Instructions between two ticks.
 pub(super) const TICKS: usize = 64;
 
-type Table = Vec<Option<Variable>>;
+pub(super) type Table = Vec<Option<Variable>>;
 
 /// What the function of a program with a pullback leaves to it.
 pub struct Rest {
@@ -102,12 +103,12 @@ impl Program {
         self.recycle(rest.table);
     }
 
-    fn table(&self) -> Table {
+    pub(super) fn table(&self) -> Table {
         let used = self.tables.try_lock().and_then(|mut tables| tables.pop());
         used.unwrap_or_else(|| vec![None; self.slots])
     }
 
-    fn recycle(&self, mut table: Table) {
+    pub(super) fn recycle(&self, mut table: Table) {
         for v in &mut table {
             if v.is_some() {
                 *v = None;
@@ -140,6 +141,26 @@ impl Program {
             }
         }
         Ok(())
+    }
+
+    /// Puts constants and those inputs that are given into a table.
+    pub(super) fn enter(&self, table: &mut Table, mut input: impl FnMut(usize) -> Option<Array>) -> Result<()> {
+        for (slot, a) in &self.constants {
+            table[*slot] = Some(a.clone().into());
+        }
+        for given in &self.inputs {
+            if let Some(a) = input(given.from) {
+                table[given.slot] = Some(fitted(given, &a)?.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the function, or its pullback, over a table.
+    pub(super) fn execute_part(&self, second: bool, table: &mut Table) -> Result<()> {
+        let at = self.split.as_ref().map_or(self.instrs.len(), |(at, _)| *at);
+        let (function, pullback) = self.instrs.split_at(at);
+        self.execute(if second { pullback } else { function }, table, None)
     }
 
     fn execute(&self, instrs: &[Instr], table: &mut Table, tick: Tick<'_>) -> Result<()> {
@@ -287,6 +308,24 @@ fn fitted(given: &Given, a: &Array) -> Result<Array> {
         return Ok(a.contiguous());
     }
     Err(Error::Shape(format!("program: a value has strides {:?}, it was recorded with {:?}", a.layout().strides(), given.layout.strides())))
+}
+
+/// The elements of `a` as they lie in `layout`.
+pub(super) fn laid_out(a: &Array, layout: &Layout) -> Result<Array> {
+    if a.shape() != layout.shape() {
+        return Err(Error::Shape(format!("program: a value has shape {:?}, it was recorded with {:?}", a.shape(), layout.shape())));
+    }
+    if a.layout().strides() == layout.strides() {
+        return Ok(a.clone());
+    }
+    let Some((low, high)) = layout.extent().filter(|_| !layout.is_contiguous()) else { return Ok(a.contiguous()) };
+    if layout.strides().iter().zip(layout.shape()).any(|(&s, &n)| s == 0 && n > 1) {
+        return Err(Error::Shape(format!("program: a value has strides {:?}, it was recorded with {:?}", a.layout().strides(), layout.strides())));
+    }
+    let mut whole = Array::empty(&[high - low], a.dtype());
+    let part = layout.shifted_back(low);
+    slice_write::write(&mut whole, |_| part.clone(), a);
+    Ok(whole.with_layout(part))
 }
 
 #[inline]

@@ -68,7 +68,7 @@ impl Place for HandlePlace {
 }
 
 /// The places of handles.
-fn places(handles: &Bound<'_, PyList>) -> Vec<Arc<dyn Place>> {
+pub(super) fn places(handles: &Bound<'_, PyList>) -> Vec<Arc<dyn Place>> {
     let mut out: Vec<Arc<dyn Place>> = Vec::new();
     for h in handles {
         let Ok(h) = h.cast::<PyVariable>() else { continue };
@@ -126,15 +126,21 @@ fn _capture_knows(v: &Bound<'_, PyVariable>) -> bool {
     capture::knows(v.get().snapshot().array())
 }
 
+/// Whether a recording reads memory that starts in these bytes as a Variable.
+pub(super) fn reads_memory(trace: &Trace, address: usize, bytes: usize) -> bool {
+    let within = |a: &Array| a.is_lent() && (address..address + bytes.max(1)).contains(&(a.storage().as_ptr() as usize));
+    trace.sources.iter().any(|(_, s)| matches!(s, capture::Source::Constant(a, _) if within(a)))
+}
+
 /// The places of a handle's value and gradient.
-fn ids(v: &Bound<'_, PyVariable>) -> Vec<(u8, u64)> {
+pub(super) fn ids(v: &Bound<'_, PyVariable>) -> Vec<(u8, u64)> {
     match v.get().leaf() {
         Some(leaf) => vec![(0, leaf.id()), (1, leaf.id())],
         None => vec![(2, v.as_ptr() as u64)],
     }
 }
 
-fn snapshots(list: &Bound<'_, PyList>) -> PyResult<Vec<Variable>> {
+pub(super) fn snapshots(list: &Bound<'_, PyList>) -> PyResult<Vec<Variable>> {
     list.iter().map(|v| Ok(v.cast::<PyVariable>()?.get().snapshot())).collect()
 }
 
@@ -281,9 +287,7 @@ impl PyTrace {
 
     /// Whether it reads memory that starts in these bytes as a Variable: such memory is read in each call.
     fn reads(&self, address: usize, bytes: usize) -> bool {
-        let within = |a: &Array| a.is_lent() && (address..address + bytes.max(1)).contains(&(a.storage().as_ptr() as usize));
-        let trace = self.trace.lock();
-        trace.as_ref().is_some_and(|t| t.sources.iter().any(|(_, s)| matches!(s, capture::Source::Constant(a, _) if within(a))))
+        self.trace.lock().as_ref().is_some_and(|t| reads_memory(t, address, bytes))
     }
 
     /// Whether it computes results and does nothing else: no state changes, no random number is drawn.
@@ -415,7 +419,7 @@ impl CustomRule for Pull {
 }
 
 /// Lets Ctrl-C end a replay.
-fn tick() -> Result<()> {
+pub(super) fn tick() -> Result<()> {
     #[allow(clippy::redundant_closure_for_method_calls, clippy::redundant_closure, reason = "the method by itself is not general enough")]
     let done = Python::attach(|py| py.check_signals());
     done.map_err(external)

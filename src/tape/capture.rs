@@ -192,6 +192,19 @@ impl Trace {
         Ok(out)
     }
 
+    /// Forgets that inputs, at these places, got another layout of the same elements.
+    pub fn drop_new_layouts(&mut self, own: &[(u8, u64)]) {
+        let inputs: HashSet<Slot> = self.sources.iter().filter(|(_, s)| matches!(s, Source::Input(_))).map(|(slot, _)| *slot).collect();
+        let is_copy = |s: &Step| matches!(s.op, Op::Copy) && s.inputs.iter().all(|a| a.slot().is_some_and(|slot| inputs.contains(&slot)));
+        let copies: HashSet<Slot> = self.steps.iter().filter(|s| is_copy(s)).flat_map(|s| s.outputs.iter().flatten().copied()).collect();
+        let places = &self.places;
+        self.steps.retain(|s| {
+            let Op::Store(at) = s.op else { return true };
+            !(own.contains(&places[at].id()) && s.inputs.iter().all(|a| a.slot().is_some_and(|slot| copies.contains(&slot))))
+        });
+        self.drop_unused_places();
+    }
+
     /// Lets go of places that it neither reads nor changes: a capture begins with all that there are.
     fn drop_unused_places(&mut self) {
         let mut used: HashSet<usize> = self.stores().collect();
@@ -267,6 +280,8 @@ struct Capture {
     inputs: usize,
     /// The places that hold the inputs, as far as they are known.
     owners: Vec<Vec<(u8, u64)>>,
+    /// Values that were lifted by transformations below this level are not the recording's own.
+    floor: u64,
     refused: Option<String>,
     /// Changes of leaves by other threads before it began.
     foreign: usize,
@@ -279,7 +294,10 @@ static FOREIGN: AtomicUsize = AtomicUsize::new(0);
 static ACTIVE: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
-    static CAPTURE: RefCell<Option<Box<Capture>>> = const { RefCell::new(None) };
+    /// The captures of this thread, the innermost last: all of them see what is evaluated.
+    static CAPTURES: RefCell<Vec<Capture>> = const { RefCell::new(Vec::new()) };
+    /// How many of them see nothing at the moment.
+    static ASIDE: Cell<usize> = const { Cell::new(0) };
     static MUTED: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -299,13 +317,13 @@ pub fn is_on() -> bool {
 
 #[cold]
 fn is_here() -> bool {
-    MUTED.get() == 0 && CAPTURE.with(|c| c.try_borrow().is_ok_and(|c| c.is_some()))
+    MUTED.get() == 0 && CAPTURES.with(|c| c.try_borrow().is_ok_and(|c| !c.is_empty()))
 }
 
 /// Whether this thread has begun a capture, be it muted.
 #[must_use]
 pub fn is_begun() -> bool {
-    is_anywhere() && CAPTURE.with(|c| c.try_borrow().is_ok_and(|c| c.is_some()))
+    is_anywhere() && CAPTURES.with(|c| c.try_borrow().is_ok_and(|c| !c.is_empty()))
 }
 
 /// Keeps the capture from seeing what is evaluated while it lives.
@@ -325,13 +343,24 @@ impl Drop for Mute {
     }
 }
 
-/// Runs `f` on the capture of this thread.
-fn with(f: impl FnOnce(&mut Capture)) {
+/// Runs `f` on each capture of this thread.
+fn with(f: impl FnMut(&mut Capture)) {
     if MUTED.get() == 0 {
-        CAPTURE.with(|c| {
+        CAPTURES.with(|all| {
             // Taken: by what a constant's line or a place runs, which is no part of the program.
-            if let Ok(mut c) = c.try_borrow_mut()
-                && let Some(c) = c.as_deref_mut()
+            if let Ok(mut all) = all.try_borrow_mut() {
+                all.iter_mut().skip(ASIDE.get()).for_each(f);
+            }
+        });
+    }
+}
+
+/// Runs `f` on the innermost capture of this thread.
+fn with_last(f: impl FnOnce(&mut Capture)) {
+    if MUTED.get() == 0 {
+        CAPTURES.with(|all| {
+            if let Ok(mut all) = all.try_borrow_mut()
+                && let Some(c) = all.last_mut()
             {
                 f(c);
             }
@@ -339,17 +368,38 @@ fn with(f: impl FnOnce(&mut Capture)) {
     }
 }
 
-/// A capture that is on; it ends without a result when it is dropped.
+/// Keeps all captures but the innermost from seeing what is evaluated while it lives.
 #[derive(Debug)]
-pub struct Capturing(());
+pub struct Alone(usize);
+
+/// Mutes the captures of this thread but for the innermost until the guard is dropped.
+#[must_use]
+pub fn alone() -> Alone {
+    let outer = CAPTURES.with(|all| all.try_borrow().map_or(0, |all| all.len().saturating_sub(1)));
+    Alone(ASIDE.replace(outer))
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        ASIDE.set(self.0);
+    }
+}
+
+/// A capture that is on, and how many are around it; it ends without a result when it is dropped.
+#[derive(Debug)]
+pub struct Capturing(usize);
 
 /// Begins a capture in this thread. `inputs` are the values that the call gets; `places` hold values that it may read or change.
 /// `None` when one is on already.
 #[must_use]
 pub fn begin(inputs: &[Array], places: Vec<Arc<dyn Place>>) -> Option<Capturing> {
-    if is_begun() {
-        return None;
-    }
+    if is_begun() { None } else { Some(begin_inside(inputs, places, 0)) }
+}
+
+/// [`begin`], inside of the captures that are on in this thread, which go on to see all that is evaluated. A value that a transformation of
+/// a level below `floor` has lifted ends it: it is from outside and no plain value.
+#[must_use]
+pub fn begin_inside(inputs: &[Array], places: Vec<Arc<dyn Place>>, floor: u64) -> Capturing {
     let mut c = Capture {
         steps: Vec::new(),
         sources: Vec::new(),
@@ -365,6 +415,7 @@ pub fn begin(inputs: &[Array], places: Vec<Arc<dyn Place>>) -> Option<Capturing>
         content: Vec::new(),
         inputs: inputs.len(),
         owners: Vec::new(),
+        floor,
         refused: None,
         foreign: FOREIGN.load(Ordering::Relaxed),
     };
@@ -374,9 +425,11 @@ pub fn begin(inputs: &[Array], places: Vec<Arc<dyn Place>>) -> Option<Capturing>
     for place in places {
         c.add_place(place);
     }
-    CAPTURE.with_borrow_mut(|slot| *slot = Some(Box::new(c)));
     ACTIVE.fetch_add(1, Ordering::Relaxed);
-    Some(Capturing(()))
+    CAPTURES.with_borrow_mut(|all| {
+        all.push(c);
+        Capturing(all.len() - 1)
+    })
 }
 
 impl Capturing {
@@ -386,8 +439,9 @@ impl Capturing {
     /// The reason why the call cannot be replayed.
     #[allow(clippy::missing_panics_doc, reason = "a capture is on while this lives")]
     pub fn finish(self, outputs: &[Array]) -> std::result::Result<Trace, String> {
-        with(Capture::sync);
-        let Some(mut c) = CAPTURE.with_borrow_mut(Option::take) else { return Err("the recording was ended by another one".to_owned()) };
+        with_last(Capture::sync);
+        let taken = CAPTURES.with_borrow_mut(|all| if all.len() == self.0 + 1 { all.pop() } else { None });
+        let Some(mut c) = taken else { return Err("the recording was ended by another one".to_owned()) };
         ACTIVE.fetch_sub(1, Ordering::Relaxed);
         std::mem::forget(self);
         let outputs = outputs.iter().map(|a| c.slot_of(a, None)).collect();
@@ -403,10 +457,8 @@ impl Capturing {
 
 impl Drop for Capturing {
     fn drop(&mut self) {
-        let gone = CAPTURE.with_borrow_mut(Option::take);
-        if gone.is_some() {
-            ACTIVE.fetch_sub(1, Ordering::Relaxed);
-        }
+        let gone = CAPTURES.with_borrow_mut(|all| all.split_off(self.0.min(all.len())));
+        ACTIVE.fetch_sub(gone.len(), Ordering::Relaxed);
         drop(gone);
     }
 }
@@ -622,26 +674,46 @@ pub fn refuse(reason: impl FnOnce() -> String) {
 
 #[cold]
 fn refuse_here(reason: impl FnOnce() -> String) {
+    let mut text = None;
+    let mut reason = Some(reason);
     with(|c| {
-        if c.refused.is_none() {
+        if let Some(reason) = reason.take() {
             let line = mode::source().map(|s| format!("{s}: ")).unwrap_or_default();
-            c.refused = Some(format!("{line}{}", reason()));
+            text = Some(format!("{line}{}", reason()));
+        }
+        if c.refused.is_none() {
+            c.refused.clone_from(&text);
         }
     });
+}
+
+/// Tells of an operand that a transformation of this level has lifted.
+#[cold]
+pub(super) fn note_lifted(level: u64) {
+    with(|c| {
+        if level < c.floor && c.refused.is_none() {
+            c.refused = Some("it reads a value that a transformation around it has lifted".to_owned());
+        }
+    });
+}
+
+/// Whether a capture of this thread has seen the value in `a` as one that differs from call to call.
+#[must_use]
+pub fn is_seen(a: &Array) -> bool {
+    let mut seen = false;
+    with(|c| {
+        seen |= match c.known.get(&key(a)) {
+            Some(all) => !all.iter().all(|(_, slot)| c.fixed.contains(slot)),
+            None => c.before.contains_key(&key(a)),
+        };
+    });
+    seen
 }
 
 /// Tells of a read of the elements of `a` outside of the gate: it is fine for what follows from constants alone.
 #[cold]
 pub(super) fn note_read(a: &Array, op: &str) {
-    let mut traced = false;
-    with(|c| {
-        let constant = |slot: &Slot| c.fixed.contains(slot);
-        traced = match c.known.get(&key(a)) {
-            Some(all) => !all.iter().all(|(_, slot)| constant(slot)),
-            None => c.before.contains_key(&key(a)),
-        };
-    });
-    if traced {
+    if is_seen(a) {
         refuse_here(|| {
             format!("{op} reads the elements of a value, which only runs of the function itself do; return the value and read it outside")
         });
@@ -657,7 +729,7 @@ pub(super) fn note_eval(primitive: &'static Primitive, inputs: &[Operand<'_>], o
         if !inputs.is_empty() && inputs.iter().filter_map(|a| a.slot()).all(|s| c.fixed.contains(&s)) {
             c.fixed.extend(outputs.iter().flatten());
         }
-        c.steps.push(Step { op: Op::Eval { primitive, attrs: attrs.share(), recorded, update }, inputs, outputs });
+        c.steps.push(Step { op: Op::Eval { primitive, attrs: attrs.for_programs(), recorded, update }, inputs, outputs });
     });
 }
 
@@ -674,10 +746,11 @@ pub fn note_copy(from: &Array, to: &Array) {
 
 /// Tells of a rule: what it read and what it made.
 pub(super) fn note_rule(call: RuleCall, inputs: &[Option<&Array>], outs: &[Option<Array>]) {
+    let call = Arc::new(call);
     with(|c| {
         let inputs = inputs.iter().map(|a| a.map_or(Arg::None, |a| Arg::Slot(c.slot_of(a, None)))).collect();
         let outputs = outs.iter().map(|a| a.as_ref().map(|a| c.define(a))).collect();
-        c.steps.push(Step { op: Op::Rule(Arc::new(call)), inputs, outputs });
+        c.steps.push(Step { op: Op::Rule(Arc::clone(&call)), inputs, outputs });
     });
 }
 
@@ -692,18 +765,18 @@ pub fn before_effect() {
 #[must_use]
 pub fn step_count() -> usize {
     let mut n = 0;
-    with(|c| n = c.steps.len());
+    with_last(|c| n = c.steps.len());
     n
 }
 
 /// Tells which places hold the inputs themselves: an input shares memory with these as a matter of course.
 pub fn own_inputs(owners: Vec<Vec<(u8, u64)>>) {
-    with(|c| c.owners = owners);
+    with_last(|c| c.owners = owners);
 }
 
 /// More inputs, behind those that the capture began with.
 pub fn add_inputs(arrays: &[Array]) {
-    with(|c| {
+    with_last(|c| {
         for a in arrays {
             c.begin_with(a, Before::Input(c.inputs));
             c.inputs += 1;
@@ -767,7 +840,8 @@ pub fn computed(
 /// Tells of an effect that has run.
 pub fn note_effect(effect: impl FnOnce() -> Arc<dyn Effect>, inputs: &[&Array], results: &[&Array]) {
     if is_anywhere() {
-        with(|c| c.effect(effect(), inputs, results));
+        let effect = effect();
+        with(|c| c.effect(Arc::clone(&effect), inputs, results));
     }
 }
 
@@ -782,7 +856,7 @@ pub fn knows(a: &Array) -> bool {
 /// Whether, but for the capture, `a` alone holds its storage.
 pub(super) fn is_unique_but_for_capture(a: &Array) -> bool {
     let mut held = 0;
-    with(|c| held = usize::from(c.kept.contains(&key(a)) || c.before.contains_key(&key(a))));
+    with(|c| held += usize::from(c.kept.contains(&key(a)) || c.before.contains_key(&key(a))));
     a.is_contiguous() && a.storage().is_pooled() && a.storage().count() == 1 + held
 }
 

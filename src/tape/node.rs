@@ -240,7 +240,11 @@ impl Node {
     /// under the arena's lock.
     #[inline]
     pub(super) fn is_plain(&self) -> bool {
-        let attrs = matches!(self.attrs, Attrs::None | Attrs::Set(_));
+        let attrs = match &self.attrs {
+            Attrs::None => true,
+            Attrs::Set(set) => set.is_plain(),
+            Attrs::Custom(_) | Attrs::Freed(_) => false,
+        };
         attrs && self.extra.is_none() && self.saved.arrays().iter().all(|array| array.storage().is_small())
     }
 

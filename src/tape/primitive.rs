@@ -65,6 +65,14 @@ pub trait AttrSet: Any + fmt::Debug + Send + Sync {
     /// # Errors
     /// Those of the serializer.
     fn to_json(&self) -> serde_json::Result<serde_json::Value>;
+    /// Whether it owns only plain data, and so may be dropped under the arena's lock.
+    fn is_plain(&self) -> bool {
+        true
+    }
+    /// The same for programs, without what only the tape needs.
+    fn for_programs(&self) -> Attrs {
+        self.share()
+    }
 }
 
 /// A struct of attributes, as the readers of files find it.
@@ -575,6 +583,9 @@ fn is_lifted(inputs: &[Operand<'_>]) -> bool {
 #[cold]
 fn transformed(p: &'static Primitive, inputs: &[Operand<'_>], attrs: &dyn AttrSet) -> Result<Outputs> {
     let lifted = inputs.iter().filter_map(|i| if let Edge::Lifted(l) = i.variable()?.edge() { Some(l) } else { None });
+    if capture::is_anywhere() {
+        lifted.clone().for_each(|l| capture::note_lifted(l.level));
+    }
     match lifted.max_by_key(|l| l.level).map(|l| (l.level, l.run)) {
         Some((level, run)) => run(level, p, inputs, attrs),
         None => unreachable!("{}: an operand is lifted", p.name),

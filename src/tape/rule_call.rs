@@ -17,7 +17,7 @@ use super::primitive::{Place, Primitive};
 use super::saved::Role;
 use super::variable::Variable;
 use super::vjp_context::{GradSink, VjpContext};
-use crate::array::Array;
+use crate::array::{Array, Layout};
 use crate::error::{Error, Result};
 use crate::lock::Mutex;
 
@@ -120,7 +120,11 @@ impl RuleCall {
             sums,
             sum_count,
         };
-        Self { op: node.op, attrs: node.attrs.clone(), parts, ready: Mutex::new(None) }
+        let attrs = match &node.attrs {
+            Attrs::Set(set) if !set.is_plain() => set.for_programs(),
+            attrs => attrs.clone(),
+        };
+        Self { op: node.op, attrs, parts, ready: Mutex::new(None) }
     }
 
     /// The primitive whose rule it is.
@@ -229,6 +233,13 @@ impl fmt::Debug for RuleCall {
     }
 }
 
+/// The same elements, which lie in the same way in a storage of their own.
+fn in_own_storage(a: &Array) -> Array {
+    let Some((low, high)) = a.layout().extent() else { return a.clone() };
+    let all = a.with_layout(Layout::contiguous(&[high - low]).shifted(low));
+    all.copy().with_layout(a.layout().shifted_back(low))
+}
+
 /// Runs the rule of the node of `task` while this thread captures, and tells the capture of it.
 #[cold]
 pub(super) fn captured(task: &NodeTask, id: u64, cotangents: &mut Cotangents, sink: &mut dyn GradSink) -> Result<()> {
@@ -266,7 +277,10 @@ pub(super) fn captured(task: &NodeTask, id: u64, cotangents: &mut Cotangents, si
         let _mute = capture::mute();
         task.run_rule(id, cotangents, &mut Sums { of: &of, all: &mut all })?;
     }
-    let outs: Vec<Option<Array>> = all.iter_mut().map(GradAccumulator::take_array).collect();
+    // Where a factor happens to be one, a rule may return the other. A recording tells values apart by their storages.
+    let given = || saved.iter().chain(gradients.iter().flatten());
+    let own = |a: Array| if given().any(|b| b.storage().is(a.storage())) { in_own_storage(&a) } else { a };
+    let outs: Vec<Option<Array>> = all.iter_mut().map(|sum| sum.take_array().map(own)).collect();
     let inputs: Vec<Option<&Array>> = saved.iter().map(Some).chain(gradients.iter().chain(&sums).map(Option::as_ref)).collect();
     capture::note_rule(call, &inputs, &outs);
     for (i, sum) in first.into_iter().zip(outs) {

@@ -286,11 +286,11 @@ pub(super) fn record_all(op: &'static Primitive, inputs: &[Operand<'_>], mut out
     let visible = outs.len() - op.hidden;
     let hidden: SmallVec<[Array; 1]> = outs.drain(visible..).collect();
     let node = push(op, inputs, &outs, |s| {
+        s.attrs(attrs.share());
         (op.saves)(s);
         for (i, h) in hidden.into_iter().enumerate() {
             s.saved_constant(u8::try_from(i).unwrap_or(u8::MAX), h);
         }
-        s.attrs(attrs.share());
     })?;
     settle(&node, mode::is_observed(), inputs, &outs);
     let variable = |(i, array): (usize, Array)| {

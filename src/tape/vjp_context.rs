@@ -339,6 +339,12 @@ impl<'a> Saver<'a> {
         self.attrs = attrs;
     }
 
+    /// The attributes of a call with several results, if they are of that type.
+    #[must_use]
+    pub fn data<T: std::any::Any>(&self) -> Option<&T> {
+        self.attrs.data()
+    }
+
     /// How many arrays are kept.
     #[inline]
     pub(super) fn len(&self) -> usize {

@@ -778,3 +778,20 @@ def test_a_gradient_by_memory_that_numpy_lends_is_replayed() -> None:
         got = compiled(tg.asarray(data))
     assert compiled.programs(), compiled.explain()
     np.testing.assert_array_equal(got.numpy(), tg.grad(lambda x: (tg.sin(x) * x).sum())(tg.asarray(data)).numpy())
+
+
+def test_a_cotangent_of_ones_makes_no_gradient_another_value() -> None:
+    w = normal(2).requires_grad_()
+
+    def f(x: Any) -> Any:
+        return x * w, (x * w).sum()
+
+    compiled = tg.compile(f)
+    for _ in range(5):
+        x = normal(2) * 1.5
+        found = []
+        for g in (compiled, f):
+            a, b = g(x)
+            found.append(tg.autograd.grad((a * 2).sum() + (b * 3).sum(), [w])[0])
+        assert bits(found[0]) == bits(found[1])
+    assert len(compiled.programs()) == 1
