@@ -13,6 +13,12 @@ fn array(values: &[f64]) -> Array {
     Array::from_slice(values, &[values.len()])
 }
 
+/// A recording is refused while another thread changes parameters, as the other tests do.
+fn alone() -> std::sync::MutexGuard<'static, ()> {
+    static ONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
 /// The recording of `f` of one array.
 fn record(x: &Array, places: Vec<Arc<dyn Place>>, f: impl Fn(&Variable) -> Result<Vec<Variable>>) -> Trace {
     let on = capture::begin(std::slice::from_ref(x), places).expect("nothing captures yet");
@@ -29,6 +35,7 @@ fn slope(x: &Variable) -> Result<Vec<Variable>> {
 
 #[test]
 fn gradients_are_replayed_bit_for_bit() {
+    let _alone = alone();
     let program = Program::new(record(&array(&[0.5, -1.0, 2.0]), vec![], slope)).unwrap();
     for values in [[1.0, 2.0, 3.0], [-0.25, 0.0, 1e-3]] {
         let got = program.run(&[array(&values)]).unwrap();
@@ -41,6 +48,7 @@ fn gradients_are_replayed_bit_for_bit() {
 
 #[test]
 fn dead_steps_common_ones_and_constants_go() {
+    let _alone = alone();
     let trace = record(&array(&[1.0, 2.0]), vec![], |x| {
         let unused = ops::exp(x)?;
         ops::tanh(&unused)?;
@@ -61,6 +69,7 @@ fn places(leaf: &Arc<Leaf>) -> Vec<Arc<dyn Place>> {
 
 #[test]
 fn places_are_read_and_written_in_each_call() {
+    let _alone = alone();
     let w = Variable::parameter(array(&[1.0, 2.0])).unwrap();
     let Edge::Leaf(leaf) = w.edge().clone() else { panic!("a parameter is a leaf") };
     leaf.set_grad(None);
@@ -80,6 +89,7 @@ fn places_are_read_and_written_in_each_call() {
 
 #[test]
 fn recordings_are_compared() {
+    let _alone = alone();
     let with = |c: f64| record(&array(&[1.0]), vec![], |x| Ok(vec![ops::multiply(x, &Variable::from(array(&[c])))?]));
     assert_eq!(difference(&with(2.0), &with(2.0)), None);
     assert!(difference(&with(2.0), &with(3.0)).unwrap().contains("3.0 was 2.0"));
@@ -89,6 +99,7 @@ fn recordings_are_compared() {
 
 #[test]
 fn inputs_are_checked() {
+    let _alone = alone();
     let program = Program::new(record(&array(&[1.0, 2.0]), vec![], |x| Ok(vec![ops::exp(x)?]))).unwrap();
     assert!(program.run(&[array(&[1.0])]).is_err());
     assert!(program.run(&[Array::zeros(&[2], DType::F32)]).is_err());
@@ -97,6 +108,7 @@ fn inputs_are_checked() {
 
 #[test]
 fn reads_end_a_recording() {
+    let _alone = alone();
     let x = array(&[1.0, 2.0]);
     let on = capture::begin(std::slice::from_ref(&x), vec![]).unwrap();
     assert!(capture::begin(&[], vec![]).is_none(), "one at a time");
@@ -131,6 +143,7 @@ fn recorded_cell() -> Arc<Body> {
 
 #[test]
 fn a_loop_runs_its_body_and_its_pullbacks() {
+    let _alone = alone();
     let body = recorded_cell();
     let values = (0..10).map(|i| f64::from(i).cos()).collect::<Vec<_>>();
     let inputs = [array(&[0.5, -1.0]), Array::from_slice(&values, &[5, 2]), array(&[0.75, 2.0])].map(|a| Variable::parameter(a).unwrap());
@@ -162,6 +175,7 @@ fn a_loop_runs_its_body_and_its_pullbacks() {
 
 #[test]
 fn captures_inside_of_another_one_see_what_it_sees() {
+    let _alone = alone();
     let x = array(&[1.0, 2.0]);
     let outer = capture::begin(std::slice::from_ref(&x), vec![]).unwrap();
     let y = ops::exp(&x.into()).unwrap();
