@@ -268,33 +268,10 @@ def minimize_scalar(
             raise ValueError(f"minimize_scalar: the bounds are ({low}, {high}), expected the lower one first")
     first, second = _numbers("minimize_scalar", a=bracket[0], b=bracket[1]) if bracket is not None else (0.0, 1.0)
 
-    def solve() -> tuple[Any, ...]:
-        problem = Residuals("minimize_scalar", fun, np.float64(first), args)
-
-        def value(x: float) -> float:
-            out = problem.value(np.asarray([x]))
-            if out.size != 1:
-                raise ValueError(f"minimize_scalar: the function returned {out.size} numbers, expected one")
-            return float(out[0])
-
-        a, b = (low, high) if bounds is not None else _downhill(value, first, second)
-        x, least, count, good = _lowest(value, a, b, tol, maxiter)
-        held = 0.0
-        for end in (a, b) if bounds is not None else ():
-            if value(end) <= least:
-                x, least, held = end, value(end), 1.0
-        at = np.asarray([_refined(problem, x) if good and not held else x])
-        return (
-            problem,
-            at,
-            np.asarray([held]),
-            count,
-            problem.nfev,
-            good,
-            "converged" if good else f"stopped after maxiter = {maxiter} steps",
-        )
-
-    problem, x, held, count, calls, good, message = each_sample(solve)
+    ends = (low, high) if bounds is not None else None
+    problem, x, held, count, calls, good, message = each_sample(
+        lambda: _minimized(Residuals("minimize_scalar", fun, np.float64(first), args), ends, (first, second), tol, maxiter)
+    )
     problem = problem[0] if isinstance(problem, list) else problem
     success, reason = worst(good), message_of(good, message)
     x = attach("minimize_scalar", _slope(problem), x, held, "" if success else reason, symmetric=True)
@@ -307,6 +284,27 @@ def minimize_scalar(
         success=success,
         message=reason,
     )
+
+
+def _minimized(
+    problem: Residuals, ends: tuple[float, float] | None, bracket: tuple[float, float], tol: float, maxiter: int
+) -> tuple[Any, ...]:
+    """One run: the problem, where it ended, and how."""
+
+    def value(x: float) -> float:
+        out = problem.value(np.asarray([x]))
+        if out.size != 1:
+            raise ValueError(f"minimize_scalar: the function returned {out.size} numbers, expected one")
+        return float(out[0])
+
+    x, least, count, good = _lowest(value, *(ends or _downhill(value, *bracket)), tol, maxiter)
+    held = 0.0
+    for end in ends or ():
+        if value(end) <= least:
+            x, least, held = end, value(end), 1.0
+    at = np.asarray([_refined(problem, x) if good and not held else x])
+    message = "converged" if good else f"stopped after maxiter = {maxiter} steps"
+    return problem, at, np.asarray([held]), count, problem.nfev, good, message
 
 
 def _refined(problem: Residuals, x: float) -> float:
