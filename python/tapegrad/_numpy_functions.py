@@ -6,6 +6,7 @@ from math import pi
 
 from . import _core
 from ._core import Variable
+from ._named import named
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -95,10 +96,7 @@ def _of_data(name: str) -> Callable[..., Any]:
 
         return _wrapped(getattr(np, name)(*map(plain, args), **{k: plain(v) for k, v in options.items()}))
 
-    call.__name__ = call.__qualname__ = name
-    call.__module__ = "tapegrad"
-    call.__doc__ = f"NumPy's ``{name}``, of data: its result has no derivative."
-    return call
+    return named(call, name, f"NumPy's ``{name}``, of data: its result has no derivative.")
 
 
 bitwise_count = _of_data("bitwise_count")
@@ -413,10 +411,9 @@ def _window(name: str, formula: Callable[[Variable], Variable], example: str) ->
         n = _core.arange(1.0 - M, float(M), 2.0, dtype=_core.float64)
         return _core.ones(1, dtype=_core.float64) if M == 1 else formula(n / (M - 1))
 
-    call.__name__ = call.__qualname__ = name
-    call.__module__ = "tapegrad"
-    call.__doc__ = f"The {name.capitalize()} window of M points, in float64.\n\n>>> tg.{name}(3).round(2).tolist()\n{example}\n"
-    return call
+    return named(
+        call, name, f"The {name.capitalize()} window of M points, in float64.\n\n>>> tg.{name}(3).round(2).tolist()\n{example}\n"
+    )
 
 
 bartlett = _window("bartlett", lambda t: 1.0 - _core.abs(t), "[0.0, 1.0, 0.0]")

@@ -9,6 +9,7 @@ import numpy as _np
 
 from . import _core
 from ._core import Variable
+from ._named import named
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -221,13 +222,12 @@ def _read(name: str) -> Any:
     def call(fname: Any, dtype: Any = None, **options: Any) -> Variable:
         return _core.asarray(read(fname, dtype=_plain(dtype or _core.get_default_dtype()), **options))
 
-    call.__name__ = call.__qualname__ = name
-    call.__module__ = "tapegrad"
-    call.__doc__ = (
+    return named(
+        call,
+        name,
         f"An array of the numbers of a text file, read by NumPy's ``{name}``, which has the other options; in the default dtype "
-        f'without ``dtype=``.\n\n>>> tg.{name}(["1 2", "3 4"])\nVariable([[1., 2.],\n          [3., 4.]])\n'
+        f'without ``dtype=``.\n\n>>> tg.{name}(["1 2", "3 4"])\nVariable([[1., 2.],\n          [3., 4.]])\n',
     )
-    return call
 
 
 loadtxt = _read("loadtxt")

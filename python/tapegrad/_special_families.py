@@ -10,6 +10,7 @@ from math import exp, factorial, lgamma, pi
 from typing import TYPE_CHECKING, Any
 
 from . import _core, _special
+from ._named import named
 from ._special_more import (
     _floating,
     _recursion,
@@ -92,15 +93,19 @@ def eval_chebys(n: int, x: Any) -> Variable:
     return eval_chebyu(n, x / 2.0)
 
 
-def _shifted(name: str, f: Callable[[int, Any], Variable], what: str) -> Callable[[int, Any], Variable]:
+def _on_unit(f: Callable[[int, Any], Variable]) -> Callable[[int, Any], Variable]:
+    """The polynomials of [0, 1] that ``f`` has on [-1, 1]: those of ``2 x - 1``."""
+
     def call(n: int, x: Any) -> Variable:
         (x,) = _floating(x)
         return f(n, 2.0 * x - 1.0)
 
-    call.__name__ = call.__qualname__ = name
-    call.__module__ = "tapegrad.special"
-    call.__doc__ = f"{what} on [0, 1]: ``p_n(2 x - 1)``.\n\n>>> tg.special.{name}(1, 1.0).item() > 0\nTrue\n"
     return call
+
+
+def _shifted(name: str, f: Callable[[int, Any], Variable], what: str) -> Callable[[int, Any], Variable]:
+    doc = f"{what} on [0, 1]: ``p_n(2 x - 1)``.\n\n>>> tg.special.{name}(1, 1.0).item() > 0\nTrue\n"
+    return named(_on_unit(f), name, doc, "tapegrad.special")
 
 
 eval_sh_legendre = _shifted("eval_sh_legendre", eval_legendre, "Legendre's polynomial")
@@ -121,13 +126,13 @@ def _rule(name: str, family: str, what: str, total: float) -> Callable[[int], tu
         nodes, weights = getattr(getattr(np.polynomial, module), rule)(int(n))
         return _core.asarray(nodes), _core.asarray(weights)
 
-    call.__name__ = call.__qualname__ = name
-    call.__module__ = "tapegrad.special"
-    call.__doc__ = (
+    return named(
+        call,
+        name,
         f"Nodes and weights of the {what} rule of n points, in float64; it is exact for polynomials of degree 2 n - 1.\n\n"
-        f">>> nodes, weights = tg.special.{name}(3)\n>>> round(weights.sum().item(), 6)\n{total}\n"
+        f">>> nodes, weights = tg.special.{name}(3)\n>>> round(weights.sum().item(), 6)\n{total}\n",
+        "tapegrad.special",
     )
-    return call
 
 
 roots_legendre = _rule("roots_legendre", "legendre.leggauss", "Gauss-Legendre", 2.0)
@@ -467,39 +472,33 @@ def diric(x: Any, n: int) -> Variable:
 # ---- PyTorch's names ----
 
 
-def _named(name: str, f: Callable[..., Variable], ours: str) -> Callable[..., Variable]:
+def _torchs_name(name: str, f: Callable[..., Variable], ours: str) -> Callable[..., Variable]:
     def call(input: Any, *args: Any) -> Variable:
         return f(input, *args)
 
-    call.__name__ = call.__qualname__ = name
-    call.__module__ = "tapegrad.special"
-    call.__doc__ = f"PyTorch's name of :func:`{ours}`."
-    return call
+    return named(call, name, f"PyTorch's name of :func:`{ours}`.", "tapegrad.special")
 
 
-bessel_j0 = _named("bessel_j0", _special.j0, "j0")
-bessel_j1 = _named("bessel_j1", _special.j1, "j1")
-bessel_y0 = _named("bessel_y0", _special.y0, "y0")
-bessel_y1 = _named("bessel_y1", _special.y1, "y1")
-modified_bessel_i0 = _named("modified_bessel_i0", _special.i0, "i0")
-modified_bessel_i1 = _named("modified_bessel_i1", _special.i1, "i1")
-modified_bessel_k0 = _named("modified_bessel_k0", _special.k0, "k0")
-modified_bessel_k1 = _named("modified_bessel_k1", _special.k1, "k1")
-scaled_modified_bessel_k0 = _named("scaled_modified_bessel_k0", _special.k0e, "k0e")
-scaled_modified_bessel_k1 = _named("scaled_modified_bessel_k1", _special.k1e, "k1e")
-spherical_bessel_j0 = _named("spherical_bessel_j0", lambda x: spherical_jn(0, x), "spherical_jn")
+bessel_j0 = _torchs_name("bessel_j0", _special.j0, "j0")
+bessel_j1 = _torchs_name("bessel_j1", _special.j1, "j1")
+bessel_y0 = _torchs_name("bessel_y0", _special.y0, "y0")
+bessel_y1 = _torchs_name("bessel_y1", _special.y1, "y1")
+modified_bessel_i0 = _torchs_name("modified_bessel_i0", _special.i0, "i0")
+modified_bessel_i1 = _torchs_name("modified_bessel_i1", _special.i1, "i1")
+modified_bessel_k0 = _torchs_name("modified_bessel_k0", _special.k0, "k0")
+modified_bessel_k1 = _torchs_name("modified_bessel_k1", _special.k1, "k1")
+scaled_modified_bessel_k0 = _torchs_name("scaled_modified_bessel_k0", _special.k0e, "k0e")
+scaled_modified_bessel_k1 = _torchs_name("scaled_modified_bessel_k1", _special.k1e, "k1e")
+spherical_bessel_j0 = _torchs_name("spherical_bessel_j0", lambda x: spherical_jn(0, x), "spherical_jn")
 
 
-def _polynomial(name: str, f: Callable[[int, Any], Variable], what: str, shifted: bool = False) -> Callable[..., Variable]:
+def _polynomial(name: str, f: Callable[[int, Any], Variable], what: str) -> Callable[..., Variable]:
     def call(input: Any, n: int) -> Variable:
         (x,) = _floating(input)
-        return f(int(n), 2.0 * x - 1.0 if shifted else x)
+        return f(int(n), x)
 
-    call.__name__ = call.__qualname__ = name
-    call.__module__ = "tapegrad.special"
-    where = " on [0, 1]: the one of ``2 input - 1``" if shifted else ""
-    call.__doc__ = f"{what} of degree n{where}.\n\n>>> tg.special.{name}(tg.Variable([1.0]), 0)\nVariable([1.])\n"
-    return call
+    doc = f"{what} of degree n.\n\n>>> tg.special.{name}(tg.Variable([1.0]), 0)\nVariable([1.])\n"
+    return named(call, name, doc, "tapegrad.special")
 
 
 def _third(n: int, x: Any) -> Variable:
@@ -517,16 +516,16 @@ chebyshev_polynomial_u = _polynomial("chebyshev_polynomial_u", eval_chebyu, "The
 chebyshev_polynomial_v = _polynomial("chebyshev_polynomial_v", _third, "The Chebyshev polynomial of the third kind")
 chebyshev_polynomial_w = _polynomial("chebyshev_polynomial_w", _fourth, "The Chebyshev polynomial of the fourth kind")
 shifted_chebyshev_polynomial_t = _polynomial(
-    "shifted_chebyshev_polynomial_t", eval_chebyt, "The Chebyshev polynomial of the first kind", shifted=True
+    "shifted_chebyshev_polynomial_t", _on_unit(eval_chebyt), "The Chebyshev polynomial of the first kind on [0, 1]"
 )
 shifted_chebyshev_polynomial_u = _polynomial(
-    "shifted_chebyshev_polynomial_u", eval_chebyu, "The Chebyshev polynomial of the second kind", shifted=True
+    "shifted_chebyshev_polynomial_u", _on_unit(eval_chebyu), "The Chebyshev polynomial of the second kind on [0, 1]"
 )
 shifted_chebyshev_polynomial_v = _polynomial(
-    "shifted_chebyshev_polynomial_v", _third, "The Chebyshev polynomial of the third kind", shifted=True
+    "shifted_chebyshev_polynomial_v", _on_unit(_third), "The Chebyshev polynomial of the third kind on [0, 1]"
 )
 shifted_chebyshev_polynomial_w = _polynomial(
-    "shifted_chebyshev_polynomial_w", _fourth, "The Chebyshev polynomial of the fourth kind", shifted=True
+    "shifted_chebyshev_polynomial_w", _on_unit(_fourth), "The Chebyshev polynomial of the fourth kind on [0, 1]"
 )
 hermite_polynomial_h = _polynomial("hermite_polynomial_h", eval_hermite, "The physicist's Hermite polynomial")
 hermite_polynomial_he = _polynomial("hermite_polynomial_he", eval_hermitenorm, "The probabilist's Hermite polynomial")

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from . import _core
 from ._core import Variable
 from ._habits import axis_of, check_device
+from ._named import named
 
 #: Python's own: `range` is PyTorch's function here.
 _places = range
@@ -722,10 +723,7 @@ def _from(module: str, names: str) -> dict[str, Any]:
 
             return getattr(import_module(f"tapegrad.{module}"), theirs)(*args, **kwargs)
 
-        call.__name__ = call.__qualname__ = own
-        call.__module__ = "tapegrad"
-        call.__doc__ = f"As ``tg.{module}.{theirs}``."
-        return call
+        return named(call, own, f"As ``tg.{module}.{theirs}``.")
 
     pairs = (word.partition("=") for word in names.split())
     return {own: one(own, theirs or own) for own, _, theirs in pairs}
@@ -735,10 +733,7 @@ def _in_place(name: str) -> Callable[..., Any]:
     def call(input: Variable, *args: Any, **kwargs: Any) -> Variable:
         return getattr(input, name)(*args, **kwargs)  # type: ignore[no-any-return]
 
-    call.__name__ = call.__qualname__ = name
-    call.__module__ = "tapegrad"
-    call.__doc__ = f"As ``input.{name}(...)``: changes the array and returns it."
-    return call
+    return named(call, name, f"As ``input.{name}(...)``: changes the array and returns it.")
 
 
 #: Functions of `nn.functional`, `special` and `linalg` that PyTorch has at the top, too.

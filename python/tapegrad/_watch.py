@@ -29,7 +29,7 @@ _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(_core.float32)
 _LIBRARY = __name__.partition(".")[0]
 #: Items of a container, bytes of a NumPy array, and guards of a function that are looked at in each call.
 _ITEMS, _BYTES, _GUARDS = 1 << 16, 1 << 20, 1 << 15
-#: Modules whose classes and values nobody changes.
+#: Modules that are assumed not to change: the standard library, NumPy and this package.
 _FIXED = frozenset({*sys.stdlib_module_names, _LIBRARY, "builtins", "numpy"}) - {"__main__"}
 #: Packages whose own state is no concern of a function that uses them.
 _QUIET = frozenset({_LIBRARY, "numpy"})

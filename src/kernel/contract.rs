@@ -407,7 +407,11 @@ fn no_loop(dtype: DType) -> ! {
 }
 
 /// A copy of `x` in `shape`, to which it broadcasts.
-fn broadcast(x: &Array, shape: &[usize]) -> Array {
+///
+/// # Panics
+/// When it does not.
+#[must_use]
+pub fn broadcast(x: &Array, shape: &[usize]) -> Array {
     match x.broadcast_to("matmul", shape) {
         Ok(wide) => wide.copy(),
         Err(_) => unreachable!("a bias is checked before"),

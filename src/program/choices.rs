@@ -14,8 +14,8 @@ use crate::tape::accumulate::ToDType;
 use crate::tape::capture::{Arg, Op, Slot, Step};
 use crate::tape::{Attrs, Blocks, Place, Primitive, RuleCall};
 
-/// A comparison: whether its operands change places, what it is where the first is larger, where both are equal, and whether the
-/// opposite is asked for.
+/// How a comparison is computed: whether its operands are swapped, its values where the first operand is larger and where both are
+/// equal, and whether the result is negated.
 fn comparison(name: &str) -> Option<(bool, [f64; 2], bool)> {
     match name {
         "greater" => Some((false, [1.0, 0.0], false)),
@@ -139,11 +139,7 @@ impl Lowering {
             let (chosen, zero) = (Arg::Slot(g), Arg::Number(Scalar::Float(0.0)));
             let inputs = if k == 0 { smallvec![condition, chosen, zero] } else { smallvec![condition, zero, chosen] };
             out.push(point("where", CHOOSE, [0.0; 2], inputs, gradient, meta.dtype, None));
-            let gradient = self.fitted(gradient, &wanted.shape, out);
-            so_far[*at] = Arg::Slot(match so_far[*at] {
-                Arg::Slot(sum) => self.sum(sum, gradient, out),
-                _ => gradient,
-            });
+            self.collect(gradient, &wanted.shape, &mut so_far[*at], out);
         }
         self.close(step, so_far, before, out);
         Some(())

@@ -58,7 +58,7 @@ impl Folded {
 }
 
 impl FoldStep {
-    /// A step as a sum, and what it is of.
+    /// The sum or mean that a step computes, and the value whose elements are added.
     pub(super) fn of(step: &Step, metas: &Metas) -> Option<(Self, Slot)> {
         let Op::Eval { primitive, attrs: Attrs::Set(attrs), update: false, .. } = &step.op else { return None };
         let (is_mean, &[Some(output)], Some(of)) = (primitive.name == "mean", &step.outputs[..], step.inputs[0].slot()) else { return None };

@@ -726,7 +726,7 @@ enum DraftOf {
     Gather(u16),
     /// The truth values of a register.
     Truth(u16),
-    /// A sum of what lies in a place.
+    /// Adds the block of a register or result to a sum.
     Fold(u16),
 }
 

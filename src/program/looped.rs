@@ -9,6 +9,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::hash::{DefaultHasher, Hasher};
 use std::sync::{Arc, OnceLock};
 
 use serde::ser::Error as _;
@@ -16,7 +17,7 @@ use smallvec::SmallVec;
 
 use super::compare::bytes;
 use super::plan::{drop_dead, is_pure};
-use super::run::{Table, laid_out};
+use super::run::{Table, clear, laid_out, result};
 use super::{Instr, Program};
 use crate::array::{Array, DType, Layout, alloc_check};
 use crate::dispatch;
@@ -78,7 +79,7 @@ pub struct Body {
     xs: usize,
     hoisted: usize,
     gradients: Gradients,
-    /// What each result is like.
+    /// The shape and dtype of each result.
     results: Vec<Meta>,
     /// How each operand lay when the body was recorded.
     operands: Vec<(Layout, DType)>,
@@ -201,11 +202,6 @@ impl Hoisted {
     }
 }
 
-/// FNV-1a of 64 bits.
-fn hash(text: &[u8]) -> u64 {
-    text.iter().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3))
-}
-
 /// A number that is the same for the same recording.
 fn identity(trace: &Trace, split: usize, gradients: &Gradients) -> u64 {
     let mut text = format!("{split} {gradients:?} {:?}", trace.outputs).into_bytes();
@@ -225,7 +221,9 @@ fn identity(trace: &Trace, split: usize, gradients: &Gradients) -> u64 {
             Source::Place(i) => text.extend(format!("{slot} place {i}").bytes()),
         }
     }
-    hash(&text)
+    let mut hasher = DefaultHasher::new();
+    hasher.write(&text);
+    hasher.finish()
 }
 
 impl Body {
@@ -235,7 +233,7 @@ impl Body {
     ///
     /// # Errors
     /// `Value` for a recording that changes state, reads places, has too many values or a carry that was broadcast; `Shape` and `DType` when a
-    /// carry changes what it is like.
+    /// carry changes its shape or dtype.
     pub fn new(mut trace: Trace, operands: Vec<(Layout, DType)>, carries: usize, xs: usize, gradients: Option<Gradients>) -> Result<Self> {
         let count = operands.len();
         let fail = |what: &str| Err(Error::Value(format!("scan: the body {what}")));
@@ -280,7 +278,7 @@ impl Body {
         Ok(out)
     }
 
-    /// Carries keep what they are like.
+    /// Checks that each carry keeps its shape and dtype.
     fn check(&self) -> Result<()> {
         for (k, ((layout, dtype), out)) in self.operands[..self.carries].iter().zip(&self.results).enumerate() {
             if layout.shape() != &out.shape[..] {
@@ -424,21 +422,6 @@ fn tick(i: usize) -> Result<()> {
     }
 }
 
-fn value(table: &Table, slot: Slot) -> Array {
-    match &table[slot] {
-        Some(v) => v.array().clone(),
-        None => unreachable!("a program makes its results"),
-    }
-}
-
-fn clear(table: &mut Table) {
-    for v in table {
-        if v.is_some() {
-            *v = None;
-        }
-    }
-}
-
 impl Loop {
     /// `length` steps of `body`. `again` runs its function itself.
     #[must_use]
@@ -487,14 +470,14 @@ impl Loop {
             b.program.enter(&mut table, |k| self.input(k, i, inputs, &outside, &mut carries))?;
             b.program.execute_part(false, &mut table)?;
             for (y, slot) in ys.iter_mut().zip(&b.program.outputs[b.carries..]) {
-                let a = value(&table, *slot);
+                let a = result(&table, *slot);
                 write(y, i * a.size(), &a);
             }
             if recorded {
                 b.keep(&table, i, &mut stacks)?;
             }
             for ((c, slot), (layout, _)) in carries.iter_mut().zip(&b.program.outputs).zip(&b.operands) {
-                *c = Some(laid_out(&value(&table, *slot), layout)?);
+                *c = Some(laid_out(&result(&table, *slot), layout)?);
             }
             clear(&mut table);
             tick(i)?;
@@ -522,7 +505,7 @@ impl Body {
     /// Writes what the pullback reads of step `i`.
     fn keep(&self, table: &Table, i: usize, stacks: &mut [Array]) -> Result<()> {
         for k in &self.kept {
-            let a = laid_out(&value(table, k.slot), &k.layout)?;
+            let a = laid_out(&result(table, k.slot), &k.layout)?;
             let at = i * self.stacks[k.stack].1 + k.at;
             match a.layout().extent() {
                 Some((low, _)) if !a.is_contiguous() => {
@@ -596,7 +579,7 @@ fn pull(ctx: &mut VjpContext<'_>) -> Result<()> {
         b.restore(&mut table, i, &stacks);
         b.program.execute_part(true, &mut table)?;
         let Some((_, slots)) = &b.program.split else { break };
-        let gradient = |k: usize| b.gradients.of[k].map(|at| value(&table, slots[at]));
+        let gradient = |k: usize| b.gradients.of[k].map(|at| result(&table, slots[at]));
         cotangents.carries = (0..b.carries).map(gradient).collect();
         for (j, stack) in rows.iter_mut().enumerate() {
             if let (Some(stack), Some(g)) = (stack, gradient(b.carries + j)) {

@@ -217,11 +217,7 @@ impl Lowering {
                     step: None,
                 }));
             }
-            let gradient = self.fitted(gradient, &wanted.shape, out);
-            so_far[*at] = Arg::Slot(match so_far[*at] {
-                Arg::Slot(sum) => self.sum(sum, gradient, out),
-                _ => gradient,
-            });
+            self.collect(gradient, &wanted.shape, &mut so_far[*at], out);
         }
         self.close(step, so_far, before, out);
         Some(())
@@ -306,8 +302,17 @@ impl Lowering {
         self.metas.len() - 1
     }
 
+    /// Adds a gradient, summed over the axes that broadcasting added, to what was collected before.
+    pub(super) fn collect(&mut self, gradient: Slot, shape: &Shape, so_far: &mut Arg, out: &mut Vec<Item>) {
+        let gradient = self.fitted(gradient, shape, out);
+        *so_far = Arg::Slot(match *so_far {
+            Arg::Slot(sum) => self.sum(sum, gradient, out),
+            _ => gradient,
+        });
+    }
+
     /// A gradient summed over the axes that broadcasting added.
-    pub(super) fn fitted(&mut self, g: Slot, shape: &Shape, out: &mut Vec<Item>) -> Slot {
+    fn fitted(&mut self, g: Slot, shape: &Shape, out: &mut Vec<Item>) -> Slot {
         if self.shape(g) == &shape[..] {
             return g;
         }
@@ -317,7 +322,7 @@ impl Lowering {
         sum
     }
 
-    pub(super) fn sum(&mut self, sum: Slot, g: Slot, out: &mut Vec<Item>) -> Slot {
+    fn sum(&mut self, sum: Slot, g: Slot, out: &mut Vec<Item>) -> Slot {
         let (shape, dtype) = (Shape::from_slice(self.shape(g)), self.metas[g].1);
         let output = self.value(&shape, dtype);
         let formulas = add::BLOCKS.forward;

@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::lock::Mutex;
 use crate::ops::linalg::FAMILIES_OF_PRIMITIVES;
 use crate::tape::capture::{Arg, Op, Slot, Source, Step, Trace};
-use crate::tape::{Attrs, Variable, evaluate};
+use crate::tape::{Attrs, Primitive, Variable, evaluate};
 
 /// Bytes of a result that is worth keeping instead of computing it in every call.
 const FOLDED_BYTES: usize = 1 << 16;
@@ -250,13 +250,17 @@ pub(super) fn drop_dead(steps: &mut Vec<Step>, outputs: &[Slot], split: &mut Opt
     }
 }
 
-/// Whether an instruction may refuse what it is given: indices, or matrices.
+/// Whether an instruction can fail because of the values of its operands, as by an index out of range or a singular matrix, or take
+/// an interrupt, as loops do.
 fn refuses(instr: &Instr, metas: &Metas) -> bool {
+    let is_loop = |p: &'static Primitive| std::ptr::eq(p, &raw const looped::SCAN);
     match &instr.kind {
         Kind::One(Op::Effect(e)) => e.refuses(),
+        Kind::One(Op::Rule(call)) => is_loop(call.primitive()),
         Kind::One(Op::Eval { primitive, .. }) => {
             let is_index = |a: &Arg| a.slot().is_some_and(|s| metas[s].1.is_integer());
-            instr.inputs.iter().any(is_index) || FAMILIES_OF_PRIMITIVES.iter().flat_map(|f| f.iter()).any(|p| p.name == primitive.name)
+            let is_linear_algebra = || FAMILIES_OF_PRIMITIVES.iter().flat_map(|f| f.iter()).any(|p| p.name == primitive.name);
+            is_loop(primitive) || instr.inputs.iter().any(is_index) || is_linear_algebra()
         }
         _ => false,
     }

@@ -11,10 +11,11 @@ use smallvec::SmallVec;
 
 use super::group::Epilogue;
 use super::lower::Metas;
+use super::run::{Table, put};
 use super::{Instr, Kind, Program};
 use crate::array::{Array, DType, Layout, Shape};
 use crate::error::{Error, Result};
-use crate::kernel::contract::{Addend, Form, Planned, contract, pack};
+use crate::kernel::contract::{Addend, Form, Planned, broadcast, contract, pack};
 use crate::kernel::map::Floating;
 use crate::kernel::matmul::{After, MatElement};
 use crate::kernel::reduce::{Fold, Sum};
@@ -50,31 +51,9 @@ impl fmt::Debug for Product {
 }
 
 /// Operand `i` of an instruction.
-fn operand<'a>(instr: &Instr, i: usize, table: &'a [Option<Variable>]) -> Result<&'a Array> {
+fn operand<'a>(instr: &Instr, i: usize, table: &'a Table) -> Result<&'a Array> {
     let value = instr.inputs.get(i).and_then(|a| a.slot()).and_then(|s| table[s].as_ref());
     value.map(Variable::array).ok_or_else(|| Error::Value("program: a product lacks an operand".to_owned()))
-}
-
-fn put(instr: &Instr, i: usize, table: &mut [Option<Variable>], value: Array) {
-    if let Some(Some(slot)) = instr.outputs.get(i) {
-        table[*slot] = Some(value.into());
-    }
-}
-
-/// Fills rows with `row`: the first ones, then copies of those.
-fn fill_rows<T: Copy>(out: &mut [T], row: &[T]) {
-    /// Elements that are copied at a time.
-    const BLOCK: usize = 1024;
-    let block = (BLOCK / row.len()).max(1).saturating_mul(row.len()).min(out.len());
-    out[..row.len()].copy_from_slice(row);
-    let mut done = row.len();
-    while done < block {
-        let n = done.min(block - done);
-        out.copy_within(..n, done);
-        done += n;
-    }
-    let (first, rest) = out.split_at_mut(block);
-    rest.chunks_mut(block).for_each(|chunk| chunk.copy_from_slice(&first[..chunk.len()]));
 }
 
 impl Product {
@@ -121,11 +100,11 @@ impl Product {
         if self.has_bias { 3 } else { 2 }
     }
 
-    pub(super) fn run(&self, instr: &Instr, table: &mut [Option<Variable>]) -> Result<()> {
+    pub(super) fn run(&self, instr: &Instr, table: &mut Table) -> Result<()> {
         if self.dtype == DType::F64 { self.typed::<f64>(instr, table) } else { self.typed::<f32>(instr, table) }
     }
 
-    fn typed<T: Floating + MatElement>(&self, instr: &Instr, table: &mut [Option<Variable>]) -> Result<()>
+    fn typed<T: Floating + MatElement>(&self, instr: &Instr, table: &mut Table) -> Result<()>
     where
         Sum: Fold<T, Acc = T>,
     {
@@ -140,17 +119,14 @@ impl Product {
                 epilogue.run::<T>(&others, &mut results, |after| self.result::<T>(instr, table, Some(after)))?
             }
         };
-        put(instr, 0, table, out);
-        for (i, a) in results.into_iter().enumerate() {
-            put(instr, 1 + i, table, a);
-        }
+        put(instr, table, std::iter::once(out).chain(results).map(Some));
         Ok(())
     }
 
     /// The products added to the bias. `after` sees all rows.
-    fn result<T: Floating + MatElement>(&self, instr: &Instr, table: &[Option<Variable>], after: Option<After<'_, T>>) -> Result<Array> {
+    fn result<T: Floating + MatElement>(&self, instr: &Instr, table: &Table, after: Option<After<'_, T>>) -> Result<Array> {
         let (a, b) = (operand(instr, 0, table)?, operand(instr, 1, table)?);
-        let mut out = if self.has_bias { self.biased::<T>(operand(instr, 2, table)?)? } else { Array::empty(&self.shape, self.dtype) };
+        let mut out = if self.has_bias { broadcast(operand(instr, 2, table)?, &self.shape) } else { Array::empty(&self.shape, self.dtype) };
         let lies = |x: &Array, (layout, _): &(Layout, Form)| x.layout().strides() == layout.strides() && x.shape() == layout.shape();
         if lies(a, &self.a) && (self.packed || lies(b, &self.b)) {
             self.planned.run::<T>(a, b, self.packed, out.data_mut::<T>(), self.has_bias, after);
@@ -169,19 +145,6 @@ impl Product {
             (after.finish)(0, out.data_mut::<T>(), after.others);
         }
         Ok(out)
-    }
-
-    /// A new result that holds the bias.
-    fn biased<T: Floating>(&self, bias: &Array) -> Result<Array> {
-        let row = self.shape.last().copied().unwrap_or(1);
-        match bias.as_slice::<T>() {
-            Some(data) if data.len() == row && bias.ndim() == 1 => {
-                let mut out = Array::empty(&self.shape, self.dtype);
-                fill_rows(out.data_mut::<T>(), data);
-                Ok(out)
-            }
-            _ => Ok(bias.broadcast_to("program", &self.shape)?.copy()),
-        }
     }
 
     /// What tells panels of constants from each other, and how many elements they have, where they are worth it.

@@ -89,7 +89,7 @@ impl Program {
         let mut table = rest.table.clone();
         for given in self.inputs.iter().filter(|g| g.from >= first) {
             if let Some(g) = cotangents.get(given.from - first) {
-                table[given.slot] = Some(fitted(given, g)?.into());
+                table[given.slot] = Some(fitted(given, g.clone())?.into());
             }
         }
         self.execute(&self.instrs[*at..], &mut table, None)?;
@@ -109,11 +109,7 @@ impl Program {
     }
 
     pub(super) fn recycle(&self, mut table: Table) {
-        for v in &mut table {
-            if v.is_some() {
-                *v = None;
-            }
-        }
+        clear(&mut table);
         if let Some(mut tables) = self.tables.try_lock()
             && tables.len() < 8
         {
@@ -123,20 +119,14 @@ impl Program {
 
     /// Puts what is given into the table.
     fn fill(&self, table: &mut Table, inputs: &[Array]) -> Result<()> {
-        for (slot, a) in &self.constants {
-            table[*slot] = Some(a.clone().into());
+        // Cotangents come with the pullback.
+        if self.split.is_none() && self.inputs.iter().any(|given| given.from >= inputs.len()) {
+            return Err(Error::Value(format!("program: {} inputs were given, expected {}", inputs.len(), self.input_count)));
         }
-        for given in &self.inputs {
-            match inputs.get(given.from) {
-                Some(a) => table[given.slot] = Some(fitted(given, a)?.into()),
-                // A cotangent, which comes with the pullback.
-                None if self.split.is_some() => {}
-                None => return Err(Error::Value(format!("program: {} inputs were given, expected {}", inputs.len(), self.input_count))),
-            }
-        }
+        self.enter(table, |i| inputs.get(i).cloned())?;
         for given in &self.loads {
             match self.places[given.from].load() {
-                Some(a) => table[given.slot] = Some(fitted(given, &a)?.into()),
+                Some(a) => table[given.slot] = Some(fitted(given, a)?.into()),
                 None => return Err(Error::Value("program: a gradient that the program reads is not there".to_owned())),
             }
         }
@@ -150,7 +140,7 @@ impl Program {
         }
         for given in &self.inputs {
             if let Some(a) = input(given.from) {
-                table[given.slot] = Some(fitted(given, &a)?.into());
+                table[given.slot] = Some(fitted(given, a)?.into());
             }
         }
         Ok(())
@@ -286,46 +276,60 @@ fn missing() -> Error {
     Error::Value("program: an instruction reads a value that was not made".to_owned())
 }
 
-fn result(table: &Table, slot: Slot) -> Array {
+pub(super) fn result(table: &Table, slot: Slot) -> Array {
     match &table[slot] {
         Some(v) => v.array().clone(),
         None => unreachable!("a program makes its results"),
     }
 }
 
-/// A value as the recording had it: in row-major order where it was so.
-fn fitted(given: &Given, a: &Array) -> Result<Array> {
-    if a.shape() != given.layout.shape() {
-        return Err(Error::Shape(format!("program: a value has shape {:?}, it was recorded with {:?}", a.shape(), given.layout.shape())));
+/// Empties a table.
+pub(super) fn clear(table: &mut Table) {
+    for v in table {
+        if v.is_some() {
+            *v = None;
+        }
     }
-    if a.dtype() != given.dtype {
+}
+
+/// A value as the recording had it: in row-major order where it was so.
+fn fitted(given: &Given, a: Array) -> Result<Array> {
+    if a.dtype() != given.dtype && a.shape() == given.layout.shape() {
         return Err(Error::DType(format!("program: a value has dtype {}, it was recorded with {}", a.dtype(), given.dtype)));
     }
-    if a.layout().strides() == given.layout.strides() {
-        return Ok(a.clone());
-    }
-    if given.layout.is_contiguous() {
-        return Ok(a.contiguous());
-    }
-    Err(Error::Shape(format!("program: a value has strides {:?}, it was recorded with {:?}", a.layout().strides(), given.layout.strides())))
+    ordered(a, &given.layout)?.map_err(|a| other_strides(&a, &given.layout))
 }
 
 /// The elements of `a` as they lie in `layout`.
 pub(super) fn laid_out(a: &Array, layout: &Layout) -> Result<Array> {
+    ordered(a.clone(), layout)?.or_else(|a| {
+        let Some((low, high)) = layout.extent() else { return Ok(a.contiguous()) };
+        if layout.strides().iter().zip(layout.shape()).any(|(&s, &n)| s == 0 && n > 1) {
+            return Err(other_strides(&a, layout));
+        }
+        let mut whole = Array::empty(&[high - low], a.dtype());
+        let part = layout.shifted_back(low);
+        slice_write::write(&mut whole, |_| part.clone(), &a);
+        Ok(whole.with_layout(part))
+    })
+}
+
+/// `a` itself where it lies as in `layout`, a copy where that is row-major; else `a` comes back.
+fn ordered(a: Array, layout: &Layout) -> Result<std::result::Result<Array, Array>> {
     if a.shape() != layout.shape() {
         return Err(Error::Shape(format!("program: a value has shape {:?}, it was recorded with {:?}", a.shape(), layout.shape())));
     }
-    if a.layout().strides() == layout.strides() {
-        return Ok(a.clone());
-    }
-    let Some((low, high)) = layout.extent().filter(|_| !layout.is_contiguous()) else { return Ok(a.contiguous()) };
-    if layout.strides().iter().zip(layout.shape()).any(|(&s, &n)| s == 0 && n > 1) {
-        return Err(Error::Shape(format!("program: a value has strides {:?}, it was recorded with {:?}", a.layout().strides(), layout.strides())));
-    }
-    let mut whole = Array::empty(&[high - low], a.dtype());
-    let part = layout.shifted_back(low);
-    slice_write::write(&mut whole, |_| part.clone(), a);
-    Ok(whole.with_layout(part))
+    Ok(if a.layout().strides() == layout.strides() {
+        Ok(a)
+    } else if layout.is_contiguous() {
+        Ok(a.contiguous())
+    } else {
+        Err(a)
+    })
+}
+
+fn other_strides(a: &Array, layout: &Layout) -> Error {
+    Error::Shape(format!("program: a value has strides {:?}, it was recorded with {:?}", a.layout().strides(), layout.strides()))
 }
 
 #[inline]
@@ -354,7 +358,7 @@ fn take_if_last(instr: &Instr, i: usize, table: &mut Table) -> Option<Array> {
 }
 
 #[inline]
-fn put(instr: &Instr, table: &mut Table, outs: impl Iterator<Item = Option<Array>>) {
+pub(super) fn put(instr: &Instr, table: &mut Table, outs: impl Iterator<Item = Option<Array>>) {
     for (slot, a) in instr.outputs.iter().zip(outs) {
         if let Some(slot) = slot {
             table[*slot] = a.map(Variable::from);

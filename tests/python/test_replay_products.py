@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
+from replaying import flat, replayed
 from tapegrad import nn
 
 RNG = np.random.default_rng(29)
@@ -23,20 +24,9 @@ def normal(*shape: int, dtype: Any = tg.float64) -> tg.Variable:
     return tg.Variable(RNG.normal(size=shape)).clone().astype(dtype)
 
 
-def flat(result: Any) -> list[bytes]:
-    found = result if isinstance(result, (list, tuple)) else [result]
-    return [part for r in found for part in (flat(r) if isinstance(r, (list, tuple)) else [r.detach().numpy().tobytes()])]
-
-
 def check(f: Any, *args: Any, then: bool | None = None) -> Any:
     """Replays on the arguments, on others of their shapes, and on others that lie in other ways; returns the program."""
-    compiled = tg.compile(f)
-    for _ in range(3):
-        compiled(*args)
-    assert len(compiled.programs()) == 1, compiled.explain()
-    others = [(a * 1.25 - 0.125).reshape(a.shape) for a in args]
-    for values in (args, others):
-        assert flat(compiled(*values)) == flat(f(*values))
+    compiled, others = replayed(f, *args)
     turned = [tg.Variable(np.asfortranarray(a.numpy())) for a in others]
     assert flat(compiled(*turned)) == flat(f(*others))
     listing = compiled.programs()[0].listing()

@@ -603,3 +603,27 @@ def test_files_and_onnx_name_a_scan(tmp_path: Any) -> None:
     assert bits(frozen(*args)) == bits(want)
     with pytest.raises(ValueError, match="scan"):
         frozen.save(tmp_path / "model.safetensors")
+
+
+def test_an_error_in_a_loop_of_a_compiled_step_leaves_gradients() -> None:
+    w = tg.Variable([1.0, 2.0], requires_grad=True)
+
+    def body(c: tg.Variable, x: tg.Variable) -> Any:
+        return c + tg.linalg.cholesky(x).sum() * w, c
+
+    @tg.compile
+    def step(xs: tg.Variable) -> tg.Variable:
+        w.grad = None
+        loss = tg.scan(body, tg.zeros(2), xs)[0].sum()
+        loss.backward()
+        return loss.detach()
+
+    good = tg.eye(2) * tg.ones(20, 1, 1)
+    for _ in range(5):
+        step(good)
+    assert len(step.programs()) == 1, step.explain()
+    before = w.grad
+    with pytest.raises(tg.LinAlgError):
+        step(-good)
+    assert w.grad is not None
+    assert w.grad.tolist() == before.tolist()

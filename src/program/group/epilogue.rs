@@ -174,7 +174,7 @@ impl Epilogue {
     }
 }
 
-/// Where instructions are, and who reads values.
+/// Which instruction makes each value, and which instructions read it.
 struct Uses {
     made: HashMap<Slot, usize>,
     readers: HashMap<Slot, Vec<usize>>,
