@@ -10,9 +10,11 @@
 
 use std::ops::Range;
 
+use smallvec::SmallVec;
+
 use crate::array::{Element, alloc_check};
 use crate::kernel::math::{Real, fma};
-use crate::kernel::matmul::{MatElement, MatMut, MatRef, matmul};
+use crate::kernel::matmul::{After, MatElement, MatMut, MatRef, matmul};
 use crate::kernel::parallel;
 use crate::kernel::simd::{Arch, Kernel, dispatch};
 
@@ -163,6 +165,13 @@ impl Geometry {
         }
     }
 
+    /// Whether its images are worth several threads.
+    #[must_use]
+    pub fn is_split(&self) -> bool {
+        let count = self.batch * self.groups;
+        parallel::grain(count, self.cost()) < count
+    }
+
     /// Nanoseconds for the products of one group of an image, roughly.
     #[allow(clippy::cast_precision_loss, reason = "an estimate")]
     fn cost(&self) -> f64 {
@@ -248,18 +257,22 @@ fn copies(n: usize) -> f64 {
     n as f64 * 0.5
 }
 
-/// Calls `f` with the number of each group of each image and its part of `out`.
-fn each_group<T: Number>(g: &Geometry, out: &mut [T], f: impl Fn(usize, &mut [T], &mut Vec<T>) + Sync) {
+/// Calls `f` with the number of each group of each image and its part of `out`, and then `after` with that part.
+fn each_group<T: Number>(g: &Geometry, out: &mut [T], after: Option<After<'_, T>>, f: impl Fn(usize, &mut [T], &mut Vec<T>) + Sync) {
     let count = g.batch * g.groups;
     let size = out.len() / count.max(1);
     if size == 0 {
         return;
     }
+    let (others, finish) = after.map_or_else(|| (SmallVec::new(), None), |a| (a.others, Some(a.finish)));
     let grain = parallel::grain(count, g.cost());
-    parallel::for_each_chunk_mut(out, grain * size, |start, chunk| {
+    parallel::for_each_chunks_mut(out, others, grain * size, |start, chunk, mut others| {
         let mut scratch = Vec::new();
         for (i, part) in chunk.chunks_exact_mut(size).enumerate() {
             f(start / size + i, part, &mut scratch);
+            if let Some(finish) = finish {
+                finish(start + i * size, part, others.iter_mut().map(|o| &mut o[i * size..(i + 1) * size]).collect());
+            }
         }
     });
 }
@@ -288,10 +301,11 @@ fn part<T>(all: &[T], i: usize, size: usize) -> &[T] {
     &all[i * size..(i + 1) * size]
 }
 
-/// The convolution of `x` with `w`: y[o, p] = bias[o] + Σ w[o, c, k] x[c, p · stride + k · dilation - low].
-pub fn forward<T: Number>(x: &[T], w: &[T], bias: Option<&[T]>, y: &mut [T], g: &Geometry) {
+/// The convolution of `x` with `w`: y[o, p] = bias[o] + Σ w[o, c, k] x[c, p · stride + k · dilation - low]. `after` sees each group of
+/// channels of an image as soon as it is complete.
+pub fn forward<T: Number>(x: &[T], w: &[T], bias: Option<&[T]>, y: &mut [T], g: &Geometry, after: Option<After<'_, T>>) {
     let (outputs, depth, positions) = (g.outputs, g.depth(), g.positions());
-    each_group(g, y, |i, y, scratch| {
+    each_group(g, y, after, |i, y, scratch| {
         let group = i % g.groups;
         let (x, w) = (part(x, i, g.plane()), part(w, group, outputs * depth));
         begin(y, bias.map(|b| part(b, group, outputs)), outputs);
@@ -314,10 +328,10 @@ pub fn forward<T: Number>(x: &[T], w: &[T], bias: Option<&[T]>, y: &mut [T], g: 
 }
 
 /// The gradient of the input, which is the transposed convolution: x[c, q] = bias[c] + Σ w[o, c, k] g[o, p] over all (p, k)
-/// with p · stride + k · dilation - low = q.
-pub fn input_gradient<T: Number>(cotangent: &[T], w: &[T], bias: Option<&[T]>, x: &mut [T], g: &Geometry) {
+/// with p · stride + k · dilation - low = q. `after` sees each group of channels of an image as soon as it is complete.
+pub fn input_gradient<T: Number>(cotangent: &[T], w: &[T], bias: Option<&[T]>, x: &mut [T], g: &Geometry, after: Option<After<'_, T>>) {
     let (outputs, depth, positions) = (g.outputs, g.depth(), g.positions());
-    each_group(g, x, |i, x, scratch| {
+    each_group(g, x, after, |i, x, scratch| {
         let group = i % g.groups;
         let (y, w) = (part(cotangent, i, outputs * positions), part(w, group, outputs * depth));
         begin(x, bias.map(|b| part(b, group, g.inputs)), g.inputs);
@@ -590,13 +604,38 @@ mod tests {
             for threads in [1, 3] {
                 let mut got = [vec![7.0; sizes[0]], vec![7.0; sizes[1]], vec![7.0; sizes[2]]];
                 parallel::with_threads(threads, || {
-                    input_gradient(&y, &w, None, &mut got[0], &g);
+                    input_gradient(&y, &w, None, &mut got[0], &g, None);
                     weight_gradient(&x, &y, &mut got[1], &g);
-                    forward(&x, &w, None, &mut got[2], &g);
+                    forward(&x, &w, None, &mut got[2], &g, None);
                 });
                 for (got, want) in got.iter().flatten().zip(want.iter().flatten()) {
                     assert!((got - want).abs() < 1e-11 * (1.0 + want.abs()), "{g:?}: {got}, not {want}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn what_comes_after_sees_every_part_once_when_it_is_complete() {
+        for g in geometries() {
+            let sizes = [g.batch * g.groups * g.plane(), g.groups * g.outputs * g.depth(), g.batch * g.groups * g.outputs * g.positions()];
+            let (x, w) = (numbers(sizes[0], 1), numbers(sizes[1], 2));
+            let mut want = vec![0.0; sizes[2]];
+            forward(&x, &w, None, &mut want, &g, None);
+            for threads in [1, 3] {
+                let (mut y, mut twice, mut places) = (vec![7.0; sizes[2]], vec![7.0; sizes[2]], vec![0.0; sizes[2]]);
+                let finish = |start: usize, rows: &mut [f64], mut others: SmallVec<[&mut [f64]; 4]>| {
+                    for (i, row) in rows.iter_mut().enumerate() {
+                        others[0][i] = *row * 2.0;
+                        others[1][i] += f64::from(u32::try_from(start + i).expect("a small place"));
+                        *row += 1.0;
+                    }
+                };
+                let after = After { others: SmallVec::from_iter([&mut twice[..], &mut places[..]]), finish: &finish };
+                parallel::with_threads(threads, || forward(&x, &w, None, &mut y, &g, Some(after)));
+                assert!(y.iter().zip(&want).all(|(y, want)| y.to_bits() == (want + 1.0).to_bits()), "{g:?}");
+                assert!(twice.iter().zip(&want).all(|(t, want)| t.to_bits() == (want * 2.0).to_bits()), "{g:?}");
+                assert!((0_u32..).zip(&places).all(|(i, p)| p.to_bits() == f64::from(i).to_bits()), "{g:?}");
             }
         }
     }
@@ -608,7 +647,7 @@ mod tests {
         let run = |threads| {
             let (mut y, mut dw) = (vec![0.0; g.batch * g.outputs * g.positions()], vec![0.0; w.len()]);
             parallel::with_threads(threads, || {
-                forward(&x, &w, Some(&[1.0, 2.0, 3.0, 4.0]), &mut y, g);
+                forward(&x, &w, Some(&[1.0, 2.0, 3.0, 4.0]), &mut y, g, None);
                 weight_gradient(&x, &y, &mut dw, g);
             });
             (y, dw)

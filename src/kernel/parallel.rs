@@ -24,6 +24,7 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
+use smallvec::SmallVec;
 
 use crate::array::alloc_check;
 use crate::lock::protocol::Crew;
@@ -106,17 +107,31 @@ pub fn for_each_range(n: usize, grain: usize, f: impl Fn(Range<usize>) + Sync) {
 
 /// Calls `f(start, chunk)` on the chunks of `out` that are the ranges of [`for_each_range`], `start..`.
 pub fn for_each_chunk_mut<T: Send>(out: &mut [T], grain: usize, f: impl Fn(usize, &mut [T]) + Sync) {
+    for_each_chunks_mut(out, SmallVec::new(), grain, |start, chunk, _| f(start, chunk));
+}
+
+/// The same, with the chunks of `others` that lie where that of `out` does. All have the length of `out`.
+pub fn for_each_chunks_mut<T: Send>(
+    out: &mut [T],
+    others: SmallVec<[&mut [T]; 4]>,
+    grain: usize,
+    f: impl Fn(usize, &mut [T], SmallVec<[&mut [T]; 4]>) + Sync,
+) {
     let grain = grain.max(1);
     if (1..=grain).contains(&out.len()) {
-        return f(0, out);
+        return f(0, out, others);
     }
     let count = out.len().div_ceil(grain);
-    let chunks = Mutex::new(out.chunks_mut(grain).enumerate());
+    let others: SmallVec<[_; 4]> = others.into_iter().map(|other| other.chunks_mut(grain)).collect();
+    let chunks = Mutex::new((out.chunks_mut(grain).enumerate(), others));
     run(count, &|_| {
         // As many calls as chunks: each takes the next one, whichever index it was given.
-        let next = lock(&chunks).next();
+        let (next, beside) = {
+            let (chunks, others) = &mut *lock(&chunks);
+            (chunks.next(), others.iter_mut().filter_map(Iterator::next).collect())
+        };
         if let Some((i, chunk)) = next {
-            f(i * grain, chunk);
+            f(i * grain, chunk, beside);
         }
     });
 }

@@ -3,6 +3,8 @@
 //! Three primitives stand for the three maps of one trilinear form: the convolution, the gradient of its input (which is the
 //! transposed convolution) and the gradient of its weight. Each is bilinear, and its gradients are the other two.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use smallvec::{SmallVec, smallvec};
 
@@ -15,8 +17,9 @@ use super::{add, broadcast_to, moveaxis};
 use crate::array::{Array, Shape, check_memory};
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
-use crate::kernel::conv::{self as kernel, Geometry};
-use crate::tape::{Batch, BatchContext, Call, Jvp, JvpContext, Operand, Outputs, Primitive, Saver, Variable, Vjp, VjpContext, apply};
+use crate::kernel::conv::{self as kernel, Geometry, Number};
+use crate::kernel::matmul::After;
+use crate::tape::{Attrs, Batch, BatchContext, Call, Jvp, JvpContext, Operand, Outputs, Primitive, Saver, Variable, Vjp, VjpContext, apply};
 
 /// The primitives of this file.
 pub const PRIMITIVES: &[&Primitive] = &[&CONVOLUTION, &TRANSPOSED, &WEIGHT, &UNFOLD, &FOLD];
@@ -65,14 +68,7 @@ impl Convolution {
 
 static CONVOLUTION: Primitive = Primitive {
     name: "convolution",
-    eval: |call| {
-        let (c, x, w) = (call.attrs::<Convolution>(), call.array(0), call.array(1));
-        let g = c.geometry(x.shape()[0], w.shape()[1], w.shape()[0] / c.groups);
-        let shape = c.shape([x.shape()[0], w.shape()[0]], c.output);
-        run_on(call, &shape, |[x, w, bias], y| {
-            dispatch!(float x.dtype(), T => kernel::forward::<T>(flat(x), flat(w), bias_of(bias), y.data_mut(), &g), else not_floating());
-        })
-    },
+    eval: |call| eval_images(call, false),
     saves: save_other,
     vjp: Vjp::Rule(|ctx| image_vjp(ctx, &TRANSPOSED, |x, g| [x, g])),
     jvp: Jvp::Rule(bilinear_jvp),
@@ -83,14 +79,7 @@ static CONVOLUTION: Primitive = Primitive {
 /// The gradient of a convolution's input: inputs are the cotangent, the weight and perhaps a bias for each channel.
 static TRANSPOSED: Primitive = Primitive {
     name: "conv_transpose",
-    eval: |call| {
-        let (c, y, w) = (call.attrs::<Convolution>(), call.array(0), call.array(1));
-        let g = c.geometry(y.shape()[0], w.shape()[1], w.shape()[0] / c.groups);
-        let shape = c.shape([y.shape()[0], w.shape()[1] * c.groups], c.input);
-        run_on(call, &shape, |[y, w, bias], x| {
-            dispatch!(float y.dtype(), T => kernel::input_gradient::<T>(flat(y), flat(w), bias_of(bias), x.data_mut(), &g), else not_floating());
-        })
-    },
+    eval: |call| eval_images(call, true),
     saves: save_other,
     vjp: Vjp::Rule(|ctx| image_vjp(ctx, &CONVOLUTION, |y, g| [g, y])),
     jvp: Jvp::Rule(bilinear_jvp),
@@ -106,7 +95,7 @@ static WEIGHT: Primitive = Primitive {
         let (inputs, outputs) = (x.shape()[1] / c.groups, y.shape()[1] / c.groups);
         let g = c.geometry(x.shape()[0], inputs, outputs);
         let shape = c.shape([y.shape()[1], inputs], c.kernel);
-        run_on(call, &shape, |[x, y, _], w| {
+        run_on(call, &shape, |[x, y], _, w| {
             dispatch!(float x.dtype(), T => kernel::weight_gradient::<T>(flat(x), flat(y), w.data_mut(), &g), else not_floating());
         })
     },
@@ -134,22 +123,71 @@ static WEIGHT: Primitive = Primitive {
     ..Primitive::BASE
 };
 
+/// A convolution of images, or a transposed one, whose sizes are known.
+pub(crate) struct Images {
+    geometry: Geometry,
+    is_transposed: bool,
+}
+
+impl Images {
+    /// That of a primitive of this file with these attributes, for images and a weight of these shapes.
+    pub(crate) fn of(primitive: &Primitive, attrs: &Attrs, [x, w]: [&[usize]; 2]) -> Option<Self> {
+        let Attrs::Set(set) = attrs else { return None };
+        let c = set.as_any().downcast_ref().filter(|_| Self::is(primitive))?;
+        Some(Self::new(c, [x, w], std::ptr::eq(primitive, &raw const TRANSPOSED)))
+    }
+
+    /// Whether a primitive convolves images.
+    pub(crate) fn is(primitive: &Primitive) -> bool {
+        [&CONVOLUTION, &TRANSPOSED].iter().any(|p| std::ptr::eq(primitive, *p))
+    }
+
+    fn new(c: &Convolution, [x, w]: [&[usize]; 2], is_transposed: bool) -> Self {
+        Self { geometry: c.geometry(x[0], w[1], w[0] / c.groups), is_transposed }
+    }
+
+    /// Whether the images are worth several threads.
+    pub(crate) fn is_split(&self) -> bool {
+        self.geometry.is_split()
+    }
+
+    /// Computes `out` from arrays in row-major order. `after` sees each group of channels of an image as soon as it is complete.
+    pub(crate) fn run<T: Number>(&self, [x, w]: [&Array; 2], bias: Option<&Array>, out: &mut [T], after: Option<After<'_, T>>) {
+        let map = if self.is_transposed { kernel::input_gradient } else { kernel::forward };
+        map(flat(x), flat(w), bias.map(flat), out, &self.geometry, after);
+    }
+}
+
+impl fmt::Debug for Images {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Geometry { stride, dilation, groups, .. } = &self.geometry;
+        let name = if self.is_transposed { TRANSPOSED.name } else { CONVOLUTION.name };
+        write!(f, "{name}(stride {stride:?}, dilation {dilation:?}, groups {groups})")
+    }
+}
+
+fn eval_images(call: &mut Call<'_>, is_transposed: bool) -> Result<()> {
+    let (c, x, w) = (call.attrs::<Convolution>(), call.array(0), call.array(1));
+    let images = Images::new(c, [x.shape(), w.shape()], is_transposed);
+    let (channels, size) = if is_transposed { (w.shape()[1] * c.groups, c.input) } else { (w.shape()[0], c.output) };
+    let shape = c.shape([x.shape()[0], channels], size);
+    run_on(call, &shape, |[x, w], bias, y| {
+        dispatch!(float x.dtype(), T => images.run::<T>([x, w], bias, y.data_mut(), None), else not_floating());
+    })
+}
+
 /// Runs a kernel on inputs in row-major order; a third one is the bias.
-fn run_on(call: &mut Call<'_>, shape: &[usize], f: impl FnOnce([&Array; 3], &mut Array)) -> Result<()> {
+fn run_on(call: &mut Call<'_>, shape: &[usize], f: impl FnOnce([&Array; 2], Option<&Array>, &mut Array)) -> Result<()> {
     let (a, b) = (call.array(0).contiguous(), call.array(1).contiguous());
-    let bias = if call.inputs().len() > 2 { call.array(2).contiguous() } else { Array::empty(&[0], a.dtype()) };
+    let bias = (call.inputs().len() > 2).then(|| call.array(2).contiguous());
     check_memory(call.name(), shape, a.dtype())?;
-    f([&a, &b, &bias], call.out(shape, a.dtype()));
+    f([&a, &b], bias.as_ref(), call.out(shape, a.dtype()));
     Ok(())
 }
 
 /// The elements of a row-major array.
 pub(super) fn flat<T: crate::array::Element>(a: &Array) -> &[T] {
     a.as_slice().unwrap_or_else(|| unreachable!("contiguous() is contiguous"))
-}
-
-fn bias_of<T: crate::array::Element>(bias: &Array) -> Option<&[T]> {
-    if bias.size() == 0 { None } else { Some(flat(bias)) }
 }
 
 /// For the `else` of a dispatch on the dtypes that [`floating`] and [`common_floating`] give.

@@ -6,8 +6,8 @@
 //! the pool at once or is overwritten where it lies.
 //!
 //! Elementwise instructions and the rules of such are taken apart into [formulas](lower), which run together as [groups](group): block by
-//! block, so that the values between them stay in the first-level cache. [Matrix products](product) are planned once, and a group behind one
-//! runs on its rows.
+//! block, so that the values between them stay in the first-level cache. A group behind a [matrix product or a convolution](product) runs on
+//! the rows or images of that as they are complete.
 
 mod choices;
 mod compare;
@@ -57,7 +57,7 @@ pub(crate) enum Kind {
     View(Box<View>),
     /// Drops the value of a place, which the call replaces.
     Drop(usize),
-    /// A matrix product, perhaps with a group behind it.
+    /// A matrix product or a convolution, perhaps with a group behind it.
     Product(Box<product::Product>),
 }
 

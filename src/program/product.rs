@@ -1,51 +1,58 @@
-//! Matrix products as instructions of their own.
+//! Matrix products and convolutions as instructions of their own.
 //!
-//! A product whose operands lie as they did when it was recorded needs no plan in a call: sizes, strides and how batches fold are known. A
-//! right operand that never changes is copied once to the panels that the kernel reads; panels depend on the instruction set, so they are
-//! made where the program runs and are in no file. A group that follows runs on rows of the product as they are complete: see [`Epilogue`].
+//! A group that follows one runs on rows of the product, or on images of the convolution, as they are complete: see [`Epilogue`]. How the
+//! [matrix products](matrices) are planned, and which of their operands are kept in panels, stands beside them.
 
-use std::collections::{HashMap, HashSet};
+mod matrices;
+
 use std::fmt;
 
 use smallvec::SmallVec;
 
+use self::matrices::Matrices;
+pub(super) use self::matrices::pack_constants;
 use super::group::Epilogue;
 use super::lower::Metas;
 use super::run::{Table, put};
-use super::{Instr, Kind, Program};
-use crate::array::{Array, DType, Layout, Shape};
+use super::{Instr, Kind};
+use crate::array::{Array, DType, Shape};
 use crate::error::{Error, Result};
-use crate::kernel::contract::{Addend, Form, Planned, broadcast, contract, pack};
 use crate::kernel::map::Floating;
 use crate::kernel::matmul::{After, MatElement};
 use crate::kernel::reduce::{Fold, Sum};
-use crate::ops::matrix::forms;
+use crate::ops::conv::Images;
 use crate::tape::Variable;
 use crate::tape::capture::{Arg, Op, Slot};
 
-/// A matrix product, or a batch of them: of operands 0 and 1, added to operand 2 if there is one, which broadcasts to the result.
+/// A sum of products: of operands 0 and 1, added to operand 2 if there is one.
 pub(crate) struct Product {
-    planned: Planned,
-    a: (Layout, Form),
-    b: (Layout, Form),
-    form: Form,
-    /// Whether operand 1 is in panels.
-    packed: bool,
+    of: Factors,
     has_bias: bool,
     shape: Shape,
     dtype: DType,
     epilogue: Option<Epilogue>,
 }
 
+/// What is multiplied.
+enum Factors {
+    /// Matrices. The third operand broadcasts to the result.
+    Matrices(Box<Matrices>),
+    /// Images and the weight of a convolution, or of a transposed one. The third operand has a number for each channel.
+    Images(Images),
+}
+
 /// Whether a step may become a product with a group behind it.
 pub(super) fn is_product(op: &Op) -> bool {
-    matches!(op, Op::Eval { attrs, .. } if forms(attrs).is_some())
+    matches!(op, Op::Eval { primitive, attrs, .. } if Matrices::is(attrs) || Images::is(primitive))
 }
 
 impl fmt::Debug for Product {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (panels, bias) = (if self.packed { " in panels" } else { "" }, if self.has_bias { ", plus" } else { "" });
-        write!(f, "product({:?}, {:?}{panels}{bias})", self.a.1, self.b.1)?;
+        match &self.of {
+            Factors::Matrices(matrices) => write!(f, "product({matrices:?}")?,
+            Factors::Images(images) => write!(f, "product({images:?}")?,
+        }
+        write!(f, "{})", if self.has_bias { ", plus" } else { "" })?;
         self.epilogue.as_ref().map_or(Ok(()), |e| write!(f, " then {e:?}"))
     }
 }
@@ -57,9 +64,9 @@ fn operand<'a>(instr: &Instr, i: usize, table: &'a Table) -> Result<&'a Array> {
 }
 
 impl Product {
-    /// The instruction of a step that is a contraction of floating numbers, and its operands.
+    /// The instruction of a step that is a contraction or a convolution of floating numbers, and its operands.
     fn of(step: &Op, inputs: &[Arg], output: Slot, metas: &Metas) -> Option<(Self, SmallVec<[Arg; 4]>)> {
-        let Op::Eval { attrs, update: false, .. } = step else { return None };
+        let Op::Eval { primitive, attrs, update: false, .. } = step else { return None };
         let (&Arg::Slot(a), &Arg::Slot(b)) = (inputs.first()?, inputs.get(1)?) else { return None };
         let (layout, dtype) = &metas[output];
         let mut all: SmallVec<[Arg; 4]> = inputs.iter().copied().collect();
@@ -67,21 +74,14 @@ impl Product {
         if !matches!(dtype, DType::F32 | DType::F64) || !are || all.len() > 3 {
             return None;
         }
-        let [fa, fb, form] = forms(attrs)?;
-        let ((a, fa), (b, fb), form) = oriented((a, fa), (b, fb), form);
-        let planned = Planned::new((&metas[a].0, fa), (&metas[b].0, fb), layout.shape(), form)?;
-        (all[0], all[1]) = (Arg::Slot(a), Arg::Slot(b));
-        let product = Self {
-            planned,
-            a: (metas[a].0.clone(), fa),
-            b: (metas[b].0.clone(), fb),
-            form,
-            packed: false,
-            has_bias: inputs.len() == 3,
-            shape: Shape::from_slice(layout.shape()),
-            dtype: *dtype,
-            epilogue: None,
+        let of = if let Some(images) = Images::of(primitive, attrs, [a, b].map(|s| metas[s].0.shape())) {
+            Factors::Images(images)
+        } else {
+            let (matrices, factors) = Matrices::of(attrs, [a, b], layout.shape(), metas)?;
+            (all[0], all[1]) = (Arg::Slot(factors[0]), Arg::Slot(factors[1]));
+            Factors::Matrices(Box::new(matrices))
         };
+        let product = Self { of, has_bias: inputs.len() == 3, shape: Shape::from_slice(layout.shape()), dtype: *dtype, epilogue: None };
         Some((product, all))
     }
 
@@ -92,7 +92,11 @@ impl Product {
 
     /// Whether a group of this shape and dtype may run on its rows: not when the group is worth several threads and the product is not.
     pub(super) fn takes(&self, shape: &[usize], dtype: DType, is_split: bool) -> bool {
-        self.epilogue.is_none() && self.shape[..] == *shape && self.dtype == dtype && (!is_split || self.planned.is_split())
+        let splits = || match &self.of {
+            Factors::Matrices(matrices) => matrices.is_split(),
+            Factors::Images(images) => images.is_split(),
+        };
+        self.epilogue.is_none() && self.shape[..] == *shape && self.dtype == dtype && (!is_split || splits())
     }
 
     /// How many operands come before those of the group.
@@ -123,47 +127,24 @@ impl Product {
         Ok(())
     }
 
-    /// The products added to the bias. `after` sees all rows.
+    /// The products added to the bias. `after` sees all of them.
     fn result<T: Floating + MatElement>(&self, instr: &Instr, table: &Table, after: Option<After<'_, T>>) -> Result<Array> {
-        let (a, b) = (operand(instr, 0, table)?, operand(instr, 1, table)?);
-        let mut out = if self.has_bias { broadcast(operand(instr, 2, table)?, &self.shape) } else { Array::empty(&self.shape, self.dtype) };
-        let lies = |x: &Array, (layout, _): &(Layout, Form)| x.layout().strides() == layout.strides() && x.shape() == layout.shape();
-        if lies(a, &self.a) && (self.packed || lies(b, &self.b)) {
-            self.planned.run::<T>(a, b, self.packed, out.data_mut::<T>(), self.has_bias, after);
-            return Ok(out);
-        }
-        // Panels are for rows without gaps.
-        let a = if self.packed { a.contiguous() } else { a.clone() };
-        let right = if self.packed { &self.b.0 } else { b.layout() };
-        if let Some(planned) = Planned::new((a.layout(), self.a.1), (right, self.b.1), &self.shape, self.form) {
-            planned.run::<T>(&a, b, self.packed, out.data_mut::<T>(), self.has_bias, after);
-            return Ok(out);
-        }
-        let addend = if self.has_bias { Addend::Sum(out) } else { Addend::Nothing };
-        let mut out = contract((&a, self.a.1), (b, self.b.1), &self.shape, self.form, addend);
-        if let Some(after) = after {
-            (after.finish)(0, out.data_mut::<T>(), after.others);
-        }
-        Ok(out)
-    }
-
-    /// What tells panels of constants from each other, and how many elements they have, where they are worth it.
-    fn panels(&self, b: Slot) -> Option<(Key, usize)> {
-        let planned = Some(&self.planned).filter(|_| self.a.0.is_contiguous())?;
-        let len = if self.dtype == DType::F64 { planned.panels::<f64>() } else { planned.panels::<f32>() };
-        let (k, n, steps) = planned.right();
-        len.map(|len| ((b, k, n, steps), len))
+        let factors = [operand(instr, 0, table)?, operand(instr, 1, table)?];
+        let bias = if self.has_bias { Some(operand(instr, 2, table)?) } else { None };
+        Ok(match &self.of {
+            Factors::Matrices(matrices) => matrices.product::<T>(factors, bias, &self.shape, after),
+            Factors::Images(images) => {
+                let [x, w] = factors.map(Array::contiguous);
+                let mut out = Array::empty(&self.shape, self.dtype);
+                images.run::<T>([&x, &w], bias.map(Array::contiguous).as_ref(), out.data_mut(), after);
+                out
+            }
+        })
     }
 }
 
-type Operand = (Slot, Form);
-
-/// A transposed result is the product of the transposes, in the other order.
-fn oriented(a: Operand, b: Operand, form: Form) -> (Operand, Operand, Form) {
-    if form == Form::Transposed { ((b.0, b.1.t()), (a.0, a.1.t()), Form::Matrix) } else { (a, b, form) }
-}
-
-/// Contractions as products, and groups as epilogues where they can be. `kept` are values that are needed after all instructions.
+/// Contractions and convolutions as products, and groups as epilogues where they can be. `kept` are values that are needed after all
+/// instructions.
 pub(super) fn form(instrs: Vec<Instr>, metas: &Metas, kept: &[Slot]) -> Vec<Instr> {
     let all = instrs.into_iter().map(|mut instr| {
         let product = match (&instr.kind, &instr.outputs[..]) {
@@ -176,30 +157,4 @@ pub(super) fn form(instrs: Vec<Instr>, metas: &Metas, kept: &[Slot]) -> Vec<Inst
         instr
     });
     super::group::join(all.collect(), kept)
-}
-
-/// A right operand: the value, rows, columns, steps.
-type Key = (Slot, usize, usize, (isize, isize));
-
-/// Packs right operands that are constants. Constants that nothing else reads go.
-pub(super) fn pack_constants(p: &mut Program, metas: &mut Metas) {
-    // What is lent may change.
-    let constants: HashMap<Slot, Array> = p.constants.iter().filter(|(_, a)| !a.is_lent()).cloned().collect();
-    let mut known: HashMap<Key, Slot> = HashMap::new();
-    for instr in &mut p.instrs {
-        let (Kind::Product(product), Some(Arg::Slot(right))) = (&mut instr.kind, instr.inputs.get_mut(1)) else { continue };
-        let (Some(b), Some((key, len))) = (constants.get(right), product.panels(*right)) else { continue };
-        *right = *known.entry(key).or_insert_with(|| {
-            metas.push((Layout::contiguous(&[len]), product.dtype));
-            let (slot, form) = (metas.len() - 1, product.b.1);
-            p.constants.push((slot, if product.dtype == DType::F64 { pack::<f64>(b, form) } else { pack::<f32>(b, form) }));
-            slot
-        });
-        product.packed = true;
-    }
-    p.slots = metas.len();
-    let gradients = p.split.iter().flat_map(|(_, gradients)| gradients);
-    let read = p.instrs.iter().flat_map(|i| i.inputs.iter().filter_map(|a| a.slot()));
-    let used: HashSet<Slot> = read.chain(p.outputs.iter().copied()).chain(gradients.copied()).collect();
-    p.constants.retain(|(slot, _)| used.contains(slot));
 }
