@@ -31,7 +31,7 @@ fn each_static_primitive_stands_in_the_list_of_its_file() {
             // Those of one function or of a test are indented.
             let Some((head, _)) = line.split_once(": Primitive = ") else { continue };
             let Some(name) = head.rsplit_once("static ").map(|(_, name)| name) else { continue };
-            // A Function of the user, a compiled one and the body of a loop come with each call, and are found by no name.
+            // A Function of the user and a compiled one bring a rule of their own to each call. Loops belong to programs, which name them.
             if line.starts_with(' ') || ["FUNCTION", "COMPILED", "SCAN"].contains(&name) {
                 continue;
             }

@@ -1,11 +1,14 @@
 //! Files of programs: safetensors, with the steps as JSON text in the header.
 //!
-//! The tensors `value.N` are the constants of a program, values of parameters and buffers among them. The header's metadata hold
+//! The tensors `value.N` are the constants of a program, values of parameters and buffers among them; those of a [loop](loops) in step K
+//! are `step.K.value.N`. The header's metadata hold
 //! [`KEY`], the text of a [`Document`], and [`CHECKSUM`], a number that is made of the text and all tensors. A file holds no plan:
 //! that is made when it is loaded.
 //!
 //! A file is not trusted. Its steps must name primitives that exist and use values that were made before, each once; layouts must
 //! stay inside of what they are views of; and all steps are run once on zeros, where shapes and dtypes must come out as the file says.
+
+mod loops;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -19,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use smallvec::SmallVec;
 
-use super::Program;
+use super::{Loop, Program, SCAN};
 use crate::array::{Array, BF16, DType, Element, F16, Layout, Scalar, alloc_check, number_text, size_of};
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
@@ -260,20 +263,30 @@ fn checksum(text: &str, tensors: &BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>
 /// Constants as a file has them.
 type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
 
-fn tensor_name(slot: Slot) -> String {
-    format!("value.{slot}")
+/// The name of a constant. `part` is empty, or begins the names of all constants of a loop.
+fn tensor_name(part: &str, slot: Slot) -> String {
+    format!("{part}value.{slot}")
+}
+
+/// What the names of all constants begin with that belong to the loop in step `k`.
+fn inner(part: &str, k: usize) -> String {
+    format!("{part}step.{k}.")
 }
 
 // ---- writing ----
 
-fn attributes(attrs: &Attrs, k: usize, name: &str) -> Result<Option<Named>> {
+fn attributes(attrs: &Attrs, k: usize, name: &str, to: &mut Constants) -> Result<Option<Named>> {
     match attrs {
         Attrs::None => Ok(None),
         Attrs::Set(set) => {
+            if let Some(l) = set.as_any().downcast_ref::<Loop>() {
+                let json = to.inside(k, |to| loops::write(l, to))?;
+                return Ok(Some(Named(set.kind().to_owned(), json)));
+            }
             let json = set.to_json().map_err(|e| Error::Value(format!("save: step {k} ({name}) has attributes that no file can hold: {e}")))?;
             let named = Named(set.kind().to_owned(), json);
             // What JSON cannot hold must not be lost.
-            if format!("{:?}", read_attributes(Some(&named), k, name)?) != format!("{attrs:?}") {
+            if format!("{:?}", read_attributes(Some(&named), k, name, &Tensors::new(), "")?) != format!("{attrs:?}") {
                 return Err(Error::Value(format!("save: step {k} ({name}) has attributes that no file can hold: {attrs:?}")));
             }
             Ok(Some(named))
@@ -285,21 +298,21 @@ fn attributes(attrs: &Attrs, k: usize, name: &str) -> Result<Option<Named>> {
 }
 
 fn primitive_name(p: &'static Primitive, k: usize) -> Result<String> {
-    if std::ptr::eq(p, &raw const super::SCAN) {
-        return Err(Error::Value(format!("save: step {k} is a loop (scan), which no file can hold")));
+    if std::ptr::eq(p, &raw const SCAN) {
+        return Ok(SCAN.name.to_owned());
     }
     registry::name_of(p).map(str::to_owned).ok_or_else(|| Error::Value(format!("save: step {k} ({}) calls Python, which no file can hold", p.name)))
 }
 
-fn instruction(k: usize, step: &Step) -> Result<Instruction> {
+fn instruction(k: usize, step: &Step, to: &mut Constants) -> Result<Instruction> {
     let what = match &step.op {
         Op::Eval { primitive, attrs, recorded, update } => {
             let name = primitive_name(primitive, k)?;
-            Action::Call { attributes: attributes(attrs, k, &name)?, name, hidden: *recorded, update: *update }
+            Action::Call { attributes: attributes(attrs, k, &name, to)?, name, hidden: *recorded, update: *update }
         }
         Op::Rule(call) => {
             let name = primitive_name(call.primitive(), k)?;
-            Action::Rule { attributes: attributes(call.attrs(), k, &name)?, name, call: Box::new(call.parts()) }
+            Action::Rule { attributes: attributes(call.attrs(), k, &name, to)?, name, call: Box::new(call.parts()) }
         }
         Op::View(layout, delta) => Action::View(layout.clone(), *delta),
         Op::Copy => Action::Copy,
@@ -329,25 +342,43 @@ fn constant(a: &Array) -> (Array, Layout) {
     }
 }
 
-fn document(trace: &Trace, notes: Option<String>) -> Result<(Document, Vec<(Slot, Array)>)> {
+/// The constants of a document and of the loops in it, with their names.
+#[derive(Default)]
+struct Constants {
+    part: String,
+    all: Vec<(String, Array)>,
+}
+
+impl Constants {
+    /// Writes the loop in step `k`.
+    fn inside<T>(&mut self, k: usize, f: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let new = inner(&self.part, k);
+        let part = std::mem::replace(&mut self.part, new);
+        let done = f(self);
+        self.part = part;
+        done
+    }
+}
+
+fn document(trace: &Trace, notes: Option<String>, to: &mut Constants) -> Result<Document> {
     let mut values: Vec<Value> = trace.metas.iter().map(|(layout, dtype)| Value { dtype: *dtype, layout: layout.clone() }).collect();
-    let (mut sources, mut constants) = (Vec::new(), Vec::new());
+    let mut sources = Vec::new();
     for (slot, source) in &trace.sources {
         match source {
             Source::Input(i) => sources.push(Origin::Input(*slot, *i)),
             Source::Constant(a, _) => {
                 let (tensor, layout) = constant(a);
                 values[*slot] = Value { dtype: a.dtype(), layout };
-                constants.push((*slot, tensor));
+                to.all.push((tensor_name(&to.part, *slot), tensor));
                 sources.push(Origin::Constant(*slot));
             }
             Source::Place(_) => return Err(Error::Value("save: the program reads state".to_owned())),
         }
     }
-    let steps = trace.steps.iter().enumerate().map(|(k, s)| instruction(k, s)).collect::<Result<_>>()?;
+    let steps = trace.steps.iter().enumerate().map(|(k, s)| instruction(k, s, to)).collect::<Result<_>>()?;
     let library = env!("CARGO_PKG_VERSION").to_owned();
     let outputs = trace.outputs.clone();
-    Ok((Document { format: FORMAT, library, inputs: trace.inputs, values, sources, steps, outputs, notes }, constants))
+    Ok(Document { format: FORMAT, library, inputs: trace.inputs, values, sources, steps, outputs, notes })
 }
 
 fn external(e: impl std::error::Error + Send + Sync + 'static) -> Error {
@@ -370,9 +401,10 @@ impl Program {
     /// # Errors
     /// `Value` for a program that changes state, draws random numbers or calls Python: the message names the step.
     pub fn to_bytes(&self, notes: Option<String>) -> Result<Vec<u8>> {
-        let (doc, constants) = document(&self.inference()?, notes)?;
-        let tensor = |(slot, a): &(Slot, Array)| (tensor_name(*slot), (tensor_dtype(a.dtype()), tensor_shape(a.shape(), a.dtype()), to_bytes(a)));
-        pack(&doc, &constants.iter().map(tensor).collect())
+        let mut constants = Constants::default();
+        let doc = document(&self.inference()?, notes, &mut constants)?;
+        let tensor = |(name, a): (String, Array)| (name, (tensor_dtype(a.dtype()), tensor_shape(a.shape(), a.dtype()), to_bytes(&a)));
+        pack(&doc, &constants.all.into_iter().map(tensor).collect())
     }
 
     /// Writes the program to a file that [`Program::load`] reads. A file of that name is replaced when the new one is complete.
@@ -425,19 +457,19 @@ impl Program {
     /// As [`Program::load`].
     pub fn from_bytes(bytes: &[u8]) -> Result<(Self, Option<String>)> {
         let (doc, tensors) = unpack(bytes)?;
-        let (trace, notes) = read(doc, &tensors)?;
+        let (trace, notes) = read(doc, &tensors, "")?;
         let mut program = guarded("load_program", || Self::new(trace))?;
         program.loaded = true;
         Ok((program, notes))
     }
 
-    /// The program as text, in the form of a file's header, and its constants by their numbers.
+    /// The program as text, in the form of a file's header, and its constants by their numbers; those of loops are left out.
     ///
     /// # Errors
     /// As [`Program::to_bytes`].
     pub fn describe(&self) -> Result<(String, Vec<(usize, Array)>)> {
         let trace = self.inference()?;
-        let (mut doc, _) = document(&trace, None)?;
+        let mut doc = document(&trace, None, &mut Constants::default())?;
         let constants = trace.sources.into_iter().filter_map(|(s, source)| if let Source::Constant(a, _) = source { Some((s, a)) } else { None });
         let constants: Vec<_> = constants.collect();
         for (slot, a) in &constants {
@@ -482,19 +514,25 @@ fn unpack(bytes: &[u8]) -> Result<(Document, Tensors)> {
     Ok((serde_json::from_str(&text).map_err(damaged)?, tensors))
 }
 
-fn read_attributes(named: Option<&Named>, k: usize, name: &str) -> Result<Attrs> {
+fn read_attributes(named: Option<&Named>, k: usize, name: &str, tensors: &Tensors, part: &str) -> Result<Attrs> {
     let Some(Named(kind, json)) = named else { return Ok(Attrs::None) };
+    if name == SCAN.name {
+        return loops::read(kind, json, tensors, &inner(part, k));
+    }
     let Some(kind) = registry::attributes(kind) else { return Err(damaged(format!("step {k} ({name}) has unknown attributes {kind:?}"))) };
     (kind.read)(json.clone()).map_err(|e| damaged(format!("step {k} ({name}) has wrong attributes: {e}")))
 }
 
 fn find(name: &str, k: usize) -> Result<&'static Primitive> {
+    if name == SCAN.name {
+        return Ok(&SCAN);
+    }
     registry::primitive(name).ok_or_else(|| {
         Error::Value(format!("load_program: step {k} is {name:?}, which this version of tapegrad does not have; the file is damaged or newer"))
     })
 }
 
-fn read_step(k: usize, i: &Instruction) -> Result<Step> {
+fn read_step(k: usize, i: &Instruction, tensors: &Tensors, part: &str) -> Result<Step> {
     let counts = |inputs: usize, outputs: usize| {
         let fits = i.inputs.len() == inputs && i.outputs.len() == outputs;
         if fits { Ok(()) } else { Err(damaged(format!("step {k} has {} operands and {} results", i.inputs.len(), i.outputs.len()))) }
@@ -502,13 +540,13 @@ fn read_step(k: usize, i: &Instruction) -> Result<Step> {
     let op = match &i.what {
         Action::Call { name, attributes, hidden, update } => Op::Eval {
             primitive: find(name, k)?,
-            attrs: read_attributes(attributes.as_ref(), k, name)?,
+            attrs: read_attributes(attributes.as_ref(), k, name, tensors, part)?,
             recorded: *hidden,
             update: *update && i.inputs.first().is_some_and(|a| matches!(a, Argument::Value(_))),
         },
         Action::Rule { name, attributes, call } => {
             let copy = serde_json::to_value(&**call).and_then(serde_json::from_value).map_err(damaged)?;
-            let call = RuleCall::from_parts(find(name, k)?, read_attributes(attributes.as_ref(), k, name)?, copy)?;
+            let call = RuleCall::from_parts(find(name, k)?, read_attributes(attributes.as_ref(), k, name, tensors, part)?, copy)?;
             counts(call.saved_count() + call.cotangent_count() + call.sum_count(), call.sum_count())?;
             if i.inputs[..call.saved_count()].iter().any(|a| !matches!(a, Argument::Value(_))) {
                 return Err(damaged(format!("step {k} lacks a saved value")));
@@ -527,8 +565,8 @@ fn read_step(k: usize, i: &Instruction) -> Result<Step> {
     Ok(Step { op, inputs: i.inputs.iter().map(Arg::from).collect(), outputs: i.outputs.clone() })
 }
 
-fn read_constant(slot: Slot, value: &Value, tensors: &Tensors) -> Result<Array> {
-    let name = tensor_name(slot);
+fn read_constant(slot: Slot, value: &Value, tensors: &Tensors, part: &str) -> Result<Array> {
+    let name = tensor_name(part, slot);
     let Some((dtype, shape, bytes)) = tensors.get(&name) else { return Err(damaged(format!("the tensor {name:?} is missing"))) };
     let plain = value.layout.is_contiguous() && value.layout.offset() == 0;
     let expected: Vec<usize> = if plain { value.layout.shape().to_vec() } else { vec![bytes.len() / value.dtype.size()] };
@@ -560,7 +598,8 @@ impl Made {
     }
 }
 
-fn read(doc: Document, tensors: &Tensors) -> Result<(Trace, Option<String>)> {
+/// The recording of a document, and the notes of its owner. The names of its constants begin with `part`.
+fn read(doc: Document, tensors: &Tensors, part: &str) -> Result<(Trace, Option<String>)> {
     let mut made = Made(vec![false; doc.values.len()]);
     let mut sources = Vec::new();
     for origin in &doc.sources {
@@ -569,7 +608,7 @@ fn read(doc: Document, tensors: &Tensors) -> Result<(Trace, Option<String>)> {
             Origin::Input(_, i) => return Err(damaged(format!("input {i} is out of range, there are {}", doc.inputs))),
             Origin::Constant(slot) => {
                 let Some(value) = doc.values.get(*slot) else { return Err(damaged(format!("value {slot} is out of range"))) };
-                (*slot, Source::Constant(read_constant(*slot, value, tensors)?, None))
+                (*slot, Source::Constant(read_constant(*slot, value, tensors, part)?, None))
             }
         };
         made.make(slot)?;
@@ -577,7 +616,7 @@ fn read(doc: Document, tensors: &Tensors) -> Result<(Trace, Option<String>)> {
     }
     let mut steps = Vec::new();
     for (k, i) in doc.steps.iter().enumerate() {
-        let step = read_step(k, i)?;
+        let step = read_step(k, i, tensors, part)?;
         step.inputs.iter().filter_map(|a| a.slot()).try_for_each(|s| made.check(s))?;
         step.outputs.iter().flatten().try_for_each(|s| made.make(*s))?;
         steps.push(step);

@@ -13,6 +13,7 @@ use std::hash::{DefaultHasher, Hasher};
 use std::sync::{Arc, OnceLock};
 
 use serde::ser::Error as _;
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::compare::bytes;
@@ -60,7 +61,8 @@ struct Kept {
 }
 
 /// How the pullback of a body is reached, for [`Body::new`].
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Gradients {
     /// The step of the recording with which the pullback begins.
     pub split: usize,
@@ -72,17 +74,19 @@ pub struct Gradients {
 
 /// The body of a loop: a program of one step.
 pub struct Body {
+    /// The recording that it was made of, for files.
+    pub(super) trace: Trace,
     program: Program,
     /// What runs once, before the first step: its inputs are the values from outside.
     before: Option<Program>,
-    carries: usize,
-    xs: usize,
+    pub(super) carries: usize,
+    pub(super) xs: usize,
     hoisted: usize,
-    gradients: Gradients,
+    pub(super) gradients: Gradients,
     /// The shape and dtype of each result.
     results: Vec<Meta>,
     /// How each operand lay when the body was recorded.
-    operands: Vec<(Layout, DType)>,
+    pub(super) operands: Vec<(Layout, DType)>,
     kept: Vec<Kept>,
     /// Dtype and row length of each stack.
     stacks: Vec<(DType, usize)>,
@@ -93,8 +97,8 @@ pub struct Body {
 /// The attributes of a scan.
 #[derive(Clone)]
 pub struct Loop {
-    body: Arc<Body>,
-    length: usize,
+    pub(super) body: Arc<Body>,
+    pub(super) length: usize,
     again: Option<Arc<dyn Again>>,
 }
 
@@ -121,7 +125,7 @@ impl AttrSet for Loop {
     }
 
     fn to_json(&self) -> serde_json::Result<serde_json::Value> {
-        Err(serde_json::Error::custom("the body of a scan"))
+        Err(serde_json::Error::custom("its body has arrays, which are written beside it"))
     }
 
     fn is_plain(&self) -> bool {
@@ -203,8 +207,8 @@ impl Hoisted {
 }
 
 /// A number that is the same for the same recording.
-fn identity(trace: &Trace, split: usize, gradients: &Gradients) -> u64 {
-    let mut text = format!("{split} {gradients:?} {:?}", trace.outputs).into_bytes();
+fn identity(trace: &Trace, gradients: &Gradients) -> u64 {
+    let mut text = format!("{gradients:?} {:?}", trace.outputs).into_bytes();
     for step in &trace.steps {
         text.extend(format!("{:?} {:?} {:?};", step.op, step.inputs, step.outputs).bytes());
     }
@@ -240,7 +244,7 @@ impl Body {
         if trace.changing().is_some() || trace.sources.iter().any(|(_, s)| matches!(s, Source::Place(_))) {
             return fail("changes state, draws random numbers, or reads places");
         }
-        let gradients = gradients.unwrap_or_else(|| Gradients { split: trace.steps.len(), of: vec![None; count], ..Gradients::default() });
+        let mut gradients = gradients.unwrap_or_else(|| Gradients { split: trace.steps.len(), of: vec![None; count], ..Gradients::default() });
         let results = trace.outputs.len() - gradients.of.iter().flatten().count();
         if count > MOST || results > MOST {
             return fail("has too many values");
@@ -251,16 +255,17 @@ impl Body {
         }
         let mut split = Some(gradients.split);
         drop_dead(&mut trace.steps, &trace.outputs, &mut split);
-        let split = split.unwrap_or(trace.steps.len());
-        let id = identity(&trace, split, &gradients);
+        gradients.split = split.unwrap_or(trace.steps.len());
+        let (whole, id) = (trace.clone(), identity(&trace, &gradients));
         let given = |from: usize, to: usize| {
             let inside = move |s: &Source| matches!(s, Source::Input(i) if (from..to).contains(i));
             trace.sources.iter().filter(move |(_, s)| inside(s)).map(|(slot, _)| *slot).collect::<HashSet<Slot>>()
         };
         let outside = given(carries + xs, count);
         let constants = trace.sources.iter().filter(|(_, s)| matches!(s, Source::Constant(..))).map(|(slot, _)| *slot).collect();
-        let parts = Hoisted::of(std::mem::take(&mut trace.steps), split, &outside, &constants, &trace.outputs);
+        let parts = Hoisted::of(std::mem::take(&mut trace.steps), gradients.split, &outside, &constants, &trace.outputs);
         let mut out = Self {
+            trace: whole,
             before: first(&trace, &parts, carries + xs, count)?,
             carries,
             xs,

@@ -396,6 +396,68 @@ def test_scan_inside_of_a_compiled_function() -> None:
     assert compiled.programs(), compiled.explain()
 
 
+def scans() -> dict[str, Any]:
+    """Functions of a carry of two numbers and of 20 rows of two numbers, with loops that the core runs."""
+    w, table = normal(2, 2, seed=2).requires_grad_(), np.linspace(-1, 1, 64).reshape(32, 2)
+
+    def cell(h: tg.Variable, x: tg.Variable) -> Any:
+        h = tg.tanh(h @ w + x)
+        return h, h * x
+
+    def several(carry: Any, x: tg.Variable) -> Any:
+        h, n = carry
+        # Constants: an array, and what is made of one before the first step.
+        h = tg.sin(h + x) * tg.asarray(table)[:, :1].sum() + w[0] * tg.asarray(table).mean(0)
+        return (h, n + 1), {"y": h.astype(tg.float32), "n": n > 3}
+
+    def gradients(h: tg.Variable, xs: tg.Variable) -> Any:
+        def loss(h: tg.Variable, xs: tg.Variable) -> tg.Variable:
+            last, ys = tg.scan(cell, h, xs)
+            return (last**2).sum() + (ys**3).sum()
+
+        return tg.value_and_grad(loss, (0, 1))(h, xs)
+
+    def twice(h: tg.Variable, xs: tg.Variable) -> Any:
+        h, ys = tg.scan(cell, h * 2, xs)
+        return tg.scan(cell, h, ys.T.reshape(20, 2))
+
+    return {
+        "cell": lambda h, xs: tg.scan(cell, h, xs),
+        "several": lambda h, xs: tg.scan(several, (h, tg.zeros((), dtype=tg.int64)), xs),
+        "gradients": gradients,
+        "twice": twice,
+    }
+
+
+@pytest.mark.parametrize("name", ["cell", "several", "gradients", "twice"])
+def test_programs_with_loops_in_files(name: str, tmp_path: Path) -> None:
+    f = scans()[name]
+    with tg.no_grad() if name != "gradients" else tg.enable_grad():
+        p = recorded(f, normal(2), normal(20, 2, seed=1))
+        assert " = scan" in p.listing()
+        p.save(tmp_path / "loop")
+        frozen = p.freeze()
+        frozen.save(tmp_path / "frozen")
+        loaded, thawed = tg.load_program(tmp_path / "loop"), tg.load_program(tmp_path / "frozen")
+        loaded.save(tmp_path / "again")
+        again = tg.load_program(tmp_path / "again")
+        for i in range(3):
+            h, xs = normal(2, seed=i + 5), normal(20, 2, seed=i + 9)
+            want = f(h, xs)
+            for program in (p, frozen, loaded, thawed, again):
+                assert same(program(h, xs), want), program.listing()
+        with pytest.raises(tg.ShapeError, match="20"):
+            loaded(normal(2), normal(21, 2))
+
+
+def test_a_loop_has_no_form_in_onnx() -> None:
+    pytest.importorskip("onnx")
+    with tg.no_grad():
+        p = recorded(scans()["cell"], normal(2), normal(20, 2, seed=1))
+        with pytest.raises(NotImplementedError, match="scan"):
+            p.to_onnx("never-written.onnx")
+
+
 def _peak(f: Any) -> int:
     """Bytes that the pool takes from the system for calls of f, from an empty pool on."""
     gc.collect()

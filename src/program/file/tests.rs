@@ -57,9 +57,9 @@ fn every_cut_and_every_changed_byte_is_found() {
     }
 }
 
-/// The file with another text, and a checksum that fits.
-fn with_text(change: impl Fn(&mut Json)) -> Vec<u8> {
-    let (doc, tensors) = unpack(&program().to_bytes(None).unwrap()).unwrap();
+/// The file of `p` with another text, and a checksum that fits.
+fn with_text(p: &Program, change: impl Fn(&mut Json)) -> Vec<u8> {
+    let (doc, tensors) = unpack(&p.to_bytes(None).unwrap()).unwrap();
     let mut json = serde_json::to_value(&doc).unwrap();
     change(&mut json);
     let text = json.to_string();
@@ -70,7 +70,11 @@ fn with_text(change: impl Fn(&mut Json)) -> Vec<u8> {
 
 /// The message of the error of a changed file.
 fn refused(change: impl Fn(&mut Json)) -> String {
-    match Program::from_bytes(&with_text(change)) {
+    refused_of(&program(), change)
+}
+
+fn refused_of(p: &Program, change: impl Fn(&mut Json)) -> String {
+    match Program::from_bytes(&with_text(p, change)) {
         Ok(_) => panic!("the file was read"),
         Err(Error::Value(m) | Error::Memory(m)) => m,
         Err(e) => panic!("another error: {e:?}"),
@@ -83,7 +87,7 @@ fn changed_programs_are_refused() {
         let steps = json["steps"].as_array().expect("a program has steps");
         steps.iter().position(|s| s["what"]["call"]["name"] == name).expect("a step of that name")
     };
-    assert!(Program::from_bytes(&with_text(|_| {})).is_ok());
+    assert!(Program::from_bytes(&with_text(&program(), |_| {})).is_ok());
     assert!(refused(|j| j["format"] = 99.into()).contains("format 99"));
     assert!(refused(|j| j["steps"][0]["what"]["call"]["name"] = "evil".into()).contains("evil"));
     assert!(refused(|j| j["steps"][0]["inputs"][0] = serde_json::json!({"value": 10_000_000})).contains("before it is made"));
@@ -133,7 +137,7 @@ fn any_changed_number_is_survived() {
     assert!(places.len() > 50);
     for place in places {
         for other in [0_i64, 1, 3, 255, -1, i64::MAX] {
-            let bytes = with_text(|j| {
+            let bytes = with_text(&program(), |j| {
                 if let Some(n) = j.pointer_mut(&place) {
                     *n = other.into();
                 }
@@ -201,4 +205,61 @@ fn primitives_have_names_of_their_own() {
     numbered.dedup();
     // In files: a name must not go over to another primitive.
     assert_eq!(numbered, ["sinc.2", "view.2", "getitem.2", "getitem.3", "setitem.2", "abs.2", "sign.2", "add.2"]);
+}
+
+/// A program with a loop: carry and row are added to a constant, four times.
+fn program_with_a_loop() -> Program {
+    let trace = (0..1000).find_map(|_| recorded_loop().ok()).expect("no other test runs all the time");
+    Program::new(trace).unwrap()
+}
+
+fn recorded_loop() -> std::result::Result<capture::Trace, String> {
+    let (h, xs) = (Array::from_slice(&[0.5, -1.0], &[2]), Array::from_slice(&[1.0; 8], &[4, 2]));
+    let row = Array::from_slice(&[1.0, 1.0], &[2]);
+    let on = capture::begin(&[h.clone(), row.clone()], vec![]).unwrap();
+    let c = Variable::from(Array::from_slice(&[0.25, 3.0], &[2]));
+    let sum = ops::add(&ops::add(&Variable::from(h.clone()), &Variable::from(row.clone())).unwrap(), &c).unwrap();
+    let y = ops::multiply(&sum, 2.0).unwrap();
+    let step = on.finish(&[sum.into_array(), y.into_array()])?;
+    let operands = [&h, &row].map(|a| (a.layout().clone(), a.dtype())).to_vec();
+    let body = super::super::Body::new(step, operands, 1, 1, None).unwrap();
+    let on = capture::begin(&[h.clone(), xs.clone()], vec![]).unwrap();
+    let (h, xs) = (Variable::from(h), Variable::from(xs));
+    let outs = crate::tape::apply_all(&SCAN, &[(&h).into(), (&xs).into()], &Loop::new(Arc::new(body), 4, None)).unwrap();
+    let outs: Vec<Array> = outs.into_iter().map(Variable::into_array).collect();
+    on.finish(&outs)
+}
+
+#[test]
+fn loops_are_read_as_they_were_written_and_changed_ones_are_refused() {
+    let p = program_with_a_loop();
+    let (loaded, _) = Program::from_bytes(&p.to_bytes(None).unwrap()).unwrap();
+    let (h, xs) = (Array::from_slice(&[0.5, -1.0], &[2]), Array::from_slice(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], &[4, 2]));
+    for p in [&p, &loaded] {
+        let out = p.run(&[h.clone(), xs.clone()]).unwrap();
+        assert_eq!(out[0].to_vec::<f64>(), [17.5, 31.0]);
+        assert_eq!(out[1].to_vec::<f64>(), [3.5, 8.0, 10.0, 22.0, 20.5, 40.0, 35.0, 62.0]);
+    }
+    let scan = |json: &mut Json, key: &str, value: Json| json["steps"][0]["what"]["call"]["attributes"][1][key] = value;
+    for (key, value) in [
+        ("length", 5.into()),
+        ("carries", 2.into()),
+        ("carries", (1_u64 << 63).into()),
+        ("xs", 0.into()),
+        ("xs", 7.into()),
+        ("operands", serde_json::json!([])),
+        ("gradients", serde_json::json!({"split": 99, "live": [], "of": [null, null]})),
+        ("gradients", serde_json::json!({"split": 3, "live": [0], "of": [null, null]})),
+        ("gradients", serde_json::json!({"split": 3, "live": [], "of": [1, null]})),
+        ("more", 1.into()),
+    ] {
+        let message = refused_of(&p, |j| scan(j, key, value.clone()));
+        assert!(message.contains("damaged"), "{key}: {message}");
+    }
+    let body = |change: &dyn Fn(&mut Json)| refused_of(&p, |j| change(&mut j["steps"][0]["what"]["call"]["attributes"][1]["body"]));
+    assert!(body(&|b| b["inputs"] = 9.into()).contains("damaged"));
+    assert!(body(&|b| b["outputs"] = serde_json::json!([])).contains("damaged"));
+    assert!(body(&|b| b["steps"][0]["what"]["call"]["name"] = "evil".into()).contains("evil"));
+    assert!(refused_of(&p, |j| j["steps"][0]["what"]["call"]["attributes"][0] = "OverAxes".into()).contains("OverAxes"));
+    assert!(refused_of(&p, |j| j["steps"][0]["what"]["call"]["attributes"] = Json::Null).contains("damaged"));
 }
