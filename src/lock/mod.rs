@@ -5,9 +5,9 @@
 //!
 //! # The rules
 //! 1. No user code runs under a lock: no callback, and no Python object is dropped. The core drops Python objects
-//!   through a queue (`python/release.rs`) that is emptied where no lock is held.
+//!    through a queue (`python/release.rs`) that is emptied where no lock is held.
 //! 2. The holder of a [`Mutex`] (an optimizer, a handle, a leaf) may hold it as long as a kernel runs. So a waiter releases
-//!   Python's global lock (the GIL): see [`set_wait`]. A waiter may hold such locks itself.
+//!    Python's global lock (the GIL): see [`set_wait`]. A waiter may hold such locks itself.
 //! 3. The holder of a [`ShortMutex`] (the global lists of [`AtFork`]) copies or moves a few words and needs nothing else.
 //!    Its waiters keep the GIL.
 //! 4. The order is: an optimizer, a handle, a leaf, the arena, the other lists. A thread takes a lock only while all that
