@@ -313,6 +313,12 @@ impl Body {
         self.results.len()
     }
 
+    /// Whether gradients flow to result `i`.
+    #[must_use]
+    pub fn is_differentiable(&self, i: usize) -> bool {
+        self.gradients.live.contains(&i)
+    }
+
     /// Elements that one step computes.
     #[must_use]
     pub fn work(&self) -> usize {

@@ -405,7 +405,9 @@ impl PyLoopBody {
             let long = self.body.work().saturating_mul(length) >= LONG_CALL && !capture::is_begun() && !arrays.iter().any(|a| a.is_lent());
             let mut outs = if long { gc::detach(py, go)? } else { go()? };
             outs.truncate(self.body.result_count());
-            PyList::new(py, outs.into_iter().map(|v| wrap(py, v)).collect::<PyResult<Vec<_>>>()?).map(Some)
+            // A primitive tracks all of its results. Here some may depend on nothing that is tracked.
+            let outs = outs.into_iter().enumerate().map(|(i, v)| if self.body.is_differentiable(i) { v } else { v.detach() });
+            PyList::new(py, outs.map(|v| wrap(py, v)).collect::<PyResult<Vec<_>>>()?).map(Some)
         })
     }
 }
