@@ -68,7 +68,7 @@ fn identities_and_codes() {
     let x: Variable = Array::from_slice(&[1_u8, 0, 2], &[3, 1]).into();
     let hot = one_hot(&x, -1).unwrap();
     assert_eq!((hot.shape(), ints(hot.clone())), (&[3, 1, 3][..], vec![0, 1, 0, 1, 0, 0, 0, 0, 1]));
-    assert!(one_hot(&x, 2).unwrap_err().to_string().contains("2 is no class"));
+    assert!(one_hot(&x, 2).unwrap_err().to_string().contains("2 is not a class"));
     assert!(one_hot(&zeros(&[2], None).unwrap(), 2).unwrap_err().to_string().contains("float32"));
     assert_eq!(one_hot(&zeros(&[0], Some(DType::I64)).unwrap(), 4).unwrap().shape(), [0, 4]);
 }

@@ -149,7 +149,7 @@ fn what_is_no_distribution_raises() {
         (g.uniform(0.0, f64::INFINITY, &some, None), "finite"),
         (g.randint(3, 3, &some, None), "expected low below high"),
         (g.randint(0, 300, &some, Some(DType::U8)), "uint8 cannot hold all integers from 0 to 299"),
-        (g.bernoulli(1.5, &some, None), "1.5 is no probability"),
+        (g.bernoulli(1.5, &some, None), "p is 1.5, expected a probability"),
         (g.permutation(-1), "negative"),
     ] {
         let message = result.unwrap_err().to_string();

@@ -251,7 +251,7 @@ def jvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any], has_aux: b
                 f"jvp: {what} must be a tuple with one entry for each argument, not {type(given).__name__}; write ({what[:-1]},)"
             )
     if len(primals) != len(tangents):
-        raise TypeError(f"jvp: {len(primals)} primals came with {len(tangents)} tangents, expected one for each")
+        raise TypeError(f"jvp: got {len(primals)} primals and {len(tangents)} tangents, expected one tangent for each primal")
     arguments = _Arguments("jvp", tuple(primals), tuple(range(len(primals))))
     directions = _tangents("jvp", arguments.structures, arguments.values, tangents)
     level = _core._fresh_level()

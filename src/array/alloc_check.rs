@@ -28,7 +28,7 @@ pub const MAX_NDIM: usize = 64;
 #[cold]
 pub(super) fn check_ndim(ndim: usize) {
     if ndim > MAX_NDIM {
-        raise(Error::Value(format!("an array of {ndim} axes cannot be made, {MAX_NDIM} is the most")));
+        raise(Error::Value(format!("an array cannot have {ndim} axes, the most is {MAX_NDIM}")));
     }
 }
 

@@ -191,7 +191,7 @@ fn repeat_heads(x: &Variable, heads: usize) -> Result<Variable> {
         return Ok(x.clone());
     }
     if n == 0 || !heads.is_multiple_of(n) {
-        return Err(Error::Shape(format!("{NAME}: {heads} heads of queries are no multiple of {n} heads of keys and values")));
+        return Err(Error::Shape(format!("{NAME}: query has {heads} heads, expected a multiple of {n}, the number of heads of key and value")));
     }
     let (front, core) = (&x.shape()[..at], &x.shape()[at + 1..]);
     let apart = reshape_to(x, &[front, &[n, 1], core].concat())?;

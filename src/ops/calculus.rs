@@ -50,7 +50,7 @@ fn between(x: &Variable, xp: &Variable, fp: &Variable, outside: [Option<Variable
 pub fn interp(x: &Variable, xp: &Variable, fp: &Variable, outside: [Option<Variable>; 2], period: Option<f64>) -> Result<Variable> {
     if xp.ndim() != 1 || xp.shape() != fp.shape() || xp.shape() == [0] {
         let (a, b) = (show_shape(xp.shape()), show_shape(fp.shape()));
-        return Err(Error::Shape(format!("interp: xp and fp have shapes {a} and {b}, expected one axis of one size that is not 0")));
+        return Err(Error::Shape(format!("interp: xp and fp have shapes {a} and {b}, expected 1-d arrays of the same size, at least 1")));
     }
     let dtype = [x, xp, fp].into_iter().map(Variable::dtype).reduce(DType::promote).unwrap_or(DType::F64);
     let dtype = if dtype.is_float() { dtype } else { crate::array::default_float() };

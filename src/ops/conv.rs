@@ -350,7 +350,10 @@ fn check_weight(op: &str, axes: usize, w: &Variable, groups: i64) -> Result<usiz
         return Err(Error::Shape(format!("{op}: the weight has shape {}, expected {} axes", show_shape(w.shape()), axes + 2)));
     }
     if w.shape()[2..].contains(&0) {
-        return Err(Error::Shape(format!("{op}: the weight has shape {}, expected a kernel that is not empty", show_shape(w.shape()))));
+        return Err(Error::Shape(format!(
+            "{op}: the weight has shape {}, expected a kernel with at least one element along each axis",
+            show_shape(w.shape())
+        )));
     }
     let count = usize::try_from(groups).ok().filter(|g| *g > 0);
     let count = count.ok_or_else(|| Error::Value(format!("{op}: groups must be at least 1, got {groups}")))?;

@@ -95,7 +95,7 @@ fn steps(start: Scalar, stop: Scalar, step: Scalar) -> Result<isize> {
         Scalar::Bool(b) => Some(i128::from(b)),
     };
     if step.as_f64() == 0.0 {
-        return Err(Error::Value("arange: step is 0, expected a step that leads somewhere".to_owned()));
+        return Err(Error::Value("arange: step is 0, expected another number".to_owned()));
     }
     if let (Some(start), Some(stop), Some(step)) = (value(start), value(stop), value(step)) {
         let way = stop - start;
@@ -105,7 +105,7 @@ fn steps(start: Scalar, stop: Scalar, step: Scalar) -> Result<isize> {
     let count = ((stop.as_f64() - start.as_f64()) / step.as_f64()).ceil();
     if count.is_nan() || count > 9e18 {
         let (start, stop, step) = (start.as_f64(), stop.as_f64(), step.as_f64());
-        return Err(Error::Value(format!("arange: from {start} to {stop} by {step} are {count} elements; expected a finite number of them")));
+        return Err(Error::Value(format!("arange: from {start} to {stop} in steps of {step} there are {count} elements, expected a finite number")));
     }
     Ok(count.max(0.0) as isize)
 }
@@ -268,7 +268,7 @@ pub fn one_hot(x: &Variable, classes: i64) -> Result<Variable> {
         (given, _) => given,
     };
     if let Some(bad) = codes.iter().find(|&&c| c < 0 || c >= classes) {
-        return Err(Error::Value(format!("one_hot: {bad} is no class, expected 0 to {} (num_classes is {classes})", classes.saturating_sub(1))));
+        return Err(Error::Value(format!("one_hot: {bad} is not a class, expected 0 to {} (num_classes is {classes})", classes.saturating_sub(1))));
     }
     if x.is_lifted() {
         let all = arange(Scalar::Int(0), Scalar::Int(classes), Scalar::Int(1), Some(DType::I64))?;

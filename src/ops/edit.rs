@@ -31,7 +31,7 @@ pub fn append(x: &Variable, values: &Variable, axis: Option<isize>) -> Result<Va
 fn places(op: &str, at: &Variable, axis: usize, n: usize, end: bool) -> Result<Vec<i64>> {
     if at.dtype() == DType::Bool {
         if at.shape() != [n] {
-            return Err(Error::Shape(format!("{op}: a mask of shape {} for axis {axis} with size {n}", show_shape(at.shape()))));
+            return Err(Error::Shape(format!("{op}: the mask has shape {}, expected ({n},), the size of axis {axis}", show_shape(at.shape()))));
         }
         return Ok(true_places(at.values(op)?));
     }
@@ -158,7 +158,7 @@ pub fn segment_sum(data: &Variable, ids: &Variable, segments: Option<i64>) -> Re
     let rows = data.shape().first().copied().unwrap_or(0);
     if data.ndim() == 0 || ids.shape() != [rows] {
         let (a, b) = (show_shape(ids.shape()), show_shape(data.shape()));
-        return Err(Error::Shape(format!("segment_sum: numbers of shape {a} for data of shape {b}, expected one for each row")));
+        return Err(Error::Shape(format!("segment_sum: segment ids have shape {a} and the data {b}, expected one id for each row")));
     }
     let count = match segments {
         Some(n) => n,

@@ -55,7 +55,7 @@ fn labels(subscripts: &str, part: &str, axes: usize) -> Result<Labels> {
             continue;
         }
         if !c.is_alphabetic() {
-            return Err(wrong(subscripts, &format!("'{c}' is no index")));
+            return Err(wrong(subscripts, &format!("'{c}' is not an index, which is a letter")));
         }
         out.push(c);
         rest = &rest[c.len_utf8()..];

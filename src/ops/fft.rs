@@ -407,7 +407,7 @@ fn frequencies(op: &str, n: i64, d: f64, dtype: Option<DType>, half: bool) -> Re
         return Err(Error::dtype(op, dtype, "float32 or float64"));
     }
     if d == 0.0 {
-        return Err(Error::Value(format!("{op}: the distance of samples is 0, expected another number")));
+        return Err(Error::Value(format!("{op}: d, the sample spacing, is 0, expected another number")));
     }
     let count = if half { count / 2 + 1 } else { count };
     check_memory(op, &[count], DType::F64)?;

@@ -136,7 +136,7 @@ impl Interpolation<'_> {
             return Err(Error::Shape(format!("{NAME}: mode '{mode}' needs an input of {want} axes (N, C, ...), got shape {}", show_shape(shape))));
         }
         if wanted == 0 && self.align_corners.is_some() {
-            return Err(Error::Value(format!("{NAME}: align_corners has no meaning for mode '{mode}'; leave it out")));
+            return Err(Error::Value(format!("{NAME}: align_corners is not used by mode '{mode}'; leave it out")));
         }
         if self.antialias && !matches!(mode, "bilinear" | "bicubic") {
             return Err(Error::Value(format!("{NAME}: antialias is for modes 'bilinear' and 'bicubic', got '{mode}'")));
@@ -226,7 +226,7 @@ fn padded(mode: &str, n: usize, before: isize, after: isize) -> Result<Vec<Optio
         _ => {}
     }
     if before.saturating_add(after) < -size {
-        return Err(Error::Value(format!("pad: ({before}, {after}) takes away more than the {n} elements of an axis")));
+        return Err(Error::Value(format!("pad: ({before}, {after}) removes more than the {n} elements of an axis")));
     }
     let total = size.saturating_add(before).saturating_add(after).cast_unsigned();
     check_memory("pad", &[total, 2], DType::F64)?;
@@ -295,7 +295,7 @@ pub fn pixel_shuffle(x: &Variable, r: i64) -> Result<Variable> {
     let r = factor("pixel_shuffle", "upscale_factor", x, r)?;
     let &[c, h, w] = &x.shape()[x.ndim() - 3..] else { unreachable!("three axes") };
     if !c.is_multiple_of(r * r) {
-        return Err(Error::Shape(format!("pixel_shuffle: {c} channels are no multiple of {}, the square of the factor", r * r)));
+        return Err(Error::Shape(format!("pixel_shuffle: the input has {c} channels, expected a multiple of {}, the square of the factor", r * r)));
     }
     let c = c / (r * r);
     reorder(x, &[c, r, r, h, w], &[0, 3, 1, 4, 2], &[c, h * r, w * r])

@@ -385,7 +385,7 @@ fn channels_of(op: &str, x: &Variable) -> Result<usize> {
 fn refuse_one_value(op: &str, x: &Variable, count: usize) -> Result<()> {
     if count == 1 && x.array().size() > 0 {
         let shape = show_shape(x.shape());
-        return Err(Error::Value(format!("{op}: one value in each part that is normalised, expected more (input of shape {shape})")));
+        return Err(Error::Value(format!("{op}: each group of an input of shape {shape} has a single value, expected more than one")));
     }
     Ok(())
 }

@@ -72,7 +72,7 @@ fn check_probability(p: f64) -> Result<()> {
     if (0.0..=1.0).contains(&p) {
         return Ok(());
     }
-    Err(Error::Value(format!("bernoulli: {p} is no probability, expected 0 to 1")))
+    Err(Error::Value(format!("bernoulli: p is {p}, expected a probability from 0 to 1")))
 }
 
 /// A random draw or a change of the seed, as a step of a program.

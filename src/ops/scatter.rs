@@ -17,7 +17,7 @@ fn inside(op: &str, what: &str, shape: &[usize], index: &Variable, axis: Option<
         return Ok(());
     }
     let (i, s) = (show_shape(index.shape()), show_shape(shape));
-    Err(Error::Shape(format!("{op}: the index has shape {i}, which does not lie inside {s}, the shape of the {what}")))
+    Err(Error::Shape(format!("{op}: the index has shape {i}, which is larger than {s}, the shape of the {what}")))
 }
 
 /// The elements of `x` at `index` along `axis`, each at its own position along the other axes.
@@ -105,9 +105,7 @@ pub fn masked_fill<'a>(x: &Variable, mask: &Variable, value: impl Into<Operand<'
     }
     match value.into() {
         Operand::Variable(v) if v.ndim() == 0 => super::where_(mask, &stored_as("masked_fill", v, x.dtype())?, x),
-        Operand::Variable(v) => {
-            Err(Error::Shape(format!("masked_fill: a value of shape {} was given, expected a single number", show_shape(v.shape()))))
-        }
+        Operand::Variable(v) => Err(Error::Shape(format!("masked_fill: the value has shape {}, expected a single number", show_shape(v.shape())))),
         Operand::Scalar(s) => {
             s.check("masked_fill", x.dtype())?;
             super::where_(mask, &Array::full(&[], s, x.dtype()).into(), x)

@@ -151,7 +151,11 @@ pub fn squeeze(x: &Variable, axes: Option<&[isize]>) -> Result<Variable> {
         Some(axes) => distinct_axes("squeeze", axes, x.ndim())?,
     };
     if let Some(&a) = axes.iter().find(|&&a| x.shape()[a] != 1) {
-        return Err(Error::Shape(format!("squeeze: axis {a} of shape {} has size {}, only axes of size 1 go", show_shape(x.shape()), x.shape()[a])));
+        return Err(Error::Shape(format!(
+            "squeeze: axis {a} of shape {} has size {}, only axes of size 1 can be removed",
+            show_shape(x.shape()),
+            x.shape()[a]
+        )));
     }
     let shape: Shape = (0..x.ndim()).filter(|a| !axes.contains(a)).map(|a| x.shape()[a]).collect();
     shaped(&SQUEEZE, x, &shape)

@@ -104,7 +104,7 @@ pub fn bincount(x: &Variable, weights: Option<&Variable>, minlength: i64) -> Res
     crate::array::check_memory(NAME, &[size], DType::I64)?;
     let Some(w) = weights else { return Ok(tally(&all, size).into()) };
     if w.shape() != x.shape() {
-        return Err(Error::Shape(format!("{NAME}: weights of shape {} for numbers of shape {}", show_shape(w.shape()), show_shape(x.shape()))));
+        return Err(Error::Shape(format!("{NAME}: weights have shape {}, expected {} like x", show_shape(w.shape()), show_shape(x.shape()))));
     }
     let w = floating(NAME, w)?;
     index_add(&Array::zeros(&[size], w.dtype()).into(), 0, &Array::from_slice(&all, &[all.len()]).into(), &w, 1.0)
@@ -163,7 +163,7 @@ fn histogram(x: &Variable, edges: &Variable, weights: Option<&Variable>) -> Resu
     let all: Vec<i64> = at.values("histogram")?.to_vec();
     let Some(w) = weights else { return Ok(tally(&all, count).into()) };
     if w.shape() != x.shape() {
-        return Err(Error::Shape(format!("histogram: weights of shape {} for elements of shape {}", show_shape(w.shape()), show_shape(x.shape()))));
+        return Err(Error::Shape(format!("histogram: weights have shape {}, expected {} like x", show_shape(w.shape()), show_shape(x.shape()))));
     }
     let inside: Vec<bool> = all.iter().map(|i| (0..=top).contains(i)).collect();
     let mask: Variable = Array::from_slice(&inside, &[inside.len()]).into();

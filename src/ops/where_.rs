@@ -90,7 +90,7 @@ fn call_where(a: &Args<'_>) -> Result<Value> {
     match (a.is_none(1), a.is_none(2)) {
         (false, false) => Ok(where_(&a.variable(0)?, a.operand(1)?, a.operand(2)?)?.into()),
         (true, true) => Ok(super::nonzero(&a.variable(0)?)?.into()),
-        _ => Err(Error::Type("where: one value came with the condition, expected two or none, as in where(condition, a, b)".to_owned())),
+        _ => Err(Error::Type("where: got one value with the condition, expected two or none, as in where(condition, a, b)".to_owned())),
     }
 }
 

@@ -187,7 +187,7 @@ fn apply(p: &Primitive, place: usize, by: &[f64], c: &mut Channels) -> bool {
 
 /// Makes the map compute the last value of the chain, with new weights.
 fn rewrite(trace: &mut Trace, c: &Channels, constants: &HashMap<Slot, Array>) -> Result<()> {
-    let gone = || Error::Value("freeze: a constant is gone".to_owned());
+    let gone = || Error::Value("freeze: the weight of a linear map is not constant".to_owned());
     let step = &trace.steps[c.at];
     let constant = |i: usize| step.inputs.get(i).and_then(|a| constants.get(&a.slot()?));
     let weight = constant(1).ok_or_else(gone)?;

@@ -226,7 +226,7 @@ impl Group {
         for (i, a) in instr.inputs.iter().enumerate() {
             let found = a.slot().and_then(|s| table[s].as_ref());
             if found.is_none() && taken.iter().all(|t| t.0 != i) {
-                return Err(Error::Value("program: a group lacks an operand".to_owned()));
+                return Err(Error::Value("program: a group of formulas reads a value that no instruction has computed".to_owned()));
             }
             given.push(found.map(Variable::array));
         }

@@ -232,8 +232,8 @@ impl Body {
     /// the results of the step, and the gradients.
     ///
     /// # Errors
-    /// `Value` for a recording that changes state, reads places, has too many values, or has a broadcast carry. `Shape` and `DType` when a
-    /// carry changes its shape or dtype.
+    /// `Value` for a recording that changes state, reads places, has more than 200 operands or results, or has a broadcast carry.
+    /// `Shape` and `DType` when a carry changes its shape or dtype.
     pub fn new(mut trace: Trace, operands: Vec<(Layout, DType)>, carries: usize, xs: usize, gradients: Option<Gradients>) -> Result<Self> {
         let count = operands.len();
         let fail = |what: &str| Err(Error::Value(format!("scan: the body {what}")));
@@ -243,11 +243,11 @@ impl Body {
         let gradients = gradients.unwrap_or_else(|| Gradients { split: trace.steps.len(), of: vec![None; count], ..Gradients::default() });
         let results = trace.outputs.len() - gradients.of.iter().flatten().count();
         if count > MOST || results > MOST {
-            return fail("has too many values");
+            return fail(&format!("has more than {MOST} operands or results"));
         }
         let is_broadcast = |(layout, _): &(Layout, DType)| layout.strides().iter().zip(layout.shape()).any(|(&s, &n)| s == 0 && n > 1);
         if operands[..carries].iter().any(is_broadcast) {
-            return fail("has a carry whose elements share memory");
+            return fail("has a broadcast carry, whose elements share memory");
         }
         let mut split = Some(gradients.split);
         drop_dead(&mut trace.steps, &trace.outputs, &mut split);
@@ -450,7 +450,7 @@ impl Loop {
     fn check(&self, inputs: &[&Array]) -> Result<()> {
         let b = &*self.body;
         if inputs.len() != b.operands.len() {
-            return Err(Error::Value(format!("scan: {} operands, expected {}", inputs.len(), b.operands.len())));
+            return Err(Error::Value(format!("scan: got {} operands, expected {}", inputs.len(), b.operands.len())));
         }
         for x in &inputs[b.carries..b.carries + b.xs] {
             if x.shape().first() != Some(&self.length) {

@@ -60,7 +60,7 @@ impl fmt::Debug for Product {
 /// Operand `i` of an instruction.
 fn operand<'a>(instr: &Instr, i: usize, table: &'a Table) -> Result<&'a Array> {
     let value = instr.inputs.get(i).and_then(|a| a.slot()).and_then(|s| table[s].as_ref());
-    value.map(Variable::array).ok_or_else(|| Error::Value("program: a product lacks an operand".to_owned()))
+    value.map(Variable::array).ok_or_else(|| Error::Value("program: a product reads a value that no instruction has computed".to_owned()))
 }
 
 impl Product {

@@ -121,13 +121,13 @@ impl Program {
     fn fill(&self, table: &mut Table, inputs: &[Array]) -> Result<()> {
         // Cotangents are given later, to the pullback.
         if self.split.is_none() && self.inputs.iter().any(|given| given.from >= inputs.len()) {
-            return Err(Error::Value(format!("program: {} inputs were given, expected {}", inputs.len(), self.input_count)));
+            return Err(Error::Value(format!("program: got {} inputs, expected {}", inputs.len(), self.input_count)));
         }
         self.enter(table, |i| inputs.get(i).cloned())?;
         for given in &self.loads {
             match self.places[given.from].load() {
                 Some(a) => table[given.slot] = Some(fitted(given, a)?.into()),
-                None => return Err(Error::Value("program: a gradient that the program reads is not there".to_owned())),
+                None => return Err(Error::Value("program: it reads the gradient of a parameter, which is None now; run backward first".to_owned())),
             }
         }
         Ok(())
@@ -273,7 +273,7 @@ fn evaluated(op: &Op, instr: &Instr, table: &mut Table) -> Result<()> {
 
 #[cold]
 fn missing() -> Error {
-    Error::Value("program: an instruction reads a value that was not made".to_owned())
+    Error::Value("program: an instruction reads a value that no instruction has computed".to_owned())
 }
 
 pub(super) fn result(table: &Table, slot: Slot) -> Array {

@@ -191,7 +191,7 @@ pub fn extract(o: &Bound<'_, PyAny>) -> PyResult<DType> {
         }
     }
     if o.cast::<PyInt>().is_ok() {
-        return Err(DTypeError::new_err(format!("{} is no dtype; the sizes of a shape go into a tuple, as in zeros((2, 3))", o.str()?)));
+        return Err(DTypeError::new_err(format!("{} is not a dtype; the sizes of a shape go into a tuple, as in zeros((2, 3))", o.str()?)));
     }
     let name = match o.cast::<PyString>() {
         Ok(s) => s.to_string(),

@@ -172,7 +172,7 @@ pub fn are_at(list: &Bound<'_, PyList>, places: &[Arc<Leaf>]) -> bool {
 /// The items of the argument for parameters, in a fixed order.
 pub fn items<'py>(name: &str, o: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
     if o.cast::<PySet>().is_ok() {
-        return Err(PyTypeError::new_err(format!("{name}: parameters come in an order, a set has none; pass a list")));
+        return Err(PyTypeError::new_err(format!("{name}: parameters must be in a fixed order, and a set has none; pass a list")));
     }
     if let Ok(parameters) = o.getattr("parameters")
         && parameters.is_callable()

@@ -185,7 +185,11 @@ impl Trace {
         for (_, source) in &mut out.sources {
             if let Source::Place(at) = source {
                 let value = self.places[*at].load();
-                let Some(a) = value else { return Err(Error::Value("freeze: the program reads a gradient that is not there".to_owned())) };
+                let Some(a) = value else {
+                    return Err(Error::Value(
+                        "freeze: the program reads the gradient of a parameter, which is None now; run backward first".to_owned(),
+                    ));
+                };
                 *source = Source::Constant(a.pooled(), None);
             }
         }

@@ -14,7 +14,11 @@ use crate::tape::{AttrSet, Jvp, JvpContext, Lift, Lifted, Operand, Outputs, Prim
 /// Those of `f`; `Shape` or `DType` when a tangent does not fit its primal.
 pub fn jvp(f: Function<'_>, primals: &[Variable], tangents: &[Variable]) -> Result<(Vec<Variable>, Vec<Variable>)> {
     if primals.len() != tangents.len() {
-        return Err(Error::Value(format!("jvp: {} primals came with {} tangents, expected one for each", primals.len(), tangents.len())));
+        return Err(Error::Value(format!(
+            "jvp: got {} primals and {} tangents, expected one tangent for each primal",
+            primals.len(),
+            tangents.len()
+        )));
     }
     let level = fresh_level();
     let inputs = primals.iter().zip(tangents).map(|(x, t)| dual(level, x, t)).collect::<Result<Vec<_>>>()?;

@@ -269,7 +269,7 @@ def groups_of(name: str, params: Any) -> list[dict[str, Any]]:
         got = type(params).__name__
         raise TypeError(f"{name}: parameters must be an iterable of Variables or of dicts, not one {got}; pass [{got}]")
     if isinstance(params, set):
-        raise TypeError(f"{name}: parameters come in an order, a set has none; pass a list")
+        raise TypeError(f"{name}: parameters must be in a fixed order, and a set has none; pass a list")
     check_parameters(name, params)
     items = list(params)
     if not items:
@@ -287,7 +287,7 @@ def checked_group(name: str, given: Any) -> dict[str, Any]:
         raise KeyError(f"{name}: a parameter group lacks 'params'")
     params = given["params"]
     if isinstance(params, set):
-        raise TypeError(f"{name}: parameters come in an order, a set has none; pass a list")
+        raise TypeError(f"{name}: parameters must be in a fixed order, and a set has none; pass a list")
     items = [params] if isinstance(params, Variable) else list(params)
     named = [isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str) for item in items]
     if any(named) and not all(named):

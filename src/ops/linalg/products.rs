@@ -194,7 +194,10 @@ pub fn tensorinv(a: &Variable, ind: i64) -> Result<Variable> {
     let (first, last) = a.shape().split_at(split);
     let (m, n) = (first.iter().product::<usize>(), last.iter().product::<usize>());
     if m != n {
-        return Err(Error::LinAlg(format!("tensorinv: shape {} with ind={ind} is no square matrix: {m} rows, {n} columns", show_shape(a.shape()))));
+        return Err(Error::LinAlg(format!(
+            "tensorinv: shape {} with ind={ind} is not a square matrix: {m} rows, {n} columns",
+            show_shape(a.shape())
+        )));
     }
     let shape: Vec<isize> = last.iter().chain(first).map(|s| s.cast_signed()).collect();
     reshape(&super::solve::inv(&reshape(a, &[m.cast_signed(), n.cast_signed()])?)?, &shape)
