@@ -272,7 +272,7 @@ _ABSENT: Any = object()
 
 
 def _is_default(value: Any, default: Any) -> bool:
-    """Whether an argument is left at its default. None is a default where the signature says so; elsewhere it may mean all axes."""
+    """Whether an argument is left at its default. Where the signature has no default None, None may mean all axes."""
     return value is _no_value() or (value is None and (default is None or default is _no_value()))
 
 
