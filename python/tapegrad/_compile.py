@@ -1,9 +1,9 @@
 """``tg.compile``: a function is recorded as a flat program of primitives and then runs without Python.
 
-The first call with arguments of given shapes and dtypes runs as ever. The second and the third are recorded and compared;
-when both are the same program, later calls replay it. What the function depends on besides its arguments (globals, closures,
-attributes of objects) is guarded: when a guard does not hold any more the function is recorded anew. What cannot be replayed
-runs as ever.
+The first call with arguments of given shapes and dtypes runs in Python. The second and the third are recorded and compared;
+when both give the same program, later calls replay it. Values that the function depends on besides its arguments (globals,
+closures, attributes of objects) are guarded: when a guard fails, the function is recorded again. A function that cannot be
+replayed keeps running in Python.
 """
 
 from __future__ import annotations
@@ -280,7 +280,7 @@ class Compiled(_core._Table):
         """Runs the function in Python, and records the run where that may give a program."""
         if site is None:
             if len(self._sites) >= _SIGNATURES:
-                self._say(f"more than {_SIGNATURES} signatures: further ones run as ever")
+                self._say(f"more than {_SIGNATURES} signatures: calls with further ones run in Python")
                 self._warn(
                     f"called with more than {_SIGNATURES} different signatures (shapes, dtypes, Python values); "
                     "pass numbers that vary as Variables"
@@ -294,11 +294,11 @@ class Compiled(_core._Table):
         if site.given_up is not None:
             return self._function(*args, **kwargs)
         if site.variants:
-            self._say(f"recorded anew: {site.variants[-1].broken(arguments)}")
+            self._say(f"recorded again: {site.variants[-1].broken(arguments)}")
             if len(site.variants) >= _VARIANTS:
                 site.given_up = f"{_VARIANTS} programs were recorded for one signature"
                 self._warn(
-                    f"{site.given_up}, and no one fits: {site.variants[-1].broken(arguments)}; calls that none fits run as ever"
+                    f"{site.given_up}, and none fits: {site.variants[-1].broken(arguments)}; calls that fit no program run in Python"
                 )
                 return self._function(*args, **kwargs)
         if not _RECORDING.acquire(blocking=False):
@@ -402,7 +402,7 @@ class Compiled(_core._Table):
             self._add(site.key, variant)
         else:
             site.given_up = recording.shared
-            self._say(f"calls run as ever: {recording.shared}")
+            self._say(f"calls run in Python: {recording.shared}")
         steps, left = variant.program.size()
         self._say(f"recorded: {steps} steps, {left} instructions, {len(variant.guards)} guards")
 
@@ -507,16 +507,16 @@ def compile(function: Any = None, *, explain: bool = False) -> Any:
     """Makes a function, a training step or a Module run without Python: recorded once, then replayed by the core.
 
     Use it as a decorator or call it: ``step = tg.compile(step)``. The first call with arguments of given shapes, dtypes and
-    Python values runs as ever, the second and the third are recorded and compared, later ones replay. Gradients,
+    Python values runs in Python, the second and the third are recorded and compared, later ones replay. Gradients,
     ``backward()``, optimizer steps and random numbers inside of the function are part of the program; parameters, gradients,
     buffers, and the options of optimizers are read in each call, so schedules work outside of it. Results are the same, bit for
     bit.
 
     NumPy arrays among the arguments become Variables. Python numbers are part of the signature: pass numbers that vary as
-    Variables. What the function reads besides its arguments (globals, closures, attributes) is guarded; a change makes a new
-    recording, at most 8 for one signature, then a warning comes. A function that reads elements (``item()``, ``if x > 0``),
-    prints, has hooks, or keeps new Variables elsewhere runs as ever: ``explain=True`` prints why. Other effects on Python
-    objects are not seen by a recording and do not happen in a replay.
+    Variables. Values that the function reads besides its arguments (globals, closures, attributes) are guarded: after a change
+    it is recorded again, at most 8 times for one signature, then it warns. A function that reads elements (``item()``, ``if x > 0``),
+    prints, has hooks, or keeps new Variables elsewhere runs in Python: ``explain=True`` prints why. Other effects on
+    Python objects are not seen by a recording and do not happen in a replay.
 
     >>> w = tg.Variable([1.0, 2.0], requires_grad=True)
     >>> sgd = tg.optim.SGD([w], lr=0.5)

@@ -364,8 +364,8 @@ def scan(f: Callable[[Any, Any], Any], init: Any, xs: Any = None, length: int | 
 
     From 16 steps on the core runs the loop: two steps are recorded and compared (see :func:`compile`), and then all are run
     without Python, also in later calls with the same function. Inside of a compiled function the loop is one instruction. A
-    function that reads elements, prints, draws random numbers or changes state runs step by step. What it does to Python
-    objects otherwise is not seen and happens in the first steps alone.
+    function that reads elements, prints, draws random numbers or changes state runs step by step. Other effects on Python
+    objects are not seen and happen in the first steps only.
 
     Raises ShapeError when the first axes differ, or the carry changes its shape, and TypeError when f does not return a pair.
 
