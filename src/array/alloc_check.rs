@@ -1,7 +1,7 @@
 //! Limits of array sizes, and how an operation ends when there is not enough memory.
 //!
 //! Operations whose result is larger than their operands call [`check_memory`] first and return its error. If an allocation fails deep
-//! inside a kernel, the error unwinds to the entry point ([`raise`]): no panic message is printed, and Python's entry point raises the
+//! inside a kernel, the error unwinds to the entry point (`raise`): no panic message is printed, and Python's entry point raises the
 //! error.
 //!
 //! A failed allocation of Rust's own collections aborts the process. So every list whose length depends on user data is made by the

@@ -276,7 +276,7 @@ impl Array {
     /// Makes this the only holder of a row-major buffer, for writing a part of it. If that takes a copy, the old array is returned: it must
     /// be dropped without locks, because its memory may belong to another owner.
     ///
-    /// Small parts of such a copy that are saved later are copied ([`Array::compact_part`]). So writing an array part by part, while the
+    /// Small parts of such a copy that are saved later are copied (`Array::compact_part`). So writing an array part by part, while the
     /// tape saves parts of it, costs time in proportion to the parts.
     #[must_use]
     pub fn make_writable(&mut self) -> Option<Self> {

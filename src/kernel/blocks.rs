@@ -3,7 +3,7 @@
 //! Contiguous operands are passed whole, other operands row by row where rows are contiguous. All others are read block by block into a
 //! buffer that stays in the first-level cache. So a kernel only sees slices.
 //!
-//! Formulas over floats have a loop of their own ([`zip`]). Code that must exist for every dtype shares one loop per element size: [`map`]
+//! Formulas over floats have a loop of their own (`zip`). Code that must exist for every dtype shares one loop per element size: [`map`]
 //! and [`update_with`] pass it a function of pieces.
 
 #![allow(unsafe_code, reason = "pieces of bits seen as elements")]
@@ -195,7 +195,7 @@ fn spread<T: Plain, O: Send, const N: usize>(
     parallel::for_each_chunk_mut(data, grain, |start, chunk| run(sources, shape, start, chunk, once, body));
 }
 
-/// [`zip`] where `target` is both an operand and the result: `f` sees its old values in the last argument. An unshared target is
+/// `zip` where `target` is both an operand and the result: `f` sees its old values in the last argument. An unshared target is
 /// overwritten in place.
 pub fn update<T: Element, const N: usize>(target: &mut Array, inputs: [Input<'_>; N], cost: f64, f: impl Fn(&[&[T]; N], &mut [T]) + Sync) {
     let mut room = None;

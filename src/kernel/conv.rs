@@ -302,7 +302,7 @@ fn part<T>(all: &[T], i: usize, size: usize) -> &[T] {
     &all[i * size..(i + 1) * size]
 }
 
-/// The convolution of `x` with `w`: y[o, p] = bias[o] + Σ w[o, c, k] x[c, p · stride + k · dilation - low]. `after` sees each group of
+/// The convolution of `x` with `w`: `y[o, p] = bias[o] + Σ w[o, c, k] x[c, p · stride + k · dilation - low]`. `after` sees each group of
 /// channels of an image as soon as it is complete.
 pub fn forward<T: Number>(x: &[T], w: &[T], bias: Option<&[T]>, y: &mut [T], g: &Geometry, after: Option<After<'_, T>>) {
     let (outputs, depth, positions) = (g.outputs, g.depth(), g.positions());
@@ -328,7 +328,7 @@ pub fn forward<T: Number>(x: &[T], w: &[T], bias: Option<&[T]>, y: &mut [T], g: 
     });
 }
 
-/// The gradient of the input, which is the transposed convolution: x[c, q] = bias[c] + Σ w[o, c, k] g[o, p] over all (p, k)
+/// The gradient of the input, which is the transposed convolution: `x[c, q] = bias[c] + Σ w[o, c, k] g[o, p]` over all (p, k)
 /// with p · stride + k · dilation - low = q. `after` sees each group of channels of an image as soon as it is complete.
 pub fn input_gradient<T: Number>(cotangent: &[T], w: &[T], bias: Option<&[T]>, x: &mut [T], g: &Geometry, after: Option<After<'_, T>>) {
     let (outputs, depth, positions) = (g.outputs, g.depth(), g.positions());

@@ -47,7 +47,7 @@ pub trait Pointwise<const N: usize>: 'static {
     /// Whether it has loops for a number as an operand and for rows: arithmetic that users write, not gradients.
     const BESIDE: bool = false;
     /// Whether the formula contains a function with a fast range (sin, cos, tan). Then a block is repeated with
-    /// [`Careful`](crate::kernel::simd::Careful) lanes if an argument was outside that range.
+    /// [`Careful`] lanes if an argument was outside that range.
     const RANGED: bool = false;
     /// Whether the formula equals its second operand when the first is one.
     const PASSES: bool = false;

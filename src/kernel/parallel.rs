@@ -35,6 +35,9 @@ const MAX_RANGES: usize = 1024;
 /// How long a caller that has no work left spins for its helpers before it sleeps: about one range.
 const SPIN: Duration = Duration::from_micros(20);
 const MAX_THREADS: usize = 1024;
+/// Ranges of at least so many items begin at multiples of [`ALIGNED_ITEMS`].
+const ALIGNED_FROM: usize = 1024;
+const ALIGNED_ITEMS: usize = 64;
 
 static NUM_THREADS: AtomicUsize = AtomicUsize::new(0); // 0: not determined yet
 
@@ -89,8 +92,8 @@ pub fn grain(n: usize, ns_per_item: f64) -> usize {
         return n.max(1);
     }
     match n.div_ceil(ranges) {
-        few if few < 1024 => few,
-        many => many.next_multiple_of(64),
+        few if few < ALIGNED_FROM => few,
+        many => many.next_multiple_of(ALIGNED_ITEMS),
     }
 }
 

@@ -139,9 +139,14 @@ impl<'a, M: Method> Steps<'a, M> {
     }
 }
 
+/// From so many elements in all on, threads may take whole parameters.
+const MANY_ELEMENTS: usize = 1 << 18;
+/// Threads take whole parameters only if the largest has at most one part in so many of all elements.
+const LARGEST_SHARE: usize = 8;
+
 /// Whether threads take whole parameters instead of parts of each: if there is much work and no parameter has most of it.
 pub(super) fn are_many(total: usize, largest: usize) -> bool {
-    total >= 1 << 18 && largest <= total / 8
+    total >= MANY_ELEMENTS && largest <= total / LARGEST_SHARE
 }
 
 /// The error for a gradient like `g` that does not fit a parameter like `p`.

@@ -5,8 +5,8 @@
 //! use of each value. The last instruction that uses a value owns it: it may overwrite the buffer, or the buffer returns to the pool at
 //! once.
 //!
-//! Elementwise instructions and their gradient rules are lowered to [formulas](lower). Formulas run together as [groups](group), block by
-//! block, so that intermediate values stay in the first-level cache. A group that follows a [matrix product or a convolution](product) runs
+//! Elementwise instructions and their gradient rules are lowered to formulas (`lower`). Formulas run together as groups (`group`), block by
+//! block, so that intermediate values stay in the first-level cache. A group that follows a matrix product or a convolution (`product`) runs
 //! as its epilogue, on rows or images as soon as they are complete.
 
 mod choices;

@@ -15,6 +15,9 @@ pub type Tick<'a> = Option<&'a (dyn Fn() -> Result<()> + 'a)>;
 /// Instructions between two ticks.
 pub(super) const TICKS: usize = 64;
 
+/// A program keeps at most so many tables for later calls: calls of several threads, and nested ones, need more than one.
+const KEPT_TABLES: usize = 8;
+
 pub(super) type Table = Vec<Option<Variable>>;
 
 /// The values that the function of a program keeps for its pullback.
@@ -111,7 +114,7 @@ impl Program {
     pub(super) fn recycle(&self, mut table: Table) {
         clear(&mut table);
         if let Some(mut tables) = self.tables.try_lock()
-            && tables.len() < 8
+            && tables.len() < KEPT_TABLES
         {
             tables.push(table);
         }

@@ -7,7 +7,7 @@
 //! other such objects. A reference that the collector does not find (a variable of a running operation) counts as external, and keeps alive
 //! what it leads to.
 //!
-//! A picture is used only while it is true. [`changed`] is called wherever the tape is read or changed; from then on the picture shows
+//! A picture is used only while it is true. `changed` is called wherever the tape is read or changed; from then on the picture shows
 //! nothing, and what it does not show is kept alive. Nothing changes the tape while the collector reads the picture: the binding takes and
 //! shows no picture while a thread runs without the collector's lock ([`Running`]).
 
