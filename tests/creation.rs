@@ -31,7 +31,7 @@ fn ranges_are_numpys() {
     assert_eq!(ints(i64::MAX - 2, i64::MAX, 1), [i64::MAX - 2, i64::MAX - 1]);
     let floats = |a: f64, b: f64, c: f64| f64s(&arange(a.into(), b.into(), c.into(), Some(DType::F64)).unwrap());
     assert_eq!(floats(0.0, 1.0, 0.25), [0.0, 0.25, 0.5, 0.75]);
-    // The bits that numpy.arange(0.1, 1.0, 0.3) and numpy.arange(1, 1.3, 0.1) have; the second overshoots there too.
+    // The bits of numpy.arange(0.1, 1.0, 0.3) and numpy.arange(1, 1.3, 0.1); the second overshoots there too.
     assert_eq!(floats(0.1, 1.0, 0.3), [0.1, 0.4, 0.700_000_000_000_000_1]);
     assert_eq!(floats(1.0, 1.3, 0.1), [1.0, 1.1, 1.200_000_000_000_000_2, 1.300_000_000_000_000_3]);
     let mixed = arange(Scalar::Int(0), Scalar::Int(3), Scalar::Float(0.5), Some(DType::I64)).unwrap();

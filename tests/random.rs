@@ -38,7 +38,7 @@ fn uniform_numbers_fill_their_interval_evenly() {
             counts[(u * 1000.0) as usize] += 1;
         }
         assert!(unevenness(&counts).abs() < 4.0, "{dtype}: {}", unevenness(&counts));
-        // Neighbours, and elements of neighbouring blocks, know nothing of each other: σ is 1/12/√n.
+        // Elements that are neighbours, or in neighbouring blocks, are uncorrelated: σ is 1/12/√n.
         for lag in [1, 2, 4, 512] {
             let r = mean(x[lag..].iter().zip(&x).map(|(a, b)| (a - 0.5) * (b - 0.5)));
             assert!(r.abs() < 4.0 / 12.0 / 200_000_f64.sqrt(), "{dtype}, lag {lag}: {r}");

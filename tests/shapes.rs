@@ -1,4 +1,4 @@
-//! Shapes: what the functions return and say, beyond the gradients that tests/rules.rs checks.
+//! Shapes and messages of functions; tests/rules.rs checks their gradients.
 
 use tapegrad::Error;
 use tapegrad::array::{Array, DType, size_of};
