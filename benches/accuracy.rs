@@ -24,10 +24,10 @@ const CHUNK: u64 = 1 << 18;
 
 struct Function {
     name: &'static str,
-    /// Ulps that are allowed, for either type.
+    /// The largest error that passes, in ulps, for both types.
     limit: f64,
     call: fn(&Variable) -> Result<Variable>,
-    /// Where `f64` is sampled, and m, k with f(x) = m · 2^k.
+    /// The interval in which `f64` is sampled, and a precise function: m, k with f(x) = m · 2^k.
     precise: Option<((f64, f64), Precise)>,
 }
 
@@ -66,7 +66,7 @@ fn run<T: Element>(call: fn(&Variable) -> Result<Variable>, x: &[T]) -> Vec<T> {
     y.array().to_vec()
 }
 
-/// The largest error so far, and the argument where it was made.
+/// The largest error so far, and its argument.
 #[derive(Clone, Copy, Default)]
 struct Worst {
     ulps: f64,
@@ -93,7 +93,7 @@ fn error32(y: f32, expected: f64) -> f64 {
         () if y.is_nan() || nearest.is_nan() => f64::from(u8::from(y.is_nan() && nearest.is_nan())) - 1.0,
         () if y.to_bits() == nearest.to_bits() => 0.0,
         () if y.is_sign_negative() != expected.is_sign_negative() => -1.0,
-        // The largest number and infinity are neighbours.
+        // The largest number and infinity count as neighbours.
         () if y.is_infinite() || nearest.is_infinite() => f64::from(u8::from(nearest.abs() >= f32::MAX && y.abs() >= f32::MAX)) * 2.0 - 1.0,
         () => off,
     }

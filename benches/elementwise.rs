@@ -40,7 +40,7 @@ impl Kernel for Plain<'_> {
 
 type Work = fn(&Variable, &Variable) -> tapegrad::Result<Variable>;
 
-/// What the second operand is to the first.
+/// How the second operand relates to the first.
 #[derive(Clone, Copy)]
 enum Other {
     AsLarge,
@@ -50,7 +50,7 @@ enum Other {
 }
 use Other::{AsLarge, Column, Number, Row};
 
-/// What is done, the width of the first operand, and the second one.
+/// The operation, the width of the first operand, and the second operand.
 const WORK: [(&str, Work, usize, Other); 10] = [
     ("add", |x, y| ops::add(x, y), WIDTH, AsLarge),
     ("multiply", |x, y| ops::multiply(x, y), WIDTH, AsLarge),
@@ -64,7 +64,7 @@ const WORK: [(&str, Work, usize, Other); 10] = [
     ("relu", |x, _| ops::relu(x), WIDTH, Number),
 ];
 
-/// The time of a plain loop over the same bytes over the time of the work, the least of many turns of each.
+/// The time of a plain loop over the same bytes divided by the time of the work, each the least of many turns.
 fn shares() {
     if std::env::args().any(|a| a == "--list" || a == "--test") {
         return;

@@ -51,7 +51,7 @@ const CASES: [Case; 24] = [
     case("nn", 1, [4096, 4096, 1]),
 ];
 
-/// As many multiplications and additions of f32, in twelve vectors of sums as the microkernel has them, and nothing to load.
+/// Multiplications and additions of f32 in twelve vectors of sums, as in the microkernel, without loads.
 struct Peak(usize);
 
 impl Peak {
@@ -64,7 +64,7 @@ impl Kernel for Peak {
     #[inline(always)]
     #[allow(clippy::needless_range_loop, reason = "indices are constants once unrolled: else the sums would lie in memory")]
     fn run<A: Arch>(self) -> [[f32; 16]; 6] {
-        // All differ as far as the compiler knows: what is equal it would compute once.
+        // The values differ for the compiler; it would compute equal ones once.
         let (x, y, mut sums) = black_box((0.5_f32, [0.5_f32; 16], [[0.0_f32; 16]; 6]));
         for _ in 0..self.0 {
             for i in 0..6 {
@@ -155,7 +155,7 @@ fn row<T: MatElement>(case: &Case, half: T, other: Crate<T>) {
             }
         });
     }
-    // Twice as wide numbers, half as many of them.
+    // Numbers twice as wide: half as many for each instruction.
     let limit = (4000 * Peak::FLOPS) as f64 / peak * num_threads() as f64 * size_of::<f32>() as f64 / size_of::<T>() as f64;
     let share = |seconds: f64| flops as f64 / seconds / limit * 100.0;
     let vector = m == 1 || n == 1;

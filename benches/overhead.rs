@@ -1,4 +1,4 @@
-//! What the tape adds to a training step: the same kernels called by hand, and through the tape.
+//! The cost of the tape in a training step: the same kernels are called by hand and through the tape.
 //!
 //! A network inputs -> hidden -> hidden -> 10 (inputs = hidden) with relu and the mean squared error, in float32. By hand
 //! means: recording off, every gradient written out with the kernel that the rule would call. Both must agree before
@@ -22,7 +22,7 @@ const OUTPUTS: usize = 10;
 const WINDOWS: usize = 60;
 /// Seconds of a window.
 const WINDOW: f64 = 3e-3;
-/// How far the gradients of the two ways may be apart, relative to the largest.
+/// The largest relative difference between the gradients of the two ways.
 const TOLERANCE: f32 = 1e-5;
 
 /// Gradient of relu from its result, in the buffer of the gradient: the loop that the rule of `ops::relu` is made of.
@@ -152,7 +152,7 @@ fn summary(mut times: Vec<f64>) -> [f64; 2] {
 }
 
 fn measure(p: &Problem, plain: &[Variable]) -> [[f64; 2]; 2] {
-    // Like `.grad`, gradients live until the next step makes new ones.
+    // Like `.grad`, the gradients live until the next step creates new ones.
     let mut held = None;
     let mut hand = || {
         drop(held.take());
@@ -176,7 +176,7 @@ fn measure(p: &Problem, plain: &[Variable]) -> [[f64; 2]; 2] {
 }
 
 fn main() -> Result<()> {
-    // `cargo bench` says so; `cargo test --benches` only wants to know that it works.
+    // `cargo bench` passes this flag; `cargo test --benches` only checks that the program runs.
     let timed = std::env::args().any(|a| a == "--bench");
     println!("forward and backward of a network hidden-hidden-hidden-{OUTPUTS}, {} thread(s), {WINDOWS} windows each, microseconds", num_threads());
     println!("| hidden | batch | by hand, minimum | median | tape, minimum | median | tape adds | overhead |");

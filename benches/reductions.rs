@@ -34,7 +34,7 @@ fn ramp(shape: &[usize]) -> Array {
     Array::from_slice(&(0..n).map(|i| (i * 7919 % 1000) as f32 / 500.0 - 1.0).collect::<Vec<_>>(), shape)
 }
 
-/// The least work that reads everything: four vectors at a time.
+/// The least work that reads all elements: four vectors at a time.
 struct Read<'a>(&'a [f32]);
 
 impl Kernel for Read<'_> {

@@ -57,7 +57,7 @@ impl Kernel for Peak {
     }
 }
 
-/// The least work that reads everything, and writes what there is room for.
+/// The least work that reads all elements, and writes as many as there is room for.
 struct Memory<'a>(&'a [f32], &'a mut [f32]);
 
 impl Kernel for Memory<'_> {
@@ -81,7 +81,7 @@ impl Kernel for Memory<'_> {
     }
 }
 
-/// What a row is compared with.
+/// The limit that a row is compared with.
 #[derive(Clone, Copy)]
 enum Limit {
     /// So many operations on elements of so many bytes.
@@ -108,7 +108,7 @@ fn ramp(shape: &[usize]) -> Array {
     Array::from_slice(&(0..n).map(|i| (i * 7919 % 1000) as f32 / 500.0 + 0.001).collect::<Vec<_>>(), shape)
 }
 
-/// Seconds of one call of `f`, which is called for a tenth of a millisecond or once.
+/// The time of one call of `f` in seconds; `f` is called for a tenth of a millisecond, or once.
 fn seconds(f: &mut dyn FnMut()) -> f64 {
     let (start, mut calls) = (Instant::now(), 0.0);
     while calls == 0.0 || start.elapsed().as_micros() < 100 {
@@ -125,7 +125,7 @@ fn measure(row: &mut Row, sets: &[Set]) {
         Limit::Read(bytes) => (bytes, 0),
         Limit::Write(bytes) => (bytes, bytes),
     };
-    // As the library's own: a vector across two cache lines is loaded twice.
+    // Arrays of the library, which are aligned: a vector across two cache lines is loaded twice.
     let (from, mut to) = (ramp(&[bytes / 4]), ramp(&[written / 4]));
     let (from, to) = (from.as_slice::<f32>().unwrap_or(&[]), to.data_mut::<f32>());
     let mut best = vec![[f64::INFINITY; 2]; sets.len()];

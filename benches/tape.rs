@@ -1,4 +1,4 @@
-//! What the tape costs: recording, backward and release of a chain, and the memory of a node.
+//! The cost of the tape: recording, backward and release of a chain, and the memory of a node.
 //!
 //! `cargo bench --bench tape`
 

@@ -1,4 +1,4 @@
-//! The one error type. Every message names the operation, what came and what was expected.
+//! The one error type. Every message names the operation, what was given and what was expected.
 
 use std::fmt;
 
@@ -27,7 +27,7 @@ pub enum Error {
     Freed(String),
     /// A matrix that a factorisation cannot take: singular, not positive definite (`LinAlgError`, a `ValueError`).
     LinAlg(String),
-    /// A name that is not there (`KeyError`).
+    /// A name that does not exist (`KeyError`).
     Key(String),
     /// An error that a caller's own code raised, passed through unchanged.
     External(Box<dyn std::error::Error + Send + Sync>),

@@ -1,7 +1,7 @@
 //! Automatic differentiation: a tape in an arena, SIMD kernels and gradient rules in one crate.
 //!
 //! # The rooms
-//! Each names only rooms below it.
+//! Each room names only rooms below it.
 //!
 //! | room | what it knows |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! All operations and all primitives, a line a family. Bindings, stubs, docs and checks are made from these lists.
+//! The registry of all operations and all primitives, one line per family. Bindings, stubs, docs and tests are made from it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
@@ -78,7 +78,7 @@ pub static REGISTRY: &[&[Entry]] = &[
     ops::linalg::FAMILIES[7],
 ];
 
-/// The primitives that rows run, and those inside of rules, a line a family. Elementwise ones stand in their rows.
+/// The primitives of all families. Elementwise ones are in the rows of their operations.
 pub static PRIMITIVES: &[&[&Primitive]] = &[
     ops::minmax::PRIMITIVES,
     ops::join::PRIMITIVES,
@@ -121,13 +121,13 @@ pub static PRIMITIVES: &[&[&Primitive]] = &[
     tape::accumulate::PRIMITIVES,
 ];
 
-/// Rows of functions inside of rules, which users do not see.
+/// Functions that gradient rules call and users do not see.
 static INNER: &[&[Entry]] = &[ops::arithmetic::INNER, ops::exponential::INNER, ops::activation::INNER];
 
-/// Primitives that have no derivative, and stand in no row.
+/// Primitives without a derivative that are in no row.
 static WITHOUT_RULES: &[&[&Primitive]] = &[ops::comparison::WITHOUT_RULES, ops::predicate::WITHOUT_RULES, ops::logic_reduce::WITHOUT_RULES];
 
-/// The attributes of all primitives, a line a family.
+/// The attributes of all primitives, one line per family.
 pub static ATTRIBUTES: &[&[AttrKind]] = &[
     ops::join::ATTRIBUTES,
     ops::creation::ATTRIBUTES,
@@ -166,16 +166,16 @@ pub fn attributes(name: &str) -> Option<&'static AttrKind> {
     ATTRIBUTES.iter().flat_map(|family| family.iter()).find(|a| a.name == name)
 }
 
-/// A primitive as files name it.
+/// A primitive and its name in files.
 struct Named {
     name: String,
     primitive: &'static Primitive,
-    /// Whether it stands in a row: such a primitive is a constant, which may have several addresses.
+    /// Whether it is in a row: then it is a Rust constant, which may have several addresses.
     in_row: bool,
 }
 
-/// Names of primitives in files: a primitive's own, that of a row's primitive of integers with `.integers` behind it; where several
-/// have one name, a number follows from the second on (`getitem.2`).
+/// Names of primitives in files. Most are the primitive's own name; the primitive of a row for integers has `.integers` appended. Where
+/// several primitives share a name, a number is appended from the second on (`getitem.2`).
 fn names() -> &'static [Named] {
     static NAMES: OnceLock<Vec<Named>> = OnceLock::new();
     NAMES.get_or_init(|| {
@@ -197,7 +197,7 @@ fn names() -> &'static [Named] {
     })
 }
 
-/// The name of a primitive in files; none for one that is in no list.
+/// The name of a primitive in files; `None` for one that is in no list.
 #[must_use]
 pub fn name_of(p: &Primitive) -> Option<&'static str> {
     if let Some(same) = names().iter().find(|n| std::ptr::eq(p, n.primitive)) {

@@ -31,7 +31,7 @@ fn ranges_are_numpys() {
     assert_eq!(ints(i64::MAX - 2, i64::MAX, 1), [i64::MAX - 2, i64::MAX - 1]);
     let floats = |a: f64, b: f64, c: f64| f64s(&arange(a.into(), b.into(), c.into(), Some(DType::F64)).unwrap());
     assert_eq!(floats(0.0, 1.0, 0.25), [0.0, 0.25, 0.5, 0.75]);
-    // The bits that numpy.arange(0.1, 1.0, 0.3) and numpy.arange(1, 1.3, 0.1) have; the second overshoots there too.
+    // The bits of numpy.arange(0.1, 1.0, 0.3) and numpy.arange(1, 1.3, 0.1); the second overshoots there too.
     assert_eq!(floats(0.1, 1.0, 0.3), [0.1, 0.4, 0.700_000_000_000_000_1]);
     assert_eq!(floats(1.0, 1.3, 0.1), [1.0, 1.1, 1.200_000_000_000_000_2, 1.300_000_000_000_000_3]);
     let mixed = arange(Scalar::Int(0), Scalar::Int(3), Scalar::Float(0.5), Some(DType::I64)).unwrap();
@@ -68,7 +68,7 @@ fn identities_and_codes() {
     let x: Variable = Array::from_slice(&[1_u8, 0, 2], &[3, 1]).into();
     let hot = one_hot(&x, -1).unwrap();
     assert_eq!((hot.shape(), ints(hot.clone())), (&[3, 1, 3][..], vec![0, 1, 0, 1, 0, 0, 0, 0, 1]));
-    assert!(one_hot(&x, 2).unwrap_err().to_string().contains("2 is no class"));
+    assert!(one_hot(&x, 2).unwrap_err().to_string().contains("2 is not a class"));
     assert!(one_hot(&zeros(&[2], None).unwrap(), 2).unwrap_err().to_string().contains("float32"));
     assert_eq!(one_hot(&zeros(&[0], Some(DType::I64)).unwrap(), 4).unwrap().shape(), [0, 4]);
 }

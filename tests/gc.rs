@@ -1,11 +1,11 @@
-//! What a garbage collector is shown of the tape. Alone in its process: a picture is of all nodes and leaves.
+//! The picture of the tape that a garbage collector sees. This test has its own process, because a picture is of all nodes and leaves.
 
 use tapegrad::array::Array;
 use tapegrad::ops;
 use tapegrad::tape::gc::{Entry, Picture, is_true, picture, running};
 use tapegrad::tape::{BackwardOptions, Edge, Variable, backward_with, retained_leaf, tape_stats};
 
-/// How many entries a collector would keep, if nothing reached these handles.
+/// The number of entries that a collector would keep if nothing reached these handles.
 fn kept(picture: &Picture, handles: &[&Variable]) -> usize {
     let entries = picture.entries();
     let mut left: Vec<usize> = entries.iter().map(|e| e.refs).collect();

@@ -5,7 +5,7 @@ mod gradients;
 
 use gradients::{FUNCTIONS, worst};
 
-/// A prime: every exponent is met, with ever other digits.
+/// A prime: the samples meet every exponent, with varying digits.
 const STRIDE: usize = 65_521;
 
 #[test]

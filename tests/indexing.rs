@@ -13,11 +13,11 @@ use tapegrad::ops::samples::Draw;
 use tapegrad::ops::{IndexItem, add, assign_item, get_item, multiply, set_item, sum};
 use tapegrad::tape::{BackwardOptions, Variable, grad};
 
-/// How the coordinate of one axis of the array comes from the place in the result.
+/// How the coordinate along one axis of the array follows from the coordinates in the result.
 enum Source {
     /// `start + step · i` of this axis of the result.
     Slice { start: isize, step: isize, axis: usize },
-    /// An element of an index array, at the places of the broadcast axes.
+    /// An element of an index array, indexed by the broadcast axes.
     Array { values: Vec<i64>, shape: Vec<usize> },
 }
 
@@ -45,7 +45,7 @@ fn uses(item: &IndexItem) -> usize {
     }
 }
 
-/// The items with a slice for every axis that none stands for.
+/// The items, with a full slice added for every axis that no item covers.
 fn complete(shape: &[usize], items: &[IndexItem]) -> Vec<IndexItem> {
     let used: usize = items.iter().map(uses).sum();
     let mut full: Vec<IndexItem> = Vec::new();
@@ -61,7 +61,7 @@ fn complete(shape: &[usize], items: &[IndexItem]) -> Vec<IndexItem> {
     full
 }
 
-/// The result's shape, and for each of its elements the place in the array.
+/// The shape of the result, and for each of its elements the position in the array.
 fn oracle(shape: &[usize], items: &[IndexItem]) -> (Vec<usize>, Vec<usize>) {
     let full = complete(shape, items);
     let advanced = full.iter().any(|i| matches!(i, IndexItem::Array(_)));
@@ -161,7 +161,7 @@ impl Keys {
         if self.below(3) == 0 { None } else { Some(self.int(low, high)) }
     }
 
-    /// An item that uses some of the axes that are left, which all have a size.
+    /// An item for some of the remaining axes, whose sizes are `left`.
     fn item(&mut self, left: &[usize], common: &[usize], arrays: bool) -> (IndexItem, usize) {
         let n = left[0].cast_signed();
         match self.below(if arrays { 10 } else { 6 }) {
@@ -175,7 +175,7 @@ impl Keys {
                 (IndexItem::Array(Array::from_slice(&values, &shape).into()), 1)
             }
             8 if common.len() == 1 => {
-                // A mask with as many hits as the common shape has places, or one.
+                // A mask with as many hits as the common shape has elements, or with one.
                 let ndim = 1 + self.below(left.len().min(2));
                 let shape = &left[..ndim];
                 let mut mask = vec![false; size_of(shape)];
@@ -212,7 +212,7 @@ impl Keys {
             items.push(item);
             axis += used;
         }
-        // After an ellipsis the items stand for the last axes: sizes may not fit any more.
+        // After an ellipsis the items index the last axes, so sizes may not fit any more.
         if !open && axis < shape.len() {
             let _ = items.iter().position(|i| matches!(i, IndexItem::Ellipsis)).map(|i| items.remove(i));
         }
@@ -293,7 +293,7 @@ fn gradients_agree_with_the_oracle() {
         let all = values(&g);
         let kept: Vec<f64> = all.iter().enumerate().map(|(i, &g)| if places.contains(&i) { 0.0 } else { g }).collect();
         assert_eq!(values(back[0].as_ref().unwrap()), kept, "{shape:?} {key:?}");
-        // Of values written to one place only the last has a gradient.
+        // Only the last of several values written to one position has a gradient.
         let written: Vec<f64> = (0..places.len()).map(|k| if places[k + 1..].contains(&places[k]) { 0.0 } else { all[places[k]] }).collect();
         assert_eq!(values(back[1].as_ref().unwrap()), written, "{shape:?} {key:?}");
     }
@@ -341,7 +341,7 @@ fn bad_keys_say_what_is_wrong() {
     assert_eq!(wrong.to_string(), "setitem: a value of shape (2,) cannot be broadcast to the indexing result of shape (2, 3)");
 }
 
-/// Gradients of parts are added to what has been collected, wherever that came from: nothing, a part, or the whole.
+/// Gradients of parts are added to the collected gradient, whatever that is: nothing, a part, or the whole.
 #[test]
 fn parts_of_a_gradient_add_up() {
     let x = Variable::parameter(Array::from_slice(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &[2, 3])).unwrap();
@@ -360,7 +360,7 @@ fn parts_of_a_gradient_add_up() {
         ];
         let total = terms.into_iter().map(Result::unwrap).reduce(|a, b| add(&a, &b).unwrap()).unwrap();
         let retain = BackwardOptions { retain_graph: true, ..BackwardOptions::default() };
-        // Asked for twice, and together with a value on the way.
+        // One input is asked for twice, together with an intermediate value.
         let grads = grad(&[(total.clone(), None)], &[x.clone(), inner.clone(), x.clone()], retain).unwrap();
         for g in [&grads[0], &grads[2]] {
             assert_eq!(g.as_ref().unwrap().array().to_vec::<f64>(), want);

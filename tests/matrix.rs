@@ -107,7 +107,7 @@ fn only_what_a_gradient_needs_is_kept() {
         drop(f());
         unobserve().iter().map(|node| node.saved_bytes).sum()
     };
-    // The weight's gradient needs x, and nobody asks for that of x.
+    // The gradient of the weight needs x; the gradient of x is not requested.
     assert_eq!(saved(&|| linear(&x, &w, None).unwrap()), 8 * 16 * 8);
     assert_eq!(saved(&|| linear(&x.detach(), &w.detach(), Some(&parameter(&mut Draw::new(3), &[4]))).unwrap()), 0);
 }
@@ -117,7 +117,7 @@ fn third_derivatives_agree_with_differences() {
     const H: f64 = 1e-4;
     let draw = &mut Draw::new(2);
     let (a, b, d) = (REAL.array(draw, &[2, 2, 3]), REAL.array(draw, &[3, 2]), REAL.array(draw, &[2, 2, 3]));
-    // Σ (a @ b)⁴, whose derivatives by a of all orders up to four are there.
+    // Σ (a @ b)⁴, which has derivatives by a up to fourth order.
     let value = |a: &Variable, order: usize| -> f64 {
         let leaf = Variable::parameter(a.array().clone()).unwrap();
         let y = matmul(&leaf, &b).unwrap();

@@ -1,4 +1,4 @@
-//! What `cargo package` puts into the crate, and so what the source distribution holds: maturin starts from the same list.
+//! The contents of the crate package, and so of the source distribution: maturin starts from the same list.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -51,6 +51,6 @@ fn the_package_holds_nothing_else() {
     let is_rust = |name: &str| Path::new(name).extension().is_some_and(|e| e == "rs");
     let rust = |name: &str| name.starts_with("src/") || (["benches/", "tests/"].iter().any(|f| name.starts_with(f)) && is_rust(name));
     let strange: Vec<String> = packaged().into_iter().filter(|name| !files.contains(&name.as_str()) && !rust(name)).collect();
-    // A toolchain file, for example, would stop a machine that has a toolchain of its own.
+    // For example, a toolchain file would fail on a machine with another toolchain.
     assert!(strange.is_empty(), "the package holds {strange:?}");
 }

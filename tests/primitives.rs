@@ -28,10 +28,10 @@ fn each_static_primitive_stands_in_the_list_of_its_file() {
         let text = std::fs::read_to_string(&file).unwrap();
         let listed = text.split_once("const PRIMITIVES: &[&Primitive] = &[").and_then(|(_, rest)| rest.split_once(']')).map_or("", |(list, _)| list);
         for line in text.lines() {
-            // Those of one function or of a test are indented.
+            // Primitives inside functions and tests are indented, and need not be listed.
             let Some((head, _)) = line.split_once(": Primitive = ") else { continue };
             let Some(name) = head.rsplit_once("static ").map(|(_, name)| name) else { continue };
-            // A Function of the user and a compiled one bring a rule of their own to each call. Loops belong to programs, which name them.
+            // A user's Function and a compiled function come with each call. Files name loops without a list.
             if line.starts_with(' ') || ["FUNCTION", "COMPILED", "SCAN"].contains(&name) {
                 continue;
             }

@@ -38,7 +38,7 @@ fn uniform_numbers_fill_their_interval_evenly() {
             counts[(u * 1000.0) as usize] += 1;
         }
         assert!(unevenness(&counts).abs() < 4.0, "{dtype}: {}", unevenness(&counts));
-        // Neighbours, and elements of neighbouring blocks, know nothing of each other: σ is 1/12/√n.
+        // Elements that are neighbours, or in neighbouring blocks, are uncorrelated: σ is 1/12/√n.
         for lag in [1, 2, 4, 512] {
             let r = mean(x[lag..].iter().zip(&x).map(|(a, b)| (a - 0.5) * (b - 0.5)));
             assert!(r.abs() < 4.0 / 12.0 / 200_000_f64.sqrt(), "{dtype}, lag {lag}: {r}");
@@ -149,7 +149,7 @@ fn what_is_no_distribution_raises() {
         (g.uniform(0.0, f64::INFINITY, &some, None), "finite"),
         (g.randint(3, 3, &some, None), "expected low below high"),
         (g.randint(0, 300, &some, Some(DType::U8)), "uint8 cannot hold all integers from 0 to 299"),
-        (g.bernoulli(1.5, &some, None), "1.5 is no probability"),
+        (g.bernoulli(1.5, &some, None), "p is 1.5, expected a probability"),
         (g.permutation(-1), "negative"),
     ] {
         let message = result.unwrap_err().to_string();

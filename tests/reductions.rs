@@ -1,5 +1,5 @@
-//! Reductions and the softmax family where it is easy to be wrong: NaN, ties, nothing, infinities, zeros, huge logits;
-//! and everywhere else against the definition in plain ndarray code.
+//! Reductions and the softmax family in the difficult cases: NaN, ties, empty arrays, infinities, zeros, huge logits. In all other cases
+//! they are compared with the definition in plain ndarray code.
 
 use ndarray::{ArrayD, Axis};
 use tapegrad::array::{Array, DType, Layout, Scalar};
@@ -65,7 +65,7 @@ fn layouts() -> Vec<Variable> {
 
 type Reduction = fn(&Variable, Option<&[isize]>, bool) -> Result<Variable>;
 
-/// What a reduction makes of one run.
+/// The definition of a reduction, for one run of elements.
 type Definition = fn(&[f64]) -> f64;
 
 fn count(r: &[f64]) -> f64 {
@@ -227,7 +227,7 @@ fn constants_have_no_spread() {
         same(&gradient(&[c; 7], &[7], f), &[0.0; 7], "gradient");
     }
     same(&gradient(&[1.0, 1.0, 1.0, 3.0], &[2, 2], |x| ops::std(x, Some(&[1]), false, 0.0)), &[0.0, 0.0, -0.5, 0.5], "one constant row");
-    // A large mean leaves the spread its digits.
+    // A large mean does not cost digits of the variance.
     let far = array(&[1e9 + 1.0, 1e9 + 2.0, 1e9 + 3.0], &[3]);
     same(&values(&ops::var(&far, None, false, 1.0).unwrap()), &[1.0], "far away");
     assert!(values(&ops::var(&far, None, false, 3.0).unwrap())[0].is_infinite());
@@ -276,7 +276,7 @@ fn infinite_logits() {
     let f = |x: &Variable| ops::logsumexp(x, Some(&[1]), false);
     same(&values(&f(&array(&x, &[2, 2])).unwrap()), &[-INF, 1.0], "value");
     same(&gradient(&x, &[2, 2], f), &[0.0, 0.0, 1.0, 0.0], "gradient");
-    // A gradient of the gradient is clean as well.
+    // The gradient of the gradient has no NaN either.
     let x = leaf(&x, &[2, 2]);
     let options = BackwardOptions { create_graph: true, retain_graph: true, ..BackwardOptions::default() };
     let root = ops::sum(&f(&x).unwrap(), None, false).unwrap();
@@ -289,7 +289,7 @@ fn infinite_logits() {
     same(&values(&ops::softmax(&array(&[3.0], &[]), -1).unwrap()), &[1.0], "one number");
 }
 
-/// Sizes at which the loops change: short and long rows, leaves, narrow and wide columns, blocks for threads.
+/// Sizes at which the loops switch: short and long rows, leaves, narrow and wide columns, blocks for threads.
 const SHAPES: [[usize; 3]; 9] =
     [[3, 70, 1], [1, 4097, 2], [2, 150, 20], [5, 40, 33], [1, 300, 1000], [2, 3, 9001], [40, 9, 5], [1, 140_000, 1], [1, 60_000, 3]];
 

@@ -13,7 +13,7 @@ fn array(values: &[f64]) -> Array {
     Array::from_slice(values, &[values.len()])
 }
 
-/// A recording is refused while another thread changes parameters, as the other tests do.
+/// Runs one test at a time: a recording is refused while another thread changes parameters, as other tests do.
 fn alone() -> std::sync::MutexGuard<'static, ()> {
     static ONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
     ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -123,7 +123,7 @@ fn cell(h: &Variable, x: &Variable, w: &Variable) -> Result<Variable> {
     ops::tanh(&ops::add(&ops::multiply(&ops::sin(w)?, h)?, x)?)
 }
 
-/// The body of a loop over `cell`, whose state is its result, too.
+/// The body of a loop over `cell`, whose new state is also its result.
 fn recorded_cell() -> Arc<Body> {
     let given = [array(&[0.1, 0.2]), array(&[0.3, 0.4]), array(&[0.5, -0.6])];
     let on = capture::begin(&given, vec![]).unwrap();

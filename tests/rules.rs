@@ -10,7 +10,7 @@ use tapegrad::tape::{BackwardOptions, Variable, grad};
 #[path = "shared/sampling.rs"]
 mod sampling;
 
-/// Samples of a row that run when a seed is set.
+/// The number of samples of a row that run when a seed is set.
 const SAMPLES: usize = 3;
 
 /// Calls `entry` with arguments.
@@ -126,7 +126,7 @@ fn check(entry: &Entry, args: &[Arg], label: &str) {
     let numeric = (value(&moved(&plain, &d, H)) - value(&moved(&plain, &d, -H))) / (2.0 * H);
     close(&format!("{label}, first order"), dots(&g, &d), numeric, value(&plain).abs());
 
-    // The recorded rule is the same text: same values, and differentiable again.
+    // The recorded rule is the same formula: it has the same values, and can be differentiated again.
     let recorded = gradients(entry, args, &xs, &u, true);
     for (a, b) in g.iter().zip(&recorded) {
         for (x, y) in parts(a).iter().zip(parts(b)) {

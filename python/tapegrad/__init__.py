@@ -152,14 +152,14 @@ __all__ = [
     "vjp",
     "vmap",
 ]
-# What only the Python half calls, or what has its home in a submodule.
+# Names that only the Python half calls, and names that live in a submodule.
 _INNER = (
     "HookHandle after_backward apply_function backward deliveries grad registry samples set_anomaly_raw set_grad_enabled_raw "
     "unobserve observe history "
     "ASGD Adadelta Adagrad Adam AdamW Adamax Lion NAdam Optimizer RAdam RMSprop Rprop SGD clip_grad_norm_ clip_grad_value_ "
     "permutation uniform"
 )
-#: Names that are loaded when they are asked for, by their modules: NumPy's that are not in the array API, and PyTorch's.
+#: Names that are loaded on first use, by module: NumPy's names outside the array API, and PyTorch's names.
 _NUMPY = {
     "_numpy_functions": (
         "asanyarray asarray_chkfinite ascontiguousarray asfortranarray bartlett bitwise_count blackman choose "
@@ -169,7 +169,7 @@ _NUMPY = {
         "real_if_close require shares_memory sort_complex spacing tril_indices tril_indices_from trim_zeros "
         "triu_indices triu_indices_from unpackbits unravel_index unwrap vectorize"
     ),
-    # PyTorch's, which NumPy has not.
+    # PyTorch's names that NumPy does not have.
     "_torch_names": (
         "abs_ acos_ acosh_ adaptive_avg_pool1d adaptive_max_pool1d addbmm alpha_dropout aminmax as_strided asin_ asinh_ atan_ "
         "atanh_ avg_pool1d bartlett_window bilinear blackman_window block_diag bucketize cartesian_prod ceil_ celu "
@@ -201,7 +201,7 @@ _habits.attach()
 _ndarray.attach()
 _generator.attach()
 
-#: What indexing takes for a new axis.
+#: The index that inserts a new axis.
 newaxis = None
 __array_api_version__ = "2025.12"
 
@@ -277,7 +277,7 @@ _LAZY_NAMES = {
 }
 
 
-# Type checkers do not see this: to them a name that is not declared is an error.
+# Type checkers do not see this function: for them a name that is not declared is an error.
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:

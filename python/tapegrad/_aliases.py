@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-#: Methods of the table that are functions, too.
+#: Methods of the table that are functions as well.
 FUNCTIONS = (
     "t permute narrow sub mul div clamp clamp_min clamp_max frac addcmul addcdiv mm mv addmm addmv baddbmm addr "
     "masked_select index_select repeat_interleave scatter is_nonzero unflatten"

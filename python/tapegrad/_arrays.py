@@ -1,4 +1,4 @@
-"""Array functions that take functions, write into their arguments or ask for shapes: names and loops over recorded operations."""
+"""Array functions that take a function, write into an argument or return a shape, composed of recorded operations."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def size(a: Any, axis: int | None = None) -> int:
 
 
 def broadcast_shapes(*shapes: int | Sequence[int]) -> tuple[int, ...]:
-    """The shape that arrays of these shapes have together.
+    """The shape to which arrays of these shapes broadcast.
 
     >>> tg.broadcast_shapes((2, 1), (3,))
     (2, 3)
@@ -179,7 +179,7 @@ def polyval(p: Any, x: Any) -> Variable:
 
 
 def ediff1d(x: Any, to_end: Any = None, to_begin: Any = None) -> Variable:
-    """Differences of neighbours of the flattened array, with what comes before and behind.
+    """Differences of neighbours of the flattened array, with values put before and behind them.
 
     >>> tg.ediff1d(tg.Variable([1.0, 3.0, 6.0]))
     Variable([2., 3.])
@@ -207,7 +207,7 @@ def rollaxis(x: Any, axis: int, start: int = 0) -> Variable:
 
 
 def block(arrays: Any) -> Variable:
-    """Nested lists of arrays put together: the innermost lists along the last axis, the next along the one before.
+    """Nested lists of arrays joined: the innermost lists along the last axis, the next along the one before.
 
     >>> one = tg.ones((1, 2))
     >>> tg.block([[one, 0.0 * one], [2.0 * one, one]]).shape
@@ -275,7 +275,7 @@ def apply_over_axes(func: Callable[..., Any], a: Any, axes: int | Sequence[int])
 
 
 def piecewise(x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **kwargs: Any) -> Variable:
-    """By the last condition that holds, the value of its function of x, or its number; where none holds, one more function, or 0.
+    """Each element by the function (or number) of the last condition that holds; where none holds, by one more function, or 0.
 
     >>> x = tg.Variable([-1.0, 2.0])
     >>> tg.piecewise(x, [x < 0, x >= 0], [lambda v: -v, lambda v: v * v])
@@ -350,7 +350,7 @@ def put(a: Variable, ind: Any, v: Any, mode: str = "raise") -> None:
 
 
 def within(indices: Any, mode: str, n: int, name: str) -> Variable:
-    """Indices by one of NumPy's modes for those out of bounds."""
+    """Indices within bounds: those out of bounds are treated by one of NumPy's modes."""
     at = _core.asarray(indices)
     if mode == "raise":
         return at

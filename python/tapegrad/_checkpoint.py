@@ -1,4 +1,4 @@
-"""Recomputation: memory for time."""
+"""Checkpoints: inner values are computed again in the backward pass, which saves memory and costs time."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ __all__ = ["checkpoint", "checkpoint_sequential"]
 
 
 def _generator() -> Any:
-    """The generator of the process."""
+    """The process-wide random generator."""
     return _core.manual_seed.__self__  # type: ignore[attr-defined]
 
 
 @contextmanager
 def _outside_mappings(depth: int) -> Iterator[None]:
-    """Runs the block as inside of the first ``depth`` active mappings only, as the function ran at first."""
+    """Runs the block inside the first ``depth`` active mappings only, as in the first run of the function."""
     suspended = _core._suspend_mappings(depth)
     try:
         yield
@@ -90,7 +90,7 @@ class _Run:
         return unflatten(self.out, [rest.pop(0) if isinstance(y, Variable) else y for y in results])
 
     def unrecorded(self) -> Any:
-        """Runs the function as it is: it closes over a value inside a transformation, which the tape cannot hold."""
+        """Runs the function without a checkpoint: it closes over a value inside a transformation, which the tape cannot hold."""
         _generator().set_state(self.state)
         args, kwargs = unflatten(self.structure, list(self.found))
         return self.f(*args, **kwargs)
@@ -101,19 +101,19 @@ class _Run:
         return [rest.pop(0) if is_inexact(v.dtype) else v for v in values]
 
     def pull(self, values: Sequence[Variable], grads: Sequence[Any]) -> list[Any]:
-        """The gradients of the arguments and of what the function closes over: it runs again."""
+        """The gradients of the arguments and of the values that the function closes over: runs the function again."""
         with _outside_mappings(self.depth):
             again = _core.is_grad_enabled()
             if again and not any(isinstance(g, Variable) and _core._lifted(g) for g in grads):
-                # The gradient is recorded as a checkpoint of its own: so the arguments are cut off from what they were made of,
-                # which may depend on what the function closes over, too.
+                # The gradient is recorded as a checkpoint of its own. The arguments are detached from their history, which
+                # may depend on values that the function closes over.
                 return list(_Run(self.gradients, (list(values), list(grads)), {}).forward())
-            # The tape does not hold a batch of cotangents, so a recorded gradient of one is kept whole.
+            # The tape does not hold a batch of cotangents, so the recorded gradient of a batch is kept whole.
             floating = _core._plain_roots([v for v in values if is_inexact(v.dtype)])
             return self.gradients(self._fill(values, floating), grads, create_graph=again)
 
     def gradients(self, values: Sequence[Variable], grads: Sequence[Any], create_graph: bool = True) -> list[Any]:
-        """The gradients at ``values``, which are places of their own on the tape."""
+        """The gradients at ``values``, which are new leaves on the tape."""
         generator = _generator()
         now = generator.get_state()
         generator.set_state(self.state)

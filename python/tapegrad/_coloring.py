@@ -1,4 +1,7 @@
-"""Groups of columns that one derivative tells apart (Gebremedhin, Manne & Pothen, What color is your Jacobian?, 2005)."""
+"""Colours of columns: one product with a derivative gives all columns of a colour.
+
+Source: Gebremedhin, Manne & Pothen, What color is your Jacobian?, 2005.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import numpy as np
 
 
 def columns(pattern: Any) -> np.ndarray:
-    """Colours of columns such that no row has two entries of one colour; greedy, the better of two orders."""
+    """Colours of columns so that no row has two entries of one colour: greedy, the better of two orders."""
     rows = pattern.tocsc()
     pointers, indices = rows.indptr.tolist(), rows.indices.tolist()
     counts = np.diff(rows.indptr)
@@ -22,7 +25,7 @@ def columns(pattern: Any) -> np.ndarray:
 
 
 def _greedy(order: list[int], pointers: list[int], indices: list[int], rows: int) -> np.ndarray:
-    """Each column gets the first colour that none of its rows has; a row's colours are the bits of a number."""
+    """Each column gets the first colour that none of its rows has yet; the bits of an integer are a row's colours."""
     used = [0] * rows
     colors = np.zeros(len(order), dtype=int)
     for j in order:
@@ -50,7 +53,7 @@ class _Star:
         self.color = [-1] * n
         self.count: list[dict[int, int]] = [{} for _ in range(n)]
         self.first: list[dict[int, int]] = [{} for _ in range(n)]
-        #: Colours c such that a neighbour x of colour c has another neighbour of this vertex's own colour.
+        #: Colours c for which a neighbour of colour c has another neighbour of this vertex's own colour.
         self.closed: list[set[int]] = [set() for _ in range(n)]
 
     def paint(self, v: int) -> None:
@@ -74,14 +77,14 @@ class _Star:
             self._tell(v, w, color)
 
     def _tell(self, v: int, w: int, color: int) -> None:
-        """``w`` hears that its neighbour ``v`` has a colour now."""
+        """Updates ``w`` after its neighbour ``v`` has got a colour."""
         number = self.count[w].get(color, 0) + 1
         self.count[w][color] = number
         other = self.color[w]
         if number == 1:
             self.first[w][color] = v
         elif other >= 0:
-            # w has several neighbours of that colour: to each of them, w's colour is closed.
+            # w has several neighbours of that colour: w's own colour is forbidden to each of them.
             self.closed[v].add(other)
             self.closed[self.first[w][color]].add(other)
         if other >= 0 and self.count[v].get(other, 0) > 1:
@@ -102,7 +105,7 @@ def star(pattern: Any) -> np.ndarray:
             painted.paint(v)
         if best is None or max(painted.color, default=-1) < max(best, default=-1):
             best = painted.color
-        # A vertex of a band has as many colours around it as neighbours: no order does better.
+        # A vertex inside a band has as many colours around it as neighbours: no order needs fewer.
         if n and max(best) <= degree.max():
             break
     return np.array(best, dtype=int)

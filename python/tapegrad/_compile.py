@@ -1,9 +1,9 @@
 """``tg.compile``: a function is recorded as a flat program of primitives and then runs without Python.
 
-The first call with arguments of given shapes and dtypes runs as ever. The second and the third are recorded and compared;
-when both are the same program, later calls replay it. What the function depends on besides its arguments (globals, closures,
-attributes of objects) is guarded: when a guard does not hold any more the function is recorded anew. What cannot be replayed
-runs as ever.
+The first call with arguments of given shapes and dtypes runs in Python. The second and the third are recorded and compared;
+when both give the same program, later calls replay it. Values that the function depends on besides its arguments (globals,
+closures, attributes of objects) are guarded: when a guard fails, the function is recorded again. A function that cannot be
+replayed keeps running in Python.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Compiled", "compile"]
 
-#: Programs of a function for one signature, and for all signatures together.
+#: How many programs a function keeps for one signature, and for all signatures together.
 _VARIANTS = 8
 _SIGNATURES = 64
-#: Recordings of a signature that may fail before calls stay as they are.
+#: After so many failed recordings of a signature its calls run in Python for good.
 _ATTEMPTS = 3
-#: Held by the thread that records: there is one recording at a time in a process.
+#: Held by the thread that records: a process makes one recording at a time.
 _RECORDING = threading.Lock()
 
 
@@ -40,13 +40,13 @@ class _Recording:
 
     def __init__(self, trace: Any, watch: Watch, structure: Structure, results: list[Any], changed: list[int]) -> None:
         self.trace, self.watch, self.structure, self.results, self.changed = trace, watch, structure, results, changed
-        #: Dicts of plain values among the results, which the collector does not know.
+        #: Dicts of plain values among the results, which the garbage collector does not list.
         self.dicts: list[Any] = []
-        #: Why a program has other results than the function: these are views, which change with their base.
+        #: Why a replay would have other results than the function: these are views, which change with their base.
         self.shared: str | None = None
 
     def difference(self, other: _Recording) -> str | None:
-        """Why another recording is no other run of this one."""
+        """Why another recording is not the same program with other values."""
         reason: str | None = self.trace.difference(other.trace)
         if reason is not None:
             return reason
@@ -73,13 +73,13 @@ def _refill(x: Any, arguments: Any) -> Any:
 
 
 def _without_values(call: tuple[Any, Any]) -> tuple[Any, Any]:
-    """The arguments of a call with one small Variable in place of each: a place that `_refill` finds, without the memory."""
+    """The arguments of a call with a small Variable in place of each: `_refill` finds the places, and the memory is free."""
     args, kwargs = call
     return _refill(args, _Empty()), _refill(kwargs, _Empty())
 
 
 class _Empty:
-    """Small Variables without end."""
+    """An endless iterator of small Variables."""
 
     def __iter__(self) -> _Empty:
         return self
@@ -89,25 +89,25 @@ class _Empty:
 
 
 class _Variant:
-    """A program, and what must hold for it to be run."""
+    """A program, and the guards under which it may run."""
 
     def __init__(self, recording: _Recording, guards: Any, arguments: list[Any], call: tuple[Any, Any, Any]) -> None:
-        #: The function and the arguments of a call, to run it once more.
+        #: The function and the arguments of a call, to run the function once more.
         self.function, self.args, self.kwargs = call
         self.pure = recording.trace.is_pure()
         fixed = sorted({*recording.trace.fixed(), *recording.changed})
         self.fixed = [(i, arguments[i]) for i in fixed if i < len(arguments)]
         self.guards = guards
-        #: Whether the function may catch what a step raises: then it runs itself where one fails.
+        #: Whether the function may catch an error that a step raises: then the function itself runs when a step fails.
         self.catches = recording.watch.catches
         self.replays = recording.shared is None
         self.program = recording.trace.program()
         self.structure, self.results = recording.structure, recording.results
-        #: One Variable and nothing else is the most common result.
+        #: Whether the result is one Variable and nothing else, the most common case.
         self.single = self.structure == LEAF and self.results[0][0] == "slot"
 
     def broken(self, arguments: list[Any]) -> str | None:
-        """Why it cannot be run now."""
+        """The first guard that does not hold now, in words; None when the program may run."""
         for i, v in self.fixed:
             if arguments[i] is not v:
                 return f"argument {i} is another Variable, and it is changed or shares memory with another one"
@@ -117,7 +117,7 @@ class _Variant:
         return reason
 
     def again(self, arguments: list[Variable]) -> list[Variable]:
-        """The Variables that the function itself makes of these arguments: for gradients of gradients."""
+        """The Variables that the function itself returns for these arguments: needed for gradients of gradients."""
         if not self.pure:
             raise _core.GradError(
                 "compile: gradients of gradients go through a compiled function only if it changes nothing and draws no random "
@@ -135,14 +135,14 @@ class _Variant:
         return values[0] if self.single else self.result(values, arguments)
 
     def result(self, values: list[Variable], arguments: list[Any]) -> Any:
-        """The result of a call: Variables that were made, arguments, gradients, and constants, as they were nested."""
+        """The result of a call: new Variables, arguments, gradients and constants, nested as in the recording."""
         of = {"slot": values, "argument": arguments}
         found = [of[kind][what] if kind in of else what.grad if kind == "gradient" else what for kind, what in self.results]
         return unflatten(self.structure, found)
 
 
 class _Site:
-    """What is known of the calls with one signature."""
+    """The state of the calls with one signature: recordings, programs, failures."""
 
     def __init__(self, key: bytes) -> None:
         self.key = key
@@ -164,7 +164,7 @@ def _handles() -> tuple[list[Variable], set[int], list[Any]]:
 
 
 def _outer_state() -> list[tuple[str, Any]]:
-    """What a program does not change, and so its function must not: modes, options of optimizers, draws of NumPy."""
+    """State that a function must not change, since its program would not: modes, options of optimizers, NumPy's random state."""
     optimizers = [o for o in gc.get_objects() if isinstance(o, _core.Optimizer)]
     options = {id(o): [{k: v for k, v in g.items() if k != "params"} for g in o.param_groups] for o in optimizers}
     numpy_random = sys.modules.get("numpy.random")
@@ -180,12 +180,12 @@ def _outer_state() -> list[tuple[str, Any]]:
 
 
 def _guarded(recording: Any, found: list[Any], arrays: list[tuple[Any, int]]) -> tuple[Any, str | None]:
-    """The guards of a function, or why it has none that hold."""
+    """The guards of a function, or the reason why it cannot be guarded."""
     drop = set()
     for array, at in arrays:
         memory = getattr(array, "__array_interface__", None)
         if memory and recording.trace.reads(memory["data"][0], array.nbytes):
-            drop.add(at)  # such memory is read in each call
+            drop.add(at)  # a replay reads this memory in each call
         elif found[at][4] == b"" and memoryview(array).nbytes:
             return None, f"it reads {found[at][5]}, a large array that is no Variable; make a Variable of it"
     checked = _core._Guards([(*g[:4], None, g[5]) if i in drop else g for i, g in enumerate(found)])
@@ -209,7 +209,7 @@ class Compiled(_core._Table):
         functools.update_wrapper(self, function, updated=())
 
     def __reduce__(self) -> Any:
-        """Copies and pickles have no programs of their own yet; a decorated function of a module goes by its name."""
+        """Copies and pickles begin without programs; a decorated function of a module is pickled by its name."""
         name = getattr(self._function, "__qualname__", None)
         home = sys.modules.get(getattr(self._function, "__module__", None) or "")
         if name is not None and getattr(home, name, None) is self:
@@ -223,13 +223,13 @@ class Compiled(_core._Table):
         return f"<compiled {getattr(self._function, '__name__', self._function)!r}>"
 
     def __getattr__(self, name: str) -> Any:
-        # A compiled Module has its parameters, its mode and its children.
+        # A compiled Module shows the parameters, the mode and the children of its Module.
         if name.startswith("__") or "_function" not in self.__dict__:
             raise AttributeError(name)
         return getattr(self._function, name)
 
     def _call(self, *args: Any, **kwargs: Any) -> Any:
-        """A call that no program fits."""
+        """A call for which no program fits: counts it, and runs or records the function."""
         if _core._is_capturing():
             return self._function(*args, **kwargs)
         signature = _core._signature(args, kwargs)
@@ -261,7 +261,7 @@ class Compiled(_core._Table):
         return None if signature is None else (args, kwargs, signature)
 
     def _plain(self, *args: Any, **kwargs: Any) -> Any:
-        """A call of the function itself, after a step of its program has failed: it may catch the error."""
+        """Calls the function itself after a step of its program has failed: the function may catch the error."""
         return self._function(*args, **kwargs)
 
     def _say(self, text: str) -> None:
@@ -277,10 +277,10 @@ class Compiled(_core._Table):
             warnings.warn(f"tg.compile: {text}", RuntimeWarning, stacklevel=4)
 
     def _learn(self, key: bytes, site: _Site | None, arguments: list[Any], keep: Any, args: Any, kwargs: Any) -> Any:
-        """A call that no program fits: it runs as ever, perhaps recorded."""
+        """Runs the function in Python, and records the run where that may give a program."""
         if site is None:
             if len(self._sites) >= _SIGNATURES:
-                self._say(f"more than {_SIGNATURES} signatures: further ones run as ever")
+                self._say(f"more than {_SIGNATURES} signatures: calls with further ones run in Python")
                 self._warn(
                     f"called with more than {_SIGNATURES} different signatures (shapes, dtypes, Python values); "
                     "pass numbers that vary as Variables"
@@ -294,11 +294,11 @@ class Compiled(_core._Table):
         if site.given_up is not None:
             return self._function(*args, **kwargs)
         if site.variants:
-            self._say(f"recorded anew: {site.variants[-1].broken(arguments)}")
+            self._say(f"recorded again: {site.variants[-1].broken(arguments)}")
             if len(site.variants) >= _VARIANTS:
                 site.given_up = f"{_VARIANTS} programs were recorded for one signature"
                 self._warn(
-                    f"{site.given_up}, and no one fits: {site.variants[-1].broken(arguments)}; calls that none fits run as ever"
+                    f"{site.given_up}, and none fits: {site.variants[-1].broken(arguments)}; calls that fit no program run in Python"
                 )
                 return self._function(*args, **kwargs)
         if not _RECORDING.acquire(blocking=False):
@@ -322,7 +322,7 @@ class Compiled(_core._Table):
             return self._function(*args, **kwargs)
         profile, collects = sys.getprofile(), gc.isenabled()
         watch = Watch(self._function, site.keep, old)
-        # What the collector runs at any moment, callbacks and finalizers, is no part of the function.
+        # The garbage collector may run callbacks and finalizers at any moment: they are not part of the function.
         gc.disable()
         try:
             found = None if site.first is None else guards(site.first.watch)
@@ -347,7 +347,7 @@ class Compiled(_core._Table):
     def _end(
         self, site: _Site, arguments: list[Any], result: Any, watch: Watch, handles: list[Variable], old: set[int]
     ) -> _Recording | None:
-        """What was recorded; None when it cannot be replayed."""
+        """Ends a recording and returns it; None when it cannot be replayed."""
         found: list[Any] = []
         structure = flatten(result, found)
         slots: list[Variable] = []
@@ -384,7 +384,7 @@ class Compiled(_core._Table):
         return recording
 
     def _compare(self, site: _Site, recording: _Recording, found: Any, arguments: list[Any], call: tuple[Any, Any]) -> None:
-        """Makes a program of the second of two recordings that are the same."""
+        """Compares two recordings and makes a program of the second one when they are equal."""
         first, site.first = site.first, recording
         if first is None:
             return
@@ -402,12 +402,12 @@ class Compiled(_core._Table):
             self._add(site.key, variant)
         else:
             site.given_up = recording.shared
-            self._say(f"calls run as ever: {recording.shared}")
+            self._say(f"calls run in Python: {recording.shared}")
         steps, left = variant.program.size()
         self._say(f"recorded: {steps} steps, {left} instructions, {len(variant.guards)} guards")
 
     def explain(self) -> str:
-        """What became of the calls so far, a line each.
+        """One line for each program, and for each reason why calls ran in Python.
 
         >>> f = tg.compile(lambda x: x * 2)
         >>> for _ in range(3):
@@ -432,7 +432,7 @@ class Compiled(_core._Table):
 
 
 def _unlike(result: Any, old: set[int]) -> str | None:
-    """Why a result cannot be made anew from its leaves."""
+    """Why a result cannot be built again from its leaves."""
     if isinstance(result, (list, dict)):
         if type(result) not in (list, dict):
             return f"it returns a {type(result).__name__}; return a dict or a list"
@@ -453,7 +453,7 @@ def _plain_dicts(result: Any) -> Iterator[Any]:
 
 
 def _shared(results: list[Variable], old: set[int]) -> str | None:
-    """Why a result is no value of its own: a view of another Variable that the caller has."""
+    """Why a result is not a new value: it is a view of another Variable that the caller has."""
     mine = {id(v) for v in results}
     for v in results:
         for base in gc.get_referents(v):
@@ -470,7 +470,7 @@ def _walk(structure: Structure) -> Iterator[Structure]:
 
 
 def _escaped(old: set[int], results: list[Variable], known: Any) -> Variable | None:
-    """A Variable that was made in the call, is no result, and is still alive."""
+    """A Variable that was made in the call, is not a result, and is still alive after it."""
     mine = {id(v) for v in results}
     # A result that is a view holds its base; that is fine where nothing else holds it.
     bases = {id(b) for v in results for b in gc.get_referents(v) if isinstance(b, Variable)}
@@ -487,7 +487,7 @@ def _escaped(old: set[int], results: list[Variable], known: Any) -> Variable | N
         for o in objects:
             if isinstance(o, Variable) and id(o) not in old and id(o) not in mine and (id(o) not in bases or is_held(o)):
                 if others and not _core._capture_knows(o):
-                    continue  # another thread has made it
+                    continue  # created by another thread
                 objects.clear()
                 return o
         objects.clear()
@@ -507,16 +507,16 @@ def compile(function: Any = None, *, explain: bool = False) -> Any:
     """Makes a function, a training step or a Module run without Python: recorded once, then replayed by the core.
 
     Use it as a decorator or call it: ``step = tg.compile(step)``. The first call with arguments of given shapes, dtypes and
-    Python values runs as ever, the second and the third are recorded and compared, later ones replay. Gradients,
+    Python values runs in Python, the second and the third are recorded and compared, later ones replay. Gradients,
     ``backward()``, optimizer steps and random numbers inside of the function are part of the program; parameters, gradients,
     buffers, and the options of optimizers are read in each call, so schedules work outside of it. Results are the same, bit for
     bit.
 
     NumPy arrays among the arguments become Variables. Python numbers are part of the signature: pass numbers that vary as
-    Variables. What the function reads besides its arguments (globals, closures, attributes) is guarded; a change makes a new
-    recording, at most 8 for one signature, then a warning comes. A function that reads elements (``item()``, ``if x > 0``),
-    prints, has hooks, or keeps new Variables elsewhere runs as ever: ``explain=True`` prints why. Other effects on Python
-    objects are not seen by a recording and do not happen in a replay.
+    Variables. Values that the function reads besides its arguments (globals, closures, attributes) are guarded: after a change
+    it is recorded again, at most 8 times for one signature, then it warns. A function that reads elements (``item()``, ``if x > 0``),
+    prints, has hooks, or keeps new Variables elsewhere runs in Python: ``explain=True`` prints why. Other effects on
+    Python objects are not seen by a recording and do not happen in a replay.
 
     >>> w = tg.Variable([1.0, 2.0], requires_grad=True)
     >>> sgd = tg.optim.SGD([w], lr=0.5)

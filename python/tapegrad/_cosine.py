@@ -76,7 +76,7 @@ _RAW: dict[str, dict[int, Callable[[Variable], Variable]]] = {
     "dct": {1: _dct1, 2: _dct2, 3: _dct3, 4: _dct4},
     "dst": {1: _dst1, 2: _dst2, 3: _dst3, 4: _dst4},
 }
-#: The places whose weight differs in an orthogonal transform: before it, and behind it.
+#: Elements whose weight differs in an orthogonal transform: indices before the transform, and behind it.
 _UNEVEN = {
     ("dct", 1): ((0, -1), (0, -1)),
     ("dct", 2): ((), (0,)),

@@ -76,7 +76,7 @@ class _CustomVjp(Function):
             else:
                 flatten(g, found)
                 out += found
-        # What is not floating has no gradient, whatever the rule gives for it.
+        # An argument that is not floating has no gradient, whatever the rule returns for it.
         own = [g if is_inexact(v.dtype) else None for g, v in zip(out[2:], call.values, strict=True)]
         return (None, None, *own)
 
@@ -144,7 +144,7 @@ class _CustomJvp(Function):
             _, pullback = vjp(push, *zeros)
             found = pullback(tuple(cotangents))
         else:
-            # Plain values stay plain, also where a vmap around this pass maps what is new to it.
+            # Plain values stay plain, also where a vmap around this pass maps new values to it.
             roots = list(_core._plain_roots(zeros))
             with enable_grad():
                 tangents = push(*roots)

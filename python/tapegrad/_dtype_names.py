@@ -1,4 +1,4 @@
-"""PyTorch's short names of dtypes: `tg.float` is float32, `tg.long` is int64. They are no part of ``from tapegrad import *``."""
+"""PyTorch's short names of dtypes: `tg.float` is float32, `tg.long` is int64. ``from tapegrad import *`` does not import them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What dtypes there are and what they hold: the functions of the array API that say so."""
+"""The dtypes and their limits: `finfo`, `iinfo`, `isdtype` and the namespace info of the array API."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _KINDS = {
     "complex floating": ("complex64", "complex128"),
 }
 _KINDS["integral"] = _KINDS["signed integer"] + _KINDS["unsigned integer"]
-#: Floating dtypes that the array API does not know.
+#: Floating dtypes that the array API does not have.
 _EXTENDED = {"float16", "bfloat16"}
-#: Digits of the significand, with the hidden one, the end of the exponents, and decimal digits.
+#: Digits of the significand (the hidden one included), the largest exponent, and decimal digits.
 _FLOATS = {"float16": (11, 16, 3), "bfloat16": (8, 128, 2), "float32": (24, 128, 6), "float64": (53, 1024, 15)}
 _KINDS["numeric"] = _KINDS["integral"] + _KINDS["real floating"] + _KINDS["complex floating"]
 
@@ -55,7 +55,7 @@ class finfo:
     def __init__(self, type: Any = None, /) -> None:
         dtype = _dtype_of("finfo", get_default_dtype() if type is None else type).to_real()
         if not dtype.is_floating_point:
-            raise TypeError(f"finfo(): {dtype} is no floating dtype; iinfo() is for integers")
+            raise TypeError(f"finfo(): {dtype} is not a floating dtype; use iinfo() for integers")
         digits, exponent, self.precision = _FLOATS[dtype.name]
         self.dtype = dtype
         self.bits = 8 * dtype.itemsize
@@ -85,7 +85,7 @@ class iinfo:
         self.dtype = _dtype_of("iinfo", type)
         bounds = self.dtype._bounds
         if bounds is None:
-            raise TypeError(f"iinfo(): {self.dtype} is no integer dtype; finfo() is for floating ones")
+            raise TypeError(f"iinfo(): {self.dtype} is not an integer dtype; use finfo() for floating dtypes")
         self.bits = 8 * self.dtype.itemsize
         self.min, self.max = bounds
 
@@ -129,13 +129,13 @@ class _NamespaceInfo:
         return ("cpu",)
 
     def default_dtypes(self, *, device: Any = None) -> dict[str, DType]:
-        """The dtypes of what is made from Python numbers, and of indices."""
+        """The dtypes of arrays made from Python numbers, and of indices."""
         check_device(device)
         real = get_default_dtype()
         return {"real floating": real, "complex floating": real.to_complex(), "integral": int64, "indexing": int64}
 
     def dtypes(self, *, device: Any = None, kind: Any = None) -> dict[str, DType]:
-        """The standard's dtypes of a kind, or of a tuple of kinds; all when there is none.
+        """The standard's dtypes of a kind, or of a tuple of kinds; all dtypes without a kind.
 
         The standard has no float16 and bfloat16.
         """

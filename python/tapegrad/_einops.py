@@ -28,7 +28,7 @@ def install() -> None:
 
 
 class _Finder:
-    """Waits for einops, and goes when it has come."""
+    """An import hook that waits for einops, and removes itself when einops is imported."""
 
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         if fullname != _HOME:

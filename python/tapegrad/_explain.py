@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["explain"]
 
 _PACKAGE = str(Path(__file__).parent)
-#: What takes a value off the tape.
+#: Functions that take a value off the tape.
 _EXITS = {
     "detach": "detach()",
     "numpy": "numpy()",
@@ -107,7 +107,7 @@ def _retained(x: Variable) -> bool:
 
 
 def _by_state(x: Variable) -> str:
-    """What the state of ``x`` tells."""
+    """The answer that the state of ``x`` alone gives."""
     ask = "Pass the function that computes the result, as tg.explain(x, lambda: loss()), for the operation and its line."
     if not x.is_leaf and not _retained(x):
         return (
@@ -132,7 +132,7 @@ def _op(x: Variable) -> str:
 
 
 def _explain_result(x: Variable, y: Any) -> str:
-    """The path from ``x`` to a result that is there."""
+    """The path from ``x`` to a result that was computed before."""
     if not isinstance(y, Variable):
         raise TypeError(f"explain: y must be a Variable or a function that computes one, got {type(y).__name__}")
     ask = "Pass the function that computes it, as tg.explain(x, lambda: loss()), for the line."
@@ -183,7 +183,7 @@ class _Run:
 
     @contextmanager
     def _watched(self) -> Generator[None]:
-        """Notes where values leave the tape, where recording is switched off, and what would be differentiated."""
+        """Notes where values leave the tape, where recording is switched off, and which Variables backward() is called on."""
         recording, turn = _core.set_grad_enabled_raw(True), _core.set_grad_enabled_raw
         old = {name: getattr(Variable, name) for name in _EXITS if hasattr(Variable, name)}
 
@@ -223,13 +223,13 @@ class _Run:
     def _note(self, name: str, v: Variable) -> None:
         place = _core._place(v)
         line = _line()
-        # What the package does inside, after the user's call, is at the same line.
+        # Calls inside the package, after the user's call, have the same line.
         if place is not None and not any(line == at and place == p for _, p, at in self.exits):
             self.exits.append((name, place, line))
 
 
 class _Path:
-    """The calls that lie between ``x`` and the result."""
+    """The calls between ``x`` and the result."""
 
     def __init__(self, x: Variable, run: _Run) -> None:
         self.x, self.run = x, run
@@ -242,7 +242,7 @@ class _Path:
                 self.reached |= {_core._place(y) for y in call.outputs()}
 
     def leading_to(self, y: Variable) -> list[Any]:
-        """Those that lead to ``y``, the newest first."""
+        """The calls that lead to ``y``, the newest first."""
         wanted, found = {_core._place(y)}, []
         for call in reversed(self.after):
             if wanted & {_core._place(v) for v in call.outputs()}:
@@ -311,7 +311,7 @@ def _cotangents(x: Variable, y: Variable, calls: list[Any]) -> tuple[Variable | 
 
 
 def _first_bad_value(run: _Run) -> str:
-    """The first operation that made NaN or infinity of finite numbers."""
+    """The first operation whose result is NaN or infinite although its operands are finite."""
     for call in run.calls:
         inputs = [v for v in call.inputs() if v is not None]
         bad = [v.detach() for v in call.outputs() if _is_bad(v.detach())]
@@ -329,7 +329,7 @@ def _range(inputs: list[Variable]) -> str:
 
 
 def _first_bad_gradient(calls: list[Any], cotangents: dict[Place | None, Variable | None]) -> str:
-    """The operation, from the result on, that made NaN or infinity of a finite gradient."""
+    """The first operation, from the result backwards, that turned a finite gradient into NaN or infinity."""
     for call in calls:
         if any(_is_bad(cotangents.get(_core._place(v))) for v in call.outputs()):
             continue
@@ -345,7 +345,7 @@ def _first_bad_gradient(calls: list[Any], cotangents: dict[Place | None, Variabl
 
 
 def _zero(path: _Path, calls: list[Any], cotangents: dict[Place | None, Variable | None], state: str) -> str:
-    """The operations that make zeros of a gradient."""
+    """The operations that turn a gradient into zeros."""
     if state != "zero":
         return "those elements do not change the result here (a mask, an index, a branch, or a derivative of zero)."
     found = []
@@ -360,7 +360,7 @@ def _zero(path: _Path, calls: list[Any], cotangents: dict[Place | None, Variable
 
 
 def _reason(call: Any, path: _Path) -> str:  # noqa: PLR0911 - an answer each
-    """Why the derivative of a call is zero by what depends on ``x``."""
+    """Why the derivative of a call is zero with respect to the operands that depend on ``x``."""
     inputs = call.inputs()
     ours = [v for v, p in zip(inputs, call.places()) if p in path.reached and v is not None]
     others = [v for v, p in zip(inputs, call.places()) if p not in path.reached and v is not None]

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-#: Options that say how NumPy does something, not what comes out.
+#: Options about how NumPy computes, which do not change the result.
 _HOW = {"kind", "overwrite_input", "subok", "optimize", "casting", "stable", "assume_unique", "copy", "like", "retstep"}
-#: NumPy's names of parameters that ours have under another name.
+#: NumPy's parameters that have another name here.
 _RENAMED = {"a_min": "min", "a_max": "max", "interpolation": "method", "newshape": "shape", "reps": "repetitions", "bins": "bins"}
-#: Reductions for which where= and initial= are those of a ufunc.
+#: Reductions whose where= and initial= are those of a ufunc.
 _REDUCTIONS = {
     "sum": "add",
     "prod": "multiply",
@@ -36,10 +36,10 @@ _REDUCTIONS = {
     "all": "logical_and",
     "any": "logical_or",
 }
-#: Libraries that compute on data: their compiled functions take arrays of NumPy only, so what they prepare by NumPy's
-#: functions stays NumPy's there, unless it is tracked.
+#: Libraries that compute on data: their compiled functions take NumPy arrays only. So inside them NumPy's functions
+#: return NumPy arrays, unless a Variable is tracked.
 _ON_DATA = {"scipy", "matplotlib", "mpl_toolkits", "pandas", "seaborn", "sklearn", "statsmodels"}
-#: Functions that look at data or types: they get arrays of NumPy, and their results are NumPy's.
+#: Functions that look at data or types: they get NumPy arrays and return NumPy's results.
 _DATA = [
     "array2string",
     "array_repr",
@@ -68,7 +68,7 @@ _DATA = [
     "packbits",
     "unpackbits",
 ]
-#: Ours that have another name than NumPy's.
+#: Our functions that have another name than NumPy's.
 _NAMES = {"concatenate": "concat", "fix": "trunc", "real": "real", "trapz": "trapezoid", "row_stack": "vstack"}
 
 
@@ -141,7 +141,7 @@ def _handlers() -> dict[Any, Callable[..., Any]]:
             func = getattr(home, name)
             if not callable(func) or not hasattr(func, "_implementation") or func in table:
                 continue
-            # NumPy has one object under several names, as permute_dims for transpose: its own name comes first.
+            # NumPy has one function under several names (permute_dims is transpose): its own name comes first.
             mine = _ours(ours, func.__name__) or _ours(ours, name)
             if mine is not None:
                 path = name if home is np else f"{home.__name__.rpartition('.')[2]}.{name}"
@@ -181,7 +181,7 @@ def _parameters(f: Any) -> dict[str, inspect.Parameter]:
         return {}
 
 
-#: Signatures of NumPy's functions in C, which say their own from NumPy 2.4 on only.
+#: Signatures of NumPy's functions in C; only NumPy 2.4 and later gives them itself.
 _IN_C: dict[str, Any] = {
     "bincount": lambda x, /, weights=None, minlength=0: ...,
     "busday_count": lambda begindates, enddates, weekmask="1111100", holidays=(), busdaycal=None, out=None: ...,
@@ -234,7 +234,7 @@ def _adapter(name: str, func: Any, ours: Callable[..., Any]) -> Callable[..., An
     def bound(args: tuple[Any, ...], options: dict[str, Any]) -> dict[str, Any]:
         """The arguments by name, as `inspect` binds them."""
         given = {**dict(zip(places, args)), **options}
-        # What is wrong or unusual is left to inspect, which takes microseconds.
+        # Wrong and unusual calls are left to inspect, which takes microseconds.
         plain = len(args) <= len(places) and len(given) == len(args) + len(options)
         if plain and required <= given.keys() <= defaults.keys():
             return given
@@ -272,7 +272,7 @@ _ABSENT: Any = object()
 
 
 def _is_default(value: Any, default: Any) -> bool:
-    """Whether an argument says nothing. None does where it is the default; elsewhere it may mean all axes."""
+    """Whether an argument is left at its default. Where the signature has no default None, None may mean all axes."""
     return value is _no_value() or (value is None and (default is None or default is _no_value()))
 
 
@@ -304,7 +304,7 @@ def _by_ufunc(name: str, later: dict[str, Any]) -> Callable[..., Any] | None:
 
 
 def _after(name: str, result: Any, later: dict[str, Any]) -> Any:
-    """The result in the dtype and the array that were asked for."""
+    """The result in the dtype of ``dtype=``, written into the array of ``out=``."""
     out = later.pop("out", None)
     dtype = later.pop("dtype", None)
     if later:
@@ -346,7 +346,7 @@ _COMPLEX_OUTSIDE: dict[str, Callable[[Variable], Any]] = {
 
 
 def _widened(x: Any, outside: Callable[[Variable], Any]) -> Variable:
-    """The array, complex when one of its elements is outside of a real domain."""
+    """The array, converted to complex when an element lies outside the real domain of the function."""
     v: Variable = _core.asarray(x)
     if v.dtype.is_complex or not bool(_core.any(outside(v.detach()))):
         return v

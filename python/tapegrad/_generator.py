@@ -1,4 +1,4 @@
-"""Draws of `tapegrad.random` as methods of generators. They load NumPy, and so are looked up when they are called."""
+"""The functions of `tapegrad.random` as methods of generators. They are looked up when called, since they import NumPy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-#: Their names.
+#: The names of these methods.
 DRAWS = (
     "beta",
     "binomial",
@@ -54,11 +54,11 @@ def _method(name: str) -> Any:
     return method
 
 
-#: The method for numbers, before ours takes its place.
+#: The method that draws numbers, before ours replaces it.
 permutation_of_numbers: Any = Generator.permutation
 
 
 def attach() -> None:
-    """Puts them on the class."""
+    """Puts the methods on the class."""
     for name in DRAWS:
         setattr(Generator, name, _method(name))

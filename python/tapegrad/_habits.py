@@ -1,4 +1,4 @@
-"""What PyTorch's users write: names that stand for what NumPy calls otherwise, and methods made of other operations.
+"""PyTorch's names on Variable: other names for NumPy's functions, and methods composed of other operations.
 
 The tables `METHODS`, `LIFTED`, `ALIASES` and `SAME` are put on `Variable` when the package is imported. A test refuses names
 that the compiled module has itself. Functions are in `_aliases.py`.
@@ -112,7 +112,7 @@ for _name, _dtype in DTYPES.items():
     METHODS[_name] = _conversion(_name, _dtype)
 
 
-#: How names of dtypes begin, and those of devices do not.
+#: Beginnings of the names of dtypes; no name of a device begins like them.
 _NUMERIC = ("float", "bfloat", "int", "uint", "complex", "bool")
 
 
@@ -368,7 +368,7 @@ def axis_of(name: str, dim: int, ndim: int) -> int:
 
 
 def _at(name: str, x: Variable, dim: int, place: Any) -> tuple[Any, ...]:
-    """What indexing takes for places of one axis."""
+    """The index expression that selects places of one axis."""
     return (*(slice(None),) * axis_of(name, dim, x.ndim), place)
 
 
@@ -443,7 +443,7 @@ def _clamp_max(self: Variable, max: Any) -> Variable:
 
 @_method("frac")
 def _frac(self: Variable) -> Variable:
-    """What truncation takes away."""
+    """The fractional part: ``x - x.trunc()``."""
     return self - _core.trunc(self)
 
 
@@ -541,7 +541,7 @@ def _repeat_interleave(self: Variable, repeats: Any, dim: int | None = None) -> 
 
 
 def _grid(index: Variable, dim: int) -> tuple[Variable, ...]:
-    """What advanced indexing needs to reach along one axis."""
+    """The index arrays with which advanced indexing selects along one axis."""
     n = index.ndim
     dim = axis_of("scatter", dim, n)
     places: list[Variable] = []
@@ -659,7 +659,7 @@ for _module, _names in {
         METHODS[_own] = _elsewhere(_module, _other or _own, _own)
 
 
-#: Methods that have a form in place.
+#: Methods that also have an in-place form.
 IN_PLACE = (
     "abs acos asin atan ceil clamp clamp_max clamp_min cos cosh erf exp exp2 expm1 floor fmod frac lerp log log10 log1p log2 neg "
     "pow reciprocal relu remainder round rsqrt sigmoid sign sin sinh sqrt square tan tanh trunc addcdiv addcmul addmm baddbmm "
@@ -711,7 +711,7 @@ def _uniform_(self: Variable, *args: float, generator: Any = None, **named: floa
 
 
 def _even(name: str, x: Variable, generator: Any) -> Variable:
-    """Uniform numbers of [0, 1) in double precision, for a distribution that is drawn by its quantiles."""
+    """Uniform numbers of [0, 1) in double precision, for distributions sampled through their quantile function."""
     if not x.dtype.is_floating_point:
         raise _core.DTypeError(f"{name}: expected a floating array, got {x.dtype}")
     return (_core if generator is None else generator).uniform(0.0, 1.0, x.shape, _core.float64)
@@ -807,7 +807,7 @@ def _fill_diagonal_(self: Variable, fill_value: Any) -> Variable:
 
 
 class _Waiting(_local):
-    """What each thread calls at the end of its backward pass."""
+    """The callbacks that each thread runs at the end of its backward pass."""
 
     def __init__(self) -> None:
         self.calls: dict[object, tuple[Any, Any]] = {}
@@ -915,7 +915,7 @@ LIFTED = (
     "isinf isfinite isposinf isneginf outer inner hypot logaddexp rot90 flipud fliplr softplus cross argwhere nanmedian cov "
     "corrcoef vdot array_split hsplit vsplit dsplit take_along_axis kron logaddexp2 signbit diagflat nanquantile prelu"
 )
-#: PyTorch's names for what NumPy calls otherwise, as methods and as functions.
+#: Methods and functions that have another name in NumPy than in PyTorch.
 ALIASES = {
     "neg": "negative",
     "eq": "equal",
@@ -940,7 +940,7 @@ def _conjugate_transpose(self: Variable) -> Variable:
 
 
 def _refuses(name: str) -> property:
-    """PyTorch's field of a pair, which a result here is not: AttributeError that says what to write."""
+    """A field of PyTorch's pair of values and indices: raises AttributeError that says what to write instead."""
 
     def field(self: Variable) -> Any:
         raise AttributeError(

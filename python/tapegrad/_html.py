@@ -1,4 +1,4 @@
-"""Pages about arrays and tapes that need nothing else: a Variable in a notebook, a tape, a backward pass step by step."""
+"""HTML pages without external files: a Variable in a notebook, a tape, a backward pass step by step."""
 
 from __future__ import annotations
 
@@ -76,17 +76,17 @@ show(0);
 
 
 class Step(NamedTuple):
-    """The rule of one operation at work: what arrived, and what it delivered to each input."""
+    """One step of a backward pass: the cotangents of an operation, and the gradients that its rule gave to each input."""
 
     node: TapeNode
-    #: Gradients that arrived, each with what delivered it.
+    #: The cotangents that arrived, each with the step that delivered it.
     arrived: list[tuple[str, Variable]]
-    #: Inputs by number, and the gradients that were delivered to them.
+    #: Inputs by number, and the gradients delivered to them.
     delivered: list[tuple[int, Variable]]
 
 
 class Pass(NamedTuple):
-    """A backward pass: its steps, and what arrived at each leaf."""
+    """A backward pass: its steps, and the gradients that arrived at each leaf."""
 
     steps: list[Step]
     leaves: dict[int, list[tuple[str, Variable]]]
@@ -132,7 +132,7 @@ def _number(value: Any) -> str:
 
 
 def table(x: Variable) -> str:
-    """The elements of an array as a table; of a large one its first elements and what is known of all."""
+    """The elements of an array as a table; of a large array its first elements and a summary of all."""
     rows = x.detach().reshape((-1, x.shape[-1])) if x.ndim > 1 else x.detach().reshape((1, -1))
     shown = rows[:_SHOWN, :_SHOWN].tolist() if x.size else []
     more = rows.shape[1] > _SHOWN
@@ -167,14 +167,14 @@ def _sum(arrived: list[tuple[str, Variable]]) -> Variable | None:
 
 
 def _arrived(arrived: list[tuple[str, Variable]]) -> str:
-    """Where a gradient came from, part by part, and their sum."""
+    """The parts of a gradient, each with its origin, and their sum."""
     parts = [f"<h3>from {escape(source)}</h3>{table(g)}" for source, g in arrived]
     total = _sum(arrived) if len(arrived) > 1 else None
     return "".join(parts) + (f"<h3>together</h3>{table(total)}" if total is not None else "")
 
 
 def _name(source: tuple[Any, ...], nodes: Mapping[int, TapeNode], names: Mapping[int, str]) -> str:
-    """What an input is called."""
+    """The name of an input."""
     if source[0] == "leaf":
         return names.get(source[1], f"leaf {source[1]}")
     if source[0] == "node":
@@ -207,7 +207,7 @@ def _step(step: Step, nodes: Mapping[int, TapeNode], names: Mapping[int, str]) -
 
 
 def _leaf(id: int, arrived: list[tuple[str, Variable]], names: Mapping[int, str]) -> str:
-    """The text of what a leaf has collected."""
+    """The text of the gradient that a leaf has collected."""
     head = f"<h2>The gradient of {escape(names.get(id, f'leaf {id}'))}</h2>"
     return f'<section class="step" data-on="leaf-{id}" data-to="">{head}{_arrived(arrived)}</section>'
 
@@ -257,7 +257,7 @@ def cell(text: str, height: int = 560) -> str:
 
 
 def variable(x: Variable) -> str:
-    """A Variable in a notebook: what it is, its first elements, and its gradient if it has collected one."""
+    """A Variable in a notebook: its shape and dtype, its first elements, and its gradient if it has one."""
     facts = [_kind(x)]
     if x.requires_grad:
         facts.append(f"from {x.grad_fn}" if x.grad_fn else "a leaf that requires gradients")

@@ -13,7 +13,7 @@ _PLACE_ROUNDS = 60
 
 
 class Layout(NamedTuple):
-    """Centres of vertices, for each edge the points it passes through (its ends included), and the width of it all."""
+    """Centres of vertices, for each edge the points it passes through (its ends included), and the total width."""
 
     x: list[float]
     layer: list[int]
@@ -39,7 +39,7 @@ class _Graph:
                 self.widths.append(bend)
             self.paths.append([*path, b])
         count = len(self.layer)
-        #: Neighbours, and how strongly they attract.
+        #: Neighbours, and the strength of the edge to each.
         self.above: list[list[tuple[int, float]]] = [[] for _ in range(count)]
         self.below: list[list[tuple[int, float]]] = [[] for _ in range(count)]
         for path, pull in zip(self.paths, pulls):
@@ -58,7 +58,7 @@ def layered(
     pulls: Sequence[float] | None = None,
     bend: float = 14.0,
 ) -> Layout:
-    """Lays out vertices of these widths; the stronger an edge pulls, the straighter it becomes.
+    """Lays out vertices of these widths; a heavier edge is drawn straighter.
 
     Vertices must be numbered so that every edge goes from a smaller to a larger number.
     """
@@ -73,7 +73,7 @@ def layered(
 
 
 def _layers(count: int, edges: Sequence[tuple[int, int]]) -> list[int]:
-    """The longest path from a source; sources move down to right above what uses them first."""
+    """The longest path from a source; sources move down to the layer above their first use."""
     layer = [0] * count
     first: dict[int, int] = {}
     sources = [True] * count
@@ -148,7 +148,7 @@ def _place(graph: _Graph, gap: float) -> list[float]:
             for v in row:
                 near = graph.above[v] + graph.below[v] if both else graph.above[v] if down else graph.below[v]
                 wanted.append(_mean(x, near, x[v]))
-            # What is held strongly moves its neighbours in the row; bends most of all, so long edges become straight.
+            # Vertices with heavy edges move their neighbours in the row; bends weigh most, so long edges become straight.
             pull = [(1.0 if v < graph.real else 4.0) * stiffness[v] for v in row]
             _spread(row, wanted, pull, graph.widths, gap, x)
     return x

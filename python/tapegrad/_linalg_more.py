@@ -111,7 +111,7 @@ def solve_discrete_lyapunov(a: Any, q: Any, method: str | None = None) -> Variab
 
 
 def _riccati(name: str, a: Any, b: Any, q: Any, r: Any, step: Callable[..., Variable]) -> Variable:
-    """SciPy's solution, and two Newton steps from it, which have its derivatives of the first two orders."""
+    """SciPy's solution, refined by two recorded Newton steps, which give its first and second derivatives."""
     from .linalg import LinAlgError
     from .optimize._samples import plain
 

@@ -1,4 +1,4 @@
-"""Messages for what new users meet: names that are elsewhere, arguments of layers that cannot be meant."""
+"""Error messages for common mistakes: names that live elsewhere, and wrong arguments of layers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
-#: Where names are looked for, after the place that was asked.
+#: Namespaces in which a missing name is looked for, after the one that was asked.
 _HOMES = (
     "",
     "nn",
@@ -28,7 +28,7 @@ _HOMES = (
     "special",
     "autograd",
 )
-#: Other libraries' names for things that are here.
+#: Names of other libraries, and what to write here.
 _KNOWN = {
     "Tensor": "tg.Variable",
     "tensor": "tg.Variable(data) or tg.asarray(data)",
@@ -48,7 +48,7 @@ _KNOWN = {
     "profiler": "tg.Tape() for what is recorded, or cProfile for the time",
     "quantization": "an autograd.Function that rounds, and hands gradients on",
 }
-#: Names of options in other libraries.
+#: Names of options in other libraries, and ours.
 _OPTIONS = {
     "learning_rate": "lr",
     "step_size": "lr",
@@ -99,7 +99,7 @@ def _elsewhere(home: str, fits: Callable[[str], bool]) -> Iterator[str]:
 
 
 def _hint(module: str, name: str) -> str:
-    """Where the name is, or which names are near it."""
+    """A hint: where the name is defined, or which names are similar."""
     if name.startswith("_"):
         return ""
     home = module.removeprefix("tapegrad").removeprefix(".")
@@ -132,20 +132,20 @@ def _of_family(distribution: Any, method: str) -> str:
 
 
 def counterpart() -> str:
-    """Which function of ours to use instead of the one of SciPy that is running, as the beginning of a sentence; else nothing."""
+    """The beginning of a message that names our function for the SciPy function that is running; empty when none is."""
     frame: Any = sys._getframe()
     running: list[tuple[str, str]] = []
     while frame is not None:
         package, _, rest = frame.f_globals.get("__name__", "").partition(".")
         if package == "scipy":
-            # A decorator's inner function stands for the function that it is about to call.
+            # A decorator's wrapper counts as the function that it is about to call.
             name, inner = frame.f_code.co_name, frame.f_locals.get("f") or frame.f_locals.get("func")
             if name in ("wrapper", "inner") and callable(inner):
                 rest, name = getattr(inner, "__module__", "").partition(".")[2], getattr(inner, "__name__", "")
             home = rest.partition(".")[0]
             running.append((home, _of_family(frame.f_locals.get("self"), name) if home == "stats" else name))
         elif running:
-            break  # what is outside of SciPy is the user's
+            break  # the first frame outside SciPy is the user's
         frame = frame.f_back
     for home, name in reversed(running):
         for ours in (home, ""):
@@ -197,22 +197,22 @@ def check_constructor(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) 
 
 
 def _check_value(cls: type, name: str, hint: Any, value: Any) -> None:
-    """Raises where a parameter is an int, a float, a bool or a string by its annotation, and the value is none."""
+    """Raises when the annotation of a parameter is int, float, bool or str and the value has another type."""
     kinds = hint.split(" | ") if isinstance(hint, str) else []
     if not kinds or not _PLAIN.issuperset(kinds):
         return
     if isinstance(value, Variable):
         if value.ndim and not value.requires_grad and "float" in kinds:
-            return  # an option of several numbers, which the class checks
+            return  # an option with several numbers, which the class itself checks
         if value.ndim and not hasattr(cls, "forward"):
             if value.requires_grad:
-                return  # the class says that no gradient flows
+                return  # the class reports that no gradient flows
             raise TypeError(
                 f"{cls.__name__}(): argument {name!r} must be {_article(kinds)}, not a Variable of shape {value.shape}"
             )
         if value.ndim:
             raise _called_too_early(cls, f"argument {name!r} must be {_article(kinds)}, not a Variable; ")
-        return  # a number, whose history the class checks
+        return  # a number with a history, which the class itself checks
     kind = type(value)
     fits = (
         ("None" in kinds and value is None)
@@ -231,7 +231,7 @@ def _article(kinds: list[str]) -> str:
 
 
 def _value(value: Any) -> str:
-    """The value behind its type, where it is short."""
+    """The value, to follow its type in a message, if it is short."""
     text = repr(value) if isinstance(value, (str, int, float)) else ""
     return f" ({text})" if 0 < len(text) <= 40 else ""
 
@@ -275,7 +275,7 @@ def check_parameters(name: str, params: Any) -> None:
 
 
 def no_parameter(name: str, value: Any) -> TypeError:
-    """The error for what is no parameter."""
+    """The error for an object that is not a parameter."""
     fix = ""
     if hasattr(value, "parameters"):
         fix = "; pass the parameters of a module, as in net.parameters()"
@@ -285,7 +285,7 @@ def no_parameter(name: str, value: Any) -> TypeError:
 
 
 def no_parameters(name: str) -> ValueError:
-    """The error for an optimizer of nothing."""
+    """The error for an optimizer without parameters."""
     return ValueError(
         f"{name}: there are no parameters to optimize; a module has those of its attributes, of nn.ModuleList and nn.ModuleDict, "
         "not those of layers in plain lists and dicts"
@@ -293,7 +293,7 @@ def no_parameters(name: str) -> ValueError:
 
 
 def check_closure(name: str, closure: Any) -> None:
-    """Raises where what was given to a step cannot be called."""
+    """Raises when the argument of a step cannot be called."""
     if not callable(closure):
         raise TypeError(
             f"{name}.step(): argument 'closure' must be a function that computes the loss, not {type(closure).__name__}; "
@@ -302,7 +302,7 @@ def check_closure(name: str, closure: Any) -> None:
 
 
 def check_scipy(name: str) -> None:
-    """Raises where SciPy, which is no requirement of the package, is not installed."""
+    """Raises ImportError when SciPy, an optional requirement, is not installed."""
     try:
         import scipy  # noqa: F401
     except ImportError:
@@ -313,10 +313,10 @@ def check_scipy(name: str) -> None:
 
 
 def in_layer(owner: Any, name: str, layer: Any, error: Exception) -> Exception:
-    """The error of a layer, with the layer's place in front."""
+    """The error of a layer, with the path of the layer in front."""
     inner = str(error)
     match = re.match(r"Sequential: layer (\S+?), ", inner)
-    if match:  # one Sequential in another: the path grows
+    if match:  # a Sequential inside another: the path grows
         return type(error)(inner.replace(f"layer {match[1]}, ", f"layer {name}.{match[1]}, ", 1))
     shown = repr(layer)
     return type(error)(f"{type(owner).__name__}: layer {name}, {type(layer).__name__ if chr(10) in shown else shown}: {inner}")

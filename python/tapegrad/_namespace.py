@@ -1,4 +1,4 @@
-"""The functions of a namespace: rows of the registry whose module is not ``tapegrad`` itself."""
+"""Compiled functions of a namespace: rows of the registry whose module is not ``tapegrad`` itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Methods of `numpy.ndarray` that are functions here, and those that write in place."""
+"""Methods of `numpy.ndarray`: those that are functions here, and those that write in place."""
 
 from __future__ import annotations
 

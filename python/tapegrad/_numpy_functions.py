@@ -1,4 +1,4 @@
-"""NumPy's functions beside the array API's: made of recorded operations, or computed by NumPy where nothing has a derivative."""
+"""NumPy's functions outside the array API: composed of recorded operations, or computed by NumPy where there is no derivative."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _wrapped(value: Any) -> Any:
 
 
 def _of_data(name: str) -> Callable[..., Any]:
-    """A function of NumPy that has no derivative, on the data of Variables; arrays in its result become Variables."""
+    """Wraps a NumPy function without derivative: it runs on the data of Variables, and arrays in its result become Variables."""
 
     def call(*args: Any, **options: Any) -> Any:
         import numpy as np
@@ -187,7 +187,7 @@ def indices(dimensions: Sequence[int], dtype: Any = int, sparse: bool = False) -
 
 
 def fromfunction(function: Callable[..., Any], shape: Sequence[int], *, dtype: Any = float, **kwargs: Any) -> Any:
-    """What a function makes of the indices of an array of this shape.
+    """The result of a function of the index arrays of this shape.
 
     >>> tg.fromfunction(lambda i, j: i + j, (2, 2))
     Variable([[0., 1.],
@@ -210,7 +210,7 @@ def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype
     if sign.ndim:
         sign = _core.expand_dims(sign, axis)
     out = _core.multiply(sign, _core.exp(linspace(low, high, num, endpoint=endpoint, axis=axis)))
-    # The ends are exact, so that a cast to integers keeps them.
+    # The ends are set exactly, so that a cast to integers keeps them.
     place = _core.reshape(_core.arange(num), tuple(num if a == axis % out.ndim else 1 for a in range(out.ndim)))
     first, last = (_core.expand_dims(v, axis) if out.ndim > v.ndim else v for v in (start, stop))
     out = _core.where(place == 0, first, out)

@@ -129,7 +129,7 @@ class _Grid:
 
 
 def _default(x: Any) -> Variable:
-    """An array of NumPy's in the default dtype, if its numbers are no whole ones."""
+    """A NumPy array in the default dtype, unless it holds integers."""
     return _core.asarray(x, _core.get_default_dtype() if x.dtype == _np.float64 else None)
 
 
@@ -186,7 +186,7 @@ c_ = _Joined("c_", -1, 2, 0)
 
 
 def ndenumerate(arr: Any) -> Iterator[tuple[tuple[int, ...], Variable]]:
-    """Pairs of places and elements, which keep the graph.
+    """Pairs of an index and the element there; the elements stay in the graph.
 
     >>> [(i, float(v)) for i, v in tg.ndenumerate(tg.tensor([3.0, 4.0]))]
     [((0,), 3.0), ((1,), 4.0)]

@@ -1,4 +1,4 @@
-"""NumPy's functions with the options that ours do not have: `where=`, `mean=`, weights, arrays for numbers.
+"""NumPy's functions with options that ours do not have: `where=`, `mean=`, weights, arrays in place of numbers.
 
 `HANDLERS` has them by name. Each has NumPy's signature, and is called when an option is given that ours does not take.
 """
@@ -66,7 +66,7 @@ def std(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, *rest: Any
 
 
 def _known(x: Variable, where: Any) -> Variable:
-    """The mask of elements that are not NaN, and where another one holds."""
+    """The mask of the elements that are not NaN and that another mask selects."""
     mask: Variable = _core.logical_not(_core.isnan(x)) & where
     return mask
 
@@ -76,7 +76,7 @@ def _ignoring(f: Callable[..., Any]) -> Callable[..., Any]:
 
     def call(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, *rest: Any, where: Any = True, **options: Any) -> Any:
         x = _inexact(a, dtype)
-        # A product with NaN has no gradient, so NaN goes before it is computed with.
+        # A product with NaN has no gradient, so NaN is replaced before any arithmetic.
         mask = _known(x, where)
         return f(_core.where(mask, x, _core.zeros((), dtype=x.dtype)), axis, None, out, *rest, where=mask, **options)
 
@@ -117,7 +117,7 @@ def _extreme(name: str, ufunc: str) -> Callable[..., Any]:
 
 
 def into(name: str, out: Any, result: Any) -> Any:
-    """The result, or the output that it was written into."""
+    """The result, or the array of out= after the result was written into it."""
     if out is None:
         return result
     if isinstance(out, Variable):
@@ -156,7 +156,7 @@ def cov(
     *,
     dtype: Any = None,
 ) -> Variable:
-    """Covariances of variables whose observations have weights: how often each was seen, or what it counts."""
+    """Covariances of variables whose observations have weights: counts (fweights) or importance (aweights)."""
     x = _core.atleast_2d(_inexact(m, dtype))
     x = x if rowvar or x.shape[0] == 1 else x.T
     if y is not None:

@@ -138,7 +138,7 @@ def roots(p: Any) -> Variable:
     slopes = polyder(x)
     for _ in range(2):
         slope = polyval(slopes, found)
-        flat = slope == 0  # a root that is there twice has no derivative
+        flat = slope == 0  # a double root has no derivative
         step = polyval(x, found) / _core.where(flat, 1.0, slope)
         found = found - _core.where(flat, 0.0, step)
     return found

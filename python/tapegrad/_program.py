@@ -15,7 +15,7 @@ __all__ = ["Program", "load_program"]
 
 
 class _Results:
-    """How the results of a program from a file are nested."""
+    """The nesting of the results of a program that was read from a file."""
 
     def __init__(self, structure: Structure, results: list[Any]) -> None:
         self.structure, self.results = structure, results
@@ -47,7 +47,7 @@ def _from_json(node: Any) -> Structure:
 
 
 def _read_notes(text: str | None, count: int) -> _Results:
-    """The nesting of the results; a tuple of all for a file that Rust wrote."""
+    """Reads the nesting of the results; for a file written by Rust they form one tuple."""
     if text is None:
         leaves = tuple(LEAF for _ in range(count))
         return _Results(LEAF if count == 1 else Structure("tuple", None, leaves), [("slot", i) for i in range(count)])
@@ -86,7 +86,7 @@ class Program:
         """
         found: list[Any] = []
         flatten(list(args), found)
-        arrays = [x for x in found if hasattr(x, "__array__") or hasattr(x, "__dlpack__")]  # numbers are part of the program
+        arrays = [x for x in found if hasattr(x, "__array__") or hasattr(x, "__dlpack__")]  # numbers are constants of the program
         arguments = [x if isinstance(x, _core.Variable) else _core.asarray(x) for x in arrays]
         return self._variant.result(self._core.call(arguments), arguments)
 

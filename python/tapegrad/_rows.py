@@ -1,4 +1,4 @@
-"""Gradients of tables of which a step looks up few rows: those rows alone, with their values."""
+"""Sparse gradients of embedding tables: only the rows that a step looked up, with their values."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class RowGradient:
 
     is_sparse = True
     requires_grad = False
-    #: Whether one was ever made: optimizers need not look for them otherwise.
+    #: Whether a RowGradient was ever created: until then optimizers need not look for them.
     used: bool = False
 
     def __init__(self, rows: Variable, values: Variable, shape: tuple[int, ...], coalesced: bool = False) -> None:
@@ -95,21 +95,21 @@ class RowGradient:
 
 
 def row_gradients(parameters: Iterable[Any]) -> list[Any]:
-    """The parameters whose gradient is one by rows."""
+    """The parameters whose gradient is a RowGradient."""
     if not RowGradient.used:
         return []
     return [p for p in parameters if isinstance(p, Variable) and p.is_leaf and isinstance(p.grad, RowGradient)]
 
 
 def whole(grad: Any) -> Variable:
-    """A gradient as an array without a history."""
+    """A gradient as a dense array without a history."""
     found: Variable = grad.to_dense() if isinstance(grad, RowGradient) else grad.detach()
     return found
 
 
 @contextmanager
 def values_in_place(parameters: Any) -> Iterator[Any]:
-    """The parameters, with the values of gradients by rows as gradients of stand-ins, which may change them."""
+    """The parameters, with a stand-in for each RowGradient: the gradient of the stand-in is the array of row values."""
     if not RowGradient.used or not isinstance(parameters, (Variable, list, tuple, Iterator)):
         yield parameters
         return

@@ -1,4 +1,4 @@
-"""Draws that NumPy's samplers make from a seed of our generators, inside transformations, too.
+"""Random draws by NumPy's samplers, seeded by our generators; they also work inside transformations.
 
 A sampler is a function ``(rng, shape, *arrays) -> array`` of NumPy. It gets all elements at once and runs no loop over them. Its
 seed is taken from the stream of a `Generator`, so the same place in the stream gives the same numbers.
@@ -18,7 +18,7 @@ _Array = np.ndarray[Any, Any]
 
 
 def source(generator: Generator | None) -> Any:
-    """What draws: a generator, or that of the process."""
+    """The generator that draws: the given one, or that of the process."""
     if generator is not None and not isinstance(generator, Generator):
         raise TypeError(f"generator must be a tg.random.Generator or None, got {type(generator).__name__}")
     return _core if generator is None else generator
@@ -55,7 +55,7 @@ class _Draw(Function):
     def vmap(info: Any, axes: tuple[Any, ...], sampler: Any, dtype: Any, key: Variable, *params: Variable) -> Any:
         mapped = [a is not None for a in axes[3:]]
         if axes[2] is None:
-            # The same numbers for all samples: each sample runs with the same key.
+            # All samples get the same numbers: each sample runs with the same key.
             each = [[p[i] if m else p for p, m in zip(params, mapped)] for i in range(info.batch_size)]
             rows = [_Draw.apply(sampler, dtype, key, *p) for p in each]
             return (_core.stack(rows) if rows else _core.zeros((0, *key.shape), dtype=dtype)), 0
@@ -77,7 +77,7 @@ def _made(sampler: Any, rng: Any, shape: tuple[int, ...], params: Any, dtype: An
 
 
 def draw(sampler: Any, shape: tuple[int, ...], params: Any, dtype: Any, generator: Generator | None = None) -> Variable:
-    """An array of this shape and dtype from a sampler. No gradient flows to the parameters."""
+    """An array of this shape and dtype, drawn by a sampler. No gradient flows to the parameters."""
     own = source(generator)
     if _core._is_mapping():
         key = own.rand(*shape, dtype=_core.float64) if shape else own.rand((), dtype=_core.float64)

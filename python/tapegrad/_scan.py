@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 __all__ = ["scan"]
 
-#: Steps from which on the body is worth recording.
+#: The number of steps from which on recording the body pays.
 _LONG = 16
-#: Steps that are recorded at most until two are the same.
+#: At most so many steps are recorded until two are equal.
 _ATTEMPTS = 4
-#: Bodies of a function for one signature, signatures, and failures after which a signature is not recorded any more.
+#: For each function at most so many bodies for one signature, so many signatures, and so many failures of a signature.
 _VARIANTS = 8
 _SIGNATURES = 64
 _FAILURES = 3
@@ -32,9 +32,9 @@ _KEPT = "_tapegrad_scan_body"
 
 
 def _attribute(f: Any, name: str, make: Callable[[Any], Any]) -> Any:
-    """What was made for the function; the same for the same function."""
+    """The object that ``make`` creates for a function: one for each function, kept as an attribute."""
     known = getattr(f, name, None)
-    # A copy that functools.wraps made has the attributes of another function.
+    # functools.wraps copies attributes, so the object may belong to another function.
     if known is not None and known._function is f:
         return known
     known = make(f)
@@ -44,7 +44,7 @@ def _attribute(f: Any, name: str, make: Callable[[Any], Any]) -> Any:
 
 
 class _Loop:
-    """A recorded body: what must hold for it to be run, and how its values are nested."""
+    """A recorded body: its guards, its program, and how its values are nested."""
 
     def __init__(self, function: Any, steps: _Step, body: Any, start: Structure) -> None:
         self._function, self._start = function, start
@@ -53,14 +53,14 @@ class _Loop:
         self._body, self._closed = body, steps.trace.closed()
 
     def run(self, carries: list[Variable], xs: list[Variable], length: int) -> tuple[Any, Any] | None:
-        """The last carry and the stacked results; None when the recording does not hold any more."""
+        """The last carry and the stacked results; None when a guard does not hold any more."""
         if self._guards.broken() is not None:
             return None
         found = self._body.run([*carries, *xs, *self._closed], length, self)
         return None if found is None else unflatten(self._result, found)
 
     def again(self, carries: list[Variable], xs: list[Variable], length: int) -> list[Variable]:
-        """The same by the function itself, step by step: for gradients of gradients."""
+        """The same result by the function itself, step by step: needed for gradients of gradients."""
         cells = [(cell, cell.cell_contents, value) for cell, _, value, *_ in self._parts if isinstance(cell, CellType)]
         carry = unflatten(self._start, carries)
         ys: list[list[Any]] = []
@@ -88,7 +88,7 @@ class _Loops:
         self._failures: dict[bytes | None, int] = {}
 
     def run(self, key: bytes, carries: list[Variable], xs: list[Variable], length: int) -> tuple[Any, Any] | None:
-        """The result by a body that is known; None when none fits."""
+        """The result by a recorded body; None when no body fits."""
         for loop in self._found.get(key, ()):
             if (done := loop.run(carries, xs, length)) is not None:
                 return done
@@ -111,11 +111,11 @@ class _Step:
 
     def __init__(self, trace: Any, watch: Watch, parts: list[Any], x: Structure, result: Structure) -> None:
         self.trace, self.watch, self.parts, self.x, self.result = trace, watch, parts, x, result
-        #: What must hold for the step to be run again; None as long as it was recorded once.
+        #: The guards of the step; None after a single recording.
         self.guards: Any = None
 
     def is_same(self, other: _Step) -> bool:
-        """Whether another recording is one more run of this one."""
+        """Whether another recording is the same program, run once more."""
         is_same = self.result == other.result and self.trace.difference(other.trace) is None
         return is_same and other.watch.beyond(self.watch) is None
 
@@ -123,21 +123,21 @@ class _Step:
 def _recorded(f: Any, carry: Any, x: Any, last: _Step | None) -> tuple[Any, _Step | None]:
     """The result of a step, and its recording if it can be run again."""
     profile, collects = sys.getprofile(), gc.isenabled()
-    # A recording around this one watches the function, and not how it is recorded.
+    # An outer recording watches the function itself, but not the work of recording it.
     sys.setprofile(None)
-    # What the collector runs at any moment, callbacks and finalizers, is no part of the function.
+    # The garbage collector may run callbacks and finalizers at any moment: they are not part of the function.
     gc.disable()
     try:
         return _recorded_by(profile, f, carry, x, last)
     finally:
-        _core._loop_abort()  # of a recording that an error has ended
+        _core._loop_abort()  # drops a recording that an error has ended
         sys.setprofile(profile)
         if collects:
             gc.enable()
 
 
 def _recorded_by(outer: Any, f: Any, carry: Any, x: Any, last: _Step | None) -> tuple[Any, _Step | None]:
-    """The same while ``outer`` is told of the calls of the function."""
+    """As `_recorded`; ``outer`` is the profile function of an outer recording, which also sees the calls of the function."""
     found: list[Any] = []
     carry_form = flatten(carry, found)
     count = len(found)
@@ -145,14 +145,14 @@ def _recorded_by(outer: Any, f: Any, carry: Any, x: Any, last: _Step | None) -> 
     inputs = _core._loop_inputs(found)
     handles, old, alive = _handles()
     state, watch = _outer_state(), Watch(f, [], old)
-    # New containers, which the step may keep no more than its arguments.
+    # The step gets new containers, so that a later check can see whether it keeps them.
     carry, x = unflatten(carry_form, inputs[:count]), unflatten(x_form, inputs[count:])
     held = [sys.getrefcount(v) for v in inputs]
     _core._loop_begin(inputs, handles)
     known = ([], []) if last is None else guards(last.watch)
     result = _watched(f, carry, x, watch, outer)
     if changed := _core._loop_changed(inputs):
-        # What it did to copies it did to the arguments.
+        # The step changed copies of its arguments: the changes are copied to the arguments.
         _core._loop_abort()
         for i in changed:
             found[i][...] = inputs[i]
@@ -172,7 +172,7 @@ def _recorded_by(outer: Any, f: Any, carry: Any, x: Any, last: _Step | None) -> 
 
 
 def _watched(f: Any, carry: Any, x: Any, watch: Watch, outer: Any) -> Any:
-    """The result of a step."""
+    """Runs a step under the watch, and returns its result."""
 
     def profile(frame: Any, event: Any, arg: Any) -> None:
         if outer is not None:
@@ -187,7 +187,7 @@ def _watched(f: Any, carry: Any, x: Any, watch: Watch, outer: Any) -> Any:
 
 
 def _is_held(inputs: list[Variable], containers: list[Any], own: list[Any]) -> bool:
-    """Whether something else than these containers and lists holds one of the arguments of a step."""
+    """Whether an object other than these containers and lists refers to one of the arguments of a step."""
     known = {id(own), id(containers), *map(id, own)}
     while containers:
         container = containers.pop()
@@ -206,7 +206,7 @@ def _is_held(inputs: list[Variable], containers: list[Any], own: list[Any]) -> b
 def _finished(
     result: Any, inputs: list[Variable], count: int, handles: list[Variable], old: set[int]
 ) -> tuple[Any, Structure] | None:
-    """Ends a recording: it, and how the result is nested; None when the step cannot be run again."""
+    """Ends a recording, and returns it with the nesting of the result; None when the step cannot be run again."""
     found: list[Any] = []
     form = flatten(result, found)
     is_pair = isinstance(result, tuple) and len(result) == 2 and len(leaves(result[0])) == count
@@ -225,7 +225,7 @@ def _finished(
 
 
 class _Recorder:
-    """Records steps of a loop until two are the same."""
+    """Records steps of a loop until two recordings are equal."""
 
     def __init__(self, f: Any) -> None:
         self._function = f
@@ -236,9 +236,9 @@ class _Recorder:
         self.is_busy = False
 
     def step(self, carry: Any, x: Any) -> tuple[Any, _Step | None]:
-        """The result of a step, and the recording when this step was the same as the one before."""
+        """The result of a step, and its recording when it equals that of the step before."""
         if self._count == 0:
-            # What is made once in the first call is no part of the body.
+            # The first call may create things once (caches, lazy parameters), so it is not recorded.
             self._count = 1
             return self._function(carry, x), None
         last, is_inside = self._last, _core._is_capturing()
@@ -273,7 +273,7 @@ def _length(xs: Any, length: int | None) -> int:
 
 
 class _Scan:
-    """One call."""
+    """One call of `scan`."""
 
     def __init__(self, f: Any, carry: Any, xs: Any, n: int) -> None:
         self.f, self.start, self.n = f, carry, n
@@ -283,20 +283,20 @@ class _Scan:
         self.carry_form = flatten(carry, self.carries)
         self.kept = [(c.shape, c.dtype) for c in self.carries]
         self.loops = _Loops(f)
-        #: None for values inside of a transformation.
+        #: None for values inside a transformation.
         self.key: bytes | None = None
 
     def x(self, i: int) -> Any:
         return unflatten(self.form, [x[i] for x in self.xs])
 
     def known(self) -> tuple[Any, Any] | None:
-        """The result by a body that was recorded before."""
+        """The result by a body that an earlier call recorded."""
         signature = _core._signature((self.start, self.x(0)), {})
         if signature is None or _core._is_anomaly():
             return None
         self.key = signature[0]
         if _core._is_capturing():
-            # A recording around this one watches the function, so it must run; what is kept of it is not looked at.
+            # An outer recording watches the function, so the function must run; the bodies kept on it are not used then.
             return None
         self.loops = _attribute(self.f, _LOOPS, lambda _: self.loops)
         return self.loops.run(self.key, self.carries, self.xs, self.n)
@@ -305,7 +305,7 @@ class _Scan:
         return _Recorder(self.f) if self.key is not None and self.loops.may_record(self.key) else None
 
     def checked(self, result: Any) -> tuple[Any, Any]:
-        """The result of a step."""
+        """The result of a step, after checks of its form, its shapes and its dtypes."""
         if not isinstance(result, tuple) or len(result) != 2:
             raise TypeError(f"scan: the function must return a pair (carry, y), got {type(result).__name__}")
         now = [(c.shape, c.dtype) for c in leaves(result[0])]
@@ -315,7 +315,7 @@ class _Scan:
 
     def run(self) -> tuple[Any, Any]:
         recorder, body = None, self.f
-        # Inside of a step that is recorded it is a part of the step.
+        # Inside a recorded step this loop is part of the step.
         if self.n >= _LONG and not _core._is_in_loop():
             if (done := self.known()) is not None:
                 return done
@@ -342,11 +342,11 @@ class _Scan:
         return carry, unflatten(form, [_core.stack(list(column)) for column in zip(*outs, strict=True)])
 
     def replayed(self) -> Any:
-        """The body for a loop in Python: compiled, unless it is recorded or transformed."""
+        """The body for a loop in Python: compiled, unless a recording or a transformation is active."""
         return self.f if _core._is_capturing() else _attribute(self.f, _KEPT, Compiled)
 
     def finished(self, step: _Step) -> tuple[Any, Any] | None:
-        """The result by a body that was recorded now."""
+        """The result of all steps by the body that was just recorded; None when it cannot be run."""
         if (body := step.trace.body()) is None:
             return None
         loop = _Loop(self.f, step, body, self.carry_form)
@@ -364,8 +364,8 @@ def scan(f: Callable[[Any, Any], Any], init: Any, xs: Any = None, length: int | 
 
     From 16 steps on the core runs the loop: two steps are recorded and compared (see :func:`compile`), and then all are run
     without Python, also in later calls with the same function. Inside of a compiled function the loop is one instruction. A
-    function that reads elements, prints, draws random numbers or changes state runs step by step. What it does to Python
-    objects otherwise is not seen and happens in the first steps alone.
+    function that reads elements, prints, draws random numbers or changes state runs step by step. Other effects on Python
+    objects are not seen and happen in the first steps only.
 
     Raises ShapeError when the first axes differ, or the carry changes its shape, and TypeError when f does not return a pair.
 

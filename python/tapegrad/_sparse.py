@@ -1,4 +1,4 @@
-"""Sparse Jacobians and Hessians: the pattern of a run, its colours, and one sweep for each colour."""
+"""Sparse Jacobians and Hessians: finds the sparsity pattern, colours it, and runs one sweep for each colour."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 __all__ = ["sparse_hessian", "sparse_jacobian"]
 
-#: Numbers that one batch of sweeps may have for each operation.
+#: At most so many numbers for each operation in one batch of sweeps.
 _BATCH = 4_000_000
 
 
 class _Run:
-    """The function at one place, recorded."""
+    """A recorded run of the function at one point."""
 
     def __init__(self, derivative: _SparseDerivative, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.name, self.f, self.kwargs = derivative.name, derivative.f, kwargs
@@ -62,13 +62,13 @@ class _Run:
         return [_core.zeros_like(v) if g is None else g for v, g in zip(self.leaves, grads)]
 
     def traced(self, what: Callable[[], list[Variable]]) -> Any:
-        """Keeps the results of ``what`` and returns their pattern."""
+        """Runs ``what`` under a trace, keeps its results, and returns their sparsity pattern."""
         out, calls = trace(what)
         self.outputs = list(out)
         return dependence(self.leaves, self.outputs, calls, self.name)
 
     def reverse(self, seeds: np.ndarray) -> np.ndarray:
-        """The products of rows of ``seeds`` with the Jacobian of the recorded results: all in one batch, or one by one."""
+        """The products of rows of ``seeds`` with the Jacobian of the recorded results: in one batch, or one by one."""
         places = [k for k, y in enumerate(self.outputs) if y.requires_grad]
         if not places or not len(seeds):
             return np.zeros((len(seeds), self.n))

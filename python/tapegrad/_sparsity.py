@@ -1,4 +1,4 @@
-"""Which inputs each element of a result depends on, found on what a run records.
+"""Sparsity patterns: which inputs each element of a result depends on, found from the recorded operations of a run.
 
 Each recorded value carries a set of inputs for every element: a boolean matrix with a row for each element. An operation unites
 the sets of what an element was made of. What that is comes from the kind of the primitive, or from running it again:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     Sets = Any
 
-#: Entries of a set matrix above which it is no use to go on.
+#: A matrix of sets with more entries than this is too dense: the search ends.
 MOST = 50_000_000
 _CONTRACTIONS = {"matmul", "linear", "vecdot", "dot", "inner"}
 
@@ -46,7 +46,7 @@ def trace(run: Callable[[], Sequence[Variable]]) -> tuple[Sequence[Variable], li
         with enable_grad():
             out = run()
             for y in out:
-                # A view whose base was written to is read now, so that its place is in the trace.
+                # A view whose base was written to is read now, so that the read is part of the trace.
                 _core._place(y)
     finally:
         calls = _core._end_trace()
@@ -73,14 +73,15 @@ def dependence(roots: Sequence[Variable], outputs: Sequence[Variable], calls: li
     blocks = [known.get(_core._place(y)) for y in outputs]
     for i, y in enumerate(outputs):
         if blocks[i] is None:
-            # What no call of the trace made depends on no root; if it does all the same, another thread computed it.
+            # A value that no call of the trace created depends on no root; if the tape says otherwise, another thread
+            # computed it.
             shape = (y.size, count)
             blocks[i] = sparse.csr_array(np.ones(shape, bool) if _reaches(y, roots) else shape, dtype=bool)
     return sparse.vstack(blocks, format="csr", dtype=bool)
 
 
 def _reaches(y: Variable, roots: Sequence[Variable]) -> bool:
-    """Whether ``y`` depends on a root by what is on the tape."""
+    """Whether ``y`` depends on a root, according to the tape."""
     return y.requires_grad and any(g is not None for g in _core.grad([y], list(roots), [_core.ones_like(y)], True, False, True))
 
 
@@ -112,7 +113,7 @@ class _Rule:
         return self._all() if found is None else found
 
     def _tried(self, rule: Callable[[], list[Sets] | None]) -> list[Sets] | None:
-        """A rule that runs the operation again; what refuses to gets the largest sets."""
+        """Applies a rule that runs the operation again; when the operation refuses, every result gets all inputs."""
         try:
             with np.errstate(all="ignore"):
                 return rule()
@@ -167,7 +168,7 @@ class _Rule:
     # ---- linear operations, tried on numbers ----
 
     def _filled(self, values: np.ndarray, requires_grad: bool = False) -> tuple[list[Any], list[Variable]]:
-        """The inputs with other numbers in the tracked ones and zeros in other floating ones."""
+        """The operands: tracked ones filled with the given numbers, other floating ones with zeros."""
         if any(v.dtype.is_complex for v in [*self.results, *(self._input(i) for i in self.tracked)]):
             raise TypeError("numbers are tried on real operations only")
         inputs: list[Any] = []
@@ -183,7 +184,7 @@ class _Rule:
         return inputs, leaves
 
     def _applied(self, values: np.ndarray) -> np.ndarray:
-        """The results for these numbers, one behind the other."""
+        """The results for these numbers, concatenated."""
         with no_grad():
             found = self.call.run(self._filled(values)[0])
         return np.concatenate([y.numpy().ravel().astype(np.float64) for y in found[: len(self.results)]])
@@ -198,7 +199,7 @@ class _Rule:
         return [whole[a:b] for a, b in itertools.pairwise(ends)]
 
     def _moved(self) -> list[Sets] | None:
-        """Each result is one input times a number, or zero."""
+        """The sets when each result is one input times a number, or zero."""
         source = _source(self._applied, sum(self.sizes))
         if source is None:
             return None
@@ -207,7 +208,7 @@ class _Rule:
         return self._parted(_selection(rows, source[rows], (source.size, sets.shape[0])) @ sets)
 
     def _summed(self) -> list[Sets] | None:
-        """Each input goes to one result, or to none."""
+        """The sets when each input contributes to at most one result."""
         total = sum(y.size for y in self.results)
 
         def transposed(cotangent: np.ndarray) -> np.ndarray:
@@ -238,7 +239,7 @@ class _Rule:
         x, shape = self._input(i), self.results[0].shape
         if other is None or other.ndim > 2 or x.ndim > 2:
             return None
-        # Numbers in 1..2 let no product cancel; the constant counts by its nonzeros.
+        # Numbers in 1..2 cannot cancel in the product; the constant counts by its nonzeros.
         numbers = np.random.default_rng(0).uniform(1.0, 2.0, x.shape)
         mask = (other.numpy() != 0).astype(np.float64)
         inputs: list[Any] = [None, None]
@@ -260,7 +261,7 @@ class _Rule:
         return None
 
     def _by_axes(self) -> list[Sets] | None:
-        """By the axes along which slices of an input stay separate."""
+        """The sets, from the axes along which slices of an input stay separate."""
         out: list[list[Sets]] = [[] for _ in self.results]
         for i, shape in zip(self.tracked, self.shapes):
             pairs = self._separate_axes(i, shape)

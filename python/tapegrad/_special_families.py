@@ -265,7 +265,8 @@ def stdtr(df: Any, t: Any) -> Variable:
     """
     df, t = _floating(df, t)
     half = _core.full_like(df, 0.5)
-    # The side of the smaller argument keeps its digits. At t = 0 the root in I has no slope: there the density is it.
+    # The side of the smaller argument keeps its digits. At t = 0 the incomplete beta of t² has no
+    # derivative by t, so the value there is t times the density.
     middle = 0.5 * _core.sign(t) * _special.betainc(half, df / 2.0, t * t / (df + t * t))
     density = _core.exp(-_special.betaln(half, df / 2.0)) / _core.sqrt(df)
     near = 0.5 + _core.where(t == 0, t * density, middle)
@@ -298,7 +299,7 @@ def _bessel_j(n: int, x: Variable) -> Variable:
     # DLMF 10.6.1, and 10.12.4 for the sum.
     m = _core.where(small | large, 2.0, x)
     last = 2 * ((n + 40) // 2)
-    # The values grow by up to last! on the way down: they begin at the root of that, so that squares are numbers, too.
+    # The recursion grows by up to last! on the way down. It begins at the root of that, so that squares do not overflow.
     start = exp(-lgamma(last + 1.0) / 2.0)
     above, here, total, found = _core.zeros_like(m), _core.full_like(m, start), _core.zeros_like(m), _core.zeros_like(m)
     for k in range(last, 0, -1):

@@ -1,4 +1,4 @@
-"""Families of SciPy's that PyTorch does not have, by their formulas; and statistics of samples."""
+"""SciPy's families that PyTorch does not have, given by formulas; and statistics of samples."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def _betabinom_log_prob(k: Variable, n: Any, a: Any, b: Any) -> Variable:
     return outside(inside, choose + special.betaln(k + a, n - k + b) - special.betaln(a, b))
 
 
-#: Name, shapes, formulas: of continuous families.
+#: Continuous families: name, shapes, formulas.
 CONTINUOUS: dict[str, tuple[str, dict[str, Callable[..., Any]]]] = {
     "gumbel_l": (
         "",
@@ -299,7 +299,7 @@ CONTINUOUS: dict[str, tuple[str, dict[str, Callable[..., Any]]]] = {
         },
     ),
 }
-#: Of discrete families.
+#: Discrete families: name, shapes, formulas.
 DISCRETE: dict[str, tuple[str, dict[str, Callable[..., Any]]]] = {
     "betabinom": (
         "n a b",
@@ -317,7 +317,7 @@ DISCRETE: dict[str, tuple[str, dict[str, Callable[..., Any]]]] = {
 
 
 def made(formulas: dict[str, Callable[..., Any]]) -> Callable[..., Formula]:
-    """What makes the distribution of some shapes."""
+    """A function that creates the distribution for given shapes."""
     return lambda *shapes: Formula(shapes, formulas)
 
 

@@ -39,7 +39,7 @@ class _Box(NamedTuple):
     hint: str
     fill: str
     line: str
-    #: What it stands for: "node-7", "leaf-3".
+    #: The tape entry that a box stands for: "node-7", "leaf-3".
     key: str = ""
 
     @property
@@ -63,7 +63,7 @@ def draw(
 ) -> str:
     """The SVG text for these operations; names and values are by ("leaf", number) and ("node", number)."""
     boxes, edges = _boxes(nodes, names, values or {})
-    # Results stay in line; leaves stand beside.
+    # Results stay in line; leaves are drawn beside them.
     pulls = [0.02 if boxes[a].is_pill else 1.0 for a, _ in edges]
     layout = layered([box.width for box in boxes], edges, _GAP, pulls)
     used = list(dict.fromkeys(box.kind for box in boxes))
@@ -123,7 +123,7 @@ def _boxes(
                 sources.append(at[key])
             elif source[0] == "const":
                 sources.append(add(_Box("constant", "constant", "", "a value that is not tracked", *_CONST)))
-            else:  # recorded before the tape began to look
+            else:  # recorded before the Tape block began
                 at[key] = add(_Box("constant", f"%{source[1]}", "recorded earlier", "", *_CONST, f"node-{source[1]}"))
                 sources.append(at[key])
         kind, fill, line = _family(node.op)

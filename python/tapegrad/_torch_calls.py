@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-#: PyTorch's names of the first and of the second parameter, whatever ours are called.
+#: PyTorch's names of the first and the second parameter, for all functions.
 _FIRST = {"input", "self", "tensors", "tensor", "A"}
 _SECOND = {"other", "mat2", "vec2", "tensor2", "exponent", "end", "B"}
-#: Of single functions.
+#: The same for single functions.
 _OWN = {
     "searchsorted": {"sorted_sequence": "x1", "input": "x2"},
     "where": {"input": "a", "other": "b"},
@@ -46,7 +46,7 @@ _PARAMETERS: dict[str, list[str]] = {}
 
 
 def _parameters() -> dict[str, list[str]]:
-    """Names of parameters, by function and its aliases."""
+    """The names of the parameters of a function, by its name and its aliases."""
     if not _PARAMETERS:
         for row in _core.registry():
             home = f"{row['module']}." if row["module"] else ""
@@ -76,7 +76,7 @@ def _renamed(name: str, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def with_arguments(name: str, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-    """``tg.name(*args, **options)`` as PyTorch means it; NotImplemented where that is no call of PyTorch's either."""
+    """``tg.name(*args, **options)`` as PyTorch means it; NotImplemented if PyTorch does not take these arguments either."""
     new = _renamed(name, options)
     handler = HANDLERS.get(name)
     if handler is not None:
@@ -214,7 +214,8 @@ def _cov(args: tuple[Any, ...], options: dict[str, Any]) -> Any:
     return cov(m, ddof=options.pop("correction"), **options)
 
 
-#: What is more than another name, by function: takes the arguments, gives the result or NotImplemented.
+#: Calls that need more than renamed arguments, by function: each takes the arguments and returns the result or
+#: NotImplemented.
 HANDLERS: dict[str, Callable[[tuple[Any, ...], dict[str, Any]], Any]] = {
     "add": _alpha("add"),
     "cov": _cov,

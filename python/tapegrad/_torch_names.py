@@ -1,4 +1,4 @@
-"""Functions that PyTorch has and NumPy has not: names over recorded operations. Those of one array are methods, too.
+"""PyTorch's functions that NumPy does not have, composed of recorded operations. Those of one array are methods, too.
 
 The module is loaded when one of them is asked for.
 """
@@ -12,7 +12,7 @@ from ._core import Variable
 from ._habits import axis_of, check_device
 from ._named import named
 
-#: Python's own: `range` is PyTorch's function here.
+#: Python's own range, since `range` is PyTorch's function in this module.
 _places = range
 
 TYPE_CHECKING = False
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 
 
 class KthvalueResult(NamedTuple):
-    """What :func:`kthvalue` gives."""
+    """The result of :func:`kthvalue`."""
 
     values: Variable
     indices: Variable
 
 
 class ModeResult(NamedTuple):
-    """What :func:`mode` gives."""
+    """The result of :func:`mode`."""
 
     values: Variable
     indices: Variable
 
 
 class AminmaxResult(NamedTuple):
-    """What :func:`aminmax` gives."""
+    """The result of :func:`aminmax`."""
 
     min: Variable
     max: Variable
@@ -131,7 +131,7 @@ def diagonal_scatter(input: Any, src: Any, offset: int = 0, dim1: int = 0, dim2:
 
 
 def _fit(square: Variable, shape: tuple[int, ...], dtype: Any) -> Variable:
-    """The first places of each axis, with zeros behind them where ``shape`` has more."""
+    """The array cut to ``shape``, or filled up with zeros behind its elements."""
     square = square[tuple(slice(0, n) for n in shape)]
     if square.shape == shape:
         return square
@@ -217,7 +217,7 @@ def mode(input: Any, dim: int = -1, keepdim: bool = False) -> ModeResult:
     order = _core.argsort(x, axis, stable=True)
     rows = _core.moveaxis(_core.take_along_axis(x.detach(), order, axis), axis, -1)
     count = _core.equal(rows[..., :, None], rows[..., None, :]).sum(-1)
-    # The first run of that length in the order, and its last place, as PyTorch has it.
+    # The first run of the greatest length in sorted order, and its last index, as in PyTorch.
     first = _core.argmax(count, -1, keepdims=True)
     rank = _core.moveaxis(first + _core.take_along_axis(count, first, -1) - 1, -1, axis)
     at = _core.take_along_axis(order, rank, axis)
@@ -692,7 +692,7 @@ def istft(
         raise _core.ShapeError(f"istft: expected {rows} frequencies for n_fft={n_fft}, got {z.shape[-2]}")
     norm = "ortho" if normalized else None
     spectra = _core.swapaxes(z, -1, -2)
-    # Of a real signal the first half of the frequencies says all.
+    # The first half of the frequencies determines a real signal.
     half_spectra = spectra[..., : n_fft // 2 + 1]
     frames = fft.ifft(spectra, n_fft, norm=norm) if return_complex else fft.irfft(half_spectra, n_fft, norm=norm)
     count = z.shape[-1]
@@ -715,7 +715,7 @@ def istft(
 
 
 def _from(module: str, names: str) -> dict[str, Any]:
-    """Functions of another namespace, by PyTorch's names: ``own=theirs`` where those differ."""
+    """Functions of another namespace under PyTorch's names; ``own=theirs`` where the names differ."""
 
     def one(own: str, theirs: str) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -736,7 +736,7 @@ def _in_place(name: str) -> Callable[..., Any]:
     return named(call, name, f"As ``input.{name}(...)``: changes the array and returns it.")
 
 
-#: Functions of `nn.functional`, `special` and `linalg` that PyTorch has at the top, too.
+#: Functions of `nn.functional`, `special` and `linalg` that PyTorch also has at the top level.
 SAME = {
     "nn.functional": (
         "adaptive_avg_pool1d adaptive_max_pool1d alpha_dropout avg_pool1d bilinear celu channel_shuffle conv1d conv2d conv3d "
@@ -747,7 +747,7 @@ SAME = {
     "special": "digamma erfc erfinv igamma=gammainc igammac=gammaincc lgamma mvlgamma=multigammaln polygamma xlogy",
     "linalg": "cholesky det inverse=inv matrix_exp matrix_power pinverse=pinv qr slogdet",
 }
-#: Methods in place that are functions of PyTorch, too.
+#: In-place methods that are functions in PyTorch, too.
 IN_PLACE = (
     "abs_ acos_ acosh_ asin_ asinh_ atan_ atanh_ ceil_ clamp_ clamp_max_ clamp_min_ clip_ cos_ cosh_ deg2rad_ erf_ exp2_ exp_ "
     "expm1_ fill_ fix_ floor_ frac_ ldexp_ log10_ log1p_ log2_ log_ nan_to_num_ neg_ negative_ rad2deg_ reciprocal_ relu_ round_ "

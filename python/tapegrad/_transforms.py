@@ -74,7 +74,7 @@ def _chosen(name: str, argnums: int | Sequence[int], count: int) -> list[int]:
 
 
 class _Arguments:
-    """The arguments that a function is differentiated by, taken apart."""
+    """The arguments with respect to which a function is differentiated, flattened to leaves."""
 
     def __init__(self, name: str, args: tuple[Any, ...], argnums: int | Sequence[int]) -> None:
         self.single = isinstance(argnums, int)
@@ -85,27 +85,27 @@ class _Arguments:
         self.values = _floating(name, [_variable(name, x) for x in found])
 
     def filled(self, values: Sequence[Any]) -> list[Any]:
-        """All arguments, with others in the places of the chosen ones."""
+        """All arguments, with new values in place of the chosen ones."""
         rest, out = list(values), list(self.args)
         for n, structure in zip(self.numbers, self.structures, strict=True):
             out[n] = unflatten(structure, rest)
         return out
 
     def pulled(self, outputs: list[Variable], cotangents: list[Variable], roots: Any, retain: bool) -> list[Variable]:
-        """The gradients by the chosen arguments."""
+        """The gradients with respect to the chosen arguments."""
         found = _core._vjp_pull(outputs, cotangents, roots, retain)
-        # Zeros for a root that no output uses have the axes of the samples of vmap, which the argument does not show.
+        # The zeros for a root that no output uses get the sample axes of vmap, which the argument itself does not show.
         return [g if g.shape == v.shape else _core.zeros_like(v) for g, v in zip(found, self.values, strict=True)]
 
     def shaped(self, values: Sequence[Any]) -> Any:
-        """Values of the chosen arguments in their containers: one container, or a tuple for several argnums."""
+        """Values in the containers of the chosen arguments: one container, or a tuple for several argnums."""
         rest = list(values)
         out = [unflatten_results(s, rest) for s in self.structures]
         return out[0] if self.single else tuple(out)
 
 
 def _check_function(name: str, f: Any) -> None:
-    """Raises for what cannot be called, as a computed value."""
+    """Raises when ``f`` cannot be called, for example a computed value."""
     if callable(f):
         return
     fix = ""
@@ -129,7 +129,7 @@ def _with_aux(name: str, f: Function, out: Any, has_aux: bool) -> tuple[Any, Any
 
 
 def _ended(tree: Any, roots: Any) -> Any:
-    """The Variables of a result without a history that is of the roots alone."""
+    """The Variables of a result, detached where their history leads to the roots alone."""
     found: list[Any] = []
     structure = flatten(tree, found)
     places = [i for i, x in enumerate(found) if isinstance(x, Variable)]
@@ -251,7 +251,7 @@ def jvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any], has_aux: b
                 f"jvp: {what} must be a tuple with one entry for each argument, not {type(given).__name__}; write ({what[:-1]},)"
             )
     if len(primals) != len(tangents):
-        raise TypeError(f"jvp: {len(primals)} primals came with {len(tangents)} tangents, expected one for each")
+        raise TypeError(f"jvp: got {len(primals)} primals and {len(tangents)} tangents, expected one tangent for each primal")
     arguments = _Arguments("jvp", tuple(primals), tuple(range(len(primals))))
     directions = _tangents("jvp", arguments.structures, arguments.values, tangents)
     level = _core._fresh_level()
@@ -267,7 +267,7 @@ def jvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any], has_aux: b
 
 
 def _split(level: int, tree: Any) -> tuple[Any, Any]:
-    """A result and its tangent; what is no Variable has a tangent of zero."""
+    """A result and its tangent; a part that is not a Variable has a zero tangent."""
     found: list[Any] = []
     structure = flatten(tree, found)
     pairs = [_core._split_dual(level, _result("jvp", y)) for y in found]
@@ -384,7 +384,7 @@ def vmap(
 
 
 def _in_chunks(mapped: Function, size: int, in_axes: Any, out_axes: Any) -> Function:
-    """A mapped function that runs for ``size`` samples at a time."""
+    """Maps a function over ``size`` samples at a time."""
     if not isinstance(size, int) or isinstance(size, bool) or size < 1:
         raise ValueError(f"vmap: chunk_size is {size!r}, expected None or an int above 0")
 
@@ -436,7 +436,7 @@ def _unbatched(level: int, size: int, tree: Any, out_axes: Any) -> Any:
 
 
 def _basis(values: list[Variable]) -> list[Variable]:
-    """For each value all unit vectors of the space of all values, one behind the other along a new first axis."""
+    """For each value, the unit vectors of the space of all values, stacked along a new first axis."""
     sizes = [v.size for v in values]
     total, start, out = sum(sizes), 0, []
     for v, n in zip(values, sizes, strict=True):
@@ -455,7 +455,7 @@ def _split_rows(rows: Variable, like: list[Variable]) -> list[Variable]:
 
 
 def _check_derivative(f: Any, y: Variable) -> None:
-    """Raises for a result of a dtype without a derivative."""
+    """Raises when the dtype of a result has no derivative."""
     if not is_inexact(y.dtype):
         raise DTypeError(f"jacobian: {_name(f)} returned dtype {y.dtype}, which has no derivative")
 
@@ -571,7 +571,8 @@ def hessian(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False
         try:
             return forward(*args, **kwargs)
         except GradError as e:
-            # The samples of the mapping are the directions, so no value differs between them: reverse mode needs no mapping.
+            # The samples of this mapping are directions, so no value differs between them: reverse mode runs without a
+            # mapping.
             if "inside vmap were read" not in str(e):
                 raise
         return jacrev(gradient, argnums, has_aux)(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""Nested containers (dicts, lists, tuples, named tuples, dataclasses, Modules), taken apart into leaves and put together."""
+"""Nested containers (dicts, lists, tuples, named tuples, dataclasses, Modules), flattened to leaves and built again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def is_inexact(dtype: Any) -> bool:
-    """Whether a dtype carries gradients: floating and complex ones do.
+    """Whether a dtype carries gradients, as floating and complex dtypes do.
 
     >>> is_inexact(tg.float32), is_inexact(tg.int64)
     (True, False)
@@ -18,7 +18,7 @@ def is_inexact(dtype: Any) -> bool:
 
 
 class Structure:
-    """How leaves stand in a container; two are equal when their containers have the same shape."""
+    """The structure of a container: its type and where the leaves are. Two are equal when their containers have the same form."""
 
     __slots__ = ("children", "data", "kind")
 
@@ -53,7 +53,7 @@ def _is_module(x: Any) -> bool:
 
 
 def _registered(x: Any) -> Any:
-    """How optree takes a type apart that a user has registered there; None for all others."""
+    """The functions of optree for a type that a user has registered there; None for other types."""
     optree = sys.modules.get("optree")
     if optree is None or isinstance(x, (dict, list, tuple)):
         return None
@@ -64,7 +64,7 @@ def _registered(x: Any) -> Any:
 
 
 def flatten(tree: Any, into: list[Any]) -> Structure:  # noqa: PLR0911 - a kind of container each
-    """Puts the leaves of ``tree`` into a list and returns how they stand.
+    """Appends the leaves of ``tree`` to a list and returns the structure.
 
     >>> leaves = []
     >>> flatten({"b": 1, "a": [2, (3, None)]}, leaves)
@@ -119,7 +119,7 @@ def _with_parameters(module: Any, values: list[Any]) -> Any:
 
 
 def unflatten(structure: Structure, values: list[Any]) -> Any:  # noqa: PLR0911 - a kind of container each
-    """The container that :func:`flatten` took apart, with other leaves, which are taken off the front of ``values``.
+    """Builds the container of a structure from new leaves, which are removed from the front of ``values``.
 
     >>> unflatten(flatten((1, [2]), []), ["a", "b"])
     ('a', ['b'])
@@ -146,7 +146,7 @@ def unflatten(structure: Structure, values: list[Any]) -> Any:  # noqa: PLR0911 
 
 
 def unflatten_results(structure: Structure, values: list[Any]) -> Any:
-    """As :func:`unflatten`, but what stands for a Module is a dict of its parameters' names.
+    """As :func:`unflatten`, but a Module becomes a dict of its parameters by name.
 
     >>> unflatten_results(flatten([1], []), [2])
     [2]
@@ -161,7 +161,7 @@ def unflatten_results(structure: Structure, values: list[Any]) -> Any:
 
 
 def tree_map(f: Any, tree: Any) -> Any:
-    """``f`` of each leaf, in the same container.
+    """Applies ``f`` to each leaf and keeps the containers.
 
     >>> tree_map(lambda x: x + 1, {"a": [1, 2]})
     {'a': [2, 3]}

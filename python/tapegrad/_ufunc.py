@@ -22,14 +22,14 @@ _REDUCTIONS = {
     "logical_and": _core.all,
     "logical_or": _core.any,
 }
-#: Functions of two arrays that give their own type again, so that they can be repeated along an axis.
+#: Functions of two arrays whose result has the type of the operands, so that they can be folded along an axis.
 _REPEATABLE = {
     *_REDUCTIONS,
     *("subtract", "divide", "power", "float_power", "floor_divide", "remainder", "fmod", "hypot", "logaddexp", "logaddexp2"),
     *("logical_xor", "bitwise_and", "bitwise_or", "bitwise_xor", "left_shift", "right_shift"),
     *("fmax", "fmin", "gcd", "lcm", "arctan2", "copysign", "heaviside", "nextafter"),
 }
-#: Those of them whose result depends on the order of the elements.
+#: The foldable functions whose result depends on the order of the elements.
 _ORDERED = {
     *("subtract", "divide", "power", "float_power", "floor_divide", "remainder", "fmod", "left_shift", "right_shift"),
     *("arctan2", "copysign", "heaviside", "nextafter"),
@@ -85,7 +85,7 @@ def _ours(name: str) -> Callable[..., Any] | None:
 
 
 def _into(name: str, ufunc: Any, method: str, inputs: tuple[Any, ...], options: dict[str, Any], out: tuple[Any, ...]) -> Any:
-    """The results, written into Variables as by ``y[...] = result``, where a mask holds."""
+    """Writes the results into Variables, as ``y[...] = result`` does, where a mask holds."""
     if not all(o is None or isinstance(o, Variable) for o in out):
         raise TypeError(f"{name}: some outputs are Variables and some are not; give Variables alone")
     mask = options.pop("where", True) if method == "__call__" else True
@@ -96,7 +96,7 @@ def _into(name: str, ufunc: Any, method: str, inputs: tuple[Any, ...], options: 
 
 
 def assign(name: str, target: Variable | None, result: Any, mask: Any = True) -> Any:
-    """A result written into an output of its shape, where a mask holds."""
+    """Writes a result into an output of the same shape, where a mask holds."""
     if target is None:
         return result
     n = len(result.shape)
@@ -106,12 +106,12 @@ def assign(name: str, target: Variable | None, result: Any, mask: Any = True) ->
     return target
 
 
-#: How repeated places add up, where they do.
+#: How several values at one index combine, for the ufuncs that support it.
 _ADDED: dict[str, Callable[..., Any]] = {"add": lambda v: v, "subtract": _core.negative}
 
 
 def _at(name: str, ufunc: Any, target: Any, indices: Any, *values: Any) -> None:
-    """``target[indices] += values``, in which repeated places add up."""
+    """``target[indices] += values``, where values at a repeated index add up."""
     if not isinstance(target, Variable):
         _with_numpy(name, ufunc, "at", (target, indices, *values), {})
     elif ufunc.__name__ not in _ADDED:
@@ -139,7 +139,7 @@ def _reduceat(name: str, ufunc: Any, x: Any, indices: Any, axis: int = 0, dtype:
 
 
 def _with_numpy(name: str, ufunc: Any, method: str, inputs: tuple[Any, ...], options: dict[str, Any], out: Any = None) -> Any:
-    """The result in arrays of NumPy, which hold numbers only."""
+    """Computes with NumPy: the outputs are NumPy arrays, which hold numbers without a graph."""
     values = [*inputs, *options.values()]
     if _core.is_grad_enabled() and any(isinstance(v, Variable) and v.requires_grad for v in values):
         raise GradError(
@@ -191,13 +191,13 @@ def _cast(name: str, value: Any, dtype: Any, casting: str) -> Any:
 
 
 def _outer(a: Any, b: Any) -> tuple[Variable, Any]:
-    """The operands with axes of size one, so that every element of ``a`` meets every one of ``b``."""
+    """The operands with axes of size one added, so that each element of ``a`` is combined with each of ``b``."""
     a, b = _beside(a, b), _beside(b, a)
     return a.reshape((*a.shape, *(1,) * b.ndim)), b
 
 
 def _beside(value: Any, other: Any) -> Variable:
-    """An operand as an array; numbers have the precision of the array beside them."""
+    """An operand as an array; a number takes the precision of the other operand."""
     if isinstance(value, Variable) or not isinstance(other, Variable):
         return _core.asarray(value)
     return _core.where(True, value, _core.zeros((), dtype=other.dtype))
@@ -221,7 +221,7 @@ def _reduce(
     if x.ndim == 0 and axis in (0, -1):
         axis = None
     if initial is None:
-        initial = _MISSING  # NumPy: the first element
+        initial = _MISSING  # NumPy starts with the first element
     if where is not True:
         x = _masked(name, ufunc, x, initial, where)
     reduction = _REDUCTIONS.get(ufunc.__name__)
@@ -238,7 +238,7 @@ def _reduce(
 
 
 def _masked(name: str, ufunc: Any, x: Variable, initial: Any, mask: Any) -> Variable:
-    """Elements outside the mask changed to what does not count."""
+    """Replaces elements outside the mask by the identity of the reduction."""
     neutral = _neutral(ufunc, initial)
     if neutral is None:
         raise ValueError(f"{name}: where= needs initial= for a reduction without an identity")
@@ -248,12 +248,12 @@ def _masked(name: str, ufunc: Any, x: Variable, initial: Any, mask: Any) -> Vari
 def _neutral(ufunc: Any, initial: Any) -> Any:
     if ufunc.identity is not None:
         return ufunc.identity
-    # A maximum or a minimum is the same when its first value comes again.
+    # For maximum and minimum the first value serves: repeating it does not change the result.
     return initial if initial is not _MISSING and ufunc.__name__ in ("maximum", "minimum") else None
 
 
 def _with_initial(x: Variable, axis: Any, initial: Any) -> Variable:
-    """``x`` with ``initial`` once more along a reduced axis, which has no elements."""
+    """``x`` with one element ``initial`` added along a reduced axis."""
     if axis is None:
         return _core.full((1,) * x.ndim, initial, dtype=x.dtype)
     first = axis if isinstance(axis, int) else axis[0]
@@ -288,7 +288,7 @@ def _bad_axis(name: str, axis: int, x: Variable) -> int:
     raise _core.AxisError(f"{name}: axis {axis} is out of range for an array of {x.ndim} dimensions")
 
 
-#: Running reductions that are operations of their own.
+#: Cumulative operations that exist under their own name.
 _RUNNING: dict[str, Callable[..., Variable]] = {
     "add": _core.cumsum,
     "multiply": _core.cumprod,

@@ -1,4 +1,4 @@
-"""Reads pickles of arrays without executing anything: only the names in a table are known, and they stand for plain data.
+"""Reads pickles of arrays without executing anything: only the names in a table are known, and they map to plain data.
 
 What a pickle names (`torch._utils._rebuild_tensor_v2`, `numpy.dtype`, …) is never imported. The table gives stand-ins that
 note what came; `resolve` turns the notes into Variables and NumPy arrays when all is read and checked.
@@ -62,7 +62,7 @@ class _Stand:
 
 
 class _Note:
-    """Something that is made when all is read: `make()` is called once."""
+    """An object that is created after the whole file is read: `make()` is called once."""
 
     made: Any = None
     is_made = False
@@ -220,7 +220,7 @@ _TORCH_DTYPES = {
 
 
 def elements(raw: Any, kind: str) -> np.ndarray[Any, Any]:
-    """Elements as they are in a file; bfloat16, which NumPy does not have, as its bits."""
+    """The elements of a storage as stored; bfloat16, which NumPy does not have, as uint16 bits."""
     found = np.frombuffer(raw, np.dtype("u2" if kind == "bf16" else kind).newbyteorder("<"))
     return found.astype(found.dtype.newbyteorder("="))
 
@@ -355,7 +355,7 @@ def torch_names() -> dict[tuple[str, str], Any]:
 
 
 class SafeUnpickler(pickle.Unpickler):
-    """An unpickler that knows the names of a table and no others."""
+    """An unpickler that accepts the names of a table and no others."""
 
     def __init__(self, file: Any, table: dict[tuple[str, str], Any], storages: Any = None) -> None:
         super().__init__(file, encoding="latin1")
@@ -379,7 +379,7 @@ class SafeUnpickler(pickle.Unpickler):
 
 
 def resolve(found: Any, memo: dict[int, Any] | None = None) -> Any:
-    """Plain data with every note made. Containers stay themselves, so that what is shared stays shared."""
+    """Plain data in which every note is replaced by its object. Containers keep their identity, so shared ones stay shared."""
     memo = {} if memo is None else memo
     if isinstance(found, _Note):
         return found.get()
@@ -429,7 +429,7 @@ def read_torch_zip(data: bytes) -> Any:
         found = [n for n in names if n.endswith("/data.pkl") or n == "data.pkl"]
         if not found:
             raise FileFormatError(
-                "a zip archive without data.pkl is no PyTorch file; read .npz files with tg.utils.data.datasets.read_npz"
+                "a zip archive without data.pkl is not a PyTorch file; read .npz files with tg.utils.data.datasets.read_npz"
             )
         root = found[0][: -len("data.pkl")]
         if root + "byteorder" in names and archive.read(root + "byteorder").strip() == b"big":
@@ -455,8 +455,8 @@ def read_torch_legacy(data: bytes) -> Any:
     """What `torch.save` wrote before version 1.6: pickles, then the data of each storage."""
     file = io.BytesIO(data)
     if SafeUnpickler(file, {}).load() != TORCH_MAGIC:
-        raise FileFormatError("a pickle that is no PyTorch file; pickles of other objects are not executed")
-    for _ in range(2):  # the version of the protocol, the sizes of C's types
+        raise FileFormatError("a pickle that is not a PyTorch file; pickles of other objects are not executed")
+    for _ in range(2):  # the protocol version, and the sizes of C's types
         SafeUnpickler(file, {}).load()
     storages: dict[Any, _Storage] = {}
 

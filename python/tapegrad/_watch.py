@@ -27,21 +27,21 @@ __all__ = ["Watch", "guards", "is_plain"]
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(_core.float32))
 _LIBRARY = __name__.partition(".")[0]
-#: Items of a container, bytes of a NumPy array, and guards of a function that are looked at in each call.
+#: Limits on what each call checks: items of a container, bytes of a NumPy array, guards of a function.
 _ITEMS, _BYTES, _GUARDS = 1 << 16, 1 << 20, 1 << 15
 #: Modules that are assumed not to change: the standard library, NumPy and this package.
 _FIXED = frozenset({*sys.stdlib_module_names, _LIBRARY, "builtins", "numpy"}) - {"__main__"}
-#: Packages whose own state is no concern of a function that uses them.
+#: Packages whose own state does not matter to a function that uses them.
 _QUIET = frozenset({_LIBRARY, "numpy"})
 _CONTAINERS = (list, dict, set, frozenset, tuple)
 _WRAPPERS = (staticmethod, classmethod)
 _LOOKUPS = frozenset({"getattr", "hasattr", "vars", "dir"})
-#: Functions of the system that ask for nothing that changes.
+#: Functions of `os` whose result does not change while a process runs.
 _HARMLESS = frozenset({"fspath", "getpid"})
 
 
 def is_plain(x: Any) -> bool:
-    """Whether a value is told apart from others by equality."""
+    """Whether a value is compared by equality rather than by identity."""
     return isinstance(x, _PLAIN) or (type(x) in (tuple, frozenset) and all(map(is_plain, x)))
 
 
@@ -50,7 +50,7 @@ def _home(module: Any) -> str:
 
 
 def _catches(code: types.CodeType) -> bool:
-    """Whether a function has a handler of exceptions; ``with`` and ``finally`` are none."""
+    """Whether a function has an exception handler; ``with`` and ``finally`` do not count."""
     if not getattr(code, "co_exceptiontable", b""):
         return False
     names = [i.opname for i in dis.get_instructions(code)]
@@ -59,22 +59,22 @@ def _catches(code: types.CodeType) -> bool:
 
 
 class Watch:
-    """Notes which code runs, as a profile function, and refuses what a replay would not repeat."""
+    """A profile function that notes which code runs, and refuses calls that a replay would not repeat."""
 
     def __init__(self, function: Any, objects: list[Any], old: set[int]) -> None:
         self._old = old
-        #: Where values are found: a dict or an object, a key or the name of an attribute, and what users call it.
+        #: Where values are found: the dict or object that holds them, the key or attribute name, and their name for users.
         self.roots: dict[tuple[int, Any], tuple[Any, Any, str]] = {}
-        #: Objects that code works on, by their identity.
+        #: The watched function and the objects whose methods ran, by identity.
         self.objects: dict[int, tuple[Any, str]] = {}
-        #: The code that ran, by its identity: code of two modules may be equal.
+        #: The code objects that ran, by identity: code of two modules may be equal.
         self.codes: dict[int, types.CodeType] = {}
         self._methods: set[tuple[int, type]] = set()
         self._closures: set[tuple[int, ...]] = set()
-        #: Names in all code that ran, and in that of users.
+        #: Names in all code that ran, and names in the code of users alone.
         self.names: set[str] = set()
         self.own: set[str] = set()
-        #: Whether attributes are looked up by names that the code does not show.
+        #: Whether attributes are looked up under names that the code does not show.
         self.dynamic = False
         self.catches = False
         for x in (function, *objects):
@@ -125,7 +125,7 @@ class Watch:
                     continue
 
     def beyond(self, other: Watch) -> str | None:
-        """What this call depends on and another one did not."""
+        """A dependence that this call has and another one did not have."""
         new = [name for at, (_, _, name) in self.roots.items() if at not in other.roots]
         new += [name for i, (_, name) in self.objects.items() if i not in other.objects]
         if new:
@@ -137,7 +137,7 @@ class Watch:
         self.roots.setdefault((id(holder), key), (holder, key, name))
 
     def _method(self, code: types.CodeType, first: Any) -> None:
-        """The class whose method runs: another one may take its place."""
+        """Notes the class whose method runs, because another class may replace it."""
         owner = first if isinstance(first, type) else type(first)
         if (id(code), owner) in self._methods:
             return
@@ -149,7 +149,7 @@ class Watch:
                         self._root(owner, key, f"{owner.__name__}.{key}")
 
     def _closure(self, code: types.CodeType, local: Any) -> None:
-        """The cells of the function that runs: of those with this code, the ones that hold the same."""
+        """The closure cells of the running function: found among functions with this code, by equal contents."""
         key = (id(code), *(id(local.get(name)) for name in code.co_freevars))
         if key in self._closures:
             return
@@ -165,7 +165,7 @@ class Watch:
                         self._root(cell, "cell_contents", name)
 
     def _builtin(self, what: Any, home: str) -> None:
-        """A function of C is about to run: some ask for what changes, or change what no program knows."""
+        """Called before a C function runs: some read state that changes, others change state that no program covers."""
         owner, name, module = getattr(what, "__self__", None), what.__name__, getattr(what, "__module__", None)
         if name == "print" and module == "builtins":
             _core._capture_refuse("it prints")
@@ -183,7 +183,7 @@ class Watch:
 
 
 def _reason(owner: Any, name: str, module: Any) -> str | None:
-    """Why a call of a function of C cannot be repeated by a program."""
+    """Why a program cannot repeat a call of a C function."""
     reason = None
     if (module in ("posix", "nt") and name not in _HARMLESS) or (module in ("io", "_io") and name == "open"):
         reason = f"it asks the operating system ({name})"
@@ -201,7 +201,7 @@ def _reason(owner: Any, name: str, module: Any) -> str | None:
 
 
 def guards(watch: Watch) -> tuple[list[tuple[Any, ...]], list[tuple[Any, int]]]:
-    """What the watched code depends on, as it is now, for `_core._Guards`; and the NumPy arrays among it, by their guards."""
+    """The guards (for `_core._Guards`) on the values that the watched code depends on, and the NumPy arrays among them."""
     try:
         return _guards(watch)
     except Exception as error:  # noqa: BLE001 - of a method of the user's that looks like an attribute
@@ -226,19 +226,19 @@ def _guards(watch: Watch) -> tuple[list[tuple[Any, ...]], list[tuple[Any, int]]]
         walk.todo.append((x, name))
     walk.run()
     if watch.dynamic != dynamic:
-        return _guards(watch)  # an object that looks up attributes by name was found
+        return _guards(watch)  # an object was found that looks up attributes by name
     return walk.guards, walk.arrays
 
 
 def _is_buffer(x: Any) -> bool:
-    """Whether a value is memory that changes in place: a NumPy array, an array of numbers, bytes that can be written."""
+    """Whether a value is memory that can change in place: a NumPy array, an `array.array`, a bytearray."""
     return isinstance(x, bytearray) or (
         hasattr(type(x), "tobytes") and hasattr(type(x), "__setitem__") and not isinstance(x, Variable)
     )
 
 
 class _Walk:
-    """Goes along what code names, from object to object."""
+    """Follows the names in code from object to object, and collects guards."""
 
     def __init__(self, watch: Watch) -> None:
         self.watch = watch
@@ -246,7 +246,7 @@ class _Walk:
         self.arrays: list[tuple[Any, int]] = []
         self.todo: list[tuple[Any, str]] = []
         self._noted, self._seen = set[Any](), set[int]()
-        #: Makes sure that no two objects have one identity.
+        #: Keeps objects alive, so that no two objects have the same identity.
         self._alive: list[Any] = []
 
     def run(self) -> None:
@@ -262,7 +262,7 @@ class _Walk:
             self._visit(x, name)
 
     def note(self, holder: Any, key: Any, value: Any, name: str) -> None:
-        """A value that must be what it is: by equality when it is plain, else by identity and, of a container, its items."""
+        """Guards a value: by equality when it is plain, else by identity and, for a container, by its items."""
         if (id(holder), key) in self._noted:
             return
         self._noted.add((id(holder), key))
@@ -291,7 +291,7 @@ class _Walk:
         return None
 
     def _inside(self, x: Any, name: str) -> None:
-        """The items of a container."""
+        """Follows the items of a container."""
         if isinstance(x, dict):
             self.todo.extend((v, f"{name}[{k!r}]" if is_plain(k) else name) for k, v in x.items())
         elif not _is_buffer(x):
@@ -319,7 +319,7 @@ class _Walk:
                 self._attributes(x, name)
 
     def _state(self, x: Any, name: str) -> None:
-        """Refuses objects that go on by themselves when they are used."""
+        """Refuses objects whose state changes when they are used: generators, iterators, context variables."""
         kind = type(x)
         if kind.__module__.startswith(("numpy.random", "random")) and not callable(x):
             _core._capture_refuse(f"it draws from {name}; draw from tg.random")
@@ -333,7 +333,7 @@ class _Walk:
             self.watch.dynamic = True
 
     def _optimizer(self, x: Any, name: str) -> None:
-        """The parameters of an optimizer; its options are read in each call."""
+        """Follows the parameters of an optimizer; its options are read in each call."""
         held = vars(x)
         self.guards.append(
             (held, "param_groups", held["param_groups"], False, list(held["param_groups"]), f"{name}.param_groups")
@@ -349,11 +349,11 @@ class _Walk:
             self.note(held, key, held[key], f"{name}.{key}")
 
     def _used(self, held: Any) -> Iterator[str]:
-        """The keys that the code names, always in one order."""
+        """The keys that the code names, in a fixed order."""
         return (k for k in list(held) if k in self.watch.names)
 
     def _callable(self, x: Any, name: str) -> bool:
-        """Functions, and what is made of them; False for other objects."""
+        """Follows functions and objects that wrap functions; False for other objects."""
         if isinstance(x, types.FunctionType):
             if id(x.__code__) in self.watch.codes and _home(x.__module__) != _LIBRARY:
                 self.note(x, "__code__", x.__code__, f"the code of {name}")
@@ -388,7 +388,7 @@ class _Walk:
             self.note(cell, "cell_contents", value, key)
 
     def _attributes(self, x: Any, name: str) -> None:
-        """The attributes that the code names, and how many there are."""
+        """Follows the attributes that the code names, and guards their number."""
         held = getattr(x, "__dict__", None)
         if type(held) is dict:
             self.guards.append(({name: held}, name, held, False, len(held), f"the set of attributes of {name}"))
@@ -403,13 +403,13 @@ class _Walk:
                 if (key in self.watch.names or self.watch.dynamic) and isinstance(vars(c).get(key), types.MemberDescriptorType):
                     try:
                         value = vars(c)[key].__get__(x)
-                    except AttributeError:  # never set
+                    except AttributeError:  # a slot that was never set
                         continue
                     self.note(x, key, value, f"{name}.{slot}")
         self._members(type(x), name)
 
     def _members(self, owner: type, name: str) -> None:
-        """Values and methods of a class that the code names."""
+        """Follows the values and methods of a class that the code names."""
         for c in owner.__mro__:
             if _home(c.__module__) in _FIXED:
                 continue

@@ -1,4 +1,4 @@
-"""Settings and questions that scripts for GPUs have in them. There is one device, "cpu", and its results never vary."""
+"""GPU settings and queries that scripts contain. There is one device, "cpu", and its results never vary."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers of a library of one device, the CPU, to scripts that ask for a GPU."""
+"""``torch.cuda`` for a library with one device, the CPU: no GPU is available."""
 
 from __future__ import annotations
 

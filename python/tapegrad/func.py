@@ -1,4 +1,4 @@
-"""The transformations under PyTorch's name: what ``torch.func`` has, ``tapegrad.func`` has."""
+"""The transformations under PyTorch's names, as in ``torch.func``."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
-//! How large arrays may be, and how an operation ends for which there is no memory.
+//! Limits of array sizes, and how an operation ends when there is not enough memory.
 //!
-//! Operations whose result is larger than what they are given ask [`check_memory`] first, and return its error. Where a
-//! buffer cannot be had all the same, deep inside a kernel, the error unwinds to the caller's entry point
-//! ([`raise`]): no panic message is printed, and Python's entry point raises the error itself.
+//! Operations whose result is larger than their operands call [`check_memory`] first and return its error. If an allocation fails deep
+//! inside a kernel, the error unwinds to the entry point (`raise`): no panic message is printed, and Python's entry point raises the
+//! error.
 //!
-//! An allocation that Rust's own collections cannot make ends the process. So every list whose length depends on the user's
-//! data is made by the functions of this file. What remains has a bound: lists of axes, operands of one operation,
-//! attributes, messages, one view's layout. Each of these takes at most 64 KiB, and the Python module keeps a reserve from which
-//! they are served when the system has no more ([`note_low`]).
+//! A failed allocation of Rust's own collections aborts the process. So every list whose length depends on user data is made by the
+//! functions of this file. All other lists have a bound: axes, operands of one operation, attributes, messages, the layout of one view.
+//! Each of these takes at most 64 KiB, and the Python module keeps a reserve that serves them when the system has no more memory
+//! ([`note_low`]).
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -17,21 +17,22 @@ use super::dtype::DType;
 use super::layout::Shape;
 use crate::error::{Error, Result, show_shape};
 
-/// From this size on the system is asked whether it has the memory: below, running out of it is not the request's fault.
+/// From this size on, the system is asked whether it has the memory. A smaller request can only fail because others have used the memory
+/// up.
 const ASK_FROM: usize = 64 << 20;
 
-/// Axes that an array may have, as in NumPy: lists of axes then have a bound, too.
+/// The most axes of an array, as in NumPy. It also bounds lists of axes.
 pub const MAX_NDIM: usize = 64;
 
 /// Unwinds with an error when an array would have too many axes.
 #[cold]
 pub(super) fn check_ndim(ndim: usize) {
     if ndim > MAX_NDIM {
-        raise(Error::Value(format!("an array of {ndim} axes cannot be made, {MAX_NDIM} is the most")));
+        raise(Error::Value(format!("an array cannot have {ndim} axes, the most is {MAX_NDIM}")));
     }
 }
 
-/// Elements and bytes of an array, if its strides can be numbers at all; also where another axis is empty.
+/// Number of elements and bytes of an array; `None` when its strides would overflow, even if another axis is empty.
 #[inline]
 pub(super) fn extent_of(shape: &[usize], dtype: DType) -> Option<(usize, usize)> {
     let (mut elements, mut reach) = (1_usize, dtype.size());
@@ -42,25 +43,25 @@ pub(super) fn extent_of(shape: &[usize], dtype: DType) -> Option<(usize, usize)>
     (reach <= isize::MAX.cast_unsigned() / 2).then_some((elements, elements * dtype.size()))
 }
 
-/// The bytes of [`extent_of`].
+/// The number of bytes of [`extent_of`].
 fn bytes_of(shape: &[usize], dtype: DType) -> Option<usize> {
     extent_of(shape, dtype).map(|(_, bytes)| bytes)
 }
 
-/// Whether an array fits into memory.
+/// Fails when an array does not fit into memory.
 ///
 /// # Errors
-/// `Value` when no machine could address it, `Memory` when this one has not as much.
+/// `Value` when no machine could address it, `Memory` when this machine does not have as much.
 pub fn check_memory(op: &str, shape: &[usize], dtype: DType) -> Result<()> {
     let Some(bytes) = bytes_of(shape, dtype) else { return Err(too_large(op, shape, dtype)) };
-    // The pool rounds up to a quarter more. Nothing is touched here, so asking costs a system call.
+    // The pool rounds up by at most a quarter. The memory is not touched, so asking costs one system call.
     if bytes >= ASK_FROM && Vec::<u8>::new().try_reserve_exact(bytes + bytes / 4).is_err() {
         return Err(no_memory(op, shape, dtype));
     }
     Ok(())
 }
 
-/// [`check_memory`] for `from` broadcast to `shape`: nothing to check where the two are equal.
+/// [`check_memory`] for `from` broadcast to `shape`. Equal shapes are not checked.
 ///
 /// # Errors
 /// As [`check_memory`].
@@ -85,32 +86,32 @@ pub(super) fn no_memory(op: &str, shape: &[usize], dtype: DType) -> Error {
     Error::Memory(needs(op, shape, dtype, &format!("{bytes} bytes")))
 }
 
-/// Ends the running operation with `e`, which Python's entry point raises.
+/// Ends the present operation with `e`, which Python's entry point raises.
 #[cold]
 pub(crate) fn raise(e: Error) -> ! {
     std::panic::resume_unwind(Box::new(e))
 }
 
-/// Whether the system had no memory for something small since the last [`recover`].
+/// Whether the system had no memory for a small allocation since the last [`recover`].
 static LOW: AtomicBool = AtomicBool::new(false);
 
-/// Notes that a small allocation came from a reserve: what makes more of them must stop soon.
+/// Notes that a small allocation was served from the reserve. Code that makes many small allocations must stop soon.
 #[cold]
 pub fn note_low() {
     LOW.store(true, Ordering::Relaxed);
 }
 
-/// Whether memory has run out for small things.
+/// Whether a small allocation was served from the reserve.
 #[must_use]
 #[inline(always)]
 pub fn is_low() -> bool {
     LOW.load(Ordering::Relaxed)
 }
 
-/// After [`note_low`]: gives unused buffers back, and asks the system whether it has memory again.
+/// After [`note_low`]: frees unused buffers, and asks the system whether it has memory again.
 ///
 /// # Errors
-/// `Memory` when it has not.
+/// `Memory` when it does not.
 #[cold]
 pub fn recover(op: &str) -> Result<()> {
     const PROBE: usize = 1 << 20;
@@ -120,7 +121,7 @@ pub fn recover(op: &str) -> Result<()> {
     Ok(())
 }
 
-/// Unwinds when memory has run out for small things. For loops that make many of them, none of which can fail by itself.
+/// Unwinds when small allocations come from the reserve. For loops that make many of them, none of which can fail on its own.
 #[inline(always)]
 pub(crate) fn check_low() {
     if is_low() {
@@ -135,7 +136,7 @@ fn raise_low() {
     }
 }
 
-/// The error of an operation for whose lists there is no memory.
+/// The error of an operation when there is no memory for its lists.
 #[cold]
 #[must_use]
 pub fn exhausted(op: &str) -> Error {
@@ -146,13 +147,13 @@ pub fn exhausted(op: &str) -> Error {
 /// Makes room for `more` items.
 ///
 /// # Errors
-/// `Memory` when there is none.
+/// `Memory` when there is no memory for them.
 #[inline]
 pub fn try_reserve<T>(op: &str, list: &mut Vec<T>, more: usize) -> Result<()> {
     list.try_reserve(more).map_err(|_| exhausted(op))
 }
 
-/// [`try_reserve`] for lists that begin inline.
+/// [`try_reserve`] for small vectors.
 ///
 /// # Errors
 /// As [`try_reserve`].
@@ -161,7 +162,7 @@ pub fn try_reserve_small<A: smallvec::Array>(op: &str, list: &mut SmallVec<A>, m
     list.try_reserve(more).map_err(|_| exhausted(op))
 }
 
-/// [`try_reserve`] that unwinds with its error.
+/// [`try_reserve`], but unwinds with the error.
 #[inline]
 pub fn reserve<T>(list: &mut Vec<T>, more: usize) {
     if list.try_reserve(more).is_err() {
@@ -169,7 +170,7 @@ pub fn reserve<T>(list: &mut Vec<T>, more: usize) {
     }
 }
 
-/// [`reserve`] for lists that begin inline.
+/// [`reserve`] for small vectors.
 #[inline]
 pub fn reserve_small<A: smallvec::Array>(list: &mut SmallVec<A>, more: usize) {
     if list.try_reserve(more).is_err() {
@@ -177,7 +178,7 @@ pub fn reserve_small<A: smallvec::Array>(list: &mut SmallVec<A>, more: usize) {
     }
 }
 
-/// [`reserve`] for so many bytes of text.
+/// [`reserve`] for `more` bytes of text.
 #[inline]
 pub fn reserve_text(text: &mut String, more: usize) {
     if text.try_reserve(more).is_err() {
@@ -223,7 +224,7 @@ pub fn push<T>(list: &mut Vec<T>, item: T) {
     list.push(item);
 }
 
-/// A list of what an iterator gives; unwinds as [`with_capacity`].
+/// A list of the items of an iterator; unwinds as [`with_capacity`].
 #[must_use]
 pub fn collect<T>(items: impl IntoIterator<Item = T>) -> Vec<T> {
     let items = items.into_iter();
@@ -234,12 +235,12 @@ pub fn collect<T>(items: impl IntoIterator<Item = T>) -> Vec<T> {
     out
 }
 
-/// [`collect`] up to the first error, which is returned.
+/// [`collect`], up to the first error, which is returned.
 ///
 /// # Errors
-/// The first of the items.
+/// The first error of the items.
 pub fn try_collect<T, E>(items: impl IntoIterator<Item = std::result::Result<T, E>>) -> std::result::Result<Vec<T>, E> {
-    // Without a look at the size hint: it may be a Python object's, which can be wrong or raise.
+    // The size hint is not used: the iterator may be a Python object, whose hint can be wrong or raise.
     let mut out = Vec::new();
     for item in items {
         push(&mut out, item?);
@@ -247,7 +248,7 @@ pub fn try_collect<T, E>(items: impl IntoIterator<Item = std::result::Result<T, 
     Ok(out)
 }
 
-/// A vector of `len` zeros, if there is memory for it.
+/// A vector of `len` zeros; unwinds when there is no memory for it.
 pub(super) fn zeros<T: Copy + Default>(len: usize, dtype: DType) -> Vec<T> {
     let mut out = Vec::new();
     if out.try_reserve_exact(len).is_err() {

@@ -1,5 +1,5 @@
-//! The bits of elements: one type for each size, so that code that only moves elements is compiled once a size and not once a dtype;
-//! and arrays whose memory is seen as another dtype.
+//! The bits of elements: one type per size, so that code that only moves elements is compiled once per size and not once per dtype. Also
+//! views of memory as another dtype.
 #![allow(unsafe_code, reason = "memory of one dtype seen as another of the same size")]
 
 use std::ptr::NonNull;
@@ -69,7 +69,7 @@ pub unsafe fn of_bits_mut<T: Element>(bits: &mut [T::Bits]) -> &mut [T] {
     unsafe { std::slice::from_raw_parts_mut(bits.as_mut_ptr().cast(), bits.len()) }
 }
 
-/// Keeps memory alive that is seen as another dtype.
+/// Keeps memory alive that is viewed as another dtype.
 struct Same(Handle);
 
 impl Lender for Same {
@@ -80,8 +80,8 @@ impl Lender for Same {
 }
 
 impl Array {
-    /// The same memory seen as `dtype`, without a copy: of elements of the same size, or of complex numbers as their real and
-    /// imaginary parts, which are one more axis at the end. It is read, never written.
+    /// A view of the same memory as `dtype`, without a copy: of elements of the same size, or of complex numbers as their real and
+    /// imaginary parts, which form a new last axis. It is read, never written.
     ///
     /// # Panics
     /// When the dtypes do not fit, or `dtype` is bool: bugs of the caller.
@@ -110,8 +110,8 @@ impl Array {
         Self::from_storage(Handle::of(storage), Layout::strided(&shape, &strides, offset))
     }
 
-    /// Reinterprets the bits as `dtype`: elements of the same size, pairs along the last axis as complex numbers, or these as pairs.
-    /// In place when the storage is unshared.
+    /// Reinterprets the bits as `dtype`: elements of the same size, pairs along the last axis as complex numbers, or complex numbers as
+    /// such pairs. In place when the storage is unshared.
     ///
     /// # Panics
     /// When the dtypes do not fit, or `dtype` is bool: bugs of the caller.

@@ -1,4 +1,4 @@
-//! Printing as NumPy prints: aligned columns, at most eight digits, long arrays cut in the middle.
+//! Printing like NumPy: aligned columns, at most eight digits, and an ellipsis in the middle of long arrays.
 
 use super::half;
 use super::{Array, DType, Element, Layout, Scalar, alloc_check};
@@ -9,13 +9,13 @@ use crate::dispatch;
 pub struct DisplayOptions {
     /// Digits after the point, at most.
     pub precision: usize,
-    /// Arrays with more elements are cut.
+    /// Arrays with more elements are summarized with an ellipsis.
     pub threshold: usize,
-    /// Elements shown at each end of an axis that is cut.
+    /// Elements shown at each end of a summarized axis.
     pub edge_items: usize,
-    /// Columns of a line.
+    /// Columns per line.
     pub line_width: usize,
-    /// Whether numbers are never written with an exponent.
+    /// Whether exponents are never used.
     pub suppress: bool,
 }
 
@@ -30,7 +30,7 @@ impl Default for DisplayOptions {
     }
 }
 
-/// The elements of `a`, in brackets. `prefix` is the width of what stands before on the first line.
+/// The elements of `a`, in brackets. `prefix` is the width of the text before it on the first line.
 #[must_use]
 pub fn format_array(a: &Array, options: DisplayOptions, prefix: usize) -> String {
     if a.size() == 0 && a.ndim() > 0 {
@@ -48,7 +48,7 @@ struct Printer<'a> {
     options: DisplayOptions,
     cut: bool,
     style: Style,
-    /// Of complex numbers: the width of the real parts, the style of the imaginary ones and their width.
+    /// For complex numbers: the width of the real parts, and style and width of the imaginary parts.
     imag: (usize, Style, usize),
     width: usize,
 }
@@ -59,7 +59,7 @@ enum Style {
     Scientific { digits: usize },
 }
 
-/// The positions of an axis that are shown; `None` is the gap.
+/// The positions of an axis that are shown; `None` is the ellipsis.
 fn shown(n: usize, cut: bool, edge: usize) -> Vec<Option<usize>> {
     if cut && n > 2 * edge { (0..edge).map(Some).chain([None]).chain((n - edge..n).map(Some)).collect() } else { (0..n).map(Some).collect() }
 }
@@ -104,7 +104,7 @@ impl<'a> Printer<'a> {
 
     fn entry(&self, value: Scalar) -> String {
         match (value, &self.style) {
-            // Inside an array NumPy gives True the room of False.
+            // Inside an array NumPy pads True to the width of False.
             (Scalar::Bool(true), _) => if self.array.ndim() > 0 { " True" } else { "True" }.to_owned(),
             (Scalar::Bool(false), _) => "False".to_owned(),
             (Scalar::Int(i), _) => i.to_string(),
@@ -176,7 +176,7 @@ impl<'a> Printer<'a> {
     }
 }
 
-/// Digits of the shortest text that reads back as the same number, after the point.
+/// Number of digits after the point in the shortest text that reads back as the same number.
 fn fraction_digits(x: f64, dtype: DType, precision: usize) -> usize {
     let text = shortest(x, dtype);
     let digits = text.split_once('.').map_or(0, |(_, f)| f.len());
@@ -221,7 +221,7 @@ fn scientific(x: f64, digits: usize, dtype: DType) -> String {
     format!("{mantissa}{point}e{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.abs())
 }
 
-/// `x` with its own digits, padded on the right so that points align.
+/// `x` with all its digits, padded on the right so that points align.
 fn fixed(x: f64, digits: usize, precision: usize, dtype: DType) -> String {
     let own = fraction_digits(x, dtype, precision);
     let mut text = if own <= precision && shortest(x, dtype).split_once('.').map_or(0, |(_, f)| f.len()) == own {

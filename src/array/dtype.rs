@@ -45,7 +45,7 @@ pub enum DType {
     C128,
 }
 
-/// The kinds of dtypes, as `isdtype` and NumPy's `kind` tell them apart.
+/// The kinds of dtypes, as in `isdtype` and NumPy's `kind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DKind {
     /// Truth values.
@@ -75,7 +75,7 @@ impl TryFrom<String> for DType {
 }
 
 impl DType {
-    /// All dtypes, kind by kind, narrow ones first.
+    /// All dtypes, by kind, narrow ones first.
     pub const ALL: [Self; 15] = [
         Self::Bool,
         Self::I8,
@@ -116,7 +116,7 @@ impl DType {
         }
     }
 
-    /// The dtype of that name, as NumPy or the array API spell it.
+    /// The dtype of that name, spelled as in NumPy or the array API.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|d| d.name() == name)
@@ -154,7 +154,7 @@ impl DType {
         matches!(self, Self::F16 | Self::BF16)
     }
 
-    /// Real floating dtypes, those of 16 bits among them.
+    /// Real floating dtypes, including those of 16 bits.
     #[must_use]
     #[inline]
     pub const fn is_real_floating(self) -> bool {
@@ -175,7 +175,7 @@ impl DType {
         matches!(self, Self::C64 | Self::C128)
     }
 
-    /// Real and complex floating dtypes: the ones that can require gradients.
+    /// Real and complex floating dtypes: those that can require gradients.
     #[must_use]
     #[inline]
     pub const fn is_inexact(self) -> bool {
@@ -189,7 +189,7 @@ impl DType {
         matches!(self.kind(), DKind::Signed | DKind::Unsigned)
     }
 
-    /// The dtype of the parts of a complex dtype; any other dtype itself.
+    /// The dtype of the parts of a complex dtype; any other dtype is returned as it is.
     #[must_use]
     pub const fn real(self) -> Self {
         match self {
@@ -208,7 +208,7 @@ impl DType {
         }
     }
 
-    /// Fails unless an integer of this dtype can be `value`.
+    /// Fails unless an integer of this dtype can hold `value`.
     ///
     /// # Errors
     /// `Overflow`.
@@ -232,8 +232,8 @@ impl DType {
         }
     }
 
-    /// The dtype of an operation on both, as NumPy's `result_type`: the smallest that holds the numbers of both, and float64 for
-    /// uint64 with a signed integer. Of float16 and bfloat16 it is float32, and integers leave either as it is, as in PyTorch.
+    /// The dtype of an operation on both, as NumPy's `result_type`: the smallest that holds the numbers of both, and float64 for uint64
+    /// with a signed integer. As in PyTorch, float16 with bfloat16 gives float32, and integers do not change either of them.
     ///
     /// ```
     /// use tapegrad::array::DType;
@@ -265,9 +265,9 @@ impl DType {
                 (_, 4) => Self::I64,
                 _ => Self::F64,
             },
-            // Neither of the two holds the numbers of the other.
+            // Neither of the two holds all numbers of the other.
             (DKind::Float, DKind::Float) if low.is_half() && high.is_half() && low as u8 != high as u8 => Self::F32,
-            // As in PyTorch, integers leave a 16-bit dtype as it is.
+            // As in PyTorch, integers do not change a 16-bit floating dtype.
             (DKind::Bool | DKind::Signed | DKind::Unsigned, DKind::Float) if high.is_half() => high,
             // A 32-bit float cannot hold every 32-bit integer: NumPy goes to 64 bits.
             (DKind::Signed | DKind::Unsigned, DKind::Float) if low.size() > 2 => Self::F64,
@@ -284,14 +284,14 @@ impl fmt::Display for DType {
     }
 }
 
-/// A Python number: weakly typed, so that the array beside it decides the dtype (NEP 50).
+/// A Python number. It is weakly typed: the dtype of the array it meets decides (NEP 50).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Scalar {
     /// `True` or `False`.
     Bool(bool),
     /// A Python `int`.
     Int(i64),
-    /// A Python `int` beyond int64: what uint64 holds and int64 does not.
+    /// A Python `int` beyond int64 that uint64 can hold.
     UInt(u64),
     /// A Python `float`.
     Float(f64),
@@ -326,11 +326,11 @@ impl Scalar {
         self.as_complex() != Complex::new(0.0, 0.0)
     }
 
-    /// Whether an array of `dtype` can hold the number; a float loses what follows the point.
+    /// Fails unless an array of `dtype` can hold the number. Fractions are allowed: an integer array truncates them.
     ///
     /// # Errors
-    /// `Overflow` when an integer dtype's range ends before it, `Value` for NaN among integers, `Type` for a complex number in an
-    /// array of real numbers.
+    /// `Overflow` when the number is outside the range of an integer dtype, `Value` for NaN and an integer dtype, `Type` for a complex
+    /// number and a real dtype.
     ///
     /// ```
     /// use tapegrad::array::{DType, Scalar};
@@ -425,7 +425,7 @@ impl From<bool> for Scalar {
 
 static DEFAULT_IS_F64: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
 
-/// The dtype of what is made from Python numbers, and of integers in functions over the reals.
+/// The dtype of arrays made from Python floats, and of functions of integers whose results are real.
 #[must_use]
 #[inline]
 pub fn default_float() -> DType {
@@ -444,9 +444,9 @@ pub fn set_default_float(dtype: DType) -> Result<()> {
     Ok(())
 }
 
-/// A Rust type that reads the memory of arrays: an [`Element`], or the bits of one.
+/// A Rust type that arrays are read as: an [`Element`], or the bits of one.
 pub trait Plain: Copy + Default + Send + Sync + 'static {
-    /// A dtype whose arrays it reads: of an element its own.
+    /// A dtype whose arrays it reads. For an element its own dtype.
     const DTYPE: DType;
     /// Whether it reads arrays of `dtype`.
     fn reads(dtype: DType) -> bool;
@@ -454,9 +454,9 @@ pub trait Plain: Copy + Default + Send + Sync + 'static {
 
 /// A Rust type that arrays hold.
 pub trait Element: Plain + PartialEq + fmt::Debug + fmt::Display {
-    /// The type that moves it: one for all elements of its size.
+    /// The type for moving it: one for all elements of its size.
     type Bits: Plain;
-    /// The number as this type: truncated or wrapped as NumPy's `astype` does.
+    /// Converts a number to this type, truncated or wrapped as by NumPy's `astype`.
     fn from_scalar(s: Scalar) -> Self;
     /// The value as a number.
     fn to_scalar(self) -> Scalar;

@@ -1,9 +1,9 @@
-//! Reading several arrays of one shape side by side of which one at least is gathered, row by row, as slices.
+//! Reading several arrays of one shape side by side, row by row, when at least one of them must be gathered.
 //!
-//! Axes that join in all operands are joined. Along the last one, an operand of stride 1 is handed over as it lies, one
-//! of stride 0 as a short piece of equal numbers, and any other is gathered into a buffer: several rows at a time, so
-//! that a transposed operand is read a cache line at a time and turned in registers. Where nothing is gathered, there are
-//! [`Bands`](super::Bands).
+//! Axes that can be merged in all operands are merged. Along the last axis, an operand of stride 1 is passed as it is, one of stride 0 as a
+//! short slice of equal numbers, and any other is gathered into a buffer. Several rows are gathered at a time, so that a transposed operand
+//! is read one cache line at a time and transposed in registers. When no operand must be gathered, [`Bands`](super::Bands) are used
+//! instead.
 
 use smallvec::SmallVec;
 
@@ -13,24 +13,24 @@ use super::strided::read_run;
 use super::transpose_tile::{prefetch, transpose_tile};
 use super::{Array, Plain};
 
-/// Rows shorter than this are better read with a [`Cursor`](super::Cursor).
+/// Shorter rows are read faster with a [`Cursor`](super::Cursor).
 pub(super) const MIN_RUN: usize = 16;
-/// Columns of a panel: the part of some rows that is gathered at a time. The rows of the other operands and of the result are
-/// walked piece by piece with it, and short pieces cost more than a panel that the first-level cache does not hold: a piece
-/// must last until the next one is on its way.
+/// Columns of a panel: the part of some rows that is gathered at a time. The rows of the other operands and of the result are also
+/// processed in pieces of this length. A panel that exceeds the first-level cache costs less than shorter pieces: processing a piece must
+/// take until the next one has been prefetched.
 const WIDTH: usize = 512;
-/// Elements of the buffer from one row of a panel to the next: not a power of two, so that rows do not share cache sets.
+/// Elements between the rows of a panel. Not a power of two, so that rows do not share cache sets.
 const PITCH: usize = WIDTH + 16;
-/// A panel's rows are far apart: no processor foresees the next one, so it is asked for this many rows before it is read.
+/// Rows of a panel are far apart and no hardware prefetcher predicts the next one, so it is prefetched this many rows ahead.
 const AHEAD: usize = 1;
-/// Rows of a panel at most: four or eight cache lines of a transposed operand. With half as many, 2048 squared floats took 1.3
-/// times as long to add, with one line each 1.6 times.
+/// The most rows of a panel: four or eight cache lines of a transposed operand. With half as many, adding 2048×2048 floats took 1.3 times
+/// as long; with one line each, 1.6 times.
 const HEIGHT: usize = 64;
-/// A constant operand of more elements than this comes as so many equal numbers, to be used again and again.
+/// A constant operand with more elements than this is passed as this many equal numbers, which are reused.
 pub const PERIOD: usize = 256;
 
-/// What begins with a cache line. A vector of it never lies in two pages, which costs a loop that reads what it has just written
-/// more than a hundred nanoseconds a time: whole processes were slow when the stack lay so.
+/// Aligned to a cache line, so that no vector crosses a page. A load of recently stored data that crosses a page takes more than a hundred
+/// nanoseconds; with an unfortunate stack address this slowed down whole processes.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(64))]
 pub struct Aligned<T>(pub T);
@@ -38,8 +38,8 @@ pub struct Aligned<T>(pub T);
 /// One axis: its size, and each operand's stride.
 pub(super) type Step<const N: usize> = (usize, [isize; N]);
 
-/// The axes of operands of one shape, from the outermost on: those of one place are left out, and those that join in all
-/// operands are joined.
+/// The axes of operands of one shape, outermost first. Axes of size one are dropped, and axes that can be merged in all operands are
+/// merged.
 pub(super) fn joined<const N: usize>(layouts: &[Layout; N]) -> SmallVec<[Step<N>; 2]> {
     let mut axes: SmallVec<[Step<N>; 2]> = SmallVec::new();
     for (axis, &n) in layouts.first().map_or(&[][..], Layout::shape).iter().enumerate() {
@@ -56,24 +56,24 @@ pub(super) fn joined<const N: usize>(layouts: &[Layout; N]) -> SmallVec<[Step<N>
     axes
 }
 
-/// The way through `N` operands of one shape.
+/// The order in which `N` operands of one shape are read.
 #[derive(Debug)]
 pub struct Grid<const N: usize> {
-    /// Axes before that of the rows.
+    /// Axes outside that of the rows.
     outer: SmallVec<[Step<N>; 2]>,
-    /// The axis whose places are the rows of a panel.
+    /// The axis along which the rows of a panel lie.
     rows: Step<N>,
     /// Axes between rows and columns.
     middle: SmallVec<[Step<N>; 2]>,
     columns: Step<N>,
     offsets: [isize; N],
-    /// Elements of the result from one row to the next.
+    /// Elements between two rows of the result.
     pitch: usize,
 }
 
 impl<const N: usize> Grid<N> {
-    /// The way through operands with these layouts, which have one shape. `None` when nothing is to be gathered, rows are too
-    /// short, or there is only one.
+    /// The order for operands with these layouts, which have one shape. `None` when nothing must be gathered, rows are too short, or there
+    /// is only one row.
     #[must_use]
     pub fn new(layouts: &[Layout; N]) -> Option<Self> {
         let mut outer = joined(layouts);
@@ -90,14 +90,14 @@ impl<const N: usize> Grid<N> {
         Some(Self { outer, rows, middle, columns, offsets, pitch })
     }
 
-    /// Elements that every start should be a multiple of: as many rows as are read together.
+    /// Every start should be a multiple of this number of elements, which is as many rows as are read together.
     #[must_use]
     pub fn pitch(&self) -> usize {
         HEIGHT * self.pitch
     }
 
-    /// Gives `body` pieces of the operands and of `out`, the result from `start` on, where a row begins, until all is done. Of
-    /// equal numbers there are `period`, one or [`PERIOD`], for a longer piece of the result.
+    /// Calls `body` with pieces of the operands and of `out`, until all is done. `out` is the result from element `start` on, where a row
+    /// begins. A constant operand is passed as `period` equal numbers, one or [`PERIOD`], for a longer piece of the result.
     pub fn run<T: Plain, O>(&self, data: [&[T]; N], start: usize, out: &mut [O], period: usize, body: &dyn Body<T, O, N>) {
         let room = |step| if (0..=1).contains(&step) { 0 } else { HEIGHT * PITCH };
         let panels = std::array::from_fn(|i| Array::empty(&[room(self.columns.1[i])], T::DTYPE));
@@ -121,7 +121,7 @@ impl<const N: usize> Grid<N> {
         }
     }
 
-    /// `rows` rows of all columns; the first lies at `bases`.
+    /// Processes `rows` rows of all columns. The first row begins at `bases`.
     fn panel<T: Plain, O>(
         &self,
         data: [&[T]; N],
@@ -163,14 +163,14 @@ impl<const N: usize> Grid<N> {
     }
 }
 
-/// What does not lie ready: equal numbers, and rows that are gathered.
+/// Operands that cannot be passed as they are: equal numbers, and gathered rows.
 struct Buffers<T, const N: usize> {
     equal: Aligned<[[T; PERIOD]; N]>,
     period: usize,
     panels: [Array; N],
 }
 
-/// The distance of row-major position `at` from the first, for each operand.
+/// The distance of row-major position `at` from the first element, for each operand.
 pub(super) fn position<const N: usize>(axes: &[Step<N>], mut at: usize) -> [isize; N] {
     let mut out = [0; N];
     for (n, strides) in axes.iter().rev() {

@@ -1,25 +1,25 @@
-//! Floating-point numbers of 16 bits: storage, converted to float32 to be computed with.
+//! Floating-point numbers of 16 bits, for storage. They are converted to float32 for computing.
 //!
-//! The conversions choose without branching, so that loops over them are vectorized for every instruction set.
+//! The conversions do not branch, so that loops over them vectorize for every instruction set.
 
 use std::fmt;
 
 use super::bits::Bits2;
 use super::dtype::{DType, Element, Plain, Scalar};
 
-/// IEEE half precision: 5 bits of exponent, 11 digits.
+/// IEEE half precision: 5 bits of exponent, 11 bits of significand.
 #[derive(Clone, Copy, Default)]
 #[repr(transparent)]
 pub struct F16(u16);
 
-/// The upper half of a float32: 8 bits of exponent, 8 digits.
+/// The upper half of a float32: 8 bits of exponent, 8 bits of significand.
 #[derive(Clone, Copy, Default)]
 #[repr(transparent)]
 pub struct BF16(u16);
 
-/// The bits of a float32 that is infinite.
+/// The bits of infinity in float32.
 const INFINITY: u32 = 0x7f80_0000;
-/// What the exponents of float32 and of half precision differ by.
+/// The difference of the exponent biases of float32 and half precision.
 const BIAS: u32 = 112;
 
 impl F16 {
@@ -29,13 +29,13 @@ impl F16 {
     pub fn to_f32(self) -> f32 {
         let sign = (u32::from(self.0) & 0x8000) << 16;
         let magnitude = (u32::from(self.0) & 0x7fff) << 13;
-        // A product with a power of two is exact, also of the subnormal numbers.
+        // A product with a power of two is exact, for subnormal numbers as well.
         let finite = (f32::from_bits(magnitude) * f32::from_bits((127 + BIAS) << 23)).to_bits();
         let bits = if magnitude >= 0x1f << 23 { magnitude | INFINITY } else { finite };
         f32::from_bits(sign | bits)
     }
 
-    /// The nearest number, of two the even one; infinity from 65520 on.
+    /// The nearest number, ties to even. Infinity from 65520 on.
     #[must_use]
     #[inline(always)]
     #[allow(clippy::cast_possible_truncation, reason = "16 bits are left")]
@@ -43,7 +43,7 @@ impl F16 {
         let sign = (x.to_bits() >> 16) & 0x8000;
         let bits = x.to_bits() & 0x7fff_ffff;
         let rounded = bits.wrapping_add(0xfff + ((bits >> 13) & 1)).wrapping_sub(BIAS << 23) >> 13;
-        // The last digit of a number near 0.5 is the smallest subnormal one: the sum rounds to it.
+        // The last bit of 0.5 has the value of the smallest subnormal number, so the sum rounds to a multiple of it.
         let subnormal = (f32::from_bits(bits) + 0.5).to_bits().wrapping_sub(0.5_f32.to_bits());
         let small = if bits < (BIAS + 1) << 23 { subnormal } else { rounded };
         let special = if bits > INFINITY { 0x7e00 | ((bits >> 13) & 0x3ff) } else { 0x7c00 };
@@ -60,21 +60,21 @@ impl BF16 {
         f32::from_bits(u32::from(self.0) << 16)
     }
 
-    /// The nearest number, of two the even one.
+    /// The nearest number, ties to even.
     #[must_use]
     #[inline(always)]
     #[allow(clippy::cast_possible_truncation, reason = "16 bits are left")]
     pub fn from_f32(x: f32) -> Self {
         let bits = x.to_bits();
         let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16;
-        // A NaN stays one when its last digits go.
+        // NaN must stay NaN when the lower bits are cut off.
         let nan = (bits >> 16) | 0x40;
         Self(if bits & 0x7fff_ffff > INFINITY { nan } else { rounded } as u16)
     }
 }
 
-/// A float64 as a float32 that rounds on to 16 bits as the float64 itself would: a number between two of them gets the one with an
-/// odd last digit.
+/// A float64 as a float32 that rounds to the same 16-bit number as the float64 itself (rounding to odd): a number between two float32
+/// becomes the one whose last bit is odd.
 #[must_use]
 #[inline(always)]
 #[allow(clippy::cast_possible_truncation, clippy::float_cmp, reason = "the rounding is mended where it is not exact")]
@@ -84,14 +84,14 @@ pub fn odd_f32(x: f64) -> f32 {
     if wide == x || x.is_nan() || bits & 1 == 1 {
         return y;
     }
-    // The neighbour on the side of x; infinity comes from a large number.
+    // The other neighbour of x. Infinity comes from a large finite number.
     f32::from_bits(if wide.abs() > x.abs() { bits - 1 } else { bits + 1 })
 }
 
 macro_rules! half {
     ($t:ident) => {
         impl $t {
-            /// Its bytes in a file, the lowest first.
+            /// Its bytes in a file, in little-endian order.
             #[must_use]
             pub const fn to_le_bytes(self) -> [u8; 2] {
                 self.0.to_le_bytes()
@@ -144,7 +144,7 @@ macro_rules! half {
 half!(F16);
 half!(BF16);
 
-/// The number with the fewest decimal digits that rounds to the 16-bit number `x`: what is shown for it.
+/// The number with the fewest decimal digits that rounds to the 16-bit number `x`, for printing.
 #[must_use]
 #[allow(clippy::float_cmp, reason = "the same number is meant")]
 pub fn shortest(x: f64, dtype: DType) -> f64 {

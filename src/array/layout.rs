@@ -7,10 +7,10 @@ use crate::error::{Error, Result, show_shape};
 
 /// Sizes of the axes.
 pub type Shape = SmallVec<[usize; 4]>;
-/// Steps between neighbours along each axis, in elements; zero where an axis is broadcast.
+/// Distances between neighbours along each axis, in elements; zero along a broadcast axis.
 pub type Strides = SmallVec<[isize; 4]>;
 
-/// `s` followed by zeros, if it is short.
+/// `s`, padded with zeros if it is short.
 #[must_use]
 #[inline(always)]
 pub fn few<T: Copy + Default>(s: &[T]) -> Option<[T; 4]> {
@@ -18,21 +18,21 @@ pub fn few<T: Copy + Default>(s: &[T]) -> Option<[T; 4]> {
     (s.len() <= 4).then(|| [at(0), at(1), at(2), at(3)])
 }
 
-/// `s` in a vector of its own: what is short is written out, where copying by length would call a function.
+/// A copy of `s` in a vector. Short copies are unrolled, because a copy of variable length calls a function.
 #[must_use]
 #[inline]
 pub fn dims<T: Copy + Default>(s: &[T]) -> SmallVec<[T; 4]> {
     few(s).map_or_else(|| SmallVec::from_slice(s), |few| SmallVec::from_buf_and_len(few, s.len()))
 }
 
-/// Whether two shapes are equal: a loop of one or two steps, where `==` would call a function.
+/// Whether two shapes are equal. Written as a loop, because `==` calls a function.
 #[must_use]
 #[inline]
 pub fn same(a: &[usize], b: &[usize]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(x, y)| x == y)
 }
 
-/// Where the elements of an array lie in its storage.
+/// Where the elements of an array are in its storage.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Parts")]
 pub struct Layout {
@@ -41,7 +41,7 @@ pub struct Layout {
     offset: usize,
 }
 
-/// A layout as a file has it, unchecked.
+/// A layout as read from a file, unchecked.
 #[derive(Deserialize)]
 struct Parts {
     shape: Shape,
@@ -52,7 +52,7 @@ struct Parts {
 impl TryFrom<Parts> for Layout {
     type Error = String;
 
-    /// Refuses what no array can have: its places must be numbers, and none before the start of the storage.
+    /// Rejects a layout that no array can have: its offsets must not overflow, nor be before the start of the storage.
     fn try_from(p: Parts) -> std::result::Result<Self, String> {
         let fail = || format!("a layout of shape {:?}, strides {:?} and offset {} describes no array", p.shape, p.strides, p.offset);
         if p.shape.len() != p.strides.len() || p.shape.len() > super::alloc_check::MAX_NDIM {
@@ -73,7 +73,7 @@ impl TryFrom<Parts> for Layout {
 }
 
 impl Clone for Layout {
-    /// Copies whole slices: what every operation does several times must not go element by element.
+    /// Copies whole slices: this is called several times per operation, and copying element by element is slower.
     #[inline]
     fn clone(&self) -> Self {
         Self { shape: dims(&self.shape), strides: dims(&self.strides), offset: self.offset }
@@ -86,7 +86,7 @@ fn row_major(shape: &[usize]) -> Strides {
     let mut step = 1_isize;
     for (s, &n) in out.iter_mut().zip(shape).rev() {
         *s = step;
-        // It wraps only where another axis is empty: then no stride is used.
+        // It wraps only if another axis is empty: then no stride is used.
         step = step.wrapping_mul(n.max(1).cast_signed());
     }
     out
@@ -96,7 +96,7 @@ fn row_major(shape: &[usize]) -> Strides {
 #[must_use]
 #[inline]
 pub fn size_of(shape: &[usize]) -> usize {
-    // Most have one axis or two; the loop is for many.
+    // Most shapes have one axis or two; the loop is for others.
     match *shape {
         [] => 1,
         [n] => n,
@@ -105,7 +105,7 @@ pub fn size_of(shape: &[usize]) -> usize {
     }
 }
 
-/// The shape that two shapes broadcast to, if they do.
+/// The shape that two shapes broadcast to, if they are compatible.
 #[must_use]
 pub fn broadcast_shapes(a: &[usize], b: &[usize]) -> Option<Shape> {
     let (long, short) = if a.len() >= b.len() { (a, b) } else { (b, a) };
@@ -135,14 +135,14 @@ pub fn normalize_axis(op: &str, axis: isize, ndim: usize) -> Result<usize> {
 }
 
 impl Layout {
-    /// A row-major layout from the storage's start of the first `n` of `sizes`.
+    /// A row-major layout of the first `n` of `sizes`, from the start of the storage.
     #[inline(always)]
     pub(super) fn of_few(sizes: [usize; 4], n: usize) -> Self {
         let [_, b, c, d] = sizes.map(|n| n.max(1).cast_signed());
         let strides = match n {
             0 | 1 => [1; 4],
             2 => [b, 1, 1, 1],
-            // As in `row_major`, it wraps only where no stride is used.
+            // As in `row_major`, it wraps only when no stride is used.
             3 => [b.wrapping_mul(c), c, 1, 1],
             _ => [b.wrapping_mul(c).wrapping_mul(d), c.wrapping_mul(d), d, 1],
         };
@@ -158,7 +158,7 @@ impl Layout {
         }
     }
 
-    /// A layout with given strides; the caller vouches that it fits its storage.
+    /// A layout with given strides. The caller guarantees that it fits its storage.
     #[must_use]
     pub fn strided(shape: &[usize], strides: &[isize], offset: usize) -> Self {
         debug_assert_eq!(shape.len(), strides.len());
@@ -172,14 +172,14 @@ impl Layout {
         &self.shape
     }
 
-    /// Steps along the axes, in elements.
+    /// Distances between neighbours along the axes, in elements.
     #[must_use]
     #[inline]
     pub fn strides(&self) -> &[isize] {
         &self.strides
     }
 
-    /// The first element's place in the storage.
+    /// The index of the first element in the storage.
     #[must_use]
     #[inline]
     pub fn offset(&self) -> usize {
@@ -200,13 +200,13 @@ impl Layout {
         size_of(&self.shape)
     }
 
-    /// Whether all elements are one, repeated or not.
+    /// Whether all elements are the same memory: one element, repeated or not.
     #[must_use]
     pub fn is_number(&self) -> bool {
         self.shape.iter().zip(&self.strides).all(|(&n, &s)| n == 1 || (n > 0 && s == 0))
     }
 
-    /// Whether the elements lie one behind the other in row-major order.
+    /// Whether the elements are contiguous in row-major order.
     #[must_use]
     pub fn is_contiguous(&self) -> bool {
         let mut step = 1_isize;
@@ -224,7 +224,7 @@ impl Layout {
         true
     }
 
-    /// The same, `by` elements further on in the storage.
+    /// The same layout, `by` elements further on in the storage.
     #[must_use]
     pub fn shifted(&self, by: usize) -> Self {
         let mut out = self.clone();
@@ -232,7 +232,7 @@ impl Layout {
         out
     }
 
-    /// The same, `by` elements nearer to the start of the storage. An array without elements may begin anywhere.
+    /// The same layout, `by` elements nearer to the start of the storage. An empty array may begin anywhere.
     #[must_use]
     pub fn shifted_back(&self, by: usize) -> Self {
         let mut out = self.clone();
@@ -240,7 +240,7 @@ impl Layout {
         out
     }
 
-    /// The lowest and one past the highest place that the elements use; `None` when there are none.
+    /// The lowest index that the elements use, and the highest plus one; `None` when there are no elements.
     #[must_use]
     pub fn extent(&self) -> Option<(usize, usize)> {
         if self.size() == 0 {
@@ -254,7 +254,7 @@ impl Layout {
         Some((low.cast_unsigned(), high.cast_unsigned() + 1))
     }
 
-    /// The same elements seen with a larger shape: broadcast axes get stride zero.
+    /// A view of the same elements with a larger shape: broadcast axes get stride zero.
     ///
     /// # Errors
     /// `Shape` when `shape` is not a broadcast of this one.
@@ -272,13 +272,13 @@ impl Layout {
         Ok(Self { shape: Shape::from_slice(shape), strides, offset: self.offset })
     }
 
-    /// Axes in the order `axes`, which must be a permutation.
+    /// The axes in the order `axes`, which must be a permutation.
     #[must_use]
     pub fn permute(&self, axes: &[usize]) -> Self {
         Self { shape: axes.iter().map(|&a| self.shape[a]).collect(), strides: axes.iter().map(|&a| self.strides[a]).collect(), offset: self.offset }
     }
 
-    /// `count` elements along `axis` from `start`, `step` apart; the caller has checked the bounds.
+    /// `count` elements along `axis`, `step` apart, from `start` on. The caller has checked the bounds.
     #[must_use]
     pub fn slice(&self, axis: usize, start: usize, count: usize, step: isize) -> Self {
         let mut out = self.clone();
@@ -290,7 +290,7 @@ impl Layout {
         out
     }
 
-    /// Without `axis`, at position `index` along it.
+    /// The elements at `index` along `axis`, without that axis.
     #[must_use]
     pub fn select(&self, axis: usize, index: usize) -> Self {
         let mut out = self.slice(axis, index, 1, 1);
@@ -308,15 +308,14 @@ impl Layout {
         out
     }
 
-    /// The same elements in row-major order with another shape, if no copy is needed.
-    /// Sizes must agree.
+    /// The same elements in row-major order with another shape of the same size, if that needs no copy.
     #[must_use]
     pub fn reshape(&self, shape: &[usize]) -> Option<Self> {
         debug_assert_eq!(size_of(shape), self.size());
         if self.is_contiguous() || self.size() == 0 {
             return Some(Self { shape: Shape::from_slice(shape), strides: row_major(shape), offset: self.offset });
         }
-        // Groups of old axes that are mutually contiguous can be split and joined freely.
+        // Contiguous groups of old axes can be split and merged freely.
         let merged = self.coalesced();
         let mut strides: Strides = SmallVec::from_elem(0, shape.len());
         let mut groups = merged.iter().rev();
@@ -338,7 +337,7 @@ impl Layout {
         Some(Self { shape: Shape::from_slice(shape), strides, offset: self.offset })
     }
 
-    /// (size, stride) of the axes without those of size one, neighbours joined where they form one run.
+    /// Size and stride of the axes without those of size one. Neighbouring axes that are contiguous are merged.
     #[must_use]
     pub fn coalesced(&self) -> SmallVec<[(usize, isize); 4]> {
         let mut out: SmallVec<[(usize, isize); 4]> = SmallVec::new();

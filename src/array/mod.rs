@@ -1,7 +1,7 @@
 //! Arrays: shared immutable views of typed storage. This room knows no arithmetic.
 //!
-//! An [`Array`] is a share of a [`Storage`], seen through a [`Layout`]: the storage's own, or a view's. Values never
-//! change under a holder: writing goes through [`Array::data_mut`], which overwrites an unshared buffer and copies it otherwise.
+//! An [`Array`] is a reference to a [`Storage`], viewed through a [`Layout`]: the storage's own, or another one. A value never changes
+//! while others hold it: [`Array::data_mut`] overwrites an unshared buffer and copies a shared one.
 
 pub mod alloc_check;
 mod bits;
@@ -38,25 +38,25 @@ pub use transpose_tile::{LINE, prefetch_line};
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
 
-/// Lent memory up to this size is copied as a whole, whatever part of it is needed.
+/// Lent memory up to this size is copied as a whole, even if only a part of it is needed.
 const LARGE_LENT_BYTES: usize = 16 << 20;
 
 /// An n-dimensional array: cheap to clone, immutable, possibly a view of a part of its storage.
 #[derive(Clone, Debug)]
 pub struct Array {
     storage: Handle,
-    /// `None` for the storage's own layout: all of it, row-major. Then a copy of the array is a count and no more.
+    /// `None` for the storage's own layout: all elements, row-major. Then cloning the array only increments a count.
     view: Option<Arc<Layout>>,
 }
 
 impl Array {
-    /// A new array with arbitrary contents, to be filled through [`Array::data_mut`].
+    /// A new, uninitialised array, to be filled through [`Array::data_mut`].
     #[must_use]
     pub fn empty(shape: &[usize], dtype: DType) -> Self {
         Self { storage: Handle::new(shape, dtype), view: None }
     }
 
-    /// A new array whose elements `fill` writes, all of them.
+    /// A new array. `fill` must write all elements.
     #[must_use]
     pub fn build<T: Plain>(shape: &[usize], fill: impl FnOnce(&mut [T])) -> Self {
         let mut out = Self::empty(shape, T::DTYPE);
@@ -83,7 +83,7 @@ impl Array {
         Self { storage, view }
     }
 
-    /// The storage of an array that was just made.
+    /// The storage of a new array.
     #[inline]
     fn fresh(&mut self) -> &mut Storage {
         match self.storage.get_mut() {
@@ -164,7 +164,7 @@ impl Array {
         self.size() * self.dtype().size()
     }
 
-    /// Where the elements lie.
+    /// Where the elements are in the storage.
     #[must_use]
     #[inline]
     pub fn layout(&self) -> &Layout {
@@ -174,14 +174,14 @@ impl Array {
         }
     }
 
-    /// Whether the elements lie one behind the other in row-major order.
+    /// Whether the elements are contiguous in row-major order.
     #[must_use]
     #[inline]
     pub fn is_contiguous(&self) -> bool {
         self.view.as_ref().is_none_or(|view| view.is_contiguous())
     }
 
-    /// Where the first element lies.
+    /// The address of the first element.
     #[inline]
     fn offset(&self) -> usize {
         self.view.as_ref().map_or(0, |view| view.offset())
@@ -194,21 +194,21 @@ impl Array {
         &self.storage
     }
 
-    /// Whether this array alone holds its storage, in row-major order: then it can be overwritten.
+    /// Whether this array is the only holder of its storage, in row-major order, and so may overwrite it.
     #[must_use]
     #[inline]
     pub fn is_unique(&mut self) -> bool {
         self.is_contiguous() && self.storage.is_pooled() && self.storage.get_mut().is_some()
     }
 
-    /// The whole storage, of which the layout tells the array's part.
+    /// The whole storage. The layout says which part belongs to the array.
     #[must_use]
     #[inline]
     pub fn raw<T: Plain>(&self) -> &[T] {
         self.storage.as_slice()
     }
 
-    /// The elements, when they lie in row-major order.
+    /// The elements, if they are contiguous in row-major order.
     #[must_use]
     #[inline]
     pub fn as_slice<T: Plain>(&self) -> Option<&[T]> {
@@ -220,7 +220,7 @@ impl Array {
         }
     }
 
-    /// The elements, when there are `n` and they lie in row-major order.
+    /// The elements, if there are `n` and they are contiguous in row-major order.
     #[must_use]
     #[inline(always)]
     pub fn slice_of<T: Plain>(&self, n: usize) -> Option<&[T]> {
@@ -228,7 +228,7 @@ impl Array {
         (all.len() == n).then_some(all)
     }
 
-    /// The elements in row-major order, copied when they do not lie so.
+    /// The elements in row-major order, copied if they are not contiguous.
     #[must_use]
     pub fn to_vec<T: Plain>(&self) -> Vec<T> {
         let mut out = alloc_check::zeros(self.size(), self.dtype());
@@ -246,7 +246,7 @@ impl Array {
         Cursor::new(self.layout()).read(self.raw(), 0, out);
     }
 
-    /// The elements in row-major order, to write: in place when the storage is unshared, else in a copy.
+    /// The elements in row-major order, for writing: in place when the storage is unshared, else in a copy.
     ///
     /// # Panics
     /// When `T` is not the dtype: a bug of the caller.
@@ -259,7 +259,7 @@ impl Array {
         if part.is_empty() { &mut [] } else { &mut all[part] }
     }
 
-    /// The whole storage with the layout, to write some elements; copied first when it is shared.
+    /// The whole storage and the layout, for writing some elements. A shared storage is copied first.
     ///
     /// # Panics
     /// When `T` is not the dtype: a bug of the caller.
@@ -273,11 +273,11 @@ impl Array {
         (elements, self.view.as_deref().unwrap_or(whole))
     }
 
-    /// Makes this the only holder of a row-major buffer, to write a part of it. Where that takes a copy, the old array is returned:
-    /// it must be dropped where no lock is held, as its memory may belong to others.
+    /// Makes this the only holder of a row-major buffer, for writing a part of it. If that takes a copy, the old array is returned: it must
+    /// be dropped without locks, because its memory may belong to another owner.
     ///
-    /// What is saved of a copy later, in small parts, is copied out ([`Array::compact_part`]): who writes an array part by part while
-    /// the tape saves parts of it pays for the parts.
+    /// Small parts of such a copy that are saved later are copied (`Array::compact_part`). So writing an array part by part, while the
+    /// tape saves parts of it, costs time in proportion to the parts.
     #[must_use]
     pub fn make_writable(&mut self) -> Option<Self> {
         if self.is_unique() {
@@ -288,27 +288,27 @@ impl Array {
         Some(std::mem::replace(self, new))
     }
 
-    /// Whether it has a layout of its own, as the parts of a buffer have.
+    /// Whether it has a layout of its own, as parts of a buffer have.
     #[inline]
     pub(crate) fn is_part(&self) -> bool {
         self.view.is_some()
     }
 
-    /// A copy of a small part of a buffer that is being written part by part: holding the part itself would make the next write copy the
-    /// buffer. `None` for all other arrays.
+    /// A copy of a small part of a buffer that is being written part by part. Holding the part itself would force the next write to copy
+    /// the buffer. `None` for all other arrays.
     pub(crate) fn compact_part(&self) -> Option<Self> {
         /// The largest part that is copied, as a share of the buffer.
         const SHARE: usize = 8;
         (self.is_part() && self.storage.is_copied_to_write() && self.size() <= self.storage.len() / SHARE).then(|| self.copy())
     }
 
-    /// The layout, to share; `None` when it is the storage's own.
+    /// The layout, for sharing; `None` when it is the storage's own.
     #[must_use]
     pub fn shared_layout(&self) -> Option<&Arc<Layout>> {
         self.view.as_ref()
     }
 
-    /// The part of this row-major array that `map` describes in row-major positions. The layout is shared where possible.
+    /// The part of this row-major array at the row-major positions `map`. The layout is shared if possible.
     ///
     /// # Panics
     /// When the map reaches outside the array: a bug of the caller.
@@ -323,7 +323,7 @@ impl Array {
         Self { storage: self.storage.clone(), view: Some(Arc::clone(map)) }
     }
 
-    /// A fresh row-major copy.
+    /// A row-major copy.
     #[must_use]
     pub fn copy(&self) -> Self {
         let mut out = Self::empty(self.shape(), self.dtype());
@@ -332,14 +332,14 @@ impl Array {
         out
     }
 
-    /// Whether another owner may write its memory at any time.
+    /// Whether another owner may write the memory at any time.
     #[must_use]
     #[inline]
     pub fn is_lent(&self) -> bool {
         self.storage.is_lent()
     }
 
-    /// The elements in memory of the pool: a copy where the memory is another owner's.
+    /// The elements in pool memory: a copy if another owner lends the memory.
     #[must_use]
     pub fn pooled(&self) -> Self {
         match self.storage.copied() {
@@ -349,7 +349,7 @@ impl Array {
         }
     }
 
-    /// As [`pooled`](Self::pooled), but a copy does not repeat what is broadcast: axes of stride 0 stay so.
+    /// Like [`pooled`](Self::pooled), but a copy preserves axes of stride 0.
     #[must_use]
     pub fn pooled_broadcast(&self) -> Self {
         if self.storage.is_pooled() || self.storage.copied().is_some() {
@@ -365,16 +365,16 @@ impl Array {
         copy.broadcast_to("copy", self.shape()).unwrap_or(copy)
     }
 
-    /// This array in the copy that replaced its lent memory, once there is one.
+    /// This array in the copy that has replaced its lent memory, if there is one.
     #[must_use]
     pub fn moved(&self) -> Option<Self> {
         self.storage.copied().map(|copy| Self { storage: copy.clone(), view: self.view.clone() })
     }
 
-    /// The array as the tape keeps it: what it shows never changes.
+    /// The array as the tape saves it: its elements never change.
     ///
-    /// Lent memory is copied once, as a whole, and whatever shares its storage sees the copy from then on. A small part of
-    /// large memory is copied alone, each time: a batch of a data set must not double the set.
+    /// Lent memory is copied once, as a whole, and everything that shares its storage uses the copy from then on. But a small part of large
+    /// memory is copied alone, each time: a batch of a data set must not double the set.
     #[must_use]
     pub fn kept(&self) -> Self {
         match self.storage.keep() {
@@ -385,25 +385,25 @@ impl Array {
         }
     }
 
-    /// Whether copying the whole storage would cost much more than copying what the array shows of it.
+    /// Whether copying the whole storage would cost much more than copying the array's elements.
     fn is_small_part(&self) -> bool {
         let whole = self.storage.len() * self.dtype().size();
         whole > LARGE_LENT_BYTES && self.nbytes() < whole / 8
     }
 
-    /// This array, or a copy in row-major order.
+    /// This array, or a row-major copy.
     #[must_use]
     pub fn contiguous(&self) -> Self {
         if self.is_contiguous() { self.clone() } else { self.copy() }
     }
 
-    /// The same storage seen through another layout, made from this array's.
+    /// A view of the same storage through another layout, which was derived from this array's.
     #[must_use]
     pub fn with_layout(&self, layout: Layout) -> Self {
         Self::from_storage(self.storage.clone(), layout)
     }
 
-    /// [`with_layout`](Self::with_layout) of a layout that several arrays share.
+    /// [`with_layout`](Self::with_layout) with a layout that several arrays share.
     ///
     /// # Panics
     /// When the layout reaches outside the storage: a bug of the caller.
@@ -464,7 +464,7 @@ impl Array {
                 Err(e) => unreachable!("an empty view always fits: {e}"),
             };
         };
-        // ndarray takes non-negative strides here; reversed axes are turned round after.
+        // ndarray takes non-negative strides here; axes are reversed afterwards.
         let strides: Vec<usize> = l.strides().iter().map(|s| s.unsigned_abs()).collect();
         let view = ArrayViewD::from_shape(IxDyn(l.shape()).strides(IxDyn(&strides)), &self.raw::<T>()[low..high]);
         let Ok(mut view) = view else { unreachable!("the extent covers the view") };

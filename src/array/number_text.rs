@@ -1,8 +1,8 @@
-//! Numbers in files: finite ones as JSON numbers, which give the same bits back; infinities and NaN, which JSON lacks, by name.
+//! Numbers in files: finite ones as JSON numbers, which round-trip exactly; infinities and NaN, which JSON lacks, by name.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A number of a file.
+/// A number in a file.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum Number {
@@ -23,7 +23,7 @@ pub fn serialize<S: Serializer>(x: &f64, to: S) -> Result<S::Ok, S::Error> {
 /// Reads a number.
 ///
 /// # Errors
-/// For anything that is no number.
+/// For anything that is not a number.
 pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
     match Number::deserialize(from)? {
         Number::Finite(x) => Ok(x),

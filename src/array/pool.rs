@@ -1,7 +1,7 @@
 //! The buffer pool: blocks of 64-byte aligned memory in size classes, kept for reuse.
 //!
-//! Small blocks are cached per thread, large ones in one shared list. Memory comes zeroed from the system and is
-//! handed out as it is: a reused block holds old values.
+//! Small blocks are cached per thread, large ones in one shared list. The system provides zeroed memory, but blocks are handed out
+//! uninitialised: a reused block holds old values.
 #![allow(unsafe_code, reason = "raw memory is this file's only business")]
 
 use std::alloc::{Layout, alloc, dealloc};
@@ -13,29 +13,28 @@ use crate::lock::{AtFork, ShortMutex, at_fork};
 
 /// Alignment of every block: a cache line, and enough for any vector register.
 pub const ALIGN: usize = 64;
-/// Blocks from this size on ask the system for huge pages and are aligned to them.
+/// Blocks of this size or more use huge pages and are aligned to them.
 const HUGE: usize = 2 << 20;
-/// Blocks from this size on do not all begin at the same place of a page. A loop over three arrays that do finds its
-/// cache lines in the same few sets: adding 100,000 floats took 1.4 times as long.
+/// Blocks of this size or more start at different page offsets. In a loop over three arrays with equal offsets, the cache lines compete for
+/// the same few sets: adding 100,000 floats took 1.4 times as long.
 const SPREAD: usize = 16 << 10;
 /// Bytes of a page.
 const PAGE: usize = 4 << 10;
-/// Blocks that are asked for one after the other begin this many bytes further on in their pages: eight places, any
-/// two of them half a kilobyte apart, as far as arrays must be.
+/// Difference of the page offsets of consecutive blocks: eight offsets, any two of them at least 512 bytes apart.
 const SHIFT: usize = 3 * 512;
 /// Blocks up to this size are cached by the thread that frees them.
 pub(super) const LOCAL_MAX: usize = 64 << 10;
-/// Bytes that a thread caches of one class before it gives blocks back to the shared list.
+/// Bytes per class that a thread caches before it returns blocks to the shared list.
 const LOCAL_BYTES: usize = 1 << 20;
-/// Bytes that the shared lists keep before blocks go back to the system.
+/// Bytes that the shared lists hold before blocks are returned to the system.
 const SHARED_BYTES: usize = 1 << 30;
 /// Classes: 64 bytes, then four steps for each doubling, up to 2^47.
 const CLASSES: usize = 4 * 42;
 
-/// A block of the pool. Two words, which stay in registers.
+/// A block of the pool. It is two words, which stay in registers.
 pub(super) struct Block {
     pub(super) start: NonNull<u8>,
-    /// The class, which tells the size, and 256 times the cache lines from where the system's memory begins to `start`.
+    /// The class, which determines the size, plus 256 times the distance from the system's allocation to `start`, in cache lines.
     mark: usize,
 }
 
@@ -61,7 +60,7 @@ struct Shared {
 static SHARED: ShortMutex<Shared> = ShortMutex::new(Shared { free: Vec::new(), bytes: 0 });
 static SYSTEM_BYTES: AtomicUsize = AtomicUsize::new(0);
 static SYSTEM_CALLS: AtomicUsize = AtomicUsize::new(0);
-/// Those of them for blocks that are spread.
+/// Number of system calls for blocks with shifted page offsets.
 static SPREAD_CALLS: AtomicUsize = AtomicUsize::new(0);
 
 struct Local(Vec<Vec<Block>>);
@@ -84,7 +83,7 @@ fn class_of(bytes: usize) -> usize {
     if units <= 4 {
         return units - 1;
     }
-    // units in (2^k, 2^(k+1)] are cut in four steps of 2^(k-2).
+    // Units in (2^k, 2^(k+1)] are divided into four classes of 2^(k-2).
     let k = (usize::BITS - 1 - (units - 1).leading_zeros()) as usize;
     let step = (units - 1 - (1 << k)) >> (k - 2);
     4 * (k - 1) + step
@@ -97,14 +96,14 @@ fn class_bytes(class: usize) -> usize {
     units * ALIGN
 }
 
-/// What a block of a class of so many bytes takes from the system.
+/// The system allocation for a block of a class of this many bytes.
 fn block_layout(bytes: usize) -> Option<Layout> {
     let align = if bytes >= HUGE { HUGE } else { ALIGN };
     let room = if bytes >= SPREAD { PAGE } else { 0 };
     Layout::from_size_align(bytes.checked_add(room)?, align).ok()
 }
 
-/// A block from the system; `None` when it has no more.
+/// A block from the system; `None` when the system has no memory.
 fn from_system(class: usize) -> Option<Block> {
     let bytes = class_bytes(class);
     let layout = block_layout(bytes)?;
@@ -159,8 +158,8 @@ fn take_shared(class: usize) -> Option<Block> {
     Some(block)
 }
 
-/// A block of at least `bytes` bytes with arbitrary contents; `None` when there is no memory for it, not even after
-/// unused blocks have gone back to the system.
+/// A block of at least `bytes` bytes, uninitialised. `None` when there is no memory for it, even after unused blocks were returned to the
+/// system.
 pub(super) fn take(bytes: usize) -> Option<Block> {
     let class = class_of(bytes);
     let local = LOCAL.try_with(|l| l.borrow_mut().0.get_mut(class).and_then(Vec::pop));
@@ -197,7 +196,7 @@ pub(super) fn give(block: Block) {
     }
 }
 
-/// To the cache of a thread that has none yet, or to the shared list.
+/// Puts a block into the cache of a thread that has none yet, or into the shared list.
 #[cold]
 fn give_elsewhere(block: Block) {
     let (class, bytes) = (block.class(), class_bytes(block.class()));
@@ -216,12 +215,12 @@ fn give_elsewhere(block: Block) {
     }
 }
 
-/// What the pool holds, for `memory_stats`.
+/// State of the pool, for `memory_stats`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolStats {
-    /// Bytes that the pool has from the system, in use or not.
+    /// Bytes that the pool has from the system, used or not.
     pub system_bytes: usize,
-    /// Bytes of these that lie unused in the shared lists and in this thread's cache.
+    /// Bytes of these that are unused, in the shared lists and in this thread's cache.
     pub free_bytes: usize,
     /// How often the system was asked for a block since the start.
     pub system_calls: usize,
@@ -239,9 +238,9 @@ pub fn stats() -> PoolStats {
     }
 }
 
-/// Gives all unused blocks of the shared lists and of this thread's cache back to the system.
+/// Returns all unused blocks of the shared lists and of this thread's cache to the system.
 pub fn trim() {
-    // List by list: a list of all would need memory.
+    // One list at a time: a list of all blocks would need memory.
     for class in 0..CLASSES {
         let local = LOCAL.try_with(|l| l.borrow_mut().0.get_mut(class).map(std::mem::take)).ok().flatten();
         let shared = {
@@ -273,7 +272,7 @@ mod tests {
 
     #[test]
     fn large_blocks_begin_at_different_places_of_a_page() {
-        // Others may ask for blocks at the same time: not each of eight need be at a place of its own.
+        // Other threads may take blocks at the same time, so not all eight need different offsets.
         let blocks: Vec<Block> = (0..8).filter_map(|_| from_system(class_of(100_000))).collect();
         let mut places: Vec<usize> = blocks.iter().map(|b| b.start.as_ptr() as usize / 512 % 8).collect();
         places.sort_unstable();

@@ -1,8 +1,8 @@
-//! Reading several arrays of one shape side by side, some rows at a time.
+//! Reading several arrays of one shape side by side, in bands of rows.
 //!
-//! Long rows are handed over as they lie, all of them to a body that takes rows, else one by one. Short ones are put together:
-//! a row that all rows of another operand meet, a bias for one, is written out as often as a band has rows, and then what
-//! lies in one piece comes in pieces of many rows.
+//! Long rows are passed as they are: all rows at once to a body that takes rows, else one by one. Short rows are combined into bands: an
+//! operand with only one row, for instance a bias, is repeated as often as a band has rows. Then operands that are contiguous are processed
+//! in pieces of many rows.
 
 use smallvec::SmallVec;
 
@@ -11,29 +11,29 @@ use super::layout::Layout;
 use super::strided::{read_run, repeat};
 use super::{Array, Plain};
 
-/// Bytes of an operand's part of a band: what is written out stays in the first-level cache beside the other operands.
+/// Bytes of one operand's part of a band: repeated rows stay in the first-level cache beside the other operands.
 const BAND: usize = 8 << 10;
-/// Rows that are shorter than this may be copied one by one for a band.
+/// Rows that are shorter than this may be copied to a buffer one by one.
 const SHORT_ROW_LEN: usize = 64;
-/// Elements that make a band worth it.
+/// A band must have at least this many elements.
 const MIN_BLOCK_LEN: usize = 64;
 
-/// What is done with the operands' elements and the place for the results.
+/// What is computed from the operands' elements.
 ///
-/// It is met behind a pointer: the walks around it are compiled once for each type of elements, and not for each formula too.
+/// It is called through a pointer, so that the loops around it are compiled once per element type and not once per formula.
 pub trait Body<T, O, const N: usize> {
-    /// Does it with pieces of the operands. Of equal numbers there may be fewer than results, to be used again and again.
+    /// Computes a piece of the result. A constant operand may have fewer elements than the result, to be reused.
     fn piece(&self, operands: &[&[T]; N], out: &mut [O]);
 
-    /// The same by rows, where that is better than a piece for each row.
+    /// The variant by rows, if that is faster than a call per row.
     fn by_rows(&self) -> Option<&dyn ByRows<T, O, N>> {
         None
     }
 }
 
-/// A [`Body`] that walks rows itself.
+/// A [`Body`] that iterates over rows itself.
 pub trait ByRows<T, O, const N: usize> {
-    /// Does it with rows of so many columns.
+    /// Computes rows of `columns` columns.
     fn rows(&self, operands: [Rows<'_, T>; N], columns: usize, out: &mut [O]);
 }
 
@@ -43,7 +43,7 @@ impl<T, O, F: Fn(&[&[T]; N], &mut [O]), const N: usize> Body<T, O, N> for F {
     }
 }
 
-/// Rows of an operand, at equal distances: their elements, or the one number of each.
+/// Rows of an operand at equal distances: their elements, or the one number of each.
 #[derive(Clone, Copy, Debug)]
 pub struct Rows<'a, T> {
     raw: &'a [T],
@@ -53,7 +53,7 @@ pub struct Rows<'a, T> {
 }
 
 impl<'a, T> Rows<'a, T> {
-    /// The elements of the next one.
+    /// The elements of the next row.
     #[must_use]
     #[inline(always)]
     pub fn next_row(&mut self) -> &'a [T] {
@@ -63,33 +63,33 @@ impl<'a, T> Rows<'a, T> {
     }
 }
 
-/// How an operand's rows of a band are found.
+/// How an operand's rows of a band are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
-    /// They lie one after the other.
+    /// They are contiguous.
     Whole,
-    /// They are all the same row, written out as long as it stays the same.
+    /// They are all the same row, which is repeated in a buffer.
     Same,
-    /// One by one.
+    /// They are copied one by one.
     Each,
 }
 
-/// The way through `N` operands of one shape.
+/// The order in which `N` operands of one shape are read.
 #[derive(Debug)]
 pub struct Bands<const N: usize> {
-    /// Axes before that of the rows.
+    /// Axes outside that of the rows.
     outer: SmallVec<[Step<N>; 2]>,
     rows: Step<N>,
     columns: Step<N>,
     offsets: [isize; N],
     ways: [Way; N],
-    /// Rows of a band; `None` where all are handed over as rows.
+    /// Rows per band; `None` when all rows are passed at once.
     height: Option<usize>,
 }
 
 impl<const N: usize> Bands<N> {
-    /// The way through operands of elements of `size` bytes with these layouts, which have one shape, for a body that takes
-    /// rows or not. `None` when there is only one row, when elements do not lie side by side, or rows are too short.
+    /// The order for operands with elements of `size` bytes and these layouts, which have one shape, for a body that takes rows or not.
+    /// `None` when there is only one row, rows are not contiguous, or they are too short.
     #[must_use]
     pub fn new(layouts: &[Layout; N], size: usize, takes_rows: bool) -> Option<Self> {
         let mut outer = joined(layouts);
@@ -117,13 +117,13 @@ impl<const N: usize> Bands<N> {
         Some(Self { outer, rows, columns, offsets, ways, height })
     }
 
-    /// Elements that every start is a multiple of.
+    /// Every start is a multiple of this number of elements.
     #[must_use]
     pub fn pitch(&self) -> usize {
         self.columns.0
     }
 
-    /// Gives `body` the operands and `out`, the result from `start` on, until all is done.
+    /// Calls `body` with the operands and `out`, the result from element `start` on, until all is done.
     pub fn run<T: Plain, O>(&self, data: [&[T]; N], start: usize, out: &mut [O], body: &dyn Body<T, O, N>) {
         let ((columns, steps), (n, strides)) = (self.columns, self.rows);
         let array = |room: usize| (room > 0).then(|| Array::empty(&[room], T::DTYPE));
@@ -154,18 +154,18 @@ impl<const N: usize> Bands<N> {
         }
     }
 
-    /// Elements of operand `i` that are written out.
+    /// Elements of operand `i` that are written to a buffer.
     fn room(&self, i: usize) -> usize {
         match self.height {
             None => 0,
             _ if self.ways[i] == Way::Whole => 0,
-            // A number, or a row of them, to be used again and again.
+            // A number, or a row of equal numbers, to be reused.
             Some(1) => self.columns.0.min(PERIOD),
             Some(height) => height * self.columns.0,
         }
     }
 
-    /// Writes out what does not lie as it is handed over.
+    /// Writes the operands that cannot be passed as they are to buffers.
     fn write<T: Plain>(&self, data: [&[T]; N], firsts: &[isize; N], height: usize, written: &mut Written<N>) {
         let (columns, steps) = self.columns;
         for (i, array) in written.arrays.iter_mut().enumerate() {
@@ -182,7 +182,7 @@ impl<const N: usize> Bands<N> {
     }
 }
 
-/// What was written out, of the operands of which there is something to write, and from which row on.
+/// Buffers of the operands that need one, and the row from which each is valid.
 struct Written<const N: usize> {
     arrays: [Option<Array>; N],
     last: [Option<isize>; N],

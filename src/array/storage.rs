@@ -1,4 +1,4 @@
-//! Storage: a buffer of the pool, or memory of another owner, lent.
+//! Storage: a buffer of the pool, or memory lent by another owner.
 #![allow(unsafe_code, reason = "typed access to raw buffers lives here and nowhere else")]
 
 use std::fmt;
@@ -14,52 +14,52 @@ use super::storage_rc::Handle;
 
 /// Memory of another owner (a NumPy array, a DLPack tensor). It is never written through an array.
 pub trait Lender: Send + Sync {
-    /// How the tape may keep the contents as they are now.
+    /// How the tape may save the present contents.
     fn keep(&self) -> Keep;
 }
 
-/// How the tape keeps the contents of lent memory.
+/// How the tape saves the contents of lent memory.
 pub enum Keep {
-    /// In a copy: the owner may write at any time.
+    /// As a copy: the owner may write at any time.
     Copy,
-    /// Where it is: only the lender can reach the memory, now or later.
+    /// In place: only the lender can access the memory, now and later.
     InPlace,
-    /// Where it is: the owner promised not to write. What is returned lends the same memory and is dropped when the tape no
-    /// longer needs the contents.
+    /// In place: the owner promises not to write. The returned lender lends the same memory and is dropped when the tape no longer needs
+    /// the contents.
     Promised(Box<dyn Lender>),
 }
 
 enum Owner {
-    /// The handle's block, behind the storage itself.
+    /// The block of the handle, after the storage itself.
     Handle,
     Pool(ManuallyDrop<pool::Block>),
     Lent(Box<Lent>),
 }
 
-/// Memory of another owner, and what became of it here.
+/// Memory of another owner, and its copy.
 struct Lent {
     lender: Box<dyn Lender>,
-    /// The copy that every reader sees since the tape first needed the contents.
+    /// The copy that every reader uses since the tape first needed the contents.
     copy: OnceLock<Handle>,
     /// Whether the memory can no longer be written.
     constant: AtomicBool,
 }
 
-/// Raw elements of one dtype, in the shape they were made with. Arrays share it through a [`Handle`](super::Handle);
-/// the only holder may write.
+/// Raw elements of one dtype, with the shape they were created with. Arrays share it through a [`Handle`](super::Handle). Only a sole
+/// holder may write.
 pub struct Storage {
-    /// The first element. It changes once, for lent memory that is copied; the old memory lives as long as the storage.
+    /// The first element. It changes at most once, when lent memory is copied; the old memory lives as long as the storage.
     start: AtomicPtr<u8>,
     len: usize,
-    /// Row-major, over all elements: what most arrays are.
+    /// Row-major, over all elements: the layout of most arrays.
     layout: Layout,
     dtype: DType,
-    /// Whether this is the copy of a storage that had to be written while others held it.
+    /// Whether this is the copy of a storage that was shared when it had to be written.
     copied_to_write: bool,
     owner: Owner,
 }
 
-/// Old bytes need not be valid bools, zeros are. To be called with a buffer of `len` elements of `dtype`.
+/// Old bytes need not be valid bools; zeros are. The buffer must hold `len` elements of `dtype`.
 #[inline(always)]
 fn valid(dtype: DType, start: NonNull<u8>, len: usize) {
     if dtype == DType::Bool {
@@ -74,14 +74,14 @@ unsafe impl Send for Storage {}
 unsafe impl Sync for Storage {}
 
 impl Storage {
-    /// A buffer of the pool for the `len` elements of a layout, with arbitrary (valid) contents.
+    /// A pool buffer for the `len` elements of a layout, with arbitrary valid contents.
     #[inline(always)]
     pub(super) fn pooled(len: usize, layout: Layout, dtype: DType, block: pool::Block) -> Self {
         valid(dtype, block.start, len);
         Self { start: AtomicPtr::new(block.start.as_ptr()), len, layout, dtype, copied_to_write: false, owner: Owner::Pool(ManuallyDrop::new(block)) }
     }
 
-    /// A buffer that the handle keeps for the `len` elements of a layout, with arbitrary (valid) contents.
+    /// A buffer that belongs to the handle, for the `len` elements of a layout, with arbitrary valid contents.
     ///
     /// # Safety
     /// `start` is aligned and points to as many bytes as the layout and the dtype need, which live as long as the storage.
@@ -133,7 +133,7 @@ impl Storage {
         self.dtype
     }
 
-    /// Whether the memory is ours to write when unshared.
+    /// Whether this storage owns its memory and may write it when unshared.
     #[must_use]
     #[inline]
     pub fn is_pooled(&self) -> bool {
@@ -150,7 +150,7 @@ impl Storage {
         }
     }
 
-    /// The copy that replaced lent memory, once there is one.
+    /// The copy that has replaced lent memory, if there is one.
     pub(super) fn copied(&self) -> Option<&Handle> {
         if let Owner::Lent(lent) = &self.owner { lent.copy.get() } else { None }
     }
@@ -161,12 +161,12 @@ impl Storage {
         self.copied_to_write
     }
 
-    /// Notes that this is a copy made for a write, since the tape or others held the original.
+    /// Notes that this is a copy made for a write, because the tape or others held the original.
     pub(super) fn mark_copied_to_write(&mut self) {
         self.copied_to_write = true;
     }
 
-    /// Whether dropping it costs a moment: memory of ours that goes to a cache of this thread.
+    /// Whether dropping it is fast: pool memory that goes to a cache of this thread.
     #[must_use]
     #[inline]
     pub fn is_small(&self) -> bool {
@@ -180,7 +180,7 @@ impl Storage {
         self.address()
     }
 
-    /// Acquire: a copy that replaced lent memory was written before its address was.
+    /// Acquire: the copy of lent memory is complete before its address is visible.
     #[inline(always)]
     fn address(&self) -> *mut u8 {
         self.start.load(Ordering::Acquire)
@@ -199,7 +199,7 @@ impl Storage {
         unsafe { std::slice::from_raw_parts(self.address().cast(), self.len) }
     }
 
-    /// All elements, to write.
+    /// All elements, for writing.
     ///
     /// # Panics
     /// When `T` is not the dtype or the memory is lent.
@@ -208,7 +208,7 @@ impl Storage {
         self.parts_mut().0
     }
 
-    /// All elements, to write, and their layout.
+    /// All elements, for writing, and their layout.
     ///
     /// # Panics
     /// As [`Storage::as_mut_slice`].
@@ -220,7 +220,7 @@ impl Storage {
         (unsafe { std::slice::from_raw_parts_mut(self.address().cast(), self.len) }, &self.layout)
     }
 
-    /// Makes the same bytes elements of `dtype` in row-major `layout`.
+    /// Reinterprets the bytes as elements of `dtype` in row-major `layout`.
     ///
     /// # Panics
     /// When they do not fit the bytes, or the memory is lent.
@@ -230,7 +230,7 @@ impl Storage {
         (self.len, self.layout, self.dtype) = (layout.size(), layout, dtype);
     }
 
-    /// How the tape may keep these contents: as they are in pool memory, else as the lender says.
+    /// How the tape may save the contents: in place for pool memory, else as the lender says.
     pub(super) fn keep(&self) -> Keep {
         let Owner::Lent(lent) = &self.owner else { return Keep::InPlace };
         if !self.is_lent() {
@@ -243,7 +243,7 @@ impl Storage {
         keep
     }
 
-    /// A copy of lent memory, made once. From then on every reader of this storage sees the copy.
+    /// A copy of lent memory, made once. From then on every reader of this storage uses the copy.
     ///
     /// # Panics
     /// For pool memory: a bug of the caller.
@@ -261,7 +261,7 @@ impl Storage {
         })
     }
 
-    /// Storage that lends the same memory by `lender` and is constant as long as that lives.
+    /// Storage of the same memory, lent by `lender` and constant while that lives.
     pub(super) fn promised(&self, lender: Box<dyn Lender>) -> Self {
         let lent = Lent { lender, copy: OnceLock::new(), constant: AtomicBool::new(true) };
         let start = AtomicPtr::new(self.address());

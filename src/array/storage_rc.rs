@@ -1,7 +1,7 @@
-//! Counted handles of storages, in memory of the pool.
+//! Reference-counted handles of storages, in pool memory.
 //!
-//! What `Arc<Storage>` would be, but for two things that every operation pays for: the count, the storage and the
-//! elements of a small array lie in one block, and that block comes from the pool and not from the system's allocator.
+//! Like `Arc<Storage>`, with two differences that every operation benefits from: the count, the storage and the elements of a small array
+//! are in one block, and that block comes from the pool and not from the system's allocator.
 #![allow(unsafe_code, reason = "shared ownership of raw blocks")]
 
 use std::fmt;
@@ -15,9 +15,9 @@ use super::layout::{Layout, few};
 use super::pool::{self, ALIGN, Block};
 use super::storage::Storage;
 
-/// Bytes of elements that lie in the handle's own block.
+/// Up to this many bytes, elements are in the handle's own block.
 const INLINE: usize = 8192;
-/// Where they begin.
+/// Where the elements begin in the block.
 const HEADER: usize = size_of::<Cell>().next_multiple_of(ALIGN);
 
 struct Cell {
@@ -26,7 +26,7 @@ struct Cell {
     storage: Storage,
 }
 
-/// A share of a [`Storage`].
+/// A counted reference to a [`Storage`].
 pub struct Handle(NonNull<Cell>);
 
 // SAFETY: the count is atomic; the storage is Send + Sync and goes with the last handle, on whatever thread that is.
@@ -34,17 +34,17 @@ unsafe impl Send for Handle {}
 // SAFETY: as above.
 unsafe impl Sync for Handle {}
 
-/// A block for the cell of a handle, and for small data behind it.
+/// A block for the cell of a handle, and for small data after it.
 #[inline]
 fn header(bytes: usize) -> Block {
     pool::take(bytes).unwrap_or_else(|| alloc_check::raise(alloc_check::no_memory("", &[bytes], DType::U8)))
 }
 
 impl Handle {
-    /// A new buffer for `shape`, row-major, with arbitrary (valid) contents.
+    /// A new row-major buffer for `shape`, with arbitrary valid contents.
     ///
-    /// Unwinds with the error when there is no memory for it; operations that make larger arrays than they are given ask
-    /// [`check_memory`](super::check_memory) before.
+    /// Unwinds with an error when there is no memory for it. Operations that make arrays larger than their operands call
+    /// [`check_memory`](super::check_memory) first.
     #[must_use]
     pub fn new(shape: &[usize], dtype: DType) -> Self {
         if shape.len() > 4 {
@@ -55,7 +55,7 @@ impl Handle {
             let Some(data) = pool::take(bytes) else { alloc_check::raise(alloc_check::no_memory("", shape, dtype)) };
             return Self::place(header(HEADER), Storage::pooled(len, Layout::contiguous(shape), dtype, data));
         }
-        // Two ways that come to the same: what the first is made of stays in registers until it is written where it stays.
+        // Two branches with the same meaning: in the first, the parts stay in registers until they are written to their place.
         match few(shape) {
             Some(sizes) => Self::small(len, bytes, Layout::of_few(sizes, shape.len()), dtype),
             None => Self::small(len, bytes, Layout::contiguous(shape), dtype),
@@ -85,20 +85,20 @@ impl Handle {
         Self(cell)
     }
 
-    /// Whether both are handles of one storage.
+    /// Whether both refer to the same storage.
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {
         self.0 == other.0
     }
 
-    /// What tells its storage from all others that live.
+    /// The identity of its storage among all that are alive.
     #[must_use]
     #[inline]
     pub fn id(&self) -> usize {
         self.0.as_ptr() as usize
     }
 
-    /// How many handles the storage has at this moment.
+    /// The present number of references to the storage.
     #[must_use]
     pub fn count(&self) -> usize {
         self.cell().count.load(Ordering::Acquire)
@@ -110,10 +110,10 @@ impl Handle {
         unsafe { self.0.as_ref() }
     }
 
-    /// The storage, to write, when this is its only handle.
+    /// The storage, for writing, if this is the only reference.
     #[inline]
     pub fn get_mut(&mut self) -> Option<&mut Storage> {
-        // Acquire: what a former holder read or wrote happened before.
+        // Acquire: reads and writes of former holders happened before.
         if self.cell().count.load(Ordering::Acquire) != 1 {
             return None;
         }
@@ -135,7 +135,7 @@ impl Clone for Handle {
     #[inline]
     fn clone(&self) -> Self {
         let old = self.cell().count.fetch_add(1, Ordering::Relaxed);
-        // As `Arc`: leaked handles must not wrap the count around.
+        // As in `Arc`: leaked handles must not overflow the count.
         if old > isize::MAX.cast_unsigned() {
             std::process::abort();
         }
@@ -147,7 +147,7 @@ impl Drop for Handle {
     #[inline]
     fn drop(&mut self) {
         let count = &self.cell().count;
-        // No second handle can be made of the only one meanwhile: then the count need not be written.
+        // No second handle can be made from the only one meanwhile, so the count need not be written.
         if count.load(Ordering::Acquire) != 1 {
             if count.fetch_sub(1, Ordering::Release) != 1 {
                 return;

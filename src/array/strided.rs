@@ -1,16 +1,15 @@
-//! Reading a strided array in row-major order, a block at a time.
+//! Reading a strided array in row-major order, block by block.
 //!
-//! Every loop of the library that meets a broadcast, transposed or sliced operand reads it through a cursor, so
-//! kernels see nothing but contiguous slices.
+//! Every loop that has a broadcast, transposed or sliced operand reads it through a cursor, so kernels only see contiguous slices.
 
 use smallvec::SmallVec;
 
 use super::layout::Layout;
 
-/// A layout with its axes joined where they can be: what is needed to walk it fast.
+/// A layout with merged axes, for fast iteration.
 #[derive(Clone, Debug)]
 pub struct Cursor {
-    /// Outer axes (size, stride), slowest first.
+    /// Size and stride of the outer axes, outermost first.
     outer: SmallVec<[(usize, isize); 4]>,
     /// Length and stride of the innermost run.
     run: usize,
@@ -27,8 +26,7 @@ impl Cursor {
         Self { outer, run, step, offset: layout.offset() }
     }
 
-    /// Copies the elements from row-major position `start` on into `out`.
-    /// `data` is the whole storage; the range must lie inside the array.
+    /// Copies the elements from row-major position `start` on to `out`. `data` is the whole storage; the range must be within the array.
     pub fn read<T: Copy>(&self, data: &[T], start: usize, out: &mut [T]) {
         if out.is_empty() {
             return;
@@ -57,7 +55,7 @@ impl Cursor {
                 if done == out.len() {
                     return;
                 }
-                // None when what is left is a part of a row.
+                // No rows when the rest is part of a row.
                 if rows > 0 {
                     *i += rows - 1;
                     base += (rows - 1).cast_signed() * s;
@@ -77,7 +75,7 @@ impl Cursor {
         }
     }
 
-    /// Calls `f` with the storage position of every element in row-major order.
+    /// Calls `f` with the storage index of every element in row-major order.
     pub fn for_each(&self, mut f: impl FnMut(usize)) {
         self.for_each_run(|first, step, len| {
             for c in 0..len.cast_signed() {
@@ -86,7 +84,7 @@ impl Cursor {
         });
     }
 
-    /// Calls `f` with the first position, the step and the length of every innermost run, in row-major order.
+    /// Calls `f` with first index, stride and length of every innermost run, in row-major order.
     pub fn for_each_run(&self, mut f: impl FnMut(usize, isize, usize)) {
         let rows: usize = self.outer.iter().map(|&(n, _)| n).product();
         if rows == 0 || self.run == 0 {
@@ -115,7 +113,7 @@ impl Cursor {
     }
 }
 
-/// Elements of a run up to which rows of them are read together.
+/// Runs of at most this many elements are read several rows at a time.
 const SHORT: usize = 8;
 
 /// The next row.
@@ -132,7 +130,7 @@ fn next(index: &mut [usize], outer: &[(usize, isize)], base: &mut isize) {
     }
 }
 
-/// Whole rows of `run` elements that are `step` apart, from `first` on, the rows `pitch` apart.
+/// Reads whole rows of `run` elements, `step` apart. The first row begins at `first`, and rows are `pitch` apart.
 fn read_rows<T: Copy>(data: &[T], [first, pitch, step]: [isize; 3], run: usize, out: &mut [T]) {
     if pitch == 0 {
         return repeat(data, first, step, run, out);
@@ -150,7 +148,7 @@ fn read_rows<T: Copy>(data: &[T], [first, pitch, step]: [isize; 3], run: usize, 
     }
 }
 
-/// [`read_rows`] of a length that is known when it is compiled.
+/// [`read_rows`] with a length that is known at compile time.
 #[inline(always)]
 fn rows_of<T: Copy, const N: usize>(data: &[T], [first, pitch, step]: [isize; 3], out: &mut [T]) {
     let (rows, _) = out.as_chunks_mut::<N>();
@@ -162,7 +160,7 @@ fn rows_of<T: Copy, const N: usize>(data: &[T], [first, pitch, step]: [isize; 3]
     }
 }
 
-/// A run of `len` elements from `first`, `step` apart, again and again, each time as many as are there already.
+/// Repeats a run of `len` elements, `step` apart from `first` on, until `out` is full. Each copy doubles what is there.
 pub(super) fn repeat<T: Copy>(data: &[T], first: isize, step: isize, len: usize, out: &mut [T]) {
     let mut done = len.min(out.len());
     read_run(data, first, step, &mut out[..done]);

@@ -1,4 +1,4 @@
-//! Turning a panel: columns that lie in rows of memory become rows.
+//! Transposing a panel: columns that are rows in memory become rows.
 #![allow(
     unsafe_code,
     reason = "vector registers are loaded and stored through pointers; `turn` checks their range once; and cache lines are asked for ahead"
@@ -7,7 +7,7 @@
 /// Bytes of a cache line.
 pub const LINE: usize = 64;
 
-/// Asks for the cache line at `at` to be brought near, whether there is one or not.
+/// Prefetches the cache line at `at`, whether the address is valid or not.
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "it is one instruction, in the innermost loops")]
 pub fn prefetch_line<T>(at: *const T) {
@@ -21,7 +21,7 @@ pub fn prefetch_line<T>(at: *const T) {
     let _ = at;
 }
 
-/// Asks for the `n` elements from `at` on, as far as there are any, to be brought near.
+/// Prefetches the elements from `at` on, `n` at most.
 #[inline]
 pub(super) fn prefetch<T>(data: &[T], at: usize, n: usize) {
     for x in data.get(at..data.len().min(at + n)).unwrap_or_default().iter().step_by((LINE / size_of::<T>()).max(1)) {
@@ -48,7 +48,7 @@ pub(super) fn transpose_tile<T: Copy>(from: &[T], first: isize, step: isize, to:
     }
 }
 
-/// Turns all whole squares that fit registers: how many rows, and of how many columns, these cover.
+/// Transposes all whole squares that fit registers. Returns how many rows, and of how many columns, these cover.
 ///
 /// # Safety
 /// `from[c · step + r]` can be read and `to[r · pitch + c]` written for all r and c in range.

@@ -4,7 +4,7 @@ use crate::array::{Array, Element, size_of};
 use crate::dispatch;
 use crate::kernel::parallel;
 
-/// Blocks (outer, count, inner) of an array, of which `count` is the axis that positions count.
+/// The number of elements after `axis`: the array is a block of (outer, count, inner), where `count` is the size of `axis`.
 fn inner(shape: &[usize], axis: usize) -> usize {
     size_of(&shape[axis + 1..])
 }
@@ -18,7 +18,7 @@ fn slice<T: Element>(a: &Array) -> &[T] {
     a.as_slice().unwrap_or_else(|| unreachable!("contiguous() is contiguous"))
 }
 
-/// The elements of `x` at `positions` along `axis`; both have one shape but for that axis.
+/// The elements of `x` at `positions` along `axis`. Apart from that axis, both have the same shape.
 ///
 /// # Panics
 /// When a position is out of range: a bug of the caller.
@@ -40,7 +40,7 @@ pub fn take(x: &Array, positions: &Array, axis: usize) -> Array {
     out
 }
 
-/// Zeros of size `count` along `axis` with `g` added at `positions`.
+/// Zeros with size `count` along `axis`, to which `g` is added at `positions`.
 ///
 /// # Panics
 /// As [`take`], and when the dtype is not floating.

@@ -1,4 +1,4 @@
-//! Sums of whole arrays: what the backward engine needs of arithmetic.
+//! Sums of whole arrays, for the backward pass.
 
 use crate::array::Array;
 use crate::dispatch;

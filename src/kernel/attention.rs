@@ -1,7 +1,7 @@
-//! Scaled dot-product attention in blocks: O = softmax(scale Q Kᵀ + M) V, without the matrix of scores.
+//! Scaled dot-product attention in blocks: O = softmax(scale Q Kᵀ + M) V, without storing the matrix of scores.
 //!
-//! Scores of a block of rows and a block of keys stay in the cache. The softmax is taken as they come: with the largest score m
-//! so far, what was summed is scaled by e^(m - new m) (Milakov & Gimelshein 2018; Dao 2022). A row without any key is zero.
+//! The scores of a block of rows and a block of keys stay in the cache. The softmax is computed online: when the largest score m grows, the
+//! sums so far are scaled by e^(m - new m) (Milakov & Gimelshein 2018; Dao 2022). A row without visible keys is zero.
 #![allow(clippy::inline_always, reason = "a function that is not inlined is compiled for the wrong instruction set")]
 
 use crate::array::{Element, alloc_check};
@@ -15,11 +15,11 @@ const ROWS: usize = 64;
 /// Keys of a block of scores.
 const KEYS: usize = 256;
 
-/// Numbers that attention is of.
+/// Element types of attention.
 pub trait Number: Real + Element + MatElement {}
 impl<T: Real + Element + MatElement> Number for T {}
 
-/// The sizes of one head, and what is done with its scores.
+/// The sizes of one head, and how its scores are computed.
 #[derive(Clone, Copy, Debug)]
 pub struct Head {
     /// Queries.
@@ -30,24 +30,24 @@ pub struct Head {
     pub width: usize,
     /// Elements of a value.
     pub values: usize,
-    /// What products are multiplied with.
+    /// The factor of the products of queries and keys.
     pub scale: f64,
     /// Whether query i sees keys up to i only.
     pub causal: bool,
 }
 
-/// What is added to the scores: elements with strides for queries and keys, 0 where all are the same.
+/// A mask that is added to the scores, with strides for queries and keys. A stride is 0 where the mask is broadcast.
 #[derive(Clone, Copy, Debug)]
 pub struct Mask<'a, T> {
     /// All elements.
     pub data: &'a [T],
-    /// The first element of each head.
+    /// The index of the first element of each head.
     pub starts: &'a [usize],
-    /// From one query to the next, and from one key to the next.
+    /// The distance from one query to the next, and from one key to the next.
     pub strides: [isize; 2],
 }
 
-/// The arrays of a product with all heads: heads by rows by columns.
+/// The operands, with all heads: heads by rows by columns.
 #[derive(Clone, Copy, Debug)]
 pub struct Inputs<'a, T> {
     /// Heads by queries by width.
@@ -56,7 +56,7 @@ pub struct Inputs<'a, T> {
     pub k: &'a [T],
     /// Heads by keys by values.
     pub v: &'a [T],
-    /// What is added to the scores.
+    /// The mask that is added to the scores.
     pub mask: Option<Mask<'a, T>>,
 }
 
@@ -70,12 +70,12 @@ impl Head {
         (self.queries * self.keys * (self.width + self.values)) as f64 / 16.0 + (self.queries * self.keys) as f64
     }
 
-    /// The keys that the last of some queries sees.
+    /// The number of keys that the queries before `end` see.
     fn seen(&self, end: usize) -> usize {
         if self.causal { self.keys.min(end) } else { self.keys }
     }
 
-    /// Scores of a block: products, scaled, plus the mask, -∞ where a query does not see a key.
+    /// The scores of a block: scaled products, plus the mask; -∞ where a query does not see a key.
     fn scores<T: Number>(&self, x: &Inputs<'_, T>, head: usize, [row, rows]: [usize; 2], [key, keys]: [usize; 2], out: &mut [T]) {
         let (q, k) = (&x.q[head * self.queries * self.width..], &x.k[head * self.keys * self.width..]);
         let product = MatMut::new(out, 0, rows, keys, keys.cast_signed(), 1);
@@ -105,7 +105,7 @@ pub fn forward<T: Number>(x: &Inputs<'_, T>, head: &Head, out: &mut [T], logs: &
         return;
     }
     let blocks = head.queries.div_ceil(ROWS);
-    // One job for each block of rows of each head.
+    // One task for each block of rows of each head.
     let outs = out.chunks_mut(head.queries * head.values).flat_map(|o| o.chunks_mut(ROWS * head.values));
     let logs = logs.chunks_mut(head.queries).flat_map(|l| l.chunks_mut(ROWS));
     let mut jobs = alloc_check::collect(outs.zip(logs));
@@ -137,7 +137,7 @@ fn rows_forward<T: Number>(x: &Inputs<'_, T>, head: &Head, number: usize, row: u
     dispatch(Finish { most: &most, sums: &sums, out, logs, width: head.values });
 }
 
-/// Scores become e^(score - largest), and what was summed before is scaled.
+/// Turns scores into e^(score - largest), and scales the sums so far.
 struct Online<'a, T> {
     scores: &'a mut [T],
     keys: usize,
@@ -170,7 +170,7 @@ impl<T: Number> Kernel for Online<'_, T> {
 
 const LANES: usize = 8;
 
-/// The largest of a row and `first`, NaN if there is one.
+/// The largest of a row and `first`; NaN if any of them is NaN.
 #[inline(always)]
 fn largest<T: Number>(line: &[T], first: T) -> T {
     let pick = |a: T, b: T| {
@@ -278,7 +278,7 @@ fn rows_backward<T: Number>(
     }
 }
 
-/// Scores become P = e^(score - log), and the cotangents of P those of the products: P (dP - Σ P dP) scale.
+/// Turns scores into P = e^(score - log), and the cotangents of P into those of the scaled products: P (dP - Σ P dP) scale.
 struct ScoreSlopes<'a, T> {
     scores: &'a mut [T],
     cotangents: &'a mut [T],
@@ -302,7 +302,7 @@ impl<T: Number> Kernel for ScoreSlopes<'_, T> {
             }
             for (p, s) in scores.iter_mut().zip(slopes) {
                 *p = exp::<T, A>(*p - logs[i]);
-                // A key that is not seen has no part, whatever its value is.
+                // A key that is not visible contributes nothing, whatever its value.
                 *s = if *p == zero { zero } else { *p * (*s - along[i]) * scale };
             }
         }

@@ -1,10 +1,10 @@
 //! The loop around every elementwise kernel: operands of any layout in, one contiguous result out.
 //!
-//! Contiguous operands are handed over whole, rows of others too where they lie in one piece; what is left is read a
-//! block at a time into a buffer that stays in the first-level cache. So a kernel sees nothing but slices.
+//! Contiguous operands are passed whole, other operands row by row where rows are contiguous. All others are read block by block into a
+//! buffer that stays in the first-level cache. So a kernel only sees slices.
 //!
-//! Formulas over floats have a loop of their own ([`zip`]). What must exist for every dtype shares one loop a size of elements: [`map`]
-//! and [`update_with`] hand it a function of pieces.
+//! Formulas over floats have a loop of their own (`zip`). Code that must exist for every dtype shares one loop per element size: [`map`]
+//! and [`update_with`] pass it a function of pieces.
 
 #![allow(unsafe_code, reason = "pieces of bits seen as elements")]
 
@@ -16,12 +16,12 @@ use crate::array::{
 };
 use crate::kernel::parallel;
 
-/// Elements that are too few to be shared among threads, whatever is done with them.
+/// Fewer elements than this are never shared among threads, whatever they cost.
 const MIN_SHARED_LEN: usize = 512;
-/// Elements of a block when there are few.
+/// Elements of a small block.
 const SMALL_BLOCK_LEN: usize = 16;
 
-/// An operand: an array, or a number that never becomes one.
+/// An operand: an array, or a number that is not converted to one.
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'a> {
     /// An array whose shape broadcasts to the result's.
@@ -43,21 +43,21 @@ enum Source<'a, T> {
     Constant(T),
 }
 
-/// The elements of an array that needs no broadcasting and no gathering.
+/// The elements of an array that needs neither broadcasting nor gathering.
 #[inline]
 fn plain<'a, T: Plain>(a: &'a Array, shape: &[usize]) -> Option<&'a [T]> {
     if same(a.shape(), shape) { a.as_slice() } else { None }
 }
 
-/// How a number becomes an element.
+/// Converts a number to an element.
 type Number<T> = fn(Scalar) -> T;
 
-/// Numbers written out, as far as a short loop reads them.
+/// Numbers repeated in a buffer, as far as a short loop reads them.
 type Room<T, const N: usize> = Option<[[T; SMALL_BLOCK_LEN]; N]>;
 
-/// The operands as slices when there are few elements for their `cost`: what is left of [`zip`] when there is nothing to
-/// broadcast, to gather or to share among threads. Numbers are written out into `room`, which is not touched without any: one
-/// element of each that is read `once`.
+/// The operands as slices if there are few elements for their `cost`: a shortcut of [`zip`] when there is nothing to broadcast, to gather
+/// or to share among threads. Numbers are repeated in `room`, or written as one element if they are read `once`. Without numbers `room` is
+/// not touched.
 #[inline(always)]
 fn few<'a, T: Plain, const N: usize>(
     inputs: &[Input<'a>; N],
@@ -74,7 +74,7 @@ fn few<'a, T: Plain, const N: usize>(
     let mut numbers = false;
     for (slice, input) in slices.iter_mut().zip(inputs) {
         match input {
-            // Shapes of as many elements that broadcast differ in axes of one place at most.
+            // Shapes with the same number of elements that broadcast can only differ by axes of size one.
             Input::Array(a) => *slice = a.slice_of(n)?,
             Input::Scalar(_) => numbers = true,
         }
@@ -106,7 +106,7 @@ impl<'a, T: Plain> Source<'a, T> {
                 if a.size() == size_of_shape(shape)
                     && let Some(data) = a.as_slice()
                 {
-                    // Shapes of as many elements differ in axes of one place at most.
+                    // Shapes with the same number of elements can only differ by axes of size one.
                     return Self::Slice(data);
                 }
                 if a.layout().is_number() { Self::Constant(a.raw()[a.layout().offset()]) } else { Self::Strided(a) }
@@ -114,7 +114,7 @@ impl<'a, T: Plain> Source<'a, T> {
         }
     }
 
-    /// Where the elements of [`Source::raw`] lie.
+    /// The layout of the elements of [`Source::raw`].
     fn layout(&self, shape: &[usize]) -> Layout {
         match self {
             Self::Slice(_) => Layout::contiguous(shape),
@@ -139,10 +139,9 @@ fn broadcast(a: &Array, shape: &[usize]) -> Layout {
     }
 }
 
-/// Gives `body` pieces of the operands, broadcast to the shape of the result, and the place for their results.
-/// An operand that is the same number everywhere may come as fewer elements than the piece of the result: as one when `body` reads
-/// such a number `once`, else as [`PERIOD`] to be used again and again, as [`in_step`] does. `cost` is an estimate of nanoseconds
-/// an element.
+/// Calls `body` with pieces of the operands, broadcast to the shape of the result, and with the piece of the result. A constant operand may
+/// be passed as fewer elements than the piece of the result: as one if `body` reads such a number `once`, else as [`PERIOD`] elements that
+/// are reused, as in [`in_step`]. `cost` is an estimate in nanoseconds per element.
 pub(super) fn zip<T: Element, O: Element, const N: usize>(
     inputs: [Input<'_>; N],
     shape: &[usize],
@@ -158,7 +157,7 @@ pub(super) fn zip<T: Element, O: Element, const N: usize>(
     Array::build(shape, |data: &mut [O]| spread(&sources, shape, data, cost, once, body))
 }
 
-/// Calls `f` with pieces of equal length of operands that may repeat themselves. In one place, as `f` is a loop that is compiled there.
+/// Calls `f` with pieces of equal length of operands, some of which may be reused periodically. `f` is inlined, so there is one copy of it.
 #[inline(always)]
 pub(super) fn in_step<T, O, const N: usize>(inputs: &[&[T]; N], out: &mut [O], mut f: impl FnMut(&[&[T]; N], &mut [O])) {
     let n = out.len();
@@ -169,7 +168,7 @@ pub(super) fn in_step<T, O, const N: usize>(inputs: &[&[T]; N], out: &mut [O], m
     }
 }
 
-/// The whole result, on several threads when there is enough to do.
+/// Computes the whole result, on several threads if there is enough work.
 fn spread<T: Plain, O: Send, const N: usize>(
     sources: &[Source<'_, T>; N],
     shape: &[usize],
@@ -196,8 +195,8 @@ fn spread<T: Plain, O: Send, const N: usize>(
     parallel::for_each_chunk_mut(data, grain, |start, chunk| run(sources, shape, start, chunk, once, body));
 }
 
-/// `zip` onto `target`, which is an operand as well as the result: `f` sees its old values in the last argument.
-/// It is overwritten in place when it is unshared.
+/// `zip` where `target` is both an operand and the result: `f` sees its old values in the last argument. An unshared target is
+/// overwritten in place.
 pub fn update<T: Element, const N: usize>(target: &mut Array, inputs: [Input<'_>; N], cost: f64, f: impl Fn(&[&[T]; N], &mut [T]) + Sync) {
     let mut room = None;
     if let Some(slices) = few(&inputs, target.size(), cost, false, T::from_scalar, &mut room) {
@@ -225,7 +224,7 @@ fn run<T: Plain, O, const N: usize>(
             _ => whole = false,
         }
     }
-    // Clearing buffers costs more than a short loop does.
+    // Clearing a large buffer takes longer than a short loop.
     match out.len() {
         _ if whole => body.piece(&slices, out),
         ..=SMALL_BLOCK_LEN => by_blocks::<_, _, _, SMALL_BLOCK_LEN>(sources, shape, start, out, body),
@@ -266,7 +265,7 @@ fn by_blocks<T: Plain, O, const N: usize, const B: usize>(
     }
 }
 
-/// A function of pieces of elements, to be called with their bits.
+/// A function of pieces of elements, called with their bits.
 struct Pieces<T, O, F> {
     f: F,
     kind: PhantomData<fn(T) -> O>,
@@ -274,13 +273,13 @@ struct Pieces<T, O, F> {
 
 impl<T: Element, O: Element, F: Fn(&[&[T]; N], &mut [O]), const N: usize> Body<T::Bits, O::Bits, N> for Pieces<T, O, F> {
     fn piece(&self, inputs: &[&[T::Bits]; N], out: &mut [O::Bits]) {
-        // SAFETY: `map` and `update_with` make these alone, and check that the operands' dtype is `T`'s and the result's `O`'s.
+        // SAFETY: only `map` and `update_with` make these, and they check that the operands have `T`'s dtype and the result `O`'s.
         let (inputs, out) = unsafe { (inputs.map(|s| of_bits::<T>(s)), of_bits_mut::<O>(out)) };
         (self.f)(&inputs, out);
     }
 }
 
-/// Whether arrays among the operands have the dtype of `T`.
+/// Asserts that arrays among the operands have the dtype of `T`.
 fn check_dtypes<T: Element>(inputs: &[Input<'_>]) {
     for input in inputs {
         if let Input::Array(a) = input {
@@ -325,7 +324,7 @@ fn map_bits<T: Plain, O: Plain, const N: usize>(
     out
 }
 
-/// As [`update`], in a loop that all dtypes of a size share: `f` changes an element, given those of the operands.
+/// [`update`] with a loop that all dtypes of a size share: `f` changes an element, given those of the operands.
 ///
 /// # Panics
 /// When an array is not of `T`'s dtype: a bug of the caller.

@@ -1,11 +1,11 @@
-//! Elements of one dtype as another.
+//! Conversion from one dtype to another.
 
 use crate::array::{Array, BF16, DType, Element, F16, odd_f32};
 use crate::dispatch;
 use crate::kernel::blocks::{self, Input};
 
-/// `x` in `dtype`, converted as NumPy's `astype` does: integers wrap around, floats lose what follows the point, complex numbers
-/// lose their imaginary part.
+/// `x` in `dtype`, converted as by NumPy's `astype`: integers wrap around, floats lose their fraction, complex numbers lose their imaginary
+/// part.
 #[must_use]
 pub fn cast(x: &Array, dtype: DType) -> Array {
     if x.dtype() == dtype {
@@ -18,7 +18,7 @@ pub fn cast(x: &Array, dtype: DType) -> Array {
     }, else of_half(x))
 }
 
-/// Numbers of 16 bits in float32.
+/// 16-bit floats in float32.
 fn from_half(x: &Array) -> Array {
     let input = [Input::from(x)];
     match x.dtype() {
@@ -27,7 +27,7 @@ fn from_half(x: &Array) -> Array {
     }
 }
 
-/// `x` in a dtype of 16 bits: rounded once, by way of float32 or float64.
+/// `x` in a 16-bit dtype: rounded once, from float32 or float64.
 fn to_half(x: &Array, dtype: DType) -> Array {
     let input = [Input::from(x)];
     match (x.dtype(), dtype) {
@@ -40,7 +40,7 @@ fn to_half(x: &Array, dtype: DType) -> Array {
     }
 }
 
-/// Runs `f` on `target` and `values`, which have a dtype of 16 bits, in float32.
+/// Runs `f` in float32 on `target` and `values`, which have a 16-bit dtype.
 #[cold]
 pub fn in_single(target: &mut Array, values: &Array, f: impl FnOnce(&mut Array, &Array)) {
     let mut wide = cast(target, DType::F32);
@@ -48,7 +48,7 @@ pub fn in_single(target: &mut Array, values: &Array, f: impl FnOnce(&mut Array, 
     *target = cast(&wide, target.dtype());
 }
 
-/// Elements of a dtype without loops of its own as one that has them, in the same order: extrema are found and compared there.
+/// Elements of a dtype without loops of its own, in a dtype that has loops and with the same order. Extrema are found in that dtype.
 /// [`from_core`] is the inverse.
 #[must_use]
 pub fn to_core(x: &Array) -> Array {
@@ -60,13 +60,13 @@ pub fn to_core(x: &Array) -> Array {
     }
 }
 
-/// Elements that [`to_core`] made, as `dtype` again.
+/// Elements from [`to_core`], converted back to `dtype`.
 #[must_use]
 pub fn from_core(x: &Array, dtype: DType) -> Array {
     if dtype == DType::U64 && x.dtype() == DType::I64 { flip(x).turned_into(DType::U64) } else { cast(x, dtype) }
 }
 
-/// The order of uint64, by the order of int64: the sign is the highest bit, turned round.
+/// Maps uint64 to int64 so that the order is preserved: flips the highest bit.
 fn flip(x: &Array) -> Array {
     blocks::map([Input::from(x)], x.shape(), |[v]: [i64; 1]| v ^ i64::MIN)
 }

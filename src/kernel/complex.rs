@@ -1,6 +1,6 @@
-//! Loops over complex numbers: parts, arithmetic, and functions by name.
+//! Loops over complex numbers: parts, arithmetic, and elementwise functions.
 //!
-//! Functions are computed in double precision for complex64, too: one body each, and results that are rounded once.
+//! Functions are computed in double precision for complex64, too: one body each, and results are rounded once.
 
 use num_complex::Complex;
 
@@ -70,13 +70,13 @@ pub fn map(x: &Array, f: Function) -> Array {
     complex_dispatch!(x.dtype(), T => blocks::map([Input::from(x)], x.shape(), |[z]: [Complex<T>; 1]| T::narrow(f(T::wide(z)))))
 }
 
-/// A real number of each element.
+/// A real-valued function of each element.
 #[must_use]
 pub fn map_real(x: &Array, f: fn(Complex<f64>) -> f64) -> Array {
     complex_dispatch!(x.dtype(), T => blocks::map([Input::from(x)], x.shape(), |[z]: [Complex<T>; 1]| T::narrow(f(T::wide(z)).into()).re))
 }
 
-/// A predicate of each element: `of_parts` of the predicate `part` of its real and of its imaginary part.
+/// A predicate of each element: `of_parts` applied to the predicate `part` of the real part and of the imaginary part.
 #[must_use]
 pub fn test(x: &Array, part: fn(f64) -> bool, of_parts: fn(bool, bool) -> bool) -> Array {
     complex_dispatch!(x.dtype(), T => blocks::map([Input::from(x)], x.shape(), |[z]: [Complex<T>; 1]| {
@@ -91,7 +91,7 @@ pub fn map2(inputs: [Input<'_>; 2], shape: &[usize], dtype: DType, f: Function2)
     complex_dispatch!(dtype, T => blocks::map(inputs, shape, |[a, b]: [Complex<T>; 2]| T::narrow(f(T::wide(a), T::wide(b)))))
 }
 
-/// Sums, differences and products, which the compiler vectorises.
+/// Arithmetic that the compiler vectorises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arithmetic {
     /// a + b
@@ -130,7 +130,7 @@ pub fn imag(x: &Array) -> Array {
     complex_dispatch!(x.dtype(), T => blocks::map([Input::from(x)], x.shape(), |[z]: [Complex<T>; 1]| z.im))
 }
 
-/// The complex numbers with these parts, which have one shape and floating dtype.
+/// Complex numbers from their parts, which have the same shape and floating dtype.
 #[must_use]
 pub fn from_parts(re: &Array, im: &Array) -> Array {
     dispatch!(float re.dtype(), T => blocks::map([Input::from(re), Input::from(im)], re.shape(), |[re, im]: [T; 2]| Complex::new(re, im)),

@@ -1,9 +1,9 @@
-//! Products of matrices that lie in arrays of any layout, over batches, with sums over batch axes: the one loop
-//! behind `matmul`, `linear`, `vecdot`, `outer` and all their gradients.
+//! Products of matrices in arrays of any layout, over batches, with sums over batch axes: the one loop for `matmul`, `linear`, `vecdot`,
+//! `outer` and all their gradients.
 //!
-//! Nothing is copied: transposes, broadcasts and slices reach the kernel as strides. Batch axes that continue the
-//! rows, the columns or the summed axis of a product are folded into it, so that a stack of matrices times one matrix is
-//! a single large product, and so is the gradient of that one matrix.
+//! Nothing is copied: transposes, broadcasts and slices are passed to the kernel as strides. Batch axes that continue the rows, the columns
+//! or the summed axis of a product are folded into it. So a stack of matrices times one matrix is a single large product, and so is the
+//! gradient of that one matrix.
 
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -15,7 +15,7 @@ use crate::kernel::cast::cast;
 use crate::kernel::complex;
 use crate::kernel::matmul::{self, After, BatchOffsets, MatElement, MatMut, MatRef, ProductShape, Right, matmul, matmul_batch, matmul_then};
 
-/// How the last axes of an array are a matrix. The axes before them are the batch.
+/// Which axes of an array form a matrix. All axes before them are batch axes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum Form {
@@ -34,13 +34,13 @@ pub enum Form {
 impl Form {
     const ALL: [Self; 5] = [Self::Matrix, Self::Transposed, Self::Row, Self::Column, Self::Single];
 
-    /// The form number `code`.
+    /// The form with number `code`.
     #[must_use]
     pub fn from_code(code: isize) -> Self {
         usize::try_from(code).ok().and_then(|i| Self::ALL.get(i).copied()).unwrap_or(Self::Matrix)
     }
 
-    /// Its number.
+    /// Its number, for files.
     #[must_use]
     pub fn code(self) -> isize {
         self as isize
@@ -99,7 +99,7 @@ impl Form {
         shape
     }
 
-    /// Row and column stride; 0 for an axis that is not there.
+    /// Row and column strides; 0 for a missing axis.
     fn strides(self, strides: &[isize]) -> (isize, isize) {
         match (self, &strides[strides.len() - self.axes()..]) {
             (Self::Matrix, &[r, c]) | (Self::Transposed, &[c, r]) => (r, c),
@@ -110,7 +110,7 @@ impl Form {
     }
 }
 
-/// A batch axis that is left after folding: its size, and the steps of a, b and c along it (c: 0 where it is summed).
+/// A batch axis that remains after folding: its size, and the strides of a, b and c along it. The stride of c is 0 if the axis is summed.
 #[derive(Clone, Copy, Debug)]
 struct Axis {
     size: usize,
@@ -119,7 +119,7 @@ struct Axis {
     c: isize,
 }
 
-/// One product of the batch, and the axes of the batch.
+/// One product of the batch, and the remaining axes of the batch.
 #[derive(Debug)]
 struct Plan {
     m: usize,
@@ -131,7 +131,7 @@ struct Plan {
     summed: SmallVec<[Axis; 4]>,
 }
 
-/// The steps along the axes of `full`; 0 where the batch of the array is broadcast.
+/// The strides along the axes of `full`; 0 where the batch of the array is broadcast.
 fn batch_strides(layout: &Layout, form: Form, full: &[usize]) -> Strides {
     let batch = form.batch(layout.shape());
     let lead = full.len() - batch.len();
@@ -145,7 +145,7 @@ fn batch_strides(layout: &Layout, form: Form, full: &[usize]) -> Strides {
 }
 
 impl Plan {
-    /// For c in rows, without gaps.
+    /// The plan for a contiguous c.
     fn new(a: (&Layout, Form), b: (&Layout, Form), c: &Layout, c_form: Form, full: &[usize]) -> Self {
         let ((m, k), (_, n)) = (a.1.matrix(a.0.shape()), b.1.matrix(b.0.shape()));
         let mut plan = Self { m, k, n, a: a.1.strides(a.0.strides()), b: b.1.strides(b.0.strides()), kept: SmallVec::new(), summed: SmallVec::new() };
@@ -159,7 +159,7 @@ impl Plan {
         plan
     }
 
-    /// Makes products larger and fewer: innermost axes first, since c has no gaps.
+    /// Merges products, innermost axes first, because c has no gaps.
     fn fold(&mut self) {
         while let Some(&axis) = self.kept.last() {
             if !self.fold_rows(axis) && !self.fold_columns(axis) {
@@ -179,7 +179,7 @@ impl Plan {
         }
     }
 
-    /// One b for the whole axis, and a goes on where its rows end: more rows.
+    /// If there is one b for the whole axis, and a continues its rows along it: more rows.
     fn fold_rows(&mut self, axis: Axis) -> bool {
         let goes_on = self.m == 1 || axis.a == self.a.0 * self.m.cast_signed();
         let fits = axis.b == 0 && goes_on;
@@ -192,7 +192,7 @@ impl Plan {
         fits
     }
 
-    /// One a for the whole axis, and b goes on where its columns end: more columns, if c has one row.
+    /// If there is one a for the whole axis, and b continues its columns along it: more columns, if c has one row.
     fn fold_columns(&mut self, axis: Axis) -> bool {
         let goes_on = self.n == 1 || axis.b == self.b.1 * self.n.cast_signed();
         let fits = axis.a == 0 && self.m == 1 && goes_on;
@@ -210,7 +210,7 @@ impl Plan {
     }
 }
 
-/// The places of a, b and c for every index of `axes`, in row-major order.
+/// The offsets of a, b and c for every index of `axes`, in row-major order.
 fn places(axes: &[Axis], start: [usize; 3]) -> [SmallVec<[usize; 4]>; 3] {
     let mut out = start.map(|s| SmallVec::from_elem(s, 1));
     for axis in axes {
@@ -232,18 +232,18 @@ fn run<T: MatElement>(plan: &Plan, a: &[T], b: &[T], c: &mut [T], starts: [usize
     }
 }
 
-/// A contraction that is planned once for operands that lie in one way. Its result has rows without gaps.
+/// A contraction that is planned once, for operands with fixed layouts. Its result is contiguous.
 #[derive(Debug)]
 pub struct Planned {
     plan: Plan,
     shape: ProductShape,
-    /// Whether there is one right matrix for all products, and whether its rows are neighbours in memory.
+    /// `None` unless all products share one right matrix; else whether the rows of that matrix are contiguous.
     right: Option<bool>,
 }
 
 impl Planned {
-    /// The contraction of operands with these layouts; `None` when shapes do not fit, when it sums over a batch in parts, when there is
-    /// nothing to multiply, or when the result is transposed.
+    /// The plan for operands with these layouts. `None` when shapes do not fit, when it sums over a batch in parts, when there is nothing
+    /// to multiply, or when the result is transposed.
     #[must_use]
     pub fn new(a: (&Layout, Form), b: (&Layout, Form), shape: &[usize], form: Form) -> Option<Self> {
         if a.0.ndim() < a.1.axes() || b.0.ndim() < b.1.axes() || shape.len() < form.axes() || form == Form::Transposed {
@@ -259,7 +259,7 @@ impl Planned {
         let mut plan = Plan::new(a, b, &Layout::contiguous(shape), form, &full);
         let sums = !plan.summed.is_empty();
         plan.fold();
-        // Not when a batch of right matrices became columns.
+        // Not when a batch of right matrices was folded into columns.
         let is_single = !sums && plan.b != (0, 0) && plan.n == n && plan.kept.iter().all(|axis| axis.b == 0);
         let (shape, right) = (plan.shape(), is_single.then_some(plan.b.1 == 1));
         plan.summed.is_empty().then_some(Self { plan, shape, right })
@@ -272,7 +272,7 @@ impl Planned {
         matmul::is_split(count, self.shape.m, self.shape.k, self.shape.n)
     }
 
-    /// The elements of the panels of the right operand, where panels of an operand that never changes are worth it.
+    /// The number of elements of the packed right operand, if it pays to pack a constant operand.
     #[must_use]
     pub fn panels<T: MatElement>(&self) -> Option<usize> {
         let ProductShape { m, k, n, .. } = self.shape;
@@ -281,16 +281,17 @@ impl Planned {
         worth.then(|| matmul::panels_len::<T>(k, n))
     }
 
-    /// What tells panels of one right operand from each other: rows, columns, steps.
+    /// The layout of the packed right operand: rows, columns, strides.
     #[must_use]
     pub fn right(&self) -> (usize, usize, (isize, isize)) {
         (self.shape.k, self.shape.n, self.shape.b_strides)
     }
 
-    /// The products, with `b` as it lies or `packed`, written or added to `c`; `after` sees rows as soon as they are complete.
+    /// Writes the products to `c`, or adds them. `b` is the operand itself or `packed`. `after` is called with rows as soon as they are
+    /// complete.
     ///
     /// # Panics
-    /// When operands lie in another way than was planned.
+    /// When the layouts of the operands differ from the plan.
     pub fn run<T: MatElement>(&self, a: &Array, b: &Array, packed: bool, c: &mut [T], add: bool, after: Option<After<'_, T>>) {
         let right = if packed { 0 } else { b.layout().offset() };
         let [oa, ob, oc] = places(&self.plan.kept, [a.layout().offset(), right, 0]);
@@ -299,7 +300,7 @@ impl Planned {
     }
 }
 
-/// A right operand, one matrix, in panels.
+/// A right operand, which is one matrix, packed into panels.
 #[must_use]
 pub fn pack<T: MatElement>(b: &Array, form: Form) -> Array {
     let ((k, n), (down, right)) = (form.matrix(b.shape()), form.strides(b.layout().strides()));
@@ -308,10 +309,10 @@ pub fn pack<T: MatElement>(b: &Array, form: Form) -> Array {
     out
 }
 
-/// What products are added to.
+/// What the products are added to.
 #[derive(Debug)]
 pub enum Addend<'a> {
-    /// To zero.
+    /// Nothing: the result is overwritten.
     Nothing,
     /// To an array that broadcasts to the result.
     Bias(&'a Array),
@@ -332,8 +333,8 @@ pub fn contract(a: (&Array, Form), b: (&Array, Form), shape: &[usize], form: For
     if core { contract_core(a, b, shape, form, addend) } else { contract_other(a, b, shape, form, addend) }
 }
 
-/// [`contract`] of the dtypes that have no loops of their own: complex products are four real ones, and integers are multiplied as
-/// int64, of which the low bits are theirs.
+/// [`contract`] for the dtypes without loops of their own. A complex product is four real ones, and integers are multiplied as int64, whose
+/// low bits are the result.
 #[cold]
 fn contract_other(a: (&Array, Form), b: (&Array, Form), shape: &[usize], form: Form, addend: Addend<'_>) -> Array {
     let dtype = a.0.dtype();
@@ -365,7 +366,7 @@ fn subtract(a: &Array, b: &Array) -> Array {
         else unreachable!("parts are floating"))
 }
 
-/// `products + other`, which broadcasts to their shape.
+/// `products + other`, where `other` broadcasts to the shape of the products.
 #[allow(clippy::redundant_closure_call, reason = "integers wrap, the others do not")]
 fn add(products: &Array, other: &Array) -> Array {
     let inputs = [Input::from(products), Input::from(other)];
@@ -374,9 +375,9 @@ fn add(products: &Array, other: &Array) -> Array {
             else unreachable!("bools have loops of their own")))
 }
 
-/// [`contract`] of the dtypes that have loops.
+/// [`contract`] for the dtypes with loops of their own.
 fn contract_core(a: (&Array, Form), b: (&Array, Form), shape: &[usize], form: Form, addend: Addend<'_>) -> Array {
-    // A transposed result is the product of the transposes, in the other order.
+    // A product with a transposed result is the product of the transposed operands in reverse order.
     if form == Form::Transposed {
         return contract_core((b.0, b.1.t()), (a.0, a.1.t()), shape, Form::Matrix, addend);
     }
@@ -406,10 +407,10 @@ fn no_loop(dtype: DType) -> ! {
     unreachable!("matrix products of {dtype} are made of those of other dtypes")
 }
 
-/// A copy of `x` in `shape`, to which it broadcasts.
+/// A copy of `x`, broadcast to `shape`.
 ///
 /// # Panics
-/// When it does not.
+/// When it does not broadcast.
 #[must_use]
 pub fn broadcast(x: &Array, shape: &[usize]) -> Array {
     match x.broadcast_to("matmul", shape) {
@@ -418,7 +419,7 @@ pub fn broadcast(x: &Array, shape: &[usize]) -> Array {
     }
 }
 
-/// One product: no batch to plan for.
+/// A single product, without a batch to plan for.
 fn one<T: MatElement>(a: (&Array, Form), b: (&Array, Form), c: &mut [T], add: bool) {
     let view = |(x, form): (&'_ Array, Form)| {
         let (layout, (rows, cols)) = (x.layout(), form.matrix(x.shape()));

@@ -1,11 +1,12 @@
-//! Convolution over three spatial axes, and the two other maps that belong to it.
+//! Convolution over three spatial axes, and the two maps that its gradients are.
 //!
-//! T(x, w, g) = Σ g · conv(x, w) is linear in the input x, the weight w and the cotangent g. Its derivative by g is the
-//! convolution, by x the transposed convolution, by w the gradient of the weight: [`forward`], [`input_gradient`] and
-//! [`weight_gradient`]. Each is a matrix product with patches of the input, a block of positions at a time; a block stays in
-//! the cache. One channel a group is done by loops over rows.
+//! T(x, w, g) = Σ g · conv(x, w) is linear in the input x, the weight w and the cotangent g. Its derivative with respect to g is the
+//! convolution, with respect to x the transposed convolution, and with respect to w the gradient of the weight: [`forward`],
+//! [`input_gradient`] and [`weight_gradient`]. Each is a matrix product with patches of the input, one block of positions at a time, which
+//! stays in the cache. Depthwise convolutions use loops over rows.
 //!
-//! Images are cut among threads, and sums over images are cut by sizes alone: the same bits with any number of threads.
+//! Images are distributed over threads, and sums over images are split by sizes only: the result has the same bits with any number of
+//! threads.
 #![allow(clippy::inline_always, reason = "a function that is not inlined is compiled for the wrong instruction set")]
 
 use std::ops::Range;
@@ -20,12 +21,12 @@ use crate::kernel::simd::{Arch, Kernel, dispatch};
 
 /// Bytes of a block of patches.
 const BLOCK: usize = 256 << 10;
-/// Parts of a batch whose weight gradients are summed apart, at most.
+/// The most parts of a batch whose weight gradients are summed separately.
 const PARTS: usize = 16;
-/// Multiplications that are worth a part.
+/// A part has at least this many multiplications.
 const PART_WORK: usize = 1 << 20;
 
-/// Sizes of a convolution; fewer than three spatial axes are filled up with ones in front.
+/// Sizes of a convolution. If there are fewer than three spatial axes, axes of size one are added in front.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Geometry {
     /// Images.
@@ -46,63 +47,63 @@ pub struct Geometry {
     pub stride: [usize; 3],
     /// Distance between neighbouring taps.
     pub dilation: [usize; 3],
-    /// Zeros before the input. Those behind it follow from the size of the output.
+    /// Zeros before the input. The number of zeros after it follows from the size of the output.
     pub low: [usize; 3],
 }
 
-/// Numbers that convolutions are of.
+/// Element types of convolutions.
 pub trait Number: Real + Element + MatElement {}
 impl<T: Real + Element + MatElement> Number for T {}
 
-/// A piece of a row of patches: neighbouring positions of one row of the output, for one tap.
+/// A segment of a row of patches: neighbouring positions of one row of the output, for one tap.
 struct Segment {
-    /// Which channel and tap.
+    /// The row of the matrix of patches: a channel and a tap.
     row: usize,
-    /// The first position, counted from the beginning of the block.
+    /// The first position, relative to the block.
     at: usize,
-    /// How many positions.
+    /// Number of positions.
     len: usize,
-    /// Those that are inside the input.
+    /// The positions that are inside the input.
     valid: Range<usize>,
-    /// Where the first of these is in the image.
+    /// The index of the first of these in the image.
     source: usize,
 }
 
 impl Geometry {
-    /// Taps of a weight.
+    /// Number of taps of a weight.
     #[must_use]
     pub fn taps(&self) -> usize {
         self.kernel.iter().fold(1, |n, k| n.saturating_mul(*k))
     }
 
-    /// Positions of an output.
+    /// Number of positions of an output.
     #[must_use]
     pub fn positions(&self) -> usize {
         self.output.iter().fold(1, |n, k| n.saturating_mul(*k))
     }
 
-    /// Rows of the matrix of patches: channels and taps of a group.
+    /// Number of rows of the matrix of patches: channels times taps of a group.
     #[must_use]
     pub fn depth(&self) -> usize {
         self.inputs.saturating_mul(self.taps())
     }
 
-    /// Elements of the input of a group of an image.
+    /// Number of elements of the input of a group of an image.
     fn plane(&self) -> usize {
         self.inputs * self.input.iter().product::<usize>()
     }
 
-    /// Whether the patches are the image itself.
+    /// Whether the matrix of patches is the image itself.
     fn is_pointwise(&self) -> bool {
         self.kernel == [1; 3] && self.stride == [1; 3] && self.low == [0; 3] && self.input == self.output
     }
 
-    /// Whether loops over rows are better than products: few channels in and out.
+    /// Whether loops over rows are faster than matrix products: few channels in and out.
     fn is_depthwise(&self) -> bool {
         self.inputs == 1 && self.outputs <= 2
     }
 
-    /// Where tap `k` of window 0 is, along an axis.
+    /// The offset of tap `k` of window 0, along an axis.
     #[inline]
     fn tap(&self, axis: usize, k: usize) -> isize {
         (k * self.dilation[axis]).cast_signed() - self.low[axis].cast_signed()
@@ -117,14 +118,14 @@ impl Geometry {
         first..end.max(first)
     }
 
-    /// The source of window `o` for a tap at `offset`, if it is inside the input.
+    /// The input position of window `o` for a tap at `offset`, if it is inside the input.
     #[inline]
     fn source(&self, axis: usize, o: usize, offset: isize) -> Option<usize> {
         let at = (o * self.stride[axis]).cast_signed() + offset;
         (0..self.input[axis].cast_signed()).contains(&at).then_some(at.cast_unsigned())
     }
 
-    /// Positions of a block: whole rows of the output where that is possible.
+    /// Positions per block: whole rows of the output if possible.
     fn block<T>(&self) -> usize {
         let positions = (BLOCK / (self.depth().max(1) * size_of::<T>())).max(64);
         let row = self.output[2].max(1);
@@ -165,7 +166,7 @@ impl Geometry {
         }
     }
 
-    /// Whether its images are worth several threads.
+    /// Whether the work is worth several threads.
     #[must_use]
     pub fn is_split(&self) -> bool {
         let count = self.batch * self.groups;
@@ -179,7 +180,7 @@ impl Geometry {
     }
 }
 
-/// Reads a block of patches: a row for each channel and tap, a column for each position.
+/// Reads a block of patches: one row for each channel and tap, one column for each position.
 pub fn read_patches<T: Number>(image: &[T], g: &Geometry, block: &Range<usize>, out: &mut [T]) {
     let (width, stride) = (block.len(), g.stride[2]);
     g.walk(block, |s| {
@@ -195,7 +196,7 @@ pub fn read_patches<T: Number>(image: &[T], g: &Geometry, block: &Range<usize>, 
     });
 }
 
-/// Adds a block of patches to where they were read.
+/// Adds a block of patches to the places in the image that they were read from.
 pub fn add_patches<T: Number>(image: &mut [T], g: &Geometry, block: &Range<usize>, patches: &[T]) {
     dispatch(AddPatches { image, g, block, patches });
 }
@@ -225,7 +226,7 @@ impl<T: Number> Kernel for AddPatches<'_, T> {
     }
 }
 
-/// The patches of all images: for each a matrix of channels and taps by positions. Sizes are those of one image.
+/// The patches of all images: for each image a matrix of channels and taps by positions. `g` has the sizes of one image.
 pub fn all_patches<T: Number>(images: &[T], g: &Geometry, out: &mut [T]) {
     let (size, block) = (g.depth() * g.positions(), 0..g.positions());
     if size == 0 {
@@ -238,7 +239,7 @@ pub fn all_patches<T: Number>(images: &[T], g: &Geometry, out: &mut [T]) {
     });
 }
 
-/// The transpose of [`all_patches`]: patches added up in images of zeros.
+/// The transpose of [`all_patches`]: adds up patches in images of zeros.
 pub fn sum_of_patches<T: Number>(patches: &[T], g: &Geometry, out: &mut [T]) {
     let (size, block) = (g.plane(), 0..g.positions());
     if size == 0 {
@@ -277,7 +278,7 @@ fn each_group<T: Number>(g: &Geometry, out: &mut [T], after: Option<After<'_, T>
     });
 }
 
-/// Room for a block of patches.
+/// A buffer for a block of patches.
 fn room<'a, T: Number>(scratch: &'a mut Vec<T>, g: &Geometry) -> &'a mut [T] {
     if scratch.is_empty() {
         *scratch = alloc_check::filled(T::lit(0.0), g.depth() * g.block::<T>().min(g.positions()));
@@ -285,7 +286,7 @@ fn room<'a, T: Number>(scratch: &'a mut Vec<T>, g: &Geometry) -> &'a mut [T] {
     scratch
 }
 
-/// Fills each channel with its bias, or all with zero.
+/// Fills each channel with its bias, or with zero.
 fn begin<T: Number>(out: &mut [T], bias: Option<&[T]>, channels: usize) {
     match bias {
         Some(bias) if !out.is_empty() => {
@@ -296,12 +297,12 @@ fn begin<T: Number>(out: &mut [T], bias: Option<&[T]>, channels: usize) {
     }
 }
 
-/// Part `i` of `all`, of `size` elements.
+/// Part `i` of `all`; all parts have `size` elements.
 fn part<T>(all: &[T], i: usize, size: usize) -> &[T] {
     &all[i * size..(i + 1) * size]
 }
 
-/// The convolution of `x` with `w`: y[o, p] = bias[o] + Σ w[o, c, k] x[c, p · stride + k · dilation - low]. `after` sees each group of
+/// The convolution of `x` with `w`: `y[o, p] = bias[o] + Σ w[o, c, k] x[c, p · stride + k · dilation - low]`. `after` sees each group of
 /// channels of an image as soon as it is complete.
 pub fn forward<T: Number>(x: &[T], w: &[T], bias: Option<&[T]>, y: &mut [T], g: &Geometry, after: Option<After<'_, T>>) {
     let (outputs, depth, positions) = (g.outputs, g.depth(), g.positions());
@@ -327,7 +328,7 @@ pub fn forward<T: Number>(x: &[T], w: &[T], bias: Option<&[T]>, y: &mut [T], g: 
     });
 }
 
-/// The gradient of the input, which is the transposed convolution: x[c, q] = bias[c] + Σ w[o, c, k] g[o, p] over all (p, k)
+/// The gradient of the input, which is the transposed convolution: `x[c, q] = bias[c] + Σ w[o, c, k] g[o, p]` over all (p, k)
 /// with p · stride + k · dilation - low = q. `after` sees each group of channels of an image as soon as it is complete.
 pub fn input_gradient<T: Number>(cotangent: &[T], w: &[T], bias: Option<&[T]>, x: &mut [T], g: &Geometry, after: Option<After<'_, T>>) {
     let (outputs, depth, positions) = (g.outputs, g.depth(), g.positions());
@@ -409,13 +410,13 @@ fn sum_of_images<T: Number>(x: &[T], cotangent: &[T], w: &mut [T], g: &Geometry,
     }
 }
 
-/// A row of the output and a tap of the weight that meet: where the valid positions lie in each.
+/// The valid positions of a row of the output for one tap of the weight.
 struct Meeting {
     /// The index of the tap.
     tap: usize,
     /// Positions in the output.
     out: Range<usize>,
-    /// The first place in the input; the others are a stride apart.
+    /// The first position in the input; the others follow with the stride.
     source: usize,
 }
 
@@ -511,7 +512,7 @@ impl<T: Number> Kernel for DepthwiseWeight<'_, T> {
     }
 }
 
-/// Σ a · b, where neighbours of `b` are a stride apart.
+/// Σ a · b, where neighbours in `b` are a stride apart.
 #[inline(always)]
 fn dot<T: Number, A: Arch>(a: &[T], b: &[T], stride: usize) -> T {
     const LANES: usize = 8;
@@ -544,7 +545,7 @@ mod tests {
         (0..n).map(|_| next()).collect()
     }
 
-    /// Σ over everything that meets, by the definition.
+    /// Σ over all combinations, by the definition.
     fn for_each_product(g: &Geometry, mut f: impl FnMut(usize, usize, usize)) {
         let all = |n: [usize; 3]| (0..n[0]).flat_map(move |a| (0..n[1]).flat_map(move |b| (0..n[2]).map(move |c| [a, b, c])));
         let flat = |i: [usize; 3], n: [usize; 3]| (i[0] * n[1] + i[1]) * n[2] + i[2];

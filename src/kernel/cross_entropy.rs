@@ -1,7 +1,7 @@
-//! Rows of logits against their targets: what cross-entropy is made of, one pass each.
+//! Rows of logits and their targets: the loops of cross-entropy, one pass each.
 //!
-//! A row holds the logits x of one sample, its target is q: a one-hot vector or a distribution, smoothed. With class
-//! weights w and L = log Σ eˣ the loss is Σ wq (L - x), and its derivative (Σ wq) eˣ⁻ᴸ - wq.
+//! A row holds the logits x of one sample; its target q is a one-hot vector or a distribution, possibly smoothed. With class weights w and
+//! L = log Σ eˣ, the loss is Σ wq (L - x) and its derivative (Σ wq) eˣ⁻ᴸ - wq.
 
 #![allow(clippy::inline_always, reason = "a function that is not inlined is compiled for the wrong instruction set")]
 
@@ -10,10 +10,10 @@ use crate::kernel::parallel;
 use crate::kernel::row_exp::{Logit, SHORT_ROW_LEN, by_length, log_totals};
 use crate::kernel::simd::{Arch, Kernel};
 
-/// What rows are compared with.
+/// The targets of the rows.
 #[derive(Clone, Copy, Debug)]
 pub enum Targets<'a, T> {
-    /// The class of each row; a negative one means that the row does not count.
+    /// The class of each row. A row with a negative class does not count.
     Indices(&'a [i64]),
     /// A distribution over the classes for each row.
     Rows(&'a [T]),
@@ -24,11 +24,11 @@ pub enum Targets<'a, T> {
 pub struct Classes<'a, T> {
     /// Length of a row, not zero.
     pub count: usize,
-    /// What rows are compared with.
+    /// The targets of the rows.
     pub targets: Targets<'a, T>,
     /// The weight of each class.
     pub weight: Option<&'a [T]>,
-    /// The share of a target that is spread over all classes.
+    /// The share of a target that is distributed equally over all classes.
     pub smoothing: f64,
 }
 
@@ -38,7 +38,7 @@ impl<T: Logit> Classes<'_, T> {
         self.weight.map_or(T::lit(1.0), |w| w[class])
     }
 
-    /// The share of a target that stays where it is, and what each class gets of the rest.
+    /// The share of a target that is not smoothed, and the part of the rest that each class gets.
     #[inline(always)]
     #[allow(clippy::cast_precision_loss, reason = "a count of classes")]
     fn shares(&self) -> (T, T) {
@@ -81,7 +81,7 @@ impl<T: Logit, const LONG_ROWS: bool> Kernel for LogSums<'_, T, LONG_ROWS> {
     }
 }
 
-/// The loss of each row of `x`; without `log_sums` the rows are logarithms of probabilities already (L = 0).
+/// The loss of each row of `x`. Without `log_sums` the rows are log-probabilities already (L = 0).
 pub fn losses<T: Logit>(x: &[T], log_sums: Option<&[T]>, classes: Classes<'_, T>, out: &mut [T]) {
     let n = classes.count;
     let whole_rows = classes.smoothing != 0.0 || matches!(classes.targets, Targets::Rows(_));
@@ -91,7 +91,7 @@ pub fn losses<T: Logit>(x: &[T], log_sums: Option<&[T]>, classes: Classes<'_, T>
         for (i, o) in (start..).zip(out) {
             let row = &x[i * n..(i + 1) * n];
             let level = log_sums.map_or(T::lit(0.0), |l| l[i]);
-            // A class without a share costs nothing, however unlikely it is.
+            // A class whose share is zero adds nothing, even if its logarithm is infinite.
             let term = |share: T, c: usize| pick(share == T::lit(0.0), T::lit(0.0), share * (level - row[c]));
             let sum = |share: &dyn Fn(usize) -> T| (0..n).fold(T::lit(0.0), |sum, c| sum + term(share(c) * classes.weight(c), c));
             *o = match classes.targets {
@@ -106,7 +106,7 @@ pub fn losses<T: Logit>(x: &[T], log_sums: Option<&[T]>, classes: Classes<'_, T>
     });
 }
 
-/// The gradient of each row: g ((Σ wq) eˣ⁻ᴸ - wq), without the first part when there are no `log_sums`.
+/// The gradient of each row: g ((Σ wq) eˣ⁻ᴸ - wq), without the first term when there are no `log_sums`.
 pub fn gradients<T: Logit>(x: &[T], log_sums: Option<&[T]>, g: &[T], classes: Classes<'_, T>, out: &mut [T]) {
     let rows = parallel::grain(g.len(), cost(classes.count));
     let total = classes.total_weight();
@@ -144,7 +144,7 @@ impl<T: Logit, const LONG_ROWS: bool> Kernel for Gradients<'_, T, LONG_ROWS> {
                 out.fill(zero);
                 continue;
             };
-            // What is subtracted: wq, and of it the part of the one class at the end.
+            // The terms to subtract: wq, and the part of it that belongs to the target class alone.
             let (own, share) = (keep * classes.weight(class), |c: usize| spread * classes.weight(c));
             let even = classes.weight.is_none() || spread == zero;
             let sum = match classes.targets {

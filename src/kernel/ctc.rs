@@ -1,18 +1,18 @@
-//! Connectionist temporal classification (Graves et al. 2006): the probability of a sequence of labels, summed over all ways to
-//! stretch it with blanks and repetitions, and its gradient.
+//! Connectionist temporal classification (Graves et al. 2006): the probability of a sequence of labels, summed over all alignments with
+//! blanks and repetitions, and its gradient.
 
 use crate::array::{Element, alloc_check};
 use crate::kernel::math::Real;
 use crate::kernel::parallel;
 
-/// The sizes of a batch of logarithms of probabilities: steps by sequences by classes.
+/// The sizes of a batch of log-probabilities: steps by sequences by classes.
 #[derive(Clone, Copy, Debug)]
 pub struct Batch<'a> {
     /// Steps of the longest sequence.
     pub steps: usize,
     /// Sequences.
     pub count: usize,
-    /// Classes, the blank among them.
+    /// Number of classes, including the blank.
     pub classes: usize,
     /// The class that stands for no label.
     pub blank: usize,
@@ -31,17 +31,17 @@ fn log_add(a: f64, b: f64) -> f64 {
 }
 
 impl Batch<'_> {
-    /// The label at place `s` of sequence `n`, with blanks between labels and around them.
+    /// The label at position `s` of sequence `n`, with blanks between labels and around them.
     fn label(&self, n: usize, s: usize) -> usize {
         if s.is_multiple_of(2) { self.blank } else { self.labels[n][s / 2] }
     }
 
-    /// Whether place `s` can be reached from the place two before it.
+    /// Whether position `s` can be reached from position `s - 2`.
     fn skips(&self, n: usize, s: usize) -> bool {
         s % 2 == 1 && s > 1 && self.labels[n][s / 2] != self.labels[n][s / 2 - 1]
     }
 
-    /// -ln p of each sequence, and if `gradient` is there the derivatives by all elements of `x`.
+    /// -ln p of each sequence, and the derivatives with respect to all elements of `x` if `gradient` is given.
     pub fn losses<T: Real + Element>(&self, x: &[T], losses: &mut [T], gradient: Option<&mut [T]>) {
         let mut results = alloc_check::filled((0.0, Vec::new()), self.count);
         let with_gradient = gradient.is_some();
@@ -65,7 +65,7 @@ impl Batch<'_> {
         }
     }
 
-    /// The loss of one sequence, and its derivatives by step and class.
+    /// The loss of one sequence, and its derivatives for each step and class.
     fn sequence<T: Real + Element>(&self, x: &[T], n: usize, with_gradient: bool) -> (f64, Vec<f64>) {
         let (steps, places) = (self.lengths[n], 2 * self.labels[n].len() + 1);
         let at = |t: usize, class: usize| x[(t * self.count + n) * self.classes + class].to_scalar().as_f64();
@@ -93,7 +93,7 @@ impl Batch<'_> {
         (loss, self.slopes(&at, n, loss, &forward))
     }
 
-    /// d loss / d x = -Σ e^(forward + backward + loss) over the places of a class, `backward` being without the step's own x.
+    /// d loss / d x = -Σ e^(forward + backward + loss) over the positions of a class, where `backward` excludes x of the step itself.
     fn slopes(&self, at: &impl Fn(usize, usize) -> f64, n: usize, loss: f64, forward: &[f64]) -> Vec<f64> {
         let (steps, places) = (self.lengths[n], 2 * self.labels[n].len() + 1);
         let mut slopes = alloc_check::filled(0.0, steps * self.classes);

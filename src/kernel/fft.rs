@@ -1,11 +1,11 @@
 //! Fourier transforms along the last axis, by `rustfft` and `realfft`, and a cache of their plans.
 //!
-//! No transform is scaled by its length: a factor is given. A half spectrum is what a real line of `n` elements has: `n / 2 + 1` numbers.
-//! Its interior numbers stand for two each, the first (and for even `n` the last) for one; so they have a weight of their own, by which the
-//! two real transforms are each other's adjoint.
+//! No transform is scaled by its length; the caller gives a factor. The half spectrum of a real line of `n` elements has `n / 2 + 1`
+//! numbers. Each interior number represents two, the first (and for even `n` the last) represents one. So interior numbers have a separate
+//! weight, with which the two real transforms are each other's adjoint.
 //!
-//! The results and the scratch memory come from `array::alloc_check`. The plans are allocated by the crates, which abort the process when
-//! there is no memory: room for a plan is asked for before it is made.
+//! Results and scratch memory come from `array::alloc_check`. The plans are allocated by the crates, which abort the process when there is
+//! no memory: a test allocation comes before each new plan.
 #![allow(clippy::float_cmp, reason = "a factor of exactly one")]
 
 use std::any::Any;
@@ -20,12 +20,12 @@ use crate::array::{Array, DType, Plain, Shape};
 use crate::kernel::parallel;
 use crate::lock::{AtFork, ShortMutex, at_fork};
 
-/// The parts of the numbers that are transformed: f32 or f64.
+/// The real types of transforms: f32 or f64.
 pub trait Part: FftNum + Plain {}
 impl Part for f32 {}
 impl Part for f64 {}
 
-/// What a plan does.
+/// What a plan computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Forward,
@@ -37,14 +37,14 @@ enum Kind {
 type Key = (Kind, DType, usize);
 type Plan = Arc<dyn Any + Send + Sync>;
 
-/// The most plans that are kept, and the most elements that their lines have together: 4 million are some 100 MB.
+/// The most plans that are kept, and the most elements of their lines together: 4 million are some 100 MB.
 const MAX_PLANS: usize = 64;
 const MAX_ELEMENTS: usize = 1 << 22;
 
-/// Plans by their last use, the latest one first.
+/// Plans, most recently used first.
 static PLANS: ShortMutex<Vec<(Key, Plan)>> = ShortMutex::new(Vec::new());
 
-/// The plan of that key, or the one that `make` makes.
+/// The plan with that key, made by `make` if it is new.
 fn plan<P: Clone + Send + Sync + 'static>(key: Key, make: impl FnOnce() -> P) -> P {
     at_fork(AtFork::Plans, &PLANS);
     let known = {
@@ -57,14 +57,14 @@ fn plan<P: Clone + Send + Sync + 'static>(key: Key, make: impl FnOnce() -> P) ->
     if let Some(p) = known.and_then(|p| p.downcast_ref::<P>().cloned()) {
         return p;
     }
-    // The crates' plans hold factors of a few times the length, of up to 16 bytes; this unwinds when there is no memory for them.
+    // The crates' plans hold factors of a few times the length, of up to 16 bytes each. This unwinds when there is no memory for them.
     drop(with_capacity::<Complex<f64>>(key.2.saturating_mul(8)));
     let made = make();
     keep(key, Arc::new(made.clone()));
     made
 }
 
-/// Puts a plan in front, and drops those that are too many.
+/// Puts a plan in front, and drops plans beyond the limit.
 fn keep(key: Key, plan: Plan) {
     if key.2 > MAX_ELEMENTS {
         return;
@@ -73,7 +73,7 @@ fn keep(key: Key, plan: Plan) {
     {
         let mut plans = PLANS.lock();
         if plans.capacity() <= MAX_PLANS {
-            // Room for all, once.
+            // Room for all plans, allocated once.
             let mut all = with_capacity(MAX_PLANS + 1);
             all.append(&mut plans);
             *plans = all;
@@ -97,9 +97,9 @@ pub struct Line {
     pub n: usize,
     /// Whether the exponent is positive.
     pub inverse: bool,
-    /// What all results are multiplied by.
+    /// The factor of all results.
     pub scale: f64,
-    /// What the interior numbers of a half spectrum are multiplied by.
+    /// The factor of the interior numbers of a half spectrum.
     pub interior: f64,
 }
 
@@ -110,7 +110,7 @@ fn cost(n: usize) -> f64 {
     20.0 + n * (n + 1.0).log2() * 0.3
 }
 
-/// The same with another length of the last axis.
+/// The shape with another size of the last axis.
 fn resized(shape: &[usize], n: usize) -> Shape {
     let mut out = Shape::from_slice(shape);
     if let Some(last) = out.last_mut() {
@@ -119,7 +119,7 @@ fn resized(shape: &[usize], n: usize) -> Shape {
     out
 }
 
-/// Rows of a range of work, and the elements that they are.
+/// Rows per range of work, and the elements of these.
 fn rows_at_once(rows: usize, n: usize) -> usize {
     parallel::grain(rows, cost(n)).max(1)
 }
@@ -192,7 +192,7 @@ fn weigh<T: Part>(spectrum: &mut [Complex<T>], n: usize, ends: T, interior: T) {
     }
 }
 
-/// The real lines of half spectra; the imaginary parts of the ends do not count.
+/// The real lines of half spectra. The imaginary parts of the ends are ignored.
 #[must_use]
 pub fn from_half<T: Part>(x: &Array, line: Line) -> Array
 where

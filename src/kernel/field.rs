@@ -1,15 +1,14 @@
 //! One formula, many instantiations.
 //!
-//! An elementwise rule is text over [`Field`]: `x.tanh()` forward, `F::lit(1.0) - y * y` for its derivative.
-//! With `F =` [`Lane`] the text becomes the body of a SIMD loop; with a recorded value it becomes operations
-//! on the tape, so that the derivative has derivatives. Hence no branches (use [`Field::select`]) and no
-//! constructor but [`Field::lit`].
+//! An elementwise rule is a formula over [`Field`]: `x.tanh()` forward, `F::lit(1.0) - y * y` for its derivative. With `F =` [`Lane`] the
+//! formula becomes the body of a SIMD loop. With a recorded value it becomes operations on the tape, so that the derivative can be
+//! differentiated. So formulas have no branches (they use [`Field::select`]) and make constants only by [`Field::lit`].
 //!
 //! # The loop around a rule
-//! `sin`, `cos` and `tan` of huge arguments need another algorithm. A [`Lane`] remembers whether it stems
-//! from such an argument ([`Lane::out_of_range`]); a loop works in blocks, collects that flag, and repeats a block that
-//! raised it with [`Careful`](crate::kernel::simd::Careful) lanes, which agree bit for bit wherever the flag
-//! stays down. For a rule without these functions the flag is constant and the repetition vanishes.
+//! `sin`, `cos` and `tan` of huge arguments need another algorithm. A [`Lane`] carries a flag that such an argument was used
+//! ([`Lane::out_of_range`]). A loop works in blocks, collects the flags, and repeats a block with a flag using
+//! [`Careful`](crate::kernel::simd::Careful) lanes, which agree bit for bit where no flag is set. In a formula without these functions the
+//! flag is constant, and the compiler removes the repetition.
 //! ```ignore
 //! fn pass<R: Rule, T: Real, A: Arch>(x: &[T], y: &mut [T]) -> bool {
 //!     let mut out_of_range = false;
@@ -36,12 +35,12 @@ macro_rules! declare {
     };
 }
 
-/// The numbers that elementwise formulas are written in.
+/// The numbers over which elementwise formulas are written.
 pub trait Field: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self> + Neg<Output = Self> {
-    /// The outcome of a comparison.
+    /// The result of a comparison.
     type Mask: Copy;
 
-    /// The constant `v`, rounded to the precision at hand.
+    /// The constant `v`, rounded to the precision of the type.
     fn lit(v: f64) -> Self;
 
     declare! {
@@ -83,13 +82,13 @@ pub trait Field: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = S
         gelu_tanh,
         /// x/(1 + e⁻ˣ).
         silu,
-        /// The slope of the logistic function.
+        /// The derivative of the logistic function.
         sigmoid_slope,
         /// Φ(x), the normal distribution function.
         normal_cdf,
         /// The approximation of Φ(x) by tanh.
         gelu_tanh_cdf,
-        /// −1, 0 or 1; NaN of NaN.
+        /// −1, 0 or 1; NaN for NaN.
         sign,
         /// |x|.
         abs,
@@ -109,20 +108,20 @@ pub trait Field: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = S
     /// e to the power self · other, accurate where that product is large.
     #[must_use]
     fn exp_product(self, other: Self) -> Self;
-    /// self · other, but zero where either is zero, even if the other is infinite or NaN. Its derivatives are those of a product.
+    /// self · other, but zero if either is zero, even if the other is infinite or NaN. Its derivatives are those of a product.
     #[must_use]
     #[inline(always)]
     fn vanish(self, other: Self) -> Self {
         Self::select(other.eq(Self::lit(0.0)), Self::lit(0.0), self.annihilate(other))
     }
-    /// The derivative of self to the power `exponent` by self; zero for an exponent of zero.
+    /// The derivative of self^`exponent` with respect to self; zero for an exponent of zero.
     #[must_use]
     #[inline(always)]
     fn power_slope(self, exponent: Self) -> Self {
         exponent.vanish(self.powf(exponent - Self::lit(1.0)))
     }
-    /// The derivative of self to the power `exponent`, whose value is `power`, by the exponent; zero where self is zero and the
-    /// exponent is not negative.
+    /// The derivative of self^`exponent`, whose value is `power`, with respect to the exponent; zero where self is zero and the exponent is
+    /// not negative.
     #[must_use]
     #[inline(always)]
     fn power_log(self, exponent: Self, power: Self) -> Self {
@@ -137,11 +136,11 @@ pub trait Field: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = S
     #[must_use]
     fn min(self, other: Self) -> Self;
 
-    /// What remains of self / other rounded towards zero: exact, with the sign of self (C's `fmod`).
+    /// The remainder of self / other rounded towards zero: exact, with the sign of self (C's `fmod`).
     #[must_use]
     fn fmod(self, other: Self) -> Self;
 
-    /// self > other; false with NaN, as are the next four.
+    /// self > other; false if either is NaN, as in the next four.
     fn gt(self, other: Self) -> Self::Mask;
     /// self ≥ other.
     fn ge(self, other: Self) -> Self::Mask;
@@ -161,13 +160,13 @@ pub trait Field: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = S
     fn and(a: Self::Mask, b: Self::Mask) -> Self::Mask;
     /// Either.
     fn or(a: Self::Mask, b: Self::Mask) -> Self::Mask;
-    /// The opposite.
+    /// The negation.
     fn not(mask: Self::Mask) -> Self::Mask;
-    /// `a` where the mask holds, else `b`; whatever stands in the other one does not matter.
+    /// `a` where the mask is true, else `b`. The operand that is not selected has no influence.
     #[must_use]
     fn select(mask: Self::Mask, a: Self, b: Self) -> Self;
-    /// The annihilating product self · factor: zero where self is zero, even if the factor is infinite or
-    /// NaN. A gradient that does not flow stays away, whatever the derivative is there.
+    /// The annihilating product self · factor: zero where self is zero, even if the factor is infinite or NaN. A gradient of zero stays
+    /// zero, whatever the derivative is.
     #[must_use]
     fn annihilate(self, factor: Self) -> Self;
 }
@@ -180,7 +179,7 @@ pub struct Lane<T, A> {
     arch: PhantomData<A>,
 }
 
-/// The outcome of comparing two [`Lane`]s.
+/// The result of comparing two [`Lane`]s.
 #[derive(Clone, Copy, Debug)]
 pub struct LaneMask {
     holds: bool,
@@ -200,7 +199,7 @@ impl<T: Real, A: Arch> Lane<T, A> {
         self.value
     }
 
-    /// Whether an argument left the fast range of a function on the way here.
+    /// Whether an argument was outside the fast range of a function.
     #[inline(always)]
     pub fn out_of_range(self) -> bool {
         self.out_of_range
@@ -221,7 +220,7 @@ impl<T: Real, A: Arch> Lane<T, A> {
         LaneMask { holds: f(self.value, other.value), out_of_range: self.out_of_range | other.out_of_range }
     }
 
-    /// Whether this leaves the fast range of a function.
+    /// Whether this is outside the fast range of a function.
     #[inline(always)]
     fn leaves(self) -> bool {
         !A::CAREFUL && math::is_far::<T, A>(self.value)
@@ -250,8 +249,8 @@ impl<T: Real, A: Arch> Neg for Lane<T, A> {
     }
 }
 
-/// Functions of one lane. They are called by name: one that is handed on as a value is called through a function of the standard
-/// library, which the compiler may leave outside of the code for the instruction set, and then every `mul_add` is a call.
+/// Functions of one lane. They are called by name: a function that is passed as a value is called through a function of the standard
+/// library, which the compiler may compile without the instruction set, and then every `mul_add` is a call.
 macro_rules! lanewise {
     ($($name:ident = $how:ident $f:expr),* $(,)?) => {
         $(#[inline(always)]
@@ -267,7 +266,7 @@ macro_rules! lanewise {
     };
 }
 
-/// −1, 0 or 1; NaN of NaN.
+/// −1, 0 or 1; NaN for NaN.
 #[inline(always)]
 fn sign<T: Real>(x: T) -> T {
     let (zero, one) = (T::lit(0.0), T::lit(1.0));

@@ -1,8 +1,8 @@
-//! Reading and writing at places given by an array of indices.
+//! Reading and writing at positions given by an array of indices.
 //!
-//! Some axes of an array are indexed together: a row number counts their cells in row-major order, and for every row
-//! number there is a block of the remaining axes. Loops go over the row numbers in order, so repeated ones add up (or
-//! overwrite each other) in the same order for any number of threads.
+//! Some axes of an array are indexed together: a row number is the row-major index of a cell of these axes, and each row number selects a
+//! block of the remaining axes. Loops process row numbers in order, so repeated row numbers add up (or overwrite each other) in the same
+//! order for any number of threads.
 
 use serde::{Deserialize, Serialize};
 use std::ops::AddAssign;
@@ -14,12 +14,12 @@ use crate::dispatch;
 use crate::kernel::cast::in_single;
 use crate::kernel::parallel;
 
-/// The row number of no place: it reads zero, and writing there does nothing.
+/// The row number of no cell: reading gives zero, and writing does nothing.
 pub const SKIP: i64 = -1;
-/// Chunks of a target that are written at a time, at most: each looks through all row numbers.
+/// The most chunks of a target that are written in parallel: each looks through all row numbers.
 const CHUNKS: usize = 16;
 
-/// Which axes the row numbers count, and where the axes of the row numbers stand among those that remain.
+/// Which axes are indexed, and where the axes of the row numbers are inserted among the remaining axes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Places {
     /// Shape of the array.
@@ -37,13 +37,13 @@ impl Places {
         (0..self.shape.len()).filter(|a| !self.axes.contains(a)).collect()
     }
 
-    /// Number of places that row numbers tell apart.
+    /// Number of cells of the indexed axes.
     #[must_use]
     pub fn rows(&self) -> usize {
         self.axes.iter().map(|&a| self.shape[a]).product()
     }
 
-    /// Shape of what is read with row numbers of shape `rows`.
+    /// Shape of the blocks at row numbers of shape `rows`.
     #[must_use]
     pub fn out_shape(&self, rows: &[usize]) -> Shape {
         let kept = self.kept();
@@ -52,7 +52,7 @@ impl Places {
         before.iter().map(size).chain(rows.iter().copied()).chain(after.iter().map(size)).collect()
     }
 
-    /// Axes in the order: before the row numbers, indexed, after.
+    /// The axes in the order: before the row numbers, indexed, after.
     fn order(&self) -> SmallVec<[usize; 4]> {
         let kept = self.kept();
         let (before, after) = kept.split_at(self.place);
@@ -60,13 +60,13 @@ impl Places {
     }
 }
 
-/// Where the blocks of a layout lie.
+/// Where the blocks of a layout are.
 struct Blocks {
     base: isize,
     before: Vec<isize>,
     indexed: SmallVec<[(usize, isize); 4]>,
     after: Vec<isize>,
-    /// Whether the elements of a block lie side by side.
+    /// Whether the elements of a block are contiguous.
     dense: bool,
 }
 
@@ -89,7 +89,7 @@ impl Blocks {
         }
     }
 
-    /// Distance of a row from the block's base.
+    /// Distance of a row from the base of the block.
     #[inline]
     fn row(&self, row: i64) -> isize {
         let row = place(row);
@@ -116,7 +116,7 @@ fn place(row: i64) -> isize {
     row as isize
 }
 
-/// Positions of all elements relative to the first.
+/// Indices of all elements relative to the first.
 fn offsets(layout: &Layout) -> Vec<isize> {
     let mut out = alloc_check::collect([0_isize]);
     for (&n, &s) in layout.shape().iter().zip(layout.strides()) {
@@ -130,7 +130,7 @@ fn offsets(layout: &Layout) -> Vec<isize> {
 /// The blocks of `x` at the row numbers `rows`, in an array of [`Places::out_shape`].
 ///
 /// # Panics
-/// When a row number is out of range: they are checked when they are made.
+/// When a row number is out of range: row numbers are checked when they are made.
 #[must_use]
 pub fn gather(x: &Array, places: &Places, rows: &Array) -> Array {
     let mut out = Array::empty(&places.out_shape(rows.shape()), x.dtype());
@@ -167,14 +167,14 @@ fn read<T: Plain>(x: &Array, blocks: &Blocks, rows: &[i64], out: &mut [T]) {
     });
 }
 
-/// Values to write: one for each element of each block, or one for all.
+/// Values to write: one per element of each block, or one for all.
 enum Values<'a, T> {
     All(&'a [T]),
     One(T),
 }
 
-/// Overwrites the blocks of `target` at `rows` with `values`, broadcast to [`Places::out_shape`]; of repeated rows the
-/// last one stays. In place when the target is unshared.
+/// Overwrites the blocks of `target` at `rows` with `values`, broadcast to [`Places::out_shape`]. If rows are repeated, the last value is
+/// kept. In place when the target is unshared.
 ///
 /// # Panics
 /// When dtypes differ, values do not broadcast or a row is out of range: bugs of the caller.
@@ -182,7 +182,7 @@ pub fn put(target: &mut Array, places: &Places, rows: &Array, values: &Array) {
     dispatch!(bits target.dtype(), T => update::<T>(target, places, rows, values, |old, new| *old = new));
 }
 
-/// Adds `values`, broadcast to [`Places::out_shape`], to the blocks of `target` at `rows`; repeated rows add up.
+/// Adds `values`, broadcast to [`Places::out_shape`], to the blocks of `target` at `rows`. Repeated rows add up.
 ///
 /// # Panics
 /// As [`put`], and when the dtype is not floating.
@@ -191,10 +191,10 @@ pub fn add(target: &mut Array, places: &Places, rows: &Array, values: &Array) {
         else in_single(target, values, |target, values| add(target, places, rows, values)));
 }
 
-/// Zeros of the shape of `places` with `values` added at `rows`: the transpose of [`gather`].
+/// Zeros of the shape of `places`, to which `values` are added at `rows`: the transpose of [`gather`].
 #[must_use]
 pub fn index_add(places: &Places, rows: &Array, values: &Array) -> Array {
-    // With the indexed axes side by side every block is one piece of memory; the axes are put back in a view.
+    // With the indexed axes in front, every block is contiguous. A view restores the order of axes.
     let order = places.order();
     let shape: Shape = order.iter().map(|&a| places.shape[a]).collect();
     let axes = (places.place..places.place + places.axes.len()).collect();
@@ -228,7 +228,7 @@ fn update<T: Plain>(target: &mut Array, places: &Places, rows: &Array, values: &
     update_any(data, &Blocks::new(layout, places), numbers(&rows), &values, f);
 }
 
-/// Blocks that lie one behind the other: threads take ranges of the target, and each looks for its rows.
+/// Contiguous blocks: each thread takes a range of the target and looks for rows within it.
 fn update_dense<T: Plain>(data: &mut [T], places: &Places, rows: &[i64], values: &Values<'_, T>, f: impl Fn(&mut T, T) + Sync) {
     let count = places.rows();
     let kept = places.kept();

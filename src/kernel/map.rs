@@ -1,9 +1,9 @@
 //! Elementwise formulas over [`Field`] as SIMD loops.
 //!
-//! A formula is compiled into as few loops as it needs, for each type and instruction set. A [`CHEAP`](Pointwise::CHEAP) one has
-//! loops of its own in place and added to a sum, and [some](Pointwise::BESIDE) beside a number: there each load counts. Any other
-//! has one loop, over operands as long as the result, and what is around it is shared by all formulas of a type: it is called
-//! through a pointer.
+//! A formula is compiled into as few loops as it needs, for each type and instruction set. A [`CHEAP`](Pointwise::CHEAP) formula has
+//! separate loops for working in place and for adding to a sum, and [some](Pointwise::BESIDE) for operands that are numbers, because there
+//! each load counts. All others have one loop, over operands as long as the result. The code around the loop is shared by all formulas of a
+//! type: it calls the loop through a pointer.
 
 mod choices;
 mod formulas;
@@ -25,54 +25,54 @@ pub use formulas::{BlockLoop, Floating, Formulas};
 pub use in_place::{accumulate, update};
 pub use pairs::{Simple, pair};
 
-/// Elements after which a loop checks whether an argument left a function's fast range.
+/// Elements after which a loop checks whether an argument was outside a function's fast range.
 const STRIDE: usize = PERIOD;
-/// Elements that are computed before they go to memory past the caches.
+/// Elements that are computed before they are stored with non-temporal stores.
 const LINES: usize = 256;
-/// Elements of a piece that is worth it: its ends are cache lines that others share.
+/// The least elements of a piece: pieces share the cache lines at their ends.
 const MIN_PIECE_LEN: usize = 4096;
-/// Bytes of a result that is not kept in the caches: more than half of a last level of 16 MB. It would evict all else and
-/// its own beginning.
+/// Results of this number of bytes or more bypass the caches: they exceed half of a last-level cache of 16 MB, so they would evict
+/// everything, including their own beginning.
 const NON_TEMPORAL_BYTES: usize = 8 << 20;
 
-/// What is wrong with a formula that leaves a fast range of which it has not told.
+/// The panic message for a formula that leaves a fast range without being marked as `RANGED`.
 const UNSAID: &str = "a formula with sin, cos or tan must say that it is RANGED";
 
-/// A formula of `N` operands and two numbers.
+/// A formula of `N` operands and two parameters.
 pub trait Pointwise<const N: usize>: 'static {
-    /// Nanoseconds an element, roughly: decides when threads pay.
+    /// Nanoseconds per element, approximately: decides when threads pay.
     const COST: f64 = 1.0;
-    /// Whether its operands take longer to come than it takes: arithmetic and comparisons.
+    /// Whether loading its operands takes longer than computing: arithmetic and comparisons.
     const CHEAP: bool = false;
-    /// Whether it has loops beside a number and row by row: arithmetic that users write, not gradients.
+    /// Whether it has loops for a number as an operand and for rows: arithmetic that users write, not gradients.
     const BESIDE: bool = false;
-    /// Whether the formula has a function with a fast range (sin, cos, tan): then a block is repeated with care when
-    /// an argument was out of that range.
+    /// Whether the formula contains a function with a fast range (sin, cos, tan). Then a block is repeated with
+    /// [`Careful`] lanes if an argument was outside that range.
     const RANGED: bool = false;
-    /// Whether the formula is its second operand where the first is one.
+    /// Whether the formula equals its second operand when the first is one.
     const PASSES: bool = false;
     /// The formula.
     fn eval<F: Field>(x: [F; N], p: [F; 2]) -> F;
 }
 
-/// A loop over operands as long as the result; the last argument says whether that goes past the caches.
+/// A loop over operands as long as the result. The last argument says whether it uses non-temporal stores.
 type Piece<T, const N: usize> = fn(&[&[T]; N], &mut [T], [f64; 2], bool);
 
-/// The same row by row, so many columns each.
+/// A loop over rows with the given number of columns.
 type PieceOfRows<T, const N: usize> = fn(&[f64; 2], [Rows<'_, T>; N], usize, &mut [T]);
 
 /// The loops of a formula, for one type.
 struct Loops<T: Element, const N: usize> {
     piece: Piece<T, N>,
-    /// Of a formula that reads a number beside an array once; `piece` takes such a number, too.
+    /// For a formula that reads a number operand once. Then `piece` accepts such a number, too.
     rows: Option<PieceOfRows<T, N>>,
 }
 
-/// Where the loops of a formula are found.
+/// The loops of a formula, by type.
 struct Of<P, T, const N: usize>(PhantomData<(P, T)>);
 
 impl<P: Pointwise<N>, T: Real + Element, const N: usize> Of<P, T, N> {
-    /// Whether a number beside an array is read once.
+    /// Whether a number operand is read once.
     const ONCE: bool = N == 2 && P::BESIDE;
     const LOOPS: Loops<T, N> = Loops { piece: piece::<P, T, N>, rows: if Self::ONCE { Some(by_rows::<P, T, N>) } else { None } };
 }
@@ -86,17 +86,17 @@ fn by_rows<P: Pointwise<N>, T: Real + Element, const N: usize>(params: &[f64; 2]
 }
 
 struct Loop<'a, P, T, const N: usize> {
-    /// By reference: they were written just before, in parts, and are large to move.
+    /// By reference: they were just written in parts, and moving them as a whole is slow.
     inputs: &'a [&'a [T]; N],
     out: &'a mut [T],
     params: [f64; 2],
-    /// Whether the result goes past the caches.
+    /// Whether the result is written with non-temporal stores.
     non_temporal: bool,
     formula: PhantomData<P>,
 }
 
 impl<P: Pointwise<N>, T: Real + Element, const N: usize> Loop<'_, P, T, N> {
-    /// A piece of the result, for which operands are as long, or numbers that are read once.
+    /// A piece of the result; operands are as long, or they are numbers that are read once.
     #[inline(always)]
     fn piece<A: Arch>(inputs: &[&[T]; N], out: &mut [T], params: [f64; 2]) {
         #[allow(clippy::collapsible_if, reason = "a condition of its own: without it the loops are not even compiled")]
@@ -133,7 +133,7 @@ impl<P: Pointwise<N>, T: Real + Element, const N: usize> Kernel for Loop<'_, P, 
         } else {
             &mut []
         };
-        // Operands that repeat themselves are as long as a stride.
+        // Operands that are reused periodically are as long as a stride.
         let repeats = !Of::<P, T, N>::ONCE && self.inputs.iter().any(|s| s.len() < whole);
         let width = if non_temporal {
             LINES
@@ -164,10 +164,10 @@ impl<P: Pointwise<N>, T: Real + Element, const N: usize> Kernel for Loop<'_, P, 
     }
 }
 
-/// What [`map`] does with its operands.
+/// What [`map`] computes from its operands.
 struct Formula<T: Element, const N: usize> {
     params: [f64; 2],
-    /// Whether long pieces go past the caches.
+    /// Whether long pieces are written with non-temporal stores.
     non_temporal: bool,
     loops: &'static Loops<T, N>,
 }
@@ -192,7 +192,7 @@ impl<T: Element, const N: usize> ByRows<T, T, N> for Formula<T, N> {
     }
 }
 
-/// Row by row without leaving the loop: a call for each would cost rows of a hundred elements more than half.
+/// All rows in one loop: for rows of a hundred elements, one call per row would take more than half of the time.
 struct RowLoop<'a, P, T, const N: usize> {
     params: &'a [f64; 2],
     inputs: [Rows<'a, T>; N],
@@ -206,7 +206,7 @@ impl<P: Pointwise<N>, T: Real + Element, const N: usize> Kernel for RowLoop<'_, 
 
     #[inline(always)]
     fn run<A: Arch>(self) {
-        // Of its own: what is written might be where others keep theirs, for all the compiler knows.
+        // Copied to locals: otherwise the compiler must assume that writing the result changes them.
         let (mut rows, params) = (self.inputs, *self.params);
         for out in self.out.chunks_exact_mut(self.columns) {
             let mut inputs = [&[][..]; N];
@@ -222,8 +222,8 @@ impl<P: Pointwise<N>, T: Real + Element, const N: usize> Kernel for RowLoop<'_, 
     }
 }
 
-/// `f` of each operand, written out: in a loop, as in `map`, it would be known too late how long they are, and the loop over
-/// elements would ask for each, or leave its last sixteen to a slow one.
+/// `f` of each operand, unrolled. In a loop, as in `map`, the compiler would learn the lengths too late: the loop over elements would check
+/// each of them, or handle the last sixteen in a slow loop.
 #[inline(always)]
 fn each<S: Copy, R: Copy, const N: usize>(operands: &[S; N], none: R, f: impl Fn(S) -> R) -> [R; N] {
     const { assert!(N <= 5) };
@@ -246,7 +246,7 @@ fn each<S: Copy, R: Copy, const N: usize>(operands: &[S; N], none: R, f: impl Fn
     out
 }
 
-/// The formula; whether an argument left a fast range.
+/// Computes the formula. Returns whether an argument was outside a fast range.
 #[inline(always)]
 fn pass<P: Pointwise<N>, T: Real + Element, A: Arch, const N: usize>(inputs: [&[T]; N], out: &mut [T], params: [f64; 2]) -> bool {
     let n = out.len();
@@ -254,11 +254,11 @@ fn pass<P: Pointwise<N>, T: Real + Element, A: Arch, const N: usize>(inputs: [&[
     if const { !A::MASKS } {
         return strip::<P, T, A, N>(inputs, out, params);
     }
-    // Whole blocks where they lie, then the rest in a block of its own, by one and the same loop.
+    // Whole blocks in place, then the rest in a separate block, all by the same loop.
     let whole = n / PART * PART;
     let mut out_of_range = false;
     for last in [false, true] {
-        // Out of sight: of a loop over one block the compiler makes sixteen copies of the formula.
+        // `black_box`: for a loop over one block the compiler would unroll the formula sixteen times.
         let last = black_box(last);
         if (if last { n - whole } else { whole }) == 0 {
             continue;
@@ -277,8 +277,8 @@ fn pass<P: Pointwise<N>, T: Real + Element, A: Arch, const N: usize>(inputs: [&[
     out_of_range
 }
 
-/// The formula, one element after the other; of the [masked](Arch::MASKS) set whole blocks, so that the compiler makes no
-/// second loop for a rest.
+/// The formula, element by element. For the [masked](Arch::MASKS) set by whole blocks, so that the compiler makes no second loop for a
+/// remainder.
 #[inline(always)]
 fn strip<P: Pointwise<N>, T: Real, A: Arch, const N: usize>(inputs: [&[T]; N], out: &mut [T], params: [f64; 2]) -> bool {
     let p = params.map(Lane::<T, A>::lit);
@@ -294,13 +294,13 @@ fn strip<P: Pointwise<N>, T: Real, A: Arch, const N: usize>(inputs: [&[T]; N], o
     out_of_range
 }
 
-/// `x`; where the set is [plain](Arch::PLAIN), in a way that keeps the compiler from making a second, wide loop.
+/// `x`. For the [plain](Arch::PLAIN) set it is hidden from the compiler, so that no second, wide loop is made.
 #[inline(always)]
 fn plain<T: Real, A: Arch>(x: T) -> T {
     if A::PLAIN { x.opaque() } else { x }
 }
 
-/// A block in which an argument left a fast range, again.
+/// Repeats a block in which an argument was outside a fast range.
 #[cold]
 #[inline(never)]
 fn careful<P: Pointwise<N>, T: Real + Element, const N: usize>(inputs: &[&[T]; N], out: &mut [T], params: [f64; 2]) {
@@ -323,7 +323,7 @@ impl<P: Pointwise<N>, T: Real + Element, const N: usize> Kernel for CarefulLoop<
     }
 }
 
-/// The formula of two operands, of which one at least is the same number everywhere, read once.
+/// The formula of two operands, at least one of which is a constant number that is read once.
 #[inline(always)]
 fn beside_number<P: Pointwise<N>, T: Real + Element, A: Arch, const N: usize>(inputs: &[&[T]; N], out: &mut [T], params: [f64; 2]) {
     let n = out.len();
@@ -338,7 +338,7 @@ fn beside_number<P: Pointwise<N>, T: Real + Element, A: Arch, const N: usize>(in
     }
 }
 
-/// The same with the other one as operand `AT`.
+/// The same with the other operand at position `AT`.
 #[inline(always)]
 fn number_and<P: Pointwise<N>, T: Real + Element, A: Arch, const N: usize, const AT: usize>(inputs: &[&[T]; N], out: &mut [T], params: [f64; 2]) {
     let p = params.map(Lane::<T, A>::lit);
@@ -364,7 +364,7 @@ pub fn map<P: Pointwise<N>, const N: usize>(inputs: [Input<'_>; N], shape: &[usi
         else unreachable!("formulas are over floating dtypes"))
 }
 
-/// [`map`] of any formula of so many operands.
+/// [`map`] for any formula with this number of operands.
 fn with_loops<T: Element, const N: usize>(
     inputs: [Input<'_>; N],
     shape: &[usize],
@@ -376,7 +376,7 @@ fn with_loops<T: Element, const N: usize>(
     blocks::zip::<T, T, N>(inputs, shape, cost * width::<T>(), loops.rows.is_some(), &Formula { params, non_temporal, loops })
 }
 
-/// Doubles take twice as long.
+/// The relative cost of an element: doubles take twice as long.
 fn width<T: Element>() -> f64 {
     if T::DTYPE == DType::F64 { 2.0 } else { 1.0 }
 }
@@ -428,7 +428,7 @@ mod tests {
         assert!((y.to_vec::<f32>()[999] - 1999.0).abs() < 1e-3);
     }
 
-    /// What `update` and `accumulate` make of ramps, beside what [`map`] makes of the same.
+    /// Compares `update` and `accumulate` with [`map`] on ramps.
     fn in_place<P: Pointwise<1> + Pointwise<2>>(n: usize, scale: f64) {
         let ramp = |first: usize| Array::from_slice(&(first..first + n).map(|i| scale * i as f64 / 8.0).collect::<Vec<_>>(), &[n]);
         let (x, y) = (ramp(0), ramp(3));
@@ -448,14 +448,14 @@ mod tests {
         for n in [0, 1, 3, 16, 17, 255, 256, 257, 5000] {
             in_place::<Axpy>(n, 0.3);
             in_place::<Sine>(n, 0.3);
-            // Beyond the fast range of sin: the whole block is repeated with its old values.
+            // Beyond the fast range of sin, a whole block is repeated with its old values.
             in_place::<Sine>(n, 1e300);
         }
     }
 
     #[test]
     fn a_number_on_either_side() {
-        // The last one goes past the caches.
+        // The last length uses non-temporal stores.
         for n in [1, 16, 17, 256, 600, 5000, 1_050_000] {
             let x = Array::from_slice(&(0..n).map(|i| f64::from(i) / 8.0).collect::<Vec<_>>(), &[n as usize]);
             let (c, shape) = (Input::Scalar(Scalar::Float(0.7)), [n as usize]);
@@ -470,7 +470,7 @@ mod tests {
 
     #[test]
     fn rows_and_columns_meet_rows_of_any_length() {
-        // The last one goes past the caches.
+        // The last shape uses non-temporal stores.
         for (rows, columns) in [(200, 3), (3, 20), (40, 17), (30, 100), (7, 300), (260, 4100)] {
             let ramp = |shape: &[usize]| Array::from_slice(&(0..size_of_shape(shape)).map(|i| i as f64 / 8.0).collect::<Vec<_>>(), shape);
             let (x, row, column) = (ramp(&[rows, columns]), ramp(&[columns]), ramp(&[rows, 1]));
@@ -486,7 +486,7 @@ mod tests {
         }
     }
 
-    /// Every function that takes long.
+    /// All functions that take long.
     enum Long {}
     impl Pointwise<2> for Long {
         fn eval<F: Field>([x, y]: [F; 2], _: [F; 2]) -> F {

@@ -1,9 +1,8 @@
-//! Matrix products: the one door to them.
+//! Matrix products: the entry points.
 //!
-//! [`matmul`] and [`matmul_batch`] check that every element lies in its slice; `split` divides a batch; `blocked` and
-//! `vector` compute one product of floats and `product` any other. The order of every sum depends on sizes and layouts
-//! alone, so that the result has the same bits with any number of threads. `docs/decisions/0006-gemm-kernel.md` has the
-//! numbers.
+//! [`matmul`] and [`matmul_batch`] check that every element is in its slice. `split` divides a batch; `blocked` and `vector` compute one
+//! product of floats, and `product` any other. The order of every sum depends only on sizes and layouts, so the result has the same bits
+//! with any number of threads. `docs/decisions/0006-gemm-kernel.md` has measurements.
 
 #![allow(unsafe_code, reason = "to call `split::run`, whose promises are what this file checks")]
 
@@ -36,7 +35,7 @@ impl<T: Entry> MatElement for T {}
 
 /// Computes `c = a @ b`, or `c += a @ b` when `accumulate`.
 ///
-/// When not accumulating, the old values of `c` do not matter. An empty sum is zero.
+/// When not accumulating, the old values of `c` are ignored. An empty sum is zero.
 ///
 /// # Panics
 /// When the shapes do not fit.
@@ -55,7 +54,7 @@ pub fn matmul<T: MatElement>(a: MatRef<T>, b: MatRef<T>, c: MatMut<T>, accumulat
         c_strides: (c.row_stride, c.col_stride),
     };
     let offsets = BatchOffsets { a: &[a.offset], b: &[b.offset], c: &[offset] };
-    // SAFETY: the views hold only elements inside their slices, and `c` does not overlap.
+    // SAFETY: all elements of the views are in their slices, and `c` does not overlap.
     unsafe { run(a.data, b.data, data, &shape, offsets, accumulate, &Extras::NONE) }
 }
 
@@ -77,20 +76,20 @@ pub struct ProductShape {
     pub c_strides: (isize, isize),
 }
 
-/// Where the matrices of each product of a batch begin. A broadcast matrix repeats its offset.
+/// Where the matrices of each product of a batch begin. The offset of a broadcast matrix is repeated.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchOffsets<'a> {
-    /// The place of element (0, 0) of each `a`.
+    /// The offset of element (0, 0) of each `a`.
     pub a: &'a [usize],
-    /// The place of element (0, 0) of each `b`.
+    /// The offset of element (0, 0) of each `b`.
     pub b: &'a [usize],
-    /// The place of element (0, 0) of each `c`.
+    /// The offset of element (0, 0) of each `c`.
     pub c: &'a [usize],
 }
 
 /// Computes `c = a @ b`, or `c += a @ b` when `accumulate`, for each product of a batch.
 ///
-/// One parallel region over all products and their tiles.
+/// All products and their tiles are one parallel region.
 ///
 /// # Panics
 /// When the lists differ in length, when an element lies outside its slice, or when outputs overlap: each `c`
@@ -106,25 +105,25 @@ pub fn matmul_batch<T: MatElement>(a: &[T], b: &[T], c: &mut [T], shape: &Produc
 /// The right operand of products.
 #[derive(Clone, Copy, Debug)]
 pub enum Right<'a, T> {
-    /// As it lies in memory.
+    /// The operand in memory.
     Plain(&'a [T]),
-    /// One matrix, the same for all products, as [`pack()`] copied it. Strides and places do not matter.
+    /// One matrix for all products, packed by [`pack()`]. Strides and offsets are ignored.
     Panels(&'a [T]),
 }
 
-/// Other arrays of the size of a result, and what is done with rows of all of them.
+/// The epilogue of a product: a function of rows of the result, and other arrays of the same size.
 pub struct After<'a, T> {
-    /// The arrays.
+    /// The other arrays.
     pub others: SmallVec<[&'a mut [T]; 4]>,
-    /// Called, by several threads perhaps, with every element in one part or another.
+    /// Called, possibly by several threads, with parts that together cover every element once.
     pub finish: &'a Finish<'a, T>,
 }
 
-/// [`matmul_batch`] into results that follow each other without gaps, with `b` in panels perhaps, and with something that is done
-/// with rows as soon as they are complete, while they are in the cache.
+/// [`matmul_batch`] for contiguous results, with `b` possibly packed, and with an epilogue that is called with rows as soon as they are
+/// complete, while they are in the cache.
 ///
 /// # Panics
-/// As [`matmul_batch`]; also when there are panels and [`reads_panels`] is false, and when other arrays differ in size.
+/// As [`matmul_batch`]; also when `b` is packed and [`reads_panels`] is false, and when other arrays differ in size.
 pub fn matmul_then<T: MatElement>(
     a: &[T],
     b: Right<'_, T>,
@@ -155,35 +154,35 @@ pub fn matmul_then<T: MatElement>(
     if c.is_empty() {
         return;
     }
-    // SAFETY: just checked: all elements are inside their slices, those of `c` do not overlap, panels are as long as they must be.
+    // SAFETY: just checked: all elements are in their slices, those of `c` do not overlap, and panels have the right length.
     unsafe { run(a, plain.unwrap_or_default(), c, shape, offsets, accumulate, &Extras { panels, then }) }
 }
 
-/// Whether products of these sizes may read the right operand from panels.
+/// Whether products of these sizes can read a packed right operand.
 #[must_use]
 pub fn reads_panels<T: MatElement>(m: usize, k: usize, n: usize) -> bool {
     split::reads_panels::<T>(m, k, n)
 }
 
-/// Whether so many products of these sizes are worth several threads.
+/// Whether this number of products of these sizes is worth several threads.
 #[must_use]
 pub fn is_split(count: usize, m: usize, k: usize, n: usize) -> bool {
     split::is_split(count, m, k, n)
 }
 
-/// The elements of the panels of a matrix of `k` rows and `n` columns. It depends on the instruction set, as panels do.
+/// The number of elements of a packed matrix of `k` rows and `n` columns. It depends on the instruction set, as the panels do.
 #[must_use]
 pub fn panels_len<T: MatElement>(k: usize, n: usize) -> usize {
     blocked::panels_len::<T>(k, n)
 }
 
-/// Whether panels of a right operand that never changes are worth it.
+/// Whether it pays to pack a constant right operand.
 #[must_use]
 pub fn packs<T: MatElement>(k: usize, n: usize, has_rows: bool) -> bool {
     blocked::packs::<T>(k, n, has_rows)
 }
 
-/// Copies a right operand to panels.
+/// Packs a right operand.
 ///
 /// # Panics
 /// When `out` does not have [`panels_len`] elements.
@@ -196,7 +195,7 @@ pub fn pack<T: MatElement>(b: MatRef<T>, out: &mut [T]) {
     }
 }
 
-/// Asserts what [`matmul_batch`] promises to.
+/// Asserts what [`matmul_batch`] documents.
 fn check_batch<T>(a: &[T], b: Option<&[T]>, c: &[T], shape: &ProductShape, offsets: BatchOffsets) {
     let ProductShape { m, k, n, .. } = *shape;
     let lengths = [offsets.a.len(), offsets.b.len(), offsets.c.len()];

@@ -1,4 +1,4 @@
-//! Means, and what is left when they are taken off.
+//! Means, and deviations from them.
 
 use crate::array::{Array, Element};
 use crate::dispatch;
@@ -6,10 +6,10 @@ use crate::kernel::blocks::{self, Input};
 use crate::kernel::math::Real;
 use crate::kernel::reduce::{Fold, ReducePlan, Sum, reduce};
 
-/// The mean over `axes`, with the kept axes only; NaN of nothing.
+/// The mean over `axes`, with the kept axes only; NaN for no elements.
 ///
 /// # Panics
-/// When the dtype is not floating: a bug of the caller. So for both functions here.
+/// When the dtype is not floating: a bug of the caller. This holds for both functions here.
 #[must_use]
 pub fn mean(x: &Array, axes: &[usize]) -> Array {
     if x.dtype().is_complex() {
@@ -30,7 +30,7 @@ where
     out
 }
 
-/// Divides sums of `count` elements by that; whether all means are finite.
+/// Divides sums of `count` elements by `count`. Returns whether all means are finite.
 #[allow(clippy::cast_precision_loss, reason = "a count")]
 pub fn sums_to_means<T: Real>(sums: &mut [T], count: usize) -> bool {
     let n = T::lit(count as f64);
@@ -42,7 +42,7 @@ pub fn sums_to_means<T: Real>(sums: &mut [T], count: usize) -> bool {
     !overflow
 }
 
-/// What elements are multiplied with whose sum may overflow where the mean of `count` of them does not.
+/// The factor for elements whose sum may overflow while the mean of `count` of them does not.
 #[must_use]
 pub fn small_factor(count: usize) -> f64 {
     (-shift(count)).exp2()
@@ -52,7 +52,7 @@ fn shift(count: usize) -> f64 {
     f64::from(usize::BITS - count.leading_zeros())
 }
 
-/// Puts means in place of those that are not finite, made of sums of elements times [`small_factor`].
+/// Replaces means that are not finite, by means of elements that were multiplied by [`small_factor`] before.
 #[allow(clippy::cast_precision_loss, reason = "a count")]
 pub fn mend<T: Real>(means: &mut [T], sums: &[T], count: usize) {
     let unit = T::lit(shift(count).exp2() / count as f64);
@@ -63,7 +63,7 @@ pub fn mend<T: Real>(means: &mut [T], sums: &[T], count: usize) {
     }
 }
 
-/// Computes the means that are not finite again, from smaller numbers: a sum may overflow where the mean does not.
+/// Computes means that are not finite again, from scaled elements: a sum may overflow while the mean does not.
 #[cold]
 fn mend_means<T: Real + Element>(x: &Array, axes: &[usize], out: &mut Array)
 where
@@ -74,7 +74,7 @@ where
     mend(out.data_mut(), sums.as_slice::<T>().unwrap_or_default(), count);
 }
 
-/// `x` times a factor, such as a power of two, which is exact.
+/// `x` times a factor that is a power of two, so the product is exact.
 #[must_use]
 pub fn scaled<T: Real + Element>(x: &Array, factor: f64) -> Array {
     let factor = T::lit(factor);
@@ -88,8 +88,8 @@ pub fn is_finite<T: Real>(x: T) -> bool {
 
 /// x minus its mean over `axes`.
 ///
-/// The mean is rounded, so what is left has a small mean of its own, which is taken off as well: then the rest of a
-/// constant is exactly zero.
+/// The mean is rounded, so the differences have a small mean of their own, which is subtracted as well. So for constant input the result is
+/// exactly zero.
 #[must_use]
 pub fn centered(x: &Array, axes: &[usize]) -> Array {
     let keepdims = ReducePlan::new(x.shape(), axes).keepdims;

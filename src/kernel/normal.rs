@@ -1,7 +1,7 @@
-//! Rows with their mean taken off and divided by their deviation, and the gradients of that.
+//! Normalisation: rows minus their mean, divided by their standard deviation, and the gradients of that.
 //!
-//! The variance is a mean of squared deviations, never a difference of squares. Gradients of weights are summed over blocks of
-//! rows that the sizes alone decide.
+//! The variance is a mean of squared deviations, never a difference of squares. Gradients of weights are summed in blocks of rows that
+//! depend on the sizes only.
 #![allow(clippy::inline_always, reason = "a function that is not inlined is compiled for the wrong instruction set")]
 
 use crate::array::{Element, alloc_check};
@@ -10,25 +10,25 @@ use crate::kernel::parallel;
 use crate::kernel::simd::{Arch, Kernel, dispatch};
 use serde::{Deserialize, Serialize};
 
-/// Running sums side by side.
+/// Partial sums that are computed side by side.
 const LANES: usize = 16;
-/// Elements whose sum is taken in lanes before it is added to a float64.
+/// Elements that are summed in lanes before the sum is added to a float64.
 const BLOCK: usize = 4096;
-/// Blocks of rows whose weight gradients are summed apart, at most.
+/// The most blocks of rows whose weight gradients are summed separately.
 const PARTS: usize = 32;
 
-/// How elements are normalised together, and which weight each has.
+/// Which elements are normalised together, and which weight each has.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rows {
-    /// Elements that are normalised together: neighbours.
+    /// Number of neighbouring elements that are normalised together.
     pub row: usize,
-    /// After so many rows the weights begin anew.
+    /// Number of rows after which the weights repeat.
     pub groups: usize,
-    /// Neighbours that share a weight.
+    /// Number of neighbouring elements that share a weight.
     pub span: usize,
-    /// Whether the mean is taken off.
+    /// Whether the mean is subtracted.
     pub centered: bool,
-    /// What is added to the variance.
+    /// The number that is added to the variance.
     pub eps: f64,
 }
 
@@ -47,7 +47,7 @@ impl Rows {
     }
 }
 
-/// A floating number that statistics are taken of.
+/// Element types of statistics.
 pub trait Number: Real + Element {}
 impl<T: Real + Element> Number for T {}
 
@@ -56,7 +56,7 @@ fn wide<T: Number>(x: T) -> f64 {
     x.to_scalar().as_f64()
 }
 
-/// Σ f(a, b) over the elements of two slices, in lanes; long sums in pieces.
+/// Σ f(a, b) over the elements of two slices, in lanes; long sums in blocks.
 #[inline(always)]
 fn sum2<T: Number>(a: &[T], b: &[T], f: impl Fn(T, T) -> T) -> f64 {
     let mut total = 0.0;
@@ -80,7 +80,7 @@ fn sum<T: Number>(x: &[T], f: impl Fn(T) -> T) -> f64 {
     sum2(x, x, |x, _| f(x))
 }
 
-/// The mean (zero unless it is taken off) and the mean of squared deviations from it.
+/// The mean (zero if it is not subtracted) and the mean of squared deviations from it.
 #[inline(always)]
 #[allow(clippy::cast_precision_loss, reason = "a number of elements")]
 fn statistics<T: Number>(runs: &[&[T]], centered: bool) -> [f64; 2] {
@@ -100,12 +100,12 @@ fn statistics<T: Number>(runs: &[&[T]], centered: bool) -> [f64; 2] {
             slip += sum(x, |x| x - middle);
         }
     }
-    // The first sum was rounded, and so was the mean: the mean of what is left tells how much.
+    // The first sum and the mean were rounded: the mean of the deviations is the error.
     (var, slip) = (var / n, slip / n);
     [wide(middle) + slip, if var.is_nan() { var } else { (var - slip * slip).max(0.0) }]
 }
 
-/// Mean and scale of a row. The mean is rounded; what that leaves over is part of the shift.
+/// Mean and scale of a row. The rounding error of the mean is part of the shift.
 #[derive(Clone, Copy)]
 struct Standard<T> {
     mean: T,
@@ -127,7 +127,7 @@ impl<T: Number> Standard<T> {
     }
 }
 
-/// (x - mean) / √(variance + eps), times a weight and plus a bias if there are.
+/// (x - mean) / √(variance + eps), times the weight and plus the bias if given.
 pub fn forward<T: Number>(x: &[T], weight: Option<&[T]>, bias: Option<&[T]>, out: &mut [T], rows: &Rows) {
     let n = rows.row;
     if out.is_empty() {
@@ -183,7 +183,7 @@ impl<T: Number> Kernel for Forward<'_, T> {
     }
 }
 
-/// The gradients of x, and of the weight and the bias when there is a weight.
+/// The gradient of x, and those of the weight and the bias if there is a weight.
 pub fn backward<T: Number>(g: &[T], x: &[T], weight: Option<&[T]>, dx: &mut [T], mut sums: Option<(&mut [T], &mut [T])>, rows: &Rows) {
     let n = rows.row;
     let channels = rows.channels();
@@ -283,7 +283,7 @@ fn weighted<T: Number>(g: &[T], w: &[T], out: &mut [T], span: usize) {
     }
 }
 
-/// Takes u, in `out`, to r (u - mean(u) - x̂ mean(u x̂)).
+/// Replaces u in `out` by r (u - mean(u) - x̂ mean(u x̂)).
 #[inline(always)]
 #[allow(clippy::cast_precision_loss, reason = "a number of elements")]
 fn project<T: Number, A: Arch>(x: &[T], standard: Standard<T>, centered: bool, out: &mut [T]) {
@@ -295,7 +295,7 @@ fn project<T: Number, A: Arch>(x: &[T], standard: Standard<T>, centered: bool, o
     out.iter_mut().zip(x).for_each(|(o, x)| *o = fma::<T, A>(standard.of::<A>(*x), slope, *o - shift) * scale);
 }
 
-/// An array of images: `batch` of them, with `channels` planes of `plane` elements.
+/// An array of images: `batch` images with `channels` planes of `plane` elements.
 #[derive(Clone, Copy, Debug)]
 pub struct Images {
     /// Images.
@@ -345,7 +345,7 @@ impl<T: Number> Kernel for OfChannel<'_, T> {
     fn run<A: Arch>(self) -> [f64; 2] {
         let Self { x, images, channel } = self;
         if images.plane == 1 {
-            // A column: its elements are gathered first.
+            // One element per plane: they are gathered first.
             let column = alloc_check::collect(images.planes(x, channel).map(|p| p[0]));
             return statistics(&[&column], true);
         }
@@ -354,7 +354,7 @@ impl<T: Number> Kernel for OfChannel<'_, T> {
     }
 }
 
-/// (x - mean) scale + shift with numbers for each channel.
+/// (x - mean) scale + shift, with one number of each per channel.
 pub fn normalize_channels<T: Number>(x: &[T], images: Images, [mean, scale, shift]: [&[T]; 3], out: &mut [T]) {
     each_plane(images, out, |channel, start, out| {
         let [m, s, b] = [mean[channel], scale[channel], shift[channel]];
@@ -362,7 +362,7 @@ pub fn normalize_channels<T: Number>(x: &[T], images: Images, [mean, scale, shif
     });
 }
 
-/// Calls `f` with the channel, the place and the elements of each plane.
+/// Calls `f` with the channel, the offset and the elements of each plane.
 fn each_plane<T: Number>(images: Images, out: &mut [T], f: impl Fn(usize, usize, &mut [T]) + Sync) {
     let plane = images.plane;
     if out.is_empty() {
@@ -427,7 +427,7 @@ impl<T: Number> Kernel for Sums<'_, T> {
     }
 }
 
-/// a g + b (x - mean) + c with numbers for each channel: the gradient of x.
+/// a g + b (x - mean) + c, with one number of each per channel: the gradient of x.
 pub fn combine_channels<T: Number>(g: &[T], x: &[T], images: Images, [mean, a, b, c]: [&[T]; 4], out: &mut [T]) {
     each_plane(images, out, |channel, start, out| {
         let range = start..start + out.len();

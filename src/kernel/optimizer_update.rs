@@ -1,4 +1,4 @@
-//! One pass over a parameter, its gradient and its state: what an optimizer's step is made of.
+//! The loop of an optimizer's step: one pass over a parameter, its gradient and its state.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -9,15 +9,15 @@ use crate::kernel::simd::{Arch, Kernel, dispatch as simd_dispatch};
 
 /// Elements of a block.
 const LANES: usize = 16;
-/// So few elements that no estimate is needed to leave them to one thread.
+/// Fewer elements than this are processed by one thread without an estimate.
 const SMALL: usize = 4096;
 
 /// What happens to one element of a parameter `p` with gradient `g` and `S` numbers of state.
 pub trait Update<const S: usize>: Copy + Sync {
-    /// Nanoseconds an element, roughly.
+    /// Nanoseconds per element, approximately.
     const COST: f64;
-    /// Whether the loop is compiled for AVX-512, too: not where it waits for the memory. There the compiler also leaves short
-    /// formulas with a condition to scalar code, ten times slower than with AVX2.
+    /// Whether the loop is compiled for AVX-512, too. Not if it is limited by memory. For short formulas with a condition the compiler
+    /// would also produce scalar code there, ten times slower than with AVX2.
     const WIDE: bool = true;
     /// The new parameter and the new state.
     fn eval<T: Real>(self, p: T, g: T, state: [T; S]) -> (T, [T; S]);
@@ -31,7 +31,7 @@ struct Piece<'a, T, const S: usize> {
 }
 
 impl<T, const S: usize> Piece<'_, T, S> {
-    /// The first `count` elements, which no longer belong to this one.
+    /// Splits off the first `count` elements.
     fn split_off(&mut self, count: usize) -> Self {
         let count = count.min(self.p.len());
         Self {
@@ -43,7 +43,7 @@ impl<T, const S: usize> Piece<'_, T, S> {
 }
 
 struct Loop<'a, U, T, const S: usize> {
-    /// Borrowed: a kernel is moved a few times on its way.
+    /// A reference, because a kernel is moved a few times.
     update: &'a U,
     piece: Piece<'a, T, S>,
 }
@@ -62,8 +62,8 @@ impl<U: Update<S>, T: Real, const S: usize> Kernel for Loop<'_, U, T, S> {
     }
 }
 
-/// Blocks of `N` elements, in registers; returns what is left. Where the set is [plain](Arch::PLAIN), the compiler is kept from making
-/// wide loops of it.
+/// Processes blocks of `N` elements in registers and returns the rest. For the [plain](Arch::PLAIN) set the compiler is kept from making
+/// wide loops.
 #[inline(always)]
 fn blocks<U: Update<S>, T: Real, A: Arch, const S: usize, const N: usize>(update: U, piece: Piece<'_, T, S>) -> Piece<'_, T, S> {
     let (blocks, p) = piece.p.as_chunks_mut::<N>();
@@ -94,7 +94,7 @@ fn block<U: Update<S>, T: Real, const S: usize, const N: usize>(update: U, p: &[
     (new, state)
 }
 
-/// Applies `update` to all elements, on all threads when that pays.
+/// Applies `update` to all elements, on several threads if that pays.
 ///
 /// # Panics
 /// When the lengths differ: a bug of the caller.
@@ -136,7 +136,7 @@ impl<T: Copy, F: Fn(T) -> T> Kernel for Each<'_, T, F> {
     }
 }
 
-/// Applies `f` to all elements, on all threads when that pays.
+/// Applies `f` to all elements, on several threads if that pays.
 pub fn change<T: Real + Element>(data: &mut [T], f: impl Fn(T) -> T + Copy + Sync) {
     parallel::for_each_chunk_mut(data, parallel::grain(data.len(), 0.2), |_, data| simd_dispatch(Each { data, f }));
 }

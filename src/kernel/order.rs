@@ -1,7 +1,7 @@
-//! Order along an axis: sorting, ranks, running extrema, places in sorted arrays.
+//! Order along an axis: sorting, ranks, running extrema, search in sorted arrays.
 //!
-//! All of it works on keys: whole numbers in the order of the elements. NaN has the largest key, and the two zeros have
-//! the same. An element's position is the second half of what is sorted, so equal elements stay in their order.
+//! Everything works on keys: integers in the order of the elements. NaN has the largest key, and both zeros have the same. Keys are sorted
+//! together with positions, so equal elements keep their order.
 #![allow(clippy::comparison_chain, clippy::needless_for_each, reason = "shorter, and as quick")]
 
 use std::cmp::Ordering;
@@ -27,7 +27,7 @@ fn key<T: Element>(x: T) -> u64 {
         Scalar::Int(i) => i.cast_unsigned() ^ SIGN,
         Scalar::UInt(i) => i,
         Scalar::Float(x) if x.is_nan() => NAN,
-        // Zero is added to bring -0.0 to 0.0.
+        // Adding zero turns -0.0 into 0.0.
         Scalar::Float(x) => {
             let bits = (x + 0.0).to_bits();
             if bits & SIGN == 0 { bits ^ SIGN } else { !bits }
@@ -36,7 +36,7 @@ fn key<T: Element>(x: T) -> u64 {
     }
 }
 
-/// The key in descending order; NaN stays the largest, where there is one.
+/// The key in descending order. NaN still has the largest.
 #[inline]
 fn descending_key(key: u64, has_nan: bool) -> u64 {
     match () {
@@ -49,10 +49,10 @@ fn descending_key(key: u64, has_nan: bool) -> u64 {
 /// An element's key and position.
 type Keyed = (u64, u32);
 
-/// What to do with the keys of a row: write positions.
+/// Computes positions from the keys of a row.
 type RowBody<'a> = &'a (dyn Fn(&mut [Keyed], &mut [i64]) + Sync);
 
-/// Calls `body` with the keyed elements of every row of `axis`; it writes `width` positions, which stand along that axis of the result.
+/// Calls `body` with the keyed elements of every row along `axis`. It writes `width` positions, which are along that axis of the result.
 fn by_rows(x: &Array, axis: usize, width: usize, cost: f64, flip: bool, body: RowBody<'_>) -> Array {
     let plan = ReducePlan::new(x.shape(), &[axis]);
     let (rows, count, x_is_float) = (plan.rows(x), plan.count, x.dtype().is_float());
@@ -102,7 +102,7 @@ pub fn last_axis_to(x: &Array, axis: usize) -> Array {
     x.with_layout(x.layout().permute(&order)).contiguous()
 }
 
-/// The positions that sort `x` along `axis`; equal elements stay in their order, NaN comes last.
+/// The positions that sort `x` along `axis`. Equal elements keep their order, and NaN comes last.
 #[must_use]
 pub fn argsort(x: &Array, axis: usize, descending: bool) -> Array {
     let n = x.shape()[axis];
@@ -112,7 +112,7 @@ pub fn argsort(x: &Array, axis: usize, descending: bool) -> Array {
     })
 }
 
-/// The elements of `x` sorted along `axis`, as by [`argsort`].
+/// The elements of `x` sorted along `axis`, in the order of [`argsort`].
 #[must_use]
 pub fn sorted(x: &Array, axis: usize, descending: bool) -> Array {
     let plan = ReducePlan::new(x.shape(), &[axis]);
@@ -133,7 +133,7 @@ pub fn sorted(x: &Array, axis: usize, descending: bool) -> Array {
     }, else unreachable!("complex numbers are refused before"))
 }
 
-/// The distinct elements of `x` in ascending order, in one axis. NaN equals NaN if `equal_nan`.
+/// The distinct elements of `x` in ascending order, as a 1-d array. NaN equals NaN if `equal_nan`.
 #[must_use]
 pub fn distinct(x: &Array, equal_nan: bool) -> Array {
     let (x, is_float) = (x.contiguous(), x.dtype().is_float());
@@ -146,7 +146,7 @@ pub fn distinct(x: &Array, equal_nan: bool) -> Array {
     }, else unreachable!("complex numbers are seen as pairs"))
 }
 
-/// The positions along `axis` of the elements of given `ranks` (in order, distinct, in range), NaN last.
+/// The positions along `axis` of the elements with the given `ranks`, which are sorted, distinct and in range. NaN comes last.
 #[must_use]
 pub fn ranked(x: &Array, axis: usize, ranks: &[usize]) -> Array {
     by_rows(x, axis, ranks.len(), 10.0, false, &|keyed, out| {
@@ -159,12 +159,13 @@ pub fn ranked(x: &Array, axis: usize, ranks: &[usize]) -> Array {
     })
 }
 
-/// The positions along `axis` of the `k` largest elements in descending order, or of the smallest in ascending order. NaN is the largest.
+/// The positions along `axis` of the `k` largest elements in descending order, or of the smallest in ascending order. NaN counts as the
+/// largest.
 #[must_use]
 pub fn top(x: &Array, axis: usize, k: usize, largest: bool) -> Array {
     by_rows(x, axis, k, 10.0, false, &|keyed, out| {
         if largest {
-            // Keys may overflow nothing: the opposite of the largest is zero.
+            // This cannot overflow: the largest key becomes zero.
             keyed.iter_mut().for_each(|(key, _)| *key = NAN - *key);
         }
         if k < keyed.len() {
@@ -175,8 +176,8 @@ pub fn top(x: &Array, axis: usize, k: usize, largest: bool) -> Array {
     })
 }
 
-/// The positions that put the elements of given `ranks` (in order) where they would stand in sorted order, smaller ones before and larger
-/// ones behind them.
+/// The positions of a partition: the elements with the given `ranks` (sorted) are where they would be in sorted order, with smaller
+/// elements before and larger ones after them.
 #[must_use]
 pub fn partitioned(x: &Array, axis: usize, ranks: &[usize]) -> Array {
     let n = x.shape()[axis];
@@ -190,7 +191,7 @@ pub fn partitioned(x: &Array, axis: usize, ranks: &[usize]) -> Array {
     })
 }
 
-/// For every element the position of the largest (or smallest) one up to it along `axis`: the last of equals, and the first NaN.
+/// For every element, the position of the largest (or smallest) element up to it along `axis`: the last among equals, and the first NaN.
 #[must_use]
 pub fn running_extremum(x: &Array, axis: usize, largest: bool) -> Array {
     let (n, has_nan) = (x.shape()[axis], x.dtype().is_float());
@@ -209,8 +210,8 @@ pub fn running_extremum(x: &Array, axis: usize, largest: bool) -> Array {
     })
 }
 
-/// How many elements of the sorted rows of `sorted` (its last axis) are below each element of `x`, or not above it with `right`. The rows
-/// are one for all, or one for each row of `x`. Both have one dtype.
+/// For each element of `x`, how many elements of the sorted rows of `sorted` (its last axis) are less than it, or not greater with `right`.
+/// There is one row for all, or one for each row of `x`. Both have the same dtype.
 #[must_use]
 pub fn searchsorted(sorted: &Array, x: &Array, right: bool) -> Array {
     let (sorted, x) = (sorted.contiguous(), x.contiguous());
@@ -231,10 +232,10 @@ pub fn searchsorted(sorted: &Array, x: &Array, right: bool) -> Array {
     out
 }
 
-/// So many searches run side by side: each waits for memory most of the time.
+/// Searches that run side by side, because each waits for memory most of the time.
 const SEARCHES: usize = 8;
 
-/// Binary searches in rows of `n` sorted keys, side by side: `wanted` gives the start of the row and the key of each.
+/// Binary searches in rows of `n` sorted keys, side by side. `wanted` returns the start of the row and the key of each search.
 fn search(keys: &[u64], n: usize, right: bool, places: &mut [i64], wanted: impl Fn(usize) -> (usize, u64)) {
     let (mut base, mut key, mut start) = ([0; SEARCHES], [0; SEARCHES], [0; SEARCHES]);
     for j in 0..places.len() {
@@ -258,11 +259,11 @@ fn search(keys: &[u64], n: usize, right: bool, places: &mut [i64], wanted: impl 
 
 /// The distinct rows of a matrix, whose rows are compared element by element.
 pub struct Groups {
-    /// For every distinct row, in ascending order, where it first stands.
+    /// For every distinct row, in ascending order, the index of its first occurrence.
     pub first: Array,
-    /// For every row the number of its group.
+    /// For every row, the index of its distinct row.
     pub inverse: Array,
-    /// How often each distinct row stands.
+    /// The number of occurrences of each distinct row.
     pub counts: Array,
 }
 
@@ -296,7 +297,7 @@ pub fn groups(x: &Array, equal_nan: bool) -> Groups {
 /// The positions that sort rows of keys.
 fn sorted_rows(keys: &[u64], count: usize, width: usize) -> Vec<usize> {
     if width == 1 {
-        // Keys beside positions are compared without a look elsewhere.
+        // Keys next to positions are compared without another memory access.
         let mut keyed: Vec<(u64, usize)> = alloc_check::collect(keys.iter().copied().zip(0..count));
         keyed.sort_unstable();
         return alloc_check::collect(keyed.into_iter().map(|(_, i)| i));

@@ -1,16 +1,15 @@
-//! The one door to threads: a loop over `0..n`, cut into ranges that several threads pull from.
+//! The entry point to threads: a loop over `0..n`, divided into ranges that several threads take.
 //!
-//! The calling thread takes part at once; helpers from a rayon pool join when they wake. What the caller
-//! waits for at the end is only the helpers that *began*: one that the operating system has not let run yet
-//! finds the job closed and leaves, so a busy machine costs the caller next to nothing
-//! (`docs/decisions/0003-threads.md` has the numbers).
+//! The calling thread takes part at once; helpers from a rayon pool join when they wake. At the end the caller waits only for helpers that
+//! have *begun*. A helper that the operating system has not scheduled yet finds the job closed and leaves, so a busy machine costs the
+//! caller next to nothing (`docs/decisions/0003-threads.md` has measurements).
 //!
-//! - Ranges depend on the size alone, never on the thread count: the same bits with 1, 2 or 64 threads.
+//! - Ranges depend on the size only, never on the number of threads: the same bits with 1, 2 or 64 threads.
 //! - A loop inside a loop runs serially. Several threads may call at the same time.
-//! - The pool starts at the first loop that needs it, and anew in a forked child.
+//! - The pool is started by the first loop that needs it, and again in a forked child.
 
-// A loop's closure borrows from its caller, and rayon takes only `'static` jobs unless the caller waits for every one of
-// them. That wait costs milliseconds when the other cores are busy. So a job holds the closure as a raw pointer (`Body`).
+// A loop's closure borrows from its caller, and rayon only takes `'static` jobs, unless the caller waits for all of them. That wait takes
+// milliseconds when the other cores are busy. So a job holds the closure as a raw pointer (`Body`).
 #![allow(unsafe_code, reason = "see above")]
 
 use std::any::Any;
@@ -29,24 +28,27 @@ use smallvec::SmallVec;
 use crate::array::alloc_check;
 use crate::lock::protocol::Crew;
 
-/// A range of work worth handing to another thread.
+/// The least duration of a range, so that another thread pays.
 const RANGE_NS: f64 = 20_000.0;
-/// Enough to keep 64 threads evenly busy; more would only add bookkeeping.
+/// Enough to balance 64 threads; more would only add overhead.
 const MAX_RANGES: usize = 1024;
-/// How long a caller without work left spins for its helpers before it sleeps: about one range.
+/// How long a caller that has no work left spins for its helpers before it sleeps: about one range.
 const SPIN: Duration = Duration::from_micros(20);
 const MAX_THREADS: usize = 1024;
+/// Ranges of at least so many items begin at multiples of [`ALIGNED_ITEMS`].
+const ALIGNED_FROM: usize = 1024;
+const ALIGNED_ITEMS: usize = 64;
 
-static NUM_THREADS: AtomicUsize = AtomicUsize::new(0); // 0: not asked for yet
+static NUM_THREADS: AtomicUsize = AtomicUsize::new(0); // 0: not determined yet
 
 thread_local! {
-    /// Whether this thread is working on a range of a parallel loop.
+    /// Whether this thread is inside a range of a parallel loop.
     static INSIDE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The number of threads a loop may use, the caller included.
+/// The number of threads that a loop may use, including the caller.
 ///
-/// The default is `TAPEGRAD_NUM_THREADS`, else what the process may use (affinity and cgroup limits count).
+/// The default is `TAPEGRAD_NUM_THREADS`, else the number of CPUs that the process may use (affinity and cgroup limits count).
 #[must_use]
 pub fn num_threads() -> usize {
     let known = NUM_THREADS.load(Relaxed);
@@ -55,10 +57,10 @@ pub fn num_threads() -> usize {
     }
     let default = default_threads(std::env::var("TAPEGRAD_NUM_THREADS").ok().as_deref());
     let stored = NUM_THREADS.compare_exchange(0, default, Relaxed, Relaxed);
-    stored.err().unwrap_or(default) // a `set_num_threads` in between wins
+    stored.err().unwrap_or(default) // a concurrent `set_num_threads` wins
 }
 
-/// Sets the number of threads, the caller included, for every loop that begins after this.
+/// Sets the number of threads, including the caller, for every loop that begins after this.
 ///
 /// 0 counts as 1, and more than 1024 as 1024.
 pub fn set_num_threads(n: usize) {
@@ -73,10 +75,10 @@ fn default_threads(variable: Option<&str>) -> usize {
     .min(MAX_THREADS)
 }
 
-/// The number of items per range so that a range costs some 20 µs, `ns_per_item` being the caller's estimate.
+/// The number of items per range so that a range takes some 20 µs. `ns_per_item` is the caller's estimate.
 ///
-/// Depends on its arguments alone, never on the thread count. It is `n` (so one range, run serially; 1 when
-/// `n` is 0) when the whole costs less than two such ranges. From 1024 items on, it is a multiple of 64.
+/// Depends only on its arguments, never on the number of threads. It is `n` (one range, run serially; 1 when `n` is 0) if everything takes
+/// less than two such ranges. From 1024 items on, it is a multiple of 64.
 #[must_use]
 #[expect(
     clippy::cast_precision_loss,
@@ -90,27 +92,27 @@ pub fn grain(n: usize, ns_per_item: f64) -> usize {
         return n.max(1);
     }
     match n.div_ceil(ranges) {
-        few if few < 1024 => few,
-        many => many.next_multiple_of(64),
+        few if few < ALIGNED_FROM => few,
+        many => many.next_multiple_of(ALIGNED_ITEMS),
     }
 }
 
 /// Calls `f` on consecutive ranges of `grain` items (the last may be shorter) that cover `0..n`.
 ///
-/// The ranges depend on `n` and `grain` alone; the order of the calls, and the thread of each, are not
-/// defined. Runs serially when there is one range or one thread, or inside another parallel loop. A panic
-/// in `f` reaches the caller, after every call that had begun has ended. A `grain` of 0 counts as 1.
+/// The ranges depend on `n` and `grain` only; the order of the calls and their threads are unspecified. It runs serially when there is one
+/// range or one thread, or inside another parallel loop. A panic in `f` is passed to the caller when every call that had begun has ended. A
+/// `grain` of 0 counts as 1.
 pub fn for_each_range(n: usize, grain: usize, f: impl Fn(Range<usize>) + Sync) {
     let grain = grain.max(1);
     run(n.div_ceil(grain), &|i| f(range(i, n, grain)));
 }
 
-/// Calls `f(start, chunk)` on the chunks of `out` that are the ranges of [`for_each_range`], `start..`.
+/// Calls `f(start, chunk)` on the chunks of `out` that correspond to the ranges of [`for_each_range`].
 pub fn for_each_chunk_mut<T: Send>(out: &mut [T], grain: usize, f: impl Fn(usize, &mut [T]) + Sync) {
     for_each_chunks_mut(out, SmallVec::new(), grain, |start, chunk, _| f(start, chunk));
 }
 
-/// The same, with the chunks of `others` that lie where that of `out` does. All have the length of `out`.
+/// As [`for_each_chunk_mut`], with the same chunks of `others`, which have the length of `out`.
 pub fn for_each_chunks_mut<T: Send>(
     out: &mut [T],
     others: SmallVec<[&mut [T]; 4]>,
@@ -125,7 +127,7 @@ pub fn for_each_chunks_mut<T: Send>(
     let others: SmallVec<[_; 4]> = others.into_iter().map(|other| other.chunks_mut(grain)).collect();
     let chunks = Mutex::new((out.chunks_mut(grain).enumerate(), others));
     run(count, &|_| {
-        // As many calls as chunks: each takes the next one, whichever index it was given.
+        // There are as many calls as chunks: each call takes the next chunk, whatever its index.
         let (next, beside) = {
             let (chunks, others) = &mut *lock(&chunks);
             (chunks.next(), others.iter_mut().filter_map(Iterator::next).collect())
@@ -171,7 +173,7 @@ fn run_with(pool: Arc<ThreadPool>, helpers: usize, count: usize, f: &(dyn Fn(usi
         pool,
     });
     let wait = CloseAndWait(&job);
-    // SAFETY: `f` is borrowed until `wait` has been dropped.
+    // SAFETY: `f` is borrowed until `wait` is dropped.
     unsafe { job.work() };
     drop(wait);
     if let Some(payload) = lock(&job.panic).take() {
@@ -179,11 +181,11 @@ fn run_with(pool: Arc<ThreadPool>, helpers: usize, count: usize, f: &(dyn Fn(usi
     }
 }
 
-/// The closure of a loop, as a pointer to the caller's reference to it. It dangles once the caller has returned.
+/// The closure of a loop, as a pointer to the caller's reference to it. It dangles after the caller has returned.
 #[derive(Clone, Copy)]
 struct Body(*const ());
 
-// SAFETY: the closure is `Sync`, so threads may share the reference; when they may use it is the matter of `Body::call`.
+// SAFETY: the closure is `Sync`, so threads may share the reference. `Body::call` says when they may use it.
 unsafe impl Send for Body {}
 // SAFETY: as above.
 unsafe impl Sync for Body {}
@@ -194,24 +196,24 @@ impl Body {
     }
 
     /// # Safety
-    /// The reference that this was made of is still borrowed.
+    /// The reference that this was made from is still borrowed.
     unsafe fn call(self, i: usize) {
-        // SAFETY: of that type by construction, and alive as the caller vouches.
+        // SAFETY: it has this type by construction, and is alive as the caller guarantees.
         let f = unsafe { *self.0.cast::<&(dyn Fn(usize) + Sync)>() };
         f(i);
     }
 }
 
-/// One parallel loop. Helpers hold it by `Arc`, so that late ones can find out that it is over.
+/// One parallel loop. Helpers hold it by `Arc`, so that late ones can find that it is over.
 struct Job {
-    /// Borrowed from the caller: not to be called once the crew is closed and no helper is at work.
+    /// Borrowed from the caller: it must not be called when the crew is closed and no helper is working.
     body: Body,
     count: usize,
-    /// The next index to hand out.
+    /// The next index to process.
     next: AtomicUsize,
-    /// The helpers at work.
+    /// The helpers that are working.
     crew: Crew,
-    /// Helpers not yet asked for.
+    /// Number of helpers that were not woken yet.
     to_recruit: AtomicUsize,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
     caller: Thread,
@@ -219,12 +221,12 @@ struct Job {
 }
 
 impl Job {
-    /// Works until no index is left. Everyone who works also wakes others, so that waking (some 3 µs each)
-    /// is shared out and the number of workers doubles instead of growing by one.
+    /// Works until no index is left. Every worker also wakes others, so that the cost of waking (some 3 µs each) is shared, and the number
+    /// of workers doubles instead of growing by one.
     ///
     /// # Safety
-    /// The closure is still borrowed: for the caller of the loop, and for a helper between `Crew::begin` and `Crew::end`,
-    /// for which `CloseAndWait` waits.
+    /// The closure is still borrowed: it is for the caller of the loop, and for a helper between `Crew::begin` and `Crew::end`, because
+    /// `CloseAndWait` waits for these.
     unsafe fn work(self: &Arc<Self>) {
         let outer = INSIDE.replace(true);
         self.recruit();
@@ -234,7 +236,7 @@ impl Job {
             if i >= self.count {
                 break;
             }
-            // SAFETY: as the caller vouches.
+            // SAFETY: as the caller guarantees.
             if let Err(payload) = catch_unwind(AssertUnwindSafe(|| unsafe { self.body.call(i) })) {
                 self.next.store(self.count, Relaxed);
                 lock(&self.panic).get_or_insert(payload);
@@ -243,7 +245,7 @@ impl Job {
         INSIDE.set(outer);
     }
 
-    /// Asks for one more helper, if one is allowed and an index is left for it.
+    /// Wakes one more helper if allowed and if an index is left for it.
     fn recruit(self: &Arc<Self>) {
         let (left, one_less) = (&self.to_recruit, |n: usize| n.checked_sub(1));
         let more = self.next.load(Relaxed) < self.count;
@@ -253,12 +255,12 @@ impl Job {
         }
     }
 
-    /// What a helper does: nothing when the job is closed.
+    /// The work of a helper: nothing if the job is closed.
     fn help(self: &Arc<Self>) {
         if !self.crew.begin() {
             return;
         }
-        // SAFETY: the loop was not closed when this helper began, so its caller waits until the helper ends.
+        // SAFETY: the loop was open when this helper began, so its caller waits until the helper ends.
         unsafe { self.work() };
         if self.crew.end() {
             self.caller.unpark();
@@ -266,7 +268,7 @@ impl Job {
     }
 }
 
-/// Closes the job when dropped, also on unwinding, and waits for the helpers at work.
+/// Closes the job when dropped, also on unwinding, and waits for the helpers that are working.
 struct CloseAndWait<'a>(&'a Job);
 
 impl Drop for CloseAndWait<'_> {
@@ -284,15 +286,15 @@ impl Drop for CloseAndWait<'_> {
     }
 }
 
-/// What belongs to one process. A forked child has no thread but the one that forked, and others may have
-/// held locks: it leaves its parent's `Process` alone, for ever, and makes its own.
+/// State of one process. A forked child has only the thread that forked, and other threads may have held locks: so it never touches its
+/// parent's `Process`, and makes its own.
 #[derive(Default)]
 struct Process {
     id: u32,
     workers: Mutex<Workers>,
 }
 
-/// `pool` has `count` threads; it is `None` before it is needed, and when the system refuses so many.
+/// `pool` has `count` threads. It is `None` until it is needed, and if the system refuses to start that many threads.
 #[derive(Default)]
 struct Workers {
     count: usize,
@@ -305,19 +307,19 @@ fn process() -> &'static Process {
     let id = std::process::id();
     loop {
         let known = PROCESS.load(Acquire);
-        // SAFETY: null, or the leaked box that was stored below: initialised, never freed, never mutated.
+        // SAFETY: null, or the leaked box that is stored below: initialised, never freed, never mutated.
         if let Some(process) = unsafe { known.as_ref() }
             && process.id == id
         {
             return process;
         }
         let own = Process { id, ..Process::default() };
-        // When another thread is faster, this little box is lost and the other found in the next round.
+        // If another thread is faster, this small box is leaked and the other one is found in the next iteration.
         let _ = PROCESS.compare_exchange(known, Box::leak(Box::new(own)), AcqRel, Acquire);
     }
 }
 
-/// A pool with at least the helpers that [`num_threads`] asks for. It only ever grows; idle threads sleep.
+/// A pool with at least as many helpers as [`num_threads`] requires. It only ever grows; idle threads sleep.
 fn pool() -> Option<Arc<ThreadPool>> {
     let mut workers = lock(&process().workers);
     let wanted = num_threads().max(2) - 1;
@@ -329,12 +331,12 @@ fn pool() -> Option<Arc<ThreadPool>> {
     workers.pool.clone()
 }
 
-/// No lock of this file is held while `f` runs, so a poisoned one holds nothing half done.
+/// No lock of this file is held while `f` runs, so a poisoned lock guards consistent data.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs `test` with this many threads. The count is global, so tests that depend on it run here, one at a time.
+/// Runs `test` with this number of threads. The number is global, so tests that depend on it run here, one at a time.
 #[cfg(test)]
 pub(crate) fn with_threads<R>(n: usize, test: impl FnOnce() -> R) -> R {
     static ONE: Mutex<()> = Mutex::new(());
@@ -350,7 +352,7 @@ pub(crate) fn with_threads<R>(n: usize, test: impl FnOnce() -> R) -> R {
 mod tests {
     use super::*;
 
-    /// Fails unless two ranges are at work at once: each waits until both have begun.
+    /// Fails unless two ranges run concurrently: each waits until both have begun.
     fn two_meet() {
         let (begun, start) = (AtomicUsize::new(0), Instant::now());
         for_each_range(2, 1, |_| {

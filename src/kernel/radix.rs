@@ -1,12 +1,12 @@
-//! Radix sort of elements, without their positions: stable, in a few passes over memory, for any order of the input.
+//! Radix sort of elements without positions: stable, in a few passes over memory, independent of the order of the input.
 
 use crate::array::{Element, alloc_check};
 
-/// A type whose elements are sorted by the bits of a whole number.
+/// A type whose elements are sorted by an integer key.
 pub trait Sortable: Element {
-    /// The bits of the number.
+    /// The number of bits of the key.
     const BITS: u32;
-    /// The number of an element: in the order of the elements, with the zeros equal and NaN last.
+    /// The key of an element: in the order of the elements, with equal zeros and NaN last.
     fn number(self) -> u64;
 }
 
@@ -17,7 +17,7 @@ macro_rules! integers {
             #[inline(always)]
             #[allow(clippy::cast_sign_loss, clippy::cast_lossless, reason = "the bits are meant")]
             fn number(self) -> u64 {
-                // The smallest number has the smallest bits.
+                // The smallest integer gets the smallest key.
                 (self as $unsigned ^ <$t>::MIN as $unsigned) as u64
             }
         }
@@ -36,7 +36,7 @@ macro_rules! floats {
                 if self.is_nan() {
                     return <$unsigned>::MAX as u64;
                 }
-                // Zero is added to bring -0.0 to 0.0.
+                // Adding zero turns -0.0 into 0.0.
                 let bits = (self + 0.0).to_bits();
                 (if bits & SIGN == 0 { bits ^ SIGN } else { !bits }) as u64
             }
@@ -53,13 +53,13 @@ impl Sortable for bool {
     }
 }
 
-/// The largest number of a type: that of NaN.
+/// The largest key of a type, which is that of NaN.
 #[inline(always)]
 const fn largest<T: Sortable>() -> u64 {
     u64::MAX >> (64 - T::BITS)
 }
 
-/// The number in the order that is asked for; NaN stays the largest, where there is one.
+/// The key for the requested order. NaN still has the largest.
 #[inline(always)]
 fn ordered<T: Sortable>(x: T, descending: bool) -> u64 {
     let number = x.number();
@@ -71,7 +71,7 @@ fn ordered<T: Sortable>(x: T, descending: bool) -> u64 {
     }
 }
 
-/// Memory for sorting rows of one length.
+/// Buffers for sorting rows of one length.
 #[derive(Debug)]
 pub struct Scratch<T> {
     spare: Vec<T>,
@@ -79,11 +79,11 @@ pub struct Scratch<T> {
 }
 
 impl<T: Sortable> Scratch<T> {
-    /// Bits that a pass sorts by.
+    /// Bits per pass.
     const DIGIT: u32 = if T::BITS == 64 { 11 } else { 8 };
     const PASSES: usize = T::BITS.div_ceil(Self::DIGIT) as usize;
 
-    /// For rows like `row`.
+    /// Buffers for rows like `row`.
     #[must_use]
     pub fn new(row: &[T]) -> Self {
         Self { spare: alloc_check::copied(row), counts: alloc_check::filled(0, Self::PASSES << Self::DIGIT) }
@@ -95,7 +95,7 @@ impl<T: Sortable> Scratch<T> {
         (number >> (pass as u32 * Self::DIGIT)) as usize & ((1 << Self::DIGIT) - 1)
     }
 
-    /// Sorts `row`. Equal elements stay in their order.
+    /// Sorts `row`. Equal elements keep their order.
     #[allow(clippy::cast_possible_truncation, reason = "rows are shorter than 2^32, as positions in them")]
     pub fn sort(&mut self, row: &mut [T], descending: bool) {
         let Some(&first) = row.first() else { return };

@@ -1,8 +1,8 @@
-//! Random numbers from a counter: number i is a function of the seed and of i alone, so any thread can make any part
-//! of a stream, and the stream is the same for any number of threads.
+//! Random numbers from a counter: number i depends only on the seed and on i. So any thread can compute any part of a stream, and the
+//! stream is the same for any number of threads.
 //!
-//! The bits are those of Philox4x32-10: a block of four 32-bit words for each value of the counter. Uniform numbers are
-//! the top bits of one word (f32) or two (f64); normal ones come in pairs by Box and Muller's method.
+//! The bits are those of Philox4x32-10: a block of four 32-bit words for each value of the counter. A uniform number uses the top bits of
+//! one word (f32) or two (f64). Normal numbers come in pairs by the Box-Muller method.
 
 mod philox;
 
@@ -17,7 +17,7 @@ use crate::kernel::simd::Arch;
 pub use philox::philox;
 use philox::{GROUP, Group, Part, Sink, WORDS, halves};
 
-/// A part of the stream of a seed: its blocks from number `start` on.
+/// A part of the stream of a seed, starting with block `start`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stream {
     /// The seed.
@@ -26,20 +26,20 @@ pub struct Stream {
     pub start: u64,
 }
 
-/// Blocks that `count` elements of `words` words take.
+/// Number of blocks for `count` elements of `words` words each.
 #[must_use]
 pub fn blocks(count: usize, words: usize) -> u64 {
     u64::try_from(count.div_ceil(WORDS) * words).unwrap_or(u64::MAX)
 }
 
 impl Stream {
-    /// Block `index`; there are 2³² independent ones, numbered by `attempt`.
+    /// Block `index`. There are 2³² independent ones, numbered by `attempt`.
     fn block(self, index: u64, attempt: u32) -> [u32; WORDS] {
         let [low, high] = halves(self.start.wrapping_add(index));
         philox([low, high, attempt, 0], halves(self.seed))
     }
 
-    /// Fills `out` by `sink`, which takes `cost` nanoseconds an element or so.
+    /// Fills `out` by `sink`, which takes about `cost` nanoseconds per element.
     fn fill<S: Sink<Item: Send> + Sync>(self, out: &mut [S::Item], cost: f64, sink: &S) {
         let grain = parallel::grain(out.len(), cost).next_multiple_of(GROUP);
         parallel::for_each_chunk_mut(out, grain, |at, out| {
@@ -47,7 +47,7 @@ impl Stream {
         });
     }
 
-    /// Numbers of [0, 1), changed by `f`.
+    /// Uniform numbers in [0, 1), mapped by `f`.
     pub fn uniform<T: Unit, O: Send + Sync>(self, out: &mut [O], f: impl Fn(T) -> O + Sync) {
         self.fill(out, 2.0, &Units { f, kinds: PhantomData });
     }
@@ -57,37 +57,37 @@ impl Stream {
         self.fill(out, 6.0, &Normals([mean, deviation]));
     }
 
-    /// `yes` with probability `p`, else `no`: as if a number of [0, 1) with 53 bits were below `p`. Its first 32 bits nearly
-    /// always tell.
+    /// `yes` with probability `p`, else `no`: as if a uniform number with 53 bits were compared with `p`. The first 32 bits nearly always
+    /// decide.
     pub fn draws<O: Copy + Send + Sync>(self, p: f64, [no, yes]: [O; 2], out: &mut [O]) {
         let [rest, first] = split(p);
-        // 2^32, for a probability of one, is above them all.
+        // 2^32, for a probability of one, is larger than any word.
         let Ok(first) = u32::try_from(first) else {
             return out.fill(yes);
         };
         self.fill(out, 1.0, &Draws { stream: self, first, rest, values: [no, yes] });
     }
 
-    /// `x` times `scale` with probability `p` (to 32 bits), else zero: each element by a word of its own.
+    /// `x` times `scale` with probability `p` (to 32 bits), else zero. Each element uses one word.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number up to 2^32")]
     pub fn keep<T: Real + Element>(self, p: f64, scale: T, x: &[T], out: &mut [T]) {
         let limit = (p * 4_294_967_296.0) as u64;
         self.fill(out, 1.0, &Kept { x, scale, limit });
     }
 
-    /// Integers from `low` on, `range` of them (0: all there are), each exactly as likely as any other.
+    /// Integers from `low` on, `range` of them (0: all integers), each with exactly the same probability.
     pub fn integers<O: Send + Sync>(self, out: &mut [O], low: i64, range: u64, f: impl Fn(i64) -> O + Sync) {
         self.fill(out, 3.0, &Integers { stream: self, low, range, f, kind: PhantomData });
     }
 
-    /// A number below `range` for element `place`, from attempt `first` on.
+    /// A number below `range` for element `place`. `first` is the first attempt.
     fn below(self, range: u64, place: usize, first: u32) -> u64 {
         let index = u64::try_from(place / 2).unwrap_or(u64::MAX);
         let drawn = (first..).find_map(|attempt| bounded(word64(&self.block(index, attempt)[place % 2 * 2..]), range));
         drawn.unwrap_or(0)
     }
 
-    /// Puts `out` in random order (Fisher & Yates).
+    /// Shuffles `out` (Fisher & Yates).
     pub fn shuffle<T>(self, out: &mut [T]) {
         for i in (1..out.len()).rev() {
             let drawn = self.below(u64::try_from(i + 1).unwrap_or(u64::MAX), i, 0);
@@ -101,7 +101,7 @@ fn word64(words: &[u32]) -> u64 {
     u64::from(words[0]) | u64::from(words[1]) << 32
 }
 
-/// A number below `range` from 64 random bits, or none where taking one would favour some (Lemire, 2019).
+/// A number below `range` from 64 random bits; `None` for bits that would favour some numbers (Lemire, 2019).
 #[inline(always)]
 #[allow(clippy::cast_possible_truncation, reason = "the halves of a word")]
 fn bounded(bits: u64, range: u64) -> Option<u64> {
@@ -110,18 +110,18 @@ fn bounded(bits: u64, range: u64) -> Option<u64> {
     }
     let product = u128::from(bits) * u128::from(range);
     let low = product as u64;
-    // The remainder of 2^64 by the range: needed only for the few that are this low.
+    // 2^64 modulo the range: only needed for the few candidates that are this low.
     (low >= range || low >= range.wrapping_neg() % range).then_some((product >> 64) as u64)
 }
 
-/// The number of 53-bit fractions below `p`, its last 21 bits and the rest.
+/// The number of 53-bit fractions below `p`: its upper 32 bits, and its last 21 bits.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole number up to 2^53")]
 fn split(p: f64) -> [u64; 2] {
     let below = (p * 9_007_199_254_740_992.0).ceil() as u64;
     [below & 0x1f_ffff, below >> 21]
 }
 
-/// Integers of pairs of words, changed by a function.
+/// Integers from pairs of words, mapped by a function.
 struct Integers<O, F> {
     stream: Stream,
     low: i64,
@@ -143,7 +143,7 @@ impl<O, F: Fn(i64) -> O> Sink for Integers<O, F> {
     }
 }
 
-/// One value for words below a limit and another for those above; those that equal it have more bits.
+/// One value for words below a limit and another for words above it; words equal to the limit use more bits.
 struct Draws<O> {
     stream: Stream,
     first: u32,
@@ -180,7 +180,7 @@ impl<O: Copy> Draws<O> {
     }
 }
 
-/// Elements that stay, scaled, where the word is below a limit.
+/// Elements that are kept and scaled if the word is below a limit.
 struct Kept<'a, T> {
     x: &'a [T],
     scale: T,
@@ -194,7 +194,7 @@ impl<T: Real + Element> Sink for Kept<'_, T> {
     #[inline(always)]
     fn take<A: Arch>(&self, at: usize, words: &Group, out: &mut [T]) {
         let zero = T::default();
-        // All words are below 2^32: then the limit does not fit in a word.
+        // All words are below 2^32, so the limit may not fit a word.
         let (limit, all) = (u32::try_from(self.limit).unwrap_or(u32::MAX), self.limit > u64::from(u32::MAX));
         let x = &self.x[at..at + out.len()];
         for ((o, x), &word) in out.iter_mut().zip(x).zip(words) {
@@ -203,7 +203,7 @@ impl<T: Real + Element> Sink for Kept<'_, T> {
     }
 }
 
-/// Numbers of words, changed by a function.
+/// Uniform numbers from words, mapped by a function.
 struct Units<T, O, F> {
     f: F,
     kinds: PhantomData<(T, O)>,
@@ -221,7 +221,7 @@ impl<T: Unit, O, F: Fn(T) -> O> Sink for Units<T, O, F> {
     }
 }
 
-/// Pairs by Box and Muller: a radius √(−2 ln u) and an angle 2πv; of this mean and standard deviation.
+/// Pairs of normal numbers by Box and Muller: a radius √(−2 ln u) and an angle 2πv. The array holds mean and standard deviation.
 struct Normals<T>([T; 2]);
 
 impl<T: Unit> Sink for Normals<T> {
@@ -237,7 +237,7 @@ impl<T: Unit> Sink for Normals<T> {
             units[1][i] = T::unit(&word[T::WIDTH..]);
         }
         let ([mean, deviation], [radius, turn]) = (self.0, &mut units);
-        // Two loops: of shorter ones, a processor sees more at a time.
+        // Two separate loops: a processor overlaps more iterations of shorter loops.
         for u in &mut radius[..n] {
             *u = (T::lit(-2.0) * log::<T, A>(*u)).sqrt() * deviation;
         }
@@ -253,13 +253,13 @@ impl<T: Unit> Sink for Normals<T> {
     }
 }
 
-/// A floating type that random words become.
+/// A floating type that random words are converted to.
 pub trait Unit: Real + Element {
-    /// Words for one number.
+    /// Words per number.
     const WIDTH: usize;
     /// In [0, 1), a multiple of the distance between the numbers just below 1.
     fn unit(words: &[u32]) -> Self;
-    /// In (0, 1], finer near 0, so that the tails of the normal distribution are there.
+    /// In (0, 1], finer near 0, so that the tails of the normal distribution are reached.
     fn above_zero(words: &[u32]) -> Self;
 }
 
@@ -349,7 +349,7 @@ mod tests {
     #[test]
     fn bounded_numbers_reject_what_would_favour_some() {
         assert_eq!(bounded(5, 0), Some(5));
-        // 2^64 = 3 · k + 1: one of the 2^64 must go.
+        // 2^64 = 3 · k + 1: one of the 2^64 bit patterns must be rejected.
         assert_eq!(bounded(0, 3), None);
         assert_eq!((bounded(1, 3), bounded(u64::MAX, 3)), (Some(0), Some(2)));
         let range = (1 << 63) + 1;

@@ -1,7 +1,7 @@
 //! LSTM and GRU over whole sequences: the part of each step that needs the step before, and its gradients.
 //!
-//! What comes from the inputs is a product for all steps, made before. A step adds the product with the state, and applies the
-//! gates. The gradient of the weight is one product for all steps, made after the loop.
+//! The contribution of the inputs is one matrix product for all steps, computed before. A step adds the product with the previous state,
+//! and applies the gates. The gradient of the weight is one product for all steps, computed after the loop.
 #![allow(clippy::inline_always, reason = "a function that is not inlined is compiled for the wrong instruction set")]
 
 use crate::array::{Element, alloc_check};
@@ -9,7 +9,7 @@ use crate::kernel::math::{Real, fma, sigmoid, tanh};
 use crate::kernel::matmul::{MatElement, MatMut, MatRef, matmul};
 use crate::kernel::simd::{Arch, Kernel, dispatch};
 
-/// Numbers that recurrences are of.
+/// Element types of recurrences.
 pub trait Number: Real + Element + MatElement {}
 impl<T: Real + Element + MatElement> Number for T {}
 
@@ -59,7 +59,7 @@ fn weight_gradient<T: Number>(s: &Sizes, slopes: &[T], first: &[T], states: &[T]
     }
 }
 
-/// An LSTM. `gates` begins as what comes from the inputs, (T, B, 4H) in the order i f g o, and ends as the gates; `w` is (4H, H).
+/// An LSTM. `gates` is the contribution of the inputs, (T, B, 4H) in the order i f g o, and is overwritten with the gates; `w` is (4H, H).
 pub fn lstm<T: Number>(s: &Sizes, w: &[T], [h0, c0]: [&[T]; 2], gates: &mut [T], [out, cells]: [&mut [T]; 2]) {
     let (n, width) = (s.state(), 4 * s.hidden);
     for t in 0..s.steps {
@@ -110,7 +110,7 @@ impl<T: Number> Kernel for LstmGates<'_, T> {
     }
 }
 
-/// What an LSTM has computed, and the cotangents of its results.
+/// The values that an LSTM has computed, and the cotangents of its results.
 #[derive(Clone, Copy, Debug)]
 pub struct LstmTrace<'a, T> {
     /// (4H, H).
@@ -123,7 +123,7 @@ pub struct LstmTrace<'a, T> {
     pub cotangents: [&'a [T]; 2],
 }
 
-/// The gradients of an LSTM: of what comes from the inputs, of the weight, of the first state and cell.
+/// The gradients of an LSTM: with respect to the contribution of the inputs, the weight, the first state and the first cell.
 pub fn lstm_backward<T: Number>(s: &Sizes, x: &LstmTrace<'_, T>, [dz, dw, dh, dc]: [&mut [T]; 4]) {
     let (n, width) = (s.state(), 4 * s.hidden);
     let [out, cells, gates] = x.all;
@@ -142,7 +142,7 @@ pub fn lstm_backward<T: Number>(s: &Sizes, x: &LstmTrace<'_, T>, [dz, dw, dh, dc
 struct LstmSlopes<'a, T> {
     hidden: usize,
     gates: &'a [T],
-    /// Before the step and after it.
+    /// The cells before the step and after it.
     cells: [&'a [T]; 2],
     slopes: &'a mut [T],
     dh: &'a [T],
@@ -172,7 +172,7 @@ impl<T: Number> Kernel for LstmSlopes<'_, T> {
     }
 }
 
-/// A GRU. `z` is what comes from the inputs, (T, B, 3H) in the order r z n; `w` is (3H, H), `bias` (3H). `gates` (T, B, 4H) becomes
+/// A GRU. `z` is the contribution of the inputs, (T, B, 3H) in the order r z n; `w` is (3H, H), `bias` (3H). `gates` (T, B, 4H) is set to
 /// r, z, n and the part of n that r scales.
 pub fn gru<T: Number>(s: &Sizes, [z, w, bias, h0]: [&[T]; 4], gates: &mut [T], out: &mut [T]) {
     let (n, width) = (s.state(), 3 * s.hidden);
@@ -216,7 +216,7 @@ impl<T: Number> Kernel for GruGates<'_, T> {
     }
 }
 
-/// The gradients of a GRU: of what comes from the inputs, of the weight, of the bias and of the first state.
+/// The gradients of a GRU: with respect to the contribution of the inputs, the weight, the bias and the first state.
 pub fn gru_backward<T: Number>(s: &Sizes, [w, h0, out, gates, g]: [&[T]; 5], [dz, dw, db, dh]: [&mut [T]; 4]) {
     let (n, width) = (s.state(), 3 * s.hidden);
     let mut slopes = alloc_check::filled(T::lit(0.0), s.steps * 3 * n);

@@ -8,22 +8,22 @@ use crate::kernel::parallel;
 use crate::kernel::simd::{Arch, Kernel, dispatch};
 use serde::{Deserialize, Serialize};
 
-/// A matrix with few entries a row: row o says which elements of an axis output o is made of.
+/// A sparse matrix: row o says of which elements of an axis output o is a weighted sum.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Table {
-    /// Size of the axis that is read.
+    /// Size of the input axis.
     size: usize,
     /// Where the entries of each row begin, and the end of the last.
     starts: Vec<usize>,
-    /// Places in the axis, and weights.
+    /// Positions in the input axis, and weights.
     entries: Vec<(usize, f64)>,
 }
 
 impl Table {
-    /// A table of rows, each a list of places below `size` and weights.
+    /// A table of rows, each a list of positions below `size` and weights.
     ///
     /// # Panics
-    /// When a place is not below `size`: a bug of the caller.
+    /// When a position is not below `size`: a bug of the caller.
     #[must_use]
     pub fn new<R: IntoIterator<Item = (usize, f64)>>(size: usize, rows: impl IntoIterator<Item = R>) -> Self {
         let (mut starts, mut entries) = (vec![0], Vec::new());
@@ -37,32 +37,32 @@ impl Table {
         Self { size, starts, entries }
     }
 
-    /// Each output is the element at its place, or zero.
+    /// Each output is the element at its position, or zero.
     #[must_use]
     pub fn of_places(size: usize, places: impl IntoIterator<Item = Option<usize>>) -> Self {
         Self::new(size, places.into_iter().map(|p| p.map(|i| (i, 1.0))))
     }
 
-    /// Size of the axis that is read.
+    /// Size of the input axis.
     #[must_use]
     pub fn inputs(&self) -> usize {
         self.size
     }
 
-    /// Size of the axis that is written.
+    /// Size of the output axis.
     #[must_use]
     pub fn outputs(&self) -> usize {
         self.starts.len() - 1
     }
 
-    /// Output `o` is made of these.
+    /// The positions and weights of output `o`.
     #[inline]
     #[must_use]
     pub fn row(&self, o: usize) -> &[(usize, f64)] {
         &self.entries[self.starts[o]..self.starts[o + 1]]
     }
 
-    /// The transpose. The entries of a row are in the order of the outputs.
+    /// The transpose. The entries of each row are in the order of the outputs.
     #[must_use]
     pub fn transposed(&self) -> Self {
         let mut starts = alloc_check::filled(0, self.size + 1);
@@ -88,7 +88,7 @@ impl Table {
 #[must_use]
 pub fn resample(x: &Array, tables: &[Table]) -> Array {
     let first = x.ndim() - tables.len();
-    // Axes that become shorter are done first, so that little is left for the others; of equals the first one.
+    // Axes that become shorter come first, so that later axes have less work. Among equals, the first axis comes first.
     #[allow(clippy::cast_precision_loss, reason = "a ratio to sort by")]
     let growth = |i: &usize| tables[*i].outputs() as f64 / tables[*i].inputs().max(1) as f64;
     let mut order: Vec<usize> = (0..tables.len()).collect();
@@ -180,7 +180,7 @@ fn add<T: Real, A: Arch>(w: T, x: &[T], out: &mut [T]) {
     out.iter_mut().zip(x).for_each(|(o, x)| *o = fma::<T, A>(w, *x, *o));
 }
 
-/// Elements at places along each of the last axes, and `fill` where there is none, for any dtype.
+/// Elements at positions along each of the last axes, and `fill` where there is no position, for any dtype.
 #[must_use]
 pub fn pick_places<T: Element>(x: &Array, places: &[Vec<Option<usize>>], fill: T) -> Array {
     let first = x.ndim() - places.len();

@@ -1,7 +1,7 @@
-//! Rows of logits: their maxima, and the exponentials of what is left when those are taken off.
+//! Rows of logits: their maxima, and the exponentials of their differences from the maximum.
 //!
-//! Long rows are worked on one by one: they stay in the first-level cache from one pass to the next. Short ones are
-//! turned round, [`LANES`] at a time, so that a lane is a row whatever its length.
+//! Long rows are processed one by one: they stay in the first-level cache between passes. Short rows are transposed, [`LANES`] at a time,
+//! so that each lane is a row, whatever its length.
 #![allow(clippy::inline_always, reason = "a function that is not inlined is compiled for the wrong instruction set")]
 
 use crate::array::Element;
@@ -15,13 +15,13 @@ use crate::kernel::simd::Arch;
 pub const LANES: usize = 16;
 /// Rows up to this length are short.
 pub const SHORT_ROW_LEN: usize = 64;
-/// Exponentials added up before their sums are.
+/// Exponentials that are added up before their sum is added to the total.
 const BLOCK: usize = 2048;
 
-/// Short rows turned round: `tile[c][r]` is element c of row r.
+/// Transposed short rows: `tile[c][r]` is element c of row r.
 pub type Tile<T> = [[T; LANES]; SHORT_ROW_LEN];
 
-/// Runs a kernel that is compiled apart for long and short rows: to turn short ones round takes longer in wider registers.
+/// Runs a kernel that is compiled separately for long and short rows: transposing short rows is slower in wider registers.
 macro_rules! by_length {
     ($is_long:expr, $kernel:ident<$t:ident> $fields:tt) => {
         if $is_long { $crate::kernel::simd::dispatch($kernel::<$t, true> $fields) } else { $crate::kernel::simd::dispatch($kernel::<$t, false> $fields) }
@@ -31,7 +31,7 @@ pub(super) use by_length;
 
 /// A floating dtype whose rows are folded.
 pub trait Logit: Real + Element {
-    /// The largest element; NaN when there is one.
+    /// The largest element; NaN if there is one.
     fn largest(row: &[Self]) -> Self;
     /// The sum.
     fn total(row: &[Self]) -> Self;
@@ -53,7 +53,7 @@ macro_rules! logit {
 }
 logit!(f32, f64);
 
-/// Σ e^(x - top) of a long row; `visit` sees the exponentials from its first argument on.
+/// Σ e^(x - top) of a long row. `visit` is called with the exponentials and the index of the first.
 #[inline(always)]
 pub fn exp_total<T: Logit, A: Arch>(row: &[T], top: T, mut visit: impl FnMut(usize, &[T])) -> T {
     let mut total = T::lit(0.0);
@@ -109,7 +109,7 @@ pub fn log_totals<T: Logit, A: Arch, const LONG_ROWS: bool>(x: &[T], count: usiz
     }
 }
 
-/// Fills a tile with rows, and returns how many there were.
+/// Fills a tile with rows, and returns their number.
 #[inline(always)]
 pub fn turn<T: Copy>(rows: &[T], tile: &mut [[T; LANES]]) -> usize {
     let count = tile.len();
@@ -131,7 +131,7 @@ pub fn turn_back<T: Copy>(tile: &[[T; LANES]], rows: &mut [T]) {
     }
 }
 
-/// Turns a tile into e^(x - max), and returns the maxima and the sums of its rows.
+/// Replaces a tile by e^(x - max), and returns the maxima and the sums of its rows.
 #[inline(always)]
 pub fn exponentials<T: Logit, A: Arch>(tile: &mut [[T; LANES]]) -> ([T; LANES], [T; LANES]) {
     let mut tops = [T::lit(f64::NEG_INFINITY); LANES];

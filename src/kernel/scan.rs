@@ -1,4 +1,4 @@
-//! Running sums and products along an axis, and the linear recurrence that their gradients are.
+//! Running sums and products along an axis, and the linear recurrence of their gradients.
 
 use crate::array::{Array, DKind, DType, Element, Plain, Scalar, size_of};
 use crate::dispatch;
@@ -7,7 +7,7 @@ use crate::kernel::math::Real;
 use crate::kernel::parallel;
 use crate::kernel::reduce::{Fold, Prod, Sum};
 
-/// A row-major block seen as (outer, count, inner), where `count` is the axis that is walked along.
+/// A row-major block as (outer, count, inner), where `count` is the axis of the scan.
 struct Lanes {
     count: usize,
     inner: usize,
@@ -18,7 +18,7 @@ impl Lanes {
         Self { count: shape[axis], inner: size_of(&shape[axis + 1..]) }
     }
 
-    /// Calls `f(start, chunk)` for pieces of `out` that hold whole blocks of `count · inner` elements.
+    /// Calls `f(start, chunk)` for pieces of `out` that consist of whole blocks of `count · inner` elements.
     #[allow(clippy::cast_precision_loss, reason = "an estimate")]
     fn blocks<T: Send>(&self, out: &mut [T], cost: f64, f: impl Fn(usize, &mut [T]) + Sync) {
         let block = self.count * self.inner;
@@ -33,26 +33,27 @@ impl Lanes {
         });
     }
 
-    /// The first places of the rows of a block in the order of the walk.
+    /// The first indices of the rows of a block, in the order of the scan.
     fn walk(&self, reverse: bool) -> impl Iterator<Item = usize> {
         let (count, inner) = (self.count, self.inner);
         (0..count).map(move |k| if reverse { count - 1 - k } else { k } * inner)
     }
 }
 
-/// The sums of the elements up to each one along `axis`, from the end with `reverse`; in dtypes as those of [`sum`](crate::kernel::reduce::sum).
+/// For each element, the sum of all elements up to it along `axis`, from the end with `reverse`. Dtypes are those of
+/// [`sum`](crate::kernel::reduce::sum).
 #[must_use]
 pub fn sums(x: &Array, axis: usize, reverse: bool) -> Array {
     let dtype = x.dtype();
     if dtype.is_complex() {
-        // Pairs add up as two numbers.
+        // Complex numbers are summed as pairs of real numbers.
         return sums(&x.seen_as(dtype.real()), axis, reverse).contiguous().turned_into(dtype);
     }
     let out = dispatch!(core dtype, T => running::<Sum, T>(x, axis, reverse), else running::<Sum, i64>(&wide(x), axis, reverse));
     unsigned(out, dtype)
 }
 
-/// The products of the elements up to each one along `axis`, in dtypes as those of [`sums`].
+/// For each element, the product of all elements up to it along `axis`. Dtypes are those of [`sums`].
 #[must_use]
 pub fn products(x: &Array, axis: usize) -> Array {
     let dtype = x.dtype();
@@ -77,17 +78,17 @@ fn running_products<T: Element + std::ops::Mul<Output = T>>(x: &Array, axis: usi
     out
 }
 
-/// Integers of other dtypes as int64, whose sums and products have the bits of uint64's.
+/// Integers of other dtypes, as int64: sums and products have the same bits as in uint64.
 fn wide(x: &Array) -> Array {
     if x.dtype() == DType::U64 { x.seen_as(DType::I64) } else { cast(x, DType::I64) }
 }
 
-/// The result for unsigned integers as one.
+/// Converts a result for unsigned integers to uint64.
 fn unsigned(out: Array, dtype: DType) -> Array {
     if dtype.kind() == DKind::Unsigned { out.turned_into(DType::U64) } else { out }
 }
 
-/// For every element the fold of the elements up to it along `axis`, from the end with `reverse`.
+/// For every element, the fold of all elements up to it along `axis`, from the end with `reverse`.
 #[must_use]
 pub fn running<R: Fold<T>, T: Element>(x: &Array, axis: usize, reverse: bool) -> Array {
     let (x, lanes) = (x.contiguous(), Lanes::new(x.shape(), axis));
@@ -107,7 +108,7 @@ pub fn running<R: Fold<T>, T: Element>(x: &Array, axis: usize, reverse: bool) ->
     out
 }
 
-/// One run of neighbours.
+/// A scan of contiguous elements.
 fn run<R: Fold<T>, T: Element>(source: &[T], out: &mut [R::Acc], reverse: bool) {
     let mut acc: Option<R::Acc> = None;
     let mut step = |x: T, o: &mut R::Acc| {
@@ -122,7 +123,7 @@ fn run<R: Fold<T>, T: Element>(source: &[T], out: &mut [R::Acc], reverse: bool) 
     }
 }
 
-/// The row of `out` that begins at `at`, from the one that begins at `last`.
+/// Computes the row of `out` that begins at `at` from the previous row, which begins at `last`.
 fn row<R: Fold<T>, T: Element>(source: &[T], out: &mut [R::Acc], last: Option<usize>, at: usize) {
     let inner = source.len();
     let Some(last) = last else {
@@ -134,8 +135,8 @@ fn row<R: Fold<T>, T: Element>(source: &[T], out: &mut [R::Acc], last: Option<us
     now.iter_mut().zip(before).zip(source).for_each(|((o, a), x)| *o = R::step(*a, *x));
 }
 
-/// The linear recurrence s = b + a · (s before) along `axis`, from the end with `reverse`; nothing stands before the first. The product
-/// is zero where s is. Both arrays are of one shape and floating dtype.
+/// The linear recurrence s = b + a · (previous s) along `axis`, from the end with `reverse`; the first s is b. The product is zero where s
+/// is zero. Both arrays have the same shape and floating dtype.
 ///
 /// # Panics
 /// When shapes or dtypes differ: a bug of the caller.
@@ -162,7 +163,7 @@ fn recur<T: Real>(a: &[T], b: &[T], out: &mut [T], lanes: &Lanes, reverse: bool)
     }
 }
 
-/// For every element ln Σ eˣ of the elements up to it along `axis`.
+/// For every element, ln Σ eˣ of all elements up to it along `axis`.
 ///
 /// # Panics
 /// When the dtype is not floating: a bug of the caller.
@@ -174,7 +175,7 @@ pub fn running_logsumexp(x: &Array, axis: usize) -> Array {
         let Some(data) = x.as_slice::<T>() else { unreachable!("contiguous() is contiguous") };
         lanes.blocks(out.data_mut::<T>(), 15.0, |start, out| {
             for column in 0..lanes.inner {
-                // The sum is held as eᵐ · s with the largest element m so far.
+                // The sum is represented as eᵐ · s with the largest element m so far.
                 let (mut m, mut s) = (f64::NEG_INFINITY, 0.0);
                 for at in lanes.walk(false) {
                     let v = data[start + at + column].to_scalar().as_f64();
@@ -188,7 +189,7 @@ pub fn running_logsumexp(x: &Array, axis: usize) -> Array {
     out
 }
 
-/// eᵐ · s + eᵛ in the same form; an infinite or undefined m stands for itself.
+/// eᵐ · s + eᵛ in the same form. An infinite or NaN m is the result.
 fn more(m: f64, s: f64, v: f64) -> (f64, f64) {
     match () {
         () if m.is_nan() || v.is_nan() => (f64::NAN, 1.0),

@@ -1,4 +1,4 @@
-//! The choice between two operands by a condition: one pass, on several threads, that broadcasts on the way.
+//! Selection between two operands by a condition: one pass, on several threads, with broadcasting.
 
 use crate::array::{Array, Cursor, DType, PERIOD, Plain};
 use crate::dispatch;
@@ -7,7 +7,7 @@ use crate::kernel::blocks::Input;
 use crate::kernel::parallel;
 use crate::kernel::simd::{self, Arch, Kernel};
 
-/// Nanoseconds an element, roughly.
+/// Nanoseconds per element, approximately.
 const COST: f64 = 0.3;
 
 /// An operand, broadcast to the shape of the result.
@@ -29,7 +29,7 @@ impl<'a, T: Plain> Source<'a, T> {
         }
     }
 
-    /// `n` elements from `at` on, in place or in `room`, which holds a number already.
+    /// `n` elements from `at` on: in place, or gathered in `room`, which is filled with the number in advance.
     #[inline]
     fn piece<'b>(&'b self, at: usize, n: usize, room: &'b mut [T; PERIOD]) -> &'b [T] {
         match self {
@@ -42,7 +42,7 @@ impl<'a, T: Plain> Source<'a, T> {
         }
     }
 
-    /// Room for a piece, filled with the number.
+    /// A buffer for a piece, filled with the number.
     fn room(&self) -> [T; PERIOD] {
         if let Self::Number(x) = self { [*x; PERIOD] } else { [T::default(); PERIOD] }
     }
@@ -70,7 +70,7 @@ impl<T: Plain> Kernel for Select<'_, T> {
     }
 }
 
-/// `a` where `condition` holds, else `b`. Arrays are of `dtype`, and all three broadcast to `shape`.
+/// `a` where `condition` is true, else `b`. Arrays have dtype `dtype`, and all three broadcast to `shape`.
 ///
 /// # Errors
 /// `Shape` when one does not.

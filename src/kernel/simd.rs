@@ -1,9 +1,8 @@
 //! One loop, several instruction sets.
 //!
-//! A [`Kernel`] is plain generic Rust. [`dispatch`] runs it inside a function compiled for the best
-//! instruction set of this CPU; everything the kernel calls is `#[inline(always)]`, so the compiler
-//! vectorises the loop there with that set. The `unsafe` is the call into that function, stores past the caches,
-//! and hiding constants.
+//! A [`Kernel`] is plain generic Rust. [`dispatch`] runs it in a function that is compiled for the best instruction set of this CPU.
+//! Everything that the kernel calls is `#[inline(always)]`, so the compiler vectorises the loop for that set. `unsafe` is needed to call
+//! that function, for non-temporal stores, and to hide constants from the compiler.
 //!
 //! | set | where | fused multiply-add |
 //! |---|---|---|
@@ -11,8 +10,8 @@
 //! | [`Avx2`] | x86-64 with AVX2 and FMA | yes |
 //! | [`Baseline`] | everywhere else (SSE2, NEON) | where the target always has it |
 //!
-//! The widest set of the processor is chosen at the start ([`Set`]). `TAPEGRAD_SIMD=avx512`, `avx2` or `baseline` in the
-//! environment chooses another, for tests, comparisons and bug reports.
+//! The widest set of the processor is chosen at start-up ([`Set`]). The environment variable `TAPEGRAD_SIMD=avx512`, `avx2` or `baseline`
+//! chooses another, for tests, comparisons and bug reports.
 #![allow(
     unsafe_code,
     reason = "calling a `#[target_feature]` function needs it; the calls are in `dispatch`; stores past the caches and parts of vectors go through pointers; and `asm!` hides a constant"
@@ -30,17 +29,17 @@ use crate::array::{LINE, prefetch_line};
 pub use part::{PART, load_part, store_part};
 pub use set::{Set, VARIABLE, check, use_set};
 
-/// What a kernel may know of the instruction set it is compiled for.
+/// What a kernel knows about the instruction set that it is compiled for.
 pub trait Arch: Copy + 'static {
-    /// `mul_add` is one instruction. Where this is false it would be a call into libm: never use it there.
+    /// Whether `mul_add` is one instruction. If not, it would be a call into libm: never use it then.
     const FMA: bool;
     /// The bytes of a vector register.
     const BYTES: usize = 16;
-    /// Parts of a vector are loaded and stored by one instruction, so the end of a slice need not be taken one by one.
+    /// Whether parts of a vector can be loaded and stored by one instruction, so that the end of a slice needs no scalar loop.
     const MASKS: bool = false;
-    /// The set of old x86-64 processors. Loops over formulas are compiled for it one element at a time: correct and small.
+    /// Whether this is the set of old x86-64 processors. Loops over formulas are compiled for it one element at a time: correct and small.
     const PLAIN: bool = false;
-    /// Functions with a fast range leave it when an argument asks for it, at the price of a branch.
+    /// Whether functions with a fast range handle arguments outside it, at the price of a branch.
     const CAREFUL: bool = false;
 }
 
@@ -72,7 +71,7 @@ impl Arch for Baseline {
     const PLAIN: bool = cfg!(target_arch = "x86_64");
 }
 
-/// The same instruction set as `A`, but right for every argument, one lane at a time.
+/// The same instruction set as `A`, but accurate for every argument, one lane at a time.
 ///
 /// Arguments within the fast range give the same bits as with `A`.
 #[derive(Clone, Copy, Debug)]
@@ -86,13 +85,13 @@ impl<A: Arch> Arch for Careful<A> {
     const CAREFUL: bool = true;
 }
 
-/// Work that is compiled once per instruction set. Write `#[inline(always)]` on `run`: without it the body
-/// is compiled for the baseline, whatever [`dispatch`] does.
+/// Work that is compiled once per instruction set. Write `#[inline(always)]` on `run`: without it the body is compiled for the baseline,
+/// whatever [`dispatch`] does.
 pub trait Kernel {
-    /// What the work returns.
+    /// The result of the work.
     type Output;
-    /// Whether the work is compiled for AVX-512, too. Else AVX2 does it there: a third copy of a loop that waits for the memory
-    /// is not worth its size.
+    /// Whether the work is compiled for AVX-512, too. If not, AVX2 is used there: a third copy of a loop that is limited by memory is not
+    /// worth its size.
     const WIDE: bool = false;
     /// Does the work.
     fn run<A: Arch>(self) -> Self::Output;
@@ -107,12 +106,12 @@ pub fn dispatch<K: Kernel>(kernel: K) -> K::Output {
         #[allow(clippy::collapsible_if, reason = "a condition of its own: what is not wide is not even compiled")]
         if const { K::WIDE } {
             if set == Set::Avx512 {
-                // SAFETY: a set is in use only if this processor has it.
+                // SAFETY: a set is in use only if this processor supports it.
                 return unsafe { run_avx512(kernel) };
             }
         }
         if set >= Set::Avx2 {
-            // SAFETY: a set is in use only if this processor has it, and what has AVX-512 has AVX2 and FMA.
+            // SAFETY: a set is in use only if this processor supports it, and every processor with AVX-512 has AVX2 and FMA.
             return unsafe { run_avx2(kernel) };
         }
     }
@@ -153,10 +152,10 @@ fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
     kernel.run::<Avx2>()
 }
 
-/// Numbers that can be kept out of the compiler's sight.
+/// Numbers that can be hidden from the compiler.
 pub trait Opaque: Copy {
-    /// `self`, as a number that the compiler does not know. A constant is made anew wherever it is used, unless a register
-    /// is free for it; this is made once, before the loop, and then read from the stack by the instruction that uses it.
+    /// `self`, as a number that the compiler does not know. A constant is materialised wherever it is used, unless a register is free for
+    /// it. This one is made once, before the loop, and then read from the stack by the instruction that uses it.
     #[must_use]
     fn opaque(self) -> Self;
 }
@@ -182,7 +181,7 @@ macro_rules! opaque {
 
 opaque!(f32 f64);
 
-/// Elements from the beginning of `to` up to its first cache line that is whole: what [`stream`] begins with.
+/// Number of elements of `to` before its first whole cache line, which [`stream`] copies first.
 #[inline(always)]
 pub fn before_lines<T>(to: &[T]) -> usize {
     #[cfg(target_arch = "x86_64")]
@@ -191,8 +190,8 @@ pub fn before_lines<T>(to: &[T]) -> usize {
     0
 }
 
-/// Copies `from` to `to`, past the caches: for results that are too many to be kept there. Only whole cache lines are;
-/// `to` should begin with one. [`fence`] must follow before another thread reads them.
+/// Copies `from` to `to` with non-temporal stores, for results that are too large for the caches. Only whole cache lines bypass the caches,
+/// so `to` should begin at one. [`fence`] must be called before another thread reads the result.
 ///
 /// # Panics
 /// When the lengths differ.
@@ -206,8 +205,7 @@ pub fn stream<T: Copy, A: Arch>(from: &[T], to: &mut [T]) {
         let (a, b) = (from.as_ptr(), to.as_mut_ptr());
         if A::BYTES >= size_of::<__m256i>() {
             for i in 0..whole / size_of::<__m256i>() {
-                // SAFETY: both slices hold `whole` bytes; `to` begins at a cache line when there are any; `A` says that the
-                // instruction set is there.
+                // SAFETY: both slices hold `whole` bytes; `to` begins at a cache line if there are any; `A` guarantees the instruction set.
                 unsafe { _mm256_stream_si256(b.cast::<__m256i>().add(i), _mm256_loadu_si256(a.cast::<__m256i>().add(i))) };
             }
         } else {
@@ -223,8 +221,7 @@ pub fn stream<T: Copy, A: Arch>(from: &[T], to: &mut [T]) {
     to.copy_from_slice(from);
 }
 
-/// Prefetches 2 KiB ahead of all of `x`, for long sequential reads: the processor's own prefetches come too late for loops that
-/// do more than add.
+/// Prefetches `x` 2 KiB ahead, for long sequential reads: the hardware prefetcher is too late for loops that do more than add.
 #[inline(always)]
 pub fn prefetch_behind<T>(x: &[T]) {
     const AHEAD: usize = 2048;
@@ -233,7 +230,7 @@ pub fn prefetch_behind<T>(x: &[T]) {
     }
 }
 
-/// Makes what [`stream`] wrote visible to threads that later synchronize with this one.
+/// Makes the stores of [`stream`] visible to threads that later synchronize with this one.
 pub fn fence() {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: SSE is always there.

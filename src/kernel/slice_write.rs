@@ -1,4 +1,4 @@
-//! Writing a part of an array: slices, diagonals, pieces of a whole.
+//! Writing a part of an array: slices, diagonals, parts of a concatenation.
 
 use smallvec::SmallVec;
 
@@ -6,11 +6,11 @@ use crate::array::{Array, Cursor, Layout, Plain, Shape, alloc_check};
 use crate::dispatch;
 use crate::kernel::cast::in_single;
 
-/// Runs shorter than this are not worth starting a cursor for each.
+/// For shorter runs a cursor per run does not pay.
 const SHORT_RUN_LEN: usize = 32;
 
-/// Writes `value`, broadcast, to the part of `target` that `part` makes of its layout. No place may be named twice.
-/// In place when the target is unshared, else in a copy.
+/// Writes `value`, broadcast, to the part of `target` that `part` selects from its layout. No element may be selected twice. In place when
+/// the target is unshared, else in a copy.
 ///
 /// # Panics
 /// When dtypes differ or the value does not broadcast to the part: bugs of the caller.
@@ -63,10 +63,10 @@ fn store<T>(data: &mut [T], first: usize, step: isize, values: impl Iterator<Ite
     }
 }
 
-/// Adds `value` to the part of `target` that `part` makes of its layout, as [`write()`] writes it.
+/// Adds `value` to the part of `target` that `part` selects from its layout, as [`write()`] writes it.
 ///
 /// # Panics
-/// When dtypes differ, are not inexact, or the value has not the part's shape: bugs of the caller.
+/// When dtypes differ or are not inexact, or when the shape of the value is not that of the part: bugs of the caller.
 pub fn add(target: &mut Array, part: impl FnOnce(&Layout) -> Layout, value: &Array) {
     if target.dtype().is_half() {
         return in_single(target, value, |target, value| add(target, part, value));
@@ -90,7 +90,7 @@ pub fn add(target: &mut Array, part: impl FnOnce(&Layout) -> Layout, value: &Arr
     }, else unreachable!("gradients are floating"));
 }
 
-/// Arrays of one dtype side by side along `axis`; their other sizes must agree.
+/// Concatenates arrays of one dtype along `axis`; their other sizes must agree.
 ///
 /// # Panics
 /// When there is none: a bug of the caller.
@@ -108,7 +108,7 @@ pub fn concat(parts: &[Array], axis: usize) -> Array {
     out
 }
 
-/// `x` turned along each of `axes` by its shift: what leaves at one end comes in at the other.
+/// `x` rolled along each of `axes` by its shift: elements that leave at one end enter at the other.
 #[must_use]
 pub fn roll(x: &Array, turns: &[(usize, isize)]) -> Array {
     let mut out = x.clone();
@@ -124,7 +124,7 @@ pub fn roll(x: &Array, turns: &[(usize, isize)]) -> Array {
     out
 }
 
-/// The layout of the diagonal of the last two of the `order` of axes, `offset` above the main one; it comes last.
+/// The layout of the diagonal of the last two axes in `order`, `offset` above the main diagonal. The diagonal is the last axis.
 #[must_use]
 pub fn diagonal(whole: &Layout, offset: isize, axes: [usize; 2]) -> Layout {
     let [a, b] = axes;

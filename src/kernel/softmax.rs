@@ -1,6 +1,6 @@
-//! Softmax and its relatives over rows that lie side by side.
+//! Softmax and related functions over contiguous rows.
 //!
-//! Every exponent has the row's maximum taken off: nothing overflows. [`logits`](super::logits) has the rows.
+//! The row's maximum is subtracted from every exponent, so nothing overflows. [`row_exp`](super::row_exp) has the loops over rows.
 #![allow(clippy::inline_always, reason = "a function that is not inlined is compiled for the wrong instruction set")]
 
 use crate::array::{Array, Element};
@@ -10,7 +10,7 @@ use crate::kernel::parallel;
 use crate::kernel::row_exp::{LANES, Logit, SHORT_ROW_LEN, by_length, exp_total, exponentials, log_totals, turn, turn_back};
 use crate::kernel::simd::{Arch, Kernel};
 
-/// Rows up to this are turned round for their gradients, which take less than exponentials do.
+/// For their gradients, rows up to this length are transposed: gradients take less time than exponentials.
 const SHORT_GRADIENT_ROW_LEN: usize = 16;
 
 /// e^(x - max) / Σ e^(x - max) over rows of `count`.
@@ -34,7 +34,7 @@ pub fn log_softmax(x: &Array, count: usize) -> Array {
     out
 }
 
-/// ln Σ eˣ over rows of `count`, as an array of `shape`; -inf where there is nothing, or nothing but -inf.
+/// ln Σ eˣ over rows of `count`, as an array of `shape`; -inf for no elements, or if all are -inf.
 #[must_use]
 pub fn logsumexp(x: &Array, count: usize, shape: &[usize]) -> Array {
     if count == 0 {
@@ -64,7 +64,7 @@ pub fn log_softmax_gradient(g: &Array, y: &Array, count: usize) -> Array {
     out
 }
 
-/// Calls `f` with some whole rows of the inputs, `count` elements each, and the place for their results, `width` each.
+/// Calls `f` with some whole rows of the inputs, `count` elements each, and the slice for their results, `width` each.
 #[allow(clippy::cast_precision_loss, reason = "an estimate")]
 fn rows<T: Element, const N: usize>(inputs: [&Array; N], out: &mut Array, count: usize, width: usize, f: impl Fn([&[T]; N], &mut [T]) + Sync) {
     let inputs = inputs.map(Array::contiguous);
@@ -152,7 +152,7 @@ impl<T: Logit, const LONG_ROWS: bool> Kernel for LogSumExp<'_, T, LONG_ROWS> {
     fn run<A: Arch>(self) {
         let Self { x, out, count } = self;
         let infinity = T::lit(f64::INFINITY);
-        // An infinite maximum is the result; its differences are not numbers.
+        // An infinite maximum is the result; its differences are NaN.
         log_totals::<T, A, LONG_ROWS>(x, count, |row, top, log| out[row] = pick(top.abs() == infinity, top, top + log));
     }
 }
@@ -233,8 +233,7 @@ impl<T: Logit, const LONG_ROWS: bool> Kernel for LogSoftmaxGradient<'_, T, LONG_
     }
 }
 
-/// A function of two rows: `long(a, b, out)` for one pair of rows, `short(a, b)` for tiles of them, with the result in
-/// place of `a`.
+/// A function of two rows: `long(a, b, out)` for one pair of rows, `short(a, b)` for tiles of rows, which replaces `a` by the result.
 #[inline(always)]
 fn by_rows<T: Logit, const LONG_ROWS: bool>(
     a: &[T],
@@ -266,7 +265,7 @@ fn by_rows<T: Logit, const LONG_ROWS: bool>(
 mod tests {
     use super::*;
 
-    /// Rows of a length, and what the definition says of them.
+    /// Compares rows of one length with the definition.
     fn check(count: usize) {
         let data: Vec<f64> =
             (0..5 * count).map(|i| f64::from(u16::try_from(i * 7919 % 613).unwrap()) / 50.0 - 6.0 + if i < count { 1e4 } else { 0.0 }).collect();

@@ -1,9 +1,9 @@
 //! Sums of squared deviations from the mean, in one pass over memory.
 //!
-//! Elements near the mean of earlier ones are summed relative to it, so that nothing cancels: with k that mean and
-//! d = x - k, a leaf of n elements has the mean k + Σd/n and the squared deviations Σd² - (Σd)²/n. The distance of the
-//! leaf from k that is lost there is itself a part of the result, so the error stays at a few roundings (Chan and others
-//! 1983). Of a constant, d is zero, and so is the result.
+//! Elements near the mean of earlier ones are summed relative to it, so that nothing cancels. With k that mean and d = x - k, a leaf of n
+//! elements has the mean k + Σd/n and the squared deviations Σd² - (Σd)²/n. The distance of the leaf from k, which is lost in that
+//! difference, is itself part of the result, so the error is a few roundings only (Chan and others 1983). For a constant, d and the result
+//! are zero.
 #![allow(clippy::inline_always, reason = "a function that is not inlined is compiled for the wrong instruction set")]
 #![allow(clippy::cast_precision_loss, reason = "counts, and estimates")]
 
@@ -21,18 +21,18 @@ use crate::kernel::simd::{Arch, Kernel, dispatch as simd_dispatch, prefetch_behi
 
 /// Elements of a block that one thread reads.
 const BLOCK: usize = 1 << 16;
-/// Rows of it at least.
+/// The least number of rows of a block.
 const MIN_BLOCK_ROWS: usize = 512;
-/// Elements of a leaf of a row, of the first one, and of those from which the first mean is guessed.
+/// Elements of a leaf of a row, of the first leaf, and of the sample that the first mean is estimated from.
 const LEAF: usize = 4096;
 const FIRST: usize = 1024;
 const GUESS: usize = 16;
-/// Bytes of an array that comes from memory.
+/// Arrays of this number of bytes or more are read from memory, not from a cache.
 const PREFETCH_BYTES: usize = 4 << 20;
-/// Nanoseconds an element.
+/// Nanoseconds per element.
 const COST: f64 = 0.2;
 
-/// Elements seen, their mean, and the sum of their squared deviations from it.
+/// Number of elements so far, their mean, and the sum of their squared deviations from it.
 #[derive(Clone, Copy, Debug, Default)]
 struct Moments {
     n: f64,
@@ -41,7 +41,7 @@ struct Moments {
 }
 
 impl Moments {
-    /// With those of more elements. There are some.
+    /// Joins those of more elements, of which there is at least one.
     #[inline(always)]
     fn join(&mut self, other: Self) {
         let (share, step) = (other.n / (self.n + other.n), other.mean - self.mean);
@@ -51,7 +51,7 @@ impl Moments {
     }
 }
 
-/// What is asked for of all that is known of each column.
+/// What is returned for each column.
 #[inline(always)]
 fn squares<T: Real>(moments: &[Moments], out: &mut [T]) {
     out.iter_mut().zip(moments).for_each(|(o, m)| *o = T::lit(m.squares));
@@ -63,7 +63,7 @@ fn wide<T: Element>(x: T) -> f64 {
     if let Scalar::Float(x) = x.to_scalar() { x } else { f64::NAN }
 }
 
-/// The sums of squared deviations from the mean over `axes`, with the kept axes only; zero of nothing.
+/// The sums of squared deviations from the mean over `axes`, with the kept axes only; zero for no elements.
 ///
 /// # Panics
 /// When the dtype is not floating: a bug of the caller.
@@ -100,7 +100,7 @@ fn fold<T: Real + Element>(source: &[T], [outer, count, inner]: [usize; 3], out:
     });
 }
 
-/// Many rows, in blocks on all threads.
+/// Processes many rows, in blocks on all threads.
 fn tall<T: Real + Element>(source: &[T], out: &mut [T], prefetch: bool) {
     let inner = out.len();
     let rows = (BLOCK / inner).max(MIN_BLOCK_ROWS);
@@ -196,7 +196,7 @@ impl<T: Real + Element> Kernel for Block<'_, T> {
     }
 }
 
-/// `x`, or zero where rounding took it below. NaN stays, of which `max` would make zero.
+/// `x`, or zero if rounding made it negative. NaN is kept; `max` would replace it by zero.
 #[inline(always)]
 fn not_below_zero(x: f64) -> f64 {
     if x < 0.0 { 0.0 } else { x }
@@ -210,13 +210,13 @@ fn row<T: Real + Element, A: Arch>(row: &[T]) -> Moments {
     let mut all = moments::<T, A>(first, near);
     let off = all.mean - wide(near);
     if off * off * all.n > all.squares {
-        // The guess was far off, and digits were lost.
+        // The estimate was far off, and digits were lost.
         near = T::lit(all.mean);
         all = moments::<T, A>(first, near);
     }
     near = T::lit(all.mean);
     for leaf in rest.chunks(LEAF) {
-        // Near the mean before the last leaf: a leaf does not wait for the one before it.
+        // Relative to the mean before the previous leaf: so a leaf need not wait for the one before it.
         let own = moments::<T, A>(leaf, near);
         near = T::lit(all.mean);
         all.join(own);
@@ -233,14 +233,14 @@ fn moments<T: Real + Element, A: Arch>(leaf: &[T], near: T) -> Moments {
     Moments { n, mean: wide(near) + step, squares: not_below_zero(wide(squares) - sum * step) }
 }
 
-/// What the mean of a row is near: the mean of some elements. Of equal ones it is exactly that.
+/// An estimate of the mean of a row: the mean of some elements. It is exact if these are equal.
 #[inline(always)]
 fn guess<T: Real + Element>(row: &[T]) -> T {
     let Some(some) = row.first_chunk::<GUESS>() else { return row[0] };
     halved(some.map(|x| x * T::lit(1.0 / GUESS as f64)), |a, b| a + b)
 }
 
-/// One distance more in a sum and in a sum of squares.
+/// Adds one distance to a sum and to a sum of squares.
 #[inline(always)]
 fn add<T: Real, A: Arch>([sum, square]: [&mut T; 2], d: T) {
     *sum = *sum + d;
@@ -358,7 +358,7 @@ mod tests {
         }
     }
 
-    /// Far from zero, drifting, with an outlier in front: what other ways of one pass lose digits to.
+    /// Far from zero, drifting, with an outlier in front: input for which other one-pass algorithms lose digits.
     #[test]
     fn no_digits_are_lost() {
         for n in [5_usize, 100, 130, 5000, 200_001] {

@@ -1,4 +1,4 @@
-//! Windows that slide over the last axes of an array: the largest element of each, and where it is.
+//! Windows that slide over the last axes of an array: the largest element of each, and its position.
 
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -14,12 +14,12 @@ pub struct Axis {
     pub size: usize,
     /// Distance between neighbouring elements of a window.
     pub step: usize,
-    /// The first element of each window and how many it has: at least one.
+    /// For each window, its first element and its number of elements, at least one.
     pub windows: Vec<(usize, usize)>,
 }
 
 impl Axis {
-    /// One window: the only element of an axis that is not there.
+    /// A single window: the only element of a missing axis.
     #[must_use]
     pub fn missing() -> Self {
         Self { size: 1, step: 1, windows: vec![(0, 1)] }
@@ -32,7 +32,7 @@ impl Axis {
         (0..count).map(move |k| start + k * step)
     }
 
-    /// The count and the distance of windows that are all alike, as far as they are: the range of those, and both.
+    /// The range of windows that are all alike, with their count and distance.
     fn regular(&self) -> Option<(Range<usize>, usize, usize)> {
         let most = self.windows.iter().map(|w| w.1).max()?;
         let first = self.windows.iter().position(|w| w.1 == most)?;
@@ -44,12 +44,12 @@ impl Axis {
     }
 }
 
-/// Windows over three axes; an axis that is not there has one element.
+/// Windows over three axes; a missing axis has one element.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Windows(pub [Axis; 3]);
 
 impl Windows {
-    /// Elements of what the windows slide over.
+    /// Number of elements of the array that the windows slide over.
     #[must_use]
     pub fn plane(&self) -> usize {
         self.0.iter().map(|a| a.size).product()
@@ -61,7 +61,7 @@ impl Windows {
         self.0.iter().map(|a| a.windows.len()).product()
     }
 
-    /// The first elements of the rows that the windows of line `i` of the result reach.
+    /// The first elements of the rows that the windows of line `i` of the result contain.
     #[inline(always)]
     fn rows(&self, i: usize) -> impl Iterator<Item = usize> + '_ {
         let [depth, height, width] = &self.0;
@@ -69,7 +69,7 @@ impl Windows {
         depth.elements(d).flat_map(move |d| height.elements(h).map(move |h| (d * height.size + h) * width.size))
     }
 
-    /// Nanoseconds for a plane, roughly.
+    /// Nanoseconds per plane, approximately.
     #[allow(clippy::cast_precision_loss, reason = "an estimate")]
     fn cost(&self) -> f64 {
         let one: usize = self.0.iter().map(|a| a.windows.iter().map(|w| w.1).max().unwrap_or(1)).product();
@@ -77,7 +77,7 @@ impl Windows {
     }
 }
 
-/// Which of two elements stays: a later one when it is larger, or NaN.
+/// Selects the later of two elements if it is larger or NaN, else the earlier one.
 #[inline(always)]
 fn wins<T: PartialOrd + Copy>(new: T, old: T) -> bool {
     #[allow(clippy::eq_op, reason = "NaN differs from itself")]
@@ -90,7 +90,7 @@ fn larger<T: PartialOrd + Copy>(old: T, new: T) -> T {
     if wins(new, old) { new } else { old }
 }
 
-/// The largest element of each window of each plane; NaN where there is one.
+/// The largest element of each window of each plane; NaN if there is one.
 pub fn maxima<T: Element + PartialOrd>(x: &[T], windows: &Windows, out: &mut [T]) {
     let (plane, count) = (windows.plane(), windows.count());
     if count == 0 {
@@ -159,7 +159,7 @@ fn along<T: PartialOrd + Copy>(line: &[T], axis: &Axis, regular: Option<&(Range<
     }
 }
 
-/// Where the largest element of each window is, counted in its plane: the first of equals, the last NaN if there is one.
+/// The position within its plane of the largest element of each window: the first among equals, the last NaN if there is one.
 pub fn places<T: Element + PartialOrd>(x: &[T], windows: &Windows, out: &mut [i64]) {
     let (plane, count) = (windows.plane(), windows.count());
     if count == 0 {
@@ -183,7 +183,7 @@ struct Places<'a, T> {
     windows: &'a Windows,
     /// 0, 1, 2, … for each column.
     numbers: &'a [i64],
-    /// The largest element of the window's rows in each column, and its place.
+    /// The largest element of the window's rows in each column, and its position.
     best: &'a mut [T],
     at: &'a mut [i64],
     out: &'a mut [i64],
@@ -220,7 +220,7 @@ impl<T: Element + PartialOrd> Kernel for Places<'_, T> {
     }
 }
 
-/// Whether a candidate comes before another one: it is larger, or equal and earlier; a NaN before numbers and earlier NaNs.
+/// Whether a candidate comes before another one: it is larger, or equal and earlier; NaN comes before numbers and before earlier NaNs.
 #[inline(always)]
 #[allow(clippy::needless_bitwise_bool, reason = "no branches, so that loops over it vectorise")]
 fn beats<T: PartialOrd + Copy>((new, at): (T, i64), (old, was): (T, i64)) -> bool {
@@ -229,7 +229,7 @@ fn beats<T: PartialOrd + Copy>((new, at): (T, i64), (old, was): (T, i64)) -> boo
     (new > old) | ((new == old) & (at < was)) | (new_nan & (!old_nan | (at > was)))
 }
 
-/// The place of the largest element of each window, of those that are the largest of their columns.
+/// The position of the largest element of each window, from the largest elements of its columns.
 #[inline(always)]
 fn place_along<T: PartialOrd + Copy>(best: &[T], at: &[i64], axis: &Axis, out: &mut [i64]) {
     for (o, w) in out.iter_mut().zip(&axis.windows) {
@@ -239,7 +239,7 @@ fn place_along<T: PartialOrd + Copy>(best: &[T], at: &[i64], axis: &Axis, out: &
     }
 }
 
-/// out[plane, i] = x[plane, place[plane, i]], and zero where the place is negative.
+/// out[plane, i] = x[plane, place[plane, i]], and zero where the position is negative.
 pub fn gather<T: Element>(x: &[T], plane: usize, places: &[i64], count: usize, out: &mut [T]) {
     if count == 0 {
         return;

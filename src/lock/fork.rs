@@ -1,9 +1,9 @@
-//! Locks and `fork`. A child has a copy of all memory but only the thread that forked: a lock that another thread held at
-//! that moment would never be given back, and what it guards may be half changed.
+//! Locks and `fork`. A forked child has a copy of all memory but only the thread that forked. A lock that another thread held at that
+//! moment would never be released, and the data under it may be half changed.
 //!
-//! - The few global locks ([`AtFork`]) are taken before a fork and given back after it, in the parent and in the child.
-//! - A fork waits for threads that change a leaf, a handle or an optimizer ([`changing`]); they never need the GIL meanwhile.
-//! - What remains are locks held to read: in the child, a lock of the parent's time has no holder and can be taken over.
+//! - The few global locks ([`AtFork`]) are acquired before a fork and released after it, in the parent and in the child.
+//! - A fork waits for threads that change a leaf, a handle or an optimizer ([`changing`]). These threads never need the GIL meanwhile.
+//! - Other locks are held for reading only. In the child, a lock that was acquired before the fork has no holder, and can be taken over.
 
 use std::cell::Cell;
 use std::sync::Once;
@@ -14,13 +14,13 @@ use parking_lot::lock_api::RawMutex;
 use super::protocol::Gate;
 use super::{ShortMutex, SpinLock};
 
-/// The global locks, in the order in which they may be taken.
+/// The global locks, in the order in which they may be acquired.
 #[derive(Clone, Copy, Debug)]
 #[repr(usize)]
 pub enum AtFork {
     /// The arena of the tape's nodes.
     Arena,
-    /// Leaves that a garbage collector is shown.
+    /// Leaves that pictures for a garbage collector include.
     Leaves,
     /// Python objects that wait to be dropped.
     Released,
@@ -42,11 +42,11 @@ pub(super) fn epoch() -> u32 {
     EPOCH.load(Ordering::Relaxed)
 }
 
-/// A fork takes this lock from now on. Cheap when it is known.
+/// Forks acquire this lock from now on. Fast when it is registered already.
 #[inline]
 pub fn at_fork<T>(place: AtFork, mutex: &'static ShortMutex<T>) {
     if GLOBAL[place as usize].load(Ordering::Relaxed).is_null() {
-        // SAFETY: the raw lock is used as a lock only, by the handlers below, which pair taking and giving back.
+        // SAFETY: the raw lock is used as a lock only, by the handlers below, which pair acquire and release.
         let lock = unsafe { mutex.raw() };
         GLOBAL[place as usize].store(std::ptr::from_ref(lock).cast_mut(), Ordering::Release);
         install();
@@ -71,7 +71,7 @@ fn install() {
     ONCE.call_once(|| {});
 }
 
-/// Which global locks the fork under way has taken: others may become known meanwhile.
+/// The global locks that the fork in progress has acquired: others may be registered meanwhile.
 #[cfg(unix)]
 static TAKEN: AtomicUsize = AtomicUsize::new(0);
 
@@ -82,7 +82,7 @@ extern "C" fn prepare() {
     for (i, lock) in GLOBAL.iter().enumerate() {
         // SAFETY: null, or a lock that lives as long as the process.
         let Some(lock) = (unsafe { lock.load(Ordering::Acquire).as_ref() }) else { continue };
-        // The GIL is kept: no other Python thread may run between here and the fork. Holders of these locks never need it.
+        // The GIL is kept, so that no other Python thread runs before the fork. Holders of these locks never need the GIL.
         while !lock.try_lock() {
             std::thread::yield_now();
         }
@@ -113,7 +113,7 @@ extern "C" fn child() {
 }
 
 thread_local! {
-    /// How many [`Changing`] of this thread live.
+    /// Number of [`Changing`] values of this thread.
     static INSIDE: Cell<u32> = const { Cell::new(0) };
 }
 
@@ -121,8 +121,8 @@ thread_local! {
 #[derive(Debug)]
 pub struct Changing(());
 
-/// Announces a change of a leaf, a handle or an optimizer, before their locks are taken. The thread may run without the GIL, and
-/// does not ask for it while this lives: the thread that forks has it.
+/// Announces a change of a leaf, a handle or an optimizer, before their locks are acquired. The thread may run without the GIL, and must
+/// not ask for it while this lives, because the forking thread holds it.
 #[inline]
 #[must_use]
 pub fn changing() -> Changing {
@@ -139,8 +139,8 @@ impl Drop for Changing {
     }
 }
 
-/// Runs `wait` while a fork need not wait for this thread, which has changed nothing by halves: the holder of the lock that it waits for may
-/// need the GIL, and the thread that forks has it.
+/// Runs `wait` while forks need not wait for this thread, which must not have changed anything partially. The holder of the lock that it
+/// waits for may need the GIL, which the forking thread holds.
 #[cold]
 pub(super) fn outside(wait: impl FnOnce()) {
     let inside = INSIDE.get();

@@ -1,13 +1,13 @@
-//! Spin locks for critical sections of nanoseconds with little contention, and what keeps them safe.
+//! Spin locks for critical sections of nanoseconds with little contention, and the rules that keep them safe.
 //!
-//! A lock that puts its waiters to sleep must look for them when it is given back: another atomic operation of some five
-//! nanoseconds, and an operation of the tape takes half a dozen locks. Here a waiter spins, then yields, then sleeps.
+//! A lock whose waiters sleep must check for them on release: another atomic operation of some five nanoseconds, and an operation of the
+//! tape acquires half a dozen locks. Here a waiter spins, then yields, then sleeps for fixed times.
 //!
 //! # The rules
-//! 1. No code of the user's runs under a lock: no callback, and no Python object is dropped. The core drops Python objects
+//! 1. No user code runs under a lock: no callback, and no Python object is dropped. The core drops Python objects
 //!    through a queue (`python/release.rs`) that is emptied where no lock is held.
-//! 2. The holder of a [`Mutex`] (an optimizer, a handle, a leaf) may take as long as a kernel. So a waiter gives up Python's
-//!    global lock (the GIL): see [`set_wait`]. A waiter may hold such locks itself.
+//! 2. The holder of a [`Mutex`] (an optimizer, a handle, a leaf) may hold it as long as a kernel runs. So a waiter releases
+//!    Python's global lock (the GIL): see [`set_wait`]. A waiter may hold such locks itself.
 //! 3. The holder of a [`ShortMutex`] (the global lists of [`AtFork`]) copies or moves a few words and needs nothing else.
 //!    Its waiters keep the GIL.
 //! 4. The order is: an optimizer, a handle, a leaf, the arena, the other lists. A thread takes a lock only while all that
@@ -36,29 +36,29 @@ mod sync {
     }
 }
 
-/// How often a waiter looks before it lets other threads run, and how often it does that before it sleeps in between.
+/// How often a waiter checks the lock before it yields, and how often it yields before it sleeps.
 const SPINS: u32 = 64;
 const YIELDS: u32 = 64;
-/// How often it yields before it gives up the GIL: getting it back can take milliseconds.
+/// How often it yields before it releases the GIL: getting that back can take milliseconds.
 const YIELDS_WITH_GIL: u32 = 16;
-/// How long it sleeps: the holder works for long, or has lost its processor.
+/// How long it sleeps: the holder works for long, or was descheduled.
 const SLEEP: Duration = Duration::from_micros(50);
 
-/// A spin lock; `LONG_SECTIONS` if its holder may take long.
+/// A spin lock; `LONG_SECTIONS` if it may be held for long.
 #[derive(Debug)]
 pub struct SpinLock<const LONG_SECTIONS: bool>(AtomicU32);
 
-/// A value behind a lock whose waiters give up the GIL.
+/// A value behind a lock that may be held for long. Waiters release the GIL.
 pub type Mutex<T> = lock_api::Mutex<SpinLock<true>, T>;
 /// Access to it.
 pub type MutexGuard<'a, T> = lock_api::MutexGuard<'a, SpinLock<true>, T>;
-/// A value behind a lock that is held for a moment.
+/// A value behind a lock that is held only briefly.
 pub type ShortMutex<T> = lock_api::Mutex<SpinLock<false>, T>;
 /// Access to it.
 pub type ShortMutexGuard<'a, T> = lock_api::MutexGuard<'a, SpinLock<false>, T>;
 
-// SAFETY: one caller alone changes the word from free to taken, and it stays so until `unlock`. What `acquire_or_take_over` takes over
-// has no holder in this process.
+// SAFETY: only one caller changes the word from free to taken, and it stays so until `unlock`. A lock that `acquire_or_take_over` takes
+// over has no holder in this process.
 unsafe impl<const LONG_SECTIONS: bool> RawMutex for SpinLock<LONG_SECTIONS> {
     #[allow(clippy::declare_interior_mutable_const, reason = "the trait's way to begin")]
     const INIT: Self = Self(AtomicU32::new(protocol::FREE));
@@ -83,17 +83,18 @@ unsafe impl<const LONG_SECTIONS: bool> RawMutex for SpinLock<LONG_SECTIONS> {
     }
 }
 
-/// Runs a wait without the GIL, if this thread has it.
+/// Runs a wait without the GIL, if this thread holds it.
 type Wait = fn(wait: &mut (dyn FnMut() + Send));
 
 static WAIT: OnceLock<Wait> = OnceLock::new();
 
-/// Says how a thread waits for a lock: `wait` gives up the GIL if the thread has it, calls its argument, and takes the GIL again.
+/// Sets how a thread waits for a lock: the function releases the GIL if the thread holds it, calls its argument, and acquires the GIL
+/// again.
 ///
-/// The lock itself is taken afterwards. So a thread without the GIL never takes a lock by waiting for it with the GIL, and the locks
-/// that a garbage collector sees do not change while it runs.
+/// The lock itself is acquired afterwards. So a thread without the GIL never acquires a lock while it waits for the GIL, and the locks that
+/// a garbage collector sees do not change while it runs.
 pub fn set_wait(wait: Wait) {
-    let _ = WAIT.set(wait); // a second module instance brings the same function
+    let _ = WAIT.set(wait); // a second module instance sets the same function
 }
 
 impl<const LONG_SECTIONS: bool> SpinLock<LONG_SECTIONS> {

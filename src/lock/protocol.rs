@@ -1,17 +1,17 @@
 //! The protocols of the locks, as operations on atomics.
 //!
-//! The atomics come from `super::sync`: the standard library's here, loom's in `tests/loom.rs`, which compiles this same
-//! file and tries every interleaving of two or three threads.
+//! The atomics come from `super::sync`: from the standard library here, and from loom in `tests/loom.rs`, which compiles this same file and
+//! tries every interleaving of two or three threads.
 
 use super::sync::{AtomicU32, AtomicUsize, Ordering, pause};
 
-/// The word of a spin lock: `FREE`, or the epoch in which it was taken.
+/// The word of a spin lock: `FREE`, or the epoch in which it was acquired.
 ///
-/// A fork begins a new epoch in the child. The child has only the thread that forked, so a lock of an older epoch has no
-/// holder there, and the next waiter takes it over.
+/// A fork begins a new epoch in the child. The child has only the thread that forked, so a lock of an older epoch has no holder there, and
+/// the next waiter takes it over.
 pub const FREE: u32 = 0;
 
-/// Takes a free lock.
+/// Acquires a free lock.
 #[inline]
 pub fn try_acquire(word: &AtomicU32, epoch: u32) -> bool {
     word.compare_exchange(FREE, epoch, Ordering::Acquire, Ordering::Relaxed).is_ok()
@@ -23,21 +23,21 @@ pub fn is_held(word: &AtomicU32, epoch: u32) -> bool {
     word.load(Ordering::Relaxed) == epoch
 }
 
-/// Takes a lock that is free, or whose holder was left behind by a fork.
+/// Acquires a lock that is free, or whose holder does not exist since a fork.
 #[inline]
 pub fn acquire_or_take_over(word: &AtomicU32, epoch: u32) -> bool {
     let found = word.load(Ordering::Relaxed);
     found != epoch && word.compare_exchange(found, epoch, Ordering::Acquire, Ordering::Relaxed).is_ok()
 }
 
-/// Gives a lock back.
+/// Releases a lock.
 #[inline]
 pub fn release(word: &AtomicU32) {
     word.store(FREE, Ordering::Release);
 }
 
-/// Counts threads that are changing what a forked child will need. A fork closes the gate: it waits until no thread is
-/// inside, and no thread enters until the fork is over.
+/// Counts threads that are changing data that a forked child needs. A fork closes the gate: it waits until no thread is inside, and no
+/// thread enters until the fork is over.
 ///
 /// The gate closes only while no thread is inside, so a thread that is inside may enter again, and so may its helpers.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ pub struct Gate(pub AtomicUsize);
 const CLOSED_GATE: usize = 1 << (usize::BITS - 1);
 
 impl Gate {
-    /// Enters, after a fork that is under way.
+    /// Enters, after a fork that is in progress.
     #[inline]
     pub fn enter(&self) {
         loop {
@@ -78,7 +78,7 @@ impl Gate {
     }
 }
 
-/// Counts the helpers of a parallel loop. The caller closes it and waits for the helpers that have begun; a helper that comes
+/// Counts the helpers of a parallel loop. The caller closes the counter and waits for the helpers that have begun. A helper that comes
 /// later finds it closed and must not touch what the loop borrows.
 #[derive(Debug)]
 pub struct Crew(pub AtomicUsize);
@@ -93,12 +93,12 @@ impl Crew {
         self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, begin).is_ok()
     }
 
-    /// A helper ends; true when the caller may be waiting for it alone.
+    /// A helper ends; true when it was the last one that the caller may be waiting for.
     pub fn end(&self) -> bool {
         self.0.fetch_sub(HELPER, Ordering::AcqRel) == CLOSED + HELPER
     }
 
-    /// No helper begins any more.
+    /// No helper begins after this.
     pub fn close(&self) {
         self.0.fetch_or(CLOSED, Ordering::AcqRel);
     }

@@ -12,18 +12,18 @@ use crate::ops::samples::{Domain, Draw, REAL};
 use crate::ops::{add, annihilate, astype, multiply, negative, softplus, subtract};
 use crate::tape::{Variable, capture};
 
-/// Between 0 and 1, away from both.
+/// Between 0 and 1, not near either.
 const PROBABILITY: Domain = Domain { low: 0.1, high: 0.9, avoid: &[] };
-/// e^-100: below it the logarithm is held.
+/// e^-100: below it the logarithm is clamped.
 const HELD: f64 = 3.720_075_976_020_836e-44;
 
 binary! {
-    /// -t log p - (1 - t) log(1 - p), the logarithms held above -100; the gradient is that of this very formula.
+    /// -t log p - (1 - t) log(1 - p), with the logarithms clamped at -100. The gradient is that of this formula.
     fn bernoulli_entropy(p, t) -> y {
         (t - F::lit(1.0)) * (-p).ln_1p().max(F::lit(-100.0)) - t * p.ln().max(F::lit(-100.0))
     }
     gradient_a(p, t) {
-        // A held logarithm has no slope: what remains at 0 and 1 is the slope of the other one.
+        // A clamped logarithm has no derivative: at 0 and 1 the derivative of the other one remains.
         let one = F::lit(1.0);
         let inside = (p - t) / (p * (one - p));
         F::select(p.le(F::lit(HELD)), one - t, F::select(p.ge(one), -t, inside))
@@ -34,7 +34,7 @@ binary! {
 }
 
 binary! {
-    /// -t log σ(x) - (1 - t) log σ(-x), of terms that are not negative: none is taken from another, and one with weight 0 is 0.
+    /// -t log σ(x) - (1 - t) log σ(-x), as a sum of non-negative terms: nothing cancels, and a term with weight 0 is 0.
     fn logistic_entropy(x, t) -> y {
         let (zero, both) = (F::lit(0.0), (-x.abs()).exp().ln_1p());
         t.annihilate((-x).max(zero) + both) + (F::lit(1.0) - t).annihilate(x.max(zero) + both)
@@ -45,7 +45,7 @@ binary! {
     domain REAL, PROBABILITY;
 }
 
-/// Fails when an element lies outside [0, 1].
+/// Fails if an element is outside [0, 1].
 fn probabilities(op: &str, what: &str, x: &Array) -> Result<()> {
     if !capture::is_on() {
         return check_probabilities(op, what, x);
@@ -62,7 +62,7 @@ fn check_probabilities(op: &str, what: &str, x: &Array) -> Result<()> {
     Err(Error::Value(format!("{op}: {what} must lie between 0 and 1, it contains {value}{hint}")))
 }
 
-/// The losses of the elements times their weights.
+/// The losses of the elements, multiplied by their weights.
 fn weighted(op: &str, losses: Variable, weight: Option<&Variable>) -> Result<Variable> {
     let Some(weight) = weight else { return Ok(losses) };
     fits(op, "weight", weight, losses.shape())?;
@@ -71,8 +71,8 @@ fn weighted(op: &str, losses: Variable, weight: Option<&Variable>) -> Result<Var
 
 /// Cross-entropy of probabilities: mean (or sum) of -w (t log p + (1 - t) log(1 - p)).
 ///
-/// The logarithms are held above -100 as PyTorch's, so that the loss is finite at p = 0 and 1, and the gradient is the
-/// gradient of that: a held logarithm has none. (PyTorch's is ±1e12 there.)
+/// As in PyTorch, the logarithms are clamped at -100, so that the loss is finite at p = 0 and 1. The gradient is that of the clamped
+/// function: a clamped logarithm has none. (PyTorch's gradient is ±1e12 there.)
 ///
 /// # Errors
 /// `Shape` when the shapes differ or the weight does not broadcast to them, `Value` for probabilities outside [0, 1].
@@ -85,8 +85,8 @@ pub fn binary_cross_entropy(input: &Variable, target: &Variable, weight: Option<
     reduction.apply(&weighted(OP, bernoulli_entropy(&input, &target)?, weight)?)
 }
 
-/// Cross-entropy of logits: mean (or sum) of -w (q t log σ(x) + (1 - t) log σ(-x)), q the weight of the positive class.
-/// It neither overflows nor cancels for any x.
+/// Cross-entropy of logits: mean (or sum) of -w (q t log σ(x) + (1 - t) log σ(-x)), where q is the weight of the positive class. It neither
+/// overflows nor cancels for any x.
 ///
 /// # Errors
 /// `Shape` when the shapes differ or a weight does not broadcast to them.
@@ -104,7 +104,7 @@ pub fn binary_cross_entropy_with_logits(
         None => logistic_entropy(&x, &t)?,
         Some(q) => {
             fits(OP, "pos_weight", q, x.shape())?;
-            // -log σ(x) = softplus(-x): all terms are positive, nothing cancels.
+            // -log σ(x) = softplus(-x): all terms are positive, so nothing cancels.
             let no = annihilate(&subtract(1.0, &t)?, &softplus(&x, 1.0)?)?;
             let yes = annihilate(&multiply(&t, &astype(q, x.dtype())?)?, &softplus(&negative(&x)?, 1.0)?)?;
             add(&no, &yes)?
@@ -113,7 +113,7 @@ pub fn binary_cross_entropy_with_logits(
     reduction.apply(&weighted(OP, losses, weight)?)
 }
 
-/// Pairs with and without weights; `logits` says where inputs come from and whether positive classes are weighted.
+/// Pairs with and without weights. `logits` says whether there are weights of positive classes.
 fn samples(inputs: Domain, logits: bool) -> Vec<Sample> {
     let draw = &mut Draw::new(4);
     let positive = Domain { low: 0.5, high: 2.0, avoid: &[] };

@@ -1,4 +1,4 @@
-//! Cross-entropy of many classes: from logits, and from logarithms of probabilities.
+//! Cross-entropy of many classes: from logits, and from log-probabilities.
 
 use smallvec::smallvec;
 
@@ -14,11 +14,11 @@ use crate::tape::{Variable, capture};
 /// The options of [`cross_entropy`] and [`nll_loss`]; the defaults are PyTorch's.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ClassOptions {
-    /// The index of targets that do not count.
+    /// The class index of targets that are ignored.
     pub ignore_index: i64,
-    /// What becomes of the losses of the samples.
+    /// How the losses of the samples are reduced.
     pub reduction: Reduction,
-    /// The share of a target that is spread over all classes.
+    /// The share of a target that is distributed equally over all classes.
     pub label_smoothing: f64,
 }
 
@@ -28,7 +28,7 @@ impl std::default::Default for ClassOptions {
     }
 }
 
-/// Class indices, checked: each is `ignore_index` or a class.
+/// Class indices, after checking that each is a class or `ignore_index`.
 fn indices(op: &str, x: &Variable, target: &Variable, ignore_index: i64) -> Result<Variable> {
     let axis = class_axis(x.ndim());
     let expected: Shape = x.shape().iter().enumerate().filter(|&(a, _)| a != axis).map(|(_, &n)| n).collect();
@@ -38,7 +38,7 @@ fn indices(op: &str, x: &Variable, target: &Variable, ignore_index: i64) -> Resu
         return Err(Error::Shape(format!("{op}: {classes}, not {}{fix}", show_shape(target.shape()))));
     }
     let count = i64::try_from(x.shape()[axis]).unwrap_or(i64::MAX);
-    // In memory that no other owner writes: a label that changes after its check would reach foreign memory.
+    // In memory that no other owner writes: a label that changes after its check would cause an access out of bounds.
     let target = astype(&target.detach(), DType::I64)?;
     if target.is_lifted() {
         check_classes(op, target.innermost(), count, ignore_index)?;
@@ -52,7 +52,7 @@ fn indices(op: &str, x: &Variable, target: &Variable, ignore_index: i64) -> Resu
     Ok(checked_classes(op, target.array(), count, ignore_index)?.into())
 }
 
-/// Targets that were checked, in memory that nothing else writes; -1 for those that do not count.
+/// The checked targets, in memory that nothing else writes; -1 for ignored ones.
 fn checked_classes(op: &str, target: &Array, count: i64, ignore_index: i64) -> Result<Array> {
     let mut out = target.pooled().contiguous();
     check_classes(op, &out, count, ignore_index)?;
@@ -64,7 +64,7 @@ fn checked_classes(op: &str, target: &Array, count: i64, ignore_index: i64) -> R
     Ok(out)
 }
 
-/// Each target is a class, or `ignore_index`.
+/// Fails unless each target is a class or `ignore_index`.
 fn check_classes(op: &str, targets: &Array, count: i64, ignore_index: i64) -> Result<()> {
     let targets = targets.contiguous();
     let wrong = slice::<i64>(&targets).iter().position(|&t| t != ignore_index && !(0..count).contains(&t));
@@ -74,7 +74,7 @@ fn check_classes(op: &str, targets: &Array, count: i64, ignore_index: i64) -> Re
     Err(Error::Value(format!("{op}: target {t} (element {i}) is out of range, classes are 0 to {}{ignored}", count - 1)))
 }
 
-/// The weights of the classes, in a shape that broadcasts to the input's.
+/// The weights of the classes, reshaped to broadcast to the input.
 fn class_weight(op: &str, x: &Variable, weight: &Variable) -> Result<Variable> {
     let axis = class_axis(x.ndim());
     let count = x.shape()[axis];
@@ -86,7 +86,7 @@ fn class_weight(op: &str, x: &Variable, weight: &Variable) -> Result<Variable> {
     expand_dims(&astype(weight, x.dtype())?, &trailing)
 }
 
-/// The reduced loss: `mean` divides by the weights of the samples that count.
+/// The reduced loss. `mean` divides by the sum of the weights of the samples that are not ignored.
 #[allow(clippy::cast_precision_loss, reason = "a mean divides by the count")]
 fn reduced(losses: &Variable, target: Option<&Variable>, w: Option<&Variable>, count: usize, how: Reduction) -> Result<Variable> {
     match (how, target) {
@@ -110,7 +110,7 @@ fn reduced(losses: &Variable, target: Option<&Variable>, w: Option<&Variable>, c
     }
 }
 
-/// The mean while it is captured: which targets count is found by a step of the program.
+/// The mean in a recording: a step of the program finds out which targets are ignored.
 #[cold]
 #[allow(clippy::cast_precision_loss, reason = "a mean divides by the count")]
 fn captured_mean(losses: &Variable, target: &Variable, w: Option<&Variable>, count: usize) -> Result<Variable> {
@@ -127,7 +127,8 @@ fn captured_mean(losses: &Variable, target: &Variable, w: Option<&Variable>, cou
     divide(&total, &sum(&weights, None, false)?)
 }
 
-/// The sum of the losses over the weights of the targets that count, where targets differ between the samples of a batch.
+/// The sum of the losses divided by the sum of the weights of the targets that are not ignored, if targets differ between the samples of
+/// `vmap`.
 fn mean_of_counted(losses: &Variable, target: &Variable, w: Option<&Variable>) -> Result<Variable> {
     let counts = greater_equal(target, 0)?;
     let weights = match w {
@@ -147,12 +148,12 @@ fn check_input(op: &str, x: &Variable) -> Result<Variable> {
 
 /// Cross-entropy of logits.
 ///
-/// The classes lie on axis 1, on axis 0 of a 1-D input. Targets are class indices (an integer dtype, the input's shape
-/// without that axis) or probabilities (floating, the input's shape). `mean` divides by the number of samples, for class
-/// indices by the sum of the weights of those that count: when none counts it is NaN, as PyTorch's.
+/// The axis of the classes is axis 1, or axis 0 for a 1-d input. Targets are class indices (an integer dtype, the input's shape without
+/// that axis) or probabilities (floating, the input's shape). `mean` divides by the number of samples, or for class indices by the sum of
+/// the weights of targets that are not ignored: if all are ignored it is NaN, as in PyTorch.
 ///
 /// # Errors
-/// `Shape` when the shapes do not fit, `Value` for indices that are no class.
+/// `Shape` when the shapes do not fit, `Value` for an index that is not a class.
 ///
 /// ```
 /// use tapegrad::{array::Array, loss};
@@ -189,7 +190,7 @@ pub fn cross_entropy(input: &Variable, target: &Variable, weight: Option<&Variab
     reduced(&losses, None, w.as_ref(), count, options.reduction)
 }
 
-/// Integer targets; anything else is an error.
+/// Checks integer targets; all others are an error.
 fn check_indices(op: &str, x: &Variable, target: &Variable, ignore_index: i64) -> Result<Variable> {
     if !target.dtype().is_integer() {
         return Err(Error::dtype(op, format!("{} of the target", target.dtype()), "an integer dtype (class indices)"));
@@ -197,10 +198,10 @@ fn check_indices(op: &str, x: &Variable, target: &Variable, ignore_index: i64) -
     indices(op, x, target, ignore_index)
 }
 
-/// Negative log-likelihood: -w x at the target's class, of an input that holds logarithms of probabilities.
+/// Negative log-likelihood: -w x at the target's class, for an input of log-probabilities.
 ///
 /// # Errors
-/// `Shape` when the shapes do not fit, `DType` unless the targets are integers, `Value` for indices that are no class.
+/// `Shape` when the shapes do not fit, `DType` unless the targets are integers, `Value` for an index that is not a class.
 pub fn nll_loss(input: &Variable, target: &Variable, weight: Option<&Variable>, ignore_index: i64, reduction: Reduction) -> Result<Variable> {
     const OP: &str = "nll_loss";
     let x = check_input(OP, input)?;
@@ -223,7 +224,7 @@ fn call_nll_loss(a: &Args<'_>) -> Result<super::Value> {
     Ok(nll_loss(&input, &target, weight.as_ref(), a.int(3)?, reduction("nll_loss", a, 4)?)?.into())
 }
 
-/// Logits of several ranks and layouts with class indices, one of them ignored.
+/// Logits of several ranks and layouts with class indices, one of which is ignored.
 fn index_samples(smoothing: &[f64]) -> Vec<Sample> {
     let draw = &mut Draw::new(5);
     let positive = Domain { low: 0.5, high: 2.0, avoid: &[] };

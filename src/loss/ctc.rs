@@ -19,15 +19,15 @@ use crate::tape::{AttrSet, Batch, Jvp, Outputs, Primitive, Variable, Vjp, apply}
 /// The primitives of this file.
 pub const PRIMITIVES: &[&Primitive] = &[&CTC];
 
-/// The class that stands for no label.
+/// The class of blanks.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Ctc {
     blank: usize,
 }
 crate::attributes!(Ctc);
 
-/// Inputs: logarithms of probabilities (T, N, C); labels (N, S); lengths of the inputs and of the labels (N,). The gradient for
-/// cotangents of one is a hidden result.
+/// Inputs: log-probabilities (T, N, C); labels (N, S); lengths of the inputs and of the labels (N,). A hidden result is the gradient for
+/// cotangents of one.
 static CTC: Primitive = Primitive {
     name: "ctc_loss",
     eval: |call| {
@@ -63,18 +63,18 @@ static CTC: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-/// Whole numbers of an array of int64.
+/// The elements of an int64 array.
 fn numbers(a: &Array) -> Vec<usize> {
     a.to_vec::<i64>().into_iter().map(|n| usize::try_from(n).unwrap_or(0)).collect()
 }
 
-/// The labels of each sequence, of as many as count.
+/// The labels of each sequence, without padding.
 fn labels(all: &Array, lengths: &Array) -> Vec<Vec<usize>> {
     let (all, width) = (numbers(all), all.shape()[1]);
     numbers(lengths).into_iter().enumerate().map(|(n, l)| all[n * width..n * width + l].to_vec()).collect()
 }
 
-/// The recursion over steps, for all sequences and places at once.
+/// The recursion over steps, for all sequences and positions at once.
 fn definition(inputs: &[Variable], attrs: &dyn AttrSet) -> Result<Outputs> {
     let (x, blank) = (&inputs[0], attrs.get::<Ctc>().blank);
     let &[steps, count, _] = x.shape() else { unreachable!("ctc_loss: three axes") };
@@ -126,7 +126,7 @@ fn checked_lengths(what: &str, v: &Variable, count: usize, most: usize) -> Resul
     }
 }
 
-/// Labels of all sequences as (N, S): those of a list one behind the other are put into rows.
+/// Labels of all sequences as (N, S). Concatenated labels are split into rows.
 fn checked_targets(targets: &Variable, lengths: &[usize], classes: usize, blank: usize) -> Result<Variable> {
     let all = astype(targets, DType::I64)?.values("ctc_loss")?.to_vec::<i64>();
     let (count, width) = (lengths.len(), lengths.iter().copied().max().unwrap_or(0));

@@ -1,4 +1,4 @@
-//! Losses of the distance between input and target: squared, absolute, and those between the two.
+//! Losses of the difference between input and target: squared, absolute, and combinations.
 
 use super::{REDUCTION, Reduction, floating, reduction, same_shape, text};
 use crate::error::{Error, Result};
@@ -9,7 +9,7 @@ use crate::ops::{abs, divide, square, subtract};
 use crate::tape::Variable;
 
 unary! {
-    /// d²/2 within delta of zero, delta · (|d| - delta/2) beyond: a parabola that goes on as its tangents.
+    /// d²/2 for |d| ≤ delta, delta · (|d| - delta/2) beyond: a parabola that is continued by its tangents.
     fn huber(d, delta = 1.0) -> y {
         let inner = d.max(-delta).min(delta);
         inner * (d - F::lit(0.5) * inner)
@@ -18,7 +18,7 @@ unary! {
     domain Domain { low: -3.0, high: 3.0, avoid: &[-1.0, 1.0] };
 }
 
-/// input - target, of one shape and floating.
+/// input - target, of the same shape and floating.
 fn difference(op: &str, input: &Variable, target: &Variable) -> Result<Variable> {
     same_shape(op, input, target)?;
     let (input, target) = floating(input, target)?;
@@ -75,7 +75,7 @@ pub fn smooth_l1_loss(input: &Variable, target: &Variable, reduction: Reduction,
     reduction.apply(&losses)
 }
 
-/// Pairs whose differences stay away from 0 and from ±1, one for each reduction.
+/// Pairs whose differences are not near 0 or ±1, one for each reduction.
 fn samples(more: &[f64]) -> Vec<Sample> {
     let draw = &mut Draw::new(3);
     let near = Domain { low: 0.1, high: 0.8, avoid: &[] };

@@ -1,8 +1,7 @@
-//! Cross-entropy over rows of classes: Σ w q (L - x) for logits x, with L = log Σ eˣ; without L for logarithms of
-//! probabilities.
+//! Cross-entropy over rows of classes: Σ w q (L - x) for logits x, with L = log Σ eˣ; without L for log-probabilities.
 //!
-//! The loss and its gradient by the logits are fused kernels. Both are primitives with a definition: second orders, tangents
-//! and batches go through it, and so do gradients by probability targets and weights.
+//! The loss and its gradient with respect to the logits are fused kernels. Both are primitives with a definition, which second orders,
+//! tangents, batches, and gradients of probability targets and weights use.
 
 use serde::{Deserialize, Serialize};
 use smallvec::smallvec;
@@ -17,7 +16,7 @@ use crate::tape::{Batch, Call, Jvp, Operand, Primitive, Variable, Vjp, VjpContex
 
 /// Checked targets.
 pub(super) enum Target {
-    /// int64, one for each sample; -1 where it does not count.
+    /// int64, one per sample; -1 if it is ignored.
     Indices(Variable),
     /// In the shape of the input.
     Probabilities(Variable),
@@ -26,7 +25,7 @@ pub(super) enum Target {
 /// The attributes. The inputs are x, the targets, and the class weights if there are any.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Spec {
-    /// Whether the input holds logarithms of probabilities already.
+    /// Whether the input holds log-probabilities.
     normalized: bool,
     smoothing: f64,
 }
@@ -50,12 +49,12 @@ const ENTROPY: Primitive = Primitive {
 /// The primitives of this file.
 pub const PRIMITIVES: &[&Primitive] = &[&CROSS_ENTROPY, &NLL_LOSS, &GRADIENT];
 
-/// Over logits. The sums L are a hidden result: the gradient reads them.
+/// For logits. The sums L are a hidden result, which the gradient reads.
 pub(super) static CROSS_ENTROPY: Primitive = Primitive { name: "cross_entropy", hidden: 1, ..ENTROPY };
-/// Over logarithms of probabilities.
+/// For log-probabilities.
 pub(super) static NLL_LOSS: Primitive = Primitive { name: "nll_loss", ..ENTROPY };
 
-/// The gradient by x. The inputs are those of the loss, the cotangent, and L for logits.
+/// The gradient with respect to x. The inputs are those of the loss, the cotangent, and L for logits.
 static GRADIENT: Primitive = Primitive {
     name: "cross_entropy_gradient",
     eval: eval_gradient,
@@ -102,9 +101,9 @@ fn unrows(rows: &Array, shape: &[usize]) -> Array {
     rows.with_layout(Layout::contiguous(&moved).permute(&back))
 }
 
-/// What a row is compared with, ready for the kernel.
+/// The targets of rows, in the form for the kernel.
 struct Prepared {
-    /// int64, -1 where the target does not count; or rows of probabilities.
+    /// int64, -1 for ignored targets; or rows of probabilities.
     targets: Array,
     weight: Option<Array>,
     count: usize,
@@ -132,7 +131,7 @@ pub(super) fn entropies(p: &'static Primitive, x: &Variable, q: &Target, w: Opti
     }
 }
 
-/// w q: the weighted targets, smoothed, in the shape of x; zero where a target does not count.
+/// w q: the weighted, smoothed targets, in the shape of x; zero for ignored targets.
 #[allow(clippy::cast_precision_loss, reason = "a count of classes")]
 fn shares(inputs: &[Variable], spec: &Spec) -> Result<Variable> {
     let (x, q) = (&inputs[0], &inputs[1]);
@@ -169,7 +168,7 @@ fn entropy_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
     ctx.add(0, apply(&GRADIENT, &operands, spec)?)
 }
 
-/// The targets and the weight of a call as the kernels take them, with the class axis last.
+/// The targets and the weight of a call in the form for the kernels, with the class axis last.
 fn prepared(call: &Call<'_>, weighted: bool) -> Prepared {
     let x = call.array(0);
     let targets = if call.array(1).dtype() == DType::I64 { call.array(1).contiguous() } else { rows(call.array(1)) };

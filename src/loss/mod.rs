@@ -1,7 +1,7 @@
 //! Losses, under PyTorch's functional names and with its formulas.
 //!
-//! A loss never broadcasts silently: where PyTorch warns or guesses, shapes that differ raise. Every array argument is
-//! differentiable, weights and probability targets too; class indices and `pos_weight`'s shape rules are PyTorch's.
+//! A loss never broadcasts its input and target: shapes that differ are an error. Every array argument is differentiable, including weights
+//! and probability targets. The rules for class indices and the shape of `pos_weight` are PyTorch's.
 
 pub mod binary;
 pub mod classes;
@@ -22,10 +22,10 @@ use crate::ops::registry::{Arg, Args, Default, Kind, Param, Value};
 use crate::ops::{astype, mean, sum};
 use crate::tape::Variable;
 
-/// What becomes of the losses of the elements.
+/// How the losses of the elements are reduced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reduction {
-    /// They are returned as they are.
+    /// Not at all.
     None,
     /// Their mean.
     #[default]
@@ -48,7 +48,7 @@ impl Reduction {
         }
     }
 
-    /// The losses of the elements, reduced; the mean of none is NaN.
+    /// The reduced losses; the mean of no elements is NaN.
     fn apply(self, losses: &Variable) -> Result<Variable> {
         match self {
             Self::None => Ok(losses.clone()),
@@ -73,7 +73,7 @@ fn text(name: &str) -> Arg {
     Arg::Text(name.to_owned())
 }
 
-/// `input` and `target` in one floating dtype: integers become the other's dtype, or the default one.
+/// `input` and `target` in a common floating dtype: integers are converted to the other's dtype, or to the default one.
 ///
 /// # Errors
 /// `DType` for complex numbers.
@@ -89,7 +89,7 @@ fn floating(input: &Variable, target: &Variable) -> Result<(Variable, Variable)>
     Ok((astype(input, dtype)?, astype(target, dtype)?))
 }
 
-/// Fails for complex numbers, for which losses are not defined.
+/// Fails for complex numbers, for which losses are undefined.
 fn refuse_complex(x: &Variable) -> Result<()> {
     if x.dtype().is_complex() {
         return Err(Error::dtype("loss", x.dtype(), "real numbers; pass .real and .imag, or abs()"));
@@ -97,7 +97,7 @@ fn refuse_complex(x: &Variable) -> Result<()> {
     Ok(())
 }
 
-/// Fails unless `input` and `target` have one shape; the message proposes the likely fix.
+/// Fails unless `input` and `target` have the same shape; the message proposes a fix.
 fn same_shape(op: &str, input: &Variable, target: &Variable) -> Result<()> {
     let (a, b) = (input.shape(), target.shape());
     if a == b {

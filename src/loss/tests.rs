@@ -1,4 +1,4 @@
-//! Cross-entropy against its formula, at its edges, and what it refuses.
+//! Compares cross-entropy with its formula; also its edge cases and invalid input.
 
 use super::*;
 use crate::array::{Array, DType};
@@ -28,7 +28,7 @@ fn close(a: f64, b: f64) {
     assert!((a - b).abs() <= 1e-13 * (1.0 + b.abs()), "{a} is not {b}");
 }
 
-/// PyTorch's definition, spelled out: the mean of nll and of the smoothed part, weighted.
+/// PyTorch's definition: the weighted mean of nll and of the smoothed part.
 #[test]
 fn weights_smoothing_and_ignored_targets() -> Result<()> {
     let x = REAL.array(&mut Draw::new(9), &[4, 3]);

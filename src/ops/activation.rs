@@ -46,7 +46,7 @@ unary! {
 }
 
 unary! {
-    /// The slope of the logistic function: σ(x) σ(-x).
+    /// The derivative of the logistic function: σ(x) σ(-x).
     fn sigmoid_slope(x) -> y { x.sigmoid_slope() }
     gradient(x, y) { -y * (F::lit(0.5) * x).tanh() }
     complex Holomorphic(functions::sigmoid_slope);
@@ -66,7 +66,7 @@ fn normal_density<F: Field>(x: F) -> F {
     F::lit(0.398_942_280_401_432_7) * x.exp_product(F::lit(-0.5) * x)
 }
 
-/// x between ±`limit`: for a factor that is large where the other one is zero.
+/// x clamped to ±`limit`, for a factor that is large where the other factor is zero.
 #[inline(always)]
 fn within<F: Field>(x: F, limit: f64) -> F {
     x.max(F::lit(-limit)).min(F::lit(limit))
@@ -235,7 +235,7 @@ fn gelu_samples() -> Vec<Sample> {
     ["none", "tanh"].map(|how| Sample { args: vec![Arg::Variable(REAL.strided(draw, &[2, 3])), Arg::Text(how.to_owned())] }).to_vec()
 }
 
-/// Functions inside of rules: no rows for users, but primitives that files name.
+/// Functions that gradient rules call. Users do not see them, but files name their primitives.
 pub const INNER: &[Entry] = &[sigmoid_slope::ENTRY, normal_cdf::ENTRY, gelu_tanh_cdf::ENTRY, <pointwise::prelu as super::define::Binary>::ENTRY];
 
 /// The rows of this file.

@@ -1,6 +1,6 @@
-//! One element for every place along an axis, by positions that are computed: what sorting and order statistics are made of.
+//! Elements at computed positions along an axis, for sorting and order statistics.
 //!
-//! Unlike the indices that users give, positions are in range and may be mapped, so this is one primitive and its transpose.
+//! Unlike indices from users, positions are in range and may be mapped by `vmap`. So this is one primitive and its transpose.
 
 use serde::{Deserialize, Serialize};
 use smallvec::smallvec;
@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::kernel::along as kernel;
 use crate::tape::{Batch, BatchContext, Jvp, Outputs, Primitive, Variable, Vjp, apply};
 
-/// The axis along which positions count, and its size in what they are positions of.
+/// The axis of the positions, and the size of that axis in the array that they index.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Axis {
     axis: usize,
@@ -63,7 +63,7 @@ fn batch(ctx: &BatchContext<'_>) -> Result<Outputs> {
     ctx.apply_spread(&Axis { axis: a.axis + 1, size: a.size })
 }
 
-/// The elements of `x` at `positions` along `axis`: int64, in range, of the shape of `x` but for that axis.
+/// The elements of `x` at `positions` along `axis`. Positions are int64 and in range; apart from that axis, their shape is that of `x`.
 pub(super) fn at_positions(x: &Variable, positions: &Variable, axis: usize) -> Result<Variable> {
     let mut shape = Shape::from_slice(x.shape());
     shape[axis] = positions.shape()[axis];
@@ -71,7 +71,7 @@ pub(super) fn at_positions(x: &Variable, positions: &Variable, axis: usize) -> R
     apply(&AT_POSITIONS, &[x.into(), (&positions).into()], &Axis { axis, size: x.shape()[axis] })
 }
 
-/// Batches an operation whose only attribute is an axis and what `shifted` makes of it.
+/// Batches an operation whose only attribute is an axis; `shifted` is that attribute for the batch.
 pub(super) fn batch_axis<A: crate::tape::AttrSet>(ctx: &BatchContext<'_>, shifted: &A) -> Result<Outputs> {
     Ok(smallvec![apply(ctx.primitive, &[ctx.inputs[0]], shifted)?])
 }

@@ -1,4 +1,4 @@
-//! What operations are called with and what they return, whichever language calls.
+//! Arguments and results of operations, independent of the calling language.
 
 use smallvec::SmallVec;
 
@@ -9,11 +9,11 @@ use crate::tape::Variable;
 /// An argument.
 #[derive(Clone, Debug)]
 pub enum Arg {
-    /// None, or not given and without a value.
+    /// None, or not given and without a default.
     None,
     /// An array.
     Variable(Variable),
-    /// A number where an array could stand.
+    /// A number where an array is allowed.
     Scalar(Scalar),
     /// A sequence of arrays.
     Variables(Vec<Variable>),
@@ -23,7 +23,7 @@ pub enum Arg {
     Int(i64),
     /// A bool.
     Bool(bool),
-    /// Axes, a shape, places.
+    /// Axes, a shape, or positions.
     Ints(SmallVec<[isize; 4]>),
     /// Floats.
     Floats(SmallVec<[f64; 3]>),
@@ -31,7 +31,7 @@ pub enum Arg {
     DType(DType),
     /// A string.
     Text(String),
-    /// What stood between square brackets.
+    /// The items between square brackets.
     Index(Vec<super::index::IndexItem>),
 }
 
@@ -58,7 +58,7 @@ impl From<Vec<Variable>> for Value {
     }
 }
 
-/// The arguments of a call, one for each parameter, already of the right kinds.
+/// The arguments of a call, one per parameter, already converted to the kinds of the parameters.
 #[derive(Debug)]
 pub struct Args<'a> {
     name: &'static str,
@@ -125,7 +125,7 @@ impl<'a> Args<'a> {
     /// Argument `i` as arrays.
     ///
     /// # Errors
-    /// `Type` when it is no sequence of arrays.
+    /// `Type` when it is not a sequence of arrays.
     pub fn variables(&self, i: usize) -> Result<&'a [Variable]> {
         if let Some(Arg::Variables(v)) = self.values.get(i) { Ok(v) } else { Err(self.wrong(i, "a sequence of arrays")) }
     }
@@ -133,7 +133,7 @@ impl<'a> Args<'a> {
     /// Argument `i` as a float.
     ///
     /// # Errors
-    /// `Type` when it is none.
+    /// `Type` when it is not a float.
     #[allow(clippy::cast_precision_loss, reason = "Python's own conversion")]
     pub fn float(&self, i: usize) -> Result<f64> {
         match self.values.get(i) {
@@ -155,7 +155,7 @@ impl<'a> Args<'a> {
     /// Argument `i` as an int.
     ///
     /// # Errors
-    /// `Type` when it is none.
+    /// `Type` when it is not an int.
     pub fn int(&self, i: usize) -> Result<i64> {
         match self.values.get(i) {
             Some(Arg::Int(x) | Arg::Scalar(Scalar::Int(x))) => Ok(*x),
@@ -166,7 +166,7 @@ impl<'a> Args<'a> {
     /// Argument `i` as an axis.
     ///
     /// # Errors
-    /// `Type` when it is no int.
+    /// `Type` when it is not an int.
     pub fn axis(&self, i: usize) -> Result<isize> {
         self.int(i).map(|x| isize::try_from(x).unwrap_or(isize::MAX))
     }
@@ -182,7 +182,7 @@ impl<'a> Args<'a> {
     /// Argument `i` as a bool.
     ///
     /// # Errors
-    /// `Type` when it is none.
+    /// `Type` when it is not a bool.
     pub fn flag(&self, i: usize) -> Result<bool> {
         if let Some(Arg::Bool(b)) = self.values.get(i) { Ok(*b) } else { Err(self.wrong(i, "a bool")) }
     }
@@ -206,7 +206,7 @@ impl<'a> Args<'a> {
     /// Argument `i` as floats, or None.
     ///
     /// # Errors
-    /// `Type` when it is none of these.
+    /// `Type` when it is neither.
     pub fn opt_floats(&self, i: usize) -> Result<Option<SmallVec<[f64; 3]>>> {
         match self.values.get(i) {
             None | Some(Arg::None) => Ok(None),
@@ -229,7 +229,7 @@ impl<'a> Args<'a> {
     /// [`Args::int_list`], or None.
     ///
     /// # Errors
-    /// `Type` when it is none of these.
+    /// `Type` when it is neither.
     pub fn opt_int_list(&self, i: usize) -> Result<Option<SmallVec<[isize; 4]>>> {
         if self.is_none(i) { Ok(None) } else { self.int_list(i).map(Some) }
     }
@@ -249,7 +249,7 @@ impl<'a> Args<'a> {
     /// Argument `i` as a string.
     ///
     /// # Errors
-    /// `Type` when it is none.
+    /// `Type` when it is not a string.
     pub fn text(&self, i: usize) -> Result<&'a str> {
         if let Some(Arg::Text(t)) = self.values.get(i) { Ok(t) } else { Err(self.wrong(i, "a string")) }
     }
@@ -257,7 +257,7 @@ impl<'a> Args<'a> {
     /// Argument `i` as an index.
     ///
     /// # Errors
-    /// `Type` when it is none.
+    /// `Type` when it is not an index.
     pub fn index(&self, i: usize) -> Result<&'a [super::index::IndexItem]> {
         if let Some(Arg::Index(t)) = self.values.get(i) { Ok(t) } else { Err(self.wrong(i, "an index")) }
     }

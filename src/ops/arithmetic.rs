@@ -67,13 +67,13 @@ binary! {
     domain REAL, NONZERO;
 }
 
-/// The array, whose elements decide how a program goes on.
+/// Reports a read of the elements of `a`, on which control flow depends.
 fn seen(a: &crate::array::Array) -> &crate::array::Array {
     crate::tape::capture::read(a, "power");
     a
 }
 
-/// NumPy's rule: an integer to a negative power is no integer.
+/// As in NumPy, an integer to a negative power is an error.
 fn no_negative_exponent(_: &Operand<'_>, b: &Operand<'_>) -> Result<()> {
     let negative = match b {
         Operand::Scalar(Scalar::Int(i)) => *i < 0,
@@ -88,7 +88,7 @@ fn no_negative_exponent(_: &Operand<'_>, b: &Operand<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Squares are products, as in NumPy: exactly rounded, and a tenth of the time.
+/// Squares are products, as in NumPy: correctly rounded, in a tenth of the time.
 #[allow(clippy::float_cmp, reason = "two is exact")]
 fn square_of(exponent: Scalar) -> Option<Other> {
     let is_two = match exponent {
@@ -124,7 +124,7 @@ fn power_mixed<F: Field>(a: F, b: F) -> F {
 }
 
 binary! {
-    /// The derivative of a power by its base: b aᵇ⁻¹.
+    /// The derivative of a power with respect to its base: b aᵇ⁻¹.
     fn power_slope(a, b) -> y { a.power_slope(b) }
     gradient_a(a, b) { b.vanish((b - F::lit(1.0)).vanish(a.powf(b - F::lit(2.0)))) }
     gradient_b(a, b) { power_mixed(a, b) }
@@ -133,7 +133,7 @@ binary! {
 }
 
 binary! {
-    /// The derivative of a power by its exponent: aᵇ log a.
+    /// The derivative of a power with respect to its exponent: aᵇ log a.
     fn power_log(a, b) -> y { a.power_log(b, a.powf(b)) }
     gradient_a(a, b) { power_mixed(a, b) }
     gradient_b(a, y) { y.vanish(a.ln()) }
@@ -141,7 +141,7 @@ binary! {
     domain POSITIVE, REAL;
 }
 
-/// The gradient of maximum and minimum for a NaN: NaN for a NaN of its own, 0 for the other's.
+/// The gradient of maximum and minimum for NaN: NaN for the operand that is NaN, 0 for the other one.
 #[inline(always)]
 fn nan_or_zero<F: Field>(own: F) -> F {
     F::select(own.is_nan(), F::lit(f64::NAN), F::lit(0.0))
@@ -331,7 +331,7 @@ unary! {
 }
 
 unary! {
-    /// x between two bounds, which count as inside: the derivative is 1 where min ≤ x ≤ max, else 0.
+    /// x clamped to two bounds. The bounds count as inside: the derivative is 1 where min ≤ x ≤ max, else 0.
     fn clamp(x, min = -1.0, max = 1.0) -> y { x.max(min).min(max) }
     gradient(x) { F::select(F::and(x.ge(min), x.le(max)), F::lit(1.0), nan_or_zero(x)) }
     rule "dy/dx = 1 where min <= x <= max, NaN where x is NaN, else 0; a bound has the rest";
@@ -339,7 +339,7 @@ unary! {
 }
 
 binary! {
-    /// The larger of x and a bound; x is inside at the bound.
+    /// The larger of x and a bound. At the bound the gradient flows to x.
     fn clip_below(x, bound) -> y { x.max(bound) }
     gradient_a(x, bound) { F::select(x.ge(bound), F::lit(1.0), nan_or_zero(x)) }
     gradient_b(x, bound) { F::select(x.lt(bound), F::lit(1.0), nan_or_zero(bound)) }
@@ -349,7 +349,7 @@ binary! {
 }
 
 binary! {
-    /// The smaller of x and a bound; x is inside at the bound.
+    /// The smaller of x and a bound. At the bound the gradient flows to x.
     fn clip_above(x, bound) -> y { x.min(bound) }
     gradient_a(x, bound) { F::select(x.le(bound), F::lit(1.0), nan_or_zero(x)) }
     gradient_b(x, bound) { F::select(x.gt(bound), F::lit(1.0), nan_or_zero(bound)) }
@@ -358,7 +358,7 @@ binary! {
     domain Domain { low: 0.1, high: 1.0, avoid: &[] }, Domain { low: 1.1, high: 2.0, avoid: &[] };
 }
 
-/// `x` between `min` and `max`, each an array, a number or none; x is inside at the bounds. NaN bounds give NaN.
+/// `x` clamped to `min` and `max`, each an array, a number or none. At a bound the gradient flows to x. NaN bounds give NaN.
 ///
 /// # Errors
 /// `Shape` when the bounds do not broadcast with `x`.
@@ -376,7 +376,7 @@ pub fn clip(x: &Variable, min: Option<Operand<'_>>, max: Option<Operand<'_>>) ->
     {
         return clamp(x, low, high);
     }
-    // A bound beyond an integer dtype's own bounds nothing.
+    // A bound outside the range of an integer dtype has no effect.
     let beyond = |o: &Operand<'_>, side: f64| matches!(o, Operand::Scalar(s) if s.as_f64() * side > 0.0 && s.check("clip", x.dtype()).is_err());
     let mut out = x.clone();
     if let Some(low) = min.filter(|o| !beyond(o, -1.0)) {
@@ -422,15 +422,15 @@ pub fn round(x: &Variable, decimals: i64) -> Result<Variable> {
     }
     let scaled = multiply(x, scale)?;
     let rounded = divide(&rint(&scaled)?, scale)?;
-    // A number that overflows here has no such decimals: it is its own rounding.
+    // A number that overflows here has no such decimals: it is already rounded.
     let far = equal(&abs(&scaled.detach())?, f64::INFINITY)?;
     let any = far.innermost().view::<bool>().iter().any(|&b| b);
     if any || crate::tape::capture::is_on() { where_(&far, &x.detach(), &rounded) } else { Ok(rounded) }
 }
 
-/// Integers rounded to 10 to the power `digits`, halves to even, in exact arithmetic. What leaves the dtype wraps around.
+/// Integers rounded to a multiple of 10^`digits`, halves to even, in exact arithmetic. Results outside the dtype's range wrap around.
 fn round_integers(x: &Array, digits: i32) -> Array {
-    // Beyond 10^19 every integer is below one half of the unit.
+    // For units beyond 10^19, every integer is less than half a unit.
     let unit = 10_i128.pow(digits.min(20).unsigned_abs());
     let nearest = |v: i128| {
         let (whole, rest) = (v.div_euclid(unit), v.rem_euclid(unit));
@@ -443,7 +443,7 @@ fn round_integers(x: &Array, digits: i32) -> Array {
     out
 }
 
-/// Functions inside of rules: no rows for users, but primitives that files name.
+/// Functions that gradient rules call. Users do not see them, but files name their primitives.
 pub const INNER: &[Entry] = &[power_slope::ENTRY, power_log::ENTRY, vanish::ENTRY, clamp::ENTRY, clip_below::ENTRY, clip_above::ENTRY];
 
 /// The rows of this file.

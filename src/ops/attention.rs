@@ -19,7 +19,7 @@ use crate::tape::{AttrSet, Batch, Call, Jvp, Operand, Outputs, Primitive, Variab
 /// The primitives of this file.
 pub const PRIMITIVES: &[&Primitive] = &[&ATTENTION, &ATTENTION_GRADIENT];
 
-/// What is done with the scores.
+/// How the scores are computed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Attention {
     scale: f64,
@@ -27,8 +27,8 @@ struct Attention {
 }
 crate::attributes!(Attention);
 
-/// Inputs: q (…, L, E), k (…, S, E), v (…, S, F) with the same axes in front, and perhaps a mask that broadcasts to (…, L, S) and is
-/// added to the scores. A hidden result has the logarithms of the sums of each row.
+/// Inputs: q (…, L, E), k (…, S, E), v (…, S, F) with the same leading axes, and optionally a mask that broadcasts to (…, L, S) and is
+/// added to the scores. A hidden result holds the logarithm of the sum of each row.
 static ATTENTION: Primitive = Primitive {
     name: "scaled_dot_product_attention",
     eval: |call| {
@@ -93,7 +93,7 @@ static ATTENTION_GRADIENT: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-/// Functions of q, k, v and g alone: the result and its logarithms are functions of those.
+/// Functions of q, k, v and g only, because the result and its logarithms are functions of these.
 fn gradient_definition(inputs: &[Variable], attrs: &dyn AttrSet) -> Result<Outputs> {
     let a: &Attention = attrs.get();
     let (g, q, k, v) = (&inputs[0], &inputs[3], &inputs[4], &inputs[5]);
@@ -105,7 +105,7 @@ fn gradient_definition(inputs: &[Variable], attrs: &dyn AttrSet) -> Result<Outpu
     Ok(smallvec![matmul(&ds, k)?, matmul(&matrix_transpose(&ds)?, q)?, dv])
 }
 
-/// softmax(scale q kᵀ + mask); rows of nothing but -∞ are zero.
+/// softmax(scale q kᵀ + mask); rows in which all scores are -∞ are zero.
 fn weights(q: &Variable, k: &Variable, mask: Option<&Variable>, a: &Attention) -> Result<Variable> {
     let mut scores = multiply(&matmul(q, &matrix_transpose(k)?)?, a.scale)?;
     if let Some(mask) = mask {
@@ -123,7 +123,7 @@ fn weights(q: &Variable, k: &Variable, mask: Option<&Variable>, a: &Attention) -
     where_(&void, 0.0, &softmax(&where_(&void, 0.0, &scores)?, -1)?)
 }
 
-/// Arrays of a call in row-major order, with all heads as one axis.
+/// The arrays of a call in row-major order, with all heads along one axis.
 struct Prepared {
     q: Array,
     k: Array,
@@ -162,7 +162,7 @@ impl Prepared {
     }
 }
 
-/// Where the part of each head begins in a mask, and its last two strides.
+/// The start of each head's part of a mask, and the last two strides of the mask.
 fn starts(mask: &Array, front: &[usize]) -> (Vec<usize>, [isize; 2]) {
     let layout = mask.layout();
     let strides: Strides = layout.strides().iter().copied().collect();
@@ -174,7 +174,7 @@ fn starts(mask: &Array, front: &[usize]) -> (Vec<usize>, [isize; 2]) {
     (all.into_iter().map(isize::cast_unsigned).collect(), [strides[n], strides[n + 1]])
 }
 
-/// What attention is called with besides q, k and v.
+/// The arguments of attention other than q, k and v.
 struct Options<'a> {
     mask: Option<&'a Variable>,
     dropout: f64,
@@ -183,7 +183,7 @@ struct Options<'a> {
     grouped: bool,
 }
 
-/// Heads of keys and values repeated for as many heads of queries.
+/// Heads of keys and values, repeated to match the number of heads of queries.
 fn repeat_heads(x: &Variable, heads: usize) -> Result<Variable> {
     let at = x.ndim() - 3;
     let n = x.shape()[at];
@@ -191,7 +191,7 @@ fn repeat_heads(x: &Variable, heads: usize) -> Result<Variable> {
         return Ok(x.clone());
     }
     if n == 0 || !heads.is_multiple_of(n) {
-        return Err(Error::Shape(format!("{NAME}: {heads} heads of queries are no multiple of {n} heads of keys and values")));
+        return Err(Error::Shape(format!("{NAME}: query has {heads} heads, expected a multiple of {n}, the number of heads of key and value")));
     }
     let (front, core) = (&x.shape()[..at], &x.shape()[at + 1..]);
     let apart = reshape_to(x, &[front, &[n, 1], core].concat())?;
@@ -238,14 +238,14 @@ fn attention(q: &Variable, k: &Variable, v: &Variable, o: &Options<'_>) -> Resul
         return matmul(&dropout(&weights(&q, &k, mask.as_ref(), &attrs)?, o.dropout, None)?, &v);
     }
     if mask.as_ref().is_some_and(Variable::is_tracked) || size_of(q.shape()) == 0 || size_of(v.shape()) == 0 {
-        // The blocks give no gradient of a mask.
+        // The kernel by blocks computes no gradient of a mask.
         return matmul(&weights(&q, &k, mask.as_ref(), &attrs)?, &v);
     }
     let all: SmallVec<[Operand<'_>; 4]> = [&q, &k, &v].into_iter().chain(&mask).map(Operand::from).collect();
     apply(&ATTENTION, &all, &attrs)
 }
 
-/// A mask as numbers that are added: False of a bool mask is -∞.
+/// A mask as numbers that are added to the scores: False in a bool mask is -∞.
 fn added_mask(mask: &Variable, q: &Variable, k: &Variable) -> Result<Variable> {
     let scores: Shape = q.shape()[..q.ndim() - 1].iter().copied().chain([k.shape()[k.ndim() - 2]]).collect();
     if broadcast_shapes(mask.shape(), &scores).is_none_or(|s| s != scores) {

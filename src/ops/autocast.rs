@@ -1,7 +1,7 @@
-//! Mixed precision: in a block of `autocast`, products of float32 arrays store their results in 16 bits.
+//! Mixed precision: inside `autocast`, products of float32 arrays store their results in 16 bits.
 //!
-//! The list is PyTorch's: matrix products, convolutions and attention round their operands and results; functions that are sensitive to
-//! rounding give float32; all others follow the promotion of dtypes.
+//! The lists are PyTorch's: matrix products, convolutions and attention round their operands and results; functions that are sensitive to
+//! rounding return float32; all others follow the usual dtype promotion.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,14 +9,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::registry::Entry;
 use crate::array::DType;
 
-/// Blocks that are open in the process: while there is none, nothing else is asked.
+/// Number of `autocast` blocks that are open in the process. While it is zero, this is all that is checked.
 static OPEN: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
     static DTYPE: Cell<Option<DType>> = const { Cell::new(None) };
 }
 
-/// Sets the dtype that this thread rounds products to, and returns what it was.
+/// Sets the dtype to which this thread rounds products, and returns the old one.
 #[allow(clippy::must_use_candidate, reason = "it is called for its effect")]
 pub fn set(dtype: Option<DType>) -> Option<DType> {
     let old = DTYPE.replace(dtype);
@@ -29,21 +29,21 @@ pub fn set(dtype: Option<DType>) -> Option<DType> {
     old
 }
 
-/// The dtype that this thread rounds products to, if it does.
+/// The dtype to which this thread rounds products, if any.
 #[must_use]
 #[inline]
 pub fn dtype() -> Option<DType> {
     if OPEN.load(Ordering::Relaxed) == 0 { None } else { DTYPE.get() }
 }
 
-/// What a function does in a block.
+/// What a function does inside `autocast`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Policy {
-    /// It promotes dtypes, as elsewhere.
+    /// The usual dtype promotion.
     Promote,
     /// Its operands and results are rounded to this dtype.
     Round(DType),
-    /// It takes operands in float32 and gives float32.
+    /// Operands are converted to float32, and the result is float32.
     Single,
 }
 
@@ -111,7 +111,7 @@ const SENSITIVE: &[&str] = &[
     "std",
 ];
 
-/// What a row does in this thread now.
+/// What an operation does in this thread now.
 pub(super) fn policy(entry: &Entry) -> Policy {
     match dtype() {
         Some(dtype) if PRODUCTS.contains(&entry.name) => Policy::Round(dtype),

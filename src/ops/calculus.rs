@@ -1,4 +1,4 @@
-//! Interpolation, integrals and slopes of sampled functions.
+//! Interpolation, integration and differentiation of sampled functions.
 
 use super::along::at_positions;
 use super::gather::take;
@@ -46,11 +46,11 @@ fn between(x: &Variable, xp: &Variable, fp: &Variable, outside: [Option<Variable
 /// The values at `x` of the piecewise linear function through the points (xp, fp), where xp ascends.
 ///
 /// # Errors
-/// `Shape` when xp and fp do not have one axis of one size; `Value` when they are empty or the period is not positive.
+/// `Shape` when xp and fp are not 1-d arrays of the same size; `Value` when they are empty or the period is zero.
 pub fn interp(x: &Variable, xp: &Variable, fp: &Variable, outside: [Option<Variable>; 2], period: Option<f64>) -> Result<Variable> {
     if xp.ndim() != 1 || xp.shape() != fp.shape() || xp.shape() == [0] {
         let (a, b) = (show_shape(xp.shape()), show_shape(fp.shape()));
-        return Err(Error::Shape(format!("interp: xp and fp have shapes {a} and {b}, expected one axis of one size that is not 0")));
+        return Err(Error::Shape(format!("interp: xp and fp have shapes {a} and {b}, expected 1-d arrays of the same size, at least 1")));
     }
     let dtype = [x, xp, fp].into_iter().map(Variable::dtype).reduce(DType::promote).unwrap_or(DType::F64);
     let dtype = if dtype.is_float() { dtype } else { crate::array::default_float() };
@@ -72,7 +72,7 @@ pub fn interp(x: &Variable, xp: &Variable, fp: &Variable, outside: [Option<Varia
     between(&x, &xp, &concat(&[fl, fp, ff], Some(0))?, [None, None])
 }
 
-/// The integral of y by the trapezoidal rule along `axis`, over points x or steps of `dx`.
+/// The integral of y along `axis` by the trapezoidal rule, for samples at points x or `dx` apart.
 ///
 /// # Errors
 /// `Axis` when the axis is out of range, `Shape` when x does not fit.
@@ -93,7 +93,7 @@ pub fn trapezoid(y: &Variable, x: Option<&Variable>, dx: Operand<'_>, axis: isiz
     sum_over(&areas, &[axis], false)
 }
 
-/// Central differences inside and one-sided ones at the ends, along `axis`, for points that are `step` apart or at given places.
+/// Differences along `axis`, central inside and one-sided at the ends, for points that are `step` apart or at given positions.
 fn slope(f: &Variable, axis: usize, spacing: &Variable, order: i64) -> Result<Variable> {
     let n = f.shape()[axis];
     let least = usize::try_from(order + 1).unwrap_or(2);
@@ -104,7 +104,7 @@ fn slope(f: &Variable, axis: usize, spacing: &Variable, order: i64) -> Result<Va
     let steps = steps(f, axis, spacing)?;
     let step = |i: usize| if steps.ndim() == 0 { Ok(steps.clone()) } else { piece(&steps, axis, i, 1) };
     let inner = |start: usize| piece(f, axis, start, n - 2);
-    // The weights of the neighbours of a point between steps a and b.
+    // The weights of the neighbours of a point, whose distances are a and b.
     let middle = if steps.ndim() == 0 {
         divide(&subtract(&inner(2)?, &inner(0)?)?, &multiply(&steps, 2.0)?)?
     } else {
@@ -116,7 +116,7 @@ fn slope(f: &Variable, axis: usize, spacing: &Variable, order: i64) -> Result<Va
     let end = |i: usize, next: usize| divide(&subtract(&at(next)?, &at(i)?)?, &step(i.min(next))?);
     let (mut first, mut last) = (end(0, 1)?, multiply(&end(n - 1, n - 2)?, -1.0)?);
     if order == 2 {
-        // The slope of the parabola through three points.
+        // The derivative of the parabola through three points.
         let bend = |near: &Variable, far: Variable, a: Variable, b: Variable| -> Result<Variable> {
             let share = divide(&a, &add(&a, &b)?)?;
             subtract(near, &multiply(&subtract(&far, near)?, &share)?)
@@ -127,7 +127,7 @@ fn slope(f: &Variable, axis: usize, spacing: &Variable, order: i64) -> Result<Va
     join(&[&first, &middle, &last], axis)
 }
 
-/// Distances of neighbours along `axis`: one number, or one for each pair.
+/// Distances of neighbours along `axis`: one number, or one per pair.
 fn steps(f: &Variable, axis: usize, spacing: &Variable) -> Result<Variable> {
     let spacing = astype(spacing, f.dtype())?;
     match *spacing.shape() {

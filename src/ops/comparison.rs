@@ -1,4 +1,4 @@
-//! Comparisons, logic, bits: none of them has a derivative.
+//! Comparisons, logic, bit operations: they have no derivatives.
 
 use super::define::{carrier, result_type};
 use super::registry::{Arg, Entry, Operand, Param, Sample};
@@ -13,7 +13,7 @@ use crate::tape::{Batch, Call, Primitive, Variable, apply};
 /// The dtype in which two operands are compared.
 fn common_dtype(op: &str, a: Operand<'_>, b: Operand<'_>) -> Result<DType> {
     let (dtype, _) = result_type(op, &a, &b)?;
-    // An int beyond an integer dtype still compares by value.
+    // An int outside the range of an integer dtype is still compared by value.
     let number = [a, b].into_iter().find_map(|o| if let Operand::Scalar(s) = o { Some(s) } else { None });
     Ok(match number {
         Some(s) if dtype == DType::U64 => {
@@ -53,7 +53,7 @@ fn both<'a>(call: &Call<'a>) -> Result<([Input<'a>; 2], Shape)> {
     Ok(([a.into(), b.into()], shape))
 }
 
-/// The elements of real arrays compared.
+/// Compares the elements of real arrays.
 macro_rules! real {
     ($call:expr, $inputs:expr, $shape:expr, $op:tt) => {{
         let dtype = $call.array(0).dtype();
@@ -63,7 +63,7 @@ macro_rules! real {
     }};
 }
 
-/// The elements of any arrays compared.
+/// Compares the elements of any arrays.
 macro_rules! whole {
     ($call:expr, $inputs:expr, $shape:expr, $op:tt) => {
         dispatch!($call.array(0).dtype(), T => blocks::map($inputs, $shape, |[x, y]: [T; 2]| x $op y))
@@ -149,19 +149,19 @@ macro_rules! logical {
 }
 
 logical! {
-    /// a and b, of truth values.
+    /// a and b, as bools.
     logical_and, |x, y| x && y
 }
 logical! {
-    /// a or b, of truth values.
+    /// a or b, as bools.
     logical_or, |x, y| x || y
 }
 logical! {
-    /// Either a or b, of truth values.
+    /// Either a or b but not both, as bools.
     logical_xor, |x, y| x != y
 }
 
-/// The opposite truth value.
+/// The logical negation.
 ///
 /// # Errors
 /// None in practice.
@@ -257,7 +257,7 @@ static INVERT: Primitive = Primitive {
     ..WITHOUT_DERIVATIVE
 };
 
-/// Every bit turned round.
+/// All bits inverted.
 ///
 /// # Errors
 /// `DType` for floating x.

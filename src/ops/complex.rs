@@ -1,8 +1,8 @@
-//! Complex numbers: their parts, conjugates, lengths and angles, and how they are made from real ones.
+//! Complex numbers: real and imaginary parts, conjugates, absolute values, angles, and conversion from real numbers.
 //!
-//! The gradient of a real loss L by z = x + iy is ∂L/∂x + i ∂L/∂y, the direction of steepest ascent, as in PyTorch. So a rule is the
-//! adjoint of the tangent map under Re Σ conj(a) b: a holomorphic function's is g · conj(f'(z)), and where a real value becomes a
-//! complex one the real part of the gradient comes back.
+//! The gradient of a real loss L with respect to z = x + iy is ∂L/∂x + i ∂L/∂y, the direction of steepest ascent, as in PyTorch. So a rule
+//! is the adjoint of the tangent map under the inner product Re Σ conj(a) b. For a holomorphic function that is g · conj(f'(z)). Where a
+//! real value was converted to complex, its gradient is the real part.
 
 use std::f64::consts::PI;
 
@@ -131,7 +131,7 @@ static SIGN: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-/// The change of s = z / |z| along t, which is its own adjoint: (t - Re(conj(s) t) s) / |z|; 0 where z is 0.
+/// The derivative of s = z / |z| along t, which is self-adjoint: (t - Re(conj(s) t) s) / |z|; 0 where z is 0.
 fn sign_tangent(z: &Variable, s: &Variable, t: &Variable) -> Result<Variable> {
     let across = subtract(t, &multiply(s, &inner(s, t)?)?)?;
     let length = abs(z)?;
@@ -158,7 +158,7 @@ fn zeros_like(x: &Variable) -> Variable {
     }
 }
 
-/// The real parts; a real array is its own.
+/// The real parts; a real array is returned as it is.
 ///
 /// # Errors
 /// Those of recording.
@@ -169,7 +169,7 @@ pub fn real(x: &Variable) -> Result<Variable> {
     apply(&REAL_PART, &[x.into()], &ToDType { dtype: x.dtype().real() })
 }
 
-/// The imaginary parts; zeros of a real array.
+/// The imaginary parts; zeros for a real array.
 ///
 /// # Errors
 /// Those of recording.
@@ -177,7 +177,7 @@ pub fn imag(x: &Variable) -> Result<Variable> {
     if x.dtype().is_complex() { apply(&IMAG, &[x.into()], &()) } else { Ok(Array::zeros(x.shape(), x.dtype()).into()) }
 }
 
-/// The complex conjugates; a real array is its own.
+/// The complex conjugates; a real array is returned as it is.
 ///
 /// # Errors
 /// Those of recording.
@@ -203,7 +203,7 @@ pub fn complex(re: &Variable, im: &Variable) -> Result<Variable> {
     apply(&FROM_PARTS, &[(&part(re)?).into(), (&part(im)?).into()], &())
 }
 
-/// The lengths of complex numbers. The gradient at 0 is 0.
+/// The absolute values of complex numbers. The gradient at 0 is 0.
 ///
 /// # Errors
 /// Those of recording.
@@ -211,7 +211,7 @@ pub(super) fn abs(z: &Variable) -> Result<Variable> {
     apply(&ABS, &[z.into()], &())
 }
 
-/// z / |z| of complex numbers, 0 of 0. The gradient at 0 is 0.
+/// z / |z| for complex numbers; 0 for 0. The gradient at 0 is 0.
 ///
 /// # Errors
 /// Those of recording.
@@ -219,7 +219,7 @@ pub(super) fn sign(z: &Variable) -> Result<Variable> {
     apply(&SIGN, &[z.into()], &())
 }
 
-/// The angles of complex numbers in radians, between -π and π; of real ones 0 or π. The gradient at 0 is 0.
+/// The angles of complex numbers in radians, between -π and π; 0 or π for real numbers. The gradient at 0 is 0.
 ///
 /// # Errors
 /// Those of recording.
@@ -228,12 +228,12 @@ pub fn angle(x: &Variable) -> Result<Variable> {
         return apply(&ANGLE, &[x.into()], &());
     }
     let x = super::reduction::inexact(x)?;
-    // NaN has no angle; -0.0 is no negative number.
+    // NaN has no angle, and -0.0 does not count as negative.
     let flat = annihilate(&zeros_like(&x), &x)?;
     where_(&less(&x, 0.0)?, PI, &where_(&isnan(&x)?, &x, &flat)?)
 }
 
-/// The complex numbers with lengths `r` and angles `theta`.
+/// The complex numbers with absolute values `r` and angles `theta`.
 ///
 /// # Errors
 /// `DType` for complex operands, `Shape` when they do not broadcast.
@@ -241,7 +241,7 @@ pub fn polar(r: &Variable, theta: &Variable) -> Result<Variable> {
     complex(&multiply(r, &cos(theta)?)?, &multiply(r, &sin(theta)?)?)
 }
 
-/// Real and imaginary parts side by side along a new last axis.
+/// Real and imaginary parts as a new last axis.
 ///
 /// # Errors
 /// `DType` unless `z` is complex.
@@ -252,10 +252,10 @@ pub fn view_as_real(z: &Variable) -> Result<Variable> {
     stack(&[real(z)?, imag(z)?], -1)
 }
 
-/// The complex numbers whose real and imaginary parts stand side by side along the last axis.
+/// The complex numbers whose real and imaginary parts are along the last axis.
 ///
 /// # Errors
-/// `DType` unless `x` is real and floating, `Shape` unless its last axis has two places.
+/// `DType` unless `x` is real and floating, `Shape` unless its last axis has size 2.
 pub fn view_as_complex(x: &Variable) -> Result<Variable> {
     if !x.dtype().is_float() {
         return Err(Error::dtype("view_as_complex", x.dtype(), "float32 or float64"));

@@ -1,7 +1,7 @@
-//! Convolutions over one, two or three axes, transposed ones, and patches.
+//! Convolutions and transposed convolutions over one, two or three axes, and patches.
 //!
-//! Three primitives stand for the three maps of one trilinear form: the convolution, the gradient of its input (which is the
-//! transposed convolution) and the gradient of its weight. Each is bilinear, and its gradients are the other two.
+//! There is one primitive for each of the three maps of a trilinear form: the convolution, the gradient of its input (the transposed
+//! convolution), and the gradient of its weight. Each is bilinear, and its gradients are the other two.
 
 use std::fmt;
 
@@ -24,7 +24,7 @@ use crate::tape::{Attrs, Batch, BatchContext, Call, Jvp, JvpContext, Operand, Ou
 /// The primitives of this file.
 pub const PRIMITIVES: &[&Primitive] = &[&CONVOLUTION, &TRANSPOSED, &WEIGHT, &UNFOLD, &FOLD];
 
-/// The sizes of a convolution that do not follow from its arrays. Of three axes the last ones are used.
+/// The sizes of a convolution that do not follow from its arrays. If there are fewer than three spatial axes, the last entries are used.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Convolution {
     /// Number of spatial axes.
@@ -60,7 +60,7 @@ impl Convolution {
         }
     }
 
-    /// A shape: `front`, then the spatial axes of `sizes`.
+    /// A shape: `front`, followed by the spatial axes of `sizes`.
     fn shape(&self, front: [usize; 2], sizes: [usize; 3]) -> Shape {
         front.into_iter().chain(sizes[3 - self.axes..].iter().copied()).collect()
     }
@@ -76,7 +76,7 @@ static CONVOLUTION: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-/// The gradient of a convolution's input: inputs are the cotangent, the weight and perhaps a bias for each channel.
+/// The gradient of a convolution's input. Inputs: the cotangent, the weight, and optionally a bias per channel.
 static TRANSPOSED: Primitive = Primitive {
     name: "conv_transpose",
     eval: |call| eval_images(call, true),
@@ -87,7 +87,7 @@ static TRANSPOSED: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-/// The gradient of a convolution's weight: inputs are the input and the cotangent.
+/// The gradient of a convolution's weight. Inputs: the input and the cotangent.
 static WEIGHT: Primitive = Primitive {
     name: "conv_weight",
     eval: |call| {
@@ -123,21 +123,21 @@ static WEIGHT: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-/// A convolution of images, or a transposed one, whose sizes are known.
+/// A convolution or transposed convolution with known sizes.
 pub(crate) struct Images {
     geometry: Geometry,
     is_transposed: bool,
 }
 
 impl Images {
-    /// That of a primitive of this file with these attributes, for images and a weight of these shapes.
+    /// The convolution of a primitive of this file with these attributes, for images and a weight of these shapes.
     pub(crate) fn of(primitive: &Primitive, attrs: &Attrs, [x, w]: [&[usize]; 2]) -> Option<Self> {
         let Attrs::Set(set) = attrs else { return None };
         let c = set.as_any().downcast_ref().filter(|_| Self::is(primitive))?;
         Some(Self::new(c, [x, w], std::ptr::eq(primitive, &raw const TRANSPOSED)))
     }
 
-    /// Whether a primitive convolves images.
+    /// Whether a primitive is a convolution or transposed convolution.
     pub(crate) fn is(primitive: &Primitive) -> bool {
         [&CONVOLUTION, &TRANSPOSED].iter().any(|p| std::ptr::eq(primitive, *p))
     }
@@ -176,7 +176,7 @@ fn eval_images(call: &mut Call<'_>, is_transposed: bool) -> Result<()> {
     })
 }
 
-/// Runs a kernel on inputs in row-major order; a third one is the bias.
+/// Runs a kernel on inputs in row-major order; the third input is the bias.
 fn run_on(call: &mut Call<'_>, shape: &[usize], f: impl FnOnce([&Array; 2], Option<&Array>, &mut Array)) -> Result<()> {
     let (a, b) = (call.array(0).contiguous(), call.array(1).contiguous());
     let bias = (call.inputs().len() > 2).then(|| call.array(2).contiguous());
@@ -190,7 +190,7 @@ pub(super) fn flat<T: crate::array::Element>(a: &Array) -> &[T] {
     a.as_slice().unwrap_or_else(|| unreachable!("contiguous() is contiguous"))
 }
 
-/// For the `else` of a dispatch on the dtypes that [`floating`] and [`common_floating`] give.
+/// For the `else` of a dispatch on the dtypes that [`floating`] and [`common_floating`] return.
 pub(super) fn not_floating() -> ! {
     unreachable!("operands of other dtypes were converted or refused")
 }
@@ -205,8 +205,8 @@ fn save_other(s: &mut Saver<'_>) {
     }
 }
 
-/// The gradients of images, weight and bias: `back` maps the cotangent to the images, and `order` gives the images and the
-/// cotangent as the inputs of [`WEIGHT`].
+/// The gradients of images, weight and bias. `back` maps the cotangent to the images, and `order` arranges the images and the cotangent as
+/// inputs of [`WEIGHT`].
 fn image_vjp(ctx: &mut VjpContext<'_>, back: &'static Primitive, order: for<'a> fn(&'a Variable, &'a Variable) -> [&'a Variable; 2]) -> Result<()> {
     let g = ctx.cotangent();
     let c: &Convolution = ctx.attrs();
@@ -230,7 +230,7 @@ fn bias_vjp(ctx: &mut VjpContext<'_>, g: &Variable) -> Result<()> {
     ctx.add(2, sum_over(g, &axes, false)?)
 }
 
-/// A bias, seen so that it broadcasts to `ndim` axes, the second of which are the channels.
+/// A bias, reshaped so that it broadcasts to `ndim` axes, the second of which is that of the channels.
 pub(super) fn as_channels(bias: &Variable, ndim: usize) -> Result<Variable> {
     let mut shape = Shape::from_elem(1, ndim);
     shape[1] = bias.array().size();
@@ -257,7 +257,7 @@ fn bilinear_jvp(ctx: &JvpContext<'_>) -> Result<Outputs> {
     Ok(smallvec![terms.try_fold(first, |sum, t| add(&sum, &t))?])
 }
 
-/// Input `i` of a batch with the batch axis joined to the axis `at`, as groups.
+/// Input `i` of a batch, with the batch axis merged into axis `at`, as groups.
 fn groups_of_batch(ctx: &BatchContext<'_>, i: usize, at: usize) -> Result<Variable> {
     let x = ctx.spread(i)?;
     if at == 0 {
@@ -270,11 +270,11 @@ fn groups_of_batch(ctx: &BatchContext<'_>, i: usize, at: usize) -> Result<Variab
     reshape_to(&x, &shape)
 }
 
-/// A batch of products of images with a weight, without the bias: more images where the weight is the same, else more groups.
+/// A batch of convolutions without the bias: as more images if the weight is the same for all samples, else as more groups.
 fn batch_images(ctx: &BatchContext<'_>, p: &'static Primitive) -> Result<Variable> {
     let c: &Convolution = ctx.attrs();
     if !ctx.mapped[0] && !ctx.mapped[1] {
-        // The bias alone differs between samples.
+        // Only the bias differs between samples.
         return super::expand_dims(&apply(p, &ctx.inputs[..2], c)?, &[0]);
     }
     if !ctx.mapped[1] {
@@ -302,12 +302,12 @@ fn batch_with_bias(ctx: &BatchContext<'_>, product: fn(&BatchContext<'_>) -> Res
     Ok(smallvec![add(&y, &reshape_to(bias, &shape)?)?])
 }
 
-/// How much is padded, as given by the caller.
+/// The padding, as given by the caller.
 #[derive(Clone, Debug)]
 pub enum Padding {
     /// Zeros on both sides, a number for each axis or one for all.
     Zeros(SmallVec<[isize; 4]>),
-    /// As many zeros as make the output as large as the input.
+    /// As many zeros as needed for an output of the size of the input.
     Same,
     /// None.
     Valid,
@@ -333,7 +333,7 @@ pub struct Options<'a> {
     pub padding: Padding,
     /// Distance between neighbouring taps.
     pub dilation: &'a [isize],
-    /// Groups of channels that are convolved apart.
+    /// Groups of channels that are convolved separately.
     pub groups: i64,
 }
 
@@ -350,7 +350,10 @@ fn check_weight(op: &str, axes: usize, w: &Variable, groups: i64) -> Result<usiz
         return Err(Error::Shape(format!("{op}: the weight has shape {}, expected {} axes", show_shape(w.shape()), axes + 2)));
     }
     if w.shape()[2..].contains(&0) {
-        return Err(Error::Shape(format!("{op}: the weight has shape {}, expected a kernel that is not empty", show_shape(w.shape()))));
+        return Err(Error::Shape(format!(
+            "{op}: the weight has shape {}, expected a kernel with at least one element along each axis",
+            show_shape(w.shape())
+        )));
     }
     let count = usize::try_from(groups).ok().filter(|g| *g > 0);
     let count = count.ok_or_else(|| Error::Value(format!("{op}: groups must be at least 1, got {groups}")))?;

@@ -1,5 +1,5 @@
-//! Arrays from nothing: constants, ranges, identities, one-hot codes. Gradients flow to what an array is filled with, and to the ends
-//! of `linspace`.
+//! Arrays from constants, ranges, identities and one-hot codes. Gradients flow to the value that fills an array, and to the ends of
+//! `linspace`.
 
 use super::registry::{Arg, Args, Default, Entry, Kind, Operand, Param, Sample};
 use super::samples::{Draw, REAL};
@@ -11,7 +11,7 @@ use crate::error::{Error, Result, show_shape};
 use crate::tape::{Jvp, Primitive, Variable, Vjp, apply, is_recording};
 use serde::{Deserialize, Serialize};
 
-/// `shape` as sizes, when an array of it fits into memory.
+/// `shape` as sizes, if an array of that shape fits into memory.
 ///
 /// # Errors
 /// `Value` for a negative size, and as [`check_memory`].
@@ -24,7 +24,7 @@ pub fn checked_shape(op: &str, shape: &[isize], dtype: DType) -> Result<Shape> {
     Ok(sizes)
 }
 
-/// All elements `value`; its dtype when none is given: `int64`, the default floating dtype, or `bool`.
+/// All elements `value`. The dtype defaults to `int64`, the default floating dtype, or `bool`.
 ///
 /// # Errors
 /// `Value` for a negative or too large shape, `Overflow` for a number that the dtype cannot hold.
@@ -39,7 +39,7 @@ fn full_as(op: &str, shape: &[isize], value: Scalar, dtype: Option<DType>) -> Re
     Ok(Array::full(&shape, value, dtype).into())
 }
 
-/// [`full`] with an array, which is broadcast, and to which gradients flow. Its dtype holds when none is given.
+/// [`full`] with an array, which is broadcast, and to which gradients flow. The dtype defaults to that of the array.
 ///
 /// # Errors
 /// As [`full`], and `Shape` when it does not broadcast.
@@ -85,7 +85,7 @@ fn tabulate<T: Element>(size: usize, f: impl Fn(usize) -> T) -> Array {
     out
 }
 
-/// How many steps lead from `start` to just before `stop`.
+/// The number of steps from `start` to just before `stop`.
 #[allow(clippy::cast_possible_truncation, reason = "checked against the range of i64 before")]
 fn steps(start: Scalar, stop: Scalar, step: Scalar) -> Result<isize> {
     let value = |s: Scalar| match s {
@@ -95,7 +95,7 @@ fn steps(start: Scalar, stop: Scalar, step: Scalar) -> Result<isize> {
         Scalar::Bool(b) => Some(i128::from(b)),
     };
     if step.as_f64() == 0.0 {
-        return Err(Error::Value("arange: step is 0, expected a step that leads somewhere".to_owned()));
+        return Err(Error::Value("arange: step is 0, expected another number".to_owned()));
     }
     if let (Some(start), Some(stop), Some(step)) = (value(start), value(stop), value(step)) {
         let way = stop - start;
@@ -105,12 +105,12 @@ fn steps(start: Scalar, stop: Scalar, step: Scalar) -> Result<isize> {
     let count = ((stop.as_f64() - start.as_f64()) / step.as_f64()).ceil();
     if count.is_nan() || count > 9e18 {
         let (start, stop, step) = (start.as_f64(), stop.as_f64(), step.as_f64());
-        return Err(Error::Value(format!("arange: from {start} to {stop} by {step} are {count} elements; expected a finite number of them")));
+        return Err(Error::Value(format!("arange: from {start} to {stop} in steps of {step} there are {count} elements, expected a finite number")));
     }
     Ok(count.max(0.0) as isize)
 }
 
-/// `start`, `start + step`, … up to but without `stop`.
+/// `start`, `start + step`, …, excluding `stop`.
 ///
 /// # Errors
 /// `Value` when `step` is 0, or when the number of elements is not finite or too large; `DType` for bools; `Overflow` for a
@@ -149,7 +149,7 @@ fn index(i: usize) -> f64 {
     i as f64
 }
 
-/// `num` numbers at equal distances from `start` to `stop`, with or without the end.
+/// `num` numbers at equal distances from `start` to `stop`, including `stop` if `endpoint`.
 ///
 /// # Errors
 /// `Value` when `num` is negative or too large, or for NaN as an integer; `Overflow` for a number that an integer dtype cannot hold.
@@ -164,16 +164,16 @@ pub fn linspace(start: f64, stop: f64, num: i64, endpoint: bool, dtype: Option<D
     let too_far = way.is_infinite() && start.is_finite() && stop.is_finite();
     let at = |i: usize| match i {
         _ if endpoint && i + 1 == size && size > 1 => stop,
-        // The distance overflows; half of it does not.
+        // The difference of the ends overflows; half of it does not.
         _ if too_far => {
             let half = index(i) / gaps * (stop / 2.0 - start / 2.0);
             start + half + half
         }
-        // A step that underflows to 0 would stop all of them.
+        // A step that underflows to 0 would make all numbers equal.
         _ if step == 0.0 => index(i) / gaps * way + start,
         _ => index(i) * step + start,
     };
-    // Integers round down, as NumPy's. They lie between the first and the last.
+    // Integers are rounded down, as in NumPy, and clamped to the range of the first and the last.
     for i in [0, size.saturating_sub(1)].into_iter().filter(|_| size > 0) {
         Scalar::Float(at(i).floor()).check("linspace", dtype)?;
     }
@@ -214,7 +214,7 @@ static LINSPACE: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-/// [`linspace`] between two 0-d arrays, to which gradients flow. Their floating dtype holds when none is given.
+/// [`linspace`] between two 0-d arrays, to which gradients flow. The dtype defaults to their floating dtype.
 ///
 /// # Errors
 /// As [`linspace`], and `Shape` unless both ends are 0-d.
@@ -251,8 +251,8 @@ pub fn eye(rows: isize, cols: Option<isize>, k: i64, dtype: Option<DType>) -> Re
     Ok(out.into())
 }
 
-/// A row of `classes` zeros for each integer of `x`, with a 1 at that place: `int64`, one axis more. `classes` of -1 counts
-/// up to the largest.
+/// For each integer of `x`, a row of `classes` zeros with a 1 at that position: `int64`, with one more axis. With `classes` = -1 the number
+/// of classes is the largest integer plus one.
 ///
 /// # Errors
 /// `DType` unless `x` holds integers, `Value` for numbers outside the classes.
@@ -268,7 +268,7 @@ pub fn one_hot(x: &Variable, classes: i64) -> Result<Variable> {
         (given, _) => given,
     };
     if let Some(bad) = codes.iter().find(|&&c| c < 0 || c >= classes) {
-        return Err(Error::Value(format!("one_hot: {bad} is no class, expected 0 to {} (num_classes is {classes})", classes.saturating_sub(1))));
+        return Err(Error::Value(format!("one_hot: {bad} is not a class, expected 0 to {} (num_classes is {classes})", classes.saturating_sub(1))));
     }
     if x.is_lifted() {
         let all = arange(Scalar::Int(0), Scalar::Int(classes), Scalar::Int(1), Some(DType::I64))?;
@@ -310,7 +310,7 @@ fn call_arange(a: &Args<'_>) -> Result<super::Value> {
     Ok(arange(start.0, stop.0, step.0, dtype)?.into())
 }
 
-/// [`linspace_between`] complex ends: part by part.
+/// [`linspace_between`] for complex ends: real and imaginary parts separately.
 fn complex_linspace(start: &Variable, stop: &Variable, num: i64, endpoint: bool, dtype: Option<DType>) -> Result<Variable> {
     if let Some(d) = dtype.filter(|d| !d.is_complex()) {
         return Err(Error::dtype("linspace", d, "a complex dtype between complex numbers"));

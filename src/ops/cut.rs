@@ -1,5 +1,5 @@
-//! Arrays cut apart, as views. The pieces of one array are one operation with one gradient: it costs no more than the
-//! array, however many pieces there are.
+//! Splitting arrays into views. Splitting is one operation with one gradient, so it costs time in proportion to the array, however many
+//! pieces there are.
 
 use smallvec::SmallVec;
 
@@ -54,8 +54,8 @@ fn all_cotangents(ctx: &VjpContext<'_>, count: usize) -> Vec<Variable> {
     alloc_check::collect((0..count).filter_map(|i| ctx.cotangent_of(i).or_else(|| zeros(i).ok())))
 }
 
-/// Pieces between neighbouring `bounds`, which rise from 0 to the size of `axis`: one operation, whose gradient is one
-/// array put together of all pieces' gradients.
+/// The pieces between neighbouring `bounds`, which increase from 0 to the size of `axis`: one operation, whose gradient is one array,
+/// assembled from the gradients of the pieces.
 fn cut(x: &Variable, axis: usize, bounds: &[usize]) -> Result<Vec<Variable>> {
     let mut all = SmallVec::new();
     alloc_check::reserve_small(&mut all, bounds.len());
@@ -69,12 +69,12 @@ fn split_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
     ctx.add(0, join(&alloc_check::collect(&parts), *axis)?)
 }
 
-/// How to cut an axis.
+/// How to split an axis.
 #[derive(Clone, Copy, Debug)]
 pub enum Sections<'a> {
-    /// Into so many pieces.
+    /// Into this number of pieces.
     Count(i64),
-    /// Before these positions, as slices understand them.
+    /// Before these positions, which are interpreted as in slices.
     At(&'a [isize]),
 }
 
@@ -92,7 +92,7 @@ fn cut_sections(op: &str, x: &Variable, sections: Sections<'_>, axis: isize, eve
                     "{op}: axis {axis} of size {n} cannot be cut into {count} equal sections; array_split can, and chunk or split_with_sizes cut by length"
                 )));
             }
-            // NumPy's: the first n mod count pieces are one longer.
+            // As in NumPy, the first n mod count pieces are longer by one.
             let (size, longer) = (n / count, n % count);
             cut(x, axis, &alloc_check::collect((0..=count).map(|i| i * size + i.min(longer))))
         }
@@ -147,7 +147,7 @@ fn unstack_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
     ctx.add(0, join_new(&alloc_check::collect(&parts), axis)?)
 }
 
-/// At least `ndim` axes are needed.
+/// Fails unless `x` has at least `ndim` axes.
 fn need(op: &str, x: &Variable, ndim: usize) -> Result<()> {
     if x.ndim() >= ndim {
         return Ok(());
@@ -155,7 +155,7 @@ fn need(op: &str, x: &Variable, ndim: usize) -> Result<()> {
     Err(Error::Shape(format!("{op}: an array of {ndim} or more dimensions is expected, got shape {}", show_shape(x.shape()))))
 }
 
-/// The pieces along the second axis, or the only one.
+/// The pieces along the second axis, or along the only one.
 ///
 /// # Errors
 /// As [`split`].
@@ -182,7 +182,7 @@ pub fn dsplit(x: &Variable, sections: Sections<'_>) -> Result<Vec<Variable>> {
     split(x, sections, 2)
 }
 
-/// What the splits along a fixed axis share.
+/// Fields that the splits along a fixed axis share.
 const ALONG_ONE: Entry = Entry {
     params: &[Param::array("x"), Param::new("indices_or_sections", Kind::Sections)],
     gradient: Gradient::Composite("concat(g)"),

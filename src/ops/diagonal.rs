@@ -8,7 +8,7 @@ use crate::array::{Array, DType, Scalar, normalize_axis};
 use crate::error::{Error, Result, show_shape};
 use crate::tape::Variable;
 
-/// The diagonal `offset` above the main one of the planes of two axes, as the last axis; a view.
+/// The diagonal of two axes, `offset` above the main one, as the last axis; a view.
 ///
 /// # Errors
 /// `Shape` when there are fewer than two axes, `Axis` when one is out of range or the two are the same.
@@ -47,7 +47,7 @@ pub fn diagflat(x: &Variable, k: i64) -> Result<Variable> {
     diag(&super::flatten(x)?, k)
 }
 
-/// `x` with zeros where `keep` of (row, column) does not hold; a 1-d array is every row.
+/// `x` with zeros where `keep(row, column)` is false. A 1-d array is used for every row.
 fn triangle(op: &str, x: &Variable, keep: impl Fn(i64, i64) -> bool) -> Result<Variable> {
     let (rows, columns) = match *x.shape() {
         [] => return Err(Error::Shape(format!("{op}: an array of at least 1 dimension is expected, got shape ()"))),

@@ -1,30 +1,30 @@
-//! Division with a remainder, by Python's rule (the remainder has the sign of the divisor) and by C's.
+//! Division with remainder, as in Python (the remainder has the sign of the divisor) and as in C.
 
 use super::define::{Binary, binary};
 use super::registry::Entry;
 use super::samples::Domain;
 use crate::kernel::field::Field;
 
-/// Quotients of these lie between 3 and 4, or their negatives: away from the integers, where the functions jump.
+/// Quotients of such numbers are between 3 and 4, or the negatives of that: away from the integers, where the functions jump.
 const DIVIDEND: Domain = Domain { low: -8.3, high: -7.2, avoid: &[] };
 const DIVISOR: Domain = Domain { low: 2.15, high: 2.35, avoid: &[] };
 
-/// a / b rounded down. The division is exact before it is rounded: 1.0 // 0.1 is 9, since 0.1 is a little more than a tenth.
+/// a / b rounded down. The exact quotient is rounded: 1.0 // 0.1 is 9, because the float 0.1 is slightly more than a tenth.
 #[inline(always)]
 fn floor_quotient<F: Field>(a: F, b: F) -> F {
     let zero = F::lit(0.0);
     let rest = a.fmod(b);
-    // Exact up to the rounding of the last step, hence an integer, or nearly.
+    // Exact up to the rounding of the last step, so it is an integer, or nearly.
     let whole = (a - rest) / b;
     let whole = F::select(opposite(rest, b), whole - F::lit(1.0), whole);
     let floor = whole.floor();
     let nearest = F::select((whole - floor).gt(F::lit(0.5)), floor + F::lit(1.0), floor);
-    // A zero has the sign of the quotient, and a division by zero is IEEE's.
+    // A zero has the sign of the quotient; division by zero follows IEEE 754.
     let quotient = F::select(whole.eq(zero), zero * (a / b), nearest);
     F::select(b.eq(zero), a / b, quotient)
 }
 
-/// Whether a rest and the divisor have opposite signs: then the rest is one divisor short.
+/// Whether a remainder and the divisor have opposite signs: then the divisor must be added.
 #[inline(always)]
 fn opposite<F: Field>(rest: F, b: F) -> F::Mask {
     let zero = F::lit(0.0);
@@ -64,7 +64,7 @@ binary! {
         F::select(rest.eq(zero), F::select(b.lt(zero), F::lit(-0.0), zero), signed)
     }
     gradient_a() { F::lit(1.0) }
-    // An integer: rounding changes nothing, and has no derivative.
+    // This is an integer: rounding does not change it and has a derivative of zero.
     gradient_b(a, b) { -floor_quotient(a, b).round_ties_even() }
     integer { a.modulo(b) }
     rule "dy/da = 1, dy/db = -floor(a / b)";

@@ -1,4 +1,4 @@
-//! Dropout: elements left out at random, and rows of tables looked up by numbers.
+//! Dropout, which zeroes random elements, and embedding, which looks up rows of a table.
 
 use serde::{Deserialize, Serialize};
 use smallvec::{SmallVec, smallvec};
@@ -21,7 +21,7 @@ use crate::tape::{Batch, Jvp, Operand, Primitive, Variable, Vjp, apply, capture}
 /// The primitives of this file.
 pub const PRIMITIVES: &[&Primitive] = &[&DROPOUT, &EMBEDDING];
 
-/// Which elements stay: a function of a place in a stream of random numbers, which is kept instead of a mask.
+/// Which elements are kept: a position in a stream of random numbers, which is saved instead of a mask.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Kept {
     stream: Stream,
@@ -29,13 +29,13 @@ struct Kept {
 }
 crate::attributes!(Kept);
 
-/// The place in a stream that an array holds.
+/// The stream position that an array holds.
 fn stream_at(place: &Array) -> Stream {
     let words = place.to_vec::<i64>();
     Stream { seed: words[0].cast_unsigned(), start: words[1].cast_unsigned() }
 }
 
-/// Linear, and its own transpose.
+/// Dropout is linear and self-adjoint.
 static DROPOUT: Primitive = Primitive {
     name: "dropout",
     eval: |call| {
@@ -65,7 +65,7 @@ static DROPOUT: Primitive = Primitive {
         }
         None => Ok(smallvec![]),
     }),
-    // One mask for all samples: that of the result when the batch is of cotangents.
+    // All samples share one mask, also when the batch consists of cotangents.
     batch: Batch::Rule(|ctx| {
         let x = ctx.array(0);
         let ones: Variable = Array::ones(&x.shape()[1..], x.dtype()).into();
@@ -75,8 +75,8 @@ static DROPOUT: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-/// `x` with each element left out with probability `p`, the others divided by 1 - p. With `mask_axes`, all elements that share their
-/// place along the first axes stay or go together.
+/// `x` where each element is zeroed with probability `p`, and all others are divided by 1 - p. With `mask_axes`, elements with the same
+/// index along the first axes are kept or zeroed together.
 ///
 /// # Errors
 /// `Value` unless 0 ≤ p ≤ 1.
@@ -95,7 +95,7 @@ pub fn dropout(x: &Variable, p: f64, mask_axes: Option<i64>) -> Result<Variable>
         return Ok(x);
     }
     if capture::is_on() {
-        // The place in the stream differs from call to call: it is drawn by a step of the program.
+        // The stream position differs from call to call, so a step of the program draws it.
         let place = default_generator().place(x.array().size())?;
         return apply(&DROPOUT, &[(&x).into(), (&place).into()], &Kept { stream: Stream { seed: 0, start: 0 }, probability: 1.0 - p });
     }
@@ -103,7 +103,7 @@ pub fn dropout(x: &Variable, p: f64, mask_axes: Option<i64>) -> Result<Variable>
     apply(&DROPOUT, &[(&x).into()], &Kept { stream, probability: 1.0 - p })
 }
 
-/// Rows of a table (input 0) at row numbers (input 1); the gradient goes to the rows that input 2 names.
+/// Rows of a table (input 0) at row numbers (input 1). The gradient goes to the rows in input 2.
 static EMBEDDING: Primitive = Primitive {
     name: "embedding",
     eval: |call| {
@@ -161,7 +161,7 @@ pub fn embedding(index: &Variable, table: &Variable, padding: Option<i64>) -> Re
     look_up(table, &rows, &touched)
 }
 
-/// [`embedding`] while it is captured: the checks of the indices are steps of the program.
+/// [`embedding`] in a recording: the checks of the indices become steps of the program.
 #[cold]
 fn embedding_seen(index: &Variable, table: &Variable, padding: Option<i64>, count: usize) -> Result<Variable> {
     const NAME: &str = "embedding";
@@ -202,7 +202,7 @@ pub const ENTRIES: &[Entry] = &[
         call: |a| Ok(dropout(&a.variable(0)?, a.float(1)?, a.opt_int(2)?)?.into()),
         gradient: Gradient::Composite("g / (1 - p) where the element stays, else 0"),
         samples: || {
-            // Probabilities that leave nothing to chance.
+            // Probabilities 0 and 1, for which nothing is random.
             let draw = &mut Draw::new(62);
             let mut one = |p: f64, axes: Arg| Sample { args: vec![Arg::Variable(REAL.strided(draw, &[2, 3])), Arg::Float(p), axes] };
             vec![one(0.0, Arg::None), one(1.0, Arg::None), one(0.0, Arg::Int(1))]

@@ -1,4 +1,4 @@
-//! Arrays with elements added, left out, chosen or reduced at indices.
+//! Appending, inserting, deleting, selecting and reducing elements at indices.
 #![allow(clippy::cast_possible_wrap, reason = "a size of an array fits in i64")]
 #![allow(clippy::needless_for_each, reason = "shorter, and as quick")]
 
@@ -16,7 +16,7 @@ use crate::kernel::gather::nonzero as true_places;
 use crate::ops::index::IndexItem;
 use crate::tape::Variable;
 
-/// `values` behind `x` along `axis`; both flattened without one.
+/// `x` followed by `values` along `axis`; both are flattened if that is None.
 ///
 /// # Errors
 /// As `concat`.
@@ -27,11 +27,11 @@ pub fn append(x: &Variable, values: &Variable, axis: Option<isize>) -> Result<Va
     }
 }
 
-/// Places along an axis of size `n` from ints, a slice's places, or a mask.
+/// Positions along an axis of size `n`, from ints, the positions of a slice, or a mask.
 fn places(op: &str, at: &Variable, axis: usize, n: usize, end: bool) -> Result<Vec<i64>> {
     if at.dtype() == DType::Bool {
         if at.shape() != [n] {
-            return Err(Error::Shape(format!("{op}: a mask of shape {} for axis {axis} with size {n}", show_shape(at.shape()))));
+            return Err(Error::Shape(format!("{op}: the mask has shape {}, expected ({n},), the size of axis {axis}", show_shape(at.shape()))));
         }
         return Ok(true_places(at.values(op)?));
     }
@@ -54,10 +54,10 @@ fn gathered(x: &Variable, axis: usize, at: &[i64]) -> Result<Variable> {
     take(x, &indices(at, &[at.len()]), Some(axis.cast_signed()))
 }
 
-/// `x` without the places `at` along `axis` (`None`: flattened).
+/// `x` without the positions `at` along `axis` (`None`: flattened).
 ///
 /// # Errors
-/// `Index` when a place is out of bounds, `Axis` when the axis is.
+/// `Index` when a position is out of bounds, `Axis` when the axis is.
 pub fn delete(x: &Variable, at: &Variable, axis: Option<isize>) -> Result<Variable> {
     let (x, axis) = lined("delete", x, axis)?;
     let n = x.shape()[axis];
@@ -68,15 +68,15 @@ pub fn delete(x: &Variable, at: &Variable, axis: Option<isize>) -> Result<Variab
     gathered(&x, axis, &true_places(&kept))
 }
 
-/// `x` with `values` in front of the places `at` along `axis` (`None`: flattened).
+/// `x` with `values` inserted before the positions `at` along `axis` (`None`: flattened).
 ///
 /// # Errors
-/// `Index` when a place is out of bounds, `Shape` when the values do not broadcast.
+/// `Index` when a position is out of bounds, `Shape` when the values do not broadcast.
 pub fn insert(x: &Variable, at: &Variable, values: &Variable, axis: Option<isize>) -> Result<Variable> {
     let (x, axis) = lined("insert", x, axis)?;
     let n = x.shape()[axis];
     let at_places = places("insert", at, axis, n, true)?;
-    // One place takes all values, and the first axis of values that have as many axes is that of the places.
+    // A single position takes all values. If values have as many axes as x, their first axis is that of the positions.
     let single = at.ndim() == 0;
     let mut values = astype(values, x.dtype())?;
     if single && values.ndim() > 0 {
@@ -88,7 +88,7 @@ pub fn insert(x: &Variable, at: &Variable, values: &Variable, axis: Option<isize
     shape[axis] = count;
     let values = broadcast_to(&values, &shape)?;
     let start = |k: usize| if single { at_places[0] } else { at_places[k] };
-    // By place, then in the order of the values, whose places are behind those of `x`.
+    // Sorted by position, then by the order of the values, which are numbered after the elements of `x`.
     let mut order = collect((0..count).map(|k| (start(k), (n + k) as i64)));
     order.sort_unstable();
     let mut all = with_capacity(n + count);
@@ -119,7 +119,7 @@ pub fn resize(x: &Variable, shape: &[isize]) -> Result<Variable> {
     reshape_to(&gathered(&flat, 0, &at)?, &shape)
 }
 
-/// Where the first of several conditions holds, its choice; where none does, the default.
+/// The choice of the first condition that is true, else the default.
 ///
 /// # Errors
 /// `Value` when there are not as many choices as conditions, or none.
@@ -150,15 +150,15 @@ pub fn tri(n: isize, m: Option<isize>, k: i64, dtype: Option<DType>) -> Result<V
     super::tril(&super::ones(&[n, m.unwrap_or(n)], Some(dtype.unwrap_or_else(default_float)))?, k)
 }
 
-/// The sums of the rows of `data` that have one number: row i of the result is that of number i.
+/// The sums of the rows of `data` with the same id: row i of the result is the sum for id i.
 ///
 /// # Errors
-/// `Shape` when there is not a number for each row, `Index` when one is out of range.
+/// `Shape` when there is not one id per row, `Index` when an id is out of range.
 pub fn segment_sum(data: &Variable, ids: &Variable, segments: Option<i64>) -> Result<Variable> {
     let rows = data.shape().first().copied().unwrap_or(0);
     if data.ndim() == 0 || ids.shape() != [rows] {
         let (a, b) = (show_shape(ids.shape()), show_shape(data.shape()));
-        return Err(Error::Shape(format!("segment_sum: numbers of shape {a} for data of shape {b}, expected one for each row")));
+        return Err(Error::Shape(format!("segment_sum: segment ids have shape {a} and the data {b}, expected one id for each row")));
     }
     let count = match segments {
         Some(n) => n,
@@ -171,11 +171,11 @@ pub fn segment_sum(data: &Variable, ids: &Variable, segments: Option<i64>) -> Re
     index_add(&Array::zeros(&shape, data.dtype()).into(), 0, ids, data, 1.0)
 }
 
-/// `x` with what `source` has for the same place at `index` along `axis` summed, averaged, or the extremum of them; ties share the
-/// gradient. `x` itself counts if `include_self`.
+/// `x`, where elements of `source` are reduced to the position `index` along `axis`: summed, averaged, or their extremum. Ties share the
+/// gradient. The elements of `x` are included if `include_self`.
 ///
 /// # Errors
-/// `Value` for another way to reduce, else as `scatter_add`.
+/// `Value` for an unknown `reduce`, else as `scatter_add`.
 pub fn scatter_reduce(x: &Variable, axis: isize, index: &Variable, source: &Variable, reduce: &str, include_self: bool) -> Result<Variable> {
     let zeros: Variable = Array::zeros(x.shape(), x.dtype()).into();
     let ones: Variable = Array::ones(index.shape(), x.dtype()).into();
@@ -193,7 +193,7 @@ pub fn scatter_reduce(x: &Variable, axis: isize, index: &Variable, source: &Vari
     }
 }
 
-/// The extremum by values, then as the mean of all that are equal to it: so ties share the gradient.
+/// The extremum as a value, then as the mean of all elements equal to it: so ties share the gradient.
 fn extremum(x: &Variable, axis: isize, index: &Variable, source: &Variable, largest: bool, own: bool, untouched: &Variable) -> Result<Variable> {
     let along = normalize_axis("scatter_reduce", axis, x.ndim())?;
     let at = row_numbers("scatter_reduce", index, along, x.shape()[along])?;

@@ -1,7 +1,7 @@
 //! Sums of products in Einstein's notation, for any number of operands.
 //!
-//! Two operands at a time become one matrix product over a batch, or a broadcast product when no index is summed. Which two comes first
-//! is chosen by the number of multiplications.
+//! Two operands at a time are combined, by one matrix product over a batch, or by a broadcast product if no index is summed. The order
+//! minimises the number of multiplications.
 
 use std::collections::BTreeMap;
 
@@ -20,10 +20,10 @@ use crate::tape::Variable;
 
 /// Indices of an operand, one for each axis.
 type Labels = Vec<char>;
-/// Above this number of operands the order is chosen step by step.
+/// For more operands than this, the order is chosen greedily.
 const SEARCHED: usize = 8;
 
-/// An operand and the names of its axes.
+/// An operand and the labels of its axes.
 #[derive(Clone)]
 struct Term {
     x: Variable,
@@ -39,7 +39,7 @@ fn wrong(subscripts: &str, why: &str) -> Error {
     Error::Value(format!("einsum: {why} in '{subscripts}'"))
 }
 
-/// The labels of one operand; an ellipsis becomes hidden labels, `axes` of them.
+/// The labels of one operand. An ellipsis becomes `axes` hidden labels.
 fn labels(subscripts: &str, part: &str, axes: usize) -> Result<Labels> {
     let mut out = Labels::new();
     let mut rest = part;
@@ -55,7 +55,7 @@ fn labels(subscripts: &str, part: &str, axes: usize) -> Result<Labels> {
             continue;
         }
         if !c.is_alphabetic() {
-            return Err(wrong(subscripts, &format!("'{c}' is no index")));
+            return Err(wrong(subscripts, &format!("'{c}' is not an index, which is a letter")));
         }
         out.push(c);
         rest = &rest[c.len_utf8()..];
@@ -63,7 +63,7 @@ fn labels(subscripts: &str, part: &str, axes: usize) -> Result<Labels> {
     Ok(out)
 }
 
-/// How many indices are named in `part`.
+/// Number of indices in `part`.
 fn named(part: &str) -> usize {
     part.chars().filter(|c| *c != '.').count()
 }
@@ -99,7 +99,7 @@ fn parse(subscripts: &str, operands: &[Variable]) -> Result<(Vec<Term>, Labels)>
     Ok((terms, out))
 }
 
-/// Without an arrow: the ellipsis, then the indices that stand once, in alphabetical order.
+/// Without an arrow: the ellipsis, then the indices that occur once, in alphabetical order.
 fn implicit(terms: &[Term], widest: usize) -> Labels {
     let mut counts: BTreeMap<char, usize> = BTreeMap::new();
     for c in terms.iter().flat_map(|t| &t.labels).filter(|c| !is_hidden(**c)) {
@@ -112,7 +112,7 @@ fn is_hidden(c: char) -> bool {
     ('\u{E000}'..'\u{F000}').contains(&c)
 }
 
-/// Sizes of the indices. Axes of size one stretch.
+/// Sizes of the indices. Axes of size one broadcast.
 fn sizes(subscripts: &str, terms: &[Term]) -> Result<BTreeMap<char, usize>> {
     let mut out: BTreeMap<char, usize> = BTreeMap::new();
     for t in terms {
@@ -131,7 +131,7 @@ fn sizes(subscripts: &str, terms: &[Term]) -> Result<BTreeMap<char, usize>> {
 }
 
 impl Term {
-    /// With every label once: repeated ones are a diagonal. Axes of size one that others stretch go.
+    /// Makes labels unique: repeated labels become a diagonal. Axes of size one that broadcast are dropped.
     fn simple(mut self, sizes: &BTreeMap<char, usize>) -> Result<Self> {
         for i in (0..self.labels.len()).rev() {
             if self.x.shape()[i] == 1 && sizes[&self.labels[i]] != 1 {
@@ -155,7 +155,7 @@ impl Term {
         (0..self.labels.len()).find_map(|i| (i + 1..self.labels.len()).find(|&j| self.labels[i] == self.labels[j]).map(|j| (i, j)))
     }
 
-    /// Summed over the indices that are not kept.
+    /// Sums over the indices that are not in `keep`.
     fn summed(self, keep: &[char]) -> Result<Self> {
         let axes: SmallVec<[usize; 4]> = (0..self.labels.len()).filter(|&i| !keep.contains(&self.labels[i])).collect();
         if axes.is_empty() {
@@ -165,7 +165,7 @@ impl Term {
         Ok(Self { x, labels: self.labels.into_iter().filter(|c| keep.contains(c)).collect() })
     }
 
-    /// With its axes in the order of `groups`; each group becomes one axis if `merged`, else it keeps its axes.
+    /// Permutes the axes to the order of `groups`. Each group becomes one axis if it is `merged`, else it keeps its axes.
     fn arranged(&self, groups: &[(&[char], bool)]) -> Result<Variable> {
         let order: SmallVec<[usize; 4]> = groups.iter().flat_map(|(g, _)| *g).filter_map(|c| self.labels.iter().position(|l| l == c)).collect();
         let x = permute(&self.x, &order)?;
@@ -184,7 +184,7 @@ impl Term {
     }
 }
 
-/// The product of two operands, summed over what is not kept.
+/// The product of two operands, summed over the indices that are not in `keep`.
 fn pair(a: Term, b: Term, keep: &[char]) -> Result<Term> {
     let with = |labels: &[char], other: &[char]| -> Labels { labels.iter().copied().filter(|c| other.contains(c) || keep.contains(c)).collect() };
     let (of_a, of_b) = (with(&a.labels, &b.labels), with(&b.labels, &a.labels));
@@ -212,7 +212,7 @@ fn pair(a: Term, b: Term, keep: &[char]) -> Result<Term> {
     Ok(Term { x, labels: out })
 }
 
-/// What an order of pairs costs, and the order: positions in a list to whose end each result goes.
+/// The costs of contraction orders.
 struct ContractionPlan<'a> {
     labels: Vec<Labels>,
     out: &'a [char],
@@ -225,7 +225,7 @@ impl ContractionPlan<'_> {
         labels.map(|c| self.sizes[c] as f64).product()
     }
 
-    /// What is left of the operands in the set `of`: what the result or an operand outside needs.
+    /// The indices of the set `of` that the result or an operand outside needs.
     fn left(&self, of: usize) -> Labels {
         let inside = |i: usize| of >> i & 1 == 1;
         let mut found = Labels::new();
@@ -240,13 +240,13 @@ impl ContractionPlan<'_> {
         found
     }
 
-    /// Multiplications of the product of two sets of operands.
+    /// Number of multiplications of the product of two sets of operands.
     fn cost(&self, a: usize, b: usize) -> f64 {
         let (left, right) = (self.left(a), self.left(b));
         self.size(left.iter().chain(right.iter().filter(|c| !left.contains(c))))
     }
 
-    /// For every set of operands the cheapest split into two, by dynamic programming.
+    /// For every set of operands, the cheapest split into two, by dynamic programming.
     fn splits(&self) -> Vec<usize> {
         let all = 1_usize << self.labels.len();
         let (mut best, mut split) = (vec![f64::INFINITY; all], vec![0; all]);
@@ -280,7 +280,7 @@ fn product(terms: &[Term], plan: &ContractionPlan<'_>, splits: &[usize], of: usi
     pair(product(terms, plan, splits, a)?, product(terms, plan, splits, b)?, &plan.left(of))
 }
 
-/// Many operands: always the pair that is cheapest now.
+/// For many operands: always combines the pair that is cheapest at that point.
 fn greedy(mut terms: Vec<Term>, out: &[char], sizes: &BTreeMap<char, usize>) -> Result<Term> {
     while terms.len() > 1 {
         let mut best = (f64::INFINITY, 0, 1);
@@ -301,11 +301,11 @@ fn greedy(mut terms: Vec<Term>, out: &[char], sizes: &BTreeMap<char, usize>) -> 
     terms.pop().ok_or_else(|| Error::Value("einsum: at least one operand is needed".to_owned()))
 }
 
-/// The sum of products that `subscripts` names, as in `"ij,jk->ik"`. Without an arrow the result has the indices that stand once, in
-/// alphabetical order; `...` stands for axes that broadcast.
+/// The sum of products described by `subscripts`, such as `"ij,jk->ik"`. Without an arrow the result has the indices that occur once, in
+/// alphabetical order. `...` stands for axes that broadcast.
 ///
 /// # Errors
-/// `Value` when the subscripts cannot be read or do not fit the operands, `Shape` when sizes differ.
+/// `Value` when the subscripts are malformed or do not fit the operands, `Shape` when sizes differ.
 pub fn einsum(subscripts: &str, operands: &[Variable]) -> Result<Variable> {
     let dtype = operands.iter().map(Variable::dtype).reduce(DType::promote).unwrap_or(DType::F64);
     let operands = operands.iter().map(|x| astype(x, dtype)).collect::<Result<Vec<_>>>()?;

@@ -1,4 +1,4 @@
-//! Elementwise functions that are small variations of others: powers of two, angles, signs, replacements, closeness.
+//! Elementwise functions that are simple variants of others: powers of two, angles, signs, replacement of NaN, closeness.
 
 use super::arithmetic::power;
 use super::define::{Binary, Unary, binary, unary};
@@ -31,7 +31,7 @@ unary! {
     fn cbrt(x) -> y {
         let (a, zero) = (x.abs(), F::lit(0.0));
         let r = a.powf(F::lit(1.0 / 3.0));
-        // A step of Newton's: the rounding of 1/3 is felt in large roots.
+        // A Newton step: for large arguments the rounding of 1/3 matters.
         let root = r - (r * r * r - a) / (F::lit(3.0) * r * r);
         let root = F::select(F::or(a.eq(zero), a.eq(F::lit(f64::INFINITY))), a, root);
         F::select(x.eq(zero), x, F::select(x.lt(zero), -root, root))
@@ -70,7 +70,7 @@ unary! {
     domain POSITIVE;
 }
 
-/// The derivative of sin(t) / t: the quotient loses its digits near zero, where the series holds.
+/// The derivative of sin(t) / t: near zero the quotient loses its digits, so the series is used.
 #[inline(always)]
 fn sinc_slope<F: Field>(t: F) -> F {
     let z = t * t;
@@ -109,7 +109,7 @@ binary! {
     domain NONZERO, NONZERO;
 }
 
-/// The gradient of fmax and fmin: all of it where the other is NaN.
+/// The gradient of fmax and fmin: all of it if the other operand is NaN.
 #[inline(always)]
 fn own_share<F: Field>(own: F, other: F, wins: F::Mask) -> F {
     let half = F::select(own.eq(other), F::lit(0.5), F::lit(0.0));
@@ -206,7 +206,7 @@ pub fn nextafter<'a>(a: impl Into<Operand<'a>>, b: impl Into<Operand<'a>>) -> Re
     if !a.is_tracked() {
         return Ok(y);
     }
-    // a - a is zero, and carries the gradient where it is finite.
+    // a - a is zero, and carries the gradient if a is finite.
     let carrier = subtract(&a, &a.detach())?;
     where_(&isfinite(&carrier)?, &add(&y, &carrier)?, &y)
 }
@@ -251,7 +251,7 @@ pub fn ldexp<'a>(x: impl Into<Operand<'a>>, n: impl Into<Operand<'a>>) -> Result
         Operand::Variable(v) => astype(v, default_float())?,
         Operand::Scalar(s) => scalar(s, default_float()),
     };
-    // In three steps: 2ⁿ itself may be out of range where the result is not.
+    // In three steps: 2ⁿ itself may overflow where the result does not.
     let n = match n {
         Operand::Variable(v) => astype(&v.detach(), DType::I64)?,
         Operand::Scalar(s) => scalar(s, DType::I64),
@@ -305,7 +305,7 @@ pub fn isclose<'a>(a: impl Into<Operand<'a>>, b: impl Into<Operand<'a>>, rtol: f
     if equal_nan { logical_or(&near, &logical_and(&isnan(&a)?, &isnan(&b)?)?) } else { Ok(near) }
 }
 
-/// Whether two arrays have one shape and equal elements; with `broadcast`, whether they are equal once broadcast.
+/// Whether two arrays have the same shape and equal elements; with `broadcast`, whether they are equal after broadcasting.
 ///
 /// # Errors
 /// Those of comparisons.

@@ -72,7 +72,7 @@ unary! {
     domain POSITIVE;
 }
 
-/// a - b, and 0 where both are infinite of one sign.
+/// a - b, but 0 where both are the same infinity.
 #[inline(always)]
 fn gap<F: Field>(a: F, b: F) -> F {
     F::select(F::and(a.eq(b), a.abs().eq(F::lit(f64::INFINITY))), F::lit(0.0), a - b)
@@ -84,7 +84,7 @@ fn share<F: Field>(a: F, b: F) -> F {
     F::select(a.eq(F::lit(f64::NEG_INFINITY)), F::lit(0.0), gap(a, b).sigmoid())
 }
 
-/// 2ᵃ / (2ᵃ + 2ᵇ): 0 where a is -inf. The exponent is not scaled, which would round it.
+/// 2ᵃ / (2ᵃ + 2ᵇ): 0 where a is -inf. The exponent is not converted to base e, because that would round it.
 #[inline(always)]
 fn share2<F: Field>(a: F, b: F) -> F {
     let (one, two, d) = (F::lit(1.0), F::lit(2.0), gap(a, b));
@@ -127,7 +127,7 @@ binary! {
     domain REAL, REAL;
 }
 
-/// Functions inside of rules: no rows for users, but primitives that files name.
+/// Functions that gradient rules call. Users do not see them, but files name their primitives.
 pub const INNER: &[Entry] = &[exp_product::ENTRY];
 
 /// The rows of this file.

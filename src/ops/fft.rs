@@ -1,9 +1,9 @@
 //! Fourier transforms of any length along any axes, with NumPy's names, lengths and norms.
 //!
-//! All of them are linear, and three primitives stand behind them: complex to complex, real to half spectrum, half spectrum to real. The
-//! gradient of an unscaled complex transform is the unscaled transform with the other sign. A half spectrum leaves out the numbers that
-//! are conjugates of others, so the gradient of `rfft` counts its interior numbers half as much as `irfft` does, and that of `irfft`
-//! counts them twice (Boeddeker et al., On the computation of complex-valued gradients, 2017).
+//! All transforms are linear, and use three primitives: complex to complex, real to half spectrum, half spectrum to real. The gradient of
+//! an unscaled complex transform is the unscaled transform with the opposite sign. A half spectrum omits numbers that are conjugates of
+//! others. So the gradient of `rfft` weights interior numbers half as much as `irfft` does, and the gradient of `irfft` twice as much
+//! (Boeddeker et al., On the computation of complex-valued gradients, 2017).
 
 use serde::{Deserialize, Serialize};
 use smallvec::{SmallVec, smallvec};
@@ -25,7 +25,7 @@ pub const PRIMITIVES: &[&Primitive] = &[&FFT, &TO_HALF, &FROM_HALF];
 
 type Axes = SmallVec<[usize; 4]>;
 
-/// The axes of a complex transform, its sign, and what the result is multiplied by.
+/// The axes of a complex transform, its sign, and the factor of the result.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Full {
     axes: Axes,
@@ -33,8 +33,8 @@ struct Full {
     scale: f64,
 }
 
-/// The axis of a real transform, the length of its real side, what the result is multiplied by, and the weight of the numbers inside of the
-/// half spectrum.
+/// The axis of a real transform, the length of its real side, the factor of the result, and the weight of the interior numbers of the half
+/// spectrum.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Half {
     axis: usize,
@@ -50,7 +50,7 @@ impl Half {
     }
 }
 
-/// `f` of `x` with `axis` as its last one.
+/// `f` applied to `x` with `axis` moved to the end.
 fn along(x: &Array, axis: usize, f: impl Fn(&Array) -> Array) -> Array {
     let last = x.ndim() - 1;
     if axis == last {
@@ -87,7 +87,7 @@ static FFT: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-/// Real lines to their half spectra.
+/// From real lines to their half spectra.
 static TO_HALF: Primitive = Primitive {
     name: "rfft",
     eval: |call| {
@@ -107,7 +107,7 @@ static TO_HALF: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-/// Half spectra to their real lines.
+/// From half spectra to their real lines.
 static FROM_HALF: Primitive = Primitive {
     name: "irfft",
     eval: |call| {
@@ -144,14 +144,14 @@ fn from_half(x: &Variable, how: Half) -> Result<Variable> {
     apply(&FROM_HALF, &[x.into()], &how)
 }
 
-/// Which transforms are scaled.
+/// How transforms are scaled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Norm {
-    /// Those back by 1/n.
+    /// Backward transforms by 1/n.
     Backward,
-    /// All by 1/√n.
+    /// Both by 1/√n.
     Ortho,
-    /// Those forward by 1/n.
+    /// Forward transforms by 1/n.
     Forward,
 }
 
@@ -159,7 +159,7 @@ impl Norm {
     /// The norm of that name; `None` is `backward`.
     ///
     /// # Errors
-    /// `Value` for another name.
+    /// `Value` for an unknown name.
     pub fn named(op: &str, name: Option<&str>) -> Result<Self> {
         match name {
             None | Some("backward") => Ok(Self::Backward),
@@ -189,7 +189,7 @@ impl Norm {
     }
 }
 
-/// `x` in a complex dtype: integers and bools in the default one.
+/// `x` in a complex dtype. Integers and bools get the default one.
 fn as_complex(x: &Variable) -> Result<Variable> {
     let dtype = if x.dtype().is_inexact() { x.dtype() } else { default_float() };
     astype(x, dtype.complex())
@@ -204,7 +204,7 @@ fn as_real(op: &str, x: &Variable) -> Result<Variable> {
     }
 }
 
-/// `x` cut, or with zeros behind it, so that `axis` has `n` elements.
+/// `x` truncated or padded with zeros, so that `axis` has `n` elements.
 fn fitted(op: &str, x: &Variable, axis: usize, n: usize) -> Result<Variable> {
     let has = x.shape()[axis];
     if n == has {
@@ -220,7 +220,7 @@ fn fitted(op: &str, x: &Variable, axis: usize, n: usize) -> Result<Variable> {
     join(&[x, &broadcast_to(&scalar(0.0, x.dtype()), &shape)?], axis)
 }
 
-/// A length that can be transformed.
+/// A valid length.
 fn length(op: &str, n: i64) -> Result<usize> {
     usize::try_from(n).ok().filter(|n| *n > 0).ok_or_else(|| Error::Value(format!("{op}: the length of the transform is {n}, expected at least 1")))
 }
@@ -230,7 +230,7 @@ fn size(x: &Variable, axis: usize) -> i64 {
     x.shape()[axis] as i64
 }
 
-/// The transform along one axis: of `n` elements, to which `x` is cut or filled up with zeros.
+/// The transform along one axis, of `n` elements: `x` is truncated or padded with zeros.
 ///
 /// # Errors
 /// `Axis` when the axis is out of range, `Value` when `n` is below 1.
@@ -299,14 +299,14 @@ pub fn ihfft(x: &Variable, n: Option<i64>, axis: isize, norm: Norm) -> Result<Va
     conj(&real_line("ihfft", x, n, axis, norm.swapped())?)
 }
 
-/// What is transformed over several axes: each axis with its length.
+/// The axes of a transform over several axes, with their lengths.
 struct Grid {
     axes: Axes,
     sizes: SmallVec<[i64; 4]>,
 }
 
 impl Grid {
-    /// NumPy's rules: all axes, or the last ones when there are lengths; a length of -1 is that of the axis.
+    /// As in NumPy: all axes, or the last ones when lengths are given. A length of -1 is that of the axis.
     fn new(op: &str, x: &Variable, s: Option<&[isize]>, axes: Option<&[isize]>) -> Result<Self> {
         let ndim = x.ndim();
         let all: SmallVec<[isize; 4]> = match (s, axes) {
@@ -328,7 +328,7 @@ impl Grid {
         Ok(Self { axes, sizes })
     }
 
-    /// The last axis with its length, which stands for `op`'s real side.
+    /// Removes the last axis and its length, for the real side of `op`.
     fn pop(&mut self, op: &str) -> Result<(isize, i64)> {
         match (self.axes.pop(), self.sizes.pop()) {
             (Some(axis), Some(n)) => Ok((axis.cast_signed(), n)),
@@ -341,7 +341,7 @@ impl Grid {
         let mut x = as_complex(x)?;
         let twice = (1..self.axes.len()).any(|i| self.axes[..i].contains(&self.axes[i]));
         if twice {
-            // As NumPy: an axis that is named twice is transformed twice.
+            // As in NumPy, an axis that is given twice is transformed twice.
             for (axis, n) in self.axes.iter().zip(&self.sizes).rev() {
                 x = complex_line(op, &x, Some(*n), axis.cast_signed(), norm, inverse)?;
             }
@@ -357,10 +357,10 @@ impl Grid {
     }
 }
 
-/// The transform over several axes, each of a length of `s`.
+/// The transform over several axes, with the lengths `s`.
 ///
 /// # Errors
-/// As [`fft`]; `Value` when there are as many lengths as axes not.
+/// As [`fft`]; `Value` when the numbers of lengths and axes differ.
 pub fn fftn(x: &Variable, s: Option<&[isize]>, axes: Option<&[isize]>, norm: Norm) -> Result<Variable> {
     Grid::new("fftn", x, s, axes)?.run("fftn", x, norm, false)
 }
@@ -407,7 +407,7 @@ fn frequencies(op: &str, n: i64, d: f64, dtype: Option<DType>, half: bool) -> Re
         return Err(Error::dtype(op, dtype, "float32 or float64"));
     }
     if d == 0.0 {
-        return Err(Error::Value(format!("{op}: the distance of samples is 0, expected another number")));
+        return Err(Error::Value(format!("{op}: d, the sample spacing, is 0, expected another number")));
     }
     let count = if half { count / 2 + 1 } else { count };
     check_memory(op, &[count], DType::F64)?;
@@ -433,7 +433,7 @@ pub fn rfftfreq(n: i64, d: f64, dtype: Option<DType>) -> Result<Variable> {
     frequencies("rfftfreq", n, d, dtype, true)
 }
 
-/// `x` with frequency zero in the middle of the axes (`None`: of all); `back` undoes it.
+/// `x` rolled so that frequency zero is in the middle of the axes (`None`: all); `back` reverses it.
 fn shifted(op: &str, x: &Variable, axes: Option<&[isize]>, back: bool) -> Result<Variable> {
     let axes: SmallVec<[isize; 4]> = match axes {
         Some(axes) => axes.into(),
@@ -541,7 +541,7 @@ fn shift_samples() -> Vec<Sample> {
     cases.map(|(shape, axes)| call_with(REAL.strided(draw, shape), [axes])).into()
 }
 
-/// A row along one axis; the others are made of these by exchange of a few fields.
+/// A row for a transform along one axis. The others replace a few of its fields.
 const LINE: Entry = Entry { module: "fft", params: &[X, N, Param::axis(-1), NORM], cost: 10.0, linear: true, method: false, ..Entry::BASE };
 const GRID: Entry = Entry { params: &[X, S, AXES, NORM], ..LINE };
 

@@ -1,13 +1,13 @@
-//! Activations that are made of pieces, and smooth ones made of the logistic function.
+//! Piecewise activations, and smooth ones based on the logistic function.
 
 use super::define::{Unary, unary};
 use super::registry::Entry;
 use super::samples::{Domain, NONZERO, REAL};
 use crate::kernel::field::Field;
 
-/// Smooth but at the ends of the ramp of the hard functions.
+/// Smooth except at the ends of the ramp of the hard functions.
 const RAMP: Domain = Domain { low: -5.0, high: 5.0, avoid: &[-3.0, 3.0] };
-/// Smooth but at ±1 and at 0, ±½ and 6.
+/// Smooth except at ±1, 0, ±½ and 6.
 const STEPS: Domain = Domain { low: -3.0, high: 3.0, avoid: &[-1.0, -0.5, 0.0, 0.5, 1.0] };
 
 /// 1 inside (low, high), 0 outside, NaN for NaN.

@@ -1,4 +1,4 @@
-//! Elements at places given by integer arrays: `take`, `take_along_axis`, and what indexing by arrays is made of.
+//! Elements at positions given by integer arrays: `take`, `take_along_axis`, and the primitives of advanced indexing.
 
 use serde::{Deserialize, Serialize};
 use smallvec::{SmallVec, smallvec};
@@ -60,7 +60,7 @@ static INDEX_ADD: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-/// x (input 0) with blocks (input 1) at row numbers (input 2) instead of its own.
+/// x (input 0), where the blocks at row numbers (input 2) are replaced by input 1.
 static SETITEM: Primitive = Primitive {
     moves: true,
     name: "setitem",
@@ -78,7 +78,7 @@ static SETITEM: Primitive = Primitive {
 crate::attributes!(Places, Bounds);
 
 impl Places {
-    /// The same places in every array of a batch of size `n`, whose axis is in front.
+    /// The same positions in every array of a batch of size `n`, whose axis is first.
     fn batched(&self, n: usize) -> Self {
         Self {
             shape: std::iter::once(n).chain(self.shape.iter().copied()).collect(),
@@ -88,7 +88,7 @@ impl Places {
     }
 }
 
-/// The batch where row numbers are the same for all samples; else sample by sample.
+/// The batch, if row numbers are the same for all samples; else sample by sample.
 fn batch_blocks(ctx: &BatchContext<'_>) -> Result<Outputs> {
     if ctx.mapped[1] {
         return ctx.each();
@@ -124,7 +124,7 @@ pub(super) fn index_add(g: &Variable, places: &Places, rows: &Variable) -> Resul
     apply(&INDEX_ADD, &[g.into(), rows.into()], places)
 }
 
-/// `x` with the blocks at row numbers replaced; of repeated ones the last value stays, and it alone has a gradient.
+/// `x` with the blocks at row numbers replaced. If row numbers are repeated, only the last value is kept and has a gradient.
 pub(super) fn put(x: Variable, places: &Places, rows: &Variable, value: &Variable) -> Result<Variable> {
     let last = if value.is_tracked() && !rows.is_lifted() && !capture::is_on() {
         Some(last_of_each(rows.array()).into())
@@ -137,7 +137,7 @@ pub(super) fn put(x: Variable, places: &Places, rows: &Variable, value: &Variabl
     apply_update(&SETITEM, x, &[value.into(), last.as_ref().unwrap_or(rows).into()], places)
 }
 
-/// Records a [`put`] that was done under a lock.
+/// Records a [`put`] that was executed under a lock.
 pub(super) fn record_put(places: &Places, rows: &Variable, old: &Variable, value: &Variable, out: Array) -> Result<Recorded> {
     record_under_lock(&SETITEM, &[old, value, rows], out, |s| {
         s.input(2);
@@ -155,7 +155,7 @@ fn put_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
     if ctx.needs(0) { ctx.add(0, put(g, places, &rows, &zero)?) } else { Ok(()) }
 }
 
-/// Row numbers with all but the last of equal ones put nowhere.
+/// Row numbers, where all but the last of equal ones are [`SKIP`](crate::kernel::gather::SKIP).
 pub(super) fn last_of_each(rows: &Array) -> Array {
     let mut all = rows.to_vec::<i64>();
     let mut seen = std::collections::HashSet::new();
@@ -170,22 +170,22 @@ pub(super) fn last_of_each(rows: &Array) -> Array {
     Array::from_slice(&all, rows.shape())
 }
 
-/// An integer array as positions along an axis of size `n`: counted from the front, in range.
+/// An integer array as positions along an axis of size `n`: counted from the front, checked to be in range.
 pub(super) fn positions(op: &str, index: &Variable, axis: usize, n: usize) -> Result<Vec<i64>> {
     positions_of(op, index.values(op)?, axis, n)
 }
 
-/// Where an index must lie.
+/// The range of valid indices.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Bounds {
     op: Box<str>,
     axis: usize,
     size: usize,
-    /// Whether negative ones count from the end.
+    /// Whether negative indices count from the end.
     from_end: bool,
 }
 
-/// [`positions`] as a step of a program, which checks them in every call.
+/// [`positions`] as a step of a program, which checks the indices in every call.
 static POSITIONS: Primitive = Primitive {
     name: "positions",
     eval: |call| {
@@ -200,7 +200,7 @@ static POSITIONS: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-/// Refuses negative indices, where none count from the end.
+/// Rejects negative indices where they do not count from the end.
 pub(super) fn refuse_negative(op: &str, index: &Array, count: usize) -> Result<()> {
     let negative =
         dispatch!(integer index.dtype(), T => index.contiguous().as_slice::<T>().unwrap_or_default().iter().any(|i| *i < T::default()), else false);
@@ -210,7 +210,7 @@ pub(super) fn refuse_negative(op: &str, index: &Array, count: usize) -> Result<(
     Ok(())
 }
 
-/// An index that counts rows from the start only, as row numbers: a step of a program, which checks it in every call.
+/// Indices that may not be negative, as row numbers. This is a step of a program, which checks the indices in every call.
 pub(super) fn rows_from_start(op: &str, index: &Variable, count: usize) -> Result<Variable> {
     apply(&POSITIONS, &[(&index.detach()).into()], &Bounds { op: op.into(), axis: 0, size: count, from_end: false })
 }
@@ -220,7 +220,7 @@ fn positions_of(op: &str, index: &Array, axis: usize, n: usize) -> Result<Vec<i6
     if !dtype.is_integer() {
         return Err(Error::Index(format!("{op}: arrays used as indices must be of an integer (or bool) dtype, got {dtype}")));
     }
-    // Of uint64 what int64 does not hold becomes negative, far out of bounds.
+    // A uint64 beyond int64 becomes negative, and so is out of bounds.
     let index = cast(index, DType::I64).contiguous();
     let mut all: Vec<i64> = alloc_check::collect(index.as_slice::<i64>().into_iter().flatten().copied());
     let size = i64::try_from(n).unwrap_or(i64::MAX);
@@ -233,7 +233,7 @@ fn positions_of(op: &str, index: &Array, axis: usize, n: usize) -> Result<Vec<i6
     Ok(all)
 }
 
-/// [`positions`] in the shape of `index`. Inside a mapping they may differ between the samples.
+/// [`positions`] in the shape of `index`. Inside `vmap` they may differ between samples.
 pub(super) fn row_numbers(op: &str, index: &Variable, axis: usize, n: usize) -> Result<Variable> {
     if capture::is_on() && !index.is_lifted() {
         return apply(&POSITIONS, &[(&index.detach()).into()], &Bounds { op: op.into(), axis, size: n, from_end: true });
@@ -252,8 +252,8 @@ pub(super) fn out_of_bounds(op: &str, i: i64, axis: usize, n: usize) -> Error {
     Error::Index(format!("{op}: index {i} is out of bounds for axis {axis} with size {n}"))
 }
 
-/// The elements of `x` at `indices` along `axis`, whose place the axes of `indices` take; `None` counts the elements of
-/// `x` in row-major order.
+/// The elements of `x` at `indices` along `axis`; the axes of `indices` replace that axis. `None` indexes the elements of `x` in row-major
+/// order.
 ///
 /// # Errors
 /// `Index` when an index is out of bounds or not an integer, `Axis` when the axis is.
@@ -266,7 +266,7 @@ pub fn take(x: &Variable, indices: &Variable, axis: Option<isize>) -> Result<Var
     gather(&TAKE, x, &places, &rows)
 }
 
-/// The element at `indices` along `axis`, for every place of the other axes, which broadcast. `None` flattens `x`.
+/// The element at `indices` along `axis`, for every position along the other axes, which broadcast. `None` flattens `x`.
 ///
 /// # Errors
 /// `Index` when an index is out of bounds or not an integer, `Shape` when the other axes do not broadcast.
@@ -289,7 +289,7 @@ pub fn take_along_axis(x: &Variable, indices: &Variable, axis: Option<isize>) ->
     gather(&ALONG, x, &places, &rows)
 }
 
-/// Row numbers of single elements: `indices`, broadcast to `out`, along `axis`, and elsewhere the place itself.
+/// Row numbers of single elements: along `axis` the `indices`, broadcast to `out`, and along other axes the position itself.
 pub(super) fn along(op: &str, shape: &[usize], indices: &Variable, axis: usize, out: &[usize]) -> Result<(Places, Variable)> {
     let at = super::broadcast_to(&row_numbers(op, indices, axis, shape[axis])?, out)?;
     let whole = Layout::contiguous(shape);
@@ -316,7 +316,7 @@ pub(super) fn along(op: &str, shape: &[usize], indices: &Variable, axis: usize, 
     Ok((places, Array::from_slice(&rows, out).into()))
 }
 
-/// For every place of the other axes the one element at `index` along `axis`; `index` has the shape without that axis.
+/// For every position along the other axes, the one element at `index` along `axis`. `index` has the shape without that axis.
 ///
 /// # Errors
 /// `Shape` when `index` has another shape, `Index` when one is out of bounds or not an integer.
@@ -335,7 +335,7 @@ pub fn pick(x: &Variable, index: &Variable, axis: isize) -> Result<Variable> {
     squeeze(&gather(&ALONG, x, &places, &rows)?, Some(&place))
 }
 
-/// Of every row (the last axis) the element at `index`.
+/// For every row (the last axis), the element at `index`.
 ///
 /// # Errors
 /// As [`pick`].

@@ -1,7 +1,7 @@
-//! Functions of floating numbers of 16 bits: in float32 from end to end, and their results are rounded once.
+//! Functions of 16-bit floats: computed in float32 throughout, with results rounded once.
 //!
-//! The [gate](crate::tape::apply) does this for each primitive. A function that is made of several ones loses less when it is done
-//! around all of them.
+//! The [gate](crate::tape::apply) does this for each primitive. A function composed of several primitives loses less accuracy when its
+//! intermediate values stay in float32, too.
 
 use super::autocast::{self, Policy};
 use super::registry::{Arg, Args, Entry, Value, Views};
@@ -19,7 +19,7 @@ fn arrays(arg: &Arg) -> &[Variable] {
     }
 }
 
-/// Whether [`call`] must make a call.
+/// Whether calls must go through [`call`].
 #[must_use]
 pub fn is_met(entry: &Entry, args: &[Arg]) -> bool {
     let is_half = |arg: &Arg| match arg {
@@ -29,14 +29,15 @@ pub fn is_met(entry: &Entry, args: &[Arg]) -> bool {
     args.iter().any(is_half) && !entry.moves && entry.views == Views::No || autocast::dtype().is_some() && is_cast(entry, args)
 }
 
-/// Whether `autocast` changes a call: of arrays in float32 and of 16 bits, among others that have no digits to lose.
+/// Whether `autocast` changes a call: the floating arrays promote to float32 or to a 16-bit dtype.
 #[cold]
 fn is_cast(entry: &Entry, args: &[Arg]) -> bool {
     let met = args.iter().flat_map(arrays).map(Variable::dtype).filter(|d| d.is_inexact()).reduce(DType::promote);
     autocast::policy(entry) != Policy::Promote && met.is_some_and(|d| d == DType::F32 || d.is_half())
 }
 
-/// Calls a function with arrays in float32. A result in float32 takes the dtype that is asked for, or the one that the arrays meet in.
+/// Calls a function with its arrays in float32. A float32 result is converted to the requested dtype, or to the promoted dtype of the
+/// arrays.
 ///
 /// # Errors
 /// Those of the function.
@@ -69,7 +70,7 @@ pub fn call(entry: &Entry, args: &mut [Arg]) -> Result<Value> {
     })
 }
 
-/// What results in float32 are rounded to.
+/// The dtype that float32 results are rounded to.
 fn target(args: &[Arg]) -> Option<DType> {
     if let Some(asked) = args.iter().find_map(|arg| if let Arg::DType(d) = arg { Some(*d) } else { None }) {
         return Some(asked).filter(|d| d.is_half());
@@ -77,7 +78,7 @@ fn target(args: &[Arg]) -> Option<DType> {
     rounded(args.iter().flat_map(arrays).map(Variable::dtype))
 }
 
-/// `f` of `x` in float32.
+/// Applies `f` to `x` in float32.
 ///
 /// # Errors
 /// Those of `f`.
@@ -86,7 +87,7 @@ pub fn of_one(x: &Variable, f: impl FnOnce(&Variable) -> Result<Variable>) -> Re
     narrow(f(&widen(x)?)?, Some(x.dtype()))
 }
 
-/// A product of `a` and `b` in float32, rounded to `to`, and so are its operands.
+/// A product of `a` and `b` in float32, whose operands and result are rounded to `to`.
 ///
 /// # Errors
 /// Those of `f`.
@@ -96,7 +97,7 @@ pub fn product(a: &Variable, b: &Variable, to: DType, f: impl FnOnce(&Variable, 
     narrow(f(&operand(a)?, &operand(b)?)?, Some(to))
 }
 
-/// [`product`] in a block of `autocast`: products of float64 and of integers stay as they are.
+/// [`product`] inside `autocast`. Products of float64 and of integers are not changed.
 ///
 /// # Errors
 /// Those of `f`.

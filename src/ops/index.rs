@@ -1,7 +1,7 @@
 //! Indexing and assignment in all of NumPy's forms.
 //!
-//! Whatever stands between the brackets becomes a plan: a window (ints, slices, new axes: a view), and row numbers for
-//! the axes that arrays index (a copy). Reading applies the two one after the other, writing the other way round.
+//! The items between the brackets become a plan: a window (ints, slices, new axes: a view), and row numbers for the axes that arrays index
+//! (a copy). Reading applies first the window and then the row numbers; writing does the reverse.
 
 use smallvec::SmallVec;
 
@@ -30,15 +30,15 @@ pub enum IndexItem {
     Array(Variable),
 }
 
-/// What one item says, with its axes.
+/// One item, with the axes that it uses.
 enum Part {
-    /// A cut of the next axis.
+    /// A slice of the next axis.
     Cut(Cut),
     /// One position of the next axis.
     At(usize),
     /// An axis of size one.
     New,
-    /// Nothing, but it stands between other parts.
+    /// Uses no axis, but separates other parts.
     Gap,
     /// Positions, counted in row-major order over the next `axes` axes.
     Rows { axes: usize, rows: Variable },
@@ -56,15 +56,15 @@ impl Part {
 
 /// How an index reads.
 struct IndexPlan {
-    /// What is cut out first, unless that is all; with row numbers it keeps all axes.
+    /// What is sliced first, unless that is everything. With row numbers it keeps all axes.
     window: Option<Window>,
-    /// What is gathered then.
+    /// What is gathered from it.
     rows: Option<(Places, Variable)>,
     /// The shape of the result.
     shape: Shape,
 }
 
-/// The number of axes that an item uses.
+/// Number of axes that an item uses.
 pub(super) fn axes_of(item: &IndexItem) -> usize {
     match item {
         IndexItem::Ellipsis | IndexItem::NewAxis => 0,
@@ -73,7 +73,7 @@ pub(super) fn axes_of(item: &IndexItem) -> usize {
     }
 }
 
-/// The items as parts that together use all axes of `shape`.
+/// Converts the items to parts that together use all axes of `shape`.
 fn parts(op: &str, shape: &[usize], items: &[IndexItem]) -> Result<Vec<Part>> {
     let used: usize = items.iter().map(axes_of).sum();
     if used > shape.len() {
@@ -117,7 +117,7 @@ fn part(op: &str, shape: &[usize], axis: usize, item: &IndexItem) -> Result<Part
         }
         IndexItem::Array(mask) if mask.dtype() == DType::Bool => {
             let sizes = &shape[axis..axis + mask.ndim()];
-            // As in NumPy, an axis of size zero fits any size: it chooses nothing.
+            // As in NumPy, an axis of size zero in a mask fits any size, because it selects nothing.
             if let Some(k) = (0..mask.ndim()).find(|&k| mask.shape()[k] != 0 && mask.shape()[k] != sizes[k]) {
                 return Err(Error::Index(format!(
                     "{op}: boolean index did not match indexed array along axis {}; size of axis is {} but size of corresponding boolean axis is {}",
@@ -147,7 +147,7 @@ fn plan(op: &str, shape: &[usize], items: &[IndexItem]) -> Result<IndexPlan> {
     if parts.iter().any(|p| matches!(p, Part::Rows { .. })) { mixed(op, shape, &parts) } else { Ok(basic(&parts)) }
 }
 
-/// Ints, slices, new axes: a view.
+/// The plan for ints, slices and new axes: a view.
 fn basic(parts: &[Part]) -> IndexPlan {
     let (mut cuts, mut shape) = (SmallVec::new(), Shape::new());
     for part in parts {
@@ -164,8 +164,8 @@ fn basic(parts: &[Part]) -> IndexPlan {
     IndexPlan { window: Some(Window::Region { cuts, shape: shape.clone() }), rows: None, shape }
 }
 
-/// With arrays: ints count as 0-d ones. The axes of the arrays, broadcast together, stand where the arrays stand when
-/// nothing stands between them, else first.
+/// The plan with arrays: ints count as 0-d arrays. The broadcast axes of the arrays replace the arrays if these are adjacent, else they
+/// come first.
 fn mixed(op: &str, shape: &[usize], parts: &[Part]) -> Result<IndexPlan> {
     let is_array = |p: &Part| matches!(p, Part::Rows { .. } | Part::At(_));
     let first = parts.iter().position(is_array).unwrap_or(0);
@@ -203,7 +203,7 @@ fn mixed(op: &str, shape: &[usize], parts: &[Part]) -> Result<IndexPlan> {
     Ok(IndexPlan { window, rows: Some((Places { shape: kept, axes, place }, rows)), shape: out })
 }
 
-/// The arrays of an index broadcast together, as one number for each place.
+/// The arrays of an index, broadcast together, as row numbers.
 fn row_numbers(op: &str, shape: &[usize], parts: &[Part]) -> Result<Variable> {
     let arrays: Vec<&Variable> = parts.iter().filter_map(|p| if let Part::Rows { rows, .. } = p { Some(rows) } else { None }).collect();
     let mut common = Shape::new();
@@ -240,7 +240,7 @@ fn row_numbers(op: &str, shape: &[usize], parts: &[Part]) -> Result<Variable> {
     Ok(Array::from_slice(&numbers, &common).into())
 }
 
-/// [`row_numbers`] inside a mapping, where indices may differ between the samples.
+/// [`row_numbers`] inside `vmap`, where indices may differ between samples.
 fn mapped_row_numbers(shape: &[usize], parts: &[Part], common: &[usize]) -> Result<Variable> {
     let mut numbers: Variable = Array::zeros(common, DType::I64).into();
     let mut axis = 0;
@@ -257,8 +257,8 @@ fn mapped_row_numbers(shape: &[usize], parts: &[Part], common: &[usize]) -> Resu
     Ok(numbers)
 }
 
-/// The mask, if items are a single one that differs between the samples of a mapping: its true places are not known, so a write
-/// chooses by it.
+/// The mask, if the only item is a mask that differs between the samples of `vmap`. Its true positions are unknown, so a write uses
+/// `where`.
 fn mapped_mask(items: &[IndexItem]) -> Option<&Variable> {
     match items {
         [IndexItem::Array(mask)] if mask.dtype() == DType::Bool && mask.is_lifted() => Some(mask),
@@ -266,7 +266,7 @@ fn mapped_mask(items: &[IndexItem]) -> Option<&Variable> {
     }
 }
 
-/// `x[items]`: a view where only ints, slices, ellipsis and new axes are used, else a copy.
+/// `x[items]`: a view if there are only ints, slices, ellipses and new axes, else a copy.
 ///
 /// # Errors
 /// `Index` when an index is out of bounds, an array is not of integers or bools, or a mask has another shape.
@@ -282,15 +282,15 @@ pub fn get_item(x: &Variable, items: &[IndexItem]) -> Result<Variable> {
     reshape_to(&out, &plan.shape)
 }
 
-/// `x` after `x[items] = value`: a new value, with gradients for both. The dtype stays; `value` broadcasts.
+/// `x` after `x[items] = value`: a new value, with gradients for both. The dtype is kept, and `value` broadcasts.
 ///
 /// # Errors
-/// As [`get_item`], `Shape` when `value` does not broadcast to the place, and `Overflow` for a number that the dtype cannot hold.
+/// As [`get_item`], `Shape` when `value` does not broadcast to the selected part, and `Overflow` for a number that the dtype cannot hold.
 pub fn set_item<'a>(x: &Variable, items: &[IndexItem], value: impl Into<Operand<'a>>) -> Result<Variable> {
     assign_item(x.clone(), items, value)
 }
 
-/// [`set_item`] of an owned `x`: overwritten in place when its storage is unshared.
+/// [`set_item`] for an owned `x`: overwritten in place if its storage is unshared.
 ///
 /// # Errors
 /// As [`set_item`].
@@ -321,10 +321,10 @@ pub fn assign_item<'a>(x: Variable, items: &[IndexItem], value: impl Into<Operan
     }
 }
 
-/// What is assigned to a place of `shape`, in the dtype of the target.
+/// The value to assign to a part of `shape`, in the dtype of the target.
 ///
 /// # Errors
-/// `Shape` when it does not broadcast to the place, `Overflow` for a number that the dtype cannot hold.
+/// `Shape` when it does not broadcast to that part, `Overflow` for a number that the dtype cannot hold.
 pub fn assigned(value: Operand<'_>, dtype: DType, shape: &[usize], advanced: bool) -> Result<Variable> {
     match value {
         Operand::Scalar(s) => {
@@ -335,19 +335,19 @@ pub fn assigned(value: Operand<'_>, dtype: DType, shape: &[usize], advanced: boo
     }
 }
 
-/// Where an item assignment writes, worked out: what can fail has been checked.
+/// The part that an item assignment writes. All checks were made.
 pub struct Assignment(Place);
 
 enum Place {
     /// Ints, slices, new axes.
     Window(Window),
-    /// Index arrays and masks, alone.
+    /// Index arrays and masks, without other items.
     Rows(Places, Variable),
 }
 
 impl Assignment {
-    /// `items` of an array of `shape` and `dtype`, and `value` as it is written there. `None` when index arrays stand beside slices:
-    /// [`set_item`] does that in steps.
+    /// `items` of an array of `shape` and `dtype`, and `value` in the form in which it is written. `None` when index arrays are combined
+    /// with slices: [`set_item`] does that in steps.
     ///
     /// # Errors
     /// As [`set_item`].
@@ -369,12 +369,12 @@ impl Assignment {
         })
     }
 
-    /// Whether the place itself is inside a transformation.
+    /// Whether the indices are inside a transformation.
     pub(super) fn is_lifted(&self) -> bool {
         matches!(&self.0, Place::Rows(_, rows) if rows.is_lifted())
     }
 
-    /// Writes `value` to its place in `array`.
+    /// Writes `value` to `array`.
     pub(super) fn write(&self, array: &mut Array, value: &Array) {
         match &self.0 {
             Place::Window(window) => window.put(array, value),
@@ -382,7 +382,7 @@ impl Assignment {
         }
     }
 
-    /// `x` with `value` at its place, as a new value.
+    /// `x` with `value` written, as a new value.
     pub(super) fn apply(&self, x: Variable, value: &Variable) -> Result<Variable> {
         match &self.0 {
             Place::Window(window) => window::replace(x, window, value),
@@ -399,7 +399,7 @@ impl Assignment {
     }
 }
 
-/// The window that ints, slices, ellipsis and new axes name; `None` where arrays are among the items.
+/// The window of ints, slices, ellipses and new axes; `None` if there are arrays among the items.
 ///
 /// # Errors
 /// As [`get_item`].
@@ -410,7 +410,7 @@ pub fn window_of(shape: &[usize], items: &[IndexItem]) -> Result<Option<Window>>
     Ok(plan("setitem", shape, items)?.window)
 }
 
-/// Whether items name one element: an int for each axis and nothing else.
+/// Whether items select one element: exactly one int per axis.
 #[must_use]
 pub fn is_element(items: &[IndexItem], ndim: usize) -> bool {
     items.len() == ndim && items.iter().all(|item| matches!(item, IndexItem::Int(_)))

@@ -1,4 +1,4 @@
-//! Resizing, sampling at points, padding, and reordering of pixels.
+//! Resizing, sampling at points, padding, and rearranging of pixels.
 
 use smallvec::SmallVec;
 
@@ -22,14 +22,14 @@ use crate::tape::Variable;
 struct Resize {
     inputs: usize,
     outputs: usize,
-    /// Input elements for each output element.
+    /// Input elements per output element.
     ratio: f64,
     align_corners: bool,
 }
 
 #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "places in an axis")]
 impl Resize {
-    /// Where output `o` is, in elements of the input.
+    /// The position of output `o`, in elements of the input.
     fn source(&self, o: usize) -> f64 {
         if self.align_corners {
             return if self.outputs > 1 { o as f64 * (self.inputs - 1) as f64 / (self.outputs - 1) as f64 } else { 0.0 };
@@ -37,7 +37,7 @@ impl Resize {
         (o as f64 + 0.5) * self.ratio - 0.5
     }
 
-    /// The nearest element; `shift` is 0 (the lower end of a pixel) or ½ (its middle). Single precision, as PyTorch has it.
+    /// The nearest element. `shift` is 0 (the lower end of a pixel) or ½ (its middle). Single precision, as in PyTorch.
     fn nearest(&self, shift: f32) -> Vec<Option<usize>> {
         let ratio = self.ratio as f32;
         (0..self.outputs).map(|o| Some((((o as f32 + shift) * ratio).floor() as usize).min(self.inputs - 1))).collect()
@@ -68,7 +68,7 @@ impl Resize {
         )
     }
 
-    /// A filter as wide as the pixels of the smaller image: what is between is averaged.
+    /// A filter as wide as the pixels of the smaller image, which averages the elements in between.
     fn antialiased(&self, radius: f64, filter: impl Fn(f64) -> f64) -> Table {
         let ratio = if self.align_corners && self.outputs > 1 { (self.inputs - 1) as f64 / (self.outputs - 1) as f64 } else { self.ratio };
         let width = ratio.max(1.0);
@@ -109,7 +109,7 @@ fn axes_of_mode(mode: &str) -> Option<usize> {
     })
 }
 
-/// What an interpolation is called with besides the input.
+/// The arguments of an interpolation other than the input.
 struct Interpolation<'a> {
     size: Option<SmallVec<[isize; 4]>>,
     scale: Option<SmallVec<[f64; 3]>>,
@@ -136,7 +136,7 @@ impl Interpolation<'_> {
             return Err(Error::Shape(format!("{NAME}: mode '{mode}' needs an input of {want} axes (N, C, ...), got shape {}", show_shape(shape))));
         }
         if wanted == 0 && self.align_corners.is_some() {
-            return Err(Error::Value(format!("{NAME}: align_corners has no meaning for mode '{mode}'; leave it out")));
+            return Err(Error::Value(format!("{NAME}: align_corners is not used by mode '{mode}'; leave it out")));
         }
         if self.antialias && !matches!(mode, "bilinear" | "bicubic") {
             return Err(Error::Value(format!("{NAME}: antialias is for modes 'bilinear' and 'bicubic', got '{mode}'")));
@@ -147,7 +147,7 @@ impl Interpolation<'_> {
         Ok(axes)
     }
 
-    /// What happens along each axis.
+    /// The resizing of each axis.
     fn resizes(&self, sizes: &[usize]) -> Result<Vec<Resize>> {
         const NAME: &str = "interpolate";
         let (n, align_corners) = (sizes.len(), self.align_corners.unwrap_or(false));
@@ -176,7 +176,7 @@ impl Interpolation<'_> {
         let all = self.resizes(&x.shape()[2..])?;
         let shape: Shape = x.shape()[..2].iter().copied().chain(all.iter().map(|r| r.outputs)).collect();
         check_memory("interpolate", &shape, x.dtype())?;
-        // The weights of an axis need room, too.
+        // The weights of an axis need memory, too.
         all.iter().try_for_each(|r| check_memory("interpolate", &[r.outputs, 8], DType::F64))?;
         match self.mode {
             "nearest" => pick(x, all.iter().map(|r| r.nearest(0.0)).collect(), 0.0),
@@ -213,7 +213,7 @@ fn call_interpolate(a: &Args<'_>) -> Result<Value> {
     Ok(it.apply(&a.variable(0)?)?.into())
 }
 
-/// The places that padding by `before` and `after` elements reads along an axis of size `n`.
+/// The positions that padding by `before` and `after` elements reads along an axis of size `n`.
 fn padded(mode: &str, n: usize, before: isize, after: isize) -> Result<Vec<Option<usize>>> {
     let size = n.cast_signed();
     let fail = |limit: &str| {
@@ -226,7 +226,7 @@ fn padded(mode: &str, n: usize, before: isize, after: isize) -> Result<Vec<Optio
         _ => {}
     }
     if before.saturating_add(after) < -size {
-        return Err(Error::Value(format!("pad: ({before}, {after}) takes away more than the {n} elements of an axis")));
+        return Err(Error::Value(format!("pad: ({before}, {after}) removes more than the {n} elements of an axis")));
     }
     let total = size.saturating_add(before).saturating_add(after).cast_unsigned();
     check_memory("pad", &[total, 2], DType::F64)?;
@@ -245,7 +245,7 @@ fn padded(mode: &str, n: usize, before: isize, after: isize) -> Result<Vec<Optio
     Ok((-before..size + after).map(|p| place(p).map(isize::cast_unsigned)).collect())
 }
 
-/// `x` with elements added (or taken away) at both ends of its last axes: `amounts` are pairs, that of the last axis first.
+/// `x` with elements added (or removed) at both ends of its last axes. `amounts` are pairs, starting with the last axis.
 ///
 /// # Errors
 /// `Value` for an unknown mode, an odd number of amounts, more pairs than axes, or more than the mode can fill.
@@ -270,7 +270,7 @@ pub fn pad(x: &Variable, amounts: &[isize], mode: &str, value: f64) -> Result<Va
     pick(x, (first..x.ndim()).map(one).collect::<Result<_>>()?, value)
 }
 
-/// `x` with its axes from `at` on as `sizes`, then permuted, then of `shape` from `at` on.
+/// `x` with the axes from `at` on split into `sizes`, permuted by `order`, and reshaped to `shape`.
 fn reorder(x: &Variable, sizes: &[usize], order: &[isize], shape: &[usize]) -> Result<Variable> {
     let at = x.ndim() - 3;
     let front = &x.shape()[..at];
@@ -290,12 +290,12 @@ fn factor(op: &str, what: &str, x: &Variable, r: i64) -> Result<usize> {
 /// (…, C r², H, W) as (…, C, H r, W r).
 ///
 /// # Errors
-/// `Shape` when the channels are no multiple of r², `Value` when r is not positive.
+/// `Shape` when the number of channels is not a multiple of r², `Value` when r is not positive.
 pub fn pixel_shuffle(x: &Variable, r: i64) -> Result<Variable> {
     let r = factor("pixel_shuffle", "upscale_factor", x, r)?;
     let &[c, h, w] = &x.shape()[x.ndim() - 3..] else { unreachable!("three axes") };
     if !c.is_multiple_of(r * r) {
-        return Err(Error::Shape(format!("pixel_shuffle: {c} channels are no multiple of {}, the square of the factor", r * r)));
+        return Err(Error::Shape(format!("pixel_shuffle: the input has {c} channels, expected a multiple of {}, the square of the factor", r * r)));
     }
     let c = c / (r * r);
     reorder(x, &[c, r, r, h, w], &[0, 3, 1, 4, 2], &[c, h * r, w * r])
@@ -304,7 +304,7 @@ pub fn pixel_shuffle(x: &Variable, r: i64) -> Result<Variable> {
 /// (…, C, H r, W r) as (…, C r², H, W).
 ///
 /// # Errors
-/// `Shape` when height or width are no multiple of r, `Value` when r is not positive.
+/// `Shape` when height or width is not a multiple of r, `Value` when r is not positive.
 pub fn pixel_unshuffle(x: &Variable, r: i64) -> Result<Variable> {
     let r = factor("pixel_unshuffle", "downscale_factor", x, r)?;
     let &[c, h, w] = &x.shape()[x.ndim() - 3..] else { unreachable!("three axes") };
@@ -314,10 +314,10 @@ pub fn pixel_unshuffle(x: &Variable, r: i64) -> Result<Variable> {
     reorder(x, &[c, h / r, r, w / r, r], &[0, 2, 4, 1, 3], &[c * r * r, h / r, w / r])
 }
 
-/// The channels of (N, C, …) in `groups` groups, read across the groups.
+/// The channels of (N, C, …), interleaved across `groups` groups.
 ///
 /// # Errors
-/// `Value` when the channels cannot be divided into so many groups.
+/// `Value` when the channels cannot be divided into this number of groups.
 pub fn channel_shuffle(x: &Variable, groups: i64) -> Result<Variable> {
     let shape = x.shape();
     if x.ndim() < 2 {
@@ -330,7 +330,7 @@ pub fn channel_shuffle(x: &Variable, groups: i64) -> Result<Variable> {
     reshape_to(&permute_dims(&apart, &[0, 2, 1, 3])?, shape)
 }
 
-/// How the border of an image is met.
+/// How positions outside an image are handled.
 #[derive(Clone, Copy, PartialEq)]
 enum Border {
     Zeros,
@@ -338,14 +338,14 @@ enum Border {
     Reflection,
 }
 
-/// Coordinates of points along one axis of an image: those between -1 and 1, as places.
+/// Converts coordinates along one axis from -1 … 1 to positions in the image.
 #[allow(clippy::cast_precision_loss, reason = "a size")]
 fn places(grid: &Variable, n: usize, align: bool) -> Result<Variable> {
     let n = n as f64;
     if align { multiply(&add(grid, 1.0)?, (n - 1.0) / 2.0) } else { multiply(&subtract(&multiply(&add(grid, 1.0)?, n)?, 1.0)?, 0.5) }
 }
 
-/// Places moved into an axis of size `n`, as the border is met.
+/// Moves positions into an axis of size `n`, as the padding mode says.
 #[allow(clippy::cast_precision_loss, reason = "a size")]
 fn inside(at: &Variable, n: usize, border: Border, align: bool) -> Result<Variable> {
     let (last, zero) = (n as f64 - 1.0, 0.0);
@@ -366,14 +366,13 @@ fn inside(at: &Variable, n: usize, border: Border, align: bool) -> Result<Variab
     }
 }
 
-/// Whole places as int64 counted in a plane, -1 where one is outside; (N, points).
+/// Rounded positions as int64 indices into a plane, -1 outside; (N, points).
 fn plane_places(at: &[Variable], sizes: &[usize]) -> Result<Variable> {
     let mut flat: Option<(Variable, Variable)> = None;
     for (p, &n) in at.iter().zip(sizes) {
         #[allow(clippy::cast_precision_loss, reason = "a size")]
         let is_in = logical_and(&greater_equal(p, 0.0)?, &less(p, n as f64)?)?;
-        // What is outside must not be converted: it may not be finite.
-        // float64 counts the elements of a plane exactly.
+        // Positions outside may not be finite and must not be converted. float64 counts the elements of a plane exactly.
         let p = astype(&where_(&is_in, p, 0.0)?, DType::F64)?;
         flat = Some(match flat {
             None => (is_in, p),
@@ -385,7 +384,7 @@ fn plane_places(at: &[Variable], sizes: &[usize]) -> Result<Variable> {
     astype(&where_(&is_in, &sum, -1.0)?.detach(), DType::I64)
 }
 
-/// The elements of each channel of x (N, C, pixels) at whole places (N, points), times weights (N, points).
+/// The elements of each channel of x (N, C, pixels) at integer positions (N, points), times weights (N, points).
 fn read(x: &Variable, at: &[Variable], sizes: &[usize], weight: Option<&Variable>) -> Result<Variable> {
     let places = expand_dims(&plane_places(at, sizes)?, &[1])?;
     let wide = [x.shape()[0], x.shape()[1], places.shape()[2]];
@@ -393,7 +392,7 @@ fn read(x: &Variable, at: &[Variable], sizes: &[usize], weight: Option<&Variable
     weight.map_or(Ok(values.clone()), |w| multiply(&values, &expand_dims(w, &[1])?))
 }
 
-/// Σ over the corners of a cell, each with its weight.
+/// Σ over the corners of a cell, with their weights.
 fn corners(x: &Variable, at: &[Variable], sizes: &[usize]) -> Result<Variable> {
     let low = at.iter().map(|p| floor(p).map(|f| f.detach())).collect::<Result<Vec<_>>>()?;
     let mut total: Option<Variable> = None;
@@ -412,7 +411,7 @@ fn corners(x: &Variable, at: &[Variable], sizes: &[usize]) -> Result<Variable> {
     Ok(total.unwrap_or_else(|| x.clone()))
 }
 
-/// Keys' weights of the four neighbours of a place that is `t` behind the second.
+/// Keys' weights of the four neighbours of a position that is `t` after the second neighbour.
 fn cubic_weights(t: &Variable) -> Result<[Variable; 4]> {
     const A: f64 = -0.75;
     let near = |t: &Variable| add(&multiply(&multiply(&subtract(&multiply(t, A + 2.0)?, A + 3.0)?, t)?, t)?, 1.0);
@@ -501,7 +500,7 @@ pub fn affine_grid(theta: &Variable, size: &[isize], align: bool) -> Result<Vari
     };
     let mut base = Vec::with_capacity(points * (axes + 1));
     for p in 0..points {
-        // The last axis first, then a one.
+        // The last axis comes first, followed by a one.
         let mut rest = p;
         for &n in spatial.iter().rev() {
             base.push(along(n, rest % n));

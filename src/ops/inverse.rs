@@ -1,7 +1,7 @@
 //! Inverses of the circular and hyperbolic functions.
 //!
-//! All are formulas over [`Field`], so they are SIMD loops as they stand: the arctangent is a rational function, and the others
-//! follow from it and from the logarithm.
+//! All are formulas over [`Field`], so they vectorise: the arctangent is a rational function, and the others follow from it and from the
+//! logarithm.
 
 use std::f64::consts::{FRAC_PI_2, FRAC_PI_4, LN_2, PI};
 
@@ -13,28 +13,28 @@ use crate::kernel::complex::functions;
 use crate::kernel::field::Field;
 use crate::tape::Variable;
 
-/// Inside of the interval on which asin, acos and atanh are smooth.
+/// Inside the interval on which asin, acos and atanh are smooth.
 const INNER: Domain = Domain { low: -0.9, high: 0.9, avoid: &[] };
 /// Above the pole of the derivative of acosh.
 const ABOVE_ONE: Domain = Domain { low: 1.2, high: 4.0, avoid: &[] };
-/// Above it the one that is added to a square is not seen.
+/// From this number on, adding one to the square does not change it.
 const HUGE: f64 = 1e9;
 
-/// `x` where it is zero, so that the sign of zero stays, else `y` with the sign of `x`. `y` is of |x|.
+/// `x` where it is zero, so that the sign of zero is kept, else `y`, a function of |x|, with the sign of `x`.
 #[inline(always)]
 fn odd<F: Field>(x: F, y: F) -> F {
     let zero = F::lit(0.0);
     F::select(x.eq(zero), x, F::select(x.lt(zero), -y, y))
 }
 
-/// The arctangent of x ≥ 0, after Cephes: the argument is brought below 0.66, where a rational function approximates.
+/// The arctangent of x ≥ 0, by the method of Cephes: the argument is reduced below 0.66, where a rational function approximates.
 #[inline(always)]
 fn positive_atan<F: Field>(x: F) -> F {
     let one = F::lit(1.0);
     let (far, middle) = (x.gt(F::lit(2.414_213_562_373_095)), x.gt(F::lit(0.66)));
     let t = F::select(far, -(one / x), F::select(middle, (x - one) / (x + one), x));
     let start = F::select(far, F::lit(FRAC_PI_2), F::select(middle, F::lit(FRAC_PI_4), F::lit(0.0)));
-    // What the nearest numbers to π/2 and π/4 leave.
+    // The rounding errors of π/2 and π/4.
     let rest = F::select(far, F::lit(6.123_233_995_736_766e-17), F::select(middle, F::lit(3.061_616_997_868_383e-17), F::lit(0.0)));
     let z = t * t;
     let p = [-8.750_608_600_031_904e-1, -1.615_753_718_733_365e1, -7.500_855_792_314_705e1, -1.228_866_684_490_136_1e2, -6.485_021_904_942_025e1];
@@ -125,7 +125,7 @@ unary! {
     domain REAL;
 }
 
-/// The inverse hyperbolic sine of complex numbers: asin(i z) / i. The slope above chooses by the length of a real number.
+/// The inverse hyperbolic sine of complex numbers: asin(i z) / i. The formula for real numbers branches on the absolute value.
 fn complex_asinh(z: &Variable) -> Result<Variable> {
     let w = asin(&super::complex(&super::negative(&super::imag(z)?)?, &super::real(z)?)?)?;
     super::complex(&super::imag(&w)?, &super::negative(&super::real(&w)?)?)
@@ -162,14 +162,14 @@ unary! {
     domain INNER;
 }
 
-/// Whether the sign bit is set; of NaN it is not looked at.
+/// Whether the sign bit is set. The result for NaN does not matter.
 #[inline(always)]
 pub(super) fn is_signed<F: Field>(x: F) -> F::Mask {
     let zero = F::lit(0.0);
     F::or(x.lt(zero), F::and(x.eq(zero), (F::lit(1.0) / x).lt(zero)))
 }
 
-/// The angle of the point (x, y), after C99's special cases.
+/// The angle of the point (x, y), with C99's special cases.
 #[inline(always)]
 fn angle<F: Field>(y: F, x: F) -> F {
     let (zero, infinity, pi) = (F::lit(0.0), F::lit(f64::INFINITY), F::lit(PI));

@@ -1,4 +1,4 @@
-//! Arrays put together.
+//! Joining arrays.
 
 use serde::{Deserialize, Serialize};
 use smallvec::{SmallVec, smallvec};
@@ -55,7 +55,7 @@ pub(super) struct AlongAxis {
     pub(super) axis: usize,
 }
 
-/// Pieces side by side along an axis: piece `i` lies between `bounds[i]` and `bounds[i + 1]`.
+/// Pieces along an axis: piece `i` is between `bounds[i]` and `bounds[i + 1]`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Pieces {
     pub(super) axis: usize,
@@ -74,7 +74,7 @@ pub(super) fn batch_along_axis(ctx: &BatchContext<'_>) -> Result<Outputs> {
     ctx.apply_spread(&AlongAxis { axis: ctx.attrs::<AlongAxis>().axis + 1 })
 }
 
-/// All in one dtype.
+/// All arrays in their common dtype.
 fn promoted(op: &str, arrays: &[Variable]) -> Result<Vec<Variable>> {
     let first = arrays.first().ok_or_else(|| Error::Value(format!("{op}: at least one array is needed")))?;
     let dtype = arrays.iter().fold(first.dtype(), |d: DType, x| d.promote(x.dtype()));
@@ -86,10 +86,10 @@ fn operands<'a>(arrays: &[&'a Variable]) -> Vec<Operand<'a>> {
     alloc_check::collect(arrays.iter().map(|&x| x.into()))
 }
 
-/// Arrays side by side along an axis; `None` flattens them first. Dtypes promote.
+/// Joins arrays along an axis; `None` flattens them first. Dtypes promote.
 ///
 /// # Errors
-/// `Shape` when they do not fit, naming the one that does not; `Axis` when the axis is out of range.
+/// `Shape` when they do not fit, with the number of the array; `Axis` when the axis is out of range.
 pub fn concat(arrays: &[Variable], axis: Option<isize>) -> Result<Variable> {
     let Some(axis) = axis else {
         let flat: Vec<Variable> = alloc_check::try_collect(arrays.iter().map(flatten))?;
@@ -133,10 +133,10 @@ fn piece(x: &Variable, axis: usize, from: usize, to: usize) -> Result<Variable> 
     view(&GETITEM, x, &Window::along(x.shape(), axis, Cut { start: from, count: to - from, step: 1 }))
 }
 
-/// Arrays of one shape along a new axis.
+/// Joins arrays of the same shape along a new axis.
 ///
 /// # Errors
-/// `Shape` when shapes differ, naming the array; `Axis` when the axis is out of range.
+/// `Shape` when shapes differ, with the number of the array; `Axis` when the axis is out of range.
 pub fn stack(arrays: &[Variable], axis: isize) -> Result<Variable> {
     let arrays = promoted("stack", arrays)?;
     let first = arrays[0].shape();
@@ -164,7 +164,7 @@ fn at(x: &Variable, axis: usize, i: usize) -> Window {
     Window::Region { cuts, shape }
 }
 
-/// Side by side along the second axis; 1-d arrays one behind the other.
+/// Joins along the second axis; 1-d arrays along their only axis.
 ///
 /// # Errors
 /// As [`concat()`].
@@ -174,7 +174,7 @@ pub fn hstack(arrays: &[Variable]) -> Result<Variable> {
     concat(&arrays, Some(axis))
 }
 
-/// One below the other; 1-d arrays are rows.
+/// Joins along the first axis; 1-d arrays are rows.
 ///
 /// # Errors
 /// As [`concat()`].
@@ -182,7 +182,7 @@ pub fn vstack(arrays: &[Variable]) -> Result<Variable> {
     concat(&alloc_check::try_collect(arrays.iter().map(atleast_2d))?, Some(0))
 }
 
-/// Along the third axis.
+/// Joins along the third axis.
 ///
 /// # Errors
 /// As [`concat()`].
@@ -190,7 +190,7 @@ pub fn dstack(arrays: &[Variable]) -> Result<Variable> {
     concat(&alloc_check::try_collect(arrays.iter().map(atleast_3d))?, Some(2))
 }
 
-/// Side by side along the second axis; 1-d arrays are columns.
+/// Joins along the second axis; 1-d arrays are columns.
 ///
 /// # Errors
 /// As [`concat()`].
@@ -199,7 +199,7 @@ pub fn column_stack(arrays: &[Variable]) -> Result<Variable> {
     concat(&alloc_check::try_collect(arrays.iter().map(column))?, Some(1))
 }
 
-/// What the stacks along a fixed axis share.
+/// Fields that the stacks along a fixed axis share.
 const STACKS: Entry = Entry {
     params: &[Param::new("arrays", Kind::Arrays)],
     gradient: Gradient::Composite("split(g)"),

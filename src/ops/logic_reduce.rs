@@ -1,4 +1,4 @@
-//! Reductions over truth values along axes: any, all, count_nonzero.
+//! Logical reductions along axes: any, all, count_nonzero.
 
 use super::define::carrier;
 use super::reduction::{Reduced, batch_reduction, finish, normalize_axes, reduction_samples};
@@ -40,15 +40,15 @@ macro_rules! question {
 }
 
 question! {
-    /// Whether an element over `axes` (`None`: all) is not zero; NaN is not. False of nothing.
+    /// Whether any element over `axes` (`None`: all) is not zero. NaN is not zero. False for no elements.
     any, "any", Any
 }
 question! {
-    /// Whether no element over `axes` (`None`: all) is zero. True of nothing.
+    /// Whether all elements over `axes` (`None`: all) are not zero. True for no elements.
     all, "all", All
 }
 question! {
-    /// How many elements over `axes` (`None`: all) are not zero, as int64.
+    /// The number of elements over `axes` (`None`: all) that are not zero, as int64.
     count_nonzero, "count_nonzero", CountNonzero
 }
 

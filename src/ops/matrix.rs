@@ -1,8 +1,8 @@
 //! Products of matrices and vectors.
 //!
-//! All are one contraction, C = A · B over a batch, in which each array holds its matrix in one of a few forms (as it is,
-//! transposed, a row, a column, a number). Its gradients are contractions again, A' = C' · Bᵀ and B' = Aᵀ · C', summed to
-//! the batch of A and B: so there is one rule, which is closed under differentiation and never transposes an array.
+//! All of them are one contraction, C = A · B over a batch, in which each array holds its matrix in one of a few forms (as it is,
+//! transposed, a row, a column, a number). The gradients are contractions, too: A' = C' · Bᵀ and B' = Aᵀ · C', summed to the batch of A and
+//! B. So there is a single rule, which is closed under differentiation and never transposes an array.
 
 use serde::{Deserialize, Serialize};
 use smallvec::{SmallVec, smallvec};
@@ -54,7 +54,7 @@ const CONTRACTION: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-/// How the operands of a contraction hold their matrices, and the batch of the result.
+/// The forms of the matrices in a contraction, and the batch of the result.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Contraction {
     a: Form,
@@ -77,7 +77,7 @@ pub(crate) fn forms(attrs: &Attrs) -> Option<[Form; 3]> {
     set.as_any().downcast_ref::<Contraction>().map(|c| [c.a, c.b, c.out])
 }
 
-/// A product with a batch axis in front of the batch that it has: axes of size one align the others.
+/// A product with an additional batch axis in front: axes of size one align the other operands.
 fn batch_contraction(ctx: &BatchContext<'_>) -> Result<Outputs> {
     let c: &Contraction = ctx.attrs();
     let rank = |i: usize, form: Form| ctx.array(i).ndim() - form.axes() - usize::from(ctx.mapped[i]);
@@ -136,7 +136,7 @@ enum Plus<'a> {
     Nothing,
     /// A value that broadcasts to the result.
     Bias(&'a Variable),
-    /// What was collected of the gradient that the contraction is.
+    /// The sum of the gradient that the contraction is part of.
     Sum(Array),
 }
 
@@ -146,8 +146,7 @@ impl Plus<'_> {
     }
 }
 
-/// Σ A · B over the batch axes that `batch`, the batch of the result, does not have, plus an addend. Dtypes are equal and
-/// shapes fit.
+/// A · B, summed over the batch axes that are not in `batch`, the batch of the result, plus an addend. Dtypes are equal and shapes fit.
 fn contract(op: &'static Primitive, a: (&Variable, Form), b: (&Variable, Form), batch: &[usize], form: Form, plus: Plus<'_>) -> Result<Variable> {
     let (rows, cols) = (a.1.matrix(a.0.shape()).0, b.1.matrix(b.0.shape()).1);
     let shape = form.shape(batch, rows, cols);
@@ -165,13 +164,13 @@ fn together(a: &Variable, b: &Variable) -> Result<(Variable, Variable)> {
     Ok((astype(a, dtype)?, astype(b, dtype)?))
 }
 
-/// An operand of `op` without axes.
+/// The error for an operand of `op` without axes.
 fn no_axes(op: &str, a: &Variable, b: &Variable) -> Error {
     let (which, a, b) = (if a.ndim() == 0 { "left" } else { "right" }, show_shape(a.shape()), show_shape(b.shape()));
     Error::Shape(format!("{op}: the {which} operand has no axes (shapes {a} and {b}); multiply() takes numbers"))
 }
 
-/// The sizes along which products are summed, checked.
+/// The size of the summed axes, after checking that they agree.
 fn check_sum(op: &str, a: (&Variable, isize), b: (&Variable, isize)) -> Result<()> {
     let size = |(x, axis): (&Variable, isize)| x.shape()[(x.ndim().cast_signed() + axis).cast_unsigned()];
     if size(a) == size(b) {
@@ -207,8 +206,8 @@ fn common_batch(op: &str, a: (&Variable, Form), b: (&Variable, Form)) -> Result<
     })
 }
 
-/// The matrix product, as NumPy's `matmul`: axes before the last two are a batch that broadcasts; a vector on the left is
-/// a row, on the right a column.
+/// The matrix product, as in NumPy's `matmul`. Axes before the last two are batch axes that broadcast. A vector on the left is a row, on
+/// the right a column.
 ///
 /// # Errors
 /// `Shape` when an operand has no axes, when the summed axes differ, or when the batches do not broadcast.
@@ -239,8 +238,8 @@ pub fn matmul(a: &Variable, b: &Variable) -> Result<Variable> {
     contract(&MATMUL, (a, fa), (b, fb), &batch, form, Plus::Nothing)
 }
 
-/// A linear layer, x · weightᵀ + bias, in PyTorch's layout: the weight has the shape (outputs, inputs), or (inputs,) for one
-/// output without an axis.
+/// A linear layer, x · weightᵀ + bias, in PyTorch's layout: the weight has the shape (outputs, inputs), or (inputs,) for a single output
+/// without an axis.
 ///
 /// # Errors
 /// `Shape` when the last axes of `x` and `weight` differ, or when `bias` is not one number for each output.
@@ -276,7 +275,7 @@ pub fn linear(x: &Variable, weight: &Variable, bias: Option<&Variable>) -> Resul
     contract(&LINEAR, (x, fx), (weight, fw), fx.batch(x.shape()), form, bias.map_or(Plus::Nothing, Plus::Bias))
 }
 
-/// The products of all pairs of elements of `a` and `b`, both flattened: one row for each element of `a`.
+/// The products of all pairs of elements of `a` and `b`, both flattened: one row per element of `a`.
 ///
 /// # Errors
 /// Those of recording.
@@ -285,7 +284,7 @@ pub fn outer(a: &Variable, b: &Variable) -> Result<Variable> {
     contract(&OUTER, (&a, Form::Column), (&b, Form::Row), &[], Form::Matrix, Plus::Nothing)
 }
 
-/// The dot products of the vectors along `axis` of both, the other axes broadcasting; of complex numbers those of `a` are conjugated.
+/// The dot products of the vectors along `axis`; the other axes broadcast. Complex vectors of `a` are conjugated.
 ///
 /// # Errors
 /// `Axis` when an operand does not have the axis, `Shape` when the vectors differ in length or the other axes do not broadcast.
@@ -304,21 +303,21 @@ pub fn vecdot(a: &Variable, b: &Variable, axis: isize) -> Result<Variable> {
     contract(&VECDOT, (&a, Form::Row), (&b, Form::Column), &batch, Form::Single, Plus::Nothing)
 }
 
-/// All dot products of the vectors along the last axis of `a` with those of `b`, which are the last axis (`Column`) or the
-/// one before it (`Matrix`): the axes of `a` come first.
+/// The dot products of all vectors along the last axis of `a` with all vectors of `b`, which are along its last axis (`Column`) or the one
+/// before it (`Matrix`). The axes of `a` come first.
 fn all_pairs(op: &'static Primitive, a: &Variable, b: (&Variable, Form)) -> Result<Variable> {
     check_sum(op.name, (a, -1), (b.0, if b.1 == Form::Column { -1 } else { -2 }))?;
     let (left, right) = (Form::Row.batch(a.shape()), b.1.batch(b.0.shape()));
     let batch: Shape = left.iter().chain(right).copied().collect();
-    // Every vector of a meets every matrix of b: axes of size one in a stand for those of b.
+    // Every vector of a is combined with every matrix of b: a gets an axis of size one for each axis of b.
     let apart: Shape = left.iter().copied().chain(right.iter().map(|_| 1)).chain(a.shape().last().copied()).collect();
     let (a, b_cast) = together(a, b.0)?;
     let form = if b.1 == Form::Column { Form::Single } else { Form::Row };
     contract(op, (&reshape_to(&a, &apart)?, Form::Row), (&b_cast, b.1), &batch, form, Plus::Nothing)
 }
 
-/// NumPy's `dot`: a product of numbers, vectors or matrices; beyond that the sums over the last axis of `a` and the one before
-/// the last of `b`, for all pairs of the other axes.
+/// NumPy's `dot`: a product of numbers, vectors or matrices. With more axes, sums over the last axis of `a` and the second to last of `b`,
+/// for all pairs of the other axes.
 ///
 /// # Errors
 /// `Shape` when the summed axes differ.

@@ -1,4 +1,4 @@
-//! The largest and smallest elements along axes, and where they stand.
+//! The largest and smallest elements along axes, and their positions.
 
 use smallvec::smallvec;
 
@@ -61,7 +61,7 @@ const EXTREMUM: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-/// The cotangent g of an extremum y of x, shared equally by all elements of x that are the extremum. Inputs: g, x, y.
+/// Distributes the cotangent g of an extremum y of x equally over all elements of x that equal it. Inputs: g, x, y.
 static TIES: Primitive = Primitive {
     name: "share_ties",
     eval: |call| {
@@ -90,12 +90,12 @@ static TIES: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-/// `g` for the elements of x that are the extremum, NaN for those that are NaN, and zero elsewhere.
+/// `g` for the elements of x that are the extremum, NaN for elements that are NaN, and zero for others.
 fn best_only(x: &Variable, is_best: &Variable, g: &Variable) -> Result<Variable> {
     where_(is_best, &where_(&isnan(x)?, &annihilate(g, f64::NAN)?, g)?, 0.0)
 }
 
-/// Which elements of x are the extremum y, and how many there are for each element of y. NaN is its own extremum.
+/// Which elements of x equal the extremum y, and how many do so for each element of y. NaN counts as equal to NaN.
 fn ties(x: &Variable, y: &Variable, a: &Reduced) -> Result<(Variable, Variable)> {
     let best = expand_reduced(y, &a.axes, x.shape())?;
     let both_nan = logical_and(&isnan(x)?, &isnan(&best)?)?;
@@ -104,7 +104,7 @@ fn ties(x: &Variable, y: &Variable, a: &Reduced) -> Result<(Variable, Variable)>
     Ok((is_best, astype(&count, x.dtype())?))
 }
 
-/// Raises when the result would be an extremum of nothing, or of numbers without an order.
+/// An error if the extremum would be over no elements, or over numbers without an order.
 pub(super) fn check_empty(op: &str, x: &Variable, axes: &[usize]) -> Result<()> {
     if x.dtype().is_complex() {
         return Err(Error::dtype(op, x.dtype(), "real numbers: complex ones have no order; take abs(), .real or .imag first"));
@@ -118,7 +118,7 @@ pub(super) fn check_empty(op: &str, x: &Variable, axes: &[usize]) -> Result<()> 
     Ok(())
 }
 
-/// The largest element, or the smallest, over normalised axes, with the kept axes only.
+/// The largest or smallest element over normalised axes, with the kept axes only.
 pub(super) fn fold(x: &Array, axes: &[usize], largest: bool) -> Array {
     dispatch!(core x.dtype(), T => if largest { reduce::<Max, T>(x, axes) } else { reduce::<Min, T>(x, axes) },
         else from_core(&fold(&to_core(x), axes, largest), x.dtype()))
@@ -130,15 +130,15 @@ fn extremum(op: &'static Primitive, x: &Variable, axes: Option<&[isize]>, keepdi
     apply(op, &[x.into()], &Reduced { axes, keepdims })
 }
 
-/// The largest element over `axes` (`None`: all); NaN when there is one. Ties share the gradient equally.
+/// The largest element over `axes` (`None`: all); NaN if there is one. Ties share the gradient equally.
 ///
 /// # Errors
-/// `Axis` when an axis is out of range or named twice, `Value` when there is nothing to choose from.
+/// `Axis` when an axis is out of range or named twice, `Value` when there are no elements.
 pub fn max(x: &Variable, axes: Option<&[isize]>, keepdims: bool) -> Result<Variable> {
     extremum(&MAX, x, axes, keepdims)
 }
 
-/// The smallest element over `axes` (`None`: all); NaN when there is one. Ties share the gradient equally.
+/// The smallest element over `axes` (`None`: all); NaN if there is one. Ties share the gradient equally.
 ///
 /// # Errors
 /// As [`max`].
@@ -171,7 +171,7 @@ fn eval_position(call: &mut Call<'_>, largest: bool) {
         call.out(&reduced_shape(x.shape(), &a.axes, a.keepdims), DType::I64);
         return;
     }
-    // It is read twice, and both must see the same: not memory that another owner may write meanwhile.
+    // The elements are read twice and must not change in between, as lent memory may.
     let x = to_core(&if x.is_lent() { x.pooled() } else { x.clone() });
     let x = &x;
     let best = fold(x, &a.axes, largest);
@@ -185,16 +185,16 @@ fn position(op: &str, x: &Variable, axis: Option<isize>, keepdims: bool, largest
     apply(if largest { &ARGMAX } else { &ARGMIN }, &[x.into()], &Reduced { axes: over, keepdims })
 }
 
-/// Where the largest element stands along `axis` (`None`: in the flattened array): the first of equals, and the first
-/// NaN when there is one.
+/// The position of the largest element along `axis` (`None`: in the flattened array): the first among equals, or the first NaN if there is
+/// one.
 ///
 /// # Errors
-/// `Axis` when the axis is out of range, `Value` when there is nothing to choose from.
+/// `Axis` when the axis is out of range, `Value` when there are no elements.
 pub fn argmax(x: &Variable, axis: Option<isize>, keepdims: bool) -> Result<Variable> {
     position("argmax", x, axis, keepdims, true)
 }
 
-/// Where the smallest element stands: see [`argmax`].
+/// The position of the smallest element: see [`argmax`].
 ///
 /// # Errors
 /// As [`argmax`].
@@ -245,14 +245,14 @@ const MIN_ROW: Entry = Entry {
 /// The rows of this file.
 pub const ENTRIES: &[Entry] = &[
     MAX_ROW,
-    // A row of its own: `max(dim=)` is refused, as PyTorch's returns a pair, while `amax(dim=)` means the same everywhere.
+    // A separate row: `max(dim=)` is refused, because PyTorch's returns a pair, while `amax(dim=)` means the same in both.
     Entry {
         name: "amax",
         doc: "As max: the largest element over axes (None: all). Unlike max it takes PyTorch's dim= and keepdim=, which mean axis= and keepdims= here.\n\n>>> tg.amax(tg.Variable([[1.0, 5.0], [4.0, 3.0]]), dim=0)\nVariable([4., 5.])\n",
         ..MAX_ROW
     },
     MIN_ROW,
-    // A row of its own: `min(dim=)` is refused, as PyTorch's returns a pair, while `amin(dim=)` means the same everywhere.
+    // A separate row: `min(dim=)` is refused, because PyTorch's returns a pair, while `amin(dim=)` means the same in both.
     Entry {
         name: "amin",
         doc: "As min: the smallest element over axes (None: all). Unlike min it takes PyTorch's dim= and keepdim=, which mean axis= and keepdims= here.\n\n>>> tg.amin(tg.Variable([[1.0, 5.0], [4.0, 3.0]]), dim=1)\nVariable([1., 3.])\n",

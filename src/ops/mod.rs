@@ -1,4 +1,4 @@
-//! Operations: one block each with forward, gradient rule, doc and samples. `crate::registry` lists them.
+//! Operations: one block each, with evaluation, gradient rule, doc and samples. `crate::registry` lists them.
 #![allow(clippy::doc_markdown, reason = "docs of operations are read in Python's help, which knows no backticks")]
 
 pub mod activation;

@@ -1,4 +1,4 @@
-//! Reductions that leave NaN out.
+//! Reductions that ignore NaN.
 
 use super::minmax::{argmax, argmin, max, min};
 use super::reduction::{floating, inexact, prod, sum};
@@ -10,7 +10,7 @@ use super::{all, any, divide, equal, isnan, logical_not, multiply, sqrt, subtrac
 use crate::error::{Error, Result};
 use crate::tape::Variable;
 
-/// `x` with `value` in the places of NaN.
+/// `x`, where NaN is replaced by `value`.
 fn filled(x: &Variable, value: f64) -> Result<Variable> {
     if x.dtype().is_float() || x.dtype().is_complex() { where_(&isnan(x)?, value, x) } else { Ok(x.clone()) }
 }
@@ -20,7 +20,7 @@ fn counted(x: &Variable, axes: Option<&[isize]>, keepdims: bool) -> Result<Varia
     astype(&sum(&logical_not(&isnan(x)?)?, axes, keepdims)?, x.dtype())
 }
 
-/// The sum over `axes` (`None`: all) without NaN.
+/// The sum over `axes` (`None`: all), ignoring NaN.
 ///
 /// # Errors
 /// `Axis` when an axis is out of range or named twice.
@@ -28,7 +28,7 @@ pub fn nansum(x: &Variable, axes: Option<&[isize]>, keepdims: bool) -> Result<Va
     sum(&filled(x, 0.0)?, axes, keepdims)
 }
 
-/// The product over `axes` (`None`: all) without NaN.
+/// The product over `axes` (`None`: all), ignoring NaN.
 ///
 /// # Errors
 /// `Axis` when an axis is out of range or named twice.
@@ -36,7 +36,7 @@ pub fn nanprod(x: &Variable, axes: Option<&[isize]>, keepdims: bool) -> Result<V
     prod(&filled(x, 1.0)?, axes, keepdims)
 }
 
-/// The mean over `axes` (`None`: all) without NaN; NaN of nothing.
+/// The mean over `axes` (`None`: all), ignoring NaN; NaN if there are no other elements.
 ///
 /// # Errors
 /// `Axis` when an axis is out of range or named twice.
@@ -45,7 +45,7 @@ pub fn nanmean(x: &Variable, axes: Option<&[isize]>, keepdims: bool) -> Result<V
     divide(&nansum(&x, axes, keepdims)?, &counted(&x, axes, keepdims)?)
 }
 
-/// The variance over `axes` (`None`: all) without NaN.
+/// The variance over `axes` (`None`: all), ignoring NaN.
 ///
 /// # Errors
 /// `Axis` when an axis is out of range or named twice.
@@ -58,7 +58,7 @@ pub fn nanvar(x: &Variable, axes: Option<&[isize]>, keepdims: bool, correction: 
     divide(&sum(&multiply(&away, &away)?, axes, keepdims)?, &left)
 }
 
-/// The standard deviation over `axes` (`None`: all) without NaN. The gradient at a constant is 0.
+/// The standard deviation over `axes` (`None`: all), ignoring NaN. The gradient at a constant is 0.
 ///
 /// # Errors
 /// `Axis` when an axis is out of range or named twice.
@@ -68,7 +68,7 @@ pub fn nanstd(x: &Variable, axes: Option<&[isize]>, keepdims: bool, correction: 
     where_(&flat, 0.0, &sqrt(&where_(&flat, 1.0, &variance)?)?)
 }
 
-/// The largest (or smallest) element over `axes` (`None`: all) without NaN; NaN where nothing else is.
+/// The largest (or smallest) element over `axes` (`None`: all), ignoring NaN; infinite if all elements are NaN.
 fn extremum(x: &Variable, axes: Option<&[isize]>, keepdims: bool, largest: bool) -> Result<Variable> {
     if !x.dtype().is_float() {
         return if largest { max(x, axes, keepdims) } else { min(x, axes, keepdims) };
@@ -79,13 +79,13 @@ fn extremum(x: &Variable, axes: Option<&[isize]>, keepdims: bool, largest: bool)
     Ok(out)
 }
 
-/// [`extremum`], and NaN where all are NaN.
+/// [`extremum`], but NaN if all elements are NaN.
 fn nan_extremum(x: &Variable, axes: Option<&[isize]>, keepdims: bool, largest: bool) -> Result<Variable> {
     let out = extremum(x, axes, keepdims, largest)?;
     if x.dtype().is_float() { where_(&all(&isnan(x)?, axes, keepdims)?, f64::NAN, &out) } else { Ok(out) }
 }
 
-/// Where the largest (or smallest) element stands, NaN left out.
+/// The position of the largest (or smallest) element, ignoring NaN.
 fn position(op: &str, x: &Variable, axis: Option<isize>, keepdims: bool, largest: bool) -> Result<Variable> {
     if x.dtype().is_float() {
         let void = any(&all(&isnan(x)?, axis.as_ref().map(std::slice::from_ref), false)?, None, false)?;
@@ -98,7 +98,7 @@ fn position(op: &str, x: &Variable, axis: Option<isize>, keepdims: bool, largest
     if largest { argmax(&x, axis, keepdims) } else { argmin(&x, axis, keepdims) }
 }
 
-/// In another dtype when there is one.
+/// Calls `f` with the elements converted to `dtype`, if it is given.
 fn in_dtype(a: &Args<'_>, f: fn(&Variable, Option<&[isize]>, bool) -> Result<Variable>) -> Result<Value> {
     let mut x = a.variable(0)?;
     let dtype = a.dtype(3)?;

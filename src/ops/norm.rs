@@ -16,7 +16,7 @@ use crate::kernel::reduce::ops::{CountNonzero, Max, Min, SumAbs, SumSquares};
 use crate::kernel::reduce::{ReducePlan, Sum, reduce};
 use crate::tape::{BackwardOptions, Batch, Jvp, Primitive, Variable, Vjp, VjpContext, apply, grad};
 
-/// Over which axes, and of which power.
+/// The axes and the order of a norm.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Length {
     axes: Axes,
@@ -26,7 +26,7 @@ struct Length {
 }
 crate::attributes!(Length);
 
-/// What a norm is made of.
+/// How a norm is computed.
 enum Power {
     Count,
     Absolute,
@@ -84,7 +84,7 @@ fn norm_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
     if matches!(Power::from(a.ord), Power::Count) {
         return ctx.add(0, regular);
     }
-    // Elements that are not zero have no part in a norm of zero: there the order is negative.
+    // For negative orders, elements that are not zero do not influence a norm of zero.
     let own = |curvature: &Variable| multiply(&wide(curvature)?, &where_(&equal(&x, 0.0)?, &x, 0.0)?);
     match tip_gradient(ctx, &g, ctx.output_array(0), own)? {
         Some(tip) => ctx.add(0, add(&regular, &tip)?),
@@ -95,7 +95,7 @@ fn norm_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
 /// dy/dx, with the shape of x.
 fn slope(x: &Variable, y: &Variable, a: &Length) -> Result<Variable> {
     match Power::from(a.ord) {
-        // A count is flat wherever it is continuous.
+        // A count is constant wherever it is continuous.
         Power::Count => multiply(&x.detach(), 0.0),
         Power::Absolute => sign(x),
         Power::Square => direction(x, y, &a.axes),
@@ -104,13 +104,13 @@ fn slope(x: &Variable, y: &Variable, a: &Length) -> Result<Variable> {
     }
 }
 
-/// What the gradient of a length y lacks where y is 0, when it is differentiated again.
+/// The second-order term of the gradient of a Euclidean norm y at y = 0.
 ///
-/// A function φ(y) of a length has the gradient φ'(y) x/y. Where y is 0 there is no direction x/y, and the gradient is taken
-/// as 0. But where φ'(0) is 0, as for y², the function is smooth there: its gradient near 0 is φ''(0) x. So the second
-/// derivative is that of `of(φ'')`, whose value is 0. φ'' is the derivative of the cotangent `g` by y.
+/// A function φ(y) of a norm has the gradient φ'(y) x/y. At y = 0 the direction x/y does not exist, and the gradient is taken as 0. But if
+/// φ'(0) is 0, as for y², the function is smooth there, and its gradient near 0 is φ''(0) x. So the second derivative comes from `of(φ'')`,
+/// whose value is 0. φ'' is the derivative of the cotangent `g` with respect to y.
 ///
-/// `None` unless the rule is recorded, something is at the tip, and `g` depends on y.
+/// `None` unless the rule is recorded, some y are 0, and `g` depends on y.
 pub(super) fn tip_gradient(
     ctx: &VjpContext<'_>,
     g: &Variable,
@@ -130,7 +130,7 @@ pub(super) fn tip_gradient(
     of(&where_(&at_tip, &curvature, 0.0)?).map(Some)
 }
 
-/// x over the norm: zero where the norm is, ±1 where x is infinite.
+/// x divided by the norm: zero where the norm is zero, ±1 where x is infinite.
 fn direction(x: &Variable, y: &Variable, axes: &[usize]) -> Result<Variable> {
     let y_wide = expand_reduced(&where_(&equal(y, 0.0)?, 1.0, y)?, axes, x.shape())?;
     let ratio = divide(x, &y_wide)?;
@@ -139,7 +139,7 @@ fn direction(x: &Variable, y: &Variable, axes: &[usize]) -> Result<Variable> {
     where_(&equal(&expand_reduced(&y.detach(), axes, x.shape())?, 0.0)?, 0.0, &ratio)
 }
 
-/// sign x, shared equally by the elements whose absolute value is the norm; NaN where an element is NaN.
+/// sign x, divided by the number of elements whose absolute value equals the norm; NaN where an element is NaN.
 fn extreme_slope(x: &Variable, y: &Variable, axes: &[usize]) -> Result<Variable> {
     let (x, y) = (x.detach(), expand_reduced(&y.detach(), axes, x.shape())?);
     let is_extreme = logical_or(&equal(&abs(&x)?, &y)?, &isnan(&x)?)?;
@@ -158,8 +158,8 @@ fn power_slope(x: &Variable, y: &Variable, axes: &[usize], p: f64) -> Result<Var
     where_(&logical_or(&equal(x, 0.0)?, &equal(&y, 0.0)?)?, 0.0, &slope)
 }
 
-/// The element of x ≥ 0 that dominates a sum of powers, to measure the others in: nothing overflows on the way. One
-/// where there is no such element.
+/// The largest (or for negative orders the smallest) element of x ≥ 0. Dividing by it prevents overflow in a sum of powers. It is one if it
+/// is zero or infinite.
 fn scale(x: &Array, axes: &[usize], largest: bool) -> Array {
     let plan = ReducePlan::new(x.shape(), axes);
     if plan.count == 0 {
@@ -184,7 +184,7 @@ fn power_norm(x: &Array, axes: &[usize], p: f64) -> Result<Array> {
     Ok(multiply(&root, &scale.into())?.into_array())
 }
 
-/// The length; of numbers whose squares are out of range by way of [`power_norm`].
+/// The Euclidean norm. [`power_norm`] is used if squares overflow or underflow.
 fn length(x: &Array, axes: &[usize]) -> Result<Array> {
     dispatch!(float x.dtype(), T => {
         let mut out = reduce::<SumSquares, T>(x, axes);
@@ -197,12 +197,11 @@ fn length(x: &Array, axes: &[usize]) -> Result<Array> {
     }, else unreachable!("integers were made floating"))
 }
 
-/// The vector norm over `axes` (`None`: all): (Σ |x|ᵖ)^(1/p) for p = `ord`; the largest and the smallest absolute value
-/// for ±∞, the number of elements that are not zero for 0. The gradient at 0 is 0.
+/// The vector norm over `axes` (`None`: all): (Σ |x|ᵖ)^(1/p) for p = `ord`; the largest or the smallest absolute value for ±∞; the number
+/// of nonzero elements for 0. The gradient at 0 is 0.
 ///
 /// # Errors
-/// `Axis` when an axis is out of range or named twice, `Value` when `ord` is NaN or an infinite norm has nothing to
-/// choose from.
+/// `Axis` when an axis is out of range or named twice, `Value` when `ord` is NaN, or infinite and there are no elements.
 pub fn vector_norm(x: &Variable, axes: Option<&[isize]>, keepdims: bool, ord: f64) -> Result<Variable> {
     if ord.is_nan() {
         return Err(Error::Value("vector_norm: ord is NaN, expected a number".to_owned()));
@@ -238,7 +237,7 @@ fn norm(x: &Array, axes: &[usize], ord: f64) -> Result<Array> {
     })
 }
 
-/// Norms of several powers, away from zero, where those up to 1 have kinks.
+/// Norms of several orders, away from zero, where those up to 1 have kinks.
 fn samples() -> Vec<Sample> {
     let apart = Domain { low: 0.3, ..NONZERO };
     let orders = [2.0, 1.0, f64::INFINITY, f64::NEG_INFINITY, 0.0, 3.0, 1.5, 0.5, -2.0];

@@ -1,7 +1,7 @@
-//! Normalisation: over the last axes, over groups of channels, over a batch; and over neighbouring channels.
+//! Normalisation over the last axes, over groups of channels, over a batch, and over neighbouring channels.
 //!
-//! The kernels recompute mean and deviation instead of saving them. The definitions are functions of the input alone, so that
-//! derivatives of any order see what the statistics depend on.
+//! The kernels recompute mean and deviation instead of saving them. The definitions are functions of the input only, so that derivatives of
+//! any order include the dependence of the statistics on it.
 
 use serde::{Deserialize, Serialize};
 use smallvec::{SmallVec, smallvec};
@@ -25,7 +25,7 @@ pub const PRIMITIVES: &[&Primitive] = &[&NORMALIZE, &NORMALIZE_GRADIENT, &BATCH_
 
 crate::attributes!(Rows, Epsilon);
 
-/// Inputs: x, and perhaps a weight and a bias, one number for each channel of [`Rows`].
+/// Inputs: x, and optionally a weight and a bias with one number per weight of [`Rows`].
 static NORMALIZE: Primitive = Primitive {
     name: "normalize_rows",
     eval: |call| {
@@ -59,7 +59,8 @@ static NORMALIZE: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-/// The gradients of [`NORMALIZE`]; inputs: g, x, and perhaps the weight. Results: those of x and, with a weight, of weight and bias.
+/// The gradients of [`NORMALIZE`]. Inputs: g, x, and optionally the weight. Results: the gradient of x and, with a weight, those of weight
+/// and bias.
 static NORMALIZE_GRADIENT: Primitive = Primitive {
     name: "normalize_rows_gradient",
     eval: eval_gradient,
@@ -75,18 +76,18 @@ fn save_all(s: &mut Saver<'_>) {
     (0..3).take(s.input_count()).for_each(|i| s.input(i));
 }
 
-/// Rows by elements of x.
+/// The shape (rows, elements of a row) of x.
 fn rows_shape(x: &Variable, rows: &Rows) -> [usize; 2] {
     [x.array().size().checked_div(rows.row).unwrap_or(0), rows.row]
 }
 
-/// Repeats by channels by neighbours that share a weight.
+/// The shape (repeats, weights, elements that share a weight) of x.
 fn weighed_shape(x: &Variable, rows: &Rows) -> [usize; 3] {
     let per = rows.channels() * rows.span;
     [x.array().size().checked_div(per).unwrap_or(0), rows.channels(), rows.span]
 }
 
-/// x, its rows centred, and 1 / √(variance + eps) of each row.
+/// x, centred by rows, and 1 / √(variance + eps) of each row.
 fn parts(x: &Variable, rows: &Rows) -> Result<[Variable; 2]> {
     let x = reshape_to(x, &rows_shape(x, rows))?;
     let centred = if rows.centered { subtract(&x, &mean_of(&x, Some(&[1]), true)?)? } else { x };
@@ -100,7 +101,7 @@ fn standardized(x: &Variable, rows: &Rows) -> Result<Variable> {
     multiply(&centred, &scale)
 }
 
-/// y times a weight plus a bias, each seen with `shape`.
+/// y times a weight plus a bias, each reshaped to `shape`.
 fn affine(y: &Variable, weight: Option<&Variable>, bias: Option<&Variable>, shape: &[usize]) -> Result<Variable> {
     let y = weight.map_or(Ok(y.clone()), |w| multiply(y, &reshape_to(w, shape)?))?;
     bias.map_or(Ok(y.clone()), |b| add(&y, &reshape_to(b, shape)?))
@@ -140,7 +141,7 @@ fn eval_gradient(call: &mut Call<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A batch has more rows; weights that differ between samples are applied behind.
+/// A batch has more rows. Weights that differ between samples are applied afterwards.
 fn batch_rows(ctx: &BatchContext<'_>) -> Result<Outputs> {
     let rows: &Rows = ctx.attrs();
     let x = ctx.spread(0)?;
@@ -156,16 +157,16 @@ fn batch_rows(ctx: &BatchContext<'_>) -> Result<Outputs> {
     Ok(smallvec![reshape_to(&y, x.shape())?])
 }
 
-/// What is added to a variance.
+/// The number that is added to a variance.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Epsilon(f64);
 
-/// Batch normalisation in training: x (N, C, …), and perhaps weight and bias. Results: y, and mean and variance of each channel.
+/// Batch normalisation in training: x (N, C, …), and optionally weight and bias. Results: y, and mean and variance of each channel.
 static BATCH_NORM: Primitive = Primitive {
     name: "batch_norm",
     eval: eval_batch_norm,
     saves: save_all,
-    // The fused gradient is that of y alone; mean and variance mostly go into running statistics.
+    // The fused gradient is that of y only; mean and variance are mostly used for running statistics.
     vjp: Vjp::Rule(|ctx| {
         if ctx.cotangent_of(1).is_some() || ctx.cotangent_of(2).is_some() {
             return ctx.pull_definition();
@@ -204,12 +205,12 @@ static BATCH_NORM_GRADIENT: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-/// All axes but the channels.
+/// All axes except that of the channels.
 fn channel_axes(x: &Variable) -> SmallVec<[isize; 4]> {
     (0..x.ndim().cast_signed()).filter(|a| *a != 1).collect()
 }
 
-/// x, its channels centred; their variances; 1 / √(variance + eps).
+/// x, centred by channels; the variances of channels; 1 / √(variance + eps).
 fn channel_parts(x: &Variable, eps: f64) -> Result<[Variable; 3]> {
     let axes = channel_axes(x);
     let centred = subtract(x, &mean_of(x, Some(&axes), true)?)?;
@@ -256,12 +257,12 @@ fn eval_batch_norm(call: &mut Call<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A number for each channel, of its number, mean and variance.
+/// One number per channel, computed from its index, mean and variance.
 fn each<T: kernel::Number>(statistics: &[[f64; 2]], f: impl Fn(usize, [f64; 2]) -> f64) -> Vec<T> {
     crate::array::alloc_check::collect(statistics.iter().enumerate().map(|(c, s)| T::lit(f(c, *s))))
 }
 
-/// What the rounded mean leaves over.
+/// The rounding error of the mean.
 fn left_over<T: kernel::Number>(mean: f64) -> f64 {
     mean - T::lit(mean).to_scalar().as_f64()
 }
@@ -305,7 +306,7 @@ fn eval_batch_norm_gradient(call: &mut Call<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Operands in the floating dtype of all.
+/// All operands in their common floating dtype.
 fn in_one_dtype(op: &str, x: &Variable, more: [Option<&Variable>; 2]) -> Result<(Variable, [Option<Variable>; 2])> {
     let dtype = common_floating(op, x, more.into_iter().flatten())?;
     let cast = |v: &Variable| in_dtype(v, dtype, &mut None).cloned();
@@ -313,7 +314,7 @@ fn in_one_dtype(op: &str, x: &Variable, more: [Option<&Variable>; 2]) -> Result<
     Ok((cast(x)?, [w.map(cast).transpose()?, b.map(cast).transpose()?]))
 }
 
-/// [`NORMALIZE`], with a bias alone added behind.
+/// [`NORMALIZE`]; a bias without a weight is added afterwards.
 fn normalize(op: &str, x: &Variable, weight: Option<&Variable>, bias: Option<&Variable>, rows: Rows, seen: &[usize]) -> Result<Variable> {
     let (x, [w, b]) = in_one_dtype(op, x, [weight, bias])?;
     if x.array().size() == 0 {
@@ -326,7 +327,7 @@ fn normalize(op: &str, x: &Variable, weight: Option<&Variable>, bias: Option<&Va
     apply(&NORMALIZE, &inputs, &rows)
 }
 
-/// Checks that x ends with `shape`, and weight and bias have it.
+/// Checks that the shape of x ends with `shape`, and that weight and bias have that shape.
 fn check_normalized(op: &str, x: &Variable, shape: &[isize], more: [(&str, Option<&Variable>); 2]) -> Result<Shape> {
     let wanted: Option<Shape> = shape.iter().map(|n| usize::try_from(*n).ok()).collect();
     let Some(shape) = wanted.filter(|s| !s.is_empty() && x.shape().ends_with(s)) else {
@@ -363,7 +364,7 @@ pub fn rms_norm(x: &Variable, shape: &[isize], weight: Option<&Variable>, eps: O
     normalize("rms_norm", x, weight, None, rows, &shape)
 }
 
-/// Checks one number for each of so many channels.
+/// Checks that each array has one number for each of `channels` channels.
 fn check_channels(op: &str, more: [(&str, Option<&Variable>); 2], channels: usize) -> Result<()> {
     for (what, v) in more {
         if let Some(v) = v.filter(|v| v.shape() != [channels]) {
@@ -373,7 +374,7 @@ fn check_channels(op: &str, more: [(&str, Option<&Variable>); 2], channels: usiz
     Ok(())
 }
 
-/// The channels of (N, C, …), which are axis 1.
+/// The number of channels of (N, C, …), which is the size of axis 1.
 fn channels_of(op: &str, x: &Variable) -> Result<usize> {
     if x.ndim() < 2 {
         return Err(Error::Shape(format!("{op}: the input has shape {}, expected (N, C, ...)", show_shape(x.shape()))));
@@ -384,7 +385,7 @@ fn channels_of(op: &str, x: &Variable) -> Result<usize> {
 fn refuse_one_value(op: &str, x: &Variable, count: usize) -> Result<()> {
     if count == 1 && x.array().size() > 0 {
         let shape = show_shape(x.shape());
-        return Err(Error::Value(format!("{op}: one value in each part that is normalised, expected more (input of shape {shape})")));
+        return Err(Error::Value(format!("{op}: each group of an input of shape {shape} has a single value, expected more than one")));
     }
     Ok(())
 }
@@ -392,7 +393,7 @@ fn refuse_one_value(op: &str, x: &Variable, count: usize) -> Result<()> {
 /// [`layer_norm`] over groups of channels of x (N, C, …), with a weight and a bias for each channel.
 ///
 /// # Errors
-/// `Shape` when weight or bias do not fit, `Value` when the channels cannot be divided or one value is normalised alone.
+/// `Shape` when weight or bias do not fit, `Value` when the channels cannot be divided into the groups, or when a group has a single value.
 pub fn group_norm(x: &Variable, groups: i64, weight: Option<&Variable>, bias: Option<&Variable>, eps: f64) -> Result<Variable> {
     let channels = channels_of("group_norm", x)?;
     let groups = usize::try_from(groups)
@@ -425,7 +426,7 @@ pub fn instance_norm(x: &Variable, weight: Option<&Variable>, bias: Option<&Vari
 /// Batch normalisation in training: the result, and mean and biased variance of each channel.
 ///
 /// # Errors
-/// `Shape` when weight or bias do not fit, `Value` when a channel has one value.
+/// `Shape` when weight or bias do not fit, `Value` when a channel has a single value.
 pub fn batch_norm_training(x: &Variable, weight: Option<&Variable>, bias: Option<&Variable>, eps: f64) -> Result<[Variable; 3]> {
     const NAME: &str = "batch_norm";
     let channels = channels_of(NAME, x)?;
@@ -494,7 +495,7 @@ pub fn local_response_norm(x: &Variable, size: i64, alpha: f64, beta: f64, k: f6
 const WEIGHT: Param = Param::new("weight", Kind::OptArray).or(Default::None);
 const BIAS: Param = Param::new("bias", Kind::OptArray).or(Default::None);
 
-/// An array of channels, or None.
+/// An array of one number per channel, or None.
 fn opt(draw: &mut Draw, n: &[usize], given: bool) -> Arg {
     if given { Arg::Variable(REAL.array(draw, n)) } else { Arg::None }
 }

@@ -13,10 +13,10 @@ use crate::array::{Array, DType, Shape, check_memory};
 use crate::error::{Error, Result, show_shape};
 use crate::tape::Variable;
 
-/// How many elements come before and behind, for each axis.
+/// For each axis, how many elements are added before and after.
 type Widths = Vec<[usize; 2]>;
 
-/// Pairs for each axis from a number, a pair, or a pair for each axis.
+/// One pair per axis, from a number, a pair, or a pair for each axis.
 fn pairs(op: &str, what: &str, given: &Variable, ndim: usize) -> Result<Vec<[Variable; 2]>> {
     let at = |i: usize| take(given, &indices(&[i64::try_from(i).unwrap_or(0)], &[]), None);
     let fail = || {
@@ -49,7 +49,7 @@ fn widths(op: &str, given: &Variable, ndim: usize) -> Result<Widths> {
     pairs(op, "pad_width", &given, ndim)?.iter().map(|[a, b]| Ok([count(a)?, count(b)?])).collect()
 }
 
-/// How positions outside an axis of size `n` fall back on it.
+/// Maps positions outside an axis of size `n` to positions inside.
 fn fold(mode: &str, i: i64, n: i64) -> i64 {
     let mirrored = |period: i64, reach: i64| {
         let k = i.rem_euclid(period);
@@ -67,7 +67,7 @@ fn fold(mode: &str, i: i64, n: i64) -> i64 {
     }
 }
 
-/// `x` with positions before and behind `axis` that repeat its own.
+/// `x` with positions before and after `axis` that repeat its own.
 fn repeated(x: &Variable, mode: &str, axis: usize, [before, behind]: [usize; 2]) -> Result<Variable> {
     let n = x.shape()[axis];
     if before + behind == 0 {
@@ -81,7 +81,7 @@ fn repeated(x: &Variable, mode: &str, axis: usize, [before, behind]: [usize; 2])
     take(x, &indices(&at, &[at.len()]), Some(axis.cast_signed()))
 }
 
-/// A block of `count` positions of `axis`, all of them `value`.
+/// A block of `count` positions along `axis`, all of them `value`.
 fn block(x: &Variable, axis: usize, count: usize, value: &Variable) -> Result<Variable> {
     let mut shape = Shape::from_slice(x.shape());
     shape[axis] = count;
@@ -96,7 +96,7 @@ fn empty_axis(x: &Variable, axis: usize) -> Error {
     Error::Value(format!("pad: axis {axis} of shape {} is empty; only mode='constant' can pad it", show_shape(x.shape())))
 }
 
-/// A way from an end value to the edge, in `count` steps.
+/// A linear ramp from an end value to the edge, in `count` steps.
 fn ramp(x: &Variable, axis: usize, count: usize, end: &Variable, rising: bool) -> Result<Variable> {
     let n = x.shape()[axis];
     if n == 0 {
@@ -111,11 +111,11 @@ fn ramp(x: &Variable, axis: usize, count: usize, end: &Variable, rising: bool) -
     let share = astype(&Array::from_slice(&share, &shape).into(), dtype)?;
     let end = astype(end, dtype)?;
     let out = add(&end, &multiply(&subtract(&astype(&edge, dtype)?, &end)?, &share)?)?;
-    // As NumPy, whole numbers are rounded down.
+    // As in NumPy, integers are rounded down.
     if x.dtype().is_inexact() { Ok(out) } else { astype(&super::floor(&out)?, x.dtype()) }
 }
 
-/// The elements near one end of `axis`, reduced to one.
+/// A statistic of the elements near one end of `axis`.
 fn statistic(x: &Variable, mode: &str, axis: usize, length: Option<usize>, front: bool) -> Result<Variable> {
     let n = x.shape()[axis];
     let length = length.unwrap_or(n).min(n);
@@ -136,14 +136,14 @@ fn statistic(x: &Variable, mode: &str, axis: usize, length: Option<usize>, front
     .and_then(|v| if x.dtype().is_inexact() { Ok(v) } else { super::rint(&v) })
 }
 
-/// What the options say for each axis and end.
+/// The options for each axis and end.
 struct Options {
     constants: Vec<[Variable; 2]>,
     ends: Vec<[Variable; 2]>,
     lengths: Option<Widths>,
 }
 
-/// `x` with what comes before and behind one axis.
+/// `x`, padded before and after one axis.
 fn pad_axis(x: &Variable, mode: &str, axis: usize, [before, behind]: [usize; 2], o: &Options) -> Result<Variable> {
     let side = |count: usize, front: bool| -> Result<Variable> {
         let i = usize::from(!front);

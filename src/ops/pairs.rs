@@ -13,7 +13,7 @@ fn check_order(op: &str, p: f64) -> Result<()> {
     if p >= 0.0 { Ok(()) } else { Err(Error::Value(format!("{op}: p is {p}, expected 0 or more"))) }
 }
 
-/// The p-norms of the differences of all rows of `a` (…, P, M) and all rows of `b` (…, R, M): (…, P, R).
+/// The p-norms of the differences of all rows of `a` (…, P, M) and all rows of `b` (…, R, M): shape (…, P, R).
 ///
 /// # Errors
 /// `Shape` when the rows differ in length or the axes in front do not broadcast, `Value` when `p` is negative.
@@ -29,7 +29,7 @@ pub fn cdist(a: &Variable, b: &Variable, p: f64) -> Result<Variable> {
     vector_norm(&subtract(&a, &b)?, Some(&[-1]), false, p)
 }
 
-/// The p-norms of the differences of the rows of `x` (N, M), for each pair once: those of row 0 with all behind it, and so on.
+/// The p-norms of the differences of all pairs of different rows of `x` (N, M): row 0 with all later rows, and so on.
 ///
 /// # Errors
 /// `Shape` unless `x` has two axes, `Value` when `p` is negative.

@@ -1,4 +1,4 @@
-//! Axes in another order or direction: always views.
+//! Permuting and reversing axes: always views.
 
 use smallvec::{SmallVec, smallvec};
 
@@ -72,7 +72,7 @@ fn order(op: &str, x: &Variable, axes: &[isize]) -> Result<Variable> {
     permute(x, &order)
 }
 
-/// The axes in the order `axes`, or in reverse.
+/// The axes in the order `axes`, or in reverse order.
 ///
 /// # Errors
 /// As [`permute_dims`].
@@ -83,7 +83,7 @@ pub fn transpose(x: &Variable, axes: Option<&[isize]>) -> Result<Variable> {
     }
 }
 
-/// The last two axes exchanged.
+/// Swaps the last two axes.
 ///
 /// # Errors
 /// `Shape` when there are fewer than two.
@@ -94,7 +94,7 @@ pub fn matrix_transpose(x: &Variable) -> Result<Variable> {
     swapaxes(x, -1, -2)
 }
 
-/// Two axes exchanged.
+/// Swaps two axes.
 ///
 /// # Errors
 /// `Axis` when one is out of range.
@@ -104,7 +104,7 @@ pub fn swapaxes(x: &Variable, a: isize, b: isize) -> Result<Variable> {
     permute(x, &axes)
 }
 
-/// Axes `source` at the places `destination`, the others in their order.
+/// Moves the axes `source` to the positions `destination`; the other axes keep their order.
 ///
 /// # Errors
 /// `Axis` when one is out of range or named twice, `Value` when the two have different lengths.
@@ -141,7 +141,7 @@ fn flip_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
     ctx.add(0, flip_axes(&g, axes)?)
 }
 
-/// The order of elements turned round along the given axes, or all; as a view.
+/// Reverses the order of elements along the given axes, or all, as a view.
 ///
 /// # Errors
 /// `Axis` when an axis is out of range or named twice.
@@ -153,7 +153,7 @@ pub fn flip(x: &Variable, axes: Option<&[isize]>) -> Result<Variable> {
     flip_axes(x, &axes)
 }
 
-/// The order of rows turned round.
+/// Reverses the order of rows.
 ///
 /// # Errors
 /// `Axis` when there is no axis.
@@ -161,7 +161,7 @@ pub fn flipud(x: &Variable) -> Result<Variable> {
     flip_axes(x, &[normalize_axis("flipud", 0, x.ndim())?])
 }
 
-/// The order of columns turned round.
+/// Reverses the order of columns.
 ///
 /// # Errors
 /// `Axis` when there are fewer than two axes.
@@ -169,7 +169,7 @@ pub fn fliplr(x: &Variable) -> Result<Variable> {
     flip_axes(x, &[normalize_axis("fliplr", 1, x.ndim())?])
 }
 
-/// The plane of two axes turned by `k` quarters, from the first axis to the second.
+/// Rotates the plane of two axes by `k` times 90 degrees, from the first axis to the second.
 ///
 /// # Errors
 /// `Value` unless two distinct axes are given, `Axis` when one is out of range.

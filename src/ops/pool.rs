@@ -1,4 +1,4 @@
-//! Pooling: the largest element or the mean of windows, windows that adapt to a size, and the way back.
+//! Pooling: the largest element or the mean of windows, adaptive windows, and unpooling.
 
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -44,7 +44,7 @@ impl Pooled {
     }
 }
 
-/// Complex numbers have no largest one.
+/// The error for complex numbers, which have no order.
 fn unordered(op: &str, dtype: DType) -> Error {
     Error::dtype(op, dtype, "real numbers, which have an order")
 }
@@ -75,7 +75,7 @@ static MAX_POOL: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-/// Where the largest element of each window is, counted in its plane.
+/// The position of the largest element of each window, as an index into its plane.
 static MAX_PLACES: Primitive = Primitive {
     name: "max_pool_indices",
     eval: |call| {
@@ -94,7 +94,7 @@ fn places_of(x: &Variable, p: &Pooled) -> Result<Variable> {
     apply(&MAX_PLACES, &[x.into()], p)
 }
 
-/// Places of which all but the last of equal ones in a plane are put nowhere.
+/// Positions, where all but the last of equal ones in a plane are [`SKIP`](crate::kernel::gather::SKIP).
 static LAST_PLACES: Primitive = Primitive {
     name: "last_places",
     eval: |call| {
@@ -114,11 +114,11 @@ static LAST_PLACES: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-/// A number of places in a plane.
+/// The number of positions in a plane.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Count(usize);
 
-/// Places of maxima in windows that random numbers (input 1, one for each axis of each plane) place.
+/// Positions of maxima in windows that are placed by random numbers (input 1, one per axis of each plane).
 static FRACTIONAL_PLACES: Primitive = Primitive { name: "fractional_max_pool_indices", eval: eval_fractional, ..Primitive::BASE };
 
 /// Sizes of windows and of the result, for each axis.
@@ -142,7 +142,7 @@ fn eval_fractional(call: &mut Call<'_>) -> Result<()> {
     let data = out.data_mut::<i64>();
     dispatch!(real x.dtype(), T => for (i, out) in data.chunks_exact_mut(count).enumerate() {
         let windows: Vec<Axis> = (0..axes).map(|a| {
-            // PyTorch's order: of two numbers the first is for the last axis.
+            // PyTorch's order: the first of two numbers is for the last axis.
             let at = if axes == 2 { 1 - a } else { a };
             fractional_axis(sizes[a], f.kernel[a], f.output[a], samples[i * axes + at])
         }).collect();
@@ -158,7 +158,7 @@ fn fractional_axis(size: usize, kernel: usize, outputs: usize, sample: f64) -> A
     Axis { size, step: 1, windows: (0..outputs).map(|i| (start(i), kernel)).collect() }
 }
 
-/// Kernel, stride (empty: the kernel), padding and dilation, as users give them.
+/// Kernel, stride (empty: the kernel), padding and dilation, as given by users.
 struct Options<'a> {
     kernel: &'a [isize],
     stride: &'a [isize],
@@ -167,7 +167,7 @@ struct Options<'a> {
     ceil_mode: bool,
 }
 
-/// Numbers of a window along each axis.
+/// The parameters of windows along each axis.
 struct Window {
     kernel: usize,
     stride: usize,
@@ -195,7 +195,7 @@ impl Options<'_> {
                 let (have, s) = (sizes[i] + 2 * w.padding, show_shape(sizes));
                 Error::Shape(format!("{op}: the kernel spans {span} elements of spatial axis {i}, which has {have} with its padding (sizes {s})"))
             })?;
-            // A last window must not begin in the padding behind.
+            // The last window must not begin in the padding at the end.
             if self.ceil_mode && (w.outputs - 1) * w.stride >= sizes[i] + w.padding {
                 w.outputs -= 1;
             }
@@ -206,7 +206,7 @@ impl Options<'_> {
 }
 
 impl Window {
-    /// The elements of the windows that are inside an axis.
+    /// For each window, the elements that are inside the axis.
     fn inside(&self, op: &str, size: usize) -> Result<Axis> {
         let one = |i: usize| {
             let start = i * self.stride;
@@ -221,7 +221,7 @@ impl Window {
         Ok(Axis { size, step: self.dilation, windows: (0..self.outputs).map(one).collect::<Result<_>>()? })
     }
 
-    /// What the sum of each window is divided by.
+    /// The divisor for the sum of each window.
     fn divisors(&self, size: usize, with_padding: bool) -> Vec<usize> {
         let one = |i: usize| {
             let start = i * self.stride;
@@ -232,7 +232,7 @@ impl Window {
     }
 }
 
-/// Where the spatial axes begin; those in front are channels and perhaps a batch.
+/// The sizes of the spatial axes. The axes before them are channels and optionally a batch.
 fn spatial<'a>(op: &str, x: &'a Variable, axes: usize) -> Result<&'a [usize]> {
     if x.ndim() == axes + 1 || x.ndim() == axes + 2 {
         return Ok(&x.shape()[x.ndim() - axes..]);
@@ -241,7 +241,7 @@ fn spatial<'a>(op: &str, x: &'a Variable, axes: usize) -> Result<&'a [usize]> {
     Err(Error::Shape(format!("{op}: the input has shape {shape}, expected {} axes or {} (with a batch)", axes + 1, axes + 2)))
 }
 
-/// The maxima of windows, and where they are if that is asked for.
+/// The maxima of windows, and their positions if requested.
 fn pool_maxima(x: &Variable, windows: &[Axis], with_places: bool) -> Result<Value> {
     let attrs = Pooled::new(windows);
     let y = apply(&MAX_POOL, &[x.into()], &attrs)?;
@@ -264,7 +264,7 @@ fn window_sums(x: &Variable, windows: &[Axis]) -> Result<Variable> {
     resample(x, windows.iter().map(table).collect())
 }
 
-/// `sums` over the product of the divisors of each axis.
+/// `sums` divided by the product of the divisors of each axis.
 #[allow(clippy::cast_precision_loss, reason = "a number of elements")]
 fn divided(sums: &Variable, divisors: &[Vec<usize>]) -> Result<Variable> {
     if divisors.iter().all(|d| d.windows(2).all(|w| w[0] == w[1])) {
@@ -313,7 +313,7 @@ fn call_lp_pool(a: &Args<'_>, axes: usize) -> Result<Value> {
     Ok(power(&multiply(&means, count as f64)?, 1.0 / p)?.into())
 }
 
-/// Windows that divide each axis into so many parts, which may overlap.
+/// Windows that divide each axis into the given number of parts, which may overlap.
 fn adaptive(op: &str, sizes: &[usize], output: &[isize]) -> Result<Vec<Axis>> {
     let sized: SmallVec<[isize; 3]> = (0..sizes.len())
         .map(|i| match output.get(if output.len() == 1 { 0 } else { i }) {
@@ -342,7 +342,7 @@ fn call_adaptive_avg(a: &Args<'_>, axes: usize) -> Result<Value> {
     Ok(adaptive_avg_pool(a.name(), &a.variable(0)?, axes, &a.int_list(1)?)?.into())
 }
 
-/// The means of as many windows along each axis as `output` says.
+/// The means of windows, with `output` windows along the axes.
 pub(super) fn adaptive_avg_pool(op: &str, x: &Variable, axes: usize, output: &[isize]) -> Result<Variable> {
     let x = floating(op, x)?;
     let windows = adaptive(op, spatial(op, &x, axes)?, output)?;
@@ -355,7 +355,7 @@ fn call_adaptive_max(a: &Args<'_>, axes: usize) -> Result<Value> {
     pool_maxima(&x, &adaptive(op, spatial(op, &x, axes)?, &a.int_list(1)?)?, a.flag(2)?)
 }
 
-/// The sizes of the result of an unpooling: what was asked for, or what the pooling's numbers say.
+/// The spatial sizes of the result of an unpooling: the requested ones, or those that follow from the parameters of the pooling.
 fn unpooled(a: &Args<'_>, op: &str, sizes: &[usize]) -> Result<Numbers> {
     let n = sizes.len();
     let kernel = numbers(op, "kernel_size", &a.int_list(2)?, n, 1)?;
@@ -470,7 +470,7 @@ const FRACTIONAL_PARAMS: &[Param] = &[
     Param::new("_random_samples", Kind::OptArray).or(Default::None),
 ];
 
-/// An array of which no two elements are near each other, so that maxima stay where they are.
+/// An array whose elements are well separated, so that small changes do not change the maxima.
 fn distinct(draw: &mut Draw, shape: &[usize]) -> Variable {
     let n: usize = shape.iter().product();
     let mut all: Vec<f64> = (0..n).map(|i| f64::from(u32::try_from(i).unwrap_or(0)) * 0.37 - 3.0).collect();
@@ -539,7 +539,7 @@ fn unpool_samples(axes: usize) -> Vec<Sample> {
     vec![Sample { args: [Arg::Variable(REAL.strided(draw, &shape)), Arg::Variable(at)].into_iter().chain(rest).collect() }]
 }
 
-/// Windows that no random number can move.
+/// Windows that do not depend on the random numbers.
 fn fractional_samples(axes: usize) -> Vec<Sample> {
     let x = distinct(&mut Draw::new(36), &[&[2, 1][..], &[4, 4, 4][3 - axes..]].concat());
     let rest = [ints(&[2]), ints(&[3]), Arg::None, Arg::Bool(false), Arg::None];
@@ -561,7 +561,7 @@ const fn entry(
     Entry { name, module: "nn.functional", doc, params, call, gradient: Gradient::Rule(rule), samples, method: false, ..Entry::BASE }.costs(4.0)
 }
 
-/// A row without samples of its own, whose gradient is that of its parts.
+/// A row without samples, whose gradient is that of its parts.
 const fn composed(
     name: &'static str,
     doc: &'static str,

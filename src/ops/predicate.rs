@@ -1,4 +1,4 @@
-//! Questions about single numbers: finite, infinite, signed. None of them has a derivative.
+//! Predicates of single numbers: finite, infinite, signed. They have no derivatives.
 
 use super::define::carrier;
 use super::registry::{Arg, Entry, Param, Sample};

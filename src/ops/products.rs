@@ -1,4 +1,4 @@
-//! Products of arrays beside the matrix product: over given axes, of Kronecker, of vectors, sliding along each other.
+//! Products of arrays other than the matrix product: over given axes, Kronecker and cross products, convolution.
 #![allow(clippy::cast_possible_wrap, reason = "a size of an array fits in i64")]
 
 use super::gather::take;
@@ -42,7 +42,7 @@ pub fn tensordot(a: &Variable, b: &Variable, of_a: &[isize], of_b: &[isize]) -> 
     reshape_to(&matmul(&left, &right)?, &[&rows[..], &columns].concat())
 }
 
-/// Every element of `a` times all of `b`, laid out block by block.
+/// The Kronecker product: every element of `a` times all of `b`, arranged in blocks.
 ///
 /// # Errors
 /// Those of recording.
@@ -76,14 +76,14 @@ pub fn cross(a: &Variable, b: &Variable, axes: [isize; 3]) -> Result<Variable> {
     let out = match (planar(&a), planar(&b)) {
         (true, true) => return minor(0, 1),
         (false, false) => [minor(1, 2)?, minor(2, 0)?, minor(0, 1)?],
-        // What is missing is zero.
+        // Missing components are zero.
         (false, true) => [super::negative(&multiply(&part(&a, 2)?, &part(&b, 1)?)?)?, multiply(&part(&a, 2)?, &part(&b, 0)?)?, minor(0, 1)?],
         (true, false) => [multiply(&part(&a, 1)?, &part(&b, 2)?)?, super::negative(&multiply(&part(&a, 0)?, &part(&b, 2)?)?)?, minor(0, 1)?],
     };
     moveaxis(&stack(&out, -1)?, &[-1], &[axes[2]])
 }
 
-/// The sums of diagonals of two axes.
+/// The sums of the diagonals of two axes.
 ///
 /// # Errors
 /// As `diagonal`.
@@ -92,7 +92,7 @@ pub fn trace(x: &Variable, offset: i64, axes: [isize; 2]) -> Result<Variable> {
     sum_over(&d, &[d.ndim() - 1], false)
 }
 
-/// The powers of the elements of `x`, one row for each: from the highest down, or up with `increasing`.
+/// The powers of the elements of `x`, one row each: from the highest to the lowest, or with `increasing` from the lowest.
 ///
 /// # Errors
 /// `Shape` when `x` does not have one axis, `Value` when `n` is negative.
@@ -109,14 +109,14 @@ pub fn vander(x: &Variable, n: Option<i64>, increasing: bool) -> Result<Variable
     power(&expand_dims(&x, &[-1])?, &astype(&exponents, x.dtype())?)
 }
 
-/// Which part of a convolution is wanted.
+/// Which part of a convolution is returned.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Overlap {
     /// All of it.
     Full,
-    /// As long as the longer array, in the middle.
+    /// The middle part, as long as the longer array.
     Same,
-    /// Where the shorter array lies within the longer one.
+    /// The positions at which the shorter array is completely inside the longer one.
     Valid,
 }
 

@@ -17,7 +17,7 @@ use crate::array::{Array, DType, Shape};
 use crate::error::{Error, Result};
 use crate::tape::Variable;
 
-/// `x` with the elements of the reduced axes side by side in the last axis.
+/// `x` with the reduced axes merged into a new last axis.
 pub(super) fn rows(x: &Variable, axes: &[usize]) -> Result<Variable> {
     let kept: Axes = (0..x.ndim()).filter(|a| !axes.contains(a)).collect();
     let order: Axes = kept.iter().chain(axes).copied().collect();
@@ -33,7 +33,7 @@ pub(super) fn at_last(x: &Variable, i: usize) -> Result<Variable> {
     reshape_to(&cut, &x.shape()[..axis])
 }
 
-/// The median over `axes` (`None`: all); NaN where there is one, and of nothing. Of an even count it is the mean of the middle two.
+/// The median over `axes` (`None`: all). It is NaN if there is a NaN or no element, and the mean of the middle two for an even count.
 ///
 /// # Errors
 /// `Axis` when an axis is out of range or named twice.
@@ -65,7 +65,7 @@ pub fn nanmedian(x: &Variable, axes: Option<&[isize]>, keepdims: bool) -> Result
     if x.array().size() == 0 { median(x, axes, keepdims) } else { q.of(x, &half, axes) }
 }
 
-/// How quantiles are taken.
+/// The parameters of a quantile.
 struct Quantile<'a> {
     op: &'static str,
     method: &'a str,
@@ -91,7 +91,7 @@ const METHODS: [&str; 13] = [
 ];
 
 impl Quantile<'_> {
-    /// The quantiles `q` of `x`: the axes of `q` come first.
+    /// The quantiles `q` of `x`. The axes of `q` come first.
     fn of(&self, x: &Variable, q: &Variable, axes: Option<&[isize]>) -> Result<Variable> {
         let axes = normalize_axes(self.op, axes, x.ndim())?;
         check_empty(self.op, x, &axes)?;
@@ -115,10 +115,10 @@ impl Quantile<'_> {
         let (a, b) = (at(&low)?, at(&add(&low, 1.0)?)?);
         let t = astype(&subtract(&place, &low)?, x.dtype())?;
         let step = subtract(&b, &a)?;
-        // From the nearer end, as NumPy: so both ends are met exactly.
+        // From the nearer end, as in NumPy, so that both ends are exact.
         let (up, down) = (add(&a, &multiply(&step, &t)?)?, subtract(&b, &multiply(&step, &subtract(1.0, &t)?)?)?);
         let mut out = where_(&greater_equal(&t, 0.5)?, &down, &up)?;
-        // Between infinities there is no step to go, and none is needed at an element or between equal ones.
+        // Between infinities the step is undefined, but it is not needed at an element or between equal elements.
         let at_element = logical_or(&equal(&t, 0.0)?, &equal(&a, &b)?)?;
         out = where_(&logical_and(&logical_not(&isfinite(&step)?)?, &at_element)?, &a, &out)?;
         if !self.skip_nan {
@@ -130,7 +130,7 @@ impl Quantile<'_> {
         reshape_to(&moveaxis(&out, &[-1], &[0])?, &shape)
     }
 
-    /// The rank of each quantile, which need not be whole.
+    /// The rank of each quantile, which may have a fraction.
     fn place(&self, q: &Variable, count: &Variable) -> Result<Variable> {
         let linear = multiply(&subtract(count, 1.0)?, q)?;
         let scaled = multiply(count, q)?;
@@ -149,7 +149,7 @@ impl Quantile<'_> {
             "closest_observation" => {
                 let t = subtract(&scaled, 1.5)?.detach();
                 let low = floor(&t)?;
-                // Ranks count from one, so even ones are odd here.
+                // Ranks count from one, so even ranks are odd here.
                 let even = equal(&super::remainder(&low, 2.0)?, 1.0)?;
                 where_(&super::logical_and(&equal(&t, &low)?, &even)?, &low, &add(&low, 1.0)?)?
             }
@@ -163,10 +163,10 @@ impl Quantile<'_> {
     }
 }
 
-/// The quantiles `q` (between 0 and 1) over `axes` (`None`: all), by one of NumPy's methods; the axes of `q` come first.
+/// The quantiles `q` (between 0 and 1) over `axes` (`None`: all), by one of NumPy's methods. The axes of `q` come first.
 ///
 /// # Errors
-/// `Value` when a `q` is not between 0 and 1, the method is not known or there is nothing to choose from; `Axis` when an axis is out of range.
+/// `Value` when a `q` is not between 0 and 1, the method is unknown or there are no elements; `Axis` when an axis is out of range.
 pub fn quantile(x: &Variable, q: &Variable, axes: Option<&[isize]>, keepdims: bool, method: &str) -> Result<Variable> {
     check_range("quantile", q, 1.0)?;
     Quantile { op: "quantile", method, skip_nan: false, keepdims }.of(x, q, axes)
@@ -178,7 +178,7 @@ fn check_range(op: &str, q: &Variable, most: f64) -> Result<()> {
     wrong.map_or(Ok(()), |q| Err(Error::Value(format!("{op}: q is {q}, expected 0 to {most}"))))
 }
 
-/// The array of the quantiles asked for, in double precision unless it is floating.
+/// The requested quantiles as an array, in double precision unless it is floating.
 fn asked(a: &Args<'_>) -> Result<Variable> {
     match a.operand(1)? {
         Operand::Variable(v) => Ok(v.clone()),

@@ -1,4 +1,4 @@
-//! Random arrays: a generator that is a seed and a place in its stream, and one for the whole process.
+//! Random arrays. A generator is a seed and a position in its stream; there is one generator for the whole process.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -19,7 +19,7 @@ use crate::tape::Variable;
 use crate::tape::capture::{self, Effect};
 use crate::tape::half::{narrow, widen};
 
-/// A stream of random numbers. Threads may share it; what it makes does not depend on how many threads make it.
+/// A stream of random numbers. Threads may share it, and its numbers do not depend on the number of threads.
 ///
 /// ```
 /// use tapegrad::ops::random::Generator;
@@ -30,14 +30,14 @@ use crate::tape::half::{narrow, widen};
 #[derive(Clone, Debug)]
 pub struct Generator(Arc<ShortMutex<Stream>>);
 
-/// The generator that is used when none is given. Its seed differs from process to process until [`manual_seed`].
+/// The default generator. Its seed differs from process to process until [`manual_seed`] is called.
 #[must_use]
 pub fn default_generator() -> &'static Generator {
     static DEFAULT: LazyLock<Generator> = LazyLock::new(|| Generator::new(RandomState::new().build_hasher().finish()));
     &DEFAULT
 }
 
-/// Begins the stream of `seed` in the generator of the process.
+/// Sets the seed of the default generator.
 pub fn manual_seed(seed: u64) {
     default_generator().manual_seed(seed);
 }
@@ -50,18 +50,18 @@ fn float(op: &str, dtype: Option<DType>) -> Result<DType> {
     }
 }
 
-/// A dtype of 16 bits, for which float32 numbers are drawn and rounded.
+/// A 16-bit dtype, for which float32 numbers are drawn and rounded.
 fn half(dtype: Option<DType>) -> Option<DType> {
     dtype.filter(|d| d.is_half())
 }
 
-/// Numbers in [low, high) in a dtype of 16 bits: `low` where rounding reaches `high`, as in PyTorch.
+/// Numbers in [low, high) in a 16-bit dtype. Where rounding gives `high` the result is `low`, as in PyTorch.
 fn below(x: &Variable, to: DType, low: f64, high: f64) -> Result<Variable> {
     let x = astype(x, to)?;
     if low < high { where_(&less(&x, high)?, &x, low) } else { Ok(x) }
 }
 
-/// Runs `f` on the elements of a new array.
+/// Calls `f` with the elements of a new array.
 fn filled<T: Element>(shape: &[usize], f: impl FnOnce(&mut [T])) -> Variable {
     let mut out = Array::empty(shape, T::DTYPE);
     f(out.data_mut());
@@ -72,10 +72,10 @@ fn check_probability(p: f64) -> Result<()> {
     if (0.0..=1.0).contains(&p) {
         return Ok(());
     }
-    Err(Error::Value(format!("bernoulli: {p} is no probability, expected 0 to 1")))
+    Err(Error::Value(format!("bernoulli: p is {p}, expected a probability from 0 to 1")))
 }
 
-/// Random numbers, or another seed, as a step of a program.
+/// A random draw or a change of the seed, as a step of a program.
 struct Drawing<F> {
     name: String,
     generator: Generator,
@@ -102,13 +102,13 @@ impl<F: Fn(&Generator) -> Result<Option<Array>> + Send + Sync> Effect for Drawin
 }
 
 impl Generator {
-    /// The beginning of the stream of `seed`.
+    /// A generator at the start of the stream of `seed`.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self(Arc::new(ShortMutex::new(Stream { seed, start: 0 })))
     }
 
-    /// Begins the stream of `seed`.
+    /// Restarts with the stream of `seed`.
     pub fn manual_seed(&self, seed: u64) {
         self.set_state([seed, 0]);
     }
@@ -119,14 +119,14 @@ impl Generator {
         self.0.lock().seed
     }
 
-    /// The seed and the place in its stream.
+    /// The seed and the position in its stream.
     #[must_use]
     pub fn state(&self) -> [u64; 2] {
         let Stream { seed, start } = *self.0.lock();
         [seed, start]
     }
 
-    /// Goes on where a generator with this [`Generator::state`] was.
+    /// Continues from the [`Generator::state`] of a generator.
     pub fn set_state(&self, [seed, start]: [u64; 2]) {
         *self.0.lock() = Stream { seed, start };
         if capture::is_anywhere() {
@@ -138,7 +138,7 @@ impl Generator {
         }
     }
 
-    /// What `draw` makes of this generator; a program draws again.
+    /// The result of `draw` with this generator, recorded so that a program draws again.
     fn seen(&self, name: String, draw: impl Fn(&Self) -> Result<Option<Array>> + Send + Sync + 'static) -> Result<Variable> {
         let Some(out) = draw(self)? else { return Err(Error::Value(format!("{name}: nothing was drawn"))) };
         let generator = self.clone();
@@ -146,7 +146,7 @@ impl Generator {
         Ok(out.into())
     }
 
-    /// The next part of the stream for one word an element, as an array that holds its seed and start.
+    /// The next part of the stream, for one word per element, as an array that holds its seed and start.
     pub(super) fn place(&self, count: usize) -> Result<Variable> {
         self.seen(format!("place {count}"), move |g| {
             let Stream { seed, start } = g.part(count);
@@ -154,7 +154,7 @@ impl Generator {
         })
     }
 
-    /// The next part of the stream, for `count` elements of `words` words.
+    /// The next part of the stream, for `count` elements of `words` words each.
     fn take(&self, count: usize, words: usize) -> Stream {
         let mut stream = self.0.lock();
         let part = *stream;
@@ -162,7 +162,7 @@ impl Generator {
         part
     }
 
-    /// The next part of the stream, for one word an element.
+    /// The next part of the stream, for one word per element.
     pub(super) fn part(&self, count: usize) -> Stream {
         self.take(count, 1)
     }
@@ -241,7 +241,7 @@ impl Generator {
         }), else unreachable!("just checked")))
     }
 
-    /// Uniform in [low, high), which is just `low` when both are equal.
+    /// Uniform in [low, high). If both are equal, the result is `low`.
     ///
     /// # Errors
     /// As [`Generator::rand`], and `Value` unless low ≤ high and both are finite.
@@ -266,13 +266,13 @@ impl Generator {
         let shape = checked_shape("uniform", shape, dtype)?;
         Ok(dispatch!(float dtype, T => {
             let [low, high] = [low, high].map(|x| T::from_scalar(Scalar::Float(x)));
-            // Rounding may reach `high`, which is not in the interval.
+            // Rounding may give `high`, which is not in the interval.
             let last = high.next_down().max(low);
             self.units(&shape, |u: T| (low + (high - low) * u).min(last))
         }, else unreachable!("just checked")))
     }
 
-    /// Integers from `low` to `high` - 1, all exactly as likely; in any dtype that holds them, `int64` when none is given.
+    /// Integers from `low` to `high` - 1, all with exactly the same probability, in any dtype that holds them; `int64` by default.
     ///
     /// # Errors
     /// As [`Generator::rand`], and `Value` when there is no such integer or when the dtype cannot hold all of them.
@@ -327,7 +327,7 @@ impl Generator {
         })))
     }
 
-    /// 1 with the probability that `p` has at that place, else 0; in the dtype of `p`.
+    /// 1 with the probability given by the element of `p`, else 0; in the dtype of `p`.
     ///
     /// # Errors
     /// `DType` unless `p` is floating, `Value` unless all its elements are probabilities.
@@ -340,7 +340,7 @@ impl Generator {
         dispatch!(float dtype, T => {
             let probabilities = p.array().view::<T>();
             probabilities.iter().try_for_each(|&p| check_probability(p.to_scalar().as_f64()))?;
-            // The numbers are drawn when there is memory for all: a failure leaves the stream where it was.
+            // Memory is allocated before numbers are drawn, so a failure does not advance the stream.
             Ok(filled(p.shape(), |out: &mut [T]| {
                 let units = self.units(p.shape(), |u: f64| u);
                 let drawn = units.array().view::<f64>().into_iter().zip(&probabilities).map(|(&u, &p)| u < p.to_scalar().as_f64());

@@ -19,8 +19,8 @@ use crate::tape::{AttrSet, Batch, Jvp, Operand, Outputs, Primitive, Variable, Vj
 /// The primitives of this file.
 pub const PRIMITIVES: &[&Primitive] = &[&LSTM, &LSTM_GRADIENT, &GRU, &GRU_GRADIENT];
 
-/// Inputs: what comes from the inputs z (T, B, 4H), the weight (4H, H), the first state and cell (B, H). Results: the states (T, B, H)
-/// and the last cell; hidden ones are the cells and the gates of all steps.
+/// Inputs: the contribution of the inputs z (T, B, 4H), the weight (4H, H), the first state and cell (B, H). Results: the states (T, B, H)
+/// and the last cell; hidden results are the cells and the gates of all steps.
 static LSTM: Primitive = Primitive {
     name: "lstm",
     eval: |call| {
@@ -61,7 +61,7 @@ static LSTM: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-/// The gradients of z, w, h0 and c0. Inputs: those of [`LSTM`], its three traces, and the cotangents of its results.
+/// The gradients of z, w, h0 and c0. Inputs: those of [`LSTM`], its states, cells and gates, and the cotangents of its results.
 static LSTM_GRADIENT: Primitive = Primitive {
     name: "lstm_gradient",
     eval: |call| {
@@ -90,8 +90,8 @@ static LSTM_GRADIENT: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-/// Inputs: what comes from the inputs z (T, B, 3H), the weight (3H, H), the bias (3H), the first state (B, H). Result: the states
-/// (T, B, H); a hidden one has the gates.
+/// Inputs: the contribution of the inputs z (T, B, 3H), the weight (3H, H), the bias (3H), the first state (B, H). Result: the states (T,
+/// B, H); a hidden result holds the gates.
 static GRU: Primitive = Primitive {
     name: "gru",
     eval: |call| {
@@ -155,7 +155,7 @@ fn sizes(z: &Array, h0: &Array) -> Sizes {
     Sizes { steps: z.shape()[0], batch: h0.shape()[0], hidden: h0.shape()[1] }
 }
 
-/// The last of the cells, or the first one where there is no step.
+/// The last of the cells, or the first cell if there are no steps.
 fn last(cells: &Array, first: &Array) -> Array {
     match cells.shape()[0].checked_sub(1) {
         Some(t) => cells.with_layout(cells.layout().select(0, t)).copy(),
@@ -167,17 +167,17 @@ fn step(x: &Variable, t: usize) -> Result<Variable> {
     get_item(x, &[IndexItem::Int(t.cast_signed())])
 }
 
-/// `n` parts along the last axis.
+/// Splits the last axis into `n` parts.
 fn parts(x: &Variable, n: usize) -> Result<Vec<Variable>> {
     split(x, Sections::Count(i64::try_from(n).unwrap_or(1)), -1)
 }
 
-/// All steps as one array; none of the shape of `like` where there is no step.
+/// All steps as one array; an empty one of the shape of `like` if there are no steps.
 fn joined(steps: &[Variable], like: &Variable) -> Result<Variable> {
     if steps.is_empty() { get_item(&expand_dims(like, &[0])?, &[IndexItem::Slice(Some(0), Some(0), None)]) } else { stack(steps, 0) }
 }
 
-/// What one step of an LSTM has computed.
+/// The values of one step of an LSTM.
 struct LstmStep {
     gates: Vec<Variable>,
     /// The cell before it and after it, and the tanh of that.
@@ -206,7 +206,7 @@ fn lstm_definition(inputs: &[Variable]) -> Result<(Variable, Variable)> {
     Ok((joined(&out, &inputs[2])?, c))
 }
 
-/// The derivative of a sigmoid by its result, times `g`.
+/// The derivative of a sigmoid as a function of its result, times `g`.
 fn by_sigmoid(g: &Variable, y: &Variable) -> Result<Variable> {
     multiply(g, &multiply(y, &subtract(1.0, y)?)?)
 }
@@ -215,7 +215,7 @@ fn by_tanh(g: &Variable, y: &Variable) -> Result<Variable> {
     multiply(g, &subtract(1.0, &multiply(y, y)?)?)
 }
 
-/// A sum of products (4H or 3H by H), zeros where there is no step.
+/// A sum of products (4H or 3H by H); zeros if there are no steps.
 fn weight_sum(sum: Option<Variable>, slopes: &Variable, before: &Variable) -> Result<Variable> {
     let one = matmul(&matrix_transpose(slopes)?, before)?;
     sum.map_or(Ok(one.clone()), |s| add(&s, &one))
@@ -249,7 +249,7 @@ fn lstm_gradient_definition(inputs: &[Variable], _: &dyn AttrSet) -> Result<Outp
     Ok(smallvec![dz, dw, dh, dc])
 }
 
-/// What one step of a GRU has computed: r, z, n, the part that r scales, and the state before.
+/// The values of one step of a GRU: r, z, n, the part that r scales, and the state before.
 type GruStep = [Variable; 5];
 
 fn gru_steps(inputs: &[Variable]) -> Result<(Variable, Vec<GruStep>)> {
@@ -289,7 +289,7 @@ fn gru_gradient_definition(inputs: &[Variable], _: &dyn AttrSet) -> Result<Outpu
     Ok(smallvec![dz, dw, db, dh])
 }
 
-/// Checks the shapes of a recurrence of so many gates, whose inputs are z, the weight, and others.
+/// Checks the shapes of a recurrence with this number of gates, whose inputs are z, the weight, and others.
 fn checked(op: &str, a: &Args<'_>, gates: usize) -> Result<Vec<Variable>> {
     let all = (0..4).map(|i| floating(op, &a.variable(i)?)).collect::<Result<Vec<_>>>()?;
     let state = if gates == 4 { &all[2] } else { &all[3] };

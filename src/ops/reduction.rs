@@ -15,16 +15,16 @@ use crate::kernel::reduce::prod_grad;
 use crate::kernel::reduce::{self, ReducePlan};
 use crate::tape::{AttrSet, Attrs, Batch, BatchContext, Jvp, JvpContext, Operand, Outputs, Primitive, Variable, Vjp, VjpContext, apply};
 
-/// Axes counted from the front, in order.
+/// Axes counted from the front, in ascending order.
 pub(crate) type Axes = SmallVec<[usize; 4]>;
 
-/// `axes` counted from the front, in order; all when there are none named.
+/// `axes` counted from the front, in ascending order; all axes for `None`.
 ///
 /// # Errors
 /// `Axis` when one is out of range or named twice.
 pub(crate) fn normalize_axes(op: &str, axes: Option<&[isize]>, ndim: usize) -> Result<Axes> {
     let Some(named) = axes else { return Ok((0..ndim).collect()) };
-    // As NumPy, a single number may be reduced along its axis 0 or -1, as a vector of one element.
+    // As in NumPy, a single number may be reduced along axis 0 or -1, as a vector of one element.
     if let (0, [0 | -1]) = (ndim, named) {
         return Ok(Axes::new());
     }
@@ -42,24 +42,24 @@ pub(crate) fn reduced_shape(shape: &[usize], axes: &[usize], keepdims: bool) -> 
     if keepdims { plan.keepdims } else { plan.kept }
 }
 
-/// The result of a fold, which has the kept axes only, as its caller wants it.
+/// The result of a fold, which has the kept axes only, in the shape that `keepdims` requires.
 pub(crate) fn finish(out: Array, shape: &[usize], axes: &[usize], keepdims: bool) -> Array {
     if keepdims { out.with_layout(Layout::contiguous(&reduced_shape(shape, axes, true))) } else { out }
 }
 
-/// Number of elements that become one.
+/// Number of elements that are reduced to one.
 #[allow(clippy::cast_precision_loss, reason = "a count")]
 pub(crate) fn count(shape: &[usize], axes: &[usize]) -> f64 {
     ReducePlan::new(shape, axes).count as f64
 }
 
-/// The axes that an operation works over, counted from the front.
+/// The axes of an operation, counted from the front.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct OverAxes {
     pub(crate) axes: Axes,
 }
 
-/// The axes of a reduction, and whether they stay with size one.
+/// The axes of a reduction, and whether they are kept with size one.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Reduced {
     pub(crate) axes: Axes,
@@ -74,7 +74,7 @@ struct Expanded {
 }
 crate::attributes!(OverAxes, Reduced, Expanded);
 
-/// Axes behind a batch axis in front.
+/// The axes after a batch axis was added in front.
 pub(crate) fn behind_batch(axes: &[usize]) -> Axes {
     axes.iter().map(|a| a + 1).collect()
 }
@@ -96,7 +96,7 @@ fn axes_of(ctx: &VjpContext<'_>) -> Axes {
     ctx.attrs::<Reduced>().axes.clone()
 }
 
-/// `x`, or its values in the default floating dtype.
+/// `x`; integers and bools are converted to the default floating dtype.
 ///
 /// # Errors
 /// `DType` for complex numbers.
@@ -108,14 +108,15 @@ pub(crate) fn floating(op: &str, x: &Variable) -> Result<Variable> {
     }
 }
 
-/// The floating dtype that `x` and all of `more` are converted to: that of `x` as [`floating`] has it, promoted with the others.
+/// The floating dtype to which `x` and all of `more` are converted: the promotion of all, where integers count as the default floating
+/// dtype.
 pub(crate) fn common_floating<'a>(op: &str, x: &Variable, more: impl IntoIterator<Item = &'a Variable>) -> Result<DType> {
     let own = if x.dtype().is_inexact() { x.dtype() } else { default_float() };
     let dtype: DType = more.into_iter().fold(own, |d, v| d.promote(v.dtype()));
     if dtype.is_complex() { Err(undefined(op, dtype)) } else { Ok(dtype) }
 }
 
-/// `x`, real or complex, or its values in the default floating dtype.
+/// `x`; integers and bools are converted to the default floating dtype.
 pub(crate) fn inexact(x: &Variable) -> Result<Variable> {
     if x.dtype().is_inexact() { Ok(x.clone()) } else { astype(x, default_float()) }
 }
@@ -148,25 +149,25 @@ fn spread_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
     ctx.add(0, sum_over(&g, &ctx.attrs::<Expanded>().axes, keepdims)?)
 }
 
-/// A reduced value seen with the shape from which `axes` were reduced: the transpose of a sum.
+/// A reduced value, broadcast to the shape from which `axes` were reduced: the transpose of a sum.
 pub(crate) fn expand_reduced(g: &Variable, axes: &[usize], shape: &[usize]) -> Result<Variable> {
     apply(&EXPAND_REDUCED, &[g.into()], &Expanded { axes: axes.into(), shape: Shape::from_slice(shape) })
 }
 
-/// The view that a sum's gradient is of a cotangent with `layout`, as a primitive, its attributes and its layout. `shape` is that of the
-/// input.
+/// The view of a cotangent with `layout` that is the gradient of a sum, as a primitive, its attributes and its layout. `shape` is the shape
+/// of the input.
 pub(crate) fn spreading(sum: &dyn AttrSet, layout: &Layout, shape: &[usize]) -> Option<(&'static Primitive, Attrs, Layout)> {
     let axes = sum.as_any().downcast_ref::<Reduced>()?.axes.clone();
     let layout = layout.reshape(&reduced_shape(shape, &axes, true))?.broadcast_to("spread", shape).ok()?;
     Some((&EXPAND_REDUCED, Expanded { axes, shape: Shape::from_slice(shape) }.share(), layout))
 }
 
-/// [`spread`] of an array.
+/// [`expand_reduced`] for an array.
 pub(crate) fn expand_reduced_array(a: &Array, axes: &[usize], shape: &[usize]) -> Result<Array> {
     a.reshape(&reduced_shape(shape, axes, true))?.broadcast_to("spread", shape)
 }
 
-/// The cotangent of a reduction, seen with the shape of the input.
+/// The cotangent of a reduction, broadcast to the shape of the input.
 pub(crate) fn spread_g(g: &Variable, ctx: &VjpContext<'_>) -> Result<Variable> {
     expand_reduced(g, &axes_of(ctx), &ctx.meta(0).shape)
 }
@@ -195,7 +196,7 @@ pub(crate) fn sum_over(x: &Variable, axes: &[usize], keepdims: bool) -> Result<V
     apply(&SUM, &[x.into()], &Reduced { axes: axes.into(), keepdims })
 }
 
-/// The sum over `axes` (`None`: all). Signed integers and bools add up in int64, unsigned ones in uint64.
+/// The sum over `axes` (`None`: all). Signed integers and bools are summed in int64, unsigned ones in uint64.
 ///
 /// # Errors
 /// `Axis` when an axis is out of range or named twice.
@@ -222,7 +223,7 @@ fn mean_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
     ctx.add(0, spread_g(&g, ctx)?)
 }
 
-/// The mean over `axes` (`None`: all); NaN of nothing. Integers and bools give the default floating dtype.
+/// The mean over `axes` (`None`: all); NaN for no elements. The result for integers and bools has the default floating dtype.
 ///
 /// # Errors
 /// `Axis` when an axis is out of range or named twice.
@@ -257,7 +258,7 @@ fn prod_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
     ctx.add(0, annihilate(&spread_g(&g, ctx)?, &others)?)
 }
 
-/// For every element of x (input 0) the product of the others along axes, differentiated along directions (the other inputs).
+/// For every element of x (input 0) the product of the other elements along axes, differentiated along directions (the other inputs).
 static PROD_EXCLUDING: Primitive = Primitive {
     name: "prod_excluding",
     eval: |call| {
@@ -275,7 +276,7 @@ static PROD_EXCLUDING: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-/// By x the result is differentiated along one more direction, in the directions it is linear.
+/// With respect to x, the result is differentiated along one more direction. In the directions it is linear.
 fn others_jvp(ctx: &JvpContext<'_>) -> Result<Outputs> {
     let axes = &ctx.attrs::<OverAxes>().axes;
     let inputs: SmallVec<[Variable; 4]> = (0..ctx.inputs.len()).map(|i| ctx.input(i)).collect();
@@ -296,8 +297,8 @@ fn others_jvp(ctx: &JvpContext<'_>) -> Result<Outputs> {
     Ok(total.into_iter().collect())
 }
 
-/// With a cotangent c, Σ cⱼ ∂ⱼ D is D differentiated along c: by x that is [`others`] with one more direction, by a
-/// direction, in which it is linear, [`others`] with c in its place.
+/// With a cotangent c, Σ cⱼ ∂ⱼ D is D differentiated along c. With respect to x that is [`others`] with one more direction. With respect to
+/// a direction, in which D is linear, it is [`others`] with c in its place.
 fn others_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
     let g = ctx.cotangent();
     let axes = ctx.attrs::<OverAxes>().axes.clone();
@@ -309,7 +310,7 @@ fn others_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
     })
 }
 
-/// [`others`] of the conjugates of all inputs but the last, a cotangent.
+/// [`others`] for the conjugates of all inputs but the last, a cotangent.
 fn adjoint(inputs: &[&Variable], axes: &[usize]) -> Result<Variable> {
     let Some((g, rest)) = inputs.split_last() else { return others(inputs, axes) };
     if !g.dtype().is_complex() {
@@ -320,15 +321,15 @@ fn adjoint(inputs: &[&Variable], axes: &[usize]) -> Result<Variable> {
     others(&all, axes)
 }
 
-/// For every element of the first input the product of the others along `axes`, differentiated along the remaining
-/// inputs: see [`products`].
+/// For every element of the first input the product of the other elements along `axes`, differentiated along the remaining inputs: see
+/// [`prod_excluding`](crate::kernel::reduce::prod_excluding).
 fn others(inputs: &[&Variable], axes: &[usize]) -> Result<Variable> {
     let operands: SmallVec<[Operand<'_>; 4]> = inputs.iter().map(|&x| x.into()).collect();
     apply(&PROD_EXCLUDING, &operands, &OverAxes { axes: axes.into() })
 }
 
-/// The product over `axes` (`None`: all). Signed integers and bools multiply in int64, unsigned ones in uint64. Gradients are exact with any number
-/// of zeros.
+/// The product over `axes` (`None`: all). Signed integers and bools are multiplied in int64, unsigned ones in uint64. Gradients are exact
+/// with any number of zeros.
 ///
 /// # Errors
 /// `Axis` when an axis is out of range or named twice.
@@ -337,12 +338,12 @@ pub fn prod(x: &Variable, axes: Option<&[isize]>, keepdims: bool) -> Result<Vari
     apply(&PROD, &[x.into()], &Reduced { axes, keepdims })
 }
 
-/// A reduction that a `dtype` makes work in that dtype, as in NumPy: the elements are cast before.
+/// Casts the elements to `dtype`, if it is given, before a reduction, as in NumPy.
 fn in_dtype(a: &Args<'_>, dtype: usize, f: fn(&Variable, Option<&[isize]>, bool) -> Result<Variable>) -> Result<Value> {
     let (x, axes, keepdims) = (a.variable(0)?, a.axes(1)?, a.flag(2)?);
     Ok(match a.dtype(dtype)? {
         None => f(&x, axes, keepdims)?,
-        // Truth values add up to whether there is one, and multiply to whether all are: true ones stay above zero.
+        // For bools, sum means any and prod means all.
         Some(DType::Bool) => {
             let out = f(&astype(&x, DType::Bool)?, axes, keepdims)?;
             astype(&out, DType::Bool)?
@@ -361,7 +362,7 @@ fn call_mean(a: &Args<'_>) -> Result<Value> {
     in_dtype(a, 3, mean)
 }
 
-/// Samples of a reduction with parameters x, axis, keepdims and `extra`; with `empty`, also over nothing.
+/// Samples of a reduction with the parameters x, axis, keepdims and `extra`; with `empty`, also over no elements.
 pub(crate) fn reduction_samples(domain: Domain, empty: bool, extra: &[Arg]) -> Vec<Sample> {
     let draw = &mut Draw::new(5);
     let mut cases: Vec<(Variable, Option<&[isize]>, bool)> = vec![

@@ -1,15 +1,15 @@
-//! What an operation is to the outside: name, signature, doc, samples. One row each, and everything that walks all
-//! operations (bindings, stubs, docs, gradient checks) walks these rows.
+//! The public description of an operation: name, signature, doc, samples. There is one row per operation, and everything that iterates over
+//! operations (bindings, stubs, docs, gradient checks) uses these rows.
 
 pub use super::arguments::{Arg, Args, Operand, Value};
 use super::work;
 use crate::error::{Error, Result};
 use crate::tape::Primitive;
 
-/// What a parameter takes.
+/// The kind of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// An array, or a number that stays one.
+    /// An array, or a number, which stays a number.
     Array,
     /// An array, a number or None.
     OptArray,
@@ -31,9 +31,9 @@ pub enum Kind {
     Axes,
     /// An int or a tuple of ints; as the last parameter of a method also several ints.
     Ints,
-    /// An int, which counts pieces, or a tuple of ints, which are places: told apart.
+    /// An int, which is a number of pieces, or a tuple of ints, which are positions.
     Sections,
-    /// An int or a tuple of ints, in which None leaves a size as it is ([`KEEP`](super::spatial::KEEP)).
+    /// An int or a tuple of ints, where None keeps a size ([`KEEP`](super::spatial::KEEP)).
     Sizes,
     /// A float or a tuple of floats.
     Floats,
@@ -41,18 +41,18 @@ pub enum Kind {
     Padding,
     /// A dtype or None.
     DType,
-    /// A device or None: there is one, so nothing is left of it.
+    /// A device or None. There is only one device, so the value is dropped.
     Device,
     /// One of the strings in the parameter's choices.
     Text,
-    /// What stands between square brackets.
+    /// An index between square brackets.
     Index,
 }
 
-/// The value of a parameter that is not given.
+/// The default of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Default {
-    /// It must be given.
+    /// There is none: the parameter is required.
     Required,
     /// None.
     None,
@@ -71,20 +71,20 @@ pub enum Default {
 pub struct Param {
     /// Its name in Python.
     pub name: &'static str,
-    /// What it takes.
+    /// Its kind.
     pub kind: Kind,
-    /// Its value when not given.
+    /// Its default.
     pub default: Default,
-    /// Another name under which it is accepted (`dim` for `axis`).
+    /// An alternative name (`dim` for `axis`).
     pub alias: Option<&'static str>,
-    /// Given by name only.
+    /// Whether it can only be passed by name.
     pub keyword_only: bool,
-    /// The strings that it takes; empty where any will do.
+    /// The strings that it accepts; empty if it accepts any.
     pub choices: &'static [&'static str],
 }
 
 impl Param {
-    /// A parameter that must be given.
+    /// A required parameter.
     #[must_use]
     pub const fn new(name: &'static str, kind: Kind) -> Self {
         Self { name, kind, default: Default::Required, alias: None, keyword_only: false, choices: &[] }
@@ -96,13 +96,13 @@ impl Param {
         Self::new(name, Kind::Array)
     }
 
-    /// A string out of `choices`, whose first is the default.
+    /// One of the strings in `choices`; the first is the default.
     #[must_use]
     pub const fn choice(name: &'static str, choices: &'static [&'static str]) -> Self {
         Self { choices, ..Self::new(name, Kind::Text).or(Default::Text(choices[0])) }
     }
 
-    /// With a default.
+    /// Sets a default.
     #[must_use]
     pub const fn or(self, default: Default) -> Self {
         Self { default, ..self }
@@ -138,45 +138,45 @@ impl Param {
         Self { alias: Some("keepdim"), ..Self::flag("keepdims", false) }
     }
 
-    /// `device=None`, given by name. Samples leave it out.
+    /// `device=None`, passed by name. Samples do not include it.
     #[must_use]
     pub const fn device() -> Self {
         Self::new("device", Kind::Device).or(Default::None).named()
     }
 
-    /// Given by name only.
+    /// Makes it keyword-only.
     #[must_use]
     pub const fn named(self) -> Self {
         Self { keyword_only: true, ..self }
     }
 }
 
-/// How an operation differentiates, for docs and tests.
+/// The gradient of an operation, for docs and tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gradient {
-    /// It has a rule; the text says which.
+    /// A rule, given as text.
     Rule(&'static str),
-    /// It is made of operations that have rules.
+    /// That of the operations that it is composed of.
     Composite(&'static str),
-    /// Its output never tracks.
+    /// None: the output is never tracked.
     None,
 }
 
-/// A call to check: forward against NumPy, gradients against differences.
+/// A call for tests: results are compared with NumPy, gradients with differences.
 #[derive(Clone, Debug)]
 pub struct Sample {
-    /// One argument for each parameter.
+    /// One argument per parameter.
     pub args: Vec<Arg>,
 }
 
-/// Whether results share elements with the first array of a call.
+/// Whether results share memory with the first array of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Views {
-    /// They are values of their own.
+    /// They do not.
     No,
-    /// They are views of it wherever a layout can describe them: writing to one writes to the array.
+    /// They are views of it where strides allow it: writing to one writes to the array.
     Writable,
-    /// They are views that show an element in several places: each of its own array, and writing to them raises.
+    /// They are views that repeat elements. Writing to them is an error.
     ReadOnly,
 }
 
@@ -184,13 +184,13 @@ pub enum Views {
 #[derive(Clone, Copy)]
 #[allow(clippy::struct_excessive_bools, reason = "properties that have nothing to do with each other")]
 pub struct Entry {
-    /// Name in Python.
+    /// The name in Python.
     pub name: &'static str,
     /// The namespace below `tapegrad` in which the function is: `"linalg"`; `""` for `tapegrad` itself.
     pub module: &'static str,
     /// The primitive that a call runs, unless it is composed of several.
     pub primitive: Option<&'static Primitive>,
-    /// The primitive that a call runs on integers, where that is another one.
+    /// The primitive that a call runs on integers, if it is a different one.
     pub integers: Option<&'static Primitive>,
     /// Other names of the same function.
     pub aliases: &'static [&'static str],
@@ -200,17 +200,17 @@ pub struct Entry {
     pub params: &'static [Param],
     /// Calls it.
     pub call: fn(&Args<'_>) -> Result<Value>,
-    /// What a call costs, in elements of a simple operation.
+    /// The cost of a call, in elements of a simple operation.
     pub work: fn(&[Arg]) -> usize,
-    /// Nanoseconds for each of these elements, where that is more than one.
+    /// Nanoseconds for each of these elements, if more than one.
     pub cost: f64,
-    /// How it differentiates.
+    /// Its gradient.
     pub gradient: Gradient,
     /// Whether it is linear in each of its arrays.
     pub linear: bool,
     /// Whether its results are views.
     pub views: Views,
-    /// Whether it moves elements and does not compute with them: then it takes floating numbers of 16 bits as they are. Views do.
+    /// Whether it only moves elements and does not compute with them, as views do: then it accepts 16-bit floats as they are.
     pub moves: bool,
     /// Whether it is a function of the module.
     pub function: bool,
@@ -218,12 +218,12 @@ pub struct Entry {
     pub method: bool,
     /// The names of its results, where they have names.
     pub results: &'static [&'static str],
-    /// Calls that are worth checking.
+    /// Calls for tests.
     pub samples: fn() -> Vec<Sample>,
 }
 
 impl Entry {
-    /// A row to fill in.
+    /// Default fields for a row.
     pub const BASE: Self = Self {
         name: "",
         module: "",
@@ -251,44 +251,44 @@ impl Entry {
         if self.module.is_empty() { self.name.to_owned() } else { format!("{}.{}", self.module, self.name) }
     }
 
-    /// Whether a call with these arguments takes so long that others should run meanwhile.
+    /// Whether a call with these arguments takes so long that other threads should run meanwhile.
     #[must_use]
     #[allow(clippy::cast_precision_loss, reason = "an estimate")]
     pub fn is_long(&self, args: &[Arg]) -> bool {
         (self.work)(args) as f64 * self.cost.max(1.0) >= work::LONG_CALL as f64
     }
 
-    /// With what an element costs, in nanoseconds.
+    /// Sets the cost of an element, in nanoseconds.
     #[must_use]
     pub const fn costs(self, cost: f64) -> Self {
         Self { cost, ..self }
     }
 
-    /// With another estimate of what a call costs.
+    /// Sets another estimate of the cost of a call.
     #[must_use]
     pub const fn work(self, work: fn(&[Arg]) -> usize) -> Self {
         Self { work, ..self }
     }
 
-    /// With other names.
+    /// Sets other names.
     #[must_use]
     pub const fn alias(self, aliases: &'static [&'static str]) -> Self {
         Self { aliases, ..self }
     }
 
-    /// Made of operations that have rules.
+    /// Sets the gradient: composed of operations that have rules.
     #[must_use]
     pub const fn composite(self, gradient: &'static str) -> Self {
         Self { gradient: Gradient::Composite(gradient), ..self }
     }
 
-    /// With a rule.
+    /// Sets the gradient: a rule.
     #[must_use]
     pub const fn rule(self, gradient: &'static str) -> Self {
         Self { gradient: Gradient::Rule(gradient), ..self }
     }
 
-    /// A function only, no method.
+    /// Makes it a function only, not a method.
     #[must_use]
     pub const fn no_method(self) -> Self {
         Self { method: false, ..self }

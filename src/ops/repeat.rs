@@ -1,4 +1,4 @@
-//! The same elements at other places, or several times.
+//! Rolling, tiling and repeating elements.
 
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -35,7 +35,7 @@ static ROLL: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-/// Axes, and by how many places their elements move.
+/// Axes, and the distances by which their elements move.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Turns {
     turns: SmallVec<[(usize, isize); 2]>,
@@ -52,8 +52,8 @@ fn roll_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
     ctx.add(0, roll_by(&g, &back)?)
 }
 
-/// Elements moved along axes by `shift` places; what leaves at one end comes in at the other. Shifts and axes
-/// broadcast; without axes the array is flattened for it.
+/// Rolls elements along axes by `shift` positions: elements that leave at one end enter at the other. Shifts and axes broadcast. Without
+/// axes the array is rolled in flattened form.
 ///
 /// # Errors
 /// `Axis` when an axis is out of range, `Value` when shifts and axes do not pair up.
@@ -71,7 +71,7 @@ pub fn roll(x: &Variable, shift: &[isize], axes: Option<&[isize]>) -> Result<Var
     let mut turns = alloc_check::with_capacity(count);
     for i in 0..count {
         let axis = normalize_axis("roll", axes[i % axes.len()], x.ndim())?;
-        // Reduced, so that its opposite exists.
+        // Reduced modulo the size, so that it can be negated.
         let n = x.shape()[axis].max(1).cast_signed();
         turns.push((axis, shift[i % shift.len()].rem_euclid(n)));
     }
@@ -82,7 +82,7 @@ fn size(op: &str, n: isize) -> Result<usize> {
     usize::try_from(n).map_err(|_| Error::Value(format!("{op}: repetitions must not be negative, got {n}")))
 }
 
-/// `x` repeated as a whole along each axis.
+/// Repeats `x` as a whole along each axis.
 ///
 /// # Errors
 /// `Value` when a repetition is negative.
@@ -101,10 +101,10 @@ pub fn tile(x: &Variable, reps: &[isize]) -> Result<Variable> {
     reshape_to(&broadcast_to(&reshape_to(x, &apart)?, &wide)?, &out)
 }
 
-/// Every element repeated along an axis: the same number of times, or one number for each position. `None` flattens.
+/// Repeats each element along an axis: the same number of times, or with one number per position. `None` flattens.
 ///
 /// # Errors
-/// `Value` when a number is negative or their count does not fit, `Axis` when the axis is out of range.
+/// `Value` when a number is negative or there is a wrong number of them, `Axis` when the axis is out of range.
 pub fn repeat(x: &Variable, repeats: &[isize], axis: Option<isize>) -> Result<Variable> {
     let Some(axis) = axis else { return repeat(&flatten(x)?, repeats, Some(0)) };
     let axis = normalize_axis("repeat", axis, x.ndim())?;
@@ -133,7 +133,7 @@ pub fn repeat(x: &Variable, repeats: &[isize], axis: Option<isize>) -> Result<Va
     gather(&REPEAT, x, &places, &rows.into())
 }
 
-/// Every array along an axis of its own, stretched over the axes of the others. With `xy` the first two are exchanged.
+/// Each array along its own axis, broadcast over the axes of the others. With `xy` the first two axes are swapped.
 ///
 /// # Errors
 /// `Shape` when an array has more than one axis.

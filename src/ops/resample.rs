@@ -1,4 +1,4 @@
-//! Sparse linear maps along the last axes: what pooling by means, interpolation and padding are made of.
+//! Sparse linear maps along the last axes, for average pooling, interpolation and padding.
 
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::tape::{Batch, Jvp, Primitive, Variable, Vjp, apply};
 /// The primitives of this file.
 pub const PRIMITIVES: &[&Primitive] = &[&RESAMPLE, &PICK, &GATHER, &SCATTER];
 
-/// A table for each of the last axes.
+/// One table for each of the last axes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Tables(pub(super) Arc<Vec<Table>>);
 crate::attributes!(Tables, Picked, Plane);
@@ -42,14 +42,14 @@ static RESAMPLE: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-/// Applies a table along each of the last axes of `x`, which is floating or complex.
+/// Applies one table along each of the last axes of `x`, which is floating or complex.
 pub(super) fn resample(x: &Variable, tables: Vec<Table>) -> Result<Variable> {
     let tables = Tables(Arc::new(tables));
     let part = |x: &Variable| apply(&RESAMPLE, &[x.into()], &tables);
     if x.dtype().is_complex() { by_parts(x, part) } else { part(x) }
 }
 
-/// For each of the last axes the places that are read, and what stands where there is none.
+/// For each of the last axes the positions that are read, and the value where there is no position.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Picked {
     places: Arc<Vec<Vec<Option<usize>>>>,
@@ -83,12 +83,12 @@ static PICK: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-/// The elements at places along each of the last axes of `x`, and `fill` where there is no place.
+/// The elements at positions along each of the last axes of `x`, and `fill` where there is no position.
 pub(super) fn pick(x: &Variable, places: Vec<Vec<Option<usize>>>, fill: f64) -> Result<Variable> {
     apply(&PICK, &[x.into()], &Picked { places: Arc::new(places), fill })
 }
 
-/// A plane of some axes, counted in row-major order, and the shape of what is read from it.
+/// The plane of some axes, indexed in row-major order, and the shape of the result.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Plane {
     plane: Shape,
@@ -137,21 +137,21 @@ static SCATTER: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-/// The elements of each plane (the last `axes` axes of `x`) at `places`, an int64 array with the same axes in front; zero at -1.
+/// The elements of each plane (the last `axes` axes of `x`) at `places`, an int64 array with the same leading axes; zero at -1.
 pub(super) fn gather_places(x: &Variable, places: &Variable, axes: usize) -> Result<Variable> {
     let front = x.ndim() - axes;
     let attrs = Plane { plane: Shape::from_slice(&x.shape()[front..]), out: Shape::from_slice(&places.shape()[front..]) };
     apply(&GATHER, &[x.into(), places.into()], &attrs)
 }
 
-/// Planes of zeros of shape `plane` to which the last axes of `g` are added at `places`: the transpose of [`gather_places`].
+/// Planes of zeros of shape `plane`, to which the elements of `g` are added at `places`: the transpose of [`gather_places`].
 pub(super) fn scatter_places(g: &Variable, places: &Variable, plane: &[usize]) -> Result<Variable> {
     let front = g.ndim() - plane.len();
     let attrs = Plane { plane: Shape::from_slice(plane), out: Shape::from_slice(&g.shape()[front..]) };
     apply(&SCATTER, &[g.into(), places.into()], &attrs)
 }
 
-/// An array of int64.
+/// Whether it is an int64 array.
 pub(super) fn is_places(v: &Variable) -> bool {
     v.dtype() == DType::I64
 }

@@ -1,7 +1,7 @@
 //! Running sums and products along an axis, and differences of neighbours.
 //!
-//! The gradients of running products and of running log-sums are linear recurrences, s = b + a · (s before), and so are the gradients of
-//! a recurrence: one primitive is closed under differentiation, divides by nothing and is exact with zeros.
+//! The gradients of running products and of running log-sums are linear recurrences, s = b + a · (previous s), and so are the gradients of
+//! a recurrence. This one primitive is closed under differentiation, needs no division, and is exact with zeros.
 #![allow(clippy::type_complexity, reason = "a table of functions")]
 
 use serde::{Deserialize, Serialize};
@@ -21,7 +21,7 @@ use crate::error::{Error, Result, show_shape};
 use crate::kernel::scan;
 use crate::tape::{Batch, BatchContext, Jvp, JvpContext, Outputs, Primitive, Variable, Vjp, apply};
 
-/// The axis that is walked along, and whether from its end.
+/// The axis of the scan, and whether it starts at the end.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Walk {
     axis: usize,
@@ -60,7 +60,7 @@ static CUMSUM: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-/// s = b + a · (s before), of a (input 0) and b (input 1).
+/// s = b + a · (previous s), for a (input 0) and b (input 1).
 static RECURRENCE: Primitive = Primitive {
     name: "recurrence",
     eval: |call| {
@@ -73,7 +73,7 @@ static RECURRENCE: Primitive = Primitive {
         s.input(0);
         s.output(0);
     },
-    // Backward, λ = g + (a behind) · (λ behind): the gradient of b, and that of a with what was multiplied.
+    // Backward, λ = g + (next a) · (next λ) is the gradient of b; the gradient of a is λ times the factor of a.
     vjp: Vjp::Rule(|ctx| {
         let (g, a, s, w) = (ctx.cotangent(), ctx.input(0), ctx.output(0), ctx.attrs::<Walk>().clone());
         let flow = recurrence(&before(&a, &w.back(), 0.0)?, &g, &w.back())?;
@@ -91,7 +91,7 @@ static RECURRENCE: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-/// The tangent of a recurrence with factors `a`: the recurrence of the terms, of which some may be zero.
+/// The tangent of a recurrence with factors `a`: the recurrence of the terms, some of which may be zero.
 fn along_recurrence(ctx: &JvpContext<'_>, one: Option<Variable>, two: Option<Variable>, a: &Variable) -> Result<Outputs> {
     let sum = match (one, two) {
         (Some(one), Some(two)) => add(&one, &two)?,
@@ -105,7 +105,7 @@ fn recurrence(a: &Variable, b: &Variable, walk: &Walk) -> Result<Variable> {
     apply(&RECURRENCE, &[a.into(), b.into()], walk)
 }
 
-/// For every element the one before it in the walk, and `first` for the first.
+/// For every element the previous one in the scan, and `first` for the first.
 fn before(x: &Variable, walk: &Walk, first: f64) -> Result<Variable> {
     let (axis, n) = (walk.axis, x.shape()[walk.axis]);
     if n == 0 {
@@ -118,7 +118,7 @@ fn before(x: &Variable, walk: &Walk, first: f64) -> Result<Variable> {
     if walk.reverse { join(&[&rest, &edge], axis) } else { join(&[&edge, &rest], axis) }
 }
 
-/// `count` positions of `axis` from `start` on.
+/// `count` positions along `axis`, from `start` on.
 fn piece(x: &Variable, axis: usize, start: usize, count: usize) -> Result<Variable> {
     view(&GETITEM, x, &Window::along(x.shape(), axis, Cut { start, count, step: 1 }))
 }
@@ -134,7 +134,7 @@ static CUMPROD: Primitive = Primitive {
         s.input(0);
         s.output(0);
     },
-    // The product before each element, times what flows to it from behind.
+    // The product before each element, times the gradient that flows to it from later elements.
     vjp: Vjp::Rule(|ctx| {
         let (g, x, y, w) = (ctx.cotangent(), ctx.input(0), ctx.output(0), ctx.attrs::<Walk>().clone());
         let flow = recurrence(&before(&x, &w.back(), 0.0)?, &g, &w.back())?;
@@ -175,7 +175,7 @@ static LOGCUMSUMEXP: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-/// e^(part - whole): 0 for a part of -∞, 1 where both are +∞.
+/// e^(part - whole): 0 for a part of -∞, 1 if both are +∞.
 fn share(part: &Variable, whole: &Variable) -> Result<Variable> {
     let none = equal(part, f64::NEG_INFINITY)?;
     let ratio = subtract(&where_(&none, 0.0, part)?, &where_(&none, 0.0, whole)?)?;
@@ -184,7 +184,7 @@ fn share(part: &Variable, whole: &Variable) -> Result<Variable> {
     where_(&none, 0.0, &exp(&ratio)?)
 }
 
-/// A running fold: of the axis, or of all elements; with a first element that stands for nothing.
+/// A running fold along an axis or over all elements, optionally with a neutral first element.
 fn running(op: &'static Primitive, x: &Variable, axis: Option<isize>, initial: Option<f64>) -> Result<Variable> {
     if op.name == "cumprod" && x.dtype().is_complex() && x.is_tracked() {
         return Err(Error::dtype(op.name, x.dtype(), "real numbers where gradients are recorded; detach() gives the values"));
@@ -199,7 +199,7 @@ fn running(op: &'static Primitive, x: &Variable, axis: Option<isize>, initial: O
     join(&[&Array::full(&shape, Scalar::Float(initial), out.dtype()).into(), &out], along)
 }
 
-/// The sums of the elements up to each one along `axis` (`None`: flattened). Integers and bools add up in int64.
+/// For each element, the sum of all elements up to it along `axis` (`None`: flattened). Integers and bools are summed in int64.
 ///
 /// # Errors
 /// `Axis` when the axis is out of range.
@@ -207,7 +207,7 @@ pub fn cumsum(x: &Variable, axis: Option<isize>) -> Result<Variable> {
     running(&CUMSUM, x, axis, None)
 }
 
-/// The products of the elements up to each one along `axis` (`None`: flattened). Gradients are exact with zeros.
+/// For each element, the product of all elements up to it along `axis` (`None`: flattened). Gradients are exact with zeros.
 ///
 /// # Errors
 /// `Axis` when the axis is out of range.
@@ -215,7 +215,7 @@ pub fn cumprod(x: &Variable, axis: Option<isize>) -> Result<Variable> {
     running(&CUMPROD, x, axis, None)
 }
 
-/// The logarithms of the sums of exponentials up to each element along `axis` (`None`: flattened).
+/// For each element, the logarithm of the sum of exponentials up to it along `axis` (`None`: flattened).
 ///
 /// # Errors
 /// `Axis` when the axis is out of range.
@@ -223,7 +223,7 @@ pub fn logcumsumexp(x: &Variable, axis: Option<isize>) -> Result<Variable> {
     running(&LOGCUMSUMEXP, &floating("logcumsumexp", x)?, axis, None)
 }
 
-/// Differences of neighbours along `axis`, `n` times; of bools whether they differ.
+/// Differences of neighbours along `axis`, `n` times; for bools whether they differ.
 ///
 /// # Errors
 /// `Value` when `n` is negative, `Axis` when the axis is out of range, `Shape` when `x` is 0-d.
@@ -254,7 +254,7 @@ pub fn diff(x: &Variable, n: i64, axis: isize, prepend: Option<&Variable>, appen
     Ok(out)
 }
 
-/// Folds in another dtype when there is one; the standard asks for an axis where there are several.
+/// A running fold in `dtype`, if that is given. The array API requires an axis for arrays with more than one.
 fn call_running(a: &Args<'_>, op: &'static Primitive, neutral: f64, standard: bool) -> Result<Value> {
     let mut x = a.variable(0)?;
     if let Some(dtype) = a.dtype(2)? {

@@ -1,35 +1,35 @@
-//! Inputs that are worth checking: several shapes, layouts and broadcasts, drawn from an operation's domain.
+//! Inputs for tests: several shapes, layouts and broadcasts, drawn from an operation's domain.
 
 use super::registry::{Arg, Param, Sample};
 use crate::array::{Array, Layout, size_of};
 use crate::tape::Variable;
 
-/// An interval, and points of it (kinks, poles) to stay away from.
+/// An interval, and points (kinks, poles) of it to avoid.
 #[derive(Clone, Copy, Debug)]
 pub struct Domain {
     /// The lower end.
     pub low: f64,
     /// The upper end.
     pub high: f64,
-    /// Where the function is not smooth.
+    /// Points where the function is not smooth.
     pub avoid: &'static [f64],
 }
 
-/// Distance kept from kinks: more than any step of a difference quotient.
+/// The distance that is kept from these points: more than the step of any difference quotient.
 const MARGIN: f64 = 0.05;
 
 /// Any moderate number.
 pub const REAL: Domain = Domain { low: -3.0, high: 3.0, avoid: &[] };
-/// Smooth but at zero.
+/// Smooth except at zero.
 pub const NONZERO: Domain = Domain { low: -3.0, high: 3.0, avoid: &[0.0] };
 /// Above zero.
 pub const POSITIVE: Domain = Domain { low: 0.2, high: 4.0, avoid: &[] };
-/// Smooth but at integers.
+/// Smooth except at integers.
 pub const BETWEEN_INTEGERS: Domain = Domain { low: -2.9, high: 2.9, avoid: &[-2.0, -1.0, 0.0, 1.0, 2.0] };
-/// Smooth but at halves.
+/// Smooth except at halves.
 pub const BETWEEN_HALVES: Domain = Domain { low: -2.4, high: 2.4, avoid: &[-1.5, -0.5, 0.5, 1.5] };
 
-/// A small fixed generator: samples are the same in every run.
+/// A small generator with a fixed seed: samples are the same in every run.
 #[derive(Clone, Debug)]
 pub struct Draw(u64);
 
@@ -50,13 +50,13 @@ impl Draw {
     }
 }
 
-/// A call with `first` and what comes after it.
+/// A call with `first` followed by other arguments.
 #[must_use]
 pub fn call_with(first: Variable, rest: impl IntoIterator<Item = Arg>) -> Sample {
     Sample { args: std::iter::once(Arg::Variable(first)).chain(rest).collect() }
 }
 
-/// Axes, a shape or places.
+/// Axes, a shape or positions.
 #[must_use]
 pub fn ints(values: &[isize]) -> Arg {
     Arg::Ints(values.into())
@@ -85,7 +85,7 @@ impl Domain {
         Array::from_slice(&data, shape).into()
     }
 
-    /// The same, seen through a transposed, reversed layout.
+    /// An array of the domain with a transposed, reversed layout.
     pub fn strided(&self, draw: &mut Draw, shape: &[usize]) -> Variable {
         let back: Vec<usize> = shape.iter().rev().copied().collect();
         let a = self.array(draw, &back).into_array();

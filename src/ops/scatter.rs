@@ -1,4 +1,4 @@
-//! Gathering and adding at indices along one axis under the names that PyTorch's users know.
+//! Gathering and adding at indices along one axis, under PyTorch's names.
 
 use super::gather::{GATHER, along, gather as gather_at, index_add as add_at, row_numbers};
 use super::registry::{Arg, Entry, Gradient, Kind, Operand, Param, Sample};
@@ -10,20 +10,20 @@ use crate::error::{Error, Result, show_shape};
 use crate::kernel::gather::Places;
 use crate::tape::Variable;
 
-/// Checks that `index` is no larger than `shape` along every axis but `axis`.
+/// Checks that `index` is not larger than `shape` along any axis but `axis`.
 fn inside(op: &str, what: &str, shape: &[usize], index: &Variable, axis: Option<usize>) -> Result<()> {
     let fits = index.ndim() == shape.len() && (0..shape.len()).all(|a| Some(a) == axis || index.shape()[a] <= shape[a]);
     if fits {
         return Ok(());
     }
     let (i, s) = (show_shape(index.shape()), show_shape(shape));
-    Err(Error::Shape(format!("{op}: the index has shape {i}, which does not lie inside {s}, the shape of the {what}")))
+    Err(Error::Shape(format!("{op}: the index has shape {i}, which is larger than {s}, the shape of the {what}")))
 }
 
-/// The elements of `x` at `index` along `axis`, each at its own place of the other axes.
+/// The elements of `x` at `index` along `axis`, each at its own position along the other axes.
 ///
 /// # Errors
-/// `Shape` unless `index` lies inside `x` along the other axes, `Index` when one is out of bounds or not an integer.
+/// `Shape` when `index` is larger than `x` along other axes, `Index` when an index is out of bounds or not an integer.
 pub fn gather(x: &Variable, axis: isize, index: &Variable) -> Result<Variable> {
     let axis = normalize_axis("gather", axis, x.ndim())?;
     inside("gather", "array", x.shape(), index, Some(axis))?;
@@ -31,7 +31,7 @@ pub fn gather(x: &Variable, axis: isize, index: &Variable) -> Result<Variable> {
     gather_at(&GATHER, x, &places, &rows)
 }
 
-/// The part of `source` that an index of its shape or smaller stands for.
+/// The part of `source` that corresponds to `index`, which may be smaller.
 ///
 /// # Errors
 /// `Shape` when the index is larger.
@@ -41,11 +41,11 @@ pub(super) fn inside_of(source: &Variable, index: &Variable) -> Result<Variable>
     view(&GETITEM, source, &Window::Region { cuts, shape: Shape::from_slice(index.shape()) })
 }
 
-/// `x` with the elements of `source` added at `index` along `axis`; those at one place add up.
+/// `x` with the elements of `source` added at `index` along `axis`; elements with equal positions add up.
 ///
 /// # Errors
-/// `Shape` unless `index` lies inside both arrays, `Index` when one is out of bounds or not an integer, `DType` unless
-/// both are of one floating dtype.
+/// `Shape` when `index` is larger than one of the arrays, `Index` when an index is out of bounds or not an integer, `DType` unless both
+/// arrays have the same floating dtype.
 pub fn scatter_add(x: &Variable, axis: isize, index: &Variable, source: &Variable) -> Result<Variable> {
     const NAME: &str = "scatter_add";
     same_float(NAME, x, source)?;
@@ -58,11 +58,11 @@ pub fn scatter_add(x: &Variable, axis: isize, index: &Variable, source: &Variabl
     super::add(x, &add_at(&part, &places, &rows)?)
 }
 
-/// `x` with `alpha` times the parts of `source` added at `index`, a 1-d array, along `axis`.
+/// `x` with `alpha` times the slices of `source` added at `index`, a 1-d array, along `axis`.
 ///
 /// # Errors
-/// `Shape` unless `source` has the shape of `x` with as many parts as indices, `Index` when one is out of bounds or not
-/// an integer, `DType` unless both are of one floating dtype.
+/// `Shape` unless `source` has the shape of `x` with one slice per index, `Index` when an index is out of bounds or not an integer, `DType`
+/// unless both have the same floating dtype.
 pub fn index_add(x: &Variable, axis: isize, index: &Variable, source: &Variable, alpha: f64) -> Result<Variable> {
     const NAME: &str = "index_add";
     same_float(NAME, x, source)?;
@@ -94,10 +94,10 @@ fn same_float(op: &str, x: &Variable, source: &Variable) -> Result<()> {
     )))
 }
 
-/// `x` with `value`, a number or a 0-d array, where the mask holds.
+/// `x`, where the elements at which the mask is true are replaced by `value`, a number or a 0-d array.
 ///
 /// # Errors
-/// `Shape` when the mask and `x` do not broadcast or `value` is no single number, `Overflow` when the dtype cannot hold it.
+/// `Shape` when the mask and `x` do not broadcast or `value` is not a single number, `Overflow` when the dtype cannot hold it.
 pub fn masked_fill<'a>(x: &Variable, mask: &Variable, value: impl Into<Operand<'a>>) -> Result<Variable> {
     if broadcast_shapes(mask.shape(), x.shape()).is_none() {
         let (m, x) = (show_shape(mask.shape()), show_shape(x.shape()));
@@ -105,9 +105,7 @@ pub fn masked_fill<'a>(x: &Variable, mask: &Variable, value: impl Into<Operand<'
     }
     match value.into() {
         Operand::Variable(v) if v.ndim() == 0 => super::where_(mask, &stored_as("masked_fill", v, x.dtype())?, x),
-        Operand::Variable(v) => {
-            Err(Error::Shape(format!("masked_fill: a value of shape {} was given, expected a single number", show_shape(v.shape()))))
-        }
+        Operand::Variable(v) => Err(Error::Shape(format!("masked_fill: the value has shape {}, expected a single number", show_shape(v.shape())))),
         Operand::Scalar(s) => {
             s.check("masked_fill", x.dtype())?;
             super::where_(mask, &Array::full(&[], s, x.dtype()).into(), x)

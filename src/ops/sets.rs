@@ -1,4 +1,4 @@
-//! Distinct elements, membership, and the places of what is not zero.
+//! Distinct elements, membership, and positions of nonzero elements.
 #![allow(clippy::needless_for_each, reason = "shorter, and as quick")]
 
 use smallvec::SmallVec;
@@ -20,20 +20,20 @@ use crate::tape::Variable;
 
 /// The distinct elements of an array, in ascending order.
 pub struct Unique {
-    /// The elements, on the tape.
+    /// The elements, with gradients.
     pub values: Variable,
-    /// Where each first stands.
+    /// The position of the first occurrence of each.
     pub first: Variable,
-    /// For every element the position of its value, in the shape of the array.
+    /// For every element the index of its value, in the shape of the array.
     pub inverse: Variable,
-    /// How often each value stands.
+    /// The number of occurrences of each value.
     pub counts: Variable,
 }
 
 /// The distinct elements of `x`, or with an axis its distinct slices. NaN equals NaN if `equal_nan`.
 ///
 /// # Errors
-/// `Axis` when the axis is out of range, `Grad` inside a mapping, where the number of distinct elements differs.
+/// `Axis` when the axis is out of range, `Grad` inside `vmap`, where the number of distinct elements differs between samples.
 pub fn unique(op: &str, x: &Variable, axis: Option<isize>, equal_nan: bool) -> Result<Unique> {
     let (lines, whole) = match axis {
         None => (reshape_to(x, &[x.array().size(), 1])?, flatten(x)?),
@@ -45,7 +45,7 @@ pub fn unique(op: &str, x: &Variable, axis: Option<isize>, equal_nan: bool) -> R
         }
     };
     let lines = if x.dtype().is_complex() {
-        // As pairs: equal parts make equal numbers.
+        // Complex numbers as pairs: equal parts make equal numbers.
         let pairs = super::complex::view_as_real(&lines.detach())?;
         reshape_to(&pairs, &[lines.shape()[0], 2 * lines.shape()[1]])?
     } else {
@@ -66,7 +66,7 @@ fn unique_values(op: &str, x: &Variable, equal_nan: bool) -> Result<Variable> {
     Ok(unique(op, x, None, equal_nan)?.values)
 }
 
-/// Which elements of `x` are among those of `among`; NaN never is. With `invert` the others.
+/// Which elements of `x` are in `among`; NaN never is. With `invert`, which are not.
 ///
 /// # Errors
 /// Those of comparisons.
@@ -90,16 +90,16 @@ pub fn isin(x: &Variable, among: &Variable, invert: bool) -> Result<Variable> {
     if invert { logical_not(&found) } else { Ok(found) }
 }
 
-/// Positions of the elements that are not zero, in row-major order, and the shape that they count.
+/// Row-major positions of the elements that are not zero.
 fn places(op: &str, x: &Variable) -> Result<Vec<i64>> {
     let mask = astype(&x.detach(), DType::Bool)?;
     Ok(true_places(mask.values(op)?))
 }
 
-/// Where the elements that are not zero stand: an int64 array for each axis.
+/// The positions of the elements that are not zero: one int64 array per axis.
 ///
 /// # Errors
-/// `Shape` when `x` is 0-d, `Grad` inside a mapping.
+/// `Shape` when `x` is 0-d, `Grad` inside `vmap`.
 pub fn nonzero(x: &Variable) -> Result<Vec<Variable>> {
     if x.ndim() == 0 {
         return Err(Error::Shape("nonzero: an array of at least 1 dimension is expected, got shape (); use atleast_1d(x)".to_owned()));
@@ -107,7 +107,7 @@ pub fn nonzero(x: &Variable) -> Result<Vec<Variable>> {
     Ok(by_axis(x, places("nonzero", x)?).into_iter().map(|v| Array::from_slice(&v, &[v.len()]).into()).collect())
 }
 
-/// The positions along each axis of row-major positions in `x`.
+/// Converts row-major positions in `x` to positions along each axis.
 fn by_axis(x: &Variable, mut rest: Vec<i64>) -> Vec<Vec<i64>> {
     let mut out: Vec<Vec<i64>> = Vec::new();
     for &n in x.shape().iter().rev() {
@@ -119,10 +119,10 @@ fn by_axis(x: &Variable, mut rest: Vec<i64>) -> Vec<Vec<i64>> {
     out
 }
 
-/// Where the elements that are not zero stand, a row of int64 positions for each.
+/// The positions of the elements that are not zero: one row of int64 positions each.
 ///
 /// # Errors
-/// `Grad` inside a mapping.
+/// `Grad` inside `vmap`.
 pub fn argwhere(x: &Variable) -> Result<Variable> {
     let all = places("argwhere", x)?;
     let mut out = Array::zeros(&[all.len(), x.ndim()], DType::I64);
@@ -138,7 +138,7 @@ fn flatnonzero(x: &Variable) -> Result<Variable> {
     Ok(Array::from_slice(&all, &[all.len()]).into())
 }
 
-/// The elements of `x` where a mask holds.
+/// The elements of `x` where a mask is true.
 fn chosen(x: &Variable, mask: &Variable) -> Result<Variable> {
     get_item(x, &[IndexItem::Array(mask.clone())])
 }
@@ -178,7 +178,7 @@ fn call_unique(a: &Args<'_>) -> Result<Value> {
     Ok(std::iter::once(u.values).chain(extra).collect::<Vec<_>>().into())
 }
 
-/// The standard's functions, in which every NaN is distinct.
+/// The functions of the array API, for which every NaN is distinct.
 fn call_standard(a: &Args<'_>, pick: fn(Unique) -> SmallVec<[Variable; 4]>) -> Result<Value> {
     Ok(pick(unique(a.name(), &a.variable(0)?, None, false)?).into_vec().into())
 }

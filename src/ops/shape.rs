@@ -13,10 +13,10 @@ pub const PRIMITIVES: &[&Primitive] = &[&EXPAND_DIMS, &SQUEEZE];
 static EXPAND_DIMS: Primitive = Primitive { name: "expand_dims", ..RESHAPING };
 static SQUEEZE: Primitive = Primitive { name: "squeeze", ..RESHAPING };
 
-/// `x` in another dtype; itself when it has that dtype already.
+/// `x` in another dtype; `x` itself if it has that dtype.
 ///
 /// # Errors
-/// `DType` from a complex dtype to a real one other than bool.
+/// `DType` for complex to a real dtype other than bool.
 pub fn astype(x: &Variable, dtype: DType) -> Result<Variable> {
     if x.dtype() == dtype {
         return Ok(x.clone());
@@ -30,7 +30,8 @@ pub fn astype(x: &Variable, dtype: DType) -> Result<Variable> {
     accumulate::cast(x, dtype)
 }
 
-/// [`astype`] for a value that is stored in an array of `dtype`: the dtype is not asked for, so it must carry the gradient.
+/// [`astype`] for a value that is stored in an array of `dtype`. The user has not asked for that dtype, so it must be able to carry
+/// gradients.
 ///
 /// # Errors
 /// `Grad` when `x` requires gradients and `dtype` is neither floating nor complex.
@@ -43,7 +44,7 @@ pub(crate) fn stored_as(op: &str, x: &Variable, dtype: DType) -> Result<Variable
     astype(x, dtype)
 }
 
-/// As [`astype`], without a copy of the handle: what is made is put into `at`.
+/// [`astype`] without cloning the handle: a converted value is stored in `at`.
 pub(crate) fn in_dtype<'a>(x: &'a Variable, dtype: DType, at: &'a mut Option<Variable>) -> Result<&'a Variable> {
     if x.dtype() == dtype { Ok(x) } else { Ok(at.insert(astype(x, dtype)?)) }
 }
@@ -76,7 +77,7 @@ fn shaped(op: &'static Primitive, x: &Variable, shape: &[usize]) -> Result<Varia
     apply(op, &[x.into()], &ToShape { shape: Shape::from_slice(shape) })
 }
 
-/// The elements in row-major order with another shape: a view where strides allow it. One size may be -1: what is left.
+/// The elements in row-major order with another shape: a view if strides allow it. One size may be -1, and is then inferred.
 ///
 /// # Errors
 /// `Shape` when the sizes do not fit.
@@ -102,7 +103,7 @@ pub fn reshape(x: &Variable, shape: &[isize]) -> Result<Variable> {
     shaped(&RESHAPE, x, &shape)
 }
 
-/// The elements in row-major order, in one axis.
+/// The elements in row-major order, as a 1-d array.
 ///
 /// # Errors
 /// Those of recording.
@@ -110,7 +111,7 @@ pub fn flatten(x: &Variable) -> Result<Variable> {
     shaped(&RESHAPE, x, &[x.array().size()])
 }
 
-/// One axis in place of the axes from `start` to `end`, both included.
+/// Merges the axes from `start` to `end`, both included.
 ///
 /// # Errors
 /// `Axis` when one is out of range, or `end` comes before `start`.
@@ -128,10 +129,10 @@ pub fn flatten_dims(x: &Variable, start: isize, end: isize) -> Result<Variable> 
     shaped(&RESHAPE, x, &to)
 }
 
-/// With new axes of size one, at the given places of the result.
+/// Inserts axes of size one at the given positions of the result.
 ///
 /// # Errors
-/// `Axis` when a place is out of range or named twice.
+/// `Axis` when a position is out of range or named twice.
 pub fn expand_dims(x: &Variable, axes: &[isize]) -> Result<Variable> {
     let ndim = x.ndim() + axes.len();
     let axes = distinct_axes("expand_dims", axes, ndim)?;
@@ -140,7 +141,7 @@ pub fn expand_dims(x: &Variable, axes: &[isize]) -> Result<Variable> {
     shaped(&EXPAND_DIMS, x, &shape)
 }
 
-/// Without axes of size one: the given ones, or all.
+/// Removes axes of size one: the given ones, or all.
 ///
 /// # Errors
 /// `Shape` when a given axis is longer, `Axis` when it is out of range.
@@ -150,18 +151,22 @@ pub fn squeeze(x: &Variable, axes: Option<&[isize]>) -> Result<Variable> {
         Some(axes) => distinct_axes("squeeze", axes, x.ndim())?,
     };
     if let Some(&a) = axes.iter().find(|&&a| x.shape()[a] != 1) {
-        return Err(Error::Shape(format!("squeeze: axis {a} of shape {} has size {}, only axes of size 1 go", show_shape(x.shape()), x.shape()[a])));
+        return Err(Error::Shape(format!(
+            "squeeze: axis {a} of shape {} has size {}, only axes of size 1 can be removed",
+            show_shape(x.shape()),
+            x.shape()[a]
+        )));
     }
     let shape: Shape = (0..x.ndim()).filter(|a| !axes.contains(a)).map(|a| x.shape()[a]).collect();
     shaped(&SQUEEZE, x, &shape)
 }
 
-/// `x` stretched to `shape`, as a view.
+/// `x` broadcast to `shape`, as a view.
 ///
 /// # Errors
 /// `Shape` when `x` does not broadcast to `shape`, `Value` when no array can be that large.
 pub fn broadcast_to(x: &Variable, shape: &[usize]) -> Result<Variable> {
-    // A view takes no memory, but its elements are counted.
+    // A view takes no memory, but its number of elements must not overflow.
     let size = shape.iter().try_fold(x.dtype().size(), |size, &n| size.checked_mul(n.max(1)));
     if size.is_none_or(|bytes| isize::try_from(bytes).is_err()) {
         return Err(Error::Value(format!("broadcast_to: an array of shape {} is too large", show_shape(shape))));
@@ -169,7 +174,7 @@ pub fn broadcast_to(x: &Variable, shape: &[usize]) -> Result<Variable> {
     accumulate::broadcast_to(x, shape)
 }
 
-/// All arrays stretched to their common shape, as views.
+/// Broadcasts all arrays to their common shape, as views.
 ///
 /// # Errors
 /// `Shape` when they do not broadcast.
@@ -181,7 +186,7 @@ pub fn broadcast_arrays(arrays: &[Variable]) -> Result<Vec<Variable>> {
     alloc_check::try_collect(arrays.iter().map(|x| broadcast_to(x, &shape)))
 }
 
-/// With at least `ndim` axes, where NumPy's `atleast_1d`, `2d` and `3d` put them.
+/// Adds axes until there are `ndim`, where NumPy's `atleast_1d`, `2d` and `3d` add them.
 fn at_least(x: &Variable, ndim: usize) -> Result<Variable> {
     let shape: &[usize] = match (ndim, x.shape()) {
         (_, s) if s.len() >= ndim => return Ok(x.clone()),
@@ -219,7 +224,7 @@ pub fn atleast_3d(x: &Variable) -> Result<Variable> {
     at_least(x, 3)
 }
 
-/// What the functions that add missing axes share.
+/// Fields that the functions that add missing axes share.
 const AT_LEAST: Entry = Entry {
     params: &[Param::array("x")],
     gradient: Gradient::Composite("reshape(g, x.shape)"),
@@ -240,7 +245,7 @@ pub const ENTRIES: &[Entry] = &[
         call: call_astype,
         gradient: Gradient::Rule("g.astype(x.dtype)"),
         linear: true,
-        // A value never changes, so a result that shares its memory with x is a copy of it.
+        // A value never changes, so sharing memory with x is equivalent to a copy.
         samples: || plain(&[Arg::DType(DType::F64), Arg::Bool(true)]),
         ..Entry::BASE
     },

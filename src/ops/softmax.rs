@@ -16,14 +16,14 @@ use crate::kernel::reduce::ReducePlan;
 use crate::kernel::softmax as kernel;
 use crate::tape::{Batch, Jvp, Primitive, Variable, Vjp, apply};
 
-/// A kernel over rows, with the axes of a row moved to the end and back.
+/// Runs a kernel over rows: the axes of a row are moved to the end and back.
 fn by_rows<const N: usize>(inputs: [&Array; N], axes: &[usize], f: impl Fn([&Array; N], usize) -> Array) -> Array {
     let plan = ReducePlan::new(inputs[0].shape(), axes);
     let rows = inputs.map(|a| plan.rows(a));
     plan.back(&f(rows.each_ref(), plan.count))
 }
 
-/// One axis; a 0-d array counts as a row of one element.
+/// A single axis. A 0-d array counts as a row of one element.
 fn one_axis(op: &str, axis: isize, ndim: usize) -> Result<Axes> {
     if ndim == 0 && (axis == 0 || axis == -1) { Ok(Axes::new()) } else { normalize_axes(op, Some(&[axis]), ndim) }
 }
@@ -135,7 +135,7 @@ static LOG_SOFTMAX_GRADIENT: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-/// The logarithm of [`softmax`], exact also where that rounds to zero.
+/// The logarithm of [`softmax`], accurate also where that rounds to zero.
 ///
 /// # Errors
 /// `Axis` when the axis is out of range.
@@ -165,7 +165,7 @@ static LOGSUMEXP: Primitive = Primitive {
     jvp: Jvp::Rule(|ctx| {
         let Some(t) = &ctx.tangents[0] else { return Ok(smallvec![]) };
         let a: &Reduced = ctx.attrs();
-        // The weights of the elements, which are the gradients for a cotangent of ones.
+        // The weights of the elements, which are the gradient for a cotangent of ones.
         let ones = ones_like(&ctx.outputs[0])?;
         let weights = pull_logsumexp(&ones, &ctx.input(0), &ctx.outputs[0], &a.axes)?;
         Ok(smallvec![sum_over(&annihilate(t, &weights)?, &a.axes, a.keepdims)?])
@@ -174,10 +174,10 @@ static LOGSUMEXP: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-/// g ⊗ softmax(x). A sum of nothing but e^-∞ has gradient 0, and where elements are +∞ they have all of it; such rows are
-/// replaced before they can make NaN.
+/// g ⊗ softmax(x). The gradient is 0 if all elements are -∞; elements that are +∞ get all of it. Such rows are replaced in advance, because
+/// they would give NaN.
 ///
-/// The softmax is taken anew: e^(x - y) would lose the digits that a large y has lost.
+/// The softmax is recomputed: e^(x - y) would lack the digits that rounding of a large y has lost.
 fn pull_logsumexp(g: &Variable, x: &Variable, y: &Variable, axes: &[usize]) -> Result<Variable> {
     if !y.is_lifted() && !has_infinity(y.array()) {
         return annihilate(&expand_reduced(g, axes, x.shape())?, &softmax_over(x, axes)?);
@@ -185,7 +185,7 @@ fn pull_logsumexp(g: &Variable, x: &Variable, y: &Variable, axes: &[usize]) -> R
     let (void, full) = (equal(y, f64::NEG_INFINITY)?, equal(y, f64::INFINITY)?);
     let g = expand_reduced(&where_(&void, 0.0, g)?, axes, x.shape())?;
     let shares = where_(&expand_reduced(&void, axes, x.shape())?, 0.0, x)?;
-    // The infinite elements share the gradient equally.
+    // Infinite elements share the gradient equally.
     let limit = where_(&equal(x, f64::INFINITY)?, &scalar(0.0, x.dtype()), f64::NEG_INFINITY)?;
     let shares = where_(&expand_reduced(&full, axes, x.shape())?, &limit, &shares)?;
     annihilate(&g, &softmax_over(&shares, axes)?)
@@ -201,7 +201,7 @@ fn ones_like(x: &Variable) -> Result<Variable> {
     super::broadcast_to(&scalar(1.0, x.dtype()), x.shape())
 }
 
-/// ln Σ eˣ over `axes` (`None`: all); -∞ of nothing. Where all elements are -∞ so is the result, and the gradient is 0.
+/// ln Σ eˣ over `axes` (`None`: all); -∞ for no elements. If all elements are -∞, so is the result, and the gradient is 0.
 ///
 /// # Errors
 /// `Axis` when an axis is out of range or named twice.

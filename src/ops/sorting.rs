@@ -1,7 +1,7 @@
-//! Sorting along an axis, the largest elements, places in sorted arrays.
+//! Sorting along an axis, the largest elements, search in sorted arrays.
 //!
-//! Each is positions, which have no derivative, and the elements at them: a sorted array is a permutation of its input, so its
-//! gradient is put back in place. NaN comes last, in both directions.
+//! Each function computes positions, which have no derivative, and gathers the elements at them. A sorted array is a permutation of its
+//! input, so its gradient is permuted back. NaN comes last, also in descending order.
 
 use super::along::at_positions;
 use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Operand, Param, Sample, Value};
@@ -14,14 +14,14 @@ use crate::kernel::order as kernel;
 use crate::tape::{Batch, BatchContext, Outputs, Primitive, Variable, apply, is_recording};
 use serde::{Deserialize, Serialize};
 
-/// What positions are asked for, along which axis.
+/// Which positions are computed, along which axis.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Positions {
     axis: usize,
     of: Order,
 }
 
-/// What the elements at the positions are.
+/// The elements at the positions.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum Order {
     Sorted { descending: bool },
@@ -31,7 +31,7 @@ enum Order {
     Running { largest: bool },
 }
 
-/// Whether equal elements of the searched array count, too.
+/// Whether equal elements of the searched array are counted.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Side {
     right: bool,
@@ -59,7 +59,7 @@ static ARGSORT: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-/// Sorted elements of an array that is not tracked: without their positions it takes a fraction of the time.
+/// Sorts the elements of an array that is not tracked: without positions it takes a fraction of the time.
 static SORTED: Primitive = Primitive {
     name: "sort",
     eval: |call| {
@@ -95,7 +95,7 @@ fn ordered(op: &str, x: &Variable) -> Result<()> {
     Ok(())
 }
 
-/// Whether nothing is recorded for `x`, and no transformation carries anything along with it.
+/// Whether nothing is recorded for `x`, and no transformation is active on it.
 pub(super) fn is_constant(x: &Variable) -> bool {
     !(x.is_lifted() || x.is_tracked() && is_recording())
 }
@@ -105,7 +105,7 @@ fn positions(x: &Variable, axis: usize, of: Order) -> Result<Variable> {
     apply(&ARGSORT, &[(&x.detach()).into()], &Positions { axis, of })
 }
 
-/// The axis of `x`, with a 0-d array as one element and `None` for the flattened array.
+/// `x` and its axis. A 0-d array becomes one element, and `None` flattens.
 pub(super) fn lined(op: &str, x: &Variable, axis: Option<isize>) -> Result<(Variable, usize)> {
     match axis {
         Some(axis) if x.ndim() > 0 => Ok((x.clone(), normalize_axis(op, axis, x.ndim())?)),
@@ -114,7 +114,7 @@ pub(super) fn lined(op: &str, x: &Variable, axis: Option<isize>) -> Result<(Vari
     }
 }
 
-/// The positions that sort `x` along `axis` (`None`: flattened), as int64. Equal elements stay in their order, NaN comes last.
+/// The positions that sort `x` along `axis` (`None`: flattened), as int64. Equal elements keep their order, NaN comes last.
 ///
 /// # Errors
 /// `Axis` when the axis is out of range.
@@ -123,7 +123,7 @@ pub fn argsort(x: &Variable, axis: Option<isize>, descending: bool) -> Result<Va
     positions(&x, axis, Order::Sorted { descending })
 }
 
-/// `x` sorted along `axis` (`None`: flattened). Equal elements stay in their order, NaN comes last.
+/// `x` sorted along `axis` (`None`: flattened). Equal elements keep their order, NaN comes last.
 ///
 /// # Errors
 /// `Axis` when the axis is out of range.
@@ -136,11 +136,11 @@ pub fn sort(x: &Variable, axis: Option<isize>, descending: bool) -> Result<Varia
     at_positions(&x, &positions(&x, axis, Order::Sorted { descending })?, axis)
 }
 
-/// The `k` largest elements along `axis` in descending order (or the smallest, in ascending order), and their positions. NaN is the
+/// The `k` largest elements along `axis` in descending order (or the smallest, in ascending order), and their positions. NaN counts as the
 /// largest.
 ///
 /// # Errors
-/// `Axis` when the axis is out of range, `Value` when there are not `k` elements.
+/// `Axis` when the axis is out of range, `Value` when there are fewer than `k` elements.
 pub fn topk(x: &Variable, k: i64, axis: isize, largest: bool) -> Result<(Variable, Variable)> {
     let (lines, axis) = lined("topk", x, Some(axis))?;
     let n = lines.shape()[axis];
@@ -172,7 +172,7 @@ pub fn argpartition(x: &Variable, kth: &[isize], axis: Option<isize>) -> Result<
     positions(&x, axis, Order::Partition { ranks })
 }
 
-/// `x` with the elements of the ranks `kth` where they stand in sorted order: smaller ones before, larger ones behind.
+/// `x` with the elements of the ranks `kth` at their sorted positions: smaller elements before, larger ones after them.
 ///
 /// # Errors
 /// `Axis` when the axis is out of range, `Value` when a rank is.
@@ -191,7 +191,7 @@ pub(super) fn ranked(x: &Variable, ranks: &[usize]) -> Result<Variable> {
     at_positions(x, &positions(x, axis, Order::Ranks { ranks: ranks.to_vec() })?, axis)
 }
 
-/// The largest (or smallest) of the elements up to each one along `axis`. Of equals the last has the gradient.
+/// For each element, the largest (or smallest) element up to it along `axis`. The last among equals gets the gradient.
 ///
 /// # Errors
 /// `Axis` when the axis is out of range.
@@ -201,8 +201,8 @@ pub fn running_extremum(op: &str, x: &Variable, axis: Option<isize>, largest: bo
     if axis.is_some() && x.ndim() == 0 { reshape_to(&out, &[]) } else { Ok(out) }
 }
 
-/// Where each element of `values` would be inserted into `sorted` to keep its order: before equal elements, or behind them with
-/// `right`. Rows of more axes are searched one by one.
+/// The positions at which `values` would be inserted into `sorted` to keep its order: before equal elements, or after them with `right`. If
+/// there are more axes, rows are searched separately.
 ///
 /// # Errors
 /// `Shape` when `sorted` has no axis, or its leading axes are not those of `values`.
@@ -225,7 +225,7 @@ pub fn searchsorted(sorted: &Variable, values: &Variable, right: bool, sorter: O
     apply(&SEARCHSORTED, &[(&a).into(), (&b).into()], &Side { right })
 }
 
-/// The bin of each element: how many of the edges are not above it (below it with `right`). Edges may descend.
+/// The bin of each element: the number of edges that are less than or equal to it (less than it with `right`). Edges may be descending.
 ///
 /// # Errors
 /// `Value` when the edges neither ascend nor descend, `Shape` when they do not have one axis.
@@ -266,7 +266,7 @@ fn call_topk(a: &Args<'_>) -> Result<Value> {
 fn call_searchsorted(a: &Args<'_>) -> Result<Value> {
     let sorter = a.opt_variable(3)?;
     let sorted = a.variable(0)?;
-    // A number is as precise as the array beside it.
+    // A number has the precision of the array beside it.
     let values = match a.operand(1)? {
         Operand::Variable(v) => v.clone(),
         Operand::Scalar(s) => scalar(s, s.promote(sorted.dtype())),
@@ -279,7 +279,7 @@ const fn opt_axis(default: Default) -> Param {
     Param { alias: Some("dim"), ..Param::new("axis", Kind::OptInt).or(default) }
 }
 
-/// Of sort: `dim=` is another function of PyTorch, which gives a pair.
+/// For sort: `dim=` is a different function of PyTorch, which returns a pair.
 const VALUES: &[Param] = &[
     Param::array("x"),
     Param::new("axis", Kind::OptInt).or(Default::Int(-1)),

@@ -33,7 +33,7 @@ pub fn average(x: &Variable, axes: Option<&[isize]>, weights: Option<&Variable>,
     Ok((divide(&sum(&multiply(&x, w)?, axes, keepdims)?, &total)?, total))
 }
 
-/// Weights of the shape of the axes, seen with the axes of `x`.
+/// Weights of the shape of the axes, broadcast to the axes of `x`.
 fn spread_weights(x: &Variable, axes: Option<&[isize]>, w: &Variable) -> Result<Variable> {
     let over = normalize_axes("average", axes, x.ndim())?;
     let sizes: Shape = over.iter().map(|&a| x.shape()[a]).collect();
@@ -45,7 +45,7 @@ fn spread_weights(x: &Variable, axes: Option<&[isize]>, w: &Variable) -> Result<
     reshape_to(w, &shape)
 }
 
-/// The covariance matrix of variables, one a row (a column without `rowvar`).
+/// The covariance matrix of variables, one per row (without `rowvar`, one per column).
 ///
 /// # Errors
 /// `Shape` when there are more than two axes.
@@ -70,7 +70,7 @@ pub fn cov(x: &Variable, y: Option<&Variable>, rowvar: bool, correction: f64, we
     if products.shape() == [1, 1] { squeeze(&products, None) } else { Ok(products) }
 }
 
-/// The correlation matrix: covariances over the products of standard deviations.
+/// The correlation matrix: covariances divided by the products of standard deviations.
 ///
 /// # Errors
 /// As [`cov`].
@@ -83,7 +83,7 @@ pub fn corrcoef(x: &Variable, y: Option<&Variable>, rowvar: bool) -> Result<Vari
     divide(&divide(&c, &expand_dims(&spread, &[1])?)?, &expand_dims(&spread, &[0])?)
 }
 
-/// How often each of the numbers 0, 1, … stands in `x`, or the sums of their weights.
+/// The number of occurrences of 0, 1, … in `x`, or the sums of their weights.
 ///
 /// # Errors
 /// `DType` when `x` is not of an integer dtype, `Value` for a negative number, `Shape` when there is more than one axis.
@@ -104,7 +104,7 @@ pub fn bincount(x: &Variable, weights: Option<&Variable>, minlength: i64) -> Res
     crate::array::check_memory(NAME, &[size], DType::I64)?;
     let Some(w) = weights else { return Ok(tally(&all, size).into()) };
     if w.shape() != x.shape() {
-        return Err(Error::Shape(format!("{NAME}: weights of shape {} for numbers of shape {}", show_shape(w.shape()), show_shape(x.shape()))));
+        return Err(Error::Shape(format!("{NAME}: weights have shape {}, expected {} like x", show_shape(w.shape()), show_shape(x.shape()))));
     }
     let w = floating(NAME, w)?;
     index_add(&Array::zeros(&[size], w.dtype()).into(), 0, &Array::from_slice(&all, &[all.len()]).into(), &w, 1.0)
@@ -121,7 +121,7 @@ fn tally(all: &[i64], size: usize) -> Array {
     out
 }
 
-/// Edges of bins: given, or `count` bins of equal width over `range` (`None`: from the smallest element to the largest).
+/// Edges of bins: given, or of `count` bins of equal width over `range` (`None`: from the smallest element to the largest).
 fn edges(op: &str, x: &Variable, bins: Operand<'_>, range: Option<[f64; 2]>) -> Result<Variable> {
     let count = match bins {
         Operand::Variable(v) if v.ndim() == 1 => return floating(op, v),
@@ -142,28 +142,28 @@ fn edges(op: &str, x: &Variable, bins: Operand<'_>, range: Option<[f64; 2]>) -> 
     if !(low.is_finite() && high.is_finite() && low <= high) {
         return Err(Error::Value(format!("{op}: the range from {low} to {high} is not finite and ascending")));
     }
-    // Around a single value, bins have a width all the same.
+    // If all values are equal, the bins still get a width.
     let margin = if low < high { 0.0 } else { 0.5 };
     let (start, stop) = (subtract(&start, margin)?, super::add(&stop, margin)?);
     super::creation::linspace_between(&start, &stop, count.saturating_add(1), true, Some(x.dtype()))
 }
 
-/// How many elements (or weights) each bin has, and the edges. The last bin has both its edges.
+/// The number of elements (or the sum of weights) in each bin. The last bin includes both of its edges.
 ///
 /// # Errors
-/// `Value` for bins or a range that are none, `Shape` when the weights do not have the shape of `x`.
+/// `Value` for invalid bins or an invalid range, `Shape` when the weights do not have the shape of `x`.
 fn histogram(x: &Variable, edges: &Variable, weights: Option<&Variable>) -> Result<Variable> {
     let flat = flatten(&floating("histogram", &x.detach())?)?;
     let count = edges.shape()[0].saturating_sub(1);
     let last = take(edges, &indices(&[-1], &[]), Some(0))?;
     let at = super::add(&searchsorted(edges, &flat, true, None)?, -1_i64)?;
-    // What is equal to the last edge belongs to the last bin.
+    // Elements equal to the last edge belong to the last bin.
     let top = i64::try_from(count).unwrap_or(i64::MAX) - 1;
     let at = where_(&super::equal(&flat, &astype(&last, flat.dtype())?)?, &scalar(top, DType::I64), &at)?;
     let all: Vec<i64> = at.values("histogram")?.to_vec();
     let Some(w) = weights else { return Ok(tally(&all, count).into()) };
     if w.shape() != x.shape() {
-        return Err(Error::Shape(format!("histogram: weights of shape {} for elements of shape {}", show_shape(w.shape()), show_shape(x.shape()))));
+        return Err(Error::Shape(format!("histogram: weights have shape {}, expected {} like x", show_shape(w.shape()), show_shape(x.shape()))));
     }
     let inside: Vec<bool> = all.iter().map(|i| (0..=top).contains(i)).collect();
     let mask: Variable = Array::from_slice(&inside, &[inside.len()]).into();

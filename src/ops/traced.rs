@@ -1,4 +1,4 @@
-//! A formula's operands as recorded values: the same text that makes a SIMD loop makes operations on the tape.
+//! Formulas over recorded values: the same formula that becomes a SIMD loop becomes operations on the tape.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -45,7 +45,7 @@ impl Trace {
         Self { dtype, values: RefCell::default(), error: RefCell::default() }
     }
 
-    /// Brings a value in.
+    /// Adds an operand.
     pub fn value(&self, v: Variable) -> Traced<'_> {
         let mut values = self.values.borrow_mut();
         values.push(v);
@@ -85,7 +85,7 @@ impl Traced<'_> {
         }
     }
 
-    /// The complex conjugate; real values are their own.
+    /// The complex conjugate; real values are unchanged.
     #[must_use]
     pub fn conj(self) -> Self {
         match self {
@@ -94,7 +94,7 @@ impl Traced<'_> {
         }
     }
 
-    /// A unary operation; constants are computed at once.
+    /// A unary operation; constants are evaluated at once.
     fn unary(self, f: fn(&Variable) -> Result<Variable>) -> Self {
         match self {
             Self::Lit(v) => match f(&Array::scalar(v).into()).and_then(|y| y.array().item()) {

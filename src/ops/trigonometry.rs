@@ -76,7 +76,7 @@ unary! {
     domain REAL;
 }
 
-/// The derivative of a length y by one of its components: 0 where there is no direction, ±1 where it is infinite.
+/// The derivative of a Euclidean norm y with respect to one of its components: 0 where there is no direction, ±1 where it is infinite.
 #[inline(always)]
 fn cosine<F: Field>(component: F, y: F) -> F {
     let infinite = component.abs().eq(F::lit(f64::INFINITY));
@@ -93,7 +93,7 @@ binary! {
         let (large, small) = (a.max(b), a.min(b));
         let ratio = small / large;
         let length = F::select(large.eq(F::lit(0.0)), large, large * (F::lit(1.0) + ratio * ratio).sqrt());
-        // IEEE: infinitely long in one direction is infinitely long, whatever the other is.
+        // IEEE 754: if one component is infinite, so is the result, whatever the other is.
         F::select(F::or(a.eq(infinity), b.eq(infinity)), infinity, length)
     }
     gradient_a(a, y) { cosine(a, y) }

@@ -28,7 +28,7 @@ static CENTER: Primitive = Primitive {
         call.give(out);
         Ok(())
     },
-    // Subtracting the mean is an orthogonal projection: it is its own transpose.
+    // Subtracting the mean is an orthogonal projection, so it is self-adjoint.
     vjp: Vjp::Rule(|ctx| {
         let g = ctx.cotangent();
         ctx.add(0, center(&g, &ctx.attrs::<OverAxes>().axes)?)
@@ -38,7 +38,7 @@ static CENTER: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-/// x minus its mean over normalised axes; exactly zero where x is constant.
+/// x minus its mean over normalised axes; exactly zero if x is constant.
 pub(crate) fn center(x: &Variable, axes: &[usize]) -> Result<Variable> {
     apply(&CENTER, &[x.into()], &OverAxes { axes: axes.into() })
 }
@@ -100,7 +100,7 @@ static STD: Primitive = Primitive {
     vjp: Vjp::Rule(std_vjp),
     jvp: Jvp::Definition,
     batch: Batch::Rule(batch_variance),
-    // The length of the deviations: its gradient at a constant is 0.
+    // The Euclidean norm of the deviations: its gradient at a constant is 0.
     definition: Some(|inputs, attrs| {
         let (x, a) = (&inputs[0], attrs.get::<Variance>());
         let length = euclidean_norm(&center(x, &a.axes)?, &a.axes, a.keepdims)?;
@@ -109,7 +109,7 @@ static STD: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-/// The deviations over n times the standard deviation; zero at a constant, where no direction is better than another.
+/// The deviations divided by n times the standard deviation; zero at a constant, where no direction is preferred.
 fn std_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
     let (g, x, y, a) = (ctx.cotangent(), ctx.input(0), ctx.output(0), ctx.attrs::<Variance>());
     let wide = |v: &Variable| expand_reduced(v, &a.axes, x.shape());
@@ -125,13 +125,13 @@ fn std_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
     }
 }
 
-/// How numbers are scaled whose squares are out of range, by powers of two: the squares of the results are in range.
+/// Two powers of two that scale numbers whose squares are out of range, so that the squares of the results are in range.
 fn scales(dtype: DType) -> (f64, f64) {
     let exponent = if dtype == DType::F64 { 600.0_f64 } else { 100.0 };
     ((-exponent).exp2(), exponent.exp2())
 }
 
-/// The sum of squared deviations over the divisor, with the kept axes only.
+/// The sum of squared deviations divided by n - `correction`, with the kept axes only.
 fn variance(x: &Array, args: &Variance) -> Array {
     let n = args.divisor(x.shape());
     dispatch!(float x.dtype(), T => {
@@ -144,7 +144,7 @@ fn variance(x: &Array, args: &Variance) -> Array {
     }, else unreachable!("integers were made floating"))
 }
 
-/// The square root of [`variance`]: finite where the variance overflows, and not zero where it underflows.
+/// The square root of [`variance`]: finite where the variance overflows, and nonzero where it underflows.
 fn deviation(x: &Array, args: &Variance) -> Array {
     let n = args.divisor(x.shape());
     dispatch!(float x.dtype(), T => {
@@ -171,7 +171,7 @@ fn quotients<T: Real + Element>(x: &Array, args: &Variance, n: f64) -> Array {
     out
 }
 
-/// Replaces the elements that are `bad` by `f` of those that were found from scaled numbers, where these are finite.
+/// Replaces the elements that are `bad` by `f` of those computed from scaled numbers, if these are finite.
 #[cold]
 fn mend<T: Real + Element>(out: &mut Array, found: &Array, bad: impl Fn(T) -> bool, f: impl Fn(T) -> T) {
     for (v, &s) in out.data_mut::<T>().iter_mut().zip(found.as_slice::<T>().unwrap_or_default()) {
@@ -181,13 +181,13 @@ fn mend<T: Real + Element>(out: &mut Array, found: &Array, bad: impl Fn(T) -> bo
     }
 }
 
-/// The variance over `axes` (`None`: all): the sum of squared deviations from the mean over n - `correction`.
+/// The variance over `axes` (`None`: all): the sum of squared deviations from the mean divided by n - `correction`.
 ///
 /// # Errors
 /// `Axis` when an axis is out of range or named twice.
 pub fn var(x: &Variable, axes: Option<&[isize]>, keepdims: bool, correction: f64) -> Result<Variable> {
     if x.dtype().is_complex() {
-        // The squared distance from the mean is that of both parts.
+        // For complex numbers: the sum of the variances of both parts.
         let part = |x: Variable| var(&x, axes, keepdims, correction);
         return add(&part(real(x)?)?, &part(imag(x)?)?);
     }
@@ -219,7 +219,7 @@ fn call(a: &Args<'_>, f: Moment) -> Result<Value> {
 const PARAMS: &[Param] =
     &[Param::array("x"), Param::axes(), Param::keepdims(), Param { alias: Some("ddof"), ..Param::float("correction", 0.0).named() }];
 
-/// Only where more than one element is left over, as the spread of a single one is constant.
+/// Only with more than one element, because the deviation of a single one is constant.
 fn samples() -> Vec<Sample> {
     let several = |s: &Sample| match (&s.args[0], &s.args[1]) {
         (Arg::Variable(x), Arg::None) => x.ndim() > 0,

@@ -1,6 +1,6 @@
-//! What handles that are views do to the tape: reading a part of a base, and writing one.
+//! Views on the tape: reading a part of a base, and writing one.
 //!
-//! A part is a layout over the *row-major positions* of the base, whatever its memory looks like: any chain of slices,
+//! A part is a layout over the *row-major positions* of the base, whatever the memory layout of the base is: any chain of slices,
 //! transpositions, reshapes and diagonals is one such map. Both operations are linear in all their inputs.
 
 use serde::{Deserialize, Serialize};
@@ -21,7 +21,7 @@ pub const PRIMITIVES: &[&Primitive] = &[&VIEW, &COPY_PART, &VIEW_ADD, &VIEW_WRIT
 
 static VIEW: Primitive = VIEWING;
 
-/// A part of a base, sharing its memory when that is row-major.
+/// A part of a base. It shares the memory of the base if that is row-major.
 const VIEWING: Primitive = Primitive {
     is_view: true,
     name: "view",
@@ -35,7 +35,7 @@ const VIEWING: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-/// As [`VIEW`], in memory of its own: sharing the buffer would keep it from being overwritten.
+/// As [`VIEW`], but copied: sharing the buffer would prevent it from being overwritten.
 static COPY_PART: Primitive = Primitive {
     eval: |call| {
         call.give(call.array(0).contiguous().window(&call.attrs::<Map>().map).copy());
@@ -60,7 +60,7 @@ static VIEW_ADD: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-/// A base (input 0) with a value (input 1) in a part.
+/// A base (input 0), where a part is replaced by a value (input 1).
 static VIEW_WRITE: Primitive = Primitive {
     moves: true,
     name: "view_write",
@@ -77,7 +77,7 @@ static VIEW_WRITE: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-/// The map over a batch of bases: one more axis, whose step is the size of a base.
+/// The map for a batch of bases: an additional axis, whose stride is the size of a base.
 fn batched(ctx: &BatchContext<'_>) -> Map {
     let map = &ctx.attrs::<Map>().map;
     let base = ctx.array(0);
@@ -108,7 +108,7 @@ fn in_memory(map: &Layout) -> impl FnOnce(&Layout) -> Layout {
     |whole| map.shifted(whole.offset())
 }
 
-/// The part of `base` that `map` describes, sharing its memory when it is row-major.
+/// The part of `base` that `map` describes. It shares the memory of the base if that is row-major.
 ///
 /// # Errors
 /// Those of recording.
@@ -125,8 +125,8 @@ fn view_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
     ctx.accumulate_part(0, |sum| slice_write::add(sum, in_memory(map), g.array()))
 }
 
-/// `base` with `value` added to the part that `map` describes; places that the map repeats collect all of it. `base` is overwritten
-/// unless something else shares its storage.
+/// `base` with `value` added to the part that `map` describes; positions that the map repeats get the sum. `base` is overwritten unless its
+/// storage is shared.
 pub(super) fn view_add(base: Variable, map: &Arc<Layout>, value: &Variable) -> Result<Variable> {
     apply_update(&VIEW_ADD, base, &[value.into()], &attrs(map))
 }
@@ -139,8 +139,8 @@ fn view_add_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
     ctx.add(0, g)
 }
 
-/// `base` with `value` in the part that `map` describes, which must not repeat a place. `base` is overwritten
-/// unless something else shares its storage.
+/// `base` with `value` in the part that `map` describes, which must not repeat positions. `base` is overwritten unless its storage is
+/// shared.
 fn view_write(base: Variable, map: &Arc<Layout>, value: &Variable) -> Result<Variable> {
     apply_update(&VIEW_WRITE, base, &[value.into()], &attrs(map))
 }
@@ -157,13 +157,13 @@ fn view_write_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A part of an array that a write replaces.
+/// The part of an array that a write replaces.
 pub enum Part {
     /// All of it.
     Whole,
-    /// What a view shows, by row-major positions.
+    /// The part that a view shows, as row-major positions.
     Map(Arc<Layout>),
-    /// What an index names.
+    /// The part that an index selects.
     Item(Assignment),
 }
 
@@ -183,7 +183,7 @@ impl Part {
         matches!(self, Self::Item(item) if item.is_lifted())
     }
 
-    /// `x` with `value` in the part, as a new value.
+    /// `x`, where the part is replaced by `value`, as a new value.
     ///
     /// # Errors
     /// Those of recording.
@@ -198,7 +198,7 @@ impl Part {
         }
     }
 
-    /// Records the write of `value`, which was done: `old` is the array as it is now, at its place on the tape before.
+    /// Records the write of `value`, which was executed: `old` is the array after the write, with the edge from before.
     ///
     /// # Errors
     /// Those of recording.

@@ -1,4 +1,4 @@
-//! The choice between two arrays by a condition.
+//! Selection between two arrays by a condition.
 
 use super::comparison::pairs;
 use super::define::result_type;
@@ -43,8 +43,8 @@ fn where_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
     if ctx.needs(2) { ctx.add(2, where_(&condition, 0.0, &g)?) } else { Ok(()) }
 }
 
-/// `a` where `condition` holds, else `b`; each may be a number. Gradients flow to the side that was chosen and are
-/// exactly zero on the other.
+/// `a` where `condition` is true, else `b`; each may be a number. Gradients flow to the selected side, and are exactly zero for the other
+/// one.
 ///
 /// # Errors
 /// `Shape` when the three do not broadcast, `Overflow` for a number that the dtype of the other side cannot hold.
@@ -65,7 +65,7 @@ pub fn where_<'a>(condition: &Variable, a: impl Into<Operand<'a>>, b: impl Into<
     apply(&WHERE, &[(&condition).into(), a, b], &ToDType { dtype })
 }
 
-/// One side of the choice, for the kernel.
+/// One side, as an input of the kernel.
 fn side(o: Operand<'_>) -> Input<'_> {
     match o {
         Operand::Variable(v) => Input::Array(v.array()),
@@ -90,7 +90,7 @@ fn call_where(a: &Args<'_>) -> Result<Value> {
     match (a.is_none(1), a.is_none(2)) {
         (false, false) => Ok(where_(&a.variable(0)?, a.operand(1)?, a.operand(2)?)?.into()),
         (true, true) => Ok(super::nonzero(&a.variable(0)?)?.into()),
-        _ => Err(Error::Type("where: one value came with the condition, expected two or none, as in where(condition, a, b)".to_owned())),
+        _ => Err(Error::Type("where: got one value with the condition, expected two or none, as in where(condition, a, b)".to_owned())),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Parts of an array that a layout can describe: read as a view, written as a copy with that part replaced.
+//! Parts of an array that a layout can describe: read as a view, written as a copy in which the part is replaced.
 
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::tape::{AttrSet, Batch, Jvp, Primitive, Recorded, Variable, Vjp, VjpCo
 
 use super::shape::stored_as;
 
-/// `count` positions of an axis from `start` on, `step` apart.
+/// `count` positions along an axis, `step` apart, from `start` on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cut {
     /// The first position.
@@ -36,7 +36,7 @@ impl Cut {
         Self { start: i, count: 1, step: 1 }
     }
 
-    /// Python's start:stop:step of an axis of size `n`.
+    /// Python's start:stop:step for an axis of size `n`.
     ///
     /// # Errors
     /// `Value` when the step is zero.
@@ -62,16 +62,16 @@ impl Cut {
 /// A part of an array in which no element appears twice.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Window {
-    /// A cut along every axis, seen with axes of size one added or left out.
+    /// A slice along every axis, reshaped by inserting or removing axes of size one.
     Region {
-        /// One for each axis.
+        /// One slice per axis.
         cuts: SmallVec<[Cut; 4]>,
-        /// The shape it is seen with.
+        /// The shape of the part.
         shape: Shape,
     },
-    /// A diagonal of two axes, as the last axis.
+    /// The diagonal of two axes, as the last axis.
     Diagonal {
-        /// How far above the main one.
+        /// The offset above the main diagonal.
         offset: isize,
         /// Rows and columns.
         axes: [usize; 2],
@@ -79,7 +79,7 @@ pub enum Window {
 }
 
 impl Window {
-    /// One cut along `axis` of an array of `shape`.
+    /// One slice along `axis` of an array of `shape`.
     #[must_use]
     pub fn along(shape: &[usize], axis: usize, cut: Cut) -> Self {
         let mut cuts: SmallVec<[Cut; 4]> = shape.iter().map(|&n| Cut::whole(n)).collect();
@@ -104,12 +104,12 @@ impl Window {
         }
     }
 
-    /// Writes `value`, broadcast, over the part of `x`.
+    /// Writes `value`, broadcast, to the part of `x`.
     pub(super) fn put(&self, x: &mut Array, value: &Array) {
         slice_write::write(x, |whole| self.layout(whole), value);
     }
 
-    /// Number of axes of the part of an array with so many axes.
+    /// Number of axes of the part, for an array with `axes` axes.
     fn ndim(&self, axes: usize) -> usize {
         match self {
             Self::Region { shape, .. } => shape.len(),
@@ -117,7 +117,7 @@ impl Window {
         }
     }
 
-    /// The same part of every array of a batch of size `n`, whose axis is in front.
+    /// The same part of every array of a batch of size `n`, whose axis is first.
     fn batched(&self, n: usize) -> Self {
         match self {
             Self::Region { cuts, shape } => Self::Region {
@@ -156,7 +156,7 @@ const VIEW: Primitive = Primitive {
 };
 crate::attributes!(Window);
 
-/// As [`VIEW`], in memory of its own: sharing the buffer would keep it from being overwritten.
+/// As [`VIEW`], but copied: sharing the buffer would prevent it from being overwritten.
 static COPY_PART: Primitive = Primitive {
     eval: |call| {
         call.give(call.attrs::<Window>().of(call.array(0)).copy());
@@ -165,7 +165,7 @@ static COPY_PART: Primitive = Primitive {
     ..VIEW
 };
 
-/// x (input 0) with a value (input 1), broadcast, in a window.
+/// x (input 0), where a window is replaced by a value (input 1), which broadcasts.
 static SETITEM: Primitive = Primitive {
     name: "setitem",
     eval: |call| {
@@ -184,7 +184,7 @@ static SETITEM: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-/// The part of `x` that a window shows, as a view.
+/// The part of `x` in a window, as a view.
 pub(super) fn view(op: &'static Primitive, x: &Variable, window: &Window) -> Result<Variable> {
     apply(op, &[x.into()], window)
 }
@@ -199,8 +199,7 @@ fn view_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
     ctx.accumulate_part(0, |sum| slice_write::add(sum, |whole| window.layout(whole), g.array()))
 }
 
-/// `value` as it can be written to a place of `shape`: in the dtype of the target, without leading axes of size one
-/// that are too many.
+/// `value` in the form in which it is written to a part of `shape`: in the dtype of the target, without excess leading axes of size one.
 pub(super) fn fit_value(value: &Variable, dtype: DType, shape: &[usize], advanced: bool) -> Result<Variable> {
     let extra = value.ndim().saturating_sub(shape.len());
     let fits = value.shape()[..extra].iter().all(|&n| n == 1)
@@ -217,12 +216,12 @@ pub(super) fn fit_value(value: &Variable, dtype: DType, shape: &[usize], advance
     if extra == 0 { Ok(value) } else { super::shape::reshape_to(&value, &value.shape()[extra..]) }
 }
 
-/// `x` with `value`, broadcast, in a window. `x` is overwritten unless something else shares its storage.
+/// `x`, where a window is replaced by `value`, which broadcasts. `x` is overwritten unless its storage is shared.
 pub(super) fn replace(x: Variable, window: &Window, value: &Variable) -> Result<Variable> {
     apply_update(&SETITEM, x, &[value.into()], window)
 }
 
-/// Records a [`replace`] that was done under a lock.
+/// Records a [`replace`] that was executed under a lock.
 pub(super) fn record_replace(window: &Window, old: &Variable, value: &Variable, out: Array) -> Result<Recorded> {
     record_under_lock(&SETITEM, &[old, value], out, |s| s.attrs(window.share()))
 }

@@ -1,16 +1,16 @@
-//! What a call costs before it runs, roughly: elements that are read or written, times what an element costs.
+//! Estimates of the cost of a call before it runs: elements that are read or written, times the cost of an element.
 //!
-//! Who calls from Python lets other threads run meanwhile when the number is large ([`LONG_CALL`]). It may be a few times off: that is
-//! some hundred nanoseconds for nothing, or some ten microseconds in which others wait.
+//! Python's entry points release the GIL when the estimate is large ([`LONG_CALL`]). It may be wrong by a small factor: then some hundred
+//! nanoseconds are wasted, or other threads wait some ten microseconds.
 
 use super::index::IndexItem;
 use super::registry::Arg;
 use crate::array::DType;
 use crate::tape::Variable;
 
-/// From here on a call is long: some 20 microseconds.
+/// A call with this cost or more is long: some 20 microseconds.
 pub const LONG_CALL: usize = 1 << 16;
-/// Multiplications of a matrix product that cost as much as an element of an addition.
+/// This number of multiplications in a matrix product costs as much as an addition of one element.
 const PRODUCTS: usize = 16;
 
 fn product(sizes: impl IntoIterator<Item = usize>) -> usize {
@@ -25,12 +25,12 @@ fn arrays(args: &[Arg]) -> impl Iterator<Item = &Variable> {
     })
 }
 
-/// Elements of all arrays.
+/// Number of elements of all arrays.
 fn inputs(args: &[Arg]) -> usize {
     arrays(args).fold(0, |n, v| n.saturating_add(v.array().size()))
 }
 
-/// Elements of arrays broadcast together; more where they do not broadcast.
+/// Number of elements of arrays after broadcasting; more if they do not broadcast.
 #[must_use]
 pub fn broadcast<'a>(arrays: &(impl Iterator<Item = &'a [usize]> + Clone)) -> usize {
     let ndim = arrays.clone().map(<[usize]>::len).max().unwrap_or(0);
@@ -39,7 +39,7 @@ pub fn broadcast<'a>(arrays: &(impl Iterator<Item = &'a [usize]> + Clone)) -> us
     product((1..=ndim).map(size))
 }
 
-/// One operation for each element of what comes in or, broadcast together, goes out.
+/// One operation per element of the inputs or, after broadcasting, of the output.
 #[must_use]
 pub fn elementwise(args: &[Arg]) -> usize {
     let each = args.iter().filter_map(|arg| if let Arg::Variable(v) = arg { Some(v.shape()) } else { None });
@@ -80,26 +80,26 @@ pub fn inner(args: &[Arg]) -> usize {
     }
 }
 
-/// An element for every combination of elements, in as many arrays as there are.
+/// One element for every combination of elements, in as many results as there are arrays.
 #[must_use]
 pub fn combined(args: &[Arg]) -> usize {
     product(arrays(args).map(|v| v.array().size())).saturating_mul(arrays(args).count().max(1))
 }
 
-/// The shape is given.
+/// The shape is an argument.
 #[must_use]
 pub fn filled(args: &[Arg]) -> usize {
     let shape = args.iter().find_map(|arg| if let Arg::Ints(shape) = arg { Some(shape) } else { None });
     shape.map_or(0, |shape| product(shape.iter().map(|n| n.unsigned_abs())))
 }
 
-/// Every element as often as ints say.
+/// Every element is repeated as often as the ints say.
 #[must_use]
 pub fn repeated(args: &[Arg]) -> usize {
     inputs(args).saturating_mul(filled(args).max(1))
 }
 
-/// As many elements as ints multiply to, beside each of the array's; a missing second int is the first again.
+/// As many elements as the product of the ints, in addition to those of the array. A missing second int equals the first.
 #[must_use]
 pub fn counted(args: &[Arg]) -> usize {
     let count = |arg: &Arg| if let Arg::Int(n) = arg { usize::try_from(*n).unwrap_or(1) } else { 1 };
@@ -108,13 +108,13 @@ pub fn counted(args: &[Arg]) -> usize {
     product([inputs(args).max(1), beside, twice])
 }
 
-/// As many elements as the first int says.
+/// As many elements as the first int.
 #[must_use]
 pub fn points(args: &[Arg]) -> usize {
     args.iter().find_map(|arg| if let Arg::Int(n) = arg { Some(usize::try_from(*n).unwrap_or(0)) } else { None }).unwrap_or(0)
 }
 
-/// Equal steps from a start to a stop.
+/// Equal steps from start to stop.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate; a float to integer cast saturates")]
 #[must_use]
 pub fn ranged(args: &[Arg]) -> usize {
@@ -127,13 +127,13 @@ pub fn ranged(args: &[Arg]) -> usize {
     if step == 0.0 { 0 } else { (span / step).abs() as usize }
 }
 
-/// A square of the array's diagonal.
+/// A square matrix with the array as its diagonal.
 #[must_use]
 pub fn squared(args: &[Arg]) -> usize {
     inputs(args).saturating_mul(inputs(args))
 }
 
-/// What index arrays and masks select of an array of `shape`: nothing to do without them.
+/// The elements that index arrays and masks select from an array of `shape`; zero without any.
 #[must_use]
 pub fn indexed(shape: &[usize], items: &[IndexItem]) -> usize {
     let (mut selected, mut read, mut axis, mut any) = (1_usize, 0_usize, 0, false);
@@ -156,7 +156,7 @@ pub fn indexed(shape: &[usize], items: &[IndexItem]) -> usize {
     if any { read.saturating_add(product([selected, common, rest])) } else { 0 }
 }
 
-/// Index arrays mostly have one shape; where one broadcasts against another the product is near.
+/// Index arrays mostly have the same shape; if one broadcasts against another, the product is a good estimate.
 fn broadcast_bound(a: usize, b: usize) -> usize {
     if a == b || a == 1 || b == 1 { a.max(b) } else { a.saturating_mul(b) }
 }

@@ -11,18 +11,18 @@ use crate::kernel::optimizer_update::Update;
 #[derive(Debug)]
 pub enum Adadelta {}
 
-/// What [`Adadelta`] is told; the defaults are PyTorch's.
+/// Options of [`Adadelta`]; the defaults are PyTorch's.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdadeltaOptions {
     /// Learning rate.
     pub lr: f64,
-    /// How much of the mean squares is kept.
+    /// Decay rate of the mean squares.
     pub rho: f64,
     /// Added to the mean squares.
     pub eps: f64,
     /// The parameter times this is added to the gradient.
     pub weight_decay: f64,
-    /// Climb instead of descending.
+    /// Ascend instead of descending.
     pub maximize: bool,
 }
 

@@ -11,7 +11,7 @@ use crate::kernel::optimizer_update::Update;
 #[derive(Debug)]
 pub enum Adagrad {}
 
-/// What [`Adagrad`] is told; the defaults are PyTorch's.
+/// Options of [`Adagrad`]; the defaults are PyTorch's.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdagradOptions {
     /// Learning rate.
@@ -20,11 +20,11 @@ pub struct AdagradOptions {
     pub lr_decay: f64,
     /// The parameter times this is added to the gradient.
     pub weight_decay: f64,
-    /// What the sum of squares begins with.
+    /// Initial value of the sum of squares.
     pub initial_accumulator_value: f64,
     /// Added to the denominator.
     pub eps: f64,
-    /// Climb instead of descending.
+    /// Ascend instead of descending.
     pub maximize: bool,
 }
 

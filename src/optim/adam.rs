@@ -1,4 +1,4 @@
-//! Adam and its sibling with decoupled weight decay.
+//! Adam, and the variant with decoupled weight decay.
 
 use super::formulas::{decayed, lerp, mean_square, sign, split_decay};
 use super::{Method, State, decay_rates, not_negative};
@@ -12,22 +12,22 @@ use crate::kernel::optimizer_update::Update;
 #[derive(Debug)]
 pub enum Adam {}
 
-/// What [`Adam`] is told; the defaults are PyTorch's of Adam.
+/// Options of [`Adam`]; the defaults are PyTorch's for Adam.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdamOptions {
     /// Learning rate.
     pub lr: f64,
-    /// How much is kept of the means of the gradient and of its square.
+    /// Decay rates of the means of the gradient and of its square.
     pub betas: [f64; 2],
     /// Added to the denominator.
     pub eps: f64,
-    /// How fast parameters decay.
+    /// Weight decay.
     pub weight_decay: f64,
     /// Divide by the largest mean square so far.
     pub amsgrad: bool,
-    /// Climb instead of descending.
+    /// Ascend instead of descending.
     pub maximize: bool,
-    /// The decay is no part of the gradient: parameters shrink by lr · `weight_decay` in each step.
+    /// Whether weight decay is separate from the gradient: parameters shrink by lr · `weight_decay` in each step.
     pub decoupled_weight_decay: bool,
 }
 
@@ -54,7 +54,7 @@ pub struct Step {
     size: f64,
     /// 1 / √(1 - beta2ᵗ)
     correction: f64,
-    /// What decay leaves of the parameter.
+    /// The factor by which decay shrinks the parameter.
     shrink: f64,
     weight_decay: f64,
     sign: f64,
@@ -62,7 +62,7 @@ pub struct Step {
 }
 
 impl Step {
-    /// The parameter after its own decay, and the two means.
+    /// The parameter after decay, and the two means.
     #[inline(always)]
     fn means<T: Real>(self, p: T, g: T, mean: T, square: T) -> (T, T, T) {
         let g = decayed(T::lit(self.sign) * g, p, self.weight_decay);
@@ -93,7 +93,7 @@ impl Update<3> for Step {
     #[inline(always)]
     fn eval<T: Real>(self, p: T, g: T, [mean, square, most]: [T; 3]) -> (T, [T; 3]) {
         let (p, mean, square) = self.means(p, g, mean, square);
-        // NaN must not get lost.
+        // NaN must be preserved.
         let most = pick(most > square, most, square);
         (self.walk(p, mean, most), [mean, square, most])
     }

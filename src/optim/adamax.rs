@@ -7,22 +7,22 @@ use crate::error::Result;
 use crate::kernel::math::{Real, pick};
 use crate::kernel::optimizer_update::Update;
 
-/// Adamax (Kingma & Ba 2015): Adam with the largest gradient in the place of the mean square.
+/// Adamax (Kingma & Ba 2015): Adam with the largest gradient in place of the mean square.
 #[derive(Debug)]
 pub enum Adamax {}
 
-/// What [`Adamax`] is told; the defaults are PyTorch's.
+/// Options of [`Adamax`]; the defaults are PyTorch's.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdamaxOptions {
     /// Learning rate.
     pub lr: f64,
-    /// How much is kept of the two running values.
+    /// Decay rates of the two running values.
     pub betas: [f64; 2],
     /// Added to the denominator.
     pub eps: f64,
     /// The parameter times this is added to the gradient.
     pub weight_decay: f64,
-    /// Climb instead of descending.
+    /// Ascend instead of descending.
     pub maximize: bool,
 }
 
@@ -49,7 +49,7 @@ impl Update<2> for AdamaxStep {
         let g = decayed(T::lit(self.sign) * g, p, self.weight_decay);
         let mean = lerp(mean, g, 1.0 - self.betas[0]);
         let (old, new) = (most * T::lit(self.betas[1]), g.abs() + T::lit(self.eps));
-        // NaN must not get lost.
+        // NaN must be preserved.
         let most = pick(old > new, old, new);
         (p - T::lit(self.size) * mean / most, [mean, most])
     }

@@ -11,20 +11,20 @@ use crate::kernel::optimizer_update::Update;
 #[derive(Debug)]
 pub enum Asgd {}
 
-/// What [`Asgd`] is told; the defaults are PyTorch's.
+/// Options of [`Asgd`]; the defaults are PyTorch's.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AsgdOptions {
     /// Learning rate.
     pub lr: f64,
-    /// How fast parameters decay.
+    /// The decay of parameters.
     pub lambd: f64,
-    /// The power with which the learning rate falls.
+    /// The exponent with which the learning rate decreases.
     pub alpha: f64,
     /// The step from which parameters are averaged.
     pub t0: f64,
     /// The parameter times this is added to the gradient.
     pub weight_decay: f64,
-    /// Climb instead of descending.
+    /// Ascend instead of descending.
     pub maximize: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Gradients made shorter or smaller before a step.
+//! Clipping gradients by norm or by value.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -17,12 +17,11 @@ use crate::kernel::reduce::ops::{LargestAbs, WideAbs, WideSquares};
 use crate::ops::vector_norm;
 use crate::tape::Leaf;
 
-/// Added to the norm before something is divided by it, as in `PyTorch`.
+/// Added to the norm before dividing by it, as in `PyTorch`.
 const EPS: f64 = 1e-6;
 
-/// Scales the gradients of these parameters so that their norm, all taken together, is at most `max_norm`; returns what
-/// it was. Gradients that are short enough stay as they are; parameters without one do not count, and one that is given
-/// twice counts once.
+/// Scales the gradients of these parameters so that their joint norm is at most `max_norm`; returns the norm before. Gradients within the
+/// limit are not changed. Parameters without a gradient are skipped, and one that is given twice counts once.
 ///
 /// The norm is the `norm_type`-norm (infinity: the largest absolute value), and the scale `max_norm` / (norm + 1e-6).
 ///
@@ -45,7 +44,7 @@ pub fn clip_grad_norm<'a>(params: impl IntoIterator<Item = &'a Arc<Leaf>>, max_n
     } else {
         DType::F32
     };
-    drop(gradients); // so that they can be scaled where they lie
+    drop(gradients); // dropped so that they can be scaled in place
     if error_if_nonfinite && !norm.is_finite() {
         return Err(Error::Value(format!(
             "{NAME}: the norm of the gradients is {norm}, so they cannot be clipped; pass error_if_nonfinite=False to scale them anyway"
@@ -63,7 +62,7 @@ pub fn clip_grad_norm<'a>(params: impl IntoIterator<Item = &'a Arc<Leaf>>, max_n
     Ok(Array::full(&[], Scalar::Float(norm), dtype))
 }
 
-/// Limits every element of the gradients of these parameters, or both parts of complex ones, to [-`value`, `value`]; NaN stays.
+/// Clamps every element of the gradients of these parameters, or both parts of complex elements, to [-`value`, `value`]; NaN is kept.
 ///
 /// # Errors
 /// `Value` when `value` is negative or NaN.
@@ -77,7 +76,7 @@ pub fn clip_grad_value<'a>(params: impl IntoIterator<Item = &'a Arc<Leaf>>, valu
     Ok(())
 }
 
-/// The elements, or the absolute values of complex ones; of 16 bits in float32.
+/// The elements, or the absolute values of complex ones; 16-bit floats are converted to float32.
 fn lengths(g: Array) -> Array {
     if g.dtype().is_half() {
         cast(&g, DType::F32)
@@ -120,7 +119,7 @@ pub(super) fn check(name: &str, option: &str, value: f64) -> Result<()> {
     super::not_negative(name, option, value)
 }
 
-/// The places of the gradients of these parameters, each once.
+/// The leaves that keep the gradients of these parameters, each once.
 fn places<'a>(params: impl IntoIterator<Item = &'a Arc<Leaf>>) -> Vec<Arc<Leaf>> {
     let mut known: HashSet<u64, super::ById> = HashSet::default();
     alloc_check::collect(params.into_iter().filter_map(|p| p.grad()).filter(|g| {
@@ -131,18 +130,18 @@ fn places<'a>(params: impl IntoIterator<Item = &'a Arc<Leaf>>) -> Vec<Arc<Leaf>>
     }))
 }
 
-/// The gradients of these parameters; of complex ones their absolute values, which have the same norms.
+/// The gradients of these parameters; for complex ones the absolute values, which have the same norms.
 pub(super) fn gradients<'a>(params: impl IntoIterator<Item = &'a Arc<Leaf>>) -> Vec<Array> {
     alloc_check::collect(places(params).iter().map(|g| lengths(g.array())))
 }
 
-/// What gradients of this norm are multiplied by: at most 1; NaN for NaN.
+/// The factor for gradients of this norm: at most 1; NaN for NaN.
 pub(super) fn factor(norm: f64, max_norm: f64) -> f64 {
     let factor = max_norm / (norm + EPS);
     if factor > 1.0 { 1.0 } else { factor }
 }
 
-/// Changes gradients where they lie, without history.
+/// Changes gradients in place, without history.
 fn overwrite(places: &[Arc<Leaf>], f: impl Fn(&mut Array) + Sync) {
     let size = |g: &Arc<Leaf>| crate::array::size_of(&g.meta().shape);
     let change = |slot: &Arc<Leaf>| {
@@ -151,7 +150,7 @@ fn overwrite(places: &[Arc<Leaf>], f: impl Fn(&mut Array) + Sync) {
             slot.update(&f);
         }
     };
-    // Copies are made before the first gradient changes: then nothing can fail half-way.
+    // Copies are made before the first gradient changes, so that nothing can fail half-way.
     for slot in places {
         slot.make_unique();
     }
@@ -159,7 +158,7 @@ fn overwrite(places: &[Arc<Leaf>], f: impl Fn(&mut Array) + Sync) {
     parallel::for_each_range(places.len(), grain, |range| places[range].iter().for_each(change));
 }
 
-/// How many of the gradients of these sizes one thread takes: all, when it pays more to share out each of them.
+/// Number of gradients per task, given their sizes: all of them, if it pays more to divide each of them among threads.
 fn grain(sizes: impl ExactSizeIterator<Item = usize>) -> usize {
     let count = sizes.len();
     let (total, largest) = sizes.fold((0, 0), |(total, largest), n| (total + n, n.max(largest)));
@@ -187,7 +186,7 @@ pub(super) fn norm_of(gradients: &[Array], p: f64) -> f64 {
             return sum.sqrt();
         }
     }
-    // Norms of norms, measured in the largest: powers of doubles may leave their range.
+    // A norm of norms, relative to the largest: powers of doubles may overflow or underflow.
     let norms: Vec<f64> = alloc_check::collect(gradients.iter().map(|g| length(g, p)));
     let largest = largest(&norms);
     if largest == 0.0 || !largest.is_finite() {
@@ -196,7 +195,7 @@ pub(super) fn norm_of(gradients: &[Array], p: f64) -> f64 {
     largest * norms.iter().map(|n| (n / largest).powf(p)).sum::<f64>().powf(1.0 / p)
 }
 
-/// The largest of these numbers, none below zero; NaN when there is one.
+/// The largest of these non-negative numbers; NaN if there is one.
 fn largest(numbers: &[f64]) -> f64 {
     numbers.iter().fold(0.0, |a: f64, &b| if a > b || a.is_nan() { a } else { b })
 }

@@ -7,20 +7,20 @@ use crate::error::Result;
 use crate::kernel::math::{Real, pick};
 use crate::kernel::optimizer_update::Update;
 
-/// Lion (Chen et al. 2023): steps by the sign of a mean of gradients.
+/// Lion (Chen et al. 2023): steps along the sign of a mean of gradients.
 #[derive(Debug)]
 pub enum Lion {}
 
-/// What [`Lion`] is told; the defaults are PyTorch's.
+/// Options of [`Lion`]; the defaults are PyTorch's.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LionOptions {
     /// Learning rate.
     pub lr: f64,
-    /// How much is kept of the two running values.
+    /// Decay rates of the two running values.
     pub betas: [f64; 2],
     /// Parameters shrink by lr · `weight_decay` in each step.
     pub weight_decay: f64,
-    /// Climb instead of descending.
+    /// Ascend instead of descending.
     pub maximize: bool,
 }
 

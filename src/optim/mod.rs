@@ -1,8 +1,8 @@
 //! Optimizers with PyTorch's formulas.
 //!
-//! An [`Optimizer`] holds groups of parameters, each with its options, and the state of each parameter under the
-//! identity of its leaf: a parameter that has no gradient in a step is skipped and its state stays as it is. A step is
-//! one call; each parameter is updated in one fused pass, in place when its value is unshared.
+//! An [`Optimizer`] holds groups of parameters, each with its options, and the state of each parameter, keyed by the identity of its leaf.
+//! A parameter without a gradient is skipped in a step, and its state is not changed. A step is one call; each parameter is updated in one
+//! fused pass, in place if its value is unshared.
 
 mod adadelta;
 mod adagrad;
@@ -46,7 +46,7 @@ use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
 use crate::tape::{Edge, Leaf, Variable};
 
-/// A formula for steps.
+/// The formula of an optimization method.
 pub trait Method: fmt::Debug + Send + Sync + 'static {
     /// Its name, for messages.
     const NAME: &'static str;
@@ -54,24 +54,24 @@ pub trait Method: fmt::Debug + Send + Sync + 'static {
     const SLOTS: &'static [&'static str];
     /// Whether a parameter's state counts its steps.
     const COUNTS: bool;
-    /// Names in states saved by `PyTorch` that follow from the count of steps, and are passed over.
+    /// Names in states saved by `PyTorch` that follow from the number of steps, and are ignored.
     const DERIVED: &'static [&'static str] = &[];
-    /// What a group of parameters is updated with.
+    /// The options of a group of parameters.
     type Options: Clone + fmt::Debug + PartialEq + Default + Send + Sync;
 
-    /// The name under which users know it with these options.
+    /// The name that users know, which may depend on the options.
     #[must_use]
     fn name(_: &Self::Options) -> &'static str {
         Self::NAME
     }
 
-    /// Fails for options that make no sense.
+    /// Fails for invalid options.
     ///
     /// # Errors
     /// `Value`, naming the option.
     fn check(options: &Self::Options) -> Result<()>;
 
-    /// Which of [`Method::SLOTS`] a step with these options needs: all, unless the method says otherwise.
+    /// Which of [`Method::SLOTS`] a step with these options needs: all, unless the method overrides this.
     #[must_use]
     fn slots(_: &Self::Options) -> Vec<usize> {
         (0..Self::SLOTS.len()).collect()
@@ -82,20 +82,20 @@ pub trait Method: fmt::Debug + Send + Sync + 'static {
         Self::slots(options)
     }
 
-    /// The numbers of one step, which parameters share that have the same options and have made as many steps.
+    /// The coefficients of one step. Parameters with the same options and the same number of steps share them.
     type Step: Copy + Send + Sync;
 
-    /// The numbers of step `t`, counted from one, for gradients that are multiplied by `scale`. Without [`Method::COUNTS`], `t` is 0.
+    /// The coefficients of step `t`, counted from one, for gradients that are multiplied by `scale`. Without [`Method::COUNTS`], `t` is 0.
     fn prepare(options: &Self::Options, t: f64, scale: f64) -> Self::Step;
 
-    /// One step of one parameter.
+    /// Executes one step for one parameter.
     fn update(step: Self::Step, state: &mut State, p: &mut Array, g: &Array);
 }
 
 /// Parameters that share their options.
 #[derive(Clone, Debug)]
 pub struct Group<O> {
-    /// What they are updated with.
+    /// Their options.
     pub options: O,
     /// The parameters.
     pub params: Vec<Arc<Leaf>>,
@@ -122,7 +122,7 @@ pub struct Optimizer<M: Method> {
     state: HashMap<u64, State, ById>,
 }
 
-/// Hashes identities, which are numbers that were never given before: one multiplication spreads them.
+/// Hashes identities, which are unique numbers: one multiplication is sufficient.
 #[derive(Default)]
 struct IdHasher(u64);
 
@@ -145,7 +145,7 @@ impl Hasher for IdHasher {
     }
 }
 
-/// The place of a parameter.
+/// The leaf of a parameter.
 ///
 /// # Errors
 /// `Value` when `x` is the result of an operation or does not require gradients.
@@ -168,7 +168,7 @@ impl<M: Method> Optimizer<M> {
     /// An optimizer of these groups.
     ///
     /// # Errors
-    /// `Value` when there are no parameters, one comes twice, or an option makes no sense.
+    /// `Value` when there are no parameters, one is given twice, or an option is invalid.
     pub fn new(groups: Vec<Group<M::Options>>) -> Result<Self> {
         if groups.iter().all(|g| g.params.is_empty()) {
             return Err(Error::Value(format!("{}: there are no parameters to optimize", M::NAME)));
@@ -178,7 +178,7 @@ impl<M: Method> Optimizer<M> {
         Ok(out)
     }
 
-    /// One group more. A frozen parameter is passed over by steps until it requires gradients again.
+    /// Adds a group. A frozen parameter is skipped by steps until it requires gradients again.
     ///
     /// # Errors
     /// As [`Optimizer::new`]; then nothing is added.
@@ -210,10 +210,10 @@ impl<M: Method> Optimizer<M> {
         &self.groups
     }
 
-    /// Other groups, for the old ones; parameters that stay keep their state, and may have been frozen since.
+    /// Replaces the groups. Parameters that remain keep their state, and may have been frozen since.
     ///
     /// # Errors
-    /// `Value` when a parameter comes twice or an option makes no sense; then nothing changes.
+    /// `Value` when a parameter is given twice or an option is invalid; then nothing changes.
     pub fn set_groups(&mut self, groups: Vec<Group<M::Options>>) -> Result<Vec<Group<M::Options>>> {
         let same =
             |(a, b): (&Group<_>, &Group<_>)| a.params.len() == b.params.len() && a.params.iter().zip(&b.params).all(|(a, b)| Arc::ptr_eq(a, b));
@@ -227,27 +227,27 @@ impl<M: Method> Optimizer<M> {
         Ok(std::mem::replace(self, new).groups)
     }
 
-    /// Other options for all groups, one after the other.
+    /// Replaces the options of all groups, in order.
     ///
     /// # Errors
-    /// `Value` when one makes no sense; then nothing changes.
+    /// `Value` when one is invalid; then nothing changes.
     pub fn set_all_options(&mut self, options: Vec<M::Options>) -> Result<()> {
         options.iter().try_for_each(M::check)?;
         self.groups.iter_mut().zip(options).for_each(|(group, o)| group.options = o);
         Ok(())
     }
 
-    /// Other options for group `index`, honoured by the next step.
+    /// Replaces the options of group `index`, from the next step on.
     ///
     /// # Errors
-    /// `Value` when an option makes no sense; then nothing changes.
+    /// `Value` when an option is invalid; then nothing changes.
     pub fn set_options(&mut self, index: usize, options: M::Options) -> Result<()> {
         M::check(&options)?;
         self.groups[index].options = options;
         Ok(())
     }
 
-    /// All parameters, group after group.
+    /// All parameters, in the order of groups.
     pub fn params(&self) -> impl Iterator<Item = &Arc<Leaf>> {
         self.groups.iter().flat_map(|g| &g.params)
     }
@@ -260,8 +260,8 @@ impl<M: Method> Optimizer<M> {
         self.advance(1.0)
     }
 
-    /// [`Optimizer::step`] with the gradients that it uses scaled to a norm of at most `max_norm`, all taken together: what
-    /// [`clip_grad_norm`] before a step would give, bit for bit, but the gradients stay as they are. Returns the norm.
+    /// [`Optimizer::step`] with the gradients scaled to a joint norm of at most `max_norm`. The result is the same, bit for bit, as
+    /// [`clip_grad_norm`] before a step, but the gradients themselves are not changed. Returns the norm.
     ///
     /// # Errors
     /// As [`Optimizer::step`], and `Value` when `max_norm` is negative or NaN.
@@ -278,7 +278,7 @@ impl<M: Method> Optimizer<M> {
         self.size
     }
 
-    /// Forgets the gradients of all parameters, or overwrites them with zeros.
+    /// Drops the gradients of all parameters, or overwrites them with zeros.
     pub fn zero_grad(&self, set_to_none: bool) {
         zero_grad(self.params(), set_to_none);
     }
@@ -289,7 +289,7 @@ impl<M: Method> Optimizer<M> {
         self.state.get(&p.id())
     }
 
-    /// Checks a state that was saved for a parameter with these options, and makes it one that can be put back.
+    /// Checks a state that was saved for a parameter with these options, and converts it for restoring.
     ///
     /// # Errors
     /// `Key` for arrays that are missing or unknown, `Shape` for those of another shape than the parameter.
@@ -303,7 +303,7 @@ impl<M: Method> Optimizer<M> {
         self.state.iter().map(|(id, state)| (*id, state.clone())).collect()
     }
 
-    /// Puts back states that were saved for these parameters; those of others stay.
+    /// Restores states that were saved for these parameters; the states of other parameters are not changed.
     pub fn restore_states(&mut self, params: &[Arc<Leaf>], saved: Vec<(u64, State)>) {
         for p in params {
             self.state.remove(&p.id());
@@ -311,7 +311,7 @@ impl<M: Method> Optimizer<M> {
         self.state.extend(saved.into_iter().filter(|(id, _)| params.iter().any(|p| p.id() == *id)));
     }
 
-    /// Replaces the state of all parameters, and returns the old ones; those not named here begin anew.
+    /// Replaces the states of all parameters and returns the old ones. Parameters that are not listed start without a state.
     ///
     /// # Errors
     /// `Memory` when there is none for them; then nothing changes.
@@ -326,14 +326,14 @@ impl<M: Method> Optimizer<M> {
     }
 }
 
-/// Forgets the gradients of these parameters, or overwrites them with zeros.
+/// Drops the gradients of these parameters, or overwrites them with zeros.
 pub fn zero_grad<'a>(params: impl IntoIterator<Item = &'a Arc<Leaf>>, set_to_none: bool) {
     let params = params.into_iter();
     if set_to_none {
         return params.for_each(|p| p.set_grad(None));
     }
     let places = alloc_check::collect(params.filter_map(|p| p.grad()));
-    // Copies are made before the first gradient changes: then nothing can fail half-way.
+    // Copies are made before the first gradient changes, so that nothing can fail half-way.
     for slot in &places {
         slot.make_unique();
     }

@@ -7,26 +7,26 @@ use crate::error::Result;
 use crate::kernel::math::Real;
 use crate::kernel::optimizer_update::Update;
 
-/// `NAdam` (Dozat 2016): Adam with Nesterov's momentum, which grows in the first steps.
+/// `NAdam` (Dozat 2016): Adam with Nesterov's momentum, which increases during the first steps.
 #[derive(Debug)]
 pub enum NAdam {}
 
-/// What [`NAdam`] is told; the defaults are PyTorch's.
+/// Options of [`NAdam`]; the defaults are PyTorch's.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NAdamOptions {
     /// Learning rate.
     pub lr: f64,
-    /// How much is kept of the two running values.
+    /// Decay rates of the two running values.
     pub betas: [f64; 2],
     /// Added to the denominator.
     pub eps: f64,
     /// The parameter times this is added to the gradient.
     pub weight_decay: f64,
-    /// How fast the momentum reaches its value.
+    /// How fast the momentum approaches its limit.
     pub momentum_decay: f64,
-    /// The decay is no part of the gradient: parameters shrink by lr · `weight_decay` in each step.
+    /// Whether weight decay is separate from the gradient: parameters shrink by lr · `weight_decay` in each step.
     pub decoupled_weight_decay: bool,
-    /// Climb instead of descending.
+    /// Ascend instead of descending.
     pub maximize: bool,
 }
 

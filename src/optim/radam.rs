@@ -7,24 +7,24 @@ use crate::error::Result;
 use crate::kernel::math::{Real, pick};
 use crate::kernel::optimizer_update::Update;
 
-/// `RAdam` (Liu et al. 2019): Adam that leaves the mean square out until it can be trusted.
+/// `RAdam` (Liu et al. 2019): Adam that does not use the mean square until its variance is small enough.
 #[derive(Debug)]
 pub enum RAdam {}
 
-/// What [`RAdam`] is told; the defaults are PyTorch's.
+/// Options of [`RAdam`]; the defaults are PyTorch's.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RAdamOptions {
     /// Learning rate.
     pub lr: f64,
-    /// How much is kept of the two running values.
+    /// Decay rates of the two running values.
     pub betas: [f64; 2],
     /// Added to the denominator.
     pub eps: f64,
     /// The parameter times this is added to the gradient.
     pub weight_decay: f64,
-    /// The decay is no part of the gradient: parameters shrink by lr · `weight_decay` in each step.
+    /// Whether weight decay is separate from the gradient: parameters shrink by lr · `weight_decay` in each step.
     pub decoupled_weight_decay: bool,
-    /// Climb instead of descending.
+    /// Ascend instead of descending.
     pub maximize: bool,
 }
 

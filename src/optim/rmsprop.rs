@@ -7,26 +7,26 @@ use crate::error::Result;
 use crate::kernel::math::{Real, pick};
 use crate::kernel::optimizer_update::Update;
 
-/// `RMSprop` (Hinton 2012), centered as Graves (2013) has it.
+/// `RMSprop` (Hinton 2012); the centered variant is that of Graves (2013).
 #[derive(Debug)]
 pub enum RmsProp {}
 
-/// What [`RmsProp`] is told; the defaults are PyTorch's.
+/// Options of [`RmsProp`]; the defaults are PyTorch's.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RmsPropOptions {
     /// Learning rate.
     pub lr: f64,
-    /// How much of the mean square is kept.
+    /// Decay rate of the mean square.
     pub alpha: f64,
     /// Added to the denominator.
     pub eps: f64,
     /// The parameter times this is added to the gradient.
     pub weight_decay: f64,
-    /// How much of the last direction is kept.
+    /// The share of the last direction that is kept.
     pub momentum: f64,
-    /// Divide by the deviation from the mean gradient.
+    /// Divide by the standard deviation of the gradient instead of its root mean square.
     pub centered: bool,
-    /// Climb instead of descending.
+    /// Ascend instead of descending.
     pub maximize: bool,
 }
 
@@ -81,7 +81,7 @@ impl Step {
         square.sqrt() + T::lit(self.eps)
     }
 
-    /// The deviation. Rounding can leave a tiny negative variance where gradients are constant; it counts as zero.
+    /// The standard deviation. If gradients are constant, rounding can give a tiny negative variance, which counts as zero.
     #[inline(always)]
     fn deviation<T: Real>(self, square: T, mean: T) -> T {
         let variance = square - mean * mean;

@@ -7,20 +7,20 @@ use crate::error::{Error, Result};
 use crate::kernel::math::{Real, pick};
 use crate::kernel::optimizer_update::Update;
 
-/// Rprop (Riedmiller & Braun 1993): steps by the sign of the gradient, longer while it stays.
+/// Rprop (Riedmiller & Braun 1993): steps along the sign of the gradient, which grow while the sign does not change.
 #[derive(Debug)]
 pub enum Rprop {}
 
-/// What [`Rprop`] is told; the defaults are PyTorch's.
+/// Options of [`Rprop`]; the defaults are PyTorch's.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RpropOptions {
     /// The length of the first step.
     pub lr: f64,
-    /// What a step is multiplied by when the sign changes, and when it stays.
+    /// Factors of a step when the sign changes, and when it does not.
     pub etas: [f64; 2],
     /// The shortest and the longest step.
     pub step_sizes: [f64; 2],
-    /// Climb instead of descending.
+    /// Ascend instead of descending.
     pub maximize: bool,
 }
 
@@ -73,7 +73,7 @@ impl Method for Rprop {
     type Step = RpropStep;
 
     fn prepare(o: &RpropOptions, t: f64, scale: f64) -> RpropStep {
-        // Lengths begin as zeros.
+        // Lengths are initialised with zeros.
         let first = if t > 1.0 { 0.0 } else { o.lr };
         RpropStep { first, etas: o.etas, step_sizes: o.step_sizes, sign: sign(o.maximize, scale) }
     }

@@ -11,20 +11,20 @@ use crate::kernel::optimizer_update::Update;
 #[derive(Debug)]
 pub enum Sgd {}
 
-/// What [`Sgd`] is told; the defaults are PyTorch's.
+/// Options of [`Sgd`]; the defaults are PyTorch's.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SgdOptions {
     /// Learning rate.
     pub lr: f64,
-    /// How much of the last direction is kept.
+    /// The share of the last direction that is kept.
     pub momentum: f64,
-    /// How much of the new gradient is kept out of the direction.
+    /// The share of the new gradient that is not added to the direction.
     pub dampening: f64,
     /// The parameter times this is added to the gradient.
     pub weight_decay: f64,
-    /// Look ahead along the direction.
+    /// Use Nesterov momentum.
     pub nesterov: bool,
-    /// Climb instead of descending.
+    /// Ascend instead of descending.
     pub maximize: bool,
 }
 
@@ -93,7 +93,7 @@ impl Method for Sgd {
     }
 
     fn slots(_: &SgdOptions) -> Vec<usize> {
-        // A parameter that was saved before its first step with momentum has no buffer yet.
+        // A parameter that was saved before its first step with momentum has no buffer.
         Vec::new()
     }
 
@@ -112,7 +112,7 @@ impl Method for Sgd {
         if step.momentum == 0.0 {
             return state.sweep::<_, 0>(step, [], p, g);
         }
-        // The first direction is the gradient itself: the buffer begins as zeros and takes all of it.
+        // The first direction is the gradient itself: the buffer is initialised with zeros and takes all of it.
         let take = if state.has(0) { step.take } else { 1.0 };
         state.sweep(Step { take, ..step }, [0], p, g);
     }

@@ -1,4 +1,4 @@
-//! What an optimizer remembers of a parameter: a count of steps and arrays of the parameter's shape.
+//! The state of a parameter in an optimizer: a count of steps, and arrays of the parameter's shape.
 
 use super::Method;
 use crate::array::{Array, DType};
@@ -8,12 +8,12 @@ use crate::kernel::optimizer_update::{Update, sweep};
 use crate::ops::astype;
 use crate::tape::Meta;
 
-/// A count of steps, and arrays in the places that [`Method::SLOTS`] names.
+/// A count of steps, and arrays in the slots that [`Method::SLOTS`] names.
 #[derive(Clone, Debug)]
 pub struct State {
     step: u64,
     arrays: Vec<Option<Array>>,
-    /// Memory for arrays that begin with the next step.
+    /// Memory for arrays that the next step will initialise.
     spare: Vec<Array>,
 }
 
@@ -23,7 +23,7 @@ impl State {
         Self { step: 0, arrays: vec![None; slots], spare: Vec::new() }
     }
 
-    /// How many steps the parameter has made, where the method counts them.
+    /// The number of steps of the parameter, if the method counts them.
     #[must_use]
     pub fn step(&self) -> u64 {
         self.step
@@ -34,7 +34,7 @@ impl State {
         M::SLOTS.iter().zip(&self.arrays).filter_map(|(&name, a)| a.as_ref().map(|a| (name, a)))
     }
 
-    /// One step more; returns which one it is.
+    /// Counts one more step and returns its number.
     pub(super) fn count(&mut self) -> u64 {
         self.step += 1;
         self.step
@@ -44,7 +44,7 @@ impl State {
         self.arrays[slot].is_some()
     }
 
-    /// Makes all arrays in `slots` ready to be overwritten, so that a step needs no more memory.
+    /// Makes the arrays in `slots` unshared, so that a step needs no more memory.
     pub(super) fn make_ready(&mut self, slots: &[usize], p: &Meta) {
         self.spare.clear();
         for &slot in slots {
@@ -64,7 +64,7 @@ impl State {
         self.arrays.iter_mut().flatten().chain(&mut self.spare).for_each(|a| a.turn_into(dtype));
     }
 
-    /// Applies `update` to a parameter and the arrays in `slots`, which begin as zeros.
+    /// Applies `update` to a parameter and the arrays in `slots`, which are initialised with zeros.
     pub(super) fn sweep<U: Update<S>, const S: usize>(&mut self, update: U, slots: [usize; S], p: &mut Array, g: &Array) {
         let copy;
         let g = if g.is_contiguous() {
@@ -107,12 +107,12 @@ impl State {
     }
 }
 
-/// The dtype of a parameter's state: float32 for one of 16 bits.
+/// The dtype of a parameter's state: float32 for a 16-bit parameter.
 fn dtype_of(p: &Meta) -> DType {
     if p.dtype.is_half() { DType::F32 } else { p.dtype }
 }
 
-/// An array of zeros like `p`, in memory that was kept for it.
+/// An array of zeros like `p`, in memory that was reserved for it.
 fn begin(spare: Option<Array>, p: &Array) -> Array {
     let mut out = spare.unwrap_or_else(|| Array::empty(p.shape(), p.dtype()));
     dispatch!(out.dtype(), T => out.data_mut::<T>().fill(T::default()));

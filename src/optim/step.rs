@@ -1,4 +1,4 @@
-//! One step of an optimizer: what happens to each parameter, one after the other or shared out among threads.
+//! One step of an optimizer: updates each parameter, one after the other or on several threads.
 
 use super::{Group, Method, Optimizer, State};
 use crate::array::{Array, DType, alloc_check, size_of};
@@ -8,7 +8,7 @@ use crate::kernel::parallel;
 use crate::tape::Meta;
 
 impl<M: Method> Optimizer<M> {
-    /// A step with gradients that count `factor` times.
+    /// A step with gradients that are multiplied by `factor`.
     pub(super) fn advance(&mut self, factor: f64) -> Result<()> {
         let (mut total, mut largest) = (0, 0);
         for group in &self.groups {
@@ -39,7 +39,7 @@ impl<M: Method> Optimizer<M> {
         Ok(())
     }
 
-    /// Makes everything that a step writes its own, before it changes anything: then the step cannot fail half-way.
+    /// Makes everything that a step writes unshared before it changes anything, so that the step cannot fail half-way.
     fn make_ready(&mut self) -> Result<()> {
         let Self { groups, state, size: _ } = self;
         let mut fresh = Vec::new();
@@ -63,7 +63,7 @@ impl<M: Method> Optimizer<M> {
         Ok(())
     }
 
-    /// [`Optimizer::advance`] with parameters shared out among threads.
+    /// [`Optimizer::advance`] with the parameters distributed over threads.
     fn share_out(&mut self, factor: f64) {
         let Self { groups, state, .. } = self;
         let mut steps = Steps::<M>::new(groups, factor);
@@ -87,14 +87,14 @@ impl<M: Method> Optimizer<M> {
     }
 }
 
-/// A step of one parameter. A complex one steps as pairs of real numbers, as in `PyTorch`.
+/// A step of one parameter. A complex one is updated as pairs of real numbers, as in `PyTorch`.
 #[inline]
 fn update<M: Method>(step: M::Step, state: &mut State, p: &mut Array, g: &Array) {
     match p.dtype() {
         DType::F32 | DType::F64 => M::update(step, state, p, g),
         dtype if dtype.is_complex() => update_complex::<M>(step, state, p, g),
         dtype => {
-            // Its state is kept in float32, and only the parameter is rounded.
+            // The state is kept in float32, and only the parameter is rounded.
             let mut wide = cast(p, DType::F32);
             M::update(step, state, &mut wide, &cast(g, DType::F32));
             *p = cast(&wide, dtype);
@@ -112,7 +112,7 @@ fn update_complex<M: Method>(step: M::Step, state: &mut State, p: &mut Array, g:
     state.turn_into(dtype);
 }
 
-/// The numbers of steps, prepared once for parameters that have the same options and have made as many.
+/// The coefficients of steps, computed once for parameters with the same options and the same number of steps.
 struct Steps<'a, M: Method> {
     groups: &'a [Group<M::Options>],
     factor: f64,
@@ -139,12 +139,17 @@ impl<'a, M: Method> Steps<'a, M> {
     }
 }
 
-/// Whether threads share out the parameters rather than each of them: when there is much to do and none has most of it.
+/// From so many elements in all on, threads may take whole parameters.
+const MANY_ELEMENTS: usize = 1 << 18;
+/// Threads take whole parameters only if the largest has at most one part in so many of all elements.
+const LARGEST_SHARE: usize = 8;
+
+/// Whether threads take whole parameters instead of parts of each: if there is much work and no parameter has most of it.
 pub(super) fn are_many(total: usize, largest: usize) -> bool {
-    total >= 1 << 18 && largest <= total / 8
+    total >= MANY_ELEMENTS && largest <= total / LARGEST_SHARE
 }
 
-/// A gradient like `g` is not one of a parameter like `p`.
+/// The error for a gradient like `g` that does not fit a parameter like `p`.
 fn misfit(name: &str, g: &Meta, p: &Meta) -> Error {
     if g.shape == p.shape {
         return Error::DType(format!("{name}: a parameter of dtype {} has a gradient of dtype {}", p.dtype, g.dtype));

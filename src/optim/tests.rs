@@ -1,4 +1,4 @@
-//! Each method against its formula, written for one number, over 100 steps; state, groups, and what is refused.
+//! Compares each method with its scalar formula over 100 steps. Also state, groups, and invalid input.
 
 use super::*;
 use crate::array::DType;
@@ -161,7 +161,7 @@ fn gradients_of_any_layout() {
     assert_eq!(p.array().to_vec::<f32>(), [-0.0, -2.0, -4.0, -1.0, -3.0, -5.0]);
 }
 
-/// Half the steps, then the state through names and back, then the rest: the same bits.
+/// Half of the steps, then the state by name into a new optimizer, then the rest: the same bits.
 fn resumes<M: Method>(options: &M::Options) {
     let (a, b) = (parameter(&[1.5, -0.25]), parameter(&[0.0; 2]));
     let mut opt = optimizer::<M>(options, &[&a]);
@@ -260,7 +260,7 @@ fn gradients_are_forgotten_or_zeroed() {
     assert!(p.grad().is_none());
 }
 
-/// Many parameters go to several threads; what becomes of each is what becomes of it alone.
+/// Many parameters are distributed over threads; the result is the same as for each of them alone.
 #[test]
 fn many_parameters_are_updated_like_each_alone() {
     let value = |i: usize| {
@@ -299,7 +299,7 @@ fn clipping_inside_of_a_step_is_clipping_before_it() {
     assert!(clip_grad_norm([&b], -1.0, 2.0, true).is_err() && clip_grad_value([&b], f64::NAN).is_err());
 }
 
-/// A gradient that cannot be locked beside its parameter, as it is the parameter itself, is read before.
+/// A gradient that is the parameter itself cannot be locked beside it, so it is read before.
 #[test]
 fn a_leaf_may_be_its_own_gradient() {
     let p = parameter(&[2.0, 4.0]);
@@ -323,7 +323,7 @@ fn norms_are_the_same_for_any_number_of_threads() {
     assert!(norms.chunks(2).all(|n| n == &norms[..2]));
 }
 
-/// Steps with gradients that count a quarter are steps with a quarter of the gradients, for every method.
+/// Steps with gradients that are multiplied by a quarter equal steps with a quarter of the gradients, for every method.
 #[test]
 fn scaled_steps_are_steps_with_scaled_gradients() {
     fn compare<M: Method>(options: &M::Options) {
@@ -347,7 +347,7 @@ fn scaled_steps_are_steps_with_scaled_gradients() {
     compare::<Lion>(&LionOptions { weight_decay: 0.5, ..LionOptions::default() });
 }
 
-/// The product of momenta by its series is the product, step by step.
+/// The product of momenta from its series equals the product step by step.
 #[test]
 fn nadam() {
     let momentum = |t: i32| 0.9 * (1.0 - 0.5 * 0.96_f64.powf(f64::from(t) * 0.05));

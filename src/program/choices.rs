@@ -1,7 +1,7 @@
 //! Comparisons, logic and choices as formulas.
 //!
-//! Inside of a group a truth value is a floating one or zero of the group's dtype. What other instructions read of it is written as
-//! bool, and read back in blocks by other groups.
+//! Inside a group a bool is one or zero in the group's dtype. Bools that other instructions read are written as bool, and other groups
+//! convert them back, block by block.
 
 use smallvec::{SmallVec, smallvec};
 
@@ -14,8 +14,8 @@ use crate::tape::accumulate::ToDType;
 use crate::tape::capture::{Arg, Op, Slot, Step};
 use crate::tape::{Attrs, Blocks, Place, Primitive, RuleCall};
 
-/// How a comparison is computed: whether its operands are swapped, its values where the first operand is larger and where both are
-/// equal, and whether the result is negated.
+/// How a comparison is computed: whether the operands are swapped, the results where the first operand is larger and where both are equal,
+/// and whether the result is negated.
 fn comparison(name: &str) -> Option<(bool, [f64; 2], bool)> {
     match name {
         "greater" => Some((false, [1.0, 0.0], false)),
@@ -28,13 +28,13 @@ fn comparison(name: &str) -> Option<(bool, [f64; 2], bool)> {
     }
 }
 
-/// A loop of arithmetic.
+/// The formula of an elementwise primitive.
 fn loops(primitive: &Primitive) -> Option<Formulas> {
     primitive.blocks.map(|b: &Blocks| b.forward)
 }
 
 impl Lowering {
-    /// The formulas of an evaluation that makes or reads truth values.
+    /// Lowers an evaluation that makes or reads bools.
     pub(super) fn truth(&mut self, step: &Step, out: &mut Vec<Item>) -> Option<()> {
         let Op::Eval { primitive, attrs, update: false, .. } = &step.op else { return None };
         let &[Some(output)] = &step.outputs[..] else { return None };
@@ -49,7 +49,7 @@ impl Lowering {
             }
             ("astype", Attrs::Set(attrs)) if self.is_bool(inputs[0]) => {
                 let to = attrs.as_any().downcast_ref::<ToDType>()?.dtype;
-                // Its value as it is, times one.
+                // The bool as a number, times one.
                 let one = Arg::Number(Scalar::Float(1.0));
                 let formulas = loops(multiply::PRIMITIVE).filter(|_| to.is_float() && to == dtype)?;
                 out.push(point("astype", formulas, [0.0; 2], smallvec![inputs[0], one], output, dtype, Some(step)));
@@ -89,7 +89,7 @@ impl Lowering {
         Some(())
     }
 
-    /// Truth values of truth values, of which a formula made one at least.
+    /// Lowers a logical operation on bools, at least one of which was made by a formula.
     fn logic(&mut self, name: &'static str, step: &Step, output: Slot, out: &mut Vec<Item>) -> Option<()> {
         let inputs = &step.inputs;
         let dtype = *inputs.iter().find_map(|a| self.truths.get(&a.slot()?))?;
@@ -114,7 +114,7 @@ impl Lowering {
         Some(())
     }
 
-    /// The gradient rule of a choice: the cotangent where its side was chosen, else zero.
+    /// Lowers the gradient rule of `where`: the cotangent where the side was chosen, else zero.
     pub(super) fn choice_rule(&mut self, call: &RuleCall, step: &Step, out: &mut Vec<Item>) -> Option<()> {
         if call.primitive().name != "where" || call.cotangent_count() != 1 {
             return None;

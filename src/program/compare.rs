@@ -1,4 +1,4 @@
-//! Whether two recordings of a function are one program.
+//! Compares two recordings of a function: are they one program?
 
 use crate::array::Array;
 use crate::dispatch;
@@ -8,7 +8,7 @@ use crate::tape::capture::{Arg, Op, Source, Trace};
 pub(super) fn bytes(a: &Array) -> Vec<u8> {
     let a = a.contiguous();
     dispatch!(bits a.dtype(), T => a.as_slice::<T>().map_or_else(Vec::new, |s| {
-        // Debug output of bits is the same exactly when the bits are.
+        // Debug texts of bit patterns are equal exactly when the bits are.
         s.iter().flat_map(|x| format!("{x:?},").into_bytes()).collect()
     }))
 }
@@ -23,7 +23,7 @@ pub fn is_same_array(a: &Array, b: &Array) -> bool {
     one_memory || bytes(a) == bytes(b)
 }
 
-/// The first element in which two constants of a shape and a dtype differ, as text.
+/// The first element in which two constants differ, as text.
 fn show_difference(a: &Array, b: &Array) -> String {
     if a.dtype() != b.dtype() || a.shape() != b.shape() {
         return format!("an array of shape {:?} and dtype {} was of shape {:?} and dtype {}", b.shape(), b.dtype(), a.shape(), a.dtype());
@@ -40,7 +40,7 @@ fn same_number(a: Arg, b: Arg) -> bool {
     }
 }
 
-/// A step as text, which is the same for the same step: places by what tells them from others.
+/// A step as text: equal steps have equal texts. Places are named by their ids.
 fn show(trace: &Trace, op: &Op) -> String {
     match op {
         Op::Store(at) => format!("store {:?}", trace.places[*at].id()),

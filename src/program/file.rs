@@ -1,12 +1,11 @@
 //! Files of programs: safetensors, with the steps as JSON text in the header.
 //!
-//! The tensors `value.N` are the constants of a program, values of parameters and buffers among them; those of a [loop](loops) in step K
-//! are `step.K.value.N`. The header's metadata hold
-//! [`KEY`], the text of a [`Document`], and [`CHECKSUM`], a number that is made of the text and all tensors. A file holds no plan:
-//! that is made when it is loaded.
+//! The tensors `value.N` are the constants of a program, values of parameters and buffers included. Those of a [loop](loops) in step K are
+//! `step.K.value.N`. The header's metadata holds the text of a [`Document`] under [`KEY`], and a checksum of the text and all tensors under
+//! [`CHECKSUM`]. A file holds no plan: that is made when the program is loaded.
 //!
-//! A file is not trusted. Its steps must name primitives that exist and use values that were made before, each once; layouts must
-//! stay inside of what they are views of; and all steps are run once on zeros, where shapes and dtypes must come out as the file says.
+//! A file is not trusted. Its steps must name primitives that exist, and may only use values that were made before, each of them once.
+//! Layouts must stay within the arrays that they view. All steps are run once on zeros; shapes and dtypes must agree with the file.
 
 mod loops;
 
@@ -54,11 +53,11 @@ struct Document {
     steps: Vec<Instruction>,
     /// Numbers of the results.
     outputs: Vec<Slot>,
-    /// What the program's owner adds: how its results are nested.
+    /// What the owner of the program adds, for instance how its results are nested.
     notes: Option<String>,
 }
 
-/// What a value is like.
+/// Dtype and layout of a value.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Value {
@@ -66,13 +65,13 @@ struct Value {
     layout: Layout,
 }
 
-/// Where a value comes from that no step makes.
+/// The origin of a value that no step makes.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Origin {
-    /// Value, number of the input.
+    /// The number of the value, and that of the input.
     Input(Slot, usize),
-    /// The value of that number is the tensor of that number.
+    /// The number of the value, and of the tensor that holds it.
     Constant(Slot),
 }
 
@@ -101,7 +100,7 @@ enum Action {
         attributes: Option<Named>,
         call: Box<RuleParts>,
     },
-    /// Another layout, and how many elements it begins behind the operand.
+    /// A view: its layout, and the distance of its first element from that of the operand.
     View(Layout, isize),
     Copy,
 }
@@ -160,7 +159,7 @@ impl From<&Argument> for Arg {
 
 // ---- bytes ----
 
-/// An element as bytes, the lowest first.
+/// Converts elements to bytes and back, in little-endian order.
 trait Bytes: Element {
     fn put(self, to: &mut Vec<u8>);
     fn get(from: &[u8]) -> Self;
@@ -202,7 +201,7 @@ impl Bytes for bool {
     }
 }
 
-/// The dtype of a tensor. Complex numbers are pairs, on an axis of their own.
+/// The dtype of the tensor in a file. Complex numbers are pairs, with an axis of their own.
 fn tensor_dtype(d: DType) -> Dtype {
     match d {
         DType::Bool => Dtype::BOOL,
@@ -225,7 +224,7 @@ fn tensor_shape(shape: &[usize], dtype: DType) -> Vec<usize> {
     shape.iter().copied().chain(dtype.is_complex().then_some(2)).collect()
 }
 
-/// The elements of a row-major array as bytes.
+/// The elements in row-major order as bytes.
 fn to_bytes(a: &Array) -> Vec<u8> {
     let a = a.contiguous();
     let mut out = Vec::new();
@@ -260,7 +259,7 @@ fn checksum(text: &str, tensors: &BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>
     sum
 }
 
-/// Constants as a file has them.
+/// The constants of a file, by name.
 type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
 
 /// The name of a constant. `part` is empty, or begins the names of all constants of a loop.
@@ -285,7 +284,7 @@ fn attributes(attrs: &Attrs, k: usize, name: &str, to: &mut Constants) -> Result
             }
             let json = set.to_json().map_err(|e| Error::Value(format!("save: step {k} ({name}) has attributes that no file can hold: {e}")))?;
             let named = Named(set.kind().to_owned(), json);
-            // What JSON cannot hold must not be lost.
+            // An attribute that JSON cannot represent must not be lost.
             if format!("{:?}", read_attributes(Some(&named), k, name, &Tensors::new(), "")?) != format!("{attrs:?}") {
                 return Err(Error::Value(format!("save: step {k} ({name}) has attributes that no file can hold: {attrs:?}")));
             }
@@ -329,8 +328,8 @@ fn instruction(k: usize, step: &Step, to: &mut Constants) -> Result<Instruction>
     Ok(Instruction { what, inputs: step.inputs.iter().map(|a| (*a).into()).collect(), outputs: step.outputs.clone() })
 }
 
-/// A constant as a tensor, and its layout over the tensor: row-major, or all of the memory between its first and its last element
-/// where that is about as much.
+/// A constant as a tensor, and its layout over the tensor. If the constant is not contiguous, the tensor is the memory from its first to
+/// its last element, unless that is much larger.
 fn constant(a: &Array) -> (Array, Layout) {
     let whole = a.layout().extent().filter(|(low, high)| !a.is_contiguous() && high - low <= 2 * a.size());
     match whole {
@@ -396,7 +395,7 @@ fn pack(doc: &Document, tensors: &Tensors) -> Result<Vec<u8>> {
 }
 
 impl Program {
-    /// The program as the bytes of a file, with `notes` of its owner. State is saved as it is now.
+    /// The program as the bytes of a file, with `notes` of its owner. Places are saved with their present values.
     ///
     /// # Errors
     /// `Value` for a program that changes state, draws random numbers or calls Python: the message names the step.
@@ -407,7 +406,7 @@ impl Program {
         pack(&doc, &constants.all.into_iter().map(tensor).collect())
     }
 
-    /// Writes the program to a file that [`Program::load`] reads. A file of that name is replaced when the new one is complete.
+    /// Writes the program to a file that [`Program::load`] reads. An existing file is replaced once the new one is complete.
     ///
     /// # Errors
     /// As [`Program::to_bytes`], and those of the file.
@@ -427,8 +426,8 @@ impl Program {
         written.map_err(external)
     }
 
-    /// Reads a program that [`Program::save`] or Python's `program.save` wrote: it gives the results of the program that was saved,
-    /// bit for bit. All steps are run once on zeros to check the file.
+    /// Reads a program that [`Program::save`] or Python's `program.save` wrote. It gives the same results, bit for bit, as the program that
+    /// was saved. All steps are run once on zeros to check the file.
     ///
     /// ```
     /// use tapegrad::{array::Array, ops, program::Program, tape::{Variable, capture}};
@@ -463,7 +462,7 @@ impl Program {
         Ok((program, notes))
     }
 
-    /// The program as text, in the form of a file's header, and its constants by their numbers; those of loops are left out.
+    /// The program as text, in the format of a file's header, and its constants by number; constants of loops are left out.
     ///
     /// # Errors
     /// As [`Program::to_bytes`].
@@ -485,7 +484,7 @@ fn damaged(what: impl std::fmt::Display) -> Error {
     Error::Value(format!("load_program: the file is damaged: {what}"))
 }
 
-/// What every version of the format has.
+/// The part of the document that every version of the format has.
 #[derive(Deserialize)]
 struct Version {
     format: u32,
@@ -578,7 +577,7 @@ fn read_constant(slot: Slot, value: &Value, tensors: &Tensors, part: &str) -> Re
     Ok(if plain { a } else { a.with_layout(value.layout.clone()) })
 }
 
-/// Checks the numbers of values: each is made once, before it is used.
+/// Checks that each value is made exactly once, and before it is used.
 struct Made(Vec<bool>);
 
 impl Made {
@@ -638,7 +637,7 @@ fn read(doc: Document, tensors: &Tensors, part: &str) -> Result<(Trace, Option<S
     Ok((trace, doc.notes))
 }
 
-/// Runs `f`. A panic in it is an error of the file: programs that were recorded have none.
+/// Runs `f`; a panic is reported as an error of the file. Recorded programs never panic here.
 pub(super) fn guarded<T>(what: &str, f: impl FnOnce() -> Result<T>) -> Result<T> {
     match catch_unwind(AssertUnwindSafe(f)) {
         Ok(done) => done,
@@ -652,7 +651,7 @@ pub(super) fn guarded<T>(what: &str, f: impl FnOnce() -> Result<T>) -> Result<T>
     }
 }
 
-/// An array of zeros that lies in memory as `layout` says.
+/// Zeros with the given layout.
 fn zeros(layout: &Layout, dtype: DType) -> Array {
     match layout.extent() {
         Some((_, end)) if !layout.is_contiguous() => Array::zeros(&[end], dtype).with_layout(layout.clone()),
@@ -660,7 +659,7 @@ fn zeros(layout: &Layout, dtype: DType) -> Array {
     }
 }
 
-/// Runs all steps on zeros: shapes and dtypes must be as they were when the program was recorded. Layouts are noted as they come out.
+/// Runs all steps on zeros. Shapes and dtypes must be those of the file; the layouts that come out replace those of the file.
 fn check_by_run(trace: &mut Trace) -> Result<()> {
     let _off = recording(false);
     let mut table: Vec<Option<Array>> = vec![None; trace.slots];
@@ -680,7 +679,7 @@ fn check_by_run(trace: &mut Trace) -> Result<()> {
         let outs = match outs {
             Ok(outs) if outs.len() == step.outputs.len() => outs,
             Ok(outs) => return Err(damaged(format!("step {k} ({:?}) makes {} values, not {}", step.op, outs.len(), step.outputs.len()))),
-            // Zeros may be outside of the domain of a step. Its results are like the file says then.
+            // Zeros may be outside the domain of a step. Then its results are taken to be as the file says.
             Err(Error::LinAlg(_) | Error::Index(_)) => step.outputs.iter().map(|o| o.map(|s| zeros(&trace.metas[s].0, trace.metas[s].1))).collect(),
             Err(Error::Memory(e)) => return Err(Error::Memory(e)),
             Err(e) => return Err(damaged(format!("step {k} ({:?}) fails: {e}", step.op))),
@@ -737,7 +736,7 @@ fn view(a: &Array, layout: &Layout, delta: isize) -> Result<Layout> {
     let at = layout.shifted_back(layout.offset()).shifted(start);
     let Some((low, high)) = layout.extent() else { return Ok(at) };
     let (first, end) = a.layout().extent().ok_or_else(fail)?;
-    // In the distances from the first element, which cannot overflow.
+    // Distances from the first element, which cannot overflow.
     let below = layout.offset() - low;
     let above = high - layout.offset();
     let inside = below <= start && start - below >= first && start.checked_add(above).is_some_and(|e| e <= end);

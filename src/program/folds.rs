@@ -1,7 +1,7 @@
-//! Sums and means of what a group makes.
+//! Sums and means of the results of a group.
 //!
-//! They take the blocks of the group in the order of the sum of an array that lies in memory, so results have the same bits: sums
-//! over all elements, and over last axes that are short enough for whole rows to be one block.
+//! They consume the blocks of the group in the same order in which the eager sum reads an array, so results have the same bits. They are
+//! sums over all elements, or over the last axes when these are short enough for a block to hold whole rows.
 
 use super::lower::Metas;
 use crate::array::Element;
@@ -12,12 +12,12 @@ use crate::ops::reduction::Reduced;
 use crate::tape::Attrs;
 use crate::tape::capture::{Op, Slot, Step};
 
-/// Which elements are added up.
+/// Which elements are added up together.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Folded {
     /// All of them.
     All,
-    /// Rows of so many.
+    /// Rows of that many elements.
     Rows(usize),
 }
 
@@ -25,7 +25,7 @@ pub(super) enum Folded {
 #[derive(Clone)]
 pub(super) struct Folding {
     pub(super) of: Folded,
-    /// Of a mean, the number of elements that become one.
+    /// For a mean, the number of elements that are averaged.
     pub(super) mean: Option<usize>,
     pub(super) shape: Shape,
 }
@@ -37,7 +37,7 @@ pub(super) struct FoldStep {
 }
 
 impl Folded {
-    /// Places of sums for `n` elements.
+    /// Number of partial sums or results for `n` elements.
     pub(super) fn places(self, n: usize) -> usize {
         match self {
             Self::All => n.div_ceil(parts::PART),
@@ -45,7 +45,7 @@ impl Folded {
         }
     }
 
-    /// What takes blocks.
+    /// The accumulator that blocks are fed to.
     pub(super) fn parts<T: Element>(self, out: &mut [T]) -> Parts<'_, T>
     where
         Sum: Fold<T, Acc = T>,
@@ -58,7 +58,7 @@ impl Folded {
 }
 
 impl FoldStep {
-    /// The sum or mean that a step computes, and the value whose elements are added.
+    /// The sum or mean that a step computes, and its operand.
     pub(super) fn of(step: &Step, metas: &Metas) -> Option<(Self, Slot)> {
         let Op::Eval { primitive, attrs: Attrs::Set(attrs), update: false, .. } = &step.op else { return None };
         let (is_mean, &[Some(output)], Some(of)) = (primitive.name == "mean", &step.outputs[..], step.inputs[0].slot()) else { return None };

@@ -1,7 +1,7 @@
-//! Programs for inference: values of places become constants, and what depends on constants alone is computed once.
+//! Programs for inference: values of places become constants, and everything that depends only on constants is computed once.
 //!
-//! A chain of additions, subtractions, multiplications and divisions by constants behind a convolution or a linear map, a number for
-//! each channel, is folded into its weight and its bias: batch normalisation in evaluation mode is such a chain.
+//! Additions, subtractions, multiplications and divisions by constants that follow a convolution or a linear map, with one number per
+//! channel, are folded into its weight and bias. Batch normalisation in evaluation mode is such a chain.
 
 use std::collections::{HashMap, HashSet};
 
@@ -17,7 +17,7 @@ use crate::tape::capture::{Arg, Op, Slot, Source, Step, Trace};
 use crate::tape::{Attrs, Primitive, Variable, recording};
 
 impl Program {
-    /// The recording of the function alone with the values of places as constants.
+    /// The recording of the function without its pullback, with the values of places as constants.
     pub(super) fn inference(&self) -> Result<Trace> {
         let mut trace = Trace::clone(&self.trace);
         if let Some(p) = self.pullback {
@@ -33,9 +33,9 @@ impl Program {
         Ok(trace)
     }
 
-    /// The program for inference: values of places, as they are now, are constants; steps of constants are evaluated; chains behind
-    /// convolutions and linear maps that multiply and add numbers of channels, as batch normalisation in evaluation mode does, are
-    /// folded into their weights. There is no pullback.
+    /// The program for inference. The present values of places become constants, steps of constants are evaluated, and chains behind
+    /// convolutions and linear maps that multiply and add per-channel numbers, such as batch normalisation in evaluation mode, are folded
+    /// into their weights. There is no pullback.
     ///
     /// # Errors
     /// `Value` for a program that changes places or draws random numbers.
@@ -50,7 +50,7 @@ impl Program {
     }
 }
 
-/// Drops steps and sources that no result needs.
+/// Removes steps and sources that no result needs.
 fn tidy(trace: &mut Trace) {
     drop_dead(&mut trace.steps, &trace.outputs, &mut None);
     let mut used: HashSet<Slot> = trace.outputs.iter().copied().collect();
@@ -58,18 +58,18 @@ fn tidy(trace: &mut Trace) {
     trace.sources.retain(|(slot, _)| used.contains(slot));
 }
 
-/// A linear map, and what is done to its result channel by channel: `y * scale + shift`, in float64.
+/// A linear map, and the chain that follows it, channel by channel: `y * scale + shift`, in float64.
 struct Channels {
-    /// The step of the map.
+    /// The number of the map's step.
     at: usize,
     count: usize,
     scale: Vec<f64>,
     shift: Vec<f64>,
-    /// The step that makes the last value of the chain.
+    /// The number of the step that makes the last value of the chain.
     last: usize,
 }
 
-/// Which step makes a value, and how often it is used.
+/// How often each value is used.
 fn uses(trace: &Trace) -> HashMap<Slot, usize> {
     let mut out: HashMap<Slot, usize> = HashMap::new();
     let read = trace.steps.iter().flat_map(|s| s.inputs.iter().filter_map(|a| a.slot()));
@@ -83,7 +83,7 @@ fn is(p: &Primitive, names: &[&str]) -> bool {
     registry::name_of(p).is_some_and(|name| names.contains(&name))
 }
 
-/// Folds chains of channels into the weights before them.
+/// Folds chains into the weights of the maps before them.
 fn fold_channels(trace: &mut Trace) -> Result<()> {
     let used = uses(trace);
     let mut constants: HashMap<Slot, Array> = HashMap::new();
@@ -99,7 +99,7 @@ fn fold_channels(trace: &mut Trace) -> Result<()> {
     Ok(())
 }
 
-/// The axis of the channels in the result of a map whose weight is constant.
+/// For a map with a constant weight: the axis of the channels in its result, and their number.
 fn channel_axis(step: &Step, trace: &Trace, constants: &HashMap<Slot, Array>) -> Option<(usize, usize)> {
     let Op::Eval { primitive, attrs, .. } = &step.op else { return None };
     let weight = constants.get(&step.inputs.get(1)?.slot()?)?;
@@ -122,7 +122,7 @@ fn has_rows_of_channels(attrs: &Attrs) -> bool {
     set.to_json().is_ok_and(|named| named["b"] == "Transposed")
 }
 
-/// A constant that has one number for each channel, or one for all.
+/// A constant with one number per channel, or one for all channels.
 fn per_channel(a: Arg, axis: usize, count: usize, ndim: usize, constants: &HashMap<Slot, Array>) -> Option<Vec<f64>> {
     let a = match a {
         Arg::Number(x) => return Some(vec![x.as_f64(); count]),
@@ -164,7 +164,7 @@ fn chain(trace: &Trace, at: usize, used: &HashMap<Slot, usize>, constants: &Hash
     (c.last > at && finite).then_some(c)
 }
 
-/// One more step of a chain; false for one that is no multiplication or addition.
+/// Adds one step to a chain; false when it neither multiplies nor adds.
 fn apply(p: &Primitive, place: usize, by: &[f64], c: &mut Channels) -> bool {
     let step: fn(f64, f64, f64) -> (f64, f64) = if is(p, &["add"]) {
         |s, t, x| (s, t + x)
@@ -185,9 +185,9 @@ fn apply(p: &Primitive, place: usize, by: &[f64], c: &mut Channels) -> bool {
     true
 }
 
-/// The map with other weights makes the last value of the chain.
+/// Makes the map compute the last value of the chain, with new weights.
 fn rewrite(trace: &mut Trace, c: &Channels, constants: &HashMap<Slot, Array>) -> Result<()> {
-    let gone = || Error::Value("freeze: a constant is gone".to_owned());
+    let gone = || Error::Value("freeze: the weight of a linear map is not constant".to_owned());
     let step = &trace.steps[c.at];
     let constant = |i: usize| step.inputs.get(i).and_then(|a| constants.get(&a.slot()?));
     let weight = constant(1).ok_or_else(gone)?;
@@ -211,7 +211,7 @@ fn rewrite(trace: &mut Trace, c: &Channels, constants: &HashMap<Slot, Array>) ->
     let last = trace.steps[c.last].outputs[0];
     let map = &mut trace.steps[c.at];
     (map.inputs, map.outputs) = (inputs, std::iter::once(last).collect());
-    // The chain's last step now makes a value that nothing reads.
+    // The chain's last step now makes a new value that nothing reads.
     trace.metas.push(trace.metas[last.unwrap_or(0)].clone());
     trace.steps[c.last].outputs = std::iter::once(Some(trace.slots)).collect();
     trace.slots += 1;

@@ -1,17 +1,17 @@
-//! Formulas that are run together, block by block.
+//! Groups: formulas that run together, block by block.
 //!
-//! Formulas of one shape and dtype are one instruction: a block of every operand, small enough for all blocks at hand to stay in the
-//! first-level cache, goes through all formulas before the next block does. What is between them lies in registers, blocks of scratch
-//! memory that are used again when their values have been read for the last time. The loops are those of an eager call, so results have
-//! the same bits. Operands in row-major order are read where they are, numbers as numbers; any other is gathered into a register, a
+//! Formulas of one shape and dtype become one instruction. A block of every operand passes through all formulas before the next block does;
+//! blocks are small enough for all that are in use to stay in the first-level cache. Values between the formulas are in registers: blocks
+//! of scratch memory, which are reused after the last read of their value. The loops are those of an eager call, so the results have the
+//! same bits. Operands in row-major order are read in place and numbers as numbers; any other operand is gathered into a register, one
 //! block at a time.
 //!
-//! Truth values are ones and zeros there (see [`choices`](super::choices)); sums and means of results take their blocks (see
-//! [`folds`](super::folds)). A result takes the place of an operand that nothing else needs or holds: an element is written after the
-//! last formula that reads its block.
+//! Inside a group bools are ones and zeros (see [`choices`](super::choices)). Sums and means of results consume the blocks as they are made
+//! (see [`folds`](super::folds)). A result overwrites an operand that nothing else needs: each element is written after the last formula
+//! that reads its block.
 //!
-//! A formula joins the last group of its shape that comes after all that it reads, and views move up behind what they are views of: so
-//! a gradient rule meets the forward pass when nothing but their cotangent was between them.
+//! A formula joins the last group of its shape that comes after all of its operands, and views are moved up directly behind the values that
+//! they view. So formulas of the gradient rules can join groups of the forward pass.
 
 mod epilogue;
 
@@ -35,63 +35,63 @@ use crate::kernel::{moments, parallel};
 use crate::tape::capture::{Arg, Op, Slot, Step};
 use crate::tape::{self, Variable, evaluate};
 
-/// Bytes that the blocks at hand of a group may take together.
+/// Bytes that the blocks in use of a group may take together.
 const CACHE_BYTES: usize = 1 << 15;
-/// Elements of a block at most, and of its steps.
+/// The most elements of a block. A block is a multiple of [`STEP`] elements.
 const MAX_BLOCK: usize = 4096;
 const STEP: usize = 256;
-/// Elements between the registers: not a power of two from one to the next.
+/// Elements between two registers, so that their starts are not a power of two apart.
 const GAP: usize = 16;
-/// Bytes of a result from which it takes the place of an operand.
+/// From this number of bytes on, a result overwrites an operand.
 const REUSED_BYTES: usize = 1 << 12;
-/// Bytes of a result from which a formula by itself is run by the step that it came from.
+/// From this number of bytes on, a group of one formula is run as the step that it was lowered from.
 const LONE_BYTES: usize = 1 << 14;
 
-/// An instruction on blocks.
+/// An instruction that works on blocks.
 struct Code<T: 'static> {
     what: What<T>,
-    /// The register or result that it writes.
+    /// The number of the register or result that it writes.
     to: u16,
 }
 
 enum What<T: 'static> {
-    /// A formula of operands and registers.
+    /// A formula whose operands are reads, registers or results.
     Formula { run: BlockLoop<T>, params: [f64; 2], from: [u16; 4] },
-    /// A block of the operand of that number.
+    /// Copies a block of an operand to a register.
     Gather(u16),
-    /// The truth values of a register.
+    /// Writes a register as bools.
     Truth(u16),
-    /// A sum that takes the block of a register or result.
+    /// Adds the block of a register or result to a sum.
     Fold(u16),
 }
 
-/// How an operand lies in memory, as far as it is known.
+/// How an operand was laid out in memory when it was recorded.
 #[derive(Clone, Copy, PartialEq)]
 enum How {
     /// In row-major order.
     Flat,
     /// One number.
     Number,
-    /// In any other way.
+    /// Any other layout.
     Strided,
-    /// Truth values, in whatever way.
+    /// Bools in any layout.
     Truth,
 }
 
-/// A number that formulas read.
+/// A number that a formula reads.
 #[derive(Clone, Copy, PartialEq)]
 enum Number {
     Literal(Scalar),
-    /// The element of an operand.
+    /// The only element of an operand.
     Of(u16),
 }
 
-/// What formulas read besides registers.
+/// An operand of a formula that is not in a register.
 #[derive(Clone, Copy, PartialEq)]
 enum Read {
-    /// A block of an operand in row-major order.
+    /// A block of a row-major operand.
     Flat(u16),
-    /// One number, and whether it is written out.
+    /// A number, and whether it is repeated to fill a block.
     Number(Number, bool),
 }
 
@@ -99,8 +99,7 @@ struct Body<T: 'static> {
     code: Vec<Code<T>>,
     operands: SmallVec<[How; 8]>,
     reads: Vec<Read>,
-    /// Operands that are used up, and the results that may take their places: an element of the result is written after the last
-    /// formula that reads the block of the operand.
+    /// Operands that the group uses last, and the results that may overwrite them.
     reuses: SmallVec<[(u16, u16); 2]>,
     registers: usize,
     block: usize,
@@ -112,15 +111,15 @@ enum Typed {
     F64(Body<f64>),
 }
 
-/// Formulas that are run together.
+/// A group of formulas.
 pub(crate) struct Group {
     body: Typed,
     shape: Shape,
     size: usize,
-    /// Results of the dtype, and results that are truth values, which follow them.
+    /// Number of results of the group's dtype; bool results follow them.
     outputs: usize,
     truths: usize,
-    /// Sums and means of formulas' results, which follow these.
+    /// Sums and means of results, which follow the bools.
     folds: Vec<Folding>,
     names: Vec<&'static str>,
 }
@@ -131,15 +130,15 @@ impl fmt::Debug for Group {
     }
 }
 
-/// An operand of a group as its blocks read it.
+/// An operand of a group, as blocks are read from it.
 enum Operand<'a, T> {
     Flat(&'a [T]),
     Number(T),
     Strided(&'a [T], Cursor),
-    /// Where the result of that number lies.
+    /// Overwritten by the result of that number.
     Taken(usize),
     Truth(&'a [bool], Cursor),
-    /// The rows at hand of a product.
+    /// The rows of a matrix product that have just been computed.
     Rows,
 }
 
@@ -157,22 +156,22 @@ impl<'a, T: Copy + Default> Operand<'a, T> {
     }
 }
 
-/// What a formula reads, while it runs.
+/// Where a formula reads an operand while it runs.
 enum Source<'a, T> {
-    /// Another block each time.
+    /// The next block each time.
     Moving(&'a [T]),
     Fixed(&'a [T]),
-    /// The place of a result that is not written yet.
+    /// A result that has not been written yet: the block holds the operand.
     Result(usize),
-    /// Another block each time, of rows that begin where the range does.
+    /// The next block each time, from rows whose first element is that of the range.
     Rows(&'a [T]),
 }
 
-/// Places of results.
+/// The results of a group, as slices to write.
 struct Outs<'a, T> {
     values: SmallVec<[&'a mut [T]; 4]>,
     truths: SmallVec<[&'a mut [bool]; 2]>,
-    /// Places of sums, and what they are sums of.
+    /// Sums to write, and which elements each adds up.
     sums: SmallVec<[(Folded, &'a mut [T]); 2]>,
 }
 
@@ -183,7 +182,7 @@ impl<T> Default for Outs<'_, T> {
 }
 
 impl<T> Outs<'_, T> {
-    /// Cuts off what belongs to the first `n` elements.
+    /// Splits off the part for the first `n` elements.
     fn split_off(&mut self, n: usize) -> Self {
         Self {
             values: self.values.iter_mut().map(|out| front(out, n)).collect(),
@@ -193,15 +192,15 @@ impl<T> Outs<'_, T> {
     }
 }
 
-/// Where blocks go that are no results.
+/// Outputs of blocks other than results of the group's dtype.
 struct Sinks<'a, 'b, T> {
     truths: &'a mut [&'b mut [bool]],
     sums: &'a mut [Parts<'b, T>],
-    /// What elements are multiplied with before they are added up: for means whose sums overflow.
+    /// Factors of the elements before they are added up, for means whose sums overflow.
     factors: &'a [T],
 }
 
-/// Cuts off the first `n` elements.
+/// Splits off the first `n` elements.
 #[allow(clippy::mut_mut, reason = "the slice itself moves on")]
 fn front<'a, T>(rest: &mut &'a mut [T], n: usize) -> &'a mut [T] {
     let (head, tail) = std::mem::take(rest).split_at_mut(n);
@@ -209,7 +208,7 @@ fn front<'a, T>(rest: &mut &'a mut [T], n: usize) -> &'a mut [T] {
     head
 }
 
-/// Arrays that a group overwrites, by the number of the operand and of the result.
+/// Arrays that results overwrite: number of the operand, number of the result, array.
 type Taken = SmallVec<[(usize, usize, Array); 2]>;
 
 impl Group {
@@ -217,7 +216,7 @@ impl Group {
         if matches!(self.body, Typed::F64(_)) { DType::F64 } else { DType::F32 }
     }
 
-    /// Runs the formulas over the table of a program.
+    /// Runs the group on the values of a table.
     pub(super) fn run(&self, instr: &Instr, table: &mut [Option<Variable>]) -> Result<()> {
         let taken = match &self.body {
             Typed::F32(body) => body.take(self.size, instr, table),
@@ -227,7 +226,7 @@ impl Group {
         for (i, a) in instr.inputs.iter().enumerate() {
             let found = a.slot().and_then(|s| table[s].as_ref());
             if found.is_none() && taken.iter().all(|t| t.0 != i) {
-                return Err(Error::Value("program: a group lacks an operand".to_owned()));
+                return Err(Error::Value("program: a group of formulas reads a value that no instruction has computed".to_owned()));
             }
             given.push(found.map(Variable::array));
         }
@@ -249,7 +248,7 @@ impl<T: Floating> Body<T>
 where
     Sum: Fold<T, Acc = T>,
 {
-    /// The operands that a result replaces: those that nothing else needs or holds.
+    /// Takes the operands that results overwrite out of the table: those that no other value shares.
     fn take(&self, n: usize, instr: &Instr, table: &mut [Option<Variable>]) -> Taken {
         let mut out = Taken::new();
         for &(operand, result) in &self.reuses {
@@ -297,7 +296,7 @@ where
         let mut truths: SmallVec<[Array; 2]> = (0..group.truths).map(|_| Array::empty(&group.shape, DType::Bool)).collect();
         let mut sums = self.all(group, &operands, &mut results, &mut truths, &[]);
         let finite = |(f, sums): (&Folding, &mut Array)| f.mean.is_none_or(|count| moments::sums_to_means(sums.data_mut::<T>(), count));
-        // All of them are divided.
+        // No short circuit: every mean must be divided.
         if group.folds.iter().zip(&mut sums).map(finite).filter(|finite| !finite).count() > 0 {
             let factors: SmallVec<[T; 2]> = group.folds.iter().map(|f| T::lit(f.mean.map_or(1.0, moments::small_factor))).collect();
             let small = self.all(group, &operands, &mut results, &mut truths, &factors);
@@ -311,7 +310,7 @@ where
         Ok(results)
     }
 
-    /// Whether an operand lies as it did when it was recorded.
+    /// Whether the layout of an operand is as it was when it was recorded.
     fn fits(how: How, a: &Array, n: usize) -> bool {
         match how {
             How::Flat => a.slice_of::<T>(n).is_some(),
@@ -320,7 +319,7 @@ where
         }
     }
 
-    /// An operand as blocks read it.
+    /// An operand, as blocks are read from it.
     fn operand<'a>(how: How, a: &'a Array, group: &Group) -> Result<Operand<'a, T>> {
         let cursor = || Ok::<_, Error>(Cursor::new(&a.layout().broadcast_to("program", &group.shape)?));
         if how == How::Truth {
@@ -333,7 +332,7 @@ where
         })
     }
 
-    /// Writes all results; returns the sums.
+    /// Computes all results; returns the sums.
     fn all(&self, group: &Group, operands: &[Operand<'_, T>], values: &mut [Array], truths: &mut [Array], factors: &[T]) -> SmallVec<[Array; 2]> {
         let n = group.size;
         let empty = |f: &Folding| match f.of {
@@ -361,7 +360,7 @@ where
         sums
     }
 
-    /// All blocks, by several threads.
+    /// Computes all blocks on several threads.
     fn shared_out(&self, operands: &[Operand<'_, T>], n: usize, grain: usize, mut outs: Outs<'_, T>, factors: &[T]) {
         let mut tasks: Vec<(usize, Outs<'_, T>)> = (0..n).step_by(grain).map(|at| (at, outs.split_off(grain.min(n - at)))).collect();
         parallel::for_each_chunk_mut(&mut tasks, 1, |_, tasks| {
@@ -371,7 +370,7 @@ where
         });
     }
 
-    /// The elements from `start` on, `len` of them; `rows` are those of a product.
+    /// Computes `len` elements from `start` on. `rows` are the rows of a matrix product.
     fn range(&self, operands: &[Operand<'_, T>], [start, len]: [usize; 2], rows: &[T], mut rest: Outs<'_, T>, factors: &[T]) {
         let block = self.block.min(len);
         let numbers = self.reads.iter().map(|r| if let Read::Number(_, true) = r { block } else { 1 }).sum::<usize>();
@@ -415,7 +414,7 @@ where
         }
     }
 
-    /// One block, of the range that begins at `start`.
+    /// Computes one block, of the range that begins at `start`.
     #[inline]
     fn block(
         &self,
@@ -476,7 +475,7 @@ where
     }
 }
 
-/// Truth values as ones and zeros.
+/// Reads bools as ones and zeros.
 fn read_truths<T: Floating>(data: &[bool], cursor: &Cursor, at: usize, out: &mut [T]) {
     let (zero, one, mut room) = (T::lit(0.0), T::lit(1.0), [false; STEP]);
     for (k, out) in out.chunks_mut(STEP).enumerate() {
@@ -486,13 +485,13 @@ fn read_truths<T: Floating>(data: &[bool], cursor: &Cursor, at: usize, out: &mut
     }
 }
 
-/// Instructions in the making: steps and groups in order, and views behind what they are views of.
+/// The order of instructions while groups are formed: steps and groups, and views directly behind the values that they view.
 #[derive(Default)]
 struct Schedule {
     main: Vec<Main>,
-    /// Views that follow the instruction before; the first ones come before all.
+    /// The views that follow each instruction; the first list comes before all instructions.
     views: Vec<Vec<Step>>,
-    /// When each value is there: odd for an instruction, even for views.
+    /// When each value is available: odd times are instructions, even times the views after them.
     times: HashMap<Slot, usize>,
     /// The last group of each shape and dtype.
     groups: HashMap<(Shape, DType), usize>,
@@ -504,7 +503,7 @@ enum Main {
 }
 
 impl Schedule {
-    /// When all operands are there.
+    /// When all operands are available.
     fn after(&self, inputs: &[Arg]) -> usize {
         inputs.iter().filter_map(|a| self.times.get(&a.slot()?)).copied().max().unwrap_or(0)
     }
@@ -549,7 +548,7 @@ impl Schedule {
         }
     }
 
-    /// The group that makes what `step` adds up, when it can do so, too.
+    /// The group that makes the operand of `step`, if `step` is a sum or mean that the group can compute as well.
     fn fold(&self, step: &Step, metas: &Metas) -> Option<(usize, FoldStep)> {
         let (fold, of) = FoldStep::of(step, metas)?;
         let at = self.times.get(&of).filter(|time| *time % 2 == 1)? / 2;
@@ -565,17 +564,17 @@ impl Schedule {
     }
 }
 
-/// Whether a step does little but follow its operand: another layout, or a copy.
+/// Whether a step is moved up behind its operand: a view or a copy.
 fn is_view(op: &Op) -> bool {
     match op {
         Op::View(..) | Op::Copy => true,
-        // A sum over broadcast axes follows what it sums as well.
+        // A sum over broadcast axes is moved up, too.
         Op::Eval { primitive, update, .. } => (primitive.is_view || primitive.name == "sum_to") && !update,
         _ => false,
     }
 }
 
-/// Instructions of these items, formulas in groups. `kept` are values that are needed after all of them.
+/// Turns items into instructions, with formulas in groups. `kept` are values that are needed after all instructions.
 pub(super) fn form(items: Vec<Item>, metas: &Metas, kept: &[Slot]) -> Vec<Instr> {
     let mut schedule = Schedule { views: vec![Vec::new()], ..Schedule::default() };
     for item in items {
@@ -624,7 +623,7 @@ fn one(step: Step) -> Instr {
     instr(Kind::One(step.op), step.inputs, step.outputs)
 }
 
-/// The instruction of a view: one of a known layout when it shares the memory of an operand that lies as it was recorded.
+/// The instruction of a view. If the layout of the operand is known, that of the result is computed now.
 fn view(step: Step, metas: &Metas) -> Instr {
     match known_view(&step, metas) {
         Some((from, to)) => instr(Kind::View(Box::new(View { op: step.op, from, to })), step.inputs, step.outputs),
@@ -633,7 +632,7 @@ fn view(step: Step, metas: &Metas) -> Instr {
 }
 
 fn known_view(step: &Step, metas: &Metas) -> Option<(Layout, Arc<Layout>)> {
-    /// Elements of an operand beyond which the time of making a view does not count.
+    /// Extent of an operand, in elements, up to which it pays to compute the layout of a view in advance.
     const MOST: usize = 1 << 16;
     let (Op::Eval { primitive, attrs, recorded, .. }, &[Arg::Slot(from)]) = (&step.op, &step.inputs[..]) else { return None };
     if !primitive.is_view {
@@ -651,24 +650,24 @@ pub(super) fn instr(kind: Kind, inputs: SmallVec<[Arg; 4]>, outputs: SmallVec<[O
     Instr { kind, inputs, outputs, last: SmallVec::new(), can_fail_later: false }
 }
 
-/// What is known of the values of a program.
+/// What is known about the values of a program.
 struct Known<'a> {
     metas: &'a Metas,
     uses: &'a HashMap<Slot, usize>,
-    /// Those that instructions make, and those that products make.
+    /// Values that instructions make, and those among them that matrix products and convolutions make.
     fresh: &'a HashSet<Slot>,
     products: &'a HashSet<Slot>,
 }
 
-/// The instruction of a group; several when registers cannot be numbered.
+/// Adds the instruction of a group, or several when it is large.
 fn group(mut points: Vec<Point>, mut folds: Vec<FoldStep>, known: &Known<'_>, out: &mut Vec<Instr>) {
-    /// Formulas of a group at most.
+    /// The most formulas of a group: registers are numbered in 16 bits.
     const MOST: usize = 8192;
     let Some(first) = points.first() else { return };
     let metas = known.metas;
     let (layout, dtype) = (&metas[first.output].0, first.dtype);
     let is_long = layout.size() * dtype.size() >= LONE_BYTES || first.reads_or_makes_truth(metas);
-    // Behind a product it runs on rows of that.
+    // Behind a matrix product it can run as the epilogue, on rows.
     let is_behind = || first.inputs.iter().any(|a| a.slot().is_some_and(|s| known.products.contains(&s) && metas[s].0.shape() == layout.shape()));
     if points.len() == 1 && folds.is_empty() && is_long && first.step.is_some() && (first.reads_or_makes_truth(metas) || !is_behind()) {
         out.extend(points.pop().and_then(|p| p.step).map(|step| one(*step)));
@@ -686,45 +685,45 @@ fn group(mut points: Vec<Point>, mut folds: Vec<FoldStep>, known: &Known<'_>, ou
     }
 }
 
-/// A group in the making.
+/// Builds the instruction of a group.
 struct Builder<'a> {
     shape: &'a [usize],
     metas: &'a Metas,
     uses: &'a HashMap<Slot, usize>,
-    /// Values that instructions make.
+    /// Values that instructions make: their buffers may be overwritten.
     fresh: &'a HashSet<Slot>,
     inputs: SmallVec<[Arg; 4]>,
     operands: SmallVec<[How; 8]>,
     reads: Vec<Read>,
-    /// Where values are that are no reads: registers count from 0, results from [`RESULTS`].
+    /// Places of values other than reads: registers count from 0, results from [`RESULTS`].
     places: HashMap<Slot, u16>,
-    /// How often each value of the group is still to be read in it.
+    /// How often each value is still to be read within the group.
     left: HashMap<Slot, usize>,
     free: Vec<u16>,
     registers: u16,
     outputs: SmallVec<[Option<Slot>; 2]>,
-    /// Results that are truth values.
+    /// The bool results.
     truths: SmallVec<[Option<Slot>; 2]>,
     reuses: SmallVec<[(u16, u16); 2]>,
 }
 
-/// The place of the first result, until the number of registers is known.
+/// The number of the first result, until the number of registers is known.
 const RESULTS: u16 = 1 << 14;
-/// The number of the first register or result among what formulas read, until that of other reads is known.
+/// The number of the first register among a formula's operands, until the number of reads is known.
 const WORK: u16 = 1 << 15;
 
-/// A formula of a group in the making.
+/// An instruction on blocks, before registers and results have their final numbers.
 struct Draft {
     what: DraftOf,
     to: u16,
 }
 
 enum DraftOf {
-    /// The formula of that number, of these operands.
+    /// The formula of that number, and its operands.
     Point(usize, SmallVec<[u16; 4]>),
-    /// A block of the operand of that number.
+    /// Copies a block of that operand to a register.
     Gather(u16),
-    /// The truth values of a register.
+    /// Writes a register as bools.
     Truth(u16),
     /// Adds the block of a register or result to a sum.
     Fold(u16),
@@ -758,7 +757,7 @@ impl<'a> Builder<'a> {
         let mut drafts = Vec::new();
         for (k, p) in points.iter().enumerate() {
             let from: SmallVec<[u16; 4]> = p.inputs.iter().map(|a| self.read(*a, p.formulas.takes_numbers, &mut drafts)).collect();
-            // Operands that are read for the last time give their registers away after the result has its own.
+            // The result gets its register before operands release theirs, so it never overwrites its own operand.
             let here = inside.get(&p.output).copied().unwrap_or(0);
             let is_needed = self.uses.get(&p.output).copied().unwrap_or(0) > here;
             let is_truth = self.metas[p.output].1 == DType::Bool;
@@ -785,7 +784,7 @@ impl<'a> Builder<'a> {
                 self.release(p.output);
             }
         }
-        // A mean is computed twice where its sum overflows: operands must last.
+        // When its sum overflows, a mean is computed again: no operand may be overwritten before.
         if folds.iter().all(|f| f.folding.mean.is_none()) {
             self.reuse(&inside, dtype, &mut drafts);
         }
@@ -811,8 +810,8 @@ impl<'a> Builder<'a> {
         instr(Kind::Group(group), self.inputs, self.outputs)
     }
 
-    /// Finds for each result an operand in whose place it can be written: one that nothing needs after the group, nor a formula after
-    /// the one that writes the result. Where that formula reads it, too, its block is moved out of the way.
+    /// Finds for each result an operand that it can overwrite: nothing reads it after the group, nor in the group after the formula that
+    /// writes the result. If that formula reads it, too, its block is copied to a spare register first.
     fn reuse(&mut self, inside: &HashMap<Slot, usize>, dtype: DType, drafts: &mut Vec<Draft>) {
         if size_of(self.shape) * dtype.size() < REUSED_BYTES {
             return;
@@ -836,8 +835,8 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// An operand that no formula behind `written` reads, and nothing else does, as its number, its read, and the last formula that
-    /// reads it: best one before that.
+    /// An operand whose last use is the formula `written` or one before it, as its number, its read, and the last formula that reads it.
+    /// One whose last use is earlier is preferred.
     fn dying(&self, inside: &HashMap<Slot, usize>, written: usize, drafts: &[Draft]) -> Option<(u16, u16, usize)> {
         let mut found = None;
         for (i, (a, how)) in self.inputs.iter().zip(&self.operands).enumerate() {
@@ -862,7 +861,7 @@ impl<'a> Builder<'a> {
         })
     }
 
-    /// A value has been read once more.
+    /// Counts one read of a value; the last one frees its register.
     fn release(&mut self, s: Slot) {
         let left = self.left.entry(s).or_insert(1);
         *left -= 1;
@@ -874,7 +873,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Where a formula finds an operand.
+    /// The number under which a formula reads an operand.
     fn read(&mut self, a: Arg, takes_numbers: bool, drafts: &mut Vec<Draft>) -> u16 {
         match a {
             Arg::Slot(s) => self.value(s, takes_numbers, drafts),
@@ -907,7 +906,7 @@ impl<'a> Builder<'a> {
 
     fn known(&mut self, read: Read) -> u16 {
         let same = |r: &Read| match (r, &read) {
-            // By its bits: 0 is no -0.
+            // Compared by bits: 0 and -0 differ.
             (Read::Number(Number::Literal(x), a), Read::Number(Number::Literal(y), b)) => a == b && format!("{x:?}") == format!("{y:?}"),
             _ => *r == read,
         };
@@ -938,7 +937,7 @@ impl<'a> Builder<'a> {
         let wide = self.reads.iter().filter(|r| matches!(r, Read::Flat(_) | Read::Number(_, true))).count();
         let live = usize::from(self.registers) + self.outputs.len() + wide;
         let block = (CACHE_BYTES / (live.max(1) * T::DTYPE.size())).clamp(STEP, MAX_BLOCK) / STEP * STEP;
-        // Of whole rows where these are added up.
+        // When rows are added up, a block holds whole rows.
         let block = row.map_or(block, |count| (block / count).max(1) * count);
         Body {
             code: drafts.iter().map(code).collect(),
@@ -952,7 +951,7 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// How an operand of this layout and dtype is read for results of `shape`.
+/// How results of `shape` read an operand of this layout and dtype.
 fn how((layout, dtype): &(Layout, DType), shape: &[usize]) -> How {
     if *dtype == DType::Bool {
         How::Truth

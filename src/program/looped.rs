@@ -1,11 +1,11 @@
-//! A loop as one primitive: `scan` runs a recorded body for each row of stacked arrays.
+//! A loop as one primitive: `scan` runs a recorded body once for each row of the stacked arrays.
 //!
-//! Its operands are the carries, the stacked arrays, and every value that the body reads from outside. Its results are the last
-//! carries, the stacked results of all steps, and, when it is recorded, what the pullback of each step reads of its step: a stack for each
-//! dtype with one row a step. So a gradient costs memory in proportion to the number of steps, and all that the rule needs are arrays:
-//! a program that holds a scan replays its rule like that of any other primitive.
+//! The operands are the carries, the stacked arrays, and all values that the body reads from outside the loop. The results are the last
+//! carries and the stacked results of all steps. A recorded call has hidden results, too: the values of each step that its pullback reads,
+//! in one stack per dtype with one row per step. So a gradient takes memory in proportion to the number of steps. Since the rule reads
+//! arrays only, a program that contains a scan replays its rule like that of any other primitive.
 //!
-//! Steps that depend on values from outside alone run once before the loop.
+//! Steps that depend only on values from outside the loop run once, before the loop.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -26,49 +26,49 @@ use crate::error::{Error, Result, show_shape};
 use crate::tape::capture::{self, Slot, Source, Step, Trace};
 use crate::tape::{self, AttrSet, Attrs, BackwardOptions, Jvp, Meta, Primitive, Saver, Variable, Vjp, VjpContext, accumulate};
 
-/// Steps between two questions whether to go on.
+/// Steps of the loop from one call of [`TICK`] to the next.
 const TICKS: usize = 64;
 
-/// The most operands and results: a rule names them by one byte.
+/// The most operands, and the most results: a rule numbers them in one byte.
 const MOST: usize = 200;
 
-/// Asked now and then in a long loop: an error ends it.
+/// Called regularly by long loops, for instance to check for an interrupt. An error ends the loop.
 static TICK: OnceLock<fn() -> Result<()>> = OnceLock::new();
 
-/// Sets what a long loop asks now and then; an error ends the loop.
+/// Sets the function that long loops call regularly. An error that it returns ends the loop.
 pub fn set_tick(tick: fn() -> Result<()>) {
     let _ = TICK.set(tick);
 }
 
-/// Runs the function of a loop itself: for gradients of gradients, and cotangents inside of transformations.
+/// Runs the function of a loop step by step, for gradients of gradients and for cotangents inside transformations.
 pub trait Again: Send + Sync {
-    /// The last carries and the stacked results, for carries and stacked arrays, recorded step by step.
+    /// Returns the last carries and the stacked results, recorded step by step.
     ///
     /// # Errors
     /// Those of the function.
     fn run(&self, carries: &[Variable], xs: &[Variable], length: usize) -> Result<Vec<Variable>>;
 }
 
-/// A value of a step that its pullback reads: where its elements are in the row of its stack.
+/// A value of a step that its pullback reads, and where its elements are in the row of its stack.
 struct Kept {
     slot: Slot,
     stack: usize,
     at: usize,
-    /// How it lies in the row.
+    /// The layout of the value within the row.
     layout: Layout,
-    /// Number of elements that it takes there.
+    /// Number of elements that it takes in the row.
     len: usize,
 }
 
-/// How the pullback of a body is reached, for [`Body::new`].
+/// Where the pullback of a body is in its recording, for [`Body::new`].
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Gradients {
-    /// The step of the recording with which the pullback begins.
+    /// The number of the first step of the pullback.
     pub split: usize,
-    /// Which results have cotangents: inputs of the recording behind all others.
+    /// The results that have cotangents. The cotangents are the last inputs of the recording.
     pub live: Vec<usize>,
-    /// For each operand, the number of its gradient among the outputs behind the results.
+    /// For each operand, the number of its gradient among the outputs that follow the results.
     pub of: Vec<Option<usize>>,
 }
 
@@ -77,7 +77,7 @@ pub struct Body {
     /// The recording that it was made of, for files.
     pub(super) trace: Trace,
     program: Program,
-    /// What runs once, before the first step: its inputs are the values from outside.
+    /// The steps that run once, before the first step. Its inputs are the values from outside.
     before: Option<Program>,
     pub(super) carries: usize,
     pub(super) xs: usize,
@@ -85,12 +85,12 @@ pub struct Body {
     pub(super) gradients: Gradients,
     /// The shape and dtype of each result.
     results: Vec<Meta>,
-    /// How each operand lay when the body was recorded.
+    /// Layout and dtype of each operand when the body was recorded.
     pub(super) operands: Vec<(Layout, DType)>,
     kept: Vec<Kept>,
     /// Dtype and row length of each stack.
     stacks: Vec<(DType, usize)>,
-    /// What tells it from other bodies.
+    /// Distinguishes this body from others.
     id: u64,
 }
 
@@ -166,17 +166,17 @@ fn small(i: usize) -> u8 {
 
 // ---- the body ----
 
-/// What a recording is made of for a loop: the steps that depend on values from outside alone, and the others.
+/// The steps of a recording, split into those that depend only on values from outside the loop, and the others.
 struct Hoisted {
     before: Vec<Step>,
     rest: Vec<Step>,
     split: usize,
-    /// The values of the first that the others need.
+    /// The results of `before` that `rest` reads.
     needed: Vec<Slot>,
 }
 
 impl Hoisted {
-    /// Takes apart what a loop does `split` steps of, and in its pullback the others.
+    /// Splits steps, of which the first `split` are the function and the others its pullback.
     fn of(steps: Vec<Step>, split: usize, outside: &HashSet<Slot>, constants: &HashSet<Slot>, outputs: &[Slot]) -> Self {
         let (mut fixed, mut constant) = (outside.clone(), constants.clone());
         let mut out = Self { before: Vec::new(), rest: Vec::new(), split: 0, needed: Vec::new() };
@@ -188,7 +188,7 @@ impl Hoisted {
             let is_constant = pure && inputs().all(|s| constant.contains(&s));
             let slots = || step.outputs.iter().flatten().copied();
             if is_constant {
-                // Folded in both.
+                // A constant step goes into both parts: each folds it.
                 constant.extend(slots());
                 out.before.push(step.clone());
             } else if pure {
@@ -206,7 +206,7 @@ impl Hoisted {
     }
 }
 
-/// A number that is the same for the same recording.
+/// A hash of a recording: equal recordings have equal hashes.
 fn identity(trace: &Trace, gradients: &Gradients) -> u64 {
     let mut text = format!("{gradients:?} {:?}", trace.outputs).into_bytes();
     for step in &trace.steps {
@@ -216,7 +216,7 @@ fn identity(trace: &Trace, gradients: &Gradients) -> u64 {
         let (layout, dtype) = &trace.metas[*slot];
         match source {
             Source::Constant(a, _) => {
-                // What others own may be changed by them.
+                // Memory that another owner lends may change: its address is part of the hash.
                 let owner = if a.is_lent() { a.storage().as_ptr() as usize } else { 0 };
                 text.extend(format!("{slot} {dtype} {:?} {owner}", a.shape()).bytes());
                 text.extend(bytes(a));
@@ -231,13 +231,13 @@ fn identity(trace: &Trace, gradients: &Gradients) -> u64 {
 }
 
 impl Body {
-    /// The body that `trace` recorded. Its inputs are `carries` carries, one row of each of `xs` stacked arrays, the values from outside, and
-    /// the cotangents; `operands` says how all but the cotangents lay in memory. Its outputs are the carries, the results of a step, and the
-    /// gradients.
+    /// The body that `trace` recorded. Its inputs are `carries` carries, one row of each of the `xs` stacked arrays, the values from
+    /// outside, and the cotangents. `operands` holds layout and dtype of all inputs but the cotangents. Its outputs are the next carries,
+    /// the results of the step, and the gradients.
     ///
     /// # Errors
-    /// `Value` for a recording that changes state, reads places, has too many values or a carry that was broadcast; `Shape` and `DType` when a
-    /// carry changes its shape or dtype.
+    /// `Value` for a recording that changes state, reads places, has more than 200 operands or results, or has a broadcast carry.
+    /// `Shape` and `DType` when a carry changes its shape or dtype.
     pub fn new(mut trace: Trace, operands: Vec<(Layout, DType)>, carries: usize, xs: usize, gradients: Option<Gradients>) -> Result<Self> {
         let count = operands.len();
         let fail = |what: &str| Err(Error::Value(format!("scan: the body {what}")));
@@ -247,11 +247,11 @@ impl Body {
         let mut gradients = gradients.unwrap_or_else(|| Gradients { split: trace.steps.len(), of: vec![None; count], ..Gradients::default() });
         let results = trace.outputs.len() - gradients.of.iter().flatten().count();
         if count > MOST || results > MOST {
-            return fail("has too many values");
+            return fail(&format!("has more than {MOST} operands or results"));
         }
         let is_broadcast = |(layout, _): &(Layout, DType)| layout.strides().iter().zip(layout.shape()).any(|(&s, &n)| s == 0 && n > 1);
         if operands[..carries].iter().any(is_broadcast) {
-            return fail("has a carry whose elements share memory");
+            return fail("has a broadcast carry, whose elements share memory");
         }
         let mut split = Some(gradients.split);
         drop_dead(&mut trace.steps, &trace.outputs, &mut split);
@@ -297,7 +297,7 @@ impl Body {
         Ok(())
     }
 
-    /// Finds places in stacks for what the pullback reads of its step, and of no operand but the carries.
+    /// Assigns places in the stacks to the values of a step that its pullback reads. Operands other than the carries need none.
     fn find_kept(&mut self) {
         let operands: HashSet<Slot> = self.program.inputs.iter().filter(|g| g.from >= self.carries).map(|g| g.slot).collect();
         for (slot, layout, dtype) in self.program.shared.iter().filter(|(slot, ..)| !operands.contains(slot)) {
@@ -318,19 +318,25 @@ impl Body {
         self.results.len()
     }
 
-    /// Elements that one step makes.
+    /// Whether gradients flow to result `i`.
+    #[must_use]
+    pub fn is_differentiable(&self, i: usize) -> bool {
+        self.gradients.live.contains(&i)
+    }
+
+    /// Elements that one step computes.
     #[must_use]
     pub fn work(&self) -> usize {
         self.program.work()
     }
 
-    /// Steps recorded, and instructions of one step left of them.
+    /// Number of recorded steps, and of instructions that are left of them.
     #[must_use]
     pub fn size(&self) -> (usize, usize) {
         self.program.size()
     }
 
-    /// Whether operands, the stacked arrays with all rows, are like those of the recording.
+    /// Whether operands fit the recording. The stacked arrays are given with all rows.
     #[must_use]
     pub fn fits(&self, operands: &[&Array]) -> bool {
         let one = |(k, (a, (layout, dtype))): (usize, (&&Array, &(Layout, DType)))| {
@@ -350,7 +356,7 @@ fn meta(trace: &Trace, slot: Slot) -> Meta {
     Meta { shape: trace.metas[slot].0.shape().into(), dtype: trace.metas[slot].1 }
 }
 
-/// The values that the second part of a program reads and the first makes or gets: how each lies in memory.
+/// The values that the pullback of a program reads from the function or the inputs, with layout and dtype.
 pub(super) fn shared(p: &Program, metas: &[(Layout, DType)]) -> Vec<(Slot, Layout, DType)> {
     let Some((at, found)) = &p.split else { return Vec::new() };
     let (first, second) = p.instrs.split_at(*at);
@@ -363,7 +369,7 @@ pub(super) fn shared(p: &Program, metas: &[(Layout, DType)]) -> Vec<(Slot, Layou
     slots.map(|s| (s, metas[s].0.clone(), metas[s].1)).collect()
 }
 
-/// The program of the steps that run once.
+/// The program of the steps that run once, before the loop.
 fn first(trace: &Trace, parts: &Hoisted, from: usize, to: usize) -> Result<Option<Program>> {
     if parts.needed.is_empty() {
         return Ok(None);
@@ -398,14 +404,14 @@ fn step_program(mut trace: Trace, parts: Hoisted, operands: usize, gradients: &G
 
 // ---- running ----
 
-/// An array for `rows` rows.
+/// An uninitialised array for `rows` rows of this shape.
 fn stack(rows: usize, shape: &[usize], dtype: DType) -> Result<Array> {
     let shape: SmallVec<[usize; 4]> = std::iter::once(rows).chain(shape.iter().copied()).collect();
     alloc_check::check_memory("scan", &shape, dtype)?;
     Ok(Array::empty(&shape, dtype))
 }
 
-/// Writes the elements of `a`, row by row, from place `at` on.
+/// Writes the elements of `a` in row-major order, starting at element `at`.
 fn write(to: &mut Array, at: usize, a: &Array) {
     let a = a.contiguous();
     dispatch!(bits to.dtype(), T => {
@@ -428,13 +434,13 @@ fn tick(i: usize) -> Result<()> {
 }
 
 impl Loop {
-    /// `length` steps of `body`. `again` runs its function itself.
+    /// `length` steps of `body`. `again` runs the function of the loop step by step.
     #[must_use]
     pub fn new(body: Arc<Body>, length: usize, again: Option<Arc<dyn Again>>) -> Self {
         Self { body, length, again }
     }
 
-    /// The arrays for one step besides those that change from step to step: values from outside, and what is made of them once.
+    /// The inputs that are the same in each step: values from outside, and results of the steps that run once.
     fn outside(&self, inputs: &[&Array]) -> Result<Vec<Array>> {
         let b = &*self.body;
         let from = b.carries + b.xs;
@@ -449,7 +455,7 @@ impl Loop {
     fn check(&self, inputs: &[&Array]) -> Result<()> {
         let b = &*self.body;
         if inputs.len() != b.operands.len() {
-            return Err(Error::Value(format!("scan: {} operands, expected {}", inputs.len(), b.operands.len())));
+            return Err(Error::Value(format!("scan: got {} operands, expected {}", inputs.len(), b.operands.len())));
         }
         for x in &inputs[b.carries..b.carries + b.xs] {
             if x.shape().first() != Some(&self.length) {
@@ -459,7 +465,7 @@ impl Loop {
         Ok(())
     }
 
-    /// The last carries, the stacked results, and for a recorded call the stacks of what the pullback reads.
+    /// The last carries, the stacked results, and for a recorded call the stacks of the values that the pullback reads.
     fn run(&self, inputs: &[&Array], recorded: bool) -> Result<Vec<Array>> {
         self.check(inputs)?;
         let (b, n) = (&*self.body, self.length);
@@ -488,12 +494,12 @@ impl Loop {
             tick(i)?;
         }
         b.program.recycle(table);
-        // A result is no operand: each is a value of its own.
+        // A result must not share storage with an operand.
         let own = |c: Array| if inputs.iter().any(|a| a.storage().id() == c.storage().id()) { c.copy() } else { c.contiguous() };
         Ok(carries.into_iter().flatten().map(own).chain(ys).chain(stacks).collect())
     }
 
-    /// Input `k` of the program of step `i`; a carry is given away.
+    /// Input `k` of the program of step `i`. A carry is moved out of `carries`.
     fn input(&self, k: usize, i: usize, inputs: &[&Array], outside: &[Array], carries: &mut [Option<Array>]) -> Option<Array> {
         let (c, s) = (self.body.carries, self.body.xs);
         if k < c {
@@ -507,7 +513,7 @@ impl Loop {
 }
 
 impl Body {
-    /// Writes what the pullback reads of step `i`.
+    /// Writes the values of step `i` that the pullback reads to row `i` of the stacks.
     fn keep(&self, table: &Table, i: usize, stacks: &mut [Array]) -> Result<()> {
         for k in &self.kept {
             let a = laid_out(&result(table, k.slot), &k.layout)?;
@@ -523,7 +529,7 @@ impl Body {
         Ok(())
     }
 
-    /// Puts what was kept of step `i` into a table.
+    /// Reads the values of step `i` from the stacks into a table.
     fn restore(&self, table: &mut Table, i: usize, stacks: &[&Array]) {
         for k in &self.kept {
             let a = stacks[k.stack];
@@ -535,13 +541,13 @@ impl Body {
 
 // ---- the gradient rule ----
 
-/// The cotangents of the results, as each step takes them.
+/// The cotangents of the results, handed out step by step.
 struct Cotangents {
-    /// Those of the carries behind step `i`.
+    /// The cotangents of the carries after step `i`.
     carries: Vec<Option<Array>>,
-    /// Those of all steps; none is zero.
+    /// The stacked cotangents of the results of all steps; `None` is zero.
     ys: Vec<Option<Array>>,
-    /// Zeros for these.
+    /// Zeros of the shape and dtype of each result.
     zeros: Vec<Array>,
 }
 
@@ -555,14 +561,14 @@ impl Cotangents {
         }
     }
 
-    /// That of result `k` of step `i`.
+    /// The cotangent of result `k` of step `i`.
     fn take(&mut self, k: usize, i: usize) -> Array {
         let found = if k < self.carries.len() { self.carries[k].take() } else { self.ys[k - self.carries.len()].as_ref().map(|g| row(g, i)) };
         found.unwrap_or_else(|| self.zeros[k].clone())
     }
 }
 
-/// The gradients: the pullbacks of all steps, from the last to the first.
+/// The gradients of a scan: runs the pullbacks of all steps, from the last to the first.
 fn pull(ctx: &mut VjpContext<'_>) -> Result<()> {
     let l: &Loop = &ctx.attrs::<Loop>().clone();
     let (b, n) = (&*l.body, l.length);
@@ -602,13 +608,13 @@ fn pull(ctx: &mut VjpContext<'_>) -> Result<()> {
     first.filter_map(|(k, g)| Some((k, g?))).try_for_each(|(k, g)| if ctx.needs(k) { ctx.add_array(k, g) } else { Ok(()) })
 }
 
-/// The stack of the gradients of stacked operand `k`, where it is wanted and there are some.
+/// An uninitialised stack for the gradients of stacked operand `k`; `None` when no gradient is wanted, or it is zero.
 fn gradient_rows(ctx: &VjpContext<'_>, b: &Body, k: usize, n: usize) -> Result<Option<Array>> {
     let wanted = ctx.needs(k) && b.gradients.of[k].is_some();
     if wanted { stack(n, b.operands[k].0.shape(), b.operands[k].1).map(Some) } else { Ok(None) }
 }
 
-/// The gradients with their history: of the function itself, which runs once more step by step and is recorded.
+/// The gradients of a scan, recorded: the function runs once more, step by step, and is differentiated.
 fn again(ctx: &mut VjpContext<'_>) -> Result<()> {
     let l = ctx.attrs::<Loop>().clone();
     let b = &*l.body;
@@ -618,7 +624,8 @@ fn again(ctx: &mut VjpContext<'_>) -> Result<()> {
     let create_graph = tape::is_recording();
     let recording = tape::recording(true);
     let operands = b.operands.len();
-    // A carry or a stacked array is at a place of its own: what was made of another operand is held fixed while that varies.
+    // Carries and stacked arrays get nodes of their own. So a gradient with respect to one operand does not flow on to another operand that
+    // it was computed from.
     let apart = |i: usize| {
         let x = ctx.input(small(i));
         if i < b.carries + b.xs && ctx.needs(i) { accumulate::broadcast_to(&x, x.shape()) } else { Ok(x) }

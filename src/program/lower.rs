@@ -1,8 +1,8 @@
-//! Elementwise steps taken apart into formulas.
+//! Lowers elementwise steps to formulas.
 //!
 //! A formula over operands of one floating dtype has loops that run on slices ([`Blocks`]). A step of such a primitive becomes one
-//! [`Point`], the step of its gradient rule one for each gradient that is wanted: the rule's formula, a sum over broadcast axes, and the
-//! addition to what was collected before, in the order in which the rule does them. All other steps stay what they are.
+//! [`Point`]. A step of its gradient rule becomes one `Point` for each wanted gradient, followed by a sum over broadcast axes and the
+//! addition to the gradient so far, in the same order as in the eager rule. All other steps stay as they are.
 
 use std::collections::{HashMap, HashSet};
 
@@ -19,20 +19,20 @@ use crate::tape::{AttrSet, Attrs, Blocks, Place, Primitive, RuleCall, Variable};
 /// Layout and dtype of each value.
 pub(super) type Metas = Vec<(Layout, DType)>;
 
-/// A formula of values and numbers, which broadcast to the result's shape.
+/// A formula and its operands, which are values and numbers and broadcast to the result's shape.
 pub(super) struct Point {
     pub(super) name: &'static str,
     /// The name of the second formula of a pair.
     pub(super) and: Option<&'static str>,
-    /// The arithmetic operation, for formulas that can be joined with another one.
+    /// The arithmetic operation, for formulas that can be fused with another one.
     pub(super) op: Option<Simple>,
     pub(super) formulas: Formulas,
     pub(super) params: [f64; 2],
     pub(super) inputs: SmallVec<[Arg; 4]>,
     pub(super) output: Slot,
-    /// What it computes in: not the dtype of its result where that is a truth value.
+    /// The dtype that it computes in. It differs from the dtype of the result when that is bool.
     pub(super) dtype: DType,
-    /// The step that it is the whole of.
+    /// The step that it replaces, when it replaces a whole step.
     pub(super) step: Option<Box<Step>>,
 }
 
@@ -43,7 +43,7 @@ impl Point {
     }
 }
 
-/// A step of a program on its way.
+/// A step of a program that is being made.
 pub(super) enum Item {
     Step(Step),
     Point(Point),
@@ -62,30 +62,30 @@ impl Item {
 /// What lowering knows of the values of a program.
 pub(super) struct Lowering {
     pub(super) metas: Metas,
-    /// Values that are seen through layouts of their own, which tell how they lie in memory.
+    /// Values of which views are taken, so that their layouts must not change.
     viewed: HashSet<Slot>,
-    /// Values that are others.
+    /// Values that are replaced by other values.
     same: HashMap<Slot, Slot>,
-    /// Truth values that formulas make, and what those compute in.
+    /// Bool values that formulas make, and the dtype of those formulas.
     pub(super) truths: HashMap<Slot, DType>,
     constants: HashMap<Slot, Array>,
-    /// Constants that were computed.
+    /// Constants that lowering has computed.
     pub(super) made: Vec<(Slot, Array)>,
 }
 
 /// The loops of a primitive.
 fn blocks(p: &'static Primitive) -> Option<&'static Blocks> {
-    // The engine's own sum has another evaluation, but the same bits.
+    // The tape's own `add` has another evaluation, which gives the same bits.
     if p.name == "add" && p.blocks.is_none() { add::PRIMITIVE.blocks } else { p.blocks }
 }
 
-/// Whether the gradient of operand `i` has a formula whose values are saved or numbers.
+/// Whether the gradient of operand `i` has a formula, all values of which are saved or numbers.
 fn is_known(blocks: &Blocks, call: &RuleCall, i: usize) -> bool {
     let found = |place: &Place| matches!(place, Place::Input(k) if call.number(usize::from(*k)).is_some()) || call.saved(*place).is_some();
     blocks.factors[i].as_ref().is_some_and(|factor| factor.of.iter().all(found))
 }
 
-/// The operation that is part of pairs.
+/// The arithmetic operation of that name, if it can be fused with another one.
 fn simple(name: &str) -> Option<Simple> {
     match name {
         "add" => Some(Simple::Add),
@@ -102,7 +102,7 @@ impl Lowering {
         Self { metas, viewed, same: HashMap::new(), truths: HashMap::new(), constants, made: Vec::new() }
     }
 
-    /// The value that stands for `slot`.
+    /// The value that replaces `slot`, or `slot` itself.
     pub(super) fn of(&self, slot: Slot) -> Slot {
         self.same.get(&slot).copied().unwrap_or(slot)
     }
@@ -135,7 +135,7 @@ impl Lowering {
         self.metas[slot].0.shape()
     }
 
-    /// Whether all arrays among the operands are of a floating dtype.
+    /// Whether `dtype` is floating and all arrays among the operands have it.
     pub(super) fn are(&self, inputs: &[Arg], dtype: DType) -> bool {
         dtype.is_float() && inputs.iter().all(|a| a.slot().is_none_or(|s| self.metas[s].1 == dtype))
     }
@@ -169,7 +169,7 @@ impl Lowering {
         })
     }
 
-    /// The formulas of a gradient rule; nothing is written when it has none.
+    /// Lowers a gradient rule; `None`, with nothing written, when it has no formulas.
     fn rule(&mut self, call: &RuleCall, step: &Step, out: &mut Vec<Item>) -> Option<()> {
         let blocks = blocks(call.primitive()).filter(|_| matches!(call.attrs(), Attrs::None) && call.cotangent_count() == 1)?;
         let meta = call.out_meta(0).clone();
@@ -186,7 +186,7 @@ impl Lowering {
         }
         let before = out.len();
         let params = if blocks.arrays == 1 { [1, 2].map(|i| call.number(i).unwrap_or(0.0)) } else { [0.0; 2] };
-        // A gradient that is the cotangent itself comes last where one is added to a sum: see the rule.
+        // As in the eager rule: when the first gradient is the cotangent itself and is added to a sum, it comes last.
         let is_cotangent = |i: usize| blocks.factors[i].as_ref().is_some_and(|f| (f.is_cotangent)());
         let first_has_sum = matches!(sides[0], Some((_, at)) if sums[at] != Arg::None);
         let order = if first_has_sum && is_cotangent(0) && !is_cotangent(1) { [1, 0] } else { [0, 1] };
@@ -223,12 +223,12 @@ impl Lowering {
         Some(())
     }
 
-    /// Whether a result is seen through layouts of its own.
+    /// Whether a result of the step is read through views.
     pub(super) fn are_viewed(&self, step: &Step) -> bool {
         step.outputs.iter().flatten().any(|s| self.viewed.contains(s))
     }
 
-    /// Puts the sums of a rule, whose formulas begin at `before`, in place of its results.
+    /// Replaces the results of a rule by the sums. The formulas of the rule begin at `before`.
     pub(super) fn close(&mut self, step: &Step, sums: SmallVec<[Arg; 2]>, before: usize, out: &mut [Item]) {
         for (output, sum) in step.outputs.iter().zip(sums) {
             if let (Some(output), Arg::Slot(s)) = (output, sum) {
@@ -238,7 +238,7 @@ impl Lowering {
         self.keep_step(step, &mut out[before..]);
     }
 
-    /// One formula and nothing more is as well the rule, which may write to the cotangent's buffer.
+    /// A rule that is a single formula keeps its step: run alone, the step can write to the cotangent's buffer.
     fn keep_step(&self, step: &Step, items: &mut [Item]) {
         if let [Item::Point(p)] = items
             && let [Some(output)] = step.outputs.iter().filter(|o| o.is_some()).collect::<SmallVec<[_; 2]>>()[..]
@@ -252,7 +252,7 @@ impl Lowering {
         }
     }
 
-    /// The gradient of a sum or a mean: a view of the cotangent, which is divided first.
+    /// The gradient of a sum or a mean: a broadcast view of the cotangent, which a mean divides first.
     fn spread(&mut self, call: &RuleCall, step: &Step, out: &mut Vec<Item>) -> Option<()> {
         let is_mean = call.primitive().name == "mean";
         let (Attrs::Set(attrs), true) = (call.attrs(), is_mean || call.primitive().name == "sum") else { return None };
@@ -278,7 +278,7 @@ impl Lowering {
         Some(())
     }
 
-    /// A cotangent divided by a number: at once when it is a constant.
+    /// A cotangent divided by a number, now if the cotangent is constant.
     #[allow(clippy::cast_precision_loss, reason = "a count, as the rule has it")]
     fn divided(&mut self, g: Slot, count: usize, out: &mut Vec<Item>) -> Option<Slot> {
         let (shape, dtype) = (Shape::from_slice(self.shape(g)), self.metas[g].1);
@@ -302,7 +302,7 @@ impl Lowering {
         self.metas.len() - 1
     }
 
-    /// Adds a gradient, summed over the axes that broadcasting added, to what was collected before.
+    /// Sums a gradient over the axes that broadcasting added, and adds it to the gradient so far.
     pub(super) fn collect(&mut self, gradient: Slot, shape: &Shape, so_far: &mut Arg, out: &mut Vec<Item>) {
         let gradient = self.fitted(gradient, shape, out);
         *so_far = Arg::Slot(match *so_far {

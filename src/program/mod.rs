@@ -1,13 +1,13 @@
-//! Replay: a recorded call as a flat program that runs without Python and without a tape.
+//! Replay: a recorded call becomes a flat program that runs without Python and without a tape.
 //!
-//! A [`Program`] is made of a [`Trace`] (see [`tape::capture`](crate::tape::capture)): instructions over numbered values, each
-//! assigned once. Making one drops instructions whose results nothing needs, merges those that compute the same, evaluates those of
-//! constants, and works out which instruction is the last to use a value: there the value is given away, so its buffer goes back to
-//! the pool at once or is overwritten where it lies.
+//! A [`Program`] is made from a [`Trace`] (see [`tape::capture`](crate::tape::capture)): instructions over numbered values, each assigned
+//! once. Making a program removes dead instructions, merges instructions that compute the same, evaluates constant ones, and finds the last
+//! use of each value. The last instruction that uses a value owns it: it may overwrite the buffer, or the buffer returns to the pool at
+//! once.
 //!
-//! Elementwise instructions and the rules of such are taken apart into [formulas](lower), which run together as [groups](group): block by
-//! block, so that the values between them stay in the first-level cache. A group behind a [matrix product or a convolution](product) runs on
-//! the rows or images of that as they are complete.
+//! Elementwise instructions and their gradient rules are lowered to formulas (`lower`). Formulas run together as groups (`group`), block by
+//! block, so that intermediate values stay in the first-level cache. A group that follows a matrix product or a convolution (`product`) runs
+//! as its epilogue, on rows or images as soon as they are complete.
 
 mod choices;
 mod compare;
@@ -36,14 +36,14 @@ use crate::lock::Mutex;
 use crate::tape::Variable;
 use crate::tape::capture::{Arg, Op, Place, Slot, Trace};
 
-/// An instruction: a step, and which of its operands nothing needs afterwards.
+/// An instruction: a step, and which of its operands are used for the last time.
 pub(crate) struct Instr {
     kind: Kind,
     inputs: SmallVec<[Arg; 4]>,
     outputs: SmallVec<[Option<Slot>; 2]>,
     /// For each operand, whether this is the last use of the value.
     last: SmallVec<[bool; 4]>,
-    /// Whether something that can fail comes after it.
+    /// Whether an instruction that can fail comes after it.
     can_fail_later: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Two formulas of arithmetic, of which the second alone reads the first, as one.
+//! Fuses two arithmetic formulas into one, where the second is the only reader of the first.
 
 use std::collections::HashMap;
 
@@ -9,10 +9,10 @@ use crate::array::Scalar;
 use crate::kernel::map::{Simple, pair};
 use crate::tape::capture::{Arg, Slot};
 
-/// Formulas between the two at most: what the first reads is kept for as long.
+/// The most formulas between the two: the operands of the first stay in use as long.
 const NEAR: usize = 16;
 
-/// A number as a formula's parameter, where it is the same number there.
+/// A number as a parameter of a formula, if float64 represents it exactly.
 #[allow(clippy::cast_precision_loss, reason = "checked")]
 fn parameter(a: Arg) -> Option<f64> {
     match a {
@@ -22,7 +22,7 @@ fn parameter(a: Arg) -> Option<f64> {
     }
 }
 
-/// Operand `first` as the first operand of an operation: the operation with its operands in that order, the array, and the other operand.
+/// An operation with operand `first` in front: the operation for that order, the array, and the other operand.
 fn with_first(op: Simple, inputs: &[Arg], first: usize) -> Option<(Simple, Arg, Arg)> {
     let (a, b) = (*inputs.get(first)?, *inputs.get(1 - first)?);
     let op = match (op, first) {
@@ -35,7 +35,7 @@ fn with_first(op: Simple, inputs: &[Arg], first: usize) -> Option<(Simple, Arg, 
     (matches!(a, Arg::Slot(_)) && known).then_some((op, a, b))
 }
 
-/// The formulas with those joined that can be. `uses` counts all that read a value.
+/// Fuses formulas where possible. `uses` counts all readers of a value.
 pub(super) fn join(points: Vec<Point>, uses: &HashMap<Slot, usize>) -> Vec<Point> {
     let mut made: HashMap<Slot, usize> = HashMap::new();
     let mut out: Vec<Option<Point>> = Vec::with_capacity(points.len());

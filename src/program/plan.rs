@@ -15,7 +15,7 @@ use crate::ops::linalg::FAMILIES_OF_PRIMITIVES;
 use crate::tape::capture::{Arg, Op, Slot, Source, Step, Trace};
 use crate::tape::{Attrs, Primitive, Variable, evaluate};
 
-/// Bytes of a result that is worth keeping instead of computing it in every call.
+/// Results of constant steps are stored in the program up to this number of bytes.
 const FOLDED_BYTES: usize = 1 << 16;
 
 /// Whether a step is a function of its operands and nothing more.
@@ -87,7 +87,7 @@ pub(super) fn program(trace: Trace, pullback: Option<Pullback>) -> Result<Progra
     Ok(out)
 }
 
-/// Puts what comes from outside into a program, as far as it is used.
+/// Adds the sources that are used to a program.
 fn give(out: &mut Program, sources: Vec<(Slot, Source)>, used: &std::collections::HashSet<Slot>, metas: &Metas) {
     for (slot, source) in sources {
         if !used.contains(&slot) {
@@ -106,7 +106,7 @@ fn uses(items: &[Item]) -> impl Iterator<Item = Slot> + '_ {
     items.iter().flat_map(|i| i.inputs().iter().filter_map(|a| a.slot()))
 }
 
-/// Constants whose memory is our own.
+/// Constants in memory that no other owner can change.
 fn known_constants(sources: &[(Slot, Source)]) -> HashMap<Slot, Array> {
     let constant = |(slot, source): &(Slot, Source)| match source {
         Source::Constant(a, _) if !a.is_lent() => Some((*slot, a.clone())),
@@ -115,7 +115,7 @@ fn known_constants(sources: &[(Slot, Source)]) -> HashMap<Slot, Array> {
     sources.iter().filter_map(constant).collect()
 }
 
-/// Evaluates steps of constants alone, whose results take at most `most` bytes.
+/// Evaluates steps whose operands are constants, as long as their results take at most `most` bytes.
 pub(super) fn fold(steps: &mut Vec<Step>, sources: &mut Vec<(Slot, Source)>, split: &mut Option<usize>, most: usize) -> Result<()> {
     let mut known = known_constants(sources);
     let mut keep = vec![true; steps.len()];
@@ -139,7 +139,7 @@ pub(super) fn fold(steps: &mut Vec<Step>, sources: &mut Vec<(Slot, Source)>, spl
     Ok(())
 }
 
-/// Drops the steps that are not to be kept; the second part begins where it began.
+/// Removes the steps that `keep` does not mark, and moves `split` with them.
 fn retain(steps: &mut Vec<Step>, keep: &[bool], split: &mut Option<usize>) {
     if let Some(at) = split {
         *at = keep[..*at].iter().filter(|k| **k).count();
@@ -173,10 +173,10 @@ fn constant_results(step: &Step, known: &HashMap<Slot, Array>, most: usize) -> R
     Ok(if outs.iter().map(Array::nbytes).sum::<usize>() <= most { Some(outs) } else { None })
 }
 
-/// What tells a step from others that compute something else: primitive, hidden results, attributes, operands.
+/// Two steps with equal keys compute the same: primitive, whether hidden results are computed, attributes, operands.
 type StepKey = (usize, bool, String, SmallVec<[(u8, u64); 4]>);
 
-/// An operand, by the bits of numbers.
+/// An operand as a key: numbers count by their bits.
 fn operand_key(a: &Arg) -> (u8, u64) {
     match a {
         Arg::None => (0, 0),
@@ -185,7 +185,7 @@ fn operand_key(a: &Arg) -> (u8, u64) {
         Arg::Number(Scalar::Int(i)) => (3, i.cast_unsigned()),
         Arg::Number(Scalar::UInt(i)) => (4, *i),
         Arg::Number(Scalar::Float(x)) => (5, x.to_bits()),
-        // These are left out.
+        // Steps with complex numbers are not merged.
         Arg::Number(Scalar::Complex(_)) => (6, 0),
     }
 }
@@ -240,7 +240,7 @@ pub(super) fn drop_dead(steps: &mut Vec<Step>, outputs: &[Slot], split: &mut Opt
         }
     }
     retain(steps, &keep, split);
-    // A result that nothing reads need not be kept for a moment.
+    // A result that nothing reads need not be stored.
     for step in steps {
         for o in &mut step.outputs {
             if o.is_some_and(|s| !live.contains(&s)) {
@@ -250,8 +250,8 @@ pub(super) fn drop_dead(steps: &mut Vec<Step>, outputs: &[Slot], split: &mut Opt
     }
 }
 
-/// Whether an instruction can fail because of the values of its operands, as by an index out of range or a singular matrix, or take
-/// an interrupt, as loops do.
+/// Whether an instruction can fail because of the values of its operands (an index out of range, a singular matrix), or can be interrupted,
+/// as loops can.
 fn refuses(instr: &Instr, metas: &Metas) -> bool {
     let is_loop = |p: &'static Primitive| std::ptr::eq(p, &raw const looped::SCAN);
     match &instr.kind {
@@ -266,8 +266,9 @@ fn refuses(instr: &Instr, metas: &Metas) -> bool {
     }
 }
 
-/// Drops the gradients that the call replaces before it makes new ones, as the function did that did not read them. After all that may
-/// refuse what it is given, and where no tick follows: such a call leaves the gradients as they were.
+/// Drops gradients that the call replaces before new ones are computed, so that both do not take memory at the same time. The drop comes
+/// after all instructions that can fail because of values and after the last tick before the backward pass: a call that fails there leaves
+/// the gradients as they were.
 fn drop_early(p: &mut Program, metas: &Metas) {
     let end = p.split.as_ref().map_or(p.instrs.len(), |(at, _)| *at);
     let instrs = &p.instrs[..end];
@@ -275,7 +276,7 @@ fn drop_early(p: &mut Program, metas: &Metas) {
     for (k, instr) in instrs.iter().enumerate() {
         match &instr.kind {
             Kind::One(Op::Store(at)) if !replaced.iter().any(|(other, _)| other == at) => replaced.push((*at, k)),
-            // What changes places may read others.
+            // An effect may read other places than those it changes.
             Kind::One(Op::Effect(e)) if !e.touches().is_empty() => break,
             _ => {}
         }

@@ -1,7 +1,7 @@
-//! Matrix products and convolutions as instructions of their own.
+//! Matrix products and convolutions as instructions.
 //!
-//! A group that follows one runs on rows of the product, or on images of the convolution, as they are complete: see [`Epilogue`]. How the
-//! [matrix products](matrices) are planned, and which of their operands are kept in panels, stands beside them.
+//! A group that follows one runs as its [epilogue](Epilogue), on rows of the product or on images of the convolution as they are complete.
+//! [`matrices`] plans matrix products in advance and packs constant right operands.
 
 mod matrices;
 
@@ -24,7 +24,7 @@ use crate::ops::conv::Images;
 use crate::tape::Variable;
 use crate::tape::capture::{Arg, Op, Slot};
 
-/// A sum of products: of operands 0 and 1, added to operand 2 if there is one.
+/// The product of operands 0 and 1, plus operand 2 if there is one.
 pub(crate) struct Product {
     of: Factors,
     has_bias: bool,
@@ -33,15 +33,15 @@ pub(crate) struct Product {
     epilogue: Option<Epilogue>,
 }
 
-/// What is multiplied.
+/// What kind of product it is.
 enum Factors {
-    /// Matrices. The third operand broadcasts to the result.
+    /// Matrices. Operand 2 broadcasts to the result.
     Matrices(Box<Matrices>),
-    /// Images and the weight of a convolution, or of a transposed one. The third operand has a number for each channel.
+    /// A convolution of images with a weight, or a transposed one. Operand 2 has one number per channel.
     Images(Images),
 }
 
-/// Whether a step may become a product with a group behind it.
+/// Whether a step may become a product.
 pub(super) fn is_product(op: &Op) -> bool {
     matches!(op, Op::Eval { primitive, attrs, .. } if Matrices::is(attrs) || Images::is(primitive))
 }
@@ -60,11 +60,11 @@ impl fmt::Debug for Product {
 /// Operand `i` of an instruction.
 fn operand<'a>(instr: &Instr, i: usize, table: &'a Table) -> Result<&'a Array> {
     let value = instr.inputs.get(i).and_then(|a| a.slot()).and_then(|s| table[s].as_ref());
-    value.map(Variable::array).ok_or_else(|| Error::Value("program: a product lacks an operand".to_owned()))
+    value.map(Variable::array).ok_or_else(|| Error::Value("program: a product reads a value that no instruction has computed".to_owned()))
 }
 
 impl Product {
-    /// The instruction of a step that is a contraction or a convolution of floating numbers, and its operands.
+    /// The product of a step that is a contraction or a convolution of floating numbers, and its operands in order.
     fn of(step: &Op, inputs: &[Arg], output: Slot, metas: &Metas) -> Option<(Self, SmallVec<[Arg; 4]>)> {
         let Op::Eval { primitive, attrs, update: false, .. } = step else { return None };
         let (&Arg::Slot(a), &Arg::Slot(b)) = (inputs.first()?, inputs.get(1)?) else { return None };
@@ -85,12 +85,13 @@ impl Product {
         Some((product, all))
     }
 
-    /// The product, with a group behind it. The group's results follow in the instruction's.
+    /// The product with an epilogue. The results of the group follow that of the product.
     pub(super) fn with_epilogue(self, epilogue: Epilogue) -> Self {
         Self { epilogue: Some(epilogue), ..self }
     }
 
-    /// Whether a group of this shape and dtype may run on its rows: not when the group is worth several threads and the product is not.
+    /// Whether a group of this shape and dtype may be its epilogue. A group that is worth several threads must not be limited to one thread
+    /// by the product.
     pub(super) fn takes(&self, shape: &[usize], dtype: DType, is_split: bool) -> bool {
         let splits = || match &self.of {
             Factors::Matrices(matrices) => matrices.is_split(),
@@ -99,7 +100,7 @@ impl Product {
         self.epilogue.is_none() && self.shape[..] == *shape && self.dtype == dtype && (!is_split || splits())
     }
 
-    /// How many operands come before those of the group.
+    /// Number of operands that are not the epilogue's.
     fn own(&self) -> usize {
         if self.has_bias { 3 } else { 2 }
     }
@@ -127,7 +128,7 @@ impl Product {
         Ok(())
     }
 
-    /// The products added to the bias. `after` sees all of them.
+    /// The product plus the bias. `after` is the epilogue.
     fn result<T: Floating + MatElement>(&self, instr: &Instr, table: &Table, after: Option<After<'_, T>>) -> Result<Array> {
         let factors = [operand(instr, 0, table)?, operand(instr, 1, table)?];
         let bias = if self.has_bias { Some(operand(instr, 2, table)?) } else { None };
@@ -143,7 +144,7 @@ impl Product {
     }
 }
 
-/// Contractions and convolutions as products, and groups as epilogues where they can be. `kept` are values that are needed after all
+/// Turns contractions and convolutions into products, and groups into epilogues where possible. `kept` are values that are needed after all
 /// instructions.
 pub(super) fn form(instrs: Vec<Instr>, metas: &Metas, kept: &[Slot]) -> Vec<Instr> {
     let all = instrs.into_iter().map(|mut instr| {

@@ -9,20 +9,23 @@ use crate::kernel::slice_write;
 use crate::tape::capture::{Arg, Op, Slot};
 use crate::tape::{self, Operand, Variable, evaluate};
 
-/// Called between instructions until the first place has changed: an error ends the call with nothing changed.
+/// Called between instructions until the first place has changed. An error ends the call, and nothing has changed.
 pub type Tick<'a> = Option<&'a (dyn Fn() -> Result<()> + 'a)>;
 
 /// Instructions between two ticks.
 pub(super) const TICKS: usize = 64;
 
+/// A program keeps at most so many tables for later calls: calls of several threads, and nested ones, need more than one.
+const KEPT_TABLES: usize = 8;
+
 pub(super) type Table = Vec<Option<Variable>>;
 
-/// What the function of a program with a pullback leaves to it.
+/// The values that the function of a program keeps for its pullback.
 pub struct Rest {
     table: Table,
 }
 
-/// What an unfinished call has changed, to be put back if it fails.
+/// The changes of a call that is not finished. They are undone if it fails.
 #[derive(Default)]
 struct Undo {
     places: Vec<(usize, Option<Array>)>,
@@ -36,7 +39,7 @@ impl Undo {
             back();
         }
         for (at, old) in self.places.into_iter().rev() {
-            // A place that took the value before takes it again.
+            // A place accepts a value that it has held before.
             let _ = p.places[at].store(old);
         }
     }
@@ -53,7 +56,7 @@ impl Program {
         Ok(out)
     }
 
-    /// [`Program::run`] with a tick, and what the pullback needs.
+    /// [`Program::run`] with a tick; also returns the values that the pullback needs.
     ///
     /// # Errors
     /// As [`Program::run`], and those of the tick.
@@ -80,7 +83,7 @@ impl Program {
         Ok(self.outputs.iter().map(|s| result(table, *s)).collect())
     }
 
-    /// Runs the pullback: the gradients, for the cotangents of the results.
+    /// Runs the pullback: returns the gradients for the cotangents of the results.
     ///
     /// # Errors
     /// Those of the instructions.
@@ -98,7 +101,7 @@ impl Program {
         Ok(out)
     }
 
-    /// Gives back the table of a call.
+    /// Ends a call whose pullback is not needed any more.
     pub fn finish(&self, rest: Rest) {
         self.recycle(rest.table);
     }
@@ -111,29 +114,29 @@ impl Program {
     pub(super) fn recycle(&self, mut table: Table) {
         clear(&mut table);
         if let Some(mut tables) = self.tables.try_lock()
-            && tables.len() < 8
+            && tables.len() < KEPT_TABLES
         {
             tables.push(table);
         }
     }
 
-    /// Puts what is given into the table.
+    /// Puts inputs, constants and the values of places into the table.
     fn fill(&self, table: &mut Table, inputs: &[Array]) -> Result<()> {
-        // Cotangents come with the pullback.
+        // Cotangents are given later, to the pullback.
         if self.split.is_none() && self.inputs.iter().any(|given| given.from >= inputs.len()) {
-            return Err(Error::Value(format!("program: {} inputs were given, expected {}", inputs.len(), self.input_count)));
+            return Err(Error::Value(format!("program: got {} inputs, expected {}", inputs.len(), self.input_count)));
         }
         self.enter(table, |i| inputs.get(i).cloned())?;
         for given in &self.loads {
             match self.places[given.from].load() {
                 Some(a) => table[given.slot] = Some(fitted(given, a)?.into()),
-                None => return Err(Error::Value("program: a gradient that the program reads is not there".to_owned())),
+                None => return Err(Error::Value("program: it reads the gradient of a parameter, which is None now; run backward first".to_owned())),
             }
         }
         Ok(())
     }
 
-    /// Puts constants and those inputs that are given into a table.
+    /// Puts constants, and the inputs that are given, into a table.
     pub(super) fn enter(&self, table: &mut Table, mut input: impl FnMut(usize) -> Option<Array>) -> Result<()> {
         for (slot, a) in &self.constants {
             table[*slot] = Some(a.clone().into());
@@ -146,7 +149,7 @@ impl Program {
         Ok(())
     }
 
-    /// Runs the function, or its pullback, over a table.
+    /// Runs the function, or its pullback, on a table.
     pub(super) fn execute_part(&self, second: bool, table: &mut Table) -> Result<()> {
         let at = self.split.as_ref().map_or(self.instrs.len(), |(at, _)| *at);
         let (function, pullback) = self.instrs.split_at(at);
@@ -212,7 +215,7 @@ impl Program {
         Ok(())
     }
 
-    /// A step that changes places.
+    /// Runs a step that changes places or draws random numbers.
     fn change(&self, op: &Op, instr: &Instr, table: &mut Table, undo: &mut Undo) -> Result<()> {
         undo.changed |= !matches!(op, Op::Effect(e) if !e.is_state());
         let mut remember = |at: usize| {
@@ -273,7 +276,7 @@ fn evaluated(op: &Op, instr: &Instr, table: &mut Table) -> Result<()> {
 
 #[cold]
 fn missing() -> Error {
-    Error::Value("program: an instruction reads a value that was not made".to_owned())
+    Error::Value("program: an instruction reads a value that no instruction has computed".to_owned())
 }
 
 pub(super) fn result(table: &Table, slot: Slot) -> Array {
@@ -292,7 +295,7 @@ pub(super) fn clear(table: &mut Table) {
     }
 }
 
-/// A value as the recording had it: in row-major order where it was so.
+/// Brings a value into the layout of the recording if that is row-major; any other layout must be the same.
 fn fitted(given: &Given, a: Array) -> Result<Array> {
     if a.dtype() != given.dtype && a.shape() == given.layout.shape() {
         return Err(Error::DType(format!("program: a value has dtype {}, it was recorded with {}", a.dtype(), given.dtype)));
@@ -300,7 +303,7 @@ fn fitted(given: &Given, a: Array) -> Result<Array> {
     ordered(a, &given.layout)?.map_err(|a| other_strides(&a, &given.layout))
 }
 
-/// The elements of `a` as they lie in `layout`.
+/// The elements of `a` in memory with the given layout.
 pub(super) fn laid_out(a: &Array, layout: &Layout) -> Result<Array> {
     ordered(a.clone(), layout)?.or_else(|a| {
         let Some((low, high)) = layout.extent() else { return Ok(a.contiguous()) };
@@ -314,7 +317,7 @@ pub(super) fn laid_out(a: &Array, layout: &Layout) -> Result<Array> {
     })
 }
 
-/// `a` itself where it lies as in `layout`, a copy where that is row-major; else `a` comes back.
+/// `a` itself if its layout is the given one, a row-major copy if that is row-major, else `Err(a)`.
 fn ordered(a: Array, layout: &Layout) -> Result<std::result::Result<Array, Array>> {
     if a.shape() != layout.shape() {
         return Err(Error::Shape(format!("program: a value has shape {:?}, it was recorded with {:?}", a.shape(), layout.shape())));
@@ -337,7 +340,7 @@ fn operand(a: Arg, table: &Table) -> Operand<'_> {
     match a {
         Arg::Slot(s) => match &table[s] {
             Some(v) => Operand::Variable(v),
-            // Given away to be updated.
+            // The value was moved out, to be updated in place.
             None => Operand::Scalar(crate::array::Scalar::Int(0)),
         },
         Arg::Number(x) => Operand::Scalar(x),
@@ -345,14 +348,14 @@ fn operand(a: Arg, table: &Table) -> Operand<'_> {
     }
 }
 
-/// Operand `i`: given away by its last use, shared before.
+/// Operand `i`: moved out at its last use, shared before.
 #[inline]
 fn take(instr: &Instr, i: usize, table: &mut Table) -> Option<Array> {
     let slot = instr.inputs[i].slot()?;
     if instr.last[i] { table[slot].take().map(Variable::into_array) } else { table[slot].as_ref().map(|v| v.array().clone()) }
 }
 
-/// Operand `i` if nothing needs it afterwards.
+/// Operand `i`, moved out, if this is its last use.
 fn take_if_last(instr: &Instr, i: usize, table: &mut Table) -> Option<Array> {
     if instr.last[i] { take(instr, i, table) } else { None }
 }
@@ -366,7 +369,7 @@ pub(super) fn put(instr: &Instr, table: &mut Table, outs: impl Iterator<Item = O
     }
 }
 
-/// Drops the operands that were used for the last time.
+/// Drops the operands whose last use this was.
 #[inline]
 fn drop_last(instr: &Instr, table: &mut Table) {
     for (a, last) in instr.inputs.iter().zip(&instr.last) {

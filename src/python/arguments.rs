@@ -1,4 +1,4 @@
-//! Python values as arguments of operations, by the kinds of their parameters; and rows of the registry as Python data.
+//! Converts Python values to arguments, by the kinds of the parameters; and exposes rows of the registry as Python data.
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -35,7 +35,7 @@ fn takes_ints(kind: Kind) -> bool {
     matches!(kind, Kind::Int | Kind::OptInt | Kind::Axes | Kind::Ints | Kind::Sections)
 }
 
-/// The error for a string that is none of the parameter's choices.
+/// The error for a string that is not among the parameter's choices.
 #[cold]
 fn no_choice(entry: &Entry, p: &Param, text: &str) -> PyErr {
     PyValueError::new_err(format!("{}: {} is '{text}', expected {}", entry.name, p.name, show_choices(p.choices)))
@@ -50,7 +50,7 @@ pub fn show_choices(choices: &[&str]) -> String {
     }
 }
 
-/// The argument for `p` when none is given.
+/// The argument for `p` when it is not passed.
 pub fn default_argument(entry: &Entry, p: &Param) -> PyResult<Arg> {
     Ok(match p.default {
         Default::None => Arg::None,
@@ -69,7 +69,7 @@ pub fn default_argument(entry: &Entry, p: &Param) -> PyResult<Arg> {
     })
 }
 
-/// `o` as the argument for `p`. `others` looks at the arrays of the same call.
+/// Converts `o` to the argument for `p`. `others` finds the arrays of the same call.
 pub fn argument(entry: &Entry, p: &Param, o: &Bound<'_, PyAny>, others: Others<'_>) -> PyResult<Arg> {
     match p.kind {
         Kind::OptArray | Kind::OptInt | Kind::OptFloat if o.is_none() => Ok(Arg::None),
@@ -84,11 +84,11 @@ pub fn argument(entry: &Entry, p: &Param, o: &Bound<'_, PyAny>, others: Others<'
             if let Ok(b) = o.cast::<PyBool>() {
                 return Ok(Arg::Bool(b.is_true()));
             }
-            // NumPy's bool is no subclass of Python's.
+            // NumPy's bool is not a subclass of Python's.
             if o.get_type().name()?.to_string().starts_with("bool") { Ok(Arg::Bool(o.is_truthy()?)) } else { Err(wrong(entry, p, o, "a bool")) }
         }
         Kind::Axes | Kind::Ints => match ints(o)? {
-            // Repeats are one for each place; everything else is one for each axis.
+            // `repeats` has one number per element; all other lists have one per axis.
             Some(all) if all.len() > MAX_NDIM && p.name != "repeats" => Err(PyValueError::new_err(format!(
                 "{}(): argument '{}' has {} entries; an array has at most {MAX_NDIM} axes",
                 entry.name,
@@ -98,7 +98,7 @@ pub fn argument(entry: &Entry, p: &Param, o: &Bound<'_, PyAny>, others: Others<'
             Some(all) => Ok(Arg::Ints(all)),
             None => Err(wrong(entry, p, o, if p.kind == Kind::Axes { "None, an int or a tuple of ints" } else { "an int or a tuple of ints" })),
         },
-        // A number of parts and a list of places are different things: an int stays one.
+        // A number of parts and a list of positions are different things, so an int stays an int.
         Kind::Sections => match int(o)? {
             Some(n) => Ok(Arg::Int(n as i64)),
             None => ints(o)?.map(Arg::Ints).ok_or_else(|| wrong(entry, p, o, "a number of parts or a list of places")),
@@ -122,7 +122,7 @@ pub fn argument(entry: &Entry, p: &Param, o: &Bound<'_, PyAny>, others: Others<'
     }
 }
 
-/// An int or a sequence of ints, in which None leaves a size as it is.
+/// An int or a sequence of ints, where None keeps a size.
 fn sizes(o: &Bound<'_, PyAny>) -> PyResult<Option<SmallVec<[isize; 4]>>> {
     if let Some(all) = ints(o)? {
         return Ok(Some(all));
@@ -159,7 +159,7 @@ fn float(entry: &Entry, p: &Param, o: &Bound<'_, PyAny>) -> PyResult<f64> {
     }
 }
 
-/// What arrays a call has beside one of its arguments.
+/// Finds the arrays of a call other than one of its arguments.
 pub type Others<'a> = &'a dyn Fn(&Bound<'_, PyAny>) -> Beside;
 
 fn array(entry: &Entry, p: &Param, o: &Bound<'_, PyAny>, others: Others<'_>) -> PyResult<Arg> {
@@ -212,7 +212,7 @@ fn show_default(d: Default) -> Option<String> {
     })
 }
 
-/// A parameter as it stands in a signature.
+/// A parameter as written in a signature.
 pub fn show_param(p: &Param) -> String {
     if p.kind == Kind::Each {
         return format!("*{}", p.name);
@@ -220,7 +220,7 @@ pub fn show_param(p: &Param) -> String {
     show_default(p.default).map_or_else(|| p.name.to_owned(), |d| format!("{}={d}", p.name))
 }
 
-/// The second name of a parameter that may be left out, as it stands in a signature.
+/// The alternative name of an optional parameter, as written in a signature.
 pub fn show_alias(p: &Param) -> Option<String> {
     Some(format!("{}={}", p.alias?, show_default(p.default)?))
 }
@@ -273,20 +273,20 @@ fn row<'py>(py: Python<'py>, e: &Entry) -> PyResult<Bound<'py, PyDict>> {
     Ok(d)
 }
 
-/// The rows of the registry, as dicts: what stubs, docs and tests are made from.
+/// The rows of the registry as dicts, from which stubs, docs and tests are made.
 #[pyfunction]
 #[pyo3(name = "registry")]
 pub fn registry_rows(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyDict>>> {
     registry::entries().map(|e| row(py, e)).collect()
 }
 
-/// The sample calls of an operation: a list of argument tuples, one value for each parameter.
+/// The sample calls of an operation: a list of tuples with one value per parameter.
 #[pyfunction]
 pub fn samples<'py>(py: Python<'py>, name: &str) -> PyResult<Vec<Bound<'py, PyTuple>>> {
     let entry = registry::find(name).ok_or_else(|| PyValueError::new_err(format!("there is no operation {name}")))?;
     let one = |sample: &Sample| {
         let mut args = sample.args.iter().map(|a| python(py, a)).collect::<PyResult<Vec<_>>>()?;
-        // A device is left out.
+        // Samples do not include the device.
         args.resize_with(entry.params.len().max(args.len()), || py.None());
         PyTuple::new(py, args)
     };

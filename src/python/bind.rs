@@ -1,8 +1,7 @@
-//! Every operation of the registry as a function of the module and a method of `Variable`, from data.
+//! Every operation of the registry as a function of the module and a method of `Variable`, generated from data.
 //!
-//! CPython gives a C function no closure, so each row of the registry gets its own trampoline: `function::<I>` and
-//! `method::<I>` differ in nothing but the number they pass on to [`call`]. They take their arguments as a vector, so no
-//! tuple and no dict is built on the way.
+//! A C function has no closure in CPython, so each row of the registry gets its own trampoline. `function::<I>` and `method::<I>` only pass
+//! a number to [`call`]. They take their arguments by vectorcall, so no tuple and no dict is built.
 #![allow(unsafe_code, reason = "C functions made for the interpreter")]
 
 use std::ffi::CString;
@@ -30,7 +29,7 @@ use crate::tape::Variable;
 
 type Fast = unsafe extern "C" fn(*mut PyObject, *const *mut PyObject, Py_ssize_t, *mut PyObject) -> *mut PyObject;
 
-/// `f::<0>, f::<1>, …` sixteen to a row: stable Rust cannot count const generics up in a loop.
+/// `f::<0>, f::<1>, …` sixteen per row: stable Rust cannot loop over const generics.
 macro_rules! rows {
     ($f:ident; $($r:literal)*) => { [$([
         $f::<{ $r * 16 }>, $f::<{ $r * 16 + 1 }>, $f::<{ $r * 16 + 2 }>, $f::<{ $r * 16 + 3 }>,
@@ -45,14 +44,14 @@ static METHODS: [[Fast; 16]; ROWS] = rows!(method; 0 1 2 3 4 5 6 7 8 9 10 11 12 
 /// The most parameters an operation may have.
 const MAX: usize = 16;
 
-/// A row with its parameter names interned: a keyword at a call site is interned too, so one pointer compare finds it.
+/// A row with interned parameter names. A keyword at a call site is interned, too, so that one comparison of pointers finds it.
 struct Row {
     entry: &'static Entry,
-    /// Each parameter's name and its second one, unless calls by that may be refused ([`traps`]).
+    /// Each parameter's name and its alternative name, unless calls with the alternative may be refused ([`traps`]).
     names: Vec<[Option<Py<PyString>>; 2]>,
-    /// Parameters that may be given by position.
+    /// Number of parameters that can be passed by position.
     positional: usize,
-    /// The class of tuples whose results have names.
+    /// The named tuple class for results with names.
     results: Option<Py<PyAny>>,
 }
 
@@ -68,7 +67,7 @@ unsafe extern "C" fn method<const I: usize>(slf: *mut PyObject, args: *const *mu
     unsafe { call(I, slf, args, n, names) }
 }
 
-/// The one body behind all trampolines; errors and panics become exceptions.
+/// The body of all trampolines. Errors and panics become exceptions.
 ///
 /// # Safety
 /// Attached; `args` holds `n` positional values, then one for each name in the tuple `names` (or null); `slf` is null or
@@ -123,7 +122,7 @@ unsafe fn run(py: Python<'_>, row: &Row, slf: *mut PyObject, args: *const *mut P
             Err(e) => return unsafe { in_other_form(py, row, slf, args, n, names, e) },
         }
     }
-    // Lent memory is read with the interpreter held: its owner may write it whenever a Python thread runs.
+    // Lent memory is read while holding the GIL, because its owner may write it whenever another Python thread runs.
     let long = !values.iter().flat_map(variables).any(|v| v.array().is_lent()) && entry.is_long(&values);
     match run_if(
         py,
@@ -142,7 +141,7 @@ unsafe fn run(py: Python<'_>, row: &Row, slf: *mut PyObject, args: *const *mut P
     }
 }
 
-/// The Variables among the arguments whose elements results may share: one, or one for each result.
+/// The Variables among the arguments whose memory the results may share: one for all results, or one per result.
 type Bases<'py> = SmallVec<[Option<Bound<'py, PyVariable>>; 1]>;
 
 /// # Safety
@@ -167,7 +166,7 @@ unsafe fn bases_of<'py>(py: Python<'py>, entry: &Entry, first: *mut PyObject, ta
     }
 }
 
-/// A handle of result `k`: a view of the Variable whose elements it shares.
+/// The handle of result `k`: a view of the Variable whose memory it shares.
 #[inline]
 fn handle(py: Python<'_>, entry: &Entry, bases: &Bases<'_>, values: &[Arg], k: usize, v: Variable) -> PyResult<Py<PyAny>> {
     let (base, seen) = match (bases.get(if bases.len() == 1 { 0 } else { k }), values) {
@@ -176,13 +175,13 @@ fn handle(py: Python<'_>, entry: &Entry, bases: &Bases<'_>, values: &[Arg], k: u
         _ => return wrap(py, own(entry, v)),
     };
     if v.is_tracked() && v.edge().key() == seen.edge().key() {
-        return Ok(base.clone().into_any().unbind()); // there was nothing to do
+        return Ok(base.clone().into_any().unbind()); // the result is the operand itself
     }
     Ok(Py::new(py, view::link(base, seen, v, entry.views == Views::ReadOnly, false))?.into_any())
 }
 
-/// A result in memory of its own, unless it is a view: an operation with nothing to do hands on what it was given, and the owner
-/// of lent memory may write it later.
+/// A result that is not a view is copied if its memory is lent: an operation may return its operand, and the owner of lent memory may write
+/// it later.
 #[inline]
 fn own(entry: &Entry, v: Variable) -> Variable {
     if v.array().is_lent() && entry.views == Views::No { v.pooled() } else { v }
@@ -199,8 +198,8 @@ fn variables(arg: &Arg) -> &[Variable] {
 
 type Tail<'py> = Option<(usize, Bound<'py, PyTuple>)>;
 
-/// Which argument goes to which parameter: borrowed pointers, null where nothing came. Ints beyond the last parameter,
-/// as in `x.reshape(2, 3)`, are gathered into a tuple for it.
+/// Assigns arguments to parameters: borrowed pointers, null for missing ones. Ints beyond the last parameter, as in `x.reshape(2, 3)`, are
+/// collected in a tuple for it.
 ///
 /// # Safety
 /// As for [`call`].
@@ -258,8 +257,8 @@ unsafe fn bind<'py>(
     Ok((given, tail))
 }
 
-/// A call with arguments that NumPy's or PyTorch's function of this name takes and ours does not, as `where=`, `out=`, `add(x, y, alpha=2)`
-/// and `max(x, y)`; else the error `e`.
+/// Runs a call with arguments that NumPy's or PyTorch's function of this name accepts and ours does not, such as `where=`, `out=`, `add(x,
+/// y, alpha=2)` or `max(x, y)`. Any other call fails with the error `e`.
 ///
 /// # Safety
 /// As for [`call`].
@@ -300,13 +299,13 @@ unsafe fn in_other_form(
     if found.is(py.NotImplemented()) { Err(e) } else { Ok(found.unbind()) }
 }
 
-/// The parameter called `key`, one of the keywords `all`.
+/// The index of the parameter `key`; `all` are the keywords of the call.
 fn position(row: &Row, key: &Bound<'_, PyAny>, all: Borrowed<'_, '_, PyTuple>) -> PyResult<usize> {
     let same = |n: &Option<Py<PyString>>| n.as_ref().is_some_and(|n| n.as_ptr() == key.as_ptr());
     if let Some(k) = row.names.iter().position(|names| names.iter().any(same)) {
         return Ok(k);
     }
-    // Names made at run time, which are not interned, and names that mean something else to PyTorch.
+    // Names that are made at run time are not interned, and some names mean something else in PyTorch.
     let text = key.str()?.to_string();
     let keys: Vec<String> = all.iter().map(|k| k.to_string()).collect();
     if let Some(advice) = traps::advice(row.entry.name, &text, &keys) {
@@ -334,7 +333,7 @@ fn doc(name: &str, entry: &Entry, method: bool) -> CString {
         star |= p.keyword_only || p.kind == Kind::Each;
         parts.push(super::arguments::show_param(p));
     }
-    // The second name of a parameter stands behind the star, if it may be left out.
+    // An optional parameter's alternative name is keyword-only.
     let aliases: Vec<String> = entry.params[usize::from(method)..].iter().filter_map(super::arguments::show_alias).collect();
     if !aliases.is_empty() && !star {
         parts.push("*".to_owned());
@@ -344,7 +343,7 @@ fn doc(name: &str, entry: &Entry, method: bool) -> CString {
     CString::new(text.replace('\0', "")).unwrap_or_default()
 }
 
-/// A method definition that lives as long as the process, as CPython wants it.
+/// A method definition that lives as long as the process, as CPython requires.
 fn leak(name: &str, entry: &Entry, f: Fast, method: bool) -> *mut ffi::PyMethodDef {
     Box::leak(Box::new(ffi::PyMethodDef {
         ml_name: CString::new(name).unwrap_or_default().into_raw(),
@@ -354,7 +353,8 @@ fn leak(name: &str, entry: &Entry, f: Fast, method: bool) -> *mut ffi::PyMethodD
     }))
 }
 
-/// A named tuple for the results of an operation, where they have names: `UniqueAllResult`. The module holds it, for pickles.
+/// A named tuple for the results of an operation, if they have names: `UniqueAllResult`. It is an attribute of the module, so that it can
+/// be pickled.
 fn named_results(m: &Bound<'_, PyModule>, entry: &Entry) -> PyResult<Option<Py<PyAny>>> {
     if entry.results.is_empty() {
         return Ok(None);
@@ -367,13 +367,13 @@ fn named_results(m: &Bound<'_, PyModule>, entry: &Entry) -> PyResult<Option<Py<P
     Ok(Some(class.unbind()))
 }
 
-/// Whether the one reference to an object is the caller's own.
+/// Whether the caller has the only reference to an object.
 pub fn is_held_once<T>(o: &Bound<'_, T>) -> bool {
     // SAFETY: attached, as there is a `Bound`, whose object is alive.
     unsafe { ffi::Py_REFCNT(o.as_ptr()) == 1 }
 }
 
-/// Puts every operation on the module and on the class.
+/// Adds every operation to the module and to the class.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = m.py();
     let table = TABLE.get_or_init(py, || {

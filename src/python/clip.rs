@@ -18,7 +18,7 @@ use crate::optim::{clip_grad_norm, clip_grad_value, leaf_of};
 use crate::tape::Leaf;
 use crate::tape::capture::{self, Effect, LeafGrad, Place};
 
-/// Places of gradients' owners: one Variable, or an iterable of some. Those that collect no gradients have none.
+/// The leaves of one Variable or of an iterable of Variables. Variables that do not collect gradients are skipped.
 fn owners(name: &str, given: &Bound<'_, PyAny>) -> PyResult<Vec<Arc<Leaf>>> {
     let given = if given.cast::<PyVariable>().is_ok() { vec![given.clone()] } else { groups::items(name, given)? };
     let mut out = alloc_check::with_capacity(given.len());
@@ -42,7 +42,7 @@ fn owners(name: &str, given: &Bound<'_, PyAny>) -> PyResult<Vec<Arc<Leaf>>> {
 struct Clipping<F> {
     name: String,
     places: Vec<Arc<Leaf>>,
-    /// Whether it raises for some gradients.
+    /// Whether it can fail for some gradients.
     refuses: bool,
     clip: F,
 }
@@ -69,7 +69,7 @@ impl<F: Fn(&[Arc<Leaf>]) -> Result<Option<Array>> + Send + Sync> Effect for Clip
     }
 }
 
-/// Clips gradients so that a capture sees it.
+/// Clips gradients, recorded as an effect while a capture is active.
 #[cold]
 fn seen(
     name: String,
@@ -148,7 +148,7 @@ fn clip_grad_value_(
     })
 }
 
-/// Puts the functions on the module.
+/// Adds the functions to the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(clip_grad_norm_, m)?)?;
     m.add_function(wrap_pyfunction!(clip_grad_value_, m)?)

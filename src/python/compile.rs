@@ -1,4 +1,4 @@
-//! Recording and replay of Python functions: what `tapegrad.compile` is made of.
+//! Recording and replay of Python functions, for `tapegrad.compile`.
 #![allow(clippy::doc_markdown, reason = "the docs of classes are read in Python")]
 
 use std::any::Any;
@@ -67,7 +67,7 @@ impl Place for HandlePlace {
     }
 }
 
-/// The places of handles.
+/// The places of handles and of their gradients.
 pub(super) fn places(handles: &Bound<'_, PyList>) -> Vec<Arc<dyn Place>> {
     let mut out: Vec<Arc<dyn Place>> = Vec::new();
     for h in handles {
@@ -82,8 +82,8 @@ pub(super) fn places(handles: &Bound<'_, PyList>) -> Vec<Arc<dyn Place>> {
     out
 }
 
-/// Begins to record what this thread evaluates. `inputs` are the Variables that the function gets, `handles` all that it may find.
-/// False when a recording is on already.
+/// Begins to record what this thread evaluates. `inputs` are the Variables that the function gets, `handles` all Variables that it may
+/// find. False if a recording is in progress.
 #[pyfunction]
 fn _capture_begin(inputs: &Bound<'_, PyList>, handles: &Bound<'_, PyList>) -> PyResult<bool> {
     let arrays = snapshots(inputs)?.iter().map(|v| v.array().clone()).collect::<Vec<_>>();
@@ -100,19 +100,19 @@ fn _capture_abort() {
     drop(gone);
 }
 
-/// Whether this thread records for a replay.
+/// Whether this thread is recording for a replay.
 #[pyfunction]
 fn _is_capturing() -> bool {
     capture::is_begun()
 }
 
-/// Says why the call that is being recorded cannot be replayed.
+/// Marks the call that is being recorded as not replayable, with the reason.
 #[pyfunction]
 fn _capture_refuse(reason: String) {
     capture::refuse(|| reason);
 }
 
-/// The Variable among `handles` whose collected gradient `v` is; None when `v` is no gradient.
+/// The Variable among `handles` whose collected gradient is `v`; None if `v` is not a gradient.
 #[pyfunction]
 fn _gradient_owner<'py>(v: &Bound<'py, PyVariable>, handles: &Bound<'py, PyList>) -> Option<Bound<'py, PyAny>> {
     let place = v.get().leaf().filter(|leaf| !leaf.requires_grad())?;
@@ -120,19 +120,19 @@ fn _gradient_owner<'py>(v: &Bound<'py, PyVariable>, handles: &Bound<'py, PyList>
     handles.iter().find(owns)
 }
 
-/// Whether the recording has seen the value of a Variable.
+/// Whether the recording knows the value of a Variable.
 #[pyfunction]
 fn _capture_knows(v: &Bound<'_, PyVariable>) -> bool {
     capture::knows(v.get().snapshot().array())
 }
 
-/// Whether a recording reads memory that starts in these bytes as a Variable.
+/// Whether a recording reads memory that starts within these bytes as a Variable.
 pub(super) fn reads_memory(trace: &Trace, address: usize, bytes: usize) -> bool {
     let within = |a: &Array| a.is_lent() && (address..address + bytes.max(1)).contains(&(a.storage().as_ptr() as usize));
     trace.sources.iter().any(|(_, s)| matches!(s, capture::Source::Constant(a, _) if within(a)))
 }
 
-/// The places of a handle's value and gradient.
+/// The ids of the places of a handle's value and gradient.
 pub(super) fn ids(v: &Bound<'_, PyVariable>) -> Vec<(u8, u64)> {
     match v.get().leaf() {
         Some(leaf) => vec![(0, leaf.id()), (1, leaf.id())],
@@ -144,22 +144,22 @@ pub(super) fn snapshots(list: &Bound<'_, PyList>) -> PyResult<Vec<Variable>> {
     list.iter().map(|v| Ok(v.cast::<PyVariable>()?.get().snapshot())).collect()
 }
 
-/// A value that gradients of a program go to.
+/// A target of the gradients of a program.
 #[derive(Clone)]
 enum Target {
     Argument(usize),
     Leaf(Arc<Leaf>),
 }
 
-/// The differentiable results of a program, and where their gradients go.
+/// The pullback of a recording: which results are differentiable, and where their gradients go.
 #[derive(Clone)]
 struct Pullback {
-    /// The step at which it begins.
+    /// The number of its first step.
     split: usize,
     /// Which results are tracked.
     live: Vec<usize>,
     targets: Vec<Target>,
-    /// The number of each target's gradient among the gradients; none for a target that no result depends on.
+    /// For each target, the index of its gradient; `None` for a target that no result depends on.
     gradients: Vec<Option<usize>>,
 }
 
@@ -168,7 +168,7 @@ struct Pullback {
 struct PyTrace {
     trace: crate::lock::Mutex<Option<Trace>>,
     pullback: Option<Pullback>,
-    /// The results whose graph a backward pass inside of the function has freed.
+    /// The results whose graph was freed by a backward pass inside the function.
     spent: Vec<usize>,
     results: usize,
 }
@@ -197,7 +197,7 @@ fn record_pullback(outs: &[Variable], inputs: &[Variable], since: u64) -> PyResu
     let ones: Vec<Array> = tracked.iter().map(|v| Array::ones(v.shape(), v.dtype())).collect();
     capture::add_inputs(&ones);
     let roots: Vec<(Variable, Option<Variable>)> = tracked.into_iter().zip(ones).map(|(v, g)| (v, Some(g.into()))).collect();
-    // An argument may be made of another one, whose gradient does not go through it.
+    // An argument may depend on another one; gradients must not flow from one to the other.
     let options = BackwardOptions { retain_graph: true, stop_at_inputs: true, ..BackwardOptions::default() };
     let (mut gradients, mut arrays) = (Vec::new(), Vec::new());
     for g in tape::grad(&roots, &found, options)? {
@@ -209,7 +209,7 @@ fn record_pullback(outs: &[Variable], inputs: &[Variable], since: u64) -> PyResu
     Ok((Some(Pullback { split, live, targets, gradients }), arrays))
 }
 
-/// Ends a recording of a function with these results and arguments: the recording, or the reason why there is none.
+/// Ends the recording of a function with these results and arguments. Returns the recording, or the reason why the call cannot be replayed.
 #[pyfunction]
 fn _capture_finish<'py>(
     py: Python<'py>,
@@ -264,7 +264,7 @@ fn _capture_finish<'py>(
 
 #[pymethods]
 impl PyTrace {
-    /// Why another recording is not the same program; None when it is.
+    /// Why another recording is not the same program; None if it is.
     fn difference(&self, other: &Bound<'_, Self>) -> Option<String> {
         let other = other.get();
         let (a, b) = (self.trace.lock(), other.trace.lock());
@@ -274,23 +274,23 @@ impl PyTrace {
         }
     }
 
-    /// Numbers of the arguments that must be the very same objects in each call: they are changed, or share memory.
+    /// Numbers of the arguments that must be the same objects in each call, because they are changed or share memory.
     fn fixed(&self) -> Vec<usize> {
         self.trace.lock().as_ref().map_or_else(Vec::new, |t| t.aliased.clone())
     }
 
-    /// Whether the place of a Variable's value or gradient is changed.
+    /// Whether the value or the gradient of a Variable is changed.
     fn changes(&self, v: &Bound<'_, PyVariable>) -> bool {
         let ids = ids(v);
         self.trace.lock().as_ref().is_some_and(|t| t.stores().any(|at| ids.contains(&t.places[at].id())))
     }
 
-    /// Whether it reads memory that starts in these bytes as a Variable: such memory is read in each call.
+    /// Whether it reads memory that starts within these bytes as a Variable, so that the memory is read again in each call.
     fn reads(&self, address: usize, bytes: usize) -> bool {
         self.trace.lock().as_ref().is_some_and(|t| reads_memory(t, address, bytes))
     }
 
-    /// Whether it computes results and does nothing else: no state changes, no random number is drawn.
+    /// Whether it only computes results: no state changes, and no random numbers are drawn.
     fn is_pure(&self) -> bool {
         self.trace.lock().as_ref().is_some_and(|t| t.changing().is_none())
     }
@@ -309,7 +309,7 @@ impl PyTrace {
     }
 }
 
-/// The text of a program, and its constants by their numbers.
+/// A program as text, and its constants by number.
 type Described = (String, Vec<(usize, Py<PyAny>)>);
 
 /// A recorded function that runs without Python.
@@ -317,14 +317,14 @@ type Described = (String, Vec<(usize, Py<PyAny>)>);
 pub struct PyProgram {
     pub program: Arc<Program>,
     pullback: Option<Arc<Pullback>>,
-    /// The results whose graph a backward pass inside of the function has freed: they are tracked, and a backward from them fails.
+    /// The results whose graph was freed by a backward pass inside the function. They are tracked, and a backward pass from them fails.
     spent: Vec<usize>,
     results: usize,
 }
 
 static COMPILED: Primitive = Primitive { name: "compiled", vjp: Vjp::Rule(|_| Ok(())), ..Primitive::BASE };
 
-/// The rule of a node that is freed before anyone can call it.
+/// The rule of a node that is freed before it can run.
 struct Gone;
 
 impl CustomRule for Gone {
@@ -349,12 +349,12 @@ struct Pull {
     outs: Vec<(Shape, crate::array::DType)>,
     args: Vec<Variable>,
     targets: Vec<Variable>,
-    /// The Python object that can run the function once more.
+    /// The Python object that can run the function again.
     owner: Option<Held<PyAny>>,
 }
 
 impl Pull {
-    /// The gradients with their history: of the function itself, which runs once more and is recorded.
+    /// The gradients, recorded: the function runs again and is recorded.
     #[cold]
     fn again(&self, ctx: &mut VjpContext<'_>) -> Result<()> {
         let Some(owner) = &self.owner else {
@@ -365,7 +365,7 @@ impl Pull {
             let outs = owner.bind(py).call_method1("again", (PyList::new(py, handles)?,))?;
             snapshots(outs.cast::<PyList>()?)
         };
-        // A pass with cotangents inside of a transformation comes here, too, and is not recorded itself.
+        // A pass with cotangents inside a transformation also comes here, and is not recorded.
         let create_graph = tape::is_recording();
         let recording = tape::recording(true);
         let outs = Python::attach(run).map_err(external)?;
@@ -377,7 +377,7 @@ impl Pull {
                 roots.push((out.clone(), Some(g)));
             }
         }
-        // An argument may be made of another one, whose gradient does not go through it.
+        // An argument may depend on another one; gradients must not flow from one to the other.
         let options = BackwardOptions { retain_graph: true, create_graph, stop_at_inputs: true };
         let gradients = tape::grad(&roots, &self.targets, options)?;
         for (i, g) in gradients.into_iter().enumerate() {
@@ -418,7 +418,7 @@ impl CustomRule for Pull {
     }
 }
 
-/// Lets Ctrl-C end a replay.
+/// Lets Ctrl-C interrupt a replay.
 pub(super) fn tick() -> Result<()> {
     #[allow(clippy::redundant_closure_for_method_calls, clippy::redundant_closure, reason = "the method by itself is not general enough")]
     let done = Python::attach(|py| py.check_signals());
@@ -426,7 +426,7 @@ pub(super) fn tick() -> Result<()> {
 }
 
 impl PyProgram {
-    /// The results for these arguments. `owner` can run the function once more.
+    /// The results for these arguments. `owner` can run the function again.
     fn run(&self, py: Python<'_>, args: &[Variable], owner: Option<&Py<PyAny>>) -> PyResult<Vec<Variable>> {
         let arrays: SmallVec<[Array; 4]> = args.iter().map(|v| v.array().clone()).collect();
         let lent = arrays.iter().any(Array::is_lent);
@@ -436,7 +436,7 @@ impl PyProgram {
             self.program.finish(rest);
             return self.with_spent(outs.into_iter().map(Variable::from).collect());
         };
-        // The mode is part of the signature: what is tracked here was made under enable_grad() if it is off now.
+        // The mode is part of the signature. If recording is off now, tracked results were computed under enable_grad().
         let _on = tape::recording(true);
         let targets: Vec<Variable> = p
             .targets
@@ -461,7 +461,7 @@ impl PyProgram {
         self.with_spent(out)
     }
 
-    /// Puts the results whose graph is gone behind a node that is freed.
+    /// Replaces the edges of results whose graph was freed by a node that is freed.
     fn with_spent(&self, mut outs: Vec<Variable>) -> PyResult<Vec<Variable>> {
         if self.spent.is_empty() {
             return Ok(outs);
@@ -480,7 +480,7 @@ impl PyProgram {
 
 #[pymethods]
 impl PyProgram {
-    /// Runs the program: a list of results, for a list of Variables. `owner.again(arguments)` runs the function itself.
+    /// Runs the program with a list of Variables and returns a list of results. `owner.again(arguments)` runs the function itself.
     #[pyo3(signature = (args, owner=None))]
     fn call<'py>(&self, py: Python<'py>, args: &Bound<'py, PyList>, owner: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyList>> {
         guard("compile", || {
@@ -489,22 +489,22 @@ impl PyProgram {
         })
     }
 
-    /// Whether the places that the program reads and writes are as they were: gradients there or not, leaves frozen or not.
+    /// Whether the states of the places are as recorded: gradients present or not, leaves frozen or not.
     fn fits(&self) -> bool {
         self.program.places_fit()
     }
 
-    /// The program for inference: present values of parameters and buffers are constants, and there is no pullback.
+    /// The program for inference. The present values of parameters and buffers become constants, and there is no pullback.
     fn freeze(&self) -> PyResult<Self> {
         guard("freeze", || Ok(Self { program: Arc::new(self.program.freeze()?), pullback: None, spent: Vec::new(), results: self.results }))
     }
 
-    /// The bytes of a file of the program, with notes of its owner.
+    /// The program as the bytes of a file, with notes of its owner.
     fn to_bytes<'py>(&self, py: Python<'py>, notes: Option<String>) -> PyResult<Bound<'py, PyBytes>> {
         guard("save", || Ok(PyBytes::new(py, &self.program.to_bytes(notes)?)))
     }
 
-    /// The program in the bytes of a file, and the notes of its owner.
+    /// Reads a program, and the notes of its owner, from the bytes of a file.
     #[staticmethod]
     fn from_bytes(bytes: &[u8]) -> PyResult<(Self, Option<String>)> {
         guard("load_program", || {
@@ -514,7 +514,7 @@ impl PyProgram {
         })
     }
 
-    /// The program as JSON text, and its constants by their numbers.
+    /// The program as JSON text, and its constants by number.
     fn describe(&self, py: Python<'_>) -> PyResult<Described> {
         guard("describe", || {
             let (text, constants) = self.program.describe()?;
@@ -523,7 +523,7 @@ impl PyProgram {
         })
     }
 
-    /// Number of steps recorded, and of instructions left of them.
+    /// Number of recorded steps, and of instructions that are left of them.
     fn size(&self) -> (usize, usize) {
         self.program.size()
     }
@@ -533,13 +533,13 @@ impl PyProgram {
         self.results
     }
 
-    /// The instructions, a line each.
+    /// The instructions, one per line.
     fn listing(&self) -> String {
         self.program.listing()
     }
 }
 
-/// Writes what tells one call from another into `key`, and puts the Variables into `found`. False for what must be converted first.
+/// Appends what distinguishes `o` from other arguments to `key`, and its Variables to `found`. False if `o` must be converted first.
 fn sign<'py>(o: &Bound<'py, PyAny>, key: &mut Vec<u8>, found: &mut Found<'py>, depth: usize) -> PyResult<bool> {
     if let Ok(handle) = o.cast::<PyVariable>() {
         let v = handle.get().snapshot();
@@ -588,7 +588,7 @@ fn sign<'py>(o: &Bound<'py, PyAny>, key: &mut Vec<u8>, found: &mut Found<'py>, d
     } else if numpy::as_ndarray(o).is_some() || o.hasattr("__array__")? || o.hasattr("__dlpack__")? {
         return Ok(false);
     } else {
-        // By identity: the caller keeps it alive.
+        // By identity. The caller keeps it alive.
         key.push(b'O');
         key.extend((o.as_ptr() as usize).to_le_bytes());
         found.keep.push(o.clone());
@@ -596,7 +596,7 @@ fn sign<'py>(o: &Bound<'py, PyAny>, key: &mut Vec<u8>, found: &mut Found<'py>, d
     Ok(true)
 }
 
-/// Whether `o` is a number of NumPy's, which is no array: it cannot be written to.
+/// Whether `o` is a NumPy scalar, which, unlike an array, cannot be written to.
 fn is_numpy_scalar(o: &Bound<'_, PyAny>) -> PyResult<bool> {
     let py = o.py();
     let kind = o.get_type();
@@ -620,7 +620,7 @@ fn all<'py>(n: usize, mut items: impl Iterator<Item = Bound<'py, PyAny>>, key: &
     items.try_fold(true, |ok, o| Ok::<bool, PyErr>(ok && sign(&o, key, found, depth + 1)?))
 }
 
-/// The modes that a call depends on.
+/// The modes that a call depends on, as the start of its key.
 fn start_key() -> Vec<u8> {
     let mut key = Vec::with_capacity(64);
     key.push(u8::from(tape::is_recording()) | u8::from(tape::is_anomaly()) << 1 | (crate::array::default_float() as u8) << 2);
@@ -628,12 +628,12 @@ fn start_key() -> Vec<u8> {
     key
 }
 
-/// What is found among the arguments of a call.
+/// What was found in the arguments of a call.
 #[derive(Default)]
 struct Found<'py> {
     handles: SmallVec<[Bound<'py, PyVariable>; 4]>,
     values: SmallVec<[Variable; 4]>,
-    /// Objects that the key names by identity.
+    /// Objects that are in the key by identity.
     keep: Vec<Bound<'py, PyAny>>,
 }
 
@@ -642,11 +642,11 @@ fn sign_all<'py>(args: &Bound<'py, PyTuple>, kwargs: Option<&Bound<'py, PyDict>>
     Ok(sign(args.as_any(), key, found, 0)? && named.map_or(Ok(true), |k| sign(k.as_any(), key, found, 0))?)
 }
 
-/// A key, the Variables among the arguments, and the objects that the key names by identity.
+/// A key, the Variables among the arguments, and the objects that are in the key by identity.
 type Signature<'py> = (Bound<'py, PyBytes>, Bound<'py, PyList>, Bound<'py, PyList>);
 
-/// What tells this call from others: a key, the Variables among the arguments, and the objects that the key names by identity.
-/// None for arguments that must be converted first, or are inside a transformation.
+/// The signature of a call: a key, the Variables among the arguments, and the objects that are in the key by identity. None if arguments
+/// must be converted first, or are inside a transformation.
 #[pyfunction]
 fn _signature<'py>(args: &Bound<'py, PyTuple>, kwargs: &Bound<'py, PyDict>) -> PyResult<Option<Signature<'py>>> {
     let py = args.py();
@@ -657,33 +657,34 @@ fn _signature<'py>(args: &Bound<'py, PyTuple>, kwargs: &Bound<'py, PyDict>) -> P
     Ok(Some((PyBytes::new(py, &key), PyList::new(py, found.handles)?, PyList::new(py, found.keep)?)))
 }
 
-/// What a function was found to depend on besides its arguments.
+/// A value, other than arguments, that a recorded function depends on.
 #[pyclass(frozen, name = "_Guards", module = "tapegrad")]
 struct PyGuards(Vec<Guard>);
 
 struct Guard {
-    /// A dict, or an object and the name of its attribute.
+    /// A dict, or an object whose attribute is read.
     holder: Py<PyAny>,
     key: Py<PyAny>,
     value: Py<PyAny>,
-    /// Whether an equal value of the same type will do.
+    /// Whether an equal value of the same type is accepted.
     by_value: bool,
     content: Content,
     name: String,
 }
 
-/// What a guard knows of the content of a value.
+/// The content of a value that a guard compares.
 enum Content {
     Any,
     /// The items of a list, a set or another container; the keys and values of a dict.
     Items(Vec<Py<PyAny>>),
     /// The bytes of a NumPy array or another buffer.
     Bytes(Py<PyBytes>),
-    /// How many items there are.
+    /// The number of items.
     Count(usize),
 }
 
-/// Whether two values are one, or equal numbers or texts of one type; numbers that differ in their sign or are NaN are told apart.
+/// Whether two values are the same object, or equal numbers or strings of the same type. Numbers that differ in sign, or are NaN, are not
+/// equal.
 fn is_equal(a: &Bound<'_, PyAny>, b: &Bound<'_, PyAny>) -> PyResult<bool> {
     if a.is(b) {
         return Ok(true);
@@ -712,7 +713,7 @@ impl Guard {
         let Some(now) = self.now(py)? else { return Ok(false) };
         let value = self.value.bind(py);
         if !is_equal(&now, value)? {
-            // What is made of plain values, as a tuple is, or a bound method, which is made anew each time.
+            // Values composed of plain values, such as tuples, and bound methods, which are new objects each time.
             let same = self.by_value && now.get_type().is(value.get_type()) && now.eq(value)?;
             let is_tuple = now.cast::<PyTuple>().is_ok();
             if !same || now.cast_exact::<PyFloat>().is_ok() || (is_tuple && now.repr()?.to_string() != value.repr()?.to_string()) {
@@ -728,13 +729,13 @@ impl Guard {
     }
 }
 
-/// Whether a buffer has these bytes.
+/// Whether the content of a buffer equals these bytes.
 fn same_bytes(now: &Bound<'_, PyAny>, bytes: &Bound<'_, PyBytes>) -> PyResult<bool> {
     let found = now.call_method0("tobytes").or_else(|_| now.py().get_type::<PyBytes>().call1((now,)));
     found.map_or(Ok(false), |found| found.eq(bytes))
 }
 
-/// Whether a container has these items: keys and values of a dict.
+/// Whether a container has these items; for a dict its keys and values.
 fn same_items(now: &Bound<'_, PyAny>, items: &[Py<PyAny>]) -> PyResult<bool> {
     let py = now.py();
     if let Ok(d) = now.cast::<PyDict>() {
@@ -761,7 +762,8 @@ fn same_items(now: &Bound<'_, PyAny>, items: &[Py<PyAny>]) -> PyResult<bool> {
 
 #[pymethods]
 impl PyGuards {
-    /// From tuples of a holder (a dict, or an object with attributes), a key, the value, whether equality counts, the content (a list of items, bytes, a number of items, or None), and a name.
+    /// Made from tuples of: a holder (a dict, or an object with attributes), a key, the value, whether equality is sufficient, the content
+    /// (a list of items, bytes, a number of items, or None), and a name.
     #[new]
     fn new(all: &Bound<'_, PyList>) -> PyResult<Self> {
         let one = |t: Bound<'_, PyAny>| -> PyResult<Guard> {
@@ -777,7 +779,7 @@ impl PyGuards {
         Ok(Self(all.iter().map(one).collect::<PyResult<_>>()?))
     }
 
-    /// What the first one that does not hold any more says; None when all do.
+    /// A description of the first guard that is broken; None if all hold.
     fn broken(&self, py: Python<'_>) -> PyResult<Option<String>> {
         for g in &self.0 {
             if !g.holds(py)? {
@@ -816,15 +818,15 @@ impl PyGuards {
     }
 }
 
-/// A program with what must hold for it.
+/// A program and its guards.
 struct Entry {
     program: Py<PyProgram>,
     guards: Py<PyGuards>,
     fixed: Vec<(usize, Py<PyAny>)>,
     single: bool,
-    /// Whether the function catches errors: then it runs itself where a step fails.
+    /// Whether the function catches errors. Then it is called when a step fails.
     catches: bool,
-    /// The Python object that nests the results.
+    /// The Python object that rebuilds the nested results.
     variant: Py<PyAny>,
 }
 
@@ -853,7 +855,7 @@ impl Entry {
     }
 }
 
-/// The programs of a function, by the signatures of its calls. A call replays a program that fits, or goes to `_call` of the subclass.
+/// The programs of a function, by signature. A call replays a program that fits, or calls `_call` of the subclass.
 #[pyclass(frozen, subclass, name = "_Table", module = "tapegrad")]
 struct PyTable(crate::lock::Mutex<HashMap<Vec<u8>, Entries>>);
 
@@ -906,13 +908,13 @@ impl PyTable {
     }
 }
 
-/// What became of the attempt to replay a call.
+/// The result of an attempt to replay a call.
 enum Replay<'py> {
     /// The result.
     Done(Bound<'py, PyAny>),
     /// No program fits.
     None,
-    /// A step failed, all is as it was before, and the function may catch the error.
+    /// A step failed. The state is as before, and the function may catch the error.
     Failed,
 }
 
@@ -939,7 +941,7 @@ impl PyTable {
     }
 }
 
-/// Puts recording and replay on the module.
+/// Adds recording and replay to the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<PyTrace>()?;
     m.add_class::<PyProgram>()?;

@@ -1,4 +1,4 @@
-//! Python values in: numbers, nested lists, arrays of others. What comes out keeps its place on the tape.
+//! Converts Python values (numbers, nested lists, other libraries' arrays) to Variables. Variables keep their history.
 
 use num_complex::Complex;
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
@@ -14,7 +14,7 @@ use crate::dispatch;
 use crate::ops;
 use crate::tape::{self, Variable};
 
-/// One side of an operator.
+/// An operand of an operator.
 pub enum Value {
     /// An array.
     Variable(Variable),
@@ -62,7 +62,7 @@ fn complex(z: &Bound<'_, PyComplex>) -> Scalar {
     Scalar::Complex(Complex::new(z.real(), z.imag()))
 }
 
-/// Whether `o` is an int beyond int64: a floating dtype still holds it, roughly.
+/// Whether `o` is an int beyond int64. Floating dtypes can still represent it approximately.
 fn is_large(o: &Bound<'_, PyAny>) -> bool {
     o.cast_exact::<PyInt>().is_ok() && o.extract::<i64>().is_err()
 }
@@ -72,7 +72,7 @@ fn scalar_for(o: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<Option<Sca
     if dtype.is_some_and(DType::is_inexact) && is_large(o) { Ok(Some(Scalar::Float(o.extract()?))) } else { scalar(o) }
 }
 
-/// A Python number to compare with the array of `v`: beyond int64 there is nothing but infinity for whole numbers.
+/// A Python number for comparison with the array of `v`. An int beyond int64 is compared as infinity with an integer array.
 pub fn comparable<'py>(o: &Bound<'py, PyAny>, v: &PyVariable) -> PyResult<Bound<'py, PyAny>> {
     let dtype = v.dtype_now();
     if !is_large(o) || dtype.is_inexact() || (dtype == DType::U64 && o.extract::<u64>().is_ok()) {
@@ -81,7 +81,7 @@ pub fn comparable<'py>(o: &Bound<'py, PyAny>, v: &PyVariable) -> PyResult<Bound<
     Ok(PyFloat::new(o.py(), if o.lt(0)? { f64::NEG_INFINITY } else { f64::INFINITY }).into_any())
 }
 
-/// The arrays beside a value: what Python floats and `np.float64` mean there.
+/// What is known about the arrays of a call. It decides the dtype of Python floats and `np.float64`.
 #[derive(Default)]
 pub struct Beside {
     /// Whether there is an array.
@@ -98,7 +98,7 @@ impl Beside {
         found
     }
 
-    /// The arrays of a call, but for `o`.
+    /// The arrays of a call, except `o`.
     #[cold]
     pub fn among<'py>(o: &Bound<'_, PyAny>, arguments: impl Iterator<Item = Bound<'py, PyAny>>) -> Self {
         let mut found = Self::default();
@@ -114,12 +114,12 @@ impl Beside {
         }
     }
 
-    /// Adds `o` when it is an array, and the arrays in a list.
+    /// Takes `o` into account if it is an array, or the arrays in it if it is a list.
     fn see(&mut self, o: &Bound<'_, PyAny>, depth: usize) {
         if let Ok(v) = o.cast::<PyVariable>() {
             self.add(v.get().dtype_now());
         } else if let Some(a) = numpy::as_ndarray(o) {
-            // An array of another dtype is an error where it is converted.
+            // An array of an unsupported dtype is an error when it is converted.
             if let Ok((dtype, _)) = numpy::dtype_of(a) {
                 self.add(dtype);
             }
@@ -131,7 +131,7 @@ impl Beside {
     }
 }
 
-/// An operand beside the array of `v`.
+/// An operand of an operation with the array of `v`.
 pub fn operand_for(o: &Bound<'_, PyAny>, v: &PyVariable) -> PyResult<Option<Value>> {
     if let Ok(v) = o.cast_exact::<PyVariable>() {
         return Ok(Some(Value::Variable(v.get().snapshot())));
@@ -144,7 +144,7 @@ pub fn operand_for(o: &Bound<'_, PyAny>, v: &PyVariable) -> PyResult<Option<Valu
     }
 }
 
-/// A number or an array, or `None` when `o` is neither. The cheapest tests come first: our own class, then numbers.
+/// A number or an array, or `None` if `o` is neither. The cheapest tests come first: our own class, then numbers.
 pub fn operand(o: &Bound<'_, PyAny>) -> PyResult<Option<Value>> {
     if let Ok(v) = o.cast_exact::<PyVariable>() {
         return Ok(Some(Value::Variable(v.get().snapshot())));
@@ -155,8 +155,8 @@ pub fn operand(o: &Bound<'_, PyAny>) -> PyResult<Option<Value>> {
     }
 }
 
-/// What is left for an operand: subclasses, `np.float64`, NumPy arrays, lists and the like. A float of NumPy's is a Python float
-/// beside an array, and numbers in lists are read in the precision of the arrays beside them.
+/// The remaining kinds of operands: subclasses, `np.float64`, NumPy arrays, lists and the like. A NumPy float counts as a Python float if
+/// there is an array, and numbers in lists are read in the precision of the other arrays.
 #[cold]
 pub fn other_operand(o: &Bound<'_, PyAny>, beside: &dyn Fn() -> Beside) -> PyResult<Option<Value>> {
     if let Ok(v) = o.cast::<PyVariable>() {
@@ -204,11 +204,11 @@ fn is_array_like(o: &Bound<'_, PyAny>) -> PyResult<bool> {
         || o.hasattr("__dlpack__")?)
 }
 
-/// Whatever users put where an array is expected. A Variable keeps its history, and lists that hold Variables are stacked by
-/// recorded operations: every place that takes an array calls this, or [`untracked`].
+/// Converts anything that is accepted as an array. A Variable keeps its history, and lists that contain Variables are stacked by recorded
+/// operations. Every function that takes an array calls this, or [`untracked`].
 ///
-/// A dtype that cannot carry gradients raises for tracked values: only `astype` drops them for it.
-/// `copy`: true always copies, false raises where a copy is needed, none copies when it must.
+/// A dtype that cannot carry gradients is an error for tracked values: only `astype` drops the history for it. `copy`: true always copies,
+/// false fails if a copy is needed, none copies if needed.
 pub fn variable(o: &Bound<'_, PyAny>, dtype: Option<DType>, copy: Option<bool>) -> PyResult<Variable> {
     guard("asarray", || {
         let v = unconverted(o, dtype, copy)?;
@@ -224,13 +224,13 @@ pub fn variable(o: &Bound<'_, PyAny>, dtype: Option<DType>, copy: Option<bool>) 
     })
 }
 
-/// As [`variable`], in memory of its own.
+/// [`variable`] with a copy of the data.
 pub fn fresh(o: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<Variable> {
     let v = variable(o, dtype, None)?;
     guard("array", || if v.array().storage().is_pooled() && o.cast::<PyVariable>().is_err() { Ok(v) } else { copied(&v) })
 }
 
-/// As [`variable`] for a place that takes data without history: raises where that would lose one.
+/// [`variable`] where data without history is needed: fails if a history would be lost.
 pub fn untracked(what: &str, o: &Bound<'_, PyAny>, dtype: Option<DType>, copy: Option<bool>) -> PyResult<Array> {
     let v = variable(o, dtype, copy)?;
     if v.is_tracked() && tape::is_recording() {
@@ -242,12 +242,12 @@ pub fn untracked(what: &str, o: &Bound<'_, PyAny>, dtype: Option<DType>, copy: O
     Ok(v.into_array())
 }
 
-/// As [`variable`] for what is stored in an array of `dtype`: numbers in a list are read as numbers of it.
+/// [`variable`] for a value that is stored in an array of `dtype`: numbers in a list are read in that dtype.
 pub fn stored(o: &Bound<'_, PyAny>, dtype: DType) -> PyResult<Variable> {
     if is_list(o) { guard("assignment", || Nested::of(o, Some(dtype))?.beside(&Beside::default())) } else { variable(o, None, None) }
 }
 
-/// A number to be stored in the array of `v`, if `o` is one.
+/// A number that is stored in the array of `v`, if `o` is one.
 pub fn number_for(o: &Bound<'_, PyAny>, v: &PyVariable) -> PyResult<Option<Scalar>> {
     match scalar_for(o, Some(v.dtype_now()))? {
         None => match (o.cast::<PyFloat>(), o.cast::<PyComplex>()) {
@@ -301,7 +301,7 @@ fn unconverted(o: &Bound<'_, PyAny>, dtype: Option<DType>, copy: Option<bool>) -
         return Ok(super::dlpack::import(o, copy)?.into());
     }
     if has_array || has_buffer {
-        // A buffer is opened here, since NumPy passes over what its owner raises.
+        // The buffer is opened here, because NumPy ignores exceptions of its owner.
         let o = if has_array || is_text(o) { o.clone() } else { pyo3::types::PyMemoryView::from(o)?.into_any() };
         let a = o.py().import("numpy")?.call_method1("asarray", (&o,))?;
         return match numpy::as_ndarray(&a) {
@@ -322,7 +322,7 @@ fn no_copy(copy: Option<bool>, what: &str) -> PyResult<()> {
     Ok(())
 }
 
-/// Writes numbers over the elements.
+/// Writes numbers to the elements.
 fn fill(out: &mut Array, numbers: &[Scalar]) {
     dispatch!(out.dtype(), T => {
         for (o, s) in out.data_mut::<T>().iter_mut().zip(numbers) {
@@ -331,10 +331,10 @@ fn fill(out: &mut Array, numbers: &[Scalar]) {
     });
 }
 
-/// Lists nested deeper are an error.
+/// Lists that are nested deeper are an error.
 const MAX_DEPTH: usize = 32;
 
-/// Elements of a nested list in row-major order, and the shape they make.
+/// The elements of a nested list in row-major order, and its shape.
 #[derive(Default)]
 struct Nested {
     shape: Shape,
@@ -342,12 +342,12 @@ struct Nested {
     numbers: Vec<Scalar>,
     /// The arrays, each with the number of `numbers` before it.
     arrays: Vec<(usize, Variable)>,
-    /// The dtype asked for.
+    /// The requested dtype.
     dtype: Option<DType>,
 }
 
-/// The dtype of a list of Python numbers, of which some have dtype `a` and some `b`: floats beside ints make the default floating
-/// dtype, complex numbers the default complex one, and ints of which some are beyond int64 uint64, or floats beside negative ones.
+/// The dtype of a list of Python numbers, some of dtype `a` and some of dtype `b`. Floats with ints give the default floating dtype,
+/// complex numbers the default complex one. Ints beyond int64 give uint64, or a floating dtype if there are negative ints.
 pub fn numbers_dtype(a: DType, b: DType) -> DType {
     if a.is_complex() || b.is_complex() {
         default_float().complex()
@@ -361,15 +361,15 @@ pub fn numbers_dtype(a: DType, b: DType) -> DType {
 }
 
 impl Nested {
-    /// What is in a list, a tuple or a range.
+    /// Reads a list, a tuple or a range.
     fn of(o: &Bound<'_, PyAny>, dtype: Option<DType>) -> PyResult<Self> {
         let mut found = Self { dtype, ..Self::default() };
         found.visit(o, 0, &mut Vec::new())?;
         Ok(found)
     }
 
-    /// The dtype asked for, or that of the arrays, beside which numbers are weak, or that of the numbers. A floating one is at least as
-    /// wide as the arrays beside the list, so that its numbers lose no digits.
+    /// The requested dtype; else the dtype of the arrays, to which numbers adapt; else that of the numbers. A floating dtype is at least as
+    /// wide as the other arrays of the call, so that numbers lose no digits.
     fn dtype(&self, beside: &Beside) -> DType {
         if let Some(dtype) = self.dtype {
             return dtype;
@@ -380,7 +380,7 @@ impl Nested {
             None => self.numbers.iter().map(|s| s.dtype()).reduce(numbers_dtype).unwrap_or_else(default_float),
         };
         match beside.float {
-            // A list of numbers takes the dtype beside it; one that holds arrays is at least as wide as they are.
+            // A list of numbers takes the dtype of the other arrays; a list with arrays is at least as wide as they are.
             Some(float) if strong.is_none() && inferred.is_real_floating() => float,
             Some(float) if strong.is_none() && inferred.is_complex() => float.complex(),
             Some(float) if inferred.is_inexact() => inferred.promote(float),
@@ -406,7 +406,7 @@ impl Nested {
         Ok(if joined.shape() == &self.shape[..] { joined } else { ops::reshape(&joined, &shape)? })
     }
 
-    /// All elements in order: the arrays as they are and each number by itself, to be stacked; or all flat, to be joined.
+    /// All elements in order: arrays and numbers separately, to be stacked; or everything flattened, to be joined.
     fn parts(&self, arrays: &[Variable], dtype: DType, alike: bool) -> PyResult<Vec<Variable>> {
         let (mut parts, mut done) = (alloc_check::with_capacity(arrays.len()), 0);
         let numbers = |from: usize, to: usize, parts: &mut Vec<Variable>| {
@@ -430,7 +430,7 @@ impl Nested {
         Ok(parts)
     }
 
-    /// Adds what is at `path`; the first visit of a depth sets the size there.
+    /// Adds the element at `path`. The first visit of a depth determines its size.
     fn visit(&mut self, o: &Bound<'_, PyAny>, depth: usize, path: &mut Vec<usize>) -> PyResult<()> {
         if let Some(s) = scalar_for(o, self.dtype)? {
             alloc_check::push(&mut self.numbers, s);

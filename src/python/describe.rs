@@ -13,12 +13,12 @@ pub fn type_name(o: &Bound<'_, PyAny>) -> String {
     o.get_type().name().map_or_else(|_| "?".to_owned(), |n| n.to_string())
 }
 
-/// Whether `o` is an int that no 64 bits hold.
+/// Whether `o` is an int that does not fit 64 bits.
 pub fn is_huge(o: &Bound<'_, PyAny>) -> bool {
     o.cast::<PyInt>().is_ok() && o.extract::<i64>().is_err()
 }
 
-/// The type of `o`, and its value where that is short: `float (2.5)`, `str ('a')`, `tuple whose entry 0 is float (2.5)`.
+/// The type of `o`, and its value if that is short: `float (2.5)`, `str ('a')`, `tuple whose entry 0 is float (2.5)`.
 #[cold]
 pub fn describe(o: &Bound<'_, PyAny>) -> String {
     let name = type_name(o);
@@ -34,7 +34,7 @@ pub fn describe(o: &Bound<'_, PyAny>) -> String {
     }
 }
 
-/// The first entry of a list or a tuple that is no int.
+/// The first entry of a list or tuple that is not an int.
 fn culprit<'py>(o: &Bound<'py, PyAny>) -> Option<(usize, Bound<'py, PyAny>)> {
     let items: Vec<Bound<'py, PyAny>> = match (o.cast::<PyList>(), o.cast::<PyTuple>()) {
         (Ok(list), _) => alloc_check::collect(list.iter()),
@@ -45,7 +45,7 @@ fn culprit<'py>(o: &Bound<'py, PyAny>) -> Option<(usize, Bound<'py, PyAny>)> {
     Some((at, items[at].clone()))
 }
 
-/// The error for an int beyond 64 bits in `o`, which is one or holds one.
+/// The error for an int beyond 64 bits: `o` itself, or an entry of it.
 #[cold]
 pub fn too_large(function: &str, parameter: &str, o: &Bound<'_, PyAny>) -> Option<PyErr> {
     let huge = if is_huge(o) { o.clone() } else { culprit(o).map(|(_, x)| x).filter(is_huge)? };
@@ -54,7 +54,7 @@ pub fn too_large(function: &str, parameter: &str, o: &Bound<'_, PyAny>) -> Optio
     Some(PyOverflowError::new_err(format!("{function}(): argument '{parameter}' must fit into a signed integer of 64 bits, got {text}")))
 }
 
-/// `e` with the operation in front of its message.
+/// `e` with the operation's name before its message.
 #[cold]
 pub fn in_operation(py: Python<'_>, operation: &str, e: PyErr) -> PyErr {
     let class = e.get_type(py);

@@ -1,7 +1,7 @@
-//! DLPack, both ways: zero-copy exchange with any library that speaks it.
+//! DLPack in both directions: zero-copy exchange with other libraries.
 //!
-//! Structures as in the DLPack specification, version 1.0, and the unversioned form before it. Only the versioned form has a
-//! flag for read-only memory. Values here never change, so a consumer of the unversioned form gets a copy.
+//! The structures follow the DLPack specification, version 1.0, and the unversioned form before it. Only the versioned form has a flag for
+//! read-only memory. Values never change here, so a consumer of the unversioned form gets a copy.
 #![allow(unsafe_code, reason = "a C protocol")]
 
 use std::ffi::{CStr, c_void};
@@ -17,13 +17,13 @@ use super::lender::{PyLender, Terms};
 use crate::array::{Array, DType, Handle, Layout, Shape, Storage, Strides};
 use crate::ops;
 
-/// (device type, number) of main memory.
+/// (device type, number) of the CPU.
 pub const CPU: (i32, i32) = (1, 0);
-/// The newest version that is spoken here.
+/// The newest supported version.
 const VERSION: (u32, u32) = (1, 0);
 const READ_ONLY: u64 = 1;
 const IS_COPIED: u64 = 2;
-/// More axes than any library has.
+/// The most axes that are accepted.
 const MAX_NDIM: i32 = 64;
 
 #[repr(C)]
@@ -40,11 +40,11 @@ struct DlTensor {
     byte_offset: u64,
 }
 
-/// A tensor and how to end it, in one of the two forms.
+/// A tensor with its deleter, in one of the two forms.
 trait Managed: Sized {
-    /// Name of a capsule that holds one, and of one that was consumed.
+    /// The name of a capsule with a tensor, and of one that was consumed.
     const NAMES: [&'static CStr; 2];
-    /// One that ends with its context.
+    /// A tensor that is deleted with its context.
     fn of(tensor: DlTensor, flags: u64, context: *mut c_void) -> Self;
     fn context(&self) -> *mut c_void;
 }
@@ -90,7 +90,7 @@ impl Managed for Versioned {
     }
 }
 
-/// What an exported tensor points into.
+/// What an exported tensor keeps alive.
 struct Exported {
     _storage: Handle,
     _shape: Box<[i64]>,
@@ -114,7 +114,7 @@ unsafe extern "C" fn end_capsule<M: Managed>(capsule: *mut ffi::PyObject) {
     }
 }
 
-/// What a consumer asks for.
+/// The arguments of `__dlpack__`.
 #[derive(Default)]
 pub struct Request<'a, 'py> {
     pub stream: Option<&'a Bound<'py, PyAny>>,
@@ -183,7 +183,7 @@ fn capsule<'py, M: Managed>(py: Python<'py>, a: &Array, flags: u64) -> PyResult<
     unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyCapsule_New(managed.cast(), M::NAMES[0].as_ptr(), Some(end_capsule::<M>))) }
 }
 
-/// Another library's tensor as a Python object: reference counting ends it, so its deleter runs with the GIL held.
+/// Another library's tensor as a Python object. Its reference count controls its life, so its deleter runs with the GIL held.
 #[pyclass(frozen, name = "_Tensor", module = "tapegrad")]
 struct Owner(Tensor);
 
@@ -236,7 +236,7 @@ impl Tensor {
         )))
     }
 
-    /// What is lent, and the flags.
+    /// The tensor, and its flags.
     fn parts(&self) -> PyResult<(&DlTensor, u64)> {
         match self {
             // SAFETY: a consumed tensor is alive until its deleter runs, which `drop` calls.
@@ -277,13 +277,13 @@ pub fn import(o: &Bound<'_, PyAny>, copy: Option<bool>) -> PyResult<Array> {
     }
     match o.call_method0("__dlpack_device__") {
         Ok(device) => check_device(device.get_item(0)?.extract::<i64>()?)?,
-        Err(e) if e.is_instance_of::<PyAttributeError>(o.py()) => {} // the capsule says it, too
+        Err(e) if e.is_instance_of::<PyAttributeError>(o.py()) => {} // the capsule contains the device, too
         Err(e) => return Err(e),
     }
     let options = PyDict::new(o.py());
     options.set_item("max_version", VERSION)?;
     let capsule = match o.call_method("__dlpack__", (), Some(&options)) {
-        Err(e) if e.is_instance_of::<PyTypeError>(o.py()) => o.call_method0("__dlpack__")?, // a producer of before version 1.0
+        Err(e) if e.is_instance_of::<PyTypeError>(o.py()) => o.call_method0("__dlpack__")?, // a producer from before version 1.0
         other => other?,
     };
     let tensor = Bound::new(o.py(), Owner(Tensor::of(&capsule)?))?;
@@ -299,7 +299,7 @@ fn check_device(kind: i64) -> PyResult<()> {
     )))
 }
 
-/// The dtype of a tensor's elements; bools as the bytes that they are.
+/// The dtype of a tensor's elements; bools are read as bytes.
 fn dtype_of(t: &DlTensor) -> PyResult<DType> {
     Ok(match (t.code, t.bits, t.lanes) {
         (0, 8, 1) => DType::I8,
@@ -322,7 +322,7 @@ fn dtype_of(t: &DlTensor) -> PyResult<DType> {
     })
 }
 
-/// Sizes and strides of a tensor, and the lowest and one past the highest element that they reach, relative to the first.
+/// Sizes and strides of a tensor, and the range of elements that they reach, relative to the first element.
 struct Extent {
     shape: Shape,
     strides: Strides,

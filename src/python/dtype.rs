@@ -157,7 +157,7 @@ fn kind(dtype: DType) -> char {
     }
 }
 
-/// A dtype by NumPy's name, by the name of a Python type, or by NumPy's letter of the kind and the bytes: `float32`, `float`, `f4`.
+/// A dtype from NumPy's name, from the name of a Python type, or from NumPy's kind letter and size: `float32`, `float`, `f4`.
 fn named(name: &str) -> Option<DType> {
     let name = name.trim_end_matches('_');
     let by_code = |code: &str| DType::ALL.into_iter().find(|&d| code == format!("{}{}", kind(d), d.size()));
@@ -169,8 +169,8 @@ fn named(name: &str) -> Option<DType> {
     }
 }
 
-/// A dtype from whatever users write for one: `tg.float32`, `"float32"`, `np.float32`, `np.dtype(...)`, and as in NumPy `float` for
-/// float64, `int` for int64, `complex` for complex128.
+/// A dtype from any accepted form: `tg.float32`, `"float32"`, `np.float32`, `np.dtype(...)`, and as in NumPy `float` for float64, `int` for
+/// int64, `complex` for complex128.
 pub fn extract(o: &Bound<'_, PyAny>) -> PyResult<DType> {
     if let Ok(d) = o.cast::<PyDType>() {
         return Ok(d.get().0);
@@ -191,7 +191,7 @@ pub fn extract(o: &Bound<'_, PyAny>) -> PyResult<DType> {
         }
     }
     if o.cast::<PyInt>().is_ok() {
-        return Err(DTypeError::new_err(format!("{} is no dtype; the sizes of a shape go into a tuple, as in zeros((2, 3))", o.str()?)));
+        return Err(DTypeError::new_err(format!("{} is not a dtype; the sizes of a shape go into a tuple, as in zeros((2, 3))", o.str()?)));
     }
     let name = match o.cast::<PyString>() {
         Ok(s) => s.to_string(),
@@ -209,7 +209,7 @@ fn unknown(name: &str) -> PyErr {
     DTypeError::new_err(format!("dtype {name} is not supported; supported are {}", all.join(", ")))
 }
 
-/// The Python object of a dtype: one for each, so `x.dtype is tg.float32` holds.
+/// The Python object of a dtype. There is one per dtype, so `x.dtype is tg.float32` holds.
 pub fn object(py: Python<'_>, dtype: DType) -> PyResult<Py<PyDType>> {
     static OBJECTS: PyOnceLock<Vec<(DType, Py<PyDType>)>> = PyOnceLock::new();
     let all = OBJECTS.get_or_try_init(py, || DType::ALL.iter().map(|&d| Ok::<_, PyErr>((d, Py::new(py, PyDType(d))?))).collect())?;
@@ -231,7 +231,7 @@ fn set_default_dtype(dtype: &Bound<'_, PyAny>) -> PyResult<()> {
     Ok(set_default_float(extract(dtype)?)?)
 }
 
-/// Sets the dtype of 16 bits that products are rounded to in this thread, or None, and returns what it was.
+/// Sets the 16-bit dtype to which this thread rounds products, or None. Returns the old one.
 #[pyfunction]
 #[pyo3(signature = (dtype = None))]
 fn _set_autocast(py: Python<'_>, dtype: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Py<PyDType>>> {
@@ -242,13 +242,13 @@ fn _set_autocast(py: Python<'_>, dtype: Option<&Bound<'_, PyAny>>) -> PyResult<O
     autocast::set(dtype).map(|d| object(py, d)).transpose()
 }
 
-/// The dtype of 16 bits that products are rounded to in this thread.
+/// The 16-bit dtype to which this thread rounds products.
 #[pyfunction]
 fn _get_autocast(py: Python<'_>) -> PyResult<Option<Py<PyDType>>> {
     autocast::dtype().map(|d| object(py, d)).transpose()
 }
 
-/// Raises unless `device` is None or the one device there is, `"cpu"`.
+/// Raises unless `device` is None or the only device, `"cpu"`.
 pub fn check_device(function: &str, device: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
     let Some(device) = device.filter(|d| !d.is_none()) else { return Ok(()) };
     let name = device.str()?;
@@ -258,7 +258,7 @@ pub fn check_device(function: &str, device: Option<&Bound<'_, PyAny>>) -> PyResu
     Err(PyValueError::new_err(format!("{function}(): there is one device, \"cpu\", not {}", device.repr()?)))
 }
 
-/// What takes part in a promotion: a dtype, or a number that is weak beside one.
+/// An operand of a promotion: a dtype, or a number, which is weak.
 enum Promoted {
     Strong(DType),
     Weak(Scalar),
@@ -317,7 +317,7 @@ fn can_cast(from_: &Bound<'_, PyAny>, to: &Bound<'_, PyAny>) -> PyResult<bool> {
     })
 }
 
-/// Puts dtypes on the module.
+/// Adds dtypes to the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<PyDType>()?;
     for d in DType::ALL {

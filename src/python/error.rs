@@ -1,4 +1,4 @@
-//! The exceptions that users catch, and the one place where a core error becomes one.
+//! The exceptions that users catch, and the only place where a core error becomes one.
 
 use pyo3::create_exception;
 use pyo3::exceptions::{PyIndexError, PyKeyError, PyOverflowError, PyRuntimeError, PyTypeError, PyValueError};
@@ -18,7 +18,7 @@ create_exception!(tapegrad, FreedError, GradError, "The graph behind this value 
 
 static AXIS_ERROR: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 
-/// `AxisError` is a ValueError and an IndexError, as NumPy's: two bases, so it is made by hand.
+/// `AxisError` is a ValueError and an IndexError, as in NumPy. PyO3's macro allows one base only, so the class is made by hand.
 fn axis_error(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
     let class = AXIS_ERROR.get_or_try_init(py, || {
         let bases = PyTuple::new(py, [py.get_type::<PyValueError>(), py.get_type::<PyIndexError>()])?;
@@ -57,21 +57,21 @@ impl From<Error> for PyErr {
     }
 }
 
-/// A Python exception on its way through the core.
+/// Wraps a Python exception to pass it through the core.
 pub fn external(e: PyErr) -> Error {
     Error::External(Box::new(e))
 }
 
-/// How PyO3 panics when the interpreter could not make an object.
+/// The message of PyO3's panic when the interpreter could not make an object.
 const NO_OBJECT: &str = "Python API call failed";
 
-/// Fails when memory has run out for small things, and the system has none again.
+/// Fails when a small allocation came from the reserve and the system still has no memory.
 #[inline(always)]
 pub fn check_memory(what: &str) -> PyResult<()> {
     if alloc_check::is_low() { Ok(alloc_check::recover(what)?) } else { Ok(()) }
 }
 
-/// A caught panic as an ordinary exception: PyO3's own is a `BaseException` and escapes `except Exception`.
+/// A caught panic as an ordinary exception: PyO3's own one is a `BaseException`, which `except Exception` does not catch.
 #[cold]
 pub fn from_panic(what: &str, payload: Box<dyn std::any::Any + Send>) -> PyErr {
     let payload = match payload.downcast::<Error>() {
@@ -93,9 +93,8 @@ pub fn from_panic(what: &str, payload: Box<dyn std::any::Any + Send>) -> PyErr {
     PyRuntimeError::new_err(format!("internal error in {what}: {text}. This is a bug in tapegrad, please report it"))
 }
 
-/// Runs `f`; a panic in it becomes an exception. Value and error come out apart: together they are large, and are moved.
-/// Inlined, as are the ways to a handle's value: what they return is moved through memory otherwise, and waited for. Of one
-/// short operation that is a tenth.
+/// Runs `f`; a panic becomes an exception. Value and error are returned through two locals, because moving the large `Result` took 10 % of
+/// a short operation. Inlined for the same reason, as are the functions that return a handle's value.
 #[inline(always)]
 pub fn guard<T>(what: &str, f: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
     check_memory(what)?;
@@ -116,7 +115,7 @@ pub fn guard<T>(what: &str, f: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
     })
 }
 
-/// Puts the exceptions on the module.
+/// Adds the exceptions to the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = m.py();
     m.add("ShapeError", py.get_type::<ShapeError>())?;

@@ -1,4 +1,4 @@
-//! Python code on the tape: hooks, and custom functions. Only these hold Python objects; `gc.rs` shows them to the collector.
+//! Python code on the tape: hooks, and custom functions. Only these hold Python objects; `gc.rs` reports them to the collector.
 
 use std::any::Any;
 use std::sync::{Arc, Weak};
@@ -17,7 +17,7 @@ use crate::array::Array;
 use crate::error::{Result, show_shape};
 use crate::tape::{self, CustomRule, Edge, Hook, HookFn, Leaf, Primitive, Variable, Vjp, VjpContext};
 
-/// A Python callable that sees a gradient.
+/// A Python callable that is called with a gradient.
 pub struct PyHook(Held<PyAny>);
 
 impl PyHook {
@@ -40,7 +40,7 @@ impl HookFn for PyHook {
             if out.is_none(py) {
                 return Ok(None);
             }
-            // Lent memory is copied: no later write to it changes the gradient.
+            // Lent memory is copied, so that later writes do not change the gradient.
             Ok(Some(expect(out.bind(py), "what a gradient hook returns")?.get().snapshot().pooled()))
         })
         .map_err(external)
@@ -51,10 +51,10 @@ impl HookFn for PyHook {
     }
 }
 
-/// Where a hook hangs. Not kept alive: an object that keeps the handle of its own hook would be a cycle.
+/// The node or leaf of a hook. It is not kept alive: an object that keeps the handle of its own hook would otherwise be a cycle.
 enum Place {
     Leaf(Weak<Leaf>),
-    /// The number of a node, which is never given twice.
+    /// The number of a node, which is never reused.
     Node(u64),
 }
 
@@ -67,7 +67,7 @@ pub struct HookHandle {
 
 #[pymethods]
 impl HookHandle {
-    /// Takes the hook off; a second call does nothing.
+    /// Removes the hook; calling it again has no effect.
     fn remove(&self) {
         match &self.place {
             Place::Leaf(leaf) => {
@@ -95,7 +95,7 @@ pub struct FunctionRule {
     name: String,
     class: Held<PyType>,
     ctx: Held<PyAny>,
-    /// Number of arguments of the call, and which of them were Variables.
+    /// Number of arguments of the call, and which of them are Variables.
     count: usize,
     places: Vec<usize>,
 }
@@ -162,14 +162,14 @@ impl FunctionRule {
         Ok(())
     }
 
-    /// Gradient `k` of `backward` for input `i` of the node.
+    /// Checks gradient `k` of `backward`, which is for input `i` of the node.
     fn checked(&self, ctx: &VjpContext<'_>, i: usize, k: usize, g: &Bound<'_, PyAny>) -> PyResult<Option<Variable>> {
         if g.is_none() || !ctx.needs(i) {
             return Ok(None);
         }
         let what = || format!("{}.backward: gradient {k}", self.name);
         let g = expect(g, &what())?.get().snapshot().pooled();
-        // Only a pass over Variables can carry one inside a transformation.
+        // Only a pass over Variables can propagate a value inside a transformation.
         let g = if ctx.create_graph() { g } else { plain(g, what)? };
         let meta = ctx.meta(i);
         if g.shape() != meta.shape.as_slice() || g.dtype() != meta.dtype {
@@ -186,7 +186,7 @@ impl FunctionRule {
     }
 }
 
-/// `v`, unless it is inside a transformation.
+/// `v`; an error if it is inside a transformation.
 fn plain(v: Variable, what: impl Fn() -> String) -> PyResult<Variable> {
     if v.is_lifted() {
         return Err(GradError::new_err(format!(
@@ -197,7 +197,7 @@ fn plain(v: Variable, what: impl Fn() -> String) -> PyResult<Variable> {
     Ok(v)
 }
 
-/// Calls `cls.forward(ctx, *args)` without recording and puts `cls.backward` on the tape.
+/// Calls `cls.forward(ctx, *args)` without recording, and records `cls.backward` on the tape.
 #[pyfunction]
 fn apply_function<'py>(cls: &Bound<'py, PyType>, ctx: &Bound<'py, PyAny>, args: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
     guard("Function.apply", || apply(cls, ctx, args))
@@ -257,14 +257,14 @@ fn apply<'py>(cls: &Bound<'py, PyType>, ctx: &Bound<'py, PyAny>, args: &Bound<'p
     if many { Ok(result.into_any()) } else { result.get_item(0) }
 }
 
-/// The value of `v` at present and its place on the tape, in an object of its own, and as the tape would keep it.
+/// The present value of `v` and its edge in a new object, with memory as the tape would save it.
 #[pyfunction]
 fn _saved(v: &Bound<'_, PyVariable>) -> PyVariable {
     let v = v.get().snapshot();
     PyVariable::new(Variable::with_edge(v.array().kept(), v.edge().clone()))
 }
 
-/// Puts custom functions on the module.
+/// Adds custom functions to the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<HookHandle>()?;
     m.add_function(wrap_pyfunction!(_saved, m)?)?;

@@ -1,17 +1,17 @@
 //! Python's garbage collector and the tape.
 //!
-//! CPython finds garbage in two passes. The first subtracts from each object's reference count the references that
-//! `tp_traverse` of the other objects reports; what has some left is reachable from outside. The second reports again, from
-//! those on, and marks what they reach; the rest is cleared. So:
-//! - A reference that is not reported only keeps an object alive.
-//! - A reference that is reported twice in the first pass, or in the first and not in the second, clears an object that is in use.
+//! CPython finds garbage in two passes. The first subtracts from each object's reference count the references that `tp_traverse` of other
+//! objects reports; an object with references left is reachable from outside. The second pass traverses from those objects and marks what
+//! they reach; the rest is cleared. So:
+//! - A reference that is not reported merely keeps an object alive.
+//! - A reference that is reported twice in the first pass, or in the first pass and not in the second, clears an object in use.
 //!
-//! A handle therefore reports the same in both passes: while a picture of the tape is true (see `tape/gc.rs`), one reference to the
-//! stand-in of its node; else nothing. A picture is not shown while a thread runs without the GIL, so nothing changes between
-//! the passes: a thread needs the GIL to begin, and a collector does not give it away in between. The lock of a handle is taken
-//! and given back with the GIL, or while such a thread runs; so a handle whose lock is taken in one pass is so in the other.
+//! So a handle reports the same in both passes. While a picture of the tape is true (see `tape/gc.rs`), it reports one reference to the
+//! stand-in of its node, else nothing. A picture is not shown while a thread runs without the GIL. So nothing changes between the passes: a
+//! thread needs the GIL to begin, and the collector does not release it in between. The lock of a handle is acquired and released with the
+//! GIL, or while such a thread runs. So if it is held in one pass, it is held in the other.
 //!
-//! Pictures are taken for full collections alone: their cost is that of all nodes.
+//! Pictures are taken for full collections only, because they take time in proportion to the number of nodes.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -30,22 +30,22 @@ use crate::tape::{Edge, Leaf};
 
 type Traversed = Result<(), PyTraverseError>;
 
-/// A picture, and one Python object for each of its entries.
+/// A picture, and one stand-in object for each of its entries.
 struct Shown {
     picture: Picture,
-    /// The stand-ins, each with as many references as its node or leaf.
+    /// The stand-ins. Each has as many references as its node or leaf.
     stand_ins: Vec<Py<StandIn>>,
     more: Vec<Py<StandIn>>,
 }
 
 static SHOWN: ShortMutex<Option<Arc<Shown>>> = ShortMutex::new(None);
 
-/// What is shown, while it is true.
+/// The present picture, if it is true.
 fn shown() -> Option<Arc<Shown>> {
     if gc::is_true() { SHOWN.lock().clone() } else { None }
 }
 
-/// Stands for a node or a leaf during one collection.
+/// Represents a node or a leaf during one collection.
 #[pyclass(frozen, name = "_StandIn", module = "tapegrad")]
 struct StandIn(usize);
 
@@ -54,7 +54,7 @@ impl Shown {
         entry.map_or(Ok(()), |i| visit.call(&self.stand_ins[i]))
     }
 
-    /// Whether `it` is one of these, and not of an older picture.
+    /// Whether `it` belongs to this picture, and not to an older one.
     fn is_own(&self, it: &StandIn) -> bool {
         self.stand_ins.get(it.0).is_some_and(|own| std::ptr::eq(own.get(), it))
     }
@@ -73,7 +73,7 @@ impl StandIn {
     }
 
     fn __clear__(&self) {
-        // What the collector clears was garbage when it looked. Clearing ends the picture, which is kept until the collection ends.
+        // What the collector clears was garbage when it looked. Clearing invalidates the picture, which is kept until the collection ends.
         let shown = SHOWN.lock().clone();
         if let Some(shown) = shown.filter(|shown| shown.is_own(self)) {
             shown.picture.entries()[self.0].clear();
@@ -81,17 +81,17 @@ impl StandIn {
     }
 }
 
-/// Reports what a handle at `edge` holds of the tape.
+/// Reports the references of a handle at `edge` to the tape.
 pub fn traverse(edge: &Edge, visit: &PyVisit<'_>) -> Traversed {
     shown().map_or(Ok(()), |shown| shown.visit(shown.picture.of_edge(edge), visit))
 }
 
-/// Reports a share of a leaf.
+/// Reports a reference to a leaf.
 pub fn traverse_leaf(leaf: &Leaf, visit: &PyVisit<'_>) -> Traversed {
     shown().map_or(Ok(()), |shown| shown.visit(shown.picture.of_leaf(leaf), visit))
 }
 
-/// Whether handles report anything at all.
+/// Whether handles report anything.
 #[inline]
 pub fn is_shown() -> bool {
     gc::is_true()
@@ -104,7 +104,7 @@ pub fn detach<T: Send>(py: Python<'_>, f: impl FnOnce() -> T + Send) -> T {
         let _scope = Scope::enter(true);
         f()
     });
-    drop(running); // with the GIL, so not while a collector looks
+    drop(running); // with the GIL, so no collector is running
     release::empty();
     out
 }
@@ -116,7 +116,7 @@ fn _collecting(py: Python<'_>, phase: &str, info: &Bound<'_, PyDict>) -> PyResul
     let full = info.get_item("generation")?.is_some_and(|g| g.extract().is_ok_and(|g: u32| g >= full_generation(py)));
     if phase == "start"
         && full
-        // Without memory for a picture nothing is shown, so nothing is collected.
+        // If there is no memory for a picture, nothing is shown, so nothing is collected.
         && guard("gc", || gc::picture().map_or(Ok(()), |picture| start(py, picture))).is_err()
     {
         stop();
@@ -124,7 +124,7 @@ fn _collecting(py: Python<'_>, phase: &str, info: &Bound<'_, PyDict>) -> PyResul
     Ok(())
 }
 
-/// From 3.14 on the older objects are collected part by part, which counts as generation 1.
+/// From Python 3.14 on older objects are collected incrementally, which counts as generation 1.
 fn full_generation(py: Python<'_>) -> u32 {
     if py.version_info() >= (3, 14) { 1 } else { 2 }
 }
@@ -150,16 +150,16 @@ fn stop() {
     }
 }
 
-/// Waits without the GIL, if this thread has it.
+/// Runs a wait without the GIL, if this thread holds it.
 fn wait_without_gil(wait: &mut (dyn FnMut() + Send)) {
     if has_gil() {
-        Python::attach(|py| py.detach(wait)); // `wait` takes no lock
+        Python::attach(|py| py.detach(wait)); // `wait` acquires no lock
     } else {
         wait();
     }
 }
 
-/// Whether this thread has the GIL: it is one of Python's, and is not in [`detach`]. The stable interface has no such question.
+/// Whether this thread holds the GIL: it is a Python thread, and is not in [`detach`]. The stable ABI has no function for this.
 #[allow(unsafe_code, reason = "a question to the interpreter")]
 fn has_gil() -> bool {
     // SAFETY: both may be called at any time, by any thread.
@@ -168,11 +168,11 @@ fn has_gil() -> bool {
 }
 
 thread_local! {
-    /// Whether this thread has given up the GIL, and not taken it again.
+    /// Whether this thread has released the GIL and not acquired it again.
     static DETACHED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// While it lives, this thread is known to have given up the GIL, or to have it.
+/// While it lives, this thread is marked as having released the GIL, or as holding it.
 pub struct Scope {
     before: bool,
 }
@@ -182,7 +182,7 @@ impl Scope {
         Self { before: DETACHED.replace(detached) }
     }
 
-    /// For a thread that takes the GIL within [`detach`], to run Python code.
+    /// For a thread that acquires the GIL within [`detach`], to run Python code.
     pub fn attached() -> Self {
         Self::enter(false)
     }
@@ -194,7 +194,7 @@ impl Drop for Scope {
     }
 }
 
-/// Makes the module known to the collector, and the GIL to the locks.
+/// Registers the collector's callback, and tells locks how to wait.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     lock::set_wait(wait_without_gil);
     lock::after_fork_in_child(gc::forget_running);

@@ -14,8 +14,8 @@ use crate::tape::{self, BackwardOptions, Variable};
 
 type Roots = Vec<(Variable, Option<Variable>)>;
 
-/// What users pass as a gradient: a Variable keeps its history, other things take the dtype of `root`. It may become a `.grad`,
-/// so lent memory is copied: no later write to it changes the gradient.
+/// Converts a gradient that a user passes: a Variable keeps its history, other values take the dtype of `root`. It may become a `.grad`, so
+/// lent memory is copied: later writes to it do not change the gradient.
 pub fn cotangent(g: &Bound<'_, PyAny>, root: &Variable) -> PyResult<Variable> {
     if let Ok(v) = g.cast::<PyVariable>() {
         return Ok(v.get().snapshot().pooled());
@@ -30,16 +30,16 @@ pub fn run_backward(py: Python<'_>, roots: Roots, inputs: Option<Vec<Variable>>,
     after(py, result)
 }
 
-/// What is called when a backward pass has added to `.grad`: with true, or with false when nothing was added.
+/// Called after a backward pass: with true when it has added to `.grad`, with false when nothing was added.
 static AFTER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
-/// Calls `f` after each backward pass of the process from now on.
+/// Registers `f` to be called after each backward pass of the process.
 #[pyfunction]
 fn after_backward(py: Python<'_>, f: Py<PyAny>) {
     let _ = AFTER.set(py, f);
 }
 
-/// Hands `result` on, when hooks that wait for it have run.
+/// Returns `result` after calling the registered function.
 fn after(py: Python<'_>, result: PyResult<()>) -> PyResult<()> {
     let Some(f) = AFTER.get(py) else { return result };
     let called = f.call1(py, (result.is_ok(),));
@@ -91,7 +91,7 @@ fn backward(
     })
 }
 
-/// Gradients of outputs by inputs, without touching any `.grad`.
+/// Gradients of outputs with respect to inputs, without changing any `.grad`.
 #[pyfunction]
 #[pyo3(signature = (outputs, inputs, grad_outputs = None, retain_graph = None, create_graph = false, allow_unused = false))]
 fn grad<'py>(
@@ -121,8 +121,8 @@ fn grad<'py>(
     objects::tuple(py, grads.into_iter().map(|g| Ok(g.map_or_else(|| Ok(py.None()), |g| wrap(py, g))?.into_bound(py))))
 }
 
-/// The node of `root` (None for a leaf), and what each rule delivers in a backward pass from it: (node, input, gradient). The graph
-/// stays, and no `.grad` changes.
+/// The node of `root` (None for a leaf), and the gradients that each rule delivers in a backward pass from it, as (node, input, gradient).
+/// The graph stays, and no `.grad` changes.
 #[pyfunction]
 fn deliveries<'py>(py: Python<'py>, root: &Bound<'py, PyVariable>, gradient: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyTuple>> {
     let root = root.get().snapshot();
@@ -145,19 +145,19 @@ fn is_grad_enabled() -> bool {
     tape::is_recording()
 }
 
-/// Switches recording in this thread and returns what it was.
+/// Turns recording on or off in this thread and returns whether it was on.
 #[pyfunction]
 fn set_grad_enabled_raw(on: bool) -> bool {
     tape::set_recording(on)
 }
 
-/// Switches the search for NaN in gradients in this thread and returns what it was.
+/// Turns the check of gradients for NaN on or off in this thread and returns whether it was on.
 #[pyfunction]
 fn set_anomaly_raw(on: bool) -> bool {
     tape::set_anomaly(on)
 }
 
-/// Puts differentiation on the module.
+/// Adds differentiation to the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(backward, m)?)?;
     m.add_function(wrap_pyfunction!(grad, m)?)?;

@@ -1,8 +1,8 @@
-//! The module's allocator: the system's, with a reserve for small things when the system has no more memory.
+//! The module's allocator: the system's, with a reserve for small allocations when the system has no more memory.
 //!
-//! Rust's collections and boxes end the process when an allocation fails. What may be large is allocated by functions that
-//! return the failure (`array::alloc_check`). What is small, a box or a list of axes, comes from this reserve instead; the next
-//! entry point of the module then raises MemoryError, so little of it is ever in use.
+//! Rust's collections and boxes abort the process when an allocation fails. Possibly large data is allocated by functions that return an
+//! error (`array::alloc_check`). Small allocations, such as a box or a list of axes, fall back to this reserve. The next entry point of the
+//! module then raises MemoryError, so little of the reserve is ever in use.
 #![allow(unsafe_code, reason = "an allocator is unsafe to implement")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -13,14 +13,14 @@ use pyo3::prelude::*;
 
 use crate::array::alloc_check;
 
-/// Bytes that are handed out together.
+/// Bytes per unit of the reserve.
 const UNIT: usize = 1 << 10;
-/// Words of the map, with a bit for each unit.
+/// Words of the bitmap, which has one bit per unit.
 const WORDS: usize = 64;
-/// The largest thing that the reserve serves: the units of one word.
+/// The largest allocation that the reserve serves: the units of one word.
 const MAX: usize = 64 * UNIT;
 
-/// Memory of the program itself, 4 MiB: pages of it that are never used cost nothing.
+/// Static memory of 4 MiB. Pages that are never used cost nothing.
 #[repr(align(4096))]
 struct Reserve(UnsafeCell<[u8; WORDS * MAX]>);
 
@@ -28,7 +28,7 @@ struct Reserve(UnsafeCell<[u8; WORDS * MAX]>);
 unsafe impl Sync for Reserve {}
 
 static RESERVE: Reserve = Reserve(UnsafeCell::new([0; WORDS * MAX]));
-/// Which units are in use.
+/// The units in use.
 static USED: [AtomicU64; WORDS] = [const { AtomicU64::new(0) }; WORDS];
 
 /// The bits of `n` units.
@@ -36,7 +36,7 @@ fn bits(n: usize) -> u64 {
     if n == 64 { u64::MAX } else { (1 << n) - 1 }
 }
 
-/// Takes memory from the reserve; null when it is too much, or all is in use.
+/// Allocates from the reserve; null if the size is too large or the reserve is exhausted.
 #[cold]
 fn take(layout: Layout) -> *mut u8 {
     if layout.size() > MAX || layout.align() > UNIT {
@@ -57,21 +57,21 @@ fn take(layout: Layout) -> *mut u8 {
     std::ptr::null_mut()
 }
 
-/// Where memory is in the reserve, if it is.
+/// The offset of memory in the reserve, or `None` if it is elsewhere.
 #[inline(always)]
 fn place(p: *mut u8) -> Option<usize> {
     let at = (p as usize).wrapping_sub(RESERVE.0.get() as usize);
     (at < WORDS * MAX).then_some(at)
 }
 
-/// Gives memory of the reserve back.
+/// Returns memory to the reserve.
 #[cold]
 fn give(at: usize, layout: Layout) {
     let (unit, n) = (at / UNIT, layout.size().div_ceil(UNIT).max(1));
     USED[unit / 64].fetch_and(!(bits(n) << (unit % 64)), Ordering::Release);
 }
 
-/// The system's allocator with the reserve behind it.
+/// The system's allocator, with the reserve as a fallback.
 struct Heap;
 
 #[global_allocator]
@@ -90,7 +90,7 @@ unsafe impl GlobalAlloc for Heap {
 
     unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
         match place(p) {
-            // SAFETY: what is not in the reserve came from the system.
+            // SAFETY: memory outside the reserve came from the system.
             None => unsafe { System.dealloc(p, layout) },
             Some(at) => give(at, layout),
         }
@@ -118,12 +118,12 @@ unsafe impl GlobalAlloc for Heap {
     }
 }
 
-/// Allocations that fail on purpose, for tests.
+/// Deliberate failures of allocations, for tests.
 mod failure {
     use std::alloc::Layout;
     use std::sync::atomic::{AtomicIsize, Ordering};
 
-    /// Allocations to come until one fails, of those of at least this size; not counted below zero.
+    /// Number of allocations of at least this size until one fails; it does not count below zero.
     static LEFT: AtomicIsize = AtomicIsize::new(-1);
     static SIZE: AtomicIsize = AtomicIsize::new(0);
 
@@ -138,22 +138,22 @@ mod failure {
         layout.size().cast_signed() >= SIZE.load(Ordering::Relaxed) && LEFT.fetch_sub(1, Ordering::Relaxed) == 0
     }
 
-    /// From now on the allocation after `left` others of at least `size` bytes fails; returns how many were left before.
+    /// Makes the allocation fail that comes after `left` others of at least `size` bytes. Returns how many were left before.
     pub fn set(left: isize, size: isize) -> isize {
         SIZE.store(size, Ordering::Relaxed);
         LEFT.swap(left, Ordering::Relaxed)
     }
 }
 
-/// For tests: the allocation after `left` others of at least `size` bytes fails, as if the system had no memory. Returns how many
-/// were left before: less than zero when it has failed.
+/// For tests: makes the allocation fail that comes after `left` others of at least `size` bytes, as if the system had no memory. Returns
+/// how many were left before; less than zero if one has failed.
 #[pyo3::pyfunction]
 #[pyo3(signature = (left, size = 0))]
 fn _fail_allocation(left: isize, size: isize) -> isize {
     failure::set(left, size)
 }
 
-/// Puts the tests' function on the module.
+/// Adds the function for tests to the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(_fail_allocation, m)?)
 }

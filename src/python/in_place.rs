@@ -1,5 +1,5 @@
-//! In-place operators, item assignment and methods such as `add_`: updates of a value, which overwrite the buffer when it
-//! is unshared. On a view they are updates of a part of its base.
+//! In-place operators, item assignment and methods such as `add_`. They update a value, and overwrite the buffer if it is unshared. For a
+//! view they update a part of its base.
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -18,17 +18,17 @@ use crate::ops::view::Part;
 use crate::ops::{self, IndexItem, Operand, apply_binary, update_binary, work};
 use crate::tape::{self, capture};
 
-/// Overwrites its first operand and says so, or leaves it to the operation that makes a new array.
+/// Overwrites its first operand and returns true, or returns false: then the operation must make a new array.
 pub type UpdateFn = fn(&mut Array, Operand<'_>) -> Result<bool>;
 
-/// No operation in place: always a new array.
+/// An operation that cannot work in place: it always makes a new array.
 #[allow(clippy::unnecessary_wraps, reason = "one of many functions of that type")]
 pub fn never(_: &mut Array, _: Operand<'_>) -> Result<bool> {
     Ok(false)
 }
 
-/// Runs `f` on the array of `v` where it lies, unless the change must be recorded; tells whether `f` did it. The handle is
-/// locked meanwhile: `f` must not call Python.
+/// Runs `f` on the array of `v` in place, unless the change must be recorded. Returns whether `f` has changed it. The handle is locked
+/// meanwhile, so `f` must not call Python.
 fn overwrite(v: &PyVariable, other: &Value, f: impl FnOnce(&mut Array) -> Result<bool>) -> Result<bool> {
     if matches!(other, Value::Variable(b) if b.is_lifted() || b.is_tracked() && tape::is_recording()) {
         return Ok(false);
@@ -49,13 +49,13 @@ fn is_tracked(value: &Value) -> bool {
     matches!(value, Value::Variable(v) if v.is_tracked())
 }
 
-/// `slf op= other`. An element becomes a value of its own, as NumPy's scalars do.
+/// `slf op= other`. An element becomes a separate value, as NumPy's scalars do.
 pub fn operate(slf: &Bound<'_, PyVariable>, other: &Bound<'_, PyAny>, name: &str, f: BinaryFn, update: UpdateFn) -> PyResult<()> {
     slf.get().let_go();
     change(slf, other, name, f, update)
 }
 
-/// As [`operate`], but through an element, too.
+/// [`operate`] that also writes through an element.
 fn change(slf: &Bound<'_, PyVariable>, other: &Bound<'_, PyAny>, name: &str, f: BinaryFn, update: UpdateFn) -> PyResult<()> {
     let v = slf.get();
     guard(name, || {
@@ -76,7 +76,7 @@ fn change(slf: &Bound<'_, PyVariable>, other: &Bound<'_, PyAny>, name: &str, f: 
     })
 }
 
-/// [`change`] of a view: a new window, which is put into the base.
+/// [`change`] for a view: computes the new part and writes it to the base.
 fn change_view(slf: &Bound<'_, PyVariable>, link: &Link, other: Value, name: &str, f: BinaryFn, update: UpdateFn) -> PyResult<()> {
     let (py, v) = (slf.py(), slf.get());
     link.check(name, is_tracked(&other))?;
@@ -88,7 +88,7 @@ fn change_view(slf: &Bound<'_, PyVariable>, link: &Link, other: Value, name: &st
     }
     let new = run(py, size, || f(Operand::Variable(&old), other.operand()))?;
     let new = PyVariable::fit_in_place(name, old.array(), &new)?;
-    // Both may share the base's buffer, which can be overwritten when they are gone.
+    // Both may share the base's buffer, which can be overwritten once they are dropped.
     drop((old, other));
     link.put(py, new)?;
     v.reload(link)
@@ -115,7 +115,7 @@ pub fn assign(slf: &Bound<'_, PyVariable>, key: &Bound<'_, PyAny>, value: &Bound
     })
 }
 
-/// Whether `value` is the very part that is assigned to: the end of `x[i] += y`, which has written already.
+/// Whether `value` is the part that is assigned to: the last step of `x[i] += y`, which has been written already.
 fn is_written(slf: &Bound<'_, PyVariable>, link: Option<&Link>, items: &[IndexItem], value: &Bound<'_, PyAny>) -> PyResult<bool> {
     let Ok(value) = value.cast::<PyVariable>() else { return Ok(false) };
     let Some(part) = value.get().as_link(slf.py()) else { return Ok(false) };
@@ -131,7 +131,7 @@ fn is_written(slf: &Bound<'_, PyVariable>, link: Option<&Link>, items: &[IndexIt
     })
 }
 
-/// [`assign`] to a handle that is no view.
+/// [`assign`] for a handle that is not a view.
 fn assign_value(slf: &Bound<'_, PyVariable>, items: &[IndexItem], value: Value) -> PyResult<()> {
     let v = slf.get();
     let (shape, dtype) = v.with_meta();
@@ -147,7 +147,7 @@ fn assign_value(slf: &Bound<'_, PyVariable>, items: &[IndexItem], value: Value) 
     view::put(slf.py(), v, &Part::Item(place), fitted, tape::is_recording())
 }
 
-/// [`assign`] to a view.
+/// [`assign`] for a view.
 fn assign_view(slf: &Bound<'_, PyVariable>, link: &Link, items: &[IndexItem], value: Value) -> PyResult<()> {
     let (py, v) = (slf.py(), slf.get());
     link.check("assignment", is_tracked(&value))?;
@@ -166,7 +166,7 @@ fn assign_view(slf: &Bound<'_, PyVariable>, link: &Link, items: &[IndexItem], va
     v.reload(link)
 }
 
-/// The factor of `add_` and `sub_`, which stands for 1 when it is not given.
+/// The operand of `add_` and `sub_`, times `alpha` if that is given.
 fn scaled<'py>(other: &Bound<'py, PyAny>, alpha: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
     alpha.map_or_else(|| Ok(other.clone()), |alpha| other.mul(alpha))
 }
@@ -230,7 +230,7 @@ impl PyVariable {
         } else {
             let new = State::Value(v.snapshot().detach());
             let old = std::mem::replace(&mut *v.state.lock(), new);
-            drop(old); // after the lock: it may be the last holder of a graph
+            drop(old); // after the lock: it may be the last reference to a graph
         }
         Ok(slf.clone())
     }

@@ -1,4 +1,4 @@
-//! What stands between square brackets, as the core's index items.
+//! Converts what is between square brackets to the core's index items.
 
 use pyo3::exceptions::{PyIndexError, PyOverflowError, PyTypeError, PyValueError};
 use pyo3::intern;
@@ -12,7 +12,7 @@ use super::variable::PyVariable;
 use crate::array::{Array, DType, Scalar, alloc_check};
 use crate::ops::index::IndexItem;
 
-/// The items of an index: a tuple's, or the one thing given.
+/// The items of an index: those of a tuple, or a single one.
 pub fn items(key: &Bound<'_, PyAny>) -> PyResult<Vec<IndexItem>> {
     match key.cast::<PyTuple>() {
         Ok(t) => alloc_check::try_collect(t.iter().map(|k| item(&k))),
@@ -20,7 +20,7 @@ pub fn items(key: &Bound<'_, PyAny>) -> PyResult<Vec<IndexItem>> {
     }
 }
 
-/// Whether the memory of an index array is lent: its owner may write it whenever a Python thread runs.
+/// Whether the memory of an index array is lent: then its owner may write it whenever a Python thread runs.
 pub fn is_lent(items: &[IndexItem]) -> bool {
     items.iter().any(|item| if let IndexItem::Array(v) = item { v.array().is_lent() } else { false })
 }
@@ -44,7 +44,7 @@ fn item(key: &Bound<'_, PyAny>) -> PyResult<IndexItem> {
         && v.dtype().is_integer()
         && !v.is_lifted()
     {
-        // What NumPy has as a scalar is an int here.
+        // A 0-d integer array counts as an int, as NumPy's scalars do.
         let at = if let Scalar::Int(i) = v.values("index")?.item()? { i } else { 0 };
         return Ok(IndexItem::Int(isize::try_from(at).unwrap_or(isize::MAX)));
     }
@@ -61,7 +61,7 @@ fn item(key: &Bound<'_, PyAny>) -> PyResult<IndexItem> {
     }
     let listed = key.cast::<PyList>().is_ok() || key.cast::<PyTuple>().is_ok();
     match convert::operand(key) {
-        // A list of nothing holds ints as well as anything.
+        // An empty list counts as a list of ints.
         Ok(Some(Value::Variable(v))) if listed && v.array().size() == 0 => Ok(IndexItem::Array(Array::empty(v.shape(), DType::I64).into())),
         Ok(Some(Value::Variable(v))) => Ok(IndexItem::Array(v)),
         Ok(_) if key.hasattr("__index__")? => position(key),
@@ -72,13 +72,13 @@ fn item(key: &Bound<'_, PyAny>) -> PyResult<IndexItem> {
             Err(error)
         }
         Err(_) if numpy::as_ndarray(key).is_some() => Err(no_index(key)),
-        // NumPy has ints that we have no dtype for.
+        // NumPy has integers without a corresponding dtype here.
         Err(e) if e.is_instance_of::<DTypeError>(key.py()) && key.hasattr("__index__")? => position(key),
         Err(e) => Err(e),
     }
 }
 
-/// Whether an error says that something is no array of ours.
+/// Whether an error says that something cannot be converted to an array.
 fn misfit(e: &PyErr, py: Python<'_>) -> bool {
     e.is_instance_of::<PyTypeError>(py) || e.is_instance_of::<PyValueError>(py) || e.is_instance_of::<PyOverflowError>(py)
 }
@@ -88,12 +88,12 @@ fn no_index(key: &Bound<'_, PyAny>) -> PyErr {
     PyIndexError::new_err(format!("an index must be made of ints, slices, ..., None, integer or bool arrays, got {got}"))
 }
 
-/// What an int says, unless it is of a class of the user's or larger than any position.
+/// The value of a plain int; `None` for other classes, or if it is larger than any position.
 fn plain(o: &Bound<'_, PyAny>) -> Option<isize> {
     o.cast_exact::<PyInt>().ok()?.extract().ok()
 }
 
-/// An int, or whatever says that it is one, as a position.
+/// An int, or an object with `__index__`, as a position.
 fn position(o: &Bound<'_, PyAny>) -> PyResult<IndexItem> {
     let i = o.call_method0(intern!(o.py(), "__index__"))?;
     match i.extract::<isize>() {
@@ -102,7 +102,7 @@ fn position(o: &Bound<'_, PyAny>) -> PyResult<IndexItem> {
     }
 }
 
-/// One of the three numbers of a slice. Numbers beyond the address space are as far away as any.
+/// One of the three numbers of a slice. Numbers beyond the address space are clamped.
 fn bound(o: &Bound<'_, PyAny>) -> PyResult<Option<isize>> {
     if o.is_none() {
         return Ok(None);
@@ -122,7 +122,7 @@ fn bound(o: &Bound<'_, PyAny>) -> PyResult<Option<isize>> {
     }
 }
 
-/// An index item as Python writes it.
+/// An index item as a Python object.
 pub fn python<'py>(py: Python<'py>, item: &IndexItem) -> PyResult<Bound<'py, PyAny>> {
     Ok(match item {
         IndexItem::Int(i) => i.into_pyobject(py)?.into_any(),

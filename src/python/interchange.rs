@@ -1,4 +1,4 @@
-//! A `Variable` as something else: NumPy arrays, DLPack tensors, Python numbers and lists, pickles.
+//! Converts a `Variable` to NumPy arrays, DLPack tensors, Python numbers and lists, and pickles.
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
@@ -23,7 +23,7 @@ fn to_object(py: Python<'_>, s: Scalar) -> PyResult<Bound<'_, PyAny>> {
     }
 }
 
-/// Nested lists of `flat`, which holds the elements from place `at` on; `shape` is that of the axes to come.
+/// Nested lists of `flat`, whose elements start at `at`. `shape` has the sizes of the remaining axes.
 fn nested_list<'py, T: Element>(py: Python<'py>, shape: &[usize], flat: &[T], at: &mut usize) -> PyResult<Bound<'py, PyAny>> {
     let Some((&n, rest)) = shape.split_first() else {
         *at += 1;
@@ -33,7 +33,7 @@ fn nested_list<'py, T: Element>(py: Python<'py>, shape: &[usize], flat: &[T], at
 }
 
 impl PyVariable {
-    /// The value, to read its elements: not inside a mapping, where they differ between the samples.
+    /// The value, for reading its elements. An error inside `vmap`, where elements differ between samples.
     pub(super) fn readable(&self, op: &str) -> PyResult<Variable> {
         let v = self.snapshot();
         if v.is_lifted() || capture::is_anywhere() {
@@ -42,7 +42,7 @@ impl PyVariable {
         Ok(v)
     }
 
-    /// Raises where a library without gradients would take a tracked value as data.
+    /// Raises if a library without gradients would take a tracked value as data.
     pub(super) fn check_leaves(&self, to: &str) -> PyResult<()> {
         if !self.snapshot().is_tracked() || !tape::is_recording() {
             return Ok(());
@@ -51,7 +51,8 @@ impl PyVariable {
     }
 }
 
-/// The error for a tracked value that another library takes as data. The Python half knows which function of SciPy is running.
+/// The error for a tracked value that another library takes as data. The Python part of the package knows which function of SciPy is
+/// running.
 #[cold]
 fn handed_over(to: &str) -> PyErr {
     let known = Python::attach(|py| py.import("tapegrad._messages")?.call_method0("counterpart")?.extract::<String>());
@@ -90,7 +91,7 @@ impl PyVariable {
     fn __array__<'py>(&self, py: Python<'py>, dtype: Option<&Bound<'py, PyAny>>, copy: Option<bool>) -> PyResult<Bound<'py, PyAny>> {
         self.check_leaves("NumPy (__array__)")?;
         let view = match dtype {
-            // NumPy knows another dtype than bfloat16 for it: the numbers as float32 hold them all.
+            // NumPy is asked for a dtype that differs from bfloat16: float32 represents all its numbers.
             Some(d) if !d.is_none() && self.dtype_now() == DType::BF16 => {
                 let wide = crate::ops::astype(&self.readable("numpy")?.detach(), DType::F32)?;
                 numpy::to_ndarray(py, wide.array())?
@@ -231,13 +232,13 @@ impl PyVariable {
     }
 }
 
-/// What a subclass keeps on `o`, as pickle wants it: None, its dict, or its dict and its slots.
+/// The attributes of a subclass on `o`, in the form for pickle: None, its dict, or its dict and its slots.
 fn attributes<'py>(o: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = o.py();
     if let Some(state) = o.getattr_opt(intern!(py, "__getstate__"))? {
         return state.call0();
     }
-    // Before Python 3.11 no object has this method by itself.
+    // Before Python 3.11, objects do not have this method by default.
     let dict = o.getattr_opt(intern!(py, "__dict__"))?.unwrap_or_else(|| PyDict::new(py).into_any());
     let slots = PyDict::new(py);
     for name in py.import("copyreg")?.call_method1("_slotnames", (o.get_type(),))?.try_iter()? {
@@ -249,7 +250,7 @@ fn attributes<'py>(o: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     Ok(if slots.is_empty() { dict } else { PyTuple::new(py, [dict, slots.into_any()])?.into_any() })
 }
 
-/// Gives `o` the [`attributes`] of another object, as `copy.copy` does.
+/// Sets the [`attributes`] of another object on `o`, as `copy.copy` does.
 fn set_attributes(o: &Bound<'_, PyAny>, state: &Bound<'_, PyAny>) -> PyResult<()> {
     if state.is_none() {
         return Ok(());
@@ -270,8 +271,8 @@ fn set_attributes(o: &Bound<'_, PyAny>, state: &Bound<'_, PyAny>) -> PyResult<()
     Ok(())
 }
 
-/// A Variable from its parts, for pickle and copy. `class` makes no arguments of its own necessary: its `__init__` is not called,
-/// and its attributes follow. With `dtype` the data are bits.
+/// Builds a Variable from its parts, for pickle and copy. The `__init__` of `class` is not called; attributes are set afterwards. With
+/// `dtype` the data are bits.
 #[pyfunction]
 #[pyo3(signature = (class, data, requires_grad, grad = None, dtype = None))]
 fn _rebuild<'py>(
@@ -305,13 +306,13 @@ fn of_bits(bits: &Bound<'_, PyAny>, dtype: DType) -> PyResult<Array> {
     Ok(bits.turned_into(dtype))
 }
 
-/// An array of a floating dtype of 16 bits from its bits as uint16, which are copied.
+/// An array of a 16-bit floating dtype from its bits as uint16, which are copied.
 #[pyfunction]
 fn _of_bits(bits: &Bound<'_, PyAny>, dtype: &Bound<'_, PyAny>) -> PyResult<PyVariable> {
     guard("_of_bits", || Ok(PyVariable::new(of_bits(bits, super::dtype::extract(dtype)?)?.into())))
 }
 
-/// Puts the rebuilding of pickles on the module.
+/// Adds the function that rebuilds pickles to the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(_of_bits, m)?)?;
     m.add_function(wrap_pyfunction!(_rebuild, m)?)

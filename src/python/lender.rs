@@ -1,4 +1,4 @@
-//! Memory that Python objects lend to arrays, and how the tape may keep it.
+//! Memory that Python objects lend to arrays, and how the tape may save it.
 #![allow(unsafe_code, reason = "NumPy's C interface")]
 
 use std::collections::BTreeMap;
@@ -18,22 +18,22 @@ use crate::array::{Keep, Lender};
 /// What the owner of lent memory may do with it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Terms {
-    /// Write at any time: the tape copies what it needs, unless the memory is unshared.
+    /// It may write at any time: the tape copies what it saves, unless nothing else refers to the memory.
     Shared,
-    /// Nothing while the tape needs the contents: the user passed `copy=False`.
+    /// It does not write while the tape needs the contents: the user passed `copy=False`.
     Promised,
-    /// Nothing, ever.
+    /// It never writes.
     Constant,
 }
 
-/// A Python object that lends its memory. Dropping it never waits for the GIL, and runs no code of the object's: see `release.rs`.
+/// A Python object that lends its memory. Dropping it never waits for the GIL, and runs no code of the object: see `release.rs`.
 pub struct PyLender {
     owner: Held<PyAny>,
     terms: Terms,
 }
 
 impl PyLender {
-    /// The memory of `owner` on these terms.
+    /// A lender for the memory of `owner` on these terms.
     pub fn boxed(owner: Bound<'_, PyAny>, terms: Terms) -> Box<dyn Lender> {
         Box::new(Self { owner: Held::new(owner.unbind()), terms })
     }
@@ -58,7 +58,7 @@ impl Lender for PyLender {
     }
 }
 
-/// Whether our reference is the only way to the memory: each array in the chain of bases is held once, and the last owns it.
+/// Whether only we can reach the memory: each array in the chain of bases has one reference, and the last one owns the memory.
 fn is_only_ours(owner: &Bound<'_, PyAny>) -> bool {
     let py = owner.py();
     let mut next = owner.as_ptr();
@@ -84,10 +84,10 @@ fn is_only_ours(owner: &Bound<'_, PyAny>) -> bool {
     }
 }
 
-/// Arrays that are read-only while the tape needs them, by address: how often, and whether they could be written before.
+/// Arrays that are read-only while the tape needs them, by address: how often they are in use, and whether they were writable before.
 static READ_ONLY: Mutex<BTreeMap<usize, (usize, bool)>> = Mutex::new(BTreeMap::new());
 
-/// Keeps a lent object alive, and its arrays read-only. Python's reference counting ends it, so its end holds the GIL.
+/// Keeps a lent object alive, and its arrays read-only. Python's reference count controls its life, so it is dropped with the GIL held.
 #[pyclass(frozen, name = "_ReadOnly", module = "tapegrad")]
 struct ReadOnly(Py<PyAny>);
 
@@ -123,7 +123,7 @@ impl Drop for ReadOnly {
     }
 }
 
-/// An ndarray and the ndarrays whose memory it shows a part of: writing to one of them writes to it. Each keeps the next alive.
+/// An ndarray and the ndarrays that it is a view of: writing to one of them writes to it. Each keeps the next one alive.
 fn arrays_of(owner: &Bound<'_, PyAny>) -> Vec<*mut PyArrayObject> {
     let mut out = Vec::new();
     let mut next = owner.as_ptr();

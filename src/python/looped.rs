@@ -1,4 +1,4 @@
-//! Loops whose body is recorded once and run by the core: what `tapegrad.scan` is made of.
+//! Loops whose body is recorded once and run by the core, for `tapegrad.scan`.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -23,27 +23,27 @@ use crate::tape::capture::{self, Capturing, Source, Trace};
 use crate::tape::{self, BackwardOptions, Edge, Operand, Variable, apply_all};
 use crate::transform;
 
-/// A recording of a step.
+/// A recording of a step in progress.
 struct On {
     capture: Capturing,
-    /// The number of its first node.
+    /// The number of the first node that the step records.
     since: u64,
     /// The arguments before the step.
     inputs: Vec<Variable>,
 }
 
 thread_local! {
-    /// The recordings of steps that are on, the innermost last.
+    /// The recordings in progress, innermost last.
     static ON: RefCell<Vec<On>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Whether NaN is looked for in gradients, and each operation is to be named.
+/// Whether anomaly detection is on: gradients are checked for NaN, and operations must be recorded one by one.
 #[pyfunction]
 fn _is_anomaly() -> bool {
     tape::is_anomaly()
 }
 
-/// The same values, each in memory and at a place of its own: a recording tells its inputs from each other by these.
+/// The same values, each with memory and a node of its own, by which a recording distinguishes its inputs.
 #[pyfunction]
 fn _loop_inputs<'py>(py: Python<'py>, values: &Bound<'py, PyList>) -> PyResult<Bound<'py, PyList>> {
     guard("scan", || {
@@ -61,7 +61,8 @@ fn _loop_inputs<'py>(py: Python<'py>, values: &Bound<'py, PyList>) -> PyResult<B
     })
 }
 
-/// Begins to record a step, inside of what else is recorded. `inputs` are the Variables that the step gets, `handles` all that it may find.
+/// Begins to record a step, inside other recordings in progress. `inputs` are the Variables that the step gets, `handles` all Variables
+/// that it may find.
 #[pyfunction]
 fn _loop_begin(inputs: &Bound<'_, PyList>, handles: &Bound<'_, PyList>) -> PyResult<()> {
     let values = snapshots(inputs)?;
@@ -74,7 +75,7 @@ fn _loop_begin(inputs: &Bound<'_, PyList>, handles: &Bound<'_, PyList>) -> PyRes
     Ok(())
 }
 
-/// The numbers of the arguments that the step that is being recorded has changed in place.
+/// The numbers of the arguments that the step has changed in place.
 #[pyfunction]
 fn _loop_changed(inputs: &Bound<'_, PyList>) -> PyResult<Vec<usize>> {
     let now = snapshots(inputs)?;
@@ -85,7 +86,7 @@ fn _loop_changed(inputs: &Bound<'_, PyList>) -> PyResult<Vec<usize>> {
     }))
 }
 
-/// Whether this thread records a step of a loop.
+/// Whether this thread is recording a step of a loop.
 #[pyfunction]
 fn _is_in_loop() -> bool {
     ON.with_borrow(|all| !all.is_empty())
@@ -101,23 +102,23 @@ fn _loop_abort() {
 /// A recorded step.
 #[pyclass(frozen, name = "_LoopTrace", module = "tapegrad")]
 struct PyLoopTrace {
-    /// As it was recorded: what two recordings compare.
+    /// The recording as it was made, for comparison with another one.
     recorded: Trace,
-    /// With what it reads from outside as inputs.
+    /// The recording in which values from outside are inputs.
     trace: Trace,
     operands: Vec<(Layout, DType)>,
     carries: usize,
     xs: usize,
     gradients: Option<Gradients>,
     tracked: Vec<bool>,
-    /// The Variables that it reads besides its arguments.
+    /// The Variables from outside that it reads.
     closed: Vec<Py<PyVariable>>,
 }
 
 /// The pullback of a recorded step.
 struct Pulled {
     gradients: Gradients,
-    /// What it leads to besides the inputs, and the number of its gradient.
+    /// The values from outside that gradients flow to, and the number of the gradient of each.
     others: Vec<(Variable, Option<usize>)>,
     arrays: Vec<Array>,
 }
@@ -125,7 +126,7 @@ struct Pulled {
 /// Records the pullback of the tracked results.
 fn record_pullback(outs: &mut [Variable], inputs: &[Variable], since: u64) -> Result<Option<Pulled>> {
     for out in outs.iter_mut() {
-        // A result that the step did not make gets a place of its own.
+        // A result that the step did not compute gets a node of its own.
         let made = matches!(out.edge(), Edge::Node { node, .. } if node.id() >= since && !tape::is_freed(node));
         if out.is_tracked() && !made {
             *out = ops::positive(out)?;
@@ -141,7 +142,7 @@ fn record_pullback(outs: &mut [Variable], inputs: &[Variable], since: u64) -> Re
     let ones: Vec<Array> = tracked.iter().map(|v| Array::ones(v.shape(), v.dtype())).collect();
     capture::add_inputs(&ones);
     let roots: Vec<(Variable, Option<Variable>)> = tracked.into_iter().zip(ones).map(|(v, g)| (v, Some(g.into()))).collect();
-    // A carry is made of the one before, whose steps are no part of this one.
+    // A carry depends on the previous one, whose steps do not belong to this step.
     let options = BackwardOptions { retain_graph: true, stop_at_inputs: true, ..BackwardOptions::default() };
     let mut out = Pulled { gradients: Gradients { split, live, of: vec![None; inputs.len()] }, others: Vec::new(), arrays: Vec::new() };
     for (v, g) in found.iter().zip(tape::grad(&roots, &found, options)?) {
@@ -157,7 +158,7 @@ fn record_pullback(outs: &mut [Variable], inputs: &[Variable], since: u64) -> Re
     Ok(Some(out))
 }
 
-/// The Variables that a recorded step reads from outside become its inputs.
+/// Turns the values from outside that a recorded step reads into its inputs.
 struct Closing<'a, 'py> {
     handles: &'a Bound<'py, PyList>,
     by_id: HashMap<(u8, u64), Bound<'py, PyVariable>>,
@@ -184,7 +185,7 @@ impl<'a, 'py> Closing<'a, 'py> {
         self.values.len() - 1
     }
 
-    /// Turns places into inputs from number `first` on; inputs from there on, the cotangents, follow behind.
+    /// Turns places into inputs, numbered from `first` on. The inputs from there on, which are cotangents, must be renumbered.
     fn close(&mut self, trace: &mut Trace, first: usize) -> std::result::Result<(), String> {
         let outside = "it reads a value that the core holds, or a gradient; pass it as a carry or an argument";
         for (_, source) in &mut trace.sources {
@@ -201,7 +202,7 @@ impl<'a, 'py> Closing<'a, 'py> {
         Ok(())
     }
 
-    /// The number of the closed value at the place `v` of the tape.
+    /// The number of the value from outside with the edge of `v`.
     fn place(&mut self, v: &Variable) -> Option<usize> {
         let key = v.edge().key();
         if let Some(i) = self.values.iter().position(|c| c.edge().key() == key) {
@@ -220,7 +221,7 @@ impl<'a, 'py> Closing<'a, 'py> {
     }
 }
 
-/// Whether a step leaves values with a history in Variables that were there before.
+/// Whether a step has stored values with a history in Variables that existed before.
 fn leaves_history(handles: &Bound<'_, PyList>, since: u64) -> bool {
     handles.iter().any(|h| {
         h.cast::<PyVariable>().is_ok_and(
@@ -229,8 +230,8 @@ fn leaves_history(handles: &Bound<'_, PyList>, since: u64) -> bool {
     })
 }
 
-/// Ends the recording of a step with these results, of which the first `carries` are the next carries: the recording, or the reason why
-/// there is none.
+/// Ends the recording of a step with these results, the first `carries` of which are the next carries. Returns the recording, or the reason
+/// why the step cannot be run by the core.
 fn finish(
     outputs: &Bound<'_, PyList>,
     inputs: &Bound<'_, PyList>,
@@ -290,7 +291,7 @@ fn finish(
     Ok(Ok(PyLoopTrace { recorded, trace, operands, carries, xs: ins.len() - carries, gradients, tracked, closed }))
 }
 
-/// Moves the cotangents behind the values from outside.
+/// Renumbers the cotangents: they come after the values from outside.
 fn behind(trace: &mut Trace, recorded: &Trace, first: usize, closed: usize) {
     for ((_, source), (_, before)) in trace.sources.iter_mut().zip(&recorded.sources) {
         if let Source::Input(i) = before
@@ -303,7 +304,7 @@ fn behind(trace: &mut Trace, recorded: &Trace, first: usize, closed: usize) {
     (trace.places, trace.states) = (Vec::new(), Vec::new());
 }
 
-/// Ends the recording of a step: it, or the reason why there is none.
+/// Ends the recording of a step. Returns it, or the reason why the step cannot be run by the core.
 #[pyfunction]
 fn _loop_finish<'py>(
     py: Python<'py>,
@@ -320,7 +321,7 @@ fn _loop_finish<'py>(
 
 #[pymethods]
 impl PyLoopTrace {
-    /// Why another recording is not the same step; None when it is.
+    /// Why another recording is not the same step; None if it is.
     fn difference(&self, other: &Bound<'_, Self>) -> Option<String> {
         let other = other.get();
         if self.tracked != other.tracked {
@@ -329,23 +330,23 @@ impl PyLoopTrace {
         difference(&self.recorded, &other.recorded)
     }
 
-    /// Whether it reads memory that starts in these bytes as a Variable.
+    /// Whether it reads memory that starts within these bytes as a Variable.
     fn reads(&self, address: usize, bytes: usize) -> bool {
         reads_memory(&self.recorded, address, bytes)
     }
 
-    /// Whether the carries that the next step gets require gradients where those of this step did.
+    /// Whether each next carry that requires gradients is computed from a carry that required them.
     fn is_steady(&self, outputs: &Bound<'_, PyList>) -> PyResult<bool> {
         Ok(snapshots(outputs)?.iter().zip(&self.tracked).take(self.carries).all(|(out, tracked)| *tracked || !out.is_tracked()))
     }
 
-    /// The body of a loop; None for a step of which none is made.
+    /// The body of a loop; None if the step cannot be one.
     fn body(&self) -> Option<PyLoopBody> {
         let body = Body::new(self.trace.clone(), self.operands.clone(), self.carries, self.xs, self.gradients.clone()).ok()?;
         Some(PyLoopBody { body: Arc::new(body), tracked: self.tracked.clone() })
     }
 
-    /// The Variables that it reads besides its arguments.
+    /// The Variables from outside that it reads.
     fn closed<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         PyList::new(py, &self.closed)
     }
@@ -375,13 +376,13 @@ impl Again for PyAgain {
 
 #[pymethods]
 impl PyLoopBody {
-    /// Number of steps recorded, and of instructions of one step left of them.
+    /// Number of recorded steps, and of instructions of one step that are left of them.
     fn size(&self) -> (usize, usize) {
         self.body.size()
     }
 
-    /// Runs the loop: the last carries and the stacked results; None when the operands are not like those of the recording.
-    /// `owner.again(carries, xs, length)` runs the function itself.
+    /// Runs the loop. Returns the last carries and the stacked results, or None if the operands do not fit the recording.
+    /// `owner.again(carries, xs, length)` runs the function step by step.
     fn run<'py>(
         &self,
         py: Python<'py>,
@@ -404,12 +405,14 @@ impl PyLoopBody {
             let long = self.body.work().saturating_mul(length) >= LONG_CALL && !capture::is_begun() && !arrays.iter().any(|a| a.is_lent());
             let mut outs = if long { gc::detach(py, go)? } else { go()? };
             outs.truncate(self.body.result_count());
-            PyList::new(py, outs.into_iter().map(|v| wrap(py, v)).collect::<PyResult<Vec<_>>>()?).map(Some)
+            // A primitive tracks all of its results. Here some may depend on nothing that is tracked.
+            let outs = outs.into_iter().enumerate().map(|(i, v)| if self.body.is_differentiable(i) { v } else { v.detach() });
+            PyList::new(py, outs.map(|v| wrap(py, v)).collect::<PyResult<Vec<_>>>()?).map(Some)
         })
     }
 }
 
-/// Puts loops on the module.
+/// Adds loops to the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     set_tick(tick);
     m.add_class::<PyLoopTrace>()?;

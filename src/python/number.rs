@@ -1,5 +1,5 @@
-//! Python numbers as parameters. No gradient flows through them, so a Variable that requires gradients is an error that
-//! names the parameter.
+//! Python numbers as parameters. Gradients do not flow through them, so a Variable that requires gradients is an error that names the
+//! parameter.
 
 use std::marker::PhantomData;
 
@@ -14,12 +14,12 @@ use super::variable::PyVariable;
 use crate::array::alloc_check;
 use crate::tape;
 
-/// Whether `o` is a Variable whose history is lost where only its value is taken.
+/// Whether `o` is a Variable whose history would be lost where only its value is used.
 pub fn is_tracked(o: &Bound<'_, PyAny>) -> bool {
     o.cast::<PyVariable>().is_ok_and(|v| tape::is_recording() && v.get().snapshot().is_tracked())
 }
 
-/// [`is_tracked`] of `o` or of anything in it, for nested lists, tuples and dicts.
+/// [`is_tracked`] for `o` and anything in it: nested lists, tuples and dicts.
 pub fn holds_tracked(o: &Bound<'_, PyAny>) -> bool {
     holds(o, 32)
 }
@@ -38,7 +38,7 @@ fn holds(o: &Bound<'_, PyAny>, depth: u32) -> bool {
     o.cast::<PyDict>().is_ok_and(|d| d.iter().any(|(_, x)| holds(&x, depth)))
 }
 
-/// The error for a tracked Variable in the place of a number.
+/// The error for a tracked Variable where a number is needed.
 #[cold]
 pub fn tracked_number(function: &str, parameter: &str, want: &str) -> PyErr {
     let function = if function.is_empty() { String::new() } else { format!("{function}(): ") };
@@ -53,7 +53,7 @@ pub fn refuse_tracked(function: &str, parameter: &str, o: &Bound<'_, PyAny>) -> 
     if holds_tracked(o) { Err(tracked_number(function, parameter, "a Python number")) } else { Ok(()) }
 }
 
-/// What a parameter of a Rust type takes, in words.
+/// A description of the values of a Rust type.
 pub trait Wanted {
     /// With an article: `a float`.
     const WANTED: &'static str;
@@ -71,13 +71,13 @@ wanted! {
     Option<i64>: "an int or None";
 }
 
-/// `o` as the number `parameter` of `function`.
+/// Converts `o` to the number `parameter` of `function`.
 pub fn number<'a, 'py, T: FromPyObject<'a, 'py> + Wanted>(function: &str, parameter: &str, o: &'a Bound<'py, PyAny>) -> PyResult<T> {
     refuse_tracked(function, parameter, o)?;
     o.extract().map_err(|e: T::Error| not_wanted::<T>(function, parameter, o, e.into()))
 }
 
-/// The error for what no `T` can be made of; an error of the object's own code is passed on.
+/// The error if `o` cannot be converted to `T`. Exceptions of the object's own code are passed on.
 #[cold]
 fn not_wanted<T: Wanted>(function: &str, parameter: &str, o: &Bound<'_, PyAny>, e: PyErr) -> PyErr {
     if !e.is_instance_of::<PyTypeError>(o.py()) && !is_huge(o) {
@@ -87,8 +87,8 @@ fn not_wanted<T: Wanted>(function: &str, parameter: &str, o: &Bound<'_, PyAny>, 
     PyTypeError::new_err(format!("{function}argument '{parameter}' must be {}, not {}", T::WANTED, describe(o)))
 }
 
-/// `o` as an int, when it is one or says so by `__index__`; a float is none. What its code raises is passed on, unless it says
-/// that it is no int.
+/// `o` as an int, if it is one or has `__index__`; a float is not an int. Exceptions of its code are passed on, unless they say that it is
+/// not an int.
 pub fn int(o: &Bound<'_, PyAny>) -> PyResult<Option<isize>> {
     if o.cast::<PyFloat>().is_ok() {
         return Ok(None);
@@ -100,7 +100,7 @@ pub fn int(o: &Bound<'_, PyAny>) -> PyResult<Option<isize>> {
     }
 }
 
-/// `o` as ints: an int, or what yields ints. Its length is not asked for: it may be wrong.
+/// `o` as ints: an int, or an iterable of ints. Its length is not used, because it may be wrong.
 pub fn ints(o: &Bound<'_, PyAny>) -> PyResult<Option<SmallVec<[isize; 4]>>> {
     if let Some(i) = int(o)? {
         return Ok(Some(SmallVec::from_slice(&[i])));
@@ -127,7 +127,7 @@ pub trait Name {
 
 macro_rules! names {
     ($($name:ident)*) => {
-        /// Parameters of classes that take numbers.
+        /// The parameters of classes that take numbers.
         #[allow(non_camel_case_types, reason = "the names of parameters in Python")]
         pub mod names {
             $(
@@ -148,12 +148,12 @@ names! {
     randint uniform normal permutation
 }
 
-/// What PyO3 calls for the number parameter `N` of a function: [`number`] with its name.
+/// The converter that PyO3 calls for the number parameter `N` of a function: [`number`] with its name.
 pub fn given<'a, 'py, N: Name, T: FromPyObject<'a, 'py> + Wanted>(o: &'a Bound<'py, PyAny>) -> PyResult<T> {
     number("", N::NAME, o)
 }
 
-/// A number that is kept in the attribute `N` and can be assigned.
+/// A number in the attribute `N`, which can be assigned.
 pub struct Number<N, T>(pub T, PhantomData<N>);
 
 impl<N, T> Number<N, T> {
@@ -182,14 +182,14 @@ impl<'py, N, T: Copy + IntoPyObject<'py>> IntoPyObject<'py> for &Number<N, T> {
     }
 }
 
-/// `value`, unless it is a tracked Variable where `function` takes the number `parameter`.
+/// `value`; an error if it is a tracked Variable.
 #[pyfunction]
 fn _number<'py>(function: &str, parameter: &str, value: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     refuse_tracked(function, parameter, &value)?;
     Ok(value)
 }
 
-/// Puts the check of numbers on the module.
+/// Adds the check of numbers to the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(_number, m)?)
 }

@@ -1,4 +1,4 @@
-//! NumPy arrays in and out without copies. NumPy is imported only when an array crosses.
+//! NumPy arrays in and out, without copies if possible. NumPy is imported only when it is needed.
 #![allow(unsafe_code, reason = "NumPy's C interface")]
 
 use std::ffi::{c_int, c_void};
@@ -17,7 +17,7 @@ use super::lender::{PyLender, Terms};
 use super::variable::PyVariable;
 use crate::array::{Array, DType, Handle, Layout, Storage};
 
-/// Whether NumPy is imported: the crate's own type test would import it.
+/// Whether NumPy is imported. The crate's own type test would import it.
 fn numpy_loaded(py: Python<'_>) -> bool {
     static LOADED: AtomicBool = AtomicBool::new(false);
     LOADED.load(Ordering::Relaxed) || {
@@ -33,7 +33,7 @@ fn numpy_loaded(py: Python<'_>) -> bool {
     }
 }
 
-/// `o` as an ndarray, if it is one. Never imports NumPy: before that no array can exist.
+/// `o` as an ndarray, if it is one. This never imports NumPy: if it is not imported, no array exists.
 pub fn as_ndarray<'a, 'py>(o: &'a Bound<'py, PyAny>) -> Option<&'a Bound<'py, PyUntypedArray>> {
     if numpy_loaded(o.py()) { o.cast::<PyUntypedArray>().ok() } else { None }
 }
@@ -44,7 +44,7 @@ pub fn has_buffer(o: &Bound<'_, PyAny>) -> bool {
     unsafe { ffi::PyObject_CheckBuffer(o.as_ptr()) == 1 }
 }
 
-/// Our dtype of a NumPy array, and whether its memory can be used as it is.
+/// Our dtype for a NumPy array, and whether its memory can be used directly.
 pub fn dtype_of(a: &Bound<'_, PyUntypedArray>) -> PyResult<(DType, bool)> {
     let descr = a.dtype();
     let native = descr.is_native_byteorder().unwrap_or(true);
@@ -80,9 +80,8 @@ pub fn dtype_of(a: &Bound<'_, PyUntypedArray>) -> PyResult<(DType, bool)> {
     Ok((dtype, native))
 }
 
-/// A NumPy array as ours. Its memory is shared when it is contiguous, aligned and native; else it is copied, and so are bools.
-/// `copy` true always copies; false raises where a copy is needed, and promises that the array is not written while the tape
-/// needs it.
+/// Converts a NumPy array. Its memory is shared if it is contiguous, aligned and in native byte order; else it is copied, and so are bools.
+/// `copy` true always copies. `copy` false fails if a copy is needed, and promises that the array is not written while the tape needs it.
 pub fn from_ndarray(a: &Bound<'_, PyUntypedArray>, copy: Option<bool>) -> PyResult<Array> {
     let (dtype, native) = dtype_of(a)?;
     if dtype == DType::BF16 {
@@ -102,7 +101,7 @@ pub fn from_ndarray(a: &Bound<'_, PyUntypedArray>, copy: Option<bool>) -> PyResu
     }
     if !shareable {
         let numpy = a.py().import("numpy")?;
-        // A fresh array is contiguous, native and aligned, whatever was wrong with the old one.
+        // A new array is contiguous, native and aligned, even if the old one was not.
         let options = PyDict::new(a.py());
         options.set_item("dtype", dtype.name())?;
         options.set_item("order", "C")?;
@@ -129,12 +128,12 @@ pub fn from_ndarray(a: &Bound<'_, PyUntypedArray>, copy: Option<bool>) -> PyResu
     Ok(if copy == Some(true) { array.copy() } else { array })
 }
 
-/// What keeps our storage alive under a NumPy array.
+/// Keeps our storage alive under a NumPy array.
 #[pyclass(frozen, name = "_Buffer", module = "tapegrad")]
 pub struct Buffer(Handle);
 
 impl Buffer {
-    /// Whether the memory is never written: that of the pool is copied before it is written, as long as this holds it.
+    /// Whether the memory is never written: pool memory is copied before a write as long as this refers to it.
     pub fn is_constant(&self) -> bool {
         self.0.is_pooled()
     }
@@ -149,7 +148,7 @@ fn type_number(dtype: DType) -> NPY_TYPES {
         DType::I64 if size_of::<std::ffi::c_long>() == 8 => NPY_TYPES::NPY_LONG,
         DType::I64 => NPY_TYPES::NPY_LONGLONG,
         DType::U8 => NPY_TYPES::NPY_UBYTE,
-        // Of bfloat16, which NumPy does not have, the bits.
+        // NumPy has no bfloat16: the bits.
         DType::U16 | DType::BF16 => NPY_TYPES::NPY_USHORT,
         DType::U32 => NPY_TYPES::NPY_UINT,
         DType::U64 if size_of::<std::ffi::c_long>() == 8 => NPY_TYPES::NPY_ULONG,
@@ -162,13 +161,13 @@ fn type_number(dtype: DType) -> NPY_TYPES {
     }
 }
 
-/// A read-only NumPy array over the memory of `a`, which it keeps alive. NumPy knows bfloat16 by the package `ml_dtypes` alone.
+/// A read-only NumPy array over the memory of `a`, which it keeps alive. NumPy only supports bfloat16 through the package `ml_dtypes`.
 pub fn to_ndarray<'py>(py: Python<'py>, a: &Array) -> PyResult<Bound<'py, PyAny>> {
     let memory = memory_of(py, a)?;
     if a.dtype() == DType::BF16 { memory.call_method1("view", (bfloat16(py)?,)) } else { Ok(memory) }
 }
 
-/// The dtype for bfloat16 that the package `ml_dtypes` gives to NumPy.
+/// NumPy's dtype for bfloat16 from the package `ml_dtypes`.
 pub fn bfloat16(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let Ok(package) = py.import("ml_dtypes") else {
         return Err(DTypeError::new_err(
@@ -178,7 +177,7 @@ pub fn bfloat16(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     py.import("numpy")?.getattr("dtype")?.call1((package.getattr("bfloat16")?,))
 }
 
-/// As [`to_ndarray`]; of bfloat16 the bits, as uint16.
+/// [`to_ndarray`]; for bfloat16 its bits, as uint16.
 #[allow(clippy::cast_possible_wrap, clippy::cast_possible_truncation, reason = "sizes fit, memory is addressable")]
 pub fn memory_of<'py>(py: Python<'py>, a: &Array) -> PyResult<Bound<'py, PyAny>> {
     if a.ndim() > 32 {
@@ -202,7 +201,7 @@ pub fn memory_of<'py>(py: Python<'py>, a: &Array) -> PyResult<Bound<'py, PyAny>>
         let (dims, strides) = (dims.as_mut_ptr(), strides.as_mut_ptr());
         let array = PY_ARRAY_API.PyArray_NewFromDescr(py, class, descr, a.ndim() as c_int, dims, strides, start, 0, std::ptr::null_mut());
         let array = Bound::from_owned_ptr_or_err(py, array)?;
-        // Steals the reference to `owner`, also when it fails.
+        // Steals the reference to `owner`, also if it fails.
         if PY_ARRAY_API.PyArray_SetBaseObject(py, array.as_ptr().cast(), owner.into_ptr()) < 0 {
             return Err(PyErr::fetch(py));
         }

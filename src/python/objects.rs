@@ -1,4 +1,4 @@
-//! Python objects whose making can fail for want of memory: PyO3's own constructors panic then.
+//! Creates Python objects and reports a lack of memory as an error; PyO3's own constructors panic.
 #![allow(unsafe_code, reason = "the C functions that report a failure")]
 
 use pyo3::exceptions::{PyMemoryError, PyOverflowError};
@@ -65,7 +65,7 @@ pub fn tuple<'py>(py: Python<'py>, items: impl ExactSizeIterator<Item = PyResult
     Ok(tuple)
 }
 
-/// A MemoryError that exists already, so that raising it needs no memory; without its message where that has no room.
+/// The preallocated MemoryError, because raising it needs no memory. Without a message if there is no memory for one.
 pub fn memory_error(message: &str) -> PyErr {
     Python::attach(|py| {
         let class = py.get_type::<PyMemoryError>();

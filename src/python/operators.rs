@@ -1,4 +1,4 @@
-//! Number slots: `a + b` and its kin, with reflected and in-place forms. No keyword parsing on the way.
+//! Number slots: `a + b` and the like, with reflected and in-place forms. They parse no keywords.
 #![allow(unsafe_op_in_unsafe_fn, reason = "PyO3 hides its own unsafe calls by spans, which a macro around it loses")]
 
 use pyo3::basic::CompareOp;
@@ -19,28 +19,28 @@ use crate::tape::{self, Variable};
 
 pub type BinaryFn = fn(Operand<'_>, Operand<'_>) -> Result<Variable>;
 
-/// Elements below which an operation is so short that copying its operands' handles shows.
+/// Operations on fewer elements are so short that cloning handles takes a measurable part of the time.
 const SMALL_OPERAND_LEN: usize = 1 << 10;
 
-/// Runs `f`, letting other Python threads run when it does something to many elements.
+/// Runs `f`, without the GIL if it processes many elements.
 #[inline]
 pub fn run<T: Send>(py: Python<'_>, elements: usize, f: impl FnOnce() -> Result<T> + Send) -> PyResult<T> {
     run_if(py, elements >= LONG_CALL, f)
 }
 
-/// Runs `f`, letting other Python threads run when it is `long`.
+/// Runs `f`, without the GIL if it is `long`.
 #[inline]
 pub fn run_if<T: Send>(py: Python<'_>, long: bool, f: impl FnOnce() -> Result<T> + Send) -> PyResult<T> {
     if long { Ok(gc::detach(py, f)?) } else { Ok(f()?) }
 }
 
-/// The elements of a value; none when its memory is lent, as for [`elements`].
+/// The number of elements of a value; zero if its memory is lent, as for [`elements`].
 pub fn load(v: &Variable) -> usize {
     if v.array().is_lent() { 0 } else { v.array().size() }
 }
 
-/// Elements that an operator makes or reads; for a matrix product, what costs as much. None when the memory of one is lent: its
-/// owner may write it whenever a Python thread runs, so what reads it keeps the others from running.
+/// The number of elements that an operator makes or reads; for a matrix product, an equivalent cost. Zero if the memory of an operand is
+/// lent: its owner may write it whenever a Python thread runs, so the GIL must be held while it is read.
 pub fn elements(name: &str, a: &Variable, b: &Value) -> usize {
     let lent = |v: &Variable| v.array().is_lent();
     if lent(a) || b.variable().is_some_and(lent) {
@@ -50,17 +50,17 @@ pub fn elements(name: &str, a: &Variable, b: &Value) -> usize {
     if name.starts_with('@') { work::matmul(a.shape(), b.shape()) } else { work::broadcast(&[a.shape(), b.shape()].into_iter()) }
 }
 
-/// Whether an operation of both has few elements, the result included.
+/// Whether both operands and the result have few elements.
 #[inline(always)]
 fn is_short(x: &Variable, y: &Variable) -> bool {
     let (n, m) = (x.array().size(), y.array().size());
     n.max(m) < SMALL_OPERAND_LEN && (n * m < LONG_CALL || same(x.shape(), y.shape()))
 }
 
-/// The operation on few elements, without copying the operands' handles; `None` when it is another one.
+/// The operation on few elements, without cloning handles; `None` if it is not such an operation.
 #[inline(always)]
 fn short(a: &PyVariable, other: &Bound<'_, PyAny>, f: BinaryFn, reflected: bool) -> Option<Result<Variable>> {
-    // The float comes first: testing its type is one comparison, and a cast that fails makes an error object with a reference.
+    // Floats first: their type test is one comparison, while a failed cast creates an error object.
     if other.is_exact_instance_of::<PyFloat>() {
         let number = other.cast_exact::<PyFloat>().ok()?.value().into();
         return a.with(|x| (x.array().size() < SMALL_OPERAND_LEN).then(|| if reflected { f(number, x.into()) } else { f(x.into(), number) }));
@@ -141,7 +141,7 @@ slots! {
     __rshift__ __rrshift__ __irshift__ ">>" |a, b| ops::bitwise_right_shift(a, b), in_place::never;
 }
 
-/// `pow(x, y)` takes two arguments here.
+/// `pow(x, y)` takes two arguments only.
 fn no_modulus(modulus: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
     if modulus.is_some_and(|m| !m.is_none()) { Err(PyTypeError::new_err("pow() with a modulus is not supported for arrays")) } else { Ok(()) }
 }

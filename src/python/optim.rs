@@ -1,5 +1,4 @@
-//! Optimizers as classes. `param_groups` is what users and schedulers see and change; a step reads it, and is then one
-//! call into the core.
+//! Optimizers as classes. Users and schedulers read and change `param_groups`; a step reads them, and is then one call into the core.
 #![allow(clippy::doc_markdown, reason = "the docs of methods and classes are read in Python")]
 #![allow(clippy::upper_case_acronyms, reason = "PyTorch's names")]
 
@@ -27,10 +26,10 @@ use crate::optim::{self, Method, Optimizer, State, zero_grad};
 use crate::tape::capture::{self, Effect, LeafValue, Place};
 use crate::tape::{self, Leaf};
 
-/// The core's optimizer of one of the methods, and `with!`, which runs a body with `$M` the method and `$core` the optimizer.
+/// The core's optimizer for each method, and `with!`, which runs a body with `$M` as the method and `$core` as the optimizer.
 macro_rules! engines {
     ($d:tt $($engine:ident)*) => {
-        /// The core's optimizer, of one of the methods.
+        /// The core's optimizer for one of the methods.
         enum Engine {
             $($engine(Mutex<Optimizer<optim::$engine>>),)*
         }
@@ -54,13 +53,13 @@ engines! { $ Sgd Adam RmsProp Adagrad Adadelta Adamax NAdam RAdam Asgd Rprop Lio
 #[pyclass(frozen, subclass, weakref, name = "Optimizer", module = "tapegrad.optim")]
 pub struct PyOptimizer {
     name: &'static str,
-    /// No Python code runs while it is locked.
+    /// While it is locked, no Python code runs.
     engine: Engine,
     param_groups: Py<PyList>,
     defaults: Py<PyDict>,
 }
 
-/// A number of steps, from what a saved state holds: an int, a float or an array of one element.
+/// A number of steps from a saved state: an int, a float or an array of one element.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be a whole number")]
 fn step_count(name: &str, o: &Bound<'_, PyAny>) -> PyResult<u64> {
     let x: f64 = number::number(name, "step", o)?;
@@ -71,7 +70,7 @@ fn step_count(name: &str, o: &Bound<'_, PyAny>) -> PyResult<u64> {
     }
 }
 
-/// A state as users see it.
+/// A state as shown to users.
 fn show_state<'py, M: Method>(py: Python<'py>, state: &State) -> PyResult<Bound<'py, PyDict>> {
     let d = PyDict::new(py);
     if M::COUNTS {
@@ -100,14 +99,14 @@ fn read_state<M: FromGroup>(name: &str, options: &M::Options, p: &Leaf, saved: &
 }
 
 impl PyOptimizer {
-    /// An optimizer of `params` with `defaults` for what a group does not say.
+    /// An optimizer for `params`, with `defaults` for options that a group does not set.
     fn create<M: FromGroup>(
         name: &'static str,
         params: &Bound<'_, PyAny>,
         defaults: &Bound<'_, PyDict>,
         engine: fn(Mutex<Optimizer<M>>) -> Engine,
     ) -> PyResult<Self> {
-        // The defaults are checked even when every group overrides them.
+        // The defaults are checked even if every group overrides them.
         M::check(&M::from_group(&Dict { name, dict: defaults })?)?;
         let list = groups::all(name, params, defaults)?;
         let read = list.iter().map(|g| groups::read::<M>(name, &g)).collect::<PyResult<Vec<_>>>()?;
@@ -115,7 +114,7 @@ impl PyOptimizer {
         Ok(Self { name, engine: engine(Mutex::new(core)), param_groups: list.unbind(), defaults: defaults.clone().unbind() })
     }
 
-    /// Tells the core what the groups say now; returns the number of elements of all parameters.
+    /// Passes the present options and parameters of the groups to the core. Returns the number of elements of all parameters.
     fn refresh<M: FromGroup>(&self, py: Python<'_>, core: &Mutex<Optimizer<M>>) -> PyResult<usize> {
         let list = self.param_groups.bind(py);
         let now = list.iter().map(|g| groups::peek::<M>(self.name, &g)).collect::<PyResult<Vec<_>>>()?;
@@ -145,7 +144,7 @@ impl PyOptimizer {
         })
     }
 
-    /// Puts back states of these parameters.
+    /// Restores the states of these parameters.
     fn put_back(&self, params: &[Arc<Leaf>], saved: Vec<(u64, State)>) {
         with!(&self.engine, M, core => {
             let core: &Mutex<Optimizer<M>> = core;
@@ -170,7 +169,7 @@ impl PyOptimizer {
         })
     }
 
-    /// The parameters, group after group: the objects and their places.
+    /// The parameters of all groups, in order: the objects and their leaves.
     fn params<'py>(&self, py: Python<'py>) -> PyResult<Vec<(Bound<'py, PyAny>, Arc<Leaf>)>> {
         let mut out = Vec::new();
         for g in self.param_groups.bind(py).iter() {
@@ -182,7 +181,7 @@ impl PyOptimizer {
         Ok(out)
     }
 
-    /// The states of all parameters that have one, each under what `key` makes of its number and object.
+    /// The states of all parameters that have one. `key` makes the key from the parameter's number and object.
     fn states<'py>(&self, py: Python<'py>, key: impl Fn(usize, Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyDict>> {
         let out = PyDict::new(py);
         for (i, (p, leaf)) in self.params(py)?.into_iter().enumerate() {
@@ -197,7 +196,7 @@ impl PyOptimizer {
         Ok(out)
     }
 
-    /// Checks a saved dict; then replaces options and states, never before.
+    /// Checks a saved dict completely, and only then replaces options and states.
     fn load<M: FromGroup>(&self, core: &Mutex<Optimizer<M>>, saved: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = saved.py();
         let (states, saved_groups) = groups::parts(self.name, saved)?;
@@ -239,7 +238,7 @@ impl PyOptimizer {
     }
 }
 
-/// A step as a part of a program: it reads the groups in each call.
+/// A step of an optimizer as a step of a program. It reads the groups in each call.
 struct Stepping {
     optimizer: Held<PyOptimizer>,
     clip_norm: Option<f64>,
@@ -272,7 +271,7 @@ impl Effect for Stepping {
     }
 }
 
-/// A step that a capture sees.
+/// Runs a step, recorded as an effect while a capture is active.
 #[cold]
 fn seen(optimizer: &Bound<'_, PyOptimizer>, clip_norm: Option<f64>) -> PyResult<()> {
     let py = optimizer.py();
@@ -398,13 +397,13 @@ impl PyOptimizer {
         }
         with!(&self.engine, M, core => {
             let core: &Mutex<Optimizer<M>> = core;
-            // Taken: by a thread that waits for the GIL, in both passes of the collector.
+            // If it is locked, that is by a thread that waits for the GIL, and so in both passes of the collector.
             core.try_lock().map_or(Ok(()), |core| core.params().try_for_each(|leaf| gc::traverse_leaf(leaf, &visit)))
         })
     }
 }
 
-/// A class: its doc, its name, the engine, its options with their types, its signature.
+/// Defines a class: its doc, its name, the engine, its options with their types, its signature.
 macro_rules! optimizer {
     ($(#[doc = $doc:literal])+ $name:ident = $engine:ident { $($option:ident: $ty:ty),* $(; $fixed:ident = $value:literal)? } $signature:tt) => {
         $(#[doc = $doc])+
@@ -544,7 +543,7 @@ optimizer! {
         (params, lr = 1e-4, betas = (0.9, 0.99), weight_decay = 0.0, *, maximize = false)
 }
 
-/// Puts the classes on the module.
+/// Adds the classes to the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<PyOptimizer>()?;
     m.add_class::<SGD>()?;

@@ -1,4 +1,4 @@
-//! Parameter groups: the dicts in which users and schedulers see and change what an optimizer is told.
+//! Parameter groups: the dicts in which users and schedulers read and change the options of an optimizer.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -62,7 +62,7 @@ pub trait FromGroup: Method {
     fn from_group(group: &Dict<'_, '_>) -> PyResult<Self::Options>;
 }
 
-/// How the options of methods are read: each by the function of its kind.
+/// How the options of methods are read: each with the function for its kind.
 macro_rules! from_group {
     ($($method:ident = $options:ident { $($option:ident: $kind:ident),* })*) => {
         $(impl FromGroup for $method {
@@ -108,7 +108,7 @@ pub fn params<'py>(name: &str, group: &Bound<'py, PyAny>) -> PyResult<Bound<'py,
     list(name, "'params' of a parameter group", dict(name, "a parameter group", group)?.get_item("params")?)
 }
 
-/// The error for what is no parameter.
+/// The error for something that is not a parameter.
 #[cold]
 pub fn no_parameter(name: &str, p: &Bound<'_, PyAny>) -> PyErr {
     let fix = if p.hasattr("parameters").unwrap_or(false) {
@@ -121,9 +121,9 @@ pub fn no_parameter(name: &str, p: &Bound<'_, PyAny>) -> PyErr {
     PyTypeError::new_err(format!("{name}: a parameter must be a Variable, got {}{fix}", describe(p)))
 }
 
-/// The place of a parameter.
+/// The leaf of a parameter.
 pub fn place(name: &str, p: &Bound<'_, PyAny>) -> PyResult<Arc<Leaf>> {
-    // The message is made only when it is needed.
+    // The message is only made if it is needed.
     let handle = match p.cast::<PyVariable>() {
         Ok(handle) => handle.get(),
         Err(_) => return Err(no_parameter(name, p)),
@@ -134,7 +134,7 @@ pub fn place(name: &str, p: &Bound<'_, PyAny>) -> PyResult<Arc<Leaf>> {
     }
 }
 
-/// Fails when what was given to a step cannot be called.
+/// Fails if the argument of a step is not callable.
 pub fn check_closure(name: &str, f: &Bound<'_, PyAny>) -> PyResult<()> {
     if f.is_callable() {
         return Ok(());
@@ -145,20 +145,20 @@ pub fn check_closure(name: &str, f: &Bound<'_, PyAny>) -> PyResult<()> {
     )))
 }
 
-/// A group as the core takes it.
+/// A group in the form that the core takes.
 pub fn read<M: FromGroup>(name: &'static str, group: &Bound<'_, PyAny>) -> PyResult<Group<M::Options>> {
     let options = M::from_group(&Dict { name, dict: dict(name, "a parameter group", group)? })?;
     let params = params(name, group)?.iter().map(|p| place(name, &p)).collect::<PyResult<_>>()?;
     Ok(Group { options, params })
 }
 
-/// The options of a group, and its parameters as they stand there.
+/// The options of a group, and its list of parameters.
 pub fn peek<'py, M: FromGroup>(name: &'static str, group: &Bound<'py, PyAny>) -> PyResult<(M::Options, Bound<'py, PyList>)> {
     let options = M::from_group(&Dict { name, dict: dict(name, "a parameter group", group)? })?;
     Ok((options, params(name, group)?))
 }
 
-/// Whether these are the parameters with these places. Runs no Python code.
+/// Whether these are the parameters with these leaves. Runs no Python code.
 pub fn are_at(list: &Bound<'_, PyList>, places: &[Arc<Leaf>]) -> bool {
     let is_at = |p: Bound<'_, PyAny>, place: &Arc<Leaf>| {
         p.cast::<PyVariable>().is_ok_and(|p| match &*p.get().state.lock() {
@@ -169,10 +169,10 @@ pub fn are_at(list: &Bound<'_, PyList>, places: &[Arc<Leaf>]) -> bool {
     list.len() == places.len() && list.iter().zip(places).all(|(p, place)| is_at(p, place))
 }
 
-/// The items of what was given as parameters, in a fixed order.
+/// The items of the argument for parameters, in a fixed order.
 pub fn items<'py>(name: &str, o: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
     if o.cast::<PySet>().is_ok() {
-        return Err(PyTypeError::new_err(format!("{name}: parameters come in an order, a set has none; pass a list")));
+        return Err(PyTypeError::new_err(format!("{name}: parameters must be in a fixed order, and a set has none; pass a list")));
     }
     if let Ok(parameters) = o.getattr("parameters")
         && parameters.is_callable()
@@ -185,7 +185,7 @@ pub fn items<'py>(name: &str, o: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, 
     o.try_iter().map_err(|_| PyTypeError::new_err(format!("{name}: expected an iterable of parameters, not {}", describe(o))))?.collect()
 }
 
-/// Puts parameters, and their names when they come in pairs, into a group.
+/// Adds parameters, and their names if they are given as pairs, to a group.
 fn fill<'py>(name: &str, group: &Bound<'py, PyDict>, given: Vec<Bound<'py, PyAny>>) -> PyResult<()> {
     let py = group.py();
     let (params, names) = (PyList::empty(py), PyList::empty(py));
@@ -212,7 +212,7 @@ fn fill<'py>(name: &str, group: &Bound<'py, PyDict>, given: Vec<Bound<'py, PyAny
     Ok(())
 }
 
-/// A group of its own from what a user wrote, with the defaults for what is not said.
+/// Makes a group from what a user has passed; options that are missing get their defaults.
 pub fn one<'py>(name: &str, given: &Bound<'py, PyAny>, defaults: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyDict>> {
     let given = dict(name, "a parameter group", given)?;
     let Some(params) = given.get_item("params")? else {
@@ -228,7 +228,7 @@ pub fn one<'py>(name: &str, given: &Bound<'py, PyAny>, defaults: &Bound<'py, PyD
     Ok(group)
 }
 
-/// All groups from the first argument of an optimizer.
+/// All groups, from the first argument of an optimizer.
 pub fn all<'py>(name: &str, given: &Bound<'py, PyAny>, defaults: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyList>> {
     let py = given.py();
     if given.cast::<PyVariable>().is_ok() || given.cast::<PyDict>().is_ok() {
@@ -263,7 +263,7 @@ pub fn parts<'py>(name: &str, saved: &Bound<'py, PyAny>) -> PyResult<(Bound<'py,
     Ok((dict(name, "'state'", &state)?.clone(), list(name, "'param_groups' of the state_dict", saved.get_item("param_groups")?)?))
 }
 
-/// A saved group with the parameters of the present one, and the numbers they had when it was saved.
+/// A saved group with the present parameters, and the numbers that they had when it was saved.
 pub fn merged<'py>(
     name: &str,
     index: usize,
@@ -285,7 +285,7 @@ pub fn merged<'py>(
     let numbers: Vec<usize> = saved.extract().map_err(|_| PyTypeError::new_err(format!("{name}: 'params' of a saved group are numbers")))?;
     let group = theirs.copy()?;
     group.set_item("params", kept)?;
-    // Names belong to the parameters that are here.
+    // Names belong to the present parameters.
     match dict(name, "a parameter group", mine)?.get_item("param_names")? {
         Some(names) => group.set_item("param_names", names)?,
         None if group.contains("param_names")? => group.del_item("param_names")?,
@@ -294,7 +294,7 @@ pub fn merged<'py>(
     Ok((group, numbers))
 }
 
-/// The groups with numbers for parameters, to save.
+/// The groups with numbers in place of parameters, for saving.
 pub fn numbered<'py>(name: &str, groups: &Bound<'py, PyList>) -> PyResult<Bound<'py, PyList>> {
     let (out, mut next) = (PyList::empty(groups.py()), 0);
     for g in groups.iter() {
@@ -307,7 +307,7 @@ pub fn numbered<'py>(name: &str, groups: &Bound<'py, PyList>) -> PyResult<Bound<
     Ok(out)
 }
 
-/// All groups, an option a line.
+/// All groups, one option per line.
 pub fn show(name: &str, groups: &Bound<'_, PyList>) -> PyResult<String> {
     let mut out = format!("{name} (");
     for (i, g) in groups.iter().enumerate() {

@@ -7,7 +7,7 @@ use pyo3::types::{PyDict, PyTuple};
 
 use super::variable::PyVariable;
 
-/// Our functions for NumPy's ufuncs, as objects; None for those that we do not have. A look here is part of every `np.sin(v)`.
+/// Our functions for NumPy's ufuncs, as objects; None for ufuncs without one. Every `np.sin(v)` looks here.
 static FUNCTIONS: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
 static APPLY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 static DISPATCH: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
@@ -29,7 +29,7 @@ fn found<'py>(py: Python<'py>, cell: &'static PyOnceLock<Py<PyAny>>, module: &st
     Ok(cell.get_or_try_init(py, || PyResult::Ok(py.import(module)?.getattr(name)?.unbind()))?.bind(py))
 }
 
-/// Whether an operand is of a class that neither NumPy nor we know and that has the protocol: then it is its turn.
+/// Whether an operand has the protocol and its class is neither NumPy's nor ours: then its method must be called.
 #[cold]
 fn has_foreign(inputs: &Bound<'_, PyTuple>) -> PyResult<bool> {
     for o in inputs {

@@ -18,13 +18,13 @@ use crate::ops::random::{Generator, default_generator};
 use crate::tape::Variable;
 use crate::transform;
 
-/// What a random number costs, in elements of an addition.
+/// The cost of a random number, in elements of an addition.
 const COST: usize = 4;
 
-/// A class, what it is called with, and the state that is set then.
+/// For pickle: a class, its arguments, and the state to set.
 type Reduced<'py> = (Bound<'py, PyAny>, (u64,), (u64, u64));
 
-/// The seed of a generator that is made without one; PyTorch's.
+/// The seed of a generator that is made without one, as in PyTorch.
 const DEFAULT_SEED: u64 = 67_280_421_310_721;
 
 /// Sizes given as `rand(2, 3)` or `rand((2, 3))`.
@@ -43,12 +43,12 @@ fn sizes(name: &str, shape: &Bound<'_, PyAny>) -> PyResult<Vec<isize>> {
     }
 }
 
-/// Sizes that may be left out: one number.
+/// Optional sizes; without them, one number.
 fn sizes_or_none(name: &str, shape: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<isize>> {
     shape.map_or_else(|| Ok(Vec::new()), |s| sizes(name, s))
 }
 
-/// A bound or another number that comes before the size, which is easily mistaken for it.
+/// A bound or another number before the size, which users easily confuse with it.
 fn bound<'a, 'py, F: Name, N: Name, T: FromPyObject<'a, 'py> + Wanted>(o: &'a Bound<'py, PyAny>) -> PyResult<T> {
     if (o.cast::<PyTuple>().is_ok() || o.cast::<PyList>().is_ok()) && !number::holds_tracked(o) {
         return Err(PyTypeError::new_err(format!(
@@ -62,7 +62,7 @@ fn bound<'a, 'py, F: Name, N: Name, T: FromPyObject<'a, 'py> + Wanted>(o: &'a Bo
     number::number(F::NAME, N::NAME, o)
 }
 
-/// A seed: an int of 64 bits without a sign.
+/// A seed: an unsigned int of 64 bits.
 fn seed(o: &Bound<'_, PyAny>) -> PyResult<u64> {
     number::refuse_tracked("manual_seed", "seed", o)?;
     if o.cast::<PyFloat>().is_err()
@@ -74,8 +74,8 @@ fn seed(o: &Bound<'_, PyAny>) -> PyResult<u64> {
     Err(if o.cast::<PyInt>().is_ok() { PyValueError::new_err(text) } else { PyTypeError::new_err(text) })
 }
 
-/// Draws numbers, letting other Python threads run when they are many.
-/// Inside a mapping each sample gets numbers of its own, or all get the same, as the mapping says.
+/// Draws numbers, without the GIL if there are many. Inside `vmap` each sample gets its own numbers, or all get the same, as `vmap` was
+/// told.
 fn draw(py: Python<'_>, name: &str, shape: &[isize], f: impl FnOnce(&[isize]) -> Result<Variable> + Send) -> PyResult<PyVariable> {
     guard(name, || {
         let (shape, samples) = transform::drawn_shape(name, shape)?;
@@ -97,7 +97,7 @@ fn dtype_of(dtype: Option<&Bound<'_, PyAny>>) -> PyResult<Option<DType>> {
 #[pyclass(frozen, name = "Generator", module = "tapegrad.random")]
 struct PyGenerator(Place);
 
-/// A generator of its own, or that of the process.
+/// A separate generator, or that of the process.
 enum Place {
     Own(Generator),
     Process,
@@ -117,7 +117,7 @@ impl PyGenerator {
     #[new]
     #[pyo3(signature = (seed = None, device = None))]
     fn new(seed: Option<&Bound<'_, PyAny>>, device: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
-        // PyTorch's generators take a device first.
+        // The first argument of PyTorch's generators is a device.
         let named = seed.filter(|s| s.cast::<PyString>().is_ok());
         for place in [named, device].into_iter().flatten() {
             if place.str()?.to_string_lossy() != "cpu" {
@@ -265,9 +265,9 @@ impl PyGenerator {
     }
 }
 
-/// Puts random numbers on the module.
+/// Adds random numbers to the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    let _ = default_generator(); // made now: a fork may not interrupt it
+    let _ = default_generator(); // made now, because a fork must not interrupt it
     m.add_class::<PyGenerator>()?;
     let generator = Bound::new(m.py(), PyGenerator(Place::Process))?;
     for name in ["manual_seed", "rand", "randn", "randint", "uniform", "normal", "bernoulli", "permutation"] {

@@ -1,6 +1,6 @@
-//! Python objects that the core holds are not dropped where the core drops them: that may be under a lock, or without the GIL,
-//! and the end of a Python object runs Python code. They wait in a queue, which is emptied where this crate returns to Python
-//! and when a thread gets the GIL back. So a drop in the core never waits for the GIL and never runs foreign code.
+//! Python objects that the core holds are not dropped where the core drops them. That may be under a lock, or without the GIL, and dropping
+//! a Python object may run Python code. Instead they are added to a queue, which is emptied where this crate returns to Python and when a
+//! thread acquires the GIL again. So a drop in the core never waits for the GIL and never runs foreign code.
 
 #![allow(unsafe_code, reason = "`Held` takes its object out when it is dropped")]
 
@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 
 use crate::lock::{AtFork, ShortMutex, at_fork};
 
-/// A Python object that the core holds. Wherever the core drops it, it joins the queue.
+/// A Python object that the core holds. When the core drops it, it is added to the queue.
 pub struct Held<T>(ManuallyDrop<Py<T>>);
 
 impl<T> Held<T> {
@@ -38,7 +38,7 @@ impl<T> Drop for Held<T> {
     }
 }
 
-/// Objects of a part of the queue. A drop cannot report that there is no memory: a part is small enough for the module's reserve.
+/// Objects per part of the queue. A drop cannot report a lack of memory, so a part is small enough for the module's reserve.
 const PART: usize = 1024;
 
 static QUEUE: ShortMutex<Vec<Vec<Py<PyAny>>>> = ShortMutex::new(Vec::new());
@@ -48,7 +48,7 @@ thread_local! {
     static EMPTYING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Drops `item` later, with the GIL and under no lock.
+/// Drops `item` later, with the GIL and without a lock.
 fn release(item: Py<PyAny>) {
     at_fork(AtFork::Released, &QUEUE);
     let mut queue = QUEUE.lock();
@@ -63,7 +63,7 @@ fn release(item: Py<PyAny>) {
     ANY.store(true, Ordering::Relaxed);
 }
 
-/// Drops what waits. To be called with the GIL and without a lock.
+/// Drops the objects in the queue. To be called with the GIL and without a lock.
 #[inline]
 pub fn empty() {
     if ANY.load(Ordering::Relaxed) {
@@ -71,7 +71,7 @@ pub fn empty() {
     }
 }
 
-/// What an object drops joins the queue, so a long chain of objects does not recurse.
+/// An object that is dropped may add others to the queue, so a long chain of objects does not recurse.
 #[cold]
 fn empty_now() {
     if EMPTYING.replace(true) {
@@ -91,7 +91,7 @@ fn empty_now() {
     EMPTYING.set(false);
 }
 
-/// Empties the queue when it is dropped: the last field of a Python class that owns parts of the tape.
+/// Empties the queue when it is dropped. It is the last field of a Python class that owns parts of the tape.
 pub struct EmptyOnDrop;
 
 impl Drop for EmptyOnDrop {

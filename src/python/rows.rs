@@ -10,7 +10,7 @@ use super::variable::PyVariable;
 use super::view;
 use crate::ops::{self, IndexItem};
 
-/// The entries along an array's first axis, one after the other: views, elements where there is one axis.
+/// Iterates over the entries along an array's first axis: views, or elements if there is only one axis.
 #[pyclass(frozen, module = "tapegrad")]
 pub struct Rows {
     array: Py<PyVariable>,
@@ -18,7 +18,7 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// Before the first.
+    /// Starts at the first entry.
     pub fn of(array: &Bound<'_, PyVariable>) -> Self {
         Self { array: array.clone().unbind(), next: AtomicUsize::new(0) }
     }

@@ -1,4 +1,4 @@
-//! Looking at the tape, the pool and the threads from Python.
+//! Inspection of the tape, the pool and the threads from Python.
 
 use std::sync::Arc;
 
@@ -74,7 +74,7 @@ fn set_num_threads(n: &Bound<'_, PyAny>) -> PyResult<()> {
     Ok(())
 }
 
-/// Begins to collect descriptions of what this thread records, with values if asked to.
+/// Begins to collect descriptions of the operations that this thread records, with values if asked for.
 #[pyfunction]
 #[pyo3(signature = (values = false))]
 fn observe(values: bool) {
@@ -109,13 +109,13 @@ fn describe<'py>(py: Python<'py>, n: &NodeInfo) -> PyResult<Bound<'py, PyDict>> 
     Ok(d)
 }
 
-/// Ends the newest `observe` and returns (nodes as dicts, a listing, DOT).
+/// Ends the innermost `observe` and returns (nodes as dicts, a listing, DOT).
 #[pyfunction]
 fn unobserve(py: Python<'_>) -> PyResult<(Bound<'_, PyList>, String, String)> {
     shown(py, &tape::unobserve())
 }
 
-/// The operations that results were recorded from, as `unobserve` returns them.
+/// The operations that the results were recorded from, in the form of `unobserve`.
 #[pyfunction]
 #[pyo3(signature = (results, values = false))]
 #[allow(clippy::needless_pass_by_value, reason = "arguments of Python")]
@@ -132,7 +132,7 @@ fn shown<'py>(py: Python<'py>, nodes: &[NodeInfo]) -> PyResult<(Bound<'py, PyLis
     })
 }
 
-/// The line of the user's program that is running: the innermost frame outside the package.
+/// The line of user code that is running: the innermost frame outside the package.
 fn source() -> Option<Arc<str>> {
     Python::attach(|py| {
         let _scope = Scope::attached();
@@ -150,7 +150,7 @@ fn source() -> Option<Arc<str>> {
     })
 }
 
-/// Puts inspection on the module.
+/// Adds inspection to the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     tape::set_source_provider(source);
     simd::check()?;

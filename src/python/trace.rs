@@ -17,7 +17,7 @@ pub struct TracedCall {
     call: Traced,
 }
 
-/// Where a value stands on the tape: `("leaf", number)`, `("node", number, output)`, or None.
+/// The edge of a value: `("leaf", number)`, `("node", number, output)`, or None.
 fn place<'py>(py: Python<'py>, v: &Variable) -> PyResult<Option<Bound<'py, PyTuple>>> {
     Ok(match v.edge().key() {
         EdgeKey::Leaf(id) => Some(("leaf", id).into_pyobject(py)?),
@@ -57,7 +57,7 @@ impl TracedCall {
         }
     }
 
-    /// The places of the inputs on the tape; None for constants.
+    /// The edges of the inputs; None for constants.
     fn places<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         objects::list(py, self.call.inputs.len(), |i| {
             let found = if let TracedInput::Array(v) = &self.call.inputs[i] { place(py, v)? } else { None };
@@ -73,7 +73,7 @@ impl TracedCall {
         })
     }
 
-    /// The results, at their places on the tape.
+    /// The results, with their edges.
     fn outputs<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         objects::list(py, self.call.outputs.len(), |i| Ok(wrap(py, self.call.outputs[i].clone())?.into_bound(py)))
     }
@@ -98,20 +98,20 @@ fn _begin_trace() {
     tape::begin_trace();
 }
 
-/// Ends the newest trace and returns its calls.
+/// Ends the innermost trace and returns its calls.
 #[pyfunction]
 fn _end_trace(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
     let calls = tape::end_trace();
     objects::list(py, calls.len(), |i| Ok(Bound::new(py, TracedCall { call: calls[i].clone() })?.into_any()))
 }
 
-/// Where a value stands on the tape: `("leaf", number)`, `("node", number, output)`, or None.
+/// The edge of a value: `("leaf", number)`, `("node", number, output)`, or None.
 #[pyfunction]
 fn _place<'py>(py: Python<'py>, x: &Bound<'py, PyVariable>) -> PyResult<Option<Bound<'py, PyTuple>>> {
     place(py, &x.get().snapshot())
 }
 
-/// Puts traces on the module.
+/// Adds traces to the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<TracedCall>()?;
     m.add_function(wrap_pyfunction!(_begin_trace, m)?)?;

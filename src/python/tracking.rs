@@ -1,4 +1,4 @@
-//! What a `Variable` has to do with the tape: requires_grad, grad, backward, hooks.
+//! The methods of `Variable` that concern the tape: requires_grad, grad, backward, hooks.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ impl PyVariable {
                 return Ok(());
             }
             State::Value(v) if v.is_tracked() => return check_stays_tracked(on),
-            // Untracked, or on already.
+            // Untracked, or it requires gradients already.
             State::View(view) => {
                 let tracked = !on && !matches!(view.edge(), Edge::None);
                 return if tracked { check_stays_tracked(on) } else { Ok(()) };
@@ -49,7 +49,7 @@ impl PyVariable {
                 v.clone()
             }
         };
-        // Not under the lock: lent memory is copied, and its owner dropped.
+        // Outside the lock: lent memory is copied, and its owner dropped.
         let leaf = State::Leaf(guard("requires_grad_", || Ok(Leaf::new(value, true)))?);
         let old = std::mem::replace(&mut *self.state.lock(), leaf);
         drop(old);
@@ -88,7 +88,7 @@ impl PyVariable {
     #[setter(grad)]
     fn set_grad(&self, grad: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let Some(leaf) = self.leaf().filter(|l| l.requires_grad()) else {
-            // It has none: what a loop over frozen parameters writes.
+            // Assigning None is allowed if there is no gradient, as in a loop over frozen parameters.
             if grad.is_none() && !self.snapshot().is_tracked() {
                 if let Some(leaf) = self.leaf() {
                     leaf.set_grad(None);
@@ -209,7 +209,7 @@ impl PyVariable {
 }
 
 impl PyVariable {
-    /// Where its gradient is kept.
+    /// The leaf that keeps its gradient.
     fn place(&self) -> Option<Arc<Leaf>> {
         match &*self.state.lock() {
             State::Leaf(leaf) => Some(Arc::clone(leaf)),
@@ -219,7 +219,7 @@ impl PyVariable {
     }
 }
 
-/// Warns who reads the gradient of a computed value.
+/// Warns if the gradient of a computed value is read.
 #[cold]
 fn warn_of_no_leaf(py: Python<'_>) -> PyResult<()> {
     let text = c"grad: this Variable is a result of operations, not a leaf, so backward() keeps no gradient for it; \
@@ -227,7 +227,7 @@ fn warn_of_no_leaf(py: Python<'_>) -> PyResult<()> {
     PyErr::warn(py, &py.get_type::<PyUserWarning>(), text, 1)
 }
 
-/// A result of recorded operations cannot be taken off the tape.
+/// The result of recorded operations cannot be made untracked.
 fn check_stays_tracked(on: bool) -> PyResult<()> {
     if on {
         return Ok(());
@@ -235,7 +235,7 @@ fn check_stays_tracked(on: bool) -> PyResult<()> {
     Err(GradError::new_err("requires_grad can only be switched off on leaves; use detach() to get this value without its history"))
 }
 
-/// Where the gradient of a value that is no leaf handle is kept.
+/// The leaf that keeps the gradient of a value that is not a leaf.
 fn place_of(edge: &Edge) -> Option<Arc<Leaf>> {
     match edge {
         Edge::None | Edge::Lifted(_) => None,

@@ -1,4 +1,5 @@
-//! Transformations from Python: the steps that `tapegrad/_transforms.py` puts together over nested containers.
+//! Transformations from Python: the building blocks from which `tapegrad/_transforms.py` makes transformations of functions on nested
+//! containers.
 
 #![allow(clippy::needless_pass_by_value, reason = "arguments as Python hands them over")]
 
@@ -19,13 +20,13 @@ fn handles(py: Python<'_>, all: Vec<Variable>) -> PyResult<Bound<'_, PyTuple>> {
     objects::tuple(py, all.into_iter().map(|v| Ok(wrap(py, v)?.into_bound(py))))
 }
 
-/// A level for one call of a transformation, above all that are active.
+/// A new level for one call of a transformation, above all active levels.
 #[pyfunction]
 fn _fresh_level() -> u64 {
     transform::fresh_level()
 }
 
-/// Ends a level: values of it can no longer be used.
+/// Ends a level: its values can no longer be used.
 #[pyfunction]
 fn _end_level(level: u64) {
     transform::end_level(level);
@@ -56,7 +57,7 @@ fn _unbatched(level: u64, size: usize, y: &Bound<'_, PyVariable>, axis: isize) -
     guard("vmap", || Ok(PyVariable::new(transform::unbatched(level, size, &y.get().snapshot(), axis)?)))
 }
 
-/// Begins a mapping over `size` samples.
+/// Begins a `vmap` over `size` samples.
 #[pyfunction]
 fn _enter_mapping(level: u64, size: usize, randomness: &str) {
     let randomness = match randomness {
@@ -67,13 +68,13 @@ fn _enter_mapping(level: u64, size: usize, randomness: &str) {
     transform::enter(level, size, randomness);
 }
 
-/// Whether a function is being mapped in this thread.
+/// Whether this thread is inside `vmap`.
 #[pyfunction]
 fn _is_mapping() -> bool {
     transform::is_mapping()
 }
 
-/// The number of samples of an active mapping, and what random draws inside of it are: `(3, "same")`, or None.
+/// The number of samples of an active `vmap`, and the kind of its random draws: `(3, "same")`, or None.
 #[pyfunction]
 fn _active_mapping(level: u64) -> Option<(usize, &'static str)> {
     let (size, randomness) = transform::active_mapping(level)?;
@@ -88,20 +89,20 @@ fn name_of(randomness: Randomness) -> &'static str {
     }
 }
 
-/// The number of mappings that this thread is inside of.
+/// Number of nested `vmap` calls that this thread is inside.
 #[pyfunction]
 fn _mapping_depth() -> usize {
     transform::mapping_depth()
 }
 
-/// Takes this thread out of the mappings beyond the first `depth`, and returns the arguments with which `_enter_mapping` brings each back.
+/// Leaves the mappings beyond the first `depth` temporarily. Returns the arguments with which `_enter_mapping` restores each of them.
 #[pyfunction]
 fn _suspend_mappings(depth: usize) -> Vec<(u64, usize, &'static str)> {
     transform::suspend(depth).into_iter().map(|(level, size, randomness)| (level, size, name_of(randomness))).collect()
 }
 
-/// The gradients of Σ ⟨cotangent, output⟩ by `sources`, None for one that no output depends on. The pass is recorded when
-/// `create_graph`. None of them passes through another source.
+/// The gradients of Σ ⟨cotangent, output⟩ with respect to `sources`, None for one that no output depends on. The pass is recorded if
+/// `create_graph`. No gradient passes through one source to another.
 #[pyfunction]
 fn _pull_between<'py>(
     py: Python<'py>,
@@ -126,7 +127,7 @@ fn _leave_mapping(level: u64) {
     transform::end_level(level);
 }
 
-/// The inputs as a function gets them whose gradient will be taken, and their roots.
+/// The inputs of a function whose gradient will be computed, as the function gets them, and their roots.
 #[pyfunction]
 fn _vjp_begin<'py>(py: Python<'py>, inputs: Vec<Bound<'py, PyVariable>>) -> PyResult<(Bound<'py, PyTuple>, Bound<'py, PyTuple>)> {
     guard("vjp", || {
@@ -135,7 +136,7 @@ fn _vjp_begin<'py>(py: Python<'py>, inputs: Vec<Bound<'py, PyVariable>>) -> PyRe
     })
 }
 
-/// Places of their own for plain values.
+/// New nodes for plain values.
 #[pyfunction]
 fn _plain_roots<'py>(py: Python<'py>, inputs: Vec<Bound<'py, PyVariable>>) -> PyResult<Bound<'py, PyTuple>> {
     guard("vjp", || handles(py, transform::plain_roots(&values(&inputs))?))
@@ -156,7 +157,7 @@ fn _vjp_pull<'py>(
     })
 }
 
-/// Results as they leave the transformation: without a history of the roots alone.
+/// Results when they leave the transformation: without the history that only concerns the roots.
 #[pyfunction]
 fn _vjp_end<'py>(py: Python<'py>, outputs: Vec<Bound<'py, PyVariable>>, roots: Vec<Bound<'py, PyVariable>>) -> PyResult<Bound<'py, PyTuple>> {
     handles(py, transform::end(&values(&outputs), &values(&roots)))
@@ -171,19 +172,19 @@ fn _lifted(x: &Bound<'_, PyVariable>) -> Option<(&'static str, u64)> {
     }
 }
 
-/// The elements inside all transformations, with the axes of all batches in front: to check them, not to compute.
+/// The elements below all transformations, with the axes of all batches in front. For checks, not for computing.
 #[pyfunction]
 fn _innermost(x: &Bound<'_, PyVariable>) -> PyVariable {
     PyVariable::new(x.get().snapshot().innermost().clone().into())
 }
 
-/// The number that the next recorded operation gets.
+/// The number of the next recorded operation.
 #[pyfunction]
 fn _next_number() -> u64 {
     tape::next_number()
 }
 
-/// What `outputs` depend on besides the roots: leaves, and results that are older than number `since`.
+/// The values other than the roots that `outputs` depend on: leaves, and results that are older than number `since`.
 #[pyfunction]
 fn _frontier<'py>(
     py: Python<'py>,
@@ -194,7 +195,7 @@ fn _frontier<'py>(
     handles(py, tape::frontier(&values(&outputs), &values(&roots), since))
 }
 
-/// Puts the steps on the module.
+/// Adds these functions to the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(_fresh_level, m)?)?;
     m.add_function(wrap_pyfunction!(_end_level, m)?)?;

@@ -1,6 +1,6 @@
-//! Names that NumPy and PyTorch use for different things: with PyTorch's keyword they raise an error that names the right call.
+//! Names that mean different things in NumPy and PyTorch: with PyTorch's keyword they raise an error that shows the right call.
 
-/// What to write instead, when `name` was called with the keyword `key`, among all of `keys`.
+/// What to write instead, if `name` was called with the keyword `key`, among all of `keys`.
 #[cold]
 pub fn advice(name: &str, key: &str, keys: &[String]) -> Option<&'static str> {
     let given = |wanted: &[&str]| keys.iter().any(|k| wanted.contains(&k.as_str()));
@@ -26,7 +26,7 @@ pub fn advice(name: &str, key: &str, keys: &[String]) -> Option<&'static str> {
     })
 }
 
-/// Whether PyTorch's function takes arguments by position that ours refuses, as `max(x, y)`.
+/// Whether PyTorch's function accepts positional arguments that ours rejects, such as `max(x, y)`.
 pub fn has_form_by_position(name: &str) -> bool {
     matches!(name, "max" | "min" | "norm" | "repeat" | "select")
 }

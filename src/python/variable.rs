@@ -1,4 +1,4 @@
-//! The class `Variable`: the handle that users hold. It keeps its identity while values move through it.
+//! The class `Variable`: the handle that users hold. It keeps its identity while its value changes.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -20,18 +20,19 @@ use crate::error::show_shape;
 use crate::lock::Mutex;
 use crate::tape::{self, Edge, Leaf, Variable};
 
-/// What a handle holds: a value with its history, or a place that outlives values (a leaf, a gradient).
+/// The content of a handle: a value with its history, a leaf, or a view.
 pub enum State {
-    /// A value; another one after an in-place operation.
+    /// A value, which in-place operations replace.
     Value(Variable),
-    /// A place.
+    /// A leaf: a parameter or a gradient.
     Leaf(Arc<Leaf>),
-    /// A part of another handle.
+    /// A view of a part of another handle.
     View(ViewBox),
 }
 
 impl State {
-    /// The present value; that of a place is put into `at`. A view has none of its own, and recording lent memory may run Python code.
+    /// The present value; that of a leaf is put into `at`. Not for views, which have no value of their own, and whose recording may run
+    /// Python code.
     #[inline]
     fn value<'a>(&'a self, at: &'a mut Option<Variable>) -> Option<&'a Variable> {
         match self {
@@ -63,12 +64,12 @@ pub struct PyVariable {
 }
 
 impl PyVariable {
-    /// A handle of a value.
+    /// A handle for a value.
     pub fn new(v: Variable) -> Self {
         Self::with_state(State::Value(v))
     }
 
-    /// A handle of a place.
+    /// A handle for a leaf.
     pub fn of_leaf(leaf: Arc<Leaf>) -> Self {
         Self::with_state(State::Leaf(leaf))
     }
@@ -77,7 +78,7 @@ impl PyVariable {
         Self { state: Mutex::new(state), _last: EmptyOnDrop }
     }
 
-    /// The present value. Operations work on it, so no lock is held while they run.
+    /// The present value. Operations use it, so no lock is held while they run.
     pub fn snapshot(&self) -> Variable {
         let v = match &*self.state.lock() {
             State::Value(v) => Some(v.clone()),
@@ -91,8 +92,8 @@ impl PyVariable {
         }
     }
 
-    /// `v`, the present value, in the copy that replaced its lent memory, if there is one. The handle keeps that, and lets the
-    /// owner of the lent memory go.
+    /// Replaces `v`, the present value, by the copy of its lent memory, if there is one. The handle keeps the copy and drops its reference
+    /// to the owner of the lent memory.
     #[cold]
     fn move_on(&self, v: Variable) -> Variable {
         let Some(copy) = v.array().moved() else { return v };
@@ -118,10 +119,10 @@ impl PyVariable {
         self.read_view().dtype()
     }
 
-    /// Runs `f` on the value without copying it; `None` for a view. `f` must be short and must not call Python: the handle is locked.
+    /// Runs `f` on the value without cloning it; `None` for a view. The handle is locked, so `f` must be short and must not call Python.
     #[inline(always)]
     pub fn with<R>(&self, f: impl FnOnce(&Variable) -> Option<R>) -> Option<R> {
-        let mut at = None; // declared first, so dropped after the lock
+        let mut at = None; // declared first, so dropped after the lock is released
         let state = self.state.lock();
         if let State::Value(v) = &*state {
             return f(v);
@@ -129,8 +130,8 @@ impl PyVariable {
         f(state.value(&mut at)?)
     }
 
-    /// Runs `f` on the values of two handles without copying them; `None` when one is a view. `f` must be short and must not call
-    /// Python: both handles are locked, in the order of their addresses.
+    /// Runs `f` on the values of two handles without cloning them; `None` if one is a view. Both handles are locked, in the order of their
+    /// addresses, so `f` must be short and must not call Python.
     #[inline(always)]
     pub fn with_both<R>(&self, other: &Self, f: impl FnOnce(&Variable, &Variable) -> Option<R>) -> Option<R> {
         let (here, there) = (std::ptr::from_ref(self), std::ptr::from_ref(other));
@@ -138,7 +139,7 @@ impl PyVariable {
             let v = self.snapshot();
             return f(&v, &v);
         }
-        // Declared first, so dropped after the locks.
+        // Declared first, so dropped after the locks are released.
         let (mut at_a, mut at_b) = (None, None);
         let (a, b) = if here < there {
             let a = self.state.lock();
@@ -153,7 +154,7 @@ impl PyVariable {
         f(a.value(&mut at_a)?, b.value(&mut at_b)?)
     }
 
-    /// The place, for a leaf.
+    /// The leaf, if it is one.
     pub fn leaf(&self) -> Option<Arc<Leaf>> {
         match &*self.state.lock() {
             State::Leaf(leaf) => Some(Arc::clone(leaf)),
@@ -165,7 +166,7 @@ impl PyVariable {
         }
     }
 
-    /// The result of an in-place operation as it is put in the place of `old`: of its shape, in its dtype.
+    /// The result of an in-place operation, converted to the shape and dtype of `old`.
     pub fn fit_in_place(op: &str, old: &Array, new: &Variable) -> PyResult<Variable> {
         if new.shape() != old.shape() {
             return Err(ShapeError::new_err(format!(
@@ -186,8 +187,8 @@ impl PyVariable {
         Ok(crate::ops::astype(new, old.dtype())?)
     }
 
-    /// Puts the result of an in-place operation here, on a handle that is no view; every holder of the handle sees it. While nothing is
-    /// recorded the data changes and the history stays.
+    /// Stores the result of an in-place operation in a handle that is not a view; everyone who holds the handle sees it. If recording is
+    /// off, the data changes and the history stays.
     #[allow(clippy::needless_pass_by_value, reason = "the result of an operation, which ends here")]
     pub fn replace(&self, op: &str, new: Variable) -> PyResult<()> {
         let old = self.snapshot();
@@ -208,16 +209,16 @@ impl PyVariable {
             new = Variable::with_edge(new.into_array(), old.edge().clone());
         }
         let gone = std::mem::replace(&mut *self.state.lock(), State::Value(new));
-        drop(gone); // after the lock: it may be the last holder of a graph
+        drop(gone); // after the lock: it may be the last reference to a graph
         Ok(())
     }
 
-    /// In-place operations on a leaf that collects gradients would lose its history while recording.
+    /// Fails for an in-place operation on a leaf that collects gradients, while recording: the leaf would lose its history.
     pub fn check_in_place(&self, op: &str) -> PyResult<()> {
         self.check_leaf(op, false)
     }
 
-    /// [`PyVariable::check_in_place`], perhaps through a view of the leaf.
+    /// [`PyVariable::check_in_place`], possibly through a view of the leaf.
     pub fn check_leaf(&self, op: &str, through_view: bool) -> PyResult<()> {
         if let State::Leaf(leaf) = &*self.state.lock()
             && leaf.requires_grad()
@@ -245,23 +246,23 @@ impl PyVariable {
 /// How arrays are printed.
 static DISPLAY: Mutex<DisplayOptions> = Mutex::new(DisplayOptions::NUMPY);
 
-/// Precision, threshold, edge items, line width and whether exponents are suppressed: how arrays are printed.
+/// The options for printing arrays: precision, threshold, edge items, line width, and whether exponents are suppressed.
 #[pyfunction]
 fn _display_options() -> (usize, usize, usize, usize, bool) {
     let o = *DISPLAY.lock();
     (o.precision, o.threshold, o.edge_items, o.line_width, o.suppress)
 }
 
-/// Sets what [`_display_options`] gives.
+/// Sets the options that [`_display_options`] returns.
 #[pyfunction]
 fn _set_display_options(precision: usize, threshold: usize, edge_items: usize, line_width: usize, suppress: bool) {
-    // More digits than any float has are no use.
+    // No float has more digits than this.
     let precision = precision.min(1100);
     *DISPLAY.lock() = DisplayOptions { precision, threshold, edge_items, line_width, suppress };
 }
 
 impl PyVariable {
-    /// What `repr` shows.
+    /// The text for `repr`.
     fn text(slf: &Bound<'_, Self>) -> PyResult<String> {
         let v = slf.get().snapshot();
         let name = slf.get_type().name()?.to_string();
@@ -447,7 +448,7 @@ impl PyVariable {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        // Taken: by a thread that waits for the GIL, in both passes of the collector. See `gc.rs`.
+        // If it is locked, that is by a thread that waits for the GIL, and so in both passes of the collector. See `gc.rs`.
         match self.state.try_lock().as_deref() {
             Some(State::View(view)) => view.traverse(&visit),
             Some(_) if !gc::is_shown() => Ok(()),
@@ -474,7 +475,7 @@ fn too_many(n: usize) -> PyErr {
     ))
 }
 
-/// Only floating and complex dtypes can require gradients.
+/// Fails unless the dtype is floating or complex, because only these can require gradients.
 pub fn require_float(dtype: DType) -> PyResult<()> {
     if dtype.is_inexact() {
         return Ok(());
@@ -538,7 +539,7 @@ fn from_dlpack(x: &Bound<'_, PyAny>, device: Option<&Bound<'_, PyAny>>, copy: Op
     guard("from_dlpack", || Ok(PyVariable::new(dlpack::import(x, copy)?.into())))
 }
 
-/// Puts the class and its functions on the module.
+/// Adds the class and its functions to the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(_display_options, m)?)?;
     m.add_function(wrap_pyfunction!(_set_display_options, m)?)?;

@@ -1,12 +1,12 @@
-//! Handles that are views: a base handle and a layout, no value of their own.
+//! Handles that are views: a base handle and a layout, without a value of their own.
 //!
-//! A read takes the base's present value and looks at it through the layout. A write puts the window into the base's value, so the base
-//! and all its other views show it. A base is told nothing of its views: the edge that a view keeps is good for as long as the base's
-//! edge is the one that it was made of.
+//! A read takes the base's present value and applies the layout. A write stores the part in the base's value, so the base and all its other
+//! views show it. A base does not know its views: the edge that a view keeps is valid as long as the base has the edge from which it was
+//! made.
 //!
 //! # Locks
-//! The lock of a view is never held while that of its base is waited for. Under a base's lock a window is written and a node is recorded;
-//! nothing of the user's runs there, and what a write drops is dropped after it.
+//! The lock of a view is never held while waiting for the lock of its base. Under a base's lock a part is written and a node is recorded.
+//! No user code runs there, and what a write drops is dropped afterwards.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, OnceLock};
@@ -26,29 +26,29 @@ use crate::ops::view::{self, Part};
 use crate::ops::work::LONG_CALL;
 use crate::tape::{self, Edge, EdgeKey, Leaf, Recorded, Variable, capture};
 
-/// What a view may be used for.
+/// Restrictions of a view.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Kind {
-    /// `detach()` or `.data`: not tracked, and writes change data alone.
+    /// Made by `detach()` or `.data`: not tracked, and writes change data only.
     pub detached: bool,
-    /// Made of a tracked base while nothing was recorded: it reads as a constant.
+    /// Made from a tracked base while recording was off: reads give a constant.
     pub constant: bool,
-    /// It shows elements in several places.
+    /// It repeats elements, so it cannot be written.
     pub read_only: bool,
 }
 
-/// The data of a leaf, as untracked views know it. `x.data = y` gives the leaf other data; views that were made before keep the old
-/// data, in a handle of their own.
+/// The data of a leaf, for untracked views. `x.data = y` gives the leaf new data; views made before keep the old data, in a separate
+/// handle.
 #[derive(Default)]
 struct LeafData(OnceLock<Py<PyVariable>>);
 
-/// What a view shows: a part of a handle.
+/// What a view shows: a part of another handle.
 pub struct Link {
     /// Never a view itself.
     pub base: Py<PyVariable>,
-    /// Of an untracked view of a leaf: the data that it shows.
+    /// For an untracked view of a leaf: the data that it shows.
     data: Option<Arc<LeafData>>,
-    /// Where its elements are, by the row-major positions of the base; `None` for the whole base.
+    /// The positions of its elements, as row-major positions of the base; `None` for the whole base.
     map: Option<Arc<Layout>>,
     pub kind: Kind,
 }
@@ -56,14 +56,14 @@ pub struct Link {
 /// The state of a handle that is a view.
 pub struct View {
     link: Link,
-    /// Its place on the tape when it was last looked for, and the base's place then.
+    /// Its edge when it was last read, and the base's edge at that time.
     edge: Edge,
     on: EdgeKey,
-    /// The value of an element: it keeps what it was read as, like NumPy's scalars.
+    /// The value of an element. Like a NumPy scalar, it keeps the value that was read.
     element: Option<Variable>,
 }
 
-/// A view in a handle. Dropping a handle is on the path of every operation, so the end of a view is out of line.
+/// A view in a handle. Dropping a handle is part of every operation, so dropping a view is a separate function that is not inlined.
 pub struct ViewBox(Option<Box<View>>);
 
 impl ViewBox {
@@ -110,12 +110,12 @@ impl View {
         self.element.is_some()
     }
 
-    /// The place on the tape that it last had.
+    /// Its edge when it was last read.
     pub fn edge(&self) -> &Edge {
         self.element.as_ref().map_or(&self.edge, Variable::edge)
     }
 
-    /// Shows a garbage collector what it holds.
+    /// Reports its references to a garbage collector.
     pub fn traverse(&self, visit: &PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
         visit.call(&self.link.base)?;
         gc::traverse(self.edge(), visit)
@@ -123,7 +123,7 @@ impl View {
 }
 
 impl Link {
-    /// Another reference to the same part: of the old data, if the base has been given other data since.
+    /// Another reference to the same part. If the base has been given new data since, it refers to the old data.
     pub fn clone_ref(&self, py: Python<'_>) -> Self {
         let (base, data) = match self.data.as_ref().and_then(|data| data.0.get()) {
             Some(kept) => (kept, None),
@@ -132,7 +132,7 @@ impl Link {
         Self { base: base.clone_ref(py), data, map: self.map.clone(), kind: self.kind }
     }
 
-    /// Whether two views show the same elements in the same way.
+    /// Whether two views show the same elements in the same layout.
     pub fn is_same(&self, other: &Self) -> bool {
         let (a, b) = (self.layout(), other.layout());
         self.base.is(&other.base) && a == b && (self.kind == other.kind || !tape::is_recording())
@@ -160,7 +160,7 @@ impl Link {
         if fits(&array, map) { (array.contiguous().window(map), key) } else { (Array::zeros(map.shape(), array.dtype()), EdgeKey::None) }
     }
 
-    /// The value at present, recorded as a read of the base.
+    /// The present value, recorded as a read of the base.
     fn read(&self) -> Result<(Variable, EdgeKey)> {
         let (array, key) = self.array();
         if self.is_constant(key) {
@@ -173,7 +173,7 @@ impl Link {
         Ok((view::view(&base, &self.layout())?, key))
     }
 
-    /// Whether it reads as a value with no history, of a base with that edge. A value inside a transformation is more than its array.
+    /// Whether it reads as a constant, for a base with that edge. A value inside a transformation is more than its array.
     fn is_constant(&self, key: EdgeKey) -> bool {
         key == EdgeKey::None || self.is_untracked() && !matches!(key, EdgeKey::Lifted(_))
     }
@@ -182,7 +182,7 @@ impl Link {
         self.kind.detached || self.kind.constant
     }
 
-    /// Whether writing a value, tracked or not, is allowed now.
+    /// Whether a value, tracked or not, may be written now.
     pub fn check(&self, op: &str, tracked: bool) -> PyResult<()> {
         if self.kind.read_only {
             return Err(PyValueError::new_err(format!(
@@ -211,7 +211,7 @@ impl Link {
         Ok(())
     }
 
-    /// Puts `value` into a part of the base. It fits, and [`Link::check`] has passed.
+    /// Writes `value` to a part of the base. It must fit, and [`Link::check`] must have passed.
     pub fn put(&self, py: Python<'_>, value: Variable) -> PyResult<()> {
         let part = self.map.clone().map_or(Part::Whole, Part::Map);
         self.put_part(py, &part, value)
@@ -221,7 +221,8 @@ impl Link {
         put(py, self.base.get(), part, value, tape::is_recording() && !self.kind.detached)
     }
 
-    /// Changes the whole base where it lies, when this shows all of it and the change need not be recorded; tells whether `f` did it.
+    /// Changes the whole base in place, if this view shows all of it and the change need not be recorded. Returns whether `f` has changed
+    /// it.
     pub fn update(&self, f: impl FnOnce(&mut Array) -> Result<bool>) -> Result<bool> {
         let silent = self.kind.detached || !tape::is_recording();
         if capture::is_on() || self.map.is_some() || !silent {
@@ -231,19 +232,19 @@ impl Link {
     }
 }
 
-/// Whether a map lies inside an array: it does, unless a garbage collector has emptied the base.
+/// Whether a map is inside an array. It always is, unless a garbage collector has cleared the base.
 fn fits(array: &Array, map: &Layout) -> bool {
     map.extent().is_none_or(|(_, end)| end <= array.size())
 }
 
-/// What a write has taken away, and what is left to do after the lock.
+/// What a write has replaced, and what must be done after the lock is released.
 struct Written {
     _old: Option<Array>,
     _edge: Edge,
     recorded: Option<Recorded>,
 }
 
-/// Puts `value`, which fits, into a part of the value of `base`. The change is recorded when `record` and something is tracked; else the
+/// Writes `value`, which must fit, to a part of the value of `base`. The change is recorded if `record` and something is tracked; else the
 /// base keeps its history.
 pub fn put(py: Python<'_>, base: &PyVariable, part: &Part, value: Variable, record: bool) -> PyResult<()> {
     if value.is_lifted() || part.is_lifted() || matches!(base.peek().1, EdgeKey::Lifted(_)) {
@@ -252,10 +253,10 @@ pub fn put(py: Python<'_>, base: &PyVariable, part: &Part, value: Variable, reco
     if capture::is_on() {
         return put_seen(base, part, &value, record);
     }
-    // What shares memory with the base is copied first: it is read as it was before the write, and the base stays unshared.
+    // A value that shares memory with the base is copied first: it is read as it was before the write, and the base stays unshared.
     let present = base.peek().0;
     let shared = present.storage().as_ptr() == value.array().storage().as_ptr();
-    // Lent memory is read with the GIL held.
+    // Lent memory is read while holding the GIL.
     let lent = present.is_lent() || value.array().is_lent();
     drop(present);
     let value = if shared { Variable::with_edge(value.array().copy(), value.edge().clone()) } else { value };
@@ -282,7 +283,7 @@ fn put_lifted(base: &PyVariable, part: &Part, value: &Variable) -> PyResult<()> 
     Ok(())
 }
 
-/// [`put`] that a capture sees: the base gets a new value.
+/// [`put`] while a capture is active: the base gets a new value.
 #[cold]
 fn put_seen(base: &PyVariable, part: &Part, value: &Variable, record: bool) -> PyResult<()> {
     let old = base.snapshot();
@@ -321,10 +322,10 @@ fn write(v: &mut Variable, part: &Part, value: &Variable, record: bool) -> Resul
 }
 
 impl PyVariable {
-    /// The value of a view at present.
+    /// The present value of a view.
     #[cold]
     pub(super) fn read_view(&self) -> Variable {
-        // Attached before the lock is taken: references are counted under it.
+        // Attached before the lock is acquired, because references are counted under it.
         Python::attach(|py| {
             let (link, cached, on) = match &*self.state.lock() {
                 State::View(view) => match &view.element {
@@ -345,7 +346,7 @@ impl PyVariable {
         })
     }
 
-    /// Records a read of the base, and keeps its edge.
+    /// Records a read of the base, and keeps the edge.
     fn renew(&self, link: &Link) -> Variable {
         let Ok((v, key)) = link.read() else { unreachable!("a view has a gradient rule") };
         let mut old = Edge::None;
@@ -357,7 +358,7 @@ impl PyVariable {
         v
     }
 
-    /// The present data and the key of its edge; of a handle that is no view.
+    /// The present data and the key of its edge, for a handle that is not a view.
     fn peek(&self) -> (Array, EdgeKey) {
         match &*self.state.lock() {
             State::Value(v) => return (v.array().clone(), v.edge().key()),
@@ -369,8 +370,8 @@ impl PyVariable {
         (v.into_array(), key)
     }
 
-    /// Runs `f` on the value of a handle that is no view, and on its history. It is locked meanwhile: `f` must be short, call nothing of
-    /// the user's, and return what it takes away.
+    /// Runs `f` on the value and the history of a handle that is not a view. The handle is locked, so `f` must be short, must not call user
+    /// code, and must return what it removes.
     fn modify<R>(&self, f: impl FnOnce(&mut Variable) -> R) -> Option<R> {
         let _changing = changing();
         let leaf = match &mut *self.state.lock() {
@@ -381,7 +382,7 @@ impl PyVariable {
         Some(leaf.modify(f))
     }
 
-    /// Lays the elements of a handle that is no view out in row-major order, by which views find their part.
+    /// Converts the data of a handle that is not a view to row-major order, which views of it require.
     #[cold]
     fn make_row_major(&self) {
         let _old = self.modify(|v| {
@@ -391,7 +392,7 @@ impl PyVariable {
         });
     }
 
-    /// Makes sure that views of this handle find their part: by the layout of its own, if it is no view.
+    /// Makes sure that views of this handle can be made: converts its own data if it is not a view.
     pub fn lay_out(&self) {
         let strided = match &*self.state.lock() {
             State::Value(v) => !v.array().is_contiguous(),
@@ -403,13 +404,13 @@ impl PyVariable {
         }
     }
 
-    /// The value to make a view of.
+    /// The value from which a view is made.
     pub fn source(&self) -> Variable {
         self.lay_out();
         self.snapshot()
     }
 
-    /// What a write goes to, if this is a view. A view that alone holds its base takes its part over, and is none from then on.
+    /// The target of writes, if this is a view. A view that is the only holder of its base takes the part over, and is no longer a view.
     pub fn link(&self, py: Python<'_>) -> Option<Link> {
         match &*self.state.lock() {
             State::View(_) => {}
@@ -429,7 +430,7 @@ impl PyVariable {
         matches!(&*self.state.lock(), State::View(_))
     }
 
-    /// What a view that is no element shows.
+    /// The part that a view shows, if the view is not an element.
     pub fn as_link(&self, py: Python<'_>) -> Option<Link> {
         match &*self.state.lock() {
             State::View(view) if !view.is_element() => Some(view.link.clone_ref(py)),
@@ -437,7 +438,7 @@ impl PyVariable {
         }
     }
 
-    /// Shape and dtype, of a handle that is no view without counting anything.
+    /// Shape and dtype; for a handle that is not a view, without touching reference counts.
     pub fn with_meta(&self) -> (Shape, DType) {
         match &*self.state.lock() {
             State::Value(v) => return (dims(v.shape()), v.dtype()),
@@ -448,12 +449,12 @@ impl PyVariable {
         (dims(v.shape()), v.dtype())
     }
 
-    /// Whether this is an element, and so no array to NumPy.
+    /// Whether this is an element, which is not an array for NumPy.
     pub fn is_element(&self) -> bool {
         matches!(&*self.state.lock(), State::View(view) if view.is_element())
     }
 
-    /// Makes an element a value of its own.
+    /// Turns an element into a separate value.
     pub fn let_go(&self) {
         let mut state = self.state.lock();
         let old = match &mut *state {
@@ -494,7 +495,7 @@ impl PyVariable {
         }
         let v = self.snapshot();
         let Some(link) = self.as_link(py) else { return false };
-        // If another thread has written meanwhile the base lies elsewhere, as its value is shared now.
+        // If another thread has written meanwhile, the base has other memory, because its value is shared now.
         let is_present = link.base.get().peek().0.storage().as_ptr() == v.array().storage().as_ptr();
         drop(link);
         let mut state = self.state.lock();
@@ -503,7 +504,7 @@ impl PyVariable {
         old.is_some()
     }
 
-    /// Makes a handle that may become a leaf one that is no view; false when it shows a part of a handle that others hold.
+    /// Makes a handle that may become a leaf independent of its base. False if it shows a part of a handle that others hold.
     pub fn part_with_base(&self, py: Python<'_>) -> bool {
         self.let_go();
         let v = self.snapshot();
@@ -518,7 +519,7 @@ impl PyVariable {
     }
 }
 
-/// A view's edge, unless it is none or has been freed.
+/// A view's edge; `None` if there is none or it was freed.
 fn fresh(edge: &Edge, on: EdgeKey) -> Option<Edge> {
     match edge {
         Edge::Node { node, output } => Some(Edge::Node { node: node.clone_unless_freed(on)?, output: *output }),
@@ -526,7 +527,7 @@ fn fresh(edge: &Edge, on: EdgeKey) -> Option<Edge> {
     }
 }
 
-/// A handle of `out`, which was made of `source`, whose value was `seen`: a view, where it shares the memory.
+/// A handle for `out`, which was computed from `source` when that had the value `seen`: a view, if it shares memory.
 pub fn link(source: &Bound<'_, PyVariable>, seen: &Variable, out: Variable, read_only: bool, element: bool) -> PyVariable {
     alloc_check::check_low();
     let (py, storage) = (source.py(), seen.array().storage());
@@ -559,18 +560,18 @@ pub fn link(source: &Bound<'_, PyVariable>, seen: &Variable, out: Variable, read
     PyVariable::with_state(State::View(ViewBox::new(view)))
 }
 
-/// All of a handle that is no view.
+/// The link for all of a handle that is not a view.
 pub fn whole(source: &Bound<'_, PyVariable>) -> Link {
     Link { base: source.clone().unbind(), data: None, map: None, kind: Kind::default() }
 }
 
-/// [`whole`], for an untracked view of a leaf: it keeps the present data when the leaf is given other data.
+/// [`whole`] for an untracked view of a leaf: it keeps the present data when the leaf is given new data.
 fn whole_of_leaf(source: &Bound<'_, PyVariable>, leaf: &Leaf) -> Link {
     let data = Arc::downcast(leaf.attached(|| Arc::new(LeafData::default()))).ok();
     Link { data, ..whole(source) }
 }
 
-/// Makes a handle of an untracked value a place of its own, which knows the untracked views of its data: see [`LeafData`].
+/// Turns a handle of an untracked value into a leaf, which knows the untracked views of its data: see [`LeafData`].
 pub fn make_place(v: &PyVariable) {
     let old = {
         let mut state = v.state.lock();
@@ -585,7 +586,7 @@ pub fn make_place(v: &PyVariable) {
     drop(old); // after the lock
 }
 
-/// Gives a handle that is no view other data, which fits. Untracked views that were made before keep the old data.
+/// Gives a handle that is not a view new data, which must fit. Untracked views that were made before keep the old data.
 pub fn replace_data(source: &Bound<'_, PyVariable>, new: Variable) -> PyResult<()> {
     let (py, v) = (source.py(), source.get());
     let data = v.leaf().and_then(|leaf| leaf.take_attached()).and_then(|data| Arc::downcast::<LeafData>(data).ok());
@@ -595,7 +596,7 @@ pub fn replace_data(source: &Bound<'_, PyVariable>, new: Variable) -> PyResult<(
     v.replace("data", new)
 }
 
-/// A view of all that `source` shows, without its history.
+/// A view of all that `source` shows, without history.
 pub fn detached(source: &Bound<'_, PyVariable>) -> PyVariable {
     alloc_check::check_low();
     let py = source.py();
@@ -611,7 +612,7 @@ pub fn detached(source: &Bound<'_, PyVariable>) -> PyVariable {
     PyVariable::with_state(State::View(ViewBox::new(view)))
 }
 
-/// Whether `detach()` of a handle is a snapshot: a link to a computed, tracked value would keep its graph.
+/// Whether `detach()` of a handle must copy: a link to a computed, tracked value would keep its graph alive.
 pub fn is_computed(v: &PyVariable) -> bool {
     let base = match &*v.state.lock() {
         State::Value(v) => return matches!(v.edge(), Edge::Node { .. }),

@@ -1,5 +1,5 @@
-//! The three linear operations that the engine itself needs: adding gradients, summing one down to the shape of a
-//! broadcast input, and its transpose. The tape records them like any other; `ops` builds on them.
+//! The linear operations that the engine itself needs: adding gradients, casting, summing a gradient to the shape of a broadcast input, and
+//! the transposes. The tape records them like any other primitive; `ops` builds on them.
 
 use super::node::Vjp;
 use super::primitive::{Batch, BatchContext, Jvp, Outputs, Primitive, apply};
@@ -36,7 +36,7 @@ fn add_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
     ctx.add(1, g)
 }
 
-/// Another dtype. From complex to real it takes the real part, which is the transpose of the cast from real to complex.
+/// Converts to another dtype. From complex to real it takes the real part: the transpose of the cast from real to complex.
 pub(crate) const CAST: Primitive = Primitive {
     moves: true,
     name: "astype",
@@ -64,12 +64,12 @@ fn cast_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
     ctx.add(0, cast(&g, dtype)?)
 }
 
-/// `x` in another dtype; the real part where that is real and `x` complex.
+/// `x` in another dtype. A cast from complex to real takes the real part.
 pub(crate) fn cast(x: &Variable, dtype: DType) -> Result<Variable> {
     if x.dtype() == dtype { Ok(x.clone()) } else { apply(&ASTYPE, &[x.into()], &ToDType { dtype }) }
 }
 
-/// The sum over axes that broadcasting added or stretched.
+/// The sum over axes that broadcasting added or stretched. The transpose of [`BROADCAST_TO`].
 pub(crate) static SUM_TO: Primitive = Primitive {
     name: "sum_to",
     eval: |call| {
@@ -90,7 +90,7 @@ pub(crate) struct ToShape {
 }
 crate::attributes!(ToShape, ToDType);
 
-/// The batch axis stays in front; axes of size one make room behind it where the input has fewer axes than the result.
+/// The batch axis stays in front. If the input has fewer axes than the result, axes of size one are inserted after it.
 fn batch_to_shape(ctx: &BatchContext<'_>) -> Result<Outputs> {
     let x = ctx.array(0);
     let shape = &ctx.attrs::<ToShape>().shape;
@@ -107,7 +107,7 @@ fn batch_to_shape(ctx: &BatchContext<'_>) -> Result<Outputs> {
 /// The elements in row-major order with another shape of the same size.
 pub(crate) static RESHAPE: Primitive = RESHAPING;
 
-/// What all reshapes share.
+/// The part that all reshaping primitives share.
 pub(crate) const RESHAPING: Primitive = Primitive {
     is_view: true,
     name: "reshape",
@@ -160,7 +160,7 @@ pub(crate) static BROADCAST_TO: Primitive = Primitive {
 
 #[allow(clippy::unnecessary_wraps, reason = "the signature of a rule")]
 fn broadcast_to_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
-    // The engine sums a gradient down to its input's shape: that is all there is to do.
+    // The engine sums a gradient to the shape of its input, so the rule passes the cotangent on.
     let g = ctx.cotangent();
     ctx.add(0, g)
 }
@@ -175,7 +175,7 @@ pub(crate) fn add_in_place(a: &mut Array, b: &Array) {
     kernel::arithmetic::add_in_place(a, b);
 }
 
-/// `x` summed down to `shape`, which broadcasts to `x`'s.
+/// `x` summed to `shape`, which broadcasts to the shape of `x`.
 pub(crate) fn sum_to(x: &Variable, shape: &[usize], op: &str) -> Result<Variable> {
     let lead = x.ndim().checked_sub(shape.len());
     let fits = lead.is_some_and(|lead| shape.iter().zip(&x.shape()[lead..]).all(|(&s, &n)| s == n || s == 1));

@@ -1,7 +1,7 @@
-//! The arena: chunks of nodes, addressed by sequence number.
+//! The arena: nodes in chunks, addressed by sequence number.
 //!
-//! Every node counts its handles and its consumers. When the count reaches zero its contents go at once, through an
-//! explicit work list, and a chunk goes with its last node. Plain data is dropped under the lock, everything else outside of it.
+//! Every node counts its handles and its consumers. When the count reaches zero, its contents are released at once, through an explicit
+//! work list. A chunk is released with its last node. Plain data is dropped under the lock, everything else outside it.
 
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
@@ -18,13 +18,13 @@ use crate::array::{Array, alloc_check};
 use crate::error::Result;
 use crate::lock::{AtFork, ShortMutex, ShortMutexGuard, at_fork};
 
-/// Nodes of a chunk.
+/// Nodes per chunk.
 const CHUNK: usize = 1024;
 /// Empty chunks kept for reuse.
 const SPARE: usize = 4;
 
 struct Chunk {
-    /// All of them: a node that ends leaves an empty one, to be filled in again.
+    /// All slots of the chunk, live or not. A released node leaves an empty one in its slot.
     nodes: Box<[Node]>,
     live: usize,
     reached: Places,
@@ -40,7 +40,7 @@ impl Chunk {
     }
 }
 
-/// A set of places in a chunk, one bit each.
+/// A set of slots of a chunk, one bit each.
 #[derive(Default)]
 struct Places {
     words: [u64; CHUNK / 64],
@@ -53,7 +53,7 @@ impl Places {
         self.occupied == 0
     }
 
-    /// Adds a place; true when it is new.
+    /// Adds a slot; true when it was not in the set.
     #[inline]
     fn insert(&mut self, at: usize) -> bool {
         let (word, bit) = (&mut self.words[at / 64], 1 << (at % 64));
@@ -63,7 +63,7 @@ impl Places {
         new
     }
 
-    /// Takes the last place.
+    /// Removes the last slot and returns it.
     #[inline]
     fn pop(&mut self) -> Option<usize> {
         let w = 15_usize.checked_sub(self.occupied.leading_zeros() as usize)?;
@@ -86,9 +86,9 @@ pub(super) struct Arena {
     live: usize,
     fallible: usize,
     spare: Vec<Chunk>,
-    /// Chunks with nodes that a backward pass has reached and not yet visited, but for the one it is at.
+    /// Chunks with nodes that a backward pass has reached and not yet visited, except the current one.
     reached: BinaryHeap<u64>,
-    /// The chunk that the pass is at.
+    /// The chunk whose nodes the pass visits now.
     current: u64,
 }
 
@@ -103,14 +103,14 @@ static ARENA: ShortMutex<Arena> = ShortMutex::new(Arena {
     current: u64::MAX,
 });
 
-/// The arena, locked. Its holder runs no code of the user's, waits for no other lock, and drops plain data only.
+/// Locks the arena. The holder runs no user code, waits for no other lock, and drops plain data only.
 #[inline]
 pub(super) fn lock() -> ShortMutexGuard<'static, Arena> {
     gc::changed();
     ARENA.lock()
 }
 
-/// The arena, locked to look at it alone.
+/// Locks the arena for reading only.
 pub(super) fn look() -> impl std::ops::Deref<Target = Arena> {
     ARENA.lock()
 }
@@ -121,10 +121,10 @@ impl Arena {
         self.next
     }
 
-    /// Makes room for the next node, with so many inputs, saved arrays and outputs.
+    /// Makes room for the next node, with these numbers of inputs, saved arrays and outputs.
     ///
     /// # Errors
-    /// `Memory` when there is none; nothing has changed then.
+    /// `Memory` when there is no memory for it; nothing has changed then.
     #[inline]
     pub(super) fn make_room(&mut self, inputs: usize, saved: usize, outs: usize) -> Result<()> {
         if self.place(self.next).0 == self.chunks.len() {
@@ -133,7 +133,7 @@ impl Arena {
         if inputs > 2 || saved > 2 || outs > 1 { self.widen(inputs, saved, outs) } else { Ok(()) }
     }
 
-    /// Makes room in the next node.
+    /// Makes room in the slot of the next node.
     #[cold]
     fn widen(&mut self, inputs: usize, saved: usize, outs: usize) -> Result<()> {
         let node = self.node_mut(self.next);
@@ -142,8 +142,8 @@ impl Arena {
         node.saved.try_reserve(saved)
     }
 
-    /// A new node with one handle, to be filled in where it stays: nodes are large, and moving them shows.
-    /// [`Arena::make_room`] has come before, and [`Arena::count_fallible`] must follow when it holds user objects.
+    /// A new node with one handle, to be filled in within its slot: nodes are large, and moving them takes measurable time.
+    /// [`Arena::make_room`] must be called before, and [`Arena::count_fallible`] after when the node holds user objects.
     #[inline]
     pub(super) fn vacant(&mut self, op: &'static Primitive) -> (u64, &mut Node) {
         let id = self.next;
@@ -166,11 +166,11 @@ impl Arena {
         Ok(())
     }
 
-    /// A backward pass reaches a node: its number in the pass, which is `next` when it is new. The pass holds the lock until
-    /// [`Arena::newest_reached`] has returned all, or calls [`Arena::forget_reached`].
+    /// A backward pass reaches a node. Returns its number in the pass, which is `next` when the node is new. The pass holds the lock until
+    /// [`Arena::newest_reached`] has returned all nodes, or calls [`Arena::forget_reached`].
     ///
     /// # Errors
-    /// `Memory` when the place cannot be noted.
+    /// `Memory` when there is no memory to note the node.
     #[inline]
     pub(super) fn reach(&mut self, id: u64, next: u32) -> Result<u32> {
         let (c, i) = self.place(id);
@@ -188,7 +188,7 @@ impl Arena {
         Ok(chunk.nodes[i].number)
     }
 
-    /// Notes a chunk of which the first node was reached.
+    /// Notes a chunk whose first node was reached.
     #[cold]
     fn note_chunk(&mut self, number: u64) -> Result<()> {
         if self.reached.try_reserve(1).is_err() {
@@ -200,8 +200,8 @@ impl Arena {
         Ok(())
     }
 
-    /// Takes the newest of the nodes that were reached and not taken yet. Inputs are older than what was made of them: what is
-    /// reached later comes later.
+    /// Removes the newest node that was reached, and returns it. Inputs are older than the nodes that read them, so nodes that are reached
+    /// later also come later.
     #[inline]
     pub(super) fn newest_reached(&mut self) -> Option<u64> {
         loop {
@@ -219,7 +219,7 @@ impl Arena {
         }
     }
 
-    /// Forgets all nodes that were reached and not taken yet.
+    /// Forgets all nodes that were reached and not returned yet.
     #[cold]
     pub(super) fn forget_reached(&mut self) {
         while self.newest_reached().is_some() {}
@@ -231,7 +231,7 @@ impl Arena {
         (usize::try_from(chunk).unwrap_or(usize::MAX), usize::try_from(id % CHUNK as u64).unwrap_or(0))
     }
 
-    /// The chunk at place `c`, which lives.
+    /// The chunk in slot `c`, which is alive.
     #[inline]
     fn chunk(&mut self, c: usize) -> &mut Chunk {
         match self.chunks.get_mut(c) {
@@ -240,7 +240,7 @@ impl Arena {
         }
     }
 
-    /// A node that is alive.
+    /// A node, which is alive.
     #[inline]
     pub(super) fn node(&self, id: u64) -> &Node {
         let (c, i) = self.place(id);
@@ -250,7 +250,7 @@ impl Arena {
         }
     }
 
-    /// A node that is alive, to change.
+    /// A node, which is alive, to change.
     #[inline]
     pub(super) fn node_mut(&mut self, id: u64) -> &mut Node {
         let (c, i) = self.place(id);
@@ -264,7 +264,7 @@ impl Arena {
         nodes.filter(|(_, node)| node.refs > 0)
     }
 
-    /// Whether a node still lives. Numbers are never given twice.
+    /// Whether a node is alive. Sequence numbers are never used twice.
     pub(super) fn is_alive(&self, id: u64) -> bool {
         let chunk = id / CHUNK as u64;
         if chunk < self.first {
@@ -274,24 +274,25 @@ impl Arena {
         matches!(self.chunks.get(c), Some(Some(chunk)) if chunk.nodes[i].refs > 0)
     }
 
-    /// A node's flag that its rule or hooks can raise is about to change or has changed.
+    /// Updates the number of fallible nodes when a node's flag changes from `before` to `after`. A node is fallible when its rule or hooks
+    /// run user code.
     pub(super) fn count_fallible(&mut self, before: bool, after: bool) {
         self.fallible = self.fallible + usize::from(after) - usize::from(before);
     }
 
-    /// Whether any live node can raise an error of the user's.
+    /// Whether any live node can raise an error of user code.
     pub(super) fn has_fallible(&self) -> bool {
         self.fallible > 0
     }
 
-    /// Live nodes and the bytes they save.
+    /// Number of live nodes, and the bytes that they save.
     pub(super) fn totals(&self) -> (usize, usize) {
         let nodes = self.chunks.iter().flatten().flat_map(|c| c.nodes.iter());
         (self.live, nodes.map(Node::saved_bytes).sum())
     }
 
-    /// Takes one count from a node. When that was the last it ends, and its inputs go to `nodes` and `leaves`; where it may hold objects
-    /// of the user's it is returned, to end outside the lock.
+    /// Drops one reference to a node. If it was the last, the node is emptied and its inputs are added to `nodes` and `leaves`. A node that
+    /// may hold user objects is returned instead, to be dropped outside the lock.
     #[inline(always)]
     pub(super) fn release(&mut self, id: u64, nodes: &mut SmallVec<[u64; 4]>, leaves: &mut SmallVec<[Arc<Leaf>; 2]>) -> Option<Node> {
         let (c, i) = self.place(id);
@@ -302,7 +303,7 @@ impl Arena {
             return None;
         }
         let (fallible, count) = (node.is_fallible(), node.inputs.len());
-        // Without memory for its inputs a node is returned, too: ending it must not fail.
+        // Also when there is no memory for its inputs: releasing a node must not fail.
         let plain = node.is_plain() && nodes.try_reserve(count).is_ok() && leaves.try_reserve(count).is_ok();
         if plain {
             for input in &mut node.inputs {
@@ -324,10 +325,11 @@ impl Arena {
         rest
     }
 
-    /// Takes one count from a node, and its contents, to an empty one: whole when that was the last, else what a pass needs, and the node is freed.
+    /// Drops one reference to a node and moves its contents to an empty node. If there are other references, only what a pass needs is
+    /// moved, and the node counts as freed.
     ///
     /// # Errors
-    /// `Freed` when they have been taken before.
+    /// `Freed` when the contents were taken before.
     #[inline]
     pub(super) fn take(&mut self, id: u64, to: &mut Node) -> Result<()> {
         let (c, i) = self.place(id);
@@ -348,7 +350,7 @@ impl Arena {
         Ok(())
     }
 
-    /// A node of chunk `c` has gone.
+    /// A node of chunk `c` was released.
     #[inline]
     fn leave(&mut self, c: usize) {
         self.live -= 1;
@@ -359,7 +361,7 @@ impl Arena {
         }
     }
 
-    /// Frees chunk `c`, in which nothing lives, and what is empty at the front.
+    /// Frees chunk `c`, which has no live nodes, and empty chunks at the front.
     #[cold]
     fn retire(&mut self, c: usize) {
         if let Some(chunk) = self.chunks[c].take()
@@ -374,19 +376,19 @@ impl Arena {
     }
 }
 
-/// Takes one count from a node, and drops what ends, through a work list: no recursion along a chain.
+/// Drops one reference to a node. What that releases is dropped through a work list, without recursion along a chain.
 pub(super) fn release(id: u64) {
     let mut work: SmallVec<[u64; 4]> = SmallVec::new();
     let mut next = Some(id);
     while let Some(id) = next {
         let mut leaves: SmallVec<[Arc<Leaf>; 2]> = SmallVec::new();
-        // A statement of its own: what is returned ends outside the lock, and so do leaves.
+        // A statement of its own: the node and the leaves are dropped after the lock.
         let node = lock().release(id, &mut work, &mut leaves);
         if let Some(node) = node {
             if work.try_reserve(node.inputs.len()).is_ok() {
                 node.consumed().for_each(|id| work.push(id));
             } else {
-                // Without memory for the list: each is released with a list of its own.
+                // There is no memory for the list: release each input with a list of its own.
                 node.consumed().for_each(release);
             }
         }
@@ -395,7 +397,7 @@ pub(super) fn release(id: u64) {
     }
 }
 
-/// Tells this thread's observers of a new node.
+/// Reports a new node to the observers of this thread.
 #[cold]
 pub(super) fn notify_observers(node: &NodeRef, outs: &[Array]) {
     let values = mode::is_asked_for_values();
@@ -408,7 +410,7 @@ pub(super) fn notify_observers(node: &NodeRef, outs: &[Array]) {
     mode::notify_observers(&NodeInfo { id: node.0, values: outs, leaves: inspect::values_of(&leaves), ..info });
 }
 
-/// A counted handle of a node.
+/// A counted handle to a node.
 #[derive(Debug, PartialEq, Eq)]
 pub struct NodeRef(u64);
 
@@ -425,7 +427,7 @@ impl NodeRef {
 }
 
 impl NodeRef {
-    /// Another handle of a node that was made of `root` by operations of one input each, unless one of them was freed.
+    /// Another handle to a node that was computed from `root` by operations with one input each; `None` when one of them was freed.
     #[must_use]
     pub fn clone_unless_freed(&self, root: EdgeKey) -> Option<Self> {
         let mut arena = lock();
@@ -460,7 +462,7 @@ impl Drop for NodeRef {
         release(self.0);
     }
 }
-/// Whether a backward pass has used up what the node saved.
+/// Whether a backward pass has freed what the node saved.
 #[must_use]
 pub fn is_freed(node: &NodeRef) -> bool {
     lock().node(node.id()).freed

@@ -1,7 +1,7 @@
-//! The backward pass: mark what the roots reach, then run rules from the newest node to the oldest.
+//! Entry points of the backward pass: mark what the roots reach, then run rules from the newest node to the oldest.
 //!
-//! Sequence numbers are a topological order, so there is nothing to sort and nothing recurses. Gradients of leaves
-//! are collected at the end, after every rule and hook has run: an error on the way leaves every `.grad` as it was.
+//! Sequence numbers are a topological order: nothing is sorted, and nothing recurses. Gradients of leaves are added at the end, when every
+//! rule and hook has run: an error before that leaves every `.grad` as it was.
 
 use std::sync::Arc;
 
@@ -12,27 +12,27 @@ use super::variable::{Edge, Variable};
 use crate::array::alloc_check;
 use crate::error::{Error, Result};
 
-/// How a backward pass goes.
+/// Options of a backward pass.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BackwardOptions {
     /// Keep the graph for another pass.
     pub retain_graph: bool,
     /// Record the pass itself, so that gradients can be differentiated.
     pub create_graph: bool,
-    /// Gradients stop at the inputs that are asked for: none passes through one of them to another.
+    /// Stop at the inputs: no gradient passes through one input to another.
     pub stop_at_inputs: bool,
 }
 
-/// Gradients of the leaves behind a scalar, added to their `.grad`; the graph is freed.
+/// Adds the gradients of a scalar to the `.grad` of its leaves, and frees the graph.
 ///
 /// # Errors
-/// `Grad` when `root` is not tracked or not a single element, `Freed` when its graph is gone.
+/// `Grad` when `root` is not tracked or not a single element, `Freed` when its graph was freed.
 pub fn backward(root: &Variable) -> Result<()> {
     backward_with(&[(root.clone(), None)], None, BackwardOptions::default())
 }
 
-/// A backward pass from several roots, each with its cotangent (`None` is one, for single elements).
-/// With `inputs` only these leaves collect a gradient.
+/// A backward pass from several roots, each with its cotangent. `None` is a cotangent of one, for single elements. With `inputs` only these
+/// leaves get a gradient.
 ///
 /// # Errors
 /// As [`backward`]; `Shape` or `DType` when a cotangent does not fit its root.
@@ -47,7 +47,7 @@ pub fn backward_with(roots: &[(Variable, Option<Variable>)], inputs: Option<&[Va
                 (Edge::None | Edge::Lifted(_), _) | (_, None) => {}
             }
         }
-        // A leaf that is named twice collects twice, one after the other.
+        // A leaf that is given twice gets its gradient twice, one after the other.
         ready.sort_unstable_by_key(|(leaf, _)| leaf.id());
         let repeated = |i: usize| i > 0 && Arc::ptr_eq(&ready[i].0, &ready[i - 1].0);
         if !(0..ready.len()).any(repeated) {
@@ -80,8 +80,8 @@ pub fn grad(roots: &[(Variable, Option<Variable>)], inputs: &[Variable], options
     Ok(grads)
 }
 
-/// What each rule delivers in a backward pass from `root`: for every input of every operation its gradient, in the order of the
-/// pass. The graph stays, and no `.grad` changes.
+/// The gradients that each rule delivers in a backward pass from `root`: one for every input of every operation, in the order of the pass.
+/// The graph stays, and no `.grad` changes.
 ///
 /// # Errors
 /// As [`backward_with`].

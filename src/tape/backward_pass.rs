@@ -1,7 +1,7 @@
 //! One pass: marks what the roots reach, then runs rules from the newest node to the oldest.
 //!
-//! Marking happens under one lock of the arena and costs what it reaches. It gives every reached node a number, and every
-//! input of a node the place where its gradient is collected, so running the rules looks nothing up.
+//! Marking happens under one lock of the arena and costs time in proportion to what it reaches. It gives every reached node a number, and
+//! every input of a node the place where its gradient is added, so running the rules needs no look-ups.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,14 +29,14 @@ pub(super) struct Target {
     pub(super) hooks: Vec<Hook>,
 }
 
-/// Where the gradient of a value is collected.
+/// Where the gradient of a value is added.
 #[derive(Clone, Copy)]
 enum Place {
-    /// Nowhere: it is not wanted.
+    /// Nowhere: no gradient is wanted.
     None,
-    /// With the leaf of that number.
+    /// To the leaf of that number.
     Leaf(u32),
-    /// With an output of the reached node of that number.
+    /// To the output of the reached node of that number.
     Node { at: u32, output: u32 },
 }
 
@@ -45,18 +45,18 @@ enum Place {
 pub struct Delivery {
     /// The node of the rule.
     pub node: u64,
-    /// The input that it belongs to, numbers not counted, as in [`NodeInfo`](super::NodeInfo).
+    /// The number of the input, not counting numbers, as in [`NodeInfo`](super::NodeInfo).
     pub input: usize,
-    /// The gradient, before what others deliver is added.
+    /// The gradient, before the gradients of other rules are added.
     pub gradient: Variable,
 }
 
-/// A node that the roots reach, counted by this pass.
+/// A node that the roots reach. The pass holds a reference to it.
 struct Reached {
     id: u64,
-    /// [`SKIPPED`] or [`WAITING`]; from [`FIRST`] on, a place in the pool of cotangents.
+    /// [`SKIPPED`] or [`WAITING`]; [`FIRST`] and above are indices into the pool of cotangents.
     state: u32,
-    /// The first target that is an output of it, or [`NONE`].
+    /// The first target that is an output of the node, or [`NONE`].
     target: u32,
 }
 
@@ -67,7 +67,7 @@ const WAITING: u32 = 1;
 const FIRST: u32 = 2;
 /// The end of a list of targets.
 const NONE: u32 = u32::MAX;
-/// Nodes for which there is room at first.
+/// Nodes for which room is made at first.
 const ROOM: usize = 64;
 
 /// One pass.
@@ -80,27 +80,27 @@ pub(super) struct BackwardPass {
     retained: Vec<(Arc<Leaf>, Variable)>,
     /// In the order in which they were found.
     reached: Vec<Reached>,
-    /// Numbers of the reached nodes, newest first.
+    /// Indices of the reached nodes, newest first.
     order: Vec<u32>,
     done: usize,
-    /// Where the inputs' gradients are collected, node after node in that order.
+    /// Where the gradients of inputs are added: node after node, in the order of `order`.
     places: Vec<Place>,
-    /// Where the places of the node at work begin.
+    /// The index in `places` of the present node's first input.
     base: usize,
     pool: Vec<Cotangents>,
     unused: Vec<u32>,
     free_late: bool,
     /// Whether rules run on Variables: the pass is recorded, or a cotangent is inside a transformation.
     in_variables: bool,
-    /// Whether NaN is looked for.
+    /// Whether gradients are checked for NaN.
     check_nan: bool,
-    /// What rules delivered, where that was asked for.
+    /// The gradients that rules delivered, if they were asked for.
     told: Option<Vec<Delivery>>,
-    /// Whether this thread captures what it evaluates.
+    /// Whether this thread records what it evaluates.
     captured: bool,
 }
 
-/// Adds to a list; an error when there is no memory for it.
+/// Appends to a list; an error when there is no memory for it.
 #[inline(always)]
 fn push<T>(list: &mut Vec<T>, item: T) -> Result<()> {
     if list.len() == list.capacity() {
@@ -110,7 +110,7 @@ fn push<T>(list: &mut Vec<T>, item: T) -> Result<()> {
     Ok(())
 }
 
-/// The number of the next item of a list.
+/// The index of the next item of a list.
 #[inline(always)]
 fn number<T>(list: &[T]) -> u32 {
     u32::try_from(list.len()).unwrap_or(NONE - 1)
@@ -154,12 +154,12 @@ impl BackwardPass {
         Ok(sweep)
     }
 
-    /// Finds what the roots reach and counts it; with targets, drops what leads to none of them. `places` has room for one
-    /// of each root.
+    /// Finds the nodes that the roots reach and adds a reference to each. With targets, nodes that lead to no target are dropped. `places`
+    /// gets the place of each root.
     fn mark(&mut self, roots: &[(Variable, Option<Variable>)], places: &mut Vec<Place>) -> Result<()> {
         let mut arena = arena::lock();
         let hooked = self.walk(&mut arena, roots, places).inspect_err(|_| arena.forget_reached())?;
-        // What may fail half-way, and what may refer to a node while its rule is recorded, frees nothing before the end.
+        // Nothing is freed before the end if the pass can fail half-way, or if a recorded rule may refer to a node.
         let may_fail = hooked || arena.has_fallible() || self.check_nan;
         self.free_late = !self.options.retain_graph && (self.in_variables || may_fail);
         if !self.targets.is_empty() {
@@ -169,7 +169,7 @@ impl BackwardPass {
         Ok(())
     }
 
-    /// Numbers what the roots reach, newest first; true when a leaf among it has hooks.
+    /// Numbers the nodes that the roots reach, newest first. Returns true when a leaf among them has hooks.
     fn walk(&mut self, arena: &mut Arena, roots: &[(Variable, Option<Variable>)], places: &mut Vec<Place>) -> Result<bool> {
         for k in 0..self.targets.len() {
             if let Edge::Leaf(leaf) = &self.targets[k].edge {
@@ -207,7 +207,7 @@ impl BackwardPass {
         Ok(hooked)
     }
 
-    /// The place of an output of a node, which is reached now.
+    /// The place of a node's output; the node is reached now.
     #[inline]
     fn reach(&mut self, arena: &mut Arena, id: u64, output: u32) -> Result<Place> {
         let next = number(&self.reached);
@@ -218,10 +218,10 @@ impl BackwardPass {
         Ok(Place::Node { at, output })
     }
 
-    /// The place of a leaf, unless it was frozen since it was recorded. With targets, those are the only leaves that have one.
+    /// The place of a leaf. A leaf that was frozen after recording has none. With targets, only these leaves have places.
     #[inline]
     fn place_of_leaf(&mut self, leaf: &Arc<Leaf>) -> Result<Place> {
-        // Marks are written under the arena's lock: no other pass comes between.
+        // Marks are written under the arena's lock, so no other pass interferes.
         let mark = leaf.mark.load(Ordering::Relaxed);
         if mark & !0xffff_ffff == self.stamp {
             return Ok(Place::Leaf((mark & 0xffff_ffff) as u32));
@@ -240,11 +240,11 @@ impl BackwardPass {
         Ok(Place::Leaf(at))
     }
 
-    /// Lists with each reached node the targets that are its outputs.
+    /// Links each reached node to the targets that are its outputs.
     fn find_node_targets(&mut self, arena: &Arena) {
         for (k, target) in (0..).zip(&mut self.targets) {
             let Edge::Node { node, .. } = &target.edge else { continue };
-            // A number that another pass left behind belongs to another node here, or to none.
+            // A number that another pass left behind belongs to another node, or to none.
             let found = self.reached.get_mut(arena.node(node.id()).number as usize).filter(|reached| reached.id == node.id());
             if let Some(reached) = found {
                 target.next = std::mem::replace(&mut reached.target, k);
@@ -252,7 +252,7 @@ impl BackwardPass {
         }
     }
 
-    /// From the oldest node up: a node is needed when it is a target or one of its inputs is needed.
+    /// From the oldest node to the newest: a node is needed when it is a target or one of its inputs is needed.
     fn skip_side_branches(&mut self, arena: &Arena) {
         let mut end = self.places.len();
         for &at in self.order.iter().rev() {
@@ -275,7 +275,7 @@ impl BackwardPass {
         }
     }
 
-    /// A gradient that may be recorded reaches a value.
+    /// Adds a gradient that may be recorded to its place.
     fn arrive_variable(&mut self, place: Place, g: Variable) -> Result<()> {
         if !self.in_variables {
             let captured = self.captured;
@@ -291,7 +291,7 @@ impl BackwardPass {
         self.sum_at(place).map_or(Ok(()), |sum| sum.add_recorded(g))
     }
 
-    /// [`GradSink::add`] that a capture sees.
+    /// [`GradSink::add`] through the gate, so that a capture sees it.
     #[cold]
     fn add_captured(&mut self, i: usize, g: Array) {
         if let Some(sum) = self.sum_at(self.places[self.base + i])
@@ -301,10 +301,10 @@ impl BackwardPass {
         }
     }
 
-    /// Where a rule may look for what input `i` of the node at work has collected.
+    /// The place where a rule may look for the sum that input `i` of the present node has so far.
     #[inline]
     fn collected(&mut self, i: usize) -> Option<&mut GradAccumulator> {
-        // Such gradients must be seen by themselves.
+        // These gradients must be seen before they are added.
         if self.in_variables || self.check_nan || self.told.is_some() {
             return None;
         }
@@ -318,7 +318,7 @@ impl BackwardPass {
         }
     }
 
-    /// What is collected at a place; `None` where nothing is wanted.
+    /// The sum at a place; `None` where no gradient is wanted.
     #[inline]
     fn sum_at(&mut self, place: Place) -> Option<&mut GradAccumulator> {
         match place {
@@ -343,7 +343,7 @@ impl BackwardPass {
     /// Runs the rules.
     pub(super) fn run(&mut self) -> Result<()> {
         let _mode = mode::recording(self.options.create_graph);
-        // One for all: it is large.
+        // One for all nodes, because it is large.
         let mut work = NodeTask::default();
         while self.done < self.order.len() {
             self.visit(self.order[self.done], &mut work)?;
@@ -368,10 +368,10 @@ impl BackwardPass {
         Ok(told)
     }
 
-    /// Notes a gradient for input `i` of the node at work.
+    /// Notes a gradient for input `i` of the present node.
     #[cold]
     fn tell(&mut self, i: usize, gradient: Variable) {
-        // With the graph retained, a node counts as done after its rule.
+        // With `retain_graph`, a node counts as done after its rule.
         let at_work = self.order.get(self.done).and_then(|&at| self.reached.get(at as usize));
         let node = at_work.filter(|_| self.wants(i)).map(|reached| reached.id);
         if let (Some(node), Some(told)) = (node, &mut self.told) {
@@ -379,15 +379,15 @@ impl BackwardPass {
         }
     }
 
-    /// Frees what could not be freed on the way: nothing of the user's can fail any more. Counts were given back by `run`;
-    /// handles keep what is still wanted.
+    /// Frees the nodes that could not be freed during the pass, when user code can no longer fail. `run` has dropped the references of the
+    /// pass; handles keep what is still needed.
     pub(super) fn finish(&self) {
         if self.free_late {
             self.order.iter().for_each(|&at| free_if_alive(self.reached[at as usize].id));
         }
     }
 
-    /// Runs the rule of the reached node `at`, and gives back this sweep's count of it.
+    /// Runs the rule of the reached node `at`, and drops the pass's reference to it.
     fn visit(&mut self, at: u32, work: &mut NodeTask) -> Result<()> {
         let id = self.reached[at as usize].id;
         if !(self.options.retain_graph || self.free_late) {
@@ -402,7 +402,7 @@ impl BackwardPass {
         Ok(())
     }
 
-    /// Whether the gradient of input `i` of the node at work is wanted.
+    /// Whether the gradient of input `i` of the present node is wanted.
     #[inline]
     fn wants(&self, i: usize) -> bool {
         !matches!(self.places[self.base + i], Place::None)
@@ -411,9 +411,9 @@ impl BackwardPass {
     fn work(&mut self, at: u32, work: &NodeTask) -> Result<()> {
         let Reached { id, state, target } = self.reached[at as usize];
         if state < FIRST {
-            return Ok(()); // reached, but no gradient came
+            return Ok(()); // reached, but no cotangent arrived
         }
-        // Their place is given back, with what they lie in, when they are used up.
+        // Their slot is reused, with its memory, when they have been read.
         let mut cotangents = std::mem::take(&mut self.pool[(state - FIRST) as usize]);
         make_slots(&mut cotangents, work.node.outs.len());
         for (output, _, hook) in work.hooks() {
@@ -437,7 +437,7 @@ impl BackwardPass {
         push(&mut self.unused, state - FIRST)
     }
 
-    /// Hands a node's cotangents to its targets, from the first on.
+    /// Gives a node's cotangents to its targets, starting with the first.
     #[cold]
     fn catch(&mut self, first: u32, cotangents: &Cotangents) {
         let mut next = first;
@@ -460,11 +460,11 @@ impl BackwardPass {
         std::mem::take(&mut self.targets)
     }
 
-    /// Runs the hooks of leaves, and only when all have run adds the gradients and frees the graph.
+    /// Runs the hooks of leaves. When all have run, adds the gradients and frees the graph.
     pub(super) fn commit(mut self) -> Result<()> {
         let mut ready = alloc_check::with_capacity(self.leaves.len() + self.retained.len());
         for (leaf, mut g) in std::mem::take(&mut self.leaves) {
-            // Recording may have seen a leaf that was frozen since.
+            // The leaf may have been frozen after recording.
             let Some(g) = g.take().filter(|_| leaf.requires_grad()) else { continue };
             let g = if leaf.has_hooks() { run_hooks(&leaf.hooks(), g)? } else { g };
             ready.push((leaf, g));
@@ -474,7 +474,7 @@ impl BackwardPass {
     }
 }
 
-/// A place in the pool of cotangents, which is made.
+/// A new slot in the pool of cotangents.
 #[cold]
 fn new_cotangents(pool: &mut Vec<Cotangents>) -> u32 {
     let at = number(pool);
@@ -482,7 +482,7 @@ fn new_cotangents(pool: &mut Vec<Cotangents>) -> u32 {
     at
 }
 
-/// Makes room for the gradients of so many outputs.
+/// Makes room for the gradients of this number of outputs.
 #[inline]
 fn make_slots(slots: &mut Cotangents, count: usize) {
     if slots.len() < count {

@@ -1,10 +1,10 @@
-//! A recording of what a thread evaluates: a flat program of primitives, gradient rules and changes of places.
+//! Recording what a thread evaluates as a flat program: primitives, gradient rules, and changes of places.
 //!
-//! While a capture is on in a thread, the gate and the backward pass tell it of each evaluation. Values are told apart by their
-//! storages, which the capture holds: so no storage is overwritten and none is used twice, and every value is assigned once.
-//! A value that the capture has not seen is an input, the content of a [`Place`] before the call, or a constant.
+//! While a thread captures, the gate and the backward pass report each evaluation. Values are identified by their storages. The capture
+//! holds these, so no storage is overwritten or reused, and every value is assigned once. A value that the capture has not seen is an
+//! input, the content of a [`Place`] before the call, or a constant.
 //!
-//! Code outside of the gate that reads elements of a value, and so may decide by them, says so by
+//! Code that reads elements of a value outside the gate, and may branch on them, reports it by
 //! [`Variable::values`](super::Variable::values) or [`refuse`]: such a call cannot be replayed.
 
 use std::cell::{Cell, RefCell};
@@ -27,51 +27,51 @@ use crate::error::{Error, Result};
 /// The number of a value of a program.
 pub type Slot = usize;
 
-/// Something that holds a value from call to call: a parameter, a gradient, a buffer.
+/// A variable location that holds a value from call to call: a parameter, a gradient, a buffer.
 pub trait Place: Send + Sync {
-    /// The value; `None` for a gradient that is not there.
+    /// The present value; `None` for a gradient that does not exist.
     fn load(&self) -> Option<Array>;
-    /// Another value.
+    /// Replaces the value.
     ///
     /// # Errors
     /// Those of the place.
     fn store(&self, value: Option<Array>) -> Result<()>;
-    /// What tells it from other places.
+    /// Distinguishes it from other places.
     fn id(&self) -> (u8, u64);
-    /// What must be as it was for a program to fit: whether there is a gradient, whether a leaf collects one.
+    /// A program fits only while this is as it was: whether there is a gradient, whether a leaf requires one.
     fn state(&self) -> u64 {
         0
     }
-    /// Whether its value may be dropped early in a call that replaces it.
+    /// Whether a call that replaces the value may drop the old one early.
     fn may_drop(&self) -> bool {
         false
     }
 }
 
-/// A step of a program that is more than a function of arrays: it changes places, or draws random numbers.
+/// A step that is not a pure function of arrays: it changes places, draws random numbers, or checks elements.
 pub trait Effect: Send + Sync {
     /// Its name.
     fn name(&self) -> &str;
-    /// What two recordings compare.
+    /// A text that is compared between two recordings.
     fn describe(&self) -> String;
     /// Runs it; the results are values of the program.
     ///
     /// # Errors
     /// Those of what it does.
     fn run(&self, inputs: &[Array]) -> Result<SmallVec<[Array; 1]>>;
-    /// The places that it may change, besides returning results.
+    /// The places that it may change, in addition to returning results.
     fn touches(&self) -> Vec<Arc<dyn Place>> {
         Vec::new()
     }
-    /// Whether it changes anything but its results.
+    /// Whether it changes anything besides its results.
     fn is_state(&self) -> bool {
         true
     }
-    /// Whether it may refuse what it is given, as a check of elements does.
+    /// Whether it may fail because of the values of its operands, as a check of elements does.
     fn refuses(&self) -> bool {
         false
     }
-    /// Takes a copy of the state that it changes and no place shows, and returns what puts it back.
+    /// Copies the state that it changes and that is in no place. Calling the result restores that state.
     fn backup(&self) -> Option<Box<dyn FnOnce() + Send>> {
         None
     }
@@ -93,13 +93,13 @@ pub enum Op {
     },
     /// Runs a gradient rule.
     Rule(Arc<RuleCall>),
-    /// Another layout of the same elements; the offset counts from that of the operand.
+    /// A view: its layout, and the distance of its first element from that of the operand.
     View(Layout, isize),
-    /// The elements in a row-major buffer of their own.
+    /// A row-major copy.
     Copy,
     /// Changes places or draws random numbers.
     Effect(Arc<dyn Effect>),
-    /// Puts the operand into the place of that number.
+    /// Stores the operand in the place of that number.
     Store(usize),
     /// Empties the place of that number.
     Clear(usize),
@@ -135,27 +135,27 @@ pub struct Step {
     pub outputs: SmallVec<[Option<Slot>; 2]>,
 }
 
-/// Where a value comes from that no step makes.
+/// The origin of a value that no step makes.
 #[derive(Clone)]
 pub enum Source {
     /// An input of the call.
     Input(usize),
     /// The place of that number, before the call.
     Place(usize),
-    /// A constant, and the line of the user's program that used it first.
+    /// A constant, and the line of user code that used it first.
     Constant(Array, Option<Arc<str>>),
 }
 
 /// A finished recording.
 #[derive(Clone)]
 pub struct Trace {
-    /// What was done, in order.
+    /// The steps, in order.
     pub steps: Vec<Step>,
-    /// Values that are no step's result.
+    /// Values that no step makes.
     pub sources: Vec<(Slot, Source)>,
     /// Places that are read or written.
     pub places: Vec<Arc<dyn Place>>,
-    /// What the places were like before the call.
+    /// The states of the places before the call.
     pub states: Vec<u64>,
     /// Number of values.
     pub slots: usize,
@@ -170,10 +170,10 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// The same with the present values of all places as constants.
+    /// The same recording with the present values of all places as constants.
     ///
     /// # Errors
-    /// `Value` for a program that changes places or draws random numbers, or reads a gradient that is not there.
+    /// `Value` for a program that changes places or draws random numbers, or that reads a gradient that does not exist.
     pub fn frozen(&self) -> Result<Self> {
         if let Some(step) = self.changing() {
             return Err(Error::Value(format!(
@@ -185,14 +185,18 @@ impl Trace {
         for (_, source) in &mut out.sources {
             if let Source::Place(at) = source {
                 let value = self.places[*at].load();
-                let Some(a) = value else { return Err(Error::Value("freeze: the program reads a gradient that is not there".to_owned())) };
+                let Some(a) = value else {
+                    return Err(Error::Value(
+                        "freeze: the program reads the gradient of a parameter, which is None now; run backward first".to_owned(),
+                    ));
+                };
                 *source = Source::Constant(a.pooled(), None);
             }
         }
         Ok(out)
     }
 
-    /// Forgets that inputs, at these places, got another layout of the same elements.
+    /// Removes steps that only gave these inputs another layout of the same elements.
     pub fn drop_new_layouts(&mut self, own: &[(u8, u64)]) {
         let inputs: HashSet<Slot> = self.sources.iter().filter(|(_, s)| matches!(s, Source::Input(_))).map(|(slot, _)| *slot).collect();
         let is_copy = |s: &Step| matches!(s.op, Op::Copy) && s.inputs.iter().all(|a| a.slot().is_some_and(|slot| inputs.contains(&slot)));
@@ -205,7 +209,7 @@ impl Trace {
         self.drop_unused_places();
     }
 
-    /// Lets go of places that it neither reads nor changes: a capture begins with all that there are.
+    /// Removes places that are neither read nor changed: a capture begins with all that exist.
     fn drop_unused_places(&mut self) {
         let mut used: HashSet<usize> = self.stores().collect();
         used.extend(self.sources.iter().filter_map(|(_, s)| if let Source::Place(at) = s { Some(*at) } else { None }));
@@ -238,7 +242,7 @@ impl Trace {
         self.steps.iter().find(changes)
     }
 
-    /// The numbers of the places that it changes.
+    /// The numbers of the places that the recording changes.
     pub fn stores(&self) -> impl Iterator<Item = usize> + '_ {
         let touched = move |s: &Step| match &s.op {
             Op::Store(at) | Op::Clear(at) => vec![*at],
@@ -252,56 +256,56 @@ impl Trace {
     }
 }
 
-/// Where a value was before the call.
+/// The place that a value was in before the call.
 #[derive(Clone, Copy)]
 enum Before {
     Input(usize),
     Place(usize),
 }
 
-/// A recording on its way.
+/// A recording in progress.
 struct Capture {
     steps: Vec<Step>,
     sources: Vec<(Slot, Source)>,
-    /// Values that follow from constants alone.
+    /// Values that depend only on constants.
     fixed: HashSet<Slot>,
     metas: Vec<(Layout, DType)>,
-    /// Values by the storage they are in.
+    /// Values by their storages.
     known: HashMap<usize, Vec<(Layout, Slot)>>,
-    /// One array of each storage that was seen.
+    /// One array of each storage that was seen, to keep it alive.
     keep: Vec<Array>,
     kept: HashSet<usize>,
     before: HashMap<usize, Vec<(Array, Before)>>,
     places: Vec<Arc<dyn Place>>,
     states: Vec<u64>,
     ids: HashMap<(u8, u64), usize>,
-    /// The value that each place has as far as the program knows: its array, `None` for an empty place.
+    /// The value of each place as the program knows it: its array, or `None` for an empty place.
     content: Vec<Option<Array>>,
     inputs: usize,
-    /// The places that hold the inputs, as far as they are known.
+    /// The places that hold the inputs, where known.
     owners: Vec<Vec<(u8, u64)>>,
-    /// Values that were lifted by transformations below this level are not the recording's own.
+    /// Values that a transformation below this level has lifted come from outside the recording.
     floor: u64,
     refused: Option<String>,
-    /// Changes of leaves by other threads before it began.
+    /// The value of [`FOREIGN`] when the capture began.
     foreign: usize,
 }
 
-/// Changes of leaves by threads that capture nothing, while another thread captures.
+/// How often leaves were changed by threads that do not capture, while another thread captured.
 static FOREIGN: AtomicUsize = AtomicUsize::new(0);
 
-/// Captures in the process: while there is none, nothing else is asked.
+/// Number of captures in the process. While it is zero, this is all that the gate looks at.
 static ACTIVE: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
-    /// The captures of this thread, the innermost last: all of them see what is evaluated.
+    /// The captures of this thread, innermost last. Each sees all evaluations.
     static CAPTURES: RefCell<Vec<Capture>> = const { RefCell::new(Vec::new()) };
-    /// How many of them see nothing at the moment.
+    /// How many of them are muted at the moment.
     static ASIDE: Cell<usize> = const { Cell::new(0) };
     static MUTED: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Whether some thread captures: what the gate asks first.
+/// Whether any thread captures: the first thing that the gate checks.
 #[must_use]
 #[inline(always)]
 pub fn is_anywhere() -> bool {
@@ -320,17 +324,17 @@ fn is_here() -> bool {
     MUTED.get() == 0 && CAPTURES.with(|c| c.try_borrow().is_ok_and(|c| !c.is_empty()))
 }
 
-/// Whether this thread has begun a capture, be it muted.
+/// Whether this thread has begun a capture, muted or not.
 #[must_use]
 pub fn is_begun() -> bool {
     is_anywhere() && CAPTURES.with(|c| c.try_borrow().is_ok_and(|c| !c.is_empty()))
 }
 
-/// Keeps the capture from seeing what is evaluated while it lives.
+/// Mutes the captures of this thread while it lives.
 #[derive(Debug)]
 pub struct Mute(());
 
-/// Mutes the capture of this thread until the guard is dropped.
+/// Mutes the captures of this thread until the guard is dropped.
 #[must_use]
 pub fn mute() -> Mute {
     MUTED.set(MUTED.get() + 1);
@@ -347,7 +351,7 @@ impl Drop for Mute {
 fn with(f: impl FnMut(&mut Capture)) {
     if MUTED.get() == 0 {
         CAPTURES.with(|all| {
-            // Taken: by what a constant's line or a place runs, which is no part of the program.
+            // Already borrowed: by code that a constant's line or a place runs, which is not part of the program.
             if let Ok(mut all) = all.try_borrow_mut() {
                 all.iter_mut().skip(ASIDE.get()).for_each(f);
             }
@@ -368,11 +372,11 @@ fn with_last(f: impl FnOnce(&mut Capture)) {
     }
 }
 
-/// Keeps all captures but the innermost from seeing what is evaluated while it lives.
+/// Mutes all captures but the innermost while it lives.
 #[derive(Debug)]
 pub struct Alone(usize);
 
-/// Mutes the captures of this thread but for the innermost until the guard is dropped.
+/// Mutes all captures of this thread but the innermost until the guard is dropped.
 #[must_use]
 pub fn alone() -> Alone {
     let outer = CAPTURES.with(|all| all.try_borrow().map_or(0, |all| all.len().saturating_sub(1)));
@@ -385,19 +389,19 @@ impl Drop for Alone {
     }
 }
 
-/// A capture that is on, and how many are around it; it ends without a result when it is dropped.
+/// A capture in progress, and how many captures surround it. Dropping it ends the capture without a result.
 #[derive(Debug)]
 pub struct Capturing(usize);
 
-/// Begins a capture in this thread. `inputs` are the values that the call gets; `places` hold values that it may read or change.
-/// `None` when one is on already.
+/// Begins a capture in this thread. `inputs` are the arguments of the call; `places` hold values that it may read or change. `None` when
+/// this thread captures already.
 #[must_use]
 pub fn begin(inputs: &[Array], places: Vec<Arc<dyn Place>>) -> Option<Capturing> {
     if is_begun() { None } else { Some(begin_inside(inputs, places, 0)) }
 }
 
-/// [`begin`], inside of the captures that are on in this thread, which go on to see all that is evaluated. A value that a transformation of
-/// a level below `floor` has lifted ends it: it is from outside and no plain value.
+/// [`begin`], inside the captures that this thread has begun, which also see all evaluations. A value that a transformation of a level
+/// below `floor` has lifted ends the capture, because it comes from outside and is not a plain value.
 #[must_use]
 pub fn begin_inside(inputs: &[Array], places: Vec<Arc<dyn Place>>, floor: u64) -> Capturing {
     let mut c = Capture {
@@ -502,7 +506,7 @@ impl Capture {
         slot
     }
 
-    /// The value that is in `a` from now on.
+    /// Assigns a new value to `a`.
     fn define(&mut self, a: &Array) -> Slot {
         let slot = self.new_slot(a);
         self.keep(a);
@@ -514,7 +518,7 @@ impl Capture {
         slot
     }
 
-    /// The number of the value in `a`; one that was never seen is an input, the content of a place, or a constant.
+    /// The number of the value in `a`. A value that was never seen is an input, the content of a place, or a constant.
     fn slot_of(&mut self, a: &Array, edge: Option<&Edge>) -> Slot {
         let known = self.known.get(&key(a));
         if let Some((_, slot)) = known.and_then(|all| all.iter().find(|(layout, _)| layout == a.layout())) {
@@ -553,7 +557,7 @@ impl Capture {
         self.sources.push((slot, source));
     }
 
-    /// A view of a known value that was made outside of the gate.
+    /// A view of a known value, made outside the gate.
     fn view_of(&mut self, base: &Layout, from: Slot, a: &Array) -> Slot {
         let delta = a.layout().offset().cast_signed() - base.offset().cast_signed();
         let layout = a.layout().clone();
@@ -579,7 +583,7 @@ impl Capture {
             .collect()
     }
 
-    /// Writes down how places changed since they were looked at last, in an order that is the same in each recording.
+    /// Records how places changed since the last call, in an order that is the same for each recording.
     fn sync(&mut self) {
         let mut changed: Vec<(usize, Option<Array>)> = Vec::new();
         for at in 0..self.places.len() {
@@ -607,7 +611,8 @@ impl Capture {
     fn effect(&mut self, effect: Arc<dyn Effect>, inputs: &[&Array], results: &[&Array]) {
         let inputs = inputs.iter().map(|a| Arg::Slot(self.slot_of(a, None))).collect();
         let mut outputs: SmallVec<[Option<Slot>; 2]> = results.iter().map(|a| Some(self.define(a))).collect();
-        // Whether an effect changes a place may depend on values, so what it may change is another value in each call.
+        // Whether an effect changes a place may depend on values. So after the effect, the content of all places that it may change counts
+        // as a new value.
         for place in effect.touches() {
             let at = self.add_place(place);
             let mut now = self.places[at].load();
@@ -653,10 +658,10 @@ impl Capture {
     }
 }
 
-/// The reason why there is no program after another thread has changed parameters or gradients.
+/// The reason that is given when another thread has changed parameters or gradients.
 pub const OTHER_THREAD: &str = "another thread changed a parameter or a gradient meanwhile";
 
-/// Tells of a change of a leaf: whether another thread captures, which could not tell it from its own.
+/// Reports a change of a leaf. If another thread captures, that thread must learn of it, because it cannot tell the change from its own.
 #[inline]
 pub(super) fn note_change() {
     if is_anywhere() && !is_begun() {
@@ -664,7 +669,7 @@ pub(super) fn note_change() {
     }
 }
 
-/// Says why what this thread does now cannot be replayed; nothing happens while it captures nothing.
+/// Marks what this thread does now as not replayable, with the reason. Nothing happens while the thread does not capture.
 #[inline]
 pub fn refuse(reason: impl FnOnce() -> String) {
     if is_anywhere() {
@@ -687,7 +692,7 @@ fn refuse_here(reason: impl FnOnce() -> String) {
     });
 }
 
-/// Tells of an operand that a transformation of this level has lifted.
+/// Reports an operand that a transformation of this level has lifted.
 #[cold]
 pub(super) fn note_lifted(level: u64) {
     with(|c| {
@@ -697,7 +702,7 @@ pub(super) fn note_lifted(level: u64) {
     });
 }
 
-/// Whether a capture of this thread has seen the value in `a` as one that differs from call to call.
+/// Whether a capture of this thread knows the value in `a`, and it is not constant.
 #[must_use]
 pub fn is_seen(a: &Array) -> bool {
     let mut seen = false;
@@ -710,7 +715,7 @@ pub fn is_seen(a: &Array) -> bool {
     seen
 }
 
-/// Tells of a read of the elements of `a` outside of the gate: it is fine for what follows from constants alone.
+/// Reports a read of the elements of `a` outside the gate. That is allowed for values that depend only on constants.
 #[cold]
 pub(super) fn note_read(a: &Array, op: &str) {
     if is_seen(a) {
@@ -720,7 +725,7 @@ pub(super) fn note_read(a: &Array, op: &str) {
     }
 }
 
-/// Tells of an evaluation.
+/// Reports an evaluation.
 #[cold]
 pub(super) fn note_eval(primitive: &'static Primitive, inputs: &[Operand<'_>], outs: &[Array], attrs: &dyn AttrSet, recorded: bool, update: bool) {
     with(|c| {
@@ -733,7 +738,7 @@ pub(super) fn note_eval(primitive: &'static Primitive, inputs: &[Operand<'_>], o
     });
 }
 
-/// Tells of a copy in row-major order.
+/// Reports a copy to row-major order.
 pub fn note_copy(from: &Array, to: &Array) {
     if is_anywhere() {
         with(|c| {
@@ -744,7 +749,7 @@ pub fn note_copy(from: &Array, to: &Array) {
     }
 }
 
-/// Tells of a rule: what it read and what it made.
+/// Reports a gradient rule: its operands and results.
 pub(super) fn note_rule(call: RuleCall, inputs: &[Option<&Array>], outs: &[Option<Array>]) {
     let call = Arc::new(call);
     with(|c| {
@@ -754,14 +759,14 @@ pub(super) fn note_rule(call: RuleCall, inputs: &[Option<&Array>], outs: &[Optio
     });
 }
 
-/// Writes down how places have changed, before an effect changes them further. To be called before [`note_effect`].
+/// Records changes of places that come before an effect. To be called before [`note_effect`].
 pub fn before_effect() {
     if is_anywhere() {
         with(Capture::sync);
     }
 }
 
-/// How many steps were recorded so far.
+/// Number of steps recorded so far.
 #[must_use]
 pub fn step_count() -> usize {
     let mut n = 0;
@@ -769,12 +774,12 @@ pub fn step_count() -> usize {
     n
 }
 
-/// Tells which places hold the inputs themselves: an input shares memory with these as a matter of course.
+/// Reports which places hold the inputs themselves, so that sharing memory with these is expected.
 pub fn own_inputs(owners: Vec<Vec<(u8, u64)>>) {
     with_last(|c| c.owners = owners);
 }
 
-/// More inputs, behind those that the capture began with.
+/// Adds inputs after those that the capture began with.
 pub fn add_inputs(arrays: &[Array]) {
     with_last(|c| {
         for a in arrays {
@@ -784,7 +789,7 @@ pub fn add_inputs(arrays: &[Array]) {
     });
 }
 
-/// Tells of a read of elements that decides how the program goes on.
+/// Reports a read of elements on which the control flow depends.
 #[inline]
 pub fn read(a: &Array, op: &str) {
     if is_anywhere() {
@@ -792,7 +797,7 @@ pub fn read(a: &Array, op: &str) {
     }
 }
 
-/// A function of arrays that is no primitive: it checks elements, or makes indices of them.
+/// A function of arrays that is not a primitive: it checks elements, or computes indices from them.
 struct Computed<F> {
     name: String,
     f: F,
@@ -820,8 +825,8 @@ impl<F: Fn(&[Array]) -> Result<SmallVec<[Array; 1]>> + Send + Sync> Effect for C
     }
 }
 
-/// The results of `f`, which reads elements of arrays outside of the gate. A program runs it again. `name` holds all that it depends
-/// on besides `inputs`.
+/// The results of `f`, a function of `inputs` that reads their elements outside the gate. A program runs `f` again. `name` must contain
+/// everything else that `f` depends on.
 ///
 /// # Errors
 /// Those of `f`.
@@ -837,7 +842,7 @@ pub fn computed(
     Ok(outs)
 }
 
-/// Tells of an effect that has run.
+/// Reports an effect that has run.
 pub fn note_effect(effect: impl FnOnce() -> Arc<dyn Effect>, inputs: &[&Array], results: &[&Array]) {
     if is_anywhere() {
         let effect = effect();
@@ -845,7 +850,7 @@ pub fn note_effect(effect: impl FnOnce() -> Arc<dyn Effect>, inputs: &[&Array], 
     }
 }
 
-/// Whether the capture has made or read what is in `a`.
+/// Whether the capture has made or read the value in `a`.
 #[must_use]
 pub fn knows(a: &Array) -> bool {
     let mut known = false;
@@ -853,7 +858,7 @@ pub fn knows(a: &Array) -> bool {
     known
 }
 
-/// Whether, but for the capture, `a` alone holds its storage.
+/// Whether only `a` and the capture hold the storage of `a`.
 pub(super) fn is_unique_but_for_capture(a: &Array) -> bool {
     let mut held = 0;
     with(|c| held += usize::from(c.kept.contains(&key(a)) || c.before.contains_key(&key(a))));

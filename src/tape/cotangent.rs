@@ -1,4 +1,4 @@
-//! Cotangents on their way: what a root starts with, how one fits its value, and how two meet.
+//! Cotangents during a pass: the cotangent of a root, conversion to the shape and dtype of a value, and addition.
 
 use smallvec::SmallVec;
 
@@ -8,15 +8,14 @@ use super::{accumulate, capture};
 use crate::array::{Array, Scalar};
 use crate::error::{Error, Result, show_shape};
 
-/// What has been collected of a value's gradient. The array and its place on the tape lie apart: taking an array then moves
-/// two words.
+/// The sum of a value's gradients so far. Array and edge are separate, so that taking an array moves two words.
 #[derive(Debug, Default)]
 pub(super) struct GradAccumulator {
     array: Option<Array>,
     edge: Edge,
 }
 
-/// What has been collected for a node's outputs.
+/// The sums for a node's outputs.
 pub(super) type Cotangents = SmallVec<[GradAccumulator; 1]>;
 
 impl From<Variable> for GradAccumulator {
@@ -40,12 +39,12 @@ impl GradAccumulator {
         accumulate::add_in_place(sum, &g);
     }
 
-    /// What was collected so far, without history.
+    /// A sum so far, without history.
     pub(super) fn of(array: Option<Array>) -> Self {
         Self { array, edge: Edge::None }
     }
 
-    /// [`GradAccumulator::add`] by the gate, which a capture sees.
+    /// [`GradAccumulator::add`] through the gate, so that a capture sees it.
     #[cold]
     pub(super) fn add_seen(&mut self, g: Array) -> Result<()> {
         self.array = Some(match self.array.take() {
@@ -55,7 +54,7 @@ impl GradAccumulator {
         Ok(())
     }
 
-    /// [`GradAccumulator::add`] of a recorded gradient, by a recorded operation.
+    /// [`GradAccumulator::add`] of a recorded gradient, as a recorded operation.
     pub(super) fn add_recorded(&mut self, g: Variable) -> Result<()> {
         *self = match self.take() {
             None => g.into(),
@@ -68,24 +67,24 @@ impl GradAccumulator {
         self.array.as_ref()
     }
 
-    /// The sum, if it can be added to.
+    /// The sum, if it can be added to in place.
     #[inline]
     pub(super) fn unique(&mut self) -> Option<&mut Array> {
         let sum = self.array.as_mut()?;
         if sum.is_unique() { Some(sum) } else { None }
     }
 
-    /// Takes the sum, which is not recorded.
+    /// Takes the sum out, without history.
     #[inline]
     pub(super) fn take_array(&mut self) -> Option<Array> {
         self.array.take()
     }
 
-    /// Drops what is there.
+    /// Drops the sum.
     #[inline]
     pub(super) fn clear(&mut self) {
         self.array = None;
-        // Asking first is shorter than ending what is not there.
+        // A check is faster than dropping nothing.
         if !matches!(self.edge, Edge::None) {
             self.edge = Edge::None;
         }
@@ -146,11 +145,11 @@ pub(super) fn seed(root: &Variable, given: Option<&Variable>) -> Result<Variable
     }
 }
 
-/// A gradient as its value, which is like `meta`, needs it: broadcasting undone.
+/// Converts a gradient to the shape and dtype of its value `meta`: sums over broadcast axes.
 #[cold]
 pub(super) fn fit(g: &Variable, meta: &Meta, op: &str) -> Result<Variable> {
     if g.dtype() != meta.dtype && g.dtype().real() == meta.dtype.real() {
-        // Where real values became complex ones the real part of the gradient comes back.
+        // Where a real value was converted to complex, the gradient is the real part.
         return fit(&accumulate::cast(g, meta.dtype)?, meta, op);
     }
     if g.dtype() != meta.dtype {
@@ -159,7 +158,7 @@ pub(super) fn fit(g: &Variable, meta: &Meta, op: &str) -> Result<Variable> {
     accumulate::sum_to(g, &meta.shape, op)
 }
 
-/// A gradient in a buffer of its own, in row-major order, as `.grad` keeps it.
+/// A gradient in a buffer of its own and in row-major order, as `.grad` requires.
 pub(super) fn own(g: Variable) -> Variable {
     if g.array().is_contiguous() || g.is_tracked() {
         return g;

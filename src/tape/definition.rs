@@ -1,4 +1,4 @@
-//! The vjp of a fused primitive: that of its definition.
+//! The vjp of a fused primitive, by its definition.
 
 use super::accumulate;
 use super::backward::{self, BackwardOptions};
@@ -9,10 +9,10 @@ use super::variable::Variable;
 use super::vjp_context::VjpContext;
 use crate::error::Result;
 
-/// Runs the definition of the recorded primitive on its saved inputs, and pulls the cotangents back through it.
+/// Runs the definition of the recorded primitive on its saved inputs and pulls the cotangents back through it.
 ///
-/// Where the rule itself is recorded, each input is a view of what stands at its place on the tape: gradients are recorded, and an
-/// input that was made of another one is still held fixed while the other one varies.
+/// If the rule itself is recorded, each input gets a node of its own, connected to its history. So gradients are recorded, and an input
+/// that was computed from another input is held constant when that other input varies.
 pub(super) fn vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
     let primitive = ctx.work.node.op;
     let Some(definition) = primitive.definition else { unreachable!("{}: has a definition", primitive.name) };
@@ -41,7 +41,7 @@ pub(super) fn vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
     wanted.into_iter().zip(found).try_for_each(|(i, g)| g.map_or(Ok(()), |g| ctx.add(i, g)))
 }
 
-/// The same value at a place of its own.
+/// The same value, with a node of its own.
 fn apart(x: &Variable) -> Result<Variable> {
     accumulate::broadcast_to(x, x.shape())
 }

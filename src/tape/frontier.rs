@@ -1,4 +1,4 @@
-//! Where a part of the tape begins: what it depends on outside of itself.
+//! The frontier of a part of the tape: the values outside it that it depends on.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::node_task::edge_of;
 use super::variable::{Edge, Variable};
 use crate::array::{Array, Scalar};
 
-/// Walks from values to what they were made of. Each node is seen once.
+/// Walks from values to the values that they were computed from. Each node is visited once.
 #[derive(Default)]
 struct Walk {
     seen: HashSet<u64>,
@@ -25,7 +25,7 @@ impl Walk {
     }
 }
 
-/// Whether one of the plain values depends on a leaf that requires gradients and is none of the roots.
+/// Whether one of the plain values depends on a leaf that requires gradients and is not one of the roots.
 #[must_use]
 pub fn reaches_beyond(values: &[Variable], roots: &[Variable]) -> bool {
     let own: HashSet<u64> = roots.iter().filter_map(|r| if let Edge::Leaf(leaf) = r.edge() { Some(leaf.id()) } else { None }).collect();
@@ -57,8 +57,8 @@ pub fn next_number() -> u64 {
     arena::lock().next()
 }
 
-/// What the plain values depend on besides the roots: leaves, and results of nodes that were recorded before number `since`.
-/// Only the place on the tape, the shape and the dtype of such a Variable count; its elements are zeros.
+/// The values outside a part of the tape that the plain values depend on, roots excepted: leaves, and results of nodes that were recorded
+/// before number `since`. Only edge, shape and dtype of these Variables are meaningful; their elements are zeros.
 #[must_use]
 pub fn frontier(values: &[Variable], roots: &[Variable], since: u64) -> Vec<Variable> {
     let mut walk = Walk::default();
@@ -85,7 +85,7 @@ pub fn frontier(values: &[Variable], roots: &[Variable], since: u64) -> Vec<Vari
     found.out
 }
 
-/// Places outside of a part of the tape, each once.
+/// The values outside a part of the tape, each once.
 #[derive(Default)]
 struct Found {
     leaves: HashSet<u64>,
@@ -94,7 +94,7 @@ struct Found {
 }
 
 impl Found {
-    /// Nothing yet. The roots count as seen.
+    /// An empty frontier. The roots count as visited.
     fn without(roots: &[Variable]) -> Self {
         let mut found = Self::default();
         for r in roots {

@@ -1,15 +1,15 @@
-//! The tape as a garbage collector of another language needs to see it.
+//! What a garbage collector of another language needs to know about the tape.
 //!
-//! Objects of that language hold nodes and leaves, and nodes and leaves hold such objects: hooks, and rules of users. A cycle
-//! through both is found only by a collector that knows both, and the tape's part of a cycle is shared: many handles lead to
-//! one node. So at the start of a collection a [`Picture`] is taken, of the nodes and leaves from which an object or a
-//! gradient with a history can be reached. The binding turns each [`Entry`] into an object of the collector's that counts
-//! as many references as the node or leaf has, and whose references lead to other such objects. What the collector does not
-//! find (a variable of a running operation) is a reference without an owner, and keeps what it leads to.
+//! Objects of that language hold nodes and leaves, and nodes and leaves hold such objects: hooks, and users' rules. Only a collector that
+//! sees both can find a cycle through both. The tape's part of a cycle is shared: many handles lead to one node. So at the start of a
+//! collection a [`Picture`] is taken of the nodes and leaves from which an object, or a gradient with a history, can be reached. The
+//! binding represents each [`Entry`] by an object of the collector that has as many references as the node or leaf, and that refers to the
+//! other such objects. A reference that the collector does not find (a variable of a running operation) counts as external, and keeps alive
+//! what it leads to.
 //!
-//! A picture is used only while it is true. [`changed`] is called wherever the tape is looked at or changed; after that
-//! the picture shows nothing, and what shows nothing is kept. Nothing changes the tape while the collector looks at it:
-//! the binding takes no picture, and shows none, while a thread runs without the collector's lock ([`Running`]).
+//! A picture is used only while it is true. `changed` is called wherever the tape is read or changed; from then on the picture shows
+//! nothing, and what it does not show is kept alive. Nothing changes the tape while the collector reads the picture: the binding takes and
+//! shows no picture while a thread runs without the collector's lock ([`Running`]).
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -35,9 +35,9 @@ pub enum Object {
 /// A node or a leaf.
 #[derive(Default)]
 pub struct Entry {
-    /// References to it, all of them.
+    /// Number of references to it.
     pub refs: usize,
-    /// Where its own references to other entries lead.
+    /// The entries that it refers to.
     pub targets: SmallVec<[usize; 2]>,
     /// The objects that it holds.
     pub objects: SmallVec<[Object; 1]>,
@@ -45,7 +45,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Breaks every cycle through this entry, which nothing reaches any more. Each cycle of the tape alone goes through a leaf.
+    /// Breaks every cycle through this entry, which is unreachable. Every cycle within the tape contains a leaf.
     pub fn clear(&self) {
         if let Some(leaf) = self.leaf.as_ref().and_then(Weak::upgrade) {
             leaf.clear();
@@ -53,7 +53,7 @@ impl Entry {
     }
 }
 
-/// The part of the tape that a garbage collector must know.
+/// The part of the tape that a garbage collector needs to know.
 #[derive(Default)]
 pub struct Picture {
     entries: Vec<Entry>,
@@ -63,18 +63,18 @@ pub struct Picture {
 
 /// Whether a picture is in use and still true.
 static TRUE: AtomicBool = AtomicBool::new(false);
-/// Threads that run operations without the collector's lock.
+/// Number of threads that run operations without the collector's lock.
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
-/// Leaves that have had hooks, a value with a history, or such a gradient.
+/// Leaves that have had hooks, a value with a history, or a gradient with a history.
 static LEAVES: ShortMutex<Leaves> = ShortMutex::new(Leaves { all: Vec::new(), limit: 64 });
 
 struct Leaves {
     all: Vec<Weak<Leaf>>,
-    /// So many before those that are gone are looked for.
+    /// When the list is longer than this, dead leaves are removed.
     limit: usize,
 }
 
-/// Notes that what a picture shows may not be true any more.
+/// Notes that the picture may not be true any more.
 #[inline]
 pub(super) fn changed() {
     if TRUE.load(Ordering::Relaxed) {
@@ -82,7 +82,7 @@ pub(super) fn changed() {
     }
 }
 
-/// The picture in use is not used any more.
+/// Ends the use of the picture.
 #[cold]
 pub fn end() {
     TRUE.store(false, Ordering::Release);
@@ -95,8 +95,8 @@ pub fn is_true() -> bool {
     TRUE.load(Ordering::Acquire) && RUNNING.load(Ordering::Acquire) == 0
 }
 
-/// Marks a thread that runs without the collector's lock. To be made and dropped while the thread has that lock or another thread
-/// could not collect.
+/// Marks a thread that runs without the collector's lock. It is made and dropped while this thread holds the lock, or while no other thread
+/// can collect.
 #[derive(Debug)]
 pub struct Running(());
 
@@ -120,7 +120,7 @@ pub fn forget_running() {
     RUNNING.store(0, Ordering::Release);
 }
 
-/// A leaf to be shown from now on.
+/// Includes a leaf in pictures from now on.
 pub(super) fn add_leaf(leaf: &Arc<Leaf>) {
     at_fork(AtFork::Leaves, &LEAVES);
     let mut leaves = LEAVES.lock();
@@ -131,15 +131,15 @@ pub(super) fn add_leaf(leaf: &Arc<Leaf>) {
     alloc_check::push(&mut leaves.all, Arc::downgrade(leaf));
 }
 
-/// Takes a picture, which is true until something changes. `None` when no cycle can lead through the tape, or while a thread
-/// runs without the collector's lock.
+/// Takes a picture, which is true until something changes. `None` when no cycle can lead through the tape, or while a thread runs without
+/// the collector's lock.
 #[must_use]
 pub fn picture() -> Option<Picture> {
-    // From here on every change is noticed, whichever thread makes it.
+    // From here on every change is noticed, by whichever thread.
     TRUE.store(true, Ordering::SeqCst);
     let known: Vec<Arc<Leaf>> = alloc_check::collect(LEAVES.lock().all.iter().filter_map(Weak::upgrade));
     let mut picture = Picture::default();
-    // Each leaf with its entry: held until it has been filled in.
+    // Leaves and the numbers of their entries; the leaves are held until their entries are filled in.
     let mut leaves = alloc_check::with_capacity(known.len());
     for leaf in known {
         picture.insert_leaf(leaf, &mut leaves);
@@ -161,7 +161,7 @@ pub fn picture() -> Option<Picture> {
     is_true().then_some(picture)
 }
 
-/// Adds to a map; unwinds with the error when there is no memory for it.
+/// Inserts into a map; unwinds with an error when there is no memory for it.
 fn insert(map: &mut HashMap<u64, usize>, key: u64, value: usize) {
     if map.try_reserve(1).is_err() {
         alloc_check::raise(alloc_check::exhausted("gc"));
@@ -170,13 +170,13 @@ fn insert(map: &mut HashMap<u64, usize>, key: u64, value: usize) {
 }
 
 impl Picture {
-    /// All nodes and leaves that are shown.
+    /// All nodes and leaves of the picture.
     #[must_use]
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
-    /// The entry of a value's place on the tape, if it is shown.
+    /// The entry of a value's edge, if the picture has it.
     #[must_use]
     pub fn of_edge(&self, edge: &Edge) -> Option<usize> {
         match edge {
@@ -186,7 +186,7 @@ impl Picture {
         }
     }
 
-    /// The entry of a leaf, if it is shown.
+    /// The entry of a leaf, if the picture has it.
     #[must_use]
     pub fn of_leaf(&self, leaf: &Leaf) -> Option<usize> {
         self.leaves.get(&leaf.id()).copied()
@@ -200,7 +200,7 @@ impl Picture {
         at
     }
 
-    /// The entry of an input: also where its gradient has got a history since it was put there.
+    /// The entry of an input. A leaf gets one here if its gradient has got a history meanwhile.
     fn of_input(&mut self, leaf: &Arc<Leaf>, leaves: &mut Vec<(usize, Arc<Leaf>)>) -> Option<usize> {
         self.of_leaf(leaf).or_else(|| {
             let mut leads = false;
@@ -209,7 +209,7 @@ impl Picture {
         })
     }
 
-    /// Adds a node that holds objects, or leads to an entry. Its inputs are older, so they have been seen.
+    /// Adds a node that holds objects or refers to an entry. Its inputs are older, so they were added before.
     fn add_node(&mut self, id: u64, node: &Node, leaves: &mut Vec<(usize, Arc<Leaf>)>) {
         let mut entry = Entry { refs: node.refs as usize, ..Entry::default() };
         if node.inputs.len() > 2 {
@@ -235,7 +235,7 @@ impl Picture {
         }
     }
 
-    /// Fills in the entry of a leaf, which is held by the caller once.
+    /// Fills in the entry of a leaf. The caller holds one reference.
     fn fill_leaf(&mut self, at: usize, leaf: &Arc<Leaf>) {
         let mut entry = Entry { refs: Arc::strong_count(leaf) - 1, ..Entry::default() };
         let seen = leaf.show_to(|edge, grad, hooks| {
@@ -243,7 +243,7 @@ impl Picture {
             entry.targets.extend(grad.and_then(|grad| self.of_leaf(grad)));
             entry.objects.extend(hooks.map(|hook| Object::Hook(Arc::clone(hook))));
         });
-        // Another thread holds it: so does a reference that the collector does not find.
+        // Another thread holds the leaf's lock: count an external reference, which keeps the leaf alive.
         entry.refs += usize::from(!seen);
         entry.leaf = self.entries[at].leaf.take();
         self.entries[at] = entry;

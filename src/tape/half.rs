@@ -1,4 +1,4 @@
-//! Floating numbers of 16 bits at the gate: primitives compute with them in float32, by recorded conversions.
+//! Floating numbers of 16 bits at the gate: primitives compute with them in float32, through recorded conversions.
 
 use smallvec::SmallVec;
 
@@ -8,18 +8,18 @@ use super::variable::Variable;
 use crate::array::DType;
 use crate::error::Result;
 
-/// Whether `p` must not see an operand as it is.
+/// Whether an operand must be converted before `p` sees it.
 #[inline(always)]
 pub(super) fn is_met(p: &'static Primitive, inputs: &[Operand<'_>]) -> bool {
     inputs.iter().any(|o| o.variable().is_some_and(|v| v.dtype().is_half())) && !p.moves && !p.is_view
 }
 
-/// The dtype of 16 bits that results of an operation on arrays of these dtypes are rounded to; `None` when they are not.
+/// The 16-bit dtype that results of an operation on arrays of these dtypes are rounded to; `None` when they are not rounded.
 pub fn rounded(dtypes: impl IntoIterator<Item = DType>) -> Option<DType> {
     dtypes.into_iter().reduce(DType::promote).filter(|d| d.is_half())
 }
 
-/// `x` in float32 if it has a dtype of 16 bits.
+/// `x` in float32 if its dtype has 16 bits, else `x`.
 ///
 /// # Errors
 /// Those of recording.
@@ -27,7 +27,7 @@ pub fn widen(x: &Variable) -> Result<Variable> {
     if x.dtype().is_half() { cast(x, DType::F32) } else { Ok(x.clone()) }
 }
 
-/// A result in float32 as the dtype that [`rounded`] gave.
+/// A float32 result in the dtype that [`rounded`] returned.
 ///
 /// # Errors
 /// Those of recording.
@@ -38,7 +38,7 @@ pub fn narrow(y: Variable, to: Option<DType>) -> Result<Variable> {
     }
 }
 
-/// The primitive in float32.
+/// Runs the primitive in float32.
 #[cold]
 pub(super) fn apply_all(p: &'static Primitive, inputs: &[Operand<'_>], attrs: &dyn AttrSet) -> Result<Outputs> {
     let to = rounded(inputs.iter().filter_map(|o| o.variable().map(Variable::dtype)));

@@ -1,4 +1,4 @@
-//! What users hang on nodes: hooks, and places for the gradients of non-leaves.
+//! What users attach to nodes: hooks, and places for the gradients of non-leaves.
 
 use std::sync::Arc;
 
@@ -8,10 +8,10 @@ use super::leaf::{self, Hook, Leaf};
 use super::variable::{Edge, Variable};
 use crate::error::{Error, Result, show_shape};
 
-/// Where the gradient of a non-leaf is kept, made when it is not there yet.
+/// The place that keeps the gradient of a non-leaf. It is made if it does not exist.
 #[must_use]
 pub fn retained_leaf(node: &NodeRef, output: u32, like: &Variable) -> Arc<Leaf> {
-    // Copied, and dropped, outside the lock: its memory may be lent by a Python object.
+    // Copied and dropped outside the lock, because a Python object may own its memory.
     let value = like.detach().pooled();
     let mut arena = arena::lock();
     let extra = arena.node_mut(node.id()).extra.get_or_insert_default();
@@ -23,7 +23,7 @@ pub fn retained_leaf(node: &NodeRef, output: u32, like: &Variable) -> Arc<Leaf> 
     leaf
 }
 
-/// Where the gradient of a non-leaf is kept, if [`retained_leaf`] was asked for it.
+/// The place that keeps the gradient of a non-leaf, if [`retained_leaf`] has made it.
 #[must_use]
 pub fn find_retained(node: &NodeRef, output: u32) -> Option<Arc<Leaf>> {
     let arena = arena::lock();
@@ -31,8 +31,8 @@ pub fn find_retained(node: &NodeRef, output: u32) -> Option<Arc<Leaf>> {
     extra.retained.iter().find(|(o, _)| *o == output).map(|(_, leaf)| Arc::clone(leaf))
 }
 
-/// Moves the place of a retained gradient on when an operation in place gives a handle another edge: the gradient that is kept is
-/// that of the handle's present value.
+/// Moves a retained gradient to another edge when an in-place operation gives a handle that edge: the gradient that is kept is that of the
+/// handle's present value.
 pub fn move_retained(from: &Edge, to: &Edge) {
     let (Edge::Node { node: old, output: from }, Edge::Node { node: new, output: to }) = (from, to) else { return };
     let mut arena = arena::lock();
@@ -54,7 +54,7 @@ pub fn add_node_hook(node: &NodeRef, output: u32, hook: Hook) -> u64 {
     id
 }
 
-/// Removes a hook of a node, if the node still lives.
+/// Removes a hook of a node, if the node is alive.
 pub fn remove_node_hook(node: u64, id: u64) {
     let mut arena = arena::lock();
     if !arena.is_alive(node) {
@@ -70,7 +70,7 @@ pub fn remove_node_hook(node: u64, id: u64) {
     drop(gone);
 }
 
-/// Passes a gradient through hooks, each of which may replace it.
+/// Passes a gradient through hooks. Each of them may replace it.
 pub(super) fn run_hooks(hooks: &[Hook], mut g: Variable) -> Result<Variable> {
     for hook in hooks {
         capture::refuse(|| "a gradient hook runs".to_owned());

@@ -1,4 +1,4 @@
-//! Looking at the tape: what is on it, and what it costs.
+//! Inspection: what is on the tape, and how much memory it takes.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -17,23 +17,23 @@ pub struct NodeInfo {
     pub id: u64,
     /// Name of the operation.
     pub op: String,
-    /// The arguments of its call that are not arrays.
+    /// The arguments of the call that are not arrays.
     pub attrs: String,
     /// Where its inputs came from.
     pub inputs: Vec<Source>,
     /// Shapes and dtypes of the outputs.
     pub outputs: Vec<(Shape, DType)>,
-    /// Bytes that it keeps for its gradient rule.
+    /// Bytes that it saves for its gradient rule.
     pub saved_bytes: usize,
-    /// The line of the user's program.
+    /// The line of user code that recorded it.
     pub source: Option<Arc<str>>,
-    /// Its results, where they were asked for.
+    /// Its results, if they were asked for.
     pub values: Vec<Array>,
-    /// The values of leaves among its inputs, by their numbers, where they were asked for.
+    /// The values of leaves among its inputs, with their numbers, if they were asked for.
     pub leaves: Vec<(u64, Array)>,
 }
 
-/// Text that may be long: it unwinds with the error when there is no memory for it.
+/// A text that may be long. It unwinds with an error when there is no memory for it.
 #[derive(Default)]
 struct Text(String);
 
@@ -48,7 +48,7 @@ impl fmt::Write for Text {
 impl Text {
     fn of(arguments: fmt::Arguments<'_>) -> String {
         let mut out = Self::default();
-        // Writing to a text cannot fail.
+        // Writing to a `String` cannot fail.
         let _ = out.write_fmt(arguments);
         out.0
     }
@@ -94,7 +94,7 @@ impl NodeInfo {
     }
 }
 
-/// The leaves among the inputs of a node; their values are read when the arena is unlocked.
+/// The leaves among the inputs of a node. Their values are read once the arena is unlocked.
 pub(super) fn leaves_of(node: &Node) -> Vec<Arc<Leaf>> {
     alloc_check::collect(node.inputs.iter().filter_map(|input| if let Input::Leaf(leaf) = input { Some(Arc::clone(leaf)) } else { None }))
 }
@@ -103,18 +103,18 @@ pub(super) fn values_of(leaves: &[Arc<Leaf>]) -> Vec<(u64, Array)> {
     alloc_check::collect(leaves.iter().map(|leaf| (leaf.id(), leaf.array())))
 }
 
-/// What the tape and the pool hold now.
+/// What the tape and the pool hold at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TapeStats {
-    /// Nodes alive.
+    /// Number of live nodes.
     pub live_nodes: usize,
-    /// Bytes of the arrays that they save (shared ones counted each time).
+    /// Bytes of the arrays that they save. Shared arrays are counted each time.
     pub saved_bytes: usize,
-    /// Bytes that the buffer pool has from the system.
+    /// Bytes that the buffer pool has allocated.
     pub pool_bytes: usize,
 }
 
-/// Counts what is alive. Walks all nodes: for looking, not for loops.
+/// Counts live nodes and their memory. It walks all nodes, so it is for inspection, not for loops.
 #[must_use]
 pub fn tape_stats() -> TapeStats {
     let (live_nodes, saved_bytes) = arena::lock().totals();
@@ -127,8 +127,8 @@ pub fn op_name(node: &super::NodeRef) -> String {
     arena::lock().node(node.id()).name().to_owned()
 }
 
-/// Descriptions of the operations that results were recorded from, oldest first. What a backward pass has freed has no inputs. With
-/// `values` those of the results and of leaves come along.
+/// Descriptions of the operations that the results were recorded from, oldest first. An operation that a backward pass has freed has no
+/// inputs. With `values`, the values of results and of leaves are included.
 #[must_use]
 pub fn history(results: &[Variable], values: bool) -> Vec<NodeInfo> {
     let mut found = BTreeMap::new();
@@ -138,7 +138,7 @@ pub fn history(results: &[Variable], values: bool) -> Vec<NodeInfo> {
         if found.contains_key(&id) {
             continue;
         }
-        // Locked for one node at a time: another thread may free the rest meanwhile.
+        // The arena is locked for one node at a time, so another thread may free the rest meanwhile.
         let info = {
             let arena = arena::lock();
             arena.is_alive(id).then(|| (NodeInfo::of(arena.node(id)), if values { leaves_of(arena.node(id)) } else { Vec::new() }))
@@ -159,7 +159,7 @@ pub fn history(results: &[Variable], values: bool) -> Vec<NodeInfo> {
     alloc_check::collect(found.into_values())
 }
 
-/// Recorded operations as text, a line each.
+/// Recorded operations as text, one per line.
 #[must_use]
 pub fn listing(nodes: &[NodeInfo]) -> String {
     let mut out = Text::default();

@@ -1,6 +1,6 @@
-//! Leaves: places that outlive values. Parameters are leaves; so is every `.grad`.
+//! Leaves: places that keep their identity while their values change. Parameters are leaves, and so is every `.grad`.
 //!
-//! Leaves live apart from the arena: a parameter never pins a chunk of nodes.
+//! Leaves are not in the arena, so a parameter never keeps a chunk of nodes alive.
 
 use std::any::Any;
 use std::fmt;
@@ -15,9 +15,9 @@ use crate::array::{Array, alloc_check};
 use crate::error::Result;
 use crate::lock::{Changing, Mutex, MutexGuard, changing};
 
-/// A function that sees a gradient on its way and may replace it.
+/// A function that is called with a gradient during the pass and may replace it.
 pub trait HookFn: Send + Sync {
-    /// The gradient to go on with; `None` keeps the one given.
+    /// The gradient that replaces the given one; `None` keeps the given one.
     ///
     /// # Errors
     /// Whatever the user's code raises.
@@ -37,35 +37,35 @@ struct State {
     attached: Option<Arc<dyn Any + Send + Sync>>,
 }
 
-/// A named place for a value, its gradient and its hooks.
+/// A place with an identity, for a value, its gradient and its hooks.
 pub struct Leaf {
     id: u64,
     meta: Meta,
     requires_grad: AtomicBool,
     /// Whether there are hooks, for callers that must not take the lock.
     hooked: AtomicBool,
-    /// Whether a garbage collector is shown this leaf: see [`gc`].
+    /// Whether a garbage collector's picture includes this leaf: see [`gc`].
     shown: AtomicBool,
-    /// (sweep, place in its list) of the backward pass that touched the leaf last.
+    /// The number of the backward pass that touched the leaf last, and the leaf's place in its list.
     pub(super) mark: AtomicU64,
     state: Mutex<State>,
 }
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
-/// A number that was never given before.
+/// A new number.
 pub(super) fn fresh_id() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// To be held while a leaf is changed.
+/// To be held while a leaf changes.
 fn change() -> Changing {
     capture::note_change();
     changing()
 }
 
 impl Leaf {
-    /// A place that holds `value`; gradients are collected when it requires them. Lent memory is copied: no write of its owner
+    /// A place that holds `value`. Gradients are collected when it requires them. Lent memory is copied, so that no write of its owner
     /// changes a leaf or a gradient.
     #[must_use]
     pub fn new(value: Variable, requires_grad: bool) -> Arc<Self> {
@@ -85,15 +85,15 @@ impl Leaf {
         leaf
     }
 
-    /// The state, locked: no code of the user's runs and nothing of the tape is dropped meanwhile. The holder may take as long as a
-    /// kernel.
+    /// Locks the state. Meanwhile no user code runs and nothing of the tape is dropped. The lock may be held as long as a kernel runs.
     #[inline]
     fn state(&self) -> MutexGuard<'_, State> {
         gc::changed();
         self.state.lock()
     }
 
-    /// Whether a garbage collector is shown this leaf: because it has had hooks, a value with a history, or such a gradient.
+    /// Whether a garbage collector's picture includes this leaf, because it has had hooks, a value with a history, or a gradient with a
+    /// history.
     #[inline]
     pub(super) fn is_shown(&self) -> bool {
         self.shown.load(Ordering::Relaxed)
@@ -105,17 +105,17 @@ impl Leaf {
         }
     }
 
-    /// What its handle keeps with the present data, for untracked views of it; made by `make` when there is nothing yet.
+    /// What its handle keeps along with the present data, for untracked views of it. `make` makes it if there is nothing.
     pub fn attached(&self, make: impl FnOnce() -> Arc<dyn Any + Send + Sync>) -> Arc<dyn Any + Send + Sync> {
         Arc::clone(self.state().attached.get_or_insert_with(make))
     }
 
-    /// Takes away what is [`Leaf::attached`], before other data comes.
+    /// Removes what is [`Leaf::attached`], before other data is stored.
     pub fn take_attached(&self) -> Option<Arc<dyn Any + Send + Sync>> {
         self.state().attached.take()
     }
 
-    /// Its number, the same for its whole life.
+    /// Its number, which never changes.
     #[must_use]
     pub fn id(&self) -> u64 {
         self.id
@@ -128,19 +128,19 @@ impl Leaf {
         &self.meta
     }
 
-    /// Whether gradients are collected here.
+    /// Whether it collects gradients.
     #[must_use]
     #[inline]
     pub fn requires_grad(&self) -> bool {
         self.requires_grad.load(Ordering::Relaxed)
     }
 
-    /// Switches the collecting of gradients.
+    /// Turns the collecting of gradients on or off.
     pub fn set_requires_grad(&self, on: bool) {
         self.requires_grad.store(on, Ordering::Relaxed);
     }
 
-    /// The present value, tracked when gradients are collected here.
+    /// The present value. It is tracked if the leaf collects gradients.
     #[must_use]
     #[inline]
     pub fn variable(self: &Arc<Self>) -> Variable {
@@ -156,7 +156,7 @@ impl Leaf {
         self.state().value.array().clone()
     }
 
-    /// Puts another value of the same shape and dtype here; lent memory is copied.
+    /// Stores another value of the same shape and dtype; lent memory is copied.
     pub fn set(self: &Arc<Self>, value: Variable) {
         let value = value.pooled();
         debug_assert_eq!(&Meta::of(value.array()), &self.meta);
@@ -167,26 +167,26 @@ impl Leaf {
             let _changing = change();
             std::mem::replace(&mut self.state().value, value)
         };
-        drop(old); // outside the lock: it may be the last holder of a graph
+        drop(old); // outside the lock: it may be the last reference to a graph
     }
 
-    /// Changes the value: in place when it is unshared.
+    /// Changes the value, in place if it is unshared.
     pub fn update<R>(&self, f: impl FnOnce(&mut Array) -> R) -> R {
         let _changing = change();
         f(self.state().value.array_mut())
     }
 
-    /// Gives the value a buffer of its own when others hold it: [`Leaf::update`] then needs no memory.
+    /// Gives the value an unshared buffer, so that [`Leaf::update`] needs no memory.
     pub fn make_unique(&self) {
         self.copy_if(|a| !a.is_unique());
     }
 
-    /// Puts a value without history into row-major order.
+    /// Converts a value without history to row-major order.
     pub fn make_contiguous(&self) {
         self.copy_if(|a| !a.is_contiguous());
     }
 
-    /// Replaces the value by a copy when `f` asks for it. The copy is made, and the old one dropped, outside the lock.
+    /// Replaces the value by a copy if `f` asks for it. The copy is made and the old value dropped outside the lock.
     fn copy_if(&self, f: impl Fn(&mut Array) -> bool) {
         let old = {
             let mut state = self.state();
@@ -200,14 +200,14 @@ impl Leaf {
         let _changing = change();
         let mut state = self.state();
         let value = state.value.array_mut();
-        // Another thread may have put another value here.
+        // Another thread may have stored another value.
         if value.storage().as_ptr() == old.storage().as_ptr() && value.layout() == old.layout() {
             std::mem::swap(value, &mut copy);
         }
         drop(state);
     }
 
-    /// The present value, and the key of the edge that [`Leaf::variable`] gives it.
+    /// The present value, and the key of the edge that [`Leaf::variable`] gives to it.
     #[must_use]
     pub fn peek(&self) -> (Array, EdgeKey) {
         let state = self.state();
@@ -215,8 +215,8 @@ impl Leaf {
         (state.value.array().clone(), key)
     }
 
-    /// Runs `f` on the value and its history. The leaf is locked: `f` must be short, call nothing of the user's, and return what
-    /// it takes away.
+    /// Runs `f` on the value and its history. The leaf is locked, so `f` must be short, must not call user code, and must return what it
+    /// removes.
     pub fn modify<R>(self: &Arc<Self>, f: impl FnOnce(&mut Variable) -> R) -> R {
         let _changing = change();
         let mut state = self.state();
@@ -229,31 +229,31 @@ impl Leaf {
         out
     }
 
-    /// [`Leaf::update`] of a value without history; `None` for one with.
+    /// [`Leaf::update`] of a value without history; `None` if there is a history.
     pub fn overwrite<R>(&self, f: impl FnOnce(&mut Array) -> R) -> Option<R> {
         let _changing = change();
         let mut state = self.state();
         if state.value.is_tracked() { None } else { Some(f(state.value.array_mut())) }
     }
 
-    /// The collected gradient's place.
+    /// The place of the collected gradient.
     #[must_use]
     pub fn grad(&self) -> Option<Arc<Self>> {
         self.state().grad.clone()
     }
 
-    /// Runs `f`, which must be short, on the collected gradient's place.
+    /// Runs `f`, which must be short, on the place of the collected gradient.
     pub fn with_grad<R>(&self, f: impl FnOnce(&Self) -> R) -> Option<R> {
         self.state().grad.as_deref().map(f)
     }
 
-    /// Changes the value by the collected gradient, both where they lie; `None` when there is no gradient.
+    /// Changes the value using the collected gradient, both in place; `None` when there is no gradient.
     pub fn update_by_grad<R>(&self, f: impl FnOnce(&mut Array, &Array) -> R) -> Option<R> {
         let _changing = change();
         let mut state = self.state();
         let State { value, grad, .. } = &mut *state;
         let slot = grad.as_ref()?;
-        // Never wait for a leaf under the lock of another: the gradient may be this very leaf.
+        // Never wait for a leaf while holding the lock of another: the gradient may be this very leaf.
         if let Some(g) = slot.state.try_lock() {
             return Some(f(value.array_mut(), g.value.array()));
         }
@@ -275,17 +275,17 @@ impl Leaf {
         drop(old);
     }
 
-    /// Replaces the value of the collected gradient. Its place stays when nothing else holds it.
+    /// Replaces the value of the collected gradient. Its place is reused if nothing else refers to it.
     pub fn put_grad(self: &Arc<Self>, value: Option<Array>) {
         let Some(value) = value else { return self.set_grad(None) };
         match self.grad() {
-            // Held by this leaf and here.
+            // Two references: that of this leaf and the local one.
             Some(slot) if Arc::strong_count(&slot) == 2 && slot.meta() == &Meta::of(&value) => slot.set(value.into()),
             _ => self.set_grad(Some(Self::new(value.into(), false))),
         }
     }
 
-    /// What must be done to add `g` to the collected gradient; all that needs memory is done here.
+    /// Prepares the addition of `g` to the collected gradient. Everything that needs memory happens here.
     fn prepare(&self, g: Variable) -> Result<Addition> {
         let g = own(g);
         Ok(match self.grad() {
@@ -302,12 +302,12 @@ impl Leaf {
         })
     }
 
-    /// Adds to the collected gradient: the first one is moved here, later ones are added in place.
+    /// Adds to the collected gradient: the first gradient is moved, later ones are added in place.
     fn add_prepared(self: &Arc<Self>, addition: Addition) {
         match addition {
             Addition::First(slot) => match self.grad() {
                 None => self.set_grad(Some(slot)),
-                // Another pass has come first.
+                // Another pass was faster.
                 Some(sum) => sum.update(|a| accumulate::add_in_place(a, &slot.array())),
             },
             Addition::Sum(slot, sum) => {
@@ -320,7 +320,7 @@ impl Leaf {
         }
     }
 
-    /// Registers a hook; the number removes it again.
+    /// Registers a hook. The number that it returns removes it.
     pub fn add_hook(self: &Arc<Self>, hook: Hook) -> u64 {
         let id = fresh_id();
         self.show();
@@ -342,7 +342,7 @@ impl Leaf {
         drop(gone);
     }
 
-    /// Whether gradients that arrive here are seen by hooks.
+    /// Whether hooks see the gradients that arrive here.
     pub(super) fn has_hooks(&self) -> bool {
         self.hooked.load(Ordering::Relaxed)
     }
@@ -352,15 +352,15 @@ impl Leaf {
         self.state().hooks.iter().map(|(_, h)| Arc::clone(h)).collect()
     }
 
-    /// Shows `f` the history of the value, the place of the gradient and the hooks; false, and nothing, while another thread holds
-    /// the leaf.
+    /// Calls `f` with the history of the value, the place of the gradient and the hooks. Returns false without calling `f` while another
+    /// thread holds the lock.
     pub(super) fn show_to(&self, f: impl FnOnce(&Edge, Option<&Arc<Self>>, &mut dyn Iterator<Item = &Hook>)) -> bool {
         let Some(state) = self.state.try_lock() else { return false };
         f(state.value.edge(), state.grad.as_ref(), &mut state.hooks.iter().map(|(_, hook)| hook));
         true
     }
 
-    /// Drops the hooks, the gradient and the history of the value: what may be part of a cycle, when a garbage collector breaks one.
+    /// Drops the hooks, the gradient and the history of the value, any of which may be part of a cycle that a garbage collector breaks.
     pub(super) fn clear(&self) {
         let gone = {
             let _changing = change();
@@ -373,18 +373,18 @@ impl Leaf {
     }
 }
 
-/// A gradient on its way to a leaf, with all the memory it needs.
+/// A gradient to be added to a leaf, with all the memory that the addition needs.
 enum Addition {
-    /// The first one, in the place that keeps it.
+    /// The first gradient, in the place that will keep it.
     First(Arc<Leaf>),
-    /// The new sum for that place.
+    /// A place, and the new sum for it.
     Sum(Arc<Leaf>, Variable),
-    /// To be added to what is at that place.
+    /// A place, and a gradient to add to its value in place.
     InPlace(Arc<Leaf>, Variable),
 }
 
-/// Adds gradients to those of their leaves: to all of them or, when there is no memory, to none. `between` runs when nothing can
-/// fail any more, before the first is added.
+/// Adds gradients to the gradients of their leaves: to all leaves or, when there is not enough memory, to none. `between` runs when nothing
+/// can fail any more, before the first addition.
 pub(super) fn accumulate_all(gradients: Vec<(Arc<Leaf>, Variable)>, between: impl FnOnce()) -> Result<()> {
     let mut ready = alloc_check::with_capacity(gradients.len());
     for (leaf, g) in gradients {

@@ -1,5 +1,5 @@
-//! The tape: an arena of nodes, grad modes, the backward engine, inspection. It knows no operation by name, except
-//! the three it needs itself (`accumulate`).
+//! The tape: an arena of nodes, grad modes, the backward pass, inspection. It knows no operation by name, except those that it needs itself
+//! (`accumulate`).
 
 pub(crate) mod accumulate;
 mod arena;

@@ -1,4 +1,4 @@
-//! What a thread is doing: recording or not, looking for anomalies or not.
+//! The modes of a thread: whether it records, whether it looks for anomalies.
 
 use std::cell::{Cell, RefCell};
 use std::sync::{Arc, OnceLock};
@@ -8,15 +8,15 @@ use crate::array::alloc_check;
 
 /// Operations are recorded.
 const RECORDING: u8 = 1;
-/// NaN in gradients is looked for.
+/// Gradients are checked for NaN.
 const ANOMALY: u8 = 2;
-/// Watchers collect descriptions of nodes.
+/// Observers collect descriptions of nodes.
 const WATCHED: u8 = 4;
 /// Calls are kept with their values.
 const TRACED: u8 = 8;
 
 thread_local! {
-    /// All that an operation asks, in one place: reading it costs a call.
+    /// All modes that an operation checks, in one place: each read of a thread-local is a function call.
     static FLAGS: Cell<u8> = const { Cell::new(RECORDING) };
     static WATCHERS: RefCell<Vec<Watcher>> = const { RefCell::new(Vec::new()) };
 }
@@ -25,7 +25,7 @@ fn has(flag: u8) -> bool {
     FLAGS.get() & flag != 0
 }
 
-/// Sets a flag and returns what it was.
+/// Sets a flag and returns its old value.
 fn switch(flag: u8, on: bool) -> bool {
     let old = FLAGS.get();
     FLAGS.set(if on { old | flag } else { old & !flag });
@@ -41,25 +41,25 @@ pub fn is_recording() -> bool {
     has(RECORDING)
 }
 
-/// Switches recording in this thread and returns what it was.
+/// Turns recording on or off in this thread and returns whether it was on.
 #[allow(clippy::must_use_candidate, reason = "it is called for its effect")]
 pub fn set_recording(on: bool) -> bool {
     switch(RECORDING, on)
 }
 
-/// Whether this thread looks for NaN in gradients.
+/// Whether this thread checks gradients for NaN.
 #[must_use]
 pub fn is_anomaly() -> bool {
     has(ANOMALY)
 }
 
-/// Switches the search for NaN in gradients, and returns what it was.
+/// Turns the check of gradients for NaN on or off and returns whether it was on.
 #[allow(clippy::must_use_candidate, reason = "it is called for its effect")]
 pub fn set_anomaly(on: bool) -> bool {
     switch(ANOMALY, on)
 }
 
-/// Switches recording until it is dropped.
+/// Restores recording to what it was when it is dropped.
 #[derive(Debug)]
 pub struct RecordingGuard(bool);
 
@@ -83,9 +83,9 @@ impl Drop for RecordingGuard {
     }
 }
 
-/// Tells the tape how to find the line of the user's program that is running.
+/// Sets the function that finds the line of user code that is running.
 pub fn set_source_provider(provider: fn() -> Option<Arc<str>>) {
-    // A second module instance in the same process brings the same provider.
+    // A second instance of the module in the same process sets the same function.
     let _ = SOURCE.set(provider);
 }
 
@@ -96,32 +96,32 @@ pub fn is_observed() -> bool {
     has(ANOMALY | WATCHED | TRACED)
 }
 
-/// The running line.
+/// The line of user code that is running.
 #[cold]
 pub(super) fn source() -> Option<Arc<str>> {
     SOURCE.get().and_then(|provider| provider())
 }
 
-/// What an [`observe`] has seen, and whether it keeps values.
+/// What an [`observe`] has collected, and whether it includes values.
 struct Watcher {
     seen: Vec<NodeInfo>,
     values: bool,
 }
 
-/// Begins to collect descriptions of the nodes that this thread records, with their values if asked to.
+/// Begins to collect descriptions of the nodes that this thread records, with values if asked for.
 pub fn observe(values: bool) {
     WATCHERS.with_borrow_mut(|w| w.push(Watcher { seen: Vec::new(), values }));
     switch(WATCHED, true);
 }
 
-/// Ends the newest [`observe`] and returns what it saw.
+/// Ends the innermost [`observe`] and returns what it collected.
 pub fn unobserve() -> Vec<NodeInfo> {
     let seen = WATCHERS.with_borrow_mut(Vec::pop).map(|w| w.seen).unwrap_or_default();
     switch(WATCHED, WATCHERS.with_borrow(|w| !w.is_empty()));
     seen
 }
 
-/// What recording an operation asks: [`is_recording`] and [`is_observed`], at the price of one.
+/// [`is_recording`] and [`is_observed`] in one read.
 #[inline]
 pub(super) fn recording_and_observed() -> (bool, bool) {
     let flags = FLAGS.get();
@@ -149,7 +149,7 @@ pub(super) fn notify_observers(info: &NodeInfo) {
     });
 }
 
-/// Whether an observer of this thread keeps values.
+/// Whether an observer of this thread wants values.
 pub(super) fn is_asked_for_values() -> bool {
     WATCHERS.with_borrow(|all| all.iter().any(|w| w.values))
 }

@@ -1,4 +1,4 @@
-//! A node: what was done, to what, and what its gradient rule needs. Data only, nothing opaque.
+//! A node: a primitive, its inputs, and the values that its gradient rule needs. A node is data that can be inspected.
 
 use std::any::Any;
 use std::fmt;
@@ -14,20 +14,20 @@ use super::vjp_context::VjpContext;
 use crate::array::{Array, DType, Shape, alloc_check, dims};
 use crate::error::{Error, Result};
 
-/// How a primitive is differentiated in reverse. Each primitive says so: there is no silent state.
+/// How a primitive is differentiated in reverse mode. Every primitive must choose one.
 #[derive(Clone, Copy)]
 pub enum Vjp {
     /// A rule: it reads the cotangents and delivers the gradients of the inputs by [`VjpContext::add`].
     Rule(fn(&mut VjpContext<'_>) -> Result<()>),
     /// The vjp of the definition. The primitive saves all its inputs.
     Definition,
-    /// Its derivative is zero or undefined everywhere: the output never tracks.
+    /// The derivative is zero or undefined everywhere: outputs are never tracked.
     NonDifferentiable,
 }
 
-/// A gradient rule that a user brings (a Python `Function`).
+/// A gradient rule that a user defines (a Python `Function`).
 pub trait CustomRule: Send + Sync {
-    /// Name for messages.
+    /// The name for messages.
     fn name(&self) -> &str;
     /// Delivers the gradients of the inputs.
     ///
@@ -38,17 +38,17 @@ pub trait CustomRule: Send + Sync {
     fn as_any(&self) -> &dyn Any;
 }
 
-/// The arguments of a primitive that are neither arrays nor numbers.
+/// The arguments of a primitive other than arrays and numbers.
 #[derive(Clone, Default)]
 pub enum Attrs {
-    /// Nothing.
+    /// There are none.
     #[default]
     None,
     /// Named and typed attributes.
     Set(Arc<dyn AttrSet>),
     /// A user's rule.
     Custom(Arc<dyn CustomRule>),
-    /// The name of a user's rule that was freed.
+    /// The name of a user's rule that was dropped with the graph.
     Freed(Box<str>),
 }
 
@@ -62,13 +62,13 @@ impl Attrs {
         }
     }
 
-    /// Takes all but a user's name for messages.
+    /// Moves the attributes out, but leaves the name of a user's rule for messages.
     pub(super) fn take(&mut self) -> Self {
         let rest = self.name().map_or(Self::None, |name| Self::Freed(name.into()));
         std::mem::replace(self, rest)
     }
 
-    /// The data of type `T`, if that is what is there.
+    /// The attributes as type `T`, if they are of that type.
     #[must_use]
     pub fn data<T: Any>(&self) -> Option<&T> {
         if let Self::Set(set) = self { set.as_any().downcast_ref() } else { None }
@@ -103,7 +103,7 @@ impl Clone for Meta {
 }
 
 impl Meta {
-    /// What `array` is like.
+    /// Shape and dtype of `array`.
     #[must_use]
     pub fn of(array: &Array) -> Self {
         Self { shape: dims(array.shape()), dtype: array.dtype() }
@@ -120,22 +120,22 @@ pub(super) enum Input {
         id: u64,
         output: u32,
     },
-    /// A number: it carries no gradient.
+    /// A number, which carries no gradient.
     Number(f64),
 }
 
-/// What few nodes have.
+/// Data that only few nodes have.
 #[derive(Clone, Default)]
 pub(super) struct NodeExtras {
-    /// The line of the user's program.
+    /// The line of user code that recorded it.
     pub(super) source: Option<Arc<str>>,
-    /// Called with the gradient of an output.
+    /// Functions that are called with the gradient of an output.
     pub(super) hooks: Vec<(u32, u64, Hook)>,
-    /// Where the gradient of an output is kept.
+    /// Places that keep the gradient of an output.
     pub(super) retained: Vec<(u32, Arc<Leaf>)>,
 }
 
-/// One recorded operation. A place for one that holds none is empty, but for its name.
+/// One recorded operation, or an empty slot. An empty slot keeps the name of its last operation.
 pub(super) struct Node {
     pub(super) op: &'static Primitive,
     pub(super) attrs: Attrs,
@@ -143,15 +143,15 @@ pub(super) struct Node {
     pub(super) saved: Saved,
     pub(super) outs: SmallVec<[Meta; 1]>,
     pub(super) extra: Option<Box<NodeExtras>>,
-    /// Number of handles and consumers; the slot is free when there are none.
+    /// Number of handles and consumers. At zero the slot is free.
     pub(super) refs: u32,
-    /// Its number in the backward pass that reached it last; read and written while that pass marks.
+    /// Its number in the last backward pass that reached it, written while that pass marks nodes.
     pub(super) number: u32,
     pub(super) freed: bool,
 }
 
 impl Default for Node {
-    /// A place where no operation stands.
+    /// An empty slot.
     #[inline]
     fn default() -> Self {
         static NONE: Primitive = Primitive { name: "nothing", vjp: Vjp::NonDifferentiable, ..Primitive::BASE };
@@ -170,10 +170,10 @@ impl Default for Node {
 }
 
 impl Node {
-    /// Drops all that it holds.
+    /// Drops all contents.
     #[inline(always)]
     pub(super) fn clear(&mut self) {
-        // Asking first is shorter than ending what is not there.
+        // A check is faster than dropping nothing.
         if !matches!(self.attrs, Attrs::None) {
             self.attrs = Attrs::None;
         }
@@ -185,10 +185,10 @@ impl Node {
         }
     }
 
-    /// Takes one count and what a pass needs; what stays is freed, a name for messages.
+    /// Moves out what a pass needs and drops one reference. The node counts as freed afterwards; its name stays for messages.
     ///
     /// # Errors
-    /// `Memory` when there is none for a copy of what stays; then nothing changes.
+    /// `Memory` when there is no memory for a copy of what stays; then nothing changes.
     #[cold]
     pub(super) fn part(&mut self) -> Result<Self> {
         let outs = try_clone(&self.outs)?;
@@ -205,10 +205,10 @@ impl Node {
         })
     }
 
-    /// What a pass needs, which stays here, too.
+    /// A copy of what a pass needs.
     ///
     /// # Errors
-    /// `Memory` when there is none for it.
+    /// `Memory` when there is no memory for it.
     pub(super) fn copy(&self) -> Result<Self> {
         Ok(Self {
             op: self.op,
@@ -221,7 +221,7 @@ impl Node {
         })
     }
 
-    /// The name that messages use.
+    /// The name for messages.
     pub(super) fn name(&self) -> &str {
         self.attrs.name().unwrap_or(self.op.name)
     }
@@ -230,14 +230,14 @@ impl Node {
         self.extra.as_ref().and_then(|e| e.source.as_ref())
     }
 
-    /// Whether it holds objects of the user's: running them can raise an error.
+    /// Whether it holds user objects, whose code can raise an error.
     #[inline]
     pub(super) fn is_fallible(&self) -> bool {
         matches!(self.attrs, Attrs::Custom(_)) || self.extra.as_ref().is_some_and(|e| !e.hooks.is_empty())
     }
 
-    /// Whether it owns, besides its inputs, only plain data and buffers that go to this thread's cache: such a node may be dropped
-    /// under the arena's lock.
+    /// Whether it owns, besides its inputs, only plain data and buffers that go to this thread's cache. Such a node may be dropped under
+    /// the arena's lock.
     #[inline]
     pub(super) fn is_plain(&self) -> bool {
         let attrs = match &self.attrs {
@@ -248,7 +248,7 @@ impl Node {
         attrs && self.extra.is_none() && self.saved.arrays().iter().all(|array| array.storage().is_small())
     }
 
-    /// The nodes whose outputs it was given.
+    /// The nodes whose outputs are its inputs.
     pub(super) fn consumed(&self) -> impl Iterator<Item = u64> + '_ {
         self.inputs.iter().filter_map(|input| if let Input::Node { id, .. } = input { Some(*id) } else { None })
     }
@@ -258,7 +258,7 @@ impl Node {
     }
 }
 
-/// A copy of a list that may be long.
+/// A copy of a list, or an error when there is no memory for it.
 pub(super) fn try_clone<T: Clone, const N: usize>(list: &SmallVec<[T; N]>) -> Result<SmallVec<[T; N]>> {
     let mut out = SmallVec::new();
     alloc_check::try_reserve_small("backward", &mut out, list.len())?;
@@ -266,7 +266,7 @@ pub(super) fn try_clone<T: Clone, const N: usize>(list: &SmallVec<[T; N]>) -> Re
     Ok(out)
 }
 
-/// The message for a second walk through a freed graph.
+/// The error of a second pass through a freed graph.
 pub(super) fn freed_error(name: &str, source: Option<&Arc<str>>) -> Error {
     let line = source.map(|s| format!(" (recorded at {s})")).unwrap_or_default();
     Error::Freed(format!(

@@ -1,4 +1,4 @@
-//! A node's turn in a backward pass: what it needs from the arena, its rule, its end.
+//! The processing of one node in a backward pass: take what it needs from the arena, run its rule, drop it.
 
 use std::sync::Arc;
 
@@ -12,18 +12,18 @@ use super::{accumulate, capture, rule_call};
 use crate::array::{Array, Shape, alloc_check, few, same};
 use crate::error::{Error, Result};
 
-/// Whether the gradient of an input is wanted, and where to look what the input is like.
+/// Whether the gradient of an input is wanted, and where shape and dtype of the input are.
 #[derive(Clone)]
 pub(super) enum GradTarget {
     No,
-    /// The leaf knows.
+    /// In the leaf.
     Leaf,
     Node(Meta),
 }
 
 impl GradTarget {
-    /// That of the gradient of something like `meta`. Written out here and where nodes are pushed: through a closure that both
-    /// share, recording took 4 % longer.
+    /// The target for the gradient of a value like `meta`. This code is repeated where nodes are pushed: sharing it through a closure made
+    /// recording 4 % slower.
     #[inline(always)]
     fn be(&mut self, meta: &Meta) {
         let (shape, dtype) = (&meta.shape[..], meta.dtype);
@@ -34,16 +34,16 @@ impl GradTarget {
     }
 }
 
-/// What a node's turn needs, taken or copied out of the arena.
+/// What the processing of a node needs, moved or copied from the arena.
 #[derive(Default)]
 pub(super) struct NodeTask {
     pub(super) node: Node,
-    /// One for each input, and old ones: they are overwritten where they are, which is faster than pushing what is large.
+    /// One entry per input; older entries may follow. They are overwritten in place, because pushing large entries is slower.
     wants: Vec<GradTarget>,
 }
 
 impl NodeTask {
-    /// Copies what the node holds, which stays as it is.
+    /// Copies the contents of a node, which keeps them.
     ///
     /// # Errors
     /// As [`NodeTask::take`].
@@ -65,11 +65,11 @@ impl NodeTask {
         Ok(())
     }
 
-    /// Takes what the node holds: it is gone, or freed, and stays as a name for messages while it has holders. The count of the caller, who
-    /// counts the node's inputs too, is given back.
+    /// Takes the contents of a node. The node is released, or freed if it has other references; then its name stays for messages. The
+    /// caller's reference is dropped; the caller owns the references to the inputs, too.
     ///
     /// # Errors
-    /// `Freed` when another thread's pass has come first since this one began.
+    /// `Freed` when another thread's pass has taken them since this pass began.
     pub(super) fn take(&mut self, id: u64, wants: impl Fn(usize) -> bool) -> Result<()> {
         let mut arena = arena::lock();
         self.make_room(arena.node(id).inputs.len())?;
@@ -91,7 +91,7 @@ impl NodeTask {
         Ok(())
     }
 
-    /// Makes room for what all inputs are like.
+    /// Makes room for one entry per input.
     #[inline]
     fn make_room(&mut self, inputs: usize) -> Result<()> {
         if self.wants.len() < inputs {
@@ -102,7 +102,7 @@ impl NodeTask {
         Ok(())
     }
 
-    /// Drops what it has.
+    /// Drops the contents.
     #[inline]
     pub(super) fn clear(&mut self) {
         self.node.clear();
@@ -124,7 +124,7 @@ impl NodeTask {
         i < self.node.inputs.len() && !matches!(self.wants[i], GradTarget::No)
     }
 
-    /// Whether any gradient is.
+    /// Whether any gradient is wanted.
     #[inline]
     pub(super) fn needs_any(&self) -> bool {
         self.wants[..self.node.inputs.len()].iter().any(|want| !matches!(want, GradTarget::No))
@@ -136,16 +136,16 @@ impl NodeTask {
         self.node.extra.as_ref().map_or(&[], |e| &e.hooks)
     }
 
-    /// Where gradients of its outputs are kept.
+    /// The places that keep the gradients of its outputs.
     #[inline]
     pub(super) fn retained(&self) -> &[(u32, Arc<Leaf>)] {
         self.node.extra.as_ref().map_or(&[], |e| &e.retained)
     }
 
-    /// A gradient as input `i` needs it: of its dtype and shape, broadcasting undone.
+    /// Converts a gradient to the dtype and shape of input `i`, summed over broadcast axes.
     ///
     /// # Errors
-    /// `Grad` when the gradient's dtype or shape does not belong to the input.
+    /// `Grad` when the gradient's dtype or shape does not fit the input.
     #[inline]
     pub(super) fn fit(&self, i: usize, g: Variable) -> Result<Variable> {
         match self.meta(i) {
@@ -177,13 +177,13 @@ impl NodeTask {
         rule(&mut VjpContext { id, work: self, cotangents, create_graph: false, check_nan: false, sink })
     }
 
-    /// A turn of a node that is in no arena: the gradients of inputs like those in `wanted` are asked for.
+    /// A task for a node that is not in the arena. Gradients are wanted for the inputs that have an entry in `wanted`.
     pub(super) fn with_wanted(node: Node, wanted: &[Option<Meta>]) -> Self {
         let wants = wanted.iter().map(|m| m.clone().map_or(GradTarget::No, GradTarget::Node)).collect();
         Self { node, wants }
     }
 
-    /// Raises where the gradient of input `i` has NaN, which its cotangents have not.
+    /// Fails if the gradient of input `i` contains NaN. The cotangents contain none.
     #[cold]
     pub(super) fn look_for_nan(&self, i: usize, g: &Array) -> Result<()> {
         if !accumulate::has_nan(g) {
@@ -194,7 +194,7 @@ impl NodeTask {
     }
 }
 
-/// A counted edge to a living node.
+/// An edge to an input that is alive, with a reference.
 pub(super) fn edge_of(input: &Input) -> Edge {
     match input {
         Input::None | Input::Number(_) => Edge::None,
@@ -206,7 +206,7 @@ pub(super) fn edge_of(input: &Input) -> Edge {
     }
 }
 
-/// Drops what a node saved and its inputs; it stays, as a name for messages, while it has holders.
+/// Drops what a node saved, and its inputs. The name stays for messages while there are references.
 fn free(id: u64) {
     let mut arena = arena::lock();
     let node = arena.node_mut(id);
@@ -226,14 +226,14 @@ fn free(id: u64) {
     }
 }
 
-/// Makes `v` a value whose graph is gone, as after a backward pass.
+/// Makes `v` a value whose graph was freed, as after a backward pass.
 pub fn forget(v: &Variable) {
     if let Edge::Node { node, .. } = v.edge() {
         free(node.id());
     }
 }
 
-/// As [`free`], unless the node is gone already.
+/// As [`free`], unless the node was released already.
 pub(super) fn free_if_alive(id: u64) {
     let alive = arena::lock().is_alive(id);
     if alive {

@@ -1,8 +1,8 @@
 //! What a primitive operation is, and [`apply`], the only way to run one.
 //!
-//! A primitive is data: how it is evaluated, what its gradient rule reads, its gradient, its tangent, and how it works on a
-//! batch. [`apply`] evaluates it and records it. When an input is inside a transformation (a dual or a batched value), that
-//! transformation decides what runs instead; see [`Lifted`].
+//! A primitive is data: how it is evaluated, what its gradient rule reads, its vjp, its jvp, and how it works on a batch. [`apply`]
+//! evaluates and records it. When an input is inside a transformation (a dual or a batched value), that transformation decides what runs
+//! instead; see [`Lifted`].
 
 use std::any::Any;
 use std::fmt;
@@ -19,7 +19,7 @@ use crate::array::{Array, DType, Scalar, Shape, alloc_check};
 use crate::error::{Error, Result};
 use crate::kernel::map::Formulas;
 
-/// An operand of a primitive: an array, or a number that stays one.
+/// An operand of a primitive: an array, or a number that is not converted to one.
 #[derive(Clone, Copy, Debug)]
 pub enum Operand<'a> {
     /// An array.
@@ -54,9 +54,9 @@ pub type Outputs = SmallVec<[Variable; 1]>;
 
 /// Named, typed attributes of a call: axes, shapes, flags. Numbers that are values are operands.
 pub trait AttrSet: Any + fmt::Debug + Send + Sync {
-    /// The attributes as a node keeps them.
+    /// The attributes in the form that a node stores.
     fn share(&self) -> Attrs;
-    /// For a typed view.
+    /// For downcasts to the struct.
     fn as_any(&self) -> &dyn Any;
     /// The name of the struct.
     fn kind(&self) -> &'static str;
@@ -65,17 +65,17 @@ pub trait AttrSet: Any + fmt::Debug + Send + Sync {
     /// # Errors
     /// Those of the serializer.
     fn to_json(&self) -> serde_json::Result<serde_json::Value>;
-    /// Whether it owns only plain data, and so may be dropped under the arena's lock.
+    /// Whether they own only plain data, and so may be dropped under the arena's lock.
     fn is_plain(&self) -> bool {
         true
     }
-    /// The same for programs, without what only the tape needs.
+    /// The attributes for a program, without what only the tape needs.
     fn for_programs(&self) -> Attrs {
         self.share()
     }
 }
 
-/// A struct of attributes, as the readers of files find it.
+/// A struct of attributes, as it is found when files are read.
 pub struct AttrKind {
     /// Its name.
     pub name: &'static str,
@@ -109,7 +109,8 @@ impl AttrSet for () {
     }
 }
 
-/// Attributes of a primitive: a struct whose fields are their names, once a file. `ATTRIBUTES` lists them for the registry.
+/// Declares the attributes of the primitives of a file: structs whose fields are the names of attributes. `ATTRIBUTES` lists them for the
+/// registry.
 #[macro_export]
 macro_rules! attributes {
     ($($name:ident),*) => {
@@ -135,11 +136,11 @@ macro_rules! attributes {
     };
 }
 
-/// One evaluation: operands and attributes in, arrays out. No tape.
+/// One evaluation: operands and attributes in, arrays out. It does not touch the tape.
 pub struct Call<'a> {
     primitive: &'static Primitive,
     inputs: &'a [Operand<'a>],
-    /// The value of operand 0, given away to be updated.
+    /// The value of operand 0, moved out to be updated in place.
     owned: Option<Array>,
     attrs: &'a dyn AttrSet,
     is_recorded: bool,
@@ -158,7 +159,7 @@ impl<'a> Call<'a> {
         self.primitive.name
     }
 
-    /// Whether the call is recorded, so that hidden results are worth computing.
+    /// Whether the call is recorded: only then are hidden results needed.
     #[must_use]
     #[inline]
     pub fn is_recorded(&self) -> bool {
@@ -196,14 +197,14 @@ impl<'a> Call<'a> {
         typed(self.attrs, self.primitive)
     }
 
-    /// A new array for the next output, with arbitrary contents.
+    /// A new array for the next output, uninitialised.
     pub fn out(&mut self, shape: &[usize], dtype: DType) -> &mut Array {
         self.outputs.push(Array::empty(shape, dtype));
         let last = self.outputs.len() - 1;
         &mut self.outputs[last]
     }
 
-    /// The array of operand 0 as the next output, to be changed where it is: it is copied if something else shares it.
+    /// The array of operand 0 as the next output, to be changed in place. It is copied if it is shared.
     pub fn update(&mut self) -> &mut Array {
         let array = self.owned.take().unwrap_or_else(|| self.array(0).clone());
         self.outputs.push(array);
@@ -211,7 +212,7 @@ impl<'a> Call<'a> {
         &mut self.outputs[last]
     }
 
-    /// The next output: a view of an input, or the result of a kernel that allocates it.
+    /// Sets the next output, for a view of an input or the result of a kernel that allocates.
     #[inline]
     pub fn give(&mut self, out: Array) {
         if self.outputs.len() == self.outputs.capacity() {
@@ -220,7 +221,7 @@ impl<'a> Call<'a> {
         self.outputs.push(out);
     }
 
-    /// Makes room for more results than the one that most primitives have.
+    /// Makes room for more than one result.
     #[cold]
     fn make_room(&mut self) {
         let more = self.outputs.len();
@@ -237,14 +238,14 @@ fn typed<'a, T: Any>(attrs: &'a dyn AttrSet, p: &'static Primitive) -> &'a T {
     }
 }
 
-/// How a primitive is differentiated forward: its tangent from the tangents of its inputs.
+/// How a primitive is differentiated in forward mode: its tangent from the tangents of its inputs.
 #[derive(Clone, Copy)]
 pub enum Jvp {
     /// Elementwise: the tangent of input `i`, times the factor of the gradient rule.
     Factor(fn(ctx: &JvpContext<'_>, i: usize, tangent: Variable) -> Result<Variable>),
     /// Linear in all differentiable inputs together: the primitive, applied to the tangents.
     Linear,
-    /// Linear in each differentiable input: a sum of the primitive with one input exchanged by its tangent.
+    /// Linear in each differentiable input: a sum over inputs, in which one input at a time is replaced by its tangent.
     Multilinear,
     /// The tangent of the definition.
     Definition,
@@ -254,7 +255,7 @@ pub enum Jvp {
     NonDifferentiable,
 }
 
-/// What a tangent rule sees.
+/// The arguments of a jvp rule.
 pub struct JvpContext<'a> {
     /// The primitive.
     pub primitive: &'static Primitive,
@@ -268,20 +269,20 @@ pub struct JvpContext<'a> {
     pub attrs: &'a dyn AttrSet,
 }
 
-/// How a primitive works on a batch: inputs with one more axis.
+/// How a primitive works on a batch: some inputs have an additional axis.
 #[derive(Clone, Copy)]
 pub enum Batch {
     /// Elementwise with broadcasting: the batch axis goes to the front of every operand.
     Elementwise,
-    /// A rule: mapped inputs have their batch axis in front, and so have all results.
+    /// A rule: mapped inputs have their batch axis in front, and all results must have it there.
     Rule(fn(&BatchContext<'_>) -> Result<Outputs>),
     /// The batch of the definition.
     Definition,
-    /// The batch is taken apart, and the results are stacked.
+    /// The samples of the batch are computed one by one, and the results are stacked.
     Loop,
 }
 
-/// What a batching rule sees.
+/// The arguments of a batching rule.
 pub struct BatchContext<'a> {
     /// The primitive.
     pub primitive: &'static Primitive,
@@ -291,22 +292,23 @@ pub struct BatchContext<'a> {
     pub mapped: &'a [bool],
     /// Size of the batch axis.
     pub size: usize,
-    /// Runs the primitive sample by sample.
+    /// Runs the primitive on one sample after another.
     pub each: fn(&BatchContext<'_>) -> Result<Outputs>,
     /// The attributes.
     pub attrs: &'a dyn AttrSet,
 }
 
-/// The same function written with other operations: for second orders, tangents and batches of a fused primitive.
+/// A function that computes the same as a fused primitive, written with other operations. It is used for second orders, tangents and
+/// batches.
 pub type Definition = fn(&[Variable], &dyn AttrSet) -> Result<Outputs>;
 
 /// A primitive operation.
 pub struct Primitive {
-    /// The name under which users call it.
+    /// The name that users call.
     pub name: &'static str,
     /// Evaluates it.
     pub eval: fn(&mut Call<'_>) -> Result<()>,
-    /// Names what the gradient rule reads.
+    /// Declares what the gradient rule reads.
     pub saves: fn(&mut Saver<'_>),
     /// The vector-Jacobian product.
     pub vjp: Vjp,
@@ -316,21 +318,21 @@ pub struct Primitive {
     pub batch: Batch,
     /// The definition of a fused primitive.
     pub definition: Option<Definition>,
-    /// Results behind those that users see: intermediate values that only rules read.
+    /// Number of hidden results, which follow the visible ones: intermediate values that only rules read.
     pub hidden: usize,
-    /// Whether the results are views of the first input, wherever a layout can describe them.
+    /// Whether the results are views of the first input where strides allow it.
     pub is_view: bool,
-    /// Whether it moves elements and does not compute with them: then it takes floating numbers of 16 bits as they are. Views do.
+    /// Whether it only moves elements and does not compute with them, as views do: then it accepts 16-bit floats as they are.
     pub moves: bool,
     /// The loops of an elementwise formula, for programs.
     pub blocks: Option<&'static Blocks>,
 }
 
-/// The loops of an elementwise primitive and of its gradient rule. They work on floating elements of one dtype.
+/// The loops of an elementwise primitive and of its gradient rule, for elements of one floating dtype.
 pub struct Blocks {
     /// The formula of the operands.
     pub forward: Formulas,
-    /// How many operands may be arrays; those behind them are numbers of the formula.
+    /// How many operands may be arrays; the operands after them are parameters of the formula.
     pub arrays: usize,
     /// The gradients of the operands.
     pub factors: [Option<Factor>; 2],
@@ -340,13 +342,13 @@ pub struct Blocks {
 pub struct Factor {
     /// The formula of the cotangent and of the values in `of`.
     pub formulas: Formulas,
-    /// The values.
+    /// Those values.
     pub of: &'static [Place],
-    /// Whether it is the cotangent as it is.
+    /// Whether the gradient is the cotangent itself.
     pub is_cotangent: fn() -> bool,
 }
 
-/// A value of an operation.
+/// A value of an operation: an operand or the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// Operand of that number.
@@ -356,7 +358,7 @@ pub enum Place {
 }
 
 impl Primitive {
-    /// A primitive to fill in.
+    /// Default fields for a primitive.
     pub const BASE: Self = Self {
         name: "",
         eval: |call| unreachable!("{}: has no evaluation", call.name()),
@@ -378,16 +380,16 @@ impl fmt::Debug for Primitive {
     }
 }
 
-/// Runs a primitive with another set of operands while a transformation is active.
+/// Runs a primitive when an operand is inside a transformation.
 pub type Transformation = fn(level: u64, p: &'static Primitive, inputs: &[Operand<'_>], attrs: &dyn AttrSet) -> Result<Outputs>;
 
-/// A value inside a transformation: dual (with a tangent) or batched (with an axis).
+/// A value inside a transformation: dual (with a tangent) or batched (with a batch axis).
 pub struct Lifted {
-    /// Unique for each call of a transformation, and larger for inner ones.
+    /// Unique for each call of a transformation. Inner calls have larger levels.
     pub level: u64,
-    /// What runs a primitive that meets this value.
+    /// Runs primitives that have this value as an operand.
     pub run: Transformation,
-    /// The value one level below.
+    /// The value below this level.
     pub value: Variable,
     /// What the transformation adds to it.
     pub kind: Lift,
@@ -403,7 +405,7 @@ pub enum Lift {
 }
 
 impl Lifted {
-    /// The same without tangents and without history.
+    /// The same value without tangents and without history.
     pub(super) fn detach(&self) -> Self {
         let kind = match self.kind {
             Lift::Dual(_) => Lift::Dual(None),
@@ -427,8 +429,8 @@ impl fmt::Debug for Lifted {
 
 /// Runs a primitive with one result: evaluates it, and records it when an input is tracked.
 ///
-/// Floating numbers of 16 bits are converted to float32, unless the primitive [moves](Primitive::moves) them, and its results back;
-/// both are recorded.
+/// Floating operands of 16 bits are converted to float32, and results back, unless the primitive [moves](Primitive::moves) them. Both
+/// conversions are recorded.
 ///
 /// # Errors
 /// Those of the evaluation.
@@ -440,7 +442,7 @@ pub fn apply(p: &'static Primitive, inputs: &[Operand<'_>], attrs: &dyn AttrSet)
     apply_native(p, inputs, attrs)
 }
 
-/// [`apply`] to operands none of which is a floating number of 16 bits.
+/// [`apply`] to operands without 16-bit floats.
 ///
 /// # Errors
 /// As [`apply`].
@@ -507,7 +509,7 @@ pub fn apply_all(p: &'static Primitive, inputs: &[Operand<'_>], attrs: &dyn Attr
     Ok(outputs)
 }
 
-/// Evaluates a primitive, and does no more. `owned` is the value of operand 0 when the primitive may overwrite it.
+/// Evaluates a primitive and does nothing else. `owned` is the value of operand 0 when the primitive may overwrite it.
 ///
 /// # Errors
 /// Those of the evaluation.
@@ -519,7 +521,7 @@ pub fn evaluate(p: &'static Primitive, inputs: &[Operand<'_>], attrs: &Attrs, re
     Ok(call.outputs)
 }
 
-/// [`apply`] for a primitive that changes operand 0, `x`: where it is, unless something else shares its storage.
+/// [`apply`] for a primitive that changes operand 0, `x`: in place, unless the storage is shared.
 ///
 /// # Errors
 /// As [`apply`].
@@ -538,7 +540,7 @@ pub fn apply_update(p: &'static Primitive, x: Variable, rest: &[Operand<'_>], at
         is_tracked(&inputs)
     };
     let edge = x.edge().clone();
-    // The handle must not share the storage during the evaluation: a number stands in its place.
+    // The operand must not share the storage during the evaluation, so a number takes its place.
     let inputs = in_front(Operand::Scalar(Scalar::Int(0)), rest);
     let mut call = Call::new(p, &inputs, attrs, tracked);
     call.owned = Some(x.into_array());
@@ -547,7 +549,7 @@ pub fn apply_update(p: &'static Primitive, x: Variable, rest: &[Operand<'_>], at
     if !tracked {
         return Ok(out.into());
     }
-    // Recording looks at the place of operand 0 on the tape only.
+    // Recording reads only the edge of operand 0.
     let before = Variable::with_edge(out.clone(), edge);
     variable::record_one(p, &in_front(Operand::Variable(&before), rest), out, attrs)
 }
@@ -579,7 +581,7 @@ fn is_lifted(inputs: &[Operand<'_>]) -> bool {
     inputs.iter().any(|i| i.variable().is_some_and(|v| matches!(v.edge(), Edge::Lifted(_))))
 }
 
-/// Hands the call to the innermost transformation among its operands.
+/// Hands the call to the innermost transformation of an operand.
 #[cold]
 fn transformed(p: &'static Primitive, inputs: &[Operand<'_>], attrs: &dyn AttrSet) -> Result<Outputs> {
     let lifted = inputs.iter().filter_map(|i| if let Edge::Lifted(l) = i.variable()?.edge() { Some(l) } else { None });
@@ -619,7 +621,7 @@ impl<'a> BatchContext<'a> {
         }
     }
 
-    /// The primitive sample by sample, the results stacked.
+    /// Runs the primitive on one sample after another, and stacks the results.
     ///
     /// # Errors
     /// Those of the primitive.
@@ -627,7 +629,7 @@ impl<'a> BatchContext<'a> {
         (self.each)(self)
     }
 
-    /// Input `i` with its batch axis in front: an input that is the same for all samples is repeated, as a view.
+    /// Input `i` with its batch axis in front. An input that is not mapped is broadcast, as a view.
     ///
     /// # Errors
     /// Those of recording.
@@ -640,7 +642,7 @@ impl<'a> BatchContext<'a> {
         super::accumulate::broadcast_to(x, &shape)
     }
 
-    /// Input `i`, which broadcasts to `ndim` axes behind the batch axis: if it is mapped, axes of size one fill the gap.
+    /// Input `i` for broadcasting to `ndim` axes after the batch axis: a mapped input gets axes of size one after its batch axis.
     ///
     /// # Errors
     /// Those of recording.
@@ -671,20 +673,20 @@ impl<'a> BatchContext<'a> {
 }
 
 impl Variable {
-    /// A value inside a transformation, which looks like `example` (its shape and dtype).
+    /// A value inside a transformation. `example` has its shape and dtype.
     #[must_use]
     pub fn lifted(example: Array, lifted: Lifted) -> Self {
         Self::with_edge(example, Edge::Lifted(Arc::new(lifted)))
     }
 
-    /// Whether it is inside a transformation: then its array has the shape and dtype of the value only.
+    /// Whether it is inside a transformation. Then only the shape and dtype of its array are meaningful.
     #[must_use]
     #[inline]
     pub fn is_lifted(&self) -> bool {
         matches!(self.edge(), Edge::Lifted(_))
     }
 
-    /// The array, to read its elements.
+    /// The array, for reading its elements.
     ///
     /// # Errors
     /// `Grad` inside a batch, where there is no single value.
@@ -701,7 +703,7 @@ impl Variable {
         Ok(self.array())
     }
 
-    /// The array inside all transformations: with the elements of all samples, and the axes of all batches in front.
+    /// The array below all transformations, with the elements of all samples and all batch axes in front.
     #[must_use]
     pub fn innermost(&self) -> &Array {
         match self.edge() {
@@ -710,7 +712,7 @@ impl Variable {
         }
     }
 
-    /// Whether it has a batch axis of an active mapping.
+    /// Whether it has a batch axis of an active `vmap`.
     fn is_batched(&self) -> bool {
         match self.edge() {
             Edge::Lifted(l) => matches!(l.kind, Lift::Batched) || l.value.is_batched(),
@@ -718,7 +720,7 @@ impl Variable {
         }
     }
 
-    /// The value behind it at `level`, if it is lifted there.
+    /// The value below `level`, if it is lifted at that level.
     #[must_use]
     pub fn at_level(&self, level: u64) -> Option<&Lifted> {
         match self.edge() {

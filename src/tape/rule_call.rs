@@ -1,8 +1,8 @@
-//! A gradient rule as an instruction of a program. Arrays are its operands; all other arguments of the call are kept in it.
+//! A gradient rule as an instruction of a program. Arrays are its operands; all other arguments of the call are stored in it.
 //!
-//! In a backward pass a rule finds its saved values, cotangents and sums by the node at work. Here they are operands: the saved
-//! values in the order of their roles, then the cotangents of all results, then the sums that the inputs have collected so far.
-//! The results are the sums with the gradients added. Inputs that are one value share a sum.
+//! In a backward pass a rule finds its saved values, cotangents and sums through its node. Here they are operands: the saved values in the
+//! order of their roles, then the cotangents of all results, then the sums of gradients that the inputs have so far. The results are the
+//! sums with the new gradients added. Inputs that are the same value share a sum.
 
 use std::fmt;
 
@@ -21,9 +21,9 @@ use crate::array::{Array, Layout};
 use crate::error::{Error, Result};
 use crate::lock::Mutex;
 
-/// Sums that the inputs of a rule have collected; several inputs may have one.
+/// The sums of gradients that the inputs have so far. Several inputs may share one.
 pub(super) struct Sums<'a> {
-    /// The sum of each input; none is wanted for [`Sums::NONE`].
+    /// The index of each input's sum, or [`Sums::NONE`] when no gradient is wanted.
     pub(super) of: &'a [u8],
     pub(super) all: &'a mut [GradAccumulator],
 }
@@ -68,11 +68,11 @@ pub struct RuleCall {
     op: &'static Primitive,
     attrs: Attrs,
     parts: RuleParts,
-    /// What a call needs, made once; a second call at the same time makes its own.
+    /// The task of a call, made once. A concurrent call makes its own.
     ready: Mutex<Option<Box<NodeTask>>>,
 }
 
-/// The arguments of a rule besides its primitive, its attributes and its arrays.
+/// The arguments of a rule other than its primitive, its attributes and its arrays.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RuleParts {
@@ -82,22 +82,22 @@ pub struct RuleParts {
     /// Shape and dtype of the inputs whose gradients are wanted.
     wanted: SmallVec<[Option<Meta>; 2]>,
     outs: SmallVec<[Meta; 1]>,
-    /// Which sum each input adds to.
+    /// The index of the sum that each input adds to.
     sums: SmallVec<[u8; 4]>,
     sum_count: usize,
 }
 
 impl RuleCall {
-    /// What a file holds of it.
+    /// The part of a rule call that a file stores.
     #[must_use]
     pub fn parts(&self) -> RuleParts {
         self.parts.clone()
     }
 
-    /// The rule of `op` with these arguments.
+    /// The gradient rule of `op` with these arguments.
     ///
     /// # Errors
-    /// `Value` when `op` has no rule, or the parts do not fit each other.
+    /// `Value` when `op` has no rule, or when the parts are inconsistent.
     pub fn from_parts(op: &'static Primitive, attrs: Attrs, parts: RuleParts) -> Result<Self> {
         let RuleParts { numbers, wanted, outs, sums, sum_count, .. } = &parts;
         let fits = wanted.len() == numbers.len() && sums.len() == numbers.len() && !outs.is_empty();
@@ -108,7 +108,7 @@ impl RuleCall {
         Ok(Self { op, attrs, parts, ready: Mutex::new(None) })
     }
 
-    /// The rule of the node of `task`, as it is called now.
+    /// The call that runs the rule of the node of `task`.
     pub(super) fn of(task: &NodeTask, sums: SmallVec<[u8; 4]>, sum_count: usize) -> Self {
         let node = &task.node;
         let number = |i: &Input| if let Input::Number(x) = i { Some(*x) } else { None };
@@ -145,7 +145,7 @@ impl RuleCall {
         &self.parts.outs[i]
     }
 
-    /// Shape and dtype of input `i` when its gradient is wanted, and the number of the sum that it is added to.
+    /// Shape and dtype of input `i` when its gradient is wanted, and the index of the sum that it is added to.
     #[must_use]
     pub fn wanted(&self, i: usize) -> Option<(&Meta, usize)> {
         let meta = self.parts.wanted.get(i)?.as_ref()?;
@@ -158,7 +158,7 @@ impl RuleCall {
         self.parts.numbers.get(i).copied().flatten()
     }
 
-    /// Which saved value holds a value of the operation.
+    /// The index of the saved value that is this value of the operation.
     #[must_use]
     pub fn saved(&self, place: Place) -> Option<usize> {
         let role = match place {
@@ -168,19 +168,19 @@ impl RuleCall {
         self.parts.roles.iter().position(|r| *r == role)
     }
 
-    /// How many saved values come first among the operands.
+    /// Number of saved values, which are the first operands.
     #[must_use]
     pub fn saved_count(&self) -> usize {
         self.parts.roles.len()
     }
 
-    /// How many cotangents come next.
+    /// Number of cotangents, which follow.
     #[must_use]
     pub fn cotangent_count(&self) -> usize {
         self.parts.outs.len()
     }
 
-    /// How many sums come last; as many are the results.
+    /// Number of sums, which are the last operands. There are as many results.
     #[must_use]
     pub fn sum_count(&self) -> usize {
         self.parts.sum_count
@@ -193,7 +193,7 @@ impl RuleCall {
         Box::new(NodeTask::with_wanted(node, &self.parts.wanted))
     }
 
-    /// Runs the rule: `saved` values, the cotangents, the sums so far. Sums that nothing else holds are added to in place.
+    /// Runs the rule on the `saved` values, the cotangents and the sums so far. Unshared sums are added to in place.
     ///
     /// # Errors
     /// Those of the rule.
@@ -233,14 +233,14 @@ impl fmt::Debug for RuleCall {
     }
 }
 
-/// The same elements, which lie in the same way in a storage of their own.
+/// A copy with the same layout, in a storage of its own.
 fn in_own_storage(a: &Array) -> Array {
     let Some((low, high)) = a.layout().extent() else { return a.clone() };
     let all = a.with_layout(Layout::contiguous(&[high - low]).shifted(low));
     all.copy().with_layout(a.layout().shifted_back(low))
 }
 
-/// Runs the rule of the node of `task` while this thread captures, and tells the capture of it.
+/// Runs the rule of the node of `task` while this thread captures, and reports it to the capture.
 #[cold]
 pub(super) fn captured(task: &NodeTask, id: u64, cotangents: &mut Cotangents, sink: &mut dyn GradSink) -> Result<()> {
     let count = task.node.inputs.len();
@@ -262,10 +262,10 @@ pub(super) fn captured(task: &NodeTask, id: u64, cotangents: &mut Cotangents, si
     }
     let call = RuleCall::of(task, of.clone(), all.len());
     let saved: Vec<Array> = task.node.saved.arrays().to_vec();
-    // The list may have more places than the node has results: it is used for one node after another.
+    // The list is reused for all nodes, so it may be longer than the node's list of results.
     let gradients: Vec<Option<Array>> = cotangents.iter().take(task.node.outs.len()).map(|g| g.array().cloned()).collect();
     let sums: Vec<Option<Array>> = all.iter().map(|g| g.array().cloned()).collect();
-    // The capture holds every value. What the rule may overwrite in an eager pass, it overwrites in a copy here.
+    // The capture holds every value. So the rule gets copies of what it may overwrite in an eager pass.
     for (given, copy) in sums.iter().zip(&mut all).chain(gradients.iter().zip(cotangents.iter_mut())) {
         if let Some(given) = given {
             copy.clear();
@@ -277,7 +277,8 @@ pub(super) fn captured(task: &NodeTask, id: u64, cotangents: &mut Cotangents, si
         let _mute = capture::mute();
         task.run_rule(id, cotangents, &mut Sums { of: &of, all: &mut all })?;
     }
-    // Where a factor happens to be one, a rule may return the other. A recording tells values apart by their storages.
+    // When a factor happens to be one, a rule may return its other operand. A recording identifies values by their storages, so such a
+    // result is copied.
     let given = || saved.iter().chain(gradients.iter().flatten());
     let own = |a: Array| if given().any(|b| b.storage().is(a.storage())) { in_own_storage(&a) } else { a };
     let outs: Vec<Option<Array>> = all.iter_mut().map(|sum| sum.take_array().map(own)).collect();

@@ -1,7 +1,7 @@
-//! A trace: what a thread recorded, with all values, so that each operation can be run again on others.
+//! A trace: all calls that a thread recorded, with their values, so that each call can be run again on other values.
 //!
-//! A node keeps only what its gradient rule reads. A trace keeps the inputs and results of every call, for questions about a
-//! whole program: which inputs a result depends on, and where a value went wrong.
+//! A node keeps only what its gradient rule reads. A trace keeps the inputs and results of every call, to answer questions about a whole
+//! program: which inputs a result depends on, and where a value became wrong.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -20,9 +20,9 @@ pub struct Traced {
     node: NodeRef,
     op: &'static Primitive,
     attrs: Attrs,
-    /// What went in.
+    /// The inputs.
     pub inputs: Vec<TracedInput>,
-    /// What came out, at its place on the tape.
+    /// The results, with their edges.
     pub outputs: Vec<Variable>,
 }
 
@@ -35,16 +35,16 @@ pub enum TracedInput {
     Number(Scalar),
 }
 
-/// How the elements of a result depend on those of the inputs, as far as the kind of a primitive tells.
+/// How the elements of a result depend on those of the inputs, as far as the primitive tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dependence {
     /// Element by element, with broadcasting.
     Elementwise,
-    /// Linear in all inputs together, so that it can be tried on chosen values.
+    /// Linear in all inputs together, so that it can be probed with chosen values.
     Linear,
     /// Any other.
     General,
-    /// A rule of the user's: it cannot be run again.
+    /// A user's rule, which cannot be run again.
     Opaque,
 }
 
@@ -70,7 +70,7 @@ pub fn begin_trace() {
     mode::set_traced(true);
 }
 
-/// Ends the newest trace and returns what it kept.
+/// Ends the innermost trace and returns its calls.
 #[must_use]
 pub fn end_trace() -> Vec<Traced> {
     let trace = TRACES.with_borrow_mut(Vec::pop).unwrap_or_default();
@@ -78,7 +78,7 @@ pub fn end_trace() -> Vec<Traced> {
     trace
 }
 
-/// Keeps a call that was just recorded as `node`.
+/// Keeps a call that was recorded as `node`.
 #[cold]
 pub(super) fn note(node: &NodeRef, inputs: &[Operand<'_>], outs: &[Array]) {
     if !mode::is_traced() {
@@ -120,7 +120,7 @@ impl Traced {
         format!("{:?}", self.attrs)
     }
 
-    /// The line of the user's program that recorded it.
+    /// The line of user code that recorded it.
     #[must_use]
     pub fn source(&self) -> Option<Arc<str>> {
         arena::lock().node(self.node.id()).source().cloned()

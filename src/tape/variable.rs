@@ -1,4 +1,4 @@
-//! A variable: an array and its place on the tape. [`record`] is the only gate to the tape.
+//! A variable: an array and its edge, which is its place on the tape. [`record`] is the only gate to the tape.
 
 use std::sync::Arc;
 
@@ -16,26 +16,26 @@ use super::vjp_context::Saver;
 use crate::array::{Array, DType, Shape, alloc_check, few};
 use crate::error::{Error, Result};
 
-/// Where on the tape a value stands.
+/// The place of a value on the tape.
 #[derive(Clone, Debug, Default)]
 pub enum Edge {
     /// Not tracked.
     #[default]
     None,
-    /// A place that collects gradients.
+    /// A leaf, which collects gradients.
     Leaf(Arc<Leaf>),
     /// Output `output` of a recorded operation.
     Node {
         /// The operation.
         node: NodeRef,
-        /// Which of its outputs.
+        /// The number of the output.
         output: u32,
     },
-    /// Inside a transformation.
+    /// A value inside a transformation.
     Lifted(Arc<Lifted>),
 }
 
-/// What tells one edge from all others that ever were: numbers of leaves and nodes are not used twice.
+/// The identity of an edge. Numbers of leaves and nodes are never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EdgeKey {
     /// Not tracked.
@@ -44,12 +44,12 @@ pub enum EdgeKey {
     Leaf(u64),
     /// A node's number, and which of its outputs.
     Node(u64, u32),
-    /// Where the value inside a transformation is in memory.
+    /// The address of the lifted value.
     Lifted(usize),
 }
 
 impl Edge {
-    /// What tells it from other edges.
+    /// The identity of the edge.
     #[must_use]
     pub fn key(&self) -> EdgeKey {
         match self {
@@ -61,7 +61,7 @@ impl Edge {
     }
 }
 
-/// An array and its place on the tape. Cheap to clone; never changes.
+/// An array and its edge. It is cheap to clone and never changes.
 #[derive(Clone, Debug)]
 pub struct Variable {
     array: Array,
@@ -75,7 +75,7 @@ impl From<Array> for Variable {
 }
 
 impl Variable {
-    /// A value at a place of the tape.
+    /// A value with an edge.
     #[must_use]
     #[inline]
     pub fn with_edge(array: Array, edge: Edge) -> Self {
@@ -109,25 +109,25 @@ impl Variable {
         &self.array
     }
 
-    /// The value, to change. The caller knows that it has no history.
+    /// The array, for writing. The caller guarantees that it has no history.
     pub(crate) fn array_mut(&mut self) -> &mut Array {
         &mut self.array
     }
 
-    /// Gives it another place on the tape and returns the old one, which must be dropped where no lock is held.
+    /// Replaces the edge and returns the old one, which must be dropped without a lock.
     #[must_use]
     pub fn replace_edge(&mut self, edge: Edge) -> Edge {
         std::mem::replace(&mut self.edge, edge)
     }
 
-    /// The value, given away.
+    /// Moves the array out.
     #[must_use]
     #[inline]
     pub fn into_array(self) -> Array {
         self.array
     }
 
-    /// Its place on the tape.
+    /// The edge.
     #[must_use]
     #[inline]
     pub fn edge(&self) -> &Edge {
@@ -171,7 +171,7 @@ impl Variable {
         }
     }
 
-    /// The same value and history, in memory of the pool: copied where another owner lends the memory.
+    /// The same value and history, in pool memory: copied if another owner lends the memory.
     #[must_use]
     #[inline]
     pub fn pooled(self) -> Self {
@@ -183,7 +183,7 @@ impl Variable {
         Self { array, edge: self.edge }
     }
 
-    /// The gradient that backward passes collected, for a leaf.
+    /// The gradient that backward passes collected, if this is a leaf.
     #[must_use]
     pub fn grad(&self) -> Option<Array> {
         match &self.edge {
@@ -197,8 +197,8 @@ fn operands<'a>(inputs: &[&'a Variable]) -> SmallVec<[Operand<'a>; 3]> {
     inputs.iter().map(|&v| Operand::Variable(v)).collect()
 }
 
-/// Records a primitive that was evaluated under a lock: it runs no code of the user's. [`Recorded::settle`] must follow when
-/// the lock is given back.
+/// Records a primitive that was evaluated under a lock, so no user code may run. [`Recorded::settle`] must be called after the lock is
+/// released.
 ///
 /// # Errors
 /// `Grad` when an input is inside a transformation.
@@ -221,17 +221,17 @@ pub fn record_under_lock(op: &'static Primitive, inputs: &[&Variable], out: Arra
 #[derive(Debug)]
 pub struct Recorded {
     edge: Edge,
-    /// The node, when something is left to do.
+    /// The node, if something is left to do.
     later: Option<NodeRef>,
 }
 
 impl Recorded {
-    /// The place of the output.
+    /// Moves out the edge of the output.
     pub fn take_edge(&mut self) -> Edge {
         std::mem::take(&mut self.edge)
     }
 
-    /// Does what had to wait for the end of the lock.
+    /// Does what had to wait until the lock was released.
     pub fn settle(&self) {
         if let Some(node) = &self.later {
             observe(node, &[]);
@@ -239,7 +239,7 @@ impl Recorded {
     }
 }
 
-/// Records a call of a user's function, which has any number of results.
+/// Records a call of a user's function, with any number of results.
 ///
 /// # Errors
 /// `Grad` when an input is inside a transformation.
@@ -264,7 +264,7 @@ pub(super) fn records(op: &'static Primitive) -> bool {
     mode::is_recording() && !matches!(op.vjp, Vjp::NonDifferentiable)
 }
 
-/// Records a call with one result, unless this thread does not record or the result carries no gradient.
+/// Records a call with one result, unless this thread does not record or the result has no gradient.
 #[inline]
 pub(super) fn record_one(op: &'static Primitive, inputs: &[Operand<'_>], out: Array, attrs: &dyn AttrSet) -> Result<Variable> {
     let (recording, observed) = mode::recording_and_observed();
@@ -281,7 +281,7 @@ pub(super) fn record_one(op: &'static Primitive, inputs: &[Operand<'_>], out: Ar
     Ok(Variable { array: out, edge: Edge::Node { node, output: 0 } })
 }
 
-/// Records a call with any number of results. Hidden ones are saved, not returned.
+/// Records a call with any number of results. Hidden results are saved and not returned.
 pub(super) fn record_all(op: &'static Primitive, inputs: &[Operand<'_>], mut outs: SmallVec<[Array; 1]>, attrs: &dyn AttrSet) -> Result<Outputs> {
     let visible = outs.len() - op.hidden;
     let hidden: SmallVec<[Array; 1]> = outs.drain(visible..).collect();
@@ -332,7 +332,7 @@ fn push(op: &'static Primitive, inputs: &[Operand<'_>], outs: &[Array], save: im
     }
     let (id, node) = arena.vacant(op);
     saver.finish(&mut node.saved);
-    // None in a new node: exchanging them leaves nothing to drop.
+    // A new node has no attributes, so a swap leaves nothing to drop.
     std::mem::swap(&mut node.attrs, &mut saver.attrs);
     for input in inputs {
         let v = match input {
@@ -343,10 +343,10 @@ fn push(op: &'static Primitive, inputs: &[Operand<'_>], outs: &[Array], save: im
             }
         };
         match &v.edge {
-            // What a transformation holds is constant for the tape below it.
+            // For the tape, a value that a transformation above it holds is constant.
             Edge::None | Edge::Lifted(_) => node.inputs.push(Input::None),
             Edge::Leaf(leaf) => {
-                // Written where it stays: what is put together in parts elsewhere is moved as a whole, and slowly.
+                // Written in place: a struct that is assembled elsewhere and moved is slower.
                 node.inputs.push(Input::None);
                 if let Some(last) = node.inputs.last_mut() {
                     *last = Input::Leaf(Arc::clone(leaf));
@@ -364,7 +364,7 @@ fn push(op: &'static Primitive, inputs: &[Operand<'_>], outs: &[Array], save: im
     Ok(NodeRef::from_counted(id))
 }
 
-/// What may run code of the user's once a node has been recorded.
+/// Does what may run user code once a node is recorded.
 #[inline(always)]
 fn settle(node: &NodeRef, observed: bool, inputs: &[Operand<'_>], outs: &[Array]) {
     if observed {
@@ -373,7 +373,7 @@ fn settle(node: &NodeRef, observed: bool, inputs: &[Operand<'_>], outs: &[Array]
     }
 }
 
-/// Adds what `out` is like.
+/// Appends shape and dtype of `out`.
 #[inline(always)]
 fn push_meta(outs: &mut SmallVec<[Meta; 1]>, out: &Array) {
     let (shape, dtype) = (out.shape(), out.dtype());
@@ -383,7 +383,7 @@ fn push_meta(outs: &mut SmallVec<[Meta; 1]>, out: &Array) {
     }
 }
 
-/// Notes the line of Python that recorded the node, and tells observers of it: see [`mode::is_observed`].
+/// Notes the line of user code that recorded the node, and reports the node to observers: see [`mode::is_observed`].
 #[cold]
 fn observe(node: &NodeRef, outs: &[Array]) {
     if let Some(source) = mode::source() {

@@ -1,4 +1,4 @@
-//! What a gradient rule sees: the saver while the primitive is recorded, the context while the rule runs.
+//! The arguments of gradient rules: the saver while a primitive is recorded, the context while its rule runs.
 
 use smallvec::SmallVec;
 
@@ -14,30 +14,30 @@ use crate::error::Result;
 
 /// Where the gradients of a node's inputs are summed.
 pub(super) trait GradSink {
-    /// The sum of input `i`, if it can be added to where it is.
+    /// The sum of input `i`, if it can be added to in place.
     fn sum(&mut self, i: usize) -> Option<&mut Array>;
-    /// Takes it.
+    /// Moves the sum out.
     fn take(&mut self, i: usize) -> Option<Array>;
-    /// As [`GradSink::take`], with its history, in a pass that is recorded.
+    /// As [`GradSink::take`], with the history, in a pass that is recorded.
     fn take_recorded(&mut self, i: usize) -> Option<Variable>;
     /// Adds a gradient of input `i`.
     fn add(&mut self, i: usize, g: Array);
     /// Adds a gradient that may be recorded.
     fn add_variable(&mut self, i: usize, g: Variable) -> Result<()>;
-    /// What tells the sum of input `i` from those of others, and the sum itself, taken; `None` where none is wanted.
+    /// The identity of the sum of input `i`, and the sum, moved out; `None` when no gradient is wanted.
     fn lend(&mut self, _: usize) -> Option<(u64, Option<Array>)> {
         None
     }
 }
 
-/// What a gradient rule sees: the cotangents of the results, what was saved, the attributes. It delivers the gradients of the
-/// inputs by [`add`](VjpContext::add).
+/// The arguments of a gradient rule: the cotangents of the results, the saved values, the attributes. The rule delivers the gradients of
+/// the inputs by [`add`](VjpContext::add).
 pub struct VjpContext<'a> {
     pub(super) id: u64,
     pub(super) work: &'a NodeTask,
     pub(super) cotangents: &'a mut Cotangents,
     pub(super) create_graph: bool,
-    /// Whether NaN is looked for.
+    /// Whether gradients are checked for NaN.
     pub(super) check_nan: bool,
     pub(super) sink: &'a mut dyn GradSink,
 }
@@ -49,7 +49,7 @@ impl<'a> VjpContext<'a> {
         self.work.node.op.name
     }
 
-    /// The attributes as the node keeps them.
+    /// The attributes as the node stores them.
     pub(super) fn raw_attrs(&self) -> &'a Attrs {
         &self.work.node.attrs
     }
@@ -63,7 +63,7 @@ impl<'a> VjpContext<'a> {
         }
     }
 
-    /// Whether the rule itself must be recorded.
+    /// Whether the rule itself is recorded.
     #[must_use]
     pub fn create_graph(&self) -> bool {
         self.create_graph
@@ -76,11 +76,10 @@ impl<'a> VjpContext<'a> {
         self.work.needs(i)
     }
 
-    /// Adds `g` to the gradient of input `i`. Axes that broadcasting added are summed away; nothing happens where no gradient
-    /// is needed.
+    /// Adds `g` to the gradient of input `i`, summed over broadcast axes. Nothing happens if no gradient is wanted.
     ///
     /// # Errors
-    /// `Grad` when the dtype or the shape does not belong to the input, or where NaN is looked for and found.
+    /// `Grad` when the dtype or shape does not fit the input, or when gradients are checked and contain NaN.
     pub fn add(&mut self, i: usize, g: Variable) -> Result<()> {
         if !self.create_graph {
             return self.add_array(i, g.into_array());
@@ -109,7 +108,7 @@ impl<'a> VjpContext<'a> {
         Ok(())
     }
 
-    /// Adds `f(i)` for each input that needs a gradient.
+    /// Adds `f(i)` for each input whose gradient is wanted.
     ///
     /// # Errors
     /// Those of `f`, and as [`VjpContext::add`].
@@ -117,8 +116,8 @@ impl<'a> VjpContext<'a> {
         (0..self.input_count()).try_for_each(|i| if self.needs(i) { self.add(i, f(i)?) } else { Ok(()) })
     }
 
-    /// Adds a gradient by a kernel that can add to a sum where it is: `f` gets the sum of input `i` so far and returns the sum
-    /// with the gradient added. The sum is `None` when there is none yet, and in a pass that is recorded.
+    /// Adds a gradient with a kernel that can add in place: `f` gets the sum of input `i` so far and returns the sum with the gradient
+    /// added. The sum is `None` when there is none yet, and in a pass that is recorded.
     ///
     /// # Errors
     /// Those of `f`, and as [`VjpContext::add`].
@@ -128,8 +127,8 @@ impl<'a> VjpContext<'a> {
         self.add(i, g)
     }
 
-    /// [`VjpContext::accumulate`] of a gradient that is zero outside a part: `f` adds the part to the sum, which begins as zeros.
-    /// So all parts of an array together cost as much as the array. Not for a pass that is recorded.
+    /// [`VjpContext::accumulate`] of a gradient that is zero except for a part: `f` adds the part to the sum, which starts as zeros. So all
+    /// parts of an array together cost as much as the array. Not for a pass that is recorded.
     ///
     /// # Errors
     /// As [`VjpContext::add`].
@@ -139,7 +138,7 @@ impl<'a> VjpContext<'a> {
         self.add_array(i, sum)
     }
 
-    /// Adds the gradients of all inputs, found through the definition of the primitive. It saves all its inputs.
+    /// Adds the gradients of all inputs, computed by the definition of the primitive. All inputs must be saved.
     ///
     /// # Errors
     /// Those of the definition.
@@ -147,8 +146,8 @@ impl<'a> VjpContext<'a> {
         super::definition::vjp(self)
     }
 
-    /// Takes the sum of input `i` in a pass that is recorded, zeros when there is none: the gradient that the rule then adds must
-    /// contain it. Its array may still be shared.
+    /// Moves out the sum of input `i` in a pass that is recorded, or zeros when there is none. The gradient that the rule adds afterwards
+    /// must include it. Its array may still be shared.
     pub fn take_recorded(&mut self, i: usize) -> Variable {
         self.sink.take_recorded(i).unwrap_or_else(|| {
             let meta = self.meta(i);
@@ -156,14 +155,13 @@ impl<'a> VjpContext<'a> {
         })
     }
 
-    /// Whether a gradient of `shape` can be added to the sum of input `i` where it is: there is one, of that shape, and nothing
-    /// else holds it.
+    /// Whether a gradient of `shape` can be added in place to the sum of input `i`: the sum exists, has that shape, and is unshared.
     #[inline]
     pub fn has_sum(&mut self, i: usize, shape: &[usize]) -> bool {
         self.sink.sum(i).is_some_and(|sum| same(sum.shape(), shape))
     }
 
-    /// The sum of input `i`, where it [can be added to](VjpContext::has_sum).
+    /// The sum of input `i`, which [can be added to in place](VjpContext::has_sum).
     #[inline]
     pub fn sum(&mut self, i: usize) -> &mut Array {
         match self.sink.sum(i) {
@@ -178,7 +176,7 @@ impl<'a> VjpContext<'a> {
         self.work.node.inputs.len()
     }
 
-    /// Shape and dtype of input `i`, which needs a gradient.
+    /// Shape and dtype of input `i`, whose gradient is wanted.
     #[must_use]
     pub fn meta(&self, i: usize) -> &Meta {
         match self.work.meta(i) {
@@ -193,7 +191,7 @@ impl<'a> VjpContext<'a> {
         &self.work.node.outs[i]
     }
 
-    /// The cotangent of the only output, given away.
+    /// The cotangent of the only output, moved out.
     #[inline]
     pub fn cotangent(&mut self) -> Variable {
         match self.cotangents[0].take() {
@@ -260,20 +258,20 @@ impl<'a> VjpContext<'a> {
         self.saved(Role::saved_constant(i)).unwrap_or_else(|| unreachable!("{}: extra value {i} was not saved", self.name()))
     }
 
-    /// Saved input `i`, on the tape when the rule is recorded.
+    /// Saved input `i`, with its edge when the rule is recorded.
     #[must_use]
     pub fn input(&self, i: u8) -> Variable {
         let array = self.input_array(i).clone();
         if self.create_graph { Variable::with_edge(array, edge_of(&self.work.node.inputs[usize::from(i)])) } else { Variable::from(array) }
     }
 
-    /// Saved output `i`, on the tape when the rule is recorded.
+    /// Saved output `i`, with its edge when the rule is recorded.
     #[must_use]
     pub fn output(&self, i: u8) -> Variable {
         self.output_from(i, self.output_array(i).clone())
     }
 
-    /// Output `i`, whose value the rule has computed again, on the tape when the rule is recorded.
+    /// Output `i` with a value that the rule has recomputed, and with its edge when the rule is recorded.
     #[must_use]
     pub fn output_from(&self, i: u8, array: Array) -> Variable {
         if self.create_graph {
@@ -284,13 +282,13 @@ impl<'a> VjpContext<'a> {
     }
 }
 
-/// Collects what a rule needs while the forward is at hand.
+/// Declares what a gradient rule needs, while the operands and results of the forward pass are available.
 pub struct Saver<'a> {
     pub(super) inputs: &'a [Operand<'a>],
     pub(super) outs: &'a [Array],
-    /// Inputs and outputs to keep as they are, in the order in which they were named.
+    /// Inputs and outputs to save as they are, in the order of declaration.
     pub(super) roles: Roles,
-    /// What is kept in another form, or is no input or output.
+    /// What is saved in another form, or is neither input nor output.
     pub(super) extras: SmallVec<[(Role, Array); 1]>,
     pub(super) attrs: Attrs,
 }
@@ -315,26 +313,26 @@ impl<'a> Saver<'a> {
         matches!(self.inputs[i], Operand::Variable(_))
     }
 
-    /// Keeps input `i`.
+    /// Saves input `i`.
     #[inline]
     pub fn input(&mut self, i: u8) {
         self.keep(Role::input(i));
     }
 
-    /// Keeps output `i`.
+    /// Saves output `i`.
     #[inline]
     pub fn output(&mut self, i: u8) {
         self.keep(Role::output(i));
     }
 
-    /// Keeps something else, number `i`.
+    /// Saves extra value `i`.
     #[allow(clippy::needless_pass_by_value, reason = "a value made for the tape")]
     pub fn saved_constant(&mut self, i: u8, array: Array) {
         let array = if array.storage().is_pooled() { array } else { array.kept() };
         self.extras.push((Role::saved_constant(i), array));
     }
 
-    /// Keeps what the operation was called with.
+    /// Saves the attributes of the call.
     pub fn attrs(&mut self, attrs: Attrs) {
         self.attrs = attrs;
     }
@@ -345,7 +343,7 @@ impl<'a> Saver<'a> {
         self.attrs.data()
     }
 
-    /// How many arrays are kept.
+    /// Number of arrays that are saved.
     #[inline]
     pub(super) fn len(&self) -> usize {
         self.roles.len() + self.extras.len()
@@ -366,7 +364,7 @@ impl<'a> Saver<'a> {
         self.roles.push(role);
     }
 
-    /// Keeps a value whose memory another owner lends. Now, and not while the arena is locked: its lender may call Python.
+    /// Copies a value whose memory another owner lends. This happens before the arena is locked, because the owner may call Python.
     #[cold]
     fn keep_lent(&mut self, role: Role) {
         let array = self.array(role).kept();
@@ -386,7 +384,7 @@ impl<'a> Saver<'a> {
         }
     }
 
-    /// Moves what was kept to `saved`, which is empty.
+    /// Moves what was saved to `saved`, which is empty.
     #[inline]
     pub(super) fn finish(&mut self, saved: &mut Saved) {
         for role in self.roles.iter() {

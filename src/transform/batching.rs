@@ -52,7 +52,7 @@ pub fn batched(level: u64, x: &Variable, axis: isize) -> Result<Variable> {
     Ok(lift(level, if axis == 0 && x.ndim() > 0 { x.clone() } else { ops::moveaxis(x, &[axis], &[0])? }))
 }
 
-/// All samples of a value, with the batch axis at `axis`. A value that is the same for all samples is repeated.
+/// All samples of a value, with the batch axis at `axis`. A value that is not mapped is repeated.
 ///
 /// # Errors
 /// `Axis` when the axis is out of range.
@@ -61,42 +61,42 @@ pub fn unbatched(level: u64, size: usize, y: &Variable, axis: isize) -> Result<V
     if axis == 0 { Ok(all) } else { ops::moveaxis(&all, &[0], &[axis]) }
 }
 
-/// Begins a mapping over `size` samples in this thread; [`leave`] must follow.
+/// Begins a mapping over `size` samples in this thread; [`leave`] must be called after it.
 pub fn enter(level: u64, size: usize, randomness: Randomness) {
     std::mem::forget(Active::enter(level, size, randomness));
 }
 
-/// Ends the mapping of that level, and those inside of it.
+/// Ends the mapping of that level, and all mappings inside it.
 pub fn leave(level: u64) {
     ACTIVE.with_borrow_mut(|all| all.retain(|&(l, _, _)| l < level));
 }
 
-/// The number of mappings that this thread is inside of.
+/// Number of nested mappings of this thread.
 #[must_use]
 pub fn mapping_depth() -> usize {
     ACTIVE.with_borrow(Vec::len)
 }
 
-/// Takes this thread out of the mappings beyond the first `depth`, and returns these: level, size and randomness. Their values stay in
-/// use; each [`enter`] brings one back.
+/// Leaves the mappings beyond the first `depth` and returns level, size and randomness of each. Their values stay valid; [`enter`] restores
+/// a mapping.
 #[must_use]
 pub fn suspend(depth: usize) -> Vec<(u64, usize, Randomness)> {
     ACTIVE.with_borrow_mut(|all| if depth < all.len() { all.split_off(depth) } else { Vec::new() })
 }
 
 thread_local! {
-    /// The mappings that this thread is inside of, outermost first: level, size, randomness.
+    /// The mappings of this thread, outermost first: level, size, randomness.
     static ACTIVE: RefCell<Vec<(u64, usize, Randomness)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What random draws inside of a mapping are.
+/// How random draws inside a mapping work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Randomness {
-    /// Each sample gets numbers of its own.
+    /// Each sample gets different numbers.
     Different,
     /// All samples get the same numbers.
     Same,
-    /// A draw raises.
+    /// A draw is an error.
     Error,
 }
 
@@ -116,13 +116,13 @@ impl Drop for Active {
     }
 }
 
-/// The number of samples of an active mapping, and what random draws inside of it are.
+/// The number of samples of an active mapping, and the kind of its random draws.
 #[must_use]
 pub fn active_mapping(level: u64) -> Option<(usize, Randomness)> {
     ACTIVE.with_borrow(|all| all.iter().find(|&&(l, _, _)| l == level).map(|&(_, size, randomness)| (size, randomness)))
 }
 
-/// Whether this thread is inside of a mapping.
+/// Whether this thread is inside a mapping.
 #[must_use]
 pub fn is_mapping() -> bool {
     ACTIVE.with_borrow(|all| !all.is_empty())
@@ -131,7 +131,7 @@ pub fn is_mapping() -> bool {
 /// The shape of a random draw with the axes of all samples in front, and the levels of these axes.
 ///
 /// # Errors
-/// `Grad` when a mapping refuses draws.
+/// `Grad` if a mapping does not allow draws.
 pub fn drawn_shape(op: &str, shape: &[isize]) -> Result<(Vec<isize>, Vec<u64>)> {
     let active = ACTIVE.with_borrow(Vec::clone);
     if active.iter().any(|&(_, _, r)| r == Randomness::Error) {
@@ -144,14 +144,13 @@ pub fn drawn_shape(op: &str, shape: &[isize]) -> Result<(Vec<isize>, Vec<u64>)> 
     Ok((sizes.chain(shape.iter().copied()).collect(), own.map(|&(level, _, _)| level).collect()))
 }
 
-/// A random draw, whose leading axes are those of the samples at these levels, as one sample.
+/// A random draw whose leading axes are those of the samples at these levels, as one sample.
 #[must_use]
 pub fn drawn(all: Variable, levels: &[u64]) -> Variable {
     levels.iter().fold(all, |v, &level| lift(level, v))
 }
 
-/// `x` as a value of every active mapping: what is the same for all samples is repeated, as a view. So each sample has a
-/// gradient of its own.
+/// `x` as a value of every active mapping: a value that is not mapped is repeated, as a view. So each sample has its own gradient.
 pub(super) fn mapped(x: &Variable) -> Result<Variable> {
     ACTIVE.with_borrow(Vec::clone).into_iter().try_fold(x.clone(), |x, (level, size, _)| within(&x, level, size))
 }
@@ -168,18 +167,18 @@ fn within(x: &Variable, level: u64, size: usize) -> Result<Variable> {
     }
 }
 
-/// A batched value: its batch axis is in front.
+/// A batched value; its batch axis must be first.
 fn lift(level: u64, value: Variable) -> Variable {
     let example = example(&value.shape()[1..], value.dtype());
     Variable::lifted(example, Lifted { level, run, value, kind: Lift::Batched })
 }
 
-/// What one sample looks like. Its elements are never read.
+/// An array with the shape and dtype of one sample. Its elements are never read.
 pub(super) fn example(shape: &[usize], dtype: DType) -> Array {
     Array::full(&[], Scalar::Int(0), dtype).broadcast_to("vmap", shape).unwrap_or_else(|_| Array::zeros(shape, dtype))
 }
 
-/// A value with its batch axis: a value that is not mapped is repeated as a view.
+/// A value with its batch axis. A value that is not mapped is repeated, as a view.
 fn spread(level: u64, size: usize, y: &Variable) -> Result<Variable> {
     if let Some(l) = y.at_level(level) {
         return Ok(l.value.clone());
@@ -221,7 +220,7 @@ fn run(level: u64, p: &'static Primitive, inputs: &[Operand<'_>], attrs: &dyn At
     Ok(outputs.into_iter().zip(views(p, inputs, attrs)?).map(lifted).collect())
 }
 
-/// A mapped operand of an elementwise primitive with axes of size one behind its batch axis, so that all have one rank.
+/// A mapped operand of an elementwise primitive, with axes of size one after its batch axis, so that all operands have the same rank.
 fn align(input: Operand<'_>, value: Option<&Variable>, rank: usize) -> Result<Option<Variable>> {
     let (Operand::Variable(sample), Some(value)) = (input, value) else { return Ok(None) };
     if sample.ndim() == rank {

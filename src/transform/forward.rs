@@ -8,13 +8,17 @@ use crate::error::{Error, Result, show_shape};
 use crate::ops;
 use crate::tape::{AttrSet, Jvp, JvpContext, Lift, Lifted, Operand, Outputs, Primitive, Variable, apply_all};
 
-/// The values of `f` at `primals`, and their derivatives along `tangents`: (f(x), J(x) t), in one pass.
+/// The values of `f` at `primals`, and the directional derivatives along `tangents`: (f(x), J(x) t), in one pass.
 ///
 /// # Errors
 /// Those of `f`; `Shape` or `DType` when a tangent does not fit its primal.
 pub fn jvp(f: Function<'_>, primals: &[Variable], tangents: &[Variable]) -> Result<(Vec<Variable>, Vec<Variable>)> {
     if primals.len() != tangents.len() {
-        return Err(Error::Value(format!("jvp: {} primals came with {} tangents, expected one for each", primals.len(), tangents.len())));
+        return Err(Error::Value(format!(
+            "jvp: got {} primals and {} tangents, expected one tangent for each primal",
+            primals.len(),
+            tangents.len()
+        )));
     }
     let level = fresh_level();
     let inputs = primals.iter().zip(tangents).map(|(x, t)| dual(level, x, t)).collect::<Result<Vec<_>>>()?;
@@ -24,7 +28,7 @@ pub fn jvp(f: Function<'_>, primals: &[Variable], tangents: &[Variable]) -> Resu
     Ok(outputs.into_iter().map(|y| split(level, y)).unzip())
 }
 
-/// `x` with the tangent `t`, at a level of its own.
+/// `x` with the tangent `t`, at the given level.
 ///
 /// # Errors
 /// `Shape` or `DType` when the tangent does not fit.
@@ -86,7 +90,7 @@ fn run(level: u64, p: &'static Primitive, inputs: &[Operand<'_>], attrs: &dyn At
     Ok(lifted.zip(views(p, inputs, attrs)?).map(seen).collect())
 }
 
-/// An operand without its tangent of this level.
+/// An operand without its tangent at this level.
 fn below(level: u64, input: Operand<'_>) -> Operand<'_> {
     match input.variable().and_then(|v| v.at_level(level)) {
         Some(l) => Operand::Variable(&l.value),

@@ -22,8 +22,8 @@ use crate::tape::{AttrSet, Operand, Outputs, Primitive, Variable, apply_all};
 /// A function of arrays.
 pub type Function<'f> = &'f dyn Fn(&[Variable]) -> Result<Vec<Variable>>;
 
-/// What the results of a view look like: each shares the memory of what the input looks like, so that a handle of it is a view
-/// inside of a transformation, too.
+/// The results of a view primitive, computed for an array with shape and dtype of the input. They share its memory, so that a handle is
+/// recognised as a view inside transformations, too.
 ///
 /// # Errors
 /// Those of the primitive.
@@ -33,14 +33,14 @@ fn views(p: &'static Primitive, inputs: &[Operand<'_>], attrs: &dyn AttrSet) -> 
     apply_all(p, &operands, attrs)
 }
 
-/// The levels of the transformations that run now. A value that is used after its own has ended was leaked.
+/// The levels of active transformations. A value that is used after its transformation has ended was leaked.
 static ACTIVE_LEVELS: std::sync::Mutex<std::collections::BTreeSet<u64>> = std::sync::Mutex::new(std::collections::BTreeSet::new());
 
 fn levels() -> std::sync::MutexGuard<'static, std::collections::BTreeSet<u64>> {
     ACTIVE_LEVELS.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// Ends a level: values of it can no longer be used.
+/// Ends a level: its values can no longer be used.
 pub fn end_level(level: u64) {
     levels().remove(&level);
 }
@@ -56,7 +56,7 @@ fn check_active(level: u64, op: &str) -> Result<()> {
     )))
 }
 
-/// A level that was never used before, above all that are active: perturbations of two calls are never confused.
+/// A level that was never used before and is above all active levels, so that perturbations of two calls are never confused.
 #[must_use]
 pub fn fresh_level() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);

@@ -1,7 +1,7 @@
-//! Gradients inside of other transformations.
+//! Gradients inside other transformations.
 //!
-//! The tape lies below duals and batches. So the vjp of a function of lifted values is worked out piece by piece: with a dual
-//! result y + ε ẏ and a dual cotangent c + ε ċ the gradient is ∇⟨c, y⟩ + ε (∇⟨c, ẏ⟩ + ∇⟨ċ, y⟩), each ∇ a pass over the tape.
+//! The tape is below duals and batches. So the vjp of a function of lifted values is computed piece by piece: for a dual result y + ε ẏ and
+//! a dual cotangent c + ε ċ the gradient is ∇⟨c, y⟩ + ε (∇⟨c, ẏ⟩ + ∇⟨ċ, y⟩), where each ∇ is a pass over the tape.
 
 use super::Function;
 use super::batching::{example, mapped};
@@ -28,7 +28,7 @@ pub fn grad(f: Function<'_>, inputs: &[Variable]) -> Result<Vec<Variable>> {
     pull(&ops::scalar(1.0, y.dtype()))
 }
 
-/// What turns a cotangent into gradients.
+/// Maps a cotangent to gradients.
 type Pullback = Box<dyn Fn(&Variable) -> Result<Vec<Variable>>>;
 
 /// The result of `f`, and its pullback.
@@ -45,7 +45,7 @@ pub fn vjp(f: Function<'_>, inputs: &[Variable]) -> Result<(Variable, Pullback)>
     Ok((y, Box::new(pull)))
 }
 
-/// The inputs of a function whose gradient will be taken, as the function gets them, and their roots: places of their own on
+/// The inputs of a function whose gradient will be computed, as the function gets them, and their roots, which are new nodes or leaves on
 /// the tape. While recording is on, a tracked input passes the gradient on to its history.
 ///
 /// # Errors
@@ -59,7 +59,7 @@ pub fn begin(inputs: &[Variable]) -> Result<(Vec<Variable>, Vec<Variable>)> {
     Ok((wrapped, roots))
 }
 
-/// The same plain values at places of their own on the tape, as [`begin`] makes them, whatever mapping is active.
+/// New nodes or leaves for plain values, as [`begin`] makes them, independent of active mappings.
 ///
 /// # Errors
 /// Those of recording.
@@ -69,15 +69,15 @@ pub fn plain_roots(inputs: &[Variable]) -> Result<Vec<Variable>> {
     inputs.iter().map(|x| root(x, outer)).collect()
 }
 
-/// The gradients of Σ ⟨cotangent, output⟩ by the roots. They are recorded when recording is on and something other than the
-/// roots is tracked. The graph is kept for another call when `retain`.
+/// The gradients of Σ ⟨cotangent, output⟩ with respect to the roots. They are recorded if recording is on and something other than the
+/// roots is tracked. `retain` keeps the graph for another call.
 ///
 /// # Errors
 /// Those of the rules.
 pub fn pull(outputs: &[Variable], cotangents: &[Variable], roots: &[Variable], retain: bool) -> Result<Vec<Variable>> {
     let beyond = reaches_beyond(outputs, roots);
     let create_graph = tape::is_recording() && (beyond || reaches_beyond(cotangents, &[]));
-    // What the function closes over may have a graph of its own, which someone else will walk.
+    // What the function closes over may have a graph, which others need.
     let retain_graph = retain || beyond || create_graph || outputs.iter().any(Variable::is_lifted);
     let options = BackwardOptions { retain_graph, create_graph, ..BackwardOptions::default() };
     let (lifted, plain): (Vec<_>, Vec<_>) = outputs.iter().zip(cotangents).partition(|(y, _)| y.is_lifted());
@@ -89,17 +89,17 @@ pub fn pull(outputs: &[Variable], cotangents: &[Variable], roots: &[Variable], r
     Ok(sums.into_iter().zip(roots).map(|(g, root)| g.unwrap_or_else(|| zero(root))).collect())
 }
 
-/// Results as they leave the transformation: without a history that is of the roots alone.
+/// Results when they leave the transformation: without a history that depends only on the roots.
 #[must_use]
 pub fn end(outputs: &[Variable], roots: &[Variable]) -> Vec<Variable> {
-    // One walk for all of them usually tells that none reaches beyond the roots.
+    // One walk for all of them is mostly sufficient to find that none reaches beyond the roots.
     if !tape::is_recording() || !reaches_beyond(outputs, roots) {
         return outputs.iter().map(without_history).collect();
     }
     outputs.iter().map(|y| if reaches_beyond(std::slice::from_ref(y), roots) { y.clone() } else { without_history(y) }).collect()
 }
 
-/// The same value and the same lifts, with nothing of the tape.
+/// The same value and the same lifts, without history.
 fn without_history(y: &Variable) -> Variable {
     let Edge::Lifted(l) = y.edge() else { return y.array().clone().into() };
     let kind = match &l.kind {
@@ -109,7 +109,7 @@ fn without_history(y: &Variable) -> Variable {
     Variable::lifted(y.array().clone(), Lifted { level: l.level, run: l.run, value: without_history(&l.value), kind })
 }
 
-/// Whether one of the values depends on something tracked that is none of the roots and was not made of them alone.
+/// Whether one of the values depends on something tracked other than the roots.
 fn reaches_beyond(values: &[Variable], roots: &[Variable]) -> bool {
     let mut pieces = Vec::new();
     for v in values {
@@ -131,7 +131,7 @@ fn each_piece(v: &Variable, f: &mut impl FnMut(&Variable)) {
     }
 }
 
-/// The innermost value, at a place of the tape of its own.
+/// The innermost value, with a new node or leaf.
 fn root(x: &Variable, outer: bool) -> Result<Variable> {
     let mut v = x;
     while let Edge::Lifted(l) = v.edge() {
@@ -144,7 +144,7 @@ fn root(x: &Variable, outer: bool) -> Result<Variable> {
     Variable::parameter(if capture::is_on() { v.array().clone() } else { v.array().pooled_broadcast() })
 }
 
-/// `x` with another innermost value.
+/// `x` with its innermost value replaced by `root`.
 fn rewrap(x: &Variable, root: &Variable) -> Variable {
     let Edge::Lifted(l) = x.edge() else { return root.clone() };
     let value = rewrap(&l.value, root);
@@ -161,13 +161,13 @@ fn sum(a: Sums, b: Sums) -> Result<Sums> {
     a.into_iter().zip(b).map(add).collect()
 }
 
-/// The gradients of ⟨c, y⟩ by the roots, in the form of `y`.
+/// The gradients of ⟨c, y⟩ with respect to the roots, in the form of `y`.
 fn pull_lifted(y: &Variable, c: &Variable, roots: &[Variable], options: BackwardOptions) -> Result<Sums> {
     let Edge::Lifted(l) = y.edge() else { return pull_plain(&[(y, c)], roots, options) };
     let lifted = c.at_level(l.level);
     let c_value = lifted.map_or(c, |c| &c.value);
     let Lift::Dual(tangent) = &l.kind else {
-        // Samples are independent: the gradient of the sum of all is that of each.
+        // Samples are independent, so the gradient of the sum over samples contains that of each sample.
         let c = ops::broadcast_to(c_value, l.value.shape())?;
         let values = pull_lifted(&l.value, &c, roots, options)?;
         return values.into_iter().map(|v| v.map(|v| wrap(l, v, Lift::Batched)).transpose()).collect();
@@ -190,14 +190,14 @@ fn pull_lifted(y: &Variable, c: &Variable, roots: &[Variable], options: Backward
     values.into_iter().zip(tangents).zip(roots).map(pair).collect()
 }
 
-/// `value` lifted like `l`. A value that is lifted to a higher level by its cotangent stays so on the outside.
+/// `value`, lifted like `l`. If the cotangent has lifted it to a higher level, it keeps that level outside.
 fn wrap(l: &Lifted, value: Variable, kind: Lift) -> Result<Variable> {
     if let Edge::Lifted(m) = value.edge()
         && m.level > l.level
     {
         let (batched, inner_batched) = (matches!(kind, Lift::Batched), matches!(m.kind, Lift::Batched));
         let below = |v: &Variable| if batched && inner_batched { ops::moveaxis(v, &[1], &[0]) } else { Ok(v.clone()) };
-        // The tangent at the level of l, and its own part at the level of m.
+        // The tangent at the level of l, and its component at the level of m.
         let tangent = if let Lift::Dual(t) = &kind { t.as_ref() } else { None };
         let tangent_below = tangent.map(|t| match t.at_level(m.level) {
             Some(t) => Ok(t.value.clone()),

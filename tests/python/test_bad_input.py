@@ -261,7 +261,7 @@ def test_classes_are_in_range(name: str) -> None:
     for bad in (3, -1, 2**40):
         message = f"{name}: target {bad} \\(element 1\\) is out of range, classes are 0 to 2"
         check(lambda x, bad=bad: getattr(F, name)(x, tg.Variable([0, bad])), ValueError, message)
-    check(lambda x: tg.one_hot(tg.Variable([0, 3]), 3), ValueError, "one_hot: 3 is no class")
+    check(lambda x: tg.one_hot(tg.Variable([0, 3]), 3), ValueError, "one_hot: 3 is not a class")
 
 
 @pytest.mark.parametrize("bad", [1.5, -0.1, math.nan, math.inf])

@@ -334,7 +334,7 @@ def test_objects_among_the_arguments_are_guarded() -> None:
 
 
 def test_attributes_that_no_code_names_may_change() -> None:
-    """A trainer with a schedule and counters was recorded anew in each call."""
+    """A trainer with a schedule and counters was recorded again in each call."""
 
     class Trainer:
         def __init__(self) -> None:
@@ -366,7 +366,7 @@ def test_attributes_that_no_code_names_may_change() -> None:
     assert len(run.programs()) == 1, run.explain()
 
 
-# --- What a function does that no program repeats: it runs as ever, with a reason. ------------------------------------
+# --- Functions with effects that no program repeats: they run in Python, with a reason. --------------------------------
 
 
 def _sometimes(draw: Callable[[], float]) -> Any:

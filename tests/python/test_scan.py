@@ -627,3 +627,19 @@ def test_an_error_in_a_loop_of_a_compiled_step_leaves_gradients() -> None:
         step(-good)
     assert w.grad is not None
     assert w.grad.tolist() == before.tolist()
+
+
+def test_results_that_depend_on_nothing_tracked_do_not_require_gradients() -> None:
+    """A loop that the core runs says the same of its results as the loop in Python."""
+
+    def step(carry: Any, x: Any) -> Any:
+        a, b = carry
+        return (a * 0.9 + x, b + x.detach()), b * a.detach()
+
+    start = normal(2), normal(2, seed=1)
+    xs = normal(N, 2, seed=2).requires_grad_()
+    expected = [v.requires_grad for v in leaves(written_out(step, start, xs))]
+    assert expected == [True, False, False]
+    for _ in range(2):
+        assert [v.requires_grad for v in leaves(tg.scan(step, start, xs))] == expected
+    assert bodies(step) == 1

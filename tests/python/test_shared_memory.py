@@ -205,18 +205,21 @@ def test_our_own_memory_is_not_copied_again() -> None:
     assert w.grad.tolist() == [1.0, 2.0]
 
 
+class Scale(tg.autograd.Function):
+    """A product that saves its second factor."""
+
+    @staticmethod
+    def forward(ctx: Any, x: tg.Variable, by: tg.Variable) -> tg.Variable:
+        ctx.save_for_backward(by)
+        return x * by
+
+    @staticmethod
+    def backward(ctx: Any, g: tg.Variable) -> Any:
+        (by,) = ctx.saved_values
+        return g * by, None
+
+
 def test_a_function_keeps_a_copy() -> None:
-    class Scale(tg.autograd.Function):
-        @staticmethod
-        def forward(ctx: Any, x: tg.Variable, by: tg.Variable) -> tg.Variable:
-            ctx.save_for_backward(by)
-            return x * by
-
-        @staticmethod
-        def backward(ctx: Any, g: tg.Variable) -> Any:
-            (by,) = ctx.saved_values
-            return g * by, None
-
     a, w = np.array([2.0, 3.0]), leaf([1.0, 1.0])
     y = Scale.apply(w, tg.asarray(a)).sum()
     a[:] = 50.0
@@ -345,17 +348,6 @@ def test_a_promise_covers_the_owner_and_ends_with_the_graph() -> None:
 
 
 def test_a_promise_lasts_while_a_function_needs_it() -> None:
-    class Scale(tg.autograd.Function):
-        @staticmethod
-        def forward(ctx: Any, x: tg.Variable, by: tg.Variable) -> tg.Variable:
-            ctx.save_for_backward(by)
-            return x * by
-
-        @staticmethod
-        def backward(ctx: Any, g: tg.Variable) -> Any:
-            (by,) = ctx.saved_values
-            return g * by, None
-
     a, w = np.array([2.0, 3.0]), leaf([1.0, 1.0])
     y = Scale.apply(w, tg.asarray(a, copy=False)).sum()
     with pytest.raises(ValueError, match="read-only"):

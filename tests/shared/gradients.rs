@@ -10,13 +10,13 @@ use tapegrad::{Error, Result};
 
 /// A function of one array whose gradient is measured.
 pub struct Function {
-    /// What the table calls it.
+    /// The name in the table.
     pub name: &'static str,
-    /// Ulps that are allowed.
+    /// The largest error that passes, in ulps.
     pub limit: f64,
     /// The function.
     pub call: fn(&Variable) -> Result<Variable>,
-    /// Where it is defined.
+    /// The interval on which the function is defined.
     pub range: (f64, f64),
     /// The size of the terms of the gradient at x, whose value is y: the unit of the error where the gradient has a zero.
     pub terms: fn(f64, f64) -> f64,
@@ -96,7 +96,7 @@ fn run<T: Element>(f: &Function, x: &[T]) -> Result<(Vec<T>, Vec<T>)> {
     Ok((y.array().to_vec(), g.array().to_vec()))
 }
 
-/// The exponent below which numbers count as if they had it: a factor of theirs may be subnormal, with fewer digits.
+/// Numbers below this exponent count as if they had it, because one of their factors may be subnormal and have fewer digits.
 const LEAST: u64 = 1023 - 119;
 
 /// |g - expected| in ulp of float32 at the larger of |expected| and `terms`; infinite for a wrong kind of value.

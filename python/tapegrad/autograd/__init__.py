@@ -45,7 +45,7 @@ __all__ = [
     "set_grad_enabled",
 ]
 
-# The file has another name than the function: importing it would put the module in the place of the function.
+# The module file and the function have different names: importing the file would replace the function by the module.
 _LAZY = dict.fromkeys(("gradcheck", "gradgradcheck"), "differences")
 _OUTSIDE = {"checkpoint": "_checkpoint", "inference_mode": "_names"}
 _MODULES = {"forward_ad", "functional", "graph"}

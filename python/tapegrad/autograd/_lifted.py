@@ -12,7 +12,7 @@ from .modes import enable_grad, no_grad
 
 
 class VmapInfo(NamedTuple):
-    """What a ``vmap`` of a Function is told besides its arguments."""
+    """The information about the mapping that ``vmap`` of a Function gets besides its arguments."""
 
     batch_size: int
     randomness: str
@@ -86,7 +86,7 @@ def _dual(cls: type[Function], args: tuple[Any, ...], level: int) -> Any:
 
 
 def _plain_begin(values: list[Variable]) -> tuple[Any, Any]:
-    """Places of their own on the tape for plain values, which stay plain whatever mapping is active around the Function."""
+    """New leaves for plain values, which stay plain whatever mapping is active around the Function."""
     roots = _core._plain_roots(values)
     return roots, roots
 

@@ -91,7 +91,7 @@ def gradgradcheck(
             raise ValueError(f"gradgradcheck: {len(seeds)} grad_outputs for {len(tracked)} differentiable outputs")
 
     def gradients(*values: Any) -> tuple[Variable, ...]:
-        # Differences call this with untracked values, but gradients need tracked inputs.
+        # The differences call this with untracked values, but gradients need tracked inputs.
         values = tuple(
             v.detach().requires_grad_(True) if i < count and _checked(arguments[i]) and not v.requires_grad else v
             for i, v in enumerate(values)
@@ -196,7 +196,7 @@ class _Check:
                         self.compare(report, place, values[column], columns[column][k][row])
 
     def locate(self, report: GradcheckReport) -> None:
-        """Replaces mismatches along directions by the entries behind them, where that is affordable."""
+        """Replaces mismatches along directions by the entries that cause them, where checking all entries is affordable."""
         wrong = {self.places.index(m.input) for m in report.mismatches}
         rows = sum(out.size for _, out in self.outputs)
         if rows * sum(self.inputs[i].size for i in wrong) > _LOCATE_LIMIT:
@@ -246,13 +246,13 @@ def _dot(a: Variable, b: Variable) -> float:
 
 
 def _random(like: Variable, random: Random) -> Variable:
-    """Numbers of both signs, none so small that it hides an entry, none so equal that two errors cancel."""
+    """Random numbers of both signs: none is so small that it hides an entry, and they differ so that errors do not cancel."""
     count = prod(like.shape) * (2 if like.dtype.is_complex else 1)
     return _shaped([random.choice((-1.0, 1.0)) * random.uniform(0.5, 1.5) for _ in range(count)], like)
 
 
 def _shaped(parts: list[float], like: Variable) -> Variable:
-    """Real numbers as an array like ``like``; two make a complex number."""
+    """Real numbers in the shape and dtype of ``like``; two of them form a complex number."""
     values: list[Any] = [complex(*pair) for pair in zip(parts[::2], parts[1::2])] if like.dtype.is_complex else parts
     return Variable(values, dtype=_wide(like)).reshape(tuple(like.shape))
 
@@ -275,7 +275,7 @@ def _basis(like: Variable) -> Iterator[Variable]:
 
 
 def _entries(like: Variable) -> Iterator[tuple[int, ...]]:
-    """The place of every component; those of a complex number share one."""
+    """The index of every component; both parts of a complex number share one index."""
     for place in product(*map(range, like.shape)):
         yield place
         if like.dtype.is_complex:

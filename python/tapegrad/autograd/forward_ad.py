@@ -1,4 +1,4 @@
-"""Dual numbers by hand, as in ``torch.autograd.forward_ad``. `tg.jvp(f, primals, tangents)` does the same for a function."""
+"""Explicit dual numbers, as in ``torch.autograd.forward_ad``. `tg.jvp(f, primals, tangents)` does the same for a function."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing import Any, NamedTuple
 
     class UnpackedDualTensor(NamedTuple):
-        """A value and its tangent; None where it has none."""
+        """A value and its tangent; None for a value without tangent."""
 
         primal: Variable
         tangent: Variable | None
@@ -54,7 +54,7 @@ class dual_level:
 
 def _level(what: str) -> int:
     if not _open.levels:
-        raise GradError(f"forward_ad.{what}: there is no level; call it inside `with forward_ad.dual_level():`")
+        raise GradError(f"forward_ad.{what}: no level is active; call it inside `with forward_ad.dual_level():`")
     return _open.levels[-1]
 
 

@@ -13,19 +13,19 @@ if TYPE_CHECKING:
 
 
 class FunctionContext:
-    """What the forward of a :class:`Function` leaves for its backward. Further attributes may be set on it."""
+    """Carries values from the forward of a :class:`Function` to its backward. Further attributes may be set on it."""
 
     #: For each argument of the forward, whether its gradient is wanted.
     needs_input_grad: tuple[bool, ...] = ()
 
     def __init__(self) -> None:
-        # The values when they were saved, with their history: the objects may get other values in place before the backward.
+        # The values when they were saved, with their history: the objects may be changed in place before the backward.
         self._saved: tuple[Variable | None, ...] = ()
-        # The objects themselves, until the forward is over: saved outputs are known by them.
+        # The objects themselves until the forward ends: saved outputs are recognised by identity.
         self._originals: tuple[Variable | None, ...] = ()
         self._raw_outputs: tuple[Any, ...] = ()
         self._non_differentiable: set[int] = set()
-        # Keeps the marked outputs alive, so that an id in the set cannot come to name another object.
+        # Keeps the marked outputs alive, so that no other object can get one of the ids in the set.
         self._marked: tuple[Variable, ...] = ()
         self._materialize = True
         # Shape and dtype of each output, None for those through which no gradient flows.
@@ -45,7 +45,7 @@ class FunctionContext:
     @property
     def saved_values(self) -> tuple[Any, ...]:
         """What :meth:`save_for_backward` kept, in its order."""
-        # With recording on, gradients are to be differentiated: then the values come with their history.
+        # With recording on, the gradients will be differentiated again: then the values come with their history.
         return self._saved if _core.is_grad_enabled() else tuple(None if v is None else v.detach() for v in self._saved)
 
     @property
@@ -54,14 +54,14 @@ class FunctionContext:
         return self.saved_values
 
     def _set_outputs(self, outputs: tuple[Variable, ...]) -> None:
-        """Saved outputs get their history, which they have only after the forward."""
+        """Gives saved outputs their history, which exists only after the forward."""
         recorded = {id(raw): out for raw, out in zip(self._raw_outputs, outputs)}
         pairs = zip(self._originals, self._saved)
         self._saved = tuple(_core._saved(recorded[id(v)]) if id(v) in recorded else kept for v, kept in pairs)
         self._originals = self._raw_outputs = ()
 
     def set_materialize_grads(self, value: bool) -> None:
-        """Whether the backward gets zeros, as it does unless this says False, or None for an output without a gradient."""
+        """Whether the backward gets zeros (the default) or None for an output without a gradient."""
         self._materialize = bool(value)
 
     def mark_dirty(self, *inputs: Variable) -> None:
@@ -72,7 +72,7 @@ class FunctionContext:
         )
 
     def _note_outputs(self, outputs: Any) -> None:
-        """What the forward returned, to recognise saved outputs and to make gradients of zeros."""
+        """Notes the outputs of the forward, to recognise saved outputs and to create zero gradients."""
         self._raw_outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         self._metas = tuple(
             (v.shape, v.dtype)
@@ -159,7 +159,7 @@ class Function:
 
 
 def _noting_outputs(forward: Callable[..., Any]) -> Callable[..., Any]:
-    """A forward whose context knows what it returned, to recognise saved outputs."""
+    """Wraps a forward so that its context notes the outputs, to recognise saved ones."""
 
     def noting(ctx: Any, *args: Any) -> Any:
         outputs = forward(ctx, *args)
@@ -171,7 +171,7 @@ def _noting_outputs(forward: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _named_as(function: Callable[..., Any], wrapper: Callable[..., Any]) -> Callable[..., Any]:
-    # By hand, because functools takes longer to load than everything else here.
+    # Written out, because importing functools takes longer than importing everything else here.
     for name in ("__module__", "__name__", "__qualname__", "__doc__"):
         setattr(wrapper, name, getattr(function, name))
     wrapper.__wrapped__ = function  # type: ignore[attr-defined]
@@ -179,7 +179,7 @@ def _named_as(function: Callable[..., Any], wrapper: Callable[..., Any]) -> Call
 
 
 def _with_setup(cls: type[Function], forward: Callable[..., Any]) -> Callable[..., Any]:
-    """A forward with a context, of one without and the method that fills the context."""
+    """A forward with a context, from a forward without one and the method that fills the context."""
 
     def call(ctx: Any, *args: Any) -> Any:
         outputs = forward(*args)
@@ -190,7 +190,7 @@ def _with_setup(cls: type[Function], forward: Callable[..., Any]) -> Callable[..
 
 
 def _with_zeros(backward: Callable[..., Any]) -> Callable[..., Any]:
-    """A backward that gets zeros where no gradient flows."""
+    """Wraps a backward so that it gets zeros where no gradient flows."""
 
     def call(ctx: Any, *grads: Any) -> Any:
         if isinstance(ctx, FunctionContext) and any(g is None for g in grads):
@@ -201,7 +201,7 @@ def _with_zeros(backward: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class _Undifferentiable(Function):
-    """Hands values through, tied to what they were computed from; differentiating that raises."""
+    """The identity, which keeps values tied to their history; differentiating it raises."""
 
     @staticmethod
     def forward(ctx: Any, name: str, count: int, *values: Variable) -> tuple[Variable, ...]:
@@ -214,7 +214,7 @@ class _Undifferentiable(Function):
 
 
 def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorates a ``backward`` that is not made of recorded operations; a second derivative then raises.
+    """Decorates a ``backward`` that is not composed of recorded operations; a second derivative then raises.
 
     >>> class Shift(tg.autograd.Function):
     ...     @staticmethod

@@ -17,7 +17,7 @@ __all__ = ["hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"]
 
 
 def _arguments(name: str, inputs: Any, create_graph: bool) -> tuple[Any, ...]:
-    """The inputs as a tuple, without their history unless the result shall have one."""
+    """The inputs as a tuple, detached from their history unless the result needs one."""
     found = (inputs,) if isinstance(inputs, Variable) else inputs
     if not isinstance(found, (tuple, list)) or not all(isinstance(x, Variable) for x in found):
         raise TypeError(
@@ -42,7 +42,7 @@ def _which(inputs: Any) -> int | tuple[int, ...]:
 
 
 def _direction(name: str, v: Any, like: Any, what: str) -> tuple[Any, ...]:
-    """The vectors to multiply with, one for each of ``like``; ones where there is one number and no vector came."""
+    """The vectors to multiply with, one for each of ``like``; without ``v`` a single number gets one."""
     targets = (like,) if isinstance(like, Variable) else tuple(like)
     if v is None:
         if len(targets) != 1 or targets[0].size != 1:

@@ -1,4 +1,4 @@
-"""What ``torch.autograd.graph`` has of a use here."""
+"""The parts of ``torch.autograd.graph`` that have a use here."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Switch:
-    """A value of a switch, for a ``with`` block or a decorated function.
+    """A setting of a switch, for a ``with`` block or a decorated function.
 
     One object may be entered many times, nested or in several threads: what it found is kept per thread.
     """
@@ -71,7 +71,7 @@ def _decorate(function: F, switch: Callable[[bool], bool], value: bool, name: st
 
 
 def _resumed(inner: Generator[Any, Any, Any], switch: Callable[[bool], bool], value: bool) -> Generator[Any, Any, Any]:
-    """Runs a generator with the switch set only while its own code runs, not while its caller's does."""
+    """Runs a generator with the switch set only while its own code runs, not while its caller runs."""
     step: Callable[[Any], Any] = inner.send
     argument: Any = None
     while True:
@@ -145,7 +145,7 @@ def enable_grad(function: Any = None) -> Any:
 
 
 class CalledSwitch(Switch):
-    """A switch that acts when it is made, too."""
+    """A switch that also acts when it is created."""
 
     def __init__(self, turn: Callable[[bool], bool], mode: bool, name: str) -> None:
         super().__init__(turn, mode, name)

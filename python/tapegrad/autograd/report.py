@@ -1,4 +1,4 @@
-"""What a check of gradients found."""
+"""The report of a gradient check."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from .._core import GradError
 class Mismatch(NamedTuple):
     """One number of the Jacobian that disagrees: d output[output_entry] / d input[input_entry]."""
 
-    #: Which of the inputs, counted over all arguments.
+    #: Number of the input, counted over all arguments.
     input: int
     #: The entry of that input; ``None`` when the sum over a random direction disagrees.
     input_entry: tuple[int, ...] | None
-    #: Which of the outputs.
+    #: Number of the output.
     output: int
     #: The entry of that output; ``None`` when the sum over a random direction disagrees.
     output_entry: tuple[int, ...] | None
-    #: From the gradient rule.
+    #: The value from the gradient rule.
     analytic: float
-    #: From central differences.
+    #: The value from central differences.
     numeric: float
-    #: How far apart they may be.
+    #: The largest difference that counts as equal.
     tolerance: float
 
     @property
     def error(self) -> float:
-        """How far apart they are."""
+        """The difference of the two values."""
         return abs(self.analytic - self.numeric)
 
     def __str__(self) -> str:
@@ -58,17 +58,17 @@ class GradcheckReport:
         self.compared = 0
         #: The largest difference seen.
         self.max_error = 0.0
-        #: What disagrees, worst first.
+        #: The mismatches, worst first.
         self.mismatches: list[Mismatch] = []
 
     @property
     def ok(self) -> bool:
-        """Whether everything agrees."""
+        """Whether all numbers agree."""
         return not self.mismatches
 
     @property
     def worst(self) -> Mismatch | None:
-        """The mismatch that is the most over its tolerance."""
+        """The mismatch that exceeds its tolerance most."""
         return self.mismatches[0] if self.mismatches else None
 
     def __bool__(self) -> bool:
@@ -108,7 +108,7 @@ class GradcheckReport:
 
 
 class GradcheckError(GradError):
-    """A gradient that disagrees with differences; ``report`` says which."""
+    """A gradient disagrees with differences; ``report`` names the entries."""
 
     def __init__(self, report: GradcheckReport) -> None:
         super().__init__(str(report))

@@ -1,4 +1,4 @@
-"""What a transport must be able to do: six operations on flat NumPy arrays, none of which waits."""
+"""The interface of a transport: six non-blocking operations on flat NumPy arrays."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ REDUCTIONS: dict[str, np.ufunc] = {"sum": np.add, "max": np.maximum, "min": np.m
 
 
 class Request:
-    """An operation that was started."""
+    """An operation that has been started."""
 
     def done(self) -> bool:
         """Whether it is complete; then its output may be read and its input changed."""
         raise NotImplementedError
 
     def pause(self, waited: float) -> None:
-        """Gives the processor to others for a moment; ``waited`` says for how many seconds the caller has waited."""
+        """Yields the processor for a moment; ``waited`` is the number of seconds that the caller has waited."""
         raise NotImplementedError
 
 
@@ -34,9 +34,9 @@ class Backend:
     name = ""
     rank = 0
     size = 1
-    #: For how many seconds what a rank has done before it ended may still be under way.
+    #: For so many seconds messages of a rank that has ended may still be under way.
     delay = 2.0
-    #: How often a request is asked between two looks for ranks that have ended.
+    #: A request is polled so many times between two checks for ranks that have ended.
     polls = 64
 
     def all_reduce(self, x: Buffer, out: Buffer, op: str) -> Request:
@@ -60,15 +60,15 @@ class Backend:
         raise NotImplementedError
 
     def recv(self, out: Buffer, src: int, tag: int) -> Request:
-        """``out`` becomes what rank ``src`` has sent with this tag."""
+        """``out`` becomes the message that rank ``src`` has sent with this tag."""
         raise NotImplementedError
 
     def left(self) -> dict[int, str]:
-        """The ranks that are known to have ended, and how."""
+        """The ranks that are known to have ended, each with a text that says how."""
         return {}
 
     def tell_waiting(self, what: str) -> dict[int, str]:
-        """Tells the other ranks in what this one has waited too long; returns what they have told."""
+        """Tells the other ranks in which collective this one timed out; returns what they have reported."""
         return {}
 
     def failed(self, message: str) -> None:

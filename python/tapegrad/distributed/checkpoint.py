@@ -13,7 +13,7 @@ from .setup import rank_seed
 
 
 def _bare(part: Any) -> Any:
-    """The module inside DistributedDataParallel: so a file can be read without it."""
+    """Unwraps DistributedDataParallel, so that a file can be read without it."""
     from .data_parallel import DistributedDataParallel
 
     return part.module if isinstance(part, DistributedDataParallel) else part

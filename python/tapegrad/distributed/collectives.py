@@ -38,7 +38,7 @@ def _op(name: str, op: Any, values: Sequence[Variable]) -> str:
         raise ValueError(f"{name}: op must be one of {', '.join(OPS)}, got {op!r}")
     for x in values:
         if op == "mean" and not is_inexact(x.dtype):
-            raise DTypeError(f"{name}: the mean of {x.dtype.name} is no {x.dtype.name}; convert with astype, or take the sum")
+            raise DTypeError(f"{name}: an array of {x.dtype.name} cannot hold a mean; convert it with astype, or take the sum")
         if op in ("max", "min") and x.dtype.is_complex:
             raise DTypeError(f"{name}: {x.dtype.name} has no order, so there is no {op}")
     return str(op)
@@ -63,7 +63,7 @@ def leaves_of(name: str, tree: Any) -> tuple[list[Variable], Structure]:
 
 
 def kind_of(x: Variable) -> str:
-    """How a derivative is taken with respect to a value: ranks must agree on it, or one would wait for the other."""
+    """The kind of derivative that a value takes part in: ranks must agree on it, or one would wait for another."""
     lifted = _core._lifted(x)
     if lifted is not None:
         return str(lifted[0])
@@ -80,7 +80,7 @@ def _describe(name: str, options: str, values: Sequence[Variable]) -> str:
 
 
 def is_repeated(values: Sequence[Variable]) -> bool:
-    """Whether a forward only sets its context again: inside nested transforms the values went through ``apply`` before."""
+    """Whether a forward only fills its context again: in nested transforms the values have passed ``apply`` before."""
     return any(_core._lifted(x) is not None for x in values)
 
 
@@ -133,7 +133,7 @@ def fill_zeros(grads: Sequence[Any], specs: Sequence[Any]) -> list[Variable]:
 
 
 def keep_outputs(ctx: Any, outputs: Sequence[Variable]) -> tuple[Variable, ...]:
-    """Keeps outputs through which a gradient will come; see :func:`tied_cotangents`."""
+    """Keeps outputs that will get a gradient; see :func:`tied_cotangents`."""
     if any(ctx.needs_input_grad):
         ctx.save_for_backward(*(y for y in outputs if is_inexact(y.dtype)))
     return tuple(outputs)
@@ -152,7 +152,7 @@ def tied_cotangents(ctx: Any, grads: Sequence[Any], specs: Sequence[Any]) -> lis
 
 
 def place_back(found: Sequence[Any], specs: Sequence[Any]) -> tuple[Any, ...]:
-    """What belongs to the floating values at their places, None at those of the others."""
+    """Values of the floating arrays at their positions, None at the positions of the others."""
     rest = iter(found)
     return tuple(next(rest) if is_inexact(dtype) else None for _, dtype in specs)
 
@@ -308,7 +308,7 @@ class Broadcast(Function):
 
 
 def _nothing_of(g: Variable) -> Variable:
-    """Zeros that depend on ``g`` where it is tracked, so that a second backward pass comes to its collective here, too."""
+    """Zeros that depend on ``g`` where it is tracked, so that a second backward pass reaches its collective on this rank, too."""
     if not (g.requires_grad and _core.is_grad_enabled()):
         return _core.zeros_like(g)
     return _core.where(_core.zeros(g.shape, dtype=_core.bool), g, _core.zeros_like(g))

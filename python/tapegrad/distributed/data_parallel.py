@@ -226,7 +226,7 @@ class DistributedDataParallel(Module):
         raise TypeError("DistributedDataParallel cannot be pickled, as it belongs to a job; pickle model.module")
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """What the module computes of this rank's share of the batch."""
+        """Calls the module on this rank's share of the batch."""
         if is_grad_enabled() and self.training:
             self._count = (self._count or 0) + _samples(args, kwargs, self.batch_axis)
         with weighted_by_samples(self.average == "sample"):
@@ -256,7 +256,7 @@ class DistributedDataParallel(Module):
         without samples calls ``sync(count=0)`` where the others run their backward pass.
         """
         pending, known = self._pending, self._count if count is None else int(count)
-        # The module was called past `forward`: then ranks count alike.
+        # The module was called directly, not through `forward`: then all ranks have equal weight.
         samples = int(pending) if known is None else known
         if samples < 0:
             raise ValueError(f"sync: count must be 0 or more, got {count}")

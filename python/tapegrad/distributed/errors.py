@@ -1,10 +1,10 @@
-"""What goes wrong between ranks."""
+"""Errors of jobs with several ranks."""
 
 from __future__ import annotations
 
 
 class DistributedError(RuntimeError):
-    """A collective could not be completed, or was called in a way that ranks do not agree on.
+    """A collective could not be completed, or ranks called it in different ways.
 
     >>> tg.distributed.get_rank()
     Traceback (most recent call last):

@@ -24,11 +24,11 @@ from types import FrameType, TracebackType
 
 from .errors import DistributedError
 
-#: The folder where ranks note where they are; the launcher sets it.
+#: The folder of the notes in which ranks report where they are; the launcher sets it.
 STATUS = "TAPEGRAD_DISTRIBUTED_STATUS"
-#: How launchers tell a process its rank.
+#: Environment variables in which launchers pass a process its rank.
 RANKS = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK")
-#: What a rank notes when it has ended as it should.
+#: The note of a rank that has ended normally.
 ENDED = "ended"
 _LENGTH = 256
 
@@ -51,7 +51,7 @@ status: Status | None = None
 
 
 def open_status() -> None:
-    """Begins the notes of this process, where a launcher asks for them and has told it its rank."""
+    """Opens the note of this process, if a launcher asks for one and has passed the rank."""
     global status  # noqa: PLW0603 - one line for the process
     folder = os.environ.get(STATUS)
     told = [os.environ[name] for name in RANKS if os.environ.get(name, "").isdigit()]
@@ -61,7 +61,7 @@ def open_status() -> None:
 
 
 def read_status(folder: Path) -> dict[int, str]:
-    """What the ranks have noted.
+    """Reads the notes of all ranks.
 
     >>> import pathlib, tempfile
     >>> folder = pathlib.Path(tempfile.mkdtemp())
@@ -93,7 +93,7 @@ def guard_process(where: Callable[[], str], abort: Callable[[int], None], leave:
     """Installs the hooks. ``leave`` is called at exit and returns what went wrong there, or None."""
     previous = sys.excepthook
     is_ending = False
-    owner = os.getpid()  # a fork of this process is no rank
+    owner = os.getpid()  # a fork of this process is not a rank
 
     def end() -> None:
         nonlocal is_ending

@@ -14,9 +14,9 @@ from . import faults
 from .backend import Backend, Buffer, Request
 from .errors import DistributedError, DistributedTimeoutError, MismatchError, RankLeftError
 
-#: Bytes of a description that ranks tell one another when they disagree.
+#: The longest description, in bytes, that ranks exchange when they disagree.
 _TOLD = 512
-#: Sends that are under way may hold this much memory before another one waits.
+#: Unfinished sends may hold this much memory before another send waits.
 _UNDER_WAY = 1 << 28
 
 
@@ -26,7 +26,7 @@ class Group:
     def __init__(self, backend: Backend, timeout: float) -> None:
         self.backend, self.timeout = backend, float(timeout)
         self.rank, self.size = backend.rank, backend.size
-        #: Steps of training so far, where something counts them.
+        #: Training steps so far, if anything counts them.
         self.step = 0
         #: Collectives so far.
         self.calls = 0
@@ -68,7 +68,7 @@ class Group:
                     raise self._timed_out(what, waited)
                 polls += 1
                 if waited > 0.005 and polls % self.backend.polls == 0:
-                    # A rank that has ended may have done its part before, which arrives a little later.
+                    # The message of a rank that has ended may still arrive a little later.
                     seen = time.monotonic() if seen is None and self.backend.left() else seen
                     if seen is not None and time.monotonic() - seen > min(self.backend.delay, limit / 4):
                         raise self._left_alone(what)
@@ -132,7 +132,7 @@ class Group:
     # Sending
 
     def send(self, x: Buffer, dst: int, tag: int, what: str) -> None:
-        """Starts to send ``x``, which belongs to the group from now on; it waits only when much is under way."""
+        """Starts to send ``x``, which belongs to the group from now on; it waits only when too many bytes are under way."""
         self._sends = [entry for entry in self._sends if not entry[0].done()]
         if sum(buffer.nbytes for _, buffer, _ in self._sends) > _UNDER_WAY:
             self.finish_sends()

@@ -16,7 +16,7 @@ from .group import Group, use_group
 
 
 class World:
-    """What the threads of one job share."""
+    """The state that the threads of one job share."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -34,7 +34,7 @@ class World:
 
 
 class _Call:
-    """One collective operation: what each rank brings, and the result once all have come."""
+    """One collective operation: the array of each rank, and the result once all ranks have arrived."""
 
     def __init__(self, size: int) -> None:
         self.parts: list[Buffer | None] = [None] * size
@@ -112,7 +112,7 @@ class LocalBackend(Backend):
     def _start(
         self, x: Buffer, out: Buffer, combine: Callable[[list[Any]], Buffer], piece: Callable[[Buffer], Buffer]
     ) -> Request:
-        """Brings ``x``; the last rank that comes computes the result, in the order of ranks."""
+        """Contributes ``x``; the last rank to arrive computes the result, in the order of ranks."""
         number = self._calls
         self._calls += 1
         with self.world.changed:
@@ -164,7 +164,7 @@ def _reduced(parts: list[Any], op: str) -> Buffer:
     return result
 
 
-#: Worlds that wait for further threads: by size, with the ranks that have come.
+#: Worlds that wait for further threads: by size, with the ranks that have joined.
 _forming: dict[int, tuple[World, set[int]]] = {}
 _forming_lock = threading.Lock()
 
@@ -240,7 +240,7 @@ def run_local(fn: Callable[..., Any], world_size: int, *args: Any, timeout: floa
 
 
 def _first(errors: list[_Rank], running: list[int]) -> BaseException:
-    """The error that the others follow from."""
+    """The error that caused the others."""
     causes = [t for t in errors if not isinstance(t.error, (RankLeftError, DistributedTimeoutError))]
     chosen = (causes or [t for t in errors if not isinstance(t.error, RankLeftError)] or errors)[0]
     error = chosen.error or DistributedError("a rank failed")

@@ -32,7 +32,7 @@ Specs = list[tuple[tuple[int, ...], Any]]
 
 
 class _Spec:
-    """What a Layout needs of an array."""
+    """The shape and dtype of an array, as a Layout needs them."""
 
     def __init__(self, shape: tuple[int, ...], dtype: Any) -> None:
         self.shape, self.dtype = shape, dtype
@@ -168,7 +168,7 @@ def _tag(name: str, tag: Any) -> int:
 def _other(name: str, what: str, rank: Any, group: Group) -> int:
     found = checked_rank(name, what, rank, group)
     if found == group.rank:
-        raise ValueError(f"{name}: {what} is rank {found} itself")
+        raise ValueError(f"{name}: {what} is {found}, which is this rank itself; expected another rank")
     return found
 
 

@@ -14,11 +14,11 @@ from .backend import Backend, Buffer, Request
 from .errors import DistributedError
 from .group import Group
 
-#: Messages on the control communicator.
+#: The kinds of messages on the control communicator.
 _LEAVING, _WAITING = 1, 2
-#: What launchers tell a process about the number of ranks.
+#: Environment variables in which launchers pass the number of ranks.
 _SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_SIZE", "MPI_LOCALNRANKS")
-#: What they tell it about the number of ranks on its machine.
+#: Environment variables in which launchers pass the number of ranks on this machine.
 _LOCAL_SIZES = ("OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS")
 
 
@@ -32,7 +32,8 @@ class _Request(Request):
         return self.is_done
 
     def pause(self, waited: float) -> None:
-        # A yield is enough where a rank has a core of its own; longer waits leave the core to others.
+        # A yield is enough while each rank has its own core; after longer waits the process sleeps, and the core is free for
+        # others.
         time.sleep(0.0 if waited < 0.0005 else 0.00005 if waited < 0.02 else 0.0002)
 
 
@@ -192,7 +193,7 @@ def make_group(timeout: float) -> Group:
 
 
 def _leave(group: Group, mpi: Any) -> str | None:
-    """The end of this rank: all others end, too, or something is wrong."""
+    """Runs at exit of this rank: all others must end, too, otherwise it reports an error."""
     if mpi.Is_finalized():
         return None
     if group.broken is not None:

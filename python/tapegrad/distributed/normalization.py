@@ -19,7 +19,7 @@ _state = threading.local()
 
 @contextmanager
 def weighted_by_samples(is_weighted: bool) -> Iterator[None]:
-    """Says that the gradients of this forward are averaged by samples, so that the loss of a rank counts by its share."""
+    """A block in which gradients are averaged by samples, so that the loss of a rank counts by its share of them."""
     before = getattr(_state, "is_weighted", False)
     _state.is_weighted = is_weighted
     try:
@@ -29,7 +29,7 @@ def weighted_by_samples(is_weighted: bool) -> Iterator[None]:
 
 
 class _Scaled(Function):
-    """A value as it is, whose cotangent is multiplied by a number."""
+    """The identity, whose cotangent is multiplied by a number."""
 
     @staticmethod
     def forward(ctx: Any, x: Variable, factor: float) -> Variable:
@@ -38,7 +38,7 @@ class _Scaled(Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
-        # A rank without samples has a loss that is NaN, and no weight.
+        # A rank without samples has a NaN loss, which has no weight.
         return (grad * ctx.factor if ctx.factor else _core.zeros_like(grad)), None
 
 

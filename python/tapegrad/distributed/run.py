@@ -41,7 +41,7 @@ class Launch:
     notes: list[str] = field(default_factory=list)
 
     def sentence(self) -> str:
-        """What was decided, for people."""
+        """A sentence that tells the user what was decided."""
         ranks = "1 rank" if self.ranks == 1 else f"{self.ranks} ranks"
         cores = "1 core" if self.cores == 1 else f"{self.cores} cores"
         threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"

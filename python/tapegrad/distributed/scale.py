@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Network:
-    """What connects the nodes: seconds until a message begins to arrive, and bytes a second and direction."""
+    """The network between nodes: latency in seconds, and bandwidth in bytes per second and direction."""
 
     latency: float
     bandwidth: float

@@ -1,4 +1,4 @@
-"""Beginning and end of a job, and what a rank knows of itself."""
+"""Beginning and end of a job, rank and world size."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ def init(backend: str = "mpi", timeout: float = 60.0, *, rank: int | None = None
     group = group_or_none()
     if group is not None:
         if group.backend.name != backend:
-            raise DistributedError(f"init: the backend is {group.backend.name!r} already, {backend!r} was asked for")
+            raise DistributedError(
+                f"init: the backend is {group.backend.name!r} already, and cannot change to {backend!r}; call shutdown() first"
+            )
         group.timeout = float(timeout)
         _check_place(group, rank, world_size)
         return

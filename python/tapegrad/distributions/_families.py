@@ -1,4 +1,4 @@
-"""What families of distributions share: a location and a scale, or a survival function."""
+"""Base classes of families: with a location and a scale, or with a survival function."""
 
 from __future__ import annotations
 

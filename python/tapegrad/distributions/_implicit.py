@@ -30,7 +30,7 @@ def _reduced(g: Variable, shape: tuple[int, ...]) -> Variable:
 
 
 class _Implicit(Function):
-    """The sample itself, whose derivative by the parameters a rule knows: ``rule(g, x, *params)``."""
+    """The identity of a sample, whose gradient by the parameters comes from ``rule(g, x, *params)``."""
 
     @staticmethod
     def forward(ctx: Any, rule: Any, sample: Variable, *params: Variable) -> Variable:
@@ -60,7 +60,7 @@ def _wide(x: Variable) -> Variable:
 
 
 def attach(rule: Any, sample: Variable, *params: Variable) -> Variable:
-    """A sample that was drawn without a graph, tied to its parameters."""
+    """Ties a sample that was drawn without a graph to its parameters."""
     found: Variable = _Implicit.apply(rule, sample, *params)
     return found
 
@@ -71,7 +71,7 @@ def _partials(f: Any, *args: Variable) -> tuple[Variable, ...]:
         y, pull = vjp(f, *args)
         found: tuple[Variable, ...] = pull(_core.ones_like(y))
         return found
-    # `vjp` would make values of the mappings that are active.
+    # `vjp` would create values of the active mappings.
     roots = _core._plain_roots(args)
     with enable_grad():
         y = f(*roots)

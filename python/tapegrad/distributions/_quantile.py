@@ -72,7 +72,7 @@ def _newton(log_tail: Any, target: _Array, start: _Array, low: _Array, high: _Ar
         below = value < target[i]
         low[i], high[i] = np.where(below, t[i], low[i]), np.where(below, high[i], t[i])
         new = t[i] - (value - target[i]) / slope
-        # Outside of the bracket, or nowhere: halve it.
+        # A step outside the bracket, or NaN: bisect.
         new = np.where((new >= low[i]) & (new <= high[i]), new, 0.5 * (low[i] + high[i]))
         moved = np.abs(new - t[i]) > 1e-14 * np.maximum(np.abs(new), 1.0)
         t[i] = new
@@ -126,7 +126,7 @@ def beta_log_odds(p: _Array, a: _Array, b: _Array) -> _Array:
 
     def log_tail(t: _Array, i: _Array) -> tuple[_Array, _Array]:
         p, q = a.ravel()[i], b.ravel()[i]
-        # x near 1 is seen through 1 - x, which keeps its digits.
+        # x near 1 is computed as 1 - x, which keeps its digits.
         near = t > 0
         small = np.exp(-np.logaddexp(0.0, np.abs(t)))
         tail = np.where(near, _call(betaincc, q, p, small), _call(betainc, p, q, small))

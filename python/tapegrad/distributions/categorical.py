@@ -127,7 +127,7 @@ class Categorical(Distribution):
 
 
 class Classes(Distribution):
-    """What one-hot vectors and counts of classes share: a `Categorical` behind them."""
+    """Base of one-hot vectors and counts of classes, which hold a `Categorical`."""
 
     arg_constraints: Any = {"probs": constraints.simplex, "logits": constraints.real_vector}
 
@@ -136,7 +136,7 @@ class Classes(Distribution):
         super().__init__(self._categorical.batch_shape, self._categorical.param_shape[-1:], validate_args=validate_args)
 
     def _check_parameters(self) -> None:
-        """The categorical distribution has checked them."""
+        """Does nothing: the categorical distribution has checked its parameters."""
 
     def _dtype(self) -> Any:
         return self._categorical._dtype()

@@ -1,4 +1,4 @@
-"""Sets of values: what parameters may be, and what distributions are about.
+"""Constraints: the sets in which parameters and values of distributions must lie.
 
 A constraint answers ``check(value)``: a boolean array, without the axes of one event.
 
@@ -61,7 +61,7 @@ class _Dependent(Constraint):
         return value
 
     def __call__(self, *, is_discrete: Any = NotImplemented, event_dim: Any = NotImplemented) -> _Dependent:
-        """The constraint with this known about it."""
+        """The constraint with these properties set."""
         return _Dependent(
             is_discrete=self._is_discrete if is_discrete is NotImplemented else is_discrete,
             event_dim=self._event_dim if event_dim is NotImplemented else event_dim,
@@ -74,7 +74,7 @@ class _Dependent(Constraint):
 
 
 class _DependentProperty(property, _Dependent):
-    """A property of distributions whose value is a constraint; at the class it says what is known."""
+    """A property of distributions whose value is a constraint; on the class it gives the known properties."""
 
     def __init__(self, fn: Any = None, *args: Any, is_discrete: Any = NotImplemented, event_dim: Any = NotImplemented) -> None:
         property.__init__(self, fn, *args)
@@ -97,12 +97,12 @@ class _Independent(Constraint):
 
     @property
     def is_discrete(self) -> bool:  # type: ignore[override]
-        """That of the base."""
+        """As the base."""
         return self.base_constraint.is_discrete
 
     @property
     def event_dim(self) -> int:  # type: ignore[override]
-        """That of the base, and the axes that were taken in."""
+        """The event axes of the base, and the batch axes that became event axes."""
         return self.base_constraint.event_dim + self.reinterpreted_batch_ndims
 
     def _all_within(self, value: Variable) -> bool:
@@ -125,7 +125,7 @@ def _binary(value: Any) -> Any:
 
 
 def _between(value: Any, low: Any, high: Any) -> Any:
-    """What is its own projection on a closed interval; NaN is not."""
+    """Whether values equal their projection on a closed interval; NaN does not."""
     return _core.minimum(_core.maximum(value, low), high) == value
 
 

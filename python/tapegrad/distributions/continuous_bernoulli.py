@@ -11,7 +11,7 @@ from . import constraints
 from .counts import _Odds
 from .utils import open_unit, outside
 
-#: Below this size of the log-odds series are used.
+#: Below this magnitude of the log-odds, series are used.
 _SMALL = 0.03
 
 
@@ -30,7 +30,7 @@ class ContinuousBernoulli(_Odds):
         super().__init__(p.shape, validate_args=validate_args)
 
     def _parts(self, limit: float = _SMALL) -> tuple[Variable, Variable, Variable]:
-        """The log-odds, whether they are small, and a value of them that is not."""
+        """The log-odds, whether they are small, and log-odds in which small ones are replaced."""
         t = self.logits
         small = _core.abs(t) < limit
         return t, small, _core.where(small, 1.0, t)
@@ -72,7 +72,7 @@ class ContinuousBernoulli(_Odds):
         t, small, far = self._parts(self._tiny())
         near = _core.where(small, t, 0.0)
         series = x * (1.0 + 0.5 * near * (x - 1.0) * (1.0 + near * (2.0 * x - 1.0) / 6.0))
-        # For positive t the exponentials are turned, so that none overflows.
+        # For positive t the formula is written with exp(-t), so that nothing overflows.
         h = _core.abs(far)
         low = _core.expm1(-h * x) / _core.expm1(-h)
         high = _core.exp(-h * (1.0 - x)) * low

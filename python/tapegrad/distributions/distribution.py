@@ -39,7 +39,7 @@ def _has_arrays(constraint: Any) -> bool:
     return any(isinstance(p, (Variable, list)) or (isinstance(p, constraints.Constraint) and _has_arrays(p)) for p in parts)
 
 
-#: Shapes and counts from which on float32 would lose digits.
+#: Shapes and counts from which on float32 would lose too many digits.
 _LARGE = 30.0
 
 
@@ -80,7 +80,7 @@ class Distribution:
 
     def __init__(self, batch_shape: Any = (), event_shape: Any = (), validate_args: bool | None = None) -> None:
         self._batch_shape, self._event_shape = tuple(batch_shape), tuple(event_shape)
-        # Python numbers are weak, as in arithmetic: float64 values meet them with all their digits.
+        # Python numbers are weak, as in arithmetic: with float64 values they keep all their digits.
         self._exact = exact_numbers(self.__dict__)
         if validate_args is not None:
             self._validate_args = bool(validate_args)
@@ -93,7 +93,7 @@ class Distribution:
         except NotImplementedError:
             found = {}
         for name, constraint in found.items():
-            # What is derived from another parameter is not checked twice.
+            # A parameter derived from another one is not checked twice.
             derived = isinstance(getattr(type(self), name, None), (property, lazy_property)) and name not in self.__dict__
             if constraints.is_dependent(constraint) or derived:
                 continue

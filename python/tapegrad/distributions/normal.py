@@ -1,4 +1,4 @@
-"""The normal distribution, and what is made of it: half-normal and log-normal."""
+"""The normal distribution, and the half-normal and log-normal distributions."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ class LogNormal(Distribution):
 
     @property
     def transforms(self) -> list[Any]:
-        """The transforms that make it of `base_dist`, as for a `TransformedDistribution`."""
+        """The transforms that map `base_dist` to this distribution, as in a `TransformedDistribution`."""
         from .transforms import ExpTransform
 
         return [ExpTransform()]

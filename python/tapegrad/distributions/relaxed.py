@@ -55,7 +55,7 @@ class RelaxedBernoulli(TransformedDistribution):
         super().__init__(base, SigmoidTransform(), validate_args=validate_args)
 
     def _check_parameters(self) -> None:
-        """The base has checked them."""
+        """Does nothing: the base distribution has checked its parameters."""
 
     @property
     def temperature(self) -> Variable:

@@ -44,7 +44,7 @@ __all__ = [
 
 
 def _pointer(x: Variable) -> Any:
-    """What tells whether a value is still the one that it was; None where that cannot be known."""
+    """A token that changes when a value is written to; None where that cannot be known."""
     return _core._saved(x).detach().numpy().__array_interface__["data"][0] if _core._lifted(x) is None else None
 
 

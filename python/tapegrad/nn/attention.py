@@ -99,7 +99,7 @@ class MultiheadAttention(Module):
         if is_causal and attn_mask is None:
             raise ValueError("MultiheadAttention: is_causal describes attn_mask, which is missing")
         single = query.ndim == 2
-        # From here on (batch, positions, features).
+        # From here on the layout is (batch, positions, features).
         if single:
             q, k, v = (_core.expand_dims(x, 0) for x in (query, key, value))
         elif self.batch_first:
@@ -189,7 +189,7 @@ class MultiheadAttention(Module):
 
 
 def _added(mask: Variable, dtype: Any) -> Variable:
-    """A mask as numbers to add: -inf where a boolean one is True."""
+    """A mask as numbers to add: -inf where a boolean mask is True."""
     if str(mask.dtype) != "bool":
         return mask.astype(dtype)
     return _core.where(mask, _core.full((), -inf, dtype=dtype), _core.zeros((), dtype=dtype))

@@ -35,11 +35,11 @@ def per_axis(name: str, what: str, value: Any, axes: int, least: int | None = No
 
 
 class _Conv(Module):
-    """What all convolutions share. ``axes`` is the number of spatial axes."""
+    """Base of all convolutions. ``axes`` is the number of spatial axes."""
 
     axes: ClassVar[int] = 0
     transposed: ClassVar[bool] = False
-    #: 0 where the first input says how many channels there are.
+    #: The least number of input channels; 0 in lazy modules, which do not know it yet.
     least_channels: ClassVar[int] = 1
     bias: Parameter | None
 
@@ -87,7 +87,7 @@ class _Conv(Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draws the parameters anew: uniform in ±1/√(elements that an output is a sum of)."""
+        """Draws new values for the parameters: uniform in ±1/√(elements that an output is a sum of)."""
         if self.weight.size:
             init.kaiming_uniform_(self.weight, a=sqrt(5))
             if self.bias is not None:
@@ -174,14 +174,14 @@ class _Transposed(_Conv):
         super().__init__(*numbers, bias, padding_mode, dtype, output_padding)
 
     def forward(self, input: Variable, output_size: Any = None) -> Variable:
-        """Computes the output. ``output_size`` chooses among the sizes that the stride does not tell apart."""
+        """Computes the output. ``output_size`` chooses one of the sizes that are possible with the stride."""
         more = self.output_padding if output_size is None else self._left_over(input, tuple(output_size))
         function = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[self.axes - 1]
         padding: Any = self.padding
         return function(input, self.weight, self.bias, self.stride, padding, more, self.groups, self.dilation)
 
     def _left_over(self, input: Variable, output_size: tuple[int, ...]) -> tuple[int, ...]:
-        """The output padding that gives an output of this size."""
+        """The output padding for an output of this size."""
         sizes, want = input.shape[input.ndim - self.axes :], output_size[-self.axes :]
         padding: Any = self.padding
         least = [

@@ -1,4 +1,4 @@
-"""The one device, and what ``to(...)`` is asked for."""
+"""Checks of devices, and the arguments of ``to(...)``."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def check_device(name: str, device: Any) -> None:
 
 
 def dtype_of(value: Any) -> _core.DType:
-    """A dtype from what names one."""
+    """A dtype from an object that names one."""
     return value if isinstance(value, _core.DType) else _core.DType(value)
 
 
 def parse_to(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _core.DType | None:
-    """The dtype that the arguments of a ``to(...)`` ask for; None for the one that is there."""
+    """The dtype that the arguments of ``to(...)`` name; None when they name no dtype."""
     known = {"device", "dtype", "non_blocking", "copy", "memory_format", "other", "tensor"}
     unknown = sorted(set(kwargs) - known)
     if unknown:

@@ -52,7 +52,7 @@ class _Table(Module):
             self.weight = kind(value, not freeze)
 
     def reset_parameters(self) -> None:
-        """Draws the rows anew from a normal distribution; the row of ``padding_idx`` is zero."""
+        """Draws new rows from a normal distribution; the row of ``padding_idx`` is zero."""
         init.normal_(self.weight)
         if self.padding_idx is not None:
             assign(self.weight.data[self.padding_idx], 0.0)

@@ -21,12 +21,12 @@ _numbers = count()
 
 
 class HookHandle:
-    """Takes a hook off again with :meth:`remove`, or at the end of a ``with`` block."""
+    """Removes a hook by :meth:`remove`, or at the end of a ``with`` block."""
 
     def __init__(self, hooks: dict[int, Any], hook: Any, prepend: bool = False) -> None:
         self._hooks = hooks
         self.id = next(_numbers)
-        while self.id in hooks:  # they came from a pickle
+        while self.id in hooks:  # a handle from a pickle
             self.id = next(_numbers)
         others = dict(hooks) if prepend else {}
         if prepend:
@@ -88,7 +88,7 @@ def _run_forward_hook(
 
 
 class _Entered(Function):
-    """The inputs of a module as they are; their gradients are the module's ``grad_input``."""
+    """The identity on the inputs of a module: their gradients are the module's ``grad_input``."""
 
     @staticmethod
     def forward(ctx: Any, watched: _Watched, *inputs: Variable) -> tuple[Variable, ...]:
@@ -101,7 +101,7 @@ class _Entered(Function):
 
 
 class _Left(Function):
-    """The outputs of a module as they are; their gradients are the module's ``grad_output``."""
+    """The identity on the outputs of a module: their gradients are the module's ``grad_output``."""
 
     @staticmethod
     def forward(ctx: Any, watched: _Watched, *outputs: Variable) -> tuple[Variable, ...]:
@@ -114,7 +114,7 @@ class _Left(Function):
 
 
 class _Watched:
-    """One forward of a module whose backward hooks want to see gradients."""
+    """One forward of a module with backward hooks."""
 
     def __init__(self, module: Module) -> None:
         self.module = module

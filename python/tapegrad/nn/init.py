@@ -196,7 +196,7 @@ def trunc_normal_(
         raise ValueError(f"trunc_normal_: std must be positive, not {std}")
     cdf = NormalDist(mean, std).cdf
     low, high = cdf(a), cdf(b)
-    if high - low < 0.05:  # drawing again until it fits would take long
+    if high - low < 0.05:  # rejection sampling would take long
         assign(tensor, _by_quantiles(tensor, mean, std, a, b, generator))
         return tensor
     draw = _core.normal if generator is None else generator.normal
@@ -211,11 +211,11 @@ def trunc_normal_(
 
 
 def _by_quantiles(tensor: Variable, mean: float, std: float, a: float, b: float, generator: Generator | None) -> Variable:
-    """A normal distribution cut to [a, b] by its quantiles, for a part that is hit seldom."""
+    """A normal distribution truncated to [a, b], sampled by quantiles: for intervals that normal numbers seldom hit."""
     from statistics import NormalDist
 
     draw = _core.uniform if generator is None else generator.uniform
-    # The tail that is nearer is used, where the quantiles are exact.
+    # The nearer tail is used, where the quantiles are exact.
     mirrored = a > mean
     low, high = (2 * mean - b, 2 * mean - a) if mirrored else (a, b)
     normal = NormalDist(mean, std)

@@ -67,7 +67,7 @@ class LazyModuleMixin(Module):
             self.__class__ = self.cls_to_become  # type: ignore[assignment]
 
     def _infer(self) -> None:
-        """Sets attributes that follow from the shapes of the parameters, which a state dict may have brought."""
+        """Sets the attributes that follow from the shapes of the parameters, after the first call or a loaded state dict."""
 
 
 class LazyLinear(LazyModuleMixin, Linear):
@@ -88,7 +88,7 @@ class LazyLinear(LazyModuleMixin, Linear):
             self.bias = UninitializedParameter(dtype=dtype)
 
     def reset_parameters(self) -> None:
-        """Draws the parameters anew, once they are there."""
+        """Draws new values for the parameters, once they have shapes."""
         if not self.has_uninitialized_params():
             super().reset_parameters()
 
@@ -105,7 +105,7 @@ class LazyLinear(LazyModuleMixin, Linear):
 
 
 def _prepare(module: Any, affine: bool, bias: bool, tracked: bool, dtype: Any) -> None:
-    """Places for the parameters and statistics of a normalisation of unknown size."""
+    """Registers uninitialized parameters and statistics of a normalisation of unknown size."""
     for name, given in {"weight": affine, "bias": affine and bias}.items():
         module.register_parameter(name, UninitializedParameter(dtype=dtype) if given else None)
     for name in ("running_mean", "running_var"):
@@ -114,7 +114,7 @@ def _prepare(module: Any, affine: bool, bias: bool, tracked: bool, dtype: Any) -
 
 
 def _fill(module: Any, channels: int) -> None:
-    """The parameters and statistics for that many channels."""
+    """Creates the parameters and statistics for that many channels."""
     module.num_features = channels
     for name, value in [*module._own_parameters(), *module._own_buffers()]:
         if isinstance(value, Uninitialized):
@@ -256,13 +256,13 @@ class _LazyConv(LazyModuleMixin, _Conv):
     least_channels = 0
 
     def _forget(self, bias: bool, dtype: Any) -> None:
-        """Puts parameters without shapes into the places of those without channels."""
+        """Replaces the parameters (which have zero channels) by uninitialized ones."""
         self.weight = UninitializedParameter(dtype=dtype)
         if bias:
             self.bias = UninitializedParameter(dtype=dtype)
 
     def reset_parameters(self) -> None:
-        """Draws the parameters anew, once they are there."""
+        """Draws new values for the parameters, once they have shapes."""
         if not self.has_uninitialized_params():
             super().reset_parameters()
 

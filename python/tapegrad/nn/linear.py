@@ -1,4 +1,4 @@
-"""Linear layers and what only changes shapes."""
+"""Linear layers, and layers that only change shapes."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Linear(Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draws the parameters anew."""
+        """Draws new values for the parameters."""
         if self.weight.size:
             init.kaiming_uniform_(self.weight, a=sqrt(5))
         if self.bias is not None and self.in_features:
@@ -122,7 +122,7 @@ class Bilinear(Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draws the parameters anew, uniform in ±1/√in1_features."""
+        """Draws new values for the parameters, uniform in ±1/√in1_features."""
         bound = 1 / sqrt(self.in1_features)
         for parameter in self._own_parameters():
             init.uniform_(parameter[1], -bound, bound)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class _Loss(Module):
-    """Base of the losses. The two flags are PyTorch's older way to say the reduction."""
+    """Base of the losses. The two flags are PyTorch's older names of the reduction."""
 
     reductions: ClassVar[tuple[str, ...]] = ("none", "mean", "sum")
     reduction: str
@@ -33,7 +33,7 @@ class _Loss(Module):
         self.reduction = reduction
 
     def _numbers(self, **parameters: Any) -> None:
-        """Keeps options that are numbers, which have no graph."""
+        """Keeps options that must be numbers: no gradient flows to them."""
         for name, value in parameters.items():
             setattr(self, name, _core._number(type(self).__name__, name, value))
 

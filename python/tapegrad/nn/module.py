@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     T = TypeVar("T")
     Hook = Callable[..., Any]
 
-#: Kinds of attributes whose type does not tell what they are.
+#: Kinds of the attributes whose type alone does not tell the kind.
 PARAMETER, BUFFER, TRANSIENT, MODULE = "parameter", "buffer", "transient buffer", "module"
 
 
 class Module:
-    """Base of layers and models: learns, saves and shows what its attributes hold.
+    """Base of layers and models: its attributes hold the parameters, buffers and modules that it trains, saves and shows.
 
     A subclass assigns :class:`Parameter` and :class:`Module` objects to attributes and defines ``forward``; the module
     is called like a function. Names, order and layout of the state are PyTorch's.
@@ -43,12 +43,12 @@ class Module:
     ['factor']
     """
 
-    # Attributes live in the instance's own dictionary, so reading one costs nothing extra and a subclass that forgets
-    # super().__init__() works; what is a parameter or a child is told by its type, and by `_kinds` where that is not
-    # enough: buffers, places that hold None, and parameters that are results of operations.
+    # Attributes live in the instance's own dictionary. So reading one costs nothing extra, and a subclass that forgets
+    # super().__init__() works. The type of an attribute tells whether it is a parameter or a module. `_kinds` holds the
+    # exceptions: buffers, attributes that are None, and parameters replaced by results of operations.
     training: bool = True
     _kinds: Mapping[str, str] = {}
-    #: Whether a hook around calls was ever registered.
+    #: Whether a hook other than those of the state dict was ever registered on this module.
     _hooked: bool = False
     _forward_hooks: Mapping[int, tuple[Hook, bool, bool]] = {}
     _forward_pre_hooks: Mapping[int, tuple[Hook, bool]] = {}
@@ -62,7 +62,7 @@ class Module:
     _computed: tuple[str, ...] = ()
 
     if TYPE_CHECKING:
-        # Parts may be registered under any name.
+        # Parts can have any name.
         def __getattr__(self, name: str) -> Any: ...
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
@@ -97,7 +97,7 @@ class Module:
         object.__setattr__(self, name, value)
 
     def _check_assignment(self, name: str, kind: str | None, old: Any, value: Any) -> None:
-        """Raises where an assignment would take a part off the module without a word."""
+        """Raises when an assignment would silently remove a part from the module."""
         if isinstance(value, (Parameter, Module)):
             if kind is not None:
                 self._unmark(name)
@@ -106,7 +106,7 @@ class Module:
                 raise TypeError(f"{type(self).__name__}.{name} is a buffer and takes a Variable, not a {type(value).__name__}")
         elif kind == PARAMETER or isinstance(old, Parameter):
             if value is None or (isinstance(value, Variable) and not value.is_leaf):
-                # A result of operations on the parameter: gradients flow through it to the leaf, as in MAML.
+                # A result of operations on the parameter, as in MAML: gradients flow through it to the leaf.
                 self._mark(name, PARAMETER)
             else:
                 raise TypeError(
@@ -133,7 +133,7 @@ class Module:
         if name in self._kinds:
             self.__dict__["_kinds"] = {n: k for n, k in self._kinds.items() if n != name}
 
-    # What it is made of
+    # Parts of a module
 
     def _parameter_slots(self) -> Iterator[tuple[str, Parameter | None]]:
         kinds = self._kinds
@@ -160,7 +160,7 @@ class Module:
                 yield name, value
 
     def _slots(self) -> Iterator[tuple[str, Module]]:
-        """The attributes that are modules; containers have other places."""
+        """The attributes that are modules; containers store them elsewhere."""
         return ((n, v) for n, v in self._module_slots() if v is not None)
 
     @property
@@ -335,7 +335,7 @@ class Module:
             raise KeyError(f"{type(self).__name__} already has an attribute {name!r}; delete it first, or take another name")
         return name
 
-    # What is done to all of it
+    # Operations on the whole tree of modules
 
     def apply(self, fn: Callable[[Module], object]) -> Self:
         """Calls ``fn`` with every module below and this one, children first."""
@@ -389,7 +389,7 @@ class Module:
         return self._apply(lambda v: v.astype(dtype) if v.dtype.is_floating_point and v.dtype != dtype else v)
 
     def _apply(self, fn: Callable[[Variable], Variable]) -> Self:
-        """Replaces every parameter and buffer by what ``fn`` makes of it; shared ones stay shared."""
+        """Replaces every parameter and buffer by the result of ``fn``; shared ones stay shared."""
         done: dict[int, Any] = {}
         for module in self.modules():
             for name, value in [*module._own_parameters(), *module._own_buffers()]:
@@ -543,7 +543,7 @@ class Module:
         return type(self).__name__
 
     def _child_lines(self) -> list[str]:
-        """The children, as they stand in ``repr``."""
+        """The lines of the children in ``repr``."""
         return [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self._module_slots()]
 
     def __repr__(self) -> str:
@@ -559,7 +559,7 @@ class Module:
 
 
 def _converted(value: Variable, fn: Callable[[Variable], Variable]) -> Variable:
-    """What ``fn`` makes of a parameter or buffer, as one of its kind."""
+    """The result of ``fn`` for a parameter or buffer, as an object of the same kind."""
     plain = value.detach()
     new = fn(plain)
     if new is plain:

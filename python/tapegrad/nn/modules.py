@@ -1,4 +1,4 @@
-"""Where PyTorch keeps its layers: `nn.modules.batchnorm._BatchNorm` is a class of `nn`, and `from … import` finds it there.
+"""PyTorch's module names of layers: `nn.modules.batchnorm._BatchNorm` is a class of `nn`, and `from … import` finds it there.
 
 >>> tg.nn.modules.conv.Conv2d is tg.nn.Conv2d
 True
@@ -42,7 +42,7 @@ def _ntuple(n: int) -> Callable[[Any], tuple[Any, ...]]:
     return parse
 
 
-#: The functions of `nn.modules.utils`: a number as so many, a sequence as a tuple.
+#: Functions of `nn.modules.utils`: they repeat a number to a tuple, and turn a sequence into a tuple.
 utils = ModuleType(f"{__name__}.utils", "A number as a pair, or as a triple; a sequence as a tuple.")
 for _n, _word in enumerate(("single", "pair", "triple", "quadruple"), 1):
     setattr(utils, f"_{_word}", _ntuple(_n))
@@ -79,7 +79,7 @@ __all__ = [
     "upsampling",
     "utils",
 ]
-#: A package to the import system, whose modules are these.
+#: A package for the import system, whose submodules are these.
 __path__: list[str] = []
 sys.modules.update({f"{__name__}.{_name}": globals()[_name] for _name in __all__ if _name != "Module"})
 

@@ -26,7 +26,7 @@ class _ChannelNorm(Module):
     running_mean: Variable | None
     running_var: Variable | None
     num_batches_tracked: Variable | None
-    #: How many dimensions an input may have.
+    #: The numbers of dimensions that an input may have.
     ranks: ClassVar[tuple[int, ...]] = ()
 
     def __init__(
@@ -56,14 +56,14 @@ class _ChannelNorm(Module):
         self.reset_parameters()
 
     def reset_running_stats(self) -> None:
-        """Makes the running statistics mean 0 and variance 1, of no batch."""
+        """Resets the running statistics: mean 0, variance 1, and a batch count of 0."""
         if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
             self.running_mean.zero_()
             self.running_var.fill_(1.0)
             self.num_batches_tracked.fill_(0)
 
     def reset_parameters(self) -> None:
-        """Makes weights 1 and biases 0, and the running statistics new."""
+        """Sets weights to 1 and biases to 0, and resets the running statistics."""
         self.reset_running_stats()
         if self.weight is not None:
             init.ones_(self.weight)
@@ -76,7 +76,7 @@ class _ChannelNorm(Module):
             raise _core.ShapeError(f"{type(self).__name__}: the input must have {wanted} dimensions, not shape {input.shape}")
 
     def _count(self) -> float:
-        """Counts a batch; returns how far the running statistics move towards it."""
+        """Counts a batch; returns the fraction by which the running statistics move towards it."""
         if self.num_batches_tracked is None or not self.training:
             return 0.0 if self.momentum is None else self.momentum
         with no_grad():

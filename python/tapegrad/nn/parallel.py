@@ -1,4 +1,4 @@
-"""Several devices, of which there is one."""
+"""``DataParallel`` for a library with one device."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class DataParallel(Module):
         self.module = module
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """What the module computes."""
+        """Calls the module."""
         return self.module(*args, **kwargs)
 
 

@@ -1,4 +1,4 @@
-"""Values that a module learns, and values that it keeps."""
+"""Parameters, which a module learns, and buffers, which it keeps."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def blank(*shape: int, dtype: Any = None) -> Parameter:
 
 
 class Uninitialized:
-    """What parameters and buffers have in common whose shape is not known yet."""
+    """Base of parameters and buffers whose shape is not known yet."""
 
 
 class UninitializedParameter(Uninitialized, Parameter):
@@ -64,7 +64,7 @@ class UninitializedParameter(Uninitialized, Parameter):
     """
 
     def __new__(cls, requires_grad: bool = True, dtype: Any = None) -> UninitializedParameter:
-        """A place for a parameter."""
+        """A new uninitialized parameter."""
         return super().__new__(cls, zeros((0,), dtype=dtype), requires_grad=requires_grad)  # type: ignore[return-value]
 
     def __repr__(self) -> str:
@@ -79,7 +79,7 @@ class UninitializedBuffer(Uninitialized, Variable):
     """
 
     def __new__(cls, dtype: Any = None) -> UninitializedBuffer:
-        """A place for a buffer."""
+        """A new uninitialized buffer."""
         return super().__new__(cls, zeros((0,), dtype=dtype))
 
     def __repr__(self) -> str:

@@ -144,7 +144,7 @@ class _AdaptiveMaxPool(Module):
 
 
 class _MaxUnpool(Module):
-    """The way back from a max pooling with ``return_indices``."""
+    """The partial inverse of a max pooling with ``return_indices``."""
 
     axes: ClassVar[int] = 0
 

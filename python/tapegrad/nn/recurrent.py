@@ -39,7 +39,7 @@ def _gru(from_input: Variable, from_state: Variable, state: State) -> State:
 
 
 def _step(kind: str, from_input: Variable, from_state: Variable, state: State) -> State:
-    """The next state from what input and state bring to the gates."""
+    """The next state from the gate contributions of input and state."""
     if kind == "LSTM":
         return _lstm(from_input + from_state, state)
     if kind == "GRU":
@@ -73,7 +73,7 @@ class _Cell(Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draws the parameters anew, uniform in ±1/√hidden_size."""
+        """Draws new values for the parameters, uniform in ±1/√hidden_size."""
         bound = 1 / sqrt(self.hidden_size)
         for _, parameter in self._own_parameters():
             init.uniform_(parameter, -bound, bound)
@@ -216,7 +216,7 @@ class RNNBase(Module):
                     setattr(self, f"weight_hr_{end}", blank(self.proj_size, self.hidden_size, dtype=dtype))
 
     def _ends(self, layer: int) -> list[str]:
-        """What the names of a layer's parameters end with, one for each direction."""
+        """The suffixes of the names of a layer's parameters, one for each direction."""
         return [f"l{layer}", f"l{layer}_reverse"][: 2 if self.bidirectional else 1]
 
     @property
@@ -230,7 +230,7 @@ class RNNBase(Module):
         """Does nothing: the layout of the parameters is the one that the kernels read."""
 
     def reset_parameters(self) -> None:
-        """Draws the parameters anew, uniform in ±1/√hidden_size."""
+        """Draws new values for the parameters, uniform in ±1/√hidden_size."""
         bound = 1 / sqrt(self.hidden_size)
         for parameter in self.parameters():
             init.uniform_(parameter, -bound, bound)
@@ -350,7 +350,7 @@ class RNNBase(Module):
 
 
 def _leaving(first: State) -> Callable[[State, int, bool], tuple[State, list[State]]]:
-    """Forwards: sequences that are over leave; their last states are kept."""
+    """Forwards: removes the sequences that have ended, and keeps their last states."""
 
     def take(state: State, count: int, last: bool) -> tuple[State, list[State]]:
         if state[0].shape[0] == count:
@@ -361,7 +361,7 @@ def _leaving(first: State) -> Callable[[State, int, bool], tuple[State, list[Sta
 
 
 def _entering(first: State) -> Callable[[State, int, bool], tuple[State, list[State]]]:
-    """Backwards: sequences enter at their ends, with their first states."""
+    """Backwards: adds sequences at their last step, with their first states."""
 
     def take(state: State, count: int, last: bool) -> tuple[State, list[State]]:
         if last:

@@ -1,4 +1,4 @@
-"""Parameters whose gradient is one by rows."""
+"""Parameters whose gradient may be a :class:`RowGradient`."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ class TableParameter(Parameter):
             self._row_gradient = new if self._row_gradient is None else self._row_gradient + new
 
         found.register_hook(deliver)
-        # What flatten returns is no view of the leaf, so it may be changed in place.
+        # The result of flatten is not a view of the leaf, so it may be changed in place.
         return _core.reshape(_core.flatten(found), (*indices.shape, self.shape[1]))
 
 
 def renewed(old: Variable, value: Variable) -> Parameter:
-    """A parameter with this value in the place of ``old``, which keeps its gradients by rows."""
+    """A parameter with a new value that replaces ``old``; its gradients may be RowGradients as before."""
     return (TableParameter if isinstance(old, TableParameter) else Parameter)(value, old.requires_grad)
 
 

@@ -32,7 +32,7 @@ class StateDictError(RuntimeError):
 
 
 class LoadResult(tuple["list[str]", "list[str]"]):
-    """What a load with ``strict=False`` passed over: ``missing_keys`` and ``unexpected_keys``."""
+    """The keys that a load with ``strict=False`` skipped: ``missing_keys`` and ``unexpected_keys``."""
 
     __slots__ = ()
 
@@ -80,7 +80,7 @@ def state_of(module: Module, out: dict[str, Any], prefix: str, keep_vars: bool) 
 
 
 class _Load:
-    """A load that is being prepared: everything is checked before anything changes."""
+    """A load in preparation: everything is checked before anything changes."""
 
     def __init__(self, state: dict[str, Any], strict: bool, assign: bool) -> None:
         self.state, self.strict, self.assign = state, strict, assign

@@ -1,4 +1,4 @@
-"""What a model is made of: shapes, parameters, work."""
+"""A summary of a model: shapes, parameters, multiply-adds."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def summary(module: Module, *inputs: Any, input_size: Any = None, dtype: Any = N
 
 
 def _run(module: Module, found: dict[Module, Row], inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Runs the model once; each module tells its row what came out."""
+    """Runs the model once; each module notes its output shape in its row."""
 
     def note(part: Module, args: Any, output: Any) -> None:
         row = found[part]

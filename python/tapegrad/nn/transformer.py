@@ -36,7 +36,7 @@ def _activation(name: str, activation: Any) -> Activation:
 
 
 class _Layer(Module):
-    """What encoder and decoder layers share."""
+    """Base of encoder and decoder layers."""
 
     def __init__(
         self,

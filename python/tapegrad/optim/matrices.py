@@ -1,4 +1,4 @@
-"""Optimizers that need more of a parameter than its elements one by one: norms, matrices, rows."""
+"""Optimizers that use norms, matrices or rows of a parameter, not only single elements."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class _ByParameter(Optimizer):
     """Base of optimizers whose step updates one parameter after the other."""
 
-    #: Whether ``_update`` takes gradients by rows.
+    #: Whether ``_update`` takes RowGradients.
     takes_rows: ClassVar[bool] = False
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -38,7 +38,7 @@ class _ByParameter(Optimizer):
         return loss
 
     def _update(self, p: Variable, g: Variable, group: dict[str, Any]) -> None:
-        """Updates ``p`` by the gradient ``g``, whose sign is turned to maximize. Subclasses define it."""
+        """Updates ``p`` by the gradient ``g``, which is negated to maximize. Subclasses define it."""
         raise NotImplementedError
 
 
@@ -243,7 +243,7 @@ class Adafactor(_ByParameter):
 
 
 def _moved(state: dict[str, Any], name: str, now: Variable, share: float) -> Variable:
-    """A running mean that has taken a share of a new value."""
+    """A running mean after an update by a share of a new value."""
     if name not in state:
         state[name] = _core.zeros_like(now)
     mean: Variable = state[name]

@@ -28,7 +28,7 @@ class _Required:
         return "<required parameter>"
 
 
-#: The default of an option that each group must have.
+#: The default of an option that has no default: each group must set it.
 required = _Required()
 
 
@@ -93,7 +93,7 @@ class Optimizer:
         raise NotImplementedError(f"{self._name()} defines no step(closure=None)")
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forgets the gradients of all parameters, or with ``set_to_none=False`` makes them zeros."""
+        """Removes the gradients of all parameters, or with ``set_to_none=False`` sets them to zero."""
         for group in self.param_groups:
             for p in group["params"]:
                 if set_to_none:
@@ -177,7 +177,7 @@ class Optimizer:
             mine.update({**theirs, "params": params})
         self.state = state
 
-    # Copies: the default would keep the hooks of the original.
+    # Copies: the default implementation would keep the hooks of the original.
 
     def __getstate__(self) -> dict[str, Any]:
         hooks = ("_step_pre_hooks", "_step_post_hooks", "_state_hooks")
@@ -226,7 +226,7 @@ class Optimizer:
 
 
 def _hooked(step: Callable[..., Any]) -> Callable[..., Any]:
-    """A step that calls the hooks of its optimizer, where there are some."""
+    """Wraps a step so that it calls the hooks of its optimizer."""
     import functools
 
     @functools.wraps(step)
@@ -248,7 +248,7 @@ def _hooked(step: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _restored(kept: Any, p: Variable) -> Any:
-    """A saved state for a parameter: floating arrays take its dtype, but for counts of steps; nothing is shared."""
+    """A copy of a saved state: floating arrays take the dtype of the parameter, except counts of steps."""
     if not isinstance(kept, dict):
         return copy.deepcopy(kept)
     out = {}
@@ -269,7 +269,7 @@ def groups_of(name: str, params: Any) -> list[dict[str, Any]]:
         got = type(params).__name__
         raise TypeError(f"{name}: parameters must be an iterable of Variables or of dicts, not one {got}; pass [{got}]")
     if isinstance(params, set):
-        raise TypeError(f"{name}: parameters come in an order, a set has none; pass a list")
+        raise TypeError(f"{name}: parameters must be in a fixed order, and a set has none; pass a list")
     check_parameters(name, params)
     items = list(params)
     if not items:
@@ -280,14 +280,14 @@ def groups_of(name: str, params: Any) -> list[dict[str, Any]]:
 
 
 def checked_group(name: str, given: Any) -> dict[str, Any]:
-    """A group of its own from what a user wrote."""
+    """A checked copy of a group that a user wrote."""
     if not isinstance(given, dict):
         raise TypeError(f"{name}: a parameter group must be a dict, not {type(given).__name__}")
     if "params" not in given:
         raise KeyError(f"{name}: a parameter group lacks 'params'")
     params = given["params"]
     if isinstance(params, set):
-        raise TypeError(f"{name}: parameters come in an order, a set has none; pass a list")
+        raise TypeError(f"{name}: parameters must be in a fixed order, and a set has none; pass a list")
     items = [params] if isinstance(params, Variable) else list(params)
     named = [isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str) for item in items]
     if any(named) and not all(named):
@@ -306,7 +306,7 @@ def checked_group(name: str, given: Any) -> dict[str, Any]:
             )
         if not p.requires_grad and isinstance(p, Parameter):
             if p.dtype.is_inexact:
-                p.requires_grad_(True).requires_grad_(False)  # a leaf, which may be thawed later
+                p.requires_grad_(True).requires_grad_(False)  # a leaf may require gradients later
         elif not p.requires_grad:
             raise ValueError(
                 f"{name}: a parameter of shape {p.shape} does not require gradients; create it with requires_grad=True"
@@ -316,7 +316,7 @@ def checked_group(name: str, given: Any) -> dict[str, Any]:
 
 
 def loss_of(closure: Callable[[], Any] | None, name: str) -> Any:
-    """What the closure of a step returns, called with recording on. ``name`` is that of the optimizer, for the error."""
+    """The loss of a closure, called with recording on. ``name`` is that of the optimizer, for the error."""
     if closure is None:
         return None
     check_closure(name, closure)

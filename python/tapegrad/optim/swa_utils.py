@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def get_ema_avg_fn(decay: float = 0.999) -> Callable[[Variable, Variable, Variable], Variable]:
-    """How :class:`AveragedModel` keeps an exponential moving average: ``decay`` of the old, the rest of the new.
+    """The ``avg_fn`` of an exponential moving average: ``decay`` times the average plus the rest of the new value.
 
     >>> tg.optim.swa_utils.get_ema_avg_fn(0.75)(tg.Variable(0.0), tg.Variable(4.0), tg.Variable(1)).item()
     1.0
@@ -36,7 +36,7 @@ def get_ema_avg_fn(decay: float = 0.999) -> Callable[[Variable, Variable, Variab
 
 
 def get_swa_avg_fn() -> Callable[[Variable, Variable, Variable], Variable]:
-    """How :class:`AveragedModel` keeps the mean of all models so far.
+    """The ``avg_fn`` of the mean of all models so far.
 
     >>> tg.optim.swa_utils.get_swa_avg_fn()(tg.Variable(0.0), tg.Variable(4.0), tg.Variable(1)).item()
     2.0
@@ -103,7 +103,7 @@ class AveragedModel(Module):
         self.avg_fn, self.multi_avg_fn, self.use_buffers = avg_fn, multi_avg_fn, use_buffers
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """What the averaged model computes."""
+        """Calls the averaged model."""
         return self.module(*args, **kwargs)
 
     def _values(self, model: Module) -> list[Variable]:
@@ -186,7 +186,7 @@ class SWALR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def _share(self, step: int) -> float:
-        """How far the rate has gone after that many steps."""
+        """The share of the annealing that is done after that many steps."""
         t = max(0.0, min(1.0, step / max(1, self.anneal_epochs)))
         return t if self.anneal_strategy == "linear" else (1 - cos(pi * t)) / 2
 

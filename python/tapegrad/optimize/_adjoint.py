@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class _Problem:
-    """An equation with what its right hand side uses besides y and t."""
+    """An equation, with the tracked Variables that its right hand side uses besides y and t."""
 
     def __init__(self, field: Field, y: Variable, t: float, numbers: np.ndarray, options: dict[str, Any]) -> None:
         self.field, self.numbers, self.options = field, numbers, options
@@ -42,7 +42,7 @@ class _Problem:
         return out, leaf, list(_core._frontier([out], [leaf], since))
 
     def pulled(self, y: Variable, t: float, a: Variable) -> np.ndarray:
-        """The products of a with the Jacobians by y and by the parameters, one behind the other."""
+        """The products of a with the Jacobians by y and by the parameters, concatenated."""
         out, leaf, found = self.recorded(y, t)
         if not {_core._place(p) for p in found} <= self.known:
             raise GradError(

@@ -1,4 +1,4 @@
-"""Functions of nested arrays as SciPy's solvers want them: of one vector, with gradient and Hessian products."""
+"""Functions of nested arrays in the form of SciPy's solvers: of one vector, with gradient and Hessian products."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class FunctionAndGradient:
 
     @property
     def flat(self) -> Flat:
-        """How the unknowns stand in the vector."""
+        """The layout of the unknowns in the vector."""
         if self._flat is None:
             raise TypeError(f"{self.name}: give the containers of the unknowns first, as fun_and_grad(f, x0)")
         return self._flat
@@ -41,7 +41,7 @@ class FunctionAndGradient:
         return self.flat.start.copy()
 
     def unravel(self, x: Any) -> Any:
-        """The containers that the vector ``x`` stands for."""
+        """The vector ``x`` as containers."""
         return self.flat.shaped(self.flat.leaves(self._vector(x).copy()))
 
     def ravel(self, tree: Any) -> np.ndarray:
@@ -78,7 +78,7 @@ class FunctionAndGradient:
             y = self._value(leaves, args)
             if not y.requires_grad:
                 return float(y.item()), np.zeros(v.size)
-            # What y uses besides the leaves may have a graph that is walked later: it is not freed.
+            # Values that y uses besides the leaves may have a graph that is needed later: it is not freed.
             found = _core.grad([y], leaves, None, True, False, True)
         return float(y.item()), self.flat.vector(list(found))
 

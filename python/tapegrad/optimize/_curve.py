@@ -70,7 +70,7 @@ def curve_fit(
 
 
 def _count(f: Callable[..., Any]) -> int:
-    """How many parameters a curve has, by its signature."""
+    """The number of parameters of a curve, from its signature."""
     kinds = [p.kind for p in inspect.signature(f).parameters.values()]
     named = [k for k in kinds if k in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)]
     if len(named) < 2 or inspect.Parameter.VAR_POSITIONAL in kinds:
@@ -79,7 +79,7 @@ def _count(f: Callable[..., Any]) -> int:
 
 
 def _weights(sigma: Any, y: Variable) -> Callable[[Variable], Variable]:
-    """What residuals are multiplied by."""
+    """The factors of the residuals."""
     if sigma is None:
         return lambda r: r
     sigma = _core.asarray(sigma)

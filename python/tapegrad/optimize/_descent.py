@@ -85,7 +85,7 @@ class _History:
 
 
 class _Descent:
-    """A run: where it is, and when it stops."""
+    """The state of a run, and its stopping rules."""
 
     def __init__(self, problem: Any, x: np.ndarray, eps: float, options: dict[str, Any], callback: Any) -> None:
         self.problem, self.x, self.eps, self.options, self.callback = problem, x, eps, options, callback
@@ -96,7 +96,7 @@ class _Descent:
         return Stop(self.x, self.loss, self.gradient, self.nit, success, status, message)
 
     def run(self, direction: Callable[[], np.ndarray], moved: Callable[[np.ndarray, np.ndarray], None], reset: Any) -> Stop:
-        """Iterates: ``direction()`` says where to go, ``moved(step, change)`` hears what came of it."""
+        """Iterates: ``direction()`` gives the search direction, ``moved(step, change)`` is called after each step."""
         gtol, ftol, maxiter = self.options["gtol"], self.options["ftol"], self.options["maxiter"]
         if not (isfinite(self.loss) and np.isfinite(self.gradient).all()):
             return self.stop(False, 2, "the function or its gradient is not finite at the start")

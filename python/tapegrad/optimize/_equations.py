@@ -71,7 +71,7 @@ def root(
 
 
 def _root(problem: Residuals, tol: float | None, maxiter: int) -> tuple[Any, ...]:
-    """One run: the problem, where it ended, and how."""
+    """One run: returns the problem, the end point and the reason for stopping."""
     flat = problem.flat
     _square(problem, problem.value(flat.start))
     no_bound = np.full(flat.size, np.inf)
@@ -148,7 +148,7 @@ def _iterated(problem: Residuals, xtol: float, maxiter: int, most: int) -> tuple
         if not np.isfinite(size):
             if not anderson.values:
                 break
-            # The accelerated step left the domain: back to the plain one.
+            # The accelerated step left the domain: take the plain one.
             x = anderson.values[-1]
             anderson.clear()
             continue

@@ -222,7 +222,7 @@ def least_squares(
     problem = problem[0] if isinstance(problem, list) else problem
     success, reason = worst(good), message_of(good, message)
     x = attach("least_squares", grad(problem.half_square), x, held, "" if success else reason, symmetric=True)
-    # The residuals may depend on what the solution does not depend on.
+    # The residuals may depend on Variables that the solution does not depend on.
     at = problem.equation(x)
     residual = at if has_derivative(at) else residual
     return OptimizeResult(
@@ -243,7 +243,7 @@ def least_squares(
 
 
 def _solved(problem: Residuals, bounds: Any, settings: dict[str, float]) -> tuple[Any, ...]:
-    """One run: the problem, where it ended, and how."""
+    """One run: returns the problem, the end point and the reason for stopping."""
     flat = problem.flat
     low, high = sides_of("least_squares", bounds, flat)
     # The tolerances are those of float64.

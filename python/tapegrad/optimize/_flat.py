@@ -1,4 +1,4 @@
-"""Nested unknowns as one vector: what solvers work on."""
+"""Nested unknowns as one vector, on which solvers work."""
 
 from __future__ import annotations
 

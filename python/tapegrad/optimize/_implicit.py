@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     Equation = Callable[[Variable], Variable]
 
-#: Unknowns up to which the Jacobian is formed and factorised; above, products with it are used.
+#: Up to so many unknowns the Jacobian is formed and factorised; above, products with it are used.
 DENSE = 1000
-#: Chord steps that are recorded: the order up to which derivatives are right.
+#: So many chord steps are recorded: the order up to which derivatives are exact.
 ORDER = 2
 
 
@@ -93,7 +93,7 @@ def attach(name: str, equation: Equation, x: Variable, held: Variable | None, pr
 
 
 def _dense(name: str, equation: Equation, x: Variable, held: Variable | None, symmetric: bool) -> Equation:
-    """What solves with the Jacobian formed as a matrix. Held components have rows and columns of the identity."""
+    """A solver with the Jacobian formed as a matrix. Held components have rows and columns of the identity."""
     with no_grad():
         matrix = jacfwd(equation)(x).detach()
         if held is not None:

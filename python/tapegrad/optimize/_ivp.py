@@ -1,4 +1,4 @@
-"""SciPy's way to write a differential equation: ``solve_ivp``."""
+"""Differential equations with SciPy's arguments: ``solve_ivp``."""
 
 from __future__ import annotations
 

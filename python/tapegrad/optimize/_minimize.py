@@ -93,7 +93,7 @@ def minimize(
 
 
 def _result(fun: Callable[..., Any], args: tuple[Any, ...], solved: list[Any]) -> OptimizeResult:
-    """What :func:`minimize` returns, with the derivatives of the solution."""
+    """The result of :func:`minimize`, with the derivatives of the solution."""
     flat, x, least, slope, held, nit, nfev, good, status, message = solved
     flat = flat[0] if isinstance(flat, list) else flat
     success, reason = worst(good), message_of(good, message)
@@ -102,7 +102,7 @@ def _result(fun: Callable[..., Any], args: tuple[Any, ...], solved: list[Any]) -
         return fun(flat.filled(flat.split(v)), *args)
 
     x = attach("minimize", grad(value), x, held, "" if success else reason, symmetric=True)
-    # The value may depend on what the solution does not depend on.
+    # The value may depend on Variables that the solution does not depend on.
     at = value(x)
     return OptimizeResult(
         x=flat.shaped(flat.split(x)),
@@ -118,7 +118,7 @@ def _result(fun: Callable[..., Any], args: tuple[Any, ...], solved: list[Any]) -
 
 
 def _solved(problem: FunctionAndGradient, name: str, limits: Any, settings: dict[str, Any], callback: Any) -> tuple[Any, ...]:
-    """One run: the unknowns, where it ended, and how."""
+    """One run: returns the unknowns, the end point and the reason for stopping."""
     flat = problem.flat
     step = None if callback is None else lambda v: callback(flat.shaped(flat.leaves(v.copy())))
     if name == "L-BFGS-B":

@@ -83,7 +83,7 @@ def _weighted(y: Variable, weights: np.ndarray, stages: list[Variable]) -> Varia
 
 
 class _Solver:
-    """Steps through time; keeps what was accepted."""
+    """Steps through time, and keeps the accepted steps."""
 
     def __init__(self, name: str, field: Field, y: Variable, t: float, shift: Any, options: dict[str, Any]) -> None:
         self.name, self.field, self.shift, self.options = name, field, shift, options
@@ -157,7 +157,7 @@ class _Solver:
                 grown = 10.0 if error == 0 else min(10.0, 0.9 * error**-0.2)
                 self.steps.append(_Step(self.t, new_t - self.t, self.y, stages))
                 self.t, self.y, self.first = new_t, new, last
-                # A step that was cut short by the end says nothing against the length that was planned.
+                # A step that was shortened to reach the end does not change the planned step length.
                 self.h = max(self.h if h < self.h else 0.0, h * (min(1.0, grown) if rejected else max(0.2, grown)))
                 return
             self.h = h * (max(0.2, 0.9 * error**-0.2) if isfinite(error) else 0.1)
@@ -336,7 +336,7 @@ def solved(
 ) -> tuple[list[Variable], _Solver]:
     """The values at the times, and the solver with its steps."""
     tracked = has_derivative(times)
-    # Zero in value: with the first time all steps are shifted.
+    # Zero in value: it shifts all steps with the first time.
     shift = (times[0] - times[0].detach()).astype(start.dtype) if tracked else None
     solver = _Solver("odeint", field, start, float(numbers[0]), shift, options)
     solver.advance(float(numbers[-1]))

@@ -18,7 +18,8 @@ from ._samples import _DiffersError, has_derivative, plain
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# The points and weights of the rule with 21 points, and the weights of Gauss's rule with 10 points in it (QUADPACK's qk21).
+# The points and weights of the rule with 21 points, and the weights of the 10-point Gauss rule contained in it (QUADPACK's
+# qk21).
 _NODES = np.array(
     [
         0.995657163025808080735527280689003,
@@ -84,7 +85,7 @@ class _Range:
         """The points for ``u``, and the derivative by ``u``."""
         a, b = self.a, self.b
         if np.isfinite(a) and np.isfinite(b):
-            # Flat at both ends, so that roots and logarithms there do no harm.
+            # Flat at both ends, so that roots and logarithms there do not reduce the accuracy.
             return a + (b - a) * (u * u * (3 - 2 * u)), (b - a) * 6 * u * (1 - u)
         if np.isfinite(a) or np.isfinite(b):
             # From the finite end outward by (1 - u) / u for an infinite b, as in QUADPACK's qagi.

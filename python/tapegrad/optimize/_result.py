@@ -1,4 +1,4 @@
-"""What solvers return, and the error when they fail."""
+"""The result of solvers, and the error when they fail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Solvers inside transformations: tangents are put aside while they iterate, and samples of ``vmap`` are solved one by one."""
+"""Solvers inside transformations: tangents are removed while they iterate, and samples of ``vmap`` are solved one by one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class _State(threading.local):
-    """Which sample of each mapping is being solved in this thread."""
+    """The sample of each mapping that this thread is solving."""
 
     def __init__(self) -> None:
         self.sample: dict[int, int] = {}

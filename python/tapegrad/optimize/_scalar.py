@@ -289,7 +289,7 @@ def minimize_scalar(
 def _minimized(
     problem: Residuals, ends: tuple[float, float] | None, bracket: tuple[float, float], tol: float, maxiter: int
 ) -> tuple[Any, ...]:
-    """One run: the problem, where it ended, and how."""
+    """One run: returns the problem, the end point and the reason for stopping."""
 
     def value(x: float) -> float:
         out = problem.value(np.asarray([x]))
@@ -308,7 +308,7 @@ def _minimized(
 
 
 def _refined(problem: Residuals, x: float) -> float:
-    """The minimum after Newton's steps: values tell it to half the digits only, as they are flat there."""
+    """The minimum refined by Newton steps: values alone give half of the digits, as the function is flat there."""
     slope = _slope(problem)
     curvature = grad(lambda v: slope(v).reshape(()))
     for _ in range(3):

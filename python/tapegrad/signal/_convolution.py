@@ -96,7 +96,7 @@ def correlate(in1: Any, in2: Any, mode: str = "full", method: str = "auto") -> V
     a, b = _pair("correlate", in1, in2)
     turned = _core.flip(_core.conj(b) if b.dtype.is_complex else b)
     if mode == "valid" and all(n <= m for n, m in zip(a.shape, b.shape, strict=True)) and a.shape != b.shape:
-        # SciPy swaps the arrays, and turns the result back.
+        # SciPy swaps the arrays, and reverses the result.
         out = correlate(b, a, mode, method)
         return _core.flip(_core.conj(out) if out.dtype.is_complex else out)
     return convolve(a, turned, mode, method)

@@ -13,7 +13,7 @@ from .._dtypes import inexact
 from ..fft import fft, ifft
 from ..linalg import inv, solve
 
-#: Samples that a recursive filter computes at once, by one triangular matrix.
+#: The number of samples that a recursive filter computes at once, by one triangular matrix.
 _BLOCK = 128
 
 
@@ -52,7 +52,7 @@ def _recursive(a: Variable, u: Variable) -> Variable:
         return u
     size = min(n, max(_BLOCK, p))
     inverse = inv(_delayed(a, size, size))
-    # What the p outputs before a block take away from its inputs.
+    # What the last p outputs of the block before contribute, subtracted from the inputs of this block.
     memory = _delayed(a, size, p, p)
     parts: list[Variable] = []
     before: Variable | None = None
@@ -112,7 +112,7 @@ def _last_state(b: Variable, a: Variable, x: Variable, y: Variable, state: Varia
 
 
 def lfilter_zi(b: Any, a: Any) -> Variable:
-    """The state of :func:`lfilter` that belongs to a step of height 1 which began long ago.
+    """The state of :func:`lfilter` in the steady state for a constant input of 1.
 
     >>> tg.signal.lfilter_zi([1.0], [1.0, -0.5])
     Variable([1.])

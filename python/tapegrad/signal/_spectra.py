@@ -41,7 +41,7 @@ def get_window(window: Any, Nx: int, fftbins: bool = True) -> Variable:
 
 
 class _Plan:
-    """Windows of a signal, as the options say."""
+    """The windows of a signal, from the options of a function."""
 
     def __init__(
         self, n: int, window: Any, nperseg: int | None, noverlap: int | None, nfft: int | None, part: float = 0.5
@@ -63,7 +63,7 @@ class _Plan:
         self.window = get_window(window, size).numpy() if given is None else given
 
     def windows(self, x: Variable) -> Variable:
-        """The windows of the last axis, one behind the other, with their samples last."""
+        """The windows of the last axis, stacked, with their samples in the last axis."""
         count = (x.shape[-1] - self.overlap) // self.step
         return _core.take(x, np.arange(count)[:, None] * self.step + np.arange(self.size), axis=-1)
 

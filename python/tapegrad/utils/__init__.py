@@ -1,4 +1,4 @@
-"""Tools around training; ``tg.utils.data`` feeds it, ``tg.utils.checkpoint`` saves its memory."""
+"""Tools for training: ``tg.utils.data`` loads data, ``tg.utils.checkpoint`` saves memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recomputation in the place where PyTorch has it: :func:`tapegrad.checkpoint`."""
+"""Checkpointing under PyTorch's module name: :func:`tapegrad.checkpoint`."""
 
 from __future__ import annotations
 

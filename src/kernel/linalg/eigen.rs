@@ -1,4 +1,4 @@
-//! Eigenvalues of Hermitian matrices, and of general ones.
+//! Eigenvalues and eigenvectors of Hermitian and of general matrices.
 
 use faer::dyn_stack::MemStack;
 use faer::linalg::evd::{ComputeEigenvectors, evd_cplx, evd_real, evd_scratch, self_adjoint_evd, self_adjoint_evd_scratch};
@@ -8,7 +8,7 @@ use num_complex::Complex;
 use super::{Failure, Number, columns, largest, matrix, phase, power_of_two, scratch, zero_columns, zeros};
 use crate::array::alloc_check::{copied, filled};
 
-/// The eigenvalues (smallest first) and eigenvectors (columns) of the Hermitian matrix whose lower or upper triangle is `a`'s.
+/// The eigenvalues (smallest first) and eigenvectors (columns) of the Hermitian matrix whose lower or upper triangle is that of `a`.
 ///
 /// # Errors
 /// `NotFinite`, `NoConvergence`.
@@ -44,7 +44,7 @@ pub fn eigh<T: Number>(a: &[T], n: usize, lower: bool, w: &mut [f64], v: &mut [T
     Ok(())
 }
 
-/// The eigenvalues and eigenvectors (columns, of length 1 with a real largest element, as LAPACK's) of a general matrix.
+/// The eigenvalues and eigenvectors of a general matrix. Eigenvectors are columns of length 1 whose largest element is real, as in LAPACK.
 ///
 /// # Errors
 /// `NotFinite`, `NoConvergence`.
@@ -75,15 +75,15 @@ pub fn eig<T: Number>(a: &[T], n: usize, w: &mut [Complex<f64>], v: &mut [Comple
     Ok(())
 }
 
-/// Clears the rounding in the imaginary part of the element that was turned to be real.
+/// Sets the imaginary part of the element that was made real to exactly zero.
 fn make_real(v: &mut [Complex<f64>], n: usize, j: usize, largest: f64) {
     if let Some(x) = v.iter_mut().skip(j).step_by(n).find(|x| x.norm() > 0.9 * largest) {
         x.im = 0.0;
     }
 }
 
-/// Scales rows and columns by powers of two so that their sums are near each other, by the matrix diag(d)⁻¹·A·diag(d); returns d. (Parlett
-/// & Reinsch, 1969, as LAPACK's gebal.)
+/// Scales rows and columns by powers of two, so that their norms are similar: the matrix becomes diag(d)⁻¹·A·diag(d). Returns d. (Parlett &
+/// Reinsch, 1969, as in LAPACK's gebal.)
 fn balance<T: Number>(a: &mut [T], n: usize) -> Vec<f64> {
     let mut d = filled(1.0, n);
     let mut changed = true;
@@ -113,7 +113,7 @@ fn balance<T: Number>(a: &mut [T], n: usize) -> Vec<f64> {
     d
 }
 
-/// [`Number::eigen`] of real matrices.
+/// [`Number::eigen`] for real matrices.
 pub(super) fn real(a: &[f64], n: usize, w: &mut [Complex<f64>], v: &mut [Complex<f64>]) -> Result<(), Failure> {
     let (work, mut vectors) = (columns(a, n, n), zero_columns::<f64>(n, n));
     let (mut re, mut im) = (zeros::<f64>(n), zeros::<f64>(n));
@@ -149,7 +149,7 @@ pub(super) fn real(a: &[f64], n: usize, w: &mut [Complex<f64>], v: &mut [Complex
     Ok(())
 }
 
-/// [`Number::eigen`] of complex matrices.
+/// [`Number::eigen`] for complex matrices.
 pub(super) fn complex(a: &[Complex<f64>], n: usize, w: &mut [Complex<f64>], v: &mut [Complex<f64>]) -> Result<(), Failure> {
     type C = Complex<f64>;
     let (work, mut vectors) = (columns(a, n, n), zero_columns::<C>(n, n));

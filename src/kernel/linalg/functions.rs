@@ -25,7 +25,7 @@ fn combine<T: Number>(terms: &[(f64, &[T])]) -> Vec<T> {
     out
 }
 
-/// X of A·X = B.
+/// X with A·X = B.
 fn divide<T: Number>(a: Vec<T>, b: &[T], n: usize) -> Result<Vec<T>, Failure> {
     let (mut factors, mut rows, mut x) = (a, filled(0, n), zeros(n * n));
     lu::factor(&mut factors, [n, n], &mut rows);
@@ -154,7 +154,7 @@ fn scale_of<T: Number>(m: &[T], n: usize) -> f64 {
     (-log / (2.0 * n as f64)).exp().clamp(1e-150, 1e150)
 }
 
-/// Whether X² is A: of a matrix without a principal root the iteration wanders.
+/// Fails unless X² is A: for a matrix without a principal root the iteration does not converge.
 fn check_root<T: Number>(a: &[T], x: &[T], n: usize) -> Result<(), Failure> {
     let error = norm(&combine(&[(1.0, &times(x, x, n)), (-1.0, a)]), n);
     let size = norm(x, n);
@@ -169,8 +169,8 @@ const GAUSS: [(f64, f64); 4] = [
     (0.408_282_678_752_175_1, 0.181_341_891_689_180_98),
 ];
 
-/// The principal logarithm, by square roots until the matrix is near the identity, and a Padé approximant as partial fractions:
-/// Higham (2008), 11.4.
+/// The principal logarithm: square roots until the matrix is near the identity, then a Padé approximant as partial fractions. Higham
+/// (2008), 11.4.
 ///
 /// # Errors
 /// As [`sqrtm`].

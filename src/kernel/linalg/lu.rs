@@ -4,8 +4,8 @@ use super::triangular::solve_in_place;
 use super::{Failure, Number, SMALL, columns, read, scratch};
 use crate::array::alloc_check::{collect, copied, filled};
 
-/// Replaces an m×n matrix by its factors (L below the diagonal, U on and above it): row `i` of L·U is row `rows[i]` of A. Returns the
-/// sign of the permutation.
+/// Replaces an m×n matrix by its factors: L below the diagonal, U on and above it. Row `i` of L·U is row `rows[i]` of A. Returns the sign
+/// of the permutation.
 pub fn factor<T: Number>(a: &mut [T], [m, n]: [usize; 2], rows: &mut [i64]) -> f64 {
     if m.max(n) > SMALL && m.min(n) > 0 {
         return large_factor(a, [m, n], rows);
@@ -64,12 +64,12 @@ fn large_factor<T: Number>(a: &mut [T], [m, n]: [usize; 2], rows: &mut [i64]) ->
     if info.transposition_count % 2 == 0 { 1.0 } else { -1.0 }
 }
 
-/// The first pivot that is zero or no number.
+/// The number of the first pivot that is zero or NaN.
 pub fn first_zero_pivot<T: Number>(lu: &[T], n: usize) -> Option<usize> {
     (0..n).find(|&i| lu[i * n + i].modulus() == 0.0)
 }
 
-/// x = A⁻¹·b, or A⁻ᴴ·b, by the factors of A.
+/// x = A⁻¹·b, or A⁻ᴴ·b, from the factors of A.
 pub fn solve<T: Number>(lu: &[T], rows: &[i64], n: usize, b: &[T], k: usize, adjoint: bool, x: &mut [T]) {
     if adjoint {
         let mut y = copied(b);
@@ -101,7 +101,7 @@ pub fn inverse<T: Number>(a: &[T], n: usize, out: &mut [T]) -> Result<(), Failur
     Ok(())
 }
 
-/// LAPACK's pivots of the same permutation: row `i` was exchanged with row `pivots[i]`, one after the other.
+/// The same permutation as LAPACK's pivots: row `i` was swapped with row `pivots[i]`, in order of i.
 pub fn pivots(rows: &[i64], out: &mut [i64]) {
     let m = rows.len();
     let (mut at, mut place): (Vec<usize>, Vec<usize>) = (collect(0..m), collect(0..m));

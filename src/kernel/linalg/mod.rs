@@ -1,10 +1,10 @@
-//! Dense linear algebra on row-major matrices: factorisations, solves, matrix functions. One matrix a call.
+//! Dense linear algebra on row-major matrices: factorisations, solves, matrix functions. Each call processes one matrix.
 //!
-//! Small matrices go through loops of our own, which need no allocation beside the result; larger ones through `faer`, whose guards for
-//! the scale of the elements are here. All is generic over [`Number`]; single precision is computed in double.
+//! Small matrices use loops of our own, which allocate nothing but the result. Larger ones use `faer`; this file scales matrices whose
+//! elements faer would overflow or underflow on. Everything is generic over [`Number`]; single precision is computed in double.
 //!
-//! Working memory comes from `array::alloc_check` and is handed to faer's in-place functions, since faer's own solver types abort the
-//! process when an allocation fails. One buffer is left: faer's matrix product allocates packing space on its first use in a thread.
+//! Working memory comes from `array::alloc_check` and is passed to faer's in-place functions, because faer's own solver types abort the
+//! process when an allocation fails. One exception remains: faer's matrix product allocates a packing buffer on its first use in a thread.
 #![allow(clippy::float_cmp, reason = "exact zeros")]
 #![allow(clippy::assign_op_pattern, clippy::needless_for_each, reason = "formulas of generic numbers")]
 #![allow(clippy::excessive_precision, reason = "coefficients as published")]
@@ -36,7 +36,7 @@ use num_complex::Complex;
 
 use crate::array::alloc_check;
 
-/// Up to this size matrices go through our own loops.
+/// Matrices up to this size use our own loops.
 pub const SMALL: usize = 16;
 
 /// The elements of matrices: real or complex doubles.
@@ -67,7 +67,7 @@ pub trait Number:
     fn modulus(self) -> f64;
     /// Whether it is neither infinite nor NaN.
     fn finite(self) -> bool;
-    /// The eigenvalues and eigenvectors of a matrix, as an algorithm finds them.
+    /// The eigenvalues and eigenvectors of a matrix, before normalisation.
     ///
     /// # Errors
     /// `NoConvergence`.
@@ -116,10 +116,10 @@ impl Number for Complex<f64> {
     }
 }
 
-/// What stops a factorisation.
+/// Why a factorisation failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// The pivot of this number is zero.
+    /// The pivot of this number is zero or NaN.
     Singular(usize),
     /// The leading minor of this order is not positive.
     NotPositive(usize),
@@ -131,17 +131,17 @@ pub enum Failure {
     NotReal,
 }
 
-/// A row-major matrix as faer sees it.
+/// A row-major matrix as a view for faer.
 pub(super) fn view<T: Number>(a: &[T], m: usize, n: usize) -> MatRef<'_, T> {
     MatRef::from_row_major_slice(a, m, n)
 }
 
-/// A row-major matrix as faer writes it.
+/// A row-major matrix as a mutable view for faer.
 pub(super) fn view_mut<T: Number>(a: &mut [T], m: usize, n: usize) -> MatMut<'_, T> {
     MatMut::from_row_major_slice_mut(a, m, n)
 }
 
-/// Copies a matrix of faer's to a row-major one.
+/// Copies a matrix from faer to a row-major one.
 pub(super) fn read<T: Number>(from: MatRef<'_, T>, to: &mut [T]) {
     let n = from.ncols();
     for j in 0..n {
@@ -151,7 +151,7 @@ pub(super) fn read<T: Number>(from: MatRef<'_, T>, to: &mut [T]) {
     }
 }
 
-/// A column-major matrix of faer's; unwinds as `alloc_check::with_capacity`.
+/// A column-major matrix for faer; unwinds as `alloc_check::with_capacity`.
 pub(super) fn matrix<T: Number>(m: usize, n: usize, f: impl Fn(usize, usize) -> T) -> Mat<T> {
     let mut out = Mat::new();
     if out.try_reserve(m, n).is_err() {
@@ -161,7 +161,7 @@ pub(super) fn matrix<T: Number>(m: usize, n: usize, f: impl Fn(usize, usize) -> 
     out
 }
 
-/// A column-major copy, which faer's factorisations read quickest.
+/// A column-major copy, which faer's factorisations read fastest.
 pub(super) fn columns<T: Number>(a: &[T], m: usize, n: usize) -> Mat<T> {
     matrix(m, n, |i, j| a[i * n + j])
 }
@@ -219,7 +219,7 @@ pub fn identity<T: Number>(n: usize) -> Vec<T> {
     out
 }
 
-/// The largest absolute value; an error when an element is not finite.
+/// The largest absolute value. An error when an element is not finite.
 pub(super) fn largest<T: Number>(a: &[T]) -> Result<f64, Failure> {
     if !a.iter().all(|x| x.finite()) {
         return Err(Failure::NotFinite);
@@ -227,8 +227,8 @@ pub(super) fn largest<T: Number>(a: &[T]) -> Result<f64, Failure> {
     Ok(a.iter().fold(0.0, |m, x| x.modulus().max(m)))
 }
 
-/// The sign (or phase) of the first element of a vector that is among its largest: vectors are given the one that makes it positive, since
-/// the iterations that find them leave it to chance.
+/// The sign (or phase) of the first of a vector's largest elements. Vectors are divided by it, because the iterations that compute them
+/// leave it undetermined.
 pub(super) fn phase<T: Number>(mut vector: impl Iterator<Item = T> + Clone) -> T {
     let most = vector.clone().fold(0.0_f64, |m, x| m.max(x.modulus()));
     match vector.find(|x| x.modulus() > 0.9 * most) {
@@ -237,12 +237,12 @@ pub(super) fn phase<T: Number>(mut vector: impl Iterator<Item = T> + Clone) -> T
     }
 }
 
-/// The power of two that brings the largest element near 1, when it is far from it: faer's iterations do not scale by themselves.
+/// A power of two that scales the largest element to about 1, if it is far from 1: faer's iterations do not scale by themselves.
 pub(super) fn power_of_two(largest: f64) -> f64 {
     if largest == 0.0 || (1e-100..1e100).contains(&largest) { 1.0 } else { 2.0_f64.powi(-(largest.log2().floor().clamp(-1020.0, 1020.0) as i32)) }
 }
 
-/// The Cholesky factor L of the Hermitian matrix whose lower triangle is `a`'s: A = L·Lᴴ.
+/// The Cholesky factor L of the Hermitian matrix whose lower triangle is that of `a`: A = L·Lᴴ.
 ///
 /// # Errors
 /// `NotPositive`, or `NotFinite`.
@@ -264,7 +264,7 @@ pub fn cholesky<T: Number>(a: &[T], n: usize, out: &mut [T]) -> Result<(), Failu
         }
         read(lower.as_ref(), out);
         clear_above(out, n);
-        // NaN passes through faer without an error.
+        // faer does not report NaN.
         return match (0..n).find(|&i| !(out[i * n + i].re() > 0.0 && out[i * n + i].re().is_finite())) {
             Some(i) => Err(if a.iter().all(|x| x.finite()) { Failure::NotPositive(i + 1) } else { Failure::NotFinite }),
             None => Ok(()),
@@ -279,7 +279,7 @@ fn clear_above<T: Number>(a: &mut [T], n: usize) {
     }
 }
 
-/// [`cholesky`] where the matrix is, row by row.
+/// [`cholesky`] in place, row by row.
 fn small_cholesky<T: Number>(a: &mut [T], n: usize) -> Result<(), Failure> {
     for i in 0..n {
         let (done, rest) = a.split_at_mut(i * n);

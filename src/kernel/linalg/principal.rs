@@ -1,7 +1,7 @@
-//! Principal square roots and logarithms: of Hermitian matrices by their eigenvalues, and of complex matrices that may have eigenvalues
-//! on the negative real axis, where both functions have their cut.
+//! Principal square roots and logarithms: of Hermitian matrices by their eigenvalues, and of complex matrices with eigenvalues on the
+//! negative real axis, which is the branch cut of both functions.
 //!
-//! As NumPy's functions of numbers, the value on the cut is that of the upper side: √-1 is i, and log -1 is iπ.
+//! As in NumPy's scalar functions, the value on the cut is that of the upper side: √-1 is i, and log -1 is iπ.
 
 use std::f64::consts::PI;
 
@@ -63,7 +63,7 @@ pub fn logm_complex(a: &[C], n: usize, out: &mut [C]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// `f` of the matrix times e⁻ⁱᵃ, which has no eigenvalue on the negative axis: the angle a.
+/// `f` of the matrix times e⁻ⁱᵃ, which has no eigenvalue on the negative real axis. Returns the angle a.
 fn turned(f: impl Fn(&[C], usize, &mut [C]) -> Result<(), Failure>, a: &[C], n: usize, out: &mut [C]) -> Result<f64, Failure> {
     let angle = turn(a, n)?;
     if angle == 0.0 {
@@ -80,7 +80,7 @@ fn scaled(a: &[C], by: C) -> Vec<C> {
     out
 }
 
-/// V f(w) Vᴴ of a Hermitian matrix; false for any other. `f` gets an eigenvalue, and what of it may be rounding.
+/// V f(w) Vᴴ of a Hermitian matrix; false for any other. `f` gets an eigenvalue and a bound of its rounding error.
 fn hermitian<T: Number>(a: &[T], n: usize, out: &mut [T], f: impl Fn(f64, f64) -> Result<T, Failure>) -> Result<bool, Failure> {
     if n == 0 || (0..n).any(|i| (0..=i).any(|j| a[i * n + j] != a[j * n + i].conjugate())) {
         return Ok(false);
@@ -98,8 +98,8 @@ fn hermitian<T: Number>(a: &[T], n: usize, out: &mut [T], f: impl Fn(f64, f64) -
     Ok(true)
 }
 
-/// The angle by which the matrix is turned clockwise, so that no eigenvalue is on the cut and none crosses it. It is 0 for matrices
-/// whose eigenvalues keep away from the cut.
+/// The angle by which the matrix is rotated clockwise, so that no eigenvalue is on the cut and none crosses it. It is 0 for matrices whose
+/// eigenvalues are not near the cut.
 fn turn(a: &[C], n: usize) -> Result<f64, Failure> {
     let (core, k) = core(a, n);
     let (mut w, mut v) = (zeros::<C>(k), zeros::<C>(k * k));
@@ -117,7 +117,8 @@ fn turn(a: &[C], n: usize) -> Result<f64, Failure> {
     Ok(if near { gap / 2.0 } else { 0.0 })
 }
 
-/// A of [[A, E], [0, A]], from which derivatives are read, else the matrix itself: repeated eigenvalues are found to few digits.
+/// The block A of [[A, E], [0, A]], from which derivatives are read, else the matrix itself. Repeated eigenvalues are computed to few
+/// digits only.
 fn core(a: &[C], n: usize) -> (Vec<C>, usize) {
     let (mut out, mut k) = (copied(a), n);
     while k > 0 && k.is_multiple_of(2) {

@@ -8,7 +8,7 @@ use faer::{Conj, Par, Spec};
 use super::{Number, SMALL, columns, matrix, read, scratch, zero_columns, zeros};
 use crate::array::alloc_check::copied;
 
-/// Q (m×p) and R (p×n) of an m×n matrix, p = m for all of Q, else min(m, n).
+/// Q (m×p) and R (p×n) of an m×n matrix; p is m for the full Q, else min(m, n).
 pub fn qr<T: Number>(a: &[T], [m, n]: [usize; 2], p: usize, q: &mut [T], r: &mut [T]) {
     let k = m.min(n);
     if m.max(n) > SMALL && k > 0 {
@@ -72,7 +72,7 @@ fn large<T: Number>(a: &[T], [m, n]: [usize; 2], p: usize, q: &mut [T], r: &mut 
     }
 }
 
-/// Turns a column of Q and a row of R so that the diagonal is real, of the sign that its real part has.
+/// Scales a column of Q and a row of R by a phase, so that the diagonal is real and keeps the sign of its real part.
 fn make_real<T: Number>(q: &mut [T], r: &mut [T], [p, n]: [usize; 2], i: usize) {
     let d = r[i * n + i];
     let size = d.modulus();
@@ -86,11 +86,11 @@ fn make_real<T: Number>(q: &mut [T], r: &mut [T], [p, n]: [usize; 2], i: usize) 
     q.iter_mut().skip(i).step_by(p).for_each(|x| *x *= turn);
 }
 
-/// Reflects column j to a multiple of a unit vector; its vector is stored below the diagonal. LAPACK's signs.
+/// Reflects column j to a multiple of a unit vector. The vector of the reflection is stored below the diagonal. Signs are those of LAPACK.
 fn reflect<T: Number>(w: &mut [T], [m, n]: [usize; 2], j: usize) -> T {
     let alpha = w[j * n + j];
     let scale = (j + 1..m).fold(0.0, |s: f64, i| s.max(w[i * n + j].modulus()));
-    // A complex number on the diagonal is turned to a real one even if there is nothing below it.
+    // A complex number on the diagonal is made real even if there is nothing below it.
     if !(scale > 0.0) && !(alpha.modulus() > alpha.re().abs()) {
         return T::real(0.0);
     }

@@ -1,4 +1,4 @@
-//! Singular values.
+//! The singular value decomposition, and what follows from it.
 
 use faer::dyn_stack::MemStack;
 use faer::linalg::svd::{ComputeSvdVectors, svd as faer_svd, svd_scratch};
@@ -61,8 +61,8 @@ fn unit<T: Number>(a: &mut [T], m: usize, n: usize) {
     }
 }
 
-/// The conjugated cofactors of a square matrix, of any rank: by A = U·S·Vᴴ they are conj(det(U) det(Vᴴ)) U·C·Vᴴ with the products of the
-/// other singular values in C.
+/// The conjugated cofactors of a square matrix of any rank. With A = U·S·Vᴴ they are conj(det(U) det(Vᴴ)) U·C·Vᴴ, where C is diagonal and
+/// holds the products of the other singular values.
 ///
 /// # Errors
 /// As [`svd`].
@@ -101,7 +101,7 @@ impl<T: Number> Basis<T> {
         Ok(Self { u, s, vh, sign })
     }
 
-    /// The product of all singular values but two (or one, if i is j).
+    /// The product of all singular values except two (or one, if i is j).
     fn others(&self, i: usize, j: usize) -> f64 {
         self.s.iter().enumerate().filter(|(k, _)| *k != i && *k != j).map(|(_, s)| s).product()
     }
@@ -114,7 +114,7 @@ fn unit_determinant<T: Number>(q: &[T], n: usize) -> T {
     d / T::real(d.modulus())
 }
 
-/// The conjugated derivative of the cofactors along `e`: the Hessian of the determinant.
+/// The conjugated derivative of the cofactors along `e`, which is the Hessian of the determinant applied to `e`.
 ///
 /// # Errors
 /// As [`svd`].

@@ -2,13 +2,13 @@
 
 use super::{Number, SMALL, view, view_mut};
 
-/// Solves T·x = b, or Tᴴ·x = b, in the place of the n×k matrix b. T is the lower or the upper triangle of `t`, with ones for its diagonal
-/// if `unit`.
+/// Solves T·x = b, or Tᴴ·x = b, overwriting the n×k matrix b. T is the lower or the upper triangle of `t`, with ones on its diagonal if
+/// `unit`.
 pub fn solve_in_place<T: Number>(t: &[T], n: usize, b: &mut [T], k: usize, lower: bool, unit: bool, adjoint: bool) {
     if n > SMALL {
         return large(t, n, b, k, lower, unit, adjoint);
     }
-    // Forward when the system that is solved is lower.
+    // Forward substitution if the system that is solved is lower triangular.
     let forward = lower != adjoint;
     for step in 0..n {
         let i = if forward { step } else { n - 1 - step };
@@ -29,7 +29,7 @@ pub fn solve_in_place<T: Number>(t: &[T], n: usize, b: &mut [T], k: usize, lower
     }
 }
 
-/// Row `i` to write and row `j` to read.
+/// Row `i` for writing and row `j` for reading.
 fn two_rows<T>(b: &mut [T], i: usize, j: usize, k: usize) -> (&mut [T], &[T]) {
     if i < j {
         let (low, high) = b.split_at_mut(j * k);

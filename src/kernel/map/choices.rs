@@ -1,9 +1,9 @@
-//! Comparisons and choices as formulas, for programs: a truth value is one or zero there.
+//! Comparisons and choices as formulas, for programs. There a bool is one or zero.
 
 use super::{Formulas, Pointwise};
 use crate::kernel::field::Field;
 
-/// How two numbers compare: the first parameter where the first is larger, the second where both are equal, else zero.
+/// The comparison of two numbers: the first parameter if the first is larger, the second if both are equal, else zero.
 enum Compare {}
 
 impl Pointwise<2> for Compare {
@@ -14,7 +14,7 @@ impl Pointwise<2> for Compare {
     }
 }
 
-/// The second operand where the first is not zero, else the third.
+/// The second operand if the first is not zero, else the third.
 enum Choose {}
 
 impl Pointwise<3> for Choose {

@@ -1,10 +1,10 @@
-//! The loops of formulas as values: for programs, which run them on slices of their own.
+//! The loops of formulas as values, for programs, which run them on their own slices.
 
 use super::{Of, Piece, Pointwise, piece};
 use crate::array::Element;
 use crate::kernel::math::Real;
 
-/// The loop of a formula for one type, by how many operands it has.
+/// The loop of a formula for one type, by number of operands.
 pub enum BlockLoop<T: 'static> {
     /// Of one operand.
     One(Piece<T, 1>),
@@ -25,7 +25,7 @@ impl<T> Clone for BlockLoop<T> {
 impl<T> Copy for BlockLoop<T> {}
 
 impl<T> BlockLoop<T> {
-    /// Writes the formula of the elements of the operands that `from` finds, which are as long as `out`.
+    /// Writes the formula to `out`. `from` returns the elements of each operand; they are as long as `out`.
     #[inline]
     pub fn run<'a>(&self, from: impl Fn(usize) -> &'a [T], out: &mut [T], params: [f64; 2]) {
         match self {
@@ -42,9 +42,9 @@ impl<T> BlockLoop<T> {
 pub struct Formulas {
     f32: BlockLoop<f32>,
     f64: BlockLoop<f64>,
-    /// Whether an operand may be one element, which is then the same everywhere.
+    /// Whether an operand may have a single element, which is then used everywhere.
     pub takes_numbers: bool,
-    /// Nanoseconds an element.
+    /// Nanoseconds per element.
     pub cost: f64,
 }
 
@@ -69,9 +69,9 @@ impl Formulas {
     formulas!(one One 1, two Two 2, three Three 3, four Four 4);
 }
 
-/// The types that formulas have loops for.
+/// The types that have loops for formulas.
 pub trait Floating: Real + Element {
-    /// Its loop.
+    /// The loop for this type.
     fn of(formulas: &Formulas) -> BlockLoop<Self>;
 }
 

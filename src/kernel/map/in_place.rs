@@ -1,4 +1,4 @@
-//! Formulas whose values replace an operand, or are added to a sum, where it lies.
+//! Formulas whose results replace an operand, or are added to a sum, in place.
 
 use std::marker::PhantomData;
 
@@ -10,13 +10,13 @@ use crate::kernel::field::{Field, Lane};
 use crate::kernel::math::Real;
 use crate::kernel::simd::{Arch, Kernel, PART, dispatch as simd_dispatch};
 
-/// Elements of a block when there are many: few calls, in the first-level cache.
+/// Elements of a block: large enough for few calls, small enough for the first-level cache.
 const BLOCK: usize = 1024;
 
-/// A loop over a result that is an operand as well, and over `N` others.
+/// A loop whose result is also its first operand, with `N` other operands.
 type Onto<T, const N: usize> = fn(&[&[T]; N], &mut [T], [f64; 2]);
 
-/// The formula with `target` as its first operand and its result; in place when it is unshared.
+/// Computes the formula with `target` as its first operand and its result; in place when it is unshared.
 ///
 /// # Panics
 /// As [`map`](super::map()).
@@ -29,7 +29,7 @@ pub fn update<P: Pointwise<M>, const N: usize, const M: usize>(target: &mut Arra
     }, else unreachable!("formulas are over floating dtypes"));
 }
 
-/// Calls `f` on all of `target`.
+/// Calls `f` on pieces of `target` until all is done.
 fn run_onto<T: Element, const N: usize>(target: &mut Array, inputs: [Input<'_>; N], cost: f64, params: [f64; 2], f: Onto<T, N>) {
     blocks::update(target, inputs, cost * width::<T>(), |inputs: &[&[T]; N], out: &mut [T]| f(inputs, out, params));
 }
@@ -46,7 +46,7 @@ fn in_place<S: Step<N>, T: Real, const N: usize>(inputs: &[&[T]; N], out: &mut [
     simd_dispatch(InPlace::<S, T, N> { inputs, out, params, step: PhantomData });
 }
 
-/// What an element becomes of itself and of `N` operands.
+/// The new value of an element, from its old value and `N` operands.
 trait Step<const N: usize> {
     fn next<F: Field>(old: F, x: [F; N], p: [F; 2]) -> F;
 }
@@ -73,7 +73,7 @@ impl<P: Pointwise<N>, const N: usize> Step<N> for Added<P> {
     }
 }
 
-/// A step for each element of `out`, where it lies.
+/// Applies a step to each element of `out`, in place.
 struct InPlace<'a, S, T, const N: usize> {
     inputs: &'a [&'a [T]; N],
     out: &'a mut [T],
@@ -97,9 +97,9 @@ impl<S: Step<N>, T: Real, const N: usize> Kernel for InPlace<'_, S, T, N> {
     }
 }
 
-/// The formula with `out` as its first operand, block by block: old values are copied out of the way.
+/// The formula with `out` as its first operand, block by block. The old values of a block are copied first.
 fn onto_old<T: Element, const N: usize, const M: usize>(inputs: &[&[T]; N], out: &mut [T], params: [f64; 2], f: Piece<T, M>) {
-    // Clearing a buffer costs more than a short loop does.
+    // Clearing a large buffer takes longer than a short loop.
     match out.len() {
         0..=PART => onto_blocks::<T, N, M, PART>(inputs, out, params, f),
         n if n <= STRIDE => onto_blocks::<T, N, M, STRIDE>(inputs, out, params, f),
@@ -117,8 +117,8 @@ fn onto_blocks<T: Element, const N: usize, const M: usize, const B: usize>(input
     }
 }
 
-/// The formula's values added to `sum`, in place when it is unshared. A product is rounded before it is added, as if
-/// it had been written first.
+/// Adds the formula's values to `sum`, in place when it is unshared. Values are rounded before they are added, as if they had been stored
+/// first.
 ///
 /// # Panics
 /// As [`map`](super::map()).
@@ -130,7 +130,7 @@ pub fn accumulate<P: Pointwise<N>, const N: usize>(sum: &mut Array, inputs: [Inp
     }, else unreachable!("formulas are over floating dtypes"));
 }
 
-/// `out` plus the formula, block by block: its values are written first.
+/// Adds the formula to `out`, block by block. Its values are written to a buffer first.
 fn add_written<T: Real + Element, const N: usize>(inputs: &[&[T]; N], out: &mut [T], params: [f64; 2], f: Piece<T, N>) {
     match out.len() {
         0..=PART => add_blocks::<T, N, PART>(inputs, out, params, f),

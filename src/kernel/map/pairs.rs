@@ -1,13 +1,13 @@
-//! Two operations of arithmetic as one loop, for programs: what is between them stays in a register.
+//! Two arithmetic operations as one loop, for programs. The intermediate value stays in a register.
 //!
-//! Nothing is contracted: both results are rounded, as if the first had been written.
+//! The operations are not contracted: both results are rounded, as if the first had been stored.
 
 use std::marker::PhantomData;
 
 use super::{Formulas, Pointwise};
 use crate::kernel::field::Field;
 
-/// An operation on two values that pairs are made of.
+/// An operation on two values that can be part of a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Simple {
     /// a + b.
@@ -18,7 +18,7 @@ pub enum Simple {
     SubtractFrom,
     /// a · b.
     Multiply,
-    /// 0 where a is 0, else a · b: the product of gradient rules.
+    /// 0 if a is 0, else a · b: the product of gradient rules.
     Annihilate,
 }
 
@@ -49,7 +49,7 @@ operations! {
     Annihilate(a, b) a.annihilate(b);
 }
 
-/// `B` of `A` of two arrays, and of an array or a number.
+/// `B` applied to `A` of two arrays, and to an array or a number.
 struct Arrays<A, B>(PhantomData<(A, B)>);
 
 impl<A: Operation, B: Operation> Pointwise<3> for Arrays<A, B> {
@@ -68,7 +68,7 @@ impl<A: Operation, B: Operation> Pointwise<2> for Arrays<A, B> {
     }
 }
 
-/// `B` of `A` of an array and a number, and of an array or a number.
+/// `B` applied to `A` of an array and a number, and to an array or a number.
 struct Numbered<A, B>(PhantomData<(A, B)>);
 
 impl<A: Operation, B: Operation> Pointwise<2> for Numbered<A, B> {
@@ -87,7 +87,7 @@ impl<A: Operation, B: Operation> Pointwise<1> for Numbered<A, B> {
     }
 }
 
-/// The loops of `second(first(x, y), z)`. Where `numbers` says so, y and z are the parameters.
+/// The loops of `second(first(x, y), z)`. `numbers` says whether y and z are parameters.
 #[must_use]
 pub fn pair(first: Simple, second: Simple, numbers: [bool; 2]) -> Formulas {
     match first {

@@ -12,21 +12,21 @@ pub const ERF_CUT: f64 = 0.945;
 pub mod f32 {
     /// `exp` of more overflows, of less than its negative is zero.
     pub const EXP_CLAMP: f32 = 105.0;
-    /// The exponent of a power of two is raised by this, which keeps it normal.
+    /// Exponents of powers of two are raised by this, so that the power is a normal number.
     pub const EXP_RAISED: i16 = 64;
-    /// Takes it back.
+    /// The factor that undoes it.
     pub const EXP_LOWER: f32 = 5.421010862427522e-20;
-    /// The logistic function of this and more is 1.
+    /// The logistic function is 1 for arguments of this size or more.
     pub const LOGISTIC_MAX: f32 = 40.0;
-    /// The exponent of its exponential is lowered by this.
+    /// The exponent of the exponential in `logistic` is lowered by this.
     pub const LOGISTIC_LOWERED: i16 = 40;
-    /// One, lowered.
+    /// One, with its exponent lowered.
     pub const LOGISTIC_UNIT: f32 = 9.094947017729282e-13;
     /// `expm1` is −1 below and infinite above.
     pub const EXPM1_RANGE: [f32; 2] = [-60.0, 89.0];
     /// `sinh` and `cosh` are infinite above.
     pub const SINH_MAX: f32 = 89.5;
-    /// `tanh` of this and more is 1.
+    /// `tanh` is 1 for arguments of this size or more.
     pub const TANH_MAX: f32 = 10.0;
     /// Half an ulp relative to one, squared or less.
     pub const TINY: f32 = 9.313226e-10;
@@ -72,7 +72,7 @@ pub mod f32 {
     pub const POW: [f32; 3] = [0.5770802, 0.41184735, 0.3378765];
     /// (tanh r / r − 1)/r² in r². Minimax, error 2^-27.35.
     pub const TANH: [f32; 3] = [-0.33333176, 0.13320452, -0.050954424];
-    /// `gelu` of this and less is zero, of its negative and more the argument.
+    /// `gelu` is zero below minus this, and the argument above this.
     pub const NORMAL_CLAMP: f32 = 14.5;
     /// The pole of the variable of `NORMAL`.
     pub const NORMAL_SHIFT: f32 = 2.5;
@@ -89,21 +89,21 @@ pub mod f32 {
 pub mod f64 {
     /// `exp` of more overflows, of less than its negative is zero.
     pub const EXP_CLAMP: f64 = 750.0;
-    /// The exponent of a power of two is raised by this, which keeps it normal.
+    /// Exponents of powers of two are raised by this, so that the power is a normal number.
     pub const EXP_RAISED: i16 = 512;
-    /// Takes it back.
+    /// The factor that undoes it.
     pub const EXP_LOWER: f64 = 7.458340731200207e-155;
-    /// The logistic function of this and more is 1.
+    /// The logistic function is 1 for arguments of this size or more.
     pub const LOGISTIC_MAX: f64 = 60.0;
-    /// The exponent of its exponential is lowered by this.
+    /// The exponent of the exponential in `logistic` is lowered by this.
     pub const LOGISTIC_LOWERED: i16 = 140;
-    /// One, lowered.
+    /// One, with its exponent lowered.
     pub const LOGISTIC_UNIT: f64 = 7.174648137343064e-43;
     /// `expm1` is −1 below and infinite above.
     pub const EXPM1_RANGE: [f64; 2] = [-60.0, 710.0];
     /// `sinh` and `cosh` are infinite above.
     pub const SINH_MAX: f64 = 710.6;
-    /// `tanh` of this and more is 1.
+    /// `tanh` is 1 for arguments of this size or more.
     pub const TANH_MAX: f64 = 20.0;
     /// Half an ulp relative to one, squared or less.
     pub const TINY: f64 = 8.673617379884035e-19;
@@ -237,7 +237,7 @@ pub mod f64 {
         0.003573078859865871,
         -0.0012930787332920944,
     ];
-    /// `gelu` of this and less is zero, of its negative and more the argument.
+    /// `gelu` is zero below minus this, and the argument above this.
     pub const NORMAL_CLAMP: f64 = 38.7;
     /// The pole of the variable of `NORMAL`.
     pub const NORMAL_SHIFT: f64 = 2.5;

@@ -8,7 +8,7 @@ use num_complex::Complex;
 
 type C = Complex<f64>;
 
-/// Numbers beyond this overflow when they are added or squared with care.
+/// Numbers beyond this may overflow when they are added or squared.
 const LARGE: f64 = f64::MAX / 4.0;
 /// The largest argument whose exponential is safe to double.
 const LOG_LARGE: f64 = 708.0;
@@ -18,7 +18,7 @@ const fn c(re: f64, im: f64) -> C {
     Complex { re, im }
 }
 
-/// A positive infinite or zero `length` in the direction of angle `y`.
+/// A `length` that is infinite or +0, in the direction of angle `y`.
 fn cis(length: f64, y: f64) -> C {
     let (sin, cos) = y.sin_cos();
     c(length * cos, length * sin)
@@ -46,14 +46,14 @@ pub fn angle(z: C) -> f64 {
     z.im.atan2(z.re)
 }
 
-/// z / |z|; 0 of 0.
+/// z / |z|; 0 for 0.
 #[must_use]
 pub fn sign(z: C) -> C {
     if z == c(0.0, 0.0) {
         return c(0.0, 0.0);
     }
     let largest = z.re.abs().max(z.im.abs());
-    // Smaller where the length would overflow, larger where it would be subnormal and lose digits.
+    // Scaled down where the length would overflow, and up where it would be subnormal and lose digits.
     let scale = if largest > LARGE {
         0.25
     } else if largest < f64::MIN_POSITIVE {
@@ -66,7 +66,7 @@ pub fn sign(z: C) -> C {
     c(re / length, im / length)
 }
 
-/// a / b after Smith; a number divided by zero is infinite or NaN part by part, as in NumPy.
+/// a / b by Smith's method. A number divided by zero is infinite or NaN in each part, as in NumPy.
 #[must_use]
 pub fn divide(a: C, b: C) -> C {
     if b == c(0.0, 0.0) {
@@ -127,7 +127,7 @@ pub fn exp(z: C) -> C {
 pub fn expm1(z: C) -> C {
     let (x, y) = (z.re, z.im);
     if y == 0.0 {
-        // The array API wants +0 at both zeros.
+        // The array API requires +0 at both zeros.
         return c(x.exp_m1() + 0.0, y);
     }
     let e = exp(z);
@@ -194,7 +194,7 @@ pub fn log10(z: C) -> C {
     c(l.re / LN_10, l.im / LN_10)
 }
 
-/// The square root with a real part that is not negative.
+/// The square root with a non-negative real part.
 #[must_use]
 pub fn sqrt(z: C) -> C {
     let (x, y) = (z.re, z.im);
@@ -212,7 +212,7 @@ pub fn sqrt(z: C) -> C {
         return if x > 0.0 { c(x, rest.copysign(y)) } else { c(rest.abs(), x.abs().copysign(y)) };
     }
     let (ax, ay) = (x.abs(), y.abs());
-    // A power of four that keeps sums finite and digits of tiny numbers.
+    // A power of four that keeps sums finite and preserves the digits of tiny numbers.
     let (up, down) = if ax.max(ay) > LARGE {
         (1.0 / 16.0, 4.0)
     } else if ax.max(ay) < f64::MIN_POSITIVE * 4.0 {
@@ -275,7 +275,7 @@ pub fn tanh(z: C) -> C {
         return c(x.tanh(), y);
     }
     if x.is_infinite() {
-        // C gives the zero the sign of sin 2y; the array API says +0 for all positive y.
+        // In C the zero has the sign of sin 2y; the array API requires +0 for all positive y.
         return c(1.0_f64.copysign(x), 0.0_f64.copysign(y));
     }
     if x == 0.0 {
@@ -311,7 +311,7 @@ pub fn tan(z: C) -> C {
     over_i(tanh(times_i(z)))
 }
 
-/// log(2 |z|), of large z.
+/// log(2 |z|), for large z.
 fn log_twice(z: C) -> f64 {
     (z.re / 2.0).hypot(z.im / 2.0).ln() + 2.0 * LN_2
 }
@@ -365,7 +365,7 @@ pub fn atanh(z: C) -> C {
         };
     }
     let ay = y.abs();
-    // Where the square would overflow.
+    // Here the square would overflow.
     if x > 1e150 || ay > 1e150 {
         let h = (x / 2.0).hypot(y / 2.0);
         return c(x / 4.0 / h / h, FRAC_PI_2.copysign(y));
@@ -406,8 +406,8 @@ pub fn atan(z: C) -> C {
     over_i(atanh(times_i(z)))
 }
 
-/// a to the power b: by multiplication where b is a small whole number, else e to the power b log a. Of zero it is 1 for a power
-/// of 0, 0 for a power with a positive real part and NaN else, as in NumPy.
+/// a to the power b: by multiplication if b is a small whole number, else e^(b log a). For a = 0 it is 1 for a power of 0, 0 for a power
+/// with a positive real part, and else NaN, as in NumPy.
 #[must_use]
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small whole numbers")]
 pub fn power(a: C, b: C) -> C {
@@ -445,7 +445,7 @@ pub fn sigmoid(z: C) -> C {
     divide(e, c(1.0, 0.0) + e)
 }
 
-/// Its slope: 1 / (2 + 2 cosh z).
+/// The derivative of the logistic function: 1 / (2 + 2 cosh z).
 #[must_use]
 pub fn sigmoid_slope(z: C) -> C {
     if z.re.abs() > 1500.0 {
@@ -454,25 +454,25 @@ pub fn sigmoid_slope(z: C) -> C {
     reciprocal(c(2.0, 0.0) + cosh(z) * 2.0)
 }
 
-/// The product a · b, but 0 where a is 0, whatever b is.
+/// The product a · b, but 0 if a is 0, whatever b is.
 #[must_use]
 pub fn annihilate(a: C, b: C) -> C {
     if a == c(0.0, 0.0) { c(0.0, 0.0) } else { a * b }
 }
 
-/// The product a · b, but 0 where either is 0, whatever the other is.
+/// The product a · b, but 0 if either is 0, whatever the other is.
 #[must_use]
 pub fn vanish(a: C, b: C) -> C {
     if b == c(0.0, 0.0) { c(0.0, 0.0) } else { annihilate(a, b) }
 }
 
-/// The derivative of a power by its base; 0 for a power of 0.
+/// The derivative of a power with respect to its base; 0 for a power of 0.
 #[must_use]
 pub fn power_slope(a: C, b: C) -> C {
     if b == c(0.0, 0.0) { c(0.0, 0.0) } else { b * power(a, b - 1.0) }
 }
 
-/// The derivative of a power by its exponent; of 0 it is 0 for a power that is 0 or positive.
+/// The derivative of a power with respect to its exponent. For a base of 0 it is 0 if the power is 0 or positive.
 #[must_use]
 pub fn power_log(a: C, b: C) -> C {
     if a == c(0.0, 0.0) && (b.re > 0.0 || b == c(0.0, 0.0)) {

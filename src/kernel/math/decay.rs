@@ -1,14 +1,14 @@
-//! The exponential of what has had a maximum taken off.
+//! The exponential of numbers from which a maximum was subtracted.
 
 use super::real::{Real, fma, pick, poly};
 use crate::kernel::simd::Arch;
 
 /// eˣ for x ≤ 0 (and a little above), within 1.1 ulp while that is a normal number, and 0 below.
 ///
-/// Two thirds of the instructions of [`exp`](super::exp): one factor scales the result, and nothing is clamped.
+/// It takes two thirds of the instructions of [`exp`](super::exp): a single factor scales the result, and nothing is clamped.
 #[inline(always)]
 pub fn exp_decay<T: Real, A: Arch>(x: T) -> T {
-    // Above the logarithm of the smallest normal number. NaN is not below it and stays.
+    // Above the logarithm of the smallest normal number. NaN is not below the limit and is preserved.
     let limit = T::lit(if size_of::<T>() == 4 { -87.0 } else { -708.0 });
     let t = fma::<T, A>(x, T::LOG2_E[0] + T::LOG2_E[1], T::MAGIC);
     let k = t - T::MAGIC;

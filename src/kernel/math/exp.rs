@@ -1,4 +1,4 @@
-//! The exponential and what is made of it.
+//! The exponential and functions derived from it.
 //!
 //! x = k·ln 2 + r with |r| ≤ ½ ln 2 (Cody and Waite's reduction in two parts), then a polynomial in r and an
 //! exact scaling by 2^k.
@@ -7,7 +7,7 @@ use super::power::{Pair, product};
 use super::real::{Real, fma, long_poly, pick, poly};
 use crate::kernel::simd::Arch;
 
-/// x reduced: `t = MAGIC + k`, x = k·ln 2 + r + tail, the tail below an ulp of r.
+/// The reduced argument: `t = MAGIC + k`, x = k·ln 2 + r + tail, with the tail below an ulp of r.
 pub(super) struct Reduced<T> {
     pub(super) t: T,
     pub(super) r: T,
@@ -24,14 +24,14 @@ pub(super) fn reduce<T: Real, A: Arch>(x: T) -> Reduced<T> {
     Reduced { t, r, tail }
 }
 
-/// x held within `low` … `high`; NaN stays.
+/// x clamped to `low` … `high`; NaN is preserved.
 #[inline(always)]
 pub(super) fn clamp<T: Real>(x: T, low: T, high: T) -> T {
     let x = pick(x > high, high, x);
     pick(x < low, low, x)
 }
 
-/// As [`reduce`] for x + low, with a `low` below an ulp of x or so; no tail.
+/// [`reduce`] for x + low, where `low` is about an ulp of x or less; without a tail.
 #[inline(always)]
 pub(super) fn reduce_pair<T: Real, A: Arch>(x: T, low: T) -> Reduced<T> {
     let t = fma::<T, A>(x, T::LOG2_E[0] + T::LOG2_E[1], T::MAGIC);
@@ -46,7 +46,7 @@ pub(super) fn share<T: Real, A: Arch>(r: T) -> T {
     fma::<T, A>(r * r, poly::<T, A>(r, T::EXP), r)
 }
 
-/// As [`share`], in a formula that is [long](long_poly).
+/// [`share`] for a formula that is [long](long_poly).
 #[inline(always)]
 pub(super) fn long_share<T: Real, A: Arch>(r: T) -> T {
     fma::<T, A>(r * r, long_poly::<T, A>(r, T::EXP), r)
@@ -54,7 +54,7 @@ pub(super) fn long_share<T: Real, A: Arch>(r: T) -> T {
 
 /// eˣ, within 1.1 ulp.
 ///
-/// Two factors scale the result, so that it may be subnormal, or overflow by itself.
+/// Two factors scale the result, so that it may be subnormal, and overflows only when it must.
 #[inline(always)]
 pub fn exp<T: Real, A: Arch>(x: T) -> T {
     let Reduced { t, r, .. } = reduce::<T, A>(clamp(x, -T::EXP_CLAMP, T::EXP_CLAMP));
@@ -63,7 +63,7 @@ pub fn exp<T: Real, A: Arch>(x: T) -> T {
     fma::<T, A>(e, a, a) * b
 }
 
-/// e^(a·b), within 1.5 ulp: the product is not rounded, so that a large one loses no digit of the result.
+/// e^(a·b), within 1.5 ulp. The product is not rounded, so that a large one does not lose digits of the result.
 #[inline(always)]
 pub fn exp_product<T: Real, A: Arch>(a: T, b: T) -> T {
     let Pair { head, tail } = product::<T, A>(a, b);
@@ -92,7 +92,7 @@ pub fn expm1<T: Real, A: Arch>(x: T) -> T {
     pick(x.abs() < T::TINY, x, half + half)
 }
 
-/// eˣ for moderate x where the last bit does not matter: nothing is clamped, and with FMA one step reduces.
+/// eˣ for moderate x, where the last bit does not matter: nothing is clamped, and with FMA the reduction is one step.
 #[inline(always)]
 pub(super) fn brief_exp<T: Real, A: Arch>(x: T) -> T {
     let t = fma::<T, A>(x, T::LOG2_E[0] + T::LOG2_E[1], T::MAGIC);
@@ -102,14 +102,14 @@ pub(super) fn brief_exp<T: Real, A: Arch>(x: T) -> T {
     fma::<T, A>(s, long_share::<T, A>(r), s)
 }
 
-/// tanh x = N/D = 1 − 2(1 − h)/D with N = (s − 1) + (s + 1)·h, D = (s + 1) + (s − 1)·h, for |x| = k·½ ln 2 + r, s = 2^k and
-/// h = tanh r: the theorem of addition. h is all of it where k = 0. Within 1.9 ulp.
+/// tanh x = N/D = 1 − 2(1 − h)/D by the addition theorem, with |x| = k·½ ln 2 + r, s = 2^k, h = tanh r,
+/// N = (s − 1) + (s + 1)·h and D = (s + 1) + (s − 1)·h. For k = 0 the result is h. Within 1.9 ulp.
 #[inline(always)]
 pub fn tanh<T: Real, A: Arch>(x: T) -> T {
     let (one, two, half) = (T::lit(1.0), T::lit(2.0), T::lit(0.5));
     let a = x.abs();
     let held = pick(a > T::TANH_MAX, T::TANH_MAX, a);
-    // Rounded down rather than up: r is 0.273 at most, and so far k = 0, where no quotient is rounded.
+    // Rounded down rather than up: then k = 0 for r up to 0.273, and no quotient is rounded.
     let t = fma::<T, A>(held - T::lit(0.1), two * (T::LOG2_E[0] + T::LOG2_E[1]), T::MAGIC);
     let k = t - T::MAGIC;
     let [head, tail] = [half * T::LN2[0], half * T::LN2[1]];
@@ -118,13 +118,13 @@ pub fn tanh<T: Real, A: Arch>(x: T) -> T {
     let h = fma::<T, A>(r * z, poly::<T, A>(z, T::TANH), r);
     let s = T::pow2(t, 0);
     let (low, high) = (s - one, s + one);
-    // From ½ on the second form is the better one.
+    // From ½ on the second form is more accurate.
     let large = held > T::lit(0.549_306_144_334_054_8);
     let above = pick(large, fma::<T, A>(h, two, -two), fma::<T, A>(high, h, low));
     (pick(large, one, T::lit(0.0)) + above / fma::<T, A>(low, h, high)).with_sign_of(x)
 }
 
-/// c·(1 + eᵛ) for a reduced v and c = `LOGISTIC_UNIT`, which keeps it finite.
+/// c·(1 + eᵛ) for a reduced v, where c = `LOGISTIC_UNIT` keeps it finite.
 #[inline(always)]
 pub(super) fn logistic<T: Real, A: Arch>(Reduced { t, r, .. }: Reduced<T>) -> T {
     let f = T::pow2(t, -T::LOGISTIC_LOWERED);
@@ -137,7 +137,7 @@ pub fn sigmoid<T: Real, A: Arch>(x: T) -> T {
     T::LOGISTIC_UNIT / logistic::<T, A>(reduce::<T, A>(clamp(-x, -T::LOGISTIC_MAX, T::EXP_CLAMP)))
 }
 
-/// The slope of [`sigmoid`]: e^−|x|/(1 + e^−|x|)², within 4 ulp. σ(1 − σ) would have no digit left where σ is near 1.
+/// The derivative of [`sigmoid`]: e^−|x|/(1 + e^−|x|)², within 4 ulp. σ(1 − σ) would lose all digits where σ is near 1.
 #[inline(always)]
 pub fn sigmoid_slope<T: Real, A: Arch>(x: T) -> T {
     let e = exp::<T, A>(-x.abs());
@@ -145,8 +145,8 @@ pub fn sigmoid_slope<T: Real, A: Arch>(x: T) -> T {
     e / (d * d)
 }
 
-/// sinh x = (e + e/(e + 1))/2 for e = expm1(|x|), with the sign of x; carried as e/4 so
-/// that it overflows last. Within 2.3 ulp.
+/// sinh x = (e + e/(e + 1))/2 with e = expm1(|x|) and the sign of x. It is computed with e/4, so that no intermediate value overflows
+/// before the result. Within 2.3 ulp.
 #[inline(always)]
 pub fn sinh<T: Real, A: Arch>(x: T) -> T {
     let a = x.abs();
@@ -156,7 +156,7 @@ pub fn sinh<T: Real, A: Arch>(x: T) -> T {
     pick(a < T::TINY, x, y.copysign(x))
 }
 
-/// cosh x = (e + 1/e)/2 for e = exp(|x|), carried as e/4. Within 1.5 ulp.
+/// cosh x = (e + 1/e)/2 with e = exp(|x|), computed with e/4. Within 1.5 ulp.
 #[inline(always)]
 pub fn cosh<T: Real, A: Arch>(x: T) -> T {
     let a = x.abs();

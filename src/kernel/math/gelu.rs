@@ -1,11 +1,11 @@
-//! Activations x·s(x): the Gaussian error linear unit, its approximation by tanh, and x·sigmoid(x). Also their gates s.
+//! Activations x·s(x): the Gaussian error linear unit, its approximation by tanh, and x·sigmoid(x). Also the sigmoid curves s.
 //!
-//! s is a sigmoid curve. For negative x it is the small end of 1 + erf or 1 + tanh: that sum has no correct digit there, and
-//! the end may be subnormal where the product x·s(x) is not. So the end itself is computed, as an exponential of a rounded
-//! head and its tail, and scaled last.
+//! For negative x, s is the small left tail of 1 + erf or 1 + tanh. That sum would have no correct digits there, and the tail may be
+//! subnormal where the product x·s(x) is not. So the tail itself is computed, as the exponential of a rounded head and a correction, and
+//! scaled last.
 //!
-//! An exponential comes as (1 + e)·f: a factor 1 + e that is never rounded by itself, but added to what it multiplies as its
-//! share e, saves one of the few roundings that count.
+//! An exponential is represented as (1 + e)·f. The factor 1 + e is never rounded by itself; multiplying by it adds the product with e. That
+//! saves one of the few roundings that count.
 
 use super::exp::{Reduced, clamp, logistic, long_share, reduce, reduce_pair};
 use super::power::{Pair, product};
@@ -14,8 +14,8 @@ use crate::kernel::simd::Arch;
 
 /// x·Φ(x) with the normal distribution's Φ, within 3 ulp (3.5 without FMA).
 ///
-/// aΦ(−a) = ½·a/(a + c)·(1 + p)·e^(−a²/2), where p is a polynomial in a/(a + c) − ½. With the exponential's share e, too,
-/// (1 + p)·(1 + e) = 1 + u is one factor.
+/// aΦ(−a) = ½·a/(a + c)·(1 + p)·e^(−a²/2), where p is a polynomial in a/(a + c) − ½. With the e of the exponential, (1 + p)·(1 + e) = 1 + u
+/// is one factor.
 #[inline(always)]
 pub fn gelu<T: Real, A: Arch>(x: T) -> T {
     let half = T::lit(0.5);
@@ -23,11 +23,11 @@ pub fn gelu<T: Real, A: Arch>(x: T) -> T {
     let NormalEnd { y, u, f, .. } = normal_end::<T, A>(a);
     let y = y * f;
     let end = fma::<T, A>(y, u, y);
-    // The end may be subnormal; it is rounded once. Zero keeps its sign.
+    // The tail may be subnormal; it is rounded once. Zero keeps its sign.
     fma::<T, A>(-end, half * T::EXP_LOWER, pick(x < T::lit(-0.0), T::lit(-0.0), x))
 }
 
-/// Φ(x), the normal distribution function, within 4 ulp: its small end keeps all digits.
+/// Φ(x), the normal distribution function, within 4 ulp: the small left tail keeps all digits.
 #[inline(always)]
 pub fn normal_cdf<T: Real, A: Arch>(x: T) -> T {
     let (half, one) = (T::lit(0.5), T::lit(1.0));
@@ -51,7 +51,7 @@ fn normal_end<T: Real, A: Arch>(a: T) -> NormalEnd<T> {
     let sum = a + T::NORMAL_SHIFT;
     let y = a / sum;
     let p = long_poly::<T, A>(y - half, T::NORMAL);
-    // The rounding error of the sum belongs to the factor: its share is lost·2·Φ(−a)·e^(a²/2), which (1 − y)² is near.
+    // The rounding error of the sum is corrected in the factor: by lost·2·Φ(−a)·e^(a²/2), for which (1 − y)² is a good approximation.
     let lost = a - (sum - T::NORMAL_SHIFT);
     let rest = one - y;
     let p = fma::<T, A>(-lost * rest, rest, p);
@@ -81,7 +81,7 @@ pub fn gelu_tanh_cdf<T: Real, A: Arch>(x: T) -> T {
 #[inline(always)]
 fn gelu_logistic<T: Real, A: Arch>(a: T) -> T {
     let square = product::<T, A>(a, a);
-    // −2u/a = c + d·a², where c is larger than the other term up to a = 4.7, and nothing is lost that counts beyond.
+    // −2u/a = c + d·a². Up to a = 4.7, c is larger than the other term; beyond, the error does not matter.
     let [[c, c_low], [d, d_low]] = T::GELU;
     let term = product::<T, A>(d, square.head);
     let head = c + term.head;
@@ -95,13 +95,13 @@ fn gelu_logistic<T: Real, A: Arch>(a: T) -> T {
 /// x/(1 + e^(−x)), within 3 ulp.
 #[inline(always)]
 pub fn silu<T: Real, A: Arch>(x: T) -> T {
-    // A little further than where e^x is zero: the product is larger.
+    // Slightly further than where e^x is zero, because the product with x is larger.
     let v = clamp(-x, -T::LOGISTIC_MAX, T::EXP_CLAMP + T::lit(8.0));
-    // The end may be subnormal; it is scaled last.
+    // The tail may be subnormal; it is scaled last.
     pick(x > T::LOGISTIC_MAX, x, v / logistic::<T, A>(reduce::<T, A>(v)) * -T::LOGISTIC_UNIT)
 }
 
-/// |x|, or a number for which the function is zero or x already.
+/// |x|, clamped to where the function is zero or x already.
 #[inline(always)]
 fn held<T: Real>(x: T, most: T) -> T {
     let a = x.abs();
@@ -117,12 +117,12 @@ mod tests {
 
     type One<T> = fn(T) -> T;
 
-    /// Multiply-adds by the library's function when the processor of the test has none: the same bits.
+    /// Multiply-adds by the library's function if the test's processor has no FMA: the same bits.
     fn all<T: Real>() -> [[One<T>; 2]; 3] {
         [[gelu::<T, Avx2>, gelu::<T, Baseline>], [gelu_tanh::<T, Avx2>, gelu_tanh::<T, Baseline>], [silu::<T, Avx2>, silu::<T, Baseline>]]
     }
 
-    /// Φ's left end: a continued fraction.
+    /// The left tail of Φ, by a continued fraction.
     fn normal(x: f64) -> f64 {
         if x > -3.0 {
             return 0.5 * x * (1.0 + erf::<f64, Baseline>(x * std::f64::consts::FRAC_1_SQRT_2));

@@ -1,4 +1,4 @@
-//! Logarithms, after the scheme of fdlibm.
+//! Logarithms, by the method of fdlibm.
 //!
 //! x = 2^k·(1 + f) with 1 + f within √½ … √2, s = f/(2 + f), and
 //! log(1 + f) = f − (f²/2 − s·(f²/2 + R)) with R = s²·P(s²) from the series of log((1+s)/(1−s)).
@@ -6,7 +6,7 @@
 use super::real::{Real, fma, pick, poly};
 use crate::kernel::simd::Arch;
 
-/// log(1 + f) = f − half + rest, the pieces from large to small.
+/// log(1 + f) = f − half + rest, ordered from large to small.
 struct Pieces<T> {
     f: T,
     half: T,
@@ -22,7 +22,7 @@ fn pieces<T: Real, A: Arch>(f: T) -> Pieces<T> {
     Pieces { f, half, rest: s * (half + r) }
 }
 
-/// `y` but at the edges of the domain: x itself at +∞ and NaN, −∞ where `u` is zero, NaN where it is negative.
+/// `y`, except at the edges of the domain: x itself at +∞ and NaN, −∞ where `u` is zero, NaN where it is negative.
 #[inline(always)]
 fn edges<T: Real>(x: T, u: T, y: T) -> T {
     let zero = T::lit(0.0);
@@ -41,7 +41,7 @@ pub fn log<T: Real, A: Arch>(x: T) -> T {
     edges(x, x, y)
 }
 
-/// log(1 + x), within 0.9 ulp of a small result too: the rounding error of 1 + x is added back, divided by 1 + x.
+/// log(1 + x), within 0.9 ulp of small results, too: the rounding error of 1 + x is added back, divided by 1 + x.
 #[inline(always)]
 pub fn log1p<T: Real, A: Arch>(x: T) -> T {
     let one = T::lit(1.0);

@@ -1,13 +1,12 @@
 //! Elementary functions for loops.
 //!
-//! Every function is generic over the type ([`Real`]) and the instruction set
-//! ([`Arch`](crate::kernel::simd::Arch)), has no branch, and so becomes packed code wherever a loop calls it. NaN,
-//! infinities, signed zeros and subnormal numbers are those of IEEE 754 and C. The result for a number
-//! depends on the instruction set only, never on its place in the slice.
+//! Every function is generic over the type ([`Real`]) and the instruction set ([`Arch`](crate::kernel::simd::Arch)). It has no branches, so
+//! it vectorises in any loop that calls it. NaN, infinities, signed zeros and subnormal numbers are handled as in IEEE 754 and C. The
+//! result for a number depends on the instruction set only, never on its position in the slice.
 //!
-//! Largest error in ulp, with FMA and without: `f32` over the numbers (exp, expm1 and the logarithms over all 2^32, the
-//! others over every 17th) against `f64`; `f64` over 1.5 million random numbers (pow 2 million pairs) against 113-bit
-//! arithmetic. The tests hold the bound.
+//! Largest error in ulp, with FMA and without. `f32` was compared with `f64`, for all 2^32 numbers (exp, expm1 and the logarithms) or every
+//! 17th (the others). `f64` was compared with 113-bit arithmetic, for 1.5 million random numbers (pow: 2 million pairs). The tests assert
+//! the bound.
 //!
 //! | function | bound | `f32` | without FMA | `f64` | without FMA |
 //! |---|---|---|---|---|---|

@@ -1,7 +1,7 @@
 //! Powers.
 //!
-//! xʸ = 2^(y·log2 |x|), with the logarithm carried as a head and a tail: an error there is multiplied by the
-//! exponent of the result, so it must be some 2^−10 (`f64`; `f32` 2^−7) of an ulp.
+//! xʸ = 2^(y·log2 |x|). The logarithm is a head and a tail, because its error is multiplied by the exponent of the result: it must be below
+//! some 2^−10 (`f64`) or 2^−7 (`f32`) of an ulp.
 
 use super::real::{Real, fma, is_nan, pick, poly};
 use crate::kernel::simd::Arch;
@@ -82,7 +82,7 @@ fn exp2_pair<T: Real, A: Arch>(x: Pair<T>) -> T {
 pub fn pow<T: Real, A: Arch>(x: T, y: T) -> T {
     let (zero, one, infinity) = (T::lit(0.0), T::lit(1.0), T::lit(f64::INFINITY));
     let a = x.abs();
-    // A larger exponent gives 0, 1 or ∞ like this one; products stay finite.
+    // A larger exponent gives the same result (0, 1 or ∞), and here products stay finite.
     let held = pick(y.abs() < T::POW_CLAMP, y, T::POW_CLAMP.copysign(y));
     let log = log2_pair::<T, A>(a);
     let power = exp2_pair::<T, A>(times::<T, A>(log, Pair { head: held, tail: zero }));

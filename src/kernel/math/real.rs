@@ -1,4 +1,4 @@
-//! What the functions of this room need of a floating point type, and its coefficients.
+//! What the functions of this room need from a floating point type, and its coefficients.
 #![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_lossless, reason = "constants, and `lit`, which rounds")]
 #![allow(clippy::return_self_not_must_use, clippy::must_use_candidate, reason = "arithmetic, whose results are always used")]
 
@@ -9,7 +9,7 @@ use crate::kernel::simd::{Arch, Opaque};
 
 /// `f32` or `f64`, with the few bit tricks that vectorise well.
 ///
-/// Integers are never converted: a small integer `k` travels as `MAGIC + k`, whose lowest bits are `k`.
+/// Integers are never converted: a small integer `k` is represented as `MAGIC + k`, whose lowest bits are `k`.
 pub trait Real:
     Opaque
     + PartialOrd
@@ -25,23 +25,23 @@ pub trait Real:
     const MAGIC: Self;
     /// Arguments beyond ±this overflow or underflow `exp` for certain, yet keep `k` in range.
     const EXP_CLAMP: Self;
-    /// A small power of two raised by this is a normal number, and is taken back last.
+    /// A power of two whose exponent is raised by this is a normal number. The result is scaled back last.
     const EXP_RAISED: i16;
-    /// 2 to the negative of that.
+    /// 2 to the negative of `EXP_RAISED`.
     const EXP_LOWER: Self;
-    /// The logistic function of this and more is 1.
+    /// The logistic function is 1 for arguments of this size or more.
     const LOGISTIC_MAX: Self;
-    /// The largest exponential of `logistic` lowered by this is finite, and that of −`LOGISTIC_MAX` normal.
+    /// With its exponent lowered by this, the largest exponential in `logistic` is finite, and that of −`LOGISTIC_MAX` normal.
     const LOGISTIC_LOWERED: i16;
-    /// 2 to the negative of that.
+    /// 2 to the negative of `LOGISTIC_LOWERED`.
     const LOGISTIC_UNIT: Self;
     /// `expm1` is −1 below and infinite above.
     const EXPM1_RANGE: [Self; 2];
     /// `sinh` and `cosh` are infinite above.
     const SINH_MAX: Self;
-    /// `tanh` of this and more is 1.
+    /// `tanh` is 1 for arguments of this size or more.
     const TANH_MAX: Self;
-    /// |x| below this: the odd functions and `expm1` are `x` to within far less than an ulp.
+    /// For |x| below this, the odd functions and `expm1` equal `x` to within far less than an ulp.
     const TINY: Self;
     /// Beyond this |x| `erf` rounds to ±1.
     const ERF_CLAMP: Self;
@@ -83,13 +83,13 @@ pub trait Real:
     const POW: &'static [Self];
     /// (tanh r / r − 1)/r² in r².
     const TANH: &'static [Self];
-    /// −log(erfc x) in x, above it.
+    /// −log(erfc x) in x, above `ERF_CUT`.
     const ERF_FAR: &'static [Self];
     /// x·Φ(x) is zero or x beyond ±this.
     const NORMAL_CLAMP: Self;
     /// c of the variable a/(a + c) − ½.
     const NORMAL_SHIFT: Self;
-    /// 2·(a + 1)·e^(a²/2)·Φ(−a) − 1 in that variable.
+    /// 2·(a + `NORMAL_SHIFT`)·e^(a²/2)·Φ(−a) − 1 in that variable.
     const NORMAL: &'static [Self];
     /// `gelu_tanh` is zero or x beyond ±this.
     const GELU_CLAMP: Self;
@@ -128,7 +128,7 @@ pub trait Real:
     fn negate_by_bit1(self, t: Self) -> Self;
     /// self, negated if `x` is negative.
     fn with_sign_of(self, x: Self) -> Self;
-    /// The platform's `sin`: right for every argument.
+    /// The platform's `sin`, accurate for every argument.
     fn libm_sin(self) -> Self;
     /// The platform's `cos`.
     fn libm_cos(self) -> Self;
@@ -183,12 +183,12 @@ macro_rules! real {
             }
             #[inline(always)]
             fn pow2(t: Self, by: i16) -> Self {
-                // The bits of MAGIC above the integer fall out of the shift.
+                // The bits of MAGIC above the integer are shifted out.
                 $t::from_bits(t.to_bits().wrapping_add($bits::from(by.cast_unsigned()).wrapping_add($bias)) << $p)
             }
             #[inline(always)]
             fn pow2_halves(t: Self) -> (Self, Self) {
-                // Either half has its bias; the sum is positive.
+                // Each half has the bias added, so that the sum is positive.
                 let k = t.to_bits().wrapping_sub(Self::MAGIC.to_bits()).wrapping_add(2 * $bias);
                 let half = k >> 1;
                 ($t::from_bits(half << $p), $t::from_bits(k.wrapping_sub(half) << $p))
@@ -274,14 +274,14 @@ pub fn poly<T: Real, A: Arch>(x: T, coefficients: &'static [T]) -> T {
     parts::<T, A, false>(x, coefficients)
 }
 
-/// As [`poly`], for coefficients that are too many for the registers: they are read from memory by the instructions that
-/// multiply. The compiler would make each anew in every turn of the loop, which costs a fifth of a long formula.
+/// [`poly`] for more coefficients than fit the registers: the multiply instructions read them from memory. Otherwise the compiler would
+/// materialise each of them in every iteration, which costs a fifth of a long formula.
 #[inline(always)]
 pub fn long_poly<T: Real, A: Arch>(x: T, coefficients: &'static [T]) -> T {
     parts::<T, A, true>(x, coefficients)
 }
 
-/// The polynomial; with `FROM_MEMORY`, of coefficients [out of sight](Opaque::opaque).
+/// The polynomial; with `FROM_MEMORY`, its coefficients are [hidden from the compiler](Opaque::opaque).
 #[inline(always)]
 fn parts<T: Real, A: Arch, const FROM_MEMORY: bool>(x: T, coefficients: &'static [T]) -> T {
     match coefficients.len() {
@@ -317,13 +317,13 @@ fn horner<T: Real, A: Arch, const FROM_MEMORY: bool>(x: T, coefficients: &'stati
     sum
 }
 
-/// `c`, with `FROM_MEMORY` out of sight.
+/// `c`; with `FROM_MEMORY` hidden from the compiler.
 #[inline(always)]
 fn hidden<T: Real, const FROM_MEMORY: bool>(c: T) -> T {
     if FROM_MEMORY { c.opaque() } else { c }
 }
 
-/// `a` or `b`, both computed already: a blend, never a branch.
+/// `a` or `b`, both of which are computed already: a blend, not a branch.
 #[inline(always)]
 pub fn pick<T>(condition: bool, a: T, b: T) -> T {
     if condition { a } else { b }

@@ -1,7 +1,7 @@
-//! The functions of this room to some thirty digits, slowly, as the judge of the `f64` versions.
+//! The functions of this room to some thirty digits, slowly, as the reference for the `f64` versions.
 //!
-//! A [`Wide`] is an unevaluated sum of two `f64`; sums and products follow Dekker and Knuth. The functions use
-//! Taylor series and Newton steps only, nothing from the code under test. `benches/accuracy.rs` reads this file, too.
+//! A [`Wide`] is an unevaluated sum of two `f64`; sums and products follow Dekker and Knuth. The functions use only Taylor series and
+//! Newton steps, and nothing of the code under test. `benches/accuracy.rs` includes this file, too.
 #![allow(clippy::excessive_precision, clippy::unreadable_literal, clippy::approx_constant, reason = "digits as they were computed")]
 
 use std::f64::consts::LN_2;
@@ -56,11 +56,11 @@ impl Wide {
         let rest = rest.minus(o.times(wide(q2)));
         sum(q, q2).plus(wide(rest.hi / o.hi))
     }
-    /// Exact product with a power of two.
+    /// The exact product with a power of two.
     fn scaled(self, s: f64) -> Wide {
         Wide { hi: self.hi * s, lo: self.lo * s }
     }
-    /// self · 2^k for k out of the range of one factor.
+    /// self · 2^k, where k may be outside the range of one factor.
     pub fn shifted(self, k: f64) -> Wide {
         let half = (k / 2.0).floor();
         self.scaled(half.exp2()).scaled((k - half).exp2())
@@ -179,7 +179,7 @@ pub fn pow(x: f64, y: f64) -> (Wide, f64) {
     exp(log(wide(x)).times(wide(y)))
 }
 
-/// |y − m·2^k| in ulp of `f64`; infinite for a wrong kind of value or a zero of the wrong sign.
+/// |y − m·2^k| in ulp of `f64`; infinite if NaN or infinity differ, or for a zero of the wrong sign.
 pub fn error64(y: f64, (m, k): (Wide, f64)) -> f64 {
     let expected = m.shifted(k).hi;
     if y.to_bits() == expected.to_bits() && !m.hi.is_normal() || y.is_nan() && expected.is_nan() {

@@ -1,4 +1,4 @@
-//! Every function against a more precise one, through the loops that will run it.
+//! Compares every function with a more precise one, through the loops that run it.
 
 use std::marker::PhantomData;
 
@@ -7,17 +7,17 @@ use super::{Real, pow};
 use crate::kernel::field::{Field, Lane};
 use crate::kernel::simd::{Arch, Baseline, Careful, Kernel, dispatch};
 
-/// A function, what it should be, and how far off it may be.
+/// A function, its reference, and its largest error.
 trait Function {
     const NAME: &'static str;
     /// Largest error in ulp, for either type and instruction set.
     const BOUND: f64;
-    /// Where the `f64` samples lie.
+    /// The range of the `f64` samples.
     const RANGE: (f64, f64);
     fn eval<F: Field>(x: F) -> F;
-    /// To within an ulp or so of `f64`: the judge of the `f32` version.
+    /// Accurate to about an ulp of `f64`: the reference for `f32`.
     fn double(x: f64) -> f64;
-    /// m and k with f(x) = m · 2^k: the judge of the `f64` version.
+    /// m and k with f(x) = m · 2^k: the reference for `f64`.
     fn precise(x: f64) -> (Wide, f64);
 }
 
@@ -102,7 +102,7 @@ fn pass<F: Function, T: Real, A: Arch>(x: &[T], y: &mut [T]) -> bool {
     out_of_range
 }
 
-/// What the best instruction set and the baseline make of `x`.
+/// The results for `x` with the best instruction set and with the baseline.
 fn both<F: Function, T: Real>(x: &[T]) -> [Vec<T>; 2] {
     let mut out = [x.to_vec(), x.to_vec()];
     dispatch(Map::<F, T>(x, &mut out[0], PhantomData));
@@ -110,18 +110,18 @@ fn both<F: Function, T: Real>(x: &[T]) -> [Vec<T>; 2] {
     out
 }
 
-/// The ulp at `x` of a format with this precision and least exponent, for normal `x`.
+/// The ulp at a normal `x` of a format with this precision and least exponent.
 fn ulp(x: f64, precision: u64, least: u64) -> f64 {
     let exponent = (x.abs().to_bits() >> 52).max(least);
     f64::from_bits((exponent + 1 - precision) << 52)
 }
 
-/// One `f32` result against `f64`, in ulp; infinite for a wrong kind of value or a zero of the wrong sign.
+/// The error of an `f32` result relative to `f64`, in ulp; infinite if NaN or infinity differ, or for a zero of the wrong sign.
 fn error32(y: f32, expected: f64) -> f64 {
     #[allow(clippy::cast_possible_truncation, reason = "rounding is what is wanted")]
     let nearest = expected as f32;
     if y.to_bits() == nearest.to_bits() {
-        return 0.0; // half an ulp at most, which is no news
+        return 0.0; // at most half an ulp, which is correct rounding
     }
     if y.is_nan() || nearest.is_nan() || y.is_sign_negative() != nearest.is_sign_negative() {
         return if y.is_nan() && nearest.is_nan() { 0.0 } else { f64::INFINITY };
@@ -129,7 +129,7 @@ fn error32(y: f32, expected: f64) -> f64 {
     if nearest.is_infinite() || y.is_infinite() {
         return if nearest.abs() >= f32::MAX && y.abs() >= f32::MAX { 1.0 } else { f64::INFINITY };
     }
-    // A result beyond the smallest f32 may be subnormal as f64, where the ulp has no meaning.
+    // Below the smallest f32 a result may be subnormal in f64, where the ulp has no meaning.
     let expected = if expected.abs() < 1e-60 { 1e-60 } else { expected };
     (f64::from(y.abs()) - expected.abs()).abs() / ulp(expected, 24, 1023 - 126)
 }
@@ -178,7 +178,7 @@ fn uniform(count: u64) -> impl Iterator<Item = f64> {
     })
 }
 
-/// Random `f64`: a third each over the range, near zero at every scale, and around −4 … 4.
+/// Random `f64`: a third each over the range, near zero at every scale, and within −4 … 4.
 fn sample<F: Function>(count: u64) {
     let (low, high) = F::RANGE;
     let x: Vec<f64> = uniform(count)

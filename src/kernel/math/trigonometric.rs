@@ -1,9 +1,8 @@
 //! Sine, cosine and tangent.
 //!
-//! |x| = n·π/2 + r with |r| ≤ π/4 by Cody and Waite's reduction in three parts (four without FMA), which is
-//! good up to [`Real::TRIG_LIMIT`]. Beyond it the result is meaningless unless `A::CAREFUL`, which asks the
-//! platform's libm for those lanes: a loop tests [`is_far`] per block and repeats the block with
-//! [`Careful`](crate::kernel::simd::Careful).
+//! |x| = n·π/2 + r with |r| ≤ π/4 by Cody and Waite's reduction in three parts (four without FMA), which is accurate up to
+//! [`Real::TRIG_LIMIT`]. Beyond that limit the result is meaningless, unless `A::CAREFUL`, which calls the platform's libm for these lanes.
+//! A loop tests [`is_far`] for each block and repeats the block with [`Careful`](crate::kernel::simd::Careful).
 
 use super::real::{Real, fma, pick, poly};
 use crate::kernel::simd::Arch;
@@ -14,7 +13,7 @@ pub fn is_far<T: Real, A: Arch>(x: T) -> bool {
     x.abs() > T::TRIG_LIMIT[usize::from(!A::FMA)]
 }
 
-/// |x| reduced: `t = MAGIC + n`, |x| = n·π/2 + r + tail.
+/// The reduced |x|: `t = MAGIC + n`, |x| = n·π/2 + r + tail.
 struct Reduced<T> {
     t: T,
     r: T,
@@ -42,14 +41,14 @@ fn reduce<T: Real, A: Arch>(x: T) -> Reduced<T> {
     Reduced { t, r, tail: ((b - r) + tail) + n * p4 }
 }
 
-/// sin(r + tail) as r plus the value returned.
+/// sin(r + tail) − r.
 #[inline(always)]
 fn sin_rest<T: Real, A: Arch>(r: T, tail: T) -> T {
     let z = r * r;
     fma::<T, A>(r * z, poly::<T, A>(z, T::SIN), tail)
 }
 
-/// cos(r + tail) as one plus the value returned.
+/// cos(r + tail) − 1.
 #[inline(always)]
 fn cos_rest<T: Real, A: Arch>(r: T, tail: T) -> T {
     let z = r * r;
@@ -81,7 +80,7 @@ pub fn cos<T: Real, A: Arch>(x: T) -> T {
     y.negate_by_bit1(t + T::lit(1.0))
 }
 
-/// Cosine and sine of 2πv for v in [0, 1). What remains of v after quarters is exact.
+/// Cosine and sine of 2πv for v in [0, 1). The remainder of v after removing quarters is exact.
 #[inline(always)]
 pub fn on_circle<T: Real, A: Arch>(v: T) -> [T; 2] {
     let t = fma::<T, A>(v, T::lit(4.0), T::MAGIC);
@@ -94,7 +93,7 @@ pub fn on_circle<T: Real, A: Arch>(v: T) -> [T; 2] {
 
 /// Tangent, within 2.5 ulp; see [`is_far`].
 ///
-/// What rounding took from sine and cosine, and from their quotient, is added back.
+/// The rounding errors of sine, cosine and their quotient are added back.
 #[inline(always)]
 pub fn tan<T: Real, A: Arch>(x: T) -> T {
     if A::CAREFUL && is_far::<T, A>(x) {

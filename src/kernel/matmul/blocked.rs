@@ -1,8 +1,8 @@
 //! Products of floats, in blocks that fit the caches.
 //!
-//! `k` is cut into equal parts of at most [`DEPTH`], and a tile adds one part at a time: the order of every sum depends on
-//! `k` alone, so rows and columns may be cut for the threads anywhere. `b` is packed once, by all threads; each then
-//! takes blocks of rows, which it copies for itself, and runs every panel of `b` through them.
+//! `k` is divided into equal parts of at most [`DEPTH`], and a tile adds one part at a time. So the order of every sum depends on `k` only,
+//! and threads may divide rows and columns anywhere. `b` is packed once, by all threads. Then each thread takes blocks of rows, which it
+//! packs for itself, and multiplies them with every panel of `b`.
 
 #![allow(unsafe_code, reason = "operands are read through the pointers of `product`")]
 
@@ -18,26 +18,26 @@ use crate::array::{Aligned, Array, alloc_check};
 use crate::kernel::parallel;
 use crate::kernel::simd::{self, Arch};
 
-/// The most of `k` that runs through the microkernel at a time: a panel of `b` fills half of an L1 cache.
+/// The largest part of `k` for the microkernel: a panel of `b` fills half of an L1 cache.
 const DEPTH: usize = 256;
-/// The most rows of a block of `a`: with [`DEPTH`] a part of an L2 cache.
+/// The most rows of a block of `a`: with [`DEPTH`] it fills part of an L2 cache.
 const HEIGHT: usize = 96;
 /// The rows that a thread takes at a time.
 const TAKEN: usize = 64;
-/// The blocks that each thread should find, so that one that begins late does not hold up the rest.
+/// Blocks per thread, so that a thread that begins late does not hold up the others.
 const EACH: usize = 8;
-/// The most elements of `b` that are packed at a time, and the rows that one thread packs at a time.
+/// The most elements of `b` that are packed at a time, and the rows that a thread packs at a time.
 const PACKED: usize = 1 << 22;
 const CHUNK: usize = 64;
-/// The elements from which panels are copied by several threads.
+/// From this number of elements on, several threads pack.
 const SHARED: usize = 1 << 18;
-/// Fewer rows than this do not repay packing `b`, unless it is given by columns.
+/// With fewer rows than this packing `b` does not pay, unless its columns are contiguous.
 const FEW_ROWS: usize = 24;
-/// The bytes of `b` that stay in an L1 cache unpacked.
+/// Up to this number of bytes, `b` stays in an L1 cache unpacked.
 const SMALL: usize = 20 << 10;
-/// Fewer columns than this do not repay copying `a`.
+/// With fewer columns than this packing `a` does not pay.
 const FEW_COLUMNS: usize = 96;
-/// The elements that are copied to the stack instead of to a buffer of the pool.
+/// Up to this number of elements, packed operands are on the stack instead of in a buffer of the pool.
 const ON_STACK: usize = 1024;
 
 /// Computes `p`.
@@ -51,7 +51,7 @@ pub unsafe fn product<T: Entry>(p: &Product<T>, extras: &Extras<'_, T>) {
         let panels = Shared(panels.as_ptr().cast_mut());
         return Work { p: *p, n: p.n, width, depth, packed: 0..p.n, panels }.run(threads, extras.then.as_ref());
     }
-    // Tiles are written by rows.
+    // Tiles are stored by rows.
     let p = if p.c.cs != 1 && p.c.rs == 1 { &p.t() } else { p };
     let width = width_of::<T>(p.n);
     let direct = p.b.cs == 1 && (p.m < FEW_ROWS || is_small::<T>(p.k, p.n));
@@ -73,36 +73,36 @@ pub unsafe fn product<T: Entry>(p: &Product<T>, extras: &Extras<'_, T>) {
         }
     }
     if let Some(then) = extras.then.as_ref().filter(|_| cols < p.n) {
-        // SAFETY: all is complete.
+        // SAFETY: the result is complete.
         unsafe { then.call(0..p.m * p.n) };
     }
 }
 
-/// The columns of a tile of a product of so many.
+/// The columns of a tile, for a product with `cols` columns.
 fn width_of<T>(cols: usize) -> usize {
     let size = size_of::<T>();
     if is_wide::<T>(cols) { simd::dispatch(Width::<true>(size)) } else { simd::dispatch(Width::<false>(size)) }
 }
 
-/// Whether so many elements of `b` stay in an L1 cache unpacked.
+/// Whether `b` of this size stays in an L1 cache unpacked.
 fn is_small<T>(k: usize, n: usize) -> bool {
     k * n * size_of::<T>() <= SMALL
 }
 
-/// The elements of the panels of all of a matrix of `k` rows.
+/// The number of elements of a packed matrix of `k` rows.
 pub fn panels_len<T>(k: usize, n: usize) -> usize {
     n.next_multiple_of(width_of::<T>(n)) * k
 }
 
-/// Whether panels that are made once are worth it: for all but small matrices of rows.
+/// Whether packing a constant operand pays: for all but small matrices whose rows are contiguous.
 pub fn packs<T>(k: usize, n: usize, has_rows: bool) -> bool {
     !has_rows || !is_small::<T>(k, n)
 }
 
-/// Copies all of `b`, of `k` rows and `n` columns, to panels.
+/// Packs all of `b`, which has `k` rows and `n` columns.
 ///
 /// # Safety
-/// `b` has as many elements.
+/// `b` has this number of elements.
 pub unsafe fn pack_all<T: Entry>(b: Strided<*const T>, k: usize, n: usize, out: &mut [T]) {
     let c = Strided { ptr: out.as_mut_ptr(), rs: 0, cs: 0 };
     let p = Product { m: 0, k, n, a: Strided { ptr: b.ptr, rs: 0, cs: 0 }, b, c, accumulate: false };
@@ -116,7 +116,7 @@ fn depth_of(k: usize) -> usize {
     k.div_ceil(k.div_ceil(DEPTH).max(1)).next_multiple_of(4).max(4)
 }
 
-/// Room for copies: a few on the stack, more in the pool.
+/// A buffer for packed operands: on the stack if small, else in the pool.
 struct Room<T> {
     stack: MaybeUninit<Aligned<[T; ON_STACK]>>,
     pool: Option<Array>,
@@ -128,7 +128,7 @@ impl<T: Entry> Room<T> {
         Self { stack: MaybeUninit::uninit(), pool: None }
     }
 
-    /// Room for so many elements, for as long as this is neither moved nor asked again.
+    /// Room for `len` elements, valid until this is moved or called again.
     #[inline(always)]
     fn take(&mut self, len: usize) -> *mut T {
         if len <= ON_STACK {
@@ -138,7 +138,8 @@ impl<T: Entry> Room<T> {
     }
 }
 
-/// The columns of a tile: two vectors. With `WIDE` of the widest set, which columns that all fit in one vector of it do not repay.
+/// The columns of a tile: two vectors. With `WIDE` they are vectors of the widest set, which does not pay for columns that fit one such
+/// vector.
 struct Width<const WIDE: bool>(usize);
 
 impl<const WIDE: bool> simd::Kernel for Width<WIDE> {
@@ -151,25 +152,25 @@ impl<const WIDE: bool> simd::Kernel for Width<WIDE> {
     }
 }
 
-/// Whether so many columns are worth the widest set.
+/// Whether this number of columns pays for the widest set.
 fn is_wide<T>(cols: usize) -> bool {
     cols * size_of::<T>() > 96
 }
 
-/// A pointer that threads share: they write to disjoint places of it, then read.
+/// A pointer that threads share: they write to disjoint parts, then read.
 struct Shared<T>(*mut T);
 
-// SAFETY: see above; who makes one keeps to it.
+// SAFETY: see above; whoever makes one ensures it.
 unsafe impl<T: Send> Sync for Shared<T> {}
 
-/// A product, and where its `b` is packed. Made only where the promises of [`Product`] hold.
+/// A product, and its packed `b`. Made only if the promises of [`Product`] hold.
 struct Work<T> {
     p: Product<T>,
-    /// The columns of the whole product.
+    /// The number of columns of the whole product.
     n: usize,
     width: usize,
     depth: usize,
-    /// The columns of `b` that are packed: all, or those that do not fill a panel.
+    /// The columns of `b` that are packed: all of them, or those that do not fill a panel.
     packed: Range<usize>,
     panels: Shared<T>,
 }
@@ -191,13 +192,13 @@ impl<T: Entry> Work<T> {
         }
     }
 
-    /// These rows are complete.
+    /// Calls the epilogue with complete rows.
     fn finish(&self, rows: &Range<usize>, then: &Then<'_, T>) {
-        // SAFETY: rows of the result, which their last writer finishes.
+        // SAFETY: these are rows of the result; their last writer calls this.
         unsafe { then.call(rows.start * self.n..rows.end * self.n) };
     }
 
-    /// Computes the product from packed panels, and does with whole rows what is to be done.
+    /// Computes the product from packed panels, and calls the epilogue with whole rows.
     fn run(&self, threads: usize, then: Option<&Then<'_, T>>) {
         let (m, n) = (self.p.m, self.p.n);
         let mut parts = [1, 1];
@@ -207,7 +208,7 @@ impl<T: Entry> Work<T> {
         }
         let (rows, cols) = (m.div_ceil(parts[0]).next_multiple_of(ROWS), n.div_ceil(parts[1]).next_multiple_of(self.width));
         let (across, down) = (n.div_ceil(cols), m.div_ceil(rows));
-        // Parts of each band of rows that are still to be computed.
+        // Number of tasks of each band of rows that are not finished.
         let left_over: Vec<AtomicUsize> =
             alloc_check::collect((0..if across > 1 && then.is_some() { down } else { 0 }).map(|_| AtomicUsize::new(across)));
         parallel::for_each_range(down * across, 1, |range| {
@@ -249,12 +250,12 @@ impl<T: Entry, const WIDE: bool> Pack<'_, T, WIDE> {
         let Self(work, rows) = self;
         let left = work.packed.clone().step_by(W);
         let panels = left.map(|j| (j..work.p.n.min(j + W), work.panel(j, rows.start)));
-        // SAFETY: inside `b`; a panel has room for all rows of `b`, and these are this thread's.
+        // SAFETY: inside `b`; a panel has room for all rows of `b`, and these rows belong to this thread.
         unsafe { pack::panels::<T, W>(work.p.b.from(rows.start, 0), rows.len(), &panels) };
     }
 }
 
-/// Computes these rows and columns of `c`. Where something is done with rows, the columns are all.
+/// Computes these rows and columns of `c`. With an epilogue these are all columns.
 struct Tiles<'a, T, const WIDE: bool>(&'a Work<T>, Range<usize>, Range<usize>, Option<&'a Then<'a, T>>);
 
 impl<T: Entry, const WIDE: bool> simd::Kernel for Tiles<'_, T, WIDE> {
@@ -290,7 +291,7 @@ impl<T: Entry, const WIDE: bool> Tiles<'_, T, WIDE> {
                 if copies {
                     let place = |(i, tile)| (tile, copy.wrapping_add(i * ROWS * part.len()));
                     let each = tiles(block.clone()).enumerate().map(place);
-                    // SAFETY: inside `a`; the buffer has room for a panel for each tile.
+                    // SAFETY: inside `a`; the buffer has room for a panel per tile.
                     unsafe { pack::panels::<T, ROWS>(p.a.from(0, l).t(), part.len(), &each) };
                     panels = Some(copy.cast_const());
                 }
@@ -302,7 +303,7 @@ impl<T: Entry, const WIDE: bool> Tiles<'_, T, WIDE> {
         }
     }
 
-    /// Adds the products of these rows and this part of `k`, with `a` from panels or as it is.
+    /// Adds the products of these rows and this part of `k`, with `a` packed or in memory.
     #[inline(always)]
     fn block<A: Arch, const W: usize>(&self, panels: Option<*const T>, rows: Range<usize>, part: Range<usize>) {
         let Self(work @ Work { p, packed, .. }, _, cols, _) = self;
@@ -334,7 +335,7 @@ impl<T: Entry, const WIDE: bool> Tiles<'_, T, WIDE> {
     }
 }
 
-/// The rows of each tile, as equal as they can be: two tiles of four are faster than one of six and one of two.
+/// The rows of each tile, as equal as possible: two tiles of four are faster than one of six and one of two.
 #[inline(always)]
 fn tiles(rows: Range<usize>) -> impl Iterator<Item = Range<usize>> + Clone {
     let (count, len) = (rows.len().div_ceil(ROWS), rows.len());

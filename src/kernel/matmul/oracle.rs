@@ -1,4 +1,4 @@
-//! Against another implementation, the crate `gemm`: random sizes, layouts and values; what is not finite.
+//! Comparison with another implementation, the crate `gemm`: random sizes, layouts and values, and non-finite values.
 
 use std::fmt::Debug;
 use std::ops::{Add, Div, Mul, Sub};
@@ -6,7 +6,7 @@ use std::ops::{Add, Div, Mul, Sub};
 use super::*;
 use crate::kernel::parallel;
 
-/// What is asked of a float here.
+/// What the tests need of a float.
 trait Float: MatElement + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self> + PartialOrd + Debug + From<i16> {
     const EPSILON: Self;
     const NAN: Self;
@@ -48,7 +48,7 @@ impl Random {
         (0..n).map(|_| whole() / T::from(777)).collect()
     }
 
-    /// Values and a matrix over them: by rows or columns, with gaps, backwards, or broadcast if `repeats`.
+    /// Values, and a layout of a matrix over them: by rows or columns, with gaps, reversed, or broadcast if `repeats`.
     fn layout(&mut self, rows: usize, cols: usize, repeats: bool) -> (usize, usize, [isize; 2]) {
         let (gap, step) = (self.below(4), 1 + self.below(2) * self.below(3));
         let mut strides = [(step * cols + gap).cast_signed(), step.cast_signed()];
@@ -69,7 +69,7 @@ impl Random {
     }
 }
 
-/// One random product against the oracle: the error of a sum is at most its length times that of one step.
+/// Compares one random product: the error of a sum is at most its length times that of one addition.
 fn check<T: Float>(random: &mut Random, [m, k, n]: [usize; 3]) {
     let accumulate = random.below(2) == 0;
     let (layout_a, layout_b, layout_c) = (random.layout(m, k, true), random.layout(k, n, true), random.layout(m, n, false));
@@ -85,7 +85,7 @@ fn check<T: Float>(random: &mut Random, [m, k, n]: [usize; 3]) {
         // SAFETY: the views above have the same elements inside the same slices.
         unsafe { gemm::gemm(m, n, k, r, ccs, crs, accumulate, p, acs, ars, q, bcs, brs, T::ONE, T::ONE, false, false, false, threads) };
     }
-    // Products are below two in size, and what sums go through seldom above the result where that is large.
+    // Products are below two in magnitude, and partial sums rarely exceed a large result.
     let unit = T::EPSILON * T::from(i16::try_from(k + 2).unwrap());
     for (new, old) in after.iter().zip(&expected) {
         assert!(
@@ -111,7 +111,7 @@ fn random_products() {
     }
 }
 
-/// An element that is not finite reaches its row or column of the output, and nothing else.
+/// A non-finite element affects its row or column of the output, and nothing else.
 fn spreads<T: Float>([m, k, n]: [usize; 3]) {
     for (value, by_columns) in [(T::NAN, false), (T::INFINITY, false), (T::NAN, true), (T::INFINITY, true)] {
         let (mut a, b) = (vec![T::ONE; m * k], vec![T::ONE; k * n]);
@@ -139,7 +139,7 @@ fn what_is_not_finite_spreads_as_it_should() {
     }
 }
 
-/// The bits of an element depend on its row, its column and the layout: not on the size of the rest, nor on threads.
+/// The bits of an element depend on its row, its column and the layout, and neither on the other elements nor on threads.
 fn same_alone<T: Float>(threads: usize) {
     let (m, k, n) = (130, 700, 210);
     let mut random = Random(7);
@@ -169,7 +169,7 @@ fn an_element_has_the_same_bits_in_a_product_of_any_size() {
     }
 }
 
-/// Products with `b` in panels have the bits of others, and what is done with rows sees all of them once, complete.
+/// Products with packed `b` have the same bits, and the epilogue gets every row once, complete.
 fn panels_and_rows<T: Float>([count, m, k, n]: [usize; 4], by_columns: bool, accumulate: bool) {
     let mut random = Random(5);
     let (a, b, old) = (random.values::<T>(count * m * k), random.values::<T>(k * n), random.values::<T>(count * m * n));

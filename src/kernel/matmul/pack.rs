@@ -1,6 +1,6 @@
-//! Operands copied to where the microkernel reads them in order.
+//! Packing: operands are copied into the order in which the microkernel reads them.
 //!
-//! That is panels as wide as a tile: of `b` row by row, of `a` column by column, the last one filled up with zeros.
+//! Panels are as wide as a tile: rows of `b`, or columns of `a`. The last panel is padded with zeros.
 
 #![allow(unsafe_code, reason = "operands are read through the pointers of `product`")]
 
@@ -9,15 +9,15 @@ use std::ops::Range;
 use super::product::{Entry, Strided};
 use super::tile::ROWS;
 
-/// The rows that are copied at a time when they lie apart: rows a page apart share a cache set, which has eight lines.
+/// Rows that are copied at a time if they are not contiguous: rows that are a page apart share a cache set, which has eight lines.
 const ROWS_AT_A_TIME: usize = 8;
-/// The rows that are copied at a time when columns lie apart, of [`ROWS_AT_A_TIME`] columns.
+/// Rows of [`ROWS_AT_A_TIME`] columns that are copied at a time if columns are not contiguous.
 const MANY: usize = 64;
 
-/// Copies `k` rows of each panel: some columns of `b`, at most `W`, and where its first row goes.
+/// Copies `k` rows of each panel: some columns of `b`, at most `W`, and the destination of the first row.
 ///
 /// # Safety
-/// `b` has `k` rows of these columns, and each place has room for `k` by `W`.
+/// `b` has `k` rows of these columns, and each destination has room for `k` by `W` elements.
 #[inline(always)]
 pub unsafe fn panels<T: Entry, const W: usize>(b: Strided<*const T>, k: usize, panels: &(impl Iterator<Item = (Range<usize>, *mut T)> + Clone)) {
     let chunk = if b.cs == 1 { ROWS_AT_A_TIME } else { MANY };
@@ -41,7 +41,7 @@ unsafe fn panel<T: Entry, const W: usize>(b: Strided<*const T>, k: usize, cols: 
             (0..W).step_by(ROWS_AT_A_TIME).for_each(|j| columns::<T, W, ROWS_AT_A_TIME>(b.from(0, j), k, out.add(j)));
         } else {
             (0..k).for_each(|l| out.add(l * W).cast::<[T; W]>().write([T::ZERO; W]));
-            // Most tiles of a block that are not of `ROWS` have one row less.
+            // Most tiles that do not have `ROWS` rows have one row less.
             let whole = if cols == ROWS - 1 { cols } else { 0 };
             if whole > 0 {
                 columns::<T, W, { ROWS - 1 }>(b, k, out);
@@ -56,11 +56,11 @@ unsafe fn panel<T: Entry, const W: usize>(b: Strided<*const T>, k: usize, cols: 
 #[inline(always)]
 unsafe fn columns<T: Entry, const W: usize, const H: usize>(b: Strided<*const T>, k: usize, out: *mut T) {
     if b.cs == 1 {
-        // SAFETY: rows of `H` elements side by side, in `b` and in the panel.
+        // SAFETY: rows of `H` contiguous elements, in `b` and in the panel.
         (0..k).for_each(|l| unsafe { out.add(l * W).cast::<[T; H]>().write(b.at(l, 0).cast::<[T; H]>().read()) });
         return;
     }
-    // A loop for neighbours in columns, which the compiler turns into shuffles, and one for the rest.
+    // One loop for contiguous columns, which the compiler turns into shuffles, and one for others.
     // SAFETY: the same promises.
     unsafe { if b.rs == 1 { copy::<T, W, H>(Strided { rs: 1, ..b }, k, out) } else { copy::<T, W, H>(b, k, out) } }
 }

@@ -1,4 +1,4 @@
-//! What a matrix product is, and for which elements: floats in blocks or as vectors, everything else in a plain loop.
+//! What a matrix product is, and for which elements: floats in blocks or as vectors, all others in a plain loop.
 
 // The blocks of one output are written by several threads, so they are raw pointers into one slice. The
 // views that the parent module checks are the proof that each pointer stays inside it.
@@ -13,10 +13,10 @@ use super::{blocked, split, vector};
 use crate::array::Element;
 use crate::kernel::simd::{self, Arch, Baseline};
 
-/// The rows of `b` that the plain loop reads side by side: enough streams to keep the memory busy.
+/// The rows of `b` that the plain loop reads at once: enough streams to use the memory bandwidth.
 const TOGETHER: usize = 4;
 
-/// A matrix as the address of element `(0, 0)` and two strides.
+/// A matrix: the address of element `(0, 0)` and two strides.
 #[derive(Clone, Copy)]
 pub struct Strided<P> {
     pub ptr: P,
@@ -32,7 +32,7 @@ impl<P> Strided<P> {
 }
 
 impl<T: Copy> Strided<*const T> {
-    /// The matrix from element `(i, j)` on.
+    /// The matrix that begins at element `(i, j)`.
     #[inline(always)]
     pub fn from(self, i: usize, j: usize) -> Self {
         Self { ptr: self.ptr.wrapping_offset(i.cast_signed() * self.rs + j.cast_signed() * self.cs), ..self }
@@ -42,13 +42,13 @@ impl<T: Copy> Strided<*const T> {
     /// `(i, j)` is an element of the matrix.
     #[inline(always)]
     pub unsafe fn at(&self, i: usize, j: usize) -> *const T {
-        // SAFETY: the element lies in the slice that `ptr` points into, so the distances fit in `isize`.
+        // SAFETY: the element is in the slice that `ptr` points into, so the distances fit in `isize`.
         unsafe { self.ptr.offset(i.cast_signed() * self.rs + j.cast_signed() * self.cs) }
     }
 }
 
 impl<T: Copy> Strided<*mut T> {
-    /// The matrix from element `(i, j)` on.
+    /// The matrix that begins at element `(i, j)`.
     #[inline(always)]
     pub fn from(self, i: usize, j: usize) -> Self {
         Self { ptr: self.ptr.wrapping_offset(i.cast_signed() * self.rs + j.cast_signed() * self.cs), ..self }
@@ -65,8 +65,8 @@ impl<T: Copy> Strided<*mut T> {
 
 /// `c = a @ b`, or `c += a @ b`: `m` by `k` times `k` by `n`.
 ///
-/// Who makes one promises that every element of the three is inside memory borrowed for as long as the
-/// product lives, that `c` has no two elements in one place, and that it is apart from `a` and `b`.
+/// Whoever makes one promises that all elements of the three matrices are in memory that is borrowed as long as the product lives, that no
+/// two elements of `c` overlap, and that `c` does not overlap `a` or `b`.
 #[derive(Clone, Copy)]
 pub struct Product<T> {
     pub m: usize,
@@ -79,7 +79,7 @@ pub struct Product<T> {
 }
 
 impl<T: Copy> Product<T> {
-    /// The same product of matrices that begin so many elements later.
+    /// The same product with other offsets of its matrices.
     pub fn starting_at(mut self, a: usize, b: usize, c: usize) -> Self {
         self.a.ptr = self.a.ptr.wrapping_add(a);
         self.b.ptr = self.b.ptr.wrapping_add(b);
@@ -87,12 +87,12 @@ impl<T: Copy> Product<T> {
         self
     }
 
-    /// The same product, seen transposed.
+    /// The transposed product.
     pub fn t(&self) -> Self {
         Self { m: self.n, n: self.m, a: self.b.t(), b: self.a.t(), c: self.c.t(), ..*self }
     }
 
-    /// The product that computes these rows and columns of `c`, all over `k`.
+    /// The product for these rows and columns of `c`, over all of `k`.
     pub fn block(&self, rows: Range<usize>, cols: Range<usize>) -> Self {
         let (down, right) = (rows.start.cast_signed(), cols.start.cast_signed());
         let mut block = *self;
@@ -104,7 +104,7 @@ impl<T: Copy> Product<T> {
         block
     }
 
-    /// The product over this part of `k` only, added to the parts before it.
+    /// The product over a part of `k`, added to the parts before.
     pub fn deep(mut self, depth: Range<usize>) -> Self {
         (self.a, self.b) = (self.a.from(0, depth.start), self.b.from(depth.start, 0));
         self.k = depth.len();
@@ -112,7 +112,7 @@ impl<T: Copy> Product<T> {
         self
     }
 
-    /// The product over this part of `k` only, written to `out` row by row.
+    /// The product over a part of `k`, written to `out` row by row.
     pub fn part(&self, depth: Range<usize>, out: &mut [T]) -> Self {
         let start = depth.start.cast_signed();
         let mut part = *self;
@@ -124,37 +124,36 @@ impl<T: Copy> Product<T> {
     }
 }
 
-// SAFETY: stands for two shared borrows and one exclusive one; threads that share it compute disjoint
-// blocks of `c`.
+// SAFETY: it represents two shared borrows and one exclusive one; threads that share it compute disjoint blocks of `c`.
 unsafe impl<T: Sync> Sync for Product<T> {}
 
-/// Called with rows of a result that are complete: where they begin, counted in elements, the rows, and the same part of other arrays.
+/// An epilogue. It is called with complete rows of a result: the index of their first element, the rows, and the same part of other arrays.
 pub type Finish<'a, T> = dyn Fn(usize, &mut [T], SmallVec<[&mut [T]; 4]>) + Sync + 'a;
 
-/// What is done with rows of a result, which has no gaps, as soon as they are complete.
+/// An epilogue and the arrays that it is called with. The result is contiguous.
 #[derive(Clone)]
 pub struct Then<'a, T> {
     pub finish: &'a Finish<'a, T>,
-    /// The first element of the result (`split::run` knows it), and of other arrays of its size.
+    /// The first element of the result (set by `split::run`), and of other arrays of its size.
     pub c: *mut T,
     pub others: SmallVec<[*mut T; 4]>,
-    /// Where this product's result begins.
+    /// The index at which this product's result begins.
     pub start: usize,
 }
 
-// SAFETY: stands for exclusive borrows; threads that share it finish disjoint parts of them.
+// SAFETY: it represents exclusive borrows; threads that share it finish disjoint parts.
 unsafe impl<T: Send + Sync> Sync for Then<'_, T> {}
 
 impl<T> Then<'_, T> {
-    /// For the product whose result begins at `start`.
+    /// The epilogue for the product whose result begins at `start`.
     pub fn starting_at(&self, start: usize) -> Self {
         Self { start, others: self.others.clone(), ..*self }
     }
 
-    /// Finishes these elements.
+    /// Calls the epilogue with these elements.
     ///
     /// # Safety
-    /// They are inside the result, complete, and nothing else touches them, here or in the other arrays.
+    /// They are in the result and complete, and nothing else accesses them, here or in the other arrays.
     pub unsafe fn call(&self, elements: Range<usize>) {
         let (start, len) = (self.start + elements.start, elements.len());
         // SAFETY: the caller's promise.
@@ -163,10 +162,10 @@ impl<T> Then<'_, T> {
     }
 }
 
-/// What a product has besides its matrices.
+/// Options of a product.
 #[derive(Clone)]
 pub struct Extras<'a, T> {
-    /// All of `b` as [`blocked::pack_all()`] copies it; then nothing reads `b`.
+    /// All of `b`, packed by [`blocked::pack_all()`]. Then `b` itself is not read.
     pub panels: Option<&'a [T]>,
     pub then: Option<Then<'a, T>>,
 }
@@ -179,26 +178,26 @@ impl<T> Extras<'_, T> {
 pub trait Entry: Element {
     /// The empty sum.
     const ZERO: Self;
-    /// The factor that changes nothing.
+    /// The multiplicative identity.
     const ONE: Self;
-    /// The cost of a multiplication, that of `f32` being 1.
+    /// The cost of a multiplication, relative to `f32`.
     const COST: usize;
     /// `sum + x * y`.
     #[must_use]
     fn mul_add<A: Arch>(sum: Self, x: Self, y: Self) -> Self;
-    /// The sum of two.
+    /// `a + b`.
     #[must_use]
     #[inline(always)]
     fn plus(self, other: Self) -> Self {
         Self::mul_add::<Baseline>(self, other, Self::ONE)
     }
-    /// Whether its products are computed in blocks, which read panels.
+    /// Whether its products are computed in blocks, which can read panels.
     const BLOCKED: bool = false;
-    /// Computes `p`, with as many threads as it is worth.
+    /// Computes `p` on as many threads as pay.
     ///
     /// # Safety
-    /// The promises of [`Product`] hold, and no other thread touches the elements of `p.c` meanwhile. Panels are those of `p.b`; where
-    /// something is done with rows, `p.c` has none but rows without gaps.
+    /// The promises of [`Product`] hold, and no other thread accesses the elements of `p.c` meanwhile. Panels are those of `p.b`. With an
+    /// epilogue `p.c` is contiguous.
     unsafe fn product(p: &Product<Self>, extras: &Extras<'_, Self>) {
         // SAFETY: same promises, and tiles are disjoint.
         unsafe {
@@ -232,7 +231,7 @@ unsafe fn plain<T: Entry>(p: &Product<T>) {
     }
 }
 
-/// Adds to each row of `c` the rows of `b`, several at a time. The elements of a row are neighbours.
+/// Adds the rows of `b` to each row of `c`, several at a time. Rows are contiguous.
 ///
 /// Made only where the promises of [`Entry::product`] hold.
 struct Rows<'a, T>(&'a Product<T>);
@@ -244,7 +243,7 @@ impl<T: Entry> simd::Kernel for Rows<'_, T> {
     fn run<A: Arch>(self) {
         let p = self.0;
         for i in 0..p.m {
-            // SAFETY: row `i` of `c`, apart from `a` and `b`.
+            // SAFETY: row `i` of `c`, which does not overlap `a` or `b`.
             let out = unsafe { from_raw_parts_mut(p.c.at(i, 0), p.n) };
             let whole = p.k / TOGETHER * TOGETHER;
             for l in (0..whole).step_by(TOGETHER) {
@@ -257,13 +256,13 @@ impl<T: Entry> simd::Kernel for Rows<'_, T> {
     }
 }
 
-/// For an `i < m` and `N` rows from `l` below `k`, under the promises of [`Rows`].
+/// For `i < m` and `N` rows from `l` on, all below `k`, under the promises of [`Rows`].
 #[inline(always)]
 fn add_rows<A: Arch, T: Entry, const N: usize>(p: &Product<T>, i: usize, l: usize, out: &mut [T]) {
     let mut factors = [T::ZERO; N];
     let mut rows: [&[T]; N] = [&[]; N];
     for q in 0..N {
-        // SAFETY: `l + q < k`, and a row of `b` has `n` elements side by side.
+        // SAFETY: `l + q < k`, and a row of `b` has `n` contiguous elements.
         unsafe {
             factors[q] = *p.a.at(i, l + q);
             rows[q] = from_raw_parts(p.b.at(l + q, 0), out.len());

@@ -1,8 +1,8 @@
-//! How matrix products are cut into parts for the threads.
+//! How matrix products are divided among threads.
 //!
-//! A batch into its products while they are small. Floats cut one product themselves (`blocked`, `vector`), at places
-//! that change no sum; everything else is cut into tiles of the output here. Only when the output is too small to be cut,
-//! the sums are, at places that depend on the sizes alone, and the parts added in order.
+//! A batch of small products is divided into its products. Large products of floats are divided by `blocked` and `vector`, where no sum
+//! changes; all others are divided into tiles of the output here. Only if the output is too small, the sums are divided, at positions that
+//! depend on the sizes only, and the parts are added in order.
 
 #![allow(unsafe_code, reason = "the parts are written by several threads: see `product`")]
 
@@ -13,25 +13,24 @@ use crate::kernel::parallel;
 
 /// The cost (`f32` multiplications) from which a product is worth two threads: some 50 µs.
 pub const SPLIT: usize = 1 << 22;
-/// The cost from which a batch is worth two threads, and what one range of it should cost at least.
+/// The cost from which a batch is worth two threads, and the least cost of a range of it.
 const BATCH: usize = 1 << 21;
 const RANGE: usize = 1 << 19;
-/// The most elements of an output of matrices that is cut along the sums.
+/// The most elements of an output whose sums are divided, for a product of two matrices.
 const DEEP: usize = 8192;
 
 /// Computes `c = a @ b`, or `c += a @ b`, for every product of a batch.
 ///
 /// # Safety
-/// Every element of every matrix is inside its slice, and no two elements of the `c`s share a place. Panels are those of every `b`, and
-/// sizes are such as [`reads_panels`] takes. Where something is done with rows, the `c`s follow each other without gaps, and other arrays
-/// have their size.
+/// Every element of every matrix is in its slice, and no two elements of the `c`s overlap. Panels are those of every `b`, and the sizes
+/// satisfy [`reads_panels`]. With an epilogue the `c`s are contiguous, one after the other, and other arrays have their size.
 pub unsafe fn run<T: Entry>(a: &[T], b: &[T], c: &mut [T], shape: &ProductShape, offsets: BatchOffsets, accumulate: bool, extras: &Extras<'_, T>) {
     let ProductShape { m, k, n, .. } = *shape;
     let (count, result) = (offsets.c.len(), c.as_mut_ptr());
     let extras = &Extras { then: extras.then.clone().map(|then| Then { c: result, ..then }), ..*extras };
     if m == 0 || n == 0 || (k == 0 && accumulate) {
         if let Some(then) = &extras.then {
-            // SAFETY: nothing is added, so all is complete.
+            // SAFETY: there is nothing to add, so the result is complete.
             unsafe { then.call(0..count * m * n) };
         }
         return;
@@ -51,7 +50,7 @@ pub unsafe fn run<T: Entry>(a: &[T], b: &[T], c: &mut [T], shape: &ProductShape,
     if count > 1 && cost < SPLIT {
         let grain = if cost.saturating_mul(count) < BATCH { count } else { RANGE.div_ceil(cost.max(1)) };
         let alone = Extras { then: None, ..extras.clone() };
-        // SAFETY: the caller's promise; the results of a range are neighbours.
+        // SAFETY: the caller's promise; the results of a range are contiguous.
         parallel::for_each_range(count, grain, |range| unsafe {
             range.clone().for_each(|i| T::product(&each(i), &alone));
             if let Some(then) = &extras.then {
@@ -76,7 +75,7 @@ pub unsafe fn run<T: Entry>(a: &[T], b: &[T], c: &mut [T], shape: &ProductShape,
     }
 }
 
-/// Whether a product of these sizes, or each of a batch of them, is computed in blocks and may read `b` from panels.
+/// Whether a product of these sizes, or each of a batch of them, is computed in blocks and can read packed panels of `b`.
 pub fn reads_panels<T: Entry>(m: usize, k: usize, n: usize) -> bool {
     T::BLOCKED && m > 1 && n > 1 && k > 0 && !is_too_deep(m * n, k, DEEP, parts_of(cost::<T>(m, k, n)))
 }
@@ -87,7 +86,7 @@ pub fn by_tiles<T: Entry>(p: &Product<T>, f: impl Fn(&Product<T>) + Sync) {
     parallel::for_each_range(tiles.count(), 1, |range| range.for_each(|i| f(&tiles.of(p, i))));
 }
 
-/// Sums over parts of `k`, for an output too small to be cut. The parts depend on the sizes alone.
+/// Divides the sums over `k` into parts, for an output that is too small to be divided. The parts depend on the sizes only.
 ///
 /// # Safety
 /// As for [`Entry::product`].
@@ -101,7 +100,7 @@ unsafe fn run_by_depth<T: Entry>(p: &Product<T>, parts: usize) {
         // SAFETY: the caller's promise, and `out` is this thread's own.
         unsafe { T::product(&part, &Extras::NONE) }
     });
-    // The sum of the parts, in their order, is a product as well.
+    // The sum of the parts, in order, is a product with ones.
     let ones = alloc_check::filled(T::ONE, parts);
     for i in 0..p.m {
         let mut row = p.block(i..i + 1, 0..p.n);
@@ -113,7 +112,7 @@ unsafe fn run_by_depth<T: Entry>(p: &Product<T>, parts: usize) {
     }
 }
 
-/// How an output is cut: `across` times `down` tiles of `rows` by `cols` (those at the edges are smaller).
+/// How an output is divided: `across` times `down` tiles of `rows` by `cols`; tiles at the edges are smaller.
 struct Tiles {
     rows: usize,
     cols: usize,
@@ -122,7 +121,7 @@ struct Tiles {
 }
 
 impl Tiles {
-    /// Depends on the sizes and the type alone. Strips of columns first.
+    /// Depends on the sizes and the type only. Strips of columns are preferred.
     fn new<T: Entry>(m: usize, k: usize, n: usize) -> Self {
         let cost = cost::<T>(m, k, n);
         let wanted = parts_of(cost);
@@ -146,25 +145,25 @@ impl Tiles {
     }
 }
 
-/// Whether so many products, of `f32`, are cut for the threads.
+/// Whether this number of `f32` products is divided among threads.
 pub fn is_split(count: usize, m: usize, k: usize, n: usize) -> bool {
     let one = cost::<f32>(m, k, n);
     if count > 1 && one < SPLIT { one.saturating_mul(count) >= BATCH } else { one >= SPLIT }
 }
 
-/// Whether the output is so small, and the sums so long, that they should be cut instead. A vector times
-/// neighbours is cut into outputs if there are enough.
+/// Whether the output is so small, and the sums are so long, that the sums should be divided. A product of a vector with a contiguous
+/// matrix is divided by outputs if there are enough.
 fn is_deep<T>(p: &Product<T>, parts: usize) -> bool {
     let dots = (p.n == 1 && p.a.cs == 1) || (p.m == 1 && p.b.rs == 1);
     is_too_deep(p.m * p.n, p.k, if dots { 64 } else { DEEP }, parts)
 }
 
-/// Whether an output of so many elements, `largest` at most, is cut along the sums.
+/// Whether the sums of this number of outputs, at most `largest`, are divided.
 fn is_too_deep(outputs: usize, k: usize, largest: usize, parts: usize) -> bool {
     parts > 1 && outputs <= largest && k / 256 >= parts
 }
 
-/// How many parts a product of this cost should have: the side of a cube of this cost, over 64.
+/// The number of parts of a product of this cost: the side of a cube of this cost, over 64.
 fn parts_of(cost: usize) -> usize {
     if cost < SPLIT {
         return 1;
@@ -172,7 +171,7 @@ fn parts_of(cost: usize) -> usize {
     1 << ((cost.ilog2() - 18) / 3)
 }
 
-/// An estimate, in multiplications of `f32`. With a vector every element of the matrix is read for one use.
+/// An estimate of the cost, in multiplications of `f32`. With a vector every element of the matrix is loaded for a single use.
 pub fn cost<T: Entry>(m: usize, k: usize, n: usize) -> usize {
     let each = if m.min(n) < 4 { 4 * T::COST } else { T::COST };
     m.saturating_mul(n).saturating_mul(k).saturating_mul(each)

@@ -1,4 +1,4 @@
-//! Against a triple loop: shapes, strides, accumulation, element types, thread counts.
+//! Comparison with a triple loop: shapes, strides, accumulation, element types, thread counts.
 
 use std::fmt::Debug;
 
@@ -11,7 +11,7 @@ trait Sample: MatElement + PartialEq + Debug {
     fn sample(i: usize) -> Self;
 }
 
-/// Multiples of 1/8 below 2 in size: sums of thousands of products are exact, so any order gives the same.
+/// Multiples of 1/8 below 2 in magnitude: sums of thousands of products are exact, so any order gives the same result.
 macro_rules! float_sample {
     ($($t:ty)*) => {$(impl Sample for $t {
         fn sample(i: usize) -> Self {
@@ -39,14 +39,14 @@ fn samples<T: Sample>(len: usize, seed: usize) -> Vec<T> {
     (seed..seed + len).map(T::sample).collect()
 }
 
-/// A way to lay `rows` by `cols` out: (length, offset, strides).
+/// A layout of `rows` by `cols`: (length, offset, strides).
 type Layout = fn(usize, usize) -> (usize, usize, [isize; 2]);
 
 fn signed(x: usize) -> isize {
     x.cast_signed()
 }
 
-/// By rows, by columns, with gaps, backwards, every second element.
+/// By rows, by columns, with gaps, reversed, every second element.
 const LAYOUTS: [Layout; 5] = [
     |r, c| (r * c, 0, [signed(c), 1]),
     |r, c| (r * c, 0, [1, signed(r)]),
@@ -55,7 +55,7 @@ const LAYOUTS: [Layout; 5] = [
     |r, c| (2 * r * c + 1, 1, [2, 2 * signed(r)]),
 ];
 
-/// And for inputs: a repeated row, a repeated column, one element for all.
+/// For inputs also: a repeated row, a repeated column, one element for all.
 const BROADCAST: [Layout; 3] = [|_, c| (c, 0, [0, 1]), |r, _| (2 * r, 0, [2, 0]), |_, _| (1, 0, [0, 0])];
 
 fn view<T>(data: &[T], layout: Layout, rows: usize, cols: usize) -> MatRef<'_, T> {
@@ -86,7 +86,7 @@ fn check<T: Sample>([m, k, n]: [usize; 3], [a, b, c]: [Layout; 3], accumulate: b
         }
     }
     let what = std::any::type_name::<T>();
-    assert!(expected == after, "{what} {m}x{k}x{n}"); // also what lies between the elements of `c`
+    assert!(expected == after, "{what} {m}x{k}x{n}"); // also the elements between those of `c`
 }
 
 fn check_layouts<T: Sample>(shape: [usize; 3]) {
@@ -178,7 +178,7 @@ fn the_old_values_do_not_matter() {
     }
 }
 
-/// Not exact, so that another order of adding would show.
+/// Not exact, so that another order of additions would show.
 fn uneven<T: Sample + std::ops::Div<Output = T>>(len: usize) -> Vec<T> {
     let divisor = |i: usize| T::sample(i % 7 * 5 + 2);
     (0..len).map(|i| T::sample(i) / divisor(i)).collect()
@@ -207,7 +207,7 @@ fn the_same_bits_with_any_thread_count() {
     bits_with_any_thread_count::<f64>();
 }
 
-/// `count` products; `a` is the same matrix for all, every `b` is by columns, the outputs are in reverse.
+/// `count` products; `a` is the same matrix for all, every `b` is stored by columns, the outputs are in reverse order.
 fn check_batch<T: Sample>(count: usize, [m, k, n]: [usize; 3], accumulate: bool) {
     let (a, b) = (samples::<T>(m * k, 1), samples::<T>(count * k * n, 2));
     let mut c = samples::<T>(count * m * n, 3);

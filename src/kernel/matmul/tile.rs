@@ -1,8 +1,8 @@
-//! The microkernel: a tile of the output, held in registers while the sums run.
+//! The microkernel: computes a tile of the output, which stays in registers.
 //!
-//! Plain Rust. With `W` two vectors wide and at most [`ROWS`] rows, the sums fill twelve of the sixteen registers of
-//! AVX2 or SSE2, and the compiler turns the loop into a broadcast and two multiply-adds a row. Every element is one
-//! chain of sums from zero, in the order of `k`, in a tile of any height: its bits do not depend on where it lies.
+//! Plain Rust. With `W` two vectors wide and at most [`ROWS`] rows, the sums fill twelve of the sixteen registers of AVX2 or SSE2, and the
+//! compiler turns the loop into a broadcast and two multiply-adds per row. Every element is one chain of additions, from zero, in the order
+//! of `k`, in tiles of any height: its bits do not depend on its position.
 
 #![allow(unsafe_code, reason = "tiles are read and written through the pointers of `product`")]
 
@@ -15,15 +15,15 @@ use crate::kernel::simd::Arch;
 
 /// The rows of the largest tile.
 pub const ROWS: usize = 6;
-/// The steps of `k` that are written out, so that the loop's own arithmetic is shared among them.
+/// Unrolled steps of `k`, which share the loop's overhead.
 const UNROLLED: usize = 4;
 
-/// The least width for which strides are constants.
+/// From this width on, strides are constants.
 const WRITTEN_OUT: usize = 16;
-/// From this `k` on, a tile of `c` is asked for before the sums begin: the additions at the end would wait for it.
+/// From this `k` on, a tile of `c` is prefetched before the sums: otherwise the additions at the end would wait for it.
 const PREFETCH_MIN_K: usize = 128;
 
-/// A tile of `c` and what it is the product of.
+/// A tile of `c`, and its operands.
 #[derive(Clone, Copy)]
 pub struct Tile<T> {
     /// At most [`ROWS`].
@@ -32,7 +32,7 @@ pub struct Tile<T> {
     /// At most the width of the tile.
     pub cols: usize,
     pub a: Strided<*const T>,
-    /// A whole tile wide, even where `cols` is less.
+    /// A row is a whole tile wide, even if `cols` is less.
     pub b: *const T,
     pub b_step: isize,
     pub c: Strided<*mut T>,
@@ -46,15 +46,15 @@ pub struct Tile<T> {
 /// `a` has `rows` by `k` elements, `c` has `rows` by `cols`, and each of the `k` rows of `b` has `W`.
 #[inline(always)]
 pub unsafe fn run<A: Arch, T: Entry, const W: usize>(tile: &Tile<T>) {
-    // Of the narrower ones the compiler makes shuffles of `a`, at half the speed (f64 with AVX2).
+    // For narrower tiles the compiler makes shuffles of `a`, at half the speed (f64 with AVX2).
     let panels = W >= WRITTEN_OUT && tile.a.rs == 1 && tile.a.cs == ROWS.cast_signed() && tile.b_step == W.cast_signed();
     // SAFETY: the same promises.
     unsafe { if panels { height::<A, T, W, true>(tile) } else { height::<A, T, W, false>(tile) } }
 }
 
 /// # Safety
-/// As for [`run`], and `a` and `b` are panels if `PANELS`: their strides are constants then, as the addresses of six rows would be a
-/// chain of additions as long as the six cycles that a step takes.
+/// As for [`run`], and `a` and `b` are panels if `PANELS`. Then their strides are constants: computing the addresses of six rows would be a
+/// chain of additions as long as the six cycles of a step.
 #[inline(always)]
 unsafe fn height<A: Arch, T: Entry, const W: usize, const PANELS: bool>(tile: &Tile<T>) {
     // SAFETY: the same promises, with `H == rows`.
@@ -101,13 +101,13 @@ unsafe fn rows<A: Arch, T: Entry, const W: usize, const H: usize, const PANELS: 
             at.add::<A, W, H>(&mut sums, [rs, cs], b_step);
         }
     }
-    // By whole rows, at the edges to a buffer first. That it escapes keeps it apart from the sums: an index into them that
-    // is not a constant would move them from registers to memory.
+    // Whole rows are stored directly, others to a buffer first. `black_box` separates the buffer from the sums: a variable index into the
+    // sums would move them from registers to memory.
     let mut edge = MaybeUninit::<[[T; W]; H]>::uninit();
     let whole = t.cols == W && t.c.cs == 1;
     let (out, step) = if whole { (t.c.ptr, t.c.rs) } else { (black_box(edge.as_mut_ptr()).cast(), W.cast_signed()) };
     for i in 0..H {
-        // SAFETY: row `i` of `c`, `W` elements side by side, or of the buffer.
+        // SAFETY: row `i` of `c`, `W` contiguous elements, or of the buffer.
         unsafe { write::<T, W>(sums[i], out.wrapping_offset(i.cast_signed() * step), whole && t.add) };
     }
     if !whole {
@@ -116,7 +116,7 @@ unsafe fn rows<A: Arch, T: Entry, const W: usize, const H: usize, const PANELS: 
     }
 }
 
-/// Where the microkernel is in `k`.
+/// The position of the microkernel in `k`.
 struct Step<T> {
     column: *const T,
     row: *const T,
@@ -126,11 +126,11 @@ impl<T: Entry> Step<T> {
     /// Adds the products of a column of `a` and a row of `b`.
     ///
     /// # Safety
-    /// There is another column and row.
+    /// There is another column and another row.
     #[inline(always)]
     #[allow(clippy::needless_range_loop, reason = "as in `rows`")]
     unsafe fn add<A: Arch, const W: usize, const H: usize>(&mut self, sums: &mut [[T; W]; H], [rs, cs]: [isize; 2], b_step: isize) {
-        // SAFETY: a row of `b`, with `W` elements side by side.
+        // SAFETY: a row of `b` with `W` contiguous elements.
         let y = unsafe { self.row.cast::<[T; W]>().read() };
         for i in 0..H {
             // SAFETY: an element of this column of `a`.

@@ -1,6 +1,6 @@
-//! A matrix times a vector, at the speed of the memory: the matrix is read once, in the order in which it lies.
+//! A matrix times a vector, at memory bandwidth: the matrix is read once, in memory order.
 //!
-//! The order of a sum depends on the sizes and the layout alone, so rows may be cut for the threads anywhere.
+//! The order of a sum depends only on the sizes and the layout, so rows may be divided among threads anywhere.
 
 #![allow(unsafe_code, reason = "operands are read through the pointers of `product`")]
 
@@ -17,12 +17,12 @@ use crate::kernel::simd::{self, Arch};
 
 /// The outputs that are summed at a time from columns: they stay in an L1 cache.
 const BLOCK: usize = 2048;
-/// The columns that are read side by side.
+/// The columns that are read at once.
 const TOGETHER: usize = 8;
-/// Rows shorter than this are summed one by one, several at a time: a vector of sums for each would only be added up.
+/// Shorter rows are summed in one chain each, several rows at a time: vectors of partial sums would only have to be added up.
 const SHORT_ROW_LEN: usize = 32;
 
-/// Computes `p` if one side of it is a vector and the other lies by rows or by columns; says whether it did.
+/// Computes `p` if one operand is a vector and the other is contiguous by rows or by columns. Returns whether it did.
 ///
 /// # Safety
 /// As for [`Entry::product`].
@@ -33,7 +33,7 @@ pub unsafe fn product<T: Entry>(p: &Product<T>) -> bool {
     }
     let mut copy = None;
     let x = if p.b.rs == 1 {
-        // SAFETY: `k` elements side by side.
+        // SAFETY: `k` contiguous elements.
         unsafe { from_raw_parts(p.b.ptr, p.k) }
     } else {
         let copy = copy.insert(Array::empty(&[p.k], T::DTYPE));
@@ -42,7 +42,7 @@ pub unsafe fn product<T: Entry>(p: &Product<T>) -> bool {
         copy.raw()
     };
     let threads = if cost::<T>(p.m, p.k, 1) < SPLIT { 1 } else { parallel::num_threads() };
-    // Of columns, pieces long enough to be read ahead.
+    // Pieces of columns must be long enough for the hardware prefetcher.
     let least = if p.a.cs == 1 { 1 } else { 256 };
     let grain = if threads == 1 { p.m } else { p.m.div_ceil(4 * threads).max(least).next_multiple_of(4) };
     parallel::for_each_range(p.m, grain, |rows| simd::dispatch(Outputs { p: &p, x, rows }));
@@ -50,7 +50,7 @@ pub unsafe fn product<T: Entry>(p: &Product<T>) -> bool {
     true
 }
 
-/// These outputs. Made only where the promises of [`Entry::product`] hold, with the elements of the vector in `x`.
+/// The outputs. Made only if the promises of [`Entry::product`] hold, with the elements of the vector in `x`.
 struct Outputs<'a, T> {
     p: &'a Product<T>,
     x: &'a [T],
@@ -66,7 +66,7 @@ impl<T: Entry> simd::Kernel for Outputs<'_, T> {
         if self.p.a.cs != 1 {
             return self.by_columns::<A>();
         }
-        // Eight vectors of sums: as many chains hide the latency of an addition, and as many rows the latency of the memory.
+        // Eight vectors of sums: eight chains hide the latency of additions, and eight rows the latency of memory.
         match (self.p.m < 4, A::BYTES / size_of::<T>()) {
             (true, 16) => self.dots::<A, 64>(),
             (true, 8) => self.dots::<A, 32>(),
@@ -104,7 +104,7 @@ impl<T: Entry> Outputs<'_, T> {
         }
     }
 
-    /// The products of `H` short rows from `i` with the vector, each one chain of sums.
+    /// The products of `H` short rows, from row `i` on, with the vector: one chain of additions each.
     #[inline(always)]
     #[allow(clippy::needless_range_loop, reason = "indices that are constants once unrolled")]
     fn short<A: Arch, const H: usize>(&self, i: usize) -> [T; H] {
@@ -118,17 +118,17 @@ impl<T: Entry> Outputs<'_, T> {
         sums
     }
 
-    /// The products of `H` rows from `i` with the vector: `W` sums each, then the sum of those by halves.
+    /// The products of `H` rows, from row `i` on, with the vector: `W` partial sums each, which are added by halves.
     #[inline(always)]
     fn dot<A: Arch, const W: usize, const H: usize>(&self, i: usize) -> [T; H] {
         let mut sums = [[T::ZERO; W]; H];
-        // SAFETY: rows below `m`, each of `k` elements side by side.
+        // SAFETY: rows below `m`, each of `k` contiguous elements.
         let rows: [&[T]; H] = from_fn(|q| unsafe { from_raw_parts(self.p.a.at(i + q, 0), self.x.len()) });
         let (whole, rest) = self.x.as_chunks::<W>();
         for (l, x) in whole.iter().enumerate() {
             add::<A, T, W, H>(&mut sums, rows.map(|row| &row[l * W..]), x);
         }
-        // What is left: a vector at a time, then one by one.
+        // The rest: a vector at a time, then one by one.
         let (eights, ones) = rest.as_chunks::<8>();
         for (l, x) in eights.iter().enumerate() {
             let at = whole.len() * W + l * 8;
@@ -152,7 +152,7 @@ impl<T: Entry> Outputs<'_, T> {
         last
     }
 
-    /// Outputs that are neighbours, as sums of columns.
+    /// Neighbouring outputs, as sums of columns.
     #[inline(always)]
     fn by_columns<A: Arch>(&self) {
         let mut buffer = MaybeUninit::<[T; BLOCK]>::uninit();
@@ -172,7 +172,7 @@ impl<T: Entry> Outputs<'_, T> {
                 self.add_columns::<A, 1>(sums, top, wholes.len() * TOGETHER + l, [x]);
             }
             if self.p.c.rs == 1 && !self.p.accumulate {
-                // SAFETY: neighbours in `c`, this thread's own.
+                // SAFETY: contiguous elements of `c` that belong to this thread.
                 unsafe { self.p.c.at(top, 0).copy_from_nonoverlapping(sums.as_ptr(), sums.len()) };
                 continue;
             }
@@ -182,10 +182,10 @@ impl<T: Entry> Outputs<'_, T> {
         }
     }
 
-    /// Adds `N` columns from `l`, rows from `top`, times `x`.
+    /// Adds `N` columns, from column `l` on, rows from `top` on, times `x`.
     #[inline(always)]
     fn add_columns<A: Arch, const N: usize>(&self, sums: &mut [T], top: usize, l: usize, x: [T; N]) {
-        // SAFETY: columns below `k`, in which these rows are side by side.
+        // SAFETY: columns below `k`, in which these rows are contiguous.
         let columns: [&[T]; N] = from_fn(|q| unsafe { from_raw_parts(self.p.a.at(top, l + q), sums.len()) });
         for (i, sum) in sums.iter_mut().enumerate() {
             for q in 0..N {
@@ -217,7 +217,7 @@ fn add<A: Arch, T: Entry, const W: usize, const H: usize>(sums: &mut [[T; W]; H]
     }
 }
 
-/// The sum of all: of vectors first, then by halves. Every index is a constant, or the sums would leave their registers.
+/// The sum of all elements: of vectors first, then by halves. Every index is a constant, otherwise the sums would not stay in registers.
 #[inline(always)]
 fn halve<T: Entry, const W: usize>(sums: [T; W]) -> T {
     let mut eight = [T::ZERO; 8];

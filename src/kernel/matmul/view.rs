@@ -1,4 +1,4 @@
-//! Strided matrix views whose every element is known to lie inside their slice.
+//! Strided matrix views, all of whose elements are known to be in their slice.
 
 use std::ops::Range;
 
@@ -17,7 +17,7 @@ impl<'a, T> MatRef<'a, T> {
     /// The matrix whose element `(i, j)` is `data[offset + i * row_stride + j * col_stride]`.
     ///
     /// # Panics
-    /// When an element lies outside `data`.
+    /// When an element is outside `data`.
     #[must_use]
     pub fn new(data: &'a [T], offset: usize, rows: usize, cols: usize, row_stride: isize, col_stride: isize) -> Self {
         let reach = Reach::new([rows, cols], [row_stride, col_stride]);
@@ -44,7 +44,7 @@ impl<'a, T> MatRef<'a, T> {
     }
 }
 
-/// A strided matrix to write to. No two of its elements share a place.
+/// A strided matrix for writing. No two of its elements overlap.
 #[derive(Debug)]
 pub struct MatMut<'a, T> {
     pub(super) data: &'a mut [T],
@@ -59,8 +59,7 @@ impl<'a, T> MatMut<'a, T> {
     /// The matrix whose element `(i, j)` is `data[offset + i * row_stride + j * col_stride]`.
     ///
     /// # Panics
-    /// When an element lies outside `data`, or when one stride does not step over all that the other
-    /// spans, so that elements may overlap.
+    /// When an element is outside `data`, or when elements could overlap because one stride is less than the extent of the other axis.
     #[must_use]
     pub fn new(data: &'a mut [T], offset: usize, rows: usize, cols: usize, row_stride: isize, col_stride: isize) -> Self {
         let reach = Reach::new([rows, cols], [row_stride, col_stride]);
@@ -70,7 +69,7 @@ impl<'a, T> MatMut<'a, T> {
     }
 }
 
-/// How far a matrix reaches from its first element, backwards and forwards; `None` when it is empty.
+/// The extent of a matrix before and after its first element; `None` when it is empty.
 #[derive(Clone, Copy)]
 pub(super) struct Reach(Option<(i128, i128)>);
 
@@ -86,8 +85,7 @@ impl Reach {
         Self(Some((backward, forward)))
     }
 
-    /// Asserts that the matrices whose first elements lie within `offsets` (the end included) are inside a
-    /// slice of `len` elements.
+    /// Asserts that matrices whose first elements are within `offsets` (end included) are inside a slice of `len` elements.
     pub(super) fn assert_inside(self, name: &str, offsets: Range<usize>, len: usize) {
         if let Some((backward, forward)) = self.0 {
             assert!(
@@ -97,7 +95,7 @@ impl Reach {
         }
     }
 
-    /// The number of places from the first to the last.
+    /// The distance from the first to the last element.
     pub(super) fn span(self) -> i128 {
         self.0.map_or(0, |(backward, forward)| forward - backward + 1)
     }

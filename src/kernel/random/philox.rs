@@ -11,7 +11,7 @@ use crate::kernel::simd::{Arch, Kernel, dispatch};
 pub const WORDS: usize = 4;
 /// Blocks that are computed side by side.
 const LANES: usize = 16;
-/// How often words are mixed.
+/// Number of rounds.
 const ROUNDS: usize = 10;
 
 const MULTIPLIERS: [u32; 2] = [0xd251_1f53, 0xcd9e_8d57];
@@ -35,7 +35,7 @@ fn schedule(seed: u64) -> Keys {
     })
 }
 
-/// Ten rounds on one counter.
+/// Ten rounds for one counter.
 #[inline(always)]
 fn rounds(counter: [u32; WORDS], keys: &Keys) -> [u32; WORDS] {
     keys.iter().fold(counter, |[a, b, c, d], key| {
@@ -52,20 +52,20 @@ pub fn philox(counter: [u32; WORDS], key: [u32; 2]) -> [u32; WORDS] {
 
 /// Words that are computed side by side.
 pub const GROUP: usize = WORDS * LANES;
-/// They, block after block.
+/// The words, block after block.
 pub type Group = [u32; GROUP];
 
-/// What is made of words, which come a group at a time.
+/// Converts words to items, one group of words at a time.
 pub trait Sink {
-    /// What they become.
+    /// The type of the items.
     type Item;
-    /// Words of an item.
+    /// Words per item.
     const WIDTH: usize;
-    /// Makes `out`, the items from number `at` on, of the first of these words. Write `#[inline(always)]` on it, as on a kernel.
+    /// Computes `out`, the items from number `at` on, from the first of these words. Write `#[inline(always)]` on it, as on a kernel.
     fn take<A: Arch>(&self, at: usize, words: &Group, out: &mut [Self::Item]);
 }
 
-/// A part of a stream: whose blocks, from which one on, and the number of their first item.
+/// A part of a stream: the seed, the first block, and the number of its first item.
 #[derive(Clone, Copy, Debug)]
 pub struct Part {
     /// The seed of the stream.
@@ -77,7 +77,7 @@ pub struct Part {
 }
 
 impl Part {
-    /// Fills `out` by `sink`. Words stay in the first-level cache, and what is made of them overlaps the making of the next.
+    /// Fills `out` by `sink`. Words stay in the first-level cache, and converting them overlaps with computing the next.
     pub fn fill<S: Sink>(self, out: &mut [S::Item], sink: &S) {
         dispatch(Filling { part: self, out, sink });
     }
@@ -98,12 +98,12 @@ impl<S: Sink> Kernel for Filling<'_, S> {
         let keys = schedule(self.part.seed);
         #[cfg(target_arch = "x86_64")]
         if A::BYTES == avx512::BYTES {
-            // SAFETY: registers of 64 bytes are those of `Avx512`, for which this is compiled only where AVX-512 is there.
+            // SAFETY: registers of 64 bytes are those of `Avx512`, and code for that set only runs on processors that have it.
             return unsafe { avx512::fill(self.part, &keys, self.out, self.sink) };
         }
         #[cfg(target_arch = "x86_64")]
         if A::BYTES == avx2::BYTES {
-            // SAFETY: registers of 32 bytes are those of `Avx2`, for which this is compiled only where AVX2 and FMA are there.
+            // SAFETY: registers of 32 bytes are those of `Avx2`, and code for that set only runs on processors that have it.
             return unsafe { avx2::fill(self.part, &keys, self.out, self.sink) };
         }
         let (Part { mut first, mut at, .. }, mut words) = (self.part, [0; GROUP]);
@@ -137,7 +137,7 @@ mod avx2 {
     /// One word of each of eight blocks in each register.
     type Blocks = [__m256i; WORDS];
 
-    /// What `Avx2` promises, of which the sink makes use.
+    /// The features of `Avx2`, which the sink may use.
     #[inline]
     #[target_feature(enable = "avx2,fma")]
     pub fn fill<S: Sink>(part: Part, keys: &Keys, out: &mut [S::Item], sink: &S) {
@@ -149,7 +149,7 @@ mod avx2 {
         let (Part { mut first, mut at, .. }, mut words) = (part, [0; GROUP]);
         let [first_keys, later_keys @ ..] = &wide;
         for out in out.chunks_mut(GROUP / S::WIDTH) {
-            // Two, as a product is waited for.
+            // Two groups of blocks, because each product has a latency.
             let mut x = first_round(counters(first), first_keys, factors[0]);
             let mut y = first_round(counters(first.wrapping_add(WIDTH as u64)), first_keys, factors[0]);
             for keys in later_keys {
@@ -164,14 +164,14 @@ mod avx2 {
         }
     }
 
-    /// The eight counters from `at` on: their lower two words, as the others are zero.
+    /// The lower two words of the eight counters from `at` on; the upper two are zero.
     #[inline]
     #[target_feature(enable = "avx2")]
     fn counters(at: u64) -> [__m256i; 2] {
         let [low, high] = halves(at).map(u32::cast_signed);
         let first = _mm256_set1_epi32(low);
         let low = _mm256_add_epi32(first, _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-        // Compared as if unsigned: minus one where the lower word has run over.
+        // An unsigned comparison: minus one where the lower word has overflowed.
         let sign = _mm256_set1_epi32(i32::MIN);
         let over = _mm256_cmpgt_epi32(_mm256_xor_si256(first, sign), _mm256_xor_si256(low, sign));
         [low, _mm256_sub_epi32(_mm256_set1_epi32(high), over)]
@@ -192,7 +192,7 @@ mod avx2 {
         [_mm256_xor_si256(_mm256_xor_si256(q_high, b), key[0]), q_low, _mm256_xor_si256(_mm256_xor_si256(p_high, d), key[1]), p_low]
     }
 
-    /// The lower and the upper words of the products: those of even and of odd places are computed apart.
+    /// The lower and the upper words of the products. Even and odd positions are computed separately.
     #[inline]
     #[target_feature(enable = "avx2")]
     fn product(x: __m256i, factor: __m256i) -> [__m256i; 2] {
@@ -217,13 +217,13 @@ mod avx2 {
             _mm256_permute2x128_si256::<0x31>(z, w),
         ];
         for (pair, out) in pairs.into_iter().zip(out.as_chunks_mut::<WIDTH>().0) {
-            // SAFETY: `out` has the eight words that are written; the address may be any.
+            // SAFETY: `out` has the eight words that are written; the address need not be aligned.
             unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), pair) };
         }
     }
 }
 
-/// The same as [`avx2`], in registers that hold a word of all sixteen blocks.
+/// As [`avx2`], with registers that hold one word of all sixteen blocks.
 #[cfg(target_arch = "x86_64")]
 mod avx512 {
     use std::arch::x86_64::{
@@ -241,7 +241,7 @@ mod avx512 {
     /// One word of each of sixteen blocks in each register.
     type Blocks = [__m512i; WORDS];
 
-    /// What `Avx512` promises, of which the sink makes use.
+    /// The features of `Avx512`, which the sink may use.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,fma")]
     pub fn fill<S: Sink>(part: Part, keys: &Keys, out: &mut [S::Item], sink: &S) {
@@ -263,14 +263,14 @@ mod avx512 {
         }
     }
 
-    /// The sixteen counters from `at` on: their lower two words, as the others are zero.
+    /// The lower two words of the sixteen counters from `at` on; the upper two are zero.
     #[inline]
     #[target_feature(enable = "avx512f")]
     fn counters(at: u64) -> [__m512i; 2] {
         let [low, high] = halves(at).map(u32::cast_signed);
         let (first, high) = (_mm512_set1_epi32(low), _mm512_set1_epi32(high));
         let low = _mm512_add_epi32(first, _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
-        // One more where the lower word has run over.
+        // Adds one where the lower word has overflowed.
         [low, _mm512_mask_add_epi32(high, _mm512_cmplt_epu32_mask(low, first), high, _mm512_set1_epi32(1))]
     }
 
@@ -281,7 +281,7 @@ mod avx512 {
         [_mm512_xor_si512(_mm512_xor_si512(q_high, b), key[0]), q_low, _mm512_xor_si512(_mm512_xor_si512(p_high, d), key[1]), p_low]
     }
 
-    /// The lower and the upper words of the products: those of even and of odd places are computed apart.
+    /// The lower and the upper words of the products. Even and odd positions are computed separately.
     #[inline]
     #[target_feature(enable = "avx512f")]
     fn product(x: __m512i, factor: __m512i) -> [__m512i; 2] {
@@ -310,7 +310,7 @@ mod avx512 {
             _mm512_shuffle_i32x4::<ODD>(xy2, zw2),
         ];
         for (row, out) in rows.into_iter().zip(out.as_chunks_mut::<LANES>().0) {
-            // SAFETY: `out` has the sixteen words that are written; the address may be any.
+            // SAFETY: `out` has the sixteen words that are written; the address need not be aligned.
             unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast(), row) };
         }
     }

@@ -1,14 +1,15 @@
-//! Where an extremum stands: the first of equals, and the first NaN when there is one.
+//! The position of an extremum: the first among equals, and the first NaN if there is one.
 
 use crate::array::{Array, Element};
 use crate::kernel::blocks::{self, Input};
 use crate::kernel::parallel;
 use crate::kernel::reduce::ReducePlan;
 
-/// Elements searched at a time: a block is first asked whether it holds a match at all, which vectorises.
+/// Elements searched at a time: first a block is checked for any match, which vectorises.
 const BLOCK: usize = 256;
 
-/// The row-major position among the elements along `axes` of the first that is `best`, the extremum over `axes`.
+/// For each element of `best`, the extremum over `axes`: the row-major position among the elements along `axes` of the first one equal to
+/// it.
 ///
 /// # Panics
 /// When `best` does not hold the kept axes, or an extremum is not among its elements: bugs of the caller.
@@ -39,20 +40,20 @@ pub fn positions<T: Element>(x: &Array, axes: &[usize], best: &Array) -> Array {
     out
 }
 
-/// Equal, or both NaN: when an element is NaN the extremum is, and no element equals it.
+/// Equal, or both NaN: if an element is NaN, so is the extremum, and no element equals it.
 #[inline]
 #[allow(clippy::eq_op, clippy::needless_bitwise_bool, reason = "only NaN differs from itself; `||` is a branch")]
 fn matches<T: Element>(x: T, best: T) -> bool {
     (x == best) | (x != x)
 }
 
-/// Which elements of `x` are the extremum `best`, broadcast to their shape.
+/// Marks the elements of `x` that equal the extremum `best`, which is broadcast to their shape.
 #[must_use]
 pub fn mask<T: Element>(x: &Array, best: &Array) -> Array {
     blocks::map([Input::from(x), Input::from(best)], x.shape(), |[x, b]: [T; 2]| matches(x, b))
 }
 
-/// `share` where `x` is the extremum `best`, else zero; both broadcast to the shape of `x`. A NaN element gets NaN, unless the
+/// `share` where `x` equals the extremum `best`, else zero; both are broadcast to the shape of `x`. A NaN element gets NaN, unless the
 /// share is zero.
 #[must_use]
 #[allow(clippy::eq_op, reason = "only NaN differs from itself")]
@@ -74,7 +75,7 @@ fn first<T: Element>(row: &[T], best: T) -> usize {
     unreachable!("an extremum is one of its elements")
 }
 
-/// From the last row up, so that the first match is written last.
+/// From the last row to the first, so that the first match is written last.
 fn columns<T: Element>(source: &[T], best: &[T], out: &mut [i64]) {
     for (k, row) in source.chunks(out.len()).enumerate().rev() {
         let k = position(k);

@@ -1,8 +1,8 @@
-//! Folds of elements that lie a step apart: whole rows are folded into a row of accumulators.
+//! Folds along columns: whole rows are folded into a row of accumulators.
 //!
-//! Eight rows are joined as a tree before they meet the accumulators. Those of narrow rows stay in registers, all the way
-//! down; those of wide ones are loaded and stored once for eight elements. Rows of less than a vector are taken several
-//! at a time as one. Blocks of rows are combined pairwise, in an order that depends on the sizes alone.
+//! Eight rows are joined as a tree before they are joined with the accumulators. The accumulators of narrow rows stay in registers; those
+//! of wide rows are loaded and stored once per eight elements. Rows shorter than a vector are combined into longer rows. Blocks of rows are
+//! combined pairwise, in an order that depends on the sizes only.
 #![allow(clippy::inline_always, reason = "a function that is not inlined is compiled for the wrong instruction set")]
 
 use std::hint::black_box;
@@ -13,17 +13,17 @@ use crate::kernel::simd::Arch;
 
 /// Rows folded before pairwise combination.
 const PART: usize = 256;
-/// Rows of fewer elements than this are put together, up to `NARROW`.
+/// Shorter rows are combined, up to `NARROW` elements.
 pub const VECTOR: usize = 8;
-/// Elements of a row up to which its accumulators stay in registers: walking down such rows still reads whole pages.
+/// Up to this number of elements per row, accumulators stay in registers: reading such rows still uses whole pages.
 const NARROW: usize = 128;
-/// Wider rows are put together up to this width.
+/// Wider rows are combined up to this width.
 const WIDE: usize = 1024;
 
 /// A block of rows, of which a range of columns is folded.
 #[derive(Clone, Copy, Debug)]
 pub struct Columns<'a, T> {
-    /// The rows, side by side.
+    /// The rows, contiguous.
     pub source: &'a [T],
     /// Elements of a row.
     pub inner: usize,
@@ -34,7 +34,7 @@ pub struct Columns<'a, T> {
 impl<T: Element> Columns<'_, T> {
     /// Folds the columns from `at` on into `out`.
     ///
-    /// Each loop stands here once: it is compiled for every fold, type and instruction set.
+    /// There is only one copy of each loop here, because it is compiled for every fold, type and instruction set.
     #[inline(always)]
     pub fn fold<R: Fold<T>, A: Arch>(self, out: &mut [R::Acc], scratch: &mut Vec<R::Acc>) {
         let (inner, count) = (self.inner, self.source.len() / self.inner);
@@ -44,13 +44,13 @@ impl<T: Element> Columns<'_, T> {
             _ => WIDE,
         };
         let times = if out.len() < inner { 1 } else { (limit / inner).min(count / 8).max(1) };
-        // A few narrow rows are over soon: what follows would take as long as they do. Rare folds are not worth a second loop.
+        // A few narrow rows take less time than the code that follows. Rare folds are not worth a second loop.
         if const { R::TUNED && !A::PLAIN } && times == 1 && count <= PART {
             return self.fold_part::<R, A>(0, count, out);
         }
         let rest = &self.source[count / times * times * inner..];
         let wide = Columns { inner: inner * times, ..self };
-        // Small folds need none of it.
+        // Small folds need no buffer.
         let room = if times > 1 { inner * times } else { 0 };
         scratch.clear();
         alloc_check::reserve(scratch, room);
@@ -74,11 +74,11 @@ impl<T: Element> Columns<'_, T> {
         }
     }
 
-    /// The first `count` rows, in parts that are combined pairwise through a binary counter.
+    /// Folds the first `count` rows in parts, which are combined pairwise through a binary counter.
     #[inline(always)]
     fn fold_parts<R: Fold<T>, A: Arch>(&self, count: usize, out: &mut [R::Acc]) {
         let (parts, width) = (count.div_ceil(PART), out.len());
-        // As many rows of partial results as a counter to `parts` has bits, and one to work on.
+        // One row of partial results per bit of a counter to `parts`, and one to work on.
         let levels = if parts > 1 { parts.ilog2() as usize + 2 } else { 0 };
         let mut stack = alloc_check::filled(R::start(), levels * width);
         let mut depth = 0;
@@ -86,7 +86,7 @@ impl<T: Element> Columns<'_, T> {
             let place = if parts > 1 { &mut stack[depth * width..(depth + 1) * width] } else { &mut *out };
             self.fold_part::<R, A>(k * PART, count.min((k + 1) * PART), place);
             depth += 1;
-            // The last part joins all that are left.
+            // The last part joins all partial results.
             let joins = if k + 1 == parts { depth - 1 } else { (k + 1).trailing_zeros() as usize };
             for _ in 0..joins {
                 let (left, right) = stack[(depth - 2) * width..depth * width].split_at_mut(width);
@@ -99,7 +99,7 @@ impl<T: Element> Columns<'_, T> {
         }
     }
 
-    /// A few rows, eight at a time.
+    /// Folds a few rows, eight at a time.
     #[inline(always)]
     fn fold_part<R: Fold<T>, A: Arch>(&self, first: usize, last: usize, out: &mut [R::Acc]) {
         let width = out.len();
@@ -135,14 +135,14 @@ impl<T: Element> Columns<'_, T> {
     }
 }
 
-/// `x`; where the set is [plain](Arch::PLAIN), in a way that keeps the compiler from making a second, wide loop.
+/// `x`. For the [plain](Arch::PLAIN) set it is hidden from the compiler, so that no second, wide loop is made.
 #[inline(always)]
 fn plain<X, A: Arch>(x: X) -> X {
     if A::PLAIN { black_box(x) } else { x }
 }
 
-/// Where tiles begin that cover at least `VECTOR` columns, and whether they are two vectors wide. The last one may overlap the
-/// one before it: both have the same results.
+/// Starts of tiles that cover at least `VECTOR` columns, and whether they are two vectors wide. The last tile may overlap the one before
+/// it: both give the same results.
 #[inline(always)]
 pub fn cover(width: usize) -> impl Iterator<Item = (usize, bool)> {
     let mut done = 0;
@@ -191,7 +191,7 @@ fn down<R: Fold<T>, T: Element, const N: usize>(rows: &[T], [inner, at]: [usize;
     acc
 }
 
-/// Takes eight rows into `out`, from column `at` on and `N` columns at a time in registers; returns where it ends.
+/// Folds eight rows into `out`, from column `at` on, `N` columns at a time in registers. Returns the column where it stopped.
 #[inline(always)]
 fn tiles<R: Fold<T>, T: Element, const N: usize>(rows: &[&[T]; 8], out: &mut [R::Acc], at: usize) -> usize {
     let end = at + (out.len() - at) / N * N;
@@ -210,7 +210,7 @@ fn tiles<R: Fold<T>, T: Element, const N: usize>(rows: &[&[T]; 8], out: &mut [R:
     end
 }
 
-/// Takes a few rows of `inner` elements into `out`, from column `at` on: one after the other, a tile of columns at a time.
+/// Folds a few rows of `inner` elements into `out`, from column `at` on: row by row, one tile of columns at a time.
 #[inline(always)]
 fn few<R: Fold<T>, T: Element>(rows: &[T], [inner, at]: [usize; 2], out: &mut [R::Acc]) {
     if rows.is_empty() {
@@ -234,7 +234,7 @@ fn few<R: Fold<T>, T: Element>(rows: &[T], [inner, at]: [usize; 2], out: &mut [R
     }
 }
 
-/// Takes one row into `out`, a tile of columns at a time in registers.
+/// Folds one row into `out`, one tile of columns at a time in registers.
 #[inline(always)]
 fn one_row<A: Copy, T: Copy>(out: &mut [A], row: &[T], step: impl Fn(A, T) -> A) {
     let (tiles, rest) = out.as_chunks_mut::<16>();
@@ -251,7 +251,7 @@ fn one_row<A: Copy, T: Copy>(out: &mut [A], row: &[T], step: impl Fn(A, T) -> A)
     }
 }
 
-/// Joins `part`, which stands behind it, to `out`; the shorter one ends it.
+/// Joins `part`, whose rows come later, to `out`. The shorter slice determines the length.
 #[inline(always)]
 pub fn join_rows<R: Fold<T>, T: Element>(out: &mut [R::Acc], part: &[R::Acc]) {
     let n = out.len().min(part.len());

@@ -1,8 +1,8 @@
 //! Reductions over any axes: sums, products, extrema.
 //!
-//! Whatever the axes, the work is one of two loops: rows (the reduced elements lie side by side) and columns (they lie
-//! a step apart and whole rows are folded into a row of accumulators). Long folds are cut into blocks whose results
-//! are combined pairwise, in an order that depends on the size alone.
+//! All reductions are one of two loops: rows (the reduced elements are contiguous) and columns (the reduced elements are a stride apart,
+//! and whole rows are folded into a row of accumulators). Long folds are divided into blocks whose results are combined pairwise, in an
+//! order that depends on the sizes only.
 #![allow(clippy::inline_always, reason = "a function that is not inlined is compiled for the wrong instruction set")]
 
 pub mod argreduce;
@@ -27,15 +27,15 @@ use rows::{fold_rows, pairwise};
 
 /// Elements of a block that one thread folds.
 const BLOCK: usize = 1 << 16;
-/// Columns folded at a time: their accumulators stay in the first-level cache.
+/// Columns folded at a time, so that their accumulators stay in the first-level cache.
 const TILE: usize = 4096;
-/// Nanoseconds an element.
+/// Nanoseconds per element.
 const COST: f64 = 0.12;
 
-/// The shape of a reduction: which axes go and which stay.
+/// The plan of a reduction: which axes are reduced and which are kept.
 #[derive(Clone, Debug)]
 pub struct ReducePlan {
-    /// The array's axes, those that stay first.
+    /// The axes of the array, kept ones first.
     order: SmallVec<[usize; 4]>,
     /// Shape of the result without the reduced axes.
     pub kept: Shape,
@@ -57,7 +57,7 @@ impl ReducePlan {
         Self { order, kept, keepdims, count }
     }
 
-    /// `x` as a row-major block (outer, count, inner): inner is one unless `x` already lies so.
+    /// `x` as a row-major block (outer, count, inner). `inner` is one unless `x` is stored in that order already.
     #[must_use]
     pub fn block(&self, x: &Array) -> (Array, usize, usize) {
         let (kept, reduced) = self.order.split_at(self.kept.len());
@@ -74,18 +74,18 @@ impl ReducePlan {
         (self.rows(x), size_of(&self.kept), 1)
     }
 
-    /// Whether the reduced axes lie side by side.
+    /// Whether the reduced axes are adjacent.
     fn is_adjacent(&self) -> bool {
         self.order[self.kept.len()..].windows(2).all(|w| w[1] == w[0] + 1)
     }
 
-    /// `x` with the reduced axes last, row-major: `count` elements side by side make a row.
+    /// `x` with the reduced axes last, row-major: each row has `count` contiguous elements.
     #[must_use]
     pub fn rows(&self, x: &Array) -> Array {
         x.with_layout(x.layout().permute(&self.order)).contiguous()
     }
 
-    /// An array like [`ReducePlan::rows`], seen with its axes where they were.
+    /// An array in the order of [`ReducePlan::rows`], viewed with its axes in the original order.
     #[must_use]
     pub fn back(&self, rows: &Array) -> Array {
         let mut inverse: SmallVec<[usize; 4]> = SmallVec::from_elem(0, self.order.len());
@@ -104,7 +104,7 @@ pub fn reduce<R: Fold<T>, T: Element>(x: &Array, axes: &[usize]) -> Array {
     fold_block::<R, T>(&block, [outer, plan.count, inner], &plan.kept)
 }
 
-/// Folds the middle of a row-major block (outer, count, inner).
+/// Folds the middle axis of a row-major block (outer, count, inner).
 #[allow(clippy::cast_precision_loss, reason = "estimates")]
 fn fold_block<R: Fold<T>, T: Element>(block: &Array, [outer, count, inner]: [usize; 3], shape: &[usize]) -> Array {
     let Some(source) = block.as_slice::<T>() else { unreachable!("blocks are contiguous") };
@@ -151,7 +151,7 @@ pub fn fold_all<R: Fold<T>, T: Element>(source: &[T]) -> R::Acc {
     out
 }
 
-/// One long row, in blocks on all threads.
+/// Folds one long row, in blocks on all threads.
 #[allow(clippy::cast_precision_loss, reason = "an estimate")]
 fn long_row<R: Fold<T>, T: Element>(source: &[T]) -> R::Acc {
     let blocks = source.len().div_ceil(BLOCK);
@@ -164,7 +164,7 @@ fn long_row<R: Fold<T>, T: Element>(source: &[T]) -> R::Acc {
     pairwise::<R, T>(&mut parts)
 }
 
-/// Many rows of a few columns, in blocks of rows on all threads.
+/// Folds many rows of a few columns, in blocks of rows on all threads.
 #[allow(clippy::cast_precision_loss, reason = "an estimate")]
 fn tall<R: Fold<T>, T: Element>(source: &[T], out: &mut [R::Acc]) {
     let inner = out.len();
@@ -178,7 +178,7 @@ fn tall<R: Fold<T>, T: Element>(source: &[T], out: &mut [R::Acc]) {
             simd_dispatch(ColumnLoop::<R, T> { source, count: source.len() / inner, inner, start: 0, out });
         }
     });
-    // Pair by pair, as the parts of a block.
+    // Pairwise, like the parts of a block.
     let mut step = 1;
     while step < blocks {
         for k in (0..blocks - step).step_by(2 * step) {
@@ -205,7 +205,7 @@ impl<R: Fold<T>, T: Element> Kernel for RowLoop<'_, R, T> {
     }
 }
 
-/// Columns `start..` of the blocks of `count` rows in `source`, numbered through all blocks.
+/// Columns from `start` on of the blocks of `count` rows in `source`. Columns are numbered through all blocks.
 struct ColumnLoop<'a, R: Fold<T>, T> {
     source: &'a [T],
     count: usize,
@@ -263,7 +263,7 @@ macro_rules! fold {
 }
 
 fold!(
-    /// Sums; integers and bools add up in 64 bits.
+    /// Sums. Integers and bools are summed in 64 bits.
     Sum, tuned true, 0.0, |a, b| a + b
 );
 fold!(@impl Sum, tuned false, i64, i64, 0, |a, b| a.wrapping_add(b));
@@ -271,7 +271,7 @@ fold!(@impl Sum, tuned false, i32, i64, 0, |a, b| a.wrapping_add(b));
 fold!(@impl Sum, tuned false, u8, i64, 0, |a, b| a.wrapping_add(b));
 fold!(@impl Sum, tuned false, bool, i64, 0, |a, b| a.wrapping_add(b));
 fold!(
-    /// Products; integers and bools multiply in 64 bits.
+    /// Products. Integers and bools are multiplied in 64 bits.
     Prod, tuned false, 1.0, |a, b| a * b
 );
 fold!(@impl Prod, tuned false, i64, i64, 1, |a, b| a.wrapping_mul(b));
@@ -279,19 +279,19 @@ fold!(@impl Prod, tuned false, i32, i64, 1, |a, b| a.wrapping_mul(b));
 fold!(@impl Prod, tuned false, u8, i64, 1, |a, b| a.wrapping_mul(b));
 fold!(@impl Prod, tuned false, bool, i64, 1, |a, b| a.wrapping_mul(b));
 
-/// The sum over `axes`. Signed integers and bools add up in int64, unsigned ones in uint64.
+/// The sum over `axes`. Signed integers and bools are summed in int64, unsigned integers in uint64.
 #[must_use]
 pub fn sum(x: &Array, axes: &[usize]) -> Array {
     let dtype = x.dtype();
     if dtype.is_complex() {
-        // Pairs add up as two numbers; their axis is the last one and stays.
+        // A complex number is summed as a pair of real numbers, which form a last axis that is kept.
         return sum(&x.seen_as(dtype.real()), axes).turned_into(dtype);
     }
     let out = dispatch!(core dtype, T => reduce::<Sum, T>(x, axes), else reduce_wide::<Sum>(x, axes));
     unsigned(out, dtype)
 }
 
-/// The product over `axes`, in dtypes as those of [`sum`].
+/// The product over `axes`, with the dtypes of [`sum`].
 #[must_use]
 pub fn prod(x: &Array, axes: &[usize]) -> Array {
     let dtype = x.dtype();
@@ -303,18 +303,18 @@ pub fn prod(x: &Array, axes: &[usize]) -> Array {
     unsigned(out, dtype)
 }
 
-/// Integers of the other dtypes: as int64, whose sums and products have the bits of uint64's.
+/// Integers of other dtypes, as int64: sums and products have the same bits as in uint64.
 fn reduce_wide<R: Fold<i64>>(x: &Array, axes: &[usize]) -> Array {
     let wide = if x.dtype() == DType::U64 { x.seen_as(DType::I64) } else { cast(x, DType::I64) };
     reduce::<R, i64>(&wide, axes)
 }
 
-/// The sum or product of unsigned integers as one.
+/// Converts the sum or product of unsigned integers to uint64.
 fn unsigned(out: Array, dtype: DType) -> Array {
     if dtype.kind() == DKind::Unsigned { out.turned_into(DType::U64) } else { out }
 }
 
-/// `x` summed down to `shape`, which broadcasts to `x`'s.
+/// `x` summed to `shape`, which broadcasts to the shape of `x`.
 #[must_use]
 pub fn sum_to(x: &Array, shape: &[usize]) -> Array {
     let lead = x.ndim() - shape.len();

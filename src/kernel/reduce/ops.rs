@@ -1,4 +1,4 @@
-//! The folds beside sums and products: extrema, truth, counts, squares.
+//! Folds other than sums and products: extrema, logic, counts, squares.
 #![allow(clippy::inline_always, reason = "a function that is not inlined is compiled for the wrong instruction set")]
 
 use crate::array::Element;
@@ -31,9 +31,9 @@ macro_rules! fold {
     };
 }
 
-/// An extremum of `$t`: NaN wins over every number. A running NaN is kept (`a != a`), and a new one is taken because
-/// the comparison with it is false. Among eight the better ones are found as if there were no NaN, which is then looked
-/// for in pairs: two thirds of the instructions.
+/// An extremum of `$t`, where NaN wins over every number. A running NaN is kept (`a != a`), and a new one is taken because the comparison
+/// with it is false. Among eight elements, the extremum is found as if there were no NaN, and NaN is checked for in pairs: that takes two
+/// thirds of the instructions.
 macro_rules! extremum {
     ($name:ident, $better:tt, $limit:ident, $infinity:ident, $bool_start:expr, $bool:tt) => {
         extremum!(@float $name, $better, $infinity, f32, f64);
@@ -71,12 +71,12 @@ macro_rules! extremum {
     };
 }
 
-/// The largest element; NaN when there is one.
+/// The largest element; NaN if there is one.
 #[derive(Debug)]
 pub enum Max {}
 extremum!(Max, >, MIN, NEG_INFINITY, false, |);
 
-/// The smallest element; NaN when there is one.
+/// The smallest element; NaN if there is one.
 #[derive(Debug)]
 pub enum Min {}
 extremum!(Min, <, MAX, INFINITY, true, &);
@@ -105,7 +105,7 @@ pub enum WideAbs {}
 fold!(true, WideAbs: f32 => f64, 0.0, |x| f64::from(x.abs()), |a, b| a + b);
 fold!(true, WideAbs: f64 => f64, 0.0, f64::abs, |a, b| a + b);
 
-/// The largest absolute value, 0 of nothing; NaN when there is one.
+/// The largest absolute value, 0 for no elements; NaN if there is one.
 #[derive(Debug)]
 pub enum LargestAbs {}
 fold!(LargestAbs: f32 => f32, 0.0, f32::abs, |a, b| if (a > b) | a.is_nan() { a } else { b });
@@ -137,11 +137,11 @@ macro_rules! truth {
 }
 
 truth!(
-    /// Whether an element is not zero; NaN is not.
+    /// Whether any element is not zero; NaN is not zero.
     Any: bool, false, |x| x, |a, b| a | b
 );
 truth!(
-    /// Whether no element is zero.
+    /// Whether all elements are not zero.
     All: bool, true, |x| x, |a, b| a & b
 );
 truth!(

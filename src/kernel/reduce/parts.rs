@@ -1,33 +1,34 @@
-//! Sums of elements that come block by block: the same tree of additions as of an array that lies in memory.
+//! Sums of elements that arrive block by block, with the same tree of additions as for an array in memory.
 
 use super::rows::{GROUP, LANES, LEAF, SHORT_ROW_LEN, end_leaf, pairwise, step_leaf};
 use super::{BLOCK, Fold, RowLoop, Sum};
 use crate::array::Element;
 use crate::kernel::simd::{Arch, Kernel, dispatch as simd_dispatch};
 
-/// Elements of a row at most that are summed within a block.
+/// The longest row that is summed within a block.
 pub const MAX_ROW: usize = 1024;
-/// Elements of a part of a long sum that is one place of its [`Parts`].
+/// Elements of a long sum that are added up in one slot of its [`Parts`].
 pub const PART: usize = LEAF;
-/// Elements from one place to the next at which a long sum may be shared out among threads.
+/// Threads may divide a long sum at multiples of this number of elements.
 pub const SHARED: usize = BLOCK;
-/// Blocks of a long sum have a multiple of so many elements, all but the last.
+/// All blocks of a long sum but the last have a multiple of this number of elements.
 pub const STEP: usize = GROUP;
 
-/// Places for sums, filled in order.
+/// Slots for sums, which are filled in order.
 pub enum Parts<'a, T> {
-    /// One for each row of so many elements.
+    /// One slot for each row with this number of elements.
     Rows(usize, &'a mut [T]),
-    /// One for each part of a long sum: what has been added up of it, how many elements that were, and the number of the part.
+    /// One slot for each part of a long sum: the accumulators of the present part, the number of elements added, and the number of the
+    /// part.
     Long(&'a mut [T], [T; LANES], usize, usize),
 }
 
-/// Sums of rows of `count` elements; blocks are made of whole rows.
+/// Sums of rows of `count` elements; blocks consist of whole rows.
 pub fn rows<T>(count: usize, out: &mut [T]) -> Parts<'_, T> {
     Parts::Rows(count, out)
 }
 
-/// The parts of a long sum, as [`total`] takes them.
+/// The parts of a long sum, for [`total`].
 pub fn long<T: Element>(out: &mut [T]) -> Parts<'_, T>
 where
     Sum: Fold<T, Acc = T>,
@@ -39,7 +40,7 @@ impl<T: Element> Parts<'_, T>
 where
     Sum: Fold<T, Acc = T>,
 {
-    /// Takes a block.
+    /// Adds a block.
     pub fn feed(&mut self, block: &[T]) {
         match self {
             Self::Rows(count, rest) => {
@@ -52,7 +53,7 @@ where
                 while !block.is_empty() {
                     let (now, later) = block.split_at((LEAF - *filled).min(block.len()));
                     *filled += now.len();
-                    // A short row is added up one after the other.
+                    // A short row is added up element by element.
                     let is_short = *filled < SHORT_ROW_LEN && at.is_multiple_of(BLOCK / LEAF);
                     let sum = simd_dispatch(LeafLoop { acc, block: now, is_short });
                     out[*at] = sum;
@@ -66,7 +67,7 @@ where
     }
 }
 
-/// A block of a leaf: takes whole groups into the accumulators and returns the sum as if the leaf ended here.
+/// Adds whole groups of a leaf to the accumulators, and returns the sum as if the leaf ended here.
 struct LeafLoop<'a, T> {
     acc: &'a mut [T; LANES],
     block: &'a [T],
@@ -100,7 +101,7 @@ where
     pairwise::<Sum, T>(&mut blocks)
 }
 
-/// The sum of the leaves of a block, through a binary counter.
+/// The sum of the leaves of a block, combined through a binary counter.
 fn leaves<T: Element>(parts: &[T]) -> T
 where
     Sum: Fold<T, Acc = T>,

@@ -1,8 +1,8 @@
 //! Derivatives of products, exact with any number of zeros and for every order.
 //!
-//! The derivative of a product by one factor is the product of the others. A derivative of that along directions
-//! h₁ … hₖ is read off a product of numbers x + Σ εᵢ hᵢ with εᵢ² = 0: the coefficient of ε₁ ⋯ εₖ. One sweep from the
-//! left and one from the right give it for every factor; nothing is divided.
+//! The derivative of a product with respect to one factor is the product of the others. The derivative of that along directions h₁ … hₖ is
+//! computed from products of numbers x + Σ εᵢ hᵢ with εᵢ² = 0: it is the coefficient of ε₁ ⋯ εₖ. One pass from the left and one from the
+//! right compute it for every factor, without divisions.
 
 use std::ops::{Add, Mul};
 
@@ -12,8 +12,8 @@ use crate::array::{Array, Element, alloc_check};
 use crate::dispatch;
 use crate::kernel::parallel;
 
-/// For every element of each run of `count` in `x`: the product of the others in its run, differentiated along
-/// `directions`. All arrays are of one shape and inexact dtype; the result is row-major.
+/// For every element of each run of `count` in `x`: the product of the other elements of its run, differentiated along `directions`. All
+/// arrays have the same shape and inexact dtype; the result is row-major.
 ///
 /// # Panics
 /// When shapes or dtypes differ: a bug of the caller.
@@ -49,7 +49,7 @@ struct Run<'a, T> {
 }
 
 impl<T: Element + Add<Output = T> + Mul<Output = T>> Run<'_, T> {
-    /// `prefix` holds 2ᵏ coefficients an element; coefficient s belongs to the product of the εᵢ in the bit set s.
+    /// `prefix` holds 2ᵏ coefficients per element. Coefficient s belongs to the product of those εᵢ whose bits are set in s.
     fn prod_excluding(&self, one: T, prefix: &mut [T], out: &mut [T]) {
         let width = 1 << self.directions.len();
         let mut product: SmallVec<[T; 8]> = SmallVec::from_elem(T::default(), width);
@@ -68,7 +68,7 @@ impl<T: Element + Add<Output = T> + Mul<Output = T>> Run<'_, T> {
         }
     }
 
-    /// `product` times x + Σ εᵢ hᵢ of element `i`, from the largest set down, as each needs only smaller ones.
+    /// Multiplies `product` by x + Σ εᵢ hᵢ of element `i`, starting with the largest set, because each coefficient only needs smaller sets.
     fn multiply(&self, product: &mut [T], i: usize) {
         for s in (0..product.len()).rev() {
             let mut sum = product[s] * self.x[i];

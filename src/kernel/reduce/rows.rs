@@ -1,35 +1,35 @@
-//! Folds of elements that lie side by side: the innermost loops of every reduction along rows.
+//! Folds along rows: the innermost loops of every reduction of contiguous elements.
 //!
-//! A run is read in groups of eight vectors that are joined as a tree before they meet the accumulators: few dependent
-//! operations, and rounding errors that grow with the logarithm of the length. Long rows are cut into leaves whose
-//! results are combined pairwise. The order depends on the length alone.
+//! A run is read in groups of eight vectors, which are joined as a tree before they are joined with the accumulators: few dependent
+//! operations, and rounding errors that grow with the logarithm of the length. Long rows are divided into leaves whose results are combined
+//! pairwise. The order depends on the length only.
 #![allow(clippy::inline_always, reason = "a function that is not inlined is compiled for the wrong instruction set")]
 
 use crate::array::Element;
 use crate::kernel::simd::prefetch_behind;
 
-/// A fold with a neutral start that may be split anywhere.
+/// A fold with a neutral element that may be split anywhere.
 pub trait Fold<T>: Send + Sync + 'static {
-    /// The running value, and the type of the result.
+    /// The accumulator, and the type of the result.
     type Acc: Element;
-    /// Whether its loops are unrolled into registers for every shape: sums and extrema of floats. Others are rare: they have one
-    /// loop along rows and one along columns.
+    /// Whether its loops are unrolled into registers for every shape: sums and extrema of floats. Others are rare: they have one loop for
+    /// rows and one for columns.
     const TUNED: bool = false;
-    /// Whether it gains by [wide](crate::kernel::simd::Kernel::WIDE) registers: sums of floats do. Comparisons with NaN take longer
-    /// there, and whole numbers are rare.
+    /// Whether it gains by [wide](crate::kernel::simd::Kernel::WIDE) registers, as sums of floats do. Comparisons with NaN take longer
+    /// there, and integers are rare.
     const WIDE: bool = false;
-    /// Where it starts.
+    /// The neutral element.
     fn start() -> Self::Acc;
-    /// One element.
+    /// The accumulator of one element.
     fn lift(x: T) -> Self::Acc;
-    /// Two partial results; `a` stands before `b`.
+    /// Joins two partial results; the elements of `a` come before those of `b`.
     fn join(a: Self::Acc, b: Self::Acc) -> Self::Acc;
-    /// One element more.
+    /// Adds one element.
     #[inline(always)]
     fn step(acc: Self::Acc, x: T) -> Self::Acc {
         Self::join(acc, Self::lift(x))
     }
-    /// Eight elements more.
+    /// Adds eight elements.
     #[inline(always)]
     fn eight(acc: Self::Acc, [a, b, c, d, e, f, g, h]: [T; 8]) -> Self::Acc {
         let pair = |x, y| Self::join(Self::lift(x), Self::lift(y));
@@ -39,19 +39,19 @@ pub trait Fold<T>: Send + Sync + 'static {
 
 /// Independent accumulators of a row.
 pub(super) const LANES: usize = 16;
-/// Elements that the accumulators take at a time.
+/// Elements that are added to the accumulators at a time.
 pub(super) const GROUP: usize = 8 * LANES;
 /// Elements folded before pairwise combination.
 pub(super) const LEAF: usize = 4096;
-/// Rows shorter than this are folded several at a time.
+/// Shorter rows are folded several at a time.
 pub(super) const SHORT_ROW_LEN: usize = LANES;
 
-/// Folds every row of `count` elements of `source` into its place in `out`.
+/// Folds every row of `count` elements of `source` into its element of `out`.
 #[inline(always)]
 pub fn fold_rows<R: Fold<T>, T: Element>(source: &[T], count: usize, out: &mut [R::Acc]) {
     if const { !R::TUNED } {
         for (row, o) in source.chunks_exact(count).zip(out) {
-            // Rare folds need no parts: they are exact, but for products, where each factor adds its error in any order.
+            // Rare folds need no parts. They are exact, except products, where each factor adds its error in any order.
             *o = fold_simply::<R, T>(row);
         }
         return;
@@ -62,7 +62,7 @@ pub fn fold_rows<R: Fold<T>, T: Element>(source: &[T], count: usize, out: &mut [
         }
         return;
     }
-    // Element after element, a lane a row: the loop over rows becomes packed code.
+    // One lane per row, element by element: the loop over rows vectorises.
     let (groups, rest) = out.as_chunks_mut::<LANES>();
     let last = &source[groups.len() * LANES * count..];
     for (rows, o) in source.chunks_exact(LANES * count).zip(groups) {
@@ -79,7 +79,7 @@ pub fn fold_rows<R: Fold<T>, T: Element>(source: &[T], count: usize, out: &mut [
     }
 }
 
-/// A row: leaves, combined pairwise through a binary counter.
+/// Folds a row: leaves are combined pairwise through a binary counter.
 #[inline(always)]
 pub fn fold_row<R: Fold<T>, T: Element>(row: &[T]) -> R::Acc {
     if row.len() <= LEAF {
@@ -100,7 +100,7 @@ pub fn fold_row<R: Fold<T>, T: Element>(row: &[T]) -> R::Acc {
     stack[..depth].iter().rev().copied().reduce(|right, left| R::join(left, right)).unwrap_or_else(R::start)
 }
 
-/// A row by one loop.
+/// Folds a row by one loop.
 #[inline(always)]
 fn fold_simply<R: Fold<T>, T: Element>(row: &[T]) -> R::Acc {
     let mut acc = [R::start(); LANES];
@@ -116,7 +116,7 @@ fn fold_leaf<R: Fold<T>, T: Element>(row: &[T]) -> R::Acc {
     end_leaf::<R, T>(acc, rest)
 }
 
-/// Takes all whole groups into the accumulators; returns what is left.
+/// Adds all whole groups to the accumulators; returns the rest.
 #[inline(always)]
 pub(super) fn step_leaf<'a, R: Fold<T>, T: Element>(acc: &mut [R::Acc; LANES], row: &'a [T]) -> &'a [T] {
     let (groups, rest) = row.as_chunks::<GROUP>();
@@ -130,17 +130,17 @@ pub(super) fn step_leaf<'a, R: Fold<T>, T: Element>(acc: &mut [R::Acc; LANES], r
     rest
 }
 
-/// The accumulators and the elements behind the last group as one.
+/// Joins the accumulators and the elements after the last group.
 #[inline(always)]
 pub(super) fn end_leaf<R: Fold<T>, T: Element>(mut acc: [R::Acc; LANES], rest: &[T]) -> R::Acc {
     let rest = step_by::<R, T, LANES>(&mut acc, rest);
     let rest = step_by::<R, T, { LANES / 2 }>(&mut acc, rest);
-    // Accumulators that are picked by a variable would have to lie in memory.
+    // Accumulators that are indexed by a variable would have to be in memory.
     let end = rest.iter().fold(R::start(), |a, &x| R::step(a, x));
     R::join(halved(acc, R::join), end)
 }
 
-/// The join of all lanes, the upper half with the lower one until one is left.
+/// Joins all lanes: the upper half with the lower one until one is left.
 #[inline(always)]
 pub fn halved<A: Copy, const N: usize>(mut lanes: [A; N], join: impl Fn(A, A) -> A) -> A {
     let mut width = N;
@@ -153,7 +153,7 @@ pub fn halved<A: Copy, const N: usize>(mut lanes: [A; N], join: impl Fn(A, A) ->
     lanes[0]
 }
 
-/// Takes `N` elements at a time into the first `N` accumulators; returns what is left.
+/// Adds `N` elements at a time to the first `N` accumulators; returns the rest.
 #[inline(always)]
 fn step_by<'a, R: Fold<T>, T: Element, const N: usize>(acc: &mut [R::Acc; LANES], row: &'a [T]) -> &'a [T] {
     let (vectors, rest) = row.as_chunks::<N>();
@@ -165,7 +165,7 @@ fn step_by<'a, R: Fold<T>, T: Element, const N: usize>(acc: &mut [R::Acc; LANES]
     rest
 }
 
-/// The join of all parts, pair by pair.
+/// Joins all parts, pairwise.
 pub fn pairwise<R: Fold<T>, T>(parts: &mut Vec<R::Acc>) -> R::Acc {
     while parts.len() > 1 {
         let half = parts.len().div_ceil(2);

@@ -1,11 +1,11 @@
-//! The end of a slice: fewer elements than fill a vector, loaded and stored at once.
+//! The end of a slice: fewer elements than a vector, loaded and stored at once.
 
 use super::Arch;
 
 /// Elements of a block.
 pub const PART: usize = 16;
 
-/// The first [`PART`] elements of `from`, or all of them and zeros behind.
+/// The first [`PART`] elements of `from`; if there are fewer, the rest is zero.
 #[inline(always)]
 pub fn load_part<T: Copy + Default, A: Arch>(from: &[T]) -> [T; PART] {
     if let Some(whole) = from.first_chunk::<PART>() {
@@ -13,7 +13,7 @@ pub fn load_part<T: Copy + Default, A: Arch>(from: &[T]) -> [T; PART] {
     }
     #[cfg(target_arch = "x86_64")]
     if A::MASKS {
-        // SAFETY: `A` says that AVX-512 is there.
+        // SAFETY: `A` guarantees AVX-512.
         if let Some(block) = unsafe { x86::load(from) } {
             return block;
         }
@@ -23,7 +23,7 @@ pub fn load_part<T: Copy + Default, A: Arch>(from: &[T]) -> [T; PART] {
     block
 }
 
-/// Writes `block` to the first [`PART`] elements of `to`, or what fits there.
+/// Writes `block` to the first [`PART`] elements of `to`, or as many as fit.
 #[inline(always)]
 pub fn store_part<T: Copy, A: Arch>(block: &[T; PART], to: &mut [T]) {
     if let Some(whole) = to.first_chunk_mut::<PART>() {
@@ -32,7 +32,7 @@ pub fn store_part<T: Copy, A: Arch>(block: &[T; PART], to: &mut [T]) {
     }
     #[cfg(target_arch = "x86_64")]
     if A::MASKS {
-        // SAFETY: `A` says that AVX-512 is there.
+        // SAFETY: `A` guarantees AVX-512.
         if unsafe { x86::store(block, to) } {
             return;
         }
@@ -55,7 +55,7 @@ mod x86 {
         !(u16::MAX << n)
     }
 
-    /// Fewer than [`PART`] elements of four or eight bytes, and zeros; nothing of other sizes.
+    /// Fewer than [`PART`] elements of four or eight bytes, and zeros; `None` for other sizes.
     ///
     /// # Safety
     /// The processor has AVX-512.
@@ -64,8 +64,8 @@ mod x86 {
         let (n, ptr) = (from.len(), from.as_ptr());
         assert!(n < PART, "a part is not whole");
         let m = mask(n);
-        // SAFETY: a mask has a bit for each element of `from`, and what it leaves out is not touched. Zeros are numbers, and
-        // the vectors have the size of the block.
+        // SAFETY: the mask has one bit per element of `from`, and other elements are not accessed. Zeros are valid numbers, and the vectors
+        // have the size of the block.
         unsafe {
             match size_of::<T>() {
                 4 => Some(transmute_copy::<__m512i, [T; PART]>(&_mm512_maskz_loadu_epi32(m, ptr.cast()))),
@@ -80,7 +80,7 @@ mod x86 {
         }
     }
 
-    /// Writes fewer than [`PART`] elements; whether it did.
+    /// Writes fewer than [`PART`] elements. Returns whether it did.
     ///
     /// # Safety
     /// The processor has AVX-512.

@@ -1,4 +1,4 @@
-//! Which instruction set the loops of this process use: chosen once, here and nowhere else.
+//! The instruction set of the loops of this process. It is chosen once, here and nowhere else.
 
 use std::fmt;
 use std::sync::atomic::AtomicU8;
@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 /// The environment variable that names the set to use.
 pub const VARIABLE: &str = "TAPEGRAD_SIMD";
 
-/// An instruction set that kernels are compiled for. Later ones are wider.
+/// An instruction set that kernels are compiled for. Later variants are wider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Set {
@@ -35,7 +35,7 @@ impl Set {
         }
     }
 
-    /// Whether this processor and its operating system have it.
+    /// Whether this processor and its operating system support it.
     #[must_use]
     pub fn is_here(self) -> bool {
         #[cfg(target_arch = "x86_64")]
@@ -88,20 +88,20 @@ impl fmt::Display for Set {
 /// The number of the set in use; 0 until it is chosen.
 static CURRENT: AtomicU8 = AtomicU8::new(0);
 
-/// Chooses the set: the one that `TAPEGRAD_SIMD` names, else the widest of this processor. Where the variable names none that
-/// can be used, [`check`] says so, and the widest set is used.
+/// Chooses the set: the one that `TAPEGRAD_SIMD` names, else the widest one of this processor. If the variable names none that can be used,
+/// [`check`] reports it, and the widest set is used.
 #[cold]
 fn choose() -> Set {
     let set = asked().unwrap_or_else(|_| Set::widest());
-    // Two threads may come here at a time. They find the same.
+    // Two threads may run this at the same time, with the same result.
     CURRENT.store(set as u8, Relaxed);
     set
 }
 
-/// Whether `TAPEGRAD_SIMD` can be followed. The Python module asks on import.
+/// Whether `TAPEGRAD_SIMD` can be followed. The Python module checks it on import.
 ///
 /// # Errors
-/// `Value` when it names no set, or a set that this processor lacks.
+/// `Value` when it does not name a set, or names one that this processor does not support.
 pub fn check() -> Result<Set> {
     asked()
 }
@@ -125,10 +125,10 @@ fn named(name: &str, has: impl Fn(Set) -> bool) -> Result<Set> {
     Err(Error::Value(format!("{VARIABLE}: got {name:?}, but this processor has {} only; unset it to use the widest set", known.join(" and "))))
 }
 
-/// Uses `set` from now on, in all threads: for benches that compare sets in one run. Kernels that have begun keep theirs.
+/// Uses `set` from now on, in all threads, for benchmarks that compare sets in one run. Kernels that are running keep theirs.
 ///
 /// # Errors
-/// `Value` when this processor lacks it.
+/// `Value` when this processor does not support it.
 pub fn use_set(set: Set) -> Result<()> {
     named(set.name(), Set::is_here)?;
     CURRENT.store(set as u8, Relaxed);

@@ -1,7 +1,7 @@
-//! Every test of the rooms of kernels, again under every instruction set.
+//! Runs all tests of the kernel rooms again under every instruction set.
 //!
-//! A process has one set, so each set has a process of its own: this test program, with `TAPEGRAD_SIMD`. What is in use
-//! anyway is not run twice.
+//! A process has one set, so each set gets a process of its own: this test program, with `TAPEGRAD_SIMD`. The set that is in use is not run
+//! twice.
 
 use std::io::Write;
 use std::process::Command;
@@ -12,7 +12,7 @@ use super::{Set, VARIABLE};
 const ROOMS: [&str; 3] = ["kernel::", "optim::", "loss::"];
 
 fn every_kernel_test(set: Set) {
-    // Past the capture of output: what could not be run here must be seen.
+    // Not captured: sets that cannot run here must be visible in the output.
     let say = |text: &str| _ = writeln!(std::io::stderr(), "kernel tests under {set}: {text}");
     if !set.is_here() {
         return say("not run, this processor lacks it");

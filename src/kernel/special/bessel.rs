@@ -54,7 +54,7 @@ pub fn i0(x: f64) -> f64 {
     if x < 2.0 { i0_series(x) } else { unscaled(i0e(x), x) }
 }
 
-/// y eˣ without an overflow before the result has one.
+/// y eˣ, without overflow before the result overflows.
 fn unscaled(y: f64, x: f64) -> f64 {
     if x < 700.0 { y * x.exp() } else { y * (0.5 * x).exp() * (0.5 * x).exp() }
 }
@@ -115,7 +115,7 @@ fn k1_small(x: f64) -> f64 {
     }
 }
 
-/// J₀(x), relative to the value also at its zeros: musl's.
+/// J₀(x), accurate relative to the value, also near its zeros. From musl.
 pub fn j0(x: f64) -> f64 {
     libm::j0(x)
 }

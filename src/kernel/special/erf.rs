@@ -25,8 +25,8 @@ pub fn erfcx(x: f64) -> f64 {
     chebyshev((x - 3.75) / (x + 3.75), &ERFCX) / (1.0 + 2.0 * x)
 }
 
-/// Wichura's approximation of the quantile function of the normal distribution (algorithm AS 241, 1988), PPND16: by the distance from 1/2 near
-/// it, else by the probability of the smaller side, each given exactly.
+/// Wichura's approximation of the quantile function of the normal distribution (algorithm AS 241, 1988), PPND16: from the distance to 1/2
+/// near 1/2, else from the probability of the smaller side. The caller gives both exactly.
 fn quantile(from_half: f64, tail: f64) -> f64 {
     let ratio = |x: f64, above: &[f64; 8], below: &[f64; 8]| {
         let sum = |c: &[f64; 8]| c.iter().rev().fold(0.0, |sum: f64, c| sum.mul_add(x, *c));
@@ -132,7 +132,7 @@ pub fn erfcinv(q: f64) -> f64 {
 pub fn ndtr(x: f64) -> f64 {
     let z = x * FRAC_1_SQRT_2;
     if x < -2.0 {
-        // By x itself: x/√2 is rounded, and its square is amplified.
+        // From x itself: x/√2 is rounded, and squaring it would amplify the error.
         return 0.5 * erfcx(-z) * exp_half_square(x);
     }
     if z.abs() < FRAC_1_SQRT_2 { 0.5 + 0.5 * libm::erf(z) } else { 0.5 * libm::erfc(-z) }
@@ -196,7 +196,7 @@ pub fn ndtri_exp(y: f64) -> f64 {
     }
 }
 
-/// The density of the normal distribution over its distribution function: the slope of [`log_ndtr`].
+/// The density of the normal distribution over its distribution function: the derivative of [`log_ndtr`].
 pub fn log_ndtr_slope(x: f64) -> f64 {
     if x < 0.0 {
         return FRAC_2_SQRT_PI * FRAC_1_SQRT_2 / erfcx(-x * FRAC_1_SQRT_2);
@@ -204,7 +204,7 @@ pub fn log_ndtr_slope(x: f64) -> f64 {
     exp_half_square(x) * (-LN_SQRT_2PI).exp() / ndtr(x)
 }
 
-/// The slope of [`erfcx`], 2x erfcx(x) - 2/√π, without its cancellation for large x.
+/// The derivative of [`erfcx`], 2x erfcx(x) - 2/√π, without its cancellation for large x.
 pub fn erfcx_slope(x: f64) -> f64 {
     if x > 8.0 {
         // The asymptotic series of erfcx without its first term: -(1/√π) Σ …

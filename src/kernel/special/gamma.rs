@@ -13,7 +13,7 @@ fn is_pole(x: f64) -> bool {
     x <= 0.0 && x.floor() == x
 }
 
-/// log |Γ(x)|: musl's, which is accurate next to 1 and 2.
+/// log |Γ(x)|, from musl, which is accurate near 1 and 2.
 pub fn gammaln(x: f64) -> f64 {
     if x == f64::NEG_INFINITY { f64::INFINITY } else { libm::lgamma(x) }
 }
@@ -80,7 +80,7 @@ pub fn digamma(x: f64) -> f64 {
         return series(d, &DIGAMMA_AT_NEGATIVE_ROOT);
     }
     if x < 0.0 {
-        // Reflection; the cotangent is taken where the sine is exact.
+        // Reflection. The cotangent is evaluated where the sine is exact.
         let r = x - x.round();
         return digamma(1.0 - x) - PI * cospi(r) / sinpi(r);
     }
@@ -187,7 +187,7 @@ pub fn zeta(s: f64, q: f64) -> f64 {
             _ if q == 1.0 => 1.0,
             _ => 0.0,
         },
-        // As w^(1-s)/(s - 1) + w^-s/2: w^-s by one power, or the rounding of 1 - s counts.
+        // As w^(1-s)/(s - 1) + w^-s/2 with a single power: otherwise the rounding of 1 - s would matter.
         _ if q > 1e8 => (1.0 / (s - 1.0) + 0.5 / q) * q.powf(1.0 - s),
         _ => hurwitz(s, q),
     }
@@ -211,7 +211,7 @@ pub fn riemann_zeta(s: f64) -> f64 {
     scale * sinpi(0.5 * s) * z
 }
 
-/// What Stirling's formula lacks of log Γ(x), x ≥ 10.
+/// The error of Stirling's formula for log Γ(x), x ≥ 10.
 pub fn stirling_error<T: Num>(x: T) -> T {
     let c = [1.0 / 12.0, -1.0 / 360.0, 1.0 / 1260.0, -1.0 / 1680.0, 1.0 / 1188.0, -691.0 / 360_360.0, 1.0 / 156.0, -3617.0 / 122_400.0];
     let z = T::lit(1.0) / (x * x);
@@ -244,7 +244,7 @@ pub fn betaln(a: f64, b: f64) -> f64 {
     (libm::tgamma(p) * (libm::tgamma(q) / libm::tgamma(p + q))).ln()
 }
 
-/// log |B| and its sign with an argument that is not positive.
+/// log |B| and its sign, for an argument that is not positive.
 fn betaln_signed(a: f64, b: f64) -> (f64, f64) {
     // Two poles may cancel: Γ(-n) / Γ(-n + b).
     if is_pole(a) {
@@ -276,12 +276,12 @@ pub fn beta(a: f64, b: f64) -> f64 {
     betaln(a, b).exp()
 }
 
-/// log of the multivariate gamma function's factor that does not depend on a: d (d - 1) log(π) / 4.
+/// The logarithm of the factor of the multivariate gamma function that does not depend on a: d (d - 1) log(π) / 4.
 pub fn multigammaln_constant(d: f64) -> f64 {
     d * (d - 1.0) * (PI.ln() / 4.0)
 }
 
-/// The derivative of order n ≤ 2 of ζ(s, q) by s, for s > 1 and q > 0, or for q = 1 and every s.
+/// The derivative of order n ≤ 2 of ζ(s, q) with respect to s, for s > 1 and q > 0, or for q = 1 and every s.
 pub fn zeta_by_s(s: f64, q: f64, n: usize) -> f64 {
     if s > 1.0 || (q == 1.0 && s > -1.0 && s != 1.0) {
         return if q > 0.0 && q.is_finite() { hurwitz(Jet::first(s), q).derivative(n, 0) } else { f64::NAN };

@@ -1,7 +1,7 @@
-//! The incomplete gamma and beta functions, with their derivatives by the shapes.
+//! The incomplete gamma and beta functions, and their derivatives with respect to the shapes.
 //!
-//! Every formula is written over [`Num`]: with plain numbers it is the function, with [`Jet`] also its derivatives. Sources: DiDonato &
-//! Morris (1986, 1992), Gil, Segura & Temme (2012) for large shapes.
+//! Every formula is written over [`Num`]: with plain numbers it is the function, with [`Jet`] it also computes derivatives. Sources:
+//! DiDonato & Morris (1986, 1992), Gil, Segura & Temme (2012) for large shapes.
 
 use super::gamma::stirling_error;
 use super::num::{Jet, Num};
@@ -9,7 +9,7 @@ use super::tables::TEMME;
 
 /// The most terms of a series or a fraction.
 const MOST: usize = 100_000;
-/// Shapes from which on Temme's expansion is used near the median.
+/// From this shape on, Temme's expansion is used near the median.
 const LARGE: f64 = 200.0;
 
 /// log(1 + u) - u, accurate for small u.
@@ -165,7 +165,7 @@ fn gamma_edges(a: f64, x: f64, upper: bool) -> Option<f64> {
     None
 }
 
-/// The derivative of order n = 0, 1, 2 of P(a, x) by a; that of Q is its negative.
+/// The derivative of order n = 0, 1, 2 of P(a, x) with respect to a; that of Q is its negative.
 pub fn gammainc_by_shape(a: f64, x: f64, n: usize) -> f64 {
     if let Some(p) = gamma_edges(a, x, false) {
         return if n == 0 {
@@ -299,7 +299,7 @@ pub fn betaincc(a: f64, b: f64, x: f64) -> f64 {
     beta_edges(a, b, x).map_or_else(|| incomplete_beta(a, b, x, true), |p| 1.0 - p)
 }
 
-/// The derivative of I_x(a, b), of order m by a and n by b, m + n ≤ 2.
+/// The derivative of I_x(a, b), of order m with respect to a and n with respect to b, m + n ≤ 2.
 pub fn betainc_by_shape(a: f64, b: f64, x: f64, m: usize, n: usize) -> f64 {
     if let Some(p) = beta_edges(a, b, x) {
         return if m + n == 0 {
@@ -313,7 +313,7 @@ pub fn betainc_by_shape(a: f64, b: f64, x: f64, m: usize, n: usize) -> f64 {
     incomplete_beta(Jet::first(a), Jet::second(b), x, false).derivative(m, n)
 }
 
-/// x^(a - 1) e^-x / Γ(a), the derivative of P(a, x) by x.
+/// x^(a - 1) e^-x / Γ(a), the derivative of P(a, x) with respect to x.
 pub fn gamma_density(a: f64, x: f64) -> f64 {
     match x {
         _ if a.is_nan() || x.is_nan() || a <= 0.0 || x < 0.0 => f64::NAN,
@@ -330,7 +330,7 @@ pub fn gamma_density(a: f64, x: f64) -> f64 {
     }
 }
 
-/// x^(a - 1) (1 - x)^(b - 1) / B(a, b), the derivative of I_x(a, b) by x.
+/// x^(a - 1) (1 - x)^(b - 1) / B(a, b), the derivative of I_x(a, b) with respect to x.
 pub fn beta_density(a: f64, b: f64, x: f64) -> f64 {
     match x {
         _ if a.is_nan() || b.is_nan() || x.is_nan() || a <= 0.0 || b <= 0.0 || !(0.0..=1.0).contains(&x) => f64::NAN,
@@ -341,7 +341,7 @@ pub fn beta_density(a: f64, b: f64, x: f64) -> f64 {
     }
 }
 
-/// The density of a beta distribution at the end where `shape` decides.
+/// The density of a beta distribution at the end of the interval that `shape` governs.
 fn edge_density(shape: f64, other: f64) -> f64 {
     if shape == 1.0 {
         return other;

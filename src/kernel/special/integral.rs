@@ -69,7 +69,7 @@ pub fn expi(x: f64) -> f64 {
         term = next;
         sum += term;
     }
-    // Half of the exponential at a time: the result is finite a little longer.
+    // Multiplied by two halves of the exponential: so the result overflows a little later.
     (0.5 * x).exp() / x * sum * (0.5 * x).exp()
 }
 
@@ -100,7 +100,7 @@ pub fn lambertw(x: f64, branch: i64) -> f64 {
     if branch == 0 && x == f64::INFINITY {
         return x;
     }
-    // 1 + e x with the digits that e has lost.
+    // 1 + e x, with the digits of e beyond its double.
     let q = x.mul_add(e, 1.0) + x * 1.445_646_891_729_250_2e-16;
     if q <= 0.0 {
         return if q > -1e-15 { -1.0 } else { f64::NAN };
@@ -145,7 +145,7 @@ pub fn lambertw(x: f64, branch: i64) -> f64 {
     w
 }
 
-/// A first value: a series at the branch point, by p = ±√(2 (1 + e x)), or the leading terms for small and large x.
+/// A starting value: a series at the branch point in p = ±√(2 (1 + e x)), or the leading terms for small and large x.
 fn lambert_start(x: f64, branch: i64, p: f64) -> f64 {
     match (branch, x) {
         (0, _) if x < -0.25 => -1.0 + p - p * p / 3.0 + 11.0 / 72.0 * p * p * p,

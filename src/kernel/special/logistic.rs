@@ -9,12 +9,12 @@ pub fn logit(p: f64) -> f64 {
     (p / (1.0 - p)).ln()
 }
 
-/// x log y, 0 where x is 0 and y is no NaN.
+/// x log y; 0 if x is 0 and y is not NaN.
 pub fn xlogy(x: f64, y: f64) -> f64 {
     if x == 0.0 && !y.is_nan() { 0.0 } else { x * y.ln() }
 }
 
-/// x log(1 + y), 0 where x is 0 and y is no NaN.
+/// x log(1 + y); 0 if x is 0 and y is not NaN.
 pub fn xlog1py(x: f64, y: f64) -> f64 {
     if x == 0.0 && !y.is_nan() { 0.0 } else { x * y.ln_1p() }
 }
@@ -29,7 +29,7 @@ pub fn entr(x: f64) -> f64 {
     }
 }
 
-/// x log(x / y), 0 where x is 0 and y is not negative, ∞ outside of the domain.
+/// x log(x / y); 0 if x is 0 and y is not negative; ∞ outside the domain.
 pub fn rel_entr(x: f64, y: f64) -> f64 {
     match (x, y) {
         _ if x.is_nan() || y.is_nan() => f64::NAN,
@@ -53,7 +53,7 @@ pub fn kl_div(x: f64, y: f64) -> f64 {
     }
 }
 
-/// log(x / y), also where the quotient leaves the range.
+/// log(x / y), also if the quotient overflows or underflows.
 fn log_ratio(x: f64, y: f64) -> f64 {
     let ratio = x / y;
     if ratio > 0.5 && ratio < 2.0 {

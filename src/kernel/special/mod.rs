@@ -1,7 +1,7 @@
 //! Special functions: scalar formulas in double precision, and the one loop that runs them.
 //!
-//! The functions are rare and slow, so they share a loop: it hands out blocks, whatever the layout and the dtype of the operands, and
-//! calls the function for each element. Single precision is computed in double and rounded once.
+//! The functions are rare and slow, so they share one loop. It handles blocks, layouts and dtypes of the operands, and calls the function
+//! for each element. Single precision is computed in double and rounded once.
 #![allow(clippy::float_cmp, reason = "exact special cases")]
 #![allow(clippy::doc_markdown, reason = "mathematics, not code")]
 #![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts of terms and orders are small")]
@@ -29,8 +29,8 @@ use crate::kernel::blocks::{self, Input};
 /// A function of `N` numbers and two integers (orders of derivatives, a branch).
 pub type Function<const N: usize> = fn([f64; N], [i64; 2]) -> f64;
 
-/// The function, element by element, over arrays of one floating dtype that broadcast to `shape`. `cost` is an estimate of nanoseconds
-/// an element.
+/// Applies the function element by element to arrays of one floating dtype that broadcast to `shape`. `cost` is an estimate in nanoseconds
+/// per element.
 ///
 /// # Panics
 /// When the dtype is not floating or the shapes do not broadcast: bugs of the caller.

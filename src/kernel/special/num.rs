@@ -1,25 +1,25 @@
-//! Numbers with their first and second derivatives by two parameters.
+//! Numbers with their first and second derivatives with respect to two parameters.
 //!
-//! A series or a continued fraction that runs on [`Jet`] is differentiated term by term: so the derivatives of the incomplete gamma and
-//! beta functions by their shapes are the same text as the functions.
+//! A series or a continued fraction over [`Jet`] is differentiated term by term. So the derivatives of the incomplete gamma and beta
+//! functions with respect to their shapes come from the same formulas as the functions.
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use super::gamma::{digamma, gammaln, polygamma};
 
-/// The numbers that the series are written in.
+/// The numbers over which the series are written.
 pub trait Num: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self> + Neg<Output = Self> {
     /// A constant.
     fn lit(v: f64) -> Self;
     /// The value without derivatives.
     fn value(self) -> f64;
-    /// f(self), by the value and the first and second derivative of f.
+    /// f(self), from the value and the first and second derivatives of f.
     #[must_use]
     fn map(self, f: impl Fn(f64) -> f64, slopes: impl Fn(f64, f64) -> [f64; 2]) -> Self;
-    /// Whether a term that is added to `sum` no longer counts, with its derivatives.
+    /// Whether a term that is added to `sum` is negligible, together with its derivatives.
     fn is_negligible(self, sum: Self) -> bool;
 
-    /// A number above 0 to this power.
+    /// A positive number to this power.
     #[must_use]
     fn power(base: f64, exponent: Self) -> Self {
         let log = base.ln();
@@ -80,7 +80,7 @@ impl Num for f64 {
     }
 }
 
-/// f, its first derivatives by a and b, and its second ones by aa, ab and bb.
+/// f, its first derivatives with respect to a and b, and its second ones for aa, ab and bb.
 #[derive(Clone, Copy, Debug)]
 pub struct Jet(pub [f64; 6]);
 
@@ -97,7 +97,7 @@ impl Jet {
         Self([v, 0.0, 1.0, 0.0, 0.0, 0.0])
     }
 
-    /// The derivative of order `m` by the first and `n` by the second parameter; NaN beyond the second order.
+    /// The derivative of order `m` with respect to the first and `n` with respect to the second parameter; NaN beyond the second order.
     #[must_use]
     pub fn derivative(self, m: usize, n: usize) -> f64 {
         match (m, n) {

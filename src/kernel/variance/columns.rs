@@ -1,4 +1,4 @@
-//! Several columns side by side: a leaf of rows is walked down with the sums of some columns in registers.
+//! Several columns side by side: a leaf of rows is read with the sums of some columns in registers.
 #![allow(clippy::inline_always, reason = "a function that is not inlined is compiled for the wrong instruction set")]
 #![allow(clippy::cast_precision_loss, reason = "counts")]
 
@@ -9,32 +9,32 @@ use crate::kernel::simd::Arch;
 
 /// Rows of a leaf.
 const PART: usize = 64;
-/// Bytes of a leaf that comes from memory: it and the next one should fit the second-level cache.
+/// Bytes of a leaf that is read from memory: it and the next one should fit the second-level cache.
 const LEAF: usize = 1 << 16;
 /// Rows of such a leaf.
 const FAR_ROWS: std::ops::RangeInclusive<usize> = 8..=32;
-/// Rows from which the first mean is guessed.
+/// Rows that the first mean is estimated from.
 const SOME: usize = 4;
-/// Columns that are worked on at a time.
+/// Columns that are processed at a time.
 pub const TILE: usize = 1024;
-/// Rows of fewer elements are put together until they have about as many.
+/// Shorter rows are combined until they have about this number of elements.
 const TOGETHER: usize = 64;
 
-/// What is remembered of some columns: where distances are taken from, how far the mean is from there, the squared
-/// deviations, and the two sums of the leaf at hand.
+/// The state of some columns: the reference of the distances, the distance of the mean from it, the squared deviations, and the two sums of
+/// the present leaf.
 pub struct Tile<T> {
     near: Vec<T>,
     offset: Vec<T>,
     squares: Vec<T>,
     sum: Vec<T>,
     square: Vec<T>,
-    /// Rows seen.
+    /// Number of rows so far.
     seen: usize,
-    /// Whether the rows come from memory.
+    /// Whether the rows are read from memory.
     prefetch: bool,
 }
 
-/// Some columns of rows of which `times` are seen as one.
+/// Some columns of rows, where `times` rows are combined into one.
 #[derive(Clone, Copy)]
 struct Place {
     /// Elements of a row.
@@ -47,13 +47,13 @@ struct Place {
 }
 
 impl<T: Real + Element> Tile<T> {
-    /// Room for columns of rows of `width`, which come from memory or from a cache.
+    /// State for columns of rows of `width`, which are in memory or in a cache.
     pub fn new(width: usize, prefetch: bool) -> Self {
         let room = || alloc_check::filled(T::default(), width.clamp(TOGETHER, TILE));
         Self { near: room(), offset: room(), squares: room(), sum: room(), square: room(), seen: 0, prefetch }
     }
 
-    /// Sees the `n` columns from `at` on of rows of `width`, and forgets what it saw before.
+    /// Processes the `n` columns from `at` on of rows of `width`. The previous state is discarded.
     #[inline(always)]
     pub fn see<A: Arch>(&mut self, source: &[T], [width, at, n]: [usize; 3]) {
         let count = source.len() / width;
@@ -64,7 +64,7 @@ impl<T: Real + Element> Tile<T> {
         self.offset[..n].fill(T::default());
         self.squares[..n].fill(T::default());
         let part = if self.prefetch { (LEAF / (width.min(TILE) * times * size_of::<T>())).clamp(*FAR_ROWS.start(), *FAR_ROWS.end()) } else { PART };
-        // The first mean may be far off: what is lost then grows with the rows that are measured from it.
+        // The first mean may be inaccurate, and the loss grows with the number of rows that are measured from it.
         let mut leaf = (part / times).max(1) * times;
         let mut rest = source;
         while !rest.is_empty() {
@@ -84,7 +84,7 @@ impl<T: Real + Element> Tile<T> {
         &self.squares[..n]
     }
 
-    /// All that is known of each column.
+    /// The moments of each column.
     #[inline(always)]
     pub fn moments(&self, out: &mut [Moments]) {
         for (c, m) in out.iter_mut().enumerate() {
@@ -92,7 +92,7 @@ impl<T: Real + Element> Tile<T> {
         }
     }
 
-    /// The mean of some rows, or the first one. Of equal ones it is exactly that.
+    /// The mean of some rows, or the first row. It is exact if these are equal.
     #[inline(always)]
     fn guess(&mut self, source: &[T], count: usize, Place { width, at, n, .. }: Place) {
         if count < SOME {
@@ -105,7 +105,7 @@ impl<T: Real + Element> Tile<T> {
         }
     }
 
-    /// The two sums of each column over a leaf.
+    /// Computes the two sums of each column over a leaf.
     #[inline(always)]
     fn sums<A: Arch>(&mut self, leaf: &[T], place: Place) {
         let Place { width, n, times, .. } = place;
@@ -133,11 +133,11 @@ impl<T: Real + Element> Tile<T> {
         }
     }
 
-    /// `N` columns at a time. The last ones may overlap those before: both have the same results.
+    /// `N` columns at a time. The last ones may overlap those before: both give the same results.
     #[inline(always)]
     fn tiles<A: Arch, const N: usize, const PREFETCH: bool>(&mut self, rows: &[T], Place { width, at, n, times }: Place) {
         let (width, columns) = (width * times, n * times);
-        // From memory, the leaf after this one is brought near in the order in which it lies.
+        // If the rows are in memory, the leaf after this one is prefetched in memory order.
         let (mut next, mut end) = (rows.len() + at, rows.len() + at + columns);
         for first in (0..columns).step_by(N) {
             let c = first.min(columns - N);
@@ -166,7 +166,7 @@ impl<T: Real + Element> Tile<T> {
         }
     }
 
-    /// Joins a leaf of `count` rows to what is remembered, as [`Moments::join`] does.
+    /// Joins a leaf of `count` rows to the state, as [`Moments::join`] does.
     #[inline(always)]
     fn join(&mut self, n: usize, count: usize) {
         let (seen, rows) = (self.seen as f64, count as f64);
@@ -179,7 +179,7 @@ impl<T: Real + Element> Tile<T> {
             let own = square - sum * distance;
             let step = distance - *offset;
             *squares = *squares + pick(own < zero, zero, own) + step * step * between;
-            // The number nearest to the mean, and what is left.
+            // The number nearest to the mean, and the remainder.
             let by = *offset + step * share;
             let next = *near + by;
             (*near, *offset) = (next, by - (next - *near));

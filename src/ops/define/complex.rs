@@ -1,5 +1,4 @@
-//! Elementwise operations on complex numbers: one loop that calls the function, and the derivative by the same
-//! formula as for real numbers.
+//! Elementwise operations on complex numbers: one loop that calls the function, and the derivative from the formula for real numbers.
 
 use super::two_arrays::{Binary, Cast, cast, input};
 use crate::array::{Array, DType, Scalar};
@@ -12,9 +11,9 @@ use crate::tape::{Variable, apply};
 /// Evaluation of a unary operation for complex dtypes.
 #[derive(Clone, Copy)]
 pub enum Complex1 {
-    /// A function that has a complex derivative: the factor.
+    /// A function with a complex derivative, which is the factor.
     Holomorphic(Function),
-    /// An operation of its own.
+    /// Another operation.
     Operation(fn(&Variable) -> Result<Variable>),
 }
 
@@ -23,7 +22,7 @@ pub enum Complex1 {
 pub enum Complex2 {
     /// A sum, a difference or a product.
     Basic(Arithmetic),
-    /// A function that has complex derivatives: the factors.
+    /// A function with complex derivatives, which are the factors.
     Holomorphic(Function2),
 }
 
@@ -55,7 +54,7 @@ pub fn apply_complex<B: Binary + ?Sized>(a: Operand<'_>, b: Operand<'_>, dtype: 
     apply(B::PRIMITIVE, &[a.operand(), b.operand()], &())
 }
 
-/// An operand in the common dtype. The tape keeps real numbers as numbers, complex ones as arrays.
+/// An operand in the common dtype. The tape stores real numbers as numbers, and complex ones as arrays.
 fn operand(o: Operand<'_>, dtype: DType) -> Result<Cast<'_>> {
     match o {
         Operand::Scalar(s @ Scalar::Complex(_)) => Ok(Cast::New(Array::full(&[], s, dtype).into())),

@@ -9,7 +9,7 @@ use crate::kernel::map;
 use crate::ops::registry::Operand;
 use crate::tape::Variable;
 
-/// Overwrites `a` with `B` of `a` and `b`, without history. `false`, and nothing done, when the buffer is shared or when the
+/// Overwrites `a` with `B` of `a` and `b`, without history. Returns `false`, without doing anything, when the buffer is shared or the
 /// result has another shape or dtype.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! The arithmetic of integers that formulas of elementwise operations are written in.
+//! Integer arithmetic for the formulas of elementwise operations.
 
 use crate::array::Element;
 
@@ -21,13 +21,13 @@ pub trait Integer: Element + Ord {
     /// -1, 0 or 1
     #[must_use]
     fn signum(self) -> Self;
-    /// The quotient rounded down; 0 when b is 0, as NumPy.
+    /// The quotient rounded down; 0 when b is 0, as in NumPy.
     #[must_use]
     fn floor_div(self, o: Self) -> Self;
-    /// What remains of it, with the sign of b; 0 when b is 0.
+    /// The remainder of it, with the sign of b; 0 when b is 0.
     #[must_use]
     fn modulo(self, o: Self) -> Self;
-    /// What remains of the quotient rounded towards zero, with the sign of a; 0 when b is 0.
+    /// The remainder of the quotient rounded towards zero, with the sign of a; 0 when b is 0.
     #[must_use]
     fn remainder(self, o: Self) -> Self;
     /// aᵇ for b ≥ 0.

@@ -1,4 +1,4 @@
-//! What makes an elementwise operation of a formula: the traits, and the two macros that fill them in.
+//! Turning a formula into an elementwise operation: the traits, and the two macros that implement them.
 //!
 //! ```text
 //! unary! {
@@ -13,8 +13,8 @@
 //! times: into SIMD loops over `f32` and `f64`, and into recorded operations for gradients of gradients. Where the text
 //! does not read as mathematics, `rule "dy/dx = …";` before the domain says what the reference page shows.
 //!
-//! `complex Holomorphic(f);` defines the operation for complex numbers, too: f is its function of one, and the factor's text, recorded
-//! on complex values, its derivative.
+//! `complex Holomorphic(f);` defines the operation for complex numbers, too: f is the function, and the formula of the factor, recorded on
+//! complex values, is its derivative.
 
 mod complex;
 mod in_place;
@@ -66,7 +66,7 @@ impl Saves {
     }
 }
 
-/// What the reference says of a gradient: the text given for it, else the formula.
+/// The gradient as the reference page shows it: the given text, else the formula.
 #[must_use]
 pub const fn either(given: &[&'static str], formula: &'static str) -> &'static str {
     if given.is_empty() { formula } else { given[0] }
@@ -89,11 +89,11 @@ pub const fn same(a: &str, b: &str) -> bool {
     true
 }
 
-/// What formulas name that takes longer than to bring an operand.
+/// Functions in formulas that take longer than loading an operand.
 const DEAR: [&str; 16] =
     ["exp", "ln", "log", "sin", "cos", "tan", "sigmoid", "erf", "gelu", "silu", "cdf", "pow", "quotient", "fmod", "gap", "remainder"];
 
-/// Whether a formula, as text, is nothing but arithmetic and comparisons: then it is worth [more loops](Pointwise::CHEAP).
+/// Whether a formula, as text, consists of arithmetic and comparisons only. Then it gets [more loops](Pointwise::CHEAP).
 #[must_use]
 pub const fn is_cheap(formula: &str) -> bool {
     let mut i = 0;
@@ -106,7 +106,7 @@ pub const fn is_cheap(formula: &str) -> bool {
     true
 }
 
-/// Whether `text` has `part` in it, in constants.
+/// Whether `text` contains `part`, in constants.
 const fn contains(text: &[u8], part: &[u8]) -> bool {
     let mut start = 0;
     while start + part.len() <= text.len() {
@@ -122,7 +122,7 @@ const fn contains(text: &[u8], part: &[u8]) -> bool {
     false
 }
 
-/// `g` becomes the formula of `g` and `inputs`, in its own buffer when that is unshared.
+/// Replaces `g` by the formula of `g` and `inputs`, in its own buffer if that is unshared.
 fn apply<P: Pointwise<M>, const N: usize, const M: usize>(g: &mut Array, inputs: [Input<'_>; N], p: [f64; 2]) {
     if g.is_unique() {
         return map::update::<P, N, M>(g, inputs, p);
@@ -140,7 +140,7 @@ fn apply<P: Pointwise<M>, const N: usize, const M: usize>(g: &mut Array, inputs:
     *g = map::map::<P, M>(all, g.shape(), g.dtype(), p);
 }
 
-/// Whether it is one number one, broadcast: what a sum hands on when a backward pass began with it.
+/// Whether it is the number one, broadcast: the cotangent that a sum passes on at the start of a backward pass.
 #[allow(clippy::float_cmp, reason = "one is exact")]
 fn is_one_repeated(g: &Array) -> bool {
     let layout = g.layout();
@@ -149,11 +149,11 @@ fn is_one_repeated(g: &Array) -> bool {
         && dispatch!(float g.dtype(), T => g.raw::<T>()[layout.offset()] == 1.0, else false)
 }
 
-/// What a gradient is made of.
+/// The cotangent from which a gradient is computed.
 enum Cotangent<'a> {
-    /// To be added to what an input [collects](VjpContext::collects).
+    /// Borrowed: the gradient is added to the [sum](VjpContext::has_sum) of an input.
     Lent(&'a Array),
-    /// To be used up.
+    /// Owned: its buffer may be overwritten.
     Given(Array),
 }
 
@@ -179,7 +179,7 @@ fn pull<P: Pointwise<M>, const N: usize, const M: usize>(
     }
 }
 
-/// A unary operation from its formulas; see the top of this file.
+/// Defines a unary operation by its formulas; see the top of this file.
 macro_rules! unary {
     (
         $(#[doc = $doc:literal])+
@@ -250,7 +250,7 @@ macro_rules! unary {
     };
 }
 
-/// A binary operation from its formulas.
+/// Defines a binary operation by its formulas.
 macro_rules! binary {
     (
         $(#[doc = $doc:literal])+
@@ -341,7 +341,7 @@ macro_rules! binary {
     };
 }
 
-/// An enum of the name of a function, which carries its primitive.
+/// An enum with the name of a function, which holds its primitive.
 macro_rules! carrier {
     ($(#[$attribute:meta])* $name:ident = $primitive:expr) => {
         #[allow(non_camel_case_types, missing_docs, reason = "it has the name of its function, and carries the primitive")]

@@ -28,27 +28,27 @@ pub trait Unary: 'static {
     const DOC: &'static str;
     /// Its gradient, as text.
     const GRADIENT: &'static str;
-    /// The array and the numbers it takes.
+    /// The array and its numeric parameters.
     const PARAMS: &'static [Param];
-    /// What its factor needs.
+    /// The values that its factor needs.
     const SAVES: Saves;
-    /// Whether its factor is the one value that is saved.
+    /// Whether its factor is equal to the one value that is saved.
     const FACTOR_IS_SAVED: bool;
     /// Whether its factor is [cheap](Pointwise::CHEAP).
     const CHEAP_FACTOR: bool;
-    /// Where samples come from.
+    /// The domain of the samples.
     const DOMAIN: Domain;
     /// Whether it is defined on integers.
     const INTEGERS: bool = false;
-    /// Whether it is defined on bools, where it is on integers.
+    /// Whether it is defined on bools, if it is defined on integers.
     const BOOLS: bool = true;
     /// Evaluation for complex dtypes; `None` where it is undefined.
     const COMPLEX: Option<Complex1> = None;
     /// Whether a formula has a function with a fast range (sin, cos, tan).
     const RANGED: bool = false;
-    /// Whether y is |x|, the length of a vector of one element.
+    /// Whether y is |x|, the Euclidean norm of a vector of one element.
     const LENGTH: bool = false;
-    /// Nanoseconds an element.
+    /// Nanoseconds per element.
     const COST: f64 = 0.5;
     /// y of x.
     fn forward<F: Field>(x: F, p: [F; 2]) -> F;
@@ -58,8 +58,7 @@ pub trait Unary: 'static {
     fn integer<I: Integer>(x: I, _p: [f64; 2]) -> I {
         x
     }
-    /// The tape's view of it.
-    /// The same of integers, which has no derivative.
+    /// The primitive for integers, which has no derivative.
     const OF_INTEGERS: &'static Primitive =
         &Primitive { name: Self::NAME, eval: eval_integers::<Self>, batch: Batch::Elementwise, ..Primitive::BASE };
     /// The primitive.
@@ -102,7 +101,7 @@ pub trait Unary: 'static {
     };
 }
 
-/// A gradient, which is no cotangent as it is.
+/// A gradient that is not the cotangent itself.
 const fn gradient(formulas: Formulas, of: &'static [Place]) -> Factor {
     Factor { formulas, of, is_cotangent: || false }
 }
@@ -134,7 +133,7 @@ impl<U: Unary + ?Sized> Pointwise<1> for Forward<U> {
     }
 }
 
-/// g ⊗ dy/dx, for the values that the factor needs.
+/// g ⊗ dy/dx, from the values that the factor needs.
 struct Backward<U: ?Sized>(PhantomData<U>);
 
 impl<U: Unary + ?Sized> Pointwise<1> for Backward<U> {
@@ -201,7 +200,7 @@ pub fn apply_unary<U: Unary + ?Sized>(x: &Variable, p: [f64; 2]) -> Result<Varia
     apply_unary::<U>(&astype(x, default_float())?, p)
 }
 
-/// Evaluates integers.
+/// Evaluates the operation on integers.
 fn eval_integers<U: Unary + ?Sized>(call: &mut Call<'_>) -> Result<()> {
     let x = call.array(0);
     let number = |i: usize| if let Operand::Scalar(s) = call.input(i) { s.as_f64() } else { 0.0 };
@@ -239,7 +238,7 @@ fn saves_unary<U: Unary + ?Sized>(s: &mut Saver<'_>) {
     }
 }
 
-/// `g` times dy/dx, recorded; times its conjugate for a gradient.
+/// `g` times dy/dx, recorded; for a gradient, times its conjugate.
 fn times_factor<U: Unary + ?Sized>(
     g: Variable,
     x: impl FnOnce() -> Variable,
@@ -280,7 +279,7 @@ fn unary_vjp<U: Unary + ?Sized>(ctx: &mut VjpContext<'_>) -> Result<()> {
 
 /// g ⊗ the factor.
 fn pull_back<U: Unary + ?Sized>(ctx: &mut VjpContext<'_>, g: Cotangent<'_>, p: [f64; 2]) -> Result<()> {
-    // Known when it is compiled, and asked so that the loops of one way alone are.
+    // Known at compile time, and tested with `const` so that only the loops of one branch are compiled.
     if const { U::SAVES.a && U::SAVES.y } {
         let [x, y] = [ctx.input_array(0), ctx.output_array(0)];
         pull::<Backward<U>, 2, 3>(ctx, 0, g, [x.into(), y.into()], p)

@@ -28,17 +28,17 @@ pub trait Binary: 'static {
     const DOC: &'static str;
     /// Its gradients, as text.
     const GRADIENT: &'static str;
-    /// What the factor of the first input needs.
+    /// The values that the factor of the first input needs.
     const SAVES_A: Saves;
-    /// What the factor of the second input needs.
+    /// The values that the factor of the second input needs.
     const SAVES_B: Saves;
-    /// Whether these factors are the one value that is saved.
+    /// For each factor, whether it is equal to the one value that is saved.
     const FACTOR_IS_SAVED: [bool; 2];
     /// Whether it is [cheap](Pointwise::CHEAP).
     const CHEAP: bool;
-    /// Whether these factors are.
+    /// Whether these factors are [cheap](Pointwise::CHEAP).
     const CHEAP_FACTOR: [bool; 2];
-    /// Where samples of the two come from.
+    /// The domains of the samples.
     const DOMAIN: [Domain; 2];
     /// Whether it is defined on integers.
     const INTEGERS: bool = false;
@@ -46,9 +46,9 @@ pub trait Binary: 'static {
     const BOOLS: bool = false;
     /// Evaluation for complex dtypes; `None` where it is undefined.
     const COMPLEX: Option<Complex2> = None;
-    /// Whether y is the length of (a, b), which has no direction where it is 0.
+    /// Whether y is the Euclidean norm of (a, b), which has no direction where it is 0.
     const LENGTH: bool = false;
-    /// Nanoseconds an element.
+    /// Nanoseconds per element.
     const COST: f64 = 0.5;
     /// y of a and b.
     fn forward<F: Field>(a: F, b: F) -> F;
@@ -64,17 +64,16 @@ pub trait Binary: 'static {
     fn boolean(a: bool, _b: bool) -> bool {
         a
     }
-    /// Another operation that it is for a floating array and some number.
+    /// A faster operation that is equivalent for certain numbers, such as the square for a power of 2.
     const SHORTCUT: Option<Shortcut> = None;
-    /// What integers must satisfy beyond their dtype.
+    /// Checks values of integer operands.
     ///
     /// # Errors
-    /// `Value` when they do not.
+    /// `Value` when they are not allowed.
     fn check_integers(_a: &Operand<'_>, _b: &Operand<'_>) -> Result<()> {
         Ok(())
     }
-    /// The tape's view of it.
-    /// The same of integers and bools, which has no derivative.
+    /// The primitive for integers and bools, which has no derivative.
     const OF_INTEGERS: &'static Primitive =
         &Primitive { name: Self::NAME, eval: eval_integers::<Self>, batch: Batch::Elementwise, ..Primitive::BASE };
     /// The primitive.
@@ -109,10 +108,10 @@ pub trait Binary: 'static {
     };
 }
 
-/// The operation that takes the place of another one beside some number.
+/// The operation that replaces this one for a certain number.
 pub type Shortcut = fn(Scalar) -> Option<Other>;
 
-/// An operation on one array in the place of one on an array and a number.
+/// An operation on one array that replaces an operation on an array and a number.
 pub struct Other {
     /// Its result.
     pub apply: fn(&Variable) -> Result<Variable>,
@@ -143,10 +142,10 @@ impl<B: Binary + ?Sized, const SIDE: usize> Backward<B, SIDE> {
         if SIDE == 0 { B::factor_a(a, b, y) } else { B::factor_b(a, b, y) }
     }
 
-    /// How many values the factor needs.
+    /// Number of values that the factor needs.
     const COUNT: u8 = Self::SAVES.a as u8 + Self::SAVES.b as u8 + Self::SAVES.y as u8;
 
-    /// Its loop and what that is over, as [`side`] calls it.
+    /// Its loop and the operands of that, as [`side`] calls it.
     const BLOCK: Factor = Factor {
         formulas: match Self::COUNT {
             0 => Formulas::one::<Self>(),
@@ -166,7 +165,7 @@ impl<B: Binary + ?Sized, const SIDE: usize> Backward<B, SIDE> {
         is_cotangent: Self::is_one,
     };
 
-    /// Whether the factor is the number one: then there is nothing to multiply.
+    /// Whether the factor is one: then no multiplication is needed.
     #[inline]
     #[allow(clippy::float_cmp, reason = "a constant of the formula")]
     fn is_one() -> bool {
@@ -204,7 +203,7 @@ impl<B: Binary + ?Sized, const SIDE: usize> Pointwise<4> for Backward<B, SIDE> {
     }
 }
 
-/// The dtype and shape that two operands meet in.
+/// The dtype and shape of the result of two operands.
 ///
 /// # Errors
 /// `Shape` when they do not broadcast, `Memory` or `Value` when the result is too large.
@@ -233,7 +232,7 @@ pub fn result_type(op: &str, a: &Operand<'_>, b: &Operand<'_>) -> Result<(DType,
 /// # Errors
 /// `Shape` when the operands do not broadcast, `DType` when the operation is not defined on theirs.
 pub fn apply_binary<B: Binary + ?Sized>(a: Operand<'_>, b: Operand<'_>) -> Result<Variable> {
-    // What is met most: nothing to promote, nothing to broadcast.
+    // The most frequent case: nothing to promote, nothing to broadcast.
     match (a, b) {
         (Operand::Variable(x), Operand::Variable(y)) if x.dtype() == y.dtype() && x.dtype().is_float() && same(x.shape(), y.shape()) => {
             return apply_native(B::PRIMITIVE, &[a, b], &());
@@ -285,7 +284,7 @@ pub fn apply_binary<B: Binary + ?Sized>(a: Operand<'_>, b: Operand<'_>) -> Resul
     apply(B::OF_INTEGERS, &[a.operand(), b.operand()], &())
 }
 
-/// Evaluates integers and bools.
+/// Evaluates the operation on integers and bools.
 fn eval_integers<B: Binary + ?Sized>(call: &mut Call<'_>) -> Result<()> {
     let shape = |i: usize| call.input(i).variable().map_or(&[][..], Variable::shape);
     let out_shape = broadcast_shapes(shape(0), shape(1)).ok_or_else(|| Error::broadcast(B::NAME, shape(0), shape(1)))?;
@@ -345,7 +344,7 @@ pub(super) fn cast(o: Operand<'_>, dtype: DType) -> Result<Cast<'_>> {
 fn float_binary<B: Binary + ?Sized>(a: Operand<'_>, b: Operand<'_>, dtype: DType, shape: &[usize]) -> Result<Variable> {
     let (a, b) = (cast(a, dtype)?, cast(b, dtype)?);
     if a.variable().is_none() && b.variable().is_none() || !crate::tape::capture::is_on() && (a.variable().is_none() || b.variable().is_none()) {
-        // Two numbers, or an integer array and a number: no gradient flows.
+        // Two numbers, or an integer array and a number: there is no gradient.
         return Ok(map::map::<Forward2<B>, 2>([input(&a), input(&b)], shape, dtype, [0.0; 2]).into());
     }
     apply(B::PRIMITIVE, &[a.operand(), b.operand()], &())
@@ -378,7 +377,7 @@ fn eval_binary<B: Binary + ?Sized>(call: &mut Call<'_>) -> Result<()> {
     Ok(())
 }
 
-/// [`eval_binary`] of complex operands.
+/// [`eval_binary`] for complex operands.
 #[cold]
 fn eval_complex_call<B: Binary + ?Sized>(call: &Call<'_>) -> Result<Array> {
     let (a, b) = (call.input(0), call.input(1));
@@ -433,8 +432,8 @@ fn recorded_vjp<B: Binary + ?Sized>(ctx: &mut VjpContext<'_>) -> Result<()> {
     if ctx.needs(1) { ctx.add(1, recorded::<B, 1>(ctx, g)?) } else { Ok(()) }
 }
 
-/// The gradients of both operands. One that is added to what was collected leaves the cotangent as it is, and the other can
-/// have its buffer.
+/// The gradients of both operands. First the one that is added to a sum, because it leaves the cotangent intact; then the other one can use
+/// the cotangent's buffer.
 fn both_sides<B: Binary + ?Sized>(ctx: &mut VjpContext<'_>, g: Array) -> Result<()> {
     let added = (adds::<B, 0>(ctx, 0, &g), adds::<B, 1>(ctx, 1, &g));
     if added.0 {
@@ -449,7 +448,7 @@ fn both_sides<B: Binary + ?Sized>(ctx: &mut VjpContext<'_>, g: Array) -> Result<
         (true, false) => side::<B, 1>(ctx, 1, Cotangent::Given(g)),
         (false, false) => {
             side::<B, 0>(ctx, 0, Cotangent::Given(g.clone()))?;
-            // Both operands may be one value, which has collected something by now.
+            // If both operands are the same value, it has a sum by now.
             one_side::<B, 1>(ctx, g)
         }
     }
@@ -461,8 +460,7 @@ fn one_side<B: Binary + ?Sized, const SIDE: usize>(ctx: &mut VjpContext<'_>, g: 
     side::<B, SIDE>(ctx, SIDE, g)
 }
 
-/// Whether the gradient of one operand, input `i`, is added where its sum lies. Where it is the cotangent itself there
-/// is nothing to compute on the way.
+/// Whether the gradient of operand `i` is added to its sum in place. If it is the cotangent itself, there is nothing to compute.
 fn adds<B: Binary + ?Sized, const SIDE: usize>(ctx: &mut VjpContext<'_>, i: usize, g: &Array) -> bool {
     !Backward::<B, SIDE>::is_one() && ctx.has_sum(i, g.shape())
 }
@@ -504,7 +502,7 @@ fn times_factor<B: Binary + ?Sized, const SIDE: usize>(
     trace.finish(out)
 }
 
-/// g ⊗ the factor of one side, whose operand is input `i`; see [`pull`].
+/// g ⊗ the factor of one side, whose operand is input `i`.
 fn side<B: Binary + ?Sized, const SIDE: usize>(ctx: &mut VjpContext<'_>, i: usize, g: Cotangent<'_>) -> Result<()> {
     let saves = Backward::<B, SIDE>::SAVES;
     let operand = |k: u8| match ctx.number(usize::from(k)) {
@@ -517,8 +515,8 @@ fn side<B: Binary + ?Sized, const SIDE: usize>(ctx: &mut VjpContext<'_>, i: usiz
         Saves { b: true, .. } => operand(1),
         _ => y(),
     };
-    // Known when it is compiled, and asked so that the loops of one way alone are. What a factor does not name may be anything:
-    // what it does name costs nothing more.
+    // Known at compile time, and tested with `const` so that only the loops of one branch are compiled. Values that the factor does not use
+    // may be anything.
     if const { Backward::<B, SIDE>::COUNT == 0 } {
         match g {
             Cotangent::Given(g) if Backward::<B, SIDE>::is_one() => ctx.add_array(i, g),

@@ -1,4 +1,4 @@
-//! Eigenvalues and eigenvectors of general matrices: complex numbers, of real matrices too.
+//! Eigenvalues and eigenvectors of general matrices. They are complex, also for real matrices.
 
 use num_complex::Complex;
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ use crate::tape::{Batch, Jvp, JvpContext, Outputs, Primitive, Variable, Vjp, Vjp
 /// The primitives of this file.
 pub const PRIMITIVES: &[&Primitive] = &[&EIG];
 
-/// What happens at a gradient that does not exist.
+/// What to do when a gradient does not exist.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct General {
     /// Whether the part of a gradient that does not exist at repeated eigenvalues counts as zero.
@@ -47,7 +47,7 @@ static EIG: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-/// The inverse of the eigenvectors; without one there is no gradient.
+/// The inverse of the matrix of eigenvectors; an error if there is none, because then there is no gradient.
 fn inverse(v: &Variable) -> Result<Variable> {
     super::solve::inv(v).map_err(|e| {
         if let Error::LinAlg(_) = e {
@@ -114,7 +114,7 @@ pub fn eig(a: &Variable, degenerate: &str) -> Result<[Variable; 2]> {
     }
 }
 
-/// Matrices whose vectors have no free phase: of one row.
+/// Matrices whose eigenvectors have no free phase: 1×1.
 fn samples() -> Vec<crate::ops::registry::Sample> {
     let raise = [Arg::Text("raise".to_owned())];
     regular_samples(&[&[0, 0], &[2, 0, 0]], &raise)

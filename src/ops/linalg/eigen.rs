@@ -17,7 +17,7 @@ use crate::tape::{Batch, Jvp, JvpContext, Outputs, Primitive, Variable, Vjp, Vjp
 /// The primitives of this file.
 pub const PRIMITIVES: &[&Primitive] = &[&EIGH, &WITHOUT_SECOND];
 
-/// The triangle that is read, and what happens at a gradient that does not exist.
+/// Which triangle is read, and what to do when a gradient does not exist.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Symmetric {
     lower: bool,
@@ -51,16 +51,16 @@ static EIGH: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-/// Values whose differences divide, and where they are equal up to rounding.
+/// Values whose differences are divisors, and which of them are equal up to rounding.
 pub(super) struct Gaps {
     /// 1/(λ_j - λ_i), 0 at pairs of equal values.
     inverse: Variable,
-    /// 1 at pairs of equal values that are not one and the same.
+    /// 1 at pairs of different values that are equal up to rounding.
     ties: Option<Variable>,
 }
 
 impl Gaps {
-    /// Of a function x of the values w: the differences are x_j - x_i.
+    /// For a function x of the values w: the differences are x_j - x_i.
     pub(super) fn new(w: &Variable, x: &Variable) -> Result<Self> {
         let differences = |x: &Variable| minus(&expand_dims(x, &[-2])?, &expand_dims(x, &[-1])?);
         let blocked = equal_pairs(&w.detach())?;
@@ -70,8 +70,8 @@ impl Gaps {
         Ok(Self { inverse, ties })
     }
 
-    /// `numerator` over the differences, 0 at equal values. There the true limit depends on more than the numerator, so that is right only
-    /// if nothing depends on the single vectors: `witness` is zero then.
+    /// `numerator` divided by the differences, 0 at equal values. There the true limit depends on more than the numerator, so 0 is only
+    /// right if nothing depends on the single vectors, that is, if `witness` is zero.
     pub(super) fn quotient(&self, op: &str, numerator: &Variable, witness: &Variable, zero: bool) -> Result<Variable> {
         if let Some(ties) = &self.ties
             && !zero
@@ -83,12 +83,12 @@ impl Gaps {
     }
 }
 
-/// The distance of 1 and the next number.
+/// The distance from 1 to the next number.
 pub(super) fn epsilon(dtype: DType) -> f64 {
     if dtype.real() == DType::F64 { f64::EPSILON } else { f64::from(f32::EPSILON) }
 }
 
-/// The pairs (i, j) of values that are equal up to rounding, i = j among them.
+/// The pairs (i, j) of values that are equal up to rounding, including i = j.
 fn equal_pairs(w: &Variable) -> Result<Variable> {
     let n = w.shape().last().copied().unwrap_or(0);
     let epsilon = epsilon(w.dtype());
@@ -100,7 +100,7 @@ fn equal_pairs(w: &Variable) -> Result<Variable> {
     less_equal(&difference, &expand_dims(&limit, &[-1])?)
 }
 
-/// The pairs without i = j, as numbers, if there are any.
+/// The pairs without i = j, as numbers; `None` if there are none.
 fn off_diagonal(pairs: &Array) -> Option<Array> {
     crate::tape::capture::read(pairs, "the gradient of eigenvectors");
     let n = pairs.shape().last().copied().unwrap_or(0).max(1);
@@ -109,7 +109,7 @@ fn off_diagonal(pairs: &Array) -> Option<Array> {
     marks.contains(&1.0).then(|| Array::from_slice(&marks, pairs.shape()))
 }
 
-/// Fails where a cotangent is not zero at a pair of equal values.
+/// Fails if a cotangent is not zero at a pair of equal values.
 fn check_ties(op: &str, ties: &Array, witness: &Array) -> Result<()> {
     crate::tape::capture::read(ties, op);
     let epsilon = if witness.dtype().real() == DType::F64 { 1e-9 } else { 1e-3 };
@@ -124,7 +124,8 @@ fn check_ties(op: &str, ties: &Array, witness: &Array) -> Result<()> {
     Ok(())
 }
 
-/// Fails where a loss depends on the phase of complex vectors: `part` is the diagonal of Vᴴ gV, imaginary along a change of phase.
+/// Fails if a loss depends on the phase of complex vectors. `part` is the diagonal of Vᴴ gV, whose imaginary part is the derivative with
+/// respect to the phase.
 pub(super) fn check_phase(op: &str, part: &Variable) -> Result<()> {
     if !part.dtype().is_complex() || part.is_lifted() {
         return Ok(());
@@ -141,7 +142,7 @@ pub(super) fn check_phase(op: &str, part: &Variable) -> Result<()> {
     Ok(())
 }
 
-/// The identity, whose gradient does not exist: a rule at repeated values is right, but not what it would be differentiated to.
+/// The identity, whose gradient does not exist: at repeated values the rule is right, but its derivative would not be.
 static WITHOUT_SECOND: Primitive = Primitive {
     name: "first_order",
     eval: |call| {
@@ -164,7 +165,7 @@ fn second_order() -> Error {
     )
 }
 
-/// `x`, whose gradient raises if there are equal values.
+/// `x`, whose gradient is an error if there are equal values.
 pub(super) fn first_order_at(ties: &Gaps, x: &Variable) -> Result<Variable> {
     if ties.ties.is_some() && x.is_tracked() { apply(&WITHOUT_SECOND, &[x.into()], &()) } else { Ok(x.clone()) }
 }
@@ -181,7 +182,7 @@ fn pull_eigh(ctx: &mut VjpContext<'_>) -> Result<()> {
         Some(g) => {
             let inner = mm(&h(&v)?, &g)?;
             check_phase("eigh", &diagonal_of(&inner)?)?;
-            // Only the anti-Hermitian part counts.
+            // Only the anti-Hermitian part matters.
             let odd = multiply(&minus(&inner, &h(&inner)?)?, 0.5)?;
             Some(mm(&v, &gaps.quotient("eigh", &odd, &inner, how.zero)?)?)
         }
@@ -226,7 +227,7 @@ fn triangle(op: &str, uplo: &str) -> Result<bool> {
     }
 }
 
-/// What happens at a gradient that does not exist.
+/// What to do when a gradient does not exist.
 pub(super) fn zero(op: &str, degenerate: &str) -> Result<bool> {
     match degenerate {
         "raise" => Ok(false),
@@ -235,14 +236,14 @@ pub(super) fn zero(op: &str, degenerate: &str) -> Result<bool> {
     }
 }
 
-/// 1×1 matrices, whose differences are those of the rule; the tests check larger ones through x + xᵀ.
+/// 1×1 matrices, for which differences agree with the rule. Tests check larger matrices through x + xᵀ.
 fn samples(rest: &[Arg]) -> Vec<Sample> {
     let draw = &mut Draw::new(68);
     [&[1, 1][..], &[3, 1, 1], &[0, 0]].map(|s| call_with(REAL.array(draw, s), rest.iter().cloned())).into()
 }
 
 const UPLO: Param = Param::new("UPLO", Kind::Text).or(Default::Text("L"));
-/// What a gradient does that does not exist.
+/// The parameter that says what to do when a gradient does not exist.
 pub(super) const DEGENERATE: Param = Param::new("degenerate", Kind::Text).or(Default::Text("raise")).named();
 
 /// The rows of this file.

@@ -29,7 +29,7 @@ fn left(triangle: &Variable, x: &Variable, how: Triangle) -> Result<Variable> {
     triangular_solve(triangle, x, how)
 }
 
-/// x · op(T)⁻¹, by the conjugate transpose of the system.
+/// x · op(T)⁻¹, from the conjugate transpose of the system.
 fn right(x: &Variable, triangle: &Variable, how: Triangle) -> Result<Variable> {
     h(&triangular_solve(triangle, &h(x)?, Triangle { adjoint: !how.adjoint, ..how })?)
 }
@@ -49,7 +49,7 @@ static CHOLESKY: Primitive = Primitive {
         Ok(())
     },
     saves: |s| s.output(0),
-    // Murray: gA = L⁻ᴴ (P + Pᴴ) L⁻¹ / 2, P = Φ(Lᴴ gL). A full Hermitian gradient: only Hermitian matrices have a factor.
+    // Murray: gA = L⁻ᴴ (P + Pᴴ) L⁻¹ / 2, P = Φ(Lᴴ gL). The gradient is Hermitian, because only Hermitian matrices have a factor.
     vjp: Vjp::Rule(|ctx| {
         let (g, l) = (ctx.cotangent(), ctx.output(0));
         let p = hermitian(&phi(&mm(&h(&l)?, &g)?)?)?;
@@ -66,8 +66,8 @@ static CHOLESKY: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-/// The lower triangular L with A = L·Lᴴ, or with `upper` its conjugate transpose, of Hermitian positive definite matrices, of which the
-/// lower (or the upper) triangle is read.
+/// The lower triangular L with A = L·Lᴴ, or with `upper` its conjugate transpose, for Hermitian positive definite matrices. Only the lower
+/// (or the upper) triangle is read.
 ///
 /// # Errors
 /// `LinAlg` when a matrix is not positive definite.
@@ -76,7 +76,7 @@ pub fn cholesky(a: &Variable, upper: bool) -> Result<Variable> {
     if upper { h(&apply(&CHOLESKY, &[(&h(&a)?).into()], &())?) } else { apply(&CHOLESKY, &[(&a).into()], &()) }
 }
 
-/// The x with A·x = b by the Cholesky factor of A, lower or upper.
+/// Solves A·x = b, given the Cholesky factor of A, lower or upper.
 ///
 /// # Errors
 /// As `solve_triangular`.
@@ -125,7 +125,7 @@ static LU: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-/// Rows of `x` in the order `rows`, or back.
+/// The rows of `x` in the order `rows`, or the inverse of that.
 fn reorder(x: &Variable, rows: &Variable, back: bool) -> Result<Variable> {
     if back {
         return mm(&matrix_transpose(&permutation(rows, x.dtype())?)?, x);
@@ -134,7 +134,7 @@ fn reorder(x: &Variable, rows: &Variable, back: bool) -> Result<Variable> {
     take_along_axis(x, &order, Some(-2))
 }
 
-/// The matrix whose row i has its one at column `rows[i]`.
+/// The permutation matrix whose row i has a one in column `rows[i]`.
 fn permutation(rows: &Variable, dtype: DType) -> Result<Variable> {
     let n = rows.shape().last().copied().unwrap_or(0);
     take(&super::weights([n, n], dtype, |i, j| f64::from(u8::from(i == j))), rows, Some(0))
@@ -148,7 +148,7 @@ fn pull_lu(ctx: &mut VjpContext<'_>) -> Result<()> {
     let n = sides(u.array())[1];
     let (l1, u1) = (part(&l, -2, 0, k)?, part(&u, -1, 0, k)?);
     let unit = Triangle { unit: true, ..LOWER };
-    // de Hoog et al.: the square part, from which what L₂ or U₂ have of it is taken.
+    // de Hoog et al.: the square part, from which the contribution of L₂ or U₂ is subtracted.
     let mut low = mm(&h(&l1)?, &part(&gl, -2, 0, k)?)?;
     let mut high = mm(&part(&gu, -1, 0, k)?, &h(&u1)?)?;
     if n > k {
@@ -200,10 +200,10 @@ fn factors(op: &str, a: &Variable) -> Result<[Variable; 4]> {
     }
 }
 
-/// P, L, U with A = P·L·U by partial pivoting.
+/// P, L, U with A = P·L·U, by partial pivoting.
 ///
 /// # Errors
-/// `LinAlg` when there are no two axes.
+/// `LinAlg` when there are fewer than two axes.
 pub fn lu(a: &Variable) -> Result<[Variable; 3]> {
     let [l, u, rows, _] = factors("lu", a)?;
     let p = permutation(&rows, l.dtype())?;
@@ -219,7 +219,7 @@ pub fn lu_factor(a: &Variable) -> Result<[Variable; 2]> {
     Ok([add(&tril(&l, -1)?, &u)?, pivots])
 }
 
-/// The x with op(A)·x = b by the factors of [`lu_factor`].
+/// Solves op(A)·x = b, given the results of [`lu_factor`].
 ///
 /// # Errors
 /// As `solve_triangular`.
@@ -244,7 +244,7 @@ pub fn lu_solve(factors: &Variable, pivots: &Variable, b: &Variable, transposed:
     if vector { crate::ops::squeeze(&x, Some(&[-1])) } else { Ok(x) }
 }
 
-/// The order of rows that pivots make.
+/// The order of rows that results from pivots.
 fn rows_of(pivots: &Array) -> Result<Array> {
     let n = pivots.shape().last().copied().unwrap_or(0);
     let data = crate::ops::astype(&pivots.clone().into(), DType::I64)?.array().to_vec::<i64>();
@@ -376,8 +376,8 @@ pub fn qr(a: &Variable, mode: &str) -> Result<Vec<Variable>> {
     Ok(outs.into_iter().skip(from).collect())
 }
 
-/// One matrix by one: only their diagonal is free of the choice of a triangle, so that differences can check the rule. The tests check
-/// larger ones through x·xᵀ.
+/// 1×1 matrices: only their diagonal does not depend on the choice of a triangle, so that differences can check the rule. Tests check
+/// larger matrices through x·xᵀ.
 fn positive(rest: &[Arg]) -> Vec<Sample> {
     let draw = &mut Draw::new(65);
     let positive = Domain { low: 0.5, high: 4.0, avoid: &[] };

@@ -17,12 +17,13 @@ static EXPM: Primitive = Primitive { name: "expm", eval: |call| eval(call, 30.0,
 static SQRTM: Primitive = Primitive { name: "sqrtm", eval: |call| eval(call, 60.0, principal::sqrtm_real, principal::sqrtm_complex), ..FUNCTION };
 static LOGM: Primitive = Primitive { name: "logm", eval: |call| eval(call, 300.0, principal::logm_real, principal::logm_complex), ..FUNCTION };
 
-/// A function of matrices, which is real on real ones, so that that of Aᴴ is the conjugate transpose. Its derivative along E is the upper right block of f([[A, E], [0, A]]) (Higham, Functions of matrices, 3.6).
+/// A function of matrices that is real for real matrices, so that f(Aᴴ) = f(A)ᴴ. Its derivative along E is the upper right block of f([[A,
+/// E], [0, A]]) (Higham, Functions of matrices, 3.6).
 const FUNCTION: Primitive = Primitive {
     saves: |s| s.input(0),
     vjp: Vjp::Rule(|ctx| {
-        // The derivative along E is a sum of terms AⁱEAʲ, symmetric in i and j. So its adjoint at G is the adjoint of that along Gᴴ,
-        // which, unlike the function at Aᴴ, is also right where the function has a cut.
+        // The derivative along E is a sum of terms AⁱEAʲ, symmetric in i and j. So its adjoint at G is the adjoint of the derivative along
+        // Gᴴ. Unlike the function at Aᴴ, that is also right on branch cuts.
         let (g, a) = (h(&ctx.cotangent())?, ctx.input(0));
         let primitive = function(ctx);
         ctx.add(0, h(&block(primitive, &a, &g)?)?)
@@ -42,7 +43,7 @@ fn function(ctx: &VjpContext<'_>) -> &'static Primitive {
 
 type Function<T> = fn(&[T], usize, &mut [T]) -> std::result::Result<(), Failure>;
 
-/// By the function of real or of complex matrices.
+/// Evaluates the function for real or for complex matrices.
 fn eval(call: &mut Call<'_>, cost: f64, real: Function<f64>, complex: Function<Complex<f64>>) -> Result<()> {
     let a = call.array(0);
     let n = sides(a)[0];
@@ -89,7 +90,7 @@ pub fn logm(a: &Variable) -> Result<Variable> {
     apply(&LOGM, &[(&squares("logm", a)?).into()], &())
 }
 
-/// Aⁿ by repeated squaring; of the inverse for n < 0.
+/// Aⁿ by repeated squaring; the power of the inverse for n < 0.
 ///
 /// # Errors
 /// `LinAlg` when a matrix is not square, or singular for n < 0.
@@ -121,7 +122,7 @@ pub fn matrix_power(a: &Variable, n: i64) -> Result<Variable> {
     }
 }
 
-/// Matrices with eigenvalues to the right of zero.
+/// Matrices whose eigenvalues have positive real parts.
 fn samples() -> Vec<Sample> {
     [regular_samples(&[&[3, 3], &[2, 2, 2], &[1, 1], &[0, 0]], &[]), complex_samples(&[&[3, 3], &[1, 1]], &[])].concat()
 }

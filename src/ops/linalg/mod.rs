@@ -1,19 +1,19 @@
 //! Linear algebra with gradients: factorisations, solves, matrix functions, norms.
 //!
-//! Rules are algebra on Variables, so they have gradients again. Sources: Giles, An extended collection of matrix derivative results
-//! (2008); Murray, Differentiation of the Cholesky decomposition (2016); Townsend, Differentiating the singular value decomposition
-//! (2016); Walter & Lehmann, Algorithmic differentiation of linear algebra functions (2010); Liao et al. (2019) for QR; de Hoog et al.
-//! for LU; Golub & Pereyra (1973) for the pseudoinverse; Al-Mohy & Higham (2009) for matrix functions; Boeddeker et al. (2017) for
-//! complex matrices.
+//! Rules are written in Variable algebra, so they can be differentiated. Sources: Giles, An extended collection of matrix derivative
+//! results (2008); Murray, Differentiation of the Cholesky decomposition (2016); Townsend, Differentiating the singular value decomposition
+//! (2016); Walter & Lehmann, Algorithmic differentiation of linear algebra functions (2010); Liao et al. (2019) for QR; de Hoog et al. for
+//! LU; Golub & Pereyra (1973) for the pseudoinverse; Al-Mohy & Higham (2009) for matrix functions; Boeddeker et al. (2017) for complex
+//! matrices.
 //!
-//! The gradient of a real loss by a complex z = x + iy is ∂L/∂x + i ∂L/∂y. So a rule is the adjoint of the tangent map, with conjugate
-//! transposes where real matrices have transposes. Eigenvectors and singular vectors of complex matrices are determined up to a phase; a loss
-//! that depends on it has no gradient, and raises.
+//! The gradient of a real loss with respect to a complex z = x + iy is ∂L/∂x + i ∂L/∂y. So a rule is the adjoint of the tangent map, with
+//! conjugate transposes where real matrices have transposes. Eigenvectors and singular vectors of complex matrices are determined up to a
+//! phase. A loss that depends on the phase has no gradient, and its backward pass is an error.
 #![allow(clippy::comparison_chain, reason = "two of three cases")]
 #![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "dimensions are small")]
 #![allow(clippy::single_match_else, reason = "both cases are results")]
 
-/// Runs code with the type that a dtype is computed in: double precision, real or complex.
+/// Runs code with the type in which a dtype is computed: real or complex double precision.
 macro_rules! number {
     ($dtype:expr, $T:ident => $body:expr) => {
         if $dtype.is_complex() {
@@ -60,7 +60,7 @@ pub use products::{block_diag, cross, matmul_toeplitz, multi_dot, tensorinv, ten
 pub use solve::{det, inv, slogdet, solve, solve_triangular};
 pub use svd::{lstsq, matrix_rank, pinv, svd, svdvals};
 
-/// The rows of linear algebra, a family a file.
+/// The rows of linear algebra, one family per file.
 pub const FAMILIES: [&[Entry]; 8] =
     [solve::ENTRIES, factor::ENTRIES, eigen::ENTRIES, svd::ENTRIES, functions::ENTRIES, norms::ENTRIES, products::ENTRIES, eig::ENTRIES];
 /// Their primitives.
@@ -70,17 +70,18 @@ pub const FAMILIES_OF_PRIMITIVES: [&[&Primitive]; 6] =
 /// Their attributes.
 pub const FAMILIES_OF_ATTRIBUTES: [&[AttrKind]; 5] = [solve::ATTRIBUTES, factor::ATTRIBUTES, eigen::ATTRIBUTES, svd::ATTRIBUTES, eig::ATTRIBUTES];
 
-/// The elements in row-major order as doubles; of complex numbers their lengths.
+/// The elements in row-major order as doubles; for complex numbers their absolute values.
 fn doubles(a: &Array) -> Vec<f64> {
     let z = cast(a, if a.dtype().is_complex() { DType::C128 } else { DType::F64 });
     if z.dtype().is_complex() { alloc_check::collect(z.to_vec::<num_complex::Complex<f64>>().iter().map(|z| z.norm())) } else { z.to_vec::<f64>() }
 }
 
-/// What is done with one matrix of each input, for one core of each output.
+/// A kernel for one matrix per input and one matrix per output.
 type Kernel<'a, T, O, const N: usize, const M: usize> = &'a (dyn Fn([&[T]; N], [&mut [O]; M]) -> std::result::Result<(), Failure> + Sync);
 
-/// Runs a kernel on each matrix of a batch: inputs with the same leading axes and `axes` axes of a core, outputs of `cores`. The kernel
-/// works in double precision, on numbers `T`, which a dtype says by [`number`]. `cost` is an estimate of nanoseconds a matrix.
+/// Runs a kernel on each matrix of a batch. Inputs have the same leading axes, followed by `axes` axes of a matrix; outputs have the matrix
+/// shapes `cores`. The kernel works in double precision on numbers `T`, which [`number`] derives from the dtype. `cost` is an estimate in
+/// nanoseconds per matrix.
 fn run<T: Number + Plain, const N: usize, const M: usize>(
     name: &str,
     inputs: [(&Array, usize); N],
@@ -131,7 +132,7 @@ fn run_to<T: Number + Plain, O: Number + Plain, const N: usize, const M: usize>(
     Ok(outs.map(|a| cast(&a, dtypes.next().unwrap_or(O::DTYPE))))
 }
 
-/// The first `n` elements of what is left.
+/// Splits off the first `n` elements.
 fn cut<'a, T>(rest: &mut Option<&'a mut [T]>, n: usize) -> &'a mut [T] {
     let (first, others) = rest.take().unwrap_or(&mut []).split_at_mut(n);
     *rest = Some(others);
@@ -160,13 +161,13 @@ fn sides(x: &Array) -> [usize; 2] {
     [s[s.len() - 2], s[s.len() - 1]]
 }
 
-/// x³ operations of about a nanosecond each four.
+/// x³ operations of about a quarter of a nanosecond.
 fn cubic(n: usize) -> f64 {
     let n = n as f64;
     n * n * n * 0.25 + 50.0
 }
 
-/// `x` in a floating or complex dtype, if it has at least two axes.
+/// `x` in a floating or complex dtype; an error if it has fewer than two axes.
 fn matrices(op: &str, x: &Variable) -> Result<Variable> {
     if x.ndim() < 2 {
         let shape = show_shape(x.shape());
@@ -175,7 +176,7 @@ fn matrices(op: &str, x: &Variable) -> Result<Variable> {
     inexact(x)
 }
 
-/// [`matrices`] that are square.
+/// [`matrices`], which must be square.
 fn squares(op: &str, x: &Variable) -> Result<Variable> {
     let x = matrices(op, x)?;
     let [m, n] = sides(x.array());
@@ -185,7 +186,7 @@ fn squares(op: &str, x: &Variable) -> Result<Variable> {
     Ok(x)
 }
 
-/// Both with one batch and one dtype; the last two axes of each are its own.
+/// Both operands with the same batch axes and dtype. Their last two axes are not changed.
 fn joined(op: &str, a: &Variable, b: &Variable) -> Result<(Variable, Variable)> {
     let (a, b) = (&inexact(a)?, &inexact(b)?);
     let dtype = a.dtype().promote(b.dtype());
@@ -202,7 +203,7 @@ fn joined(op: &str, a: &Variable, b: &Variable) -> Result<(Variable, Variable)> 
     Ok((wide(a)?, wide(b)?))
 }
 
-/// A batch in front: all operands work on their last axes.
+/// Batches by adding a batch axis in front: all operands work on their last axes.
 fn batched(ctx: &BatchContext<'_>) -> Result<Outputs> {
     let inputs = (0..ctx.inputs.len()).map(|i| ctx.spread(i)).collect::<Result<SmallVec<[Variable; 3]>>>()?;
     let operands: SmallVec<[crate::tape::Operand<'_>; 3]> = inputs.iter().map(Into::into).collect();
@@ -252,7 +253,7 @@ fn weights([m, n]: [usize; 2], dtype: DType, f: impl Fn(usize, usize) -> f64) ->
     cast(&Array::from_slice(&data, &[m, n]), dtype).into()
 }
 
-/// x with weights on its elements.
+/// x, elementwise times weights.
 fn weigh(x: &Variable, f: impl Fn(usize, usize) -> f64) -> Result<Variable> {
     multiply(x, &weights(sides(x.array()), x.dtype(), f))
 }
@@ -332,7 +333,7 @@ fn zeros_like(x: &Variable) -> Result<Variable> {
     broadcast_to(&scalar(0.0, x.dtype()), x.shape())
 }
 
-/// Entries around zero with a strong diagonal, so that matrices are regular.
+/// Elements around zero with a dominant diagonal, so that matrices are regular.
 fn regular(draw: &mut Draw, shape: &[usize]) -> Variable {
     let x = Domain { low: -1.0, high: 1.0, avoid: &[] }.array(draw, shape);
     let [m, n] = sides(x.array());

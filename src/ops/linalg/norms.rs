@@ -24,7 +24,7 @@ fn of_matrices(op: &str, x: &Variable, ord: &str) -> Result<Variable> {
     }
 }
 
-/// A number that Python has written, without a fraction of zero.
+/// A number as Python writes it, without a fraction of zero.
 fn plain(ord: &str) -> String {
     match ord.parse::<f64>() {
         Ok(x) if x.is_infinite() => if x > 0.0 { "inf" } else { "-inf" }.to_owned(),
@@ -33,7 +33,7 @@ fn plain(ord: &str) -> String {
     }
 }
 
-/// The norm of the matrices in two axes.
+/// The norms of the matrices in two axes.
 ///
 /// # Errors
 /// `Axis` when an axis is out of range, `Value` when the norm is unknown.
@@ -53,7 +53,8 @@ pub fn matrix_norm(x: &Variable, ord: &str, axes: [isize; 2], keepdims: bool) ->
     expand_dims(&expand_dims(&out, &[low])?, &[high])
 }
 
-/// NumPy's `norm`: of all elements as a vector without `ord` and `axes`, of a vector or a matrix by the number of axes otherwise.
+/// NumPy's `norm`: without `ord` and `axes`, the norm of all elements as a vector; else of vectors or matrices, depending on the number of
+/// axes.
 ///
 /// # Errors
 /// As [`matrix_norm`].
@@ -73,7 +74,7 @@ pub fn norm(x: &Variable, ord: &str, axes: Option<&[isize]>, keepdims: bool) -> 
     }
 }
 
-/// The power of a vector norm.
+/// The order of a vector norm.
 fn number(ord: &str) -> Result<f64> {
     if ord.is_empty() {
         return Ok(2.0);
@@ -81,10 +82,10 @@ fn number(ord: &str) -> Result<f64> {
     ord.parse().map_err(|_| Error::Value(format!("norm: ord is {ord:?} for a vector norm, expected a number")))
 }
 
-/// The condition number: by singular values for p = 2 (or none) and -2, else the product of the norms of A and its inverse.
+/// The condition number: from singular values for p = 2 (or none) and -2, else the product of the norms of A and its inverse.
 ///
 /// # Errors
-/// As [`matrix_norm`]; `LinAlg` when there are no rows.
+/// As [`matrix_norm`]; `LinAlg` when there are no rows or columns.
 pub fn cond(x: &Variable, p: &str) -> Result<Variable> {
     let x = matrices("cond", x)?;
     if sides(x.array()).contains(&0) {

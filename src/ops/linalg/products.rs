@@ -1,4 +1,4 @@
-//! Products and arrangements of matrices.
+//! Products of matrices, and matrices built from vectors or blocks.
 
 use super::mm;
 use crate::array::alloc_check::{collect, with_capacity};
@@ -70,7 +70,7 @@ fn chain(all: &[Variable], split: &[Vec<usize>], i: usize, j: usize) -> Result<V
     mm(&chain(all, split, i, k)?, &chain(all, split, k + 1, j)?)
 }
 
-/// Matrices along a diagonal, zeros elsewhere; a number or a vector is one row.
+/// A block-diagonal matrix. A number or a vector counts as one row.
 ///
 /// # Errors
 /// `Shape` when an array has more than two axes.
@@ -101,7 +101,8 @@ pub fn block_diag(arrays: &[Variable]) -> Result<Variable> {
     concat(&rows, Some(0))
 }
 
-/// The matrix with first column `c` and first row `r` (`None`: the conjugate of c), constant along its diagonals. The first element of `r` does not count.
+/// The matrix with constant diagonals, first column `c` and first row `r` (`None`: the conjugate of c). The first element of `r` is
+/// ignored.
 ///
 /// # Errors
 /// Those of recording.
@@ -114,7 +115,7 @@ pub fn toeplitz(c: &Variable, r: Option<&Variable>) -> Result<Variable> {
     }
     let dtype = c.dtype().promote(r.dtype());
     let (c, r) = (astype(&c, dtype)?, astype(&r, dtype)?);
-    // All diagonals from the last row up: c reversed, then r without its first element.
+    // All diagonals, from the last row up: c reversed, then r without its first element.
     let line = concat(&[flip(&c, Some(&[0]))?, part_of(&r, 1)?], Some(0))?;
     check_memory("toeplitz", &[m, n], DType::I64)?;
     let places = collect((0..m * n).map(|k| (m - 1 + k % n) as i64 - (k / n) as i64));
@@ -134,7 +135,7 @@ pub fn matmul_toeplitz(c: &Variable, r: Option<&Variable>, x: &Variable) -> Resu
     matmul(&toeplitz(c, r)?, x)
 }
 
-/// The cross product of vectors of three elements along an axis; other axes broadcast.
+/// The cross products of vectors of three elements along an axis; other axes broadcast.
 ///
 /// # Errors
 /// `Axis` when the axis is out of range, `Shape` when the vectors have other lengths.
@@ -149,16 +150,16 @@ pub fn cross(a: &Variable, b: &Variable, axis: isize) -> Result<Variable> {
     crate::ops::cross(a, b, [axis; 3])
 }
 
-/// The axes that stay, and those that are named.
+/// The other axes, and the named ones.
 fn separate(op: &str, x: &Variable, axes: &[isize]) -> Result<(Vec<usize>, Vec<usize>)> {
     let named = axes.iter().map(|&a| crate::array::normalize_axis(op, a, x.ndim())).collect::<Result<Vec<_>>>()?;
     Ok(((0..x.ndim()).filter(|i| !named.contains(i)).collect(), named))
 }
 
-/// The x with tensordot(a, x, x.ndim) = b, NumPy's `tensorsolve`, with `axes` of `a` moved to its end.
+/// Solves tensordot(a, x, x.ndim) = b: NumPy's `tensorsolve`, with `axes` of `a` moved to its end.
 ///
 /// # Errors
-/// `LinAlg` when `a` is not square in this sense, or singular.
+/// `LinAlg` when `a` does not correspond to a square matrix, or is singular.
 pub fn tensorsolve(a: &Variable, b: &Variable, axes: Option<&[isize]>) -> Result<Variable> {
     let a = match axes {
         None => a.clone(),
@@ -184,7 +185,7 @@ pub fn tensorsolve(a: &Variable, b: &Variable, axes: Option<&[isize]>) -> Result
 /// NumPy's `tensorinv`: the inverse with respect to tensordot over `ind` axes.
 ///
 /// # Errors
-/// `LinAlg` when `a` is not square in this sense, or singular.
+/// `LinAlg` when `a` does not correspond to a square matrix, or is singular.
 pub fn tensorinv(a: &Variable, ind: i64) -> Result<Variable> {
     let split = usize::try_from(ind).ok().filter(|i| *i > 0 && *i <= a.ndim());
     let Some(split) = split else {
@@ -193,7 +194,10 @@ pub fn tensorinv(a: &Variable, ind: i64) -> Result<Variable> {
     let (first, last) = a.shape().split_at(split);
     let (m, n) = (first.iter().product::<usize>(), last.iter().product::<usize>());
     if m != n {
-        return Err(Error::LinAlg(format!("tensorinv: shape {} with ind={ind} is no square matrix: {m} rows, {n} columns", show_shape(a.shape()))));
+        return Err(Error::LinAlg(format!(
+            "tensorinv: shape {} with ind={ind} is not a square matrix: {m} rows, {n} columns",
+            show_shape(a.shape())
+        )));
     }
     let shape: Vec<isize> = last.iter().chain(first).map(|s| s.cast_signed()).collect();
     reshape(&super::solve::inv(&reshape(a, &[m.cast_signed(), n.cast_signed()])?)?, &shape)

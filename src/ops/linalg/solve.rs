@@ -19,7 +19,7 @@ use crate::tape::{Batch, Call, Jvp, JvpContext, Outputs, Primitive, Variable, Vj
 /// The primitives of this file.
 pub const PRIMITIVES: &[&Primitive] = &[&SOLVE, &SOLVE_TRIANGULAR, &INV, &DET, &COFACTOR, &COFACTOR_DERIVATIVE, &SLOGDET];
 
-/// X of A·X = B; the factors of A stay for the gradient.
+/// Solves A·X = B. The factors of A are saved for the gradient.
 static SOLVE: Primitive = Primitive {
     name: "solve",
     eval: eval_solve,
@@ -38,7 +38,7 @@ static SOLVE: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-/// dB - f(dA), whichever of the tangents there are.
+/// dB - f(dA), without the terms whose tangents are zero.
 fn right_side(ctx: &JvpContext<'_>, f: impl Fn(&Variable) -> Result<Variable>) -> Result<Variable> {
     match (&ctx.tangents[0], &ctx.tangents[1]) {
         (Some(da), Some(db)) => minus(db, &f(da)?),
@@ -102,7 +102,7 @@ fn solve_joined(a: &Variable, b: &Variable) -> Result<Variable> {
     apply(&SOLVE, &[a.into(), b.into()], &())
 }
 
-/// Calls `f` with `b` as matrices; as in NumPy only a `b` of one axis is a vector.
+/// Calls `f` with `b` as matrices. As in NumPy, `b` is a vector only if it has one axis.
 fn with_columns(op: &str, a: &Variable, b: &Variable, f: impl Fn(&Variable, &Variable) -> Result<Variable>) -> Result<Variable> {
     let a = squares(op, a)?;
     if b.ndim() == 0 {
@@ -120,7 +120,7 @@ fn with_columns(op: &str, a: &Variable, b: &Variable, f: impl Fn(&Variable, &Var
     if vector { squeeze(&x, Some(&[-1])) } else { Ok(x) }
 }
 
-/// X of A·X = B, for square matrices that broadcast over leading axes. A `b` of one axis is a vector.
+/// Solves A·X = B, for square matrices that broadcast over leading axes. A `b` with one axis is a vector.
 ///
 /// # Errors
 /// `LinAlg` when a matrix is singular, `Shape` when the shapes do not fit.
@@ -128,7 +128,7 @@ pub fn solve(a: &Variable, b: &Variable) -> Result<Variable> {
     with_columns("solve", a, b, solve_joined)
 }
 
-/// Which triangle, whether its diagonal counts as ones, whether its conjugate transpose is meant.
+/// Which triangle, whether its diagonal is taken to be ones, whether the conjugate transpose is used.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Triangle {
     pub(super) lower: bool,
@@ -187,12 +187,12 @@ fn masked(x: &Variable, how: Triangle) -> Result<Variable> {
     weigh(x, |i, j| f64::from(u8::from(if i == j { !how.unit } else { (i > j) == how.lower })))
 }
 
-/// X of T·X = B or Tᴴ·X = B; batches and dtypes are equal.
+/// Solves T·X = B or Tᴴ·X = B. Batches and dtypes are equal.
 pub(super) fn triangular_solve(a: &Variable, b: &Variable, how: Triangle) -> Result<Variable> {
     apply(&SOLVE_TRIANGULAR, &[a.into(), b.into()], &how)
 }
 
-/// X of op(T)·X = B for the lower or upper triangle T of `a`, which is transposed (not conjugated) if `transposed`.
+/// Solves op(T)·X = B for the lower or upper triangle T of `a`, which is transposed (not conjugated) if `transposed`.
 ///
 /// # Errors
 /// As [`solve`].
@@ -269,7 +269,7 @@ fn inner(a: &Variable, b: &Variable) -> Result<Variable> {
     sum(&multiply(&conj(a)?, b)?, Some(&[-2, -1]), false)
 }
 
-/// The matrix of conjugated cofactors, the gradient of det: conj(det(A)) A⁻ᴴ where A is regular, and right where it is not.
+/// The matrix of conjugated cofactors, which is the gradient of det. For regular A it is conj(det(A)) A⁻ᴴ; it is right for singular A, too.
 static COFACTOR: Primitive = Primitive {
     name: "cofactor",
     eval: |call| {
@@ -293,7 +293,7 @@ static COFACTOR: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-/// By the inverse where no pivot is small, else by singular values.
+/// From the inverse if no pivot is small, else from singular values.
 fn cofactors<T: Number>(a: &[T], n: usize, c: &mut [T]) -> std::result::Result<(), Failure> {
     let (mut f, mut rows) = (copied(a), filled(0, n));
     let sign = lu::factor(&mut f, [n, n], &mut rows);
@@ -317,7 +317,7 @@ fn cofactor(a: &Variable) -> Result<Variable> {
     apply(&COFACTOR, &[a.into()], &())
 }
 
-/// The conjugated derivative of the cofactors along E: the Hessian of det, which is symmetric, so that this is its own gradient.
+/// The conjugated derivative of the cofactors along E: the Hessian of det. It is symmetric, so this primitive is its own gradient.
 static COFACTOR_DERIVATIVE: Primitive = Primitive {
     name: "cofactor_derivative",
     eval: |call| {
@@ -344,7 +344,7 @@ static COFACTOR_DERIVATIVE: Primitive = Primitive {
     jvp: Jvp::Definition,
     batch: Batch::Rule(batched),
     definition: Some(|inputs, _| {
-        // The conjugate of det(A) (tr(A⁻¹E) A⁻ᵀ - A⁻ᵀ Eᵀ A⁻ᵀ), of regular matrices.
+        // The conjugate of det(A) (tr(A⁻¹E) A⁻ᵀ - A⁻ᵀ Eᵀ A⁻ᵀ), for regular matrices.
         let (a, e) = (&inputs[0], &inputs[1]);
         let y = t(&inv(a)?)?;
         let trace = sum(&multiply(&y, e)?, Some(&[-2, -1]), true)?;
@@ -358,7 +358,7 @@ fn cofactor_derivative(a: &Variable, e: &Variable) -> Result<Variable> {
     apply(&COFACTOR_DERIVATIVE, &[a.into(), e.into()], &())
 }
 
-/// The determinants of square matrices. The gradient is the matrix of cofactors, of any rank.
+/// The determinants of square matrices. The gradient is the matrix of cofactors, for any rank.
 ///
 /// # Errors
 /// `LinAlg` when the matrices are not square.
@@ -389,7 +389,7 @@ static SLOGDET: Primitive = Primitive {
         s.input(0);
         s.output(0);
     },
-    // (g_log - i Im(conj(g_s) s)) A⁻ᴴ; the sign of a real determinant is constant wherever there is a gradient.
+    // (g_log - i Im(conj(g_s) s)) A⁻ᴴ. The sign of a real determinant is constant where there is a gradient.
     vjp: Vjp::Rule(|ctx| {
         let log = ctx.cotangent_of(1);
         let turn = match ctx.cotangent_of(0) {
@@ -424,12 +424,12 @@ static SLOGDET: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-/// The inverse for a rule; a singular matrix has no gradient.
+/// The inverse for a gradient rule; for a singular matrix there is no gradient.
 fn regular_inverse(op: &str, a: &Variable) -> Result<Variable> {
     inv(a).map_err(|e| if let Error::LinAlg(m) = e { Error::LinAlg(format!("the gradient of {op} does not exist here: {m}")) } else { e })
 }
 
-/// The sign of the determinant and the logarithm of its absolute value: 0 and -∞ of a singular matrix.
+/// The sign of the determinant and the logarithm of its absolute value: 0 and -∞ for a singular matrix.
 ///
 /// # Errors
 /// `LinAlg` when the matrices are not square.

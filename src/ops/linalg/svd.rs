@@ -55,7 +55,7 @@ static SVD: Primitive = Primitive {
     ..Primitive::BASE
 };
 
-/// The first `k` vectors of a cotangent; those beyond are not determined.
+/// The first `k` vectors of a cotangent. The vectors beyond are not determined.
 fn determined(g: Option<Variable>, axis: isize, k: usize) -> Result<Option<Variable>> {
     let Some(g) = g else { return Ok(None) };
     let all = sides(g.array())[usize::from(axis == -1)];
@@ -73,7 +73,7 @@ fn determined(g: Option<Variable>, axis: isize, k: usize) -> Result<Option<Varia
     part(&g, axis, 0, k).map(Some)
 }
 
-/// 1/σ, 0 where it is no larger than rounding.
+/// 1/σ, or 0 for values that are zero up to rounding.
 fn inverse_values(s: &Variable, like: [usize; 2]) -> Result<Variable> {
     let small = negligible(s, like)?;
     where_(&small, 0.0, &reciprocal(&where_(&small, 1.0, s)?)?)
@@ -88,8 +88,8 @@ fn negligible(s: &Variable, [m, n]: [usize; 2]) -> Result<Variable> {
     crate::ops::less_equal(&s.detach(), &limit)
 }
 
-/// Townsend, Wan & Zhang: the part in the spaces of U and V by 1/(σ_j² - σ_i²), and the parts beyond them by 1/σ. Of complex matrices the
-/// phases of U and V change together, so that only the difference of the imaginary diagonals counts, by 1/σ.
+/// Townsend, Wan & Zhang: the part in the spaces of U and V with 1/(σ_j² - σ_i²), and the parts orthogonal to them with 1/σ. For complex
+/// matrices the phases of U and V change together, so only the difference of the imaginary diagonals matters, with 1/σ.
 fn pull_svd(ctx: &mut VjpContext<'_>) -> Result<()> {
     let how = *ctx.attrs::<Parts>();
     let (u, s, vh) = (ctx.output(0), ctx.output(1), ctx.output(2));
@@ -140,7 +140,7 @@ fn pull_svd(ctx: &mut VjpContext<'_>) -> Result<()> {
     ctx.add(0, ga)
 }
 
-/// The part of the gradient by the phases, i Im(diag(Uᴴ gU))/σ; those of U and V must cancel.
+/// The part of the gradient due to the phases, i Im(diag(Uᴴ gU))/σ. Those of U and V must cancel.
 fn phases(a: &Variable, b: &Variable, inverse: &Variable) -> Result<Variable> {
     let (a, b) = (diagonal_of(a)?, diagonal_of(b)?);
     check_phase("svd", &plus(&a, &b)?)?;
@@ -151,7 +151,7 @@ fn phases(a: &Variable, b: &Variable, inverse: &Variable) -> Result<Variable> {
     super::diagonal_matrix(&complex(&super::zeros_like(&turn)?, &turn)?)
 }
 
-/// dU, dσ, dVᴴ of thin factors. The imaginary diagonal of Uᴴ dA V turns U and V by equal parts.
+/// dU, dσ, dVᴴ of thin factors. The imaginary diagonal of Uᴴ dA V is split equally between U and V.
 fn push_svd(ctx: &JvpContext<'_>) -> Result<Outputs> {
     let Some(da) = &ctx.tangents[0] else { return Ok(Outputs::new()) };
     let how = *ctx.attrs::<Parts>();
@@ -211,7 +211,7 @@ pub fn svdvals(a: &Variable) -> Result<Variable> {
     Ok(s)
 }
 
-/// Singular values up to this share of the largest one count as zero.
+/// The threshold, relative to the largest singular value: singular values up to it count as zero.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Cut {
     share: f64,
@@ -231,7 +231,7 @@ static PINV: Primitive = Primitive {
         s.input(0);
         s.output(0);
     },
-    // Golub & Pereyra: right while the rank stays the same.
+    // Golub & Pereyra: right as long as the rank does not change.
     vjp: Vjp::Rule(|ctx| {
         let (g, a, y) = (ctx.cotangent(), ctx.input(0), ctx.output(0));
         let (yh, gh) = (h(&y)?, h(&g)?);
@@ -272,7 +272,7 @@ pub fn pinv(a: &Variable, rtol: Option<f64>) -> Result<Variable> {
     apply(&PINV, &[(&a).into()], &Cut { share })
 }
 
-/// The number of singular values above a limit: `tol`, or `rtol` times the largest one.
+/// The number of singular values above a threshold: `tol`, or `rtol` times the largest one.
 ///
 /// # Errors
 /// As [`svd`].
@@ -293,7 +293,7 @@ pub fn matrix_rank(a: &Variable, tol: Option<f64>, rtol: Option<f64>) -> Result<
     sum(&astype(&above, DType::I64)?, Some(&[-1]), false)
 }
 
-/// The x of smallest length that minimises |A·x - b|, with the squared residuals, the rank and the singular values, as NumPy's.
+/// The x of smallest norm that minimises |A·x - b|, with the squared residuals, the rank and the singular values, as in NumPy.
 ///
 /// # Errors
 /// `Shape` when the shapes do not fit; as [`svd`].
@@ -320,14 +320,14 @@ pub fn lstsq(a: &Variable, b: &Variable, rcond: Option<f64>) -> Result<[Variable
     Ok([x, residuals, rank, s])
 }
 
-/// The ratio of the largest and the smallest singular value; `inverse` for p = -2.
+/// The ratio of the largest and the smallest singular value, or for p = -2 (`inverse`) its inverse.
 pub(super) fn spectral_condition(a: &Variable, inverse: bool) -> Result<Variable> {
     let s = svdvals(a)?;
     let (large, small) = (max(&s, Some(&[-1]), false)?, crate::ops::min(&s, Some(&[-1]), false)?);
     if inverse { divide(&small, &large) } else { divide(&large, &small) }
 }
 
-/// The sum of the singular values; those that are zero have no gradient.
+/// The sum of the singular values. Singular values of zero have no gradient.
 pub(super) fn nuclear(a: &Variable) -> Result<Variable> {
     let s = svdvals(a)?;
     let small = negligible(&s, sides(a.array()))?;

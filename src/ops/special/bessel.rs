@@ -1,6 +1,6 @@
 //! Bessel functions of orders 0 and 1.
 //!
-//! I_n(x)/xⁿ and J_n(x)/xⁿ are entire, and their derivatives are ±x times the next one: so slopes have no division by x.
+//! I_n(x)/xⁿ and J_n(x)/xⁿ are entire, and their derivatives are ±x times the next one. So derivatives need no division by x.
 
 use super::{NONE, arrays, lit, of, row, special_function};
 use crate::kernel::field::Field;

@@ -74,7 +74,7 @@ special_function! {
     slope |_, _, y, _| lit(1.0) / of::<log_ndtr_slope, 1>([y], NONE);
 }
 
-/// Arguments of inverses.
+/// The domain of inverse functions.
 const OPEN: Domain = Domain { low: -0.9, high: 0.9, avoid: &[] };
 const UNIT: Domain = Domain { low: 0.1, high: 0.9, avoid: &[] };
 

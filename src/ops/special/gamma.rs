@@ -1,4 +1,4 @@
-//! Gamma, its logarithm's derivatives, beta and zeta.
+//! The gamma function, derivatives of its logarithm, beta and zeta functions.
 
 use super::{NONE, arrays, lit, of, row, special, special_function};
 use crate::error::{Error, Result};
@@ -48,7 +48,7 @@ special_function! {
 }
 
 special_function! {
-    /// The Hurwitz zeta function, differentiated n times by s.
+    /// The Hurwitz zeta function, differentiated n times with respect to s.
     zeta(s, q), 80.0, |[s, q], [n, _]| if n == 0 { kernel::zeta(s, q) } else { kernel::zeta_by_s(s, q, n as usize) };
     slope |i, [s, q], _, [n, _]| zeta_slope(i, s, q, n);
 }
@@ -113,7 +113,7 @@ fn call_zeta(a: &Args<'_>) -> Result<Value> {
     Ok(special::<zeta, 2>([a.operand(0)?, a.operand(1)?], NONE)?.into())
 }
 
-/// Between the poles on either side of zero.
+/// Between poles on either side of zero.
 const SHAPES: Domain = Domain { low: -2.9, high: 6.0, avoid: &[-2.0, -1.0, 0.0] };
 
 /// The rows of this file.

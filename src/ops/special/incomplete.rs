@@ -1,6 +1,6 @@
 //! The incomplete gamma and beta functions.
 //!
-//! Their derivatives by the shapes are functions of their own, up to the second order; see `kernel::special::incomplete`.
+//! Their derivatives with respect to the shapes are separate functions, up to the second order; see `kernel::special::incomplete`.
 
 use super::gamma::{digamma, polygamma};
 use super::{NONE, arrays, lit, of, row, special, special_function};
@@ -76,7 +76,7 @@ fn beta_slope(i: usize, x: [Traced<'_>; 3]) -> Traced<'_> {
 }
 
 special_function! {
-    /// The derivative of I_x(a, b), m times by a and n times by b.
+    /// The derivative of I_x(a, b), m times with respect to a and n times with respect to b.
     betainc_by_shape(a, b, x), 1500.0, |[a, b, x], [m, n]| kernel::betainc_by_shape(a, b, x, m as usize, n as usize);
     slope |i, x, _, orders| beta_shape_slope(i, x, orders);
 }
@@ -92,7 +92,7 @@ special_function! {
     });
 }
 
-/// The derivative of the logarithm of the density by a shape.
+/// The derivative of the logarithm of the density with respect to a shape.
 fn by_shape<'t>(shape: Traced<'t>, total: Traced<'t>, log: Traced<'t>) -> Traced<'t> {
     log - of::<digamma, 1>([shape], NONE) + of::<digamma, 1>([total], NONE)
 }

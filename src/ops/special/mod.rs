@@ -1,7 +1,8 @@
-//! Special functions: elementwise primitives that share one loop, with their slopes as formulas.
+//! Special functions: elementwise primitives that share one loop, with their derivatives as formulas.
 //!
-//! A slope is text over recorded values, so it has slopes again: gradients of any order, tangents and batches follow. Where a derivative is
-//! not made of other functions (of the incomplete functions by their shapes), it is a function of its own with the order as an attribute.
+//! A derivative is a formula over recorded values, so it can be differentiated: gradients of any order, tangents and batches follow. A
+//! derivative that cannot be expressed by other functions (of the incomplete functions with respect to their shapes) is a function of its
+//! own, with the order as an attribute.
 #![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "orders are small")]
 
 mod bessel;
@@ -38,13 +39,13 @@ const NONE: [i64; 2] = [0, 0];
 pub(crate) trait Special<const N: usize>: 'static {
     /// Its name.
     const NAME: &'static str;
-    /// Nanoseconds an element.
+    /// Nanoseconds per element.
     const COST: f64;
-    /// Whether a slope is written with the value.
+    /// Whether a derivative uses the value.
     const NEEDS_VALUE: bool = false;
     /// The function.
     const VALUE: Function<N>;
-    /// Its derivative by argument `i`, whose value is `y`.
+    /// Its derivative with respect to argument `i`; `y` is the value.
     fn slope<'t>(i: usize, x: [Traced<'t>; N], y: Traced<'t>, orders: [i64; 2]) -> Traced<'t>;
     /// Its primitive.
     const PRIMITIVE: &'static Primitive = &Primitive {
@@ -79,7 +80,7 @@ fn saves(s: &mut Saver<'_>, inputs: usize, needs_value: bool) {
     }
 }
 
-/// `g` times the slope by argument `i`.
+/// `g` times the derivative with respect to argument `i`.
 fn times_slope<S: Special<N> + ?Sized, const N: usize>(
     g: Variable,
     i: usize,
@@ -134,7 +135,7 @@ pub(crate) fn special<S: Special<N> + ?Sized, const N: usize>(args: [Operand<'_>
     apply(S::PRIMITIVE, &operands, &Orders { orders })
 }
 
-/// A special function within a slope.
+/// A special function within a derivative.
 fn of<S: Special<N> + ?Sized, const N: usize>(args: [Traced<'_>; N], orders: [i64; 2]) -> Traced<'_> {
     Traced::call(args, |x| special::<S, N>(x.map(Operand::from), orders))
 }

@@ -1,8 +1,8 @@
-//! Groups that run on rows of a matrix product as soon as they are complete, while they are in the cache.
+//! Epilogues: groups that run on rows of a matrix product as soon as they are complete, while they are in the cache.
 //!
-//! The group's loops and its results are those of a group by itself; only where it begins and ends differs. When nothing else needs the
-//! product, one result of the group takes its place: each block of the product is copied to a register first, unless the group already
-//! knows which of its results may be written there.
+//! The loops and the results are those of the group run separately; only the ranges differ. When nothing else needs the product, one result
+//! of the group overwrites it: each block of the product is copied to a register first, unless the group already has a result that may
+//! overwrite that operand.
 
 use std::any::Any;
 use std::collections::{HashMap, HashSet};
@@ -21,12 +21,12 @@ use crate::kernel::reduce::{Fold, Sum};
 use crate::program::{Instr, Kind};
 use crate::tape::capture::{Arg, Slot};
 
-/// A group behind a product.
+/// A group that runs as the epilogue of a product.
 pub(crate) struct Epilogue {
     group: Group,
-    /// Which operand of the group is the product.
+    /// The number of the group's operand that is the product.
     at: usize,
-    /// The result that takes the place of the product.
+    /// The result that overwrites the product.
     in_place: Option<usize>,
 }
 
@@ -44,7 +44,7 @@ impl Typed {
         }
     }
 
-    /// The result that is written where operand `at` lies: the one that the group has for it, or else the first.
+    /// The result that overwrites operand `at`: the one that the group has chosen for it, else the first.
     fn place(&mut self, at: usize) -> usize {
         match self {
             Self::F32(body) => body.place(at),
@@ -52,7 +52,7 @@ impl Typed {
         }
     }
 
-    /// Results that take the places of operands.
+    /// Operands that are overwritten, and the results that overwrite them.
     fn reuses(&self) -> &[(u16, u16)] {
         match self {
             Self::F32(body) => &body.reuses,
@@ -60,7 +60,7 @@ impl Typed {
         }
     }
 
-    /// Whether so many elements are worth several threads.
+    /// Whether `n` elements are worth several threads.
     fn is_split(&self, n: usize) -> bool {
         let cost = match self {
             Self::F32(body) => body.cost,
@@ -82,7 +82,7 @@ where
         0
     }
 
-    /// Copies each block of operand `at` to a register of its own before all else.
+    /// Inserts a copy of each block of operand `at` to a new register, before all other instructions.
     fn copy_first(&mut self, at: usize) {
         let (Ok(operand), Ok(own), Ok(reads)) = (u16::try_from(at), u16::try_from(self.registers), u16::try_from(self.reads.len())) else { return };
         let old = self.reads.iter().position(|r| *r == Read::Flat(operand)).and_then(|i| u16::try_from(i).ok());
@@ -105,7 +105,8 @@ where
         self.operands[at] = How::Strided;
     }
 
-    /// Runs `product`, and the group on its rows. The results but that which takes the product's place come in `results`.
+    /// Runs `product`, with the group on its rows. Returns the product or the result that overwrites it; all other results are added to
+    /// `results`.
     fn with_product(
         &self,
         epilogue: &Epilogue,
@@ -135,7 +136,7 @@ where
         results.extend((usize::from(in_place.is_some())..group.outputs).map(|_| Array::empty(&group.shape, T::DTYPE)));
         let finish = |start: usize, rows: &mut [T], others: SmallVec<[&mut [T]; 4]>| {
             let (count, mut values, mut apart) = (rows.len(), SmallVec::new(), Some(rows));
-            // One by one: slices have lifetimes of their own.
+            // A loop and not `collect`: the slices differ in lifetime.
             for other in others {
                 if *in_place == Some(values.len()) {
                     values.extend(apart.take());
@@ -153,7 +154,7 @@ where
 }
 
 impl Epilogue {
-    /// Runs `product`, and the group on its rows; `given` are the group's other operands.
+    /// Runs `product`, with the group on its rows. `given` are the group's other operands.
     pub(in crate::program) fn run<T: Floating>(
         &self,
         given: &[&Array],
@@ -174,7 +175,7 @@ impl Epilogue {
     }
 }
 
-/// Which instruction makes each value, and which instructions read it.
+/// For each value, the instruction that makes it and those that read it.
 struct Uses {
     made: HashMap<Slot, usize>,
     readers: HashMap<Slot, Vec<usize>>,
@@ -194,7 +195,7 @@ impl Uses {
         Self { made, readers }
     }
 
-    /// An instruction is somewhere else now.
+    /// Notes that an instruction has moved.
     fn moved(&mut self, instr: &Instr, from: usize, to: usize) {
         for s in instr.outputs.iter().flatten() {
             self.made.insert(*s, to);
@@ -206,7 +207,7 @@ impl Uses {
     }
 }
 
-/// Joins groups with the last product that they read, where one of the two can be where the other is.
+/// Turns groups into epilogues of the last product that they read, where one of the two can move to the other's place.
 pub(in crate::program) fn join(instrs: Vec<Instr>, kept: &[Slot]) -> Vec<Instr> {
     let kept: HashSet<Slot> = kept.iter().copied().collect();
     let mut uses = Uses::new(&instrs);
@@ -225,7 +226,8 @@ pub(in crate::program) fn join(instrs: Vec<Instr>, kept: &[Slot]) -> Vec<Instr> 
     all.into_iter().flatten().collect()
 }
 
-/// The last product before a group whose rows it may run on, which operand that is, and whether something else needs it.
+/// The last product before a group that can have it as an epilogue, the number of that operand, and whether something else needs the
+/// product.
 fn candidate(instr: &Instr, at: usize, all: &[Option<Instr>], uses: &Uses, kept: &HashSet<Slot>) -> Option<(usize, usize, bool)> {
     let Kind::Group(group) = &instr.kind else { return None };
     if !group.folds.is_empty() || group.truths > 0 || group.outputs == 0 {
@@ -240,7 +242,7 @@ fn candidate(instr: &Instr, at: usize, all: &[Option<Instr>], uses: &Uses, kept:
     });
     let (product, operand) = products.max()?;
     let slot = instr.inputs[operand].slot()?;
-    // Other operands keep their places: the product's is the one that a result may take.
+    // An epilogue overwrites no other operands, so the group must not count on it.
     let is_needed = kept.contains(&slot) || uses.readers.get(&slot).is_some_and(|r| r.iter().any(|r| *r != at));
     if group.body.reuses().len() > usize::from(!is_needed) {
         return None;
@@ -250,13 +252,13 @@ fn candidate(instr: &Instr, at: usize, all: &[Option<Instr>], uses: &Uses, kept:
     (!is_read_between || instr.inputs.iter().all(is_ready)).then_some((product, operand, is_needed))
 }
 
-/// The product with the group behind it. The product's value is a result only where it is needed.
+/// The product with a group as its epilogue. The product itself is a result only if something else needs it.
 fn joined(product: Instr, group: Instr, at: usize, needed: bool) -> Instr {
     let (Kind::Product(first), Kind::Group(mut second)) = (product.kind, group.kind) else { unreachable!("a product and a group") };
     let in_place = if needed { None } else { Some(second.body.place(at)) };
     let mut inputs = product.inputs;
     inputs.extend(group.inputs.iter().enumerate().filter(|(i, _)| *i != at).map(|(_, a)| *a));
-    // The product comes first, or what is where it was.
+    // The first result is the product, or the result that overwrites it.
     let mut outputs = group.outputs;
     let front = in_place.map_or(product.outputs[0], |k| outputs.remove(k));
     outputs.insert(0, front);

@@ -1,8 +1,8 @@
-//! Matrix products whose sizes are known.
+//! Matrix products that are planned in advance.
 //!
-//! A product whose operands lie as they did when it was recorded needs no plan in a call: sizes, strides and how batches fold are known. A
-//! right operand that never changes is copied once to the panels that the kernel reads; panels depend on the instruction set, so they are
-//! made where the program runs and are in no file.
+//! When the layouts of the operands are those of the recording, a call needs no plan: sizes, strides and the folding of batch axes are
+//! known. A constant right operand is packed once into the panels that the kernel reads. Panels depend on the instruction set, so they are
+//! made where the program runs and are not stored in files.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -24,7 +24,7 @@ pub(super) struct Matrices {
     a: (Layout, Form),
     b: (Layout, Form),
     form: Form,
-    /// Whether the right operand is in panels.
+    /// Whether the right operand is packed.
     packed: bool,
 }
 
@@ -39,7 +39,7 @@ impl Matrices {
         forms(attrs).is_some()
     }
 
-    /// The product of a contraction with a result of `shape`, and its operands in their order.
+    /// The product that computes a contraction with a result of `shape`, and its operands in order.
     pub(super) fn of(attrs: &Attrs, [a, b]: [Slot; 2], shape: &[usize], metas: &Metas) -> Option<(Self, [Slot; 2])> {
         let [fa, fb, form] = forms(attrs)?;
         let ((a, fa), (b, fb), form) = oriented((a, fa), (b, fb), form);
@@ -52,7 +52,7 @@ impl Matrices {
         self.planned.is_split()
     }
 
-    /// The product of shape `shape`, added to the bias. `after` sees all rows.
+    /// The product with a result of `shape`, plus the bias. `after` is the epilogue.
     pub(super) fn product<T: Floating + MatElement>(
         &self,
         [a, b]: [&Array; 2],
@@ -66,7 +66,7 @@ impl Matrices {
             self.planned.run::<T>(a, b, self.packed, out.data_mut::<T>(), bias.is_some(), after);
             return out;
         }
-        // Panels are for rows without gaps.
+        // A packed operand needs a left operand without gaps between rows.
         let a = if self.packed { a.contiguous() } else { a.clone() };
         let right = if self.packed { &self.b.0 } else { b.layout() };
         if let Some(planned) = Planned::new((a.layout(), self.a.1), (right, self.b.1), shape, self.form) {
@@ -81,7 +81,7 @@ impl Matrices {
         out
     }
 
-    /// What tells panels of constants from each other, and how many elements they have, where they are worth it.
+    /// If packing the right operand pays: the key of its panels, and how many elements they have.
     fn panels(&self, b: Slot, dtype: DType) -> Option<(Key, usize)> {
         let planned = Some(&self.planned).filter(|_| self.a.0.is_contiguous())?;
         let len = if dtype == DType::F64 { planned.panels::<f64>() } else { planned.panels::<f32>() };
@@ -92,17 +92,17 @@ impl Matrices {
 
 type Operand = (Slot, Form);
 
-/// A transposed result is the product of the transposes, in the other order.
+/// A product with a transposed result is the product of the transposed operands in reverse order.
 fn oriented(a: Operand, b: Operand, form: Form) -> (Operand, Operand, Form) {
     if form == Form::Transposed { ((b.0, b.1.t()), (a.0, a.1.t()), Form::Matrix) } else { (a, b, form) }
 }
 
-/// A right operand: the value, rows, columns, steps.
+/// The layout of panels: the right operand, its rows, its columns, its strides.
 type Key = (Slot, usize, usize, (isize, isize));
 
-/// Packs right operands that are constants. Constants that nothing else reads go.
+/// Packs constant right operands, and drops constants that nothing reads any more.
 pub(in crate::program) fn pack_constants(p: &mut Program, metas: &mut Metas) {
-    // What is lent may change.
+    // Memory that another owner lends may change.
     let constants: HashMap<Slot, Array> = p.constants.iter().filter(|(_, a)| !a.is_lent()).cloned().collect();
     let mut known: HashMap<Key, Slot> = HashMap::new();
     for instr in &mut p.instrs {

@@ -1,6 +1,6 @@
 //! The lock protocols of the library, compiled with loom's atomics.
 
-/// What the protocols are made of.
+/// The atomics and cells that the protocols use.
 mod sync {
     pub use loom::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
@@ -25,7 +25,7 @@ mod tests {
 
     use super::protocol::{self, Crew, FREE, Gate};
 
-    /// What a lock guards: loom fails when two threads are in it at once, or one does not see what another wrote.
+    /// The data behind a lock: loom fails when two threads access it at once, or when one does not see a write of the other.
     struct Guarded(UnsafeCell<usize>);
 
     // SAFETY: loom watches the accesses.
@@ -39,7 +39,7 @@ mod tests {
         }
 
         fn add(&self) {
-            // SAFETY: loom checks that nobody else is here.
+            // SAFETY: loom checks that no other thread is here.
             self.0.with_mut(|p| unsafe { *p += 1 });
         }
 
@@ -98,7 +98,8 @@ mod tests {
         });
     }
 
-    /// Threads wait with the GIL given up, and take the lock with it. The first holds the lock and needs the GIL to get on.
+    /// Threads release the GIL while they wait, and acquire it together with the lock. The first thread holds the lock and needs the GIL to
+    /// continue.
     #[test]
     fn a_waiter_that_gives_up_the_gil_does_not_block_the_holder() {
         model(|| {
@@ -167,7 +168,7 @@ mod tests {
         });
     }
 
-    /// A helper of a parallel loop reads what the caller lends, and what the caller does afterwards must not meet it.
+    /// A helper of a parallel loop reads data that the caller lends; it must not read after the caller has returned.
     #[test]
     fn a_late_helper_does_not_touch_the_loop() {
         model(|| {
@@ -189,7 +190,7 @@ mod tests {
             while !crew.is_done() {
                 thread::yield_now();
             }
-            lent.add(); // the caller has returned: what it lent is gone
+            lent.add(); // the caller has returned: the lent data are gone
             helpers.into_iter().for_each(|t| t.join().unwrap());
         });
     }
@@ -218,7 +219,7 @@ mod tests {
         });
     }
 
-    /// `tape::gc`: a collector reads the tape twice and must see the same, or nothing the first time.
+    /// `tape::gc`: a collector reads the tape twice; both times it must see the same state, or nothing the first time.
     #[test]
     fn a_picture_that_is_shown_first_is_shown_again() {
         model(|| {
@@ -246,7 +247,7 @@ mod tests {
         });
     }
 
-    /// `python/release.rs`: what is queued while another thread empties the queue is not forgotten.
+    /// `python/release.rs`: objects that are queued while another thread empties the queue are released later.
     #[test]
     fn nothing_stays_in_the_queue() {
         model(|| {

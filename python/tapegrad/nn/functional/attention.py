@@ -38,7 +38,7 @@ def scaled_dot_product_attention(
     >>> tg.nn.functional.scaled_dot_product_attention(q, q, tg.Variable([[[1.0], [3.0]]])).tolist()
     [[[2.0], [2.0]]]
     """
-    if dropout_p and _core._is_mapping():  # the row draws one mask for all samples
+    if dropout_p and _core._is_mapping():  # one mask is drawn for all samples
         return attend(query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa)[0]
     return rows.scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa)
 

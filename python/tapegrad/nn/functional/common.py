@@ -1,4 +1,4 @@
-"""What the functions of several families share."""
+"""Helpers of several families of functions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def axis_of(name: str, dim: int | None, axis: int | None, default: int = -1) -> int:
-    """The axis that was given under one of two names."""
+    """The axis that was given as ``dim`` or as ``axis``."""
     if dim is not None and axis is not None:
         raise TypeError(f"{name}: give dim or axis, not both")
     chosen = dim if dim is not None else axis
@@ -25,7 +25,7 @@ def axis_of(name: str, dim: int | None, axis: int | None, default: int = -1) -> 
 
 
 def finish(input: Any, output: Variable, inplace: bool) -> Variable:
-    """``output``, or with ``inplace`` the input, which takes its value."""
+    """Returns ``output``; with ``inplace`` writes it into the input and returns the input."""
     if not inplace:
         return output
     if not isinstance(input, _core.Variable):
@@ -43,7 +43,7 @@ def probability(name: str, p: float) -> float:
 
 
 def same_shape(name: str, first: str, a: Any, second: str, b: Any) -> None:
-    """Raises unless both have one shape: nothing is broadcast without a word."""
+    """Raises unless both have the same shape: nothing is broadcast silently."""
     if a.shape != b.shape:
         raise _core.ShapeError(f"{name}: {first} {a.shape} and {second} {b.shape} must have the same shape")
 
@@ -57,7 +57,7 @@ def floating(name: str, input: Any) -> Variable:
 
 
 def reduced(name: str, losses: Variable, reduction: str) -> Variable:
-    """The mean or sum of losses, or with ``"none"`` each."""
+    """The mean or sum of the losses; with ``"none"`` each loss."""
     if reduction == "mean":
         return _core.mean(losses)
     if reduction == "sum":
@@ -68,13 +68,13 @@ def reduced(name: str, losses: Variable, reduction: str) -> Variable:
 
 
 def older_reduction(size_average: bool | None, reduce: bool | None) -> str:
-    """The reduction that PyTorch's older two flags say."""
+    """The reduction that PyTorch's two older flags mean."""
     average, total = size_average is None or size_average, reduce is None or reduce
     return ("mean" if average else "sum") if total else "none"
 
 
 def with_older_flags(loss: F) -> F:
-    """A loss that takes ``size_average=`` and ``reduce=`` too, PyTorch's older way to say the reduction."""
+    """A loss that takes ``size_average=`` and ``reduce=`` too, PyTorch's older names of the reduction."""
 
     @wraps(loss)
     def call(*args: Any, size_average: bool | None = None, reduce: bool | None = None, **options: Any) -> Any:

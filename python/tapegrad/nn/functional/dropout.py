@@ -15,7 +15,7 @@ SELU_ALPHA, SELU_SCALE = 1.6732632423543772848170429916717, 1.050700987355480493
 
 
 def _kept(x: Variable, p: float, mask_axes: int | None) -> Variable:
-    """1 where an element stays, else 0. With ``mask_axes`` a mask of the first axes of ``x``, one element along the others."""
+    """A mask: 1 where an element is kept, else 0. ``mask_axes``: the mask has the first axes of ``x``, the others have size 1."""
     shape = x.shape if mask_axes is None else (*x.shape[:mask_axes], *(1 for _ in x.shape[mask_axes:]))
     return _core.bernoulli(1.0 - p, shape, dtype=x.dtype)
 

@@ -47,7 +47,7 @@ def embedding(
     [[2.0], [1.0]]
     """
     plain = not (scale_grad_by_freq or max_norm is not None or _core._is_mapping())
-    # In a program the operation itself checks its indices, in each call.
+    # In a recorded program the operation itself checks its indices in each call.
     indices = checked_indices("embedding", input, weight, read=not (plain and _core._is_capturing()))
     rows = weight.shape[0]
     if padding_idx is not None:

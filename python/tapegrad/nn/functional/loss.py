@@ -1,4 +1,4 @@
-"""Losses. Shapes must match: nothing is broadcast without a word."""
+"""Losses. Shapes must match: nothing is broadcast silently."""
 
 from __future__ import annotations
 
@@ -427,7 +427,7 @@ def gaussian_nll_loss(
     if _core.any(_core._innermost(v) < 0.0).item():
         raise ValueError(f"{name}: var has a negative element")
     fixed = v.detach()
-    v = v + (_core.clip(fixed, eps, None) - fixed)  # limited in value, not in gradient
+    v = v + (_core.clip(fixed, eps, None) - fixed)  # limited in value, not in the gradient
     losses = 0.5 * (_core.log(v) + (x - t) * (x - t) / v)
     return reduced(name, losses + 0.5 * log(2 * pi) if full else losses, reduction)
 

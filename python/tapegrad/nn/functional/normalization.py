@@ -61,7 +61,7 @@ def batch_norm(
         raise ValueError(f"batch_norm: training needs more than one value for each channel, the input has shape {x.shape}")
     y, mean, variance = rows._batch_norm_training(x, weight, bias, eps)
     if not count:
-        return y  # a batch without samples says nothing about them
+        return y  # a batch without samples has no statistics
     _move(running_mean, mean, momentum, 1.0)
     _move(running_var, variance, momentum, count / (count - 1) if count > 1 else 1.0)
     return y

@@ -50,7 +50,7 @@ def fractional_max_pool3d(
 
 
 def _samples(input: Variable, axes: int, given: Variable | None) -> Variable | None:
-    """The numbers that place the windows; inside a mapping they are drawn as its ``randomness`` says."""
+    """The random numbers that place the windows; inside vmap they are drawn as its ``randomness`` says."""
     shape = _core.asarray(input).shape
     if given is not None or not _core._is_mapping() or len(shape) not in (axes + 1, axes + 2):
         return given

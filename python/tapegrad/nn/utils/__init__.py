@@ -1,4 +1,4 @@
-"""What training needs beside layers: clipping, parameters as one vector, parametrizations, padding and packing, pruning."""
+"""Helpers for training: clipping, parameters as one vector, parametrizations, padding and packing, pruning."""
 
 from __future__ import annotations
 

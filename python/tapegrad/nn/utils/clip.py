@@ -28,7 +28,7 @@ def clip_grad_norm_(
 ) -> Variable:
     """Scales the gradients of ``parameters`` so that their norm, all taken together, is at most ``max_norm``.
 
-    Returns what the norm was. Parameters without a gradient do not count. The norm is the ``norm_type``-norm (inf: the
+    Returns the norm before scaling. Parameters without a gradient do not count. The norm is the ``norm_type``-norm (inf: the
     largest absolute value). Longer gradients are multiplied by max_norm / (norm + 1e-6), in place and without history. With
     ``error_if_nonfinite`` an infinite or NaN norm raises ValueError before anything changes. ``foreach`` has no effect.
     ``Optimizer.step(clip_norm=...)`` does the same on the way.

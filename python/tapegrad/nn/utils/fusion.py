@@ -1,4 +1,4 @@
-"""A layer and the batch normalisation behind it as one layer, for evaluation."""
+"""Fuses a layer and the batch normalisation after it into one layer, for evaluation."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def fuse_conv_bn_weights(
     bn_b: Variable | None,
     transpose: bool = False,
 ) -> tuple[Parameter, Parameter]:
-    """Weight and bias of a convolution that does what one and its batch normalisation do in evaluation."""
+    """Weight and bias of one convolution that equals a convolution and its batch normalisation in evaluation."""
     return _fused(conv_w, conv_b, bn_rm, bn_rv, bn_eps, bn_w, bn_b, 1 if transpose else 0)
 
 
@@ -51,12 +51,12 @@ def fuse_linear_bn_weights(
     bn_w: Variable | None,
     bn_b: Variable | None,
 ) -> tuple[Parameter, Parameter]:
-    """Weight and bias of a linear layer that does what one and its batch normalisation do in evaluation."""
+    """Weight and bias of one linear layer that equals a linear layer and its batch normalisation in evaluation."""
     return _fused(linear_w, linear_b, bn_rm, bn_rv, bn_eps, bn_w, bn_b, 0)
 
 
 def fuse_linear_bn_eval(linear: Module, bn: Module) -> Module:
-    """A linear layer that does what ``linear`` and ``bn`` do in evaluation.
+    """A linear layer that equals ``linear`` followed by ``bn`` in evaluation.
 
     >>> linear, bn = tg.nn.Linear(2, 3).eval(), tg.nn.BatchNorm1d(3).eval()
     >>> tg.nn.utils.fuse_linear_bn_eval(linear, bn)
@@ -66,7 +66,7 @@ def fuse_linear_bn_eval(linear: Module, bn: Module) -> Module:
 
 
 def fuse_conv_bn_eval(conv: Module, bn: Module, transpose: bool = False) -> Module:
-    """A convolution that does what ``conv`` and ``bn`` do in evaluation."""
+    """A convolution that equals ``conv`` followed by ``bn`` in evaluation."""
     return _fused_layer("fuse_conv_bn_eval", conv, bn, 1 if transpose else 0)
 
 

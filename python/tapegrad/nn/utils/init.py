@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def skip_init(module_cls: type[Module], *args: Any, **kwargs: Any) -> Module:
-    """A module of this class. PyTorch leaves its parameters uninitialised; here they get their first values as ever.
+    """A module of this class. PyTorch leaves its parameters uninitialised; here they get their first values as usual.
 
     >>> tg.nn.utils.skip_init(tg.nn.Linear, 2, 3)
     Linear(in_features=2, out_features=3, bias=True)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def norm_except(v: Variable, dim: int | None) -> Variable:
-    """The norm over all axes but ``dim``, which stay with one element; of all of it without ``dim``."""
+    """The norm over all axes but ``dim``, which keep one element; over the whole array without ``dim``."""
     if dim is None or dim == -1:
         return _core.sqrt(_core.sum(v * v))
     dim = axis_of("weight_norm", dim, v.ndim)
@@ -24,7 +24,7 @@ def norm_except(v: Variable, dim: int | None) -> Variable:
 
 
 def power_iterations(matrix: Variable, u: Variable, v: Variable, times: int, eps: float) -> tuple[Variable, Variable]:
-    """The left and right singular vectors of the largest singular value, a few steps nearer."""
+    """Improves the left and right singular vectors of the largest singular value by a few power iterations."""
     for _ in range(times):
         u = normalize(_core.matmul(matrix, v), dim=0, eps=eps)
         v = normalize(_core.matmul(matrix.mT, u), dim=0, eps=eps)
@@ -65,7 +65,7 @@ def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Mo
 
 
 def remove_weight_norm(module: Module, name: str = "weight") -> Module:
-    """Makes a plain parameter of the present weight again."""
+    """Makes the present weight a plain parameter again."""
     handle = module.__dict__.get("_norm_handles", {}).pop(name, None)
     if handle is None or not isinstance(handle._hooks.get(handle.id, (None,))[0], _WeightNormHook):
         raise ValueError(f"remove_weight_norm: {type(module).__name__} has no weight norm of {name!r}")
@@ -133,7 +133,7 @@ def spectral_norm(
 
 
 def remove_spectral_norm(module: Module, name: str = "weight") -> Module:
-    """Makes a plain parameter of the present weight again."""
+    """Makes the present weight a plain parameter again."""
     handle = module.__dict__.get("_norm_handles", {}).pop(name, None)
     if handle is None or not isinstance(handle._hooks.get(handle.id, (None,))[0], _SpectralNormHook):
         raise ValueError(f"remove_spectral_norm: {type(module).__name__} has no spectral norm of {name!r}")

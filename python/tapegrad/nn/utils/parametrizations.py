@@ -1,4 +1,4 @@
-"""Parametrizations that are often wanted: weight normalisation, spectral normalisation, orthogonal matrices."""
+"""Common parametrizations: weight normalisation, spectral normalisation, orthogonal matrices."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Mo
 
 
 class _SpectralNorm(Module):
-    """A weight divided by its largest singular value, which power iterations follow."""
+    """A weight divided by its largest singular value, which power iterations estimate."""
 
     def __init__(self, weight: Variable, n_power_iterations: int = 1, dim: int = 0, eps: float = 1e-12) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ class _SpectralNorm(Module):
         return weight / _core.sum(u * _core.matmul(matrix, v))
 
     def right_inverse(self, value: Variable) -> Variable:
-        """The value itself: it is normalised on the way back."""
+        """The value itself: `forward` normalises it."""
         return value
 
 

@@ -33,7 +33,7 @@ _depth = 0
 
 @contextmanager
 def cached() -> Iterator[None]:
-    """Inside, a parametrized value is computed once, however often it is read."""
+    """A block in which each parametrized value is computed once, however often it is read."""
     global _depth  # noqa: PLW0603
     _depth += 1
     try:
@@ -135,7 +135,7 @@ def _property(name: str) -> property:
 
 
 def _rebuild(base: Any, state: dict[str, Any]) -> Any:
-    """A parametrized module from a copy or a pickle: its class is its own, and is made again."""
+    """Builds a parametrized module from a copy or a pickle: it has a class of its own, which is created again."""
     new = base.__new__(base)
     new.__dict__.update(state)
     for name in new.__dict__["parametrizations"]:

@@ -72,7 +72,7 @@ def _fits(name: str, mask: Variable, parameter: Variable) -> None:
 
 
 def remove(module: Module, name: str) -> Module:
-    """Makes a plain parameter of the pruned one; its zeros stay, but can learn again."""
+    """Makes the pruned parameter a plain one; its zeros stay, but are trained again."""
     handle = module.__dict__.get("_prune_handles", {}).pop(name, None)
     if handle is None:
         raise ValueError(f"prune.remove: {name!r} of {type(module).__name__} is not pruned")
@@ -117,7 +117,7 @@ def _smallest(scores: Any, mask: Any, count: int) -> Any:
 
 
 def identity(module: Module, name: str) -> Module:
-    """Prunes nothing, but makes the parameter a pruned one."""
+    """Prunes nothing, but gives the parameter a mask of ones."""
     return custom_from_mask(module, name, _core.ones_like(_present(module, name)[1]))
 
 

@@ -60,6 +60,6 @@ __all__ = [
     "random_split",
 ]
 
-# Where PyTorch's users import these from, too.
+# Names that PyTorch's users also import from this module.
 _modules[f"{__name__}.distributed"] = distributed
 _modules[f"{__name__}.dataloader"] = dataloader

@@ -1,4 +1,4 @@
-"""Datasets: what a loader takes samples from."""
+"""Datasets, from which a loader takes samples."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class TensorDataset(Dataset[tuple[Variable, ...]]):
         return len(self.tensors[0])
 
     def _gather(self, indices: Any) -> list[Variable]:
-        """The batch of these samples, as collation makes it: a list of arrays of their own."""
+        """The batch of these samples, as collation makes it: a list of new arrays."""
         if isinstance(indices, slice):
             return [t[indices].clone() for t in self.tensors]
         return [_core.take(t, indices, 0) for t in self.tensors]

@@ -32,7 +32,7 @@ def _bytes_of(path: Any) -> bytes:
 
 
 def _supported(found: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """An array in a dtype that there is here: the next larger one, if need be."""
+    """An array in a dtype that tapegrad has: the next larger one, if necessary."""
     for name in (found.dtype.name, "int32", "int64", "float32"):
         if hasattr(_core, name) and np.can_cast(found.dtype, name):
             return found.astype(name)
@@ -47,7 +47,7 @@ def read_idx(path: Any) -> Variable:
     """
     data = _bytes_of(path)
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in _IDX:
-        raise FileFormatError(f"{path} is no IDX file: it begins with {data[:4]!r}")
+        raise FileFormatError(f"{path} is not an IDX file: it begins with {data[:4]!r}")
     ndim, dtype = data[3], np.dtype(_IDX[data[2]])
     start = 4 + 4 * ndim
     if len(data) < start:
@@ -98,17 +98,17 @@ def read_cifar(path: Any) -> tuple[Variable, Variable]:
             return _core.asarray(rows[:, labels:].reshape(-1, 3, 32, 32).copy()), _core.asarray(
                 rows[:, labels - 1].astype(np.int64)
             )
-    raise FileFormatError(f"{path} is no file of CIFAR: {len(data)} bytes are no number of images")
+    raise FileFormatError(f"{path} is not a CIFAR file: {len(data)} bytes are not a whole number of images")
 
 
 def _cifar_batch(found: Any, path: Any) -> tuple[Variable, Variable]:
     if not isinstance(found, dict):
-        raise FileFormatError(f"{path} is no batch of CIFAR: it holds a {type(found).__name__}")
+        raise FileFormatError(f"{path} is not a batch of CIFAR: it holds a {type(found).__name__}")
     named = {(k.decode("latin1") if isinstance(k, bytes) else str(k)): v for k, v in found.items()}
     labels = named.get("labels", named.get("fine_labels"))
     data = named.get("data")
     if not isinstance(data, np.ndarray) or labels is None or data.shape != (len(labels), 3072):
-        raise FileFormatError(f"{path} is no batch of CIFAR: it has the entries {sorted(named)}")
+        raise FileFormatError(f"{path} is not a batch of CIFAR: it has the entries {sorted(named)}")
     return _core.asarray(data.astype(np.uint8).reshape(-1, 3, 32, 32)), _core.asarray(np.asarray(labels, np.int64))
 
 
@@ -144,7 +144,7 @@ def read_npz(path: Any) -> dict[str, Variable]:
                 raise FileFormatError(f"{path} is an .npy file of one array, no .npz file")
             return {name: _core.asarray(_supported(found[name])) for name in found.files}
     except (zipfile.BadZipFile, ValueError, EOFError, TypeError, zlib.error) as error:
-        raise FileFormatError(f"{path} is no .npz file of numbers: {error}") from error
+        raise FileFormatError(f"{path} is not an .npz file of numbers: {error}") from error
 
 
 def read_csv(
@@ -165,7 +165,7 @@ def read_csv(
     try:
         text = _bytes_of(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise FileFormatError(f"{path} is no text in UTF-8: {error}") from error
+        raise FileFormatError(f"{path} is not text in UTF-8: {error}") from error
     rows = [
         (n, row)
         for n, row in enumerate(_csv.reader(text.splitlines(), delimiter=delimiter), 1)
@@ -185,7 +185,7 @@ def read_csv(
             try:
                 out[i, j] = float(field) if field else math.nan
             except ValueError:
-                raise FileFormatError(f"{path}, line {line}, column {column}: {field!r} is no number") from None
+                raise FileFormatError(f"{path}, line {line}, column {column}: {field!r} is not a number") from None
     return _core.asarray(out, dtype or _core.get_default_dtype())
 
 

@@ -268,7 +268,7 @@ class DataLoader(Generic[T_co]):
             except TimeoutError:
                 where = pool.describe(worker)
                 raise RuntimeError(f"DataLoader: {where} gave no batch for {self.timeout} seconds (timeout)") from None
-            if epoch == pool.epoch:  # else it was asked for by an epoch that was left
+            if epoch == pool.epoch:  # otherwise an epoch that was abandoned asked for it
                 return kind, data
 
     def __del__(self) -> None:

@@ -67,7 +67,7 @@ class _Seeded(_Ordered):
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, Any]:
-        """What decides the order of the present epoch and of those after it."""
+        """The state that decides the order of the present epoch and of later ones."""
         return {"seed": self._seed, "generator": state_of(self.generator)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""One number decides an epoch: seeds are drawn once, and orders follow from them."""
+"""Seeds of epochs: one number is drawn for each epoch, and all orders follow from it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def state_of(generator: Any) -> Any:
 
 
 def restore(generator: Any, state: Any) -> None:
-    """Goes on where :func:`state_of` was asked."""
+    """Restores a state from :func:`state_of`."""
     if generator is None or state is None:
         return
     if isinstance(generator, np.random.Generator):

@@ -23,13 +23,13 @@ _local = threading.local()
 
 @dataclass(frozen=True)
 class WorkerInfo:
-    """What a worker knows about itself."""
+    """The identity of a worker, for the code that runs in it."""
 
     #: Its number, from 0.
     id: int
     #: How many workers there are.
     num_workers: int
-    #: What its random numbers start from; another one each epoch.
+    #: The seed of its random numbers; another one in each epoch.
     seed: int
     #: The dataset, which in a process is a copy of its own.
     dataset: Any
@@ -46,7 +46,7 @@ def get_worker_info() -> WorkerInfo | None:
 
 @dataclass(frozen=True)
 class Job:
-    """What all workers of a loader do."""
+    """The task of all workers of a loader."""
 
     dataset: Any
     collate: Callable[[Any], Any]
@@ -67,7 +67,7 @@ class Job:
         many = getattr(self.dataset, "__getitems__", None)
         try:
             samples = many(indices) if callable(many) else [self.dataset[i] for i in indices]
-        except StopIteration as error:  # it would end the epoch without a word
+        except StopIteration as error:  # it would silently end the epoch
             raise RuntimeError("the dataset raised StopIteration for a sample") from error
         return self.collate(samples)
 
@@ -95,7 +95,7 @@ class _Original(Exception):  # noqa: N818
 
 
 def _failure(error: BaseException) -> tuple[BaseException | None, str]:
-    """An exception as it can be sent, and its traceback."""
+    """An exception in a form that can be sent, and its traceback."""
     text = "".join(traceback.format_exception(error))
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301
@@ -171,7 +171,7 @@ class Threads:
             threading.Thread(target=_serve, args=work, daemon=True, name=f"DataLoader worker {i}").start()
 
     def send(self, worker: int, message: Any) -> None:
-        """Gives a worker something to do."""
+        """Sends a task to a worker."""
         self._tasks[worker].put(message)
 
     def receive(self, worker: int, timeout: float | None) -> Any:
@@ -182,7 +182,7 @@ class Threads:
             raise TimeoutError from None
 
     def close(self) -> None:
-        """The workers end after what they do now."""
+        """Ends the workers after their present task."""
         for tasks in self._tasks:
             tasks.put(None)
 
@@ -268,7 +268,7 @@ class Processes:
             raise
 
     def send(self, worker: int, message: Any) -> None:
-        """Gives a worker something to do."""
+        """Sends a task to a worker."""
         try:
             self._channels[worker].send(message)
         except (BrokenPipeError, ConnectionResetError):
