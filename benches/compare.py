@@ -31,7 +31,7 @@ from rows.common import Form
 from table import Table, arguments
 
 GROUPS = ["scalars", "networks", "layers", "arrays"]
-#: Tells the processes of the frameworks to count the processor's time.
+#: An environment variable that makes the processes of the frameworks count processor time.
 CPU_TIME = "TAPEGRAD_BENCH_CPU_TIME"
 PEERS = ["numpy", "torch", "jax", "jax jit", "autograd", "mlx"]
 
@@ -48,7 +48,7 @@ def run(form: Form, n: int) -> float:
     """Seconds of `n` calls, or of a statement `n` times."""
     if isinstance(form, timeit.Timer):
         return form.timeit(n)
-    turns = itertools.repeat(None, n)  # a range would make a number every time
+    turns = itertools.repeat(None, n)  # a range would create an int in each turn
     clock = time.process_time if os.environ.get(CPU_TIME) else time.perf_counter
     start = clock()
     for _ in turns:
@@ -90,7 +90,7 @@ def work(name: str, threads: int, groups: list[str], only: str, driver: Connecti
 
 
 class Worker:
-    """That process as others see it: stopped unless it is asked."""
+    """The process of one framework, seen from outside: it is stopped unless it works."""
 
     def __init__(self, name: str, *options: Any) -> None:
         context = multiprocessing.get_context("spawn")
@@ -100,7 +100,7 @@ class Worker:
         theirs.close()
 
     def answer(self, *question: Any) -> Any:
-        """Lets it run until it has answered."""
+        """Lets the process run until it has answered."""
         self.signal("SIGCONT")
         for part in question:
             self.connection.send(part)
@@ -112,12 +112,12 @@ class Worker:
             self.signal("SIGSTOP")
 
     def signal(self, name: str) -> None:
-        """Where there are such signals."""
+        """Sends a signal, on systems that have it."""
         if hasattr(signal, name) and self.process.pid and self.process.is_alive():
             os.kill(self.process.pid, getattr(signal, name))
 
     def end(self) -> None:
-        """Ends it, stopped or not."""
+        """Ends the process, stopped or not."""
         self.process.kill()
         self.process.join()
 
@@ -140,7 +140,7 @@ def times(workers: dict[str, Worker], budget: float) -> Iterator[tuple[str, dict
 
 
 def agree(np: Any, name: str, forms: dict[str, Any]) -> None:
-    """Raises unless all forms give what the first one gives."""
+    """Raises unless all forms give the result of the first one."""
 
     def arrays(result: Any) -> list[Any]:
         parts = result if isinstance(result, (tuple, list)) else [result]
@@ -154,7 +154,7 @@ def agree(np: Any, name: str, forms: dict[str, Any]) -> None:
 
 
 def limit(threads: int) -> None:
-    """Every framework gets that many threads, and the process that many processors. Before any of them is imported."""
+    """Sets the number of threads of every framework, and of processors of the process; call it before they are imported."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TAPEGRAD_NUM_THREADS"):
         os.environ[name] = str(threads)
     if hasattr(os, "sched_setaffinity"):
@@ -176,7 +176,7 @@ def main() -> int:
             parser.error("--cpu-time is for one thread")
         os.environ[CPU_TIME] = "1"
     limit(options.threads)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that nobody stays stopped for ever
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no process stays stopped
     sets = [f"tapegrad {simd}" for simd in options.simd]
     names = ["tapegrad", *sets, *(peer for peer in PEERS if " " not in peer)]
     workers = {name: Worker(name, options.threads, options.groups, options.only) for name in names}

@@ -1,4 +1,4 @@
-"""What an operation costs in instructions, counted by valgrind: no clock and no neighbour disturbs it.
+"""The cost of operations in instructions, counted by valgrind, which does not depend on the clock or on other processes.
 
     python benches/instructions.py [--markdown OUT]
 
@@ -22,7 +22,7 @@ a, b = tg.Variable([1.0]), tg.Variable([1.0])
 r = tg.Variable([1.0], requires_grad=True)
 x = tg.Variable([[1.0] * 4] * 4)
 """
-# What a turn does, and how many operations it is.
+# The code of a turn, and its number of operations.
 ROWS = [
     ("an empty loop", "pass", 1),
     ("a + b, one element", "a + b", 1),

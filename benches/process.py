@@ -1,4 +1,4 @@
-"""What a process costs: import, memory, and how well a training step stands busy neighbours.
+"""The cost of a process: import, memory, and a training step beside busy processes.
 
     python benches/process.py [--markdown OUT]
 
@@ -59,7 +59,7 @@ def steps(library: str) -> tuple[float, float]:
 
 
 def with_neighbours(library: str, n: int = 2) -> float:
-    """As the first of `steps`, with `n` processes that compute without end."""
+    """The first result of `steps`, beside `n` processes that compute all the time."""
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(n)]
     try:
         return steps(library)[0]

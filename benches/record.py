@@ -1,4 +1,4 @@
-"""Runs every bench and writes what it printed into docs/performance.md and docs/benches.md, with machine and commit.
+"""Runs every bench and writes its output into docs/performance.md and docs/benches.md, with machine and commit.
 
 python benches/record.py [--only matmul] [--page docs/performance.md]
 python benches/record.py --only accuracy    # into docs/numerics.md; some twenty minutes
@@ -28,7 +28,7 @@ CARGO = sorted(re.findall(r'\[\[bench\]\]\s+name = "(\w+)"', (ROOT / "Cargo.toml
 
 
 def run(*command: str, **environment: str) -> str:
-    """What a command prints, which is shown as well."""
+    """The output of a command, which is also shown."""
     print("$", *command, flush=True)
     done = subprocess.run(command, cwd=ROOT, env=os.environ | environment, stdout=subprocess.PIPE, text=True, check=True)
     print(done.stdout, flush=True)
@@ -62,7 +62,7 @@ def size(page: str) -> None:
 
 
 def main() -> int:
-    """Runs what was asked for; each part replaces its own table only."""
+    """Runs the chosen benches; each one replaces its own table only."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parts = ["machine", *CARGO, "compare", "replay", "process", "size", "sharing", "instructions"]
     usual = [part for part in parts if part != "accuracy"]

@@ -1,4 +1,4 @@
-"""What tg.compile is worth: the time of a replay as a share of an eager call, and of JAX's compiled function.
+"""The gain of tg.compile: the time of a replay as a share of an eager call, and of JAX's compiled function.
 
     python benches/replay.py [--threads 1] [--rows WORD] [--rounds 150] [--without-jax] [--markdown OUT]
 
@@ -161,7 +161,7 @@ def main() -> int:
     parser.add_argument("--without-jax", action="store_true")
     options = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):
-        # What JAX, which makes as many threads as there are processors, understands as well.
+        # JAX, which creates as many threads as there are processors, obeys this, too.
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-options.threads :])
     tg.set_num_threads(options.threads)
     has_jax = not options.without_jax and importlib.util.find_spec("jax") is not None

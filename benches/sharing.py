@@ -1,4 +1,4 @@
-"""What a training step on memory shared with NumPy pays, next to the same step on memory of the pool.
+"""The cost of memory shared with NumPy in a training step, next to the same step on memory of the pool.
 
     python benches/sharing.py [--budget 2] [--markdown OUT]
 

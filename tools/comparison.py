@@ -44,7 +44,7 @@ SECTIONS = [
     ),
 ]
 DISTRIBUTIONS = {"NumPy": "numpy", "SciPy": "scipy", "autograd": "autograd", "JAX": "jax", "PyTorch": "torch"}
-#: Names of NumPy under which PyTorch has the same function otherwise.
+#: NumPy's names whose function has another name in PyTorch.
 TORCH = {
     "concatenate": "cat",
     "transpose": "permute",
@@ -69,7 +69,7 @@ TORCH = {
     "right_shift": "bitwise_right_shift",
     "digitize": "bucketize",
 }
-#: What NumPy has beside functions of arrays: files, text, dates, settings.
+#: NumPy's names that are not functions of arrays: files, text, dates, settings.
 OTHER = (
     "array2string array_repr array_str asmatrix base_repr binary_repr bmat busday_count busday_offset datetime_as_string "
     "datetime_data errstate format_float_positional format_float_scientific frombuffer fromfile frompyfunc fromregex "
@@ -138,7 +138,7 @@ def ours(homes: list[str], name: str, rows: dict[str, str]) -> str:
 
 
 def row(name: str, homes: dict[str, list[str]], rows: dict[str, str]) -> list[str]:
-    """Our mark and those of the others."""
+    """A row: our mark and the marks of the other libraries."""
     theirs = "∂" if differentiates(name, homes["autograd"][0]) else ""
     return [
         ours(homes["tapegrad"], name, rows),

@@ -24,13 +24,14 @@ SITE = WORK / "site"
 WRAPPER = WORK / "rustc"
 #: Only this package is counted, dependencies run at full speed; PyPI's build of LLVM's tools cannot read compressed names.
 FLAGS = "-Cinstrument-coverage -Cllvm-args=-enable-name-compression=false"
-#: Tests inside src/ count lines of others, not their own: neither files of tests nor what follows `TESTS` in a file.
+#: Tests inside src/ count lines of other code, not their own: files of tests are left out, and lines after `TESTS` in a
+#: file.
 TESTS = re.compile(r"^#\[cfg\(test\)\]\n(#\[.*\n)*mod \w+ \{", re.MULTILINE)
 NOT_COUNTED = r"(/(tests|reference)\.rs$|/registry/|/rustc/|/tests/)"
 
 
 def environment(**more: str) -> dict[str, str]:
-    """What instrumented builds and runs see."""
+    """The environment of instrumented builds and runs."""
     own = {
         "RUSTC_WORKSPACE_WRAPPER": str(WRAPPER),
         "CARGO_TARGET_DIR": str(WORK),
@@ -82,14 +83,14 @@ def run_python() -> list[str]:
     module = SITE / "tapegrad/_core.so"
     shutil.copy(library, module)
     report = ["--cov=tapegrad", "--cov-report=", f"--cov-report=json:{WORK / 'python.json'}"]
-    # The slow tests repeat a step 100,000 times, for memory's sake: they run no line that the others do not.
+    # The slow tests repeat a step 100,000 times to check memory: they run no lines that other tests do not run.
     command = [sys.executable, "-m", "pytest", "-q", "-m", "not slow", "--timeout=1200", *report]
     subprocess.run(command, cwd=ROOT, env=environment(PYTHONPATH=str(SITE), COVERAGE_FILE=str(WORK / ".coverage")), check=True)
     return [str(module)]
 
 
 def rust_lines(objects: list[str]) -> dict[str, dict[int, bool]]:
-    """Of each file of src/ its lines, and whether they ran."""
+    """The lines of each file of src/, and whether they ran."""
     merged = WORK / "all.profdata"
     listing = WORK / "profiles.txt"
     listing.write_text("\n".join(map(str, PROFILES.glob("*.profraw"))))
@@ -113,7 +114,7 @@ def rust_lines(objects: list[str]) -> dict[str, dict[int, bool]]:
 
 
 def python_lines() -> dict[str, dict[int, bool]]:
-    """Of each file of the package its statements, and whether they ran."""
+    """The statements of each file of the package, and whether they ran."""
     files = json.loads((WORK / "python.json").read_text())["files"]
     ran = {name: dict.fromkeys(f["executed_lines"], True) | dict.fromkeys(f["missing_lines"], False) for name, f in files.items()}
     return below({str((ROOT / name).resolve()): lines for name, lines in ran.items()}, SITE / "tapegrad")
@@ -125,7 +126,7 @@ def below(files: dict[str, dict[int, bool]], top: Path) -> dict[str, dict[int, b
 
 
 def runs_of(numbers: list[int]) -> str:
-    """Neighbours together: 3-5 9."""
+    """Numbers as ranges: 3-5 9."""
     runs: list[list[int]] = []
     for n in sorted(numbers):
         if runs and n == runs[-1][1] + 1:

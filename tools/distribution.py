@@ -1,4 +1,4 @@
-"""Checks what is given away: the wheel, the source distribution, the crate's package.
+"""Checks the files of a release: the wheel, the source distribution, the crate's package.
 
     python tools/distribution.py wheel dist/tapegrad-*.whl [--tests]
     python tools/distribution.py sdist
@@ -27,9 +27,9 @@ ROOT = Path(__file__).resolve().parent.parent
 #: The oldest CPython and the oldest glibc that the wheel promises.
 PYTHON = (3, 11)
 GLIBC = (2, 17)
-#: What every Linux has: glibc's own parts. Nothing else may be needed.
+#: Libraries that every Linux has: the parts of glibc. The wheel may need no others.
 LIBRARIES = re.compile(r"(libc|libm|libdl|libpthread|librt|ld-linux[\w-]*)\.so\.\d+")
-#: Where interpreters are installed, beside the folders of PATH.
+#: Folders of interpreters, besides those of PATH.
 PLACES = (
     ("~/.pyenv/versions", "*/bin/python"),
     ("~/.local/share/uv/python", "*/bin/python3"),
@@ -59,7 +59,7 @@ class Interpreter:
         return f"{self.implementation} {'.'.join(map(str, self.version))} ({self.path})"
 
     def refused(self) -> str | None:
-        """Why the wheel is not for it."""
+        """The reason why the wheel does not fit it; None when it fits."""
         if self.implementation != "CPython":
             return "not CPython"
         if self.free_threaded:
@@ -68,7 +68,7 @@ class Interpreter:
 
 
 def run(*command: str | Path, **options: object) -> str:
-    """What a command prints; ends the program with what it said when it fails."""
+    """The output of a command; when it fails, ends the program with its output."""
     words = [str(word) for word in command]
     done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, **options)
     if done.returncode:
@@ -104,7 +104,7 @@ def versions_of_glibc(symbols: str) -> set[tuple[int, int]]:
 
 
 def check_library(library: Path) -> str:
-    """The symbols and libraries that the compiled module asks of a Linux system."""
+    """Checks the symbols and libraries that the compiled module needs on Linux."""
     symbols, needed = run("objdump", "-T", library), re.findall(r"NEEDED +(\S+)", run("objdump", "-p", library))
     newest = max(versions_of_glibc(symbols), default=(0, 0))
     if newest > GLIBC:
@@ -116,7 +116,7 @@ def check_library(library: Path) -> str:
 
 
 def check_wheel(wheel: Path) -> None:
-    """Name, contents, symbols and ABI of a wheel."""
+    """Checks name, contents, symbols and ABI of a wheel."""
     python, abi, platform = wheel.stem.split("-")[-3:]
     if (python, abi) != (f"cp{PYTHON[0]}{PYTHON[1]}", "abi3"):
         sys.exit(f"{wheel.name}: one wheel must serve CPython {PYTHON[0]}.{PYTHON[1]} and newer, its tag says {python}-{abi}")
@@ -151,7 +151,7 @@ def smoke(python: Path) -> str:
 
 
 def try_wheel(wheel: Path, tests: bool) -> None:
-    """Installs and runs it on every interpreter that it is for."""
+    """Installs and runs the wheel on every interpreter that it fits."""
     found = interpreters()
     for one in found:
         print(f"found {one}" + (f": not used, {why}" if (why := one.refused()) else ""), flush=True)
@@ -203,7 +203,7 @@ def try_sdist() -> None:
 
 
 def main() -> int:
-    """Does what the command line says."""
+    """Runs the checks that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     of_wheel = commands.add_parser("wheel")

@@ -1,4 +1,4 @@
-"""Writes what the registry of operations implies: the stubs of the compiled module, and the pages in docs/reference/.
+"""Writes the files that follow from the registry of operations: stubs of the compiled module and the pages in docs/reference/.
 
 python tools/generate.py           writes both
 python tools/generate.py --check   fails when one of them is not what it would write
@@ -116,7 +116,7 @@ def call(row: dict[str, Any], sample: tuple[Any, ...]) -> Any:
     return f(*args, **kwargs)
 
 
-#: What has one result or several, by its options.
+#: Functions with one result or several, depending on their options.
 BY_OPTIONS = {"unique", "average", "gradient"}
 
 
@@ -278,7 +278,7 @@ CONSTANTS = {
 INTERNAL = {"annihilate"}
 RELATIONS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<=", "eq": "=", "ne": "!="}
 FUNCTIONS = {"ln": "log", "ln_1p": "log1p", "exp_m1": "expm1", "is_nan": "isnan", "recip": "reciprocal"}
-#: Signs of two operands, with how tightly they bind.
+#: Signs of binary operators, and their precedence.
 SIGNS: dict[type[ast.operator], tuple[str, int]] = {
     ast.Add: (" + ", 1),
     ast.Sub: (" - ", 1),
@@ -288,7 +288,7 @@ SIGNS: dict[type[ast.operator], tuple[str, int]] = {
 
 
 def number(text: str) -> str:
-    """A Rust constant as a person writes it."""
+    """A Rust constant in ordinary notation."""
     name = text.strip().rpartition("::")[2]
     return (
         text.strip().replace("_", "").removesuffix(".0")
@@ -298,7 +298,7 @@ def number(text: str) -> str:
 
 
 def mathematics(code: str) -> str:
-    """A formula in Rust, as it reads in mathematics: ``1 where x > 0, else 0``."""
+    """A formula in Rust, in mathematical notation: ``1 where x > 0, else 0``."""
     constants: list[str] = []
 
     def constant(match: re.Match[str]) -> str:
@@ -314,7 +314,7 @@ def mathematics(code: str) -> str:
 
 
 def term(node: ast.expr, constants: list[str], outer: int = 0) -> str:  # noqa: PLR0911 - one for each form
-    """A node of a formula; in parentheses when what is around it binds tighter than it does."""
+    """A node of a formula; in parentheses when the node around it binds tighter."""
 
     def inside(text: str, level: int) -> str:
         return f"({text})" if level < outer else text

@@ -298,7 +298,8 @@ class Compiled(_core._Table):
             if len(site.variants) >= _VARIANTS:
                 site.given_up = f"{_VARIANTS} programs were recorded for one signature"
                 self._warn(
-                    f"{site.given_up}, and none fits: {site.variants[-1].broken(arguments)}; calls that fit no program run in Python"
+                    f"{site.given_up}, and none fits: {site.variants[-1].broken(arguments)}; "
+                    "calls that fit no program run in Python"
                 )
                 return self._function(*args, **kwargs)
         if not _RECORDING.acquire(blocking=False):
@@ -513,10 +514,10 @@ def compile(function: Any = None, *, explain: bool = False) -> Any:
     bit.
 
     NumPy arrays among the arguments become Variables. Python numbers are part of the signature: pass numbers that vary as
-    Variables. Values that the function reads besides its arguments (globals, closures, attributes) are guarded: after a change
-    it is recorded again, at most 8 times for one signature, then it warns. A function that reads elements (``item()``, ``if x > 0``),
-    prints, has hooks, or keeps new Variables elsewhere runs in Python: ``explain=True`` prints why. Other effects on
-    Python objects are not seen by a recording and do not happen in a replay.
+    Variables. Values that the function reads besides its arguments (globals, closures, attributes) are guarded: after a
+    change it is recorded again, at most 8 times for one signature, then it warns. A function that reads elements
+    (``item()``, ``if x > 0``), prints, has hooks, or keeps new Variables elsewhere runs in Python: ``explain=True`` prints
+    why. Other effects on Python objects are not seen by a recording and do not happen in a replay.
 
     >>> w = tg.Variable([1.0, 2.0], requires_grad=True)
     >>> sgd = tg.optim.SGD([w], lr=0.5)

@@ -91,13 +91,13 @@ class _DType(_Note):
 
     def __setstate__(self, state: Any) -> None:
         if not isinstance(state, tuple) or len(state) < 5 or state[1] not in {"<", ">", "|", "="} or any(state[2:5]):
-            raise FileFormatError("a NumPy dtype with fields or of unknown form")
+            raise FileFormatError("a NumPy dtype has fields or an unknown form")
         self.order = state[1]
 
     def make(self) -> np.dtype[Any]:
         found = np.dtype(self.text)
         if found.kind not in "biufc":
-            raise FileFormatError(f"a NumPy array of dtype {found}, which holds no numbers")
+            raise FileFormatError(f"a NumPy array has dtype {found}, which holds no numbers")
         return found.newbyteorder(self.order)  # type: ignore[arg-type]
 
 
@@ -105,7 +105,7 @@ def _raw(data: Any) -> bytes:
     if isinstance(data, str):  # a pickle of Python 2
         return data.encode("latin1")
     if not isinstance(data, (bytes, bytearray)):
-        raise FileFormatError("a NumPy array without data")
+        raise FileFormatError("a NumPy array has no data")
     return bytes(data)
 
 
@@ -116,7 +116,7 @@ class _Array(_Note):
 
     def __setstate__(self, state: Any) -> None:
         if not isinstance(state, tuple) or len(state) != 5 or not isinstance(state[2], _DType):
-            raise FileFormatError("a NumPy array of unknown form")
+            raise FileFormatError("a NumPy array is stored in an unknown form")
         self.state = state
 
     def make(self) -> np.ndarray[Any, Any]:
@@ -234,11 +234,11 @@ class _Storage:
 
     def elements(self, kind: str) -> np.ndarray[Any, Any]:
         if self.raw is None:
-            raise FileFormatError("a tensor without data")
+            raise FileFormatError("a tensor has no data")
         return elements(self.raw, kind)
 
     def __setstate__(self, state: Any) -> None:
-        raise FileFormatError("a storage with a state")
+        raise FileFormatError("a pickle tries to change a storage")
 
 
 class _Tensor(_Note):
@@ -249,7 +249,7 @@ class _Tensor(_Note):
         self.requires_grad = bool(requires_grad)
         self.kind = storage.kind
         if len(rest) > 1 and rest[-1]:
-            raise FileFormatError(f"a tensor with properties that are unknown here: {rest[-1]}")
+            raise FileFormatError(f"a tensor has properties that are not supported: {rest[-1]}")
 
     def make(self) -> Any:
         # A copy: strides of 0 may make much of a small file, and this asks for memory first.
@@ -260,7 +260,7 @@ class _Tensor(_Note):
         flat = self.storage.elements(self.kind)
         numbers = (self.offset, *self.size, *self.stride)
         if len(self.size) != len(self.stride) or any(not isinstance(n, int) or n < 0 for n in numbers):
-            raise FileFormatError(f"a tensor of shape {self.size} with strides {self.stride}")
+            raise FileFormatError(f"a tensor of shape {self.size} has invalid strides {self.stride}")
         empty = 0 in self.size
         end = self.offset + (0 if empty else 1 + sum((n - 1) * s for n, s in zip(self.size, self.stride)))
         if end > flat.size:
@@ -317,7 +317,7 @@ class _StorageType(_Note):
         self.kind = STORAGES[name][0]
 
     def __call__(self, *_: Any) -> Any:
-        raise FileFormatError("a storage that is not in the file")
+        raise FileFormatError("the data of a storage are missing in the file")
 
 
 def _sequence(kind: type) -> Any:
@@ -433,7 +433,7 @@ def read_torch_zip(data: bytes) -> Any:
             )
         root = found[0][: -len("data.pkl")]
         if root + "byteorder" in names and archive.read(root + "byteorder").strip() == b"big":
-            raise FileFormatError("a PyTorch file with big-endian data")
+            raise FileFormatError("the PyTorch file holds big-endian data, which is not supported")
         storages: dict[Any, _Storage] = {}
 
         def load(pid: Any) -> _Storage:
@@ -463,7 +463,7 @@ def read_torch_legacy(data: bytes) -> Any:
     def load(pid: Any) -> _Storage:
         kind, key, numel = _storage(pid)
         if len(pid) > 5 and pid[5] is not None:
-            raise FileFormatError("a PyTorch file with views of storages")
+            raise FileFormatError("the PyTorch file holds views of storages, which are not supported")
         return storages.setdefault(key, _Storage(kind, numel))
 
     found = SafeUnpickler(file, torch_names(), load).load()

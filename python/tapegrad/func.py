@@ -55,7 +55,10 @@ def stack_module_state(models: Sequence[Module]) -> tuple[dict[str, Variable], d
     if not models:
         raise ValueError("stack_module_state: there are no models")
     if len({type(model) for model in models}) > 1 or len({model.training for model in models}) > 1:
-        raise ValueError("stack_module_state: the models must be of one class, and all in training or all in evaluation")
+        kinds = sorted({f"{type(m).__name__} in {'training' if m.training else 'evaluation'}" for m in models})
+        raise ValueError(
+            f"stack_module_state: got {', '.join(kinds)}; expected models of one class, all in training or all in evaluation"
+        )
     parts = [dict(model.named_parameters()) for model in models]
     parameters = {
         name: stack([p[name].detach() for p in parts]).requires_grad_(parts[0][name].requires_grad) for name in parts[0]

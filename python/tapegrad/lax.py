@@ -55,7 +55,10 @@ def _both(name: str, pred: Any, results: list[Any]) -> Any:
         structures.append(flatten(result, values))
         found.append(values)
     if len({len(values) for values in found}) > 1:
-        raise ShapeError(f"{name}: the branches return containers of different sizes")
+        raise ShapeError(
+            f"{name}: the branches return containers of {[len(values) for values in found]} arrays, "
+            "they must return the same containers"
+        )
     chosen = []
     for parts in zip(*found, strict=True):
         value = parts[-1]

@@ -133,7 +133,7 @@ def roc_auc(scores: Any, target: Any) -> float:
     """
     s, t = _numpy(scores).ravel().astype(float), _numpy(target).ravel()
     if s.shape != t.shape:
-        raise ValueError(f"roc_auc: {s.size} scores and {t.size} targets")
+        raise ValueError(f"roc_auc: {s.size} scores and {t.size} targets, expected as many of both")
     if np.isnan(s).any():
         raise ValueError("roc_auc: a score is NaN")
     if not np.isin(t, (0, 1)).all():

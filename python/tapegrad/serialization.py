@@ -153,7 +153,9 @@ class _Reader:
         """The value that a node stands for."""
         if not isinstance(node, list):
             if isinstance(node, dict):
-                raise FileFormatError("an unknown description of containers")
+                raise FileFormatError(
+                    "the header describes containers in an unknown form; a newer version of tapegrad may have written it"
+                )
             return node
         kind, content = node[0], node[1]
         if kind in {"list", "tuple", "set"}:

@@ -1,4 +1,4 @@
-"""What the tests of jobs share: starting one with the `mpiexec` beside this Python, within a time limit."""
+"""Helpers of the tests of jobs: starting one with the `mpiexec` beside this Python, within a time limit."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def mpiexec() -> str | None:
 
 
 def environment() -> dict[str, str]:
-    """A plain one, in which Open MPI may run as root."""
+    """A plain environment, in which Open MPI may run as root."""
     names = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
     return {**{k: v for k, v in os.environ.items() if not k.startswith("TAPEGRAD_")}, **names, "TAPEGRAD_NUM_THREADS": "1"}
 

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("mpi")
 
 #: How long a job may last: 3 s of waiting, starting and ending on a busy machine.
 LIMIT = 40.0
-#: What each failure must say, by our launcher and by plain mpiexec alike.
+#: The text of each failure, by our launcher and by plain mpiexec alike.
 SAID = {
     "raise": r"rank 1 of 3, step 3, .*collective all_reduce.*uncaught ValueError: on purpose",
     "exit": r"rank 1 has left the job after rank 1 of 3, step 3.*while rank \d of 3, step 3, .*collective all_reduce",
@@ -24,7 +24,7 @@ SAID = {
     "sleep-at-end": r"rank \d of 3, step 5.*has ended and waited \d.* for the other ranks",
     "module": r"(?s)DistributedDataParallel: the ranks have different modules.*rank 1: weight: float32 \(3, 2\)",
 }
-#: What only the launcher can say, because nothing of the job is left.
+#: Texts that only the launcher can print, because no process of the job is left.
 NOTED = ("os-exit", "os-exit-0", "kill", "segv", "raise-before-init", "sleep-before-init")
 
 

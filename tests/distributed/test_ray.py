@@ -43,7 +43,7 @@ class Replica:
         self.optimizer.load_state_dict(state["optimizer"])
 
     def gradients(self, x, y):
-        """Of the loss of a share."""
+        """The gradients of the loss of a share."""
         self.optimizer.zero_grad()
         nn.functional.mse_loss(self.net(tg.asarray(x)), tg.asarray(y)).backward()
         return [p.grad.numpy() for p in self.net.parameters()]
@@ -87,7 +87,7 @@ def test_replicas_and_a_death(tmp_path):
     path = tmp_path / "checkpoint"
     for number in range(6):
         if number == 4:
-            replicas[1].die.remote()  # after step 4, behind the checkpoint of step 3
+            replicas[1].die.remote()  # after step 4, one step after the checkpoint of step 3
         try:
             step(replicas, shares)
         except ray.exceptions.RayActorError:

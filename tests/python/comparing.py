@@ -1,4 +1,4 @@
-"""What tests of distributions compare by."""
+"""Helpers with which tests of distributions compare."""
 
 import numpy as np
 

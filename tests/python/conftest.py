@@ -1,4 +1,4 @@
-"""What the tests share."""
+"""Fixtures and settings of all tests."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def pytest_report_header() -> list[str]:
 
 @pytest.fixture(autouse=True)
 def default_dtype() -> Iterator[None]:
-    """Every test finds float32 as the default and recording on, whatever the one before it did."""
+    """Resets the default dtype to float32 and recording to on before every test."""
     before = tg.get_default_dtype()
     yield
     tg.set_default_dtype(before)

@@ -142,5 +142,5 @@ PROBLEMS: dict[str, Problem] = {
     "broyden tridiagonal": Problem(_broyden, [-1.0] * 10, (0.0,)),
     "discrete boundary value": Problem(_boundary, (_T10 * (_T10 - 1)).tolist(), (0.0,)),
 }
-#: Those with as many equations as unknowns and a regular root.
+#: The problems with as many equations as unknowns and a regular root.
 SQUARE = ("rosenbrock", "powell badly scaled", "helical valley", "broyden tridiagonal", "discrete boundary value")

@@ -1,4 +1,4 @@
-"""What the tests of bad input share."""
+"""Helpers of the tests of bad input."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def refused(call: Callable[[], Any], error: type[Exception], message: str) -> No
         call()
     assert caught.type is error
     del caught
-    if tg.tape_stats()["live_nodes"] > before:  # what the traceback held is garbage now
+    if tg.tape_stats()["live_nodes"] > before:  # frees objects that only the traceback held
         gc.collect()
     assert tg.tape_stats()["live_nodes"] <= before
     assert tg.is_grad_enabled()

@@ -1,4 +1,4 @@
-"""What tests of replayed programs compare by: results to the last bit."""
+"""Helpers of the tests of replayed programs, which compare results to the last bit."""
 
 from __future__ import annotations
 

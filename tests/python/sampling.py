@@ -1,4 +1,4 @@
-"""Which of many cases run: all of them, or in ``make test`` as many as fit, chosen by the seed that it prints."""
+"""The choice of test cases: all of them, or in ``make test`` as many as fit, chosen by the seed that it prints."""
 
 from __future__ import annotations
 

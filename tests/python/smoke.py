@@ -1,4 +1,4 @@
-"""What an installed wheel must do on any interpreter: every part of CPython's C API that the module uses, once.
+"""Checks of an installed wheel on any interpreter: every part of CPython's C API that the module uses, once.
 
     python -I tests/python/smoke.py
 

@@ -25,7 +25,7 @@ SMALL = 10
 
 
 class Shared:
-    """What the threads share: a parameter, whose memory and gradient came from NumPy, and views of them."""
+    """The state that the threads share: a parameter, whose memory and gradient came from NumPy, and views of them."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -38,7 +38,7 @@ class Shared:
         self.seen = 0
 
     def lent(self) -> np.ndarray:
-        """Memory of NumPy's, with an owner whose end runs Python code."""
+        """NumPy memory whose owner runs Python code when it is freed."""
         return np.ones(self.size).view(Owner)
 
     def hook(self, g: tg.Variable) -> None:
@@ -46,7 +46,7 @@ class Shared:
 
 
 class Owner(np.ndarray):
-    """An array whose end runs Python code that uses Variables."""
+    """An array that runs Python code with Variables when it is freed."""
 
     def __del__(self) -> None:
         gone.append(float(tg.Variable(1.0) + 1.0))

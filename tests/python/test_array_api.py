@@ -232,7 +232,7 @@ def test_special_values_of_functions_of_two_numbers(name: str) -> None:
         a, b = a[keep], b[keep]
     with np.errstate(all="ignore"):
         want = getattr(np, name)(a, b)
-    # Which zero a maximum of two zeros is, is open.
+    # The standard does not say which zero a maximum of two zeros is.
     agree(getattr(tg, name)(tg.asarray(a), tg.asarray(b)), want, list(zip(a, b, strict=True)), name not in ("maximum", "minimum"))
 
 

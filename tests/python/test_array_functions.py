@@ -1,4 +1,4 @@
-"""Array functions against NumPy, on the same arguments: values, shapes, kinds of dtype, and what raises."""
+"""Array functions against NumPy, on the same arguments: values, shapes, kinds of dtype, and errors."""
 
 from __future__ import annotations
 

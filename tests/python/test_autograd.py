@@ -134,7 +134,7 @@ def test_a_leaf_that_a_hook_freezes_collects_nothing():
 
 
 def test_a_pass_needs_no_memory_for_what_lies_between() -> None:
-    """An old value and a new one with a million dead operations between: the pass looks at the two alone."""
+    """Between an old value and a new one lie a million dead operations: the pass visits only the two."""
     x = tg.Variable(1.0, requires_grad=True)
     old = x * 2.0
     for _ in range(200_000):
@@ -156,7 +156,7 @@ def test_sparse_graphs_are_walked_from_the_newest_node() -> None:
     values, slopes = [x], [1.0]
     for _ in range(300):
         for _ in range(int(rng.integers(0, 60))):
-            x * 1.0  # dead at once
+            x * 1.0  # freed at once
         i, j = rng.integers(0, len(values), 2)
         factor = float(rng.uniform(0.2, 0.6))
         values.append(values[i] * factor + values[j] * 0.3)

@@ -161,7 +161,7 @@ def test_backward_checks_its_start() -> None:
         refused(lambda seed=seed: tg.autograd.grad(product, x, seed), error, message)
     refused(lambda: tg.autograd.grad(product, tg.Variable(1.0), ones(2, 3)), tg.GradError, "does not require gradients")
     assert x.grad is None
-    product.backward(ones(2, 3))  # what was refused has freed nothing
+    product.backward(ones(2, 3))  # the refused call has freed nothing
     np.testing.assert_array_equal(x.grad.numpy(), 2 * GRID)
 
 
@@ -196,7 +196,7 @@ class Doubled(tg.autograd.Function):
 def test_a_failed_function_leaves_gradients_and_graph(monkeypatch: pytest.MonkeyPatch) -> None:
     x, w = leaf([1.0, 2.0]), leaf([3.0, 4.0])
     w.grad = tg.Variable([10.0, 10.0], dtype=F64)
-    # By the time Doubled fails, the share of `sum(w)` has arrived at w already.
+    # When Doubled fails, the gradient of `sum(w)` has already arrived at w.
     total = tg.sum(Doubled.apply(x) * w) + tg.sum(w)
     monkeypatch.setattr(Doubled, "broken", True)
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""The buffer protocol: memory of a Variable without a copy, read-only, for as long as it is looked at."""
+"""The buffer protocol: memory of a Variable without a copy, read-only, for as long as an exporter uses it."""
 
 import array
 import gc

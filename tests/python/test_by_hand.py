@@ -140,7 +140,7 @@ class Attention:
 
 
 def chained(layers: list[Any], x: Array, cotangent: Any) -> Array:
-    """Forward through all layers, then back; ``cotangent`` makes the gradient by the result."""
+    """Forward through all layers, then backward; ``cotangent`` returns the gradient with respect to the result."""
     for layer in layers:
         x = layer.forward(x)
     g = cotangent(x)

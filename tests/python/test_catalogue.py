@@ -47,7 +47,7 @@ def leaves(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
 
 
 def summed_to(g: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """What broadcasting repeated, added up."""
+    """The sum over the axes that broadcasting repeated."""
     g = g.sum(axis=tuple(range(g.ndim - len(shape))))
     return g.sum(axis=tuple(i for i, n in enumerate(shape) if n == 1 and g.shape[i] != 1), keepdims=True)
 

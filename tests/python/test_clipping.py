@@ -106,7 +106,7 @@ def test_what_may_be_given() -> None:
         yield x
         yield x
 
-    assert clip_grad_norm_(twice(), 2.5).item() == 5.0  # one that is given twice counts once
+    assert clip_grad_norm_(twice(), 2.5).item() == 5.0  # a parameter that is given twice counts once
     np.testing.assert_allclose(np.asarray(x.grad), [1.5, 2.0], rtol=1e-6)
     assert clip_grad_norm_([], 1.0).item() == 0.0
     assert clip_grad_norm_([tg.Variable([1.0])], 1.0).item() == 0.0
@@ -167,11 +167,11 @@ def test_a_step_that_clips_is_clipping_and_a_step(cls: Any, options: dict[str, A
     for a, b in zip(one, two, strict=True):
         assert a.numpy().tobytes() == b.numpy().tobytes()
     for x, g in zip(one, gradients, strict=False):
-        np.testing.assert_array_equal(np.asarray(x.grad), g)  # they stay as they are
+        np.testing.assert_array_equal(np.asarray(x.grad), g)  # the gradients stay as they are
 
 
 def test_a_step_reads_what_its_groups_say_now() -> None:
-    """What is remembered of the groups between two steps must not hide a change."""
+    """Values cached between two steps must not hide a change of the groups."""
     x, y = nn.Parameter([1.0]), nn.Parameter([1.0])
     sgd = optim.SGD([x], lr=1.0)
     for p in (x, y):

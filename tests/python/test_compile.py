@@ -166,7 +166,7 @@ def test_clipping_that_changes_gradients_in_some_calls(clip: Callable[..., Any])
 
         def step(x: tg.Variable) -> tg.Variable:
             w.grad = None
-            (w.sum() * x).backward()  # the gradient is a number that is broadcast
+            (w.sum() * x).backward()  # the gradient is one number that is broadcast
             assert w.grad is not None
             clip([w], 1.0)
             return w.grad * 3.0
@@ -652,7 +652,7 @@ def test_scan_is_a_loop() -> None:
 
 
 def test_second_order_when_an_argument_is_made_of_another_one() -> None:
-    """The gradient of one argument went through the other one, too, and was counted twice."""
+    """Regression: the gradient of one argument also flowed through the other one and was counted twice."""
     f = lambda x, y: x * x * y  # noqa: E731
     compiled = tg.compile(f)
 
@@ -668,7 +668,7 @@ def test_second_order_when_an_argument_is_made_of_another_one() -> None:
 
 @pytest.mark.parametrize("kind", ["RNNCell", "GRUCell", "LSTMCell"])
 def test_rules_of_one_result_after_rules_of_several(kind: str) -> None:
-    """A rule was recorded with the cotangents of another node, and took them for sums: gradients of cells were wrong."""
+    """Regression: a rule was recorded with the cotangents of another node as its sums, so gradients of cells were wrong."""
     cell = getattr(tg.nn, kind)(3, 4)
     parameters = list(cell.parameters())
 
@@ -686,7 +686,7 @@ def test_rules_of_one_result_after_rules_of_several(kind: str) -> None:
 
 
 def test_many_cotangents_at_once() -> None:
-    """Cotangents inside of a transformation met a function that ran without being recorded: the gradients were zero."""
+    """Regression: with cotangents inside a transformation the function ran without being recorded, so gradients were zero."""
     f = lambda h: tg.tanh(h * 2) * h  # noqa: E731
     x = normal(3)
     compiled = replayed(f, x.requires_grad_())
@@ -699,7 +699,7 @@ _collections = 0
 
 
 def test_what_the_collector_runs_is_no_part_of_a_function() -> None:
-    """A callback of the collector was watched, and what it changes was guarded."""
+    """Regression: a callback of the garbage collector was watched, and values that it changes were guarded."""
 
     def count(phase: str, info: Any) -> None:
         global _collections  # noqa: PLW0603
@@ -720,7 +720,7 @@ def test_what_the_collector_runs_is_no_part_of_a_function() -> None:
 
 
 def test_programs_keep_no_values_that_they_do_not_use() -> None:
-    """All Variables of the process, with their histories, were kept by each program; and scan kept each function for ever."""
+    """Regression: each program kept all Variables of the process with their histories, and scan kept each function for ever."""
     w = tg.Variable([0.5, -0.3], requires_grad=True)
     history = tg.exp(w) * 2.0
     f = replayed(lambda x: tg.tanh(w * x), tg.ones(2))
@@ -742,7 +742,7 @@ def test_programs_keep_no_values_that_they_do_not_use() -> None:
 
 
 def test_rules_that_follow_one_with_more_results() -> None:
-    """The list of cotangents is used for one node after another; a rule behind one with more results took wrong sums."""
+    """Regression: the list of cotangents is reused for each node; a rule after one with more results took wrong sums."""
     tg.manual_seed(0)
     net = tg.nn.TransformerEncoder(tg.nn.TransformerEncoderLayer(4, 2, 8, dropout=0.0, batch_first=True), 2)
 

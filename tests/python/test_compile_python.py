@@ -1,4 +1,4 @@
-"""tg.compile and Python: what a function depends on, what it does, and what it returns, against the function itself."""
+"""tg.compile and Python: dependences, effects and results of functions, compared with the function itself."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def shown(x: Any) -> Any:
 
 
 def calls(make: Callable[[], tuple[Any, Any]], compiled: bool, count: int = 15) -> tuple[list[Any], str]:
-    """The results of calls, between which something may change; and what became of the recordings."""
+    """The results of calls, between which something may change, and the reasons and programs of the recordings."""
     tg.manual_seed(3)
     random.seed(5)
     np.random.seed(5)  # noqa: NPY002 - what users call
@@ -54,7 +54,7 @@ def calls(make: Callable[[], tuple[Any, Any]], compiled: bool, count: int = 15) 
     return seen, run.explain() if compiled else ""
 
 
-# --- What a function depends on: it changes after the fifth call and after the tenth. ---------------------------------
+# --- Dependences of a function: they change after the fifth call and after the tenth. ---------------------------------
 
 
 class Slots:
@@ -233,7 +233,7 @@ def _sign_of_zero() -> Any:
 
 
 class Hooked:
-    """Any attribute is looked up in a dict, and one that is not there is a KeyError."""
+    """Any attribute is looked up in a dict, and a missing one raises KeyError."""
 
     def __init__(self) -> None:
         self.table = {"rate": 1.0}
@@ -334,7 +334,7 @@ def test_objects_among_the_arguments_are_guarded() -> None:
 
 
 def test_attributes_that_no_code_names_may_change() -> None:
-    """A trainer with a schedule and counters was recorded again in each call."""
+    """Regression: a trainer with a schedule and counters was recorded again in each call."""
 
     class Trainer:
         def __init__(self) -> None:
@@ -532,7 +532,7 @@ def test_modes_that_a_function_leaves_behind(leave: Any, restore: Any, ask: Any)
 
 
 def test_errors_that_the_function_catches() -> None:
-    """The error of a replay was raised, which the function itself would have caught."""
+    """Regression: a replay raised an error that the function itself would have caught."""
 
     def f(x: Any, at: Any) -> Any:
         try:
@@ -636,7 +636,7 @@ def test_results_that_are_tracked_although_gradients_are_off() -> None:
 
 
 def test_arguments_that_are_made_of_each_other() -> None:
-    """The gradient of one argument went through the other one, too."""
+    """Regression: the gradient of one argument also flowed through the other one."""
     w = nn.Parameter(tg.ones(3))
     f = lambda x, y: (tg.sin(x) * y).sum()  # noqa: E731
     run = tg.compile(f)
@@ -688,7 +688,7 @@ def test_a_container_that_was_there_before() -> None:
 
 
 def test_numbers_of_numpy_are_numbers() -> None:
-    """They became Variables, which take part in type promotion in another way."""
+    """Regression: they became Variables, which promote dtypes in another way."""
     f = lambda x, k: x * k  # noqa: E731
     run = tg.compile(f)
     for k in (np.float64(2), np.float32(3), np.int64(4), np.bool_(True)):

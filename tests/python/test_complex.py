@@ -1,4 +1,4 @@
-"""Complex numbers: values against NumPy's and mpmath's, gradients in random complex directions, the borders to real numbers."""
+"""Complex numbers: values against NumPy's and mpmath's, gradients in complex directions, conversions to real numbers."""
 
 from __future__ import annotations
 
@@ -431,7 +431,7 @@ def test_against_torch():
         np.testing.assert_allclose(x.grad.numpy(), y.grad.numpy(), rtol=1e-10)
 
 
-# Borders
+# Complex and real numbers together
 
 
 def test_casts():

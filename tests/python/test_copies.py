@@ -1,4 +1,4 @@
-"""copy, deepcopy and pickle of Variables, of their gradients, and of what subclasses keep on them."""
+"""copy, deepcopy and pickle of Variables, of their gradients, and of attributes of subclasses."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Slotted(tg.Variable):
 
 
 class Stateful(tg.Variable):
-    """Chooses what is kept."""
+    """Chooses by ``__getstate__`` which attributes are kept."""
 
     def __getstate__(self) -> Any:
         return {"kept": self.kept}

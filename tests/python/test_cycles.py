@@ -1,4 +1,4 @@
-"""Cycles through the tape are collected, and what is in use is not."""
+"""Cycles through the tape are collected, and objects in use are not."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import tapegrad as tg
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Random objects keep each other in all ways, and are asked for gradients that they do not have.
+# Random objects refer to each other in all ways, and are asked for gradients that they do not have.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:grad. this Variable is a result:UserWarning"),
     pytest.mark.filterwarnings("ignore:.*that holds Modules:UserWarning"),
@@ -26,11 +26,11 @@ pytestmark = [
 
 
 class Held:
-    """Something whose end can be watched."""
+    """An object whose end a weak reference reports."""
 
 
 class Keeps(tg.autograd.Function):
-    """Doubles, and keeps what it is given in its context."""
+    """Doubles its argument, and keeps an object in its context."""
 
     @staticmethod
     def forward(ctx: Any, x: tg.Variable, held: object) -> tg.Variable:
@@ -288,7 +288,7 @@ def test_callbacks_of_the_collector_may_change_the_tape() -> None:
         gc.collect()
     finally:
         gc.callbacks.remove(callback)
-    assert ref() is not None  # its graph is in use
+    assert ref() is not None  # the graph is in use
     tg.sum(made[0]).backward()
     made.clear()
     gc.collect()
@@ -382,7 +382,7 @@ def test_random_cycles_are_collected(seed: int) -> None:
     probes = world.probes()
     gc.collect()
     assert all(probe() is not None for probe in probes)
-    # Half of it goes first; what is left must still work.
+    # Half of the objects are dropped first; the others must still work.
     kept = world.rng.sample(world.values, 2)
     del world
     gc.collect()

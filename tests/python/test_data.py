@@ -536,7 +536,7 @@ def test_npz(tmp_path):
     np.savez(tmp_path / "b.npz", x=np.array([object()]))
     (tmp_path / "c.npz").write_bytes((tmp_path / "a.npz").read_bytes()[:50])
     for name in ("b.npz", "c.npz"):
-        with pytest.raises(tg.FileFormatError, match=r"no \.npz file"):
+        with pytest.raises(tg.FileFormatError, match=r"not an \.npz file"):
             datasets.read_npz(tmp_path / name)
 
 

@@ -46,7 +46,7 @@ def close(a, b, **options):
 
 def train(rank, world, steps=3, make=ADAM, norm=None, batch=12):
     """Trains on global batches, of which each rank takes its share."""
-    net = network(seed=rank, norm=norm and norm())  # seeds differ: rank 0's replica counts
+    net = network(seed=rank, norm=norm and norm())  # seeds differ, so the replica of rank 0 must win
     model = dist.DistributedDataParallel(net)
     optimizer = make(model.parameters())
     for step in range(steps):
@@ -113,7 +113,7 @@ def test_mixed_dtypes_and_frozen_parameters():
     for dtype, grad, frozen in on_ranks(job, 2):
         assert dtype == tg.float64
         assert frozen is None
-        assert grad == [1.5, 1.5]  # nothing went through forward(), so the ranks count alike
+        assert grad == [1.5, 1.5]  # nothing went through forward(), so all ranks have equal weight
 
 
 # ---- shares ----

@@ -1,4 +1,4 @@
-"""What goes wrong elsewhere: each test names a defect that systems of this kind have had, and shows that it is not here."""
+"""Defects of other libraries: each docstring names a defect of such systems, and the test shows that it is not here."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ def test_objects():
 
 
 def through(name, rank, x, world):
-    """A collective of x, as one array; and what must be added to the loss."""
+    """A collective of x as one array, and a term that must be added to the loss."""
     if name in OPS:
         return dist.all_reduce(x, name), 0.0
     if name == "all_gather":
@@ -574,7 +574,7 @@ def test_where_mpiexec_is_looked_for(tmp_path, monkeypatch):
     assert run.find_mpiexec() == path
     monkeypatch.delenv("MPIEXEC")
     monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
-    assert run.find_mpiexec() == path  # beside this Python
+    assert run.find_mpiexec() == path  # in the folder of this Python
     (tmp_path / "mpiexec").unlink()
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(FileNotFoundError, match=r"there is no mpiexec; pip install"):

@@ -1,4 +1,4 @@
-"""What is given away is what it says: versions, tags, symbols, contents."""
+"""The files of a release: versions, tags, symbols and contents agree."""
 
 import importlib.util
 import re

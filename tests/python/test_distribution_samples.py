@@ -89,7 +89,7 @@ def test_samples_have_second_derivatives():
     assert tg.grad(first)(a).item() == pytest.approx(
         (gamma_slope(x, a + 1e-5) - gamma_slope(x, a - 1e-5)).item() / 2e-5, rel=1e-6
     )
-    # The level stays: the quantile is followed to both sides.
+    # The level stays the same: the quantile is computed on both sides.
     value = tg.exp(sample(a)).item() * 2.0
     level = sp.gammainc(2.5, value)
     q = [math.log(sp.gammaincinv(2.5 + s * 1e-3, level)) for s in (-1, 0, 1)]

@@ -104,7 +104,7 @@ def test_transforms(t, x):
         close(found, np.log(np.abs(np.diag(jacobian))))
         assert np.all(np.asarray(t.sign if not isinstance(t, (T.CatTransform, T.StackTransform)) else 1) != 0)
     else:
-        # Of a matrix or a simplex the free coordinates.
+        # For a matrix or a simplex, the free coordinates.
         free = {T.CorrCholeskyTransform: [3, 6, 7]}.get(type(t), list(range(x.size)))
         close(found, np.linalg.slogdet(jacobian[free])[1])
     close(t.inv.log_abs_det_jacobian(y, x), -found.numpy())

@@ -183,7 +183,7 @@ def test_quantiles(kind, params, scipy, values):
             d.icdf(0.5)
         return
     found = d.icdf(v(*p))
-    if kind in (D.Kumaraswamy, D.HalfNormal):  # SciPy's are 0 there
+    if kind in (D.Kumaraswamy, D.HalfNormal):  # SciPy's derivatives are 0 there
         p, found = p[1:], found[1:]
     close(found, s.ppf(p), rtol=1e-9)
 

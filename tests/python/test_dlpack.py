@@ -57,7 +57,7 @@ name_of.restype, name_of.argtypes = ctypes.c_char_p, [ctypes.py_object]
 
 
 class Producer:
-    """A tensor with whatever fields a test wants."""
+    """A tensor whose fields a test sets."""
 
     def __init__(
         self, array: Any, /, *, version: tuple[int, int] | None = None, flags: int = 0, device: Any = (1, 0), **fields: Any
@@ -347,7 +347,7 @@ def test_shared_memory_is_exported_as_it_is() -> None:
     a = np.arange(6.0)
     x = tg.asarray(a)
     assert parts(x, **NEW)[1].tensor.data == a.ctypes.data
-    (tg.ones(6, dtype=F64).requires_grad_() * x).sum()  # it moves on to a copy
+    (tg.ones(6, dtype=F64).requires_grad_() * x).sum()  # the Variable moves on to a copy
     _, t = parts(x, **NEW)
     a[:] = 50.0
     assert ctypes.cast(t.tensor.data, ctypes.POINTER(ctypes.c_double))[5] == 5.0

@@ -27,7 +27,7 @@ def pages() -> list[Path]:
 
 
 def names() -> dict[str, Any]:
-    """What an example finds without importing it."""
+    """The names that an example may use without an import."""
     return {"tg": tg, "__name__": "__main__"}
 
 
@@ -124,7 +124,7 @@ def test_links_between_pages() -> None:
 
 
 def test_contributing_quotes_the_sources() -> None:
-    """The worked examples are what the sources say."""
+    """The worked examples equal the sources."""
     sources = "\n".join(p.read_text(encoding="utf-8") for p in sorted((ROOT / "src").rglob("*.rs")))
     blocks = re.findall(r"^```rust\n(.*?)^```$", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     assert len(blocks) >= 5

@@ -283,7 +283,7 @@ def test_damage_anywhere_is_found():
         (b"", "empty"),
         (b"hello world, this is a text", "neither a safetensors file nor"),
         (b"\x93NUMPY\x01\x00", "numpy.load"),
-        (pickle.dumps({"a": 1}), "no PyTorch file"),
+        (pickle.dumps({"a": 1}), "not a PyTorch file"),
         (b"PK\x03\x04 and no more", "damaged"),
         (raw_safetensors({"b": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}}, b"abcd"), "damaged"),
         (raw_safetensors({"__metadata__": {"tapegrad": "[]"}}), "damaged"),

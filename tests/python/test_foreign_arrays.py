@@ -1,4 +1,4 @@
-"""What comes from outside: NumPy arrays of every kind, lists, strings; sharing, copying, writing in place."""
+"""Foreign arrays: NumPy arrays of every kind, lists, strings; sharing, copying, writing in place."""
 
 from __future__ import annotations
 

@@ -164,7 +164,7 @@ def test_non_differentiable_outputs():
 
 
 class Wrong(Function):
-    """Returns whatever it is told."""
+    """Returns the gradients that a test gives it."""
 
     @staticmethod
     def forward(ctx, x, make):
@@ -296,7 +296,7 @@ def test_once_differentiable():
 
 
 class Watched:
-    """Something weakly referable to hang on a context."""
+    """An object with weak references, to attach to a context."""
 
 
 @pytest.mark.parametrize("function", [Cube, Exp])

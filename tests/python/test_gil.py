@@ -19,7 +19,7 @@ F = tg.nn.functional
 COLUMN, ROW = tg.ones((1023, 1)), tg.ones((1, 1023))
 SQUARE = tg.ones((180, 180))
 TABLE = tg.ones((300, 400))
-ROWS = tg.array(np.arange(3000) % 300)  # in memory of their own: lent memory is read with the interpreter held
+ROWS = tg.array(np.arange(3000) % 300)  # these arrays own their memory: borrowed memory is read while the GIL is held
 MASK = tg.array(np.ones((300, 400), bool))
 LINE = tg.ones((600,))
 HALF = tg.full((50_000,), 0.5)
@@ -80,7 +80,7 @@ def other() -> Iterator[list[int]]:
     thread = threading.Thread(target=run)
     thread.start()
     sys.setswitchinterval(1000.0)
-    time.sleep(0.05)  # what the thread has asked for before that is granted now
+    time.sleep(0.05)  # a pending request of the thread is granted now
     yield turns
     stop.set()
     sys.setswitchinterval(interval)
@@ -88,7 +88,7 @@ def other() -> Iterator[list[int]]:
 
 
 def progress(turns: list[int], work: Callable[[], object], attempts: int) -> bool:
-    """Whether the other thread has a turn during ``work``: the system may be late, so there are several attempts."""
+    """Whether the other thread has a turn during ``work``: the scheduler may be late, so there are several attempts."""
     for _ in range(attempts):
         before = turns[0]
         work()

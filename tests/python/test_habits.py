@@ -1,4 +1,4 @@
-"""The names that PyTorch's users write: each in a table, each there, each with PyTorch's result, or an error that helps."""
+"""The names that PyTorch's users write: each name in a table exists and has PyTorch's result, or raises an error that helps."""
 
 import copy
 import inspect

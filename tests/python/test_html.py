@@ -1,4 +1,4 @@
-"""Pages about arrays and tapes: what they hold, that the numbers are the gradients, and that a browser steps through them."""
+"""HTML pages of arrays and tapes: their content, that their numbers are the gradients, and that a browser steps through them."""
 
 import re
 import shutil
@@ -23,7 +23,7 @@ def recorded():
 
 
 class Sections(HTMLParser):
-    """The steps of a page: what they are on, what they deliver to, their text."""
+    """The steps of a page: their node, the nodes that get gradients, their text."""
 
     def __init__(self, text):
         super().__init__()

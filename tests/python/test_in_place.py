@@ -15,7 +15,7 @@ def leaf(data: Any) -> tg.Variable:
 
 
 def address(v: tg.Variable) -> int:
-    """Where the elements lie; the view is dropped again."""
+    """The address of the elements; the view is dropped again."""
     return v.numpy().__array_interface__["data"][0]
 
 

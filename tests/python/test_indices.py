@@ -1,4 +1,4 @@
-"""Indices that are none, and changes in place that cannot be: a typed exception, and nothing changed by the attempt."""
+"""Invalid indices and impossible in-place changes: a typed exception, and the attempt changes nothing."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ INDICES: list[tuple[Any, str]] = [
 
 
 class One:
-    """An int to whoever asks."""
+    """An object that converts to an int by ``__index__``."""
 
     def __index__(self) -> int:
         return 1

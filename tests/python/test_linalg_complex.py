@@ -328,7 +328,7 @@ def test_functions_on_the_negative_axis_have_the_value_of_the_upper_side(name: s
     (found,) = tg.autograd.grad(tg.sum(tg.real(tg.conj(v(g)) * f(x))), x)
     slope = np.vdot(g, (reference(near * (1 + 1e-6)) - reference(near * (1 - 1e-6))) / 2e-6).real
     assert np.vdot(found.numpy(), a).real == pytest.approx(slope, rel=1e-5)
-    # Beside it any direction will do.
+    # Beside the axis any direction will do.
     assert tg.autograd.gradcheck(f, (v(a + 0.2j * np.eye(3)).requires_grad_(True),))
 
 

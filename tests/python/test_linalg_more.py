@@ -27,7 +27,7 @@ def positive(n: int, seed: int = 0) -> np.ndarray:
 
 A, B = draw(3, 3), draw(3, 2, seed=1)
 STABLE = draw(3, 3, seed=2) - 4 * np.eye(3)
-#: Name, and the arrays; of the result all parts that are arrays are compared.
+#: Name, and the arrays; all parts of the result that are arrays are compared.
 CASES: dict[str, tuple[Any, ...]] = {
     "solve_sylvester": (A, positive(2), B),
     "solve_continuous_lyapunov": (STABLE, positive(3)),

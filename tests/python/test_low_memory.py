@@ -50,7 +50,7 @@ def each_failure(work: Callable[[], object], check: Callable[[], None], size: in
     return most
 
 
-# Rows whose result has more elements than all arguments: these grow less.
+# Rows whose result has more elements than all arguments: their arguments grow less.
 PRODUCTS = {
     "cdist",
     "convolve",
@@ -105,7 +105,7 @@ def test_every_allocation_of_every_row_may_fail(name: str) -> None:
     row = next(r for r in _core.registry() if r["path"] == name)
     f = _core._functions[name]
     samples = _core.samples(name)
-    # Larger ones meet what may fail, and the small allocations of one are met by the reserve.
+    # Larger arguments meet the allocations that may fail, and the reserve serves the small ones of an operation.
     for size, sample in [*[(SERVED + 1, s) for s in samples[:3]], *[(1, s) for s in samples[-1:]]]:
         elements = 300 if name in PRODUCTS else 20_000
         values = [tracked(grown(v, elements) if size > 1 else v) for v in sample]
@@ -127,7 +127,7 @@ def test_every_allocation_of_every_row_may_fail(name: str) -> None:
         try:
             work()
         except (ValueError, TypeError, IndexError):
-            continue  # a sample that cannot be larger
+            continue  # a sample that cannot grow
         gc.collect()
         before = tg.tape_stats()
         kept = [v.numpy(copy=True) for v in inputs]
@@ -214,7 +214,7 @@ def test_a_failed_step_changes_nothing() -> None:
         p = [tg.Variable(np.full(N, 2.0), requires_grad=True) for _ in range(3)]
         sum((x * x).sum() for x in p).backward()
         optimizer = make(p)
-        shared = [x.numpy() for x in p]  # so that a step must copy
+        shared = [x.numpy() for x in p]  # makes the step copy
 
         def check(p: list[Any] = p, optimizer: Any = optimizer, shared: list[Any] = shared) -> None:
             values = {float(x.numpy()[0]) for x in p}
@@ -232,7 +232,7 @@ def test_a_failed_step_changes_nothing() -> None:
 def test_a_failed_backward_adds_to_no_gradient() -> None:
     x, y = (tg.Variable(np.ones(N), requires_grad=True) for _ in range(2))
     (x * y).sum().backward()
-    held = x.grad.numpy()  # the sum cannot be added to in place
+    held = x.grad.numpy()  # the sum cannot be added to the buffer in place
 
     def work() -> None:
         (x * y * 2).sum().backward()

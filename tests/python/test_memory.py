@@ -1,4 +1,4 @@
-"""Nothing stays: long chains, long runs, what each operation saves, cycles."""
+"""No memory leaks: long chains, long runs, the values that each operation saves, cycles."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def live() -> int:
 
 
 def in_a_small_stack(work: Callable[[], None]) -> None:
-    """Runs ``work`` in a thread of 256 KiB of stack: what recurses along a graph would overflow it."""
+    """Runs ``work`` in a thread of 256 KiB of stack: recursion along a graph would overflow it."""
     failures: list[BaseException] = []
 
     def run() -> None:
@@ -145,7 +145,7 @@ def test_a_steady_step_asks_the_system_for_nothing(threads: int) -> None:
     y = tg.Variable(rng.integers(0, 10, 256))
 
     def steps(n: int) -> tuple[int, int]:
-        """Blocks that the system was asked for, and pages touched for the first time."""
+        """The number of blocks taken from the system, and of pages touched for the first time."""
         calls, faults = tg.memory_stats()["system_calls"], resource.getrusage(resource.RUSAGE_SELF).ru_minflt
         for _ in range(n):
             optimizer.zero_grad()
@@ -249,7 +249,7 @@ def test_saved_bytes(name: str, f: Any, saved: int) -> None:
 
 
 class Held:
-    """Something whose end can be watched."""
+    """An object whose end a weak reference reports."""
 
 
 def test_a_graph_is_freed_with_its_last_reference() -> None:

@@ -30,7 +30,7 @@ def says(call: Any, error: type[Exception], *parts: str) -> None:
         assert part in str(caught.value), f"{part!r} is not in {caught.value}"
 
 
-#: What is called, the exception, parts of its message.
+#: The call, the exception, parts of its message.
 ARGUMENTS: list[tuple[Any, type[Exception], list[str]]] = [
     (lambda: X * ["a"], TypeError, ["*: ", "[0] is str ('a')", "expected numbers"]),
     (lambda: ["a"] - X, TypeError, ["-: ", "[0] is str ('a')"]),

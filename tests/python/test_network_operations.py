@@ -249,7 +249,7 @@ def is_floating(a: Any) -> bool:
 
 
 def split(name: str, sample: tuple[Any, ...]) -> tuple[Callable[..., tg.Variable], list[tg.Variable]]:
-    """The function of the floating arrays of a sample, and these."""
+    """A function of the floating arrays of a sample, and these arrays."""
     arrays = [tg.Variable(a.numpy()) for a in sample if is_floating(a)]
 
     def f(*values: tg.Variable) -> tg.Variable:

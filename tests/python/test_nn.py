@@ -149,7 +149,7 @@ def test_state_dict_shows_the_module(net):
     before = copy.deepcopy(state)
     state["net.scale"].mul_(2.0)
     assert (net.scale.item(), before["net.scale"].item()) == (18.0, 9.0)
-    # Values that show each other's arrays are read before any is written.
+    # Each value is a view of the other's array: both are read before any is written.
     a, b = net.first.weight.tolist(), tg.zeros_like(net.first.weight)
     net.load_state_dict({**net.state_dict(), "first.weight": b, "scale": net.state_dict()["scale"]})
     net.load_state_dict({**net.state_dict(), "first.weight": a})

@@ -1,4 +1,4 @@
-"""docs/numerics.md, row by row: what the page says about gradients at edges is what happens."""
+"""docs/numerics.md, row by row: the gradients at edges are those of the page."""
 
 from __future__ import annotations
 

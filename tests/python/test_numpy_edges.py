@@ -57,7 +57,7 @@ def test_quantiles_of_infinities() -> None:
     assert tg.percentile(tg.asarray(x), 100).item() == INF
     rows = np.array([[NAN, INF], [NAN, -INF], [1.0, NAN]])
     assert tg.nanmedian(tg.asarray(rows), axis=1).tolist() == [INF, -INF, 1.0]
-    # The derivative by the probability stays at an element.
+    # The derivative with respect to the probability is taken at an element.
     assert tg.grad(lambda q: tg.quantile(tg.asarray([1.0, 2.0, 4.0]), q))(tg.Variable(0.5)).item() == 4.0
 
 

@@ -111,7 +111,7 @@ def test_spectra_of_complex_signals() -> None:
     z = tg.stft(tg.Variable(x), 8, 2, window=window)
     assert z.shape[0] == 8
     np.testing.assert_allclose(tg.istft(z, 8, 2, window=window, return_complex=True).numpy(), x, atol=1e-12)
-    # All frequencies of a real signal are told by their number.
+    # The number of frequencies of a real signal determines its length.
     whole = tg.stft(tg.Variable(x.real), 8, 2, window=window, onesided=False)
     np.testing.assert_allclose(tg.istft(whole, 8, 2, window=window).numpy(), x.real, atol=1e-12)
 

@@ -62,7 +62,7 @@ def test_bounds_agree_with_scipy(name):
     problem = PROBLEMS[name]
     free = optimize.least_squares(problem.residuals, problem.start)
     x = free.x.numpy()
-    # Half of the bounds hold the solution back.
+    # Half of the bounds are active at the solution.
     low, high = np.minimum(x, problem.start) - 0.2 * abs(x) - 0.1, np.maximum(x, problem.start) + 1.0
     high[::2] = np.maximum(x[::2] - 0.1 * abs(x[::2]) - 0.05, low[::2] + 0.01)
     start = np.clip(problem.start, low, high)
@@ -146,7 +146,7 @@ def test_the_bridge_to_scipy():
 
 
 def minimum(theta):
-    """Of a coupled problem with two parameters."""
+    """The minimum of a coupled problem with two parameters."""
     return optimize.minimize(lambda x: tg.sum((x - theta) ** 2) + tg.sum(x**4) + x[0] * x[1] * theta[0], np.zeros(2)).x
 
 
@@ -176,7 +176,7 @@ THETA = np.array([1.3, 0.8])
 
 @pytest.mark.parametrize("solve", SOLVERS)
 def test_first_derivatives(solve):
-    # Of a tracked parameter, so that the solution is as exact as it gets.
+    # With a tracked parameter, so that the solution is polished to full precision.
     expected = difference(lambda p: solve(tg.Variable(p, requires_grad=True)).numpy(), THETA)
     theta = tg.Variable(THETA)
     np.testing.assert_allclose(tg.jacrev(solve)(theta).numpy(), expected, rtol=1e-6, atol=1e-8)

@@ -1,4 +1,4 @@
-"""What `import tapegrad` loads and names."""
+"""The modules that `import tapegrad` loads, and its names."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""Arguments drawn at random, most of them nonsense, end in an ordinary exception: no panic reaches anyone."""
+"""Arguments drawn at random, most of them nonsense, end in an ordinary exception: no panic reaches the user."""
 
 from __future__ import annotations
 

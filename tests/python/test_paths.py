@@ -1,4 +1,4 @@
-"""Gradients that reach a value along several paths: rules add to what has been collected, in its own buffer."""
+"""Gradients that reach a value along several paths: rules add to the collected gradient, in its own buffer."""
 
 import numpy as np
 import pytest
@@ -58,7 +58,7 @@ def test_a_batch_of_products_adds_too():
 def test_one_cotangent_for_two_inputs_is_not_overwritten():
     a, b = leaf(np.array([1.0, 2.0])), leaf(np.array([3.0, 4.0]))
     p, q = a * 1.0, b * 1.0
-    # p and q are given the same array by the sum; the product comes to q alone, then to p.
+    # The sum gives p and q the same array; the product adds to q alone, then to p.
     (tg.multiply(p, 5.0) + tg.multiply(q, 7.0) + (p + q)).sum().backward()
     assert a.grad.tolist() == [6.0, 6.0]
     assert b.grad.tolist() == [8.0, 8.0]

@@ -222,7 +222,7 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "program.safetensors"
 
 
 def golden(x: tg.Variable) -> Any:
-    """What the file in tests/golden computes; `tests/program_files.rs` runs it in Rust."""
+    """The function of the file in tests/golden; `tests/program_files.rs` runs it in Rust."""
     w = tg.asarray(np.array([[0.5, -1.0, 0.25], [2.0, 0.125, -0.75]], np.float32))
     y = tg.softmax(tg.tanh(x) @ w.T + tg.asarray(np.array([0.5, -0.25], np.float32)), axis=1)
     return y, tg.argmax(y, axis=1), tg.grad(lambda a: (tg.sin(a) * a).sum())(x)
@@ -528,7 +528,7 @@ def test_a_replayed_call_takes_no_more_memory(make: Any, kind: str) -> None:
             f()
     assert replayed.programs(), replayed.explain()
     peaks = [_peak(f) for f in (eager, replayed)]
-    # Numbers and small tables, and where groups hardly make anything else the blocks that they have at hand.
+    # Numbers and small tables; programs of groups, which allocate little else, also have their scratch blocks.
     assert peaks[1] <= peaks[0] + (4096 if make is _training else 49152), peaks
 
 
@@ -552,7 +552,7 @@ def test_gradients_that_a_call_replaces_survive_what_is_refused() -> None:
 
 
 def _momentum(rounds: int) -> tuple[Any, Any]:
-    """A training step, and what it changes."""
+    """A training step, and the state that it changes."""
     w = tg.asarray(np.ones((24, 24))).requires_grad_()
     sgd = optim.SGD([w], lr=1e-3, momentum=0.9)
 
@@ -598,7 +598,7 @@ def test_an_interrupt_leaves_the_state_as_before() -> None:
                 pass
             finally:
                 signal.setitimer(signal.ITIMER_REAL, 0)
-            # Whenever the alarm came: the step was done as a whole, or nothing of it.
+            # Whenever the alarm came, the step was done as a whole or not at all.
             if state() != before:
                 twin(x)
             assert state() == its_state()

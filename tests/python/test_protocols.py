@@ -1,4 +1,4 @@
-"""What Python, NumPy and other libraries ask of a Variable: protocols, dunder methods, pickle."""
+"""The protocols of Python, NumPy and other libraries on a Variable: dunder methods, pickle."""
 
 from __future__ import annotations
 

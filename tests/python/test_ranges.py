@@ -1,4 +1,4 @@
-"""Where numbers leave their range: sums and squares near overflow, integers that a dtype cannot hold, roundings."""
+"""Numbers that leave their range: sums and squares near overflow, integers that a dtype cannot hold, roundings."""
 
 from __future__ import annotations
 
@@ -259,7 +259,7 @@ def test_masks_with_an_axis_of_size_zero() -> None:
 
 
 def random_key(rng: random.Random, shape: tuple[int, ...]) -> tuple[Any, ...]:
-    """A key with masks over one axis or several, beside everything else that may stand between brackets."""
+    """A key with masks over one axis or several, and with all other kinds of indices."""
     key: list[Any] = []
     axis = 0
     while axis < len(shape):

@@ -1,4 +1,4 @@
-"""Convolutions in replays: bit for bit what eager calls compute, with groups behind them."""
+"""Convolutions in replays: bit for bit what eager calls compute, with groups as their epilogues."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def normal(*shape: int, dtype: Any = tg.float64) -> tg.Variable:
 
 
 def check(f: Any, *args: Any, then: bool = True) -> None:
-    """Replays on the arguments, on others, and on others that lie in other ways. `then`: whether a group is behind a product."""
+    """Replays on the arguments, on others, and on others of other layouts. `then`: whether a group is an epilogue."""
     compiled, others = replayed(f, *args)
     turned = [tg.Variable(np.asfortranarray(a.numpy())) for a in others]
     assert flat(compiled(*turned)) == flat(f(*others))
@@ -86,7 +86,7 @@ def test_groups_with_other_operands(dtype: Any) -> None:
     check(lambda x, w: tg.relu(F.conv2d(x, w, padding=1) * x[:, :1] + x[0]), x, w)
     check(lambda x, w: tg.where(x > 0, F.conv2d(x, w, padding=1), x) * 2, x, w)
     check(lambda x, w: tg.relu(F.conv2d(x, w, padding=1) + F.conv2d(tg.sin(x), w, padding=1)), x, w)
-    # Sums and truth values stay by themselves.
+    # Sums and booleans stay separate instructions.
     check(lambda x, w: (tg.tanh(F.conv2d(x, w)) + 1).sum(), x, w, then=False)
     check(lambda x, w: tg.tanh(F.conv2d(x, w)) > 0.5, x, w, then=False)
 

@@ -1,4 +1,4 @@
-"""Matrix products in replays: bit for bit what eager calls compute, with groups behind them and with operands in panels."""
+"""Matrix products in replays: bit for bit as eager calls, with groups as epilogues and operands in panels."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def normal(*shape: int, dtype: Any = tg.float64) -> tg.Variable:
 
 
 def check(f: Any, *args: Any, then: bool | None = None) -> Any:
-    """Replays on the arguments, on others of their shapes, and on others that lie in other ways; returns the program."""
+    """Replays on the arguments, on others of their shapes, and on others of other layouts; returns the program."""
     compiled, others = replayed(f, *args)
     turned = [tg.Variable(np.asfortranarray(a.numpy())) for a in others]
     assert flat(compiled(*turned)) == flat(f(*others))
@@ -104,7 +104,7 @@ def test_groups_with_other_operands_and_results(dtype: Any) -> None:
     check(lambda x, w, m: tg.where(m > 0, x @ w, m) * 2, *args, then=True)
     check(lambda x, w, m: (x @ w) * tg.cumsum(m, 0) + m[:1], *args, then=True)
     check(lambda x, w, m: (tg.tanh(x @ w) + m, tg.sin(x @ w) * m), *args, then=True)
-    # These stay by themselves: sums, truth values, a result in the place of another operand.
+    # These stay separate instructions: sums, booleans, a result in the place of another operand.
     check(lambda x, w, m: (tg.tanh(x @ w) + m).sum(), *args, then=False)
     check(lambda x, w, m: tg.tanh(x @ w) > m, *args, then=False)
     check(lambda x, w, m: (x @ w, (x @ w) * tg.cumsum(m, 0) + 1), *args, then=False)

@@ -10,7 +10,7 @@ import tapegrad as tg
 from tapegrad import _core
 from tapegrad._tree import flatten, leaves, unflatten
 
-#: What reads elements, and so is no program.
+#: Operations that read elements, and so cannot be programs.
 READS = (
     "max_unpool1d max_unpool2d max_unpool3d one_hot ctc_loss digitize nanargmax nanargmin unique_all unique_counts "
     "unique_inverse unique_values nonzero argwhere flatnonzero union1d intersect1d setdiff1d setxor1d tensordot bincount "

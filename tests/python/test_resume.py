@@ -24,7 +24,7 @@ def network() -> nn.Module:
 
 
 def run_of(make: Any) -> dict[str, Any]:
-    """All that a run is made of, by name."""
+    """The complete state of a run, by name."""
     tg.manual_seed(0)
     draw = np.random.default_rng(0)
     data = TensorDataset(draw.standard_normal((40, 1, 4, 4)).astype(np.float32), draw.integers(0, 5, 40))

@@ -1,4 +1,4 @@
-"""Gradients of tables by rows: nn.Embedding(sparse=True) and the optimizers that read rows alone."""
+"""RowGradients: nn.Embedding(sparse=True) and the optimizers that read single rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ INDICES = tg.tensor([[1, 4], [4, 2]])
 
 
 def pair(rows: int = 6, **options: Any) -> tuple[nn.Embedding, nn.Embedding]:
-    """A table with gradients by rows, and one of the same values without."""
+    """A table with RowGradients, and one of the same values without."""
     tg.manual_seed(0)
     sparse = nn.Embedding(rows, 3, sparse=True, dtype=tg.float64, **options)
     dense = nn.Embedding(rows, 3, dtype=tg.float64, **options)

@@ -630,7 +630,7 @@ def test_an_error_in_a_loop_of_a_compiled_step_leaves_gradients() -> None:
 
 
 def test_results_that_depend_on_nothing_tracked_do_not_require_gradients() -> None:
-    """A loop that the core runs says the same of its results as the loop in Python."""
+    """In a loop that the core runs, the same results require gradients as in the loop in Python."""
 
     def step(carry: Any, x: Any) -> Any:
         a, b = carry

@@ -1,4 +1,4 @@
-"""Schedulers: closed forms, saving and going on, and what is refused. Their values against PyTorch are golden cases."""
+"""Schedulers: closed forms, saving and resuming, and errors. Their values against PyTorch are golden cases."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def test_reading_shares() -> None:
         a[1] += 1.0
         assert x[1].item() == a[1]
         assert y[1].item() == 2.0 * a[1] - 2.0
-        x[2] = 9.0  # a write of ours is never seen by the user's array
+        x[2] = 9.0  # a write of ours never reaches the user's array
         assert a[2] == 2.0
         assert a.flags.writeable
     for x in (tg.array(a), tg.asarray(a, copy=True)):
@@ -118,14 +118,14 @@ def test_the_variable_moves_on_to_the_copy() -> None:
     assert not np.shares_memory(x.numpy(), a)
     a[:] = 50.0
     assert x.tolist() == [0.0, 1.0, 2.0]
-    # What shares its memory moves on as well.
+    # Views of its memory move on as well.
     assert part.tolist() == [1.0, 2.0]
     assert other.tolist() == [[0.0], [1.0], [2.0]]
     # It is copied once.
     (w * x * x).sum()
     (w[1:] * part).sum()
     assert x.numpy().ctypes.data == address
-    # No one holds the array any more but the user.
+    # Only the user holds the array now.
     assert sys.getrefcount(a) < references
 
 
@@ -168,7 +168,7 @@ def test_what_no_one_else_holds_is_not_copied(make: Any) -> None:
 
 
 def keep_alive(a: Any, how: str) -> Any:
-    """Something that can still reach the memory of `a` when its name is gone."""
+    """Objects that can still reach the memory of `a` when its name is gone."""
     return {"name": a, "view": a[:], "weak": weakref.ref(a), "memoryview": memoryview(a), "Variable": tg.asarray(a)}[how]
 
 
@@ -235,7 +235,7 @@ def test_second_derivatives_are_not_changed_either() -> None:
     np.testing.assert_allclose(h.numpy(), [12.0, 36.0])
 
 
-# ---- gradients that are given ----
+# ---- gradients given by the user ----
 
 
 def test_seeds_are_copied() -> None:

@@ -15,7 +15,7 @@ from tapegrad.autograd import gradcheck, gradgradcheck
 X = np.array([0.1, 0.5, 0.9, 1.5, -0.3])
 POSITIVE = np.array([0.3, 0.9, 1.7, 3.2, 6.5])
 UNIT = np.array([0.05, 0.2, 0.5, 0.8, 0.95])
-#: Name, arguments that are not differentiated by, and those that are.
+#: Name, the arguments without a gradient, and those with one.
 CASES: list[tuple[str, tuple[Any, ...], tuple[np.ndarray, ...]]] = [
     *((f"eval_{kind}", (n,), (X,)) for kind in ("chebyc", "chebys", "sh_legendre", "sh_chebyt", "sh_chebyu") for n in (0, 1, 4)),
     *(("eval_genlaguerre", (n,), (np.array(0.7), X)) for n in (0, 1, 4)),
@@ -38,7 +38,7 @@ CASES: list[tuple[str, tuple[Any, ...], tuple[np.ndarray, ...]]] = [
     ("powm1", (), (POSITIVE, X)),
     ("radian", (), (X, X + 1, X + 2)),
 ]
-#: PyTorch's names, and what they must give.
+#: PyTorch's names, and the expected values.
 NAMES: dict[str, Any] = {
     "bessel_j0": scipy.special.j0,
     "bessel_j1": scipy.special.j1,

@@ -15,7 +15,7 @@ from tapegrad.autograd import gradcheck, gradgradcheck
 POSITIVE = np.array([0.3, 0.9, 1.7, 3.2, 6.5])
 SIGNED = np.array([-1.7, -0.4, 0.25, 0.8, 2.6])
 UNIT = np.array([-3.0, -0.2, 0.1, 0.5, 0.95])
-#: Name, and arguments that are differentiated by.
+#: Name, and the arguments with a gradient.
 CASES: dict[str, tuple[np.ndarray, ...]] = {
     "gammasgn": (SIGNED,),
     "loggamma": (POSITIVE,),

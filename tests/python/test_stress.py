@@ -1,4 +1,4 @@
-"""No deadlock, no crash: every pair of things that threads do to the same Variables, and forks of a busy process.
+"""No deadlock, no crash: every pair of actions of threads on the same Variables, and forks of a busy process.
 
 ``make stress`` runs this for longer (``TAPEGRAD_STRESS`` is the factor).
 """
@@ -19,7 +19,7 @@ ACTIONS = ["step", "backward", "accumulate", "read", "write", "hook", "drop"]
 
 
 def run(*args: str, seconds: float, script: Path = SCRIPT) -> str:
-    """What the script prints. A process that does not end in time hangs: its stacks are in the error."""
+    """Runs the script and returns its output. A process that does not end in time hangs: the error shows its stacks."""
     command = [sys.executable, "-X", "faulthandler", str(script), *args]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:

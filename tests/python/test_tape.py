@@ -1,4 +1,4 @@
-"""Tape: what it lists, what it draws."""
+"""Tape: its lists and drawings."""
 
 import re
 import xml.etree.ElementTree as ET

@@ -1,4 +1,4 @@
-"""assert_close: what it accepts, what it says."""
+"""assert_close: accepted values and messages."""
 
 import numpy as np
 import pytest

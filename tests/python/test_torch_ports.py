@@ -1,4 +1,4 @@
-"""What programs written for PyTorch rely on: data that is replaced, Functions, functional derivatives, places of names."""
+"""What programs for PyTorch rely on: data that is replaced, Functions, functional derivatives, places of names."""
 
 import copy
 

@@ -1,4 +1,4 @@
-"""A tracked value never becomes a constant without a word: it is recorded, or an error names detach()."""
+"""A tracked value never becomes a constant silently: it is recorded, or an error names detach()."""
 
 # ruff: noqa: RUF005 - lists beside arrays are operands here
 
@@ -160,7 +160,7 @@ def array_parameters() -> Iterator[tuple[str, int, int]]:
                     yield row["path"], s, k
 
 
-#: Parameters whose values only choose or count: no gradient flows to them by their definition.
+#: Parameters whose values only choose or count: no gradient flows to them by definition.
 CHOOSING = {
     ("where", "condition"),
     ("masked_fill", "mask"),

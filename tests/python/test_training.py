@@ -1,4 +1,4 @@
-"""Losses and optimizers as users meet them: options, mutable groups, saved states, and what is refused."""
+"""Losses and optimizers as users meet them: options, mutable groups, saved states, and errors."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def test_second_orders_agree(name: str) -> None:
     np.testing.assert_allclose(reverse.numpy(), hessian @ d.numpy(), atol=1e-9)
 
 
-#: Each takes a function of a vector to a function of a vector of the same derivatives, by another way.
+#: Each maps a function of a vector to a function with the same derivatives, computed in another way.
 WAYS = {
     "grad": lambda f: lambda x: tg.grad(lambda x: tg.sum(f(x)))(x),
     "jvp": lambda f: lambda x: tg.jvp(f, (x,), (tg.ones_like(x),))[1],
@@ -115,7 +115,7 @@ def reference(name: str) -> Any:
 PAIRS = list(itertools.product(WAYS, repeat=2))
 TRIPLES = sample("triples", itertools.product(WAYS, repeat=3), 40)
 
-#: A Jacobian hands a checkpoint a batch of cotangents, under which it runs again.
+#: A Jacobian calls a checkpoint with a batch of cotangents, and the checkpoint runs again with it.
 BATCHED = [
     *((outer, "jacrev", "checkpoint") for outer in ("grad", "vjp", "jacrev", "checkpoint")),
     *(("jacrev", "checkpoint", inner) for inner in ("grad", "vjp", "jacrev")),
@@ -602,7 +602,7 @@ def rows() -> list[str]:
 
 
 def split(args: tuple[Any, ...]) -> tuple[list[tg.Variable], Any]:
-    """The floating arrays of a sample, and what puts others in their places."""
+    """The floating arrays of a sample, and a function that replaces them."""
     found: list[tg.Variable] = []
 
     def collect(a: Any) -> Any:
@@ -640,7 +640,7 @@ def caller(row: dict[str, Any]) -> Any:
     return call
 
 
-#: Their results have shapes that depend on the data: inside vmap they say so.
+#: The shapes of their results depend on the data: inside vmap they raise.
 SIZED = "unique unique_all unique_counts unique_inverse unique_values union1d intersect1d setdiff1d setxor1d histogram"
 SIZED += " histogram_bin_edges"
 #: Which calls read elements and say so, too: quantiles of mapped probabilities, extrema of scattered values.
@@ -692,7 +692,7 @@ def test_forward_equals_reverse_and_a_batch_a_loop(path: str) -> None:
     "f", [lambda y: tg.softmax(y), lambda y: tg.log_softmax(y), lambda y: tg.nn.functional.layer_norm(y, (4,))]
 )
 def test_recorded_gradients_of_fused_operations_hold_their_inputs_apart(f):
-    """The cotangent is made of the same value as the input: neither may count what depends on the other."""
+    """The cotangent is computed from the same value as the input: neither gradient may include the dependence of the other."""
     x = tg.Variable([0.3, -0.5, 1.2, 0.1], dtype="float64", requires_grad=True)
     (g,) = tg.autograd.grad(tg.sum(f(x) ** 3), x, create_graph=True)
     rows = [tg.autograd.grad(g[i], x, retain_graph=True)[0].tolist() for i in range(4)]

@@ -1,4 +1,4 @@
-"""What type checkers say of programs that use the package."""
+"""Type checkers on programs that use the package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values against NumPy where random cases do not lead: integers that wrap around, dtypes, arrays made from nothing."""
+"""Values against NumPy in cases that random tests do not reach: integers that wrap around, dtypes, arrays made from nothing."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ def fits(value: tuple[int, ...], place: tuple[int, ...]) -> bool:
 
 
 def detail_of(r: random.Random, kind: str, a: np.ndarray) -> Any:
-    """The rest of a step that makes a view."""
+    """The parameters of a step that makes a view."""
     if kind == "key":
         return r.choice(KEYS)
     if kind == "reshape":
@@ -109,7 +109,7 @@ def detail_of(r: random.Random, kind: str, a: np.ndarray) -> Any:
 
 
 def key_of(r: random.Random, op: str) -> Any:
-    """The rest of a step that writes."""
+    """The parameters of a step that writes."""
     if op == "rows":
         return r.choice(INDEX_ARRAYS)
     return r.choice(sorted(UNARY)) if op == "unary" else r.choice(KEYS)
@@ -172,7 +172,7 @@ def write(a: Any, b: Any, step: Step, which: int) -> None:
 
 
 def new_value(a: tg.Variable, b: tg.Variable, step: Step) -> tg.Variable:
-    """What a write puts into its place, as a new value."""
+    """The new value of a write, computed out of place."""
     _, op, _, _, key, c = step
     values: dict[str, Callable[[], tg.Variable]] = {
         "+=": lambda: a + b * c,

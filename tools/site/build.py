@@ -27,7 +27,7 @@ import tapegrad as tg
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-#: Pages that stand outside of docs/, and their places on the site.
+#: Pages outside docs/, and their places on the site.
 MORE = {"CHANGELOG.md": "changes.md", "CONTRIBUTING.md": "contributing.md"}
 
 

@@ -35,7 +35,7 @@ class Page(HTMLParser):
 
 
 def faults(home: Path, names: list[str]) -> list[str]:
-    """What is wrong with the site in this folder; `names` are the public names that need an entry."""
+    """The faults of the site in this folder; `names` are the public names that need an entry."""
     files = [p for p in home.rglob("*.html") if not p.is_relative_to(home / "rust") and "_static" not in p.parts]
     pages = {p.resolve(): Page(p.read_text(encoding="utf-8")) for p in files}
     out: list[str] = []

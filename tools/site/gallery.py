@@ -1,4 +1,4 @@
-"""Writes the gallery: every example with what it says about itself, its picture and a link to its text."""
+"""Writes the gallery: every example with its description, its picture and a link to its source."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def page() -> str:
     for path in sorted((ROOT / "examples").glob("*.py")):
         text = path.read_text(encoding="utf-8")
         doc = ast.get_docstring(ast.parse(text)) or ""
-        if "__main__" not in text:  # what programs share
+        if "__main__" not in text:  # files that programs share
             continue
         picture = next((p for p in (ROOT / "docs/pictures").glob(f"{path.stem}.*")), None)
         parts.append(f"## {TITLES.get(path.stem) or path.stem.replace('_', ' ').capitalize()}")

@@ -72,7 +72,7 @@ SUBJECTS = {
     "Numerical calculus": "calculus interpolate",
 }
 LAST = "More of NumPy's functions"
-#: Names that are no operations of the registry, and whose module says nothing.
+#: The subject of names that are not operations of the registry, and whose module does not tell it.
 BY_NAME = {
     "Creation": "array asarray block copy from_dlpack logspace",
     "Transformations": "sparse_jacobian sparse_hessian",
@@ -82,7 +82,7 @@ BY_NAME = {
     "Polynomials": "polyval",
 }
 
-#: The subject of what a module makes.
+#: The subject of names from each module.
 BY_MODULE = {
     "tapegrad._transforms": "Transformations",
     "tapegrad._custom": "Transformations",
@@ -105,7 +105,7 @@ BY_MODULE = {
 
 @dataclass
 class Entry:
-    """A public name: where it is found, and what stands about it."""
+    """A public name: its place, and the text of its entry."""
 
     path: str
     value: Any

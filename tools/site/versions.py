@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def order(version: str) -> tuple[int, ...]:
-    """What versions are sorted by."""
+    """The sort key of versions."""
     return tuple(int(part) for part in version.split("."))
 
 

@@ -38,7 +38,9 @@ def _op(name: str, op: Any, values: Sequence[Variable]) -> str:
         raise ValueError(f"{name}: op must be one of {', '.join(OPS)}, got {op!r}")
     for x in values:
         if op == "mean" and not is_inexact(x.dtype):
-            raise DTypeError(f"{name}: an array of {x.dtype.name} cannot hold a mean; convert it with astype, or take the sum")
+            raise DTypeError(
+                f"{name}: the mean of {x.dtype.name} is a floating number; convert with astype first, or take the sum"
+            )
         if op in ("max", "min") and x.dtype.is_complex:
             raise DTypeError(f"{name}: {x.dtype.name} has no order, so there is no {op}")
     return str(op)

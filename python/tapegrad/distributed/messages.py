@@ -168,7 +168,7 @@ def _tag(name: str, tag: Any) -> int:
 def _other(name: str, what: str, rank: Any, group: Group) -> int:
     found = checked_rank(name, what, rank, group)
     if found == group.rank:
-        raise ValueError(f"{name}: {what} is {found}, which is this rank itself; expected another rank")
+        raise ValueError(f"{name}: {what} is rank {found} itself, expected another rank")
     return found
 
 

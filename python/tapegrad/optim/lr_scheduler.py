@@ -619,7 +619,10 @@ class ReduceLROnPlateau(LRScheduler):
     def _reduce(self) -> None:
         if len(self.optimizer.param_groups) != len(self.min_lrs):
             if self.default_min_lr is None:
-                raise RuntimeError("ReduceLROnPlateau: groups were added since, and min_lr is a list for the first ones")
+                raise RuntimeError(
+                    f"ReduceLROnPlateau: the optimizer has {len(self.optimizer.param_groups)} groups now, and min_lr is a list "
+                    f"of {len(self.min_lrs)} rates; pass one number as min_lr when groups are added later"
+                )
             self.min_lrs = [self.default_min_lr] * len(self.optimizer.param_groups)
         for group, least in zip(self.optimizer.param_groups, self.min_lrs):
             rate = max(group["lr"] * self.factor, least)
