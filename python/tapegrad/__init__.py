@@ -77,13 +77,14 @@ if TYPE_CHECKING:
         vjp,
         vmap,
     )
-    from .amp import autocast
+    from .amp import GradScaler, autocast, get_autocast_dtype, is_autocast_enabled
     from .linalg import LinAlgError
     from .serialization import FileFormatError, load, save
     from .tape import Tape
 
 __all__ = [
     "FileFormatError",
+    "GradScaler",
     "LinAlgError",
     "Tape",
     "__array_namespace_info__",
@@ -105,6 +106,7 @@ __all__ = [
     "fft",
     "finfo",
     "func",
+    "get_autocast_dtype",
     "grad",
     "hessian",
     "hvp",
@@ -112,6 +114,7 @@ __all__ = [
     "inf",
     "integrate",
     "interpolate",
+    "is_autocast_enabled",
     "is_grad_enabled",
     "isdtype",
     "jacfwd",
@@ -182,7 +185,7 @@ _NUMPY = {
         "max_pool2d max_pool3d mode msort mvlgamma nan_to_num_ neg_ negative_ pairwise_distance pdist pinverse "
         "pixel_shuffle pixel_unshuffle poisson polygamma qr rad2deg_ range reciprocal_ relu_ renorm rms_norm round_ "
         "rrelu rsqrt_ rsub select_scatter selu sigmoid_ sin_ sinc_ sinh_ slice_scatter slogdet split_with_sizes sqrt_ "
-        "square_ std_mean stft take_along_dim tan_ tanh_ tensor_split threshold trapz trunc_ unique_consecutive var_mean "
+        "square_ std_mean stft svd take_along_dim tan_ tanh_ tensor_split threshold trapz trunc_ unique_consecutive var_mean "
         "xlogy zero_"
     ),
     "_numpy_helpers": (
@@ -256,7 +259,7 @@ _LAZY_NAMES = {
     "Tape": "tape",
     "num_threads": "_threads",
     "FileFormatError": "serialization",
-    "autocast": "amp",
+    **dict.fromkeys(("GradScaler", "autocast", "get_autocast_dtype", "is_autocast_enabled"), "amp"),
     "load": "serialization",
     "load_program": "_program",
     "save": "serialization",

@@ -248,14 +248,14 @@ def _is_same_size(self: Variable, other: Variable) -> bool:
 @_method("stride")
 def _stride(self: Variable, dim: int | None = None) -> Any:
     """How many elements lie from one place of an axis to the next."""
-    steps = tuple(s // self.itemsize for s in self._memory().strides)
+    steps = tuple(_core._strides(self))
     return steps if dim is None else steps[dim]
 
 
 @_method("is_contiguous")
 def _is_contiguous(self: Variable, memory_format: Any = None) -> bool:
     """Whether the elements lie in row-major order."""
-    return bool(self._memory().flags.c_contiguous)
+    return _core._is_contiguous(self)
 
 
 @_method("contiguous")
@@ -608,6 +608,15 @@ for _name in ("zeros", "ones", "empty"):
     METHODS[f"new_{_name}"] = _new(_name)
 
 
+@_method("new")
+def _new_array(self: Variable, *args: Any, device: Any = None) -> Variable:
+    """An array in the dtype of this one: a copy of a list or an array, or zeros of sizes or of a shape, which is a tuple."""
+    if len(args) == 1 and not isinstance(args[0], (int, tuple)):
+        return _new_tensor(self, args[0], device=device)
+    made: Variable = METHODS["new_zeros"](self, *(args or (0,)), device=device)
+    return made
+
+
 # ---- in place ----
 
 
@@ -648,10 +657,11 @@ def _elsewhere(module: str, name: str, own: str) -> Any:
 for _module, _names in {
     "linalg": "cholesky det slogdet matrix_exp matrix_power inverse=inv pinverse=pinv",
     "special": "digamma lgamma erfc erfinv xlogy mvlgamma=multigammaln igamma=gammainc igammac=gammaincc",
+    "_names": "bernoulli multinomial",
     "_torch_names": (
-        "addbmm aminmax cholesky_inverse cholesky_solve diag_embed diagonal_scatter dist histc index_copy index_fill kthvalue "
-        "logdet logit masked_scatter mode msort renorm select_scatter slice_scatter split_with_sizes take_along_dim "
-        "tensor_split unique_consecutive"
+        "addbmm aminmax as_strided cholesky_inverse cholesky_solve diag_embed diagonal_scatter dist hardshrink histc index_copy "
+        "index_fill kthvalue logdet logit masked_scatter mode msort renorm select_scatter slice_scatter split_with_sizes stft "
+        "svd take_along_dim tensor_split unique_consecutive"
     ),
 }.items():
     for _name in _names.split():

@@ -106,5 +106,8 @@ def attach() -> None:
     cls.flat = property(
         Flat, lambda self, value: self.__setitem__(..., _core.resize(_core.asarray(value), self.shape)), doc=Flat.__doc__
     )
-    cls.strides = property(lambda self: self._memory().strides, doc="The bytes from an element to the next along each axis.")
+    cls.strides = property(
+        lambda self: tuple(n * self.itemsize for n in _core._strides(self)),
+        doc="The bytes from an element to the next along each axis.",
+    )
     cls.__contains__, cls.__divmod__, cls.__rdivmod__ = _contains, _divmod, _rdivmod

@@ -35,6 +35,14 @@ class ModeResult(NamedTuple):
     indices: Variable
 
 
+class SvdResult(NamedTuple):
+    """What :func:`svd` gives."""
+
+    U: Variable
+    S: Variable
+    V: Variable
+
+
 class AminmaxResult(NamedTuple):
     """The result of :func:`aminmax`."""
 
@@ -709,6 +717,30 @@ def istft(
     out = added[..., start:end] / weight
     missing = 0 if length is None else length - (end - start)
     return _core.pad(out, [(0, 0)] * len(batch) + [(0, missing)]) if missing > 0 else out
+
+
+# ---- decompositions ----
+
+
+def svd(input: Any, some: bool = True, compute_uv: bool = True) -> SvdResult:
+    """PyTorch's ``svd``: ``U``, ``S`` and ``V`` with ``input = U @ diag(S) @ V.mH``; `linalg.svd` gives ``V.mH``.
+
+    ``some=False`` gives square ``U`` and ``V``. Without ``compute_uv`` these are zeros.
+
+    >>> U, S, V = tg.svd(tg.tensor([[2.0, 0.0], [0.0, 1.0], [0.0, 0.0]]))
+    >>> U.shape, S.tolist(), V.shape
+    ((3, 2), [2.0, 1.0], (2, 2))
+    """
+    from . import linalg
+
+    x = _core.asarray(input)
+    if not compute_uv:
+        s = linalg.svdvals(x)
+        batch, (m, n) = x.shape[:-2], x.shape[-2:]
+        return SvdResult(_core.zeros((*batch, m, m), x.dtype), s, _core.zeros((*batch, n, n), x.dtype))
+    u, s, vh = linalg.svd(x, full_matrices=not some)
+    v = _core.swapaxes(vh, -1, -2)
+    return SvdResult(u, s, _core.conj(v) if v.dtype.is_complex else v)
 
 
 # ---- the same function elsewhere ----

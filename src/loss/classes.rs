@@ -87,44 +87,50 @@ fn class_weight(op: &str, x: &Variable, weight: &Variable) -> Result<Variable> {
 }
 
 /// The reduced loss. `mean` divides by the sum of the weights of the samples that are not ignored.
-#[allow(clippy::cast_precision_loss, reason = "a mean divides by the count")]
 fn reduced(losses: &Variable, target: Option<&Variable>, w: Option<&Variable>, count: usize, how: Reduction) -> Result<Variable> {
     match (how, target) {
         (Reduction::None, _) => squeeze(losses, Some(&[class_axis(losses.ndim()).cast_signed()])),
-        (Reduction::Mean, Some(target)) if capture::is_on() && !target.is_lifted() => captured_mean(losses, target, w, count),
         (Reduction::Mean, Some(target)) if target.is_lifted() => mean_of_counted(losses, target, w),
-        (Reduction::Mean, Some(target)) => {
-            let counted = slice::<i64>(target.array()).iter().filter_map(|&t| usize::try_from(t).ok());
-            if w.is_none() && counted.clone().count() == losses.array().size() {
-                return mean(losses, None, false);
-            }
-            let total = sum(losses, None, false)?;
-            let Some(w) = w else { return divide(&total, counted.count() as f64) };
-            let mut times = alloc_check::filled(0.0, count);
-            counted.for_each(|t| times[t] += 1.0);
-            let times: Variable = Array::from_slice(&times, w.shape()).into();
-            let weights = multiply(w, &astype(&times, w.dtype())?)?;
-            divide(&total, &sum(&weights, None, false)?)
-        }
+        (Reduction::Mean, Some(target)) => mean_over_counted(losses, target, w, count),
         _ => how.apply(losses),
     }
 }
 
-/// The mean in a recording: a step of the program finds out which targets are ignored.
-#[cold]
-#[allow(clippy::cast_precision_loss, reason = "a mean divides by the count")]
-fn captured_mean(losses: &Variable, target: &Variable, w: Option<&Variable>, count: usize) -> Result<Variable> {
-    let total = sum(losses, None, false)?;
-    let counts = capture::computed(format!("targets of each of {count} classes"), &[target.array()], move |a| {
+/// The mean over the samples that are not ignored: the mean of all losses times [`share`], or over the mean of the weights. Neither
+/// overflows unless the result does, and when no sample is ignored the result has the bits of a plain mean.
+fn mean_over_counted(losses: &Variable, target: &Variable, w: Option<&Variable>, count: usize) -> Result<Variable> {
+    let mean = mean(losses, None, false)?;
+    let samples = target.array().size();
+    let Some(w) = w else {
+        if !capture::is_on() {
+            let counted = counted(target.array()).count();
+            return if counted == samples { Ok(mean) } else { multiply(&mean, share(samples, counted)) };
+        }
+        let found = capture::computed("targets that count".to_owned(), &[target.array()], |a| {
+            Ok(smallvec![Array::scalar(share(a[0].size(), counted(&a[0]).count()))])
+        })?;
+        return multiply(&mean, &astype(&found[0].clone().into(), losses.dtype())?);
+    };
+    let found = capture::computed(format!("targets of each of {count} classes"), &[target.array()], move |a| {
         let mut times = alloc_check::filled(0.0, count);
-        slice::<i64>(&a[0]).iter().filter_map(|&t| usize::try_from(t).ok()).for_each(|t| times[t] += 1.0);
-        let all: f64 = times.iter().sum();
-        Ok(smallvec![Array::from_slice(&times, &[count]), Array::scalar(all)])
+        counted(&a[0]).for_each(|t| times[t] += 1.0);
+        let samples = share(a[0].size(), 1);
+        times.iter_mut().for_each(|t| *t /= samples);
+        Ok(smallvec![Array::from_slice(&times, &[count])])
     })?;
-    let Some(w) = w else { return divide(&total, &astype(&counts[1].clone().into(), losses.dtype())?) };
-    let times = reshape(&counts[0].clone().into(), &w.shape().iter().map(|n| n.cast_signed()).collect::<Vec<_>>())?;
-    let weights = multiply(w, &astype(&times, w.dtype())?)?;
-    divide(&total, &sum(&weights, None, false)?)
+    let shares = reshape(&found[0].clone().into(), &w.shape().iter().map(|n| n.cast_signed()).collect::<Vec<_>>())?;
+    let weights = multiply(w, &astype(&shares, w.dtype())?)?;
+    divide(&mean, &sum(&weights, None, false)?)
+}
+
+/// The classes of the targets that count.
+fn counted(target: &Array) -> impl Iterator<Item = usize> {
+    slice::<i64>(target).iter().filter_map(|&t| usize::try_from(t).ok())
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a mean divides by the count")]
+fn share(samples: usize, counted: usize) -> f64 {
+    samples as f64 / counted as f64
 }
 
 /// The sum of the losses divided by the sum of the weights of the targets that are not ignored, if targets differ between the samples of

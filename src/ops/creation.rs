@@ -8,8 +8,9 @@ use super::work;
 use crate::array::{Array, DType, Element, Scalar, Shape, alloc_check, check_memory, default_float};
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
-use crate::tape::{Jvp, Primitive, Variable, Vjp, apply, is_recording};
+use crate::tape::{Jvp, Primitive, Variable, Vjp, apply, capture, is_recording};
 use serde::{Deserialize, Serialize};
+use smallvec::smallvec;
 
 /// `shape` as sizes, if an array of that shape fits into memory.
 ///
@@ -50,14 +51,14 @@ pub fn full_of(shape: &[isize], value: &Variable, dtype: Option<DType>) -> Resul
 fn filled(op: &str, shape: &[isize], value: Operand<'_>, dtype: Option<DType>) -> Result<Variable> {
     match value {
         Operand::Scalar(s) => full_as(op, shape, s, dtype),
-        Operand::Variable(v) if v.ndim() == 0 && !v.is_tracked() && !crate::tape::capture::is_on() => {
+        Operand::Variable(v) if v.ndim() == 0 && !v.is_tracked() && !capture::is_on() => {
             full_as(op, shape, v.array().item()?, Some(dtype.unwrap_or_else(|| v.dtype())))
         }
         Operand::Variable(v) => {
             let dtype = dtype.unwrap_or_else(|| v.dtype());
             let sizes = checked_shape(op, shape, dtype)?;
             let view = broadcast_to(&stored_as(op, v, dtype)?, &sizes)?;
-            if view.is_tracked() || crate::tape::capture::is_on() { super::positive(&view) } else { Ok(view.array().copy().into()) }
+            if view.is_tracked() || capture::is_on() { super::positive(&view) } else { Ok(view.array().copy().into()) }
         }
     }
 }
@@ -260,20 +261,34 @@ pub fn one_hot(x: &Variable, classes: i64) -> Result<Variable> {
     if !x.dtype().is_integer() {
         return Err(Error::dtype("one_hot", x.dtype(), "integers"));
     }
-    crate::tape::capture::read(x.innermost(), "one_hot");
-    let codes: Vec<i64> = dispatch!(integer x.dtype(), T => alloc_check::collect(x.innermost().to_vec::<T>().into_iter().map(|c| i64::from_scalar(c.to_scalar()))), else Vec::new());
+    if x.is_lifted() || classes == -1 {
+        capture::read(x.innermost(), "one_hot");
+    }
+    if x.is_lifted() {
+        let (_, classes) = class_codes(x.innermost(), classes)?;
+        let all = arange(Scalar::Int(0), Scalar::Int(classes), Scalar::Int(1), Some(DType::I64))?;
+        return astype(&super::equal(&super::expand_dims(x, &[-1])?, &all)?, DType::I64);
+    }
+    let made = capture::computed(format!("one_hot, {classes} classes"), &[x.array()], move |a| Ok(smallvec![one_hot_rows(&a[0], classes)?]))?;
+    Ok(made[0].clone().into())
+}
+
+/// The integers of `x` and the number of classes, checked.
+fn class_codes(x: &Array, classes: i64) -> Result<(Vec<i64>, i64)> {
+    let codes: Vec<i64> = dispatch!(integer x.dtype(), T => alloc_check::collect(x.to_vec::<T>().into_iter().map(|c| i64::from_scalar(c.to_scalar()))), else Vec::new());
     let classes = match (classes, codes.iter().max()) {
         (-1, Some(&largest)) => largest.saturating_add(1),
         (-1, None) => return Err(Error::Value("one_hot: num_classes must be given for an empty array".to_owned())),
         (given, _) => given,
     };
-    if let Some(bad) = codes.iter().find(|&&c| c < 0 || c >= classes) {
-        return Err(Error::Value(format!("one_hot: {bad} is not a class, expected 0 to {} (num_classes is {classes})", classes.saturating_sub(1))));
+    match codes.iter().find(|&&c| c < 0 || c >= classes) {
+        Some(bad) => Err(Error::Value(format!("one_hot: {bad} is not a class, expected 0 to {} (num_classes is {classes})", classes.saturating_sub(1)))),
+        None => Ok((codes, classes)),
     }
-    if x.is_lifted() {
-        let all = arange(Scalar::Int(0), Scalar::Int(classes), Scalar::Int(1), Some(DType::I64))?;
-        return astype(&super::equal(&super::expand_dims(x, &[-1])?, &all)?, DType::I64);
-    }
+}
+
+fn one_hot_rows(x: &Array, classes: i64) -> Result<Array> {
+    let (codes, classes) = class_codes(x, classes)?;
     let mut shape: Vec<isize> = x.shape().iter().map(|n| n.cast_signed()).collect();
     shape.push(isize::try_from(classes).unwrap_or(isize::MAX));
     let shape = checked_shape("one_hot", &shape, DType::I64)?;
@@ -283,7 +298,7 @@ pub fn one_hot(x: &Variable, classes: i64) -> Result<Variable> {
     for (i, &code) in codes.iter().enumerate() {
         data[i * width + usize::try_from(code).unwrap_or(0)] = 1;
     }
-    Ok(out.into())
+    Ok(out)
 }
 
 /// Argument `i` as a number, and its dtype when it is a 0-d array.

@@ -106,6 +106,24 @@ fn _is_capturing() -> bool {
     capture::is_begun()
 }
 
+/// Raises ValueError unless all elements of the bools `ok` are true. `{}` in the message is replaced by the element of `values`, which has
+/// the same shape, where the first one is false. A program checks this in each call.
+#[pyfunction]
+fn _require_all(ok: &Bound<'_, PyVariable>, values: &Bound<'_, PyVariable>, message: String) -> PyResult<()> {
+    let (ok, values) = (ok.get().snapshot(), values.get().snapshot());
+    guard("check", || {
+        capture::computed(message.clone(), &[ok.array(), values.array()], move |a| require_all(&a[0], &a[1], &message))?;
+        Ok(())
+    })
+}
+
+fn require_all(ok: &Array, values: &Array, message: &str) -> Result<SmallVec<[Array; 1]>> {
+    let Some(i) = ok.view::<bool>().iter().position(|&holds| !holds) else { return Ok(SmallVec::new()) };
+    let flat = values.reshape(&[values.size()])?;
+    let value = flat.with_layout(flat.layout().select(0, i)).item()?;
+    Err(Error::Value(message.replacen("{}", &value.to_string(), 1)))
+}
+
 /// Marks the call that is being recorded as not replayable, with the reason.
 #[pyfunction]
 fn _capture_refuse(reason: String) {
@@ -954,5 +972,6 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(_capture_knows, m)?)?;
     m.add_function(wrap_pyfunction!(_gradient_owner, m)?)?;
     m.add_function(wrap_pyfunction!(_is_capturing, m)?)?;
+    m.add_function(wrap_pyfunction!(_require_all, m)?)?;
     m.add_function(wrap_pyfunction!(_signature, m)?)
 }

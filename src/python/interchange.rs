@@ -312,8 +312,22 @@ fn _of_bits(bits: &Bound<'_, PyAny>, dtype: &Bound<'_, PyAny>) -> PyResult<PyVar
     guard("_of_bits", || Ok(PyVariable::new(of_bits(bits, super::dtype::extract(dtype)?)?.into())))
 }
 
+/// The strides in elements; inside a transformation those of one sample.
+#[pyfunction]
+fn _strides(x: &Bound<'_, PyVariable>) -> Vec<isize> {
+    x.get().snapshot().array().layout().strides().to_vec()
+}
+
+/// Whether the elements lie in row-major order. This reads the layout, not the elements.
+#[pyfunction]
+fn _is_contiguous(x: &Bound<'_, PyVariable>) -> bool {
+    x.get().snapshot().array().is_contiguous()
+}
+
 /// Adds the function that rebuilds pickles to the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(_strides, m)?)?;
+    m.add_function(wrap_pyfunction!(_is_contiguous, m)?)?;
     m.add_function(wrap_pyfunction!(_of_bits, m)?)?;
     m.add_function(wrap_pyfunction!(_rebuild, m)?)
 }

@@ -352,3 +352,89 @@ def test_softplus_is_linear_above_its_threshold():
         == nn.functional.softplus(single, threshold=20).tolist()
     )
     assert repr(nn.Softplus()) == "Softplus(beta=1.0, threshold=20.0)"
+
+
+# ---- names and arguments that public scripts use ----
+
+
+def test_new_arrays_of_the_dtype_of_another():
+    weight = tg.ones(2, 3, dtype=tg.float64)
+    for made in (weight.new(4, 5), weight.new(tg.zeros(4, 5).size())):
+        assert (made.shape, made.dtype) == ((4, 5), tg.float64)
+    assert weight.new([1, 2]).tolist() == [1.0, 2.0]
+    assert weight.new().shape == (0,)
+    assert weight.new(2).zero_().tolist() == [0, 0]
+    with pytest.raises(ValueError, match="device"):
+        weight.new(2, device="cuda")
+
+
+def test_draws_and_windows_as_methods():
+    p = tg.tensor([[0.0, 1.0], [1.0, 0.0]])
+    assert p.bernoulli().tolist() == p.tolist()
+    assert p.multinomial(1).tolist() == [[1], [0]]
+    assert p.multinomial(2, replacement=True).tolist() == [[1, 1], [0, 0]]
+    assert tg.arange(4.0).as_strided((2, 2), (1, 1)).tolist() == [[0, 1], [1, 2]]
+
+
+def test_singular_values_in_the_older_form():
+    x = tg.tensor(np.random.default_rng(0).standard_normal((2, 4, 3)), requires_grad=True)
+    u, s, v = x.svd()
+    assert (u.shape, s.shape, v.shape) == ((2, 4, 3), (2, 3), (2, 3, 3))
+    assert tg.allclose(u @ tg.diag_embed(s) @ v.mT, x)
+    assert tg.svd(x, some=False).U.shape == (2, 4, 4)
+    only = tg.svd(x, compute_uv=False)
+    assert tg.allclose(only.S, s)
+    assert not only.U.any()
+    assert not only.V.any()
+    z = tg.complex(x.detach(), x.detach() * 2)
+    u, s, v = tg.svd(z)
+    assert tg.allclose(u @ tg.diag_embed(s).to(z.dtype) @ v.mH, z)
+
+
+def test_backward_with_the_keyword_of_pytorch():
+    x = tg.ones(2, requires_grad=True)
+    tg.autograd.backward([x * 2], grad_tensors=[tg.tensor([1.0, 3.0])])
+    assert x.grad.tolist() == [2, 6]
+    with pytest.raises(TypeError, match="not both"):
+        tg.autograd.backward([x * 2], [tg.ones(2)], grad_tensors=[tg.ones(2)])
+
+
+def test_mixed_precision_by_the_names_on_top():
+    assert tg.GradScaler is tg.amp.GradScaler
+    assert not tg.is_autocast_enabled()
+    with tg.autocast("cpu", dtype=tg.float16):
+        assert tg.is_autocast_enabled()
+        assert tg.get_autocast_dtype("cpu") == tg.float16
+
+
+def test_a_loader_takes_all_arguments():
+    loader = tg.utils.data.DataLoader(range(4), 2, pin_memory_device="", in_order=False)
+    assert [b.tolist() for b in loader] == [[0, 1], [2, 3]]
+
+
+class Alternate(nn.utils.prune.BasePruningMethod):
+    """Every other element."""
+
+    PRUNING_TYPE = "unstructured"
+
+    def compute_mask(self, t, default_mask):
+        mask = default_mask.clone()
+        mask.view(-1)[::2] = 0
+        return mask
+
+
+def test_pruning_methods_of_ones_own():
+    prune = nn.utils.prune
+    layer = nn.Linear(4, 2)
+    assert isinstance(Alternate.apply(layer, "bias"), Alternate)
+    assert layer.bias_mask.tolist() == [0, 1]
+    assert prune.is_pruned(layer)
+    prune.custom_from_mask(layer, "weight", tg.tensor([[1.0, 1, 0, 1], [1, 0, 1, 1]]))
+    Alternate.apply(layer, "weight")  # of the six elements that are left
+    assert layer.weight_mask.tolist() == [[0, 1, 0, 0], [1, 0, 0, 1]]
+    layer(tg.ones(1, 4)).sum().backward()
+    assert layer.weight_orig.grad.tolist() == layer.weight_mask.tolist()
+    with pytest.raises(NotImplementedError, match="compute_mask"):
+        prune.BasePruningMethod.apply(nn.Linear(1, 1), "weight")
+    with pytest.raises(tg.ShapeError, match="shape"):
+        Alternate.apply(nn.Linear(2, 1), "weight", importance_scores=tg.ones(3))

@@ -122,17 +122,22 @@ def backward(
     create_graph: bool = False,
     *,
     inputs: Variables | None = None,
+    grad_tensors: Seeds = None,
 ) -> None:
     """Adds the gradients of the sum of ``outputs`` to ``.grad`` of the leaves they depend on, or of ``inputs`` only.
 
-    An output that is not a scalar needs a gradient of its shape in ``grad_outputs``. The graph is freed unless
-    ``retain_graph``, whose default is ``create_graph``.
+    An output that is not a scalar needs a gradient of its shape in ``grad_outputs``; ``grad_tensors`` is PyTorch's name for it.
+    The graph is freed unless ``retain_graph``, whose default is ``create_graph``.
 
     >>> x = tg.Variable([1.0, 2.0], requires_grad=True)
     >>> tg.autograd.backward([tg.sum(x), tg.sum(x * x)])
     >>> x.grad.tolist()
     [3.0, 5.0]
     """
+    if grad_tensors is not None:
+        if grad_outputs is not None:
+            raise TypeError("backward: give grad_outputs or grad_tensors, which mean the same, not both")
+        grad_outputs = grad_tensors
     roots = _list("backward", "outputs", outputs)
     retain = create_graph if retain_graph is None else retain_graph
     chosen = None if inputs is None else _list("backward", "inputs", inputs)

@@ -108,10 +108,17 @@ class Distribution:
             return
         plain = _core._innermost(value) if lifted else value
         with no_grad():
-            if plain.size and plain.dtype.is_floating_point and _plainly_within(constraint, plain):
+            recorded = _core._is_capturing()
+            if not recorded and plain.size and plain.dtype.is_floating_point and _plainly_within(constraint, plain):
                 return
             valid = constraint.check(plain)
-            if _core._lifted(valid) is not None or bool(_core.all(valid)):
+            if _core._lifted(valid) is not None:
+                return
+            if recorded:  # a step of the program checks the values of each call
+                message = f"{type(self).__name__}: {what} must satisfy {constraint!r}"
+                _core._require_all(valid, valid, f"{message}; validate_args=False turns the check off")
+                return
+            if bool(_core.all(valid)):
                 return
         import numpy as np
 

@@ -18,14 +18,7 @@ def one_hot(tensor: Variable, num_classes: int = -1) -> Variable:
     >>> tg.nn.functional.one_hot(tg.Variable([0, 2]), 3).tolist()
     [[1, 0, 0], [0, 0, 1]]
     """
-    indices = _core.asarray(tensor)
-    if num_classes == -1:
-        if not indices.size:
-            raise ValueError("one_hot: num_classes must be given for an input without elements")
-        num_classes = int(_core.max(_core._innermost(indices)).item()) + 1
-    if indices.size and int(_core.min(_core._innermost(indices)).item()) < 0:
-        raise ValueError("one_hot: class indices must not be negative")
-    return _core.one_hot(indices, num_classes)
+    return _core.one_hot(_core.asarray(tensor), num_classes)
 
 
 def embedding(

@@ -280,10 +280,9 @@ def multi_margin_loss(
 
 
 def _check_classes(name: str, t: Variable, classes: int, low: int) -> None:
-    if t.size:
-        least, most = int(_core.min(_core._innermost(t)).item()), int(_core.max(_core._innermost(t)).item())
-        if least < low or most >= classes:
-            raise ValueError(f"{name}: target {least if least < low else most} is out of range for {classes} classes")
+    t = _core._innermost(t)
+    known = _core.logical_and(t >= low, t < classes)
+    _core._require_all(known, t, f"{name}: target {{}} is out of range for {classes} classes")
 
 
 @with_older_flags
@@ -424,8 +423,8 @@ def gaussian_nll_loss(
     x = floating(name, input)
     t = _like(name, "target", _core.asarray(target).astype(x.dtype), x)
     v = _core.full(x.shape, var, dtype=x.dtype) if isinstance(var, (int, float)) else _like(name, "var", floating(name, var), x)
-    if _core.any(_core._innermost(v) < 0.0).item():
-        raise ValueError(f"{name}: var has a negative element")
+    plain = _core._innermost(v)
+    _core._require_all(_core.logical_not(plain < 0.0), plain, f"{name}: var has a negative element, {{}}")
     fixed = v.detach()
     v = v + (_core.clip(fixed, eps, None) - fixed)  # limited in value, not in the gradient
     losses = 0.5 * (_core.log(v) + (x - t) * (x - t) / v)

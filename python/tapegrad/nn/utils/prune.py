@@ -196,6 +196,50 @@ def global_unstructured(
         start += value.size
 
 
+class BasePruningMethod:
+    """Base of pruning methods: a subclass has ``compute_mask(t, default_mask)``; ``Method.apply(module, name, ...)`` prunes.
+
+    With the ``PRUNING_TYPE`` "unstructured" or "global" a parameter that is pruned already is handed over as the vector of its
+    elements that are not, with "structured" as it is.
+
+    >>> class Negative(tg.nn.utils.prune.BasePruningMethod):
+    ...     def compute_mask(self, t, default_mask):
+    ...         return default_mask * (t > 0)
+    >>> layer = tg.nn.Linear(2, 1, bias=False).requires_grad_(False)
+    >>> layer.weight[:] = tg.Variable([[-1.0, 1.0]])
+    >>> method = Negative.apply(layer, "weight")
+    >>> layer.weight_mask.tolist()
+    [[0.0, 1.0]]
+    """
+
+    PRUNING_TYPE: str = "unstructured"
+
+    def compute_mask(self, t: Variable, default_mask: Variable) -> Variable:
+        """The mask of the values ``t``, or of scores of them; ``default_mask`` is the present one."""
+        raise NotImplementedError(f"{type(self).__name__} does not define compute_mask(t, default_mask)")
+
+    @classmethod
+    def apply(
+        cls, module: Module, name: str, *args: Any, importance_scores: Variable | None = None, **kwargs: Any
+    ) -> BasePruningMethod:
+        """Prunes the parameter ``name`` of a module; ``args`` and ``kwargs`` make the method, which is returned."""
+        method = cls(*args, **kwargs)
+        if cls.PRUNING_TYPE not in ("unstructured", "structured", "global"):
+            raise ValueError(f"{cls.__name__}: PRUNING_TYPE is {cls.PRUNING_TYPE!r}, expected unstructured, structured or global")
+        value, mask = _present(module, name)
+        scores = value if importance_scores is None else _core.asarray(importance_scores)
+        _fits(name, scores, value)
+        if cls.PRUNING_TYPE == "structured" or name not in module.__dict__.get("_prune_handles", {}):
+            new = method.compute_mask(scores.clone(), mask.clone())
+        else:
+            alive = mask != 0
+            part = _core.asarray(method.compute_mask(scores[alive], mask[alive]))
+            new = mask.clone()
+            new[alive] = part.astype(mask.dtype)
+        custom_from_mask(module, name, new)
+        return method
+
+
 class L1Unstructured:
     """Names :func:`l1_unstructured` for :func:`global_unstructured`."""
 
@@ -205,6 +249,7 @@ class RandomUnstructured:
 
 
 __all__ = [
+    "BasePruningMethod",
     "L1Unstructured",
     "RandomUnstructured",
     "custom_from_mask",

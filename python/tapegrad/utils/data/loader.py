@@ -36,6 +36,8 @@ class DataLoader(Generic[T_co]):
         generator: where orders and seeds come from; the generator of the process when None.
         prefetch_factor: batches that each worker makes ahead, 2 when None.
         persistent_workers: keeps workers from one epoch to the next.
+        pin_memory_device: accepted, and without effect, as ``pin_memory``.
+        in_order: accepted, and without effect: batches always come in order.
         workers: "process" or "thread". Threads share the dataset and start at once, but Python code in them takes turns.
 
     Arrays in memory have a quick path: a batch of a :class:`TensorDataset`, or of a :class:`Subset` of one, is taken in one
@@ -69,6 +71,8 @@ class DataLoader(Generic[T_co]):
         *,
         prefetch_factor: int | None = None,
         persistent_workers: bool = False,
+        pin_memory_device: str = "",
+        in_order: bool = True,
         workers: str = "process",
     ) -> None:
         self.dataset = dataset
@@ -76,7 +80,7 @@ class DataLoader(Generic[T_co]):
         self.prefetch_factor = prefetch_factor if prefetch_factor is not None or num_workers == 0 else 2
         self.persistent_workers = persistent_workers
         self.timeout = timeout
-        self.pin_memory = pin_memory
+        self.pin_memory, self.pin_memory_device, self.in_order = pin_memory, pin_memory_device, in_order
         self.worker_init_fn = worker_init_fn
         self.multiprocessing_context = multiprocessing_context
         self.generator = generator
