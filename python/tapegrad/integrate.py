@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _core
 from ._core import AxisError, ShapeError, Variable, trapezoid
+from ._dtypes import inexacts
 from .optimize import OdeSolution, odeint, quad, solve_ivp
 
 if TYPE_CHECKING:
@@ -21,15 +22,13 @@ __all__ = ["OdeSolution", "cumulative_trapezoid", "fixed_quad", "odeint", "quad"
 
 def _samples(name: str, y: Any, x: Any, dx: Any, axis: int) -> tuple[Variable, Any]:
     """The samples with their axis last, and the distances of neighbours."""
-    y = _core.asarray(y)
-    if not (y.dtype.is_floating_point or y.dtype.is_complex):
-        y = y.astype(_core.get_default_dtype())
+    y, *places = inexacts(y) if x is None else inexacts(y, x)
     if not -y.ndim <= axis < y.ndim:
         raise AxisError(f"{name}: axis {axis} is out of bounds for an array of {y.ndim} dimensions")
     y = _core.moveaxis(y, axis, -1)
-    if x is None:
+    if not places:
         return y, dx
-    x = _core.asarray(x)
+    (x,) = places
     if x.ndim > 1:
         x = _core.moveaxis(x, axis, -1)
     if x.shape[-1] != y.shape[-1]:
