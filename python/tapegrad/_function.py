@@ -334,8 +334,9 @@ def _after(name: str, result: Any, later: dict[str, Any]) -> Any:
     dtype = later.pop("dtype", None)
     if later:
         key, value = next(iter(later.items()))
+        shown = key if hasattr(value, "shape") else f"{key}={value!r}"
         raise TypeError(
-            f"numpy.{name}: {key}={value!r} is not available for Variables; leave it out, or use v.numpy() for its data"
+            f"numpy.{name}: {shown} is not available for Variables; leave it out, or use v.numpy() for its data"
         )
     if dtype is not None:
         result = result.astype(dtype)

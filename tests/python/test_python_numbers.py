@@ -170,6 +170,8 @@ tg.ndimage.gaussian_filter(A, 0.7, mode="constant", cval=0.1)
 tg.ndimage.convolve(A, [[0.1, 0.2]], mode="constant", cval=0.1)
 tg.integrate.simpson(v, x=[0.1, 0.2, 0.4, 0.5, 0.7, 0.8, 0.9])
 tg.integrate.cumulative_trapezoid(v, x=[0.1, 0.2, 0.4, 0.5, 0.7, 0.8, 0.9])
+tg.integrate.fixed_quad(lambda x: v[0] * x, 0.1, 0.3)[0]
+tg.integrate.fixed_quad(lambda x: v[0] * x, v[1], 0.3)[0]
 tg.optimize.curve_fit(lambda x, a, b: a * x + b, g, v, p0=[0.1, 0.2], sigma=[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7])[0]
 """.strip().splitlines()
 
