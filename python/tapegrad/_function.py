@@ -103,7 +103,7 @@ def with_keywords(name: str, args: tuple[Any, ...], options: dict[str, Any]) -> 
     found = _torch_calls.with_arguments(name, args, dict(options))
     if found is NotImplemented and name in _FORMS:
         found = _in_numpys_form(name, args, options)
-    if found is not NotImplemented or not options or "." in name:
+    if found is not NotImplemented or "." in name or not _torch_calls.has_others(name, options):
         return found
     import numpy as np
 

@@ -190,7 +190,7 @@ def _bin_count(a: Any, bins: Any, range: Any, weights: Any) -> Any:
 def histogram(a: Any, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None) -> Any:
     """How many elements each bin has, and the edges: see tg.histogram. bins may be the name of a rule."""
     count = _bin_count(a, bins, range, weights)
-    return _core.histogram(a, count, range, density=bool(density), weights=weights)
+    return _core.histogram(a, count, range, density=False if density is None else density, weights=weights)
 
 
 def histogram_bin_edges(a: Any, bins: Any = 10, range: Any = None, weights: Any = None) -> Variable:
