@@ -335,9 +335,7 @@ def _after(name: str, result: Any, later: dict[str, Any]) -> Any:
     if later:
         key, value = next(iter(later.items()))
         shown = key if hasattr(value, "shape") else f"{key}={value!r}"
-        raise TypeError(
-            f"numpy.{name}: {shown} is not available for Variables; leave it out, or use v.numpy() for its data"
-        )
+        raise TypeError(f"numpy.{name}: {shown} is not available for Variables; leave it out, or use v.numpy() for its data")
     if dtype is not None:
         result = result.astype(dtype)
     return result if out is None else into(name, out, result)
