@@ -147,7 +147,7 @@ def logspace(
     >>> tg.logspace(0, 2, 3)
     Variable([  1.,  10., 100.])
     """
-    from ._names import linspace
+    from ._names import ends, linspace
 
     num, stop = named.pop("steps", num), named.pop("end", stop)
     check_device(named.pop("device", None))
@@ -157,7 +157,7 @@ def logspace(
         raise TypeError(
             f"logspace() got an unexpected keyword argument {key!r}" if named else "logspace() missing required argument 'stop'"
         )
-    out = _core.power(base, linspace(start, stop, num, endpoint=endpoint, axis=axis))
+    out = _core.power(base, linspace(*ends(start, stop, dtype), num, endpoint=endpoint, axis=axis))
     out = out if dtype is None else out.astype(dtype)
     return out.requires_grad_(True) if track else out
 
@@ -168,7 +168,7 @@ def polyval(p: Any, x: Any) -> Variable:
     >>> tg.polyval([1.0, 0.0, -1.0], tg.Variable([2.0, 3.0]))
     Variable([3., 8.])
     """
-    x = _core.asarray(x)
+    x = _core._together(x, p)[0]
     # Numbers of a list take the precision of a floating x; beside integers they are an array, as NumPy's.
     weak = isinstance(p, (list, tuple)) and (x.dtype.is_floating_point or x.dtype.is_complex)
     coefficients = p if weak else _core.unstack(_core.asarray(p))
@@ -184,11 +184,12 @@ def ediff1d(x: Any, to_end: Any = None, to_begin: Any = None) -> Variable:
     >>> tg.ediff1d(tg.Variable([1.0, 3.0, 6.0]))
     Variable([2., 3.])
     """
-    parts = [_core.diff(_core.asarray(x).reshape(-1))]
+    x, to_end, to_begin = _core._together(x, to_end, to_begin)
+    parts = [_core.diff(x.reshape(-1))]
     if to_begin is not None:
-        parts.insert(0, _core.asarray(to_begin).reshape(-1))
+        parts.insert(0, to_begin.reshape(-1))
     if to_end is not None:
-        parts.append(_core.asarray(to_end).reshape(-1))
+        parts.append(to_end.reshape(-1))
     return parts[0] if len(parts) == 1 else _core.concat(parts)
 
 
@@ -245,10 +246,12 @@ def apply_along_axis(func1d: Callable[..., Any], axis: int, arr: Any, *args: Any
     >>> tg.apply_along_axis(lambda v: v[0] + v[-1], 1, tg.Variable([[1.0, 2.0], [3.0, 4.0]]))
     Variable([3., 7.])
     """
+    from math import prod
+
     x = _core.moveaxis(_core.asarray(arr), axis, -1)
     axis %= x.ndim
     around_ = x.shape[:-1]
-    rows = _core.unstack(x.reshape((-1, x.shape[-1])))
+    rows = _core.unstack(x.reshape((prod(around_), x.shape[-1])))
     if not rows:
         raise ValueError(f"apply_along_axis: an array of shape {_core.asarray(arr).shape} has no vectors along axis {axis}")
     results = _core.stack([_core.asarray(func1d(row, *args, **kwargs)) for row in rows])
@@ -310,6 +313,12 @@ def copyto(dst: Variable, src: Any, where: Any = True) -> None:
     dst[...] = src if where is True else _core.where(where, src, dst)
 
 
+def _of_dtype(values: Any, x: Variable) -> Variable:
+    """Values in the dtype of an array. Numbers are read as numbers of it, so that no digits are lost."""
+    found: Variable = _core._together(values, x)[0]
+    return found.astype(x.dtype)
+
+
 def putmask(a: Variable, mask: Any, values: Any) -> None:
     """Writes values where a mask holds; they are repeated, and each stands for its own place.
 
@@ -318,8 +327,7 @@ def putmask(a: Variable, mask: Any, values: Any) -> None:
     >>> x
     Variable([5., 0., 5.])
     """
-    v = _core.asarray(values).reshape(-1)
-    a[...] = _core.where(mask, _core.resize(v.astype(a.dtype), a.shape), a)
+    a[...] = _core.where(mask, _core.resize(_of_dtype(values, a).reshape(-1), a.shape), a)
 
 
 def place(arr: Variable, mask: Any, vals: Any) -> None:
@@ -332,7 +340,7 @@ def place(arr: Variable, mask: Any, vals: Any) -> None:
     """
     mask = _core.asarray(mask).astype(bool)
     count = int(_core.count_nonzero(mask))
-    arr[mask] = _core.resize(_core.asarray(vals).reshape(-1).astype(arr.dtype), (count,))
+    arr[mask] = _core.resize(_of_dtype(vals, arr).reshape(-1), (count,))
 
 
 def put(a: Variable, ind: Any, v: Any, mode: str = "raise") -> None:
@@ -345,7 +353,7 @@ def put(a: Variable, ind: Any, v: Any, mode: str = "raise") -> None:
     """
     at = within(ind, mode, size(a), "put").reshape(-1)
     flat = _core.array(a.reshape(-1))
-    flat[at] = _core.resize(_core.asarray(v).reshape(-1).astype(a.dtype), (at.size,))
+    flat[at] = _core.resize(_of_dtype(v, a).reshape(-1), (at.size,))
     a[...] = flat.reshape(a.shape)
 
 
@@ -397,7 +405,7 @@ def fill_diagonal(a: Variable, val: Any, wrap: bool = False) -> None:
     if wrap and a.ndim == 2 and a.shape[0] > a.shape[1] + 1:
         raise ValueError("fill_diagonal: wrap=True is not available for tall matrices; write a[rows, columns] = values")
     at = _core.arange(min(a.shape))
-    a[(at,) * a.ndim] = _core.resize(_core.asarray(val).reshape(-1).astype(a.dtype), (at.size,))
+    a[(at,) * a.ndim] = _core.resize(_of_dtype(val, a).reshape(-1), (at.size,))
 
 
 def index_put(x: Any, indices: Sequence[Any], values: Any, accumulate: bool = False) -> Variable:
@@ -423,7 +431,7 @@ def index_put(x: Any, indices: Sequence[Any], values: Any, accumulate: bool = Fa
             raise IndexError(f"index_put: an index is out of bounds for an axis of size {n}")
         at = at + rows * _core.remainder(p, n)
         rows *= n
-    wide = _core.broadcast_to(_core.asarray(values).astype(x.dtype), at.shape + rest)
+    wide = _core.broadcast_to(_of_dtype(values, x), at.shape + rest)
     flat = _core.index_add(x.reshape((rows, *rest)), 0, at.reshape(-1), wide.reshape((at.size, *rest)))
     result: Variable = flat.reshape(x.shape)
     return result

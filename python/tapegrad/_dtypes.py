@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._core import DType, Variable, asarray, get_default_dtype, int64
+from ._core import DType, Variable, _together, get_default_dtype, int64, result_type
 from ._habits import check_device
 
 TYPE_CHECKING = False
@@ -160,5 +160,19 @@ def inexact(x: Any) -> Variable:
     >>> inexact([1, 2]).dtype
     tapegrad.float32
     """
-    values: Variable = asarray(x)
-    return values if values.dtype.is_inexact else values.astype(get_default_dtype())
+    return inexacts(x)[0]
+
+
+def inexacts(*values: Any) -> list[Variable]:
+    """Arrays of floating or complex dtypes. Numbers, lists of numbers, integers and booleans get that of the arrays beside them.
+
+    >>> from tapegrad._dtypes import inexacts
+    >>> [x.dtype for x in inexacts(tg.zeros(2, dtype=tg.float64), [0.1, 0.2], tg.arange(2))]
+    [tapegrad.float64, tapegrad.float64, tapegrad.float64]
+    """
+    found: list[Variable] = _together(*values)
+    if all(v.dtype.is_inexact for v in found):
+        return found
+    floating = [v.dtype.to_real() for v in found if v.dtype.is_inexact]
+    dtype = result_type(*floating) if floating else get_default_dtype()
+    return [v if v.dtype.is_inexact else v.astype(dtype) for v in found]

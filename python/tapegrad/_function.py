@@ -101,7 +101,9 @@ def _tracked(values: Any) -> bool:
 def with_keywords(name: str, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
     """``tg.name(*args, **options)`` with arguments that PyTorch's or NumPy's function of that name takes and ours does not."""
     found = _torch_calls.with_arguments(name, args, dict(options))
-    if found is not NotImplemented or not options or "." in name:
+    if found is NotImplemented and name in _FORMS:
+        found = _in_numpys_form(name, args, options)
+    if found is not NotImplemented or "." in name or not _torch_calls.has_others(name, options):
         return found
     import numpy as np
 
@@ -119,6 +121,29 @@ def with_keywords(name: str, args: tuple[Any, ...], options: dict[str, Any]) -> 
     except (TypeError, ValueError):
         return NotImplemented
     return NotImplemented if handler is None else handler(*args, **options)
+
+
+def _has_dtype(args: tuple[Any, ...], _: list[Any]) -> bool:
+    return len(args) > 2 and not isinstance(args[2], bool)
+
+
+#: Calls that NumPy's function takes and ours of that name does not, by what is in them: the positional and the other arguments.
+_FORMS: dict[str, Callable[[tuple[Any, ...], list[Any]], bool]] = {
+    **dict.fromkeys(("atleast_1d", "atleast_2d", "atleast_3d"), lambda args, _: len(args) != 1),
+    **dict.fromkeys(("sum", "prod", "mean", "std", "var"), _has_dtype),
+    **dict.fromkeys(("histogram", "histogram_bin_edges"), lambda _, rest: any(isinstance(v, str) for v in rest)),
+    "delete": lambda _, rest: any(isinstance(v, slice) for v in rest),
+    "einsum": lambda args, _: bool(args) and not isinstance(args[0], str),
+    "pad": lambda _, rest: any(isinstance(v, dict) for v in rest),
+}
+
+
+def _in_numpys_form(name: str, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    import numpy as np
+
+    if not _FORMS[name](args, [*args[1:], *options.values()]):
+        return NotImplemented
+    return _handlers()[getattr(np, name)](*args, **options)
 
 
 def _missing(func: Any) -> TypeError:
@@ -309,9 +334,8 @@ def _after(name: str, result: Any, later: dict[str, Any]) -> Any:
     dtype = later.pop("dtype", None)
     if later:
         key, value = next(iter(later.items()))
-        raise TypeError(
-            f"numpy.{name}: {key}={value!r} is not available for Variables; leave it out, or use v.numpy() for its data"
-        )
+        shown = key if hasattr(value, "shape") else f"{key}={value!r}"
+        raise TypeError(f"numpy.{name}: {shown} is not available for Variables; leave it out, or use v.numpy() for its data")
     if dtype is not None:
         result = result.astype(dtype)
     return result if out is None else into(name, out, result)
@@ -476,7 +500,10 @@ _SPECIAL: dict[str, Callable[..., Any]] = {
     "einsum": _einsum,
     "empty_like": _like(0),
     "full_like": _like(None),
+    "histogram": _numpy_options.histogram,
+    "histogram_bin_edges": _numpy_options.histogram_bin_edges,
     "linspace": _linspace,
+    "meshgrid": _numpy_options.meshgrid,
     "ndim": _arrays.ndim,
     "ones_like": _like(1),
     "pad": _numpy_options.pad,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _core, _linalg
 from ._core import ShapeError, Variable
-from ._dtypes import finfo, inexact
+from ._dtypes import finfo, inexact, inexacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +56,15 @@ __all__ = [
 
 
 def _matrix(name: str, x: Any, square: bool = True) -> Variable:
-    v = inexact(x)
+    return _matrices(name, x, square=square)[0]
+
+
+def _matrices(name: str, *values: Any, square: bool = True) -> list[Variable]:
+    """Matrices, of which lists of numbers take the floating dtype of the others."""
+    return [_checked_matrix(name, v, square) for v in inexacts(*values)]
+
+
+def _checked_matrix(name: str, v: Variable, square: bool) -> Variable:
     if v.ndim != 2 or (square and v.shape[0] != v.shape[1]):
         raise ShapeError(f"{name}: expected a {'square ' if square else ''}matrix, got shape {v.shape}")
     return v
@@ -75,7 +83,9 @@ def solve_sylvester(a: Any, b: Any, q: Any) -> Variable:
     >>> tg.linalg.solve_sylvester([[1.0]], [[3.0]], [[8.0]])
     Variable([[2.]])
     """
-    a, b, q = _matrix("solve_sylvester", a), _matrix("solve_sylvester", b), _matrix("solve_sylvester", q, False)
+    a, b, q = _matrices("solve_sylvester", a, b, q, square=False)
+    for side in (a, b):
+        _checked_matrix("solve_sylvester", side, True)
     m, n = a.shape[0], b.shape[0]
     if q.shape != (m, n):
         raise ShapeError(f"solve_sylvester: q has shape {q.shape}, expected {(m, n)}, the sides of a and b")
@@ -89,7 +99,7 @@ def solve_continuous_lyapunov(a: Any, q: Any) -> Variable:
     >>> tg.linalg.solve_continuous_lyapunov([[-1.0]], [[-4.0]])
     Variable([[2.]])
     """
-    a = _matrix("solve_continuous_lyapunov", a)
+    a, q = _matrices("solve_continuous_lyapunov", a, q)
     return solve_sylvester(a, _h(a), q)
 
 
@@ -102,7 +112,7 @@ def solve_discrete_lyapunov(a: Any, q: Any, method: str | None = None) -> Variab
     >>> tg.linalg.solve_discrete_lyapunov([[0.5]], [[3.0]])
     Variable([[4.]])
     """
-    a, q = _matrix("solve_discrete_lyapunov", a), _matrix("solve_discrete_lyapunov", q)
+    a, q = _matrices("solve_discrete_lyapunov", a, q)
     if q.shape != a.shape:
         raise ShapeError(f"solve_discrete_lyapunov: q has shape {q.shape}, expected {a.shape}")
     n = a.shape[0]
@@ -115,7 +125,9 @@ def _riccati(name: str, a: Any, b: Any, q: Any, r: Any, step: Callable[..., Vari
     from .linalg import LinAlgError
     from .optimize._samples import plain
 
-    values = [_matrix(name, a), _matrix(name, b, False), _matrix(name, q), _matrix(name, r)]
+    values = _matrices(name, a, b, q, r, square=False)
+    for square in (values[0], values[2], values[3]):
+        _checked_matrix(name, square, True)
     try:
         import scipy.linalg
     except ImportError as e:
@@ -177,12 +189,13 @@ def solve_banded(l_and_u: tuple[int, int], ab: Any, b: Any) -> Variable:
     >>> tg.linalg.solve_banded((0, 0), [[2.0, 4.0]], [2.0, 2.0])
     Variable([1. , 0.5])
     """
-    (lower, upper), ab = l_and_u, _matrix("solve_banded", ab, False)
+    (lower, upper), (ab, b) = l_and_u, inexacts(ab, b)
+    _checked_matrix("solve_banded", ab, False)
     if ab.shape[0] != lower + upper + 1:
         raise ShapeError(f"solve_banded: ab has {ab.shape[0]} rows, expected {lower} + {upper} + 1")
     n = ab.shape[1]
     rows = {upper - i: ab[i, max(upper - i, 0) : n + min(upper - i, 0)] for i in range(lower + upper + 1) if abs(upper - i) < n}
-    return _linalg.solve(_from_diagonals(rows, n), inexact(b))
+    return _linalg.solve(_from_diagonals(rows, n), b)
 
 
 def solveh_banded(ab: Any, b: Any, lower: bool = False) -> Variable:
@@ -191,7 +204,8 @@ def solveh_banded(ab: Any, b: Any, lower: bool = False) -> Variable:
     >>> tg.linalg.solveh_banded([[2.0, 4.0]], [2.0, 2.0])
     Variable([1. , 0.5])
     """
-    ab = _matrix("solveh_banded", ab, False)
+    ab, b = inexacts(ab, b)
+    _checked_matrix("solveh_banded", ab, False)
     m, n = ab.shape
     rows: dict[int, Variable] = {}
     for i in range(min(m, n)):
@@ -201,7 +215,7 @@ def solveh_banded(ab: Any, b: Any, lower: bool = False) -> Variable:
         d = ab[i, : n - k] if lower else ab[i, k:]
         conjugate = _core.conj(d) if d.dtype.is_complex else d
         rows[-k], rows[k] = (d, conjugate) if lower else (conjugate, d)
-    return _linalg.solve(_from_diagonals(rows, n), inexact(b))
+    return _linalg.solve(_from_diagonals(rows, n), b)
 
 
 def solve_toeplitz(c_or_cr: Any, b: Any) -> Variable:
@@ -213,10 +227,10 @@ def solve_toeplitz(c_or_cr: Any, b: Any) -> Variable:
     from .linalg import toeplitz
 
     column, row = c_or_cr if isinstance(c_or_cr, tuple) else (c_or_cr, None)
-    column = inexact(column)
-    if row is None:
-        row = _core.conj(column) if column.dtype.is_complex else column
-    return _linalg.solve(toeplitz(column, inexact(row)), inexact(b))
+    column, row, b = inexacts(column, column if row is None else row, b)
+    if row is column and column.dtype.is_complex:
+        row = _core.conj(column)
+    return _linalg.solve(toeplitz(column, row), b)
 
 
 def solve_circulant(c: Any, b: Any) -> Variable:
@@ -227,7 +241,7 @@ def solve_circulant(c: Any, b: Any) -> Variable:
     """
     from .fft import fft, ifft
 
-    c, b = inexact(c), inexact(b)
+    c, b = inexacts(c, b)
     spectrum = fft(c)
     x = ifft(fft(b, axis=0) / (spectrum if b.ndim == 1 else spectrum[:, None]), axis=0)
     return x if c.dtype.is_complex or b.dtype.is_complex else _core.real(x)
@@ -330,7 +344,7 @@ def expm_frechet(a: Any, e: Any, method: str | None = None, compute_expm: bool =
     >>> tg.linalg.expm_frechet([[0.0]], [[1.0]])
     (Variable([[1.]]), Variable([[1.]]))
     """
-    a, e = _matrix("expm_frechet", a), _matrix("expm_frechet", e)
+    a, e = _matrices("expm_frechet", a, e)
     if a.shape != e.shape:
         raise ShapeError(f"expm_frechet: a has shape {a.shape} and e {e.shape}, expected the same")
     n = a.shape[0]
@@ -427,7 +441,7 @@ def subspace_angles(a: Any, b: Any) -> Variable:
     >>> tg.linalg.subspace_angles([[1.0], [0.0]], [[0.0], [1.0]])
     Variable([1.5707964])
     """
-    qa, qb = (_linalg.qr(_matrix("subspace_angles", x, False))[0] for x in (a, b))
+    qa, qb = (_linalg.qr(x)[0] for x in _matrices("subspace_angles", a, b, square=False))
     overlap = _h(qa) @ qb
     cosine = _linalg.svdvals(overlap)
     rest = qb - qa @ overlap if qa.shape[1] >= qb.shape[1] else qa - qb @ _h(overlap)
@@ -444,7 +458,7 @@ def orthogonal_procrustes(a: Any, b: Any) -> tuple[Variable, Variable]:
     >>> scale
     Variable(5.)
     """
-    a, b = _matrix("orthogonal_procrustes", a, False), _matrix("orthogonal_procrustes", b, False)
+    a, b = _matrices("orthogonal_procrustes", a, b, square=False)
     if a.shape != b.shape:
         raise ShapeError(f"orthogonal_procrustes: shapes {a.shape} and {b.shape} differ")
     cross = _h(a) @ b
@@ -457,7 +471,7 @@ def eigh_tridiagonal(d: Any, e: Any, eigvals_only: bool = False) -> Any:
     >>> tg.linalg.eigh_tridiagonal([2.0, 3.0], [0.0], eigvals_only=True)
     Variable([2., 3.])
     """
-    d, e = inexact(d), inexact(e)
+    d, e = inexacts(d, e)
     a = _from_diagonals({0: d, 1: e, -1: e}, d.shape[0])
     return _linalg.eigvalsh(a) if eigvals_only else tuple(_linalg.eigh(a))
 
@@ -512,8 +526,8 @@ def hankel(c: Any, r: Any = None) -> Variable:
     """
     import numpy as np
 
-    c = _core.reshape(inexact(c), (-1,))
-    r = _core.zeros_like(c) if r is None else _core.reshape(inexact(r), (-1,))
+    c, *given = (_core.reshape(x, (-1,)) for x in (inexacts(c) if r is None else inexacts(c, r)))
+    r = given[0] if given else _core.zeros_like(c)
     values = _core.concat([c, r[1:]])
     return _core.take(values, np.arange(c.shape[0])[:, None] + np.arange(r.shape[0]))
 
@@ -563,7 +577,7 @@ def leslie(f: Any, s: Any) -> Variable:
     Variable([[0. , 2. ],
               [0.5, 0. ]])
     """
-    f, s = inexact(f), inexact(s)
+    f, s = inexacts(f, s)
     if f.ndim != 1 or s.shape != (f.shape[0] - 1,):
         raise ShapeError(f"leslie: f has shape {f.shape} and s {s.shape}, expected a vector and one of one element less")
     n = f.shape[0]
@@ -576,7 +590,7 @@ def khatri_rao(a: Any, b: Any) -> Variable:
     >>> tg.linalg.khatri_rao([[1.0], [2.0]], [[3.0], [4.0]]).reshape(-1)
     Variable([3., 4., 6., 8.])
     """
-    a, b = _matrix("khatri_rao", a, False), _matrix("khatri_rao", b, False)
+    a, b = _matrices("khatri_rao", a, b, square=False)
     if a.shape[1] != b.shape[1]:
         raise ShapeError(f"khatri_rao: {a.shape[1]} and {b.shape[1]} columns, expected as many")
     return _core.reshape(a[:, None, :] * b[None, :, :], (a.shape[0] * b.shape[0], a.shape[1]))

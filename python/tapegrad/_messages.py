@@ -143,12 +143,15 @@ def counterpart() -> str:
             if name in ("wrapper", "inner") and callable(inner):
                 rest, name = getattr(inner, "__module__", "").partition(".")[2], getattr(inner, "__name__", "")
             home = rest.partition(".")[0]
+            if name.startswith("__") and home != "stats":
+                # A class of SciPy's is named by itself: CubicSpline, not __init__.
+                name = type(frame.f_locals.get("self")).__name__
             running.append((home, _of_family(frame.f_locals.get("self"), name) if home == "stats" else name))
         elif running:
             break  # the first frame outside SciPy is the user's
         frame = frame.f_back
     for home, name in reversed(running):
-        for ours in (home, ""):
+        for ours in () if home.startswith("_") else (home, ""):
             if name.partition(".")[0] in _names(ours):
                 return f"Use {_path(ours, name)} instead of scipy.{home}.{name}"
     for home, name in reversed(running):

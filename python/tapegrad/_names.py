@@ -250,8 +250,17 @@ def linspace(
         x = _made(x if dtype is None else x.astype(dtype), requires_grad, device)
     else:
         x = _linspace(start, stop, num, endpoint=endpoint, dtype=dtype, requires_grad=requires_grad, device=device)
-    step = (_core.asarray(stop) - start) / ((num - 1 if endpoint else num) or float("nan")) if retstep else None
-    return (x, step) if retstep else x  # type: ignore[return-value]
+    if not retstep:
+        return x
+    first, last = ends(start, stop, dtype)
+    return x, (last - first) / ((num - 1 if endpoint else num) or float("nan"))  # type: ignore[return-value]
+
+
+def ends(start: Any, stop: Any, dtype: Any = None) -> tuple[Variable, Variable]:
+    """Both ends as arrays; numbers have the digits of the other end, or of the dtype that is asked for."""
+    like = () if dtype is None else (_core.zeros(0, dtype=dtype),)
+    first, last = _core._together(start, stop, *like)[:2]
+    return first, last
 
 
 def _ndim(x: Any) -> int:
@@ -260,7 +269,7 @@ def _ndim(x: Any) -> int:
 
 def _lines(start: Any, stop: Any, num: int, endpoint: bool, axis: int) -> Variable:
     """Numbers between arrays of starts and stops, along a new axis; both ends are exact."""
-    start, stop = _core.broadcast_arrays(_core.asarray(start) + 0.0, _core.asarray(stop) + 0.0)
+    start, stop = _core.broadcast_arrays(*(end + 0.0 for end in ends(start, stop)))
     t = _core.linspace(0.0, 1.0, num, endpoint=endpoint, dtype=_core.float64).reshape((num,) + (1,) * start.ndim)
     wide = _core.result_type(start, stop)
     t = t.astype(_core.float32) if wide in (_core.float32, _core.complex64) else t

@@ -92,6 +92,13 @@ def _contains(self: Variable, value: object) -> bool:
     return bool(_core.any(_core.equal(self, value)))  # type: ignore[arg-type]
 
 
+def _reversed(self: Variable) -> Iterator[Variable]:
+    """The rows, the last one first."""
+    if self.ndim == 0:
+        raise TypeError("reversed: iteration over a 0-d array")
+    return iter(self[::-1])
+
+
 def _divmod(self: Variable, other: Any) -> tuple[Variable, Variable]:
     return self // other, self % other
 
@@ -104,10 +111,13 @@ def attach() -> None:
     """Puts the properties and operators on Variable. Methods are in the table of `_habits`."""
     cls: Any = Variable
     cls.flat = property(
-        Flat, lambda self, value: self.__setitem__(..., _core.resize(_core.asarray(value), self.shape)), doc=Flat.__doc__
+        Flat,
+        lambda self, value: self.__setitem__(..., _core.resize(_core._together(value, self)[0], self.shape)),
+        doc=Flat.__doc__,
     )
     cls.strides = property(
         lambda self: tuple(n * self.itemsize for n in _core._strides(self)),
         doc="The bytes from an element to the next along each axis.",
     )
-    cls.__contains__, cls.__divmod__, cls.__rdivmod__ = _contains, _divmod, _rdivmod
+    cls.__contains__, cls.__reversed__ = _contains, _reversed
+    cls.__divmod__, cls.__rdivmod__ = _divmod, _rdivmod

@@ -202,11 +202,12 @@ def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype
     >>> tg.geomspace(1.0, 100.0, 3).round(4)
     Variable([  1.,  10., 100.])
     """
-    from ._names import linspace
+    from ._names import ends, linspace
 
-    start, stop = _core.asarray(start) + 0.0, _core.asarray(stop) + 0.0
+    start, stop = (end + 0.0 for end in ends(start, stop, dtype))
+    # A real or complex number of size one, by which both ends turn so that the start is positive.
     sign = _core.sign(start.detach())
-    low, high = _core.log(_core.multiply(start, sign)), _core.log(_core.multiply(stop, sign))
+    low, high = _core.log(_core.divide(start, sign)), _core.log(_core.divide(stop, sign))
     if sign.ndim:
         sign = _core.expand_dims(sign, axis)
     out = _core.multiply(sign, _core.exp(linspace(low, high, num, endpoint=endpoint, axis=axis)))

@@ -133,7 +133,7 @@ def into(name: str, out: Any, result: Any) -> Any:
 
 def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> tuple[Variable, ...]:
     """Coordinates along axes of their own: sparse, they broadcast to the full grids."""
-    lines = [_core.asarray(x).reshape(-1) for x in xi]
+    lines = [x.reshape(-1) for x in _core._together(*xi)]
     if not sparse:
         return tuple(_core.meshgrid(*lines, indexing=indexing))
     out = []
@@ -157,6 +157,7 @@ def cov(
     dtype: Any = None,
 ) -> Variable:
     """Covariances of variables whose observations have weights: counts (fweights) or importance (aweights)."""
+    m, y, aweights = _core._together(m, y, aweights)
     x = _core.atleast_2d(_inexact(m, dtype))
     x = x if rowvar or x.shape[0] == 1 else x.T
     if y is not None:
@@ -164,11 +165,37 @@ def cov(
         x = _core.concat([x, other if rowvar or other.shape[0] == 1 else other.T])
     ddof = (0 if bias else 1) if ddof is None else ddof
     f = _core.ones(x.shape[1], dtype=x.dtype.to_real()) if fweights is None else _core.asarray(fweights).astype(x.dtype.to_real())
-    w = f if aweights is None else f * _core.asarray(aweights)
+    w = f if aweights is None else f * aweights
     total = _core.sum(w)
     lost = ddof if aweights is None else ddof * _core.sum(w * aweights) / total
     d = x - (_core.sum(x * w, axis=1) / total)[:, None]
     return _core.squeeze(_core.matmul(d * w, _core.conj(d).T) / (total - lost))
+
+
+def angle(z: Any, deg: bool = False) -> Variable:
+    """The angles of complex numbers, in degrees if asked for."""
+    out: Variable = _core.angle(z)
+    return _core.rad2deg(out) if deg else out
+
+
+def _bin_count(a: Any, bins: Any, range: Any, weights: Any) -> Any:
+    """How many bins one of NumPy's rules, as "auto", finds for the data; other values of bins as they are."""
+    if not isinstance(bins, str):
+        return bins
+    import numpy as np
+
+    return len(np.histogram_bin_edges(plain(a), bins, plain(range), plain(weights))) - 1
+
+
+def histogram(a: Any, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None) -> Any:
+    """How many elements each bin has, and the edges: see tg.histogram. bins may be the name of a rule."""
+    count = _bin_count(a, bins, range, weights)
+    return _core.histogram(a, count, range, density=False if density is None else density, weights=weights)
+
+
+def histogram_bin_edges(a: Any, bins: Any = 10, range: Any = None, weights: Any = None) -> Variable:
+    """The edges of the bins that histogram uses."""
+    return _core.histogram_bin_edges(a, _bin_count(a, bins, range, weights), range)
 
 
 def intersect1d(ar1: Any, ar2: Any, assume_unique: bool = False, return_indices: bool = False) -> Any:
@@ -192,6 +219,11 @@ def pad(array: Any, pad_width: Any, mode: Any = "constant", *, reflect_type: str
     if reflect_type not in ("even", "odd"):
         raise ValueError(f"pad: reflect_type is {reflect_type!r}, expected 'even' or 'odd'")
     x = _core.asarray(array)
+    if isinstance(pad_width, dict):
+        if any(not -x.ndim <= axis < x.ndim for axis in pad_width):
+            raise _core.AxisError(f"pad: an axis of {sorted(pad_width)} is out of range for an array of shape {x.shape}")
+        widths = {axis % x.ndim: (width, width) if isinstance(width, int) else width for axis, width in pad_width.items()}
+        pad_width = [widths.get(axis, (0, 0)) for axis in range(x.ndim)]
     if reflect_type == "even" or mode not in ("reflect", "symmetric"):
         return _core.pad(x, pad_width, mode=mode, **options)
     import numpy as np
@@ -222,6 +254,7 @@ def astype(x: Any, dtype: Any, order: str = "K", casting: str = "unsafe", subok:
 
 
 HANDLERS: dict[str, Callable[..., Any]] = {
+    "angle": angle,
     "cov": cov,
     "delete": delete,
     "intersect1d": intersect1d,

@@ -12,16 +12,18 @@ if TYPE_CHECKING:
 __all__ = ["poly", "polyadd", "polyder", "polydiv", "polyfit", "polyint", "polymul", "polysub", "roots"]
 
 
-def _coefficients(name: str, p: Any) -> Variable:
-    x = _core.atleast_1d(_core.asarray(p))
-    if x.ndim != 1:
-        raise _core.ShapeError(f"{name}: expected a vector of coefficients, got shape {x.shape}")
-    return x
+def _coefficients(name: str, *vectors: Any) -> list[Variable]:
+    """Vectors, of which lists of numbers take the floating dtype of the others."""
+    found: list[Variable] = [_core.atleast_1d(x) for x in _core._together(*vectors)]
+    for x in found:
+        if x.ndim != 1:
+            raise _core.ShapeError(f"{name}: expected a vector of coefficients, got shape {x.shape}")
+    return found
 
 
 def _aligned(name: str, a: Any, b: Any) -> tuple[Variable, Variable]:
     """Two vectors of one length, with zeros before the shorter one."""
-    a, b = _coefficients(name, a), _coefficients(name, b)
+    a, b = _coefficients(name, a, b)
     n = max(a.size, b.size)
     return _core.pad(a, (n - a.size, 0)), _core.pad(b, (n - b.size, 0))
 
@@ -50,7 +52,8 @@ def polymul(a1: Any, a2: Any) -> Variable:
     >>> tg.polymul([1.0, 1.0], [1.0, -1.0])
     Variable([ 1.,  0., -1.])
     """
-    return _core.convolve(_coefficients("polymul", a1), _coefficients("polymul", a2))
+    a, b = _coefficients("polymul", a1, a2)
+    return _core.convolve(a, b)
 
 
 def polydiv(u: Any, v: Any) -> tuple[Variable, Variable]:
@@ -59,7 +62,8 @@ def polydiv(u: Any, v: Any) -> tuple[Variable, Variable]:
     >>> tg.polydiv([1.0, 0.0, -1.0], [1.0, 1.0])
     (Variable([ 1., -1.]), Variable([0.]))
     """
-    rest, divisor = _coefficients("polydiv", u) + 0.0, _coefficients("polydiv", v)
+    rest, divisor = _coefficients("polydiv", u, v)
+    rest = rest + 0.0
     steps, quotient = rest.size - divisor.size + 1, []
     for _ in range(max(steps, 0)):
         factor = rest[0] / divisor[0]
@@ -79,7 +83,7 @@ def polyder(p: Any, m: int = 1) -> Variable:
     """
     if m < 0:
         raise ValueError(f"polyder: the order is {m}, expected 0 or more (see polyint)")
-    x = _coefficients("polyder", p)
+    (x,) = _coefficients("polyder", p)
     for _ in range(m):
         x = x[:-1] * _core.arange(x.size - 1, 0, -1).astype(x.dtype)
     return x
@@ -93,8 +97,8 @@ def polyint(p: Any, m: int = 1, k: Any = None) -> Variable:
     """
     if m < 0:
         raise ValueError(f"polyint: the order is {m}, expected 0 or more (see polyder)")
-    x = _coefficients("polyint", p) + 0.0
-    constants = _core.zeros(m, dtype=x.dtype) if k is None else _core.broadcast_to(_coefficients("polyint", k), (m,))
+    x, constants = _coefficients("polyint", p, 0.0 if k is None else k)
+    x, constants = x + 0.0, _core.broadcast_to(constants, (m,))
     for i in range(m):
         x = _core.concat([x / _core.arange(x.size, 0, -1).astype(x.dtype), constants[i : i + 1].astype(x.dtype)])
     return x
@@ -107,15 +111,18 @@ def poly(seq_of_zeros: Any) -> Variable:
     Variable([ 1.,  0., -1.])
     """
     x = _core.atleast_1d(_core.asarray(seq_of_zeros))
+    real = False
     if x.ndim == 2 and x.shape[0] == x.shape[1]:
         from .linalg import eigvals
 
+        # The eigenvalues of a real matrix are conjugate pairs.
+        real = not x.dtype.is_complex
         x = eigvals(x)
-    x = _coefficients("poly", x)
+    (x,) = _coefficients("poly", x)
     out = _core.ones(1, dtype=x.dtype if x.dtype.is_floating_point or x.dtype.is_complex else _core.float64)
     for root in _core.unstack(x):
         out = _core.pad(out, (0, 1)) - _core.pad(out * root, (1, 0))
-    return out
+    return out.real if real else out
 
 
 def roots(p: Any) -> Variable:
@@ -128,7 +135,7 @@ def roots(p: Any) -> Variable:
 
     from ._arrays import polyval
 
-    x = _coefficients("roots", p)
+    (x,) = _coefficients("roots", p)
     x = x if x.dtype.is_floating_point or x.dtype.is_complex else x.astype(_core.float64)
     values = x.detach().numpy()
     x = x[int(np.argmax(values != 0)) :] if values.any() else x[:0]
@@ -156,12 +163,13 @@ def polyfit(
         raise TypeError("polyfit: full=, cov= and rcond= are not available; tg.linalg.lstsq(tg.vander(x, deg + 1), y) has them")
     from .linalg import lstsq
 
-    x, y = _coefficients("polyfit", x) + 0.0, _core.asarray(y) + 0.0
+    x, y, w = _core._together(x, y, w)
+    x, y = _coefficients("polyfit", x)[0] + 0.0, y + 0.0
     if y.shape[:1] != x.shape:
         raise _core.ShapeError(f"polyfit: x has shape {x.shape} and y has {y.shape}, expected as many points")
     matrix = _core.vander(x, deg + 1)
     if w is not None:
-        w = _coefficients("polyfit", w)
+        (w,) = _coefficients("polyfit", w)
         matrix, y = matrix * w[:, None], y * (w if y.ndim == 1 else w[:, None])
     # Columns of one length, as NumPy scales them, so that small powers count as large ones.
     scale = _core.sqrt(_core.sum(matrix.detach() * matrix.detach(), axis=0))

@@ -50,10 +50,10 @@ cbrt, exp2, expm1, log1p = _core.cbrt, _core.exp2, _core.expm1, _core.log1p
 def _floating(*values: Any) -> list[Variable]:
     """Arrays of one floating dtype; numbers take that of the arrays."""
     arrays = [v for v in values if not isinstance(v, (bool, int, float))]
-    found = [_core.asarray(v) for v in arrays]
+    found = _core._together(*arrays)
     like = [v.dtype for v in found if v.dtype.is_floating_point or v.dtype.is_complex]
     dtype = _core.result_type(*like) if like else _core.get_default_dtype()
-    return [_core.asarray(v, dtype=dtype) if not isinstance(v, Variable) else v.astype(dtype) for v in values]
+    return [v.astype(dtype) if isinstance(v, Variable) else _core.asarray(v, dtype=dtype) for v in values]
 
 
 def gammasgn(x: Any) -> Variable:

@@ -9,7 +9,7 @@ from . import _core, special
 from . import distributions as D
 from ._arrays import broadcast_shapes
 from ._core import ShapeError, Variable
-from .distributions.utils import as_floating, outside
+from .distributions.utils import all_floating, as_floating, outside
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -427,12 +427,12 @@ def entropy(pk: Any, qk: Any = None, base: float | None = None, axis: int = 0) -
     >>> tg.stats.entropy(tg.Variable([1.0, 1.0]), base=2)
     Variable(1.)
     """
-    p = as_floating(pk)
+    p, *others = all_floating(pk) if qk is None else all_floating(pk, qk)
     p = p / _core.sum(p, axis=axis, keepdims=True)
-    if qk is None:
+    if not others:
         out = _core.sum(special.entr(p), axis=axis)
     else:
-        q = as_floating(qk)
+        (q,) = others
         out = _core.sum(special.rel_entr(p, q / _core.sum(q, axis=axis, keepdims=True)), axis=axis)
     return out if base is None else out / log(base)
 
@@ -443,7 +443,7 @@ def pearsonr(x: Any, y: Any, *, axis: int = 0) -> tuple[Variable, Variable]:
     >>> tg.stats.pearsonr(tg.Variable([1.0, 2.0, 3.0]), tg.Variable([2.0, 4.0, 6.5]))[0].round(3)
     Variable(0.998)
     """
-    a, b = as_floating(x), as_floating(y)
+    a, b = all_floating(x, y)
     if a.shape[axis] != b.shape[axis] or a.shape[axis] < 2:
         raise ShapeError(f"pearsonr: samples of shapes {a.shape} and {b.shape}, expected as many of both, and at least 2")
     u, v = (s - _core.mean(s, axis=axis, keepdims=True) for s in (a, b))
@@ -461,12 +461,13 @@ class gaussian_kde:
     """
 
     def __init__(self, dataset: Any, bw_method: Any = None, weights: Any = None) -> None:
-        self.dataset = _core.atleast_2d(as_floating(dataset))
+        data, *given = all_floating(dataset) if weights is None else all_floating(dataset, weights)
+        self.dataset = _core.atleast_2d(data)
         self.d, self.n = self.dataset.shape
         if self.dataset.size < 2:
             raise ValueError("gaussian_kde: dataset has one element, expected several")
-        given = _core.full((self.n,), 1.0 / self.n, dtype=self.dataset.dtype) if weights is None else as_floating(weights)
-        self.weights = given / _core.sum(given)
+        weight = given[0] if given else _core.full((self.n,), 1.0 / self.n, dtype=self.dataset.dtype)
+        self.weights = weight / _core.sum(weight)
         self.neff = 1.0 / _core.sum(self.weights**2)
         power = self.neff if bw_method in (None, "scott") else self.neff * (self.d + 2.0) / 4.0
         self.factor = power ** (-1.0 / (self.d + 4)) if bw_method in (None, "scott", "silverman") else bw_method
@@ -477,7 +478,7 @@ class gaussian_kde:
 
     def logpdf(self, x: Any) -> Variable:
         """The logarithm of the density at points in columns."""
-        points = as_floating(x)
+        points = all_floating(x, self.dataset)[0]
         points = _core.reshape(points, (1, -1)) if points.ndim < 2 and self.d == 1 else points
         points = points[:, None] if points.ndim == 1 else points
         if points.shape[0] != self.d:

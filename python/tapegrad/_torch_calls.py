@@ -75,6 +75,11 @@ def _renamed(name: str, options: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def has_others(name: str, options: dict[str, Any]) -> bool:
+    """Whether there is a keyword that ours of that name does not take."""
+    return not set(options) <= set(_parameters().get(name, []))
+
+
 def with_arguments(name: str, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
     """``tg.name(*args, **options)`` as PyTorch means it; NotImplemented if PyTorch does not take these arguments either."""
     new = _renamed(name, options)

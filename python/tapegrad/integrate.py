@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _core
 from ._core import AxisError, ShapeError, Variable, trapezoid
+from ._dtypes import inexacts
 from .optimize import OdeSolution, odeint, quad, solve_ivp
 
 if TYPE_CHECKING:
@@ -21,15 +22,13 @@ __all__ = ["OdeSolution", "cumulative_trapezoid", "fixed_quad", "odeint", "quad"
 
 def _samples(name: str, y: Any, x: Any, dx: Any, axis: int) -> tuple[Variable, Any]:
     """The samples with their axis last, and the distances of neighbours."""
-    y = _core.asarray(y)
-    if not (y.dtype.is_floating_point or y.dtype.is_complex):
-        y = y.astype(_core.get_default_dtype())
+    y, *places = inexacts(y) if x is None else inexacts(y, x)
     if not -y.ndim <= axis < y.ndim:
         raise AxisError(f"{name}: axis {axis} is out of bounds for an array of {y.ndim} dimensions")
     y = _core.moveaxis(y, axis, -1)
-    if x is None:
+    if not places:
         return y, dx
-    x = _core.asarray(x)
+    (x,) = places
     if x.ndim > 1:
         x = _core.moveaxis(x, axis, -1)
     if x.shape[-1] != y.shape[-1]:
@@ -95,15 +94,16 @@ def fixed_quad(func: Callable[..., Any], a: Any, b: Any, args: tuple[Any, ...] =
 
     ``func`` gets all points at once, along the last axis of its argument and of its result.
 
+    Between numbers it is computed in float64, as in :func:`quad`.
+
     >>> tg.integrate.fixed_quad(lambda x: x**3, 0.0, 2.0)[0].round(5)
-    Variable(4.)
+    Variable(4., dtype=float64)
     """
     import numpy as np
 
     points, weights = np.polynomial.legendre.leggauss(n)
-    a, b = _core.asarray(a), _core.asarray(b)
+    a, b = inexacts(a, b) if hasattr(a, "dtype") or hasattr(b, "dtype") else (_core.asarray(np.float64(v)) for v in (a, b))
     dtype = _core.result_type(a, b)
-    dtype = dtype if dtype.is_floating_point else _core.get_default_dtype()
     half = (b - a) * 0.5
     x = half * _core.asarray(points + 1.0, dtype=dtype) + a
     return half * _core.sum(func(x, *args) * _core.asarray(weights, dtype=dtype), axis=-1), None

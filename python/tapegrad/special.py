@@ -192,7 +192,7 @@ def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, r
     """
     if b is None and not return_sign:
         return _core.logsumexp(a, axis=axis, keepdims=keepdims)
-    a = _core.asarray(a)
+    a, b = _core._together(a, b)
     if b is not None:
         a, b = _core.broadcast_arrays(a, b)
     top = _core.max(a.detach(), axis=axis, keepdims=True) if a.size else _core.zeros((), dtype=a.dtype)

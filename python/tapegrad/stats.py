@@ -30,7 +30,7 @@ from ._stats_more import (
     variation,
     zscore,
 )
-from .distributions.utils import as_floating, outside
+from .distributions.utils import all_floating, as_floating, outside
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -149,7 +149,8 @@ def _described(family: Any, parameters: dict[str, Any]) -> None:
 
 def _arrays(*values: Any) -> list[Any]:
     """Arrays of any kind as Variables. Numbers get their dtype; those that are 0 and 1 stay numbers, which saves operations."""
-    found = [float(x) if isinstance(x, (int, float)) else as_floating(x) for x in values]
+    arrays = iter(all_floating(*(x for x in values if not isinstance(x, (int, float)))))
+    found = [float(x) if isinstance(x, (int, float)) else next(arrays) for x in values]
     dtypes = {x.dtype for x in found if isinstance(x, Variable)}
     dtype = _core.float64 if _core.float64 in dtypes else next(iter(dtypes), None)
     return [_core.asarray(x, dtype=dtype) if isinstance(x, float) and x not in (0.0, 1.0) else x for x in found]
@@ -246,7 +247,7 @@ class _Family:
 
     def isf(self, q: Any, *args: Any, **named: Any) -> Variable:
         """The inverse of `sf`: the quantile of ``1 - q``."""
-        return self.ppf(1.0 - (q if isinstance(q, (int, float)) else as_floating(q)), *args, **named)
+        return self.ppf(1.0 - (q if isinstance(q, (int, float)) else all_floating(q, *args)[0]), *args, **named)
 
     def median(self, *args: Any, **named: Any) -> Variable:
         """The quantile of 1/2."""
@@ -300,7 +301,7 @@ class _Continuous(_Family):
 
     def interval(self, confidence: Any, *args: Any, **named: Any) -> tuple[Variable, Variable]:
         """The ends of the central interval with this probability."""
-        tail = 0.5 * (1.0 - (confidence if isinstance(confidence, (int, float)) else as_floating(confidence)))
+        tail = 0.5 * (1.0 - (confidence if isinstance(confidence, (int, float)) else all_floating(confidence, *args)[0]))
         return self.ppf(tail, *args, **named), self.ppf(1.0 - tail, *args, **named)
 
 
@@ -520,10 +521,22 @@ class _Vectors:
         return found
 
 
+def _made(family: Any, x: Any, args: tuple[Any, ...], named: dict[str, Any]) -> Any:
+    """The distribution of some parameters; numbers and lists of numbers have the digits of the arrays beside them and of x."""
+
+    def exact(parameter: Any) -> Any:
+        if not isinstance(parameter, (float, list, tuple)):
+            return parameter
+        return _core._together(parameter, x, *args, *named.values())[0]
+
+    return family._make(*map(exact, args), **{k: exact(v) for k, v in named.items()})
+
+
 class _Densities(_Vectors):
     def logpdf(self, x: Any, *args: Any, **named: Any) -> Variable:
         """The logarithm of the density; the last axis of x is that of the vectors."""
-        found: Variable = self._make(*args, **named).log_prob(as_floating(x))
+        d = _made(self, x, args, named)
+        found: Variable = d.log_prob(as_floating(x, d._dtype()))
         return found
 
     def pdf(self, x: Any, *args: Any, **named: Any) -> Variable:
@@ -539,7 +552,8 @@ class _Densities(_Vectors):
 class _Counts(_Vectors):
     def logpmf(self, x: Any, *args: Any, **named: Any) -> Variable:
         """The logarithm of the probability of counts; -inf where they do not add up to n, or are no whole numbers."""
-        d, x = self._make(*args, **named), as_floating(x)
+        d = _made(self, x, args, named)
+        x = as_floating(x, d._dtype())
         inside = _core.all(_core.floor(x) == x, axis=-1) & (_core.sum(x, axis=-1) == d.total_count)
         return outside(inside, d.log_prob(x))
 
@@ -550,10 +564,8 @@ class _Counts(_Vectors):
 
 def _multivariate_normal(mean: Any = None, cov: Any = 1.0) -> Any:
     """SciPy's parameters: a number is a multiple of the identity, a vector a diagonal."""
-    cov = as_floating(cov) if not isinstance(cov, (int, float)) else _core.asarray(float(cov))
-    if mean is None:
-        mean = _core.zeros(cov.shape[-1:] or (1,), dtype=cov.dtype)
-    mean = as_floating(mean) if not isinstance(mean, (int, float)) else _core.asarray([float(mean)])
+    cov, *given = all_floating(cov) if mean is None else all_floating(cov, mean)
+    mean = _core.atleast_1d(given[0]) if given else _core.zeros(cov.shape[-1:] or (1,), dtype=cov.dtype)
     n = mean.shape[-1]
     if cov.ndim < 2:
         cov = _core.broadcast_to(cov, (n,))[:, None] * _core.eye(n, dtype=cov.dtype)

@@ -374,6 +374,17 @@ impl Scalar {
         }
     }
 
+    /// The dtype of an array of this number beside arrays whose widest real floating dtype is `floating`: floats and complex numbers keep
+    /// as many digits as those have.
+    #[must_use]
+    pub fn dtype_beside(self, floating: Option<DType>) -> DType {
+        match (self, floating) {
+            (Self::Float(_), Some(dtype)) => dtype,
+            (Self::Complex(_), Some(dtype)) => dtype.complex(),
+            _ => self.dtype(),
+        }
+    }
+
     /// The dtype of an array made from this number alone.
     #[must_use]
     pub fn dtype(self) -> DType {

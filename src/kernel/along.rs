@@ -43,7 +43,7 @@ pub fn take(x: &Array, positions: &Array, axis: usize) -> Array {
 /// Zeros with size `count` along `axis`, to which `g` is added at `positions`.
 ///
 /// # Panics
-/// As [`take`], and when the dtype is not floating.
+/// As [`take`], and when the dtype is neither floating nor complex.
 #[must_use]
 #[allow(clippy::cast_precision_loss, reason = "an estimate")]
 pub fn add(g: &Array, positions: &Array, axis: usize, count: usize) -> Array {
@@ -56,7 +56,7 @@ pub fn add(g: &Array, positions: &Array, axis: usize, count: usize) -> Array {
     if block == 0 || g.size() == 0 {
         return out;
     }
-    dispatch!(float g.dtype(), T => {
+    dispatch!(inexact g.dtype(), T => {
         let (data, at) = (slice::<T>(&g), slice::<i64>(&positions));
         let grain = parallel::grain(out.size() / block, 3.0 * (from * inner) as f64).max(1);
         parallel::for_each_chunk_mut(out.data_mut::<T>(), grain * block, |start, chunk| {
@@ -67,7 +67,7 @@ pub fn add(g: &Array, positions: &Array, axis: usize, count: usize) -> Array {
                 }
             }
         });
-    }, else unreachable!("gradients are floating"));
+    }, else unreachable!("gradients are floating or complex"));
     out
 }
 

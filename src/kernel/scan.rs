@@ -1,9 +1,10 @@
 //! Running sums and products along an axis, and the linear recurrence of their gradients.
 
+use std::ops::{Add, Mul};
+
 use crate::array::{Array, DKind, DType, Element, Plain, Scalar, size_of};
 use crate::dispatch;
 use crate::kernel::cast::cast;
-use crate::kernel::math::Real;
 use crate::kernel::parallel;
 use crate::kernel::reduce::{Fold, Prod, Sum};
 
@@ -64,7 +65,7 @@ pub fn products(x: &Array, axis: usize) -> Array {
     unsigned(out, dtype)
 }
 
-fn running_products<T: Element + std::ops::Mul<Output = T>>(x: &Array, axis: usize) -> Array {
+fn running_products<T: Element + Mul<Output = T>>(x: &Array, axis: usize) -> Array {
     let (x, lanes) = (x.contiguous(), Lanes::new(x.shape(), axis));
     let Some(data) = x.as_slice::<T>() else { unreachable!("contiguous() is contiguous") };
     let mut out = Array::empty(x.shape(), T::DTYPE);
@@ -136,7 +137,7 @@ fn row<R: Fold<T>, T: Element>(source: &[T], out: &mut [R::Acc], last: Option<us
 }
 
 /// The linear recurrence s = b + a · (previous s) along `axis`, from the end with `reverse`; the first s is b. The product is zero where s
-/// is zero. Both arrays have the same shape and floating dtype.
+/// is zero. Both arrays have the same shape and floating or complex dtype.
 ///
 /// # Panics
 /// When shapes or dtypes differ: a bug of the caller.
@@ -145,15 +146,15 @@ pub fn recurrence(a: &Array, b: &Array, axis: usize, reverse: bool) -> Array {
     assert_eq!(a.shape(), b.shape(), "both have one shape");
     let (a, b, lanes) = (a.contiguous(), b.contiguous(), Lanes::new(a.shape(), axis));
     let mut out = Array::empty(a.shape(), a.dtype());
-    dispatch!(float a.dtype(), T => {
+    dispatch!(inexact a.dtype(), T => {
         let (Some(a), Some(b)) = (a.as_slice::<T>(), b.as_slice::<T>()) else { unreachable!("both are contiguous") };
         lanes.blocks(out.data_mut::<T>(), 2.0, |start, out| recur(&a[start..start + out.len()], &b[start..], out, &lanes, reverse));
-    }, else unreachable!("gradients are floating"));
+    }, else unreachable!("gradients are floating or complex"));
     out
 }
 
-fn recur<T: Real>(a: &[T], b: &[T], out: &mut [T], lanes: &Lanes, reverse: bool) {
-    let (zero, mut last) = (T::lit(0.0), None);
+fn recur<T: Element + Add<Output = T> + Mul<Output = T>>(a: &[T], b: &[T], out: &mut [T], lanes: &Lanes, reverse: bool) {
+    let (zero, mut last) = (T::from_scalar(Scalar::Float(0.0)), None);
     for at in lanes.walk(reverse) {
         for i in at..at + lanes.inner {
             let before = last.map_or(zero, |last: usize| out[last + i - at]);

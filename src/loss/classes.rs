@@ -115,7 +115,9 @@ fn mean_over_counted(losses: &Variable, target: &Variable, w: Option<&Variable>,
         let mut times = alloc_check::filled(0.0, count);
         counted(&a[0]).for_each(|t| times[t] += 1.0);
         let samples = share(a[0].size(), 1);
-        times.iter_mut().for_each(|t| *t /= samples);
+        for t in &mut times {
+            *t /= samples;
+        }
         Ok(smallvec![Array::from_slice(&times, &[count])])
     })?;
     let shares = reshape(&found[0].clone().into(), &w.shape().iter().map(|n| n.cast_signed()).collect::<Vec<_>>())?;
@@ -123,11 +125,12 @@ fn mean_over_counted(losses: &Variable, target: &Variable, w: Option<&Variable>,
     divide(&mean, &sum(&weights, None, false)?)
 }
 
-/// The classes of the targets that count.
+/// The classes of the targets that are not ignored.
 fn counted(target: &Array) -> impl Iterator<Item = usize> {
     slice::<i64>(target).iter().filter_map(|&t| usize::try_from(t).ok())
 }
 
+/// The number of samples over the number of those that are not ignored.
 #[allow(clippy::cast_precision_loss, reason = "a mean divides by the count")]
 fn share(samples: usize, counted: usize) -> f64 {
     samples as f64 / counted as f64

@@ -103,15 +103,25 @@ impl<'a> Args<'a> {
         }
     }
 
-    /// Argument `i` as an array; a number becomes a 0-d one.
+    /// Argument `i` as an array; a number becomes a 0-d one, with as many digits as the arrays beside it have.
     ///
     /// # Errors
     /// As [`Args::operand`].
     pub fn variable(&self, i: usize) -> Result<Variable> {
         Ok(match self.operand(i)? {
             Operand::Variable(v) => v.clone(),
-            Operand::Scalar(s) => Array::full(&[], s, s.dtype()).into(),
+            Operand::Scalar(s) => Array::full(&[], s, s.dtype_beside(self.floating())).into(),
         })
+    }
+
+    /// The widest real floating dtype of the arrays.
+    fn floating(&self) -> Option<DType> {
+        let arrays = self.values.iter().flat_map(|value| match value {
+            Arg::Variable(v) => std::slice::from_ref(v),
+            Arg::Variables(vs) => vs,
+            _ => &[],
+        });
+        arrays.map(Variable::dtype).filter(|d| d.is_inexact()).map(DType::real).reduce(DType::promote)
     }
 
     /// Argument `i` as an array, or None.

@@ -43,19 +43,27 @@ fn between(x: &Variable, xp: &Variable, fp: &Variable, outside: [Option<Variable
     where_(&super::isnan(x)?, x, &out)
 }
 
-/// The values at `x` of the piecewise linear function through the points (xp, fp), where xp ascends.
+/// The values at `x` of the piecewise linear function through the points (xp, fp), where xp ascends. The values may be complex.
 ///
 /// # Errors
-/// `Shape` when xp and fp are not 1-d arrays of the same size; `Value` when they are empty or the period is zero.
+/// `Shape` when xp and fp are not 1-d arrays of the same size; `Value` when they are empty or the period is not positive; `DType` when x
+/// or xp is complex.
 pub fn interp(x: &Variable, xp: &Variable, fp: &Variable, outside: [Option<Variable>; 2], period: Option<f64>) -> Result<Variable> {
     if xp.ndim() != 1 || xp.shape() != fp.shape() || xp.shape() == [0] {
         let (a, b) = (show_shape(xp.shape()), show_shape(fp.shape()));
         return Err(Error::Shape(format!("interp: xp and fp have shapes {a} and {b}, expected 1-d arrays of the same size, at least 1")));
     }
-    let dtype = [x, xp, fp].into_iter().map(Variable::dtype).reduce(DType::promote).unwrap_or(DType::F64);
-    let dtype = if dtype.is_float() { dtype } else { crate::array::default_float() };
-    let [x, xp, fp] = [astype(x, dtype)?, astype(xp, dtype)?, astype(fp, dtype)?];
-    let outside = outside.map(|v| v.map(|v| astype(&v, dtype)).transpose());
+    for places in [x, xp] {
+        if places.dtype().is_complex() {
+            return Err(Error::dtype("interp", places.dtype(), "real places x and xp; only the values may be complex"));
+        }
+    }
+    let values = outside.iter().flatten().chain([fp]).map(Variable::dtype).fold(DType::Bool, DType::promote);
+    let met = [x, xp, fp].into_iter().map(|v| v.dtype().real()).fold(DType::Bool, DType::promote);
+    let dtype = if met.is_float() { met } else { crate::array::default_float() };
+    let of_values = if values.is_complex() { dtype.complex() } else { dtype };
+    let [x, xp, fp] = [astype(x, dtype)?, astype(xp, dtype)?, astype(fp, of_values)?];
+    let outside = outside.map(|v| v.map(|v| astype(&v, of_values)).transpose());
     let [left, right] = outside;
     let Some(period) = period else { return between(&x, &xp, &fp, [left?, right?]) };
     let period = period.abs();
@@ -154,6 +162,12 @@ fn call_gradient(a: &Args<'_>) -> Result<Value> {
         None => (0..f.ndim()).collect(),
         Some(axes) => super::shape::distinct_axes("gradient", axes, f.ndim())?.to_vec(),
     };
+    // A list of numbers for one axis: the places of its elements.
+    let places = match *axes {
+        [axis] if spacing.len() > 1 && spacing.len() == f.shape()[axis] && spacing.iter().all(|s| s.ndim() == 0) => vec![super::stack(spacing, 0)?],
+        _ => Vec::new(),
+    };
+    let spacing = if places.is_empty() { spacing } else { &places };
     if spacing.len() > 1 && spacing.len() != axes.len() {
         return Err(Error::Value(format!("gradient: {} spacings for {} axes, expected none, one or one for each", spacing.len(), axes.len())));
     }

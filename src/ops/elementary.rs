@@ -10,6 +10,7 @@ use super::{add, all, equal, isfinite, isnan, less_equal, logical_and, logical_o
 use crate::array::{Array, DType, Shape, broadcast_shapes, default_float};
 use crate::error::{Error, Result};
 use crate::kernel::blocks::{self, Input};
+use crate::kernel::complex::functions;
 use crate::kernel::field::Field;
 use crate::tape::{Batch, Primitive, Variable, apply};
 
@@ -20,6 +21,7 @@ unary! {
     /// Variable([8. , 0.5])
     fn exp2(x) -> y { F::lit(2.0).powf(x) }
     gradient(y) { y * F::lit(std::f64::consts::LN_2) }
+    complex Holomorphic(functions::exp2);
     domain REAL;
 }
 
@@ -67,6 +69,7 @@ unary! {
     /// Variable([0.5, 2. ])
     fn rsqrt(x) -> y { x.sqrt().recip() }
     gradient(y) { F::lit(-0.5) * y * y * y }
+    complex Holomorphic(functions::rsqrt);
     domain POSITIVE;
 }
 
@@ -92,6 +95,7 @@ unary! {
         F::select(t.eq(F::lit(0.0)), F::lit(1.0), t.sin() / t)
     }
     gradient(x) { F::lit(std::f64::consts::PI) * sinc_slope(x * F::lit(std::f64::consts::PI)) }
+    complex Holomorphic(functions::sinc);
     ranged true;
     rule "dy/dx = (cos(πx) - sinc(x)) / x, by its series near 0";
     domain REAL;

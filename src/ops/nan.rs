@@ -1,12 +1,12 @@
 //! Reductions that ignore NaN.
 
 use super::minmax::{argmax, argmin, max, min};
-use super::reduction::{floating, inexact, prod, sum};
+use super::reduction::{inexact, prod, sum};
 use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Param, Value};
 use super::running::{cumprod, cumsum};
 use super::samples::REAL;
 use super::shape::astype;
-use super::{all, any, divide, equal, isnan, logical_not, multiply, sqrt, subtract, where_};
+use super::{add, all, any, divide, equal, imag, isnan, logical_not, real, sqrt, square, subtract, where_};
 use crate::error::{Error, Result};
 use crate::tape::Variable;
 
@@ -15,9 +15,9 @@ fn filled(x: &Variable, value: f64) -> Result<Variable> {
     if x.dtype().is_float() || x.dtype().is_complex() { where_(&isnan(x)?, value, x) } else { Ok(x.clone()) }
 }
 
-/// How many elements are not NaN, in the dtype of `x`.
+/// How many elements are not NaN, in the real dtype of `x`.
 fn counted(x: &Variable, axes: Option<&[isize]>, keepdims: bool) -> Result<Variable> {
-    astype(&sum(&logical_not(&isnan(x)?)?, axes, keepdims)?, x.dtype())
+    astype(&sum(&logical_not(&isnan(x)?)?, axes, keepdims)?, x.dtype().real())
 }
 
 /// The sum over `axes` (`None`: all), ignoring NaN.
@@ -50,12 +50,13 @@ pub fn nanmean(x: &Variable, axes: Option<&[isize]>, keepdims: bool) -> Result<V
 /// # Errors
 /// `Axis` when an axis is out of range or named twice.
 pub fn nanvar(x: &Variable, axes: Option<&[isize]>, keepdims: bool, correction: f64) -> Result<Variable> {
-    let x = floating("nanvar", x)?;
+    let x = inexact(x)?;
     let away = subtract(&x, &nanmean(&x, axes, true)?)?;
     let away = where_(&isnan(&x)?, 0.0, &away)?;
+    let squares = if away.dtype().is_complex() { add(&square(&real(&away)?)?, &square(&imag(&away)?)?)? } else { square(&away)? };
     let left = subtract(&counted(&x, axes, keepdims)?, correction)?;
     let left = where_(&super::greater(&left, 0.0)?, &left, f64::NAN)?;
-    divide(&sum(&multiply(&away, &away)?, axes, keepdims)?, &left)
+    divide(&sum(&squares, axes, keepdims)?, &left)
 }
 
 /// The standard deviation over `axes` (`None`: all), ignoring NaN. The gradient at a constant is 0.

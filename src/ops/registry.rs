@@ -49,6 +49,14 @@ pub enum Kind {
     Index,
 }
 
+impl Kind {
+    /// Whether its arguments are arrays.
+    #[must_use]
+    pub const fn takes_arrays(self) -> bool {
+        matches!(self, Self::Array | Self::OptArray | Self::Arrays | Self::Each)
+    }
+}
+
 /// The default of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Default {

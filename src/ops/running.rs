@@ -15,7 +15,7 @@ use super::samples::{Draw, REAL, call_with};
 use super::shape::{astype, reshape_to};
 use super::sorting::lined;
 use super::window::{Cut, GETITEM, Window, view};
-use super::{add, annihilate, equal, exp, subtract, where_};
+use super::{add, annihilate, conj, equal, exp, subtract, where_};
 use crate::array::{Array, DType, Scalar, Shape, normalize_axis};
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::scan;
@@ -76,9 +76,9 @@ static RECURRENCE: Primitive = Primitive {
     // Backward, λ = g + (next a) · (next λ) is the gradient of b; the gradient of a is λ times the factor of a.
     vjp: Vjp::Rule(|ctx| {
         let (g, a, s, w) = (ctx.cotangent(), ctx.input(0), ctx.output(0), ctx.attrs::<Walk>().clone());
-        let flow = recurrence(&before(&a, &w.back(), 0.0)?, &g, &w.back())?;
+        let flow = recurrence(&conj(&before(&a, &w.back(), 0.0)?)?, &g, &w.back())?;
         if ctx.needs(0) {
-            ctx.add(0, annihilate(&flow, &before(&s, &w, 0.0)?)?)?;
+            ctx.add(0, annihilate(&flow, &conj(&before(&s, &w, 0.0)?)?)?)?;
         }
         ctx.add(1, flow)
     }),
@@ -137,8 +137,8 @@ static CUMPROD: Primitive = Primitive {
     // The product before each element, times the gradient that flows to it from later elements.
     vjp: Vjp::Rule(|ctx| {
         let (g, x, y, w) = (ctx.cotangent(), ctx.input(0), ctx.output(0), ctx.attrs::<Walk>().clone());
-        let flow = recurrence(&before(&x, &w.back(), 0.0)?, &g, &w.back())?;
-        ctx.add(0, annihilate(&flow, &before(&y, &w, 1.0)?)?)
+        let flow = recurrence(&conj(&before(&x, &w.back(), 0.0)?)?, &g, &w.back())?;
+        ctx.add(0, annihilate(&flow, &conj(&before(&y, &w, 1.0)?)?)?)
     }),
     jvp: Jvp::Rule(|ctx| {
         let Some(t) = &ctx.tangents[0] else { return Ok(smallvec![]) };
@@ -186,9 +186,6 @@ fn share(part: &Variable, whole: &Variable) -> Result<Variable> {
 
 /// A running fold along an axis or over all elements, optionally with a neutral first element.
 fn running(op: &'static Primitive, x: &Variable, axis: Option<isize>, initial: Option<f64>) -> Result<Variable> {
-    if op.name == "cumprod" && x.dtype().is_complex() && x.is_tracked() {
-        return Err(Error::dtype(op.name, x.dtype(), "real numbers where gradients are recorded; detach() gives the values"));
-    }
     let (lines, along) = lined(op.name, x, axis)?;
     let out = apply(op, &[(&lines).into()], &Walk { axis: along, reverse: false })?;
     let Some(initial) = initial else {

@@ -128,6 +128,9 @@ pub fn argsort(x: &Variable, axis: Option<isize>, descending: bool) -> Result<Va
 /// # Errors
 /// `Axis` when the axis is out of range.
 pub fn sort(x: &Variable, axis: Option<isize>, descending: bool) -> Result<Variable> {
+    if x.ndim() == 0 && axis.is_some() {
+        return reshape_to(&sort(&flatten(x)?, axis, descending)?, &[]);
+    }
     let (x, axis) = lined("sort", x, axis)?;
     if x.ndim() > 0 && is_constant(&x) {
         ordered("sort", &x)?;
@@ -164,6 +167,9 @@ pub fn argpartition(x: &Variable, kth: &[isize], axis: Option<isize>) -> Result<
     let n = x.shape()[axis].cast_signed();
     let mut ranks = Vec::new();
     for &k in kth {
+        if x.array().size() == 0 {
+            continue;
+        }
         let at = usize::try_from(if k < 0 { k + n } else { k }).ok().filter(|&r| r < n.cast_unsigned());
         ranks.push(at.ok_or_else(|| Error::Value(format!("partition: kth is {k}, out of bounds for axis {axis} with size {n}")))?);
     }
@@ -177,6 +183,9 @@ pub fn argpartition(x: &Variable, kth: &[isize], axis: Option<isize>) -> Result<
 /// # Errors
 /// `Axis` when the axis is out of range, `Value` when a rank is.
 pub fn partition(x: &Variable, kth: &[isize], axis: Option<isize>) -> Result<Variable> {
+    if x.ndim() == 0 && axis.is_some() {
+        return reshape_to(&partition(&flatten(x)?, kth, axis)?, &[]);
+    }
     let at = argpartition(x, kth, axis)?;
     let (x, axis) = lined("partition", x, axis)?;
     at_positions(&x, &at, axis)

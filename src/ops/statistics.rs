@@ -10,7 +10,7 @@ use super::scatter::index_add;
 use super::shape::{astype, atleast_2d, broadcast_to, flatten, reshape_to, scalar};
 use super::sorting::searchsorted;
 use super::{concat, diagonal, divide, expand_dims, matmul, max, mean, min, multiply, sqrt, squeeze, subtract, sum, where_};
-use crate::array::{Array, DType, Shape, default_float};
+use crate::array::{Array, DType, Shape};
 use crate::error::{Error, Result, show_shape};
 use crate::tape::Variable;
 
@@ -65,8 +65,10 @@ pub fn cov(x: &Variable, y: Option<&Variable>, rowvar: bool, correction: f64, we
     let away = subtract(&x, &middle)?;
     let weighted = weights.map_or(Ok(away.clone()), |w| multiply(&away, w))?;
     #[allow(clippy::cast_precision_loss, reason = "a count")]
-    let total = weights.map_or(Ok(scalar(x.shape()[1] as f64, x.dtype())), |w| sum(&astype(w, x.dtype())?, None, false))?;
-    let products = divide(&matmul(&weighted, &matrix_transpose(&super::conj(&away)?)?)?, &subtract(&total, correction)?)?;
+    let total = weights.map_or(Ok(scalar(x.shape()[1] as f64, x.dtype().real())), |w| sum(&astype(w, x.dtype().real())?, None, false))?;
+    // With too few observations it is undefined, and so NaN.
+    let freedom = super::maximum(&subtract(&total, correction)?, 0.0)?;
+    let products = divide(&matmul(&weighted, &matrix_transpose(&super::conj(&away)?)?)?, &freedom)?;
     if products.shape() == [1, 1] { squeeze(&products, None) } else { Ok(products) }
 }
 
@@ -209,7 +211,7 @@ fn call_histogram(a: &Args<'_>) -> Result<Value> {
     let mut counts = histogram(&x, &edges, a.opt_variable(4)?.as_ref())?;
     if a.flag(3)? {
         let widths = super::diff(&edges, 1, -1, None, None)?;
-        let counted = astype(&counts, if counts.dtype().is_float() { counts.dtype() } else { default_float() })?;
+        let counted = if counts.dtype().is_float() { counts } else { astype(&counts, edges.dtype())? };
         counts = divide(&divide(&counted, &widths)?, &sum(&counted, None, false)?)?;
     }
     Ok(vec![counts, edges].into())

@@ -17,7 +17,7 @@ use crate::registry;
 
 #[cold]
 fn wrong(entry: &Entry, p: &Param, o: &Bound<'_, PyAny>, want: &str) -> PyErr {
-    let takes_numbers = !matches!(p.kind, Kind::Array | Kind::OptArray | Kind::Arrays | Kind::Each | Kind::Text);
+    let takes_numbers = !p.kind.takes_arrays() && p.kind != Kind::Text;
     if takes_numbers && holds_tracked(o) {
         return tracked_number(entry.name, p.name, want);
     }
@@ -75,7 +75,7 @@ pub fn argument(entry: &Entry, p: &Param, o: &Bound<'_, PyAny>, others: Others<'
         Kind::OptArray | Kind::OptInt | Kind::OptFloat if o.is_none() => Ok(Arg::None),
         Kind::Array | Kind::OptArray => array(entry, p, o, others),
         _ if o.is_none() && p.default == Default::None => Ok(Arg::None),
-        Kind::Arrays | Kind::Each => arrays(entry, p, o),
+        Kind::Arrays | Kind::Each => arrays(entry, p, o, others),
         Kind::Float | Kind::OptFloat => float(entry, p, o).map(Arg::Float),
         Kind::Int | Kind::OptInt => int(o)?
             .map(|i| Arg::Int(i as i64))
@@ -176,7 +176,7 @@ fn array(entry: &Entry, p: &Param, o: &Bound<'_, PyAny>, others: Others<'_>) -> 
     }
 }
 
-fn arrays(entry: &Entry, p: &Param, o: &Bound<'_, PyAny>) -> PyResult<Arg> {
+fn arrays(entry: &Entry, p: &Param, o: &Bound<'_, PyAny>, others: Others<'_>) -> PyResult<Arg> {
     if let Ok(v) = o.cast::<PyVariable>()
         && v.get().snapshot().ndim() == 0
     {
@@ -187,10 +187,11 @@ fn arrays(entry: &Entry, p: &Param, o: &Bound<'_, PyAny>) -> PyResult<Arg> {
         Err(e) if e.is_instance_of::<PyTypeError>(o.py()) => return Err(wrong(entry, p, o, "a sequence of arrays")),
         Err(e) => return Err(e),
     };
+    let beside = std::cell::OnceCell::new();
     let all = items.iter().map(|x| {
-        Ok::<_, PyErr>(match array(entry, p, x, &|o| Beside::among(o, items.iter().cloned()))? {
+        Ok::<_, PyErr>(match array(entry, p, x, &|x| others(o).and(Beside::among(x, items.iter().cloned())))? {
             Arg::Variable(v) => v,
-            Arg::Scalar(s) => crate::ops::scalar(s, s.dtype()),
+            Arg::Scalar(s) => beside.get_or_init(|| others(o).and(Beside::all(items.iter().cloned()))).array(s),
             _ => unreachable!("array() gives an array or a number"),
         })
     });

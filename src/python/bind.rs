@@ -99,9 +99,11 @@ unsafe fn run(py: Python<'_>, row: &Row, slf: *mut PyObject, args: *const *mut P
         Err(e) => return unsafe { in_other_form(py, row, slf, args, n, names, e) },
     };
     let others = |o: &Bound<'_, PyAny>| {
-        let arrays = given.iter().zip(entry.params).filter(|(o, p)| !o.is_null() && matches!(p.kind, Kind::Array | Kind::OptArray));
+        let arrays = given.iter().zip(entry.params).filter(|(o, p)| !o.is_null() && p.kind.takes_arrays());
         // SAFETY: non-null slots are borrowed arguments that the interpreter keeps alive during the call.
-        Beside::among(o, arrays.map(|(o, _)| unsafe { Bound::from_borrowed_ptr(py, *o) }))
+        let slots = arrays.map(|(o, _)| unsafe { Bound::from_borrowed_ptr(py, *o) });
+        let listed = tail.iter().filter(|(at, _)| entry.params[*at].kind.takes_arrays()).map(|(_, all)| all.clone().into_any());
+        Beside::among(o, slots.chain(listed))
     };
     let mut bases = Bases::new();
     if entry.views != Views::No {

@@ -101,9 +101,29 @@ impl Beside {
     /// The arrays of a call, except `o`.
     #[cold]
     pub fn among<'py>(o: &Bound<'_, PyAny>, arguments: impl Iterator<Item = Bound<'py, PyAny>>) -> Self {
+        Self::all(arguments.filter(|other| !other.is(o)))
+    }
+
+    /// The arrays among some values.
+    #[cold]
+    pub fn all<'py>(values: impl Iterator<Item = Bound<'py, PyAny>>) -> Self {
         let mut found = Self::default();
-        arguments.filter(|other| !other.is(o)).for_each(|other| found.see(&other, MAX_DEPTH));
+        values.for_each(|value| found.see(&value, MAX_DEPTH));
         found
+    }
+
+    /// These arrays and others.
+    #[cold]
+    pub fn and(mut self, others: Self) -> Self {
+        self.any |= others.any;
+        others.float.into_iter().for_each(|dtype| self.add(dtype));
+        self
+    }
+
+    /// A number as an array beside them.
+    #[cold]
+    pub fn array(&self, number: Scalar) -> Variable {
+        ops::scalar(number, number.dtype_beside(self.float))
     }
 
     fn add(&mut self, dtype: DType) {

@@ -133,6 +133,12 @@ impl PyDType {
         extract(other).is_ok_and(|d| d == self.0)
     }
 
+    /// A number or an array as one of this dtype, as NumPy's scalar types: `tg.float32(0.5)`.
+    #[pyo3(signature = (data, /))]
+    fn __call__(&self, data: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        super::variable::wrap(data.py(), super::convert::variable(data, Some(self.0), None)?)
+    }
+
     fn __hash__(&self, py: Python<'_>) -> PyResult<isize> {
         PyString::new(py, self.0.name()).hash()
     }
@@ -170,7 +176,7 @@ fn named(name: &str) -> Option<DType> {
 }
 
 /// A dtype from any accepted form: `tg.float32`, `"float32"`, `np.float32`, `np.dtype(...)`, and as in NumPy `float` for float64, `int` for
-/// int64, `complex` for complex128.
+/// int64, `complex` for complex128. Other strings and classes have NumPy's meaning: `"f8"`, `"double"`, `"?"`.
 pub fn extract(o: &Bound<'_, PyAny>) -> PyResult<DType> {
     if let Ok(d) = o.cast::<PyDType>() {
         return Ok(d.get().0);
@@ -201,7 +207,17 @@ pub fn extract(o: &Bound<'_, PyAny>) -> PyResult<DType> {
             Err(_) => return Err(unknown(&o.repr()?.to_string())),
         },
     };
-    named(&name).ok_or_else(|| unknown(&name))
+    named(&name).or_else(|| numpys(o)).ok_or_else(|| unknown(&name))
+}
+
+/// What NumPy takes a string or a class for, if it is one of our dtypes.
+#[cold]
+fn numpys(o: &Bound<'_, PyAny>) -> Option<DType> {
+    if o.cast::<PyString>().is_err() && o.cast::<PyType>().is_err() {
+        return None;
+    }
+    let found = o.py().import("numpy").and_then(|numpy| numpy.call_method1("dtype", (o,))).and_then(|d| d.getattr("name"));
+    named(&found.ok()?.to_string())
 }
 
 fn unknown(name: &str) -> PyErr {

@@ -5,8 +5,9 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyString, PyTuple};
 
+use super::convert::{self, Beside, Value};
 use super::error::{GradError, guard};
-use super::variable::{PyVariable, State};
+use super::variable::{PyVariable, State, wrap};
 use super::{dlpack, numpy, objects};
 use crate::array::{Array, DType, Element, Scalar};
 use crate::dispatch;
@@ -324,10 +325,35 @@ fn _is_contiguous(x: &Bound<'_, PyVariable>) -> bool {
     x.get().snapshot().array().is_contiguous()
 }
 
+/// Converts several values to arrays. Numbers and lists of numbers take the floating dtype of the other arrays, so that no digits are lost;
+/// integers and bools keep their dtype. A Variable is returned unchanged, and so is None.
+#[pyfunction]
+#[pyo3(signature = (*values))]
+fn _together<'py>(values: &Bound<'py, PyTuple>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    let beside = std::cell::OnceCell::new();
+    let beside = || beside.get_or_init(|| Beside::all(values.iter()));
+    let one = |o: Bound<'py, PyAny>| {
+        if o.is_none() || o.cast::<PyVariable>().is_ok() {
+            return Ok(o);
+        }
+        let v = match convert::scalar(&o)? {
+            Some(number) => beside().array(number),
+            None => match convert::other_operand(&o, &|| Beside::among(&o, values.iter()))? {
+                Some(Value::Variable(v)) => v,
+                Some(Value::Scalar(number)) => beside().array(number),
+                None => convert::variable(&o, None, None)?,
+            },
+        };
+        Ok(wrap(o.py(), v)?.into_bound(o.py()))
+    };
+    values.iter().map(one).collect()
+}
+
 /// Adds the function that rebuilds pickles to the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(_strides, m)?)?;
     m.add_function(wrap_pyfunction!(_is_contiguous, m)?)?;
     m.add_function(wrap_pyfunction!(_of_bits, m)?)?;
+    m.add_function(wrap_pyfunction!(_together, m)?)?;
     m.add_function(wrap_pyfunction!(_rebuild, m)?)
 }

@@ -80,9 +80,23 @@ pub fn dtype_of(a: &Bound<'_, PyUntypedArray>) -> PyResult<(DType, bool)> {
     Ok((dtype, native))
 }
 
+/// Raises for a masked array with masked elements: they would become data.
+#[cold]
+fn refuse_masked(a: &Bound<'_, PyUntypedArray>) -> PyResult<()> {
+    if a.hasattr("mask")? && a.hasattr("fill_value")? && a.getattr("mask")?.call_method0("any")?.is_truthy()? {
+        return Err(DTypeError::new_err(
+            "a masked array hides elements, which would become data; pass a.filled(value), and use a.mask with tg.where or the where= of reductions",
+        ));
+    }
+    Ok(())
+}
+
 /// Converts a NumPy array. Its memory is shared if it is contiguous, aligned and in native byte order; else it is copied, and so are bools.
 /// `copy` true always copies. `copy` false fails if a copy is needed, and promises that the array is not written while the tape needs it.
 pub fn from_ndarray(a: &Bound<'_, PyUntypedArray>, copy: Option<bool>) -> PyResult<Array> {
+    if !a.is_exact_instance_of::<PyUntypedArray>() {
+        refuse_masked(a)?;
+    }
     let (dtype, native) = dtype_of(a)?;
     if dtype == DType::BF16 {
         if copy == Some(false) {

@@ -26,7 +26,27 @@ pub fn advice(name: &str, key: &str, keys: &[String]) -> Option<&'static str> {
     })
 }
 
-/// Whether PyTorch's function accepts positional arguments that ours rejects, such as `max(x, y)`.
+/// Whether PyTorch's or NumPy's function accepts positional arguments that ours rejects, such as `max(x, y)` and `sum(x, 0, dtype)`.
 pub fn has_form_by_position(name: &str) -> bool {
-    matches!(name, "max" | "min" | "norm" | "repeat" | "select")
+    matches!(
+        name,
+        "atleast_1d"
+            | "atleast_2d"
+            | "atleast_3d"
+            | "delete"
+            | "einsum"
+            | "histogram"
+            | "histogram_bin_edges"
+            | "max"
+            | "mean"
+            | "min"
+            | "norm"
+            | "pad"
+            | "prod"
+            | "repeat"
+            | "select"
+            | "std"
+            | "sum"
+            | "var"
+    )
 }

@@ -407,6 +407,16 @@ impl PyVariable {
         Ok(Self::new(crate::ops::imag(&self.snapshot())?))
     }
 
+    #[setter]
+    fn set_real(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        set_part(slf, value, false)
+    }
+
+    #[setter]
+    fn set_imag(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        set_part(slf, value, true)
+    }
+
     /// Bytes of the elements.
     #[getter]
     fn nbytes(&self) -> usize {
@@ -464,6 +474,25 @@ impl PyVariable {
         drop(old);
         release::empty();
     }
+}
+
+/// Writes the real or the imaginary parts of all elements.
+fn set_part(slf: &Bound<'_, PyVariable>, value: &Bound<'_, PyAny>, imaginary: bool) -> PyResult<()> {
+    let (py, v) = (slf.py(), slf.get().snapshot());
+    let all = py.Ellipsis().into_bound(py);
+    if !v.dtype().is_complex() {
+        if imaginary {
+            return Err(DTypeError::new_err(format!("imag: an array of {} has no imaginary parts to write", v.dtype())));
+        }
+        return slf.set_item(all, value);
+    }
+    let part = match convert::operand_for(value, slf.get())? {
+        Some(convert::Value::Variable(part)) => part,
+        Some(convert::Value::Scalar(number)) => crate::ops::scalar(number, number.dtype_beside(Some(v.dtype().real()))),
+        None => return Err(PyTypeError::new_err(format!("the parts of complex numbers are numbers or arrays, not {}", describe(value)))),
+    };
+    let whole = if imaginary { crate::ops::complex(&crate::ops::real(&v)?, &part)? } else { crate::ops::complex(&part, &crate::ops::imag(&v)?)? };
+    slf.set_item(all, wrap(py, whole)?)
 }
 
 /// The error for several positional arguments of the class.

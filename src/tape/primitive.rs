@@ -600,7 +600,10 @@ impl JvpContext<'_> {
     pub fn input(&self, i: usize) -> Variable {
         match self.inputs[i] {
             Operand::Variable(v) => v.clone(),
-            Operand::Scalar(s) => Array::full(&[], s, s.dtype()).into(),
+            Operand::Scalar(s) => {
+                let floating = Some(self.outputs[0].dtype()).filter(|d| d.is_inexact()).map(DType::real);
+                Array::full(&[], s, s.dtype_beside(floating)).into()
+            }
         }
     }
 

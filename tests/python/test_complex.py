@@ -25,6 +25,8 @@ def leaf(*shape):
 
 UNARY = [
     "exp",
+    "exp2",
+    "sinc",
     "expm1",
     "log",
     "log1p",
@@ -290,6 +292,11 @@ def holomorphic(name):
 CHECKED = {
     **{name: holomorphic(name) for name in UNARY if name != "sign"},
     "sign": tg.sign,
+    "rsqrt": tg.rsqrt,
+    "cumprod": lambda z: tg.cumprod(z, axis=1),
+    "cumulative_prod": lambda z: tg.cumulative_prod(z, axis=0, include_initial=True),
+    "nancumprod": lambda z: tg.nancumprod(z),
+    "cumprod with zeros": lambda z: tg.cumprod(z * tg.Variable([1.0, 0.0, 1.0]), axis=1),
     "sigmoid": tg.sigmoid,
     "abs": tg.abs,
     "angle": tg.angle,
@@ -567,3 +574,39 @@ def test_functions_of_complex_arrays_are_numpys_and_differentiate(name):
     ends = [loss(tg.Variable(a + step * da), tg.Variable(b)).item() for step in (1e-6, -1e-6)]
     (g,) = tg.autograd.grad([loss(x, y)], [x])
     assert np.sum((np.conj(g.numpy()) * da).real) == pytest.approx((ends[0] - ends[1]) / 2e-6, rel=1e-5, abs=1e-6)
+
+
+def test_parts_are_assigned_as_numpys():
+    a = numbers(2, 3)
+    z, x = tg.Variable(a), tg.Variable([1.0, 2.0, 3.0], dtype="float64", requires_grad=True)
+    z.real = x
+    z.imag += 2.0
+    z.real -= 1
+    a.real = [1.0, 2.0, 3.0]
+    a.imag += 2.0
+    a.real -= 1
+    np.testing.assert_array_equal(z.detach().numpy(), a)
+    tg.sum(tg.abs(z) ** 2).backward()
+    np.testing.assert_allclose(x.grad.numpy(), 2 * np.sum(a.real, axis=0), rtol=1e-14)
+    real = tg.ones(2)
+    real.real = 3.0
+    assert real.tolist() == [3.0, 3.0]
+    with pytest.raises(TypeError, match="no imaginary parts"):
+        real.imag = 1.0
+    with pytest.raises(TypeError, match="real parts"):
+        z.real = 1j * z
+    with pytest.raises(TypeError, match="numbers or arrays"):
+        z.real = "one"
+
+
+def test_gathered_complex_numbers_have_gradients():
+    """Each of these adds cotangents at places along an axis."""
+    z = tg.Variable(numbers(4, 3), requires_grad=True)
+    places = tg.Variable([[2, 0, 2], [1, 1, 3]])
+    for f in (
+        lambda z: tg.take_along_axis(z, places, axis=0) ** 2,
+        lambda z: tg.interp(tg.Variable([0.25, 2.5], dtype="float64"), tg.arange(4), z[:, 0]),
+        lambda z: z.gather(0, places) * z[:2],
+    ):
+        gradcheck(f, z, rtol=1e-5, atol=1e-6)
+        gradgradcheck(f, z, rtol=1e-5, atol=1e-5)

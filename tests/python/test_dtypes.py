@@ -90,7 +90,7 @@ def test_names_of_python_types():
     assert tg.DType("f4") == tg.float32
     assert tg.DType("complex") == tg.complex128
     assert tg.DType("<i2") == tg.int16
-    for wrong in ("float128", "object", "f", 3, None, "U8"):
+    for wrong in ("float128", "object", "nothing", 3, None, "U8"):
         with pytest.raises(TypeError):
             tg.DType(wrong)
 
@@ -487,3 +487,15 @@ def test_every_operation_works_or_says_why(dtype):
             except (TypeError, ValueError, IndexError, OverflowError):
                 pass
     assert not wrong, wrong
+
+
+@pytest.mark.parametrize("code", [*"?bhilqBHILQefdFD", "single", "double", "half", "intp", "uint", "short", ">f8", np.longlong])
+def test_what_numpy_takes_for_a_dtype_is_one(code):
+    want = np.dtype(code).newbyteorder("=")
+    assert tg.DType(code) == want
+    assert tg.zeros(2, dtype=code).numpy().dtype == want
+    assert tg.ones(2).astype(code).dtype == code
+    for wrong in ("S1", "O", "M8", "g", "i4,i4", "nothing", object):
+        with pytest.raises(tg.DTypeError, match="is not supported"):
+            tg.zeros(2, dtype=wrong)
+        assert tg.float32 != wrong

@@ -181,3 +181,135 @@ def test_sliding_windows_record() -> None:
         windows(v, 9, axis=1)
     with pytest.raises(tg.AxisError):
         windows(v, 2, axis=2)
+
+
+def test_reversed_gives_rows_from_the_end() -> None:
+    x = tg.Variable(np.arange(6.0).reshape(3, 2), requires_grad=True)
+    y = x * 2.0
+    rows = list(reversed(y))
+    assert [row.tolist() for row in rows] == [[8.0, 10.0], [4.0, 6.0], [0.0, 2.0]]
+    (rows[0] * tg.Variable([1.0, 3.0])).sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), [[0, 0], [0, 0], [2, 6]])
+    plain = tg.zeros(2, 2)
+    for row in reversed(plain):
+        row[:] = 1.0
+    assert plain.tolist() == [[1.0, 1.0], [1.0, 1.0]]
+    with pytest.raises(TypeError, match="0-d"):
+        reversed(tg.Variable(1.0))
+
+
+def test_masked_arrays_are_refused_while_they_hide_something() -> None:
+    data = np.ma.array([1.0, 2.0, 3.0], mask=[0, 1, 0])
+    for call in (lambda: tg.asarray(data), lambda: tg.Variable([1.0, 2.0, 3.0]) * data, lambda: tg.concat([tg.ones(3), data])):
+        with pytest.raises(TypeError, match=r"masked array hides elements.*filled"):
+            call()
+    np.testing.assert_array_equal(tg.asarray(np.ma.array([1.0, 2.0])).numpy(), [1.0, 2.0])
+    np.testing.assert_array_equal(tg.asarray(data.filled(0.0)).numpy(), [1.0, 0.0, 3.0])
+
+
+@pytest.mark.parametrize("dtype", [complex, "complex128", np.complex128, np.dtype("complex128"), tg.complex128])
+def test_complex_numbers_are_viewed_as_pairs_of_reals(dtype: object) -> None:
+    a = np.arange(8.0).reshape(2, 4)
+    x = tg.Variable(a, requires_grad=True)
+    z = x.view(dtype)
+    np.testing.assert_array_equal(z.numpy(), a.view(np.complex128))
+    np.testing.assert_array_equal(z.view(float).detach().numpy(), a)
+    (z * z).real.sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), 2 * a * np.array([1, -1, 1, -1]))
+    assert x.view("float64") is x or x.view("float64").tolist() == x.tolist()
+    for wrong in (np.int64, "float32", tg.complex64):
+        with pytest.raises(TypeError, match=r"bits of one dtype as another.*numpy\(\)\.view"):
+            x.view(wrong)
+
+
+def test_options_and_arguments_of_newer_numpy() -> None:
+    z = np.array([1 + 1j, -1j, 2.0])
+    same(np.angle(tg.asarray(z), deg=True), np.angle(z, deg=True))
+    same(np.angle(tg.asarray(z), deg=False), np.angle(z))
+    a = np.arange(6.0).reshape(2, 3)
+    same(np.pad(tg.asarray(a), {1: (1, 2), 0: 1}), np.pad(a, [(1, 1), (1, 2)]))
+    with pytest.raises(tg.AxisError, match="out of range"):
+        np.pad(tg.asarray(a), {2: 1})
+    v = np.random.default_rng(0).standard_normal(50)
+    for bins in ("auto", "sqrt", "fd"):
+        counts, edges = np.histogram(tg.asarray(v), bins)
+        expected = np.histogram(v, bins)
+        same(counts, expected[0])
+        same(edges, expected[1])
+        same(np.histogram_bin_edges(tg.asarray(v), bins), expected[1])
+    same(np.gradient(tg.asarray(v[:4]), [0.1, 0.2, 0.4, 0.7]), np.gradient(v[:4], [0.1, 0.2, 0.4, 0.7]))
+    m = np.array([[1.0, 2.0], [-3.0, 0.5]])
+    same(np.poly(tg.asarray(m)), np.poly(m))
+    same(np.geomspace(tg.asarray(z[0]), z[1], 5), np.geomspace(z[0], z[1], 5))
+
+
+def test_interpolation_of_complex_values() -> None:
+    places, values = np.array([0.0, 1.0, 3.0]), np.array([1 + 2j, -1j, 2.0])
+    x = np.array([-1.0, 0.5, 2.0, 4.0])
+    for options in ({}, {"left": 5j, "right": -1.0}, {"period": 4.0}):
+        same(np.interp(tg.asarray(x), places, tg.asarray(values), **options), np.interp(x, places, values, **options))
+    v = tg.Variable(values, requires_grad=True)
+    weights = np.array([1 + 1j, 2.0, -1j, 0.5])
+    tg.real(tg.sum(tg.interp(x, places, v) * weights)).backward()
+    # Each value's weight: the first one holds to the left, the last one to the right.
+    want = np.conj([weights[0] + 0.5 * weights[1], 0.5 * weights[1] + 0.5 * weights[2], 0.5 * weights[2] + weights[3]])
+    np.testing.assert_allclose(v.grad.numpy(), want, rtol=1e-14)
+    with pytest.raises(TypeError, match="real places"):
+        tg.interp(values, places, values)
+
+
+def test_variance_of_complex_numbers_without_nan() -> None:
+    z = np.array([[1 + 1j, np.nan, 2.0], [0.5j, 1 - 1j, -1.0]])
+    for name in ("nanvar", "nanstd"):
+        for axis in (None, 0, 1):
+            same(getattr(np, name)(tg.asarray(z), axis=axis), getattr(np, name)(z, axis=axis))
+
+
+def test_sizes_of_zero_and_one() -> None:
+    for name in ("sort", "partition"):
+        kth = (0,) if name == "partition" else ()
+        assert getattr(np, name)(tg.asarray(np.array(2.5)), *kth).shape == ()
+        same(getattr(np, name)(tg.zeros((2, 0), dtype="float64"), *kth), np.zeros((2, 0)))
+    assert tg.sort(tg.Variable(1.0), axis=None).shape == (1,)
+    for shape in ((0,), (3, 0), (1,), (2, 1)):
+        with np.errstate(all="ignore"), pytest.warns(RuntimeWarning):
+            want = np.cov(np.ones(shape))
+        same(np.cov(tg.asarray(np.ones(shape))), want)
+    same(np.apply_along_axis(np.sum, 0, tg.asarray(np.ones((0, 3)))), np.zeros(3))
+    for got, want in zip(np.meshgrid(tg.asarray(np.ones((2, 1))), [1.0, 2.0]), np.meshgrid(np.ones((2, 1)), [1.0, 2.0])):
+        same(got, want)
+
+
+def test_calls_of_numpys_functions_under_our_names() -> None:
+    """A program whose `import numpy as np` became `import tapegrad as np`."""
+    a, v = np.arange(12.0).reshape(3, 4), np.linspace(0.0, 1.0, 40) ** 2
+    x, y = tg.asarray(a), tg.asarray(v)
+    for name in ("sum", "prod", "mean", "std", "var"):
+        f, g = getattr(tg, name), getattr(np, name)
+        same(f(x, 0, np.float32), g(a, 0, np.float32).astype(np.float32))
+        same(f(x, -1, None), g(a, -1, None))
+    same(tg.sum(x, -1, None, None, True), np.sum(a, -1, None, None, True))
+    same(x.sum(0, np.float64), a.sum(0, np.float64))
+    for name in ("atleast_1d", "atleast_2d", "atleast_3d"):
+        for got, want in zip(getattr(tg, name)(x, 1.0), getattr(np, name)(a, 1.0)):
+            assert got.shape == want.shape
+    same(tg.delete(x, slice(0, 2), axis=1), np.delete(a, slice(0, 2), axis=1))
+    same(tg.einsum(x, [0, 1], a, [2, 1], [2, 0]), np.einsum(a, [0, 1], a, [2, 1], [2, 0]))
+    same(tg.pad(x, {1: (1, 2)}), np.pad(a, [(0, 0), (1, 2)]))
+    same(tg.histogram(y, bins="sqrt")[1], np.histogram(v, bins="sqrt")[1])
+    same(tg.histogram_bin_edges(y, "fd"), np.histogram_bin_edges(v, "fd"))
+    same(tg.angle(1j * x, deg=True), np.angle(1j * a, deg=True))
+    for wrong in (lambda: tg.sum(x, 0, "no"), lambda: tg.pad(x, "no"), lambda: tg.delete(x, "no"), lambda: tg.einsum(x)):
+        with pytest.raises((TypeError, ValueError)):
+            wrong()
+
+
+def test_dtypes_make_numbers_as_numpys_types_do() -> None:
+    assert tg.float32(0.1).dtype == tg.float32
+    assert tg.float64(0.1).item() == 0.1
+    assert tg.int64(3.7).tolist() == 3
+    x = tg.Variable([1.0, 2.0], requires_grad=True)
+    tg.sum(tg.float64(x) ** 2).backward()
+    assert x.grad.tolist() == [2.0, 4.0]
+    with pytest.raises(tg.GradError):
+        tg.int64(x)

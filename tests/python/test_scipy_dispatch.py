@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import scipy.fft
 import scipy.integrate
+import scipy.interpolate
 import scipy.linalg
 import scipy.ndimage
 import scipy.signal
@@ -55,6 +56,8 @@ def test_ufuncs_of_several_arguments_are_recorded() -> None:
         (lambda x: scipy.signal.lfilter([1.0], [1.0, 0.5], x), "tg.signal.lfilter"),
         (lambda x: scipy.integrate.simpson(x), "tg.integrate.simpson"),
         (lambda x: scipy.integrate.odeint(lambda y, t: -y, x, [0.0, 1.0]), "tg.integrate.odeint"),
+        (lambda x: scipy.interpolate.CubicSpline(X, x), r"tg\.interpolate\.CubicSpline"),
+        (lambda x: scipy.interpolate.interp1d(X, x), r"tg\.interpolate\.interp1d"),
         (scipy.stats.norm.pdf, "tg.stats.norm.pdf"),
         (scipy.stats.norm(0.0, 1.0).logpdf, "tg.stats.norm.logpdf"),
         (lambda x: scipy.stats.dirichlet.logpdf(x / x.sum(), X), "tg.stats.dirichlet.logpdf"),

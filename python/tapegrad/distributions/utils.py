@@ -10,7 +10,7 @@ from typing import Any
 from .. import _core
 from .._arrays import broadcast_shapes
 from .._core import Variable
-from .._dtypes import finfo
+from .._dtypes import finfo, inexacts
 from .._special import log_expit
 
 euler_constant = 0.57721566490153286060
@@ -32,15 +32,22 @@ def _is_number(x: Any) -> bool:
 
 
 def as_floating(x: Any, dtype: Any = None) -> Any:
-    """An array of a floating dtype; integers and booleans get the given one, or the default."""
-    if not isinstance(x, Variable):
-        try:
-            x = _core.asarray(x)
-        except TypeError as error:
-            raise TypeError(f"distributions: parameters and values are numbers or arrays: {error}") from None
-    if x.dtype.is_complex:
-        raise _core.DTypeError(f"distributions: parameters and values are real, got {x.dtype}; take their real parts")
-    return x if x.dtype.is_floating_point else x.astype(dtype or _core.get_default_dtype())
+    """An array of a floating dtype; lists of numbers, integers and booleans get the given one, or the default."""
+    if isinstance(x, Variable) and x.dtype.is_floating_point:
+        return x
+    return all_floating(x)[0] if dtype is None else all_floating(x, _core.zeros(0, dtype=dtype))[0]
+
+
+def all_floating(*values: Any) -> list[Variable]:
+    """Arrays of floating dtypes; numbers, lists of numbers, integers and booleans get that of the arrays beside them."""
+    try:
+        found = inexacts(*values)
+    except TypeError as error:
+        raise TypeError(f"distributions: parameters and values are numbers or arrays: {error}") from None
+    for x in found:
+        if x.dtype.is_complex:
+            raise _core.DTypeError(f"distributions: parameters and values are real, got {x.dtype}; take their real parts")
+    return found
 
 
 class _Recent(threading.local):
@@ -67,7 +74,7 @@ def exact_numbers(found: dict[str, Any]) -> dict[str, float]:
 
 def common(values: Any) -> list[Variable]:
     """Values as arrays of one floating dtype, which numbers take from the arrays."""
-    arrays = [as_floating(v) for v in values if not _is_number(v)]
+    arrays = all_floating(*(v for v in values if not _is_number(v)))
     dtype = _core.get_default_dtype()
     if arrays:
         dtype = arrays[0].dtype if len({a.dtype for a in arrays}) == 1 else _core.result_type(*arrays)

@@ -42,9 +42,10 @@ def curve_fit(
     >>> [round(v, 6) for v in p.tolist()], covariance.shape
     ([2.0, 0.5], (2, 2))
     """
-    start = np.ones(_count(f)) if p0 is None else np.asarray(_core.asarray(p0).detach().numpy(), dtype=np.float64).reshape(-1)
-    x = _core.asarray(xdata) if hasattr(xdata, "__array__") or isinstance(xdata, (list, float, int)) else xdata
-    y = _core.asarray(ydata)
+    # Lists are read in double precision, in which the fit is computed.
+    y, start, _ = _core._together(ydata, np.ones(_count(f)) if p0 is None else p0, np.zeros(0))
+    start = np.asarray(start.detach().numpy(), dtype=np.float64).reshape(-1)
+    x = _core._together(xdata, y)[0] if hasattr(xdata, "__array__") or isinstance(xdata, (list, float, int)) else xdata
     y = y if y.dtype.is_floating_point else y.astype(_core.float64)
     weight = _weights(sigma, y)
 
@@ -82,7 +83,7 @@ def _weights(sigma: Any, y: Variable) -> Callable[[Variable], Variable]:
     """The factors of the residuals."""
     if sigma is None:
         return lambda r: r
-    sigma = _core.asarray(sigma)
+    sigma = _core._together(sigma, y)[0]
     if sigma.shape in ((), y.shape):
         return lambda r: r / sigma
     if sigma.shape != (y.size, y.size):

@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import _core
 from .._core import ShapeError, Variable
-from .._dtypes import inexact
+from .._dtypes import inexacts
 from ..fft import fftn, ifftn, irfftn, next_fast_len, rfftn
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def _pair(name: str, in1: Any, in2: Any) -> tuple[Variable, Variable]:
-    a, b = inexact(in1), inexact(in2)
+    a, b = inexacts(in1, in2)
     if a.ndim != b.ndim:
         raise ShapeError(f"{name}: the arrays have {a.ndim} and {b.ndim} axes, expected as many")
     return a, b

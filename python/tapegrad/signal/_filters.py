@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import _core
 from .._core import ShapeError, Variable
-from .._dtypes import inexact
+from .._dtypes import inexact, inexacts
 from ..fft import fft, ifft
 from ..linalg import inv, solve
 
@@ -17,9 +17,9 @@ from ..linalg import inv, solve
 _BLOCK = 128
 
 
-def _normalised(name: str, b: Any, a: Any, x: Variable) -> tuple[Variable, Variable]:
+def _normalised(name: str, b: Variable, a: Variable, x: Variable) -> tuple[Variable, Variable]:
     """Coefficients as vectors in the dtype of the signal, the first of the denominator 1."""
-    b, a = (_core.atleast_1d(v if isinstance(v, Variable) else _core.asarray(v, dtype=None)) for v in (b, a))
+    b, a = _core.atleast_1d(b), _core.atleast_1d(a)
     if b.ndim != 1 or a.ndim != 1 or a.size == 0 or b.size == 0:
         raise ShapeError(f"{name}: expected vectors of coefficients, got shapes {b.shape} and {a.shape}")
     dtype = x.dtype if not (b.dtype.is_complex or a.dtype.is_complex) else _core.result_type(x, b, a)
@@ -76,14 +76,14 @@ def lfilter(b: Any, a: Any, x: Any, axis: int = -1, zi: Any = None) -> Any:
     >>> tg.signal.lfilter([1.0], [1.0, -0.5], tg.Variable([1.0, 0.0, 0.0]))
     Variable([1.  , 0.5 , 0.25])
     """
-    x = inexact(x)
+    b, a, x, *states = inexacts(b, a, x) if zi is None else inexacts(b, a, x, zi)
     b, a = _normalised("lfilter", b, a, x)
     x = _core.moveaxis(x.astype(b.dtype), axis, -1)
     n, order = x.shape[-1], max(a.shape[0], b.shape[0]) - 1
     u = _forced(b, x)
-    if zi is None:
+    if not states:
         return _core.moveaxis(_recursive(a, u) if n else u, -1, axis)
-    state = _core.moveaxis(inexact(zi).astype(b.dtype), axis, -1)
+    state = _core.moveaxis(states[0].astype(b.dtype), axis, -1)
     if state.shape[-1] != order:
         raise ShapeError(f"lfilter: zi has {state.shape[-1]} entries along the axis, expected {order}")
     state = _core.broadcast_to(state, (*x.shape[:-1], order))
@@ -117,8 +117,8 @@ def lfilter_zi(b: Any, a: Any) -> Variable:
     >>> tg.signal.lfilter_zi([1.0], [1.0, -0.5])
     Variable([1.])
     """
-    like = inexact(b if isinstance(b, Variable) else a)
-    b, a = _normalised("lfilter_zi", b, a, like)
+    b, a = inexacts(b, a)
+    b, a = _normalised("lfilter_zi", b, a, _core.zeros(0, dtype=_core.result_type(b, a)))
     n = max(a.shape[0], b.shape[0])
     b, a = (_core.concat([v, _core.zeros((n - v.shape[0],), dtype=v.dtype)]) for v in (b, a))
     # The transposed companion matrix moves the state on.
@@ -134,7 +134,7 @@ def filtfilt(b: Any, a: Any, x: Any, axis: int = -1, padtype: str | None = "odd"
     >>> tg.signal.filtfilt([1.0], [1.0], tg.Variable([1.0, 2.0, 3.0, 4.0]))
     Variable([1., 2., 3., 4.])
     """
-    x = inexact(x)
+    b, a, x = inexacts(b, a, x)
     coefficients = _normalised("filtfilt", b, a, x)
     x = _core.moveaxis(x, axis, -1)
     edge = 0 if padtype is None else 3 * max(v.shape[0] for v in coefficients) if padlen is None else padlen
@@ -165,10 +165,10 @@ def sosfilt(sos: Any, x: Any, axis: int = -1) -> Variable:
     >>> tg.signal.sosfilt([[1.0, 0.0, 0.0, 1.0, -0.5, 0.0]], tg.Variable([1.0, 0.0]))
     Variable([1. , 0.5])
     """
-    sections = _core.atleast_2d(_core.asarray(sos))
+    sections, out = inexacts(sos, x)
+    sections = _core.atleast_2d(sections)
     if sections.ndim != 2 or sections.shape[1] != 6:
         raise ShapeError(f"sosfilt: sos has shape {sections.shape}, expected rows of six coefficients")
-    out = inexact(x)
     for row in _core.unstack(sections):
         out = lfilter(row[:3], row[3:], out, axis)
     return out
@@ -181,9 +181,7 @@ def freqz(b: Any, a: Any = 1.0, worN: Any = 512, whole: bool = False, fs: float 
     >>> h[0]
     Variable(2.+0.j)
     """
-    b = inexact(b)
-    b = _core.atleast_1d(b)
-    a = _core.atleast_1d(_core.asarray(a).astype(b.dtype) if not isinstance(a, Variable) else a)
+    b, a = (_core.atleast_1d(v) for v in inexacts(b, a))
     if isinstance(worN, int):
         w = _core.asarray(np.linspace(0.0, 2 * np.pi if whole else np.pi, worN, endpoint=False), dtype=b.dtype.to_real())
     else:

@@ -2,7 +2,7 @@
 //!
 //! After W. Kahan, "Branch Cuts for Complex Elementary Functions" (1987), as `CPython`'s cmath and musl write them.
 
-use std::f64::consts::{FRAC_PI_2, LN_2, LN_10};
+use std::f64::consts::{FRAC_PI_2, LN_2, LN_10, PI};
 
 use num_complex::Complex;
 
@@ -122,6 +122,19 @@ pub fn exp(z: C) -> C {
     if x.is_nan() { c(NAN, NAN) } else { cis(x.exp(), y) }
 }
 
+/// 2 to the power z. The real exponent is not scaled, which would round it.
+#[must_use]
+pub fn exp2(z: C) -> C {
+    let (size, angle) = (z.re.exp2(), z.im * LN_2);
+    if z.im == 0.0 {
+        c(size, z.im)
+    } else if size.is_finite() && angle.is_finite() {
+        cis(size, angle)
+    } else {
+        exp(c(z.re * LN_2, angle))
+    }
+}
+
 /// e to the power z, minus 1, accurate near 0.
 #[must_use]
 pub fn expm1(z: C) -> C {
@@ -227,6 +240,12 @@ pub fn sqrt(z: C) -> C {
     if x >= 0.0 { c(s, d.copysign(y)) } else { c(d, s.copysign(y)) }
 }
 
+/// One over the square root.
+#[must_use]
+pub fn rsqrt(z: C) -> C {
+    reciprocal(sqrt(z))
+}
+
 /// Hyperbolic sine.
 #[must_use]
 pub fn sinh(z: C) -> C {
@@ -297,6 +316,13 @@ pub fn tanh(z: C) -> C {
 #[must_use]
 pub fn sin(z: C) -> C {
     over_i(sinh(times_i(z)))
+}
+
+/// sin(πz) / (πz), and 1 at 0.
+#[must_use]
+pub fn sinc(z: C) -> C {
+    let t = c(z.re * PI, z.im * PI);
+    if t.re == 0.0 && t.im == 0.0 { c(1.0, 0.0) } else { divide(sin(t), t) }
 }
 
 /// Cosine.
