@@ -133,7 +133,7 @@ _FORMS: dict[str, Callable[[tuple[Any, ...], list[Any]], bool]] = {
     **dict.fromkeys(("sum", "prod", "mean", "std", "var"), _has_dtype),
     **dict.fromkeys(("histogram", "histogram_bin_edges"), lambda _, rest: any(isinstance(v, str) for v in rest)),
     "delete": lambda _, rest: any(isinstance(v, slice) for v in rest),
-    "einsum": lambda args, _: bool(args) and not isinstance(args[0], str),
+    "einsum": lambda args, _: len(args) > 1 and isinstance(args[1], (list, tuple)),
     "pad": lambda _, rest: any(isinstance(v, dict) for v in rest),
 }
 
@@ -334,7 +334,7 @@ def _after(name: str, result: Any, later: dict[str, Any]) -> Any:
     dtype = later.pop("dtype", None)
     if later:
         key, value = next(iter(later.items()))
-        shown = key if hasattr(value, "shape") else f"{key}={value!r}"
+        shown = f"{key}=" + (f"an array of shape {value.shape}" if hasattr(value, "shape") else repr(value))
         raise TypeError(f"numpy.{name}: {shown} is not available for Variables; leave it out, or use v.numpy() for its data")
     if dtype is not None:
         result = result.astype(dtype)

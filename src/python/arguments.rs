@@ -189,9 +189,9 @@ fn arrays(entry: &Entry, p: &Param, o: &Bound<'_, PyAny>, others: Others<'_>) ->
     };
     let beside = std::cell::OnceCell::new();
     let all = items.iter().map(|x| {
-        Ok::<_, PyErr>(match array(entry, p, x, &|x| others(o).and(Beside::among(x, items.iter().cloned())))? {
+        Ok::<_, PyErr>(match array(entry, p, x, &|x| others(o).and(&Beside::among(x, items.iter().cloned())))? {
             Arg::Variable(v) => v,
-            Arg::Scalar(s) => beside.get_or_init(|| others(o).and(Beside::all(items.iter().cloned()))).array(s),
+            Arg::Scalar(s) => beside.get_or_init(|| others(o).and(&Beside::all(items.iter().cloned()))).array(s),
             _ => unreachable!("array() gives an array or a number"),
         })
     });

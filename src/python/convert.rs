@@ -114,7 +114,7 @@ impl Beside {
 
     /// These arrays and others.
     #[cold]
-    pub fn and(mut self, others: Self) -> Self {
+    pub fn and(mut self, others: &Self) -> Self {
         self.any |= others.any;
         others.float.into_iter().for_each(|dtype| self.add(dtype));
         self
