@@ -14,7 +14,7 @@ import sys
 import threading
 import types
 import warnings
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar, overload
 
 from . import _core
 from ._core import Variable
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 __all__ = ["Compiled", "compile"]
+
+T = TypeVar("T")
 
 #: Programs of a function for one signature, and for all signatures together.
 _VARIANTS = 8
@@ -163,7 +165,7 @@ def _handles() -> tuple[list[Variable], set[int], list[Any]]:
     return [o for o in objects if _is_a(o, Variable)], {id(o) for o in objects}, objects
 
 
-def _is_a(o: Any, kind: type) -> bool:
+def _is_a(o: Any, kind: type[T]) -> TypeGuard[T]:
     """``isinstance`` by the type alone: ``o`` may be anything in the process, whose ``__class__`` may run code."""
     return issubclass(type(o), kind)
 
@@ -207,7 +209,8 @@ class Compiled(_core._Table):
     def __init__(self, function: Callable[..., Any], explain: bool = False) -> None:
         if not callable(function):
             raise TypeError(f"compile: expected a function or a Module, got {type(function).__name__}")
-        self._function, self._explain = function, explain
+        self._function: Any = function
+        self._explain = explain
         self._sites: dict[bytes, _Site] = {}
         self._reasons: list[str] = []
         self._warned = False
@@ -444,7 +447,7 @@ class CompiledModule(Compiled):
     ['0.weight', '0.bias']
     """
 
-    @property
+    @property  # type: ignore[misc]
     def __class__(self) -> Any:
         return type(self.__dict__.get("_function", self))
 

@@ -7,7 +7,7 @@ use pyo3::types::PyTuple;
 
 use super::error::guard;
 use super::variable::{PyVariable, wrap};
-use super::{gc, objects};
+use super::{gc, objects, written};
 use crate::tape::{self, BackwardOptions, Edge, Variable};
 use crate::transform::{self, Randomness};
 
@@ -25,10 +25,12 @@ fn _fresh_level() -> u64 {
     transform::fresh_level()
 }
 
-/// Ends a level: values of it can no longer be used.
+/// Ends a level: values of it can no longer be used. Handles from outside that were written keep their values without tangents.
 #[pyfunction]
-fn _end_level(level: u64) {
+fn _end_level(py: Python<'_>, level: u64) -> PyResult<()> {
+    let done = written::end(py, level);
     transform::end_level(level);
+    done.map(|_| ())
 }
 
 /// A value with a tangent.
@@ -88,10 +90,11 @@ fn name_of(randomness: Randomness) -> &'static str {
     }
 }
 
-/// The number of mappings that this thread is inside of.
+/// The number of mappings that this thread is inside of, or of those around that of a level.
 #[pyfunction]
-fn _mapping_depth() -> usize {
-    transform::mapping_depth()
+#[pyo3(signature = (level = None))]
+fn _mapping_depth(level: Option<u64>) -> usize {
+    level.map_or_else(transform::mapping_depth, transform::depth_of)
 }
 
 /// Takes this thread out of the mappings beyond the first `depth`, and returns the arguments with which `_enter_mapping` brings each back.
@@ -119,11 +122,13 @@ fn _pull_between<'py>(
     objects::tuple(py, found.into_iter().map(|g| Ok(g.map_or_else(|| Ok(py.None()), |g| wrap(py, g))?.into_bound(py))))
 }
 
-/// Ends it.
+/// Ends a mapping. False when a handle from outside was written with a value that differs between the samples: it is as it was before.
 #[pyfunction]
-fn _leave_mapping(level: u64) {
+fn _leave_mapping(py: Python<'_>, level: u64) -> PyResult<bool> {
     transform::leave(level);
+    let done = guard("vmap", || written::end(py, level));
     transform::end_level(level);
+    Ok(!done?)
 }
 
 /// The inputs as a function gets them whose gradient will be taken, and their roots.

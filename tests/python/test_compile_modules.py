@@ -46,7 +46,8 @@ def test_a_compiled_module_is_a_part_of_the_model_that_holds_it():
     state, other = model.state_dict(), plain.state_dict()
     assert list(state) == list(other)
     assert all(state[name].tolist() == other[name].tolist() for name in state)
-    assert not model.encoder.training and not model.encoder[2].training
+    assert not model.encoder.training
+    assert not model.encoder[2].training
     plain.load_state_dict(state)
     model.load_state_dict(other)
     assert [type(m) for m in model.modules()] == [type(m) for m in plain.modules()]
@@ -71,18 +72,22 @@ def test_attributes_of_a_compiled_module_are_those_of_the_module():
     compiled.extra = 1
     del compiled.extra
     assert not hasattr(module, "extra")
-    assert isinstance(compiled, Scale) and isinstance(compiled, nn.Module)
+    assert isinstance(compiled, Scale)
+    assert isinstance(compiled, nn.Module)
 
 
 def test_a_compiled_sequential_has_items():
     compiled = tg.compile(nn.Sequential(nn.Linear(2, 2), nn.ReLU()))
-    assert len(compiled) == 2 and isinstance(compiled[1], nn.ReLU) and compiled[0] in compiled
+    assert len(compiled) == 2
+    assert isinstance(compiled[1], nn.ReLU)
+    assert compiled[0] in compiled
     assert [type(m) for m in compiled] == [nn.Linear, nn.ReLU]
     for _ in range(4):
         compiled(tg.ones((1, 2)))
     compiled[1] = nn.Tanh()
     assert compiled(tg.ones((1, 2))).tolist() == tg.tanh(compiled[0](tg.ones((1, 2)))).tolist()
-    assert bool(compiled) and bool(tg.compile(nn.Linear(2, 2)))
+    assert bool(compiled)
+    assert bool(tg.compile(nn.Linear(2, 2)))
     with pytest.raises(TypeError):
         len(tg.compile(nn.Linear(2, 2)))
 
@@ -95,7 +100,8 @@ def test_compiled_modules_are_copied_pickled_and_transformed():
         for _ in range(4):
             assert other(x).tolist() == compiled(x).tolist()
     found = tg.grad(lambda net: net(x).sum())(compiled)
-    assert found["weight"].tolist() == [[2.0, 2.0, 2.0]] and found["bias"].tolist() == [2.0]
+    assert found["weight"].tolist() == [[2.0, 2.0, 2.0]]
+    assert found["bias"].tolist() == [2.0]
     called = tg.func.functional_call(compiled, {"weight": tg.ones((1, 3)), "bias": tg.zeros(1)}, (x,))
     assert called.tolist() == [[3.0], [3.0]]
     compiled.to(tg.float64)
@@ -119,7 +125,9 @@ def test_recording_asks_objects_of_others_for_nothing():
         for _ in range(4):
             step(tg.ones(2))
         tg.scan(lambda c, x: (c + x, c), tg.zeros(()), tg.ones(20))
-    assert len(step.programs()) == 1 and len(objects) == 3 and not asked
+    assert len(step.programs()) == 1
+    assert len(objects) == 3
+    assert not asked
     assert np.allclose(step(tg.ones(2)).numpy(), 2.0)
 
 
@@ -129,6 +137,7 @@ def test_a_compiled_module_takes_parametrizations():
         compiled(tg.ones((1, 3)))
     nn.utils.parametrizations.weight_norm(compiled)
     names = [name for name, _ in compiled.named_parameters()]
-    assert "bias" in names and "weight" not in names
+    assert "bias" in names
+    assert "weight" not in names
     expected = tg.ones((1, 3)) @ compiled.weight.T + compiled.bias
     assert np.allclose(compiled(tg.ones((1, 3))).detach().numpy(), expected.detach().numpy())
