@@ -493,6 +493,15 @@ def _split_rows(rows: Variable, like: list[Variable]) -> list[Variable]:
     return out
 
 
+def _of_columns(columns: Variable, arguments: _Arguments) -> Any:
+    """The Jacobian of a result whose derivatives along all directions are along the last axis."""
+    blocks = _split_rows(_core.moveaxis(columns, -1, 0), arguments.values)
+    moved = [
+        _core.moveaxis(b, tuple(range(v.ndim)), tuple(range(-v.ndim, 0))) for b, v in zip(blocks, arguments.values, strict=True)
+    ]
+    return arguments.shaped(moved)
+
+
 def _is_inside(y: Any) -> bool:
     """Whether a value is one inside of a transformation."""
     return isinstance(y, Variable) and _core._lifted(y) is not None
@@ -598,16 +607,7 @@ def jacfwd(
         # What is returned beside the result is the same for all directions.
         rest = iter(columns[count:])
         beside[:] = [next(rest)[..., 0] if _is_inside(y) else y for y in beside]
-        jacobians = []
-        for column in columns[:count]:
-            front = _core.moveaxis(column, -1, 0)
-            blocks = _split_rows(front, arguments.values)
-            moved = [
-                _core.moveaxis(b, tuple(range(v.ndim)), tuple(range(-v.ndim, 0)))
-                for b, v in zip(blocks, arguments.values, strict=True)
-            ]
-            jacobians.append(arguments.shaped(moved))
-        result = unflatten_results(forms[0], jacobians)
+        result = unflatten_results(forms[0], [_of_columns(column, arguments) for column in columns[:count]])
         return (result, unflatten_results(forms[1], beside)) if has_aux else result
 
     return wrapped

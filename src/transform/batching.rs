@@ -66,6 +66,7 @@ pub fn unbatched(level: u64, size: usize, y: &Variable, axis: isize) -> Result<V
 ///
 /// # Errors
 /// Those of taking a sample.
+#[allow(clippy::float_cmp, clippy::eq_op, reason = "samples are the same where all their elements are, and NaN is the same as NaN")]
 pub fn common(all: &Variable) -> Result<Option<Variable>> {
     if all.is_lifted() || all.shape()[0] == 0 {
         return Ok(None);
