@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _core
 from ._core import Variable
+from ._redraw import Draws
 from ._tree import flatten, is_inexact, unflatten
 from .autograd import Function
 from .autograd.modes import enable_grad
@@ -15,11 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 __all__ = ["checkpoint", "checkpoint_sequential"]
-
-
-def _generator() -> Any:
-    """The process-wide random generator."""
-    return _core.manual_seed.__self__  # type: ignore[attr-defined]
 
 
 @contextmanager
@@ -57,7 +53,7 @@ class _Run:
         self.structure = flatten((list(args), kwargs), self.found)
         self.places = [i for i, x in enumerate(self.found) if isinstance(x, Variable)]
         self.count = len(self.places)
-        self.state = _generator().get_state()
+        self.draws = Draws()
         self.depth = _core._mapping_depth()
         self.out: Any = None
         self.outputs: Any = None
@@ -91,7 +87,7 @@ class _Run:
 
     def unrecorded(self) -> Any:
         """Runs the function without a checkpoint: it closes over a value inside a transformation, which the tape cannot hold."""
-        _generator().set_state(self.state)
+        self.draws.rewind()
         args, kwargs = unflatten(self.structure, list(self.found))
         return self.f(*args, **kwargs)
 
@@ -114,14 +110,8 @@ class _Run:
 
     def gradients(self, values: Sequence[Variable], grads: Sequence[Any], create_graph: bool = True) -> list[Any]:
         """The gradients at ``values``, which are new leaves on the tape."""
-        generator = _generator()
-        now = generator.get_state()
-        generator.set_state(self.state)
-        try:
-            with enable_grad():
-                results = [y for y in self.call(values) if isinstance(y, Variable)]
-        finally:
-            generator.set_state(now)
+        with self.draws, enable_grad():
+            results = [y for y in self.call(values) if isinstance(y, Variable)]
         pairs = [(y, g) for y, g in zip(results, grads, strict=True) if g is not None and y.requires_grad]
         sources = [*(v for v in values if is_inexact(v.dtype)), *self.outside]
         if not pairs or not sources:

@@ -14,17 +14,19 @@ import sys
 import threading
 import types
 import warnings
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar, overload
 
 from . import _core
 from ._core import Variable
-from ._tree import LEAF, Structure, flatten, tree_map, unflatten
+from ._tree import LEAF, Structure, flatten, is_module, tree_map, unflatten
 from ._watch import Watch, guards, is_plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 __all__ = ["Compiled", "compile"]
+
+T = TypeVar("T")
 
 #: How many programs a function keeps for one signature, and for all signatures together.
 _VARIANTS = 8
@@ -160,12 +162,17 @@ def _handles() -> tuple[list[Variable], set[int], list[Any]]:
     While the last list lives, no new object gets the identity of an old one.
     """
     objects = gc.get_objects()
-    return [o for o in objects if isinstance(o, Variable)], {id(o) for o in objects}, objects
+    return [o for o in objects if _is_a(o, Variable)], {id(o) for o in objects}, objects
+
+
+def _is_a(o: Any, kind: type[T]) -> TypeGuard[T]:
+    """``isinstance`` by the type alone: ``o`` may be anything in the process, whose ``__class__`` may run code."""
+    return issubclass(type(o), kind)
 
 
 def _outer_state() -> list[tuple[str, Any]]:
     """State that a function must not change, since its program would not: modes, options of optimizers, NumPy's random state."""
-    optimizers = [o for o in gc.get_objects() if isinstance(o, _core.Optimizer)]
+    optimizers = [o for o in gc.get_objects() if _is_a(o, _core.Optimizer)]
     options = {id(o): [{k: v for k, v in g.items() if k != "params"} for g in o.param_groups] for o in optimizers}
     numpy_random = sys.modules.get("numpy.random")
     state = None if numpy_random is None else numpy_random.get_state()
@@ -202,7 +209,8 @@ class Compiled(_core._Table):
     def __init__(self, function: Callable[..., Any], explain: bool = False) -> None:
         if not callable(function):
             raise TypeError(f"compile: expected a function or a Module, got {type(function).__name__}")
-        self._function, self._explain = function, explain
+        self._function: Any = function
+        self._explain = explain
         self._sites: dict[bytes, _Site] = {}
         self._reasons: list[str] = []
         self._warned = False
@@ -214,7 +222,7 @@ class Compiled(_core._Table):
         home = sys.modules.get(getattr(self._function, "__module__", None) or "")
         if name is not None and getattr(home, name, None) is self:
             return name
-        return Compiled, (self._function, self._explain)
+        return type(self), (self._function, self._explain)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else types.MethodType(self, instance)
@@ -432,6 +440,53 @@ class Compiled(_core._Table):
         return [Program(v) for site in self._sites.values() for v in site.variants]
 
 
+class CompiledModule(Compiled):
+    """A compiled Module, which is a Module to others: a part of models that hold it, with the parts of the Module that it runs.
+
+    >>> net = tg.nn.Sequential(tg.compile(tg.nn.Linear(2, 3)), tg.nn.Tanh())
+    >>> [name for name, _ in net.named_parameters()]
+    ['0.weight', '0.bias']
+    """
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        return type(self.__dict__.get("_function", self))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _OWN or (name.startswith("__") and name != "__class__"):
+            object.__setattr__(self, name, value)
+        else:
+            setattr(self._function, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(self._function, name)
+
+    def __bool__(self) -> bool:
+        return bool(self._function)
+
+    def __len__(self) -> int:
+        return len(self._function)
+
+    def __iter__(self) -> Any:
+        return iter(self._function)
+
+    def __contains__(self, item: object) -> bool:
+        return item in self._function
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._function[key]
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._function[key] = value
+
+    def __delitem__(self, key: Any) -> None:
+        del self._function[key]
+
+
+#: The attributes of a compiled function itself.
+_OWN = frozenset({"_explain", "_function", "_reasons", "_sites", "_warned"})
+
+
 def _unlike(result: Any, old: set[int]) -> str | None:
     """Why a result cannot be built again from its leaves."""
     if isinstance(result, (list, dict)):
@@ -477,7 +532,7 @@ def _escaped(old: set[int], results: list[Variable], known: Any) -> Variable | N
     bases = {id(b) for v in results for b in gc.get_referents(v) if isinstance(b, Variable)}
 
     def is_held(o: Variable) -> bool:
-        holders = [h for h in gc.get_referrers(o) if id(h) not in mine and not isinstance(h, types.FrameType)]
+        holders = [h for h in gc.get_referrers(o) if id(h) not in mine and not _is_a(h, types.FrameType)]
         return any(h is not objects for h in holders)
 
     objects: list[Any] = []
@@ -486,7 +541,7 @@ def _escaped(old: set[int], results: list[Variable], known: Any) -> Variable | N
     def find() -> Variable | None:
         objects[:] = gc.get_objects()
         for o in objects:
-            if isinstance(o, Variable) and id(o) not in old and id(o) not in mine and (id(o) not in bases or is_held(o)):
+            if _is_a(o, Variable) and id(o) not in old and id(o) not in mine and (id(o) not in bases or is_held(o)):
                 if others and not _core._capture_knows(o):
                     continue  # created by another thread
                 objects.clear()
@@ -533,4 +588,4 @@ def compile(function: Any = None, *, explain: bool = False) -> Any:
     """
     if function is None:
         return functools.partial(compile, explain=explain)
-    return Compiled(function, explain)
+    return (CompiledModule if is_module(function) else Compiled)(function, explain)

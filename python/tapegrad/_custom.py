@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from typing import TYPE_CHECKING, Any
 
 from . import _core
 from ._core import Variable
+from ._redraw import Draws
 from ._transforms import _result, _variable, vjp
-from ._tree import flatten, is_inexact, unflatten
-from .autograd import Function, enable_grad
+from ._tree import flatten, is_inexact, leaves, unflatten
+from .autograd import Function, enable_grad, no_grad
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,12 +23,15 @@ class _Call:
     """One call of a custom function: its arguments taken apart."""
 
     def __init__(self, name: str, args: tuple[Any, ...], skipped: Sequence[int]) -> None:
+        if any(not -len(args) <= n < len(args) for n in skipped):
+            raise ValueError(f"{name}: nondiff_argnums is {tuple(skipped)}, but the call has {len(args)} arguments")
         self.skipped = [args[n] for n in skipped]
-        self.numbers = [n for n in range(len(args)) if n not in skipped]
+        left_out = {n % len(args) for n in skipped}
+        self.numbers = [n for n in range(len(args)) if n not in left_out]
         self.args = args
         found: list[Any] = []
         self.structures = [flatten(args[n], found) for n in self.numbers]
-        self.values = [_variable(name, x) for x in found]
+        self.values = [_argument(name, x) for x in found]
         self.out: Any = None
 
     def filled(self, values: Sequence[Any]) -> list[Any]:
@@ -45,40 +50,89 @@ class _Call:
         return tuple(_result("custom function", y) for y in found)
 
 
+def _argument(name: str, x: Any) -> Variable:
+    try:
+        return _variable(name, x)
+    except TypeError as e:
+        raise TypeError(f"{e}; name arguments of other kinds in nondiff_argnums") from None
+
+
+def _numbers(nondiff_argnums: int | Sequence[int]) -> tuple[int, ...]:
+    return (nondiff_argnums,) if isinstance(nondiff_argnums, int) else tuple(nondiff_argnums)
+
+
+def _by_position(f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+    """All arguments of a call in the order of the parameters: rules get those with names and defaults by position, too."""
+    try:
+        signature = inspect.signature(f)
+    except (TypeError, ValueError):
+        signature = None
+    if signature is None:
+        if kwargs:
+            raise TypeError(f"{getattr(f, '__name__', f)}: its signature is not known, so it takes no keyword arguments here")
+        return args
+    bound = signature.bind(*args, **kwargs)
+    bound.apply_defaults()
+    if bound.kwargs:
+        raise TypeError(
+            f"{getattr(f, '__name__', f)}: {next(iter(bound.kwargs))!r} can be given by name only, but rules get all arguments "
+            "by position; make it one that can be given by position"
+        )
+    return bound.args
+
+
+def _is_differentiated(values: list[Variable]) -> bool:
+    """Whether a call may need the rule; else the function itself runs, as a call of it in its own fwd does."""
+    recorded = _core.is_grad_enabled()
+    return any((recorded and v.requires_grad) or _core._lifted(v) is not None for v in values)
+
+
 def _zeros(y: Variable, g: Any) -> Any:
     return _core.zeros_like(y) if g is None else g
+
+
+def _gradient(g: Any, x: Variable) -> Any:
+    """What a rule gives for an argument; what is not floating has no gradient, whatever the rule gives."""
+    if g is None or not is_inexact(x.dtype):
+        return None
+    return g if isinstance(g, Variable) else _core.asarray(g, dtype=x.dtype)
 
 
 class _CustomVjp(Function):
     @staticmethod
     def forward(ctx: Any, rule: custom_vjp, call: _Call, *values: Variable) -> Any:
-        out, ctx.residuals = rule.fwd(*call.filled(values))
+        ctx.draws = Draws()
+        out, ctx.residuals = rule.forward(call.filled(values))
         ctx.call, ctx.rule = call, rule
+        ctx.save_for_backward(*values)
         ctx.outputs = call.returned(out)
         return ctx.outputs
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         call = ctx.call
+        residuals = ctx.residuals
+        if _core.is_grad_enabled():
+            # The gradients are to be differentiated, so the residuals must be known as functions of the arguments.
+            with ctx.draws:
+                _, residuals = ctx.rule.forward(call.filled(ctx.saved_values))
         cotangent = unflatten(call.out, [_zeros(y, g) for y, g in zip(ctx.outputs, grads, strict=True)])
-        given = ctx.rule.bwd(*call.skipped, ctx.residuals, cotangent)
+        given = ctx.rule.bwd(*call.skipped, residuals, cotangent)
         if not isinstance(given, tuple) or len(given) != len(call.numbers):
             raise TypeError(
                 f"{ctx.rule.__name__}: its bwd must return a tuple with one gradient for each of {len(call.numbers)} arguments, "
                 f"got {given!r}"
             )
-        out: list[Any] = [None, None]
+        out: list[Any] = []
         for structure, g in zip(call.structures, given, strict=True):
             found: list[Any] = []
+            count = len(leaves(unflatten(structure, list(call.values))))
             if g is None:
-                flatten(unflatten(structure, list(call.values)), found)
-                out += [None] * len(found)
-            else:
-                flatten(g, found)
-                out += found
-        # An argument that is not floating has no gradient, whatever the rule returns for it.
-        own = [g if is_inexact(v.dtype) else None for g, v in zip(out[2:], call.values, strict=True)]
-        return (None, None, *own)
+                found = [None] * count
+            elif flatten(g, found, structure) != structure and len(found) != count:
+                raise TypeError(f"{ctx.rule.__name__}: its bwd returned a gradient {flatten(g, [])} for an argument {structure}")
+            out += found
+        return (None, None, *(_gradient(g, v) for g, v in zip(out, call.values, strict=True)))
 
 
 class custom_vjp:
@@ -95,9 +149,9 @@ class custom_vjp:
     Variable(1.)
     """
 
-    def __init__(self, f: Callable[..., Any], nondiff_argnums: Sequence[int] = ()) -> None:
+    def __init__(self, f: Callable[..., Any], nondiff_argnums: int | Sequence[int] = ()) -> None:
         functools.update_wrapper(self, f)
-        self.f, self.nondiff_argnums = f, tuple(nondiff_argnums)
+        self.f, self.nondiff_argnums = f, _numbers(nondiff_argnums)
         self.__name__: str = getattr(f, "__name__", type(f).__name__)
         self.fwd: Any = None
         self.bwd: Any = None
@@ -106,10 +160,20 @@ class custom_vjp:
         """Sets the two halves of the vjp."""
         self.fwd, self.bwd = fwd, bwd
 
-    def __call__(self, *args: Any) -> Any:
+    def forward(self, args: list[Any]) -> tuple[Any, Any]:
+        """The result and the residuals."""
+        pair = self.fwd(*args)
+        if not (isinstance(pair, tuple) and len(pair) == 2):
+            raise TypeError(f"{self.__name__}: its fwd must return a pair (result, residuals), it returned {type(pair).__name__}")
+        return pair
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.fwd is None:
             raise TypeError(f"{self.__name__}: its vjp was not given; call {self.__name__}.defvjp(fwd, bwd)")
-        call = _Call(self.__name__, args, self.nondiff_argnums)
+        call = _Call(self.__name__, _by_position(self.f, args, kwargs), self.nondiff_argnums)
+        if not _is_differentiated(call.values):
+            with no_grad():
+                return self.f(*call.filled(call.values))
         values = _CustomVjp.apply(self, call, *call.values)
         return unflatten(call.out, list(values if isinstance(values, tuple) else (values,)))
 
@@ -169,9 +233,9 @@ class custom_jvp:
     Variable(1.)
     """
 
-    def __init__(self, f: Callable[..., Any], nondiff_argnums: Sequence[int] = ()) -> None:
+    def __init__(self, f: Callable[..., Any], nondiff_argnums: int | Sequence[int] = ()) -> None:
         functools.update_wrapper(self, f)
-        self.f, self.nondiff_argnums = f, tuple(nondiff_argnums)
+        self.f, self.nondiff_argnums = f, _numbers(nondiff_argnums)
         self.__name__: str = getattr(f, "__name__", type(f).__name__)
         self.rule: Any = None
 
@@ -194,9 +258,9 @@ class custom_jvp:
         _, tangent = self.rule(*call.skipped, tuple(call.chosen(values)), tuple(call.chosen(tangents)))
         return call.returned(tangent)
 
-    def __call__(self, *args: Any) -> Any:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.rule is None:
             raise TypeError(f"{self.__name__}: its jvp was not given; call {self.__name__}.defjvp(rule)")
-        call = _Call(self.__name__, args, self.nondiff_argnums)
+        call = _Call(self.__name__, _by_position(self.f, args, kwargs), self.nondiff_argnums)
         values = _CustomJvp.apply(self, call, *call.values)
         return unflatten(call.out, list(values if isinstance(values, tuple) else (values,)))

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from . import _core
 from ._compile import _RECORDING, Compiled, _escaped, _guarded, _handles, _outer_state, _walk
 from ._core import Variable
+from ._redraw import Draws
 from ._tree import Structure, flatten, leaves, tree_map, unflatten
 from ._watch import Watch, guards
+from .autograd.modes import no_grad
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -260,10 +262,13 @@ class _Recorder:
 
 
 def _length(xs: Any, length: int | None) -> int:
-    sizes = {int(x.shape[0]) if x.ndim else -1 for x in leaves(xs)}
+    arrays = leaves(xs)
+    if any(x.ndim == 0 for x in arrays):
+        raise _core.ShapeError("scan: an array of xs has no axis to go along; what is the same in all steps belongs to init")
+    sizes = {int(x.shape[0]) for x in arrays}
     if length is not None:
         sizes.add(length)
-    if len(sizes) != 1 or -1 in sizes:
+    if len(sizes) != 1:
         raise _core.ShapeError(
             f"scan: the arrays of xs must have one first axis of the same size, and length= must be it; got {sorted(sizes)}"
             if sizes
@@ -338,8 +343,16 @@ class _Scan:
             form = flatten(y, step)
             outs.append(step)
         if form is None:
-            return carry, None
+            return carry, self.no_results()
         return carry, unflatten(form, [_core.stack(list(column)) for column in zip(*outs, strict=True)])
+
+    def no_results(self) -> Any:
+        """The results of no steps: arrays whose first axis has size zero."""
+        draws = Draws()
+        x = unflatten(self.form, [_core.zeros(v.shape[1:], dtype=v.dtype) for v in self.xs])
+        with no_grad(), draws:
+            _, y = self.checked(self.f(tree_map(_core.zeros_like, self.start), x))
+        return tree_map(lambda v: _core.zeros((0, *_core.asarray(v).shape), dtype=_core.asarray(v).dtype), y)
 
     def replayed(self) -> Any:
         """The body for a loop in Python: compiled, unless a recording or a transformation is active."""
@@ -356,11 +369,20 @@ class _Scan:
         return done
 
 
-def scan(f: Callable[[Any, Any], Any], init: Any, xs: Any = None, length: int | None = None) -> tuple[Any, Any]:
+def scan(
+    f: Callable[[Any, Any], Any],
+    init: Any,
+    xs: Any = None,
+    length: int | None = None,
+    reverse: bool = False,
+    unroll: int | bool = 1,
+) -> tuple[Any, Any]:
     """Runs ``carry, y = f(carry, x)`` for each ``x`` along the first axis of ``xs``: the last carry, and all ``y`` stacked.
 
     ``init`` and ``xs`` are Variables or nested containers of some; ``xs=None`` needs ``length``. The carry keeps its shapes and
-    dtypes. Gradients of any order flow through it, to what ``f`` reads from outside, too.
+    dtypes. Gradients of any order flow through it, to what ``f`` reads from outside, too. With ``reverse`` it goes from the last
+    ``x`` to the first; each ``y`` still stands where its ``x`` does. ``unroll`` is accepted for JAX's sake. A loop of no steps
+    runs ``f`` once, on zeros, to know the shapes of ``ys``.
 
     From 16 steps on the core runs the loop: two steps are recorded and compared (see :func:`compile`), and then all are run
     without Python, also in later calls with the same function. Inside of a compiled function the loop is one instruction. A
@@ -372,7 +394,16 @@ def scan(f: Callable[[Any, Any], Any], init: Any, xs: Any = None, length: int | 
     >>> tg.scan(lambda total, x: (total + x, total), tg.tensor(0.0), tg.Variable([1.0, 2.0, 3.0]))
     (Variable(6.), Variable([0., 1., 3.]))
     """
+    if not callable(f):
+        raise TypeError(f"scan: the first argument must be a function, not {type(f).__name__}")
     xs = tree_map(_core.asarray, xs)
     n = _length(xs, length)
     function = f._function if isinstance(f, Compiled) else f
-    return _Scan(function, tree_map(_core.asarray, init), xs, n).run()
+    if reverse:
+        xs = tree_map(_flipped, xs)
+    carry, ys = _Scan(function, tree_map(_core.asarray, init), xs, n).run()
+    return carry, tree_map(_flipped, ys) if reverse else ys
+
+
+def _flipped(x: Variable) -> Variable:
+    return _core.flip(x, axis=0)

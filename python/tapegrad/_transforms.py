@@ -7,10 +7,12 @@ They nest in any order. A function runs while it is transformed: it may use loop
 from __future__ import annotations
 
 import functools
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from . import _core
 from ._core import DTypeError, GradError, ShapeError, Variable
+from ._redraw import Draws
 from ._tree import Structure, flatten, is_inexact, leaves, tree_map, unflatten, unflatten_results
 from .autograd.modes import enable_grad
 
@@ -62,15 +64,18 @@ def _floating(name: str, values: list[Variable]) -> list[Variable]:
 
 
 def _chosen(name: str, argnums: int | Sequence[int], count: int) -> list[int]:
-    numbers = [argnums] if isinstance(argnums, int) else list(argnums)
+    numbers: list[Any] = list(argnums) if isinstance(argnums, (tuple, list, range)) else [argnums]
     for n in numbers:
-        if not isinstance(n, int):
-            raise TypeError(f"{name}: argnums must be an int or a tuple of ints, not {type(n).__name__}")
+        if not isinstance(n, int) or isinstance(n, bool):
+            raise TypeError(f"{name}: argnums must be an int or a tuple of ints, not {n!r}")
         if not -count <= n < count:
             raise ValueError(
                 f"{name}: argnums names argument {n}, but the call has {count} positional argument{'s' * (count != 1)}"
             )
-    return [n % count for n in numbers]
+    places = [n % count for n in numbers]
+    if len(set(places)) < len(places):
+        raise ValueError(f"{name}: argnums names an argument twice: {tuple(numbers)} of {count}")
+    return places
 
 
 class _Arguments:
@@ -210,8 +215,8 @@ def vjp(f: Function, *primals: Any, has_aux: bool = False) -> Any:
     outputs = [_result("vjp", y) for y in found]
 
     def pullback(cotangent: Any) -> Any:
-        given: list[Any] = []
-        if flatten(cotangent, given) != structure:
+        given = _like(structure, cotangent)
+        if given is None:
             raise TypeError(f"vjp: the cotangent is {flatten(cotangent, [])}, but the function returned {structure}")
         cotangents = [_cotangent("vjp", y, c) for y, c in zip(outputs, given, strict=True)]
         return arguments.shaped(arguments.pulled(outputs, cotangents, roots, True))
@@ -220,7 +225,15 @@ def vjp(f: Function, *primals: Any, has_aux: bool = False) -> Any:
     return (value, pullback, _ended(aux, roots)) if has_aux else (value, pullback)
 
 
+def _like(structure: Structure, tree: Any) -> list[Any] | None:
+    """The leaves of a container of that structure, in its order; None for one of another structure."""
+    found: list[Any] = []
+    return found if flatten(tree, found, structure) == structure else None
+
+
 def _cotangent(name: str, y: Variable, c: Any) -> Variable:
+    if c is None:
+        return _core.zeros_like(y)
     c = _core.asarray(c, dtype=y.dtype)
     if c.shape != y.shape:
         raise ShapeError(f"{name}: a cotangent has shape {c.shape}, the result of the function {y.shape}; they must be equal")
@@ -228,10 +241,12 @@ def _cotangent(name: str, y: Variable, c: Any) -> Variable:
 
 
 def _tangents(name: str, structures: list[Structure], primals: list[Variable], tangents: Sequence[Any]) -> list[Variable]:
-    found: list[Any] = []
-    given = [flatten(t, found) for t in tangents]
-    if given != structures:
-        raise TypeError(f"{name}: the tangents are {tuple(given)}, but the primals {tuple(structures)}")
+    parts = [_like(s, t) for s, t in zip(structures, tangents, strict=True)]
+    if any(p is None for p in parts):
+        given = tuple(flatten(t, []) for t in tangents)
+        raise TypeError(f"{name}: the tangents are {given}, but the primals {tuple(structures)}")
+    leaves_of = [t for p in parts for t in p or ()]
+    found = [_core.zeros_like(x) if t is None else t for x, t in zip(primals, leaves_of, strict=True)]
     out = [t if isinstance(t, Variable) else _core.asarray(t, dtype=x.dtype) for x, t in zip(primals, found, strict=True)]
     return [t if t.dtype == x.dtype or not is_inexact(t.dtype) else t.astype(x.dtype) for x, t in zip(primals, out, strict=True)]
 
@@ -259,9 +274,7 @@ def jvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any], has_aux: b
         duals = [_core._dual(level, x, t) for x, t in zip(arguments.values, directions, strict=True)]
         out, aux = _with_aux("jvp", f, f(*arguments.filled(duals)), has_aux)
         value, tangent = _split(level, out)
-        if has_aux:
-            return value, tangent, _split(level, aux)[0]
-        return value, tangent
+        return (value, tangent, _without_tangents(level, aux)) if has_aux else (value, tangent)
     finally:
         _core._end_level(level)
 
@@ -274,20 +287,27 @@ def _split(level: int, tree: Any) -> tuple[Any, Any]:
     return unflatten_results(structure, [v for v, _ in pairs]), unflatten_results(structure, [t for _, t in pairs])
 
 
+def _without_tangents(level: int, tree: Any) -> Any:
+    """What a function returns beside its result: Variables lose their tangents, all else is passed on."""
+    return tree_map(lambda y: _core._split_dual(level, y)[0] if isinstance(y, Variable) else y, tree)
+
+
 def linearize(f: Function, *primals: Any) -> tuple[Any, Function]:
     """``(f(*primals), push)``: ``push(*tangents)`` is the derivative of ``f`` at the primals along the tangents.
 
-    Each push runs ``f`` again, in forward mode; so nothing is kept, and random numbers inside are drawn anew.
+    Each push runs ``f`` again, in forward mode, so nothing is kept. Random numbers inside are drawn again as they were.
 
     >>> y, push = tg.linearize(lambda x: x * x, tg.Variable([1.0, 3.0]))
     >>> push(tg.Variable([1.0, 1.0]))
     Variable([2., 6.])
     """
     _check_function("linearize", f)
+    draws = Draws()
     value = f(*primals)
 
     def push(*tangents: Any) -> Any:
-        return jvp(f, primals, tangents)[1]
+        with draws:
+            return jvp(f, primals, tangents)[1]
 
     return value, push
 
@@ -372,15 +392,29 @@ def vmap(
         size = _batch_size(values, axes)
         level = _core._fresh_level()
         _core._enter_mapping(level, size, randomness)
+        is_kept = True
         try:
-            samples = [x if axis is None else _core._batched(level, x, axis) for x, axis in zip(values, axes, strict=True)]
-            inner_args, inner_kwargs = unflatten(structure, samples)
-            out = f(*inner_args, **inner_kwargs)
-            return _unbatched(level, size, out, out_axes)
+            # The results of the samples are gone when the level ends, so that only what others hold is looked at then.
+            result = _mapped(f, level, size, unflatten(structure, _samples(level, values, axes)), out_axes)
         finally:
-            _core._leave_mapping(level)
+            is_kept = _core._leave_mapping(level)
+        if not is_kept:
+            raise GradError(
+                f"vmap: {_name(f)} writes a value that differs between the samples into an array from outside; return it, or "
+                "write into an array that is made inside of the function"
+            )
+        return result
 
     return wrapped
+
+
+def _samples(level: int, values: list[Any], axes: list[int | None]) -> list[Any]:
+    return [x if axis is None else _core._batched(level, x, axis) for x, axis in zip(values, axes, strict=True)]
+
+
+def _mapped(f: Function, level: int, size: int, arguments: Any, out_axes: Any) -> Any:
+    args, kwargs = arguments
+    return _unbatched(level, size, f(*args, **kwargs), out_axes)
 
 
 def _in_chunks(mapped: Function, size: int, in_axes: Any, out_axes: Any) -> Function:
@@ -427,6 +461,11 @@ def _unbatched(level: int, size: int, tree: Any, out_axes: Any) -> Any:
             if lifted is not None and lifted[1] == level:
                 raise ValueError("vmap: out_axes is None for a result that differs between the samples")
             out.append(v)
+        elif not -v.ndim - 1 <= axis <= v.ndim:
+            raise ValueError(
+                f"vmap: out_axes puts the samples at axis {axis}, but a result of one sample has shape {v.shape}: "
+                f"expected {-v.ndim - 1} to {v.ndim}"
+            )
         else:
             out.append(_core._unbatched(level, size, v, axis))
     return unflatten_results(structure, out)
@@ -454,17 +493,32 @@ def _split_rows(rows: Variable, like: list[Variable]) -> list[Variable]:
     return out
 
 
+def _of_columns(columns: Variable, arguments: _Arguments) -> Any:
+    """The Jacobian of a result whose derivatives along all directions are along the last axis."""
+    blocks = _split_rows(_core.moveaxis(columns, -1, 0), arguments.values)
+    moved = [
+        _core.moveaxis(b, tuple(range(v.ndim)), tuple(range(-v.ndim, 0))) for b, v in zip(blocks, arguments.values, strict=True)
+    ]
+    return arguments.shaped(moved)
+
+
+def _is_inside(y: Any) -> bool:
+    """Whether a value is one inside of a transformation."""
+    return isinstance(y, Variable) and _core._lifted(y) is not None
+
+
 def _check_derivative(f: Any, y: Variable) -> None:
     """Raises when the dtype of a result has no derivative."""
     if not is_inexact(y.dtype):
         raise DTypeError(f"jacobian: {_name(f)} returned dtype {y.dtype}, which has no derivative")
 
 
-def jacrev(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Function:
+def jacrev(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False, *, chunk_size: int | None = None) -> Function:
     """The Jacobian of ``f`` by the arguments ``argnums``, by reverse mode: good for few outputs.
 
     The shape is that of the result followed by that of the argument. Containers nest: those of the result outside, those of
-    the arguments inside. A complex result raises, as its imaginary part would be lost.
+    the arguments inside. With ``chunk_size`` so many rows are computed at a time, which bounds the memory. A complex result
+    raises, as its imaginary part would be lost.
 
     >>> tg.jacrev(lambda x: x * x)(tg.Variable([1.0, 2.0]))
     Variable([[2., 0.],
@@ -488,7 +542,8 @@ def jacrev(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False)
                     f"jacrev: {_name(f)} returned dtype {y.dtype}: reverse mode would differentiate its "
                     "real part only; use tg.jacfwd, or the function's .real and .imag"
                 )
-        rows = vmap(lambda *c: tuple(arguments.pulled(outputs, list(c), roots, True)))(*_basis(outputs))
+        pull = vmap(lambda *c: tuple(arguments.pulled(outputs, list(c), roots, True)), chunk_size=chunk_size)
+        rows = pull(*_basis(outputs))
         parts = [_split_rows(r, outputs) for r in rows]
         jacobians = [arguments.shaped([p[k] for p in parts]) for k in range(len(outputs))]
         result = unflatten_results(structure, jacobians)
@@ -500,9 +555,18 @@ def jacrev(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False)
 jacobian = jacrev
 
 
-def jacfwd(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Function:
+def jacfwd(
+    f: Function,
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    *,
+    chunk_size: int | None = None,
+    randomness: str = "same",
+) -> Function:
     """The Jacobian of ``f`` by the arguments ``argnums``, by forward mode: good for few inputs. See :func:`jacrev`.
 
+    ``f`` draws its random numbers once for all directions, so that the columns are those of one function;
+    ``randomness="error"`` refuses to draw, as in :func:`vmap`.
     Of a complex argument it is the complex derivative, for functions that have one; a real result then raises.
 
     >>> tg.jacfwd(lambda x: x * x)(tg.Variable([1.0, 2.0]))
@@ -514,21 +578,21 @@ def jacfwd(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False)
     @functools.wraps(f)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         arguments = _Arguments("jacobian", args, argnums)
-        aux_of: list[Any] = []
-        structure: list[Structure] = []
+        #: How the result and what is returned beside it are nested, and the leaves of the latter.
+        forms: list[Structure] = []
+        beside: list[Any] = []
+        draws = Draws()
 
         def along(*tangents: Any) -> list[Any]:
             def inner(*values: Any) -> Any:
-                out = f(*arguments.filled(values), **kwargs)
-                return out if not has_aux else _with_aux("jacobian", f, out, True)
+                return _with_aux("jacobian", f, f(*arguments.filled(values), **kwargs), has_aux)
 
-            if has_aux:
+            # Each chunk of directions is of the same function.
+            with draws if forms and randomness == "same" else nullcontext():
                 _, tangent, aux = jvp(inner, tuple(arguments.values), tangents, has_aux=True)
-                aux_of[:] = [aux]
-            else:
-                _, tangent = jvp(inner, tuple(arguments.values), tangents)
             found: list[Any] = []
-            structure[:] = [flatten(tangent, found)]
+            beside.clear()
+            forms[:] = flatten(tangent, found), flatten(aux, beside)
             for y in found:
                 _check_derivative(f, y)
                 if not y.dtype.is_complex and any(v.dtype.is_complex for v in arguments.values):
@@ -536,20 +600,15 @@ def jacfwd(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False)
                         f"jacfwd: {_name(f)} returned dtype {y.dtype} for a complex argument: forward mode would differentiate "
                         "by its real part only; use tg.jacrev, or pass real and imaginary parts"
                     )
-            return found
+            return found + [y for y in beside if _is_inside(y)]
 
-        columns = vmap(along, out_axes=-1)(*_basis(arguments.values))
-        jacobians = []
-        for column in columns:
-            front = _core.moveaxis(column, -1, 0)
-            blocks = _split_rows(front, arguments.values)
-            moved = [
-                _core.moveaxis(b, tuple(range(v.ndim)), tuple(range(-v.ndim, 0)))
-                for b, v in zip(blocks, arguments.values, strict=True)
-            ]
-            jacobians.append(arguments.shaped(moved))
-        result = unflatten_results(structure[0], jacobians)
-        return (result, aux_of[0]) if has_aux else result
+        columns = vmap(along, out_axes=-1, randomness=randomness, chunk_size=chunk_size)(*_basis(arguments.values))
+        count = len(columns) - sum(map(_is_inside, beside))
+        # What is returned beside the result is the same for all directions.
+        rest = iter(columns[count:])
+        beside[:] = [next(rest)[..., 0] if _is_inside(y) else y for y in beside]
+        result = unflatten_results(forms[0], [_of_columns(column, arguments) for column in columns[:count]])
+        return (result, unflatten_results(forms[1], beside)) if has_aux else result
 
     return wrapped
 

@@ -20,10 +20,12 @@ def is_inexact(dtype: Any) -> bool:
 class Structure:
     """The structure of a container: its type and where the leaves are. Two are equal when their containers have the same form."""
 
-    __slots__ = ("children", "data", "kind")
+    __slots__ = ("children", "data", "empty", "kind")
 
-    def __init__(self, kind: str, data: Any = None, children: tuple[Structure, ...] = ()) -> None:
+    def __init__(self, kind: str, data: Any = None, children: tuple[Structure, ...] = (), empty: Any = None) -> None:
         self.kind, self.data, self.children = kind, data, children
+        #: Of a dict or a list of another class: an empty one, which is copied and filled.
+        self.empty = empty
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Structure) or self.kind != other.kind or len(self.children) != len(other.children):
@@ -32,6 +34,12 @@ class Structure:
         return same and all(a == b for a, b in zip(self.children, other.children, strict=True))
 
     __hash__ = None  # type: ignore[assignment]
+
+    def keys(self) -> tuple[Any, ...]:
+        """The keys of a dict, or the names of a Module's parameters."""
+        if self.kind == "module":
+            return tuple(name for name, _ in self.data.named_parameters())
+        return self.data if self.kind == "dict" else ()
 
     def __repr__(self) -> str:
         if self.kind == "leaf":
@@ -47,7 +55,12 @@ LEAF = Structure("leaf")
 NONE = Structure("none")
 
 
-def _is_module(x: Any) -> bool:
+def is_module(x: Any) -> bool:
+    """Whether a value is a Module.
+
+    >>> is_module(tg.nn.Linear(2, 3)), is_module(tg.sin)
+    (True, False)
+    """
     module = sys.modules.get("tapegrad.nn.module")
     return module is not None and isinstance(x, module.Module)
 
@@ -63,8 +76,20 @@ def _registered(x: Any) -> Any:
         return None
 
 
-def flatten(tree: Any, into: list[Any]) -> Structure:  # noqa: PLR0911 - a kind of container each
+def _empty(tree: Any) -> Any:
+    """An empty container of the class of a dict or a list, with its attributes; None for the plain ones."""
+    if type(tree) in (dict, list):
+        return None
+    out = copy.copy(tree)
+    out.clear()
+    return out
+
+
+def flatten(tree: Any, into: list[Any], like: Structure | None = None) -> Structure:  # noqa: PLR0911 - a kind of container each
     """Appends the leaves of ``tree`` to a list and returns the structure.
+
+    With ``like``, dicts are gone through in its order of keys; None may stand for a leaf of it, and a dict of the names of
+    parameters for a Module.
 
     >>> leaves = []
     >>> flatten({"b": 1, "a": [2, (3, None)]}, leaves)
@@ -73,28 +98,40 @@ def flatten(tree: Any, into: list[Any]) -> Structure:  # noqa: PLR0911 - a kind 
     [1, 2, 3]
     """
     if tree is None:
-        return NONE
+        if like is None or like.kind != "leaf":
+            return NONE
+        into.append(None)
+        return LEAF
     if isinstance(tree, dict):
-        return Structure("dict", tuple(tree), tuple(flatten(v, into) for v in tree.values()))
+        keys = tuple(tree) if like is None else like.keys()
+        if set(keys) != set(tree):
+            keys = tuple(tree)
+        elif like is not None and like.kind == "module":
+            into.extend(tree[k] for k in keys)
+            return like
+        return Structure("dict", keys, _flatten_all([tree[k] for k in keys], into, like), _empty(tree))
     if isinstance(tree, list):
-        return Structure("list", None, tuple(flatten(v, into) for v in tree))
+        return Structure("list", None, _flatten_all(tree, into, like), _empty(tree))
     if isinstance(tree, tuple):
         fields = getattr(tree, "_fields", None)
-        return Structure(
-            "tuple" if fields is None else "namedtuple", fields and type(tree), tuple(flatten(v, into) for v in tree)
-        )
+        return Structure("tuple" if fields is None else "namedtuple", fields and type(tree), _flatten_all(tree, into, like))
     if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
         names = tuple(f.name for f in dataclasses.fields(tree) if f.init)
-        return Structure("dataclass", (type(tree), names), tuple(flatten(getattr(tree, n), into) for n in names))
-    if _is_module(tree):
+        return Structure("dataclass", (type(tree), names), _flatten_all([getattr(tree, n) for n in names], into, like))
+    if is_module(tree):
         into.extend(p for _, p in tree.named_parameters())
         return Structure("module", tree, tuple(LEAF for _ in tree.named_parameters()))
     node = _registered(tree)
     if node is not None:
         children, data, *_ = node.flatten_func(tree)
-        return Structure("registered", (type(tree), node.unflatten_func, data), tuple(flatten(v, into) for v in children))
+        return Structure("registered", (type(tree), node.unflatten_func, data), _flatten_all(children, into, like))
     into.append(tree)
     return LEAF
+
+
+def _flatten_all(items: Any, into: list[Any], like: Structure | None) -> tuple[Structure, ...]:
+    known = () if like is None else like.children
+    return tuple(flatten(v, into, known[i] if i < len(known) else None) for i, v in enumerate(items))
 
 
 def leaves(tree: Any) -> list[Any]:
@@ -130,10 +167,9 @@ def unflatten(structure: Structure, values: list[Any]) -> Any:  # noqa: PLR0911 
     if kind == "none":
         return None
     children = [unflatten(c, values) for c in structure.children]
-    if kind == "dict":
-        return dict(zip(data, children, strict=True))
-    if kind == "list":
-        return children
+    if kind in ("dict", "list"):
+        filled = dict(zip(data, children, strict=True)) if kind == "dict" else children
+        return filled if structure.empty is None else _filled(structure.empty, filled)
     if kind == "tuple":
         return tuple(children)
     if kind == "namedtuple":
@@ -143,6 +179,16 @@ def unflatten(structure: Structure, values: list[Any]) -> Any:  # noqa: PLR0911 
     if kind == "module":
         return _with_parameters(data, children)
     return data[1](data[2], tuple(children))
+
+
+def _filled(empty: Any, items: Any) -> Any:
+    """A copy of an empty dict or list with items."""
+    out = copy.copy(empty)
+    if isinstance(items, dict):
+        out.update(items)
+    else:
+        out.extend(items)
+    return out
 
 
 def unflatten_results(structure: Structure, values: list[Any]) -> Any:
@@ -156,7 +202,7 @@ def unflatten_results(structure: Structure, values: list[Any]) -> Any:
     if structure.kind in ("leaf", "none"):
         return unflatten(structure, values)
     children = [unflatten_results(c, values) for c in structure.children]
-    plain = Structure(structure.kind, structure.data, tuple(LEAF for _ in children))
+    plain = Structure(structure.kind, structure.data, tuple(LEAF for _ in children), structure.empty)
     return unflatten(plain, children)
 
 

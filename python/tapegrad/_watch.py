@@ -35,6 +35,7 @@ _FIXED = frozenset({*sys.stdlib_module_names, _LIBRARY, "builtins", "numpy"}) - 
 _QUIET = frozenset({_LIBRARY, "numpy"})
 _CONTAINERS = (list, dict, set, frozenset, tuple)
 _WRAPPERS = (staticmethod, classmethod)
+_CACHED = type(functools.cache(len))
 _LOOKUPS = frozenset({"getattr", "hasattr", "vars", "dir"})
 #: Functions of `os` whose result does not change while a process runs.
 _HARMLESS = frozenset({"fspath", "getpid"})
@@ -112,6 +113,18 @@ class Watch:
                 self._root(names, name, name)
             elif name in sys.modules:
                 self._root(sys.modules, name, name)
+
+    def include(self, function: types.FunctionType) -> None:
+        """Adds a function that did not run, as a cache had its result."""
+        code, names = function.__code__, function.__globals__
+        if id(code) in self.codes:
+            return
+        self.codes[id(code)] = code
+        self.names.update(code.co_names)
+        self.own.update(code.co_names)
+        for name in code.co_names:
+            if name in names:
+                self._root(names, name, name)
 
     def named(self) -> Iterator[Any]:
         """The values that the code names directly."""
@@ -210,7 +223,7 @@ def guards(watch: Watch) -> tuple[list[tuple[Any, ...]], list[tuple[Any, int]]]:
 
 
 def _guards(watch: Watch) -> tuple[list[tuple[Any, ...]], list[tuple[Any, int]]]:
-    dynamic = watch.dynamic
+    before = watch.dynamic, len(watch.codes)
     walk = _Walk(watch)
     for holder, key, name in watch.roots.values():
         if isinstance(holder, dict):
@@ -225,8 +238,8 @@ def _guards(watch: Watch) -> tuple[list[tuple[Any, ...]], list[tuple[Any, int]]]
     for x, name in watch.objects.values():
         walk.todo.append((x, name))
     walk.run()
-    if watch.dynamic != dynamic:
-        return _guards(watch)  # an object was found that looks up attributes by name
+    if (watch.dynamic, len(watch.codes)) != before:
+        return _guards(watch)  # an object that looks up attributes by name was found, or a function behind a cache
     return walk.guards, walk.arrays
 
 
@@ -366,6 +379,10 @@ class _Walk:
             self.todo.append((x.__func__, name))
         elif isinstance(x, property):
             self.todo.append((x.fget, name))
+        elif isinstance(x, _CACHED):
+            if isinstance(x.__wrapped__, types.FunctionType):
+                self.watch.include(x.__wrapped__)
+            self.todo.append((x.__wrapped__, name))
         elif isinstance(x, functools.cached_property):
             self.todo.append((x.func, name))
         elif isinstance(x, _core._Table):

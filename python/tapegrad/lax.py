@@ -37,13 +37,22 @@ def fori_loop(lower: Any, upper: Any, body_fun: Callable[[int, Any], Any], init_
 def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], init_val: Any) -> Any:
     """``value = body_fun(value)`` while ``cond_fun(value)`` holds: the last value. Reverse mode works, too.
 
+    Inside of :func:`vmap` the loop goes on until the last sample is done; those that are done keep their values.
+
     >>> tg.lax.while_loop(lambda x: x < 10.0, lambda x: x * 3.0, tg.Variable(1.0))
     Variable(27.)
     """
     value = init_val
-    while bool(cond_fun(value)):
-        value = body_fun(value)
-    return value
+    while True:
+        more = cond_fun(value)
+        if not _is_mapped(more):
+            if not bool(more):
+                return value
+            value = body_fun(value)
+        elif not bool(_core.any(_core._innermost(more))):
+            return value
+        else:
+            value = _both("while_loop", _core.where(more, 1, 0), [value, body_fun(value)])
 
 
 def _both(name: str, pred: Any, results: list[Any]) -> Any:

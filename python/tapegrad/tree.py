@@ -60,7 +60,8 @@ def map(f: Callable[..., Any], tree: Any, *rest: Any) -> Any:
     first, shape = flatten(tree)
     others = []
     for other in rest:
-        values, own = flatten(other)
+        values: list[Any] = []
+        own = _flatten(other, values, shape)
         if own != shape:
             raise ValueError(f"tree.map: the containers differ: {shape} and {own}; expected one structure")
         others.append(values)

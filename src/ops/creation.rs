@@ -282,7 +282,9 @@ fn class_codes(x: &Array, classes: i64) -> Result<(Vec<i64>, i64)> {
         (given, _) => given,
     };
     match codes.iter().find(|&&c| c < 0 || c >= classes) {
-        Some(bad) => Err(Error::Value(format!("one_hot: {bad} is not a class, expected 0 to {} (num_classes is {classes})", classes.saturating_sub(1)))),
+        Some(bad) => {
+            Err(Error::Value(format!("one_hot: {bad} is not a class, expected 0 to {} (num_classes is {classes})", classes.saturating_sub(1))))
+        }
         None => Ok((codes, classes)),
     }
 }

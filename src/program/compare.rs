@@ -67,7 +67,7 @@ pub fn difference(first: &Trace, second: &Trace) -> Option<String> {
             if !same_number(x, y) {
                 return Some(match (x, y) {
                     (Arg::Number(x), Arg::Number(y)) => {
-                        format!("the number {y:?} of step {k} ({:?}) was {x:?} in the call before: pass it as an argument or a Variable", a.op)
+                        format!("the number {y} of step {k} ({:?}) was {x} in the call before: pass it as an argument or a Variable", a.op)
                     }
                     _ => format!("step {k} ({:?}) works on other values than in the call before", a.op),
                 });

@@ -16,6 +16,7 @@ use super::variable::{PyVariable, expect, wrap};
 use crate::array::Array;
 use crate::error::{Result, show_shape};
 use crate::tape::{self, CustomRule, Edge, Hook, HookFn, Leaf, Primitive, Variable, Vjp, VjpContext};
+use crate::transform::{self, Outside};
 
 /// A Python callable that is called with a gradient.
 pub struct PyHook(Held<PyAny>);
@@ -98,6 +99,8 @@ pub struct FunctionRule {
     /// Number of arguments of the call, and which of them are Variables.
     count: usize,
     places: Vec<usize>,
+    /// The number of mappings (vmap) that the forward ran inside of: the backward runs inside of these, too.
+    depth: usize,
 }
 
 static FUNCTION: Primitive = Primitive { name: "Function", vjp: Vjp::Rule(|_| Ok(())), ..Primitive::BASE };
@@ -110,6 +113,7 @@ impl CustomRule for FunctionRule {
     fn vjp(&self, ctx: &mut VjpContext<'_>) -> Result<()> {
         Python::attach(|py| {
             let _scope = Scope::attached();
+            let _mappings = Outside::of(self.depth);
             self.run(py, ctx)
         })
         .map_err(external)
@@ -240,7 +244,8 @@ fn apply<'py>(cls: &Bound<'py, PyType>, ctx: &Bound<'py, PyAny>, args: &Bound<'p
         })
         .collect::<PyResult<_>>()?;
     let refs: Vec<&Variable> = inputs.iter().collect();
-    let rule = FunctionRule { name, class: Held::new(cls.clone().unbind()), ctx: Held::new(ctx.clone().unbind()), count: args.len(), places };
+    let (class, ctx_held) = (Held::new(cls.clone().unbind()), Held::new(ctx.clone().unbind()));
+    let rule = FunctionRule { name, class, ctx: ctx_held, count: args.len(), places, depth: transform::mapping_depth() };
     let mut tracked = tape::record_custom(&FUNCTION, &refs, arrays, Arc::new(rule))?;
     if let Ok(excluded) = ctx.getattr("_non_differentiable") {
         for (o, v) in outs.iter().zip(&mut tracked) {

@@ -72,7 +72,7 @@ fn change(slf: &Bound<'_, PyVariable>, other: &Bound<'_, PyAny>, name: &str, f: 
         let Some(old) = old else { return Ok(()) };
         let new = run(slf.py(), size, || f(Operand::Variable(&old), other.operand()))?;
         drop(old);
-        v.replace(name, new)
+        PyVariable::replace(slf, name, new)
     })
 }
 
@@ -141,10 +141,10 @@ fn assign_value(slf: &Bound<'_, PyVariable>, items: &[IndexItem], value: Value) 
         let size = if lent { 0 } else { old.array().size().max(work::indexed(&shape, items)) };
         let new = run(slf.py(), size, || ops::set_item(&old, items, value.operand()))?;
         drop(old);
-        return v.replace("assignment", new);
+        return PyVariable::replace(slf, "assignment", new);
     };
     drop(value);
-    view::put(slf.py(), v, &Part::Item(place), fitted, tape::is_recording())
+    view::put(slf, &Part::Item(place), fitted, tape::is_recording())
 }
 
 /// [`assign`] for a view.

@@ -36,6 +36,7 @@ mod transform;
 mod traps;
 mod variable;
 mod view;
+mod written;
 
 /// The compiled half of `tapegrad`.
 #[pyo3::pymodule(gil_used = false)]

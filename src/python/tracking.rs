@@ -104,6 +104,11 @@ impl PyVariable {
         };
         let g = expect(grad, "grad")?.get();
         let v = g.snapshot();
+        if v.is_lifted() {
+            return Err(GradError::new_err(
+                "grad: a value inside jvp, vmap or another transformation cannot be stored as a gradient; return it from the function instead",
+            ));
+        }
         let meta = leaf.meta();
         if v.shape() != meta.shape.as_slice() {
             return Err(ShapeError::new_err(format!(

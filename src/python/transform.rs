@@ -8,7 +8,7 @@ use pyo3::types::PyTuple;
 
 use super::error::guard;
 use super::variable::{PyVariable, wrap};
-use super::{gc, objects};
+use super::{gc, objects, written};
 use crate::tape::{self, BackwardOptions, Edge, Variable};
 use crate::transform::{self, Randomness};
 
@@ -26,10 +26,12 @@ fn _fresh_level() -> u64 {
     transform::fresh_level()
 }
 
-/// Ends a level: its values can no longer be used.
+/// Ends a level: its values can no longer be used. Handles from outside that were written keep their values, without tangents.
 #[pyfunction]
-fn _end_level(level: u64) {
+fn _end_level(py: Python<'_>, level: u64) -> PyResult<()> {
+    let done = written::end(py, level);
     transform::end_level(level);
+    done.map(|_| ())
 }
 
 /// A value with a tangent.
@@ -89,10 +91,11 @@ fn name_of(randomness: Randomness) -> &'static str {
     }
 }
 
-/// Number of nested `vmap` calls that this thread is inside.
+/// Number of nested `vmap` calls that this thread is inside, or that are around the one of a level.
 #[pyfunction]
-fn _mapping_depth() -> usize {
-    transform::mapping_depth()
+#[pyo3(signature = (level = None))]
+fn _mapping_depth(level: Option<u64>) -> usize {
+    level.map_or_else(transform::mapping_depth, transform::depth_of)
 }
 
 /// Leaves the mappings beyond the first `depth` temporarily. Returns the arguments with which `_enter_mapping` restores each of them.
@@ -120,11 +123,13 @@ fn _pull_between<'py>(
     objects::tuple(py, found.into_iter().map(|g| Ok(g.map_or_else(|| Ok(py.None()), |g| wrap(py, g))?.into_bound(py))))
 }
 
-/// Ends it.
+/// Ends a mapping. False when a handle from outside was written with a value that differs between the samples: it is as it was before.
 #[pyfunction]
-fn _leave_mapping(level: u64) {
+fn _leave_mapping(py: Python<'_>, level: u64) -> PyResult<bool> {
     transform::leave(level);
+    let done = guard("vmap", || written::end(py, level));
     transform::end_level(level);
+    Ok(!done?)
 }
 
 /// The inputs of a function whose gradient will be computed, as the function gets them, and their roots.

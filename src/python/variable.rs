@@ -14,7 +14,7 @@ use super::error::{DTypeError, GradError, ShapeError, guard};
 use super::release::EmptyOnDrop;
 use super::rows::Rows;
 use super::view::{self, ViewBox};
-use super::{convert, dlpack, gc, number, objects, release};
+use super::{convert, dlpack, gc, number, objects, release, written};
 use crate::array::{Array, DType, DisplayOptions, default_float, format_array};
 use crate::error::show_shape;
 use crate::lock::Mutex;
@@ -190,10 +190,15 @@ impl PyVariable {
     /// Stores the result of an in-place operation in a handle that is not a view; everyone who holds the handle sees it. If recording is
     /// off, the data changes and the history stays.
     #[allow(clippy::needless_pass_by_value, reason = "the result of an operation, which ends here")]
-    pub fn replace(&self, op: &str, new: Variable) -> PyResult<()> {
-        let old = self.snapshot();
+    pub fn replace(slf: &Bound<'_, Self>, op: &str, new: Variable) -> PyResult<()> {
+        let v = slf.get();
+        let old = v.snapshot();
         let mut new = Self::fit_in_place(op, old.array(), &new)?;
-        let leaf = if let State::Leaf(leaf) = &*self.state.lock() { Some(Arc::clone(leaf)) } else { None };
+        let leaf = if let State::Leaf(leaf) = &*v.state.lock() { Some(Arc::clone(leaf)) } else { None };
+        if new.is_lifted() && leaf.as_ref().is_none_or(|leaf| !leaf.requires_grad()) {
+            written::put(slf, new);
+            return Ok(());
+        }
         if let Some(leaf) = leaf {
             if new.is_lifted() {
                 return Err(GradError::new_err(format!(
@@ -205,10 +210,10 @@ impl PyVariable {
         }
         if tape::is_recording() {
             tape::move_retained(old.edge(), new.edge());
-        } else if old.is_tracked() && !old.is_lifted() && !new.is_lifted() {
+        } else if old.is_tracked() && !old.is_lifted() {
             new = Variable::with_edge(new.into_array(), old.edge().clone());
         }
-        let gone = std::mem::replace(&mut *self.state.lock(), State::Value(new));
+        let gone = std::mem::replace(&mut *v.state.lock(), State::Value(new));
         drop(gone); // after the lock: it may be the last reference to a graph
         Ok(())
     }

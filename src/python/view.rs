@@ -19,6 +19,7 @@ use super::bind::is_held_once;
 use super::error::GradError;
 use super::gc;
 use super::variable::{PyVariable, State};
+use super::written;
 use crate::array::{Array, DType, Layout, Shape, alloc_check, dims};
 use crate::error::Result;
 use crate::lock::changing;
@@ -218,7 +219,7 @@ impl Link {
     }
 
     fn put_part(&self, py: Python<'_>, part: &Part, value: Variable) -> PyResult<()> {
-        put(py, self.base.get(), part, value, tape::is_recording() && !self.kind.detached)
+        put(self.base.bind(py), part, value, tape::is_recording() && !self.kind.detached)
     }
 
     /// Changes the whole base in place, if this view shows all of it and the change need not be recorded. Returns whether `f` has changed
@@ -246,9 +247,10 @@ struct Written {
 
 /// Writes `value`, which must fit, to a part of the value of `base`. The change is recorded if `record` and something is tracked; else the
 /// base keeps its history.
-pub fn put(py: Python<'_>, base: &PyVariable, part: &Part, value: Variable, record: bool) -> PyResult<()> {
+pub fn put(handle: &Bound<'_, PyVariable>, part: &Part, value: Variable, record: bool) -> PyResult<()> {
+    let (py, base) = (handle.py(), handle.get());
     if value.is_lifted() || part.is_lifted() || matches!(base.peek().1, EdgeKey::Lifted(_)) {
-        return put_lifted(base, part, &value);
+        return put_lifted(handle, part, &value);
     }
     if capture::is_on() {
         return put_seen(base, part, &value, record);
@@ -270,16 +272,15 @@ pub fn put(py: Python<'_>, base: &PyVariable, part: &Part, value: Variable, reco
 
 /// [`put`] inside a transformation: the base gets a new value.
 #[cold]
-fn put_lifted(base: &PyVariable, part: &Part, value: &Variable) -> PyResult<()> {
+fn put_lifted(handle: &Bound<'_, PyVariable>, part: &Part, value: &Variable) -> PyResult<()> {
+    let base = handle.get();
     if base.leaf().is_some_and(|leaf| leaf.requires_grad()) {
         return Err(GradError::new_err(
             "assignment: a value inside jvp, vmap or another transformation cannot be written into a leaf that requires gradients; \
              return it from the function instead",
         ));
     }
-    let new = part.apply(base.snapshot(), value)?;
-    let old = base.modify(|v| std::mem::replace(v, new));
-    drop(old);
+    written::put(handle, part.apply(base.snapshot(), value)?);
     Ok(())
 }
 
@@ -380,6 +381,11 @@ impl PyVariable {
             State::View(_) => return None,
         };
         Some(leaf.modify(f))
+    }
+
+    /// Replaces the value of a handle that is not a view, and returns the old one; `None` for a view.
+    pub fn exchange(&self, new: Variable) -> Option<Variable> {
+        self.modify(|v| std::mem::replace(v, new))
     }
 
     /// Converts the data of a handle that is not a view to row-major order, which views of it require.
@@ -593,7 +599,7 @@ pub fn replace_data(source: &Bound<'_, PyVariable>, new: Variable) -> PyResult<(
     if let Some(data) = data.filter(|data| Arc::strong_count(data) > 1) {
         let _ = data.0.set(Py::new(py, PyVariable::new(v.snapshot().detach()))?);
     }
-    v.replace("data", new)
+    PyVariable::replace(source, "data", new)
 }
 
 /// A view of all that `source` shows, without history.

@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 
 use super::{Function, check_active, end_level, fresh_level, views};
 use crate::array::{Array, DType, Scalar, Shape};
+use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
 use crate::ops;
 use crate::tape::{AttrSet, Batch, BatchContext, Edge, Lift, Lifted, Operand, Outputs, Primitive, Variable, apply_all};
@@ -61,6 +62,29 @@ pub fn unbatched(level: u64, size: usize, y: &Variable, axis: isize) -> Result<V
     if axis == 0 { Ok(all) } else { ops::moveaxis(&all, &[0], &[axis]) }
 }
 
+/// The value of a batch, with its axis in front, that all samples share; `None` when they differ or cannot be compared.
+///
+/// # Errors
+/// Those of taking a sample.
+#[allow(clippy::float_cmp, clippy::eq_op, reason = "samples are the same where all their elements are, and NaN is the same as NaN")]
+pub fn common(all: &Variable) -> Result<Option<Variable>> {
+    if all.is_lifted() || all.shape()[0] == 0 {
+        return Ok(None);
+    }
+    if all.array().layout().strides()[0] != 0 {
+        let rows = all.values("vmap")?.contiguous();
+        let size = rows.size() / rows.shape()[0];
+        let is_same = dispatch!(rows.dtype(), T => {
+            let (first, rest) = rows.as_slice::<T>().unwrap_or_default().split_at(size);
+            rest.iter().zip(first.iter().cycle()).all(|(x, y)| x == y || (x != x && y != y))
+        });
+        if !is_same {
+            return Ok(None);
+        }
+    }
+    ops::get_item(all, &[ops::IndexItem::Int(0)]).map(Some)
+}
+
 /// Begins a mapping over `size` samples in this thread; [`leave`] must be called after it.
 pub fn enter(level: u64, size: usize, randomness: Randomness) {
     std::mem::forget(Active::enter(level, size, randomness));
@@ -75,6 +99,29 @@ pub fn leave(level: u64) {
 #[must_use]
 pub fn mapping_depth() -> usize {
     ACTIVE.with_borrow(Vec::len)
+}
+
+/// The number of mappings around that of a level.
+#[must_use]
+pub fn depth_of(level: u64) -> usize {
+    ACTIVE.with_borrow(|all| all.iter().take_while(|&&(l, _, _)| l < level).count())
+}
+
+/// While it lives, this thread is outside of the mappings beyond the first few.
+#[must_use]
+pub struct Outside(Vec<(u64, usize, Randomness)>);
+
+impl Outside {
+    /// Leaves the mappings beyond the first `depth`.
+    pub fn of(depth: usize) -> Self {
+        Self(suspend(depth))
+    }
+}
+
+impl Drop for Outside {
+    fn drop(&mut self) {
+        ACTIVE.with_borrow_mut(|all| all.append(&mut self.0));
+    }
 }
 
 /// Leaves the mappings beyond the first `depth` and returns level, size and randomness of each. Their values stay valid; [`enter`] restores

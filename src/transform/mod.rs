@@ -10,7 +10,10 @@ mod reverse;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub use batching::{Randomness, active_mapping, batched, drawn, drawn_shape, enter, is_mapping, leave, mapping_depth, suspend, unbatched, vmap};
+pub use batching::{
+    Outside, Randomness, active_mapping, batched, common, depth_of, drawn, drawn_shape, enter, is_mapping, leave, mapping_depth, suspend, unbatched,
+    vmap,
+};
 pub use forward::{dual, jvp, split};
 pub use reverse::{begin, end, grad, plain_roots, pull, vjp};
 

@@ -265,6 +265,37 @@ def _twins() -> Any:
     return made.f, lambda i: change(value(i))
 
 
+def _cache() -> Any:
+    o = types.SimpleNamespace(rate=1.0)
+
+    @functools.lru_cache
+    def rate(times: float) -> float:
+        return o.rate * times
+
+    def change(i: int) -> None:
+        o.rate = value(i)
+        rate.cache_clear()
+
+    return (lambda x: x * rate(2.0)), change
+
+
+def _cached_property() -> Any:
+    class Cached:
+        base = 1.0
+
+        @functools.cached_property
+        def rate(self) -> float:
+            return self.base * 2.0
+
+    o = Cached()
+
+    def change(i: int) -> None:
+        o.base = value(i)
+        del o.rate
+
+    return (lambda x: x * o.rate), change
+
+
 def _as_argument() -> Any:
     o, f = Slots(), lambda x, o: x * o.rate
     return functools.partial(_call_with, [None], f, o), lambda i: setattr(o, "rate", value(i))
@@ -312,6 +343,8 @@ DEPENDS: dict[str, Callable[[], Any]] = {
     "argument": _as_argument,
     "two functions of one code": _twins,
     "attributes by a hook": _hooked,
+    "cache of a function": _cache,
+    "cached property": _cached_property,
 }
 
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from .. import _core
 from .._core import GradError, Variable
+from .._redraw import Draws
 from .._tree import is_inexact
 from .function import Function, FunctionContext
 from .modes import enable_grad, no_grad
@@ -48,7 +49,7 @@ def _batched(cls: type[Function], args: tuple[Any, ...], level: int) -> Any:
         places = out_axes if isinstance(out_axes, tuple) else (out_axes,) * len(outputs)
         lifted = tuple(y if axis is None else _core._batched(level, y, axis) for y, axis in zip(outputs, places, strict=True))
         return lifted if many else lifted[0]
-    rows = [cls.apply(*(v[i] if m else v for v, m in zip(values, mapped, strict=True))) for i in range(size)]
+    rows = _rows(cls, values, mapped, level, size, randomness)
     if not rows:
         raise GradError(
             f"{cls.__name__}: a batch of size 0 cannot be run sample by sample; give the Function a static method vmap"
@@ -56,6 +57,27 @@ def _batched(cls: type[Function], args: tuple[Any, ...], level: int) -> Any:
     if not isinstance(rows[0], tuple):
         return _core._batched(level, _core.stack(rows), 0)
     return tuple(_core._batched(level, _core.stack(list(column)), 0) for column in zip(*rows, strict=True))
+
+
+def _rows(cls: type[Function], values: list[Any], mapped: list[bool], level: int, size: int, randomness: str) -> list[Any]:
+    """The results of the samples one by one, each computed as outside of the mapping."""
+    draws = Draws()
+    rows = []
+    suspended = _core._suspend_mappings(_core._mapping_depth(level))
+    try:
+        for i in range(size):
+            if randomness == "same":
+                draws.rewind()
+            rows.append(cls.apply(*(v[i] if m else v for v, m in zip(values, mapped, strict=True))))
+    finally:
+        for mapping in suspended:
+            _core._enter_mapping(*mapping)
+    if randomness == "error" and not draws.are_none():
+        raise GradError(
+            f"{cls.__name__}: a random number was drawn inside vmap(randomness='error'); use 'different' or 'same', or draw "
+            "outside of the function"
+        )
+    return rows
 
 
 def _dual(cls: type[Function], args: tuple[Any, ...], level: int) -> Any:

@@ -59,7 +59,7 @@ def has_extra(module: Module) -> bool:
     """Whether a module's class defines more state than its parameters and buffers."""
     from .module import Module as Base
 
-    return type(module).get_extra_state is not Base.get_extra_state
+    return module.__class__.get_extra_state is not Base.get_extra_state
 
 
 def state_of(module: Module, out: dict[str, Any], prefix: str, keep_vars: bool) -> dict[str, Any]:

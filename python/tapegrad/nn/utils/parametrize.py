@@ -113,7 +113,7 @@ def is_parametrized(module: Module, tensor_name: str | None = None) -> bool:
 
 def type_before_parametrizations(module: Module) -> type:
     """The class of a module before it was parametrized."""
-    return type(module).__bases__[0] if is_parametrized(module) else type(module)
+    return module.__class__.__bases__[0] if is_parametrized(module) else module.__class__
 
 
 def _read(owner: Module, name: str) -> Any:
@@ -148,7 +148,7 @@ def _reduce(self: Any, protocol: Any) -> Any:
 
 
 def _make_property(module: Module, name: str) -> None:
-    cls = type(module)
+    cls = module.__class__
     if not cls.__dict__.get("_parametrized", False):
         members: dict[str, Any] = {"_parametrized": True, "__reduce_ex__": _reduce}
         cls = type(f"Parametrized{cls.__name__}", (cls,), members)
@@ -221,7 +221,7 @@ def remove_parametrizations(module: Module, tensor_name: str, leave_parametrized
         value = originals[0]
     else:
         raise ValueError("remove_parametrizations: a parameter with several originals must be left parametrized")
-    cls = type(module)
+    cls = module.__class__
     delattr(cls, tensor_name)
     del module.parametrizations[tensor_name]
     if not len(module.parametrizations):
