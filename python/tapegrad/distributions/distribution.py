@@ -43,8 +43,16 @@ def _has_arrays(constraint: Any) -> bool:
 _LARGE = 30.0
 
 
-def _largest(x: Variable) -> float:
-    return float(_core.max(_core._innermost(x).detach()).item()) if x.size else 0.0
+def _exceeds(x: Variable, bound: float) -> bool:
+    """Whether an element may be above a bound. While a program is recorded no element is read, and the answer is yes."""
+    if not x.size or _core._is_capturing():
+        return bool(x.size)
+    return bool(_core.max(_core._innermost(x).detach()).item() > bound)
+
+
+def _is_hidden(x: Variable) -> bool:
+    """Whether elements cannot be read: inside of transformations, and while a program is recorded."""
+    return _core._is_capturing() or _core._lifted(x) is not None
 
 
 class Distribution:
@@ -52,7 +60,8 @@ class Distribution:
 
     Parameters of a batch broadcast. With ``validate_args`` (on by default; see `set_default_validate_args`) parameters and
     values are checked against `arg_constraints` and `support`, and what is outside raises a ValueError. Without it the density
-    outside of the support is 0: ``log_prob`` is -inf, with a gradient of zero.
+    outside of the support is 0: ``log_prob`` is -inf, with a gradient of zero. In a function of `tapegrad.compile` only the first
+    run with arguments of given shapes is checked: a program reads no elements.
 
     >>> d = tg.distributions.Normal(tg.zeros((3,)), 1.0)
     >>> d.batch_shape, d.event_shape, d.sample((2,)).shape
@@ -102,6 +111,8 @@ class Distribution:
                 self._require(constraint, value, f"the parameter {name}")
 
     def _require(self, constraint: Any, value: Any, what: str) -> None:
+        if _core._is_capturing():
+            return
         lifted = _core._lifted(value) is not None
         # Inside a mapping the values of all samples are checked at once; bounds that are arrays would not be aligned with them.
         if lifted and _has_arrays(constraint):
@@ -279,6 +290,8 @@ class Distribution:
                     f"{type(self).__name__}: a value of shape {value.shape} does not broadcast with the batch shape {batch} and "
                     f"the event shape {event}"
                 ) from None
+        if _core._is_capturing():
+            return
         try:
             support = self.support
         except NotImplementedError:
@@ -290,7 +303,7 @@ class Distribution:
 
         None where that is not needed.
         """
-        if x.dtype != _core.float32 or not any(_largest(s) > _LARGE for s in shapes):
+        if x.dtype != _core.float32 or not any(_exceeds(s, _LARGE) for s in shapes):
             return None
         wide = type(self).__new__(type(self))
         for name, value in self.__dict__.items():
@@ -301,9 +314,9 @@ class Distribution:
 
     def _inside(self, x: Variable) -> bool:
         """Whether values are known to be in the support, which is the same for all parameters."""
-        if self._validate_args:
+        if self._validate_args and not _core._is_capturing():
             return True
-        if not x.size or _core._lifted(x) is not None:
+        if not x.size or _is_hidden(x):
             return False
         plain, support = x.detach(), self.support
         return bool(support._all_within(plain) or _core.all(support.check(plain)))
@@ -321,9 +334,9 @@ class Distribution:
     def _within(self, x: Variable, low: float, high: float) -> bool:
         """Whether values are known to be strictly between bounds, so that formulas need no care for the ends.
 
-        Inside of transformations the answer is no.
+        Inside of transformations, and while a program is recorded, the answer is no.
         """
-        if not x.size or _core._lifted(x) is not None:
+        if not x.size or _is_hidden(x):
             return False
         plain = x.detach()
         return low < float(_core.min(plain).item()) and float(_core.max(plain).item()) < high
