@@ -144,3 +144,14 @@ def test_fits_that_data_do_not_determine() -> None:
 def test_mistakes(call: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         call()
+
+
+def test_minimize_scalar_takes_the_names_of_methods():
+    def fun(x):
+        return (x - 2.0) ** 2
+
+    assert tg.optimize.minimize_scalar(fun, method="Brent").x.item() == pytest.approx(2.0)
+    assert tg.optimize.minimize_scalar(fun, bounds=(0.0, 1.0), method="bounded").x.item() == pytest.approx(1.0)
+    for options in ({"method": "bounded"}, {"method": "brent", "bounds": (0.0, 1.0)}, {"method": "golden"}, {"method": 3}):
+        with pytest.raises(ValueError, match="minimize_scalar: method"):
+            tg.optimize.minimize_scalar(fun, **options)

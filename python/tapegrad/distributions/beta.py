@@ -14,7 +14,7 @@ from ._implicit import attach, beta_rule, dirichlet_rule
 from ._quantile import beta_quantile, fisher_quantile, quantile
 from .distribution import Distribution
 from .gamma import standard_gamma
-from .utils import as_floating, broadcast_all, euler_constant, open_unit, outside
+from .utils import as_floating, broadcast_all, euler_constant, one_hot_max, open_unit, outside
 
 
 class Beta(Distribution):
@@ -182,10 +182,8 @@ class Dirichlet(Distribution):
     def mode(self) -> Variable:
         a = _core.relu(self.concentration - 1.0)
         total = _core.sum(a, axis=-1, keepdims=True)
-        inner = _core.all(self.concentration >= 1.0, axis=-1, keepdims=True) & (total > 0)
-        # Where a concentration is below 1 the density grows without bound; PyTorch's answer is the class of the largest one.
-        top = _core.one_hot(_core.argmax(self.concentration, axis=-1), self.concentration.shape[-1]).astype(a.dtype)
-        return _core.where(inner, a / _core.where(total > 0, total, 1.0), top)
+        # A class below 1 gets nothing. Where none is above 1 the density is largest at the vertex of the largest concentration.
+        return _core.where(total > 0, a / _core.where(total > 0, total, 1.0), one_hot_max(self.concentration))
 
     @property
     def variance(self) -> Any:

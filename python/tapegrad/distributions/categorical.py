@@ -16,7 +16,7 @@ from ..autograd import no_grad
 from . import constraints
 from .counts import Binomial, log_factorial
 from .distribution import Distribution
-from .utils import as_floating, outside
+from .utils import as_floating, one_hot_max, outside
 
 
 class Categorical(Distribution):
@@ -181,7 +181,7 @@ class OneHotCategorical(Classes):
 
     @property
     def mode(self) -> Variable:
-        return _core.one_hot(self._categorical.mode, self._event_shape[0]).astype(self._dtype())
+        return one_hot_max(self._categorical._given())
 
     @property
     def variance(self) -> Variable:

@@ -13,7 +13,7 @@ from .. import _core, _sampling
 from .._core import Variable
 from .._special import betainc, betaincc, betaln, gammaincc, gammaln, log_expit, xlog1py, xlogy
 from . import constraints
-from .distribution import Distribution
+from .distribution import Distribution, _is_hidden
 from .utils import binary_entropy, broadcast_all, log1mexp, logits_to_probs, open_unit, outside, probs_to_logits
 
 
@@ -355,7 +355,7 @@ _FACTORIALS = 256
 
 def log_factorial(k: Variable, whole: bool) -> Any:
     """log k!; of small counts that are known to be whole numbers, and have no derivative, it is looked up."""
-    if not whole or k.requires_grad or not k.size or _core._lifted(k) is not None or float(_core.max(k).item()) >= _FACTORIALS:
+    if not whole or k.requires_grad or not k.size or _is_hidden(k) or float(_core.max(k).item()) >= _FACTORIALS:
         return gammaln(k + 1.0)
     import numpy as np
 

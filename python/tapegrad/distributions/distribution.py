@@ -43,8 +43,16 @@ def _has_arrays(constraint: Any) -> bool:
 _LARGE = 30.0
 
 
-def _largest(x: Variable) -> float:
-    return float(_core.max(_core._innermost(x).detach()).item()) if x.size else 0.0
+def _exceeds(x: Variable, bound: float) -> bool:
+    """Whether an element may be above a bound. While a program is recorded no element is read, and the answer is yes."""
+    if not x.size or _core._is_capturing():
+        return bool(x.size)
+    return bool(_core.max(_core._innermost(x).detach()).item() > bound)
+
+
+def _is_hidden(x: Variable) -> bool:
+    """Whether elements cannot be read: inside of transformations, and while a program is recorded."""
+    return _core._is_capturing() or _core._lifted(x) is not None
 
 
 class Distribution:
@@ -297,7 +305,7 @@ class Distribution:
 
         None where that is not needed.
         """
-        if x.dtype != _core.float32 or not any(_largest(s) > _LARGE for s in shapes):
+        if x.dtype != _core.float32 or not any(_exceeds(s, _LARGE) for s in shapes):
             return None
         wide = type(self).__new__(type(self))
         for name, value in self.__dict__.items():
@@ -310,7 +318,7 @@ class Distribution:
         """Whether values are known to be in the support, which is the same for all parameters."""
         if self._validate_args:
             return True
-        if not x.size or _core._lifted(x) is not None:
+        if not x.size or _is_hidden(x):
             return False
         plain, support = x.detach(), self.support
         return bool(support._all_within(plain) or _core.all(support.check(plain)))
@@ -328,9 +336,9 @@ class Distribution:
     def _within(self, x: Variable, low: float, high: float) -> bool:
         """Whether values are known to be strictly between bounds, so that formulas need no care for the ends.
 
-        Inside of transformations the answer is no.
+        Inside of transformations, and while a program is recorded, the answer is no.
         """
-        if not x.size or _core._lifted(x) is not None:
+        if not x.size or _is_hidden(x):
             return False
         plain = x.detach()
         return low < float(_core.min(plain).item()) and float(_core.max(plain).item()) < high

@@ -177,9 +177,9 @@ def _part(weight: Variable, p: Any, q: Any, name: str) -> Variable:
 def _binomial(p: Any, q: Any) -> Variable:
     found = p.total_count * _bernoulli(p, q)
     same, more = p.total_count == q.total_count, p.total_count > q.total_count
-    if bool(_core.any(~(same | more))):
+    if not _core._is_capturing() and bool(_core.any(~(same | more))):
         raise NotImplementedError("kl_divergence: two Binomial distributions with more trials in the second have no closed form")
-    return _core.where(more, float("inf"), found)
+    return _core.where(same, found, _core.where(more, float("inf"), float("nan")))
 
 
 @register_kl(Categorical, Categorical)

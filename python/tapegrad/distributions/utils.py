@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections import deque
 from numbers import Number
 from typing import Any
@@ -54,7 +55,8 @@ class _Recent(threading.local):
     """The last parameters that were made of Python numbers, and these: a distribution finds its own when it is made."""
 
     def __init__(self) -> None:
-        self.pairs: deque[tuple[Variable, float]] = deque(maxlen=8)
+        # Weak references: a program that is recorded may not leave Variables behind.
+        self.pairs: deque[tuple[weakref.ref[Variable], float]] = deque(maxlen=8)
 
 
 _recent = _Recent()
@@ -65,7 +67,7 @@ def exact_numbers(found: dict[str, Any]) -> dict[str, float]:
     out = {}
     for name, value in found.items():
         if isinstance(value, Variable):
-            number = next((n for v, n in _recent.pairs if v is value), None)
+            number = next((n for v, n in _recent.pairs if v() is value), None)
             if number is None:
                 return {}
             out[name] = number
@@ -84,7 +86,7 @@ def common(values: Any) -> list[Variable]:
             number = float(_core._number("distributions", "a parameter", v))
             out.append(_core.asarray(number, dtype=dtype))
             if not arrays:
-                _recent.pairs.append((out[-1], number))
+                _recent.pairs.append((weakref.ref(out[-1]), number))
         else:
             a = next(rest)
             out.append(a if a.dtype == dtype else a.astype(dtype))
@@ -203,6 +205,11 @@ def log1p_square(z: Variable, small: bool = False) -> Variable:
     far = _core.abs(z) > large
     near = _core.log1p(_core.square(_core.where(far, 0.0, z)))
     return _core.where(far, 2.0 * _core.log(_core.abs(_core.where(far, z, 1.0))), near)
+
+
+def one_hot_max(x: Variable) -> Variable:
+    """1 for the first largest class of the last axis and 0 for the others, without reading elements."""
+    return (_core.argmax(x, axis=-1, keepdims=True) == _core.arange(x.shape[-1])).astype(x.dtype)
 
 
 def log1mexp(x: Variable) -> Variable:

@@ -241,6 +241,16 @@ def _lowest(f: Callable[[float], float], a: float, b: float, xtol: float, maxite
     return x, fx, maxiter, False
 
 
+def _check_method(method: Any, bounds: Any) -> None:
+    """Checks SciPy's name of the method of minimize_scalar."""
+    name = method.lower() if isinstance(method, str) else method
+    if name not in ("brent", "bounded"):
+        raise ValueError(f"minimize_scalar: method is {method!r}, expected 'brent' or 'bounded'")
+    if (name == "bounded") != (bounds is not None):
+        need = "needs bounds=(low, high)" if name == "bounded" else "takes no bounds; use 'bounded'"
+        raise ValueError(f"minimize_scalar: method {method!r} {need}")
+
+
 def minimize_scalar(
     fun: Callable[..., Any],
     bracket: Any = None,
@@ -248,13 +258,17 @@ def minimize_scalar(
     args: tuple[Any, ...] = (),
     tol: float = 1e-8,
     maxiter: int = 500,
+    *,
+    method: str | None = None,
 ) -> OptimizeResult:
     """The number where ``fun(x, *args)`` is least, between ``bounds``, or downhill from ``bracket``, which is (0, 1) by default.
 
-    The method is Brent's. ``tol`` is the width of the interval that is left. The result has ``x, fun, nit, nfev, success,
-    message``; ``x`` is a float64 array without axes, differentiable as that of :func:`minimize`; at a bound its derivative is 0.
+    The method is Brent's; ``method`` may name it as SciPy does, ``"bounded"`` with bounds and ``"brent"`` without. ``tol`` is the
+    width of the interval that is left. The result has ``x, fun, nit, nfev, success, message``; ``x`` is a float64 array without
+    axes, differentiable as that of :func:`minimize`; at a bound its derivative is 0.
 
-    Raises ValueError for bounds that are not finite, and ConvergenceError where the function falls without end.
+    Raises ValueError for bounds that are not finite, or that the method does not take, and ConvergenceError where the function
+    falls without end.
 
     >>> a = tg.Variable(3.0, dtype="float64", requires_grad=True)
     >>> x = tg.optimize.minimize_scalar(lambda x: (x - a) ** 2 + 1.0).x
@@ -262,6 +276,8 @@ def minimize_scalar(
     >>> round(x.item(), 6), round(a.grad.item(), 6)
     (3.0, 1.0)
     """
+    if method is not None:
+        _check_method(method, bounds)
     if bounds is not None:
         low, high = _numbers("minimize_scalar", low=bounds[0], high=bounds[1])
         if not low <= high:
