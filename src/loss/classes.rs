@@ -115,7 +115,9 @@ fn mean_over_counted(losses: &Variable, target: &Variable, w: Option<&Variable>,
         let mut times = alloc_check::filled(0.0, count);
         counted(&a[0]).for_each(|t| times[t] += 1.0);
         let samples = share(a[0].size(), 1);
-        times.iter_mut().for_each(|t| *t /= samples);
+        for t in &mut times {
+            *t /= samples;
+        }
         Ok(smallvec![Array::from_slice(&times, &[count])])
     })?;
     let shares = reshape(&found[0].clone().into(), &w.shape().iter().map(|n| n.cast_signed()).collect::<Vec<_>>())?;
