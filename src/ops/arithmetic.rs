@@ -181,7 +181,7 @@ binary! {
     /// It is the product of every gradient rule: a gradient that does not flow stays zero through an infinite or
     /// undefined factor. Its own derivative is that of a product.
     ///
-    /// >>> tg.annihilate(tg.Variable([0.0, 2.0]), tg.Variable([float("inf"), 3.0]))
+    /// >>> tg.annihilate(tg.Variable([0.0, 2.0]), tg.Variable([tg.inf, 3.0]))
     /// Variable([0., 6.])
     fn annihilate(a, b) -> y { a.annihilate(b) }
     gradient_a(b) { b }

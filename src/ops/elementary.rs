@@ -124,7 +124,7 @@ fn own_share<F: Field>(own: F, other: F, wins: F::Mask) -> F {
 binary! {
     /// The larger of a and b, element by element, and the number where one is NaN. Ties share the gradient equally.
     ///
-    /// >>> tg.fmax(tg.Variable([1.0, float("nan")]), 0.5)
+    /// >>> tg.fmax(tg.Variable([1.0, tg.nan]), 0.5)
     /// Variable([1. , 0.5])
     fn fmax(a, b) -> y { F::select(a.is_nan(), b, F::select(b.is_nan(), a, a.max(b))) }
     gradient_a(a, b) { own_share(a, b, a.gt(b)) }
@@ -138,7 +138,7 @@ binary! {
 binary! {
     /// The smaller of a and b, element by element, and the number where one is NaN. Ties share the gradient equally.
     ///
-    /// >>> tg.fmin(tg.Variable([1.0, float("nan")]), 0.5)
+    /// >>> tg.fmin(tg.Variable([1.0, tg.nan]), 0.5)
     /// Variable([0.5, 0.5])
     fn fmin(a, b) -> y { F::select(a.is_nan(), b, F::select(b.is_nan(), a, a.min(b))) }
     gradient_a(a, b) { own_share(a, b, a.lt(b)) }

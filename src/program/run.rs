@@ -123,7 +123,8 @@ impl Program {
     /// Puts inputs, constants and the values of places into the table.
     fn fill(&self, table: &mut Table, inputs: &[Array]) -> Result<()> {
         // Cotangents are given later, to the pullback.
-        if self.split.is_none() && self.inputs.iter().any(|given| given.from >= inputs.len()) {
+        let lacks = self.split.is_none() && self.inputs.iter().any(|given| given.from >= inputs.len());
+        if lacks || inputs.len() > self.input_count {
             return Err(Error::Value(format!("program: got {} inputs, expected {}", inputs.len(), self.input_count)));
         }
         self.enter(table, |i| inputs.get(i).cloned())?;

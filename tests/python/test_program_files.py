@@ -448,6 +448,9 @@ def test_programs_with_loops_in_files(name: str, tmp_path: Path) -> None:
                 assert same(program(h, xs), want), program.listing()
         with pytest.raises(tg.ShapeError, match="20"):
             loaded(normal(2), normal(21, 2))
+        for program in (p, loaded):
+            with pytest.raises(ValueError, match="got 3 inputs, expected 2"):
+                program(h, xs, h)
 
 
 def test_a_loop_has_no_form_in_onnx() -> None:
