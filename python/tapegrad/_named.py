@@ -7,10 +7,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, TypeVar
 
-    F = TypeVar("F", bound=Callable[..., Any])
+    _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-def named(f: F, name: str, doc: str | None, module: str = "tapegrad") -> F:
+def named(f: _F, name: str, doc: str | None, module: str = "tapegrad") -> _F:
     """The function under a public name, with its doc.
 
     >>> from tapegrad._named import named
