@@ -14,7 +14,7 @@ import sys
 import threading
 import types
 import warnings
-from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from . import _core
 from ._core import Variable
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 __all__ = ["Compiled", "compile"]
-
-T = TypeVar("T")
 
 #: How many programs a function keeps for one signature, and for all signatures together.
 _VARIANTS = 8
@@ -162,17 +160,12 @@ def _handles() -> tuple[list[Variable], set[int], list[Any]]:
     While the last list lives, no new object gets the identity of an old one.
     """
     objects = gc.get_objects()
-    return [o for o in objects if _is_a(o, Variable)], {id(o) for o in objects}, objects
-
-
-def _is_a(o: Any, kind: type[T]) -> TypeGuard[T]:
-    """``isinstance`` by the type alone: ``o`` may be anything in the process, whose ``__class__`` may run code."""
-    return issubclass(type(o), kind)
+    return _core._instances(objects, Variable), {id(o) for o in objects}, objects
 
 
 def _outer_state() -> list[tuple[str, Any]]:
     """State that a function must not change, since its program would not: modes, options of optimizers, NumPy's random state."""
-    optimizers = [o for o in gc.get_objects() if _is_a(o, _core.Optimizer)]
+    optimizers = _core._instances(gc.get_objects(), _core.Optimizer)
     options = {id(o): [{k: v for k, v in g.items() if k != "params"} for g in o.param_groups] for o in optimizers}
     numpy_random = sys.modules.get("numpy.random")
     state = None if numpy_random is None else numpy_random.get_state()
@@ -532,16 +525,16 @@ def _escaped(old: set[int], results: list[Variable], known: Any) -> Variable | N
     bases = {id(b) for v in results for b in gc.get_referents(v) if isinstance(b, Variable)}
 
     def is_held(o: Variable) -> bool:
-        holders = [h for h in gc.get_referrers(o) if id(h) not in mine and not _is_a(h, types.FrameType)]
+        holders = [h for h in gc.get_referrers(o) if id(h) not in mine and type(h) is not types.FrameType]
         return any(h is not objects for h in holders)
 
-    objects: list[Any] = []
+    objects: list[Variable] = []
     others = threading.active_count() > 1
 
     def find() -> Variable | None:
-        objects[:] = gc.get_objects()
+        objects[:] = _core._instances(gc.get_objects(), Variable)
         for o in objects:
-            if _is_a(o, Variable) and id(o) not in old and id(o) not in mine and (id(o) not in bases or is_held(o)):
+            if id(o) not in old and id(o) not in mine and (id(o) not in bases or is_held(o)):
                 if others and not _core._capture_knows(o):
                     continue  # created by another thread
                 objects.clear()

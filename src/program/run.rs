@@ -123,9 +123,10 @@ impl Program {
     /// Puts inputs, constants and the values of places into the table.
     fn fill(&self, table: &mut Table, inputs: &[Array]) -> Result<()> {
         // Cotangents are given later, to the pullback.
+        let expected = self.input_count - self.pullback.map_or(0, |p| p.cotangents);
         let lacks = self.split.is_none() && self.inputs.iter().any(|given| given.from >= inputs.len());
-        if lacks || inputs.len() > self.input_count {
-            return Err(Error::Value(format!("program: got {} inputs, expected {}", inputs.len(), self.input_count)));
+        if lacks || inputs.len() > expected {
+            return Err(Error::Value(format!("program: got {} inputs, expected {expected}", inputs.len())));
         }
         self.enter(table, |i| inputs.get(i).cloned())?;
         for given in &self.loads {

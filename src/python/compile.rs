@@ -9,7 +9,7 @@ use std::sync::Arc;
 use pyo3::exceptions::{PyException, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyComplex, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{PyBool, PyBytes, PyComplex, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType};
 use smallvec::SmallVec;
 
 use super::error::{external, guard};
@@ -104,6 +104,18 @@ fn _capture_abort() {
 #[pyfunction]
 fn _is_capturing() -> bool {
     capture::is_begun()
+}
+
+/// The objects whose type is `kind` or derived from it. Unlike `isinstance` it never asks for `__class__`, which may run code.
+#[pyfunction]
+fn _instances<'py>(objects: &Bound<'py, PyList>, kind: &Bound<'py, PyType>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    let mut found = Vec::new();
+    for o in objects {
+        if o.get_type().is_subclass(kind)? {
+            found.push(o);
+        }
+    }
+    Ok(found)
 }
 
 /// Raises ValueError unless all elements of the bools `ok` are true. `{}` in the message is replaced by the element of `values`, which has
@@ -973,5 +985,6 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(_gradient_owner, m)?)?;
     m.add_function(wrap_pyfunction!(_is_capturing, m)?)?;
     m.add_function(wrap_pyfunction!(_require_all, m)?)?;
+    m.add_function(wrap_pyfunction!(_instances, m)?)?;
     m.add_function(wrap_pyfunction!(_signature, m)?)
 }

@@ -99,7 +99,7 @@ pub struct FunctionRule {
     /// Number of arguments of the call, and which of them are Variables.
     count: usize,
     places: Vec<usize>,
-    /// The number of mappings (vmap) that the forward ran inside of: the backward runs inside of these, too.
+    /// The number of mappings (vmap) that the forward ran inside.
     depth: usize,
 }
 
@@ -113,7 +113,7 @@ impl CustomRule for FunctionRule {
     fn vjp(&self, ctx: &mut VjpContext<'_>) -> Result<()> {
         Python::attach(|py| {
             let _scope = Scope::attached();
-            let _mappings = Outside::of(self.depth);
+            let _mappings = Outside::of(self.mappings(ctx));
             self.run(py, ctx)
         })
         .map_err(external)
@@ -129,6 +129,12 @@ impl FunctionRule {
     pub fn traverse(&self, visit: &PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
         visit.call(&*self.ctx)?;
         visit.call(&*self.class)
+    }
+
+    /// The number of mappings that the backward runs inside: those of the forward, and those of its cotangents.
+    fn mappings(&self, ctx: &VjpContext<'_>) -> usize {
+        let depth = |g: Variable| if let Edge::Lifted(l) = g.edge() { transform::depth_of(l.level + 1) } else { 0 };
+        (0..ctx.output_count()).filter_map(|i| ctx.cotangent_of(i)).map(depth).fold(self.depth, usize::max)
     }
 
     fn run(&self, py: Python<'_>, ctx: &mut VjpContext<'_>) -> PyResult<()> {

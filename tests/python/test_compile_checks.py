@@ -123,7 +123,7 @@ def test_distributions_in_a_step(density: Callable[..., Any], draw: Callable[[],
             "-2.0",
         ),
         (lambda x, i: F.multi_margin_loss(x, i), (logits(2, 3), classes(3, 2)), (logits(2, 3), tg.tensor([0, 7])), "target 7"),
-        (lambda x, i: x * F.one_hot(i, 3), (logits(2, 3), classes(3, 2)), (logits(2, 3), tg.tensor([0, 7])), "7 is no class"),
+        (lambda x, i: x * F.one_hot(i, 3), (logits(2, 3), classes(3, 2)), (logits(2, 3), tg.tensor([0, 7])), "7 is not a class"),
     ],
 )
 def test_a_program_refuses_what_the_function_refuses(

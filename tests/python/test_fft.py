@@ -178,7 +178,7 @@ def test_bad_input() -> None:
         tg.fft.rfftn(x, axes=())
     with pytest.raises(TypeError):
         tg.fft.fft(x, out=np.zeros((4, 3), complex))
-    with pytest.raises(ValueError, match="distance"):
+    with pytest.raises(ValueError, match="sample spacing"):
         tg.fft.fftfreq(4, d=0.0)
     with pytest.raises(ValueError, match="at least 1"):
         tg.fft.rfftfreq(0)

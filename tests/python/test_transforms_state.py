@@ -507,3 +507,20 @@ def test_a_gradient_holds_no_value_of_a_sample():
     with pytest.raises(tg.GradError, match="cannot be stored as a gradient"):
         tg.vmap(f)(tg.ones((3, 2)))
     assert w.grad is None
+
+
+def test_the_backward_of_a_function_keeps_the_mappings_of_its_cotangents():
+    class Twice(tg.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 2.0
+
+        @staticmethod
+        def backward(ctx, g):
+            return Twice.apply(g)
+
+    x = tg.Variable([1.0, 2.0], dtype=tg.float64)
+    for jacobian in (tg.jacrev, tg.jacfwd):
+        assert jacobian(lambda x: Twice.apply(x) * x)(x).tolist() == [[4.0, 0.0], [0.0, 8.0]]
+    hessian = tg.jacrev(tg.jacrev(lambda x: (Twice.apply(x) ** 2).sum()))(x)
+    assert hessian.tolist() == [[8.0, 0.0], [0.0, 8.0]]

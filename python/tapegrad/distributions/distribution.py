@@ -123,7 +123,9 @@ class Distribution:
             if _core._lifted(valid) is not None:
                 return
             if recorded:  # a step of the program checks the values of each call
-                message = f"{type(self).__name__}: {what} must satisfy {constraint!r}"
+                # The text of bounds that are arrays would read their elements.
+                shown = type(constraint).__name__.lstrip("_") if _has_arrays(constraint) else repr(constraint)
+                message = f"{type(self).__name__}: {what} must satisfy {shown}"
                 _core._require_all(valid, valid, f"{message}; validate_args=False turns the check off")
                 return
             if bool(_core.all(valid)):
