@@ -10,7 +10,7 @@ from . import _core
 from ._core import Variable
 from ._redraw import Draws
 from ._transforms import _result, _variable, vjp
-from ._tree import flatten, is_inexact, leaves, unflatten
+from ._tree import Structure, flatten, is_inexact, unflatten
 from .autograd import Function, enable_grad, no_grad
 
 if TYPE_CHECKING:
@@ -30,7 +30,13 @@ class _Call:
         self.numbers = [n for n in range(len(args)) if n not in left_out]
         self.args = args
         found: list[Any] = []
-        self.structures = [flatten(args[n], found) for n in self.numbers]
+        self.structures: list[Structure] = []
+        #: The number of leaves of each argument.
+        self.counts: list[int] = []
+        for n in self.numbers:
+            before = len(found)
+            self.structures.append(flatten(args[n], found))
+            self.counts.append(len(found) - before)
         self.values = [_argument(name, x) for x in found]
         self.out: Any = None
 
@@ -61,12 +67,18 @@ def _numbers(nondiff_argnums: int | Sequence[int]) -> tuple[int, ...]:
     return (nondiff_argnums,) if isinstance(nondiff_argnums, int) else tuple(nondiff_argnums)
 
 
-def _by_position(f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
-    """All arguments of a call in the order of the parameters: rules get those with names and defaults by position, too."""
+def _signature(f: Callable[..., Any]) -> inspect.Signature | None:
+    """The signature of a function; None if it is not known, as for some functions of C."""
     try:
-        signature = inspect.signature(f)
+        return inspect.signature(f)
     except (TypeError, ValueError):
-        signature = None
+        return None
+
+
+def _by_position(
+    f: Callable[..., Any], signature: inspect.Signature | None, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Any, ...]:
+    """All arguments of a call in the order of the parameters: rules get keyword arguments and defaults by position, too."""
     if signature is None:
         if kwargs:
             raise TypeError(f"{getattr(f, '__name__', f)}: its signature is not known, so it takes no keyword arguments here")
@@ -124,9 +136,8 @@ class _CustomVjp(Function):
                 f"got {given!r}"
             )
         out: list[Any] = []
-        for structure, g in zip(call.structures, given, strict=True):
+        for structure, count, g in zip(call.structures, call.counts, given, strict=True):
             found: list[Any] = []
-            count = len(leaves(unflatten(structure, list(call.values))))
             if g is None:
                 found = [None] * count
             elif flatten(g, found, structure) != structure and len(found) != count:
@@ -152,6 +163,7 @@ class custom_vjp:
     def __init__(self, f: Callable[..., Any], nondiff_argnums: int | Sequence[int] = ()) -> None:
         functools.update_wrapper(self, f)
         self.f, self.nondiff_argnums = f, _numbers(nondiff_argnums)
+        self._signature = _signature(f)
         self.__name__: str = getattr(f, "__name__", type(f).__name__)
         self.fwd: Any = None
         self.bwd: Any = None
@@ -170,7 +182,7 @@ class custom_vjp:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.fwd is None:
             raise TypeError(f"{self.__name__}: its vjp was not given; call {self.__name__}.defvjp(fwd, bwd)")
-        call = _Call(self.__name__, _by_position(self.f, args, kwargs), self.nondiff_argnums)
+        call = _Call(self.__name__, _by_position(self.f, self._signature, args, kwargs), self.nondiff_argnums)
         if not _is_differentiated(call.values):
             with no_grad():
                 return self.f(*call.filled(call.values))
@@ -236,6 +248,7 @@ class custom_jvp:
     def __init__(self, f: Callable[..., Any], nondiff_argnums: int | Sequence[int] = ()) -> None:
         functools.update_wrapper(self, f)
         self.f, self.nondiff_argnums = f, _numbers(nondiff_argnums)
+        self._signature = _signature(f)
         self.__name__: str = getattr(f, "__name__", type(f).__name__)
         self.rule: Any = None
 
@@ -261,6 +274,6 @@ class custom_jvp:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.rule is None:
             raise TypeError(f"{self.__name__}: its jvp was not given; call {self.__name__}.defjvp(rule)")
-        call = _Call(self.__name__, _by_position(self.f, args, kwargs), self.nondiff_argnums)
+        call = _Call(self.__name__, _by_position(self.f, self._signature, args, kwargs), self.nondiff_argnums)
         values = _CustomJvp.apply(self, call, *call.values)
         return unflatten(call.out, list(values if isinstance(values, tuple) else (values,)))

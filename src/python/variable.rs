@@ -187,8 +187,8 @@ impl PyVariable {
         Ok(crate::ops::astype(new, old.dtype())?)
     }
 
-    /// Stores the result of an in-place operation in a handle that is not a view; everyone who holds the handle sees it. If recording is
-    /// off, the data changes and the history stays.
+    /// Stores the result of an in-place operation in a handle that is not a view. All references to the handle see the new value. If
+    /// recording is off, the data changes and the history stays.
     #[allow(clippy::needless_pass_by_value, reason = "the result of an operation, which ends here")]
     pub fn replace(slf: &Bound<'_, Self>, op: &str, new: Variable) -> PyResult<()> {
         let v = slf.get();

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import tapegrad as tg
+from tapegrad import nn
 
 
 def flat(result: Any) -> list[bytes]:
@@ -23,3 +24,27 @@ def replayed(f: Any, *args: Any) -> tuple[Any, list[Any]]:
     for values in (args, others):
         assert flat(compiled(*values)) == flat(f(*values))
     return compiled, others
+
+
+def with_adam(net: nn.Module) -> tuple[nn.Module, Any]:
+    """The network, and a step of Adam on the mean square error that returns the loss."""
+    optimizer = tg.optim.Adam(net.parameters(), lr=0.01)
+
+    def step(x: tg.Variable, y: tg.Variable) -> tg.Variable:
+        optimizer.zero_grad()
+        loss = ((net(x) - y) ** 2).mean()
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    return net, step
+
+
+def check_training(make: Any, *batch: tg.Variable) -> Any:
+    """Trains eagerly and by replays, which must agree to the last bit; returns the program. ``make`` gives a network and a step."""
+    (eager, one), (net, step) = make(), make()
+    compiled = tg.compile(step)
+    losses = [(one(*batch).item(), compiled(*batch).item()) for _ in range(8)]
+    assert all(a == b for a, b in losses)
+    assert flat([*eager.parameters(), *eager.buffers()]) == flat([*net.parameters(), *net.buffers()])
+    return compiled.programs()[0]

@@ -160,7 +160,7 @@ fn is_wide<T>(cols: usize) -> bool {
 /// A pointer that threads share: they write to disjoint parts, then read.
 struct Shared<T>(*mut T);
 
-// SAFETY: see above; whoever makes one ensures it.
+// SAFETY: the code that creates a value guarantees what the comment above asks for.
 unsafe impl<T: Send> Sync for Shared<T> {}
 
 /// A product, and its packed `b`. Made only if the promises of [`Product`] hold.

@@ -65,8 +65,8 @@ impl<T: Copy> Strided<*mut T> {
 
 /// `c = a @ b`, or `c += a @ b`: `m` by `k` times `k` by `n`.
 ///
-/// Whoever makes one promises that all elements of the three matrices are in memory that is borrowed as long as the product lives, that no
-/// two elements of `c` overlap, and that `c` does not overlap `a` or `b`.
+/// The code that creates a product guarantees three things. All elements of the matrices are in memory that stays borrowed while the
+/// product lives. No two elements of `c` overlap. `c` does not overlap `a` or `b`.
 #[derive(Clone, Copy)]
 pub struct Product<T> {
     pub m: usize,
