@@ -41,7 +41,7 @@ def with_adam(net: nn.Module) -> tuple[nn.Module, Any]:
 
 
 def check_training(make: Any, *batch: tg.Variable) -> Any:
-    """Trains eagerly and by replays, which must agree to the last bit; returns the program. ``make`` gives network and step."""
+    """Trains eagerly and by replays, which must agree in all bits; returns the program. ``make`` gives a network and a step."""
     (eager, one), (net, step) = make(), make()
     compiled = tg.compile(step)
     losses = [(one(*batch).item(), compiled(*batch).item()) for _ in range(8)]
