@@ -381,8 +381,8 @@ def scan(
 
     ``init`` and ``xs`` are Variables or nested containers of some; ``xs=None`` needs ``length``. The carry keeps its shapes and
     dtypes. Gradients of any order flow through it, to what ``f`` reads from outside, too. With ``reverse`` it goes from the last
-    ``x`` to the first; each ``y`` still stands where its ``x`` does. ``unroll``, a hint for JAX's compiler, is accepted and has no
-    effect. A loop of no steps runs ``f`` once, on zeros, to know the shapes of ``ys``.
+    ``x`` to the first; each ``y`` still stands where its ``x`` does. ``unroll``, a hint for JAX's compiler, is accepted and has
+    no effect. A loop of no steps runs ``f`` once, on zeros, to know the shapes of ``ys``.
 
     From 16 steps on the core runs the loop: two steps are recorded and compared (see :func:`compile`), and then all are run
     without Python, also in later calls with the same function. Inside of a compiled function the loop is one instruction. A
