@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use crate::loss;
 use crate::ops;
 use crate::ops::registry::Entry;
+use crate::tape::capture::ComputationKind;
 use crate::tape::{self, AttrKind, Primitive};
 
 /// The families.
@@ -121,8 +122,19 @@ pub static PRIMITIVES: &[&[&Primitive]] = &[
     tape::accumulate::PRIMITIVES,
 ];
 
-/// Functions that gradient rules call and users do not see.
-static INNER: &[&[Entry]] = &[ops::arithmetic::INNER, ops::exponential::INNER, ops::activation::INNER];
+/// Functions that gradient rules and losses call and users do not see.
+static INNER: &[&[Entry]] = &[
+    ops::arithmetic::INNER,
+    ops::exponential::INNER,
+    ops::activation::INNER,
+    loss::binary::INNER,
+    loss::distance::INNER,
+    ops::special::INNER[0],
+    ops::special::INNER[1],
+    ops::special::INNER[2],
+    ops::special::INNER[3],
+    ops::special::INNER[4],
+];
 
 /// Primitives without a derivative that are in no row.
 static WITHOUT_RULES: &[&[&Primitive]] = &[ops::comparison::WITHOUT_RULES, ops::predicate::WITHOUT_RULES, ops::logic_reduce::WITHOUT_RULES];
@@ -164,6 +176,16 @@ pub static ATTRIBUTES: &[&[AttrKind]] = &[
 #[must_use]
 pub fn attributes(name: &str) -> Option<&'static AttrKind> {
     ATTRIBUTES.iter().flat_map(|family| family.iter()).find(|a| a.name == name)
+}
+
+/// The computations that programs run beside their primitives.
+pub static COMPUTATIONS: &[&[ComputationKind]] =
+    &[ops::creation::COMPUTATIONS, ops::gather::COMPUTATIONS, ops::require::COMPUTATIONS, loss::binary::COMPUTATIONS, loss::classes::COMPUTATIONS];
+
+/// The computation of that name.
+#[must_use]
+pub fn computation(name: &str) -> Option<&'static ComputationKind> {
+    COMPUTATIONS.iter().flat_map(|family| family.iter()).find(|c| c.name == name)
 }
 
 /// A primitive and its name in files.

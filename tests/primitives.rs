@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use tapegrad::ops::registry::{Gradient, Kind};
-use tapegrad::registry::{entries, primitives};
+use tapegrad::registry::{entries, primitive, primitives};
 use tapegrad::tape::{Batch, Jvp, Vjp};
 
 /// The Rust files below a folder.
@@ -40,6 +40,30 @@ fn each_static_primitive_stands_in_the_list_of_its_file() {
         }
     }
     assert!(found > 40, "the scan found only {found} primitives");
+}
+
+#[test]
+fn each_primitive_that_a_macro_defines_has_a_name_in_files() {
+    let mut files = Vec::new();
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
+    let (mut found, mut missing) = (0, Vec::new());
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let mut lines = text.lines();
+        while let Some(line) = lines.next() {
+            if !["unary! {", "binary! {", "special_function! {"].contains(&line) {
+                continue;
+            }
+            let head = lines.find(|l| !l.trim_start().starts_with("//")).unwrap_or_default().trim_start();
+            let name = head.strip_prefix("fn ").unwrap_or(head).split('(').next().unwrap_or_default();
+            found += 1;
+            if primitive(name).is_none() {
+                missing.push(format!("{name} in {}", file.display()));
+            }
+        }
+    }
+    assert!(found > 100, "the scan found only {found} primitives");
+    assert!(missing.is_empty(), "in no row, and in no list INNER: {missing:#?}");
 }
 
 #[test]

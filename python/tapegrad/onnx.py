@@ -37,9 +37,14 @@ class _Step:
         what = text["what"]
         kind, body = ("copy", {}) if what == "copy" else next(iter(what.items()))
         self.number, self.kind, self.body = number, kind, body
-        # The primitives of integers stand beside those that differentiate.
-        self.name: str = body["name"].removesuffix(".integers") if kind in ("call", "rule") else kind
-        self.attrs: Any = body["attributes"][1] if kind == "call" and body["attributes"] else {}
+        self.name: str = kind
+        named: Any = None
+        if kind in ("call", "rule"):
+            # The primitives of integers stand beside those that differentiate.
+            self.name, named = body["name"].removesuffix(".integers"), body["attributes"] if kind == "call" else None
+        elif kind == "compute":
+            self.name, named = body[0], body
+        self.attrs: Any = named[1] if named else {}
         self.inputs: list[Any] = text["inputs"]
         self.outputs: list[int | None] = text["outputs"]
 
@@ -687,9 +692,24 @@ _RULES: dict[str, Callable[[_Graph, _Step], Any]] = {
 }
 
 
+def _one_hot(g: _Graph, step: _Step) -> str:
+    depth = g.shape(step.out)[-1]
+    return str(g.op("OneHot", g.arg(step, 0, np.int64), g.const(depth), g.const([0, 1])))
+
+
+# Computations that are not primitives.
+_COMPUTATIONS: dict[str, Callable[[_Graph, _Step], Any]] = {
+    "OneHot": _one_hot,
+    # Runtimes check no elements: a check without a result is left out.
+    **dict.fromkeys(("AllTrue", "Probabilities"), lambda g, s: []),
+}
+
+
 def _rule_of(step: _Step) -> Any:
     if step.kind == "rule":
         return None
+    if step.kind == "compute":
+        return _COMPUTATIONS.get(step.name)
     # Several primitives are called getitem, each with attributes of its own.
     if step.name.startswith("getitem"):
         return _gather if "axes" in step.attrs else _part if "map" in step.attrs else _getitem

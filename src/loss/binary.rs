@@ -1,6 +1,6 @@
 //! Cross-entropy of two classes, from probabilities and from logits.
 
-use smallvec::SmallVec;
+use serde::{Deserialize, Serialize};
 
 use super::{REDUCTION, Reduction, WEIGHT, fits, floating, reduction, same_shape, text};
 use crate::array::{Array, Element};
@@ -10,6 +10,7 @@ use crate::ops::define::{Binary, binary};
 use crate::ops::registry::{Arg, Default, Entry, Gradient, Kind, Param, Sample};
 use crate::ops::samples::{Domain, Draw, REAL};
 use crate::ops::{add, annihilate, astype, multiply, negative, softplus, subtract};
+use crate::tape::capture::{Arrays, Computation, ComputationKind};
 use crate::tape::{Variable, capture};
 
 /// Between 0 and 1, not near either.
@@ -50,10 +51,31 @@ fn probabilities(op: &str, what: &str, x: &Array) -> Result<()> {
     if !capture::is_on() {
         return check_probabilities(op, what, x);
     }
-    let (op, what) = (op.to_owned(), what.to_owned());
-    capture::computed(format!("{op}: {what} between 0 and 1"), &[x], move |a| check_probabilities(&op, &what, &a[0]).map(|()| SmallVec::new()))?;
+    capture::computed(Probabilities { op: op.to_owned(), what: what.to_owned() }, &[x])?;
     Ok(())
 }
+
+/// The check that elements lie in [0, 1].
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Probabilities {
+    op: String,
+    what: String,
+}
+
+impl Computation for Probabilities {
+    const NAME: &'static str = "Probabilities";
+    const INPUTS: usize = 1;
+    const OUTPUTS: usize = 0;
+
+    fn run(&self, inputs: &[Array]) -> Result<Arrays> {
+        check_probabilities(&self.op, &self.what, &inputs[0])?;
+        Ok(Arrays::new())
+    }
+}
+
+/// The computations of this file.
+pub static COMPUTATIONS: &[ComputationKind] = &[ComputationKind::of::<Probabilities>()];
 
 fn check_probabilities(op: &str, what: &str, x: &Array) -> Result<()> {
     let first = dispatch!(float x.dtype(), T => x.view::<T>().iter().find(|v| !(0.0..=1.0).contains(*v)).map(|v| v.to_scalar().as_f64()), else None);
@@ -141,6 +163,9 @@ fn samples(inputs: Domain, logits: bool) -> Vec<Sample> {
     }
     out
 }
+
+/// Functions that the losses call and users do not see.
+pub const INNER: &[Entry] = &[bernoulli_entropy::ENTRY, logistic_entropy::ENTRY];
 
 /// The rows of this file.
 pub const ENTRIES: &[Entry] = &[

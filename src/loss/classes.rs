@@ -1,5 +1,6 @@
 //! Cross-entropy of many classes: from logits, and from log-probabilities.
 
+use serde::{Deserialize, Serialize};
 use smallvec::smallvec;
 
 use super::entropy::{CROSS_ENTROPY, NLL_LOSS, Target, class_axis, entropies, slice};
@@ -9,6 +10,7 @@ use crate::error::{Error, Result, show_shape};
 use crate::ops::registry::{Arg, Args, Default, Entry, Gradient, Kind, Param, Sample};
 use crate::ops::samples::{Domain, Draw, REAL};
 use crate::ops::{astype, divide, equal, expand_dims, greater_equal, maximum, mean, multiply, reshape, squeeze, sum, take, where_};
+use crate::tape::capture::{Arrays, Computation, ComputationKind};
 use crate::tape::{Variable, capture};
 
 /// The options of [`cross_entropy`] and [`nll_loss`]; the defaults are PyTorch's.
@@ -45,12 +47,74 @@ fn indices(op: &str, x: &Variable, target: &Variable, ignore_index: i64) -> Resu
         return where_(&equal(&target, ignore_index)?, -1, &target);
     }
     if capture::is_on() {
-        let (name, op) = (format!("{op}: classes below {count}, ignoring {ignore_index}"), op.to_owned());
-        let checked = capture::computed(name, &[target.array()], move |a| Ok(smallvec![checked_classes(&op, &a[0], count, ignore_index)?]))?;
+        let checked = capture::computed(CheckedClasses { op: op.to_owned(), count, ignore_index }, &[target.array()])?;
         return Ok(checked.into_iter().next().map_or(target, Variable::from));
     }
     Ok(checked_classes(op, target.array(), count, ignore_index)?.into())
 }
+
+/// [`checked_classes`] of targets.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CheckedClasses {
+    op: String,
+    count: i64,
+    ignore_index: i64,
+}
+
+impl Computation for CheckedClasses {
+    const NAME: &'static str = "CheckedClasses";
+    const INPUTS: usize = 1;
+    const OUTPUTS: usize = 1;
+
+    fn run(&self, inputs: &[Array]) -> Result<Arrays> {
+        Ok(smallvec![checked_classes(&self.op, &inputs[0], self.count, self.ignore_index)?])
+    }
+}
+
+/// The number of targets over the number of those that are not ignored.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ShareOfCounted {}
+
+impl Computation for ShareOfCounted {
+    const NAME: &'static str = "ShareOfCounted";
+    const INPUTS: usize = 1;
+    const OUTPUTS: usize = 1;
+
+    fn run(&self, inputs: &[Array]) -> Result<Arrays> {
+        let target = &inputs[0];
+        Ok(smallvec![Array::scalar(share(target.size(), counted(target).count()))])
+    }
+}
+
+/// The share of each class among the targets.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SharesOfClasses {
+    count: usize,
+}
+
+impl Computation for SharesOfClasses {
+    const NAME: &'static str = "SharesOfClasses";
+    const INPUTS: usize = 1;
+    const OUTPUTS: usize = 1;
+
+    fn run(&self, inputs: &[Array]) -> Result<Arrays> {
+        let target = &inputs[0];
+        let mut times = alloc_check::filled(0.0, self.count);
+        counted(target).for_each(|t| times[t] += 1.0);
+        let samples = share(target.size(), 1);
+        for t in &mut times {
+            *t /= samples;
+        }
+        Ok(smallvec![Array::from_slice(&times, &[self.count])])
+    }
+}
+
+/// The computations of this file.
+pub static COMPUTATIONS: &[ComputationKind] =
+    &[ComputationKind::of::<CheckedClasses>(), ComputationKind::of::<ShareOfCounted>(), ComputationKind::of::<SharesOfClasses>()];
 
 /// The checked targets, in memory that nothing else writes; -1 for ignored ones.
 fn checked_classes(op: &str, target: &Array, count: i64, ignore_index: i64) -> Result<Array> {
@@ -106,20 +170,10 @@ fn mean_over_counted(losses: &Variable, target: &Variable, w: Option<&Variable>,
             let counted = counted(target.array()).count();
             return if counted == samples { Ok(mean) } else { multiply(&mean, share(samples, counted)) };
         }
-        let found = capture::computed("targets that count".to_owned(), &[target.array()], |a| {
-            Ok(smallvec![Array::scalar(share(a[0].size(), counted(&a[0]).count()))])
-        })?;
+        let found = capture::computed(ShareOfCounted {}, &[target.array()])?;
         return multiply(&mean, &astype(&found[0].clone().into(), losses.dtype())?);
     };
-    let found = capture::computed(format!("targets of each of {count} classes"), &[target.array()], move |a| {
-        let mut times = alloc_check::filled(0.0, count);
-        counted(&a[0]).for_each(|t| times[t] += 1.0);
-        let samples = share(a[0].size(), 1);
-        for t in &mut times {
-            *t /= samples;
-        }
-        Ok(smallvec![Array::from_slice(&times, &[count])])
-    })?;
+    let found = capture::computed(SharesOfClasses { count }, &[target.array()])?;
     let shares = reshape(&found[0].clone().into(), &w.shape().iter().map(|n| n.cast_signed()).collect::<Vec<_>>())?;
     let weights = multiply(w, &astype(&shares, w.dtype())?)?;
     divide(&mean, &sum(&weights, None, false)?)

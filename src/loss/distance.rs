@@ -2,7 +2,7 @@
 
 use super::{REDUCTION, Reduction, floating, reduction, same_shape, text};
 use crate::error::{Error, Result};
-use crate::ops::define::unary;
+use crate::ops::define::{Unary, unary};
 use crate::ops::registry::{Arg, Entry, Gradient, Param, Sample};
 use crate::ops::samples::{Domain, Draw};
 use crate::ops::{abs, divide, square, subtract};
@@ -97,6 +97,9 @@ fn sample([input, target]: [Variable; 2], name: &str, more: &[f64]) -> Sample {
     let options = std::iter::once(text(name)).chain(more.iter().map(|&v| Arg::Float(v)));
     Sample { args: [Arg::Variable(input), Arg::Variable(target)].into_iter().chain(options).collect() }
 }
+
+/// The function that the losses of Huber call.
+pub const INNER: &[Entry] = &[huber::ENTRY];
 
 /// The rows of this file.
 pub const ENTRIES: &[Entry] = &[

@@ -8,6 +8,7 @@ use super::work;
 use crate::array::{Array, DType, Element, Scalar, Shape, alloc_check, check_memory, default_float};
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
+use crate::tape::capture::{Arrays, Computation, ComputationKind};
 use crate::tape::{Jvp, Primitive, Variable, Vjp, apply, capture, is_recording};
 use serde::{Deserialize, Serialize};
 use smallvec::smallvec;
@@ -269,9 +270,29 @@ pub fn one_hot(x: &Variable, classes: i64) -> Result<Variable> {
         let all = arange(Scalar::Int(0), Scalar::Int(classes), Scalar::Int(1), Some(DType::I64))?;
         return astype(&super::equal(&super::expand_dims(x, &[-1])?, &all)?, DType::I64);
     }
-    let made = capture::computed(format!("one_hot, {classes} classes"), &[x.array()], move |a| Ok(smallvec![one_hot_rows(&a[0], classes)?]))?;
+    let made = capture::computed(OneHot { classes }, &[x.array()])?;
     Ok(made[0].clone().into())
 }
+
+/// Rows of zeros with a 1 at each class number.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OneHot {
+    classes: i64,
+}
+
+impl Computation for OneHot {
+    const NAME: &'static str = "OneHot";
+    const INPUTS: usize = 1;
+    const OUTPUTS: usize = 1;
+
+    fn run(&self, inputs: &[Array]) -> Result<Arrays> {
+        Ok(smallvec![one_hot_rows(&inputs[0], self.classes)?])
+    }
+}
+
+/// The computations of this file.
+pub static COMPUTATIONS: &[ComputationKind] = &[ComputationKind::of::<OneHot>()];
 
 /// The integers of `x` and the number of classes, checked.
 fn class_codes(x: &Array, classes: i64) -> Result<(Vec<i64>, i64)> {

@@ -11,6 +11,7 @@ use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::cast::cast;
 use crate::kernel::gather::{self as kernel, Places, SKIP};
+use crate::tape::capture::{Arrays, Computation, ComputationKind};
 use crate::tape::{
     AttrSet, Batch, BatchContext, Jvp, Outputs, Primitive, Recorded, Variable, Vjp, VjpContext, apply, apply_update, capture, record_under_lock,
 };
@@ -126,15 +127,24 @@ pub(super) fn index_add(g: &Variable, places: &Places, rows: &Variable) -> Resul
 
 /// `x` with the blocks at row numbers replaced. If row numbers are repeated, only the last value is kept and has a gradient.
 pub(super) fn put(x: Variable, places: &Places, rows: &Variable, value: &Variable) -> Result<Variable> {
-    let last = if value.is_tracked() && !rows.is_lifted() && !capture::is_on() {
-        Some(last_of_each(rows.array()).into())
-    } else if value.is_tracked() && !rows.is_lifted() {
-        let found = capture::computed("last_of_each".to_owned(), &[rows.array()], |a| Ok(smallvec![last_of_each(&a[0])]))?.pop();
-        found.map(Variable::from)
-    } else {
-        None
-    };
-    apply_update(&SETITEM, x, &[value.into(), last.as_ref().unwrap_or(rows).into()], places)
+    put_at(x, places, &rows_to_write(rows, value)?, value)
+}
+
+/// [`put`] at the result of [`rows_to_write`].
+pub(super) fn put_at(x: Variable, places: &Places, rows: &Variable, value: &Variable) -> Result<Variable> {
+    apply_update(&SETITEM, x, &[value.into(), rows.into()], places)
+}
+
+/// The row numbers at which `value` is written: if it is tracked, all but the last of equal ones are [`SKIP`].
+pub(super) fn rows_to_write(rows: &Variable, value: &Variable) -> Result<Variable> {
+    if !value.is_tracked() || rows.is_lifted() {
+        return Ok(rows.clone());
+    }
+    if !capture::is_on() {
+        return Ok(last_of_each(rows.array()).into());
+    }
+    let found = capture::computed(LastOfEach {}, &[rows.array()])?;
+    Ok(found[0].clone().into())
 }
 
 /// Records a [`put`] that was executed under a lock.
@@ -155,8 +165,26 @@ fn put_vjp(ctx: &mut VjpContext<'_>) -> Result<()> {
     if ctx.needs(0) { ctx.add(0, put(g, places, &rows, &zero)?) } else { Ok(()) }
 }
 
-/// Row numbers, where all but the last of equal ones are [`SKIP`](crate::kernel::gather::SKIP).
-pub(super) fn last_of_each(rows: &Array) -> Array {
+/// [`last_of_each`] of row numbers.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LastOfEach {}
+
+impl Computation for LastOfEach {
+    const NAME: &'static str = "LastOfEach";
+    const INPUTS: usize = 1;
+    const OUTPUTS: usize = 1;
+
+    fn run(&self, inputs: &[Array]) -> Result<Arrays> {
+        Ok(smallvec![last_of_each(&inputs[0])])
+    }
+}
+
+/// The computations of this file.
+pub static COMPUTATIONS: &[ComputationKind] = &[ComputationKind::of::<LastOfEach>()];
+
+/// Row numbers, where all but the last of equal ones are [`SKIP`].
+fn last_of_each(rows: &Array) -> Array {
     let mut all = rows.to_vec::<i64>();
     let mut seen = std::collections::HashSet::new();
     if seen.try_reserve(all.len()).is_err() {

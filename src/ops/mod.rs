@@ -48,6 +48,7 @@ pub mod recurrent;
 pub mod reduction;
 pub mod registry;
 pub mod repeat;
+pub mod require;
 pub(crate) mod resample;
 pub mod running;
 pub mod samples;

@@ -103,9 +103,11 @@ enum Action {
     /// A view: its layout, and the distance of its first element from that of the operand.
     View(Layout, isize),
     Copy,
+    /// A computation that is not a primitive.
+    Compute(Named),
 }
 
-/// The attributes of a call: the name of their struct, and its fields.
+/// A struct: the attributes of a call, or a computation. Its name, and its fields.
 #[derive(Serialize, Deserialize)]
 struct Named(String, Json);
 
@@ -316,10 +318,10 @@ fn instruction(k: usize, step: &Step, to: &mut Constants) -> Result<Instruction>
         Op::View(layout, delta) => Action::View(layout.clone(), *delta),
         Op::Copy => Action::Copy,
         Op::Effect(e) => {
-            return Err(Error::Value(format!(
-                "save: step {k} ({}) draws random numbers or checks values outside of the primitives, which no file can hold",
-                e.describe()
-            )));
+            let Some(fields) = e.to_json() else {
+                return Err(Error::Value(format!("save: step {k} ({}) draws random numbers or changes state, which no file can hold", e.describe())));
+            };
+            Action::Compute(Named(e.name().to_owned(), fields.map_err(external)?))
         }
         Op::Store(_) | Op::Clear(_) => {
             return Err(Error::Value(format!("save: step {k} changes state; save a function that computes results alone")));
@@ -401,7 +403,7 @@ impl Program {
     /// `Value` for a program that changes state, draws random numbers or calls Python: the message names the step.
     pub fn to_bytes(&self, notes: Option<String>) -> Result<Vec<u8>> {
         let mut constants = Constants::default();
-        let doc = document(&self.inference()?, notes, &mut constants)?;
+        let doc = document(&self.inference("save")?, notes, &mut constants)?;
         let tensor = |(name, a): (String, Array)| (name, (tensor_dtype(a.dtype()), tensor_shape(a.shape(), a.dtype()), to_bytes(&a)));
         pack(&doc, &constants.all.into_iter().map(tensor).collect())
     }
@@ -467,7 +469,7 @@ impl Program {
     /// # Errors
     /// As [`Program::to_bytes`].
     pub fn describe(&self) -> Result<(String, Vec<(usize, Array)>)> {
-        let trace = self.inference()?;
+        let trace = self.inference("save")?;
         let mut doc = document(&trace, None, &mut Constants::default())?;
         let constants = trace.sources.into_iter().filter_map(|(s, source)| if let Source::Constant(a, _) = source { Some((s, a)) } else { None });
         let constants: Vec<_> = constants.collect();
@@ -559,6 +561,14 @@ fn read_step(k: usize, i: &Instruction, tensors: &Tensors, part: &str) -> Result
         Action::Copy => {
             counts(1, 1)?;
             Op::Copy
+        }
+        Action::Compute(Named(name, fields)) => {
+            let Some(kind) = registry::computation(name) else { return Err(damaged(format!("step {k} is an unknown computation {name:?}"))) };
+            counts(kind.inputs, kind.outputs)?;
+            if i.inputs.iter().any(|a| !matches!(a, Argument::Value(_))) {
+                return Err(damaged(format!("step {k} ({name}) reads a number, not an array")));
+            }
+            Op::Effect((kind.read)(fields.clone()).map_err(|e| damaged(format!("step {k} ({name}) has wrong fields: {e}")))?)
         }
     };
     Ok(Step { op, inputs: i.inputs.iter().map(Arg::from).collect(), outputs: i.outputs.clone() })
@@ -680,7 +690,7 @@ fn check_by_run(trace: &mut Trace) -> Result<()> {
             Ok(outs) if outs.len() == step.outputs.len() => outs,
             Ok(outs) => return Err(damaged(format!("step {k} ({:?}) makes {} values, not {}", step.op, outs.len(), step.outputs.len()))),
             // Zeros may be outside the domain of a step. Then its results are taken to be as the file says.
-            Err(Error::LinAlg(_) | Error::Index(_)) => step.outputs.iter().map(|o| o.map(|s| zeros(&trace.metas[s].0, trace.metas[s].1))).collect(),
+            Err(e) if may_refuse_zeros(&step.op, &e) => step.outputs.iter().map(|o| o.map(|s| zeros(&trace.metas[s].0, trace.metas[s].1))).collect(),
             Err(Error::Memory(e)) => return Err(Error::Memory(e)),
             Err(e) => return Err(damaged(format!("step {k} ({:?}) fails: {e}", step.op))),
         };
@@ -702,6 +712,11 @@ fn check_by_run(trace: &mut Trace) -> Result<()> {
     Ok(())
 }
 
+/// Whether the step may fail on zeros in a file that is not damaged.
+fn may_refuse_zeros(op: &Op, e: &Error) -> bool {
+    matches!(e, Error::LinAlg(_) | Error::Index(_)) || matches!((op, e), (Op::Rule(_), Error::Grad(_)) | (Op::Effect(_), Error::Value(_)))
+}
+
 /// The results of one step.
 fn outcome(step: &Step, table: &[Option<Array>]) -> Result<SmallVec<[Option<Array>; 2]>> {
     let array = |a: &Arg| a.slot().and_then(|s| table[s].clone());
@@ -720,6 +735,10 @@ fn outcome(step: &Step, table: &[Option<Array>]) -> Result<SmallVec<[Option<Arra
             let (saved, rest) = step.inputs.split_at(call.saved_count());
             let (gs, sums) = rest.split_at(call.cotangent_count());
             call.run(saved.iter().filter_map(array), gs.iter().map(array), sums.iter().map(array))?
+        }
+        Op::Effect(e) => {
+            let inputs: SmallVec<[Array; 2]> = step.inputs.iter().filter_map(array).collect();
+            e.run(&inputs)?.into_iter().map(Some).collect()
         }
         Op::View(layout, delta) => {
             let Some(a) = array(&step.inputs[0]) else { return Err(damaged("a view of nothing")) };

@@ -17,8 +17,8 @@ use crate::tape::capture::{Arg, Op, Slot, Source, Step, Trace};
 use crate::tape::{Attrs, Primitive, Variable, recording};
 
 impl Program {
-    /// The recording of the function without its pullback, with the values of places as constants.
-    pub(super) fn inference(&self) -> Result<Trace> {
+    /// The recording of the function without its pullback, with the values of places as constants. `op` begins the messages of errors.
+    pub(super) fn inference(&self, op: &str) -> Result<Trace> {
         let mut trace = Trace::clone(&self.trace);
         if let Some(p) = self.pullback {
             trace.steps.truncate(p.split);
@@ -27,7 +27,7 @@ impl Program {
             let inputs = trace.inputs;
             trace.sources.retain(|(_, s)| !matches!(s, Source::Input(i) if *i >= inputs));
         }
-        let mut trace = trace.frozen()?;
+        let mut trace = trace.frozen(op)?;
         (trace.places, trace.states) = (Vec::new(), Vec::new());
         tidy(&mut trace);
         Ok(trace)
@@ -40,7 +40,7 @@ impl Program {
     /// # Errors
     /// `Value` for a program that changes places or draws random numbers.
     pub fn freeze(&self) -> Result<Self> {
-        let mut trace = self.inference()?;
+        let mut trace = self.inference("freeze")?;
         let _off = recording(false);
         fold(&mut trace.steps, &mut trace.sources, &mut None, usize::MAX)?;
         merge(&mut trace.steps, &mut trace.outputs);

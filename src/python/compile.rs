@@ -19,6 +19,7 @@ use super::release::Held;
 use super::variable::{PyVariable, State, wrap};
 use crate::array::{Array, Shape};
 use crate::error::{Error, Result};
+use crate::ops::require::require_all;
 use crate::ops::work::LONG_CALL;
 use crate::program::{Program, Rest, difference};
 use crate::tape::capture::{self, Capturing, LeafGrad, LeafValue, Place, Trace};
@@ -123,17 +124,7 @@ fn _instances<'py>(objects: &Bound<'py, PyList>, kind: &Bound<'py, PyType>) -> P
 #[pyfunction]
 fn _require_all(ok: &Bound<'_, PyVariable>, values: &Bound<'_, PyVariable>, message: String) -> PyResult<()> {
     let (ok, values) = (ok.get().snapshot(), values.get().snapshot());
-    guard("check", || {
-        capture::computed(message.clone(), &[ok.array(), values.array()], move |a| require_all(&a[0], &a[1], &message))?;
-        Ok(())
-    })
-}
-
-fn require_all(ok: &Array, values: &Array, message: &str) -> Result<SmallVec<[Array; 1]>> {
-    let Some(i) = ok.view::<bool>().iter().position(|&holds| !holds) else { return Ok(SmallVec::new()) };
-    let flat = values.reshape(&[values.size()])?;
-    let value = flat.with_layout(flat.layout().select(0, i)).item()?;
-    Err(Error::Value(message.replacen("{}", &value.to_string(), 1)))
+    guard("check", || Ok(require_all(ok.array(), values.array(), message)?))
 }
 
 /// Marks the call that is being recorded as not replayable, with the reason.

@@ -13,6 +13,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use smallvec::SmallVec;
 
 use super::leaf::Leaf;
@@ -59,6 +61,10 @@ pub trait Effect: Send + Sync {
     /// # Errors
     /// Those of what it does.
     fn run(&self, inputs: &[Array]) -> Result<SmallVec<[Array; 1]>>;
+    /// The fields that a file needs to run it again, by name; `None` if no file can hold it.
+    fn to_json(&self) -> Option<serde_json::Result<serde_json::Value>> {
+        None
+    }
     /// The places that it may change, in addition to returning results.
     fn touches(&self) -> Vec<Arc<dyn Place>> {
         Vec::new()
@@ -170,15 +176,19 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// The same recording with the present values of all places as constants.
+    /// The same recording with the present values of all places as constants. `op` asks for it, and begins the messages of errors.
     ///
     /// # Errors
     /// `Value` for a program that changes places or draws random numbers, or that reads a gradient that does not exist.
-    pub fn frozen(&self) -> Result<Self> {
+    pub fn frozen(&self, op: &str) -> Result<Self> {
         if let Some(step) = self.changing() {
+            let what = match &step.op {
+                Op::Effect(e) => e.name(),
+                _ => "a parameter, buffer or gradient gets a value",
+            };
             return Err(Error::Value(format!(
-                "freeze: the program changes state ({:?}); freeze a function that computes results alone, as a model in eval mode",
-                step.op
+                "{op}: the program draws random numbers or changes state ({what}); {op} a function that computes results alone, as a model in \
+                 eval mode"
             )));
         }
         let mut out = self.clone();
@@ -186,9 +196,7 @@ impl Trace {
             if let Source::Place(at) = source {
                 let value = self.places[*at].load();
                 let Some(a) = value else {
-                    return Err(Error::Value(
-                        "freeze: the program reads the gradient of a parameter, which is None now; run backward first".to_owned(),
-                    ));
+                    return Err(Error::Value(format!("{op}: the program reads the gradient of a parameter, which is None now; run backward first")));
                 };
                 *source = Source::Constant(a.pooled(), None);
             }
@@ -797,23 +805,64 @@ pub fn read(a: &Array, op: &str) {
     }
 }
 
-/// A function of arrays that is not a primitive: it checks elements, or computes indices from them.
-struct Computed<F> {
-    name: String,
-    f: F,
+/// A function of arrays that is not a primitive: it checks elements, or computes indices from them. The struct holds everything else that
+/// the results depend on. Files of programs name it by its struct.
+pub trait Computation: fmt::Debug + Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// The name of the struct.
+    const NAME: &'static str;
+    /// Number of arrays that it reads.
+    const INPUTS: usize;
+    /// Number of its results.
+    const OUTPUTS: usize;
+    /// The results of the arrays. A program calls it again in each run.
+    ///
+    /// # Errors
+    /// `Value` for elements that a check refuses.
+    fn run(&self, inputs: &[Array]) -> Result<Arrays>;
 }
 
-impl<F: Fn(&[Array]) -> Result<SmallVec<[Array; 1]>> + Send + Sync> Effect for Computed<F> {
+/// The results of a [`Computation`].
+pub type Arrays = SmallVec<[Array; 1]>;
+
+/// A computation, as it is found when files are read.
+pub struct ComputationKind {
+    /// Its name.
+    pub name: &'static str,
+    /// Number of arrays that it reads.
+    pub inputs: usize,
+    /// Number of its results.
+    pub outputs: usize,
+    /// Reads its fields by name.
+    pub read: fn(serde_json::Value) -> serde_json::Result<Arc<dyn Effect>>,
+}
+
+impl ComputationKind {
+    /// The kind of `C`.
+    #[must_use]
+    pub const fn of<C: Computation>() -> Self {
+        let read = |fields| Ok(Arc::new(Computed(serde_json::from_value::<C>(fields)?)) as Arc<dyn Effect>);
+        Self { name: C::NAME, inputs: C::INPUTS, outputs: C::OUTPUTS, read }
+    }
+}
+
+/// A computation as a step of a program.
+struct Computed<C>(C);
+
+impl<C: Computation> Effect for Computed<C> {
     fn name(&self) -> &str {
-        &self.name
+        C::NAME
     }
 
     fn describe(&self) -> String {
-        self.name.clone()
+        format!("{:?}", self.0)
     }
 
-    fn run(&self, inputs: &[Array]) -> Result<SmallVec<[Array; 1]>> {
-        (self.f)(inputs)
+    fn run(&self, inputs: &[Array]) -> Result<Arrays> {
+        self.0.run(inputs)
+    }
+
+    fn to_json(&self) -> Option<serde_json::Result<serde_json::Value>> {
+        Some(serde_json::to_value(&self.0))
     }
 
     fn is_state(&self) -> bool {
@@ -825,20 +874,15 @@ impl<F: Fn(&[Array]) -> Result<SmallVec<[Array; 1]>> + Send + Sync> Effect for C
     }
 }
 
-/// The results of `f`, a function of `inputs` that reads their elements outside the gate. A program runs `f` again. `name` must contain
-/// everything else that `f` depends on.
+/// The results of `computation`, which reads the elements of `inputs` outside the gate. A program runs it again.
 ///
 /// # Errors
-/// Those of `f`.
-pub fn computed(
-    name: String,
-    inputs: &[&Array],
-    f: impl Fn(&[Array]) -> Result<SmallVec<[Array; 1]>> + Send + Sync + 'static,
-) -> Result<SmallVec<[Array; 1]>> {
-    let arrays: Vec<Array> = inputs.iter().map(|a| (*a).clone()).collect();
-    let outs = f(&arrays)?;
+/// Those of the computation.
+pub fn computed(computation: impl Computation, inputs: &[&Array]) -> Result<Arrays> {
+    let arrays: SmallVec<[Array; 2]> = inputs.iter().map(|a| (*a).clone()).collect();
+    let outs = computation.run(&arrays)?;
     let results: Vec<&Array> = outs.iter().collect();
-    note_effect(|| Arc::new(Computed { name, f }), inputs, &results);
+    note_effect(|| Arc::new(Computed(computation)), inputs, &results);
     Ok(outs)
 }
 

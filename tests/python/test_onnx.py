@@ -143,6 +143,8 @@ CASES: dict[str, Any] = {
         [normal(3, 4), normal(4, 5)],
     ),
     "index": lambda: (index, [normal(3, 4), tg.asarray(np.array([[0, 2], [-1, 1]]))]),
+    "one_hot": lambda: (lambda t: (F.one_hot(t, 5), F.one_hot(t, 5)[1]), [tg.asarray([[0, 4, 2], [1, 1, 3]])]),
+    "distribution": lambda: (lambda x, s: tg.distributions.Normal(x, tg.exp(s)).log_prob(x * 2), [normal(3), normal(3, seed=1)]),
     "shapes": lambda: (shapes, [normal(4, 6)]),
     "reductions": lambda: (reductions, [normal(3, 4)]),
     "elementwise": lambda: (elementwise, [normal(3, 4)]),

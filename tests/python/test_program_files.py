@@ -453,6 +453,64 @@ def test_programs_with_loops_in_files(name: str, tmp_path: Path) -> None:
                 program(h, xs, h)
 
 
+def put_row(x: tg.Variable, i: tg.Variable) -> tg.Variable:
+    """The gradient of a write at indices, of which the last one of equal ones counts."""
+
+    def f(a: tg.Variable) -> tg.Variable:
+        b = a * 2
+        b[i] = a[:3] ** 2
+        return (b**3).sum()
+
+    return tg.grad(f)(x)
+
+
+LOSSES: dict[str, Any] = {
+    "cross_entropy": (lambda x, t: nn.functional.cross_entropy(x, t), -1),
+    "weighted": (lambda x, t: nn.functional.cross_entropy(x, t, weight=normal(4) ** 2, ignore_index=2), 4),
+    "nll_loss": (lambda x, t: tg.grad(lambda a: nn.functional.nll_loss(tg.log(a * a), t))(x), 4),
+    "multi_margin_loss": (lambda x, t: nn.functional.multi_margin_loss(x, t), 4),
+    "one_hot": (lambda x, t: (x * nn.functional.one_hot(t, 4)).sum(), -1),
+    "rows": (lambda x, t: put_row(normal(5, seed=3) * x[0, 0], t), 9),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_checks_of_class_numbers_and_rows_are_saved(name: str, tmp_path: Path) -> None:
+    f, wrong = LOSSES[name]
+    p = recorded(f, normal(3, 4), tg.asarray([0, 3, 1]))
+    p.save(tmp_path / "p")
+    loaded = tg.load_program(tmp_path / "p")
+    for i, classes in enumerate(([2, 2, 0], [1, 1, 1], [0, 1, 2])):
+        x, t = normal(3, 4, seed=i), tg.asarray(classes)
+        assert same(loaded(x, t), f(x, t))
+    bad = tg.asarray([0, wrong, 1])
+    messages = []
+    for program in (f, p, loaded):
+        with pytest.raises((ValueError, IndexError)) as caught:
+            program(normal(3, 4), bad)
+        messages.append(str(caught.value))
+    assert len(set(messages)) == 1, messages
+
+
+def test_checks_of_values_are_saved(tmp_path: Path) -> None:
+    def bce(p: tg.Variable, t: tg.Variable) -> tg.Variable:
+        return nn.functional.binary_cross_entropy(p, t)
+
+    def gaussian(p: tg.Variable, t: tg.Variable) -> tg.Variable:
+        return nn.functional.gaussian_nll_loss(p, t, p)
+
+    def density(p: tg.Variable, t: tg.Variable) -> tg.Variable:
+        return tg.distributions.Normal(t, p).log_prob(t)
+
+    for f in (bce, gaussian, density):
+        recorded(f, tg.asarray([0.5, 0.25]), tg.asarray([0.0, 1.0])).save(tmp_path / "p")
+        loaded = tg.load_program(tmp_path / "p")
+        x, t = tg.asarray([0.125, 0.75]), tg.asarray([1.0, 0.5])
+        assert same(loaded(x, t), f(x, t))
+        with pytest.raises(ValueError, match=r"-0\.5|positive|GreaterThan"):
+            loaded(tg.asarray([0.125, -0.5]), t)
+
+
 def test_a_loop_has_no_form_in_onnx() -> None:
     pytest.importorskip("onnx")
     with tg.no_grad():

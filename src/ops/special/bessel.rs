@@ -2,7 +2,7 @@
 //!
 //! I_n(x)/xⁿ and J_n(x)/xⁿ are entire, and their derivatives are ±x times the next one. So derivatives need no division by x.
 
-use super::{NONE, arrays, lit, of, row, special_function};
+use super::{NONE, arrays, inner, lit, of, row, special_function};
 use crate::kernel::field::Field;
 use crate::kernel::special::bessel as kernel;
 use crate::ops::registry::{Entry, Param};
@@ -103,6 +103,9 @@ special_function! {
 }
 
 const X: &[Param] = &[Param::array("x")];
+
+/// Primitives of derivatives, and of rows whose arguments are not its operands.
+pub const INNER: &[Entry] = &[inner::<i_ratio, 1>(), inner::<j_ratio, 1>()];
 
 /// The rows of this file.
 pub const ENTRIES: &[Entry] = &[

@@ -1,6 +1,6 @@
 //! Logarithms and entropies of probabilities, Lambert's function, sinc.
 
-use super::{arrays, lit, of, row, special, special_function};
+use super::{arrays, inner, lit, of, row, special, special_function};
 use crate::error::{Error, Result};
 use crate::kernel::field::Field;
 use crate::kernel::special::{integral, logistic as kernel};
@@ -66,8 +66,8 @@ special_function! {
 
 special_function! {
     /// The derivative of order n of sin(πx)/(πx).
-    sinc(x), 15.0, |[x], [n, _]| if n == 0 { kernel::sinc(x) } else { kernel::sinc_derivative(x, n as u32) };
-    slope |_, [x], _, [n, _]| of::<sinc, 1>([x], [n + 1, 0]);
+    special_sinc(x), 15.0, |[x], [n, _]| if n == 0 { kernel::sinc(x) } else { kernel::sinc_derivative(x, n as u32) };
+    slope |_, [x], _, [n, _]| of::<special_sinc, 1>([x], [n + 1, 0]);
 }
 
 /// 1/(1 + e⁻ˣ).
@@ -94,6 +94,9 @@ fn lambert(x: Operand<'_>, k: i64) -> Result<Variable> {
 }
 
 const UNIT: Domain = Domain { low: 0.05, high: 0.95, avoid: &[] };
+
+/// Primitives of derivatives, and of rows whose arguments are not its operands.
+pub const INNER: &[Entry] = &[inner::<lambertw, 1>()];
 
 /// The rows of this file.
 pub const ENTRIES: &[Entry] = &[
@@ -191,10 +194,14 @@ pub const ENTRIES: &[Entry] = &[
         },
         ..Entry::BASE
     },
-    row::<sinc, 1>(
-        &[Param::array("x")],
-        "sin(pi x) / (pi x), 1 at 0.\n\n>>> tg.special.sinc(tg.Variable([0.0, 1.0]))\nVariable([1., 0.])\n",
-        "(cos(pi x) - y) / x, 0 at 0",
-        || arrays([REAL], &[]),
-    ),
+    Entry {
+        // The primitive of `tg.sinc` has the plain name.
+        name: "sinc",
+        ..row::<special_sinc, 1>(
+            &[Param::array("x")],
+            "sin(pi x) / (pi x), 1 at 0.\n\n>>> tg.special.sinc(tg.Variable([0.0, 1.0]))\nVariable([1., 0.])\n",
+            "(cos(pi x) - y) / x, 0 at 0",
+            || arrays([REAL], &[]),
+        )
+    },
 ];

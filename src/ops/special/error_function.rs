@@ -2,7 +2,7 @@
 
 use std::f64::consts::{FRAC_2_SQRT_PI, PI, SQRT_2};
 
-use super::{NONE, arrays, lit, of, row, special_function};
+use super::{NONE, arrays, inner, lit, of, row, special_function};
 use crate::kernel::field::Field;
 use crate::kernel::special::erf as kernel;
 use crate::ops::registry::{Entry, Param};
@@ -77,6 +77,9 @@ special_function! {
 /// The domain of inverse functions.
 const OPEN: Domain = Domain { low: -0.9, high: 0.9, avoid: &[] };
 const UNIT: Domain = Domain { low: 0.1, high: 0.9, avoid: &[] };
+
+/// Primitives of derivatives, and of rows whose arguments are not its operands.
+pub const INNER: &[Entry] = &[inner::<erfcx_slope, 1>(), inner::<log_ndtr_slope, 1>()];
 
 /// The rows of this file.
 pub const ENTRIES: &[Entry] = &[

@@ -1,6 +1,6 @@
 //! The gamma function, derivatives of its logarithm, beta and zeta functions.
 
-use super::{NONE, arrays, lit, of, row, special, special_function};
+use super::{NONE, arrays, inner, lit, of, row, special, special_function};
 use crate::error::{Error, Result};
 use crate::kernel::special::gamma as kernel;
 use crate::ops::registry::{Arg, Args, Default, Entry, Gradient, Kind, Operand, Param, Value};
@@ -115,6 +115,9 @@ fn call_zeta(a: &Args<'_>) -> Result<Value> {
 
 /// Between poles on either side of zero.
 const SHAPES: Domain = Domain { low: -2.9, high: 6.0, avoid: &[-2.0, -1.0, 0.0] };
+
+/// Primitives of derivatives, and of rows whose arguments are not its operands.
+pub const INNER: &[Entry] = &[inner::<polygamma, 1>(), inner::<zeta, 2>(), inner::<riemann_zeta, 1>()];
 
 /// The rows of this file.
 pub const ENTRIES: &[Entry] = &[

@@ -3,7 +3,7 @@
 //! Their derivatives with respect to the shapes are separate functions, up to the second order; see `kernel::special::incomplete`.
 
 use super::gamma::{digamma, polygamma};
-use super::{NONE, arrays, lit, of, row, special, special_function};
+use super::{NONE, arrays, inner, lit, of, row, special, special_function};
 use crate::error::Error;
 use crate::kernel::field::Field;
 use crate::kernel::special::incomplete as kernel;
@@ -119,6 +119,10 @@ fn beta_shape_slope(i: usize, [a, b, x]: [Traced<'_>; 3], [m, n]: [i64; 2]) -> T
 }
 
 const UNIT: Domain = Domain { low: 0.1, high: 0.9, avoid: &[] };
+
+/// Primitives of derivatives, and of rows whose arguments are not its operands.
+pub const INNER: &[Entry] =
+    &[inner::<gammainc_by_shape, 2>(), inner::<gamma_density, 2>(), inner::<betainc_by_shape, 3>(), inner::<beta_density, 3>()];
 
 /// The rows of this file.
 pub const ENTRIES: &[Entry] = &[

@@ -176,6 +176,11 @@ const fn row<S: Special<N> + ?Sized, const N: usize>(
     }
 }
 
+/// A function of `N` arrays that has no row of its own.
+const fn inner<S: Special<N> + ?Sized, const N: usize>() -> Entry {
+    Entry { name: S::NAME, primitive: Some(S::PRIMITIVE), ..Entry::BASE }
+}
+
 /// Arrays of three shapes and layouts for a function of `N` arrays, then `rest`.
 fn arrays<const N: usize>(domains: [Domain; N], rest: &[Arg]) -> Vec<Sample> {
     let draw = &mut Draw::new(31);
@@ -222,3 +227,5 @@ use special_function;
 
 /// The families of rows.
 pub const FAMILIES: [&[Entry]; 5] = [gamma::ENTRIES, error_function::ENTRIES, bessel::ENTRIES, entropy::ENTRIES, incomplete::ENTRIES];
+/// The families of functions without a row.
+pub const INNER: [&[Entry]; 5] = [gamma::INNER, error_function::INNER, bessel::INNER, entropy::INNER, incomplete::INNER];
