@@ -362,7 +362,7 @@ impl Assignment {
             (None, Some((places, rows))) => {
                 let shape = places.out_shape(rows.shape());
                 let value = if shape == plan.shape { value } else { reshape_to(&broadcast_to(&value, &plan.shape)?, &shape)? };
-                let rows = if value.is_tracked() && !rows.is_lifted() { gather::last_of_each(rows.array()).into() } else { rows };
+                let rows = gather::rows_to_write(&rows, &value)?;
                 Some((Self(Place::Rows(places, rows)), value))
             }
             _ => None,
@@ -386,7 +386,7 @@ impl Assignment {
     pub(super) fn apply(&self, x: Variable, value: &Variable) -> Result<Variable> {
         match &self.0 {
             Place::Window(window) => window::replace(x, window, value),
-            Place::Rows(places, rows) => gather::put(x, places, rows, value),
+            Place::Rows(places, rows) => gather::put_at(x, places, rows, value),
         }
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 import tapegrad as tg
@@ -104,3 +105,56 @@ def test_a_row_is_replayed_bit_for_bit(key: str, gradients: bool) -> None:
             assert "outside of the primitives" in str(error)  # noqa: PT017 - checks of values that are no primitives
             continue
         assert bits(_core._Program.from_bytes(data)[0].call(second)) == bits(want)
+
+
+def numbers(seed: int) -> dict[str, tg.Variable]:
+    rng = np.random.default_rng(seed)
+    return {
+        "x": tg.asarray(rng.standard_normal((4, 5))),
+        "rows": tg.asarray(rng.integers(0, 4, 3)),
+        "columns": tg.asarray(rng.integers(0, 5, 3)),
+        "places": tg.asarray(rng.integers(0, 4, (2, 5))),
+        "mask": tg.asarray(rng.random((4, 5)) > 0.5),
+        "one": tg.asarray(rng.standard_normal()),
+        "three": tg.asarray(rng.standard_normal(3)),
+        "blocks": tg.asarray(rng.standard_normal((3, 5))),
+        "all": tg.asarray(rng.standard_normal((4, 5))),
+    }
+
+
+WRITES: dict[str, Any] = {
+    "rows": lambda b, d: b.__setitem__(d["rows"], d["blocks"]),
+    "pairs": lambda b, d: b.__setitem__((d["rows"], d["columns"]), d["three"]),
+    "columns": lambda b, d: b.__setitem__((slice(1, 3), d["columns"]), d["three"]),
+    "of a row": lambda b, d: b[0].__setitem__(d["columns"], d["three"]),
+    "of a view": lambda b, d: b.T.__setitem__(d["columns"], d["all"][:, :3].T),
+    "sum": lambda b, d: b.__setitem__(d["rows"], b[d["rows"]] + d["blocks"]),
+    "mask": lambda b, d: b.__setitem__(d["mask"], d["one"]),
+    "index_put_": lambda b, d: b.index_put_((d["rows"], d["columns"]), d["three"]),
+    "index_copy_": lambda b, d: b.index_copy_(0, d["rows"], d["blocks"]),
+    "index_add_": lambda b, d: b.index_add_(0, d["rows"], d["blocks"]),
+    "scatter_": lambda b, d: b.scatter_(0, d["places"], d["all"][:2]),
+    "masked_scatter_": lambda b, d: b.masked_scatter_(d["mask"], d["all"]),
+    "put_along_axis": lambda b, d: tg.put_along_axis(b, d["places"], d["all"][:2], 0),
+    "np.put": lambda b, d: np.put(b, d["rows"], d["three"]),
+    "np.copyto": lambda b, d: np.copyto(b, d["all"], where=d["mask"]),
+}
+
+
+@pytest.mark.parametrize("tracked", ["x", "one three blocks all", "x one three blocks all"])
+@pytest.mark.parametrize("name", WRITES)
+def test_writes_at_indices_and_masks_that_change(name: str, tracked: str) -> None:
+    """The indices of a write are a step of the program, whatever is tracked."""
+
+    def f(given: dict[str, tg.Variable]) -> list[tg.Variable]:
+        d = {k: v.detach().requires_grad_() if k in tracked.split() else v for k, v in given.items()}
+        b = d["x"] * 2
+        WRITES[name](b, d)
+        leaves = [d[k] for k in tracked.split()]
+        grads = tg.autograd.grad((b**2).sum(), leaves, allow_unused=True)
+        return [b.detach(), *(g for g in grads if g is not None)]
+
+    compiled = tg.compile(f)
+    for seed in (0, 0, 0, 1, 2, 3, 4):
+        want, got = f(numbers(seed)), compiled(numbers(seed))
+        assert [v.numpy().tobytes() for v in got] == [v.numpy().tobytes() for v in want], seed
