@@ -3,6 +3,7 @@
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyDict, PyString, PyTuple};
 
 use super::convert::{self, Beside, Value};
@@ -64,6 +65,13 @@ fn handed_over(to: &str) -> PyErr {
         "a Variable that requires gradients is handed to {to}, which cannot carry its graph. {instead}, or pass x.detach() or x.numpy() for the \
          data without gradients"
     ))
+}
+
+/// Warns if Python's code does not ask for a number in words.
+fn warn_of_lost_graph(py: Python<'_>) -> PyResult<()> {
+    static CHECK: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    CHECK.get_or_try_init(py, || PyResult::Ok(py.import("tapegrad._float")?.getattr("check")?.unbind()))?.call0(py)?;
+    Ok(())
 }
 
 impl PyVariable {
@@ -152,8 +160,12 @@ impl PyVariable {
         })
     }
 
-    fn __float__(&self) -> PyResult<f64> {
-        match self.readable("float")?.array().item()? {
+    fn __float__(&self, py: Python<'_>) -> PyResult<f64> {
+        let v = self.readable("float")?;
+        if (v.is_tracked() || v.is_lifted()) && tape::is_recording() {
+            warn_of_lost_graph(py)?;
+        }
+        match v.array().item()? {
             Scalar::Complex(z) => Err(PyTypeError::new_err(format!("float() of the complex number {z}: take .real, .imag or abs() first"))),
             s => Ok(s.as_f64()),
         }

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import math
 import pickle
 import warnings
+from math import sin as sine
 from typing import Any
 
 import numpy as np
@@ -255,3 +257,49 @@ def test_numbers_refuse_tracked_variables_by_name() -> None:
             seen += 1
             assert k < 20
     assert seen > 60
+
+
+def _assigned(v: Any) -> Any:
+    a = np.zeros(2)
+    a[0] = v
+    return a
+
+
+def _increased(v: Any) -> Any:
+    a = np.zeros(2)
+    a[1] += v * 2
+    return a
+
+
+@pytest.mark.parametrize(
+    ("f", "text"),
+    [
+        (_assigned, "stored as a number in an array"),
+        (_increased, "stored as a number in an array"),
+        (lambda v: math.sin(v) * 2, r"math\.sin takes a Variable .* write tg\.sin\(v\)"),
+        (lambda v: sine(v), r"math\.sin takes"),
+        (lambda v: v * math.gamma(v), r"write tapegrad's functions|tg\.gamma"),
+    ],
+)
+def test_a_graph_that_ends_in_a_number_is_reported(f: Any, text: str) -> None:
+    v = tg.Variable(1.5, requires_grad=True)
+    for _ in range(2):
+        with pytest.warns(UserWarning, match=text):
+            f(v)
+    with pytest.warns(UserWarning, match=text):
+        tg.jvp(lambda x: (f(x), x)[1], (1.5,), (1.0,))
+
+
+def test_numbers_that_were_asked_for_are_no_surprise() -> None:
+    v = tg.Variable(1.5, requires_grad=True)
+    a = np.zeros(3)
+    a[0], a[1] = float(v), v.item()
+    assert math.sin(float(v)) == math.sin(v.item()) == math.sin(1.5)
+    assert f"{v:.2f}" == "1.50"
+    assert [max(float(v), 0.0)] == [float(x) for x in (v,)] == [x.item() for x in sorted([v], key=float)]
+    a[2] = v.detach()
+    math.sin(tg.Variable(1.5))
+    with tg.no_grad():
+        a[2] = v
+        math.sin(v)
+    assert a.tolist() == [1.5, 1.5, 1.5]
