@@ -8,6 +8,8 @@ replayed keeps running in Python.
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import functools
 import gc
 import sys
@@ -31,6 +33,8 @@ _VARIANTS = 8
 _SIGNATURES = 64
 #: After so many failed recordings of a signature its calls run in Python for good.
 _ATTEMPTS = 3
+#: How deep in nested arguments a dataclass counts by what it holds, as in the core.
+_DEPTH = 16
 #: Held by the thread that records: a process makes one recording at a time.
 _RECORDING = threading.Lock()
 
@@ -61,15 +65,63 @@ class _Recording:
         return None
 
 
-def _refill(x: Any, arguments: Any) -> Any:
-    """An argument with other Variables, in the order in which a signature lists them."""
+def _refill(x: Any, arguments: Any, depth: int = 0) -> Any:
+    """An argument with other Variables, in the order and to the depth in which a signature lists them."""
     if isinstance(x, Variable):
         return next(arguments)
-    if type(x) in (list, tuple):
-        return type(x)(_refill(item, arguments) for item in x)
     if type(x) is dict:
-        return {k: _refill(v, arguments) for k, v in x.items()}
+        return {k: _refill(v, arguments, depth + 1) for k, v in x.items()}
+    if type(x) in (list, tuple):
+        return type(x)(_refill(item, arguments, depth + 1) for item in x)
+    if depth <= _DEPTH and (isinstance(x, (dict, list)) or hasattr(x, "_fields") or _is_record(x)):
+        return _refill_object(x, arguments, depth)
     return x
+
+
+def _refill_object(x: Any, arguments: Any, depth: int) -> Any:
+    """A copy of a named tuple, of a dict or list of another class, or of a dataclass, with other Variables."""
+    if isinstance(x, tuple):
+        return type(x)(*(_refill(item, arguments, depth + 1) for item in x))
+    out = copy.copy(x)
+    if isinstance(x, dict):
+        dict.update(out, {k: _refill(v, arguments, depth + 1) for k, v in x.items()})
+    elif isinstance(x, list):
+        out[:] = [_refill(item, arguments, depth + 1) for item in x]
+    held = getattr(x, "__dict__", None)
+    if held is not None:
+        for name, value in held.items():
+            object.__setattr__(out, name, _refill(value, arguments, depth + 2))
+    elif _is_record(x):
+        for f in dataclasses.fields(x):
+            object.__setattr__(out, f.name, _refill(getattr(x, f.name), arguments, depth + 1))
+    return out
+
+
+def _is_record(x: Any) -> bool:
+    """Whether a value is a dataclass whose arrays count as arguments."""
+    return dataclasses.is_dataclass(x) and not isinstance(x, type) and not hasattr(type(x), "named_parameters")
+
+
+def _contents(x: Any, into: list[Any], depth: int = 0) -> list[Any]:
+    """The containers in an argument and what they hold, in order."""
+    into.append(x)
+    if isinstance(x, dict):
+        into.append(len(x))
+        for k, v in x.items():
+            into.append(k)
+            _contents(v, into, depth + 1)
+    elif isinstance(x, (list, tuple)):
+        into.append(len(x))
+        for v in x:
+            _contents(v, into, depth + 1)
+    elif _is_record(x) and depth < _DEPTH:
+        for f in dataclasses.fields(x):
+            _contents(getattr(x, f.name, None), into, depth + 1)
+    return into
+
+
+def _same_contents(a: list[Any], b: list[Any]) -> bool:
+    return len(a) == len(b) and all(x is y or (is_plain(x) and type(x) is type(y) and x == y) for x, y in zip(a, b, strict=True))
 
 
 def _without_values(call: tuple[Any, Any]) -> tuple[Any, Any]:
@@ -289,6 +341,7 @@ class Compiled(_core._Table):
                 return self._function(*args, **kwargs)
             site = self._sites[key] = _Site(key)
             site.keep = keep
+            self._notice_new_objects()
         site.calls += 1
         if site.calls == 1:
             return self._function(*args, **kwargs)
@@ -310,6 +363,16 @@ class Compiled(_core._Table):
         finally:
             _RECORDING.release()
 
+    def _notice_new_objects(self) -> None:
+        """Explains why nothing is recorded when each call gets new objects that count by identity."""
+        held = [[x for x in site.keep if not isinstance(x, type)] for site in self._sites.values() if site.calls <= 1]
+        new = [type(objects[0]).__name__ for objects in held if objects]
+        if len(new) > _ATTEMPTS:
+            self._say(
+                f"not replayed: calls get new objects ({new[-1]}) as arguments, which count by identity; pass the same one, or "
+                "put arrays and numbers in a tuple, list, dict, named tuple or dataclass"
+            )
+
     def _fail(self, site: _Site, reason: str) -> None:
         site.first = None
         site.failures += not reason.startswith("another thread")
@@ -323,7 +386,10 @@ class Compiled(_core._Table):
         if not _core._capture_begin(arguments, handles):
             return self._function(*args, **kwargs)
         profile, collects = sys.getprofile(), gc.isenabled()
-        watch = Watch(self._function, site.keep, old)
+        call = args, kwargs
+        given = _contents(call, [])
+        containers = {id(x) for x in given if isinstance(x, (dict, list, tuple)) or _is_record(x)}
+        watch = Watch(self._function, site.keep, old, containers)
         # The garbage collector may run callbacks and finalizers at any moment: they are not part of the function.
         gc.disable()
         try:
@@ -337,12 +403,14 @@ class Compiled(_core._Table):
             sys.setprofile(profile)
             if collects:
                 gc.enable()
+        if not _same_contents(given, _contents(call, [])):
+            _core._capture_refuse("it changes the contents of an argument")
         for was, now in zip(before, _outer_state(), strict=True):
             if was[1] != now[1]:
                 _core._capture_refuse(f"it changes {was[0]}; do that outside")
         recording = self._end(site, arguments, result, watch, handles, old)
         if recording is not None:
-            self._compare(site, recording, found, arguments, (args, kwargs))
+            self._compare(site, recording, found, arguments, call)
         alive.clear()
         return result
 
@@ -561,7 +629,7 @@ def compile(function: Any = None, *, explain: bool = False) -> Any:
     buffers, and the options of optimizers are read in each call, so schedules work outside of it. Results are the same, bit for
     bit.
 
-    NumPy arrays among the arguments become Variables. Python numbers are part of the signature: pass numbers that vary as
+    Arguments may nest in lists, tuples, dicts and dataclasses. NumPy arrays among them become Variables. Python numbers are part of the signature: pass numbers that vary as
     Variables. Values that the function reads besides its arguments (globals, closures, attributes) are guarded: after a
     change it is recorded again, at most 8 times for one signature, then it warns. A function that reads elements
     (``item()``, ``if x > 0``), prints, has hooks, or keeps new Variables elsewhere runs in Python: ``explain=True`` prints

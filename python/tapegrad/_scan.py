@@ -146,7 +146,7 @@ def _recorded_by(outer: Any, f: Any, carry: Any, x: Any, last: _Step | None) -> 
     x_form = flatten(x, found)
     inputs = _core._loop_inputs(found)
     handles, old, alive = _handles()
-    state, watch = _outer_state(), Watch(f, [], old)
+    state, watch = _outer_state(), Watch(f, [], old, set())
     # The step gets new containers, so that a later check can see whether it keeps them.
     carry, x = unflatten(carry_form, inputs[:count]), unflatten(x_form, inputs[count:])
     held = [sys.getrefcount(v) for v in inputs]

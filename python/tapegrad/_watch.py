@@ -62,8 +62,10 @@ def _catches(code: types.CodeType) -> bool:
 class Watch:
     """A profile function that notes which code runs, and refuses calls that a replay would not repeat."""
 
-    def __init__(self, function: Any, objects: list[Any], old: set[int]) -> None:
+    def __init__(self, function: Any, objects: list[Any], old: set[int], given: set[int]) -> None:
         self._old = old
+        #: The identities of containers among the arguments, and of what they hold: each call has others.
+        self._given = given
         #: Where values are found: the dict or object that holds them, the key or attribute name, and their name for users.
         self.roots: dict[tuple[int, Any], tuple[Any, Any, str]] = {}
         #: The watched function and the objects whose methods ran, by identity.
@@ -92,7 +94,8 @@ class Watch:
         local = frame.f_locals if code.co_argcount or code.co_freevars else {}
         first = local.get(code.co_varnames[0]) if code.co_argcount else None
         if id(first) in self._old and not is_plain(first) and not isinstance(first, Variable):
-            self.objects.setdefault(id(first), (first, code.co_varnames[0]))
+            if id(first) not in self._given and type(first) not in _CONTAINERS:
+                self.objects.setdefault(id(first), (first, code.co_varnames[0]))
             self._method(code, first)
         home = _home(names.get("__name__", ""))
         if code.co_freevars and home not in _QUIET:

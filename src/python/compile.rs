@@ -600,6 +600,8 @@ fn sign<'py>(o: &Bound<'py, PyAny>, key: &mut Vec<u8>, found: &mut Found<'py>, d
         key.push(b'D');
         let flat: Vec<Bound<'py, PyAny>> = d.iter().flat_map(|(k, v)| [k, v]).collect();
         return all(flat.len(), flat.into_iter(), key, found, depth);
+    } else if let Some(known) = sign_container(o, key, found, depth)? {
+        return Ok(known);
     } else if is_numpy_scalar(o)? {
         key.push(b'G');
         text(&o.get_type().name()?, key)?;
@@ -616,6 +618,48 @@ fn sign<'py>(o: &Bound<'py, PyAny>, key: &mut Vec<u8>, found: &mut Found<'py>, d
     }
     Ok(true)
 }
+
+/// [`sign`] of a named tuple, a dict or list of another class, or a dataclass: its class, its items and its attributes. None for other
+/// objects, and for Modules.
+fn sign_container<'py>(o: &Bound<'py, PyAny>, key: &mut Vec<u8>, found: &mut Found<'py>, depth: usize) -> PyResult<Option<bool>> {
+    let (py, kind) = (o.py(), o.get_type());
+    let fields = kind.getattr_opt(pyo3::intern!(py, "__dataclass_fields__"))?;
+    let mut items: Vec<Bound<'py, PyAny>> = if let Ok(t) = o.cast::<PyTuple>() {
+        if !kind.hasattr(pyo3::intern!(py, "_fields"))? {
+            return Ok(None);
+        }
+        t.iter().collect()
+    } else if let Ok(d) = o.cast::<PyDict>() {
+        d.iter().flat_map(|(k, v)| [k, v]).collect()
+    } else if let Ok(l) = o.cast::<PyList>() {
+        l.iter().collect()
+    } else if fields.is_none() {
+        return Ok(None);
+    } else {
+        Vec::new()
+    };
+    // A dataclass may hold itself. Then it counts by identity.
+    if depth > DEEPEST_OBJECT || kind.hasattr(pyo3::intern!(py, "named_parameters"))? {
+        return Ok(None);
+    }
+    match (o.getattr_opt(pyo3::intern!(py, "__dict__"))?, fields) {
+        (Some(held), _) => items.push(held),
+        (None, Some(fields)) => {
+            for name in fields.try_iter()? {
+                let Some(value) = o.getattr_opt(name?.cast::<PyString>()?)? else { return Ok(None) };
+                items.push(value);
+            }
+        }
+        (None, None) => {}
+    }
+    key.push(b'C');
+    key.extend((kind.as_ptr() as usize).to_le_bytes());
+    found.keep.push(kind.into_any());
+    all(items.len(), items.into_iter(), key, found, depth).map(Some)
+}
+
+/// The deepest place in nested arguments at which an object counts by what it holds.
+const DEEPEST_OBJECT: usize = 16;
 
 /// Whether `o` is a NumPy scalar, which, unlike an array, cannot be written to.
 fn is_numpy_scalar(o: &Bound<'_, PyAny>) -> PyResult<bool> {

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import threading
 import warnings
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -795,3 +797,126 @@ def test_a_cotangent_of_ones_makes_no_gradient_another_value() -> None:
             found.append(tg.autograd.grad((a * 2).sum() + (b * 3).sum(), [w])[0])
         assert bits(found[0]) == bits(found[1])
     assert len(compiled.programs()) == 1
+
+
+class Pair(NamedTuple):
+    x: Any
+    y: Any
+
+    def doubled(self) -> Any:
+        return self.x * 2 + self.y
+
+
+@dataclasses.dataclass
+class Batch:
+    x: Any
+    scale: float = 1.0
+
+    def scaled(self) -> Any:
+        return self.x * self.scale
+
+
+@dataclasses.dataclass
+class Slim:
+    __slots__ = ("x",)
+    x: Any
+
+
+class Settings(dict[str, Any]):
+    rate = 1.0
+
+    def rated(self) -> Any:
+        return self["x"] * self.rate
+
+
+class Rows(list[Any]):
+    pass
+
+
+HELD: dict[str, tuple[Any, Any]] = {
+    "list": (lambda a: a[0] * 2, lambda v: [v]),
+    "tuple": (lambda a: a[0] * 2, lambda v: (v,)),
+    "dict": (lambda a: a["x"] * 2, lambda v: {"x": v}),
+    "nested": (lambda a: a["x"][0]["y"] * a["z"], lambda v: {"x": [{"y": v}], "z": 3.0}),
+    "named tuple": (lambda a: a.doubled(), lambda v: Pair(v, v + 1)),
+    "dataclass": (lambda a: a.scaled(), lambda v: Batch(v, 2.5)),
+    "slots": (lambda a: a.x * 2, Slim),
+    "dict of a class": (lambda a: a.rated(), lambda v: Settings(x=v)),
+    "OrderedDict": (lambda a: a["x"] * 2, lambda v: OrderedDict(x=v)),
+    "list of a class": (lambda a: a[0] * 2, lambda v: Rows([v])),
+    "list in a dataclass": (lambda a: a.x[0] * 2, lambda v: Batch([v])),
+}
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_new_containers_in_each_call_are_replayed(name: str) -> None:
+    f, hold = HELD[name]
+    for call in (f, lambda b, a: f(a) + b):
+        compiled = tg.compile(call)
+        extra = () if call is f else (tg.ones(2),)
+        for k in range(5):
+            v = tg.Variable([1.0 + k, 2.0], requires_grad=True)
+            got, want = compiled(*extra, hold(v)), call(*extra, hold(v))
+            assert got.tolist() == want.tolist()
+            grads = [tg.autograd.grad(y.sum(), v)[0].tolist() for y in (got, want)]
+            assert grads[0] == grads[1]
+        assert len(compiled.programs()) == 1, compiled.explain()
+
+
+def test_values_in_containers_steer_the_signature() -> None:
+    compiled = tg.compile(lambda a: a.scaled())
+    for k in range(12):
+        a = Batch(tg.Variable([1.0 + k]), (2.0, 3.0)[k % 2])
+        assert compiled(a).tolist() == a.scaled().tolist()
+    assert len(compiled.programs()) == 2
+    compiled = tg.compile(lambda a: a.rated())
+    for k in range(12):
+        c = Settings(x=tg.Variable([1.0 + k]))
+        c.rate = (2.0, 3.0)[k % 2]
+        assert compiled(c).tolist() == c.rated().tolist()
+    assert len(compiled.programs()) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "make"),
+    [
+        (lambda b, a: a.append(b), list),
+        (lambda b, a: a.__setitem__("y", b), dict),
+        (lambda b, a: a.pop("x"), lambda: {"x": 1}),
+        (lambda b, a: a.reverse(), lambda: [1, 2]),
+        (lambda b, a: setattr(a, "scale", 3.0), lambda: Batch(1)),
+        (lambda b, a: a.x.append(2), lambda: Batch([])),
+    ],
+)
+def test_a_function_that_changes_a_container_runs_in_python(change: Any, make: Any) -> None:
+    def f(b: Any, a: Any) -> Any:
+        change(b, a)
+        return b * 2
+
+    compiled = tg.compile(f)
+    for k in range(5):
+        b, got, want = tg.ones(2) * k, make(), make()
+        compiled(b, got)
+        f(b, want)
+        assert repr(got) == repr(want)
+    assert "it changes the contents of an argument" in compiled.explain()
+
+
+def test_new_objects_in_each_call_are_explained() -> None:
+    class Holder:
+        def __init__(self, x: Any) -> None:
+            self.x = x
+
+    compiled = tg.compile(lambda a: a.x * 2)
+    for k in range(6):
+        assert compiled(Holder(tg.ones(1) * k)).item() == 2 * k
+    assert "new objects (Holder)" in compiled.explain()
+    assert not compiled.programs()
+
+
+def test_a_dataclass_that_holds_itself() -> None:
+    a = Batch(tg.ones(2))
+    a.scale = a  # type: ignore[assignment]
+    compiled = tg.compile(lambda a: a.x * 2)
+    for _ in range(4):
+        assert compiled(a).tolist() == [2.0, 2.0]
