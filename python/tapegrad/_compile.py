@@ -629,11 +629,11 @@ def compile(function: Any = None, *, explain: bool = False) -> Any:
     buffers, and the options of optimizers are read in each call, so schedules work outside of it. Results are the same, bit for
     bit.
 
-    Arguments may nest in lists, tuples, dicts and dataclasses. NumPy arrays among them become Variables. Python numbers are part of the signature: pass numbers that vary as
-    Variables. Values that the function reads besides its arguments (globals, closures, attributes) are guarded: after a
-    change it is recorded again, at most 8 times for one signature, then it warns. A function that reads elements
-    (``item()``, ``if x > 0``), prints, has hooks, or keeps new Variables elsewhere runs in Python: ``explain=True`` prints
-    why. Other effects on Python objects are not seen by a recording and do not happen in a replay.
+    Arguments may nest in lists, tuples, dicts and dataclasses. NumPy arrays among them become Variables. Python numbers are part
+    of the signature: pass numbers that vary as Variables. Values that the function reads besides its arguments (globals,
+    closures, attributes) are guarded: after a change it is recorded again, at most 8 times for one signature, then it warns. A
+    function that reads elements (``item()``, ``if x > 0``), prints, has hooks, or keeps new Variables elsewhere runs in Python:
+    ``explain=True`` prints why. Other effects on Python objects are not seen by a recording and do not happen in a replay.
 
     >>> w = tg.Variable([1.0, 2.0], requires_grad=True)
     >>> sgd = tg.optim.SGD([w], lr=0.5)
