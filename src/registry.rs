@@ -179,8 +179,14 @@ pub fn attributes(name: &str) -> Option<&'static AttrKind> {
 }
 
 /// The computations that programs run beside their primitives.
-pub static COMPUTATIONS: &[&[ComputationKind]] =
-    &[ops::creation::COMPUTATIONS, ops::gather::COMPUTATIONS, ops::require::COMPUTATIONS, loss::binary::COMPUTATIONS, loss::classes::COMPUTATIONS];
+pub static COMPUTATIONS: &[&[ComputationKind]] = &[
+    ops::creation::COMPUTATIONS,
+    ops::gather::COMPUTATIONS,
+    ops::pool::COMPUTATIONS,
+    ops::require::COMPUTATIONS,
+    loss::binary::COMPUTATIONS,
+    loss::classes::COMPUTATIONS,
+];
 
 /// The computation of that name.
 #[must_use]

@@ -701,7 +701,7 @@ def _one_hot(g: _Graph, step: _Step) -> str:
 _COMPUTATIONS: dict[str, Callable[[_Graph, _Step], Any]] = {
     "OneHot": _one_hot,
     # Runtimes check no elements: a check without a result is left out.
-    **dict.fromkeys(("AllTrue", "Probabilities"), lambda g, s: []),
+    **dict.fromkeys(("AllTrue", "InsidePlane", "Probabilities"), lambda g, s: []),
 }
 
 

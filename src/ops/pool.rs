@@ -17,6 +17,7 @@ use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::resample::Table;
 use crate::kernel::windows::{Axis, Windows, maxima, places};
+use crate::tape::capture::{self, Arrays, Computation, ComputationKind};
 use crate::tape::{Batch, Call, Jvp, Primitive, Variable, Vjp, apply};
 
 /// The primitives of this file.
@@ -381,14 +382,36 @@ fn call_unpool(a: &Args<'_>, axes: usize) -> Result<Value> {
         return Err(Error::Shape(format!("{op}: indices are {} of shape {got}, expected int64 of shape {want}", at.dtype())));
     }
     let size = plane.iter().fold(1_usize, |n, k| n.saturating_mul(*k));
-    if !at.is_lifted()
-        && let Some(i) = at.values(op)?.to_vec::<i64>().into_iter().find(|i| usize::try_from(*i).map_or(true, |i| i >= size))
-    {
-        return Err(Error::Index(format!("{op}: index {i} is out of bounds for an output of {size} elements a channel")));
-    }
+    capture::computed(InsidePlane { op: op.to_owned(), size }, &[at.innermost()])?;
     let count = x.shape()[x.ndim() - axes..].iter().product();
     Ok(scatter_places(&x, &apply(&LAST_PLACES, &[(&at).into()], &Count(count))?, &plane)?.into())
 }
+
+/// The check that places lie in a plane of `size` elements.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct InsidePlane {
+    op: String,
+    size: usize,
+}
+
+impl Computation for InsidePlane {
+    const NAME: &'static str = "InsidePlane";
+    const INPUTS: usize = 1;
+    const OUTPUTS: usize = 0;
+
+    fn run(&self, inputs: &[Array]) -> Result<Arrays> {
+        let (op, size) = (&self.op, self.size);
+        let outside = |i: &i64| usize::try_from(*i).map_or(true, |i| i >= size);
+        match inputs[0].to_vec::<i64>().into_iter().find(outside) {
+            Some(i) => Err(Error::Index(format!("{op}: index {i} is out of bounds for an output of {size} elements a channel"))),
+            None => Ok(Arrays::new()),
+        }
+    }
+}
+
+/// The computations of this file.
+pub static COMPUTATIONS: &[ComputationKind] = &[ComputationKind::of::<InsidePlane>()];
 
 fn call_fractional(a: &Args<'_>, axes: usize) -> Result<Value> {
     let op = a.name();

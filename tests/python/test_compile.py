@@ -920,3 +920,29 @@ def test_a_dataclass_that_holds_itself() -> None:
     compiled = tg.compile(lambda a: a.x * 2)
     for _ in range(4):
         assert compiled(a).tolist() == [2.0, 2.0]
+
+
+MASKED: dict[str, Any] = {
+    "padding": lambda x, m: tg.nn.functional.scaled_dot_product_attention(x, x, x, m[:, None, :]),
+    "empty rows": lambda x, m: tg.nn.functional.scaled_dot_product_attention(x, x, x, (m & ~m)[:, None, :] | (x[..., :1] > 0)),
+    "added": lambda x, m: tg.nn.functional.scaled_dot_product_attention(x, x, x, tg.where(m, 0.0, -np.inf)[:, None, :]),
+    "multilabel": lambda x, m: tg.nn.functional.multilabel_margin_loss(x[:, 0, :5], tg.cumsum(m.astype(tg.int64), 1) - 1),
+    "unpool": lambda x, m: tg.nn.functional.max_unpool1d(
+        x[:, :, :2], tg.argsort(m, 1)[:, None, :2] + tg.zeros_like(x[:, :, :2]).long(), 3
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MASKED)
+def test_masks_and_places_that_change_are_replayed(name: str) -> None:
+    def f(x: tg.Variable, m: tg.Variable) -> Any:
+        a = x.detach().requires_grad_()
+        y = MASKED[name](a, m)
+        return y.detach(), tg.autograd.grad((y**2).sum(), a)[0]
+
+    compiled = tg.compile(f)
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        x, m = tg.asarray(rng.standard_normal((2, 5, 5))), tg.asarray(rng.random((2, 5)) > 0.4)
+        assert bits(compiled(x, m)) == bits(f(x, m))
+    assert len(compiled.programs()) == 1, compiled.explain()

@@ -13,7 +13,7 @@ from tapegrad._tree import flatten, leaves, unflatten
 
 #: Operations that read elements, and so cannot be programs.
 READS = (
-    "max_unpool1d max_unpool2d max_unpool3d one_hot ctc_loss digitize nanargmax nanargmin unique_all unique_counts "
+    "ctc_loss digitize nanargmax nanargmin unique_all unique_counts "
     "unique_inverse unique_values nonzero argwhere flatnonzero union1d intersect1d setdiff1d setxor1d tensordot bincount "
     "histogram histogram_bin_edges insert delete compress extract segment_sum lu_solve lstsq"
 )

@@ -140,7 +140,8 @@ def softmax_masked(scores: Variable, mask: Variable | None) -> Variable:
         scores = scores + mask
         with no_grad():
             empty = _core.max(scores.detach(), axis=-1, keepdims=True) == -inf
-    if not _core.any(_core._innermost(empty)).item():
+    # A program takes the formula that is right for any mask.
+    if not _core._is_capturing() and not _core.any(_core._innermost(empty)).item():
         return _core.softmax(scores, -1)
     weights = _core.softmax(_core.where(empty, 0.0, scores), -1)
     return _core.where(empty, 0.0, weights)

@@ -297,14 +297,8 @@ def multilabel_margin_loss(input: Variable, target: Variable, reduction: str = "
     x, t, single = _rows("multilabel_margin_loss", input, target, 2)
     classes = x.shape[1]
     _check_classes("multilabel_margin_loss", t, classes, -1)
-    listed, chosen = [], []
-    for row in t.tolist():
-        own = row[: row.index(-1)] if -1 in row else row
-        listed.append([j < len(own) for j in range(classes)])
-        chosen.append([c in own for c in range(classes)])
-    shape = x.shape
-    counts = _core.reshape(_core.asarray(listed, dtype=_core.bool), shape)
-    member = _core.reshape(_core.asarray(chosen, dtype=_core.bool), shape)
+    counts = _core.cumprod((t >= 0).astype(_core.int64), axis=1) > 0
+    member = _core.any((_core.expand_dims(t, 2) == _core.arange(classes)) & _core.expand_dims(counts, 2), axis=1)
     wanted = _core.take_along_axis(x, _core.where(counts, t, 0).astype(_core.int64), 1)
     gaps = _core.clip(1.0 - (_core.expand_dims(wanted, 2) - _core.expand_dims(x, 1)), 0.0, None)
     pairs = _core.logical_and(_core.expand_dims(counts, 2), _core.logical_not(_core.expand_dims(member, 1)))
