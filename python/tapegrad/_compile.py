@@ -319,9 +319,25 @@ class Compiled(_core._Table):
 
     def _record(self, site: _Site, arguments: list[Any], args: Any, kwargs: Any) -> Any:
         handles, old, alive = _handles()
-        before = _outer_state()
-        if not _core._capture_begin(arguments, handles):
-            return self._function(*args, **kwargs)
+        try:
+            before = _outer_state()
+            if not _core._capture_begin(arguments, handles):
+                return self._function(*args, **kwargs)
+            try:
+                return self._recorded(site, arguments, (args, kwargs), before, (handles, old))
+            finally:
+                _core._capture_abort()  # drops a recording that an error has ended
+        finally:
+            # The traceback of an error keeps this frame, which must not keep all objects of the process.
+            alive.clear()
+            handles.clear()
+            old.clear()
+
+    def _recorded(
+        self, site: _Site, arguments: list[Any], call: tuple[Any, Any], before: Any, there: tuple[list[Variable], set[int]]
+    ) -> Any:
+        """Runs the function under a recording that has begun, and ends the recording."""
+        handles, old = there
         profile, collects = sys.getprofile(), gc.isenabled()
         watch = Watch(self._function, site.keep, old)
         # The garbage collector may run callbacks and finalizers at any moment: they are not part of the function.
@@ -329,10 +345,7 @@ class Compiled(_core._Table):
         try:
             found = None if site.first is None else guards(site.first.watch)
             sys.setprofile(watch)
-            result = self._function(*args, **kwargs)
-        except BaseException:
-            _core._capture_abort()
-            raise
+            result = self._function(*call[0], **call[1])
         finally:
             sys.setprofile(profile)
             if collects:
@@ -342,8 +355,7 @@ class Compiled(_core._Table):
                 _core._capture_refuse(f"it changes {was[0]}; do that outside")
         recording = self._end(site, arguments, result, watch, handles, old)
         if recording is not None:
-            self._compare(site, recording, found, arguments, (args, kwargs))
-        alive.clear()
+            self._compare(site, recording, found, arguments, call)
         return result
 
     def _end(
@@ -351,7 +363,11 @@ class Compiled(_core._Table):
     ) -> _Recording | None:
         """Ends a recording and returns it; None when it cannot be replayed."""
         found: list[Any] = []
-        structure = flatten(result, found)
+        try:
+            structure = flatten(result, found)
+        except Exception as error:  # noqa: BLE001 - of a container of the user's, or of one that holds itself
+            self._fail(site, f"its result cannot be taken apart: {type(error).__name__}: {error}")
+            return None
         slots: list[Variable] = []
         results: list[Any] = []
         for x in found:
@@ -395,7 +411,8 @@ class Compiled(_core._Table):
             guarded, reason = _guarded(recording, *found)
         if reason is not None:
             self._fail(site, reason)
-            site.first = recording
+            # The next call is compared with this one; a recording that nothing is compared with would keep its values.
+            site.first = recording if site.given_up is None else None
             return
         site.first = None
         variant = _Variant(recording, guarded, arguments, (self._function, *_without_values(call)))

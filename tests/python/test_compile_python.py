@@ -18,6 +18,7 @@ import threading
 import time
 import types
 import warnings
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -799,3 +800,55 @@ def test_another_thread_that_trains_is_no_part_of_a_recording() -> None:
         run(tg.ones(5, 4))
         assert shown([p.grad for p in other.parameters()]) == was
     assert run.programs(), run.explain()
+
+
+def test_a_failed_recording_keeps_nothing_and_ends() -> None:
+    class Held:
+        pass
+
+    count = 0
+
+    def f(x: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count == 2:
+            raise RuntimeError("the second call")
+        return x * 2
+
+    step, held = tg.compile(f), Held()
+    gone = weakref.ref(held)
+    step(tg.ones(2))
+    with pytest.raises(RuntimeError) as error:
+        step(tg.ones(2))
+    del held
+    assert gone() is None, f"{error.value!r} keeps objects of the process alive"
+    assert not tg._core._is_capturing()
+
+
+def test_a_result_that_cannot_be_taken_apart_runs_in_python() -> None:
+    def f(x: Any) -> Any:
+        out = [x * 2]
+        out.append(out)
+        return out
+
+    step = tg.compile(f)
+    for _ in range(5):
+        out = step(tg.ones(2))
+        assert out[1] is out
+    assert "its result cannot be taken apart: RecursionError" in step.explain()
+    assert not tg._core._is_capturing()
+
+
+def test_a_function_that_stays_in_python_keeps_no_recording() -> None:
+    seen: list[int] = []
+
+    def f(x: Any) -> Any:
+        seen.append(0)
+        return x * 2, len(seen)
+
+    step = tg.compile(f)
+    for _ in range(6):
+        step(tg.ones(3))
+    (site,) = step._sites.values()
+    assert site.given_up is not None
+    assert site.first is None
