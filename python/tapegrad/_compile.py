@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import pickle
 import sys
 import threading
 import types
@@ -168,8 +169,7 @@ def _outer_state() -> list[tuple[str, Any]]:
     optimizers = _core._instances(gc.get_objects(), _core.Optimizer)
     options = {id(o): [{k: v for k, v in g.items() if k != "params"} for g in o.param_groups] for o in optimizers}
     numpy_random = sys.modules.get("numpy.random")
-    state = None if numpy_random is None else numpy_random.get_state()
-    draws = state and (state[1].tobytes(), state[2:])
+    draws = None if numpy_random is None else pickle.dumps(numpy_random.get_state(legacy=False))
     signature = _core._signature((), {})
     return [
         ("options of an optimizer (a scheduler's step)", options),

@@ -852,3 +852,18 @@ def test_a_function_that_stays_in_python_keeps_no_recording() -> None:
     (site,) = step._sites.values()
     assert site.given_up is not None
     assert site.first is None
+
+
+@pytest.mark.parametrize("generator", [np.random.MT19937, np.random.PCG64, np.random.SFC64])
+def test_any_generator_of_numpy_is_compared(generator: Any) -> None:
+    before = np.random.get_bit_generator()
+    np.random.set_bit_generator(generator(1))
+    try:
+        plain, drawing = tg.compile(lambda x: x * 2), tg.compile(lambda x: x * np.random.rand())  # noqa: NPY002 - what users call
+        for _ in range(4):
+            assert plain(tg.ones(2)).tolist() == [2.0, 2.0]
+            drawing(tg.ones(2))
+        assert plain.explain().startswith("recorded:")
+        assert "numpy.random" in drawing.explain()
+    finally:
+        np.random.set_bit_generator(before)
