@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import operator
 import sys
 from types import CellType, FrameType, FunctionType
 from typing import TYPE_CHECKING, Any
@@ -146,31 +147,40 @@ def _recorded_by(outer: Any, f: Any, carry: Any, x: Any, last: _Step | None) -> 
     x_form = flatten(x, found)
     inputs = _core._loop_inputs(found)
     handles, old, alive = _handles()
-    state, watch = _outer_state(), Watch(f, [], old)
-    # The step gets new containers, so that a later check can see whether it keeps them.
-    carry, x = unflatten(carry_form, inputs[:count]), unflatten(x_form, inputs[count:])
-    held = [sys.getrefcount(v) for v in inputs]
-    _core._loop_begin(inputs, handles)
-    known = ([], []) if last is None else guards(last.watch)
-    result = _watched(f, carry, x, watch, outer)
-    if changed := _core._loop_changed(inputs):
-        # The step changed copies of its arguments: the changes are copied to the arguments.
-        _core._loop_abort()
-        for i in changed:
-            found[i][...] = inputs[i]
-        of = {id(inputs[i]): found[i] for i in changed}
-        return tree_map(lambda v: of.get(id(v), v), result), None
-    kept = [v for v, n in zip(inputs, held, strict=True) if sys.getrefcount(v) > n]
-    is_kept = bool(kept) and _is_held(kept, [result, carry, x], [inputs, handles, alive, kept, held])
-    is_state = any(was[1] != now[1] for was, now in zip(state, _outer_state(), strict=True))
-    done = _finished(None if is_kept or is_state else result, inputs, count, handles, old)
-    alive.clear()
+    try:
+        state, watch = _outer_state(), Watch(f, [], old)
+        # The step gets new containers, so that a later check can see whether it keeps them.
+        carry, x = unflatten(carry_form, inputs[:count]), unflatten(x_form, inputs[count:])
+        held = [sys.getrefcount(v) for v in inputs]
+        _core._loop_begin(inputs, handles)
+        known = ([], []) if last is None else guards(last.watch)
+        result = _watched(f, carry, x, watch, outer)
+        if changed := _core._loop_changed(inputs):
+            return _with_changes(result, changed, found, inputs), None
+        kept = [v for v, n in zip(inputs, held, strict=True) if sys.getrefcount(v) > n]
+        is_kept = bool(kept) and _is_held(kept, [result, carry, x], [inputs, handles, alive, kept, held])
+        is_state = any(was[1] != now[1] for was, now in zip(state, _outer_state(), strict=True))
+        done = _finished(None if is_kept or is_state else result, inputs, count, handles, old)
+    finally:
+        # The traceback of an error keeps this frame, which must not keep all objects of the process.
+        alive.clear()
+        handles.clear()
+        old.clear()
     if done is None:
         return result, None
     step = _Step(done[0], watch, known[0], x_form, done[1])
     if last is not None:
         step.guards, _ = _guarded(step, *known)
     return result, step
+
+
+def _with_changes(result: Any, changed: list[int], found: list[Any], inputs: list[Variable]) -> Any:
+    """The result of a step that changed copies of its arguments: the changes are copied to the arguments."""
+    _core._loop_abort()
+    for i in changed:
+        found[i][...] = inputs[i]
+    of = {id(inputs[i]): found[i] for i in changed}
+    return tree_map(lambda v: of.get(id(v), v), result)
 
 
 def _watched(f: Any, carry: Any, x: Any, watch: Watch, outer: Any) -> Any:
@@ -262,6 +272,8 @@ class _Recorder:
 
 
 def _length(xs: Any, length: int | None) -> int:
+    if length is not None and (length := operator.index(length)) < 0:
+        raise ValueError(f"scan: length must not be negative, got {length}")
     arrays = leaves(xs)
     if any(x.ndim == 0 for x in arrays):
         raise _core.ShapeError("scan: an array of xs has no axis to go along; what is the same in all steps belongs to init")
@@ -389,7 +401,8 @@ def scan(
     function that reads elements, prints, draws random numbers or changes state runs step by step. Other effects on Python
     objects are not seen and happen in the first steps only.
 
-    Raises ShapeError when the first axes differ, or the carry changes its shape, and TypeError when f does not return a pair.
+    Raises ShapeError when the first axes differ, or the carry changes its shape, TypeError when f does not return a pair, and
+    ValueError for a negative length.
 
     >>> tg.scan(lambda total, x: (total + x, total), tg.tensor(0.0), tg.Variable([1.0, 2.0, 3.0]))
     (Variable(6.), Variable([0., 1., 3.]))
