@@ -906,8 +906,8 @@ impl<'a> Builder<'a> {
 
     fn known(&mut self, read: Read) -> u16 {
         let same = |r: &Read| match (r, &read) {
-            // Compared by bits: 0 and -0 differ.
-            (Read::Number(Number::Literal(x), a), Read::Number(Number::Literal(y), b)) => a == b && format!("{x:?}") == format!("{y:?}"),
+            // 0 and -0 differ.
+            (Read::Number(Number::Literal(x), a), Read::Number(Number::Literal(y), b)) => a == b && x.is_same(*y),
             _ => *r == read,
         };
         let at = self.reads.iter().position(same).unwrap_or_else(|| {

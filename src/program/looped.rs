@@ -9,14 +9,14 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::hash::{DefaultHasher, Hasher};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 
 use serde::ser::Error as _;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use super::compare::bytes;
+use super::compare::hash_bits;
 use super::plan::{drop_dead, is_pure};
 use super::run::{Table, clear, laid_out, result};
 use super::{Instr, Program};
@@ -208,9 +208,10 @@ impl Hoisted {
 
 /// A hash of a recording: equal recordings have equal hashes.
 fn identity(trace: &Trace, gradients: &Gradients) -> u64 {
-    let mut text = format!("{gradients:?} {:?}", trace.outputs).into_bytes();
+    let mut hasher = DefaultHasher::new();
+    format!("{gradients:?} {:?}", trace.outputs).hash(&mut hasher);
     for step in &trace.steps {
-        text.extend(format!("{:?} {:?} {:?};", step.op, step.inputs, step.outputs).bytes());
+        format!("{:?} {:?} {:?}", step.op, step.inputs, step.outputs).hash(&mut hasher);
     }
     for (slot, source) in &trace.sources {
         let (layout, dtype) = &trace.metas[*slot];
@@ -218,15 +219,13 @@ fn identity(trace: &Trace, gradients: &Gradients) -> u64 {
             Source::Constant(a, _) => {
                 // Memory that another owner lends may change: its address is part of the hash.
                 let owner = if a.is_lent() { a.storage().as_ptr() as usize } else { 0 };
-                text.extend(format!("{slot} {dtype} {:?} {owner}", a.shape()).bytes());
-                text.extend(bytes(a));
+                format!("{slot} {dtype} {:?} {owner}", a.shape()).hash(&mut hasher);
+                hash_bits(a, &mut hasher);
             }
-            Source::Input(i) => text.extend(format!("{slot} input {i} {dtype} {:?} {:?}", layout.shape(), layout.strides()).bytes()),
-            Source::Place(i) => text.extend(format!("{slot} place {i}").bytes()),
+            Source::Input(i) => format!("{slot} input {i} {dtype} {:?} {:?}", layout.shape(), layout.strides()).hash(&mut hasher),
+            Source::Place(i) => format!("{slot} place {i}").hash(&mut hasher),
         }
     }
-    let mut hasher = DefaultHasher::new();
-    hasher.write(&text);
     hasher.finish()
 }
 

@@ -432,7 +432,7 @@ impl CustomRule for Pull {
         for (j, (shape, dtype)) in self.outs.iter().enumerate() {
             cotangents.push(ctx.cotangent_of(j).map_or_else(|| Array::zeros(shape, *dtype), Variable::into_array));
         }
-        let gradients = self.program.pull(&self.rest, &cotangents, self.args.len())?;
+        let gradients = self.program.pull(&self.rest, &cotangents)?;
         for (i, at) in self.pullback.gradients.iter().enumerate() {
             if let Some(at) = at
                 && ctx.needs(i)
