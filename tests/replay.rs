@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tapegrad::Result;
-use tapegrad::array::{Array, DType};
+use tapegrad::array::{Array, DType, Layout};
 use tapegrad::ops;
 use tapegrad::program::{Body, Gradients, Loop, Program, SCAN, difference};
 use tapegrad::tape::capture::{self, LeafGrad, LeafValue, Place, Trace};
@@ -223,6 +223,14 @@ fn a_loop_runs_its_body_and_its_pullbacks() {
     for (a, b) in got.iter().flatten().zip(want.iter().flatten()) {
         assert!((a - b).abs() < 1e-14, "{a} {b}");
     }
+
+    let step = || record(&array(&[1.0, 2.0]), vec![], |x| Ok(vec![ops::exp(x).unwrap()]));
+    let meta = vec![(Layout::contiguous(&[2]), DType::F64)];
+    for (operands, carries, xs) in [(meta.clone(), 2, 0), (meta.clone(), 1, 1), (vec![], 0, 0), (meta.clone(), 1, usize::MAX)] {
+        assert!(Body::new(step(), operands, carries, xs, None).is_err_and(|e| e.to_string().contains("other numbers")));
+    }
+    let surplus = Gradients { split: 0, live: vec![], of: vec![Some(1)] };
+    assert!(Body::new(step(), meta, 1, 0, Some(surplus)).is_err());
 
     let wrong = Loop::new(body, 4, None);
     assert!(apply_all(&SCAN, &operands, &wrong).is_err_and(|e| e.to_string().contains("4 rows")));

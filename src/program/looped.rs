@@ -75,6 +75,21 @@ pub struct Gradients {
 /// The body of a loop: a program of one step.
 pub struct Body {
     /// The recording that it was made of, for files.
+impl Gradients {
+    /// Whether these numbers fit a recording with so many operands, carries and stacked arrays.
+    fn fit(&self, trace: &Trace, operands: usize, [carries, xs]: [usize; 2]) -> bool {
+        let count = self.of.iter().flatten().count();
+        let Some(results) = trace.outputs.len().checked_sub(count) else { return false };
+        carries <= results
+            && carries.checked_add(xs).is_some_and(|n| n <= operands)
+            && self.of.len() == operands
+            && (0..count).all(|k| self.of.contains(&Some(k)))
+            && self.split <= trace.steps.len()
+            && self.live.iter().all(|k| *k < results)
+            && trace.inputs == operands + self.live.len()
+    }
+}
+
     pub(super) trace: Trace,
     program: Program,
     /// The steps that run once, before the first step. Its inputs are the values from outside.
@@ -235,7 +250,8 @@ impl Body {
     /// the results of the step, and the gradients.
     ///
     /// # Errors
-    /// `Value` for a recording that changes state, reads places, has more than 200 operands or results, or has a broadcast carry.
+    /// `Value` for a recording that changes state, reads places, has other numbers of operands and results than given, or more than 200, or
+    /// has a broadcast carry.
     /// `Shape` and `DType` when a carry changes its shape or dtype.
     pub fn new(mut trace: Trace, operands: Vec<(Layout, DType)>, carries: usize, xs: usize, gradients: Option<Gradients>) -> Result<Self> {
         let count = operands.len();
@@ -246,6 +262,9 @@ impl Body {
         let mut gradients = gradients.unwrap_or_else(|| Gradients { split: trace.steps.len(), of: vec![None; count], ..Gradients::default() });
         let results = trace.outputs.len() - gradients.of.iter().flatten().count();
         if count > MOST || results > MOST {
+        if !gradients.fit(&trace, count, [carries, xs]) {
+            return fail("has other numbers of inputs, results or gradients than it was said to have");
+        }
             return fail(&format!("has more than {MOST} operands or results"));
         }
         let is_broadcast = |(layout, _): &(Layout, DType)| layout.strides().iter().zip(layout.shape()).any(|(&s, &n)| s == 0 && n > 1);
