@@ -7,6 +7,7 @@
 //!
 //! Steps that depend only on values from outside the loop run once, before the loop.
 
+use std::any::Any;
 use std::collections::HashSet;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -47,6 +48,8 @@ pub trait Again: Send + Sync {
     /// # Errors
     /// Those of the function.
     fn run(&self, carries: &[Variable], xs: &[Variable], length: usize) -> Result<Vec<Variable>>;
+    /// For a downcast by its maker.
+    fn as_any(&self) -> &dyn Any;
 }
 
 /// A value of a step that its pullback reads, and where its elements are in the row of its stack.
@@ -72,9 +75,6 @@ pub struct Gradients {
     pub of: Vec<Option<usize>>,
 }
 
-/// The body of a loop: a program of one step.
-pub struct Body {
-    /// The recording that it was made of, for files.
 impl Gradients {
     /// Whether these numbers fit a recording with so many operands, carries and stacked arrays.
     fn fit(&self, trace: &Trace, operands: usize, [carries, xs]: [usize; 2]) -> bool {
@@ -90,6 +90,9 @@ impl Gradients {
     }
 }
 
+/// The body of a loop: a program of one step.
+pub struct Body {
+    /// The recording that it was made of, for files.
     pub(super) trace: Trace,
     program: Program,
     /// The steps that run once, before the first step. Its inputs are the values from outside.
@@ -131,7 +134,7 @@ impl AttrSet for Loop {
         Attrs::Set(Arc::new(self.clone()))
     }
 
-    fn as_any(&self) -> &dyn std::any::Any {
+    fn as_any(&self) -> &dyn Any {
         self
     }
 
@@ -156,10 +159,8 @@ impl AttrSet for Loop {
 pub static SCAN: Primitive = Primitive {
     name: "scan",
     eval: |call| {
-        let (attrs, outs) = (call.attrs::<Loop>(), call.inputs().len());
-        let inputs: SmallVec<[&Array; 8]> = (0..outs).map(|i| call.array(i)).collect();
-        let outs = attrs.run(&inputs, call.is_recorded())?;
-        for out in outs {
+        let inputs: SmallVec<[&Array; 8]> = (0..call.inputs().len()).map(|i| call.array(i)).collect();
+        for out in call.attrs::<Loop>().run(&inputs, call.is_recorded())? {
             call.give(out);
         }
         Ok(())
@@ -172,6 +173,7 @@ pub static SCAN: Primitive = Primitive {
     vjp: Vjp::Rule(|ctx| if ctx.create_graph() { again(ctx) } else { pull(ctx) }),
     jvp: Jvp::Rule(|_| Err(Error::Grad("scan: a recorded loop has no forward mode; run its function step by step".to_owned()))),
     moves: true,
+    has_callback: true,
     ..Primitive::BASE
 };
 
@@ -260,11 +262,11 @@ impl Body {
             return fail("changes state, draws random numbers, or reads places");
         }
         let mut gradients = gradients.unwrap_or_else(|| Gradients { split: trace.steps.len(), of: vec![None; count], ..Gradients::default() });
-        let results = trace.outputs.len() - gradients.of.iter().flatten().count();
-        if count > MOST || results > MOST {
         if !gradients.fit(&trace, count, [carries, xs]) {
             return fail("has other numbers of inputs, results or gradients than it was said to have");
         }
+        let results = trace.outputs.len() - gradients.of.iter().flatten().count();
+        if count > MOST || results > MOST {
             return fail(&format!("has more than {MOST} operands or results"));
         }
         let is_broadcast = |(layout, _): &(Layout, DType)| layout.strides().iter().zip(layout.shape()).any(|(&s, &n)| s == 0 && n > 1);
@@ -456,6 +458,12 @@ impl Loop {
     #[must_use]
     pub fn new(body: Arc<Body>, length: usize, again: Option<Arc<dyn Again>>) -> Self {
         Self { body, length, again }
+    }
+
+    /// What runs the function of the loop step by step.
+    #[must_use]
+    pub fn again(&self) -> Option<&dyn Again> {
+        self.again.as_deref()
     }
 
     /// The inputs that are the same in each step: values from outside, and results of the steps that run once.

@@ -371,6 +371,12 @@ impl CustomRule for Gone {
     }
 }
 
+/// Reports the Python objects that a rule holds to a garbage collector, if it is the rule of a compiled function.
+pub fn traverse(rule: &dyn CustomRule, visit: &PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
+    let owner = rule.as_any().downcast_ref::<Pull>().and_then(|pull| pull.owner.as_ref());
+    owner.map_or(Ok(()), |owner| visit.call(&**owner))
+}
+
 /// The pullback of one call.
 struct Pull {
     program: Arc<Program>,
