@@ -285,7 +285,9 @@ class custom_jvp:
         given = tuple(_result("custom function", t) for t in found)
         for y, t in zip(outputs, given, strict=True):
             if y.shape != t.shape:
-                raise _core.ShapeError(f"{self.__name__}: its rule returned a tangent of shape {t.shape} for a result of {y.shape}")
+                raise _core.ShapeError(
+                    f"{self.__name__}: its rule returned a tangent of shape {t.shape} for a result of {y.shape}"
+                )
         return given
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

@@ -552,7 +552,7 @@ def test_rules_of_a_custom_jvp_that_do_not_fit_its_result(transform):
 def test_gradients_of_a_custom_vjp_have_the_keys_of_their_argument():
     f = tg.custom_vjp(lambda d: d["a"] * d["b"])
     f.defvjp(lambda d: (d["a"] * d["b"], d), lambda d, g: ({"a": g * d["b"], "c": g * d["a"]},))
-    with pytest.raises(TypeError, match="its bwd returned a gradient {'a': \\*, 'c': \\*} for an argument {'a': \\*, 'b': \\*}"):
+    with pytest.raises(TypeError, match=r"its bwd returned a gradient {'a': \*, 'c': \*} for an argument {'a': \*, 'b': \*}"):
         tg.grad(f)({"a": tg.tensor(2.0), "b": tg.tensor(3.0)})
 
 
