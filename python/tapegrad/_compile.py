@@ -155,18 +155,9 @@ class _Site:
         self.given_up: str | None = None
 
 
-def _handles() -> tuple[list[Variable], set[int], list[Any]]:
-    """All living Variables, the identities of all objects that the collector knows, and these objects.
-
-    While the last list lives, no new object gets the identity of an old one.
-    """
-    objects = gc.get_objects()
-    return _core._instances(objects, Variable), {id(o) for o in objects}, objects
-
-
-def _outer_state() -> list[tuple[str, Any]]:
+def _outer_state(living: _core._Living) -> list[tuple[str, Any]]:
     """State that a function must not change, since its program would not: modes, options of optimizers, NumPy's random state."""
-    optimizers = _core._instances(gc.get_objects(), _core.Optimizer)
+    optimizers = [*living.optimizers, *living.new_optimizers()]
     options = {id(o): [{k: v for k, v in g.items() if k != "params"} for g in o.param_groups] for o in optimizers}
     numpy_random = sys.modules.get("numpy.random")
     draws = None if numpy_random is None else pickle.dumps(numpy_random.get_state(legacy=False))
@@ -318,49 +309,42 @@ class Compiled(_core._Table):
             site.given_up = reason
 
     def _record(self, site: _Site, arguments: list[Any], args: Any, kwargs: Any) -> Any:
-        handles, old, alive = _handles()
+        collects = gc.isenabled()
+        # The garbage collector may run callbacks and finalizers at any moment: they are not part of the function.
+        gc.disable()
+        living = _core._Living()
         try:
-            before = _outer_state()
-            if not _core._capture_begin(arguments, handles):
+            before = _outer_state(living)
+            if not _core._capture_begin(arguments, living.variables):
                 return self._function(*args, **kwargs)
             try:
-                return self._recorded(site, arguments, (args, kwargs), before, (handles, old))
+                return self._recorded(site, arguments, (args, kwargs), before, living)
             finally:
                 _core._capture_abort()  # drops a recording that an error has ended
         finally:
             # The traceback of an error keeps this frame, which must not keep all objects of the process.
-            alive.clear()
-            handles.clear()
-            old.clear()
+            living.forget()
+            if collects:
+                gc.enable()
 
-    def _recorded(
-        self, site: _Site, arguments: list[Any], call: tuple[Any, Any], before: Any, there: tuple[list[Variable], set[int]]
-    ) -> Any:
+    def _recorded(self, site: _Site, arguments: list[Any], call: tuple[Any, Any], before: Any, living: _core._Living) -> Any:
         """Runs the function under a recording that has begun, and ends the recording."""
-        handles, old = there
-        profile, collects = sys.getprofile(), gc.isenabled()
-        watch = Watch(self._function, site.keep, old)
-        # The garbage collector may run callbacks and finalizers at any moment: they are not part of the function.
-        gc.disable()
+        profile, watch = sys.getprofile(), Watch(self._function, site.keep, living)
         try:
             found = None if site.first is None else guards(site.first.watch)
             sys.setprofile(watch)
             result = self._function(*call[0], **call[1])
         finally:
             sys.setprofile(profile)
-            if collects:
-                gc.enable()
-        for was, now in zip(before, _outer_state(), strict=True):
+        for was, now in zip(before, _outer_state(living), strict=True):
             if was[1] != now[1]:
                 _core._capture_refuse(f"it changes {was[0]}; do that outside")
-        recording = self._end(site, arguments, result, watch, handles, old)
+        recording = self._end(site, arguments, result, watch, living)
         if recording is not None:
             self._compare(site, recording, found, arguments, call)
         return result
 
-    def _end(
-        self, site: _Site, arguments: list[Any], result: Any, watch: Watch, handles: list[Variable], old: set[int]
-    ) -> _Recording | None:
+    def _end(self, site: _Site, arguments: list[Any], result: Any, watch: Watch, living: _core._Living) -> _Recording | None:
         """Ends a recording and returns it; None when it cannot be replayed."""
         found: list[Any] = []
         try:
@@ -375,23 +359,23 @@ class Compiled(_core._Table):
                 results.append(("argument", at))
             elif (at := next((i for i, v in enumerate(slots) if v is x), None)) is not None:
                 results.append(("slot", at))
-            elif isinstance(x, Variable) and (owner := _core._gradient_owner(x, handles)) is not None:
+            elif isinstance(x, Variable) and (owner := _core._gradient_owner(x, living.variables)) is not None:
                 results.append(("gradient", owner))
-            elif isinstance(x, Variable) and id(x) not in old:
+            elif isinstance(x, Variable) and x not in living:
                 results.append(("slot", len(slots)))
                 slots.append(x)
             else:
                 results.append(("constant", x))
         if any(s.kind == "module" for s in _walk(structure)):
             _core._capture_refuse("it returns a Module")
-        reason = _unlike(result, old)
+        reason = _unlike(result, living)
         if reason is not None:
             _core._capture_refuse(reason)
-        shared = _shared(slots, old)
-        kept = _escaped(old, [x for x in found if isinstance(x, Variable)], (handles, found, result, arguments))
+        shared = _shared(slots, living)
+        kept = _escaped(living, [x for x in found if isinstance(x, Variable)])
         if kept is not None:
             _core._capture_refuse(f"it keeps a new Variable of shape {kept.shape} outside of its results")
-        trace = _core._capture_finish(slots, arguments, handles)
+        trace = _core._capture_finish(slots, arguments, living.variables)
         if isinstance(trace, str):
             self._fail(site, trace)
             return None
@@ -497,16 +481,16 @@ class CompiledModule(Compiled):
 _OWN = frozenset({"_explain", "_function", "_reasons", "_sites", "_warned"})
 
 
-def _unlike(result: Any, old: set[int]) -> str | None:
+def _unlike(result: Any, living: _core._Living) -> str | None:
     """Why a result cannot be built again from its leaves."""
     if isinstance(result, (list, dict)):
         if type(result) not in (list, dict):
             return f"it returns a {type(result).__name__}; return a dict or a list"
-        if id(result) in old:
+        if result in living:
             return f"it returns a {type(result).__name__} that was there before the call; return a new one"
     if isinstance(result, (list, tuple, dict)):
         items = result.values() if isinstance(result, dict) else result
-        return next((reason for item in items if (reason := _unlike(item, old)) is not None), None)
+        return next((reason for item in items if (reason := _unlike(item, living)) is not None), None)
     return None
 
 
@@ -518,12 +502,12 @@ def _plain_dicts(result: Any) -> Iterator[Any]:
             yield from _plain_dicts(item)
 
 
-def _shared(results: list[Variable], old: set[int]) -> str | None:
+def _shared(results: list[Variable], living: _core._Living) -> str | None:
     """Why a result is not a new value: it is a view of another Variable that the caller has."""
     mine = {id(v) for v in results}
     for v in results:
         for base in gc.get_referents(v):
-            if isinstance(base, Variable) and (id(base) in old or id(base) in mine):
+            if isinstance(base, Variable) and (base in living or id(base) in mine):
                 other = "another result" if id(base) in mine else "a Variable that was there before the call"
                 return f"it returns a view of {other}; return a copy (clone())"
     return None
@@ -535,7 +519,7 @@ def _walk(structure: Structure) -> Iterator[Structure]:
         yield from _walk(child)
 
 
-def _escaped(old: set[int], results: list[Variable], known: Any) -> Variable | None:
+def _escaped(living: _core._Living, results: list[Variable]) -> Variable | None:
     """A Variable that was made in the call, is not a result, and is still alive after it."""
     mine = {id(v) for v in results}
     # A result that is a view holds its base; that is fine where nothing else holds it.
@@ -549,9 +533,9 @@ def _escaped(old: set[int], results: list[Variable], known: Any) -> Variable | N
     others = threading.active_count() > 1
 
     def find() -> Variable | None:
-        objects[:] = _core._instances(gc.get_objects(), Variable)
+        objects[:] = living.new_variables()
         for o in objects:
-            if id(o) not in old and id(o) not in mine and (id(o) not in bases or is_held(o)):
+            if id(o) not in mine and (id(o) not in bases or is_held(o)):
                 if others and not _core._capture_knows(o):
                     continue  # created by another thread
                 objects.clear()

@@ -9,7 +9,7 @@ from types import CellType, FrameType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 from . import _core
-from ._compile import _RECORDING, Compiled, _escaped, _guarded, _handles, _outer_state, _walk
+from ._compile import _RECORDING, Compiled, _escaped, _guarded, _outer_state, _walk
 from ._core import Variable
 from ._redraw import Draws
 from ._tree import Structure, flatten, leaves, tree_map, unflatten
@@ -146,26 +146,24 @@ def _recorded_by(outer: Any, f: Any, carry: Any, x: Any, last: _Step | None) -> 
     count = len(found)
     x_form = flatten(x, found)
     inputs = _core._loop_inputs(found)
-    handles, old, alive = _handles()
+    living = _core._Living()
     try:
-        state, watch = _outer_state(), Watch(f, [], old)
+        state, watch = _outer_state(living), Watch(f, [], living)
         # The step gets new containers, so that a later check can see whether it keeps them.
         carry, x = unflatten(carry_form, inputs[:count]), unflatten(x_form, inputs[count:])
         held = [sys.getrefcount(v) for v in inputs]
-        _core._loop_begin(inputs, handles)
+        _core._loop_begin(inputs, living.variables)
         known = ([], []) if last is None else guards(last.watch)
         result = _watched(f, carry, x, watch, outer)
         if changed := _core._loop_changed(inputs):
             return _with_changes(result, changed, found, inputs), None
         kept = [v for v, n in zip(inputs, held, strict=True) if sys.getrefcount(v) > n]
-        is_kept = bool(kept) and _is_held(kept, [result, carry, x], [inputs, handles, alive, kept, held])
-        is_state = any(was[1] != now[1] for was, now in zip(state, _outer_state(), strict=True))
-        done = _finished(None if is_kept or is_state else result, inputs, count, handles, old)
+        is_kept = bool(kept) and _is_held(kept, [result, carry, x], [inputs, living.variables, living.objects, kept, held])
+        is_state = any(was[1] != now[1] for was, now in zip(state, _outer_state(living), strict=True))
+        done = _finished(None if is_kept or is_state else result, inputs, count, living)
     finally:
         # The traceback of an error keeps this frame, which must not keep all objects of the process.
-        alive.clear()
-        handles.clear()
-        old.clear()
+        living.forget()
     if done is None:
         return result, None
     step = _Step(done[0], watch, known[0], x_form, done[1])
@@ -215,9 +213,7 @@ def _is_held(inputs: list[Variable], containers: list[Any], own: list[Any]) -> b
     return any(id(h) not in known and not isinstance(h, (Variable, FrameType)) for h in gc.get_referrers(*inputs))
 
 
-def _finished(
-    result: Any, inputs: list[Variable], count: int, handles: list[Variable], old: set[int]
-) -> tuple[Any, Structure] | None:
+def _finished(result: Any, inputs: list[Variable], count: int, living: _core._Living) -> tuple[Any, Structure] | None:
     """Ends a recording, and returns it with the nesting of the result; None when the step cannot be run again."""
     found: list[Any] = []
     form = flatten(result, found)
@@ -226,11 +222,11 @@ def _finished(
         not is_pair
         or not all(isinstance(v, Variable) for v in found)
         or any(s.kind == "module" for s in _walk(form))
-        or _escaped(old, found, (handles, inputs)) is not None
+        or _escaped(living, found) is not None
     ):
         _core._loop_abort()
         return None
-    trace = _core._loop_finish(found, inputs, handles, count)
+    trace = _core._loop_finish(found, inputs, living.variables, count)
     if isinstance(trace, str) or not trace.is_steady(found):
         return None
     return trace, form

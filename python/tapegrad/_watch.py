@@ -62,7 +62,8 @@ def _catches(code: types.CodeType) -> bool:
 class Watch:
     """A profile function that notes which code runs, and refuses calls that a replay would not repeat."""
 
-    def __init__(self, function: Any, objects: list[Any], old: set[int]) -> None:
+    def __init__(self, function: Any, objects: list[Any], old: _core._Living) -> None:
+        #: The objects that were there when the recording began.
         self._old = old
         #: Where values are found: the dict or object that holds them, the key or attribute name, and their name for users.
         self.roots: dict[tuple[int, Any], tuple[Any, Any, str]] = {}
@@ -91,7 +92,7 @@ class Watch:
         code, names = frame.f_code, frame.f_globals
         local = frame.f_locals if code.co_argcount or code.co_freevars else {}
         first = local.get(code.co_varnames[0]) if code.co_argcount else None
-        if id(first) in self._old and not is_plain(first) and not isinstance(first, Variable):
+        if first in self._old and not is_plain(first) and not isinstance(first, Variable):
             self.objects.setdefault(id(first), (first, code.co_varnames[0]))
             self._method(code, first)
         home = _home(names.get("__name__", ""))
@@ -168,7 +169,7 @@ class Watch:
             return
         self._closures.add(key)
         for f in gc.get_referrers(code):
-            if isinstance(f, types.FunctionType) and id(f) in self._old:
+            if isinstance(f, types.FunctionType) and f in self._old:
                 for name, cell in zip(code.co_freevars, f.__closure__ or (), strict=False):
                     try:
                         value = cell.cell_contents

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use pyo3::exceptions::{PyException, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyComplex, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType};
+use pyo3::types::{PyBool, PyBytes, PyComplex, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 use smallvec::SmallVec;
 
 use super::error::{external, guard};
@@ -104,18 +104,6 @@ fn _capture_abort() {
 #[pyfunction]
 fn _is_capturing() -> bool {
     capture::is_begun()
-}
-
-/// The objects whose type is `kind` or derived from it. Unlike `isinstance` it never asks for `__class__`, which may run code.
-#[pyfunction]
-fn _instances<'py>(objects: &Bound<'py, PyList>, kind: &Bound<'py, PyType>) -> PyResult<Vec<Bound<'py, PyAny>>> {
-    let mut found = Vec::new();
-    for o in objects {
-        if o.get_type().is_subclass(kind)? {
-            found.push(o);
-        }
-    }
-    Ok(found)
 }
 
 /// Raises ValueError unless all elements of the bools `ok` are true. `{}` in the message is replaced by the element of `values`, which has
@@ -371,12 +359,6 @@ impl CustomRule for Gone {
     }
 }
 
-/// Reports the Python objects that a rule holds to a garbage collector, if it is the rule of a compiled function.
-pub fn traverse(rule: &dyn CustomRule, visit: &PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
-    let owner = rule.as_any().downcast_ref::<Pull>().and_then(|pull| pull.owner.as_ref());
-    owner.map_or(Ok(()), |owner| visit.call(&**owner))
-}
-
 /// The pullback of one call.
 struct Pull {
     program: Arc<Program>,
@@ -387,6 +369,12 @@ struct Pull {
     targets: Vec<Variable>,
     /// The Python object that can run the function again.
     owner: Option<Held<PyAny>>,
+}
+
+/// Reports the Python objects that a rule holds to a garbage collector, if it is the rule of a compiled function.
+pub fn traverse(rule: &dyn CustomRule, visit: &PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
+    let owner = rule.as_any().downcast_ref::<Pull>().and_then(|pull| pull.owner.as_ref());
+    owner.map_or(Ok(()), |owner| visit.call(&**owner))
 }
 
 impl Pull {
@@ -991,6 +979,5 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(_gradient_owner, m)?)?;
     m.add_function(wrap_pyfunction!(_is_capturing, m)?)?;
     m.add_function(wrap_pyfunction!(_require_all, m)?)?;
-    m.add_function(wrap_pyfunction!(_instances, m)?)?;
     m.add_function(wrap_pyfunction!(_signature, m)?)
 }

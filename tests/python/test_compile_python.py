@@ -8,6 +8,7 @@ import contextvars
 import copy
 import dataclasses
 import functools
+import gc
 import io
 import itertools
 import operator
@@ -867,3 +868,20 @@ def test_any_generator_of_numpy_is_compared(generator: Any) -> None:
         assert "numpy.random" in drawing.explain()
     finally:
         np.random.set_bit_generator(before)
+
+
+@pytest.mark.parametrize("collects", [False, True])
+def test_a_variable_that_is_kept_elsewhere_is_found(collects: bool) -> None:
+    kept: dict[str, Any] = {}
+
+    def f(x: Any) -> Any:
+        kept["last"] = y = x * 2
+        if collects:
+            gc.collect()  # new objects are not in the youngest generation after it
+        return y + 1
+
+    step = tg.compile(f)
+    for _ in range(4):
+        step(tg.ones(2))
+        assert kept.pop("last").tolist() == [2.0, 2.0]
+    assert "it keeps a new Variable of shape (2,) outside of its results" in step.explain()
