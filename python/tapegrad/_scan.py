@@ -46,6 +46,17 @@ def _attribute(f: Any, name: str, make: Callable[[Any], Any]) -> Any:
     return known
 
 
+#: Stands for the content of a cell whose variable was deleted.
+_EMPTY = object()
+
+
+def _content(cell: CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return _EMPTY
+
+
 class _Loop:
     """A recorded body: its guards, its program, and how its values are nested."""
 
@@ -64,7 +75,7 @@ class _Loop:
 
     def again(self, carries: list[Variable], xs: list[Variable], length: int) -> list[Variable]:
         """The same result by the function itself, step by step: needed for gradients of gradients."""
-        cells = [(cell, cell.cell_contents, value) for cell, _, value, *_ in self._parts if isinstance(cell, CellType)]
+        cells = [(cell, _content(cell), value) for cell, _, value, *_ in self._parts if isinstance(cell, CellType)]
         carry = unflatten(self._start, carries)
         ys: list[list[Any]] = []
         try:
@@ -78,7 +89,10 @@ class _Loop:
                 ys.append(leaves(y))
         finally:
             for cell, now, _ in cells:
-                cell.cell_contents = now
+                if now is _EMPTY:
+                    del cell.cell_contents
+                else:
+                    cell.cell_contents = now
         return [*leaves(carry), *(_core.stack(list(column)) for column in zip(*ys, strict=True))]
 
 

@@ -674,3 +674,18 @@ def test_an_error_in_a_recorded_step_keeps_nothing() -> None:
     del held
     assert gone() is None, f"{error.value!r} keeps objects of the process alive"
     assert not tg._core._is_capturing()
+
+
+def test_gradients_of_gradients_after_a_variable_of_the_function_was_deleted() -> None:
+    kept = w = normal(2).requires_grad_()
+
+    def f(c: Any, x: Any) -> Any:
+        return c * 0.5 + tg.sin(w) * x, None
+
+    for _ in range(2):
+        last, _ = tg.scan(f, tg.zeros(2, dtype=tg.float64), normal(N, 2))
+    del w
+    (g,) = tg.autograd.grad(last.sum(), kept, create_graph=True)
+    assert g.requires_grad
+    with pytest.raises(NameError):
+        f(last, last)
