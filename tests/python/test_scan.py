@@ -680,7 +680,7 @@ def test_gradients_of_gradients_after_a_variable_of_the_function_was_deleted() -
     kept = w = normal(2).requires_grad_()
 
     def f(c: Any, x: Any) -> Any:
-        return c * 0.5 + tg.sin(w) * x, None
+        return c * 0.5 + tg.sin(w) * x, None  # noqa: F821 - it is deleted below
 
     for _ in range(2):
         last, _ = tg.scan(f, tg.zeros(2, dtype=tg.float64), normal(N, 2))
