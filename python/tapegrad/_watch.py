@@ -406,10 +406,11 @@ class _Walk:
             self.note(cell, "cell_contents", value, key)
 
     def _attributes(self, x: Any, name: str) -> None:
-        """Follows the attributes that the code names, and guards their number."""
+        """Follows the attributes that the code names, and guards their number and the class."""
         held = getattr(x, "__dict__", None)
         if type(held) is dict:
-            self.guards.append(({name: held}, name, held, False, len(held), f"the set of attributes of {name}"))
+            content = (x, type(x), len(held))
+            self.guards.append(({name: held}, name, held, False, content, f"the set of attributes of {name}"))
             ours = any(_home(c.__module__) == _LIBRARY for c in type(x).__mro__)
             for key in list(held):
                 if self.watch.dynamic or key in self.watch.names or (ours and (key.startswith("_") or key == "training")):

@@ -703,8 +703,8 @@ enum Content {
     Items(Vec<Py<PyAny>>),
     /// The bytes of a NumPy array or another buffer.
     Bytes(Py<PyBytes>),
-    /// The number of items.
-    Count(usize),
+    /// An object whose attributes the value is, its class, and the number of its attributes.
+    Attributes { of: Py<PyAny>, class: Py<PyAny>, count: usize },
 }
 
 /// Whether two values are the same object, or equal numbers or strings of the same type. Numbers that differ in sign, or are NaN, are not
@@ -748,7 +748,7 @@ impl Guard {
             Content::Any => Ok(true),
             Content::Items(items) => same_items(&now, items),
             Content::Bytes(bytes) => same_bytes(&now, bytes.bind(py)),
-            Content::Count(n) => Ok(now.len()? == *n),
+            Content::Attributes { of, class, count } => Ok(of.bind(py).get_type().is(class) && now.len()? == *count),
         }
     }
 }
@@ -787,7 +787,7 @@ fn same_items(now: &Bound<'_, PyAny>, items: &[Py<PyAny>]) -> PyResult<bool> {
 #[pymethods]
 impl PyGuards {
     /// Made from tuples of: a holder (a dict, or an object with attributes), a key, the value, whether equality is sufficient, the content
-    /// (a list of items, bytes, a number of items, or None), and a name.
+    /// (a list of items, bytes, a tuple of an object and its class and the number of its attributes, or None), and a name.
     #[new]
     fn new(all: &Bound<'_, PyList>) -> PyResult<Self> {
         let one = |t: Bound<'_, PyAny>| -> PyResult<Guard> {
@@ -795,7 +795,10 @@ impl PyGuards {
             let content = match content.cast::<PyBytes>() {
                 Ok(bytes) => Content::Bytes(bytes.clone().unbind()),
                 Err(_) if content.is_none() => Content::Any,
-                Err(_) if content.cast::<PyInt>().is_ok() => Content::Count(content.extract()?),
+                Err(_) if content.is_instance_of::<PyTuple>() => {
+                    let (of, class, count) = content.extract()?;
+                    Content::Attributes { of, class, count }
+                }
                 Err(_) => Content::Items(content.extract()?),
             };
             Ok(Guard { holder, key, value, by_value, content, name })
@@ -834,8 +837,13 @@ impl PyGuards {
             visit.call(&g.holder)?;
             visit.call(&g.key)?;
             visit.call(&g.value)?;
-            if let Content::Items(items) = &g.content {
-                items.iter().try_for_each(|item| visit.call(item))?;
+            match &g.content {
+                Content::Items(items) => items.iter().try_for_each(|item| visit.call(item))?,
+                Content::Attributes { of, class, .. } => {
+                    visit.call(of)?;
+                    visit.call(class)?;
+                }
+                Content::Any | Content::Bytes(_) => {}
             }
         }
         Ok(())

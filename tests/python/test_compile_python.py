@@ -885,3 +885,23 @@ def test_a_variable_that_is_kept_elsewhere_is_found(collects: bool) -> None:
         step(tg.ones(2))
         assert kept.pop("last").tolist() == [2.0, 2.0]
     assert "it keeps a new Variable of shape (2,) outside of its results" in step.explain()
+
+
+@pytest.mark.parametrize("method", [False, True])
+def test_an_object_gets_another_class(method: bool) -> None:
+    class Doubles:
+        factor = 2.0
+
+        def of(self, x: Any) -> Any:
+            return x * self.factor
+
+    class Trebles(Doubles):
+        factor = 3.0
+
+    scale = Doubles()
+    step = tg.compile((lambda x: scale.of(x)) if method else (lambda x: x * scale.factor))
+    for _ in range(4):
+        assert step(tg.ones(1)).item() == 2.0
+    assert step.explain().startswith("recorded:")
+    scale.__class__ = Trebles
+    assert step(tg.ones(1)).item() == 3.0
