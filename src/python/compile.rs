@@ -704,7 +704,11 @@ enum Content {
     /// The bytes of a NumPy array or another buffer.
     Bytes(Py<PyBytes>),
     /// An object whose attributes the value is, its class, and the number of its attributes.
-    Attributes { of: Py<PyAny>, class: Py<PyAny>, count: usize },
+    Attributes {
+        of: Py<PyAny>,
+        class: Py<PyAny>,
+        count: usize,
+    },
 }
 
 /// Whether two values are the same object, or equal numbers or strings of the same type. Numbers that differ in sign, or are NaN, are not
