@@ -1,9 +1,15 @@
 //! The picture of the tape that a garbage collector sees. This test has its own process, because a picture is of all nodes and leaves.
 
+use std::any::Any;
+use std::sync::Arc;
+
+use tapegrad::Result;
 use tapegrad::array::Array;
 use tapegrad::ops;
 use tapegrad::tape::gc::{Entry, Picture, is_true, picture, running};
-use tapegrad::tape::{BackwardOptions, Edge, Variable, backward_with, retained_leaf, tape_stats};
+use tapegrad::tape::{
+    BackwardOptions, CustomRule, Edge, Primitive, Variable, Vjp, VjpContext, backward, backward_with, record_custom, retained_leaf, tape_stats,
+};
 
 /// The number of entries that a collector would keep if nothing reached these handles.
 fn kept(picture: &Picture, handles: &[&Variable]) -> usize {
@@ -53,4 +59,30 @@ fn a_cycle_of_the_tape_alone_is_shown_and_broken() {
     assert!(tape_stats().live_nodes > 0);
     seen.entries().iter().for_each(Entry::clear);
     assert_eq!(tape_stats().live_nodes, 0);
+
+    // A user's rule is shown as long as its graph is there; a backward pass drops it while a handle keeps the node.
+    let x = Variable::parameter(Array::scalar(2.0)).unwrap();
+    let y = record_custom(&DOUBLED, &[&x], vec![Array::scalar(4.0)], Arc::new(Doubled)).unwrap().remove(0);
+    assert_eq!(picture().unwrap().entries().len(), 1);
+    backward(&y).unwrap();
+    assert!(picture().is_none());
+}
+
+static DOUBLED: Primitive = Primitive { name: "doubled", vjp: Vjp::Rule(|_| Ok(())), ..Primitive::BASE };
+
+struct Doubled;
+
+impl CustomRule for Doubled {
+    fn name(&self) -> &'static str {
+        "doubled"
+    }
+
+    fn vjp(&self, ctx: &mut VjpContext<'_>) -> Result<()> {
+        let g = ctx.cotangent();
+        ctx.add(0, ops::multiply(&g, 2.0)?)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
 }

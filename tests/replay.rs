@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tapegrad::Result;
-use tapegrad::array::{Array, DType};
+use tapegrad::array::{Array, DType, Layout};
 use tapegrad::ops;
 use tapegrad::program::{Body, Gradients, Loop, Program, SCAN, difference};
 use tapegrad::tape::capture::{self, LeafGrad, LeafValue, Place, Trace};
@@ -98,6 +98,62 @@ fn recordings_are_compared() {
 }
 
 #[test]
+fn constants_are_compared_by_their_bits() {
+    let _alone = alone();
+    let with = |c: &Array| record(&array(&[1.0, 2.0]), vec![], |x| Ok(vec![ops::multiply(&ops::sum(x, None, false)?, &Variable::from(c.clone()))?]));
+    let differ = |a: &Array, b: &Array| difference(&with(a), &with(b));
+    let nan = array(&[f64::NAN, 1.0]);
+    assert_eq!(differ(&nan, &nan.copy()), None);
+    let other_nan = array(&[f64::from_bits(f64::NAN.to_bits() ^ 1), 1.0]);
+    assert!(differ(&nan, &other_nan).unwrap().contains("NaN was NaN"));
+    assert!(differ(&array(&[0.0, 1.0]), &array(&[-0.0, 1.0])).unwrap().contains("-0.0 was 0.0"));
+    // The last of many elements, in arrays whose elements do not follow each other in memory.
+    let columns = |last: f64| {
+        let all: Vec<f64> = (0..2000).map(|i| if i == 1999 { last } else { f64::from(i) }).collect();
+        let rows = Array::from_slice(&all, &[1000, 2]);
+        rows.with_layout(rows.layout().permute(&[1, 0]))
+    };
+    assert_eq!(differ(&columns(7.0), &columns(7.0)), None);
+    assert!(differ(&columns(7.0), &columns(8.0)).unwrap().contains("8.0 was 7.0"));
+    assert!(differ(&array(&[1.0]), &array(&[1.0, 2.0])).is_some());
+    for dtype in [DType::Bool, DType::F16, DType::F32, DType::C128] {
+        assert_eq!(differ(&Array::ones(&[3], dtype), &Array::ones(&[3], dtype)), None, "{dtype}");
+        assert!(differ(&Array::ones(&[3], dtype), &Array::zeros(&[3], dtype)).is_some(), "{dtype}");
+    }
+}
+
+#[test]
+fn numbers_are_compared_by_their_bits() {
+    let _alone = alone();
+    let with = |c: f64| record(&array(&[1.0]), vec![], |x| Ok(vec![ops::multiply(x, c)?]));
+    assert_eq!(difference(&with(f64::NAN), &with(f64::NAN)), None);
+    assert!(difference(&with(0.0), &with(-0.0)).unwrap().contains("the number -0"));
+}
+
+#[test]
+fn a_program_with_a_pullback_checks_its_inputs_and_cotangents() {
+    let _alone = alone();
+    let x = array(&[0.5, -1.0]);
+    let on = capture::begin(std::slice::from_ref(&x), vec![]).unwrap();
+    let x = Variable::parameter(x).unwrap();
+    let y = ops::tanh(&x).unwrap();
+    let (split, ones) = (capture::step_count(), Array::ones(&[2], DType::F64));
+    capture::add_inputs(std::slice::from_ref(&ones));
+    let g = grad(&[(y.clone(), Some(ones.clone().into()))], &[x], BackwardOptions::default()).unwrap().remove(0).unwrap();
+    let want = y.array().to_vec::<f64>();
+    let program = Program::with_pullback(on.finish(&[y.into_array(), g.into_array()]).unwrap(), split, 1, 1).unwrap();
+    for inputs in [vec![], vec![ones.clone(), ones.clone()]] {
+        assert!(program.run(&inputs).is_err_and(|e| e.to_string().contains("expected 1")));
+    }
+    let (out, rest) = program.run_first(&[array(&[0.5, -1.0])], None).unwrap();
+    assert_eq!(out[0].to_vec::<f64>(), want);
+    for cotangents in [vec![], vec![ones.clone(), ones.clone()]] {
+        assert!(program.pull(&rest, &cotangents).is_err_and(|e| e.to_string().contains("expected 1")));
+    }
+    assert_eq!(program.pull(&rest, &[ones]).unwrap().len(), 1);
+}
+
+#[test]
 fn inputs_are_checked() {
     let _alone = alone();
     let program = Program::new(record(&array(&[1.0, 2.0]), vec![], |x| Ok(vec![ops::exp(x)?]))).unwrap();
@@ -167,6 +223,14 @@ fn a_loop_runs_its_body_and_its_pullbacks() {
     for (a, b) in got.iter().flatten().zip(want.iter().flatten()) {
         assert!((a - b).abs() < 1e-14, "{a} {b}");
     }
+
+    let step = || record(&array(&[1.0, 2.0]), vec![], |x| Ok(vec![ops::exp(x).unwrap()]));
+    let meta = vec![(Layout::contiguous(&[2]), DType::F64)];
+    for (operands, carries, xs) in [(meta.clone(), 2, 0), (meta.clone(), 1, 1), (vec![], 0, 0), (meta.clone(), 1, usize::MAX)] {
+        assert!(Body::new(step(), operands, carries, xs, None).is_err_and(|e| e.to_string().contains("other numbers")));
+    }
+    let surplus = Gradients { split: 0, live: vec![], of: vec![Some(1)] };
+    assert!(Body::new(step(), meta, 1, 0, Some(surplus)).is_err());
 
     let wrong = Loop::new(body, 4, None);
     assert!(apply_all(&SCAN, &operands, &wrong).is_err_and(|e| e.to_string().contains("4 rows")));

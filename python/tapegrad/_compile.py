@@ -12,6 +12,7 @@ import copy
 import dataclasses
 import functools
 import gc
+import pickle
 import sys
 import threading
 import types
@@ -206,22 +207,12 @@ class _Site:
         self.given_up: str | None = None
 
 
-def _handles() -> tuple[list[Variable], set[int], list[Any]]:
-    """All living Variables, the identities of all objects that the collector knows, and these objects.
-
-    While the last list lives, no new object gets the identity of an old one.
-    """
-    objects = gc.get_objects()
-    return _core._instances(objects, Variable), {id(o) for o in objects}, objects
-
-
-def _outer_state() -> list[tuple[str, Any]]:
+def _outer_state(living: _core._Living) -> list[tuple[str, Any]]:
     """State that a function must not change, since its program would not: modes, options of optimizers, NumPy's random state."""
-    optimizers = _core._instances(gc.get_objects(), _core.Optimizer)
+    optimizers = [*living.optimizers, *living.new_optimizers()]
     options = {id(o): [{k: v for k, v in g.items() if k != "params"} for g in o.param_groups] for o in optimizers}
     numpy_random = sys.modules.get("numpy.random")
-    state = None if numpy_random is None else numpy_random.get_state()
-    draws = state and (state[1].tobytes(), state[2:])
+    draws = None if numpy_random is None else pickle.dumps(numpy_random.get_state(legacy=False))
     signature = _core._signature((), {})
     return [
         ("options of an optimizer (a scheduler's step)", options),
@@ -381,45 +372,53 @@ class Compiled(_core._Table):
             site.given_up = reason
 
     def _record(self, site: _Site, arguments: list[Any], args: Any, kwargs: Any) -> Any:
-        handles, old, alive = _handles()
-        before = _outer_state()
-        if not _core._capture_begin(arguments, handles):
-            return self._function(*args, **kwargs)
-        profile, collects = sys.getprofile(), gc.isenabled()
-        call = args, kwargs
-        given = _contents(call, [])
-        containers = {id(x) for x in given if isinstance(x, (dict, list, tuple)) or _is_record(x)}
-        watch = Watch(self._function, site.keep, old, containers)
+        collects = gc.isenabled()
         # The garbage collector may run callbacks and finalizers at any moment: they are not part of the function.
         gc.disable()
+        living = _core._Living()
+        try:
+            before = _outer_state(living)
+            if not _core._capture_begin(arguments, living.variables):
+                return self._function(*args, **kwargs)
+            try:
+                return self._recorded(site, arguments, (args, kwargs), before, living)
+            finally:
+                _core._capture_abort()  # drops a recording that an error has ended
+        finally:
+            # The traceback of an error keeps this frame, which must not keep all objects of the process.
+            living.forget()
+            if collects:
+                gc.enable()
+
+    def _recorded(self, site: _Site, arguments: list[Any], call: tuple[Any, Any], before: Any, living: _core._Living) -> Any:
+        """Runs the function under a recording that has begun, and ends the recording."""
+        given = _contents(call, [])
+        containers = {id(x) for x in given if isinstance(x, (dict, list, tuple)) or _is_record(x)}
+        profile, watch = sys.getprofile(), Watch(self._function, site.keep, living, containers)
         try:
             found = None if site.first is None else guards(site.first.watch)
             sys.setprofile(watch)
-            result = self._function(*args, **kwargs)
-        except BaseException:
-            _core._capture_abort()
-            raise
+            result = self._function(*call[0], **call[1])
         finally:
             sys.setprofile(profile)
-            if collects:
-                gc.enable()
         if not _same_contents(given, _contents(call, [])):
             _core._capture_refuse("it changes the contents of an argument")
-        for was, now in zip(before, _outer_state(), strict=True):
+        for was, now in zip(before, _outer_state(living), strict=True):
             if was[1] != now[1]:
                 _core._capture_refuse(f"it changes {was[0]}; do that outside")
-        recording = self._end(site, arguments, result, watch, handles, old)
+        recording = self._end(site, arguments, result, watch, living)
         if recording is not None:
             self._compare(site, recording, found, arguments, call)
-        alive.clear()
         return result
 
-    def _end(
-        self, site: _Site, arguments: list[Any], result: Any, watch: Watch, handles: list[Variable], old: set[int]
-    ) -> _Recording | None:
+    def _end(self, site: _Site, arguments: list[Any], result: Any, watch: Watch, living: _core._Living) -> _Recording | None:
         """Ends a recording and returns it; None when it cannot be replayed."""
         found: list[Any] = []
-        structure = flatten(result, found)
+        try:
+            structure = flatten(result, found)
+        except Exception as error:  # noqa: BLE001 - of a container of the user's, or of one that holds itself
+            self._fail(site, f"its result cannot be taken apart: {type(error).__name__}: {error}")
+            return None
         slots: list[Variable] = []
         results: list[Any] = []
         for x in found:
@@ -427,23 +426,23 @@ class Compiled(_core._Table):
                 results.append(("argument", at))
             elif (at := next((i for i, v in enumerate(slots) if v is x), None)) is not None:
                 results.append(("slot", at))
-            elif isinstance(x, Variable) and (owner := _core._gradient_owner(x, handles)) is not None:
+            elif isinstance(x, Variable) and (owner := _core._gradient_owner(x, living.variables)) is not None:
                 results.append(("gradient", owner))
-            elif isinstance(x, Variable) and id(x) not in old:
+            elif isinstance(x, Variable) and x not in living:
                 results.append(("slot", len(slots)))
                 slots.append(x)
             else:
                 results.append(("constant", x))
         if any(s.kind == "module" for s in _walk(structure)):
             _core._capture_refuse("it returns a Module")
-        reason = _unlike(result, old)
+        reason = _unlike(result, living)
         if reason is not None:
             _core._capture_refuse(reason)
-        shared = _shared(slots, old)
-        kept = _escaped(old, [x for x in found if isinstance(x, Variable)], (handles, found, result, arguments))
+        shared = _shared(slots, living)
+        kept = _escaped(living, [x for x in found if isinstance(x, Variable)])
         if kept is not None:
             _core._capture_refuse(f"it keeps a new Variable of shape {kept.shape} outside of its results")
-        trace = _core._capture_finish(slots, arguments, handles)
+        trace = _core._capture_finish(slots, arguments, living.variables)
         if isinstance(trace, str):
             self._fail(site, trace)
             return None
@@ -463,7 +462,8 @@ class Compiled(_core._Table):
             guarded, reason = _guarded(recording, *found)
         if reason is not None:
             self._fail(site, reason)
-            site.first = recording
+            # The next call is compared with this one; a recording that nothing is compared with would keep its values.
+            site.first = recording if site.given_up is None else None
             return
         site.first = None
         variant = _Variant(recording, guarded, arguments, (self._function, *_without_values(call)))
@@ -548,16 +548,16 @@ class CompiledModule(Compiled):
 _OWN = frozenset({"_explain", "_function", "_reasons", "_sites", "_warned"})
 
 
-def _unlike(result: Any, old: set[int]) -> str | None:
+def _unlike(result: Any, living: _core._Living) -> str | None:
     """Why a result cannot be built again from its leaves."""
     if isinstance(result, (list, dict)):
         if type(result) not in (list, dict):
             return f"it returns a {type(result).__name__}; return a dict or a list"
-        if id(result) in old:
+        if result in living:
             return f"it returns a {type(result).__name__} that was there before the call; return a new one"
     if isinstance(result, (list, tuple, dict)):
         items = result.values() if isinstance(result, dict) else result
-        return next((reason for item in items if (reason := _unlike(item, old)) is not None), None)
+        return next((reason for item in items if (reason := _unlike(item, living)) is not None), None)
     return None
 
 
@@ -569,12 +569,12 @@ def _plain_dicts(result: Any) -> Iterator[Any]:
             yield from _plain_dicts(item)
 
 
-def _shared(results: list[Variable], old: set[int]) -> str | None:
+def _shared(results: list[Variable], living: _core._Living) -> str | None:
     """Why a result is not a new value: it is a view of another Variable that the caller has."""
     mine = {id(v) for v in results}
     for v in results:
         for base in gc.get_referents(v):
-            if isinstance(base, Variable) and (id(base) in old or id(base) in mine):
+            if isinstance(base, Variable) and (base in living or id(base) in mine):
                 other = "another result" if id(base) in mine else "a Variable that was there before the call"
                 return f"it returns a view of {other}; return a copy (clone())"
     return None
@@ -586,7 +586,7 @@ def _walk(structure: Structure) -> Iterator[Structure]:
         yield from _walk(child)
 
 
-def _escaped(old: set[int], results: list[Variable], known: Any) -> Variable | None:
+def _escaped(living: _core._Living, results: list[Variable]) -> Variable | None:
     """A Variable that was made in the call, is not a result, and is still alive after it."""
     mine = {id(v) for v in results}
     # A result that is a view holds its base; that is fine where nothing else holds it.
@@ -600,9 +600,9 @@ def _escaped(old: set[int], results: list[Variable], known: Any) -> Variable | N
     others = threading.active_count() > 1
 
     def find() -> Variable | None:
-        objects[:] = _core._instances(gc.get_objects(), Variable)
+        objects[:] = living.new_variables()
         for o in objects:
-            if id(o) not in old and id(o) not in mine and (id(o) not in bases or is_held(o)):
+            if id(o) not in mine and (id(o) not in bases or is_held(o)):
                 if others and not _core._capture_knows(o):
                     continue  # created by another thread
                 objects.clear()

@@ -140,7 +140,7 @@ class _CustomVjp(Function):
             found: list[Any] = []
             if g is None:
                 found = [None] * count
-            elif flatten(g, found, structure) != structure and len(found) != count:
+            elif flatten(g, found, structure) != structure:
                 raise TypeError(f"{ctx.rule.__name__}: its bwd returned a gradient {flatten(g, [])} for an argument {structure}")
             out += found
         return (None, None, *(_gradient(g, v) for g, v in zip(out, call.values, strict=True)))
@@ -201,7 +201,7 @@ class _CustomJvp(Function):
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
         given = [_zeros(v, t) for v, t in zip(ctx.values, tangents[2:], strict=True)]
-        return ctx.rule.push(ctx.call, ctx.values, given)
+        return ctx.rule.push(ctx.call, ctx.values, given, ctx.outputs)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
@@ -212,7 +212,7 @@ class _CustomJvp(Function):
             full = [_core.zeros_like(v) for v in values]
             for i, t in zip(places, tangents, strict=True):
                 full[i] = t
-            return ctx.rule.push(call, values, full)
+            return ctx.rule.push(call, values, full, ctx.outputs)
 
         zeros = [_core.zeros_like(values[i]) for i in places]
         cotangents = [_zeros(y, g) for y, g in zip(ctx.outputs, grads, strict=True)]
@@ -257,7 +257,12 @@ class custom_jvp:
         self.rule = rule
 
     def defjvps(self, *rules: Callable[..., Any] | None) -> None:
-        """Sets the jvp as a sum: ``rules[i](tangent, out, *primals)`` for argument i, None for zero."""
+        """Sets the jvp as a sum: ``rules[i](tangent, out, *primals)`` for argument i, None for zero.
+
+        Raises TypeError for a function with ``nondiff_argnums``, which these rules would not get.
+        """
+        if self.nondiff_argnums:
+            raise TypeError(f"{self.__name__}: defjvps has no place for the arguments in nondiff_argnums; give the jvp by defjvp")
 
         def rule(primals: Any, tangents: Any) -> Any:
             out = self(*primals)
@@ -266,10 +271,24 @@ class custom_jvp:
 
         self.rule = rule
 
-    def push(self, call: _Call, values: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, ...]:
-        """The tangents of the results."""
-        _, tangent = self.rule(*call.skipped, tuple(call.chosen(values)), tuple(call.chosen(tangents)))
-        return call.returned(tangent)
+    def push(
+        self, call: _Call, values: Sequence[Any], tangents: Sequence[Any], outputs: Sequence[Variable]
+    ) -> tuple[Variable, ...]:
+        """The tangents of the results, which are nested as the results and have their shapes."""
+        pair = self.rule(*call.skipped, tuple(call.chosen(values)), tuple(call.chosen(tangents)))
+        if not (isinstance(pair, tuple) and len(pair) == 2):
+            raise TypeError(f"{self.__name__}: its rule must return a pair (result, tangent), it returned {type(pair).__name__}")
+        found: list[Any] = []
+        form = flatten(pair[1], found, call.out)
+        if form != call.out:
+            raise TypeError(f"{self.__name__}: its rule returned a tangent {form} for a result {call.out}")
+        given = tuple(_result("custom function", t) for t in found)
+        for y, t in zip(outputs, given, strict=True):
+            if y.shape != t.shape:
+                raise _core.ShapeError(
+                    f"{self.__name__}: its rule returned a tangent of shape {t.shape} for a result of {y.shape}"
+                )
+        return given
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.rule is None:

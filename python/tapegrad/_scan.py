@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gc
+import operator
 import sys
 from types import CellType, FrameType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 from . import _core
-from ._compile import _RECORDING, Compiled, _escaped, _guarded, _handles, _outer_state, _walk
+from ._compile import _RECORDING, Compiled, _escaped, _guarded, _outer_state, _walk
 from ._core import Variable
 from ._redraw import Draws
 from ._tree import Structure, flatten, leaves, tree_map, unflatten
@@ -45,6 +46,17 @@ def _attribute(f: Any, name: str, make: Callable[[Any], Any]) -> Any:
     return known
 
 
+#: Stands for the content of a cell whose variable was deleted.
+_EMPTY = object()
+
+
+def _content(cell: CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return _EMPTY
+
+
 class _Loop:
     """A recorded body: its guards, its program, and how its values are nested."""
 
@@ -63,7 +75,7 @@ class _Loop:
 
     def again(self, carries: list[Variable], xs: list[Variable], length: int) -> list[Variable]:
         """The same result by the function itself, step by step: needed for gradients of gradients."""
-        cells = [(cell, cell.cell_contents, value) for cell, _, value, *_ in self._parts if isinstance(cell, CellType)]
+        cells = [(cell, _content(cell), value) for cell, _, value, *_ in self._parts if isinstance(cell, CellType)]
         carry = unflatten(self._start, carries)
         ys: list[list[Any]] = []
         try:
@@ -77,7 +89,10 @@ class _Loop:
                 ys.append(leaves(y))
         finally:
             for cell, now, _ in cells:
-                cell.cell_contents = now
+                if now is _EMPTY:
+                    del cell.cell_contents
+                else:
+                    cell.cell_contents = now
         return [*leaves(carry), *(_core.stack(list(column)) for column in zip(*ys, strict=True))]
 
 
@@ -145,32 +160,39 @@ def _recorded_by(outer: Any, f: Any, carry: Any, x: Any, last: _Step | None) -> 
     count = len(found)
     x_form = flatten(x, found)
     inputs = _core._loop_inputs(found)
-    handles, old, alive = _handles()
-    state, watch = _outer_state(), Watch(f, [], old, set())
-    # The step gets new containers, so that a later check can see whether it keeps them.
-    carry, x = unflatten(carry_form, inputs[:count]), unflatten(x_form, inputs[count:])
-    held = [sys.getrefcount(v) for v in inputs]
-    _core._loop_begin(inputs, handles)
-    known = ([], []) if last is None else guards(last.watch)
-    result = _watched(f, carry, x, watch, outer)
-    if changed := _core._loop_changed(inputs):
-        # The step changed copies of its arguments: the changes are copied to the arguments.
-        _core._loop_abort()
-        for i in changed:
-            found[i][...] = inputs[i]
-        of = {id(inputs[i]): found[i] for i in changed}
-        return tree_map(lambda v: of.get(id(v), v), result), None
-    kept = [v for v, n in zip(inputs, held, strict=True) if sys.getrefcount(v) > n]
-    is_kept = bool(kept) and _is_held(kept, [result, carry, x], [inputs, handles, alive, kept, held])
-    is_state = any(was[1] != now[1] for was, now in zip(state, _outer_state(), strict=True))
-    done = _finished(None if is_kept or is_state else result, inputs, count, handles, old)
-    alive.clear()
+    living = _core._Living()
+    try:
+        state, watch = _outer_state(living), Watch(f, [], living, set())
+        # The step gets new containers, so that a later check can see whether it keeps them.
+        carry, x = unflatten(carry_form, inputs[:count]), unflatten(x_form, inputs[count:])
+        held = [sys.getrefcount(v) for v in inputs]
+        _core._loop_begin(inputs, living.variables)
+        known = ([], []) if last is None else guards(last.watch)
+        result = _watched(f, carry, x, watch, outer)
+        if changed := _core._loop_changed(inputs):
+            return _with_changes(result, changed, found, inputs), None
+        kept = [v for v, n in zip(inputs, held, strict=True) if sys.getrefcount(v) > n]
+        is_kept = bool(kept) and _is_held(kept, [result, carry, x], [inputs, living.variables, living.objects, kept, held])
+        is_state = any(was[1] != now[1] for was, now in zip(state, _outer_state(living), strict=True))
+        done = _finished(None if is_kept or is_state else result, inputs, count, living)
+    finally:
+        # The traceback of an error keeps this frame, which must not keep all objects of the process.
+        living.forget()
     if done is None:
         return result, None
     step = _Step(done[0], watch, known[0], x_form, done[1])
     if last is not None:
         step.guards, _ = _guarded(step, *known)
     return result, step
+
+
+def _with_changes(result: Any, changed: list[int], found: list[Any], inputs: list[Variable]) -> Any:
+    """The result of a step that changed copies of its arguments: the changes are copied to the arguments."""
+    _core._loop_abort()
+    for i in changed:
+        found[i][...] = inputs[i]
+    of = {id(inputs[i]): found[i] for i in changed}
+    return tree_map(lambda v: of.get(id(v), v), result)
 
 
 def _watched(f: Any, carry: Any, x: Any, watch: Watch, outer: Any) -> Any:
@@ -205,9 +227,7 @@ def _is_held(inputs: list[Variable], containers: list[Any], own: list[Any]) -> b
     return any(id(h) not in known and not isinstance(h, (Variable, FrameType)) for h in gc.get_referrers(*inputs))
 
 
-def _finished(
-    result: Any, inputs: list[Variable], count: int, handles: list[Variable], old: set[int]
-) -> tuple[Any, Structure] | None:
+def _finished(result: Any, inputs: list[Variable], count: int, living: _core._Living) -> tuple[Any, Structure] | None:
     """Ends a recording, and returns it with the nesting of the result; None when the step cannot be run again."""
     found: list[Any] = []
     form = flatten(result, found)
@@ -216,11 +236,11 @@ def _finished(
         not is_pair
         or not all(isinstance(v, Variable) for v in found)
         or any(s.kind == "module" for s in _walk(form))
-        or _escaped(old, found, (handles, inputs)) is not None
+        or _escaped(living, found) is not None
     ):
         _core._loop_abort()
         return None
-    trace = _core._loop_finish(found, inputs, handles, count)
+    trace = _core._loop_finish(found, inputs, living.variables, count)
     if isinstance(trace, str) or not trace.is_steady(found):
         return None
     return trace, form
@@ -262,6 +282,8 @@ class _Recorder:
 
 
 def _length(xs: Any, length: int | None) -> int:
+    if length is not None and (length := operator.index(length)) < 0:
+        raise ValueError(f"scan: length must not be negative, got {length}")
     arrays = leaves(xs)
     if any(x.ndim == 0 for x in arrays):
         raise _core.ShapeError("scan: an array of xs has no axis to go along; what is the same in all steps belongs to init")
@@ -389,7 +411,8 @@ def scan(
     function that reads elements, prints, draws random numbers or changes state runs step by step. Other effects on Python
     objects are not seen and happen in the first steps only.
 
-    Raises ShapeError when the first axes differ, or the carry changes its shape, and TypeError when f does not return a pair.
+    Raises ShapeError when the first axes differ, or the carry changes its shape, TypeError when f does not return a pair, and
+    ValueError for a negative length.
 
     >>> tg.scan(lambda total, x: (total + x, total), tg.tensor(0.0), tg.Variable([1.0, 2.0, 3.0]))
     (Variable(6.), Variable([0., 1., 3.]))

@@ -62,7 +62,8 @@ def _catches(code: types.CodeType) -> bool:
 class Watch:
     """A profile function that notes which code runs, and refuses calls that a replay would not repeat."""
 
-    def __init__(self, function: Any, objects: list[Any], old: set[int], given: set[int]) -> None:
+    def __init__(self, function: Any, objects: list[Any], old: _core._Living, given: set[int]) -> None:
+        #: The objects that were there when the recording began.
         self._old = old
         #: The identities of containers among the arguments, and of what they hold: each call has others.
         self._given = given
@@ -93,7 +94,7 @@ class Watch:
         code, names = frame.f_code, frame.f_globals
         local = frame.f_locals if code.co_argcount or code.co_freevars else {}
         first = local.get(code.co_varnames[0]) if code.co_argcount else None
-        if id(first) in self._old and not is_plain(first) and not isinstance(first, Variable):
+        if first in self._old and not is_plain(first) and not isinstance(first, Variable):
             if id(first) not in self._given and type(first) not in _CONTAINERS:
                 self.objects.setdefault(id(first), (first, code.co_varnames[0]))
             self._method(code, first)
@@ -171,7 +172,7 @@ class Watch:
             return
         self._closures.add(key)
         for f in gc.get_referrers(code):
-            if isinstance(f, types.FunctionType) and id(f) in self._old:
+            if isinstance(f, types.FunctionType) and f in self._old:
                 for name, cell in zip(code.co_freevars, f.__closure__ or (), strict=False):
                     try:
                         value = cell.cell_contents
@@ -408,10 +409,11 @@ class _Walk:
             self.note(cell, "cell_contents", value, key)
 
     def _attributes(self, x: Any, name: str) -> None:
-        """Follows the attributes that the code names, and guards their number."""
+        """Follows the attributes that the code names, and guards their number and the class."""
         held = getattr(x, "__dict__", None)
         if type(held) is dict:
-            self.guards.append(({name: held}, name, held, False, len(held), f"the set of attributes of {name}"))
+            content = (x, type(x), len(held))
+            self.guards.append(({name: held}, name, held, False, content, f"the set of attributes of {name}"))
             ours = any(_home(c.__module__) == _LIBRARY for c in type(x).__mro__)
             for key in list(held):
                 if self.watch.dynamic or key in self.watch.names or (ours and (key.startswith("_") or key == "training")):

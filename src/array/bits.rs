@@ -13,7 +13,7 @@ use super::storage_rc::Handle;
 macro_rules! bits {
     ($($(#[$doc:meta])* $name:ident($of:ty), $example:ident);* $(;)?) => {
         $($(#[$doc])*
-        #[derive(Clone, Copy, Debug, Default)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
         #[repr(transparent)]
         pub struct $name($of);
 

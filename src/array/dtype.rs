@@ -300,6 +300,17 @@ pub enum Scalar {
 }
 
 impl Scalar {
+    /// Whether two numbers are of one kind and have the same bits, so that 0.0 and -0.0 differ. NaN is the same as NaN.
+    #[must_use]
+    pub fn is_same(self, other: Self) -> bool {
+        let same = |x: f64, y: f64| x.to_bits() == y.to_bits() || (x.is_nan() && y.is_nan());
+        match (self, other) {
+            (Self::Float(x), Self::Float(y)) => same(x, y),
+            (Self::Complex(x), Self::Complex(y)) => same(x.re, y.re) && same(x.im, y.im),
+            _ => self == other,
+        }
+    }
+
     /// The value as a double; the real part of a complex number.
     #[must_use]
     #[allow(clippy::cast_precision_loss, reason = "the conversion that NumPy makes too")]

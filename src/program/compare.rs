@@ -1,16 +1,24 @@
 //! Compares two recordings of a function: are they one program?
 
+use std::hash::{Hash, Hasher};
+
 use crate::array::Array;
 use crate::dispatch;
 use crate::tape::capture::{Arg, Op, Source, Trace};
 
-/// The bytes of an array in row-major order.
-pub(super) fn bytes(a: &Array) -> Vec<u8> {
+/// Adds the bits of the elements of an array, in row-major order, to a hash.
+pub(super) fn hash_bits(a: &Array, hasher: &mut impl Hasher) {
     let a = a.contiguous();
-    dispatch!(bits a.dtype(), T => a.as_slice::<T>().map_or_else(Vec::new, |s| {
-        // Debug texts of bit patterns are equal exactly when the bits are.
-        s.iter().flat_map(|x| format!("{x:?},").into_bytes()).collect()
-    }))
+    dispatch!(bits a.dtype(), T => a.as_slice::<T>().unwrap_or_default().hash(hasher));
+}
+
+/// The number, in row-major order, of the first element that has other bits in one array than in the other. They have one dtype and shape.
+fn first_difference(a: &Array, b: &Array) -> Option<usize> {
+    let (a, b) = (a.contiguous(), b.contiguous());
+    dispatch!(bits a.dtype(), T => {
+        let (x, y) = (a.as_slice::<T>().unwrap_or_default(), b.as_slice::<T>().unwrap_or_default());
+        x.iter().zip(y).position(|(x, y)| x != y)
+    })
 }
 
 /// Whether two arrays have the same dtype, shape and bits.
@@ -20,7 +28,7 @@ pub fn is_same_array(a: &Array, b: &Array) -> bool {
         return false;
     }
     let one_memory = a.storage().as_ptr() == b.storage().as_ptr() && a.layout() == b.layout();
-    one_memory || bytes(a) == bytes(b)
+    one_memory || first_difference(a, b).is_none()
 }
 
 /// The first element in which two constants differ, as text.
@@ -28,14 +36,13 @@ fn show_difference(a: &Array, b: &Array) -> String {
     if a.dtype() != b.dtype() || a.shape() != b.shape() {
         return format!("an array of shape {:?} and dtype {} was of shape {:?} and dtype {}", b.shape(), b.dtype(), a.shape(), a.dtype());
     }
-    let show = |a: &Array, i: usize| dispatch!(a.dtype(), T => format!("{:?}", a.to_vec::<T>()[i]));
-    let differs = (0..a.size()).find(|&i| show(a, i) != show(b, i)).unwrap_or(0);
-    if a.size() == 0 { String::new() } else { format!("{} was {}", show(b, differs), show(a, differs)) }
+    let show = |a: &Array, i: usize| dispatch!(a.dtype(), T => format!("{:?}", a.contiguous().as_slice::<T>().unwrap_or_default()[i]));
+    first_difference(a, b).map_or_else(String::new, |i| format!("{} was {}", show(b, i), show(a, i)))
 }
 
 fn same_number(a: Arg, b: Arg) -> bool {
     match (a, b) {
-        (Arg::Number(x), Arg::Number(y)) => format!("{x:?}") == format!("{y:?}"),
+        (Arg::Number(x), Arg::Number(y)) => x.is_same(y),
         _ => a == b,
     }
 }

@@ -718,6 +718,15 @@ struct Draft {
     to: u16,
 }
 
+/// An operand that nothing needs after the group.
+struct Dying {
+    operand: u16,
+    /// The number under which formulas read it.
+    read: u16,
+    /// The last instruction that reads it.
+    last: usize,
+}
+
 enum DraftOf {
     /// The formula of that number, and its operands.
     Point(usize, SmallVec<[u16; 4]>),
@@ -811,47 +820,57 @@ impl<'a> Builder<'a> {
     }
 
     /// Finds for each result an operand that it can overwrite: nothing reads it after the group, nor in the group after the formula that
-    /// writes the result. If that formula reads it, too, its block is copied to a spare register first.
+    /// writes the result. If that formula reads it, too, its block is copied to a spare register first; an operand whose last use is earlier
+    /// is preferred.
     fn reuse(&mut self, inside: &HashMap<Slot, usize>, dtype: DType, drafts: &mut Vec<Draft>) {
         if size_of(self.shape) * dtype.size() < REUSED_BYTES {
             return;
         }
+        let mut dying = self.dying(inside, drafts);
         let mut spare = None;
-        for result in 0..self.outputs.len() {
-            let to = RESULTS + u16::try_from(result).unwrap_or(0);
-            let Some(written) = drafts.iter().position(|d| d.to == to && matches!(d.what, DraftOf::Point(..))) else { continue };
-            let Some((operand, read, last)) = self.dying(inside, written, drafts) else { continue };
-            self.reuses.push((operand, to - RESULTS));
-            if last == written {
-                let spare = *spare.get_or_insert_with(|| {
-                    self.registers += 1;
-                    self.registers - 1
-                });
-                if let DraftOf::Point(_, from) = &mut drafts[written].what {
+        let mut out = Vec::with_capacity(drafts.len());
+        for (at, mut draft) in drafts.drain(..).enumerate() {
+            let to = draft.to;
+            if let DraftOf::Point(_, from) = &mut draft.what
+                && to >= RESULTS
+                && let Some(k) = dying.iter().position(|d| d.last < at).or_else(|| dying.iter().rposition(|d| d.last == at))
+            {
+                let Dying { operand, read, last } = dying.remove(k);
+                self.reuses.push((operand, to - RESULTS));
+                if last == at {
+                    let spare = *spare.get_or_insert_with(|| {
+                        self.registers += 1;
+                        self.registers - 1
+                    });
                     from.iter_mut().filter(|f| **f == read).for_each(|f| *f = WORK + spare);
+                    out.push(Draft { what: DraftOf::Gather(operand), to: spare });
                 }
-                drafts.insert(written, Draft { what: DraftOf::Gather(operand), to: spare });
             }
+            out.push(draft);
         }
+        *drafts = out;
     }
 
-    /// An operand whose last use is the formula `written` or one before it, as its number, its read, and the last formula that reads it.
-    /// One whose last use is earlier is preferred.
-    fn dying(&self, inside: &HashMap<Slot, usize>, written: usize, drafts: &[Draft]) -> Option<(u16, u16, usize)> {
-        let mut found = None;
-        for (i, (a, how)) in self.inputs.iter().zip(&self.operands).enumerate() {
-            let (Arg::Slot(s), Ok(i)) = (a, u16::try_from(i)) else { continue };
-            let dies = *how == How::Flat && self.fresh.contains(s) && self.uses.get(s) == inside.get(s) && self.reuses.iter().all(|r| r.0 != i);
-            let Some(read) = self.reads.iter().position(|r| dies && *r == Read::Flat(i)) else { continue };
-            let read = u16::try_from(read).unwrap_or(0);
-            let last = drafts.iter().rposition(|d| matches!(&d.what, DraftOf::Point(_, from) if from.contains(&read)));
-            match last {
-                Some(k) if k < written => return Some((i, read, k)),
-                Some(k) if k == written => found = Some((i, read, k)),
-                _ => {}
+    /// The operands that nothing needs after the group, in order.
+    fn dying(&self, inside: &HashMap<Slot, usize>, drafts: &[Draft]) -> Vec<Dying> {
+        let mut last: HashMap<u16, usize> = HashMap::new();
+        for (k, draft) in drafts.iter().enumerate() {
+            if let DraftOf::Point(_, from) = &draft.what {
+                last.extend(from.iter().map(|read| (*read, k)));
             }
         }
-        found
+        let mut out = Vec::new();
+        for (read, of) in (0..).zip(&self.reads) {
+            let &Read::Flat(operand) = of else { continue };
+            let Some(s) = self.inputs[usize::from(operand)].slot() else { continue };
+            if self.fresh.contains(&s)
+                && self.uses.get(&s) == inside.get(&s)
+                && let Some(&last) = last.get(&read)
+            {
+                out.push(Dying { operand, read, last });
+            }
+        }
+        out
     }
 
     fn register(&mut self) -> u16 {
@@ -906,8 +925,8 @@ impl<'a> Builder<'a> {
 
     fn known(&mut self, read: Read) -> u16 {
         let same = |r: &Read| match (r, &read) {
-            // Compared by bits: 0 and -0 differ.
-            (Read::Number(Number::Literal(x), a), Read::Number(Number::Literal(y), b)) => a == b && format!("{x:?}") == format!("{y:?}"),
+            // 0 and -0 differ.
+            (Read::Number(Number::Literal(x), a), Read::Number(Number::Literal(y), b)) => a == b && x.is_same(*y),
             _ => *r == read,
         };
         let at = self.reads.iter().position(same).unwrap_or_else(|| {

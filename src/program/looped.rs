@@ -7,16 +7,17 @@
 //!
 //! Steps that depend only on values from outside the loop run once, before the loop.
 
+use std::any::Any;
 use std::collections::HashSet;
 use std::fmt;
-use std::hash::{DefaultHasher, Hasher};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 
 use serde::ser::Error as _;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use super::compare::bytes;
+use super::compare::hash_bits;
 use super::plan::{drop_dead, is_pure};
 use super::run::{Table, clear, laid_out, result};
 use super::{Instr, Program};
@@ -47,6 +48,8 @@ pub trait Again: Send + Sync {
     /// # Errors
     /// Those of the function.
     fn run(&self, carries: &[Variable], xs: &[Variable], length: usize) -> Result<Vec<Variable>>;
+    /// For a downcast by its maker.
+    fn as_any(&self) -> &dyn Any;
 }
 
 /// A value of a step that its pullback reads, and where its elements are in the row of its stack.
@@ -70,6 +73,21 @@ pub struct Gradients {
     pub live: Vec<usize>,
     /// For each operand, the number of its gradient among the outputs that follow the results.
     pub of: Vec<Option<usize>>,
+}
+
+impl Gradients {
+    /// Whether these numbers fit a recording with so many operands, carries and stacked arrays.
+    fn fit(&self, trace: &Trace, operands: usize, [carries, xs]: [usize; 2]) -> bool {
+        let count = self.of.iter().flatten().count();
+        let Some(results) = trace.outputs.len().checked_sub(count) else { return false };
+        carries <= results
+            && carries.checked_add(xs).is_some_and(|n| n <= operands)
+            && self.of.len() == operands
+            && (0..count).all(|k| self.of.contains(&Some(k)))
+            && self.split <= trace.steps.len()
+            && self.live.iter().all(|k| *k < results)
+            && trace.inputs == operands + self.live.len()
+    }
 }
 
 /// The body of a loop: a program of one step.
@@ -116,7 +134,7 @@ impl AttrSet for Loop {
         Attrs::Set(Arc::new(self.clone()))
     }
 
-    fn as_any(&self) -> &dyn std::any::Any {
+    fn as_any(&self) -> &dyn Any {
         self
     }
 
@@ -141,10 +159,8 @@ impl AttrSet for Loop {
 pub static SCAN: Primitive = Primitive {
     name: "scan",
     eval: |call| {
-        let (attrs, outs) = (call.attrs::<Loop>(), call.inputs().len());
-        let inputs: SmallVec<[&Array; 8]> = (0..outs).map(|i| call.array(i)).collect();
-        let outs = attrs.run(&inputs, call.is_recorded())?;
-        for out in outs {
+        let inputs: SmallVec<[&Array; 8]> = (0..call.inputs().len()).map(|i| call.array(i)).collect();
+        for out in call.attrs::<Loop>().run(&inputs, call.is_recorded())? {
             call.give(out);
         }
         Ok(())
@@ -157,6 +173,7 @@ pub static SCAN: Primitive = Primitive {
     vjp: Vjp::Rule(|ctx| if ctx.create_graph() { again(ctx) } else { pull(ctx) }),
     jvp: Jvp::Rule(|_| Err(Error::Grad("scan: a recorded loop has no forward mode; run its function step by step".to_owned()))),
     moves: true,
+    has_callback: true,
     ..Primitive::BASE
 };
 
@@ -208,9 +225,10 @@ impl Hoisted {
 
 /// A hash of a recording: equal recordings have equal hashes.
 fn identity(trace: &Trace, gradients: &Gradients) -> u64 {
-    let mut text = format!("{gradients:?} {:?}", trace.outputs).into_bytes();
+    let mut hasher = DefaultHasher::new();
+    format!("{gradients:?} {:?}", trace.outputs).hash(&mut hasher);
     for step in &trace.steps {
-        text.extend(format!("{:?} {:?} {:?};", step.op, step.inputs, step.outputs).bytes());
+        format!("{:?} {:?} {:?}", step.op, step.inputs, step.outputs).hash(&mut hasher);
     }
     for (slot, source) in &trace.sources {
         let (layout, dtype) = &trace.metas[*slot];
@@ -218,15 +236,13 @@ fn identity(trace: &Trace, gradients: &Gradients) -> u64 {
             Source::Constant(a, _) => {
                 // Memory that another owner lends may change: its address is part of the hash.
                 let owner = if a.is_lent() { a.storage().as_ptr() as usize } else { 0 };
-                text.extend(format!("{slot} {dtype} {:?} {owner}", a.shape()).bytes());
-                text.extend(bytes(a));
+                format!("{slot} {dtype} {:?} {owner}", a.shape()).hash(&mut hasher);
+                hash_bits(a, &mut hasher);
             }
-            Source::Input(i) => text.extend(format!("{slot} input {i} {dtype} {:?} {:?}", layout.shape(), layout.strides()).bytes()),
-            Source::Place(i) => text.extend(format!("{slot} place {i}").bytes()),
+            Source::Input(i) => format!("{slot} input {i} {dtype} {:?} {:?}", layout.shape(), layout.strides()).hash(&mut hasher),
+            Source::Place(i) => format!("{slot} place {i}").hash(&mut hasher),
         }
     }
-    let mut hasher = DefaultHasher::new();
-    hasher.write(&text);
     hasher.finish()
 }
 
@@ -236,7 +252,8 @@ impl Body {
     /// the results of the step, and the gradients.
     ///
     /// # Errors
-    /// `Value` for a recording that changes state, reads places, has more than 200 operands or results, or has a broadcast carry.
+    /// `Value` for a recording that changes state, reads places, has other numbers of operands and results than given, or more than 200, or
+    /// has a broadcast carry.
     /// `Shape` and `DType` when a carry changes its shape or dtype.
     pub fn new(mut trace: Trace, operands: Vec<(Layout, DType)>, carries: usize, xs: usize, gradients: Option<Gradients>) -> Result<Self> {
         let count = operands.len();
@@ -245,6 +262,9 @@ impl Body {
             return fail("changes state, draws random numbers, or reads places");
         }
         let mut gradients = gradients.unwrap_or_else(|| Gradients { split: trace.steps.len(), of: vec![None; count], ..Gradients::default() });
+        if !gradients.fit(&trace, count, [carries, xs]) {
+            return fail("has other numbers of inputs, results or gradients than it was said to have");
+        }
         let results = trace.outputs.len() - gradients.of.iter().flatten().count();
         if count > MOST || results > MOST {
             return fail(&format!("has more than {MOST} operands or results"));
@@ -438,6 +458,12 @@ impl Loop {
     #[must_use]
     pub fn new(body: Arc<Body>, length: usize, again: Option<Arc<dyn Again>>) -> Self {
         Self { body, length, again }
+    }
+
+    /// What runs the function of the loop step by step.
+    #[must_use]
+    pub fn again(&self) -> Option<&dyn Again> {
+        self.again.as_deref()
     }
 
     /// The inputs that are the same in each step: values from outside, and results of the steps that run once.

@@ -86,9 +86,14 @@ impl Program {
     /// Runs the pullback: returns the gradients for the cotangents of the results.
     ///
     /// # Errors
-    /// Those of the instructions.
-    pub fn pull(&self, rest: &Rest, cotangents: &[Array], first: usize) -> Result<Vec<Array>> {
+    /// `Value` for another number of cotangents than recorded, `Shape` or `DType` when one differs from the recording, and those of the
+    /// instructions.
+    pub fn pull(&self, rest: &Rest, cotangents: &[Array]) -> Result<Vec<Array>> {
         let Some((at, gradients)) = &self.split else { return Ok(Vec::new()) };
+        let first = self.own_inputs();
+        if cotangents.len() != self.input_count - first {
+            return Err(Error::Value(format!("program: got {} cotangents, expected {}", cotangents.len(), self.input_count - first)));
+        }
         let mut table = rest.table.clone();
         for given in self.inputs.iter().filter(|g| g.from >= first) {
             if let Some(g) = cotangents.get(given.from - first) {
@@ -120,11 +125,15 @@ impl Program {
         }
     }
 
+    /// Number of inputs other than cotangents, which are given later, to the pullback.
+    fn own_inputs(&self) -> usize {
+        self.input_count - self.pullback.map_or(0, |p| p.cotangents)
+    }
+
     /// Puts inputs, constants and the values of places into the table.
     fn fill(&self, table: &mut Table, inputs: &[Array]) -> Result<()> {
-        // Cotangents are given later, to the pullback.
-        let expected = self.input_count - self.pullback.map_or(0, |p| p.cotangents);
-        let lacks = self.split.is_none() && self.inputs.iter().any(|given| given.from >= inputs.len());
+        let expected = self.own_inputs();
+        let lacks = self.inputs.iter().any(|given| (inputs.len()..expected).contains(&given.from));
         if lacks || inputs.len() > expected {
             return Err(Error::Value(format!("program: got {} inputs, expected {expected}", inputs.len())));
         }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use pyo3::exceptions::{PyException, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyComplex, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType};
+use pyo3::types::{PyBool, PyBytes, PyComplex, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 use smallvec::SmallVec;
 
 use super::error::{external, guard};
@@ -105,18 +105,6 @@ fn _capture_abort() {
 #[pyfunction]
 fn _is_capturing() -> bool {
     capture::is_begun()
-}
-
-/// The objects whose type is `kind` or derived from it. Unlike `isinstance` it never asks for `__class__`, which may run code.
-#[pyfunction]
-fn _instances<'py>(objects: &Bound<'py, PyList>, kind: &Bound<'py, PyType>) -> PyResult<Vec<Bound<'py, PyAny>>> {
-    let mut found = Vec::new();
-    for o in objects {
-        if o.get_type().is_subclass(kind)? {
-            found.push(o);
-        }
-    }
-    Ok(found)
 }
 
 /// Raises ValueError unless all elements of the bools `ok` are true. `{}` in the message is replaced by the element of `values`, which has
@@ -374,6 +362,12 @@ struct Pull {
     owner: Option<Held<PyAny>>,
 }
 
+/// Reports the Python objects that a rule holds to a garbage collector, if it is the rule of a compiled function.
+pub fn traverse(rule: &dyn CustomRule, visit: &PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
+    let owner = rule.as_any().downcast_ref::<Pull>().and_then(|pull| pull.owner.as_ref());
+    owner.map_or(Ok(()), |owner| visit.call(&**owner))
+}
+
 impl Pull {
     /// The gradients, recorded: the function runs again and is recorded.
     #[cold]
@@ -423,7 +417,7 @@ impl CustomRule for Pull {
         for (j, (shape, dtype)) in self.outs.iter().enumerate() {
             cotangents.push(ctx.cotangent_of(j).map_or_else(|| Array::zeros(shape, *dtype), Variable::into_array));
         }
-        let gradients = self.program.pull(&self.rest, &cotangents, self.args.len())?;
+        let gradients = self.program.pull(&self.rest, &cotangents)?;
         for (i, at) in self.pullback.gradients.iter().enumerate() {
             if let Some(at) = at
                 && ctx.needs(i)
@@ -744,8 +738,12 @@ enum Content {
     Items(Vec<Py<PyAny>>),
     /// The bytes of a NumPy array or another buffer.
     Bytes(Py<PyBytes>),
-    /// The number of items.
-    Count(usize),
+    /// An object whose attributes the value is, its class, and the number of its attributes.
+    Attributes {
+        of: Py<PyAny>,
+        class: Py<PyAny>,
+        count: usize,
+    },
 }
 
 /// Whether two values are the same object, or equal numbers or strings of the same type. Numbers that differ in sign, or are NaN, are not
@@ -789,7 +787,7 @@ impl Guard {
             Content::Any => Ok(true),
             Content::Items(items) => same_items(&now, items),
             Content::Bytes(bytes) => same_bytes(&now, bytes.bind(py)),
-            Content::Count(n) => Ok(now.len()? == *n),
+            Content::Attributes { of, class, count } => Ok(of.bind(py).get_type().is(class) && now.len()? == *count),
         }
     }
 }
@@ -828,7 +826,7 @@ fn same_items(now: &Bound<'_, PyAny>, items: &[Py<PyAny>]) -> PyResult<bool> {
 #[pymethods]
 impl PyGuards {
     /// Made from tuples of: a holder (a dict, or an object with attributes), a key, the value, whether equality is sufficient, the content
-    /// (a list of items, bytes, a number of items, or None), and a name.
+    /// (a list of items, bytes, a tuple of an object and its class and the number of its attributes, or None), and a name.
     #[new]
     fn new(all: &Bound<'_, PyList>) -> PyResult<Self> {
         let one = |t: Bound<'_, PyAny>| -> PyResult<Guard> {
@@ -836,7 +834,10 @@ impl PyGuards {
             let content = match content.cast::<PyBytes>() {
                 Ok(bytes) => Content::Bytes(bytes.clone().unbind()),
                 Err(_) if content.is_none() => Content::Any,
-                Err(_) if content.cast::<PyInt>().is_ok() => Content::Count(content.extract()?),
+                Err(_) if content.is_instance_of::<PyTuple>() => {
+                    let (of, class, count) = content.extract()?;
+                    Content::Attributes { of, class, count }
+                }
                 Err(_) => Content::Items(content.extract()?),
             };
             Ok(Guard { holder, key, value, by_value, content, name })
@@ -875,8 +876,13 @@ impl PyGuards {
             visit.call(&g.holder)?;
             visit.call(&g.key)?;
             visit.call(&g.value)?;
-            if let Content::Items(items) = &g.content {
-                items.iter().try_for_each(|item| visit.call(item))?;
+            match &g.content {
+                Content::Items(items) => items.iter().try_for_each(|item| visit.call(item))?,
+                Content::Attributes { of, class, .. } => {
+                    visit.call(of)?;
+                    visit.call(class)?;
+                }
+                Content::Any | Content::Bytes(_) => {}
             }
         }
         Ok(())
@@ -1020,6 +1026,5 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(_gradient_owner, m)?)?;
     m.add_function(wrap_pyfunction!(_is_capturing, m)?)?;
     m.add_function(wrap_pyfunction!(_require_all, m)?)?;
-    m.add_function(wrap_pyfunction!(_instances, m)?)?;
     m.add_function(wrap_pyfunction!(_signature, m)?)
 }

@@ -22,7 +22,7 @@ use pyo3::types::PyDict;
 
 use super::error::guard;
 use super::function::{FunctionRule, PyHook};
-use super::release;
+use super::{compile, looped, release};
 use crate::array::alloc_check;
 use crate::lock::{self, ShortMutex};
 use crate::tape::gc::{self, Object, Picture};
@@ -67,7 +67,11 @@ impl StandIn {
         let entry = &shown.picture.entries()[self.0];
         entry.targets.iter().try_for_each(|&t| shown.visit(Some(t), &visit))?;
         entry.objects.iter().try_for_each(|object| match object {
-            Object::Rule(rule) => rule.as_any().downcast_ref::<FunctionRule>().map_or(Ok(()), |rule| rule.traverse(&visit)),
+            Object::Rule(rule) => match rule.as_any().downcast_ref::<FunctionRule>() {
+                Some(rule) => rule.traverse(&visit),
+                None => compile::traverse(&**rule, &visit),
+            },
+            Object::Attrs(attrs) => looped::traverse(&**attrs, &visit),
             Object::Hook(hook) => hook.as_any().downcast_ref::<PyHook>().map_or(Ok(()), |hook| hook.traverse(&visit)),
         })
     }

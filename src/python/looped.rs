@@ -1,10 +1,12 @@
 //! Loops whose body is recorded once and run by the core, for `tapegrad.scan`.
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use pyo3::exceptions::PyValueError;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 use smallvec::SmallVec;
@@ -20,7 +22,7 @@ use crate::ops;
 use crate::ops::work::LONG_CALL;
 use crate::program::{Again, Body, Gradients, Loop, SCAN, difference, is_same_array, set_tick};
 use crate::tape::capture::{self, Capturing, Source, Trace};
-use crate::tape::{self, BackwardOptions, Edge, Operand, Variable, apply_all};
+use crate::tape::{self, AttrSet, BackwardOptions, Edge, Operand, Variable, apply_all};
 use crate::transform;
 
 /// A recording of a step in progress.
@@ -372,6 +374,16 @@ impl Again for PyAgain {
         };
         Python::attach(go).map_err(external)
     }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// Reports the Python objects that attributes hold to a garbage collector, if they are those of a loop.
+pub fn traverse(attrs: &dyn AttrSet, visit: &PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
+    let again = attrs.as_any().downcast_ref::<Loop>().and_then(Loop::again).and_then(|again| again.as_any().downcast_ref::<PyAgain>());
+    again.map_or(Ok(()), |again| visit.call(&*again.0))
 }
 
 #[pymethods]

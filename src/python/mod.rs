@@ -18,6 +18,7 @@ mod in_place;
 mod index;
 mod interchange;
 mod lender;
+mod living;
 mod looped;
 mod number;
 mod numpy;
@@ -62,6 +63,7 @@ mod _core {
         super::optim::register(m)?;
         super::clip::register(m)?;
         super::compile::register(m)?;
+        super::living::register(m)?;
         super::looped::register(m)?;
         super::bind::register(m)
     }

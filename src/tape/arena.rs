@@ -339,7 +339,10 @@ impl Arena {
             return Err(freed_error(node.name(), node.source()));
         }
         if node.refs > 1 {
+            let before = node.is_fallible();
             *to = node.part()?;
+            let after = node.is_fallible();
+            self.count_fallible(before, after);
             return Ok(());
         }
         node.refs = 0;

@@ -20,6 +20,7 @@ use smallvec::SmallVec;
 use super::arena;
 use super::leaf::{Hook, Leaf};
 use super::node::{Attrs, CustomRule, Input, Node};
+use super::primitive::AttrSet;
 use super::variable::Edge;
 use crate::array::alloc_check;
 use crate::lock::{AtFork, ShortMutex, at_fork};
@@ -28,6 +29,8 @@ use crate::lock::{AtFork, ShortMutex, at_fork};
 pub enum Object {
     /// A user's rule.
     Rule(Arc<dyn CustomRule>),
+    /// Attributes that may hold a user's object.
+    Attrs(Arc<dyn AttrSet>),
     /// A hook.
     Hook(Hook),
 }
@@ -222,8 +225,10 @@ impl Picture {
                 Input::Node { id, .. } => self.nodes.get(id).copied(),
             });
         }
-        if let Attrs::Custom(rule) = &node.attrs {
-            entry.objects.push(Object::Rule(Arc::clone(rule)));
+        match &node.attrs {
+            Attrs::Custom(rule) => entry.objects.push(Object::Rule(Arc::clone(rule))),
+            Attrs::Set(set) if node.op.has_callback => entry.objects.push(Object::Attrs(Arc::clone(set))),
+            Attrs::None | Attrs::Set(_) | Attrs::Freed(_) => {}
         }
         if let Some(extra) = &node.extra {
             entry.targets.extend(extra.retained.iter().filter_map(|(_, leaf)| self.of_leaf(leaf)));

@@ -233,7 +233,12 @@ impl Node {
     /// Whether it holds user objects, whose code can raise an error.
     #[inline]
     pub(super) fn is_fallible(&self) -> bool {
-        matches!(self.attrs, Attrs::Custom(_)) || self.extra.as_ref().is_some_and(|e| !e.hooks.is_empty())
+        let attrs = match self.attrs {
+            Attrs::Custom(_) => true,
+            Attrs::Set(_) => self.op.has_callback,
+            Attrs::None | Attrs::Freed(_) => false,
+        };
+        attrs || self.extra.as_ref().is_some_and(|e| !e.hooks.is_empty())
     }
 
     /// Whether it owns, besides its inputs, only plain data and buffers that go to this thread's cache. Such a node may be dropped under

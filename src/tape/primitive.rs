@@ -324,6 +324,8 @@ pub struct Primitive {
     pub is_view: bool,
     /// Whether it only moves elements and does not compute with them, as views do: then it accepts 16-bit floats as they are.
     pub moves: bool,
+    /// Whether its attributes may hold a user's object, whose code its rule runs.
+    pub has_callback: bool,
     /// The loops of an elementwise formula, for programs.
     pub blocks: Option<&'static Blocks>,
 }
@@ -370,6 +372,7 @@ impl Primitive {
         hidden: 0,
         is_view: false,
         moves: false,
+        has_callback: false,
         blocks: None,
     };
 }

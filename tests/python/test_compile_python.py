@@ -8,6 +8,7 @@ import contextvars
 import copy
 import dataclasses
 import functools
+import gc
 import io
 import itertools
 import operator
@@ -18,6 +19,7 @@ import threading
 import time
 import types
 import warnings
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -799,3 +801,107 @@ def test_another_thread_that_trains_is_no_part_of_a_recording() -> None:
         run(tg.ones(5, 4))
         assert shown([p.grad for p in other.parameters()]) == was
     assert run.programs(), run.explain()
+
+
+def test_a_failed_recording_keeps_nothing_and_ends() -> None:
+    class Held:
+        pass
+
+    count = 0
+
+    def f(x: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count == 2:
+            raise RuntimeError("the second call")
+        return x * 2
+
+    step, held = tg.compile(f), Held()
+    gone = weakref.ref(held)
+    step(tg.ones(2))
+    with pytest.raises(RuntimeError) as error:
+        step(tg.ones(2))
+    del held
+    assert gone() is None, f"{error.value!r} keeps objects of the process alive"
+    assert not tg._core._is_capturing()
+
+
+def test_a_result_that_cannot_be_taken_apart_runs_in_python() -> None:
+    def f(x: Any) -> Any:
+        out = [x * 2]
+        out.append(out)
+        return out
+
+    step = tg.compile(f)
+    for _ in range(5):
+        out = step(tg.ones(2))
+        assert out[1] is out
+    assert "its result cannot be taken apart: RecursionError" in step.explain()
+    assert not tg._core._is_capturing()
+
+
+def test_a_function_that_stays_in_python_keeps_no_recording() -> None:
+    seen: list[int] = []
+
+    def f(x: Any) -> Any:
+        seen.append(0)
+        return x * 2, len(seen)
+
+    step = tg.compile(f)
+    for _ in range(6):
+        step(tg.ones(3))
+    (site,) = step._sites.values()
+    assert site.given_up is not None
+    assert site.first is None
+
+
+@pytest.mark.parametrize("generator", [np.random.MT19937, np.random.PCG64, np.random.SFC64])
+def test_any_generator_of_numpy_is_compared(generator: Any) -> None:
+    before = np.random.get_bit_generator()
+    np.random.set_bit_generator(generator(1))
+    try:
+        plain, drawing = tg.compile(lambda x: x * 2), tg.compile(lambda x: x * np.random.rand())  # noqa: NPY002 - what users call
+        for _ in range(4):
+            assert plain(tg.ones(2)).tolist() == [2.0, 2.0]
+            drawing(tg.ones(2))
+        assert plain.explain().startswith("recorded:")
+        assert "numpy.random" in drawing.explain()
+    finally:
+        np.random.set_bit_generator(before)
+
+
+@pytest.mark.parametrize("collects", [False, True])
+def test_a_variable_that_is_kept_elsewhere_is_found(collects: bool) -> None:
+    kept: dict[str, Any] = {}
+
+    def f(x: Any) -> Any:
+        kept["last"] = y = x * 2
+        if collects:
+            gc.collect()  # new objects are not in the youngest generation after it
+        return y + 1
+
+    step = tg.compile(f)
+    for _ in range(4):
+        step(tg.ones(2))
+        assert kept.pop("last").tolist() == [2.0, 2.0]
+    assert "it keeps a new Variable of shape (2,) outside of its results" in step.explain()
+
+
+@pytest.mark.parametrize("method", [False, True])
+def test_an_object_gets_another_class(method: bool) -> None:
+    class Doubles:
+        factor = 2.0
+
+        def of(self, x: Any) -> Any:
+            return x * self.factor
+
+    class Trebles(Doubles):
+        factor = 3.0
+
+    scale = Doubles()
+    step = tg.compile((lambda x: scale.of(x)) if method else (lambda x: x * scale.factor))
+    for _ in range(4):
+        assert step(tg.ones(1)).item() == 2.0
+    assert step.explain().startswith("recorded:")
+    scale.__class__ = Trebles
+    assert step(tg.ones(1)).item() == 3.0

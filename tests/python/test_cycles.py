@@ -172,6 +172,21 @@ def objects_in_a_ring_of_graphs() -> Any:
     return probes[0]
 
 
+def a_compiled_function_reaches_its_result() -> Any:
+    probe = Held()
+    probe.step = tg.compile(lambda x: (probe, x * x)[1])  # type: ignore[attr-defined]
+    for _ in range(4):
+        probe.last = probe.step(leaf())  # type: ignore[attr-defined]
+    assert len(probe.step.programs()) == 1  # type: ignore[attr-defined]
+    return probe
+
+
+def the_function_of_a_scan_reaches_its_result() -> Any:
+    probe = Held()
+    probe.last, _ = tg.scan(lambda c, x: (c * x, (probe, None)[1]), leaf(), tg.ones(20, 2))  # type: ignore[attr-defined]
+    return probe
+
+
 CASES = [
     the_hook_keeps_its_handle,
     a_module_keeps_the_handle_of_its_hook,
@@ -187,6 +202,8 @@ CASES = [
     a_hook_of_a_parameter_reaches_its_optimizer,
     an_iterator_over_rows,
     objects_in_a_ring_of_graphs,
+    a_compiled_function_reaches_its_result,
+    the_function_of_a_scan_reaches_its_result,
 ]
 
 

@@ -643,3 +643,49 @@ def test_results_that_depend_on_nothing_tracked_do_not_require_gradients() -> No
     for _ in range(2):
         assert [v.requires_grad for v in leaves(tg.scan(step, start, xs))] == expected
     assert bodies(step) == 1
+
+
+def test_the_length_is_an_integer_that_is_not_negative() -> None:
+    assert tg.scan(lambda c, _: (c + 1, c), tg.tensor(0.0), length=np.int64(3))[0].item() == 3.0
+    with pytest.raises(ValueError, match="length must not be negative, got -3"):
+        tg.scan(lambda c, _: (c + 1, c), tg.tensor(0.0), length=-3)
+    for length in (20.0, "20"):
+        with pytest.raises(TypeError, match="cannot be interpreted as an integer"):
+            tg.scan(lambda c, _: (c + 1, c), tg.tensor(0.0), length=length)  # type: ignore[arg-type]
+
+
+def test_an_error_in_a_recorded_step_keeps_nothing() -> None:
+    class Held:
+        pass
+
+    count = 0
+
+    def f(c: Any, x: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count == 2:
+            raise RuntimeError("the second step")
+        return c + x, c
+
+    held = Held()
+    gone = weakref.ref(held)
+    with pytest.raises(RuntimeError) as error:
+        tg.scan(f, tg.tensor(0.0), tg.ones(N))
+    del held
+    assert gone() is None, f"{error.value!r} keeps objects of the process alive"
+    assert not tg._core._is_capturing()
+
+
+def test_gradients_of_gradients_after_a_variable_of_the_function_was_deleted() -> None:
+    kept = w = normal(2).requires_grad_()
+
+    def f(c: Any, x: Any) -> Any:
+        return c * 0.5 + tg.sin(w) * x, None  # noqa: F821 - it is deleted below
+
+    for _ in range(2):
+        last, _ = tg.scan(f, tg.zeros(2, dtype=tg.float64), normal(N, 2))
+    del w
+    (g,) = tg.autograd.grad(last.sum(), kept, create_graph=True)
+    assert g.requires_grad
+    with pytest.raises(NameError):
+        f(last, last)

@@ -524,3 +524,39 @@ def test_the_backward_of_a_function_keeps_the_mappings_of_its_cotangents():
         assert jacobian(lambda x: Twice.apply(x) * x)(x).tolist() == [[4.0, 0.0], [0.0, 8.0]]
     hessian = tg.jacrev(tg.jacrev(lambda x: (Twice.apply(x) ** 2).sum()))(x)
     assert hessian.tolist() == [[8.0, 0.0], [0.0, 8.0]]
+
+
+def test_tangents_of_a_custom_jvp_are_nested_as_its_result():
+    f = tg.custom_jvp(lambda x: {"a": x, "b": 2 * x})
+    f.defjvp(lambda p, t: ({"a": p[0], "b": 2 * p[0]}, {"b": 2 * t[0], "a": t[0]}))
+    value, tangent = tg.jvp(f, (tg.tensor(1.0),), (tg.tensor(1.0),))
+    assert (value["a"].item(), value["b"].item()) == (1.0, 2.0)
+    assert (tangent["a"].item(), tangent["b"].item()) == (1.0, 2.0)
+    assert tg.grad(lambda x: f(x)["b"])(1.0).item() == 2.0
+
+
+@pytest.mark.parametrize("transform", [lambda f: tg.jvp(f, (tg.tensor(1.0),), (tg.tensor(1.0),)), lambda f: tg.grad(f)(1.0)])
+def test_rules_of_a_custom_jvp_that_do_not_fit_its_result(transform):
+    f = tg.custom_jvp(lambda x: 2 * x)
+    f.defjvp(lambda p, t: (2 * p[0], (2 * t[0], t[0])))
+    with pytest.raises(TypeError, match=r"its rule returned a tangent \(\*, \*,\) for a result \*"):
+        transform(f)
+    f.defjvp(lambda p, t: (2 * p[0], tg.zeros(3)))
+    with pytest.raises(tg.ShapeError, match=r"its rule returned a tangent of shape \(3,\) for a result of \(\)"):
+        transform(f)
+    f.defjvp(lambda p, t: 2 * t[0])
+    with pytest.raises(TypeError, match=r"its rule must return a pair \(result, tangent\), it returned Variable"):
+        transform(f)
+
+
+def test_gradients_of_a_custom_vjp_have_the_keys_of_their_argument():
+    f = tg.custom_vjp(lambda d: d["a"] * d["b"])
+    f.defvjp(lambda d: (d["a"] * d["b"], d), lambda d, g: ({"a": g * d["b"], "c": g * d["a"]},))
+    with pytest.raises(TypeError, match=r"its bwd returned a gradient {'a': \*, 'c': \*} for an argument {'a': \*, 'b': \*}"):
+        tg.grad(f)({"a": tg.tensor(2.0), "b": tg.tensor(3.0)})
+
+
+def test_defjvps_refuses_nondiff_argnums():
+    f = tg.custom_jvp(lambda n, x: x**n, nondiff_argnums=(0,))
+    with pytest.raises(TypeError, match="defjvps has no place for the arguments in nondiff_argnums"):
+        f.defjvps(lambda t, out, x: t)

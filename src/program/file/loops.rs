@@ -8,7 +8,6 @@ use serde_json::Value as Json;
 use super::{Constants, Document, Tensors, Value, damaged, document, external, guarded};
 use crate::error::Result;
 use crate::program::{Body, Gradients, Loop};
-use crate::tape::capture::Trace;
 use crate::tape::{AttrSet as _, Attrs};
 
 /// The attributes of a loop.
@@ -49,24 +48,7 @@ pub(super) fn read(kind: &str, json: &Json, tensors: &Tensors, part: &str) -> Re
     let scan = Scan::deserialize(json).map_err(|e| damaged(format!("a scan has wrong attributes: {e}")))?;
     let Scan { length, carries, xs, operands, gradients, body } = scan;
     let (trace, _) = super::read(body, tensors, part)?;
-    if !fits(&trace, operands.len(), [carries, xs], &gradients) {
-        return Err(damaged("the counts of a scan do not fit its body"));
-    }
     let operands = operands.into_iter().map(|v| (v.layout, v.dtype)).collect();
     let body = guarded("load_program", || Body::new(trace, operands, carries, xs, Some(gradients)))?;
     Ok(Loop::new(Arc::new(body), length, None).share())
-}
-
-/// Whether all numbers of a body are in range.
-fn fits(trace: &Trace, operands: usize, [carries, xs]: [usize; 2], gradients: &Gradients) -> bool {
-    let count = gradients.of.iter().flatten().count();
-    let Some(results) = trace.outputs.len().checked_sub(count) else { return false };
-    let all_found = (0..count).all(|k| gradients.of.contains(&Some(k)));
-    carries <= results
-        && carries.checked_add(xs).is_some_and(|n| n <= operands)
-        && gradients.of.len() == operands
-        && all_found
-        && gradients.split <= trace.steps.len()
-        && gradients.live.iter().all(|k| *k < results)
-        && trace.inputs == operands + gradients.live.len()
 }

@@ -215,8 +215,8 @@ pub(in crate::program) fn join(instrs: Vec<Instr>, kept: &[Slot]) -> Vec<Instr> 
     for at in 0..all.len() {
         let found = all[at].as_ref().and_then(|group| candidate(group, at, &all, &uses, &kept));
         let Some((product, operand, needed)) = found else { continue };
+        let Some(slot) = all[product].as_ref().and_then(|first| first.outputs[0]) else { continue };
         let (Some(first), Some(second)) = (all[product].take(), all[at].take()) else { continue };
-        let Some(slot) = first.outputs[0] else { continue };
         let readers = uses.readers.get(&slot).map_or(&[][..], |r| &r[..]);
         let to = if readers.iter().any(|r| *r < at) { product } else { at };
         uses.moved(&first, product, to);
