@@ -35,6 +35,14 @@ def as_args(args: Any) -> tuple[Any, ...]:
     return args if isinstance(args, tuple) else (args,)
 
 
+def chosen(name: str, kind: str, given: str | None, default: str, known: Any) -> str:
+    """A method by its name, whatever its case."""
+    for method in known:
+        if (given or default).lower() == method.lower():
+            return str(method)
+    raise ValueError(f"{name}: {kind} is {given!r}, expected {', '.join(map(repr, known))}")
+
+
 class Flat:
     """Containers of floating arrays, as one vector and back."""
 

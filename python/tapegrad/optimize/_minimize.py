@@ -12,7 +12,7 @@ from .._transforms import grad
 from ._bounds import bounds_of
 from ._bridge import FunctionAndGradient
 from ._descent import Stop, is_least, lbfgs, newton_cg
-from ._flat import as_args
+from ._flat import as_args, chosen
 from ._implicit import attach, polished
 from ._result import OptimizeResult
 from ._samples import each_sample, has_derivative, message_of, one, worst
@@ -25,14 +25,6 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "Newton-CG": {"maxiter": 1000, "gtol": 1e-8, "ftol": 1e-15, "maxls": 25},
     "L-BFGS-B": {"maxiter": 15000, "maxfun": 150000, "gtol": 1e-8, "ftol": 1e-15, "maxcor": 10, "maxls": 25},
 }
-
-
-def chosen(name: str, kind: str, given: str | None, default: str, known: Any) -> str:
-    """A method by its name, whatever its case."""
-    for method in known:
-        if (given or default).lower() == method.lower():
-            return str(method)
-    raise ValueError(f"{name}: {kind} is {given!r}, expected {', '.join(map(repr, known))}")
 
 
 def options_of(name: str, given: dict[str, Any] | None, known: dict[str, Any]) -> dict[str, Any]:

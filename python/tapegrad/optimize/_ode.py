@@ -16,8 +16,7 @@ from .. import _core
 from .._core import GradError, ShapeError, Variable
 from .._transforms import _check_function
 from ..autograd import no_grad
-from ._flat import Flat, as_args, as_tree, joined
-from ._minimize import chosen
+from ._flat import Flat, as_args, as_tree, chosen, joined
 from ._result import ConvergenceError
 from ._samples import _DiffersError, has_derivative, plain
 
