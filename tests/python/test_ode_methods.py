@@ -251,7 +251,7 @@ def test_steps_are_limited() -> None:
     found = solve_ivp(pulse, (0.0, 100.0), [0.0], max_step=0.2)
     assert found.y[0, -1].item() == pytest.approx(0.1 * np.sqrt(np.pi), rel=1e-2)
     assert odeint(lambda y, t: -y, 1.0, [0.0, 1.0], max_step=0.1, rtol=1e-2, dense_output=True)[1].steps.size >= 11
-    with pytest.raises(ConvergenceError, match="max_steps = 20.*Radau"):
+    with pytest.raises(ConvergenceError, match=r"max_steps = 20.*Radau"):
         solve_ivp(van_der_pol, (0.0, 10.0), [2.0, 0.0], max_steps=20)
 
 

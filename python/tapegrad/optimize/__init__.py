@@ -14,6 +14,7 @@ True
 from __future__ import annotations
 
 from ._bridge import FunctionAndGradient, fun_and_grad
+from ._constraints import Bounds, LinearConstraint, NonlinearConstraint
 from ._curve import curve_fit
 from ._equations import fixed_point, root
 from ._fitting import least_squares
@@ -25,8 +26,11 @@ from ._result import ConvergenceError, OptimizeResult
 from ._scalar import brentq, fsolve, minimize_scalar, newton, root_scalar
 
 __all__ = [
+    "Bounds",
     "ConvergenceError",
     "FunctionAndGradient",
+    "LinearConstraint",
+    "NonlinearConstraint",
     "OdeSolution",
     "OptimizeResult",
     "brentq",
