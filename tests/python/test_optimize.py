@@ -440,3 +440,47 @@ def test_robust_curve_fit():
         optimize.curve_fit(lambda t, a, b: a * tg.exp(-b * t), t, y, maxfev=1)
     with pytest.raises(TypeError, match="there is no option 'x_scal'"):
         optimize.curve_fit(lambda t, a, b: a * tg.exp(-b * t), t, y, x_scal=1.0)
+
+
+def system(seed):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(9, 4)), rng.normal(size=9)
+
+
+@pytest.mark.parametrize("bounds", [(-np.inf, np.inf), (0.0, 0.4), (-0.1, np.inf), ([-1.0, 0.0, -np.inf, -0.1], 0.2)])
+def test_linear_least_squares_with_bounds(bounds):
+    a, b = system(0)
+    ours, theirs = optimize.lsq_linear(a, b, bounds), scipy_optimize.lsq_linear(a, b, bounds, tol=1e-14)
+    assert ours.success
+    np.testing.assert_allclose(ours.x.numpy(), theirs.x, atol=1e-8)
+    np.testing.assert_allclose(ours.fun.numpy(), theirs.fun, atol=1e-8)
+    assert ours.cost.item() == pytest.approx(theirs.cost)
+    np.testing.assert_array_equal(ours.active_mask.numpy(), theirs.active_mask)
+
+    def solved(v):
+        return optimize.lsq_linear(v[:36].reshape(9, 4), v[36:], bounds).x
+
+    at = np.append(a.ravel(), b)
+    want = difference(lambda v: solved(tg.Variable(v)).numpy(), at)
+    np.testing.assert_allclose(tg.jacrev(solved)(tg.Variable(at)).numpy(), want, atol=1e-7)
+
+
+def test_nonnegative_least_squares():
+    a, b = system(3)
+    x, norm = optimize.nnls(a, b)
+    want, size = scipy_optimize.nnls(a, b)
+    assert (want == 0).any()
+    np.testing.assert_allclose(x.numpy(), want, atol=1e-12)
+    assert norm.item() == pytest.approx(size)
+    slope = tg.jacrev(lambda b: optimize.nnls(a, b)[0])(tg.Variable(b)).numpy()
+    np.testing.assert_allclose(slope, difference(lambda b: optimize.nnls(a, b)[0].numpy(), b), atol=1e-8)
+    many = tg.vmap(lambda b: optimize.nnls(a, b)[0])(tg.Variable(np.stack([b, -b])))
+    np.testing.assert_allclose(many.numpy()[1], scipy_optimize.nnls(a, -b)[0], atol=1e-12)
+    zero = optimize.nnls(np.eye(2), tg.Variable([1.0, 2.0], dtype="float64", requires_grad=True))
+    assert zero[1].item() == 0.0
+    with pytest.raises(tg.ShapeError, match="nnls: A has shape"):
+        optimize.nnls(a, b[:3])
+    with pytest.raises(ValueError, match="must be finite"):
+        optimize.nnls(a * np.nan, b)
+    with pytest.raises(ValueError, match="lower bound"):
+        optimize.lsq_linear(a, b, (1.0, 0.0))

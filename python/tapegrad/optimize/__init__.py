@@ -19,11 +19,12 @@ from ._curve import curve_fit
 from ._equations import fixed_point, root
 from ._fitting import least_squares
 from ._ivp import solve_ivp
+from ._linear import lsq_linear, nnls
 from ._minimize import minimize
 from ._ode import OdeSolution, odeint
 from ._quad import quad
 from ._result import ConvergenceError, OptimizeResult
-from ._scalar import brentq, fsolve, minimize_scalar, newton, root_scalar
+from ._scalar import bisect, brenth, brentq, fsolve, minimize_scalar, newton, ridder, root_scalar
 
 __all__ = [
     "Bounds",
@@ -33,17 +34,22 @@ __all__ = [
     "NonlinearConstraint",
     "OdeSolution",
     "OptimizeResult",
+    "bisect",
+    "brenth",
     "brentq",
     "curve_fit",
     "fixed_point",
     "fsolve",
     "fun_and_grad",
     "least_squares",
+    "lsq_linear",
     "minimize",
     "minimize_scalar",
     "newton",
+    "nnls",
     "odeint",
     "quad",
+    "ridder",
     "root",
     "root_scalar",
     "solve_ivp",

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 _OPTIONS: dict[str, dict[str, Any]] = {
     "L-BFGS": {"maxiter": 15000, "gtol": 1e-8, "ftol": 1e-15, "maxcor": 10, "maxls": 25},
     "Newton-CG": {"maxiter": 1000, "gtol": 1e-8, "ftol": 1e-15, "maxls": 25},
-    "SLSQP": {"maxiter": 1000, "ftol": 1e-12},
     "L-BFGS-B": {"maxiter": 15000, "maxfun": 150000, "gtol": 1e-8, "ftol": 1e-15, "maxcor": 10, "maxls": 25},
+    "SLSQP": {"maxiter": 1000, "ftol": 1e-12},
 }
 
 

@@ -9,7 +9,19 @@ Variable([1.5, 2.5])
 from __future__ import annotations
 
 from ._convolution import convolve, convolve2d, correlate, correlate2d, correlation_lags, fftconvolve, oaconvolve
-from ._filters import detrend, filtfilt, freqz, hilbert, lfilter, lfilter_zi, medfilt, resample, savgol_filter, sosfilt
+from ._filters import (
+    detrend,
+    filtfilt,
+    freqz,
+    hilbert,
+    lfilter,
+    lfilter_zi,
+    medfilt,
+    resample,
+    savgol_filter,
+    sosfilt,
+    sosfiltfilt,
+)
 from ._spectra import csd, get_window, istft, periodogram, spectrogram, stft, welch
 
 __all__ = [
@@ -34,6 +46,7 @@ __all__ = [
     "resample",
     "savgol_filter",
     "sosfilt",
+    "sosfiltfilt",
     "spectrogram",
     "stft",
     "welch",
