@@ -292,3 +292,23 @@ def test_events_differ_between_samples() -> None:
 
     with pytest.raises(tg.GradError, match="differs between the samples"):
         tg.vmap(time)(var([0.5, 0.7]))
+
+
+def test_numbers_of_python_keep_their_digits() -> None:
+    """A number beside a Variable was rounded to float32."""
+    for method in METHODS:
+        found = solve_ivp(lambda t, y: [y[1], -9.81], (0.0, 1.0), [1, 0], method=method)
+        assert found.y[1, -1].item() == pytest.approx(-9.81, abs=1e-13)
+    fit = tg.optimize.least_squares(lambda p: [p[0] - 0.1, 0.3], [1.0])
+    assert fit.fun[1].item() == 0.3
+
+
+def test_stiff_functions_stay_in_tapegrad() -> None:
+    """A function that leaves for NumPy has no Jacobian, which must not be taken for zero."""
+    with pytest.raises(tg.GradError, match="handed to NumPy"):
+        solve_ivp(lambda t, y: np.array([y[1], -y[0]]), (0.0, 1.0), [1.0, 0.0], method="Radau")
+    explicit = solve_ivp(lambda t, y: np.array([y[1], -y[0]]), (0.0, 1.0), [1.0, 0.0], rtol=1e-8)
+    assert explicit.y[0, -1].item() == pytest.approx(np.cos(1.0), abs=1e-6)
+    k = tg.Variable(0.5, dtype="float64", requires_grad=True)
+    with pytest.raises(tg.GradError, match="handed to NumPy"):
+        solve_ivp(lambda t, y: -k * y, (0.0, 9.0), [1.0], events=lambda t, y: tg.asarray(np.array(y)[0]) - 0.5 + 0.0 * k)

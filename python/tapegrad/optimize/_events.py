@@ -10,7 +10,7 @@ import numpy as np
 from .. import _core
 from .._core import ShapeError, Variable
 from .._transforms import jvp
-from ..autograd import no_grad
+from ..autograd import enable_grad, no_grad
 from ._implicit import ORDER
 from ._ode import moved
 from ._samples import has_derivative, plain
@@ -126,6 +126,8 @@ class Events:
         with no_grad():
             base = y.detach()
             slope = solver.field(base, time).detach()
+        # Without recording, an event that leaves for NumPy would not change with time.
+        with enable_grad():
             rate = jvp(event, (time, base), (_core.ones_like(time), slope))[1].detach()
         when, state = at, y
         for _ in range(ORDER):

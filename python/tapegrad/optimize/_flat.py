@@ -107,6 +107,8 @@ def joined(name: str, tree: Any, dtype: Any) -> Variable:
     """All numbers that a container holds as one vector, recorded."""
     found: list[Any] = []
     flatten(tree, found)
+    # Numbers of Python keep their digits.
+    found = [np.float64(y) if isinstance(y, (int, float)) else y for y in found]
     values = [_core.reshape(_variable(name, y, "the function returned"), (-1,)) for y in found]
     for v in values:
         if v.dtype.is_complex:

@@ -85,8 +85,10 @@ class Radau(Solver):
 
     def _jacobian_at(self, t: float, y: Variable) -> Variable:
         self.njev += 1
-        found: Variable = jacfwd(lambda v: self.slope(t, v))(y).detach()
-        return found
+        # Without recording, a function that leaves for NumPy would have a Jacobian of zero.
+        with enable_grad():
+            found: Variable = jacfwd(lambda v: self.slope(t, v))(y)
+        return found.detach()
 
     def _inverted(self, h: float, jacobians: Variable) -> Variable:
         """The inverse of the matrix of the stages' equations; ``jacobians`` is one matrix or three of them."""
