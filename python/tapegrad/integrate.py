@@ -35,6 +35,12 @@ __all__ = [
     "trapezoid",
 ]
 
+if not TYPE_CHECKING:
+    from ._messages import missing
+
+    def __getattr__(name: str) -> Any:
+        raise missing(__name__, name)
+
 
 def _samples(name: str, y: Any, x: Any, dx: Any, axis: int) -> tuple[Variable, Any]:
     """The samples with their axis last, and the distances of neighbours."""

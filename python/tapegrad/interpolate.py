@@ -37,6 +37,12 @@ __all__ = [
     "splrep",
 ]
 
+if not TYPE_CHECKING:
+    from ._messages import missing
+
+    def __getattr__(name: str) -> Any:
+        raise missing(__name__, name)
+
 
 def _data(name: str, x: Any, y: Any, axis: int) -> tuple[Variable, Variable]:
     """The points, and the values with their axis in front."""

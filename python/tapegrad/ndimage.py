@@ -37,6 +37,13 @@ __all__ = [
     "uniform_filter1d",
 ]
 
+if not TYPE_CHECKING:
+    from ._messages import missing
+
+    def __getattr__(name: str) -> Any:
+        raise missing(__name__, name)
+
+
 #: SciPy's names of borders, and those of pad.
 _BORDERS = {
     "reflect": "symmetric",

@@ -101,6 +101,12 @@ __all__ = [
     "zscore",
 ]
 
+if not TYPE_CHECKING:
+    from ._messages import missing
+
+    def __getattr__(name: str) -> Any:
+        raise missing(__name__, name)
+
 
 #: What the families are, for their help and the reference.
 _TITLES = {

@@ -13,6 +13,8 @@ True
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from ._bridge import FunctionAndGradient, fun_and_grad
 from ._constraints import Bounds, LinearConstraint, NonlinearConstraint
 from ._curve import curve_fit
@@ -54,3 +56,9 @@ __all__ = [
     "root_scalar",
     "solve_ivp",
 ]
+
+if not TYPE_CHECKING:
+    from .._messages import missing
+
+    def __getattr__(name: str) -> Any:
+        raise missing(__name__, name)

@@ -8,6 +8,8 @@ Variable([1.5, 2.5])
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from ._convolution import convolve, convolve2d, correlate, correlate2d, correlation_lags, fftconvolve, oaconvolve
 from ._filters import (
     detrend,
@@ -51,3 +53,9 @@ __all__ = [
     "stft",
     "welch",
 ]
+
+if not TYPE_CHECKING:
+    from .._messages import missing
+
+    def __getattr__(name: str) -> Any:
+        raise missing(__name__, name)
