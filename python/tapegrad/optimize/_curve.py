@@ -50,12 +50,7 @@ def curve_fit(
     >>> [round(v, 6) for v in p.tolist()], covariance.shape
     ([2.0, 0.5], (2, 2))
     """
-    known = ("loss", "f_scale", "ftol", "xtol", "gtol", "max_nfev", "maxfev")
-    for name in options:
-        if name not in known:
-            raise TypeError(f"curve_fit: there is no option {name!r}; there are {', '.join(known)}")
-    if "maxfev" in options:
-        options.setdefault("max_nfev", options.pop("maxfev"))
+    options = _options(options)
     # Lists are read in double precision, in which the fit is computed.
     y, start, _ = _core._together(ydata, np.ones(_count(f)) if p0 is None else p0, np.zeros(0))
     start = np.asarray(start.detach().numpy(), dtype=np.float64).reshape(-1)
@@ -75,6 +70,15 @@ def curve_fit(
     covariance = _covariance(fit, y.size, absolute_sigma)
     more = ({"fvec": fit.fun, "nfev": fit.nfev}, fit.message, fit.status) if full_output else ()
     return fit.x, covariance, *more
+
+
+def _options(given: dict[str, Any]) -> dict[str, Any]:
+    """The options for :func:`least_squares`."""
+    known = ("loss", "f_scale", "ftol", "xtol", "gtol", "max_nfev", "maxfev")
+    for name in given:
+        if name not in known:
+            raise TypeError(f"curve_fit: there is no option {name!r}; there are {', '.join(known)}")
+    return {"max_nfev" if name == "maxfev" else name: value for name, value in given.items()}
 
 
 def _covariance(fit: Any, count: int, absolute_sigma: bool) -> Variable:

@@ -250,7 +250,12 @@ def least_squares(
     def solve() -> tuple[Any, ...]:
         return _solved(Residuals("least_squares", fun, x0, args, robust), bounds, settings)
 
-    problem, x, residual, jacobian, slope, mask, held, optimality, nit, nfev, njev, good, status, message = each_sample(solve)
+    return _fit_result(each_sample(solve))
+
+
+def _fit_result(solved: list[Any]) -> OptimizeResult:
+    """The result of :func:`least_squares`, with the derivatives of the solution."""
+    problem, x, residual, jacobian, slope, mask, held, optimality, nit, nfev, njev, good, status, message = solved
     problem = problem[0] if isinstance(problem, list) else problem
     success, reason = worst(good), message_of(good, message)
     x = attach("least_squares", grad(problem.half_square), x, held, "" if success else reason, symmetric=True)

@@ -81,22 +81,36 @@ def solve_ivp(
     _options(options)
     _check_function("solve_ivp", fun)
     way = chosen("solve_ivp", "gradient", gradient, "direct", ("direct", "adjoint"))
-    start = _core.asarray(y0 if isinstance(y0, Variable) else np.asarray(y0) if not _holds(y0) else y0)
-    if start.ndim != 1:
-        raise ShapeError(f"solve_ivp: y0 has shape {start.shape}, expected a vector; odeint takes other shapes and containers")
-    wanted = _times(t_span, t_eval)
+    start = _vector(y0)
+    wanted, args = _times(t_span, t_eval), args or ()
+    settings = _settings(method, rtol, atol, first_step, max_step, max_steps)
     if way == "adjoint":
         if events is not None:
             raise ValueError("solve_ivp: gradient='adjoint' takes no events; use gradient='direct'")
-        settings: dict[str, Any] = {"rtol": rtol, "atol": atol, "first_step": first_step, "max_step": max_step}
-        settings.update(method=method, max_steps=max_steps)
-        return _by_adjoint(fun, start, t_span, wanted, args or (), settings, dense_output)
+        return _by_adjoint(fun, start, t_span, wanted, args, settings, dense_output)
     flat, y = state_of("solve_ivp", start)
-    settings = options_of("solve_ivp", flat, method, rtol, atol, first_step, max_step, max_steps)
-    run = _Run(field_of(fun, flat, args or (), True), flat, y, t_span, settings)
-    if events is not None:
-        run.watch(events, args or ())
-    return run.result(wanted, dense_output)
+    run = _Run(field_of(fun, flat, args, True), flat, y, t_span, options_of("solve_ivp", flat, **settings))
+    return run.watch(events, args).result(wanted, dense_output)
+
+
+def _settings(method: Any, rtol: Any, atol: Any, first_step: Any, max_step: Any, max_steps: int) -> dict[str, Any]:
+    return {
+        "method": method,
+        "rtol": rtol,
+        "atol": atol,
+        "first_step": first_step,
+        "max_step": max_step,
+        "max_steps": max_steps,
+    }
+
+
+def _vector(y0: Any) -> Variable:
+    """The start."""
+    holds = isinstance(y0, (list, tuple)) and any(isinstance(v, Variable) for v in y0)
+    start = _core.asarray(y0 if holds or isinstance(y0, Variable) else np.asarray(y0))
+    if start.ndim != 1:
+        raise ShapeError(f"solve_ivp: y0 has shape {start.shape}, expected a vector; odeint takes other shapes and containers")
+    return start
 
 
 def _by_adjoint(
@@ -124,9 +138,11 @@ class _Run:
         self.solver = solver_of("solve_ivp", field, y, _number(self.span[0]), shift, settings)
         self.events: Events | None = None
 
-    def watch(self, events: Any, args: tuple[Any, ...]) -> None:
-        """Looks for events."""
-        self.events = Events("solve_ivp", events, self.solver, lambda v: self.flat.filled(self.flat.split(v)), args)
+    def watch(self, events: Any, args: tuple[Any, ...]) -> _Run:
+        """Looks for events, where there are any."""
+        if events is not None:
+            self.events = Events("solve_ivp", events, self.solver, lambda v: self.flat.filled(self.flat.split(v)), args)
+        return self
 
     def result(self, wanted: list[Any] | None, dense: bool) -> OptimizeResult:
         """Runs, and returns the values at the times that are wanted, or at the steps."""
@@ -190,10 +206,6 @@ def _times(t_span: tuple[Any, Any], t_eval: Any) -> list[Any] | None:
     if (np.sign(end - begin) * np.diff(numbers) <= 0).any():
         raise ValueError("solve_ivp: the times of t_eval must be in the order in which they are passed, without repetition")
     return list(t_eval) if holds else numbers
-
-
-def _holds(y0: Any) -> bool:
-    return isinstance(y0, (list, tuple)) and any(isinstance(v, Variable) for v in y0)
 
 
 def _number(t: Any) -> float:

@@ -56,9 +56,8 @@ def minimize(
 
     ``method`` is "L-BFGS" (the default: limited memory, strong Wolfe line search), "Newton-CG" (Hessian products, few
     iterations), "L-BFGS-B" (the default with ``bounds``; it runs SciPy's), or "SLSQP" (the default with ``constraints``; it runs
-    SciPy's, and Newton steps with the active constraints behind it). ``bounds`` is a list of pairs ``(low, high)``, one
-    for each element of a vector; one pair for all elements; or containers like ``x0`` with a pair at each array. None is no
-    bound, and :class:`Bounds` serve, too.
+    SciPy's, then Newton steps). ``bounds`` is a list of pairs ``(low, high)``, one for each element of a vector; one pair for all
+    elements; containers like ``x0`` with a pair at each array; or :class:`Bounds`. None is no bound.
 
     ``constraints`` is one constraint or a list of them, with SciPy's meaning: ``{"type": "eq", "fun": c}`` for c(x) = 0,
     ``{"type": "ineq", "fun": c}`` for c(x) >= 0, where c returns numbers or arrays and may have further ``"args"``;
@@ -70,41 +69,47 @@ def minimize(
 
     The result has ``x, fun, jac, nit, nfev, success, status, message``, as SciPy's. Where ``fun`` uses tracked Variables, passed
     or closed over, ``x`` and ``fun`` can be differentiated by them, twice, in reverse and forward mode; components held by a
-    bound are constant, and so is the set of active constraints. With constraints there are ``multipliers``, differentiable, too:
-    those of equations first, then those of inequalities, of lower limits before upper ones. A solver that did not succeed raises
-    :class:`ConvergenceError` then, and a singular Hessian ``LinAlgError``. Without tracked Variables a failure is
-    ``success=False``.
+    bound are constant, as is the set of active constraints. Their ``multipliers`` are differentiable, too: equations first, then
+    inequalities, lower limits before upper ones. A solver that did not succeed raises :class:`ConvergenceError` then, a singular
+    Hessian ``LinAlgError``. Without tracked Variables a failure is ``success=False``.
 
     >>> def rosenbrock(x):
     ...     return tg.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2)
     >>> result = tg.optimize.minimize(rosenbrock, [-1.2, 1.0, 1.0])
     >>> result.success, [round(v, 6) for v in result.x.tolist()]
     (True, [1.0, 1.0, 1.0])
-    >>> tg.optimize.minimize(rosenbrock, [0.0, 0.0], bounds=[(None, 0.5), (None, None)]).x.tolist()
-    [0.5, 0.25]
-    >>> sphere = {"type": "eq", "fun": lambda x: tg.sum(x**2) - 3.0}
-    >>> tg.optimize.minimize(lambda x: x[0] + x[1] - x[2], [1.0, 1.0, 1.0], constraints=sphere).x.round(6).tolist()
-    [-1.0, -1.0, 1.0]
+    >>> circle = {"type": "eq", "fun": lambda x: tg.sum(x**2) - 2.0}
+    >>> tg.optimize.minimize(lambda x: x[0] + x[1], [1.0, 0.0], constraints=circle).x.round(6).tolist()
+    [-1.0, -1.0]
     """
-    constrained = not (constraints is None or (isinstance(constraints, (list, tuple)) and not constraints))
-    default = "SLSQP" if constrained else "L-BFGS" if bounds is None else "L-BFGS-B"
-    name = chosen("minimize", "method", method, default, _OPTIONS)
-    if bounds is not None and name not in ("L-BFGS-B", "SLSQP"):
-        raise ValueError(f"minimize: method {name!r} takes no bounds; use 'L-BFGS-B'")
-    if constrained and name != "SLSQP":
-        raise ValueError(f"minimize: method {name!r} takes no constraints; use 'SLSQP'")
+    name = _method(method, bounds is not None, _is_given(constraints))
     settings = options_of("minimize", options, _OPTIONS[name])
-    if tol is not None:
-        settings["ftol" if name == "SLSQP" else "gtol"] = tol
+    settings.update({} if tol is None else {"ftol" if name == "SLSQP" else "gtol": tol})
 
     def solve() -> tuple[Any, ...]:
         problem = FunctionAndGradient(fun, x0, args, name="minimize")
+        limits = bounds_of("minimize", bounds, problem.flat)
         if name == "SLSQP":
-            return _constrained(problem, constraints if constrained else (), bounds, settings, callback)
-        return _solved(problem, name, bounds_of("minimize", bounds, problem.flat), settings, callback)
+            return _constrained(problem, constraints if _is_given(constraints) else (), limits, settings, callback)
+        return _solved(problem, name, limits, settings, callback)
 
     solved = each_sample(solve)
     return _constrained_result(solved) if name == "SLSQP" else _result(fun, as_args(args), solved)
+
+
+def _is_given(constraints: Any) -> bool:
+    return constraints is not None and not (isinstance(constraints, (list, tuple)) and not constraints)
+
+
+def _method(method: str | None, bounded: bool, constrained: bool) -> str:
+    """The name of the method, which must take what there is."""
+    default = "SLSQP" if constrained else "L-BFGS-B" if bounded else "L-BFGS"
+    name = chosen("minimize", "method", method, default, _OPTIONS)
+    if bounded and name not in ("L-BFGS-B", "SLSQP"):
+        raise ValueError(f"minimize: method {name!r} takes no bounds; use 'L-BFGS-B'")
+    if constrained and name != "SLSQP":
+        raise ValueError(f"minimize: method {name!r} takes no constraints; use 'SLSQP'")
+    return name
 
 
 def _result(fun: Callable[..., Any], args: tuple[Any, ...], solved: list[Any]) -> OptimizeResult:
@@ -132,12 +137,12 @@ def _result(fun: Callable[..., Any], args: tuple[Any, ...], solved: list[Any]) -
     )
 
 
-def _constrained(problem: FunctionAndGradient, constraints: Any, bounds: Any, settings: Any, callback: Any) -> tuple[Any, ...]:
+def _constrained(problem: FunctionAndGradient, constraints: Any, limits: Any, settings: Any, callback: Any) -> tuple[Any, ...]:
     """One run with constraints."""
     flat = problem.flat
     all_ = Constraints(constraints, problem)
     step = None if callback is None else lambda v: callback(flat.shaped(flat.leaves(v.copy())))
-    x, multipliers, held, end, good, message = slsqp(problem, all_, bounds_of("minimize", bounds, flat), settings, step)
+    x, multipliers, held, end, good, message = slsqp(problem, all_, limits, settings, step)
     value, slope = problem(x)
     dtype = str(flat.dtype)
     found = (np.concatenate([x, multipliers]).astype(dtype), np.asarray(value), slope, held.astype(dtype))
