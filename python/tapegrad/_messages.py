@@ -28,6 +28,8 @@ _HOMES = (
     "special",
     "autograd",
 )
+#: Namespaces with SciPy's names.
+_SCIPY = ("fft", "integrate", "interpolate", "linalg", "ndimage", "optimize", "signal", "special", "stats")
 #: Names of other libraries, and what to write here.
 _KNOWN = {
     "Tensor": "tg.Variable",
@@ -109,9 +111,23 @@ def _hint(module: str, name: str) -> str:
     found += _elsewhere(home, lambda n: n.replace("_", "").lower() == plain)
     if not found and name in _KNOWN:
         return f"; write {_KNOWN[name]}"
+    if not found and _in_scipy(home, name):
+        function = "x.numpy()" if home != "optimize" else "tg.optimize.fun_and_grad(f, x0).fun as its function"
+        return f"; scipy.{home}.{name} works on numbers, without gradients: give it {function}"
     if not found:
         found = [_path(home, n) for n in _near(name, _names(home), 3, 0.75)]
     return f"; there is {' and '.join(dict.fromkeys(found[:3]))}" if found else ""
+
+
+def _in_scipy(home: str, name: str) -> bool:
+    """Whether SciPy has a function or a class of the name in its module of that name."""
+    if home not in _SCIPY:
+        return False
+    try:
+        module = import_module(f"scipy.{home}")
+    except ImportError:
+        return False
+    return name in getattr(module, "__all__", ()) and hasattr(module, name)
 
 
 def numpy_missing(name: str) -> str:

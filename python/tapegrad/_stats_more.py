@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import log, pi, sqrt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import _core, special
 from . import distributions as D
@@ -14,7 +14,21 @@ from .distributions.utils import all_floating, as_floating, outside
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["entropy", "gaussian_kde", "gmean", "hmean", "kurtosis", "moment", "pearsonr", "sem", "skew", "variation", "zscore"]
+__all__ = [
+    "entropy",
+    "gaussian_kde",
+    "gmean",
+    "hmean",
+    "iqr",
+    "kurtosis",
+    "linregress",
+    "moment",
+    "pearsonr",
+    "sem",
+    "skew",
+    "variation",
+    "zscore",
+]
 
 
 class Formula(D.Distribution):
@@ -168,6 +182,63 @@ def _betabinom_log_prob(k: Variable, n: Any, a: Any, b: Any) -> Variable:
     return outside(inside, choose + special.betaln(k + a, n - k + b) - special.betaln(a, b))
 
 
+def _over(c: Variable, u: Variable, x: Variable, series: tuple[float, ...], formula: Callable[[Variable], Variable]) -> Variable:
+    """``formula(u) / c`` for u = c x, by a series where u is small, so that its derivative is right where c is 0, too."""
+    small = _core.abs(u.detach()) < 1e-3
+    total: Any = 0.0
+    near = _core.where(small, u, 0.0)
+    for k in reversed(series):
+        total = total * near + k
+    far = formula(_core.where(small, 1.0, u)) / _core.where(small, 1.0, c)
+    return _core.where(small, x * total, far)
+
+
+_LOG1P = (1.0, -1 / 2, 1 / 3, -1 / 4, 1 / 5, -1 / 6)
+_EXPM1 = (1.0, 1 / 2, 1 / 6, 1 / 24, 1 / 120, 1 / 720)
+
+
+def _pareto_way(x: Variable, c: Any) -> tuple[Variable, Variable]:
+    """Where 1 + c x is positive, and ln(1 + c x) / c there, which is x where c is 0."""
+    c = _core.asarray(c, dtype=x.dtype)
+    inside = c * x > -1.0
+    x = _core.where(inside, x, 0.0)
+    return inside, _over(c, c * x, x, _LOG1P, _core.log1p)
+
+
+def _pareto_back(way: Variable, c: Any) -> Variable:
+    """(exp(c w) - 1) / c, which is w where c is 0."""
+    c = _core.asarray(c, dtype=way.dtype)
+    return _over(c, c * way, way, _EXPM1, _core.expm1)
+
+
+def _genextreme_log_prob(x: Variable, c: Any) -> Variable:
+    inside, way = _pareto_way(x, -c)
+    return outside(inside, -way * (1.0 - c) - _core.exp(-way), x)
+
+
+def _genextreme_cdf(x: Variable, c: Any) -> Variable:
+    inside, way = _pareto_way(x, -c)
+    return _core.where(inside, _core.exp(-_core.exp(-way)), _core.where(_core.asarray(c) > 0, 1.0, 0.0))
+
+
+def _genpareto_log_prob(x: Variable, c: Any) -> Variable:
+    inside, way = _pareto_way(x, c)
+    return outside(inside & (x >= 0), -(1.0 + c) * way, x)
+
+
+def _genpareto_sf(x: Variable, c: Any) -> Variable:
+    inside, way = _pareto_way(_core.maximum(x, 0.0), c)
+    return _core.where(inside, _core.exp(-way), 0.0)
+
+
+def _invgauss_cdf(x: Variable, mu: Any) -> Variable:
+    inside = x > 0
+    x = _core.where(inside, x, 1.0)
+    root = 1.0 / _core.sqrt(x)
+    second = _core.exp(2.0 / mu + special.log_ndtr(-root * (x / mu + 1.0)))
+    return _core.where(inside, special.ndtr(root * (x / mu - 1.0)) + second, 0.0)
+
+
 #: Continuous families: name, shapes, formulas.
 CONTINUOUS: dict[str, tuple[str, dict[str, Callable[..., Any]]]] = {
     "gumbel_l": (
@@ -299,6 +370,74 @@ CONTINUOUS: dict[str, tuple[str, dict[str, Callable[..., Any]]]] = {
         },
     ),
 }
+CONTINUOUS["genextreme"] = (
+    "c",
+    {
+        "log_prob": lambda x, c, one: _genextreme_log_prob(x, c),
+        "cdf": lambda x, c, one: _genextreme_cdf(x, c),
+        "icdf": lambda q, c, one: _pareto_back(-_core.log(-_core.log(q)), -c),
+    },
+)
+CONTINUOUS["genpareto"] = (
+    "c",
+    {
+        "log_prob": lambda x, c, one: _genpareto_log_prob(x, c),
+        "cdf": lambda x, c, one: 1.0 - _genpareto_sf(x, c),
+        "sf": lambda x, c, one: _genpareto_sf(x, c),
+        "icdf": lambda q, c, one: _pareto_back(-_core.log1p(-q), c),
+        "entropy": lambda c, one: 1.0 + c,
+    },
+)
+CONTINUOUS["invgauss"] = (
+    "mu",
+    {
+        "log_prob": _within(
+            lambda x, mu, one: -0.5 * log(2 * pi) - 1.5 * _core.log(x) - 0.5 * ((x - mu) / mu) ** 2 / x,
+            low=5e-324,
+        ),
+        "cdf": lambda x, mu, one: _invgauss_cdf(x, mu),
+        "mean": lambda mu, one: mu,
+        "variance": lambda mu, one: mu**3,
+    },
+)
+CONTINUOUS["rice"] = (
+    "b",
+    {
+        "log_prob": _within(
+            lambda x, b, one: _core.log(x) - 0.5 * (x - b) ** 2 + _core.log(special.i0e(x * b)),
+        ),
+    },
+)
+CONTINUOUS["gengamma"] = (
+    "a c",
+    {
+        "log_prob": _within(
+            lambda x, a, c, one: _core.log(_core.abs(c)) + special.xlogy(c * a - 1.0, x) - x**c - special.gammaln(a),
+            low=5e-324,
+        ),
+    },
+)
+CONTINUOUS["nakagami"] = (
+    "nu",
+    {
+        "log_prob": _within(
+            lambda x, nu, one: (
+                log(2.0) + special.xlogy(nu, nu) - special.gammaln(nu) + special.xlogy(2.0 * nu - 1.0, x) - nu * x * x
+            ),
+        ),
+        "cdf": lambda x, nu, one: special.gammainc(nu, nu * _core.maximum(x, 0.0) ** 2),
+        "sf": lambda x, nu, one: special.gammaincc(nu, nu * _core.maximum(x, 0.0) ** 2),
+    },
+)
+CONTINUOUS["johnsonsu"] = (
+    "a b",
+    {
+        "log_prob": lambda x, a, b, one: _core.log(b) - 0.5 * _core.log1p(x * x) + _log_phi(a + b * _core.arcsinh(x)),
+        "cdf": lambda x, a, b, one: special.ndtr(a + b * _core.arcsinh(x)),
+        "sf": lambda x, a, b, one: special.ndtr(-a - b * _core.arcsinh(x)),
+        "icdf": lambda q, a, b, one: _core.sinh((special.ndtri(q) - a) / b),
+    },
+)
 #: Discrete families: name, shapes, formulas.
 DISCRETE: dict[str, tuple[str, dict[str, Callable[..., Any]]]] = {
     "betabinom": (
@@ -451,6 +590,78 @@ def pearsonr(x: Any, y: Any, *, axis: int = 0) -> tuple[Variable, Variable]:
     half = 0.5 * a.shape[axis] - 1.0
     tail = special.betainc(half, half, 0.5 * (1.0 - _core.abs(r))) if half > 0 else 0.5 * _core.ones_like(r)
     return r, 2.0 * tail
+
+
+def iqr(x: Any, axis: int | None = None, rng: tuple[float, float] = (25.0, 75.0), scale: Any = 1.0) -> Variable:
+    """The distance of two percentiles of samples, over ``scale``, which is a number or "normal": 1.349 for normal numbers.
+
+    >>> tg.stats.iqr([1.0, 2.0, 3.0, 4.0, 5.0])
+    Variable(2.)
+    """
+    values, axis = _sample("iqr", x, axis)
+    if isinstance(scale, str):
+        if scale != "normal":
+            raise ValueError(f"iqr: scale is {scale!r}, expected a number or 'normal'")
+        scale = 1.3489795003921634
+    low, high = (_core.percentile(values, q, axis=axis) for q in sorted(rng))
+    out: Variable = (high - low) / scale
+    return out
+
+
+class _Line(NamedTuple):
+    slope: Variable
+    intercept: Variable
+    rvalue: Variable
+    pvalue: Variable
+    stderr: Variable
+
+
+class LinregressResult(_Line):
+    """The line of :func:`linregress`: five results, and ``intercept_stderr``, the standard error of the intercept."""
+
+    intercept_stderr: Variable
+
+    @classmethod
+    def of(cls, *results: Variable) -> LinregressResult:
+        """The line of six results."""
+        line = cls(*results[:5])
+        line.intercept_stderr = results[5]
+        return line
+
+
+def linregress(x: Any, y: Any) -> LinregressResult:
+    """The straight line through points by least squares.
+
+    It has ``slope`` and ``intercept``, their standard errors ``stderr`` and ``intercept_stderr``, the correlation ``rvalue``, and
+    ``pvalue``, the probability of a slope as far from zero by chance.
+
+    >>> found = tg.stats.linregress([0.0, 1.0, 2.0, 3.0], [1.0, 3.0, 5.0, 7.5])
+    >>> found.slope.round(4), found.intercept.round(4)
+    (Variable(2.15), Variable(0.9))
+    """
+    x, y = all_floating(x, y)
+    if x.ndim != 1 or x.shape != y.shape or x.shape[0] < 2:
+        raise ShapeError(f"linregress: x has shape {x.shape} and y {y.shape}, expected two vectors of at least two points")
+    if bool(_core.all(x.detach() == x.detach()[0])):
+        raise ValueError("linregress: all x are the same, so there is no line")
+    n = x.shape[0]
+    dx, dy = x - _core.mean(x), y - _core.mean(y)
+    sxx, sxy, syy = _core.sum(dx * dx), _core.sum(dx * dy), _core.sum(dy * dy)
+    slope = sxy / sxx
+    intercept = _core.mean(y) - slope * _core.mean(x)
+    flat = syy == 0
+    # Values that are all the same have no correlation.
+    r = _core.where(flat, float("nan"), sxy / _core.sqrt(sxx * _core.where(flat, 1.0, syy)))
+    if n == 2:
+        zero = 0.0 * slope
+        return LinregressResult.of(slope, intercept, r, zero + (1.0 if bool(flat) else 0.0), zero, zero)
+    rest = _core.maximum(1.0 - r * r, 0.0)
+    t = r * _core.sqrt((n - 2) / (rest + 1e-20))
+    square = _core.sum((dy - slope * dx) ** 2) / (n - 2) / sxx
+    exact = square == 0
+    stderr = _core.where(exact, 0.0, _core.sqrt(_core.where(exact, 1.0, square)))
+    p = special.betainc(0.5 * (n - 2) + 0.0 * t, 0.5 + 0.0 * t, (n - 2) / (n - 2 + t * t))
+    return LinregressResult.of(slope, intercept, r, p, stderr, stderr * _core.sqrt(_core.mean(x * x)))
 
 
 class gaussian_kde:

@@ -7,6 +7,7 @@ Variable(2.25)
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,18 +18,30 @@ from ._dtypes import inexact
 from .linalg import solve
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = [
+    "Akima1DInterpolator",
     "BSpline",
     "CubicHermiteSpline",
     "CubicSpline",
     "PPoly",
     "PchipInterpolator",
+    "RBFInterpolator",
+    "RectBivariateSpline",
     "RegularGridInterpolator",
     "interp1d",
+    "interpn",
     "make_interp_spline",
+    "splev",
+    "splrep",
 ]
+
+if not TYPE_CHECKING:
+    from ._messages import missing
+
+    def __getattr__(name: str) -> Any:
+        raise missing(__name__, name)
 
 
 def _data(name: str, x: Any, y: Any, axis: int) -> tuple[Variable, Variable]:
@@ -170,6 +183,40 @@ def _end_slope(h0: Variable, h1: Variable, m0: Variable, m1: Variable) -> Variab
     d = ((2.0 * h0 + h1) * m0 - h0 * m1) / (h0 + h1)
     d = _core.where(_core.sign(d) != _core.sign(m0), 0.0, d)
     return _core.where((_core.sign(m0) != _core.sign(m1)) & (_core.abs(d) > 3.0 * _core.abs(m0)), 3.0 * m0, d)
+
+
+class Akima1DInterpolator(CubicHermiteSpline):
+    """Cubic pieces whose slopes depend on the neighbours alone, so that they do not overshoot far: Akima 1970, or "makima".
+
+    Outside of the points the value is NaN, unless ``extrapolate`` is true.
+
+    >>> tg.interpolate.Akima1DInterpolator([0.0, 1.0, 2.0, 3.0], [0.0, 1.0, 4.0, 9.0])(1.5)
+    Variable(2.25)
+    """
+
+    def __init__(self, x: Any, y: Any, axis: int = 0, *, method: str = "akima", extrapolate: bool | None = None) -> None:
+        if method not in ("akima", "makima"):
+            raise ValueError(f"Akima1DInterpolator: method is {method!r}, expected 'akima' or 'makima'")
+        points, values = _data("Akima1DInterpolator", x, y, axis)
+        m = _core.diff(values, axis=0) / _beside(_core.diff(points), values)
+        slopes = _core.concat([m, m], axis=0) if m.shape[0] == 1 else _akima_slopes(m, method == "makima")
+        self._build(points, values, slopes, axis, bool(extrapolate))
+
+
+def _akima_slopes(m: Variable, modified: bool) -> Variable:
+    """The slopes at the points, from those of the pieces."""
+    left, right = 2.0 * m[0] - m[1], 2.0 * m[-1] - m[-2]
+    m = _core.concat([(2.0 * left - m[0])[None], left[None], m, right[None], (2.0 * right - m[-1])[None]], axis=0)
+    bend = _core.abs(_core.diff(m, axis=0))
+    after, before = bend[2:], bend[:-2]
+    if modified:
+        size = 0.5 * _core.abs(m[1:] + m[:-1])
+        after, before = after + size[2:], before + size[:-2]
+    total = after + before
+    # Where the data are straight on both sides, the slope is the mean of what lies around.
+    bent = total.detach() > 1e-9 * _core.max(total.detach())
+    share = _core.where(bent, before, 0.0) / _core.where(bent, total, 1.0)
+    return _core.where(bent, m[1:-2] + share * (m[2:-1] - m[1:-2]), 0.0 if modified else 0.5 * (m[3:] + m[:-3]))
 
 
 class CubicSpline(CubicHermiteSpline):
@@ -360,6 +407,41 @@ def make_interp_spline(x: Any, y: Any, k: int = 3, t: Any = None, axis: int = 0)
     return BSpline(t, c, k)
 
 
+def splrep(x: Any, y: Any, *, k: int = 3, s: float | None = None) -> tuple[Variable, Variable, int]:
+    """The knots, the coefficients and the degree of the B-spline through points, for :func:`splev`; nothing is smoothed.
+
+    >>> tg.interpolate.splev(1.5, tg.interpolate.splrep([0.0, 1.0, 2.0, 3.0], [0.0, 1.0, 8.0, 27.0])).round(3)
+    Variable(3.375)
+    """
+    if s:
+        raise ValueError(f"splrep: s is {s!r}, expected 0 or None: smoothing splines are not available")
+    spline = make_interp_spline(x, y, k)
+    return spline.t, spline.c, k
+
+
+def splev(x: Any, tck: Any, der: int = 0, ext: int = 0) -> Variable:
+    """The value of a B-spline, or its derivative of order ``der``.
+
+    Outside of the knots it is continued, or 0 with ``ext=1``, an error with 2, the value at the end with 3.
+
+    >>> tg.interpolate.splev([0.5, 9.0], ([0.0, 0.0, 1.0, 1.0], [0.0, 2.0], 1), ext=1)
+    Variable([1., 0.])
+    """
+    if isinstance(tck, BSpline):
+        tck = tck.t, tck.c, tck.k
+    t, c, k = tck
+    spline = BSpline(t, c, k)
+    if ext not in (0, 1, 2, 3):
+        raise ValueError(f"splev: ext is {ext!r}, expected 0, 1, 2 or 3")
+    v = inexact(x) if isinstance(x, Variable) else _core.asarray(x, dtype=spline.t.dtype)
+    low, high = spline.t[spline.k], spline.t[spline.t.shape[0] - spline.k - 1]
+    outside = (v.detach() < low.detach()) | (v.detach() > high.detach())
+    if ext == 2 and bool(_core.any(outside)):
+        raise ValueError("splev: a place is outside of the knots")
+    out = spline(_core.where(v < low, low, _core.where(v > high, high, v)) if ext == 3 else v, der)
+    return _core.where(_core.reshape(outside, (*v.shape, *(1,) * (out.ndim - v.ndim))), 0.0, out) if ext == 1 else out
+
+
 class interp1d:
     """Interpolation of values at increasing points, as SciPy's class: "linear", "nearest", "previous", "next", "zero" or "cubic".
 
@@ -488,3 +570,164 @@ class RegularGridInterpolator:
         if self.fill_value is not None:
             out = _core.where(_beside(outside, out), self.fill_value, out)
         return _core.reshape(out, (*xi.shape[:-1], *self.values.shape[len(self.grid) :]))
+
+
+def interpn(
+    points: Sequence[Any],
+    values: Any,
+    xi: Any,
+    method: str = "linear",
+    bounds_error: bool = True,
+    fill_value: float | None = float("nan"),
+) -> Variable:
+    """Values on a rectangular grid at places between: those of :class:`RegularGridInterpolator`.
+
+    >>> tg.interpolate.interpn(([0.0, 1.0], [0.0, 1.0]), [[0.0, 1.0], [2.0, 3.0]], [[0.5, 0.5]])
+    Variable([1.5])
+    """
+    return RegularGridInterpolator(points, values, method, bounds_error, fill_value)(xi)
+
+
+class RectBivariateSpline:
+    """The tensor product of B-splines through values ``z`` on a grid of increasing ``x`` and ``y``; nothing is smoothed.
+
+    >>> x = [0.0, 1.0, 2.0, 3.0]
+    >>> f = tg.interpolate.RectBivariateSpline(x, x, [[a * b * b for b in x] for a in x])
+    >>> f.ev(1.5, 2.5).round(3)
+    Variable(9.375)
+    """
+
+    def __init__(self, x: Any, y: Any, z: Any, kx: int = 3, ky: int = 3, s: float = 0.0) -> None:
+        if s:
+            raise ValueError(f"RectBivariateSpline: s is {s!r}, expected 0: smoothing splines are not available")
+        along_x = make_interp_spline(x, z, kx)
+        along_y = make_interp_spline(y, along_x.c, ky, axis=1)
+        self.x, self.y = along_x.t, along_y.t
+        self.kx, self.ky = kx, ky
+        #: The coefficients, a row for each B-spline in x.
+        self.c = _core.moveaxis(along_y.c, 0, 1)
+
+    def _rows(self, t: Variable, k: int, places: Variable, nu: int) -> Variable:
+        """The B-splines at places, which are moved to the ends of the knots where they are outside."""
+        low, high = t[k], t[t.shape[0] - k - 1]
+        v = _core.where(places < low, low, _core.where(places > high, high, places))
+        each = BSpline(t, _core.eye(t.shape[0] - k - 1, dtype=self.c.dtype), k)
+        return each(v, nu)
+
+    def ev(self, xi: Any, yi: Any, dx: int = 0, dy: int = 0) -> Variable:
+        """The values, or derivatives of the orders ``dx`` and ``dy``, at places."""
+        xi, yi = (inexact(v) if isinstance(v, Variable) else _core.asarray(v, dtype=self.c.dtype) for v in (xi, yi))
+        xi, yi = _core.broadcast_arrays(xi, yi)
+        rows = self._rows(self.x, self.kx, _core.reshape(xi, (-1,)), dx)
+        columns = self._rows(self.y, self.ky, _core.reshape(yi, (-1,)), dy)
+        return _core.reshape(_core.sum((rows @ self.c) * columns, axis=-1), xi.shape)
+
+    def __call__(self, x: Any, y: Any, dx: int = 0, dy: int = 0, grid: bool = True) -> Variable:
+        """The values on the grid of two vectors; without ``grid`` those of :meth:`ev`."""
+        if not grid:
+            return self.ev(x, y, dx, dy)
+        places = [inexact(v) if isinstance(v, Variable) else _core.asarray(v, dtype=self.c.dtype) for v in (x, y)]
+        rows, columns = (_core.reshape(v, (-1,)) for v in places)
+        return self._rows(self.x, self.kx, rows, dx) @ self.c @ self._rows(self.y, self.ky, columns, dy).mT
+
+
+#: Radial functions of the square of the distance, and the least degree of the polynomial beside them.
+_KERNELS: dict[str, tuple[Callable[[Variable], Variable], int]] = {
+    "linear": (lambda u: -_root(u), 0),
+    "thin_plate_spline": (lambda u: 0.5 * u * _core.log(_core.where(u == 0, 1.0, u)), 1),
+    "cubic": (lambda u: u * _root(u), 1),
+    "quintic": (lambda u: -u * u * _root(u), 2),
+    "multiquadric": (lambda u: -_core.sqrt(1.0 + u), 0),
+    "inverse_multiquadric": (lambda u: 1.0 / _core.sqrt(1.0 + u), -1),
+    "inverse_quadratic": (lambda u: 1.0 / (1.0 + u), -1),
+    "gaussian": (lambda u: _core.exp(-u), -1),
+}
+
+
+def _root(u: Variable) -> Variable:
+    """The square root, with a derivative of zero at zero."""
+    return _core.where(u == 0, 0.0, _core.sqrt(_core.where(u == 0, 1.0, u)))
+
+
+class RBFInterpolator:
+    """Interpolation of values ``d`` at scattered places ``y``, rows of coordinates, by radial functions and a polynomial.
+
+    ``smoothing`` above zero lets the values be missed; ``kernel`` is "thin_plate_spline", "linear", "cubic", "quintic",
+    "multiquadric", "inverse_multiquadric", "inverse_quadratic" or "gaussian"; the last four need ``epsilon``. The result is
+    differentiable by the places of both kinds and by the values. All points take part: ``neighbors`` is not available.
+
+    >>> f = tg.interpolate.RBFInterpolator([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], [0.0, 1.0, 2.0, 3.0])
+    >>> f([[0.5, 0.25]]).round(4)
+    Variable([1.], dtype=float64)
+    """
+
+    def __init__(
+        self,
+        y: Any,
+        d: Any,
+        neighbors: None = None,
+        smoothing: Any = 0.0,
+        kernel: str = "thin_plate_spline",
+        epsilon: Any = None,
+        degree: int | None = None,
+    ) -> None:
+        if neighbors is not None:
+            raise ValueError("RBFInterpolator: neighbors is not available; leave it out: all points take part")
+        if kernel not in _KERNELS:
+            raise ValueError(f"RBFInterpolator: kernel is {kernel!r}, expected {', '.join(map(repr, _KERNELS))}")
+        self._kernel, least = _KERNELS[kernel]
+        if epsilon is None:
+            if kernel not in ("linear", "thin_plate_spline", "cubic", "quintic"):
+                raise ValueError(f"RBFInterpolator: the kernel {kernel!r} needs epsilon")
+            epsilon = 1.0
+        degree = max(least, 0) if degree is None else degree
+        self.y, self.d, _ = _core._together(y, d, np.zeros(0))
+        if self.y.ndim != 2 or self.d.shape[:1] != self.y.shape[:1]:
+            raise ShapeError(f"RBFInterpolator: y has shape {self.y.shape} and d {self.d.shape}, expected rows of coordinates")
+        self.epsilon = epsilon
+        # Shifted and scaled coordinates keep the polynomial well conditioned; they span the same polynomials.
+        low, high = _core.min(self.y.detach(), axis=0), _core.max(self.y.detach(), axis=0)
+        self._shift, self._scale = 0.5 * (low + high), _core.where(high > low, 0.5 * (high - low), 1.0)
+        self._powers = _powers(self.y.shape[1], degree)
+        self._weights = self._fitted(smoothing)
+
+    def _fitted(self, smoothing: Any) -> Variable:
+        n, p = self.y.shape[0], self._powers.shape[0]
+        if p > n:
+            raise ShapeError(f"RBFInterpolator: {n} points are too few for a polynomial of {p} terms")
+        values = _core.reshape(self.d, (n, -1))
+        smooth = _core.asarray(smoothing, dtype=values.dtype) * _core.ones((n,), dtype=values.dtype)
+        poly = self._polynomial(self.y)
+        upper = _core.concat([self._radial(self.y) + _core.diag(smooth), poly], axis=1)
+        lower = _core.concat([poly.mT, _core.zeros((p, p), dtype=values.dtype)], axis=1)
+        right = _core.concat([values, _core.zeros((p, values.shape[1]), dtype=values.dtype)], axis=0)
+        return solve(_core.concat([upper, lower], axis=0), right)
+
+    def _radial(self, x: Variable) -> Variable:
+        apart = (x[:, None, :] - self.y[None, :, :]) * self.epsilon
+        return self._kernel(_core.sum(apart * apart, axis=-1))
+
+    def _polynomial(self, x: Variable) -> Variable:
+        u = (x - self._shift) / self._scale
+        columns = []
+        for row in self._powers.tolist():
+            column = _core.ones_like(u[:, 0])
+            for j, power in enumerate(row):
+                for _ in range(power):
+                    column = column * u[:, j]
+            columns.append(column)
+        return _core.stack(columns, axis=-1) if columns else _core.zeros((x.shape[0], 0), dtype=x.dtype)
+
+    def __call__(self, x: Any) -> Variable:
+        """The values at places, which are rows of coordinates."""
+        x = inexact(x) if isinstance(x, Variable) else _core.asarray(x, dtype=self.y.dtype)
+        if x.ndim != 2 or x.shape[1] != self.y.shape[1]:
+            raise ShapeError(f"RBFInterpolator: places of shape {x.shape}, expected rows of {self.y.shape[1]} coordinates")
+        out = _core.concat([self._radial(x), self._polynomial(x)], axis=1) @ self._weights
+        return _core.reshape(out, (x.shape[0], *self.d.shape[1:]))
+
+
+def _powers(count: int, degree: int) -> np.ndarray:
+    """The exponents of all monomials of ``count`` variables up to a degree, in rows."""
+    rows = [row for row in itertools.product(range(max(degree, -1) + 1), repeat=count) if sum(row) <= degree]
+    return np.array(rows, dtype=np.int64).reshape(-1, count)

@@ -37,6 +37,13 @@ __all__ = [
     "uniform_filter1d",
 ]
 
+if not TYPE_CHECKING:
+    from ._messages import missing
+
+    def __getattr__(name: str) -> Any:
+        raise missing(__name__, name)
+
+
 #: SciPy's names of borders, and those of pad.
 _BORDERS = {
     "reflect": "symmetric",
@@ -380,12 +387,14 @@ def map_coordinates(
     input: Any,
     coordinates: Any,
     output: None = None,
-    order: int = 1,
+    order: int = 3,
     mode: str = "constant",
     cval: float = 0.0,
     prefilter: bool = True,
 ) -> Variable:
-    """The array at places between its elements: ``coordinates`` has a row for each axis. ``order`` is 1 (linear) or 0 (nearest).
+    """The array at places between its elements: ``coordinates`` has a row for each axis.
+
+    ``order`` is 1 (linear) or 0 (nearest), and must be given: SciPy's default, 3, is not available.
 
     It is differentiable by the array and, for order 1, by the places.
 
@@ -395,7 +404,7 @@ def map_coordinates(
     _no_output("map_coordinates", output)
     x = inexact(input)
     if order not in (0, 1):
-        raise ValueError(f"map_coordinates: order is {order}, expected 0 or 1; for cubic splines see tg.interpolate")
+        raise ValueError(f"map_coordinates: order is {order}, expected order=0 or order=1; for cubic splines see tg.interpolate")
     if isinstance(coordinates, (list, tuple)) and any(isinstance(c, Variable) for c in coordinates):
         coordinates = _core.stack([inexact(c) for c in coordinates])
     at = inexact(coordinates) if isinstance(coordinates, Variable) else _core.asarray(coordinates, dtype=x.dtype.to_real())

@@ -22,7 +22,9 @@ from ._stats_more import (
     gaussian_kde,
     gmean,
     hmean,
+    iqr,
     kurtosis,
+    linregress,
     moment,
     pearsonr,
     sem,
@@ -49,7 +51,10 @@ __all__ = [
     "f",
     "gamma",
     "gaussian_kde",
+    "genextreme",
+    "gengamma",
     "gennorm",
+    "genpareto",
     "geom",
     "gmean",
     "gumbel_l",
@@ -58,8 +63,12 @@ __all__ = [
     "halfnorm",
     "hmean",
     "invgamma",
+    "invgauss",
+    "iqr",
+    "johnsonsu",
     "kurtosis",
     "laplace",
+    "linregress",
     "logistic",
     "lognorm",
     "loguniform",
@@ -68,6 +77,7 @@ __all__ = [
     "moment",
     "multinomial",
     "multivariate_normal",
+    "nakagami",
     "nbinom",
     "norm",
     "pareto",
@@ -75,6 +85,7 @@ __all__ = [
     "poisson",
     "powerlaw",
     "rayleigh",
+    "rice",
     "sem",
     "skew",
     "skewnorm",
@@ -90,6 +101,12 @@ __all__ = [
     "zscore",
 ]
 
+if not TYPE_CHECKING:
+    from ._messages import missing
+
+    def __getattr__(name: str) -> Any:
+        raise missing(__name__, name)
+
 
 #: What the families are, for their help and the reference.
 _TITLES = {
@@ -104,13 +121,18 @@ _TITLES = {
     "exponnorm": "The sum of a normal number and an exponential one of mean K",
     "f": "The F distribution with dfn and dfd degrees of freedom",
     "gamma": "The gamma distribution with the shape a",
+    "genextreme": "The generalised extreme value distribution with the shape c, of SciPy's sign",
+    "gengamma": "A gamma number with the shape a to the power 1/c",
     "gennorm": "The generalised normal distribution, whose density falls as exp(-|x|^beta)",
+    "genpareto": "The generalised Pareto distribution with the shape c",
     "geom": "The geometric distribution: trials up to the first success",
     "gumbel_l": "The Gumbel distribution of minima",
     "gumbel_r": "The Gumbel distribution of maxima",
     "halfcauchy": "The absolute value of a Cauchy number",
     "halfnorm": "The absolute value of a normal number",
     "invgamma": "The inverse of a gamma number with the shape a",
+    "invgauss": "The inverse Gaussian (Wald) distribution with the shape mu",
+    "johnsonsu": "Johnson's SU distribution: a normal number through a hyperbolic sine",
     "laplace": "The Laplace distribution",
     "logistic": "The logistic distribution",
     "lognorm": "The exponential of a normal number with the standard deviation s",
@@ -119,12 +141,14 @@ _TITLES = {
     "maxwell": "The Maxwell distribution: the length of three normal numbers",
     "multinomial": "The multinomial distribution: counts of n draws from classes of probabilities p",
     "multivariate_normal": "The normal distribution of vectors",
+    "nakagami": "The Nakagami distribution with the shape nu",
     "nbinom": "The negative binomial distribution: failures before n successes of probability p",
     "norm": "The normal distribution with mean loc and standard deviation scale",
     "pareto": "The Pareto distribution with the shape b",
     "poisson": "The Poisson distribution with mean mu",
     "powerlaw": "Numbers from 0 to 1 with the density a x^(a-1)",
     "rayleigh": "The Rayleigh distribution: the length of two normal numbers",
+    "rice": "The Rice distribution: the length of two normal numbers around b",
     "skewnorm": "The skew normal distribution with the shape a",
     "t": "Student's t distribution with df degrees of freedom",
     "triang": "The triangular distribution from 0 to 1 with its peak at c",
@@ -477,12 +501,19 @@ def _given(name: str, kind: Any, table: dict[str, Any]) -> Any:
 
 exponnorm = _given("exponnorm", _Continuous, _stats_more.CONTINUOUS)
 gennorm = _given("gennorm", _Continuous, _stats_more.CONTINUOUS)
+genextreme = _given("genextreme", _Continuous, _stats_more.CONTINUOUS)
+gengamma = _given("gengamma", _Continuous, _stats_more.CONTINUOUS)
+genpareto = _given("genpareto", _Continuous, _stats_more.CONTINUOUS)
 gumbel_l = _given("gumbel_l", _Continuous, _stats_more.CONTINUOUS)
+invgauss = _given("invgauss", _Continuous, _stats_more.CONTINUOUS)
+johnsonsu = _given("johnsonsu", _Continuous, _stats_more.CONTINUOUS)
 loguniform = _given("loguniform", _Continuous, _stats_more.CONTINUOUS)
 lomax = _given("lomax", _Continuous, _stats_more.CONTINUOUS)
 maxwell = _given("maxwell", _Continuous, _stats_more.CONTINUOUS)
+nakagami = _given("nakagami", _Continuous, _stats_more.CONTINUOUS)
 powerlaw = _given("powerlaw", _Continuous, _stats_more.CONTINUOUS)
 rayleigh = _given("rayleigh", _Continuous, _stats_more.CONTINUOUS)
+rice = _given("rice", _Continuous, _stats_more.CONTINUOUS)
 skewnorm = _given("skewnorm", _Continuous, _stats_more.CONTINUOUS)
 triang = _given("triang", _Continuous, _stats_more.CONTINUOUS)
 truncnorm = _given("truncnorm", _Continuous, _stats_more.CONTINUOUS)

@@ -147,3 +147,102 @@ def test_what_does_not_fit_is_named() -> None:
         interpolate.CubicSpline([0.0, 1.0], [1.0, 2.0], bc_type="free")
     with pytest.raises(tg.ShapeError, match="do not fit degree"):
         interpolate.BSpline([0.0, 1.0], [1.0], 3)
+
+
+@pytest.mark.parametrize("method", ["akima", "makima"])
+@pytest.mark.parametrize("n", [2, 3, 7])
+def test_akima_splines(method: str, n: int) -> None:
+    for y in (Y[:n], np.array([0.0, 0.0, 0.0, 1.0, 2.0, 3.0, 3.0])[:n]):
+        for extrapolate in (None, True):
+            if method == "makima" and n == 2:
+                continue
+            ours = interpolate.Akima1DInterpolator(X[:n], y, method=method, extrapolate=extrapolate)
+            theirs = scipy.interpolate.Akima1DInterpolator(X[:n], y, method=method, extrapolate=extrapolate)
+            close(ours(AT), theirs(AT))
+            close(ours(AT, 1), theirs(AT, 1))
+    assert gradcheck(
+        lambda x, y: interpolate.Akima1DInterpolator(x, y, method=method)(0.5 * (X[1:n] + X[: n - 1])), (leaf(X[:n]), leaf(Y[:n]))
+    )
+    with pytest.raises(ValueError, match="method is 'other'"):
+        interpolate.Akima1DInterpolator(X, Y, method="other")
+
+
+KERNELS = [
+    "linear",
+    "thin_plate_spline",
+    "cubic",
+    "quintic",
+    "multiquadric",
+    "inverse_multiquadric",
+    "inverse_quadratic",
+    "gaussian",
+]
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_radial_functions(kernel: str) -> None:
+    places, values, at = RNG.normal(size=(12, 2)), RNG.normal(size=(12, 3)), RNG.normal(size=(5, 2))
+    variants: list[dict[str, Any]] = [{"epsilon": 1.3}, {"epsilon": 1.3, "smoothing": 0.1}, {"epsilon": 0.9, "degree": 2}]
+    for options in variants:
+        ours = interpolate.RBFInterpolator(places, values, kernel=kernel, **options)
+        theirs = scipy.interpolate.RBFInterpolator(places, values, kernel=kernel, **options)
+        np.testing.assert_allclose(ours(at).numpy(), theirs(at), rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(
+        interpolate.RBFInterpolator(places, values[:, 0], kernel=kernel, epsilon=1.0)(places).numpy(), values[:, 0], atol=1e-6
+    )
+    value = lambda p, v, at: interpolate.RBFInterpolator(p, v, kernel=kernel, epsilon=1.0)(at)  # noqa: E731
+    assert gradcheck(value, (leaf(places), leaf(values[:, 0]), leaf(at)), rtol=1e-3, atol=1e-5)
+
+
+def test_radial_functions_refuse() -> None:
+    for options, text in (
+        ({"kernel": "other"}, "kernel is 'other'"),
+        ({"kernel": "gaussian"}, "needs epsilon"),
+        ({"neighbors": 3}, "neighbors"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            interpolate.RBFInterpolator(np.eye(3), np.ones(3), **options)
+    with pytest.raises(tg.ShapeError, match="too few"):
+        interpolate.RBFInterpolator(np.eye(3)[:2], np.ones(2))
+    with pytest.raises(tg.ShapeError, match="expected rows of 3"):
+        interpolate.RBFInterpolator(np.eye(3), np.ones(3), degree=0)(np.ones((2, 2)))
+
+
+def test_surfaces() -> None:
+    x, y = X, np.cumsum(RNG.random(6) + 0.2)
+    z = RNG.normal(size=(7, 6))
+    ours, theirs = interpolate.RectBivariateSpline(x, y, z), scipy.interpolate.RectBivariateSpline(x, y, z)
+    u, v = np.linspace(x[0] - 0.2, x[-1] + 0.2, 9), np.linspace(y[0], y[-1], 5)
+    close(ours(u, v), theirs(u, v))
+    close(ours(v, v, grid=False), theirs(v, v, grid=False))
+    inside = np.linspace(x[0], x[-1], 5)
+    for dx, dy in ((0, 0), (1, 0), (0, 1), (1, 2)):
+        close(ours.ev(inside, v, dx, dy), theirs.ev(inside, v, dx, dy))
+    middle = inside[1:-1] + 0.01
+    assert gradcheck(lambda z, u: interpolate.RectBivariateSpline(x, y, z).ev(u, v[1:-1]), (leaf(z), leaf(middle)))
+    linear = interpolate.RectBivariateSpline(x, y, z, kx=1, ky=1)
+    close(linear(u, v), scipy.interpolate.RectBivariateSpline(x, y, z, kx=1, ky=1)(u, v))
+    with pytest.raises(ValueError, match="smoothing"):
+        interpolate.RectBivariateSpline(x, y, z, s=1.0)
+
+
+def test_splrep_and_splev() -> None:
+    for k in (1, 3, 5):
+        ours, theirs = interpolate.splrep(X, Y[:, 0], k=k), scipy.interpolate.splrep(X, Y[:, 0], k=k)
+        close(ours[0], theirs[0])
+        for ext in (0, 1, 3):
+            for der in (0, 1) if ext == 0 else (0,):
+                close(interpolate.splev(AT, ours, der, ext), scipy.interpolate.splev(AT, theirs, der, ext))
+                close(interpolate.splev(AT, theirs, der, ext), scipy.interpolate.splev(AT, theirs, der, ext))
+    with pytest.raises(ValueError, match="outside of the knots"):
+        interpolate.splev(AT, ours, ext=2)
+    with pytest.raises(ValueError, match="smoothing"):
+        interpolate.splrep(X, Y[:, 0], s=1.0)
+
+
+def test_interpn() -> None:
+    grid, values, at = (X, X[:5]), RNG.normal(size=(7, 5)), np.array([[X[1] + 0.1, X[2]], [X[0], X[4]]])
+    for method in ("linear", "nearest"):
+        close(interpolate.interpn(grid, values, at, method), scipy.interpolate.interpn(grid, values, at, method))
+    with pytest.raises(ValueError, match="outside of the grid"):
+        interpolate.interpn(grid, values, [[100.0, X[0]]])

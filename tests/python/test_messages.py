@@ -106,6 +106,18 @@ NAMES: list[tuple[Any, type[Exception], list[str]]] = [
     (lambda: tg.permutation(2), AttributeError, ["there is tg.random.permutation"]),
     (lambda: F.rellu(X), AttributeError, ["tg.nn.functional.relu"]),
     (lambda: tg.sotfmax(X), AttributeError, ["tg.softmax"]),
+    (
+        lambda: tg.signal.find_peaks,
+        AttributeError,
+        ["module 'tapegrad.signal' has no attribute 'find_peaks'", "scipy.signal.find_peaks"],
+    ),
+    (
+        lambda: tg.optimize.dual_annealing,
+        AttributeError,
+        ["scipy.optimize.dual_annealing", "tg.optimize.fun_and_grad(f, x0).fun"],
+    ),
+    (lambda: tg.stats.erf, AttributeError, ["tg.special.erf"]),
+    (lambda: tg.integrate.no_such_rule, AttributeError, ["module 'tapegrad.integrate' has no attribute 'no_such_rule'"]),
     (lambda: tg.no_such_thing_at_all, AttributeError, ["module 'tapegrad' has no attribute 'no_such_thing_at_all'"]),
 ]
 LAYERS: list[tuple[Any, type[Exception], list[str]]] = [

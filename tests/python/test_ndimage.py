@@ -95,7 +95,9 @@ def test_options_and_errors() -> None:
     with pytest.raises(ValueError, match="order is 3"):
         ndimage.map_coordinates(X, np.ones((2, 3)), order=3)
     with pytest.raises(tg.ShapeError, match="a row for each"):
-        ndimage.map_coordinates(X, np.ones((3, 3)))
+        ndimage.map_coordinates(X, np.ones((3, 3)), order=1)
+    with pytest.raises(ValueError, match="order is 3, expected order=0 or order=1"):
+        ndimage.map_coordinates(X, np.ones((2, 3)))
     with pytest.raises(tg.AxisError):
         ndimage.correlate1d(X, [1.0], axis=2)
     with pytest.raises(ValueError, match="origin 2"):

@@ -360,3 +360,127 @@ def test_import_is_lazy():
     code = "import sys, tapegrad as tg; print('tapegrad.optimize' in sys.modules); tg.optimize; print('scipy' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert out.split() == ["False", "False"]
+
+
+def decay(seed):
+    """Readings of a decay, every seventh of them wrong."""
+    rng = np.random.default_rng(seed)
+    t = np.linspace(0.0, 10.0, 40)
+    y = 3.0 * np.exp(-0.4 * t) + 0.5 + 0.05 * rng.normal(size=40)
+    y[::7] += 2.0 * rng.normal(size=6)
+    return t, y
+
+
+@pytest.mark.parametrize("bounds", [(-np.inf, np.inf), (0.0, [2.5, 1.0, 1.0])])
+@pytest.mark.parametrize(
+    ("loss", "f_scale"), [("soft_l1", 1.0), ("soft_l1", 0.1), ("huber", 0.1), ("cauchy", 0.2), ("arctan", 1.0)]
+)
+def test_robust_losses_are_scipys(loss, f_scale, bounds):
+    t, y = decay(1)
+    options = {"loss": loss, "f_scale": f_scale, "bounds": bounds}
+    ours = optimize.least_squares(lambda p: p[0] * tg.exp(-p[1] * t) + p[2] - y, [2.0, 0.5, 0.3], **options)
+    theirs = scipy_optimize.least_squares(
+        lambda p: p[0] * np.exp(-p[1] * t) + p[2] - y, [2.0, 0.5, 0.3], xtol=1e-13, ftol=1e-13, gtol=1e-13, **options
+    )
+    assert ours.success
+    assert ours.cost.item() == pytest.approx(theirs.cost, rel=1e-9)
+    np.testing.assert_allclose(ours.x.numpy(), theirs.x, atol=1e-5)
+    np.testing.assert_allclose(ours.jac.numpy(), theirs.jac, atol=1e-4)
+    np.testing.assert_allclose(ours.fun.numpy(), theirs.fun, atol=1e-5)
+    assert ours.optimality < 1e-5
+
+
+@pytest.mark.parametrize("loss", ["soft_l1", "huber", "cauchy", "arctan"])
+def test_derivatives_of_robust_fits(loss):
+    t, y = (v[::4] for v in decay(2))
+
+    def fitted(v):
+        return optimize.least_squares(lambda p: p[0] * tg.exp(-p[1] * t) - v[:-1], [2.0, 0.3], loss=loss, f_scale=v[-1]).x
+
+    at = np.append(y, 0.3)
+    # Solutions with derivatives are polished, so differences of them are accurate.
+    want = difference(lambda v: fitted(tg.Variable(v, requires_grad=True)).detach().numpy(), at)
+    np.testing.assert_allclose(tg.jacrev(fitted)(tg.Variable(at)).numpy(), want, atol=1e-6)
+    np.testing.assert_allclose(tg.jacfwd(fitted)(tg.Variable(at)).numpy(), want, atol=1e-6)
+
+
+def test_losses_of_ones_own():
+    t, y = decay(3)
+
+    def residuals(p):
+        return p[0] * tg.exp(-p[1] * t) + p[2] - y
+
+    named = optimize.least_squares(residuals, [2.0, 0.5, 0.3], loss="cauchy", f_scale=0.3)
+    own = optimize.least_squares(residuals, [2.0, 0.5, 0.3], loss=lambda z: tg.log1p(z), f_scale=0.3)
+    scipys = optimize.least_squares(
+        residuals, [2.0, 0.5, 0.3], loss=lambda z: tg.stack([tg.log1p(z), 1 / (1 + z), -1 / (1 + z) ** 2]), f_scale=0.3
+    )
+    for other in (own, scipys):
+        np.testing.assert_allclose(other.x.numpy(), named.x.numpy(), atol=1e-7)
+    for wrong in ({"loss": "cauchi"}, {"loss": None}, {"f_scale": 0.0}, {"f_scale": np.nan}, {"method": "newton"}):
+        with pytest.raises(ValueError, match="least_squares: "):
+            optimize.least_squares(residuals, [2.0, 0.5, 0.3], **wrong)
+    with pytest.raises(tg.ShapeError, match="loss returned"):
+        optimize.least_squares(residuals, [2.0, 0.5, 0.3], loss=tg.sum)
+
+
+def test_robust_curve_fit():
+    t, y = decay(4)
+    options = {"loss": "soft_l1", "f_scale": 0.1, "method": "trf"}
+    p, covariance, info, message, code = optimize.curve_fit(
+        lambda t, a, b, c: a * tg.exp(-b * t) + c, t, y, full_output=True, **options
+    )
+    want, spread = scipy_optimize.curve_fit(lambda t, a, b, c: a * np.exp(-b * t) + c, t, y, **options)
+    np.testing.assert_allclose(p.numpy(), want, atol=1e-4)
+    np.testing.assert_allclose(covariance.numpy(), spread, rtol=1e-2)
+    assert info["fvec"].shape == (40,)
+    assert isinstance(message, str)
+    assert code in (1, 2, 3, 4)
+    with pytest.raises(optimize.ConvergenceError, match="maxiter"):
+        optimize.curve_fit(lambda t, a, b: a * tg.exp(-b * t), t, y, maxfev=1)
+    with pytest.raises(TypeError, match="there is no option 'x_scal'"):
+        optimize.curve_fit(lambda t, a, b: a * tg.exp(-b * t), t, y, x_scal=1.0)
+
+
+def system(seed):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(9, 4)), rng.normal(size=9)
+
+
+@pytest.mark.parametrize("bounds", [(-np.inf, np.inf), (0.0, 0.4), (-0.1, np.inf), ([-1.0, 0.0, -np.inf, -0.1], 0.2)])
+def test_linear_least_squares_with_bounds(bounds):
+    a, b = system(0)
+    ours, theirs = optimize.lsq_linear(a, b, bounds), scipy_optimize.lsq_linear(a, b, bounds, tol=1e-14)
+    assert ours.success
+    np.testing.assert_allclose(ours.x.numpy(), theirs.x, atol=1e-8)
+    np.testing.assert_allclose(ours.fun.numpy(), theirs.fun, atol=1e-8)
+    assert ours.cost.item() == pytest.approx(theirs.cost)
+    np.testing.assert_array_equal(ours.active_mask.numpy(), theirs.active_mask)
+
+    def solved(v):
+        return optimize.lsq_linear(v[:36].reshape(9, 4), v[36:], bounds).x
+
+    at = np.append(a.ravel(), b)
+    want = difference(lambda v: solved(tg.Variable(v)).numpy(), at)
+    np.testing.assert_allclose(tg.jacrev(solved)(tg.Variable(at)).numpy(), want, atol=1e-7)
+
+
+def test_nonnegative_least_squares():
+    a, b = system(3)
+    x, norm = optimize.nnls(a, b)
+    want, size = scipy_optimize.nnls(a, b)
+    assert (want == 0).any()
+    np.testing.assert_allclose(x.numpy(), want, atol=1e-12)
+    assert norm.item() == pytest.approx(size)
+    slope = tg.jacrev(lambda b: optimize.nnls(a, b)[0])(tg.Variable(b)).numpy()
+    np.testing.assert_allclose(slope, difference(lambda b: optimize.nnls(a, b)[0].numpy(), b), atol=1e-8)
+    many = tg.vmap(lambda b: optimize.nnls(a, b)[0])(tg.Variable(np.stack([b, -b])))
+    np.testing.assert_allclose(many.numpy()[1], scipy_optimize.nnls(a, -b)[0], atol=1e-12)
+    zero = optimize.nnls(np.eye(2), tg.Variable([1.0, 2.0], dtype="float64", requires_grad=True))
+    assert zero[1].item() == 0.0
+    with pytest.raises(tg.ShapeError, match="nnls: A has shape"):
+        optimize.nnls(a, b[:3])
+    with pytest.raises(ValueError, match="must be finite"):
+        optimize.nnls(a * np.nan, b)
+    with pytest.raises(ValueError, match="lower bound"):
+        optimize.lsq_linear(a, b, (1.0, 0.0))

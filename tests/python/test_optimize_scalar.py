@@ -155,3 +155,13 @@ def test_minimize_scalar_takes_the_names_of_methods():
     for options in ({"method": "bounded"}, {"method": "brent", "bounds": (0.0, 1.0)}, {"method": "golden"}, {"method": 3}):
         with pytest.raises(ValueError, match="minimize_scalar: method"):
             tg.optimize.minimize_scalar(fun, **options)
+
+
+@pytest.mark.parametrize("name", ["bisect", "brenth", "ridder"])
+def test_other_names_of_brentq(name):
+    a = tg.Variable(2.0, dtype="float64", requires_grad=True)
+    x = getattr(optimize, name)(lambda x, a: x**2 - a, 0.0, 3.0, args=(a,))
+    assert x.item() == pytest.approx(2**0.5, abs=1e-11)
+    assert tg.autograd.grad(x, a)[0].item() == pytest.approx(0.5 / 2**0.5)
+    with pytest.raises(ValueError, match="same sign"):
+        getattr(optimize, name)(lambda x: x**2 + 1.0, 0.0, 1.0)

@@ -185,3 +185,23 @@ def test_what_does_not_fit_is_named() -> None:
         signal.welch(np.ones(4), window=np.ones(8))
     with pytest.raises(tg.DTypeError, match="real signal"):
         signal.hilbert(np.ones(4) + 1j)
+
+
+@pytest.mark.parametrize("padtype", ["odd", "even", "constant", None])
+def test_sections_forward_and_backward(padtype):
+    designs = [(scipy.signal.butter, (4, 0.2)), (scipy.signal.butter, (3, 0.3)), (scipy.signal.ellip, (5, 1, 40, 0.2))]
+    for design, numbers in designs:
+        sos = design(*numbers, output="sos")
+        x = np.random.default_rng(0).normal(size=(2, 60))
+        for options in ({"padtype": padtype}, {"padtype": padtype, "axis": 0, "padlen": None if padtype is None else 5}):
+            values = x.T if options.get("axis") == 0 else x
+            got = tg.signal.sosfiltfilt(sos, values, **options)
+            np.testing.assert_allclose(got.numpy(), scipy.signal.sosfiltfilt(sos, values, **options), atol=1e-10)
+    leaves = tuple(tg.asarray(v).clone().requires_grad_(True) for v in (sos, x[0, :40]))
+    # A coefficient that is zero counts in the standard length of the ends.
+    length = None if padtype is None else 7
+    assert gradcheck(lambda s, x: signal.sosfiltfilt(s, x, padtype=padtype, padlen=length), leaves, rtol=1e-3)
+    with pytest.raises(ValueError, match="sosfiltfilt: padtype"):
+        tg.signal.sosfiltfilt(sos, x, padtype="other")
+    with pytest.raises(tg.ShapeError, match="sosfiltfilt: sos has shape"):
+        tg.signal.sosfiltfilt(sos[:, :5], x)

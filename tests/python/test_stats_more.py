@@ -27,6 +27,13 @@ FAMILIES: dict[str, tuple[Any, ...]] = {
     "powerlaw": (B,),
     "lomax": (B + 2,),
     "wrapcauchy": (A,),
+    "genextreme": (np.array([0.5, -0.7, 0.0, 0.2, -0.3, 0.4]),),
+    "genpareto": (np.array([0.5, -0.7, 0.0, 0.2, -0.3, 0.4]),),
+    "invgauss": (B,),
+    "rice": (A,),
+    "gengamma": (B, A),
+    "nakagami": (B,),
+    "johnsonsu": (A, B),
 }
 
 
@@ -121,3 +128,46 @@ def test_kernel_density_estimates() -> None:
     assert gradcheck(lambda d, x: stats.gaussian_kde(d)(x), (leaf(rng.normal(size=6)), leaf([0.3, -0.2])))
     with pytest.raises(tg.ShapeError, match="points of 3 dimensions"):
         stats.gaussian_kde(rng.normal(size=(2, 9)))(np.ones((3, 2)))
+
+
+def test_lines_through_points() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=9)
+    for y in (2.0 * x + rng.normal(size=9), 2.0 * x + 1.0, np.ones(9)):
+        got, want = stats.linregress(x, y), scipy.stats.linregress(x, y)
+        for name in ("slope", "intercept", "rvalue", "pvalue", "stderr", "intercept_stderr")[: None if y.std() else 2]:
+            np.testing.assert_allclose(getattr(got, name).item(), getattr(want, name), rtol=1e-8, atol=1e-7)
+    flat = stats.linregress(x, np.ones(9))
+    assert np.isnan(flat.rvalue.item())
+    assert flat.stderr.item() == 0.0
+    got, want = stats.linregress(x[:2], x[1:3]), scipy.stats.linregress(x[:2], x[1:3])
+    np.testing.assert_allclose([v.item() for v in got], want, atol=1e-12)
+    y = 2.0 * x + rng.normal(size=9)
+    assert gradcheck(lambda x, y: tg.stack(list(stats.linregress(x, y))), (leaf(x), leaf(y)), rtol=1e-4)
+    with pytest.raises(ValueError, match="all x are the same"):
+        stats.linregress(np.ones(3), x[:3])
+    with pytest.raises(tg.ShapeError, match="expected two vectors"):
+        stats.linregress(x, x[:3])
+
+
+def test_ranges_between_quartiles() -> None:
+    x = np.random.default_rng(0).normal(size=(9, 3))
+    for options in ({}, {"axis": 0}, {"rng": (10.0, 80.0)}, {"scale": "normal"}, {"axis": 1, "scale": 2.0}):
+        np.testing.assert_allclose(stats.iqr(x, **options).numpy(), scipy.stats.iqr(x, **options), rtol=1e-12)
+    assert gradcheck(lambda x: stats.iqr(x, axis=0), (leaf(x),))
+    with pytest.raises(ValueError, match="scale is 'other'"):
+        stats.iqr(x, scale="other")
+
+
+def test_shapes_near_zero_of_extremes() -> None:
+    """Where the shape is zero the families have a limit; values and derivatives are continuous there."""
+    x = np.array([0.3, 1.5])
+    for family in (stats.genextreme, stats.genpareto):
+        slopes = []
+        for c in (-1e-9, 0.0, 1e-9, 1e-5):
+            shape = tg.Variable(c, dtype="float64", requires_grad=True)
+            (slope,) = tg.autograd.grad(tg.sum(family.logpdf(x, shape)), shape)
+            slopes.append(slope.item())
+            want = getattr(scipy.stats, family.name).logpdf(x, c)
+            np.testing.assert_allclose(family.logpdf(x, shape).detach().numpy(), want, rtol=1e-7)
+        np.testing.assert_allclose(slopes, slopes[1], rtol=1e-3)

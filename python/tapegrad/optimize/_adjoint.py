@@ -13,11 +13,11 @@ import numpy as np
 from .. import _core
 from .._core import GradError, Variable
 from ..autograd import Function, enable_grad, no_grad, once_differentiable
-from ._ode import OdeSolution, _between, _Solver, _stacked, solved
+from ._ode import OdeSolution, _between, _stacked, solved, solver_of
 
 if TYPE_CHECKING:
     from ._flat import Flat
-    from ._ode import Field
+    from ._runge_kutta import Field
 
 
 class _Problem:
@@ -25,6 +25,8 @@ class _Problem:
 
     def __init__(self, field: Field, y: Variable, t: float, numbers: np.ndarray, options: dict[str, Any]) -> None:
         self.field, self.numbers, self.options = field, numbers, options
+        # The adjoint state is as long as all parameters: a tolerance for each component becomes the least of them.
+        self.backward = {**options, "rtol": options["rtol"].min(), "atol": options["atol"].min(), "first_step": None}
         *_, self.parameters = self.recorded(y.detach(), t)
         self.known = {_core._place(p) for p in self.parameters}
         self.solver: Any = None
@@ -106,7 +108,7 @@ def _backward(problem: _Problem, state: np.ndarray, n: int, start: float, end: f
         return Variable(-problem.pulled(y, at, Variable(z.numpy()[:n], dtype=dtype)))
 
     with no_grad():
-        solver = _Solver("odeint (adjoint)", field, Variable(state.copy()), float(start), None, problem.options)
+        solver = solver_of("odeint (adjoint)", field, Variable(state.copy()), float(start), None, problem.backward)
         solver.advance(float(end))
     return np.array(solver.y.numpy())
 

@@ -24,16 +24,24 @@ def curve_fit(
     sigma: Any = None,
     absolute_sigma: bool = False,
     bounds: Any = (None, None),
-) -> tuple[Variable, Variable]:
+    method: str | None = None,
+    *,
+    full_output: bool = False,
+    **options: Any,
+) -> tuple[Any, ...]:
     """The parameters p for which ``f(xdata, *p)`` is nearest to ``ydata``, and their covariance.
 
     ``p0`` is where the search begins, ones unless given. ``sigma`` holds the standard deviations of the data, one for each or
     their covariance matrix; without ``absolute_sigma`` only their ratios count, and the size is that of the residuals. ``bounds``
-    is as in :func:`least_squares`, whose method is used.
+    is as in :func:`least_squares`, whose method is used; further options are passed to it: ``loss`` and ``f_scale`` for fits that
+    are robust against outliers, ``ftol``, ``xtol``, ``gtol``, and ``max_nfev``, also named ``maxfev``.
 
     The parameters are a float64 array of one axis, differentiable by all that the data and ``f`` depend on; the covariance,
     ``(J' J)⁻¹`` with the Jacobian J of the weighted residuals, is a number for number, without derivatives. It is infinite where
     the data do not determine the parameters.
+
+    With ``full_output`` there are three results more, as in SciPy: a dict with the residuals ``fvec`` and the count ``nfev``,
+    the message, and a number from 1 to 4, the reason for stopping.
 
     Raises ShapeError for data that do not fit, and ConvergenceError where no fit was found.
 
@@ -42,6 +50,7 @@ def curve_fit(
     >>> [round(v, 6) for v in p.tolist()], covariance.shape
     ([2.0, 0.5], (2, 2))
     """
+    options = _options(options)
     # Lists are read in double precision, in which the fit is computed.
     y, start, _ = _core._together(ydata, np.ones(_count(f)) if p0 is None else p0, np.zeros(0))
     start = np.asarray(start.detach().numpy(), dtype=np.float64).reshape(-1)
@@ -55,19 +64,34 @@ def curve_fit(
             raise ShapeError(f"curve_fit: the function returned shape {_core.asarray(found).shape}, ydata has shape {y.shape}")
         return weight(found - y)
 
-    fit = least_squares(residuals, start, bounds=bounds)
+    fit = least_squares(residuals, start, bounds=bounds, method=method or "trf", **options)
     if not fit.success:
         raise ConvergenceError(f"curve_fit: did not converge ({fit.message})", fit)
+    covariance = _covariance(fit, y.size, absolute_sigma)
+    more = ({"fvec": fit.fun, "nfev": fit.nfev}, fit.message, fit.status) if full_output else ()
+    return fit.x, covariance, *more
+
+
+def _options(given: dict[str, Any]) -> dict[str, Any]:
+    """The options for :func:`least_squares`."""
+    known = ("loss", "f_scale", "ftol", "xtol", "gtol", "max_nfev", "maxfev")
+    for name in given:
+        if name not in known:
+            raise TypeError(f"curve_fit: there is no option {name!r}; there are {', '.join(known)}")
+    return {"max_nfev" if name == "maxfev" else name: value for name, value in given.items()}
+
+
+def _covariance(fit: Any, count: int, absolute_sigma: bool) -> Variable:
+    """The inverse of J' J with the Jacobian of the weighted residuals, in the size of the residuals unless sigma is absolute."""
     jacobian = _core._innermost(fit.jac).numpy().astype(np.float64)
     _u, s, vt = np.linalg.svd(jacobian, full_matrices=False)
-    spare = y.size - start.size
-    known = (
-        s.size == start.size and s[-1] > np.finfo(np.float64).eps * max(jacobian.shape) * s[0] and (absolute_sigma or spare > 0)
-    )
+    size = jacobian.shape[1]
+    spare = count - size
+    known = s.size == size and s[-1] > np.finfo(np.float64).eps * max(jacobian.shape) * s[0] and (absolute_sigma or spare > 0)
     if not known:
-        return fit.x, _core.full((start.size, start.size), np.inf, dtype=_core.float64)
+        return _core.full((size, size), np.inf, dtype=_core.float64)
     scale = 1.0 if absolute_sigma else 2.0 * float(_core._innermost(fit.cost).numpy()) / spare
-    return fit.x, Variable((vt.T / s**2) @ vt * scale)
+    return Variable((vt.T / s**2) @ vt * scale)
 
 
 def _count(f: Callable[..., Any]) -> int:

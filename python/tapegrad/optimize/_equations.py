@@ -8,8 +8,9 @@ import numpy as np
 
 from .._core import ShapeError
 from ._fitting import OPTIONS, Residuals, marquardt
+from ._flat import chosen
 from ._implicit import attach, polished
-from ._minimize import chosen, options_of
+from ._minimize import options_of
 from ._result import ConvergenceError, OptimizeResult
 from ._samples import each_sample, message_of, one, worst
 

@@ -1,4 +1,4 @@
-"""Nonlinear least squares: a Levenberg-Marquardt method with bounds."""
+"""Nonlinear least squares: a Levenberg-Marquardt method with bounds and robust losses."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from .._core import Variable
 from .._transforms import _check_function, grad, jacfwd, jacrev
 from ..autograd import enable_grad, no_grad
 from ._bounds import sides_of
-from ._flat import Flat, as_args, joined
+from ._flat import Flat, as_args, chosen, joined
 from ._implicit import attach, polished
+from ._losses import Loss
 from ._result import OptimizeResult
 from ._samples import each_sample, has_derivative, message_of, one, plain, worst
 
@@ -26,6 +27,7 @@ class Fit(NamedTuple):
 
     x: np.ndarray
     residual: np.ndarray
+    slope: np.ndarray
     jacobian: np.ndarray
     held: np.ndarray
     nit: int
@@ -36,9 +38,10 @@ class Fit(NamedTuple):
 class Residuals:
     """A vector function of nested unknowns, as one of vectors."""
 
-    def __init__(self, name: str, fun: Callable[..., Any], x0: Any, args: tuple[Any, ...]) -> None:
+    def __init__(self, name: str, fun: Callable[..., Any], x0: Any, args: tuple[Any, ...], loss: Loss | None = None) -> None:
         _check_function(name, fun)
         self.name, self.fun, self.args = name, fun, as_args(args)
+        self.loss = loss
         self.flat = Flat(name, x0)
         self.nfev = self.njev = 0
 
@@ -48,9 +51,17 @@ class Residuals:
         return joined(self.name, self.fun(self.flat.filled(self.flat.split(v)), *self.args), self.flat.dtype)
 
     def half_square(self, v: Variable) -> Variable:
-        """Half the sum of squares, recorded."""
-        r = self.equation(v)
-        return 0.5 * _core.sum(r * r)
+        """Half the sum of squares, or of losses of them, recorded."""
+        return self.cost(self.equation(v))
+
+    def cost(self, r: Variable) -> Variable:
+        """Half the sum of squares of residuals, or of losses of them, recorded."""
+        return 0.5 * _core.sum(r * r) if self.loss is None else self.loss.cost(r)
+
+    def square(self, residual: np.ndarray) -> float:
+        """Twice the cost of residuals; infinite where they are not finite."""
+        found = float(residual @ residual) if self.loss is None else self.loss.square(residual)
+        return found if np.isfinite(found) else np.inf
 
     def value(self, x: np.ndarray) -> np.ndarray:
         with no_grad():
@@ -106,11 +117,17 @@ class _Marquardt:
         self.nit = 0
 
     def fit(self, status: int, message: str) -> Fit:
-        return Fit(self.x, self.residual, self.jacobian, self.held, self.nit, status, message)
+        loss = self.problem.loss
+        jacobian = self.exact if loss is None else self.exact * loss.scaled(self.residual, 0.0)[0][:, None]
+        return Fit(self.x, self.residual, self.slope, jacobian, self.held, self.nit, status, message)
 
     def linearise(self) -> None:
-        self.jacobian = self.problem.jacobian(self.x, self.count)
-        self.slope = self.jacobian.T @ self.residual
+        self.exact = self.problem.jacobian(self.x, self.count)
+        self.jacobian, self.scaled = self.exact, self.residual
+        if self.problem.loss is not None:
+            factor, self.scaled = self.problem.loss.scaled(self.residual)
+            self.jacobian = self.exact * factor[:, None]
+        self.slope = self.jacobian.T @ self.scaled
         at_low, at_high = (self.x <= self.low) & (self.slope > 0), (self.x >= self.high) & (self.slope < 0)
         self.held = at_low | at_high
 
@@ -136,7 +153,7 @@ class _Marquardt:
 
     def is_flat(self) -> bool:
         """Whether the residuals are orthogonal to all columns of the Jacobian, as far as gtol asks."""
-        size = float(np.linalg.norm(self.residual))
+        size = sqrt(self.problem.square(self.residual))
         columns = np.linalg.norm(self.jacobian, axis=0)
         free = ~self.held & (columns > 0)
         if size == 0 or not free.any():
@@ -148,8 +165,8 @@ class _Marquardt:
         """Moves to a better place; shrinks the region until there is one, or until none can be seen."""
         free = ~self.held
         u, s, vt = np.linalg.svd(self.jacobian[:, free] / scale[free], full_matrices=False)
-        projected = u.T @ self.residual
-        square = float(self.residual @ self.residual)
+        projected = u.T @ self.scaled
+        square = self.problem.square(self.residual)
         while True:
             move = np.zeros_like(self.x)
             move[free] = _damped(s, projected, vt, radius) / scale[free]
@@ -157,9 +174,9 @@ class _Marquardt:
             move = new - self.x
             length = float(np.linalg.norm(scale * move))
             change = self.jacobian @ move
-            predicted = -float(2 * self.residual @ change + change @ change)
+            predicted = -float(2 * self.scaled @ change + change @ change)
             residual = self.problem.value(new)
-            found = float(residual @ residual) if np.isfinite(residual).all() else np.inf
+            found = self.problem.square(residual)
             ratio = (square - found) / predicted if predicted > 0 else -1.0
             if ratio < 0.25:
                 radius = 0.25 * min(radius, length) if length > 0 else 0.25 * radius
@@ -194,6 +211,9 @@ def least_squares(
     xtol: float = 1e-12,
     gtol: float = 1e-12,
     max_nfev: int = 1000,
+    loss: Any = "linear",
+    f_scale: Any = 1.0,
+    method: str = "trf",
 ) -> OptimizeResult:
     """The ``x`` near ``x0`` where half the sum of squares of the residuals ``fun(x, *args)`` is least.
 
@@ -201,10 +221,16 @@ def least_squares(
     Levenberg's and Marquardt's with a trust region, in MINPACK's scaling, with an exact Jacobian. ``bounds`` is ``(lower,
     upper)``, each None, a number, an array, or containers like ``x0``. It stops at a relative decrease of the sum below
     ``ftol``, a step below ``xtol``, an angle between residuals and the Jacobian's columns within ``gtol`` of a right one, or
-    after ``max_nfev`` iterations.
+    after ``max_nfev`` iterations. ``method`` may be any of SciPy's "trf", "dogbox" and "lm": one method stands for all three.
+
+    ``loss`` makes the fit robust against outliers: half the sum of ``f_scale² ρ((r / f_scale)²)`` over the residuals r is least,
+    with ρ(z) = z for "linear", 2 (√(1 + z) - 1) for "soft_l1", z up to 1 and 2 √z - 1 above for "huber", ln(1 + z) for "cauchy",
+    arctan z for "arctan". It may be a function of z, too, elementwise, which returns ρ(z); its derivatives are taken. Residuals
+    below ``f_scale`` count about as squares.
 
     The result has ``x, cost`` (half the sum), ``fun`` (the residuals as a vector), ``jac`` (their Jacobian), ``grad, optimality,
-    active_mask, nit, nfev, njev, success, status, message``. ``x`` and ``cost`` are differentiable as those of :func:`minimize`;
+    active_mask, nit, nfev, njev, success, status, message``; with a loss the rows of ``jac`` are scaled by it, as in SciPy, so
+    that ``jac.T @ jac`` is an approximation of the Hessian. ``x`` and ``cost`` are differentiable as those of :func:`minimize`;
     the derivative uses the full Hessian of the sum, not the Gauss-Newton part alone.
 
     >>> t = tg.Variable([0.0, 1.0, 2.0, 3.0], dtype="float64")
@@ -212,13 +238,24 @@ def least_squares(
     >>> result = tg.optimize.least_squares(lambda p: p[0] * tg.exp(-p[1] * t) - y, [1.0, 1.0])
     >>> [round(v, 6) for v in result.x.tolist()]
     [2.0, 0.5]
+    >>> data = tg.Variable([1.0, 1.1, 0.9, 1.0, 50.0], dtype="float64")
+    >>> robust = tg.optimize.least_squares(lambda m: m - data, 0.0, loss="cauchy", f_scale=0.1)
+    >>> round(robust.x.item(), 2)
+    1.0
     """
+    chosen("least_squares", "method", method, "trf", ("trf", "dogbox", "lm"))
     settings = {"ftol": ftol, "xtol": xtol, "gtol": gtol, "maxiter": max_nfev}
+    robust = Loss.of("least_squares", loss, f_scale)
 
     def solve() -> tuple[Any, ...]:
-        return _solved(Residuals("least_squares", fun, x0, args), bounds, settings)
+        return _solved(Residuals("least_squares", fun, x0, args, robust), bounds, settings)
 
-    problem, x, residual, jacobian, slope, mask, held, optimality, nit, nfev, njev, good, status, message = each_sample(solve)
+    return _fit_result(each_sample(solve))
+
+
+def _fit_result(solved: list[Any]) -> OptimizeResult:
+    """The result of :func:`least_squares`, with the derivatives of the solution."""
+    problem, x, residual, jacobian, slope, mask, held, optimality, nit, nfev, njev, good, status, message = solved
     problem = problem[0] if isinstance(problem, list) else problem
     success, reason = worst(good), message_of(good, message)
     x = attach("least_squares", grad(problem.half_square), x, held, "" if success else reason, symmetric=True)
@@ -227,7 +264,7 @@ def least_squares(
     residual = at if has_derivative(at) else residual
     return OptimizeResult(
         x=problem.flat.shaped(problem.flat.split(x)),
-        cost=0.5 * _core.sum(residual * residual),
+        cost=problem.cost(residual),
         fun=residual,
         jac=jacobian,
         grad=slope,
@@ -250,7 +287,7 @@ def _solved(problem: Residuals, bounds: Any, settings: dict[str, float]) -> tupl
     loose = 1.0 if flat.eps < 1e-10 else 1e6
     end = marquardt(problem, low, high, {k: v * loose if k != "maxiter" else v for k, v in settings.items()})
     x = polished(grad(problem.half_square), end.x, flat.dtype, ~end.held, (low, high)) if end.status > 0 else end.x
-    slope = end.jacobian.T @ end.residual
+    slope = end.slope
     mask = np.where(end.held, np.where(end.x <= low, -1, 1), 0)
     optimality = float(np.abs(np.clip(end.x - slope, low, high) - end.x).max(initial=0.0))
     as_dtype = str(flat.dtype)

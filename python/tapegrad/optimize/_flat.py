@@ -35,6 +35,14 @@ def as_args(args: Any) -> tuple[Any, ...]:
     return args if isinstance(args, tuple) else (args,)
 
 
+def chosen(name: str, kind: str, given: str | None, default: str, known: Any) -> str:
+    """A method by its name, whatever its case."""
+    for method in known:
+        if (given or default).lower() == method.lower():
+            return str(method)
+    raise ValueError(f"{name}: {kind} is {given!r}, expected {', '.join(map(repr, known))}")
+
+
 class Flat:
     """Containers of floating arrays, as one vector and back."""
 
@@ -99,6 +107,8 @@ def joined(name: str, tree: Any, dtype: Any) -> Variable:
     """All numbers that a container holds as one vector, recorded."""
     found: list[Any] = []
     flatten(tree, found)
+    # Numbers of Python keep their digits.
+    found = [np.float64(y) if isinstance(y, (int, float)) else y for y in found]
     values = [_core.reshape(_variable(name, y, "the function returned"), (-1,)) for y in found]
     for v in values:
         if v.dtype.is_complex:

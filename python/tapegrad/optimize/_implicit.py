@@ -37,9 +37,13 @@ def polished(
     dtype: Any,
     free: np.ndarray | None = None,
     limits: tuple[np.ndarray, np.ndarray] | None = None,
+    always: bool = False,
 ) -> np.ndarray:
-    """The solution after Newton steps that make the residual smaller, if its derivative is wanted, which has the same error."""
-    if x.size > DENSE or not has_derivative(equation(Variable(x, dtype=dtype))):
+    """The solution after Newton steps that make the residual smaller.
+
+    They are made if the derivative of the solution is wanted, which has the same error, or ``always``.
+    """
+    if x.size > DENSE or not (always or has_derivative(equation(Variable(x, dtype=dtype)))):
         return x
     places = np.arange(x.size) if free is None else np.flatnonzero(free)
 

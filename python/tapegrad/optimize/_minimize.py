@@ -11,8 +11,9 @@ from .._messages import check_scipy
 from .._transforms import grad
 from ._bounds import bounds_of
 from ._bridge import FunctionAndGradient
+from ._constraints import Constraints, slsqp
 from ._descent import Stop, is_least, lbfgs, newton_cg
-from ._flat import as_args
+from ._flat import as_args, chosen
 from ._implicit import attach, polished
 from ._result import OptimizeResult
 from ._samples import each_sample, has_derivative, message_of, one, worst
@@ -24,15 +25,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "L-BFGS": {"maxiter": 15000, "gtol": 1e-8, "ftol": 1e-15, "maxcor": 10, "maxls": 25},
     "Newton-CG": {"maxiter": 1000, "gtol": 1e-8, "ftol": 1e-15, "maxls": 25},
     "L-BFGS-B": {"maxiter": 15000, "maxfun": 150000, "gtol": 1e-8, "ftol": 1e-15, "maxcor": 10, "maxls": 25},
+    "SLSQP": {"maxiter": 1000, "ftol": 1e-12},
 }
-
-
-def chosen(name: str, kind: str, given: str | None, default: str, known: Any) -> str:
-    """A method by its name, whatever its case."""
-    for method in known:
-        if (given or default).lower() == method.lower():
-            return str(method)
-    raise ValueError(f"{name}: {kind} is {given!r}, expected {', '.join(map(repr, known))}")
 
 
 def options_of(name: str, given: dict[str, Any] | None, known: dict[str, Any]) -> dict[str, Any]:
@@ -52,6 +46,8 @@ def minimize(
     tol: float | None = None,
     callback: Callable[[Any], Any] | None = None,
     options: dict[str, Any] | None = None,
+    *,
+    constraints: Any = (),
 ) -> OptimizeResult:
     """The ``x`` near ``x0`` where the scalar function ``fun(x, *args)`` is least.
 
@@ -59,37 +55,61 @@ def minimize(
     and numbers become float64 arrays. Gradients and Hessian products are taken from ``fun``.
 
     ``method`` is "L-BFGS" (the default: limited memory, strong Wolfe line search), "Newton-CG" (Hessian products, few
-    iterations), or "L-BFGS-B" (the default with ``bounds``; it runs SciPy's). ``bounds`` is a list of pairs ``(low, high)``, one
-    for each element of a vector; one pair for all elements; or containers like ``x0`` with a pair at each array. None is no
-    bound. ``tol`` sets the option ``gtol``: the largest component of the (projected) gradient. Options: ``maxiter``, ``gtol``,
-    ``ftol`` (relative decrease), ``maxcor`` (pairs kept), ``maxls`` (steps of a line search), ``maxfun``. ``callback(x)`` is
-    called after each iteration; when it raises ``StopIteration`` the solver stops.
+    iterations), "L-BFGS-B" (the default with ``bounds``; it runs SciPy's), or "SLSQP" (the default with ``constraints``; it runs
+    SciPy's, then Newton steps). ``bounds`` is a list of pairs ``(low, high)``, one for each element of a vector; one pair for all
+    elements; containers like ``x0`` with a pair at each array; or :class:`Bounds`. None is no bound.
+
+    ``constraints`` is one constraint or a list of them, with SciPy's meaning: ``{"type": "eq", "fun": c}`` for c(x) = 0,
+    ``{"type": "ineq", "fun": c}`` for c(x) >= 0, where c returns numbers or arrays and may have further ``"args"``;
+    :class:`LinearConstraint` and :class:`NonlinearConstraint`, or SciPy's. Their Jacobians are taken from the functions.
+
+    ``tol`` sets the option ``gtol``: the largest component of the (projected) gradient; of "SLSQP" it is ``ftol``. Options:
+    ``maxiter``, ``gtol``, ``ftol`` (relative decrease), ``maxcor`` (pairs kept), ``maxls`` (steps of a line search), ``maxfun``.
+    ``callback(x)`` is called after each iteration; when it raises ``StopIteration`` the solver stops.
 
     The result has ``x, fun, jac, nit, nfev, success, status, message``, as SciPy's. Where ``fun`` uses tracked Variables, passed
     or closed over, ``x`` and ``fun`` can be differentiated by them, twice, in reverse and forward mode; components held by a
-    bound are constant. Then it raises :class:`ConvergenceError` unless the solver succeeded, and ``LinAlgError`` where the
-    Hessian is singular. Without tracked Variables a failure is ``success=False``.
+    bound are constant, as is the set of active constraints. Their ``multipliers`` are differentiable, too: equations first, then
+    inequalities, lower limits before upper ones. A solver that did not succeed raises :class:`ConvergenceError` then, a singular
+    Hessian ``LinAlgError``. Without tracked Variables a failure is ``success=False``.
 
     >>> def rosenbrock(x):
     ...     return tg.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2)
     >>> result = tg.optimize.minimize(rosenbrock, [-1.2, 1.0, 1.0])
     >>> result.success, [round(v, 6) for v in result.x.tolist()]
     (True, [1.0, 1.0, 1.0])
-    >>> tg.optimize.minimize(rosenbrock, [0.0, 0.0], bounds=[(None, 0.5), (None, None)]).x.tolist()
-    [0.5, 0.25]
+    >>> circle = {"type": "eq", "fun": lambda x: tg.sum(x**2) - 2.0}
+    >>> tg.optimize.minimize(lambda x: x[0] + x[1], [1.0, 0.0], constraints=circle).x.round(6).tolist()
+    [-1.0, -1.0]
     """
-    name = chosen("minimize", "method", method, "L-BFGS" if bounds is None else "L-BFGS-B", _OPTIONS)
-    if bounds is not None and name != "L-BFGS-B":
-        raise ValueError(f"minimize: method {name!r} takes no bounds; use 'L-BFGS-B'")
+    name = _method(method, bounds is not None, _is_given(constraints))
     settings = options_of("minimize", options, _OPTIONS[name])
-    if tol is not None:
-        settings["gtol"] = tol
+    settings.update({} if tol is None else {"ftol" if name == "SLSQP" else "gtol": tol})
 
     def solve() -> tuple[Any, ...]:
         problem = FunctionAndGradient(fun, x0, args, name="minimize")
-        return _solved(problem, name, bounds_of("minimize", bounds, problem.flat), settings, callback)
+        limits = bounds_of("minimize", bounds, problem.flat)
+        if name == "SLSQP":
+            return _constrained(problem, constraints if _is_given(constraints) else (), limits, settings, callback)
+        return _solved(problem, name, limits, settings, callback)
 
-    return _result(fun, as_args(args), each_sample(solve))
+    solved = each_sample(solve)
+    return _constrained_result(solved) if name == "SLSQP" else _result(fun, as_args(args), solved)
+
+
+def _is_given(constraints: Any) -> bool:
+    return constraints is not None and not (isinstance(constraints, (list, tuple)) and not constraints)
+
+
+def _method(method: str | None, bounded: bool, constrained: bool) -> str:
+    """The name of the method, which must take what there is."""
+    default = "SLSQP" if constrained else "L-BFGS-B" if bounded else "L-BFGS"
+    name = chosen("minimize", "method", method, default, _OPTIONS)
+    if bounded and name not in ("L-BFGS-B", "SLSQP"):
+        raise ValueError(f"minimize: method {name!r} takes no bounds; use 'L-BFGS-B'")
+    if constrained and name != "SLSQP":
+        raise ValueError(f"minimize: method {name!r} takes no constraints; use 'SLSQP'")
+    return name
 
 
 def _result(fun: Callable[..., Any], args: tuple[Any, ...], solved: list[Any]) -> OptimizeResult:
@@ -108,6 +128,41 @@ def _result(fun: Callable[..., Any], args: tuple[Any, ...], solved: list[Any]) -
         x=flat.shaped(flat.split(x)),
         fun=at if isinstance(at, Variable) and has_derivative(at) else least.astype(flat.dtype),
         jac=flat.shaped(flat.split(slope.astype(flat.dtype))),
+        nit=one(nit),
+        nfev=one(nfev),
+        njev=one(nfev),
+        success=success,
+        status=status,
+        message=reason,
+    )
+
+
+def _constrained(problem: FunctionAndGradient, constraints: Any, limits: Any, settings: Any, callback: Any) -> tuple[Any, ...]:
+    """One run with constraints."""
+    flat = problem.flat
+    all_ = Constraints(constraints, problem)
+    step = None if callback is None else lambda v: callback(flat.shaped(flat.leaves(v.copy())))
+    x, multipliers, held, end, good, message = slsqp(problem, all_, limits, settings, step)
+    value, slope = problem(x)
+    dtype = str(flat.dtype)
+    found = (np.concatenate([x, multipliers]).astype(dtype), np.asarray(value), slope, held.astype(dtype))
+    return all_, *found, int(end.nit), int(end.nfev), good, 0 if good else int(end.status) or 2, message
+
+
+def _constrained_result(solved: list[Any]) -> OptimizeResult:
+    """The result of a run with constraints, with the derivatives of the solution and of the multipliers."""
+    all_, z, least, slope, held, nit, nfev, good, status, message = solved
+    all_ = all_[0] if isinstance(all_, list) else all_
+    flat, problem = all_.flat, all_.problem
+    success, reason = worst(good), message_of(good, message)
+    z = attach("minimize", all_.equation, z, held, "" if success else reason, symmetric=False)
+    x = z[: flat.size]
+    at = problem.f(flat.filled(flat.split(x)), *problem.args)
+    return OptimizeResult(
+        x=flat.shaped(flat.split(x)),
+        fun=at if isinstance(at, Variable) and has_derivative(at) else least.astype(flat.dtype),
+        jac=flat.shaped(flat.split(slope.astype(flat.dtype))),
+        multipliers=z[flat.size :],
         nit=one(nit),
         nfev=one(nfev),
         njev=one(nfev),

@@ -1,198 +1,41 @@
-"""Ordinary differential equations: the method of Dormand and Prince, with gradients.
-
-Sources: Dormand & Prince 1980; Shampine 1986 for the interpolant; Hairer, Nørsett & Wanner, Solving ODEs I, section II.4 for the
-steps; Chen et al. 2018 for the adjoint equation.
-"""
+"""Ordinary differential equations, with gradients (Chen et al. 2018 for the adjoint equation)."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from math import isfinite
-from typing import TYPE_CHECKING, Any, NamedTuple
+from math import inf
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import _core
 from .._core import GradError, ShapeError, Variable
 from .._transforms import _check_function
-from ..autograd import no_grad
-from ._flat import Flat, as_args, as_tree, joined
-from ._minimize import chosen
-from ._result import ConvergenceError
+from ._flat import Flat, as_args, as_tree, chosen, joined
+from ._radau import Radau
+from ._runge_kutta import DOP853, RK23, RK45
 from ._samples import _DiffersError, has_derivative, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Field = Callable[[Variable, Any], Variable]
+    from ._runge_kutta import Field, Solver, Step
 
-_C = (0.0, 1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0)
-_A = [
-    np.array(row)
-    for row in (
-        [],
-        [1 / 5],
-        [3 / 40, 9 / 40],
-        [44 / 45, -56 / 15, 32 / 9],
-        [19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729],
-        [9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656],
-        [35 / 384, 0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84],
-    )
-]
-#: The difference of the results of orders 5 and 4.
-_E = np.array([-71 / 57600, 0, 71 / 16695, -71 / 1920, 17253 / 339200, -22 / 525, 1 / 40])
-#: The interpolant: row i has the coefficients of θ to θ⁴ for stage i.
-_P = np.array(
-    [
-        [1, -8048581381 / 2820520608, 8663915743 / 2820520608, -12715105075 / 11282082432],
-        [0, 0, 0, 0],
-        [0, 131558114200 / 32700410799, -68118460800 / 10900136933, 87487479700 / 32700410799],
-        [0, -1754552775 / 470086768, 14199869525 / 1410260304, -10690763975 / 1880347072],
-        [0, 127303824393 / 49829197408, -318862633887 / 49829197408, 701980252875 / 199316789632],
-        [0, -282668133 / 205662961, 2019193451 / 616988883, -1453857185 / 822651844],
-        [0, 40617522 / 29380423, -110615467 / 29380423, 69997945 / 29380423],
-    ]
-)
-
-
-class _Step(NamedTuple):
-    """An accepted step: where it begins, its length, the value there, and the stages."""
-
-    t: float
-    h: float
-    y: Variable
-    stages: Variable
-
-    def at(self, t: float) -> Variable:
-        """The interpolant at a time within the step."""
-        theta = (t - self.t) / self.h
-        return self.y + _row(self.h * (_P @ theta ** np.arange(1.0, 5.0)), self.y) @ self.stages
-
-
-def _row(weights: np.ndarray, like: Variable) -> Variable:
-    return Variable(weights, dtype=like.dtype)
-
-
-def _weighted(y: Variable, weights: np.ndarray, stages: list[Variable]) -> Variable:
-    """``y`` plus a weighted sum of stages."""
-    if len(stages) <= 2:
-        for w, k in zip(weights.tolist(), stages):
-            y = y + w * k
-        return y
-    return y + _row(weights, y) @ _core.stack(stages)
-
-
-class _Solver:
-    """Steps through time, and keeps the accepted steps."""
-
-    def __init__(self, name: str, field: Field, y: Variable, t: float, shift: Any, options: dict[str, Any]) -> None:
-        self.name, self.field, self.shift, self.options = name, field, shift, options
-        self.y, self.t = y, t
-        self.steps: list[_Step] = []
-        self.nfev = self.tried = 0
-        self.h = 0.0
-
-    def slope(self, t: float, y: Variable) -> Variable:
-        self.nfev += 1
-        time = Variable(t, dtype=y.dtype)
-        return self.field(y, time if self.shift is None else time + self.shift)
-
-    def _norm(self, x: np.ndarray, scale: Any) -> float:
-        """The root mean square in units of the tolerances; the worst sample of a batch."""
-        ratio = np.abs(x) / scale
-        return float(np.sqrt(np.mean(ratio * ratio, axis=-1)).max(initial=0.0)) if ratio.size else 0.0
-
-    def _scale(self, *values: np.ndarray) -> Any:
-        size = np.abs(values[0])
-        for v in values[1:]:
-            size = np.maximum(size, np.abs(v))
-        return self.options["atol"] + self.options["rtol"] * size
-
-    def first_length(self, end: float) -> float:
-        """A length for the first step (Hairer, Nørsett & Wanner, section II.4)."""
-        span = abs(end - self.t)
-        if self.options["first_step"] is not None:
-            return min(float(self.options["first_step"]), span)
-        y, k = _numbers(self.y), _numbers(self.first)
-        scale = self._scale(y)
-        d0, d1 = self._norm(y, scale), self._norm(k, scale)
-        h0 = min(1e-6 if d0 < 1e-5 or d1 < 1e-5 else 0.01 * d0 / d1, span)
-        forward = h0 if end > self.t else -h0
-        with no_grad():
-            other = _numbers(self.slope(self.t + forward, self.y.detach() + forward * self.first.detach()))
-        d2 = self._norm(other - k, scale) / h0
-        h1 = max(1e-6, h0 * 1e-3) if max(d1, d2) <= 1e-15 else (0.01 / max(d1, d2)) ** 0.2
-        return min(100 * h0, h1, span)
-
-    def advance(self, end: float) -> None:
-        """Steps until ``end`` is reached."""
-        if not self.steps and self.t != end:
-            self.first = self.slope(self.t, self.y)
-            self.h = self.first_length(end)
-        while self.t != end:
-            self._step(end)
-
-    def _step(self, end: float) -> None:
-        sign = 1.0 if end > self.t else -1.0
-        rejected = False
-        while True:
-            self.tried += 1
-            if self.tried > self.options["max_steps"]:
-                raise ConvergenceError(
-                    f"{self.name}: max_steps = {self.options['max_steps']} steps reached t = {self.t:g} of {end:g}; raise "
-                    "max_steps or the "
-                    "tolerances. If the steps are tiny, the equation is stiff, for which this method is not made"
-                )
-            h = min(self.h, abs(end - self.t))
-            new_t = end if h >= abs(end - self.t) * (1 - 1e-12) else self.t + sign * h
-            if not h > 4 * np.spacing(abs(self.t)):
-                raise ConvergenceError(
-                    f"{self.name}: the step fell below the spacing of numbers at t = {self.t:g}: the solution has a "
-                    "singularity there, or the "
-                    "tolerances are below the rounding of its dtype"
-                )
-            stages, last, new = self._stages(new_t - self.t)
-            error = self._error(new_t - self.t, stages, new)
-            if error <= 1.0:
-                grown = 10.0 if error == 0 else min(10.0, 0.9 * error**-0.2)
-                self.steps.append(_Step(self.t, new_t - self.t, self.y, stages))
-                self.t, self.y, self.first = new_t, new, last
-                # A step that was shortened to reach the end does not change the planned step length.
-                self.h = max(self.h if h < self.h else 0.0, h * (min(1.0, grown) if rejected else max(0.2, grown)))
-                return
-            self.h = h * (max(0.2, 0.9 * error**-0.2) if isfinite(error) else 0.1)
-            rejected = True
-
-    def _stages(self, h: float) -> tuple[Variable, Variable, Variable]:
-        """All stages in rows, the last one, and the value at the end of the step."""
-        stages = [self.first]
-        for c, row in zip(_C[1:], _A[1:6]):
-            stages.append(self.slope(self.t + c * h, _weighted(self.y, h * row, stages)))
-        new = _weighted(self.y, h * _A[6], stages)
-        last = self.slope(self.t + h, new)
-        return _core.stack([*stages, last]), last, new
-
-    def _error(self, h: float, stages: Variable, new: Variable) -> float:
-        with np.errstate(all="ignore"):
-            found = self._norm((h * _E) @ _numbers(stages), self._scale(_numbers(self.y), _numbers(new)))
-        return found if isfinite(found) else np.inf
-
-
-def _numbers(y: Variable) -> np.ndarray:
-    """The elements inside all transformations: to choose steps, not to compute."""
-    return _core._innermost(y).numpy()
+METHODS: dict[str, type[Solver]] = {"RK45": RK45, "dopri5": RK45, "RK23": RK23, "DOP853": DOP853, "Radau": Radau}
+#: SciPy's names of stiff methods that are not here.
+_STIFF = ("bdf", "lsoda", "vode", "radau5", "rosenbrock")
 
 
 class OdeSolution:
     """The solution between the first and the last time: ``solution(t)`` at one time or an array of times.
 
-    It is the interpolant of the steps, of order 4, and has the derivatives that the steps have. ``steps`` are the times of the
-    steps, ``nfev`` is how often the function was evaluated.
+    It is the interpolant of the steps and has the derivatives that the steps have; its order is that of the method or one or two
+    less. ``steps`` are the times of the steps, ``nfev`` is how often the function was evaluated, ``njev`` how often its Jacobian.
     """
 
-    def __init__(self, solver: _Solver, flat: Flat, start: Variable) -> None:
+    def __init__(self, solver: Solver, flat: Flat, start: Variable) -> None:
         self._steps, self._flat, self._start, self._last = solver.steps, flat, start, solver.y
-        self.nfev = solver.nfev
+        self.nfev, self.njev, self.nlu = solver.nfev, solver.njev, solver.nlu
         self.steps = np.array([*(s.t for s in solver.steps), solver.t])
 
     def _at(self, t: float) -> Variable:
@@ -209,7 +52,7 @@ class OdeSolution:
         return _stacked(self._flat, [self._at(x) for x in times.ravel().tolist()])
 
 
-def _between(steps: list[_Step], start: Variable, ends: np.ndarray, t: float) -> Variable:
+def _between(steps: list[Step], start: Variable, ends: np.ndarray, t: float) -> Variable:
     """The interpolant at ``t``."""
     if not steps or t == steps[0].t:
         return start
@@ -258,6 +101,7 @@ def odeint(
     method: str = "dopri5",
     gradient: str = "direct",
     first_step: float | None = None,
+    max_step: float = inf,
     max_steps: int = 10_000,
     dense_output: bool = False,
 ) -> Any:
@@ -265,15 +109,19 @@ def odeint(
 
     ``y0`` is an array, a number, a list of numbers, or a nested container; ``func`` gets ``y`` in the same containers and
     returns its derivative in them, and ``t`` as a 0-d array (first, with ``tfirst``). Times increase or decrease. ``rtol`` and
-    ``atol`` bound the error of a step; the defaults are 1.5e-8 in float64 and 1e-4 in float32. The method is Dormand's and
-    Prince's of order 5 with adaptive steps, for equations that are not stiff. :class:`ConvergenceError` is raised where the
-    steps become too small or more than ``max_steps`` of them were tried.
+    ``atol`` bound the error of a step; the defaults are 1.5e-8 in float64 and 1e-4 in float32. :class:`ConvergenceError` is
+    raised where the steps become too small or more than ``max_steps`` of them were tried.
+
+    ``method`` is "RK45", also named "dopri5", Dormand's and Prince's of order 5; "RK23", for loose tolerances; "DOP853", of order
+    8, for tight ones; or "Radau", of order 5, for stiff equations of up to some hundred unknowns, which takes Jacobians of
+    ``func`` in forward mode. Steps are chosen for the error, and never longer than ``max_step``.
 
     The result is differentiable by ``y0``, ``t``, ``args`` and by what ``func`` closes over. ``gradient="direct"``
     differentiates the steps that were made: exact for the computed solution, any order and mode, also inside ``vmap`` (all
-    samples take the same steps), with memory for every step. ``gradient="adjoint"`` solves the adjoint equation backward along
-    the stored solution: less memory, as accurate as the tolerances, reverse mode of order one. With ``dense_output`` the result
-    is a pair of the values and an :class:`OdeSolution`, which gives the values at other times.
+    samples take the same steps), with memory for every step. Stages of "Radau" are differentiated by the implicit function
+    theorem: that is exact to the second order. ``gradient="adjoint"``, for the other methods, solves the adjoint equation
+    backward along the stored solution: less memory, as accurate as the tolerances, reverse mode of order one. With
+    ``dense_output`` the result is a pair of the values and an :class:`OdeSolution`, which gives the values at other times.
 
     >>> k = tg.Variable(0.5, dtype="float64", requires_grad=True)
     >>> y = tg.optimize.odeint(lambda y, t: -k * y, 1.0, [0.0, 2.0])
@@ -282,26 +130,50 @@ def odeint(
     (0.367879, -0.735759)
     """
     _check_function("odeint", func)
-    chosen("odeint", "method", method, "dopri5", ("dopri5", "RK45"))
     way = chosen("odeint", "gradient", gradient, "direct", ("direct", "adjoint"))
-    tree = as_tree(y0)
-    try:
-        flat = Flat("odeint", tree, "y0")
-    except _DiffersError:
-        flat = Flat("odeint", _samples_shape(tree), "y0")
-    start = joined("odeint", tree, flat.dtype)
-    tol = 1.5e-8 if flat.dtype == _core.float64 else 1e-4
-    options: dict[str, Any] = {"rtol": tol if rtol is None else rtol, "atol": tol if atol is None else atol}
-    options.update(first_step=first_step, max_steps=max_steps)
+    flat, start = state_of("odeint", y0)
+    options = options_of("odeint", flat, method, rtol, atol, first_step, max_step, max_steps)
     times, numbers = _times(t)
-    field = _field(func, flat, as_args(args), tfirst)
+    field = field_of(func, flat, as_args(args), tfirst)
     if way == "adjoint":
         from ._adjoint import solve
 
+        if options["method"] == "Radau":
+            raise ValueError("odeint: gradient='adjoint' is not available with method='Radau'; use gradient='direct'")
         return solve(field, flat, start, times, numbers, options, dense_output)
     rows, solver = solved(field, start, times, numbers, options)
     values = _stacked(flat, rows)
     return (values, OdeSolution(solver, flat, start)) if dense_output else values
+
+
+def state_of(name: str, y0: Any) -> tuple[Flat, Variable]:
+    """The layout of a start, and the start as a vector."""
+    tree = as_tree(y0)
+    try:
+        flat = Flat(name, tree, "y0")
+    except _DiffersError:
+        flat = Flat(name, _samples_shape(tree), "y0")
+    return flat, joined(name, tree, flat.dtype)
+
+
+def options_of(
+    name: str, flat: Flat, method: Any, rtol: Any, atol: Any, first_step: Any, max_step: Any, max_steps: int
+) -> dict[str, Any]:
+    """The options of a solver, checked."""
+    if isinstance(method, str) and method.lower() in _STIFF:
+        raise ValueError(f"{name}: method {method!r} is not available; method='Radau' solves stiff equations")
+    options: dict[str, Any] = {"method": chosen(name, "method", method, "RK45", METHODS)}
+    tol = 1.5e-8 if flat.dtype == _core.float64 else 1e-4
+    for key, given in (("rtol", rtol), ("atol", atol)):
+        size = np.asarray(tol if given is None else given, dtype=np.float64)
+        if not (size >= 0).all() or size.shape not in ((), (flat.size,)):
+            raise ValueError(f"{name}: {key} is {given!r}, expected a number, or one for each of {flat.size} components")
+        options[key] = size
+    for key, given in (("first_step", first_step), ("max_step", max_step)):
+        if given is not None and not given > 0:
+            raise ValueError(f"{name}: {key} is {given!r}, expected a positive number")
+        options[key] = inf if given is None and key == "max_step" else given
+    return {**options, "max_steps": max_steps}
 
 
 def _samples_shape(tree: Any) -> Any:
@@ -311,7 +183,7 @@ def _samples_shape(tree: Any) -> Any:
     return tree_map(lambda x: _core.zeros(x.shape, dtype=x.dtype) if isinstance(x, Variable) else x, tree)
 
 
-def _field(func: Callable[..., Any], flat: Flat, args: tuple[Any, ...], tfirst: bool) -> Field:
+def field_of(func: Callable[..., Any], flat: Flat, args: tuple[Any, ...], tfirst: bool) -> Field:
     """The right hand side as a function of vectors."""
 
     def field(y: Variable, t: Any) -> Variable:
@@ -331,23 +203,43 @@ def _field(func: Callable[..., Any], flat: Flat, args: tuple[Any, ...], tfirst: 
     return field
 
 
+def shift_of(times: Variable, dtype: Any) -> Variable | None:
+    """Zero in value: it shifts all steps with the first time, where the times are tracked."""
+    return (times[0] - times[0].detach()).astype(dtype) if has_derivative(times) else None
+
+
+def solver_of(name: str, field: Field, start: Variable, t: float, shift: Any, options: dict[str, Any]) -> Solver:
+    """The solver of the method at its start."""
+    return METHODS[options["method"]](name, field, start, t, shift, options)
+
+
 def solved(
     field: Field, start: Variable, times: Variable, numbers: np.ndarray, options: dict[str, Any]
-) -> tuple[list[Variable], _Solver]:
+) -> tuple[list[Variable], Solver]:
     """The values at the times, and the solver with its steps."""
-    tracked = has_derivative(times)
-    # Zero in value: it shifts all steps with the first time.
-    shift = (times[0] - times[0].detach()).astype(start.dtype) if tracked else None
-    solver = _Solver("odeint", field, start, float(numbers[0]), shift, options)
+    shift = shift_of(times, start.dtype)
+    solver = solver_of("odeint", field, start, float(numbers[0]), shift, options)
     solver.advance(float(numbers[-1]))
+    return rows_at(solver, start, times, numbers), solver
+
+
+def rows_at(solver: Solver, start: Variable, times: Variable, numbers: np.ndarray) -> list[Variable]:
+    """The values at times that begin with the first one, differentiable by the times."""
     ends = np.array([*(s.t for s in solver.steps), solver.t])
     rows = [start]
     for i, t in enumerate(numbers[1:].tolist(), 1):
-        y = solver.y if i == len(numbers) - 1 else _between(solver.steps, start, ends, t)
-        if tracked and shift is not None:
-            # A step of length zero by the midpoint rule, whose length has a derivative: right to the second order.
-            own = (times[i] - times[i].detach()).astype(start.dtype) - shift
-            at = Variable(t, dtype=start.dtype) + shift
-            y = y + own * field(y + 0.5 * own * field(y, at), at + 0.5 * own)
-        rows.append(y)
-    return rows, solver
+        y = solver.y if t == solver.t else _between(solver.steps, start, ends, t)
+        rows.append(y if solver.shift is None else moved(solver, y, t, times[i] - times[i].detach() - solver.shift))
+    return rows
+
+
+def moved(solver: Solver, y: Variable, t: float, by: Variable) -> Variable:
+    """The value ``y`` at ``t``, after a step of a length that is zero and has derivatives.
+
+    It is one of the midpoint rule: right to the second order.
+    """
+    own = by.astype(y.dtype)
+    at = Variable(t, dtype=y.dtype)
+    if solver.shift is not None:
+        at = at + solver.shift
+    return y + own * solver.field(y + 0.5 * own * solver.field(y, at), at + 0.5 * own)

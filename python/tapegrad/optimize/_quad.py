@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -176,13 +177,15 @@ def quad(
     epsabs: float = 1.49e-8,
     epsrel: float = 1.49e-8,
     limit: int = 50,
+    points: Any = None,
 ) -> tuple[Any, float]:
     """The integral of ``func(x, *args)`` for x from ``a`` to ``b``, and an estimate of its error, as SciPy's.
 
     ``func`` gets a 0-d float64 array and returns a number, an array, or a container of them; it runs under ``vmap``, for many
     points at once, so it must not branch on x (use ``tg.where``). Limits may be infinite. The range is halved where the error is
     largest, until it is below ``epsabs`` or ``epsrel`` of the result; after ``limit`` intervals a RuntimeWarning says so.
-    Singularities at the limits are met slowly, those inside not at all: split the range there.
+    Singularities at the limits are met slowly, those inside not at all: ``points`` are places where the range is split, for kinks
+    and singularities; limits are finite then.
 
     The result is differentiable by ``args``, by what ``func`` closes over (the rule's points are fixed), and by finite limits
     (by the values of ``func`` there), in any mode.
@@ -197,6 +200,8 @@ def quad(
     (low, first), (high, last) = _limit(a), _limit(b)
     if np.isnan(first) or np.isnan(last):
         raise ValueError("quad: a limit is NaN")
+    if points is not None:
+        return _split(func, a, b, args, (first, last), points, {"epsabs": epsabs, "epsrel": epsrel, "limit": limit})
     integrand = _Integrand(func, as_args(args), _core.float64)
     line = _Range(first, last)
     lows, highs, error = _halved(integrand, line, epsabs, epsrel, limit)
@@ -206,6 +211,111 @@ def quad(
     if has_derivative(low) and np.isfinite(first):
         total = [s - e for s, e in zip(total, _end(integrand, low, first))]
     return unflatten_results(integrand.structure, total), error
+
+
+def _split(
+    func: Any, a: Any, b: Any, args: Any, ends: tuple[float, float], points: Any, options: dict[str, Any]
+) -> tuple[Any, float]:
+    """The sum of the integrals between the points."""
+    if not np.isfinite(ends).all():
+        raise ValueError("quad: points need finite limits")
+    inside = [float(p) for p in np.unique(np.asarray(points, dtype=np.float64)) if min(ends) < p < max(ends)]
+    places = [a, *(inside if ends[0] <= ends[1] else reversed(inside)), b]
+    options["epsabs"] /= len(places) - 1
+    parts = [quad(func, p, q, args, **options) for p, q in pairwise(places)]
+    leaves: list[list[Any]] = [[] for _ in parts]
+    structures = [flatten(value, found) for (value, _), found in zip(parts, leaves)]
+    return unflatten_results(structures[0], [sum(same) for same in zip(*leaves)]), sum(error for _, error in parts)
+
+
+def nquad(func: Callable[..., Any], ranges: Any, args: tuple[Any, ...] = (), opts: Any = None) -> tuple[Any, float]:
+    """The integral of ``func(x0, ..., xn, *args)`` over several variables, and an estimate of the outermost error.
+
+    ``ranges`` has a pair of limits for each variable, the innermost first; the limits of an inner one may be a function of the
+    variables outside of it and ``args``. ``opts`` is a dict of options of :func:`quad` for all of them. It is made of
+    :func:`quad`, and differentiable as that is; limits that depend on variables must be finite.
+
+    >>> round(tg.integrate.nquad(lambda x, y: x * y, [lambda y: (0.0, y), (0.0, 2.0)])[0].item(), 6)
+    2.0
+    """
+    _check_function("nquad", func)
+    ranges, args, options = list(ranges), as_args(args), dict(opts or {})
+    if not ranges:
+        raise ValueError("nquad: ranges is empty")
+
+    def over(level: int, outer: tuple[Any, ...]) -> tuple[Any, float]:
+        """The integral over the variables up to a level; ``outer`` are those outside."""
+        pair = ranges[level]
+        moves = callable(pair) and bool(outer)
+        low, high = pair(*outer, *args) if callable(pair) else pair
+
+        def inner(x: Any) -> Any:
+            return over(level - 1, (x, *outer))[0] if level else func(x, *outer, *args)
+
+        if not moves:
+            return quad(inner, low, high, **options)
+        # The limits differ from point to point: the range is mapped to [0, 1].
+        width = high - low
+        return quad(lambda u: tree_map(lambda y: y * width, inner(low + u * width)), 0.0, 1.0, **options)
+
+    return over(len(ranges) - 1, ())
+
+
+def dblquad(
+    func: Callable[..., Any],
+    a: Any,
+    b: Any,
+    gfun: Any,
+    hfun: Any,
+    args: tuple[Any, ...] = (),
+    epsabs: float = 1.49e-8,
+    epsrel: float = 1.49e-8,
+) -> tuple[Any, float]:
+    """The integral of ``func(y, x, *args)`` for x from ``a`` to ``b`` and y from ``gfun`` to ``hfun``, numbers or functions of x.
+
+    It is that of :func:`nquad`.
+
+    >>> round(tg.integrate.dblquad(lambda y, x: x * y, 0.0, 2.0, 0.0, lambda x: x)[0].item(), 6)
+    2.0
+    """
+    within = (gfun, hfun)
+    if not any(map(callable, within)):
+        inner: Any = within
+    else:
+
+        def inner(x: Any, *_: Any) -> tuple[Any, ...]:
+            return tuple(f(x) if callable(f) else f for f in within)
+
+    return nquad(func, [inner, (a, b)], args, {"epsabs": epsabs, "epsrel": epsrel})
+
+
+def tplquad(
+    func: Callable[..., Any],
+    a: Any,
+    b: Any,
+    gfun: Any,
+    hfun: Any,
+    qfun: Any,
+    rfun: Any,
+    args: tuple[Any, ...] = (),
+    epsabs: float = 1.49e-8,
+    epsrel: float = 1.49e-8,
+) -> tuple[Any, float]:
+    """The integral of ``func(z, y, x, *args)``: x from ``a`` to ``b``, y from ``gfun`` to ``hfun``, z from ``qfun`` to ``rfun``.
+
+    The limits of y are numbers or functions of x, those of z numbers or functions of x and y. It is that of :func:`nquad`.
+
+    >>> round(tg.integrate.tplquad(lambda z, y, x: x * y * z, 0.0, 1.0, 0.0, 1.0, 0.0, 2.0)[0].item(), 6)
+    0.5
+    """
+
+    def limits(pair: tuple[Any, Any], count: int) -> Any:
+        if not any(map(callable, pair)):
+            return pair
+        return lambda *outer: tuple(f(*reversed(outer[:count])) if callable(f) else f for f in pair)
+
+    ranges = [limits((qfun, rfun), 2), limits((gfun, hfun), 1), (a, b)]
+    return nquad(func, ranges, args, {"epsabs": epsabs, "epsrel": epsrel})
 
 
 def _halved(

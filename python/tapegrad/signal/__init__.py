@@ -8,8 +8,22 @@ Variable([1.5, 2.5])
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from ._convolution import convolve, convolve2d, correlate, correlate2d, correlation_lags, fftconvolve, oaconvolve
-from ._filters import detrend, filtfilt, freqz, hilbert, lfilter, lfilter_zi, medfilt, resample, savgol_filter, sosfilt
+from ._filters import (
+    detrend,
+    filtfilt,
+    freqz,
+    hilbert,
+    lfilter,
+    lfilter_zi,
+    medfilt,
+    resample,
+    savgol_filter,
+    sosfilt,
+    sosfiltfilt,
+)
 from ._spectra import csd, get_window, istft, periodogram, spectrogram, stft, welch
 
 __all__ = [
@@ -34,7 +48,14 @@ __all__ = [
     "resample",
     "savgol_filter",
     "sosfilt",
+    "sosfiltfilt",
     "spectrogram",
     "stft",
     "welch",
 ]
+
+if not TYPE_CHECKING:
+    from .._messages import missing
+
+    def __getattr__(name: str) -> Any:
+        raise missing(__name__, name)

@@ -128,6 +128,24 @@ def lfilter_zi(b: Any, a: Any) -> Variable:
     return solve(system, b[1:] - a[1:] * b[0])
 
 
+def _extended(name: str, x: Variable, padtype: str | None, edge: int) -> Variable:
+    """The signals, with ``edge`` samples more at both ends of the last axis."""
+    n = x.shape[-1]
+    if padtype not in (None, "odd", "even", "constant"):
+        raise ValueError(f"{name}: padtype is {padtype!r}, expected 'odd', 'even', 'constant' or None")
+    if n <= edge:
+        raise ValueError(f"{name}: the axis has {n} samples, expected more than padlen = {edge}")
+    if not edge:
+        return x
+    first, last = x[..., :1], x[..., -1:]
+    left, right = _core.flip(x[..., 1 : edge + 1], axis=-1), _core.flip(x[..., n - edge - 1 : n - 1], axis=-1)
+    if padtype == "odd":
+        left, right = 2.0 * first - left, 2.0 * last - right
+    elif padtype == "constant":
+        left, right = _core.zeros_like(left) + first, _core.zeros_like(right) + last
+    return _core.concat([left, x, right], axis=-1)
+
+
 def filtfilt(b: Any, a: Any, x: Any, axis: int = -1, padtype: str | None = "odd", padlen: int | None = None) -> Variable:
     """The filter forward and backward, so that nothing is delayed; the ends are extended as by SciPy's method "pad".
 
@@ -138,23 +156,44 @@ def filtfilt(b: Any, a: Any, x: Any, axis: int = -1, padtype: str | None = "odd"
     coefficients = _normalised("filtfilt", b, a, x)
     x = _core.moveaxis(x, axis, -1)
     edge = 0 if padtype is None else 3 * max(v.shape[0] for v in coefficients) if padlen is None else padlen
-    if padtype not in (None, "odd", "even", "constant"):
-        raise ValueError(f"filtfilt: padtype is {padtype!r}, expected 'odd', 'even', 'constant' or None")
-    if x.shape[-1] <= edge:
-        raise ValueError(f"filtfilt: the axis has {x.shape[-1]} samples, expected more than padlen = {edge}")
     n = x.shape[-1]
-    if edge:
-        first, last = x[..., :1], x[..., -1:]
-        left, right = _core.flip(x[..., 1 : edge + 1], axis=-1), _core.flip(x[..., n - edge - 1 : n - 1], axis=-1)
-        if padtype == "odd":
-            left, right = 2.0 * first - left, 2.0 * last - right
-        elif padtype == "constant":
-            left, right = _core.zeros_like(left) + first, _core.zeros_like(right) + last
-        x = _core.concat([left, x, right], axis=-1)
+    x = _extended("filtfilt", x, padtype, edge)
     order = max(v.shape[0] for v in coefficients) - 1
     state = lfilter_zi(*coefficients) if order else None
     for _ in range(2):
         x = lfilter(*coefficients, x, zi=state * x[..., :1])[0] if state is not None else lfilter(*coefficients, x)
+        x = _core.flip(x, axis=-1)
+    return _core.moveaxis(x[..., edge : edge + n], -1, axis)
+
+
+def _sections(name: str, sos: Any, x: Any) -> tuple[Variable, Variable]:
+    sections, out = inexacts(sos, x)
+    sections = _core.atleast_2d(sections)
+    if sections.ndim != 2 or sections.shape[1] != 6:
+        raise ShapeError(f"{name}: sos has shape {sections.shape}, expected rows of six coefficients")
+    return sections, out
+
+
+def sosfiltfilt(sos: Any, x: Any, axis: int = -1, padtype: str | None = "odd", padlen: int | None = None) -> Variable:
+    """The filters of :func:`sosfilt` forward and backward, so that nothing is delayed; the ends are extended as in SciPy.
+
+    >>> tg.signal.sosfiltfilt([[1.0, 0.0, 0.0, 1.0, 0.0, 0.0]], tg.Variable([1.0, 2.0, 3.0, 4.0]), padlen=1)
+    Variable([1., 2., 3., 4.])
+    """
+    sections, x = _sections("sosfiltfilt", sos, x)
+    x = _core.moveaxis(x, axis, -1)
+    numbers = sections.detach()
+    idle = min(int(_core.sum(numbers[:, 2] == 0).item()), int(_core.sum(numbers[:, 5] == 0).item()))
+    standard = 3 * (2 * sections.shape[0] + 1 - idle)
+    edge = 0 if padtype is None else standard if padlen is None else padlen
+    n = x.shape[-1]
+    x = _extended("sosfiltfilt", x, padtype, edge)
+    for _ in range(2):
+        size = x[..., :1]
+        for row in _core.unstack(sections):
+            x = lfilter(row[:3], row[3:], x, zi=lfilter_zi(row[:3], row[3:]) * size)[0]
+            # What a section makes of a constant is what the next one begins with.
+            size = size * (_core.sum(row[:3]) / _core.sum(row[3:]))
         x = _core.flip(x, axis=-1)
     return _core.moveaxis(x[..., edge : edge + n], -1, axis)
 
@@ -165,10 +204,7 @@ def sosfilt(sos: Any, x: Any, axis: int = -1) -> Variable:
     >>> tg.signal.sosfilt([[1.0, 0.0, 0.0, 1.0, -0.5, 0.0]], tg.Variable([1.0, 0.0]))
     Variable([1. , 0.5])
     """
-    sections, out = inexacts(sos, x)
-    sections = _core.atleast_2d(sections)
-    if sections.ndim != 2 or sections.shape[1] != 6:
-        raise ShapeError(f"sosfilt: sos has shape {sections.shape}, expected rows of six coefficients")
+    sections, out = _sections("sosfilt", sos, x)
     for row in _core.unstack(sections):
         out = lfilter(row[:3], row[3:], out, axis)
     return out
