@@ -44,12 +44,14 @@ impl PyVariable {
         Ok(v)
     }
 
-    /// Raises if a library without gradients would take a tracked value as data.
+    /// Raises if a library without gradients would take a value with a graph or a tangent as data.
     pub(super) fn check_leaves(&self, to: &str) -> PyResult<()> {
-        if !self.snapshot().is_tracked() || !tape::is_recording() {
-            return Ok(());
+        let v = self.snapshot();
+        // no_grad ends the tape alone: a value inside `jvp` keeps its tangent.
+        if v.is_lifted() || (v.is_tracked() && tape::is_recording()) {
+            return Err(handed_over(to));
         }
-        Err(handed_over(to))
+        Ok(())
     }
 }
 
@@ -162,7 +164,7 @@ impl PyVariable {
 
     fn __float__(&self, py: Python<'_>) -> PyResult<f64> {
         let v = self.readable("float")?;
-        if (v.is_tracked() || v.is_lifted()) && tape::is_recording() {
+        if v.is_lifted() || (v.is_tracked() && tape::is_recording()) {
             warn_of_lost_graph(py)?;
         }
         match v.array().item()? {

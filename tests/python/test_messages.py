@@ -315,3 +315,15 @@ def test_numbers_that_were_asked_for_are_no_surprise() -> None:
         a[2] = v
         math.sin(v)
     assert a.tolist() == [1.5, 1.5, 1.5]
+
+
+def test_a_tangent_does_not_end_in_numpy_without_a_word() -> None:
+    def swapped(y: Any) -> Any:
+        return tg.asarray(np.array([y[1], -y[0]]))
+
+    with tg.no_grad(), pytest.raises(tg.GradError, match="handed to NumPy"):
+        tg.jvp(swapped, (tg.ones(2),), (tg.ones(2),))
+    with tg.no_grad(), pytest.raises(tg.GradError, match="handed to NumPy"):
+        tg.jacfwd(swapped)(tg.ones(2))
+    with tg.no_grad(), pytest.warns(UserWarning, match=r"math\.sin"):
+        tg.jvp(lambda x: (math.sin(x), x)[1], (1.5,), (1.0,))
