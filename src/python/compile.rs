@@ -228,7 +228,7 @@ fn record_pullback(outs: &[Variable], inputs: &[Variable], since: u64) -> PyResu
     capture::add_inputs(&ones);
     let roots: Vec<(Variable, Option<Variable>)> = tracked.into_iter().zip(ones).map(|(v, g)| (v, Some(g.into()))).collect();
     // An argument may depend on another one; gradients must not flow from one to the other.
-    let options = BackwardOptions { retain_graph: true, stop_at_inputs: true, ..BackwardOptions::default() };
+    let options = BackwardOptions { retain_graph: true, stop_at_inputs: true, skip_hooks: true, ..BackwardOptions::default() };
     let (mut gradients, mut arrays) = (Vec::new(), Vec::new());
     for g in tape::grad(&roots, &found, options)? {
         gradients.push(g.map(|g| {
@@ -408,7 +408,7 @@ impl Pull {
             }
         }
         // An argument may depend on another one; gradients must not flow from one to the other.
-        let options = BackwardOptions { retain_graph: true, create_graph, stop_at_inputs: true };
+        let options = BackwardOptions { retain_graph: true, create_graph, stop_at_inputs: true, skip_hooks: false };
         let gradients = tape::grad(&roots, &self.targets, options)?;
         for (i, g) in gradients.into_iter().enumerate() {
             if let Some(g) = g.filter(|_| ctx.needs(i)) {
