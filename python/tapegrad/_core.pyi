@@ -30,6 +30,7 @@ __all__ = [
     "_Guards",
     "_LoopBody",
     "_LoopTrace",
+    "_Mark",
     "_Program",
     "_Table",
     "_Trace",

@@ -23,6 +23,11 @@ pub(super) fn is_pure(op: &Op) -> bool {
     matches!(op, Op::Eval { .. } | Op::Rule(_) | Op::View(..) | Op::Copy)
 }
 
+/// Whether a step is not needed when nothing reads its results.
+fn is_droppable(op: &Op) -> bool {
+    is_pure(op) || matches!(op, Op::Effect(e) if !e.is_state() && !e.refuses())
+}
+
 /// Whether a step can fail: all but moving values to their places.
 fn can_fail(op: &Op) -> bool {
     !matches!(op, Op::Store(_) | Op::Clear(_))
@@ -233,7 +238,7 @@ pub(super) fn drop_dead(steps: &mut Vec<Step>, outputs: &[Slot], split: &mut Opt
     let mut live: std::collections::HashSet<Slot> = outputs.iter().copied().collect();
     let mut keep = vec![false; steps.len()];
     for (k, step) in steps.iter().enumerate().rev() {
-        let needed = !is_pure(&step.op) || step.outputs.iter().flatten().any(|s| live.contains(s));
+        let needed = !is_droppable(&step.op) || step.outputs.iter().flatten().any(|s| live.contains(s));
         keep[k] = needed;
         if needed {
             live.extend(step.inputs.iter().filter_map(|a| a.slot()));
